@@ -1,0 +1,1 @@
+"""The front-end process: chats, use cases, ledger, dispatcher."""

@@ -1,0 +1,28 @@
+"""What the dispatcher asks of whatever carries out GPU work."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from gpu_worker.protocol import Event, Health, JobRequest
+
+
+class GpuBackend(Protocol):
+    """One verb: `run`. Retries, resume and bookkeeping are the dispatcher's, the same for every backend."""
+
+    async def start(self) -> None:
+        """Begin bringing workers up; returns without waiting for the first `Ready`."""
+
+    def run(self, request: JobRequest) -> AsyncIterator[Event]:
+        """Carry out ONE attempt and yield its events; the last is `Done`, `Failed` or `Stopped`.
+
+        Closing the iterator cancels the attempt. Raises WorkerLost when the worker goes away or its
+        stream ends without a terminal event.
+        """
+
+    def health(self) -> Health | None:
+        """What the worker last said of itself; None while there is none."""
+
+    async def close(self) -> None:
+        """Stop the workers; running attempts raise WorkerLost."""

@@ -1,0 +1,210 @@
+"""The nouns of LoraCode and their pure rules; imports nothing of ours and does nothing."""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NewType
+
+PHOTOS_PER_LORA = 5
+#: Photos kept of a set that came too large (an album of ten), so that the person can still choose.
+MAX_PHOTOS_HELD = 10
+CODE_DIGITS = 8
+#: Attempts a job gets before it fails for good (a worker that dies counts as one).
+MAX_ATTEMPTS = 5
+MAX_PROMPT_CHARS = 1000
+MAX_PICTURES = 4
+
+#: Eight decimal digits, leading zeros kept. A name, never a key.
+LoraCode = NewType("LoraCode", str)
+AccountId = NewType("AccountId", int)
+JobId = NewType("JobId", int)
+NoticeId = NewType("NoticeId", int)
+
+
+class Platform(enum.StrEnum):
+    """Where a person talks to us."""
+
+    TELEGRAM = "telegram"
+    DISCORD = "discord"
+    CONSOLE = "console"
+
+
+class JobKind(enum.StrEnum):
+    """The two durable units of GPU work."""
+
+    TRAIN = "train"
+    GENERATE = "generate"
+
+
+class JobStatus(enum.StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"  #: waits for the card
+    RUNNING = "running"  #: an attempt is under way
+    DONE = "done"  #: its result is stored
+    FAILED = "failed"  #: it will not be tried again
+    CANCELLED = "cancelled"  #: its owner, or an administrator, stopped it
+
+
+TERMINAL = frozenset({JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED})
+
+
+class LoraState(enum.StrEnum):
+    """Where a Lora stands."""
+
+    TRAINING = "training"  #: its training is queued or running
+    READY = "ready"  #: weights are stored; `/generate` may use it
+    FAILED = "failed"  #: its training failed; the code is never issued again
+    CANCELLED = "cancelled"  #: its training was cancelled; likewise
+
+
+class NoticeKind(enum.StrEnum):
+    """What a person is owed to hear."""
+
+    TRAIN_DONE = "train_done"
+    TRAIN_FAILED = "train_failed"
+    TRAIN_RESUMED = "train_resumed"  #: the worker died and the training goes on; told once a job
+    GENERATE_DONE = "generate_done"
+    GENERATE_FAILED = "generate_failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One human on one platform; written `telegram:123`."""
+
+    platform: Platform
+    user_id: str
+
+    def __str__(self) -> str:
+        return f"{self.platform}:{self.user_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an answer belongs: the chat a job was asked for in.
+
+    `chat_id` is the platform's chat or channel. `user_id` is whom to write to directly (Discord DMs).
+    """
+
+    platform: Platform
+    chat_id: str
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """The words that call the subject: an instance token and a class word."""
+
+    token: str = "sks"  # noqa: S105 - an instance token in the sense of DreamBooth, not a secret
+    class_word: str = "person"
+
+    def __str__(self) -> str:
+        return f"{self.token} {self.class_word}"
+
+
+@dataclass(frozen=True, slots=True)
+class NewPhoto:
+    """A photo that passed the gate: RGB, upright, without metadata, as JPEG bytes.
+
+    `sha256` is of the decoded pixels, so that the same photo is known again in another wrapping.
+    """
+
+    sha256: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TrainWish:
+    """What a training was asked for. `steps=None` means the base model's own default."""
+
+    trigger: Trigger = field(default_factory=Trigger)
+    steps: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateWish:
+    """What pictures were asked for. `None` means the worker's default for its base model."""
+
+    prompt: str
+    negative: str = ""
+    seed: int | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+    count: int = 1
+    steps: int | None = None
+    guidance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A durable unit of GPU work, as the ledger holds it."""
+
+    id: JobId
+    kind: JobKind
+    status: JobStatus
+    account: AccountId
+    code: LoraCode
+    wish: TrainWish | GenerateWish
+    place: Place
+    attempt: int  #: fence: raised by each claim; writes of an older attempt are refused
+    losses: int  #: attempts that ended without a result
+    step: int  #: last step heard of
+    steps: int | None  #: steps in all, once the worker has said
+    card_message_id: str | None  #: the one message that shows this job's progress
+    error: str | None  #: the sentence a failed job ended with
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """The trained result of a photo set."""
+
+    code: LoraCode
+    account: AccountId
+    trigger: Trigger
+    state: LoraState
+    file: str | None  #: name inside `DATA_DIR/loras`, once ready
+    sha256: str | None
+    created_at: datetime
+    ready_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A message owed to an account, kept until its platform has taken it."""
+
+    id: NoticeId
+    kind: NoticeKind
+    job: Job
+    files: tuple[str, ...]  #: names inside `DATA_DIR/pictures`, in order
+    tries: int
+    next_try_at: datetime
+
+
+def format_code(code: LoraCode) -> str:
+    """Write a LoraCode as people read it: `4071 3386`."""
+    return f"{code[:4]} {code[4:]}"
+
+
+def parse_code(text: str) -> LoraCode | None:
+    """Read a LoraCode written with or without spaces and dashes; None when it is not eight digits."""
+    digits = re.sub(r"[\s\-]", "", text)
+    return LoraCode(digits) if re.fullmatch(r"[0-9]{8}", digits) else None
+
+
+def split_code(text: str) -> tuple[str, str]:
+    """Split `4071 3386 a prompt` into the code as written and the rest.
+
+    A code is eight digits, or four and four; otherwise the first run of digits is returned as it is (it
+    may be empty), so that the caller can say what was wrong with it, and a prompt may start with a number.
+    """
+    match = re.match(r"\s*([0-9]{8}(?![0-9])|[0-9]{4}[ \-][0-9]{4}(?![0-9])|[0-9]*)(.*)\Z", text, re.DOTALL)
+    assert match is not None  # noqa: S101 - every part of the pattern may be empty
+    return match[1], match[2].strip()

@@ -1,0 +1,53 @@
+"""Every error of the front end, one tree.
+
+LoraCodeError
+├── UserError                 something the person can put right; carries the sentence to show
+├── SettingsError             a wrong setting; ends the start with one readable line
+├── LedgerError               the ledger cannot be opened, read or written
+├── WorkerLost                a GPU attempt ended without a result; it is tried again
+└── ChatError                 a platform did not take what we sent
+    ├── ChatUnreachable       never will: blocked, left, closed DMs
+    └── ChatBusy              will later: rate limit, no network; carries `retry_after_s`
+"""
+
+from __future__ import annotations
+
+
+class LoraCodeError(Exception):
+    """Something went wrong in LoraCode."""
+
+
+class UserError(LoraCodeError):
+    """A person asked for something that cannot be done; `sentence` says why and what to do next."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+class SettingsError(LoraCodeError):
+    """A setting is wrong; the message names it and says what is expected."""
+
+
+class LedgerError(LoraCodeError):
+    """The ledger cannot be opened, read or written."""
+
+
+class WorkerLost(LoraCodeError):
+    """The worker went away, or its stream ended without a result."""
+
+
+class ChatError(LoraCodeError):
+    """A platform did not take what we sent."""
+
+
+class ChatUnreachable(ChatError):
+    """The person cannot be reached at this place, now or later."""
+
+
+class ChatBusy(ChatError):
+    """The platform wants us to wait."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

@@ -1,0 +1,58 @@
+"""What the use cases take from a chat and give back to it; plain data, the same for every platform."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from bot.domain import JobId, Place, Platform
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file a person sent. `data` is None when the platform would not hand it over for its size."""
+
+    name: str
+    data: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """Something to press. `action` goes back to `Studio.press` as it is, also after a restart: at most
+    64 bytes, ids only, never state."""
+
+    label: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One message to a person: plain text (no markup), then pictures, then buttons.
+
+    `card_of` marks the message that will be edited to show that job's progress: whoever shows it tells
+    `Studio.card_shown` its message id.
+    """
+
+    text: str
+    buttons: tuple[Button, ...] = ()
+    pictures: tuple[Path, ...] = ()
+    card_of: JobId | None = None
+
+
+class Chat(Protocol):
+    """A platform, as the notifier sees it."""
+
+    platform: Platform
+
+    async def send(self, place: Place, reply: Reply, *, nonce: str) -> str:
+        """Send a new message and return its id; raises ChatUnreachable or ChatBusy.
+
+        `nonce` names the message: a platform that can will not show the same nonce twice.
+        """
+
+    async def edit(self, place: Place, message_id: str, reply: Reply) -> None:
+        """Make an earlier message read like `reply` (pictures included); raises like `send`.
+
+        Quiet when it already does; ChatUnreachable when the message is gone.
+        """

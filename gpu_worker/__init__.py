@@ -1,0 +1,1 @@
+"""The GPU process: holds the base model, runs jobs, keeps nothing that matters."""

@@ -1,0 +1,226 @@
+"""What bot and worker say to each other: typed, versioned messages in length-prefixed frames. Torch-free.
+
+A frame is a big-endian u32 length and that many bytes of msgpack; bytes travel as they are. The first
+message of a worker is `Ready`; the bot refuses another `version`. Each job message names `job_id` and
+`attempt`, so that an answer to an older attempt can be told apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable
+from typing import BinaryIO, TypeAlias, TypeVar
+
+import msgspec
+
+from gpu_worker.errors import ProtocolError
+
+VERSION = 1
+#: Largest frame either side accepts: five photos or a checkpoint are tens of MB, never more than this.
+MAX_FRAME_BYTES = 512 * 2**20
+_T = TypeVar("_T")
+_LENGTH = struct.Struct(">I")
+
+
+class Message(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of everything that travels."""
+
+
+# --- bot to worker ---------------------------------------------------------------------------------------
+
+
+class Train(Message, frozen=True):
+    """Train a LoRA on these photos."""
+
+    job_id: int
+    attempt: int
+    photos: tuple[bytes, ...]  #: RGB pictures without metadata, as JPEG, PNG or WebP
+    token: str = "sks"  # noqa: S105 - the instance token
+    class_word: str = "person"
+    steps: int | None = None  #: None: the base model's default
+    seed: int = 0
+    resume: bytes | None = None  #: the `data` of an earlier `Checkpoint` of this job
+
+
+class Generate(Message, frozen=True):
+    """Draw pictures. None means the base model's default."""
+
+    job_id: int
+    attempt: int
+    prompt: str
+    negative: str = ""
+    seed: int | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+    count: int = 1
+    steps: int | None = None
+    guidance: float | None = None
+    lora: bytes | None = None  #: a kohya-format safetensors file
+    lora_name: str = ""  #: the LoraCode, for the picture's metadata and the worker's cache
+    trigger: str = ""  #: put into the prompt where the person left it out
+
+
+class Cancel(Message, frozen=True):
+    """Stop this attempt at the next step; it answers `Stopped`."""
+
+    job_id: int
+    attempt: int
+
+
+class Shutdown(Message, frozen=True):
+    """Stop after the current step and exit."""
+
+
+# --- worker to bot ---------------------------------------------------------------------------------------
+
+
+class Health(Message, frozen=True):
+    """What the worker measured of itself and its card."""
+
+    device: str  #: `NVIDIA GeForce GTX 1060 6GB` or `cpu`
+    base_model: str
+    base_model_loaded: bool
+    process_memory_bytes: int
+    device_memory_used_bytes: int | None = None
+    device_memory_total_bytes: int | None = None
+    device_temperature_c: int | None = None
+    device_load_percent: int | None = None
+
+
+class Ready(Message, frozen=True):
+    """The worker is up and speaks this version."""
+
+    version: int
+    pid: int
+    health: Health
+
+
+class Heartbeat(Message, frozen=True):
+    """The worker is alive; sent every second or two, also while a job runs."""
+
+    health: Health
+
+
+class JobMessage(Message, frozen=True):
+    """Base of what a worker says of a job."""
+
+    job_id: int
+    attempt: int
+
+
+class Started(JobMessage, frozen=True):
+    """The attempt has begun; `step` is above zero when it goes on from a checkpoint."""
+
+    step: int
+    steps: int
+
+
+class Progress(JobMessage, frozen=True):
+    """`step` of `steps` are done."""
+
+    step: int
+    steps: int
+
+
+class Sample(JobMessage, frozen=True):
+    """A picture drawn on the way."""
+
+    step: int
+    png: bytes
+
+
+class Checkpoint(JobMessage, frozen=True):
+    """Enough to go on from `step` in another process: safetensors, never pickle."""
+
+    step: int
+    data: bytes
+
+
+class Done(JobMessage, frozen=True):
+    """Terminal: the result. A training gives `lora` (safetensors), a generation gives `pictures` (PNG)."""
+
+    lora: bytes | None = None
+    pictures: tuple[bytes, ...] = ()
+    seconds: float = 0.0
+
+
+class Failed(JobMessage, frozen=True):
+    """Terminal: trying again would not help; `reason` is one sentence for the person."""
+
+    reason: str
+
+
+class Stopped(JobMessage, frozen=True):
+    """Terminal: the attempt was cancelled."""
+
+
+Request: TypeAlias = Train | Generate | Cancel | Shutdown
+JobRequest: TypeAlias = Train | Generate
+Event: TypeAlias = Started | Progress | Sample | Checkpoint | Done | Failed | Stopped
+Answer: TypeAlias = Ready | Heartbeat | Event
+
+_encoder = msgspec.msgpack.Encoder()
+_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+
+
+def encode(message: Message) -> bytes:
+    """Give the whole frame of a message, length included; ProtocolError when it is too large."""
+    body = _encoder.encode(message)
+    if len(body) > MAX_FRAME_BYTES:
+        raise ProtocolError(f"a message of {len(body)} bytes is larger than a frame may be")
+    return _LENGTH.pack(len(body)) + body
+
+
+def frame_length(head: bytes) -> int:
+    """Read a frame's length from its first four bytes; ProtocolError when it is too large."""
+    (length,) = _LENGTH.unpack(head)
+    if length > MAX_FRAME_BYTES:
+        raise ProtocolError(f"a frame of {length} bytes was announced; {MAX_FRAME_BYTES} is the most")
+    return int(length)
+
+
+def decode_request(body: bytes) -> Request:
+    """Read a message of the bot; ProtocolError when it is none."""
+    return _decode(_requests.decode, body)
+
+
+def decode_answer(body: bytes) -> Answer:
+    """Read a message of a worker; ProtocolError when it is none."""
+    return _decode(_answers.decode, body)
+
+
+def _decode(decode: Callable[[bytes], _T], body: bytes) -> _T:
+    try:
+        return decode(body)
+    except msgspec.MsgspecError as error:
+        raise ProtocolError(f"not a message of protocol version {VERSION}: {error}") from error
+
+
+def read_frame(stream: BinaryIO) -> bytes | None:
+    """Read one frame's body, blocking; None at a clean end of the stream."""
+    head = stream.read(_LENGTH.size)
+    if not head:
+        return None
+    if len(head) < _LENGTH.size:
+        raise ProtocolError("the stream ended inside a frame")
+    length = frame_length(head)
+    body = stream.read(length)
+    if len(body) < length:
+        raise ProtocolError("the stream ended inside a frame")
+    return body
+
+
+async def read_frame_async(stream: asyncio.StreamReader) -> bytes | None:
+    """Read one frame's body; None at a clean end of the stream."""
+    try:
+        head = await stream.readexactly(_LENGTH.size)
+    except asyncio.IncompleteReadError as error:
+        if error.partial:
+            raise ProtocolError("the stream ended inside a frame") from error
+        return None
+    try:
+        return await stream.readexactly(frame_length(head))
+    except asyncio.IncompleteReadError as error:
+        raise ProtocolError("the stream ended inside a frame") from error
