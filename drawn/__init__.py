@@ -1,1 +1,24 @@
-"""Pictures that the project draws itself: people who do not exist. Pillow only, imports nothing of ours."""
+"""Pictures that the project draws itself: people who do not exist. Pillow only, imports nothing of ours.
+
+`identity(seed)` is a person, `scene(seed)` a moment, `draw` puts one into the other and `caption` says it
+in words. Everything is settled by seeds, so a test, the demo and the training of the small base model see
+the same people. What makes an identity (shape of the face, marks, shades) has no caption word: a model can
+only learn it from photos.
+"""
+
+from drawn.people import Identity, identity
+from drawn.portrait import draw
+from drawn.samples import sample_photos
+from drawn.scenes import PLACES, Scene, caption, scene, varied_caption
+
+__all__ = [
+    "PLACES",
+    "Identity",
+    "Scene",
+    "caption",
+    "draw",
+    "identity",
+    "sample_photos",
+    "scene",
+    "varied_caption",
+]

@@ -1,0 +1,49 @@
+# The two commands: `make run` (the bot, or the demo without tokens) and `make test` (what CI runs).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+export PYTHONUNBUFFERED := 1
+
+.PHONY: run test check format lock clean
+
+run: $(VENV)/.run
+	@$(BIN)/python -m bot
+
+test: check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "LoraCode needs Python 3.11 or newer; point PYTHON at one: make run PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# requirements.lock holds the exact versions. Torch's pin takes the CUDA build from the package index, or a
+# CPU build where pip is offered one.
+$(VENV)/.run: pyproject.toml requirements.lock | $(BIN)/python
+	@echo "Installing the pinned requirements into $(VENV) (once)"
+	$(PIP) install --constraint requirements.lock --editable '.[worker]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml requirements.lock | $(BIN)/python
+	@echo "Installing the pinned requirements and the development tools into $(VENV) (once)"
+	$(PIP) install --constraint requirements.lock --editable '.[worker,dev]'
+	@touch $@ $(VENV)/.run
+
+# Take the newest versions inside pyproject.toml's ranges; review the difference before you commit it.
+lock:
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip --quiet install 'torch==2.13.0' --editable '.[worker,dev]'
+	build/lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' | sort -f > requirements.lock
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,160 @@
+"""The console as a chat: lines in, text and picture paths out. For the demo and for trying things by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shlex
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from bot.chats.base import answered
+from bot.domain import Identity, Place, Platform
+from bot.replies import Button, Reply, Upload
+from bot.studio import Studio
+
+ME = Identity(Platform.CONSOLE, "me")
+HERE = Place(Platform.CONSOLE, "me", "me")
+PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"}
+HINT = "Type the path of a photo or of a folder of photos, /help, or /quit."
+
+
+async def lines_of(stream: TextIO) -> AsyncIterator[str]:
+    """Yield the lines of a blocking stream until it ends.
+
+    The reading thread is a daemon: a thread that waits for a key cannot be asked to stop.
+    """
+    loop = asyncio.get_running_loop()
+    lines: asyncio.Queue[str] = asyncio.Queue()
+
+    def read() -> None:
+        while line := stream.readline():
+            loop.call_soon_threadsafe(lines.put_nowait, line)
+        loop.call_soon_threadsafe(lines.put_nowait, "")
+
+    threading.Thread(target=read, name="console-input", daemon=True).start()
+    while line := await lines.get():
+        yield line.strip()
+
+
+class ConsoleChat:
+    """The adapter of the console; there is one person, and they run this machine.
+
+    On a terminal the progress cards stay in a live area at the bottom; elsewhere each change is a line.
+    """
+
+    platform = Platform.CONSOLE
+
+    def __init__(self, studio: Studio, stdin: TextIO, stdout: TextIO) -> None:
+        self._studio = studio
+        self._console = Console(file=stdout, soft_wrap=True, highlight=False)
+        self._stdin = stdin
+        self._ids = itertools.count(1)
+        self._buttons: tuple[Button, ...] = ()
+        self._cards: dict[str, Reply] = {}
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+
+    async def run(self) -> None:
+        """Answer what is typed until the input ends or `/quit`."""
+        self.say(HINT)
+        async for line in lines_of(self._stdin):
+            if line in {"/quit", "/exit"}:
+                return
+            if line:
+                await self.show(await answered(self._answer(line)))
+
+    async def send(self, place: Place, reply: Reply, *, nonce: str) -> str:
+        """Print a message; the id counts the messages of this run."""
+        self._print(reply)
+        return str(next(self._ids))
+
+    async def edit(self, place: Place, message_id: str, reply: Reply) -> None:
+        """Show the newer text of a progress card, or print what took its place."""
+        if reply.pictures or not reply.card_of:
+            self._drop_card(message_id)
+            self._print(reply)
+        else:
+            self._put_card(message_id, reply)
+
+    async def show(self, reply: Reply) -> None:
+        """Print an answer of the Studio; a progress card is shown until its job has ended."""
+        self._print(reply)
+        if reply.card_of is not None:
+            await self._studio.card_shown(reply.card_of, str(next(self._ids)))
+
+    def say(self, text: str) -> None:
+        """Print a line of our own."""
+        self._console.print(Text(text))
+
+    def _print(self, reply: Reply) -> None:
+        self.say(reply.text)
+        for path in reply.pictures:
+            self.say(f"  picture: {path}")
+        if reply.buttons:
+            self._buttons = reply.buttons
+            self.say("  " + "  ".join(f"[{n}] {button.label}" for n, button in enumerate(reply.buttons, 1)))
+
+    def _put_card(self, message_id: str, reply: Reply) -> None:
+        if self._cards.get(message_id) == reply:
+            return
+        self._cards[message_id] = reply
+        if self._console.is_terminal:
+            self._live.start()
+            self._live.update(Group(*(Text(card.text) for card in self._cards.values())), refresh=True)
+        else:
+            self.say(reply.text)
+
+    def _drop_card(self, message_id: str) -> None:
+        self._cards.pop(message_id, None)
+        if not self._cards:
+            self._live.stop()
+
+    async def _answer(self, line: str) -> Reply:
+        if line.isdecimal() and 1 <= int(line) <= len(self._buttons):
+            return await self._studio.press(ME, HERE, self._buttons[int(line) - 1].action)
+        command, _, rest = line.partition(" ")
+        if line.startswith("/") and not Path(line).exists() and command in self._commands():
+            return await self._commands()[command](rest.strip())
+        paths = await asyncio.to_thread(photo_paths, line)
+        if paths:
+            uploads = await asyncio.to_thread(lambda: [Upload(path.name, path.read_bytes()) for path in paths])
+            return await self._studio.add_photos(ME, HERE, uploads)
+        return Reply(f"I do not know what to do with that. {HINT}")
+
+    def _commands(self) -> dict[str, Callable[[str], Awaitable[Reply]]]:
+        studio = self._studio
+        return {
+            "/start": lambda _: studio.start(ME, HERE),
+            "/help": lambda _: studio.help(ME),
+            "/train": lambda _: studio.train(ME, HERE),
+            "/generate": lambda text: studio.generate_text(ME, HERE, text),
+            "/codes": lambda _: studio.codes(ME),
+            "/cancel": lambda text: studio.cancel(ME, text),
+            "/status": lambda _: studio.status(ME),
+        }
+
+
+def photo_paths(line: str) -> list[Path]:
+    """Read a line as paths of files and folders; a folder stands for the photos in it, by name."""
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        words = [line]
+    if Path(line).expanduser().exists():
+        words = [line]
+    paths: list[Path] = []
+    for word in words:
+        path = Path(word).expanduser()
+        if path.is_dir():
+            paths += sorted(each for each in path.iterdir() if each.suffix.lower() in PICTURE_ENDINGS)
+        elif path.is_file():
+            paths.append(path)
+        else:
+            return []
+    return paths

@@ -1,0 +1,6 @@
+"""The use cases, platform-free: the only door for chats."""
+
+from bot.studio._needs import Gate, JobQueue
+from bot.studio._studio import MAX_OPEN_GENERATIONS, MAX_OPEN_TRAININGS, Studio
+
+__all__ = ["MAX_OPEN_GENERATIONS", "MAX_OPEN_TRAININGS", "Gate", "JobQueue", "Studio"]

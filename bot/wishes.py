@@ -1,0 +1,176 @@
+"""Reads what a person typed after `/generate`: a LoraCode, a prompt and options. Pure.
+
+`4071 3386 sks person on a boat --no blurry, dark --seed 7 --size portrait --n 2`
+
+The sentences of wrong wishes live here, beside the rule that each one explains.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from dataclasses import dataclass, replace
+
+from bot.domain import MAX_PICTURES, MAX_PROMPT_CHARS, GenerateWish, LoraCode, parse_code, split_code
+from bot.errors import UserError
+
+#: Width and height in px; Stable Diffusion 1.5 learnt at 512.
+SIZES_PX = {"square": (512, 512), "portrait": (512, 768), "landscape": (768, 512)}
+MIN_SIDE_PX, MAX_SIDE_PX, SIDE_STEP_PX = 64, 1024, 8
+MAX_SEED = 2**32 - 1
+MAX_STEPS = 100
+MAX_GUIDANCE = 30.0
+OPTIONS = ("n", "size", "seed", "no", "steps", "guidance")
+OPTION_NAMES = ", ".join(f"--{name}" for name in OPTIONS)
+
+EXAMPLE = "/generate 40713386 sks person as an astronaut"
+_WRONG_CODE = f"A LoraCode has eight digits, like 4071 3386. Write it first, then what to draw: {EXAMPLE}"
+_WRONG_SIZE = (
+    f"--size is square, portrait, landscape, or width x height such as 512x768: from {MIN_SIDE_PX} to "
+    f"{MAX_SIDE_PX}, in steps of {SIDE_STEP_PX}."
+)
+#: Control, format (zero-width, right-to-left), surrogate and private characters. Unassigned ones stay: they
+#: are next year's emoji.
+_UNSEEN = {"Cc", "Cf", "Cs", "Co"}
+#: Letters that Unicode calls visible and that show nothing: fillers of Hangul, the empty Braille cell.
+_BLANK = dict.fromkeys(map(ord, "\u034f\u115f\u1160\u2800\u3164\uffa0"))
+# Phones turn two hyphens into one long dash; between words a long dash is punctuation and stays.
+_OPTION = re.compile(r"(?:--+|[\u2014\u2013])([A-Za-z][^\s=]*)(?:=(\S*))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A LoraCode and what to draw with it."""
+
+    code: LoraCode
+    wish: GenerateWish
+
+
+def parse(text: str) -> Asked:
+    """Read the words after `/generate`; UserError says what is wrong with them."""
+    code_text, rest = split_code(cleaned(text))
+    code = read_code(code_text)
+    prompt, options = _split_options(rest)
+    return Asked(code, checked(_wish(prompt, options)))
+
+
+def read_code(text: str) -> LoraCode:
+    """Read a LoraCode; UserError when it is not eight digits."""
+    code = parse_code(cleaned(text))
+    if code is None:
+        raise UserError(_WRONG_CODE)
+    return code
+
+
+def checked(wish: GenerateWish) -> GenerateWish:
+    """Give the wish with its texts cleaned; UserError when a value is out of range."""
+    wish = replace(wish, prompt=cleaned(wish.prompt), negative=cleaned(wish.negative))
+    if not wish.prompt:
+        raise UserError(f"What shall I draw? Write it after the code: {EXAMPLE}")
+    for what, text in (("The prompt", wish.prompt), ("The text after --no", wish.negative)):
+        if len(text) > MAX_PROMPT_CHARS:
+            raise UserError(f"{what} has {len(text)} characters; {MAX_PROMPT_CHARS} is the most. Shorten it.")
+    _in_range("n", wish.count, 1, MAX_PICTURES)
+    _in_range("seed", wish.seed, 0, MAX_SEED)
+    _in_range("steps", wish.steps, 1, MAX_STEPS)
+    _in_range("guidance", wish.guidance, 0, MAX_GUIDANCE)
+    if (wish.width_px, wish.height_px) != (None, None):
+        for side_px in (wish.width_px, wish.height_px):
+            if side_px is None or not MIN_SIDE_PX <= side_px <= MAX_SIDE_PX or side_px % SIDE_STEP_PX:
+                raise UserError(_WRONG_SIZE)
+    return wish
+
+
+def size_px(text: str) -> tuple[int, int]:
+    """Read `portrait` or `512x768` as width and height; UserError when it is neither."""
+    named = SIZES_PX.get(text.lower())
+    if named is not None:
+        return named
+    match = re.fullmatch(r"([0-9]{1,5})[xX*\u00d7]([0-9]{1,5})", text)
+    if match is None:
+        raise UserError(_WRONG_SIZE)
+    return int(match[1]), int(match[2])
+
+
+def cleaned(text: str) -> str:
+    """Give the text in one line, without control and zero-width characters."""
+    # Line ends and tabs are control characters too, so they become spaces first.
+    spaced = re.sub(r"\s", " ", unicodedata.normalize("NFC", text)).translate(_BLANK)
+    visible = "".join(char for char in spaced if unicodedata.category(char) not in _UNSEEN)
+    return " ".join(visible.split())
+
+
+def _split_options(text: str) -> tuple[str, dict[str, str]]:
+    # An option takes the next word; `--no` takes every word up to the next option; the rest is the prompt.
+    prompt: list[str] = []
+    options: dict[str, str] = {}
+    waiting: str | None = None
+    for word in text.split():
+        match = _OPTION.fullmatch(word)
+        if match is not None:
+            _refuse_missing_value(waiting, options)
+            waiting = _known(match[1], options)
+            options[waiting] = match[2] or ""
+            if match[2] and waiting != "no":
+                waiting = None
+        elif waiting is None:
+            prompt.append(word)
+        else:
+            options[waiting] = f"{options[waiting]} {word}".strip()
+            waiting = waiting if waiting == "no" else None
+    _refuse_missing_value(waiting, options)
+    return " ".join(prompt), options
+
+
+def _known(name: str, options: dict[str, str]) -> str:
+    known = name.lower()
+    if known not in OPTIONS:
+        raise UserError(f"I do not know the option --{name[:20]}. I know {OPTION_NAMES}.")
+    if known in options:
+        raise UserError(f"--{known} is there twice; keep one of them.")
+    return known
+
+
+def _refuse_missing_value(waiting: str | None, options: dict[str, str]) -> None:
+    if waiting is not None and not options[waiting]:
+        raise UserError(f"--{waiting} needs a value after it, as in: {EXAMPLE} --seed 7 --no blurry")
+
+
+def _wish(prompt: str, options: dict[str, str]) -> GenerateWish:
+    width_px, height_px = size_px(options["size"]) if "size" in options else (None, None)
+    count = _whole("n", options)
+    return GenerateWish(
+        prompt=prompt,
+        negative=options.get("no", ""),
+        seed=_whole("seed", options),
+        width_px=width_px,
+        height_px=height_px,
+        count=1 if count is None else count,
+        steps=_whole("steps", options),
+        guidance=_number("guidance", options),
+    )
+
+
+def _whole(name: str, options: dict[str, str]) -> int | None:
+    text = options.get(name)
+    if text is None:
+        return None
+    if not re.fullmatch(r"-?[0-9]{1,12}", text):
+        raise UserError(f"--{name} is a whole number, such as --{name} 2.")
+    return int(text)
+
+
+def _number(name: str, options: dict[str, str]) -> float | None:
+    text = options.get(name)
+    if text is None:
+        return None
+    if not re.fullmatch(r"-?[0-9]{1,6}([.,][0-9]{1,6})?", text):
+        raise UserError(f"--{name} is a number, such as --{name} 7.5.")
+    return float(text.replace(",", "."))
+
+
+def _in_range(name: str, value: float | None, low: int, high: float) -> None:
+    # NaN is in no range, and says so only to isfinite.
+    if value is not None and not (math.isfinite(value) and low <= value <= high):
+        raise UserError(f"--{name} goes from {low} to {high:.0f}.")

@@ -1,0 +1,75 @@
+"""Training state on disk as safetensors: a killed run goes on from the last checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+
+class TrainingState:
+    """Weights, their moving average and AdamW's memory of one training stage."""
+
+    def __init__(self, model: nn.Module, rate: float, ema_decay: float) -> None:
+        self.model = model
+        self.step = 0
+        self._ema_decay = ema_decay
+        self.ema = {name: value.detach().clone() for name, value in model.named_parameters()}
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+        )
+
+    def advance(self, rate: float, gradient_norm: float) -> float:
+        """Take one optimizer step on the gradients that are there; return their norm."""
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), gradient_norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        # A young average follows closely, so that early samples are not of the random start.
+        decay = min(self._ema_decay, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for name, value in self.model.named_parameters():
+                self.ema[name].lerp_(value, 1 - decay)
+        return float(norm)
+
+    def save(self, path: Path) -> None:
+        """Write everything to one file; a crash in between leaves the old one."""
+        tensors: dict[str, torch.Tensor] = {f"ema.{name}": value for name, value in self.ema.items()}
+        for name, value in self.model.named_parameters():
+            tensors[f"model.{name}"] = value.detach()
+            for key, memory in self.optimizer.state.get(value, {}).items():
+                tensors[f"adam.{key}.{name}"] = memory
+        part = path.with_suffix(".part")
+        save_file(
+            {name: value.contiguous() for name, value in tensors.items()}, part, {"step": str(self.step)}
+        )
+        part.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Take up the state of a saved run; does nothing where there is none."""
+        if not path.exists():
+            return
+        with safe_open(path, "pt") as file, torch.no_grad():
+            keys = set(file.keys())
+            self.step = int(file.metadata()["step"])
+            for name, value in self.model.named_parameters():
+                value.copy_(file.get_tensor(f"model.{name}"))
+                self.ema[name].copy_(file.get_tensor(f"ema.{name}"))
+                memory = {
+                    key: file.get_tensor(f"adam.{key}.{name}")
+                    for key in ("step", "exp_avg", "exp_avg_sq")
+                    if f"adam.{key}.{name}" in keys
+                }
+                if memory:
+                    self.optimizer.state[value] = memory
+
+    def use_average(self) -> None:
+        """Put the moving average into the model: what is shipped and sampled."""
+        with torch.no_grad():
+            for name, value in self.model.named_parameters():
+                value.copy_(self.ema[name])
