@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from rich.console import Console
-
-from bot.backends.base import GpuBackend
-from bot.backends.local import LocalBackend
-from bot.chats.console import ME, ConsoleChat
-from bot.chats.discord import DiscordChat
-from bot.chats.telegram import TelegramChat
 from bot.dispatcher import Dispatcher
 from bot.domain import Platform
 from bot.files import Files
 from bot.ledger import Ledger
 from bot.notifier import Notifier
-from bot.photos import PhotoGate
 from bot.replies import Chat
 from bot.schedule import Schedule
 from bot.settings import Settings

@@ -93,7 +93,8 @@ class PhotoGate:
         async with self._free:
             child = self._idle.pop() if self._idle else await _started()
             try:
-                photo = await asyncio.wait_for(_in(child, upload.data), self._timeout_s)
+                decoded = asyncio.get_running_loop().run_in_executor(child, decode, upload.data)
+                photo = await asyncio.wait_for(decoded, self._timeout_s)
             except UserError:
                 self._idle.append(child)
                 raise
@@ -112,10 +113,6 @@ class PhotoGate:
         idle, self._idle = self._idle, []
         for child in idle:
             await asyncio.to_thread(child.shutdown)
-
-
-async def _in(child: ProcessPoolExecutor, data: bytes) -> NewPhoto:
-    return await asyncio.get_running_loop().run_in_executor(child, decode, data)
 
 
 async def _started() -> ProcessPoolExecutor:
@@ -161,12 +158,11 @@ def decode(data: bytes) -> NewPhoto:
     # step, not only UnidentifiedImageError at the first.
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata, which is dropped anyway
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # odd metadata, which is dropped; many pixels, which we check
             return _decode(data)
     except UserError:
         raise
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError, MemoryError):
+    except (Image.DecompressionBombError, MemoryError):
         raise UserError(TOO_MANY_PIXELS) from None
     except UnidentifiedImageError:
         raise UserError(_unidentified(data)) from None
@@ -175,8 +171,6 @@ def decode(data: bytes) -> NewPhoto:
 
 
 def _decode(data: bytes) -> NewPhoto:
-    if len(data) > MAX_FILE_BYTES:
-        raise UserError(TOO_MANY_BYTES)
     pi_heif.register_heif_opener(thumbnails=False)
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         _check_size(image.size)

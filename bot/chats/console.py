@@ -119,11 +119,13 @@ class ConsoleChat:
         if line.isdecimal() and 1 <= int(line) <= len(self._buttons):
             return await self._studio.press(ME, HERE, self._buttons[int(line) - 1].action)
         command, _, rest = line.partition(" ")
-        if line.startswith("/") and not Path(line).exists() and command in self._commands():
+        if command in self._commands():
             return await self._commands()[command](rest.strip())
         paths = await asyncio.to_thread(photo_paths, line)
         if paths:
-            uploads = await asyncio.to_thread(lambda: [Upload(path.name, path.read_bytes()) for path in paths])
+            uploads = await asyncio.to_thread(
+                lambda: [Upload(path.name, path.read_bytes()) for path in paths]
+            )
             return await self._studio.add_photos(ME, HERE, uploads)
         return Reply(f"I do not know what to do with that. {HINT}")
 

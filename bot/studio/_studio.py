@@ -29,9 +29,10 @@ from bot.domain import (
 )
 from bot.errors import UserError
 from bot.eta import estimate
-from bot.ledger import Added, Ledger
+from bot.ledger import Ledger
 from bot.replies import Reply, Upload
 from bot.studio import _status
+from bot.studio._album import after, refusals
 from bot.studio._needs import Gate, JobQueue
 
 MAX_OPEN_TRAININGS = 2
@@ -94,7 +95,7 @@ class Studio:
             reply = await self._started(added.job)
         else:
             reply = texts.collecting(added.held, place.platform)
-        return _after(_refusals(checked, added), reply)
+        return after(refusals(checked, added), reply)
 
     async def use_first_five(self, who: Identity, place: Place) -> Reply:
         """Train on the first five of a set that came too large."""
@@ -233,22 +234,3 @@ class Studio:
         if lock is None:
             lock = self._locks[account] = asyncio.Lock()
         return lock
-
-
-def _refusals(checked: Sequence[NewPhoto | UserError], added: Added) -> list[str]:
-    """Say of each photo that was not taken why, by its number in the album."""
-    lines = []
-    taken = iter(added.accepted)
-    full = added.held >= MAX_PHOTOS_HELD
-    for number, each in enumerate(checked, 1):
-        if isinstance(each, UserError):
-            lines.append(texts.photo_line(number, len(checked), each.sentence))
-        elif not next(taken):
-            sentence = texts.SAME_PHOTO_OR_NO_ROOM if full else texts.SAME_PHOTO
-            lines.append(texts.photo_line(number, len(checked), sentence))
-    return lines
-
-
-def _after(lines: Sequence[str], reply: Reply) -> Reply:
-    text = "\n".join([*lines, reply.text])
-    return Reply(text, reply.buttons, reply.pictures, reply.card_of)

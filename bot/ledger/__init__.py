@@ -1,0 +1,348 @@
+"""The ledger: every SQL statement of LoraCode, behind one door. What is not in here did not happen."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+
+from bot.domain import (
+    AccountId,
+    GenerateWish,
+    Identity,
+    Job,
+    JobId,
+    JobKind,
+    JobStatus,
+    Lora,
+    LoraCode,
+    LoraState,
+    NewPhoto,
+    Notice,
+    NoticeId,
+    NoticeKind,
+    Place,
+    TrainWish,
+)
+from bot.ledger import _jobs, _photos
+from bot.ledger._connection import Connection
+from bot.ledger._rows import Added, Counts, job_of, lora_of, ms, notice_of, time_of
+
+__all__ = ["Added", "Counts", "Ledger"]
+
+_PHOTOS_TOO_OLD = (
+    "This training did not begin within seven days, and I do not keep photos longer. "
+    "Please send the five photos again."
+)
+
+
+class Ledger:
+    """One door to one SQLite file; each method that writes is one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    @classmethod
+    async def open(cls, path: Path, clock: Callable[[], datetime]) -> Ledger:
+        """Open or create the ledger; LedgerError in one readable line when that cannot be."""
+        return cls(await Connection.open(path, clock))
+
+    async def close(self) -> None:
+        """Close the ledger."""
+        await self._db.close()
+
+    # --- people and photos -------------------------------------------------------------------------------
+
+    async def account_of(self, identity: Identity) -> AccountId:
+        """Get or create the account of an identity."""
+        now = self._db.now_ms()
+        return await self._db.write(lambda db: _photos.account_of(db, identity, now))
+
+    async def held(self, account: AccountId) -> int:
+        """Count the photos of the set that is being collected."""
+        return await self._db.read(lambda db: _photos.held(db, account))
+
+    async def add_photos(
+        self, account: AccountId, photos: Sequence[NewPhoto], place: Place, wish: TrainWish
+    ) -> Added:
+        """Put photos into the set; when exactly five are held then, its training is queued with them."""
+        now = self._db.now_ms()
+        return await self._db.write(lambda db: _photos.added(db, account, photos, (place, wish), now))
+
+    async def start_training(self, account: AccountId, place: Place, wish: TrainWish) -> Job | None:
+        """Queue a training of the first five photos of the set and drop the rest; None if there are fewer."""
+        now = self._db.now_ms()
+        return await self._db.write(lambda db: _photos.start_training(db, account, (place, wish), now))
+
+    async def forget_photos(self, account: AccountId) -> int:
+        """Delete the set that is being collected; gives how many photos it held."""
+        return await self._db.write(
+            lambda db: db.execute("DELETE FROM photos WHERE account = ? AND job IS NULL", (account,)).rowcount
+        )
+
+    async def photos_of(self, job_id: JobId) -> tuple[bytes, ...]:
+        """Give the photos of a training, in the order they came."""
+        rows = await self._rows("SELECT data FROM photos WHERE job = ? ORDER BY id", job_id)
+        return tuple(row["data"] for row in rows)
+
+    async def forget_photos_before(self, before: datetime) -> int:
+        """Delete every photo older than that; a training that still waits for its photos fails."""
+        limit, now = ms(before), self._db.now_ms()
+
+        def work(db: sqlite3.Connection) -> int:
+            count = db.execute("SELECT count(*) FROM photos WHERE created_ms < ?", (limit,)).fetchone()[0]
+            jobs = db.execute(
+                "SELECT DISTINCT job FROM photos WHERE created_ms < ? AND job IS NOT NULL", (limit,)
+            ).fetchall()
+            for row in jobs:
+                _jobs.fail(db, JobId(row["job"]), _PHOTOS_TOO_OLD, now)
+            db.execute("DELETE FROM photos WHERE created_ms < ?", (limit,))
+            return int(count)
+
+        return await self._db.write(work)
+
+    async def compact(self) -> None:
+        """Bring the write-ahead log into the ledger and cut it: deleted bytes are gone from it too."""
+        await self._db.read(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+
+    # --- Loras and jobs ----------------------------------------------------------------------------------
+
+    async def lora(self, code: LoraCode) -> Lora | None:
+        """Look a LoraCode up."""
+        rows = await self._rows("SELECT * FROM loras WHERE code = ?", code)
+        return lora_of(rows[0]) if rows else None
+
+    async def loras_of(self, account: AccountId) -> list[Lora]:
+        """List an account's Loras, the newest first."""
+        sql = "SELECT * FROM loras WHERE account = ? ORDER BY created_ms DESC, code"
+        return [lora_of(row) for row in await self._rows(sql, account)]
+
+    async def add_generation(
+        self, account: AccountId, code: LoraCode, wish: GenerateWish, place: Place
+    ) -> Job:
+        """Queue a generation."""
+        now = self._db.now_ms()
+        return await self._db.write(lambda db: _photos.add_job(db, (account, code), wish, place, now))
+
+    async def job(self, job_id: JobId) -> Job | None:
+        """Look a job up."""
+        jobs = await self._jobs("SELECT * FROM jobs WHERE id = ?", job_id)
+        return jobs[0] if jobs else None
+
+    async def open_jobs_of(self, account: AccountId) -> list[Job]:
+        """List an account's queued and running jobs, the oldest first."""
+        return await self._jobs(
+            "SELECT * FROM jobs WHERE account = ? AND status IN ('queued', 'running') ORDER BY id", account
+        )
+
+    async def training_of(self, code: LoraCode) -> Job | None:
+        """Give the training job of a LoraCode."""
+        jobs = await self._jobs(
+            "SELECT * FROM jobs WHERE code = ? AND kind = 'train' ORDER BY id DESC LIMIT 1", code
+        )
+        return jobs[0] if jobs else None
+
+    async def queued_ids(self) -> list[JobId]:
+        """List what waits."""
+        rows = await self._rows(
+            "SELECT id FROM jobs WHERE kind IN ('train', 'generate') AND status = 'queued'"
+        )
+        return [JobId(row["id"]) for row in rows]
+
+    async def running_jobs(self) -> list[Job]:
+        """List what runs, the oldest first."""
+        return await self._jobs(
+            "SELECT * FROM jobs WHERE kind IN ('train', 'generate') AND status = 'running' ORDER BY id"
+        )
+
+    async def claim(self, kind: JobKind) -> Job | None:
+        """Take the next job of a kind: fair share between accounts, then age. Raises its fence."""
+        now = self._db.now_ms()
+        return await self._db.write(lambda db: _jobs.claim(db, kind, now))
+
+    async def release_running(self) -> int:
+        """Put running jobs back in line after a restart of the bot; that is no loss of theirs."""
+        return await self._db.write(
+            lambda db: (
+                db.execute(
+                    "UPDATE jobs SET status = 'queued'"
+                    " WHERE kind IN ('train', 'generate') AND status = 'running'"
+                ).rowcount
+            )
+        )
+
+    # --- fenced: False when the attempt is no longer the running one ---------------------------------------
+
+    async def progressed(self, job_id: JobId, attempt: int, step: int, steps: int) -> bool:
+        """Note how far a job is."""
+        return await self._fenced(
+            job_id,
+            attempt,
+            lambda db: db.execute("UPDATE jobs SET step = ?, steps = ? WHERE id = ?", (step, steps, job_id)),
+        )
+
+    async def checkpointed(self, job_id: JobId, attempt: int, step: int) -> bool:
+        """Note that a job can go on from here; earlier losses no longer count against it."""
+        return await self._fenced(
+            job_id,
+            attempt,
+            lambda db: db.execute("UPDATE jobs SET step = ?, losses = 0 WHERE id = ?", (step, job_id)),
+        )
+
+    async def finish_training(self, job_id: JobId, attempt: int, file: str, sha256: str) -> bool:
+        """Job done, Lora ready, photos deleted, notice owed."""
+        now = self._db.now_ms()
+
+        def work(db: sqlite3.Connection) -> None:
+            job = _jobs.end(db, job_id, "done", None, now)
+            db.execute(
+                "UPDATE loras SET state = 'ready', file = ?, sha256 = ?, ready_ms = ? WHERE code = ?",
+                (file, sha256, now, job.code),
+            )
+            _jobs.owe(db, job, NoticeKind.TRAIN_DONE, now)
+
+        return await self._fenced(job_id, attempt, work)
+
+    async def finish_generation(self, job_id: JobId, attempt: int, files: Sequence[str]) -> bool:
+        """Job done, notice with its pictures owed."""
+        now = self._db.now_ms()
+
+        def work(db: sqlite3.Connection) -> None:
+            job = _jobs.end(db, job_id, "done", None, now)
+            _jobs.owe(db, job, NoticeKind.GENERATE_DONE, now, files)
+
+        return await self._fenced(job_id, attempt, work)
+
+    async def fail(self, job_id: JobId, attempt: int, sentence: str) -> bool:
+        """Job and Lora failed, photos deleted, notice owed."""
+        now = self._db.now_ms()
+        return await self._fenced(job_id, attempt, lambda db: _jobs.fail(db, job_id, sentence, now))
+
+    async def lost(self, job_id: JobId, attempt: int) -> Job | None:
+        """Count an attempt without a result; the job waits again, or fails at its last. None when stale."""
+        now = self._db.now_ms()
+        return await self._db.write(lambda db: _jobs.lost(db, job_id, attempt, now))
+
+    async def cancel(self, job_id: JobId) -> Job | None:
+        """End a job that its person gave up; None when it had already ended."""
+        now = self._db.now_ms()
+
+        def work(db: sqlite3.Connection) -> Job | None:
+            row = db.execute(
+                "SELECT 1 FROM jobs WHERE id = ? AND status IN ('queued', 'running')", (job_id,)
+            ).fetchone()
+            return None if row is None else _jobs.end(db, job_id, "cancelled", None, now)
+
+        return await self._db.write(work)
+
+    async def card_shown(self, job_id: JobId, message_id: str) -> None:
+        """Remember which message shows a job's progress."""
+        await self._change("UPDATE jobs SET card_message_id = ? WHERE id = ?", message_id, job_id)
+
+    # --- notices -----------------------------------------------------------------------------------------
+
+    async def owed(self, limit: int) -> list[Notice]:
+        """List the notices that are due, the oldest first."""
+        now = self._db.now_ms()
+
+        def work(db: sqlite3.Connection) -> list[Notice]:
+            rows = db.execute(
+                "SELECT * FROM notices WHERE state = 'owed' AND next_try_ms <= ?"
+                " ORDER BY next_try_ms, id LIMIT ?",
+                (now, limit),
+            ).fetchall()
+            job = "SELECT * FROM jobs WHERE id = ?"
+            return [notice_of(row, job_of(db.execute(job, (row["job"],)).fetchone())) for row in rows]
+
+        return await self._db.read(work)
+
+    async def next_notice_at(self) -> datetime | None:
+        """Tell when the next notice is due."""
+        rows = await self._rows(
+            "SELECT next_try_ms FROM notices WHERE state = 'owed' ORDER BY next_try_ms LIMIT 1"
+        )
+        return time_of(rows[0]["next_try_ms"]) if rows else None
+
+    async def notice_sent(self, notice_id: NoticeId, message_id: str) -> None:
+        """The platform has taken it."""
+        await self._change(
+            "UPDATE notices SET state = 'sent', message_id = ? WHERE id = ?", message_id, notice_id
+        )
+
+    async def notice_retry(self, notice_id: NoticeId, at: datetime) -> None:
+        """Try it again then."""
+        await self._change(
+            "UPDATE notices SET tries = tries + 1, next_try_ms = ? WHERE id = ?", ms(at), notice_id
+        )
+
+    async def notice_undeliverable(self, notice_id: NoticeId) -> None:
+        """Nobody is there to take it."""
+        await self._change("UPDATE notices SET state = 'undeliverable' WHERE id = ?", notice_id)
+
+    # --- figures -----------------------------------------------------------------------------------------
+
+    async def position(self, job_id: JobId) -> int:
+        """Give a job's place in line; 1 is next or running."""
+        return 1 + len(await self.jobs_ahead(job_id))
+
+    async def jobs_ahead(self, job_id: JobId) -> list[Job]:
+        """List the jobs of its kind that a queued job waits for."""
+        job = await self.job(job_id)
+        return [] if job is None else await self._db.read(lambda db: _jobs.ahead(db, job))
+
+    async def recent_seconds(self, kind: JobKind, limit: int = 20) -> list[float]:
+        """Give how long the last jobs took that were done in one attempt, in seconds, the newest first."""
+        return [(row["finished_ms"] - row["started_ms"]) / 1000 for row in await self._recent(kind, limit)]
+
+    async def seconds_per_step(self, kind: JobKind) -> float | None:
+        """Give the median seconds a step took lately; None when nothing was done yet."""
+        rows = [row for row in await self._recent(kind, 20) if row["steps"]]
+        if not rows:
+            return None
+        paces = [float(row["finished_ms"] - row["started_ms"]) / 1000 / row["steps"] for row in rows]
+        return median(paces)
+
+    async def counts(self) -> Counts:
+        """Count everything, for `/status`."""
+        jobs = await self._rows("SELECT kind, status, count(*) AS n FROM jobs GROUP BY kind, status")
+        loras = await self._rows("SELECT state, count(*) AS n FROM loras GROUP BY state")
+        owed = await self._rows("SELECT count(*) AS n FROM notices WHERE state = 'owed'")
+        accounts = await self._rows("SELECT count(*) AS n FROM accounts")
+        return Counts(
+            jobs={(JobKind(row["kind"]), JobStatus(row["status"])): row["n"] for row in jobs},
+            loras={LoraState(row["state"]): row["n"] for row in loras},
+            notices_owed=owed[0]["n"],
+            accounts=accounts[0]["n"],
+        )
+
+    # --- inside ------------------------------------------------------------------------------------------
+
+    async def _recent(self, kind: JobKind, limit: int) -> list[sqlite3.Row]:
+        return await self._rows(
+            "SELECT started_ms, finished_ms, steps FROM jobs WHERE kind = ? AND status = 'done'"
+            " AND attempt = 1 ORDER BY finished_ms DESC LIMIT ?",
+            str(kind),
+            limit,
+        )
+
+    async def _fenced(
+        self, job_id: JobId, attempt: int, work: Callable[[sqlite3.Connection], object]
+    ) -> bool:
+        def fenced(db: sqlite3.Connection) -> bool:
+            current = _jobs.is_current(db, job_id, attempt)
+            if current:
+                work(db)
+            return current
+
+        return await self._db.write(fenced)
+
+    async def _change(self, sql: str, *values: object) -> None:
+        await self._db.write(lambda db: db.execute(sql, values))
+
+    async def _rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        return await self._db.read(lambda db: db.execute(sql, values).fetchall())
+
+    async def _jobs(self, sql: str, *values: object) -> list[Job]:
+        return [job_of(row) for row in await self._rows(sql, *values)]

@@ -1,0 +1,106 @@
+"""What happens to jobs, as statements inside one transaction. Writes of a running attempt are fenced."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+
+from bot.domain import MAX_ATTEMPTS, Job, JobId, JobKind, NoticeKind
+from bot.ledger._rows import job_of
+
+HOUR_MS = 3_600_000
+WORKER_KEEPS_DYING = (
+    "The graphics card process stopped five times while working on this, so I gave up. "
+    "Please try again later, or tell the person who runs this bot."
+)
+
+# Fair share: of the accounts that wait, the one with the fewest jobs of this kind started within the last
+# hour goes first; then whoever has waited longest.
+_CLAIM = """
+UPDATE jobs SET status = 'running', attempt = attempt + 1, started_ms = :now
+WHERE id = (
+    SELECT waiting.id FROM jobs AS waiting
+    WHERE waiting.kind = :kind AND waiting.status = 'queued'
+    ORDER BY (
+        SELECT count(*) FROM jobs AS served
+        WHERE served.kind = :kind AND served.account = waiting.account AND served.started_ms > :since
+    ), waiting.created_ms, waiting.id
+    LIMIT 1
+)
+RETURNING *
+"""
+
+
+def claim(db: sqlite3.Connection, kind: JobKind, now_ms: int) -> Job | None:
+    """Take the next job of a kind and raise its fence."""
+    asked = {"kind": str(kind), "now": now_ms, "since": now_ms - HOUR_MS}
+    row = db.execute(_CLAIM, asked).fetchone()
+    return None if row is None else job_of(row)
+
+
+def is_current(db: sqlite3.Connection, job_id: JobId, attempt: int) -> bool:
+    """Say whether this attempt is the running one; a write of any other is refused."""
+    row = db.execute(
+        "SELECT 1 FROM jobs WHERE id = ? AND attempt = ? AND status = 'running'", (job_id, attempt)
+    ).fetchone()
+    return row is not None
+
+
+def end(db: sqlite3.Connection, job_id: JobId, status: str, error: str | None, now_ms: int) -> Job:
+    """Write a terminal status; the photos of a training go with it."""
+    row = db.execute(
+        "UPDATE jobs SET status = ?, error = ?, finished_ms = ? WHERE id = ? RETURNING *",
+        (status, error, now_ms, job_id),
+    ).fetchone()
+    db.execute("DELETE FROM photos WHERE job = ?", (job_id,))
+    job = job_of(row)
+    if job.kind is JobKind.TRAIN and status != "done":
+        db.execute("UPDATE loras SET state = ? WHERE code = ?", (status, job.code))
+    return job
+
+
+def fail(db: sqlite3.Connection, job_id: JobId, sentence: str, now_ms: int) -> Job:
+    """End a job as failed and owe its person the sentence."""
+    job = end(db, job_id, "failed", sentence, now_ms)
+    owe(db, job, NoticeKind.TRAIN_FAILED if job.kind is JobKind.TRAIN else NoticeKind.GENERATE_FAILED, now_ms)
+    return job
+
+
+def lost(db: sqlite3.Connection, job_id: JobId, attempt: int, now_ms: int) -> Job | None:
+    """Count an attempt that ended without a result: the job waits again, or has had its last chance."""
+    if not is_current(db, job_id, attempt):
+        return None
+    row = db.execute(
+        "UPDATE jobs SET losses = losses + 1, status = 'queued' WHERE id = ? RETURNING *", (job_id,)
+    ).fetchone()
+    job = job_of(row)
+    if job.losses >= MAX_ATTEMPTS:
+        return fail(db, job_id, WORKER_KEEPS_DYING, now_ms)
+    if job.kind is JobKind.TRAIN and not row["resumed_told"]:
+        db.execute("UPDATE jobs SET resumed_told = 1 WHERE id = ?", (job_id,))
+        owe(db, job, NoticeKind.TRAIN_RESUMED, now_ms)
+    return job
+
+
+def owe(db: sqlite3.Connection, job: Job, kind: NoticeKind, now_ms: int, files: Sequence[str] = ()) -> None:
+    """Owe the person of a job a message."""
+    db.execute(
+        "INSERT INTO notices (job, kind, files, state, next_try_ms, created_ms)"
+        " VALUES (?, ?, ?, 'owed', ?, ?)",
+        (job.id, str(kind), msgspec.json.encode(list(files)).decode(), now_ms, now_ms),
+    )
+
+
+def ahead(db: sqlite3.Connection, job: Job) -> list[Job]:
+    """List the jobs of its kind that come before a queued job: the running ones, then the older ones."""
+    if job.status != "queued":
+        return []
+    rows = db.execute(
+        "SELECT * FROM jobs WHERE kind = ? AND status = 'running'"
+        " UNION ALL SELECT * FROM (SELECT * FROM jobs WHERE kind = ? AND status = 'queued'"
+        " AND (created_ms, id) < (?, ?) ORDER BY created_ms, id)",
+        (str(job.kind), str(job.kind), round(job.created_at.timestamp() * 1000), job.id),
+    )
+    return [job_of(row) for row in rows]

@@ -1,0 +1,138 @@
+"""Accounts, photo sets, and the start of a training, as statements inside one transaction."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+
+from bot.domain import (
+    CODE_DIGITS,
+    MAX_PHOTOS_HELD,
+    PHOTOS_PER_LORA,
+    AccountId,
+    GenerateWish,
+    Identity,
+    Job,
+    JobKind,
+    LoraCode,
+    NewPhoto,
+    Place,
+    TrainWish,
+)
+from bot.errors import LedgerError
+from bot.ledger._rows import Added, job_of
+
+#: Codes are drawn at random; with 10^8 of them a free one is found at once until the space is nearly full.
+_DRAWS = 1000
+
+
+def account_of(db: sqlite3.Connection, identity: Identity, now_ms: int) -> AccountId:
+    """Get or create the account of an identity."""
+    key = (str(identity.platform), identity.user_id)
+    row = db.execute("SELECT account FROM identities WHERE platform = ? AND user_id = ?", key).fetchone()
+    if row is None:
+        account = db.execute("INSERT INTO accounts (created_ms) VALUES (?)", (now_ms,)).lastrowid
+        db.execute("INSERT INTO identities VALUES (?, ?, ?)", (*key, account))
+        row = (account,)
+    return AccountId(row[0])
+
+
+def held(db: sqlite3.Connection, account: AccountId) -> int:
+    """Count the photos of the set that is being collected."""
+    row = db.execute("SELECT count(*) FROM photos WHERE account = ? AND job IS NULL", (account,)).fetchone()
+    return int(row[0])
+
+
+def add_photos(
+    db: sqlite3.Connection, account: AccountId, photos: Sequence[NewPhoto], now_ms: int
+) -> tuple[bool, ...]:
+    """Put photos into the set; False for one that is already there or has no room."""
+    count, accepted = held(db, account), []
+    for photo in photos:
+        fits = count < MAX_PHOTOS_HELD
+        if fits:
+            fits = (
+                db.execute(
+                    "INSERT INTO photos (account, sha256, created_ms, data) VALUES (?, ?, ?, ?)"
+                    " ON CONFLICT DO NOTHING",
+                    (account, photo.sha256, now_ms, photo.data),
+                ).rowcount
+                == 1
+            )
+        count += fits
+        accepted.append(fits)
+    return tuple(accepted)
+
+
+def added(
+    db: sqlite3.Connection,
+    account: AccountId,
+    photos: Sequence[NewPhoto],
+    asked: tuple[Place, TrainWish],
+    now_ms: int,
+) -> Added:
+    """Put photos into the set; exactly five start its training."""
+    accepted = add_photos(db, account, photos, now_ms)
+    count = held(db, account)
+    if count != PHOTOS_PER_LORA or not any(accepted):
+        return Added(accepted, count, None)
+    return Added(accepted, 0, start_training(db, account, asked, now_ms))
+
+
+def start_training(
+    db: sqlite3.Connection, account: AccountId, asked: tuple[Place, TrainWish], now_ms: int
+) -> Job | None:
+    """Turn the first five photos of the set into a Lora and its queued job; the rest is dropped."""
+    if held(db, account) < PHOTOS_PER_LORA:
+        return None
+    place, wish = asked
+    code = _new_code(db)
+    db.execute(
+        "INSERT INTO loras (code, account, token, class_word, state, created_ms)"
+        " VALUES (?, ?, ?, ?, 'training', ?)",
+        (code, account, wish.trigger.token, wish.trigger.class_word, now_ms),
+    )
+    job = add_job(db, (account, code), wish, place, now_ms)
+    db.execute(
+        "UPDATE photos SET job = ? WHERE id IN"
+        " (SELECT id FROM photos WHERE account = ? AND job IS NULL ORDER BY id LIMIT ?)",
+        (job.id, account, PHOTOS_PER_LORA),
+    )
+    db.execute("DELETE FROM photos WHERE account = ? AND job IS NULL", (account,))
+    return job
+
+
+def add_job(
+    db: sqlite3.Connection,
+    whose: tuple[AccountId, LoraCode],
+    wish: TrainWish | GenerateWish,
+    place: Place,
+    now_ms: int,
+) -> Job:
+    """Queue a job."""
+    kind = JobKind.TRAIN if isinstance(wish, TrainWish) else JobKind.GENERATE
+    row = db.execute(
+        "INSERT INTO jobs (kind, status, account, code, wish, platform, chat_id, user_id, created_ms)"
+        " VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+        (
+            str(kind),
+            *whose,
+            msgspec.json.encode(wish).decode(),
+            str(place.platform),
+            place.chat_id,
+            place.user_id,
+            now_ms,
+        ),
+    ).fetchone()
+    return job_of(row)
+
+
+def _new_code(db: sqlite3.Connection) -> LoraCode:
+    for _ in range(_DRAWS):
+        code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}d}"
+        if db.execute("SELECT 1 FROM loras WHERE code = ?", (code,)).fetchone() is None:
+            return LoraCode(code)
+    raise LedgerError("No free LoraCode was found.")

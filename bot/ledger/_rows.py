@@ -1,0 +1,111 @@
+"""Between rows and the nouns of `bot.domain`."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from bot.domain import (
+    AccountId,
+    GenerateWish,
+    Job,
+    JobId,
+    JobKind,
+    JobStatus,
+    Lora,
+    LoraCode,
+    LoraState,
+    Notice,
+    NoticeId,
+    NoticeKind,
+    Place,
+    Platform,
+    TrainWish,
+    Trigger,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of the photos given: one `accepted` each, the size of the set, the job it started."""
+
+    accepted: tuple[bool, ...]
+    held: int
+    job: Job | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much of everything there is, for `/status`."""
+
+    jobs: dict[tuple[JobKind, JobStatus], int]
+    loras: dict[LoraState, int]
+    notices_owed: int
+    accounts: int
+
+
+def ms(time: datetime) -> int:
+    """Give a time as stored: whole milliseconds since 1970, UTC."""
+    return round(time.timestamp() * 1000)
+
+
+def time_of(value: int) -> datetime:
+    """Read a stored time."""
+    return datetime.fromtimestamp(value / 1000, UTC)
+
+
+def job_of(row: sqlite3.Row) -> Job:
+    """Read a row of `jobs`."""
+    kind = JobKind(row["kind"])
+    wish: TrainWish | GenerateWish
+    if kind is JobKind.TRAIN:
+        wish = msgspec.json.decode(row["wish"], type=TrainWish)
+    else:
+        wish = msgspec.json.decode(row["wish"], type=GenerateWish)
+    return Job(
+        id=JobId(row["id"]),
+        kind=kind,
+        status=JobStatus(row["status"]),
+        account=AccountId(row["account"]),
+        code=LoraCode(row["code"]),
+        wish=wish,
+        place=Place(Platform(row["platform"]), row["chat_id"], row["user_id"]),
+        attempt=row["attempt"],
+        losses=row["losses"],
+        step=row["step"],
+        steps=row["steps"],
+        card_message_id=row["card_message_id"],
+        error=row["error"],
+        created_at=time_of(row["created_ms"]),
+        started_at=None if row["started_ms"] is None else time_of(row["started_ms"]),
+        finished_at=None if row["finished_ms"] is None else time_of(row["finished_ms"]),
+    )
+
+
+def lora_of(row: sqlite3.Row) -> Lora:
+    """Read a row of `loras`."""
+    return Lora(
+        code=LoraCode(row["code"]),
+        account=AccountId(row["account"]),
+        trigger=Trigger(row["token"], row["class_word"]),
+        state=LoraState(row["state"]),
+        file=row["file"],
+        sha256=row["sha256"],
+        created_at=time_of(row["created_ms"]),
+        ready_at=None if row["ready_ms"] is None else time_of(row["ready_ms"]),
+    )
+
+
+def notice_of(row: sqlite3.Row, job: Job) -> Notice:
+    """Read a row of `notices`."""
+    return Notice(
+        id=NoticeId(row["id"]),
+        kind=NoticeKind(row["kind"]),
+        job=job,
+        files=tuple(msgspec.json.decode(row["files"], type=list[str])),
+        tries=row["tries"],
+        next_try_at=time_of(row["next_try_ms"]),
+    )

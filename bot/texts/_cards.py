@@ -1,0 +1,99 @@
+"""What shows a job: its progress card, and the notices at its turns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bot.domain import (
+    GenerateWish,
+    Job,
+    JobKind,
+    JobStatus,
+    Notice,
+    NoticeKind,
+    TrainWish,
+    format_code,
+)
+from bot.replies import Button, Reply
+from bot.texts._words import bar, example, left, plural, quoted
+
+MY_CODES = Button("My codes", "codes")
+
+
+def cancel_button(job: Job) -> Button:
+    """Give the button that cancels a job."""
+    return Button("Cancel", f"cancel:{job.id}")
+
+
+def card(job: Job, eta_s: float | None, position: int | None) -> Reply:
+    """Show a job's progress; while the job is open this is the message that will be edited."""
+    title = _title(job)
+    if job.status is JobStatus.QUEUED:
+        place = "In line" if position is None else f"In line: number {position}"
+        return Reply(f"{title}\n{place} · {left(eta_s)}", (cancel_button(job),), card_of=job.id)
+    if job.status is JobStatus.RUNNING:
+        return Reply(f"{title}\n{_progress(job, eta_s)}", (cancel_button(job),), card_of=job.id)
+    if job.status is JobStatus.FAILED:
+        return Reply(f"{title}\nFailed: {quoted(job.error or 'it could not be finished')}")
+    if job.status is JobStatus.CANCELLED:
+        return Reply(f"{title}\nCancelled.")
+    return Reply(f"{title}\n{bar(1.0)} 100 % · done")
+
+
+def notice(owed: Notice, picture_paths: Sequence[Path]) -> Reply:
+    """Write a message owed to a person."""
+    job, code = owed.job, format_code(owed.job.code)
+    why = quoted(job.error or "it could not be finished.")
+    match owed.kind:
+        case NoticeKind.TRAIN_DONE:
+            trigger = job.wish.trigger if isinstance(job.wish, TrainWish) else None
+            command = example(job.place.platform, job.code, trigger)
+            return Reply(f"{code} is ready, and your photos are deleted. Try:\n{command}", (MY_CODES,))
+        case NoticeKind.TRAIN_FAILED:
+            return Reply(
+                f"The training of {code} failed: {why}\nYour photos are deleted. To try again: /train",
+                (MY_CODES,),
+            )
+        case NoticeKind.TRAIN_RESUMED:
+            text = f"The training of {code} was interrupted and goes on by itself. You need not do anything."
+            return Reply(text, (cancel_button(job),))
+        case NoticeKind.GENERATE_DONE:
+            return _pictures(job, picture_paths)
+        case NoticeKind.GENERATE_FAILED:
+            return Reply(f"No picture with {code}: {why}\nYour LoraCode is fine; ask again with /generate.")
+        case NoticeKind.CANCELLED:
+            return cancelled(job)
+
+
+def _pictures(job: Job, paths: Sequence[Path]) -> Reply:
+    asked = quoted(job.wish.prompt) if isinstance(job.wish, GenerateWish) else ""
+    if not paths:
+        return Reply(f"{format_code(job.code)}: {asked}\nThe pictures are no longer here; ask again.")
+    return Reply(f"{format_code(job.code)}: {asked}", pictures=tuple(paths))
+
+
+def cancelled(job: Job) -> Reply:
+    """Confirm that a job was cancelled."""
+    if job.kind is JobKind.TRAIN:
+        return Reply(
+            f"Cancelled: {format_code(job.code)} will not be trained, and its photos are deleted. "
+            "Send five photos to begin again: /train"
+        )
+    return Reply(f"Cancelled: no pictures this time. {format_code(job.code)} is still yours.")
+
+
+def _title(job: Job) -> str:
+    if isinstance(job.wish, GenerateWish):
+        return f"Drawing {job.wish.count} picture{plural(job.wish.count)} with {format_code(job.code)}"
+    return f"Training {format_code(job.code)}"
+
+
+def _progress(job: Job, eta_s: float | None) -> str:
+    if not job.steps:
+        return f"{bar(0.0)} getting ready" + ("" if eta_s is None else f" · {left(eta_s)}")
+    share = min(1.0, job.step / job.steps)
+    parts = [f"{bar(share)} {int(share * 100)} %", f"step {job.step} of {job.steps}"]
+    if eta_s is not None:
+        parts.append(left(eta_s))
+    return " · ".join(parts)

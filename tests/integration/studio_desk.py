@@ -1,0 +1,128 @@
+"""A Studio on a real ledger, with photos decoded in this process and a queue that only takes notes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from bot.domain import Identity, Job, JobId, JobKind, Lora, NewPhoto, Place, Platform
+from bot.ledger import Ledger
+from bot.photos import decode
+from bot.replies import Reply, Upload
+from bot.studio import Studio
+from gpu_worker.protocol import Health
+
+ANNA = Identity(Platform.TELEGRAM, "1")
+BERT = Identity(Platform.DISCORD, "2")
+ADMIN = Identity(Platform.TELEGRAM, "99")
+ANNAS = Place(Platform.TELEGRAM, "100", "1")
+BERTS = Place(Platform.DISCORD, "200", "2")
+PLACES = {ANNA: ANNAS, BERT: BERTS}
+
+
+def photo(number: int) -> Upload:
+    """A small picture, different for each number."""
+    image = Image.new("RGB", (256, 256), (number * 37 % 256, number * 91 % 256, 128))
+    ImageDraw.Draw(image).rectangle((10, 10, 20 + number, 60), fill="white")
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return Upload(f"{number}.png", file.getvalue())
+
+
+def album(*numbers: int) -> list[Upload]:
+    return [photo(number) for number in numbers]
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, **passed: float) -> None:
+        self.now += timedelta(**passed)
+
+
+class GateHere:
+    """The real decode, without the child process around it."""
+
+    async def check(self, upload: Upload) -> NewPhoto:
+        return decode(upload.data or b"")
+
+
+@dataclass
+class NotedQueue:
+    """A queue that carries nothing out."""
+
+    woken: int = 0
+    stopped: list[JobId] = field(default_factory=list)
+    said: Health | None = None
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    async def stop(self, job_id: JobId) -> None:
+        self.stopped.append(job_id)
+
+    def health(self) -> Health | None:
+        return self.said
+
+
+@dataclass
+class Desk:
+    """All that a test of the use cases needs."""
+
+    ledger: Ledger
+    queue: NotedQueue
+    clock: Clock
+    studio: Studio
+
+    async def send(self, who: Identity, *numbers: int) -> Reply:
+        return await self.studio.add_photos(who, PLACES[who], album(*numbers))
+
+    async def loras(self, who: Identity) -> list[Lora]:
+        return await self.ledger.loras_of(await self.ledger.account_of(who))
+
+    async def jobs(self, who: Identity) -> list[Job]:
+        return await self.ledger.open_jobs_of(await self.ledger.account_of(who))
+
+    async def train(self, who: Identity, first: int = 1) -> Job:
+        """Send five photos and give the job they started."""
+        reply = await self.send(who, *range(first, first + 5))
+        assert reply.card_of is not None
+        job = await self.ledger.job(reply.card_of)
+        assert job is not None
+        return job
+
+    async def claim(self, kind: JobKind) -> Job:
+        job = await self.ledger.claim(kind)
+        assert job is not None
+        return job
+
+    async def ready(self, who: Identity, first: int = 1, seconds: float = 1500) -> Job:
+        """Have a Lora trained; the job it gives is done."""
+        await self.train(who, first)
+        job = await self.claim(JobKind.TRAIN)
+        assert await self.ledger.progressed(job.id, job.attempt, 1500, 1500)
+        self.clock.forward(seconds=seconds)
+        assert await self.ledger.finish_training(job.id, job.attempt, f"{job.code}.safetensors", "0" * 64)
+        return job
+
+
+@asynccontextmanager
+async def open_desk(folder: Path) -> AsyncIterator[Desk]:
+    clock, queue = Clock(), NotedQueue()
+    ledger = await Ledger.open(folder / "ledger.sqlite3", clock)
+    try:
+        yield Desk(ledger, queue, clock, Studio(ledger, GateHere(), queue, {ADMIN}, clock, folder))
+    finally:
+        await ledger.close()

@@ -1,0 +1,145 @@
+"""Drawing with a LoraCode: whose it is, and whether it can draw yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from studio_desk import ADMIN, ANNA, ANNAS, BERT, BERTS, Desk, GateHere, open_desk
+
+from bot import texts
+from bot.domain import GenerateWish, JobKind
+from bot.errors import UserError
+from bot.ledger import Ledger
+from bot.studio import MAX_OPEN_GENERATIONS, Studio
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with open_desk(tmp_path) as desk:
+        yield desk
+
+
+async def refusal(desk: Desk, text: str) -> str:
+    with pytest.raises(UserError) as caught:
+        await desk.studio.generate_text(ANNA, ANNAS, text)
+    return caught.value.sentence
+
+
+class Watched:
+    """A ledger that notes what is asked of it."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.asked: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked.append(name)
+        return getattr(self._ledger, name)
+
+
+async def test_a_ready_code_draws(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    woken = desk.queue.woken
+    reply = await desk.studio.generate_text(ANNA, ANNAS, f"{code} sks person on a boat --seed 7 --n 2")
+    (job,) = await desk.jobs(ANNA)
+    assert (job.kind, job.code, job.place) == (JobKind.GENERATE, code, ANNAS)
+    assert job.wish == GenerateWish("sks person on a boat", seed=7, count=2)
+    assert reply.card_of == job.id
+    assert reply.text.startswith(f"Drawing 2 pictures with {code[:4]} {code[4:]}")
+    assert desk.queue.woken == woken + 1
+
+
+async def test_a_code_may_have_spaces(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    await desk.studio.generate(ANNA, ANNAS, f"{code[:4]} {code[4:]}", GenerateWish("a boat"))
+    await desk.studio.generate_text(ANNA, ANNAS, f"{code[:4]} {code[4:]} a boat")
+    assert [job.code for job in await desk.jobs(ANNA)] == [code, code]
+
+
+async def test_a_code_of_seven_digits_is_explained(desk: Desk) -> None:
+    assert "eight digits" in await refusal(desk, "4071338 a boat")
+    with pytest.raises(UserError, match="eight digits"):
+        await desk.studio.generate(ANNA, ANNAS, "4071338", GenerateWish("a boat"))
+
+
+async def test_a_wish_from_a_form_is_checked_like_a_typed_one(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    for wish in (GenerateWish("a boat", count=9), GenerateWish(" \u200b"), GenerateWish("x" * 5000)):
+        with pytest.raises(UserError):
+            await desk.studio.generate(ANNA, ANNAS, code, wish)
+    assert await desk.jobs(ANNA) == []
+
+
+async def test_no_such_code_and_not_yours_are_the_same_answer_after_the_same_look_ups(desk: Desk) -> None:
+    own = (await desk.ready(ANNA)).code
+    foreign = (await desk.ready(BERT)).code
+    missing = next(code for code in ("00000000", "00000001", "00000002") if code not in (own, foreign))
+    watched = Watched(desk.ledger)
+    studio = Studio(cast(Ledger, watched), GateHere(), desk.queue, {ADMIN}, desk.clock)
+    answers = []
+    for code in (missing, foreign):
+        watched.asked.clear()
+        with pytest.raises(UserError) as caught:
+            await studio.generate_text(ANNA, ANNAS, f"{code} a boat")
+        with pytest.raises(UserError) as cancelled:
+            await studio.cancel(ANNA, code)
+        answers.append((caught.value.sentence, cancelled.value.sentence, tuple(watched.asked)))
+    assert answers[0] == answers[1]
+    assert answers[0][0] == texts.UNKNOWN_CODE
+    assert await desk.jobs(ANNA) == []
+
+
+async def test_a_foreign_code_in_training_says_nothing_of_it(desk: Desk) -> None:
+    code = (await desk.train(BERT)).code
+    assert await refusal(desk, f"{code} a boat") == texts.UNKNOWN_CODE
+
+
+async def test_a_code_still_training_says_how_long(desk: Desk) -> None:
+    await desk.ready(ANNA, seconds=1500)
+    code = (await desk.train(ANNA, first=11)).code
+    sentence = await refusal(desk, f"{code} a boat")
+    assert f"{code[:4]} {code[4:]} is still training: about 25 min left" in sentence
+
+
+async def test_a_first_code_still_training_promises_no_time(desk: Desk) -> None:
+    code = (await desk.train(ANNA)).code
+    assert "not known until" in await refusal(desk, f"{code} a boat")
+
+
+async def test_a_failed_or_cancelled_code_says_so(desk: Desk) -> None:
+    failed = await desk.train(ANNA)
+    job = await desk.claim(JobKind.TRAIN)
+    assert await desk.ledger.fail(job.id, job.attempt, "The card ran out of memory.")
+    assert "failed" in await refusal(desk, f"{failed.code} a boat")
+    stopped = await desk.train(ANNA, first=11)
+    await desk.studio.cancel(ANNA)
+    assert "was cancelled" in await refusal(desk, f"{stopped.code} a boat")
+
+
+async def test_a_fourth_open_generation_has_to_wait(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    for _ in range(MAX_OPEN_GENERATIONS):
+        await desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat")
+    assert "still drawing 3 requests" in await refusal(desk, f"{code} a boat")
+    job = await desk.claim(JobKind.GENERATE)
+    assert await desk.ledger.finish_generation(job.id, job.attempt, [f"{job.id}-0.png"])
+    await desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat")
+
+
+async def test_requests_at_the_same_moment_do_not_slip_past_the_limit(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    asks = [desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat") for _ in range(10)]
+    answers = await asyncio.gather(*asks, return_exceptions=True)
+    assert sum(isinstance(answer, UserError) for answer in answers) == 10 - MAX_OPEN_GENERATIONS
+    assert len(await desk.jobs(ANNA)) == MAX_OPEN_GENERATIONS
+
+
+async def test_one_person_s_open_generations_do_not_count_for_another(desk: Desk) -> None:
+    anna, bert = (await desk.ready(ANNA)).code, (await desk.ready(BERT)).code
+    for _ in range(MAX_OPEN_GENERATIONS):
+        await desk.studio.generate_text(ANNA, ANNAS, f"{anna} a boat")
+    assert (await desk.studio.generate_text(BERT, BERTS, f"{bert} a boat")).card_of is not None

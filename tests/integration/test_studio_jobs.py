@@ -1,0 +1,159 @@
+"""Codes, cancelling, buttons and the administrator's status."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from studio_desk import ADMIN, ANNA, ANNAS, BERT, BERTS, Desk, open_desk
+
+from bot import texts
+from bot.domain import JobKind, JobStatus
+from bot.errors import UserError
+from gpu_worker.protocol import Health
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with open_desk(tmp_path) as desk:
+        yield desk
+
+
+async def status_of(desk: Desk, job_id: int) -> JobStatus:
+    job = await desk.ledger.job(job_id)  # type: ignore[arg-type]
+    assert job is not None
+    return job.status
+
+
+async def test_codes_are_listed_newest_first_with_state_and_age(desk: Desk) -> None:
+    old = (await desk.ready(ANNA)).code
+    desk.clock.forward(hours=3)
+    new = (await desk.train(ANNA, first=11)).code
+    lines = (await desk.studio.codes(ANNA)).text.splitlines()
+    assert lines[0] == f"{new[:4]} {new[4:]} · training · just now"
+    assert lines[1] == f"{old[:4]} {old[4:]} · ready · 3 hours ago"
+    assert lines[2].endswith(f"/generate {old} sks person as an astronaut")
+
+
+async def test_someone_without_codes_is_told_how_to_get_one(desk: Desk) -> None:
+    await desk.ready(BERT)
+    assert "no LoraCode yet" in (await desk.studio.codes(ANNA)).text
+
+
+async def test_cancel_stops_the_newest_open_job(desk: Desk) -> None:
+    first, second = await desk.train(ANNA), await desk.train(ANNA, first=11)
+    reply = await desk.studio.cancel(ANNA)
+    assert "photos are deleted" in reply.text
+    assert desk.queue.stopped == [second.id]
+    assert await status_of(desk, first.id) is JobStatus.QUEUED
+    assert await status_of(desk, second.id) is JobStatus.CANCELLED
+    assert await desk.ledger.photos_of(second.id) == ()
+
+
+async def test_cancel_with_a_code_stops_the_job_of_that_code(desk: Desk) -> None:
+    first, second = await desk.train(ANNA), await desk.train(ANNA, first=11)
+    await desk.studio.cancel(ANNA, f"{first.code[:4]} {first.code[4:]}")
+    assert desk.queue.stopped == [first.id]
+    assert await status_of(desk, second.id) is JobStatus.QUEUED
+    with pytest.raises(UserError, match="Nothing is running"):
+        await desk.studio.cancel(ANNA, first.code)
+
+
+async def test_a_cancelled_generation_keeps_the_code(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    await desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat")
+    assert "still yours" in (await desk.studio.cancel(ANNA)).text
+    assert "ready" in (await desk.studio.codes(ANNA)).text
+
+
+async def test_cancel_with_nothing_open_or_a_wrong_code_is_answered(desk: Desk) -> None:
+    with pytest.raises(UserError, match="Nothing of yours"):
+        await desk.studio.cancel(ANNA)
+    with pytest.raises(UserError, match="eight digits"):
+        await desk.studio.cancel(ANNA, "4071")
+
+
+async def test_the_cancel_button_works_once_and_then_answers_kindly(desk: Desk) -> None:
+    job = await desk.train(ANNA)
+    assert "Cancelled" in (await desk.studio.press(ANNA, ANNAS, f"cancel:{job.id}")).text
+    with pytest.raises(UserError, match="already ended"):
+        await desk.studio.press(ANNA, ANNAS, f"cancel:{job.id}")
+    assert desk.queue.stopped == [job.id]
+
+
+async def test_nobody_else_may_press_cancel_nor_learn_that_the_job_exists(desk: Desk) -> None:
+    job = await desk.train(ANNA)
+    answers = set()
+    for action in (f"cancel:{job.id}", "cancel:999999"):
+        with pytest.raises(UserError) as caught:
+            await desk.studio.press(BERT, BERTS, action)
+        answers.add(caught.value.sentence)
+    assert answers == {texts.STALE_BUTTON}
+    assert await status_of(desk, job.id) is JobStatus.QUEUED
+    assert desk.queue.stopped == []
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "",
+        "cancel",
+        "cancel:",
+        "cancel:-1",
+        "cancel:1 ",
+        "cancel:1\n",
+        "cancel:\u0667",
+        "CANCEL:1",
+        "first5:1",
+        "x" * 64,
+        "cancel:" + "9" * 40,
+        "cancel:1; drop table jobs",
+    ],
+)
+async def test_an_unknown_button_is_answered_and_does_nothing(desk: Desk, action: str) -> None:
+    job = await desk.train(ANNA)
+    with pytest.raises(UserError) as caught:
+        await desk.studio.press(ANNA, ANNAS, action)
+    assert caught.value.sentence == texts.STALE_BUTTON
+    assert await status_of(desk, job.id) is JobStatus.QUEUED
+
+
+async def test_the_codes_button_lists_codes(desk: Desk) -> None:
+    assert (await desk.studio.press(ANNA, ANNAS, "codes")).text == (await desk.studio.codes(ANNA)).text
+
+
+async def test_the_message_that_shows_a_job_is_remembered(desk: Desk) -> None:
+    job = await desk.train(ANNA)
+    await desk.studio.card_shown(job.id, "555")
+    shown = await desk.ledger.job(job.id)
+    assert shown is not None
+    assert shown.card_message_id == "555"
+
+
+async def test_status_is_for_administrators_and_for_others_there_is_no_such_command(desk: Desk) -> None:
+    with pytest.raises(UserError) as caught:
+        await desk.studio.status(ANNA)
+    assert caught.value.sentence == texts.UNKNOWN_COMMAND
+
+
+async def test_status_tells_of_worker_jobs_notices_and_disk(desk: Desk) -> None:
+    assert "Worker: not there" in (await desk.studio.status(ADMIN)).text
+    desk.queue.said = Health(
+        device="cpu", base_model="tiny", base_model_loaded=False, process_memory_bytes=2**30
+    )
+    await desk.ready(ANNA, seconds=1500)
+    running = await desk.train(ANNA, first=11)
+    await desk.train(BERT)
+    job = await desk.claim(JobKind.TRAIN)
+    assert job.id == running.id or job.place == BERTS
+    assert await desk.ledger.progressed(job.id, job.attempt, 300, 1500)
+    desk.clock.forward(minutes=5)
+    text = (await desk.studio.status(ADMIN)).text
+    assert "up for 30 min" in text
+    assert "tiny (not loaded yet)" in text
+    assert f"Running: train {job.code[:4]} {job.code[4:]}, step 300 of 1500, about 20 min left" in text
+    assert "Waiting: 1 train, 0 generate" in text
+    assert "Jobs: 1 done, 0 failed" in text
+    assert "Notices owed: 1" in text
+    assert "Disk free:" in text

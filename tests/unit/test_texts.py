@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bot import texts
+from bot.domain import (
+    AccountId,
+    GenerateWish,
+    Job,
+    JobId,
+    JobKind,
+    JobStatus,
+    Lora,
+    LoraCode,
+    LoraState,
+    Notice,
+    NoticeId,
+    NoticeKind,
+    Place,
+    Platform,
+    TrainWish,
+    Trigger,
+)
+from bot.eta import Estimate
+from bot.texts import StatusReport
+from gpu_worker.protocol import Health
+
+NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
+CODE = LoraCode("40713386")
+CAPTION_CHARS = 1024
+TRAINING = Job(
+    id=JobId(7),
+    kind=JobKind.TRAIN,
+    status=JobStatus.RUNNING,
+    account=AccountId(1),
+    code=CODE,
+    wish=TrainWish(),
+    place=Place(Platform.TELEGRAM, "1", "1"),
+    attempt=1,
+    losses=0,
+    step=570,
+    steps=1500,
+    card_message_id=None,
+    error=None,
+    created_at=NOW,
+    started_at=NOW,
+    finished_at=None,
+)
+DRAWING = replace(TRAINING, kind=JobKind.GENERATE, wish=GenerateWish("sks person on a boat", count=2))
+
+
+def owed(kind: NoticeKind, job: Job) -> Notice:
+    return Notice(NoticeId(1), kind, job, (), 0, NOW)
+
+
+def lora(state: LoraState, **other: object) -> Lora:
+    made = Lora(CODE, AccountId(1), Trigger(), state, None, None, NOW - timedelta(hours=3), None)
+    return replace(made, **other)  # type: ignore[arg-type]
+
+
+def test_a_running_card_shows_bar_share_step_and_time_left() -> None:
+    card = texts.card(TRAINING, 720.0, 1)
+    assert card.text == "Training 4071 3386\n▓▓▓░░░░░░░ 38 % · step 570 of 1500 · about 12 min left"
+    assert card.card_of == TRAINING.id
+    assert [button.action for button in card.buttons] == ["cancel:7"]
+
+
+def test_a_running_card_without_an_estimate_promises_nothing() -> None:
+    assert "left" not in texts.card(TRAINING, None, 1).text
+
+
+def test_a_queued_card_shows_the_place_in_line_and_the_time() -> None:
+    card = texts.card(replace(TRAINING, status=JobStatus.QUEUED, step=0, steps=None), 1500.0, 2)
+    assert card.text == "Training 4071 3386\nIn line: number 2 · about 25 min left"
+    unknown = texts.card(replace(TRAINING, status=JobStatus.QUEUED), None, 1)
+    assert "not known until the first one here has run" in unknown.text
+
+
+def test_the_bar_is_full_only_at_the_end() -> None:
+    almost = texts.card(replace(TRAINING, step=1499), 1.0, 1).text
+    assert "▓▓▓▓▓▓▓▓▓░ 99 %" in almost
+    assert "▓▓▓▓▓▓▓▓▓▓ 100 %" in texts.card(replace(TRAINING, step=1500), 0.0, 1).text
+
+
+@pytest.mark.parametrize("status", [JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED])
+@pytest.mark.parametrize("job", [TRAINING, DRAWING])
+def test_the_card_of_an_ended_job_is_no_longer_edited_and_has_nothing_to_press(
+    job: Job, status: JobStatus
+) -> None:
+    card = texts.card(replace(job, status=status), None, None)
+    assert card.card_of is None
+    assert card.buttons == ()
+
+
+def test_a_drawing_card_counts_its_pictures() -> None:
+    assert texts.card(DRAWING, 10.0, 1).text.startswith("Drawing 2 pictures with 4071 3386\n")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [
+        (0, "half a minute"),
+        (29, "half a minute"),
+        (31, "1 min"),
+        (720, "12 min"),
+        (3600, "1 h"),
+        (4800, "1 h 20 min"),
+        (86400 + 7200 + 300, "1 d 2 h"),
+    ],
+)
+def test_times_are_written_as_people_say_them(seconds: float, written: str) -> None:
+    assert texts.span(seconds) == written
+
+
+def test_a_finished_training_brings_the_command_to_draw_with_it() -> None:
+    wish = TrainWish(trigger=Trigger("sks", "dog"))
+    reply = texts.notice(owed(NoticeKind.TRAIN_DONE, replace(TRAINING, wish=wish)), [])
+    assert "4071 3386 is ready" in reply.text
+    assert reply.text.endswith("/generate 40713386 sks dog as an astronaut")
+
+
+def test_the_example_is_written_as_its_platform_takes_it() -> None:
+    assert texts.example(Platform.DISCORD) == "/generate code:40713386 prompt:sks person as an astronaut"
+    assert texts.example(Platform.TELEGRAM) == "/generate 40713386 sks person as an astronaut"
+
+
+def test_pictures_come_with_their_prompt() -> None:
+    paths = (Path("7-0.png"), Path("7-1.png"))
+    reply = texts.notice(owed(NoticeKind.GENERATE_DONE, DRAWING), paths)
+    assert reply.pictures == paths
+    assert "sks person on a boat" in reply.text
+    assert "no longer here" in texts.notice(owed(NoticeKind.GENERATE_DONE, DRAWING), []).text
+
+
+@pytest.mark.parametrize("kind", list(NoticeKind))
+@pytest.mark.parametrize("job", [TRAINING, DRAWING])
+def test_every_notice_has_words_and_fits_under_a_picture(kind: NoticeKind, job: Job) -> None:
+    wish = GenerateWish("ü" * 1000) if job is DRAWING else job.wish
+    long = replace(job, wish=wish, error="x" * 5000, status=JobStatus.FAILED)
+    for reply in (texts.notice(owed(kind, long), [Path("a.png")]), texts.card(long, None, None)):
+        assert 0 < len(reply.text) < CAPTION_CHARS
+        assert all(len(button.action.encode()) <= 64 for button in reply.buttons)
+
+
+def test_a_failed_training_says_why_and_what_to_do() -> None:
+    failed = replace(TRAINING, status=JobStatus.FAILED, error="The card ran out of memory.")
+    reply = texts.notice(owed(NoticeKind.TRAIN_FAILED, failed), [])
+    assert "The card ran out of memory." in reply.text
+    assert "/train" in reply.text
+
+
+def test_a_first_lora_code_is_told_with_its_place_and_time() -> None:
+    queued = replace(TRAINING, status=JobStatus.QUEUED, step=0, steps=None)
+    reply = texts.training_started(queued, Estimate(2, 1500.0))
+    assert "all five" in reply.text
+    assert "Your LoraCode is 4071 3386" in reply.text
+    assert "number 2 · about 25 min" in reply.text
+    assert reply.card_of == queued.id
+
+
+@pytest.mark.parametrize("platform", list(Platform))
+def test_start_is_three_lines_on_each_platform(platform: Platform) -> None:
+    lines = texts.start(platform).text.splitlines()
+    assert len(lines) == 3
+    assert "five photos" in lines[0]
+    assert "7 days" in lines[1]
+    assert "Only you" in lines[2]
+
+
+def test_help_shows_status_to_administrators_only() -> None:
+    assert "/status" in texts.help_text(Platform.TELEGRAM, is_admin=True).text
+    assert "/status" not in texts.help_text(Platform.TELEGRAM, is_admin=False).text
+
+
+def test_a_set_says_what_is_missing() -> None:
+    assert texts.collecting(4, Platform.TELEGRAM).text == "You have 4 of 5; send 1 more."
+    too_many = texts.collecting(6, Platform.TELEGRAM)
+    assert "Nothing has started" in too_many.text
+    assert [button.action for button in too_many.buttons] == ["first5", "restart"]
+
+
+def test_codes_come_with_state_and_age_and_what_to_type() -> None:
+    listed = texts.codes([lora(LoraState.TRAINING), lora(LoraState.READY)], NOW, Platform.TELEGRAM).text
+    assert listed.splitlines()[0] == "4071 3386 · training · 3 hours ago"
+    assert "/generate 40713386" in listed
+    assert "no LoraCode yet" in texts.codes([], NOW, Platform.TELEGRAM).text
+
+
+def test_a_long_list_of_codes_is_bounded_and_says_so() -> None:
+    reply = texts.codes([lora(LoraState.READY)] * 500, NOW, Platform.TELEGRAM)
+    assert len(reply.text) < CAPTION_CHARS
+    assert "and 480 older ones" in reply.text
+
+
+def test_status_tells_all_that_was_measured() -> None:
+    health = Health(
+        device="NVIDIA GeForce GTX 1060 6GB",
+        base_model="tiny",
+        base_model_loaded=True,
+        process_memory_bytes=3 * 2**30,
+        device_memory_used_bytes=4 * 2**30,
+        device_memory_total_bytes=6 * 2**30,
+        device_temperature_c=71,
+        device_load_percent=98,
+    )
+    report = StatusReport(
+        version="0.1.0",
+        uptime=timedelta(hours=5),
+        health=health,
+        running=[(TRAINING, 720.0)],
+        jobs={
+            (JobKind.TRAIN, JobStatus.QUEUED): 3,
+            (JobKind.TRAIN, JobStatus.DONE): 10,
+            (JobKind.GENERATE, JobStatus.DONE): 5,
+            (JobKind.GENERATE, JobStatus.FAILED): 2,
+        },
+        notices_owed=4,
+        disk_free_bytes=50 * 2**30,
+    )
+    text = texts.status(report).text
+    for said in (
+        "LoraCode 0.1.0, up for 5 h",
+        "tiny (loaded)",
+        "GTX 1060",
+        "3.0 GB",
+        "4.0 GB of 6.0 GB",
+        "71 °C",
+        "98 %",
+        "Running: train 4071 3386, step 570 of 1500, about 12 min left",
+        "Waiting: 3 train, 0 generate",
+        "Jobs: 15 done, 2 failed",
+        "Notices owed: 4",
+        "Disk free: 50.0 GB",
+    ):
+        assert said in text
+    assert "Worker: not there" in texts.status(replace(report, health=None, running=[])).text

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.domain import MAX_PROMPT_CHARS, GenerateWish
+from bot.errors import UserError
+from bot.wishes import Asked, checked, cleaned, parse, read_code
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(UserError) as caught:
+        parse(text)
+    return caught.value.sentence
+
+
+def wish(text: str) -> GenerateWish:
+    return parse(f"40713386 {text}").wish
+
+
+def test_a_code_and_a_prompt_are_enough() -> None:
+    assert parse("40713386 sks person on a boat") == Asked("40713386", GenerateWish("sks person on a boat"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("code", ["40713386", "4071 3386", "4071-3386", " 4071 3386", "40713386\n"])
+def test_a_code_may_be_written_in_groups(code: str) -> None:
+    assert parse(f"{code} a cat").code == "40713386"
+
+
+def test_leading_zeros_of_a_code_stay() -> None:
+    assert parse("0000 0007 a cat").code == "00000007"
+
+
+def test_a_prompt_may_begin_with_a_number() -> None:
+    assert parse("4071 3386 2024 was fine").wish.prompt == "2024 was fine"
+
+
+@pytest.mark.parametrize("code", ["4071338", "407133861", "4071 338", "abcd1234", "", "4O713386", "٤٠٧١٣٣٨٦"])
+def test_a_wrong_code_is_explained_with_an_example(code: str) -> None:
+    sentence = refusal(f"{code} a cat")
+    assert "eight digits" in sentence
+    assert "/generate 40713386" in sentence
+
+
+def test_nothing_at_all_is_explained_like_a_wrong_code() -> None:
+    assert refusal("") == refusal("   ") == refusal("a cat")
+    with pytest.raises(UserError, match="eight digits"):
+        read_code("4071 338")
+
+
+def test_every_option_is_read() -> None:
+    asked = wish("a boat --seed 7 --no blurry, dark hands --size 512x768 --n 2 --steps 20 --guidance 7.5")
+    assert asked == GenerateWish(
+        prompt="a boat",
+        negative="blurry, dark hands",
+        seed=7,
+        width_px=512,
+        height_px=768,
+        count=2,
+        steps=20,
+        guidance=7.5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "width_px", "height_px"),
+    [("square", 512, 512), ("Portrait", 512, 768), ("landscape", 768, 512), ("640\u00d764", 640, 64)],
+)
+def test_a_size_may_be_named_or_written_out(size: str, width_px: int, height_px: int) -> None:
+    asked = wish(f"a boat --size {size}")
+    assert (asked.width_px, asked.height_px) == (width_px, height_px)
+
+
+def test_words_after_an_option_s_value_belong_to_the_prompt() -> None:
+    assert wish("a boat --seed 7 at sea").prompt == "a boat at sea"
+
+
+def test_values_may_follow_an_equals_sign_or_a_comma() -> None:
+    asked = wish("a boat --seed=7 --guidance=7,5 --no=blurry and dark")
+    assert (asked.seed, asked.guidance, asked.negative) == (7, 7.5, "blurry and dark")
+
+
+@pytest.mark.parametrize("dash", ["--", "\u2014", "\u2013", "---"])
+def test_dashes_that_phones_write_for_two_hyphens_count_as_two_hyphens(dash: str) -> None:
+    assert wish(f"a boat {dash}seed 7") == GenerateWish("a boat", seed=7)
+
+
+def test_a_dash_between_words_is_punctuation() -> None:
+    assert wish("a boat — at sea - alone").prompt == "a boat — at sea - alone"
+    assert wish("a well--known boat").prompt == "a well--known boat"
+
+
+@pytest.mark.parametrize("name", ["sede", "strength", "lora", "N2"])
+def test_an_unknown_option_is_named(name: str) -> None:
+    sentence = refusal(f"40713386 a boat --{name} 7")
+    assert f"--{name}" in sentence
+    assert "--seed" in sentence
+
+
+def test_a_long_unknown_option_is_named_in_part() -> None:
+    assert len(refusal(f"40713386 a boat --{'x' * 4000}")) < 200
+
+
+def test_an_option_given_twice_or_without_value_is_refused() -> None:
+    assert "--seed is there twice" in refusal("40713386 a boat --seed 7 --seed 8")
+    assert "--seed needs a value" in refusal("40713386 a boat --seed")
+    assert "--no needs a value" in refusal("40713386 a boat --no --n 2")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--seed -1",
+        "--seed 4294967296",
+        "--seed 1.5",
+        "--seed seven",
+        "--seed \u0667",
+        "--seed 99999999999999999999",
+        "--n 0",
+        "--n 5",
+        "--n -1",
+        "--steps 0",
+        "--steps 101",
+        "--guidance nan",
+        "--guidance inf",
+        "--guidance -1",
+        "--guidance 31",
+        "--guidance 1e9",
+        "--size 7x7",
+        "--size 99999x8",
+        "--size 513x512",
+        "--size 512x",
+        "--size huge",
+        "--size -512x512",
+        "--size 512",
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_its_option(option: str) -> None:
+    assert option.split()[0] in refusal(f"40713386 a boat {option}")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"guidance": float("nan")},
+        {"guidance": float("inf")},
+        {"count": 0},
+        {"seed": -1},
+        {"steps": 0},
+        {"width_px": 512},
+        {"width_px": 512, "height_px": 20},
+    ],
+)
+def test_a_wish_that_was_not_typed_is_held_to_the_same_ranges(wrong: dict[str, float]) -> None:
+    with pytest.raises(UserError):
+        checked(replace(GenerateWish("a boat"), **wrong))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("prompt", ["", "   ", "\u200b\u200d\ufeff", "\x00\x07", "\u2800\u3164", "--seed 7"])
+def test_a_prompt_without_anything_to_see_is_refused(prompt: str) -> None:
+    assert "What shall I draw" in refusal(f"40713386 {prompt}")
+
+
+def test_invisible_characters_are_taken_out() -> None:
+    assert wish("a\u200b bo\x00at\u202e\n\tat  sea\ud800").prompt == "a boat at sea"
+    assert wish("a boat --se\u200bed 7").seed == 7
+
+
+def test_emoji_are_words_too() -> None:
+    assert wish("🚀🌕").prompt == "🚀🌕"
+    assert wish("\U0001fae9").prompt == "\U0001fae9", "also those younger than this Python"
+
+
+def test_the_prompt_s_limit_is_exact() -> None:
+    assert len(wish("x" * MAX_PROMPT_CHARS).prompt) == MAX_PROMPT_CHARS
+    assert "5000 characters" in refusal(f"40713386 {'x' * 5000}")
+    assert "1001 characters" in refusal(f"40713386 a boat --no {'x' * (MAX_PROMPT_CHARS + 1)}")
+
+
+@given(st.text())
+def test_whatever_is_typed_ends_in_a_clean_wish_or_a_sentence(text: str) -> None:
+    try:
+        asked = parse(f"40713386 {text}")
+    except UserError as refused:
+        assert 0 < len(refused.sentence) < 400
+    else:
+        assert asked.wish.prompt == cleaned(asked.wish.prompt) != ""
+        asked.wish.prompt.encode()
