@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from gpu_worker.protocol import Event, Health, JobRequest
@@ -14,7 +14,7 @@ class GpuBackend(Protocol):
     async def start(self) -> None:
         """Begin bringing workers up; returns without waiting for the first `Ready`."""
 
-    def run(self, request: JobRequest) -> AsyncIterator[Event]:
+    def run(self, request: JobRequest) -> AsyncGenerator[Event, None]:
         """Carry out ONE attempt and yield its events; the last is `Done`, `Failed` or `Stopped`.
 
         Closing the iterator cancels the attempt. Raises WorkerLost when the worker goes away or its

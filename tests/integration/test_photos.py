@@ -22,6 +22,7 @@ from bot.errors import UserError
 from bot.photos import PhotoGate, decode
 from bot.replies import Upload
 
+# Drawn shapes, encoded once with pillow-heif (pi-heif only decodes), with a canary in its EXIF block.
 HEIC = Path(__file__).parents[1] / "data" / "drawn_face.heic"
 ORIENTATION = 0x0112
 CAMERA = 0x010F

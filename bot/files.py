@@ -1,0 +1,107 @@
+"""The one place that writes files: LoRAs, checkpoints, pictures. Whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from bot.domain import JobId, LoraCode
+from bot.errors import SettingsError
+
+_FOLDERS = ("loras", "checkpoints", "pictures")
+
+
+class Files:
+    """Files under `DATA_DIR`. Names are ours, never a person's."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._root = data_dir
+
+    def prepare(self) -> None:
+        """Create the folders, for their owner only; SettingsError when that cannot be."""
+        try:
+            for folder in _FOLDERS:
+                (self._root / folder).mkdir(parents=True, exist_ok=True)
+            self._root.chmod(0o700)
+            probe = self._root / "probe.tmp"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise SettingsError(f"DATA_DIR: {self._root} is not writable ({error.strerror}).") from error
+
+    async def write_lora(self, code: LoraCode, data: bytes) -> tuple[str, str]:
+        """Store a LoRA; gives its name and the SHA-256 of its bytes."""
+        name = f"{code}.safetensors"
+        await asyncio.to_thread(_write, self._root / "loras" / name, data)
+        return name, hashlib.sha256(data).hexdigest()
+
+    async def write_picture(self, job_id: JobId, number: int, png: bytes) -> str:
+        """Store a picture; gives its name."""
+        name = f"{job_id}-{number}.png"
+        await asyncio.to_thread(_write, self._root / "pictures" / name, png)
+        return name
+
+    async def write_checkpoint(self, job_id: JobId, data: bytes) -> None:
+        """Store where a training can go on, over the earlier one."""
+        await asyncio.to_thread(_write, self._checkpoint(job_id), data)
+
+    async def read_checkpoint(self, job_id: JobId) -> bytes | None:
+        """Give where a training can go on; None when it has not come that far."""
+        return await asyncio.to_thread(_read, self._checkpoint(job_id))
+
+    async def read_lora(self, name: str) -> bytes:
+        """Give a LoRA's bytes; FileNotFoundError when somebody took it away."""
+        return await asyncio.to_thread(self.lora_path(name).read_bytes)
+
+    async def forget_checkpoint(self, job_id: JobId) -> None:
+        """Delete a training's checkpoint, if there is one."""
+        await asyncio.to_thread(self._checkpoint(job_id).unlink, missing_ok=True)
+
+    async def sweep(self, open_jobs: Iterable[JobId]) -> int:
+        """Delete what a crash left behind: half-written files, checkpoints of ended jobs. Gives how many."""
+        keep = {self._checkpoint(job_id) for job_id in open_jobs}
+        return await asyncio.to_thread(self._sweep, keep)
+
+    def lora_path(self, name: str) -> Path:
+        """Say where a LoRA lies."""
+        return self._root / "loras" / name
+
+    def picture_path(self, name: str) -> Path:
+        """Say where a picture lies."""
+        return self._root / "pictures" / name
+
+    def _checkpoint(self, job_id: JobId) -> Path:
+        return self._root / "checkpoints" / f"{job_id}.safetensors"
+
+    def _sweep(self, keep: set[Path]) -> int:
+        stale = [path for folder in _FOLDERS for path in (self._root / folder).glob("*.tmp")]
+        stale += [path for path in (self._root / "checkpoints").glob("*.safetensors") if path not in keep]
+        for path in stale:
+            path.unlink(missing_ok=True)
+        return len(stale)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write beside, flush to the disk, rename: a reader sees the old file or the new one."""
+    beside = path.with_name(path.name + ".tmp")
+    with beside.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    if os.name == "posix":  # the rename itself is durable once the folder is
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
