@@ -81,7 +81,7 @@ class Dispatcher:
         await self._files.forget_checkpoint(job_id)
 
     async def run(self) -> None:
-        """Carry out jobs until cancelled. Attempts under way are closed; the next start takes them up again."""
+        """Carry out jobs until cancelled; attempts under way are closed, and taken up at the next start."""
         released = await self._ledger.release_running()
         if released:
             log.info("%d running jobs of the last time are back in line", released)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from bot.domain import JobId, LoraCode
 from bot.errors import SettingsError
 
 _FOLDERS = ("loras", "checkpoints", "pictures")
+#: A file younger than this may belong to somebody who is just writing it.
+_BEING_WRITTEN_S = 600.0
 
 
 class Files:
@@ -79,6 +82,8 @@ class Files:
     def _sweep(self, keep: set[Path]) -> int:
         stale = [path for folder in _FOLDERS for path in (self._root / folder).glob("*.tmp")]
         stale += [path for path in (self._root / "checkpoints").glob("*.safetensors") if path not in keep]
+        before = time.time() - _BEING_WRITTEN_S
+        stale = [path for path in stale if path.stat().st_mtime < before]
         for path in stale:
             path.unlink(missing_ok=True)
         return len(stale)

@@ -302,7 +302,7 @@ class Ledger:
         if not rows:
             return None
         paces = [float(row["finished_ms"] - row["started_ms"]) / 1000 / row["steps"] for row in rows]
-        return median(paces)
+        return float(median(paces))
 
     async def counts(self) -> Counts:
         """Count everything, for `/status`."""

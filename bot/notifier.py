@@ -1,0 +1,208 @@
+"""Brings people what they are owed, and keeps the progress cards fresh."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from bot import texts
+from bot.domain import TERMINAL, Job, JobId, JobKind, JobStatus, Notice, NoticeKind, Platform
+from bot.errors import ChatBusy, ChatUnreachable
+from bot.eta import estimate
+from bot.files import Files
+from bot.ledger import Ledger
+from bot.replies import Chat, Reply
+
+log = logging.getLogger(__name__)
+
+BATCH = 100
+#: A platform that is switched off now may be on again after a restart with its token.
+ABSENT_CHAT_RETRY_S = 600.0
+MAX_BACK_OFF_S = 3600.0
+#: Kinds that are told by making the job's card read so: an edit that is repeated is not seen twice.
+_TOLD_ON_THE_CARD = {NoticeKind.GENERATE_DONE, NoticeKind.GENERATE_FAILED}
+
+
+class Notifier:
+    """Owed notices come from the ledger and survive everything; cards are a courtesy and may be skipped.
+
+    `card_pause_s` is the least time between two edits of one card (platforms count edits as messages).
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        chats: Mapping[Platform, Chat],
+        files: Files,
+        clock: Callable[[], datetime],
+        card_pause_s: float = 4.0,
+    ) -> None:
+        self._ledger = ledger
+        self._chats = chats
+        self._files = files
+        self._clock = clock
+        self._card_pause_s = card_pause_s
+        self._owed = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._stale_cards: set[JobId] = set()
+        self._not_before: dict[JobId, float] = {}  # of an open job's card: monotonic time of the next edit
+        # A card is written by one at a time: a late progress edit must not cover the picture.
+        self._locks: WeakValueDictionary[JobId, asyncio.Lock] = WeakValueDictionary()
+
+    def wake(self) -> None:
+        """Say that a notice is owed."""
+        self._owed.set()
+
+    def progressed(self, job_id: JobId) -> None:
+        """Say that a job's card is no longer true."""
+        self._stale_cards.add(job_id)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._deliver_for_ever(), name="notices")
+            loops.create_task(self._edit_for_ever(), name="cards")
+
+    async def deliver_owed(self) -> None:
+        """Deliver what is due now: different chats side by side, one chat in order."""
+        by_place: dict[object, list[Notice]] = defaultdict(list)
+        for notice in await self._ledger.owed(BATCH):
+            by_place[notice.job.place].append(notice)
+        await asyncio.gather(*(self._deliver_in_order(notices) for notices in by_place.values()))
+
+    async def edit_cards(self) -> float | None:
+        """Edit the cards that may be edited now; gives the seconds until the next may be, if any."""
+        now = time.monotonic()
+        for job_id in [each for each in self._stale_cards if self._not_before.get(each, 0.0) <= now]:
+            self._stale_cards.discard(job_id)
+            pause_s = await self._edit_card(job_id)
+            if pause_s is None:
+                self._not_before.pop(job_id, None)
+            else:
+                self._not_before[job_id] = time.monotonic() + pause_s
+        later = [self._not_before.get(each, 0.0) for each in self._stale_cards]
+        return max(0.0, min(later) - time.monotonic()) if later else None
+
+    async def _deliver_for_ever(self) -> None:
+        while True:
+            self._owed.clear()
+            await self.deliver_owed()
+            due = await self._ledger.next_notice_at()
+            wait_s = None if due is None else max(0.0, (due - self._clock()).total_seconds())
+            await _ring(self._owed, wait_s)
+
+    async def _edit_for_ever(self) -> None:
+        while True:
+            self._changed.clear()
+            await _ring(self._changed, await self.edit_cards())
+
+    async def _deliver_in_order(self, notices: list[Notice]) -> None:
+        for notice in notices:
+            if not await self._deliver(notice):
+                return  # what came later waits behind it
+
+    async def _deliver(self, notice: Notice) -> bool:
+        chat = self._chats.get(notice.job.place.platform)
+        if chat is None:
+            await self._later(notice, ABSENT_CHAT_RETRY_S)
+            return False
+        try:
+            message_id = await self._tell(chat, notice)
+        except ChatUnreachable as error:
+            log.info("notice %d cannot be delivered: %s", notice.id, error)
+            await self._ledger.notice_undeliverable(notice.id)
+        except ChatBusy as busy:
+            await self._later(notice, max(busy.retry_after_s, _back_off_s(notice)))
+            return False
+        except Exception:
+            log.exception("notice %d failed; it is tried again", notice.id)
+            await self._later(notice, _back_off_s(notice))
+            return False
+        else:
+            await self._ledger.notice_sent(notice.id, message_id)
+        return True
+
+    async def _tell(self, chat: Chat, notice: Notice) -> str:
+        job = notice.job
+        paths = [self._files.picture_path(name) for name in notice.files]
+        reply = texts.notice(notice, await asyncio.to_thread(_existing, paths))
+        if notice.kind in _TOLD_ON_THE_CARD and job.card_message_id is not None:
+            async with self._lock(job.id):
+                self._stale_cards.discard(job.id)
+                try:
+                    await chat.edit(job.place, job.card_message_id, reply)
+                except ChatUnreachable:
+                    log.info("the card of job %d is gone; its result is sent anew", job.id)
+                else:
+                    return job.card_message_id
+        return await chat.send(job.place, reply, nonce=f"notice-{notice.id}")
+
+    async def _edit_card(self, job_id: JobId) -> float | None:
+        """Make a card true; gives how long it rests then, None when there will be no further edit."""
+        async with self._lock(job_id):
+            job = await self._ledger.job(job_id)
+            if job is None or (job.status in TERMINAL and not _shows_its_end(job)):
+                return None
+            chat = self._chats.get(job.place.platform)
+            if chat is None:
+                return None
+            try:
+                await self._show(chat, job, await self._card(job))
+            except ChatBusy as busy:
+                self._stale_cards.add(job_id)
+                return busy.retry_after_s
+            except ChatUnreachable as error:
+                log.info("the card of job %d cannot be shown: %s", job_id, error)
+                return None
+            except Exception:
+                log.exception("the card of job %d could not be edited", job_id)
+            return None if job.status in TERMINAL else self._card_pause_s
+
+    async def _show(self, chat: Chat, job: Job, reply: Reply) -> None:
+        if job.card_message_id is not None:
+            await chat.edit(job.place, job.card_message_id, reply)
+        elif job.status not in TERMINAL:  # the bot died before it could note the card it had shown
+            message_id = await chat.send(job.place, reply, nonce=f"card-{job.id}")
+            await self._ledger.card_shown(job.id, message_id)
+
+    async def _card(self, job: Job) -> Reply:
+        guess = await estimate(self._ledger, job, self._clock())
+        return texts.card(job, guess.left_s, guess.position)
+
+    async def _later(self, notice: Notice, pause_s: float) -> None:
+        await self._ledger.notice_retry(notice.id, self._clock() + timedelta(seconds=pause_s))
+
+    def _lock(self, job_id: JobId) -> asyncio.Lock:
+        lock = self._locks.get(job_id)
+        if lock is None:
+            lock = self._locks[job_id] = asyncio.Lock()
+        return lock
+
+
+def _existing(paths: list[Path]) -> list[Path]:
+    return [path for path in paths if path.exists()]
+
+
+def _shows_its_end(job: Job) -> bool:
+    # Of a generation the result itself takes the card's place, unless it was cancelled.
+    return job.kind is JobKind.TRAIN or job.status is JobStatus.CANCELLED
+
+
+def _back_off_s(notice: Notice) -> float:
+    return float(min(MAX_BACK_OFF_S, 5.0 * 2**notice.tries))
+
+
+async def _ring(bell: asyncio.Event, wait_s: float | None) -> None:
+    """Wait for a bell, at most so long."""
+    try:
+        async with asyncio.timeout(wait_s):
+            await bell.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,120 @@
+"""Every setting, read once from an environment; a wrong one is one readable line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError, field_validator
+
+from bot.domain import Identity, Platform
+from bot.errors import SettingsError
+
+_TELEGRAM_TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]{20,}")
+
+
+def read_environ(environ: Mapping[str, str], dotenv: Path) -> dict[str, str]:
+    """Put a `.env` file under an environment; the environment wins."""
+    filed = dotenv_values(dotenv) if dotenv.is_file() else {}
+    return {**{name: value for name, value in filed.items() if value is not None}, **environ}
+
+
+class Settings(BaseModel):
+    """The settings. Each field's environment variable is its name in capitals; empty means unset."""
+
+    model_config = ConfigDict(frozen=True)
+
+    telegram_bot_token: SecretStr | None = Field(
+        default=None, description="the token BotFather gave you; switches the Telegram bot on"
+    )
+    discord_bot_token: SecretStr | None = Field(
+        default=None, description="the token of your Discord application's bot; switches the Discord bot on"
+    )
+    admins: frozenset[Identity] = Field(
+        default=frozenset(), description="who may ask for `/status`: `telegram:123,discord:456`"
+    )
+    data_dir: Path = Field(
+        default=Path("data"),
+        description="the folder for the ledger, LoRAs and pictures; created when missing",
+    )
+    base_model: str = Field(
+        default="",
+        description="what LoRAs are trained on: a hub id, a diffusers folder, a `.safetensors` file"
+        " or `tiny`; empty: Stable Diffusion 1.5 with a CUDA card, else `tiny`",
+    )
+    train_steps: PositiveInt | None = Field(
+        default=None, description="steps of a training; empty: 1500 (300 a photo), fewer for `tiny`"
+    )
+    telegram_api_url: str = Field(
+        default="https://api.telegram.org", description="Telegram's Bot API, or your own Bot API server"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="how much is logged: `DEBUG`, `INFO`, `WARNING` or `ERROR`"
+    )
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
+        """Read the settings; SettingsError names the first wrong one and says what is expected."""
+        values = {name: environ[name.upper()].strip() for name in cls.model_fields if name.upper() in environ}
+        try:
+            return cls.model_validate({name: value for name, value in values.items() if value})
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            name = str(first["loc"][0]).upper()
+            reason = first["msg"].removeprefix("Value error, ")
+            raise SettingsError(f"{name}: {reason}") from None  # the cause would quote the value
+
+    @field_validator("telegram_bot_token")
+    @classmethod
+    def _looks_like_telegram(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not _TELEGRAM_TOKEN.fullmatch(token.get_secret_value()):
+            raise ValueError("this does not look like a bot token; BotFather's look like 123456:ABC-DEF…")
+        return token
+
+    @field_validator("discord_bot_token")
+    @classmethod
+    def _looks_like_discord(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and token.get_secret_value().count(".") != 2:
+            raise ValueError("this does not look like a bot token; Discord's have three parts with dots")
+        return token
+
+    @field_validator("admins", mode="before")
+    @classmethod
+    def _split_admins(cls, text: Any) -> Any:
+        if not isinstance(text, str):
+            return text
+        return frozenset(_identity(part.strip()) for part in text.split(",") if part.strip())
+
+    @field_validator("data_dir")
+    @classmethod
+    def _expand_home(cls, path: Path) -> Path:
+        return path.expanduser()
+
+    @field_validator("base_model")
+    @classmethod
+    def _refuse_pickles(cls, name: str) -> str:
+        if name.lower().endswith((".ckpt", ".pt", ".pth", ".bin")):
+            raise ValueError("pickled weights can run code, so they are refused; use a .safetensors file")
+        return name
+
+    @field_validator("telegram_api_url")
+    @classmethod
+    def _is_a_url(cls, url: str) -> str:
+        if not re.match(r"https?://[^/\s]+", url):
+            raise ValueError("expected a URL that begins with http:// or https://")
+        return url.rstrip("/")
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _capitals(cls, level: Any) -> Any:
+        return level.upper() if isinstance(level, str) else level
+
+
+def _identity(text: str) -> Identity:
+    platform, _, user_id = text.partition(":")
+    if platform not in set(Platform) or not user_id.strip():
+        raise ValueError(f"{text!r} is not like telegram:123 or discord:456")
+    return Identity(Platform(platform), user_id.strip())

@@ -1,0 +1,42 @@
+"""Start the worker: `python -m gpu_worker`, with the bot at both ends of its standard streams."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+
+from gpu_worker.protocol import Health
+from gpu_worker.worker import Performer, serve
+
+
+def main() -> int:
+    """Read the command line, keep the frames' stream for frames, and serve."""
+    parser = argparse.ArgumentParser(prog="gpu_worker", description=__doc__)
+    parser.add_argument("--base-model", default="", help="hub id, folder, .safetensors file, or tiny")
+    parser.add_argument("--train-steps", type=int, default=None, help="steps of a training")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    # Ctrl-C at the console goes to the whole group; the bot ends us by closing our input.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What libraries print must not tear a frame: keep the pipe for ourselves, let prints go to stderr.
+    frames = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def make_performer() -> Performer:
+        from gpu_worker.performer import CardPerformer  # seconds to import: after `Ready` was said
+
+        return CardPerformer(options.base_model, options.train_steps)
+
+    health = Health(
+        device="starting", base_model=options.base_model, base_model_loaded=False, process_memory_bytes=0
+    )
+    return serve(make_performer, health, sys.stdin.buffer, frames)
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stderr.flush()
+    os._exit(status)  # the reader may still wait for input; nothing of ours is left to clean up

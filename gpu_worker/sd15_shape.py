@@ -1,0 +1,115 @@
+"""Stable Diffusion 1.5's four parts as configurations; only the widths are open.
+
+The full widths read single-file checkpoints, small ones make the embedded base model, so both are the same
+architecture: 192 LoRA targets in the UNet and 72 in the text encoder.
+"""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import CLIPTokenizer
+
+_VOCABULARY = Path(__file__).parent / "clip_vocabulary" / "bpe_simple_vocab_16e6.txt.gz"
+#: CLIP keeps 49,408 tokens: 256 bytes, the same ending a word, the merges and two marks.
+VOCABULARY_SIZE = 49_408
+_MERGES = VOCABULARY_SIZE - 2 * 256 - 2
+MAX_TOKENS = 77
+
+
+@dataclass(frozen=True)
+class Widths:
+    """What differs between a full-size and a small Stable Diffusion 1.5."""
+
+    unet: tuple[int, int, int, int] = (320, 640, 1280, 1280)
+    vae: tuple[int, int, int, int] = (128, 256, 512, 512)
+    norm_groups: int = 32
+    text: int = 768
+    text_feed_forward: int = 3072
+    picture_px: int = 512
+
+
+#: Scheduler configuration that SD 1.5 was trained with; every sampler is made from it.
+SCHEDULER: dict[str, Any] = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "num_train_timesteps": 1000,
+    "prediction_type": "epsilon",
+    "steps_offset": 1,
+    "timestep_spacing": "leading",
+    "trained_betas": None,
+}
+
+
+def unet_config(widths: Widths) -> dict[str, Any]:
+    """Return the configuration for `UNet2DConditionModel`."""
+    return {
+        "sample_size": widths.picture_px // 8,
+        "in_channels": 4,
+        "out_channels": 4,
+        "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
+        "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+        "block_out_channels": widths.unet,
+        "layers_per_block": 2,
+        "norm_num_groups": widths.norm_groups,
+        "cross_attention_dim": widths.text,
+        "attention_head_dim": 8,  # in this model's configurations it means the number of heads
+    }
+
+
+def vae_config(widths: Widths) -> dict[str, Any]:
+    """Return the configuration for `AutoencoderKL`: one eighth of the picture's side, 4 channels."""
+    return {
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "block_out_channels": widths.vae,
+        "layers_per_block": 2,
+        "latent_channels": 4,
+        "norm_num_groups": widths.norm_groups,
+        "sample_size": widths.picture_px,
+        "scaling_factor": 0.18215,
+    }
+
+
+def text_config(widths: Widths) -> dict[str, Any]:
+    """Return the configuration for `CLIPTextConfig`."""
+    return {
+        "vocab_size": VOCABULARY_SIZE,
+        "hidden_size": widths.text,
+        "intermediate_size": widths.text_feed_forward,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "max_position_embeddings": MAX_TOKENS,
+        "hidden_act": "quick_gelu",
+        "projection_dim": widths.text,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "pad_token_id": 1,
+    }
+
+
+def clip_tokenizer() -> CLIPTokenizer:
+    """Return CLIP's own tokenizer, built from the vocabulary that is shipped here."""
+    lines = gzip.decompress(_VOCABULARY.read_bytes()).decode().split("\n")[1 : _MERGES + 1]
+    merges = [(left, right) for left, right in (line.split() for line in lines)]
+    letters = _byte_letters()
+    tokens = [
+        *letters,
+        *(letter + "</w>" for letter in letters),
+        *(left + right for left, right in merges),
+        "<|startoftext|>",
+        "<|endoftext|>",
+    ]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS)
+
+
+def _byte_letters() -> list[str]:
+    """Return one printable letter for each byte, in the vocabulary's order: visible bytes, then the rest."""
+    visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    hidden = 256 - len(visible)
+    return [chr(byte) for byte in visible] + [chr(256 + index) for index in range(hidden)]

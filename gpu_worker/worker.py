@@ -1,0 +1,236 @@
+"""The worker's life: read requests, advance jobs step by step, say what happens. Torch-free itself.
+
+Three threads. One reads requests. One, the only one that touches the card, advances the jobs' generators.
+One says every second that we are alive, also while a step or the loading of the base model takes long.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator
+from typing import BinaryIO, Protocol
+
+from gpu_worker.errors import BadInput, BaseModelError, ProtocolError
+from gpu_worker.protocol import (
+    VERSION,
+    Cancel,
+    Done,
+    Event,
+    Failed,
+    Generate,
+    Health,
+    Heartbeat,
+    Message,
+    Progress,
+    Ready,
+    Request,
+    Shutdown,
+    Stopped,
+    Train,
+    decode_request,
+    encode,
+    read_frame,
+)
+from gpu_worker.turns import Turn, Turns
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 1.0
+#: Progress of one job is sent at most this often; the last step's always is.
+PROGRESS_PAUSE_S = 0.5
+UNEXPECTED = "Something went wrong while working on this; the log of the worker says more. Please try again."
+#: Exit status after an error that leaves the card unusable for this process.
+EXIT_CARD_LOST = 75
+
+
+class Performer(Protocol):
+    """Does the work. A generator yields after every step; closing it cancels, and it cleans up after itself."""
+
+    def train(self, request: Train) -> Generator[Event, None, None]:
+        """Train a LoRA."""
+
+    def generate(self, request: Generate) -> Generator[Event, None, None]:
+        """Draw pictures."""
+
+    def health(self) -> Health:
+        """Say how the process and its card are; called from another thread, never raises."""
+
+
+class Speaker:
+    """Writes frames; one at a time, whole."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def say(self, message: Message) -> None:
+        """Send a message; BrokenPipeError when nobody listens any more."""
+        frame = encode(message)
+        with self._lock:
+            self._stream.write(frame)
+            self._stream.flush()
+
+
+def serve(
+    make_performer: Callable[[], Performer], first_health: Health, stdin: BinaryIO, stdout: BinaryIO
+) -> int:
+    """Work until the input ends or asks for it; gives the exit status.
+
+    `first_health` is what can be said before the performer, which is heavy to import, exists.
+    """
+    speaker = Speaker(stdout)
+    speaker.say(Ready(version=VERSION, pid=os.getpid(), health=first_health))
+    requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(stdin, requests), name="reader", daemon=True).start()
+    pulse = _Pulse(speaker, first_health)
+    pulse.start()
+    try:
+        return _Desk(make_performer, speaker, requests, pulse).work()
+    finally:
+        pulse.stop()
+
+
+def _read(stream: BinaryIO, requests: queue.SimpleQueue[Request | None]) -> None:
+    try:
+        while (body := read_frame(stream)) is not None:
+            requests.put(decode_request(body))
+    except (ProtocolError, OSError):
+        log.exception("the bot could not be understood")
+    requests.put(None)  # the bot is gone, so what we do is of use to nobody
+
+
+class _Pulse:
+    """The heartbeat."""
+
+    def __init__(self, speaker: Speaker, health: Health) -> None:
+        self._speaker = speaker
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self.health: Callable[[], Health] = lambda: health
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._stopped.wait(HEARTBEAT_S):
+            try:
+                self._speaker.say(Heartbeat(health=self.health()))
+            except OSError:  # the bot is gone; the reader has seen the end of its input too
+                return
+
+
+class _Desk:
+    """The thread of the card: takes requests in between steps, and advances whose turn it is."""
+
+    def __init__(
+        self,
+        make_performer: Callable[[], Performer],
+        speaker: Speaker,
+        requests: queue.SimpleQueue[Request | None],
+        pulse: _Pulse,
+    ) -> None:
+        self._make_performer = make_performer
+        self._performer: Performer | None = None
+        self._speaker = speaker
+        self._requests = requests
+        self._pulse = pulse
+        self._turns: Turns[Event] = Turns()
+        self._told_at: dict[tuple[int, int], float] = {}
+
+    def work(self) -> int:
+        try:
+            while self._take_requests():
+                turn = self._turns.next()
+                if turn is not None and not self._advance(turn):
+                    return EXIT_CARD_LOST
+        except OSError:
+            log.info("the bot no longer listens")
+        for turn in self._turns.clear():
+            turn.steps.close()
+        return 0
+
+    def _take_requests(self) -> bool:
+        """Take what has come; waits only when there is nothing else to do. False: it is time to go."""
+        while len(self._turns) == 0 or not self._requests.empty():
+            request = self._requests.get()
+            match request:
+                case None | Shutdown():
+                    return False
+                case Cancel():
+                    self._cancel((request.job_id, request.attempt))
+                case Train() | Generate():
+                    self._begin(request)
+        return True
+
+    def _begin(self, request: Train | Generate) -> None:
+        is_generation = isinstance(request, Generate)
+        self._turns.add(Turn((request.job_id, request.attempt), is_generation, self._perform(request)))
+
+    def _perform(self, request: Train | Generate) -> Generator[Event, None, None]:
+        if self._performer is None:
+            self._performer = self._make_performer()
+            self._pulse.health = self._performer.health
+        if isinstance(request, Generate):
+            yield from self._performer.generate(request)
+        else:
+            yield from self._performer.train(request)
+
+    def _cancel(self, key: tuple[int, int]) -> None:
+        # A cancel that crossed the job's own end on the way, or of an older attempt, finds nobody.
+        turn = self._turns.remove(key)
+        if turn is not None:
+            turn.steps.close()
+            self._end(turn, Stopped(job_id=key[0], attempt=key[1]))
+
+    def _advance(self, turn: Turn[Event]) -> bool:
+        """Do one step of a job; False when the card is lost to this process."""
+        job_id, attempt = turn.key
+        try:
+            event = next(turn.steps)
+        except StopIteration:
+            log.error("job %d ended without a result", job_id)
+            self._end(turn, Failed(job_id=job_id, attempt=attempt, reason=UNEXPECTED))
+        except (BadInput, BaseModelError) as error:
+            self._end(turn, Failed(job_id=job_id, attempt=attempt, reason=str(error)))
+        except Exception as error:
+            log.exception("job %d attempt %d met the unexpected", job_id, attempt)
+            if _card_is_lost(error):
+                return False
+            self._end(turn, Failed(job_id=job_id, attempt=attempt, reason=UNEXPECTED))
+        else:
+            self._tell(turn, event)
+        return True
+
+    def _tell(self, turn: Turn[Event], event: Event) -> None:
+        if isinstance(event, Done | Failed):
+            turn.steps.close()
+            self._end(turn, event)
+        elif isinstance(event, Progress):
+            now = time.monotonic()
+            last = self._told_at.get(turn.key, 0.0)
+            if event.step >= event.steps or now - last >= PROGRESS_PAUSE_S:
+                self._told_at[turn.key] = now
+                self._speaker.say(event)
+        else:
+            self._speaker.say(event)
+
+    def _end(self, turn: Turn[Event], last: Event) -> None:
+        self._turns.remove(turn.key)
+        self._told_at.pop(turn.key, None)
+        self._speaker.say(last)
+
+
+def _card_is_lost(error: BaseException) -> bool:
+    """Say whether an error leaves the CUDA context unusable; by name, as torch may not be here."""
+    names = {each.__name__ for each in type(error).__mro__}
+    if "OutOfMemoryError" in names:
+        return False
+    return bool(names & {"AcceleratorError", "DeferredCudaCallError"}) or "CUDA error" in str(error)
