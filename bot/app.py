@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
+from bot.backends.base import GpuBackend
+from bot.backends.local import LocalBackend
+from bot.chats.console import ME
+from bot.chats.discord import DiscordChat
+from bot.chats.telegram import TelegramChat
 from bot.dispatcher import Dispatcher
 from bot.domain import Platform
 from bot.files import Files
 from bot.ledger import Ledger
 from bot.notifier import Notifier
+from bot.photos import PhotoGate
 from bot.replies import Chat
 from bot.schedule import Schedule
 from bot.settings import Settings
@@ -21,9 +30,103 @@ from bot.studio import Studio
 log = logging.getLogger(__name__)
 
 
+class RunningChat(Chat, Protocol):
+    """A chat that also listens; its `run` ends when there is nobody left to listen to."""
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+
+
 def utc_now() -> datetime:
     """Tell the time, in UTC."""
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The parts of a running front end."""
+
+    ledger: Ledger
+    files: Files
+    studio: Studio
+    backend: GpuBackend
+    dispatcher: Dispatcher
+    notifier: Notifier
+    schedule: Schedule
+    chats: dict[Platform, Chat]
+
+    async def run(self, runners: Mapping[str, Awaitable[None]]) -> None:
+        """Run everything until the first of the parts ends; one that failed ends the whole with its error."""
+        await self.backend.start()
+        self.schedule.start()
+        parts: dict[str, Awaitable[None]] = {
+            "dispatcher": self.dispatcher.run(),
+            "notifier": self.notifier.run(),
+            **runners,
+        }
+        tasks = [asyncio.ensure_future(part) for part in parts.values()]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+
+@asynccontextmanager
+async def opened(
+    settings: Settings, backend: GpuBackend | None = None, clock: Callable[[], datetime] = utc_now
+) -> AsyncIterator[App]:
+    """Build the parts and take them down in reverse. Chats are added to `App.chats` by the caller."""
+    files = Files(settings.data_dir)
+    files.prepare()
+    ledger = await Ledger.open(settings.data_dir / "ledger.sqlite3", clock)
+    gate = PhotoGate()
+    worker = backend or LocalBackend(worker_command(settings))
+    chats: dict[Platform, Chat] = {}
+    notifier = Notifier(ledger, chats, files, clock)
+    dispatcher = Dispatcher(ledger, worker, files, notifier)
+    # Who sits at the console runs this machine.
+    studio = Studio(ledger, gate, dispatcher, settings.admins | {ME}, clock, settings.data_dir)
+    schedule = Schedule(ledger, files, notifier.wake, clock)
+    try:
+        yield App(ledger, files, studio, worker, dispatcher, notifier, schedule, chats)
+    finally:
+        schedule.close()
+        await worker.close()
+        await gate.close()
+        await ledger.close()
+
+
+async def serve(settings: Settings) -> None:
+    """Be the bot on every platform there is a token for, until cancelled."""
+    async with opened(settings) as app:
+        chats = token_chats(settings, app)
+        app.chats.update({chat.platform: chat for chat in chats})
+        log.info("LoraCode runs on %s", " and ".join(sorted(app.chats)))
+        await app.run({chat.platform: chat.run() for chat in chats})
+
+
+def token_chats(settings: Settings, app: App) -> list[RunningChat]:
+    """Build the chats that have a token."""
+    chats: list[RunningChat] = []
+    if settings.telegram_bot_token is not None:
+        token = settings.telegram_bot_token.get_secret_value()
+        chats.append(TelegramChat(app.studio, token, settings.telegram_api_url))
+    if settings.discord_bot_token is not None:
+        token = settings.discord_bot_token.get_secret_value()
+        mark = settings.data_dir / "discord-commands.sha256"
+
+        def read_mark() -> str:
+            return mark.read_text(encoding="ascii") if mark.exists() else ""
+
+        def write_mark(text: str) -> None:
+            mark.write_text(text, encoding="ascii")
+
+        chats.append(DiscordChat(app.studio, token, read_mark, write_mark))
+    return chats
 
 
 def worker_command(settings: Settings) -> list[str]:
@@ -32,20 +135,3 @@ def worker_command(settings: Settings) -> list[str]:
     if settings.train_steps is not None:
         command += ["--train-steps", str(settings.train_steps)]
     return command
-
-
-@dataclass(frozen=True, slots=True)
-class App:
-    """Every part of a running front end."""
-
-    settings: Settings
-    ledger: Ledger
-    files: Files
-    studio: Studio
-    dispatcher: Dispatcher
-    notifier: Notifier
-    schedule: Schedule
-    chats: dict[Platform, Chat]
-
-    async def run(self, runners: Sequence[tuple[str, object]] = ()) -> None:
-        """Run until the first part ends; a part that fails ends the whole with its error."""

@@ -14,7 +14,7 @@ from typing import BinaryIO, TypeAlias, TypeVar
 
 import msgspec
 
-from gpu_worker.errors import ProtocolError
+from gpu_worker.errors import ProtocolError as ProtocolError  # part of this door
 
 VERSION = 1
 #: Largest frame either side accepts: five photos or a checkpoint are tens of MB, never more than this.

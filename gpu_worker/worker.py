@@ -48,7 +48,7 @@ EXIT_CARD_LOST = 75
 
 
 class Performer(Protocol):
-    """Does the work. A generator yields after every step; closing it cancels, and it cleans up after itself."""
+    """Does the work. A generator yields after every step; closing it cancels, and it cleans up itself."""
 
     def train(self, request: Train) -> Generator[Event, None, None]:
         """Train a LoRA."""

@@ -1,0 +1,83 @@
+"""A backend without a process or a card, for tests: does the steps it is told to, in this event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from bot.errors import WorkerLost
+from gpu_worker.protocol import (
+    Checkpoint,
+    Done,
+    Event,
+    Failed,
+    Health,
+    JobRequest,
+    Progress,
+    Started,
+    Train,
+)
+
+
+class FakeBackend:
+    """Answers every job with `steps` steps and the given results.
+
+    `lose_at` makes an attempt's worker vanish at a step (once for each number in it, in order); `gate`, when
+    set to an unset event, holds every job after its first step until it is set.
+    """
+
+    def __init__(
+        self, lora: bytes = b"lora", picture: bytes = b"picture", steps: int = 3, fail_with: str | None = None
+    ) -> None:
+        self.lora = lora
+        self.picture = picture
+        self.steps = steps
+        self.fail_with = fail_with
+        self.lose_at: list[int] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.requests: list[JobRequest] = []
+        self.cancelled: list[int] = []
+
+    async def start(self) -> None:
+        """There is nothing to bring up."""
+
+    async def close(self) -> None:
+        """There is nothing to stop."""
+
+    def health(self) -> Health | None:
+        """Say that all is well."""
+        return Health(device="fake", base_model="fake", base_model_loaded=True, process_memory_bytes=0)
+
+    async def run(self, request: JobRequest) -> AsyncGenerator[Event, None]:
+        """Carry out one attempt."""
+        self.requests.append(request)
+        job, attempt = request.job_id, request.attempt
+        lose_at = self.lose_at.pop(0) if self.lose_at else None
+        resume = request.resume if isinstance(request, Train) else None
+        first = int(resume) if resume else 0
+        ended = False
+        try:
+            yield Started(job_id=job, attempt=attempt, step=first, steps=self.steps)
+            for step in range(first + 1, self.steps + 1):
+                await asyncio.sleep(0)
+                if step == lose_at:
+                    ended = True
+                    raise WorkerLost("the fake worker was told to vanish")
+                yield Progress(job_id=job, attempt=attempt, step=step, steps=self.steps)
+                if isinstance(request, Train):
+                    yield Checkpoint(job_id=job, attempt=attempt, step=step, data=str(step).encode())
+                await self.gate.wait()
+            ended = True
+            yield self._last(request)
+        finally:
+            if not ended:
+                self.cancelled.append(job)
+
+    def _last(self, request: JobRequest) -> Event:
+        job, attempt = request.job_id, request.attempt
+        if self.fail_with is not None:
+            return Failed(job_id=job, attempt=attempt, reason=self.fail_with)
+        if isinstance(request, Train):
+            return Done(job_id=job, attempt=attempt, lora=self.lora)
+        return Done(job_id=job, attempt=attempt, pictures=(self.picture,) * request.count)

@@ -1,0 +1,60 @@
+"""A real worker process with a performer that does nothing real: for tests of the process, not of the model.
+
+Photos steer it: the first photo `steps=30` sets the number of steps; `poison` kills the process at step 2;
+`garbage` breaks the stream; `echo` gives the photo's bytes back as the LoRA.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Generator
+
+from gpu_worker.errors import BadInput
+from gpu_worker.protocol import Checkpoint, Done, Event, Generate, Health, Progress, Started, Train
+from gpu_worker.worker import serve
+
+HEALTH = Health(device="fake", base_model="fake", base_model_loaded=False, process_memory_bytes=1)
+STEP_S = 0.002  # the work of a step
+
+
+class FakePerformer:
+    def health(self) -> Health:
+        return Health(device="fake", base_model="fake", base_model_loaded=True, process_memory_bytes=2)
+
+    def train(self, request: Train) -> Generator[Event, None, None]:
+        order = request.photos[0]
+        job, attempt = request.job_id, request.attempt
+        steps = int(order.removeprefix(b"steps=")) if order.startswith(b"steps=") else 3
+        if order == b"refuse":
+            raise BadInput("These photos cannot be used.")
+        if order == b"bug":
+            raise ZeroDivisionError
+        first = int(request.resume) if request.resume else 0
+        yield Started(job_id=job, attempt=attempt, step=first, steps=steps)
+        for step in range(first + 1, steps + 1):
+            time.sleep(STEP_S)
+            if order == b"poison" and step == 2:
+                os._exit(1)
+            if order == b"garbage":
+                frames.write(b"\xff" * 64)
+                frames.flush()
+            yield Progress(job_id=job, attempt=attempt, step=step, steps=steps)
+            yield Checkpoint(job_id=job, attempt=attempt, step=step, data=str(step).encode())
+        yield Done(job_id=job, attempt=attempt, lora=order if len(order) > 100 else b"lora of %d" % first)
+
+    def generate(self, request: Generate) -> Generator[Event, None, None]:
+        yield Started(job_id=request.job_id, attempt=request.attempt, step=0, steps=1)
+        yield Progress(job_id=request.job_id, attempt=request.attempt, step=1, steps=1)
+        seen = ",".join(sorted(name for name in os.environ if "TOKEN" in name))
+        yield Done(job_id=request.job_id, attempt=request.attempt, pictures=(seen.encode(),))
+
+
+if __name__ == "__main__":
+    frames = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    print("a stray print must not tear a frame")  # noqa: T201 - that is the test
+    sys.stdout.flush()
+    status = serve(FakePerformer, HEALTH, sys.stdin.buffer, frames)
+    os._exit(status)

@@ -1,0 +1,161 @@
+"""One contract for every backend, and what only a real process can show."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from bot.backends.base import GpuBackend
+from bot.backends.fake import FakeBackend
+from bot.backends.local import LocalBackend
+from bot.errors import WorkerLost
+from gpu_worker.protocol import Done, Event, Failed, Generate, Progress, Started, Train
+
+COMMAND = [sys.executable, str(Path(__file__).with_name("fake_worker.py"))]
+
+
+def train(job_id: int, order: bytes = b"steps=3", *, attempt: int = 1, resume: bytes | None = None) -> Train:
+    return Train(job_id=job_id, attempt=attempt, photos=(order,) * 5, resume=resume)
+
+
+def generate(job_id: int) -> Generate:
+    return Generate(job_id=job_id, attempt=1, prompt="x")
+
+
+async def all_events(backend: GpuBackend, request: Train | Generate) -> list[Event]:
+    async with asyncio.timeout(30):
+        return [event async for event in backend.run(request)]
+
+
+@pytest.fixture
+async def local() -> AsyncIterator[LocalBackend]:
+    environ = {**os.environ, "TELEGRAM_BOT_TOKEN": "1:canary", "DISCORD_BOT_TOKEN": "a.b.c"}
+    backend = LocalBackend(COMMAND, environ)
+    await backend.start()
+    yield backend
+    await backend.close()
+
+
+@pytest.fixture(params=["fake", "local"])
+def backend(request: pytest.FixtureRequest, local: LocalBackend) -> GpuBackend:
+    return FakeBackend() if request.param == "fake" else local
+
+
+async def test_events_come_in_order_and_end_with_one_terminal_event(backend: GpuBackend) -> None:
+    events = await all_events(backend, train(1))
+    assert isinstance(events[0], Started)
+    assert isinstance(events[-1], Done)
+    assert sum(isinstance(event, Done | Failed) for event in events) == 1
+    steps = [event.step for event in events if isinstance(event, Progress)]
+    assert steps == sorted(steps)
+    assert steps[-1] == 3
+
+
+async def test_after_a_cancel_the_next_job_is_right(backend: GpuBackend) -> None:
+    if isinstance(backend, FakeBackend):
+        backend.steps = 10_000
+    async with aclosing(backend.run(train(1, b"steps=10000"))) as events:
+        async for event in events:
+            if isinstance(event, Progress):
+                break
+    if isinstance(backend, FakeBackend):
+        backend.steps = 3
+    assert isinstance((await all_events(backend, train(2)))[-1], Done)
+
+
+async def test_twenty_cancelled_waiters_leave_the_next_job_right(backend: GpuBackend) -> None:
+    if isinstance(backend, FakeBackend):
+        backend.steps = 10_000
+    for number in range(20):
+        task = asyncio.create_task(all_events(backend, train(number, b"steps=10000")))
+        await asyncio.sleep(0.001 * number)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    if isinstance(backend, FakeBackend):
+        backend.steps = 3
+    assert isinstance((await all_events(backend, train(99)))[-1], Done)
+
+
+async def test_a_generation_does_not_wait_for_a_training_to_end(backend: GpuBackend) -> None:
+    if isinstance(backend, FakeBackend):
+        backend.gate.clear()
+    training = asyncio.create_task(all_events(backend, train(1, b"steps=2000")))
+    if isinstance(backend, FakeBackend):
+        backend.gate.set()
+        backend.steps = 1
+    assert isinstance((await all_events(backend, generate(2)))[-1], Done)
+    if isinstance(backend, LocalBackend):
+        assert not training.done()
+    training.cancel()
+    await asyncio.wait([training])
+
+
+async def test_twenty_megabytes_travel_both_ways(local: LocalBackend) -> None:
+    data = os.urandom(1024) * 20_480
+    request = Train(job_id=1, attempt=1, photos=(data,))
+    last = (await all_events(local, request))[-1]
+    assert isinstance(last, Done)
+    assert last.lora == data
+
+
+async def test_a_killed_worker_is_a_lost_attempt_and_the_next_goes_on_from_its_checkpoint(
+    local: LocalBackend,
+) -> None:
+    with pytest.raises(WorkerLost):
+        async for event in local.run(train(1, b"steps=10000")):
+            if isinstance(event, Progress) and local.pid is not None:
+                os.kill(local.pid, signal.SIGKILL)
+    last = (await all_events(local, train(1, b"steps=9", attempt=2, resume=b"7")))[-1]
+    assert isinstance(last, Done)
+    assert last.lora == b"lora of 7"
+
+
+@pytest.mark.parametrize("order", [b"poison", b"garbage"])
+async def test_a_job_that_breaks_its_worker_is_lost_and_the_next_one_runs(
+    local: LocalBackend, order: bytes
+) -> None:
+    with pytest.raises(WorkerLost):
+        await all_events(local, train(1, order))
+    assert isinstance((await all_events(local, train(2)))[-1], Done)
+
+
+async def test_bad_input_and_a_bug_end_one_job_and_not_the_worker(local: LocalBackend) -> None:
+    assert (await all_events(local, train(1)))[-1]
+    pid = local.pid
+    refused = (await all_events(local, train(2, b"refuse")))[-1]
+    assert isinstance(refused, Failed)
+    assert refused.reason == "These photos cannot be used."
+    broken = (await all_events(local, train(3, b"bug")))[-1]
+    assert isinstance(broken, Failed)
+    assert "Please try again" in broken.reason
+    assert local.pid == pid
+
+
+async def test_tokens_never_reach_the_worker(local: LocalBackend) -> None:
+    last = (await all_events(local, generate(1)))[-1]
+    assert isinstance(last, Done)
+    assert b"BOT_TOKEN" not in last.pictures[0]
+
+
+async def test_a_silent_worker_is_replaced() -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    backend = LocalBackend(command, silence_s=0.2)
+    await backend.start()
+    try:
+        pids = set()
+        async with asyncio.timeout(20):
+            while len(pids) < 2:
+                process = backend._process
+                if process is not None:
+                    pids.add(process.pid)
+                await asyncio.sleep(0.01)
+    finally:
+        await backend.close()
