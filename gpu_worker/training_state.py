@@ -101,15 +101,18 @@ class TrainingState:
         if snapshot.scaler:
             self.scaler.load_state_dict(snapshot.scaler)
         for index, parameter in enumerate(self.parameters):
-            self.optimizer.state[parameter] = {
-                key: snapshot.moments[f"{key}.{index}"].to(parameter.device, copy=True) for key in _MOMENTS
-            }
+            if f"step.{index}" in snapshot.moments:
+                self.optimizer.state[parameter] = {
+                    key: snapshot.moments[f"{key}.{index}"].to(parameter.device, copy=True) for key in _MOMENTS
+                }
 
     def snapshot(self, seconds: float, started_at: float, fingerprint: str) -> Snapshot:
-        """Return copies of everything that moves; at least one step must have been done."""
+        """Return copies of everything that moves."""
+        # A step that overflowed in fp16 is left out, so there may be no moments yet.
         moments = {
             f"{key}.{index}": self.optimizer.state[parameter][key].detach().cpu().clone()
             for index, parameter in enumerate(self.parameters)
+            if parameter in self.optimizer.state
             for key in _MOMENTS
         }
         return Snapshot(

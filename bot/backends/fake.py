@@ -22,8 +22,8 @@ from gpu_worker.protocol import (
 class FakeBackend:
     """Answers every job with `steps` steps and the given results.
 
-    `lose_at` makes an attempt's worker vanish at a step (once for each number in it, in order); `gate`, when
-    set to an unset event, holds every job after its first step until it is set.
+    `lose_at` makes an attempt's worker vanish at a step (once for each number in it, in order), jobs in
+    `poison` lose it every time; `gate`, while it is cleared, holds every job after its step.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class FakeBackend:
         self.steps = steps
         self.fail_with = fail_with
         self.lose_at: list[int] = []
+        self.poison: set[int] = set()
         self.gate = asyncio.Event()
         self.gate.set()
         self.requests: list[JobRequest] = []
@@ -54,6 +55,8 @@ class FakeBackend:
         self.requests.append(request)
         job, attempt = request.job_id, request.attempt
         lose_at = self.lose_at.pop(0) if self.lose_at else None
+        if job in self.poison:
+            lose_at = 1
         resume = request.resume if isinstance(request, Train) else None
         first = int(resume) if resume else 0
         ended = False

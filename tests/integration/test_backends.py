@@ -147,7 +147,7 @@ async def test_tokens_never_reach_the_worker(local: LocalBackend) -> None:
 
 async def test_a_silent_worker_is_replaced() -> None:
     command = [sys.executable, "-c", "import time; time.sleep(600)"]
-    backend = LocalBackend(command, silence_s=0.2)
+    backend = LocalBackend(command, silence_s=0.2, cancel_grace_s=0.2)
     await backend.start()
     try:
         pids = set()

@@ -1,0 +1,102 @@
+"""The slash commands: parse, call one method of the Studio, show the reply."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import discord
+from discord import app_commands
+from discord.app_commands import Range
+
+from bot.chats.discord._modal import PhotosModal
+from bot.domain import MAX_PICTURES, GenerateWish
+from bot.wishes import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, size_px
+
+if TYPE_CHECKING:
+    from bot.chats.discord._client import LoraCodeClient
+
+    _Interaction: TypeAlias = discord.Interaction[LoraCodeClient]
+
+_PHOTO = "Only if the form does not open for you: a photo"
+
+
+@app_commands.command(description="Train on five photos of one person; opens a form for them")
+@app_commands.describe(photo1=_PHOTO, photo2=_PHOTO, photo3=_PHOTO, photo4=_PHOTO, photo5=_PHOTO)
+async def train(
+    interaction: _Interaction,
+    photo1: discord.Attachment | None = None,
+    photo2: discord.Attachment | None = None,
+    photo3: discord.Attachment | None = None,
+    photo4: discord.Attachment | None = None,
+    photo5: discord.Attachment | None = None,
+) -> None:
+    """Open the form, or take the photos that came with the command."""
+    given = [photo for photo in (photo1, photo2, photo3, photo4, photo5) if photo is not None]
+    if given:
+        await interaction.client.take_photos(interaction, given)
+    else:
+        # A form can only be the very first response, so nothing may be looked up before it.
+        await interaction.response.send_modal(PhotosModal())
+
+
+@app_commands.command(description="Draw with one of your LoraCodes")
+@app_commands.describe(
+    code="Your LoraCode: eight digits",
+    prompt="What to draw, such as: sks person as an astronaut",
+    negative="What not to draw",
+    seed="The same seed draws the same picture again",
+    size="The shape of the picture",
+    count="How many pictures",
+    steps="How often each picture is refined",
+    guidance="How closely to follow the prompt",
+)
+async def generate(
+    interaction: _Interaction,
+    code: str,
+    prompt: str,
+    negative: str = "",
+    seed: Range[int, 0, MAX_SEED] | None = None,
+    size: Literal["square", "portrait", "landscape"] | None = None,
+    count: Range[int, 1, MAX_PICTURES] = 1,
+    steps: Range[int, 1, MAX_STEPS] | None = None,
+    guidance: Range[float, 0, MAX_GUIDANCE] | None = None,
+) -> None:
+    """Ask for pictures."""
+    width_px, height_px = (None, None) if size is None else size_px(size)
+    wish = GenerateWish(prompt, negative, seed, width_px, height_px, count, steps, guidance)
+    studio = interaction.client.studio
+    await interaction.client.answer(
+        interaction, lambda who, place: studio.generate(who, place, code, wish), prefer_dm=False
+    )
+
+
+@app_commands.command(description="Your LoraCodes")
+async def codes(interaction: _Interaction) -> None:
+    """List a person's LoraCodes."""
+    studio = interaction.client.studio
+    await interaction.client.answer(interaction, lambda who, _: studio.codes(who))
+
+
+@app_commands.command(description="Stop your newest job, or that of a LoraCode")
+@app_commands.describe(code="Only the job of this LoraCode")
+async def cancel(interaction: _Interaction, code: str = "") -> None:
+    """Cancel a job."""
+    studio = interaction.client.studio
+    await interaction.client.answer(interaction, lambda who, _: studio.cancel(who, code))
+
+
+@app_commands.command(description="For administrators: how the machine is doing")
+async def status(interaction: _Interaction) -> None:
+    """Tell an administrator how the machine is doing."""
+    studio = interaction.client.studio
+    await interaction.client.answer(interaction, lambda who, _: studio.status(who))
+
+
+@app_commands.command(name="help", description="What I can do")
+async def help_(interaction: _Interaction) -> None:
+    """List the commands."""
+    studio = interaction.client.studio
+    await interaction.client.answer(interaction, lambda who, _: studio.help(who))
+
+
+COMMANDS: tuple[app_commands.Command[Any, ..., None], ...] = (train, generate, codes, cancel, status, help_)

@@ -1,0 +1,80 @@
+"""The `ss_*` metadata that web UIs and sd-scripts read out of a LoRA file."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+
+from gpu_worker.base_model import BaseModel
+from gpu_worker.dataset import CaptionedPhoto
+from gpu_worker.dials import Dials
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What is told about a training besides its settings; times are Unix times in seconds."""
+
+    name: str
+    steps_done: int
+    started_at: float
+    finished_at: float
+
+
+def describe(
+    base: BaseModel, photos: tuple[CaptionedPhoto, ...], dials: Dials, record: TrainingRecord
+) -> dict[str, str]:
+    """Return the metadata of a finished or intermediate LoRA; every value is a string."""
+    shown = sum(photo.repeats for photo in photos)
+    said = {
+        "ss_network_module": "networks.lora",
+        "ss_network_dim": dials.rank,
+        "ss_network_alpha": dials.alpha,
+        "ss_output_name": record.name,
+        "ss_base_model_version": "sd_v1",
+        "ss_sd_model_name": base.name,
+        "ss_v2": False,
+        "ss_resolution": f"({dials.resolution_px}, {dials.resolution_px})",
+        "ss_learning_rate": dials.unet_rate,
+        "ss_unet_lr": dials.unet_rate,
+        "ss_text_encoder_lr": dials.text_rate if dials.train_text_encoder else None,
+        "ss_optimizer": "torch.optim.adamw.AdamW",
+        "ss_lr_scheduler": "constant",
+        "ss_max_grad_norm": dials.max_gradient_norm,
+        "ss_min_snr_gamma": dials.min_snr_gamma,
+        "ss_mixed_precision": {"torch.float16": "fp16", "torch.bfloat16": "bf16"}.get(str(base.dtype), "no"),
+        "ss_seed": dials.seed,
+        "ss_max_train_steps": dials.steps,
+        "ss_steps": record.steps_done,
+        "ss_batch_size_per_device": dials.batch_size,
+        "ss_num_train_images": shown,
+        "ss_num_reg_images": 0,
+        "ss_num_batches_per_epoch": -(-shown // dials.batch_size),
+        "ss_epoch": record.steps_done * dials.batch_size // shown,
+        "ss_dataset_dirs": json.dumps(_folders(photos)),
+        "ss_tag_frequency": json.dumps(_tag_frequency(photos)),
+        "ss_training_started_at": record.started_at,
+        "ss_training_finished_at": record.finished_at,
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": "stable-diffusion-v1/lora",
+        "modelspec.title": record.name,
+        "modelspec.resolution": f"{dials.resolution_px}x{dials.resolution_px}",
+    }
+    return {key: str(value) for key, value in said.items()}
+
+
+def _folder(photo: CaptionedPhoto) -> str:
+    return f"{photo.repeats}_{photo.caption}"
+
+
+def _folders(photos: tuple[CaptionedPhoto, ...]) -> dict[str, dict[str, int]]:
+    counts = Counter((_folder(photo), photo.repeats) for photo in photos)
+    return {name: {"n_repeats": repeats, "img_count": count} for (name, repeats), count in counts.items()}
+
+
+def _tag_frequency(photos: tuple[CaptionedPhoto, ...]) -> dict[str, dict[str, int]]:
+    frequency: dict[str, Counter[str]] = {}
+    for photo in photos:
+        tags = frequency.setdefault(_folder(photo), Counter())
+        tags.update(tag.strip() for tag in photo.caption.split(",") if tag.strip())
+    return {folder: dict(tags) for folder, tags in frequency.items()}

@@ -1,0 +1,188 @@
+"""Training a LoRA, from photos to file. Read it from top to bottom.
+
+Every generator here yields after each step and keeps no torch context open across a yield, because one
+thread advances several of them in turn: between two steps a picture may have been drawn on the same model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import torch
+import torch.nn.functional as F
+from diffusers import DDPMScheduler
+from torch import Tensor
+
+from gpu_worker import adapters, dataset, lora_file, lora_metadata, training_state
+from gpu_worker.base_model import BaseModel
+from gpu_worker.dataset import CaptionedPhoto
+from gpu_worker.dials import Dials
+from gpu_worker.errors import BadInput
+from gpu_worker.protocol import Checkpoint, Done, Event, Progress, Started, Train
+from gpu_worker.training_state import Snapshot, TrainingState
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """One training: what to learn from, how, and whose job it is."""
+
+    photos: tuple[CaptionedPhoto, ...] = field(repr=False)
+    dials: Dials
+    job_id: int = 0
+    attempt: int = 0
+    name: str = "lora"  #: put into the file's metadata
+    resume: bytes | None = field(default=None, repr=False)
+
+
+def train(base: BaseModel, request: Train, dials: Dials) -> Iterator[Event]:
+    """Train the LoRA of a request; the request's own steps and seed go before the dials'."""
+    caption = f"{request.token} {request.class_word}"
+    steps = dials.steps if request.steps is None else request.steps
+    repeats = max(1, steps * dials.batch_size // max(1, len(request.photos)))
+    task = TrainingTask(
+        photos=tuple(CaptionedPhoto(photo, caption, repeats) for photo in request.photos),
+        dials=replace(dials, steps=steps, seed=request.seed),
+        job_id=request.job_id,
+        attempt=request.attempt,
+        resume=request.resume,
+    )
+    yield from train_photos(base, task)
+
+
+def train_photos(base: BaseModel, task: TrainingTask) -> Iterator[Event]:
+    """Train a LoRA: Started, Progress after every step, Checkpoint now and then, Done with the file.
+
+    Raises BadInput when the photos or settings cannot be used.
+    """
+    began = time.monotonic()
+    _check(task)
+    dials, job = task.dials, {"job_id": task.job_id, "attempt": task.attempt}
+    pixels = [dataset.to_pixels(photo.data, dials.resolution_px) for photo in task.photos]
+
+    fingerprint = training_state.fingerprint(base, dials, _contents(task))
+    snapshot = _usable_snapshot(task, fingerprint)
+    started_at = snapshot.started_at if snapshot else time.time()
+    seconds_before = snapshot.seconds if snapshot else 0.0
+    first_step = snapshot.step if snapshot else 0
+    yield Started(**job, step=first_step, steps=dials.steps)
+
+    # Each photo is encoded once. Its own random stream: a resumed training must see the same latents.
+    latents: list[Tensor] = []
+    encoding = torch.Generator().manual_seed(dials.seed)
+    for picture in pixels:
+        latents.append(base.encode(picture.unsqueeze(0), encoding))
+        yield Progress(**job, step=first_step, steps=dials.steps)
+
+    def seconds() -> float:
+        return seconds_before + time.monotonic() - began
+
+    lesson = _Lesson(base, task, torch.cat(latents))
+    state = TrainingState(base, dials, snapshot)
+    try:
+        saved_step, saved_at = state.step, time.monotonic()
+        while state.step < dials.steps:
+            lesson.step(state)
+            yield Progress(**job, step=state.step, steps=dials.steps)
+            due = state.step - saved_step >= dials.checkpoint_every_steps
+            due = due or time.monotonic() - saved_at >= dials.checkpoint_every_s
+            if due and state.step < dials.steps:
+                saved = state.snapshot(seconds(), started_at, fingerprint)
+                yield Checkpoint(**job, step=state.step, data=saved.encode())
+                saved_step, saved_at = state.step, time.monotonic()
+        record = lora_metadata.TrainingRecord(task.name, state.step, started_at, time.time())
+        metadata = lora_metadata.describe(base, task.photos, dials, record)
+        file = lora_file.write(state.adapter.matrices(), metadata, dials.save_precision)
+        yield Done(**job, lora=file, seconds=seconds())
+    finally:
+        state.adapter.remove()
+
+
+class _Lesson:
+    """What stays the same during a training, and one step of it."""
+
+    def __init__(self, base: BaseModel, task: TrainingTask, latents: Tensor) -> None:
+        self._base, self._dials, self._latents = base, task.dials, latents
+        self._schedule = DDPMScheduler.from_config(base.scheduler_config)
+        self._order = dataset.Order(
+            [photo.repeats for photo in task.photos], task.dials.batch_size, task.dials.seed
+        )
+        self._captions = [photo.caption for photo in task.photos]
+        # A text encoder that does not learn says the same at every step.
+        self._said = None if task.dials.train_text_encoder else self._embed_once()
+
+    @torch.no_grad()
+    def _embed_once(self) -> Tensor:
+        adapters.deactivate_all(self._base)
+        return self._base.embed(self._captions)
+
+    def step(self, state: TrainingState) -> None:
+        """Do one optimizer step."""
+        # Whoever ran between two steps left another adapter on, or none.
+        state.adapter.activate(train=True)
+        with torch.enable_grad():
+            loss = self.loss(state)
+            state.scaler.scale(loss).backward()
+        state.scaler.unscale_(state.optimizer)
+        torch.nn.utils.clip_grad_norm_(state.parameters, self._dials.max_gradient_norm)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.optimizer.zero_grad(set_to_none=True)
+        state.step += 1
+
+    def loss(self, state: TrainingState) -> Tensor:
+        """Return how badly the model tells the noise in a noisy photo, weighted by min-SNR."""
+        chosen = self._order.batch(state.step)
+        clean = self._latents[chosen]  # (batch, 4, side / 8, side / 8), fp32
+        # Drawn on the CPU from the training's own stream: the same on every card, and nobody else's.
+        noise = torch.randn(clean.shape, generator=state.generator).to(clean.device)
+        count = self._schedule.config.num_train_timesteps
+        times = torch.randint(0, count, (len(chosen),), generator=state.generator).to(clean.device)
+        noisy = self._schedule.add_noise(clean, noise, times)
+        words = self._base.embed([self._captions[i] for i in chosen]) if self._said is None else self._said[chosen]
+        told = self._base.unet(noisy.to(self._base.dtype), times, words.to(self._base.dtype)).sample.float()
+        velocity = self._schedule.config.prediction_type == "v_prediction"
+        wanted = self._schedule.get_velocity(clean, noise, times) if velocity else noise
+        losses = F.mse_loss(told, wanted, reduction="none").mean(dim=(1, 2, 3))
+        if self._dials.min_snr_gamma is not None:
+            losses = losses * self._weights(times, velocity, self._dials.min_snr_gamma)
+        return losses.mean()
+
+    def _weights(self, times: Tensor, velocity: bool, gamma: float) -> Tensor:
+        """Return min(SNR, gamma) / SNR, so that nearly clean photos do not drown the rest."""
+        kept = self._schedule.alphas_cumprod.to(times.device)[times]
+        snr = kept / (1 - kept)
+        return snr.clamp(max=gamma) / (snr + 1 if velocity else snr)
+
+
+def _check(task: TrainingTask) -> None:
+    if not task.photos:
+        raise BadInput("There are no photos to train on.")
+    if task.dials.steps < 1:
+        raise BadInput("A training needs at least one step.")
+    if task.dials.resolution_px % 64 or task.dials.resolution_px < 64:
+        raise BadInput(f"The resolution must be a multiple of 64 pixels, not {task.dials.resolution_px}.")
+
+
+def _contents(task: TrainingTask) -> list[str]:
+    return [f"{hashlib.sha256(photo.data).hexdigest()} {photo.caption} {photo.repeats}" for photo in task.photos]
+
+
+def _usable_snapshot(task: TrainingTask, fingerprint: str) -> Snapshot | None:
+    """Read the checkpoint; one that does not fit costs its steps, never the training."""
+    if task.resume is None:
+        return None
+    try:
+        snapshot = Snapshot.decode(task.resume)
+    except BadInput as error:
+        log.warning("job %d starts over: %s", task.job_id, error)
+        return None
+    if snapshot.fingerprint != fingerprint:
+        log.warning("job %d starts over: the checkpoint was made with other settings or photos", task.job_id)
+        return None
+    return snapshot

@@ -1,0 +1,107 @@
+"""Dispatcher and notifier on a real ledger, with a fake backend and a chat that remembers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bot.backends.fake import FakeBackend
+from bot.dispatcher import Dispatcher
+from bot.domain import Job, JobStatus, NoticeKind, Place, Platform
+from bot.files import Files
+from bot.ledger import Ledger
+from bot.notifier import Notifier
+from bot.replies import Reply
+from bot.studio import Studio
+from tests.integration.studio_desk import ANNA, ANNAS, Clock, Desk, GateHere, NotedQueue
+
+
+@dataclass
+class RememberingChat:
+    """A chat that keeps what it was sent; `errors` are raised first, one a call."""
+
+    platform: Platform = Platform.TELEGRAM
+    sent: list[tuple[Place, Reply, str]] = field(default_factory=list)
+    edits: list[tuple[str, Reply]] = field(default_factory=list)
+    errors: list[Exception] = field(default_factory=list)
+
+    async def send(self, place: Place, reply: Reply, *, nonce: str) -> str:
+        self._fail()
+        self.sent.append((place, reply, nonce))
+        return f"m{len(self.sent)}"
+
+    async def edit(self, place: Place, message_id: str, reply: Reply) -> None:
+        self._fail()
+        self.edits.append((message_id, reply))
+
+    def _fail(self) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+
+
+async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 10.0) -> None:
+    """Let everybody else run until something is true."""
+    async with asyncio.timeout(timeout_s):
+        while not await condition():
+            await asyncio.sleep(0)
+
+
+@dataclass
+class EngineRoom:
+    desk: Desk
+    files: Files
+    backend: FakeBackend
+    chat: RememberingChat
+    notifier: Notifier
+    dispatcher: Dispatcher
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.desk.ledger
+
+    async def job(self, job: Job) -> Job:
+        found = await self.ledger.job(job.id)
+        assert found is not None
+        return found
+
+    async def has_step(self, job: Job) -> bool:
+        return (await self.job(job)).step > 0
+
+    async def is_done(self, job: Job) -> bool:
+        return (await self.job(job)).status is JobStatus.DONE
+
+    async def owed(self) -> list[NoticeKind]:
+        return [notice.kind for notice in await self.ledger.owed(100)]
+
+    async def trained(self) -> Job:
+        """Train a Lora of Anna's to its end and deliver its notice."""
+        job = await self.desk.train(ANNA)
+        await self.dispatcher.drain()
+        await self.notifier.deliver_owed()
+        return await self.job(job)
+
+    async def draws(self, code: str, prompt: str = "on the moon") -> Job:
+        reply = await self.desk.studio.generate_text(ANNA, ANNAS, f"{code} {prompt}")
+        assert reply.card_of is not None
+        job = await self.ledger.job(reply.card_of)
+        assert job is not None
+        return job
+
+
+@asynccontextmanager
+async def open_engine_room(folder: Path) -> AsyncIterator[EngineRoom]:
+    clock, backend, chat, files = Clock(), FakeBackend(), RememberingChat(), Files(folder)
+    files.prepare()
+    ledger = await Ledger.open(folder / "ledger.sqlite3", clock)
+    notifier = Notifier(ledger, {chat.platform: chat}, files, clock, card_pause_s=0.0)
+    dispatcher = Dispatcher(ledger, backend, files, notifier)
+    studio = Studio(ledger, GateHere(), dispatcher, frozenset(), clock, folder)
+    try:
+        yield EngineRoom(
+            Desk(ledger, NotedQueue(), clock, studio), files, backend, chat, notifier, dispatcher
+        )
+    finally:
+        await ledger.close()

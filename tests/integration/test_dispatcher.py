@@ -1,0 +1,171 @@
+"""Jobs go from the ledger to the card and come back whole, whatever dies on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.domain import MAX_ATTEMPTS, Job, JobKind, JobStatus, LoraState, NoticeKind
+from gpu_worker.protocol import Generate, Train
+from tests.integration.engine_room import EngineRoom, open_engine_room, until
+from tests.integration.studio_desk import ANNA, BERT
+
+
+@pytest.fixture
+async def room(tmp_path: Path) -> AsyncIterator[EngineRoom]:
+    async with open_engine_room(tmp_path) as each:
+        yield each
+
+
+async def _has_checkpoint(room: EngineRoom, job: Job) -> bool:
+    return await room.files.read_checkpoint(job.id) is not None
+
+
+async def test_a_training_becomes_a_file_a_ready_lora_and_an_owed_notice(room: EngineRoom) -> None:
+    job = await room.desk.train(ANNA)
+    await room.dispatcher.drain()
+    lora = await room.ledger.lora(job.code)
+    assert lora is not None
+    assert lora.state is LoraState.READY
+    assert lora.file is not None
+    assert await room.files.read_lora(lora.file) == b"lora"
+    assert await room.owed() == [NoticeKind.TRAIN_DONE]
+
+
+async def test_the_photos_go_to_the_worker_in_order_and_are_gone_afterwards(room: EngineRoom) -> None:
+    job = await room.desk.train(ANNA)
+    photos = await room.ledger.photos_of(job.id)
+    assert len(photos) == 5
+    await room.dispatcher.drain()
+    request = room.backend.requests[0]
+    assert isinstance(request, Train)
+    assert request.photos == photos
+    assert await room.ledger.photos_of(job.id) == ()
+
+
+async def test_a_lost_worker_costs_only_the_steps_since_the_checkpoint(room: EngineRoom) -> None:
+    room.backend.steps = 9
+    room.backend.lose_at = [5]
+    job = await room.desk.train(ANNA)
+    await room.dispatcher.drain()
+    first, second = room.backend.requests
+    assert isinstance(first, Train)
+    assert isinstance(second, Train)
+    assert (first.attempt, first.resume) == (1, None)
+    assert (second.attempt, second.resume) == (2, b"4")
+    assert (await room.job(job)).status is JobStatus.DONE
+
+
+async def test_the_person_is_told_once_that_a_training_was_interrupted(room: EngineRoom) -> None:
+    room.backend.steps = 9
+    room.backend.lose_at = [3, 5, 7]
+    await room.desk.train(ANNA)
+    await room.dispatcher.drain()
+    assert await room.owed() == [NoticeKind.TRAIN_RESUMED, NoticeKind.TRAIN_DONE]
+
+
+async def test_a_job_that_kills_its_worker_every_time_fails_and_the_next_one_runs(room: EngineRoom) -> None:
+    poison = await room.desk.train(ANNA)
+    room.backend.poison = {poison.id}
+    fine = await room.desk.train(BERT, 6)
+    await room.dispatcher.drain()
+    failed = await room.job(poison)
+    assert (failed.status, failed.losses) == (JobStatus.FAILED, MAX_ATTEMPTS)
+    assert failed.error is not None
+    assert (await room.job(fine)).status is JobStatus.DONE
+
+
+async def test_losses_before_a_new_checkpoint_do_not_count_for_ever(room: EngineRoom) -> None:
+    room.backend.steps = 20
+    room.backend.lose_at = [3, 5, 7, 9, 11, 13, 15]
+    job = await room.desk.train(ANNA)
+    await room.dispatcher.drain()
+    assert (await room.job(job)).status is JobStatus.DONE
+
+
+async def test_a_failure_of_the_worker_is_told_in_its_words(room: EngineRoom) -> None:
+    room.backend.fail_with = "These photos cannot be used."
+    job = await room.desk.train(ANNA)
+    await room.dispatcher.drain()
+    assert (await room.job(job)).error == "These photos cannot be used."
+    assert await room.owed() == [NoticeKind.TRAIN_FAILED]
+
+
+async def test_a_generation_gets_the_lora_and_its_trigger_and_stores_every_picture(room: EngineRoom) -> None:
+    job = await room.trained()
+    drawing = await room.draws(job.code, "on the moon --n 2")
+    await room.dispatcher.drain()
+    request = room.backend.requests[-1]
+    assert isinstance(request, Generate)
+    assert (request.lora, request.trigger, request.count) == (b"lora", "sks person", 2)
+    (notice,) = await room.ledger.owed(10)
+    assert [room.files.picture_path(name).read_bytes() for name in notice.files] == [b"picture"] * 2
+    assert notice.job.id == drawing.id
+
+
+async def test_a_lora_whose_file_is_missing_fails_with_a_sentence(room: EngineRoom) -> None:
+    job = await room.trained()
+    room.files.lora_path(f"{job.code}.safetensors").unlink()
+    drawing = await room.draws(job.code)
+    await room.dispatcher.drain()
+    failed = await room.job(drawing)
+    assert failed.status is JobStatus.FAILED
+    assert "missing" in (failed.error or "")
+
+
+async def test_a_cancelled_job_stops_at_once_and_is_no_loss(room: EngineRoom) -> None:
+    room.backend.gate.clear()
+    job = await room.desk.train(ANNA)
+    drain = asyncio.create_task(room.dispatcher.drain())
+    await until(lambda: room.has_step(job))
+    await room.desk.studio.cancel(ANNA)
+    await asyncio.wait_for(drain, 10)
+    ended = await room.job(job)
+    assert (ended.status, ended.losses) == (JobStatus.CANCELLED, 0)
+    assert room.backend.cancelled == [job.id]
+    assert await room.files.read_checkpoint(job.id) is None
+
+
+async def test_after_a_restart_a_running_job_goes_on_from_its_checkpoint(room: EngineRoom) -> None:
+    room.backend.gate.clear()
+    job = await room.desk.train(ANNA)
+    run = asyncio.create_task(room.dispatcher.run())
+    await until(lambda: _has_checkpoint(room, job))
+    run.cancel()
+    await asyncio.wait([run])
+    assert (await room.job(job)).status is JobStatus.RUNNING
+    room.backend.gate.set()
+    again = asyncio.create_task(room.dispatcher.run())
+    await until(lambda: room.is_done(job))
+    again.cancel()
+    await asyncio.wait([again])
+    last = room.backend.requests[-1]
+    assert isinstance(last, Train)
+    assert (last.attempt, last.resume) == (2, b"1")
+    assert (await room.job(job)).losses == 0
+
+
+async def test_a_generation_runs_beside_a_training(room: EngineRoom) -> None:
+    job = await room.trained()
+    room.backend.gate.clear()
+    training = await room.desk.train(BERT, 6)
+    run = asyncio.create_task(room.dispatcher.run())
+    await until(lambda: room.has_step(training))
+    drawing = await room.draws(job.code)
+    await until(lambda: room.has_step(drawing))
+    assert (await room.job(training)).status is JobStatus.RUNNING
+    room.backend.gate.set()
+    await until(lambda: room.is_done(drawing))
+    run.cancel()
+    await asyncio.wait([run])
+
+
+async def test_accounts_share_the_card_fairly(room: EngineRoom) -> None:
+    first = await room.desk.train(ANNA, 1)
+    second = await room.desk.train(ANNA, 6)
+    third = await room.desk.train(BERT, 11)
+    order = [(await room.desk.claim(JobKind.TRAIN)).id for _ in range(3)]
+    assert order == [first.id, third.id, second.id]

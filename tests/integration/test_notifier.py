@@ -1,0 +1,114 @@
+"""What is owed is told, once as far as anybody can see."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.errors import ChatBusy, ChatUnreachable
+from tests.integration.engine_room import EngineRoom, open_engine_room
+from tests.integration.studio_desk import ANNA, ANNAS
+
+
+@pytest.fixture
+async def room(tmp_path: Path) -> AsyncIterator[EngineRoom]:
+    async with open_engine_room(tmp_path) as each:
+        yield each
+
+
+async def test_a_finished_training_is_a_new_message_so_that_the_phone_rings(room: EngineRoom) -> None:
+    job = await room.trained()
+    ((place, reply, nonce),) = room.chat.sent
+    assert place == ANNAS
+    assert job.code in reply.text
+    assert nonce.startswith("notice-")
+    assert await room.owed() == []
+
+
+async def test_a_picture_takes_the_place_of_its_card(room: EngineRoom) -> None:
+    job = await room.trained()
+    drawing = await room.draws(job.code)
+    await room.desk.studio.card_shown(drawing.id, "card7")
+    await room.dispatcher.drain()
+    await room.notifier.deliver_owed()
+    message_id, reply = room.chat.edits[-1]
+    assert message_id == "card7"
+    assert reply.pictures[0].read_bytes() == b"picture"
+    assert len(room.chat.sent) == 1  # the training's notice, and nothing more
+
+
+async def test_a_picture_whose_card_is_gone_is_sent_anew(room: EngineRoom) -> None:
+    job = await room.trained()
+    drawing = await room.draws(job.code)
+    await room.desk.studio.card_shown(drawing.id, "card7")
+    await room.dispatcher.drain()
+    room.chat.errors = [ChatUnreachable("gone")]
+    await room.notifier.deliver_owed()
+    assert room.chat.sent[-1][1].pictures
+
+
+async def test_a_busy_platform_is_obeyed_and_nothing_is_lost(room: EngineRoom) -> None:
+    room.chat.errors = [ChatBusy("slow down", 30.0)]
+    await room.trained()
+    assert room.chat.sent == []
+    assert await room.owed() == []
+    room.desk.clock.forward(seconds=29)
+    await room.notifier.deliver_owed()
+    assert room.chat.sent == []
+    room.desk.clock.forward(seconds=2)
+    await room.notifier.deliver_owed()
+    assert len(room.chat.sent) == 1
+
+
+async def test_somebody_who_blocked_us_is_not_tried_again(room: EngineRoom) -> None:
+    room.chat.errors = [ChatUnreachable("blocked")]
+    await room.trained()
+    room.desk.clock.forward(days=1)
+    await room.notifier.deliver_owed()
+    assert room.chat.sent == []
+    assert (await room.ledger.counts()).notices_owed == 0
+
+
+async def test_an_unexpected_error_keeps_the_notice(room: EngineRoom) -> None:
+    room.chat.errors = [RuntimeError("bug")]
+    await room.trained()
+    assert (await room.ledger.counts()).notices_owed == 1
+    room.desk.clock.forward(minutes=10)
+    await room.notifier.deliver_owed()
+    assert (await room.ledger.counts()).notices_owed == 0
+
+
+async def test_a_card_shows_the_latest_step_and_then_the_end(room: EngineRoom) -> None:
+    job = await room.desk.train(ANNA)
+    await room.desk.studio.card_shown(job.id, "card1")
+    claimed = await room.ledger.claim(job.kind)
+    assert claimed is not None
+    for step in (1, 2, 3):
+        await room.ledger.progressed(job.id, 1, step, 10)
+        room.notifier.progressed(job.id)
+    await room.notifier.edit_cards()
+    assert [("step 3 of 10" in reply.text) for _, reply in room.chat.edits] == [True]
+    await room.ledger.finish_training(job.id, 1, "x", "y")
+    room.notifier.progressed(job.id)
+    await room.notifier.edit_cards()
+    assert room.chat.edits[-1][1].card_of is None
+
+
+async def test_a_card_that_was_never_noted_is_shown_again(room: EngineRoom) -> None:
+    job = await room.desk.train(ANNA)
+    room.notifier.progressed(job.id)
+    await room.notifier.edit_cards()
+    assert (await room.job(job)).card_message_id == "m1"
+
+
+async def test_a_late_progress_edit_never_covers_a_picture(room: EngineRoom) -> None:
+    job = await room.trained()
+    drawing = await room.draws(job.code)
+    await room.desk.studio.card_shown(drawing.id, "card7")
+    await room.dispatcher.drain()
+    await room.notifier.deliver_owed()
+    room.notifier.progressed(drawing.id)
+    await room.notifier.edit_cards()
+    assert room.chat.edits[-1][1].pictures
