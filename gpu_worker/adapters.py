@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from gpu_worker.base_model import BaseModel, Target
 from gpu_worker.errors import BadInput
 
 _numbers = itertools.count()
+_NOBODY = ""
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Adapter:
                 self._inject(part, wanted, matrices)
 
     def _inject(self, part: Any, targets: list[Target], matrices: Mapping[str, LoraMatrices]) -> None:
+        self._base.turn.holder = None  # peft switches a new adapter on by itself
         # peft warns where it finds its own earlier note; adapters side by side are what we want.
         if hasattr(part, "peft_config"):
             del part.peft_config
@@ -84,9 +86,7 @@ class Adapter:
 
     def activate(self, train: bool = False) -> None:
         """Make this the only adapter that has an effect, and trainable or not."""
-        for layer in _lora_layers(self._base):
-            present = self._name in layer.lora_A
-            layer.set_adapter([self._name] if present else [], inference_mode=not train)
+        _switch(self._base, self._name, train)
 
     def parameters(self, prefix: str = "") -> list[nn.Parameter]:
         """Return the trainable matrices of the modules whose kohya name starts with the prefix."""
@@ -110,10 +110,11 @@ class Adapter:
 
     def remove(self) -> None:
         """Take it off the base model; modules without any other adapter are themselves again."""
+        self._base.turn.holder = None
         for part in (self._base.unet, self._base.text_encoder):
             for path, layer in list(part.named_modules()):
                 if isinstance(layer, LoraLayer) and self._name in layer.lora_A:
-                    layer.set_adapter([])
+                    layer.set_adapter([])  # or peft would choose another one, with a warning
                     layer.delete_adapter(self._name)
                     if not layer.lora_A:
                         part.set_submodule(path, layer.get_base_layer())
@@ -122,15 +123,17 @@ class Adapter:
 
 def deactivate_all(base: BaseModel) -> None:
     """Run the base model as it is, whatever adapters lie on it."""
-    for layer in _lora_layers(base):
-        layer.set_adapter([], inference_mode=True)
+    _switch(base, _NOBODY, train=False)
 
 
-def _lora_layers(base: BaseModel) -> Iterator[LoraLayer]:
+def _switch(base: BaseModel, name: str, train: bool) -> None:
+    if base.turn.holder == (name, train):
+        return
     for part in (base.unet, base.text_encoder):
-        for module in part.modules():
-            if isinstance(module, LoraLayer):
-                yield module
+        for layer in part.modules():
+            if isinstance(layer, LoraLayer):
+                layer.set_adapter([name] if name in layer.lora_A else [], inference_mode=not train)
+    base.turn.holder = (name, train)
 
 
 def check_fit(base: BaseModel, matrices: Mapping[str, LoraMatrices]) -> None:

@@ -32,6 +32,13 @@ class Target:
     weight_shape: tuple[int, ...]
 
 
+@dataclass
+class Turn:
+    """Which adapter has effect now, so that it is switched on only when it is not."""
+
+    holder: tuple[str, bool] | None = None  #: its name and whether it learns; None: not known
+
+
 @dataclass(frozen=True, eq=False)
 class BaseModel:
     """The frozen parts of one Stable Diffusion model and where they live."""
@@ -45,6 +52,7 @@ class BaseModel:
     placement: Placement
     unet_targets: tuple[Target, ...] = field(repr=False)
     text_targets: tuple[Target, ...] = field(repr=False)
+    turn: Turn = field(default_factory=Turn, repr=False)
 
     @classmethod
     def load(cls, name: str = "", dtype: torch.dtype | None = None) -> BaseModel:
@@ -113,7 +121,7 @@ class BaseModel:
         spread = self.vae.encode(pixels.to(self.device, self.dtype)).latent_dist
         # Drawn on the CPU in fp32, so that the same seed means the same latents on every card.
         noise = torch.randn(spread.mean.shape, generator=generator).to(self.device)
-        latents = spread.mean.float() + spread.std.float() * noise
+        latents: Tensor = spread.mean.float() + spread.std.float() * noise
         return latents * float(self.vae.config.scaling_factor)
 
     @torch.no_grad()

@@ -24,6 +24,7 @@ WIDTHS = Widths(
     text=96,
     text_feed_forward=192,
     picture_px=128,
+    latent_scale=0.75,
 )
 _SEED = 20
 

@@ -11,8 +11,9 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import replace
+from typing import Any
 
 import torch
 from diffusers import DPMSolverMultistepScheduler
@@ -35,7 +36,7 @@ _DRAWN_SEEDS = 2**32
 _MAX_GUIDANCE = 50.0
 
 
-def generate(base: BaseModel, request: Generate) -> Iterator[Event]:
+def generate(base: BaseModel, request: Generate) -> Generator[Event, None, None]:
     """Draw the pictures of a request: Started, Progress per denoising step, Done with PNGs.
 
     Raises BadInput when the size, another number or the LoRA cannot be used.
@@ -48,7 +49,7 @@ def generate(base: BaseModel, request: Generate) -> Iterator[Event]:
         recipe = replace(recipe, lora_hash=lora.short_hash)
         adapter = Adapter(base, lora.matrices)
     painter = _Painter(base, adapter)
-    job = {"job_id": request.job_id, "attempt": request.attempt}
+    job: Any = {"job_id": request.job_id, "attempt": request.attempt}
     steps = recipe.steps * request.count
     try:
         yield Started(**job, step=0, steps=steps)

@@ -80,8 +80,8 @@ def read(data: bytes) -> LoraFile:
 def read_metadata(data: bytes) -> dict[str, str]:
     """Return the metadata of a safetensors file."""
     header = int.from_bytes(data[:_HEADER_LENGTH_BYTES], "little")
-    found: object = json.loads(data[_HEADER_LENGTH_BYTES : _HEADER_LENGTH_BYTES + header]).get("__metadata__", {})
-    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+    told = json.loads(data[_HEADER_LENGTH_BYTES : _HEADER_LENGTH_BYTES + header])
+    return {str(key): str(value) for key, value in told.get("__metadata__", {}).items()}
 
 
 def _module(tensors: Mapping[str, Tensor], name: str) -> LoraMatrices:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import replace
 
 from gpu_worker import device, dials, generation, training
@@ -19,7 +19,7 @@ class CardPerformer:
         self._train_steps = train_steps
         self._base: BaseModel | None = None
 
-    def train(self, request: Train) -> Iterator[Event]:
+    def train(self, request: Train) -> Generator[Event, None, None]:
         """Train a LoRA, one step per event; BadInput or BaseModelError when that cannot be."""
         base = self._loaded()
         usual = dials.training_dials(base.is_embedded, base.native_px)
@@ -27,7 +27,7 @@ class CardPerformer:
             usual = replace(usual, steps=self._train_steps)
         yield from training.train(base, request, usual)
 
-    def generate(self, request: Generate) -> Iterator[Event]:
+    def generate(self, request: Generate) -> Generator[Event, None, None]:
         """Draw pictures, one denoising step per event; BadInput or BaseModelError when that cannot be."""
         yield from generation.generate(self._loaded(), request)
 

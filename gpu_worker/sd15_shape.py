@@ -30,6 +30,7 @@ class Widths:
     text: int = 768
     text_feed_forward: int = 3072
     picture_px: int = 512
+    latent_scale: float = 0.18215  #: brings the VAE's latents to a standard deviation of about 1
 
 
 #: Scheduler configuration that SD 1.5 was trained with; every sampler is made from it.
@@ -71,7 +72,7 @@ def vae_config(widths: Widths) -> dict[str, Any]:
         "latent_channels": 4,
         "norm_num_groups": widths.norm_groups,
         "sample_size": widths.picture_px,
-        "scaling_factor": 0.18215,
+        "scaling_factor": widths.latent_scale,
     }
 
 
@@ -105,7 +106,8 @@ def clip_tokenizer() -> CLIPTokenizer:
         "<|endoftext|>",
     ]
     vocabulary = {token: number for number, token in enumerate(tokens)}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS)
+    # transformers' annotation says strings; the tokenizer behind it takes pairs.
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS)  # type: ignore[arg-type]
 
 
 def _byte_letters() -> list[str]:

@@ -85,8 +85,8 @@ def _check_layout(tensors: dict[str, Tensor], file_name: str, widths: Widths) ->
         )
 
 
-def _single_file_text(tensors: dict[str, Tensor], dtype: torch.dtype, widths: Widths) -> CLIPTextModel:
-    encoder = CLIPTextModel(CLIPTextConfig(**text_config(widths)))
+def _single_file_text(tensors: dict[str, Tensor], dtype: torch.dtype, widths: Widths) -> Any:
+    encoder: Any = CLIPTextModel(CLIPTextConfig(**text_config(widths)))
     wanted = set(encoder.state_dict())
     weights = {}
     for key, tensor in tensors.items():
@@ -123,7 +123,8 @@ def _read_hub(name: str, dtype: torch.dtype) -> Parts:
         except (OSError, ValueError) as error:
             reason = _first_line(error)
     raise BaseModelError(
-        f"The base model {name} can be neither found nor downloaded ({reason}); give a folder or .safetensors file."
+        f"The base model {name} can be neither found nor downloaded ({reason}); "
+        "give a folder or a .safetensors file."
     )
 
 

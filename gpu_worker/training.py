@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +41,7 @@ class TrainingTask:
     resume: bytes | None = field(default=None, repr=False)
 
 
-def train(base: BaseModel, request: Train, dials: Dials) -> Iterator[Event]:
+def train(base: BaseModel, request: Train, dials: Dials) -> Generator[Event, None, None]:
     """Train the LoRA of a request; the request's own steps and seed go before the dials'."""
     caption = f"{request.token} {request.class_word}"
     steps = dials.steps if request.steps is None else request.steps
@@ -55,14 +56,15 @@ def train(base: BaseModel, request: Train, dials: Dials) -> Iterator[Event]:
     yield from train_photos(base, task)
 
 
-def train_photos(base: BaseModel, task: TrainingTask) -> Iterator[Event]:
+def train_photos(base: BaseModel, task: TrainingTask) -> Generator[Event, None, None]:
     """Train a LoRA: Started, Progress after every step, Checkpoint now and then, Done with the file.
 
     Raises BadInput when the photos or settings cannot be used.
     """
     began = time.monotonic()
     _check(task)
-    dials, job = task.dials, {"job_id": task.job_id, "attempt": task.attempt}
+    dials = task.dials
+    job: Any = {"job_id": task.job_id, "attempt": task.attempt}
     pixels = [dataset.to_pixels(photo.data, dials.resolution_px) for photo in task.photos]
 
     fingerprint = training_state.fingerprint(base, dials, _contents(task))
@@ -121,13 +123,18 @@ class _Lesson:
         adapters.deactivate_all(self._base)
         return self._base.embed(self._captions)
 
+    def _words(self, chosen: list[int]) -> Tensor:
+        if self._said is not None:
+            return self._said[chosen]
+        return self._base.embed([self._captions[index] for index in chosen])
+
     def step(self, state: TrainingState) -> None:
         """Do one optimizer step."""
         # Whoever ran between two steps left another adapter on, or none.
         state.adapter.activate(train=True)
         with torch.enable_grad():
             loss = self.loss(state)
-            state.scaler.scale(loss).backward()
+            state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         state.scaler.unscale_(state.optimizer)
         torch.nn.utils.clip_grad_norm_(state.parameters, self._dials.max_gradient_norm)
         state.scaler.step(state.optimizer)
@@ -144,8 +151,8 @@ class _Lesson:
         count = self._schedule.config.num_train_timesteps
         times = torch.randint(0, count, (len(chosen),), generator=state.generator).to(clean.device)
         noisy = self._schedule.add_noise(clean, noise, times)
-        words = self._base.embed([self._captions[i] for i in chosen]) if self._said is None else self._said[chosen]
-        told = self._base.unet(noisy.to(self._base.dtype), times, words.to(self._base.dtype)).sample.float()
+        words = self._words(chosen)
+        told = self._base.unet(noisy.to(self._base.dtype), times, words).sample.float()
         velocity = self._schedule.config.prediction_type == "v_prediction"
         wanted = self._schedule.get_velocity(clean, noise, times) if velocity else noise
         losses = F.mse_loss(told, wanted, reduction="none").mean(dim=(1, 2, 3))
@@ -155,7 +162,7 @@ class _Lesson:
 
     def _weights(self, times: Tensor, velocity: bool, gamma: float) -> Tensor:
         """Return min(SNR, gamma) / SNR, so that nearly clean photos do not drown the rest."""
-        kept = self._schedule.alphas_cumprod.to(times.device)[times]
+        kept: Tensor = self._schedule.alphas_cumprod.to(times.device)[times]
         snr = kept / (1 - kept)
         return snr.clamp(max=gamma) / (snr + 1 if velocity else snr)
 
@@ -170,7 +177,9 @@ def _check(task: TrainingTask) -> None:
 
 
 def _contents(task: TrainingTask) -> list[str]:
-    return [f"{hashlib.sha256(photo.data).hexdigest()} {photo.caption} {photo.repeats}" for photo in task.photos]
+    return [
+        f"{hashlib.sha256(photo.data).hexdigest()} {photo.caption} {photo.repeats}" for photo in task.photos
+    ]
 
 
 def _usable_snapshot(task: TrainingTask, fingerprint: str) -> Snapshot | None:

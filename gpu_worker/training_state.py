@@ -64,9 +64,7 @@ class Snapshot:
             names = [key.removeprefix("down.") for key in tensors if key.startswith("down.")]
             return cls(
                 **told,
-                matrices={
-                    name: LoraMatrices(tensors[f"down.{name}"], tensors[f"up.{name}"], alpha) for name in names
-                },
+                matrices={n: LoraMatrices(tensors[f"down.{n}"], tensors[f"up.{n}"], alpha) for n in names},
                 moments={key: value for key, value in tensors.items() if key.startswith(_MOMENTS)},
                 random_state=tensors["random"],
             )
@@ -83,10 +81,13 @@ class TrainingState:
         targets = base.unet_targets + (base.text_targets if dials.train_text_encoder else ())
         fresh = fresh_matrices(targets, dials.rank, dials.alpha, self.generator)
         self.adapter = Adapter(base, snapshot.matrices if snapshot else fresh)
-        groups = (("lora_unet_", dials.unet_rate), ("lora_te_", dials.text_rate))
         self.parameters = self.adapter.parameters()
+        groups = [
+            {"params": self.adapter.parameters(prefix), "lr": rate}
+            for prefix, rate in (("lora_unet_", dials.unet_rate), ("lora_te_", dials.text_rate))
+        ]
         self.optimizer = torch.optim.AdamW(
-            [{"params": found, "lr": rate} for prefix, rate in groups if (found := self.adapter.parameters(prefix))],
+            [group for group in groups if group["params"]],
             betas=dials.betas,
             weight_decay=dials.weight_decay,
             fused=True,
@@ -102,8 +103,9 @@ class TrainingState:
             self.scaler.load_state_dict(snapshot.scaler)
         for index, parameter in enumerate(self.parameters):
             if f"step.{index}" in snapshot.moments:
+                found = {key: snapshot.moments[f"{key}.{index}"] for key in _MOMENTS}
                 self.optimizer.state[parameter] = {
-                    key: snapshot.moments[f"{key}.{index}"].to(parameter.device, copy=True) for key in _MOMENTS
+                    key: moment.to(parameter.device, copy=True) for key, moment in found.items()
                 }
 
     def snapshot(self, seconds: float, started_at: float, fingerprint: str) -> Snapshot:

@@ -59,7 +59,7 @@ async def generate(
     size: Literal["square", "portrait", "landscape"] | None = None,
     count: Range[int, 1, MAX_PICTURES] = 1,
     steps: Range[int, 1, MAX_STEPS] | None = None,
-    guidance: Range[float, 0, MAX_GUIDANCE] | None = None,
+    guidance: Range[float, 0.0, MAX_GUIDANCE] | None = None,
 ) -> None:
     """Ask for pictures."""
     width_px, height_px = (None, None) if size is None else size_px(size)

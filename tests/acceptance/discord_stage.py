@@ -1,0 +1,201 @@
+"""The whole front end on a simulated Discord: the real discord.py client in this process, a fake card behind."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import discord
+import simcord
+from simcord.actors import MemberActor
+from simcord.builders import ChannelHandle, UserHandle
+from simcord.env import Env
+from simcord.results import InteractionResult
+
+from bot.backends.fake import FakeBackend
+from bot.chats.discord import DiscordChat
+from bot.dispatcher import Dispatcher
+from bot.domain import AccountId, Identity, Job, LoraCode, Platform
+from bot.files import Files
+from bot.ledger import Ledger
+from bot.notifier import Notifier
+from bot.replies import Chat
+from bot.studio import Gate, Studio
+from tests.integration.studio_desk import Clock, GateHere, photo
+
+PhotoFile = tuple[str, bytes]
+
+
+def photos(count: int, first: int = 1) -> list[PhotoFile]:
+    """Pictures as files, different for each number."""
+    uploads = [photo(number) for number in range(first, first + count)]
+    return [(upload.name, upload.data or b"") for upload in uploads]
+
+
+@dataclass
+class FrontEnd:
+    """One run of the bot; a restart makes another one on the same folder."""
+
+    ledger: Ledger
+    studio: Studio
+    notifier: Notifier
+    dispatcher: Dispatcher
+    chat: DiscordChat
+
+
+async def front_end(
+    stage_folder: Path, clock: Clock, backend: FakeBackend, gate: Gate, admin: str
+) -> FrontEnd:
+    files = Files(stage_folder)
+    files.prepare()
+    ledger = await Ledger.open(stage_folder / "ledger.sqlite3", clock)
+    chats: dict[Platform, Chat] = {}
+    notifier = Notifier(ledger, chats, files, clock, card_pause_s=0.0)
+    dispatcher = Dispatcher(ledger, backend, files, notifier)
+    admins = {Identity(Platform.DISCORD, admin)}
+    studio = Studio(ledger, gate, dispatcher, admins, clock, stage_folder)
+    chat = DiscordChat("a token", studio, stage_folder / "discord-commands.sha256")
+    chats[Platform.DISCORD] = chat
+    return FrontEnd(ledger, studio, notifier, dispatcher, chat)
+
+
+@dataclass
+class Stage:
+    """A server with one channel, Anna and Bert in it, and the bot."""
+
+    folder: Path
+    clock: Clock
+    backend: FakeBackend
+    gate: Gate
+    bot: FrontEnd
+    env: Env = field(init=False)
+    channel: ChannelHandle = field(init=False)
+    anna: MemberActor = field(init=False)
+    bert: MemberActor = field(init=False)
+    #: The same Anna, in her DMs with the bot.
+    anna_alone: UserHandle = field(init=False)
+
+    def people(self, env: Env) -> None:
+        """Let the server and its people come into being."""
+        self.env = env
+        guild = env.create_guild()
+        self.channel = guild.create_text_channel("general")
+        self.anna_alone = env.create_user("anna")
+        self.anna = guild.add_member(self.anna_alone)
+        self.bert = guild.add_member(env.create_user("bert"))
+
+    async def work(self) -> None:
+        """Let the card do all that waits, and people hear of it."""
+        await self.bot.dispatcher.drain()
+        await self.tell()
+
+    async def tell(self) -> None:
+        """Bring cards and notices out."""
+        await self.bot.notifier.edit_cards()
+        await self.bot.notifier.deliver_owed()
+
+    async def restart(self) -> None:
+        """Stop the bot and start it again, as another process would."""
+        old = self.bot
+        self.bot = await front_end(self.folder, self.clock, self.backend, self.gate, str(self.bert.id))
+        await self.env.restart_bot(self.bot.chat.client)
+        await old.ledger.close()
+
+    async def form(self, files: Sequence[PhotoFile]) -> InteractionResult:
+        """Anna fills in the form of /train."""
+        shown = await self.anna.slash(self.channel, "train")
+        return await self.anna.submit_modal(shown, {"photos": list(files)})
+
+    async def album(self, files: Sequence[PhotoFile], size: int | None = None, lost: bool = False) -> None:
+        """Anna sends photos in one DM, of a made-up size, or such that nobody can fetch them."""
+        backend = self.env.backend
+        payloads = backend.store_attachments(self.anna_alone.dm_channel.id, list(files))
+        for payload in payloads:
+            if size is not None:
+                payload["size"] = size
+            if lost:
+                payload["url"] = payload["proxy_url"] = "https://cdn.discordapp.com/gone"
+        await self.anna_alone.send_dm(attachments=payloads)
+
+    async def held(self) -> int:
+        """Count the photos that are kept for Anna's next training."""
+        return await self.bot.ledger.held(await self.account())
+
+    async def trained(self) -> LoraCode:
+        """Anna trains a Lora and is told that it is ready."""
+        await self.form(photos(5))
+        await self.work()
+        return await self.code()
+
+    async def account(self) -> AccountId:
+        """Give Anna's account."""
+        return await self.bot.ledger.account_of(Identity(Platform.DISCORD, str(self.anna.id)))
+
+    async def code(self) -> LoraCode:
+        """Give Anna's newest LoraCode."""
+        return (await self.bot.ledger.loras_of(await self.account()))[0].code
+
+    async def training(self) -> Job:
+        """Give the job of Anna's newest LoraCode."""
+        job = await self.bot.ledger.training_of(await self.code())
+        assert job is not None
+        return job
+
+    async def draw(
+        self, code: str, prompt: str = "sks person on the moon", **options: object
+    ) -> InteractionResult:
+        """Anna asks for pictures in the channel."""
+        return await self.anna.slash(self.channel, "generate", code=code, prompt=prompt, **options)
+
+    def dms(self) -> list[discord.Message]:
+        """What the bot wrote to Anna alone."""
+        return [each for each in self.anna_alone.dm_channel.history() if each.author.id != self.anna.id]
+
+    def public(self) -> list[discord.Message]:
+        """What everybody in the channel sees."""
+        return self.channel.history(viewer=self.bert)
+
+    def close_dms(self) -> None:
+        """Anna no longer takes DMs from people on this server."""
+        self.refuse("POST", f"/channels/{self.anna_alone.dm_channel.id}/messages", 403, 50007, times=None)
+
+    def refuse(self, method: str, path: str, status: int, code: int = 0, times: int | None = 1) -> None:
+        """Let Discord refuse what the bot asks of it."""
+        self.env.inject_error(method, path, status=status, code=code, message="refused", times=times)
+
+    def asked(self, method: str, ending: str) -> list[dict[str, object]]:
+        """What the bot sent to addresses of Discord that end so."""
+        return [
+            dict(each.json or {})
+            for each in self.env.http_requests
+            if each.method == method and each.path.endswith(ending)
+        ]
+
+
+@asynccontextmanager
+async def on_stage(folder: Path, gate: Gate | None = None) -> AsyncIterator[Stage]:
+    clock, backend, door = Clock(), FakeBackend(), gate or GateHere()
+    # Nobody is an administrator before there are people; Bert is one after a restart.
+    first = await front_end(folder, clock, backend, door, admin="0")
+    stage = Stage(folder, clock, backend, door, first)
+    try:
+        async with simcord.run(first.chat.client) as env:
+            stage.people(env)
+            yield stage
+    finally:
+        await stage.bot.ledger.close()
+
+
+def text_of(result: InteractionResult) -> str:
+    """What the person reads after a command, a form or a press."""
+    (answer,) = [*([result.response] if result.response else []), *result.followups][:1] or [None]
+    assert answer is not None, "there is no answer"
+    return str(answer.content)
+
+
+def labels(message: discord.Message) -> list[str]:
+    """The buttons of a message."""
+    rows = [row.children for row in message.components if isinstance(row, discord.ActionRow)]
+    return [str(child.label) for row in rows for child in row if isinstance(child, discord.Button)]

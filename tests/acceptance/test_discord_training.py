@@ -1,0 +1,197 @@
+"""Five photos in, a LoraCode out, on Discord."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot import texts
+from bot.domain import JobStatus, LoraState, format_code
+from bot.photos import NOT_A_PICTURE, TOO_MANY_BYTES, PhotoGate
+from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, text_of
+
+REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "photos" / "dog3"
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with on_stage(tmp_path) as each:
+        yield each
+
+
+async def test_five_photos_in_the_form_become_a_lora_code_a_card_and_a_notice(stage: Stage) -> None:
+    answer = await stage.form(photos(5))
+    code = format_code(await stage.code())
+    assert answer.ephemeral
+    assert code in text_of(answer)
+    (card,) = stage.dms()
+    assert code in card.content
+    assert labels(card) == ["Cancel"]
+
+    await stage.work()
+    card, notice = stage.dms()
+    assert "100 %" in card.content
+    assert labels(card) == []
+    assert f"{code} is ready" in notice.content
+    assert stage.public() == [], "a training is nobody else's business"
+
+
+async def test_the_card_shows_how_far_the_training_is(stage: Stage) -> None:
+    await stage.form(photos(5))
+    job = await stage.bot.ledger.claim((await stage.training()).kind)
+    assert job is not None
+    await stage.bot.ledger.progressed(job.id, job.attempt, 750, 1500)
+    stage.bot.notifier.progressed(job.id)
+    await stage.tell()
+    (card,) = stage.dms()
+    assert "step 750 of 1500" in card.content
+
+
+async def test_five_attachment_options_do_what_the_form_does(stage: Stage) -> None:
+    options = {f"photo{number}": each for number, each in enumerate(photos(5), 1)}
+    answer = await stage.anna.slash(stage.channel, "train", **options)
+    assert answer.modal is None
+    assert format_code(await stage.code()) in text_of(answer)
+    assert len(stage.dms()) == 1
+
+
+async def test_six_photos_start_nothing_and_ask_which_are_meant(stage: Stage) -> None:
+    answer = await stage.form(photos(6))
+    assert "Nothing has started" in text_of(answer)
+    assert answer.response is not None
+    assert labels(answer.response.message) == ["Use the first five", "Start over"]
+    await stage.work()
+    assert stage.backend.requests == []
+
+    pressed = await stage.anna.click(answer.response.message, label="Use the first five")
+    assert format_code(await stage.code()) in text_of(pressed)
+    assert len(stage.dms()) == 1
+
+
+async def test_start_over_forgets_the_photos(stage: Stage) -> None:
+    answer = await stage.form(photos(6))
+    assert answer.response is not None
+    pressed = await stage.anna.click(answer.response.message, label="Start over")
+    assert "Deleted: 6 photos" in text_of(pressed)
+
+
+async def test_four_photos_are_told_what_is_missing(stage: Stage) -> None:
+    options = {f"photo{number}": each for number, each in enumerate(photos(4), 1)}
+    answer = await stage.anna.slash(stage.channel, "train", **options)
+    assert "4 of 5; send 1 more" in text_of(answer)
+    await stage.work()
+    assert stage.backend.requests == []
+
+
+async def test_photos_in_dms_count_towards_the_same_set(stage: Stage) -> None:
+    await stage.album(photos(3))
+    assert "3 of 5; send 2 more" in stage.dms()[-1].content
+    await stage.album(photos(2, first=4))
+    assert len(stage.dms()) == 2
+    card = stage.dms()[-1]
+    assert format_code(await stage.code()) in card.content
+    assert (await stage.training()).card_message_id == f"{card.channel.id}/{card.id}"
+
+
+async def test_in_dms_the_card_is_the_answer(stage: Stage) -> None:
+    shown = await stage.anna_alone.slash("train")
+    await stage.anna_alone.submit_modal(shown, {"photos": photos(5)})
+    (card,) = stage.dms()
+    assert format_code(await stage.code()) in card.content
+
+
+async def test_the_same_photo_twice_is_taken_once(stage: Stage) -> None:
+    answer = await stage.form([*photos(4), *photos(1)])
+    assert f"Photo 5: {texts.SAME_PHOTO}" in text_of(answer)
+    assert "4 of 5" in text_of(answer)
+
+
+async def test_a_text_file_called_jpg_is_named_and_the_rest_is_kept(tmp_path: Path) -> None:
+    gate = PhotoGate()
+    async with on_stage(tmp_path, gate) as stage:
+        answer = await stage.form([*photos(4), ("holiday.jpg", b"Dear diary, " * 50)])
+        assert f"Photo 5: {NOT_A_PICTURE}" in text_of(answer)
+        assert "4 of 5" in text_of(answer)
+        assert await stage.held() == 4
+    await gate.close()
+
+
+async def test_a_file_over_20_mb_is_refused_without_fetching_it(tmp_path: Path) -> None:
+    gate = PhotoGate()
+    async with on_stage(tmp_path, gate) as stage:
+        await stage.album([("big.png", b"")], size=21 * 2**20)
+        assert stage.dms()[-1].content.startswith(TOO_MANY_BYTES)
+
+
+async def test_photos_that_discord_does_not_hand_over_are_asked_for_again(stage: Stage) -> None:
+    await stage.album(photos(5), lost=True)
+    assert "1.png" in stage.dms()[-1].content
+    assert "send them again" in stage.dms()[-1].content
+    assert await stage.held() == 0
+
+
+async def test_words_in_a_dm_are_answered_with_how_to_begin(stage: Stage) -> None:
+    await stage.anna_alone.send_dm("hello?")
+    (hint,) = stage.dms()
+    assert "/train" in hint.content
+
+
+async def test_with_closed_dms_card_and_notice_come_into_the_channel_and_name_the_person(
+    stage: Stage,
+) -> None:
+    stage.close_dms()
+    answer = await stage.form(photos(5))
+    (card,) = stage.public()
+    assert card.content.startswith(stage.anna.mention)
+    assert answer.response is None, "the card stands right there; a second answer would say the same"
+    await stage.work()
+    card, notice = stage.public()
+    assert "100 %" in card.content
+    assert notice.content.startswith(stage.anna.mention)
+    assert notice.mentions == [stage.env.bot.get_user(stage.anna.id)]
+    sent = stage.asked("POST", f"/channels/{stage.channel.id}/messages")
+    assert [each["allowed_mentions"] for each in sent] == [
+        {"parse": [], "users": [stage.anna.id], "replied_user": False}
+    ] * 2
+
+
+async def test_the_card_s_button_cancels_its_training(stage: Stage) -> None:
+    await stage.form(photos(5))
+    (card,) = stage.dms()
+    pressed = await stage.anna_alone.click(card, label="Cancel")
+    assert "will not be trained" in text_of(pressed)
+    assert (await stage.training()).status is JobStatus.CANCELLED
+
+
+async def test_cancel_takes_a_code_or_the_newest(stage: Stage) -> None:
+    await stage.form(photos(5))
+    answer = await stage.anna.slash(stage.channel, "cancel", code=await stage.code())
+    assert answer.ephemeral
+    assert (await stage.training()).status is JobStatus.CANCELLED
+    await stage.form(photos(5, first=6))
+    await stage.anna.slash(stage.channel, "cancel")
+    assert (await stage.training()).status is JobStatus.CANCELLED
+    assert texts.NOTHING_OPEN in text_of(await stage.anna.slash(stage.channel, "cancel"))
+
+
+async def test_codes_lists_them_for_their_owner_s_eyes(stage: Stage) -> None:
+    code = await stage.trained()
+    answer = await stage.anna.slash(stage.channel, "codes")
+    assert answer.ephemeral
+    assert format_code(code) in text_of(answer)
+    assert LoraState.READY in text_of(answer)
+    assert format_code(code) not in text_of(await stage.bert.slash(stage.channel, "codes"))
+
+
+@pytest.mark.skipif(not REAL_PHOTOS.is_dir(), reason="the real photos are not here")
+async def test_five_real_photos_become_a_lora_code(tmp_path: Path) -> None:
+    gate = PhotoGate()
+    async with on_stage(tmp_path, gate) as stage:
+        files = [(path.name, path.read_bytes()) for path in sorted(REAL_PHOTOS.iterdir()) if path.is_file()]
+        answer = await stage.form([each for each in files if each[0].lower().endswith((".jpg", ".jpeg"))][:5])
+        await stage.work()
+        assert format_code(await stage.code()) in text_of(answer)
+        assert "is ready" in stage.dms()[-1].content
+    await gate.close()

@@ -1,0 +1,275 @@
+"""What is written stays written, what is fenced off stays out, what is deleted is gone from the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.domain import AccountId, GenerateWish, Identity, JobKind, JobStatus, NewPhoto, Platform, TrainWish
+from bot.errors import LedgerError
+from bot.ledger import Ledger
+from bot.migrate import MIGRATIONS, Migration, migrate, read_migrations
+from tests.integration.studio_desk import ANNA, ANNAS, BERT, Clock
+
+CANARY = b"canary-photo-bytes-" * 50
+
+
+def photos(first: int, count: int = 5) -> list[NewPhoto]:
+    return [NewPhoto(f"sha{number}", CANARY + str(number).encode()) for number in range(first, first + count)]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path, clock: Clock) -> AsyncIterator[Ledger]:
+    opened = await Ledger.open(tmp_path / "ledger.sqlite3", clock)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def anna(ledger: Ledger) -> AccountId:
+    return await ledger.account_of(ANNA)
+
+
+def on_disk(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
+
+
+async def test_an_identity_keeps_its_account(ledger: Ledger, anna: AccountId) -> None:
+    assert await ledger.account_of(ANNA) == anna
+    assert await ledger.account_of(BERT) != anna
+
+
+async def test_the_fifth_photo_starts_exactly_one_training(ledger: Ledger, anna: AccountId) -> None:
+    for number in range(4):
+        assert (await ledger.add_photos(anna, photos(number, 1), ANNAS, TrainWish())).job is None
+    added = await ledger.add_photos(anna, photos(4, 1), ANNAS, TrainWish())
+    assert added.job is not None
+    assert len(added.job.code) == 8
+    assert added.job.code.isdigit()
+    assert await ledger.held(anna) == 0
+    assert await ledger.photos_of(added.job.id) == tuple(photo.data for photo in photos(0))
+
+
+async def test_codes_differ_and_keep_their_leading_zeros(ledger: Ledger, anna: AccountId) -> None:
+    codes = set()
+    for number in range(40):
+        job = (await ledger.add_photos(anna, photos(number * 5), ANNAS, TrainWish())).job
+        assert job is not None
+        codes.add(job.code)
+    assert len(codes) == 40
+    assert all(len(code) == 8 for code in codes)
+
+
+async def test_an_older_attempt_may_not_write(ledger: Ledger, anna: AccountId) -> None:
+    await ledger.add_photos(anna, photos(0), ANNAS, TrainWish())
+    first = await ledger.claim(JobKind.TRAIN)
+    assert first is not None
+    await ledger.release_running()
+    second = await ledger.claim(JobKind.TRAIN)
+    assert second is not None
+    assert second.attempt == first.attempt + 1
+    assert not await ledger.progressed(first.id, first.attempt, 9, 10)
+    assert not await ledger.finish_training(first.id, first.attempt, "zombie", "x")
+    assert not await ledger.fail(first.id, first.attempt, "zombie")
+    assert await ledger.lost(first.id, first.attempt) is None
+    assert await ledger.progressed(second.id, second.attempt, 1, 10)
+
+
+async def test_a_cancelled_job_takes_no_more_writes(ledger: Ledger, anna: AccountId) -> None:
+    await ledger.add_photos(anna, photos(0), ANNAS, TrainWish())
+    job = await ledger.claim(JobKind.TRAIN)
+    assert job is not None
+    assert await ledger.cancel(job.id) is not None
+    assert await ledger.cancel(job.id) is None
+    assert not await ledger.finish_training(job.id, job.attempt, "x", "y")
+    assert await ledger.owed(10) == []
+
+
+@pytest.mark.parametrize("ending", ["done", "failed", "cancelled", "forgotten"])
+async def test_photos_leave_no_byte_behind(
+    ledger: Ledger, anna: AccountId, tmp_path: Path, ending: str
+) -> None:
+    if ending == "forgotten":
+        await ledger.add_photos(anna, photos(0, 3), ANNAS, TrainWish())
+        assert CANARY in on_disk(tmp_path)
+        assert await ledger.forget_photos(anna) == 3
+    else:
+        await ledger.add_photos(anna, photos(0), ANNAS, TrainWish())
+        job = await ledger.claim(JobKind.TRAIN)
+        assert job is not None
+        assert CANARY in on_disk(tmp_path)
+        if ending == "done":
+            assert await ledger.finish_training(job.id, job.attempt, "x", "y")
+        elif ending == "failed":
+            assert await ledger.fail(job.id, job.attempt, "no")
+        else:
+            assert await ledger.cancel(job.id)
+    await ledger.compact()
+    assert CANARY not in on_disk(tmp_path)
+
+
+async def test_photos_older_than_a_week_are_forgotten_and_their_training_fails(
+    ledger: Ledger, anna: AccountId, clock: Clock
+) -> None:
+    job = (await ledger.add_photos(anna, photos(0), ANNAS, TrainWish())).job
+    assert job is not None
+    clock.forward(days=6)
+    await ledger.add_photos(anna, photos(10, 2), ANNAS, TrainWish())
+    clock.forward(days=2)
+    assert await ledger.forget_photos_before(clock() - timedelta(days=7)) == 5
+    failed = await ledger.job(job.id)
+    assert failed is not None
+    assert failed.status is JobStatus.FAILED
+    assert await ledger.held(anna) == 2
+
+
+async def test_everything_is_there_after_a_restart(tmp_path: Path, clock: Clock) -> None:
+    ledger = await Ledger.open(tmp_path / "ledger.sqlite3", clock)
+    anna = await ledger.account_of(ANNA)
+    job = (await ledger.add_photos(anna, photos(0), ANNAS, TrainWish(steps=7, seed=3))).job
+    await ledger.add_photos(anna, photos(9, 2), ANNAS, TrainWish())
+    await ledger.close()
+    again = await Ledger.open(tmp_path / "ledger.sqlite3", clock)
+    try:
+        assert job is not None
+        assert await again.job(job.id) == job
+        assert await again.held(await again.account_of(ANNA)) == 2
+    finally:
+        await again.close()
+
+
+async def test_only_one_process_may_hold_a_ledger(ledger: Ledger, tmp_path: Path, clock: Clock) -> None:
+    with pytest.raises(LedgerError, match="already running"):
+        await Ledger.open(tmp_path / "ledger.sqlite3", clock)
+
+
+async def test_a_file_that_is_no_ledger_is_one_clear_line(tmp_path: Path, clock: Clock) -> None:
+    (tmp_path / "ledger.sqlite3").write_bytes(b"not a database" * 100)
+    with pytest.raises(LedgerError, match="cannot be used"):
+        await Ledger.open(tmp_path / "ledger.sqlite3", clock)
+
+
+async def test_a_cancelled_caller_leaves_whole_transactions(ledger: Ledger, anna: AccountId) -> None:
+    chance = random.Random(1)
+    for number in range(60):
+        task = asyncio.create_task(ledger.add_photos(anna, photos(number * 5), ANNAS, TrainWish()))
+        for _ in range(chance.randrange(4)):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+    jobs = await ledger.open_jobs_of(anna)
+    assert [len(await ledger.photos_of(job.id)) for job in jobs] == [5] * len(jobs)
+    assert await ledger.held(anna) == 0
+
+
+async def test_growing_queries_use_their_indexes(ledger: Ledger, anna: AccountId, tmp_path: Path) -> None:
+    job = (await ledger.add_photos(anna, photos(0), ANNAS, TrainWish())).job
+    assert job is not None
+    await ledger.add_generation(anna, job.code, GenerateWish("x"), ANNAS)
+    seen: list[str] = []
+    await ledger._db.read(lambda db: db.set_trace_callback(seen.append))
+    await ledger.claim(JobKind.TRAIN)
+    await ledger.position(job.id)
+    await ledger.open_jobs_of(anna)
+    await ledger.loras_of(anna)
+    await ledger.owed(10)
+    await ledger.next_notice_at()
+    await ledger.recent_seconds(JobKind.TRAIN)
+    await ledger.running_jobs()
+    await ledger.queued_ids()
+    await ledger.photos_of(job.id)
+    await ledger.release_running()
+    await ledger._db.read(lambda db: db.set_trace_callback(None))
+    with sqlite3.connect(tmp_path / "ledger.sqlite3") as reader:
+        for sql in [each for each in seen if each.startswith(("SELECT", "\nUPDATE", "UPDATE"))]:
+            plan = [row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {sql}")]
+            scans = [step for step in plan if step.startswith("SCAN") and "CONSTANT" not in step]
+            assert not [step for step in scans if "(" not in step], (sql, plan)
+    reader.close()
+
+
+CRASHER = """
+import asyncio, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from bot.domain import *
+from bot.ledger import Ledger
+
+async def main():
+    ledger = await Ledger.open(Path(sys.argv[1]), lambda: datetime.now(UTC))
+    anna = await ledger.account_of(Identity(Platform.TELEGRAM, "1"))
+    place = Place(Platform.TELEGRAM, "1", "1")
+    number = int(sys.argv[2])
+    while True:
+        photo = NewPhoto(f"sha{number}", b"x" * 20000)
+        added = await ledger.add_photos(anna, [photo], place, TrainWish())
+        print(number, added.job.id if added.job else 0, flush=True)
+        number += 1
+
+asyncio.run(main())
+"""
+
+
+def test_a_killed_process_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    acknowledged: list[int] = []
+    for life in range(5):
+        command = [sys.executable, "-c", CRASHER, str(path), str(1000 * life)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for _ in range(7 + life):
+                acknowledged.append(int(process.stdout.readline().split()[0]))
+            process.kill()
+            acknowledged += [int(line.split()[0]) for line in process.stdout if line.endswith("\n")]
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        kept = {row[0] for row in db.execute("SELECT sha256 FROM photos")}
+        complete = db.execute("SELECT count(*) FROM photos WHERE job IS NOT NULL GROUP BY job").fetchall()
+    db.close()
+    assert {f"sha{number}" for number in acknowledged} <= kept
+    assert set(complete) == {(5,)}
+
+
+def test_a_migration_is_whole_or_not_there() -> None:
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    broken = Migration(1, "0001_broken", "CREATE TABLE one (a);\nCREATE TABLE one (a);\n", "x")
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(db, [broken])
+    assert db.execute("SELECT name FROM sqlite_master WHERE name = 'one'").fetchall() == []
+    db.close()
+
+
+def test_migrating_twice_changes_nothing_and_an_edited_migration_is_refused() -> None:
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(db, read_migrations())
+    before = db.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
+    migrate(db, read_migrations())
+    assert db.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall() == before
+    edited = [Migration(each.number, each.name, each.sql, "other") for each in read_migrations()]
+    with pytest.raises(LedgerError, match="was changed after"):
+        migrate(db, edited)
+    with pytest.raises(LedgerError, match="newer LoraCode"):
+        migrate(db, [])
+    db.close()
+
+
+def test_every_migration_says_its_reason() -> None:
+    for path in MIGRATIONS.glob("*.sql"):
+        assert path.read_text(encoding="utf-8").startswith("-- Reason: ")
+
+
+def test_identities_read_as_people_write_them() -> None:
+    assert str(Identity(Platform.TELEGRAM, "123")) == "telegram:123"
