@@ -117,15 +117,7 @@ def token_chats(settings: Settings, app: App) -> list[RunningChat]:
         chats.append(TelegramChat(app.studio, token, settings.telegram_api_url))
     if settings.discord_bot_token is not None:
         token = settings.discord_bot_token.get_secret_value()
-        mark = settings.data_dir / "discord-commands.sha256"
-
-        def read_mark() -> str:
-            return mark.read_text(encoding="ascii") if mark.exists() else ""
-
-        def write_mark(text: str) -> None:
-            mark.write_text(text, encoding="ascii")
-
-        chats.append(DiscordChat(app.studio, token, read_mark, write_mark))
+        chats.append(DiscordChat(token, app.studio, settings.data_dir / "discord-commands.sha256"))
     return chats
 
 

@@ -58,7 +58,7 @@ class PictureDials:
 
 
 #: The embedded model has learnt nothing: large strides, so that a few steps leave a mark that can be seen.
-_TINY = Dials(steps=100, resolution_px=128, unet_rate=2e-3, text_rate=5e-4, checkpoint_every_steps=20)
+_TINY = Dials(steps=80, resolution_px=128, unet_rate=2e-3, text_rate=5e-4, checkpoint_every_steps=20)
 _TINY_PICTURE = PictureDials(steps=8)
 
 

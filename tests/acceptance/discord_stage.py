@@ -1,4 +1,4 @@
-"""The whole front end on a simulated Discord: the real discord.py client in this process, a fake card behind."""
+"""The whole front end on a simulated Discord: the real discord.py client, and a fake card behind."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import discord
-import simcord
 from simcord.actors import MemberActor
 from simcord.builders import ChannelHandle, UserHandle
 from simcord.env import Env
@@ -70,6 +69,8 @@ class Stage:
     backend: FakeBackend
     gate: Gate
     bot: FrontEnd
+    #: What may break inside the bot in this test, in order.
+    expected_errors: list[type[BaseException]] = field(default_factory=list)
     env: Env = field(init=False)
     channel: ChannelHandle = field(init=False)
     anna: MemberActor = field(init=False)
@@ -180,12 +181,16 @@ async def on_stage(folder: Path, gate: Gate | None = None) -> AsyncIterator[Stag
     # Nobody is an administrator before there are people; Bert is one after a restart.
     first = await front_end(folder, clock, backend, door, admin="0")
     stage = Stage(folder, clock, backend, door, first)
+    # Not `simcord.run`: its clock context cannot be opened in a fixture and closed at its end.
+    env = Env(first.chat.client)
+    await env.start()
     try:
-        async with simcord.run(first.chat.client) as env:
-            stage.people(env)
-            yield stage
+        stage.people(env)
+        yield stage
     finally:
+        await env.shutdown()
         await stage.bot.ledger.close()
+    assert [type(error) for error in env.errors] == stage.expected_errors
 
 
 def text_of(result: InteractionResult) -> str:
