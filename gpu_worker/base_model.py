@@ -50,6 +50,7 @@ class BaseModel:
     tokenizer: Any
     scheduler_config: dict[str, Any]
     placement: Placement
+    is_embedded: bool
     unet_targets: tuple[Target, ...] = field(repr=False)
     text_targets: tuple[Target, ...] = field(repr=False)
     turn: Turn = field(default_factory=Turn, repr=False)
@@ -68,14 +69,15 @@ class BaseModel:
         else:
             parts = stable_diffusion_files.read(name, placement.dtype)
         log.info("base model %s on %s: %s", _public_name(name), placement.device, placement.reason)
-        return cls._frozen(_public_name(name), parts, placement)
+        return cls._frozen(name, parts, placement)
 
     @classmethod
     def _frozen(cls, name: str, parts: stable_diffusion_files.Parts, placement: Placement) -> BaseModel:
         for part in (parts.unet, parts.vae, parts.text_encoder):
             part.requires_grad_(False).eval().to(device=placement.device, dtype=placement.dtype)
         return cls(
-            name=name,
+            name=_public_name(name),
+            is_embedded=name == embedded.NAME,
             unet=parts.unet,
             vae=parts.vae,
             text_encoder=parts.text_encoder,
@@ -91,11 +93,6 @@ class BaseModel:
     def native_px(self) -> int:
         """The side of the pictures it was made for, in pixels."""
         return int(self.unet.config.sample_size) * 8
-
-    @property
-    def is_embedded(self) -> bool:
-        """Whether this is the embedded model."""
-        return self.name == embedded.NAME
 
     @property
     def device(self) -> torch.device:
@@ -159,7 +156,10 @@ def _placement(name: str, dtype: torch.dtype | None) -> Placement:
 
 def _public_name(name: str) -> str:
     """Name a folder or file by its last part, so that no path gets into files people share."""
-    return Path(name).stem if Path(name).exists() else name
+    path = Path(name)
+    if path.is_dir():
+        return path.resolve().name
+    return path.stem if path.is_file() else name
 
 
 def _keep_libraries_quiet() -> None:

@@ -289,8 +289,7 @@ class Ledger:
 
     async def jobs_ahead(self, job_id: JobId) -> list[Job]:
         """List the jobs of its kind that a queued job waits for."""
-        job = await self.job(job_id)
-        return [] if job is None else await self._db.read(lambda db: _jobs.ahead(db, job))
+        return await self._db.read(lambda db: _jobs.ahead(db, job_id))
 
     async def recent_seconds(self, kind: JobKind, limit: int = 20) -> list[float]:
         """Give how long the last jobs took that were done in one attempt, in seconds, the newest first."""

@@ -93,14 +93,15 @@ def owe(db: sqlite3.Connection, job: Job, kind: NoticeKind, now_ms: int, files: 
     )
 
 
-def ahead(db: sqlite3.Connection, job: Job) -> list[Job]:
-    """List the jobs of its kind that come before a queued job: the running ones, then the older ones."""
-    if job.status != "queued":
+def ahead(db: sqlite3.Connection, job_id: JobId) -> list[Job]:
+    """List the jobs that a queued job waits for: the running ones of its kind, then the older ones."""
+    row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if row is None or row["status"] != "queued":
         return []
     rows = db.execute(
         "SELECT * FROM jobs WHERE kind = ? AND status = 'running'"
         " UNION ALL SELECT * FROM (SELECT * FROM jobs WHERE kind = ? AND status = 'queued'"
         " AND (created_ms, id) < (?, ?) ORDER BY created_ms, id)",
-        (str(job.kind), str(job.kind), round(job.created_at.timestamp() * 1000), job.id),
+        (row["kind"], row["kind"], row["created_ms"], job_id),
     )
-    return [job_of(row) for row in rows]
+    return [job_of(each) for each in rows]

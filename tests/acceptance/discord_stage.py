@@ -99,10 +99,9 @@ class Stage:
 
     async def restart(self) -> None:
         """Stop the bot and start it again, as another process would."""
-        old = self.bot
+        await self.bot.ledger.close()
         self.bot = await front_end(self.folder, self.clock, self.backend, self.gate, str(self.bert.id))
         await self.env.restart_bot(self.bot.chat.client)
-        await old.ledger.close()
 
     async def form(self, files: Sequence[PhotoFile]) -> InteractionResult:
         """Anna fills in the form of /train."""
@@ -156,7 +155,8 @@ class Stage:
 
     def public(self) -> list[discord.Message]:
         """What everybody in the channel sees."""
-        return self.channel.history(viewer=self.bert)
+        history: list[discord.Message] = self.channel.history()
+        return [each for each in history if not each.flags.ephemeral]
 
     def close_dms(self) -> None:
         """Anna no longer takes DMs from people on this server."""

@@ -152,9 +152,7 @@ async def test_with_closed_dms_card_and_notice_come_into_the_channel_and_name_th
     assert notice.content.startswith(stage.anna.mention)
     assert [each.id for each in notice.mentions] == [stage.anna.id]
     sent = stage.asked("POST", f"/channels/{stage.channel.id}/messages")
-    assert [each["allowed_mentions"] for each in sent] == [
-        {"parse": [], "users": [stage.anna.id]}
-    ] * 2
+    assert [each["allowed_mentions"] for each in sent] == [{"parse": [], "users": [stage.anna.id]}] * 2
 
 
 async def test_the_card_s_button_cancels_its_training(stage: Stage) -> None:

@@ -175,6 +175,14 @@ async def test_a_cancelled_caller_leaves_whole_transactions(ledger: Ledger, anna
     assert await ledger.held(anna) == 0
 
 
+async def test_nobody_waits_for_themselves(ledger: Ledger, anna: AccountId) -> None:
+    jobs = [(await ledger.add_photos(anna, photos(n * 5), ANNAS, TrainWish())).job for n in range(3)]
+    first, second, third = [job for job in jobs if job is not None]
+    assert [await ledger.position(job.id) for job in (first, second, third)] == [1, 2, 3]
+    await ledger.claim(JobKind.TRAIN)
+    assert [await ledger.position(job.id) for job in (first, second, third)] == [1, 2, 3]
+
+
 async def test_growing_queries_use_their_indexes(ledger: Ledger, anna: AccountId, tmp_path: Path) -> None:
     job = (await ledger.add_photos(anna, photos(0), ANNAS, TrainWish())).job
     assert job is not None

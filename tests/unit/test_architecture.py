@@ -25,7 +25,8 @@ FLOORS = (
     {"bot.studio", "bot.schedule"},
     {"bot.chats.base"},
     {"bot.chats.telegram", "bot.chats.discord", "bot.chats.console"},
-    {"bot.app", "bot.demo"},
+    {"bot.app"},
+    {"bot.demo"},
     {"bot.__main__"},
 )
 

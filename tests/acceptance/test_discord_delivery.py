@@ -1,0 +1,213 @@
+"""Whatever happens meanwhile, on Discord a result arrives, once."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import discord
+import pytest
+from PIL import Image
+
+from bot.chats.discord import DiscordChat
+from bot.domain import JobStatus, Place, Platform, format_code
+from bot.errors import ChatBusy, ChatUnreachable
+from bot.replies import Button, Reply
+from tests.acceptance.discord_stage import Stage, on_stage, photos, text_of
+
+TWENTY_MINUTES_S = 20 * 60
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with on_stage(tmp_path) as each:
+        yield each
+
+
+def here(stage: Stage) -> Place:
+    return Place(Platform.DISCORD, str(stage.channel.id), str(stage.anna.id))
+
+
+def alone(stage: Stage) -> Place:
+    return Place(Platform.DISCORD, "dm", str(stage.anna.id))
+
+
+async def test_a_result_arrives_long_after_its_interaction_ended(stage: Stage) -> None:
+    await stage.form(photos(5))
+    await stage.env.advance_time(TWENTY_MINUTES_S)
+    await stage.work()
+    assert "is ready" in stage.dms()[-1].content
+
+    await stage.draw(await stage.code())
+    await stage.env.advance_time(TWENTY_MINUTES_S)
+    before = len(stage.env.http_requests)
+    await stage.work()
+    assert len(stage.public()[0].attachments) == 1
+    assert not any("/webhooks/" in each.path for each in stage.env.http_requests[before:])
+
+
+async def test_an_answer_that_comes_too_late_for_its_interaction_goes_by_dm(stage: Stage) -> None:
+    stage.refuse("POST", "/webhooks/*", 401, 50027)
+    await stage.anna.slash(stage.channel, "codes")
+    (answer,) = stage.dms()
+    assert "no LoraCode yet" in answer.content
+
+
+async def test_buttons_of_an_earlier_run_still_work(stage: Stage) -> None:
+    six = await stage.form(photos(6))
+    assert six.response is not None
+    await stage.restart()
+    pressed = await stage.anna.click(six.response.message, label="Use the first five")
+    assert format_code(await stage.code()) in text_of(pressed)
+    (card,) = stage.dms()
+    await stage.restart()
+    await stage.anna_alone.click(card, label="Cancel")
+    assert (await stage.training()).status is JobStatus.CANCELLED
+
+
+async def test_a_card_of_an_earlier_run_is_found_again(stage: Stage) -> None:
+    code = await stage.trained()
+    await stage.draw(code)
+    await stage.restart()
+    await stage.work()
+    (card,) = stage.public()
+    assert len(card.attachments) == 1
+
+
+async def test_commands_are_told_to_discord_once(stage: Stage) -> None:
+    await stage.restart()
+    assert len(stage.asked("PUT", "/commands")) == 1
+    (stage.folder / "discord-commands.sha256").write_text("something older")
+    await stage.restart()
+    assert len(stage.asked("PUT", "/commands")) == 2
+
+
+async def test_a_start_survives_that_discord_does_not_take_the_commands(stage: Stage) -> None:
+    mark = stage.folder / "discord-commands.sha256"
+    mark.unlink()
+    stage.refuse("PUT", "*/commands", 500)
+    await stage.restart()
+    assert not mark.exists(), "they must be sent again next time"
+    assert format_code(await stage.trained()) in stage.dms()[-1].content
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_refused_notice_is_tried_again_and_delivered_once(stage: Stage, status: int) -> None:
+    await stage.form(photos(5))
+    await stage.bot.dispatcher.drain()
+    stage.refuse("POST", "/channels/*/messages", status)
+    await stage.tell()
+    assert len(stage.dms()) == 1, "only the card"
+    await stage.tell()
+    assert len(stage.dms()) == 1, "not before its time"
+    for _ in range(2):
+        stage.clock.forward(minutes=1)
+        await stage.tell()
+    notices = [each for each in stage.dms() if "is ready" in each.content]
+    assert len(notices) == 1
+    nonces = [
+        each["nonce"] for each in stage.asked("POST", "/messages") if "is ready" in str(each["content"])
+    ]
+    assert len(nonces) == 2
+    assert len(set(nonces)) == 1, "the same message, so that Discord would not show it twice"
+    assert all(each.get("enforce_nonce") for each in stage.asked("POST", "/messages"))
+
+
+@pytest.mark.parametrize("status", [429, 502])
+async def test_a_refused_picture_is_tried_again_on_the_same_card(stage: Stage, status: int) -> None:
+    code = await stage.trained()
+    await stage.draw(code)
+    await stage.bot.dispatcher.drain()
+    stage.refuse("PATCH", f"/channels/{stage.channel.id}/messages/*", status)
+    await stage.tell()
+    assert stage.public()[0].attachments == []
+    stage.clock.forward(minutes=1)
+    await stage.tell()
+    (card,) = stage.public()
+    assert len(card.attachments) == 1
+
+
+async def test_a_picture_comes_anew_when_its_card_was_deleted(stage: Stage) -> None:
+    code = await stage.trained()
+    await stage.draw(code)
+    stage.env.backend.delete_message(stage.channel.id, stage.public()[0].id)
+    await stage.work()
+    (picture,) = stage.public()
+    assert len(picture.attachments) == 1
+    assert picture.content.startswith(stage.anna.mention)
+
+
+async def test_who_cannot_be_reached_anywhere_is_unreachable(stage: Stage) -> None:
+    stage.close_dms()
+    with pytest.raises(ChatUnreachable, match="50007"):
+        await stage.bot.chat.send(alone(stage), Reply("hello"), nonce="n")
+    with pytest.raises(ChatUnreachable):
+        await stage.bot.chat.edit(here(stage), f"{stage.channel.id}/1", Reply("hello"))
+
+
+async def test_too_many_new_dms_are_waited_for_and_not_given_up(stage: Stage) -> None:
+    stage.refuse("POST", "/users/@me/channels", 403, 40003)
+    with pytest.raises(ChatBusy) as busy:
+        await stage.bot.chat.send(alone(stage), Reply("hello"), nonce="n")
+    assert busy.value.retry_after_s >= 30
+
+
+async def test_nothing_is_sent_before_discord_is_connected(stage: Stage) -> None:
+    chat = DiscordChat("a token", stage.bot.studio)
+    with pytest.raises(ChatBusy):
+        await chat.send(alone(stage), Reply("hello"), nonce="n")
+
+
+async def test_an_edit_takes_pictures_and_buttons_away_again(stage: Stage, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"picture")
+    chat, place = stage.bot.chat, alone(stage)
+    message_id = await chat.send(place, Reply("one", (Button("B", "codes"),), (path,)), nonce="n")
+    for _ in range(2):
+        await chat.edit(place, message_id, Reply("two"))
+    (message,) = stage.dms()
+    assert (message.content, message.attachments, message.components) == ("two", [], [])
+
+
+async def test_a_picture_over_10_mib_goes_as_jpeg_and_says_so(stage: Stage, tmp_path: Path) -> None:
+    side_px = 1900
+    noise = Image.frombytes("RGB", (side_px, side_px), random.Random(1).randbytes(3 * side_px**2))
+    path = tmp_path / "7-1.png"
+    noise.save(path, compress_level=0)
+    await stage.bot.chat.send(alone(stage), Reply("here", pictures=(path,)), nonce="n")
+    (message,) = stage.dms()
+    (picture,) = message.attachments
+    assert picture.filename == "7-1.jpg"
+    assert picture.size <= discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
+    assert "JPEG" in message.content
+    with Image.open(io.BytesIO(await picture.read())) as image:
+        assert image.size == (side_px, side_px)
+
+
+async def test_a_text_that_is_too_long_is_cut_and_sent(stage: Stage) -> None:
+    await stage.bot.chat.send(here(stage), Reply("*" * 3000), nonce="n")
+    (message,) = stage.public()
+    assert len(message.content) == 2000
+
+
+async def test_what_breaks_inside_is_logged_and_the_person_is_told(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stage.bot.ledger.close()
+    answer = await stage.anna.slash(stage.channel, "codes")
+    assert "Sorry" in text_of(answer)
+    assert "Traceback" in caplog.text
+
+
+async def test_neither_prompts_nor_the_token_are_logged(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    code = await stage.trained()
+    stage.refuse("POST", "/channels/*/messages", 500)
+    await stage.draw(code, "a canary in a coal mine")
+    await stage.work()
+    assert "canary" not in caplog.text
+    assert "a token" not in caplog.text + repr(stage.bot.chat) + repr(stage.bot.chat.client)
