@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -22,6 +23,8 @@ from gpu_worker.errors import BaseModelError
 from gpu_worker.sd15_shape import SCHEDULER, Widths, clip_tokenizer, text_config, unet_config, vae_config
 
 _PICKLES = {".ckpt", ".pt", ".pth", ".bin", ".pkl"}
+_WEIGHT_FOLDERS = ("unet", "vae", "text_encoder")
+_FOLDERS = (*_WEIGHT_FOLDERS, "tokenizer", "scheduler")
 _SINGLE_FILE_TEXT = "cond_stage_model.transformer."
 
 
@@ -101,13 +104,13 @@ def _single_file_text(tensors: dict[str, Tensor], dtype: torch.dtype, widths: Wi
 
 
 def _read_folder(path: Path, dtype: torch.dtype) -> Parts:
-    for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
+    for part in _FOLDERS:
         if not (path / part).is_dir():
             raise BaseModelError(
                 f"The folder {path.name} is no diffusers model for Stable Diffusion 1.x: it has no {part}."
             )
     try:
-        return _read_parts(str(path), dtype, "fp16" if _only_half_weights(path) else None)
+        return _read_parts(str(path), dtype, _variant(path, dtype))
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:
         raise BaseModelError(
             f"The base model folder {path.name} cannot be loaded: {_first_line(error)}"
@@ -115,17 +118,21 @@ def _read_folder(path: Path, dtype: torch.dtype) -> Parts:
 
 
 def _read_hub(name: str, dtype: torch.dtype) -> Parts:
+    texts = [f"{part}/*.{kind}" for part in _FOLDERS for kind in ("json", "txt")]
     # Half-precision files are half the download; not every model has them.
-    variants = (None,) if dtype is torch.float32 else ("fp16", None)
-    for variant in variants:
-        try:
-            return _read_parts(name, dtype, variant)
-        except (OSError, ValueError) as error:
-            reason = _first_line(error)
-    raise BaseModelError(
-        f"The base model {name} can be neither found nor downloaded ({reason}); "
-        "give a folder or a .safetensors file."
-    )
+    kinds = ("safetensors",) if dtype is torch.float32 else ("fp16.safetensors", "safetensors")
+    try:
+        for kind in kinds:
+            wanted = [*texts, *(f"{part}/*.{kind}" for part in _WEIGHT_FOLDERS)]
+            path = Path(snapshot_download(name, allow_patterns=wanted))
+            if any((path / "unet").glob("*.safetensors")):
+                return _read_folder(path, dtype)
+    except (OSError, ValueError) as error:
+        raise BaseModelError(
+            f"The base model {name} can be neither found nor downloaded ({_first_line(error)}); "
+            "give a folder or a .safetensors file."
+        ) from error
+    raise BaseModelError(f"The base model {name} has no safetensors of Stable Diffusion 1.x.")
 
 
 def _read_parts(source: str, dtype: torch.dtype, variant: str | None) -> Parts:
@@ -141,9 +148,10 @@ def _read_parts(source: str, dtype: torch.dtype, variant: str | None) -> Parts:
     )
 
 
-def _only_half_weights(path: Path) -> bool:
-    names = {file.name for file in (path / "unet").glob("*.safetensors")}
-    return bool(names) and all(".fp16." in name for name in names)
+def _variant(path: Path, dtype: torch.dtype) -> str | None:
+    halves = [".fp16." in file.name for file in (path / "unet").glob("*.safetensors")]
+    wants_halves = dtype is not torch.float32 or all(halves)
+    return "fp16" if any(halves) and wants_halves else None
 
 
 def _looks_like_a_path(name: str) -> bool:

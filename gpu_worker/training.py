@@ -84,7 +84,7 @@ def train_photos(base: BaseModel, task: TrainingTask) -> Generator[Event, None, 
     def seconds() -> float:
         return seconds_before + time.monotonic() - began
 
-    lesson = _Lesson(base, task, torch.cat(latents))
+    lesson = Lesson(base, task, torch.cat(latents))
     state = TrainingState(base, dials, snapshot)
     try:
         saved_step, saved_at = state.step, time.monotonic()
@@ -105,7 +105,7 @@ def train_photos(base: BaseModel, task: TrainingTask) -> Generator[Event, None, 
         state.adapter.remove()
 
 
-class _Lesson:
+class Lesson:
     """What stays the same during a training, and one step of it."""
 
     def __init__(self, base: BaseModel, task: TrainingTask, latents: Tensor) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import discord
 from simcord.actors import MemberActor
@@ -166,13 +167,10 @@ class Stage:
         """Let Discord refuse what the bot asks of it."""
         self.env.inject_error(method, path, status=status, code=code, message="refused", times=times)
 
-    def asked(self, method: str, ending: str) -> list[dict[str, object]]:
+    def asked(self, method: str, ending: str) -> list[Any]:
         """What the bot sent to addresses of Discord that end so."""
-        return [
-            dict(each.json or {})
-            for each in self.env.http_requests
-            if each.method == method and each.path.endswith(ending)
-        ]
+        requests = self.env.http_requests
+        return [each.json for each in requests if each.method == method and each.path.endswith(ending)]
 
 
 @asynccontextmanager

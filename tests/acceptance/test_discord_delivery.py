@@ -147,11 +147,14 @@ async def test_who_cannot_be_reached_anywhere_is_unreachable(stage: Stage) -> No
         await stage.bot.chat.edit(here(stage), f"{stage.channel.id}/1", Reply("hello"))
 
 
-async def test_too_many_new_dms_are_waited_for_and_not_given_up(stage: Stage) -> None:
-    stage.refuse("POST", "/users/@me/channels", 403, 40003)
+@pytest.mark.parametrize(("status", "code", "at_least_s"), [(403, 40003, 30), (429, 0, 1), (503, 0, 1)])
+async def test_who_is_only_busy_is_not_given_up(
+    stage: Stage, status: int, code: int, at_least_s: float
+) -> None:
+    stage.refuse("POST", "/users/@me/channels", status, code)
     with pytest.raises(ChatBusy) as busy:
         await stage.bot.chat.send(alone(stage), Reply("hello"), nonce="n")
-    assert busy.value.retry_after_s >= 30
+    assert busy.value.retry_after_s >= at_least_s
 
 
 async def test_nothing_is_sent_before_discord_is_connected(stage: Stage) -> None:
@@ -211,3 +214,11 @@ async def test_neither_prompts_nor_the_token_are_logged(
     await stage.work()
     assert "canary" not in caplog.text
     assert "a token" not in caplog.text + repr(stage.bot.chat) + repr(stage.bot.chat.client)
+
+
+async def test_the_bot_does_not_talk_to_itself(stage: Stage) -> None:
+    await stage.anna_alone.send_dm("hello?")
+    (own,) = stage.dms()
+    stage.env.bot.dispatch("message", own)
+    await stage.env.settle()
+    assert len(stage.dms()) == 1

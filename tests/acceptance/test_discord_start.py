@@ -1,0 +1,101 @@
+"""How the bot comes to Discord, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import discord
+import pytest
+
+from bot.chats.discord import DiscordChat, LoraCodeClient
+from bot.errors import SettingsError
+from bot.ledger import Ledger
+from bot.studio import Studio
+from tests.integration.studio_desk import Clock, GateHere, NotedQueue
+
+CANARY = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GcanaR.y-in-a-coal-mine-27-chars-xx"
+NewClient = Callable[[Studio, Path | None], LoraCodeClient]
+
+
+@pytest.fixture
+async def studio(tmp_path: Path) -> AsyncIterator[Studio]:
+    clock = Clock()
+    ledger = await Ledger.open(tmp_path / "ledger.sqlite3", clock)
+    yield Studio(ledger, GateHere(), NotedQueue(), frozenset(), clock, tmp_path)
+    await ledger.close()
+
+
+def refusing(error: Exception) -> NewClient:
+    """Clients that end with an error when they are started."""
+
+    class Refusing(LoraCodeClient):
+        async def start(self, token: str, *, reconnect: bool = True) -> None:
+            raise error
+
+    return Refusing
+
+
+def closed(code: int) -> discord.ConnectionClosed:
+    gateway: Any = SimpleNamespace(close_code=code)
+    return discord.ConnectionClosed(gateway, shard_id=None)
+
+
+@pytest.mark.parametrize("error", [discord.LoginFailure("Improper token"), closed(4004)])
+async def test_a_wrong_token_ends_the_start_with_one_line_that_names_the_setting(
+    studio: Studio, error: Exception
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        await DiscordChat(CANARY, studio, new_client=refusing(error)).run()
+    assert str(refused.value).startswith("DISCORD_BOT_TOKEN ")
+    assert "\n" not in str(refused.value)
+    assert CANARY not in str(refused.value)
+
+
+async def test_a_connection_that_cannot_be_kept_for_another_reason_is_not_hidden(studio: Studio) -> None:
+    with pytest.raises(discord.ConnectionClosed):
+        await DiscordChat(CANARY, studio, new_client=refusing(closed(4010))).run()
+
+
+async def test_without_a_network_it_keeps_trying_and_says_so(
+    studio: Studio, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    tries = 0
+    third = asyncio.Event()
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        address = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+
+    def new_client(studio: Studio, mark: Path | None) -> LoraCodeClient:
+        nonlocal tries
+        tries += 1
+        if tries == 3:
+            third.set()
+        return LoraCodeClient(studio, mark, proxy=address)
+
+    chat = DiscordChat(CANARY, studio, new_client=new_client, first_pause_s=0.01)
+    running = asyncio.create_task(chat.run())
+    await asyncio.wait_for(third.wait(), 20)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert "Discord cannot be reached; the next try is in" in caplog.text
+    assert CANARY not in caplog.text
+
+
+async def test_it_asks_for_no_privileged_intent(studio: Studio) -> None:
+    intents = LoraCodeClient(studio).intents
+    assert not (intents.message_content or intents.members or intents.presences)
+
+
+async def test_every_command_works_in_servers_and_dms_for_servers_and_people(studio: Studio) -> None:
+    tree = LoraCodeClient(studio).tree
+    for command in tree.get_commands():
+        told = command.to_dict(tree)
+        assert told["contexts"] == [0, 1, 2], command.name
+        assert told["integration_types"] == [0, 1], command.name

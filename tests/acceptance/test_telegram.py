@@ -1,0 +1,242 @@
+"""The whole story on Telegram: the real library over HTTP, with a fake card or the real worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from lo_bot_api_emulator import ApiRefusal
+
+import drawn
+from bot.app import App, opened
+from bot.backends.fake import FakeBackend
+from bot.backends.local import LocalBackend
+from bot.chats.telegram import TelegramChat
+from bot.errors import SettingsError
+from bot.settings import Settings
+from tests.acceptance.telegram_server import (
+    TOKEN,
+    Person,
+    Shown,
+    TelegramServer,
+    telegram_bot,
+    telegram_server,
+    until,
+)
+
+PHOTOS = drawn.sample_photos(11, count=6, side_px=256)
+REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "photos" / "dog3"
+WORKER = [sys.executable, "-m", "gpu_worker", "--base-model", "tiny", "--train-steps", "6"]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[TelegramServer]:
+    async with telegram_server() as running:
+        yield running
+
+
+@pytest.fixture
+def card() -> FakeBackend:
+    return FakeBackend(picture=PHOTOS[0])
+
+
+@pytest.fixture
+async def app(server: TelegramServer, card: FakeBackend, tmp_path: Path) -> AsyncIterator[App]:
+    async with telegram_bot(server, tmp_path, card) as running:
+        yield running
+
+
+@pytest.fixture
+def anna(server: TelegramServer, app: App) -> Person:
+    return Person(server, 7)
+
+
+@pytest.fixture
+def bert(server: TelegramServer, app: App) -> Person:
+    return Person(server, 8)
+
+
+def code_in(message: Shown) -> str:
+    found = re.search(r"(\d{4}) (\d{4})", message.text)
+    assert found is not None, message.text
+    return found[1] + found[2]
+
+
+async def trained(person: Person) -> str:
+    await person.sends_photos(PHOTOS[:5])
+    return code_in(await person.hears("is ready"))
+
+
+async def test_an_album_of_five_becomes_a_code_and_a_prompt_a_picture(anna: Person) -> None:
+    code = await trained(anna)
+    await anna.says(f"/generate {code} on the moon")
+    shown = await until(lambda: [each for each in anna.sees if each.photos])
+    assert shown[0].photos == [PHOTOS[0]]
+    assert "on the moon" in shown[0].text
+    assert len(shown[0].versions) > 1, "the picture takes the place of the card that was there"
+
+
+async def test_five_photos_one_by_one_count_like_an_album(anna: Person) -> None:
+    for number, photo in enumerate(PHOTOS[:5], 1):
+        await anna.sends_photos([photo], album=False)
+        await until(lambda number=number: len(anna.sees) >= number)
+    await anna.hears("is ready")
+
+
+async def test_photos_sent_as_files_count_too(anna: Person) -> None:
+    for number, photo in enumerate(PHOTOS[:5], 1):
+        await anna.sends_file(f"{number}.png", photo)
+    await anna.hears("is ready")
+
+
+async def test_four_photos_and_train_say_what_is_missing(anna: Person) -> None:
+    await anna.sends_photos(PHOTOS[:4])
+    await until(lambda: anna.sees)
+    await anna.says("/train")
+    await until(lambda: len(anna.sees) == 2)
+    assert "4 of 5" in anna.sees[-1].text
+
+
+async def test_a_sixth_photo_in_an_album_starts_nothing_until_the_person_has_chosen(anna: Person) -> None:
+    await anna.sends_photos(PHOTOS)
+    asked = await until(lambda: [each for each in anna.sees if each.buttons])
+    assert not re.search(r"\d{4} \d{4}", asked[0].text)
+    await anna.presses(asked[0], "Use the first five")
+    await anna.hears("is ready")
+
+
+async def test_the_same_photo_five_times_is_taken_once(anna: Person) -> None:
+    await anna.sends_photos(PHOTOS[:1] * 5)
+    await until(lambda: anna.sees)
+    assert anna.sees[0].text.count("Photo ") >= 4
+    await anna.says("/train")
+    await until(lambda: len(anna.sees) == 2)
+    assert "1 of 5" in anna.sees[-1].text
+
+
+async def test_a_text_file_called_jpg_is_one_clear_sentence(anna: Person) -> None:
+    await anna.sends_file("holiday.jpg", b"dear diary")
+    await until(lambda: anna.sees)
+    assert len(anna.sees) == 1
+    assert "Sorry, something went wrong" not in anna.sees[0].text
+
+
+async def test_a_code_of_somebody_else_reads_like_no_code_at_all(anna: Person, bert: Person) -> None:
+    code = await trained(anna)
+    await bert.says(f"/generate {code} me")
+    await until(lambda: len(bert.sees) == 1)
+    await bert.says("/generate 00000001 me")
+    await until(lambda: len(bert.sees) == 2)
+    assert bert.sees[0].text == bert.sees[1].text
+
+
+async def test_a_training_can_be_cancelled_by_its_button(anna: Person, card: FakeBackend) -> None:
+    card.gate.clear()
+    await anna.sends_photos(PHOTOS[:5])
+    shown = await until(lambda: [each for each in anna.sees if each.buttons])
+    await until(lambda: card.requests)
+    await anna.presses(shown[0], "Cancel")
+    await anna.hears("Cancelled")
+    await until(lambda: card.cancelled)
+
+
+async def test_status_is_for_administrators(anna: Person) -> None:
+    await anna.says("/status")
+    await anna.says("/nonsense")
+    await until(lambda: len(anna.sees) == 2)
+    assert anna.sees[0].text == anna.sees[1].text
+
+
+async def test_a_rate_limit_is_obeyed_and_the_notice_arrives(anna: Person, server: TelegramServer) -> None:
+    await anna.sends_photos(PHOTOS[:4])
+    await until(lambda: anna.sees)
+    server.refusals["editMessageText"] = [ApiRefusal("Too Many Requests", 429, {"retry_after": 1})] * 3
+    await anna.sends_photos(PHOTOS[4:5], album=False)
+    await anna.hears("is ready")
+
+
+async def test_somebody_who_blocked_the_bot_costs_nothing(
+    anna: Person, bert: Person, server: TelegramServer, app: App, card: FakeBackend
+) -> None:
+    card.gate.clear()
+    await anna.sends_photos(PHOTOS[:5])
+    await until(lambda: card.requests)
+    server.refusals["sendMessage"] = [ApiRefusal("Forbidden: bot was blocked by the user", 403)]
+    server.refusals["editMessageText"] = [ApiRefusal("Forbidden: bot was blocked by the user", 403)] * 9
+    card.gate.set()
+    await until(lambda: not server.refusals["sendMessage"])
+    server.refusals.clear()
+    await trained(bert)
+    assert (await app.ledger.counts()).notices_owed == 0
+
+
+async def test_a_wrong_token_is_one_line_without_the_token(server: TelegramServer, tmp_path: Path) -> None:
+    server.refusals["getMe"] = [ApiRefusal("Unauthorized", 401)]
+    async with opened(Settings(data_dir=tmp_path), FakeBackend()) as app:
+        chat = TelegramChat(app.studio, TOKEN, server.base_url)
+        with pytest.raises(SettingsError, match="TELEGRAM_BOT_TOKEN was refused") as caught:
+            await chat.run()
+    assert "canary" not in str(caught.value)
+
+
+async def test_the_token_is_never_logged(
+    anna: Person, server: TelegramServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    # httpx logs whole URLs at INFO: `set_up_logging` silences it, and redacts what is left.
+    from bot.redact import redacted
+
+    caplog.set_level(logging.DEBUG)
+    await anna.sends_photos([b"broken"])
+    await until(lambda: anna.sees)
+    assert "canary" in caplog.text, "the libraries no longer log the token: this test proves nothing"
+    assert "canary" not in redacted(caplog.text)
+
+
+async def test_after_a_restart_the_set_the_queue_and_the_notices_are_there(
+    server: TelegramServer, tmp_path: Path
+) -> None:
+    anna, bert = Person(server, 7), Person(server, 8)
+    card = FakeBackend(picture=PHOTOS[0])
+    card.gate.clear()
+    async with telegram_bot(server, tmp_path, card):
+        await anna.sends_photos(PHOTOS[:3])
+        await until(lambda: anna.sees)
+        await bert.sends_photos(PHOTOS[:5])
+        await until(lambda: card.requests)
+    card.gate.set()
+    async with telegram_bot(server, tmp_path, card):
+        await bert.hears("is ready")
+        await anna.sends_photos(PHOTOS[3:5])
+        await anna.hears("is ready")
+
+
+@pytest.mark.parametrize("kind", ["drawn", "real"])
+async def test_with_the_real_worker_a_kill_in_the_middle_is_told_once_and_a_picture_arrives(
+    server: TelegramServer, tmp_path: Path, kind: str
+) -> None:
+    if kind == "real" and not REAL_PHOTOS.is_dir():
+        pytest.skip("the real photos are not here")
+    photos = (
+        [path.read_bytes() for path in sorted(REAL_PHOTOS.iterdir())[:5]] if kind == "real" else PHOTOS[:5]
+    )
+    anna, worker = Person(server, 7), LocalBackend(WORKER)
+    async with telegram_bot(server, tmp_path, worker) as app:
+        await anna.sends_photos(photos)
+        await until(lambda: worker.health() is not None and worker._attempts)
+        pid = worker.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        code = code_in(await anna.hears("is ready", 120))
+        assert sum("interrupted" in each.text for each in anna.sees) == 1
+        await anna.says(f"/generate {code} in a garden --seed 3")
+        shown = await until(lambda: [each for each in anna.sees if each.photos], 120)
+        assert shown[0].photos[0].startswith(b"\x89PNG")
+        await asyncio.sleep(0)
+        assert (await app.ledger.counts()).notices_owed == 0

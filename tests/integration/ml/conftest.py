@@ -1,0 +1,65 @@
+"""The embedded base model, loaded once for all tests of the models; they must leave it as it was."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from peft.tuners.lora import LoraLayer
+
+import drawn
+from gpu_worker import dials
+from gpu_worker.base_model import BaseModel
+from gpu_worker.dials import Dials
+
+
+def weights_hash(base: BaseModel) -> str:
+    """Name the exact weights of a base model, with the names of all its modules."""
+    digest = hashlib.sha256()
+    for part in (base.unet, base.vae, base.text_encoder):
+        for name, value in sorted(part.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def has_adapters(base: BaseModel) -> bool:
+    """Tell whether any LoRA, or a trace of one, is left on the base model."""
+    parts = (base.unet, base.text_encoder)
+    return any(
+        isinstance(module, LoraLayer) or hasattr(module, "peft_config")
+        for part in parts
+        for module in part.modules()
+    )
+
+
+@pytest.fixture(scope="session")
+def loaded_tiny() -> Iterator[BaseModel]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield BaseModel.load("tiny")
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def tiny(loaded_tiny: BaseModel) -> Iterator[BaseModel]:
+    """Give the shared base model; whatever a test did on it, its weights and modules are as before."""
+    before = weights_hash(loaded_tiny)
+    yield loaded_tiny
+    assert not has_adapters(loaded_tiny)
+    assert weights_hash(loaded_tiny) == before
+
+
+@pytest.fixture(scope="session")
+def photos() -> tuple[bytes, ...]:
+    return tuple(drawn.sample_photos(seed=5, count=5, side_px=96))
+
+
+@pytest.fixture
+def quick() -> Dials:
+    """Return settings of a training that is done in a second."""
+    usual = dials.training_dials(embedded=True, native_px=128)
+    return replace(usual, steps=4, resolution_px=64, rank=4, checkpoint_every_steps=1)

@@ -1,0 +1,226 @@
+"""Training a LoRA on the embedded model: exact resume, interleaving, and nothing left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+
+from gpu_worker import lora_file
+from gpu_worker.base_model import BaseModel
+from gpu_worker.dials import Dials
+from gpu_worker.errors import BadInput
+from gpu_worker.generation import generate
+from gpu_worker.protocol import Checkpoint, Done, Event, Generate, Progress, Started, Train
+from gpu_worker.training import train
+from tests.integration.ml.conftest import has_adapters, weights_hash
+
+
+def request(photos: tuple[bytes, ...], resume: bytes | None = None, seed: int = 3) -> Train:
+    return Train(job_id=7, attempt=2, photos=photos, seed=seed, resume=resume)
+
+
+def lora_of(events: Iterator[Event] | list[Event]) -> bytes:
+    done = list(events)[-1]
+    assert isinstance(done, Done)
+    assert done.lora is not None
+    return done.lora
+
+
+def checkpoint_at(step: int, events: Iterator[Event]) -> bytes:
+    """Run until the checkpoint of a step is out, then stop as a killed worker does."""
+    for event in events:
+        if isinstance(event, Checkpoint) and event.step == step:
+            return event.data
+    raise AssertionError(f"no checkpoint at step {step}")
+
+
+def same_weights(one: bytes, other: bytes) -> bool:
+    return (
+        lora_file.read(one).metadata["sshs_model_hash"] == lora_file.read(other).metadata["sshs_model_hash"]
+    )
+
+
+@pytest.fixture
+def precise(quick: Dials) -> Dials:
+    """Save every bit, so that a comparison of files misses nothing."""
+    return replace(quick, save_precision="float")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(loaded_tiny: BaseModel, photos: tuple[bytes, ...]) -> bytes:
+    dials = Dials(
+        steps=4,
+        resolution_px=64,
+        rank=4,
+        unet_rate=2e-3,
+        text_rate=5e-4,
+        checkpoint_every_steps=1,
+        save_precision="float",
+    )
+    return lora_of(train(loaded_tiny, request(photos), dials))
+
+
+def test_the_events_tell_the_whole_story(tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials) -> None:
+    events = list(train(tiny, request(photos), replace(quick, checkpoint_every_steps=2)))
+    assert {(event.job_id, event.attempt) for event in events} == {(7, 2)}
+    assert events[0] == Started(job_id=7, attempt=2, step=0, steps=4)
+    steps = [event.step for event in events if isinstance(event, Progress)]
+    assert steps == [0] * len(photos) + [1, 2, 3, 4]
+    assert [event.step for event in events if isinstance(event, Checkpoint)] == [2]
+    assert isinstance(events[-1], Done)
+    assert events[-1].seconds > 0
+
+
+def test_the_file_has_kohyas_modules_and_metadata(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials
+) -> None:
+    file = lora_file.read(lora_of(train(tiny, request(photos), quick)))
+    expected = {target.kohya_name for target in (*tiny.unet_targets, *tiny.text_targets)}
+    assert file.matrices.keys() == expected
+    assert all(values.up.abs().max() > 0 for values in file.matrices.values())
+    assert file.metadata["ss_network_module"] == "networks.lora"
+    assert file.metadata["ss_network_dim"] == "4"
+    assert file.metadata["ss_steps"] == "4"
+    assert file.metadata["ss_seed"] == "3"
+    assert file.metadata["ss_sd_model_name"] == "tiny"
+    assert file.metadata["ss_tag_frequency"] == '{"1_sks person": {"sks person": 5}}'
+
+
+def test_a_frozen_text_encoder_gets_no_lora(tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials) -> None:
+    dials = replace(quick, train_text_encoder=False, steps=2)
+    file = lora_file.read(lora_of(train(tiny, request(photos), dials)))
+    assert len(file.matrices) == 192
+    assert all(name.startswith("lora_unet_") for name in file.matrices)
+
+
+def test_the_same_seed_gives_the_same_lora_and_another_seed_another(
+    tiny: BaseModel, photos: tuple[bytes, ...], precise: Dials, uninterrupted: bytes
+) -> None:
+    torch.manual_seed(99)  # the global stream has no say
+    assert same_weights(lora_of(train(tiny, request(photos), precise)), uninterrupted)
+    assert not same_weights(lora_of(train(tiny, request(photos, seed=4), precise)), uninterrupted)
+
+
+def test_a_killed_training_resumes_bit_for_bit_in_a_fresh_process(
+    tiny: BaseModel, photos: tuple[bytes, ...], precise: Dials, uninterrupted: bytes
+) -> None:
+    first = checkpoint_at(1, train(tiny, request(photos), precise))
+    torch.manual_seed(5)
+    fresh = BaseModel.load("tiny")
+    second = checkpoint_at(3, train(fresh, request(photos, first), precise))
+    events = list(train(BaseModel.load("tiny"), request(photos, second), precise))
+    assert events[0] == Started(job_id=7, attempt=2, step=3, steps=4)
+    assert [event.step for event in events if isinstance(event, Progress)][-1] == 4
+    assert same_weights(lora_of(events), uninterrupted)
+    assert lora_file.read(lora_of(events)).metadata["ss_steps"] == "4"
+
+
+@pytest.mark.parametrize("with_lora", [False, True])
+def test_pictures_drawn_between_two_steps_change_neither_training_nor_picture(
+    tiny: BaseModel, photos: tuple[bytes, ...], precise: Dials, uninterrupted: bytes, with_lora: bool
+) -> None:
+    asked = Generate(
+        job_id=8, attempt=1, prompt="sks person", seed=1, steps=3, width_px=64, height_px=64,
+        lora=uninterrupted if with_lora else None,
+    )  # fmt: skip
+    alone = list(generate(tiny, asked))[-1]
+    training, drawing = train(tiny, request(photos), precise), generate(tiny, asked)
+    trained: list[Event] = []
+    drawn: list[Event] = []
+    for event in training:
+        trained.append(event)
+        if (next_event := next(drawing, None)) is not None:  # one step of each in turn
+            drawn.append(next_event)
+    drawn.extend(drawing)
+    assert same_weights(lora_of(trained), uninterrupted)
+    assert isinstance(alone, Done)
+    assert isinstance(drawn[-1], Done)
+    assert drawn[-1].pictures == alone.pictures
+
+
+def test_a_training_cancelled_between_steps_leaves_no_trace(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials
+) -> None:
+    before = weights_hash(tiny)
+    running = train(tiny, request(photos), quick)
+    for event in running:
+        if isinstance(event, Progress) and event.step == 2:
+            break
+    assert has_adapters(tiny)
+    running.close()
+    assert not has_adapters(tiny)
+    assert weights_hash(tiny) == before
+
+
+def test_two_trainings_in_turn_do_not_disturb_each_other(
+    tiny: BaseModel, photos: tuple[bytes, ...], precise: Dials, uninterrupted: bytes
+) -> None:
+    one, other = train(tiny, request(photos), precise), train(tiny, request(photos, seed=4), precise)
+    ones: list[Event] = []
+    for event in one:
+        ones.append(event)
+        next(other, None)
+    other.close()
+    assert same_weights(lora_of(ones), uninterrupted)
+
+
+def test_a_training_lowers_its_loss(tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials) -> None:
+    from gpu_worker.dataset import CaptionedPhoto, to_pixels
+    from gpu_worker.training import Lesson, TrainingTask
+    from gpu_worker.training_state import TrainingState
+
+    dials = replace(quick, min_snr_gamma=None)
+    task = TrainingTask((CaptionedPhoto(photos[0], "sks person"),), dials)
+    latents = tiny.encode(to_pixels(photos[0], 64).unsqueeze(0), torch.Generator().manual_seed(0))
+    lesson, state = Lesson(tiny, task, latents), TrainingState(tiny, dials)
+
+    def loss() -> float:
+        """Measure with the same noise every time."""
+        state.adapter.activate()
+        stream = state.generator.get_state()
+        state.generator.manual_seed(11)
+        with torch.no_grad():
+            measured = sum(float(lesson.loss(state)) for _ in range(6))
+        state.generator.set_state(stream)
+        return measured
+
+    try:
+        before = loss()
+        for _ in range(12):
+            lesson.step(state)
+        assert loss() < 0.9 * before
+    finally:
+        state.adapter.remove()
+
+
+@pytest.mark.parametrize("spoil", ["damaged", "of other photos", "of other settings"])
+def test_a_checkpoint_that_does_not_fit_costs_its_steps_and_not_the_training(
+    tiny: BaseModel, photos: tuple[bytes, ...], precise: Dials, uninterrupted: bytes, spoil: str
+) -> None:
+    other = {
+        "damaged": (photos, precise),
+        "of other photos": (photos[:4], precise),
+        "of other settings": (photos, replace(precise, rank=2)),
+    }[spoil]
+    data = checkpoint_at(1, train(tiny, request(other[0]), other[1]))
+    if spoil == "damaged":
+        data = data[:-100]
+    events = list(train(tiny, request(photos, data), precise))
+    assert events[0] == Started(job_id=7, attempt=2, step=0, steps=4)
+    assert same_weights(lora_of(events), uninterrupted)
+
+
+def test_what_cannot_be_trained_on_is_said_in_one_sentence(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials
+) -> None:
+    for wrong, dials, sentence in (
+        ((), quick, "no photos"),
+        ((b"text, not a picture",), quick, "cannot be read as a picture"),
+        (photos, replace(quick, resolution_px=100), "multiple of 64"),
+        (photos, replace(quick, steps=0), "at least one step"),
+    ):
+        with pytest.raises(BadInput, match=sentence):
+            list(train(tiny, request(wrong), dials))
