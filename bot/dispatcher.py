@@ -79,6 +79,7 @@ class Dispatcher:
             attempt.cancel()
             await asyncio.wait([attempt])
         await self._files.forget_checkpoint(job_id)
+        self._watcher.progressed(job_id)
 
     async def run(self) -> None:
         """Carry out jobs until cancelled; attempts under way are closed, and taken up at the next start."""

@@ -25,6 +25,8 @@ BATCH = 100
 #: A platform that is switched off now may be on again after a restart with its token.
 ABSENT_CHAT_RETRY_S = 600.0
 MAX_BACK_OFF_S = 3600.0
+#: How long whoever answered has to note the card it showed, before we take it for lost and show another.
+CARD_NOTE_GRACE = timedelta(seconds=10)
 #: Kinds that are told by making the job's card read so: an edit that is repeated is not seen twice.
 _TOLD_ON_THE_CARD = {NoticeKind.GENERATE_DONE, NoticeKind.GENERATE_FAILED}
 
@@ -153,6 +155,9 @@ class Notifier:
             chat = self._chats.get(job.place.platform)
             if chat is None:
                 return None
+            if job.card_message_id is None and self._clock() - job.created_at < CARD_NOTE_GRACE:
+                self._stale_cards.add(job_id)
+                return 1.0
             try:
                 await self._show(chat, job, await self._card(job))
             except ChatBusy as busy:

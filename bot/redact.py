@@ -6,9 +6,9 @@ import logging
 import re
 import sys
 
-#: Telegram: `123456:` and at least 30 more; Discord: three base64 parts with dots.
+#: Telegram: `123456:` (in links also `%3A`) and at least 30 more; Discord: three base64 parts with dots.
 _TOKENS = re.compile(
-    r"[0-9]{6,}:[A-Za-z0-9_-]{30,}|[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{25,}"
+    r"[0-9]{6,}(?::|%3A)[A-Za-z0-9_-]{30,}|[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{25,}"
 )
 #: httpx logs whole URLs at INFO, and Telegram's hold the token; the others are only loud.
 _QUIET = ("httpx", "httpcore", "telegram", "discord", "apscheduler", "aiosqlite")

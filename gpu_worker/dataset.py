@@ -20,6 +20,7 @@ class CaptionedPhoto:
     data: bytes
     caption: str
     repeats: int = 1
+    folder: str = ""  #: the data folder it came from, for the file's metadata
 
 
 def to_pixels(photo: bytes, side_px: int) -> Tensor:

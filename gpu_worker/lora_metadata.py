@@ -64,7 +64,7 @@ def describe(
 
 
 def _folder(photo: CaptionedPhoto) -> str:
-    return f"{photo.repeats}_{photo.caption}"
+    return photo.folder or f"{photo.repeats}_{photo.caption}"
 
 
 def _folders(photos: tuple[CaptionedPhoto, ...]) -> dict[str, dict[str, int]]:

@@ -46,10 +46,16 @@ def arguments(line: Sequence[str] | None = None) -> argparse.Namespace:
     add("--save_precision", choices=list(lora_file.PRECISIONS), default="float", help="default: float")
     add("--save_every_n_steps", type=_positive, help="also write the LoRA after every so many steps")
     add("--resolution", help="side in pixels, or `512,512` (default: the base model's)")
-    add("--caption_extension", default=".caption", help="of caption files beside pictures (default: .caption)")
+    add(
+        "--caption_extension", default=".caption", help="of caption files beside pictures (default: .caption)"
+    )
     add("--train_batch_size", type=_positive, default=1, help="pictures in one step (default: 1)")
     add("--max_train_steps", type=_positive, help="steps in all (default: as many as the epochs have)")
-    add("--max_train_epochs", type=_positive, help="rounds over all repeats; goes before the steps (default: 1)")
+    add(
+        "--max_train_epochs",
+        type=_positive,
+        help="rounds over all repeats; goes before the steps (default: 1)",
+    )
     add("--learning_rate", type=float, default=2e-6, help="default: 2e-6")
     add("--unet_lr", type=float, help="learning rate of the UNet (default: --learning_rate)")
     add("--text_encoder_lr", type=float, help="of the text encoder (default: --learning_rate)")
@@ -128,12 +134,14 @@ def read_folder(folder: Path, caption_extension: str) -> tuple[CaptionedPhoto, .
     for subset in sorted(path for path in folder.iterdir() if path.is_dir()):
         repeats, _, words = subset.name.partition("_")
         if not repeats.isdecimal() or int(repeats) < 1:
-            print(f"{subset.name} is left out: its name does not begin with repeats, as `300_sks person` does")
+            print(
+                f"{subset.name} is left out: its name does not begin with repeats, as `300_sks person` does"
+            )
             continue
         for path in sorted(subset.iterdir()):
             if path.suffix.lower() in PICTURE_SUFFIXES:
                 caption = _caption(path.with_suffix(caption_extension), words)
-                photos.append(CaptionedPhoto(path.read_bytes(), caption, int(repeats)))
+                photos.append(CaptionedPhoto(path.read_bytes(), caption, int(repeats), subset.name))
     if not photos:
         raise BadInput(f"There are no pictures in {folder}: put them into a folder such as `300_sks person`.")
     return tuple(photos)

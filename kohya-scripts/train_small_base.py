@@ -1,9 +1,9 @@
-"""Train the small base model from nothing: draw, VAE, latents, UNet with text encoder, export.
+"""Train the small base model from nothing. So far: drawings and VAE; UNet and export are to come.
 
     python kohya-scripts/train_small_base.py --run /tmp/small_base_run --threads 2
 
-Every act goes on from its checkpoint in the run folder: kill it at any time, start it again with the same line.
-The settings are `gpu_worker/small_base/settings.py`; the result is a diffusers folder in fp16 safetensors.
+Every act goes on from its checkpoint in the run folder: kill it at any time, start it with the same line.
+The settings are `gpu_worker/small_base/settings.py`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Run:
 
 
 def train_vae(run: Run, pixels: Pixels) -> None:
-    """Teach the VAE to give a drawing back from 16x16 latents: L1 of pixels and of their edges, a little KL."""
+    """Teach the VAE to give a drawing back from 16x16 latents: L1 of pixels and edges, a little KL."""
     settings, path = run.settings, run.folder / "vae.safetensors"
     torch.manual_seed(settings.seed)
     vae = build_vae(settings).to(memory_format=torch.channels_last)
@@ -57,7 +57,8 @@ def train_vae(run: Run, pixels: Pixels) -> None:
         )
         if state.step % settings.log_every_steps == 0:
             say(
-                f"vae {state.step}/{settings.vae_steps} l1 {loss_pixels:.4f} edges {loss_edges:.4f} kl {kl:.2f}"
+                f"vae {state.step}/{settings.vae_steps} l1 {loss_pixels:.4f} edges {loss_edges:.4f}"
+                f" kl {kl:.2f}"
             )
         if time.monotonic() - saved > settings.checkpoint_every_s or state.step == settings.vae_steps:
             state.save(path)

@@ -84,6 +84,7 @@ class TelegramChat:
     async def run(self) -> None:
         """Listen until cancelled. SettingsError when Telegram does not know the token."""
         async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._app.bot.shutdown)  # also when the meeting fails
             await self._meet_telegram()
             stack.push_async_callback(self._app.shutdown)
             await self._app.start()

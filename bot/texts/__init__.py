@@ -62,10 +62,12 @@ def start(platform: Platform) -> Reply:
 
 def help_text(platform: Platform, is_admin: bool) -> Reply:
     """List the commands."""
+    options = "--n 2, --size portrait, --seed 7, --no blurry, --steps 25, --guidance 7.5"
+    if platform is Platform.DISCORD:
+        options = "count, size, seed, negative, steps, guidance"
     lines = [
         "/train - begin, or see which photos are missing",
-        "/generate - draw: your LoraCode, then what to draw; options --n 2, --size portrait, --seed 7, "
-        "--no blurry, --steps 25, --guidance 7.5",
+        f"/generate - draw: your LoraCode, then what to draw; options {options}",
         "/codes - your LoraCodes",
         "/cancel - stop your newest job, or that of a code",
         "/help - this list",

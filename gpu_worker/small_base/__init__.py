@@ -1,1 +1,1 @@
-"""The small trained base model: Stable Diffusion's shape, 64x64 pictures, taught with the project's own drawings."""
+"""The small trained base model, in the making: Stable Diffusion's shape, taught with our own drawings."""

@@ -18,7 +18,7 @@ Pixels = npt.NDArray[np.uint8]
 def drawings(path: Path, count: int, side_px: int) -> Pixels:
     """Return drawings 0 .. count-1 as (count, 3, side, side), from the file where it is complete."""
     if path.exists():
-        pixels = np.load(path, mmap_mode="r")
+        pixels: Pixels = np.load(path, mmap_mode="r")
         if pixels.shape == (count, 3, side_px, side_px):
             return pixels
     pixels = np.stack([draw_pixels(index, index, side_px) for index in range(count)])
@@ -40,7 +40,7 @@ def to_tensor(pixels: Pixels) -> Tensor:
 
 
 def shuffled(count: int, batch: int, seed: int, start_step: int = 0) -> Iterator[list[int]]:
-    """Yield batches of indices for ever, the same from a given step on however often a run was interrupted."""
+    """Yield batches of indices for ever, the same from a step on however often a run was interrupted."""
     per_round = count // batch
     step = start_step
     while True:

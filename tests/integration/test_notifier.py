@@ -98,9 +98,25 @@ async def test_a_card_shows_the_latest_step_and_then_the_end(room: EngineRoom) -
 
 async def test_a_card_that_was_never_noted_is_shown_again(room: EngineRoom) -> None:
     job = await room.desk.train(ANNA)
+    room.desk.clock.forward(seconds=11)
     room.notifier.progressed(job.id)
     await room.notifier.edit_cards()
     assert (await room.job(job)).card_message_id == "m1"
+
+
+async def test_a_card_that_is_just_being_shown_is_not_shown_twice(room: EngineRoom) -> None:
+    job = await room.desk.train(ANNA)
+    room.notifier.progressed(job.id)
+    assert await room.notifier.edit_cards() is not None, "it is looked at again"
+    assert room.chat.sent == []
+
+
+async def test_the_card_of_a_cancelled_job_says_so(room: EngineRoom) -> None:
+    job = await room.desk.train(ANNA)
+    await room.desk.studio.card_shown(job.id, "card1")
+    await room.desk.studio.cancel(ANNA)
+    await room.notifier.edit_cards()
+    assert "Cancelled" in room.chat.edits[-1][1].text
 
 
 async def test_a_late_progress_edit_never_covers_a_picture(room: EngineRoom) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from studio_desk import ADMIN, ANNA, ANNAS, BERT, BERTS, Desk, GateHere, open_desk
 
 from bot import texts
 from bot.domain import GenerateWish, JobKind
 from bot.errors import UserError
 from bot.ledger import Ledger
 from bot.studio import MAX_OPEN_GENERATIONS, Studio
+from tests.integration.studio_desk import ADMIN, ANNA, ANNAS, BERT, BERTS, Desk, GateHere, open_desk
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from studio_desk import ADMIN, ANNA, ANNAS, BERT, BERTS, Desk, open_desk
 
 from bot import texts
 from bot.domain import JobKind, JobStatus
 from bot.errors import UserError
 from gpu_worker.protocol import Health
+from tests.integration.studio_desk import ADMIN, ANNA, ANNAS, BERT, BERTS, Desk, open_desk
 
 
 @pytest.fixture

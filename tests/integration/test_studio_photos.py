@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from studio_desk import ADMIN, ANNA, ANNAS, BERT, BERTS, Desk, album, open_desk, photo
 
 from bot.domain import JobKind, LoraState
 from bot.errors import UserError
 from bot.replies import Upload
+from tests.integration.studio_desk import ADMIN, ANNA, ANNAS, BERT, BERTS, Desk, album, open_desk, photo
 
 TEXT_FILE = Upload("me.jpg", b"Dear diary, today I am a photo.")
 

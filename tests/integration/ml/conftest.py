@@ -62,4 +62,4 @@ def photos() -> tuple[bytes, ...]:
 def quick() -> Dials:
     """Return settings of a training that is done in a second."""
     usual = dials.training_dials(embedded=True, native_px=128)
-    return replace(usual, steps=4, resolution_px=64, rank=4, checkpoint_every_steps=1)
+    return replace(usual, steps=3, resolution_px=64, rank=4, checkpoint_every_steps=1)

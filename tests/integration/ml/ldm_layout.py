@@ -1,4 +1,4 @@
-"""Writes a Stable Diffusion model as one tensor dictionary in the original layout, as downloaded files are."""
+"""Writes a Stable Diffusion model as one dictionary in the original layout, as downloaded files are."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_a_single_file_of_another_width_is_refused(tiny: BaseModel, tmp_path: Pa
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     save_file({"some.lora_down.weight": torch.zeros(1)}, tmp_path / "lora.safetensors")
-    with pytest.raises(BaseModelError, match="not a Stable Diffusion 1.x checkpoint"):
+    with pytest.raises(BaseModelError, match="is not a Stable Diffusion"):
         BaseModel.load(str(tmp_path / "lora.safetensors"))
 
 
@@ -127,7 +127,7 @@ def test_what_does_not_exist_is_said_in_one_sentence(tmp_path: Path, name: str) 
 
 
 def test_a_folder_that_is_no_model_is_said_in_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(BaseModelError, match="no diffusers model for Stable Diffusion 1.x: it has no unet"):
+    with pytest.raises(BaseModelError, match=r"is no diffusers model .* it has no unet"):
         BaseModel.load(str(tmp_path))
 
 

@@ -1,0 +1,88 @@
+"""Kohya's LoRA format, written and read back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+import torch
+from safetensors.torch import load, save
+
+from gpu_worker import lora_file
+from gpu_worker.adapters import LoraMatrices
+from gpu_worker.errors import BadInput
+
+NAME = "lora_unet_mid_block_attentions_0_proj_in"
+
+
+def matrices(scale: float = 1.0) -> dict[str, LoraMatrices]:
+    generator = torch.Generator().manual_seed(1)
+    down, up = torch.randn(4, 8, generator=generator), torch.randn(6, 4, generator=generator)
+    return {NAME: LoraMatrices(down * scale, up, 2.0)}
+
+
+def test_a_module_has_down_up_and_alpha_under_kohyas_names() -> None:
+    tensors = load(lora_file.write(matrices(), {}, "fp16"))
+    assert set(tensors) == {f"{NAME}.lora_down.weight", f"{NAME}.lora_up.weight", f"{NAME}.alpha"}
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+    assert tensors[f"{NAME}.alpha"].shape == ()
+
+
+def test_what_is_written_in_full_precision_is_read_back_exactly() -> None:
+    file = lora_file.read(lora_file.write(matrices(), {"ss_seed": "3"}, "float"))
+    assert torch.equal(file.matrices[NAME].down, matrices()[NAME].down)
+    assert torch.equal(file.matrices[NAME].up, matrices()[NAME].up)
+    assert file.matrices[NAME].alpha == 2.0
+    assert file.metadata["ss_seed"] == "3"
+
+
+def test_the_hash_is_of_the_weights_and_not_of_what_is_said_about_them() -> None:
+    one, other = (lora_file.write(matrices(), {"ss_output_name": name}, "fp16") for name in ("a", "b"))
+    assert one != other
+    hashes = [lora_file.read(file).metadata["sshs_model_hash"] for file in (one, other)]
+    assert hashes[0] == hashes[1]
+    # As AUTOMATIC1111 computes it from the finished file: everything behind the header.
+    header = int.from_bytes(one[:8], "little")
+    assert hashes[0] == hashlib.sha256(one[8 + header :]).hexdigest()
+    assert lora_file.read(one).short_hash == hashes[0][:12]
+    assert lora_file.read(lora_file.write(matrices(2.0), {}, "fp16")).metadata["sshs_model_hash"] != hashes[0]
+
+
+def test_every_value_of_the_metadata_is_a_string() -> None:
+    data = lora_file.write(matrices(), {"ss_seed": "3"}, "fp16")
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    assert all(isinstance(value, str) for value in header["__metadata__"].values())
+
+
+def test_a_file_without_alpha_is_as_strong_as_its_rank() -> None:
+    tensors = {key: value for key, value in load(lora_file.write(matrices(), {}, "float")).items()}
+    del tensors[f"{NAME}.alpha"]
+    assert lora_file.read(save(tensors)).matrices[NAME].alpha == 4.0
+
+
+def test_numbers_out_of_bounds_are_never_written() -> None:
+    with pytest.raises(BadInput, match="out of bounds"):
+        lora_file.write(matrices(float("inf")), {}, "fp16")
+
+
+def damaged_files() -> dict[str, tuple[bytes, str]]:
+    whole = lora_file.write(matrices(), {}, "fp16")
+    tensors = load(whole)
+    no_up = {key: value for key, value in tensors.items() if "lora_up" not in key}
+    return {
+        "empty": (b"", "damaged"),
+        "pickle": (b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00", "damaged"),
+        "cut off": (whole[:-10], "damaged"),
+        "header cut off": (whole[:20], "damaged"),
+        "no lora": (save({"weight": torch.zeros(2)}), "no LoRA in kohya's format"),
+        "more than a lora": (save({**tensors, "x.dora_scale": torch.zeros(2)}), "no LoRA in kohya's format"),
+        "half a module": (save(no_up), "incomplete"),
+    }
+
+
+@pytest.mark.parametrize("kind", damaged_files())
+def test_what_is_no_whole_lora_is_refused_in_one_sentence(kind: str) -> None:
+    data, sentence = damaged_files()[kind]
+    with pytest.raises(BadInput, match=sentence):
+        lora_file.read(data)
