@@ -23,6 +23,7 @@ from gpu_worker.errors import BaseModelError
 from gpu_worker.sd15_shape import SCHEDULER, Widths, clip_tokenizer, text_config, unet_config, vae_config
 
 _PICKLES = {".ckpt", ".pt", ".pth", ".bin", ".pkl"}
+_OTHER_KIND = "{} is another kind of Stable Diffusion than 1.x for pictures from text."
 _WEIGHT_FOLDERS = ("unet", "vae", "text_encoder")
 _FOLDERS = (*_WEIGHT_FOLDERS, "tokenizer", "scheduler")
 _SINGLE_FILE_TEXT = "cond_stage_model.transformer."
@@ -83,9 +84,7 @@ def _check_layout(tensors: dict[str, Tensor], file_name: str, widths: Widths) ->
     if attention is None or first is None or not has_text:
         raise BaseModelError(f"{file_name} is not a Stable Diffusion 1.x checkpoint.")
     if attention.shape[1] != widths.text or first.shape[1] != 4:
-        raise BaseModelError(
-            f"{file_name} is another kind of Stable Diffusion than 1.x for pictures from text."
-        )
+        raise BaseModelError(_OTHER_KIND.format(file_name))
 
 
 def _single_file_text(tensors: dict[str, Tensor], dtype: torch.dtype, widths: Widths) -> Any:
@@ -110,11 +109,15 @@ def _read_folder(path: Path, dtype: torch.dtype) -> Parts:
                 f"The folder {path.name} is no diffusers model for Stable Diffusion 1.x: it has no {part}."
             )
     try:
-        return _read_parts(str(path), dtype, _variant(path, dtype))
+        parts = _read_parts(str(path), dtype, _variant(path, dtype))
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:
         raise BaseModelError(
             f"The base model folder {path.name} cannot be loaded: {_first_line(error)}"
         ) from error
+    # SDXL wants more than a text, inpainting models more than a picture.
+    if parts.unet.config.addition_embed_type is not None or parts.unet.config.in_channels != 4:
+        raise BaseModelError(_OTHER_KIND.format(path.name))
+    return parts
 
 
 def _read_hub(name: str, dtype: torch.dtype) -> Parts:

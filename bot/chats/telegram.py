@@ -293,7 +293,9 @@ def _translated() -> Iterator[None]:
         wait = error.retry_after
         seconds = wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
         raise ChatBusy("Telegram asks to wait", seconds) from error
-    except BadRequest:  # a NetworkError to the library, but trying again would not help
+    except BadRequest as error:  # a NetworkError to the library, but trying again would not help
+        if "chat not found" in error.message.lower():
+            raise ChatUnreachable("the chat is gone") from error
         raise
     except NetworkError as error:
         raise ChatBusy(f"Telegram could not be reached: {type(error).__name__}", BUSY_S) from error

@@ -14,6 +14,7 @@ from simcord.builders import ChannelHandle, UserHandle
 from simcord.env import Env
 from simcord.results import InteractionResult
 
+from bot.backends.base import GpuBackend
 from bot.backends.fake import FakeBackend
 from bot.chats.discord import DiscordChat
 from bot.dispatcher import Dispatcher
@@ -46,7 +47,7 @@ class FrontEnd:
 
 
 async def front_end(
-    stage_folder: Path, clock: Clock, backend: FakeBackend, gate: Gate, admin: str
+    stage_folder: Path, clock: Clock, backend: GpuBackend, gate: Gate, admin: str
 ) -> FrontEnd:
     files = Files(stage_folder)
     files.prepare()
@@ -174,10 +175,13 @@ class Stage:
 
 
 @asynccontextmanager
-async def on_stage(folder: Path, gate: Gate | None = None) -> AsyncIterator[Stage]:
+async def on_stage(
+    folder: Path, gate: Gate | None = None, worker: GpuBackend | None = None
+) -> AsyncIterator[Stage]:
+    """Set everything up; the card is a fake one unless there is a `worker`."""
     clock, backend, door = Clock(), FakeBackend(), gate or GateHere()
     # Nobody is an administrator before there are people; Bert is one after a restart.
-    first = await front_end(folder, clock, backend, door, admin="0")
+    first = await front_end(folder, clock, worker or backend, door, admin="0")
     stage = Stage(folder, clock, backend, door, first)
     # Not `simcord.run`: its clock context cannot be opened in a fixture and closed at its end.
     env = Env(first.chat.client)

@@ -112,8 +112,10 @@ class Person:
             file = self._file(data)
             await self._message({"photo": [{**file, "width": 512, "height": 512}], **group})
 
-    async def sends_file(self, name: str, data: bytes) -> None:
-        await self._message({"document": {**self._file(data), "file_name": name, "mime_type": "image/jpeg"}})
+    async def sends_file(self, name: str, data: bytes, size: int | None = None) -> None:
+        """Send a file; `size` is what Telegram says of it, in bytes, when that is not its real one."""
+        file = self._file(data) if size is None else {**self._file(data), "file_size": size}
+        await self._message({"document": {**file, "file_name": name, "mime_type": "image/jpeg"}})
 
     async def presses(self, message: Shown, label: str) -> None:
         action = dict(message.buttons)[label]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from bot import texts
+from bot.backends.local import LocalBackend
 from bot.domain import JobStatus, LoraState, format_code
 from bot.photos import NOT_A_PICTURE, TOO_MANY_BYTES, PhotoGate
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, text_of
 
+WORKER = [sys.executable, "-m", "gpu_worker", "--base-model", "tiny", "--train-steps", "4"]
 REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "photos" / "dog3"
 
 
@@ -184,12 +187,21 @@ async def test_codes_lists_them_for_their_owner_s_eyes(stage: Stage) -> None:
 
 
 @pytest.mark.skipif(not REAL_PHOTOS.is_dir(), reason="the real photos are not here")
-async def test_five_real_photos_become_a_lora_code(tmp_path: Path) -> None:
-    gate = PhotoGate()
-    async with on_stage(tmp_path, gate) as stage:
-        files = [(path.name, path.read_bytes()) for path in sorted(REAL_PHOTOS.iterdir()) if path.is_file()]
-        answer = await stage.form([each for each in files if each[0].lower().endswith((".jpg", ".jpeg"))][:5])
-        await stage.work()
-        assert format_code(await stage.code()) in text_of(answer)
-        assert "is ready" in stage.dms()[-1].content
-    await gate.close()
+async def test_five_real_photos_become_a_picture_by_the_real_worker(tmp_path: Path) -> None:
+    gate, worker = PhotoGate(), LocalBackend(WORKER)
+    await worker.start()
+    try:
+        async with on_stage(tmp_path, gate, worker) as stage:
+            paths = sorted(path for path in REAL_PHOTOS.iterdir() if path.suffix.lower() == ".jpg")[:5]
+            answer = await stage.form([(path.name, path.read_bytes()) for path in paths])
+            await stage.work()
+            code = await stage.code()
+            assert format_code(code) in text_of(answer)
+            assert "is ready" in stage.dms()[-1].content
+            await stage.draw(code)
+            await stage.work()
+            (drawn,) = [each for each in stage.public() if each.attachments]
+            assert (await drawn.attachments[0].read()).startswith(b"\x89PNG")
+    finally:
+        await worker.close()
+        await gate.close()

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import PNDMScheduler
+from diffusers import PNDMScheduler, UNet2DConditionModel
 from safetensors.torch import save_file
 
 from gpu_worker import embedded, stable_diffusion_files
 from gpu_worker.base_model import BaseModel
 from gpu_worker.errors import BaseModelError
+from gpu_worker.sd15_shape import unet_config
 from tests.integration.ml.conftest import weights_hash
 from tests.integration.ml.ldm_layout import to_ldm
 
@@ -99,6 +100,15 @@ def test_a_single_file_of_another_width_is_refused(tiny: BaseModel, tmp_path: Pa
     save_file(to_ldm(tiny), tmp_path / "model.safetensors")
     with pytest.raises(BaseModelError, match=r"model\.safetensors is another kind"):
         BaseModel.load(str(tmp_path / "model.safetensors"))
+
+
+def test_a_folder_with_an_inpainting_model_is_refused(tiny: BaseModel, tmp_path: Path) -> None:
+    folder = save_folder(tiny, tmp_path / "model")
+    config = {**unet_config(embedded.WIDTHS), "in_channels": 9}
+    with torch.random.fork_rng():
+        UNet2DConditionModel(**config).save_pretrained(folder / "unet")
+    with pytest.raises(BaseModelError, match="model is another kind"):
+        BaseModel.load(str(folder))
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,78 @@
+"""What the clock does: photos go in time, files without an owner go, the bot's folder is its own."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.domain import JobId, JobStatus
+from bot.schedule import Schedule
+from tests.integration.engine_room import EngineRoom, open_engine_room
+from tests.integration.studio_desk import ANNA, ANNAS
+
+
+@pytest.fixture
+async def room(tmp_path: Path) -> AsyncIterator[EngineRoom]:
+    async with open_engine_room(tmp_path) as each:
+        yield each
+
+
+def schedule(room: EngineRoom, woken: list[int]) -> Schedule:
+    return Schedule(room.ledger, room.files, lambda: woken.append(1), room.desk.clock)
+
+
+async def test_photos_are_forgotten_after_seven_days_and_the_person_is_told(room: EngineRoom) -> None:
+    job = await room.desk.train(ANNA)
+    await room.desk.send(ANNA, 6, 7)
+    woken: list[int] = []
+    room.desk.clock.forward(days=7, seconds=1)
+    await schedule(room, woken).keep_house()
+    failed = await room.job(job)
+    assert failed.status is JobStatus.FAILED
+    assert "seven days" in (failed.error or "")
+    assert await room.ledger.held(job.account) == 0
+    assert len(await room.owed()) == 1
+    assert woken
+
+
+async def test_younger_photos_stay(room: EngineRoom) -> None:
+    job = await room.desk.train(ANNA)
+    room.desk.clock.forward(days=6, hours=23)
+    await schedule(room, []).keep_house()
+    assert len(await room.ledger.photos_of(job.id)) == 5
+
+
+async def test_what_a_crash_left_behind_is_swept_and_what_is_needed_stays(
+    room: EngineRoom, tmp_path: Path
+) -> None:
+    job = await room.desk.train(ANNA)
+    await room.files.write_checkpoint(job.id, b"needed")
+    await room.files.write_checkpoint(JobId(99), b"orphan")
+    half = tmp_path / "loras" / "12345678.safetensors.tmp"
+    half.write_bytes(b"half")
+    fresh = tmp_path / "pictures" / "5-1.png.tmp"
+    fresh.write_bytes(b"being written")
+    for path in [half, *(tmp_path / "checkpoints").iterdir()]:
+        os.utime(path, (0, 0))
+    await schedule(room, []).keep_house()
+    assert await room.files.read_checkpoint(job.id) == b"needed"
+    assert await room.files.read_checkpoint(JobId(99)) is None
+    assert not half.exists()
+    assert fresh.exists()
+
+
+async def test_the_data_folder_is_for_its_owner_only(room: EngineRoom, tmp_path: Path) -> None:
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "ledger.sqlite3").stat().st_mode) == 0o600
+
+
+async def test_the_schedule_starts_and_stops(room: EngineRoom) -> None:
+    await room.desk.studio.start(ANNA, ANNAS)
+    each = schedule(room, [])
+    each.start()
+    each.close()
+    each.close()
