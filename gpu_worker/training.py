@@ -61,48 +61,58 @@ def train_photos(base: BaseModel, task: TrainingTask) -> Generator[Event, None, 
 
     Raises BadInput when the photos or settings cannot be used.
     """
-    began = time.monotonic()
     _check(task)
-    dials = task.dials
-    job: Any = {"job_id": task.job_id, "attempt": task.attempt}
-    pixels = [dataset.to_pixels(photo.data, dials.resolution_px) for photo in task.photos]
-
-    fingerprint = training_state.fingerprint(base, dials, _contents(task))
-    snapshot = _usable_snapshot(task, fingerprint)
-    started_at = snapshot.started_at if snapshot else time.time()
-    seconds_before = snapshot.seconds if snapshot else 0.0
-    first_step = snapshot.step if snapshot else 0
-    yield Started(**job, step=first_step, steps=dials.steps)
-
+    diary = _Diary(base, task)
+    pixels = [dataset.to_pixels(photo.data, task.dials.resolution_px) for photo in task.photos]
+    yield Started(**diary.job, step=diary.first_step, steps=task.dials.steps)
     # Each photo is encoded once. Its own random stream: a resumed training must see the same latents.
+    encoding = torch.Generator().manual_seed(task.dials.seed)
     latents: list[Tensor] = []
-    encoding = torch.Generator().manual_seed(dials.seed)
     for picture in pixels:
         latents.append(base.encode(picture.unsqueeze(0), encoding))
-        yield Progress(**job, step=first_step, steps=dials.steps)
-
-    def seconds() -> float:
-        return seconds_before + time.monotonic() - began
+        yield Progress(**diary.job, step=diary.first_step, steps=task.dials.steps)
 
     lesson = Lesson(base, task, torch.cat(latents))
-    state = TrainingState(base, dials, snapshot)
+    state = TrainingState(base, task.dials, diary.snapshot)
     try:
-        saved_step, saved_at = state.step, time.monotonic()
-        while state.step < dials.steps:
-            lesson.step(state)
-            yield Progress(**job, step=state.step, steps=dials.steps)
-            due = state.step - saved_step >= dials.checkpoint_every_steps
-            due = due or time.monotonic() - saved_at >= dials.checkpoint_every_s
-            if due and state.step < dials.steps:
-                saved = state.snapshot(seconds(), started_at, fingerprint)
-                yield Checkpoint(**job, step=state.step, data=saved.encode())
-                saved_step, saved_at = state.step, time.monotonic()
-        record = lora_metadata.TrainingRecord(task.name, state.step, started_at, time.time())
-        metadata = lora_metadata.describe(base, task.photos, dials, record)
-        file = lora_file.write(state.adapter.matrices(), metadata, dials.save_precision)
-        yield Done(**job, lora=file, seconds=seconds())
+        yield from _learn(lesson, state, task.dials, diary)
+        record = lora_metadata.TrainingRecord(task.name, state.step, diary.started_at, time.time())
+        metadata = lora_metadata.describe(base, task.photos, task.dials, record)
+        file = lora_file.write(state.adapter.matrices(), metadata, task.dials.save_precision)
+        yield Done(**diary.job, lora=file, seconds=diary.seconds())
     finally:
         state.adapter.remove()
+
+
+def _learn(lesson: Lesson, state: TrainingState, dials: Dials, diary: _Diary) -> Generator[Event, None, None]:
+    """Step until done; give out checkpoints by count and by clock, whichever is due first."""
+    saved_step, saved_at = state.step, time.monotonic()
+    while state.step < dials.steps:
+        lesson.step(state)
+        yield Progress(**diary.job, step=state.step, steps=dials.steps)
+        due = state.step - saved_step >= dials.checkpoint_every_steps
+        due = due or time.monotonic() - saved_at >= dials.checkpoint_every_s
+        if due and state.step < dials.steps:
+            saved = state.snapshot(diary.seconds(), diary.started_at, diary.fingerprint)
+            yield Checkpoint(**diary.job, step=state.step, data=saved.encode())
+            saved_step, saved_at = state.step, time.monotonic()
+
+
+class _Diary:
+    """Where a training began, this time and at first, and which one it is."""
+
+    def __init__(self, base: BaseModel, task: TrainingTask) -> None:
+        self._began = time.monotonic()
+        self.job: Any = {"job_id": task.job_id, "attempt": task.attempt}
+        self.fingerprint = training_state.fingerprint(base, task.dials, _contents(task))
+        self.snapshot = _usable_snapshot(task, self.fingerprint)
+        self.first_step = self.snapshot.step if self.snapshot else 0
+        self.started_at = self.snapshot.started_at if self.snapshot else time.time()
+        self._seconds_before = self.snapshot.seconds if self.snapshot else 0.0
+
+    def seconds(self) -> float:
+        """Return how long the training has taken, its earlier attempts up to their checkpoint included."""
+        return self._seconds_before + time.monotonic() - self._began
 
 
 class Lesson:
