@@ -22,7 +22,7 @@ TOKEN = "123456:canary-token-of-telegram-1234567890"
 BOT = {"id": 123456, "is_bot": True, "first_name": "LoraCode", "username": "loracode_bot"}
 
 
-async def until(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
+async def until(condition: Callable[[], Any], timeout_s: float = 300.0) -> Any:
     """Wait until a condition gives something true, and give that."""
     async with asyncio.timeout(timeout_s):
         while not (found := condition()):
@@ -128,7 +128,7 @@ class Person:
         }
         await self._server.enqueue_update({"callback_query": query}, token=TOKEN)
 
-    async def hears(self, text: str, timeout_s: float = 60.0) -> Shown:
+    async def hears(self, text: str, timeout_s: float = 300.0) -> Shown:
         """Wait until some message of the bot's holds a text."""
         found = await until(lambda: [each for each in self.sees if text in each.text], timeout_s)
         return found[-1]

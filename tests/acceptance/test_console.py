@@ -26,7 +26,7 @@ def loracode(folder: Path, stdin: str = "", **environ: str) -> subprocess.Comple
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=400,
         check=False,
     )
 

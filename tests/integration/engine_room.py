@@ -42,7 +42,7 @@ class RememberingChat:
             raise self.errors.pop(0)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 10.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 100.0) -> None:
     """Let everybody else run until something is true."""
     async with asyncio.timeout(timeout_s):
         while not await condition():

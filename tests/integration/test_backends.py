@@ -30,7 +30,7 @@ def generate(job_id: int) -> Generate:
 
 
 async def all_events(backend: GpuBackend, request: Train | Generate) -> list[Event]:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(200):
         return [event async for event in backend.run(request)]
 
 
@@ -151,7 +151,7 @@ async def test_a_silent_worker_is_replaced() -> None:
     await backend.start()
     try:
         pids = set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(200):
             while len(pids) < 2:
                 process = backend._process
                 if process is not None:

@@ -47,7 +47,7 @@ def line(data: Path, out: Path, *more: str) -> list[str]:
 def test_it_trains_as_a_program_and_writes_the_file(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-W", "error", str(PROGRAM), *line(data, out, "--max_train_steps", "2")]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=150, cwd=tmp_path)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     file = lora_file.read((out / "last.safetensors").read_bytes())
     assert len(file.matrices) == 264
