@@ -1,28 +1,25 @@
-"""LoRA adapters on the frozen base model, with peft.
+"""LoRA adapters on the frozen base model.
 
-Several adapters may lie on the same modules at once (a training and a generation, interleaved in one
-thread), so whoever runs the model first says whose turn it is: `activate` before every step. `remove` takes
-an adapter off; when the last one is gone the original modules are back in their places.
+Every module that a LoRA may adapt carries a slot, a forward hook that adds what the active LoRA says. So the
+base model's modules are never wrapped or changed, and switching from one LoRA to another is setting a
+few hundred references. Several adapters exist at once (a training and a generation, interleaved in one
+thread), so whoever runs the model says first whose turn it is: `activate` before every step.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gpu_worker.base_model import BaseModel, Target
+from gpu_worker.base_model import BaseModel
 from gpu_worker.errors import BadInput
-
-_numbers = itertools.count()
-_NOBODY = ""
+from gpu_worker.slots import Target
 
 
 @dataclass(frozen=True)
@@ -32,6 +29,20 @@ class LoraMatrices:
     down: Tensor
     up: Tensor
     alpha: float
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """What is left out at random in a training step; each a share from 0 to 1, see `Dials`."""
+
+    activations: float = 0.0
+    rank: float = 0.0
+    modules: float = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is ever left out."""
+        return bool(self.activations or self.rank or self.modules)
 
 
 def fresh_matrices(
@@ -50,95 +61,143 @@ def fresh_matrices(
 
 
 class Adapter:
-    """One LoRA that lies on the base model until it is removed."""
+    """One LoRA on the base model: it has an effect while it is the active one."""
 
-    def __init__(self, base: BaseModel, matrices: Mapping[str, LoraMatrices]) -> None:
-        """Lay the matrices on the base model; BadInput when they do not fit it."""
-        self._base = base
-        self._name = f"lora_{next(_numbers)}"
-        self._layers: dict[str, LoraLayer] = {}
+    def __init__(
+        self,
+        base: BaseModel,
+        matrices: Mapping[str, LoraMatrices],
+        trains: bool = False,
+        dropout: Dropout | None = None,
+    ) -> None:
+        """Bring the matrices to the base model's device; BadInput when they do not fit it.
+
+        One that trains keeps fp32 matrices with gradients; others take the base model's precision.
+        """
         check_fit(base, matrices)
-        for part, targets in ((base.unet, base.unet_targets), (base.text_encoder, base.text_targets)):
-            wanted = [target for target in targets if target.kohya_name in matrices]
-            if wanted:
-                self._inject(part, wanted, matrices)
+        self._base = base
+        self._pairs = {
+            name: _Pair(base, values, trains, _Chance(dropout, index) if dropout and dropout.is_on else None)
+            for index, (name, values) in enumerate(matrices.items())
+        }
 
-    def _inject(self, part: Any, targets: list[Target], matrices: Mapping[str, LoraMatrices]) -> None:
-        self._base.turn.holder = None  # peft switches a new adapter on by itself
-        # peft warns where it finds its own earlier note; adapters side by side are what we want.
-        if hasattr(part, "peft_config"):
-            del part.peft_config
-        rank = matrices[targets[0].kohya_name].down.shape[0]
-        config = LoraConfig(r=rank, target_modules=[target.path for target in targets])
-        # Empty on the meta device: no time is spent on, and no random numbers are taken for, values we set.
-        inject_adapter_in_model(config, part, self._name, low_cpu_mem_usage=True)
-        del part.peft_config
-        for target in targets:
-            self._fill(target, part.get_submodule(target.path), matrices[target.kohya_name])
-
-    def _fill(self, target: Target, layer: LoraLayer, values: LoraMatrices) -> None:
-        device = self._base.device
-        layer.lora_A[self._name].weight = nn.Parameter(values.down.to(device, torch.float32, copy=True))
-        layer.lora_B[self._name].weight = nn.Parameter(values.up.to(device, torch.float32, copy=True))
-        layer.scaling[self._name] = values.alpha / values.down.shape[0]
-        layer.r[self._name], layer.lora_alpha[self._name] = values.down.shape[0], values.alpha
-        self._layers[target.kohya_name] = layer
-
-    def activate(self, train: bool = False) -> None:
-        """Make this the only adapter that has an effect, and trainable or not."""
-        _switch(self._base, self._name, train)
+    def activate(self) -> None:
+        """Make this the only adapter that has an effect."""
+        slots = self._base.slots
+        if slots.holder is not self:
+            for name, slot in slots.by_name.items():
+                slot.active = self._pairs.get(name)
+            slots.holder = self
 
     def parameters(self, prefix: str = "") -> list[nn.Parameter]:
-        """Return the trainable matrices of the modules whose kohya name starts with the prefix."""
+        """Return the matrices of the modules whose kohya name starts with the prefix."""
         return [
-            matrix.weight
-            for kohya_name, layer in self._layers.items()
-            if kohya_name.startswith(prefix)
-            for matrix in (layer.lora_A[self._name], layer.lora_B[self._name])
+            matrix
+            for name, pair in self._pairs.items()
+            if name.startswith(prefix)
+            for matrix in (pair.down, pair.up)
         ]
 
     def matrices(self) -> dict[str, LoraMatrices]:
-        """Return copies of the matrices as they are now, on the CPU, by kohya name."""
+        """Return fp32 copies of the matrices as they are now, on the CPU, by kohya name."""
         return {
-            kohya_name: LoraMatrices(
-                layer.lora_A[self._name].weight.detach().cpu().clone(),
-                layer.lora_B[self._name].weight.detach().cpu().clone(),
-                layer.lora_alpha[self._name],
+            name: LoraMatrices(
+                pair.down.detach().to("cpu", torch.float32, copy=True),
+                pair.up.detach().to("cpu", torch.float32, copy=True),
+                pair.alpha,
             )
-            for kohya_name, layer in self._layers.items()
+            for name, pair in self._pairs.items()
         }
 
+    @property
+    def drops(self) -> bool:
+        """Whether anything is left out at random while it trains."""
+        return any(pair.chance is not None for pair in self._pairs.values())
+
+    def draw_dropout(self, seed: int) -> None:
+        """Settle what the next step leaves out."""
+        for pair in self._pairs.values():
+            if pair.chance is not None:
+                pair.chance.seed = seed
+
     def remove(self) -> None:
-        """Take it off the base model; modules without any other adapter are themselves again."""
-        self._base.turn.holder = None
-        for part in (self._base.unet, self._base.text_encoder):
-            for path, layer in list(part.named_modules()):
-                if isinstance(layer, LoraLayer) and self._name in layer.lora_A:
-                    layer.set_adapter([])  # or peft would choose another one, with a warning
-                    layer.delete_adapter(self._name)
-                    if not layer.lora_A:
-                        part.set_submodule(path, layer.get_base_layer())
-        self._layers.clear()
+        """End its effect; the base model is itself again."""
+        if self._base.slots.holder is self:
+            deactivate_all(self._base)
 
 
 def deactivate_all(base: BaseModel) -> None:
-    """Run the base model as it is, whatever adapters lie on it."""
-    _switch(base, _NOBODY, train=False)
+    """Run the base model as it is."""
+    if base.slots.holder is not None:
+        for slot in base.slots.by_name.values():
+            slot.active = None
+        base.slots.holder = None
 
 
-def _switch(base: BaseModel, name: str, train: bool) -> None:
-    if base.turn.holder == (name, train):
-        return
-    for part in (base.unet, base.text_encoder):
-        for layer in part.modules():
-            if isinstance(layer, LoraLayer):
-                layer.set_adapter([name] if name in layer.lora_A else [], inference_mode=not train)
-    base.turn.holder = (name, train)
+class _Pair:
+    """The two matrices of one module, at work."""
+
+    def __init__(self, base: BaseModel, values: LoraMatrices, trains: bool, chance: _Chance | None) -> None:
+        kind: Any = {"device": base.device, "dtype": torch.float32 if trains else base.dtype}
+        self.down = nn.Parameter(values.down.to(**kind, copy=True), requires_grad=trains)
+        self.up = nn.Parameter(values.up.to(**kind, copy=True), requires_grad=trains)
+        self.alpha = values.alpha
+        self.scale = values.alpha / values.down.shape[0]
+        self.chance = chance
+
+    def add(self, module: nn.Module, given: Tensor, output: Tensor) -> Tensor:
+        """Return the module's output with the LoRA's part added."""
+        if self.chance is not None and self.chance.leaves_module_out():
+            return output
+        # In the precision of the frozen weights, as under autocast; the masters stay fp32.
+        down, up = self.down.to(given.dtype), self.up.to(given.dtype)
+        if isinstance(module, nn.Conv2d):
+            low = F.conv2d(given, down, None, module.stride, module.padding)
+            if self.chance is not None:
+                low = self.chance.thin(low, channel_dim=1)
+            return output + F.conv2d(low, up * self.scale)
+        low = F.linear(given, down)
+        if self.chance is not None:
+            low = self.chance.thin(low, channel_dim=-1)
+        # Product and sum in one pass over the output.
+        rows = output.view(-1, output.shape[-1])
+        return rows.addmm(low.view(-1, low.shape[-1]), up.t(), alpha=self.scale).view(output.shape)
+
+
+class _Chance:
+    """One module's dropout. A function of seed and module, so that recomputing a layer draws the same."""
+
+    def __init__(self, shares: Dropout, index: int) -> None:
+        self._shares, self._index = shares, index
+        self.seed = 0
+
+    def leaves_module_out(self) -> bool:
+        """Whether this module has no LoRA in this step."""
+        return bool(torch.rand((), generator=self._generator(torch.device("cpu"))) < self._shares.modules)
+
+    def thin(self, low: Tensor, channel_dim: int) -> Tensor:
+        """Drop activations and dimensions of the rank; what is left grows, so that the mean stays."""
+        generator = self._generator(low.device)
+        if self._shares.activations:
+            low = low * _kept(low.shape, self._shares.activations, generator, low)
+        if self._shares.rank:
+            shape = [1] * low.dim()
+            shape[0], shape[channel_dim] = low.shape[0], low.shape[channel_dim]
+            low = low * _kept(tuple(shape), self._shares.rank, generator, low)
+        return low
+
+    def _generator(self, device: torch.device) -> torch.Generator:
+        return torch.Generator(device).manual_seed(self.seed * 1_009 + self._index)
+
+
+def _kept(shape: tuple[int, ...], dropped: float, generator: torch.Generator, like: Tensor) -> Tensor:
+    kept = torch.rand(shape, generator=generator, device=like.device) >= dropped
+    return kept.to(like.dtype) / (1 - dropped)
 
 
 def check_fit(base: BaseModel, matrices: Mapping[str, LoraMatrices]) -> None:
     """Raise BadInput unless every module of the LoRA is in the base model and of its size."""
-    targets = {target.kohya_name: target for target in (*base.unet_targets, *base.text_targets)}
+    targets = {target.kohya_name: target for target in _all_targets(base)}
     if not matrices or not matrices.keys() <= targets.keys():
         raise BadInput("This LoRA was made for another kind of base model.")
     for kohya_name, values in matrices.items():
@@ -148,3 +207,8 @@ def check_fit(base: BaseModel, matrices: Mapping[str, LoraMatrices]) -> None:
         up_fits = tuple(values.up.shape) == (width_out, rank, *(1 for _ in window))
         if not (down_fits and up_fits):
             raise BadInput("This LoRA was made for a base model of another size.")
+
+
+def _all_targets(base: BaseModel) -> Iterator[Target]:
+    yield from base.unet_targets
+    yield from base.text_targets

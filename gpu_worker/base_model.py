@@ -3,43 +3,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.models.attention_processor import AttnProcessor2_0, SlicedAttnProcessor
 from diffusers.utils import logging as diffusers_logging
-from torch import Tensor, nn
+from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
-from gpu_worker import device, embedded, stable_diffusion_files
+from gpu_worker import device, embedded, slots, small_base, stable_diffusion_files
 from gpu_worker.device import Placement
+from gpu_worker.dials import Kind
 from gpu_worker.errors import BaseModelError
+from gpu_worker.gears import Gear
+from gpu_worker.latents import Moments
 from gpu_worker.sd15_shape import MAX_TOKENS, SCHEDULER, clip_tokenizer
+from gpu_worker.slots import Slots, Target
 
 log = logging.getLogger(__name__)
 
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+_SHIPPED: dict[str, Kind] = {embedded.NAME: "tiny", small_base.NAME: "drawn"}
 
 
-@dataclass(frozen=True)
-class Target:
-    """One module that a LoRA adapts."""
-
-    kohya_name: str  #: `lora_unet_down_blocks_0_attentions_0_proj_in`
-    path: str  #: where it lies in its part: `down_blocks.0.attentions.0.proj_in`
-    weight_shape: tuple[int, ...]
-
-
-@dataclass
-class Turn:
-    """Which adapter has effect now, so that it is switched on only when it is not."""
-
-    holder: tuple[str, bool] | None = None  #: its name and whether it learns; None: not known
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class BaseModel:
     """The frozen parts of one Stable Diffusion model and where they live."""
 
@@ -50,49 +39,63 @@ class BaseModel:
     tokenizer: Any
     scheduler_config: dict[str, Any]
     placement: Placement
-    is_embedded: bool
+    gear: Gear
+    kind: Kind  #: which default settings suit it
     unet_targets: tuple[Target, ...] = field(repr=False)
     text_targets: tuple[Target, ...] = field(repr=False)
-    turn: Turn = field(default_factory=Turn, repr=False)
+    slots: Slots = field(default_factory=Slots, repr=False)
 
     @classmethod
     def load(cls, name: str = "", dtype: torch.dtype | None = None) -> BaseModel:
-        """Load `tiny`, a diffusers folder, a `.safetensors` file or a hub id; BaseModelError if it cannot.
+        """Load `tiny`, `drawn`, a diffusers folder, a `.safetensors` file or a hub id.
 
-        An empty name means SD 1.5 where there is a CUDA card, and the embedded model elsewhere.
+        An empty name means SD 1.5 where there is a CUDA card, and the small drawn model elsewhere.
+        Raises BaseModelError if it cannot.
         """
         _keep_libraries_quiet()
-        name = name or (SD15 if torch.cuda.is_available() else embedded.NAME)
+        name = name or (SD15 if torch.cuda.is_available() else small_base.NAME)
         placement = _placement(name, dtype)
         if name == embedded.NAME:
             parts = stable_diffusion_files.Parts(*embedded.build_parts(), clip_tokenizer(), SCHEDULER)
+            for part in (parts.unet, parts.vae, parts.text_encoder):
+                part.to(device=placement.device, dtype=placement.dtype)
         else:
-            parts = stable_diffusion_files.read(name, placement.dtype)
+            where = str(small_base.MODEL) if name == small_base.NAME else name
+            parts = stable_diffusion_files.read(where, placement)
         log.info("base model %s on %s: %s", _public_name(name), placement.device, placement.reason)
         return cls._frozen(name, parts, placement)
 
     @classmethod
     def _frozen(cls, name: str, parts: stable_diffusion_files.Parts, placement: Placement) -> BaseModel:
         for part in (parts.unet, parts.vae, parts.text_encoder):
-            part.requires_grad_(False).eval().to(device=placement.device, dtype=placement.dtype)
-        return cls(
+            part.requires_grad_(False).eval()
+        base = cls(
             name=_public_name(name),
-            is_embedded=name == embedded.NAME,
             unet=parts.unet,
             vae=parts.vae,
             text_encoder=parts.text_encoder,
             tokenizer=parts.tokenizer,
             scheduler_config=dict(parts.scheduler_config),
             placement=placement,
-            # Found before any adapter wraps the modules, as sd-scripts finds them.
-            unet_targets=tuple(_targets(parts.unet, ("Transformer2DModel",), "lora_unet_")),
-            text_targets=tuple(_targets(parts.text_encoder, _TEXT_BLOCKS, "lora_te_text_model_")),
+            gear=Gear(placement.dtype),
+            kind=_SHIPPED.get(name, "sd15"),
+            unet_targets=slots.unet_targets(parts.unet),
+            text_targets=slots.text_targets(parts.text_encoder),
         )
+        base.slots.install(base.unet, base.unet_targets)
+        base.slots.install(base.text_encoder, base.text_targets)
+        base.shift(placement.gear)
+        return base
+
+    @property
+    def vae_scale(self) -> int:
+        """How many pixels one latent is wide."""
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
     @property
     def native_px(self) -> int:
         """The side of the pictures it was made for, in pixels."""
-        return int(self.unet.config.sample_size) * 8
+        return int(self.unet.config.sample_size) * self.vae_scale
 
     @property
     def device(self) -> torch.device:
@@ -102,24 +105,45 @@ class BaseModel:
     @property
     def dtype(self) -> torch.dtype:
         """The precision of the frozen weights."""
-        return self.placement.dtype
+        return self.gear.dtype
 
-    def embed(self, texts: list[str]) -> Tensor:
-        """Return the text encoder's last layer, (texts, 77, width); what is over 77 tokens is cut off."""
+    def shift(self, gear: Gear) -> None:
+        """Use the card in another way from now on."""
+        if gear.dtype is not self.gear.dtype:
+            for part in (self.unet, self.vae, self.text_encoder):
+                part.to(gear.dtype)
+        if gear.checkpointing:
+            self.unet.enable_gradient_checkpointing()  # the text encoder's activations are too few to matter
+        else:
+            self.unet.disable_gradient_checkpointing()
+        self.unet.set_attn_processor(
+            SlicedAttnProcessor(slice_size=1) if gear.sliced_attention else AttnProcessor2_0()
+        )
+        self.gear = gear
+
+    def embed(self, texts: list[str], clip_skip: int | None = None) -> Tensor:
+        """Return what the text encoder makes of texts, (texts, 77, width); what is over 77 tokens is cut off.
+
+        `clip_skip` names the layer that is read, counted from the last, 1; it gets the last norm too.
+        """
         tokens = self.tokenizer(
             texts, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt"
         )
-        embedded_texts: Tensor = self.text_encoder(tokens.input_ids.to(self.device))[0]
-        return embedded_texts
+        ids = tokens.input_ids.to(self.device)
+        if clip_skip is None or clip_skip == 1:
+            embedded_texts: Tensor = self.text_encoder(ids)[0]
+            return embedded_texts
+        layers = self.text_encoder(ids, output_hidden_states=True).hidden_states
+        inner = getattr(self.text_encoder, "text_model", self.text_encoder)
+        normed: Tensor = inner.final_layer_norm(layers[-clip_skip])
+        return normed
 
     @torch.no_grad()
-    def encode(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """Return fp32 latents of pixels in -1 .. 1, (n, 3, height, width), drawn from their distribution."""
-        spread = self.vae.encode(pixels.to(self.device, self.dtype)).latent_dist
-        # Drawn on the CPU in fp32, so that the same seed means the same latents on every card.
-        noise = torch.randn(spread.mean.shape, generator=generator).to(self.device)
-        latents: Tensor = spread.mean.float() + spread.std.float() * noise
-        return latents * float(self.vae.config.scaling_factor)
+    def encode(self, pixels: Tensor) -> Moments:
+        """Return what the VAE sees in a picture of -1 .. 1, (3, height, width)."""
+        spread = self.vae.encode(pixels[None].to(self.device, self.dtype)).latent_dist
+        scale = float(self.vae.config.scaling_factor)
+        return Moments(spread.mean[0].float().cpu() * scale, spread.std[0].float().cpu() * scale)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
@@ -129,29 +153,11 @@ class BaseModel:
         return pixels.float().clamp(-1, 1).cpu()
 
 
-_TEXT_BLOCKS = ("CLIPAttention", "CLIPSdpaAttention", "CLIPMLP")
-
-
-def _targets(part: nn.Module, block_classes: tuple[str, ...], prefix: str) -> Iterator[Target]:
-    """Yield every linear layer and convolution inside blocks of these classes, in the model's order."""
-    for block_path, block in part.named_modules():
-        if type(block).__name__ not in block_classes:
-            continue
-        for path, module in block.named_modules():
-            if isinstance(module, nn.Linear | nn.Conv2d):
-                full = f"{block_path}.{path}"
-                # transformers 5 dropped the `text_model.` level that kohya's names still have.
-                bare = full.removeprefix("text_model.").replace(".", "_")
-                yield Target(prefix + bare, full, tuple(module.weight.shape))
-
-
 def _placement(name: str, dtype: torch.dtype | None) -> Placement:
-    chosen = device.choose(small_model=name == embedded.NAME)
-    if dtype is None:
-        return chosen
-    if dtype is torch.float16 and chosen.device.type == "cpu":
+    placement = device.choose(small_model=name in _SHIPPED, dtype=dtype)
+    if placement.dtype is torch.float16 and placement.device.type == "cpu":
         raise BaseModelError("A CPU is far too slow in fp16; choose bf16 or full precision.")
-    return Placement(chosen.device, dtype, "this precision was asked for")
+    return placement
 
 
 def _public_name(name: str) -> str:

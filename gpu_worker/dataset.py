@@ -1,9 +1,10 @@
-"""From photos to training pictures: decode, turn upright, cut square, scale, and the order they come in."""
+"""The pictures of a training: what each one is, how it becomes pixels, and the order they come in."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from random import Random
 
 import numpy as np
 import torch
@@ -12,47 +13,119 @@ from torch import Tensor
 
 from gpu_worker.errors import BadInput
 
+Size = tuple[int, int]  #: width and height in pixels
+
 
 @dataclass(frozen=True)
-class CaptionedPhoto:
+class CaptionRules:
+    """What is done to a caption each time it is shown; sd-scripts' flags of the same names."""
+
+    shuffle: bool = False  #: put its parts into a new order
+    keep_tokens: int = 0  #: this many parts in front stay where they are
+    separator: str = ","
+    dropout_rate: float = 0.0  #: the share of times that it is shown empty
+
+
+@dataclass(frozen=True)
+class Example:
     """One training picture as a file's bytes, the words for it, and how often it comes in a round."""
 
-    data: bytes
+    data: bytes = field(repr=False)
     caption: str
     repeats: int = 1
-    folder: str = ""  #: the data folder it came from, for the file's metadata
+    folder: str = ""  #: the data folder it came from, for the LoRA file's metadata
+    size_px: Size | None = None  #: its bucket; None: the training's square resolution
+    is_regularisation: bool = False  #: shows the class, not the subject
+    flip: bool = False  #: shown mirrored half of the times
+    mask: bytes | None = field(default=None, repr=False)  #: a grey picture: white is learnt, black is not
+    caption_rules: CaptionRules = CaptionRules()
+
+    def words(self, draw: Random) -> str:
+        """Return the caption as it is shown this time."""
+        rules = self.caption_rules
+        if rules.dropout_rate and draw.random() < rules.dropout_rate:
+            return ""
+        if not rules.shuffle:
+            return self.caption
+        parts = [part.strip() for part in self.caption.split(rules.separator)]
+        kept, free = parts[: rules.keep_tokens], parts[rules.keep_tokens :]
+        draw.shuffle(free)
+        return f"{rules.separator} ".join([*kept, *free])
 
 
-def to_pixels(photo: bytes, side_px: int) -> Tensor:
-    """Return the middle square of a photo as (3, side, side) in -1 .. 1; BadInput when it is no picture."""
-    try:
-        with Image.open(io.BytesIO(photo)) as opened:
-            upright = ImageOps.exif_transpose(opened).convert("RGB")
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInput("One of the photos cannot be read as a picture.") from error
-    square = ImageOps.fit(upright, (side_px, side_px), Image.Resampling.LANCZOS)
-    values = torch.from_numpy(np.array(square)).permute(2, 0, 1)
+def to_pixels(photo: bytes, size_px: Size) -> Tensor:
+    """Return the middle of a photo as (3, height, width) in -1 .. 1; BadInput when it is no picture."""
+    values = torch.from_numpy(np.array(_fit(photo, size_px, "RGB"))).permute(2, 0, 1)
     return values.float() / 127.5 - 1
 
 
-class Order:
-    """Which pictures a step sees: every round a new shuffle, a pure function of seed and step.
+def to_weights(mask: bytes, size_px: Size) -> Tensor:
+    """Return a mask as loss weights 0 .. 1 on the latents' grid, (1, height / 8, width / 8)."""
+    values = torch.from_numpy(np.array(_fit(mask, size_px, "L"))).float() / 255
+    return torch.nn.functional.interpolate(values[None, None], scale_factor=1 / 8, mode="area")[0]
 
-    So a resumed training needs no memory of it, and nobody else's random draws can change it.
+
+def _fit(photo: bytes, size_px: Size, mode: str) -> Image.Image:
+    try:
+        with Image.open(io.BytesIO(photo)) as opened:
+            upright = ImageOps.exif_transpose(opened).convert(mode)
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        raise BadInput("One of the photos cannot be read as a picture.") from error
+    return ImageOps.fit(upright, size_px, Image.Resampling.LANCZOS)
+
+
+class Order:
+    """Which pictures a batch holds: every round a new shuffle, a pure function of seed and batch number.
+
+    So a resumed training needs no memory of it, and nobody else's random draws can change it. A batch holds
+    pictures of one size only; the last of a size may be smaller, as in sd-scripts.
     """
 
-    def __init__(self, repeats: list[int], batch_size: int, seed: int) -> None:
-        self._round = [index for index, times in enumerate(repeats) for _ in range(times)]
+    def __init__(self, examples: tuple[Example, ...], batch_size: int, seed: int) -> None:
+        self._buckets: dict[Size | None, list[int]] = {}
+        for index, times in enumerate(balanced_repeats(examples)):
+            self._buckets.setdefault(examples[index].size_px, []).extend([index] * times)
         self._batch_size = batch_size
         self._seed = seed
+        self.batches_per_round = sum(-(-len(bucket) // batch_size) for bucket in self._buckets.values())
+        self._shuffled: tuple[int, list[list[int]]] = (-1, [])
 
-    def batch(self, step: int) -> list[int]:
-        """Return the pictures' indices of this step, counted from 0."""
-        first = step * self._batch_size
-        return [self._at(position) for position in range(first, first + self._batch_size)]
+    def batch(self, number: int) -> list[int]:
+        """Return the indices of batch `number`, counted from 0."""
+        round_number, within = divmod(number, self.batches_per_round)
+        if self._shuffled[0] != round_number:
+            self._shuffled = (round_number, self._shuffle(round_number))
+        return self._shuffled[1][within]
 
-    def _at(self, position: int) -> int:
-        number, within = divmod(position, len(self._round))
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + number)
-        shuffled = torch.randperm(len(self._round), generator=generator)
-        return self._round[int(shuffled[within])]
+    def _shuffle(self, round_number: int) -> list[list[int]]:
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + round_number)
+        batches = []
+        for bucket in self._buckets.values():
+            order = [bucket[place] for place in torch.randperm(len(bucket), generator=generator).tolist()]
+            batches += [
+                order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)
+            ]
+        return [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]
+
+
+def balanced_repeats(examples: tuple[Example, ...]) -> list[int]:
+    """Return how often each comes in a round: regularisation pictures as often in all as the others.
+
+    As sd-scripts does it: they are taken in turn, each with its repeats, until there are as many or more.
+    """
+    repeats = [0 if example.is_regularisation else example.repeats for example in examples]
+    wanted, regularisation = (
+        sum(repeats),
+        [i for i, example in enumerate(examples) if example.is_regularisation],
+    )
+    shown, first_time = 0, True
+    while regularisation and shown < wanted:
+        for index in regularisation:
+            # After the first time round each comes once more, until there are enough.
+            times = examples[index].repeats if first_time else 1
+            repeats[index] += times
+            shown += times
+            if shown >= wanted:
+                break
+        first_time = False
+    return repeats

@@ -9,16 +9,26 @@ import psutil
 import pynvml
 import torch
 
+from gpu_worker import probe
+from gpu_worker.gears import Gear
+
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Device and precision of the frozen weights, and why."""
+    """Where the frozen weights live, how the card is used, and why."""
 
     device: torch.device
-    dtype: torch.dtype
+    gear: Gear
     reason: str
+    #: What half precision falls back to when its numbers go out of bounds.
+    wide_dtype: torch.dtype = torch.float32
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the frozen weights."""
+        return self.gear.dtype
 
 
 @dataclass(frozen=True)
@@ -33,22 +43,24 @@ class Readings:
     load_percent: int | None = None
 
 
-def choose(small_model: bool) -> Placement:
-    """Choose device and precision for the frozen weights; LoRA weights are always fp32."""
+def choose(small_model: bool, dtype: torch.dtype | None = None) -> Placement:
+    """Choose device and gear, measured unless a precision is asked for; LoRA weights are always fp32."""
     if torch.cuda.is_available():
-        return Placement(
-            torch.device("cuda"),
-            torch.float16,
-            "a CUDA card is there: half precision halves the memory, and every card stores it",
-        )
-    cpu = torch.device("cpu")
-    # fp16 is never chosen here: without a fast kernel it is 30 times slower than fp32 and more.
+        device = torch.device("cuda")
+        # Training pictures have one size, so the search for the fastest convolution pays off.
+        torch.backends.cudnn.benchmark = True
+    else:
+        device = torch.device("cpu")
+    if dtype is not None:
+        return Placement(device, Gear(dtype), "this precision was asked for")
     if small_model:
-        return Placement(cpu, torch.float32, "no CUDA card; a small model gains nothing from less precision")
-    features = torch.cpu.get_capabilities()
-    if features.get("avx512_bf16") or features.get("amx_bf16"):
-        return Placement(cpu, torch.bfloat16, "no CUDA card; this CPU has fast bf16 instructions")
-    return Placement(cpu, torch.float32, "no CUDA card; this CPU has no fast bf16 instructions")
+        return Placement(device, Gear(torch.float32), "a small model gains nothing from less precision")
+    measures = probe.measure(device, probe.candidates(device))
+    free_bytes = torch.cuda.mem_get_info()[0] if device.type == "cuda" else None
+    gear, reason = probe.pick(measures, free_bytes)
+    bf16 = measures.get(torch.bfloat16)
+    wide = torch.bfloat16 if bf16 and bf16.is_finite and gear.dtype is torch.float16 else torch.float32
+    return Placement(device, gear, reason, wide)
 
 
 def read(device: torch.device | None = None) -> Readings:

@@ -48,7 +48,7 @@ def generate(base: BaseModel, request: Generate) -> Generator[Event, None, None]
         lora = lora_file.read(request.lora)
         recipe = replace(recipe, lora_hash=lora.short_hash)
         adapter = Adapter(base, lora.matrices)
-    painter = _Painter(base, adapter)
+    painter = Painter(base, adapter)
     job: Any = {"job_id": request.job_id, "attempt": request.attempt}
     steps = recipe.steps * request.count
     try:
@@ -68,13 +68,18 @@ def generate(base: BaseModel, request: Generate) -> Generator[Event, None, None]
             adapter.remove()
 
 
-class _Painter:
+class Painter:
     """Denoises one picture after the other for one prompt."""
 
     latents: Tensor  #: (1, 4, height / 8, width / 8), fp32
 
-    def __init__(self, base: BaseModel, adapter: Adapter | None) -> None:
+    def __init__(self, base: BaseModel, adapter: Adapter | None, one_at_a_time: bool = False) -> None:
+        """Draw with an adapter, or with the bare base model.
+
+        `one_at_a_time` runs the two halves of the guidance one after the other: half the memory.
+        """
         self._base, self._adapter = base, adapter
+        self._one_at_a_time = one_at_a_time
         self._sampler = DPMSolverMultistepScheduler.from_config(
             base.scheduler_config, algorithm_type="dpmsolver++", solver_order=2, use_karras_sigmas=True
         )
@@ -94,7 +99,7 @@ class _Painter:
     def begin(self, recipe: Recipe) -> None:
         """Start a picture: nothing but noise."""
         self._sampler.set_timesteps(recipe.steps, device=self._base.device)
-        shape = (1, 4, recipe.height_px // 8, recipe.width_px // 8)
+        shape = (1, 4, *(side // self._base.vae_scale for side in (recipe.height_px, recipe.width_px)))
         # Drawn on the CPU, so that a seed means the same picture on every card.
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(recipe.seed))
         self.latents = noise.to(self._base.device) * self._sampler.init_noise_sigma
@@ -105,12 +110,18 @@ class _Painter:
         self._take_turn()
         moment = self._sampler.timesteps[number]
         noisy = self._sampler.scale_model_input(self.latents, moment)
-        batch = noisy.expand(len(self._words), -1, -1, -1).to(self._base.dtype)
-        told = self._base.unet(batch, moment, self._words).sample.float()
+        told = self._answer(noisy.to(self._base.dtype), moment)
         if self._guided:
             away, towards = told.chunk(2)
             told = away + self._guidance * (towards - away)
         self.latents = self._sampler.step(told, moment, self.latents).prev_sample
+
+    def _answer(self, noisy: Tensor, moment: Tensor) -> Tensor:
+        unet, words = self._base.unet, self._words.to(self._base.dtype)
+        if self._one_at_a_time:
+            return torch.cat([unet(noisy, moment, word[None]).sample.float() for word in words])
+        told: Tensor = unet(noisy.expand(len(words), -1, -1, -1), moment, words).sample.float()
+        return told
 
     @property
     def _guided(self) -> bool:
@@ -125,7 +136,7 @@ class _Painter:
 
 def settle(base: BaseModel, request: Generate) -> Recipe:
     """Fill in what the person left open; BadInput when something cannot be drawn."""
-    usual = dials.picture_dials(base.is_embedded)
+    usual = dials.picture_dials(base.kind)
     recipe = Recipe(
         prompt=with_trigger(request.prompt, request.trigger),
         negative=request.negative,

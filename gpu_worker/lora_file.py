@@ -19,6 +19,7 @@ from torch import Tensor
 from gpu_worker.adapters import LoraMatrices
 from gpu_worker.errors import BadInput
 
+OUT_OF_BOUNDS = "The training went out of bounds (numbers too large); try a smaller learning rate."
 PRECISIONS = {"float": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _DOWN, _UP, _ALPHA = ".lora_down.weight", ".lora_up.weight", ".alpha"
 #: The hash AUTOMATIC1111 shows is cut to this many hexadecimal digits.
@@ -48,7 +49,7 @@ def write(matrices: Mapping[str, LoraMatrices], metadata: Mapping[str, str], pre
         tensors[name + _DOWN] = values.down.to(dtype).contiguous()
         tensors[name + _UP] = values.up.to(dtype).contiguous()
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise BadInput("The training went out of bounds (numbers too large); try a smaller learning rate.")
+        raise BadInput(OUT_OF_BOUNDS)
     # Hashes are taken over the file as it would be with the training's metadata only.
     training_metadata = {key: value for key, value in metadata.items() if key.startswith("ss_")}
     return save(tensors, {**metadata, **_hashes(save(tensors, training_metadata))})

@@ -7,8 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 from gpu_worker.base_model import BaseModel
-from gpu_worker.dataset import CaptionedPhoto
+from gpu_worker.dataset import Example, Order
 from gpu_worker.dials import Dials
+from gpu_worker.optimizers import class_name
 
 
 @dataclass(frozen=True)
@@ -19,13 +20,16 @@ class TrainingRecord:
     steps_done: int
     started_at: float
     finished_at: float
+    comment: str = ""
 
 
 def describe(
-    base: BaseModel, photos: tuple[CaptionedPhoto, ...], dials: Dials, record: TrainingRecord
+    base: BaseModel, photos: tuple[Example, ...], dials: Dials, record: TrainingRecord
 ) -> dict[str, str]:
     """Return the metadata of a finished or intermediate LoRA; every value is a string."""
-    shown = sum(photo.repeats for photo in photos)
+    subject = tuple(photo for photo in photos if not photo.is_regularisation)
+    regularisation = tuple(photo for photo in photos if photo.is_regularisation)
+    batches = Order(photos, dials.batch_size, dials.seed).batches_per_round
     said = {
         "ss_network_module": "networks.lora",
         "ss_network_dim": dials.rank,
@@ -35,23 +39,37 @@ def describe(
         "ss_sd_model_name": base.name,
         "ss_v2": False,
         "ss_resolution": f"({dials.resolution_px}, {dials.resolution_px})",
+        "ss_network_dropout": dials.dropout or None,
+        "ss_network_args": json.dumps(_network_args(dials)) if _network_args(dials) else None,
         "ss_learning_rate": dials.unet_rate,
-        "ss_unet_lr": dials.unet_rate,
+        "ss_unet_lr": dials.unet_rate if dials.train_unet else None,
         "ss_text_encoder_lr": dials.text_rate if dials.train_text_encoder else None,
-        "ss_optimizer": "torch.optim.adamw.AdamW",
-        "ss_lr_scheduler": "constant",
+        "ss_optimizer": class_name(dials) + "".join(f"({k}={v})" for k, v in dials.optimizer_args),
+        "ss_lr_scheduler": dials.scheduler,
+        "ss_lr_warmup_steps": dials.warm_up_steps,
         "ss_max_grad_norm": dials.max_gradient_norm,
         "ss_min_snr_gamma": dials.min_snr_gamma,
+        "ss_noise_offset": dials.noise_offset or None,
+        "ss_multires_noise_iterations": dials.multires_noise_iterations or None,
+        "ss_multires_noise_discount": dials.multires_noise_discount,
+        "ss_prior_loss_weight": dials.prior_loss_weight,
+        "ss_masked_loss": dials.masked_loss,
+        "ss_clip_skip": dials.clip_skip,
+        "ss_gradient_checkpointing": base.gear.checkpointing,
+        "ss_gradient_accumulation_steps": dials.gradient_accumulation,
+        "ss_training_comment": record.comment or None,
         "ss_mixed_precision": {"torch.float16": "fp16", "torch.bfloat16": "bf16"}.get(str(base.dtype), "no"),
         "ss_seed": dials.seed,
         "ss_max_train_steps": dials.steps,
         "ss_steps": record.steps_done,
         "ss_batch_size_per_device": dials.batch_size,
-        "ss_num_train_images": shown,
-        "ss_num_reg_images": 0,
-        "ss_num_batches_per_epoch": -(-shown // dials.batch_size),
-        "ss_epoch": record.steps_done * dials.batch_size // shown,
-        "ss_dataset_dirs": json.dumps(_folders(photos)),
+        "ss_num_train_images": sum(photo.repeats for photo in subject),
+        "ss_num_reg_images": sum(photo.repeats for photo in regularisation),
+        "ss_num_batches_per_epoch": batches,
+        "ss_epoch": record.steps_done * dials.gradient_accumulation // batches,
+        "ss_cache_latents": True,
+        "ss_dataset_dirs": json.dumps(_folders(subject)),
+        "ss_reg_dataset_dirs": json.dumps(_folders(regularisation)),
         "ss_tag_frequency": json.dumps(_tag_frequency(photos)),
         "ss_training_started_at": record.started_at,
         "ss_training_finished_at": record.finished_at,
@@ -63,16 +81,21 @@ def describe(
     return {key: str(value) for key, value in said.items()}
 
 
-def _folder(photo: CaptionedPhoto) -> str:
+def _network_args(dials: Dials) -> dict[str, str]:
+    told = {"rank_dropout": dials.rank_dropout, "module_dropout": dials.module_dropout}
+    return {name: str(share) for name, share in told.items() if share}
+
+
+def _folder(photo: Example) -> str:
     return photo.folder or f"{photo.repeats}_{photo.caption}"
 
 
-def _folders(photos: tuple[CaptionedPhoto, ...]) -> dict[str, dict[str, int]]:
+def _folders(photos: tuple[Example, ...]) -> dict[str, dict[str, int]]:
     counts = Counter((_folder(photo), photo.repeats) for photo in photos)
     return {name: {"n_repeats": repeats, "img_count": count} for (name, repeats), count in counts.items()}
 
 
-def _tag_frequency(photos: tuple[CaptionedPhoto, ...]) -> dict[str, dict[str, int]]:
+def _tag_frequency(photos: tuple[Example, ...]) -> dict[str, dict[str, int]]:
     frequency: dict[str, Counter[str]] = {}
     for photo in photos:
         tags = frequency.setdefault(_folder(photo), Counter())

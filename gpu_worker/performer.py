@@ -1,31 +1,64 @@
-"""Performs the jobs of a worker on one base model, which is loaded when the first job comes."""
+"""Performs the jobs of a worker on one base model, which is loaded when the worker starts."""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator
 from dataclasses import replace
 
-from gpu_worker import device, dials, generation, training
+import torch
+
+from gpu_worker import device, dials, generation, study, training
 from gpu_worker.base_model import BaseModel
+from gpu_worker.dials import Dials
+from gpu_worker.latents import LatentCache, photo_name
 from gpu_worker.protocol import Event, Generate, Health, Train
+from gpu_worker.sd_scripts.trainer import SdScriptsTrainer
 
 
 class CardPerformer:
     """Trains and draws on the machine's card, or its CPU."""
 
-    def __init__(self, base_model: str, train_steps: int | None) -> None:
-        """Remember the base model's name (empty: the machine's default) and steps (None: the model's own)."""
+    def __init__(
+        self, base_model: str, train_steps: int | None, sd_scripts: SdScriptsTrainer | None = None
+    ) -> None:
+        """Remember the base model's name (empty: the machine's default) and steps (None: the model's own).
+
+        With `sd_scripts`, that trains instead of our own trainer; pictures are drawn here all the same.
+        """
         self._name = base_model
         self._train_steps = train_steps
+        self._sd_scripts = sd_scripts
         self._base: BaseModel | None = None
+        self._latents = LatentCache()
+
+    def warm(self) -> None:
+        """Load the base model before anybody asks; BaseModelError when that cannot be."""
+        if self._sd_scripts is None:  # else the card's memory is its own while it trains
+            self._loaded()
+
+    def prepare(self, photo: bytes) -> None:
+        """Encode a photo for a training that may come; BadInput when it is no picture."""
+        if self._sd_scripts is None:
+            base = self._loaded()
+            side_px = self._training_dials(base).resolution_px
+            study.moments_of(base, photo, (side_px, side_px), self._latents)
+
+    def forget(self, photos: tuple[str, ...]) -> None:
+        """Drop what was encoded of these photos."""
+        self._latents.forget(photos)
 
     def train(self, request: Train) -> Generator[Event, None, None]:
         """Train a LoRA, one step per event; BadInput or BaseModelError when that cannot be."""
+        if self._sd_scripts is not None:
+            self._make_room()
+            yield from self._sd_scripts.train(request)
+            return
         base = self._loaded()
-        usual = dials.training_dials(base.is_embedded, base.native_px)
-        if self._train_steps is not None:
-            usual = replace(usual, steps=self._train_steps)
-        yield from training.train(base, request, usual)
+        try:
+            yield from training.train(base, request, self._training_dials(base), self._latents)
+        finally:
+            self._latents.forget(photo_name(photo) for photo in request.photos)
 
     def generate(self, request: Generate) -> Generator[Event, None, None]:
         """Draw pictures, one denoising step per event; BadInput or BaseModelError when that cannot be."""
@@ -45,6 +78,17 @@ class CardPerformer:
             device_temperature_c=found.temperature_c,
             device_load_percent=found.load_percent,
         )
+
+    def _training_dials(self, base: BaseModel) -> Dials:
+        usual = dials.training_dials(base.kind, base.native_px)
+        return usual if self._train_steps is None else replace(usual, steps=self._train_steps)
+
+    def _make_room(self) -> None:
+        """Let go of our own base model: one card seldom holds two."""
+        self._base = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def _loaded(self) -> BaseModel:
         if self._base is None:

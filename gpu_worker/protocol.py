@@ -16,7 +16,7 @@ import msgspec
 
 from gpu_worker.errors import ProtocolError as ProtocolError  # part of this door
 
-VERSION = 1
+VERSION = 2
 #: Largest frame either side accepts: five photos or a checkpoint are tens of MB, never more than this.
 MAX_FRAME_BYTES = 512 * 2**20
 _T = TypeVar("_T")
@@ -40,6 +40,7 @@ class Train(Message, frozen=True):
     class_word: str = "person"
     steps: int | None = None  #: None: the base model's default
     seed: int = 0
+    sample_prompt: str = ""  #: drawn now and then while it trains, trigger included; empty: no samples
     resume: bytes | None = None  #: the `data` of an earlier `Checkpoint` of this job
 
 
@@ -59,6 +60,18 @@ class Generate(Message, frozen=True):
     lora: bytes | None = None  #: a kohya-format safetensors file
     lora_name: str = ""  #: the LoraCode, for the picture's metadata and the worker's cache
     trigger: str = ""  #: put into the prompt where the person left it out
+
+
+class Prepare(Message, frozen=True):
+    """Encode this photo now, for a training that may come; nothing is answered, nothing is promised."""
+
+    photo: bytes  #: as it will come in `Train`
+
+
+class Forget(Message, frozen=True):
+    """Drop what was prepared of these photos, named by the SHA-256 of their bytes (hexadecimal)."""
+
+    photos: tuple[str, ...]
 
 
 class Cancel(Message, frozen=True):
@@ -137,6 +150,13 @@ class Checkpoint(JobMessage, frozen=True):
     data: bytes
 
 
+class Adjusted(JobMessage, frozen=True):
+    """The training met trouble, changed how it uses the card, and goes on from `step`."""
+
+    step: int
+    reason: str  #: one sentence
+
+
 class Done(JobMessage, frozen=True):
     """Terminal: the result. A training gives `lora` (safetensors), a generation gives `pictures` (PNG)."""
 
@@ -155,9 +175,9 @@ class Stopped(JobMessage, frozen=True):
     """Terminal: the attempt was cancelled."""
 
 
-Request: TypeAlias = Train | Generate | Cancel | Shutdown
+Request: TypeAlias = Train | Generate | Prepare | Forget | Cancel | Shutdown
 JobRequest: TypeAlias = Train | Generate
-Event: TypeAlias = Started | Progress | Sample | Checkpoint | Done | Failed | Stopped
+Event: TypeAlias = Started | Progress | Sample | Checkpoint | Adjusted | Done | Failed | Stopped
 Answer: TypeAlias = Ready | Heartbeat | Event
 
 _encoder = msgspec.msgpack.Encoder()

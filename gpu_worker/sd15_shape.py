@@ -96,8 +96,12 @@ def text_config(widths: Widths) -> dict[str, Any]:
 def clip_tokenizer() -> CLIPTokenizer:
     """Return CLIP's own tokenizer, built from the vocabulary that is shipped here."""
     lines = gzip.decompress(_VOCABULARY.read_bytes()).decode().split("\n")[1 : _MERGES + 1]
-    merges = [(left, right) for left, right in (line.split() for line in lines)]
-    letters = _byte_letters()
+    return spell([(left, right) for left, right in (line.split() for line in lines)], MAX_TOKENS)
+
+
+def spell(merges: list[tuple[str, str]], max_tokens: int) -> CLIPTokenizer:
+    """Return a tokenizer of CLIP's kind: every byte, every byte ending a word, the merges, two marks."""
+    letters = byte_letters()
     tokens = [
         *letters,
         *(letter + "</w>" for letter in letters),
@@ -107,10 +111,10 @@ def clip_tokenizer() -> CLIPTokenizer:
     ]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     # transformers' annotation says strings; the tokenizer behind it takes pairs.
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS)  # type: ignore[arg-type]
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=max_tokens)  # type: ignore[arg-type]
 
 
-def _byte_letters() -> list[str]:
+def byte_letters() -> list[str]:
     """Return one printable letter for each byte, in the vocabulary's order: visible bytes, then the rest."""
     visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     hidden = 256 - len(visible)

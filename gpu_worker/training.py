@@ -6,190 +6,256 @@ thread advances several of them in turn: between two steps a picture may have be
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
+import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from diffusers import DDPMScheduler
-from torch import Tensor
 
-from gpu_worker import adapters, dataset, lora_file, lora_metadata, training_state
+from gpu_worker import gears, lora_file, lora_metadata, samples, study, training_state
 from gpu_worker.base_model import BaseModel
-from gpu_worker.dataset import CaptionedPhoto
-from gpu_worker.dials import Dials
+from gpu_worker.dataset import Example
+from gpu_worker.dials import Dials, SamplePrompt
 from gpu_worker.errors import BadInput
-from gpu_worker.protocol import Checkpoint, Done, Event, Progress, Started, Train
+from gpu_worker.gears import NotFinite, Trouble
+from gpu_worker.latents import LatentCache
+from gpu_worker.lesson import Lesson
+from gpu_worker.pace import Pace
+from gpu_worker.protocol import Adjusted, Checkpoint, Done, Event, Progress, Started, Train
 from gpu_worker.training_state import Snapshot, TrainingState
 
 log = logging.getLogger(__name__)
+
+#: So many steps in a row without a finite loss, and half precision is too narrow for this training: one or
+#: two are the loss scaler finding its scale.
+_BAD_STEPS_IN_FP16 = 8
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one optimizer step did. Rates are those it was taken with."""
+
+    step: int
+    loss: float
+    unet_rate: float
+    text_rate: float
 
 
 @dataclass(frozen=True)
 class TrainingTask:
     """One training: what to learn from, how, and whose job it is."""
 
-    photos: tuple[CaptionedPhoto, ...] = field(repr=False)
+    photos: tuple[Example, ...] = field(repr=False)
     dials: Dials
     job_id: int = 0
     attempt: int = 0
     name: str = "lora"  #: put into the file's metadata
-    resume: bytes | None = field(default=None, repr=False)
+    comment: str = ""  #: put into the file's metadata
+    resume: bytes | None = field(default=None, repr=False)  #: the data of a Checkpoint
+    start_from: bytes | None = field(default=None, repr=False)  #: a finished LoRA to go on from
+    latents_dir: Path | None = None  #: where encoded pictures are kept for another time
+    on_step: Callable[[StepReport], None] | None = None
+
+    @property
+    def job(self) -> Any:
+        """The fields that every event of this training has."""
+        return {"job_id": self.job_id, "attempt": self.attempt}
 
 
-def train(base: BaseModel, request: Train, dials: Dials) -> Generator[Event, None, None]:
+def train(
+    base: BaseModel, request: Train, dials: Dials, cache: LatentCache | None = None
+) -> Generator[Event, None, None]:
     """Train the LoRA of a request; the request's own steps and seed go before the dials'."""
     caption = f"{request.token} {request.class_word}"
     steps = dials.steps if request.steps is None else request.steps
     repeats = max(1, steps * dials.batch_size // max(1, len(request.photos)))
+    shown = (SamplePrompt(request.sample_prompt),) if request.sample_prompt else ()
     task = TrainingTask(
-        photos=tuple(CaptionedPhoto(photo, caption, repeats) for photo in request.photos),
-        dials=replace(dials, steps=steps, seed=request.seed),
+        photos=tuple(Example(photo, caption, repeats) for photo in request.photos),
+        dials=replace(dials, steps=steps, seed=request.seed, sample_prompts=dials.sample_prompts or shown),
         job_id=request.job_id,
         attempt=request.attempt,
         resume=request.resume,
     )
-    yield from train_photos(base, task)
+    yield from train_photos(base, task, cache)
 
 
-def train_photos(base: BaseModel, task: TrainingTask) -> Generator[Event, None, None]:
-    """Train a LoRA: Started, Progress after every step, Checkpoint now and then, Done with the file.
+def train_photos(
+    base: BaseModel, task: TrainingTask, cache: LatentCache | None = None
+) -> Generator[Event, None, None]:
+    """Train a LoRA: Started, Progress after every step, Sample and Checkpoint now and then, Done at last.
 
-    Raises BadInput when the photos or settings cannot be used.
+    When the card cannot do a step, the training shifts a gear down, goes on from its last checkpoint and says
+    so with Adjusted. Raises BadInput when the photos or settings cannot be used, or no gear is left.
     """
     _check(task)
     diary = _Diary(base, task)
-    pixels = [dataset.to_pixels(photo.data, task.dials.resolution_px) for photo in task.photos]
-    yield Started(**diary.job, step=diary.first_step, steps=task.dials.steps)
-    # Each photo is encoded once. Its own random stream: a resumed training must see the same latents.
-    encoding = torch.Generator().manual_seed(task.dials.seed)
-    latents: list[Tensor] = []
-    for picture in pixels:
-        latents.append(base.encode(picture.unsqueeze(0), encoding))
-        yield Progress(**diary.job, step=diary.first_step, steps=task.dials.steps)
+    yield Started(**task.job, step=diary.step, steps=task.dials.steps)
+    cache = cache or LatentCache(task.latents_dir)
+    if task.dials.gradient_checkpointing is not None:
+        base.shift(replace(base.gear, checkpointing=task.dials.gradient_checkpointing))
+    while True:
+        trouble = None
+        try:
+            yield from _attempt(base, task, cache, diary)
+            return
+        except Exception as error:
+            trouble = gears.trouble_of(error)
+            if trouble is None:
+                raise
+        # Outside the handler, so that the error no longer holds the failed step's tensors.
+        yield _shift_down(base, task, diary, trouble)
 
-    lesson = Lesson(base, task, torch.cat(latents))
-    state = TrainingState(base, task.dials, diary.snapshot)
+
+def _attempt(
+    base: BaseModel, task: TrainingTask, cache: LatentCache, diary: _Diary
+) -> Generator[Event, None, None]:
+    """Train in one gear, from the last snapshot on."""
+    dials = task.dials
+    studies = []
+    for example in task.photos:
+        studies.append(study.encode(base, example, dials, cache))
+        yield Progress(**task.job, step=diary.step, steps=dials.steps)
+    start = lora_file.read(task.start_from).matrices if task.start_from else None
+    state = TrainingState(base, dials, diary.snapshot, start)
+    lesson = Lesson(base, dials, study.settle(tuple(studies), dials.seed))
     try:
-        yield from _learn(lesson, state, task.dials, diary)
-        record = lora_metadata.TrainingRecord(task.name, state.step, diary.started_at, time.time())
-        metadata = lora_metadata.describe(base, task.photos, task.dials, record)
-        file = lora_file.write(state.adapter.matrices(), metadata, task.dials.save_precision)
-        yield Done(**diary.job, lora=file, seconds=diary.seconds())
+        yield from _learn(lesson, state, base, task, diary)
+        metadata = lora_metadata.describe(base, task.photos, dials, diary.record(task, state.step))
+        file = lora_file.write(state.adapter.matrices(), metadata, dials.save_precision)
+        yield Done(**task.job, lora=file, seconds=diary.seconds())
     finally:
         state.adapter.remove()
 
 
-def _learn(lesson: Lesson, state: TrainingState, dials: Dials, diary: _Diary) -> Generator[Event, None, None]:
-    """Step until done; give out checkpoints by count and by clock, whichever is due first."""
+def _learn(
+    lesson: Lesson, state: TrainingState, base: BaseModel, task: TrainingTask, diary: _Diary
+) -> Generator[Event, None, None]:
+    """Step until done; give out checkpoints by count and by clock, whichever is due first, and samples."""
+    dials = task.dials
+    pace, guard = Pace(base.device), _Guard(base)
     saved_step, saved_at = state.step, time.monotonic()
     while state.step < dials.steps:
-        lesson.step(state)
-        yield Progress(**diary.job, step=state.step, steps=dials.steps)
+        report = _step(lesson, state, pace, guard)
+        if task.on_step is not None and report is not None:
+            task.on_step(report)
+        yield Progress(**task.job, step=state.step, steps=dials.steps)
+        for sampled_step in samples.due(state.step, dials):
+            yield from samples.draw(base, state.adapter, task.job, dials, sampled_step, state.step)
         due = state.step - saved_step >= dials.checkpoint_every_steps
         due = due or time.monotonic() - saved_at >= dials.checkpoint_every_s
         if due and state.step < dials.steps:
-            saved = state.snapshot(diary.seconds(), diary.started_at, diary.fingerprint)
-            yield Checkpoint(**diary.job, step=state.step, data=saved.encode())
+            yield diary.save(state, task)
             saved_step, saved_at = state.step, time.monotonic()
+    guard.watch(pace.last())
+
+
+def _step(lesson: Lesson, state: TrainingState, pace: Pace, guard: _Guard) -> StepReport | None:
+    """Do one step; report the one whose loss is known by now, on a card the one before."""
+    rates = state.set_rates()
+    loss = pace.after(lesson.step(state))
+    guard.watch(loss)
+    if loss is None:
+        return None
+    return StepReport(state.step, loss, rates["lora_unet_"], rates["lora_te_"])
+
+
+class _Guard:
+    """Sees to it that the numbers stay numbers."""
+
+    def __init__(self, base: BaseModel) -> None:
+        self._patience = _BAD_STEPS_IN_FP16 if base.dtype is torch.float16 else 1
+        self._bad_steps = 0
+
+    def watch(self, loss: float | None) -> None:
+        """Look at a step's loss; NotFinite when too many in a row were none."""
+        if loss is None:
+            return
+        self._bad_steps = 0 if math.isfinite(loss) else self._bad_steps + 1
+        if self._bad_steps >= self._patience:
+            raise NotFinite("the loss is no number")
 
 
 class _Diary:
-    """Where a training began, this time and at first, and which one it is."""
+    """Where a training began, this time and at first, which one it is, and where it can go on."""
 
     def __init__(self, base: BaseModel, task: TrainingTask) -> None:
         self._began = time.monotonic()
-        self.job: Any = {"job_id": task.job_id, "attempt": task.attempt}
         self.fingerprint = training_state.fingerprint(base, task.dials, _contents(task))
         self.snapshot = _usable_snapshot(task, self.fingerprint)
-        self.first_step = self.snapshot.step if self.snapshot else 0
-        self.started_at = self.snapshot.started_at if self.snapshot else time.time()
+        self._started_at = self.snapshot.started_at if self.snapshot else time.time()
         self._seconds_before = self.snapshot.seconds if self.snapshot else 0.0
+
+    @property
+    def step(self) -> int:
+        """The step to go on from."""
+        return self.snapshot.step if self.snapshot else 0
 
     def seconds(self) -> float:
         """Return how long the training has taken, its earlier attempts up to their checkpoint included."""
         return self._seconds_before + time.monotonic() - self._began
 
+    def save(self, state: TrainingState, task: TrainingTask) -> Checkpoint:
+        """Remember where the training is; NotFinite when it could not go on from here."""
+        snapshot = state.snapshot(self.seconds(), self._started_at, self.fingerprint)
+        if not snapshot.is_finite():
+            raise NotFinite("the LoRA's numbers went out of bounds")
+        self.snapshot = snapshot
+        return Checkpoint(**task.job, step=state.step, data=snapshot.encode())
 
-class Lesson:
-    """What stays the same during a training, and one step of it."""
-
-    def __init__(self, base: BaseModel, task: TrainingTask, latents: Tensor) -> None:
-        self._base, self._dials, self._latents = base, task.dials, latents
-        self._schedule = DDPMScheduler.from_config(base.scheduler_config)
-        self._order = dataset.Order(
-            [photo.repeats for photo in task.photos], task.dials.batch_size, task.dials.seed
+    def record(self, task: TrainingTask, steps_done: int) -> lora_metadata.TrainingRecord:
+        """Return what the file tells of the training."""
+        return lora_metadata.TrainingRecord(
+            task.name, steps_done, self._started_at, time.time(), task.comment
         )
-        self._captions = [photo.caption for photo in task.photos]
-        # A text encoder that does not learn says the same at every step.
-        self._said = None if task.dials.train_text_encoder else self._embed_once()
 
-    @torch.no_grad()
-    def _embed_once(self) -> Tensor:
-        adapters.deactivate_all(self._base)
-        return self._base.embed(self._captions)
 
-    def _words(self, chosen: list[int]) -> Tensor:
-        if self._said is not None:
-            return self._said[chosen]
-        return self._base.embed([self._captions[index] for index in chosen])
-
-    def step(self, state: TrainingState) -> None:
-        """Do one optimizer step."""
-        # Whoever ran between two steps left another adapter on, or none.
-        state.adapter.activate(train=True)
-        with torch.enable_grad():
-            loss = self.loss(state)
-            state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        state.scaler.unscale_(state.optimizer)
-        torch.nn.utils.clip_grad_norm_(state.parameters, self._dials.max_gradient_norm)
-        state.scaler.step(state.optimizer)
-        state.scaler.update()
-        state.optimizer.zero_grad(set_to_none=True)
-        state.step += 1
-
-    def loss(self, state: TrainingState) -> Tensor:
-        """Return how badly the model tells the noise in a noisy photo, weighted by min-SNR."""
-        chosen = self._order.batch(state.step)
-        clean = self._latents[chosen]  # (batch, 4, side / 8, side / 8), fp32
-        # Drawn on the CPU from the training's own stream: the same on every card, and nobody else's.
-        noise = torch.randn(clean.shape, generator=state.generator).to(clean.device)
-        count = self._schedule.config.num_train_timesteps
-        times = torch.randint(0, count, (len(chosen),), generator=state.generator).to(clean.device)
-        noisy = self._schedule.add_noise(clean, noise, times)
-        words = self._words(chosen)
-        told = self._base.unet(noisy.to(self._base.dtype), times, words).sample.float()
-        velocity = self._schedule.config.prediction_type == "v_prediction"
-        wanted = self._schedule.get_velocity(clean, noise, times) if velocity else noise
-        losses = F.mse_loss(told, wanted, reduction="none").mean(dim=(1, 2, 3))
-        if self._dials.min_snr_gamma is not None:
-            losses = losses * self._weights(times, velocity, self._dials.min_snr_gamma)
-        return losses.mean()
-
-    def _weights(self, times: Tensor, velocity: bool, gamma: float) -> Tensor:
-        """Return min(SNR, gamma) / SNR, so that nearly clean photos do not drown the rest."""
-        kept: Tensor = self._schedule.alphas_cumprod.to(times.device)[times]
-        snr = kept / (1 - kept)
-        return snr.clamp(max=gamma) / (snr + 1 if velocity else snr)
+def _shift_down(base: BaseModel, task: TrainingTask, diary: _Diary, trouble: Trouble) -> Adjusted:
+    """Take the next gear down; BadInput when there is none."""
+    gc.collect()
+    if base.device.type == "cuda":
+        torch.cuda.empty_cache()
+    is_memory = isinstance(trouble, gears.OutOfMemory)
+    gear = gears.lower(base.gear, trouble, base.placement.wide_dtype)
+    if gear is None and is_memory:
+        raise BadInput(
+            f"There is too little memory for a training at {task.dials.resolution_px} px; "
+            "use a smaller resolution or batch."
+        ) from trouble
+    if gear is None:
+        raise BadInput(lora_file.OUT_OF_BOUNDS) from trouble
+    why = "there was too little memory" if is_memory else "the numbers went out of bounds"
+    reason = f"At step {diary.step}, {why} with {base.gear}; going on with {gear}."
+    log.warning("job %d: %s (%s)", task.job_id, reason, trouble)
+    base.shift(gear)
+    return Adjusted(**task.job, step=diary.step, reason=reason)
 
 
 def _check(task: TrainingTask) -> None:
+    dials = task.dials
     if not task.photos:
         raise BadInput("There are no photos to train on.")
-    if task.dials.steps < 1:
+    if dials.steps < 1:
         raise BadInput("A training needs at least one step.")
-    if task.dials.resolution_px % 64 or task.dials.resolution_px < 64:
-        raise BadInput(f"The resolution must be a multiple of 64 pixels, not {task.dials.resolution_px}.")
+    if dials.resolution_px % 64 or dials.resolution_px < 64:
+        raise BadInput(f"The resolution must be a multiple of 64 pixels, not {dials.resolution_px}.")
+    if not (dials.train_unet or dials.train_text_encoder):
+        raise BadInput("A training needs something to train: the UNet, the text encoder, or both.")
 
 
 def _contents(task: TrainingTask) -> list[str]:
-    return [
-        f"{hashlib.sha256(photo.data).hexdigest()} {photo.caption} {photo.repeats}" for photo in task.photos
-    ]
+    told = []
+    for photo in task.photos:
+        rest = replace(photo, data=b"", mask=None)
+        mask = hashlib.sha256(photo.mask).hexdigest() if photo.mask else ""
+        told.append(f"{hashlib.sha256(photo.data).hexdigest()} {mask} {rest}")
+    return told
 
 
 def _usable_snapshot(task: TrainingTask, fingerprint: str) -> Snapshot | None:

@@ -33,6 +33,11 @@ class Turns(Generic[E]):
     def __len__(self) -> int:
         return len(self._generations) + len(self._trainings)
 
+    @property
+    def has_generation(self) -> bool:
+        """Whether a picture waits or is being drawn."""
+        return bool(self._generations)
+
     def add(self, turn: Turn[E]) -> None:
         """Let a job take part."""
         (self._generations if turn.is_generation else self._trainings).append(turn)

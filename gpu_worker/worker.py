@@ -6,11 +6,13 @@ One says every second that we are alive, also while a step or the loading of the
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator
 from typing import BinaryIO, Protocol
 
@@ -21,10 +23,12 @@ from gpu_worker.protocol import (
     Done,
     Event,
     Failed,
+    Forget,
     Generate,
     Health,
     Heartbeat,
     Message,
+    Prepare,
     Progress,
     Ready,
     Request,
@@ -43,6 +47,8 @@ HEARTBEAT_S = 1.0
 #: Progress of one job is sent at most this often; the last step's always is.
 PROGRESS_PAUSE_S = 0.5
 UNEXPECTED = "Something went wrong while working on this; the log of the worker says more. Please try again."
+#: Photos that wait to be encoded ahead of their trainings.
+MAX_AHEAD = 64
 #: Exit status after an error that leaves the card unusable for this process.
 EXIT_CARD_LOST = 75
 
@@ -55,6 +61,15 @@ class Performer(Protocol):
 
     def generate(self, request: Generate) -> Generator[Event, None, None]:
         """Draw pictures."""
+
+    def warm(self) -> None:
+        """Load what every job needs, so that the first one does not wait for it."""
+
+    def prepare(self, photo: bytes) -> None:
+        """Encode a photo for a training that may come."""
+
+    def forget(self, photos: tuple[str, ...]) -> None:
+        """Drop what was prepared of these photos, named by their SHA-256."""
 
     def health(self) -> Health:
         """Say how the process and its card are; called from another thread, never raises."""
@@ -144,10 +159,15 @@ class _Desk:
         self._pulse = pulse
         self._turns: Turns[Event] = Turns()
         self._told_at: dict[tuple[int, int], float] = {}
+        # Photos that were sent ahead; the oldest are dropped first: to prepare is never a duty.
+        self._ahead: deque[bytes] = deque(maxlen=MAX_AHEAD)
 
     def work(self) -> int:
         try:
+            self._warm()
             while self._take_requests():
+                if self._prepare():
+                    continue
                 turn = self._turns.next()
                 if turn is not None and not self._advance(turn):
                     return EXIT_CARD_LOST
@@ -157,9 +177,39 @@ class _Desk:
             turn.steps.close()
         return 0
 
+    def _warm(self) -> None:
+        """Load the base model while nobody waits; what is wrong with it is told to the first who asks."""
+        try:
+            self._made().warm()
+        except (BadInput, BaseModelError) as error:
+            log.error("%s", error)
+
+    def _made(self) -> Performer:
+        if self._performer is None:
+            self._performer = self._make_performer()
+            self._pulse.health = self._performer.health
+        return self._performer
+
+    def _prepare(self) -> bool:
+        """Encode one photo that was sent ahead, unless a picture waits; False when there is none."""
+        if not self._ahead or self._turns.has_generation:
+            return False
+        photo = self._ahead.popleft()
+        try:
+            self._made().prepare(photo)
+        except (BadInput, BaseModelError) as error:
+            log.info("a photo was not prepared: %s", error)  # the training itself will tell the person
+        return True
+
+    def _forget(self, photos: tuple[str, ...]) -> None:
+        gone = set(photos)
+        self._ahead = deque(each for each in self._ahead if hashlib.sha256(each).hexdigest() not in gone)
+        if self._performer is not None:
+            self._performer.forget(photos)
+
     def _take_requests(self) -> bool:
         """Take what has come; waits only when there is nothing else to do. False: it is time to go."""
-        while len(self._turns) == 0 or not self._requests.empty():
+        while not (self._turns or self._ahead) or not self._requests.empty():
             request = self._requests.get()
             match request:
                 case None | Shutdown():
@@ -168,6 +218,10 @@ class _Desk:
                     self._cancel((request.job_id, request.attempt))
                 case Train() | Generate():
                     self._begin(request)
+                case Prepare():
+                    self._ahead.append(request.photo)
+                case Forget():
+                    self._forget(request.photos)
         return True
 
     def _begin(self, request: Train | Generate) -> None:
@@ -175,13 +229,11 @@ class _Desk:
         self._turns.add(Turn((request.job_id, request.attempt), is_generation, self._perform(request)))
 
     def _perform(self, request: Train | Generate) -> Generator[Event, None, None]:
-        if self._performer is None:
-            self._performer = self._make_performer()
-            self._pulse.health = self._performer.health
+        performer = self._made()
         if isinstance(request, Generate):
-            yield from self._performer.generate(request)
+            yield from performer.generate(request)
         else:
-            yield from self._performer.train(request)
+            yield from performer.train(request)
 
     def _cancel(self, key: tuple[int, int]) -> None:
         # A cancel that crossed the job's own end on the way, or of an older attempt, finds nobody.

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import io
+from random import Random
 
 import pytest
 import torch
 from PIL import Image
 
-from gpu_worker.dataset import Order, to_pixels
+from gpu_worker.dataset import (
+    CaptionRules,
+    Example,
+    Order,
+    Size,
+    balanced_repeats,
+    to_pixels,
+    to_weights,
+)
 from gpu_worker.errors import BadInput
 
 ORIENTATION = 0x0112
@@ -23,7 +32,7 @@ def as_png(image: Image.Image, **options: object) -> bytes:
 def test_a_photo_becomes_its_middle_square_from_minus_one_to_one() -> None:
     image = Image.new("RGB", (300, 100), (255, 0, 0))
     image.paste((0, 0, 255), (100, 0, 200, 100))
-    pixels = to_pixels(as_png(image), 64)
+    pixels = to_pixels(as_png(image), (64, 64))
     assert pixels.shape == (3, 64, 64)
     assert pixels.dtype == torch.float32
     inside = pixels[:, :, 8:-8]  # scaling looks a little beyond the cut
@@ -36,7 +45,7 @@ def test_a_photo_held_sideways_is_turned_upright() -> None:
     image.paste((255, 255, 255), (0, 0, 32, 64))  # white on the left ...
     exif = Image.Exif()
     exif[ORIENTATION] = 6  # ... of a camera that lay on its side
-    pixels = to_pixels(as_png(image, exif=exif), 64)
+    pixels = to_pixels(as_png(image, exif=exif), (64, 64))
     assert pixels[0, :24].min() > 0.9
     assert pixels[0, 40:].max() < -0.9
 
@@ -45,30 +54,80 @@ def test_a_photo_held_sideways_is_turned_upright() -> None:
 def test_every_kind_of_picture_becomes_rgb(mode: str) -> None:
     file = io.BytesIO()
     Image.new(mode, (80, 80)).save(file, "TIFF")
-    assert to_pixels(file.getvalue(), 64).shape == (3, 64, 64)
+    assert to_pixels(file.getvalue(), (64, 64)).shape == (3, 64, 64)
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", as_png(Image.new("RGB", (64, 64)))[:60]])
 def test_what_is_no_whole_picture_is_refused(data: bytes) -> None:
     with pytest.raises(BadInput, match="cannot be read as a picture"):
-        to_pixels(data, 64)
+        to_pixels(data, (64, 64))
+
+
+def examples(*repeats: int, sizes: tuple[Size | None, ...] = ()) -> tuple[Example, ...]:
+    sizes = sizes or (None,) * len(repeats)
+    return tuple(Example(b"", "sks", times, size_px=size) for times, size in zip(repeats, sizes, strict=True))
 
 
 def test_a_round_shows_every_photo_as_often_as_it_repeats() -> None:
-    order = Order([3, 1], batch_size=1, seed=0)
+    order = Order(examples(3, 1), batch_size=1, seed=0)
     shown = [order.batch(step)[0] for step in range(8)]
     assert sorted(shown[:4]) == sorted(shown[4:]) == [0, 0, 0, 1]
 
 
-def test_a_batch_may_reach_into_the_next_round() -> None:
-    order = Order([1, 1, 1], batch_size=2, seed=0)
-    flat = [index for step in range(3) for index in order.batch(step)]
-    assert sorted(flat[:3]) == sorted(flat[3:]) == [0, 1, 2]
+def test_the_last_batch_of_a_round_may_be_smaller() -> None:
+    order = Order(examples(1, 1, 1), batch_size=2, seed=0)
+    assert order.batches_per_round == 2
+    for first in (0, 2):
+        batches = [order.batch(first), order.batch(first + 1)]
+        assert sorted(len(batch) for batch in batches) == [1, 2]
+        assert sorted(index for batch in batches for index in batch) == [0, 1, 2]
+
+
+def test_a_batch_holds_pictures_of_one_size_only() -> None:
+    sizes = ((512, 512), (384, 640), (512, 512), (384, 640))
+    order = Order(examples(3, 2, 2, 3, sizes=sizes), batch_size=2, seed=5)
+    for number in range(order.batches_per_round):
+        assert len({sizes[index] for index in order.batch(number)}) == 1
 
 
 def test_the_order_is_a_function_of_seed_and_step_alone() -> None:
-    one, other = Order([20] * 5, 1, seed=1), Order([20] * 5, 1, seed=2)
+    one, other = Order(examples(*[20] * 5), 1, seed=1), Order(examples(*[20] * 5), 1, seed=2)
     torch.manual_seed(7)
-    late_first = [one.batch(step) for step in reversed(range(40))][::-1]
-    assert late_first == [Order([20] * 5, 1, seed=1).batch(step) for step in range(40)]
-    assert late_first != [other.batch(step) for step in range(40)]
+    late_first = [one.batch(step) for step in reversed(range(200))][::-1]
+    assert late_first == [Order(examples(*[20] * 5), 1, seed=1).batch(step) for step in range(200)]
+    assert late_first != [other.batch(step) for step in range(200)]
+
+
+def test_regularisation_pictures_come_as_often_in_all_as_the_others() -> None:
+    subject = Example(b"", "sks person", repeats=7)
+    regularisation = [Example(b"", "person", repeats=2, is_regularisation=True) for _ in range(2)]
+    assert balanced_repeats((subject, *regularisation)) == [7, 4, 3]
+
+
+def test_more_regularisation_pictures_than_needed_are_not_all_shown() -> None:
+    regularisation = [Example(b"", "person", is_regularisation=True) for _ in range(5)]
+    assert balanced_repeats((Example(b"", "sks person", repeats=3), *regularisation)) == [3, 1, 1, 1, 0, 0]
+
+
+def test_a_caption_keeps_its_first_parts_and_shuffles_the_rest() -> None:
+    rules = CaptionRules(shuffle=True, keep_tokens=1)
+    example = Example(b"", "sks person, red hat, smiling, beach", caption_rules=rules)
+    seen = {example.words(Random(seed)) for seed in range(40)}
+    assert len(seen) == 6
+    assert all(words.startswith("sks person, ") for words in seen)
+
+
+def test_a_caption_is_left_out_as_often_as_asked() -> None:
+    example = Example(b"", "sks person", caption_rules=CaptionRules(dropout_rate=0.25))
+    luck = Random(1)
+    empty = sum(example.words(luck) == "" for _ in range(2000))
+    assert 430 < empty < 570
+
+
+def test_a_mask_becomes_weights_on_the_latents_grid() -> None:
+    mask = Image.new("L", (64, 64), 0)
+    mask.paste(255, (0, 0, 32, 64))
+    weights = to_weights(as_png(mask), (64, 64))
+    assert weights.shape == (1, 8, 8)
+    assert weights[0, :, :4].eq(1).all()
+    assert weights[0, :, 4:].eq(0).all()

@@ -13,19 +13,19 @@ from gpu_worker.dials import Dials, PictureDials
 
 
 def test_five_photos_train_300_steps_each() -> None:
-    usual = dials.training_dials(embedded=False, native_px=512)
+    usual = dials.training_dials("sd15", native_px=512)
     assert usual.steps == 5 * 300
     assert usual.resolution_px == 512
     assert (usual.rank, usual.alpha) == (16, 8.0)
 
 
 def test_a_training_has_the_base_models_own_resolution() -> None:
-    assert dials.training_dials(embedded=False, native_px=768).resolution_px == 768
+    assert dials.training_dials("sd15", native_px=768).resolution_px == 768
 
 
 def test_the_embedded_model_is_done_in_far_fewer_steps() -> None:
-    assert dials.training_dials(embedded=True, native_px=128).steps <= 100
-    assert dials.picture_dials(embedded=True).steps < dials.picture_dials(embedded=False).steps
+    assert dials.training_dials("tiny", native_px=128).steps <= 100
+    assert dials.picture_dials("tiny").steps < dials.picture_dials("sd15").steps
 
 
 def test_dials_cannot_be_turned_during_a_training() -> None:

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from peft.tuners.lora import LoraLayer
 
 import drawn
 from gpu_worker import dials
@@ -28,12 +27,8 @@ def weights_hash(base: BaseModel) -> str:
 
 def has_adapters(base: BaseModel) -> bool:
     """Tell whether any LoRA, or a trace of one, is left on the base model."""
-    parts = (base.unet, base.text_encoder)
-    return any(
-        isinstance(module, LoraLayer) or hasattr(module, "peft_config")
-        for part in parts
-        for module in part.modules()
-    )
+    filled = [slot for slot in base.slots.by_name.values() if slot.active is not None]
+    return bool(filled) or base.slots.holder is not None
 
 
 @pytest.fixture(scope="session")
@@ -61,5 +56,5 @@ def photos() -> tuple[bytes, ...]:
 @pytest.fixture
 def quick() -> Dials:
     """Return settings of a training that is done in a second."""
-    usual = dials.training_dials(embedded=True, native_px=128)
+    usual = dials.training_dials("tiny", native_px=128)
     return replace(usual, steps=3, resolution_px=64, rank=4, checkpoint_every_steps=1)

@@ -8,14 +8,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gpu_worker import lora_file
+from gpu_worker import lora_file, study
 from gpu_worker.base_model import BaseModel
-from gpu_worker.dataset import CaptionedPhoto, to_pixels
+from gpu_worker.dataset import Example
 from gpu_worker.dials import Dials
 from gpu_worker.errors import BadInput
 from gpu_worker.generation import generate
+from gpu_worker.latents import LatentCache
+from gpu_worker.lesson import Lesson
 from gpu_worker.protocol import Checkpoint, Done, Event, Generate, Progress, Started, Train
-from gpu_worker.training import Lesson, TrainingTask, train
+from gpu_worker.training import train
 from gpu_worker.training_state import TrainingState
 from tests.integration.ml.conftest import has_adapters, weights_hash
 
@@ -169,11 +171,14 @@ def test_two_trainings_in_turn_do_not_disturb_each_other(
     assert same_weights(lora_of(ones), uninterrupted)
 
 
+def one_photo_lesson(base: BaseModel, photo: bytes, dials: Dials) -> Lesson:
+    encoded = study.encode(base, Example(photo, "sks person"), dials, LatentCache())
+    return Lesson(base, dials, study.settle((encoded,), seed=0))
+
+
 def test_a_training_lowers_its_loss(tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials) -> None:
     dials = replace(quick, min_snr_gamma=None)
-    task = TrainingTask((CaptionedPhoto(photos[0], "sks person"),), dials)
-    latents = tiny.encode(to_pixels(photos[0], 64).unsqueeze(0), torch.Generator().manual_seed(0))
-    lesson, state = Lesson(tiny, task, latents), TrainingState(tiny, dials)
+    lesson, state = one_photo_lesson(tiny, photos[0], dials), TrainingState(tiny, dials)
 
     def loss() -> float:
         """Measure with the same noise every time."""
@@ -181,7 +186,7 @@ def test_a_training_lowers_its_loss(tiny: BaseModel, photos: tuple[bytes, ...], 
         stream = state.generator.get_state()
         state.generator.manual_seed(11)
         with torch.no_grad():
-            measured = sum(float(lesson.loss(state)) for _ in range(3))
+            measured = sum(float(lesson.loss(state, 0)) for _ in range(3))
         state.generator.set_state(stream)
         return measured
 

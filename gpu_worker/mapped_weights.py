@@ -1,0 +1,130 @@
+"""Weights from safetensors files without a second copy in memory.
+
+A file is mapped, not read. A tensor of the wanted precision stays a view of the mapping, so that the system
+shares and reclaims it; another precision is converted tensor by tensor, and the pages of the original are
+given back at once. So loading never holds both.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from gpu_worker.errors import BaseModelError
+
+_HEADER_LENGTH_BYTES = 8
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+}
+
+
+class MappedFile:
+    """The tensors of one file by name; each may be renamed or left out before it is placed."""
+
+    def __init__(self, path: Path) -> None:
+        """Map the file; BaseModelError when it is damaged or no safetensors file."""
+        try:
+            with safe_open(path, "pt"):  # checks the header against the file's length
+                pass
+            with path.open("rb") as file:
+                # Private and writable, so that torch takes it as memory like any other; nothing is written.
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise BaseModelError(
+                f"The base model file {path.name} is damaged or no safetensors file."
+            ) from error
+        header = int.from_bytes(self._map[:_HEADER_LENGTH_BYTES], "little")
+        self._data = _HEADER_LENGTH_BYTES + header
+        told: dict[str, Any] = json.loads(self._map[_HEADER_LENGTH_BYTES : self._data])
+        told.pop("__metadata__", None)
+        self._told = told
+        self._file_name = path.name
+
+    def views(self) -> dict[str, Tensor]:
+        """Return all tensors as views of the mapping; no page is read yet."""
+        return {name: self._view(name) for name in self._told}
+
+    def _view(self, name: str) -> Tensor:
+        told = self._told[name]
+        dtype = _DTYPES.get(told["dtype"])
+        if dtype is None:
+            raise BaseModelError(f"The base model file {self._file_name} holds {told['dtype']} numbers.")
+        first, last = told["data_offsets"]
+        if first == last:
+            return torch.empty(told["shape"], dtype=dtype)
+        flat = torch.frombuffer(
+            self._map, dtype=dtype, count=(last - first) // dtype.itemsize, offset=self._data + first
+        )
+        return flat.view(told["shape"])
+
+    def give_back(self, view: Tensor) -> None:
+        """Let the system take back the memory of a view's pages; a later read brings them in again."""
+        if not hasattr(mmap, "MADV_DONTNEED"):  # Windows: the pages go when the mapping does
+            return
+        start = view.data_ptr() - torch.frombuffer(self._map, dtype=torch.uint8).data_ptr()
+        end = start + view.numel() * view.element_size()
+        first, last = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE, end // mmap.PAGESIZE * mmap.PAGESIZE
+        if last > first:
+            self._map.madvise(mmap.MADV_DONTNEED, first, last - first)
+
+
+class Source:
+    """The tensors that one part of a model is filled from, each with the file it lies in."""
+
+    def __init__(self, files: Mapping[str, tuple[MappedFile, Tensor]]) -> None:
+        self._found = dict(files)
+
+    @classmethod
+    def of(cls, paths: list[Path]) -> Source:
+        """Map files; a model may be spread over several."""
+        found: dict[str, tuple[MappedFile, Tensor]] = {}
+        for path in paths:
+            file = MappedFile(path)
+            found |= {name: (file, view) for name, view in file.views().items()}
+        return cls(found)
+
+    def views(self) -> dict[str, Tensor]:
+        """Return all tensors by name."""
+        return {name: view for name, (_, view) in self._found.items()}
+
+    def renamed(self, views: Mapping[str, Tensor]) -> Source:
+        """Return a source with these views, some of ours under other names or shapes."""
+        owners = {view.data_ptr(): file for file, view in self._found.values()}
+        return Source({name: (owners[view.data_ptr()], view) for name, view in views.items()})
+
+    def items(self) -> Iterator[tuple[str, MappedFile, Tensor]]:
+        """Yield name, file and view."""
+        for name, (file, view) in self._found.items():
+            yield name, file, view
+
+
+def place(part: nn.Module, source: Source, device: torch.device, dtype: torch.dtype) -> list[str]:
+    """Fill a part that was built on the meta device; return the names it has and the source has not.
+
+    Tensors the part does not know are left out.
+    """
+    wanted = set(part.state_dict())
+    placed: dict[str, Tensor] = {}
+    for name, file, view in source.items():
+        if name not in wanted:
+            continue
+        if view.dtype == dtype and device.type == "cpu":
+            placed[name] = view
+            continue
+        placed[name] = view.to(device, dtype, copy=True)
+        file.give_back(view)
+    missing = sorted(wanted - placed.keys())
+    part.load_state_dict(placed, strict=False, assign=True)
+    return missing
