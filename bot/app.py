@@ -126,4 +126,8 @@ def worker_command(settings: Settings) -> list[str]:
     command = [sys.executable, "-m", "gpu_worker", "--base-model", settings.base_model]
     if settings.train_steps is not None:
         command += ["--train-steps", str(settings.train_steps)]
+    if settings.trainer == "sd-scripts":
+        command += ["--trainer", settings.trainer, "--sd-scripts-dir", str(settings.sd_scripts_dir)]
+        if settings.sd_scripts_python is not None:
+            command += ["--sd-scripts-python", str(settings.sd_scripts_python)]
     return command

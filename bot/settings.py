@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from bot.domain import Identity, Platform
 from bot.errors import SettingsError
 
+#: Base models that come with LoraCode; sd-scripts cannot take their widths.
+_SHIPPED_MODELS = ("tiny", "drawn")
 _TELEGRAM_TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]{20,}")
 
 
@@ -47,6 +59,19 @@ class Settings(BaseModel):
     )
     train_steps: PositiveInt | None = Field(
         default=None, description="steps of a training; empty: 1500 (300 a photo), fewer for `tiny`"
+    )
+    trainer: Literal["own", "sd-scripts"] = Field(
+        default="own",
+        description="what trains: `own`, or `sd-scripts` for a checkout of kohya's (needs a real SD 1.5)",
+    )
+    sd_scripts_dir: Path | None = Field(
+        default=None,
+        validate_default=True,
+        description="for `TRAINER=sd-scripts`: the checkout, the folder that has `train_network.py`",
+    )
+    sd_scripts_python: Path | None = Field(
+        default=None,
+        description="the Python that has sd-scripts' requirements; empty: the one LoraCode runs with",
     )
     telegram_api_url: str = Field(
         default="https://api.telegram.org", description="Telegram's Bot API, or your own Bot API server"
@@ -99,6 +124,34 @@ class Settings(BaseModel):
         if name.lower().endswith((".ckpt", ".pt", ".pth", ".bin")):
             raise ValueError("pickled weights can run code, so they are refused; use a .safetensors file")
         return name
+
+    @field_validator("trainer")
+    @classmethod
+    def _has_a_real_model(cls, trainer: str, info: ValidationInfo) -> str:
+        if trainer == "sd-scripts" and info.data.get("base_model") in _SHIPPED_MODELS:
+            raise ValueError("sd-scripts needs a real Stable Diffusion 1.5; set BASE_MODEL to one")
+        return trainer
+
+    @field_validator("sd_scripts_dir")
+    @classmethod
+    def _is_a_checkout(cls, folder: Path | None, info: ValidationInfo) -> Path | None:
+        if folder is None:
+            if info.data.get("trainer") == "sd-scripts":
+                raise ValueError("TRAINER=sd-scripts needs the folder of a checkout of sd-scripts here")
+            return None
+        if not (folder.expanduser() / "train_network.py").is_file():
+            raise ValueError("expected the folder of a checkout of sd-scripts; this has no train_network.py")
+        return folder.expanduser().absolute()
+
+    @field_validator("sd_scripts_python")
+    @classmethod
+    def _is_a_program(cls, python: Path | None) -> Path | None:
+        if python is None:
+            return None
+        found = shutil.which(python.expanduser())
+        if found is None:
+            raise ValueError("expected a Python interpreter, such as <its virtual environment>/bin/python")
+        return Path(found).absolute()  # not resolved: the link tells Python its virtual environment
 
     @field_validator("telegram_api_url")
     @classmethod

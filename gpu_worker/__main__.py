@@ -7,9 +7,15 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpu_worker.protocol import Health
+from gpu_worker.sd_scripts import workspace
 from gpu_worker.worker import Performer, serve
+
+if TYPE_CHECKING:
+    from gpu_worker.sd_scripts.trainer import SdScriptsTrainer
 
 
 def main() -> int:
@@ -17,7 +23,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="gpu_worker", description=__doc__)
     parser.add_argument("--base-model", default="", help="hub id, folder, .safetensors file, or tiny")
     parser.add_argument("--train-steps", type=int, default=None, help="steps of a training")
+    parser.add_argument("--trainer", choices=["own", "sd-scripts"], default="own", help="default: own")
+    parser.add_argument("--sd-scripts-dir", type=Path, help="a checkout of sd-scripts")
+    parser.add_argument("--sd-scripts-python", type=Path, help="its Python (default: this one)")
     options = parser.parse_args()
+    if options.trainer == "sd-scripts" and options.sd_scripts_dir is None:
+        parser.error("--trainer sd-scripts needs --sd-scripts-dir")
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     # Ctrl-C at the console goes to the whole group; the bot ends us by closing our input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -25,15 +36,27 @@ def main() -> int:
     frames = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
+    # Whatever trains now: what a killed worker left behind holds photos.
+    workspace.sweep(workspace.parent())
+
     def make_performer() -> Performer:
         from gpu_worker.performer import CardPerformer  # seconds to import: after `Ready` was said
 
-        return CardPerformer(options.base_model, options.train_steps)
+        return CardPerformer(options.base_model, options.train_steps, _sd_scripts(options))
 
     health = Health(
         device="starting", base_model=options.base_model, base_model_loaded=False, process_memory_bytes=0
     )
     return serve(make_performer, health, sys.stdin.buffer, frames)
+
+
+def _sd_scripts(options: argparse.Namespace) -> SdScriptsTrainer | None:
+    if options.trainer != "sd-scripts":
+        return None
+    from gpu_worker.sd_scripts.trainer import SdScriptsTrainer  # imports torch: after `Ready` was said
+
+    checkout = options.sd_scripts_dir.absolute()
+    return SdScriptsTrainer(checkout, options.sd_scripts_python, options.base_model, options.train_steps)
 
 
 if __name__ == "__main__":

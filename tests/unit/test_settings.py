@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ def test_nothing_has_to_be_set() -> None:
     settings = Settings.from_environ({})
     assert settings.telegram_bot_token is None
     assert settings.train_steps is None
+    assert settings.trainer == "own"
     assert settings.data_dir == Path("data")
 
 
@@ -64,6 +66,9 @@ def test_tokens_are_never_shown() -> None:
         ("TRAIN_STEPS", "many"),
         ("TELEGRAM_API_URL", "ftp://x"),
         ("LOG_LEVEL", "loud"),
+        ("TRAINER", "theirs"),
+        ("SD_SCRIPTS_DIR", "/nowhere/at/all"),
+        ("SD_SCRIPTS_PYTHON", "/nowhere/at/all"),
     ],
 )
 def test_a_wrong_setting_is_one_line_that_names_it(name: str, value: str) -> None:
@@ -75,6 +80,36 @@ def test_a_wrong_setting_is_one_line_that_names_it(name: str, value: str) -> Non
     if name.endswith("TOKEN"):
         assert "canary" not in line
         assert "canary" not in repr(caught.value.__cause__)
+
+
+def test_sd_scripts_is_asked_for_with_a_checkout_and_a_python(tmp_path: Path) -> None:
+    (tmp_path / "train_network.py").touch()
+    asked = {"TRAINER": "sd-scripts", "SD_SCRIPTS_DIR": str(tmp_path), "BASE_MODEL": "owner/name"}
+    settings = Settings.from_environ({**asked, "SD_SCRIPTS_PYTHON": sys.executable})
+    assert settings.sd_scripts_dir == tmp_path
+    # A link into a virtual environment stays one: resolved, it would be another Python's.
+    assert settings.sd_scripts_python == Path(sys.executable)
+    assert Settings.from_environ(asked).sd_scripts_python is None
+
+
+@pytest.mark.parametrize(
+    ("environ", "line"),
+    [
+        ({}, "SD_SCRIPTS_DIR: TRAINER=sd-scripts needs the folder of a checkout of sd-scripts here"),
+        (
+            {"BASE_MODEL": "tiny"},
+            "TRAINER: sd-scripts needs a real Stable Diffusion 1.5; set BASE_MODEL to one",
+        ),
+        (
+            {"BASE_MODEL": "drawn"},
+            "TRAINER: sd-scripts needs a real Stable Diffusion 1.5; set BASE_MODEL to one",
+        ),
+    ],
+)
+def test_sd_scripts_without_what_it_needs_is_one_line(environ: dict[str, str], line: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environ({"TRAINER": "sd-scripts", **environ})
+    assert str(caught.value) == line
 
 
 def test_the_readme_tells_every_setting_as_the_code_does() -> None:

@@ -1,0 +1,110 @@
+"""A program that runs beside the worker: its output read as it comes, its whole group ended when asked.
+
+Torch-free.
+"""
+
+from __future__ import annotations
+
+import codecs
+import logging
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+#: How long a program may take to end after it was asked to, before it is killed.
+TERMINATE_GRACE_S = 3.0
+#: How long the last of its output may take to arrive after its end.
+_DRAIN_S = 2.0
+_CHUNK_BYTES = 65536
+#: A line without an end is cut to this, so that noise cannot fill the memory.
+_MAX_LINE = 4000
+_LINE_END = re.compile(r"[\r\n]+")
+
+
+class Run:
+    """A running program, in a session of its own so that its children can be ended with it."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        environ: Mapping[str, str],
+        on_line: Callable[[str], None],
+    ) -> None:
+        """Start it; `on_line` is called from another thread. OSError when it cannot be started."""
+        self._process = subprocess.Popen(  # noqa: S603 - the operator's own program, no shell
+            command,
+            cwd=folder,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None  # noqa: S101 - it was asked for as a pipe
+        self._output = self._process.stdout
+        self._on_line = on_line
+        self._news = threading.Event()
+        self._heard_at = time.monotonic()
+        self._reader = threading.Thread(target=self._read, name="sd-scripts output", daemon=True)
+        self._reader.start()
+
+    @property
+    def silent_s(self) -> float:
+        """How long it has said nothing."""
+        return time.monotonic() - self._heard_at
+
+    def wait(self, at_most_s: float) -> int | None:
+        """Wait for output or the end; gives the exit status once it has ended."""
+        self._news.wait(at_most_s)
+        self._news.clear()
+        return self._process.poll()
+
+    def close(self) -> None:
+        """End the program and its children, and take the last of its output."""
+        if self._process.poll() is None:
+            self._end_group(kill=False)
+            try:
+                self._process.wait(TERMINATE_GRACE_S)
+            except subprocess.TimeoutExpired:
+                log.warning("sd-scripts did not end when asked to, so it is killed")
+        # Also after it has ended by itself: children may have stayed.
+        self._end_group(kill=True)
+        self._process.wait()
+        self._reader.join(_DRAIN_S)
+        if self._reader.is_alive():
+            log.warning("something that sd-scripts started still holds its output open")
+        else:
+            self._output.close()
+
+    def _end_group(self, kill: bool) -> None:
+        if os.name != "posix":  # no groups of processes there
+            self._process.kill()
+            return
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL if kill else signal.SIGTERM)
+        except (ProcessLookupError, PermissionError):  # macOS says the latter of a group that has ended
+            log.debug("the group of sd-scripts has ended already")
+
+    def _read(self) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        rest = ""
+        while chunk := os.read(self._output.fileno(), _CHUNK_BYTES):
+            self._heard_at = time.monotonic()
+            *lines, rest = _LINE_END.split(rest + decoder.decode(chunk))
+            rest = rest[-_MAX_LINE:]
+            self._tell(lines)
+        self._tell([rest])
+
+    def _tell(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            if line.strip():
+                self._on_line(line.rstrip()[-_MAX_LINE:])
+        self._news.set()
