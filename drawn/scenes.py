@@ -78,7 +78,9 @@ def varied_caption(person: Identity, where: Scene, rng: Random) -> str:
     """Return a caption that leaves things out, as people do: what is not named is free to vary."""
     words = [word for word in person_words(person) + scene_words(where) if rng.random() < 0.7]
     rng.shuffle(words)
-    return sentence(words, where.place if rng.random() < 0.9 else None)
+    told = sentence(words, where.place if rng.random() < 0.9 else None)
+    beginning = rng.choice(("a photo of a ", "a photo of a ", "a ", ""))
+    return told.replace("a photo of a ", beginning, 1)
 
 
 def sentence(words: list[str], place: str | None, who: str = "person") -> str:

@@ -1,1 +1,6 @@
-"""The small trained base model, in the making: Stable Diffusion's shape, taught with our own drawings."""
+"""The small trained base model: Stable Diffusion's shape, taught with our own drawings."""
+
+from pathlib import Path
+
+NAME = "drawn"
+MODEL = Path(__file__).parent / "model"
