@@ -21,6 +21,8 @@ _ACTIVATIONS_BYTES = {2: 0.9 * _GIB, 4: 1.6 * _GIB}
 _REST_BYTES = 0.9 * _GIB
 #: bf16 needs no loss scaling, so it may be this much slower than fp16 and is still chosen.
 _BF16_TOLERANCE = 1.1
+#: Computing activations again makes a step this much longer (measured at 256 px in fp32).
+_CHECKPOINTING_COST = 1.4
 _REPEATS = 3
 
 
@@ -91,9 +93,17 @@ def pick(measures: Mapping[torch.dtype, Measure], memory_bytes: float | None) ->
         return Gear(torch.float32), "no precision gave finite numbers in a trial; trying full precision"
     fitting = {d: m for d, m in usable.items() if memory_bytes is None or need_bytes(d, True) <= memory_bytes}
     choice = fitting or {min(usable, key=lambda dtype: dtype.itemsize): Measure(0.0, True)}
-    best = min(choice, key=lambda dtype: choice[dtype].seconds)
-    bf16 = choice.get(torch.bfloat16)
-    if best is torch.float16 and bf16 and bf16.seconds <= choice[best].seconds * _BF16_TOLERANCE:
+
+    def seconds(dtype: torch.dtype) -> float:
+        twice = memory_bytes is not None and need_bytes(dtype, False) > memory_bytes
+        return choice[dtype].seconds * (_CHECKPOINTING_COST if twice else 1.0)
+
+    best = min(choice, key=seconds)
+    if (
+        best is torch.float16
+        and torch.bfloat16 in choice
+        and seconds(torch.bfloat16) <= seconds(best) * _BF16_TOLERANCE
+    ):
         best = torch.bfloat16
     checkpointing = memory_bytes is not None and need_bytes(best, False) > memory_bytes
     told = ", ".join(f"{_name(dtype)} {found.seconds * 1000:.1f} ms" for dtype, found in measures.items())

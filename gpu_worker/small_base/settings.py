@@ -37,6 +37,10 @@ class SmallBaseSettings:
     cool_down_share: float = 0.3  # the rate falls to zero over this last share of the steps
     ema_decay: float = 0.997
     min_snr_gamma: float = 5.0
+    # From this step on very noisy drawings count more, as if their SNR were at least this: what a caption
+    # says is settled there, and the first steps showed that words other than places were learnt too slowly.
+    snr_floor: float = 0.25
+    snr_floor_from_step: int = 1_180
     empty_caption_share: float = 0.1
 
     gradient_norm: float = 1.0

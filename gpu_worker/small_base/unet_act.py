@@ -65,29 +65,22 @@ class Painter(nn.Module):
 
 
 def train_painter(run: Run, latents: Latents, tokenizer: CLIPTokenizer) -> Painter:
-    """Teach it to tell noise from drawing, min-SNR weighted, some captions empty; return the average."""
+    """Teach it to tell noise from drawing; return it with its averaged weights."""
     settings, path = run.settings, run.folder / "painter.safetensors"
     torch.manual_seed(settings.seed)
     painter = Painter(settings, tokenizer)
     state = TrainingState(painter, settings.unet_rate, settings.ema_decay)
     state.load(path)
     saver = Saver(run, path)
-    schedule = DDPMScheduler.from_config(SCHEDULER)
+    lesson = _Lesson(painter, tokenizer, settings)
     average = 0.0
     for indices in shuffled(len(latents.mean), settings.unet_batch, settings.seed + 1, state.step):
         if state.step >= settings.unet_steps:
             break
         # Drawn from the step's own streams, so that a run that was killed goes on as if it had not been.
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + state.step)
-        loss = _loss(
-            painter,
-            schedule,
-            latents.draw(indices, generator),
-            _captions(indices, state.step, settings),
-            tokenizer,
-            generator,
-            settings,
-        )
+        captions = _captions(indices, state.step, settings)
+        loss = lesson.loss(latents.draw(indices, generator), captions, state.step, generator)
         loss.backward()  # type: ignore[no-untyped-call]
         state.advance(
             rate_at(state.step, settings.unet_steps, settings.unet_rate, settings), settings.gradient_norm
@@ -110,25 +103,27 @@ def _captions(indices: list[int], step: int, settings: SmallBaseSettings) -> lis
     ]
 
 
-def _loss(
-    painter: Painter,
-    schedule: DDPMScheduler,
-    clean: Tensor,
-    captions: list[str],
-    tokenizer: CLIPTokenizer,
-    generator: torch.Generator,
-    settings: SmallBaseSettings,
-) -> Tensor:
-    noise = torch.randn(clean.shape, generator=generator)
-    times = torch.randint(0, schedule.config.num_train_timesteps, (len(clean),), generator=generator)
-    noisy = schedule.add_noise(clean, noise, times).contiguous(memory_format=torch.channels_last)
-    tokens = tokenizer(
-        captions, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt"
-    )
-    with torch.autocast("cpu", torch.bfloat16):
-        words = painter.text_encoder(tokens.input_ids)[0]
-        told = painter.unet(noisy, times, words).sample
-    losses = F.mse_loss(told.float(), noise, reduction="none").mean(dim=(1, 2, 3))
-    snr = schedule.alphas_cumprod[times] / (1 - schedule.alphas_cumprod[times])
-    loss: Tensor = (losses * snr.clamp(max=settings.min_snr_gamma) / snr).mean()
-    return loss
+class _Lesson:
+    """What one step measures."""
+
+    def __init__(self, painter: Painter, tokenizer: CLIPTokenizer, settings: SmallBaseSettings) -> None:
+        self._painter, self._tokenizer, self._settings = painter, tokenizer, settings
+        self._schedule = DDPMScheduler.from_config(SCHEDULER)
+
+    def loss(self, clean: Tensor, captions: list[str], step: int, generator: torch.Generator) -> Tensor:
+        """Return the error of the noise that was told, weighted by the drawings' signal-to-noise ratio."""
+        schedule, settings = self._schedule, self._settings
+        noise = torch.randn(clean.shape, generator=generator)
+        times = torch.randint(0, schedule.config.num_train_timesteps, (len(clean),), generator=generator)
+        noisy = schedule.add_noise(clean, noise, times).contiguous(memory_format=torch.channels_last)
+        tokens = self._tokenizer(
+            captions, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt"
+        )
+        with torch.autocast("cpu", torch.bfloat16):
+            words = self._painter.text_encoder(tokens.input_ids)[0]
+            told = self._painter.unet(noisy, times, words).sample
+        losses = F.mse_loss(told.float(), noise, reduction="none").mean(dim=(1, 2, 3))
+        snr = schedule.alphas_cumprod[times] / (1 - schedule.alphas_cumprod[times])
+        floor = settings.snr_floor if step >= settings.snr_floor_from_step else 0.0
+        loss: Tensor = (losses * snr.clamp(floor, settings.min_snr_gamma) / snr).mean()
+        return loss

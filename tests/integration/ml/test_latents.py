@@ -1,0 +1,116 @@
+"""Photos encoded ahead: the same LoRA, no second encoding, nothing kept for ever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from gpu_worker import study
+from gpu_worker.base_model import BaseModel
+from gpu_worker.dials import Dials
+from gpu_worker.latents import MAX_AGE_S, MAX_KEPT, Key, LatentCache, Moments, photo_name
+from gpu_worker.training import train
+from tests.integration.ml.test_training import lora_of, request, same_weights
+
+SIZE = (64, 64)
+
+
+def key(number: int, photo: str = "") -> Key:
+    return Key(photo or f"{number}", SIZE, False, "tiny")
+
+
+def moments(value: float = 0.0) -> Moments:
+    return Moments(torch.full((4, 8, 8), value), torch.ones(4, 8, 8))
+
+
+class Encodings:
+    """Counts what the VAE encodes."""
+
+    def __init__(self, base: BaseModel) -> None:
+        self.count = 0
+        self._handle = base.vae.encoder.register_forward_hook(self._seen)
+
+    def _seen(self, *_: object) -> None:
+        self.count += 1
+
+    def __enter__(self) -> Encodings:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._handle.remove()
+
+
+def test_prepared_photos_are_not_encoded_again_and_give_the_same_lora(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials
+) -> None:
+    expected = lora_of(train(tiny, request(photos), quick))
+    cache = LatentCache()
+    for photo in photos[:3]:
+        study.moments_of(tiny, photo, SIZE, cache)
+    with Encodings(tiny) as encodings:
+        found = lora_of(train(tiny, request(photos), quick, cache))
+    assert encodings.count == len(photos) - 3
+    assert same_weights(found, expected)
+
+
+def test_latents_in_a_folder_serve_the_next_run(
+    tiny: BaseModel, photos: tuple[bytes, ...], tmp_path: Path
+) -> None:
+    first = study.moments_of(tiny, photos[0], SIZE, LatentCache(tmp_path))
+    with Encodings(tiny) as encodings:
+        second = study.moments_of(tiny, photos[0], SIZE, LatentCache(tmp_path))
+    assert encodings.count == 0
+    assert torch.equal(first.mean, second.mean)
+    assert torch.equal(first.std, second.std)
+
+
+def test_damaged_latents_in_a_folder_are_made_again(
+    tiny: BaseModel, photos: tuple[bytes, ...], tmp_path: Path
+) -> None:
+    first = study.moments_of(tiny, photos[0], SIZE, LatentCache(tmp_path))
+    [file] = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:100])
+    assert torch.equal(study.moments_of(tiny, photos[0], SIZE, LatentCache(tmp_path)).mean, first.mean)
+
+
+@pytest.mark.parametrize(
+    "other", [{"size_px": (64, 128)}, {"mirrored": True}, {"model": "drawn"}, {"photo": "x"}]
+)
+def test_latents_belong_to_one_photo_size_side_and_model(other: dict[str, object]) -> None:
+    cache = LatentCache()
+    cache.put(key(1), moments())
+    told: dict[str, object] = {"photo": "1", "size_px": SIZE, "mirrored": False, "model": "tiny", **other}
+    assert cache.get(Key(**told)) is None  # type: ignore[arg-type]
+    assert cache.get(key(1)) is not None
+
+
+def test_the_oldest_latents_make_room() -> None:
+    cache = LatentCache()
+    for number in range(MAX_KEPT + 3):
+        cache.put(key(number), moments())
+    assert len(cache) == MAX_KEPT
+    assert cache.get(key(2)) is None
+    assert cache.get(key(3)) is not None
+
+
+def test_latents_of_a_set_that_was_never_completed_are_dropped() -> None:
+    now = [0.0]
+    cache = LatentCache(clock=lambda: now[0])
+    cache.put(key(1), moments())
+    now[0] = MAX_AGE_S - 1
+    assert cache.get(key(1)) is not None
+    now[0] = MAX_AGE_S + 1
+    assert cache.get(key(1)) is None
+    assert len(cache) == 0
+
+
+def test_forgotten_photos_leave_nothing() -> None:
+    cache = LatentCache()
+    name = photo_name(b"me")
+    cache.put(key(0, name), moments())
+    cache.put(key(2), moments())
+    cache.forget([name])
+    assert cache.get(key(0, name)) is None
+    assert cache.get(key(2)) is not None

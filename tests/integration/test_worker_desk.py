@@ -1,0 +1,156 @@
+"""The worker's own life, with a performer that only writes down what it is asked."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from collections.abc import Generator
+from typing import Any
+
+from gpu_worker.errors import BadInput, BaseModelError
+from gpu_worker.protocol import (
+    Answer,
+    Done,
+    Event,
+    Failed,
+    Forget,
+    Generate,
+    Health,
+    Heartbeat,
+    Message,
+    Prepare,
+    Progress,
+    Ready,
+    Train,
+    decode_answer,
+    encode,
+)
+from gpu_worker.worker import MAX_AHEAD, serve
+
+HEALTH = Health(device="none", base_model="none", base_model_loaded=False, process_memory_bytes=0)
+TRAIN = Train(job_id=1, attempt=1, photos=(b"a", b"b"))
+GENERATE = Generate(job_id=2, attempt=1, prompt="sks person")
+
+
+class Diarist:
+    """A performer that does nothing but keep a diary."""
+
+    def __init__(self, wrong_base: bool = False) -> None:
+        self.diary: list[str] = []
+        self.wrong_base = wrong_base
+        self.all_asked = threading.Event()
+
+    def warm(self) -> None:
+        assert self.all_asked.wait(30)
+        self.diary.append("warm")
+        if self.wrong_base:
+            raise BaseModelError("The base model is a pickle.")
+
+    def prepare(self, photo: bytes) -> None:
+        self.diary.append(f"prepare {photo.decode()}")
+        if photo == b"torn":
+            raise BadInput("One of the photos cannot be read as a picture.")
+
+    def forget(self, photos: tuple[str, ...]) -> None:
+        self.diary.append(f"forget {len(photos)}")
+
+    def train(self, request: Train) -> Generator[Event, None, None]:
+        if self.wrong_base:
+            raise BaseModelError("The base model is a pickle.")
+        self.diary.append("train")
+        yield Progress(job_id=1, attempt=1, step=1, steps=1)
+        yield Done(job_id=1, attempt=1, lora=b"lora")
+
+    def generate(self, request: Generate) -> Generator[Event, None, None]:
+        self.diary.append("generate")
+        yield Done(job_id=2, attempt=1, pictures=(b"png",))
+
+    def health(self) -> Health:
+        return HEALTH
+
+
+class Bot(io.RawIOBase):
+    """The other end of both streams: asks everything at once, hears every answer, then hangs up."""
+
+    def __init__(self, requests: tuple[Message, ...]) -> None:
+        self._asked = io.BytesIO(b"".join(encode(request) for request in requests))
+        self._jobs = sum(isinstance(request, Train | Generate) for request in requests)
+        self.all_asked, self._served = threading.Event(), threading.Event()
+        self.answers: list[Answer] = []
+        if not self._jobs:
+            self._served.set()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Give out the requests; after the last one is taken, wait until the jobs are done."""
+        found = self._asked.read(size)
+        if not found:
+            self.all_asked.set()
+            assert self._served.wait(30)
+        return found
+
+    def write(self, frame: Any, /) -> int:
+        """Hear an answer."""
+        answer = decode_answer(bytes(frame)[4:])
+        if not isinstance(answer, Heartbeat):
+            self.answers.append(answer)
+        if sum(isinstance(each, Done | Failed) for each in self.answers) == self._jobs:
+            self._served.set()
+        return len(frame)
+
+    def flush(self) -> None:
+        """There is nothing to flush."""
+
+
+def work(performer: Diarist, *requests: Message) -> list[Answer]:
+    """Serve requests that have all come before the first is looked at; return the answers."""
+    bot = Bot(requests)
+    performer.all_asked = bot.all_asked
+    stream: Any = bot
+    assert serve(lambda: performer, HEALTH, stream, stream) == 0
+    return bot.answers
+
+
+def test_the_base_model_is_loaded_before_the_first_request() -> None:
+    performer = Diarist()
+    [ready] = work(performer)
+    assert isinstance(ready, Ready)
+    assert performer.diary == ["warm"]
+
+
+def test_a_base_model_that_cannot_be_loaded_is_told_to_who_asks_and_ends_nothing() -> None:
+    _, failed = work(Diarist(wrong_base=True), TRAIN)
+    assert failed == Failed(job_id=1, attempt=1, reason="The base model is a pickle.")
+
+
+def test_a_photo_sent_ahead_is_encoded_before_its_training() -> None:
+    performer = Diarist()
+    answers = work(performer, Prepare(photo=b"a"), Prepare(photo=b"b"), TRAIN)
+    assert performer.diary == ["warm", "prepare a", "prepare b", "train"]
+    assert isinstance(answers[-1], Done)
+
+
+def test_a_picture_does_not_wait_for_photos_sent_ahead() -> None:
+    performer = Diarist()
+    work(performer, Prepare(photo=b"a"), GENERATE)
+    assert performer.diary.index("generate") < performer.diary.index("prepare a")
+
+
+def test_a_photo_that_is_no_picture_is_left_for_its_training_to_tell() -> None:
+    performer = Diarist()
+    answers = work(performer, Prepare(photo=b"torn"), TRAIN)
+    assert isinstance(answers[-1], Done)
+
+
+def test_a_forgotten_photo_is_not_encoded_any_more() -> None:
+    performer = Diarist()
+    work(performer, Prepare(photo=b"a"), Forget(photos=(hashlib.sha256(b"a").hexdigest(),)), TRAIN)
+    assert performer.diary == ["warm", "forget 1", "train"]
+
+
+def test_of_too_many_photos_the_oldest_are_left_to_their_training() -> None:
+    performer = Diarist()
+    work(performer, *(Prepare(photo=f"{number}".encode()) for number in range(MAX_AHEAD + 2)), TRAIN)
+    prepared = [line for line in performer.diary if line.startswith("prepare")]
+    assert prepared[0] == "prepare 2"
+    assert len(prepared) == MAX_AHEAD

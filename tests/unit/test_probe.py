@@ -1,0 +1,64 @@
+"""Which gear a card gets, from what was measured on it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gpu_worker import probe
+from gpu_worker.gears import Gear
+from gpu_worker.probe import Measure
+
+GIB = 2**30
+HALF, WIDE, FULL = torch.float16, torch.bfloat16, torch.float32
+
+
+def measures(**seconds: float) -> dict[torch.dtype, Measure]:
+    names = {"fp16": HALF, "bf16": WIDE, "fp32": FULL}
+    return {names[name]: Measure(abs(value), value > 0) for name, value in seconds.items()}
+
+
+@pytest.mark.parametrize(
+    ("found", "memory_gib", "gear"),
+    [
+        pytest.param(measures(fp32=0.02, bf16=0.01), None, Gear(WIDE), id="a CPU with bf16"),
+        pytest.param(measures(fp32=0.02, bf16=0.05), None, Gear(FULL), id="a CPU that emulates bf16"),
+        pytest.param(
+            measures(fp16=0.010, bf16=0.0105, fp32=0.03), 80, Gear(WIDE), id="no loss scaling if free"
+        ),
+        pytest.param(
+            measures(fp16=0.010, bf16=0.03, fp32=0.012), 5.5, Gear(HALF), id="a Pascal card of 6 GB"
+        ),
+        pytest.param(measures(fp16=-0.010, fp32=0.012), 11, Gear(FULL), id="fp16 gives no numbers"),
+        pytest.param(measures(fp16=0.010, fp32=0.012), 3.5, Gear(HALF, checkpointing=True), id="a 4 GB card"),
+        pytest.param(measures(fp16=0.02, fp32=0.012), 5.0, Gear(HALF), id="full precision does not fit"),
+        pytest.param(measures(fp16=0.016, fp32=0.012), 5.5, Gear(HALF), id="computing twice would cost more"),
+        pytest.param(measures(fp16=-0.01, fp32=-0.01), 5.5, Gear(FULL), id="nothing gives numbers"),
+        pytest.param(measures(fp16=0.02, fp32=0.01), 1.0, Gear(HALF, checkpointing=True), id="nothing fits"),
+    ],
+)
+def test_the_fastest_precision_that_is_finite_and_fits_is_picked(
+    found: dict[torch.dtype, Measure], memory_gib: float | None, gear: Gear
+) -> None:
+    picked, reason = probe.pick(found, None if memory_gib is None else memory_gib * GIB)
+    assert picked == gear
+    assert reason
+
+
+def test_the_reason_names_what_was_measured() -> None:
+    _, reason = probe.pick(measures(fp16=0.010, fp32=0.012), 5.5 * GIB)
+    assert "fp16 10.0 ms, fp32 12.0 ms" in reason
+    assert "5.5 GiB free" in reason
+
+
+def test_half_precision_is_never_a_candidate_on_a_cpu() -> None:
+    assert HALF not in probe.candidates(torch.device("cpu"))
+
+
+def test_a_measurement_leaves_the_global_random_state_alone() -> None:
+    before = torch.get_rng_state()
+    [(dtype, found)] = probe.measure(torch.device("cpu"), [FULL]).items()
+    assert dtype is FULL
+    assert found.is_finite
+    assert found.seconds > 0
+    assert torch.equal(torch.get_rng_state(), before)
