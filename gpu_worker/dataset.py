@@ -105,7 +105,18 @@ class Order:
             batches += [
                 order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)
             ]
-        return [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]
+        order = [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]
+        if round_number == 0:
+            self._put_last_photo_later(order)
+        return order
+
+    def _put_last_photo_later(self, order: list[list[int]]) -> None:
+        """Let the first batch be without the picture that came last: it may not be encoded yet."""
+        last = max(index for batch in order for index in batch)
+        for place, batch in enumerate(order):
+            if last not in batch:
+                order[0], order[place] = order[place], order[0]
+                return
 
 
 def balanced_repeats(examples: tuple[Example, ...]) -> list[int]:

@@ -107,6 +107,8 @@ class Dials:
     checkpoint_every_s: float = 60.0
     #: A sample picture of every prompt after this many steps, and at the start; None: no samples.
     sample_every_steps: int | None = None
+    #: Whether the samples begin with the bare base model.
+    sample_at_first: bool = True
     #: What the samples show, with their sizes and seeds; the same at every step, to be compared.
     sample_prompts: tuple[SamplePrompt, ...] = ()
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from random import Random
+from typing import Protocol
 
 import torch
 from diffusers import DDPMScheduler
@@ -13,28 +13,29 @@ from gpu_worker import loss
 from gpu_worker.base_model import BaseModel
 from gpu_worker.dataset import Example, Order
 from gpu_worker.dials import Dials
+from gpu_worker.study import Study
 from gpu_worker.training_state import TrainingState
 
 
-@dataclass(frozen=True)
-class Study:
-    """An example as the model gets it: latents (4, h, w), mirrored too if it is flipped, and loss weights."""
+class Studies(Protocol):
+    """All pictures of a training; one may be encoded only when it is asked for."""
 
-    example: Example
-    latents: Tensor = field(repr=False)
-    mirrored: Tensor | None = field(default=None, repr=False)
-    mask: Tensor | None = field(default=None, repr=False)  #: (1, h, w), 0 .. 1
+    @property
+    def examples(self) -> tuple[Example, ...]:
+        """What they are made from."""
+
+    def __getitem__(self, index: int) -> Study:
+        """Return a picture as the model gets it."""
 
 
 class Lesson:
     """What stays the same during a training, and one step of it."""
 
-    def __init__(self, base: BaseModel, dials: Dials, studies: tuple[Study, ...]) -> None:
+    def __init__(self, base: BaseModel, dials: Dials, studies: Studies) -> None:
         self._base, self._dials, self._studies = base, dials, studies
         self._schedule = DDPMScheduler.from_config(base.scheduler_config)
         self._loss = loss.Loss(self._schedule, dials, base.device)
-        examples = tuple(study.example for study in studies)
-        self._order = Order(examples, dials.batch_size, dials.seed)
+        self._order = Order(studies.examples, dials.batch_size, dials.seed)
         # A text encoder that does not learn says the same of the same words at every step.
         self._said: dict[str, Tensor] = {}
 

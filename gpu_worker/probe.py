@@ -19,11 +19,12 @@ _PARAMETERS = 1.066e9
 #: and what LoRA, optimizer, CUDA context and libraries take.
 _ACTIVATIONS_BYTES = {2: 0.9 * _GIB, 4: 1.6 * _GIB}
 _REST_BYTES = 0.9 * _GIB
-#: bf16 needs no loss scaling, so it may be this much slower than fp16 and is still chosen.
-_BF16_TOLERANCE = 1.1
+#: bf16 needs no loss scaling, so it may be this much slower than fp16 and is still chosen; and half the
+#: memory of fp32, so it may be as much slower than that, which also hides the noise of a busy machine.
+_BF16_TOLERANCE = 1.15
 #: Computing activations again makes a step this much longer (measured at 256 px in fp32).
 _CHECKPOINTING_COST = 1.4
-_REPEATS = 3
+_REPEATS = 5
 
 
 @dataclass(frozen=True)
@@ -100,14 +101,14 @@ def pick(measures: Mapping[torch.dtype, Measure], memory_bytes: float | None) ->
 
     best = min(choice, key=seconds)
     if (
-        best is torch.float16
+        best is not torch.bfloat16
         and torch.bfloat16 in choice
         and seconds(torch.bfloat16) <= seconds(best) * _BF16_TOLERANCE
     ):
         best = torch.bfloat16
     checkpointing = memory_bytes is not None and need_bytes(best, False) > memory_bytes
     told = ", ".join(f"{_name(dtype)} {found.seconds * 1000:.1f} ms" for dtype, found in measures.items())
-    reason = f"{_name(best)} is the fastest that fits ({told} for a slice of a step)"
+    reason = f"{_name(best)} suits best ({told} for a slice of a step)"
     if memory_bytes is not None:
         reason += (
             f"; {memory_bytes / _GIB:.1f} GiB free, a training needs {need_bytes(best, False) / _GIB:.1f}"

@@ -21,7 +21,7 @@ def due(step: int, dials: Dials) -> list[int]:
     """
     if not dials.sample_prompts or dials.sample_every_steps is None:
         return []
-    found = [0] if step == 1 else []
+    found = [0] if step == 1 and dials.sample_at_first else []
     return [*found, step] if step % dials.sample_every_steps == 0 else found
 
 

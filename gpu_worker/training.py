@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from gpu_worker import gears, lora_file, lora_metadata, samples, study, training_state
+from gpu_worker import gears, lora_file, lora_metadata, samples, training_state
 from gpu_worker.base_model import BaseModel
 from gpu_worker.dataset import Example
 from gpu_worker.dials import Dials, SamplePrompt
@@ -28,6 +28,7 @@ from gpu_worker.latents import LatentCache
 from gpu_worker.lesson import Lesson
 from gpu_worker.pace import Pace
 from gpu_worker.protocol import Adjusted, Checkpoint, Done, Event, Progress, Started, Train
+from gpu_worker.study import Shelf
 from gpu_worker.training_state import Snapshot, TrainingState
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,10 @@ class TrainingTask:
     comment: str = ""  #: put into the file's metadata
     resume: bytes | None = field(default=None, repr=False)  #: the data of a Checkpoint
     start_from: bytes | None = field(default=None, repr=False)  #: a finished LoRA to go on from
+    must_resume: bool = (
+        False  #: a checkpoint that does not fit is an error, and not a start from the beginning
+    )
+    checkpoint_at_end: bool = False  #: give one after the last step too, to go on with more steps later
     latents_dir: Path | None = None  #: where encoded pictures are kept for another time
     on_step: Callable[[StepReport], None] | None = None
 
@@ -118,13 +123,10 @@ def _attempt(
 ) -> Generator[Event, None, None]:
     """Train in one gear, from the last snapshot on."""
     dials = task.dials
-    studies = []
-    for example in task.photos:
-        studies.append(study.encode(base, example, dials, cache))
-        yield Progress(**task.job, step=diary.step, steps=dials.steps)
+    shelf = Shelf(base, task.photos, dials, cache)
     start = lora_file.read(task.start_from).matrices if task.start_from else None
     state = TrainingState(base, dials, diary.snapshot, start)
-    lesson = Lesson(base, dials, study.settle(tuple(studies), dials.seed))
+    lesson = Lesson(base, dials, shelf)
     try:
         yield from _learn(lesson, state, base, task, diary)
         metadata = lora_metadata.describe(base, task.photos, dials, diary.record(task, state.step))
@@ -154,6 +156,8 @@ def _learn(
             yield diary.save(state, task)
             saved_step, saved_at = state.step, time.monotonic()
     guard.watch(pace.last())
+    if task.checkpoint_at_end:
+        yield diary.save(state, task)
 
 
 def _step(lesson: Lesson, state: TrainingState, pace: Pace, guard: _Guard) -> StepReport | None:
@@ -264,10 +268,11 @@ def _usable_snapshot(task: TrainingTask, fingerprint: str) -> Snapshot | None:
         return None
     try:
         snapshot = Snapshot.decode(task.resume)
+        if snapshot.fingerprint != fingerprint:
+            raise BadInput("The state to go on from was made with other settings or photos.")
     except BadInput as error:
+        if task.must_resume:
+            raise
         log.warning("job %d starts over: %s", task.job_id, error)
-        return None
-    if snapshot.fingerprint != fingerprint:
-        log.warning("job %d starts over: the checkpoint was made with other settings or photos", task.job_id)
         return None
     return snapshot

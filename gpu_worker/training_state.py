@@ -206,9 +206,10 @@ def fingerprint(base: BaseModel, dials: Dials, contents: list[str]) -> str:
     """Name a training by all that must be the same for its checkpoint to fit.
 
     Precision and memory settings are left out: a training that shifted down a gear goes on with its numbers.
+    So are the steps: more of them may be wanted.
     """
     told = {key: value for key, value in asdict(dials).items() if not key.startswith(_NOT_IDENTITY)}
     return json.dumps([base.name, told, contents], sort_keys=True)
 
 
-_NOT_IDENTITY = ("gradient_checkpointing", "save_precision", "checkpoint_", "sample_")
+_NOT_IDENTITY = ("steps", "gradient_checkpointing", "save_precision", "checkpoint_", "sample_")

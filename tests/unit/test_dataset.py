@@ -98,6 +98,13 @@ def test_the_order_is_a_function_of_seed_and_step_alone() -> None:
     assert late_first != [other.batch(step) for step in range(200)]
 
 
+def test_a_training_begins_without_the_photo_that_came_last() -> None:
+    for seed in range(20):
+        order = Order(examples(*[300] * 5), batch_size=1, seed=seed)
+        assert order.batch(0) != [4]
+        assert sorted(order.batch(step)[0] for step in range(1500)) == sorted([0, 1, 2, 3, 4] * 300)
+
+
 def test_regularisation_pictures_come_as_often_in_all_as_the_others() -> None:
     subject = Example(b"", "sks person", repeats=7)
     regularisation = [Example(b"", "person", repeats=2, is_regularisation=True) for _ in range(2)]

@@ -18,8 +18,9 @@ from gpu_worker.adapters import LoraMatrices
 from gpu_worker.base_model import BaseModel
 from gpu_worker.dataset import Example
 from gpu_worker.dials import Dials
-from gpu_worker.lesson import Lesson, Study
+from gpu_worker.lesson import Lesson
 from gpu_worker.sd15_shape import SCHEDULER, clip_tokenizer
+from gpu_worker.study import Study
 from gpu_worker.training_state import TrainingState
 
 RELATIVE = 1e-4
@@ -61,6 +62,20 @@ CASES = {
 }
 
 
+@dataclass(frozen=True)
+class Pile:
+    """Studies that nobody has to encode."""
+
+    studies: tuple[Study, ...]
+
+    @property
+    def examples(self) -> tuple[Example, ...]:
+        return tuple(study.example for study in self.studies)
+
+    def __getitem__(self, index: int) -> Study:
+        return self.studies[index]
+
+
 def studies(case: Case) -> tuple[Study, ...]:
     stream = torch.Generator().manual_seed(12)
     found = []
@@ -85,7 +100,7 @@ def start(state: TrainingState) -> dict[str, LoraMatrices]:
 def our_gradients(base: BaseModel, case: Case) -> tuple[dict[str, tuple[Tensor, Tensor]], Any, list[int]]:
     state = TrainingState(base, case.dials)
     matrices = start(state)
-    lesson = Lesson(base, case.dials, studies(case))
+    lesson = Lesson(base, case.dials, Pile(studies(case)))
     state.adapter.activate()
     try:
         with torch.enable_grad():
@@ -198,7 +213,7 @@ def test_what_is_switched_on_changes_the_gradients(tiny: BaseModel) -> None:
 def test_accumulated_batches_give_the_mean_of_their_gradients(tiny: BaseModel) -> None:
     single = replace(PLAIN, batch_size=1, gradient_accumulation=1, optimizer_args=())
     double = replace(single, gradient_accumulation=2)
-    shown = studies(CASES["plain"])
+    shown = Pile(studies(CASES["plain"]))
     means: list[Tensor] = []
     state = TrainingState(tiny, single)
     start(state)

@@ -68,7 +68,7 @@ def test_a_training_killed_again_and_again_counts_its_steps_right(
         assert next(events) == Started(job_id=7, attempt=2, step=step - 1, steps=4)
         data = checkpoint_at(step, events)
     last = list(train(tiny, request(photos, data), dials))
-    assert [e.step for e in last if isinstance(e, Progress)] == [3] * len(photos) + [4]
+    assert [e.step for e in last if isinstance(e, Progress)] == [4]
     assert lora_file.read(lora_of(last)).metadata["ss_steps"] == "4"
     assert same_weights(lora_of(last), lora_of(train(tiny, request(photos), dials)))
 

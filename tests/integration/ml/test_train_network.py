@@ -9,10 +9,14 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
+from safetensors.torch import save
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gpu_worker import lora_file
 
 PROGRAM = Path(__file__).parents[3] / "kohya-scripts" / "train_network.py"
+FOUR_STEPS = ("--max_train_steps", "4")
 QUICK = ["--resolution", "64", "--network_dim", "2", "--learning_rate", "1e-3", "--seed", "1"]
 
 
@@ -58,12 +62,12 @@ def test_it_trains_as_a_program_and_writes_the_file(data: Path, tmp_path: Path) 
     assert str(tmp_path) not in str(file.metadata)
 
 
-def test_steps_are_repeats_times_pictures_and_intermediate_files_are_written(
+def test_intermediate_files_are_named_by_their_steps(
     program: ModuleType, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    more = ("--network_train_unet_only", "--save_every_n_steps", "2", "--output_name", "me")
+    more = ("--network_train_unet_only", "--save_every_n_steps", "2", "--output_name", "me", *FOUR_STEPS)
     assert program.main(line(data, tmp_path / "out", *more)) == 0
-    assert "2 pictures, 4 steps at 64 px, seed 1" in capsys.readouterr().out
+    assert "2 pictures, 4 steps, 4 an epoch, seed 1" in capsys.readouterr().out
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["me-step00000002.safetensors", "me.safetensors"]
     half, whole = (lora_file.read((tmp_path / "out" / name).read_bytes()) for name in names)
@@ -72,69 +76,123 @@ def test_steps_are_repeats_times_pictures_and_intermediate_files_are_written(
     assert half.metadata["sshs_model_hash"] != whole.metadata["sshs_model_hash"]
 
 
-def test_an_unknown_flag_stops_before_anything_starts(
+def test_intermediate_files_are_named_by_their_epochs_if_asked(
+    program: ModuleType, data: Path, tmp_path: Path
+) -> None:
+    more = ("--network_train_unet_only", "--save_every_n_epochs", "1", "--max_train_epochs", "2")
+    assert program.main(line(data, tmp_path / "out", *more)) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "last-000001.safetensors",
+        "last.safetensors",
+    ]
+
+
+def test_a_saved_state_goes_on_to_the_same_lora(program: ModuleType, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert program.main(line(data, out, "--output_name", "whole", *FOUR_STEPS)) == 0
+    assert (
+        program.main(line(data, out, "--output_name", "half", "--max_train_steps", "2", "--save_state")) == 0
+    )
+    resume = ("--output_name", "rest", "--resume", str(out / "half-state"), *FOUR_STEPS)
+    assert program.main(line(data, out, *resume)) == 0
+    whole, rest = (lora_file.read((out / f"{name}.safetensors").read_bytes()) for name in ("whole", "rest"))
+    assert rest.metadata["ss_steps"] == "4"
+    assert rest.metadata["sshs_model_hash"] == whole.metadata["sshs_model_hash"]
+
+
+def test_a_state_of_another_training_is_refused(
     program: ModuleType, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        program.main(line(data, tmp_path / "out", "--network_dimm", "4"))
-    assert stopped.value.code == 2
-    assert "--network_dimm" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+    out = tmp_path / "out"
+    assert program.main(line(data, out, "--max_train_steps", "1", "--save_state_on_train_end")) == 0
+    more = ("--resume", str(out / "last-state"), "--network_alpha", "2", *FOUR_STEPS)
+    assert program.main(line(data, out, *more)) == 1
+    assert "made with other settings or photos" in capsys.readouterr().err
 
 
-def test_epochs_go_before_steps_and_batches_shorten_a_round(program: ModuleType, data: Path) -> None:
-    photos = program.read_folder(data, ".caption")
-    for more, steps in (
-        ((), 4),
-        (("--train_batch_size", "3"), 2),
-        (("--max_train_steps", "7"), 7),
-        (("--max_train_epochs", "3", "--max_train_steps", "7"), 12),
-    ):
-        asked = program.arguments(line(data, Path("out"), *more))
-        assert program.settings(asked, photos, 512).steps == steps
+def test_a_finished_lora_is_trained_on_with_its_own_rank(
+    program: ModuleType, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert program.main(line(data, out, "--max_train_steps", "1")) == 0
+    more = ("--network_weights", str(out / "last.safetensors"), "--dim_from_weights", "--output_name", "on")
+    assert program.main([*line(data, out, *more, "--network_dim", "9"), "--max_train_steps", "1"]) == 0
+    on = lora_file.read((out / "on.safetensors").read_bytes())
+    assert on.metadata["ss_network_dim"] == "2"
+    # What had learnt once begins with an effect, so even the first step moves `down`.
+    before = lora_file.read((out / "last.safetensors").read_bytes())
+    name = "lora_unet_mid_block_attentions_0_proj_in"
+    assert not on.matrices[name].down.equal(before.matrices[name].down)
 
 
-def test_learning_rates_fall_back_on_the_common_one(program: ModuleType, data: Path) -> None:
-    photos = program.read_folder(data, ".caption")
-    asked = program.arguments(line(data, Path("out"), "--text_encoder_lr", "0.5"))
-    settings = program.settings(asked, photos, 512)
-    assert (settings.unet_rate, settings.text_rate) == (1e-3, 0.5)
+def test_samples_and_logs_are_written(program: ModuleType, data: Path, tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("sks person --w 64 --h 64 --s 2\na person --w 64 --h 64 --s 2\n", "utf-8")
+    more = (
+        "--sample_prompts", str(prompts), "--sample_every_n_steps", "2", "--sample_at_first",
+        "--logging_dir", str(tmp_path / "logs"), "--cache_latents_to_disk",
+        "--max_data_loader_n_workers", "0", *FOUR_STEPS,
+    )  # fmt: skip
+    assert program.main(line(data, tmp_path / "out", *more)) == 0
+    names = sorted(path.name for path in (tmp_path / "out" / "sample").iterdir())
+    assert names == [f"last_{step:06d}_{number:02d}.png" for step in (0, 2, 4) for number in (0, 1)]
+    assert len(list((tmp_path / "out" / "latents").iterdir())) == 2
+    [log] = (tmp_path / "logs").rglob("events.out.tfevents.*")
+    found = EventAccumulator(str(log)).Reload()
+    assert [event.step for event in found.Scalars("loss/current")] == [1, 2, 3, 4]
+    assert found.Scalars("lr/unet")[0].value == pytest.approx(1e-3)
+
+
+def test_everything_at_once_trains(program: ModuleType, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "reg" / "1_person").mkdir(parents=True)
+    (tmp_path / "reg" / "1_person" / "r.png").write_bytes((data / "2_sks person" / "one.jpg").read_bytes())
+    more = (
+        "--reg_data_dir", str(tmp_path / "reg"), "--enable_bucket", "--min_bucket_reso", "64",
+        "--flip_aug", "--shuffle_caption", "--caption_dropout_rate", "0.3", "--masked_loss", "--alpha_mask",
+        "--train_batch_size", "2", "--gradient_accumulation_steps", "2", "--noise_offset", "0.05",
+        "--multires_noise_iterations", "4", "--min_snr_gamma", "5", "--clip_skip", "2",
+        "--network_dropout", "0.1", "--network_args", "rank_dropout=0.1", "module_dropout=0.1",
+        "--optimizer_type", "Lion", "--lr_scheduler", "cosine", "--lr_warmup_steps", "0.25",
+        "--gradient_checkpointing", "--training_comment", "for the wall", "--mixed_precision", "bf16",
+        "--save_precision", "fp16", *FOUR_STEPS,
+    )  # fmt: skip
+    assert program.main(line(data, tmp_path / "out", *more)) == 0
+    file = lora_file.read((tmp_path / "out" / "last.safetensors").read_bytes())
+    told = file.metadata
+    assert told["ss_training_comment"] == "for the wall"
+    assert told["ss_optimizer"] == "lion_pytorch.Lion"
+    assert told["ss_num_reg_images"] == "1"
+    assert told["ss_mixed_precision"] == "bf16"
+    assert told["ss_network_args"] == '{"rank_dropout": "0.1", "module_dropout": "0.1"}'
 
 
 @pytest.mark.parametrize(
-    ("spoil", "sentence"),
+    ("more", "sentence"),
     [
-        ("empty", "There are no pictures in"),
-        ("missing", "does not exist"),
-        ("latin-1", "The caption one.caption is not UTF-8"),
-        ("broken", "cannot be read as a picture"),
-        ("model", "is a pickle"),
-        ("oblong", "--resolution must be square"),
-        ("uneven", "multiple of 64"),
+        (("--pretrained_model_name_or_path", "old.ckpt"), "is a pickle"),
+        (("--resolution", "100"), "multiples of 64"),
+        (("--network_dimm", "4"), "did you mean --network_dim"),
+        (("--vae", "x"), "--vae is not supported"),
+        (("--network_weights", "{damaged}"), "damaged, or no safetensors"),
+        (("--pretrained_model_name_or_path", "{damaged}"), "is damaged or no safetensors file"),
+        (("--network_weights", "{another}"), "made for another kind of base model"),
+        (("--resume", "{damaged}"), "checkpoint of this training is damaged"),
+        (("--resume", "nowhere"), "nowhere cannot be read"),
     ],
 )
 def test_bad_input_ends_with_one_sentence_and_status_1(
     program: ModuleType, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    spoil: str, sentence: str,
+    more: tuple[str, ...], sentence: str,
 ) -> None:  # fmt: skip
-    asked = line(data, tmp_path / "out")
-    subset = data / "2_sks person"
-    if spoil == "empty":
-        asked = line(tmp_path, tmp_path / "out")
-    elif spoil == "missing":
-        asked = line(tmp_path / "nowhere", tmp_path / "out")
-    elif spoil == "latin-1":
-        (subset / "one.caption").write_bytes("café".encode("latin-1"))
-    elif spoil == "broken":
-        (subset / "one.jpg").write_bytes(b"no picture")
-    else:
-        more = {
-            "model": ("--pretrained_model_name_or_path", "old.ckpt"),
-            "oblong": ("--resolution", "512,768"),
-            "uneven": ("--resolution", "100"),
-        }
-        asked += more[spoil]
-    assert program.main(asked) == 1
+    truncated = save({"a.lora_down.weight": torch.zeros(64, 64)})[:5000]
+    (tmp_path / "damaged.safetensors").write_bytes(truncated)
+    pair = {
+        "lora_unet_x.lora_down.weight": torch.zeros(2, 4),
+        "lora_unet_x.lora_up.weight": torch.zeros(4, 2),
+    }
+    (tmp_path / "another.safetensors").write_bytes(save(pair))
+    places = {name: str(tmp_path / f"{name}.safetensors") for name in ("damaged", "another")}
+    assert program.main([*line(data, tmp_path / "out"), *(each.format(**places) for each in more)]) == 1
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 1
     assert sentence in errors[0]
@@ -148,5 +206,24 @@ def test_a_file_that_cannot_be_put_in_place_leaves_no_half_behind(
     in_the_way.mkdir(parents=True)
     more = ("--max_train_steps", "1", "--network_train_unet_only")
     assert program.main(line(data, tmp_path / "out", *more)) == 1
-    assert "last.safetensors" in capsys.readouterr().err
+    assert "last.safetensors could not be written" in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == [in_the_way]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="RLIMIT_FSIZE is POSIX")
+def test_a_disk_that_fills_up_while_saving_leaves_no_half_behind(data: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stops the write in the middle, as a full disk does."""
+    out = tmp_path / "out"
+    limited = (
+        "import resource, runpy, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n"
+        f"sys.argv = [{str(PROGRAM)!r}, *{line(data, out, '--max_train_steps', '1')!r}]\n"
+        f"runpy.run_path({str(PROGRAM)!r}, run_name='__main__')\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", limited], capture_output=True, text=True, check=False, timeout=400
+    )
+    assert ran.returncode == 1
+    assert "last.safetensors could not be written: File too large" in ran.stderr
+    assert list(out.iterdir()) == []

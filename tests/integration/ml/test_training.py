@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gpu_worker import lora_file, study
+from gpu_worker import lora_file
 from gpu_worker.base_model import BaseModel
 from gpu_worker.dataset import Example
 from gpu_worker.dials import Dials
@@ -17,6 +17,7 @@ from gpu_worker.generation import generate
 from gpu_worker.latents import LatentCache
 from gpu_worker.lesson import Lesson
 from gpu_worker.protocol import Checkpoint, Done, Event, Generate, Progress, Started, Train
+from gpu_worker.study import Shelf
 from gpu_worker.training import train
 from gpu_worker.training_state import TrainingState
 from tests.integration.ml.conftest import has_adapters, weights_hash
@@ -72,7 +73,7 @@ def test_the_events_tell_the_whole_story(tiny: BaseModel, photos: tuple[bytes, .
     assert {(event.job_id, event.attempt) for event in events} == {(7, 2)}
     assert events[0] == Started(job_id=7, attempt=2, step=0, steps=3)
     steps = [event.step for event in events if isinstance(event, Progress)]
-    assert steps == [0] * len(photos) + [1, 2, 3]
+    assert steps == [1, 2, 3]
     assert [event.step for event in events if isinstance(event, Checkpoint)] == [2]
     assert isinstance(events[-1], Done)
     assert events[-1].seconds > 0
@@ -172,8 +173,7 @@ def test_two_trainings_in_turn_do_not_disturb_each_other(
 
 
 def one_photo_lesson(base: BaseModel, photo: bytes, dials: Dials) -> Lesson:
-    encoded = study.encode(base, Example(photo, "sks person"), dials, LatentCache())
-    return Lesson(base, dials, study.settle((encoded,), seed=0))
+    return Lesson(base, dials, Shelf(base, (Example(photo, "sks person"),), dials, LatentCache()))
 
 
 def test_a_training_lowers_its_loss(tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials) -> None:
@@ -216,7 +216,7 @@ def test_a_checkpoint_of_other_photos_or_settings_is_not_taken_up(
         (photos, quick, 1),
         (photos[:4], quick, 0),
         (photos, replace(quick, rank=2), 0),
-        (photos, replace(quick, steps=9), 0),
+        (photos, replace(quick, steps=9), 1),
     ):
         running = train(tiny, request(others, data), dials)
         assert next(running) == Started(job_id=7, attempt=2, step=step, steps=dials.steps)

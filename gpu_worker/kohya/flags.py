@@ -1,0 +1,217 @@
+"""The flags of sd-scripts' `train_network.py` that are supported, with its meanings and defaults."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from gpu_worker import lora_file, optimizers
+from gpu_worker.errors import BadInput
+from gpu_worker.kohya.refused import NOT_NEEDED, REFUSED
+
+_PRECISIONS = ("no", "fp16", "bf16")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say it as everything else is said: one sentence."""
+        raise BadInput(f"{message[0].upper()}{message[1:]}.")
+
+
+def parse(line: Sequence[str]) -> argparse.Namespace:
+    """Read a command line; BadInput names what is refused with its reason, unknown with the nearest."""
+    parser = build()
+    known, unknown = parser.parse_known_args(_with_config_file(parser, list(line)))
+    for word in unknown:
+        if word.startswith("--"):
+            raise BadInput(_about(word.removeprefix("--").split("=")[0], parser))
+    if unknown:
+        raise BadInput(f"{unknown[0]} belongs to no flag.")
+    known.not_needed = [name for name in NOT_NEEDED if getattr(known, name)]
+    _check(known)
+    return known
+
+
+def _check(asked: argparse.Namespace) -> None:
+    if asked.network_train_unet_only and asked.network_train_text_encoder_only:
+        raise BadInput(
+            "--network_train_unet_only and --network_train_text_encoder_only leave nothing to train."
+        )
+    if not asked.train_data_dir and not asked.dataset_config:
+        raise BadInput("Give the pictures with --train_data_dir or --dataset_config.")
+    if asked.train_data_dir and asked.dataset_config:
+        raise BadInput("--dataset_config names its own folders; leave --train_data_dir out.")
+    if asked.xformers:
+        raise BadInput("--xformers is not supported: torch's own attention is as fast; use --sdpa.")
+    if asked.sample_prompts and not (asked.sample_every_n_steps or asked.sample_at_first):
+        raise BadInput("--sample_prompts needs --sample_every_n_steps or --sample_at_first.")
+
+
+def _about(name: str, parser: argparse.ArgumentParser) -> str:
+    if name in REFUSED:
+        return f"--{name} is not supported: {REFUSED[name]}."
+    known = [option.removeprefix("--") for action in parser._actions for option in action.option_strings]
+    near = difflib.get_close_matches(name, [*known, *REFUSED], n=1)
+    return f"--{name} is no flag of this program" + (f"; did you mean --{near[0]}?" if near else ".")
+
+
+def _with_config_file(parser: argparse.ArgumentParser, line: list[str]) -> list[str]:
+    """Put the flags of a `--config_file` in front of the line, which wins. Its sections are only headings."""
+    early = _Parser(add_help=False, allow_abbrev=False)
+    early.add_argument("--config_file", type=Path)
+    path = early.parse_known_args(line)[0].config_file
+    if path is None:
+        return line
+    path = path if path.suffix == ".toml" else path.with_name(path.name + ".toml")
+    front: list[str] = []
+    for name, value in _flat(_toml(path)).items():
+        switch = any(f"--{name}" in a.option_strings and a.nargs == 0 for a in parser._actions)
+        if switch or isinstance(value, bool):
+            front += [f"--{name}"] if value else []
+        else:
+            front += [f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)])]
+    return front + line
+
+
+def _flat(told: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in told.items():
+        flat |= value if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"The file {path} does not exist.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path.name} is no TOML file: {error}.") from error
+
+
+def build() -> argparse.ArgumentParser:
+    """Return the parser; `--help` shows every flag with its default."""
+    parser = _Parser(
+        prog="train_network.py",
+        description="Train a LoRA with the flags and file format of kohya's sd-scripts; docs/training.md.",
+        allow_abbrev=False,
+    )
+    _model_flags(parser.add_argument_group("base model and output").add_argument)
+    _data_flags(parser.add_argument_group("pictures").add_argument)
+    _length_flags(parser.add_argument_group("length and rate").add_argument)
+    _network_flags(parser.add_argument_group("network").add_argument)
+    _loss_flags(parser.add_argument_group("noise and loss").add_argument)
+    _watch_flags(parser.add_argument_group("precision, samples, logs").add_argument)
+    return parser
+
+
+def _model_flags(add: Any) -> None:
+    add("--pretrained_model_name_or_path", required=True, help="folder, .safetensors, hub id, tiny or drawn")
+    add("--output_dir", type=Path, required=True, help="where the LoRA is written; made if missing")
+    add("--output_name", default="last", help="file name without .safetensors (default: last)")
+    add("--save_model_as", choices=["safetensors"], default="safetensors", help="default: safetensors")
+    add("--save_precision", choices=list(lora_file.PRECISIONS), default="float", help="default: float")
+    add("--save_every_n_steps", type=positive, help="also write the LoRA after every so many steps")
+    add("--save_every_n_epochs", type=positive, help="also write the LoRA after every so many epochs")
+    add("--save_state", action="store_true", help="also write all that is needed to go on, with every LoRA")
+    add("--save_state_on_train_end", action="store_true", help="write that at the end only")
+    add("--resume", type=Path, help="go on from such a state: its folder or file")
+    add("--training_comment", default="", help="text for the file's metadata")
+    add("--config_file", type=Path, help="TOML file of flags; the command line wins")
+
+
+def _data_flags(add: Any) -> None:
+    add("--train_data_dir", type=Path, help="folder of `<repeats>_<words>` folders")
+    add("--reg_data_dir", type=Path, help="the same for regularisation pictures")
+    add("--dataset_config", type=Path, help="TOML file that describes the pictures instead")
+    add("--resolution", help="side in pixels, or `width,height` (default: the base model's)")
+    add("--enable_bucket", action="store_true", help="keep each picture's aspect ratio")
+    add("--min_bucket_reso", type=positive, default=256, help="shortest side of a bucket (default: 256)")
+    add("--max_bucket_reso", type=positive, default=1024, help="longest side of a bucket (default: 1024)")
+    add("--bucket_reso_steps", type=positive, default=64, help="sides are multiples of this (default: 64)")
+    add("--bucket_no_upscale", action="store_true", help="never enlarge a picture")
+    add("--caption_extension", default=".caption", help="of the caption files (default: .caption)")
+    add("--caption_separator", default=",", help="between the parts of a caption (default: ,)")
+    add("--shuffle_caption", action="store_true", help="put the parts into a new order every time")
+    add("--keep_tokens", type=int, default=0, help="parts in front that stay where they are (default: 0)")
+    add("--caption_dropout_rate", type=share, default=0.0, help="share of times without caption (default: 0)")
+    add("--flip_aug", action="store_true", help="show pictures mirrored half of the times")
+    add("--alpha_mask", action="store_true", help="a picture's transparency is its mask")
+    add("--cache_latents", action="store_true", help="pictures are always encoded only once here")
+    add("--cache_latents_to_disk", action="store_true", help="keep encoded pictures beside the output")
+    for name, why in NOT_NEEDED.items():
+        switch = {"action": "store_true"} if name.startswith("persistent") else {"type": int}
+        add(f"--{name}", help=f"not needed here: {why}", **switch)
+
+
+def _length_flags(add: Any) -> None:
+    add("--train_batch_size", type=positive, default=1, help="pictures that go through together (default: 1)")
+    add("--gradient_accumulation_steps", type=positive, default=1, help="batches in a step (default: 1)")
+    add("--max_train_steps", type=positive, default=1600, help="optimizer steps (default: 1600)")
+    add("--max_train_epochs", type=positive, help="rounds over all repeats; goes before the steps")
+    add("--learning_rate", type=float, default=2e-6, help="default: 2e-6")
+    add("--unet_lr", type=float, help="learning rate of the UNet (default: --learning_rate)")
+    add("--text_encoder_lr", type=float, help="of the text encoder (default: --learning_rate)")
+    add("--lr_scheduler", choices=optimizers.SCHEDULERS, default="constant", help="default: constant")
+    add("--lr_warmup_steps", type=float, default=0, help="steps, or a share below 1 of all (default: 0)")
+    add("--lr_scheduler_num_cycles", type=positive, default=1, help="of cosine_with_restarts (default: 1)")
+    add("--lr_scheduler_power", type=float, default=1.0, help="of polynomial (default: 1)")
+    add("--optimizer_type", default="AdamW", help=f"{', '.join(optimizers.NAMES)} (default: AdamW)")
+    add("--optimizer_args", nargs="*", default=[], help='its own settings, such as "weight_decay=0.1"')
+    add(
+        "--max_grad_norm", type=float, default=1.0, help="cut gradients to this length; 0: never (default: 1)"
+    )
+    add("--seed", type=int, help="default: drawn, and printed")
+
+
+def _network_flags(add: Any) -> None:
+    add("--network_module", choices=["networks.lora"], default="networks.lora", help="default: networks.lora")
+    add("--network_dim", type=positive, help="rank (default: 4, or --network_weights' own)")
+    add("--network_alpha", type=float, default=1.0, help="effect is alpha / rank (default: 1)")
+    add("--network_dropout", type=share, default=0.0, help="share of low-rank activations (default: 0)")
+    add("--network_args", nargs="*", default=[], help='"rank_dropout=0.1" and "module_dropout=0.1"')
+    add("--network_train_unet_only", action="store_true", help="leave the text encoder alone")
+    add("--network_train_text_encoder_only", action="store_true", help="leave the UNet alone")
+    add("--network_weights", type=Path, help="a finished LoRA to go on from")
+    add("--dim_from_weights", action="store_true", help="take rank and alpha from --network_weights")
+
+
+def _loss_flags(add: Any) -> None:
+    add("--noise_offset", type=float, default=0.0, help="noise common to a channel (default: 0)")
+    add("--multires_noise_iterations", type=int, default=0, help="coarser noises added (default: 0)")
+    add("--multires_noise_discount", type=float, default=0.3, help="of each to the one before (default: 0.3)")
+    add("--min_snr_gamma", type=float, help="weigh timesteps by min-SNR; 5 is usual (default: off)")
+    add("--prior_loss_weight", type=float, default=1.0, help="of regularisation pictures (default: 1)")
+    add("--masked_loss", action="store_true", help="learn only where a picture's mask is white")
+    add("--clip_skip", type=positive, help="read this layer of the text encoder, from the last (default: 1)")
+
+
+def _watch_flags(add: Any) -> None:
+    add("--mixed_precision", choices=_PRECISIONS, help="of the frozen weights (default: measured at start)")
+    add("--gradient_checkpointing", action="store_true", help="less memory, 40 %% more time")
+    add("--sdpa", action="store_true", help="torch's fast attention; always on here")
+    add("--xformers", action="store_true", help=argparse.SUPPRESS)
+    add("--sample_prompts", type=Path, help="file of prompts: .txt, .toml or .json")
+    add("--sample_every_n_steps", type=positive, help="draw them after every so many steps")
+    add("--sample_at_first", action="store_true", help="and before the first one")
+    add("--logging_dir", type=Path, help="write TensorBoard logs into a new folder in here")
+
+
+def positive(text: str) -> int:
+    """Read a whole number from 1 on."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
+    return number
+
+
+def share(text: str) -> float:
+    """Read a number from 0 up to, but not, 1."""
+    number = float(text)
+    if not 0 <= number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share from 0 to below 1")
+    return number

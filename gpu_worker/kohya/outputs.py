@@ -1,0 +1,68 @@
+"""What a training leaves behind on disk: each file is whole, or not there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpu_worker.errors import BadInput
+
+_STATE_FILE = "state.safetensors"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The names sd-scripts gives its files."""
+
+    folder: Path
+    name: str
+    steps_per_epoch: int
+    by_epoch: bool  #: intermediate files are counted in epochs
+
+    def write_lora(self, data: bytes, step: int | None = None) -> Path:
+        """Write a LoRA: the finished one, or that of a step."""
+        return write(self.folder / f"{self._stem(step)}.safetensors", data)
+
+    def write_state(self, data: bytes, step: int | None = None) -> Path:
+        """Write what `--resume` takes, in a folder as sd-scripts has it."""
+        return write(self.folder / f"{self._stem(step)}-state" / _STATE_FILE, data)
+
+    def write_sample(self, png: bytes, step: int, number: int) -> Path:
+        """Write a sample picture."""
+        return write(self.folder / "sample" / f"{self.name}_{step:06d}_{number:02d}.png", png)
+
+    def _stem(self, step: int | None) -> str:
+        if step is None:
+            return self.name
+        if self.by_epoch:
+            return f"{self.name}-{step // self.steps_per_epoch:06d}"
+        return f"{self.name}-step{step:08d}"
+
+
+def read_state(path: Path) -> bytes:
+    """Read what `write_state` wrote, from its folder or file."""
+    file = path / _STATE_FILE if path.is_dir() else path
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise BadInput(f"The state {path} cannot be read: {error.strerror}.") from error
+
+
+def write(path: Path, data: bytes) -> Path:
+    """Write a file that is whole or not there: a full disk or a crash leaves nothing half-written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(part).chmod(0o644)
+        Path(part).replace(path)
+    except OSError as error:
+        raise BadInput(f"{path} could not be written: {error.strerror}.") from error
+    finally:
+        Path(part).unlink(missing_ok=True)
+    return path

@@ -1,0 +1,85 @@
+"""The file of `--sample_prompts`: lines of text with `--n --w --h --d --l --s`, TOML or JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from gpu_worker.dials import SamplePrompt
+from gpu_worker.errors import BadInput
+
+#: sd-scripts' names of the same things.
+_FIELDS = {
+    "prompt": ("prompt", str),
+    "negative_prompt": ("negative", str),
+    "width": ("width_px", int),
+    "height": ("height_px", int),
+    "seed": ("seed", int),
+    "sample_steps": ("steps", int),
+    "scale": ("guidance", float),
+}
+_LETTERS = {
+    "n": "negative_prompt",
+    "w": "width",
+    "h": "height",
+    "d": "seed",
+    "l": "scale",
+    "s": "sample_steps",
+}
+
+
+def read(path: Path) -> tuple[SamplePrompt, ...]:
+    """Read the prompts; BadInput when the file cannot be used."""
+    try:
+        text = path.read_text("utf-8")
+        if path.suffix == ".toml":
+            common = dict(tomllib.loads(text)["prompt"])
+            told: list[Any] = [{**common, **subset} for subset in common.pop("subset")]
+        elif path.suffix == ".json":
+            told = json.loads(text)
+        else:
+            lines = [line.strip() for line in text.splitlines()]
+            told = [line for line in lines if line and not line.startswith("#")]
+    except FileNotFoundError:
+        raise BadInput(f"The file of sample prompts {path} does not exist.") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"The sample prompts {path.name} are not UTF-8 text; save them as UTF-8.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"The sample prompts {path.name} cannot be read: {error}.") from error
+    if not told:
+        raise BadInput(f"There are no prompts in {path.name}.")
+    return tuple(_prompt(_from_line(each) if isinstance(each, str) else each) for each in told)
+
+
+def _from_line(line: str) -> dict[str, Any]:
+    prompt, *settings = line.split(" --")
+    told: dict[str, Any] = {"prompt": prompt.strip()}
+    for setting in settings:
+        letter, _, value = setting.strip().partition(" ")
+        if letter not in _LETTERS:
+            known = " ".join(f"--{name}" for name in _LETTERS)
+            raise BadInput(f"A sample prompt has the setting --{letter}; known are {known}.")
+        told[_LETTERS[letter]] = value.strip()
+    return told
+
+
+def _prompt(told: dict[str, Any]) -> SamplePrompt:
+    unknown = set(told) - set(_FIELDS)
+    if unknown or "prompt" not in told:
+        raise BadInput(f"A sample prompt needs `prompt`, and may have {', '.join(_FIELDS)}.")
+    values: dict[str, Any] = {}
+    for name, value in told.items():
+        field, kind = _FIELDS[name]
+        try:
+            values[field] = kind(value)
+        except (TypeError, ValueError):
+            raise BadInput(f"A sample prompt's {name} is no number: {value}.") from None
+    for side in ("width_px", "height_px"):
+        # sd-scripts rounds down as well; the latents are an eighth.
+        if side in values:
+            values[side] -= values[side] % 8
+    values["prompt"] = re.sub(r"\s+", " ", values["prompt"])
+    return SamplePrompt(**values)
