@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PYTHONUNBUFFERED := 1
 
-.PHONY: run test check format lock clean
+.PHONY: run test check bench format lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/python -m bot
@@ -17,6 +17,11 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Speed and memory beside their goals (docs/benchmarks.md): `make bench ONLY=worker-ready` measures one row,
+# `make bench PEER=<checkout of sd-scripts> PEER_PYTHON=<its Python>` compares with it.
+bench: $(VENV)/.run
+	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

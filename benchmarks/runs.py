@@ -1,0 +1,92 @@
+"""What single runs give, and who does them. The real one is `benchmarks/lab.py`; tests use a small one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Training:
+    """A few steps of our training; times in seconds."""
+
+    precision: str  #: of the weights at the end: `float32`, `bfloat16`, `float16`
+    start_s: float  #: from the start of the process to the end of the first step
+    steps_s: tuple[float, ...]  #: each later step, without what was said or saved after the one before
+    told_s: float  #: between a step's end and the moment its progress is sent, median
+    checkpoint_s: float  #: making one checkpoint and sending it
+    checkpoint_bytes: int
+    peak_bytes: int  #: of the process
+    adjusted: tuple[str, ...] = ()  #: what the training changed by itself
+
+
+@dataclass(frozen=True)
+class PeerRun:
+    """A few steps of the peer's training; times in seconds."""
+
+    start_s: float  #: from the start of the process to the end of the first step
+    steps_s: tuple[float, ...]  #: each later step
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class WorkerRun:
+    """A worker's life: start, five photos sent ahead and a training, then one without."""
+
+    said_ready_s: float  #: from the start to the first frame
+    ready_s: float  #: from the start until the base model is loaded
+    precision: str = ""  #: `fp32`, `bf16` or `fp16`; empty when it was not asked to train
+    ahead_s: float = 0.0  #: from the fifth photo to the end of the first step
+    ahead_steps_s: tuple[float, ...] = ()
+    cold_s: float = 0.0  #: the same without a head start
+    cold_steps_s: tuple[float, ...] = ()
+    peak_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the program chooses by itself on the CPU."""
+
+    precision: str
+    reason: str
+    fp16_tensors: int
+
+
+@dataclass(frozen=True)
+class CardRun:
+    """A training on a CUDA card."""
+
+    precision: str
+    steps_s: tuple[float, ...]
+    peak_bytes: int  #: of the card's memory, the CUDA context included
+    idle_percent: float  #: of the time between two steps' ends in which the card has nothing to do
+
+
+class Lab(Protocol):
+    """Does single runs; each raises NotMeasured where it cannot."""
+
+    @property
+    def has_card(self) -> bool:
+        """Say whether there is a CUDA card."""
+
+    @property
+    def side_px(self) -> int:
+        """Return the side of the pictures in pixels."""
+
+    def train(self, precision: str) -> Training:
+        """Train on the CPU in `fp32`, `bf16` or by `default`."""
+
+    def peer(self, flags: str, launcher: bool = False, on_card: bool = False) -> PeerRun:
+        """Let the peer train with these flags, through `accelerate launch` if asked and there."""
+
+    def worker(self, only_ready: bool) -> WorkerRun:
+        """Start a worker on the CPU; train with it unless it is only to get ready."""
+
+    def choice(self) -> Choice:
+        """Look what is chosen by default on the CPU."""
+
+    def card(self) -> CardRun:
+        """Train on the card."""
+
+    def gflops(self, precision: str) -> float:
+        """Return how fast the CPU multiplies matrices in `fp32` or `bf16`."""

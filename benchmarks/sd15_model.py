@@ -1,0 +1,142 @@
+"""Stable Diffusion 1.5's true shape with random weights, as a diffusers folder: 4.3 GB, built once.
+
+How fast a step is does not depend on what the weights are, so no download is needed to measure it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from gpu_worker.sd15_shape import SCHEDULER, Widths, clip_tokenizer, text_config, unet_config, vae_config
+
+#: What the weights take in fp32, and some room for the results.
+NEEDED_BYTES = 5 * 10**9
+_COMPLETE = "complete"
+_SEED = 15
+#: What sd-scripts asks its tokenizer cache for.
+_PEER_TOKENIZER = "openai_clip-vit-large-patch14"
+_DIFFUSERS_VERSION = "0.6.0"  # what the published folder says
+
+
+class NoRoom(Exception):
+    """There is too little room on the disk for the model."""
+
+
+def build(bench_dir: Path) -> Path:
+    """Return the model's folder; it is built where it is not complete. NoRoom when the disk is too small."""
+    folder = bench_dir / "sd15-random"
+    if (folder / _COMPLETE).is_file():
+        return folder
+    if folder.exists():  # a build that was interrupted
+        shutil.rmtree(folder)
+    bench_dir.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(bench_dir).free
+    if free < NEEDED_BYTES:
+        raise NoRoom(f"the model needs {NEEDED_BYTES / 1e9:.1f} GB and {free / 1e9:.1f} GB are free")
+    _write(folder, Widths())
+    (folder / _COMPLETE).touch()
+    return folder
+
+
+def _write(folder: Path, widths: Widths) -> None:
+    random = np.random.default_rng(_SEED)
+    with torch.device("meta"):  # shapes only: no weight is ever held twice, or even once as a whole
+        unet = UNet2DConditionModel(**unet_config(widths))
+        vae = AutoencoderKL(**vae_config(widths))
+        text = CLIPTextModel(CLIPTextConfig(**text_config(widths)))
+    unet.save_config(folder / "unet")
+    vae.save_config(folder / "vae")
+    text.config.architectures = ["CLIPTextModel"]
+    text.config.save_pretrained(folder / "text_encoder")
+    write_weights(unet, folder / "unet" / "diffusion_pytorch_model.safetensors", random)
+    write_weights(vae, folder / "vae" / "diffusion_pytorch_model.safetensors", random)
+    # transformers 5 dropped a level that published files have; both it and transformers 4 read them with it.
+    write_weights(text, folder / "text_encoder" / "model.safetensors", random, prefix="text_model.")
+    write_tokenizer(folder / "tokenizer")
+    write_tokenizer(folder / "peer-tokenizers" / _PEER_TOKENIZER)
+    _write_indexes(folder)
+
+
+def write_weights(part: nn.Module, path: Path, random: np.random.Generator, prefix: str = "") -> None:
+    """Write random fp32 weights for a part on the meta device, tensor by tensor, as safetensors."""
+    shapes = {
+        f"{prefix}{name.removeprefix(prefix)}": tuple(tensor.shape)
+        for name, tensor in part.state_dict().items()
+    }
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        start, end = end, end + 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": (start, end)}
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)  # so that the numbers lie where a mapping can be read in place
+    with path.open("wb") as file:
+        file.write(len(head).to_bytes(8, "little") + head)
+        _write_numbers(file, shapes, random)
+
+
+def _write_numbers(file: BinaryIO, shapes: dict[str, tuple[int, ...]], random: np.random.Generator) -> None:
+    for name, shape in shapes.items():
+        for values in _numbers(name, shape, random):
+            file.write(values.tobytes())
+
+
+def _numbers(name: str, shape: tuple[int, ...], random: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield a tensor's numbers, drawn so that a signal keeps about its size from layer to layer."""
+    if len(shape) == 1:  # a norm's weight, or a bias
+        yield np.full(shape, 0.0 if name.endswith("bias") else 1.0, dtype=np.float32)
+        return
+    scale = 0.02 if "embedding.weight" in name else 1 / math.sqrt(math.prod(shape[1:]))
+    for _ in range(shape[0]):
+        yield random.standard_normal(shape[1:], dtype=np.float32) * np.float32(scale)
+
+
+def write_tokenizer(folder: Path) -> None:
+    """Write CLIP's tokenizer as today's file and as the two that older libraries read."""
+    clip_tokenizer().save_pretrained(folder)
+    model = json.loads((folder / "tokenizer.json").read_text("utf-8"))["model"]
+    (folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False), "utf-8")
+    merges = (pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"])
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]), "utf-8")
+
+
+def _write_indexes(folder: Path) -> None:
+    scheduler = {"_class_name": "PNDMScheduler", "_diffusers_version": _DIFFUSERS_VERSION, **SCHEDULER}
+    scheduler |= {"clip_sample": False, "set_alpha_to_one": False, "skip_prk_steps": True}
+    index = {
+        "_class_name": "StableDiffusionPipeline",
+        "_diffusers_version": _DIFFUSERS_VERSION,
+        "feature_extractor": [None, None],
+        "requires_safety_checker": False,
+        "safety_checker": [None, None],
+        "scheduler": ["diffusers", "PNDMScheduler"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+    }
+    (folder / "scheduler").mkdir()
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler, indent=2))
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2))
+
+
+def main() -> None:
+    """Build it in a process of its own: the bench itself stays free of torch."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bench_dir", type=Path)
+    print(json.dumps({"folder": str(build(parser.parse_args().bench_dir))}))
+
+
+if __name__ == "__main__":
+    main()
