@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol, TypeAlias
 
+from bot import strip
 from bot.backends.base import GpuBackend
 from bot.domain import GenerateWish, Job, JobId, JobKind, JobStatus, TrainWish
 from bot.errors import WorkerLost
 from bot.files import Files
 from bot.ledger import Ledger
 from gpu_worker.protocol import (
+    Adjusted,
     Checkpoint,
     Done,
     Event,
@@ -32,6 +34,8 @@ log = logging.getLogger(__name__)
 
 #: Pause before a lost job is tried again, times the number of its losses; a worker needs time to come back.
 RETRY_PAUSE_S = 0.2
+#: Photos that wait to be sent ahead of their trainings.
+MAX_AHEAD = 100
 LORA_GONE = "The file of this LoraCode is missing here. Please tell the person who runs this bot."
 #: A write of the ledger that says False when the attempt is no longer the running one.
 _Fenced: TypeAlias = Coroutine[Any, Any, bool]
@@ -62,6 +66,8 @@ class Dispatcher:
         # A wake-up and nothing more: what is to be done stands in the ledger.
         self._bells = {kind: asyncio.Event() for kind in JobKind}
         self._attempts: dict[JobId, asyncio.Task[None]] = {}
+        # Photos for the worker to encode while their person still sends others, and such to forget.
+        self._ahead: asyncio.Queue[bytes | tuple[str, ...]] = asyncio.Queue(MAX_AHEAD)
 
     def wake(self) -> None:
         """Say that the ledger holds a new job."""
@@ -72,13 +78,28 @@ class Dispatcher:
         """What the worker last said of itself."""
         return self._backend.health()
 
+    def prepare(self, photos: Iterable[bytes]) -> None:
+        """Let the worker encode photos of a set that is being collected; a courtesy, so it may be skipped."""
+        for photo in photos:
+            self._send_ahead(photo)
+
+    def forget(self, photos: Sequence[str]) -> None:
+        """Let the worker forget photos, named by the SHA-256 of their bytes."""
+        self._send_ahead(tuple(photos))
+
+    def _send_ahead(self, what: bytes | tuple[str, ...]) -> None:
+        try:
+            self._ahead.put_nowait(what)
+        except asyncio.QueueFull:
+            log.info("too many photos at once; some are encoded with their training")
+
     async def stop(self, job_id: JobId) -> None:
         """End the running attempt of a job that was cancelled, if there is one; returns once it has ended."""
         attempt = self._attempts.get(job_id)
         if attempt is not None:
             attempt.cancel()
             await asyncio.wait([attempt])
-        await self._files.forget_checkpoint(job_id)
+        await self._files.forget_work(job_id)
         self._watcher.progressed(job_id)
 
     async def run(self) -> None:
@@ -90,12 +111,21 @@ class Dispatcher:
         async with asyncio.TaskGroup() as loops:
             for kind in JobKind:
                 loops.create_task(self._serve(kind), name=f"dispatch-{kind}")
+            loops.create_task(self._send_for_ever(), name="photos-ahead")
 
     async def drain(self) -> None:
         """Carry out what waits, then return."""
         async with asyncio.TaskGroup() as loops:
             for kind in JobKind:
                 loops.create_task(self._work_off(kind), name=f"drain-{kind}")
+
+    async def _send_for_ever(self) -> None:
+        while True:
+            what = await self._ahead.get()
+            if isinstance(what, bytes):
+                await self._backend.prepare(what)
+            else:
+                await self._backend.forget(what)
 
     async def _serve(self, kind: JobKind) -> None:
         bell = self._bells[kind]
@@ -145,6 +175,7 @@ class Dispatcher:
                 class_word=wish.trigger.class_word,
                 steps=wish.steps,
                 seed=wish.seed,
+                sample_prompt=f"photo of {wish.trigger}",
                 resume=await self._files.read_checkpoint(job.id),
             )
         lora = await self._ledger.lora(job.code)
@@ -166,7 +197,11 @@ class Dispatcher:
                 await self._files.write_checkpoint(job.id, event.data)
                 await self._still(self._ledger.checkpointed(job.id, job.attempt, event.step))
             case Sample():
-                log.debug("job %d gave a sample at step %d", job.id, event.step)
+                if not await self._ledger.is_current(job.id, job.attempt):
+                    raise _Stale
+                await self._files.write_sample(job.id, event.step, event.png)
+            case Adjusted():
+                log.warning("job %d: %s", job.id, event.reason)
             case Done():
                 await asyncio.shield(self._done(job, event))
                 return True
@@ -182,7 +217,10 @@ class Dispatcher:
             if event.lora is None:
                 raise WorkerLost("a training ended without a LoRA")
             name, sha256 = await self._files.write_lora(job.code, event.lora)
-            await self._ended(job, self._ledger.finish_training(job.id, job.attempt, name, sha256))
+            pictures = await self._strip(job)
+            await self._ended(
+                job, self._ledger.finish_training(job.id, job.attempt, (name, sha256), pictures)
+            )
             return
         files = [
             await self._files.write_picture(job.id, number, png)
@@ -190,10 +228,17 @@ class Dispatcher:
         ]
         await self._ended(job, self._ledger.finish_generation(job.id, job.attempt, files))
 
+    async def _strip(self, job: Job) -> list[str]:
+        """Put a training's samples into one picture; give its name, if there were any."""
+        samples = await self._files.read_samples(job.id)
+        if not samples:
+            return []
+        return [await self._files.write_picture(job.id, 0, await asyncio.to_thread(strip.compose, samples))]
+
     async def _ended(self, job: Job, write: _Fenced) -> None:
         await self._still(write)
         log.info("job %d (%s) has ended", job.id, job.kind)
-        await self._files.forget_checkpoint(job.id)
+        await self._files.forget_work(job.id)
         self._watcher.progressed(job.id)
         self._watcher.wake()
 

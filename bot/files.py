@@ -12,7 +12,7 @@ from pathlib import Path
 from bot.domain import JobId, LoraCode
 from bot.errors import SettingsError
 
-_FOLDERS = ("loras", "checkpoints", "pictures")
+_FOLDERS = ("loras", "checkpoints", "pictures", "samples")
 #: A file younger than this may belong to somebody who is just writing it.
 _BEING_WRITTEN_S = 600.0
 
@@ -59,14 +59,21 @@ class Files:
         """Give a LoRA's bytes; FileNotFoundError when somebody took it away."""
         return await asyncio.to_thread(self.lora_path(name).read_bytes)
 
-    async def forget_checkpoint(self, job_id: JobId) -> None:
-        """Delete a training's checkpoint, if there is one."""
-        await asyncio.to_thread(self._checkpoint(job_id).unlink, missing_ok=True)
+    async def write_sample(self, job_id: JobId, step: int, png: bytes) -> None:
+        """Store a picture that a training drew on its way."""
+        await asyncio.to_thread(_write, self._root / "samples" / f"{job_id}-{step}.png", png)
+
+    async def read_samples(self, job_id: JobId) -> dict[int, bytes]:
+        """Give a training's samples by their step."""
+        return await asyncio.to_thread(self._read_samples, job_id)
+
+    async def forget_work(self, job_id: JobId) -> None:
+        """Delete what a training needed only while it ran: its checkpoint and samples."""
+        await asyncio.to_thread(self._forget_work, job_id)
 
     async def sweep(self, open_jobs: Iterable[JobId]) -> int:
-        """Delete what a crash left behind: half-written files, checkpoints of ended jobs. Gives how many."""
-        keep = {self._checkpoint(job_id) for job_id in open_jobs}
-        return await asyncio.to_thread(self._sweep, keep)
+        """Delete what a crash left behind: half-written files, the work of ended jobs. Gives how many."""
+        return await asyncio.to_thread(self._sweep, {str(job_id) for job_id in open_jobs})
 
     def lora_path(self, name: str) -> Path:
         """Say where a LoRA lies."""
@@ -79,9 +86,23 @@ class Files:
     def _checkpoint(self, job_id: JobId) -> Path:
         return self._root / "checkpoints" / f"{job_id}.safetensors"
 
-    def _sweep(self, keep: set[Path]) -> int:
+    def _samples(self, job_id: JobId) -> list[Path]:
+        return list((self._root / "samples").glob(f"{job_id}-*.png"))
+
+    def _read_samples(self, job_id: JobId) -> dict[int, bytes]:
+        return {int(path.stem.rpartition("-")[2]): path.read_bytes() for path in self._samples(job_id)}
+
+    def _forget_work(self, job_id: JobId) -> None:
+        for path in (self._checkpoint(job_id), *self._samples(job_id)):
+            path.unlink(missing_ok=True)
+
+    def _sweep(self, open_jobs: set[str]) -> int:
         stale = [path for folder in _FOLDERS for path in (self._root / folder).glob("*.tmp")]
-        stale += [path for path in (self._root / "checkpoints").glob("*.safetensors") if path not in keep]
+        work = [
+            *(self._root / "checkpoints").glob("*.safetensors"),
+            *(self._root / "samples").glob("*.png"),
+        ]
+        stale += [path for path in work if path.stem.partition("-")[0] not in open_jobs]
         before = time.time() - _BEING_WRITTEN_S
         stale = [path for path in stale if path.stat().st_mtime < before]
         for path in stale:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from gpu_worker.protocol import Event, Health, JobRequest
@@ -20,6 +20,12 @@ class GpuBackend(Protocol):
         Closing the iterator cancels the attempt. Raises WorkerLost when the worker goes away or its
         stream ends without a terminal event.
         """
+
+    async def prepare(self, photo: bytes) -> None:
+        """Let a worker encode a photo for a training that may come; where none is up, nothing happens."""
+
+    async def forget(self, photos: Sequence[str]) -> None:
+        """Let the workers forget photos, named by the SHA-256 of their bytes."""
 
     def health(self) -> Health | None:
         """What the worker last said of itself; None while there is none."""

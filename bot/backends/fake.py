@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 from bot.errors import WorkerLost
 from gpu_worker.protocol import (
+    Adjusted,
     Checkpoint,
     Done,
     Event,
@@ -14,6 +15,7 @@ from gpu_worker.protocol import (
     Health,
     JobRequest,
     Progress,
+    Sample,
     Started,
     Train,
 )
@@ -39,6 +41,10 @@ class FakeBackend:
         self.gate.set()
         self.requests: list[JobRequest] = []
         self.cancelled: list[int] = []
+        self.prepared: list[bytes] = []
+        self.forgotten: list[str] = []
+        self.sample: bytes | None = None  # a picture that a training gives at every step
+        self.adjusts = False
 
     async def start(self) -> None:
         """There is nothing to bring up."""
@@ -49,6 +55,14 @@ class FakeBackend:
     def health(self) -> Health | None:
         """Say that all is well."""
         return Health(device="fake", base_model="fake", base_model_loaded=True, process_memory_bytes=0)
+
+    async def prepare(self, photo: bytes) -> None:
+        """Take note."""
+        self.prepared.append(photo)
+
+    async def forget(self, photos: Sequence[str]) -> None:
+        """Take note."""
+        self.forgotten.extend(photos)
 
     async def run(self, request: JobRequest) -> AsyncGenerator[Event, None]:
         """Carry out one attempt."""
@@ -68,6 +82,10 @@ class FakeBackend:
                     ended = True
                     raise WorkerLost("the fake worker was told to vanish")
                 yield Progress(job_id=job, attempt=attempt, step=step, steps=self.steps)
+                if isinstance(request, Train) and self.sample is not None:
+                    yield Sample(job_id=job, attempt=attempt, step=step, png=self.sample)
+                if isinstance(request, Train) and self.adjusts:
+                    yield Adjusted(job_id=job, attempt=attempt, step=step, reason="One notch down.")
                 if isinstance(request, Train):
                     yield Checkpoint(job_id=job, attempt=attempt, step=step, data=str(step).encode())
                 await self.gate.wait()

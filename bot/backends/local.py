@@ -16,10 +16,12 @@ from gpu_worker.protocol import (
     Done,
     Event,
     Failed,
+    Forget,
     Health,
     Heartbeat,
     JobRequest,
     Message,
+    Prepare,
     ProtocolError,
     Ready,
     Shutdown,
@@ -103,6 +105,23 @@ class LocalBackend:
             if not ended:
                 await asyncio.shield(self._cancel(process, key, events))
             self._attempts.pop(key, None)
+
+    async def prepare(self, photo: bytes) -> None:
+        """Send a photo ahead, if the worker is up."""
+        await self._send_ahead(Prepare(photo=photo))
+
+    async def forget(self, photos: Sequence[str]) -> None:
+        """Let the worker forget photos, if it is up; one that is not has forgotten."""
+        await self._send_ahead(Forget(photos=tuple(photos)))
+
+    async def _send_ahead(self, message: Message) -> None:
+        process = self._process
+        if process is None or not self._ready.is_set():
+            return
+        try:
+            await self._say(process, message)
+        except WorkerLost:
+            log.debug("the worker was gone before photos could be sent ahead")
 
     async def close(self) -> None:
         """End the worker; running attempts raise WorkerLost."""

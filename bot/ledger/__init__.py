@@ -76,11 +76,9 @@ class Ledger:
         now = self._db.now_ms()
         return await self._db.write(lambda db: _photos.start_training(db, account, (place, wish), now))
 
-    async def forget_photos(self, account: AccountId) -> int:
-        """Delete the set that is being collected; gives how many photos it held."""
-        return await self._db.write(
-            lambda db: db.execute("DELETE FROM photos WHERE account = ? AND job IS NULL", (account,)).rowcount
-        )
+    async def forget_photos(self, account: AccountId) -> list[str]:
+        """Delete the set that is being collected; gives the SHA-256 of each photo's bytes."""
+        return await self._db.write(lambda db: _photos.forget(db, account))
 
     async def photos_of(self, job_id: JobId) -> tuple[bytes, ...]:
         """Give the photos of a training, in the order they came."""
@@ -191,17 +189,23 @@ class Ledger:
             lambda db: db.execute("UPDATE jobs SET step = ?, losses = 0 WHERE id = ?", (step, job_id)),
         )
 
-    async def finish_training(self, job_id: JobId, attempt: int, file: str, sha256: str) -> bool:
-        """Job done, Lora ready, photos deleted, notice owed."""
+    async def is_current(self, job_id: JobId, attempt: int) -> bool:
+        """Say whether an attempt is the running one."""
+        return await self._db.read(lambda db: _jobs.is_current(db, job_id, attempt))
+
+    async def finish_training(
+        self, job_id: JobId, attempt: int, file: tuple[str, str], pictures: Sequence[str] = ()
+    ) -> bool:
+        """Job done, Lora ready with its file's name and SHA-256, photos deleted, notice owed."""
         now = self._db.now_ms()
 
         def work(db: sqlite3.Connection) -> None:
             job = _jobs.end(db, job_id, "done", None, now)
             db.execute(
                 "UPDATE loras SET state = 'ready', file = ?, sha256 = ?, ready_ms = ? WHERE code = ?",
-                (file, sha256, now, job.code),
+                (*file, now, job.code),
             )
-            _jobs.owe(db, job, NoticeKind.TRAIN_DONE, now)
+            _jobs.owe(db, job, NoticeKind.TRAIN_DONE, now, pictures)
 
         return await self._fenced(job_id, attempt, work)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import sqlite3
 from collections.abc import Sequence
@@ -80,6 +81,14 @@ def added(
     if count != PHOTOS_PER_LORA or not any(accepted):
         return Added(accepted, count, None)
     return Added(accepted, 0, start_training(db, account, asked, now_ms))
+
+
+def forget(db: sqlite3.Connection, account: AccountId) -> list[str]:
+    """Delete the set that is being collected; give the SHA-256 of each photo's bytes."""
+    whose = "FROM photos WHERE account = ? AND job IS NULL"
+    rows = db.execute(f"SELECT data {whose} ORDER BY id", (account,)).fetchall()
+    db.execute(f"DELETE {whose}", (account,))
+    return [hashlib.sha256(row["data"]).hexdigest() for row in rows]
 
 
 def start_training(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from bot.domain import JobId, NewPhoto
@@ -21,6 +22,12 @@ class JobQueue(Protocol):
 
     def wake(self) -> None:
         """Say that the ledger holds a new job."""
+
+    def prepare(self, photos: Iterable[bytes]) -> None:
+        """Let the worker encode photos of a set that is being collected."""
+
+    def forget(self, photos: Sequence[str]) -> None:
+        """Let the worker forget photos, named by the SHA-256 of their bytes."""
 
     async def stop(self, job_id: JobId) -> None:
         """End the attempt of a job that was cancelled, if there is one."""

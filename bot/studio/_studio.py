@@ -91,6 +91,9 @@ class Studio:
             checked = await asyncio.gather(*(self._checked(upload) for upload in uploads))
             photos = [each for each in checked if isinstance(each, NewPhoto)]
             added = await self._ledger.add_photos(account, photos, place, TrainWish())
+            # Encoded while the next one is on its way, so that the training can begin with the fifth.
+            taken = zip(photos, added.accepted, strict=True)
+            self._queue.prepare(photo.data for photo, was_taken in taken if was_taken)
         if added.job is not None:
             reply = await self._started(added.job)
         else:
@@ -112,8 +115,9 @@ class Studio:
         """Delete the photos of the set that is being collected."""
         account = await self._ledger.account_of(who)
         async with self._lock(account):
-            count = await self._ledger.forget_photos(account)
-        return texts.photos_forgotten(count, who.platform)
+            forgotten = await self._ledger.forget_photos(account)
+            self._queue.forget(forgotten)
+        return texts.photos_forgotten(len(forgotten), who.platform)
 
     async def generate_text(self, who: Identity, place: Place, text: str) -> Reply:
         """Draw what was typed after `/generate`."""

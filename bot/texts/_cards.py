@@ -49,7 +49,8 @@ def notice(owed: Notice, picture_paths: Sequence[Path]) -> Reply:
         case NoticeKind.TRAIN_DONE:
             trigger = job.wish.trigger if isinstance(job.wish, TrainWish) else None
             command = example(job.place.platform, job.code, trigger)
-            return Reply(f"{code} is ready, and your photos are deleted. Try:\n{command}", (MY_CODES,))
+            text = f"{code} is ready, and your photos are deleted. Try:\n{command}"
+            return Reply(text, (MY_CODES,), tuple(picture_paths))
         case NoticeKind.TRAIN_FAILED:
             return Reply(
                 f"The training of {code} failed: {why}\nYour photos are deleted. To try again: /train",

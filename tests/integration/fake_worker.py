@@ -1,11 +1,12 @@
 """A real worker process with a performer that does nothing real: for tests of the process, not of the model.
 
 Photos steer it: the first photo `steps=30` sets the number of steps; `poison` kills the process at step 2;
-`garbage` breaks the stream; `echo` gives the photo's bytes back as the LoRA.
+`garbage` breaks the stream; `prepared?` gives the photos that were sent ahead as the LoRA.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import time
@@ -17,11 +18,21 @@ from gpu_worker.worker import serve
 
 HEALTH = Health(device="fake", base_model="fake", base_model_loaded=False, process_memory_bytes=1)
 STEP_S = 0.002  # the work of a step
+prepared: list[bytes] = []
 
 
 class FakePerformer:
     def health(self) -> Health:
         return Health(device="fake", base_model="fake", base_model_loaded=True, process_memory_bytes=2)
+
+    def warm(self) -> None:
+        """There is no model to load."""
+
+    def prepare(self, photo: bytes) -> None:
+        prepared.append(photo)
+
+    def forget(self, photos: tuple[str, ...]) -> None:
+        prepared[:] = [photo for photo in prepared if hashlib.sha256(photo).hexdigest() not in photos]
 
     def train(self, request: Train) -> Generator[Event, None, None]:
         order = request.photos[0]
@@ -42,7 +53,10 @@ class FakePerformer:
                 frames.flush()
             yield Progress(job_id=job, attempt=attempt, step=step, steps=steps)
             yield Checkpoint(job_id=job, attempt=attempt, step=step, data=str(step).encode())
-        yield Done(job_id=job, attempt=attempt, lora=order if len(order) > 100 else b"lora of %d" % first)
+        lora = order if len(order) > 100 else b"lora of %d" % first
+        if order == b"prepared?":
+            lora = b",".join(prepared)
+        yield Done(job_id=job, attempt=attempt, lora=lora)
 
     def generate(self, request: Generate) -> Generator[Event, None, None]:
         yield Started(job_id=request.job_id, attempt=request.attempt, step=0, steps=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -66,9 +66,17 @@ class NotedQueue:
     woken: int = 0
     stopped: list[JobId] = field(default_factory=list)
     said: Health | None = None
+    prepared: list[bytes] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
 
     def wake(self) -> None:
         self.woken += 1
+
+    def prepare(self, photos: Iterable[bytes]) -> None:
+        self.prepared.extend(photos)
+
+    def forget(self, photos: Sequence[str]) -> None:
+        self.forgotten.extend(photos)
 
     async def stop(self, job_id: JobId) -> None:
         self.stopped.append(job_id)
@@ -114,7 +122,7 @@ class Desk:
         job = await self.claim(JobKind.TRAIN)
         assert await self.ledger.progressed(job.id, job.attempt, 1500, 1500)
         self.clock.forward(seconds=seconds)
-        assert await self.ledger.finish_training(job.id, job.attempt, f"{job.code}.safetensors", "0" * 64)
+        assert await self.ledger.finish_training(job.id, job.attempt, (f"{job.code}.safetensors", "0" * 64))
         return job
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import signal
 import sys
@@ -56,6 +57,24 @@ async def test_events_come_in_order_and_end_with_one_terminal_event(backend: Gpu
     steps = [event.step for event in events if isinstance(event, Progress)]
     assert steps == sorted(steps)
     assert steps[-1] == 3
+
+
+async def test_photos_sent_ahead_to_nobody_are_no_error() -> None:
+    backend = LocalBackend(COMMAND)
+    await backend.prepare(b"photo")
+    await backend.forget(["0" * 64])
+
+
+async def test_a_worker_has_the_photos_sent_ahead_but_not_the_forgotten(
+    local: LocalBackend,
+) -> None:
+    await all_events(local, train(1))  # it is up
+    for photo in (b"one", b"two", b"three"):
+        await local.prepare(photo)
+    await local.forget([hashlib.sha256(b"two").hexdigest()])
+    done = (await all_events(local, train(2, b"prepared?")))[-1]
+    assert isinstance(done, Done)
+    assert done.lora == b"one,three"
 
 
 async def test_after_a_cancel_the_next_job_is_right(backend: GpuBackend) -> None:

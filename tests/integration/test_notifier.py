@@ -90,7 +90,7 @@ async def test_a_card_shows_the_latest_step_and_then_the_end(room: EngineRoom) -
         room.notifier.progressed(job.id)
     await room.notifier.edit_cards()
     assert [("step 3 of 10" in reply.text) for _, reply in room.chat.edits] == [True]
-    await room.ledger.finish_training(job.id, 1, "x", "y")
+    await room.ledger.finish_training(job.id, 1, ("x", "y"))
     room.notifier.progressed(job.id)
     await room.notifier.edit_cards()
     assert room.chat.edits[-1][1].card_of is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -185,3 +186,18 @@ async def test_a_third_open_training_has_to_wait(desk: Desk) -> None:
         await desk.studio.train(ANNA, ANNAS)
     await desk.studio.cancel(ANNA)
     assert "1 of 5" in (await desk.send(ANNA, 21)).text
+
+
+async def test_each_photo_that_is_taken_is_sent_ahead_as_its_training_will_get_it(desk: Desk) -> None:
+    await desk.send(ANNA, 1)
+    await desk.send(ANNA, 1, 2)  # the first is there already
+    assert len(desk.queue.prepared) == 2
+    await desk.send(ANNA, 3, 4, 5)
+    [job] = await desk.jobs(ANNA)
+    assert tuple(desk.queue.prepared) == await desk.ledger.photos_of(job.id)
+
+
+async def test_photos_of_a_set_that_is_started_over_are_forgotten_by_the_worker(desk: Desk) -> None:
+    await desk.send(ANNA, 1, 2)
+    await desk.studio.forget_photos(ANNA)
+    assert desk.queue.forgotten == [hashlib.sha256(photo).hexdigest() for photo in desk.queue.prepared]
