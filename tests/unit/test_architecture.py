@@ -18,7 +18,7 @@ CHAT_LIBRARIES = {"telegram", "discord", "rich"}
 FLOORS = (
     {"bot.domain", "bot.errors"},
     {"bot.replies", "bot.settings", "bot.redact", "bot.migrate", "bot.eta"},
-    {"bot.texts", "bot.wishes", "bot.photos", "bot.files", "bot.ledger", "bot.backends.base"},
+    {"bot.texts", "bot.wishes", "bot.photos", "bot.files", "bot.strip", "bot.ledger", "bot.backends.base"},
     {"bot.backends.local", "bot.backends.fake", "bot.backends.ray"},
     {"bot.notifier"},
     {"bot.dispatcher"},
