@@ -15,7 +15,11 @@ from bot.errors import LoraCodeError
 from bot.replies import Reply, Upload
 from bot.settings import Settings
 
-PROMPT = "sks person on the moon"
+PROMPTS = (
+    "sks person on mars",
+    "sks person with a red shirt in the snow",
+    "sks person with a black shirt, a laughing face in space",
+)
 DRAWN_SEED = 7
 
 
@@ -55,7 +59,7 @@ class WatchedChat(ConsoleChat):
 
 async def demo_then_chat(settings: Settings) -> None:
     """Play the demo, then chat if there is a terminal. LoraCodeError when the demo did not come out well."""
-    settings = settings.model_copy(update={"base_model": settings.base_model or "tiny"})
+    settings = settings.model_copy(update={"base_model": settings.base_model or "drawn"})
     async with opened(settings) as app:
         chat = WatchedChat(app.studio, sys.stdin, sys.stdout)
         app.chats[Platform.CONSOLE] = chat
@@ -70,7 +74,7 @@ async def _play_then_chat(app: App, chat: WatchedChat) -> None:
 
 
 async def play(app: App, chat: WatchedChat) -> Outcome:
-    """Send five drawn photos, wait for the LoRA, ask for a picture."""
+    """Send five drawn photos, wait for the LoRA, ask for pictures."""
     chat.shown = asyncio.Event()
     await app.studio.forget_photos(ME)
     photos = await asyncio.to_thread(drawn.sample_photos, DRAWN_SEED)
@@ -80,12 +84,14 @@ async def play(app: App, chat: WatchedChat) -> Outcome:
     lora = await app.ledger.lora(training.code)
     if lora is None or lora.file is None:
         raise LoraCodeError("the demo's LoRA has no file")
-    asked = f"{training.code} {PROMPT}"
-    chat.say(f"you: /generate {asked}")
-    drawing = await _finished(app, chat, await app.studio.generate_text(ME, HERE, asked))
-    pictures = tuple(sorted(app.files.picture_path("x").parent.glob(f"{drawing.id}-*.png")))
-    chat.say("With the random weights of the embedded base model the picture is abstract; see the README.")
-    return Outcome(training.code, app.files.lora_path(lora.file), pictures)
+    pictures: list[Path] = []
+    for prompt in PROMPTS:
+        asked = f"{training.code} {prompt}"
+        chat.say(f"you: /generate {asked}")
+        drawing = await _finished(app, chat, await app.studio.generate_text(ME, HERE, asked))
+        pictures += sorted(app.files.picture_path("x").parent.glob(f"{drawing.id}-*.png"))
+    chat.say(f"The five photos, to compare: {await app.files.write_demo_photos(photos)}")
+    return Outcome(training.code, app.files.lora_path(lora.file), tuple(pictures))
 
 
 async def _finished(app: App, chat: WatchedChat, reply: Reply) -> Job:

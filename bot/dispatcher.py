@@ -47,8 +47,8 @@ class Watcher(Protocol):
     def wake(self) -> None:
         """A notice is owed."""
 
-    def progressed(self, job_id: JobId) -> None:
-        """A job got on, or ended."""
+    def progressed(self, job_id: JobId, remark: str = "") -> None:
+        """A job got on, or ended; a remark is a sentence to show with that."""
 
 
 class _Stale(Exception):
@@ -81,17 +81,22 @@ class Dispatcher:
     def prepare(self, photos: Iterable[bytes]) -> None:
         """Let the worker encode photos of a set that is being collected; a courtesy, so it may be skipped."""
         for photo in photos:
-            self._send_ahead(photo)
+            try:
+                self._ahead.put_nowait(photo)
+            except asyncio.QueueFull:
+                log.info("too many photos at once; some are encoded with their training")
+                return
 
     def forget(self, photos: Sequence[str]) -> None:
         """Let the worker forget photos, named by the SHA-256 of their bytes."""
-        self._send_ahead(tuple(photos))
-
-    def _send_ahead(self, what: bytes | tuple[str, ...]) -> None:
-        try:
-            self._ahead.put_nowait(what)
-        except asyncio.QueueFull:
-            log.info("too many photos at once; some are encoded with their training")
+        gone = tuple(photos)
+        # To encode may be skipped, to forget may not: photos that still wait make room for it.
+        while gone and self._ahead.full():
+            dropped = self._ahead.get_nowait()
+            if not isinstance(dropped, bytes):
+                gone = (*dropped, *gone)
+        if gone:
+            self._ahead.put_nowait(gone)
 
     async def stop(self, job_id: JobId) -> None:
         """End the running attempt of a job that was cancelled, if there is one; returns once it has ended."""
@@ -197,11 +202,12 @@ class Dispatcher:
                 await self._files.write_checkpoint(job.id, event.data)
                 await self._still(self._ledger.checkpointed(job.id, job.attempt, event.step))
             case Sample():
-                if not await self._ledger.is_current(job.id, job.attempt):
-                    raise _Stale
+                await self._still(self._ledger.is_current(job.id, job.attempt))
                 await self._files.write_sample(job.id, event.step, event.png)
             case Adjusted():
+                await self._still(self._ledger.progressed(job.id, job.attempt, event.step))
                 log.warning("job %d: %s", job.id, event.reason)
+                self._watcher.progressed(job.id, event.reason)
             case Done():
                 await asyncio.shield(self._done(job, event))
                 return True
@@ -230,10 +236,15 @@ class Dispatcher:
 
     async def _strip(self, job: Job) -> list[str]:
         """Put a training's samples into one picture; give its name, if there were any."""
-        samples = await self._files.read_samples(job.id)
-        if not samples:
+        try:
+            samples = await self._files.read_samples(job.id)
+            if not samples:
+                return []
+            picture = await asyncio.to_thread(strip.compose, samples)
+            return [await self._files.write_picture(job.id, 0, picture)]
+        except Exception:  # whatever is wrong with them, the LoRA is ready all the same
+            log.exception("the samples of job %d cannot be shown", job.id)
             return []
-        return [await self._files.write_picture(job.id, 0, await asyncio.to_thread(strip.compose, samples))]
 
     async def _ended(self, job: Job, write: _Fenced) -> None:
         await self._still(write)
@@ -255,6 +266,8 @@ class Dispatcher:
         self._watcher.progressed(job.id)
         if after.status is JobStatus.QUEUED:
             await asyncio.sleep(RETRY_PAUSE_S * after.losses)
+        else:
+            await self._files.forget_work(job.id)
 
 
 def _generate(job: Job, wish: GenerateWish, lora: bytes, trigger: str) -> Generate:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bot.domain import JobId, LoraCode
@@ -38,18 +38,18 @@ class Files:
     async def write_lora(self, code: LoraCode, data: bytes) -> tuple[str, str]:
         """Store a LoRA; gives its name and the SHA-256 of its bytes."""
         name = f"{code}.safetensors"
-        await asyncio.to_thread(_write, self._root / "loras" / name, data)
+        await _written(self._root / "loras" / name, data)
         return name, hashlib.sha256(data).hexdigest()
 
     async def write_picture(self, job_id: JobId, number: int, png: bytes) -> str:
         """Store a picture; gives its name."""
         name = f"{job_id}-{number}.png"
-        await asyncio.to_thread(_write, self._root / "pictures" / name, png)
+        await _written(self._root / "pictures" / name, png)
         return name
 
     async def write_checkpoint(self, job_id: JobId, data: bytes) -> None:
         """Store where a training can go on, over the earlier one."""
-        await asyncio.to_thread(_write, self._checkpoint(job_id), data)
+        await _written(self._checkpoint(job_id), data)
 
     async def read_checkpoint(self, job_id: JobId) -> bytes | None:
         """Give where a training can go on; None when it has not come that far."""
@@ -61,7 +61,15 @@ class Files:
 
     async def write_sample(self, job_id: JobId, step: int, png: bytes) -> None:
         """Store a picture that a training drew on its way."""
-        await asyncio.to_thread(_write, self._root / "samples" / f"{job_id}-{step}.png", png)
+        await _written(self._root / "samples" / f"{job_id}-{step}.png", png)
+
+    async def write_demo_photos(self, photos: Sequence[bytes]) -> Path:
+        """Store the demo's drawn photos, to compare; a real person's are never kept. Gives their folder."""
+        folder = self._root / "demo"
+        await asyncio.to_thread(folder.mkdir, exist_ok=True)
+        for number, photo in enumerate(photos, 1):
+            await asyncio.to_thread(_write, folder / f"photo-{number}.jpg", photo)
+        return folder
 
     async def read_samples(self, job_id: JobId) -> dict[int, bytes]:
         """Give a training's samples by their step."""
@@ -115,6 +123,16 @@ def _read(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
+
+
+async def _written(path: Path, data: bytes) -> None:
+    """Write in a thread and be cancelled only afterwards: what comes late would outlive its clean-up."""
+    write = asyncio.ensure_future(asyncio.to_thread(_write, path, data))
+    try:
+        await asyncio.shield(write)
+    except asyncio.CancelledError:
+        await asyncio.wait([write])
+        raise
 
 
 def _write(path: Path, data: bytes) -> None:

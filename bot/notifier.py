@@ -53,6 +53,7 @@ class Notifier:
         self._owed = asyncio.Event()
         self._changed = asyncio.Event()
         self._stale_cards: set[JobId] = set()
+        self._remarks: dict[JobId, str] = {}  # what a card says once, until it is edited again
         self._not_before: dict[JobId, float] = {}  # of an open job's card: monotonic time of the next edit
         # A card is written by one at a time: a late progress edit must not cover the picture.
         self._locks: WeakValueDictionary[JobId, asyncio.Lock] = WeakValueDictionary()
@@ -61,8 +62,10 @@ class Notifier:
         """Say that a notice is owed."""
         self._owed.set()
 
-    def progressed(self, job_id: JobId) -> None:
-        """Say that a job's card is no longer true."""
+    def progressed(self, job_id: JobId, remark: str = "") -> None:
+        """Say that a job's card is no longer true; a remark is shown with its next edit, and only then."""
+        if remark:
+            self._remarks[job_id] = remark
         self._stale_cards.add(job_id)
         self._changed.set()
 
@@ -150,6 +153,8 @@ class Notifier:
         """Make a card true; gives how long it rests then, None when there will be no further edit."""
         async with self._lock(job_id):
             job = await self._ledger.job(job_id)
+            if job is None or job.status in TERMINAL:
+                self._remarks.pop(job_id, None)
             if job is None or (job.status in TERMINAL and not _shows_its_end(job)):
                 return None
             chat = self._chats.get(job.place.platform)
@@ -159,7 +164,7 @@ class Notifier:
                 self._stale_cards.add(job_id)
                 return 1.0
             try:
-                await self._show(chat, job, await self._card(job))
+                await self._show(chat, job)
             except ChatBusy as busy:
                 self._stale_cards.add(job_id)
                 return busy.retry_after_s
@@ -170,16 +175,20 @@ class Notifier:
                 log.exception("the card of job %d could not be edited", job_id)
             return None if job.status in TERMINAL else self._card_pause_s
 
-    async def _show(self, chat: Chat, job: Job, reply: Reply) -> None:
+    async def _show(self, chat: Chat, job: Job) -> None:
+        remark = self._remarks.get(job.id, "")
+        reply = await self._card(job, remark)
         if job.card_message_id is not None:
             await chat.edit(job.place, job.card_message_id, reply)
         elif job.status not in TERMINAL:  # the bot died before it could note the card it had shown
             message_id = await chat.send(job.place, reply, nonce=f"card-{job.id}")
             await self._ledger.card_shown(job.id, message_id)
+        if self._remarks.get(job.id) == remark:  # else a newer one came meanwhile
+            del self._remarks[job.id]
 
-    async def _card(self, job: Job) -> Reply:
+    async def _card(self, job: Job, remark: str) -> Reply:
         guess = await estimate(self._ledger, job, self._clock())
-        return texts.card(job, guess.left_s, guess.position)
+        return texts.card(job, guess.left_s, guess.position, remark)
 
     async def _later(self, notice: Notice, pause_s: float) -> None:
         await self._ledger.notice_retry(notice.id, self._clock() + timedelta(seconds=pause_s))

@@ -55,10 +55,11 @@ class Settings(BaseModel):
     base_model: str = Field(
         default="",
         description="what LoRAs are trained on: a hub id, a diffusers folder, a `.safetensors` file"
-        " or `tiny`; empty: Stable Diffusion 1.5 with a CUDA card, else `tiny`",
+        ", `drawn` or `tiny`; empty: Stable Diffusion 1.5 with a CUDA card, else `drawn`",
     )
     train_steps: PositiveInt | None = Field(
-        default=None, description="steps of a training; empty: 1500 (300 a photo), fewer for `tiny`"
+        default=None,
+        description="steps of a training; empty: 1500 (300 a photo), fewer for `drawn` and `tiny`",
     )
     trainer: Literal["own", "sd-scripts"] = Field(
         default="own",

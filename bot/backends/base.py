@@ -22,10 +22,13 @@ class GpuBackend(Protocol):
         """
 
     async def prepare(self, photo: bytes) -> None:
-        """Let a worker encode a photo for a training that may come; where none is up, nothing happens."""
+        """Let a worker encode a photo for a training that may come.
+
+        A courtesy: where no worker is up, or it goes away meanwhile, nothing happens and nothing is raised.
+        """
 
     async def forget(self, photos: Sequence[str]) -> None:
-        """Let the workers forget photos, named by the SHA-256 of their bytes."""
+        """Let the workers forget photos, named by the SHA-256 of their bytes; as quiet as `prepare`."""
 
     def health(self) -> Health | None:
         """What the worker last said of itself; None while there is none."""

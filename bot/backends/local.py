@@ -117,6 +117,7 @@ class LocalBackend:
     async def _send_ahead(self, message: Message) -> None:
         process = self._process
         if process is None or not self._ready.is_set():
+            log.debug("no worker is up to hear %s", type(message).__name__)
             return
         try:
             await self._say(process, message)

@@ -85,6 +85,14 @@ class Ledger:
         rows = await self._rows("SELECT data FROM photos WHERE job = ? ORDER BY id", job_id)
         return tuple(row["data"] for row in rows)
 
+    async def held_names(self, account: AccountId) -> list[str]:
+        """Give the SHA-256 of each photo's bytes in the set that is being collected, in order."""
+        return await self._db.read(lambda db: _photos.held_names(db, account))
+
+    async def names_of(self, job_id: JobId) -> list[str]:
+        """Give the SHA-256 of each photo's bytes of a training, in order."""
+        return await self._db.read(lambda db: _photos.names_of(db, job_id))
+
     async def forget_photos_before(self, before: datetime) -> int:
         """Delete every photo older than that; a training that still waits for its photos fails."""
         limit, now = ms(before), self._db.now_ms()
@@ -173,13 +181,10 @@ class Ledger:
 
     # --- fenced: False when the attempt is no longer the running one ---------------------------------------
 
-    async def progressed(self, job_id: JobId, attempt: int, step: int, steps: int) -> bool:
-        """Note how far a job is."""
-        return await self._fenced(
-            job_id,
-            attempt,
-            lambda db: db.execute("UPDATE jobs SET step = ?, steps = ? WHERE id = ?", (step, steps, job_id)),
-        )
+    async def progressed(self, job_id: JobId, attempt: int, step: int, steps: int | None = None) -> bool:
+        """Note how far a job is; `steps=None`: of as many as before."""
+        sql = "UPDATE jobs SET step = ?, steps = coalesce(?, steps) WHERE id = ?"
+        return await self._fenced(job_id, attempt, lambda db: db.execute(sql, (step, steps, job_id)))
 
     async def checkpointed(self, job_id: JobId, attempt: int, step: int) -> bool:
         """Note that a job can go on from here; earlier losses no longer count against it."""

@@ -17,6 +17,7 @@ from bot.domain import (
     GenerateWish,
     Identity,
     Job,
+    JobId,
     JobKind,
     LoraCode,
     NewPhoto,
@@ -85,9 +86,20 @@ def added(
 
 def forget(db: sqlite3.Connection, account: AccountId) -> list[str]:
     """Delete the set that is being collected; give the SHA-256 of each photo's bytes."""
-    whose = "FROM photos WHERE account = ? AND job IS NULL"
-    rows = db.execute(f"SELECT data {whose} ORDER BY id", (account,)).fetchall()
-    db.execute(f"DELETE {whose}", (account,))
+    forgotten = held_names(db, account)
+    db.execute("DELETE FROM photos WHERE account = ? AND job IS NULL", (account,))
+    return forgotten
+
+
+def held_names(db: sqlite3.Connection, account: AccountId) -> list[str]:
+    """Give the SHA-256 of each photo's bytes in the set that is being collected, in the order they came."""
+    rows = db.execute("SELECT data FROM photos WHERE account = ? AND job IS NULL ORDER BY id", (account,))
+    return [hashlib.sha256(row["data"]).hexdigest() for row in rows]
+
+
+def names_of(db: sqlite3.Connection, job_id: JobId) -> list[str]:
+    """Give the SHA-256 of each photo's bytes of a training, in the order they came."""
+    rows = db.execute("SELECT data FROM photos WHERE job = ? ORDER BY id", (job_id,))
     return [hashlib.sha256(row["data"]).hexdigest() for row in rows]
 
 

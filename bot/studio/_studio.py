@@ -105,11 +105,13 @@ class Studio:
         account = await self._ledger.account_of(who)
         async with self._lock(account):
             await self._refuse_a_third_training(account)
+            held = await self._ledger.held_names(account)
             job = await self._ledger.start_training(account, place, TrainWish())
+            if job is not None:
+                self._queue.forget(held[PHOTOS_PER_LORA:])
         if job is not None:
             return await self._started(job)
-        held = await self._ledger.held(account)
-        return texts.collecting(held, place.platform) if held else Reply(texts.NO_PHOTOS_HELD)
+        return texts.collecting(len(held), place.platform) if held else Reply(texts.NO_PHOTOS_HELD)
 
     async def forget_photos(self, who: Identity) -> Reply:
         """Delete the photos of the set that is being collected."""
@@ -220,10 +222,12 @@ class Studio:
         return await self._cancelled(job)
 
     async def _cancelled(self, job: Job) -> Reply:
+        photos = await self._ledger.names_of(job.id)
         ended = await self._ledger.cancel(job.id)
         if ended is None:  # it finished between the look and the stop
             raise UserError(texts.ALREADY_ENDED)
         await self._queue.stop(job.id)
+        self._queue.forget(photos)
         return texts.cancelled(ended)
 
     async def _refuse_a_third_training(self, account: AccountId) -> None:

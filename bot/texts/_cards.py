@@ -26,14 +26,18 @@ def cancel_button(job: Job) -> Button:
     return Button("Cancel", f"cancel:{job.id}")
 
 
-def card(job: Job, eta_s: float | None, position: int | None) -> Reply:
-    """Show a job's progress; while the job is open this is the message that will be edited."""
+def card(job: Job, eta_s: float | None, position: int | None, remark: str = "") -> Reply:
+    """Show a job's progress; while the job is open this is the message that will be edited.
+
+    A remark is a worker's sentence about a running job.
+    """
     title = _title(job)
     if job.status is JobStatus.QUEUED:
         place = "In line" if position is None else f"In line: number {position}"
         return Reply(f"{title}\n{place} · {left(eta_s)}", (cancel_button(job),), card_of=job.id)
     if job.status is JobStatus.RUNNING:
-        return Reply(f"{title}\n{_progress(job, eta_s)}", (cancel_button(job),), card_of=job.id)
+        lines = [title, _progress(job, eta_s), *([quoted(remark)] if remark else [])]
+        return Reply("\n".join(lines), (cancel_button(job),), card_of=job.id)
     if job.status is JobStatus.FAILED:
         return Reply(f"{title}\nFailed: {quoted(job.error or 'it could not be finished')}")
     if job.status is JobStatus.CANCELLED:

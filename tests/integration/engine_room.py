@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from PIL import Image
 
 from bot.backends.fake import FakeBackend
 from bot.dispatcher import Dispatcher
@@ -17,6 +20,16 @@ from bot.notifier import Notifier
 from bot.replies import Reply
 from bot.studio import Studio
 from tests.integration.studio_desk import ANNA, ANNAS, Clock, Desk, GateHere, NotedQueue
+
+
+def png(shade: int = 90) -> bytes:
+    """A small picture, as a training draws on its way."""
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), (shade, 0, 0)).save(file, "PNG")
+    return file.getvalue()
+
+
+PNG = png()
 
 
 @dataclass

@@ -60,9 +60,49 @@ async def test_events_come_in_order_and_end_with_one_terminal_event(backend: Gpu
 
 
 async def test_photos_sent_ahead_to_nobody_are_no_error() -> None:
+    for backend in (LocalBackend(COMMAND), FakeBackend()):
+        await backend.prepare(b"photo")
+        await backend.forget(["0" * 64])
+
+
+async def test_photos_sent_before_the_worker_is_up_are_not_kept_for_it() -> None:
     backend = LocalBackend(COMMAND)
-    await backend.prepare(b"photo")
-    await backend.forget(["0" * 64])
+    await backend.prepare(b"early")
+    await backend.start()
+    try:
+        done = (await all_events(backend, train(1, b"prepared?")))[-1]
+    finally:
+        await backend.close()
+    assert isinstance(done, Done)
+    assert done.lora == b""
+
+
+async def test_photos_sent_ahead_to_a_worker_that_was_closed_are_no_error(local: LocalBackend) -> None:
+    await all_events(local, train(1))
+    await local.close()
+    await local.prepare(b"late")
+    await local.forget(["0" * 64])
+
+
+async def test_a_training_goes_on_as_ever_after_its_photos_were_sent_ahead(backend: GpuBackend) -> None:
+    await all_events(backend, train(1))  # it is up
+    await backend.prepare(b"steps=3")
+    assert isinstance((await all_events(backend, train(2)))[-1], Done)
+    await backend.forget([hashlib.sha256(b"steps=3").hexdigest()])
+    assert isinstance((await all_events(backend, train(3)))[-1], Done)
+
+
+async def test_photos_may_be_sent_ahead_while_a_training_runs(backend: GpuBackend) -> None:
+    if isinstance(backend, FakeBackend):
+        backend.steps = 50
+    steps = []
+    async with asyncio.timeout(200), aclosing(backend.run(train(1, b"steps=50"))) as events:
+        async for event in events:
+            if isinstance(event, Progress):
+                steps.append(event.step)
+                await backend.prepare(os.urandom(1000))
+                await backend.forget(["0" * 64])
+    assert steps[-1] == 50
 
 
 async def test_a_worker_has_the_photos_sent_ahead_but_not_the_forgotten(

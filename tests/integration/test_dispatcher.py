@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from bot.dispatcher import MAX_AHEAD
 from bot.domain import MAX_ATTEMPTS, Job, JobKind, JobStatus, LoraState, NoticeKind
-from bot.strip import TILE_PX, evenly
 from gpu_worker.protocol import Generate, Train
 from tests.integration.engine_room import EngineRoom, open_engine_room, until
 from tests.integration.studio_desk import ANNA, BERT
@@ -133,6 +129,16 @@ async def test_a_cancelled_job_stops_at_once_and_is_no_loss(room: EngineRoom) ->
     assert await room.files.read_checkpoint(job.id) is None
 
 
+async def test_a_write_that_is_cancelled_has_ended_when_its_caller_has(room: EngineRoom) -> None:
+    job = await room.desk.train(ANNA)
+    write = asyncio.create_task(room.files.write_checkpoint(job.id, bytes(10**7)))
+    await asyncio.sleep(0)  # it has begun
+    write.cancel()
+    await asyncio.wait([write])
+    assert write.cancelled()
+    assert await room.files.read_checkpoint(job.id) == bytes(10**7), "so a clean-up after it finds it"
+
+
 async def test_after_a_restart_a_running_job_goes_on_from_its_checkpoint(room: EngineRoom) -> None:
     room.backend.gate.clear()
     job = await room.desk.train(ANNA)
@@ -173,79 +179,3 @@ async def test_accounts_share_the_card_fairly(room: EngineRoom) -> None:
     third = await room.desk.train(BERT, 11)
     order = [(await room.desk.claim(JobKind.TRAIN)).id for _ in range(3)]
     assert order == [first.id, third.id, second.id]
-
-
-def png(shade: int = 90) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (64, 64), (shade, 0, 0)).save(file, "PNG")
-    return file.getvalue()
-
-
-async def test_the_samples_of_a_training_come_as_one_picture_with_the_ready_message(room: EngineRoom) -> None:
-    room.backend.sample, room.backend.steps = png(), 3
-    job = await room.trained()
-    request = room.backend.requests[0]
-    assert isinstance(request, Train)
-    assert request.sample_prompt == "photo of sks person"
-    [(_, reply, _)] = [sent for sent in room.chat.sent if "is ready" in sent[1].text]
-    [path] = reply.pictures
-    with Image.open(path) as strip:
-        assert strip.width == 3 * TILE_PX
-    assert await room.files.read_samples(job.id) == {}
-
-
-async def test_samples_of_an_attempt_that_is_no_longer_running_are_not_kept(room: EngineRoom) -> None:
-    room.backend.sample, room.backend.steps = png(), 10_000
-    job = await room.desk.train(ANNA)
-    working = asyncio.create_task(room.dispatcher.drain())
-    await until(lambda: room.has_step(job))
-    await room.desk.studio.cancel(ANNA)
-    await working
-    assert await room.files.read_samples(job.id) == {}
-
-
-async def test_a_training_that_was_adjusted_goes_on_and_leaves_a_line_in_the_log(
-    room: EngineRoom, caplog: pytest.LogCaptureFixture
-) -> None:
-    room.backend.adjusts = True
-    with caplog.at_level("WARNING"):
-        job = await room.trained()
-    assert job.status is JobStatus.DONE
-    assert f"job {job.id}: One notch down." in caplog.text
-
-
-async def test_photos_are_sent_ahead_and_forgotten_while_the_dispatcher_runs(room: EngineRoom) -> None:
-    running = asyncio.create_task(room.dispatcher.run())
-    room.dispatcher.prepare([b"one", b"two"])
-    room.dispatcher.forget(["0" * 64])
-
-    async def all_told() -> bool:
-        return len(room.backend.forgotten) == 1
-
-    await until(all_told)
-    assert room.backend.prepared == [b"one", b"two"]
-    running.cancel()
-    await asyncio.wait([running])
-
-
-async def test_a_flood_of_photos_is_not_kept_waiting_without_end(room: EngineRoom) -> None:
-    room.dispatcher.prepare(b"%d" % number for number in range(MAX_AHEAD + 50))
-    running = asyncio.create_task(room.dispatcher.run())
-
-    async def all_told() -> bool:
-        return len(room.backend.prepared) >= MAX_AHEAD
-
-    await until(all_told)
-    assert len(room.backend.prepared) == MAX_AHEAD
-    running.cancel()
-    await asyncio.wait([running])
-
-
-@pytest.mark.parametrize(
-    ("steps", "chosen"),
-    [([0, 250], [0, 250]), (list(range(0, 1501, 250)), [0, 250, 500, 1000, 1250, 1500])],
-)
-def test_a_long_training_shows_its_first_and_last_sample_and_some_between(
-    steps: list[int], chosen: list[int]
-) -> None:
-    assert evenly(steps) == chosen

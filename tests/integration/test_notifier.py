@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.errors import ChatBusy, ChatUnreachable
-from tests.integration.engine_room import EngineRoom, open_engine_room
+from tests.integration.engine_room import PNG, EngineRoom, open_engine_room
 from tests.integration.studio_desk import ANNA, ANNAS
 
 
@@ -94,6 +94,63 @@ async def test_a_card_shows_the_latest_step_and_then_the_end(room: EngineRoom) -
     room.notifier.progressed(job.id)
     await room.notifier.edit_cards()
     assert room.chat.edits[-1][1].card_of is None
+
+
+async def test_a_remark_is_on_the_card_until_its_next_edit(room: EngineRoom) -> None:
+    job = await room.desk.train(ANNA)
+    await room.desk.studio.card_shown(job.id, "card1")
+    await room.desk.claim(job.kind)
+    await room.ledger.progressed(job.id, 1, 4, 10)
+    room.notifier.progressed(job.id, "One notch down.")
+    room.notifier.progressed(job.id)  # the next step comes before the card may be edited
+    await room.notifier.edit_cards()
+    room.notifier.progressed(job.id)
+    await room.notifier.edit_cards()
+    shown = ["One notch down." in reply.text for _, reply in room.chat.edits]
+    assert shown == [True, False]
+
+
+async def test_a_remark_waits_for_a_busy_platform(room: EngineRoom) -> None:
+    job = await room.desk.train(ANNA)
+    await room.desk.studio.card_shown(job.id, "card1")
+    await room.desk.claim(job.kind)
+    room.notifier.progressed(job.id, "One notch down.")
+    room.chat.errors = [ChatBusy("slow down", 0.0)]
+    await room.notifier.edit_cards()
+    await room.notifier.edit_cards()
+    assert ["One notch down." in reply.text for _, reply in room.chat.edits] == [True]
+
+
+async def test_a_remark_of_a_job_that_has_ended_is_not_shown(room: EngineRoom) -> None:
+    job = await room.desk.train(ANNA)
+    await room.desk.studio.card_shown(job.id, "card1")
+    room.notifier.progressed(job.id, "One notch down.")
+    await room.desk.studio.cancel(ANNA)
+    await room.notifier.edit_cards()
+    assert "One notch down." not in room.chat.edits[-1][1].text
+
+
+async def test_the_strip_of_samples_comes_again_when_its_delivery_failed(room: EngineRoom) -> None:
+    room.backend.sample = PNG
+    room.chat.errors = [RuntimeError("bug")]
+    await room.trained()
+    assert room.chat.sent == []
+    room.desk.clock.forward(minutes=10)
+    await room.notifier.deliver_owed()
+    ((_, reply, _),) = room.chat.sent
+    assert [path.name for path in reply.pictures] == ["1-0.png"]
+    assert reply.buttons
+
+
+async def test_a_ready_message_goes_out_without_a_strip_that_was_deleted(room: EngineRoom) -> None:
+    room.backend.sample = PNG
+    job = await room.desk.train(ANNA)
+    await room.dispatcher.drain()
+    room.files.picture_path(f"{job.id}-0.png").unlink()
+    await room.notifier.deliver_owed()
+    ((_, reply, _),) = room.chat.sent
+    assert job.code in reply.text
+    assert reply.pictures == ()
 
 
 async def test_a_card_that_was_never_noted_is_shown_again(room: EngineRoom) -> None:

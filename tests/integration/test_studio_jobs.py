@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -49,6 +50,13 @@ async def test_cancel_stops_the_newest_open_job(desk: Desk) -> None:
     assert await status_of(desk, first.id) is JobStatus.QUEUED
     assert await status_of(desk, second.id) is JobStatus.CANCELLED
     assert await desk.ledger.photos_of(second.id) == ()
+
+
+async def test_photos_of_a_cancelled_training_are_forgotten_by_the_worker(desk: Desk) -> None:
+    await desk.train(ANNA)
+    await desk.studio.cancel(ANNA)
+    assert desk.queue.forgotten == [hashlib.sha256(photo).hexdigest() for photo in desk.queue.prepared]
+    assert len(desk.queue.forgotten) == 5
 
 
 async def test_cancel_with_a_code_stops_the_job_of_that_code(desk: Desk) -> None:

@@ -197,6 +197,24 @@ async def test_each_photo_that_is_taken_is_sent_ahead_as_its_training_will_get_i
     assert tuple(desk.queue.prepared) == await desk.ledger.photos_of(job.id)
 
 
+async def test_a_photo_that_is_refused_is_not_sent_ahead(desk: Desk) -> None:
+    await desk.studio.add_photos(ANNA, ANNAS, [TEXT_FILE, photo(1)])
+    assert len(desk.queue.prepared) == 1
+
+
+async def test_photos_beyond_the_first_five_are_forgotten_by_the_worker(desk: Desk) -> None:
+    await desk.send(ANNA, 1, 2, 3, 4, 5, 6, 7)
+    assert desk.queue.forgotten == []
+    await desk.studio.use_first_five(ANNA, ANNAS)
+    assert desk.queue.forgotten == [hashlib.sha256(each).hexdigest() for each in desk.queue.prepared[5:]]
+
+
+async def test_the_first_five_of_too_few_forget_nothing(desk: Desk) -> None:
+    await desk.send(ANNA, 1, 2)
+    await desk.studio.use_first_five(ANNA, ANNAS)
+    assert desk.queue.forgotten == []
+
+
 async def test_photos_of_a_set_that_is_started_over_are_forgotten_by_the_worker(desk: Desk) -> None:
     await desk.send(ANNA, 1, 2)
     await desk.studio.forget_photos(ANNA)
