@@ -5,10 +5,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PYTHONUNBUFFERED := 1
 
-.PHONY: run test check bench format lock clean
+.PHONY: run test soak check bench format lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/python -m bot
+
+# The long proofs, which `make test` has in a short form.
+soak: $(VENV)/.dev
+	$(BIN)/python -m pytest -m soak
 
 test: check
 	$(BIN)/python -m pytest

@@ -6,13 +6,15 @@ the same people. What makes an identity (shape of the face, marks, shades) has n
 only learn it from photos.
 """
 
-from drawn.people import Identity, identity
+from drawn.people import HAIR_COLOURS, Identity, identity
 from drawn.portrait import draw
 from drawn.samples import sample_photos
-from drawn.scenes import PLACES, Scene, caption, scene, varied_caption
+from drawn.scenes import PLACES, SHIRTS, Scene, caption, scene, varied_caption
 
 __all__ = [
+    "HAIR_COLOURS",
     "PLACES",
+    "SHIRTS",
     "Identity",
     "Scene",
     "caption",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def main() -> int:
     """Read the command line, keep the frames' stream for frames, and serve."""
     parser = argparse.ArgumentParser(prog="gpu_worker", description=__doc__)
-    parser.add_argument("--base-model", default="", help="hub id, folder, .safetensors file, or tiny")
+    parser.add_argument("--base-model", default="", help="hub id, folder, .safetensors file, drawn or tiny")
     parser.add_argument("--train-steps", type=int, default=None, help="steps of a training")
     parser.add_argument("--trainer", choices=["own", "sd-scripts"], default="own", help="default: own")
     parser.add_argument("--sd-scripts-dir", type=Path, help="a checkout of sd-scripts")

@@ -61,7 +61,7 @@ def generate(base: BaseModel, request: Generate) -> Generator[Event, None, None]
             for step in range(this.steps):
                 painter.step(step)
                 yield Progress(**job, step=number * this.steps + step + 1, steps=steps)
-            pictures.append(picture_file.to_png(base.decode(painter.latents), this))
+            pictures.append(to_png(base, painter.latents, this))
         yield Done(**job, pictures=tuple(pictures), seconds=time.monotonic() - began)
     finally:
         if adapter:
@@ -132,6 +132,11 @@ class Painter:
             self._adapter.activate()
         else:
             adapters.deactivate_all(self._base)
+
+
+def to_png(base: BaseModel, latents: Tensor, recipe: Recipe) -> bytes:
+    """Return a finished picture's file, as large as this kind of base model hands pictures out."""
+    return picture_file.to_png(base.decode(latents), recipe, dials.picture_dials(base.kind).enlarge)
 
 
 def settle(base: BaseModel, request: Generate) -> Recipe:

@@ -48,13 +48,17 @@ class Recipe:
         return "\n".join(lines)
 
 
-def to_png(pixels: Tensor, recipe: Recipe) -> bytes:
-    """Return a PNG of pixels in -1 .. 1, (1, 3, height, width), with its recipe."""
+def to_png(pixels: Tensor, recipe: Recipe, enlarge: int = 1) -> bytes:
+    """Return a PNG of pixels in -1 .. 1, (1, 3, height, width), so many times enlarged, with its recipe."""
     values = ((pixels[0] + 1) * 127.5).round().clamp(0, 255).byte()
     about = PngInfo()
     about.add_text("parameters", recipe.parameters())
     file = io.BytesIO()
-    Image.fromarray(values.permute(1, 2, 0).contiguous().numpy(), "RGB").save(file, "PNG", pnginfo=about)
+    picture = Image.fromarray(values.permute(1, 2, 0).contiguous().numpy(), "RGB")
+    if enlarge > 1:
+        size = (picture.width * enlarge, picture.height * enlarge)
+        picture = picture.resize(size, Image.Resampling.LANCZOS)
+    picture.save(file, "PNG", pnginfo=about)
     return file.getvalue()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from gpu_worker import generation, picture_file
+from gpu_worker import generation
 from gpu_worker.adapters import Adapter
 from gpu_worker.base_model import BaseModel
 from gpu_worker.dials import Dials, SamplePrompt
@@ -40,7 +40,7 @@ def draw(
         for number in range(recipe.steps):
             painter.step(number)
             yield Progress(**job, step=now, steps=dials.steps)
-        yield Sample(**job, step=step, png=picture_file.to_png(base.decode(painter.latents), recipe))
+        yield Sample(**job, step=step, png=generation.to_png(base, painter.latents, recipe))
 
 
 def _wish(prompt: SamplePrompt, job: Any) -> Generate:

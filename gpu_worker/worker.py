@@ -203,7 +203,9 @@ class _Desk:
 
     def _forget(self, photos: tuple[str, ...]) -> None:
         gone = set(photos)
-        self._ahead = deque(each for each in self._ahead if hashlib.sha256(each).hexdigest() not in gone)
+        kept = [each for each in self._ahead if hashlib.sha256(each).hexdigest() not in gone]
+        self._ahead.clear()
+        self._ahead.extend(kept)
         if self._performer is not None:
             self._performer.forget(photos)
 

@@ -25,7 +25,6 @@ from gpu_worker.errors import BadInput, WorkerError
 from gpu_worker.kohya import flags, outputs, plan
 from gpu_worker.kohya.outputs import Outputs
 from gpu_worker.kohya.plan import Plan
-from gpu_worker.kohya.refused import NOT_NEEDED
 from gpu_worker.protocol import Adjusted, Checkpoint, Done, Event, Progress, Sample, Started
 from gpu_worker.training import StepReport, TrainingTask, train_photos
 from gpu_worker.training_state import Snapshot
@@ -48,11 +47,16 @@ def main(line: Sequence[str] | None = None) -> int:
 
 
 def _run(asked: argparse.Namespace) -> None:
-    for name in asked.not_needed:
-        print(f"--{name} is not needed here: {NOT_NEEDED[name]}")
+    for note in asked.notes:
+        print(note)
     resume = outputs.read_state(asked.resume) if asked.resume else None
+    if resume is not None and asked.seed is None:
+        asked.seed = outputs.seed_of(resume)
     base = BaseModel.load(asked.pretrained_model_name_or_path, _DTYPES[asked.mixed_precision])
+    _check_clip_skip(asked.clip_skip, base)
     planned = plan.make(asked, base.native_px)
+    _tell_left_out(planned, base)
+    outputs.prepare(asked.output_dir)
     watch, close = _watcher(asked.logging_dir)
     task = TrainingTask(
         planned.examples,
@@ -67,13 +71,33 @@ def _run(asked: argparse.Namespace) -> None:
         on_step=watch,
     )
     _introduce(base, planned)
-    by_epoch = asked.save_every_n_steps is None and asked.save_every_n_epochs is not None
-    files = Outputs(asked.output_dir, asked.output_name, planned.steps_per_epoch, by_epoch)
+    files = Outputs(
+        asked.output_dir, asked.output_name, planned.steps_per_epoch, bool(asked.save_every_n_epochs)
+    )
     try:
         with torch.random.fork_rng(devices=[]):
             _Recorder(base, task, files, asked.save_state).record()
     finally:
         close()
+
+
+def _check_clip_skip(clip_skip: int | None, base: BaseModel) -> None:
+    layers = int(base.text_encoder.config.num_hidden_layers)
+    if clip_skip is not None and clip_skip > layers:
+        raise BadInput(f"--clip_skip {clip_skip} is too many: the text encoder has {layers} layers.")
+
+
+def _tell_left_out(planned: Plan, base: BaseModel) -> None:
+    """Say which parts of a finished LoRA are not trained on, and so are not in the new file."""
+    if planned.start_from is None:
+        return
+    dials = planned.dials
+    targets = (base.unet_targets if dials.train_unet else ()) + (
+        base.text_targets if dials.train_text_encoder else ()
+    )
+    rest = lora_file.read(planned.start_from).matrices.keys() - {target.kohya_name for target in targets}
+    if rest:
+        print(f"{len(rest)} modules of --network_weights are not trained here and left out of the new file.")
 
 
 def _introduce(base: BaseModel, planned: Plan) -> None:
@@ -83,7 +107,7 @@ def _introduce(base: BaseModel, planned: Plan) -> None:
         kind = "regularisation" if example.is_regularisation else "subject"
         print(f"  {example.repeats} x {kind} {example.size_px}: {example.caption!r}")
     told = f"{len(planned.examples)} pictures, {dials.steps} steps, {planned.steps_per_epoch} an epoch"
-    print(f"{told}, seed {dials.seed}")
+    print(f"{told}, seed {dials.seed}, rank {dials.rank}, alpha {dials.alpha:g}")
 
 
 class _Recorder:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpu_worker.dataset import Size
+from gpu_worker.errors import BadInput
+
+_LATENT_PX = 8
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,22 @@ class Buckets:
     max_side_px: int = 1024
     step_px: int = 64
     no_upscale: bool = False
+
+    def settled(self) -> Buckets:
+        """Return the rules with their limits on multiples of the step; BadInput when they cannot be."""
+        step = self.step_px
+        if step < _LATENT_PX or step % _LATENT_PX:
+            raise BadInput(f"bucket_reso_steps must be a multiple of {_LATENT_PX} pixels, not {step}.")
+        if min(self.resolution_px) < step:
+            raise BadInput(f"The resolution is below bucket_reso_steps, {step} pixels.")
+        if self.no_upscale:  # the limits are not used
+            return self
+        shortest, longest = self.min_side_px // step * step, -(-self.max_side_px // step) * step
+        if shortest > min(self.resolution_px):
+            raise BadInput(f"min_bucket_reso, {shortest} pixels, is above the resolution.")
+        if longest < max(self.resolution_px):
+            raise BadInput(f"max_bucket_reso, {longest} pixels, is below the resolution.")
+        return replace(self, min_side_px=max(step, shortest), max_side_px=longest)
 
     def sizes(self) -> list[Size]:
         """Return all sizes, sorted: the square, and every width with the tallest height the area allows."""

@@ -1,4 +1,4 @@
-"""sd-scripts' `--dataset_config`: a TOML file of datasets and their subsets.
+"""sd-scripts' `--dataset_config`: a TOML or JSON file of datasets and their subsets.
 
 What is said of [general] holds for every dataset, what is said of a dataset for each of its subsets.
 """
@@ -6,6 +6,7 @@ What is said of [general] holds for every dataset, what is said of a dataset for
 from __future__ import annotations
 
 import difflib
+import json
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 from gpu_worker.dataset import CaptionRules, Size
 from gpu_worker.errors import BadInput
 from gpu_worker.kohya.buckets import Buckets
-from gpu_worker.kohya.folders import Sizing, Subset, check_resolution
+from gpu_worker.kohya.folders import Sizing, Subset
 from gpu_worker.kohya.refused import REFUSED
 
 _SUBSET: dict[str, tuple[type, ...]] = {
@@ -42,6 +43,21 @@ _DATASET: dict[str, tuple[type, ...]] = {
     "bucket_reso_steps": (int,),
     "bucket_no_upscale": (bool,),
 }
+#: What a number must lie between; None: no limit.
+_LIMITS: dict[str, tuple[float, float | None]] = {
+    "num_repeats": (1, None),
+    "batch_size": (1, None),
+    "keep_tokens": (0, None),
+    "caption_dropout_rate": (0, 1),
+    "min_bucket_reso": (1, None),
+    "max_bucket_reso": (1, None),
+}
+#: What only these files can say and is not supported; the flags' own reasons are in REFUSED.
+_REFUSED = {
+    "metadata_file": "write the captions into files beside the pictures",
+    "custom_attributes": "nothing here reads them",
+    "network_multiplier": "this trains one LoRA at full strength",
+}
 
 
 @dataclass(frozen=True)
@@ -49,7 +65,8 @@ class Defaults:
     """What the command line says where the file says nothing."""
 
     subset: Subset
-    sizing: Sizing
+    buckets: Buckets
+    enable_bucket: bool
     batch_size: int
 
 
@@ -63,29 +80,42 @@ class Described:
 
 def read(path: Path, defaults: Defaults) -> Described:
     """Read a file; BadInput names what is wrong with it."""
-    try:
-        told = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise BadInput(f"The dataset file {path} does not exist.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"The dataset file {path.name} is no TOML: {error}.") from error
+    told = _loaded(path)
     general = _checked(told.pop("general", {}), {**_SUBSET, **_DATASET}, "[general]")
-    datasets = told.pop("datasets", [])
-    if told or not isinstance(datasets, list) or not datasets:
+    datasets = told.pop("datasets", None)
+    if told or not _are_tables(datasets):
         raise BadInput(f"{path.name} needs [[datasets]] with [[datasets.subsets]], and may have [general].")
     subsets: list[tuple[Subset, Sizing]] = []
     batches = set()
     for dataset in datasets:
-        inner = dataset.pop("subsets", [])
+        inner = dataset.pop("subsets", None)
+        if not _are_tables(inner):
+            raise BadInput(f"Every dataset in {path.name} needs [[datasets.subsets]].")
         own = {**general, **_checked(dataset, {**_SUBSET, **_DATASET}, "a dataset")}
         batches.add(own.get("batch_size", defaults.batch_size))
-        sizing = _sizing(own, defaults.sizing)
+        sizing = _sizing(own, defaults)
         subsets += [(_subset({**own, **_checked_subset(each)}, defaults.subset), sizing) for each in inner]
     if len(batches) > 1:
         raise BadInput("All datasets need the same batch_size here.")
-    if not subsets:
-        raise BadInput(f"{path.name} has no [[datasets.subsets]].")
     return Described(tuple(subsets), batches.pop())
+
+
+def _loaded(path: Path) -> dict[str, Any]:
+    kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
+    try:
+        text = path.read_text("utf-8")
+        told = json.loads(text) if kind == "JSON" else tomllib.loads(text)
+    except FileNotFoundError:
+        raise BadInput(f"The dataset file {path} does not exist.") from None
+    except ValueError as error:
+        raise BadInput(f"The dataset file {path.name} is no {kind}: {error}.") from error
+    if not isinstance(told, dict):
+        raise BadInput(f"The dataset file {path.name} must hold tables.")
+    return told
+
+
+def _are_tables(told: Any) -> bool:
+    return isinstance(told, list) and bool(told) and all(isinstance(each, dict) for each in told)
 
 
 def _checked_subset(told: dict[str, Any]) -> dict[str, Any]:
@@ -94,38 +124,49 @@ def _checked_subset(told: dict[str, Any]) -> dict[str, Any]:
     return _checked(told, {**_SUBSET, **_ONLY_SUBSET}, "a subset")
 
 
-def _checked(told: dict[str, Any], known: dict[str, tuple[type, ...]], where: str) -> dict[str, Any]:
+def _checked(told: Any, known: dict[str, tuple[type, ...]], where: str) -> dict[str, Any]:
+    if not isinstance(told, dict):
+        raise BadInput(f"{where} must be a table, not {told!r}.")
     for name, value in told.items():
         if name not in known:
-            if name in REFUSED:
-                raise BadInput(f"{name} in {where} is not supported: {REFUSED[name]}.")
-            near = difflib.get_close_matches(name, known, n=1)
-            raise BadInput(f"{where} cannot have {name}" + (f"; did you mean {near[0]}?" if near else "."))
+            raise BadInput(_about(name, known, where))
         # In Python a bool is an int; in a settings file it is a mistake.
         right = isinstance(value, known[name]) and (bool in known[name] or not isinstance(value, bool))
-        if not right:
+        if not right or not _is_within(name, value):
             raise BadInput(f"{name} in {where} cannot be {value!r}.")
     return told
 
 
-def _sizing(told: dict[str, Any], usual: Sizing) -> Sizing:
-    resolution = _size(told["resolution"]) if "resolution" in told else usual.resolution_px
-    check_resolution(resolution)
-    if not told.get("enable_bucket", usual.buckets is not None):
-        return Sizing(resolution)
-    buckets = replace(usual.buckets or Buckets(resolution), resolution_px=resolution)
+def _about(name: str, known: dict[str, tuple[type, ...]], where: str) -> str:
+    reason = _REFUSED.get(name) or REFUSED.get(name)
+    if reason:
+        return f"{name} in {where} is not supported: {reason}."
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"{where} cannot have {name}" + (f"; did you mean {near[0]}?" if near else ".")
+
+
+def _is_within(name: str, value: Any) -> bool:
+    least, most = _LIMITS.get(name, (None, None))
+    return (least is None or value >= least) and (most is None or value <= most)
+
+
+def _sizing(told: dict[str, Any], usual: Defaults) -> Sizing:
+    resolution = _size(told["resolution"]) if "resolution" in told else usual.buckets.resolution_px
+    if not told.get("enable_bucket", usual.enable_bucket):
+        return Sizing(resolution).settled()
     names = {
         "min_bucket_reso": "min_side_px",
         "max_bucket_reso": "max_side_px",
         "bucket_reso_steps": "step_px",
         "bucket_no_upscale": "no_upscale",
     }
-    return Sizing(resolution, replace(buckets, **{names[key]: told[key] for key in names if key in told}))
+    limits = {names[key]: told[key] for key in names if key in told}
+    return Sizing(resolution, replace(usual.buckets, **limits)).settled()
 
 
 def _size(told: Any) -> Size:
     sides = told if isinstance(told, list) else [told, told]
-    if len(sides) != 2 or not all(isinstance(side, int) for side in sides):
+    if len(sides) != 2 or not all(type(side) is int for side in sides):
         raise BadInput(f"The resolution must be a side or [width, height], not {told}.")
     return sides[0], sides[1]
 

@@ -11,7 +11,9 @@ from typing import Any, NoReturn
 
 from gpu_worker import lora_file, optimizers
 from gpu_worker.errors import BadInput
+from gpu_worker.kohya import combinations
 from gpu_worker.kohya.refused import NOT_NEEDED, REFUSED
+from gpu_worker.kohya.values import only, optimizer, positive, rate, seed, share, warm_up, whole
 
 _PRECISIONS = ("no", "fp16", "bf16")
 
@@ -31,24 +33,9 @@ def parse(line: Sequence[str]) -> argparse.Namespace:
             raise BadInput(_about(word.removeprefix("--").split("=")[0], parser))
     if unknown:
         raise BadInput(f"{unknown[0]} belongs to no flag.")
-    known.not_needed = [name for name in NOT_NEEDED if getattr(known, name)]
-    _check(known)
+    combinations.check(known)
+    known.notes = combinations.without_effect(known, parser.get_default)
     return known
-
-
-def _check(asked: argparse.Namespace) -> None:
-    if asked.network_train_unet_only and asked.network_train_text_encoder_only:
-        raise BadInput(
-            "--network_train_unet_only and --network_train_text_encoder_only leave nothing to train."
-        )
-    if not asked.train_data_dir and not asked.dataset_config:
-        raise BadInput("Give the pictures with --train_data_dir or --dataset_config.")
-    if asked.train_data_dir and asked.dataset_config:
-        raise BadInput("--dataset_config names its own folders; leave --train_data_dir out.")
-    if asked.xformers:
-        raise BadInput("--xformers is not supported: torch's own attention is as fast; use --sdpa.")
-    if asked.sample_prompts and not (asked.sample_every_n_steps or asked.sample_at_first):
-        raise BadInput("--sample_prompts needs --sample_every_n_steps or --sample_at_first.")
 
 
 def _about(name: str, parser: argparse.ArgumentParser) -> str:
@@ -69,12 +56,23 @@ def _with_config_file(parser: argparse.ArgumentParser, line: list[str]) -> list[
     path = path if path.suffix == ".toml" else path.with_name(path.name + ".toml")
     front: list[str] = []
     for name, value in _flat(_toml(path)).items():
-        switch = any(f"--{name}" in a.option_strings and a.nargs == 0 for a in parser._actions)
-        if switch or isinstance(value, bool):
-            front += [f"--{name}"] if value else []
-        else:
-            front += [f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)])]
+        front += _words(name, value, parser, path.name)
     return front + line
+
+
+def _words(name: str, value: Any, parser: argparse.ArgumentParser, file: str) -> list[str]:
+    """Return a setting of a config file as it would stand on the line."""
+    action = next((each for each in parser._actions if f"--{name}" in each.option_strings), None)
+    if action is None and (name not in REFUSED or value is not False):
+        raise BadInput(f"{file}: {_about(name, parser)}")
+    takes_value = action is not None and action.nargs != 0
+    if takes_value == isinstance(value, bool):
+        kind = "takes a value" if takes_value else "is true or false"
+        raise BadInput(f"{name} in {file} {kind}, and cannot be {value!r}.")
+    if not takes_value:
+        return [f"--{name}"] if value else []
+    # With an equals sign a value may begin with a dash; a list cannot have one.
+    return [f"--{name}", *map(str, value)] if isinstance(value, list) else [f"--{name}={value}"]
 
 
 def _flat(told: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +111,8 @@ def _model_flags(add: Any) -> None:
     add("--pretrained_model_name_or_path", required=True, help="folder, .safetensors, hub id, tiny or drawn")
     add("--output_dir", type=Path, required=True, help="where the LoRA is written; made if missing")
     add("--output_name", default="last", help="file name without .safetensors (default: last)")
-    add("--save_model_as", choices=["safetensors"], default="safetensors", help="default: safetensors")
+    only_safe = only("safetensors", "other formats are pickles, which can run code")
+    add("--save_model_as", type=only_safe, default="safetensors", help="safetensors only")
     add("--save_precision", choices=list(lora_file.PRECISIONS), default="float", help="default: float")
     add("--save_every_n_steps", type=positive, help="also write the LoRA after every so many steps")
     add("--save_every_n_epochs", type=positive, help="also write the LoRA after every so many epochs")
@@ -137,8 +136,8 @@ def _data_flags(add: Any) -> None:
     add("--caption_extension", default=".caption", help="of the caption files (default: .caption)")
     add("--caption_separator", default=",", help="between the parts of a caption (default: ,)")
     add("--shuffle_caption", action="store_true", help="put the parts into a new order every time")
-    add("--keep_tokens", type=int, default=0, help="parts in front that stay where they are (default: 0)")
-    add("--caption_dropout_rate", type=share, default=0.0, help="share of times without caption (default: 0)")
+    add("--keep_tokens", type=whole, default=0, help="parts in front that stay where they are (default: 0)")
+    add("--caption_dropout_rate", type=rate, default=0.0, help="share of times without caption (default: 0)")
     add("--flip_aug", action="store_true", help="show pictures mirrored half of the times")
     add("--alpha_mask", action="store_true", help="a picture's transparency is its mask")
     add("--cache_latents", action="store_true", help="pictures are always encoded only once here")
@@ -157,21 +156,22 @@ def _length_flags(add: Any) -> None:
     add("--unet_lr", type=float, help="learning rate of the UNet (default: --learning_rate)")
     add("--text_encoder_lr", type=float, help="of the text encoder (default: --learning_rate)")
     add("--lr_scheduler", choices=optimizers.SCHEDULERS, default="constant", help="default: constant")
-    add("--lr_warmup_steps", type=float, default=0, help="steps, or a share below 1 of all (default: 0)")
+    add("--lr_warmup_steps", type=warm_up, default=0, help="steps, a share below 1, 10%% (default: 0)")
     add("--lr_scheduler_num_cycles", type=positive, default=1, help="of cosine_with_restarts (default: 1)")
     add("--lr_scheduler_power", type=float, default=1.0, help="of polynomial (default: 1)")
-    add("--optimizer_type", default="AdamW", help=f"{', '.join(optimizers.NAMES)} (default: AdamW)")
+    names = ", ".join(optimizers.NAMES)
+    add("--optimizer_type", type=optimizer, default="AdamW", help=f"{names} (default: AdamW)")
     add("--optimizer_args", nargs="*", default=[], help='its own settings, such as "weight_decay=0.1"')
     add(
         "--max_grad_norm", type=float, default=1.0, help="cut gradients to this length; 0: never (default: 1)"
     )
-    add("--seed", type=int, help="default: drawn, and printed")
+    add("--seed", type=seed, help="default: that of --resume, or drawn; printed")
 
 
 def _network_flags(add: Any) -> None:
-    add("--network_module", choices=["networks.lora"], default="networks.lora", help="default: networks.lora")
-    add("--network_dim", type=positive, help="rank (default: 4, or --network_weights' own)")
-    add("--network_alpha", type=float, default=1.0, help="effect is alpha / rank (default: 1)")
+    add("--network_module", type=only("networks.lora", "this trains plain LoRAs"), default="networks.lora")
+    add("--network_dim", type=positive, help="rank (default: 4)")
+    add("--network_alpha", type=float, default=1.0, help="effect is alpha / rank; 0: the rank (default: 1)")
     add("--network_dropout", type=share, default=0.0, help="share of low-rank activations (default: 0)")
     add("--network_args", nargs="*", default=[], help='"rank_dropout=0.1" and "module_dropout=0.1"')
     add("--network_train_unet_only", action="store_true", help="leave the text encoder alone")
@@ -182,7 +182,7 @@ def _network_flags(add: Any) -> None:
 
 def _loss_flags(add: Any) -> None:
     add("--noise_offset", type=float, default=0.0, help="noise common to a channel (default: 0)")
-    add("--multires_noise_iterations", type=int, default=0, help="coarser noises added (default: 0)")
+    add("--multires_noise_iterations", type=whole, default=0, help="coarser noises added (default: 0)")
     add("--multires_noise_discount", type=float, default=0.3, help="of each to the one before (default: 0.3)")
     add("--min_snr_gamma", type=float, help="weigh timesteps by min-SNR; 5 is usual (default: off)")
     add("--prior_loss_weight", type=float, default=1.0, help="of regularisation pictures (default: 1)")
@@ -197,21 +197,6 @@ def _watch_flags(add: Any) -> None:
     add("--xformers", action="store_true", help=argparse.SUPPRESS)
     add("--sample_prompts", type=Path, help="file of prompts: .txt, .toml or .json")
     add("--sample_every_n_steps", type=positive, help="draw them after every so many steps")
+    add("--sample_every_n_epochs", type=positive, help="draw them after every so many epochs")
     add("--sample_at_first", action="store_true", help="and before the first one")
     add("--logging_dir", type=Path, help="write TensorBoard logs into a new folder in here")
-
-
-def positive(text: str) -> int:
-    """Read a whole number from 1 on."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
-    return number
-
-
-def share(text: str) -> float:
-    """Read a number from 0 up to, but not, 1."""
-    number = float(text)
-    if not 0 <= number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a share from 0 to below 1")
-    return number

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+import logging
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -11,6 +12,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from gpu_worker.dataset import CaptionRules, Example, Size
 from gpu_worker.errors import BadInput
 from gpu_worker.kohya.buckets import Buckets
+
+log = logging.getLogger(__name__)
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 _SQUARE_STEP_PX = 64
@@ -38,6 +41,13 @@ class Sizing:
     resolution_px: Size
     buckets: Buckets | None = None  #: None: all at the resolution
 
+    def settled(self) -> Sizing:
+        """Return sizes that can be trained at; BadInput when there are none."""
+        if self.buckets is None:
+            check_resolution(self.resolution_px)
+            return self
+        return Sizing(self.resolution_px, replace(self.buckets, resolution_px=self.resolution_px).settled())
+
     def of(self, picture_px: Size) -> Size:
         """Return the size that a picture is cut to."""
         return self.resolution_px if self.buckets is None else self.buckets.pick(picture_px)
@@ -58,22 +68,10 @@ def find_subsets(folder: Path, rules: Subset) -> list[Subset]:
     for path in sorted(path for path in folder.iterdir() if path.is_dir()):
         repeats, _, words = path.name.partition("_")
         if repeats.isdecimal() and int(repeats) > 0:
-            found.append(_like(rules, path, int(repeats), words))
+            found.append(replace(rules, folder=path, repeats=int(repeats), words=words))
+        else:
+            log.warning("the folder %s is left out: its name does not begin with a number and _", path.name)
     return found
-
-
-def _like(rules: Subset, folder: Path, repeats: int, words: str) -> Subset:
-    return Subset(
-        folder,
-        repeats,
-        words,
-        rules.is_regularisation,
-        rules.caption_extension,
-        rules.caption_rules,
-        rules.flip,
-        rules.masks,
-        rules.alpha_mask,
-    )
 
 
 def read(subset: Subset, sizing: Sizing) -> list[Example]:
@@ -81,6 +79,8 @@ def read(subset: Subset, sizing: Sizing) -> list[Example]:
     if not subset.folder.is_dir():
         raise BadInput(f"The data folder {subset.folder} does not exist.")
     paths = sorted(path for path in subset.folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+    if not paths:
+        log.warning("there are no pictures in %s", subset.folder.name)
     return [_example(path, subset, sizing) for path in paths]
 
 
@@ -110,23 +110,34 @@ def _open(data: bytes, path: Path) -> Image.Image:
 
 def _mask(path: Path, picture: Image.Image, subset: Subset) -> bytes | None:
     if subset.masks is not None:
-        for suffix in sorted(PICTURE_SUFFIXES):
-            mask = subset.masks / (path.stem + suffix)
-            if mask.is_file():
-                return mask.read_bytes()
-        raise BadInput(f"There is no mask for {path.name} in {subset.masks}.")
-    if subset.alpha_mask and "A" in picture.getbands():
+        return _mask_beside(path, picture, subset.masks)
+    if subset.alpha_mask and picture.has_transparency_data:
         file = io.BytesIO()
-        picture.getchannel("A").save(file, "PNG")
+        picture.convert("RGBA").getchannel("A").save(file, "PNG")
         return file.getvalue()
     return None
+
+
+def _mask_beside(path: Path, picture: Image.Image, folder: Path) -> bytes:
+    if not folder.is_dir():
+        raise BadInput(f"The folder of masks {folder} does not exist.")
+    for found in sorted(folder.iterdir()):
+        if found.stem == path.stem and found.suffix.lower() in PICTURE_SUFFIXES:
+            data = found.read_bytes()
+            # Mask and picture are cut alike, so they must be of one size to stay on top of each other.
+            if (size := _open(data, found).size) != picture.size:
+                raise BadInput(f"The mask {found.name} is {size}, its picture {path.name} is {picture.size}.")
+            return data
+    raise BadInput(f"There is no mask for {path.name} in {folder}.")
 
 
 def _caption(path: Path, words: str) -> str:
     if not path.is_file():
         return words
     try:
-        lines = path.read_text("utf-8").strip().splitlines()
+        text = path.read_text("utf-8-sig")  # some editors put a mark in front
     except UnicodeDecodeError as error:
         raise BadInput(f"The caption {path.name} is not UTF-8 text; save it as UTF-8.") from error
-    return lines[0].strip() if lines else words
+    if not text:
+        raise BadInput(f"The caption {path.name} is empty; write it, or delete it to use the folder's words.")
+    return text.splitlines()[0].strip()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpu_worker.errors import BadInput
+from gpu_worker.training_state import Snapshot
 
 _STATE_FILE = "state.safetensors"
 
@@ -41,6 +44,16 @@ class Outputs:
         return f"{self.name}-step{step:08d}"
 
 
+def prepare(folder: Path) -> None:
+    """Make the output folder and see that files can be written: before the training, not after it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BadInput(f"The output folder {folder} cannot be written to: {error.strerror}.") from error
+
+
 def read_state(path: Path) -> bytes:
     """Read what `write_state` wrote, from its folder or file."""
     file = path / _STATE_FILE if path.is_dir() else path
@@ -50,19 +63,39 @@ def read_state(path: Path) -> bytes:
         raise BadInput(f"The state {path} cannot be read: {error.strerror}.") from error
 
 
+def seed_of(state: bytes) -> int:
+    """Return the seed of the training that a state belongs to; BadInput when the state is damaged."""
+    told = json.loads(Snapshot.decode(state).fingerprint)
+    return int(told[1]["seed"])
+
+
 def write(path: Path, data: bytes) -> Path:
     """Write a file that is whole or not there: a full disk or a crash leaves nothing half-written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    was_there = path.parent.is_dir()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_whole(path, data)
+    except OSError as error:
+        if not was_there:
+            _remove_if_empty(path.parent)
+        raise BadInput(f"{path} could not be written: {error.strerror}.") from error
+    return path
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    part = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(part).chmod(0o644)
-        Path(part).replace(path)
-    except OSError as error:
-        raise BadInput(f"{path} could not be written: {error.strerror}.") from error
+        part.chmod(0o644)
+        part.replace(path)
     finally:
-        Path(part).unlink(missing_ok=True)
-    return path
+        part.unlink(missing_ok=True)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # it holds something, or was never made
+        folder.rmdir()

@@ -29,13 +29,15 @@ REFUSED = {
     **dict.fromkeys(
         ("zero_terminal_snr", "blocks_to_swap", "weighting_scheme", "logit_mean", "logit_std"), _OTHER_MODEL
     ),
-    **dict.fromkeys(("mode_scale", "max_token_length", "disable_mmap_load_safetensors"), _OTHER_MODEL),
+    "mode_scale": _OTHER_MODEL,
+    "max_token_length": "words after CLIP's 77 tokens are cut off, as the base model was made for",
+    "disable_mmap_load_safetensors": "weights are mapped from the file, so loading needs no second copy",
     "vae": "the base model's own VAE is used",
     "no_half_vae": "a precision that gives no finite numbers is left by itself",
     "base_weights": "merge LoRAs into the base model first",
     "base_weights_multiplier": "merge LoRAs into the base model first",
     "scale_weight_norms": "use a smaller learning rate or --max_grad_norm",
-    "no_metadata": "the metadata are what web UIs read; there is nothing private in them",
+    "no_metadata": "the metadata are what web UIs read; they hold settings, captions and no path",
     "use_safetensors": "safetensors is the only format",
     **dict.fromkeys(
         (
@@ -149,7 +151,6 @@ REFUSED = {
     **dict.fromkeys(
         ("initial_epoch", "initial_step", "skip_until_initial_step"), "--resume knows where it was"
     ),
-    "sample_every_n_epochs": "use --sample_every_n_steps",
     "sample_sampler": "samples are drawn with DPM++ 2M Karras",
     **dict.fromkeys(
         (

@@ -21,6 +21,10 @@ _FIELDS = {
     "sample_steps": ("steps", int),
     "scale": ("guidance", float),
 }
+#: What sd-scripts draws where nothing is said; sides are the base model's own, 512 for SD 1.5.
+_USUAL_STEPS, _USUAL_GUIDANCE = 30, 7.5
+_MOST_STEPS = 1000
+_SHORTEST_PX = 64
 _LETTERS = {
     "n": "negative_prompt",
     "w": "width",
@@ -37,7 +41,7 @@ def read(path: Path) -> tuple[SamplePrompt, ...]:
         text = path.read_text("utf-8")
         if path.suffix == ".toml":
             common = dict(tomllib.loads(text)["prompt"])
-            told: list[Any] = [{**common, **subset} for subset in common.pop("subset")]
+            told: Any = [{**common, **subset} for subset in common.pop("subset")]
         elif path.suffix == ".json":
             told = json.loads(text)
         else:
@@ -49,6 +53,8 @@ def read(path: Path) -> tuple[SamplePrompt, ...]:
         raise BadInput(f"The sample prompts {path.name} are not UTF-8 text; save them as UTF-8.") from None
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"The sample prompts {path.name} cannot be read: {error}.") from error
+    if not isinstance(told, list) or not all(isinstance(each, str | dict) for each in told):
+        raise BadInput(f"The sample prompts {path.name} must be a list of texts or tables.")
     if not told:
         raise BadInput(f"There are no prompts in {path.name}.")
     return tuple(_prompt(_from_line(each) if isinstance(each, str) else each) for each in told)
@@ -59,6 +65,7 @@ def _from_line(line: str) -> dict[str, Any]:
     told: dict[str, Any] = {"prompt": prompt.strip()}
     for setting in settings:
         letter, _, value = setting.strip().partition(" ")
+        letter = letter.lower()
         if letter not in _LETTERS:
             known = " ".join(f"--{name}" for name in _LETTERS)
             raise BadInput(f"A sample prompt has the setting --{letter}; known are {known}.")
@@ -70,7 +77,7 @@ def _prompt(told: dict[str, Any]) -> SamplePrompt:
     unknown = set(told) - set(_FIELDS)
     if unknown or "prompt" not in told:
         raise BadInput(f"A sample prompt needs `prompt`, and may have {', '.join(_FIELDS)}.")
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"steps": _USUAL_STEPS, "guidance": _USUAL_GUIDANCE}
     for name, value in told.items():
         field, kind = _FIELDS[name]
         try:
@@ -80,6 +87,7 @@ def _prompt(told: dict[str, Any]) -> SamplePrompt:
     for side in ("width_px", "height_px"):
         # sd-scripts rounds down as well; the latents are an eighth.
         if side in values:
-            values[side] -= values[side] % 8
+            values[side] = max(_SHORTEST_PX, values[side] - values[side] % 8)
+    values["steps"] = max(1, min(_MOST_STEPS, values["steps"]))
     values["prompt"] = re.sub(r"\s+", " ", values["prompt"])
     return SamplePrompt(**values)

@@ -30,7 +30,7 @@ class SmallBaseSettings:
     unet_widths: tuple[int, ...] = (80, 144, 176)
     text_width: int = 112
     text_layers: int = 2
-    unet_steps: int = 2_800
+    unet_steps: int = 3_200
     unet_batch: int = 32
     unet_rate: float = 8e-4
     warm_up_steps: int = 100

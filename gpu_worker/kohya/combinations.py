@@ -1,0 +1,121 @@
+"""Flags that need one another, exclude one another, or have no effect beside one another."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from gpu_worker.errors import BadInput
+from gpu_worker.kohya.refused import NOT_NEEDED
+
+_Asked = argparse.Namespace
+_ADAFACTOR_RATES = ("learning_rate", "unet_lr", "text_encoder_lr", "lr_scheduler", "lr_warmup_steps")
+
+#: What cannot be: when, and the sentence.
+_IMPOSSIBLE: tuple[tuple[Callable[[_Asked], Any], str], ...] = (
+    (
+        lambda a: a.network_train_unet_only and a.network_train_text_encoder_only,
+        "--network_train_unet_only and --network_train_text_encoder_only leave nothing to train.",
+    ),
+    (
+        lambda a: not a.train_data_dir and not a.dataset_config,
+        "Give the pictures with --train_data_dir or --dataset_config.",
+    ),
+    (
+        lambda a: a.train_data_dir and a.dataset_config,
+        "--dataset_config names its own folders; leave --train_data_dir out.",
+    ),
+    (
+        lambda a: a.reg_data_dir and a.dataset_config,
+        "--dataset_config names its own folders; leave --reg_data_dir out.",
+    ),
+    (lambda a: a.xformers, "--xformers is not supported: torch's own attention is as fast; use --sdpa."),
+    (
+        lambda a: a.sample_prompts and not _samples(a),
+        "--sample_prompts needs --sample_every_n_steps, --sample_every_n_epochs or --sample_at_first.",
+    ),
+    (lambda a: _samples(a) and not a.sample_prompts, "Samples need a file of prompts: --sample_prompts."),
+    (
+        lambda a: a.sample_every_n_steps and a.sample_every_n_epochs,
+        "Choose one of --sample_every_n_steps and --sample_every_n_epochs.",
+    ),
+    (
+        lambda a: a.save_every_n_steps and a.save_every_n_epochs,
+        "Choose one of --save_every_n_steps and --save_every_n_epochs.",
+    ),
+    (
+        lambda a: a.lr_warmup_steps and a.lr_scheduler == "constant",
+        "--lr_scheduler constant has no warm-up; use constant_with_warmup.",
+    ),
+    (
+        lambda a: a.masked_loss and not a.alpha_mask and not a.dataset_config,
+        "--masked_loss needs masks: --alpha_mask, or conditioning_data_dir in a --dataset_config.",
+    ),
+    (lambda a: a.dim_from_weights and not a.network_weights, "--dim_from_weights needs --network_weights."),
+)
+
+#: What has no effect: flags, when, and why. A dataset file may use what the line itself does not.
+_IDLE: tuple[tuple[tuple[str, ...], Callable[[_Asked], Any], str], ...] = (
+    (
+        ("min_bucket_reso", "max_bucket_reso", "bucket_reso_steps", "bucket_no_upscale"),
+        lambda a: not a.enable_bucket and not a.dataset_config,
+        "without --enable_bucket",
+    ),
+    (
+        ("min_bucket_reso", "max_bucket_reso"),
+        lambda a: a.enable_bucket and a.bucket_no_upscale,
+        "with --bucket_no_upscale",
+    ),
+    (
+        ("keep_tokens", "caption_separator"),
+        lambda a: not a.shuffle_caption and not a.dataset_config,
+        "without --shuffle_caption",
+    ),
+    (
+        ("prior_loss_weight",),
+        lambda a: not a.reg_data_dir and not a.dataset_config,
+        "without regularisation pictures",
+    ),
+    (("multires_noise_discount",), lambda a: not a.multires_noise_iterations, "without iterations"),
+    (
+        ("lr_scheduler_num_cycles",),
+        lambda a: a.lr_scheduler != "cosine_with_restarts",
+        "without --lr_scheduler cosine_with_restarts",
+    ),
+    (("lr_scheduler_power",), lambda a: a.lr_scheduler != "polynomial", "without --lr_scheduler polynomial"),
+    (_ADAFACTOR_RATES, lambda a: _finds_own_rate(a), "while Adafactor finds its own rate (relative_step)"),
+    (("text_encoder_lr",), lambda a: a.network_train_unet_only, "with --network_train_unet_only"),
+    (("unet_lr",), lambda a: a.network_train_text_encoder_only, "with --network_train_text_encoder_only"),
+    (("network_dim", "network_alpha"), lambda a: a.dim_from_weights, "with --dim_from_weights"),
+    (("max_train_steps",), lambda a: a.max_train_epochs, "with --max_train_epochs"),
+)
+
+
+def check(asked: argparse.Namespace) -> None:
+    """Raise BadInput when the flags cannot be used together."""
+    for is_so, sentence in _IMPOSSIBLE:
+        if is_so(asked):
+            raise BadInput(sentence)
+
+
+def without_effect(asked: argparse.Namespace, usual: Callable[[str], Any]) -> list[str]:
+    """Return a sentence for every flag that was given and changes nothing; `usual` tells defaults."""
+
+    def is_given(name: str) -> bool:
+        return bool(getattr(asked, name) != usual(name))
+
+    told = [f"--{name} is not needed here: {why}." for name, why in NOT_NEEDED.items() if is_given(name)]
+    for names, is_so, why in _IDLE:
+        if is_so(asked):
+            told += [f"--{name} has no effect {why}." for name in names if is_given(name)]
+    return told
+
+
+def _samples(asked: argparse.Namespace) -> bool:
+    return bool(asked.sample_every_n_steps or asked.sample_every_n_epochs or asked.sample_at_first)
+
+
+def _finds_own_rate(asked: argparse.Namespace) -> bool:
+    own = not any(text.replace(" ", "") == "relative_step=False" for text in asked.optimizer_args)
+    return own and asked.optimizer_type == "Adafactor"

@@ -1,0 +1,79 @@
+"""Kinds of values that flags take; each is read from text, and says what is wrong with it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from gpu_worker import optimizers
+
+
+def positive(text: str) -> int:
+    """Read a whole number from 1 on."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
+    return number
+
+
+def whole(text: str) -> int:
+    """Read a whole number from 0 on."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return number
+
+
+def share(text: str) -> float:
+    """Read a number from 0 up to, but not, 1."""
+    number = float(text)
+    if not 0 <= number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share from 0 to below 1")
+    return number
+
+
+def rate(text: str) -> float:
+    """Read a number from 0 to 1."""
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share from 0 to 1")
+    return number
+
+
+def warm_up(text: str) -> float:
+    """Read a number of steps, or a share of all steps: below 1, or in per cent."""
+    number = float(text.removesuffix("%"))
+    if text.endswith("%"):
+        number /= 100
+        if not 0 <= number < 1:
+            raise argparse.ArgumentTypeError(f"{text} is not a share from 0 to below 100 %")
+    elif number < 0 or (number >= 1 and number != int(number)):
+        raise argparse.ArgumentTypeError(f"{text} is neither a whole number of steps nor a share below 1")
+    return number
+
+
+def seed(text: str) -> int:
+    """Read a seed; sd-scripts takes 32 bits."""
+    number = int(text)
+    if not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to {2**32 - 1}")
+    return number
+
+
+def optimizer(text: str) -> str:
+    """Read the name of an optimizer in any case; nothing is sd-scripts' default."""
+    known = {name.lower(): name for name in optimizers.NAMES} | {"": "AdamW"}
+    if text.lower() not in known:
+        raise argparse.ArgumentTypeError(f"{text} is not supported; choose {', '.join(optimizers.NAMES)}")
+    return known[text.lower()]
+
+
+def only(value: str, why: str) -> Callable[[str], str]:
+    """Return what reads this one value and refuses others with a reason."""
+
+    def read(text: str) -> str:
+        if text != value:
+            raise argparse.ArgumentTypeError(f"{text} is not supported, only {value}: {why}")
+        return text
+
+    return read
