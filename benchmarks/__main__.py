@@ -32,6 +32,7 @@ def arguments(line: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="256 px and few steps: shows that it works, not how fast"
     )
+    parser.add_argument("--rounds", type=int, default=2, help="runs of us and the peer in turn (default: 2)")
     asked = parser.parse_args(line)
     try:
         asked.figures = chosen(asked.only or None)
@@ -53,7 +54,9 @@ def main(line: Sequence[str] | None = None) -> int:
         return 1
     print("\n".join(found.lines()), flush=True)
     size: dict[str, Any] = {"side_px": 256, "steps": 2, "pause_s": 1.0} if asked.quick else {}
-    book = Notebook(lab.RealLab(bench_dir, model, found, os.environ, **size), rounds=1 if asked.quick else 2)
+    book = Notebook(
+        lab.RealLab(bench_dir, model, found, os.environ, **size), rounds=1 if asked.quick else asked.rounds
+    )
     rows = []
     for figure in asked.figures:
         rows.append(figure.row(book))

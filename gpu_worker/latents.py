@@ -70,14 +70,14 @@ class LatentCache:
 
     def get(self, key: Key) -> Moments | None:
         """Return what is kept under a key."""
-        self._drop_old()
+        self.drop_old()
         if key in self._kept:
             return self._kept[key][1]
         return self._read(self._folder / key.file_name) if self._folder is not None else None
 
     def put(self, key: Key, moments: Moments) -> None:
         """Keep moments."""
-        self._drop_old()
+        self.drop_old()
         self._kept[key] = (self._clock(), moments)
         self._kept.move_to_end(key)
         while len(self._kept) > MAX_KEPT:
@@ -94,7 +94,8 @@ class LatentCache:
         for key in [key for key in self._kept if key.photo in gone]:
             del self._kept[key]
 
-    def _drop_old(self) -> None:
+    def drop_old(self) -> None:
+        """Drop what was kept longer than MAX_AGE_S."""
         limit = self._clock() - MAX_AGE_S
         while self._kept and next(iter(self._kept.values()))[0] < limit:
             self._kept.popitem(last=False)

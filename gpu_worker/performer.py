@@ -48,6 +48,10 @@ class CardPerformer:
         """Drop what was encoded of these photos."""
         self._latents.forget(photos)
 
+    def tidy(self) -> None:
+        """Drop photos' latents that nobody asked for in time."""
+        self._latents.drop_old()
+
     def train(self, request: Train) -> Generator[Event, None, None]:
         """Train a LoRA, one step per event; BadInput or BaseModelError when that cannot be."""
         if self._sd_scripts is not None:

@@ -47,6 +47,8 @@ HEARTBEAT_S = 1.0
 #: Progress of one job is sent at most this often; the last step's always is.
 PROGRESS_PAUSE_S = 0.5
 UNEXPECTED = "Something went wrong while working on this; the log of the worker says more. Please try again."
+#: While idle, what is past its time is looked for this often.
+TIDY_S = 60.0
 #: Photos that wait to be encoded ahead of their trainings.
 MAX_AHEAD = 64
 #: Exit status after an error that leaves the card unusable for this process.
@@ -70,6 +72,9 @@ class Performer(Protocol):
 
     def forget(self, photos: tuple[str, ...]) -> None:
         """Drop what was prepared of these photos, named by their SHA-256."""
+
+    def tidy(self) -> None:
+        """Drop what is past its time; called now and then while there is nothing to do."""
 
     def health(self) -> Health:
         """Say how the process and its card are; called from another thread, never raises."""
@@ -212,7 +217,7 @@ class _Desk:
     def _take_requests(self) -> bool:
         """Take what has come; waits only when there is nothing else to do. False: it is time to go."""
         while not (self._turns or self._ahead) or not self._requests.empty():
-            request = self._requests.get()
+            request = self._next_request()
             match request:
                 case None | Shutdown():
                     return False
@@ -225,6 +230,15 @@ class _Desk:
                 case Forget():
                     self._forget(request.photos)
         return True
+
+    def _next_request(self) -> Request | None:
+        """Wait for a request; while none comes, what is kept for nobody any more is dropped."""
+        while True:
+            try:
+                return self._requests.get(timeout=TIDY_S)
+            except queue.Empty:
+                if self._performer is not None:
+                    self._performer.tidy()
 
     def _begin(self, request: Train | Generate) -> None:
         is_generation = isinstance(request, Generate)

@@ -169,7 +169,8 @@ def _length_flags(add: Any) -> None:
 
 
 def _network_flags(add: Any) -> None:
-    add("--network_module", type=only("networks.lora", "this trains plain LoRAs"), default="networks.lora")
+    plain = only("networks.lora", "other kinds of LoRA are not trained here")
+    add("--network_module", type=plain, default="networks.lora", help="networks.lora only")
     add("--network_dim", type=positive, help="rank (default: 4)")
     add("--network_alpha", type=float, default=1.0, help="effect is alpha / rank; 0: the rank (default: 1)")
     add("--network_dropout", type=share, default=0.0, help="share of low-rank activations (default: 0)")

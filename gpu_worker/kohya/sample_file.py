@@ -51,7 +51,9 @@ def read(path: Path) -> tuple[SamplePrompt, ...]:
         raise BadInput(f"The file of sample prompts {path} does not exist.") from None
     except UnicodeDecodeError:
         raise BadInput(f"The sample prompts {path.name} are not UTF-8 text; save them as UTF-8.") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except KeyError:
+        raise BadInput(f"The sample prompts {path.name} need [prompt] with [[prompt.subset]].") from None
+    except (ValueError, TypeError) as error:
         raise BadInput(f"The sample prompts {path.name} cannot be read: {error}.") from error
     if not isinstance(told, list) or not all(isinstance(each, str | dict) for each in told):
         raise BadInput(f"The sample prompts {path.name} must be a list of texts or tables.")

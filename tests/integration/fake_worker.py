@@ -28,6 +28,9 @@ class FakePerformer:
     def warm(self) -> None:
         """There is no model to load."""
 
+    def tidy(self) -> None:
+        """Nothing is past its time."""
+
     def prepare(self, photo: bytes) -> None:
         prepared.append(photo)
 

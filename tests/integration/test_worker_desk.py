@@ -47,6 +47,9 @@ class Diarist:
         if self.wrong_base:
             raise BaseModelError("The base model is a pickle.")
 
+    def tidy(self) -> None:
+        self.diary.append("tidy")
+
     def prepare(self, photo: bytes) -> None:
         self.diary.append(f"prepare {photo.decode()}")
         if photo == b"torn":

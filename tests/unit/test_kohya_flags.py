@@ -93,10 +93,66 @@ def test_flags_cannot_be_shortened() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(NOT_NEEDED))
-def test_what_has_no_effect_is_accepted_and_remembered_to_be_told(name: str) -> None:
-    value = [] if name.startswith("persistent") else ["2"]
-    assert flags.parse([*LINE, f"--{name}", *value]).not_needed == [name]
-    assert flags.parse(LINE).not_needed == []
+def test_what_is_not_needed_is_accepted_and_said(name: str) -> None:
+    value = [] if name.startswith("persistent") else ["0"]
+    told = flags.parse([*LINE, f"--{name}", *value]).notes
+    assert told == [f"--{name} is not needed here: {NOT_NEEDED[name]}."]
+    assert flags.parse(LINE).notes == []
+
+
+@pytest.mark.parametrize(
+    ("more", "note"),
+    [
+        (["--min_bucket_reso", "128"], "--min_bucket_reso has no effect without --enable_bucket."),
+        (
+            ["--enable_bucket", "--bucket_no_upscale", "--max_bucket_reso", "2048"],
+            "--max_bucket_reso has no effect with --bucket_no_upscale.",
+        ),
+        (["--keep_tokens", "1"], "--keep_tokens has no effect without --shuffle_caption."),
+        (["--prior_loss_weight", "2"], "--prior_loss_weight has no effect without regularisation pictures."),
+        (["--multires_noise_discount", "0.1"], "--multires_noise_discount has no effect without iterations."),
+        (
+            ["--lr_scheduler", "cosine", "--lr_scheduler_num_cycles", "2"],
+            "--lr_scheduler_num_cycles has no effect without --lr_scheduler cosine_with_restarts.",
+        ),
+        (
+            ["--lr_scheduler_power", "2"],
+            "--lr_scheduler_power has no effect without --lr_scheduler polynomial.",
+        ),
+        (
+            ["--optimizer_type", "adafactor", "--learning_rate", "1e-3"],
+            "--learning_rate has no effect while Adafactor finds its own rate (relative_step).",
+        ),
+        (
+            ["--network_train_unet_only", "--text_encoder_lr", "1e-5"],
+            "--text_encoder_lr has no effect with --network_train_unet_only.",
+        ),
+        (
+            ["--network_train_text_encoder_only", "--unet_lr", "1e-5"],
+            "--unet_lr has no effect with --network_train_text_encoder_only.",
+        ),
+        (
+            ["--network_weights", "a", "--dim_from_weights", "--network_dim", "8"],
+            "--network_dim has no effect with --dim_from_weights.",
+        ),
+        (
+            ["--max_train_epochs", "2", "--max_train_steps", "7"],
+            "--max_train_steps has no effect with --max_train_epochs.",
+        ),
+    ],
+)
+def test_a_flag_without_effect_is_said(more: list[str], note: str) -> None:
+    assert flags.parse([*LINE, *more]).notes == [note]
+
+
+def test_a_flag_with_effect_needs_no_words() -> None:
+    more = [
+        "--enable_bucket", "--min_bucket_reso", "128", "--shuffle_caption", "--keep_tokens", "1",
+        "--reg_data_dir", "reg", "--prior_loss_weight", "2", "--multires_noise_iterations", "6",
+        "--multires_noise_discount", "0.1", "--lr_scheduler", "polynomial", "--lr_scheduler_power", "2",
+        "--optimizer_type", "Adafactor", "--optimizer_args", "relative_step=False", "--unet_lr", "1e-4",
+    ]  # fmt: skip
+    assert flags.parse([*LINE, *more]).notes == []
 
 
 def test_defaults_are_those_of_sd_scripts() -> None:
@@ -133,6 +189,22 @@ def test_defaults_are_those_of_sd_scripts() -> None:
         (["--xformers"], "use --sdpa"),
         (["--network_train_unet_only", "--network_train_text_encoder_only"], "leave nothing to train"),
         (["--dataset_config", "a.toml"], "leave --train_data_dir out"),
+        (["--sample_every_n_steps", "5"], "need a file of prompts: --sample_prompts"),
+        (["--sample_at_first"], "need a file of prompts: --sample_prompts"),
+        (["--save_every_n_steps", "5", "--save_every_n_epochs", "1"], "Choose one of --save_every_n_steps"),
+        (["--lr_warmup_steps", "5"], "constant has no warm-up; use constant_with_warmup"),
+        (["--masked_loss"], "needs masks: --alpha_mask"),
+        (["--dim_from_weights"], "needs --network_weights"),
+        (["--lr_warmup_steps", "2.5"], "neither a whole number of steps nor a share"),
+        (["--lr_warmup_steps", "110%"], "110% is not a share"),
+        (["--lr_warmup_steps", "-1"], "-1 is neither a whole number"),
+        (["--seed", "-1"], "-1 is not from 0 to 4294967295"),
+        (["--seed", "4294967296"], "is not from 0 to"),
+        (["--keep_tokens", "-1"], "-1 is below 0"),
+        (["--caption_dropout_rate", "1.1"], "not a share from 0 to 1"),
+        (["--optimizer_type", "SGD"], "SGD is not supported; choose AdamW"),
+        (["--save_model_as", "ckpt"], "ckpt is not supported, only safetensors: other formats are pickles"),
+        (["--network_module", "lycoris.kohya"], "lycoris.kohya is not supported, only networks.lora"),
         (["--sample_prompts", "a.txt"], "needs --sample_every_n_steps"),
         (["--lr_scheduler", "sawtooth"], "invalid choice: 'sawtooth'"),
         (["stray"], "stray belongs to no flag"),
@@ -142,6 +214,20 @@ def test_a_wrong_line_is_one_sentence(more: list[str], sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence) as wrong:
         flags.parse([*LINE, *more])
     assert "\n" not in str(wrong.value)
+
+
+def test_the_folders_of_a_dataset_file_are_the_only_ones() -> None:
+    line = [*LINE[:4], "--dataset_config", "a.toml", "--reg_data_dir", "reg"]
+    with pytest.raises(BadInput, match="leave --reg_data_dir out"):
+        flags.parse(line)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("adamw", "AdamW"), ("AdaFactor", "Adafactor"), ("ADAMW8BIT", "AdamW8bit"), ("", "AdamW")],
+)
+def test_an_optimizer_is_known_in_any_case(text: str, name: str) -> None:
+    assert flags.parse([*LINE, "--optimizer_type", text]).optimizer_type == name
 
 
 def test_a_config_file_stands_in_front_of_the_line(tmp_path: Path) -> None:
@@ -161,11 +247,21 @@ def test_a_config_file_stands_in_front_of_the_line(tmp_path: Path) -> None:
     assert asked.optimizer_args == ["weight_decay=0.1", "eps=1e-6"]
 
 
+def test_what_a_config_file_turns_off_is_no_question_of_support(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text("color_aug = false\nunet_lr = -1.0\n", "utf-8")
+    # The suffix may be left out, and a value may begin with a dash.
+    assert flags.parse([*LINE, "--config_file", str(tmp_path / "settings")]).unet_lr == -1
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
         ("network_dim = ", "is no TOML file"),
         ("networkdim = 4", "did you mean --network_dim"),
+        ("networkdim = false", "did you mean --network_dim"),
+        ("color_aug = true", "--color_aug is not supported"),
+        ('flip_aug = "no"', "flip_aug in settings.toml is true or false, and cannot be 'no'"),
+        ("network_dim = false", "network_dim in settings.toml takes a value"),
         (None, "not exist"),
     ],
 )

@@ -102,8 +102,9 @@ def test_latents_of_a_set_that_was_never_completed_are_dropped() -> None:
     now[0] = MAX_AGE_S - 1
     assert cache.get(key(1)) is not None
     now[0] = MAX_AGE_S + 1
-    assert cache.get(key(1)) is None
+    cache.drop_old()  # a worker that is idle does this by itself
     assert len(cache) == 0
+    assert cache.get(key(1)) is None
 
 
 def test_forgotten_photos_leave_nothing() -> None:

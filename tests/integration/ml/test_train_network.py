@@ -100,6 +100,19 @@ def test_a_saved_state_goes_on_to_the_same_lora(program: ModuleType, data: Path,
     assert rest.metadata["sshs_model_hash"] == whole.metadata["sshs_model_hash"]
 
 
+def test_a_state_brings_its_own_seed(program: ModuleType, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    unseeded = [word for word in line(data, out, "--network_train_unet_only") if word not in ("--seed", "1")]
+    more = ("--save_state", "--save_every_n_steps", "1")
+    assert program.main([*unseeded, "--output_name", "whole", "--max_train_steps", "2", *more]) == 0
+    resume = ("--output_name", "rest", "--max_train_steps", "2")
+    state = str(out / "whole-step00000001-state")
+    assert program.main([*unseeded, *resume, "--resume", state]) == 0
+    whole, rest = (lora_file.read((out / f"{name}.safetensors").read_bytes()) for name in ("whole", "rest"))
+    assert rest.metadata["ss_seed"] == whole.metadata["ss_seed"]
+    assert rest.metadata["sshs_model_hash"] == whole.metadata["sshs_model_hash"]
+
+
 def test_a_state_of_another_training_is_refused(
     program: ModuleType, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,6 +121,16 @@ def test_a_state_of_another_training_is_refused(
     more = ("--resume", str(out / "last-state"), "--network_alpha", "2", *FOUR_STEPS)
     assert program.main(line(data, out, *more)) == 1
     assert "made with other settings or photos" in capsys.readouterr().err
+
+
+def test_what_a_new_file_will_lack_is_said(
+    program: ModuleType, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert program.main(line(data, out, "--max_train_steps", "1")) == 0
+    more = ("--network_weights", str(out / "last.safetensors"), "--network_train_unet_only")
+    assert program.main(line(data, out, "--output_name", "on", "--max_train_steps", "1", *more)) == 0
+    assert "72 modules of --network_weights are not trained here" in capsys.readouterr().out
 
 
 def test_a_finished_lora_is_trained_on_with_its_own_rank(
@@ -125,7 +148,9 @@ def test_a_finished_lora_is_trained_on_with_its_own_rank(
     assert not on.matrices[name].down.equal(before.matrices[name].down)
 
 
-def test_samples_and_logs_are_written(program: ModuleType, data: Path, tmp_path: Path) -> None:
+def test_samples_and_logs_are_written(
+    program: ModuleType, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("sks person --w 64 --h 64 --s 2\na person --w 64 --h 64 --s 2\n", "utf-8")
     more = (
@@ -134,6 +159,7 @@ def test_samples_and_logs_are_written(program: ModuleType, data: Path, tmp_path:
         "--max_data_loader_n_workers", "0", *FOUR_STEPS,
     )  # fmt: skip
     assert program.main(line(data, tmp_path / "out", *more)) == 0
+    assert "--max_data_loader_n_workers is not needed here" in capsys.readouterr().out
     names = sorted(path.name for path in (tmp_path / "out" / "sample").iterdir())
     assert names == [f"last_{step:06d}_{number:02d}.png" for step in (0, 2, 4) for number in (0, 1)]
     assert len(list((tmp_path / "out" / "latents").iterdir())) == 2
@@ -152,7 +178,7 @@ def test_everything_at_once_trains(program: ModuleType, data: Path, tmp_path: Pa
         "--train_batch_size", "2", "--gradient_accumulation_steps", "2", "--noise_offset", "0.05",
         "--multires_noise_iterations", "4", "--min_snr_gamma", "5", "--clip_skip", "2",
         "--network_dropout", "0.1", "--network_args", "rank_dropout=0.1", "module_dropout=0.1",
-        "--optimizer_type", "Lion", "--lr_scheduler", "cosine", "--lr_warmup_steps", "0.25",
+        "--optimizer_type", "Lion", "--lr_scheduler", "cosine", "--lr_warmup_steps", "25%",
         "--gradient_checkpointing", "--training_comment", "for the wall", "--mixed_precision", "bf16",
         "--save_precision", "fp16", *FOUR_STEPS,
     )  # fmt: skip
@@ -178,6 +204,8 @@ def test_everything_at_once_trains(program: ModuleType, data: Path, tmp_path: Pa
         (("--network_weights", "{another}"), "made for another kind of base model"),
         (("--resume", "{damaged}"), "checkpoint of this training is damaged"),
         (("--resume", "nowhere"), "nowhere cannot be read"),
+        (("--clip_skip", "13"), "the text encoder has 12 layers"),
+        (("--output_dir", "{damaged}"), "damaged.safetensors cannot be written to"),
     ],
 )
 def test_bad_input_ends_with_one_sentence_and_status_1(
