@@ -50,7 +50,7 @@ class Example:
         parts = [part.strip() for part in self.caption.split(rules.separator)]
         kept, free = parts[: rules.keep_tokens], parts[rules.keep_tokens :]
         draw.shuffle(free)
-        return f"{rules.separator} ".join([*kept, *free])
+        return ", ".join([*kept, *free])  # whatever parted them, as in sd-scripts
 
 
 def to_pixels(photo: bytes, size_px: Size) -> Tensor:

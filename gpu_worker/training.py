@@ -142,7 +142,7 @@ def _learn(
     """Step until done; give out checkpoints by count and by clock, whichever is due first, and samples."""
     dials = task.dials
     pace, guard = Pace(base.device), _Guard(base)
-    saved_step, saved_at = state.step, time.monotonic()
+    saved_at = time.monotonic()
     while state.step < dials.steps:
         report = _step(lesson, state, pace, guard)
         if task.on_step is not None and report is not None:
@@ -150,11 +150,11 @@ def _learn(
         yield Progress(**task.job, step=state.step, steps=dials.steps)
         for sampled_step in samples.due(state.step, dials):
             yield from samples.draw(base, state.adapter, task.job, dials, sampled_step, state.step)
-        due = state.step - saved_step >= dials.checkpoint_every_steps
+        due = state.step % dials.checkpoint_every_steps == 0
         due = due or time.monotonic() - saved_at >= dials.checkpoint_every_s
         if due and state.step < dials.steps:
             yield diary.save(state, task)
-            saved_step, saved_at = state.step, time.monotonic()
+            saved_at = time.monotonic()
     guard.watch(pace.last())
     if task.checkpoint_at_end:
         yield diary.save(state, task)

@@ -73,6 +73,21 @@ def test_a_running_card_without_an_estimate_promises_nothing() -> None:
     assert "left" not in texts.card(TRAINING, None, 1).text
 
 
+def test_a_remark_is_a_line_of_its_own_under_the_progress() -> None:
+    plain, told = texts.card(TRAINING, 720.0, 1), texts.card(TRAINING, 720.0, 1, "One notch down.")
+    assert told == replace(plain, text=f"{plain.text}\nOne notch down.")
+
+
+def test_a_remark_of_any_length_leaves_the_card_within_a_caption() -> None:
+    assert len(texts.card(TRAINING, 720.0, 1, "x" * 5000).text) < CAPTION_CHARS
+
+
+@pytest.mark.parametrize("status", [status for status in JobStatus if status is not JobStatus.RUNNING])
+def test_only_a_running_card_shows_a_remark(status: JobStatus) -> None:
+    job = replace(TRAINING, status=status)
+    assert texts.card(job, 720.0, 1, "One notch down.") == texts.card(job, 720.0, 1)
+
+
 def test_a_queued_card_shows_the_place_in_line_and_the_time() -> None:
     card = texts.card(replace(TRAINING, status=JobStatus.QUEUED, step=0, steps=None), 1500.0, 2)
     assert card.text == "Training 4071 3386\nIn line: number 2 · about 25 min left"
@@ -121,6 +136,14 @@ def test_a_finished_training_brings_the_command_to_draw_with_it() -> None:
     reply = texts.notice(owed(NoticeKind.TRAIN_DONE, replace(TRAINING, wish=wish)), [])
     assert "4071 3386 is ready" in reply.text
     assert reply.text.endswith("/generate 40713386 sks dog as an astronaut")
+
+
+def test_a_finished_training_shows_the_strip_of_its_samples_where_there_is_one() -> None:
+    strip = Path("7-0.png")
+    notice = owed(NoticeKind.TRAIN_DONE, TRAINING)
+    assert texts.notice(notice, [strip]).pictures == (strip,)
+    assert texts.notice(notice, [strip]).text == texts.notice(notice, []).text
+    assert texts.notice(notice, []).pictures == ()
 
 
 def test_the_example_is_written_as_its_platform_takes_it() -> None:
