@@ -16,9 +16,13 @@ import msgspec
 
 from gpu_worker.errors import ProtocolError as ProtocolError  # part of this door
 
-VERSION = 2
+VERSION = 3
 #: Largest frame either side accepts: five photos or a checkpoint are tens of MB, never more than this.
 MAX_FRAME_BYTES = 512 * 2**20
+#: Width and height of a named shape, in sides of the square that the base model was made for.
+SHAPES = {"square": (1.0, 1.0), "portrait": (1.0, 1.5), "landscape": (1.5, 1.0)}
+#: Ways from noise to picture, as people write them; the first is the default.
+SAMPLERS = ("dpm++ 2m karras", "euler a", "unipc", "lcm")
 _T = TypeVar("_T")
 _LENGTH = struct.Struct(">I")
 
@@ -44,22 +48,42 @@ class Train(Message, frozen=True):
     resume: bytes | None = None  #: the `data` of an earlier `Checkpoint` of this job
 
 
+class LoraUse(msgspec.Struct, frozen=True, kw_only=True):
+    """A LoRA and how strongly it takes part in a picture."""
+
+    data: bytes  #: a kohya-format safetensors file
+    sha256: str  #: of `data`, hexadecimal: what the worker keeps it by
+    name: str  #: the LoraCode, for the picture's metadata
+    strength: float = 1.0
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """An earlier picture to begin from, instead of from nothing but noise."""
+
+    picture: bytes  #: PNG, JPEG or WebP; scaled to the size that is asked for
+    redraw: float = 0.5  #: share of the way back to noise, above 0 (keep everything) to 1 (keep nothing)
+
+
 class Generate(Message, frozen=True):
-    """Draw pictures. None means the base model's default."""
+    """Draw pictures; `prompt` and `negative` are final. None and "" mean the base model's default."""
 
     job_id: int
     attempt: int
     prompt: str
     negative: str = ""
-    seed: int | None = None
-    width_px: int | None = None
+    seed: int | None = None  #: of the first picture; the next has the next one
+    shape: str = ""  #: a name out of `SHAPES`, for pictures as large as the base model was made for
+    width_px: int | None = None  #: of the picture as it is handed out; stands above `shape`
     height_px: int | None = None
     count: int = 1
     steps: int | None = None
     guidance: float | None = None
-    lora: bytes | None = None  #: a kohya-format safetensors file
-    lora_name: str = ""  #: the LoraCode, for the picture's metadata and the worker's cache
-    trigger: str = ""  #: put into the prompt where the person left it out
+    sampler: str = ""  #: a name out of `SAMPLERS`
+    loras: tuple[LoraUse, ...] = ()
+    variation: float = 0.0  #: share of other noise that is mixed into the seed's, 0 to 1
+    variation_seed: int = 0  #: of that noise, for the first picture; the next has the next one
+    start: Start | None = None
+    preview_every_s: float | None = None  #: a `Preview` at most so often; None: none
 
 
 class Prepare(Message, frozen=True):
@@ -143,6 +167,12 @@ class Sample(JobMessage, frozen=True):
     png: bytes
 
 
+class Preview(JobMessage, frozen=True):
+    """What a picture that is being drawn looks like so far: small and coarse."""
+
+    png: bytes
+
+
 class Checkpoint(JobMessage, frozen=True):
     """Enough to go on from `step` in another process: safetensors, never pickle."""
 
@@ -162,6 +192,7 @@ class Done(JobMessage, frozen=True):
 
     lora: bytes | None = None
     pictures: tuple[bytes, ...] = ()
+    recipes: tuple[str, ...] = ()  #: of each picture, AUTOMATIC1111's `parameters` text
     seconds: float = 0.0
 
 
@@ -177,7 +208,7 @@ class Stopped(JobMessage, frozen=True):
 
 Request: TypeAlias = Train | Generate | Prepare | Forget | Cancel | Shutdown
 JobRequest: TypeAlias = Train | Generate
-Event: TypeAlias = Started | Progress | Sample | Checkpoint | Adjusted | Done | Failed | Stopped
+Event: TypeAlias = Started | Progress | Sample | Preview | Checkpoint | Adjusted | Done | Failed | Stopped
 Answer: TypeAlias = Ready | Heartbeat | Event
 
 _encoder = msgspec.msgpack.Encoder()
