@@ -16,6 +16,8 @@ CODE_DIGITS = 8
 MAX_ATTEMPTS = 5
 MAX_PROMPT_CHARS = 1000
 MAX_PICTURES = 4
+#: LoraCodes in one picture.
+MAX_CODES = 3
 
 #: Eight decimal digits, leading zeros kept. A name, never a key.
 LoraCode = NewType("LoraCode", str)
@@ -128,16 +130,29 @@ class TrainWish:
 
 @dataclass(frozen=True, slots=True)
 class GenerateWish:
-    """What pictures were asked for. `None` means the worker's default for its base model."""
+    """What pictures were asked for. `None` and "" mean the worker's default for its base model.
 
-    prompt: str
+    A new field needs a default: wishes are kept as JSON, and old ones must still be read.
+    """
+
+    prompt: str  #: as the person wrote it, further LoraCodes and all
     negative: str = ""
-    seed: int | None = None
-    width_px: int | None = None
+    seed: int | None = None  #: settled when the job is queued, so that a second attempt draws the same
+    width_px: int | None = None  #: with `height_px`: stands above `shape`
     height_px: int | None = None
     count: int = 1
     steps: int | None = None
     guidance: float | None = None
+    shape: str = ""  #: portrait, square or landscape, as large as the base model was made for
+    strength: float | None = None  #: of every LoRA, 0 to 2
+    style: str = ""  #: name of a preset in `styles.toml`
+    sampler: str = ""
+    codes: tuple[LoraCode, ...] = ()  #: further LoraCodes that stand in the prompt
+    variation: float = 0.0  #: share of other noise that is mixed into the seed's
+    variation_seed: int = 0
+    source: JobId | None = None  #: the job whose result this was made from
+    source_picture: int | None = None  #: which picture of it, from 1
+    redraw: float | None = None  #: begin from that picture and draw so much of it anew, 0 to 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,30 +20,51 @@ class Upload:
 @dataclass(frozen=True, slots=True)
 class Button:
     """Something to press. `action` goes back to `Studio.press` as it is, also after a restart: at most
-    64 bytes, ids only, never state."""
+    64 bytes, ids only, never state. Neighbours with the same `row` share a row; None: a row of its own."""
 
     label: str
     action: str
+    row: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Something a platform offers while a person types: what it shows and what it stands for."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file to hand over as it is, under a name of its own."""
+
+    path: Path
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One message to a person: plain text (no markup), then pictures, then buttons.
+    """One message to a person: plain text (no markup), then pictures, then buttons, then files.
 
     `card_of` marks the message that will be edited to show that job's progress: whoever shows it tells
-    `Studio.card_shown` its message id.
+    `Studio.card_shown` its message id. `replaces` asks to edit the message whose button was pressed so that
+    it reads like this, instead of sending a new one.
     """
 
     text: str
     buttons: tuple[Button, ...] = ()
     pictures: tuple[Path, ...] = ()
     card_of: JobId | None = None
+    files: tuple[Attachment, ...] = ()
+    replaces: bool = False
 
 
 class Chat(Protocol):
     """A platform, as the notifier sees it."""
 
     platform: Platform
+    max_file_bytes: int  #: the largest file it takes
 
     async def send(self, place: Place, reply: Reply, *, nonce: str) -> str:
         """Send a new message and return its id; raises ChatUnreachable or ChatBusy.

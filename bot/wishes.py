@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from bot.domain import MAX_PICTURES, MAX_PROMPT_CHARS, GenerateWish, LoraCode, parse_code, split_code
 from bot.errors import UserError
+from gpu_worker.protocol import SHAPES
 
 #: Width and height in px; Stable Diffusion 1.5 learnt at 512.
 SIZES_PX = {"square": (512, 512), "portrait": (512, 768), "landscape": (768, 512)}
@@ -21,6 +22,7 @@ MIN_SIDE_PX, MAX_SIDE_PX, SIDE_STEP_PX = 64, 1024, 8
 MAX_SEED = 2**32 - 1
 MAX_STEPS = 100
 MAX_GUIDANCE = 30.0
+MAX_STRENGTH = 2.0
 OPTIONS = ("n", "size", "seed", "no", "steps", "guidance")
 OPTION_NAMES = ", ".join(f"--{name}" for name in OPTIONS)
 
@@ -91,6 +93,16 @@ def size_px(text: str) -> tuple[int, int]:
     if match is None:
         raise UserError(_WRONG_SIZE)
     return int(match[1]), int(match[2])
+
+
+def sized(wish: GenerateWish, text: str) -> GenerateWish:
+    """Give the wish in the size a person wrote, `portrait` or `512x768`; UserError when it is neither."""
+    if text.lower() in SHAPES:
+        return replace(wish, shape=text.lower(), width_px=None, height_px=None)
+    match = re.fullmatch(r"([0-9]{1,5})[xX*\u00d7]([0-9]{1,5})", text)
+    if match is None:
+        raise UserError(_WRONG_SIZE)
+    return replace(wish, shape="", width_px=int(match[1]), height_px=int(match[2]))
 
 
 def cleaned(text: str) -> str:

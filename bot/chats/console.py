@@ -50,6 +50,7 @@ class ConsoleChat:
     """
 
     platform = Platform.CONSOLE
+    max_file_bytes = 2**40  # a path is printed, nothing is carried
 
     def __init__(self, studio: Studio, stdin: TextIO, stdout: TextIO) -> None:
         self._studio = studio

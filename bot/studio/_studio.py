@@ -26,17 +26,18 @@ from bot.domain import (
     NewPhoto,
     Place,
     TrainWish,
+    format_code,
 )
 from bot.errors import UserError
 from bot.eta import estimate
 from bot.ledger import Ledger
-from bot.replies import Reply, Upload
+from bot.replies import Choice, Reply, Upload
 from bot.studio import _status
 from bot.studio._album import after, refusals
 from bot.studio._needs import Gate, JobQueue
 
 MAX_OPEN_TRAININGS = 2
-MAX_OPEN_GENERATIONS = 3
+MAX_OPEN_GENERATIONS = 4
 _CANCEL = re.compile(r"cancel:([0-9]{1,15})")
 
 
@@ -122,13 +123,44 @@ class Studio:
         return texts.photos_forgotten(len(forgotten), who.platform)
 
     async def generate_text(self, who: Identity, place: Place, text: str) -> Reply:
-        """Draw what was typed after `/generate`."""
+        """Draw what was typed after `/generate`; nothing typed opens a draft."""
         asked = wishes.parse(text)
         return await self._generate(who, place, asked.code, asked.wish)
 
     async def generate(self, who: Identity, place: Place, code_text: str, wish: GenerateWish) -> Reply:
         """Draw pictures with a LoraCode of one's own."""
         return await self._generate(who, place, wishes.read_code(code_text), wishes.checked(wish))
+
+    async def plain_text(self, who: Identity, place: Place, text: str) -> Reply | None:
+        """Take a message that is no command: the prompt, when a draft waits for it; None when none does."""
+        return None
+
+    async def show(self, who: Identity, place: Place, text: str) -> Reply:
+        """Bring a result of one's own back, by its number."""
+        raise UserError(texts.STALE_BUTTON)
+
+    async def export(self, who: Identity, place: Place, text: str) -> Reply:
+        """Hand the owner of a LoraCode its LoRA file."""
+        raise UserError(texts.UNKNOWN_CODE)
+
+    async def edit_text(self, who: Identity, job_id: int) -> str:
+        """Give the prompt of a result of one's own, to be written anew."""
+        raise UserError(texts.STALE_BUTTON)
+
+    async def edit(self, who: Identity, place: Place, job_id: int, text: str) -> Reply:
+        """Draw a result's wish with other words and another seed."""
+        raise UserError(texts.STALE_BUTTON)
+
+    async def codes_like(self, who: Identity, typed: str) -> list[Choice]:
+        """Offer one's own LoraCodes that can draw, at most 25, the newest first."""
+        account = await self._ledger.account_of(who)
+        digits = "".join(char for char in typed if char.isdigit())
+        ready = [each for each in await self._ledger.loras_of(account) if each.state is LoraState.READY]
+        return [Choice(format_code(each.code), each.code) for each in ready if digits in each.code][:25]
+
+    def styles_like(self, typed: str) -> list[Choice]:
+        """Offer styles, at most 25."""
+        return []
 
     async def codes(self, who: Identity) -> Reply:
         """List one's LoraCodes."""

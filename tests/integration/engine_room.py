@@ -37,6 +37,7 @@ class RememberingChat:
     """A chat that keeps what it was sent; `errors` are raised first, one a call."""
 
     platform: Platform = Platform.TELEGRAM
+    max_file_bytes: int = 50_000_000
     sent: list[tuple[Place, Reply, str]] = field(default_factory=list)
     edits: list[tuple[str, Reply]] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
