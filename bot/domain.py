@@ -18,6 +18,11 @@ MAX_PROMPT_CHARS = 1000
 MAX_PICTURES = 4
 #: LoraCodes in one picture.
 MAX_CODES = 3
+#: Generations that are with the worker at the same time; it draws them together where that is faster.
+MAX_GENERATIONS_AT_ONCE = 4
+#: Instance tokens: rare words that CLIP reads as one token. Each Lora of an account gets one of its own, so
+#: that two can be told apart in one picture.
+INSTANCE_TOKENS = ("sks", "ohwx", "phol", "tzky", "kprs", "smx", "csg", "tdp")
 
 #: Eight decimal digits, leading zeros kept. A name, never a key.
 LoraCode = NewType("LoraCode", str)
@@ -175,6 +180,29 @@ class Job:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    begun_at: datetime | None = None  #: when the worker said that this attempt has begun
+    begun_step: int = 0  #: at which step that was
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture of a result."""
+
+    job: JobId
+    number: int  #: from 1
+    file: str  #: name inside `DATA_DIR/pictures`
+    recipe: str  #: AUTOMATIC1111's `parameters` text; empty when it was deleted, or never known
+    is_deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A generation that is being put together; all that lacks is the prompt."""
+
+    account: AccountId
+    code: LoraCode
+    wish: GenerateWish
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)

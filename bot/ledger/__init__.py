@@ -10,7 +10,6 @@ from statistics import median
 
 from bot.domain import (
     AccountId,
-    GenerateWish,
     Identity,
     Job,
     JobId,
@@ -28,9 +27,10 @@ from bot.domain import (
 )
 from bot.ledger import _jobs, _photos
 from bot.ledger._connection import Connection
-from bot.ledger._rows import Added, Counts, job_of, lora_of, ms, notice_of, time_of
+from bot.ledger._results import Results
+from bot.ledger._rows import Added, Counts, Named, job_of, lora_of, ms, notice_of, time_of
 
-__all__ = ["Added", "Counts", "Ledger"]
+__all__ = ["Added", "Counts", "Ledger", "Named"]
 
 _PHOTOS_TOO_OLD = (
     "This training did not begin within seven days, and I do not keep photos longer. "
@@ -38,11 +38,8 @@ _PHOTOS_TOO_OLD = (
 )
 
 
-class Ledger:
+class Ledger(Results):
     """One door to one SQLite file; each method that writes is one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._db = connection
 
     @classmethod
     async def open(cls, path: Path, clock: Callable[[], datetime]) -> Ledger:
@@ -125,13 +122,6 @@ class Ledger:
         sql = "SELECT * FROM loras WHERE account = ? ORDER BY created_ms DESC, code"
         return [lora_of(row) for row in await self._rows(sql, account)]
 
-    async def add_generation(
-        self, account: AccountId, code: LoraCode, wish: GenerateWish, place: Place
-    ) -> Job:
-        """Queue a generation."""
-        now = self._db.now_ms()
-        return await self._db.write(lambda db: _photos.add_job(db, (account, code), wish, place, now))
-
     async def job(self, job_id: JobId) -> Job | None:
         """Look a job up."""
         jobs = await self._jobs("SELECT * FROM jobs WHERE id = ?", job_id)
@@ -181,6 +171,12 @@ class Ledger:
 
     # --- fenced: False when the attempt is no longer the running one ---------------------------------------
 
+    async def begun(self, job_id: JobId, attempt: int, step: int, steps: int) -> bool:
+        """Note where the worker began an attempt."""
+        sql = "UPDATE jobs SET begun_ms = ?, begun_step = ?, step = ?, steps = ? WHERE id = ?"
+        values = (self._db.now_ms(), step, step, steps, job_id)
+        return await self._fenced(job_id, attempt, lambda db: db.execute(sql, values))
+
     async def progressed(self, job_id: JobId, attempt: int, step: int, steps: int | None = None) -> bool:
         """Note how far a job is; `steps=None`: of as many as before."""
         sql = "UPDATE jobs SET step = ?, steps = coalesce(?, steps) WHERE id = ?"
@@ -211,16 +207,6 @@ class Ledger:
                 (*file, now, job.code),
             )
             _jobs.owe(db, job, NoticeKind.TRAIN_DONE, now, pictures)
-
-        return await self._fenced(job_id, attempt, work)
-
-    async def finish_generation(self, job_id: JobId, attempt: int, files: Sequence[str]) -> bool:
-        """Job done, notice with its pictures owed."""
-        now = self._db.now_ms()
-
-        def work(db: sqlite3.Connection) -> None:
-            job = _jobs.end(db, job_id, "done", None, now)
-            _jobs.owe(db, job, NoticeKind.GENERATE_DONE, now, files)
 
         return await self._fenced(job_id, attempt, work)
 
@@ -334,23 +320,6 @@ class Ledger:
             str(kind),
             limit,
         )
-
-    async def _fenced(
-        self, job_id: JobId, attempt: int, work: Callable[[sqlite3.Connection], object]
-    ) -> bool:
-        def fenced(db: sqlite3.Connection) -> bool:
-            current = _jobs.is_current(db, job_id, attempt)
-            if current:
-                work(db)
-            return current
-
-        return await self._db.write(fenced)
-
-    async def _change(self, sql: str, *values: object) -> None:
-        await self._db.write(lambda db: db.execute(sql, values))
-
-    async def _rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
-        return await self._db.read(lambda db: db.execute(sql, values).fetchall())
 
     async def _jobs(self, sql: str, *values: object) -> list[Job]:
         return [job_of(row) for row in await self._rows(sql, *values)]

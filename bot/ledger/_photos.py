@@ -6,11 +6,13 @@ import hashlib
 import secrets
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 
 from bot.domain import (
     CODE_DIGITS,
+    INSTANCE_TOKENS,
     MAX_PHOTOS_HELD,
     PHOTOS_PER_LORA,
     AccountId,
@@ -23,6 +25,7 @@ from bot.domain import (
     NewPhoto,
     Place,
     TrainWish,
+    Trigger,
 )
 from bot.errors import LedgerError
 from bot.ledger._rows import Added, job_of
@@ -110,6 +113,7 @@ def start_training(
     if held(db, account) < PHOTOS_PER_LORA:
         return None
     place, wish = asked
+    wish = replace(wish, trigger=_own_trigger(db, account, wish.trigger))
     code = _new_code(db)
     db.execute(
         "INSERT INTO loras (code, account, token, class_word, state, created_ms)"
@@ -149,6 +153,18 @@ def add_job(
         ),
     ).fetchone()
     return job_of(row)
+
+
+def _own_trigger(db: sqlite3.Connection, account: AccountId, wished: Trigger) -> Trigger:
+    """Give the trigger as wished, with the token that the fewest Loras of the account have; mostly none."""
+    rows = db.execute(
+        "SELECT token, count(*) AS n FROM loras WHERE account = ? AND state IN ('training', 'ready')"
+        " GROUP BY token",
+        (account,),
+    )
+    used = {row["token"]: int(row["n"]) for row in rows}
+    tokens = (wished.token, *INSTANCE_TOKENS)
+    return replace(wished, token=min(tokens, key=lambda token: used.get(token, 0)))
 
 
 def _new_code(db: sqlite3.Connection) -> LoraCode:

@@ -10,6 +10,7 @@ import msgspec
 
 from bot.domain import (
     AccountId,
+    Draft,
     GenerateWish,
     Job,
     JobId,
@@ -21,6 +22,7 @@ from bot.domain import (
     Notice,
     NoticeId,
     NoticeKind,
+    Picture,
     Place,
     Platform,
     TrainWish,
@@ -45,6 +47,14 @@ class Counts:
     loras: dict[LoraState, int]
     notices_owed: int
     accounts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The files that rows name; whatever else lies beside them has no owner."""
+
+    loras: frozenset[str]
+    pictures: frozenset[str]
 
 
 def ms(time: datetime) -> int:
@@ -82,6 +92,24 @@ def job_of(row: sqlite3.Row) -> Job:
         created_at=time_of(row["created_ms"]),
         started_at=None if row["started_ms"] is None else time_of(row["started_ms"]),
         finished_at=None if row["finished_ms"] is None else time_of(row["finished_ms"]),
+        begun_at=None if row["begun_ms"] is None else time_of(row["begun_ms"]),
+        begun_step=row["begun_step"],
+    )
+
+
+def picture_of(row: sqlite3.Row) -> Picture:
+    """Read a row of `pictures`."""
+    deleted = row["deleted_ms"] is not None
+    return Picture(JobId(row["job"]), row["number"], row["file"], row["recipe"], deleted)
+
+
+def draft_of(row: sqlite3.Row) -> Draft:
+    """Read a row of `drafts`."""
+    return Draft(
+        account=AccountId(row["account"]),
+        code=LoraCode(row["code"]),
+        wish=msgspec.json.decode(row["wish"], type=GenerateWish),
+        place=Place(Platform(row["platform"]), row["chat_id"], row["user_id"]),
     )
 
 

@@ -1,0 +1,144 @@
+"""Generations, the pictures they leave, and drafts of them: the ledger's second half."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import msgspec
+
+from bot.domain import (
+    AccountId,
+    Draft,
+    GenerateWish,
+    Job,
+    JobId,
+    LoraCode,
+    NoticeKind,
+    Picture,
+    Place,
+)
+from bot.ledger import _jobs, _photos
+from bot.ledger._connection import Connection
+from bot.ledger._rows import Named, draft_of, ms, picture_of
+
+#: A draft that nobody touched for so long is forgotten: a later message was not meant for it.
+DRAFT_MS = 3_600_000
+
+
+class Results:
+    """What is asked for and what came of it, by job."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    async def add_generation(
+        self, account: AccountId, code: LoraCode, wish: GenerateWish, place: Place
+    ) -> Job:
+        """Queue a generation."""
+        now = self._db.now_ms()
+        return await self._db.write(lambda db: _photos.add_job(db, (account, code), wish, place, now))
+
+    async def finish_draft(self, draft: Draft, wish: GenerateWish, place: Place) -> Job | None:
+        """Queue what a draft has become and drop it; None when it is no longer there."""
+        now = self._db.now_ms()
+
+        def work(db: sqlite3.Connection) -> Job | None:
+            if not db.execute("DELETE FROM drafts WHERE account = ?", (draft.account,)).rowcount:
+                return None
+            return _photos.add_job(db, (draft.account, draft.code), wish, place, now)
+
+        return await self._db.write(work)
+
+    async def finish_generation(
+        self, job_id: JobId, attempt: int, files: Sequence[str], recipes: Sequence[str] = ()
+    ) -> bool:
+        """Job done, its pictures kept, notice with them owed. Fenced: False for an older attempt."""
+        now = self._db.now_ms()
+        recipes = [*recipes, *[""] * (len(files) - len(recipes))]
+
+        def work(db: sqlite3.Connection) -> None:
+            job = _jobs.end(db, job_id, "done", None, now)
+            kept = zip(files, recipes, strict=True)
+            db.executemany(
+                "INSERT INTO pictures (job, number, file, recipe) VALUES (?, ?, ?, ?)",
+                [(job_id, number, *each) for number, each in enumerate(kept, 1)],
+            )
+            _jobs.owe(db, job, NoticeKind.GENERATE_DONE, now, files)
+
+        return await self._fenced(job_id, attempt, work)
+
+    async def pictures_of(self, job_id: JobId) -> list[Picture]:
+        """List the pictures of a result, deleted ones too."""
+        rows = await self._rows("SELECT * FROM pictures WHERE job = ? ORDER BY number", job_id)
+        return [picture_of(row) for row in rows]
+
+    async def delete_result(self, job_id: JobId) -> list[Picture]:
+        """Blank a result's words and mark its pictures; gives those whose files are to be deleted now."""
+        now = self._db.now_ms()
+
+        def work(db: sqlite3.Connection) -> list[Picture]:
+            rows = db.execute("SELECT * FROM pictures WHERE job = ? ORDER BY number", (job_id,)).fetchall()
+            db.execute(
+                "UPDATE pictures SET deleted_ms = coalesce(deleted_ms, ?), recipe = '' WHERE job = ?",
+                (now, job_id),
+            )
+            blank = msgspec.json.encode(GenerateWish("")).decode()
+            db.execute("UPDATE jobs SET wish = ? WHERE id = ? AND kind = 'generate'", (blank, job_id))
+            return [picture_of(row) for row in rows]
+
+        return await self._db.write(work)
+
+    async def named_files(self) -> Named:
+        """List the files that rows name."""
+        loras = await self._rows("SELECT file FROM loras WHERE file IS NOT NULL")
+        pictures = await self._rows(
+            "SELECT file FROM pictures WHERE deleted_ms IS NULL"
+            " UNION SELECT each.value FROM notices, json_each(notices.files) AS each"
+            " WHERE notices.kind = 'train_done'"
+        )
+        return Named(frozenset(row[0] for row in loras), frozenset(row[0] for row in pictures))
+
+    # --- drafts ------------------------------------------------------------------------------------------
+
+    async def keep_draft(self, draft: Draft) -> None:
+        """Keep what a person is putting together, over an earlier one."""
+        place, wish = draft.place, msgspec.json.encode(draft.wish).decode()
+        values = (draft.account, draft.code, wish, str(place.platform), place.chat_id, place.user_id)
+        await self._change(
+            "INSERT OR REPLACE INTO drafts VALUES (?, ?, ?, ?, ?, ?, ?)", *values, self._db.now_ms()
+        )
+
+    async def draft_of(self, account: AccountId) -> Draft | None:
+        """Give what a person is putting together, unless they left it."""
+        sql = "SELECT * FROM drafts WHERE account = ? AND updated_ms > ?"
+        rows = await self._rows(sql, account, self._db.now_ms() - DRAFT_MS)
+        return draft_of(rows[0]) if rows else None
+
+    async def drop_draft(self, account: AccountId) -> None:
+        """Forget what a person was putting together."""
+        await self._change("DELETE FROM drafts WHERE account = ?", account)
+
+    async def forget_drafts(self, now: datetime) -> None:
+        """Delete the drafts that were left."""
+        await self._change("DELETE FROM drafts WHERE updated_ms <= ?", ms(now) - DRAFT_MS)
+
+    # --- inside ------------------------------------------------------------------------------------------
+
+    async def _fenced(
+        self, job_id: JobId, attempt: int, work: Callable[[sqlite3.Connection], object]
+    ) -> bool:
+        def fenced(db: sqlite3.Connection) -> bool:
+            current = _jobs.is_current(db, job_id, attempt)
+            if current:
+                work(db)
+            return current
+
+        return await self._db.write(fenced)
+
+    async def _change(self, sql: str, *values: object) -> None:
+        await self._db.write(lambda db: db.execute(sql, values))
+
+    async def _rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        return await self._db.read(lambda db: db.execute(sql, values).fetchall())
