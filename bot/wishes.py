@@ -1,6 +1,6 @@
 """Reads what a person typed after `/generate`: a LoraCode, a prompt and options. Pure.
 
-`4071 3386 sks person on a boat --no blurry, dark --seed 7 --size portrait --n 2`
+`4071 3386 sks person on a boat --no blurry, dark --seed 7 --size portrait --style oil --n 2`
 
 The sentences of wrong wishes live here, beside the rule that each one explains.
 """
@@ -11,19 +11,21 @@ import math
 import re
 import unicodedata
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bot.domain import MAX_PICTURES, MAX_PROMPT_CHARS, GenerateWish, LoraCode, parse_code, split_code
 from bot.errors import UserError
-from gpu_worker.protocol import SHAPES
+from gpu_worker.protocol import SAMPLERS, SHAPES
 
-#: Width and height in px; Stable Diffusion 1.5 learnt at 512.
-SIZES_PX = {"square": (512, 512), "portrait": (512, 768), "landscape": (768, 512)}
 MIN_SIDE_PX, MAX_SIDE_PX, SIDE_STEP_PX = 64, 1024, 8
 MAX_SEED = 2**32 - 1
 MAX_STEPS = 100
 MAX_GUIDANCE = 30.0
 MAX_STRENGTH = 2.0
-OPTIONS = ("n", "size", "seed", "no", "steps", "guidance")
+OPTIONS = ("n", "size", "seed", "no", "steps", "guidance", "strength", "style", "sampler")
+_WHOLE = {"n": "count", "seed": "seed", "steps": "steps"}
+_NUMBERS = ("guidance", "strength")
+_WORDS = {"no": "negative", "style": "style", "sampler": "sampler"}
 OPTION_NAMES = ", ".join(f"--{name}" for name in OPTIONS)
 
 EXAMPLE = "/generate 40713386 sks person as an astronaut"
@@ -52,9 +54,13 @@ class Asked:
 def parse(text: str) -> Asked:
     """Read the words after `/generate`; UserError says what is wrong with them."""
     code_text, rest = split_code(cleaned(text))
-    code = read_code(code_text)
-    prompt, options = _split_options(rest)
-    return Asked(code, checked(_wish(prompt, options)))
+    return Asked(read_code(code_text), parse_prompt(rest))
+
+
+def parse_prompt(text: str, base: GenerateWish | None = None) -> GenerateWish:
+    """Read a prompt with options, which stand above those of `base`; UserError says what is wrong."""
+    prompt, options = _split_options(cleaned(text))
+    return checked(_wish(replace(base or GenerateWish(""), prompt=prompt), options))
 
 
 def read_code(text: str) -> LoraCode:
@@ -77,6 +83,10 @@ def checked(wish: GenerateWish) -> GenerateWish:
     _in_range("seed", wish.seed, 0, MAX_SEED)
     _in_range("steps", wish.steps, 1, MAX_STEPS)
     _in_range("guidance", wish.guidance, 0, MAX_GUIDANCE)
+    _in_range("strength", wish.strength, 0, MAX_STRENGTH)
+    wish = replace(wish, sampler=_sampler(wish.sampler) if wish.sampler else "")
+    if wish.shape not in {"", *SHAPES}:
+        raise UserError(_WRONG_SIZE)
     if (wish.width_px, wish.height_px) != (None, None):
         for side_px in (wish.width_px, wish.height_px):
             if side_px is None or not MIN_SIDE_PX <= side_px <= MAX_SIDE_PX or side_px % SIDE_STEP_PX:
@@ -85,10 +95,7 @@ def checked(wish: GenerateWish) -> GenerateWish:
 
 
 def size_px(text: str) -> tuple[int, int]:
-    """Read `portrait` or `512x768` as width and height; UserError when it is neither."""
-    named = SIZES_PX.get(text.lower())
-    if named is not None:
-        return named
+    """Read `512x768` as width and height; UserError when it is not like that."""
     match = re.fullmatch(r"([0-9]{1,5})[xX*\u00d7]([0-9]{1,5})", text)
     if match is None:
         raise UserError(_WRONG_SIZE)
@@ -99,10 +106,8 @@ def sized(wish: GenerateWish, text: str) -> GenerateWish:
     """Give the wish in the size a person wrote, `portrait` or `512x768`; UserError when it is neither."""
     if text.lower() in SHAPES:
         return replace(wish, shape=text.lower(), width_px=None, height_px=None)
-    match = re.fullmatch(r"([0-9]{1,5})[xX*\u00d7]([0-9]{1,5})", text)
-    if match is None:
-        raise UserError(_WRONG_SIZE)
-    return replace(wish, shape="", width_px=int(match[1]), height_px=int(match[2]))
+    width_px, height_px = size_px(text)
+    return replace(wish, shape="", width_px=width_px, height_px=height_px)
 
 
 def cleaned(text: str) -> str:
@@ -114,25 +119,38 @@ def cleaned(text: str) -> str:
 
 
 def _split_options(text: str) -> tuple[str, dict[str, str]]:
-    # An option takes the next word; `--no` takes every word up to the next option; the rest is the prompt.
+    # An option takes the next word; `--no` takes every word up to the next option, and `--sampler` the words
+    # of its name; the rest is the prompt.
     prompt: list[str] = []
     options: dict[str, str] = {}
     waiting: str | None = None
-    for word in text.split():
+    words = text.split()
+    for word, following in zip(words, [*words, ""][1:], strict=False):
         match = _OPTION.fullmatch(word)
         if match is not None:
             _refuse_missing_value(waiting, options)
             waiting = _known(match[1], options)
             options[waiting] = match[2] or ""
-            if match[2] and waiting != "no":
+            if match[2] and not _goes_on(waiting, match[2], following):
                 waiting = None
         elif waiting is None:
             prompt.append(word)
         else:
             options[waiting] = f"{options[waiting]} {word}".strip()
-            waiting = waiting if waiting == "no" else None
+            waiting = waiting if _goes_on(waiting, options[waiting], following) else None
     _refuse_missing_value(waiting, options)
     return " ".join(prompt), options
+
+
+def _goes_on(name: str, so_far: str, following: str) -> bool:
+    """Say whether an option takes a further word."""
+    if name == "no":
+        return True
+    longer = _squeezed(so_far + following)
+    longer_is_a_name = len(longer) > len(_squeezed(so_far)) and any(
+        _squeezed(sampler).startswith(longer) for sampler in SAMPLERS
+    )
+    return name == "sampler" and longer_is_a_name
 
 
 def _known(name: str, options: dict[str, str]) -> str:
@@ -149,34 +167,38 @@ def _refuse_missing_value(waiting: str | None, options: dict[str, str]) -> None:
         raise UserError(f"--{waiting} needs a value after it, as in: {EXAMPLE} --seed 7 --no blurry")
 
 
-def _wish(prompt: str, options: dict[str, str]) -> GenerateWish:
-    width_px, height_px = size_px(options["size"]) if "size" in options else (None, None)
-    count = _whole("n", options)
-    return GenerateWish(
-        prompt=prompt,
-        negative=options.get("no", ""),
-        seed=_whole("seed", options),
-        width_px=width_px,
-        height_px=height_px,
-        count=1 if count is None else count,
-        steps=_whole("steps", options),
-        guidance=_number("guidance", options),
-    )
+def _wish(base: GenerateWish, options: dict[str, str]) -> GenerateWish:
+    given: dict[str, Any] = {
+        field: _whole(name, options) for name, field in _WHOLE.items() if name in options
+    }
+    given |= {name: _number(name, options) for name in _NUMBERS if name in options}
+    given |= {field: options[name] for name, field in _WORDS.items() if name in options}
+    wish = replace(base, **given)
+    return sized(wish, options["size"]) if "size" in options else wish
 
 
-def _whole(name: str, options: dict[str, str]) -> int | None:
-    text = options.get(name)
-    if text is None:
-        return None
+def _sampler(text: str) -> str:
+    """Give the sampler that a person means: `euler-a`, `DPM++`, `unipc`; UserError lists them."""
+    wanted = _squeezed(text)
+    fits = [name for name in SAMPLERS if _squeezed(name).startswith(wanted)] if wanted else []
+    if len(fits) != 1:
+        raise UserError(f"--sampler is one of: {', '.join(SAMPLERS)}.")
+    return fits[0]
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"[^a-z0-9+]", "", text.lower())
+
+
+def _whole(name: str, options: dict[str, str]) -> int:
+    text = options[name]
     if not re.fullmatch(r"-?[0-9]{1,12}", text):
         raise UserError(f"--{name} is a whole number, such as --{name} 2.")
     return int(text)
 
 
-def _number(name: str, options: dict[str, str]) -> float | None:
-    text = options.get(name)
-    if text is None:
-        return None
+def _number(name: str, options: dict[str, str]) -> float:
+    text = options[name]
     if not re.fullmatch(r"-?[0-9]{1,6}([.,][0-9]{1,6})?", text):
         raise UserError(f"--{name} is a number, such as --{name} 7.5.")
     return float(text.replace(",", "."))

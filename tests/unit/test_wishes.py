@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bot.domain import MAX_PROMPT_CHARS, GenerateWish
 from bot.errors import UserError
-from bot.wishes import Asked, checked, cleaned, parse, read_code
+from bot.wishes import Asked, checked, cleaned, parse, parse_prompt, read_code, sized
 
 
 def refusal(text: str) -> str:
@@ -52,7 +52,10 @@ def test_nothing_at_all_is_explained_like_a_wrong_code() -> None:
 
 
 def test_every_option_is_read() -> None:
-    asked = wish("a boat --seed 7 --no blurry, dark hands --size 512x768 --n 2 --steps 20 --guidance 7.5")
+    asked = wish(
+        "a boat --seed 7 --no blurry, dark hands --size 512x768 --n 2 --steps 20 --guidance 7.5"
+        " --strength 0.8 --style oil --sampler unipc"
+    )
     assert asked == GenerateWish(
         prompt="a boat",
         negative="blurry, dark hands",
@@ -62,16 +65,58 @@ def test_every_option_is_read() -> None:
         count=2,
         steps=20,
         guidance=7.5,
+        strength=0.8,
+        style="oil",
+        sampler="unipc",
     )
 
 
+@pytest.mark.parametrize("shape", ["square", "Portrait", "LANDSCAPE"])
+def test_a_named_size_is_a_shape_whose_sides_the_worker_knows(shape: str) -> None:
+    assert wish(f"a boat --size {shape}") == GenerateWish("a boat", shape=shape.lower())
+
+
+@pytest.mark.parametrize("size", ["640\u00d764", "640x64", "640X64", "640*64"])
+def test_a_size_may_be_written_out(size: str) -> None:
+    assert wish(f"a boat --size {size}") == GenerateWish("a boat", width_px=640, height_px=64)
+
+
+def test_a_size_stands_above_the_earlier_one() -> None:
+    exact, named = GenerateWish("a boat", width_px=64, height_px=64), GenerateWish("a boat", shape="portrait")
+    assert sized(exact, "portrait") == named
+    assert sized(named, "64x64") == exact
+
+
 @pytest.mark.parametrize(
-    ("size", "width_px", "height_px"),
-    [("square", 512, 512), ("Portrait", 512, 768), ("landscape", 768, 512), ("640\u00d764", 640, 64)],
+    ("written", "sampler"),
+    [
+        ("unipc", "unipc"),
+        ("LCM", "lcm"),
+        ("euler a", "euler a"),
+        ("euler-a", "euler a"),
+        ("euler", "euler a"),
+        ("DPM++ 2M Karras", "dpm++ 2m karras"),
+        ("dpm++", "dpm++ 2m karras"),
+        ("dpm++_2m", "dpm++ 2m karras"),
+    ],
 )
-def test_a_size_may_be_named_or_written_out(size: str, width_px: int, height_px: int) -> None:
-    asked = wish(f"a boat --size {size}")
-    assert (asked.width_px, asked.height_px) == (width_px, height_px)
+@pytest.mark.parametrize("form", ["--sampler {} at sea", "--sampler={} at sea", "at sea --sampler {}"])
+def test_a_sampler_is_known_by_its_name_however_it_is_written(form: str, written: str, sampler: str) -> None:
+    assert wish("a boat " + form.format(written)) == GenerateWish("a boat at sea", sampler=sampler)
+
+
+def test_an_unknown_sampler_is_answered_with_the_known_ones() -> None:
+    assert "--sampler is one of: dpm++ 2m karras, euler a, unipc, lcm." in refusal(
+        "40713386 a boat --sampler ddim"
+    )
+
+
+def test_options_of_a_later_prompt_stand_above_the_earlier_ones() -> None:
+    base = GenerateWish("a boat", "dark", 7, shape="portrait", count=4, style="oil")
+    assert parse_prompt("a cat", base) == replace(base, prompt="a cat")
+    assert parse_prompt("a cat --n 1 --size 64x64 --no rain", base) == replace(
+        base, prompt="a cat", negative="rain", count=1, shape="", width_px=64, height_px=64
+    )
 
 
 def test_words_after_an_option_s_value_belong_to_the_prompt() -> None:
@@ -93,7 +138,7 @@ def test_a_dash_between_words_is_punctuation() -> None:
     assert wish("a well--known boat").prompt == "a well--known boat"
 
 
-@pytest.mark.parametrize("name", ["sede", "strength", "lora", "N2"])
+@pytest.mark.parametrize("name", ["sede", "strenght", "lora", "N2"])
 def test_an_unknown_option_is_named(name: str) -> None:
     sentence = refusal(f"40713386 a boat --{name} 7")
     assert f"--{name}" in sentence
@@ -129,6 +174,9 @@ def test_an_option_given_twice_or_without_value_is_refused() -> None:
         "--guidance -1",
         "--guidance 31",
         "--guidance 1e9",
+        "--strength -0.1",
+        "--strength 2.1",
+        "--strength nan",
         "--size 7x7",
         "--size 99999x8",
         "--size 513x512",
@@ -150,11 +198,15 @@ def test_a_value_out_of_range_is_refused_by_its_option(option: str) -> None:
         {"count": 0},
         {"seed": -1},
         {"steps": 0},
+        {"strength": float("nan")},
+        {"strength": 3},
+        {"shape": "round"},
+        {"sampler": "ddim"},
         {"width_px": 512},
         {"width_px": 512, "height_px": 20},
     ],
 )
-def test_a_wish_that_was_not_typed_is_held_to_the_same_ranges(wrong: dict[str, float]) -> None:
+def test_a_wish_that_was_not_typed_is_held_to_the_same_ranges(wrong: dict[str, object]) -> None:
     with pytest.raises(UserError):
         checked(replace(GenerateWish("a boat"), **wrong))  # type: ignore[arg-type]
 

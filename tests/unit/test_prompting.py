@@ -1,0 +1,99 @@
+"""From what a person wrote to what the model reads."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.domain import INSTANCE_TOKENS, LoraCode
+from bot.prompting import codes_in, styled, with_trigger, with_triggers
+
+ANNA, BERT = LoraCode("40713386"), LoraCode("00000007")
+TWO = {ANNA: "sks person", BERT: "ohwx person"}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("on the moon", "sks person, on the moon"),
+        ("sks person on the moon", "sks person on the moon"),
+        ("a photo of SKS  Person", "a photo of SKS  Person"),
+        ("sks as a knight", "sks person as a knight"),
+        ("a person with disks", "sks person, a person with disks"),
+        ("sks personality", "sks person personality"),
+        ("(sks person:1.2) on the moon", "(sks person:1.2) on the moon"),
+        ("", "sks person"),
+        ("  ", "sks person"),
+    ],
+)
+def test_the_trigger_is_added_where_it_lacks_and_never_twice(prompt: str, expected: str) -> None:
+    assert with_trigger(prompt, "sks person") == expected
+    assert with_triggers(prompt, {ANNA: "sks person"}) == expected
+
+
+def test_without_a_trigger_the_prompt_stays_as_it_is() -> None:
+    assert with_trigger("on the moon", "") == "on the moon"
+
+
+def test_a_trigger_is_no_pattern() -> None:
+    assert with_trigger("abc", r"a.c \1") == r"a.c \1, abc"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "codes"),
+    [
+        ("a boat", ()),
+        ("with 00000007 at sea", (BERT,)),
+        ("with 0000 0007 and 4071-3386", (BERT, ANNA)),
+        ("(00000007:1.2), 0000 0007", (BERT,)),
+        ("in 2024, pi is 3.14159265358, x40713386, 407133860, 1234", ()),
+    ],
+)
+def test_codes_in_a_prompt_are_eight_digits_or_four_and_four(prompt: str, codes: tuple[str, ...]) -> None:
+    assert codes_in(prompt) == codes
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("dancing with 0000 0007", "sks person, dancing with ohwx person"),
+        ("40713386 and 00000007, at sea", "sks person and ohwx person, at sea"),
+        ("sks person beside (00000007:1.2)", "sks person beside (ohwx person:1.2)"),
+        ("sks person and ohwx person 00000007 at sea", "sks person and ohwx person at sea"),
+        ("00000007 waves, 00000007 smiles, sks person", "ohwx person waves, smiles, sks person"),
+        ("at sea", "sks person, ohwx person, at sea"),
+    ],
+)
+def test_each_code_gets_its_own_trigger_once(prompt: str, expected: str) -> None:
+    assert with_triggers(prompt, TWO) == expected
+
+
+def test_two_codes_with_the_same_trigger_are_still_two() -> None:
+    same = {ANNA: "sks person", BERT: "sks person"}
+    assert with_triggers("40713386 and 00000007", same) == "sks person and sks person"
+
+
+def test_a_number_that_is_nobody_s_code_stays() -> None:
+    assert with_triggers("the year 20242025", {ANNA: "sks person"}) == "sks person, the year 20242025"
+
+
+@given(
+    st.lists(st.sampled_from(["sks", "person", "ohwx", "00000007", "40713386", "a", ",", "boat", "(x:1.2)"]))
+)
+def test_a_trigger_that_was_put_in_is_there_exactly_once(words: list[str]) -> None:
+    prompt = " ".join(words)
+    for trigger in TWO.values():
+        if prompt.count(trigger) <= 1:
+            assert with_triggers(prompt, TWO).count(trigger) == 1
+
+
+def test_a_style_goes_around_the_prompt_and_none_leaves_it() -> None:
+    assert (
+        styled("a {boat}", "oil painting of {prompt}, thick paint") == "oil painting of a {boat}, thick paint"
+    )
+    assert styled("a boat", "") == "a boat"
+
+
+def test_instance_tokens_are_different_words() -> None:
+    assert len(set(INSTANCE_TOKENS)) == len(INSTANCE_TOKENS) >= 5
