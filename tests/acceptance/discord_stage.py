@@ -196,9 +196,16 @@ async def on_stage(
 
 
 def text_of(result: InteractionResult) -> str:
-    """What the person reads after a command, a form or a press."""
+    """What the person reads after a command or a form."""
     (answer,) = [*([result.response] if result.response else []), *result.followups][:1] or [None]
     assert answer is not None, "there is no answer"
+    return str(answer.content)
+
+
+def said(pressed: InteractionResult) -> str:
+    """What the person reads in a message of its own after a press."""
+    (answer,) = pressed.followups
+    assert answer.ephemeral or answer.message.guild is None, "others read along"
     return str(answer.content)
 
 

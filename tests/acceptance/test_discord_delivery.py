@@ -15,7 +15,7 @@ from bot.chats.discord import DiscordChat
 from bot.domain import JobStatus, Place, Platform, format_code
 from bot.errors import ChatBusy, ChatUnreachable
 from bot.replies import Button, Reply
-from tests.acceptance.discord_stage import Stage, on_stage, photos, text_of
+from tests.acceptance.discord_stage import Stage, on_stage, photos, said, text_of
 
 TWENTY_MINUTES_S = 20 * 60
 
@@ -60,7 +60,7 @@ async def test_buttons_of_an_earlier_run_still_work(stage: Stage) -> None:
     assert six.response is not None
     await stage.restart()
     pressed = await stage.anna.click(six.response.message, label="Use the first five")
-    assert format_code(await stage.code()) in text_of(pressed)
+    assert format_code(await stage.code()) in said(pressed)
     (card,) = stage.dms()
     await stage.restart()
     await stage.anna_alone.click(card, label="Cancel")

@@ -12,7 +12,7 @@ from bot import texts
 from bot.backends.local import LocalBackend
 from bot.domain import JobStatus, LoraState, format_code
 from bot.photos import NOT_A_PICTURE, TOO_MANY_BYTES, PhotoGate
-from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, text_of
+from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, text_of
 
 WORKER = [sys.executable, "-m", "gpu_worker", "--base-model", "tiny", "--train-steps", "4"]
 REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "photos" / "dog3"
@@ -69,7 +69,7 @@ async def test_six_photos_start_nothing_and_ask_which_are_meant(stage: Stage) ->
     assert stage.backend.requests == []
 
     pressed = await stage.anna.click(answer.response.message, label="Use the first five")
-    assert format_code(await stage.code()) in text_of(pressed)
+    assert format_code(await stage.code()) in said(pressed)
     assert len(stage.dms()) == 1
 
 
@@ -77,7 +77,7 @@ async def test_start_over_forgets_the_photos(stage: Stage) -> None:
     answer = await stage.form(photos(6))
     assert answer.response is not None
     pressed = await stage.anna.click(answer.response.message, label="Start over")
-    assert "Deleted: 6 photos" in text_of(pressed)
+    assert "Deleted: 6 photos" in said(pressed)
 
 
 async def test_four_photos_are_told_what_is_missing(stage: Stage) -> None:
@@ -162,7 +162,7 @@ async def test_the_card_s_button_cancels_its_training(stage: Stage) -> None:
     await stage.form(photos(5))
     (card,) = stage.dms()
     pressed = await stage.anna_alone.click(card, label="Cancel")
-    assert "will not be trained" in text_of(pressed)
+    assert "will not be trained" in said(pressed)
     assert (await stage.training()).status is JobStatus.CANCELLED
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import discord
@@ -11,16 +12,18 @@ import discord
 from bot.replies import Button
 
 #: Marks our ids; what follows goes to `Studio.press` as it is.
-_PREFIX = "lc:"
+PREFIX = "lc:"
+#: What Discord shows under one message at most.
+ROWS, BUTTONS_IN_A_ROW = 5, 5
 
 
 class ActionButton(
-    discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]], template=rf"{_PREFIX}(?P<action>.+)"
+    discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]], template=rf"{PREFIX}(?P<action>.+)"
 ):
     """A button whose id holds its action."""
 
-    def __init__(self, label: str | None, action: str) -> None:
-        super().__init__(discord.ui.Button(label=label, custom_id=f"{_PREFIX}{action}"))
+    def __init__(self, label: str | None, action: str, row: int | None = None) -> None:
+        super().__init__(discord.ui.Button(label=label, custom_id=f"{PREFIX}{action}", row=row))
         self._action = action
 
     @classmethod
@@ -40,6 +43,18 @@ def view_of(buttons: Sequence[Button]) -> discord.ui.View | None:
     if not buttons:
         return None
     view = discord.ui.View(timeout=None)
-    for button in buttons:
-        view.add_item(ActionButton(button.label, button.action))
+    for number, row in enumerate(_rows(buttons)):
+        for button in row:
+            view.add_item(ActionButton(button.label, button.action, number))
     return view
+
+
+def _rows(buttons: Sequence[Button]) -> list[Sequence[Button]]:
+    # Those without a row fill rows of five: one below the other would use up the five rows at once.
+    groups = [list(group) for _, group in groupby(buttons, key=lambda button: button.row)]
+    rows = [row for group in groups for row in _filled(group)]
+    return rows if len(rows) <= ROWS else _filled(buttons)[:ROWS]
+
+
+def _filled(buttons: Sequence[Button]) -> list[Sequence[Button]]:
+    return [buttons[at : at + BUTTONS_IN_A_ROW] for at in range(0, len(buttons), BUTTONS_IN_A_ROW)]

@@ -10,6 +10,7 @@ from pathlib import Path
 import discord
 
 from bot.chats.discord._client import LoraCodeClient
+from bot.chats.discord._parcel import MAX_FILE_BYTES
 from bot.chats.discord._post import BUSY_PAUSE_S, NETWORK_ERRORS, Post
 from bot.domain import Place, Platform
 from bot.errors import ChatBusy, SettingsError
@@ -33,6 +34,7 @@ class DiscordChat:
     """
 
     platform = Platform.DISCORD
+    max_file_bytes = MAX_FILE_BYTES
 
     def __init__(
         self,
@@ -84,4 +86,4 @@ class DiscordChat:
     def _post(self) -> Post:
         if not self.client.is_ready():
             raise ChatBusy("Discord is not connected yet", BUSY_PAUSE_S)
-        return self.client.post
+        return self.client.answers.post

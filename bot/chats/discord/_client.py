@@ -1,24 +1,27 @@
-"""The discord.py client: what comes in, and the one way of answering it."""
+"""The discord.py client: what comes in, and which use case it is for."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import discord
 from discord import app_commands
 
 from bot import texts
 from bot.chats.base import answered
-from bot.chats.discord._buttons import ActionButton, view_of
+from bot.chats.discord._answers import Answers, Interaction, Work, apologise, identity, whisper
+from bot.chats.discord._buttons import ActionButton
 from bot.chats.discord._commands import COMMANDS
-from bot.chats.discord._post import NETWORK_ERRORS, Post, dm_first, in_channel, own_dm, plain
+from bot.chats.discord._modal import PromptModal, reworded
+from bot.chats.discord._post import NETWORK_ERRORS, own_dm
 from bot.chats.discord._sync import sync_when_changed
-from bot.domain import Identity, Place, Platform
-from bot.errors import ChatError, UserError
+from bot.domain import Identity, Place
+from bot.errors import UserError
 from bot.photos import MAX_FILE_BYTES
 from bot.replies import Reply, Upload
 from bot.studio import Studio
@@ -27,10 +30,13 @@ log = logging.getLogger(__name__)
 
 #: A longer wait is not slept through inside discord.py: the notifier is told, and comes back.
 MAX_RATE_LIMIT_WAIT_S = 30.0
+#: How long a form may wait for what it is filled with: it must come within 3 s.
+LOOK_UP_S = 2.0
 NOT_FETCHED = "Discord did not give me {name}, so I took none of these photos. Please send them again."
-_Interaction: TypeAlias = discord.Interaction[Any]
-_Work: TypeAlias = Callable[[Identity, Place], Awaitable[Reply]]
 _TYPED = (discord.MessageType.default, discord.MessageType.reply)
+_EDIT = re.compile(r"edit:([0-9]{1,15})")
+#: Presses that draw: their card comes where the button is, as after `/generate`.
+_DRAWS = ("again", "vary", "large")
 
 
 class LoraCodeClient(discord.Client):
@@ -51,7 +57,7 @@ class LoraCodeClient(discord.Client):
             **options,
         )
         self.studio = studio
-        self.post = Post(self)
+        self.answers = Answers(self, lambda job_id, message_id: studio.card_shown(job_id, message_id))
         self._commands_mark = commands_mark
         self.tree = app_commands.CommandTree(
             self,
@@ -70,100 +76,85 @@ class LoraCodeClient(discord.Client):
         await sync_when_changed(self.tree, self._commands_mark)
 
     async def on_message(self, message: discord.Message) -> None:
-        """Answer a DM: photos are taken like an album, anything else is told how to begin."""
+        """Answer a DM: photos are taken like an album, words may be a prompt; else, how to begin."""
         if message.guild is not None or message.author.bot or message.type not in _TYPED:
             return
-        who = _who(message.author)
+        who = identity(message.author)
         place = own_dm(message.author.id)
         if message.attachments:
             reply = await answered(self._add_photos(who, place, message.attachments))
         else:
-            reply = await answered(self.studio.start(who, place))
-        await self._send(place, reply, nonce=f"re-{message.id}")
+            reply = await answered(self._words(who, place, message.content))
+        await self.answers.send(place, reply, nonce=f"re-{message.id}")
 
-    async def take_photos(self, interaction: _Interaction, photos: Sequence[discord.Attachment]) -> None:
+    async def on_interaction(self, interaction: Interaction) -> None:
+        """Take the form of a prompt, also one that was opened before a restart."""
+        if interaction.type is not discord.InteractionType.modal_submit:
+            return
+        asked = reworded(interaction.data or {})
+        if asked is None:
+            return
+        job_id, prompt = asked
+        try:
+            await self.answer(
+                interaction, lambda who, place: self.studio.edit(who, place, job_id, prompt), prefer_dm=False
+            )
+        except Exception as error:
+            # discord.py only logs what an event raises, and the person would wait in vain.
+            await self.apologise(interaction, error)
+
+    async def take_photos(self, interaction: Interaction, photos: Sequence[discord.Attachment]) -> None:
         """Take photos that came with a command or a form."""
         await self.answer(interaction, lambda who, place: self._add_photos(who, place, photos))
 
-    async def press(self, interaction: _Interaction, action: str) -> None:
+    async def press(self, interaction: Interaction, action: str) -> None:
         """Do what a button says."""
+        edit = _EDIT.fullmatch(action)
         try:
-            await self.answer(interaction, lambda who, place: self.studio.press(who, place, action))
+            if edit is not None:
+                await self._open_form(interaction, int(edit[1]))
+                return
+            await self.answer(
+                interaction,
+                lambda who, place: self.studio.press(who, place, action),
+                prefer_dm=action.partition(":")[0] not in _DRAWS,
+            )
         except Exception as error:
             # discord.py only logs what a dynamic button raises, and the person would wait in vain.
             await self.apologise(interaction, error)
 
-    async def answer(self, interaction: _Interaction, work: _Work, prefer_dm: bool = True) -> None:
+    async def answer(self, interaction: Interaction, work: Work, prefer_dm: bool = True) -> None:
         """Acknowledge within Discord's 3 seconds, do the work, show its reply.
 
         `prefer_dm` is for what is private: a progress card and the results go to DMs where they are open.
         """
-        who, place = _who(interaction.user), self._place(interaction, prefer_dm)
-        await interaction.response.defer(ephemeral=not interaction.context.dm_channel, thinking=True)
-        reply = await answered(work(who, place))
-        shown = None
-        if reply.card_of is not None:
-            shown = await self._send(place, reply, nonce=f"card-{reply.card_of}")
-        if shown is not None and shown.startswith(f"{interaction.channel_id}/"):
-            await self._withdraw(interaction)  # the card stands right there
-            return
-        try:
-            await interaction.followup.send(
-                plain(reply.text), view=view_of(reply.buttons) or discord.utils.MISSING
-            )
-        except (discord.HTTPException, *NETWORK_ERRORS) as error:
-            log.warning("an answer did not reach its interaction: %s", error)
-            if shown is None:
-                late = replace(reply, card_of=None)
-                await self._send(own_dm(interaction.user.id), late, nonce=f"re-{interaction.id}")
+        await self.answers.give(interaction, work, prefer_dm)
 
-    async def apologise(self, interaction: _Interaction, error: Exception) -> None:
+    async def apologise(self, interaction: Interaction, error: Exception) -> None:
         """Log what broke, then tell the person."""
-        log.error("an interaction failed", exc_info=error)
-        sorry = plain(texts.apology().text)
-        try:
-            if interaction.response.is_done():
-                await interaction.followup.send(sorry, ephemeral=True)
-            else:
-                await interaction.response.send_message(sorry, ephemeral=True)
-        except (discord.HTTPException, *NETWORK_ERRORS) as second:
-            log.warning("nor could the person be told: %s", second)
+        await apologise(interaction, texts.apology(), error)
 
-    def _place(self, interaction: _Interaction, prefer_dm: bool) -> Place:
-        # Where the bot is no member (a person installed it for themselves) it cannot write on its own: DMs.
-        user_id, channel_id = interaction.user.id, interaction.channel_id
-        if interaction.context.dm_channel or channel_id is None:
-            return own_dm(user_id)
-        member = interaction.guild_id is not None and self.get_guild(interaction.guild_id) is not None
-        if prefer_dm or not member or not interaction.app_permissions.view_channel:
-            return dm_first(user_id, channel_id)
-        return in_channel(user_id, channel_id)
+    async def _open_form(self, interaction: Interaction, job_id: int) -> None:
+        # A form can only be the very first response, so the prompt is looked up before it, and not for long.
+        try:
+            prompt = await asyncio.wait_for(
+                self.studio.edit_text(identity(interaction.user), job_id), LOOK_UP_S
+            )
+        except UserError as refusal:
+            await whisper(interaction, Reply(refusal.sentence))
+            return
+        except TimeoutError:
+            log.warning("a prompt was not found in time; its form opens empty")
+            prompt = ""  # whose result it is will be looked up again when the form comes back
+        await interaction.response.send_modal(PromptModal(job_id, prompt))
+
+    async def _words(self, who: Identity, place: Place, text: str) -> Reply:
+        return await self.studio.plain_text(who, place, text) or await self.studio.start(who, place)
 
     async def _add_photos(self, who: Identity, place: Place, photos: Sequence[discord.Attachment]) -> Reply:
         # Read at once: the addresses expire.
         uploads = [await _upload(photo) for photo in photos]
         return await self.studio.add_photos(who, place, uploads)
-
-    async def _send(self, place: Place, reply: Reply, nonce: str) -> str | None:
-        """Send as a message of its own; None when it could not be."""
-        try:
-            message_id = await self.post.send(place, reply, nonce=nonce)
-        except ChatError as error:
-            log.warning("a message could not be sent: %s", error)
-            return None
-        if reply.card_of is not None:
-            await self.studio.card_shown(reply.card_of, message_id)
-        return message_id
-
-    async def _withdraw(self, interaction: _Interaction) -> None:
-        try:
-            await interaction.delete_original_response()
-        except (discord.HTTPException, *NETWORK_ERRORS) as error:
-            log.warning("an empty answer could not be taken back: %s", error)
-
-
-def _who(user: discord.abc.User) -> Identity:
-    return Identity(Platform.DISCORD, str(user.id))
 
 
 async def _upload(photo: discord.Attachment) -> Upload:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import discord
 from discord import app_commands
-from discord.app_commands import Range
 
+from bot.chats.discord._generate import generate, offer_codes
 from bot.chats.discord._modal import PhotosModal
-from bot.domain import MAX_PICTURES, GenerateWish
-from bot.wishes import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, size_px
 
 if TYPE_CHECKING:
     from bot.chats.discord._client import LoraCodeClient
@@ -39,35 +37,22 @@ async def train(
         await interaction.response.send_modal(PhotosModal())
 
 
-@app_commands.command(description="Draw with one of your LoraCodes")
-@app_commands.describe(
-    code="Your LoraCode: eight digits",
-    prompt="What to draw, such as: sks person as an astronaut",
-    negative="What not to draw",
-    seed="The same seed draws the same picture again",
-    size="The shape of the picture",
-    count="How many pictures",
-    steps="How often each picture is refined",
-    guidance="How closely to follow the prompt",
-)
-async def generate(
-    interaction: _Interaction,
-    code: str,
-    prompt: str,
-    negative: str = "",
-    seed: Range[int, 0, MAX_SEED] | None = None,
-    size: Literal["square", "portrait", "landscape"] | None = None,
-    count: Range[int, 1, MAX_PICTURES] = 1,
-    steps: Range[int, 1, MAX_STEPS] | None = None,
-    guidance: Range[float, 0.0, MAX_GUIDANCE] | None = None,
-) -> None:
-    """Ask for pictures."""
-    width_px, height_px = (None, None) if size is None else size_px(size)
-    wish = GenerateWish(prompt, negative, seed, width_px, height_px, count, steps, guidance)
+@app_commands.command(description="Bring one of your results back, with its pictures and buttons")
+@app_commands.rename(number="id")
+@app_commands.describe(number="The number in the result's text, such as #123")
+async def show(interaction: _Interaction, number: str) -> None:
+    """Bring a result back."""
     studio = interaction.client.studio
-    await interaction.client.answer(
-        interaction, lambda who, place: studio.generate(who, place, code, wish), prefer_dm=False
-    )
+    await interaction.client.answer(interaction, lambda who, place: studio.show(who, place, number))
+
+
+@app_commands.command(description="The file of one of your LoraCodes, for AUTOMATIC1111 and ComfyUI")
+@app_commands.describe(code="Your LoraCode: eight digits")
+@app_commands.autocomplete(code=offer_codes)
+async def export(interaction: _Interaction, code: str) -> None:
+    """Hand out a LoRA file."""
+    studio = interaction.client.studio
+    await interaction.client.answer(interaction, lambda who, place: studio.export(who, place, code))
 
 
 @app_commands.command(description="Your LoraCodes")
@@ -99,4 +84,13 @@ async def help_(interaction: _Interaction) -> None:
     await interaction.client.answer(interaction, lambda who, _: studio.help(who))
 
 
-COMMANDS: tuple[app_commands.Command[Any, ..., None], ...] = (train, generate, codes, cancel, status, help_)
+COMMANDS: tuple[app_commands.Command[Any, ..., None], ...] = (
+    train,
+    generate,
+    show,
+    export,
+    codes,
+    cancel,
+    status,
+    help_,
+)

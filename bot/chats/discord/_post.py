@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 
 import aiohttp
 import discord
-from PIL import Image
 
 from bot.chats.discord._buttons import view_of
+from bot.chats.discord._parcel import Parcel, clipped, packed
 from bot.domain import Place, Platform
 from bot.errors import ChatBusy, ChatUnreachable
 from bot.replies import Reply
 
 log = logging.getLogger(__name__)
 
-MAX_TEXT_CHARS = 2000
-MAX_FILE_BYTES = discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
 BUSY_PAUSE_S = 5.0
 #: Discord answers so to a bot that opens many DMs at once.
 _DMS_TOO_FAST, _DMS_TOO_FAST_PAUSE_S = 40003, 60.0
 NETWORK_ERRORS = (aiohttp.ClientError, OSError)
-SMALLER_COPY = "(Sent as JPEG, without its settings inside: the PNG is larger than Discord takes.)"
 _DM = "dm"
 
 
@@ -73,35 +67,33 @@ class Post:
 
     async def send(self, place: Place, reply: Reply, *, nonce: str) -> str:
         """Send to the first of the place's two addresses that takes it; gives `<channel id>/<message id>`."""
-        pictures = await _pictures(reply.pictures)
+        parcel = await packed(reply)
         first, second = _addresses(place)
         try:
-            return await self._send(first, place, reply, pictures, nonce)
+            return await self._send(first, place, reply, parcel, nonce)
         except ChatUnreachable:
             if second is None:
                 raise
             log.info("%s cannot be reached; trying %s", first, second)
-            return await self._send(second, place, reply, pictures, nonce)
+            return await self._send(second, place, reply, parcel, nonce)
 
     async def edit(self, place: Place, message_id: str, reply: Reply) -> None:
-        """Make an earlier message read like `reply`."""
-        pictures = await _pictures(reply.pictures)
+        """Make an earlier message read like `reply`, pictures included; `files` cannot come this way."""
+        parcel = await packed(replace(reply, files=()))
         channel_id, _, number = message_id.partition("/")
         with translated():
             await (
                 self._channel(channel_id)
                 .get_partial_message(int(number))
                 .edit(
-                    content=_content(channel_id, place, reply, pictures),
-                    attachments=[each.file() for each in pictures],
+                    content=addressed(channel_id, place, parcel.text),
+                    attachments=parcel.files(),
                     view=view_of(reply.buttons),
-                    allowed_mentions=_mentions(place),
+                    allowed_mentions=mentions(place),
                 )
             )
 
-    async def _send(
-        self, address: str, place: Place, reply: Reply, pictures: Sequence[_Picture], nonce: str
-    ) -> str:
+    async def _send(self, address: str, place: Place, reply: Reply, parcel: Parcel, nonce: str) -> str:
         with translated():
             channel: discord.abc.Messageable
             if address == _DM:
@@ -109,26 +101,31 @@ class Post:
             else:
                 channel = self._channel(address)
             message = await channel.send(
-                _content(address, place, reply, pictures),
-                files=[each.file() for each in pictures],
+                addressed(address, place, parcel.text),
+                files=parcel.files(),
                 view=view_of(reply.buttons) or discord.utils.MISSING,
                 nonce=nonce,  # discord.py adds enforce_nonce: the same nonce is not shown twice
-                allowed_mentions=_mentions(place),
+                allowed_mentions=mentions(place),
             )
+            for number in range(1, len(parcel.loads)):
+                await channel.send(files=parcel.files(number), nonce=f"{nonce}-{number}")
         return f"{message.channel.id}/{message.id}"
 
     def _channel(self, channel_id: str) -> discord.PartialMessageable:
         return self._client.get_partial_messageable(int(channel_id))
 
 
-def plain(text: str) -> str:
-    """Write a text so that Discord shows it as it is, without its markup."""
-    return clipped(discord.utils.escape_markdown(text))
+def addressed(address: str, place: Place, text: str) -> str:
+    """Name the person a message is for, where it stands in a channel with others in it."""
+    named = address != _DM and address in _addresses(place)
+    return clipped(f"<@{place.user_id}> {text}" if named else text)
 
 
-def clipped(text: str) -> str:
-    """Cut a text to what fits into one message."""
-    return text if len(text) <= MAX_TEXT_CHARS else text[: MAX_TEXT_CHARS - 1] + "…"
+def mentions(place: Place) -> discord.AllowedMentions:
+    """Let a message mention its person and nobody else."""
+    return discord.AllowedMentions(
+        everyone=False, roles=False, users=[discord.Object(int(place.user_id))], replied_user=False
+    )
 
 
 def _addresses(place: Place) -> tuple[str, str | None]:
@@ -137,46 +134,3 @@ def _addresses(place: Place) -> tuple[str, str | None]:
     if place.chat_id.startswith(f"{_DM}+"):
         return _DM, place.chat_id.removeprefix(f"{_DM}+")
     return place.chat_id, _DM
-
-
-def _content(address: str, place: Place, reply: Reply, pictures: Sequence[_Picture]) -> str:
-    text = plain(reply.text)
-    if any(each.smaller_copy for each in pictures):
-        text = f"{text}\n{SMALLER_COPY}"
-    # In a channel with others in it, a message names the person it is for.
-    named = address != _DM and address in _addresses(place)
-    return clipped(f"<@{place.user_id}> {text}" if named else text)
-
-
-def _mentions(place: Place) -> discord.AllowedMentions:
-    return discord.AllowedMentions(
-        everyone=False, roles=False, users=[discord.Object(int(place.user_id))], replied_user=False
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Picture:
-    name: str
-    data: bytes
-    smaller_copy: bool = False
-
-    def file(self) -> discord.File:
-        # A File can be sent once; a second address, or a retry, takes a new one.
-        return discord.File(io.BytesIO(self.data), filename=self.name)
-
-
-async def _pictures(paths: Sequence[Path]) -> list[_Picture]:
-    return [await asyncio.to_thread(_read, path) for path in paths]
-
-
-def _read(path: Path) -> _Picture:
-    data = path.read_bytes()
-    if len(data) <= MAX_FILE_BYTES:
-        return _Picture(path.name, data)
-    for quality in (95, 85, 70):
-        copy = io.BytesIO()
-        with Image.open(io.BytesIO(data)) as picture:
-            picture.convert("RGB").save(copy, "JPEG", quality=quality)
-        if copy.tell() <= MAX_FILE_BYTES:
-            break
-    return _Picture(f"{path.stem}.jpg", copy.getvalue(), smaller_copy=True)
