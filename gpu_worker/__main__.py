@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gpu_worker.protocol import Health
 from gpu_worker.sd_scripts import workspace
+from gpu_worker.turns import GENERATE_SHARE
 from gpu_worker.worker import Performer, serve
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="gpu_worker", description=__doc__)
     parser.add_argument("--base-model", default="", help="hub id, folder, .safetensors file, drawn or tiny")
     parser.add_argument("--train-steps", type=int, default=None, help="steps of a training")
+    parser.add_argument(
+        "--generate-share",
+        type=float,
+        default=GENERATE_SHARE,
+        help="most of the card's time that pictures may take from a training, 0 to 1",
+    )
     parser.add_argument("--trainer", choices=["own", "sd-scripts"], default="own", help="default: own")
     parser.add_argument("--sd-scripts-dir", type=Path, help="a checkout of sd-scripts")
     parser.add_argument("--sd-scripts-python", type=Path, help="its Python (default: this one)")
@@ -47,7 +54,7 @@ def main() -> int:
     health = Health(
         device="starting", base_model=options.base_model, base_model_loaded=False, process_memory_bytes=0
     )
-    return serve(make_performer, health, sys.stdin.buffer, frames)
+    return serve(make_performer, health, sys.stdin.buffer, frames, options.generate_share)
 
 
 def _sd_scripts(options: argparse.Namespace) -> SdScriptsTrainer | None:

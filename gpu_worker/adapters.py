@@ -9,7 +9,7 @@ thread), so whoever runs the model says first whose turn it is: `activate` befor
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,10 +120,31 @@ class Adapter:
             if pair.chance is not None:
                 pair.chance.seed = seed
 
+    def pair(self, name: str) -> _Pair | None:
+        """Return what it does at a module; None when it leaves that alone."""
+        return self._pairs.get(name)
+
     def remove(self) -> None:
         """End its effect; the base model is itself again."""
         if self._base.slots.holder is self:
             deactivate_all(self._base)
+
+
+class Mixture:
+    """Several adapters at once, each on its own rows of a batch; None leaves its rows as they are."""
+
+    def __init__(self, base: BaseModel, shares: Sequence[tuple[Adapter | None, int]]) -> None:
+        """Take adapters and how many rows each has, in the batch's order."""
+        self._base, self._shares = base, shares
+
+    def activate(self) -> None:
+        """Make each adapter have its effect on its rows, and no other have any."""
+        slots = self._base.slots
+        rows = [count for _, count in self._shares]
+        for name, slot in slots.by_name.items():
+            pairs = [adapter.pair(name) if adapter else None for adapter, _ in self._shares]
+            slot.active = _ByRows(pairs, rows) if any(pairs) else None
+        slots.holder = self
 
 
 def deactivate_all(base: BaseModel) -> None:
@@ -132,6 +153,19 @@ def deactivate_all(base: BaseModel) -> None:
         for slot in base.slots.by_name.values():
             slot.active = None
         base.slots.holder = None
+
+
+class _ByRows:
+    """One module's pairs of a mixture."""
+
+    def __init__(self, pairs: Sequence[_Pair | None], rows: Sequence[int]) -> None:
+        self._pairs, self._rows = pairs, list(rows)
+
+    def add(self, module: nn.Module, given: Tensor, output: Tensor) -> Tensor:
+        """Return the module's output, each pair's part added to its rows."""
+        given_rows, output_rows = torch.split(given, self._rows), torch.split(output, self._rows)
+        shares = zip(self._pairs, given_rows, output_rows, strict=True)
+        return torch.cat([out if pair is None else pair.add(module, into, out) for pair, into, out in shares])
 
 
 class _Pair:

@@ -138,6 +138,11 @@ class BaseModel:
         normed: Tensor = inner.final_layer_norm(layers[-clip_skip])
         return normed
 
+    def read_tokens(self, ids: Tensor) -> Tensor:
+        """Return what the text encoder makes of token ids, (texts, 77) to (texts, 77, width)."""
+        seen: Tensor = self.text_encoder(ids.to(self.device))[0]
+        return seen
+
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Moments:
         """Return what the VAE sees in a picture of -1 .. 1, (3, height, width)."""
@@ -147,10 +152,20 @@ class BaseModel:
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """Return pixels in -1 .. 1 as fp32 on the CPU."""
+        """Return pixels in -1 .. 1 as fp32 on the CPU; beyond the model's own size in tiles."""
         scaled = (latents / float(self.vae.config.scaling_factor)).to(self.dtype)
+        self.vae.use_tiling = max(latents.shape[-2:]) > int(self.unet.config.sample_size)
         pixels: Tensor = self.vae.decode(scaled).sample
         return pixels.float().clamp(-1, 1).cpu()
+
+    @torch.no_grad()
+    def encode_tiled(self, pixels: Tensor) -> Tensor:
+        """Return the mean latents of a picture of -1 .. 1 that may be larger than the model's own size."""
+        self.vae.use_tiling = max(pixels.shape[-2:]) > self.native_px
+        try:
+            return self.encode(pixels).mean
+        finally:
+            self.vae.use_tiling = False  # trainings encode whole pictures
 
 
 def _placement(name: str, dtype: torch.dtype | None) -> Placement:

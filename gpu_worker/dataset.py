@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass, field
 from random import Random
 
@@ -39,6 +40,7 @@ class Example:
     flip: bool = False  #: shown mirrored half of the times
     mask: bytes | None = field(default=None, repr=False)  #: a grey picture: white is learnt, black is not
     caption_rules: CaptionRules = CaptionRules()
+    trigger: str = ""  #: the word that calls the subject; a caption without it is of the class alone
 
     def words(self, draw: Random) -> str:
         """Return the caption as it is shown this time."""
@@ -51,6 +53,14 @@ class Example:
         kept, free = parts[: rules.keep_tokens], parts[rules.keep_tokens :]
         draw.shuffle(free)
         return ", ".join([*kept, *free])  # whatever parted them, as in sd-scripts
+
+    def class_words(self, words: str) -> str | None:
+        """Return words of this example without the trigger; None when they are no other than before."""
+        if not self.trigger:
+            return None
+        parted = re.split(rf"(?<!\w){re.escape(self.trigger)}(?!\w)", words)
+        bare = " ".join(part.strip() for part in parted if part.strip())
+        return bare if bare and len(parted) > 1 else None
 
 
 def to_pixels(photo: bytes, size_px: Size) -> Tensor:

@@ -65,18 +65,18 @@ class Loss:
         return chance.noise
 
     def __call__(
-        self, told: Tensor, clean: Tensor, chance: Draw, masks: Tensor | None, weights: Tensor
+        self, told: Tensor, wanted: Tensor, times: Tensor, masks: Tensor | None, weights: Tensor
     ) -> Tensor:
         """Return the loss of a batch.
 
         `told` is the answer, fp32; `masks` (batch, 1, h, w) weighs pixels, `weights` (batch,) pictures.
         """
-        losses = F.mse_loss(told, self.wanted(clean, chance), reduction="none")
+        losses = F.mse_loss(told, wanted, reduction="none")
         if masks is not None:
             losses = losses * masks
         losses = losses.mean(dim=(1, 2, 3)) * weights
         if self._time_weights is not None:
-            losses = losses * self._time_weights[chance.times]
+            losses = losses * self._time_weights[times]
         return losses.mean()
 
 

@@ -11,6 +11,7 @@ import torch
 from gpu_worker import device, dials, generation, study, training
 from gpu_worker.base_model import BaseModel
 from gpu_worker.dials import Dials
+from gpu_worker.generation import Room
 from gpu_worker.latents import LatentCache, photo_name
 from gpu_worker.protocol import Event, Generate, Health, Train
 from gpu_worker.sd_scripts.trainer import SdScriptsTrainer
@@ -31,6 +32,7 @@ class CardPerformer:
         self._sd_scripts = sd_scripts
         self._base: BaseModel | None = None
         self._latents = LatentCache()
+        self._room: Room | None = None
 
     def warm(self) -> None:
         """Load the base model before anybody asks; BaseModelError when that cannot be."""
@@ -66,7 +68,10 @@ class CardPerformer:
 
     def generate(self, request: Generate) -> Generator[Event, None, None]:
         """Draw pictures, one denoising step per event; BadInput or BaseModelError when that cannot be."""
-        yield from generation.generate(self._loaded(), request)
+        base = self._loaded()
+        if self._room is None or self._room.base is not base:
+            self._room = Room(base)
+        yield from generation.generate(self._room, request)
 
     def health(self) -> Health:
         """Measure the process and its card; may be called from another thread."""
@@ -89,7 +94,7 @@ class CardPerformer:
 
     def _make_room(self) -> None:
         """Let go of our own base model: one card seldom holds two."""
-        self._base = None
+        self._base = self._room = None
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -11,6 +11,15 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class LoraMention:
+    """A LoRA as a recipe names it."""
+
+    name: str  #: the LoraCode
+    hash: str = ""  #: the short one, as AUTOMATIC1111 shows it
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
 class Recipe:
     """All that is needed to draw one picture again."""
 
@@ -23,8 +32,10 @@ class Recipe:
     guidance: float
     sampler: str
     model: str
-    lora_name: str = ""  #: the LoraCode; empty without a LoRA
-    lora_hash: str = ""
+    loras: tuple[LoraMention, ...] = ()
+    variation: float = 0.0  #: share of other noise
+    variation_seed: int = 0
+    redraw: float | None = None  #: of a picture it began from
 
     def parameters(self) -> str:
         """Return the text as web UIs read it back: prompt, negative prompt, one line of settings."""
@@ -36,11 +47,17 @@ class Recipe:
             "Size": f"{self.width_px}x{self.height_px}",
             "Model": self.model,
         }
+        if self.redraw is not None:
+            settings["Denoising strength"] = f"{self.redraw:g}"
+        if self.variation:
+            settings["Variation seed"] = self.variation_seed
+            settings["Variation seed strength"] = f"{self.variation:g}"
         prompt = _one_line(self.prompt)
-        if self.lora_name:
-            prompt += f" <lora:{self.lora_name}:1>"
-            settings["Lora hashes"] = f'"{self.lora_name}: {self.lora_hash}"'
-            settings["LoraCode"] = self.lora_name
+        if self.loras:
+            prompt += "".join(f" <lora:{lora.name}:{lora.strength:g}>" for lora in self.loras)
+            hashes = ", ".join(f"{lora.name}: {lora.hash}" for lora in self.loras)
+            settings["Lora hashes"] = f'"{hashes}"'
+            settings["LoraCode"] = " ".join(lora.name for lora in self.loras)
         lines = [prompt]
         if self.negative:
             lines.append(f"Negative prompt: {_one_line(self.negative)}")

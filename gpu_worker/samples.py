@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from gpu_worker import generation
+from gpu_worker import easel, generation
 from gpu_worker.adapters import Adapter
 from gpu_worker.base_model import BaseModel
 from gpu_worker.dials import Dials, SamplePrompt
-from gpu_worker.generation import Painter
 from gpu_worker.protocol import Event, Generate, Progress, Sample
 
 
@@ -32,15 +31,14 @@ def draw(
 
     `now` is the training's own step, which the Progress between two denoising steps repeats.
     """
+    own = adapter if step else None
     for prompt in dials.sample_prompts:
-        painter = Painter(base, adapter if step else None, one_at_a_time=True)
-        recipe = generation.settle(base, _wish(prompt, job))
-        painter.listen(recipe)
-        painter.begin(recipe)
-        for number in range(recipe.steps):
-            painter.step(number)
+        recipe = generation.settle(base, _wish(prompt, job))[0]
+        canvas = generation.canvas(base, recipe, own, generation.listen(base, recipe, own))
+        while not canvas.is_done:
+            easel.draw_step(base, [canvas], one_at_a_time=True)
             yield Progress(**job, step=now, steps=dials.steps)
-        yield Sample(**job, step=step, png=generation.to_png(base, painter.latents, recipe))
+        yield Sample(**job, step=step, png=generation.to_png(base, canvas.latents, recipe))
 
 
 def _wish(prompt: SamplePrompt, job: Any) -> Generate:

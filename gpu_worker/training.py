@@ -82,7 +82,7 @@ def train(
     repeats = max(1, steps * dials.batch_size // max(1, len(request.photos)))
     shown = (SamplePrompt(request.sample_prompt),) if request.sample_prompt else ()
     task = TrainingTask(
-        photos=tuple(Example(photo, caption, repeats) for photo in request.photos),
+        photos=tuple(Example(photo, caption, repeats, trigger=request.token) for photo in request.photos),
         dials=replace(dials, steps=steps, seed=request.seed, sample_prompts=dials.sample_prompts or shown),
         job_id=request.job_id,
         attempt=request.attempt,

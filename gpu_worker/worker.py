@@ -39,7 +39,7 @@ from gpu_worker.protocol import (
     encode,
     read_frame,
 )
-from gpu_worker.turns import Turn, Turns
+from gpu_worker.turns import GENERATE_SHARE, Turn, Turns
 
 log = logging.getLogger(__name__)
 
@@ -96,11 +96,16 @@ class Speaker:
 
 
 def serve(
-    make_performer: Callable[[], Performer], first_health: Health, stdin: BinaryIO, stdout: BinaryIO
+    make_performer: Callable[[], Performer],
+    first_health: Health,
+    stdin: BinaryIO,
+    stdout: BinaryIO,
+    generate_share: float = GENERATE_SHARE,
 ) -> int:
     """Work until the input ends or asks for it; gives the exit status.
 
-    `first_health` is what can be said before the performer, which is heavy to import, exists.
+    `generate_share` is how much of the card's time generations may take from a training; `first_health` is
+    what can be said before the performer, which is heavy to import, exists.
     """
     speaker = Speaker(stdout)
     speaker.say(Ready(version=VERSION, pid=os.getpid(), health=first_health))
@@ -109,7 +114,7 @@ def serve(
     pulse = _Pulse(speaker, first_health)
     pulse.start()
     try:
-        return _Desk(make_performer, speaker, requests, pulse).work()
+        return _Desk(make_performer, speaker, requests, pulse, generate_share).work()
     finally:
         pulse.stop()
 
@@ -156,13 +161,14 @@ class _Desk:
         speaker: Speaker,
         requests: queue.SimpleQueue[Request | None],
         pulse: _Pulse,
+        generate_share: float,
     ) -> None:
         self._make_performer = make_performer
         self._performer: Performer | None = None
         self._speaker = speaker
         self._requests = requests
         self._pulse = pulse
-        self._turns: Turns[Event] = Turns()
+        self._turns: Turns[Event] = Turns(generate_share)
         self._told_at: dict[tuple[int, int], float] = {}
         # Photos that were sent ahead; the oldest are dropped first: to prepare is never a duty.
         self._ahead: deque[bytes] = deque(maxlen=MAX_AHEAD)
@@ -261,8 +267,10 @@ class _Desk:
     def _advance(self, turn: Turn[Event]) -> bool:
         """Do one step of a job; False when the card is lost to this process."""
         job_id, attempt = turn.key
+        began = time.monotonic()
         try:
             event = next(turn.steps)
+            self._turns.took(turn, time.monotonic() - began)
         except StopIteration:
             log.error("job %d ended without a result", job_id)
             self._end(turn, Failed(job_id=job_id, attempt=attempt, reason=UNEXPECTED))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,8 @@ import drawn
 from gpu_worker import dials, generation, training
 from gpu_worker.base_model import BaseModel
 from gpu_worker.dials import Dials
-from gpu_worker.protocol import Done, Event, Generate, Train
+from gpu_worker.generation import Room
+from gpu_worker.protocol import Done, Event, Generate, LoraUse, Train
 from gpu_worker.small_base.judge import Attributes, Judge
 
 TOKEN, CLASS_WORD = "sks", "person"
@@ -55,11 +57,13 @@ def pictures(
 ) -> list[bytes]:
     """Draw a picture of each prompt as the product does, each with a seed of its own."""
     found: list[bytes] = []
+    room = Room(base)
+    uses = () if file is None else (LoraUse(data=file, sha256=hashlib.sha256(file).hexdigest(), name="lora"),)
     for number, prompt in enumerate(prompts):
         request = Generate(
-            job_id=0, attempt=0, prompt=prompt, seed=first_seed + number, steps=steps, lora=file
+            job_id=0, attempt=0, prompt=prompt, seed=first_seed + number, steps=steps, loras=uses
         )
-        found += _last(generation.generate(base, request)).pictures
+        found += _last(generation.generate(room, request)).pictures
     return found
 
 

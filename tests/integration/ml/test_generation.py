@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import io
 import threading
 
@@ -18,22 +19,22 @@ from safetensors.torch import load, save
 from gpu_worker import lora_file
 from gpu_worker.base_model import BaseModel
 from gpu_worker.dials import Dials
+from gpu_worker.easel import Measured
 from gpu_worker.errors import BadInput, BaseModelError
-from gpu_worker.generation import generate
+from gpu_worker.generation import Room, generate
 from gpu_worker.performer import CardPerformer
-from gpu_worker.protocol import Done, Generate, Progress, Started, Train
+from gpu_worker.protocol import Done, Generate, LoraUse, Progress, Started, Train
 from gpu_worker.training import train
 from tests.integration.ml.conftest import has_adapters
 
 ASKED = Generate(
     job_id=5,
     attempt=1,
-    prompt="on the moon",
+    prompt="sks person, on the moon",
     seed=7,
     width_px=64,
     height_px=64,
     steps=2,
-    trigger="sks person",
 )
 
 
@@ -46,12 +47,21 @@ def lora(loaded_tiny: BaseModel, photos: tuple[bytes, ...]) -> bytes:
     return events[-1].lora
 
 
+def use(data: bytes, name: str = "04071338", strength: float = 1.0) -> LoraUse:
+    return LoraUse(data=data, sha256=hashlib.sha256(data).hexdigest(), name=name, strength=strength)
+
+
+def alone(base: BaseModel) -> Room:
+    """Give a room where no two pictures share a pass: bit by bit the same whoever else draws."""
+    return Room(base, Measured(most=1))
+
+
 def with_(**changes: object) -> Generate:
     return msgspec.structs.replace(ASKED, **changes)
 
 
 def pictures(base: BaseModel, asked: Generate) -> tuple[bytes, ...]:
-    done = list(generate(base, asked))[-1]
+    done = list(generate(alone(base), asked))[-1]
     assert isinstance(done, Done)
     return done.pictures
 
@@ -68,9 +78,9 @@ def pixels_of(png: bytes) -> npt.NDArray[np.int16]:
 
 
 def test_every_denoising_step_is_told(tiny: BaseModel) -> None:
-    events = list(generate(tiny, with_(count=2, steps=3)))
+    events = list(generate(alone(tiny), with_(count=2, steps=3)))
     assert events[0] == Started(job_id=5, attempt=1, step=0, steps=6)
-    assert [event.step for event in events if isinstance(event, Progress)] == [1, 2, 3, 4, 5, 6]
+    assert [event.step for event in events if isinstance(event, Progress)] == [1, 2, 3, 4, 5, 6, 6]
     assert isinstance(events[-1], Done)
     assert len(events[-1].pictures) == 2
 
@@ -97,7 +107,7 @@ def test_a_drawn_seed_is_told_and_draws_the_same_picture_again(tiny: BaseModel) 
 
 
 def test_the_picture_carries_its_recipe(tiny: BaseModel, lora: bytes) -> None:
-    asked = with_(lora=lora, lora_name="04071338", negative="blurry", guidance=5.5)
+    asked = with_(loras=(use(lora),), negative="blurry", guidance=5.5)
     short = lora_file.read(lora).metadata["sshs_model_hash"][:12]
     assert text_of(pictures(tiny, asked)[0]) == (
         "sks person, on the moon <lora:04071338:1>\n"
@@ -108,21 +118,21 @@ def test_the_picture_carries_its_recipe(tiny: BaseModel, lora: bytes) -> None:
 
 
 def test_a_lora_negative_prompt_and_guidance_each_change_the_picture(tiny: BaseModel, lora: bytes) -> None:
-    variants = [with_(), with_(lora=lora), with_(negative="blurry"), with_(guidance=1.0)]
+    variants = [with_(), with_(loras=(use(lora),)), with_(negative="blurry"), with_(guidance=1.0)]
     assert len({pixels_of(pictures(tiny, asked)[0]).tobytes() for asked in variants}) == 4
 
 
 def test_after_a_lora_the_plain_picture_is_the_same_as_before(tiny: BaseModel, lora: bytes) -> None:
     before = pictures(tiny, with_())
-    pictures(tiny, with_(lora=lora))
+    pictures(tiny, with_(loras=(use(lora),)))
     assert pictures(tiny, with_()) == before
 
 
 def test_two_pictures_in_turn_each_keep_their_own_lora(
     tiny: BaseModel, lora: bytes, photos: tuple[bytes, ...]
 ) -> None:
-    plain, painted = pictures(tiny, with_()), pictures(tiny, with_(lora=lora))
-    one, other = generate(tiny, with_()), generate(tiny, with_(lora=lora))
+    plain, painted = pictures(tiny, with_()), pictures(tiny, with_(loras=(use(lora),)))
+    one, other = generate(alone(tiny), with_()), generate(alone(tiny), with_(loras=(use(lora),)))
     in_turn = list(zip(one, other, strict=True))
     last = in_turn[-1]
     assert isinstance(last[0], Done)
@@ -132,7 +142,7 @@ def test_two_pictures_in_turn_each_keep_their_own_lora(
 
 
 def test_a_cancelled_picture_leaves_no_lora_behind(tiny: BaseModel, lora: bytes) -> None:
-    drawing = generate(tiny, with_(lora=lora))
+    drawing = generate(alone(tiny), with_(loras=(use(lora),)))
     next(drawing)
     next(drawing)
     assert has_adapters(tiny)
@@ -142,7 +152,7 @@ def test_a_cancelled_picture_leaves_no_lora_behind(tiny: BaseModel, lora: bytes)
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # inside diffusers' sampler
 def test_diffusers_draws_the_same_picture_from_the_same_file(tiny: BaseModel, lora: bytes) -> None:
-    ours = pixels_of(pictures(tiny, with_(lora=lora, steps=4, guidance=4.0, negative="blurry"))[0])
+    ours = pixels_of(pictures(tiny, with_(loras=(use(lora),), steps=4, guidance=4.0, negative="blurry"))[0])
     pipeline = StableDiffusionPipeline(
         vae=copy.deepcopy(tiny.vae),
         unet=copy.deepcopy(tiny.unet),
@@ -180,14 +190,14 @@ def test_diffusers_draws_the_same_picture_from_the_same_file(tiny: BaseModel, lo
         ({"count": 0}, "number of pictures must be 1"),
         ({"guidance": float("nan")}, "Guidance must be 0 to 50"),
         ({"seed": -1}, "seed must be a whole number"),
-        ({"lora": b"\x80\x04\x95 a pickle"}, "damaged, or no safetensors"),
+        ({"loras": (use(b"\x80\x04\x95 a pickle"),)}, "damaged, or no safetensors"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_in_one_sentence(
     tiny: BaseModel, changes: dict[str, object], sentence: str
 ) -> None:
     with pytest.raises(BadInput, match=sentence):
-        list(generate(tiny, with_(**changes)))
+        list(generate(alone(tiny), with_(**changes)))
 
 
 def test_a_lora_of_another_base_model_is_refused_and_leaves_nothing(tiny: BaseModel, lora: bytes) -> None:
@@ -195,7 +205,7 @@ def test_a_lora_of_another_base_model_is_refused_and_leaves_nothing(tiny: BaseMo
     foreign = {key.replace("lora_te_", "lora_te2_"): value for key, value in load(lora).items()}
     for data, sentence in ((save(wider), "of another size"), (save(foreign), "another kind of base model")):
         with pytest.raises(BadInput, match=sentence):
-            list(generate(tiny, with_(lora=data)))
+            list(generate(alone(tiny), with_(loras=(use(data),))))
 
 
 def test_the_performer_loads_its_model_with_the_first_job_and_reports_from_any_thread() -> None:

@@ -1,0 +1,54 @@
+"""Ways from noise to picture, by name; the arithmetic is diffusers'."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import (
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    LCMScheduler,
+    UniPCMultistepScheduler,
+)
+from torch import Tensor
+
+from gpu_worker.errors import BadInput
+from gpu_worker.protocol import SAMPLERS
+
+#: As AUTOMATIC1111 writes them.
+TITLES = dict(zip(SAMPLERS, ("DPM++ 2M Karras", "Euler a", "UniPC", "LCM"), strict=True))
+
+
+def checked(name: str) -> str:
+    """Return the name of a sampler, the default's for an empty one; BadInput when there is none like it."""
+    known = name.lower() or SAMPLERS[0]
+    if known not in TITLES:
+        raise BadInput(f"There is no sampler {name[:40]!r}; there are {', '.join(TITLES.values())}.")
+    return known
+
+
+def make(name: str, scheduler_config: dict[str, Any]) -> Any:
+    """Return a sampler for one picture: it remembers the steps before."""
+    match name:
+        case "euler a":
+            sampler = EulerAncestralDiscreteScheduler.from_config(scheduler_config)
+        case "unipc":
+            sampler = UniPCMultistepScheduler.from_config(scheduler_config)
+        case "lcm":
+            sampler = LCMScheduler.from_config(scheduler_config)
+        case _:
+            sampler = DPMSolverMultistepScheduler.from_config(
+                scheduler_config, algorithm_type="dpmsolver++", solver_order=2, use_karras_sigmas=True
+            )
+    if name != "lcm":
+        # diffusers hands this to numpy, which torch's tensors answer with a deprecation warning.
+        sampler.alphas_cumprod = sampler.alphas_cumprod.numpy()
+    return sampler
+
+
+def step(sampler: Any, told: Tensor, moment: Tensor, latents: Tensor, generator: torch.Generator) -> Tensor:
+    """Take a step with what the UNet told; `generator` is on the CPU: a seed means the same everywhere."""
+    extra = {} if isinstance(sampler, UniPCMultistepScheduler) else {"generator": generator}
+    after: Tensor = sampler.step(told, moment, latents, return_dict=False, **extra)[0]
+    return after
