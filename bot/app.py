@@ -25,7 +25,8 @@ from bot.photos import PhotoGate
 from bot.replies import Chat
 from bot.schedule import Schedule
 from bot.settings import Settings
-from bot.studio import Studio
+from bot.studio import Studio, Tools
+from bot.styles import read_styles
 
 log = logging.getLogger(__name__)
 
@@ -82,14 +83,16 @@ async def opened(
     """Build the parts and take them down in reverse. Chats are added to `App.chats` by the caller."""
     files = Files(settings.data_dir)
     files.prepare()
+    styles = read_styles()
     ledger = await Ledger.open(settings.data_dir / "ledger.sqlite3", clock)
     gate = PhotoGate()
     worker = backend or LocalBackend(worker_command(settings))
     chats: dict[Platform, Chat] = {}
     notifier = Notifier(ledger, chats, files, clock)
-    dispatcher = Dispatcher(ledger, worker, files, notifier)
+    dispatcher = Dispatcher(ledger, worker, files, notifier, styles)
+    tools = Tools(ledger, dispatcher, files, styles, clock, lambda platform: chats[platform].max_file_bytes)
     # Who sits at the console runs this machine.
-    studio = Studio(ledger, gate, dispatcher, settings.admins | {ME}, clock, settings.data_dir)
+    studio = Studio(tools, gate, settings.admins | {ME})
     schedule = Schedule(ledger, files, notifier.wake, clock)
     try:
         yield App(ledger, files, studio, worker, dispatcher, notifier, schedule, chats)

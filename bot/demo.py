@@ -16,9 +16,9 @@ from bot.replies import Reply, Upload
 from bot.settings import Settings
 
 PROMPTS = (
-    "sks person on mars",
-    "sks person with a red shirt in the snow",
-    "sks person with a black shirt, a laughing face in space",
+    "{} on mars",
+    "{} with a red shirt in the snow",
+    "{} with a black shirt, a laughing face in space",
 )
 DRAWN_SEED = 7
 
@@ -86,7 +86,7 @@ async def play(app: App, chat: WatchedChat) -> Outcome:
         raise LoraCodeError("the demo's LoRA has no file")
     pictures: list[Path] = []
     for prompt in PROMPTS:
-        asked = f"{training.code} {prompt}"
+        asked = f"{training.code} {prompt.format(lora.trigger)}"
         chat.say(f"you: /generate {asked}")
         drawing = await _finished(app, chat, await app.studio.generate_text(ME, HERE, asked))
         pictures += sorted(app.files.picture_path("x").parent.glob(f"{drawing.id}-*.png"))

@@ -8,7 +8,10 @@ from datetime import datetime
 from statistics import median
 from typing import Protocol
 
-from bot.domain import Job, JobId, JobKind, JobStatus
+from bot.domain import MAX_GENERATIONS_AT_ONCE, Job, JobId, JobKind, JobStatus
+
+#: Steps after which an attempt's own pace tells more than earlier jobs'; the first ones are slow.
+STEPS_THAT_TELL = 10
 
 
 class JobHistory(Protocol):
@@ -16,6 +19,7 @@ class JobHistory(Protocol):
 
     async def position(self, job_id: JobId) -> int: ...
     async def jobs_ahead(self, job_id: JobId) -> list[Job]: ...
+    async def open_jobs(self, kind: JobKind) -> list[Job]: ...
     async def recent_seconds(self, kind: JobKind) -> list[float]: ...
     async def seconds_per_step(self, kind: JobKind) -> float | None: ...
 
@@ -36,33 +40,41 @@ class Estimate:
     left_s: float | None
 
 
-def seconds_left(job: Job, ahead: Sequence[Job], pace: Pace, now: datetime) -> float | None:
-    """Give the seconds until `job` is done, after those `ahead` of it; None when nobody can know yet."""
-    total = 0.0
-    for each in (*ahead, job):
-        own = _own_seconds(each, pace, now)
-        if own is None:
-            return None
-        total += own
-    return total
+def seconds_left(job: Job, ahead: Sequence[Job], pace: Pace, now: datetime, lanes: int = 1) -> float | None:
+    """Give the seconds until `job` is done, after those `ahead` of it; None when nobody can know yet.
+
+    `lanes` jobs of its kind are with the worker at the same time.
+    """
+    own = _own_seconds(job, pace, now)
+    before = card_seconds(ahead, pace, now) if len(ahead) >= lanes else 0.0
+    return None if own is None or before is None else before / lanes + own
+
+
+def card_seconds(jobs: Sequence[Job], pace: Pace, now: datetime) -> float | None:
+    """Give the seconds that jobs still take, one after another; None when nobody can know yet."""
+    each = [_own_seconds(job, pace, now) for job in jobs]
+    known = [seconds for seconds in each if seconds is not None]
+    return sum(known) if len(known) == len(each) else None
 
 
 def _own_seconds(job: Job, pace: Pace, now: datetime) -> float | None:
     steps = job.steps or job.wish.steps
-    if steps is not None:
-        per_step_s = pace.per_step_s if pace.per_step_s is not None else _pace_of_this_attempt(job, now)
-        if per_step_s is not None:
-            return max(0, steps - job.step) * per_step_s
+    per_step_s = _per_step_s(job, pace, now)
+    if steps is not None and per_step_s is not None:
+        return max(0, steps - job.step) * per_step_s
     if pace.per_job_s is None:
         return None
     return max(0.0, pace.per_job_s - _running_s(job, now))
 
 
-def _pace_of_this_attempt(job: Job, now: datetime) -> float | None:
-    # A later attempt began at a checkpoint, so its time does not belong to all of its steps.
-    if job.attempt != 1 or job.step == 0:
-        return None
-    return _running_s(job, now) / job.step
+def _per_step_s(job: Job, pace: Pace, now: datetime) -> float | None:
+    """Give the pace of this attempt, which knows what else the card does, or that of earlier jobs."""
+    done = job.step - job.begun_step
+    if job.status is not JobStatus.RUNNING or job.begun_at is None or done <= 0:
+        return pace.per_step_s
+    if done < STEPS_THAT_TELL and pace.per_step_s is not None:
+        return pace.per_step_s
+    return max(0.0, (now - job.begun_at).total_seconds()) / done
 
 
 def _running_s(job: Job, now: datetime) -> float:
@@ -75,6 +87,15 @@ async def estimate(history: JobHistory, job: Job, now: datetime) -> Estimate:
     """Ask the ledger what an honest answer to "how long?" is."""
     position = await history.position(job.id)
     ahead = await history.jobs_ahead(job.id)
-    recent = await history.recent_seconds(job.kind)
-    pace = Pace(await history.seconds_per_step(job.kind), median(recent) if recent else None)
-    return Estimate(position, seconds_left(job, ahead, pace, now))
+    lanes = MAX_GENERATIONS_AT_ONCE if job.kind is JobKind.GENERATE else 1
+    left_s = seconds_left(job, ahead, await _pace(history, job.kind), now, lanes)
+    if job.kind is JobKind.TRAIN and left_s is not None:
+        # Pictures go first: what they take of the card is added. Unknown is little beside a training.
+        drawing = await history.open_jobs(JobKind.GENERATE)
+        left_s += card_seconds(drawing, await _pace(history, JobKind.GENERATE), now) or 0.0
+    return Estimate(position, left_s)
+
+
+async def _pace(history: JobHistory, kind: JobKind) -> Pace:
+    recent = await history.recent_seconds(kind)
+    return Pace(await history.seconds_per_step(kind), median(recent) if recent else None)

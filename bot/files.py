@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 
 from bot.domain import JobId, LoraCode
 from bot.errors import SettingsError
 
-_FOLDERS = ("loras", "checkpoints", "pictures", "samples")
+_FOLDERS = ("loras", "checkpoints", "pictures", "samples", "previews", "exports")
+#: What we name files that rows name; others in these folders are not ours to delete.
+_OURS = {"loras": re.compile(r"[0-9]{8}\.safetensors"), "pictures": re.compile(r"[0-9]+-[0-9]+\.png")}
 #: A file younger than this may belong to somebody who is just writing it.
 _BEING_WRITTEN_S = 600.0
 
@@ -22,6 +25,11 @@ class Files:
 
     def __init__(self, data_dir: Path) -> None:
         self._root = data_dir
+
+    @property
+    def root(self) -> Path:
+        """The data folder."""
+        return self._root
 
     def prepare(self) -> None:
         """Create the folders, for their owner only; SettingsError when that cannot be."""
@@ -37,7 +45,7 @@ class Files:
 
     async def write_lora(self, code: LoraCode, data: bytes) -> tuple[str, str]:
         """Store a LoRA; gives its name and the SHA-256 of its bytes."""
-        name = f"{code}.safetensors"
+        name = _lora_name(code)
         await _written(self._root / "loras" / name, data)
         return name, hashlib.sha256(data).hexdigest()
 
@@ -63,6 +71,29 @@ class Files:
         """Store a picture that a training drew on its way."""
         await _written(self._root / "samples" / f"{job_id}-{step}.png", png)
 
+    async def write_preview(self, job_id: JobId, png: bytes) -> None:
+        """Store what a picture looks like so far; a power failure may take it."""
+        await _written(self.preview_path(job_id), png, durably=False)
+
+    async def write_export(self, name: str, data: bytes) -> Path:
+        """Store a file that is to be handed over; it is swept soon."""
+        path = self._root / "exports" / name
+        await _written(path, data, durably=False)
+        return path
+
+    async def read_picture(self, name: str) -> bytes:
+        """Give a picture's bytes; FileNotFoundError when it is gone."""
+        return await asyncio.to_thread(self.picture_path(name).read_bytes)
+
+    async def forget_pictures(self, names: Iterable[str]) -> None:
+        """Delete pictures."""
+        for name in names:
+            await asyncio.to_thread(self.picture_path(name).unlink, missing_ok=True)
+
+    async def forget_lora(self, code: LoraCode) -> None:
+        """Delete a LoRA that came too late to be anybody's."""
+        await asyncio.to_thread(self.lora_path(_lora_name(code)).unlink, missing_ok=True)
+
     async def write_demo_photos(self, photos: Sequence[bytes]) -> Path:
         """Store the demo's drawn photos, to compare; a real person's are never kept. Gives their folder."""
         folder = self._root / "demo"
@@ -76,12 +107,15 @@ class Files:
         return await asyncio.to_thread(self._read_samples, job_id)
 
     async def forget_work(self, job_id: JobId) -> None:
-        """Delete what a training needed only while it ran: its checkpoint and samples."""
+        """Delete what a job needed only while it ran: its checkpoint, samples and preview."""
         await asyncio.to_thread(self._forget_work, job_id)
 
-    async def sweep(self, open_jobs: Iterable[JobId]) -> int:
-        """Delete what a crash left behind: half-written files, the work of ended jobs. Gives how many."""
-        return await asyncio.to_thread(self._sweep, {str(job_id) for job_id in open_jobs})
+    async def sweep(self, open_jobs: Iterable[JobId], owned: Mapping[str, Set[str]]) -> int:
+        """Delete what a crash left behind: half-written files, the work of ended jobs, results no row names.
+
+        `owned` gives the names that rows know, by folder. Gives how many were deleted.
+        """
+        return await asyncio.to_thread(self._sweep, {str(job_id) for job_id in open_jobs}, owned)
 
     def lora_path(self, name: str) -> Path:
         """Say where a LoRA lies."""
@@ -90,6 +124,10 @@ class Files:
     def picture_path(self, name: str) -> Path:
         """Say where a picture lies."""
         return self._root / "pictures" / name
+
+    def preview_path(self, job_id: JobId) -> Path:
+        """Say where the preview of a running generation lies, if there is one yet."""
+        return self._root / "previews" / f"{job_id}.png"
 
     def _checkpoint(self, job_id: JobId) -> Path:
         return self._root / "checkpoints" / f"{job_id}.safetensors"
@@ -101,21 +139,37 @@ class Files:
         return {int(path.stem.rpartition("-")[2]): path.read_bytes() for path in self._samples(job_id)}
 
     def _forget_work(self, job_id: JobId) -> None:
-        for path in (self._checkpoint(job_id), *self._samples(job_id)):
+        for path in (self._checkpoint(job_id), self.preview_path(job_id), *self._samples(job_id)):
             path.unlink(missing_ok=True)
 
-    def _sweep(self, open_jobs: set[str]) -> int:
+    def _sweep(self, open_jobs: set[str], owned: Mapping[str, Set[str]]) -> int:
         stale = [path for folder in _FOLDERS for path in (self._root / folder).glob("*.tmp")]
+        stale += (self._root / "exports").glob("*.safetensors")
         work = [
             *(self._root / "checkpoints").glob("*.safetensors"),
             *(self._root / "samples").glob("*.png"),
+            *(self._root / "previews").glob("*.png"),
         ]
         stale += [path for path in work if path.stem.partition("-")[0] not in open_jobs]
+        for folder, names in owned.items():
+            results = [path for path in (self._root / folder).iterdir() if _OURS[folder].fullmatch(path.name)]
+            stale += [path for path in results if path.name not in names]
         before = time.time() - _BEING_WRITTEN_S
-        stale = [path for path in stale if path.stat().st_mtime < before]
-        for path in stale:
+        old = [path for path in stale if _written_before(path, before)]
+        for path in old:
             path.unlink(missing_ok=True)
-        return len(stale)
+        return len(old)
+
+
+def _lora_name(code: LoraCode) -> str:
+    return f"{code}.safetensors"
+
+
+def _written_before(path: Path, time_s: float) -> bool:
+    try:
+        return path.stat().st_mtime < time_s
+    except FileNotFoundError:  # its job has just ended
+        return False
 
 
 def _read(path: Path) -> bytes | None:
@@ -125,9 +179,9 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-async def _written(path: Path, data: bytes) -> None:
+async def _written(path: Path, data: bytes, durably: bool = True) -> None:
     """Write in a thread and be cancelled only afterwards: what comes late would outlive its clean-up."""
-    write = asyncio.ensure_future(asyncio.to_thread(_write, path, data))
+    write = asyncio.ensure_future(asyncio.to_thread(_write, path, data, durably))
     try:
         await asyncio.shield(write)
     except asyncio.CancelledError:
@@ -135,15 +189,16 @@ async def _written(path: Path, data: bytes) -> None:
         raise
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes, durably: bool = True) -> None:
     """Write beside, flush to the disk, rename: a reader sees the old file or the new one."""
     beside = path.with_name(path.name + ".tmp")
     with beside.open("wb") as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        if durably:
+            file.flush()
+            os.fsync(file.fileno())
     beside.replace(path)
-    if os.name == "posix":  # the rename itself is durable once the folder is
+    if durably and os.name == "posix":  # the rename itself is durable once the folder is
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

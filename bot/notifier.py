@@ -136,8 +136,7 @@ class Notifier:
 
     async def _tell(self, chat: Chat, notice: Notice) -> str:
         job = notice.job
-        paths = [self._files.picture_path(name) for name in notice.files]
-        reply = texts.notice(notice, await asyncio.to_thread(_existing, paths))
+        reply = await self._words(notice)
         if notice.kind in _TOLD_ON_THE_CARD and job.card_message_id is not None:
             async with self._lock(job.id):
                 self._stale_cards.discard(job.id)
@@ -147,7 +146,17 @@ class Notifier:
                     log.info("the card of job %d is gone; its result is sent anew", job.id)
                 else:
                     return job.card_message_id
-        return await chat.send(job.place, reply, nonce=f"notice-{notice.id}")
+        message_id = await chat.send(job.place, reply, nonce=f"notice-{notice.id}")
+        if notice.kind in _TOLD_ON_THE_CARD:
+            await self._ledger.card_shown(job.id, message_id)  # what is to change later, such as its end
+        return message_id
+
+    async def _words(self, notice: Notice) -> Reply:
+        job = notice.job
+        if notice.kind is NoticeKind.GENERATE_DONE and await self._is_deleted(job):
+            return texts.result_deleted(job)  # its person was quicker, with `/show`
+        paths = [self._files.picture_path(name) for name in notice.files]
+        return texts.notice(notice, await asyncio.to_thread(_existing, paths))
 
     async def _edit_card(self, job_id: JobId) -> float | None:
         """Make a card true; gives how long it rests then, None when there will be no further edit."""
@@ -155,7 +164,7 @@ class Notifier:
             job = await self._ledger.job(job_id)
             if job is None or job.status in TERMINAL:
                 self._remarks.pop(job_id, None)
-            if job is None or (job.status in TERMINAL and not _shows_its_end(job)):
+            if job is None or (job.status in TERMINAL and not await self._shows_its_end(job)):
                 return None
             chat = self._chats.get(job.place.platform)
             if chat is None:
@@ -171,6 +180,8 @@ class Notifier:
             except ChatUnreachable as error:
                 log.info("the card of job %d cannot be shown: %s", job_id, error)
                 return None
+            except FileNotFoundError:  # the preview went with the end of its job, whose result comes next
+                log.debug("the card of job %d was overtaken", job_id)
             except Exception:
                 log.exception("the card of job %d could not be edited", job_id)
             return None if job.status in TERMINAL else self._card_pause_s
@@ -187,8 +198,21 @@ class Notifier:
             del self._remarks[job.id]
 
     async def _card(self, job: Job, remark: str) -> Reply:
+        if job.kind is JobKind.GENERATE and job.status is JobStatus.DONE:
+            return texts.result_deleted(job)
         guess = await estimate(self._ledger, job, self._clock())
-        return texts.card(job, guess.left_s, guess.position, remark)
+        preview = self._files.preview_path(job.id)
+        shown = preview if await asyncio.to_thread(preview.is_file) else None
+        return texts.card(job, guess.left_s, guess.position, remark, shown)
+
+    async def _shows_its_end(self, job: Job) -> bool:
+        # Of a generation the result itself takes the card's place, unless it was cancelled or deleted since.
+        if job.kind is JobKind.TRAIN or job.status is JobStatus.CANCELLED:
+            return True
+        return await self._is_deleted(job)
+
+    async def _is_deleted(self, job: Job) -> bool:
+        return any(picture.is_deleted for picture in await self._ledger.pictures_of(job.id))
 
     async def _later(self, notice: Notice, pause_s: float) -> None:
         await self._ledger.notice_retry(notice.id, self._clock() + timedelta(seconds=pause_s))
@@ -202,11 +226,6 @@ class Notifier:
 
 def _existing(paths: list[Path]) -> list[Path]:
     return [path for path in paths if path.exists()]
-
-
-def _shows_its_end(job: Job) -> bool:
-    # Of a generation the result itself takes the card's place, unless it was cancelled.
-    return job.kind is JobKind.TRAIN or job.status is JobStatus.CANCELLED
 
 
 def _back_off_s(notice: Notice) -> float:

@@ -50,10 +50,12 @@ class Schedule:
             self._scheduler.shutdown(wait=False)
 
     async def keep_house(self) -> None:
-        """Forget photos that are too old, sweep files that nobody owns, cut the ledger's log."""
+        """Forget photos and drafts that are too old, sweep files that nobody owns, cut the ledger's log."""
         forgotten = await self._ledger.forget_photos_before(self._clock() - PHOTO_RETENTION)
         jobs = [*await self._ledger.queued_ids(), *(job.id for job in await self._ledger.running_jobs())]
-        swept = await self._files.sweep(jobs)
+        named = await self._ledger.named_files()
+        swept = await self._files.sweep(jobs, {"loras": named.loras, "pictures": named.pictures})
+        await self._ledger.forget_drafts(self._clock())
         await self._ledger.compact()
         if forgotten or swept:
             log.info("%d photos were past their time, %d files had no owner", forgotten, swept)

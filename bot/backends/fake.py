@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from bot.errors import WorkerLost
 from gpu_worker.protocol import (
@@ -12,8 +12,10 @@ from gpu_worker.protocol import (
     Done,
     Event,
     Failed,
+    Generate,
     Health,
     JobRequest,
+    Preview,
     Progress,
     Sample,
     Started,
@@ -44,6 +46,9 @@ class FakeBackend:
         self.prepared: list[bytes] = []
         self.forgotten: list[str] = []
         self.sample: bytes | None = None  # a picture that a training gives at every step
+        self.preview: bytes | None = None  # a picture that a generation gives at every step
+        self.at_once = 0  # the most jobs that ran at the same time
+        self._running = 0
         self.adjusts = False
 
     async def start(self) -> None:
@@ -74,6 +79,8 @@ class FakeBackend:
         resume = request.resume if isinstance(request, Train) else None
         first = int(resume) if resume else 0
         ended = False
+        self._running += 1
+        self.at_once = max(self.at_once, self._running)
         try:
             yield Started(job_id=job, attempt=attempt, step=first, steps=self.steps)
             for step in range(first + 1, self.steps + 1):
@@ -82,18 +89,26 @@ class FakeBackend:
                     ended = True
                     raise WorkerLost("the fake worker was told to vanish")
                 yield Progress(job_id=job, attempt=attempt, step=step, steps=self.steps)
-                if isinstance(request, Train) and self.sample is not None:
-                    yield Sample(job_id=job, attempt=attempt, step=step, png=self.sample)
-                if isinstance(request, Train) and self.adjusts:
-                    yield Adjusted(job_id=job, attempt=attempt, step=step, reason="One notch down.")
-                if isinstance(request, Train):
-                    yield Checkpoint(job_id=job, attempt=attempt, step=step, data=str(step).encode())
+                for event in self._beside(request, step):
+                    yield event
                 await self.gate.wait()
             ended = True
             yield self._last(request)
         finally:
+            self._running -= 1
             if not ended:
                 self.cancelled.append(job)
+
+    def _beside(self, request: JobRequest, step: int) -> Iterator[Event]:
+        job, attempt = request.job_id, request.attempt
+        if isinstance(request, Train):
+            if self.sample is not None:
+                yield Sample(job_id=job, attempt=attempt, step=step, png=self.sample)
+            if self.adjusts:
+                yield Adjusted(job_id=job, attempt=attempt, step=step, reason="One notch down.")
+            yield Checkpoint(job_id=job, attempt=attempt, step=step, data=str(step).encode())
+        elif self.preview is not None:
+            yield Preview(job_id=job, attempt=attempt, png=self.preview)
 
     def _last(self, request: JobRequest) -> Event:
         job, attempt = request.job_id, request.attempt
@@ -101,4 +116,15 @@ class FakeBackend:
             return Failed(job_id=job, attempt=attempt, reason=self.fail_with)
         if isinstance(request, Train):
             return Done(job_id=job, attempt=attempt, lora=self.lora)
-        return Done(job_id=job, attempt=attempt, pictures=(self.picture,) * request.count)
+        recipes = tuple(_recipe(request, number) for number in range(request.count))
+        return Done(job_id=job, attempt=attempt, pictures=(self.picture,) * request.count, recipes=recipes)
+
+
+def _recipe(request: Generate, number: int) -> str:
+    hashes = ", ".join(f"{lora.name}: {lora.sha256[:12]}" for lora in request.loras)
+    size = f"{request.width_px or 512}x{request.height_px or 512}"
+    return (
+        f"{request.prompt}\nSteps: {request.steps or 25}, Sampler: {request.sampler or 'DPM++ 2M Karras'}, "
+        f"CFG scale: {7.5 if request.guidance is None else request.guidance:g}, "
+        f'Seed: {(request.seed or 0) + number}, Size: {size}, Model: fake, Lora hashes: "{hashes}"'
+    )

@@ -77,7 +77,7 @@ class ConsoleChat:
 
     async def edit(self, place: Place, message_id: str, reply: Reply) -> None:
         """Show the newer text of a progress card, or print what took its place."""
-        if reply.pictures or not reply.card_of:
+        if reply.card_of is None:
             self._drop_card(message_id)
             self._print(reply)
         else:
@@ -97,6 +97,8 @@ class ConsoleChat:
         self.say(reply.text)
         for path in reply.pictures:
             self.say(f"  picture: {path}")
+        for file in reply.files:
+            self.say(f"  file: {file.path} (as {file.name})")
         if reply.buttons:
             self._buttons = reply.buttons
             self.say("  " + "  ".join(f"[{n}] {button.label}" for n, button in enumerate(reply.buttons, 1)))
@@ -128,7 +130,8 @@ class ConsoleChat:
                 lambda: [Upload(path.name, path.read_bytes()) for path in paths]
             )
             return await self._studio.add_photos(ME, HERE, uploads)
-        return Reply(f"I do not know what to do with that. {HINT}")
+        drawing = None if command.startswith("/") else await self._studio.plain_text(ME, HERE, line)
+        return drawing or Reply(f"I do not know what to do with that. {HINT}")
 
     def _commands(self) -> dict[str, Callable[[str], Awaitable[Reply]]]:
         studio = self._studio
@@ -137,6 +140,8 @@ class ConsoleChat:
             "/help": lambda _: studio.help(ME),
             "/train": lambda _: studio.train(ME, HERE),
             "/generate": lambda text: studio.generate_text(ME, HERE, text),
+            "/show": lambda text: studio.show(ME, HERE, text),
+            "/export": lambda text: studio.export(ME, HERE, text),
             "/codes": lambda _: studio.codes(ME),
             "/cancel": lambda text: studio.cancel(ME, text),
             "/status": lambda _: studio.status(ME),

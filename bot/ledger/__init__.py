@@ -153,6 +153,12 @@ class Ledger(Results):
             "SELECT * FROM jobs WHERE kind IN ('train', 'generate') AND status = 'running' ORDER BY id"
         )
 
+    async def open_jobs(self, kind: JobKind) -> list[Job]:
+        """List what waits or runs of a kind, the oldest first."""
+        return await self._jobs(
+            "SELECT * FROM jobs WHERE kind = ? AND status IN ('queued', 'running') ORDER BY id", str(kind)
+        )
+
     async def claim(self, kind: JobKind) -> Job | None:
         """Take the next job of a kind: fair share between accounts, then age. Raises its fence."""
         now = self._db.now_ms()

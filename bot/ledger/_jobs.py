@@ -19,7 +19,7 @@ WORKER_KEEPS_DYING = (
 # Fair share: of the accounts that wait, the one with the fewest jobs of this kind started within the last
 # hour goes first; then whoever has waited longest.
 _CLAIM = """
-UPDATE jobs SET status = 'running', attempt = attempt + 1, started_ms = :now
+UPDATE jobs SET status = 'running', attempt = attempt + 1, started_ms = :now, begun_ms = NULL
 WHERE id = (
     SELECT waiting.id FROM jobs AS waiting
     WHERE waiting.kind = :kind AND waiting.status = 'queued'

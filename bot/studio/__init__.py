@@ -1,6 +1,7 @@
 """The use cases, platform-free: the only door for chats."""
 
-from bot.studio._needs import Gate, JobQueue
-from bot.studio._studio import MAX_OPEN_GENERATIONS, MAX_OPEN_TRAININGS, Studio
+from bot.studio._needs import Gate, JobQueue, Tools
+from bot.studio._pictures import MAX_OPEN_GENERATIONS
+from bot.studio._studio import MAX_OPEN_TRAININGS, Studio
 
-__all__ = ["MAX_OPEN_GENERATIONS", "MAX_OPEN_TRAININGS", "Gate", "JobQueue", "Studio"]
+__all__ = ["MAX_OPEN_GENERATIONS", "MAX_OPEN_TRAININGS", "Gate", "JobQueue", "Studio", "Tools"]

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
+from weakref import WeakValueDictionary
 
-from bot.domain import JobId, NewPhoto
+from bot.domain import AccountId, JobId, NewPhoto, Platform
+from bot.files import Files
+from bot.ledger import Ledger
 from bot.replies import Upload
+from bot.styles import Styles
 from gpu_worker.protocol import Health
 
 
@@ -32,5 +39,35 @@ class JobQueue(Protocol):
     async def stop(self, job_id: JobId) -> None:
         """End the attempt of a job that was cancelled, if there is one."""
 
+    def changed(self, job_id: JobId) -> None:
+        """Say that the message which shows a job is no longer true."""
+
     def health(self) -> Health | None:
         """What the worker last said of itself; None while there is none."""
+
+
+class Locks:
+    """One person's photos and requests are taken one after another; a lock lives while someone holds it."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[AccountId, asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, account: AccountId) -> asyncio.Lock:
+        """Give the lock of an account."""
+        lock = self._locks.get(account)
+        if lock is None:
+            lock = self._locks[account] = asyncio.Lock()
+        return lock
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the use cases work with. `clock` tells the time in UTC, `max_file_bytes` what a platform takes."""
+
+    ledger: Ledger
+    queue: JobQueue
+    files: Files
+    styles: Styles
+    clock: Callable[[], datetime]
+    max_file_bytes: Callable[[Platform], int]
+    locks: Locks = field(default_factory=Locks)

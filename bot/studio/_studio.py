@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence, Set
-from datetime import datetime
-from pathlib import Path
-from weakref import WeakValueDictionary
+from collections.abc import Sequence, Set
 
 from bot import texts, wishes
 from bot.domain import (
@@ -20,7 +17,6 @@ from bot.domain import (
     Job,
     JobId,
     JobKind,
-    Lora,
     LoraCode,
     LoraState,
     NewPhoto,
@@ -30,38 +26,36 @@ from bot.domain import (
 )
 from bot.errors import UserError
 from bot.eta import estimate
-from bot.ledger import Ledger
 from bot.replies import Choice, Reply, Upload
-from bot.studio import _status
+from bot.studio import _own, _status
 from bot.studio._album import after, refusals
-from bot.studio._needs import Gate, JobQueue
+from bot.studio._drafts import Drafts
+from bot.studio._needs import Gate, Tools
+from bot.studio._pictures import Pictures
+from bot.studio._results import Results
 
 MAX_OPEN_TRAININGS = 2
-MAX_OPEN_GENERATIONS = 4
-_CANCEL = re.compile(r"cancel:([0-9]{1,15})")
+MAX_CHOICES = 25
+_OF_A_JOB = re.compile(r"(cancel|again|edit|recipe|delete|delete!):([0-9]{1,15})")
+_OF_A_PICTURE = re.compile(r"(vary|large):([0-9]{1,15}):([1-9])")
 
 
 class Studio:
-    """The use cases. `admins` may ask for `status`; `clock` tells the time in UTC."""
+    """The use cases. `admins` may ask for `status`."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        gate: Gate,
-        queue: JobQueue,
-        admins: Set[Identity],
-        clock: Callable[[], datetime],
-        data_dir: Path = Path("data"),
-    ) -> None:
-        self._ledger = ledger
+    def __init__(self, tools: Tools, gate: Gate, admins: Set[Identity]) -> None:
+        self._ledger = tools.ledger
+        self._queue = tools.queue
+        self._files = tools.files
+        self._styles = tools.styles
+        self._clock = tools.clock
+        self._locks = tools.locks
         self._gate = gate
-        self._queue = queue
         self._admins = admins
-        self._clock = clock
-        self._data_dir = data_dir
-        self._since = clock()
-        # One person's photos and requests are taken one after another; a lock lives while someone holds it.
-        self._locks: WeakValueDictionary[AccountId, asyncio.Lock] = WeakValueDictionary()
+        self._since = tools.clock()
+        self._pictures = Pictures(tools)
+        self._results = Results(tools)
+        self._drafts = Drafts(tools, self._pictures)
 
     async def start(self, who: Identity, place: Place) -> Reply:
         """Say what will happen."""
@@ -87,7 +81,7 @@ class Studio:
         if len(uploads) > MAX_PHOTOS_HELD:
             raise UserError(texts.too_many_files(len(uploads), MAX_PHOTOS_HELD))
         account = await self._ledger.account_of(who)
-        async with self._lock(account):
+        async with self._locks.of(account):
             await self._refuse_a_third_training(account)
             checked = await asyncio.gather(*(self._checked(upload) for upload in uploads))
             photos = [each for each in checked if isinstance(each, NewPhoto)]
@@ -104,7 +98,7 @@ class Studio:
     async def use_first_five(self, who: Identity, place: Place) -> Reply:
         """Train on the first five of a set that came too large."""
         account = await self._ledger.account_of(who)
-        async with self._lock(account):
+        async with self._locks.of(account):
             await self._refuse_a_third_training(account)
             held = await self._ledger.held_names(account)
             job = await self._ledger.start_training(account, place, TrainWish())
@@ -117,50 +111,55 @@ class Studio:
     async def forget_photos(self, who: Identity) -> Reply:
         """Delete the photos of the set that is being collected."""
         account = await self._ledger.account_of(who)
-        async with self._lock(account):
+        async with self._locks.of(account):
             forgotten = await self._ledger.forget_photos(account)
             self._queue.forget(forgotten)
         return texts.photos_forgotten(len(forgotten), who.platform)
 
     async def generate_text(self, who: Identity, place: Place, text: str) -> Reply:
         """Draw what was typed after `/generate`; nothing typed opens a draft."""
+        account = await self._ledger.account_of(who)
+        if not wishes.cleaned(text):
+            return await self._drafts.open(account, place)
         asked = wishes.parse(text)
-        return await self._generate(who, place, asked.code, asked.wish)
+        return await self._pictures.draw(account, place, asked.code, asked.wish)
 
     async def generate(self, who: Identity, place: Place, code_text: str, wish: GenerateWish) -> Reply:
         """Draw pictures with a LoraCode of one's own."""
-        return await self._generate(who, place, wishes.read_code(code_text), wishes.checked(wish))
+        code, wish = wishes.read_code(code_text), wishes.checked(wish)
+        return await self._pictures.draw(await self._ledger.account_of(who), place, code, wish)
 
     async def plain_text(self, who: Identity, place: Place, text: str) -> Reply | None:
         """Take a message that is no command: the prompt, when a draft waits for it; None when none does."""
-        return None
+        return await self._drafts.take_prompt(await self._ledger.account_of(who), place, text)
 
     async def show(self, who: Identity, place: Place, text: str) -> Reply:
         """Bring a result of one's own back, by its number."""
-        raise UserError(texts.STALE_BUTTON)
+        return await self._results.show(await self._ledger.account_of(who), text)
 
     async def export(self, who: Identity, place: Place, text: str) -> Reply:
         """Hand the owner of a LoraCode its LoRA file."""
-        raise UserError(texts.UNKNOWN_CODE)
+        return await self._results.export(await self._ledger.account_of(who), place, text)
 
     async def edit_text(self, who: Identity, job_id: int) -> str:
         """Give the prompt of a result of one's own, to be written anew."""
-        raise UserError(texts.STALE_BUTTON)
+        return await self._pictures.prompt_of(await self._ledger.account_of(who), JobId(job_id))
 
     async def edit(self, who: Identity, place: Place, job_id: int, text: str) -> Reply:
         """Draw a result's wish with other words and another seed."""
-        raise UserError(texts.STALE_BUTTON)
+        return await self._pictures.edited(await self._ledger.account_of(who), place, JobId(job_id), text)
 
     async def codes_like(self, who: Identity, typed: str) -> list[Choice]:
         """Offer one's own LoraCodes that can draw, at most 25, the newest first."""
         account = await self._ledger.account_of(who)
         digits = "".join(char for char in typed if char.isdigit())
         ready = [each for each in await self._ledger.loras_of(account) if each.state is LoraState.READY]
-        return [Choice(format_code(each.code), each.code) for each in ready if digits in each.code][:25]
+        fits = [Choice(format_code(each.code), each.code) for each in ready if digits in each.code]
+        return fits[:MAX_CHOICES]
 
     def styles_like(self, typed: str) -> list[Choice]:
         """Offer styles, at most 25."""
-        return []
+        return self._styles.like(typed)[:MAX_CHOICES]
 
     async def codes(self, who: Identity) -> Reply:
         """List one's LoraCodes."""
@@ -173,7 +172,7 @@ class Studio:
         jobs = await self._ledger.open_jobs_of(account)
         nothing = texts.NOTHING_OPEN
         if text.strip():
-            lora = await self._own_lora(account, wishes.read_code(text))
+            lora = await _own.lora(self._ledger, account, wishes.read_code(text))
             jobs = [job for job in jobs if job.code == lora.code]
             nothing = texts.nothing_open_for(lora.code)
         if not jobs:
@@ -185,21 +184,28 @@ class Studio:
         if who not in self._admins:
             raise UserError(texts.UNKNOWN_COMMAND)
         now = self._clock()
-        host = _status.Host(self._data_dir, now - self._since, self._queue.health())
+        host = _status.Host(self._files.root, now - self._since, self._queue.health())
         return await _status.status(self._ledger, host, now)
 
     async def press(self, who: Identity, place: Place, action: str) -> Reply:
         """Do what a button says; what it is about must belong to the person who pressed."""
-        match = _CANCEL.fullmatch(action)
-        if match is not None:
-            return await self._cancel_pressed(who, JobId(int(match[1])))
-        match action:
-            case "first5":
+        account = await self._ledger.account_of(who)
+        if (match := _OF_A_JOB.fullmatch(action)) is not None:
+            return await self._press_of_job(account, place, match[1], JobId(int(match[2])))
+        if (match := _OF_A_PICTURE.fullmatch(action)) is not None:
+            of_picture = self._pictures.vary if match[1] == "vary" else self._pictures.enlarge
+            return await of_picture(account, place, JobId(int(match[2])), int(match[3]))
+        match action.partition(":"):
+            case ("first5", "", ""):
                 return await self.use_first_five(who, place)
-            case "restart":
+            case ("restart", "", ""):
                 return await self.forget_photos(who)
-            case "codes":
+            case ("codes", "", ""):
                 return await self.codes(who)
+            case ("use", ":", value):
+                return await self._drafts.use(account, place, LoraCode(value))
+            case ("draft", ":", value):
+                return await self._drafts.choose(account, place, value)
         raise UserError(texts.STALE_BUTTON)
 
     async def card_shown(self, job_id: JobId, message_id: str) -> None:
@@ -216,39 +222,22 @@ class Studio:
         self._queue.wake()
         return texts.training_started(job, await estimate(self._ledger, job, self._clock()))
 
-    async def _generate(self, who: Identity, place: Place, code: LoraCode, wish: GenerateWish) -> Reply:
-        account = await self._ledger.account_of(who)
-        lora = await self._own_lora(account, code)
-        await self._refuse_unless_ready(lora)
-        async with self._lock(account):
-            if await self._open(account, JobKind.GENERATE) >= MAX_OPEN_GENERATIONS:
-                raise UserError(texts.too_many_generations(MAX_OPEN_GENERATIONS))
-            job = await self._ledger.add_generation(account, code, wish, place)
-        self._queue.wake()
-        guess = await estimate(self._ledger, job, self._clock())
-        return texts.card(job, guess.left_s, guess.position)
+    async def _press_of_job(self, account: AccountId, place: Place, what: str, job_id: JobId) -> Reply:
+        match what:
+            case "again":
+                return await self._pictures.again(account, place, job_id)
+            case "edit":
+                return await self._pictures.draft_to_edit(account, place, job_id)
+            case "recipe":
+                return await self._results.recipe(account, job_id)
+            case "delete":
+                return await self._results.ask_to_delete(account, job_id)
+            case "delete!":
+                return await self._results.delete(account, job_id)
+        return await self._cancel_pressed(account, job_id)
 
-    async def _own_lora(self, account: AccountId, code: LoraCode) -> Lora:
-        # "No such code" and "not yours" are one answer from one look-up: a code says nothing to strangers.
-        lora = await self._ledger.lora(code)
-        if lora is None or lora.account != account:
-            raise UserError(texts.UNKNOWN_CODE)
-        return lora
-
-    async def _refuse_unless_ready(self, lora: Lora) -> None:
-        if lora.state is LoraState.READY:
-            return
-        job = await self._ledger.training_of(lora.code)
-        if lora.state is LoraState.TRAINING and job is not None:
-            guess = await estimate(self._ledger, job, self._clock())
-            raise UserError(texts.still_training(lora.code, guess))
-        raise UserError(texts.not_usable(lora))
-
-    async def _cancel_pressed(self, who: Identity, job_id: JobId) -> Reply:
-        account = await self._ledger.account_of(who)
-        job = await self._ledger.job(job_id)
-        if job is None or job.account != account:
-            raise UserError(texts.STALE_BUTTON)
+    async def _cancel_pressed(self, account: AccountId, job_id: JobId) -> Reply:
+        job = await _own.job(self._ledger, account, job_id, texts.STALE_BUTTON)
         if job.status in TERMINAL:
             raise UserError(texts.ALREADY_ENDED)
         return await self._cancelled(job)
@@ -268,9 +257,3 @@ class Studio:
 
     async def _open(self, account: AccountId, kind: JobKind) -> int:
         return sum(job.kind is kind for job in await self._ledger.open_jobs_of(account))
-
-    def _lock(self, account: AccountId) -> asyncio.Lock:
-        lock = self._locks.get(account)
-        if lock is None:
-            lock = self._locks[account] = asyncio.Lock()
-        return lock

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.domain import PHOTOS_PER_LORA, Job, Lora, LoraCode, LoraState, Platform, format_code
+from bot.domain import MAX_CODES, PHOTOS_PER_LORA, Job, Lora, LoraCode, LoraState, Platform, format_code
 from bot.eta import Estimate
 from bot.replies import Button, Reply
 from bot.texts._cards import MY_CODES as MY_CODES
@@ -17,6 +17,27 @@ from bot.texts._cards import cancel_button as cancel_button
 from bot.texts._cards import cancelled as cancelled
 from bot.texts._cards import card as card
 from bot.texts._cards import notice as notice
+from bot.texts._drafts import DRAFT_DROPPED as DRAFT_DROPPED
+from bot.texts._drafts import DRAFT_GONE as DRAFT_GONE
+from bot.texts._drafts import NO_READY_CODE as NO_READY_CODE
+from bot.texts._drafts import choose_code as choose_code
+from bot.texts._drafts import draft as draft
+from bot.texts._drafts import draft_styles as draft_styles
+from bot.texts._results import AS_LARGE_AS_I_CAN as AS_LARGE_AS_I_CAN
+from bot.texts._results import DELETED as DELETED
+from bot.texts._results import LORA_FILE_GONE as LORA_FILE_GONE
+from bot.texts._results import NO_SUCH_RESULT as NO_SUCH_RESULT
+from bot.texts._results import NOT_DONE as NOT_DONE
+from bot.texts._results import PICTURE_GONE as PICTURE_GONE
+from bot.texts._results import TOO_COARSE_TO_SPLIT as TOO_COARSE_TO_SPLIT
+from bot.texts._results import ask_to_delete as ask_to_delete
+from bot.texts._results import deleted as deleted
+from bot.texts._results import edit_prompt as edit_prompt
+from bot.texts._results import export as export
+from bot.texts._results import picture_gone as picture_gone
+from bot.texts._results import recipe as recipe
+from bot.texts._results import result as result
+from bot.texts._results import result_deleted as result_deleted
 from bot.texts._status import StatusReport as StatusReport
 from bot.texts._status import status as status
 from bot.texts._words import age as age
@@ -62,13 +83,18 @@ def start(platform: Platform) -> Reply:
 
 def help_text(platform: Platform, is_admin: bool) -> Reply:
     """List the commands."""
-    options = "--n 2, --size portrait, --seed 7, --no blurry, --steps 25, --guidance 7.5"
+    options = (
+        "--n 2, --size portrait, --style oil, --no blurry, --seed 7, --strength 0.8, --steps 25, "
+        "--guidance 7.5, --sampler lcm"
+    )
     if platform is Platform.DISCORD:
-        options = "count, size, seed, negative, steps, guidance"
+        options = "count, size, style, negative, seed, strength, steps, guidance, sampler"
     lines = [
         "/train - begin, or see which photos are missing",
         f"/generate - draw: your LoraCode, then what to draw; options {options}",
+        "/show - bring a result back by its number",
         "/codes - your LoraCodes",
+        "/export - the LoRA file of a code, for other programs",
         "/cancel - stop your newest job, or that of a code",
         "/help - this list",
     ]
@@ -128,6 +154,9 @@ def too_many_trainings(most: int) -> str:
 def too_many_generations(most: int) -> str:
     """Ask for patience with further pictures."""
     return f"I am still drawing {most} requests of yours. Ask again when one has ended, or /cancel one."
+
+
+TOO_MANY_CODES = f"That is more than {MAX_CODES} LoraCodes in one picture; leave some out."
 
 
 def still_training(code: LoraCode, estimate: Estimate) -> str:

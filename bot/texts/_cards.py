@@ -16,6 +16,7 @@ from bot.domain import (
     format_code,
 )
 from bot.replies import Button, Reply
+from bot.texts._results import result
 from bot.texts._words import bar, example, left, plural, quoted
 
 MY_CODES = Button("My codes", "codes")
@@ -26,10 +27,12 @@ def cancel_button(job: Job) -> Button:
     return Button("Cancel", f"cancel:{job.id}")
 
 
-def card(job: Job, eta_s: float | None, position: int | None, remark: str = "") -> Reply:
+def card(
+    job: Job, eta_s: float | None, position: int | None, remark: str = "", preview: Path | None = None
+) -> Reply:
     """Show a job's progress; while the job is open this is the message that will be edited.
 
-    A remark is a worker's sentence about a running job.
+    A remark is a worker's sentence about a running job, a preview what its picture looks like so far.
     """
     title = _title(job)
     if job.status is JobStatus.QUEUED:
@@ -37,7 +40,8 @@ def card(job: Job, eta_s: float | None, position: int | None, remark: str = "") 
         return Reply(f"{title}\n{place} · {left(eta_s)}", (cancel_button(job),), card_of=job.id)
     if job.status is JobStatus.RUNNING:
         lines = [title, _progress(job, eta_s), *([quoted(remark)] if remark else [])]
-        return Reply("\n".join(lines), (cancel_button(job),), card_of=job.id)
+        pictures = () if preview is None else (preview,)
+        return Reply("\n".join(lines), (cancel_button(job),), pictures, card_of=job.id)
     if job.status is JobStatus.FAILED:
         return Reply(f"{title}\nFailed: {quoted(job.error or 'it could not be finished')}")
     if job.status is JobStatus.CANCELLED:
@@ -64,18 +68,11 @@ def notice(owed: Notice, picture_paths: Sequence[Path]) -> Reply:
             text = f"The training of {code} was interrupted and goes on by itself. You need not do anything."
             return Reply(text, (cancel_button(job),))
         case NoticeKind.GENERATE_DONE:
-            return _pictures(job, picture_paths)
+            return result(job, picture_paths)
         case NoticeKind.GENERATE_FAILED:
             return Reply(f"No picture with {code}: {why}\nYour LoraCode is fine; ask again with /generate.")
         case NoticeKind.CANCELLED:
             return cancelled(job)
-
-
-def _pictures(job: Job, paths: Sequence[Path]) -> Reply:
-    asked = quoted(job.wish.prompt) if isinstance(job.wish, GenerateWish) else ""
-    if not paths:
-        return Reply(f"{format_code(job.code)}: {asked}\nThe pictures are no longer here; ask again.")
-    return Reply(f"{format_code(job.code)}: {asked}", pictures=tuple(paths))
 
 
 def cancelled(job: Job) -> Reply:

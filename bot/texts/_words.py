@@ -52,9 +52,9 @@ def age(passed: timedelta) -> str:
     return "just now"
 
 
-def quoted(text: str) -> str:
+def quoted(text: str, most: int = QUOTE_CHARS) -> str:
     """Give a text cut to what fits inside another one."""
-    return text if len(text) <= QUOTE_CHARS else text[: QUOTE_CHARS - 1].rstrip() + "…"
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def plural(count: int) -> str:

@@ -19,7 +19,8 @@ from bot.ledger import Ledger
 from bot.notifier import Notifier
 from bot.replies import Reply
 from bot.studio import Studio
-from tests.integration.studio_desk import ANNA, ANNAS, Clock, Desk, GateHere, NotedQueue
+from bot.styles import read_styles
+from tests.integration.studio_desk import ANNA, ANNAS, Clock, Desk, GateHere, NotedQueue, tools
 
 
 def png(shade: int = 90) -> bytes:
@@ -111,11 +112,12 @@ async def open_engine_room(folder: Path) -> AsyncIterator[EngineRoom]:
     files.prepare()
     ledger = await Ledger.open(folder / "ledger.sqlite3", clock)
     notifier = Notifier(ledger, {chat.platform: chat}, files, clock, card_pause_s=0.0)
-    dispatcher = Dispatcher(ledger, backend, files, notifier)
-    studio = Studio(ledger, GateHere(), dispatcher, frozenset(), clock, folder)
+    dispatcher = Dispatcher(ledger, backend, files, notifier, read_styles())
+    desk_tools = tools(ledger, dispatcher, files, clock)
+    studio = Studio(desk_tools, GateHere(), frozenset())
     try:
         yield EngineRoom(
-            Desk(ledger, NotedQueue(), clock, studio), files, backend, chat, notifier, dispatcher
+            Desk(ledger, NotedQueue(), clock, studio, files), files, backend, chat, notifier, dispatcher
         )
     finally:
         await ledger.close()

@@ -12,10 +12,12 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from bot.domain import Identity, Job, JobId, JobKind, Lora, NewPhoto, Place, Platform
+from bot.files import Files
 from bot.ledger import Ledger
 from bot.photos import decode
 from bot.replies import Reply, Upload
-from bot.studio import Studio
+from bot.studio import JobQueue, Studio, Tools
+from bot.styles import read_styles
 from gpu_worker.protocol import Health
 
 ANNA = Identity(Platform.TELEGRAM, "1")
@@ -65,6 +67,7 @@ class NotedQueue:
 
     woken: int = 0
     stopped: list[JobId] = field(default_factory=list)
+    seen_again: list[JobId] = field(default_factory=list)
     said: Health | None = None
     prepared: list[bytes] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
@@ -81,8 +84,17 @@ class NotedQueue:
     async def stop(self, job_id: JobId) -> None:
         self.stopped.append(job_id)
 
+    def changed(self, job_id: JobId) -> None:
+        self.seen_again.append(job_id)
+
     def health(self) -> Health | None:
         return self.said
+
+
+def tools(
+    ledger: Ledger, queue: JobQueue, files: Files, clock: Clock, max_file_bytes: int = 50_000_000
+) -> Tools:
+    return Tools(ledger, queue, files, read_styles(), clock, lambda platform: max_file_bytes)
 
 
 @dataclass
@@ -93,6 +105,7 @@ class Desk:
     queue: NotedQueue
     clock: Clock
     studio: Studio
+    files: Files
 
     async def send(self, who: Identity, *numbers: int) -> Reply:
         return await self.studio.add_photos(who, PLACES[who], album(*numbers))
@@ -128,9 +141,11 @@ class Desk:
 
 @asynccontextmanager
 async def open_desk(folder: Path) -> AsyncIterator[Desk]:
-    clock, queue = Clock(), NotedQueue()
+    clock, queue, files = Clock(), NotedQueue(), Files(folder)
+    files.prepare()
     ledger = await Ledger.open(folder / "ledger.sqlite3", clock)
     try:
-        yield Desk(ledger, queue, clock, Studio(ledger, GateHere(), queue, {ADMIN}, clock, folder))
+        studio = Studio(tools(ledger, queue, files, clock), GateHere(), {ADMIN})
+        yield Desk(ledger, queue, clock, studio, files)
     finally:
         await ledger.close()

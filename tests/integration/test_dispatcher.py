@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -100,7 +101,10 @@ async def test_a_generation_gets_the_lora_and_its_trigger_and_stores_every_pictu
     await room.dispatcher.drain()
     request = room.backend.requests[-1]
     assert isinstance(request, Generate)
-    assert (request.lora, request.trigger, request.count) == (b"lora", "sks person", 2)
+    [lora] = request.loras
+    assert (lora.data, lora.name, lora.strength) == (b"lora", job.code, 1.0)
+    assert lora.sha256 == hashlib.sha256(b"lora").hexdigest()
+    assert (request.prompt, request.count) == ("sks person, on the moon", 2)
     (notice,) = await room.ledger.owed(10)
     assert [room.files.picture_path(name).read_bytes() for name in notice.files] == [b"picture"] * 2
     assert notice.job.id == drawing.id

@@ -13,6 +13,7 @@ from bot.backends.fake import FakeBackend
 from bot.dispatcher import MAX_AHEAD, Dispatcher
 from bot.domain import JobStatus
 from bot.strip import TILE_PX, evenly
+from bot.styles import read_styles
 from gpu_worker.protocol import Adjusted, Event, JobRequest, Sample, Started, Train
 from tests.integration.engine_room import PNG, EngineRoom, open_engine_room, until
 from tests.integration.studio_desk import ANNA
@@ -107,7 +108,7 @@ async def test_an_adjusted_training_says_so_on_its_card_with_the_step_it_went_ba
     room: EngineRoom,
 ) -> None:
     backend = Telling(adjusted)
-    dispatcher = Dispatcher(room.ledger, backend, room.files, room.notifier)
+    dispatcher = Dispatcher(room.ledger, backend, room.files, room.notifier, read_styles())
     job = await room.desk.train(ANNA)
     await room.desk.studio.card_shown(job.id, "card1")
     working = asyncio.create_task(dispatcher.drain())
@@ -129,7 +130,7 @@ async def test_what_comes_of_an_attempt_that_is_no_longer_running_changes_nothin
     room: EngineRoom, event: Callable[[Train], Event], caplog: pytest.LogCaptureFixture
 ) -> None:
     backend = Telling(event)
-    dispatcher = Dispatcher(room.ledger, backend, room.files, room.notifier)
+    dispatcher = Dispatcher(room.ledger, backend, room.files, room.notifier, read_styles())
     job = await room.desk.train(ANNA)
     working = asyncio.create_task(dispatcher.drain())
     await until(lambda: room.has_step(job))

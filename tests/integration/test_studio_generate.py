@@ -14,7 +14,7 @@ from bot.domain import GenerateWish, JobKind
 from bot.errors import UserError
 from bot.ledger import Ledger
 from bot.studio import MAX_OPEN_GENERATIONS, Studio
-from tests.integration.studio_desk import ADMIN, ANNA, ANNAS, BERT, BERTS, Desk, GateHere, open_desk
+from tests.integration.studio_desk import ADMIN, ANNA, ANNAS, BERT, BERTS, Desk, GateHere, open_desk, tools
 
 
 @pytest.fixture
@@ -79,7 +79,8 @@ async def test_no_such_code_and_not_yours_are_the_same_answer_after_the_same_loo
     foreign = (await desk.ready(BERT)).code
     missing = next(code for code in ("00000000", "00000001", "00000002") if code not in (own, foreign))
     watched = Watched(desk.ledger)
-    studio = Studio(cast(Ledger, watched), GateHere(), desk.queue, {ADMIN}, desk.clock)
+    watching = tools(cast(Ledger, watched), desk.queue, desk.files, desk.clock)
+    studio = Studio(watching, GateHere(), {ADMIN})
     answers = []
     for code in (missing, foreign):
         watched.asked.clear()
@@ -120,11 +121,11 @@ async def test_a_failed_or_cancelled_code_says_so(desk: Desk) -> None:
     assert "was cancelled" in await refusal(desk, f"{stopped.code} a boat")
 
 
-async def test_a_fourth_open_generation_has_to_wait(desk: Desk) -> None:
+async def test_one_more_than_the_open_generations_allowed_has_to_wait(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     for _ in range(MAX_OPEN_GENERATIONS):
         await desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat")
-    assert "still drawing 3 requests" in await refusal(desk, f"{code} a boat")
+    assert f"still drawing {MAX_OPEN_GENERATIONS} requests" in await refusal(desk, f"{code} a boat")
     job = await desk.claim(JobKind.GENERATE)
     assert await desk.ledger.finish_generation(job.id, job.attempt, [f"{job.id}-0.png"])
     await desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat")
@@ -132,9 +133,9 @@ async def test_a_fourth_open_generation_has_to_wait(desk: Desk) -> None:
 
 async def test_requests_at_the_same_moment_do_not_slip_past_the_limit(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
-    asks = [desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat") for _ in range(10)]
+    asks = [desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat") for _ in range(50)]
     answers = await asyncio.gather(*asks, return_exceptions=True)
-    assert sum(isinstance(answer, UserError) for answer in answers) == 10 - MAX_OPEN_GENERATIONS
+    assert sum(isinstance(answer, UserError) for answer in answers) == 50 - MAX_OPEN_GENERATIONS
     assert len(await desk.jobs(ANNA)) == MAX_OPEN_GENERATIONS
 
 

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from bot.domain import (
     AccountId,
+    GenerateWish,
     Job,
     JobId,
     JobKind,
@@ -14,7 +15,7 @@ from bot.domain import (
     Platform,
     TrainWish,
 )
-from bot.eta import Pace, seconds_left
+from bot.eta import STEPS_THAT_TELL, Pace, estimate, seconds_left
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 UNKNOWN = Pace(None, None)
@@ -42,7 +43,8 @@ RUNNING = replace(
     attempt=1,
     step=300,
     steps=1500,
-    started_at=NOW - timedelta(seconds=600),
+    started_at=NOW - timedelta(seconds=660),
+    begun_at=NOW - timedelta(seconds=600),
 )
 
 
@@ -54,17 +56,70 @@ def test_a_running_job_goes_on_as_fast_as_so_far() -> None:
     assert seconds_left(RUNNING, [], UNKNOWN, NOW) == 1200 * 2
 
 
-def test_a_resumed_attempt_is_not_measured_by_steps_it_did_not_do() -> None:
-    assert seconds_left(replace(RUNNING, attempt=2), [], UNKNOWN, NOW) is None
+def test_a_resumed_attempt_is_measured_by_its_own_steps_only() -> None:
+    resumed = replace(RUNNING, attempt=2, begun_step=200)
+    assert seconds_left(resumed, [], Pace(1.0, 1500.0), NOW) == 1200 * 6
 
 
-def test_history_counts_more_than_the_first_steps() -> None:
-    assert seconds_left(RUNNING, [], Pace(1.0, 1500.0), NOW) == 1200
+def test_an_attempt_that_has_not_begun_yet_goes_by_history() -> None:
+    claimed = replace(RUNNING, attempt=2, begun_at=None)
+    assert seconds_left(claimed, [], UNKNOWN, NOW) is None
+    assert seconds_left(claimed, [], Pace(1.0, 1500.0), NOW) == 1200
+
+
+def test_a_training_that_shares_the_card_with_pictures_is_honestly_slower() -> None:
+    assert seconds_left(RUNNING, [], Pace(1.0, 1500.0), NOW) == 1200 * 2, "history knew an idle card"
+
+
+def test_history_counts_more_than_the_first_few_steps() -> None:
+    first_steps = replace(RUNNING, step=STEPS_THAT_TELL - 1)
+    assert seconds_left(first_steps, [], Pace(1.0, 1500.0), NOW) == 1500 - (STEPS_THAT_TELL - 1)
+
+
+def test_a_waiting_training_does_not_take_an_earlier_attempt_s_pace() -> None:
+    lost = replace(RUNNING, status=JobStatus.QUEUED)
+    assert seconds_left(lost, [], Pace(1.0, 1500.0), NOW) == 1200
 
 
 def test_a_waiting_job_waits_for_those_ahead_and_takes_its_own_time() -> None:
     wish = TrainWish(steps=1000)
-    assert seconds_left(replace(QUEUED, wish=wish), [RUNNING], Pace(1.0, 1500.0), NOW) == 1200 + 1000
+    assert seconds_left(replace(QUEUED, wish=wish), [RUNNING], Pace(1.0, 1500.0), NOW) == 2400 + 1000
+
+
+def test_with_several_lanes_a_job_waits_only_when_all_are_taken() -> None:
+    pace, jobs = Pace(None, 100.0), [QUEUED] * 4
+    assert seconds_left(QUEUED, jobs[:3], pace, NOW, lanes=4) == 100
+    assert seconds_left(QUEUED, jobs, pace, NOW, lanes=4) == 400 / 4 + 100
+
+
+async def test_what_waits_to_be_drawn_is_added_to_a_running_training() -> None:
+    drawing = replace(QUEUED, kind=JobKind.GENERATE, wish=GenerateWish("a boat"))
+    history = History(drawings=[drawing] * 3, recent={JobKind.GENERATE: [8.0, 10.0, 12.0]})
+    assert (await estimate(history, RUNNING, NOW)).left_s == 2400 + 3 * 10
+    assert (await estimate(replace(history, recent={}), RUNNING, NOW)).left_s == 2400, "unknown is little"
+
+
+@dataclass
+class History:
+    """What a ledger would answer."""
+
+    drawings: list[Job]
+    recent: dict[JobKind, list[float]]
+
+    async def position(self, job_id: JobId) -> int:
+        return 1
+
+    async def jobs_ahead(self, job_id: JobId) -> list[Job]:
+        return []
+
+    async def open_jobs(self, kind: JobKind) -> list[Job]:
+        return self.drawings if kind is JobKind.GENERATE else []
+
+    async def recent_seconds(self, kind: JobKind) -> list[float]:
+        return self.recent.get(kind, [])
+
+    async def seconds_per_step(self, kind: JobKind) -> float | None:
+        return None
 
 
 def test_a_job_of_unknown_length_takes_as_long_as_jobs_do() -> None:
@@ -72,11 +127,11 @@ def test_a_job_of_unknown_length_takes_as_long_as_jobs_do() -> None:
 
 
 def test_a_job_that_started_without_a_word_is_already_partly_over() -> None:
-    starting = replace(RUNNING, step=0, steps=None)
-    assert seconds_left(starting, [], Pace(None, 700.0), NOW) == 100
+    starting = replace(RUNNING, step=0, steps=None, begun_at=None)
+    assert seconds_left(starting, [], Pace(None, 700.0), NOW) == 40
     assert seconds_left(starting, [], Pace(None, 500.0), NOW) == 0
 
 
 def test_one_unknown_job_ahead_makes_the_whole_unknown() -> None:
-    slow_unknown = replace(RUNNING, attempt=2)
+    slow_unknown = replace(RUNNING, attempt=2, begun_at=None)
     assert seconds_left(RUNNING, [slow_unknown], UNKNOWN, NOW) is None

@@ -1,0 +1,174 @@
+"""Takes jobs from the ledger to the card and writes down what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from contextlib import aclosing
+
+from bot.backends.base import GpuBackend
+from bot.dispatcher._outcomes import Outcomes, Stale, Watcher
+from bot.dispatcher._requests import Missing, Requests
+from bot.domain import MAX_GENERATIONS_AT_ONCE, Job, JobId, JobKind, JobStatus
+from bot.errors import WorkerLost
+from bot.files import Files
+from bot.ledger import Ledger
+from bot.styles import Styles
+from gpu_worker.protocol import Health
+
+log = logging.getLogger(__name__)
+
+#: Pause before a lost job is tried again, times the number of its losses; a worker needs time to come back.
+RETRY_PAUSE_S = 0.2
+#: Photos that wait to be sent ahead of their trainings.
+MAX_AHEAD = 100
+#: Jobs of a kind that are with the worker at the same time. It draws what waits together, and hands the card
+#: over between the steps of a training.
+AT_ONCE = {JobKind.TRAIN: 1, JobKind.GENERATE: MAX_GENERATIONS_AT_ONCE}
+
+
+class Dispatcher:
+    """A few lanes a kind, so that generations run beside a training; the worker shares its card."""
+
+    def __init__(
+        self, ledger: Ledger, backend: GpuBackend, files: Files, watcher: Watcher, styles: Styles
+    ) -> None:
+        self._ledger = ledger
+        self._backend = backend
+        self._files = files
+        self._watcher = watcher
+        self._requests = Requests(ledger, files, styles)
+        self._outcomes = Outcomes(ledger, files, watcher)
+        # A wake-up and nothing more: what is to be done stands in the ledger.
+        self._bells = {kind: asyncio.Event() for kind in JobKind}
+        self._attempts: dict[JobId, asyncio.Task[None]] = {}
+        # Photos for the worker to encode while their person still sends others, and such to forget.
+        self._ahead: asyncio.Queue[bytes | tuple[str, ...]] = asyncio.Queue(MAX_AHEAD)
+
+    def wake(self) -> None:
+        """Say that the ledger holds a new job."""
+        for bell in self._bells.values():
+            bell.set()
+
+    def health(self) -> Health | None:
+        """What the worker last said of itself."""
+        return self._backend.health()
+
+    def prepare(self, photos: Iterable[bytes]) -> None:
+        """Let the worker encode photos of a set that is being collected; a courtesy, so it may be skipped."""
+        for photo in photos:
+            try:
+                self._ahead.put_nowait(photo)
+            except asyncio.QueueFull:
+                log.info("too many photos at once; some are encoded with their training")
+                return
+
+    def forget(self, photos: Sequence[str]) -> None:
+        """Let the worker forget photos, named by the SHA-256 of their bytes."""
+        gone = tuple(photos)
+        # To encode may be skipped, to forget may not: photos that still wait make room for it.
+        while gone and self._ahead.full():
+            dropped = self._ahead.get_nowait()
+            if not isinstance(dropped, bytes):
+                gone = (*dropped, *gone)
+        if gone:
+            self._ahead.put_nowait(gone)
+
+    async def stop(self, job_id: JobId) -> None:
+        """End the running attempt of a job that was cancelled, if there is one; returns once it has ended."""
+        attempt = self._attempts.get(job_id)
+        if attempt is not None:
+            attempt.cancel()
+            await asyncio.wait([attempt])
+        await self._files.forget_work(job_id)
+        self._watcher.progressed(job_id)
+
+    def changed(self, job_id: JobId) -> None:
+        """Say that the message which shows a job is no longer true."""
+        self._watcher.progressed(job_id)
+
+    async def run(self) -> None:
+        """Carry out jobs until cancelled; attempts under way are closed, and taken up at the next start."""
+        released = await self._ledger.release_running()
+        if released:
+            log.info("%d running jobs of the last time are back in line", released)
+        self.wake()
+        async with asyncio.TaskGroup() as loops:
+            for kind, lanes in AT_ONCE.items():
+                for lane in range(lanes):
+                    loops.create_task(self._serve(kind), name=f"dispatch-{kind}-{lane}")
+            loops.create_task(self._send_for_ever(), name="photos-ahead")
+
+    async def drain(self) -> None:
+        """Carry out what waits, then return."""
+        async with asyncio.TaskGroup() as loops:
+            for kind, lanes in AT_ONCE.items():
+                for lane in range(lanes):
+                    loops.create_task(self._work_off(kind), name=f"drain-{kind}-{lane}")
+
+    async def _send_for_ever(self) -> None:
+        while True:
+            what = await self._ahead.get()
+            if isinstance(what, bytes):
+                await self._backend.prepare(what)
+            else:
+                await self._backend.forget(what)
+
+    async def _serve(self, kind: JobKind) -> None:
+        bell = self._bells[kind]
+        while True:
+            await bell.wait()
+            # Before the look, so that a job that comes during it rings again. Other idle lanes were woken by
+            # the same ring, and busy ones look when they are done.
+            bell.clear()
+            await self._work_off(kind)
+
+    async def _work_off(self, kind: JobKind) -> None:
+        while (job := await self._ledger.claim(kind)) is not None:
+            attempt = asyncio.create_task(self._attempt(job), name=f"attempt-{job.id}.{job.attempt}")
+            self._attempts[job.id] = attempt
+            try:
+                await asyncio.wait([attempt])
+            finally:
+                # Reached with the attempt still running only when we are being shut down.
+                attempt.cancel()
+                await asyncio.wait([attempt])
+                del self._attempts[job.id]
+            if not attempt.cancelled():
+                attempt.result()
+
+    async def _attempt(self, job: Job) -> None:
+        log.info("job %d (%s) attempt %d begins", job.id, job.kind, job.attempt)
+        try:
+            request = await self._requests.of(job)
+            async with aclosing(self._backend.run(request)) as events:
+                async for event in events:
+                    if await self._outcomes.write(job, event):
+                        return
+            raise WorkerLost("the stream ended without a result")
+        except Stale:
+            log.info("job %d was ended by somebody else", job.id)
+        except Missing as missing:
+            log.error("job %d cannot be carried out", job.id, exc_info=missing)
+            await self._give_up(job, str(missing))
+        except WorkerLost as lost:
+            await self._lost(job, str(lost))
+
+    async def _give_up(self, job: Job, sentence: str) -> None:
+        try:
+            await self._outcomes.failed(job, sentence)
+        except Stale:
+            log.info("job %d was ended by somebody else", job.id)
+
+    async def _lost(self, job: Job, why: str) -> None:
+        after = await self._ledger.lost(job.id, job.attempt)
+        if after is None:
+            return
+        log.warning("job %d attempt %d was lost: %s", job.id, job.attempt, why)
+        self._watcher.wake()
+        self._watcher.progressed(job.id)
+        if after.status is JobStatus.QUEUED:
+            await asyncio.sleep(RETRY_PAUSE_S * after.losses)
+        else:
+            await self._files.forget_work(job.id)

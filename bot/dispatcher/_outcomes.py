@@ -1,0 +1,160 @@
+"""What comes back from the worker, written down. Files come before the rows that name them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeAlias
+
+from bot import strip
+from bot.domain import Job, JobId, JobKind, JobStatus
+from bot.errors import WorkerLost
+from bot.files import Files
+from bot.ledger import Ledger
+from gpu_worker.protocol import (
+    Adjusted,
+    Checkpoint,
+    Done,
+    Event,
+    Failed,
+    Preview,
+    Progress,
+    Sample,
+    Started,
+    Stopped,
+)
+
+log = logging.getLogger(__name__)
+
+#: A write of the ledger that says False when the attempt is no longer the running one.
+_Fenced: TypeAlias = Coroutine[Any, Any, bool]
+
+
+class Watcher(Protocol):
+    """Hears of changes that people may want to see."""
+
+    def wake(self) -> None:
+        """A notice is owed."""
+
+    def progressed(self, job_id: JobId, remark: str = "") -> None:
+        """A job got on, or ended; a remark is a sentence to show with that."""
+
+
+class Stale(Exception):
+    """The attempt is no longer the running one: somebody cancelled the job."""
+
+
+class Outcomes:
+    """Writes events of attempts that are still the running ones; Stale for any other."""
+
+    def __init__(self, ledger: Ledger, files: Files, watcher: Watcher) -> None:
+        self._ledger = ledger
+        self._files = files
+        self._watcher = watcher
+
+    async def write(self, job: Job, event: Event) -> bool:
+        """Write an event down; True when it was the last."""
+        match event:
+            case Done():
+                await _to_its_end(self._done(job, event))
+                return True
+            case Failed():
+                await self.failed(job, event.reason)
+                return True
+            case Stopped():
+                raise WorkerLost("the worker stopped the job by itself")
+        await self._on_the_way(job, event)
+        return False
+
+    async def failed(self, job: Job, sentence: str) -> None:
+        """End a job that cannot be carried out."""
+        await self._still(self._ledger.fail(job.id, job.attempt, sentence))
+        await self._ended(job)
+
+    async def _on_the_way(
+        self, job: Job, event: Started | Progress | Checkpoint | Sample | Preview | Adjusted
+    ) -> None:
+        match event:
+            case Started():
+                await self._still(self._ledger.begun(job.id, job.attempt, event.step, event.steps))
+                self._watcher.progressed(job.id)
+            case Progress():
+                await self._still(self._ledger.progressed(job.id, job.attempt, event.step, event.steps))
+                self._watcher.progressed(job.id)
+            case Checkpoint():
+                await self._files.write_checkpoint(job.id, event.data)
+                await self._still(self._ledger.checkpointed(job.id, job.attempt, event.step))
+            case Sample():
+                await self._still(self._ledger.is_current(job.id, job.attempt))
+                await self._files.write_sample(job.id, event.step, event.png)
+            case Preview():
+                await self._still(self._ledger.is_current(job.id, job.attempt))
+                await self._files.write_preview(job.id, event.png)
+                self._watcher.progressed(job.id)
+            case Adjusted():
+                await self._still(self._ledger.progressed(job.id, job.attempt, event.step))
+                log.warning("job %d: %s", job.id, event.reason)
+                self._watcher.progressed(job.id, event.reason)
+
+    async def _done(self, job: Job, event: Done) -> None:
+        pictures: list[str] = []
+        try:
+            if job.kind is JobKind.TRAIN:
+                if event.lora is None:
+                    raise WorkerLost("a training ended without a LoRA")
+                file = await self._files.write_lora(job.code, event.lora)
+                pictures = await self._strip(job)
+                await self._still(self._ledger.finish_training(job.id, job.attempt, file, pictures))
+            else:
+                for number, png in enumerate(event.pictures, 1):
+                    pictures.append(await self._files.write_picture(job.id, number, png))
+                await self._still(
+                    self._ledger.finish_generation(job.id, job.attempt, pictures, event.recipes)
+                )
+        except Stale:
+            await self._forget_result(job, pictures)
+            raise
+        await self._ended(job)
+
+    async def _forget_result(self, job: Job, pictures: list[str]) -> None:
+        """Delete the files of a result that came after the job was given up."""
+        found = await self._ledger.job(job.id)
+        if found is not None and found.status in {JobStatus.CANCELLED, JobStatus.FAILED}:
+            await self._files.forget_pictures(pictures)
+            if job.kind is JobKind.TRAIN:
+                await self._files.forget_lora(job.code)
+
+    async def _strip(self, job: Job) -> list[str]:
+        """Put a training's samples into one picture; give its name, if there were any."""
+        try:
+            samples = await self._files.read_samples(job.id)
+            if not samples:
+                return []
+            picture = await asyncio.to_thread(strip.compose, samples)
+            return [await self._files.write_picture(job.id, 0, picture)]
+        except Exception:  # whatever is wrong with them, the LoRA is ready all the same
+            log.exception("the samples of job %d cannot be shown", job.id)
+            return []
+
+    async def _ended(self, job: Job) -> None:
+        log.info("job %d (%s) has ended", job.id, job.kind)
+        await self._files.forget_work(job.id)
+        self._watcher.progressed(job.id)
+        self._watcher.wake()
+
+    async def _still(self, write: _Fenced) -> None:
+        if not await write:
+            raise Stale
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do all of it, and be cancelled only afterwards: what comes late would outlive its clean-up."""
+    running = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        if running.exception() is not None and not isinstance(running.exception(), Stale):
+            log.error("a result could not be written", exc_info=running.exception())
+        raise

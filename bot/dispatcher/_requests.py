@@ -1,0 +1,102 @@
+"""What a job becomes when it goes to the worker: final prompts, and every file as bytes."""
+
+from __future__ import annotations
+
+import logging
+
+from bot.domain import GenerateWish, Job, LoraCode, TrainWish
+from bot.files import Files
+from bot.ledger import Ledger
+from bot.prompting import styled, with_triggers
+from bot.styles import Styles
+from bot.texts import LORA_FILE_GONE, PICTURE_GONE
+from gpu_worker.protocol import Generate, JobRequest, LoraUse, Start, Train
+
+log = logging.getLogger(__name__)
+
+#: Platforms count an edit as a message, so a card shows a new preview no more often than that.
+PREVIEW_EVERY_S = 4.0
+
+
+class Missing(Exception):
+    """Something the job needs is gone; the message is the sentence for its person."""
+
+
+class Requests:
+    """Builds requests from the ledger and the files."""
+
+    def __init__(self, ledger: Ledger, files: Files, styles: Styles) -> None:
+        self._ledger = ledger
+        self._files = files
+        self._styles = styles
+
+    async def of(self, job: Job) -> JobRequest:
+        """Give the request of a job's attempt; Missing when it can never be carried out."""
+        if isinstance(job.wish, TrainWish):
+            return await self._train(job, job.wish)
+        return await self._generate(job, job.wish)
+
+    async def _train(self, job: Job, wish: TrainWish) -> Train:
+        return Train(
+            job_id=job.id,
+            attempt=job.attempt,
+            photos=await self._ledger.photos_of(job.id),
+            token=wish.trigger.token,
+            class_word=wish.trigger.class_word,
+            steps=wish.steps,
+            seed=wish.seed,
+            sample_prompt=f"photo of {wish.trigger}",
+            resume=await self._files.read_checkpoint(job.id),
+        )
+
+    async def _generate(self, job: Job, wish: GenerateWish) -> Generate:
+        loras, triggers = [], {}
+        for code in (job.code, *wish.codes):
+            use, triggers[code] = await self._lora(code, wish.strength)
+            loras.append(use)
+        style = self._styles.get(wish.style)
+        if style is None and wish.style:
+            log.warning("job %d asks for a style that is no longer there", job.id)
+        prompt = with_triggers(wish.prompt, triggers)
+        return Generate(
+            job_id=job.id,
+            attempt=job.attempt,
+            prompt=styled(prompt, style.prompt) if style is not None else prompt,
+            negative=", ".join(filter(None, (wish.negative, style.negative if style is not None else ""))),
+            seed=wish.seed,
+            shape=wish.shape,
+            width_px=wish.width_px,
+            height_px=wish.height_px,
+            count=wish.count,
+            steps=wish.steps,
+            guidance=wish.guidance,
+            sampler=wish.sampler,
+            loras=tuple(loras),
+            variation=wish.variation,
+            variation_seed=wish.variation_seed,
+            start=await self._start(wish),
+            preview_every_s=PREVIEW_EVERY_S,
+        )
+
+    async def _lora(self, code: LoraCode, strength: float | None) -> tuple[LoraUse, str]:
+        lora = await self._ledger.lora(code)
+        if lora is None or lora.file is None or lora.sha256 is None:
+            raise Missing(LORA_FILE_GONE)
+        try:
+            data = await self._files.read_lora(lora.file)
+        except OSError as error:
+            raise Missing(LORA_FILE_GONE) from error
+        strong = 1.0 if strength is None else strength
+        return LoraUse(data=data, sha256=lora.sha256, name=code, strength=strong), str(lora.trigger)
+
+    async def _start(self, wish: GenerateWish) -> Start | None:
+        if wish.redraw is None or wish.source is None:
+            return None
+        for picture in await self._ledger.pictures_of(wish.source):
+            if picture.number == wish.source_picture:
+                try:
+                    data = await self._files.read_picture(picture.file)
+                except OSError as error:
+                    raise Missing(PICTURE_GONE) from error
+                return Start(picture=data, redraw=wish.redraw)
+        raise Missing(PICTURE_GONE)

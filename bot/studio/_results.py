@@ -1,0 +1,101 @@
+"""What a person does with a result: bring it back, read its recipe, delete it, take the LoRA along."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+from bot import lora_parts, texts, wishes
+from bot.domain import (
+    TERMINAL,
+    AccountId,
+    GenerateWish,
+    Job,
+    JobId,
+    JobKind,
+    JobStatus,
+    LoraCode,
+    Picture,
+    Place,
+)
+from bot.errors import UserError
+from bot.eta import estimate
+from bot.replies import Attachment, Reply
+from bot.studio import _own
+from bot.studio._needs import Tools
+
+
+class Results:
+    """Looks after what was drawn and what was learnt."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    async def show(self, account: AccountId, text: str) -> Reply:
+        """Bring a result back; of a job that is not done, its card."""
+        match = re.fullmatch(r"#?\s*([0-9]{1,15})", text.strip())
+        if match is None:
+            raise UserError(texts.NO_SUCH_RESULT)
+        ledger, job_id = self._tools.ledger, JobId(int(match[1]))
+        job = await _own.job(ledger, account, job_id, texts.NO_SUCH_RESULT)
+        if job.kind is JobKind.GENERATE and job.status is JobStatus.DONE:
+            job, pictures = await _own.result(ledger, account, job_id, texts.NO_SUCH_RESULT)
+            return texts.result(job, await asyncio.to_thread(self._existing, pictures))
+        if job.status in TERMINAL:
+            return texts.card(job, None, None)
+        guess = await estimate(ledger, job, self._tools.clock())
+        return texts.card(job, guess.left_s, guess.position)
+
+    async def recipe(self, account: AccountId, job_id: JobId) -> Reply:
+        """Tell all that a result was made of."""
+        job, pictures = await self._result(account, job_id)
+        style = self._tools.styles.get(job.wish.style) if isinstance(job.wish, GenerateWish) else None
+        training = await self._tools.ledger.training_of(job.code)
+        steps = None if training is None else training.steps
+        return texts.recipe(job, pictures, style.label if style is not None else "", steps)
+
+    async def ask_to_delete(self, account: AccountId, job_id: JobId) -> Reply:
+        """Ask once."""
+        _, pictures = await self._result(account, job_id)
+        return texts.ask_to_delete(job_id, len(pictures))
+
+    async def delete(self, account: AccountId, job_id: JobId) -> Reply:
+        """Delete a result's words, then its files."""
+        await self._result(account, job_id)
+        pictures = await self._tools.ledger.delete_result(job_id)
+        await self._tools.files.forget_pictures(picture.file for picture in pictures)
+        self._tools.queue.changed(job_id)  # its message loses picture and buttons
+        return texts.deleted(job_id)
+
+    async def export(self, account: AccountId, place: Place, text: str) -> Reply:
+        """Give the LoRA file of a code, in parts when the platform takes no file so large."""
+        code = wishes.read_code(text)
+        lora = await _own.ready_lora(self._tools.ledger, account, code, self._tools.clock())
+        path = self._tools.files.lora_path(lora.file or "missing")
+        if not await asyncio.to_thread(path.is_file):
+            raise UserError(texts.LORA_FILE_GONE)
+        most = self._tools.max_file_bytes(place.platform)
+        return texts.export(code, str(lora.trigger), await self._parts(code, path, most))
+
+    async def _parts(self, code: LoraCode, path: Path, max_bytes: int) -> list[Attachment]:
+        name = f"loracode-{code}"
+        if (await asyncio.to_thread(path.stat)).st_size <= max_bytes:
+            return [Attachment(path, f"{name}.safetensors")]
+        data = await self._tools.files.read_lora(path.name)
+        try:
+            parts = await asyncio.to_thread(lora_parts.split, data, max_bytes)
+        except ValueError as error:
+            raise UserError(texts.TOO_COARSE_TO_SPLIT) from error
+        attachments = []
+        for number, part in enumerate(parts, 1):
+            part_name = f"{name}-{number}of{len(parts)}.safetensors"
+            attachments.append(Attachment(await self._tools.files.write_export(part_name, part), part_name))
+        return attachments
+
+    async def _result(self, account: AccountId, job_id: JobId) -> tuple[Job, list[Picture]]:
+        return await _own.result(self._tools.ledger, account, job_id, texts.STALE_BUTTON)
+
+    def _existing(self, pictures: list[Picture]) -> list[Path]:
+        paths = [self._tools.files.picture_path(picture.file) for picture in pictures]
+        return [path for path in paths if path.is_file()]

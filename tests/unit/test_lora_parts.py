@@ -1,0 +1,62 @@
+"""A LoRA in parts is still the same LoRA."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load, save
+
+from bot.lora_parts import split
+from gpu_worker.lora_file import read_metadata
+
+METADATA = {"ss_network_dim": "8", "ss_title": "Grüße", "sshs_model_hash": "ab" * 32}
+
+
+def lora(modules: int, rank: int = 8) -> bytes:
+    tensors = {}
+    for number in range(modules):
+        name = f"lora_unet_blocks_{number}"
+        tensors[f"{name}.lora_down.weight"] = torch.randn(rank, 40, dtype=torch.float16)
+        tensors[f"{name}.lora_up.weight"] = torch.randn(40, rank, dtype=torch.float16)
+        tensors[f"{name}.alpha"] = torch.tensor(4.0)
+    return save(tensors, METADATA)
+
+
+@pytest.mark.parametrize("max_bytes", [8_000, 12_000, 20_000])
+def test_parts_are_small_enough_and_hold_each_module_whole_and_once(max_bytes: int) -> None:
+    whole = lora(modules=20)
+    parts = split(whole, max_bytes)
+    assert len(parts) > 1
+    assert all(len(part) <= max_bytes for part in parts)
+    together: dict[str, torch.Tensor] = {}
+    for part in parts:
+        tensors = load(part)
+        assert not set(tensors) & set(together)
+        modules = {name.split(".")[0] for name in tensors}
+        assert len(tensors) == 3 * len(modules)
+        together |= tensors
+    expected = load(whole)
+    assert set(together) == set(expected)
+    assert all(torch.equal(together[name], expected[name]) for name in expected)
+
+
+def test_a_part_says_which_it_is_and_claims_no_hash_of_the_whole() -> None:
+    first, *others = split(lora(modules=20), 10_000)
+    assert read_metadata(first) == {
+        "ss_network_dim": "8",
+        "ss_title": "Grüße",
+        "loracode_part": f"1 of {1 + len(others)}",
+    }
+
+
+def test_a_file_that_fits_stays_as_it_is() -> None:
+    whole = lora(modules=2)
+    assert split(whole, len(whole)) == [whole]
+
+
+def test_a_module_without_room_and_a_file_that_is_none_are_refused() -> None:
+    with pytest.raises(ValueError, match="has no room"):
+        split(lora(modules=1, rank=128), 9_000)
+    for broken in (b"short", b"\x10\0\0\0\0\0\0\0no json, no file", b"\x04\0\0\0\0\0\0\0null"):
+        with pytest.raises(ValueError):
+            split(broken, 1)
