@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -32,7 +33,10 @@ def make(name: str, scheduler_config: dict[str, Any]) -> Any:
     """Return a sampler for one picture: it remembers the steps before."""
     match name:
         case "euler a":
-            sampler = EulerAncestralDiscreteScheduler.from_config(scheduler_config)
+            with warnings.catch_warnings():
+                # diffusers hands torch's tensors to numpy here, which they answer with a deprecation warning.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                sampler = EulerAncestralDiscreteScheduler.from_config(scheduler_config)
         case "unipc":
             sampler = UniPCMultistepScheduler.from_config(scheduler_config)
         case "lcm":
@@ -42,7 +46,7 @@ def make(name: str, scheduler_config: dict[str, Any]) -> Any:
                 scheduler_config, algorithm_type="dpmsolver++", solver_order=2, use_karras_sigmas=True
             )
     if name != "lcm":
-        # diffusers hands this to numpy, which torch's tensors answer with a deprecation warning.
+        # Handed to numpy at each `set_timesteps`: the same warning.
         sampler.alphas_cumprod = sampler.alphas_cumprod.numpy()
     return sampler
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import io
 import threading
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -18,63 +16,17 @@ from safetensors.torch import load, save
 
 from gpu_worker import lora_file
 from gpu_worker.base_model import BaseModel
-from gpu_worker.dials import Dials
-from gpu_worker.easel import Measured
 from gpu_worker.errors import BadInput, BaseModelError
-from gpu_worker.generation import Room, generate
+from gpu_worker.generation import generate
 from gpu_worker.performer import CardPerformer
-from gpu_worker.protocol import Done, Generate, LoraUse, Progress, Started, Train
-from gpu_worker.training import train
+from gpu_worker.protocol import Done, Progress, Started, Train
 from tests.integration.ml.conftest import has_adapters
-
-ASKED = Generate(
-    job_id=5,
-    attempt=1,
-    prompt="sks person, on the moon",
-    seed=7,
-    width_px=64,
-    height_px=64,
-    steps=2,
-)
+from tests.integration.ml.pictures import ASKED, alone, lora_of, pictures, pixels_of, text_of, use, with_
 
 
 @pytest.fixture(scope="module")
 def lora(loaded_tiny: BaseModel, photos: tuple[bytes, ...]) -> bytes:
-    dials = Dials(steps=3, resolution_px=64, rank=4, unet_rate=5e-2, text_rate=5e-2)
-    events = list(train(loaded_tiny, Train(job_id=1, attempt=1, photos=photos), dials))
-    assert isinstance(events[-1], Done)
-    assert events[-1].lora is not None
-    return events[-1].lora
-
-
-def use(data: bytes, name: str = "04071338", strength: float = 1.0) -> LoraUse:
-    return LoraUse(data=data, sha256=hashlib.sha256(data).hexdigest(), name=name, strength=strength)
-
-
-def alone(base: BaseModel) -> Room:
-    """Give a room where no two pictures share a pass: bit by bit the same whoever else draws."""
-    return Room(base, Measured(most=1))
-
-
-def with_(**changes: object) -> Generate:
-    return msgspec.structs.replace(ASKED, **changes)
-
-
-def pictures(base: BaseModel, asked: Generate) -> tuple[bytes, ...]:
-    done = list(generate(alone(base), asked))[-1]
-    assert isinstance(done, Done)
-    return done.pictures
-
-
-def text_of(png: bytes) -> str:
-    with Image.open(io.BytesIO(png)) as image:
-        assert isinstance(image.info["parameters"], str)
-        return image.info["parameters"]
-
-
-def pixels_of(png: bytes) -> npt.NDArray[np.int16]:
-    with Image.open(io.BytesIO(png)) as image:
-        return np.asarray(image, dtype=np.int16)
+    return lora_of(loaded_tiny, photos)
 
 
 def test_every_denoising_step_is_told(tiny: BaseModel) -> None:

@@ -1,0 +1,74 @@
+"""Prompts with weights and of any length, as AUTOMATIC1111 reads them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpu_worker import prompts
+from gpu_worker.base_model import BaseModel
+from gpu_worker.prompts import PIECE_TOKENS, Part, parse
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("a house", [("a house", 1.0)]),
+        ("a (red:1.3) house", [("a ", 1.0), ("red", 1.3), (" house", 1.0)]),
+        ("a (red) house", [("a ", 1.0), ("red", 1.1), (" house", 1.0)]),
+        ("a [red] house", [("a ", 1.0), ("red", 1 / 1.1), (" house", 1.0)]),
+        ("((red))", [("red", 1.21)]),
+        ("(a (red:2) house:0.5)", [("a ", 0.5), ("red", 1.0), (" house", 0.5)]),
+        (r"sks \(person\)", [("sks (person)", 1.0)]),
+        ("open (red", [("open ", 1.0), ("red", 1.1)]),
+        ("shut red) :)", [("shut red) :)", 1.0)]),
+        ("(time: 12:30)", [("time: 12", 30.0)]),
+        ("a house: red", [("a house: red", 1.0)]),
+        ("", []),
+    ],
+)  # fmt: skip
+def test_brackets_are_read_by_the_rules(prompt: str, expected: list[tuple[str, float]]) -> None:
+    found = [(part.text, round(part.weight, 6)) for part in parse(prompt)]
+    assert found == [(text, round(min(10.0, weight), 6)) for text, weight in expected]
+
+
+@given(st.text(alphabet="ab ,()[]:\\1.5", max_size=40))
+def test_any_text_can_be_read(prompt: str) -> None:
+    parts = parse(prompt)
+    assert all(part.text and abs(part.weight) <= 10 for part in parts)
+    assert len("".join(part.text for part in parts)) <= len(prompt)
+
+
+def test_without_weights_a_prompt_is_what_the_encoder_makes_of_it(tiny: BaseModel) -> None:
+    found = prompts.embed(tiny, ["sks person on the moon", ""])
+    assert torch.equal(found, tiny.embed(["sks person on the moon", ""]))
+
+
+def test_a_weight_moves_the_words_it_is_about_and_keeps_the_mean(tiny: BaseModel) -> None:
+    plain = prompts.embed(tiny, ["a red house"])[0]
+    heavy = prompts.embed(tiny, ["a (red:1.5) house"])[0]
+    assert torch.allclose(heavy.mean(), plain.mean(), atol=1e-4)
+    ratio = heavy / plain
+    usual = ratio[0].median()  # how much the mean's keeping scales everything
+    assert torch.allclose(ratio[2].median() / usual, torch.tensor(1.5), atol=1e-3)
+    assert torch.allclose(ratio[3].median() / usual, torch.tensor(1.0), atol=1e-3)
+
+
+def test_a_long_prompt_is_read_to_its_end(tiny: BaseModel) -> None:
+    begin = "word " * 80
+    one = prompts.embed(tiny, [begin + "red", "blurry"])
+    other = prompts.embed(tiny, [begin + "blue", "blurry"])
+    assert one.shape[:2] == (2, 2 * 77)
+    assert torch.equal(one[0, :77], other[0, :77])
+    assert not torch.equal(one[0, 77:], other[0, 77:])
+    assert torch.equal(one[1, 77:], prompts.embed(tiny, [""])[0])  # filled up with nothing
+
+
+def test_a_long_prompt_is_cut_at_a_comma_where_one_is_near(tiny: BaseModel) -> None:
+    words = ["word"] * 70 + [",", *["more"] * 30]
+    pieces = prompts._pieces(tiny, [Part(" ".join(words))])
+    assert [len(piece.tokens) for piece in pieces] == [71, 30]
+    without = prompts._pieces(tiny, [Part("word " * 100)])
+    assert [len(piece.tokens) for piece in without] == [PIECE_TOKENS, 25]
