@@ -1,0 +1,165 @@
+"""`/generate` alone: buttons, until the next plain message is the prompt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot import texts
+from bot.domain import GenerateWish
+from bot.errors import UserError
+from bot.replies import Reply
+from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS, Desk, open_desk
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with open_desk(tmp_path) as desk:
+        yield desk
+
+
+async def press(desk: Desk, action: str) -> Reply:
+    return await desk.studio.press(ANNA, ANNAS, action)
+
+
+def actions(reply: Reply) -> list[str]:
+    return [button.action for button in reply.buttons]
+
+
+async def only_wish(desk: Desk) -> GenerateWish:
+    [job] = await desk.jobs(ANNA)
+    assert isinstance(job.wish, GenerateWish)
+    return job.wish
+
+
+async def test_without_a_ready_code_there_is_nothing_to_choose(desk: Desk) -> None:
+    await desk.train(ANNA)
+    with pytest.raises(UserError) as caught:
+        await desk.studio.generate_text(ANNA, ANNAS, " ")
+    assert caught.value.sentence == texts.NO_READY_CODE
+
+
+async def test_the_only_code_goes_straight_to_its_options(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    reply = await desk.studio.generate_text(ANNA, ANNAS, "")
+    assert not reply.replaces
+    assert f"With {code[:4]} {code[4:]}" in reply.text
+    assert "Now write what to draw" in reply.text
+    assert actions(reply) == [
+        "draft:style",
+        *(f"draft:size={shape}" for shape in ("square", "portrait", "landscape")),
+        *(f"draft:n={count}" for count in (1, 2, 4)),
+        "draft:drop",
+    ]
+
+
+async def test_of_several_codes_one_is_chosen_first(desk: Desk) -> None:
+    codes = [(await desk.ready(ANNA, 10 * number)).code for number in range(10)]
+    reply = await desk.studio.generate_text(ANNA, ANNAS, "")
+    assert actions(reply) == [f"use:{code}" for code in reversed(codes[2:])], "the newest eight"
+    chosen = await press(desk, f"use:{codes[5]}")
+    assert chosen.replaces
+    await desk.studio.plain_text(ANNA, ANNAS, "a boat")
+    [job] = await desk.jobs(ANNA)
+    assert job.code == codes[5]
+
+
+async def test_what_was_chosen_is_drawn_with_the_next_plain_words(desk: Desk) -> None:
+    await desk.ready(ANNA)
+    await desk.studio.generate_text(ANNA, ANNAS, "")
+    for action in ("draft:style=oil", "draft:size=portrait", "draft:n=4"):
+        reply = await press(desk, action)
+        assert reply.replaces
+    assert "style: Oil painting · size: portrait · pictures: 4" in reply.text
+    assert [button.label for button in reply.buttons if button.label.startswith("✓")] == [
+        "✓ Portrait",
+        "✓ 4 pictures",
+    ]
+    card = await desk.studio.plain_text(ANNA, ANNAS, "a boat --seed 7 --no rain")
+    assert card is not None
+    assert card.card_of is not None
+    expected = GenerateWish("a boat", "rain", 7, shape="portrait", count=4, style="oil")
+    assert await only_wish(desk) == expected
+    assert await desk.studio.plain_text(ANNA, ANNAS, "thanks") is None
+
+
+async def test_styles_are_buttons_and_none_is_one_of_them(desk: Desk) -> None:
+    await desk.ready(ANNA)
+    await desk.studio.generate_text(ANNA, ANNAS, "")
+    await press(desk, "draft:style=oil")
+    listed = await press(desk, "draft:style")
+    assert {"draft:style=oil", "draft:style=photo", "draft:style="} <= set(actions(listed))
+    assert "✓ Oil painting" in [button.label for button in listed.buttons]
+    assert "style: none" in (await press(desk, "draft:style=")).text
+
+
+async def test_a_draft_may_be_dropped(desk: Desk) -> None:
+    await desk.ready(ANNA)
+    await desk.studio.generate_text(ANNA, ANNAS, "")
+    assert (await press(desk, "draft:drop")).replaces
+    assert await desk.studio.plain_text(ANNA, ANNAS, "a boat") is None
+    with pytest.raises(UserError) as caught:
+        await press(desk, "draft:n=2")
+    assert caught.value.sentence == texts.DRAFT_GONE
+
+
+async def test_a_draft_is_forgotten_after_an_hour_without_a_touch(desk: Desk) -> None:
+    await desk.ready(ANNA)
+    await desk.studio.generate_text(ANNA, ANNAS, "")
+    desk.clock.forward(minutes=59)
+    await press(desk, "draft:n=2")
+    desk.clock.forward(minutes=59)
+    await press(desk, "draft:n=4")
+    desk.clock.forward(minutes=61)
+    assert await desk.studio.plain_text(ANNA, ANNAS, "a boat") is None
+    await desk.ledger.forget_drafts(desk.clock.now)
+    assert await desk.jobs(ANNA) == []
+
+
+async def test_words_that_cannot_be_drawn_leave_the_draft_open(desk: Desk) -> None:
+    await desk.ready(ANNA)
+    await desk.studio.generate_text(ANNA, ANNAS, "")
+    for wrong in ("\u200b", "x" * 10_000, "a boat --n 9", "a boat --style oli"):
+        with pytest.raises(UserError):
+            await desk.studio.plain_text(ANNA, ANNAS, wrong)
+    assert await desk.studio.plain_text(ANNA, ANNAS, "a boat") is not None
+
+
+async def test_a_draft_becomes_one_job_however_fast_the_words_come(desk: Desk) -> None:
+    await desk.ready(ANNA)
+    await desk.studio.generate_text(ANNA, ANNAS, "")
+    words = [desk.studio.plain_text(ANNA, ANNAS, f"boat {number}") for number in range(5)]
+    await asyncio.gather(*words, return_exceptions=True)
+    assert len(await desk.jobs(ANNA)) == 1
+
+
+async def test_a_draft_is_its_person_s_and_its_platform_s(desk: Desk) -> None:
+    await desk.ready(ANNA)
+    await desk.studio.generate_text(ANNA, ANNAS, "")
+    assert await desk.studio.plain_text(BERT, BERTS, "a boat") is None
+    assert await desk.studio.plain_text(ANNA, BERTS, "a boat") is None
+    with pytest.raises(UserError):
+        await desk.studio.press(BERT, BERTS, "draft:n=2")
+
+
+@pytest.mark.parametrize(
+    "action",
+    ["draft:", "draft:x", "draft:n=", "draft:n=x", "draft:n=99", "draft:size=huge", "draft:style=zz"],
+)
+async def test_a_forged_choice_changes_nothing(desk: Desk, action: str) -> None:
+    await desk.ready(ANNA)
+    await desk.studio.generate_text(ANNA, ANNAS, "")
+    with pytest.raises(UserError):
+        await press(desk, action)
+    await desk.studio.plain_text(ANNA, ANNAS, "a boat --seed 1")
+    assert await only_wish(desk) == GenerateWish("a boat", seed=1)
+
+
+async def test_a_stranger_s_code_cannot_be_used(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    with pytest.raises(UserError) as caught:
+        await desk.studio.press(BERT, BERTS, f"use:{code}")
+    assert caught.value.sentence == texts.UNKNOWN_CODE
