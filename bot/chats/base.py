@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable
+from typing import TypeVar
 
 from bot import texts
 from bot.errors import UserError
 from bot.replies import Reply
 
 log = logging.getLogger(__name__)
+_Given = TypeVar("_Given")
 
 
-async def answered(call: Awaitable[Reply]) -> Reply:
+async def answered(call: Awaitable[_Given]) -> _Given | Reply:
     """Give a use case's reply, the sentence of a UserError, or an apology for what we did not expect."""
     try:
         return await call

@@ -1,0 +1,119 @@
+"""The platform Telegram, as the rest of the bot sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from telegram import BotCommand, Update
+from telegram.constants import FileSizeLimit, UpdateType
+from telegram.error import InvalidToken, NetworkError, TelegramError
+from telegram.ext import Application, ApplicationBuilder, CallbackQueryHandler, ContextTypes
+
+from bot import texts
+from bot.chats.telegram._answers import Answers
+from bot.chats.telegram._inbox import Inbox
+from bot.chats.telegram._post import Post
+from bot.chats.telegram._presses import ACKNOWLEDGE_WITHIN_S, Presses
+from bot.domain import Place, Platform
+from bot.errors import ChatError, SettingsError
+from bot.replies import Reply
+from bot.studio import Studio
+
+log = logging.getLogger(__name__)
+
+#: An album comes as one message a photo, without count or end mark: it is whole when none came for so long.
+ALBUM_PAUSE_S = 1.0
+#: Between tries to reach Telegram at the start.
+FIRST_CONTACT_PAUSE_S = 5.0
+#: Telegram answers an upload when it has looked at all of it; to ask again sooner would show it twice.
+READ_TIMEOUT_S = 30.0
+COMMANDS = {
+    "start": "what this bot does",
+    "train": "make a LoraCode from five photos",
+    "generate": "draw: /generate <code> <prompt>, or alone",
+    "show": "bring a result back: /show <number>",
+    "codes": "your LoraCodes",
+    "export": "the LoRA file of a code: /export <code>",
+    "cancel": "stop your newest job",
+    "help": "all commands",
+}
+
+
+class TelegramChat:
+    """The adapter of Telegram. `api_url` is the Bot API's, Telegram's own or a self-hosted one."""
+
+    platform = Platform.TELEGRAM
+    max_file_bytes = int(FileSizeLimit.FILESIZE_UPLOAD)
+
+    def __init__(
+        self,
+        studio: Studio,
+        token: str,
+        api_url: str,
+        album_pause_s: float = ALBUM_PAUSE_S,
+        acknowledge_within_s: float = ACKNOWLEDGE_WITHIN_S,
+    ) -> None:
+        self._app: Application = (  # type: ignore[type-arg]
+            ApplicationBuilder()
+            .token(token)
+            .base_url(f"{api_url}/bot")
+            .base_file_url(f"{api_url}/file/bot")
+            .read_timeout(READ_TIMEOUT_S)
+            .concurrent_updates(True)
+            .build()
+        )
+        self._post = Post(self._app.bot)
+        answers = Answers(self._post, studio.card_shown)
+        self._app.add_handlers(Inbox(studio, answers, album_pause_s).handlers())
+        self._app.add_handler(CallbackQueryHandler(Presses(studio, answers, acknowledge_within_s).on_press))
+        self._app.add_error_handler(self._on_error)
+
+    async def run(self) -> None:
+        """Listen until cancelled. SettingsError when Telegram does not know the token."""
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._app.bot.shutdown)  # also when the meeting fails
+            await self._meet_telegram()
+            stack.push_async_callback(self._app.shutdown)
+            await self._app.start()
+            stack.push_async_callback(self._app.stop)
+            updater = self._app.updater
+            assert updater is not None  # noqa: S101 - the builder makes one unless told otherwise
+            await updater.start_polling(allowed_updates=[UpdateType.MESSAGE, UpdateType.CALLBACK_QUERY])
+            stack.push_async_callback(updater.stop)
+            await self._publish_commands()
+            await asyncio.Event().wait()  # polling goes on in tasks of the library; we end by being cancelled
+
+    async def send(self, place: Place, reply: Reply, *, nonce: str) -> str:
+        """Send a message. Telegram has no nonce; the notifier edits where it can, so that it needs none."""
+        return str(await self._post.send(int(place.chat_id), reply))
+
+    async def edit(self, place: Place, message_id: str, reply: Reply) -> None:
+        """Make a message read like `reply`; pictures are put into it, further ones follow."""
+        await self._post.edit(int(place.chat_id), int(message_id), reply)
+
+    async def _meet_telegram(self) -> None:
+        while True:
+            try:
+                await self._app.initialize()
+            except InvalidToken:
+                line = "TELEGRAM_BOT_TOKEN was refused by Telegram; ask BotFather for the bot's token."
+                raise SettingsError(line) from None  # the cause may quote the token
+            except NetworkError as error:
+                log.warning("Telegram cannot be reached (%s); trying again", type(error).__name__)
+                await asyncio.sleep(FIRST_CONTACT_PAUSE_S)
+            else:
+                return
+
+    async def _publish_commands(self) -> None:
+        try:
+            await self._app.bot.set_my_commands([BotCommand(*each) for each in COMMANDS.items()])
+        except TelegramError:
+            log.exception("the list of commands could not be published")
+
+    async def _on_error(self, update: object, context: ContextTypes.DEFAULT_TYPE) -> None:
+        log.error("an update of Telegram failed", exc_info=context.error)
+        if isinstance(update, Update) and update.effective_chat is not None:
+            with contextlib.suppress(ChatError):  # the failure itself is in the log already
+                await self._post.send(update.effective_chat.id, texts.apology())

@@ -1,0 +1,139 @@
+"""What people write and send, and which use case it is for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
+
+from telegram import Message, Update
+from telegram.constants import FileSizeLimit
+from telegram.ext import CommandHandler, ContextTypes, MessageHandler, filters
+
+from bot import texts
+from bot.chats.base import answered
+from bot.chats.telegram._answers import Answers, Spot, is_nameless, spot_of
+from bot.domain import Identity, Place
+from bot.replies import Reply, Upload
+from bot.studio import Studio
+
+log = logging.getLogger(__name__)
+
+WHO_ARE_YOU = "Telegram does not tell me who you are here. Write to me in a private chat, or as yourself."
+_Context: TypeAlias = ContextTypes.DEFAULT_TYPE
+_Call: TypeAlias = Callable[[Identity, Place, str], Awaitable[Reply]]
+
+
+class Inbox:
+    """Takes messages. An album is whole when no further photo of it came for `album_pause_s`."""
+
+    def __init__(self, studio: Studio, answers: Answers, album_pause_s: float) -> None:
+        self._studio = studio
+        self._answers = answers
+        self._album_pause_s = album_pause_s
+        self._albums: dict[str, list[Message]] = {}
+
+    def handlers(self) -> list[CommandHandler[_Context, Any] | MessageHandler[_Context, Any]]:
+        """Give what listens, in the order in which it is asked."""
+        new = filters.UpdateType.MESSAGE
+        private = filters.ChatType.PRIVATE & new
+        words = filters.TEXT & ~filters.COMMAND
+        return [
+            *(self._command(name, call) for name, call in self._calls().items()),
+            MessageHandler(private & (filters.PHOTO | filters.Document.ALL), self._on_photo),
+            MessageHandler(private & words, self._on_words),
+            MessageHandler(private & ~filters.StatusUpdate.ALL, self._on_other),
+            MessageHandler(filters.ChatType.GROUPS & new & filters.REPLY & words, self._on_words_in_group),
+        ]
+
+    def _calls(self) -> dict[str, _Call]:
+        studio = self._studio
+        return {
+            "start": lambda who, place, _: studio.start(who, place),
+            "help": lambda who, place, _: studio.help(who),
+            "train": lambda who, place, _: studio.train(who, place),
+            "generate": studio.generate_text,
+            "show": studio.show,
+            "export": studio.export,
+            "codes": lambda who, place, _: studio.codes(who),
+            "cancel": lambda who, place, text: studio.cancel(who, text),
+            "status": lambda who, place, _: studio.status(who),
+        }
+
+    def _command(self, name: str, call: _Call) -> CommandHandler[_Context, None]:
+        async def work(spot: Spot, message: Message) -> Reply:
+            _, *rest = (message.text or "").split(maxsplit=1)
+            return await call(spot.who, spot.place, rest[0] if rest else "")
+
+        async def handle(update: Update, context: _Context) -> None:
+            await self._answer(update.effective_message, work)
+
+        return CommandHandler(name, handle, filters.UpdateType.MESSAGE)
+
+    async def _on_photo(self, update: Update, context: _Context) -> None:
+        message = update.effective_message
+        if message is None:
+            return
+        if message.media_group_id is None:
+            await self._take([message])
+            return
+        album = self._albums.setdefault(message.media_group_id, [])
+        album.append(message)
+        count = len(album)
+        await asyncio.sleep(self._album_pause_s)
+        if len(album) == count:  # ours was the last to come
+            self._albums.pop(message.media_group_id, None)
+            await self._take(sorted(album, key=lambda each: each.message_id))
+
+    async def _take(self, messages: Sequence[Message]) -> None:
+        async def work(spot: Spot, message: Message) -> Reply:
+            uploads = await asyncio.gather(*(_download(each) for each in messages))
+            return await self._studio.add_photos(spot.who, spot.place, uploads)
+
+        await self._answer(messages[-1], work)
+
+    async def _on_words(self, update: Update, context: _Context) -> None:
+        async def work(spot: Spot, message: Message) -> Reply:
+            reply = await self._studio.plain_text(spot.who, spot.place, message.text or "")
+            return Reply(texts.UNKNOWN_COMMAND) if reply is None else reply
+
+        await self._answer(update.effective_message, work)
+
+    async def _on_words_in_group(self, update: Update, context: _Context) -> None:
+        """Take an answer to a message of ours as a prompt; what people say to each other is theirs."""
+        message = update.effective_message
+        ours = message.reply_to_message if message is not None else None
+        if message is None or ours is None or ours.from_user is None or ours.from_user.id != context.bot.id:
+            return
+        spot = spot_of(message)
+        if spot is None or is_nameless(message):
+            return
+        reply = await answered(self._studio.plain_text(spot.who, spot.place, message.text or ""))
+        if reply is not None:
+            await self._answers.give(spot, reply)
+
+    async def _on_other(self, update: Update, context: _Context) -> None:
+        async def work(spot: Spot, message: Message) -> Reply:
+            return Reply(texts.UNKNOWN_COMMAND)
+
+        await self._answer(update.effective_message, work)
+
+    async def _answer(
+        self, message: Message | None, work: Callable[[Spot, Message], Awaitable[Reply]]
+    ) -> None:
+        spot = spot_of(message) if message is not None else None
+        if message is None or spot is None:
+            return
+        reply = Reply(WHO_ARE_YOU) if is_nameless(message) else await answered(work(spot, message))
+        await self._answers.give(spot, reply)
+
+
+async def _download(message: Message) -> Upload:
+    """Fetch a photo's bytes at once: the link to them is good for an hour only."""
+    source = message.document or message.photo[-1]
+    name = getattr(source, "file_name", None) or "photo"
+    if (source.file_size or 0) > FileSizeLimit.FILESIZE_DOWNLOAD:
+        return Upload(name, None)
+    file = await source.get_file()
+    return Upload(name, bytes(await file.download_as_bytearray()))

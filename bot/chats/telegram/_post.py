@@ -1,0 +1,129 @@
+"""Sends and edits messages."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from telegram import Bot, InputMediaPhoto, ReplyParameters
+from telegram.constants import MediaGroupLimit
+from telegram.error import BadRequest
+
+from bot.chats.telegram._errors import patiently, translated
+from bot.chats.telegram._looks import MAX_CAPTION, Photo, blank, clipped, keyboard, length, photo
+from bot.errors import ChatBusy
+from bot.replies import Attachment, Reply
+
+log = logging.getLogger(__name__)
+
+_ALBUM = int(MediaGroupLimit.MAX_MEDIA_LENGTH)
+
+
+class Post:
+    """Shows replies as messages; every method raises ChatUnreachable or ChatBusy.
+
+    A message has at most one picture. Of several the first carries text and buttons, the others follow as an
+    album that answers it, and files as documents.
+    """
+
+    def __init__(self, bot: Bot) -> None:
+        self._bot = bot
+
+    async def send(self, chat_id: int, reply: Reply, answer_to: int | None = None) -> int:
+        """Send a message, `answer_to` another one, and give its id."""
+        with translated():
+            message_id, others = await self._first(chat_id, reply, answer_to)
+        for call in self._further(chat_id, message_id, others, reply.files):
+            try:
+                await patiently(call)  # to raise would have the first message sent again
+            except ChatBusy as busy:
+                log.warning("a further part of message %d was left out: %s", message_id, busy)
+        return message_id
+
+    async def edit(self, chat_id: int, message_id: int, reply: Reply) -> None:
+        """Make a message read like `reply`; quiet when it already does."""
+        with translated():
+            await self._edit_first(chat_id, message_id, reply)
+        for call in self._further(chat_id, message_id, reply.pictures[1:], reply.files):
+            await call()
+
+    async def _first(self, chat_id: int, reply: Reply, answer_to: int | None) -> tuple[int, Sequence[Path]]:
+        keys = keyboard(reply.buttons)
+        quote = None if answer_to is None else _answering(answer_to)
+        if reply.pictures and length(reply.text) <= MAX_CAPTION:
+            picture = await photo(reply.pictures[0])
+            sent = await self._bot.send_photo(
+                chat_id,
+                picture.data,
+                caption=picture.caption(reply.text),
+                reply_markup=keys,
+                reply_parameters=quote,
+            )
+            return int(sent.message_id), reply.pictures[1:]
+        text = clipped(reply.text)
+        sent = await self._bot.send_message(chat_id, text, reply_markup=keys, reply_parameters=quote)
+        return int(sent.message_id), reply.pictures
+
+    async def _edit_first(self, chat_id: int, message_id: int, reply: Reply) -> None:
+        if reply.pictures:
+            await self._put_photo(chat_id, message_id, reply, await photo(reply.pictures[0]))
+            return
+        bot, keys = self._bot, keyboard(reply.buttons)
+        try:
+            text = clipped(reply.text)
+            await _changed(bot.edit_message_text(text, chat_id, message_id, reply_markup=keys))
+        except BadRequest as refusal:
+            if "no text in the message" not in refusal.message.lower():
+                raise
+            if reply.card_of is None:  # a message keeps its kind: the picture goes, a blank one comes
+                await self._put_photo(chat_id, message_id, reply, blank())
+                return
+            caption = clipped(reply.text, MAX_CAPTION)
+            await _changed(bot.edit_message_caption(chat_id, message_id, caption=caption, reply_markup=keys))
+
+    async def _put_photo(self, chat_id: int, message_id: int, reply: Reply, picture: Photo) -> None:
+        media = InputMediaPhoto(picture.data, caption=picture.caption(reply.text))
+        keys = keyboard(reply.buttons)
+        await _changed(self._bot.edit_message_media(media, chat_id, message_id, reply_markup=keys))
+
+    def _further(
+        self, chat_id: int, message_id: int, pictures: Sequence[Path], files: Sequence[Attachment]
+    ) -> Iterator[Callable[[], Awaitable[None]]]:
+        for at in range(0, len(pictures), _ALBUM):
+            yield partial(self._send_album, chat_id, message_id, pictures[at : at + _ALBUM])
+        for file in files:
+            yield partial(self._send_file, chat_id, message_id, file)
+
+    async def _send_album(self, chat_id: int, answer_to: int, paths: Sequence[Path]) -> None:
+        photos = [await photo(path) for path in paths]
+        quote = _answering(answer_to)
+        with translated():
+            if len(photos) == 1:  # an album has two at least
+                (only,) = photos
+                caption = only.caption("") or None
+                await self._bot.send_photo(chat_id, only.data, caption=caption, reply_parameters=quote)
+                return
+            remark = next((each.remark for each in photos if each.remark), None)
+            album = [InputMediaPhoto(each.data) for each in photos]
+            await self._bot.send_media_group(chat_id, album, caption=remark, reply_parameters=quote)
+
+    async def _send_file(self, chat_id: int, answer_to: int, file: Attachment) -> None:
+        with translated():
+            await self._bot.send_document(
+                chat_id, file.path, filename=file.name, reply_parameters=_answering(answer_to)
+            )
+
+
+def _answering(message_id: int) -> ReplyParameters:
+    return ReplyParameters(message_id, allow_sending_without_reply=True)
+
+
+async def _changed(call: Awaitable[object]) -> None:
+    """Edit a message; that it reads so already is as good."""
+    try:
+        await call
+    except BadRequest as refusal:
+        if "not modified" not in refusal.message.lower():
+            raise
