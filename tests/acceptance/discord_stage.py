@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +24,14 @@ from bot.files import Files
 from bot.ledger import Ledger
 from bot.notifier import Notifier
 from bot.replies import Chat
-from bot.studio import Gate, Studio
+from bot.studio import Gate, Studio, Tools
+from bot.styles import read_styles
+from gpu_worker.protocol import Generate
+from tests.integration.engine_room import until
 from tests.integration.studio_desk import Clock, GateHere, photo
 
 PhotoFile = tuple[str, bytes]
+NewStudio = Callable[[Tools, Gate, Set[Identity]], Studio]
 
 
 def photos(count: int, first: int = 1) -> list[PhotoFile]:
@@ -47,16 +52,22 @@ class FrontEnd:
 
 
 async def front_end(
-    stage_folder: Path, clock: Clock, backend: GpuBackend, gate: Gate, admin: str
+    stage_folder: Path,
+    clock: Clock,
+    backend: GpuBackend,
+    gate: Gate,
+    admin: str,
+    new_studio: NewStudio = Studio,
 ) -> FrontEnd:
     files = Files(stage_folder)
     files.prepare()
     ledger = await Ledger.open(stage_folder / "ledger.sqlite3", clock)
     chats: dict[Platform, Chat] = {}
     notifier = Notifier(ledger, chats, files, clock, card_pause_s=0.0)
-    dispatcher = Dispatcher(ledger, backend, files, notifier)
-    admins = {Identity(Platform.DISCORD, admin)}
-    studio = Studio(ledger, gate, dispatcher, admins, clock, stage_folder)
+    styles = read_styles()
+    dispatcher = Dispatcher(ledger, backend, files, notifier, styles)
+    tools = Tools(ledger, dispatcher, files, styles, clock, lambda platform: chats[platform].max_file_bytes)
+    studio = new_studio(tools, gate, {Identity(Platform.DISCORD, admin)})
     chat = DiscordChat("a token", studio, stage_folder / "discord-commands.sha256")
     chats[Platform.DISCORD] = chat
     return FrontEnd(ledger, studio, notifier, dispatcher, chat)
@@ -71,6 +82,7 @@ class Stage:
     backend: FakeBackend
     gate: Gate
     bot: FrontEnd
+    new_studio: NewStudio = Studio
     #: What may break inside the bot in this test, in order.
     expected_errors: list[type[BaseException]] = field(default_factory=list)
     env: Env = field(init=False)
@@ -102,7 +114,9 @@ class Stage:
     async def restart(self) -> None:
         """Stop the bot and start it again, as another process would."""
         await self.bot.ledger.close()
-        self.bot = await front_end(self.folder, self.clock, self.backend, self.gate, str(self.bert.id))
+        self.bot = await front_end(
+            self.folder, self.clock, self.backend, self.gate, str(self.bert.id), self.new_studio
+        )
         await self.env.restart_bot(self.bot.chat.client)
 
     async def form(self, files: Sequence[PhotoFile]) -> InteractionResult:
@@ -151,6 +165,40 @@ class Stage:
         """Anna asks for pictures in the channel."""
         return await self.anna.slash(self.channel, "generate", code=code, prompt=prompt, **options)
 
+    async def drawn(
+        self, code: str | None = None, prompt: str = "sks person on the moon", **options: object
+    ) -> discord.Message:
+        """Anna has pictures drawn in the channel; gives the message that shows them."""
+        await self.draw(code or await self.trained(), prompt, **options)
+        await self.work()
+        return self.public()[-1]
+
+    @asynccontextmanager
+    async def previewing(self, preview: bytes) -> AsyncIterator[None]:
+        """Hold the one drawing that waits where its card shows a preview."""
+        (job,) = await self.bot.ledger.open_jobs_of(await self.account())
+        self.backend.preview = preview
+        self.backend.gate.clear()
+        drawing = asyncio.create_task(self.bot.dispatcher.drain())
+        path = self.folder / "previews" / f"{job.id}.png"
+
+        async def has_come() -> bool:
+            return path.is_file()
+
+        try:
+            await until(has_come)
+            await self.tell()
+            yield
+        finally:
+            self.backend.gate.set()
+            await drawing
+
+    def request(self) -> Generate:
+        """What the worker was asked to draw last."""
+        request = self.backend.requests[-1]
+        assert isinstance(request, Generate)
+        return request
+
     def dms(self) -> list[discord.Message]:
         """What the bot wrote to Anna alone."""
         return [each for each in self.anna_alone.dm_channel.history() if each.author.id != self.anna.id]
@@ -176,13 +224,16 @@ class Stage:
 
 @asynccontextmanager
 async def on_stage(
-    folder: Path, gate: Gate | None = None, worker: GpuBackend | None = None
+    folder: Path,
+    gate: Gate | None = None,
+    worker: GpuBackend | None = None,
+    new_studio: NewStudio = Studio,
 ) -> AsyncIterator[Stage]:
     """Set everything up; the card is a fake one unless there is a `worker`."""
     clock, backend, door = Clock(), FakeBackend(), gate or GateHere()
     # Nobody is an administrator before there are people; Bert is one after a restart.
-    first = await front_end(folder, clock, worker or backend, door, admin="0")
-    stage = Stage(folder, clock, backend, door, first)
+    first = await front_end(folder, clock, worker or backend, door, "0", new_studio)
+    stage = Stage(folder, clock, backend, door, first, new_studio)
     # Not `simcord.run`: its clock context cannot be opened in a fixture and closed at its end.
     env = Env(first.chat.client)
     await env.start()

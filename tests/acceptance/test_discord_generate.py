@@ -9,8 +9,8 @@ import discord
 import pytest
 
 from bot import texts
-from bot.domain import format_code
-from gpu_worker.protocol import Generate
+from bot.domain import Identity, Platform, format_code
+from gpu_worker.protocol import SAMPLERS
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, text_of
 
 
@@ -22,12 +22,6 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 async def bytes_of(message: discord.Message) -> list[bytes]:
     return [await each.read() for each in message.attachments]
-
-
-def drawn(stage: Stage) -> Generate:
-    request = stage.backend.requests[-1]
-    assert isinstance(request, Generate)
-    return request
 
 
 async def test_a_picture_takes_the_place_of_its_card_in_the_channel(stage: Stage) -> None:
@@ -43,21 +37,141 @@ async def test_a_picture_takes_the_place_of_its_card_in_the_channel(stage: Stage
     (card,) = stage.public()
     assert "sks person on the moon" in card.content
     assert await bytes_of(card) == [b"picture"]
-    assert labels(card) == []
+    assert labels(card) == ["Again", "Variations", "Larger", "Edit prompt", "Recipe", "Delete"]
 
 
 async def test_every_option_reaches_the_worker(stage: Stage) -> None:
-    code = await stage.trained()
-    await stage.draw(
-        code, "a boat", negative="blurry", seed=7, size="portrait", count=4, steps=12, guidance=6.5
+    card = await stage.drawn(
+        prompt="a boat",
+        negative="blurry",
+        style="oil",
+        size="portrait",
+        count=4,
+        seed=7,
+        steps=12,
+        guidance=6.5,
+        strength=0.8,
+        sampler="euler a",
     )
-    await stage.work()
-    request = drawn(stage)
-    assert (request.prompt, request.negative, request.seed, request.count) == ("a boat", "blurry", 7, 4)
-    assert (request.width_px, request.height_px) == (512, 768)
-    assert (request.steps, request.guidance) == (12, 6.5)
-    (card,) = stage.public()
+    request = stage.request()
+    assert (request.seed, request.count, request.steps, request.guidance) == (7, 4, 12, 6.5)
+    assert (request.shape, request.width_px, request.height_px) == ("portrait", None, None)
+    assert request.sampler == "euler a"
+    assert [lora.strength for lora in request.loras] == [0.8]
+    assert request.prompt.startswith("oil painting of sks person")
+    assert "a boat" in request.prompt
+    assert "blurry" in request.negative
+    assert "photo" in request.negative, "what the style avoids"
     assert len(card.attachments) == 4
+
+
+async def test_without_options_the_worker_s_defaults_hold(stage: Stage) -> None:
+    await stage.drawn()
+    request = stage.request()
+    assert (request.count, request.steps, request.guidance, request.sampler) == (1, None, None, "")
+    assert (request.shape, request.width_px, request.height_px, request.negative) == ("", None, None, "")
+    assert request.seed is not None, "settled here, so that a second attempt draws the same"
+
+
+@pytest.mark.parametrize("size", ["512x768", "512X768", " 512x768 "])
+async def test_a_size_may_be_written_in_px(stage: Stage, size: str) -> None:
+    await stage.drawn(size=size)
+    assert (stage.request().width_px, stage.request().height_px) == (512, 768)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"size": "7x7"}, "in steps of 8"),
+        ({"size": "99999x8"}, "in steps of 8"),
+        ({"size": "huge"}, "in steps of 8"),
+        ({"style": "oli"}, "Did you mean oil"),
+        ({"negative": "x" * 1001}, "1000 is the most"),
+    ],
+)
+async def test_a_wrong_option_is_said_to_its_person_alone(
+    stage: Stage, wrong: dict[str, str], told: str
+) -> None:
+    answer = await stage.draw(await stage.trained(), **wrong)
+    assert told in text_of(answer)
+    assert answer.ephemeral
+    assert stage.public() == []
+
+
+async def test_discord_itself_keeps_numbers_in_their_range(stage: Stage) -> None:
+    tree = stage.bot.chat.client.tree
+    command = next(each for each in tree.get_commands() if each.name == "generate")
+    told = {option["name"]: option for option in command.to_dict(tree)["options"]}
+    ranges = {name: (each.get("min_value"), each.get("max_value")) for name, each in told.items()}
+    assert ranges["count"] == (1, 4)
+    assert ranges["seed"] == (0, 2**32 - 1)
+    assert ranges["steps"] == (1, 100)
+    assert ranges["guidance"] == (0.0, 30.0)
+    assert ranges["strength"] == (0.0, 2.0)
+    assert tuple(choice["value"] for choice in told["sampler"]["choices"]) == SAMPLERS
+    assert [name for name, each in told.items() if each["required"]] == ["code", "prompt"]
+
+
+async def test_an_option_in_the_prompt_is_only_words(stage: Stage) -> None:
+    await stage.drawn(prompt="a boat --n 4 --steps 99")
+    request = stage.request()
+    assert (request.count, request.steps) == (1, None)
+    assert "--n 4" in request.prompt
+
+
+async def test_a_second_code_in_the_prompt_takes_part(stage: Stage) -> None:
+    first = await stage.trained()
+    stage.clock.forward(minutes=1)
+    await stage.form(photos(5, first=6))
+    await stage.work()
+    second = await stage.code()
+    assert first != second
+    await stage.drawn(first, f"a handshake with {format_code(second)}")
+    assert {lora.name for lora in stage.request().loras} == {first, second}
+    assert format_code(second) not in stage.request().prompt
+
+
+async def test_somebody_else_s_code_in_the_prompt_is_unknown(stage: Stage) -> None:
+    hers = await stage.trained()
+    shown = await stage.bert.slash(stage.channel, "train")
+    await stage.bert.submit_modal(shown, {"photos": photos(5, first=6)})
+    await stage.work()
+    berts = Identity(Platform.DISCORD, str(stage.bert.id))
+    (his,) = await stage.bot.ledger.loras_of(await stage.bot.ledger.account_of(berts))
+    answer = await stage.draw(hers, f"a handshake with {his.code}")
+    assert (text_of(answer), answer.ephemeral) == (texts.UNKNOWN_CODE, True)
+
+
+async def test_a_fifth_request_waits_for_the_four_that_are_open(stage: Stage) -> None:
+    code = await stage.trained()
+    answers = [await stage.draw(code) for _ in range(6)]
+    refused = [text_of(each) for each in answers if each.response is not None]
+    assert refused == [texts.too_many_generations(4)] * 2
+    await stage.work()
+    assert [len(each.attachments) for each in stage.public()] == [1, 1, 1, 1]
+
+
+async def test_own_ready_codes_are_offered_and_nobody_else_s(stage: Stage) -> None:
+    code = await stage.trained()
+    await stage.form(photos(5, first=6))  # is still training
+    for command in ("generate", "export"):
+        offered = await stage.anna.autocomplete(stage.channel, command, "code", "")
+        assert offered == [{"name": format_code(code), "value": code}]
+    narrowed = await stage.anna.autocomplete(stage.channel, "generate", "code", code[:5])
+    assert [each["value"] for each in narrowed] == [code]
+    other = "0" if "0" not in code else "99999999"
+    assert await stage.anna.autocomplete(stage.channel, "generate", "code", other) == []
+    assert await stage.bert.autocomplete(stage.channel, "generate", "code", "") == []
+
+
+async def test_styles_and_sizes_are_offered(stage: Stage) -> None:
+    styles = await stage.anna.autocomplete(stage.channel, "generate", "style", "")
+    assert len(styles) >= 12
+    oil = await stage.anna.autocomplete(stage.channel, "generate", "style", "oil")
+    assert [each["value"] for each in oil] == ["oil"]
+    sizes = await stage.anna.autocomplete(stage.channel, "generate", "size", "")
+    assert [each["value"] for each in sizes] == ["square", "portrait", "landscape"]
+    assert await stage.anna.autocomplete(stage.channel, "generate", "size", "640x") == []
 
 
 async def test_in_dms_pictures_stay_in_dms(stage: Stage) -> None:
@@ -150,5 +264,5 @@ async def test_status_is_for_administrators(stage: Stage) -> None:
 async def test_help_lists_every_command(stage: Stage) -> None:
     answer = await stage.anna.slash(stage.channel, "help")
     commands = stage.anna.available_commands(stage.channel)
-    assert set(commands) == {"train", "generate", "codes", "cancel", "status", "help"}
+    assert set(commands) == {"train", "generate", "codes", "cancel", "show", "export", "status", "help"}
     assert all(f"/{command}" in text_of(answer) for command in commands if command != "status")

@@ -15,9 +15,10 @@ import pytest
 
 from bot.chats.discord import DiscordChat, LoraCodeClient
 from bot.errors import SettingsError
+from bot.files import Files
 from bot.ledger import Ledger
 from bot.studio import Studio
-from tests.integration.studio_desk import Clock, GateHere, NotedQueue
+from tests.integration.studio_desk import Clock, GateHere, NotedQueue, tools
 
 CANARY = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GcanaR.y-in-a-coal-mine-27-chars-xx"
 NewClient = Callable[[Studio, Path | None], LoraCodeClient]
@@ -27,7 +28,7 @@ NewClient = Callable[[Studio, Path | None], LoraCodeClient]
 async def studio(tmp_path: Path) -> AsyncIterator[Studio]:
     clock = Clock()
     ledger = await Ledger.open(tmp_path / "ledger.sqlite3", clock)
-    yield Studio(ledger, GateHere(), NotedQueue(), frozenset(), clock, tmp_path)
+    yield Studio(tools(ledger, NotedQueue(), Files(tmp_path), clock), GateHere(), frozenset())
     await ledger.close()
 
 

@@ -137,9 +137,8 @@ class LoraCodeClient(discord.Client):
     async def _open_form(self, interaction: Interaction, job_id: int) -> None:
         # A form can only be the very first response, so the prompt is looked up before it, and not for long.
         try:
-            prompt = await asyncio.wait_for(
-                self.studio.edit_text(identity(interaction.user), job_id), LOOK_UP_S
-            )
+            async with asyncio.timeout(LOOK_UP_S):
+                prompt = await self.studio.edit_text(identity(interaction.user), job_id)
         except UserError as refusal:
             await whisper(interaction, Reply(refusal.sentence))
             return

@@ -90,7 +90,7 @@ async def generate(
     )
 
     async def draw(who: Identity, place: Place) -> Reply:
-        complete = sized(wish, size) if size.strip() else wish
+        complete = sized(wish, size.strip()) if size.strip() else wish
         return await interaction.client.studio.generate(who, place, code, complete)
 
     await interaction.client.answer(interaction, draw, prefer_dm=False)
@@ -98,7 +98,8 @@ async def generate(
 
 async def _in_time(offer: Awaitable[list[Choice]]) -> list[app_commands.Choice[str]]:
     try:
-        return _choices(await asyncio.wait_for(offer, OFFER_S))
+        async with asyncio.timeout(OFFER_S):
+            return _choices(await offer)
     except TimeoutError:
         log.warning("offers were not found in time")
         return []

@@ -1,0 +1,226 @@
+"""How a reply of any kind is shown on Discord, whatever the use case behind it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import discord
+import pytest
+
+from bot.chats.discord._buttons import view_of
+from bot.domain import Identity, Place
+from bot.replies import Attachment, Button, Choice, Reply
+from bot.studio import Studio
+from tests.acceptance.discord_stage import Stage, labels, on_stage, said, text_of
+
+AN_HOUR_S = 3600.0
+TWO_S = 2.0
+HERE = Button("Change", "draft:style")
+
+
+class Scripted(Studio):
+    """Answers what the test has written down; all else is the real one."""
+
+    reply: Reply = Reply("nothing yet")
+    slow = False
+
+    async def codes(self, who: Identity) -> Reply:
+        return self.reply
+
+    async def press(self, who: Identity, place: Place, action: str) -> Reply:
+        return self.reply
+
+    async def edit_text(self, who: Identity, job_id: int) -> str:
+        if self.slow:
+            await asyncio.sleep(AN_HOUR_S)
+        return "x" * 3000
+
+    async def codes_like(self, who: Identity, typed: str) -> list[Choice]:
+        if self.slow:
+            await asyncio.sleep(AN_HOUR_S)
+        return [Choice(f"{number:0150}", str(number)) for number in range(40)]
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with on_stage(tmp_path, new_studio=Scripted) as each:
+        yield each
+
+
+def script(stage: Stage, reply: Reply, slow: bool = False) -> None:
+    """Write down what the studio answers from now on."""
+    studio = stage.bot.studio
+    assert isinstance(studio, Scripted)
+    studio.reply, studio.slow = reply, slow
+
+
+async def asked(stage: Stage, reply: Reply) -> discord.Message:
+    """Anna asks in the channel; gives the answer."""
+    script(stage, reply)
+    answer = await stage.anna.slash(stage.channel, "codes")
+    assert answer.response is not None
+    return answer.response.message
+
+
+def picture(folder: Path, name: str) -> Path:
+    path = folder / name
+    path.write_bytes(name.encode())
+    return path
+
+
+@pytest.mark.parametrize("prompt", ["an answer for Anna alone", "a message in the channel"])
+async def test_a_reply_that_replaces_edits_the_message_with_the_button(
+    stage: Stage, tmp_path: Path, prompt: str
+) -> None:
+    before = Reply("before", (HERE,), (picture(tmp_path, "a.png"),))
+    if prompt.startswith("an answer"):
+        message = await asked(stage, before)
+    else:
+        place = Place(stage.bot.chat.platform, str(stage.channel.id), str(stage.anna.id))
+        await stage.bot.chat.send(place, before, nonce="n")
+        (message,) = stage.public()
+    script(stage, Reply("after", (Button("Other", "codes"),), (picture(tmp_path, "b.png"),), replaces=True))
+    pressed = await stage.anna.click(message, label="Change")
+    assert pressed.followups == []
+    assert pressed.response is not None
+    now = pressed.response.message
+    assert now.id == message.id
+    assert now.content.endswith("after")
+    assert now.content.startswith(stage.anna.mention) == message.content.startswith(stage.anna.mention)
+    assert labels(now) == ["Other"]
+    assert [await each.read() for each in now.attachments] == [b"b.png"]
+
+
+async def test_a_replaced_message_loses_what_the_reply_does_not_have(stage: Stage, tmp_path: Path) -> None:
+    message = await asked(stage, Reply("before", (HERE,), (picture(tmp_path, "a.png"),)))
+    script(stage, Reply("after", replaces=True))
+    pressed = await stage.anna.click(message, label="Change")
+    assert pressed.response is not None
+    assert (pressed.response.message.components, pressed.response.attachments) == ([], [])
+
+
+async def test_a_message_is_edited_by_the_bot_itself_when_the_interaction_ended(stage: Stage) -> None:
+    place = Place(stage.bot.chat.platform, str(stage.channel.id), str(stage.anna.id))
+    await stage.bot.chat.send(place, Reply("before", (HERE,)), nonce="n")
+    script(stage, Reply("after", replaces=True))
+    stage.refuse("PATCH", "/webhooks/*/messages/@original", 401, 50027)
+    pressed = await stage.anna.click(stage.public()[0], label="Change")
+    assert pressed.followups == []
+    assert stage.public()[0].content == f"{stage.anna.mention} after"
+
+
+async def test_a_message_that_is_gone_is_answered_by_a_new_one(stage: Stage) -> None:
+    message = await asked(stage, Reply("before", (HERE,)))
+    script(stage, Reply("after", replaces=True))
+    stage.refuse("PATCH", "/webhooks/*/messages/@original", 404, 10008)
+    stage.refuse("PATCH", f"/channels/{stage.channel.id}/messages/*", 404, 10008)
+    assert said(await stage.anna.click(message, label="Change")) == "after"
+
+
+async def test_a_reply_that_replaces_is_an_answer_where_there_is_nothing_to_replace(stage: Stage) -> None:
+    assert (await asked(stage, Reply("after", replaces=True))).content == "after"
+
+
+async def test_an_acknowledgement_that_arrived_before_its_answer_was_lost_still_counts(stage: Stage) -> None:
+    message = await asked(stage, Reply("before", (HERE,)))
+    script(stage, Reply("after"))
+    stage.refuse("POST", "/interactions/*/callback", 400, 40060)
+    pressed = await stage.anna.click(message, label="Change")
+    assert said(pressed) == "after"
+
+
+@pytest.mark.parametrize(("status", "code"), [(404, 10062), (503, 0)])
+async def test_what_cannot_be_acknowledged_is_not_done(
+    stage: Stage, status: int, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    message = await asked(stage, Reply("before", (HERE,)))
+    script(stage, Reply("after"))
+    before = len(stage.env.http_requests)
+    stage.refuse("POST", "/interactions/*/callback", status, code, times=None)
+    await stage.anna.click(message, label="Change")
+    after = stage.env.http_requests[before:]
+    assert all(each.path.endswith("/callback") for each in after)
+    assert "Traceback" not in caplog.text
+
+
+async def test_files_of_an_owed_message_are_sent_as_they_are(stage: Stage, tmp_path: Path) -> None:
+    files = tuple(Attachment(picture(tmp_path, f"{number}"), f"part-{number}.bin") for number in range(12))
+    place = Place(stage.bot.chat.platform, "dm", str(stage.anna.id))
+    await stage.bot.chat.send(place, Reply("here", files=files), nonce="n")
+    sent = stage.dms()
+    assert [len(each.attachments) for each in sent] == [10, 2]
+    assert [each.content for each in sent] == ["here", ""]
+    names = [file.filename for each in sent for file in each.attachments]
+    assert names == [f"part-{number}.bin" for number in range(12)]
+
+
+async def test_a_picture_that_is_gone_leaves_the_text(stage: Stage, tmp_path: Path) -> None:
+    here, gone = picture(tmp_path, "a.png"), tmp_path / "gone.png"
+    message = await asked(stage, Reply("text", pictures=(gone, here)))
+    assert message.content == "text"
+    assert [each.filename for each in message.attachments] == ["a.png"]
+
+
+async def test_a_file_that_is_gone_is_an_apology_and_not_a_shrug(
+    stage: Stage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    script(stage, Reply("text", files=(Attachment(tmp_path / "gone", "gone"),)))
+    stage.expected_errors = [discord.app_commands.CommandInvokeError]
+    answer = await stage.anna.slash(stage.channel, "codes")
+    assert "Sorry" in text_of(answer)
+    assert "Traceback" in caplog.text
+
+
+async def test_a_form_opens_empty_when_its_words_are_not_found_in_time(stage: Stage) -> None:
+    message = await asked(stage, Reply("before", (Button("Edit", "edit:7"),)))
+    script(stage, Reply("x"), slow=True)
+    shown = await stage.anna.click(message, label="Edit")
+    await stage.env.advance_time(TWO_S)
+    assert shown.modal is not None
+    assert "value" not in shown.modal["components"][0]["component"]
+
+
+async def test_words_that_are_too_long_for_a_form_are_cut(stage: Stage) -> None:
+    message = await asked(stage, Reply("before", (Button("Edit", "edit:7"),)))
+    shown = await stage.anna.click(message, label="Edit")
+    assert shown.modal is not None
+    assert shown.modal["components"][0]["component"]["value"] == "x" * 1000
+
+
+async def test_offers_keep_to_what_discord_takes(stage: Stage) -> None:
+    offered = await stage.anna.autocomplete(stage.channel, "generate", "code", "")
+    assert [each["value"] for each in offered] == [str(number) for number in range(25)]
+    assert all(len(each["name"]) == 100 for each in offered)
+
+
+async def test_offers_that_take_too_long_are_none(stage: Stage) -> None:
+    script(stage, Reply("x"), slow=True)
+    await stage.anna.autocomplete(stage.channel, "generate", "code", "")
+    await stage.env.advance_time(TWO_S)
+    assert stage.asked("POST", "/callback")[-1]["data"] == {"choices": []}
+
+
+def rows(*buttons: int | None) -> list[list[str]]:
+    """The rows of buttons that ask for these rows; a button is named by its number."""
+    view = view_of([Button(str(number), "codes", row) for number, row in enumerate(buttons)])
+    assert view is not None
+    return [[child["label"] for child in row["components"]] for row in view.to_components()]
+
+
+async def test_neighbours_with_the_same_row_share_it() -> None:
+    assert rows(7, 7, 1, 1, 1) == [["0", "1"], ["2", "3", "4"]]
+
+
+async def test_buttons_without_a_row_fill_rows_of_five() -> None:
+    assert rows(*[None] * 7) == [["0", "1", "2", "3", "4"], ["5", "6"]]
+
+
+async def test_a_row_with_more_than_five_goes_on_below() -> None:
+    assert rows(0, 0, 0, 0, 0, 0, 1) == [["0", "1", "2", "3", "4"], ["5"], ["6"]]
+
+
+async def test_more_than_five_rows_are_filled_up_and_more_than_25_buttons_are_cut() -> None:
+    assert rows(0, 1, 2, 3, 4, 5) == [["0", "1", "2", "3", "4"], ["5"]]
+    assert sum(len(row) for row in rows(*[None] * 40)) == 25
