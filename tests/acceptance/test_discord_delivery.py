@@ -9,9 +9,10 @@ from pathlib import Path
 
 import discord
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, PngImagePlugin
 
 from bot.chats.discord import DiscordChat
+from bot.chats.discord._parcel import MAX_FILE_BYTES
 from bot.domain import JobStatus, Place, Platform, format_code
 from bot.errors import ChatBusy, ChatUnreachable
 from bot.replies import Button, Reply
@@ -174,11 +175,19 @@ async def test_an_edit_takes_pictures_and_buttons_away_again(stage: Stage, tmp_p
     assert (message.content, message.attachments, message.components) == ("two", [], [])
 
 
-async def test_a_picture_over_10_mib_goes_as_jpeg_and_says_so(stage: Stage, tmp_path: Path) -> None:
-    side_px = 1900
-    noise = Image.frombytes("RGB", (side_px, side_px), random.Random(1).randbytes(3 * side_px**2))
-    path = tmp_path / "7-1.png"
-    noise.save(path, compress_level=0)
+def noise(path: Path, side_px: int, settings: str = "") -> Path:
+    """A picture that no format makes much smaller."""
+    picture = Image.frombytes("RGB", (side_px, side_px), random.Random(1).randbytes(3 * side_px**2))
+    info = PngImagePlugin.PngInfo()
+    info.add_text("parameters", settings)
+    picture.save(path, pnginfo=info, compress_level=0)
+    return path
+
+
+async def test_a_picture_over_10_mib_goes_as_jpeg_with_its_settings_and_says_so(
+    stage: Stage, tmp_path: Path
+) -> None:
+    path = noise(tmp_path / "7-1.png", 1900, "a boat\nSteps: 25, Seed: 7")
     await stage.bot.chat.send(alone(stage), Reply("here", pictures=(path,)), nonce="n")
     (message,) = stage.dms()
     (picture,) = message.attachments
@@ -186,7 +195,23 @@ async def test_a_picture_over_10_mib_goes_as_jpeg_and_says_so(stage: Stage, tmp_
     assert picture.size <= discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
     assert "JPEG" in message.content
     with Image.open(io.BytesIO(await picture.read())) as image:
-        assert image.size == (side_px, side_px)
+        assert image.size == (1900, 1900)
+        comment = image.getexif().get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment]
+    assert comment == b"UNICODE\0" + "a boat\nSteps: 25, Seed: 7".encode("utf-16-be")
+
+
+async def test_pictures_that_are_too_large_together_become_smaller_copies(
+    stage: Stage, tmp_path: Path
+) -> None:
+    paths = tuple(noise(tmp_path / f"7-{number}.png", 1500) for number in range(1, 5))
+    assert all(path.stat().st_size < MAX_FILE_BYTES for path in paths)
+    message_id = await stage.bot.chat.send(alone(stage), Reply("x" * 3000, pictures=paths), nonce="n")
+    await stage.bot.chat.edit(alone(stage), message_id, Reply("y" * 3000, pictures=paths))
+    (message,) = stage.dms()
+    assert [picture.filename for picture in message.attachments] == [f"7-{n}.jpg" for n in range(1, 5)]
+    assert sum(picture.size for picture in message.attachments) < 25_000_000
+    assert len(message.content) <= 2000
+    assert "JPEG" in message.content, "a long text leaves room for it"
 
 
 async def test_a_text_that_is_too_long_is_cut_and_sent(stage: Stage) -> None:

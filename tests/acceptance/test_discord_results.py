@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from bot import texts
+from bot.chats.discord._post import own_dm
 from bot.domain import Identity, Place, Platform, format_code
 from bot.errors import UserError
 from tests.acceptance.discord_stage import Stage, labels, on_stage, said, text_of
@@ -324,3 +325,30 @@ async def test_a_cancelled_drawing_loses_its_preview(stage: Stage) -> None:
     (card,) = stage.public()
     assert (card.attachments, card.components) == ([], [])
     assert await stage.bot.ledger.open_jobs_of(await stage.account()) == []
+
+
+async def test_a_prompt_that_was_begun_by_buttons_is_taken_from_a_dm(stage: Stage) -> None:
+    code = await stage.trained()
+    place = own_dm(stage.anna.id)
+    draft = await stage.bot.studio.generate_text(Identity(Platform.DISCORD, str(stage.anna.id)), place, "")
+    await stage.bot.chat.send(place, draft, nonce="draft")
+    question = stage.dms()[-1]
+    await stage.anna_alone.click(question, label="Portrait")
+    await stage.anna_alone.click(question, label="2 pictures")
+    await stage.anna_alone.click(question, label="Style")
+    chosen = await stage.anna_alone.click(question, label="Oil painting")
+    assert chosen.response is not None
+    assert "Oil painting" in chosen.response.content
+    await stage.restart()
+    await stage.anna_alone.send_dm("a boat")
+    await stage.work()
+    request = stage.request()
+    assert (request.shape, request.count) == ("portrait", 2)
+    assert request.prompt.startswith("oil painting of")
+    assert [lora.name for lora in request.loras] == [code]
+    assert len(stage.dms()[-1].attachments) == 2
+
+
+async def test_words_in_a_dm_without_anything_begun_are_told_how_to_begin(stage: Stage) -> None:
+    await stage.anna_alone.send_dm("a boat")
+    assert stage.dms()[-1].content == texts.start(Platform.DISCORD).text
