@@ -26,8 +26,9 @@ from gpu_worker.protocol import (
 class FakeBackend:
     """Answers every job with `steps` steps and the given results.
 
-    `lose_at` makes an attempt's worker vanish at a step (once for each number in it, in order), jobs in
-    `poison` lose it every time; `gate`, while it is cleared, holds every job after its step.
+    `lose_at` makes an attempt lose its worker at a step (once for each number in it, in order); jobs in
+    `poison` kill it every time, for all that run then; `gate`, while it is cleared, holds every job after
+    its step.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class FakeBackend:
         self.preview: bytes | None = None  # a picture that a generation gives at every step
         self.at_once = 0  # the most jobs that ran at the same time
         self._running = 0
+        self._lives = 0
         self.adjusts = False
 
     async def start(self) -> None:
@@ -78,14 +80,15 @@ class FakeBackend:
             lose_at = 1
         resume = request.resume if isinstance(request, Train) else None
         first = int(resume) if resume else 0
-        ended = False
+        ended, life = False, self._lives
         self._running += 1
         self.at_once = max(self.at_once, self._running)
         try:
             yield Started(job_id=job, attempt=attempt, step=first, steps=self.steps)
             for step in range(first + 1, self.steps + 1):
                 await asyncio.sleep(0)
-                if step == lose_at:
+                if step == lose_at or life != self._lives:
+                    self._lives += life == self._lives and job in self.poison
                     ended = True
                     raise WorkerLost("the fake worker was told to vanish")
                 yield Progress(job_id=job, attempt=attempt, step=step, steps=self.steps)

@@ -10,17 +10,21 @@ from contextlib import aclosing
 from bot.backends.base import GpuBackend
 from bot.dispatcher._outcomes import Outcomes, Stale, Watcher
 from bot.dispatcher._requests import Missing, Requests
+from bot.dispatcher._suspects import Company
 from bot.domain import MAX_GENERATIONS_AT_ONCE, Job, JobId, JobKind, JobStatus
 from bot.errors import WorkerLost
 from bot.files import Files
 from bot.ledger import Ledger
 from bot.styles import Styles
-from gpu_worker.protocol import Health
+from gpu_worker.protocol import Health, JobRequest
 
 log = logging.getLogger(__name__)
 
 #: Pause before a lost job is tried again, times the number of its losses; a worker needs time to come back.
 RETRY_PAUSE_S = 0.2
+#: A generation that lost its worker so often is drawn without others beside it: the next time it is its own
+#: fault, and others are not failed by a neighbour.
+LOSSES_THAT_TELL = 2
 #: Photos that wait to be sent ahead of their trainings.
 MAX_AHEAD = 100
 #: Jobs of a kind that are with the worker at the same time. It draws what waits together, and hands the card
@@ -43,6 +47,7 @@ class Dispatcher:
         # A wake-up and nothing more: what is to be done stands in the ledger.
         self._bells = {kind: asyncio.Event() for kind in JobKind}
         self._attempts: dict[JobId, asyncio.Task[None]] = {}
+        self._company = {kind: Company() for kind in JobKind}
         # Photos for the worker to encode while their person still sends others, and such to forget.
         self._ahead: asyncio.Queue[bytes | tuple[str, ...]] = asyncio.Queue(MAX_AHEAD)
 
@@ -119,13 +124,12 @@ class Dispatcher:
         bell = self._bells[kind]
         while True:
             await bell.wait()
-            # Before the look, so that a job that comes during it rings again. Other idle lanes were woken by
-            # the same ring, and busy ones look when they are done.
-            bell.clear()
+            bell.clear()  # before the look, so that a job that comes during it rings again
             await self._work_off(kind)
 
     async def _work_off(self, kind: JobKind) -> None:
         while (job := await self._ledger.claim(kind)) is not None:
+            self._bells[kind].set()  # there may be more, for another lane
             attempt = asyncio.create_task(self._attempt(job), name=f"attempt-{job.id}.{job.attempt}")
             self._attempts[job.id] = attempt
             try:
@@ -134,7 +138,8 @@ class Dispatcher:
                 # Reached with the attempt still running only when we are being shut down.
                 attempt.cancel()
                 await asyncio.wait([attempt])
-                del self._attempts[job.id]
+                if self._attempts.get(job.id) is attempt:  # else another lane has taken it up again
+                    del self._attempts[job.id]
             if not attempt.cancelled():
                 attempt.result()
 
@@ -142,11 +147,10 @@ class Dispatcher:
         log.info("job %d (%s) attempt %d begins", job.id, job.kind, job.attempt)
         try:
             request = await self._requests.of(job)
-            async with aclosing(self._backend.run(request)) as events:
-                async for event in events:
-                    if await self._outcomes.write(job, event):
-                        return
-            raise WorkerLost("the stream ended without a result")
+            # A training goes on from its checkpoints, so it need not fear its neighbours.
+            alone = job.kind is JobKind.GENERATE and job.losses >= LOSSES_THAT_TELL
+            async with self._company[job.kind].joined(alone):
+                await self._carried_out(job, request)
         except Stale:
             log.info("job %d was ended by somebody else", job.id)
         except Missing as missing:
@@ -155,6 +159,13 @@ class Dispatcher:
         except WorkerLost as lost:
             await self._lost(job, str(lost))
 
+    async def _carried_out(self, job: Job, request: JobRequest) -> None:
+        async with aclosing(self._backend.run(request)) as events:
+            async for event in events:
+                if await self._outcomes.write(job, event):
+                    return
+        raise WorkerLost("the stream ended without a result")
+
     async def _give_up(self, job: Job, sentence: str) -> None:
         try:
             await self._outcomes.failed(job, sentence)
@@ -162,13 +173,14 @@ class Dispatcher:
             log.info("job %d was ended by somebody else", job.id)
 
     async def _lost(self, job: Job, why: str) -> None:
+        # Paused before it is in line again: other lanes would take it up at once.
+        await asyncio.sleep(RETRY_PAUSE_S * (job.losses + 1))
         after = await self._ledger.lost(job.id, job.attempt)
         if after is None:
             return
         log.warning("job %d attempt %d was lost: %s", job.id, job.attempt, why)
         self._watcher.wake()
         self._watcher.progressed(job.id)
-        if after.status is JobStatus.QUEUED:
-            await asyncio.sleep(RETRY_PAUSE_S * after.losses)
-        else:
+        self._bells[job.kind].set()
+        if after.status is not JobStatus.QUEUED:
             await self._files.forget_work(job.id)

@@ -11,9 +11,20 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from bot.domain import AccountId, GenerateWish, Identity, JobKind, JobStatus, NewPhoto, Platform, TrainWish
+from bot.domain import (
+    INSTANCE_TOKENS,
+    AccountId,
+    GenerateWish,
+    Identity,
+    JobKind,
+    JobStatus,
+    NewPhoto,
+    Platform,
+    TrainWish,
+)
 from bot.errors import LedgerError
 from bot.ledger import Ledger
 from bot.migrate import MIGRATIONS, Migration, migrate, read_migrations
@@ -272,6 +283,54 @@ def test_migrating_twice_changes_nothing_and_an_edited_migration_is_refused() ->
     with pytest.raises(LedgerError, match="newer LoraCode"):
         migrate(db, [])
     db.close()
+
+
+def test_results_of_before_get_their_pictures_from_their_notices() -> None:
+    first, *others = read_migrations()
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(db, [first])
+    db.execute("INSERT INTO accounts VALUES (1, 0)")
+    db.execute("INSERT INTO loras VALUES ('40713386', 1, 'sks', 'person', 'ready', NULL, NULL, 0, 0)")
+    db.execute(
+        "INSERT INTO jobs (id, kind, status, account, code, wish, platform, chat_id, user_id, created_ms)"
+        """ VALUES (7, 'generate', 'done', 1, '40713386', '{"prompt":"a boat"}', 'console', 'me', 'me', 0)"""
+    )
+    db.execute(
+        "INSERT INTO notices (job, kind, files, state, next_try_ms, created_ms)"
+        """ VALUES (7, 'generate_done', '["7-1.png","7-2.png"]', 'sent', 0, 0)"""
+    )
+    migrate(db, [first, *others])
+    rows = db.execute("SELECT job, number, file, deleted_ms FROM pictures ORDER BY number").fetchall()
+    assert rows == [(7, 1, "7-1.png", None), (7, 2, "7-2.png", None)]
+    db.close()
+
+
+def test_a_wish_of_before_is_still_read() -> None:
+    old = b'{"prompt":"a boat","negative":"","seed":7,"width_px":512,"height_px":768,"count":2}'
+    wish = msgspec.json.decode(old, type=GenerateWish)
+    assert wish == GenerateWish("a boat", seed=7, width_px=512, height_px=768, count=2)
+
+
+async def test_the_loras_of_an_account_have_tokens_of_their_own(ledger: Ledger, anna: AccountId) -> None:
+    tokens = []
+    for number in range(len(INSTANCE_TOKENS) + 1):
+        job = (await ledger.add_photos(anna, photos(number * 5), ANNAS, TrainWish())).job
+        assert job is not None
+        assert isinstance(job.wish, TrainWish)
+        lora = await ledger.lora(job.code)
+        assert lora is not None
+        assert lora.trigger == job.wish.trigger, "the training learns the words that will call it"
+        tokens.append(job.wish.trigger.token)
+    assert tokens == [*INSTANCE_TOKENS, INSTANCE_TOKENS[0]]
+
+
+async def test_the_token_of_a_cancelled_training_is_free_again(ledger: Ledger, anna: AccountId) -> None:
+    first = (await ledger.add_photos(anna, photos(0), ANNAS, TrainWish())).job
+    assert first is not None
+    await ledger.cancel(first.id)
+    second = (await ledger.add_photos(anna, photos(5), ANNAS, TrainWish())).job
+    assert second is not None
+    assert second.wish == TrainWish()
 
 
 def test_every_migration_says_its_reason() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from bot.domain import JobId, JobStatus
 from bot.schedule import Schedule
-from tests.integration.engine_room import EngineRoom, open_engine_room
+from tests.integration.engine_room import PNG, EngineRoom, open_engine_room
 from tests.integration.studio_desk import ANNA, ANNAS
 
 
@@ -63,6 +63,39 @@ async def test_what_a_crash_left_behind_is_swept_and_what_is_needed_stays(
     assert await room.files.read_checkpoint(JobId(99)) is None
     assert not half.exists()
     assert fresh.exists()
+
+
+async def test_results_without_a_row_are_swept_and_those_of_people_stay(
+    room: EngineRoom, tmp_path: Path
+) -> None:
+    room.backend.sample = PNG
+    job = await room.trained()
+    drawing = await room.draws(job.code)
+    await room.dispatcher.drain()
+    kept = {f"{job.code}.safetensors", f"{job.id}-0.png", f"{drawing.id}-1.png", "my own notes.txt"}
+    (tmp_path / "pictures" / "my own notes.txt").touch()
+    for orphan in ("pictures/77-1.png", "pictures/77-0.png", "exports/loracode-1of2.safetensors"):
+        (tmp_path / orphan).touch()
+    (tmp_path / "loras" / f"{(int(job.code) + 1) % 10**8:08d}.safetensors").touch()
+    (tmp_path / "previews" / "77.png").touch()
+    folders = [tmp_path / name for name in ("loras", "pictures", "exports", "previews")]
+    for path in [each for folder in folders for each in folder.iterdir()]:
+        os.utime(path, (0, 0))
+    young = tmp_path / "pictures" / "78-1.png"
+    young.touch()
+    await schedule(room, []).keep_house()
+    left = {path.name for folder in folders for path in folder.iterdir()}
+    assert left == kept | {young.name}
+
+
+async def test_a_deleted_result_is_not_kept_for_its_notice(room: EngineRoom) -> None:
+    job = await room.trained()
+    drawing = await room.draws(job.code)
+    await room.dispatcher.drain()
+    await room.ledger.delete_result(drawing.id)  # and then the machine lost power
+    os.utime(room.files.picture_path(f"{drawing.id}-1.png"), (0, 0))
+    await schedule(room, []).keep_house()
+    assert not room.files.picture_path(f"{drawing.id}-1.png").exists()
 
 
 async def test_the_data_folder_is_for_its_owner_only(room: EngineRoom, tmp_path: Path) -> None:
