@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -144,3 +145,44 @@ async def test_one_person_s_open_generations_do_not_count_for_another(desk: Desk
     for _ in range(MAX_OPEN_GENERATIONS):
         await desk.studio.generate_text(ANNA, ANNAS, f"{anna} a boat")
     assert (await desk.studio.generate_text(BERT, BERTS, f"{bert} a boat")).card_of is not None
+
+
+async def test_every_option_arrives_in_the_job(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    await desk.studio.generate_text(
+        ANNA, ANNAS, f"{code} a boat --style Oil-Painting --strength 1.5 --sampler euler --size landscape"
+    )
+    [job] = await desk.jobs(ANNA)
+    assert isinstance(job.wish, GenerateWish)
+    assert job.wish.seed is not None, "settled, so that a second attempt draws the same"
+    assert replace(job.wish, seed=None) == GenerateWish(
+        "a boat", style="oil", strength=1.5, sampler="euler a", shape="landscape"
+    )
+
+
+async def test_an_unknown_style_names_the_nearest(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    assert "Did you mean watercolour?" in await refusal(desk, f"{code} a boat --style watercolor")
+    with pytest.raises(UserError, match="Did you mean pixel"):
+        await desk.studio.generate(ANNA, ANNAS, code, GenerateWish("a boat", style="pixl"))
+    assert await desk.jobs(ANNA) == []
+
+
+async def test_own_ready_codes_and_styles_are_offered_while_typing(desk: Desk) -> None:
+    codes = []
+    for number in range(3):
+        codes.append((await desk.ready(ANNA, 10 * number)).code)
+    await desk.train(ANNA, 40)
+    await desk.ready(BERT)
+    offered = await desk.studio.codes_like(ANNA, "")
+    assert [each.value for each in offered] == codes[::-1]
+    assert offered[0].label == f"{codes[2][:4]} {codes[2][4:]}"
+    assert [each.value for each in await desk.studio.codes_like(ANNA, offered[1].label)] == [codes[1]]
+    assert await desk.studio.codes_like(ANNA, "no digits") == offered
+    assert "oil" in [each.value for each in desk.studio.styles_like("paint")]
+
+
+async def test_no_more_is_offered_than_platforms_show(desk: Desk) -> None:
+    for number in range(27):
+        await desk.ready(ANNA, 5 * number)
+    assert len(await desk.studio.codes_like(ANNA, "")) == 25

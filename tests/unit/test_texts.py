@@ -20,6 +20,7 @@ from bot.domain import (
     Notice,
     NoticeId,
     NoticeKind,
+    Picture,
     Place,
     Platform,
     TrainWish,
@@ -151,12 +152,61 @@ def test_the_example_is_written_as_its_platform_takes_it() -> None:
     assert texts.example(Platform.TELEGRAM) == "/generate 40713386 sks person as an astronaut"
 
 
-def test_pictures_come_with_their_prompt() -> None:
+def test_pictures_come_with_their_number_and_prompt() -> None:
     paths = (Path("7-0.png"), Path("7-1.png"))
     reply = texts.notice(owed(NoticeKind.GENERATE_DONE, DRAWING), paths)
     assert reply.pictures == paths
-    assert "sks person on a boat" in reply.text
-    assert "no longer here" in texts.notice(owed(NoticeKind.GENERATE_DONE, DRAWING), []).text
+    assert reply.text == "#7 · 4071 3386: sks person on a boat"
+
+
+def test_pictures_that_are_gone_can_be_drawn_again() -> None:
+    reply = texts.notice(owed(NoticeKind.GENERATE_DONE, DRAWING), [])
+    assert "no longer here" in reply.text
+    assert [button.action for button in reply.buttons] == ["again:7"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_a_result_s_buttons_fit_a_phone_and_discord(count: int) -> None:
+    reply = texts.result(DRAWING, [Path(f"{number}.png") for number in range(count)])
+    rows = [button.row for button in reply.buttons]
+    assert rows == sorted(rows, key=lambda row: -1 if row is None else row), "neighbours share a row"
+    assert len(set(rows)) <= 5
+    assert max(rows.count(row) for row in rows) <= 4
+    labels = [button.label for button in reply.buttons]
+    assert len(set(labels)) == len(labels), "each says what it is for"
+    assert ("Larger" in labels) == (count == 1)
+    assert (f"Larger {count}" in labels) == (count > 1)
+
+
+def test_a_recipe_of_the_longest_wish_fits_into_a_message() -> None:
+    wish = GenerateWish("ü" * 1000, "x" * 1000, 7, codes=(LoraCode("00000001"), LoraCode("00000002")))
+    pictures = [Picture(JobId(7), 1, "7-1.png", "a boat\nSteps: 25, Sampler: UniPC, Size: 8x8", False)]
+    reply = texts.recipe(replace(DRAWING, wish=wish), pictures, "Oil painting", 1500)
+    assert len(reply.text) < 2000
+    assert "ü" * 1000 in reply.text
+    assert "Size: 8x8 · Steps: 25 · Sampler: UniPC" in reply.text
+
+
+def test_a_recipe_of_before_recipes_were_kept_tells_what_was_asked() -> None:
+    pictures = [Picture(JobId(7), 1, "7-1.png", "", False)]
+    text = texts.recipe(replace(DRAWING, wish=GenerateWish("a boat", seed=7)), pictures, "", None).text
+    assert text == "#7\nPrompt: a boat\nSeed: 7\nLoRA: 4071 3386\nBring it back: /show 7"
+
+
+def test_a_preview_is_shown_while_it_runs_and_never_afterwards() -> None:
+    preview = Path("7.png")
+    for status in JobStatus:
+        shown = texts.card(replace(DRAWING, status=status), None, None, preview=preview).pictures
+        assert shown == ((preview,) if status is JobStatus.RUNNING else ())
+
+
+@pytest.mark.parametrize("platform", list(Platform))
+def test_help_names_every_command_and_option(platform: Platform) -> None:
+    said = texts.help_text(platform, is_admin=False).text
+    for command in ("/train", "/generate", "/show", "/codes", "/export", "/cancel", "/help"):
+        assert f"{command} - " in said
+    for option in ("size", "style", "seed", "strength", "steps", "guidance", "sampler"):
+        assert option in said
 
 
 @pytest.mark.parametrize("kind", list(NoticeKind))
