@@ -30,6 +30,8 @@ from gpu_worker.protocol import Generate
 from tests.integration.engine_room import until
 from tests.integration.studio_desk import Clock, GateHere, photo
 
+#: The buttons of a result with one picture.
+ONE_PICTURE = ["Again", "Variations", "Larger", "Edit prompt", "Recipe", "Delete"]
 PhotoFile = tuple[str, bytes]
 NewStudio = Callable[[Tools, Gate, Set[Identity]], Studio]
 
@@ -264,3 +266,18 @@ def labels(message: discord.Message) -> list[str]:
     """The buttons of a message."""
     rows = [row.children for row in message.components if isinstance(row, discord.ActionRow)]
     return [str(child.label) for row in rows for child in row if isinstance(child, discord.Button)]
+
+
+def number_of(result: discord.Message) -> str:
+    """The number of a result, as its text shows it."""
+    return result.content.partition("#")[2].split(" ")[0]
+
+
+async def delete(stage: Stage, result: discord.Message) -> discord.Message:
+    """Anna deletes a result; gives the question, as it reads after her answer."""
+    pressed = await stage.anna.click(result, label="Delete")
+    question = pressed.followups[0].message
+    assert labels(question) == ["Delete"]
+    await stage.anna.click(question, label="Delete")
+    await stage.work()
+    return pressed.followups[0].message

@@ -1,0 +1,99 @@
+"""Results brought back, previews on the way, and prompts that come by DM."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot import texts
+from bot.chats.discord._post import own_dm
+from bot.domain import Identity, Platform
+from tests.acceptance.discord_stage import ONE_PICTURE, Stage, labels, number_of, on_stage, text_of
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with on_stage(tmp_path) as each:
+        yield each
+
+
+async def test_a_result_whose_message_was_deleted_can_be_brought_back(stage: Stage) -> None:
+    first = await stage.drawn(prompt="a boat")
+    stage.env.backend.delete_message(stage.channel.id, first.id)
+    shown = await stage.anna.slash(stage.channel, "show", id=f"#{number_of(first)}")
+    assert shown.response is not None
+    assert shown.ephemeral
+    message = shown.response.message
+    assert ("a boat" in message.content, labels(message), len(message.attachments)) == (True, ONE_PICTURE, 1)
+    await stage.restart()
+    await stage.anna.click(message, label="Again")
+    await stage.work()
+    assert len(stage.public()) == 1
+
+
+@pytest.mark.parametrize("number", ["#1", "999", "x", "-1", "1" * 40])
+async def test_what_is_not_one_s_own_result_cannot_be_shown(stage: Stage, number: str) -> None:
+    first = await stage.drawn()
+    asked = number_of(first) if number == "#1" else number
+    answer = await stage.bert.slash(stage.channel, "show", id=asked)
+    assert (text_of(answer), answer.ephemeral) == (texts.NO_SUCH_RESULT, True)
+
+
+async def test_a_result_that_is_still_drawn_is_shown_as_its_card(stage: Stage) -> None:
+    await stage.draw(await stage.trained())
+    (job,) = await stage.bot.ledger.open_jobs_of(await stage.account())
+    await stage.anna_alone.slash("show", id=str(job.id))
+    assert labels(stage.dms()[-1]) == ["Cancel"]
+    await stage.work()
+    assert len(stage.dms()[-1].attachments) == 1, "that card is the one which becomes the result"
+
+
+async def test_a_preview_comes_into_the_card_and_the_picture_takes_its_place(stage: Stage) -> None:
+    await stage.draw(await stage.trained())
+    async with stage.previewing(b"preview"):
+        (card,) = stage.public()
+        assert [await each.read() for each in card.attachments] == [b"preview"]
+        assert labels(card) == ["Cancel"]
+    await stage.tell()
+    (card,) = stage.public()
+    assert [await each.read() for each in card.attachments] == [stage.backend.picture]
+    assert labels(card) == ONE_PICTURE
+
+
+async def test_a_cancelled_drawing_loses_its_preview(stage: Stage) -> None:
+    await stage.draw(await stage.trained())
+    async with stage.previewing(b"preview"):
+        await stage.anna.click(stage.public()[0], label="Cancel")
+    await stage.tell()
+    (card,) = stage.public()
+    assert (card.attachments, card.components) == ([], [])
+    assert await stage.bot.ledger.open_jobs_of(await stage.account()) == []
+
+
+async def test_a_prompt_that_was_begun_by_buttons_is_taken_from_a_dm(stage: Stage) -> None:
+    code = await stage.trained()
+    place = own_dm(stage.anna.id)
+    draft = await stage.bot.studio.generate_text(Identity(Platform.DISCORD, str(stage.anna.id)), place, "")
+    await stage.bot.chat.send(place, draft, nonce="draft")
+    question = stage.dms()[-1]
+    await stage.anna_alone.click(question, label="Portrait")
+    await stage.anna_alone.click(question, label="2 pictures")
+    await stage.anna_alone.click(question, label="Style")
+    chosen = await stage.anna_alone.click(question, label="Oil painting")
+    assert chosen.response is not None
+    assert "Oil painting" in chosen.response.content
+    await stage.restart()
+    await stage.anna_alone.send_dm("a boat")
+    await stage.work()
+    request = stage.request()
+    assert (request.shape, request.count) == ("portrait", 2)
+    assert request.prompt.startswith("oil painting of")
+    assert [lora.name for lora in request.loras] == [code]
+    assert len(stage.dms()[-1].attachments) == 2
+
+
+async def test_words_in_a_dm_without_anything_begun_are_told_how_to_begin(stage: Stage) -> None:
+    await stage.anna_alone.send_dm("a boat")
+    assert stage.dms()[-1].content == texts.start(Platform.DISCORD).text
