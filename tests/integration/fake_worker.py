@@ -13,7 +13,7 @@ import time
 from collections.abc import Generator
 
 from gpu_worker.errors import BadInput
-from gpu_worker.protocol import Checkpoint, Done, Event, Generate, Health, Progress, Started, Train
+from gpu_worker.protocol import Checkpoint, Done, Event, Generate, Health, Preview, Progress, Started, Train
 from gpu_worker.worker import serve
 
 HEALTH = Health(device="fake", base_model="fake", base_model_loaded=False, process_memory_bytes=1)
@@ -64,8 +64,12 @@ class FakePerformer:
     def generate(self, request: Generate) -> Generator[Event, None, None]:
         yield Started(job_id=request.job_id, attempt=request.attempt, step=0, steps=1)
         yield Progress(job_id=request.job_id, attempt=request.attempt, step=1, steps=1)
-        seen = ",".join(sorted(name for name in os.environ if "TOKEN" in name))
-        yield Done(job_id=request.job_id, attempt=request.attempt, pictures=(seen.encode(),))
+        seen = ",".join(sorted(name for name in os.environ if "TOKEN" in name)).encode()
+        if request.preview_every_s is not None:
+            yield Preview(job_id=request.job_id, attempt=request.attempt, png=b"preview")
+        loras = " ".join(f"{lora.name}:{lora.strength:g}" for lora in request.loras)
+        recipe = f"{request.prompt} {loras}".strip()
+        yield Done(job_id=request.job_id, attempt=request.attempt, pictures=(seen,), recipes=(recipe,))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,18 @@ from bot.backends.base import GpuBackend
 from bot.backends.fake import FakeBackend
 from bot.backends.local import LocalBackend
 from bot.errors import WorkerLost
-from gpu_worker.protocol import Done, Event, Failed, Generate, Progress, Started, Train
+from gpu_worker.protocol import (
+    Done,
+    Event,
+    Failed,
+    Generate,
+    LoraUse,
+    Preview,
+    Progress,
+    Start,
+    Started,
+    Train,
+)
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("fake_worker.py"))]
 
@@ -218,3 +229,21 @@ async def test_a_silent_worker_is_replaced() -> None:
                 await asyncio.sleep(0.01)
     finally:
         await backend.close()
+
+
+async def test_previews_and_recipes_come_through_the_pipe(local: LocalBackend) -> None:
+    lora = LoraUse(data=b"lora", sha256="0" * 64, name="40713386", strength=0.5)
+    start = Start(picture=b"picture", redraw=0.35)
+    request = Generate(
+        job_id=1,
+        attempt=1,
+        prompt="a boat",
+        loras=(lora,),
+        start=start,
+        shape="portrait",
+        preview_every_s=4.0,
+    )
+    *_, preview, done = await all_events(local, request)
+    assert preview == Preview(job_id=1, attempt=1, png=b"preview")
+    assert isinstance(done, Done)
+    assert done.recipes == ("a boat 40713386:0.5",)
