@@ -94,20 +94,14 @@ def checked(wish: GenerateWish) -> GenerateWish:
     return wish
 
 
-def size_px(text: str) -> tuple[int, int]:
-    """Read `512x768` as width and height; UserError when it is not like that."""
-    match = re.fullmatch(r"([0-9]{1,5})[xX*\u00d7]([0-9]{1,5})", text)
-    if match is None:
-        raise UserError(_WRONG_SIZE)
-    return int(match[1]), int(match[2])
-
-
 def sized(wish: GenerateWish, text: str) -> GenerateWish:
     """Give the wish in the size a person wrote, `portrait` or `512x768`; UserError when it is neither."""
     if text.lower() in SHAPES:
         return replace(wish, shape=text.lower(), width_px=None, height_px=None)
-    width_px, height_px = size_px(text)
-    return replace(wish, shape="", width_px=width_px, height_px=height_px)
+    match = re.fullmatch(r"([0-9]{1,5})[xX*\u00d7]([0-9]{1,5})", text)
+    if match is None:
+        raise UserError(_WRONG_SIZE)
+    return replace(wish, shape="", width_px=int(match[1]), height_px=int(match[2]))
 
 
 def cleaned(text: str) -> str:

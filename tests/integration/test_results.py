@@ -13,6 +13,7 @@ from bot.domain import GenerateWish, Job, JobStatus
 from bot.errors import UserError
 from bot.replies import Reply
 from bot.studio import Studio
+from bot.studio._pictures import twice_as_large
 from gpu_worker.protocol import Generate
 from tests.integration.engine_room import EngineRoom, open_engine_room, png
 from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS, GateHere, tools
@@ -323,9 +324,7 @@ async def test_buttons_work_after_a_restart_and_a_year(room: EngineRoom) -> None
     assert "Seed: 7" in (await press(room, f"recipe:{job.id}")).text
 
 
-async def test_a_picture_of_the_largest_size_grows_no_more(room: EngineRoom) -> None:
-    from bot.studio._pictures import twice_as_large
-
+def test_a_picture_of_the_largest_size_grows_no_more() -> None:
     assert twice_as_large((512, 768)) == (1024, 1536)
     assert twice_as_large((768, 1024)) == (1536, 2048)
     assert twice_as_large((1024, 1536)) == (1360, 2048), "as far as it may, in its shape"
