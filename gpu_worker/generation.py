@@ -101,7 +101,7 @@ class _Drawing:
             yield Started(**self._job, step=0, steps=steps)
             room.easel.put(canvases)
             yield from self._denoise(canvases, steps)
-            pictures = []
+            pictures: list[bytes] = []
             for each, recipe in zip(canvases, recipes, strict=True):
                 if pictures:
                     yield Progress(**self._job, step=steps, steps=steps)  # a training may go on in between

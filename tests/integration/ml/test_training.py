@@ -13,7 +13,7 @@ from gpu_worker.base_model import BaseModel
 from gpu_worker.dataset import Example
 from gpu_worker.dials import Dials
 from gpu_worker.errors import BadInput
-from gpu_worker.generation import generate
+from gpu_worker.generation import Room, generate
 from gpu_worker.latents import LatentCache
 from gpu_worker.lesson import Lesson
 from gpu_worker.protocol import Checkpoint, Done, Event, Generate, Progress, Started, Train
@@ -21,6 +21,7 @@ from gpu_worker.study import Shelf
 from gpu_worker.training import train
 from gpu_worker.training_state import TrainingState
 from tests.integration.ml.conftest import has_adapters, weights_hash
+from tests.integration.ml.pictures import use
 
 
 def request(photos: tuple[bytes, ...], resume: bytes | None = None, seed: int = 3) -> Train:
@@ -129,10 +130,10 @@ def test_pictures_drawn_between_two_steps_change_neither_training_nor_picture(
 ) -> None:
     asked = Generate(
         job_id=8, attempt=1, prompt="sks person", seed=1, steps=3, width_px=64, height_px=64,
-        lora=uninterrupted if with_lora else None,
+        loras=(use(uninterrupted),) if with_lora else (),
     )  # fmt: skip
-    alone = list(generate(tiny, asked))[-1]
-    training, drawing = train(tiny, request(photos), precise), generate(tiny, asked)
+    alone = list(generate(Room(tiny), asked))[-1]
+    training, drawing = train(tiny, request(photos), precise), generate(Room(tiny), asked)
     trained: list[Event] = []
     drawn: list[Event] = []
     for event in training:
