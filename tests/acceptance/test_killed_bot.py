@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.acceptance.telegram_server import TOKEN, Person, TelegramServer, telegram_server, until
-from tests.acceptance.test_telegram import PHOTOS
+from tests.acceptance.telegram_server import TOKEN, TelegramServer, telegram_server, until
+from tests.acceptance.telegram_stage import PHOTOS, Person
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from lo_bot_api_emulator import ApiRefusal
 
-import drawn
 from bot.app import App, opened
 from bot.backends.fake import FakeBackend
 from bot.backends.local import LocalBackend
@@ -22,17 +21,9 @@ from bot.chats.telegram import TelegramChat
 from bot.errors import SettingsError
 from bot.photos import TOO_MANY_BYTES
 from bot.settings import Settings
-from tests.acceptance.telegram_server import (
-    TOKEN,
-    Person,
-    Shown,
-    TelegramServer,
-    telegram_bot,
-    telegram_server,
-    until,
-)
+from tests.acceptance.telegram_server import TOKEN, TelegramServer, telegram_server, until
+from tests.acceptance.telegram_stage import PHOTOS, Person, code_in, telegram_bot, trained
 
-PHOTOS = drawn.sample_photos(11, count=6, side_px=256)
 REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "photos" / "dog3"
 WORKER = [sys.executable, "-m", "gpu_worker", "--base-model", "tiny", "--train-steps", "6"]
 
@@ -62,17 +53,6 @@ def anna(server: TelegramServer, app: App) -> Person:
 @pytest.fixture
 def bert(server: TelegramServer, app: App) -> Person:
     return Person(server, 8)
-
-
-def code_in(message: Shown) -> str:
-    found = re.search(r"(\d{4}) (\d{4})", message.text)
-    assert found is not None, message.text
-    return found[1] + found[2]
-
-
-async def trained(person: Person) -> str:
-    await person.sends_photos(PHOTOS[:5])
-    return code_in(await person.hears("is ready"))
 
 
 async def test_an_album_of_five_becomes_a_code_and_a_prompt_a_picture(anna: Person) -> None:

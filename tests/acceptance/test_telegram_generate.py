@@ -1,0 +1,243 @@
+"""Asking for pictures on Telegram: by words, by buttons, in a chat with others, and while they are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import drawn
+from bot import texts
+from bot.chats.telegram._inbox import WHO_ARE_YOU
+from bot.domain import format_code
+from tests.acceptance.telegram_server import Shown, until
+from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person, Stage, on_stage, trained
+
+PREVIEW = b"what is to be seen so far"
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with on_stage(tmp_path) as each:
+        yield each
+
+
+async def says_and_hears(person: Person, text: str) -> Shown:
+    """Say something and give the next message of the bot's."""
+    before = len(person.sees)
+    await person.says(text)
+    shown = await until(lambda: person.sees[before:])
+    assert isinstance(shown[0], Shown)
+    return shown[0]
+
+
+async def pressed(person: Person, message: Shown, label: str) -> None:
+    """Press a button of a message that is changed by it, and wait for the change."""
+    before = len(message.versions)
+    assert await person.presses(message, label) == ""
+    await until(lambda: len(message.versions) > before)
+
+
+async def test_every_option_by_words_reaches_the_card(stage: Stage) -> None:
+    code = await trained(stage.anna)
+    await stage.anna.says(
+        f"/generate {code} a boat --n 2 --size portrait --seed 7 --no blurry --steps 12 --guidance 6.5 "
+        "--strength 0.8 --style oil --sampler lcm"
+    )
+    request = (await until(lambda: stage.drawings))[0]
+    assert "a boat" in request.prompt
+    assert "oil painting" in request.prompt
+    assert "blurry" in request.negative
+    assert (request.count, request.shape, request.seed) == (2, "portrait", 7)
+    assert (request.steps, request.guidance, request.sampler) == (12, 6.5, "lcm")
+    assert [each.strength for each in request.loras] == [0.8]
+
+
+async def test_a_size_by_numbers_reaches_the_card(stage: Stage) -> None:
+    code = await trained(stage.anna)
+    await stage.anna.says(f"/generate {code} a boat --size 512x768")
+    request = (await until(lambda: stage.drawings))[0]
+    assert (request.width_px, request.height_px) == (512, 768)
+
+
+async def test_two_codes_in_one_prompt_draw_together(stage: Stage) -> None:
+    first = await trained(stage.anna)
+    second = await trained(stage.anna, drawn.sample_photos(12, count=5, side_px=256))
+    await stage.anna.says(f"/generate {first} dancing with {format_code(second)}")
+    request = (await until(lambda: stage.drawings))[0]
+    assert [each.name for each in request.loras] == [first, second]
+    assert second not in request.prompt.replace(" ", "")
+
+
+async def test_what_follows_a_command_may_stand_on_the_next_line(stage: Stage) -> None:
+    code = await trained(stage.anna)
+    await stage.anna.says(f"/generate\n{code} a boat\nat sea")
+    assert "at sea" in (await until(lambda: stage.drawings))[0].prompt
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["a boat --size 7x7", "a boat --guidance nan", "a boat --steps -3", "--n 2", "a boat --style oyl"],
+)
+async def test_what_cannot_be_drawn_is_said_in_one_sentence(stage: Stage, typed: str) -> None:
+    code = await trained(stage.anna)
+    refusal = await says_and_hears(stage.anna, f"/generate {code} {typed}")
+    assert refusal.text != texts.apology().text
+    assert refusal.buttons == []
+    assert (await stage.app.ledger.counts()).notices_owed == 0
+    assert stage.drawings == []
+
+
+async def test_of_several_pictures_the_first_has_the_buttons_and_the_others_follow_it(stage: Stage) -> None:
+    first = await stage.result("--n 4")
+    assert first.photos == PHOTOS[:1]
+    assert first.labels == [
+        *([f"Variations {number}", f"Larger {number}"] for number in range(1, 5)),
+        ["Again", "Edit prompt", "Recipe", "Delete"],
+    ]
+    album = await until(lambda: [each for each in stage.anna.sees if len(each.photos) == 3])
+    assert album[0].answers == first.id
+    assert album[0].buttons == []
+
+
+async def test_of_two_pictures_the_second_follows_alone(stage: Stage) -> None:
+    first = await stage.result("--n 2")
+    second = await until(lambda: [each for each in stage.anna.sees if each.answers == first.id])
+    assert second[0].photos == PHOTOS[:1]
+
+
+async def drawing_with_a_preview(stage: Stage) -> Shown:
+    """Have Anna's picture half drawn: its card shows a preview."""
+    code = await trained(stage.anna)
+    stage.card.preview = PREVIEW
+    stage.card.gate.clear()
+    card = await says_and_hears(stage.anna, f"/generate {code} a boat")
+    await until(lambda: card.photos == [PREVIEW])
+    assert card.labels == [["Cancel"]]
+    return card
+
+
+async def test_a_preview_takes_the_place_of_the_card_and_the_picture_that_of_the_preview(
+    stage: Stage,
+) -> None:
+    card = await drawing_with_a_preview(stage)
+    stage.card.gate.set()
+    await until(lambda: card.photos == PHOTOS[:1])
+    assert "Again" in card.labels[0]
+
+
+async def test_of_a_picture_that_was_cancelled_no_preview_is_left(stage: Stage) -> None:
+    card = await drawing_with_a_preview(stage)
+    await stage.anna.presses(card, "Cancel")
+    await until(lambda: card.text.endswith("Cancelled."))
+    assert card.photos != [PREVIEW]
+    assert card.buttons == []
+
+
+async def test_of_a_picture_that_failed_no_preview_is_left(stage: Stage) -> None:
+    card = await drawing_with_a_preview(stage)
+    stage.card.fail_with = "The card is on fire."
+    stage.card.gate.set()
+    await until(lambda: "on fire" in card.text)
+    assert card.photos != [PREVIEW]
+
+
+async def test_generate_alone_without_a_code_says_what_is_missing(stage: Stage) -> None:
+    assert (await says_and_hears(stage.anna, "/generate")).text == texts.NO_READY_CODE
+
+
+async def test_generate_alone_is_put_together_by_buttons_of_one_message(stage: Stage) -> None:
+    code = await trained(stage.anna)
+    options = await says_and_hears(stage.anna, "/generate")
+    assert format_code(code) in options.text
+    before = len(stage.anna.sees)
+    await pressed(stage.anna, options, "Style")
+    await pressed(stage.anna, options, "Oil painting")
+    await pressed(stage.anna, options, "Landscape")
+    await pressed(stage.anna, options, "4 pictures")
+    assert len(stage.anna.sees) == before, "the buttons change the message that they stand in"
+    assert "✓ Landscape" in options.labels[1]
+    assert "✓ 4 pictures" in options.labels[2]
+    await stage.anna.says("a boat --seed 5")
+    request = (await until(lambda: stage.drawings))[0]
+    assert "oil painting" in request.prompt
+    assert (request.shape, request.count, request.seed) == ("landscape", 4, 5)
+
+
+async def test_a_style_can_be_taken_back(stage: Stage) -> None:
+    await trained(stage.anna)
+    options = await says_and_hears(stage.anna, "/generate")
+    for label in ("Style", "Watercolour"):
+        await pressed(stage.anna, options, label)
+    await pressed(stage.anna, options, "Style: Watercolour")
+    await pressed(stage.anna, options, "No style")
+    assert "style: none" in options.text
+
+
+async def test_a_dropped_draft_takes_no_prompt(stage: Stage) -> None:
+    await trained(stage.anna)
+    options = await says_and_hears(stage.anna, "/generate")
+    await pressed(stage.anna, options, "Drop")
+    assert options.text == texts.DRAFT_DROPPED.text
+    assert options.buttons == []
+    assert (await says_and_hears(stage.anna, "a boat")).text == texts.UNKNOWN_COMMAND
+
+
+async def test_of_several_codes_one_is_chosen_by_a_button(stage: Stage) -> None:
+    first = await trained(stage.anna)
+    await trained(stage.anna, drawn.sample_photos(12, count=5, side_px=256))
+    which = await says_and_hears(stage.anna, "/generate")
+    await pressed(stage.anna, which, format_code(first))
+    await stage.anna.says("a boat")
+    assert [each.name for each in (await until(lambda: stage.drawings))[0].loras] == [first]
+
+
+async def test_a_draft_survives_a_restart(stage: Stage) -> None:
+    await trained(stage.anna)
+    options = await says_and_hears(stage.anna, "/generate")
+    await pressed(stage.anna, options, "2 pictures")
+    await stage.stop()
+    await stage.anna.says("a boat")
+    await stage.start()
+    assert (await until(lambda: stage.drawings))[0].count == 2
+
+
+async def test_words_without_a_draft_and_unknown_commands_get_the_usual_sentence(stage: Stage) -> None:
+    for text in ("hello", "/nonsense", "/generate_me"):
+        assert (await says_and_hears(stage.anna, text)).text == texts.UNKNOWN_COMMAND
+
+
+async def test_a_command_is_no_prompt(stage: Stage) -> None:
+    await trained(stage.anna)
+    await says_and_hears(stage.anna, "/generate")
+    assert (await says_and_hears(stage.anna, "/nonsense")).text == texts.UNKNOWN_COMMAND
+    await stage.anna.says("a boat")
+    await until(lambda: stage.drawings)
+
+
+async def test_where_others_write_only_an_answer_to_the_bot_is_a_prompt(stage: Stage) -> None:
+    await trained(stage.anna)
+    await stage.anna.says("/generate", chat=GROUP)
+    options = (await until(lambda: stage.anna.sees_in(GROUP)))[0]
+    assert options.answers is not None
+    await stage.anna.says("how are you all", chat=GROUP)
+    await stage.bert.says("a plane", chat=GROUP, to=options)
+    await stage.anna.says("a boat", chat=GROUP, to=options)
+    result = await stage.next_result(0, GROUP)
+    assert "a boat" in result.text
+    assert stage.anna.sees_in(GROUP) == [options, result], "the bot does not talk into what people say"
+
+
+async def test_who_writes_under_a_name_that_many_share_has_no_codes(stage: Stage) -> None:
+    group = {"id": GROUP, "type": "group", "title": "Friends"}
+    await stage.anna.says("/codes", chat=GROUP, sender_chat=group)
+    answer = (await until(lambda: stage.anna.sees_in(GROUP)))[0]
+    assert answer.text == WHO_ARE_YOU
+
+
+async def test_the_menu_offers_every_command(stage: Stage) -> None:
+    await until(lambda: stage.server.commands)
+    assert {"generate", "show", "export", "codes", "train", "cancel", "help"} <= set(stage.server.commands)
+    listed = (await says_and_hears(stage.anna, "/help")).text
+    assert all(f"/{each}" in listed for each in stage.server.commands if each != "start")

@@ -1,0 +1,154 @@
+"""Messages and how they may change on Telegram: what the notifier relies on."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from lo_bot_api_emulator import ApiRefusal
+from PIL import Image
+
+from bot.chats.telegram._looks import SMALLER_COPY
+from bot.domain import JobId, Place, Platform
+from bot.errors import ChatBusy, ChatUnreachable
+from bot.replies import Button, Reply
+from tests.acceptance.telegram_server import Shown, until
+from tests.acceptance.telegram_stage import PHOTOS, Stage, on_stage
+
+HERE = Place(Platform.TELEGRAM, "7", "7")
+JOB = JobId(1)
+WAIT_7 = ApiRefusal("Too Many Requests: retry after 7", 429, {"retry_after": 7})
+WAIT_1 = ApiRefusal("Too Many Requests: retry after 1", 429, {"retry_after": 1})
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with on_stage(tmp_path / "data") as each:
+        yield each
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> tuple[Path, ...]:
+    paths = tuple(tmp_path / f"{number}.png" for number in range(4))
+    for path, data in zip(paths, PHOTOS, strict=False):
+        path.write_bytes(data)
+    return paths
+
+
+async def sent(stage: Stage, reply: Reply) -> Shown:
+    return stage.server.shown[int(await stage.chat.send(HERE, reply, nonce="n"))]
+
+
+async def edited(stage: Stage, message: Shown, reply: Reply) -> None:
+    await stage.chat.edit(HERE, str(message.id), reply)
+
+
+async def test_a_card_may_turn_from_text_to_picture_to_picture_to_text(
+    stage: Stage, pictures: tuple[Path, ...]
+) -> None:
+    cancel = (Button("Cancel", "cancel:1"),)
+    card = await sent(stage, Reply("in line", cancel, card_of=JOB))
+    await edited(stage, card, Reply("half", cancel, pictures[:1], card_of=JOB))
+    assert (card.text, card.photos) == ("half", PHOTOS[:1])
+    await edited(stage, card, Reply("more", cancel, pictures[1:2], card_of=JOB))
+    assert (card.text, card.photos) == ("more", PHOTOS[1:2])
+    await edited(stage, card, Reply("in line again", cancel, card_of=JOB))
+    assert (card.text, card.photos, card.labels) == ("in line again", PHOTOS[1:2], [["Cancel"]])
+    await edited(stage, card, Reply("Cancelled."))
+    assert (card.text, card.labels) == ("Cancelled.", [])
+    (blank,) = card.photos
+    assert len(Image.open(io.BytesIO(blank)).getcolors() or ()) == 1
+
+
+@pytest.mark.parametrize("has_picture", [False, True])
+async def test_an_edit_that_changes_nothing_is_quiet(
+    stage: Stage, pictures: tuple[Path, ...], has_picture: bool
+) -> None:
+    card = await sent(stage, Reply("a card", pictures=pictures[:1] if has_picture else (), card_of=JOB))
+    await edited(stage, card, Reply("a card", card_of=JOB))
+    assert card.versions == ["a card"]
+
+
+@pytest.mark.parametrize("method", ["editMessageText", "editMessageCaption", "editMessageMedia"])
+async def test_a_rate_limit_of_an_edit_names_the_seconds_to_wait(
+    stage: Stage, pictures: tuple[Path, ...], method: str
+) -> None:
+    card = await sent(stage, Reply("a card", pictures=() if method.endswith("Text") else pictures[:1]))
+    stage.server.refusals[method] = [WAIT_7]
+    shown = pictures[1:2] if method.endswith("Media") else ()
+    with pytest.raises(ChatBusy) as busy:
+        await edited(stage, card, Reply("changed", pictures=shown, card_of=JOB))
+    assert busy.value.retry_after_s == 7
+    assert card.text == "a card"
+
+
+async def test_a_message_that_is_gone_cannot_be_edited(stage: Stage, pictures: tuple[Path, ...]) -> None:
+    gone = Shown(999_999, 7)
+    for reply in (Reply("text"), Reply("picture", pictures=pictures[:1])):
+        with pytest.raises(ChatUnreachable, match="not found"):
+            await edited(stage, gone, reply)
+
+
+async def test_an_album_that_is_put_off_is_sent_once_beside_its_first_picture(
+    stage: Stage, pictures: tuple[Path, ...]
+) -> None:
+    stage.server.refusals["sendMediaGroup"] = [WAIT_1]
+    await sent(stage, Reply("four", pictures=pictures))
+    first, album = stage.anna.sees
+    assert (first.text, first.photos) == ("four", PHOTOS[:1])
+    assert (album.photos, album.answers) == (PHOTOS[1:4], first.id)
+
+
+async def test_an_album_that_is_put_off_has_the_edit_repeated(
+    stage: Stage, pictures: tuple[Path, ...]
+) -> None:
+    card = await sent(stage, Reply("a card", card_of=JOB))
+    stage.server.refusals["sendMediaGroup"] = [WAIT_7]
+    with pytest.raises(ChatBusy):
+        await edited(stage, card, Reply("four", pictures=pictures))
+    await edited(stage, card, Reply("four", pictures=pictures))
+    assert [each.photos for each in stage.anna.sees] == [PHOTOS[:1], PHOTOS[1:4]]
+
+
+async def test_a_direct_answer_waits_as_long_as_it_is_told(stage: Stage) -> None:
+    stage.server.refusals["sendMessage"] = [WAIT_1]
+    await stage.anna.says("/help")
+    await until(lambda: stage.anna.sees)
+    assert not stage.server.refusals["sendMessage"]
+    assert "/generate" in stage.anna.sees[0].text
+
+
+async def test_a_picture_too_large_for_a_photo_goes_as_jpeg_and_says_so(stage: Stage, tmp_path: Path) -> None:
+    noise = Image.frombytes("RGB", (1900, 1900), random.Random(1).randbytes(1900 * 1900 * 3))
+    large = tmp_path / "large.png"
+    noise.save(large)
+    assert large.stat().st_size > 10_000_000
+    first = await sent(stage, Reply("a result", pictures=(large,)))
+    assert first.text == f"a result\n{SMALLER_COPY}"
+    assert Image.open(io.BytesIO(first.photos[0])).format == "JPEG"
+    await edited(stage, first, Reply("two", pictures=(large, large)))
+    second = stage.anna.sees[-1]
+    assert second.text == SMALLER_COPY
+    assert Image.open(io.BytesIO(second.photos[0])).size == noise.size
+
+
+async def test_texts_of_emoji_fit_as_telegram_counts_them(stage: Stage, pictures: tuple[Path, ...]) -> None:
+    many = "😀" * 600
+    split = await sent(stage, Reply(many, pictures=pictures[:1]))
+    assert (split.text, split.photos) == (many, [])
+    assert stage.anna.sees[-1].photos == PHOTOS[:1]
+    caption = await sent(stage, Reply("a card", pictures=pictures[:1], card_of=JOB))
+    await edited(stage, caption, Reply(many, card_of=JOB))
+    assert caption.text == "😀" * 511 + "…"
+    text = await sent(stage, Reply("😀" * 3000))
+    assert text.text == "😀" * 2047 + "…"
+
+
+async def test_buttons_of_one_row_share_it_and_those_without_have_their_own(stage: Stage) -> None:
+    rows = (None, None, 0, 0, 1, None)
+    buttons = tuple(Button(f"{number}", f"a:{number}", row) for number, row in enumerate(rows))
+    message = await sent(stage, Reply("buttons", buttons))
+    assert message.labels == [["0"], ["1"], ["2", "3"], ["4"], ["5"]]
