@@ -144,6 +144,8 @@ class ConsoleChat:
             "/export": lambda text: studio.export(ME, HERE, text),
             "/codes": lambda _: studio.codes(ME),
             "/cancel": lambda text: studio.cancel(ME, text),
+            "/privacy": lambda _: studio.privacy(ME),
+            "/forgetme": lambda _: studio.forgetme(ME),
             "/status": lambda _: studio.status(ME),
         }
 

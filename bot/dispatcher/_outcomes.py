@@ -120,7 +120,7 @@ class Outcomes:
     async def _forget_result(self, job: Job, pictures: list[str]) -> None:
         """Delete the files of a result that came after the job was given up."""
         found = await self._ledger.job(job.id)
-        if found is not None and found.status in {JobStatus.CANCELLED, JobStatus.FAILED}:
+        if found is None or found.status in {JobStatus.CANCELLED, JobStatus.FAILED}:  # None: it was erased
             await self._files.forget_pictures(pictures)
             if job.kind is JobKind.TRAIN:
                 await self._files.forget_lora(job.code)

@@ -27,10 +27,10 @@ from bot.domain import (
 )
 from bot.ledger import _jobs, _photos
 from bot.ledger._connection import Connection
-from bot.ledger._results import Results
-from bot.ledger._rows import Added, Counts, Named, job_of, lora_of, ms, notice_of, time_of
+from bot.ledger._people import Belongings, People
+from bot.ledger._rows import Added, Counts, Erased, Named, job_of, lora_of, ms, notice_of, time_of
 
-__all__ = ["Added", "Counts", "Ledger", "Named"]
+__all__ = ["Added", "Belongings", "Counts", "Erased", "Ledger", "Named"]
 
 _PHOTOS_TOO_OLD = (
     "This training did not begin within seven days, and I do not keep photos longer. "
@@ -38,7 +38,7 @@ _PHOTOS_TOO_OLD = (
 )
 
 
-class Ledger(Results):
+class Ledger(People):
     """One door to one SQLite file; each method that writes is one transaction."""
 
     @classmethod

@@ -39,8 +39,10 @@ def account_of(db: sqlite3.Connection, identity: Identity, now_ms: int) -> Accou
     key = (str(identity.platform), identity.user_id)
     row = db.execute("SELECT account FROM identities WHERE platform = ? AND user_id = ?", key).fetchone()
     if row is None:
-        account = db.execute("INSERT INTO accounts (created_ms) VALUES (?)", (now_ms,)).lastrowid
-        db.execute("INSERT INTO identities VALUES (?, ?, ?)", (*key, account))
+        account = db.execute("INSERT INTO account_numbers DEFAULT VALUES").lastrowid
+        db.execute("DELETE FROM account_numbers")  # the number stays given, though its row goes
+        db.execute("INSERT INTO accounts (id, created_ms) VALUES (?, ?)", (account, now_ms))
+        db.execute("INSERT INTO identities (platform, user_id, account) VALUES (?, ?, ?)", (*key, account))
         row = (account,)
     return AccountId(row[0])
 
@@ -170,6 +172,9 @@ def _own_trigger(db: sqlite3.Connection, account: AccountId, wished: Trigger) ->
 def _new_code(db: sqlite3.Connection) -> LoraCode:
     for _ in range(_DRAWS):
         code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}d}"
-        if db.execute("SELECT 1 FROM loras WHERE code = ?", (code,)).fetchone() is None:
+        given = (
+            "SELECT 1 FROM loras WHERE code = :code UNION ALL SELECT 1 FROM spent_codes WHERE code = :code"
+        )
+        if db.execute(given, {"code": code}).fetchone() is None:
             return LoraCode(code)
     raise LedgerError("No free LoraCode was found.")

@@ -57,6 +57,18 @@ class Named:
     pictures: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was deleted for good; files and attempts that went with it are for the caller to end."""
+
+    codes: tuple[LoraCode, ...]
+    photos: tuple[str, ...]  #: SHA-256 of each one's bytes
+    pictures: tuple[str, ...]  #: names of files
+    jobs: tuple[JobId, ...]
+    open_jobs: tuple[JobId, ...]  #: those of them that waited or ran
+    platforms: tuple[str, ...]
+
+
 def ms(time: datetime) -> int:
     """Give a time as stored: whole milliseconds since 1970, UTC."""
     return round(time.timestamp() * 1000)

@@ -28,6 +28,7 @@ from bot.errors import UserError
 from bot.eta import estimate
 from bot.replies import Choice, Reply, Upload
 from bot.studio import _own, _status
+from bot.studio._account import Accounts
 from bot.studio._album import after, refusals
 from bot.studio._drafts import Drafts
 from bot.studio._needs import Gate, Tools
@@ -56,6 +57,7 @@ class Studio:
         self._pictures = Pictures(tools)
         self._results = Results(tools)
         self._drafts = Drafts(tools, self._pictures)
+        self._accounts = Accounts(tools)
 
     async def start(self, who: Identity, place: Place) -> Reply:
         """Say what will happen."""
@@ -179,6 +181,14 @@ class Studio:
             raise UserError(nothing)
         return await self._cancelled(max(jobs, key=lambda job: job.id))
 
+    async def privacy(self, who: Identity) -> Reply:
+        """Say what is kept of a person."""
+        return await self._accounts.privacy(await self._ledger.account_of(who))
+
+    async def forgetme(self, who: Identity) -> Reply:
+        """Ask whether everything of a person shall be deleted."""
+        return await self._accounts.ask_to_forget(await self._ledger.account_of(who))
+
     async def status(self, who: Identity) -> Reply:
         """Tell an administrator how the machine is doing; to others there is no such command."""
         if who not in self._admins:
@@ -189,6 +199,8 @@ class Studio:
 
     async def press(self, who: Identity, place: Place, action: str) -> Reply:
         """Do what a button says; what it is about must belong to the person who pressed."""
+        if action.startswith("forgetme!:"):
+            return await self._accounts.forget(who, action)
         account = await self._ledger.account_of(who)
         if (match := _OF_A_JOB.fullmatch(action)) is not None:
             return await self._press_of_job(account, place, match[1], JobId(int(match[2])))

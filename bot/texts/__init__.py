@@ -23,6 +23,10 @@ from bot.texts._drafts import NO_READY_CODE as NO_READY_CODE
 from bot.texts._drafts import choose_code as choose_code
 from bot.texts._drafts import draft as draft
 from bot.texts._drafts import draft_styles as draft_styles
+from bot.texts._people import FORGET_TOO_LATE as FORGET_TOO_LATE
+from bot.texts._people import ask_to_forget as ask_to_forget
+from bot.texts._people import forgotten as forgotten
+from bot.texts._people import privacy as privacy
 from bot.texts._results import AS_LARGE_AS_I_CAN as AS_LARGE_AS_I_CAN
 from bot.texts._results import DELETED as DELETED
 from bot.texts._results import LORA_FILE_GONE as LORA_FILE_GONE
@@ -96,6 +100,8 @@ def help_text(platform: Platform, is_admin: bool) -> Reply:
         "/codes - your LoraCodes",
         "/export - the LoRA file of a code, for other programs",
         "/cancel - stop your newest job, or that of a code",
+        "/privacy - what I keep of you, and how long",
+        "/forgetme - delete everything of yours",
         "/help - this list",
     ]
     if is_admin:

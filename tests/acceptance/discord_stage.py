@@ -255,6 +255,14 @@ def text_of(result: InteractionResult) -> str:
     return str(answer.content)
 
 
+def shown(result: InteractionResult) -> discord.Message:
+    """The message that answers a command or a form, or the one whose button was pressed."""
+    (answer,) = [*([result.response] if result.response else []), *result.followups][:1] or [None]
+    assert answer is not None, "there is no answer"
+    message: discord.Message = answer.message
+    return message
+
+
 def said(pressed: InteractionResult) -> str:
     """What the person reads in a message of its own after a press."""
     (answer,) = pressed.followups

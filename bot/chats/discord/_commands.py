@@ -70,6 +70,20 @@ async def cancel(interaction: _Interaction, code: str = "") -> None:
     await interaction.client.answer(interaction, lambda who, _: studio.cancel(who, code))
 
 
+@app_commands.command(description="What I keep of you, and how long")
+async def privacy(interaction: _Interaction) -> None:
+    """Say what is kept of a person."""
+    studio = interaction.client.studio
+    await interaction.client.answer(interaction, lambda who, _: studio.privacy(who))
+
+
+@app_commands.command(description="Delete everything of yours")
+async def forgetme(interaction: _Interaction) -> None:
+    """Ask whether everything shall be deleted."""
+    studio = interaction.client.studio
+    await interaction.client.answer(interaction, lambda who, _: studio.forgetme(who))
+
+
 @app_commands.command(description="For administrators: how the machine is doing")
 async def status(interaction: _Interaction) -> None:
     """Tell an administrator how the machine is doing."""
@@ -91,6 +105,8 @@ COMMANDS: tuple[app_commands.Command[Any, ..., None], ...] = (
     export,
     codes,
     cancel,
+    privacy,
+    forgetme,
     status,
     help_,
 )

@@ -37,6 +37,8 @@ COMMANDS = {
     "codes": "your LoraCodes",
     "export": "the LoRA file of a code: /export <code>",
     "cancel": "stop your newest job",
+    "privacy": "what I keep of you, and how long",
+    "forgetme": "delete everything of yours",
     "help": "all commands",
 }
 

@@ -1,0 +1,99 @@
+"""Deleting for good, as statements inside one transaction. Of a Lora, its bare code stays."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from bot.domain import AccountId, JobId, LoraCode
+from bot.ledger._rows import Erased
+
+_OF_ACCOUNT = (
+    "photos",
+    "drafts",
+    "photo_sets",
+    "questions",
+    "shares",
+    "link_words",
+    "reports",
+    "identities",
+)
+
+
+def erase_account(db: sqlite3.Connection, account: AccountId) -> Erased:
+    """Delete everything of an account, and all that anybody drew with its Loras."""
+    codes = [
+        LoraCode(row["code"])
+        for row in db.execute(
+            "SELECT code FROM loras WHERE account = ? ORDER BY created_ms, code", (account,)
+        )
+    ]
+    own = [JobId(row["id"]) for row in db.execute("SELECT id FROM jobs WHERE account = ?", (account,))]
+    identities = db.execute(
+        "SELECT platform FROM identities WHERE account = ? ORDER BY platform", (account,)
+    ).fetchall()
+    photos = [
+        hashlib.sha256(row["data"]).hexdigest()
+        for row in db.execute("SELECT data FROM photos WHERE account = ?", (account,))
+    ]
+    files, open_jobs, jobs = _erase_loras(db, codes, own)
+    for table in _OF_ACCOUNT:
+        db.execute(f"DELETE FROM {table} WHERE account = ?", (account,))  # noqa: S608 - our own names
+    db.execute("DELETE FROM accounts WHERE id = ?", (account,))
+    return Erased(
+        codes=tuple(codes),
+        photos=tuple(photos),
+        pictures=files,
+        jobs=jobs,
+        open_jobs=open_jobs,
+        platforms=tuple(row["platform"] for row in identities),
+    )
+
+
+def erase_lora(db: sqlite3.Connection, code: LoraCode) -> Erased:
+    """Delete a Lora and all that anybody drew with it."""
+    rows = db.execute(
+        "SELECT data FROM photos WHERE job IN (SELECT id FROM jobs WHERE code = ? AND kind = 'train')",
+        (code,),
+    )
+    photos = [hashlib.sha256(row["data"]).hexdigest() for row in rows]
+    files, open_jobs, jobs = _erase_loras(db, [code], [])
+    return Erased((code,), tuple(photos), files, jobs, open_jobs, ())
+
+
+def _erase_loras(
+    db: sqlite3.Connection, codes: Sequence[LoraCode], further: Iterable[JobId]
+) -> tuple[tuple[str, ...], tuple[JobId, ...], tuple[JobId, ...]]:
+    """Delete Loras with their jobs, and `further` jobs; gives picture files, open jobs, all jobs."""
+    jobs = sorted({*further, *(job for code in codes for job in _jobs_with(db, code))})
+    files, open_jobs = set[str](), []
+    for job in jobs:
+        row = db.execute("SELECT status FROM jobs WHERE id = ?", (job,)).fetchone()
+        if row["status"] in ("queued", "running"):
+            open_jobs.append(job)
+        files.update(row["file"] for row in db.execute("SELECT file FROM pictures WHERE job = ?", (job,)))
+        for notice in db.execute("SELECT files FROM notices WHERE job = ?", (job,)):
+            files.update(msgspec.json.decode(notice["files"], type=list[str]))
+        for table in ("photos", "notices", "pictures"):
+            db.execute(f"DELETE FROM {table} WHERE job = ?", (job,))  # noqa: S608 - our own names
+        db.execute("DELETE FROM jobs WHERE id = ?", (job,))
+    for code in codes:
+        for table in ("drafts", "shares", "invitations", "loras"):
+            db.execute(f"DELETE FROM {table} WHERE code = ?", (code,))  # noqa: S608 - our own names
+        db.execute("DELETE FROM questions WHERE about = ?", (f"rename:{code}",))
+        db.execute("INSERT INTO spent_codes VALUES (?)", (code,))
+    return tuple(sorted(files)), tuple(open_jobs), tuple(jobs)
+
+
+def _jobs_with(db: sqlite3.Connection, code: LoraCode) -> list[JobId]:
+    """List the jobs a Lora takes part in: as the one that was named first, or inside a prompt."""
+    rows = db.execute(
+        "SELECT id FROM jobs WHERE code = :code UNION"
+        " SELECT id FROM jobs WHERE instr(wish, :code) > 0"
+        " AND EXISTS (SELECT 1 FROM json_each(wish, '$.codes') AS each WHERE each.value = :code)",
+        {"code": code},
+    )
+    return [JobId(row["id"]) for row in rows]
