@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from itertools import chain
 from statistics import median
 
+from benchmarks import pictures
+from benchmarks.figure import Figure as Figure
+from benchmarks.figure import figure
 from benchmarks.measure import GIB, Finding, NotMeasured, spread
 from benchmarks.notebook import Notebook
-from benchmarks.rows import Goal, Row
 from benchmarks.runs import PeerRun, Training
 from gpu_worker.dials import Dials
 
 _NAMES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 #: What one training step computes, text encoder included, in 10^9 operations, by the picture's side.
 STEP_GFLOP = {512: 1787, 256: 410}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One row before it is measured."""
-
-    name: str
-    what: str
-    unit: str
-    goal: Goal
-    measure: Callable[[Notebook], Finding]
-
-    def row(self, book: Notebook) -> Row:
-        """Measure it; a failure becomes a row that says why there is no figure."""
-        try:
-            found = self.measure(book)
-        except NotMeasured as failure:
-            return Row(self.name, self.what, self.unit, self.goal, None, str(failure))
-        return Row(self.name, self.what, self.unit, self.goal, found.value, found.note)
 
 
 def chosen(only: str | None) -> list[Figure]:
@@ -173,42 +155,29 @@ def _trusted(runs: list[Training], precision: str) -> list[Training]:
     return runs
 
 
-def _figure(name: str, what: str, unit: str, goal: str, measure: Callable[[Notebook], Finding]) -> Figure:
-    return Figure(name, what, unit, Goal.parse(goal), measure)
-
-
 #: Rows beside the peer come first, so that rows of ours alone can use what was measured for them.
 FIGURES = (
-    _figure(
-        "same-work-fp32", "a step against sd-scripts --sdpa, fp32", "ratio", "<= 1.0", _same_work("fp32")
-    ),
-    _figure(
-        "same-work-bf16", "a step against sd-scripts --sdpa, bf16", "ratio", "<= 1.0", _same_work("bf16")
-    ),
-    _figure(
-        "out-of-the-box", "sd-scripts' step as it comes against ours", "times", ">= 2.0", _out_of_the_box
-    ),
-    _figure("fp16-on-cpu", "tensors in fp16 when nothing is asked for", "tensors", "<= 0", _never_fp16),
+    figure("same-work-fp32", "a step against sd-scripts --sdpa, fp32", "ratio", "<= 1.0", _same_work("fp32")),
+    figure("same-work-bf16", "a step against sd-scripts --sdpa, bf16", "ratio", "<= 1.0", _same_work("bf16")),
+    figure("out-of-the-box", "sd-scripts' step as it comes against ours", "times", ">= 2.0", _out_of_the_box),
+    figure("fp16-on-cpu", "tensors in fp16 when nothing is asked for", "tensors", "<= 0", _never_fp16),
     # What sd-scripts reached on two quiet cores, so that a step can be judged without it.
-    _figure(
+    figure(
         "speed-share-fp32", "share of the machine's matrix speed", "of 1", ">= 0.73", _speed_share("fp32")
     ),
-    _figure(
+    figure(
         "speed-share-bf16", "share of the machine's matrix speed", "of 1", ">= 0.55", _speed_share("bf16")
     ),
-    _figure("first-step-ahead", "fifth photo to first step, less a step", "s", "<= 1.0", _ahead),
-    _figure("first-step-cold", "sd-scripts' start against fifth photo", "times", ">= 1.5", _no_head_start),
-    _figure(
-        "program-start-fp32", "sd-scripts' start against ours", "times", ">= 1.0", _program_start("fp32")
-    ),
-    _figure(
-        "program-start-bf16", "sd-scripts' start against ours", "times", ">= 1.0", _program_start("bf16")
-    ),
-    _figure("peak-memory-fp32", "most memory of the process", "GiB", "<= 6.0", _peak_memory("fp32")),
-    _figure("peak-memory-bf16", "most memory of the process", "GiB", "<= 4.0", _peak_memory("bf16")),
-    _figure("events-share", "events, progress, checkpoints of a step", "%", "<= 1.0", _events),
-    _figure("worker-ready", "worker's start to base model loaded", "s", "<= 10.0", _worker_ready),
-    _figure("cuda-step", "sd-scripts' step against ours, on the card", "times", ">= 1.3", _card_speed),
-    _figure("cuda-peak-memory", "most of the card's memory", "GB", "< 5.5", _card_memory),
-    _figure("cuda-idle", "card idle between steps", "%", "< 3.0", _card_idle),
+    figure("first-step-ahead", "fifth photo to first step, less a step", "s", "<= 1.0", _ahead),
+    figure("first-step-cold", "sd-scripts' start against fifth photo", "times", ">= 1.5", _no_head_start),
+    figure("program-start-fp32", "sd-scripts' start against ours", "times", ">= 1.0", _program_start("fp32")),
+    figure("program-start-bf16", "sd-scripts' start against ours", "times", ">= 1.0", _program_start("bf16")),
+    figure("peak-memory-fp32", "most memory of the process", "GiB", "<= 6.0", _peak_memory("fp32")),
+    figure("peak-memory-bf16", "most memory of the process", "GiB", "<= 4.0", _peak_memory("bf16")),
+    figure("events-share", "events, progress, checkpoints of a step", "%", "<= 1.0", _events),
+    figure("worker-ready", "worker's start to base model loaded", "s", "<= 10.0", _worker_ready),
+    *pictures.FIGURES,
+    figure("cuda-step", "sd-scripts' step against ours, on the card", "times", ">= 1.3", _card_speed),
+    figure("cuda-peak-memory", "most of the card's memory", "GB", "< 5.5", _card_memory),
+    figure("cuda-idle", "card idle between steps", "%", "< 3.0", _card_idle),
 )

@@ -13,7 +13,7 @@ from benchmarks import measure
 from benchmarks.machine import Machine
 from benchmarks.measure import NotMeasured
 from benchmarks.peer import Peer, PeerWork
-from benchmarks.runs import CardRun, Choice, PeerRun, Training, WorkerRun
+from benchmarks.runs import CardRun, Choice, DrawingRun, PeerRun, SwitchRun, Training, WorkerRun
 from benchmarks.work import photo_folder
 
 #: Figures of the CPU are of the CPU, also where there is a card.
@@ -69,6 +69,27 @@ class RealLab:
         told = self._probe("choice").told()
         return Choice(told["precision"], told["reason"], told["fp16_tensors"])
 
+    def draw(self, precision: str) -> DrawingRun:
+        """Draw in a fresh process."""
+        told = self._probe("drawing", *self._size(max(2, self.steps - 2)), "--precision", precision).told()
+        return DrawingRun(**{key: _frozen(value) for key, value in told.items()})
+
+    def switch(self) -> SwitchRun:
+        """Change LoRAs in a fresh process."""
+        return SwitchRun(**self._probe("switching").told())
+
+    def peak(self, duty: str) -> int:
+        """Train, and draw beside it if asked, in a fresh process in bf16."""
+        told = self._probe("duties", duty, "--side", str(self.side_px), "--precision", "bf16").told()
+        return int(told["peak_bytes"])
+
+    def loading(self) -> tuple[int, int]:
+        """Load files in fp16 in a fresh process."""
+        half = build_model(self.bench_dir, half=True)
+        told = measure.probe("duties", str(half), "load", timeout_s=_LONG_S, environ=_ON_CPU).told()
+        files = sum(file.stat().st_size for file in half.rglob("*.safetensors"))
+        return int(told["peak_bytes"]), files
+
     def card(self) -> CardRun:
         """Train on the card by default settings."""
         told = measure.probe("card", str(self.model), *self._size(_CARD_STEPS), timeout_s=_LONG_S).told()
@@ -106,10 +127,11 @@ def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def build_model(bench_dir: Path) -> Path:
+def build_model(bench_dir: Path, half: bool = False) -> Path:
     """Return the model's folder, built if need be and in the system's file cache; NotMeasured without."""
-    print(f"bench: the model of SD 1.5's shape is in {bench_dir} (built once: 4.3 GB)", flush=True)
-    command = [sys.executable, "-m", "benchmarks.sd15_model", str(bench_dir)]
+    size = "2.1 GB in fp16" if half else "4.3 GB"
+    print(f"bench: the model of SD 1.5's shape is in {bench_dir} (built once: {size})", flush=True)
+    command = [sys.executable, "-m", "benchmarks.sd15_model", str(bench_dir), *(["--half"] * half)]
     folder = Path(measure.run(command, timeout_s=_LONG_S).told()["folder"])
     for file in folder.rglob("*.safetensors"):
         with file.open("rb") as stream:

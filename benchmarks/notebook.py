@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar, cast
 
 from benchmarks.measure import NotMeasured
-from benchmarks.runs import CardRun, Choice, Lab, PeerRun, Training, WorkerRun
+from benchmarks.runs import CardRun, Choice, DrawingRun, Lab, PeerRun, SwitchRun, Training, WorkerRun
 
 T = TypeVar("T")
 Duel = tuple[list[Training], list[PeerRun]]
@@ -58,6 +58,22 @@ class Notebook:
         """Return what is chosen by default on the CPU."""
         return self._once("choice", self.lab.choice)
 
+    def drawing(self, precision: str) -> DrawingRun:
+        """Return denoising steps of ours and of diffusers' pipeline."""
+        return self._once(f"drawing {precision}", lambda: self.lab.draw(precision))
+
+    def switching(self) -> SwitchRun:
+        """Return what it takes to change LoRAs."""
+        return self._once("switching", self.lab.switch)
+
+    def peak(self, duty: str) -> int:
+        """Return most memory of a duty in bytes."""
+        return self._once(f"peak {duty}", lambda: self.lab.peak(duty))
+
+    def loading(self) -> tuple[int, int]:
+        """Return most memory while loading fp16 files, and their size, in bytes."""
+        return self._once("loading", self.lab.loading)
+
     def card(self) -> CardRun:
         """Return a training on the card."""
         return self._once("card", self._on_card)
@@ -98,4 +114,6 @@ def _plain(value: Any) -> Any:
         return {"not measured": str(value)}
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
+    if isinstance(value, int):
+        return value
     return asdict(value)

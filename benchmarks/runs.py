@@ -53,6 +53,28 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class DrawingRun:
+    """Denoising steps with guidance, in seconds, in turn."""
+
+    precision: str
+    ours_s: tuple[float, ...]
+    with_lora_s: tuple[float, ...]  #: ours, with a LoRA on every module
+    theirs_s: tuple[float, ...]  #: of diffusers' own pipeline, without a LoRA
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class SwitchRun:
+    """Another person's LoRA: seconds, and memory over a thousand switches among a hundred."""
+
+    cold_s: float
+    cached_s: float
+    lora_bytes: int
+    rss_before_bytes: int
+    rss_most_bytes: int
+
+
+@dataclass(frozen=True)
 class CardRun:
     """A training on a CUDA card."""
 
@@ -87,6 +109,18 @@ class Lab(Protocol):
 
     def card(self) -> CardRun:
         """Train on the card."""
+
+    def draw(self, precision: str) -> DrawingRun:
+        """Draw with ours and with diffusers' pipeline on the CPU, in `fp32`, `bf16` or by `default`."""
+
+    def switch(self) -> SwitchRun:
+        """Change from one person's LoRA to another's."""
+
+    def peak(self, duty: str) -> int:
+        """Return most memory in bytes of a process that does `train` or `both` (a picture beside it)."""
+
+    def loading(self) -> tuple[int, int]:
+        """Return most memory of a process that loads half-precision files, and their size, in bytes."""
 
     def gflops(self, precision: str) -> float:
         """Return how fast the CPU multiplies matrices in `fp32` or `bf16`."""

@@ -16,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -46,6 +47,20 @@ def build(bench_dir: Path) -> Path:
     if free < NEEDED_BYTES:
         raise NoRoom(f"the model needs {NEEDED_BYTES / 1e9:.1f} GB and {free / 1e9:.1f} GB are free")
     _write(folder, Widths())
+    (folder / _COMPLETE).touch()
+    return folder
+
+
+def build_half(bench_dir: Path) -> Path:
+    """Return the folder of the same model in half precision, made from the other where it is not complete."""
+    whole, folder = build(bench_dir), bench_dir / "sd15-random-fp16"
+    if (folder / _COMPLETE).is_file():
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(whole, folder, ignore=shutil.ignore_patterns("*.safetensors", _COMPLETE))
+    for file in whole.rglob("*.safetensors"):
+        half = {name: tensor.half() for name, tensor in load_file(file).items()}
+        save_file(half, folder / file.relative_to(whole))
     (folder / _COMPLETE).touch()
     return folder
 
@@ -135,7 +150,9 @@ def main() -> None:
     """Build it in a process of its own: the bench itself stays free of torch."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bench_dir", type=Path)
-    print(json.dumps({"folder": str(build(parser.parse_args().bench_dir))}))
+    parser.add_argument("--half", action="store_true", help="the same in half precision")
+    told = parser.parse_args()
+    print(json.dumps({"folder": str((build_half if told.half else build)(told.bench_dir))}))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.work import CAPTION, RANK, REPEATS, photos
+from gpu_worker.adapters import LoraMatrices, fresh_matrices
+from gpu_worker.base_model import BaseModel
 from gpu_worker.dataset import Example
 from gpu_worker.dials import Dials
 from gpu_worker.training import StepReport, TrainingTask
@@ -27,6 +29,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--side", type=int, default=512, help="of the pictures, in pixels")
     return parser.parse_args()
+
+
+def random_lora(base: BaseModel, seed: int = 0) -> dict[str, LoraMatrices]:
+    """Return a LoRA of random numbers for all modules: how long it takes does not depend on what it says."""
+    generator = torch.Generator().manual_seed(seed)
+    fresh = fresh_matrices((*base.unet_targets, *base.text_targets), RANK, RANK / 2, generator)
+    return {
+        name: replace(each, up=torch.randn(each.up.shape, generator=generator) * 0.01)
+        for name, each in fresh.items()
+    }
 
 
 def training(side_px: int, steps: int, on_step: Callable[[StepReport], None]) -> TrainingTask:

@@ -24,7 +24,7 @@ from benchmarks.notebook import Notebook
 from benchmarks.peer import Bar, Peer
 from benchmarks.probes.card import idle_percent
 from benchmarks.rows import Goal, Row, Verdict, table
-from benchmarks.runs import CardRun, Choice, PeerRun, Training, WorkerRun
+from benchmarks.runs import CardRun, Choice, DrawingRun, PeerRun, SwitchRun, Training, WorkerRun
 from benchmarks.sd15_model import write_weights
 
 LINE = re.compile(
@@ -77,6 +77,20 @@ class SmallLab:
 
     def card(self) -> CardRun:
         return CardRun("float16", (0.3, 0.3), 5 * 10**9, 2.0)
+
+    def draw(self, precision: str) -> DrawingRun:
+        self.calls.append(f"draw {precision}")
+        steps_s = (5.8, 6.0) if precision != "fp32" else (10.6, 10.8)
+        return DrawingRun("bfloat16", steps_s, tuple(1.05 * each for each in steps_s), steps_s, 5 * GIB)
+
+    def switch(self) -> SwitchRun:
+        return SwitchRun(0.3, 0.002, 18 * 2**20, 700 * 2**20, 707 * 2**20)
+
+    def peak(self, duty: str) -> int:
+        return int({"train": 4.0, "both": 4.4}[duty] * GIB)
+
+    def loading(self) -> tuple[int, int]:
+        return int(2.4 * GIB), 2 * GIB
 
     def gflops(self, precision: str) -> float:
         return {"fp32": 183.0, "bf16": 420.0}[precision]
@@ -188,7 +202,7 @@ def test_the_peer_and_ours_take_turns_and_every_run_is_done_once() -> None:
     turns = ["peer --sdpa", "train fp32"] * 2
     turns += ["peer --sdpa --mixed_precision bf16", "train bf16"] * 2
     turns += ["peer launched", "train default"] * 2
-    assert lab.calls == [*turns, "worker False"]
+    assert lab.calls == [*turns, "worker False", "draw fp32", "draw bf16", "draw default"]
 
 
 def test_only_selects_one_row_and_runs_what_that_needs() -> None:
@@ -313,3 +327,18 @@ def test_results_hold_machine_rows_and_measurements(tmp_path: Path) -> None:
 def test_the_table_has_a_line_for_each_row() -> None:
     found = list(rows(SmallLab()).values())
     assert len(table(found).splitlines()) == len(found) + 2
+
+
+def test_pictures_are_compared_with_diffusers_in_one_precision_and_as_it_comes() -> None:
+    found = rows(SmallLab())
+    assert found["picture-bf16"].value == 1.0
+    assert found["picture-out-of-the-box"].value == pytest.approx(10.7 / 5.9)
+    assert found["lora-share"].value == pytest.approx(5.0)
+
+
+def test_rows_of_switching_and_memory_follow_from_their_runs() -> None:
+    found = rows(SmallLab())
+    assert found["lora-switch-cached"].value == 2.0
+    assert found["lora-switch-memory"].value == pytest.approx(1.0)
+    assert found["both-duties-memory"].value == pytest.approx(1.1)
+    assert found["loading-memory"].value == pytest.approx(1.2)

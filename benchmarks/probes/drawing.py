@@ -1,0 +1,81 @@
+"""Denoising steps of ours and of diffusers' own pipeline in turn, on the same files and in one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionPipeline
+
+from benchmarks.measure import gaps, peak_bytes
+from benchmarks.probes.task import DTYPES, arguments, random_lora
+from gpu_worker import easel, generation
+from gpu_worker.adapters import Adapter
+from gpu_worker.base_model import BaseModel
+from gpu_worker.protocol import Generate
+
+PROMPT = "sks person as an astronaut on the moon"
+ROUNDS = 2
+
+
+def main() -> None:
+    """Draw with ours without and with a LoRA, then with theirs, twice."""
+    told = arguments()
+    base = BaseModel.load(str(told.model), DTYPES[told.precision])
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        told.model, torch_dtype=base.dtype, safety_checker=None, requires_safety_checker=False
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    adapter = Adapter(base, random_lora(base))
+    steps: dict[str, list[float]] = {"ours": [], "with_lora": [], "theirs": []}
+    for _ in range(ROUNDS):
+        steps["ours"] += ours(base, None, told.side, told.steps)
+        steps["with_lora"] += ours(base, adapter, told.side, told.steps)
+        steps["theirs"] += theirs(pipeline, told.side, told.steps)
+    found = {f"{name}_s": tuple(values) for name, values in steps.items()}
+    precision = str(base.dtype).removeprefix("torch.")
+    print(json.dumps({**found, "precision": precision, "peak_bytes": peak_bytes(os.getpid())}))
+
+
+def ours(base: BaseModel, adapter: Adapter | None, side_px: int, steps: int) -> list[float]:
+    """Return the seconds of each denoising step after the first."""
+    asked = Generate(
+        job_id=1, attempt=1, prompt=PROMPT, seed=1, width_px=side_px, height_px=side_px, steps=steps + 1
+    )
+    recipe = generation.settle(base, asked)[0]
+    canvas = generation.canvas(base, recipe, adapter, generation.listen(base, recipe, adapter))
+    ends = []
+    while not canvas.is_done:
+        easel.draw_step(base, [canvas])
+        if base.device.type == "cuda":
+            torch.cuda.synchronize()
+        ends.append(time.monotonic())
+    return list(gaps(ends))
+
+
+def theirs(pipeline: Any, side_px: int, steps: int) -> list[float]:
+    """Return the same of diffusers' pipeline."""
+    ends: list[float] = []
+
+    def note(_: Any, __: int, ___: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+        ends.append(time.monotonic())
+        return kwargs
+
+    pipeline(
+        PROMPT,
+        width=side_px,
+        height=side_px,
+        num_inference_steps=steps + 1,
+        guidance_scale=7.0,
+        output_type="latent",
+        generator=torch.Generator().manual_seed(1),
+        callback_on_step_end=note,
+    )
+    return list(gaps(ends))
+
+
+if __name__ == "__main__":
+    main()

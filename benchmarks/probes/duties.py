@@ -1,0 +1,59 @@
+"""Most memory of a training, alone or with a picture drawn between its steps; or of loading only."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.measure import peak_bytes
+from benchmarks.probes.task import DTYPES, random_lora, training
+from gpu_worker import generation, lora_file
+from gpu_worker.base_model import BaseModel
+from gpu_worker.generation import Room
+from gpu_worker.protocol import Event, Generate, LoraUse, Progress
+from gpu_worker.training import train_photos
+
+
+def main() -> None:
+    """Load, train if asked, draw beside it if asked, and tell the peak."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model", type=Path)
+    parser.add_argument("duty", choices=["load", "train", "both"])
+    parser.add_argument("--precision", choices=list(DTYPES), default="default")
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--side", type=int, default=512)
+    told = parser.parse_args()
+    base = BaseModel.load(str(told.model), DTYPES[told.precision])
+    if told.duty != "load":
+        drawing = picture(base, told.side) if told.duty == "both" else iter(())
+        for event in train_photos(base, training(told.side, told.steps, lambda _: None)):
+            if isinstance(event, Progress):
+                next(drawing, None)
+        for _ in drawing:  # what is left of it, the VAE's work among it
+            pass
+    print(json.dumps({"peak_bytes": peak_bytes(os.getpid()), "precision": str(base.dtype)}))
+
+
+def picture(base: BaseModel, side_px: int) -> Iterator[Event]:
+    """Draw one picture of a LoRA, a step at a time."""
+    data = lora_file.write(random_lora(base), {}, "fp16")
+    use = LoraUse(data=data, sha256=hashlib.sha256(data).hexdigest(), name="00000000")
+    asked = Generate(
+        job_id=2,
+        attempt=1,
+        prompt="sks person",
+        seed=1,
+        width_px=side_px,
+        height_px=side_px,
+        steps=3,
+        loras=(use,),
+    )
+    yield from generation.generate(Room(base), asked)
+
+
+if __name__ == "__main__":
+    main()
