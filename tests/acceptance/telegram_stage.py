@@ -93,6 +93,10 @@ class Person:
         assert isinstance(found[-1], Shown)
         return found[-1]
 
+    def wrote(self, chat: int) -> dict[str, Any]:
+        """Give this person's latest message, as one that somebody answers to."""
+        return {"message_id": self._messages, "date": 1, "chat": self._chat(chat), "from": self._user}
+
     def _message_of_bot(self, message: Shown) -> dict[str, Any]:
         return {"message_id": message.id, "date": 1, "chat": self._chat(message.chat)}
 

@@ -223,6 +223,7 @@ async def test_where_others_write_only_an_answer_to_the_bot_is_a_prompt(stage: S
     assert options.answers is not None
     await stage.anna.says("how are you all", chat=GROUP)
     await stage.bert.says("a plane", chat=GROUP, to=options)
+    await stage.anna.says("a train, like that?", chat=GROUP, reply_to_message=stage.bert.wrote(GROUP))
     await stage.anna.says("a boat", chat=GROUP, to=options)
     result = await stage.next_result(0, GROUP)
     assert "a boat" in result.text
