@@ -127,6 +127,7 @@ def token_chats(settings: Settings, app: App) -> list[RunningChat]:
 def worker_command(settings: Settings) -> list[str]:
     """Give the command line of the local worker process."""
     command = [sys.executable, "-m", "gpu_worker", "--base-model", settings.base_model]
+    command += ["--generate-share", str(settings.generate_share)]
     if settings.train_steps is not None:
         command += ["--train-steps", str(settings.train_steps)]
     if settings.trainer == "sd-scripts":

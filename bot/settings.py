@@ -61,6 +61,12 @@ class Settings(BaseModel):
         default=None,
         description="steps of a training; empty: 1500 (300 a photo), fewer for `drawn` and `tiny`",
     )
+    generate_share: float = Field(
+        default=0.8,
+        gt=0,
+        le=1,
+        description="most of the card's time over a minute that pictures may take from a training that waits",
+    )
     trainer: Literal["own", "sd-scripts"] = Field(
         default="own",
         description="what trains: `own`, or `sd-scripts` for a checkout of kohya's (needs a real SD 1.5)",
