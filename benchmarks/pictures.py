@@ -8,6 +8,10 @@ from statistics import median
 from benchmarks.figure import figure
 from benchmarks.measure import GIB, Finding, NotMeasured, spread
 from benchmarks.notebook import Notebook
+from gpu_worker.dials import PictureDials
+
+#: Denoising steps of a picture where nobody says otherwise.
+USUAL_STEPS = PictureDials().steps
 
 
 def _same_precision(precision: str) -> Callable[[Notebook], Finding]:
@@ -28,7 +32,9 @@ def _as_they_come(book: Notebook) -> Finding:
 def _with_lora(book: Notebook) -> Finding:
     run = book.drawing("default")
     note = f"{spread(run.with_lora_s)} with it, {spread(run.ours_s)} without"
-    return Finding(100 * (median(run.with_lora_s) / median(run.ours_s) - 1), note)
+    added_s = median(run.with_lora_s) - median(run.ours_s)
+    note += f"; {USUAL_STEPS * added_s:.1f} s a picture, merging takes {run.merge_s:.1f} s and undoing it"
+    return Finding(100 * added_s / median(run.ours_s), note)
 
 
 def _cold(book: Notebook) -> Finding:

@@ -60,6 +60,7 @@ class DrawingRun:
     ours_s: tuple[float, ...]
     with_lora_s: tuple[float, ...]  #: ours, with a LoRA on every module
     theirs_s: tuple[float, ...]  #: of diffusers' own pipeline, without a LoRA
+    merge_s: float  #: computing the weights with a LoRA in them, once a picture
     peak_bytes: int
 
 

@@ -13,7 +13,7 @@ from diffusers import StableDiffusionPipeline
 from benchmarks.measure import gaps, peak_bytes
 from benchmarks.probes.task import DTYPES, arguments, random_lora
 from gpu_worker import easel, generation
-from gpu_worker.adapters import Adapter
+from gpu_worker.adapters import Adapter, LoraMatrices
 from gpu_worker.base_model import BaseModel
 from gpu_worker.protocol import Generate
 
@@ -35,9 +35,26 @@ def main() -> None:
         steps["ours"] += ours(base, None, told.side, told.steps)
         steps["with_lora"] += ours(base, adapter, told.side, told.steps)
         steps["theirs"] += theirs(pipeline, told.side, told.steps)
+    merge_s = merged_s(base, random_lora(base))
     found = {f"{name}_s": tuple(values) for name, values in steps.items()}
     precision = str(base.dtype).removeprefix("torch.")
-    print(json.dumps({**found, "precision": precision, "peak_bytes": peak_bytes(os.getpid())}))
+    print(
+        json.dumps(
+            {**found, "precision": precision, "merge_s": merge_s, "peak_bytes": peak_bytes(os.getpid())}
+        )
+    )
+
+
+@torch.no_grad()
+def merged_s(base: BaseModel, lora: dict[str, LoraMatrices]) -> float:
+    """Return the seconds that the weights of all modules with the LoRA in them take to compute."""
+    began = time.monotonic()
+    for part, targets in ((base.unet, base.unet_targets), (base.text_encoder, base.text_targets)):
+        for target in targets:
+            each, weight = lora[target.kohya_name], part.get_submodule(target.path).weight
+            product = each.up.flatten(1) @ each.down.flatten(1) * (each.alpha / each.down.shape[0])
+            (weight.float() + product.view(target.weight_shape).to(weight.device)).to(weight.dtype)
+    return time.monotonic() - began
 
 
 def ours(base: BaseModel, adapter: Adapter | None, side_px: int, steps: int) -> list[float]:

@@ -81,7 +81,7 @@ class SmallLab:
     def draw(self, precision: str) -> DrawingRun:
         self.calls.append(f"draw {precision}")
         steps_s = (5.8, 6.0) if precision != "fp32" else (10.6, 10.8)
-        return DrawingRun("bfloat16", steps_s, tuple(1.05 * each for each in steps_s), steps_s, 5 * GIB)
+        return DrawingRun("bfloat16", steps_s, tuple(1.05 * each for each in steps_s), steps_s, 3.0, 5 * GIB)
 
     def switch(self) -> SwitchRun:
         return SwitchRun(0.3, 0.002, 18 * 2**20, 700 * 2**20, 707 * 2**20)
