@@ -14,8 +14,9 @@ run: $(VENV)/.run
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak
 
+# Files side by side, one on each core.
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
