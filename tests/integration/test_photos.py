@@ -20,6 +20,8 @@ from bot import photos
 from bot.domain import NewPhoto
 from bot.errors import UserError
 from bot.photos import PhotoGate, decode
+from bot.photos._child import ANSWER
+from bot.photos._gate import Child, ChildLost
 from bot.replies import Upload
 
 # Drawn shapes, encoded once with pillow-heif (pi-heif only decodes), with a canary in its EXIF block.
@@ -286,6 +288,48 @@ async def test_a_child_has_bounded_memory(gate: PhotoGate) -> None:
 
 
 @linux
+async def test_a_child_can_leave_nothing_on_the_disk_and_knows_no_token(
+    gate: PhotoGate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "1:canary")
+    await gate.check(Upload("me.jpg", as_file(picture())))
+    (child,) = children_of(os.getpid())
+    assert resource.prlimit(child, resource.RLIMIT_FSIZE) == (0, 0)
+    assert resource.prlimit(child, resource.RLIMIT_CORE) == (0, 0)
+    assert b"canary" not in Path(f"/proc/{child}/environ").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (1, bytes(32) + b"GIF8 is not what a child gives"),
+        (1, b""),
+        (2, bytes([len(photos.SENTENCES)])),
+        (2, b"Your account is locked, call this number."),
+        (3, b"an unknown kind"),
+    ],
+)
+async def test_what_a_broken_into_child_says_is_not_believed(answer: tuple[int, bytes]) -> None:
+    child = await child_that_says(ANSWER.pack(answer[0], len(answer[1])) + answer[1])
+    with pytest.raises(ChildLost):
+        await child.decode(b"a picture")
+    await child.end()
+
+
+async def test_a_child_that_announces_gigabytes_is_not_listened_to() -> None:
+    child = await child_that_says(ANSWER.pack(1, 2**32 - 1) + b"\xff\xd8\xff")
+    with pytest.raises(ChildLost, match="announced"):
+        await child.decode(b"a picture")
+    await child.end()
+
+
+async def child_that_says(answer: bytes) -> Child:
+    program = f"import sys; sys.stdout.buffer.write({answer!r}); sys.stdout.flush(); sys.stdin.read()"
+    pipe = asyncio.subprocess.PIPE
+    return Child(await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdin=pipe, stdout=pipe))
+
+
+@linux
 async def test_children_do_not_outlive_a_parent_that_was_killed(tmp_path: Path) -> None:
     program = tmp_path / "parent.py"
     program.write_text(
@@ -301,10 +345,7 @@ async def test_children_do_not_outlive_a_parent_that_was_killed(tmp_path: Path) 
         "    asyncio.run(main())\n"
     )
     command = [sys.executable, str(program), str(HEIC)]
-    # Its resource tracker complains of the semaphores that a killed parent cannot give back.
-    parent = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
+    parent = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     assert parent.stdout is not None
     assert await parent.stdout.readline() == b"ready\n"
     (child,) = children_of(parent.pid)
@@ -319,7 +360,7 @@ async def test_children_do_not_outlive_a_parent_that_was_killed(tmp_path: Path) 
 
 
 def children_of(pid: int) -> list[int]:
-    """The decoding children of a process; the resource tracker of `multiprocessing` is not one."""
+    """The decoding children of a process."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -327,6 +368,6 @@ def children_of(pid: int) -> list[int]:
             command = (stat.parent / "cmdline").read_bytes()
         except OSError:  # it ended while we looked
             continue
-        if fields[1] == str(pid) and fields[0] != "Z" and b"spawn_main" in command:
+        if fields[1] == str(pid) and fields[0] != "Z" and b"bot.photos._child" in command:
             found.append(int(stat.parent.name))
     return found

@@ -1,32 +1,19 @@
-"""The one guarded place where a person's picture is decoded: in a child process, with limits, once.
+"""What a person's picture becomes: upright, in sRGB, small enough, without metadata; or one clear sentence.
 
-The sentences of refused photos live here, beside the rule that each one explains. A child imports this
-module and nothing else of ours that is heavy.
+The sentences of refused photos live here, beside the rule that each one explains.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import io
-import logging
-import multiprocessing
-import os
-import signal
-import threading
 import warnings
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection
 
 import pi_heif
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from bot.domain import NewPhoto
 from bot.errors import UserError
-from bot.replies import Upload
-
-log = logging.getLogger(__name__)
 
 MAX_FILE_BYTES = 20 * 2**20  # what Telegram lets a bot download
 MAX_PIXELS = 50_000_000  # a 50 MP PNG takes about 600 MB to decode
@@ -34,11 +21,6 @@ MIN_SIDE_PX = 256
 MAX_SIDE_PX = 1536  # of what is kept: three times what Stable Diffusion 1.5 looks at
 JPEG_QUALITY = 95
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF")  # phones' MPO opens as JPEG
-
-CHILDREN = 2  # at most two decodes at once, each within MEMORY_BYTES
-MEMORY_BYTES = 2**30
-TIMEOUT_S = 10.0
-START_TIMEOUT_S = 60.0  # a cold disk reads Python and Pillow first
 
 NOT_A_PICTURE = "This file is not a picture. Send a photo as JPEG, PNG, WebP or HEIC."
 OTHER_FORMAT = "I cannot read this kind of picture. Send it as JPEG, PNG, WebP or HEIC."
@@ -50,6 +32,16 @@ TOO_SMALL = (
     "Send the original, as a file if you can."
 )
 TOOK_TOO_LONG = "I could not read this picture in time. Please send it again, or choose another one."
+#: All that a person ever hears of a photo that cannot be used. Only its number leaves the child.
+SENTENCES = (
+    NOT_A_PICTURE,
+    OTHER_FORMAT,
+    BROKEN,
+    TOO_MANY_BYTES,
+    TOO_MANY_PIXELS,
+    TOO_SMALL,
+    TOOK_TOO_LONG,
+)
 
 _ORIENTATION_TAG = 0x0112
 _TURNS = {
@@ -73,83 +65,6 @@ _OTHER_PICTURES = (
     (4, b"ftypavif"),
     (4, b"ftypavis"),
 )
-
-
-class PhotoGate:
-    """Lets photos in: decodes each in a child process that may die without harm.
-
-    Each child is a pool of one, so that a photo that kills its child takes no neighbour with it.
-    """
-
-    def __init__(self, children: int = CHILDREN, timeout_s: float = TIMEOUT_S) -> None:
-        self._timeout_s = timeout_s
-        self._free = asyncio.Semaphore(children)
-        self._idle: list[ProcessPoolExecutor] = []
-
-    async def check(self, upload: Upload) -> NewPhoto:
-        """Give the photo upright, in RGB and without metadata; UserError says why it cannot be used."""
-        if upload.data is None or len(upload.data) > MAX_FILE_BYTES:
-            raise UserError(TOO_MANY_BYTES)
-        async with self._free:
-            child = self._idle.pop() if self._idle else await _started()
-            try:
-                decoded = asyncio.get_running_loop().run_in_executor(child, decode, upload.data)
-                photo = await asyncio.wait_for(decoded, self._timeout_s)
-            except UserError:
-                self._idle.append(child)
-                raise
-            except (BrokenProcessPool, TimeoutError) as error:
-                log.warning("a photo of %d bytes ended its child: %s", len(upload.data), type(error).__name__)
-                _kill(child)
-                raise UserError(TOOK_TOO_LONG if isinstance(error, TimeoutError) else BROKEN) from error
-            except BaseException:  # cancelled while the child goes on: the next photo must not wait for it
-                _kill(child)
-                raise
-            self._idle.append(child)
-            return photo
-
-    async def close(self) -> None:
-        """End the children."""
-        idle, self._idle = self._idle, []
-        for child in idle:
-            await asyncio.to_thread(child.shutdown)
-
-
-async def _started() -> ProcessPoolExecutor:
-    # Starting is not part of a photo's time: a cold machine needs seconds for it.
-    child = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _limit_this_process, (MEMORY_BYTES,))
-    try:
-        await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(child, os.getpid), START_TIMEOUT_S)
-    except BaseException:
-        _kill(child)
-        raise
-    return child
-
-
-def _kill(child: ProcessPoolExecutor) -> None:
-    # Python 3.14 has kill_workers() for this; before, the executor's own table is the only way in.
-    for process in list((child._processes or {}).values()):
-        process.kill()
-    child.shutdown(wait=False, cancel_futures=True)
-
-
-def _limit_this_process(memory_bytes: int) -> None:
-    """Set a child up: bounded memory, deaf to Ctrl-C (the parent ends it), and never an orphan."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    try:
-        import resource  # there is none on Windows
-    except ImportError:
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-
-
-def _end_with_parent() -> None:
-    # A child of a pool holds both ends of its queue, so a parent that was killed never shows as its end.
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(0)
 
 
 def decode(data: bytes) -> NewPhoto:

@@ -1,0 +1,156 @@
+"""The gate that photos pass: it keeps a few children that decode, and never believes what they say."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+
+from bot.domain import NewPhoto
+from bot.errors import UserError
+from bot.photos._child import ANSWER, PHOTO, READY, REFUSED, REQUEST, SHA256_BYTES
+from bot.photos._decode import BROKEN, MAX_FILE_BYTES, SENTENCES, TOO_MANY_BYTES, TOOK_TOO_LONG
+from bot.replies import Upload
+
+log = logging.getLogger(__name__)
+
+CHILDREN = 2  # at most two decodes at once, each within MEMORY_BYTES
+MEMORY_BYTES = 2**30
+TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0  # a cold disk reads Python and Pillow first
+#: A photo is at most MAX_SIDE_PX square; as a JPEG it is never near this.
+MAX_PHOTO_BYTES = 32 * 2**20
+#: All that a child is told of its surroundings: whoever breaks a decoder finds no token there.
+_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "VIRTUAL_ENV")
+_CODE = Path(__file__).parents[2]
+
+
+class PhotoGate:
+    """Lets photos in: decodes each in a child process that may die without harm.
+
+    A child has one photo at a time, so that a photo that kills its child takes no neighbour with it.
+    """
+
+    def __init__(self, children: int = CHILDREN, timeout_s: float = TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
+        self._free = asyncio.Semaphore(children)
+        self._idle: list[Child] = []
+        self._ending: set[asyncio.Task[None]] = set()
+
+    async def check(self, upload: Upload) -> NewPhoto:
+        """Give the photo upright, in RGB and without metadata; UserError says why it cannot be used."""
+        if upload.data is None or len(upload.data) > MAX_FILE_BYTES:
+            raise UserError(TOO_MANY_BYTES)
+        async with self._free:
+            child = self._idle.pop() if self._idle else await self._started()
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    photo = await child.decode(upload.data)
+            except UserError:
+                self._idle.append(child)
+                raise
+            except (ChildLost, TimeoutError) as error:
+                log.warning("a photo of %d bytes ended its child: %s", len(upload.data), type(error).__name__)
+                self._end(child)
+                raise UserError(TOOK_TOO_LONG if isinstance(error, TimeoutError) else BROKEN) from error
+            except BaseException:  # cancelled while the child goes on: the next photo must not wait for it
+                self._end(child)
+                raise
+            self._idle.append(child)
+            return photo
+
+    async def close(self) -> None:
+        """End the children."""
+        while self._idle:
+            self._end(self._idle.pop())
+        await asyncio.gather(*self._ending)
+
+    async def _started(self) -> Child:
+        # Starting is not part of a photo's time: a cold machine needs seconds for it.
+        child = await Child.start()
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await child.is_ready()
+        except BaseException:
+            self._end(child)
+            raise
+        return child
+
+    def _end(self, child: Child) -> None:
+        ending = asyncio.create_task(child.end())
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+
+
+class ChildLost(Exception):
+    """The child ended, or said what no child says."""
+
+
+class Child:
+    """The parent's side of one child."""
+
+    def __init__(self, process: Process) -> None:
+        assert process.stdin is not None  # noqa: S101 - both were asked for as pipes
+        assert process.stdout is not None  # noqa: S101
+        self._process = process
+        self._pictures, self._answers = process.stdin, process.stdout
+
+    @classmethod
+    async def start(cls) -> Child:
+        """Start a child; it is of use once it is ready."""
+        environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bot.photos._child", str(MEMORY_BYTES)),
+            stdin=PIPE,
+            stdout=PIPE,
+            env=environ | {"PYTHONPATH": str(_CODE)},
+            start_new_session=True,  # deaf to Ctrl-C: its parent ends it
+        )
+        return cls(process)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    async def is_ready(self) -> None:
+        """Wait until it reads pictures; ChildLost when it ended before."""
+        if await self._answer() != (READY, b""):
+            raise ChildLost("it did not say that it is ready")
+
+    async def decode(self, picture: bytes) -> NewPhoto:
+        """Have a picture decoded; UserError when it cannot be used, ChildLost when it was too much."""
+        try:
+            self._pictures.write(REQUEST.pack(len(picture)) + picture)
+            await self._pictures.drain()
+        except OSError as error:
+            raise ChildLost("it does not listen") from error
+        kind, body = await self._answer()
+        if kind == REFUSED and len(body) == 1 and body[0] < len(SENTENCES):
+            raise UserError(SENTENCES[body[0]])
+        jpeg = body[SHA256_BYTES:]
+        if kind != PHOTO or not jpeg.startswith(b"\xff\xd8\xff"):
+            raise ChildLost("it gave neither a photo nor a sentence")
+        return NewPhoto(body[:SHA256_BYTES].hex(), jpeg)
+
+    async def end(self) -> None:
+        """Kill it and wait until it is gone."""
+        if self._process.returncode is None:
+            try:
+                self._process.kill()
+            except ProcessLookupError:
+                log.debug("child %d was gone already", self._process.pid)
+        self._pictures.close()
+        await self._process.wait()
+
+    async def _answer(self) -> tuple[int, bytes]:
+        try:
+            kind, length = ANSWER.unpack(await self._answers.readexactly(ANSWER.size))
+            if length > MAX_PHOTO_BYTES:
+                raise ChildLost(f"it announced {length} bytes")
+            return kind, await self._answers.readexactly(length)
+        except asyncio.IncompleteReadError as error:
+            raise ChildLost("it ended") from error
