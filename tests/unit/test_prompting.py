@@ -83,8 +83,9 @@ def test_a_number_that_is_nobody_s_code_stays() -> None:
 )
 def test_a_trigger_that_was_put_in_is_there_exactly_once(words: list[str]) -> None:
     prompt = " ".join(words)
+    own_words = " ".join(word for word in words if word not in TWO)  # a code that is taken out joins them
     for trigger in TWO.values():
-        if prompt.count(trigger) <= 1:
+        if own_words.count(trigger) <= 1:
             assert with_triggers(prompt, TWO).count(trigger) == 1
 
 
