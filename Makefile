@@ -10,9 +10,10 @@ export PYTHONUNBUFFERED := 1
 run: $(VENV)/.run
 	@$(BIN)/python -m bot
 
-# The long proofs, which `make test` has in a short form.
+# The long proofs, which `make test` has in a short form; `make soak ONLY=R6` runs one row (docs/operations.md),
+# and `make soak ONLY=R6 CORPUS=<folder>` shows it these pictures too.
 soak: $(VENV)/.dev
-	$(BIN)/python -m pytest -m soak
+	$(BIN)/python -m pytest -m soak $(if $(ONLY),tests/proofs -k "$(ONLY)_")
 
 # Files side by side, one on each core.
 test: check

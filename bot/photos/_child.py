@@ -1,25 +1,16 @@
-"""The child that decodes: it reads pictures from its input and says of each what it became.
-
-To the child: a length and a picture. Back: a byte, a length and either a photo or the number of a sentence.
-Plain bytes, because whoever breaks a decoder owns this process: its answers must not be able to say more.
-"""
+"""The child that decodes: it reads pictures from its input and says of each what it became."""
 
 from __future__ import annotations
 
 import os
 import queue
-import struct
 import sys
 import threading
 from typing import BinaryIO
 
 from bot.errors import UserError
 from bot.photos._decode import SENTENCES, decode
-
-REQUEST = struct.Struct(">I")  #: length of the picture
-ANSWER = struct.Struct(">BI")  #: what it is, length of what follows
-READY, PHOTO, REFUSED = 0, 1, 2
-SHA256_BYTES = 32
+from bot.photos._pipe import ANSWER, PHOTO, READY, REFUSED, REQUEST
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import warnings
 
 import pi_heif
@@ -16,7 +17,11 @@ from bot.domain import NewPhoto
 from bot.errors import UserError
 
 MAX_FILE_BYTES = 20 * 2**20  # what Telegram lets a bot download
-MAX_PIXELS = 50_000_000  # a 50 MP PNG takes about 600 MB to decode
+MAX_PIXELS = 50_000_000  # what phones make
+#: Of kinds that can only be decoded whole and that no camera makes: 50 million would take 2 s and 860 MB.
+MAX_PIXELS_WHOLE = {"PNG": 4096 * 4096, "WEBP": 4096 * 4096}
+#: Each scan of a JPEG is a pass over all its pixels, and costs a forger a few bytes. A sound one has 20.
+MAX_PIXELS_IN_SCANS = 20 * MAX_PIXELS
 MIN_SIDE_PX = 256
 MAX_SIDE_PX = 1536  # of what is kept: three times what Stable Diffusion 1.5 looks at
 JPEG_QUALITY = 95
@@ -26,7 +31,10 @@ NOT_A_PICTURE = "This file is not a picture. Send a photo as JPEG, PNG, WebP or 
 OTHER_FORMAT = "I cannot read this kind of picture. Send it as JPEG, PNG, WebP or HEIC."
 BROKEN = "This picture is damaged or incomplete. Please send it again, or choose another one."
 TOO_MANY_BYTES = "This file is too big: 20 MB is the most. Send it as a photo instead of a file."
-TOO_MANY_PIXELS = "This picture has too many pixels: 50 million is the most. Please make it smaller."
+TOO_MANY_PIXELS = (
+    "This picture has too many pixels: 50 million is the most, and 16 million as PNG or WebP. "
+    "Please make it smaller."
+)
 TOO_SMALL = (
     f"This picture is too small or too narrow: I need at least {MIN_SIDE_PX} pixels on the short side. "
     "Send the original, as a file if you can."
@@ -43,6 +51,9 @@ SENTENCES = (
     TOOK_TOO_LONG,
 )
 
+#: In a scan, FF means something only before these.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+_START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 _ORIENTATION_TAG = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -88,7 +99,9 @@ def decode(data: bytes) -> NewPhoto:
 def _decode(data: bytes) -> NewPhoto:
     pi_heif.register_heif_opener(thumbnails=False)
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        _check_size(image.size)
+        _check_size(image.size, MAX_PIXELS_WHOLE.get(image.format or "", MAX_PIXELS))
+        if image.format in ("JPEG", "MPO"):
+            _check_scans(image.size, data)
         turn = _TURNS.get(_orientation(image))
         # JPEG can decode at a half, a quarter or an eighth: far less time and memory for large photos.
         image.draft("RGB", (MAX_SIDE_PX, MAX_SIDE_PX))
@@ -99,14 +112,23 @@ def _decode(data: bytes) -> NewPhoto:
     return _new_photo(picture)
 
 
-def _check_size(size_px: tuple[int, int]) -> None:
+def _check_size(size_px: tuple[int, int], max_pixels: int) -> None:
     width_px, height_px = size_px
-    if width_px * height_px > MAX_PIXELS:
+    if width_px * height_px > max_pixels:
         raise UserError(TOO_MANY_PIXELS)
     # A long panorama loses its short side when it is made to fit, so that is what counts.
     shrink = min(1.0, MAX_SIDE_PX / max(size_px))
     if min(size_px) * shrink < MIN_SIDE_PX:
         raise UserError(TOO_SMALL)
+
+
+def _check_scans(size_px: tuple[int, int], jpeg: bytes) -> None:
+    scans, at = 0, 2
+    while (found := _MARKER.search(jpeg, at)) is not None and found[0] != _END_OF_IMAGE:
+        scans += found[0] == _START_OF_SCAN
+        at = found.end() + int.from_bytes(jpeg[found.end() : found.end() + 2], "big")
+    if scans * size_px[0] * size_px[1] > MAX_PIXELS_IN_SCANS:
+        raise UserError(BROKEN)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from bot.domain import NewPhoto
 from bot.errors import UserError
-from bot.photos._child import ANSWER, PHOTO, READY, REFUSED, REQUEST, SHA256_BYTES
 from bot.photos._decode import BROKEN, MAX_FILE_BYTES, SENTENCES, TOO_MANY_BYTES, TOOK_TOO_LONG
+from bot.photos._pipe import ANSWER, PHOTO, READY, REFUSED, REQUEST, SHA256_BYTES
 from bot.replies import Upload
 
 log = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ from bot import photos
 from bot.domain import NewPhoto
 from bot.errors import UserError
 from bot.photos import PhotoGate, decode
-from bot.photos._child import ANSWER
 from bot.photos._gate import Child, ChildLost
+from bot.photos._pipe import ANSWER
 from bot.replies import Upload
 
 # Drawn shapes, encoded once with pillow-heif (pi-heif only decodes), with a canary in its EXIF block.
@@ -219,6 +219,25 @@ def test_a_png_of_40000_by_40000_is_refused_from_its_header() -> None:
     assert refusal(png_that_claims(40_000, 40_000)) == photos.TOO_MANY_PIXELS
     assert refusal(png_that_claims(10_000, 9_500)) == photos.TOO_MANY_PIXELS  # Pillow only warns here
     assert refusal(png_that_claims(7_100, 7_100)) == photos.TOO_MANY_PIXELS  # and says nothing here
+
+
+def test_a_large_png_or_webp_is_refused_sooner_than_a_photo() -> None:
+    assert refusal(png_that_claims(4500, 4500)) == photos.TOO_MANY_PIXELS
+    assert refusal(as_file(Image.new("1", (4500, 4500)).convert("L"), "WEBP")) == photos.TOO_MANY_PIXELS
+    assert kept(decode(as_file(picture(4500, 4500)))).size == (1536, 1536)
+
+
+def test_a_jpeg_that_asks_for_thousands_of_passes_is_refused_before_it_is_decoded() -> None:
+    jpeg = as_file(picture(4000, 4000), progressive=True)
+    assert kept(decode(jpeg)).size == (1536, 1536)
+    last = jpeg.rindex(b"\xff\xda")
+    assert refusal(jpeg[:last] + jpeg[last:-2] * 100 + jpeg[-2:]) == photos.BROKEN
+
+
+def test_scans_are_not_counted_where_there_is_no_picture() -> None:
+    # A thumbnail, words, and the film behind a phone's photo may hold any bytes.
+    jpeg = as_file(picture(4000, 4000), comment=b"\xff\xda" * 1000)
+    assert kept(decode(jpeg + b"\xff\xda" * 1000)).size == (1536, 1536)
 
 
 def test_a_small_or_narrow_picture_is_refused() -> None:

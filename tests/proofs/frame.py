@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 
 LONG_TIMEOUT_S = 6 * 3600
+#: The property of a test that holds its line.
+PROPERTY = "proof"
 
 
 def forms(name: str, short: object, long: object) -> pytest.MarkDecorator:

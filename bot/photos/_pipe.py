@@ -1,0 +1,15 @@
+"""What gate and child say to each other.
+
+To the child: a length and a picture. Back: a byte, a length and either a photo or the number of a sentence.
+Plain bytes, because whoever breaks a decoder owns the child: its answers must not be able to say more.
+"""
+
+from __future__ import annotations
+
+import struct
+
+REQUEST = struct.Struct(">I")  #: length of the picture
+ANSWER = struct.Struct(">BI")  #: what it is, length of what follows
+READY, PHOTO, REFUSED = 0, 1, 2
+#: A photo is this much of its pixels' hash, then the JPEG.
+SHA256_BYTES = 32

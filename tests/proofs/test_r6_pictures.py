@@ -1,0 +1,138 @@
+"""R6: no picture ends more than its own child; each gets a clear sentence, in time and within memory."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from bot.errors import UserError
+from bot.photos import MAX_FILE_BYTES, SENTENCES, PhotoGate
+from bot.replies import Upload
+from tests.proofs.frame import Proof, forms
+from tests.proofs.pictures import Named, damaged, large, made_wrong, seeds
+
+SEED = 20261123
+LIMIT_S, LIMIT_BYTES, MOST_SENTENCES = 1.0, 700 * 10**6, 8
+TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+
+
+@dataclass
+class Tally:
+    """What became of the pictures."""
+
+    checked: int = 0
+    kept: int = 0
+    sentences: Counter[str] = field(default_factory=Counter)
+    children_lost: int = 0
+    slowest: tuple[float, str] = (0.0, "")  # seconds of a processor
+    largest: tuple[int, str] = (0, "")
+    shortfalls: list[str] = field(default_factory=list)
+
+    def line(self) -> str:
+        return (
+            f"{self.checked} pictures, {self.kept} kept, {len(self.sentences)} sentences, "
+            f"{self.children_lost} children replaced, at most {self.slowest[0]:.2f} s ({self.slowest[1]}) "
+            f"and {self.largest[0] / 1e6:.0f} MB ({self.largest[1]})"
+        )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@forms("mutants", short=300, long=60_000)
+async def test_r6_each_malformed_picture_is_one_clear_sentence_in_time_and_within_memory(
+    proof: Proof, mutants: int
+) -> None:
+    tally = Tally()
+    queue: asyncio.Queue[Named | None] = asyncio.Queue(8)
+    gates = [PhotoGate(children=1) for _ in range(2)]
+    lanes = [asyncio.create_task(lane(gate, queue, tally)) for gate in gates]
+    for picture in (*everything(mutants), None, None):
+        await queue.put(picture)
+    await asyncio.gather(*lanes)
+    for gate in gates:
+        await gate.close()
+    assert set(tally.sentences) <= set(SENTENCES)
+    assert len(SENTENCES) <= MOST_SENTENCES
+    proof.concludes(tally.line(), tally.shortfalls)
+
+
+def everything(mutants: int) -> Iterator[Named]:
+    """All that is thrown at the gate; the largest pictures only in the long form."""
+    sound = [*seeds(), *given()]
+    yield from sound
+    yield from made_wrong()
+    yield from ((name, make()) for name, make in large() if mutants >= 1000)
+    for number in range(mutants):
+        chance = random.Random(f"{SEED}:{number}")  # each by itself, so that one alone can be made again
+        name, data = chance.choice(sound)
+        yield f"mutant {number} of {name}", damaged(data, sound, chance)
+
+
+def given() -> Iterable[Named]:
+    """The files of the folder that `CORPUS` names."""
+    folder = os.environ.get("CORPUS")
+    paths = sorted(path for path in Path(folder).rglob("*") if path.is_file()) if folder else []
+    return [(path.name, path.read_bytes()) for path in paths if path.stat().st_size <= MAX_FILE_BYTES + 1]
+
+
+async def lane(gate: PhotoGate, queue: asyncio.Queue[Named | None], tally: Tally) -> None:
+    sound = Upload("photo", seeds()[0][1])
+    while (picture := await queue.get()) is not None:
+        name, data = picture
+        if not gate._idle:  # to start a child is no part of a picture's time
+            await gate.check(sound)
+        before, began = spent(gate, from_now=True), time.monotonic()
+        try:
+            await gate.check(Upload("photo", data))
+            tally.kept += 1
+        except UserError as error:
+            tally.sentences[error.sentence] += 1
+        except Exception as error:
+            tally.shortfalls.append(f"{name} escaped as {type(error).__name__}")
+        tally.checked += 1
+        judge(tally, name, before, spent(gate), time.monotonic() - began)
+
+
+def judge(tally: Tally, name: str, before: Spent, after: Spent, wall_s: float) -> None:
+    if after.pid == before.pid:
+        # Seconds of the processor: what else runs on this machine is no property of a picture.
+        spent_s, peak_bytes = after.processor_s - before.processor_s, after.peak_bytes
+    else:  # it died; what it could take in memory is what the system allows a child
+        tally.children_lost += 1
+        spent_s, peak_bytes = wall_s, 0
+    tally.slowest = max(tally.slowest, (spent_s, name))
+    tally.largest = max(tally.largest, (peak_bytes, name))
+    if spent_s > LIMIT_S:
+        tally.shortfalls.append(f"{name} took {spent_s:.2f} s")
+    if peak_bytes > LIMIT_BYTES:
+        tally.shortfalls.append(f"{name} took {peak_bytes / 1e6:.0f} MB")
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a child has used: seconds since it began, and the most memory since it was last asked."""
+
+    pid: int | None
+    processor_s: float
+    peak_bytes: int
+
+
+def spent(gate: PhotoGate, *, from_now: bool = False) -> Spent:
+    """Look at the gate's child between two pictures; `from_now` begins a new peak of its memory."""
+    if not gate._idle:
+        return Spent(None, 0.0, 0)
+    pid = gate._idle[0].pid
+    if from_now:
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    status = Path(f"/proc/{pid}/status").read_text()
+    peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return Spent(pid, (int(fields[11]) + int(fields[12])) / TICKS_PER_S, int(peak.split()[1]) * 1024)
