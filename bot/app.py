@@ -93,7 +93,7 @@ async def opened(
     tools = Tools(ledger, dispatcher, files, styles, clock, lambda platform: chats[platform].max_file_bytes)
     # Who sits at the console runs this machine.
     studio = Studio(tools, gate, settings.admins | {ME})
-    schedule = Schedule(ledger, files, notifier.wake, clock)
+    schedule = Schedule(ledger, files, notifier, clock, dispatcher.forget)
     try:
         yield App(ledger, files, studio, worker, dispatcher, notifier, schedule, chats)
     finally:

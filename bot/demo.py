@@ -76,7 +76,7 @@ async def _play_then_chat(app: App, chat: WatchedChat) -> None:
 async def play(app: App, chat: WatchedChat) -> Outcome:
     """Send five drawn photos, wait for the LoRA, ask for pictures."""
     chat.shown = asyncio.Event()
-    await app.studio.forget_photos(ME)
+    await app.studio.forget_photos(ME, HERE)
     photos = await asyncio.to_thread(drawn.sample_photos, DRAWN_SEED)
     uploads = [Upload(f"photo {number}", data) for number, data in enumerate(photos, 1)]
     chat.say("you: (five photos of somebody who does not exist)")

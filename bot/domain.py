@@ -24,6 +24,10 @@ MAX_GENERATIONS_AT_ONCE = 4
 #: that two can be told apart in one picture.
 INSTANCE_TOKENS = ("sks", "ohwx", "phol", "tzky", "kprs", "smx", "csg", "tdp")
 
+#: What photos can be of; the word stands behind the instance token in a trigger.
+CLASS_WORDS = ("person", "woman", "man", "dog", "cat", "thing", "style")
+MAX_NAME_CHARS = 40
+
 #: Eight decimal digits, leading zeros kept. A name, never a key.
 LoraCode = NewType("LoraCode", str)
 AccountId = NewType("AccountId", int)
@@ -100,6 +104,11 @@ class Place:
     platform: Platform
     chat_id: str
     user_id: str
+
+    @property
+    def is_private(self) -> bool:
+        """Whether its person alone reads there: on Telegram a private chat has the number of its person."""
+        return self.platform is not Platform.TELEGRAM or self.chat_id == self.user_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +226,27 @@ class Lora:
     sha256: str | None
     created_at: datetime
     ready_at: datetime | None
+    name: str = ""  #: what its owner calls it
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoSet:
+    """The photos an account is collecting, oldest first, and what was chosen for them."""
+
+    account: AccountId
+    photos: tuple[int, ...]  #: the number of each one's row, which is never another photo's
+    class_word: str = "person"
+    name: str = ""
+    place: Place | None = None  #: where they were sent last
+    card_message_id: str | None = None  #: the one message that shows them
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person's next plain message answers: `set` (its name) or `rename:<code>`."""
+
+    about: str
+    platform: Platform
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from bot import texts
-from bot.domain import TERMINAL, Job, JobId, JobKind, JobStatus, Notice, NoticeKind, Platform
+from bot.domain import TERMINAL, Job, JobId, JobKind, JobStatus, Notice, NoticeKind, PhotoSet, Place, Platform
 from bot.errors import ChatBusy, ChatUnreachable
 from bot.eta import estimate
 from bot.files import Files
@@ -68,6 +68,21 @@ class Notifier:
             self._remarks[job_id] = remark
         self._stale_cards.add(job_id)
         self._changed.set()
+
+    async def remind(self, place: Place, photo_set: PhotoSet) -> bool:
+        """Remind a person of the photos they are collecting; False when it is to be tried again later."""
+        chat = self._chats.get(place.platform)
+        if chat is None:
+            return False
+        nonce = f"set-{max(photo_set.photos)}"
+        try:
+            await chat.send(place, texts.set_waits(len(photo_set.photos)), nonce=nonce)
+        except ChatUnreachable as error:
+            log.info("nobody can be reminded there: %s", error)
+        except ChatBusy as busy:
+            log.info("a reminder waits: %s", busy)
+            return False
+        return True
 
     async def run(self) -> None:
         """Deliver until cancelled."""

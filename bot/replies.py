@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from bot.domain import JobId, Place, Platform
 
@@ -44,20 +44,36 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class EndedSet:
+    """The message that showed photos while they were collected, and what it says from now on."""
+
+    message_id: str
+    text: str
+
+
+#: A file of ours, or bytes that are in none: a contact sheet shows photos, which the ledger alone keeps.
+Picture: TypeAlias = Path | bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """One message to a person: plain text (no markup), then pictures, then buttons, then files.
 
     `card_of` marks the message that will be edited to show that job's progress: whoever shows it tells
     `Studio.card_shown` its message id. `replaces` asks to edit the message whose button was pressed so that
-    it reads like this, instead of sending a new one.
+    it reads like this, instead of sending a new one. `shows_set` marks the one message that shows the photos
+    a person is collecting: whoever shows it edits the one `Studio.set_message` names, or sends it anew and
+    tells `Studio.set_shown`. `ends_set` is the end of such a message.
     """
 
     text: str
     buttons: tuple[Button, ...] = ()
-    pictures: tuple[Path, ...] = ()
+    pictures: tuple[Picture, ...] = ()
     card_of: JobId | None = None
     files: tuple[Attachment, ...] = ()
     replaces: bool = False
+    shows_set: bool = False
+    ends_set: EndedSet | None = None
 
 
 class Chat(Protocol):

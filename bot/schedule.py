@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from bot.domain import PhotoSet, Place
 from bot.files import Files
 from bot.ledger import Ledger
 
@@ -15,17 +17,35 @@ log = logging.getLogger(__name__)
 
 #: The longest a photo is kept, whatever becomes of its training.
 PHOTO_RETENTION = timedelta(days=7)
+#: How long a set that nobody works on waits for its person to be reminded, and then to be forgotten.
+REMIND_AFTER, FORGET_AFTER = timedelta(hours=20), timedelta(hours=24)
+
+
+class Teller(Protocol):
+    """Tells people what they are to hear."""
+
+    def wake(self) -> None:
+        """A notice may be owed."""
+
+    async def remind(self, place: Place, photo_set: PhotoSet) -> bool:
+        """Remind a person of a set; False when it is to be tried again later."""
 
 
 class Schedule:
     """APScheduler with our jobs; each is a method, so that it can be called without waiting for the clock."""
 
     def __init__(
-        self, ledger: Ledger, files: Files, wake_notifier: Callable[[], None], clock: Callable[[], datetime]
+        self,
+        ledger: Ledger,
+        files: Files,
+        notifier: Teller,
+        clock: Callable[[], datetime],
+        forget: Callable[[Sequence[str]], None],
     ) -> None:
         self._ledger = ledger
         self._files = files
-        self._wake_notifier = wake_notifier
+        self._notifier = notifier
+        self._forget = forget
         self._clock = clock
         self._scheduler = AsyncIOScheduler(
             timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1}
@@ -52,15 +72,24 @@ class Schedule:
     async def keep_house(self) -> None:
         """Forget photos and drafts that are too old, sweep files that nobody owns, cut the ledger's log."""
         forgotten = await self._ledger.forget_photos_before(self._clock() - PHOTO_RETENTION)
+        left = await self._ledger.forget_sets_before(self._clock() - FORGET_AFTER)
+        self._forget(left)
+        await self._remind()
         jobs = [*await self._ledger.queued_ids(), *(job.id for job in await self._ledger.running_jobs())]
         named = await self._ledger.named_files()
         swept = await self._files.sweep(jobs, {"loras": named.loras, "pictures": named.pictures})
         await self._ledger.forget_drafts(self._clock())
         await self._ledger.compact()
-        if forgotten or swept:
-            log.info("%d photos were past their time, %d files had no owner", forgotten, swept)
-        self._wake_notifier()
+        if forgotten or left or swept:
+            gone = forgotten + len(left)
+            log.info("%d photos were past their time, %d files had no owner", gone, swept)
+        self._notifier.wake()
 
     async def look_at_notices(self) -> None:
         """Let the notifier look."""
-        self._wake_notifier()
+        self._notifier.wake()
+
+    async def _remind(self) -> None:
+        for photo_set in await self._ledger.sets_to_remind(self._clock() - REMIND_AFTER):
+            if photo_set.place is not None and await self._notifier.remind(photo_set.place, photo_set):
+                await self._ledger.set_reminded(photo_set.account)

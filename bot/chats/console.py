@@ -96,7 +96,8 @@ class ConsoleChat:
     def _print(self, reply: Reply) -> None:
         self.say(reply.text)
         for path in reply.pictures:
-            self.say(f"  picture: {path}")
+            if isinstance(path, Path):  # else a contact sheet: whoever sits here has the photos
+                self.say(f"  picture: {path}")
         for file in reply.files:
             self.say(f"  file: {file.path} (as {file.name})")
         if reply.buttons:

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import sqlite3
 from dataclasses import dataclass
+from datetime import datetime
 
-from bot.domain import AccountId, Identity, LoraCode
-from bot.ledger import _erase
+from bot.domain import (
+    PHOTOS_PER_LORA,
+    AccountId,
+    Identity,
+    Job,
+    LoraCode,
+    PhotoSet,
+    Place,
+    Platform,
+    Question,
+    TrainWish,
+)
+from bot.ledger import _erase, _photos
 from bot.ledger._results import Results
-from bot.ledger._rows import Erased
+from bot.ledger._rows import Erased, ms
+
+#: A question that nobody answered for so long is forgotten: a later message was not meant for it.
+QUESTION_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +67,161 @@ class People(Results):
     async def erase_lora(self, code: LoraCode) -> Erased:
         """Delete a Lora and all that anybody drew with it; its bare code stays."""
         return await self._db.write(lambda db: _erase.erase_lora(db, code))
+
+    # --- consent -----------------------------------------------------------------------------------------
+
+    async def has_consented(self, account: AccountId) -> bool:
+        """Say whether a person has agreed to what the photos must be."""
+        rows = await self._rows("SELECT 1 FROM accounts WHERE id = ? AND consented_ms NOT NULL", account)
+        return bool(rows)
+
+    async def consent(self, account: AccountId) -> None:
+        """Note that a person agreed, and when they first did."""
+        sql = "UPDATE accounts SET consented_ms = coalesce(consented_ms, ?) WHERE id = ?"
+        await self._change(sql, self._db.now_ms(), account)
+
+    # --- the set that is being collected -----------------------------------------------------------------
+
+    async def photo_set(self, account: AccountId) -> PhotoSet:
+        """Give the set that is being collected; it may be empty."""
+        return await self._db.read(lambda db: _photo_set(db, account))
+
+    async def choose(
+        self, account: AccountId, *, class_word: str | None = None, name: str | None = None
+    ) -> None:
+        """Keep what was chosen for the set."""
+        now = self._db.now_ms()
+
+        def work(db: sqlite3.Connection) -> None:
+            _touch(db, account, now)
+            db.execute(
+                "UPDATE photo_sets SET class_word = coalesce(?, class_word), name = coalesce(?, name)"
+                " WHERE account = ?",
+                (class_word, name, account),
+            )
+
+        await self._db.write(work)
+
+    async def set_touched(self, account: AccountId, place: Place) -> None:
+        """Note where and when a person last worked on their set."""
+        now = self._db.now_ms()
+
+        def work(db: sqlite3.Connection) -> None:
+            _touch(db, account, now)
+            db.execute(
+                "UPDATE photo_sets SET card_message_id = CASE WHEN platform = :platform AND chat_id = :chat"
+                " THEN card_message_id END, platform = :platform, chat_id = :chat, user_id = :user"
+                " WHERE account = :account",
+                {
+                    "platform": str(place.platform),
+                    "chat": place.chat_id,
+                    "user": place.user_id,
+                    "account": account,
+                },
+            )
+
+        await self._db.write(work)
+
+    async def set_shown(self, account: AccountId, message_id: str | None) -> None:
+        """Remember which message shows the set."""
+        await self._change("UPDATE photo_sets SET card_message_id = ? WHERE account = ?", message_id, account)
+
+    async def set_photos(self, account: AccountId) -> tuple[bytes, ...]:
+        """Give the photos of the set, in the order they came."""
+        rows = await self._rows(
+            "SELECT data FROM photos WHERE account = ? AND job IS NULL ORDER BY id", account
+        )
+        return tuple(row["data"] for row in rows)
+
+    async def drop_photo(
+        self, account: AccountId, photo: int, place: Place, wish: TrainWish
+    ) -> tuple[str | None, Job | None]:
+        """Delete a photo of the set; gives the SHA-256 of its bytes, and the training when five are left."""
+        now = self._db.now_ms()
+
+        def work(db: sqlite3.Connection) -> tuple[str | None, Job | None]:
+            row = db.execute(
+                "DELETE FROM photos WHERE id = ? AND account = ? AND job IS NULL RETURNING data",
+                (photo, account),
+            ).fetchone()
+            if row is None:
+                return None, None
+            _touch(db, account, now)
+            complete = _photos.held(db, account) == PHOTOS_PER_LORA
+            job = _photos.start_training(db, account, (place, wish), now) if complete else None
+            return hashlib.sha256(row["data"]).hexdigest(), job
+
+        return await self._db.write(work)
+
+    async def sets_to_remind(self, before: datetime) -> list[PhotoSet]:
+        """List the sets with photos that nobody touched since, and whose person was not reminded."""
+
+        def work(db: sqlite3.Connection) -> list[PhotoSet]:
+            rows = db.execute(
+                "SELECT account FROM photo_sets"
+                " WHERE touched_ms < ? AND reminded_ms IS NULL AND platform != ''",
+                (ms(before),),
+            ).fetchall()
+            sets = [_photo_set(db, AccountId(row["account"])) for row in rows]
+            return [each for each in sets if each.photos]
+
+        return await self._db.read(work)
+
+    async def set_reminded(self, account: AccountId) -> None:
+        """Note that a person was reminded of their set."""
+        now = self._db.now_ms()
+        await self._change("UPDATE photo_sets SET reminded_ms = ? WHERE account = ?", now, account)
+
+    async def forget_sets_before(self, before: datetime) -> list[str]:
+        """Delete sets that nobody touched since; gives the SHA-256 of each photo's bytes."""
+
+        def work(db: sqlite3.Connection) -> list[str]:
+            rows = db.execute("SELECT account FROM photo_sets WHERE touched_ms < ?", (ms(before),)).fetchall()
+            forgotten: list[str] = []
+            for row in rows:
+                forgotten += _photos.forget(db, AccountId(row["account"]))
+                db.execute("DELETE FROM photo_sets WHERE account = ?", (row["account"],))
+            return forgotten
+
+        return await self._db.write(work)
+
+    # --- questions that the next plain message answers ---------------------------------------------------
+
+    async def ask(self, account: AccountId, question: Question) -> None:
+        """Remember what a person was asked, over an earlier question."""
+        values = (account, question.about, str(question.platform), self._db.now_ms())
+        await self._change("INSERT OR REPLACE INTO questions VALUES (?, ?, ?, ?)", *values)
+
+    async def question_of(self, account: AccountId) -> Question | None:
+        """Give what a person was asked, unless they left it."""
+        sql = "SELECT * FROM questions WHERE account = ? AND asked_ms > ?"
+        rows = await self._rows(sql, account, self._db.now_ms() - QUESTION_MS)
+        return Question(rows[0]["about"], Platform(rows[0]["platform"])) if rows else None
+
+    async def drop_question(self, account: AccountId) -> None:
+        """Forget what a person was asked."""
+        await self._change("DELETE FROM questions WHERE account = ?", account)
+
+    # --- names -------------------------------------------------------------------------------------------
+
+    async def rename(self, code: LoraCode, name: str) -> None:
+        """Give a Lora a name."""
+        await self._change("UPDATE loras SET name = ? WHERE code = ?", name, code)
+
+
+def _touch(db: sqlite3.Connection, account: AccountId, now_ms: int) -> None:
+    db.execute(
+        "INSERT INTO photo_sets (account, touched_ms) VALUES (?, ?)"
+        " ON CONFLICT (account) DO UPDATE SET touched_ms = excluded.touched_ms, reminded_ms = NULL",
+        (account, now_ms),
+    )
+
+
+def _photo_set(db: sqlite3.Connection, account: AccountId) -> PhotoSet:
+    rows = db.execute("SELECT id FROM photos WHERE account = ? AND job IS NULL ORDER BY id", (account,))
+    photos = tuple(row["id"] for row in rows)
+    row = db.execute("SELECT * FROM photo_sets WHERE account = ?", (account,)).fetchone()
+    if row is None:
+        return PhotoSet(account, photos)
+    place = Place(Platform(row["platform"]), row["chat_id"], row["user_id"]) if row["platform"] else None
+    return PhotoSet(account, photos, row["class_word"], row["name"], place, row["card_message_id"])

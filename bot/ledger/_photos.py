@@ -115,12 +115,13 @@ def start_training(
     if held(db, account) < PHOTOS_PER_LORA:
         return None
     place, wish = asked
-    wish = replace(wish, trigger=_own_trigger(db, account, wish.trigger))
+    class_word, name = _chosen(db, account, wish.trigger)
+    wish = replace(wish, trigger=_own_trigger(db, account, replace(wish.trigger, class_word=class_word)))
     code = _new_code(db)
     db.execute(
-        "INSERT INTO loras (code, account, token, class_word, state, created_ms)"
-        " VALUES (?, ?, ?, ?, 'training', ?)",
-        (code, account, wish.trigger.token, wish.trigger.class_word, now_ms),
+        "INSERT INTO loras (code, account, token, class_word, state, created_ms, name)"
+        " VALUES (?, ?, ?, ?, 'training', ?, ?)",
+        (code, account, wish.trigger.token, wish.trigger.class_word, now_ms, name),
     )
     job = add_job(db, (account, code), wish, place, now_ms)
     db.execute(
@@ -129,6 +130,7 @@ def start_training(
         (job.id, account, PHOTOS_PER_LORA),
     )
     db.execute("DELETE FROM photos WHERE account = ? AND job IS NULL", (account,))
+    db.execute("DELETE FROM photo_sets WHERE account = ?", (account,))
     return job
 
 
@@ -155,6 +157,12 @@ def add_job(
         ),
     ).fetchone()
     return job_of(row)
+
+
+def _chosen(db: sqlite3.Connection, account: AccountId, wished: Trigger) -> tuple[str, str]:
+    """Give the class word and the name that were chosen for the set that is being collected."""
+    row = db.execute("SELECT class_word, name FROM photo_sets WHERE account = ?", (account,)).fetchone()
+    return (wished.class_word, "") if row is None else (row["class_word"], row["name"])
 
 
 def _own_trigger(db: sqlite3.Connection, account: AccountId, wished: Trigger) -> Trigger:

@@ -136,6 +136,7 @@ def lora_of(row: sqlite3.Row) -> Lora:
         sha256=row["sha256"],
         created_at=time_of(row["created_ms"]),
         ready_at=None if row["ready_ms"] is None else time_of(row["ready_ms"]),
+        name=row["name"],
     )
 
 

@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Sequence, Set
 
 from bot import texts, wishes
 from bot.domain import (
-    MAX_PHOTOS_HELD,
-    PHOTOS_PER_LORA,
     TERMINAL,
     AccountId,
     GenerateWish,
     Identity,
     Job,
     JobId,
-    JobKind,
     LoraCode,
     LoraState,
-    NewPhoto,
     Place,
-    TrainWish,
     format_code,
 )
 from bot.errors import UserError
-from bot.eta import estimate
 from bot.replies import Choice, Reply, Upload
 from bot.studio import _own, _status
 from bot.studio._account import Accounts
-from bot.studio._album import after, refusals
+from bot.studio._collecting import Collecting
 from bot.studio._drafts import Drafts
 from bot.studio._needs import Gate, Tools
 from bot.studio._pictures import Pictures
 from bot.studio._results import Results
 
-MAX_OPEN_TRAININGS = 2
 MAX_CHOICES = 25
 _OF_A_JOB = re.compile(r"(cancel|again|edit|recipe|delete|delete!):([0-9]{1,15})")
 _OF_A_PICTURE = re.compile(r"(vary|large):([0-9]{1,15}):([1-9])")
@@ -51,72 +43,51 @@ class Studio:
         self._styles = tools.styles
         self._clock = tools.clock
         self._locks = tools.locks
-        self._gate = gate
         self._admins = admins
         self._since = tools.clock()
         self._pictures = Pictures(tools)
         self._results = Results(tools)
         self._drafts = Drafts(tools, self._pictures)
         self._accounts = Accounts(tools)
+        self._collecting = Collecting(tools, gate)
 
     async def start(self, who: Identity, place: Place) -> Reply:
-        """Say what will happen."""
-        return texts.start(place.platform)
+        """Say what will happen, and ask for consent where it was not given."""
+        return await self._collecting.start(who, await self._ledger.account_of(who))
 
     async def help(self, who: Identity) -> Reply:
         """List the commands."""
         return texts.help_text(who.platform, who in self._admins)
 
+    async def consent_question(self, who: Identity) -> Reply | None:
+        """Give the question that comes before any photo; None when it was answered."""
+        must = await self._collecting.must_consent(who, await self._ledger.account_of(who))
+        return texts.consent_first(0) if must else None
+
     async def train(self, who: Identity, place: Place) -> Reply:
         """Say which photos are missing or how to send them; start when exactly five are there."""
-        account = await self._ledger.account_of(who)
-        await self._refuse_a_third_training(account)
-        held = await self._ledger.held(account)
-        if held == PHOTOS_PER_LORA:
-            return await self.use_first_five(who, place)
-        return texts.collecting(held, place.platform)
+        return await self._collecting.train(who, await self._ledger.account_of(who), place)
 
     async def add_photos(self, who: Identity, place: Place, uploads: Sequence[Upload]) -> Reply:
         """Take the photos of one message or album; exactly five in the set start its training."""
-        if not uploads:
-            raise UserError(texts.NO_PHOTO_SENT)
-        if len(uploads) > MAX_PHOTOS_HELD:
-            raise UserError(texts.too_many_files(len(uploads), MAX_PHOTOS_HELD))
-        account = await self._ledger.account_of(who)
-        async with self._locks.of(account):
-            await self._refuse_a_third_training(account)
-            checked = await asyncio.gather(*(self._checked(upload) for upload in uploads))
-            photos = [each for each in checked if isinstance(each, NewPhoto)]
-            added = await self._ledger.add_photos(account, photos, place, TrainWish())
-            # Encoded while the next one is on its way, so that the training can begin with the fifth.
-            taken = zip(photos, added.accepted, strict=True)
-            self._queue.prepare(photo.data for photo, was_taken in taken if was_taken)
-        if added.job is not None:
-            reply = await self._started(added.job)
-        else:
-            reply = texts.collecting(added.held, place.platform)
-        return after(refusals(checked, added), reply)
+        return await self._collecting.add(who, await self._ledger.account_of(who), place, uploads)
 
     async def use_first_five(self, who: Identity, place: Place) -> Reply:
         """Train on the first five of a set that came too large."""
-        account = await self._ledger.account_of(who)
-        async with self._locks.of(account):
-            await self._refuse_a_third_training(account)
-            held = await self._ledger.held_names(account)
-            job = await self._ledger.start_training(account, place, TrainWish())
-            if job is not None:
-                self._queue.forget(held[PHOTOS_PER_LORA:])
-        if job is not None:
-            return await self._started(job)
-        return texts.collecting(len(held), place.platform) if held else Reply(texts.NO_PHOTOS_HELD)
+        return await self._collecting.use_first_five(who, await self._ledger.account_of(who), place)
 
-    async def forget_photos(self, who: Identity) -> Reply:
+    async def forget_photos(self, who: Identity, place: Place) -> Reply:
         """Delete the photos of the set that is being collected."""
-        account = await self._ledger.account_of(who)
-        async with self._locks.of(account):
-            forgotten = await self._ledger.forget_photos(account)
-            self._queue.forget(forgotten)
-        return texts.photos_forgotten(len(forgotten), who.platform)
+        return await self._collecting.start_over(await self._ledger.account_of(who), place)
+
+    async def set_message(self, who: Identity, place: Place) -> str | None:
+        """Name the message in a chat that shows the set which is being collected, if one does."""
+        photo_set = await self._ledger.photo_set(await self._ledger.account_of(who))
+        return photo_set.card_message_id if photo_set.place == place else None
+
+    async def set_shown(self, who: Identity, message_id: str) -> None:
+        """Remember which message shows the set, in the chat where its photos came."""
+        await self._ledger.set_shown(await self._ledger.account_of(who), message_id)
 
     async def generate_text(self, who: Identity, place: Place, text: str) -> Reply:
         """Draw what was typed after `/generate`; nothing typed opens a draft."""
@@ -132,8 +103,10 @@ class Studio:
         return await self._pictures.draw(await self._ledger.account_of(who), place, code, wish)
 
     async def plain_text(self, who: Identity, place: Place, text: str) -> Reply | None:
-        """Take a message that is no command: the prompt, when a draft waits for it; None when none does."""
-        return await self._drafts.take_prompt(await self._ledger.account_of(who), place, text)
+        """Take a message that is no command: a name or a prompt, where one is waited for; None otherwise."""
+        account = await self._ledger.account_of(who)
+        answered = await self._answer_to_question(account, place, text)
+        return answered or await self._drafts.take_prompt(account, place, text)
 
     async def show(self, who: Identity, place: Place, text: str) -> Reply:
         """Bring a result of one's own back, by its number."""
@@ -207,32 +180,39 @@ class Studio:
         if (match := _OF_A_PICTURE.fullmatch(action)) is not None:
             of_picture = self._pictures.vary if match[1] == "vary" else self._pictures.enlarge
             return await of_picture(account, place, JobId(int(match[2])), int(match[3]))
-        match action.partition(":"):
-            case ("first5", "", ""):
-                return await self.use_first_five(who, place)
-            case ("restart", "", ""):
-                return await self.forget_photos(who)
-            case ("codes", "", ""):
-                return await self.codes(who)
-            case ("use", ":", value):
+        what, _, value = action.partition(":")
+        match what:
+            case "use":
                 return await self._drafts.use(account, place, LoraCode(value))
-            case ("draft", ":", value):
+            case "draft":
                 return await self._drafts.choose(account, place, value)
-        raise UserError(texts.STALE_BUTTON)
+            case "set":
+                return await self._collecting.press(account, place, value)
+        return await self._press_of_no_thing(who, account, place, action)
 
     async def card_shown(self, job_id: JobId, message_id: str) -> None:
         """Remember which message shows a job's progress."""
         await self._ledger.card_shown(job_id, message_id)
 
-    async def _checked(self, upload: Upload) -> NewPhoto | UserError:
-        try:
-            return await self._gate.check(upload)
-        except UserError as refusal:
-            return refusal
+    async def _answer_to_question(self, account: AccountId, place: Place, text: str) -> Reply | None:
+        question = await self._ledger.question_of(account)
+        if question is None or question.platform is not place.platform:
+            return None
+        reply = await self._collecting.name(account, place, text)
+        await self._ledger.drop_question(account)
+        return reply
 
-    async def _started(self, job: Job) -> Reply:
-        self._queue.wake()
-        return texts.training_started(job, await estimate(self._ledger, job, self._clock()))
+    async def _press_of_no_thing(self, who: Identity, account: AccountId, place: Place, action: str) -> Reply:
+        match action:
+            case "first5":
+                return await self.use_first_five(who, place)
+            case "restart":
+                return await self.forget_photos(who, place)
+            case "codes":
+                return await self.codes(who)
+            case "consent":
+                return await self._collecting.consent(account, place)
+        raise UserError(texts.STALE_BUTTON)
 
     async def _press_of_job(self, account: AccountId, place: Place, what: str, job_id: JobId) -> Reply:
         match what:
@@ -262,10 +242,3 @@ class Studio:
         await self._queue.stop(job.id)
         self._queue.forget(photos)
         return texts.cancelled(ended)
-
-    async def _refuse_a_third_training(self, account: AccountId) -> None:
-        if await self._open(account, JobKind.TRAIN) >= MAX_OPEN_TRAININGS:
-            raise UserError(texts.too_many_trainings(MAX_OPEN_TRAININGS))
-
-    async def _open(self, account: AccountId, kind: JobKind) -> int:
-        return sum(job.kind is kind for job in await self._ledger.open_jobs_of(account))

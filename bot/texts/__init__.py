@@ -9,14 +9,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.domain import MAX_CODES, PHOTOS_PER_LORA, Job, Lora, LoraCode, LoraState, Platform, format_code
+from bot.domain import MAX_CODES, Job, Lora, LoraCode, LoraState, Platform, format_code
 from bot.eta import Estimate
-from bot.replies import Button, Reply
+from bot.replies import Reply
 from bot.texts._cards import MY_CODES as MY_CODES
 from bot.texts._cards import cancel_button as cancel_button
 from bot.texts._cards import cancelled as cancelled
 from bot.texts._cards import card as card
 from bot.texts._cards import notice as notice
+from bot.texts._collecting import CONSENT as CONSENT
+from bot.texts._collecting import HOW_TO_SEND
+from bot.texts._collecting import PHOTO_GONE as PHOTO_GONE
+from bot.texts._collecting import RETENTION_DAYS as RETENTION_DAYS
+from bot.texts._collecting import START_OVER as START_OVER
+from bot.texts._collecting import USE_FIRST_FIVE as USE_FIRST_FIVE
+from bot.texts._collecting import ask_name as ask_name
+from bot.texts._collecting import collecting as collecting
+from bot.texts._collecting import consent_first as consent_first
+from bot.texts._collecting import consented as consented
+from bot.texts._collecting import set_below as set_below
+from bot.texts._collecting import set_card as set_card
+from bot.texts._collecting import set_complete as set_complete
+from bot.texts._collecting import set_deleted as set_deleted
+from bot.texts._collecting import set_waits as set_waits
+from bot.texts._collecting import welcome as welcome
+from bot.texts._collecting import wrong_name as wrong_name
 from bot.texts._drafts import DRAFT_DROPPED as DRAFT_DROPPED
 from bot.texts._drafts import DRAFT_GONE as DRAFT_GONE
 from bot.texts._drafts import NO_READY_CODE as NO_READY_CODE
@@ -51,7 +68,6 @@ from bot.texts._words import plural as plural
 from bot.texts._words import span as span
 
 MAX_CODES_LISTED = 20
-RETENTION_DAYS = 7
 
 UNKNOWN_COMMAND = "I do not know that. /help lists what I can do."
 UNKNOWN_CODE = "You have no LoraCode like that. /codes lists yours."
@@ -61,28 +77,10 @@ ALREADY_ENDED = "That has already ended. /codes shows where your LoraCodes stand
 NO_PHOTOS_HELD = "No photos of yours are waiting. /train says how to begin; /codes lists what you have."
 NO_PHOTO_SENT = "There was no photo in that. /train says how to send them."
 
-USE_FIRST_FIVE = Button("Use the first five", "first5")
-START_OVER = Button("Start over", "restart")
-
-_HOW_TO_SEND = {
-    Platform.TELEGRAM: "Send me five photos of one person: together as an album, one by one, or as files.",
-    Platform.DISCORD: "Type /train: it opens a form for five photos of one person.",
-    Platform.CONSOLE: "Type the paths of five photos of one person, or of a folder that holds them.",
-}
-
 
 def apology() -> Reply:
     """Say that something broke on our side."""
     return Reply("Sorry, something went wrong on my side. Please try again in a minute.")
-
-
-def start(platform: Platform) -> Reply:
-    """Say in three lines what will happen."""
-    return Reply(
-        f"{_HOW_TO_SEND[platform]} You get an 8-digit LoraCode, and a message when it can draw.\n"
-        f"Your photos are deleted when the training ends, and after {RETENTION_DAYS} days at the latest.\n"
-        "Only you can use your LoraCode: knowing it is not enough."
-    )
 
 
 def help_text(platform: Platform, is_admin: bool) -> Reply:
@@ -110,20 +108,6 @@ def help_text(platform: Platform, is_admin: bool) -> Reply:
     return Reply("\n".join(lines))
 
 
-def collecting(held: int, platform: Platform) -> Reply:
-    """Say how far a photo set is; too many ask which five are meant."""
-    if held > PHOTOS_PER_LORA:
-        return Reply(
-            f"You have {held} photos, and it takes exactly {PHOTOS_PER_LORA}. Nothing has started. "
-            "Shall I use the first five, or do you want to start over?",
-            buttons=(USE_FIRST_FIVE, START_OVER),
-        )
-    if held == 0:
-        return Reply(_HOW_TO_SEND[platform])
-    missing = PHOTOS_PER_LORA - held
-    return Reply(f"You have {held} of {PHOTOS_PER_LORA}; send {missing} more.", buttons=(START_OVER,))
-
-
 def photo_line(number: int, of: int, sentence: str) -> str:
     """Say what happened to one photo among several."""
     return f"Photo {number}: {sentence}" if of > 1 else sentence
@@ -142,7 +126,7 @@ def photos_forgotten(count: int, platform: Platform) -> Reply:
     """Confirm that a photo set is gone."""
     if count == 0:
         return Reply(NO_PHOTOS_HELD)
-    return Reply(f"Deleted: {count} photo{plural(count)}. {_HOW_TO_SEND[platform]}")
+    return Reply(f"Deleted: {count} photo{plural(count)}. {HOW_TO_SEND[platform]}")
 
 
 def training_started(job: Job, estimate: Estimate) -> Reply:
@@ -184,7 +168,7 @@ def nothing_open_for(code: LoraCode) -> str:
 def codes(loras: Sequence[Lora], now: datetime, platform: Platform) -> Reply:
     """List a person's LoraCodes, newest first."""
     if not loras:
-        return Reply(f"You have no LoraCode yet. {_HOW_TO_SEND[platform]}")
+        return Reply(f"You have no LoraCode yet. {HOW_TO_SEND[platform]}")
     lines = [
         f"{format_code(lora.code)} · {lora.state} · {age(now - lora.created_at)}"
         for lora in loras[:MAX_CODES_LISTED]

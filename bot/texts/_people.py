@@ -47,7 +47,7 @@ def privacy(kept: Kept) -> Reply:
     """Say what is kept, how long, and who sees it."""
     return Reply(
         "What I keep of you, and how long:\n"
-        "Photos: until their training ends, 7 days at most.\n"
+        "Photos: until their training ends, 7 days at most; those you are still collecting, 24 hours.\n"
         "LoraCodes, pictures and their words: until you delete them.\n"
         "Your number on this platform, to know you again. No name, no address.\n"
         "Photos and pictures stay on the machine of the person who runs this bot. They are not shown to "

@@ -28,7 +28,7 @@ from bot.studio import Gate, Studio, Tools
 from bot.styles import read_styles
 from gpu_worker.protocol import Generate
 from tests.integration.engine_room import until
-from tests.integration.studio_desk import Clock, GateHere, photo
+from tests.integration.studio_desk import Clock, GateHere, consented, photo
 
 #: The buttons of a result with one picture.
 ONE_PICTURE = ["Again", "Variations", "Larger", "Edit prompt", "Recipe", "Delete"]
@@ -241,6 +241,8 @@ async def on_stage(
     await env.start()
     try:
         stage.people(env)
+        people = [Identity(Platform.DISCORD, str(each.id)) for each in (stage.anna, stage.bert)]
+        await consented(first.ledger, *people)
         yield stage
     finally:
         await env.shutdown()

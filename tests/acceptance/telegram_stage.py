@@ -15,12 +15,15 @@ from bot.app import App, opened
 from bot.backends.base import GpuBackend
 from bot.backends.fake import FakeBackend
 from bot.chats.telegram import TelegramChat
-from bot.domain import LoraCode, Platform
+from bot.domain import Identity, LoraCode, Platform
 from bot.settings import Settings
 from gpu_worker.protocol import Generate
 from tests.acceptance.telegram_server import BOT, TOKEN, Shown, TelegramServer, telegram_server, until
+from tests.integration.studio_desk import consented
 
 PHOTOS = drawn.sample_photos(11, count=6, side_px=256)
+#: Anna and Bert, who have agreed to what their photos must be.
+PEOPLE = (7, 8)
 #: A chat with others.
 GROUP = -500
 
@@ -52,8 +55,9 @@ class Person:
             more["reply_to_message"] = {**self._message_of_bot(to), "from": BOT}
         await self._message({"text": text, "entities": entities, **more}, chat)
 
-    async def sends_photos(self, photos: list[bytes], *, album: bool = True) -> None:
-        group = {"media_group_id": f"album{self._messages}"} if album else {}
+    async def sends_photos(self, photos: list[bytes], *, album: bool | str = True) -> None:
+        name = album if isinstance(album, str) else f"album{self._messages}"
+        group = {"media_group_id": name} if album else {}
         for data in photos:
             file = self._file(data)
             await self._message({"photo": [{**file, "width": 512, "height": 512}], **group})
@@ -130,6 +134,7 @@ async def telegram_bot(
     """The whole front end, listening to the server."""
     settings = Settings(data_dir=folder, telegram_api_url=server.base_url)
     async with opened(settings, backend) as app:
+        await consented(app.ledger, *(Identity(Platform.TELEGRAM, str(number)) for number in PEOPLE))
         chat = TelegramChat(app.studio, TOKEN, settings.telegram_api_url, 0.2, acknowledge_within_s)
         app.chats[chat.platform] = chat
         running = asyncio.create_task(app.run({"telegram": chat.run()}))

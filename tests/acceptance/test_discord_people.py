@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain import Identity, Platform
-from tests.acceptance.discord_stage import Stage, labels, on_stage, shown, text_of
+from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, shown, text_of
 
 
 @pytest.fixture
@@ -33,6 +33,33 @@ async def test_everything_goes_with_a_press_also_after_a_restart(stage: Stage) -
     assert await stage.bot.ledger.lora(code) is None
     assert await stage.bot.ledger.known_account(Identity(Platform.DISCORD, str(stage.anna.id))) is None
     assert not (stage.folder / "loras" / f"{code}.safetensors").exists()
+
+
+async def test_consent_comes_before_the_form(stage: Stage) -> None:
+    carla = stage.channel.guild.add_member(stage.env.create_user("carla"))
+    question = shown(await carla.slash(stage.channel, "train"))
+    assert labels(question) == ["I agree"]
+    pressed = await carla.click(question, label="I agree")
+    assert "Thank you" in shown(pressed).content
+    assert (await carla.slash(stage.channel, "train")).modal is not None
+
+
+async def test_one_card_in_dms_collects_shows_the_photos_and_is_chosen_on(stage: Stage) -> None:
+    await stage.album(photos(2))
+    await stage.album(photos(2, first=3))
+    [card] = stage.dms()
+    assert "4 of 5" in card.content
+    assert [each.filename for each in card.attachments] == ["photos.jpg"]
+    await stage.anna_alone.click(card, label="✕ 2")
+    await stage.restart()
+    await stage.anna_alone.click(stage.dms()[0], label="Cat")
+    [card] = stage.dms()
+    assert "3 of 5" in card.content
+    assert "They show: cat" in card.content
+    await stage.album(photos(2, first=5))
+    assert "That is all five" in stage.dms()[0].content
+    assert labels(stage.dms()[0]) == []
+    assert (await stage.bot.ledger.loras_of(await stage.account()))[0].trigger.class_word == "cat"
 
 
 async def test_the_question_is_for_its_person_alone(stage: Stage) -> None:

@@ -64,7 +64,7 @@ async def test_six_photos_start_nothing_and_ask_which_are_meant(stage: Stage) ->
     answer = await stage.form(photos(6))
     assert "Nothing has started" in text_of(answer)
     assert answer.response is not None
-    assert labels(answer.response.message) == ["Use the first five", "Start over"]
+    assert labels(answer.response.message)[-2:] == ["Use the first five", "Start over"]
     await stage.work()
     assert stage.backend.requests == []
 

@@ -10,7 +10,7 @@ import pytest
 from bot import texts
 from bot.domain import Identity, Platform
 from tests.acceptance.telegram_server import until
-from tests.acceptance.telegram_stage import GROUP, Stage, on_stage, trained
+from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person, Stage, on_stage, trained
 
 ANNA = Identity(Platform.TELEGRAM, "7")
 
@@ -39,6 +39,46 @@ async def test_everything_goes_with_a_press_also_after_a_restart(stage: Stage) -
     assert await stage.app.ledger.lora(code) is None
     assert await stage.app.ledger.known_account(ANNA) is None
     assert not stage.app.files.lora_path(f"{code}.safetensors").exists()
+
+
+async def test_consent_comes_before_the_first_photo(stage: Stage) -> None:
+    carla = Person(stage.server, 9)
+    await carla.sends_photos(PHOTOS[:2])
+    asked = await carla.hears("I kept none of these")
+    await carla.presses(asked, "I agree")
+    await carla.hears("Thank you. Send me five photos")
+    await carla.sends_photos(PHOTOS[:2])
+    await carla.hears("2 of 5")
+
+
+async def test_one_card_collects_shows_the_photos_and_is_chosen_on(stage: Stage) -> None:
+    anna = stage.anna
+    await anna.sends_photos(PHOTOS[:3], album=False)
+    card = await anna.hears("3 of 5")
+    assert len(anna.sees) == 1, "one message, however the photos came"
+    assert card.photos[0].startswith(b"\xff\xd8"), "a contact sheet"
+    await anna.presses(card, "✕ 2")
+    await until(lambda: "2 of 5" in card.text)
+    await stage.stop()
+    await stage.start()
+    await anna.presses(card, "Woman")
+    await until(lambda: "They show: woman" in card.text)
+    await anna.presses(card, "Name it")
+    await anna.hears("write the name")
+    await anna.says("Ann")
+    await until(lambda: "name: Ann" in card.text)
+    await anna.sends_photos(PHOTOS[3:])
+    await anna.hears("Your LoraCode is")
+    await until(lambda: "That is all five" in card.text)
+    assert not card.buttons
+
+
+async def test_two_albums_at_once_share_a_card(stage: Stage) -> None:
+    for name, photos in (("a", PHOTOS[:2]), ("b", PHOTOS[2:4])):
+        for photo in photos:
+            await stage.anna.sends_photos([photo], album=name)
+    await stage.anna.hears("4 of 5")
+    assert len(stage.anna.sees) == 1
 
 
 async def test_in_a_group_nobody_answers_for_somebody_else(stage: Stage) -> None:

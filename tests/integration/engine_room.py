@@ -20,7 +20,17 @@ from bot.notifier import Notifier
 from bot.replies import Reply
 from bot.studio import Studio
 from bot.styles import read_styles
-from tests.integration.studio_desk import ANNA, ANNAS, Clock, Desk, GateHere, NotedQueue, tools
+from tests.integration.studio_desk import (
+    ANNA,
+    ANNAS,
+    BERT,
+    Clock,
+    Desk,
+    GateHere,
+    NotedQueue,
+    consented,
+    tools,
+)
 
 
 def png(shade: int = 90) -> bytes:
@@ -114,6 +124,7 @@ async def open_engine_room(folder: Path) -> AsyncIterator[EngineRoom]:
     notifier = Notifier(ledger, {chat.platform: chat}, files, clock, card_pause_s=0.0)
     dispatcher = Dispatcher(ledger, backend, files, notifier, read_styles())
     desk_tools = tools(ledger, dispatcher, files, clock)
+    await consented(ledger, ANNA, BERT)
     studio = Studio(desk_tools, GateHere(), frozenset())
     try:
         yield EngineRoom(

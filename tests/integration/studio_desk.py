@@ -91,6 +91,12 @@ class NotedQueue:
         return self.said
 
 
+async def consented(ledger: Ledger, *people: Identity) -> None:
+    """Let people have agreed to what their photos must be, as nearly all of them have."""
+    for who in people:
+        await ledger.consent(await ledger.account_of(who))
+
+
 def tools(
     ledger: Ledger, queue: JobQueue, files: Files, clock: Clock, max_file_bytes: int = 50_000_000
 ) -> Tools:
@@ -144,6 +150,7 @@ async def open_desk(folder: Path) -> AsyncIterator[Desk]:
     clock, queue, files = Clock(), NotedQueue(), Files(folder)
     files.prepare()
     ledger = await Ledger.open(folder / "ledger.sqlite3", clock)
+    await consented(ledger, ANNA, BERT)
     try:
         studio = Studio(tools(ledger, queue, files, clock), GateHere(), {ADMIN})
         yield Desk(ledger, queue, clock, studio, files)

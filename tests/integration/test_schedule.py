@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from bot.domain import JobId, JobStatus
+from bot.domain import JobId, JobStatus, PhotoSet, Place
+from bot.errors import ChatBusy
 from bot.schedule import Schedule
 from tests.integration.engine_room import PNG, EngineRoom, open_engine_room
 from tests.integration.studio_desk import ANNA, ANNAS
@@ -21,8 +23,22 @@ async def room(tmp_path: Path) -> AsyncIterator[EngineRoom]:
         yield each
 
 
+@dataclass
+class Bell:
+    """The room's notifier, counting how often it was woken."""
+
+    room: EngineRoom
+    woken: list[int]
+
+    def wake(self) -> None:
+        self.woken.append(1)
+
+    async def remind(self, place: Place, photo_set: PhotoSet) -> bool:
+        return await self.room.notifier.remind(place, photo_set)
+
+
 def schedule(room: EngineRoom, woken: list[int]) -> Schedule:
-    return Schedule(room.ledger, room.files, lambda: woken.append(1), room.desk.clock)
+    return Schedule(room.ledger, room.files, Bell(room, woken), room.desk.clock, room.desk.queue.forget)
 
 
 async def test_photos_are_forgotten_after_seven_days_and_the_person_is_told(room: EngineRoom) -> None:
@@ -37,6 +53,21 @@ async def test_photos_are_forgotten_after_seven_days_and_the_person_is_told(room
     assert await room.ledger.held(job.account) == 0
     assert len(await room.owed()) == 1
     assert woken
+
+
+async def test_a_set_is_remembered_once_and_forgotten_after_a_day(room: EngineRoom) -> None:
+    await room.desk.send(ANNA, 6, 7)
+    room.desk.clock.forward(hours=21)
+    room.chat.errors.append(ChatBusy("later", 1.0))
+    for _ in range(3):  # the first is refused, the second heard, the third not needed
+        await schedule(room, []).keep_house()
+    [(place, reply, _)] = room.chat.sent
+    assert place == ANNAS
+    assert "2 of 5 photos are still waiting" in reply.text
+    room.desk.clock.forward(hours=4)
+    await schedule(room, []).keep_house()
+    assert await room.ledger.held(await room.ledger.account_of(ANNA)) == 0
+    assert len(room.desk.queue.forgotten) == 2
 
 
 async def test_younger_photos_stay(room: EngineRoom) -> None:

@@ -27,6 +27,7 @@ FLOORS = (
         "bot.photos",
         "bot.files",
         "bot.strip",
+        "bot.contact_sheet",
         "bot.ledger",
         "bot.backends.base",
     },

@@ -237,7 +237,7 @@ def test_a_first_lora_code_is_told_with_its_place_and_time() -> None:
 
 @pytest.mark.parametrize("platform", list(Platform))
 def test_start_is_three_lines_on_each_platform(platform: Platform) -> None:
-    lines = texts.start(platform).text.splitlines()
+    lines = texts.welcome(platform, must_consent=False).text.splitlines()
     assert len(lines) == 3
     assert "five photos" in lines[0]
     assert "7 days" in lines[1]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
 
 import discord
 
@@ -21,9 +23,10 @@ from bot.chats.discord._post import (
     mentions,
     own_dm,
 )
-from bot.domain import Identity, JobId, Place, Platform
+from bot.domain import Identity, Place, Platform
 from bot.errors import ChatError
 from bot.replies import Reply
+from bot.studio import Studio
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +39,13 @@ _TOO_LATE, _ACKNOWLEDGED = 10062, 40060
 
 
 class Answers:
-    """Acknowledges, does the work, shows its reply. `card_shown` is told which message shows a job."""
+    """Acknowledges, does the work, shows its reply; the Studio is told which message shows a job or a set."""
 
-    def __init__(self, client: discord.Client, card_shown: Callable[[JobId, str], Awaitable[None]]) -> None:
+    def __init__(self, client: discord.Client, studio: Studio) -> None:
         self._client = client
-        self._card_shown = card_shown
+        self._studio = studio
+        # One set is shown by one message, also when two of photos come at once.
+        self._sets: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
         self.post = Post(client)
 
     async def give(self, interaction: Interaction, work: Work, prefer_dm: bool) -> None:
@@ -49,6 +54,7 @@ class Answers:
         if not await _acknowledged(interaction):
             return
         reply = await answered(work(who, place))
+        await self._end_set(place, reply)
         if reply.replaces and await self._replaced(interaction, place, reply):
             return
         shown = None
@@ -60,6 +66,21 @@ class Answers:
             return
         await self._follow_up(interaction, reply, shown)
 
+    async def send_set(self, who: Identity, place: Place, reply: Reply, nonce: str) -> None:
+        """Answer in DMs; a set of photos that is being collected is shown by one message, which is edited."""
+        if not reply.shows_set:
+            await self.send(place, reply, nonce)
+            await self._end_set(place, reply)
+            return
+        lock = self._sets.setdefault(who, asyncio.Lock())
+        async with lock:
+            shown = await self._studio.set_message(who, place)
+            if shown is not None and await self._edited(place, shown, reply):
+                return
+            message_id = await self.send(place, reply, nonce)
+            if message_id is not None:
+                await self._studio.set_shown(who, message_id)
+
     async def send(self, place: Place, reply: Reply, nonce: str) -> str | None:
         """Send as a message of its own; None when it could not be."""
         try:
@@ -68,8 +89,20 @@ class Answers:
             log.warning("a message could not be sent: %s", error)
             return None
         if reply.card_of is not None:
-            await self._card_shown(reply.card_of, message_id)
+            await self._studio.card_shown(reply.card_of, message_id)
         return message_id
+
+    async def _end_set(self, place: Place, reply: Reply) -> None:
+        if reply.ends_set is not None:
+            await self._edited(place, reply.ends_set.message_id, Reply(reply.ends_set.text))
+
+    async def _edited(self, place: Place, message_id: str, reply: Reply) -> bool:
+        try:
+            await self.post.edit(place, message_id, reply)
+        except ChatError as error:
+            log.info("the message of a set could not be edited: %s", error)
+            return False
+        return True
 
     def _place(self, interaction: Interaction, prefer_dm: bool) -> Place:
         # Where the bot is no member (a person installed it for themselves) it cannot write on its own: DMs.

@@ -17,7 +17,7 @@ from bot.chats.base import answered
 from bot.chats.discord._answers import Answers, Interaction, Work, apologise, identity, whisper
 from bot.chats.discord._buttons import ActionButton
 from bot.chats.discord._commands import COMMANDS
-from bot.chats.discord._modal import PromptModal, reworded
+from bot.chats.discord._modal import PhotosModal, PromptModal, reworded
 from bot.chats.discord._post import NETWORK_ERRORS, own_dm
 from bot.chats.discord._sync import sync_when_changed
 from bot.domain import Identity, Place
@@ -57,7 +57,7 @@ class LoraCodeClient(discord.Client):
             **options,
         )
         self.studio = studio
-        self.answers = Answers(self, lambda job_id, message_id: studio.card_shown(job_id, message_id))
+        self.answers = Answers(self, studio)
         self._commands_mark = commands_mark
         self.tree = app_commands.CommandTree(
             self,
@@ -85,7 +85,7 @@ class LoraCodeClient(discord.Client):
             reply = await answered(self._add_photos(who, place, message.attachments))
         else:
             reply = await answered(self._words(who, place, message.content))
-        await self.answers.send(place, reply, nonce=f"re-{message.id}")
+        await self.answers.send_set(who, place, reply, nonce=f"re-{message.id}")
 
     async def on_interaction(self, interaction: Interaction) -> None:
         """Take the form of a prompt, also one that was opened before a restart."""
@@ -106,6 +106,20 @@ class LoraCodeClient(discord.Client):
     async def take_photos(self, interaction: Interaction, photos: Sequence[discord.Attachment]) -> None:
         """Take photos that came with a command or a form."""
         await self.answer(interaction, lambda who, place: self._add_photos(who, place, photos))
+
+    async def open_photo_form(self, interaction: Interaction) -> None:
+        """Open the form for photos; whoever has not agreed to what they must be is asked that first."""
+        # A form can only be the very first response, so this is looked up before it, and not for long.
+        try:
+            async with asyncio.timeout(LOOK_UP_S):
+                question = await self.studio.consent_question(identity(interaction.user))
+        except TimeoutError:
+            log.warning("a consent was not found in time; the photos will be asked about again")
+            question = None
+        if question is None:
+            await interaction.response.send_modal(PhotosModal())
+        else:
+            await self.answer(interaction, lambda who, place: self.studio.train(who, place))
 
     async def press(self, interaction: Interaction, action: str) -> None:
         """Do what a button says."""

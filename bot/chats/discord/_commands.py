@@ -8,7 +8,6 @@ import discord
 from discord import app_commands
 
 from bot.chats.discord._generate import generate, offer_codes
-from bot.chats.discord._modal import PhotosModal
 
 if TYPE_CHECKING:
     from bot.chats.discord._client import LoraCodeClient
@@ -33,8 +32,7 @@ async def train(
     if given:
         await interaction.client.take_photos(interaction, given)
     else:
-        # A form can only be the very first response, so nothing may be looked up before it.
-        await interaction.response.send_modal(PhotosModal())
+        await interaction.client.open_photo_form(interaction)
 
 
 @app_commands.command(description="Bring one of your results back, with its pictures and buttons")

@@ -12,7 +12,7 @@ from pathlib import Path
 import discord
 from PIL import Image
 
-from bot.replies import Attachment, Reply
+from bot.replies import Attachment, Picture, Reply
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +21,8 @@ MAX_FILE_BYTES = discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
 #: Discord takes 25,000,000 bytes a request; the rest is for text and form fields.
 MAX_REQUEST_BYTES = 24_000_000
 MAX_FILES = 10
+#: What is in no file of ours is a contact sheet.
+SHEET_NAME = "photos.jpg"
 SMALLER_COPY = "(Sent as JPEG: the PNG is larger than Discord takes.)"
 #: Where JPEGs hold the settings that a PNG holds as `parameters`; web UIs read them there.
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
@@ -93,7 +95,9 @@ def _loads(parts: Sequence[Part]) -> tuple[tuple[Part, ...], ...]:
     return tuple(tuple(load) for load in loads)
 
 
-def _picture(path: Path, limit_bytes: int) -> Part | None:
+def _picture(path: Picture, limit_bytes: int) -> Part | None:
+    if isinstance(path, bytes):
+        return Part(SHEET_NAME, path, len(path))
     try:
         data = path.read_bytes()
     except FileNotFoundError:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from telegram import Chat, MaybeInaccessibleMessage, Message, User
 
 from bot.chats.telegram._errors import patiently
 from bot.chats.telegram._post import Post
-from bot.domain import Identity, JobId, Place, Platform
+from bot.domain import Identity, Place, Platform
 from bot.errors import ChatError, ChatUnreachable
 from bot.replies import Reply
+from bot.studio import Studio
 
 log = logging.getLogger(__name__)
 
@@ -51,21 +53,26 @@ def is_nameless(message: Message) -> bool:
 
 
 class Answers:
-    """Shows the replies of use cases. `card_shown` is told which message shows a job."""
+    """Shows the replies of use cases; the Studio is told which message shows a job or a set of photos."""
 
-    def __init__(self, post: Post, card_shown: Callable[[JobId, str], Awaitable[None]]) -> None:
+    def __init__(self, post: Post, studio: Studio) -> None:
         self._post = post
-        self._card_shown = card_shown
+        self._studio = studio
+        # One set is shown by one message, also when two albums come at once.
+        self._sets: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
 
     async def give(self, spot: Spot, reply: Reply) -> None:
         """Show a reply as a message of its own; what cannot be shown is logged."""
         try:
             if reply.files and not spot.is_private:
                 await self._hand_over(spot, reply)
+            elif reply.shows_set:
+                await self._show_set(spot, reply)
             else:
                 await self._show(spot, reply)
         except ChatError as error:
             log.warning("an answer could not be given: %s", error)
+        await self._end_set(spot, reply)
 
     async def replace(self, spot: Spot, reply: Reply) -> bool:
         """Make the message at a spot read like `reply`; False when it can no longer be."""
@@ -74,13 +81,36 @@ class Answers:
         except ChatError as error:
             log.info("the message of a button could not be edited: %s", error)
             return False
+        await self._end_set(spot, reply)
+        return True
+
+    async def _show_set(self, spot: Spot, reply: Reply) -> None:
+        lock = self._sets.setdefault(spot.who, asyncio.Lock())
+        async with lock:
+            shown = await self._studio.set_message(spot.who, spot.place)
+            if shown is not None and await self._edited(spot, int(shown), reply):
+                return
+            answer_to = None if spot.is_private else spot.message_id
+            message_id = await patiently(lambda: self._post.send(spot.chat_id, reply, answer_to))
+            await self._studio.set_shown(spot.who, str(message_id))
+
+    async def _end_set(self, spot: Spot, reply: Reply) -> None:
+        if reply.ends_set is not None:
+            await self._edited(spot, int(reply.ends_set.message_id), Reply(reply.ends_set.text))
+
+    async def _edited(self, spot: Spot, message_id: int, reply: Reply) -> bool:
+        try:
+            await patiently(lambda: self._post.edit(spot.chat_id, message_id, reply))
+        except ChatError as error:
+            log.info("the message of a set could not be edited: %s", error)
+            return False
         return True
 
     async def _show(self, spot: Spot, reply: Reply) -> None:
         answer_to = None if spot.is_private else spot.message_id
         message_id = await patiently(lambda: self._post.send(spot.chat_id, reply, answer_to))
         if reply.card_of is not None:
-            await self._card_shown(reply.card_of, str(message_id))
+            await self._studio.card_shown(reply.card_of, str(message_id))
 
     async def _hand_over(self, spot: Spot, reply: Reply) -> None:
         # A file of a group is everybody's. The private chat with a person has the number of the person.

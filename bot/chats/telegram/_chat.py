@@ -67,7 +67,7 @@ class TelegramChat:
             .build()
         )
         self._post = Post(self._app.bot)
-        answers = Answers(self._post, studio.card_shown)
+        answers = Answers(self._post, studio)
         self._app.add_handlers(Inbox(studio, answers, album_pause_s).handlers())
         self._app.add_handler(CallbackQueryHandler(Presses(studio, answers, acknowledge_within_s).on_press))
         self._app.add_error_handler(self._on_error)

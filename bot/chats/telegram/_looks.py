@@ -7,13 +7,12 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 from PIL import Image
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 from telegram.constants import FileSizeLimit, MessageLimit
 
-from bot.replies import Button
+from bot.replies import Button, Picture
 
 MAX_TEXT = int(MessageLimit.MAX_TEXT_LENGTH)
 MAX_CAPTION = int(MessageLimit.CAPTION_LENGTH)
@@ -54,9 +53,9 @@ def keyboard(buttons: Sequence[Button]) -> InlineKeyboardMarkup | None:
     return InlineKeyboardMarkup(list(_rows(buttons))) if buttons else None
 
 
-async def photo(path: Path) -> Photo:
+async def photo(picture: Picture) -> Photo:
     """Read a picture; over 10 MB it goes as JPEG. FileNotFoundError when it is gone."""
-    return await asyncio.to_thread(_photo, path)
+    return await asyncio.to_thread(_photo, picture)
 
 
 def blank() -> Photo:
@@ -72,8 +71,8 @@ def _rows(buttons: Sequence[Button]) -> Iterator[list[InlineKeyboardButton]]:
         yield from ([key] for key in keys) if row is None else (keys,)
 
 
-def _photo(path: Path) -> Photo:
-    data = path.read_bytes()
+def _photo(source: Picture) -> Photo:
+    data = source if isinstance(source, bytes) else source.read_bytes()
     if len(data) <= FileSizeLimit.PHOTOSIZE_UPLOAD:
         return Photo(data)
     with Image.open(io.BytesIO(data)) as picture:

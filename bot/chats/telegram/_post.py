@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 
 from telegram import Bot, InputMediaPhoto, ReplyParameters
 from telegram.constants import MediaGroupLimit
@@ -14,7 +13,7 @@ from telegram.error import BadRequest
 from bot.chats.telegram._errors import patiently, translated
 from bot.chats.telegram._looks import MAX_CAPTION, Photo, blank, clipped, keyboard, length, photo
 from bot.errors import ChatBusy
-from bot.replies import Attachment, Reply
+from bot.replies import Attachment, Picture, Reply
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +48,9 @@ class Post:
         for call in self._further(chat_id, message_id, reply.pictures[1:], reply.files):
             await call()
 
-    async def _first(self, chat_id: int, reply: Reply, answer_to: int | None) -> tuple[int, Sequence[Path]]:
+    async def _first(
+        self, chat_id: int, reply: Reply, answer_to: int | None
+    ) -> tuple[int, Sequence[Picture]]:
         keys = keyboard(reply.buttons)
         quote = None if answer_to is None else _answering(answer_to)
         if reply.pictures and length(reply.text) <= MAX_CAPTION:
@@ -89,14 +90,14 @@ class Post:
         await _changed(self._bot.edit_message_media(media, chat_id, message_id, reply_markup=keys))
 
     def _further(
-        self, chat_id: int, message_id: int, pictures: Sequence[Path], files: Sequence[Attachment]
+        self, chat_id: int, message_id: int, pictures: Sequence[Picture], files: Sequence[Attachment]
     ) -> Iterator[Callable[[], Awaitable[None]]]:
         for at in range(0, len(pictures), _ALBUM):
             yield partial(self._send_album, chat_id, message_id, pictures[at : at + _ALBUM])
         for file in files:
             yield partial(self._send_file, chat_id, message_id, file)
 
-    async def _send_album(self, chat_id: int, answer_to: int, paths: Sequence[Path]) -> None:
+    async def _send_album(self, chat_id: int, answer_to: int, paths: Sequence[Picture]) -> None:
         photos = [await photo(path) for path in paths]
         quote = _answering(answer_to)
         with translated():

@@ -1,0 +1,198 @@
+"""From consent to the fifth photo: the set a person collects, shown by one message that is edited."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bot import contact_sheet, texts, wishes
+from bot.domain import (
+    CLASS_WORDS,
+    MAX_NAME_CHARS,
+    MAX_PHOTOS_HELD,
+    PHOTOS_PER_LORA,
+    AccountId,
+    Identity,
+    Job,
+    JobKind,
+    NewPhoto,
+    PhotoSet,
+    Place,
+    Platform,
+    Question,
+    TrainWish,
+)
+from bot.errors import UserError
+from bot.eta import estimate
+from bot.replies import EndedSet, Reply, Upload
+from bot.studio._album import after, refusals
+from bot.studio._needs import Gate, Tools
+
+MAX_OPEN_TRAININGS = 2
+_OF_A_SET = re.compile(r"([0-9]{1,15}):(name|class=[a-z]{1,10}|drop=[0-9]{1,15})")
+
+
+class Collecting:
+    """Takes photos of people who agreed to what they must be, until five begin a training."""
+
+    def __init__(self, tools: Tools, gate: Gate) -> None:
+        self._tools = tools
+        self._gate = gate
+
+    async def must_consent(self, who: Identity, account: AccountId) -> bool:
+        """Say whether a person is still to be asked; whoever sits at the console runs this machine."""
+        return who.platform is not Platform.CONSOLE and not await self._tools.ledger.has_consented(account)
+
+    async def start(self, who: Identity, account: AccountId) -> Reply:
+        """Say what will happen, and ask for consent once."""
+        return texts.welcome(who.platform, await self.must_consent(who, account))
+
+    async def consent(self, account: AccountId, place: Place) -> Reply:
+        """Take a person's word, and tell them to send photos."""
+        await self._tools.ledger.consent(account)
+        return replace(
+            texts.consented(await self._tools.ledger.photo_set(account), place.platform), replaces=True
+        )
+
+    async def train(self, who: Identity, account: AccountId, place: Place) -> Reply:
+        """Say which photos are missing or how to send them; start when exactly five are there."""
+        if await self.must_consent(who, account):
+            return texts.consent_first(0)
+        await self._refuse_a_third_training(account)
+        held = await self._tools.ledger.held(account)
+        if held == PHOTOS_PER_LORA:
+            return await self.use_first_five(who, account, place)
+        if held == 0:
+            return await self.card(account, place)
+        # Whoever asks sees it anew, below what they wrote, and no longer above.
+        before = await self._tools.ledger.photo_set(account)
+        await self._tools.ledger.set_touched(account, place)
+        await self._tools.ledger.set_shown(account, None)
+        return replace(await self.card(account, place), ends_set=_ended(before, place, texts.set_below()))
+
+    async def add(self, who: Identity, account: AccountId, place: Place, uploads: Sequence[Upload]) -> Reply:
+        """Take the photos of one message or album; exactly five in the set start its training."""
+        if not uploads:
+            raise UserError(texts.NO_PHOTO_SENT)
+        if len(uploads) > MAX_PHOTOS_HELD:
+            raise UserError(texts.too_many_files(len(uploads), MAX_PHOTOS_HELD))
+        if await self.must_consent(who, account):
+            return texts.consent_first(len(uploads))
+        ledger, queue = self._tools.ledger, self._tools.queue
+        async with self._tools.locks.of(account):
+            await self._refuse_a_third_training(account)
+            checked = await asyncio.gather(*(self._checked(upload) for upload in uploads))
+            photos = [each for each in checked if isinstance(each, NewPhoto)]
+            before = await ledger.photo_set(account)
+            added = await ledger.add_photos(account, photos, place, TrainWish())
+            # Encoded while the next one is on its way, so that the training can begin with the fifth.
+            taken = zip(photos, added.accepted, strict=True)
+            queue.prepare(photo.data for photo, was_taken in taken if was_taken)
+            if added.job is None and added.held:
+                await ledger.set_touched(account, place)
+                reply = await self.card(account, place)
+            elif added.job is None:
+                reply = texts.collecting(0, place.platform)
+        if added.job is not None:
+            reply = await self._started(added.job, before, place)
+        return after(refusals(checked, added), reply)
+
+    async def use_first_five(self, who: Identity, account: AccountId, place: Place) -> Reply:
+        """Train on the first five of a set that came too large."""
+        if await self.must_consent(who, account):
+            return texts.consent_first(0)
+        ledger = self._tools.ledger
+        async with self._tools.locks.of(account):
+            await self._refuse_a_third_training(account)
+            held, before = await ledger.held_names(account), await ledger.photo_set(account)
+            job = await ledger.start_training(account, place, TrainWish())
+            if job is not None:
+                self._tools.queue.forget(held[PHOTOS_PER_LORA:])
+        if job is not None:
+            return await self._started(job, before, place)
+        return await self.card(account, place) if held else Reply(texts.NO_PHOTOS_HELD)
+
+    async def start_over(self, account: AccountId, place: Place) -> Reply:
+        """Delete the photos of the set that is being collected."""
+        async with self._tools.locks.of(account):
+            before = await self._tools.ledger.photo_set(account)
+            forgotten = await self._tools.ledger.forget_photos(account)
+            self._tools.queue.forget(forgotten)
+        reply = texts.photos_forgotten(len(forgotten), place.platform)
+        return replace(reply, ends_set=_ended(before, place, texts.set_deleted()))
+
+    async def press(self, account: AccountId, place: Place, action: str) -> Reply:
+        """Do what a button of the set says: `5:class=dog`, `5:drop=17`, `5:name`; 5 is whose it is."""
+        match = _OF_A_SET.fullmatch(action)
+        if match is None or int(match[1]) != account:
+            raise UserError(texts.STALE_BUTTON)
+        what, _, value = match[2].partition("=")
+        if what == "name":
+            await self._tools.ledger.ask(account, Question("set", place.platform))
+            return texts.ask_name()
+        if what == "class":
+            if value not in CLASS_WORDS:
+                raise UserError(texts.STALE_BUTTON)
+            await self._tools.ledger.choose(account, class_word=value)
+        elif (job := await self._dropped(account, place, int(value))) is not None:
+            return job
+        return replace(await self.card(account, place), replaces=True)
+
+    async def name(self, account: AccountId, place: Place, text: str) -> Reply:
+        """Keep the name a person wrote for the Lora to be."""
+        await self._tools.ledger.choose(account, name=read_name(text))
+        return await self.card(account, place)
+
+    async def card(self, account: AccountId, place: Place) -> Reply:
+        """Show the set: a numbered contact sheet where its person alone reads, and what can be done."""
+        photo_set = await self._tools.ledger.photo_set(account)
+        sheet = b""
+        if photo_set.photos and place.is_private:
+            photos = await self._tools.ledger.set_photos(account)
+            sheet = await asyncio.to_thread(contact_sheet.compose, photos) if photos else b""
+        return texts.set_card(photo_set, place.platform, sheet)
+
+    async def _dropped(self, account: AccountId, place: Place, photo: int) -> Reply | None:
+        async with self._tools.locks.of(account):
+            before = await self._tools.ledger.photo_set(account)
+            if len(before.photos) == PHOTOS_PER_LORA + 1:  # five will be left, which begin a training
+                await self._refuse_a_third_training(account)
+            name, job = await self._tools.ledger.drop_photo(account, photo, place, TrainWish())
+            if name is None:
+                raise UserError(texts.PHOTO_GONE)
+            self._tools.queue.forget([name])
+        return None if job is None else await self._started(job, before, place)
+
+    async def _checked(self, upload: Upload) -> NewPhoto | UserError:
+        try:
+            return await self._gate.check(upload)
+        except UserError as refusal:
+            return refusal
+
+    async def _started(self, job: Job, before: PhotoSet, place: Place) -> Reply:
+        self._tools.queue.wake()
+        guess = await estimate(self._tools.ledger, job, self._tools.clock())
+        reply = texts.training_started(job, guess)
+        return replace(reply, ends_set=_ended(before, place, texts.set_complete(job)))
+
+    async def _refuse_a_third_training(self, account: AccountId) -> None:
+        jobs = await self._tools.ledger.open_jobs_of(account)
+        if sum(job.kind is JobKind.TRAIN for job in jobs) >= MAX_OPEN_TRAININGS:
+            raise UserError(texts.too_many_trainings(MAX_OPEN_TRAININGS))
+
+
+def read_name(text: str) -> str:
+    """Read the name of a Lora; UserError when it is empty or too long."""
+    name = wishes.cleaned(text)
+    if not name or len(name) > MAX_NAME_CHARS:
+        raise UserError(texts.wrong_name(MAX_NAME_CHARS))
+    return name
+
+
+def _ended(before: PhotoSet, place: Place, text: str) -> EndedSet | None:
+    # A message can be edited from the chat it stands in.
+    if before.card_message_id is None or before.place != place:
+        return None
+    return EndedSet(before.card_message_id, text)
