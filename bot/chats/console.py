@@ -143,7 +143,7 @@ class ConsoleChat:
             "/generate": lambda text: studio.generate_text(ME, HERE, text),
             "/show": lambda text: studio.show(ME, HERE, text),
             "/export": lambda text: studio.export(ME, HERE, text),
-            "/codes": lambda _: studio.codes(ME),
+            "/codes": lambda _: studio.codes(ME, HERE),
             "/cancel": lambda text: studio.cancel(ME, text),
             "/privacy": lambda _: studio.privacy(ME),
             "/forgetme": lambda _: studio.forgetme(ME),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence, Set
+from dataclasses import replace
 
 from bot import texts, wishes
 from bot.domain import (
@@ -22,6 +23,7 @@ from bot.errors import UserError
 from bot.replies import Choice, Reply, Upload
 from bot.studio import _own, _status
 from bot.studio._account import Accounts
+from bot.studio._codes import Codes
 from bot.studio._collecting import Collecting
 from bot.studio._drafts import Drafts
 from bot.studio._needs import Gate, Tools
@@ -30,6 +32,7 @@ from bot.studio._results import Results
 
 MAX_CHOICES = 25
 _OF_A_JOB = re.compile(r"(cancel|again|edit|recipe|delete|delete!):([0-9]{1,15})")
+_OF_A_CODE = re.compile(r"(code|export|rename|remove|remove!):([0-9]{8})")
 _OF_A_PICTURE = re.compile(r"(vary|large):([0-9]{1,15}):([1-9])")
 
 
@@ -49,6 +52,7 @@ class Studio:
         self._results = Results(tools)
         self._drafts = Drafts(tools, self._pictures)
         self._accounts = Accounts(tools)
+        self._codes = Codes(tools, self._results)
         self._collecting = Collecting(tools, gate)
 
     async def start(self, who: Identity, place: Place) -> Reply:
@@ -136,10 +140,9 @@ class Studio:
         """Offer styles, at most 25."""
         return self._styles.like(typed)[:MAX_CHOICES]
 
-    async def codes(self, who: Identity) -> Reply:
+    async def codes(self, who: Identity, place: Place) -> Reply:
         """List one's LoraCodes."""
-        account = await self._ledger.account_of(who)
-        return texts.codes(await self._ledger.loras_of(account), self._clock(), who.platform)
+        return await self._codes.list(await self._ledger.account_of(who), place)
 
     async def cancel(self, who: Identity, text: str = "") -> Reply:
         """Stop the newest open job, or that of a code."""
@@ -180,6 +183,8 @@ class Studio:
         if (match := _OF_A_PICTURE.fullmatch(action)) is not None:
             of_picture = self._pictures.vary if match[1] == "vary" else self._pictures.enlarge
             return await of_picture(account, place, JobId(int(match[2])), int(match[3]))
+        if (match := _OF_A_CODE.fullmatch(action)) is not None:
+            return await self._codes.press(account, place, match[1], LoraCode(match[2]))
         what, _, value = action.partition(":")
         match what:
             case "use":
@@ -198,7 +203,10 @@ class Studio:
         question = await self._ledger.question_of(account)
         if question is None or question.platform is not place.platform:
             return None
-        reply = await self._collecting.name(account, place, text)
+        if question.about == "set":
+            reply = await self._collecting.name(account, place, text)
+        else:
+            reply = await self._codes.name(account, question.about, text)
         await self._ledger.drop_question(account)
         return reply
 
@@ -209,7 +217,9 @@ class Studio:
             case "restart":
                 return await self.forget_photos(who, place)
             case "codes":
-                return await self.codes(who)
+                return await self.codes(who, place)
+            case "codes:all":
+                return replace(await self.codes(who, place), replaces=True)
             case "consent":
                 return await self._collecting.consent(account, place)
         raise UserError(texts.STALE_BUTTON)

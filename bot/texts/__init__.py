@@ -6,9 +6,6 @@ characters, which is what Telegram allows there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-
 from bot.domain import MAX_CODES, Job, Lora, LoraCode, LoraState, Platform, format_code
 from bot.eta import Estimate
 from bot.replies import Reply
@@ -17,6 +14,12 @@ from bot.texts._cards import cancel_button as cancel_button
 from bot.texts._cards import cancelled as cancelled
 from bot.texts._cards import card as card
 from bot.texts._cards import notice as notice
+from bot.texts._codes import MAX_CODES_LISTED as MAX_CODES_LISTED
+from bot.texts._codes import ask_new_name as ask_new_name
+from bot.texts._codes import ask_to_remove as ask_to_remove
+from bot.texts._codes import code_card as code_card
+from bot.texts._codes import codes as codes
+from bot.texts._codes import removed as removed
 from bot.texts._collecting import CONSENT as CONSENT
 from bot.texts._collecting import HOW_TO_SEND
 from bot.texts._collecting import PHOTO_GONE as PHOTO_GONE
@@ -66,8 +69,6 @@ from bot.texts._words import example as example
 from bot.texts._words import left as left
 from bot.texts._words import plural as plural
 from bot.texts._words import span as span
-
-MAX_CODES_LISTED = 20
 
 UNKNOWN_COMMAND = "I do not know that. /help lists what I can do."
 UNKNOWN_CODE = "You have no LoraCode like that. /codes lists yours."
@@ -163,19 +164,3 @@ def not_usable(lora: Lora) -> str:
 def nothing_open_for(code: LoraCode) -> str:
     """Say that there is nothing to cancel for a code."""
     return f"Nothing is running or in line for {format_code(code)}."
-
-
-def codes(loras: Sequence[Lora], now: datetime, platform: Platform) -> Reply:
-    """List a person's LoraCodes, newest first."""
-    if not loras:
-        return Reply(f"You have no LoraCode yet. {HOW_TO_SEND[platform]}")
-    lines = [
-        f"{format_code(lora.code)} · {lora.state} · {age(now - lora.created_at)}"
-        for lora in loras[:MAX_CODES_LISTED]
-    ]
-    if len(loras) > MAX_CODES_LISTED:
-        lines.append(f"and {len(loras) - MAX_CODES_LISTED} older ones")
-    ready = next((lora for lora in loras if lora.state is LoraState.READY), None)
-    if ready is not None:
-        lines.append(f"Try: {example(platform, ready.code, ready.trigger)}")
-    return Reply("\n".join(lines))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain import Identity, Platform
-from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, shown, text_of
+from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, shown, text_of
 
 
 @pytest.fixture
@@ -60,6 +60,22 @@ async def test_one_card_in_dms_collects_shows_the_photos_and_is_chosen_on(stage:
     assert "That is all five" in stage.dms()[0].content
     assert labels(stage.dms()[0]) == []
     assert (await stage.bot.ledger.loras_of(await stage.account()))[0].trigger.class_word == "cat"
+
+
+async def test_a_code_has_a_card_with_everything_that_can_be_done(stage: Stage) -> None:
+    code = await stage.trained()
+    card = shown(await stage.anna.slash(stage.channel, "codes"))
+    await stage.restart()
+    await stage.anna.click(card, label=f"{code[:4]} {code[4:]}")
+    assert "Now write" in said(await stage.anna.click(card, label="Rename"))
+    await stage.anna_alone.send_dm("Me in spring")
+    assert "Me in spring" in stage.dms()[-1].content
+    exported = await stage.anna.click(card, label="Export")
+    assert exported.followups[0].message.attachments
+    await stage.anna.click(card, label="Delete")
+    done = await stage.anna.click(card, label="Delete for good")
+    assert "is deleted" in shown(done).content
+    assert await stage.bot.ledger.lora(code) is None
 
 
 async def test_the_question_is_for_its_person_alone(stage: Stage) -> None:

@@ -81,6 +81,33 @@ async def test_two_albums_at_once_share_a_card(stage: Stage) -> None:
     assert len(stage.anna.sees) == 1
 
 
+async def test_a_code_has_a_card_with_everything_that_can_be_done(stage: Stage) -> None:
+    anna = stage.anna
+    code = await trained(anna)
+    await anna.says("/codes")
+    shown = await until(
+        lambda: [each for each in anna.sees if any(b == f"code:{code}" for _, b in each.buttons)]
+    )
+    card = shown[0]
+    await stage.stop()
+    await stage.start()
+    await anna.presses(card, f"{code[:4]} {code[4:]}")
+    await until(lambda: "trigger: sks person" in card.text)
+    await anna.presses(card, "Rename")
+    await anna.hears("Now write the new name")
+    await anna.says("Me in spring")
+    await anna.hears("Me in spring")
+    await anna.presses(card, "Export")
+    await until(lambda: [each for each in anna.sees if each.files])
+    await anna.presses(card, "Delete")
+    await until(lambda: "for good" in card.text)
+    assert await stage.bert.presses(card, "Delete for good") == texts.UNKNOWN_CODE
+    await anna.presses(card, "Delete for good")
+    await until(lambda: "is deleted" in card.text)
+    assert await stage.app.ledger.lora(code) is None
+    assert not stage.app.files.lora_path(f"{code}.safetensors").exists()
+
+
 async def test_in_a_group_nobody_answers_for_somebody_else(stage: Stage) -> None:
     code = await trained(stage.anna)
     await stage.anna.says("/forgetme", chat=GROUP)

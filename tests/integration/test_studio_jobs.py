@@ -31,7 +31,7 @@ async def test_codes_are_listed_newest_first_with_state_and_age(desk: Desk) -> N
     old = (await desk.ready(ANNA)).code
     desk.clock.forward(hours=3)
     new = (await desk.train(ANNA, first=11)).code
-    lines = (await desk.studio.codes(ANNA)).text.splitlines()
+    lines = (await desk.studio.codes(ANNA, ANNAS)).text.splitlines()
     assert lines[0] == f"{new[:4]} {new[4:]} · training · just now"
     assert lines[1] == f"{old[:4]} {old[4:]} · ready · 3 hours ago"
     assert lines[2].endswith(f"/generate {old} sks person as an astronaut")
@@ -39,7 +39,7 @@ async def test_codes_are_listed_newest_first_with_state_and_age(desk: Desk) -> N
 
 async def test_someone_without_codes_is_told_how_to_get_one(desk: Desk) -> None:
     await desk.ready(BERT)
-    assert "no LoraCode yet" in (await desk.studio.codes(ANNA)).text
+    assert "no LoraCode yet" in (await desk.studio.codes(ANNA, ANNAS)).text
 
 
 async def test_cancel_stops_the_newest_open_job(desk: Desk) -> None:
@@ -72,7 +72,7 @@ async def test_a_cancelled_generation_keeps_the_code(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     await desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat")
     assert "still yours" in (await desk.studio.cancel(ANNA)).text
-    assert "ready" in (await desk.studio.codes(ANNA)).text
+    assert "ready" in (await desk.studio.codes(ANNA, ANNAS)).text
 
 
 async def test_cancel_with_nothing_open_or_a_wrong_code_is_answered(desk: Desk) -> None:
@@ -128,7 +128,7 @@ async def test_an_unknown_button_is_answered_and_does_nothing(desk: Desk, action
 
 
 async def test_the_codes_button_lists_codes(desk: Desk) -> None:
-    assert (await desk.studio.press(ANNA, ANNAS, "codes")).text == (await desk.studio.codes(ANNA)).text
+    assert (await desk.studio.press(ANNA, ANNAS, "codes")).text == (await desk.studio.codes(ANNA, ANNAS)).text
 
 
 async def test_the_message_that_shows_a_job_is_remembered(desk: Desk) -> None:

@@ -57,7 +57,7 @@ async def export(interaction: _Interaction, code: str) -> None:
 async def codes(interaction: _Interaction) -> None:
     """List a person's LoraCodes."""
     studio = interaction.client.studio
-    await interaction.client.answer(interaction, lambda who, _: studio.codes(who))
+    await interaction.client.answer(interaction, studio.codes)
 
 
 @app_commands.command(description="Stop your newest job, or that of a LoraCode")

@@ -56,7 +56,7 @@ class Inbox:
             "generate": studio.generate_text,
             "show": studio.show,
             "export": studio.export,
-            "codes": lambda who, place, _: studio.codes(who),
+            "codes": lambda who, place, _: studio.codes(who, place),
             "cancel": lambda who, place, text: studio.cancel(who, text),
             "privacy": lambda who, place, _: studio.privacy(who),
             "forgetme": lambda who, place, _: studio.forgetme(who),

@@ -1,0 +1,82 @@
+"""A person's LoraCodes: the list, and a card for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from bot.domain import Lora, LoraCode, LoraState, Platform, format_code
+from bot.replies import Button, Reply
+from bot.texts._collecting import HOW_TO_SEND
+from bot.texts._words import age, example
+
+MAX_CODES_LISTED = 20
+MAX_CODE_BUTTONS = 8
+_CODES_A_ROW = 2
+
+
+def codes(loras: Sequence[Lora], now: datetime, platform: Platform) -> Reply:
+    """List a person's LoraCodes, newest first, with a button for each of the newest."""
+    if not loras:
+        return Reply(f"You have no LoraCode yet. {HOW_TO_SEND[platform]}")
+    lines = [
+        " · ".join(
+            part
+            for part in (format_code(lora.code), lora.name, lora.state, age(now - lora.created_at))
+            if part
+        )
+        for lora in loras[:MAX_CODES_LISTED]
+    ]
+    if len(loras) > MAX_CODES_LISTED:
+        lines.append(f"and {len(loras) - MAX_CODES_LISTED} older ones")
+    ready = next((lora for lora in loras if lora.state is LoraState.READY), None)
+    if ready is not None:
+        lines.append(f"Try: {example(platform, ready.code, ready.trigger)}")
+    buttons = [
+        Button(lora.name or format_code(lora.code), f"code:{lora.code}", number // _CODES_A_ROW)
+        for number, lora in enumerate(loras[:MAX_CODE_BUTTONS])
+    ]
+    return Reply("\n".join(lines), tuple(buttons))
+
+
+def code_card(lora: Lora, now: datetime, size_bytes: int | None) -> Reply:
+    """Show one LoraCode and what can be done with it."""
+    code = lora.code
+    lines = [f"{format_code(code)} · {lora.name}" if lora.name else format_code(code)]
+    about = [str(lora.state), age(now - lora.created_at), f"trigger: {lora.trigger}"]
+    if size_bytes is not None:
+        about.append(f"{size_bytes / 2**20:.1f} MB")
+    lines.append(" · ".join(about))
+    ready = (Button("Generate", f"use:{code}", 0), Button("Export", f"export:{code}", 0))
+    return Reply(
+        "\n".join(lines),
+        (
+            *(ready if lora.state is LoraState.READY else ()),
+            Button("Rename", f"rename:{code}", 1),
+            Button("Delete", f"remove:{code}", 1),
+            Button("All my codes", "codes:all", 2),
+        ),
+    )
+
+
+def ask_new_name(lora: Lora, platform: Platform) -> Reply:
+    """Ask for another name of a Lora."""
+    where = " to me in a direct message" if platform is Platform.DISCORD else ""
+    return Reply(f"Now write the new name of {format_code(lora.code)}{where}; you alone see it.")
+
+
+def ask_to_remove(lora: Lora) -> Reply:
+    """Ask once before a Lora is gone for good."""
+    return Reply(
+        f"Shall I delete {format_code(lora.code)} for good, with its file and every picture that was drawn "
+        "with it? What runs with it is stopped. To keep a copy, export it first.",
+        (Button("Delete for good", f"remove!:{lora.code}", 0), Button("Keep it", f"code:{lora.code}", 0)),
+        replaces=True,
+    )
+
+
+def removed(code: LoraCode) -> Reply:
+    """Confirm that a Lora is gone."""
+    return Reply(
+        f"{format_code(code)} is deleted, with its pictures. Nobody gets this number again.", replaces=True
+    )
