@@ -145,6 +145,7 @@ class ConsoleChat:
             "/export": lambda text: studio.export(ME, HERE, text),
             "/codes": lambda _: studio.codes(ME, HERE),
             "/cancel": lambda text: studio.cancel(ME, text),
+            "/link": lambda text: studio.link(ME, HERE, text),
             "/privacy": lambda _: studio.privacy(ME),
             "/forgetme": lambda _: studio.forgetme(ME),
             "/status": lambda _: studio.status(ME),

@@ -19,7 +19,7 @@ from bot.domain import (
     Question,
     TrainWish,
 )
-from bot.ledger import _erase, _photos
+from bot.ledger import _erase, _join, _photos
 from bot.ledger._results import Results
 from bot.ledger._rows import Erased, ms
 
@@ -67,6 +67,28 @@ class People(Results):
     async def erase_lora(self, code: LoraCode) -> Erased:
         """Delete a Lora and all that anybody drew with it; its bare code stays."""
         return await self._db.write(lambda db: _erase.erase_lora(db, code))
+
+    async def give_link_word(self, account: AccountId, word: str, expires_at: datetime) -> None:
+        """Let a word stand for an account until then."""
+        await self._db.write(lambda db: _join.give_word(db, account, word, ms(expires_at)))
+
+    async def owner_of_link_word(self, word: str) -> AccountId | None:
+        """Give the account that a word stands for now."""
+        now = self._db.now_ms()
+        return await self._db.read(lambda db: _join.owner_of(db, word, now))
+
+    async def join_accounts(self, word: str, account: AccountId) -> bool:
+        """Make an account one with that of a word, which is spent; False when it stands for none any more."""
+        now = self._db.now_ms()
+
+        def work(db: sqlite3.Connection) -> bool:
+            owner = _join.owner_of(db, word, now)
+            if owner is None or owner == account:
+                return False
+            _join.join(db, stays=owner, goes=account)
+            return True
+
+        return await self._db.write(work)
 
     # --- consent -----------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from bot.studio._account import Accounts
 from bot.studio._codes import Codes
 from bot.studio._collecting import Collecting
 from bot.studio._drafts import Drafts
+from bot.studio._link import Links
 from bot.studio._needs import Gate, Tools
 from bot.studio._pictures import Pictures
 from bot.studio._results import Results
@@ -52,6 +53,7 @@ class Studio:
         self._results = Results(tools)
         self._drafts = Drafts(tools, self._pictures)
         self._accounts = Accounts(tools)
+        self._links = Links(tools)
         self._codes = Codes(tools, self._results)
         self._collecting = Collecting(tools, gate)
 
@@ -156,6 +158,10 @@ class Studio:
         if not jobs:
             raise UserError(nothing)
         return await self._cancelled(max(jobs, key=lambda job: job.id))
+
+    async def link(self, who: Identity, place: Place, text: str) -> Reply:
+        """Show the word that joins accounts, or join by one."""
+        return await self._links.link(await self._ledger.account_of(who), place, text)
 
     async def privacy(self, who: Identity) -> Reply:
         """Say what is kept of a person."""

@@ -43,6 +43,12 @@ from bot.texts._drafts import NO_READY_CODE as NO_READY_CODE
 from bot.texts._drafts import choose_code as choose_code
 from bot.texts._drafts import draft as draft
 from bot.texts._drafts import draft_styles as draft_styles
+from bot.texts._link import LINK_IN_PRIVATE as LINK_IN_PRIVATE
+from bot.texts._link import LINK_SAME as LINK_SAME
+from bot.texts._link import LINK_TOO_OFTEN as LINK_TOO_OFTEN
+from bot.texts._link import LINK_UNKNOWN as LINK_UNKNOWN
+from bot.texts._link import link_word as link_word
+from bot.texts._link import linked as linked
 from bot.texts._people import FORGET_TOO_LATE as FORGET_TOO_LATE
 from bot.texts._people import ask_to_forget as ask_to_forget
 from bot.texts._people import forgotten as forgotten
@@ -99,6 +105,7 @@ def help_text(platform: Platform, is_admin: bool) -> Reply:
         "/codes - your LoraCodes",
         "/export - the LoRA file of a code, for other programs",
         "/cancel - stop your newest job, or that of a code",
+        "/link - use the same LoraCodes on another platform",
         "/privacy - what I keep of you, and how long",
         "/forgetme - delete everything of yours",
         "/help - this list",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain import Identity, Platform
+from bot.domain import Identity, Place, Platform
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, shown, text_of
 
 
@@ -76,6 +76,16 @@ async def test_a_code_has_a_card_with_everything_that_can_be_done(stage: Stage) 
     done = await stage.anna.click(card, label="Delete for good")
     assert "is deleted" in shown(done).content
     assert await stage.bot.ledger.lora(code) is None
+
+
+async def test_a_word_shown_here_joins_an_account_from_elsewhere(stage: Stage) -> None:
+    answer = text_of(await stage.anna.slash(stage.channel, "link"))
+    word = answer.partition("Your word is ")[2][:6]
+    elsewhere = Identity(Platform.TELEGRAM, "70")
+    there = Place(Platform.TELEGRAM, "70", "70")
+    await stage.bot.studio.link(elsewhere, there, word)
+    assert await stage.bot.ledger.account_of(elsewhere) == await stage.account()
+    assert "I do not know that word" in text_of(await stage.anna.slash(stage.channel, "link", word=word))
 
 
 async def test_the_question_is_for_its_person_alone(stage: Stage) -> None:

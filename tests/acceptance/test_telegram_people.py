@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,19 @@ async def test_a_code_has_a_card_with_everything_that_can_be_done(stage: Stage) 
     await until(lambda: "is deleted" in card.text)
     assert await stage.app.ledger.lora(code) is None
     assert not stage.app.files.lora_path(f"{code}.safetensors").exists()
+
+
+async def test_a_word_from_elsewhere_brings_its_codes(stage: Stage) -> None:
+    there = await stage.app.ledger.account_of(Identity(Platform.DISCORD, "70"))
+    await stage.app.ledger.give_link_word(there, "ABCDEF", datetime.now(UTC) + timedelta(minutes=5))
+    code = await trained(stage.anna)
+    await stage.anna.says("/link abcdef")
+    await stage.anna.hears("Linked")
+    lora = await stage.app.ledger.lora(code)
+    assert lora is not None
+    assert lora.account == there
+    await stage.anna.says("/link", chat=GROUP)
+    assert "private chat" in (await until(lambda: stage.anna.sees_in(GROUP)))[0].text
 
 
 async def test_in_a_group_nobody_answers_for_somebody_else(stage: Stage) -> None:

@@ -68,6 +68,14 @@ async def cancel(interaction: _Interaction, code: str = "") -> None:
     await interaction.client.answer(interaction, lambda who, _: studio.cancel(who, code))
 
 
+@app_commands.command(description="Use the same LoraCodes on another platform")
+@app_commands.describe(word="The word I showed you on the other platform; leave it out to get one")
+async def link(interaction: _Interaction, word: str = "") -> None:
+    """Show the word that joins accounts, or join by one."""
+    studio = interaction.client.studio
+    await interaction.client.answer(interaction, lambda who, place: studio.link(who, place, word))
+
+
 @app_commands.command(description="What I keep of you, and how long")
 async def privacy(interaction: _Interaction) -> None:
     """Say what is kept of a person."""
@@ -103,6 +111,7 @@ COMMANDS: tuple[app_commands.Command[Any, ..., None], ...] = (
     export,
     codes,
     cancel,
+    link,
     privacy,
     forgetme,
     status,

@@ -37,6 +37,7 @@ COMMANDS = {
     "codes": "your LoraCodes",
     "export": "the LoRA file of a code: /export <code>",
     "cancel": "stop your newest job",
+    "link": "the same LoraCodes on another platform",
     "privacy": "what I keep of you, and how long",
     "forgetme": "delete everything of yours",
     "help": "all commands",

@@ -58,6 +58,7 @@ class Inbox:
             "export": studio.export,
             "codes": lambda who, place, _: studio.codes(who, place),
             "cancel": lambda who, place, text: studio.cancel(who, text),
+            "link": studio.link,
             "privacy": lambda who, place, _: studio.privacy(who),
             "forgetme": lambda who, place, _: studio.forgetme(who),
             "status": lambda who, place, _: studio.status(who),

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
+from bot.backends.local._attempt import Attempt
+from bot.backends.local._watch import Patience, Watch
 from bot.errors import WorkerLost
 from gpu_worker.protocol import (
     VERSION,
+    Answer,
     Cancel,
     Done,
     Event,
@@ -34,15 +38,9 @@ from gpu_worker.protocol import (
 log = logging.getLogger(__name__)
 worker_log = logging.getLogger("gpu_worker")
 
-#: A worker says every second that it lives, so this long a silence is death.
-SILENCE_S = 30.0
-#: How long a cancelled job may take to its next step before its worker is killed.
-CANCEL_GRACE_S = 20.0
-#: How long a job waits for a worker that is being started.
-READY_GRACE_S = 60.0
-#: A worker that lived shorter is not started again at once.
-SHORT_LIFE_S = 5.0
 MAX_PAUSE_S = 30.0
+#: The last of what a worker wrote to its stderr may take so long to arrive; children of its may hold it open.
+LAST_WORDS_S = 2.0
 _SECRETS = ("TELEGRAM_BOT_TOKEN", "DISCORD_BOT_TOKEN")
 
 _Key = tuple[int, int]
@@ -55,19 +53,17 @@ class LocalBackend:
         self,
         command: Sequence[str],
         environ: Mapping[str, str] | None = None,
-        silence_s: float = SILENCE_S,
-        cancel_grace_s: float = CANCEL_GRACE_S,
+        patience: Patience | None = None,
     ) -> None:
         self._command = list(command)
         given = os.environ if environ is None else environ
         self._environ = {name: value for name, value in given.items() if name not in _SECRETS}
-        self._silence_s = silence_s
-        self._cancel_grace_s = cancel_grace_s
+        self._patience = patience or Patience()
         self._process: Process | None = None
         self._ready = asyncio.Event()
         self._health: Health | None = None
-        # None in an attempt's queue: its worker is gone.
-        self._attempts: dict[_Key, asyncio.Queue[Event | None]] = {}
+        self._attempts: dict[_Key, Attempt] = {}
+        self._given: set[_Key] = set()  # attempts that this life of the worker was asked for
         self._keeper: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -89,12 +85,13 @@ class LocalBackend:
         """Carry out one attempt; closing the iterator cancels it and waits until the worker is free again."""
         process = await self._worker()
         key = (request.job_id, request.attempt)
-        events = self._attempts[key] = asyncio.Queue()
+        attempt = self._attempts[key] = Attempt(Watch(request, time.monotonic()))
+        self._given.add(key)
         ended = False
         try:
             await self._say(process, request)
             while not ended:
-                event = await events.get()
+                event = await attempt.take()
                 if event is None:
                     ended = True
                     raise WorkerLost("the worker process ended")
@@ -103,7 +100,8 @@ class LocalBackend:
         finally:
             # Shielded: the next job may begin only when this one no longer uses the card.
             if not ended:
-                await asyncio.shield(self._cancel(process, key, events))
+                await asyncio.shield(self._cancel(process, key, attempt))
+            attempt.end()
             self._attempts.pop(key, None)
 
     async def prepare(self, photo: bytes) -> None:
@@ -137,7 +135,7 @@ class LocalBackend:
 
     async def _worker(self) -> Process:
         try:
-            async with asyncio.timeout(READY_GRACE_S):
+            async with asyncio.timeout(self._patience.ready_grace_s):
                 await self._ready.wait()
         except TimeoutError:
             raise WorkerLost("no worker became ready") from None
@@ -145,11 +143,12 @@ class LocalBackend:
             raise WorkerLost("the worker process ended")
         return self._process
 
-    async def _cancel(self, process: Process, key: _Key, events: asyncio.Queue[Event | None]) -> None:
+    async def _cancel(self, process: Process, key: _Key, attempt: Attempt) -> None:
         try:
-            await self._say(process, Cancel(job_id=key[0], attempt=key[1]))
-            async with asyncio.timeout(self._cancel_grace_s):
-                while not isinstance(await events.get(), Done | Failed | Stopped | None):
+            # In here too: a worker that does not read would let us wait for ever.
+            async with asyncio.timeout(self._patience.cancel_grace_s):
+                await self._say(process, Cancel(job_id=key[0], attempt=key[1]))
+                while not isinstance(await attempt.take(), Done | Failed | Stopped | None):
                     pass
         except WorkerLost:
             log.debug("the worker was gone before attempt %s could be cancelled", key)
@@ -175,9 +174,9 @@ class LocalBackend:
                 await self._one_life()
             except OSError:
                 log.exception("the worker could not be started")
-            pause_s = (
-                0.0 if time.monotonic() - born > SHORT_LIFE_S else min(MAX_PAUSE_S, max(0.1, 2 * pause_s))
-            )
+            lived_s = time.monotonic() - born
+            short = lived_s <= self._patience.short_life_s
+            pause_s = min(MAX_PAUSE_S, max(0.1, 2 * pause_s)) if short else 0.0
             await asyncio.sleep(pause_s)
 
     async def _one_life(self) -> None:
@@ -185,54 +184,74 @@ class LocalBackend:
             *self._command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=self._environ, start_new_session=True
         )
         self._process = process
+        self._given.clear()
         errors = asyncio.create_task(_log_lines(process), name="worker-log")
         try:
             await self._listen(process)
         except ProtocolError as error:
             log.error("the worker could not be understood: %s", error)
         except TimeoutError:
-            log.error("the worker has been silent for %.0f s", self._silence_s)
+            log.error("the worker has been silent for %.0f s", self._patience.silence_s)
+        except Exception:  # whatever it said: without a keeper there would be no worker any more
+            log.exception("the worker could not be listened to")
         finally:
             self._ready.clear()
             self._process, self._health = None, None
-            for events in self._attempts.values():
-                events.put_nowait(None)
+            for attempt in self._attempts.values():
+                attempt.end()
             if self._closing:
                 errors.cancel()  # close() ends the process itself, in peace
             else:
                 _kill(process)
                 status = await process.wait()
-                await errors
+                await asyncio.wait([errors], timeout=LAST_WORDS_S)
+                errors.cancel()
                 log.warning("the worker (pid %d) has ended with status %d", process.pid, status)
 
     async def _listen(self, process: Process) -> None:
         assert process.stdout is not None  # noqa: S101 - it was asked for as a pipe
         while True:
-            async with asyncio.timeout(self._silence_s):
+            async with asyncio.timeout(self._patience.silence_s):
                 body = await read_frame_async(process.stdout)
             if body is None:
                 return
-            answer = decode_answer(body)
-            match answer:
-                case Ready():
-                    if answer.version != VERSION:
-                        raise ProtocolError(f"it speaks version {answer.version}, we speak {VERSION}")
-                    self._health = answer.health
-                    self._ready.set()
-                    log.info("the worker (pid %d) is ready", answer.pid)
-                case Heartbeat():
-                    self._health = answer.health
-                case _:
-                    events = self._attempts.get((answer.job_id, answer.attempt))
-                    if events is not None:  # else it is an older attempt's, and nobody waits for it
-                        events.put_nowait(answer)
+            await self._hear(decode_answer(body))
+            self._look_for_a_hang()
+
+    async def _hear(self, answer: Answer) -> None:
+        if isinstance(answer, Ready) is self._ready.is_set():
+            raise ProtocolError(f"{type(answer).__name__} is not what comes now")
+        match answer:
+            case Ready():
+                if answer.version != VERSION:
+                    raise ProtocolError(f"it speaks version {answer.version}, we speak {VERSION}")
+                self._health = answer.health
+                self._ready.set()
+                log.info("the worker (pid %d) is ready", answer.pid)
+            case Heartbeat():
+                self._health = answer.health
+            case _:
+                key = (answer.job_id, answer.attempt)
+                if key not in self._given:
+                    raise ProtocolError(f"it speaks of attempt {key}, which nobody asked it for")
+                attempt = self._attempts.get(key)
+                if attempt is not None:  # else it has ended meanwhile, and nobody waits for it
+                    attempt.watch.hear(answer, time.monotonic())
+                    await attempt.put(answer)
+
+    def _look_for_a_hang(self) -> None:
+        is_loaded = self._health is not None and self._health.base_model_loaded
+        limit_s = self._patience.stall_s if is_loaded else self._patience.loading_s
+        for key, attempt in self._attempts.items():
+            if attempt.watch.stands_still_s(time.monotonic()) > limit_s:
+                raise ProtocolError(f"attempt {key} has not got on for {limit_s:.0f} s")
 
     async def _end(self, process: Process) -> None:
         try:
-            await self._say(process, Shutdown())
-            if process.stdin is not None:
-                process.stdin.close()
-            async with asyncio.timeout(self._cancel_grace_s):
+            async with asyncio.timeout(self._patience.cancel_grace_s):
+                await self._say(process, Shutdown())
+                if process.stdin is not None:
+                    process.stdin.close()
                 await process.communicate()
         except (WorkerLost, TimeoutError):
             _kill(process)
@@ -248,8 +267,13 @@ async def _log_lines(process: Process) -> None:
 
 
 def _kill(process: Process) -> None:
-    if process.returncode is None:
-        try:
+    """Kill the worker with all that it has started."""
+    if process.returncode is not None:
+        return
+    try:
+        if os.name == "posix":
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
             process.kill()
-        except ProcessLookupError:
-            log.debug("the worker was gone already")
+    except ProcessLookupError:
+        log.debug("the worker was gone already")

@@ -1,0 +1,46 @@
+"""Joining the two accounts of one person, as statements inside one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from bot.domain import AccountId
+
+#: All of it moves. Of what an account has once only, the one that stays keeps its own.
+_MOVED = ("loras", "jobs", "reports", "identities")
+_ONCE = ("photo_sets", "drafts", "questions")
+
+
+def give_word(db: sqlite3.Connection, account: AccountId, word: str, expires_ms: int) -> None:
+    """Let a word stand for an account until then; its earlier one no longer does."""
+    db.execute("DELETE FROM link_words WHERE account = ?", (account,))
+    db.execute("INSERT INTO link_words VALUES (?, ?, ?)", (word, account, expires_ms))
+
+
+def owner_of(db: sqlite3.Connection, word: str, now_ms: int) -> AccountId | None:
+    """Give the account that a word stands for; None when it never did, or no longer does."""
+    sql = "SELECT account FROM link_words WHERE word = ? AND expires_ms > ?"
+    row = db.execute(sql, (word, now_ms)).fetchone()
+    return None if row is None else AccountId(row["account"])
+
+
+def join(db: sqlite3.Connection, stays: AccountId, goes: AccountId) -> None:
+    """Move everything of one account to another and end it."""
+    ours = {"stays": stays, "goes": goes}
+    for table in _MOVED:
+        db.execute(f"UPDATE {table} SET account = :stays WHERE account = :goes", ours)  # noqa: S608 - our names
+    # The same photo may have been sent on both platforms, and is held once.
+    db.execute("UPDATE OR IGNORE photos SET account = :stays WHERE account = :goes", ours)
+    db.execute("UPDATE OR IGNORE shares SET account = :stays WHERE account = :goes", ours)
+    db.execute("DELETE FROM shares WHERE code IN (SELECT code FROM loras WHERE account = :stays)", ours)
+    for table in _ONCE:
+        db.execute(f"UPDATE OR IGNORE {table} SET account = :stays WHERE account = :goes", ours)  # noqa: S608
+    for table in ("photos", "shares", *_ONCE):
+        db.execute(f"DELETE FROM {table} WHERE account = :goes", ours)  # noqa: S608
+    db.execute("DELETE FROM link_words WHERE account IN (:stays, :goes)", ours)
+    db.execute(
+        "UPDATE accounts SET consented_ms ="
+        " coalesce(consented_ms, (SELECT consented_ms FROM accounts WHERE id = :goes)) WHERE id = :stays",
+        ours,
+    )
+    db.execute("DELETE FROM accounts WHERE id = :goes", ours)

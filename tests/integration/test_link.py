@@ -1,0 +1,82 @@
+"""`/link`: two accounts of one person become one, by a word of ten minutes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot import texts
+from bot.domain import Place, Platform
+from bot.errors import UserError
+from tests.integration.studio_desk import ANNA, BERT, BERTS, Desk, open_desk
+
+#: Anna on Telegram, alone with the bot; BERT is she on Discord.
+ALONE = Place(Platform.TELEGRAM, "1", "1")
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with open_desk(tmp_path) as desk:
+        yield desk
+
+
+async def word_of(desk: Desk) -> str:
+    found = re.search(r"word is ([A-Z]{6})\.", (await desk.studio.link(ANNA, ALONE, "")).text)
+    assert found is not None
+    return found[1]
+
+
+async def refusal(desk: Desk, word: str) -> str:
+    with pytest.raises(UserError) as caught:
+        await desk.studio.link(BERT, BERTS, word)
+    return caught.value.sentence
+
+
+async def test_codes_jobs_and_photos_of_both_are_one(desk: Desk) -> None:
+    here, there = await desk.ready(ANNA), await desk.ready(BERT)
+    open_job = await desk.train(BERT, first=11)
+    await desk.send(ANNA, 21, 22)
+    await desk.send(BERT, 22, 23)
+    assert "Linked" in (await desk.studio.link(BERT, BERTS, f" {(await word_of(desk)).lower()} ")).text
+    codes = {here.code, there.code, open_job.code}
+    assert {each.code for each in await desk.loras(ANNA)} == codes
+    assert {each.code for each in await desk.loras(BERT)} == codes
+    assert [each.id for each in await desk.jobs(ANNA)] == [open_job.id]
+    assert await desk.ledger.held(await desk.ledger.account_of(BERT)) == 3, "the same photo counts once"
+    [notice] = [each for each in await desk.ledger.owed(10) if each.job.code == there.code]
+    assert notice.job.place == BERTS, "notices go where the job was asked for"
+
+
+async def test_a_word_joins_once_and_for_ten_minutes(desk: Desk) -> None:
+    word = await word_of(desk)
+    desk.clock.forward(minutes=10, seconds=1)
+    assert await refusal(desk, word) == texts.LINK_UNKNOWN
+    first, second = await word_of(desk), await word_of(desk)
+    assert await refusal(desk, first) == texts.LINK_UNKNOWN, "the newest alone is valid"
+    await desk.studio.link(BERT, BERTS, second)
+    assert await refusal(desk, second) == texts.LINK_UNKNOWN
+
+
+async def test_one_s_own_word_does_nothing(desk: Desk) -> None:
+    word = await word_of(desk)
+    with pytest.raises(UserError) as caught:
+        await desk.studio.link(ANNA, ALONE, word)
+    assert caught.value.sentence == texts.LINK_SAME
+
+
+async def test_words_cannot_be_guessed(desk: Desk) -> None:
+    word = await word_of(desk)
+    for _ in range(5):
+        assert await refusal(desk, "WRONGG") == texts.LINK_UNKNOWN
+    assert await refusal(desk, word) == texts.LINK_TOO_OFTEN
+    desk.clock.forward(minutes=11)
+    assert "Linked" in (await desk.studio.link(BERT, BERTS, await word_of(desk))).text
+
+
+async def test_where_others_read_along_no_word_is_shown_nor_taken(desk: Desk) -> None:
+    with pytest.raises(UserError) as caught:
+        await desk.studio.link(ANNA, Place(Platform.TELEGRAM, "-500", "1"), "")
+    assert caught.value.sentence == texts.LINK_IN_PRIVATE
