@@ -144,6 +144,7 @@ class ConsoleChat:
             "/show": lambda text: studio.show(ME, HERE, text),
             "/export": lambda text: studio.export(ME, HERE, text),
             "/codes": lambda _: studio.codes(ME, HERE),
+            "/queue": lambda _: studio.queue(ME),
             "/cancel": lambda text: studio.cancel(ME, text),
             "/link": lambda text: studio.link(ME, HERE, text),
             "/privacy": lambda _: studio.privacy(ME),

@@ -20,6 +20,7 @@ from bot.domain import (
     format_code,
 )
 from bot.errors import UserError
+from bot.eta import estimate
 from bot.replies import Choice, Reply, Upload
 from bot.studio import _own, _status
 from bot.studio._account import Accounts
@@ -158,6 +159,12 @@ class Studio:
         if not jobs:
             raise UserError(nothing)
         return await self._cancelled(max(jobs, key=lambda job: job.id))
+
+    async def queue(self, who: Identity) -> Reply:
+        """List a person's open jobs, with their places in line."""
+        now = self._clock()
+        jobs = await self._ledger.open_jobs_of(await self._ledger.account_of(who))
+        return texts.queue([(job, await estimate(self._ledger, job, now)) for job in jobs])
 
     async def link(self, who: Identity, place: Place, text: str) -> Reply:
         """Show the word that joins accounts, or join by one."""

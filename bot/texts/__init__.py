@@ -53,6 +53,8 @@ from bot.texts._people import FORGET_TOO_LATE as FORGET_TOO_LATE
 from bot.texts._people import ask_to_forget as ask_to_forget
 from bot.texts._people import forgotten as forgotten
 from bot.texts._people import privacy as privacy
+from bot.texts._queue import NOTHING_WAITS as NOTHING_WAITS
+from bot.texts._queue import queue as queue
 from bot.texts._results import AS_LARGE_AS_I_CAN as AS_LARGE_AS_I_CAN
 from bot.texts._results import DELETED as DELETED
 from bot.texts._results import LORA_FILE_GONE as LORA_FILE_GONE
@@ -104,6 +106,7 @@ def help_text(platform: Platform, is_admin: bool) -> Reply:
         "/show - bring a result back by its number",
         "/codes - your LoraCodes",
         "/export - the LoRA file of a code, for other programs",
+        "/queue - what of yours is running or in line",
         "/cancel - stop your newest job, or that of a code",
         "/link - use the same LoraCodes on another platform",
         "/privacy - what I keep of you, and how long",

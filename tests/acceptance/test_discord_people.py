@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain import Identity, Place, Platform
+from bot.domain import Identity, Place, Platform, format_code
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, shown, text_of
 
 
@@ -15,6 +15,14 @@ from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     async with on_stage(tmp_path) as each:
         yield each
+
+
+async def test_queue_lists_what_waits(stage: Stage) -> None:
+    assert "Nothing of yours" in text_of(await stage.anna.slash(stage.channel, "queue"))
+    await stage.form(photos(5))
+    listed = shown(await stage.anna.slash(stage.channel, "queue"))
+    assert "in line: number 1" in listed.content
+    assert labels(listed) == [f"Cancel {format_code(await stage.code())}"]
 
 
 async def test_privacy_says_what_is_kept_to_its_person_alone(stage: Stage) -> None:

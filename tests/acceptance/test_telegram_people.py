@@ -11,7 +11,7 @@ import pytest
 from bot import texts
 from bot.domain import Identity, Platform
 from tests.acceptance.telegram_server import until
-from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person, Stage, on_stage, trained
+from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person, Stage, code_in, on_stage, trained
 
 ANNA = Identity(Platform.TELEGRAM, "7")
 
@@ -20,6 +20,18 @@ ANNA = Identity(Platform.TELEGRAM, "7")
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     async with on_stage(tmp_path) as each:
         yield each
+
+
+async def test_queue_lists_what_waits_and_cancels_it(stage: Stage) -> None:
+    stage.card.gate.clear()
+    await stage.anna.sends_photos(PHOTOS[:5])
+    code = code_in(await stage.anna.hears("Your LoraCode is"))
+    await stage.anna.says("/queue")
+    listed = await stage.anna.hears(": training")
+    assert f"{code[:4]} {code[4:]}" in listed.text
+    await stage.anna.presses(listed, f"Cancel {code[:4]} {code[4:]}")
+    await stage.anna.hears("will not be trained")
+    stage.card.gate.set()
 
 
 async def test_privacy_says_what_is_kept(stage: Stage) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.domain import JobKind, JobStatus
+from bot.domain import JobKind, JobStatus, format_code
 from bot.errors import UserError
 from gpu_worker.protocol import Health
 from tests.integration.studio_desk import ADMIN, ANNA, ANNAS, BERT, BERTS, Desk, open_desk
@@ -165,3 +165,17 @@ async def test_status_tells_of_worker_jobs_notices_and_disk(desk: Desk) -> None:
     assert "Jobs: 1 done, 0 failed" in text
     assert "Notices owed: 1" in text
     assert "Disk free:" in text
+
+
+async def test_queue_lists_one_s_own_jobs_with_places_and_buttons(desk: Desk) -> None:
+    assert (await desk.studio.queue(ANNA)).text == texts.NOTHING_WAITS
+    code = (await desk.ready(ANNA)).code
+    await desk.train(BERT)
+    training = await desk.train(ANNA, first=11)
+    await desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat")
+    drawing = (await desk.jobs(ANNA))[-1]
+    reply = await desk.studio.queue(ANNA)
+    first, second = reply.text.splitlines()
+    assert first.startswith(f"{format_code(training.code)}: training, in line: number ")
+    assert second.startswith(f"#{drawing.id}: drawing, in line: number 1")
+    assert [each.action for each in reply.buttons] == [f"cancel:{training.id}", f"cancel:{drawing.id}"]

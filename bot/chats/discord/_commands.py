@@ -60,6 +60,13 @@ async def codes(interaction: _Interaction) -> None:
     await interaction.client.answer(interaction, studio.codes)
 
 
+@app_commands.command(description="What of yours is running or in line")
+async def queue(interaction: _Interaction) -> None:
+    """List a person's open jobs."""
+    studio = interaction.client.studio
+    await interaction.client.answer(interaction, lambda who, _: studio.queue(who))
+
+
 @app_commands.command(description="Stop your newest job, or that of a LoraCode")
 @app_commands.describe(code="Only the job of this LoraCode")
 async def cancel(interaction: _Interaction, code: str = "") -> None:
@@ -110,6 +117,7 @@ COMMANDS: tuple[app_commands.Command[Any, ..., None], ...] = (
     show,
     export,
     codes,
+    queue,
     cancel,
     link,
     privacy,

@@ -36,6 +36,7 @@ COMMANDS = {
     "show": "bring a result back: /show <number>",
     "codes": "your LoraCodes",
     "export": "the LoRA file of a code: /export <code>",
+    "queue": "what of yours is running or in line",
     "cancel": "stop your newest job",
     "link": "the same LoraCodes on another platform",
     "privacy": "what I keep of you, and how long",

@@ -57,6 +57,7 @@ class Inbox:
             "show": studio.show,
             "export": studio.export,
             "codes": lambda who, place, _: studio.codes(who, place),
+            "queue": lambda who, place, _: studio.queue(who),
             "cancel": lambda who, place, text: studio.cancel(who, text),
             "link": studio.link,
             "privacy": lambda who, place, _: studio.privacy(who),
