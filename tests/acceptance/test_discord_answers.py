@@ -26,7 +26,7 @@ class Scripted(Studio):
     reply: Reply = Reply("nothing yet")
     slow = False
 
-    async def codes(self, who: Identity) -> Reply:
+    async def codes(self, who: Identity, place: Place) -> Reply:
         return self.reply
 
     async def press(self, who: Identity, place: Place, action: str) -> Reply:
