@@ -245,7 +245,7 @@ def decode_answer(body: bytes) -> Answer:
 def _decode(decode: Callable[[bytes], _T], body: bytes) -> _T:
     try:
         return decode(body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:  # the latter: text that is none
         raise ProtocolError(f"not a message of protocol version {VERSION}: {error}") from error
 
 

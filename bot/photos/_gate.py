@@ -143,7 +143,9 @@ class Child:
                 self._process.kill()
             except ProcessLookupError:
                 log.debug("child %d was gone already", self._process.pid)
-        self._pictures.close()
+        # An answer that nobody reads keeps its pipe open, and asyncio waits for that end too; there is no
+        # other door to close it.
+        self._process._transport.close()  # type: ignore[attr-defined]
         await self._process.wait()
 
     async def _answer(self) -> tuple[int, bytes]:

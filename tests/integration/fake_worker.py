@@ -58,7 +58,7 @@ class FakePerformer:
             yield Checkpoint(job_id=job, attempt=attempt, step=step, data=str(step).encode())
         lora = order if len(order) > 100 else b"lora of %d" % first
         if order == b"prepared?":
-            lora = b",".join(prepared)
+            lora = b"prepared: " + b",".join(prepared)
         yield Done(job_id=job, attempt=attempt, lora=lora)
 
     def generate(self, request: Generate) -> Generator[Event, None, None]:

@@ -15,7 +15,7 @@ import pytest
 
 from bot.backends.base import GpuBackend
 from bot.backends.fake import FakeBackend
-from bot.backends.local import LocalBackend
+from bot.backends.local import LocalBackend, Patience
 from bot.errors import WorkerLost
 from gpu_worker.protocol import (
     Done,
@@ -85,7 +85,7 @@ async def test_photos_sent_before_the_worker_is_up_are_not_kept_for_it() -> None
     finally:
         await backend.close()
     assert isinstance(done, Done)
-    assert done.lora == b""
+    assert done.lora == b"prepared: "
 
 
 async def test_photos_sent_ahead_to_a_worker_that_was_closed_are_no_error(local: LocalBackend) -> None:
@@ -125,7 +125,7 @@ async def test_a_worker_has_the_photos_sent_ahead_but_not_the_forgotten(
     await local.forget([hashlib.sha256(b"two").hexdigest()])
     done = (await all_events(local, train(2, b"prepared?")))[-1]
     assert isinstance(done, Done)
-    assert done.lora == b"one,three"
+    assert done.lora == b"prepared: one,three"
 
 
 async def test_after_a_cancel_the_next_job_is_right(backend: GpuBackend) -> None:
@@ -217,7 +217,7 @@ async def test_tokens_never_reach_the_worker(local: LocalBackend) -> None:
 
 async def test_a_silent_worker_is_replaced() -> None:
     command = [sys.executable, "-c", "import time; time.sleep(600)"]
-    backend = LocalBackend(command, silence_s=0.2, cancel_grace_s=0.2)
+    backend = LocalBackend(command, patience=Patience(silence_s=0.2, cancel_grace_s=0.2))
     await backend.start()
     try:
         pids = set()

@@ -342,8 +342,19 @@ async def test_a_child_that_announces_gigabytes_is_not_listened_to() -> None:
     await child.end()
 
 
+async def test_a_child_whose_answer_nobody_reads_can_be_ended() -> None:
+    child = await child_that_says(ANSWER.pack(1, 3_000_000) + bytes(2_999_999))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await child.decode(b"a picture")
+    await asyncio.wait_for(child.end(), 20)
+
+
 async def child_that_says(answer: bytes) -> Child:
-    program = f"import sys; sys.stdout.buffer.write({answer!r}); sys.stdout.flush(); sys.stdin.read()"
+    program = (
+        f"import sys, zlib; say = sys.stdout.buffer; say.write(zlib.decompress({zlib.compress(answer)!r}))"
+    )
+    program += "; say.flush(); sys.stdin.read()"
     pipe = asyncio.subprocess.PIPE
     return Child(await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdin=pipe, stdout=pipe))
 

@@ -203,9 +203,9 @@ class LocalBackend:
                 errors.cancel()  # close() ends the process itself, in peace
             else:
                 _kill(process)
-                status = await process.wait()
                 await asyncio.wait([errors], timeout=LAST_WORDS_S)
                 errors.cancel()
+                status = await _gone(process)
                 log.warning("the worker (pid %d) has ended with status %d", process.pid, status)
 
     async def _listen(self, process: Process) -> None:
@@ -255,7 +255,7 @@ class LocalBackend:
                 await process.communicate()
         except (WorkerLost, TimeoutError):
             _kill(process)
-            await process.wait()
+            await _gone(process)
 
 
 async def _log_lines(process: Process) -> None:
@@ -277,3 +277,11 @@ def _kill(process: Process) -> None:
             process.kill()
     except ProcessLookupError:
         log.debug("the worker was gone already")
+
+
+async def _gone(process: Process) -> int:
+    """Wait for the end of a worker that was killed; gives its status."""
+    # asyncio waits for the end of its pipes too, and would for ever: of one that nobody reads any more, or
+    # that a child of the worker holds. It has no other door to close them.
+    process._transport.close()  # type: ignore[attr-defined]
+    return await process.wait()

@@ -1,0 +1,156 @@
+"""The bot without its chats' libraries, around a real ledger, real files and a real worker process."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bot.backends.base import GpuBackend
+from bot.backends.local import LocalBackend, Patience
+from bot.dispatcher import Dispatcher
+from bot.domain import TERMINAL, GenerateWish, Identity, Job, LoraCode, NewPhoto, Place, Platform, TrainWish
+from bot.files import Files
+from bot.ledger import Ledger
+from bot.notifier import Notifier
+from bot.styles import read_styles
+from tests.integration.engine_room import RememberingChat
+
+ROOT = Path(__file__).parents[2]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def place(person: int) -> Place:
+    return Place(Platform.TELEGRAM, str(1000 + person), str(person))
+
+
+def photos(order: bytes, of: int) -> list[NewPhoto]:
+    """Five photos that a fake worker reads its orders from."""
+    data = [order if number == 0 else b"%d of %d" % (number, of) for number in range(5)]
+    return [NewPhoto(hashlib.sha256(b"%d" % of + each).hexdigest(), each) for each in data]
+
+
+@dataclass
+class House:
+    """Its parts."""
+
+    ledger: Ledger
+    files: Files
+    backend: GpuBackend
+    chat: RememberingChat
+    notifier: Notifier
+    dispatcher: Dispatcher
+
+    async def train(self, order: bytes, person: int, of: int = 1) -> Job:
+        """Have somebody send five photos."""
+        account = await self.ledger.account_of(Identity(Platform.TELEGRAM, str(person)))
+        added = await self.ledger.add_photos(account, photos(order, of), place(person), TrainWish())
+        assert added.job is not None
+        self.dispatcher.wake()
+        return added.job
+
+    async def generate(self, code: LoraCode, prompt: str, person: int) -> Job:
+        """Have somebody ask for a picture."""
+        account = await self.ledger.account_of(Identity(Platform.TELEGRAM, str(person)))
+        job = await self.ledger.add_generation(account, code, GenerateWish(prompt), place(person))
+        self.dispatcher.wake()
+        return job
+
+    async def ended(self, job: Job) -> Job:
+        """Wait until a job has ended."""
+        while (found := await self.now(job)).status not in TERMINAL:
+            await asyncio.sleep(0.01)
+        return found
+
+    async def now(self, job: Job) -> Job:
+        found = await self.ledger.job(job.id)
+        assert found is not None
+        return found
+
+    async def told(self, job: Job) -> list[str]:
+        """Wait until nothing is owed any more, and give what was said of a job."""
+        await until_true(self._owes_nothing)
+        return [reply.text for where, reply, _ in self.chat.sent if where == job.place]
+
+    async def _owes_nothing(self) -> bool:
+        return (await self.ledger.counts()).notices_owed == 0
+
+
+async def until_true(condition: Callable[[], Awaitable[bool]], every_s: float = 0.01) -> None:
+    """Wait for something that other tasks or processes bring about; the test's time-out bounds it."""
+    while not await condition():
+        await asyncio.sleep(every_s)
+
+
+@asynccontextmanager
+async def open_house(
+    folder: Path, command: Sequence[str], environ: dict[str, str], patience: Patience
+) -> AsyncIterator[House]:
+    """Run dispatcher and notifier beside each other, as the program does."""
+    files, chat = Files(folder), RememberingChat()
+    files.prepare()
+    ledger = await Ledger.open(folder / "ledger.sqlite3", utc_now)
+    backend = LocalBackend(command, environ, patience)
+    notifier = Notifier(ledger, {chat.platform: chat}, files, utc_now)
+    dispatcher = Dispatcher(ledger, backend, files, notifier, read_styles())
+    await backend.start()
+    parts = [asyncio.create_task(part.run()) for part in (dispatcher, notifier)]
+    try:
+        yield House(ledger, files, backend, chat, notifier, dispatcher)
+        for part in parts:
+            assert not part.done(), "a part of the program ended by itself"
+    finally:
+        for part in parts:
+            part.cancel()
+        await asyncio.wait(parts)
+        await backend.close()
+        await ledger.close()
+
+
+def wrong_with(folder: Path) -> list[str]:
+    """Look at what lies in a closed data folder; gives what must never be."""
+    db = sqlite3.connect(folder / "ledger.sqlite3")
+    try:
+        wrong = [row[0] for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        wrong += [f"a broken reference in {row[0]}" for row in db.execute("PRAGMA foreign_key_check")]
+        for code, name, sha256 in db.execute("SELECT code, file, sha256 FROM loras WHERE state = 'ready'"):
+            path = folder / "loras" / name
+            if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+                wrong.append(f"the file of Lora {code} is not what its row says")
+        for job, name in db.execute("SELECT job, file FROM pictures WHERE deleted_ms IS NULL"):
+            if not (folder / "pictures" / name).is_file():
+                wrong.append(f"a picture of job {job} is gone")
+        for name, sql in _RULES.items():
+            wrong += [f"{name}: {row[0]}" for row in db.execute(sql)]
+        return wrong
+    finally:
+        db.close()
+
+
+_ENDED = "('done', 'failed', 'cancelled')"
+#: Rows that must never be, by the rule that they break.
+_RULES = {
+    "photos of a training that has ended": (
+        f"SELECT DISTINCT job FROM photos JOIN jobs ON jobs.id = job WHERE status IN {_ENDED}"  # noqa: S608
+    ),
+    "a training without its five photos": (
+        "SELECT id FROM jobs WHERE kind = 'train' AND status IN ('queued', 'running')"
+        " AND (SELECT count(*) FROM photos WHERE job = jobs.id) != 5"
+    ),
+    "a training that is done without a Lora": (
+        "SELECT id FROM jobs JOIN loras USING (code)"
+        " WHERE kind = 'train' AND status = 'done' AND state NOT IN ('ready', 'deleted')"
+    ),
+    "an end that nobody was told": (
+        "SELECT id FROM jobs WHERE status IN ('done', 'failed') AND"
+        " (SELECT count(*) FROM notices WHERE job = jobs.id AND kind != 'train_resumed') != 1"
+    ),
+}

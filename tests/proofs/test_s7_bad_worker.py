@@ -1,0 +1,78 @@
+"""S7: whatever a worker says, it is restarted, its job fails with a clear sentence, and the next one runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from bot.backends.local import Patience
+from bot.domain import MAX_ATTEMPTS, JobStatus
+from bot.ledger._jobs import WORKER_KEEPS_DYING
+from tests.proofs.frame import Proof, forms
+from tests.proofs.house import ROOT, open_house, wrong_with
+from tests.proofs.lying_worker import LIES
+
+WORKER = Path(__file__).with_name("lying_worker.py")
+PATIENCE = Patience(
+    silence_s=2.0, ready_grace_s=1.0, cancel_grace_s=2.0, stall_s=1.0, loading_s=1.0, short_life_s=0.0
+)
+#: More than a pipe and its buffers take in, so that a worker that does not read is noticed.
+LARGE = b"large" * 100_000
+MAX_GROWTH_BYTES = 200 * 2**20
+
+
+@dataclass
+class Outcome:
+    """What came of one lie."""
+
+    lives: int
+    shortfalls: list[str]
+
+
+@forms("rounds", short=1, long=10)
+async def test_s7_each_lie_ends_in_a_restart_and_a_clear_failure(
+    proof: Proof, tmp_path: Path, rounds: int
+) -> None:
+    process = psutil.Process()
+    before, lives, shortfalls = process.memory_info().rss, 0, []
+    for number in range(rounds):
+        # A few at a time: each is a bot with a worker of its own.
+        for first in range(0, len(LIES), 5):
+            told = [outcome(lie, tmp_path / f"{number}-{lie}") for lie in LIES[first : first + 5]]
+            for each in await asyncio.gather(*told):
+                lives += each.lives
+                shortfalls += each.shortfalls
+    grown = process.memory_info().rss - before
+    if grown > MAX_GROWTH_BYTES:
+        shortfalls.append(f"the bot grew by {grown / 1e6:.0f} MB")
+    figures = f"{len(LIES)} kinds of lie, {rounds} times each, {lives} restarts"
+    proof.concludes(figures, shortfalls)
+
+
+async def outcome(lie: str, folder: Path) -> Outcome:
+    """Let a worker lie until its job has failed, then be honest."""
+    folder.mkdir()
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(WORKER), lie, str(folder)]
+    wrong = []
+    async with asyncio.timeout(120), open_house(folder / "data", command, environ, PATIENCE) as house:
+        job = await house.train(LARGE, person=1)
+        failed = await house.ended(job)
+        if (failed.status, failed.error) != (JobStatus.FAILED, WORKER_KEEPS_DYING):
+            wrong.append(f"{lie}: its job is {failed.status}, {failed.error!r}")
+        (folder / "honest").touch()
+        said = await house.told(failed)
+        if sum(WORKER_KEEPS_DYING in text for text in said) != 1:
+            wrong.append(f"{lie}: its person heard {said}")
+        following = await house.ended(await house.train(b"steps=3", person=2, of=2))
+        if following.status is not JobStatus.DONE:
+            wrong.append(f"{lie}: the next job is {following.status}")
+    count = len((folder / "lives").read_bytes())
+    if count < MAX_ATTEMPTS:
+        wrong.append(f"{lie}: {count} restarts")
+    return Outcome(count, wrong + [f"{lie}: {each}" for each in wrong_with(folder / "data")])
