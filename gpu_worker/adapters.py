@@ -189,13 +189,16 @@ class _Pair:
             low = F.conv2d(given, down, None, module.stride, module.padding)
             if self.chance is not None:
                 low = self.chance.thin(low, channel_dim=1)
-            return output.add_(F.conv2d(low, up * self.scale))
+            return output + F.conv2d(low, up * self.scale)
         low = F.linear(given, down)
         if self.chance is not None:
             low = self.chance.thin(low, channel_dim=-1)
-        # Product and sum in one pass over the output, in place: no layer keeps it for its backward pass.
-        rows = output.view(-1, output.shape[-1])
-        rows.addmm_(low.view(-1, low.shape[-1]), up.t(), alpha=self.scale)
+        # Product and sum in one pass over the output; in place where no gradient is wanted, since autograd
+        # would copy whole gradients for it.
+        rows, low = output.view(-1, output.shape[-1]), low.view(-1, low.shape[-1])
+        if torch.is_grad_enabled():
+            return rows.addmm(low, up.t(), alpha=self.scale).view(output.shape)
+        rows.addmm_(low, up.t(), alpha=self.scale)
         return output
 
 
