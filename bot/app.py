@@ -27,6 +27,8 @@ from bot.schedule import Schedule
 from bot.settings import Settings
 from bot.studio import Studio, Tools
 from bot.styles import read_styles
+from bot.troubles import Troubles
+from bot.watchman import Watchman
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +56,13 @@ class App:
     dispatcher: Dispatcher
     notifier: Notifier
     schedule: Schedule
+    watchman: Watchman
     chats: dict[Platform, Chat]
 
     async def run(self, runners: Mapping[str, Awaitable[None]]) -> None:
         """Run everything until the first of the parts ends; one that failed ends the whole with its error."""
         await self.backend.start()
-        self.schedule.start()
+        self.schedule.start(self.watchman.look)
         parts: dict[str, Awaitable[None]] = {
             "dispatcher": self.dispatcher.run(),
             "notifier": self.notifier.run(),
@@ -90,13 +93,21 @@ async def opened(
     chats: dict[Platform, Chat] = {}
     notifier = Notifier(ledger, chats, files, clock)
     dispatcher = Dispatcher(ledger, worker, files, notifier, styles)
-    tools = Tools(ledger, dispatcher, files, styles, clock, lambda platform: chats[platform].max_file_bytes)
+    troubles = Troubles()
+    tools = Tools(
+        *(ledger, dispatcher, files, styles, clock),
+        max_file_bytes=lambda platform: chats[platform].max_file_bytes,
+        troubles=troubles,
+    )
     # Who sits at the console runs this machine.
     studio = Studio(tools, gate, settings.admins | {ME})
     schedule = Schedule(ledger, files, notifier, clock, dispatcher.forget)
+    watchman = Watchman(ledger, dispatcher.health, clock)
+    logging.getLogger().addHandler(troubles)
     try:
-        yield App(ledger, files, studio, worker, dispatcher, notifier, schedule, chats)
+        yield App(ledger, files, studio, worker, dispatcher, notifier, schedule, watchman, chats)
     finally:
+        logging.getLogger().removeHandler(troubles)
         schedule.close()
         await worker.close()
         await gate.close()

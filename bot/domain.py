@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NewType
@@ -259,6 +260,35 @@ class Notice:
     files: tuple[str, ...]  #: names inside `DATA_DIR/pictures`, in order
     tries: int
     next_try_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The state of things at one minute. Figures of the card are None where it, or its worker, has none."""
+
+    at: datetime
+    waiting: Mapping[JobKind, int]
+    device: str | None = None  #: None: there was no worker
+    load_percent: int | None = None
+    memory_used_bytes: int | None = None
+    memory_total_bytes: int | None = None
+    temperature_c: int | None = None
+    worker_deaths: int = 0  #: since the bot was started
+
+    @property
+    def memory_percent(self) -> float | None:
+        """How much of the card's memory is in use."""
+        if self.memory_used_bytes is None or not self.memory_total_bytes:
+            return None
+        return 100 * self.memory_used_bytes / self.memory_total_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long jobs of a kind waited and ran, in seconds: the median, and what 95 of 100 kept within."""
+
+    waited_s: tuple[float, float]
+    ran_s: tuple[float, float]
 
 
 def format_code(code: LoraCode) -> str:

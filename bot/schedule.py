@@ -1,9 +1,9 @@
-"""What happens by the clock: photos are forgotten in time, owed notices are looked at again."""
+"""What happens by the clock: photos are forgotten in time, notices and the state of things are looked at."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -51,7 +51,7 @@ class Schedule:
             timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1}
         )
 
-    def start(self) -> None:
+    def start(self, every_minute: Callable[[], Awaitable[None]]) -> None:
         """Begin, with a first round of house-keeping at once."""
         self._scheduler.add_job(
             self.keep_house,
@@ -62,6 +62,7 @@ class Schedule:
         )
         # Notices wake the notifier themselves; this is for a machine whose clock was set or that slept.
         self._scheduler.add_job(self.look_at_notices, "interval", seconds=30, id="notices")
+        self._scheduler.add_job(every_minute, "cron", second=0, id="every-minute")
         self._scheduler.start()
 
     def close(self) -> None:

@@ -150,6 +150,7 @@ class ConsoleChat:
             "/privacy": lambda _: studio.privacy(ME),
             "/forgetme": lambda _: studio.forgetme(ME),
             "/status": lambda _: studio.status(ME),
+            "/logs": lambda _: studio.logs(ME),
         }
 
 

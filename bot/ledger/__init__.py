@@ -26,8 +26,9 @@ from bot.domain import (
     TrainWish,
 )
 from bot.ledger import _jobs, _photos
+from bot.ledger._admin import Administration
 from bot.ledger._connection import Connection
-from bot.ledger._people import Belongings, People
+from bot.ledger._people import Belongings
 from bot.ledger._rows import Added, Counts, Erased, Named, job_of, lora_of, ms, notice_of, time_of
 
 __all__ = ["Added", "Belongings", "Counts", "Erased", "Ledger", "Named"]
@@ -38,7 +39,7 @@ _PHOTOS_TOO_OLD = (
 )
 
 
-class Ledger(People):
+class Ledger(Administration):
     """One door to one SQLite file; each method that writes is one transaction."""
 
     @classmethod
@@ -305,7 +306,7 @@ class Ledger(People):
         return float(median(paces))
 
     async def counts(self) -> Counts:
-        """Count everything, for `/status`."""
+        """Count everything there is; it reads all of it."""
         jobs = await self._rows("SELECT kind, status, count(*) AS n FROM jobs GROUP BY kind, status")
         loras = await self._rows("SELECT state, count(*) AS n FROM loras GROUP BY state")
         owed = await self._rows("SELECT count(*) AS n FROM notices WHERE state = 'owed'")

@@ -25,6 +25,7 @@ from bot.domain import (
     Picture,
     Place,
     Platform,
+    Sample,
     TrainWish,
     Trigger,
 )
@@ -41,7 +42,7 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How much of everything there is, for `/status`."""
+    """How much of everything there is."""
 
     jobs: dict[tuple[JobKind, JobStatus], int]
     loras: dict[LoraState, int]
@@ -137,6 +138,20 @@ def lora_of(row: sqlite3.Row) -> Lora:
         created_at=time_of(row["created_ms"]),
         ready_at=None if row["ready_ms"] is None else time_of(row["ready_ms"]),
         name=row["name"],
+    )
+
+
+def sample_of(row: sqlite3.Row) -> Sample:
+    """Read a row of `samples`."""
+    return Sample(
+        at=time_of(row["at_ms"]),
+        waiting={JobKind.TRAIN: row["waiting_train"], JobKind.GENERATE: row["waiting_generate"]},
+        device=row["device"],
+        load_percent=row["load_percent"],
+        memory_used_bytes=row["memory_used_bytes"],
+        memory_total_bytes=row["memory_total_bytes"],
+        temperature_c=row["temperature_c"],
+        worker_deaths=row["worker_deaths"],
     )
 
 

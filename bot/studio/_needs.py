@@ -14,6 +14,7 @@ from bot.files import Files
 from bot.ledger import Ledger
 from bot.replies import Upload
 from bot.styles import Styles
+from bot.troubles import Troubles
 from gpu_worker.protocol import Health
 
 
@@ -71,3 +72,4 @@ class Tools:
     clock: Callable[[], datetime]
     max_file_bytes: Callable[[Platform], int]
     locks: Locks = field(default_factory=Locks)
+    troubles: Troubles = field(default_factory=Troubles)

@@ -22,8 +22,9 @@ from bot.domain import (
 from bot.errors import UserError
 from bot.eta import estimate
 from bot.replies import Choice, Reply, Upload
-from bot.studio import _own, _status
+from bot.studio import _own
 from bot.studio._account import Accounts
+from bot.studio._admin import Admins
 from bot.studio._codes import Codes
 from bot.studio._collecting import Collecting
 from bot.studio._drafts import Drafts
@@ -39,7 +40,7 @@ _OF_A_PICTURE = re.compile(r"(vary|large):([0-9]{1,15}):([1-9])")
 
 
 class Studio:
-    """The use cases. `admins` may ask for `status`."""
+    """The use cases. `admins` may ask for `status` and the like."""
 
     def __init__(self, tools: Tools, gate: Gate, admins: Set[Identity]) -> None:
         self._ledger = tools.ledger
@@ -49,7 +50,7 @@ class Studio:
         self._clock = tools.clock
         self._locks = tools.locks
         self._admins = admins
-        self._since = tools.clock()
+        self._office = Admins(tools, admins)
         self._pictures = Pictures(tools)
         self._results = Results(tools)
         self._drafts = Drafts(tools, self._pictures)
@@ -180,11 +181,13 @@ class Studio:
 
     async def status(self, who: Identity) -> Reply:
         """Tell an administrator how the machine is doing; to others there is no such command."""
-        if who not in self._admins:
-            raise UserError(texts.UNKNOWN_COMMAND)
-        now = self._clock()
-        host = _status.Host(self._files.root, now - self._since, self._queue.health())
-        return await _status.status(self._ledger, host, now)
+        self._office.check(who)
+        return await self._office.status()
+
+    async def logs(self, who: Identity) -> Reply:
+        """List the last errors for an administrator; to others there is no such command."""
+        self._office.check(who)
+        return await self._office.logs()
 
     async def press(self, who: Identity, place: Place, action: str) -> Reply:
         """Do what a button says; what it is about must belong to the person who pressed."""

@@ -70,7 +70,10 @@ from bot.texts._results import picture_gone as picture_gone
 from bot.texts._results import recipe as recipe
 from bot.texts._results import result as result
 from bot.texts._results import result_deleted as result_deleted
+from bot.texts._status import MAX_ERRORS_LISTED as MAX_ERRORS_LISTED
+from bot.texts._status import Happened as Happened
 from bot.texts._status import StatusReport as StatusReport
+from bot.texts._status import errors as errors
 from bot.texts._status import status as status
 from bot.texts._words import age as age
 from bot.texts._words import example as example

@@ -4,43 +4,71 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from bot.domain import Job, JobKind, JobStatus, format_code
+from bot.domain import Job, JobKind, Times, format_code
 from bot.replies import Reply
-from bot.texts._words import left, span
+from bot.texts._words import left, quoted, span
 from gpu_worker.protocol import Health
 
-MAX_RUNNING_LISTED = 10
+MAX_RUNNING_LISTED = 5
+MAX_ERRORS_LISTED = 3
+#: It stands below a picture, and Telegram allows no more there.
+MAX_CHARS = 1024
+_ERROR_CHARS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """Something that went wrong, and when."""
+
+    at: datetime
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """How the machine is doing. `running` pairs a job with the seconds it still takes, where known."""
+    """How the machine is doing. `running` pairs a job with the seconds it still takes, where known; what is
+    said of a day is of the last 24 hours."""
 
     version: str
     uptime: timedelta
     health: Health | None
     running: Sequence[tuple[Job, float | None]]
-    jobs: Mapping[tuple[JobKind, JobStatus], int]
+    waiting: Mapping[JobKind, int]
+    done: int
+    failed: int
+    times: Mapping[JobKind, Times | None]
     notices_owed: int
     disk_free_bytes: int
+    disk_total_bytes: int
+    errors: Sequence[Happened] = ()
+    is_paused: bool = False
 
 
-def status(report: StatusReport) -> Reply:
-    """Write how the machine is doing."""
-    waiting = [f"{report.jobs.get((kind, JobStatus.QUEUED), 0)} {kind}" for kind in JobKind]
-    ended = [f"{_total(report, status)} {status}" for status in (JobStatus.DONE, JobStatus.FAILED)]
+def status(report: StatusReport, chart: bytes) -> Reply:
+    """Write how the machine is doing, under a picture of its day."""
+    disk_percent = 100 * report.disk_free_bytes / report.disk_total_bytes
     lines = [
         f"LoraCode {report.version}, up for {span(report.uptime.total_seconds())}",
+        *(["Paused: nothing new begins until /resume"] if report.is_paused else []),
         *_worker(report.health),
         *(_running(job, eta_s) for job, eta_s in report.running[:MAX_RUNNING_LISTED]),
-        f"Waiting: {', '.join(waiting)}",
-        f"Jobs: {', '.join(ended)}",
+        f"Waiting: {', '.join(f'{report.waiting[kind]} {kind}' for kind in JobKind)}",
+        f"Last 24 hours: {report.done} done, {report.failed} failed",
+        *(_times(kind, times) for kind, times in report.times.items() if times is not None),
         f"Notices owed: {report.notices_owed}",
-        f"Disk free: {_size(report.disk_free_bytes)}",
+        f"Disk free: {_size(report.disk_free_bytes)} ({disk_percent:.0f} %)",
+        *_errors(report.errors[:MAX_ERRORS_LISTED]),
     ]
-    return Reply("\n".join(lines))
+    return Reply(quoted("\n".join(lines), MAX_CHARS), pictures=(chart,))
+
+
+def errors(happened: Sequence[Happened]) -> Reply:
+    """List what went wrong, the newest first."""
+    if not happened:
+        return Reply("Nothing went wrong since I was started.")
+    return Reply("\n".join(_happened(each) for each in happened))
 
 
 def _worker(health: Health | None) -> list[str]:
@@ -70,8 +98,21 @@ def _running(job: Job, eta_s: float | None) -> str:
     return ", ".join(parts)
 
 
-def _total(report: StatusReport, status: JobStatus) -> int:
-    return sum(count for (_, each), count in report.jobs.items() if each is status)
+def _times(kind: JobKind, times: Times) -> str:
+    waited, ran = (" / ".join(_seconds(each) for each in pair) for pair in (times.waited_s, times.ran_s))
+    return f"{kind}, median / 95 %: waited {waited}, ran {ran}"
+
+
+def _errors(happened: Sequence[Happened]) -> list[str]:
+    return ["Last errors:", *(_happened(each, _ERROR_CHARS) for each in happened)] if happened else []
+
+
+def _happened(each: Happened, most: int = 200) -> str:
+    return f"{each.at:%m-%d %H:%M} {quoted(each.words, most)}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else span(seconds)
 
 
 def _size(count: int) -> str:

@@ -24,6 +24,8 @@ from tests.integration.studio_desk import consented
 PHOTOS = drawn.sample_photos(11, count=6, side_px=256)
 #: Anna and Bert, who have agreed to what their photos must be.
 PEOPLE = (7, 8)
+#: Who runs the bot.
+ADMIN = 50
 #: A chat with others.
 GROUP = -500
 
@@ -132,7 +134,8 @@ async def telegram_bot(
     server: TelegramServer, folder: Path, backend: GpuBackend, acknowledge_within_s: float = 60.0
 ) -> AsyncIterator[App]:
     """The whole front end, listening to the server."""
-    settings = Settings(data_dir=folder, telegram_api_url=server.base_url)
+    admins = frozenset({Identity(Platform.TELEGRAM, str(ADMIN))})
+    settings = Settings(data_dir=folder, telegram_api_url=server.base_url, admins=admins)
     async with opened(settings, backend) as app:
         await consented(app.ledger, *(Identity(Platform.TELEGRAM, str(number)) for number in PEOPLE))
         chat = TelegramChat(app.studio, TOKEN, settings.telegram_api_url, 0.2, acknowledge_within_s)

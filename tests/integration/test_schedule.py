@@ -137,6 +137,6 @@ async def test_the_data_folder_is_for_its_owner_only(room: EngineRoom, tmp_path:
 async def test_the_schedule_starts_and_stops(room: EngineRoom) -> None:
     await room.desk.studio.start(ANNA, ANNAS)
     each = schedule(room, [])
-    each.start()
+    each.start(room.desk.ledger.compact)
     each.close()
     each.close()

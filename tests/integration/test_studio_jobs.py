@@ -162,7 +162,7 @@ async def test_status_tells_of_worker_jobs_notices_and_disk(desk: Desk) -> None:
     assert "tiny (not loaded yet)" in text
     assert f"Running: train {job.code[:4]} {job.code[4:]}, step 300 of 1500, about 20 min left" in text
     assert "Waiting: 1 train, 0 generate" in text
-    assert "Jobs: 1 done, 0 failed" in text
+    assert "Last 24 hours: 1 done, 0 failed" in text
     assert "Notices owed: 1" in text
     assert "Disk free:" in text
 

@@ -23,11 +23,12 @@ from bot.domain import (
     Picture,
     Place,
     Platform,
+    Times,
     TrainWish,
     Trigger,
 )
 from bot.eta import Estimate
-from bot.texts import StatusReport
+from bot.texts import Happened, StatusReport
 from gpu_worker.protocol import Health
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -285,16 +286,18 @@ def test_status_tells_all_that_was_measured() -> None:
         uptime=timedelta(hours=5),
         health=health,
         running=[(TRAINING, 720.0)],
-        jobs={
-            (JobKind.TRAIN, JobStatus.QUEUED): 3,
-            (JobKind.TRAIN, JobStatus.DONE): 10,
-            (JobKind.GENERATE, JobStatus.DONE): 5,
-            (JobKind.GENERATE, JobStatus.FAILED): 2,
-        },
+        waiting={JobKind.TRAIN: 3, JobKind.GENERATE: 0},
+        done=15,
+        failed=2,
+        times={JobKind.TRAIN: Times((40.0, 3700.0), (900.0, 1200.0)), JobKind.GENERATE: None},
         notices_owed=4,
         disk_free_bytes=50 * 2**30,
+        disk_total_bytes=100 * 2**30,
+        errors=[Happened(NOW, "the worker was silent")],
     )
-    text = texts.status(report).text
+    reply = texts.status(report, b"chart")
+    text = reply.text
+    assert reply.pictures == (b"chart",)
     for said in (
         "LoraCode 0.1.0, up for 5 h",
         "tiny (loaded)",
@@ -305,9 +308,37 @@ def test_status_tells_all_that_was_measured() -> None:
         "98 %",
         "Running: train 4071 3386, step 570 of 1500, about 12 min left",
         "Waiting: 3 train, 0 generate",
-        "Jobs: 15 done, 2 failed",
+        "Last 24 hours: 15 done, 2 failed",
+        "train, median / 95 %: waited 40 s / 1 h 2 min, ran 15 min / 20 min",
         "Notices owed: 4",
-        "Disk free: 50.0 GB",
+        "Disk free: 50.0 GB (50 %)",
+        "Last errors:\n01-01 12:00 the worker was silent",
     ):
         assert said in text
-    assert "Worker: not there" in texts.status(replace(report, health=None, running=[])).text
+    assert "generate, median" not in text
+    assert "Paused" not in text
+    assert "Paused" in texts.status(replace(report, is_paused=True), b"").text
+    assert "Worker: not there" in texts.status(replace(report, health=None, running=[]), b"").text
+
+
+def test_a_status_with_everything_in_it_fits_below_a_picture() -> None:
+    health = Health("NVIDIA " + "G" * 60, "a/" + "b" * 60, True, 2**34, 2**34, 2**34, 71, 98)
+    times = Times((99999.0, 99999.0), (99999.0, 99999.0))
+    report = StatusReport(
+        version="0.1.0",
+        uptime=timedelta(days=500, hours=5),
+        health=health,
+        running=[(TRAINING, 720.0)] * 9,
+        waiting=dict.fromkeys(JobKind, 99999),
+        done=99999,
+        failed=99999,
+        times=dict.fromkeys(JobKind, times),
+        notices_owed=99999,
+        disk_free_bytes=2**40,
+        disk_total_bytes=2**42,
+        errors=[Happened(NOW, "e" * 500)] * 9,
+        is_paused=True,
+    )
+    reply = texts.status(report, b"chart")
+    assert len(reply.text) <= CAPTION_CHARS
+    assert "Disk free" in reply.text

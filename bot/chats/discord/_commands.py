@@ -104,6 +104,13 @@ async def status(interaction: _Interaction) -> None:
     await interaction.client.answer(interaction, lambda who, _: studio.status(who))
 
 
+@app_commands.command(description="For administrators: the last errors")
+async def logs(interaction: _Interaction) -> None:
+    """List the last errors for an administrator."""
+    studio = interaction.client.studio
+    await interaction.client.answer(interaction, lambda who, _: studio.logs(who))
+
+
 @app_commands.command(name="help", description="What I can do")
 async def help_(interaction: _Interaction) -> None:
     """List the commands."""
@@ -123,5 +130,6 @@ COMMANDS: tuple[app_commands.Command[Any, ..., None], ...] = (
     privacy,
     forgetme,
     status,
+    logs,
     help_,
 )

@@ -63,6 +63,7 @@ class Inbox:
             "privacy": lambda who, place, _: studio.privacy(who),
             "forgetme": lambda who, place, _: studio.forgetme(who),
             "status": lambda who, place, _: studio.status(who),
+            "logs": lambda who, place, _: studio.logs(who),
         }
 
     def _command(self, name: str, call: _Call) -> CommandHandler[_Context, None]:

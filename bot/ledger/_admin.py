@@ -1,0 +1,113 @@
+"""What administrators see and do: the ledger's fourth part. Nothing here reads all jobs."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+
+from bot.domain import Job, JobKind, JobStatus, Sample, Times
+from bot.ledger._people import People
+from bot.ledger._rows import job_of, ms, sample_of, time_of
+
+#: Jobs whose times are looked at: enough for a 95th percentile, few enough to sort at once.
+MAX_TIMED = 1000
+HOUR_MS = 3_600_000
+
+
+class Administration(People):
+    """Figures of the last day, and what administrators decided."""
+
+    # --- the state of things -----------------------------------------------------------------------------
+
+    async def add_sample(self, sample: Sample) -> None:
+        """Keep a sample."""
+        waiting = sample.waiting
+        values = (ms(sample.at), waiting[JobKind.TRAIN], waiting[JobKind.GENERATE], sample.device)
+        card = (sample.load_percent, sample.memory_used_bytes, sample.memory_total_bytes)
+        await self._change(
+            "INSERT OR REPLACE INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            *values,
+            *card,
+            sample.temperature_c,
+            sample.worker_deaths,
+        )
+
+    async def samples_since(self, since: datetime) -> list[Sample]:
+        """List the samples from then on, the oldest first."""
+        rows = await self._rows("SELECT * FROM samples WHERE at_ms >= ? ORDER BY at_ms", ms(since))
+        return [sample_of(row) for row in rows]
+
+    async def forget_samples_before(self, before: datetime) -> None:
+        """Delete older samples."""
+        await self._change("DELETE FROM samples WHERE at_ms < ?", ms(before))
+
+    async def waiting(self) -> dict[JobKind, int]:
+        """Count what waits, by kind."""
+        sql = "SELECT count(*) FROM jobs WHERE kind = ? AND status = 'queued'"
+        return {kind: (await self._rows(sql, str(kind)))[0][0] for kind in JobKind}
+
+    async def oldest_waiting_at(self) -> datetime | None:
+        """Tell since when what waits longest does."""
+        sql = (
+            "SELECT created_ms FROM jobs WHERE kind = ? AND status = 'queued' ORDER BY created_ms, id LIMIT 1"
+        )
+        found = [time_of(row[0]) for kind in JobKind for row in await self._rows(sql, str(kind))]
+        return min(found, default=None)
+
+    async def notices_owed(self) -> int:
+        """Count the messages that people are still owed."""
+        rows = await self._rows(
+            "SELECT (SELECT count(*) FROM notices WHERE state = 'owed')"
+            " + (SELECT count(*) FROM letters WHERE state = 'owed')"
+        )
+        return int(rows[0][0])
+
+    async def ended_by_hour(self, status: JobStatus, until: datetime, hours: int) -> list[int]:
+        """Count the jobs that ended so in each of the hours before `until`, the earliest first."""
+        since_ms = ms(until) - hours * HOUR_MS
+        counts = [0] * hours
+        for kind in JobKind:
+            rows = await self._rows(
+                "SELECT (finished_ms - ?) / ? AS hour, count(*) AS n FROM jobs"
+                " WHERE kind = ? AND status = ? AND finished_ms >= ? AND finished_ms < ? GROUP BY hour",
+                *(since_ms, HOUR_MS, str(kind), str(status), since_ms, ms(until)),
+            )
+            for row in rows:
+                counts[row["hour"]] += row["n"]
+        return counts
+
+    async def times(self, kind: JobKind, since: datetime) -> Times | None:
+        """Tell how long jobs that were done since then took; None when there were none.
+
+        Of those that were carried out at the first attempt: a second one forgets when the first began.
+        """
+        rows = await self._rows(
+            "SELECT started_ms - created_ms AS waited, finished_ms - started_ms AS ran FROM jobs"
+            " WHERE kind = ? AND status = 'done' AND finished_ms >= ? AND attempt = 1"
+            " ORDER BY finished_ms DESC LIMIT ?",
+            *(str(kind), ms(since), MAX_TIMED),
+        )
+        if not rows:
+            return None
+        return Times(_summary([row["waited"] for row in rows]), _summary([row["ran"] for row in rows]))
+
+    async def last_failed(self, since: datetime, limit: int) -> list[Job]:
+        """List the jobs that failed last, the newest first."""
+
+        def work(db: sqlite3.Connection) -> list[Job]:
+            sql = (
+                "SELECT * FROM jobs WHERE kind = ? AND status = 'failed' AND finished_ms >= ?"
+                " ORDER BY finished_ms DESC LIMIT ?"
+            )
+            return [job_of(row) for kind in JobKind for row in db.execute(sql, (str(kind), ms(since), limit))]
+
+        jobs = await self._db.read(work)
+        return sorted(jobs, key=lambda job: (job.finished_at or job.created_at, job.id), reverse=True)[:limit]
+
+
+def _summary(times_ms: Sequence[int]) -> tuple[float, float]:
+    """Give the median and the 95th percentile in seconds, both of them times that were really taken."""
+    ordered = sorted(times_ms)
+    last = len(ordered) - 1
+    return ordered[last // 2] / 1000, ordered[-(-last * 95 // 100)] / 1000

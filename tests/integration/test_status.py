@@ -1,0 +1,161 @@
+"""What an administrator sees: the state of things, quickly, however much is in the ledger."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sqlite3
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bot.domain import JobKind, JobStatus, Sample, Times
+from bot.studio import Studio
+from bot.troubles import Troubles
+from bot.watchman import Watchman
+from gpu_worker.protocol import Health
+from tests.integration.studio_desk import ADMIN, ANNA, Desk, GateHere, open_desk, tools
+
+HEALTH = Health("NVIDIA GeForce GTX 1060 6GB", "tiny", True, 2**30, 3 * 2**30, 6 * 2**30, 71, 98)
+JOBS = 100_000
+#: Of 1000 jobs 2 wait, 1 runs, 27 failed and the rest is done, one every 5 seconds, the last one now.
+_MANY_JOBS = f"""
+WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {JOBS})
+INSERT INTO jobs (kind, status, account, code, wish, platform, chat_id, user_id, attempt, step, steps, error,
+    created_ms, started_ms, finished_ms)
+SELECT
+    iif(n % 5 = 0, 'train', 'generate'),
+    CASE WHEN n % 1000 < 2 THEN 'queued' WHEN n = {JOBS} - 1 THEN 'running' WHEN n % 1000 < 30 THEN 'failed'
+        ELSE 'done' END,
+    1, '40713386', iif(n % 5 = 0, '{{}}', '{{"prompt": "a boat"}}'), 'telegram', '100', '1', 1, 10, 25,
+    'It broke.',
+    :now - ({JOBS} - n) * 5000 - 60000, :now - ({JOBS} - n) * 5000 - 40000, :now - ({JOBS} - n) * 5000
+FROM numbers
+"""  # noqa: S608 - our own numbers
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with open_desk(tmp_path) as desk:
+        yield desk
+
+
+async def fill(desk: Desk) -> None:
+    """Put many jobs into the ledger."""
+    now_ms = round(desk.clock.now.timestamp() * 1000)
+
+    def work(db: sqlite3.Connection) -> None:
+        db.execute(
+            "INSERT INTO loras (code, account, token, class_word, state, created_ms)"
+            " VALUES ('40713386', 1, 'sks', 'person', 'ready', 0)"
+        )
+        db.execute(_MANY_JOBS, {"now": now_ms})
+
+    await desk.ledger._db.write(work)
+
+
+def watchman(desk: Desk) -> Watchman:
+    return Watchman(desk.ledger, desk.queue.health, desk.clock)
+
+
+async def test_of_a_hundred_thousand_jobs_no_statement_of_status_reads_them_all(desk: Desk) -> None:
+    await fill(desk)
+    statements: list[str] = []
+    await desk.ledger._db.read(lambda db: db.set_trace_callback(statements.append))
+    text = (await desk.studio.status(ADMIN)).text
+    await desk.studio.logs(ADMIN)
+    await watchman(desk).look()
+    await desk.ledger._db.read(lambda db: db.set_trace_callback(None))
+    assert "Waiting: 100 train, 100 generate" in text
+    read = [each for each in statements if each.startswith("SELECT")]
+    assert len(read) > 10
+    for statement in read:
+        plan = await desk.ledger._rows(f"EXPLAIN QUERY PLAN {statement}")
+        scans = [row["detail"] for row in plan if row["detail"].startswith("SCAN")]
+        assert scans in ([], ["SCAN CONSTANT ROW"]), f"{statement}: {scans}"
+
+
+async def test_figures_are_those_of_the_last_day(desk: Desk) -> None:
+    await fill(desk)
+    done = await desk.ledger.ended_by_hour(JobStatus.DONE, desk.clock.now + timedelta(seconds=1), 24)
+    assert len(done) == 24
+    assert all(690 <= count <= 720 for count in done), "one every five seconds, but those that failed"
+    assert sum(done) == 17280 - sum(n % 1000 < 30 for n in range(JOBS - 17279, JOBS + 1)) - 1
+    times = await desk.ledger.times(JobKind.TRAIN, desk.clock.now - timedelta(hours=24))
+    assert times == Times((20.0, 20.0), (40.0, 40.0))
+    assert await desk.ledger.times(JobKind.TRAIN, desk.clock.now + timedelta(hours=1)) is None
+
+
+async def test_the_95th_percentile_is_a_time_that_few_exceeded(desk: Desk) -> None:
+    await fill(desk)
+
+    def work(db: sqlite3.Connection) -> None:
+        db.execute("DELETE FROM jobs WHERE status != 'done' OR kind != 'train'")
+        db.execute("DELETE FROM jobs WHERE id NOT IN (SELECT id FROM jobs ORDER BY id DESC LIMIT 100)")
+        db.execute("UPDATE jobs SET started_ms = created_ms + 1000 * (100001 - id) / 5")
+
+    await desk.ledger._db.write(work)
+    times = await desk.ledger.times(JobKind.TRAIN, desk.clock.now - timedelta(hours=24))
+    assert times is not None
+    median, most = times.waited_s
+    assert 45 <= median <= 55
+    assert 92 <= most <= 99
+
+
+async def test_status_comes_with_a_picture_of_the_day(desk: Desk) -> None:
+    desk.queue.said = HEALTH
+    await watchman(desk).look()
+    desk.clock.forward(minutes=1)
+    await watchman(desk).look()
+    (picture,) = (await desk.studio.status(ADMIN)).pictures
+    assert isinstance(picture, bytes)
+    with Image.open(io.BytesIO(picture)) as opened:
+        assert opened.format == "PNG"
+
+
+async def test_a_sample_holds_the_queue_and_the_card(desk: Desk) -> None:
+    desk.queue.said = HEALTH
+    await desk.train(ANNA)
+    await watchman(desk).look()
+    (sample,) = await desk.ledger.samples_since(desk.clock.now)
+    assert sample == Sample(
+        at=desk.clock.now,
+        waiting={JobKind.TRAIN: 1, JobKind.GENERATE: 0},
+        device="NVIDIA GeForce GTX 1060 6GB",
+        load_percent=98,
+        memory_used_bytes=3 * 2**30,
+        memory_total_bytes=6 * 2**30,
+        temperature_c=71,
+    )
+    assert sample.memory_percent == 50
+
+
+async def test_samples_are_kept_for_25_hours(desk: Desk) -> None:
+    start = desk.clock.now
+    await watchman(desk).look()
+    desk.clock.forward(hours=24, minutes=59)
+    await watchman(desk).look()
+    assert len(await desk.ledger.samples_since(start)) == 2
+    desk.clock.forward(minutes=2)
+    await watchman(desk).look()
+    assert [each.at > start for each in await desk.ledger.samples_since(start)] == [True, True]
+    assert (await desk.ledger.samples_since(start))[-1].device is None, "there is no worker"
+
+
+async def test_errors_of_the_log_and_failed_jobs_stand_in_status_and_logs(desk: Desk) -> None:
+    troubles = Troubles()
+    desk_tools = replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), troubles=troubles)
+    desk.studio = Studio(desk_tools, GateHere(), {ADMIN})
+    assert "Nothing went wrong" in (await desk.studio.logs(ADMIN)).text
+    await desk.train(ANNA)
+    job = await desk.claim(JobKind.TRAIN)
+    assert await desk.ledger.fail(job.id, job.attempt, "It broke.")
+    troubles.handle(logging.makeLogRecord({"name": "bot.x", "msg": "no luck", "created": 0.0, "levelno": 40}))
+    assert f"job {job.id} (train): It broke." in (await desk.studio.status(ADMIN)).text
+    lines = (await desk.studio.logs(ADMIN)).text.splitlines()
+    assert lines[0].endswith("It broke.")
+    assert lines[1] == "01-01 00:00 bot.x: no luck"

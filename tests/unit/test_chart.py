@@ -1,0 +1,85 @@
+"""The picture of a day: every figure is where it belongs, and what is not known is not drawn."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime, timedelta
+
+from PIL import Image, ImageColor
+
+from bot import chart
+from bot.domain import JobKind, Sample
+
+NOW = datetime(2030, 1, 2, 12, tzinfo=UTC)
+ORANGE, GREEN, BLUE, RED = (ImageColor.getrgb(each) for each in ("#ea8a1a", "#16a34a", "#2563eb", "#dc2626"))
+NONE = [0] * chart.HOURS
+
+
+def sample(hours_ago: float, waiting: int = 0, load: int | None = None, memory: int | None = None) -> Sample:
+    return Sample(
+        at=NOW - timedelta(hours=hours_ago),
+        waiting={JobKind.TRAIN: 0, JobKind.GENERATE: waiting},
+        load_percent=load,
+        memory_used_bytes=memory,
+        memory_total_bytes=None if memory is None else 100,
+    )
+
+
+def day(samples: list[Sample], done: list[int] | None = None, failed: list[int] | None = None) -> Image.Image:
+    png = chart.drawn(chart.Day(NOW, samples, done or NONE, failed or NONE))
+    with Image.open(io.BytesIO(png)) as opened:
+        return opened.convert("RGB")
+
+
+def where(picture: Image.Image, panel: int, colour: tuple[int, ...]) -> tuple[int, int, int, int] | None:
+    """The box around all of a colour in a panel's plot, below its legend."""
+    plot = picture.crop((0, panel * 200 + 36, picture.width, panel * 200 + 180))
+    pixels = plot.load()
+    assert pixels is not None
+    found = [(x, y) for x in range(plot.width) for y in range(plot.height) if pixels[x, y] == colour]
+    if not found:
+        return None
+    xs, ys = zip(*found, strict=True)
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def test_a_longer_queue_stands_higher_and_a_later_one_further_right() -> None:
+    early = where(day([sample(23), sample(22.99, 10), sample(22.95, 0)]), 0, ORANGE)
+    late = where(day([sample(1), sample(0.99, 4), sample(0.95, 0), sample(0.94, 10)]), 0, ORANGE)
+    low = where(day([sample(1, 2), sample(0.9, 2), sample(0.5, 9)]), 0, ORANGE)
+    assert early is not None
+    assert late is not None
+    assert low is not None
+    assert early[2] < 200 < 700 < late[0]
+    assert low[3] > early[1]
+
+
+def test_use_and_memory_of_the_card_are_lines_of_their_own() -> None:
+    picture = day([sample(hours / 60, load=100, memory=50) for hours in range(60, 0, -1)])
+    use, memory = where(picture, 1, GREEN), where(picture, 1, BLUE)
+    assert use is not None
+    assert memory is not None
+    assert use[3] < memory[1]
+
+
+def test_what_is_not_known_is_not_drawn_and_a_pause_of_the_bot_is_a_gap() -> None:
+    assert where(day([sample(2), sample(1)]), 1, GREEN) is None
+    picture = day([sample(20, load=50), sample(19.99, load=50), sample(1.01, load=50), sample(1, load=50)])
+    row = [x for x in range(300, 700) if any(picture.getpixel((x, y)) == GREEN for y in range(240, 380))]
+    assert row == []
+
+
+def test_done_and_failed_jobs_stand_on_each_other_in_their_hour() -> None:
+    done, failed = list(NONE), list(NONE)
+    done[23], failed[23], failed[0] = 6, 4, 10
+    picture = day([], done, failed)
+    green, red = where(picture, 2, GREEN), where(picture, 2, RED)
+    assert green is not None
+    assert red is not None
+    assert green[0] > 850
+    assert red[0] < 60 + 40
+    assert red[1] < green[1]
+
+
+def test_a_day_of_nothing_can_be_drawn() -> None:
+    assert day([]).size == (chart.WIDTH_PX, 3 * chart.PANEL_PX)
