@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("bot", "gpu_worker", "drawn", "kohya-scripts", "benchmarks")
 HEAVY = {"torch", "diffusers", "peft", "transformers", "accelerate"}
 CHAT_LIBRARIES = {"telegram", "discord", "rich"}
+FACE_LIBRARIES = {"ai_edge_litert", "dlib", "numpy"}
 
 #: The floors of `bot/`: a module may import from its own floor's lower ones only. Packages stand for all
 #: they hold.
@@ -33,14 +34,23 @@ FLOORS = (
         "bot.ledger",
         "bot.backends.base",
     },
-    {"bot.backends.local", "bot.backends.fake", "bot.backends.ray"},
-    {"bot.notifier", "bot.watchman"},
+    {
+        "bot.pulse",
+        "bot.backup",
+        "bot.doctor",
+        "bot.backends.local",
+        "bot.backends.fake",
+        "bot.backends.ray",
+        "bot.coach",
+    },
+    {"bot.notifier", "bot.postman", "bot.watchman"},
     {"bot.dispatcher"},
     {"bot.studio", "bot.schedule"},
     {"bot.chats.base"},
     {"bot.chats.telegram", "bot.chats.discord", "bot.chats.console"},
     {"bot.app"},
     {"bot.demo"},
+    {"bot.cli"},
     {"bot.__main__"},
 )
 
@@ -98,6 +108,8 @@ def test_a_file_imports_only_what_the_table_allows(path: Path) -> None:
                 assert any(is_or_is_inside(imported, door) for door in allowed), f"{name} imports {imported}"
             if library in CHAT_LIBRARIES:
                 assert name.startswith("bot.chats."), f"{name} imports {imported}: only chats know platforms"
+            if library in FACE_LIBRARIES:
+                assert name == "bot.coach._faces", f"{name} imports {imported}: they may be missing"
             if library == "ray":
                 assert name == "bot.backends.ray", f"{name} imports {imported}"
         if top == "gpu_worker":

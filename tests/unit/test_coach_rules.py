@@ -1,0 +1,218 @@
+"""The coach's rules: numbers in, verdicts out."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from PIL import Image
+
+from bot.coach import Advice, Box, Grade, Reason, Sight, Verdict, mark, report, sentence
+from bot.coach._sentences import advice_sentence
+from bot.domain import CLASS_WORDS
+from tests.unit.coach_sights import face, person, sight
+
+GREEN, AMBER, RED = Grade
+
+
+def verdict_of(seen: Sight | None, class_word: str = "woman") -> Verdict:
+    return report([seen], class_word).verdicts[0]
+
+
+def verdicts(*seen: Sight | None) -> list[tuple[Grade, Reason | None]]:
+    return [(each.grade, each.reason) for each in report(seen, "person").verdicts]
+
+
+@pytest.mark.parametrize("class_word", CLASS_WORDS)
+def test_a_good_photo_is_green(class_word: str) -> None:
+    assert verdict_of(sight(), class_word) == Verdict()
+
+
+@pytest.mark.parametrize(
+    ("changed", "grade", "reason"),
+    [
+        ({"width_px": 63}, RED, Reason.FACE_SMALL),
+        ({"width_px": 80}, AMBER, Reason.FACE_FAR),
+        ({"sharpness": 39}, RED, Reason.BLURRED),
+        ({"sharpness": 64}, AMBER, Reason.BLURRED),
+        ({"highlight": 59}, RED, Reason.DARK),
+        ({"highlight": 89}, AMBER, Reason.DARK),
+        ({"blown_out": 0.51}, RED, Reason.BLOWN_OUT),
+        ({"blown_out": 0.21}, AMBER, Reason.BLOWN_OUT),
+        ({"is_cut": True}, AMBER, Reason.FACE_CUT),
+    ],
+)
+def test_a_face_must_be_large_sharp_and_lit(changed: dict[str, float], grade: Grade, reason: Reason) -> None:
+    seen = sight(0, face(**changed))
+    verdict = verdict_of(seen)
+    assert (verdict.grade, verdict.reason) == (grade, reason)
+    assert verdict_of(seen, "dog") == Verdict(), "a dog's photo is not judged by the face beside it"
+
+
+def test_a_person_s_photo_shows_exactly_one_face() -> None:
+    assert verdict_of(sight(faces=())).reason is Reason.NO_FACE
+    two = verdict_of(sight(0, face(), face(width_px=100)))
+    assert (two.grade, two.reason, two.values) == (RED, Reason.MORE_FACES, {"faces": 2})
+    behind = verdict_of(sight(0, face(), face(width_px=60), face(width_px=40)))
+    assert (behind.grade, behind.reason, behind.values) == (AMBER, Reason.FACES_BEHIND, {"faces": 2})
+
+
+def test_a_far_face_is_one_that_training_would_shrink_too_much() -> None:
+    assert verdict_of(sight(0, face(width_px=80), width_px=512, height_px=700)) == Verdict()
+    far = verdict_of(sight(0, face(width_px=80), width_px=1024, height_px=1400))
+    assert far.values == {"face_px": 40, "wanted_px": 48}
+
+
+@pytest.mark.parametrize(
+    ("class_word", "changed", "grade", "reason"),
+    [
+        ("dog", {"sharpness": 29}, RED, Reason.BLURRED),
+        ("thing", {"sharpness": 99}, AMBER, Reason.BLURRED),
+        ("style", {"sharpness": 1}, GREEN, None),
+        ("cat", {"width_px": 400}, AMBER, Reason.SMALL),
+        ("cat", {"faces": ()}, GREEN, None),
+    ],
+)
+def test_other_classes_are_judged_by_sharpness_and_size(
+    class_word: str, changed: dict[str, object], grade: Grade, reason: Reason | None
+) -> None:
+    verdict = verdict_of(sight(0, **changed), class_word)
+    assert (verdict.grade, verdict.reason) == (grade, reason)
+
+
+def test_without_the_extra_a_person_s_photo_is_judged_as_a_whole() -> None:
+    said = report([sight(faces=None), sight(1, faces=None, sharpness=5)], "woman")
+    assert not said.looked_for_faces
+    assert [each.reason for each in said.verdicts] == [None, Reason.BLURRED]
+
+
+def test_a_photo_that_nobody_could_look_at_is_left_to_the_person() -> None:
+    said = report([None, sight()], "woman")
+    assert [each.grade for each in said.verdicts] == [AMBER, GREEN]
+    assert said.feeds[0] is None
+
+
+def test_the_worst_is_named() -> None:
+    assert verdict_of(sight(0, face(is_cut=True, highlight=30))).reason is Reason.DARK
+    assert verdict_of(sight(0, face(sharpness=10), face())).reason is Reason.MORE_FACES
+
+
+def test_one_of_five_who_is_somebody_else_is_red() -> None:
+    five = [sight(seed, face(identity=person(1, nearness=seed / 20))) for seed in range(5)]
+    assert {each for each in verdicts(*five)} == {(GREEN, None)}
+    five[3] = sight(3, face(identity=person(2)))
+    assert verdicts(*five)[3] == (RED, Reason.OTHER_PERSON)
+    assert verdicts(*five).count((GREEN, None)) == 4
+
+
+def test_the_first_photo_may_be_the_stranger() -> None:
+    four = [sight(0, face(identity=person(2)))] + [sight(seed, face()) for seed in (1, 2, 3)]
+    assert verdicts(*four) == [(RED, Reason.OTHER_PERSON)] + [(GREEN, None)] * 3
+
+
+def test_without_a_majority_nobody_is_called_somebody_else() -> None:
+    one, other = sight(0, face()), sight(1, face(identity=person(2)))
+    assert verdicts(one, other) == [(GREEN, None), (AMBER, Reason.UNSURE_PERSON)]
+    pairs = [one, sight(2, face()), other, sight(3, face(identity=person(2)))]
+    assert verdicts(*pairs) == [(GREEN, None)] * 2 + [(AMBER, Reason.UNSURE_PERSON)] * 2
+
+
+def test_a_face_between_near_and_far_is_asked_about() -> None:
+    doubtful = sight(4, face(identity=person(1, nearness=0.55)))
+    assert verdicts(sight(1), sight(2), doubtful)[2] == (AMBER, Reason.UNSURE_PERSON)
+
+
+def test_a_bad_face_says_nothing_about_whose_it_is() -> None:
+    blurred = sight(3, face(sharpness=5, identity=person(2)))
+    assert verdicts(sight(1), sight(2), blurred)[2] == (RED, Reason.BLURRED)
+
+
+def test_dogs_are_not_compared_as_people() -> None:
+    seen = [sight(seed, face(identity=person(seed))) for seed in range(3)]
+    assert {each.grade for each in report(seen, "dog").verdicts} == {GREEN}
+
+
+def flipped(seen: Sight, bits: int) -> Sight:
+    hashed = int.from_bytes(seen.hash, "big") ^ (2**bits - 1)
+    return sight(0, hash=hashed.to_bytes(16, "big"))
+
+
+def test_the_same_picture_twice_is_red_and_a_near_one_amber() -> None:
+    said = report([sight(1), sight(2), flipped(sight(1), 12), flipped(sight(2), 28)], "dog").verdicts
+    assert (said[2].grade, said[2].reason, said[2].values) == (RED, Reason.SAME_PICTURE, {"photo": 1})
+    assert (said[3].grade, said[3].reason, said[3].values) == (AMBER, Reason.MUCH_ALIKE, {"photo": 2})
+    assert [each.grade for each in said[:2]] == [GREEN, GREEN]
+    assert verdict_of(flipped(sight(1), 29)) == Verdict()
+
+
+def test_variety_is_advice_and_never_a_verdict() -> None:
+    alike = report([sight(seed) for seed in range(3)], "man")
+    assert set(alike.advice) == set(Advice)
+    assert {each.grade for each in alike.verdicts} == {GREEN}
+    near = Box(0.2, 0.2, 0.5, 0.5)
+    varied = [sight(0), sight(1, face(turn=0.4)), sight(2, face(box=near), brightness=140)]
+    assert report(varied, "man").advice == ()
+    assert report([sight(0), sight(1)], "man").advice == (), "two photos are too few to say"
+
+
+def test_a_caption_has_the_words_that_were_measured() -> None:
+    near = face(box=Box(0.2, 0.2, 0.6, 0.4), turn=-0.5)
+    feed = report([sight(0, near, greenery=0.4, brightness=30)], "woman").feeds[0]
+    assert feed is not None
+    assert feed.caption("sks woman") == "sks woman, close-up, three-quarter view, outdoors, low light"
+    plain = report([sight(0, face(box=Box(0, 0, 0.1, 0.1)))], "woman").feeds[0]
+    assert plain is not None
+    assert plain.caption("sks woman") == "sks woman, long shot"
+    dog = report([sight(0, sky=0.3)], "dog").feeds[0]
+    assert dog is not None
+    assert (dog.face, dog.caption("sks dog")) == (None, "sks dog, outdoors")
+    assert dog.mask_png() is None
+
+
+def test_the_mask_is_white_on_the_face_black_far_from_it_and_soft_between() -> None:
+    feed = report([sight()], "woman").feeds[0]
+    assert feed is not None
+    mask = feed.mask_png()
+    assert mask is not None
+    with Image.open(io.BytesIO(mask)) as image:
+        assert (image.mode, image.size) == ("L", (900, 1200))
+        assert image.getpixel((450, 390)) == 255
+        assert image.getpixel((450, 1100)) == image.getpixel((60, 390)) == 0
+        assert len(image.histogram()) - image.histogram().count(0) > 50, "its edge is soft"
+
+
+EXAMPLES = {
+    Reason.MORE_FACES: {"faces": 2},
+    Reason.FACES_BEHIND: {"faces": 1},
+    Reason.FACE_SMALL: {"face_px": 50, "wanted_px": 64},
+    Reason.FACE_FAR: {"face_px": 40, "wanted_px": 48},
+    Reason.BLURRED: {"sharpness": 5, "wanted": 65},
+    Reason.DARK: {"highlight": 40, "wanted": 90},
+    Reason.BLOWN_OUT: {"percent": 60},
+    Reason.SMALL: {"short_px": 300, "wanted_px": 512},
+    Reason.SAME_PICTURE: {"photo": 1},
+    Reason.MUCH_ALIKE: {"photo": 2},
+}
+
+
+@pytest.mark.parametrize("grade", [AMBER, RED])
+@pytest.mark.parametrize("reason", Reason)
+def test_every_verdict_has_a_sentence_and_a_mark_that_fits_its_tile(reason: Reason, grade: Grade) -> None:
+    verdict = Verdict(grade, reason, EXAMPLES.get(reason, {}))
+    said = sentence(3, verdict)
+    assert said is not None
+    assert "hoto 3" in said
+    assert "{" not in said
+    assert len(mark(verdict).words) <= 14
+
+
+def test_two_people_are_told_with_what_to_do() -> None:
+    said = sentence(3, Verdict(RED, Reason.MORE_FACES, {"faces": 2}))
+    assert said == "Photo 3 shows 2 people: crop it to one, or send another."
+    assert sentence(1, Verdict()) is None
+    assert all(advice_sentence(each) for each in Advice)
+
+
+def test_the_report_tells_its_worst_grade() -> None:
+    assert report([sight(0), sight(1, faces=())], "man").worst is RED
+    assert report([], "man").worst is GREEN
