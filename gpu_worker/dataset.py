@@ -59,7 +59,7 @@ class Example:
         if not self.trigger:
             return None
         parted = re.split(rf"(?<!\w){re.escape(self.trigger)}(?!\w)", words)
-        bare = " ".join(part.strip() for part in parted if part.strip())
+        bare = " ".join(part.strip(", ") for part in parted if part.strip(", "))
         return bare if bare and len(parted) > 1 else None
 
 

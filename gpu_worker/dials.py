@@ -89,13 +89,12 @@ class Dials:
     multires_noise_discount: float = 0.3
     #: Weight of the loss of regularisation pictures; DreamBooth's and sd-scripts' default.
     prior_loss_weight: float = 1.0
-    #: Weight of the loss that keeps the class as it was: a noisy photo is shown again, its caption without the
-    #: trigger, and the frozen base model's own answer is wanted. The idea of OneTrainer's prior prediction and
-    #: of ai-toolkit's differential output preservation; sd-scripts has no such thing. 0: off.
+    #: Weight of the loss that keeps the class as it was: a noisy photo is shown again, its caption without
+    #: the trigger, and the frozen base model's own answer is wanted. The idea of OneTrainer's prior
+    #: prediction and ai-toolkit's differential output preservation; sd-scripts has no such thing. 0: off.
     preserve_class: float = 0.0
-    #: Share of a batch's pictures that are shown so too, spread evenly over steps when it is less than one.
-    #: The weight counts as if it were all of them, so that it means the same with every share.
-    preserve_share: float = 0.25
+    #: Every so many'th picture is shown so too; that one's loss counts for as many. More is cheaper.
+    preserve_every: int = 2
     #: Whether an example's mask weighs the loss, pixel by pixel (sd-scripts' `masked_loss`).
     masked_loss: bool = False
     #: Which of the text encoder's layers is read, counted from the last, 1; None: the last (SD 1.5).

@@ -13,6 +13,7 @@ from gpu_worker import loss
 from gpu_worker.base_model import BaseModel
 from gpu_worker.dataset import Example, Order
 from gpu_worker.dials import Dials
+from gpu_worker.preservation import Preservation, Shown
 from gpu_worker.study import Study
 from gpu_worker.training_state import TrainingState
 
@@ -36,6 +37,7 @@ class Lesson:
         self._schedule = DDPMScheduler.from_config(base.scheduler_config)
         self._loss = loss.Loss(self._schedule, dials, base.device)
         self._order = Order(studies.examples, dials.batch_size, dials.seed)
+        self._preservation = Preservation(base, dials)
         # A text encoder that does not learn says the same of the same words at every step.
         self._said: dict[str, Tensor] = {}
 
@@ -64,7 +66,7 @@ class Lesson:
         """Return how badly the model tells the noise in a batch of noisy photos."""
         chosen = [self._studies[index] for index in self._order.batch(batch_number)]
         luck = Random(f"{self._dials.seed} {batch_number}")  # noqa: S311 - training noise
-        captions = [study.example.words(luck) for study in chosen]
+        captions = tuple(study.example.words(luck) for study in chosen)
         # Drawn for every picture, so that one's setting does not change another's luck.
         mirrored = [luck.random() < 0.5 and study.mirrored is not None for study in chosen]
         clean = torch.stack([_view(study, flip) for study, flip in zip(chosen, mirrored, strict=True)])
@@ -74,14 +76,25 @@ class Lesson:
             state.adapter.draw_dropout(int(torch.randint(2**31, (), generator=state.generator)))
         clean = self._send(clean)
         chance = loss.Draw(self._send(chance.noise), self._send(chance.times))
-        noisy = self._schedule.add_noise(clean, chance.noise, chance.times)
-        words = self._words(captions)
-        told = self._base.unet(noisy.to(self._base.dtype), chance.times, words).sample.float()
-        return self._loss(told, clean, chance, self._masks(chosen, mirrored), self._weights(chosen))
+        noisy = self._schedule.add_noise(clean, chance.noise, chance.times).to(self._base.dtype)
+        shown = Shown(noisy, chance.times, captions)
+        wanted, count = self._loss.wanted(clean, chance), len(chosen)
+        masks, weights = self._masks(chosen, mirrored), self._weights(chosen)
+        again = self._preservation.of(shown, [study.example for study in chosen], batch_number)
+        if again is None:
+            return self._loss(self._answers(shown), wanted, chance.times, masks, weights)
+        state.adapter.activate()
+        told = self._answers(shown + again.shown)
+        photos = self._loss(told[:count], wanted, chance.times, masks, weights)
+        return photos + again.weight * self._loss(told[count:], again.own, again.shown.times)
 
-    def _words(self, captions: list[str]) -> Tensor:
+    def _answers(self, shown: Shown) -> Tensor:
+        told: Tensor = self._base.unet(shown.noisy, shown.times, self._words(shown.words)).sample
+        return told.float()
+
+    def _words(self, captions: tuple[str, ...]) -> Tensor:
         if self._dials.train_text_encoder:
-            return self._base.embed(captions, self._dials.clip_skip)
+            return self._base.embed(list(captions), self._dials.clip_skip)
         with torch.no_grad():
             for caption in captions:
                 if caption not in self._said:

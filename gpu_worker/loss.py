@@ -65,7 +65,12 @@ class Loss:
         return chance.noise
 
     def __call__(
-        self, told: Tensor, wanted: Tensor, times: Tensor, masks: Tensor | None, weights: Tensor
+        self,
+        told: Tensor,
+        wanted: Tensor,
+        times: Tensor,
+        masks: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> Tensor:
         """Return the loss of a batch.
 
@@ -74,7 +79,9 @@ class Loss:
         losses = F.mse_loss(told, wanted, reduction="none")
         if masks is not None:
             losses = losses * masks
-        losses = losses.mean(dim=(1, 2, 3)) * weights
+        losses = losses.mean(dim=(1, 2, 3))
+        if weights is not None:
+            losses = losses * weights
         if self._time_weights is not None:
             losses = losses * self._time_weights[times]
         return losses.mean()

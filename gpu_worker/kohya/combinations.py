@@ -52,6 +52,10 @@ _IMPOSSIBLE: tuple[tuple[Callable[[_Asked], Any], str], ...] = (
         lambda a: a.masked_loss and not a.alpha_mask and not a.dataset_config,
         "--masked_loss needs masks: --alpha_mask, or conditioning_data_dir in a --dataset_config.",
     ),
+    (
+        lambda a: a.preserve_class and not a.trigger,
+        "--preserve_class needs --trigger: the word of the captions that calls the subject.",
+    ),
     (lambda a: a.dim_from_weights and not a.network_weights, "--dim_from_weights needs --network_weights."),
 )
 
@@ -77,6 +81,7 @@ _IDLE: tuple[tuple[tuple[str, ...], Callable[[_Asked], Any], str], ...] = (
         lambda a: not a.reg_data_dir and not a.dataset_config,
         "without regularisation pictures",
     ),
+    (("trigger",), lambda a: not a.preserve_class, "without --preserve_class"),
     (("multires_noise_discount",), lambda a: not a.multires_noise_iterations, "without iterations"),
     (
         ("lr_scheduler_num_cycles",),

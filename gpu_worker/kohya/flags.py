@@ -188,6 +188,13 @@ def _loss_flags(add: Any) -> None:
     add("--min_snr_gamma", type=float, help="weigh timesteps by min-SNR; 5 is usual (default: off)")
     add("--prior_loss_weight", type=float, default=1.0, help="of regularisation pictures (default: 1)")
     add("--masked_loss", action="store_true", help="learn only where a picture's mask is white")
+    add(
+        "--preserve_class",
+        type=float,
+        default=0.0,
+        help="not in sd-scripts: weight of keeping what the base model draws without --trigger (default: 0)",
+    )
+    add("--trigger", default="", help="not in sd-scripts: the captions' word that it leaves out")
     add("--clip_skip", type=positive, help="read this layer of the text encoder, from the last (default: 1)")
 
 

@@ -77,7 +77,12 @@ def _examples(described: dataset_config.Described, asked: argparse.Namespace) ->
         raise BadInput(
             f"There are no pictures in {asked.reg_data_dir}: put them into `1_person` or the like."
         )
-    return examples
+    if not asked.preserve_class:
+        return examples
+    called = tuple(replace(example, trigger=asked.trigger) for example in examples)
+    if all(example.class_words(example.caption) is None for example in called):
+        raise BadInput(f"No caption has --trigger {asked.trigger} and a class word beside it.")
+    return called
 
 
 def _described(asked: argparse.Namespace, native_px: int) -> dataset_config.Described:
@@ -146,6 +151,7 @@ def _dials(asked: argparse.Namespace, batch_size: int, start_from: bytes | None)
         multires_noise_iterations=asked.multires_noise_iterations,
         multires_noise_discount=asked.multires_noise_discount,
         prior_loss_weight=asked.prior_loss_weight,
+        preserve_class=asked.preserve_class,
         masked_loss=asked.masked_loss,
         clip_skip=asked.clip_skip,
         gradient_checkpointing=True if asked.gradient_checkpointing else None,

@@ -112,6 +112,11 @@ def closer(judge: Judge, photos: Sequence[bytes], own: Sequence[bytes], other: S
     return Share(int(gained.sum()), len(own))
 
 
+def keeps(judge: Judge, of_class: Sequence[bytes], bare: Sequence[bytes]) -> float:
+    """Return how alike the people are in pictures of the class with and without a LoRA, -1 .. 1."""
+    return float((judge.identity(of_class) * judge.identity(bare)).sum(dim=1).mean())
+
+
 def obeys(judge: Judge, drawn_pictures: Sequence[bytes]) -> Share:
     """Count how often the prompted place is right in pictures of `place_prompts`."""
     seen = judge.attributes(drawn_pictures)

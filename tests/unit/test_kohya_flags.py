@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -69,8 +70,10 @@ def test_no_flag_is_both_supported_and_refused() -> None:
     assert not supported() & set(REFUSED)
 
 
-def test_nothing_of_our_own_is_among_the_flags() -> None:
-    assert supported() - {"help", "-h"} <= set(SD_SCRIPTS.split())
+def test_only_what_the_docs_call_ours_is_not_a_flag_of_sd_scripts() -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "training.md").read_text("utf-8")
+    told = docs.split("## What sd-scripts does not have")[1].split("## ")[0]
+    assert supported() - {"help", "-h"} - set(SD_SCRIPTS.split()) == set(re.findall(r"`--(\w+)", told))
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
@@ -139,6 +142,7 @@ def test_what_is_not_needed_is_accepted_and_said(name: str) -> None:
             ["--max_train_epochs", "2", "--max_train_steps", "7"],
             "--max_train_steps has no effect with --max_train_epochs.",
         ),
+        (["--trigger", "sks"], "--trigger has no effect without --preserve_class."),
     ],
 )
 def test_a_flag_without_effect_is_said(more: list[str], note: str) -> None:
@@ -166,6 +170,7 @@ def test_defaults_are_those_of_sd_scripts() -> None:
         "network_alpha": 1,
         "max_grad_norm": 1.0,
         "prior_loss_weight": 1.0,
+        "preserve_class": 0.0,
         "min_bucket_reso": 256,
         "max_bucket_reso": 1024,
         "bucket_reso_steps": 64,
@@ -195,6 +200,7 @@ def test_defaults_are_those_of_sd_scripts() -> None:
         (["--lr_warmup_steps", "5"], "constant has no warm-up; use constant_with_warmup"),
         (["--masked_loss"], "needs masks: --alpha_mask"),
         (["--dim_from_weights"], "needs --network_weights"),
+        (["--preserve_class", "1"], "needs --trigger: the word"),
         (["--lr_warmup_steps", "2.5"], "neither a whole number of steps nor a share"),
         (["--lr_warmup_steps", "110%"], "110% is not a share"),
         (["--lr_warmup_steps", "-1"], "-1 is neither a whole number"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,6 +35,8 @@ class Case:
     dials: Dials
     regularisation: bool = False
     masks: bool = False
+    captions: tuple[str, str] = CAPTIONS
+    trigger: str = ""
 
 
 PLAIN = Dials(
@@ -79,10 +82,11 @@ class Pile:
 def studies(case: Case) -> tuple[Study, ...]:
     stream = torch.Generator().manual_seed(12)
     found = []
-    for number, caption in enumerate(CAPTIONS):
+    for number, caption in enumerate(case.captions):
         latents = torch.randn(4, 8, 8, generator=stream)
         mask = torch.rand(1, 8, 8, generator=stream) if case.masks else None
-        example = Example(b"", caption, is_regularisation=case.regularisation and number == 1)
+        is_regularisation = case.regularisation and number == 1
+        example = Example(b"", caption, is_regularisation=is_regularisation, trigger=case.trigger)
         found.append(Study(example, latents, mask=mask))
     return tuple(found)
 
@@ -120,7 +124,11 @@ def gradient(parameter: Tensor) -> Tensor:
 
 
 def reference_gradients(
-    base: BaseModel, case: Case, matrices: dict[str, LoraMatrices], order: list[int]
+    base: BaseModel,
+    case: Case,
+    matrices: dict[str, LoraMatrices],
+    order: list[int],
+    loss: Callable[[Any, Any, Case, list[int]], Tensor] | None = None,
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Do the same step as a textbook would, on modules of its own."""
     unet, _, text_encoder = embedded.build_parts()
@@ -136,16 +144,25 @@ def reference_gradients(
                 layer.lora_A["default"].weight.data = matrices[target.kohya_name].down.clone()
                 layer.lora_B["default"].weight.data = matrices[target.kohya_name].up.clone()
                 layers[target.kohya_name] = layer
-    reference_loss(unet, text_encoder, case, order).backward()  # type: ignore[no-untyped-call]
+    (loss or reference_loss)(unet, text_encoder, case, order).backward()  # type: ignore[no-untyped-call]
     return {
         name: (gradient(layer.lora_A["default"].weight), gradient(layer.lora_B["default"].weight))
         for name, layer in layers.items()
     }
 
 
-def reference_loss(unet: Any, text_encoder: Any, case: Case, order: list[int]) -> Tensor:
+@dataclass(frozen=True)
+class Draw:
+    """What a step begins with: `kept` is how much of the clean picture the noise leaves."""
+
+    noisy: Tensor
+    noise: Tensor
+    times: Tensor
+    kept: Tensor
+
+
+def reference_draw(unet: Any, text_encoder: Any, case: Case, order: list[int]) -> Draw:
     dials, shown = case.dials, [studies(case)[index] for index in order]
-    schedule = DDPMScheduler.from_config(SCHEDULER)
     stream = torch.Generator().manual_seed(dials.seed)
     for target_draws in down_shapes(unet, text_encoder):
         torch.empty(target_draws).uniform_(generator=stream)  # the training's stream draws these first
@@ -154,25 +171,32 @@ def reference_loss(unet: Any, text_encoder: Any, case: Case, order: list[int]) -
     if dials.noise_offset:
         noise = noise + dials.noise_offset * torch.randn(2, 4, 1, 1, generator=stream)
     times = torch.randint(0, 1000, (2,), generator=stream)
-    tokens = clip_tokenizer()(
-        [study.example.caption for study in shown], padding="max_length", max_length=77, return_tensors="pt"
-    )
-    if dials.clip_skip:
-        hidden = text_encoder(tokens.input_ids, output_hidden_states=True).hidden_states[-dials.clip_skip]
-        words = text_encoder.final_layer_norm(hidden)
-    else:
-        words = text_encoder(tokens.input_ids).last_hidden_state
-    kept = schedule.alphas_cumprod[times].view(-1, 1, 1, 1)
-    noisy = kept.sqrt() * clean + (1 - kept).sqrt() * noise
-    errors = F.mse_loss(unet(noisy, times, words).sample, noise, reduction="none")
+    kept = DDPMScheduler.from_config(SCHEDULER).alphas_cumprod[times].view(-1, 1, 1, 1)
+    return Draw(kept.sqrt() * clean + (1 - kept).sqrt() * noise, noise, times, kept)
+
+
+def read(text_encoder: Any, captions: list[str], clip_skip: int | None) -> Tensor:
+    tokens = clip_tokenizer()(captions, padding="max_length", max_length=77, return_tensors="pt")
+    if clip_skip:
+        hidden = text_encoder(tokens.input_ids, output_hidden_states=True).hidden_states[-clip_skip]
+        return text_encoder.final_layer_norm(hidden)  # type: ignore[no-any-return]
+    return text_encoder(tokens.input_ids).last_hidden_state  # type: ignore[no-any-return]
+
+
+def reference_loss(unet: Any, text_encoder: Any, case: Case, order: list[int]) -> Tensor:
+    dials, shown = case.dials, [studies(case)[index] for index in order]
+    draw = reference_draw(unet, text_encoder, case, order)
+    words = read(text_encoder, [study.example.caption for study in shown], dials.clip_skip)
+    told = unet(draw.noisy, draw.times, words).sample
+    errors = F.mse_loss(told, draw.noise, reduction="none")
     if dials.masked_loss:
         errors = errors * torch.stack([study.mask for study in shown if study.mask is not None])
     losses = errors.mean(dim=[1, 2, 3])
     losses = losses * torch.tensor(
         [dials.prior_loss_weight if study.example.is_regularisation else 1.0 for study in shown]
     )
+    snr = (draw.kept / (1 - draw.kept)).flatten()
     if dials.min_snr_gamma:
-        snr = (kept / (1 - kept)).flatten()
         losses = losses * torch.minimum(snr, torch.full_like(snr, dials.min_snr_gamma)) / snr
     return losses.mean()
 
@@ -190,9 +214,12 @@ def down_shapes(unet: Any, text_encoder: Any) -> list[torch.Size]:
 def test_every_gradient_equals_the_reference_steps(tiny: BaseModel, name: str) -> None:
     case = CASES[name]
     ours, matrices, order = our_gradients(tiny, case)
-    reference = reference_gradients(tiny, case, matrices, order)
-    assert ours.keys() == reference.keys()
     assert len(ours) == (264 if case.dials.train_text_encoder else 192)
+    check_equal(ours, reference_gradients(tiny, case, matrices, order))
+
+
+def check_equal(ours: dict[str, tuple[Tensor, Tensor]], reference: dict[str, tuple[Tensor, Tensor]]) -> None:
+    assert ours.keys() == reference.keys()
     for kohya_name, pair in ours.items():
         for found, expected in zip(pair, reference[kohya_name], strict=True):
             distance = (found - expected).norm() / expected.norm().clamp(min=1e-12)
