@@ -18,13 +18,13 @@ from gpu_worker.device import Placement
 from gpu_worker.dials import Kind
 from gpu_worker.errors import BaseModelError
 from gpu_worker.gears import Gear
+from gpu_worker.hub import SD15, Tell
 from gpu_worker.latents import Moments
 from gpu_worker.sd15_shape import MAX_TOKENS, SCHEDULER, clip_tokenizer
 from gpu_worker.slots import Slots, Target
 
 log = logging.getLogger(__name__)
 
-SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 _SHIPPED: dict[str, Kind] = {embedded.NAME: "tiny", small_base.NAME: "drawn"}
 
 
@@ -46,10 +46,11 @@ class BaseModel:
     slots: Slots = field(default_factory=Slots, repr=False)
 
     @classmethod
-    def load(cls, name: str = "", dtype: torch.dtype | None = None) -> BaseModel:
+    def load(cls, name: str = "", dtype: torch.dtype | None = None, tell: Tell = lambda _: None) -> BaseModel:
         """Load `tiny`, `drawn`, a diffusers folder, a `.safetensors` file or a hub id.
 
-        An empty name means SD 1.5 where there is a CUDA card, and the small drawn model elsewhere.
+        An empty name means SD 1.5 where there is a CUDA card, and the small drawn model elsewhere; `tell`
+        hears how far a download is.
         Raises BaseModelError if it cannot.
         """
         _keep_libraries_quiet()
@@ -61,7 +62,7 @@ class BaseModel:
                 part.to(device=placement.device, dtype=placement.dtype)
         else:
             where = str(small_base.MODEL) if name == small_base.NAME else name
-            parts = stable_diffusion_files.read(where, placement)
+            parts = stable_diffusion_files.read(where, placement, tell)
         log.info("base model %s on %s: %s", _public_name(name), placement.device, placement.reason)
         return cls._frozen(name, parts, placement)
 

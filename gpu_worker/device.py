@@ -9,7 +9,8 @@ import psutil
 import pynvml
 import torch
 
-from gpu_worker import probe
+from gpu_worker import fitness, probe
+from gpu_worker.errors import BaseModelError
 from gpu_worker.gears import Gear
 
 log = logging.getLogger(__name__)
@@ -44,9 +45,13 @@ class Readings:
 
 
 def choose(small_model: bool, dtype: torch.dtype | None = None) -> Placement:
-    """Choose device and gear, measured unless a precision is asked for; LoRA weights are always fp32."""
+    """Choose device and gear, measured unless a precision is asked for; LoRA weights are always fp32.
+
+    BaseModelError says what to install where torch has no kernels for the card.
+    """
     if torch.cuda.is_available():
         device = torch.device("cuda")
+        _make_sure_of_kernels()
         # Training pictures have one size, so the search for the fastest convolution pays off.
         torch.backends.cudnn.benchmark = True
     else:
@@ -61,6 +66,17 @@ def choose(small_model: bool, dtype: torch.dtype | None = None) -> Placement:
     bf16 = measures.get(torch.bfloat16)
     wide = torch.bfloat16 if bf16 and bf16.is_finite and gear.dtype is torch.float16 else torch.float32
     return Placement(device, gear, reason, wide)
+
+
+def _make_sure_of_kernels() -> None:
+    complaint = fitness.complaint(
+        torch.cuda.get_device_name(),
+        torch.cuda.get_device_capability(),
+        torch.cuda.get_arch_list(),
+        str(torch.__version__),
+    )
+    if complaint is not None:
+        raise BaseModelError(complaint)
 
 
 def read(device: torch.device | None = None) -> Readings:

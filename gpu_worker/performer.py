@@ -31,6 +31,7 @@ class CardPerformer:
         self._train_steps = train_steps
         self._sd_scripts = sd_scripts
         self._base: BaseModel | None = None
+        self._loading = ""
         self._latents = LatentCache()
         self._room: Room | None = None
 
@@ -86,6 +87,7 @@ class CardPerformer:
             device_memory_total_bytes=found.memory_total_bytes,
             device_temperature_c=found.temperature_c,
             device_load_percent=found.load_percent,
+            loading=self._loading,
         )
 
     def _training_dials(self, base: BaseModel) -> Dials:
@@ -101,5 +103,8 @@ class CardPerformer:
 
     def _loaded(self) -> BaseModel:
         if self._base is None:
-            self._base = BaseModel.load(self._name)
+            self._base = BaseModel.load(self._name, tell=self._hear_loading)
         return self._base
+
+    def _hear_loading(self, line: str) -> None:
+        self._loading = line

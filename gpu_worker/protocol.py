@@ -123,6 +123,7 @@ class Health(Message, frozen=True):
     device_memory_total_bytes: int | None = None
     device_temperature_c: int | None = None
     device_load_percent: int | None = None
+    loading: str = ""  #: how far the download of the base model is; empty: nothing is downloaded
 
 
 class Ready(Message, frozen=True):

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
-from huggingface_hub import snapshot_download
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from gpu_worker.device import Placement
 from gpu_worker.errors import BaseModelError
+from gpu_worker.hub import FOLDERS, WEIGHT_FOLDERS, Hub, Tell, is_id
 from gpu_worker.mapped_weights import Source, place
 from gpu_worker.sd15_shape import (
     MAX_TOKENS,
@@ -33,8 +33,6 @@ from gpu_worker.sd15_shape import (
 
 _PICKLES = {".ckpt", ".pt", ".pth", ".bin", ".pkl"}
 _OTHER_KIND = "{} is another kind of Stable Diffusion than 1.x for pictures from text."
-_WEIGHT_FOLDERS = ("unet", "vae", "text_encoder")
-_FOLDERS = (*_WEIGHT_FOLDERS, "tokenizer", "scheduler")
 _LDM_TEXT = "cond_stage_model.transformer."
 _LDM_FIRST = "model.diffusion_model.input_blocks.0.0.weight"
 _LDM_ATTENTION = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
@@ -53,8 +51,11 @@ class Parts:
     scheduler_config: dict[str, Any]
 
 
-def read(name: str, placement: Placement) -> Parts:
-    """Read a folder, a file or a hub id to its place; BaseModelError says what is wrong with it."""
+def read(name: str, placement: Placement, tell: Tell) -> Parts:
+    """Read a folder, a file or a hub id to its place; BaseModelError says what is wrong with it.
+
+    `tell` hears how far a download is.
+    """
     path = Path(name)
     if path.suffix.lower() in _PICKLES:
         raise BaseModelError(
@@ -66,9 +67,10 @@ def read(name: str, placement: Placement) -> Parts:
         if not path.is_file():
             raise BaseModelError(f"The base model file {name} does not exist.")
         return read_single_file(path, placement)
-    if _looks_like_a_path(name):
+    if not is_id(name):
         raise BaseModelError(f"The base model {name} does not exist: no such folder or .safetensors file.")
-    return _read_hub(name, placement)
+    # Half-precision files are half the download; not every model has them.
+    return _read_folder(Hub().folder(name, placement.dtype is not torch.float32, tell), placement)
 
 
 def read_single_file(path: Path, placement: Placement, widths: Widths | None = None) -> Parts:
@@ -201,14 +203,14 @@ def _fill_buffers(part: nn.Module, device: torch.device) -> None:
 
 
 def _read_folder(path: Path, placement: Placement) -> Parts:
-    for part in _FOLDERS:
+    for part in FOLDERS:
         if not (path / part).is_dir():
             raise BaseModelError(
                 f"The folder {path.name} is no diffusers model for Stable Diffusion 1.x: it has no {part}."
             )
     try:
         configs = {
-            part: json.loads((path / part / "config.json").read_text("utf-8")) for part in _WEIGHT_FOLDERS
+            part: json.loads((path / part / "config.json").read_text("utf-8")) for part in WEIGHT_FOLDERS
         }
         tokenizer = CLIPTokenizer.from_pretrained(str(path), subfolder="tokenizer", local_files_only=True)
         scheduler = dict(DDPMScheduler.load_config(str(path), subfolder="scheduler", local_files_only=True))
@@ -221,7 +223,7 @@ def _read_folder(path: Path, placement: Placement) -> Parts:
         raise BaseModelError(_OTHER_KIND.format(path.name))
     told = {
         part: (configs[part], Source.of(_weight_files(path / part, placement.dtype)))
-        for part in _WEIGHT_FOLDERS
+        for part in WEIGHT_FOLDERS
     }
     return _build(told, placement, (tokenizer, scheduler), path.name)
 
@@ -237,29 +239,6 @@ def _weight_files(folder: Path, dtype: torch.dtype) -> list[Path]:
             f"The base model's folder {folder.parent.name}/{folder.name} has no safetensors."
         )
     return chosen
-
-
-def _read_hub(name: str, placement: Placement) -> Parts:
-    texts = [f"{part}/*.{kind}" for part in _FOLDERS for kind in ("json", "txt")]
-    # Half-precision files are half the download; not every model has them.
-    kinds = ("safetensors",) if placement.dtype is torch.float32 else ("fp16.safetensors", "safetensors")
-    try:
-        for kind in kinds:
-            wanted = [*texts, *(f"{part}/*.{kind}" for part in _WEIGHT_FOLDERS)]
-            path = Path(snapshot_download(name, allow_patterns=wanted))
-            if any((path / "unet").glob("*.safetensors")):
-                return _read_folder(path, placement)
-    except (OSError, ValueError) as error:
-        raise BaseModelError(
-            f"The base model {name} can be neither found nor downloaded ({_first_line(error)}); "
-            "give a folder or a .safetensors file."
-        ) from error
-    raise BaseModelError(f"The base model {name} has no safetensors of Stable Diffusion 1.x.")
-
-
-def _looks_like_a_path(name: str) -> bool:
-    # A hub id is `owner/name`; anything else with a separator, a drive or a dot in front is a path.
-    return name.startswith(("/", ".", "~")) or "\\" in name or name.count("/") != 1
 
 
 def _first_line(error: Exception) -> str:

@@ -20,10 +20,10 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from gpu_worker import device, embedded, lora_file, small_base
-from gpu_worker.base_model import SD15
 from gpu_worker.dials import Dials
 from gpu_worker.errors import BadInput, BaseModelError
 from gpu_worker.gears import Gear
+from gpu_worker.hub import SD15
 from gpu_worker.protocol import Done, Event, Progress, Started, Train
 from gpu_worker.sd_scripts import output
 from gpu_worker.sd_scripts.process import Run
@@ -38,6 +38,7 @@ SILENCE_S = 3600.0
 #: Base models of our own, narrower than any that sd-scripts takes.
 _SHIPPED = (embedded.NAME, small_base.NAME)
 _NAME = "lora"
+_WEIGHT_FOLDERS = ("unet", "vae", "text_encoder")
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 #: As accelerate names them.
 _PRECISIONS = {torch.float16: "fp16", torch.bfloat16: "bf16", torch.float32: "no"}
@@ -159,8 +160,10 @@ def usable_base_model(name: str) -> str:
     # sd-scripts follows links, and takes every other suffix for a pickle.
     if path.is_file() and path.resolve().suffix.lower() != ".safetensors":
         raise BaseModelError(f"The base model {path.name} is no .safetensors file; pickles can run code.")
-    if path.is_dir() and not any((path / "unet").glob("*.safetensors")):
-        raise BaseModelError(f"The base model folder {path.name} has no .safetensors weights.")
+    # A part of a folder that has no safetensors would be unpickled.
+    for part in _WEIGHT_FOLDERS if path.is_dir() else ():
+        if not any((path / part).glob("*.safetensors")):
+            raise BaseModelError(f"The base model folder {path.name} has no .safetensors weights in {part}.")
     if not path.exists() and (path.is_absolute() or path.suffix):
         raise BaseModelError(f"The base model {path.name} does not exist.")
     return str(path.absolute()) if path.exists() else name or SD15

@@ -235,7 +235,8 @@ def test_a_missing_interpreter_is_one_sentence(prepare: Prepare, tmp_path: Path)
         ("/nowhere/model.safetensors", "does not exist"),
         ("here.ckpt", "pickles can run code"),
         ("link.safetensors", "pickles can run code"),
-        ("folder", "has no .safetensors weights"),
+        ("folder", "has no .safetensors weights in unet"),
+        ("half", "has no .safetensors weights in text_encoder"),
     ],
 )
 def test_a_base_model_that_it_cannot_use_or_would_unpickle_is_refused(
@@ -245,6 +246,9 @@ def test_a_base_model_that_it_cannot_use_or_would_unpickle_is_refused(
     (tmp_path / "here.ckpt").write_bytes(b"")
     (tmp_path / "link.safetensors").symlink_to(tmp_path / "here.ckpt")
     (tmp_path / "folder").mkdir()
+    for part in ("unet", "vae"):
+        (tmp_path / "half" / part).mkdir(parents=True)
+        (tmp_path / "half" / part / "model.safetensors").write_bytes(b"")
     with pytest.raises(BaseModelError, match=sentence):
         trainer.usable_base_model(name)
 
@@ -253,8 +257,9 @@ def test_hub_ids_folders_and_files_are_told_as_they_are_found_from_elsewhere(
     tmp_path: Path, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "folder" / "unet").mkdir(parents=True)
-    (tmp_path / "folder" / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"")
+    for part in ("unet", "vae", "text_encoder"):
+        (tmp_path / "folder" / part).mkdir(parents=True)
+        (tmp_path / "folder" / part / "model.safetensors").write_bytes(b"")
     assert trainer.usable_base_model("owner/name") == "owner/name"
     assert trainer.usable_base_model("folder") == str(tmp_path / "folder")
     assert trainer.usable_base_model(checkout.model.name) == str(checkout.model)

@@ -1,0 +1,53 @@
+"""Whether a build of torch has kernels for a card, and what to install where it has none. Torch-free."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+#: CUDA 13 has dropped Maxwell, Pascal and Volta (below 7.5); the builds for CUDA 12.6 are the last with them.
+_FIRST_IN_CUDA_13 = (7, 5)
+#: The oldest that the builds for CUDA 12.6 have.
+_FIRST_IN_CUDA_12 = (5, 0)
+CUDA_12_6 = "https://download.pytorch.org/whl/cu126"
+_ARCH = re.compile(r"(sm|compute)_([0-9]+)([0-9])([af]?)")
+
+Capability = tuple[int, int]
+
+
+def fits(capability: Capability, built_for: Iterable[str]) -> bool:
+    """Say whether code that was built for these architectures (`sm_60`, `compute_90`) runs on a card."""
+    return any(_runs(capability, arch) for arch in built_for)
+
+
+def _runs(capability: Capability, arch: str) -> bool:
+    match = _ARCH.fullmatch(arch)
+    if match is None:
+        return False
+    built = (int(match[2]), int(match[3]))
+    if match[4] == "a":  # for exactly this architecture
+        return capability == built
+    if match[1] == "compute" and not match[4]:  # PTX: compiled for any newer card when it is loaded
+        return capability >= built
+    # Machine code runs on later cards of its own generation: a GTX 1060 (6.1) takes sm_60.
+    return capability[0] == built[0] and capability[1] >= built[1]
+
+
+def complaint(card: str, capability: Capability, built_for: Iterable[str], torch_version: str) -> str | None:
+    """Give the one line that says what to install; None when this torch can use the card."""
+    if fits(capability, built_for):
+        return None
+    return (
+        f"This torch ({torch_version}) has no kernels for the {card} (sm_{capability[0]}{capability[1]}). "
+        f"{cure(capability, torch_version)}"
+    )
+
+
+def cure(capability: Capability, torch_version: str) -> str:
+    """Say which torch to install for a card."""
+    release = torch_version.partition("+")[0]
+    if capability < _FIRST_IN_CUDA_12:
+        return "No current torch has; hide the card with CUDA_VISIBLE_DEVICES=-1 to run on the processor."
+    if capability < _FIRST_IN_CUDA_13:
+        return f"Install a build for CUDA 12.6: pip install torch=={release} --index-url {CUDA_12_6}"
+    return f"Install the usual build: pip install --force-reinstall torch=={release}"

@@ -1,0 +1,88 @@
+"""Which cards a build of torch has kernels for, and what is said where it has none."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpu_worker import fitness
+from gpu_worker.checkup import Card, Torch, card_finding, memory_finding, torch_finding
+
+#: What `torch.cuda.get_arch_list()` gives for the wheels of torch 2.13.
+CUDA_12_6 = ("sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86", "sm_90")
+CUDA_13 = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120")
+
+GTX_1060 = Card("NVIDIA GeForce GTX 1060 6GB", 6 * 2**30, (6, 1), "560.94", 12060)
+
+
+@pytest.mark.parametrize(
+    ("capability", "built_for", "runs"),
+    [
+        ((6, 1), CUDA_12_6, True),  # GTX 1060: code for 6.0 runs on 6.1
+        ((6, 1), CUDA_13, False),
+        ((5, 2), CUDA_12_6, True),
+        ((3, 5), CUDA_12_6, False),
+        ((7, 0), CUDA_13, False),  # V100
+        ((7, 5), CUDA_13, True),  # RTX 2060, GTX 1660
+        ((8, 9), CUDA_13, True),  # RTX 4090: code for 8.0 and 8.6
+        ((8, 0), ("sm_86",), False),  # never backwards
+        ((12, 0), CUDA_12_6, False),  # RTX 5090
+        ((12, 1), ("compute_120",), True),  # what is compiled when it is loaded runs on anything newer
+        ((9, 0), ("sm_90a",), True),
+        ((9, 1), ("sm_90a",), False),
+        ((10, 3), ("sm_100f",), True),
+        ((9, 0), ("sm_broken", ""), False),
+    ],
+)
+def test_a_card_runs_code_of_its_own_generation_that_is_not_newer(
+    capability: fitness.Capability, built_for: tuple[str, ...], runs: bool
+) -> None:
+    assert fitness.fits(capability, built_for) is runs
+
+
+def test_a_pascal_card_under_the_usual_torch_is_told_the_very_command() -> None:
+    line = fitness.complaint("GTX 1060", (6, 1), CUDA_13, "2.13.0+cu130")
+    assert line == (
+        "This torch (2.13.0+cu130) has no kernels for the GTX 1060 (sm_61). Install a build for CUDA 12.6: "
+        "pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cu126"
+    )
+    assert fitness.complaint("GTX 1060", (6, 1), CUDA_12_6, "2.13.0+cu126") is None
+
+
+@pytest.mark.parametrize(
+    ("capability", "words"), [((12, 0), "the usual build"), ((3, 5), "CUDA_VISIBLE_DEVICES=-1")]
+)
+def test_newer_and_far_older_cards_are_told_something_else(
+    capability: fitness.Capability, words: str
+) -> None:
+    line = fitness.complaint("card", capability, CUDA_12_6, "2.13.0+cu126")
+    assert line is not None
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    ("torch", "verdict", "words"),
+    [
+        (Torch("2.13.0+cu126", "12.6", CUDA_12_6, True), "ok", ""),
+        (Torch("2.13.0+cu130", "13.0", CUDA_13, True), "bad", "cu126"),
+        (Torch("2.13.0+cu130", "13.0", CUDA_13, False), "bad", "newer NVIDIA driver"),
+        (Torch("2.13.0+cu126", "12.6", CUDA_12_6, False), "bad", "gpus: all"),
+        (Torch("2.13.0+cpu", None, (), False), "bad", "cu126"),
+        (None, "warn", "See torch"),
+    ],
+)
+def test_a_card_that_torch_cannot_use_is_found_with_its_cure(
+    torch: Torch | None, verdict: str, words: str
+) -> None:
+    found = card_finding(GTX_1060, torch)
+    assert found.verdict == verdict
+    assert words in found.advice
+
+
+def test_what_is_there_is_shown() -> None:
+    torch = Torch("2.13.0+cu126", "12.6", CUDA_12_6, True)
+    assert torch_finding(torch, "").detail == "2.13.0+cu126, built for CUDA 12.6"
+    assert card_finding(GTX_1060, torch).detail == "NVIDIA GeForce GTX 1060 6GB, 6.0 GB, sm_61"
+    assert card_finding(None, torch).verdict == "warn"
+    assert torch_finding(None, "No module named 'torch'").verdict == "bad"
+    assert memory_finding(16 * 2**30, 9 * 2**30).verdict == "ok"
+    assert ".wslconfig" in memory_finding(4 * 2**30, 2**30).advice
