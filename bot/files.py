@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
+from typing import IO
 
 from bot.domain import JobId, LoraCode
 from bot.errors import SettingsError
@@ -20,11 +21,41 @@ _OURS = {"loras": re.compile(r"[0-9]{8}\.safetensors"), "pictures": re.compile(r
 _BEING_WRITTEN_S = 600.0
 
 
+class Disk:
+    """The calls that files are written with, one by one, so that a test can let each of them fail."""
+
+    def create(self, path: Path) -> IO[bytes]:
+        """Open a new file, or an old one from its beginning."""
+        return path.open("wb")
+
+    def write(self, file: IO[bytes], data: bytes) -> None:
+        """Hand bytes to the system."""
+        file.write(data)
+        file.flush()
+
+    def sync(self, file_no: int) -> None:
+        """Wait until what was written, or what was renamed in a folder, lies on the disk."""
+        os.fsync(file_no)
+
+    def replace(self, path: Path, by: Path) -> None:
+        """Put a file in another's place."""
+        by.replace(path)
+
+    def read(self, path: Path) -> bytes:
+        """Give a file's bytes."""
+        return path.read_bytes()
+
+    def delete(self, path: Path) -> None:
+        """Delete a file, if it is there."""
+        path.unlink(missing_ok=True)
+
+
 class Files:
     """Files under `DATA_DIR`. Names are ours, never a person's."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, disk: Disk | None = None) -> None:
         self._root = data_dir
+        self._disk = disk or Disk()
 
     @property
     def root(self) -> Path:
@@ -46,60 +77,64 @@ class Files:
     async def write_lora(self, code: LoraCode, data: bytes) -> tuple[str, str]:
         """Store a LoRA; gives its name and the SHA-256 of its bytes."""
         name = _lora_name(code)
-        await _written(self._root / "loras" / name, data)
+        await self._written(self._root / "loras" / name, data)
         return name, hashlib.sha256(data).hexdigest()
 
     async def write_picture(self, job_id: JobId, number: int, png: bytes) -> str:
         """Store a picture; gives its name."""
         name = f"{job_id}-{number}.png"
-        await _written(self._root / "pictures" / name, png)
+        await self._written(self._root / "pictures" / name, png)
         return name
 
     async def write_checkpoint(self, job_id: JobId, data: bytes) -> None:
         """Store where a training can go on, over the earlier one."""
-        await _written(self._checkpoint(job_id), data)
+        await self._written(self._checkpoint(job_id), data)
 
     async def read_checkpoint(self, job_id: JobId) -> bytes | None:
         """Give where a training can go on; None when it has not come that far."""
-        return await asyncio.to_thread(_read, self._checkpoint(job_id))
+        return await asyncio.to_thread(self._read, self._checkpoint(job_id))
 
     async def read_lora(self, name: str) -> bytes:
         """Give a LoRA's bytes; FileNotFoundError when somebody took it away."""
-        return await asyncio.to_thread(self.lora_path(name).read_bytes)
+        return await asyncio.to_thread(self._disk.read, self.lora_path(name))
 
     async def write_sample(self, job_id: JobId, step: int, png: bytes) -> None:
         """Store a picture that a training drew on its way."""
-        await _written(self._root / "samples" / f"{job_id}-{step}.png", png)
+        await self._written(self._root / "samples" / f"{job_id}-{step}.png", png)
 
     async def write_preview(self, job_id: JobId, png: bytes) -> None:
         """Store what a picture looks like so far; a power failure may take it."""
-        await _written(self.preview_path(job_id), png, durably=False)
+        await self._written(self.preview_path(job_id), png, durably=False)
+
+    async def write_pulse(self, name: str, data: bytes) -> None:
+        """Store what the bot last said of itself; a power failure may take it."""
+        await self._written(self._root / name, data, durably=False)
 
     async def write_export(self, name: str, data: bytes) -> Path:
         """Store a file that is to be handed over; it is swept soon."""
         path = self._root / "exports" / name
-        await _written(path, data, durably=False)
+        await self._written(path, data, durably=False)
         return path
 
     async def read_picture(self, name: str) -> bytes:
         """Give a picture's bytes; FileNotFoundError when it is gone."""
-        return await asyncio.to_thread(self.picture_path(name).read_bytes)
+        return await asyncio.to_thread(self._disk.read, self.picture_path(name))
 
     async def forget_pictures(self, names: Iterable[str]) -> None:
         """Delete pictures."""
         for name in names:
-            await asyncio.to_thread(self.picture_path(name).unlink, missing_ok=True)
+            await asyncio.to_thread(self._disk.delete, self.picture_path(name))
 
     async def forget_lora(self, code: LoraCode) -> None:
         """Delete a LoRA that came too late to be anybody's."""
-        await asyncio.to_thread(self.lora_path(_lora_name(code)).unlink, missing_ok=True)
+        await asyncio.to_thread(self._disk.delete, self.lora_path(_lora_name(code)))
 
     async def write_demo_photos(self, photos: Sequence[bytes]) -> Path:
         """Store the demo's drawn photos, to compare; a real person's are never kept. Gives their folder."""
         folder = self._root / "demo"
         await asyncio.to_thread(folder.mkdir, exist_ok=True)
         for number, photo in enumerate(photos, 1):
-            await asyncio.to_thread(_write, folder / f"photo-{number}.jpg", photo)
+            await asyncio.to_thread(self._write, folder / f"photo-{number}.jpg", photo)
         return folder
 
     async def read_samples(self, job_id: JobId) -> dict[int, bytes]:
@@ -136,11 +171,11 @@ class Files:
         return list((self._root / "samples").glob(f"{job_id}-*.png"))
 
     def _read_samples(self, job_id: JobId) -> dict[int, bytes]:
-        return {int(path.stem.rpartition("-")[2]): path.read_bytes() for path in self._samples(job_id)}
+        return {int(path.stem.rpartition("-")[2]): self._disk.read(path) for path in self._samples(job_id)}
 
     def _forget_work(self, job_id: JobId) -> None:
         for path in (self._checkpoint(job_id), self.preview_path(job_id), *self._samples(job_id)):
-            path.unlink(missing_ok=True)
+            self._disk.delete(path)
 
     def _sweep(self, open_jobs: set[str], owned: Mapping[str, Set[str]]) -> int:
         stale = [path for folder in _FOLDERS for path in (self._root / folder).glob("*.tmp")]
@@ -157,8 +192,38 @@ class Files:
         before = time.time() - _BEING_WRITTEN_S
         old = [path for path in stale if _written_before(path, before)]
         for path in old:
-            path.unlink(missing_ok=True)
+            self._disk.delete(path)
         return len(old)
+
+    def _read(self, path: Path) -> bytes | None:
+        try:
+            return self._disk.read(path)
+        except FileNotFoundError:
+            return None
+
+    async def _written(self, path: Path, data: bytes, durably: bool = True) -> None:
+        """Write in a thread and be cancelled only afterwards: what comes late would outlive its clean-up."""
+        write = asyncio.ensure_future(asyncio.to_thread(self._write, path, data, durably))
+        try:
+            await asyncio.shield(write)
+        except asyncio.CancelledError:
+            await asyncio.wait([write])
+            raise
+
+    def _write(self, path: Path, data: bytes, durably: bool = True) -> None:
+        """Write beside, flush to the disk, rename: a reader sees the old file or the new one."""
+        beside = path.with_name(path.name + ".tmp")
+        with self._disk.create(beside) as file:
+            self._disk.write(file, data)
+            if durably:
+                self._disk.sync(file.fileno())
+        self._disk.replace(path, by=beside)
+        if durably and os.name == "posix":  # the rename itself is durable once the folder is
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                self._disk.sync(folder)
+            finally:
+                os.close(folder)
 
 
 def _lora_name(code: LoraCode) -> str:
@@ -170,37 +235,3 @@ def _written_before(path: Path, time_s: float) -> bool:
         return path.stat().st_mtime < time_s
     except FileNotFoundError:  # its job has just ended
         return False
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-
-
-async def _written(path: Path, data: bytes, durably: bool = True) -> None:
-    """Write in a thread and be cancelled only afterwards: what comes late would outlive its clean-up."""
-    write = asyncio.ensure_future(asyncio.to_thread(_write, path, data, durably))
-    try:
-        await asyncio.shield(write)
-    except asyncio.CancelledError:
-        await asyncio.wait([write])
-        raise
-
-
-def _write(path: Path, data: bytes, durably: bool = True) -> None:
-    """Write beside, flush to the disk, rename: a reader sees the old file or the new one."""
-    beside = path.with_name(path.name + ".tmp")
-    with beside.open("wb") as file:
-        file.write(data)
-        if durably:
-            file.flush()
-            os.fsync(file.fileno())
-    beside.replace(path)
-    if durably and os.name == "posix":  # the rename itself is durable once the folder is
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

@@ -7,6 +7,7 @@ Photos steer it: the first photo `steps=30` sets the number of steps; `poison` k
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sys
 import time
@@ -19,6 +20,13 @@ from gpu_worker.worker import serve
 HEALTH = Health(device="fake", base_model="fake", base_model_loaded=False, process_memory_bytes=1)
 STEP_S = 0.002  # the work of a step
 prepared: list[bytes] = []
+
+
+def as_lora(words: bytes) -> bytes:
+    """A LoRA file, as far as the front end can tell, that holds these bytes."""
+    told = {"words": {"dtype": "U8", "shape": [len(words)], "data_offsets": [0, len(words)]}}
+    header = json.dumps(told).encode()
+    return len(header).to_bytes(8, "little") + header + words
 
 
 class FakePerformer:
@@ -59,7 +67,7 @@ class FakePerformer:
         lora = order if len(order) > 100 else b"lora of %d" % first
         if order == b"prepared?":
             lora = b"prepared: " + b",".join(prepared)
-        yield Done(job_id=job, attempt=attempt, lora=lora)
+        yield Done(job_id=job, attempt=attempt, lora=as_lora(lora))
 
     def generate(self, request: Generate) -> Generator[Event, None, None]:
         yield Started(job_id=request.job_id, attempt=request.attempt, step=0, steps=1)

@@ -29,6 +29,7 @@ from gpu_worker.protocol import (
     Started,
     Train,
 )
+from tests.integration.fake_worker import as_lora
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("fake_worker.py"))]
 
@@ -85,7 +86,7 @@ async def test_photos_sent_before_the_worker_is_up_are_not_kept_for_it() -> None
     finally:
         await backend.close()
     assert isinstance(done, Done)
-    assert done.lora == b"prepared: "
+    assert done.lora == as_lora(b"prepared: ")
 
 
 async def test_photos_sent_ahead_to_a_worker_that_was_closed_are_no_error(local: LocalBackend) -> None:
@@ -125,7 +126,7 @@ async def test_a_worker_has_the_photos_sent_ahead_but_not_the_forgotten(
     await local.forget([hashlib.sha256(b"two").hexdigest()])
     done = (await all_events(local, train(2, b"prepared?")))[-1]
     assert isinstance(done, Done)
-    assert done.lora == b"prepared: one,three"
+    assert done.lora == as_lora(b"prepared: one,three")
 
 
 async def test_after_a_cancel_the_next_job_is_right(backend: GpuBackend) -> None:
@@ -173,7 +174,7 @@ async def test_twenty_megabytes_travel_both_ways(local: LocalBackend) -> None:
     request = Train(job_id=1, attempt=1, photos=(data,))
     last = (await all_events(local, request))[-1]
     assert isinstance(last, Done)
-    assert last.lora == data
+    assert last.lora == as_lora(data)
 
 
 async def test_a_killed_worker_is_a_lost_attempt_and_the_next_goes_on_from_its_checkpoint(
@@ -185,7 +186,7 @@ async def test_a_killed_worker_is_a_lost_attempt_and_the_next_goes_on_from_its_c
                 os.kill(local.pid, signal.SIGKILL)
     last = (await all_events(local, train(1, b"steps=9", attempt=2, resume=b"7")))[-1]
     assert isinstance(last, Done)
-    assert last.lora == b"lora of 7"
+    assert last.lora == as_lora(b"lora of 7")
 
 
 @pytest.mark.parametrize("order", [b"poison", b"garbage"])

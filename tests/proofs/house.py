@@ -17,6 +17,7 @@ from bot.dispatcher import Dispatcher
 from bot.domain import TERMINAL, GenerateWish, Identity, Job, LoraCode, NewPhoto, Place, Platform, TrainWish
 from bot.files import Files
 from bot.ledger import Ledger
+from bot.migrate import read_migrations
 from bot.notifier import Notifier
 from bot.styles import read_styles
 from tests.integration.engine_room import RememberingChat
@@ -121,6 +122,8 @@ def wrong_with(folder: Path) -> list[str]:
     try:
         wrong = [row[0] for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
         wrong += [f"a broken reference in {row[0]}" for row in db.execute("PRAGMA foreign_key_check")]
+        if not _is_whole(db):
+            return wrong  # it had not come so far as to be a ledger
         for code, name, sha256 in db.execute("SELECT code, file, sha256 FROM loras WHERE state = 'ready'"):
             path = folder / "loras" / name
             if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
@@ -133,6 +136,14 @@ def wrong_with(folder: Path) -> list[str]:
         return wrong
     finally:
         db.close()
+
+
+def _is_whole(db: sqlite3.Connection) -> bool:
+    try:
+        (applied,) = db.execute("SELECT count(*) FROM migrations").fetchone()
+    except sqlite3.OperationalError:  # not even that table
+        return False
+    return bool(applied == len(read_migrations()))
 
 
 _ENDED = "('done', 'failed', 'cancelled')"

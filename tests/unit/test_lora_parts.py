@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from bot.lora_parts import split
+from bot.lora_parts import check, split
 from gpu_worker.lora_file import read_metadata
 
 METADATA = {"ss_network_dim": "8", "ss_title": "Grüße", "sshs_model_hash": "ab" * 32}
@@ -60,3 +60,36 @@ def test_a_module_without_room_and_a_file_that_is_none_are_refused() -> None:
     for broken in (b"short", b"\x10\0\0\0\0\0\0\0no json, no file", b"\x04\0\0\0\0\0\0\0null"):
         with pytest.raises(ValueError):
             split(broken, 1)
+
+
+def test_what_safetensors_writes_passes_the_check() -> None:
+    check(lora(modules=3))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"[" * 100_000,
+        b'{"a": 1}',
+        b'{"a": {"dtype": "F32", "shape": [1]}}',
+        b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 8]}}',
+        b'{"a": {"dtype": "F32", "shape": [-2], "data_offsets": [0, -8]}}',
+        b'{"a": {"dtype": "F32", "shape": ["2"], "data_offsets": [0, 8]}}',
+        b'{"a": {"dtype": "PICKLE", "shape": [8], "data_offsets": [0, 8]}}',
+        b'{"a": {"dtype": "U8", "shape": [4], "data_offsets": [4, 8]}}',
+        b'{"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}',
+        b'{"a": {"dtype": "U8", "shape": [9], "data_offsets": [0, 9]}}',
+    ],
+)
+def test_a_header_that_lies_is_refused(header: bytes) -> None:
+    with pytest.raises(ValueError):
+        check(len(header).to_bytes(8, "little") + header + bytes(8))
+
+
+@pytest.mark.parametrize("length", [2**63, 2**64 - 1, 99_999_999])
+def test_a_header_longer_than_its_file_is_refused(length: int) -> None:
+    with pytest.raises(ValueError, match="not a safetensors file"):
+        check(length.to_bytes(8, "little") + b"{}")

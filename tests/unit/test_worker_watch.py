@@ -24,7 +24,9 @@ from gpu_worker.protocol import (
     decode_answer,
     encode,
 )
+from tests.integration.fake_worker import as_lora
 
+LORA = as_lora(b"numbers")
 JOB = {"job_id": 1, "attempt": 1}
 TRAIN = Train(**JOB, photos=(b"photo",) * 5)
 GENERATE = Generate(**JOB, prompt="a boat", count=2)
@@ -43,7 +45,7 @@ def test_what_an_honest_worker_says_is_believed() -> None:
         Checkpoint(**JOB, step=4, data=b"state"),
         Adjusted(**JOB, step=4, reason="There was too little memory."),
         progress(9),
-        Done(**JOB, lora=b"lora"),
+        Done(**JOB, lora=LORA),
     ]
     for event in story:
         watch.hear(event, 1.0)
@@ -61,7 +63,9 @@ def test_what_an_honest_worker_says_is_believed() -> None:
         Failed(**JOB, reason="x" * 10_000),
         Done(**JOB),
         Done(**JOB, lora=b""),
-        Done(**JOB, lora=b"lora", recipes=("of what?",)),
+        Done(**JOB, lora=b"\x80\x04\x95 a pickle."),
+        Done(**JOB, lora=LORA + b"PK and something behind it"),
+        Done(**JOB, lora=LORA, recipes=("of what?",)),
     ],
 )
 def test_what_no_training_can_be_is_refused(event: Event) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bot import lora_parts
 from gpu_worker.protocol import (
     Adjusted,
     Checkpoint,
@@ -87,12 +88,20 @@ class Watch:
 
     def _check_result(self, done: Done) -> None:
         if isinstance(self._request, Train):
-            if not done.lora:
-                raise ProtocolError("a training ended without a LoRA")
+            _check_lora(done.lora)
         elif not 1 <= len(done.pictures) <= self._request.count:
             raise ProtocolError(f"{len(done.pictures)} pictures came of {self._request.count} asked for")
         if len(done.recipes) > len(done.pictures):
             raise ProtocolError("there are more recipes than pictures")
+
+
+def _check_lora(lora: bytes | None) -> None:
+    if lora is None:
+        raise ProtocolError("a training ended without a LoRA")
+    try:
+        lora_parts.check(lora)
+    except ValueError as error:
+        raise ProtocolError(f"its LoRA is no safetensors file: {error}") from error
 
 
 def _check_reason(reason: str) -> None:

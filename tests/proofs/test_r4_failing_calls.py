@@ -1,0 +1,210 @@
+"""R4: whichever call to disk, ledger or platform fails, and however, the promises hold afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bot.backends.fake import FakeBackend
+from bot.dispatcher import Dispatcher
+from bot.domain import GenerateWish, Job, JobId, JobKind, JobStatus, TrainWish
+from bot.errors import LoraCodeError
+from bot.files import Files
+from bot.ledger import Ledger
+from bot.notifier import Notifier
+from bot.schedule import Schedule
+from bot.studio import Studio
+from bot.styles import read_styles
+from tests.integration.engine_room import PNG
+from tests.integration.studio_desk import ANNA, ANNAS, Clock, GateHere, tools
+from tests.proofs.faults import FaultyChat, FaultyDisk, Plan, Way, faulty_connection
+from tests.proofs.frame import Proof, forms
+from tests.proofs.house import photos, wrong_with
+
+#: What a part of the program ends with when a call failed under it; whoever runs it starts it again.
+TROUBLE = (LoraCodeError, OSError, sqlite3.Error, ExceptionGroup)
+#: A thing that takes more starts than this does not get done at all.
+MAX_STARTS = 5
+KEPT = ("loras", "checkpoints", "pictures", "samples", "previews", "exports")
+
+
+@dataclass
+class World:
+    """What outlives the program: the disk, the platform, and what a person was told is done."""
+
+    folder: Path
+    plan: Plan
+    chat: FaultyChat = field(init=False)
+    clock: Clock = field(default_factory=Clock)
+    asked: list[JobId] = field(default_factory=list)
+    starts: int = 0
+
+    def __post_init__(self) -> None:
+        self.chat = FaultyChat(plan=self.plan)
+
+
+@dataclass
+class Life:
+    """The program from one start to its end."""
+
+    world: World
+    ledger: Ledger
+    studio: Studio
+    dispatcher: Dispatcher
+    notifier: Notifier
+    schedule: Schedule
+
+    async def jobs(self, kind: JobKind) -> list[Job]:
+        found = [await self.ledger.job(JobId(number)) for number in range(1, 10)]
+        return [job for job in found if job is not None and job.kind is kind]
+
+
+@asynccontextmanager
+async def life(world: World) -> AsyncIterator[Life]:
+    world.starts += 1
+    files = Files(world.folder, FaultyDisk(world.plan))
+    files.prepare()
+    connection = await faulty_connection(world.plan).open(world.folder / "ledger.sqlite3", world.clock)
+    ledger, backend = Ledger(connection), FakeBackend()
+    backend.sample = PNG
+    try:
+        notifier = Notifier(ledger, {world.chat.platform: world.chat}, files, world.clock, card_pause_s=0.0)
+        dispatcher = Dispatcher(ledger, backend, files, notifier, read_styles())
+        studio = Studio(tools(ledger, dispatcher, files, world.clock), GateHere(), frozenset())
+        schedule = Schedule(ledger, files, notifier, world.clock, dispatcher.forget)
+        yield Life(world, ledger, studio, dispatcher, notifier, schedule)
+    finally:
+        await ledger.close()
+
+
+# --- the story; each part can be told again after the program was started again --------------------------
+
+
+async def photos_are_sent(now: Life) -> None:
+    account = await now.ledger.account_of(ANNA)
+    if not await now.jobs(JobKind.TRAIN):
+        added = await now.ledger.add_photos(account, photos(b"me", of=1), ANNAS, TrainWish())
+        assert added.job is not None
+        now.world.asked.append(added.job.id)
+
+
+async def a_picture_is_asked_for(now: Life) -> None:
+    account = await now.ledger.account_of(ANNA)
+    [training] = await now.jobs(JobKind.TRAIN)
+    if not await now.jobs(JobKind.GENERATE):
+        job = await now.ledger.add_generation(account, training.code, GenerateWish("a boat"), ANNAS)
+        now.world.asked.append(job.id)
+
+
+async def the_worker_works(now: Life) -> None:
+    await now.ledger.release_running()
+    await now.dispatcher.drain()
+    await now.notifier.edit_cards()
+
+
+async def notices_are_delivered(now: Life) -> None:
+    for _ in range(20):
+        await now.notifier.deliver_owed()
+        if await now.ledger.next_notice_at() is None:
+            return
+        now.world.clock.forward(hours=1)
+    raise ConnectionError("the platform never took it")
+
+
+async def the_house_is_kept(now: Life) -> None:
+    long_ago = time.time() - 3600
+    for path in (path for folder in KEPT for path in (now.world.folder / folder).iterdir()):
+        os.utime(path, (long_ago, long_ago))
+    await now.schedule.keep_house()
+
+
+async def everything_is_there(now: Life) -> None:
+    for job_id in now.world.asked:
+        job = await now.ledger.job(job_id)
+        assert job is not None, f"job {job_id} is lost"
+        assert job.status is JobStatus.DONE, f"job {job_id} is {job.status}: {job.error}"
+    assert wrong_with(now.world.folder) == []
+    told = Counter(nonce.partition("-")[0] for nonce in {nonce for _, _, nonce in now.world.chat.sent})
+    assert told["notice"] >= 2, "nobody was told"
+
+
+async def everything_is_forgotten(now: Life) -> None:
+    if await now.ledger.known_account(ANNA) is not None:
+        asked = await now.studio.forgetme(ANNA)
+        await now.studio.press(ANNA, ANNAS, asked.buttons[0].action)
+
+
+async def nothing_is_left(now: Life) -> None:
+    left = [path.name for folder in KEPT for path in (now.world.folder / folder).iterdir()]
+    assert left == [], "files of somebody who asked to be forgotten"
+    assert await now.jobs(JobKind.TRAIN) == []
+
+
+STORY: tuple[Callable[[Life], Awaitable[None]], ...] = (
+    photos_are_sent,
+    the_worker_works,
+    notices_are_delivered,
+    a_picture_is_asked_for,
+    the_worker_works,
+    notices_are_delivered,
+    the_house_is_kept,
+    everything_is_there,
+    everything_is_forgotten,
+    the_house_is_kept,
+    nothing_is_left,
+)
+
+
+@forms("stride", short=31, long=1)
+async def test_r4_any_call_may_fail_and_every_promise_holds(
+    proof: Proof, tmp_path: Path, stride: int
+) -> None:
+    stories, failed, shortfalls = 0, Counter[str](), []
+    for way in Way:
+        at = stride
+        while True:
+            world = World(tmp_path / f"{way}-{at}", Plan(at, way))
+            shortfalls += await told(world)
+            shutil.rmtree(world.folder)
+            stories += 1
+            if not world.plan.failed:
+                break
+            failed.update(world.plan.failed[:1])
+            at += stride
+    kinds = ", ".join(f"{count} {what}" for what, count in failed.most_common(6))
+    proof.concludes(
+        f"{stories} stories, each call failing {len(Way)} ways until none was left ({kinds}, ...)", shortfalls
+    )
+
+
+async def told(world: World) -> list[str]:
+    """Tell the story, starting the program again when it ends; gives what was broken on the way."""
+    wrong: list[str] = []
+    parts = list(STORY)
+    while parts and world.starts < MAX_STARTS:
+        try:
+            async with life(world) as now:
+                while parts:
+                    await parts[0](now)
+                    parts.pop(0)
+        except TROUBLE:
+            if world.plan.way is Way.STUCK:
+                world.plan.is_on = False  # whoever started it again has seen to the disk first
+        except AssertionError as error:
+            wrong.append(f"{_name(world)}: {str(error).splitlines()[0]}")
+            break
+        wrong += [f"{_name(world)}: {each}" for each in wrong_with(world.folder)]
+    if world.starts >= MAX_STARTS:
+        wrong.append(f"{_name(world)}: it had to be started {world.starts} times")
+    return wrong
+
+
+def _name(world: World) -> str:
+    return f"call {world.plan.at} ({', '.join(world.plan.failed[:1])}) failing {world.plan.way}"
