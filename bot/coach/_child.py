@@ -7,12 +7,13 @@ import os
 import queue
 import sys
 import threading
+from collections.abc import Sequence
 from typing import BinaryIO, Protocol
 
 from PIL import Image
 
 from bot.coach._measures import read, sight
-from bot.coach._pipe import ANSWER, NOT_SEEN, READY, REQUEST, SIGHT, encoder
+from bot.coach._pipe import ANSWER, FACES, NOT_SEEN, READY, REQUEST, SIGHT, encoder
 from bot.coach._sight import Face
 
 #: The extra `faces`.
@@ -27,7 +28,7 @@ class Finder(Protocol):
 
 
 def main() -> None:
-    """Measure until the input ends; the command line says how many bytes of memory there may be."""
+    """Measure until the input ends; the command line says how much memory there may be."""
     # What libraries print must not tear an answer.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -35,15 +36,15 @@ def main() -> None:
     photos: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     # A reader of its own, so that the end of the parent also ends a look that never would.
     threading.Thread(target=_read, args=(sys.stdin.buffer, photos), daemon=True).start()
-    finder = load_finder()
+    finder = load_finder() if sys.argv[2] == FACES else None
     _say(answers, READY, bytes([finder is not None]))
     while True:
         _answer(answers, photos.get(), finder)
 
 
-def load_finder() -> Finder | None:
+def load_finder(needed: Sequence[str] = NEEDED_FOR_FACES) -> Finder | None:
     """Load what finds faces; None where the extra `faces` is not installed."""
-    if any(importlib.util.find_spec(name) is None for name in NEEDED_FOR_FACES):
+    if any(importlib.util.find_spec(name) is None for name in needed):
         return None
     from bot.coach._faces import FaceFinder  # only here: the libraries may be missing
 

@@ -12,7 +12,17 @@ from typing import Protocol
 
 import msgspec
 
-from bot.coach._pipe import ANSWER, MAX_ANSWER_BYTES, NOT_SEEN, READY, REQUEST, SIGHT, decoder
+from bot.coach._pipe import (
+    ANSWER,
+    FACES,
+    MAX_ANSWER_BYTES,
+    NO_FACES,
+    NOT_SEEN,
+    READY,
+    REQUEST,
+    SIGHT,
+    decoder,
+)
 from bot.coach._sight import Sight
 
 log = logging.getLogger(__name__)
@@ -44,11 +54,16 @@ class ChildLost(Exception):
 
 
 class ChildEye:
-    """The eye that is used: its child starts with the first photo and stays."""
+    """The eye that is used: its child starts with the first photo and stays.
 
-    def __init__(self, timeout_s: float = TIMEOUT_S, memory_bytes: int = MEMORY_BYTES) -> None:
+    Without `faces`, or without the extra of that name, it looks at photos as a whole.
+    """
+
+    def __init__(
+        self, timeout_s: float = TIMEOUT_S, memory_bytes: int = MEMORY_BYTES, *, faces: bool = True
+    ) -> None:
         self._timeout_s = timeout_s
-        self._memory_bytes = memory_bytes
+        self._command = ("-m", "bot.coach._child", str(memory_bytes), FACES if faces else NO_FACES)
         self._one_at_a_time = asyncio.Lock()
         self._child: Process | None = None
         self._failed_starts = 0
@@ -92,7 +107,7 @@ class ChildEye:
             return None
         environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         child = self._child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bot.coach._child", str(self._memory_bytes)),
+            *(sys.executable, *self._command),
             stdin=PIPE,
             stdout=PIPE,
             env=environ | _ONE_THREAD | {"PYTHONPATH": str(_CODE)},

@@ -8,10 +8,8 @@ from itertools import pairwise
 
 from PIL import Image, ImageFilter, ImageOps, ImageStat
 
-from bot.coach._sight import Face, Sight
+from bot.coach._sight import MAX_SIDE_PX, Face, Sight
 
-#: What our own gate lets through is never larger.
-MAX_SIDE_PX = 1536
 FACE_SIDE_PX = 160
 _WHOLE_SIDE_PX, _TILES = 768, 6
 #: A background may be out of focus; this many of the 36 tiles must be sharp, and one of them may be a speck.

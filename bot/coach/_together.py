@@ -8,7 +8,7 @@ from enum import StrEnum
 from statistics import median
 
 from bot.coach._rules import Reason, Verdict, amber, red
-from bot.coach._sight import Face, Sight
+from bot.coach._sight import IDENTITY_NUMBERS, Face, Sight
 
 #: Distances of dlib's numbers: people are told apart from SOMEONE_ELSE on, and one person's photos are
 #: nearer than UNSURE.
@@ -56,7 +56,7 @@ def repeats(sights: Sequence[Sight | None]) -> Iterator[tuple[int, Verdict]]:
 
 def strangers(faces: Mapping[int, Face]) -> Iterator[tuple[int, Verdict]]:
     """Give each photo that shows somebody else than most of the others; `faces` are by place from 0."""
-    known = {place: face.identity for place, face in faces.items() if face.identity}
+    known = {place: face.identity for place, face in faces.items() if len(face.identity) == IDENTITY_NUMBERS}
     if len(known) < 2:
         return
     near = {
