@@ -11,17 +11,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from bot import pulse
 from bot.backends.base import GpuBackend
 from bot.backends.local import LocalBackend
+from bot.backup import Backups
 from bot.chats.console import ME
 from bot.chats.discord import DiscordChat
 from bot.chats.telegram import TelegramChat
 from bot.dispatcher import Dispatcher
-from bot.domain import Platform
+from bot.domain import Platform, Rules
 from bot.files import Files
 from bot.ledger import Ledger
 from bot.notifier import Notifier
 from bot.photos import PhotoGate
+from bot.postman import Postman
 from bot.replies import Chat
 from bot.schedule import Schedule
 from bot.settings import Settings
@@ -57,6 +60,7 @@ class App:
     notifier: Notifier
     schedule: Schedule
     watchman: Watchman
+    postman: Postman
     chats: dict[Platform, Chat]
 
     async def run(self, runners: Mapping[str, Awaitable[None]]) -> None:
@@ -66,17 +70,23 @@ class App:
         parts: dict[str, Awaitable[None]] = {
             "dispatcher": self.dispatcher.run(),
             "notifier": self.notifier.run(),
+            "pulse": pulse.beat(self.files, self.backend.health, utc_now),
+            "postman": self.postman.run(),
             **runners,
         }
-        tasks = [asyncio.ensure_future(part) for part in parts.values()]
+        tasks = {name: asyncio.ensure_future(part) for name, part in parts.items()}
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+            if tasks["dispatcher"] in done:  # it was told to finish: whoever it worked for hears of it first
+                tasks["notifier"].cancel()
+                await asyncio.wait([tasks["notifier"]])
+                await self.notifier.deliver_owed()
         finally:
-            for task in tasks:
+            for task in tasks.values():
                 task.cancel()
-            await asyncio.wait(tasks)
+            await asyncio.wait(tasks.values())
 
 
 @asynccontextmanager
@@ -93,19 +103,21 @@ async def opened(
     chats: dict[Platform, Chat] = {}
     notifier = Notifier(ledger, chats, files, clock)
     dispatcher = Dispatcher(ledger, worker, files, notifier, styles)
-    troubles = Troubles()
+    troubles, postman = Troubles(), Postman(ledger, chats, clock)
     tools = Tools(
         *(ledger, dispatcher, files, styles, clock),
         max_file_bytes=lambda platform: chats[platform].max_file_bytes,
         troubles=troubles,
+        rules=Rules(settings.admins, settings.access, settings.allowed, settings.quotas),
+        mailbox=postman,
     )
     # Who sits at the console runs this machine.
     studio = Studio(tools, gate, settings.admins | {ME})
-    schedule = Schedule(ledger, files, notifier, clock, dispatcher.forget)
+    schedule = Schedule(ledger, files, notifier, clock, dispatcher.forget, backups(settings, clock))
     watchman = Watchman(ledger, dispatcher.health, clock)
     logging.getLogger().addHandler(troubles)
     try:
-        yield App(ledger, files, studio, worker, dispatcher, notifier, schedule, watchman, chats)
+        yield App(ledger, files, studio, worker, dispatcher, notifier, schedule, watchman, postman, chats)
     finally:
         logging.getLogger().removeHandler(troubles)
         schedule.close()
@@ -133,6 +145,14 @@ def token_chats(settings: Settings, app: App) -> list[RunningChat]:
         token = settings.discord_bot_token.get_secret_value()
         chats.append(DiscordChat(token, app.studio, settings.data_dir / "discord-commands.sha256"))
     return chats
+
+
+def backups(settings: Settings, clock: Callable[[], datetime]) -> Backups | None:
+    """Give what makes the daily backups; None where none are wanted."""
+    if not settings.backup_days:
+        return None
+    folder = settings.backup_dir or settings.data_dir / "backups"
+    return Backups(settings.data_dir, folder, settings.backup_days, clock)
 
 
 def worker_command(settings: Settings) -> list[str]:

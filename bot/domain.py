@@ -73,6 +73,22 @@ class LoraState(enum.StrEnum):
     CANCELLED = "cancelled"  #: its training was cancelled; likewise
 
 
+class Access(enum.StrEnum):
+    """Whom the bot serves, besides its administrators."""
+
+    OPEN = "open"  #: everybody
+    INVITATION = "invitation"  #: whoever has a word from an administrator
+    ALLOW_LIST = "allow-list"  #: whom the settings name
+
+
+class Role(enum.StrEnum):
+    """What a person is to the bot; more than a guest is what an administrator, or their word, made them."""
+
+    GUEST = "guest"  #: came by themselves
+    MEMBER = "member"  #: was let in
+    TRUSTED = "trusted"  #: may have more
+
+
 class NoticeKind(enum.StrEnum):
     """What a person is owed to hear."""
 
@@ -93,6 +109,12 @@ class Identity:
 
     def __str__(self) -> str:
         return f"{self.platform}:{self.user_id}"
+
+    @property
+    def alone(self) -> Place:
+        """Where this human alone reads: Discord's DMs, or the chat that has the number of its person."""
+        chat_id = "dm" if self.platform is Platform.DISCORD else self.user_id
+        return Place(self.platform, chat_id, self.user_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +303,53 @@ class Sample:
         if self.memory_used_bytes is None or not self.memory_total_bytes:
             return None
         return 100 * self.memory_used_bytes / self.memory_total_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How much a person may ask for; None: as much as they like."""
+
+    trainings_a_day: int | None = None
+    pictures_an_hour: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Who may use the bot, and how much."""
+
+    admins: frozenset[Identity] = frozenset()
+    access: Access = Access.OPEN
+    allowed: frozenset[Identity] = frozenset()
+    quotas: Mapping[Role, Quota] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a person is, as far as the ledger knows; `own` are limits that stand above their role's."""
+
+    role: Role
+    own: Quota
+    is_banned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message that belongs to no job, kept until its platform has taken it."""
+
+    id: int
+    to: Identity
+    words: str
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something an administrator did."""
+
+    at: datetime
+    admin: str
+    command: str
+    about: str
 
 
 @dataclass(frozen=True, slots=True)

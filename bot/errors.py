@@ -4,6 +4,7 @@ LoraCodeError
 ├── UserError                 something the person can put right; carries the sentence to show
 ├── SettingsError             a wrong setting; ends the start with one readable line
 ├── LedgerError               the ledger cannot be opened, read or written
+├── BackupError               a backup cannot be made or put back
 ├── WorkerLost                a GPU attempt ended without a result; it is tried again
 └── ChatError                 a platform did not take what we sent
     ├── ChatUnreachable       never will: blocked, left, closed DMs
@@ -31,6 +32,10 @@ class SettingsError(LoraCodeError):
 
 class LedgerError(LoraCodeError):
     """The ledger cannot be opened, read or written."""
+
+
+class BackupError(LoraCodeError):
+    """A backup cannot be made or put back; the message says what to do."""
 
 
 class WorkerLost(LoraCodeError):

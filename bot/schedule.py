@@ -9,6 +9,7 @@ from typing import Protocol
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from bot.backup import Backups
 from bot.domain import PhotoSet, Place
 from bot.files import Files
 from bot.ledger import Ledger
@@ -41,12 +42,14 @@ class Schedule:
         notifier: Teller,
         clock: Callable[[], datetime],
         forget: Callable[[Sequence[str]], None],
+        backups: Backups | None = None,
     ) -> None:
         self._ledger = ledger
         self._files = files
         self._notifier = notifier
         self._forget = forget
         self._clock = clock
+        self._backups = backups
         self._scheduler = AsyncIOScheduler(
             timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1}
         )
@@ -54,7 +57,7 @@ class Schedule:
     def start(self, every_minute: Callable[[], Awaitable[None]]) -> None:
         """Begin, with a first round of house-keeping at once."""
         self._scheduler.add_job(
-            self.keep_house,
+            self.every_hour,
             "interval",
             hours=1,
             id="house",
@@ -69,6 +72,14 @@ class Schedule:
         """Stop; jobs under way are left to end."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
+
+    async def every_hour(self) -> None:
+        """Keep house and, when it is time, back up what is left: one after the other, as both read it all."""
+        try:
+            await self.keep_house()
+        finally:
+            if self._backups is not None:
+                await self._backups.keep()
 
     async def keep_house(self) -> None:
         """Forget photos and drafts that are too old, sweep files that nobody owns, cut the ledger's log."""

@@ -20,7 +20,7 @@ from pydantic import (
     field_validator,
 )
 
-from bot.domain import Identity, Platform
+from bot.domain import Access, Identity, Platform, Quota, Role
 from bot.errors import SettingsError
 
 #: Base models that come with LoraCode; sd-scripts cannot take their widths.
@@ -46,7 +46,20 @@ class Settings(BaseModel):
         default=None, description="the token of your Discord application's bot; switches the Discord bot on"
     )
     admins: frozenset[Identity] = Field(
-        default=frozenset(), description="who may ask for `/status`: `telegram:123,discord:456`"
+        default=frozenset(), description="who runs the bot (`/status`, `/pause`, …): `telegram:1,discord:2`"
+    )
+    access: Access = Field(
+        default=Access.OPEN,
+        description="whom it serves: `open` (everybody), `invitation` (who has a word of `/invite`)"
+        " or `allow-list` (whom `ALLOWED` names)",
+    )
+    allowed: frozenset[Identity] = Field(
+        default=frozenset(), description="who is a member without a word: `telegram:123,discord:456`"
+    )
+    quotas: Mapping[Role, Quota] = Field(
+        default={},
+        description="trainings a day and pictures an hour, by role (`guest`, `member`, `trusted`):"
+        " `guest:2/20,member:5/60`; a role that is missing, or `-`, has no limit",
     )
     data_dir: Path = Field(
         default=Path("data"),
@@ -56,6 +69,16 @@ class Settings(BaseModel):
         default="",
         description="what LoRAs are trained on: a hub id, a diffusers folder, a `.safetensors` file"
         ", `drawn` or `tiny`; empty: Stable Diffusion 1.5 with a CUDA card, else `drawn`",
+    )
+    backup_dir: Path | None = Field(
+        default=None,
+        description="where the daily backups go; empty: `backups` in `DATA_DIR`. Better on another disk",
+    )
+    backup_days: int = Field(
+        default=30,
+        ge=0,
+        le=30,
+        description="how many days a backup is kept, 30 at most as photos are in it; 0: none are made daily",
     )
     train_steps: PositiveInt | None = Field(
         default=None,
@@ -113,22 +136,29 @@ class Settings(BaseModel):
             raise ValueError("this does not look like a bot token; Discord's have three parts with dots")
         return token
 
-    @field_validator("admins", mode="before")
+    @field_validator("admins", "allowed", mode="before")
     @classmethod
-    def _split_admins(cls, text: Any) -> Any:
+    def _split_people(cls, text: Any) -> Any:
         if not isinstance(text, str):
             return text
         return frozenset(_identity(part.strip()) for part in text.split(",") if part.strip())
 
-    @field_validator("data_dir")
+    @field_validator("quotas", mode="before")
     @classmethod
-    def _expand_home(cls, path: Path) -> Path:
-        return path.expanduser()
+    def _split_quotas(cls, text: Any) -> Any:
+        if not isinstance(text, str):
+            return text
+        return dict(_quota(part.strip()) for part in text.split(",") if part.strip())
+
+    @field_validator("data_dir", "backup_dir")
+    @classmethod
+    def _expand_home(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser()
 
     @field_validator("base_model")
     @classmethod
     def _refuse_pickles(cls, name: str) -> str:
-        if name.lower().endswith((".ckpt", ".pt", ".pth", ".bin")):
+        if name.lower().endswith((".ckpt", ".pt", ".pth", ".bin", ".pkl")):
             raise ValueError("pickled weights can run code, so they are refused; use a .safetensors file")
         return name
 
@@ -171,6 +201,14 @@ class Settings(BaseModel):
     @classmethod
     def _capitals(cls, level: Any) -> Any:
         return level.upper() if isinstance(level, str) else level
+
+
+def _quota(text: str) -> tuple[Role, Quota]:
+    match = re.fullmatch(r"(guest|member|trusted):([0-9]{1,6}|-)/([0-9]{1,6}|-)", text)
+    if match is None:
+        raise ValueError(f"{text!r} is not like guest:2/20 (a role, trainings a day, pictures an hour)")
+    trainings, pictures = (None if each == "-" else int(each) for each in (match[2], match[3]))
+    return Role(match[1]), Quota(trainings, pictures)
 
 
 def _identity(text: str) -> Identity:

@@ -49,14 +49,14 @@ CREATE TABLE entry_words (
     expires_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- A letter that was delivered, or never will be, is deleted.
 CREATE TABLE letters (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     platform TEXT NOT NULL,
     user_id TEXT NOT NULL,
     words TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('owed', 'sent', 'undeliverable')),
     tries INTEGER NOT NULL DEFAULT 0,
     next_try_ms INTEGER NOT NULL,
     created_ms INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX letters_owed ON letters (state, platform, next_try_ms, id);
+CREATE INDEX letters_due ON letters (platform, next_try_ms, id);

@@ -14,6 +14,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from bot import texts
 from bot.chats.base import answered
 from bot.domain import Identity, Place, Platform
 from bot.replies import Button, Reply, Upload
@@ -149,9 +150,11 @@ class ConsoleChat:
             "/link": lambda text: studio.link(ME, HERE, text),
             "/privacy": lambda _: studio.privacy(ME),
             "/forgetme": lambda _: studio.forgetme(ME),
-            "/status": lambda _: studio.status(ME),
-            "/logs": lambda _: studio.logs(ME),
+            **{f"/{name}": self._of_admins(name) for name in texts.ADMIN_COMMANDS},
         }
+
+    def _of_admins(self, name: str) -> Callable[[str], Awaitable[Reply]]:
+        return lambda text: self._studio.admin(ME, name, text)
 
 
 def photo_paths(line: str) -> list[Path]:

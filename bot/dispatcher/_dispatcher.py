@@ -46,6 +46,7 @@ class Dispatcher:
         self._outcomes = Outcomes(ledger, files, watcher)
         # A wake-up and nothing more: what is to be done stands in the ledger.
         self._bells = {kind: asyncio.Event() for kind in JobKind}
+        self._is_finishing = False
         self._attempts: dict[JobId, asyncio.Task[None]] = {}
         self._company = {kind: Company() for kind in JobKind}
         # Photos for the worker to encode while their person still sends others, and such to forget.
@@ -55,6 +56,11 @@ class Dispatcher:
         """Say that the ledger holds a new job."""
         for bell in self._bells.values():
             bell.set()
+
+    def finish(self) -> None:
+        """Let no further job begin in this run; `run` ends once those under way have."""
+        self._is_finishing = True
+        self.wake()
 
     def health(self) -> Health | None:
         """What the worker last said of itself."""
@@ -94,16 +100,21 @@ class Dispatcher:
         self._watcher.progressed(job_id)
 
     async def run(self) -> None:
-        """Carry out jobs until cancelled; attempts under way are closed, and taken up at the next start."""
+        """Carry out jobs until cancelled, or told to finish.
+
+        Attempts under way are closed when cancelled, and taken up at the next start.
+        """
         released = await self._ledger.release_running()
         if released:
             log.info("%d running jobs of the last time are back in line", released)
         self.wake()
-        async with asyncio.TaskGroup() as loops:
-            for kind, lanes in AT_ONCE.items():
-                for lane in range(lanes):
-                    loops.create_task(self._serve(kind), name=f"dispatch-{kind}-{lane}")
-            loops.create_task(self._send_for_ever(), name="photos-ahead")
+        async with asyncio.TaskGroup() as beside:
+            ahead = beside.create_task(self._send_for_ever(), name="photos-ahead")
+            async with asyncio.TaskGroup() as loops:
+                for kind, lanes in AT_ONCE.items():
+                    for lane in range(lanes):
+                        loops.create_task(self._serve(kind), name=f"dispatch-{kind}-{lane}")
+            ahead.cancel()
 
     async def drain(self) -> None:
         """Carry out what waits, then return."""
@@ -122,13 +133,13 @@ class Dispatcher:
 
     async def _serve(self, kind: JobKind) -> None:
         bell = self._bells[kind]
-        while True:
+        while not self._is_finishing:
             await bell.wait()
             bell.clear()  # before the look, so that a job that comes during it rings again
             await self._work_off(kind)
 
     async def _work_off(self, kind: JobKind) -> None:
-        while (job := await self._ledger.claim(kind)) is not None:
+        while not self._is_finishing and (job := await self._ledger.claim(kind)) is not None:
             self._bells[kind].set()  # there may be more, for another lane
             attempt = asyncio.create_task(self._attempt(job), name=f"attempt-{job.id}.{job.attempt}")
             self._attempts[job.id] = attempt

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from bot.domain import GenerateWish, Job, LoraCode, TrainWish
+from bot.errors import WorkerLost
 from bot.files import Files
 from bot.ledger import Ledger
 from bot.prompting import styled, with_triggers
@@ -84,8 +85,10 @@ class Requests:
             raise Missing(LORA_FILE_GONE)
         try:
             data = await self._files.read_lora(lora.file)
-        except OSError as error:
+        except FileNotFoundError as error:
             raise Missing(LORA_FILE_GONE) from error
+        except OSError as error:  # it is there, and may be read the next time
+            raise WorkerLost("a LoRA could not be read") from error
         strong = 1.0 if strength is None else strength
         return LoraUse(data=data, sha256=lora.sha256, name=code, strength=strong), str(lora.trigger)
 
@@ -96,7 +99,9 @@ class Requests:
             if picture.number == wish.source_picture:
                 try:
                     data = await self._files.read_picture(picture.file)
-                except OSError as error:
+                except FileNotFoundError as error:
                     raise Missing(PICTURE_GONE) from error
+                except OSError as error:
+                    raise WorkerLost("a picture could not be read") from error
                 return Start(picture=data, redraw=wish.redraw)
         raise Missing(PICTURE_GONE)

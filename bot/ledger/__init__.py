@@ -28,10 +28,24 @@ from bot.domain import (
 from bot.ledger import _jobs, _photos
 from bot.ledger._admin import Administration
 from bot.ledger._connection import Connection
+from bot.ledger._outside import Glance, check, copy_to, glance, named_files, nobody_else
 from bot.ledger._people import Belongings
 from bot.ledger._rows import Added, Counts, Erased, Named, job_of, lora_of, ms, notice_of, time_of
 
-__all__ = ["Added", "Belongings", "Counts", "Erased", "Ledger", "Named"]
+__all__ = [
+    "Added",
+    "Belongings",
+    "Counts",
+    "Erased",
+    "Glance",
+    "Ledger",
+    "Named",
+    "check",
+    "copy_to",
+    "glance",
+    "named_files",
+    "nobody_else",
+]
 
 _PHOTOS_TOO_OLD = (
     "This training did not begin within seven days, and I do not keep photos longer. "

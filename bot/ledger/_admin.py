@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.domain import Job, JobKind, JobStatus, Sample, Times
-from bot.ledger._people import People
+from bot.domain import Act, Identity, Job, JobKind, JobStatus, Sample, Times
+from bot.ledger._letters import Letters
 from bot.ledger._rows import job_of, ms, sample_of, time_of
 
 #: Jobs whose times are looked at: enough for a 95th percentile, few enough to sort at once.
@@ -15,7 +15,7 @@ MAX_TIMED = 1000
 HOUR_MS = 3_600_000
 
 
-class Administration(People):
+class Administration(Letters):
     """Figures of the last day, and what administrators decided."""
 
     # --- the state of things -----------------------------------------------------------------------------
@@ -58,8 +58,7 @@ class Administration(People):
     async def notices_owed(self) -> int:
         """Count the messages that people are still owed."""
         rows = await self._rows(
-            "SELECT (SELECT count(*) FROM notices WHERE state = 'owed')"
-            " + (SELECT count(*) FROM letters WHERE state = 'owed')"
+            "SELECT (SELECT count(*) FROM notices WHERE state = 'owed') + (SELECT count(*) FROM letters)"
         )
         return int(rows[0][0])
 
@@ -104,6 +103,29 @@ class Administration(People):
 
         jobs = await self._db.read(work)
         return sorted(jobs, key=lambda job: (job.finished_at or job.created_at, job.id), reverse=True)[:limit]
+
+    # --- what administrators decided ---------------------------------------------------------------------
+
+    async def switch(self, name: str, on: bool) -> None:
+        """Turn a switch on or off; `paused` lets no job begin. It outlives a restart."""
+        if on:
+            await self._change("INSERT OR IGNORE INTO switches VALUES (?, ?)", name, self._db.now_ms())
+        else:
+            await self._change("DELETE FROM switches WHERE name = ?", name)
+
+    async def switches_on(self) -> set[str]:
+        """List the switches that are on."""
+        return {row["name"] for row in await self._rows("SELECT name FROM switches")}
+
+    async def note_act(self, admin: Identity, command: str, about: str) -> None:
+        """Note what an administrator does."""
+        sql = "INSERT INTO audit (at_ms, admin, command, about) VALUES (?, ?, ?, ?)"
+        await self._change(sql, self._db.now_ms(), str(admin), command, about)
+
+    async def last_acts(self, limit: int) -> list[Act]:
+        """List what administrators did last, the newest first."""
+        rows = await self._rows("SELECT * FROM audit ORDER BY id DESC LIMIT ?", limit)
+        return [Act(time_of(row["at_ms"]), row["admin"], row["command"], row["about"]) for row in rows]
 
 
 def _summary(times_ms: Sequence[int]) -> tuple[float, float]:

@@ -41,7 +41,7 @@ class Connection:
     @classmethod
     async def open(cls, path: Path, clock: Callable[[], datetime]) -> Connection:
         """Open or create the ledger and bring it to this version; LedgerError in one readable line."""
-        lock = _only_process(path.with_suffix(".lock"))
+        lock = only_process(path.with_suffix(".lock"))
         try:
             db = await aiosqlite.connect(path, isolation_level=None)
         except sqlite3.Error as error:
@@ -106,7 +106,7 @@ def _prepare(db: sqlite3.Connection) -> None:
     migrate(db, read_migrations())
 
 
-def _only_process(path: Path) -> IO[str]:
+def only_process(path: Path) -> IO[str]:
     """Hold a lock file for as long as the ledger is open; LedgerError when another process does."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

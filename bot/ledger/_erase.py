@@ -40,6 +40,11 @@ def erase_account(db: sqlite3.Connection, account: AccountId) -> Erased:
         for row in db.execute("SELECT data FROM photos WHERE account = ?", (account,))
     ]
     files, open_jobs, jobs = _erase_loras(db, codes, own)
+    db.execute(
+        "DELETE FROM letters WHERE (platform, user_id) IN"
+        " (SELECT platform, user_id FROM identities WHERE account = ?)",
+        (account,),
+    )
     for table in _OF_ACCOUNT:
         db.execute(f"DELETE FROM {table} WHERE account = ?", (account,))  # noqa: S608 - our own names
     db.execute("DELETE FROM accounts WHERE id = ?", (account,))

@@ -28,7 +28,7 @@ WHERE id = (
         WHERE served.kind = :kind AND served.account = waiting.account AND served.started_ms > :since
     ), waiting.created_ms, waiting.id
     LIMIT 1
-)
+) AND NOT EXISTS (SELECT 1 FROM switches WHERE name = 'paused')
 RETURNING *
 """
 

@@ -43,4 +43,14 @@ def join(db: sqlite3.Connection, stays: AccountId, goes: AccountId) -> None:
         " coalesce(consented_ms, (SELECT consented_ms FROM accounts WHERE id = :goes)) WHERE id = :stays",
         ours,
     )
+    # The higher role and the lower limits: neither is lost or escaped by joining.
+    db.execute(
+        "UPDATE accounts SET role = max(accounts.role, other.role),"
+        " trainings_a_day = coalesce(min(accounts.trainings_a_day, other.trainings_a_day),"
+        " accounts.trainings_a_day, other.trainings_a_day),"
+        " pictures_an_hour = coalesce(min(accounts.pictures_an_hour, other.pictures_an_hour),"
+        " accounts.pictures_an_hour, other.pictures_an_hour)"
+        " FROM accounts AS other WHERE accounts.id = :stays AND other.id = :goes",
+        ours,
+    )
     db.execute("DELETE FROM accounts WHERE id = :goes", ours)

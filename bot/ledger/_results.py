@@ -92,13 +92,7 @@ class Results:
 
     async def named_files(self) -> Named:
         """List the files that rows name."""
-        loras = await self._rows("SELECT file FROM loras WHERE file IS NOT NULL")
-        pictures = await self._rows(
-            "SELECT file FROM pictures WHERE deleted_ms IS NULL"
-            " UNION SELECT each.value FROM notices, json_each(notices.files) AS each"
-            " WHERE notices.kind = 'train_done'"
-        )
-        return Named(frozenset(row[0] for row in loras), frozenset(row[0] for row in pictures))
+        return await self._db.read(named_in)
 
     # --- drafts ------------------------------------------------------------------------------------------
 
@@ -142,3 +136,14 @@ class Results:
 
     async def _rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
         return await self._db.read(lambda db: db.execute(sql, values).fetchall())
+
+
+def named_in(db: sqlite3.Connection) -> Named:
+    """List the files that rows name."""
+    loras = db.execute("SELECT file FROM loras WHERE file IS NOT NULL")
+    pictures = db.execute(
+        "SELECT file FROM pictures WHERE deleted_ms IS NULL"
+        " UNION SELECT each.value FROM notices, json_each(notices.files) AS each"
+        " WHERE notices.kind = 'train_done'"
+    )
+    return Named(frozenset(row[0] for row in loras), frozenset(row[0] for row in pictures))

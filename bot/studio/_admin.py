@@ -1,74 +1,181 @@
-"""What administrators see: gathered here, worded in `bot.texts`."""
+"""What administrators do. Each act is noted before it is done, so that nothing is done unseen."""
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-from collections.abc import Set
-from datetime import datetime, timedelta
-from importlib import metadata
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
-from bot import chart, texts
-from bot.domain import Identity, JobKind, JobStatus
+from bot import texts
+from bot.domain import AccountId, Identity, Platform, Quota, Role, parse_code
 from bot.errors import UserError
-from bot.eta import estimate
 from bot.replies import Reply
+from bot.studio._account import wiped
+from bot.studio._door import A_DAY, AN_HOUR, quota_of, role_of
 from bot.studio._needs import Tools
+from bot.studio._overview import PAUSED, Overview
 
-MAX_ERRORS = 10
-DAY = timedelta(hours=chart.HOURS)
+INVITATION_DAYS = 7
+#: What Discord takes in one message, with room for whom it is addressed to.
+MAX_BROADCAST_CHARS = 1800
+#: Of an entry word: without letters and digits that look like others.
+_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+_WORD_CHARS = 8
+_MAX_LIMIT = 100_000
+#: What is kept of the words after a command.
+_MAX_ABOUT_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """Whom a command is about; somebody who was never here has no account."""
+
+    people: tuple[Identity, ...]
+    account: AccountId | None
 
 
 class Admins:
     """Answers administrators; to others there is nothing of this."""
 
-    def __init__(self, tools: Tools, admins: Set[Identity]) -> None:
+    def __init__(self, tools: Tools) -> None:
         self._tools = tools
-        self._admins = admins
-        self._since = tools.clock()
+        overview = Overview(tools, tools.clock())
+        self._calls: dict[str, Callable[[str], Awaitable[Reply]]] = {
+            "status": lambda _: overview.status(),
+            "logs": lambda _: overview.logs(),
+            "pause": lambda _: self._pause(),
+            "resume": lambda _: self._resume(),
+            "drain": lambda _: self._drain(),
+            "ban": self._ban,
+            "unban": self._unban,
+            "quota": self._quota,
+            "takedown": self._takedown,
+            "broadcast": self._broadcast,
+            "invite": lambda _: self._invite(),
+        }
 
-    def check(self, who: Identity) -> None:
-        """Let administrators through; UserError, as for a command that is not there, for anybody else."""
-        if who not in self._admins:
+    async def act(self, who: Identity, command: str, text: str) -> Reply:
+        """Do what a command says; UserError, as for a command that is not there, for anybody else."""
+        if who not in self._tools.rules.admins or command not in self._calls:
             raise UserError(texts.UNKNOWN_COMMAND)
+        if command != "status":  # which is asked for all the time, and changes nothing
+            await self._tools.ledger.note_act(who, command, " ".join(text.split())[:_MAX_ABOUT_CHARS])
+        return await self._calls[command](text.strip())
 
-    async def status(self) -> Reply:
-        """Tell how the machine is doing, with a picture of the last 24 hours."""
-        now, ledger = self._tools.clock(), self._tools.ledger
-        day = await self._day(now)
-        disk = await asyncio.to_thread(shutil.disk_usage, self._tools.files.root)
-        report = texts.StatusReport(
-            version=metadata.version("loracode"),
-            uptime=now - self._since,
-            health=self._tools.queue.health(),
-            running=[(job, (await estimate(ledger, job, now)).left_s) for job in await ledger.running_jobs()],
-            waiting=await ledger.waiting(),
-            done=sum(day.done),
-            failed=sum(day.failed),
-            times={kind: await ledger.times(kind, now - DAY) for kind in JobKind},
-            notices_owed=await ledger.notices_owed(),
-            disk_free_bytes=disk.free,
-            disk_total_bytes=disk.total,
-            errors=await self._errors(now, texts.MAX_ERRORS_LISTED),
+    async def _pause(self) -> Reply:
+        await self._tools.ledger.switch(PAUSED, on=True)
+        return Reply(texts.PAUSED)
+
+    async def _resume(self) -> Reply:
+        await self._tools.ledger.switch(PAUSED, on=False)
+        self._tools.queue.wake()
+        return Reply(texts.RESUMED)
+
+    async def _drain(self) -> Reply:
+        self._tools.queue.finish()
+        return texts.draining(len(await self._tools.ledger.running_jobs()))
+
+    async def _ban(self, text: str) -> Reply:
+        person = await self._person(text)
+        if not self._tools.rules.admins.isdisjoint(person.people):
+            raise UserError(texts.NOT_AN_ADMIN)
+        await self._tools.ledger.ban(person.people)
+        jobs = [] if person.account is None else await self._tools.ledger.open_jobs_of(person.account)
+        for job in jobs:
+            photos = await self._tools.ledger.names_of(job.id)
+            if await self._tools.ledger.cancel(job.id) is not None:
+                await self._tools.queue.stop(job.id)
+                self._tools.queue.forget(photos)
+        return texts.banned(person.people, len(jobs))
+
+    async def _unban(self, text: str) -> Reply:
+        person = await self._person(text)
+        if not await self._tools.ledger.unban(person.people):
+            raise UserError(texts.NOT_BANNED)
+        return texts.unbanned(person.people)
+
+    async def _quota(self, text: str) -> Reply:
+        who, *changes = _split_person(text)
+        person = await self._person(who)
+        if person.account is None:
+            raise UserError(texts.NO_SUCH_PERSON)
+        await self._change_quota(person.account, changes)
+        ledger, now = self._tools.ledger, self._tools.clock()
+        standing = await ledger.standing_of(person.people[0])
+        used = (
+            await ledger.trainings_since(person.account, now - A_DAY),
+            await ledger.pictures_since(person.account, now - AN_HOUR),
         )
-        return texts.status(report, await asyncio.to_thread(chart.drawn, day))
+        standing = replace(standing, role=role_of(self._tools, standing, person.people[0]))
+        return texts.quota(person.people, standing, await quota_of(self._tools, person.account), used)
 
-    async def logs(self) -> Reply:
-        """List the last errors; of failed jobs too, in the words their people read."""
-        return texts.errors(await self._errors(self._tools.clock(), MAX_ERRORS))
+    async def _change_quota(self, account: AccountId, changes: list[str]) -> None:
+        match changes:
+            case []:
+                return
+            case [role] if role in set(Role):
+                await self._tools.ledger.set_role(account, Role(role))
+            case [trainings, pictures]:
+                own = Quota(_limit(trainings), _limit(pictures))
+                await self._tools.ledger.set_quota(account, own)
+            case _:
+                raise UserError(texts.HOW_TO_QUOTA)
 
-    async def _day(self, now: datetime) -> chart.Day:
+    async def _takedown(self, text: str) -> Reply:
+        code = parse_code(text)
+        lora = None if code is None else await self._tools.ledger.lora(code)
+        if lora is None:
+            raise UserError(texts.NO_SUCH_CODE)
+        async with self._tools.locks.of(lora.account):
+            owner = await self._tools.ledger.identities_of(lora.account)
+            erased = await self._tools.ledger.erase_lora(lora.code)
+            await wiped(self._tools, erased)
+        await self._tools.ledger.owe_letters(owner[:1], texts.your_code_was_taken_down(lora.code))
+        self._tools.mailbox.wake()
+        return texts.taken_down(lora.code, len(erased.pictures), len(erased.jobs))
+
+    async def _broadcast(self, text: str) -> Reply:
+        if not text or len(text) > MAX_BROADCAST_CHARS:
+            raise UserError(texts.BROADCAST_WHAT.format(most=MAX_BROADCAST_CHARS))
+        people = await self._tools.ledger.owe_everybody(text)
+        self._tools.mailbox.wake()
+        return texts.broadcast(people)
+
+    async def _invite(self) -> Reply:
+        word = "".join(secrets.choice(_LETTERS) for _ in range(_WORD_CHARS))
+        until = self._tools.clock() + timedelta(days=INVITATION_DAYS)
+        await self._tools.ledger.give_entry_word(word, until)
+        return texts.invitation(word, INVITATION_DAYS)
+
+    async def _person(self, text: str) -> _Person:
+        """Read whom a command is about: an identity, or the owner of a LoraCode. UserError when nobody is."""
         ledger = self._tools.ledger
-        done, failed = [
-            await ledger.ended_by_hour(status, now, chart.HOURS)
-            for status in (JobStatus.DONE, JobStatus.FAILED)
-        ]
-        return chart.Day(now, await ledger.samples_since(now - DAY), done, failed)
+        code = parse_code(text)
+        if code is not None:
+            lora = await ledger.lora(code)
+            if lora is None:
+                raise UserError(texts.NO_SUCH_CODE)
+            return _Person(tuple(await ledger.identities_of(lora.account)), lora.account)
+        platform, _, user_id = text.partition(":")
+        if platform not in set(Platform) or not user_id.isascii() or not user_id.isalnum():
+            raise UserError(texts.WHICH_PERSON)
+        who = Identity(Platform(platform), user_id)
+        account = await ledger.known_account(who)
+        return _Person((who,) if account is None else tuple(await ledger.identities_of(account)), account)
 
-    async def _errors(self, now: datetime, count: int) -> list[texts.Happened]:
-        logged = [texts.Happened(each.at, each.words) for each in self._tools.troubles.last(count)]
-        failed = [
-            texts.Happened(job.finished_at or job.created_at, f"job {job.id} ({job.kind}): {job.error or ''}")
-            for job in await self._tools.ledger.last_failed(now - DAY, count)
-        ]
-        return sorted([*logged, *failed], key=lambda each: each.at, reverse=True)[:count]
+
+def _split_person(text: str) -> list[str]:
+    """Split what stands after `/quota`; a LoraCode may be written as four and four digits."""
+    words = text.split()
+    if len(words) > 1 and all(len(each) == 4 and each.isdigit() for each in words[:2]):
+        words[:2] = ["".join(words[:2])]
+    return words or [""]
+
+
+def _limit(text: str) -> int | None:
+    if text == "-":
+        return None
+    if not text.isascii() or not text.isdigit() or int(text) > _MAX_LIMIT:
+        raise UserError(texts.HOW_TO_QUOTA)
+    return int(text)

@@ -28,6 +28,7 @@ from bot.errors import UserError
 from bot.eta import estimate
 from bot.replies import EndedSet, Reply, Upload
 from bot.studio._album import after, refusals
+from bot.studio._door import refuse_trainings
 from bot.studio._needs import Gate, Tools
 
 MAX_OPEN_TRAININGS = 2
@@ -181,6 +182,7 @@ class Collecting:
         jobs = await self._tools.ledger.open_jobs_of(account)
         if sum(job.kind is JobKind.TRAIN for job in jobs) >= MAX_OPEN_TRAININGS:
             raise UserError(texts.too_many_trainings(MAX_OPEN_TRAININGS))
+        await refuse_trainings(self._tools, account)
 
 
 def read_name(text: str) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol
 from weakref import WeakValueDictionary
 
-from bot.domain import AccountId, JobId, NewPhoto, Platform
+from bot.domain import AccountId, JobId, NewPhoto, Platform, Rules
 from bot.files import Files
 from bot.ledger import Ledger
 from bot.replies import Upload
@@ -46,6 +46,23 @@ class JobQueue(Protocol):
     def health(self) -> Health | None:
         """What the worker last said of itself; None while there is none."""
 
+    def finish(self) -> None:
+        """Let no further job begin in this run, and end with those that are under way."""
+
+
+class Mailbox(Protocol):
+    """Brings letters."""
+
+    def wake(self) -> None:
+        """Say that letters are owed."""
+
+
+class NoMailbox:
+    """Nobody to wake: letters wait in the ledger."""
+
+    def wake(self) -> None:
+        """Do nothing."""
+
 
 class Locks:
     """One person's photos and requests are taken one after another; a lock lives while someone holds it."""
@@ -63,7 +80,10 @@ class Locks:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What the use cases work with. `clock` tells the time in UTC, `max_file_bytes` what a platform takes."""
+    """What the use cases work with. `clock` tells the time in UTC, `max_file_bytes` what a platform takes.
+
+    `rules` say who may use the bot, and how much.
+    """
 
     ledger: Ledger
     queue: JobQueue
@@ -73,3 +93,5 @@ class Tools:
     max_file_bytes: Callable[[Platform], int]
     locks: Locks = field(default_factory=Locks)
     troubles: Troubles = field(default_factory=Troubles)
+    rules: Rules = field(default_factory=Rules)
+    mailbox: Mailbox = field(default_factory=NoMailbox)

@@ -27,6 +27,7 @@ from bot.eta import estimate
 from bot.prompting import codes_in
 from bot.replies import Reply
 from bot.studio import _own
+from bot.studio._door import refuse_pictures
 from bot.studio._needs import Tools
 
 MAX_OPEN_GENERATIONS = 4
@@ -58,6 +59,7 @@ class Pictures:
             jobs = await ledger.open_jobs_of(account)
             if sum(job.kind is JobKind.GENERATE for job in jobs) >= MAX_OPEN_GENERATIONS:
                 raise UserError(texts.too_many_generations(MAX_OPEN_GENERATIONS))
+            await refuse_pictures(self._tools, account, wish.count)
             if draft is None:
                 job = await ledger.add_generation(account, code, wish, place)
             else:

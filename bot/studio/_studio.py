@@ -17,6 +17,7 @@ from bot.domain import (
     LoraCode,
     LoraState,
     Place,
+    Platform,
     format_code,
 )
 from bot.errors import UserError
@@ -27,6 +28,7 @@ from bot.studio._account import Accounts
 from bot.studio._admin import Admins
 from bot.studio._codes import Codes
 from bot.studio._collecting import Collecting
+from bot.studio._door import Door
 from bot.studio._drafts import Drafts
 from bot.studio._link import Links
 from bot.studio._needs import Gate, Tools
@@ -43,14 +45,16 @@ class Studio:
     """The use cases. `admins` may ask for `status` and the like."""
 
     def __init__(self, tools: Tools, gate: Gate, admins: Set[Identity]) -> None:
+        tools = replace(tools, rules=replace(tools.rules, admins=tools.rules.admins | admins))
         self._ledger = tools.ledger
         self._queue = tools.queue
         self._files = tools.files
         self._styles = tools.styles
         self._clock = tools.clock
         self._locks = tools.locks
-        self._admins = admins
-        self._office = Admins(tools, admins)
+        self._admins = tools.rules.admins
+        self._door = Door(tools)
+        self._office = Admins(tools)
         self._pictures = Pictures(tools)
         self._results = Results(tools)
         self._drafts = Drafts(tools, self._pictures)
@@ -59,9 +63,10 @@ class Studio:
         self._codes = Codes(tools, self._results)
         self._collecting = Collecting(tools, gate)
 
-    async def start(self, who: Identity, place: Place) -> Reply:
-        """Say what will happen, and ask for consent where it was not given."""
-        return await self._collecting.start(who, await self._ledger.account_of(who))
+    async def start(self, who: Identity, place: Place, text: str = "") -> Reply:
+        """Say what will happen, and ask for consent where it lacks; `text` may be a word to enter by."""
+        await self._door.takes_word(who, text)
+        return await self._collecting.start(who, await self._door.account_of(who))
 
     async def help(self, who: Identity) -> Reply:
         """List the commands."""
@@ -69,24 +74,27 @@ class Studio:
 
     async def consent_question(self, who: Identity) -> Reply | None:
         """Give the question that comes before any photo; None when it was answered."""
-        must = await self._collecting.must_consent(who, await self._ledger.account_of(who))
+        try:
+            must = await self._collecting.must_consent(who, await self._door.account_of(who))
+        except UserError as refusal:
+            return Reply(refusal.sentence)
         return texts.consent_first(0) if must else None
 
     async def train(self, who: Identity, place: Place) -> Reply:
         """Say which photos are missing or how to send them; start when exactly five are there."""
-        return await self._collecting.train(who, await self._ledger.account_of(who), place)
+        return await self._collecting.train(who, await self._door.account_of(who), place)
 
     async def add_photos(self, who: Identity, place: Place, uploads: Sequence[Upload]) -> Reply:
         """Take the photos of one message or album; exactly five in the set start its training."""
-        return await self._collecting.add(who, await self._ledger.account_of(who), place, uploads)
+        return await self._collecting.add(who, await self._door.account_of(who), place, uploads)
 
     async def use_first_five(self, who: Identity, place: Place) -> Reply:
         """Train on the first five of a set that came too large."""
-        return await self._collecting.use_first_five(who, await self._ledger.account_of(who), place)
+        return await self._collecting.use_first_five(who, await self._door.account_of(who), place)
 
     async def forget_photos(self, who: Identity, place: Place) -> Reply:
         """Delete the photos of the set that is being collected."""
-        return await self._collecting.start_over(await self._ledger.account_of(who), place)
+        return await self._collecting.start_over(await self._door.account_of(who), place)
 
     async def set_message(self, who: Identity, place: Place) -> str | None:
         """Name the message in a chat that shows the set which is being collected, if one does."""
@@ -99,7 +107,7 @@ class Studio:
 
     async def generate_text(self, who: Identity, place: Place, text: str) -> Reply:
         """Draw what was typed after `/generate`; nothing typed opens a draft."""
-        account = await self._ledger.account_of(who)
+        account = await self._door.account_of(who)
         if not wishes.cleaned(text):
             return await self._drafts.open(account, place)
         asked = wishes.parse(text)
@@ -108,29 +116,31 @@ class Studio:
     async def generate(self, who: Identity, place: Place, code_text: str, wish: GenerateWish) -> Reply:
         """Draw pictures with a LoraCode of one's own."""
         code, wish = wishes.read_code(code_text), wishes.checked(wish)
-        return await self._pictures.draw(await self._ledger.account_of(who), place, code, wish)
+        return await self._pictures.draw(await self._door.account_of(who), place, code, wish)
 
     async def plain_text(self, who: Identity, place: Place, text: str) -> Reply | None:
-        """Take a message that is no command: a name or a prompt, where one is waited for; None otherwise."""
-        account = await self._ledger.account_of(who)
+        """Take a message that is no command: a name, a prompt or a word, if one is waited for; else None."""
+        if await self._door.takes_word(who, text):
+            return await self.start(who, place)
+        account = await self._door.account_of(who)
         answered = await self._answer_to_question(account, place, text)
         return answered or await self._drafts.take_prompt(account, place, text)
 
     async def show(self, who: Identity, place: Place, text: str) -> Reply:
         """Bring a result of one's own back, by its number."""
-        return await self._results.show(await self._ledger.account_of(who), text)
+        return await self._results.show(await self._door.account_of(who), text)
 
     async def export(self, who: Identity, place: Place, text: str) -> Reply:
         """Hand the owner of a LoraCode its LoRA file."""
-        return await self._results.export(await self._ledger.account_of(who), place, text)
+        return await self._results.export(await self._door.account_of(who), place, text)
 
     async def edit_text(self, who: Identity, job_id: int) -> str:
         """Give the prompt of a result of one's own, to be written anew."""
-        return await self._pictures.prompt_of(await self._ledger.account_of(who), JobId(job_id))
+        return await self._pictures.prompt_of(await self._door.account_of(who), JobId(job_id))
 
     async def edit(self, who: Identity, place: Place, job_id: int, text: str) -> Reply:
         """Draw a result's wish with other words and another seed."""
-        return await self._pictures.edited(await self._ledger.account_of(who), place, JobId(job_id), text)
+        return await self._pictures.edited(await self._door.account_of(who), place, JobId(job_id), text)
 
     async def codes_like(self, who: Identity, typed: str) -> list[Choice]:
         """Offer one's own LoraCodes that can draw, at most 25, the newest first."""
@@ -146,11 +156,11 @@ class Studio:
 
     async def codes(self, who: Identity, place: Place) -> Reply:
         """List one's LoraCodes."""
-        return await self._codes.list(await self._ledger.account_of(who), place)
+        return await self._codes.list(await self._door.account_of(who), place)
 
     async def cancel(self, who: Identity, text: str = "") -> Reply:
         """Stop the newest open job, or that of a code."""
-        account = await self._ledger.account_of(who)
+        account = await self._door.account_of(who)
         jobs = await self._ledger.open_jobs_of(account)
         nothing = texts.NOTHING_OPEN
         if text.strip():
@@ -164,12 +174,13 @@ class Studio:
     async def queue(self, who: Identity) -> Reply:
         """List a person's open jobs, with their places in line."""
         now = self._clock()
-        jobs = await self._ledger.open_jobs_of(await self._ledger.account_of(who))
+        jobs = await self._ledger.open_jobs_of(await self._door.account_of(who))
         return texts.queue([(job, await estimate(self._ledger, job, now)) for job in jobs])
 
     async def link(self, who: Identity, place: Place, text: str) -> Reply:
         """Show the word that joins accounts, or join by one."""
-        return await self._links.link(await self._ledger.account_of(who), place, text)
+        account = await self._door.account_of(who, is_joining=True)
+        return await self._links.link(account, place, text)
 
     async def privacy(self, who: Identity) -> Reply:
         """Say what is kept of a person."""
@@ -179,21 +190,23 @@ class Studio:
         """Ask whether everything of a person shall be deleted."""
         return await self._accounts.ask_to_forget(await self._ledger.account_of(who))
 
-    async def status(self, who: Identity) -> Reply:
-        """Tell an administrator how the machine is doing; to others there is no such command."""
-        self._office.check(who)
-        return await self._office.status()
+    async def admin(self, who: Identity, command: str, text: str = "") -> Reply:
+        """Do what an administrator says; to others there is no such command."""
+        return await self._office.act(who, command, text)
 
-    async def logs(self, who: Identity) -> Reply:
-        """List the last errors for an administrator; to others there is no such command."""
-        self._office.check(who)
-        return await self._office.logs()
+    def is_admin(self, who: Identity) -> bool:
+        """Say whether there are commands of administrators for somebody."""
+        return who in self._admins
+
+    def admins_on(self, platform: Platform) -> list[Identity]:
+        """List the administrators on a platform."""
+        return sorted((who for who in self._admins if who.platform is platform), key=str)
 
     async def press(self, who: Identity, place: Place, action: str) -> Reply:
         """Do what a button says; what it is about must belong to the person who pressed."""
         if action.startswith("forgetme!:"):
             return await self._accounts.forget(who, action)
-        account = await self._ledger.account_of(who)
+        account = await self._door.account_of(who)
         if (match := _OF_A_JOB.fullmatch(action)) is not None:
             return await self._press_of_job(account, place, match[1], JobId(int(match[2])))
         if (match := _OF_A_PICTURE.fullmatch(action)) is not None:

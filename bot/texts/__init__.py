@@ -9,6 +9,30 @@ from __future__ import annotations
 from bot.domain import MAX_CODES, Job, Lora, LoraCode, LoraState, Platform, format_code
 from bot.eta import Estimate
 from bot.replies import Reply
+from bot.texts._admin import ADMIN_COMMANDS as ADMIN_COMMANDS
+from bot.texts._admin import BANNED as BANNED
+from bot.texts._admin import BROADCAST_WHAT as BROADCAST_WHAT
+from bot.texts._admin import HOW_TO_QUOTA as HOW_TO_QUOTA
+from bot.texts._admin import INVITATION_FIRST as INVITATION_FIRST
+from bot.texts._admin import NO_SUCH_CODE as NO_SUCH_CODE
+from bot.texts._admin import NO_SUCH_PERSON as NO_SUCH_PERSON
+from bot.texts._admin import NOT_AN_ADMIN as NOT_AN_ADMIN
+from bot.texts._admin import NOT_BANNED as NOT_BANNED
+from bot.texts._admin import NOT_ON_THE_LIST as NOT_ON_THE_LIST
+from bot.texts._admin import PAUSED as PAUSED
+from bot.texts._admin import RESUMED as RESUMED
+from bot.texts._admin import WHICH_PERSON as WHICH_PERSON
+from bot.texts._admin import acts as acts
+from bot.texts._admin import banned as banned
+from bot.texts._admin import broadcast as broadcast
+from bot.texts._admin import draining as draining
+from bot.texts._admin import invitation as invitation
+from bot.texts._admin import pictures_used_up as pictures_used_up
+from bot.texts._admin import quota as quota
+from bot.texts._admin import taken_down as taken_down
+from bot.texts._admin import trainings_used_up as trainings_used_up
+from bot.texts._admin import unbanned as unbanned
+from bot.texts._admin import your_code_was_taken_down as your_code_was_taken_down
 from bot.texts._cards import MY_CODES as MY_CODES
 from bot.texts._cards import cancel_button as cancel_button
 from bot.texts._cards import cancelled as cancelled
@@ -117,7 +141,8 @@ def help_text(platform: Platform, is_admin: bool) -> Reply:
         "/help - this list",
     ]
     if is_admin:
-        lines.append("/status - for administrators: how the machine is doing")
+        lines.append("For administrators:")
+        lines += [f"/{name} - {what}" for name, (what, _) in ADMIN_COMMANDS.items()]
     lines.append(f"Example: {example(platform)}")
     return Reply("\n".join(lines))
 

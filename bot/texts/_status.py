@@ -74,7 +74,7 @@ def errors(happened: Sequence[Happened]) -> Reply:
 def _worker(health: Health | None) -> list[str]:
     if health is None:
         return ["Worker: not there (starting, or it died and is being restarted)"]
-    loaded = "loaded" if health.base_model_loaded else "not loaded yet"
+    loaded = "loaded" if health.base_model_loaded else health.loading or "not loaded yet"
     lines = [
         f"Base model: {health.base_model} ({loaded})",
         f"Device: {health.device}",

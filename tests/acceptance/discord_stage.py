@@ -11,7 +11,7 @@ from typing import Any
 
 import discord
 from simcord.actors import MemberActor
-from simcord.builders import ChannelHandle, UserHandle
+from simcord.builders import ChannelHandle, RoleHandle, UserHandle
 from simcord.env import Env
 from simcord.results import InteractionResult
 
@@ -91,6 +91,8 @@ class Stage:
     channel: ChannelHandle = field(init=False)
     anna: MemberActor = field(init=False)
     bert: MemberActor = field(init=False)
+    #: Who has this role administers the server.
+    office: RoleHandle = field(init=False)
     #: The same Anna, in her DMs with the bot.
     anna_alone: UserHandle = field(init=False)
 
@@ -101,7 +103,9 @@ class Stage:
         self.channel = guild.create_text_channel("general")
         self.anna_alone = env.create_user("anna")
         self.anna = guild.add_member(self.anna_alone)
-        self.bert = guild.add_member(env.create_user("bert"))
+        # Discord hides what is for administrators from whoever does not administer a server.
+        self.office = guild.create_role("office", permissions=discord.Permissions(administrator=True))
+        self.bert = guild.add_member(env.create_user("bert"), roles=[self.office])
 
     async def work(self) -> None:
         """Let the card do all that waits, and people hear of it."""

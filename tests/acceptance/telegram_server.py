@@ -52,7 +52,8 @@ class Shown:
 class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
     """The emulator, with what it lacks: the bot's name, messages as they look, rules for edits.
 
-    `refusals` are what the next calls of a method get; `pressed` holds the alert each press got, by its id.
+    `refusals` are what the next calls of a method get; `pressed` holds the alert each press got, by its id;
+    `strangers` never wrote to the bot.
     """
 
     def __init__(self) -> None:
@@ -61,6 +62,8 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
         self.refusals: dict[str, list[ApiRefusal]] = {}
         self.pressed: dict[str, str] = {}
         self.commands: list[str] = []
+        self.commands_of: dict[int, list[str]] = {}
+        self.strangers: set[int] = set()
         self.base_url = ""
 
     def validate(self, method: str, fields: dict[str, Any], uploads: dict[str, Any]) -> Any:
@@ -88,8 +91,18 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
             alert = str(fields.get("show_alert", "")).lower() == "true"
             self.pressed[str(fields["callback_query_id"])] = str(fields.get("text") or "") if alert else ""
         elif method == "setMyCommands":
-            self.commands = [each["command"] for each in json.loads(fields["commands"])]
+            self._take_commands(fields)
         return result
+
+    def _take_commands(self, fields: dict[str, Any]) -> None:
+        commands = [each["command"] for each in json.loads(fields["commands"])]
+        if "scope" in fields:
+            chat_id = json.loads(fields["scope"])["chat_id"]
+            if chat_id in self.strangers:
+                raise ApiRefusal("Bad Request: chat not found")
+            self.commands_of[chat_id] = commands
+        else:
+            self.commands = commands
 
     def _refuse_edit(self, method: str, fields: dict[str, Any]) -> None:
         message = self.shown.get(int(fields["message_id"]))

@@ -15,7 +15,7 @@ from bot.app import App, opened
 from bot.backends.base import GpuBackend
 from bot.backends.fake import FakeBackend
 from bot.chats.telegram import TelegramChat
-from bot.domain import Identity, LoraCode, Platform
+from bot.domain import Access, Identity, LoraCode, Platform
 from bot.settings import Settings
 from gpu_worker.protocol import Generate
 from tests.acceptance.telegram_server import BOT, TOKEN, Shown, TelegramServer, telegram_server, until
@@ -131,16 +131,20 @@ class Person:
 
 @asynccontextmanager
 async def telegram_bot(
-    server: TelegramServer, folder: Path, backend: GpuBackend, acknowledge_within_s: float = 60.0
+    server: TelegramServer,
+    folder: Path,
+    backend: GpuBackend,
+    acknowledge_within_s: float = 60.0,
+    access: Access = Access.OPEN,
 ) -> AsyncIterator[App]:
     """The whole front end, listening to the server."""
     admins = frozenset({Identity(Platform.TELEGRAM, str(ADMIN))})
-    settings = Settings(data_dir=folder, telegram_api_url=server.base_url, admins=admins)
+    settings = Settings(data_dir=folder, telegram_api_url=server.base_url, admins=admins, access=access)
     async with opened(settings, backend) as app:
         await consented(app.ledger, *(Identity(Platform.TELEGRAM, str(number)) for number in PEOPLE))
         chat = TelegramChat(app.studio, TOKEN, settings.telegram_api_url, 0.2, acknowledge_within_s)
         app.chats[chat.platform] = chat
-        running = asyncio.create_task(app.run({"telegram": chat.run()}))
+        running = asyncio.create_task(app.run({"telegram": chat.run()}), name="front-end")
         try:
             yield app
         finally:

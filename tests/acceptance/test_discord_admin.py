@@ -26,6 +26,14 @@ async def test_status_is_one_answer_with_text_and_a_picture(stage: Stage) -> Non
     assert not stage.public()
 
 
-@pytest.mark.parametrize("command", ["status", "logs"])
-async def test_others_are_told_that_there_is_no_such_command(stage: Stage, command: str) -> None:
-    assert text_of(await stage.anna.slash(stage.channel, command)) == texts.UNKNOWN_COMMAND
+async def test_discord_hides_the_commands_from_who_administers_no_server(stage: Stage) -> None:
+    assert not set(texts.ADMIN_COMMANDS) & set(stage.anna.available_commands(stage.channel))
+    assert set(texts.ADMIN_COMMANDS) < set(stage.bert.available_commands(stage.channel))
+
+
+@pytest.mark.parametrize("command", ["status", "logs", "pause", "drain"])
+async def test_who_administers_a_server_but_not_the_bot_is_told_that_there_is_no_such_command(
+    stage: Stage, command: str
+) -> None:
+    carla = stage.channel.guild.add_member(stage.env.create_user("carla"), roles=[stage.office])
+    assert text_of(await carla.slash(stage.channel, command)) == texts.UNKNOWN_COMMAND

@@ -253,16 +253,8 @@ async def test_a_failed_generation_says_why_in_place_of_the_card(stage: Stage) -
     assert "too many elephants" in card.content
 
 
-async def test_status_is_for_administrators(stage: Stage) -> None:
-    assert texts.UNKNOWN_COMMAND in text_of(await stage.anna.slash(stage.channel, "status"))
-    await stage.restart()  # Bert is an administrator from then on
-    answer = await stage.bert.slash(stage.channel, "status")
-    assert answer.ephemeral
-    assert "Waiting: 0 train, 0 generate" in text_of(answer)
-
-
 async def test_help_lists_every_command(stage: Stage) -> None:
     answer = await stage.anna.slash(stage.channel, "help")
     commands = stage.anna.available_commands(stage.channel)
-    assert set(commands) == {"train", "generate", "codes", "cancel", "show", "export", "status", "help"}
-    assert all(f"/{command}" in text_of(answer) for command in commands if command != "status")
+    assert {"train", "generate", "codes", "cancel", "show", "export", "help"} < set(commands)
+    assert all(f"/{command}" in text_of(answer) for command in commands)

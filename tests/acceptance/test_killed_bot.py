@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.acceptance.telegram_server import TOKEN, TelegramServer, telegram_server, until
+from tests.acceptance.telegram_server import TOKEN, TelegramServer, telegram_server
 from tests.acceptance.telegram_stage import PHOTOS, Person
 
 ROOT = Path(__file__).parents[2]
@@ -47,8 +47,11 @@ async def test_a_killed_bot_has_its_set_its_queue_and_its_notices_when_it_is_sta
     async with telegram_server() as server:
         anna, bert = Person(server, 7), Person(server, 8)
         async with program(server, tmp_path):
+            for each in (anna, bert):
+                await each.says("/start")
+                await each.presses(await each.hears("Do you agree"), "I agree")
             await anna.sends_photos(PHOTOS[:3])
-            await until(lambda: anna.sees)
+            await anna.hears("3 of 5")
             await bert.sends_photos(PHOTOS[:5])
             await bert.hears("LoraCode is")
         async with program(server, tmp_path) as process:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from lo_bot_api_emulator import ApiRefusal
 
 from bot import texts
-from tests.acceptance.telegram_server import until
-from tests.acceptance.telegram_stage import ADMIN, Person, Stage, on_stage, trained
+from bot.backends.fake import FakeBackend
+from bot.domain import Access
+from tests.acceptance.telegram_server import telegram_server, until
+from tests.acceptance.telegram_stage import (
+    ADMIN,
+    PHOTOS,
+    Person,
+    Stage,
+    code_in,
+    on_stage,
+    telegram_bot,
+    trained,
+)
 
 
 @pytest.fixture
@@ -34,8 +47,146 @@ async def test_status_is_one_message_with_text_and_a_picture(stage: Stage, admin
     assert len(admin.sees) == 1
 
 
-@pytest.mark.parametrize("command", ["status", "logs"])
+@pytest.mark.parametrize("command", texts.ADMIN_COMMANDS)
 async def test_others_are_told_that_there_is_no_such_command(stage: Stage, command: str) -> None:
     await stage.anna.says(f"/{command}")
     shown = await until(lambda: stage.anna.sees)
     assert [each.text for each in shown] == [texts.UNKNOWN_COMMAND]
+
+
+async def test_commands_are_listed_to_administrators_and_hidden_from_others(
+    stage: Stage, admin: Person
+) -> None:
+    await until(lambda: stage.server.commands_of)
+    assert set(stage.server.commands_of) == {ADMIN}
+    assert set(texts.ADMIN_COMMANDS) < set(stage.server.commands_of[ADMIN])
+    assert not set(texts.ADMIN_COMMANDS) & set(stage.server.commands)
+    await admin.says("/help")
+    listed = (await admin.hears("/train")).text
+    assert all(f"/{each}" in listed for each in texts.ADMIN_COMMANDS)
+    await stage.anna.says("/help")
+    assert "/pause" not in (await stage.anna.hears("/train")).text
+
+
+async def test_an_administrator_whom_telegram_does_not_know_yet_does_not_stop_the_start(
+    stage: Stage, admin: Person
+) -> None:
+    await until(lambda: stage.server.commands_of)
+    await stage.stop()
+    stage.server.commands_of.clear()
+    stage.server.commands.clear()
+    stage.server.strangers.add(ADMIN)
+    await stage.start()
+    await until(lambda: stage.server.commands)
+    await admin.says("/status")
+    await admin.hears("LoraCode ")
+    assert not stage.server.commands_of
+
+
+async def test_while_paused_trainings_wait_also_after_a_restart(stage: Stage, admin: Person) -> None:
+    await admin.says("/pause")
+    await admin.hears("Paused")
+    await stage.anna.sends_photos(PHOTOS[:5])
+    await stage.anna.hears("Your LoraCode is")
+    await stage.stop()
+    await stage.start()
+    await admin.says("/status")
+    assert "Waiting: 1 train" in (await admin.hears("LoraCode ")).text
+    assert not stage.card.requests
+    await admin.says("/resume")
+    await stage.anna.hears("is ready")
+
+
+async def test_drain_finishes_what_runs_tells_its_person_and_ends(stage: Stage, admin: Person) -> None:
+    stage.card.gate.clear()
+    await stage.anna.sends_photos(PHOTOS[:5])
+    await until(lambda: stage.card.requests)
+    await admin.says("/drain")
+    await admin.hears("I finish 1 running job, then stop")
+    await stage.anna.says("/codes")
+    await stage.anna.hears("training")
+    stage.card.gate.set()
+    await stage.anna.hears("is ready")
+    await until(lambda: "front-end" not in {task.get_name() for task in asyncio.all_tasks()})
+
+
+async def test_a_banned_person_reads_so_and_may_come_back(stage: Stage, admin: Person) -> None:
+    await admin.says(f"/ban telegram:{stage.anna.id}")
+    await admin.hears("Closed to telegram:7")
+    await stage.anna.sends_photos(PHOTOS[:5])
+    await stage.anna.hears("has closed it to you")
+    await stage.stop()
+    await stage.start()
+    await stage.anna.says("/train")
+    await until(lambda: len(stage.anna.sees) == 2)
+    assert stage.anna.sees[1].text == texts.BANNED
+    await admin.says(f"/unban telegram:{stage.anna.id}")
+    await admin.hears("Open to")
+    await trained(stage.anna)
+
+
+async def test_a_button_of_before_does_nothing_for_a_banned_person(stage: Stage, admin: Person) -> None:
+    code = await trained(stage.anna)
+    await stage.anna.says("/codes")
+    card = await until(lambda: [e for e in stage.anna.sees if any(b == f"code:{code}" for _, b in e.buttons)])
+    await admin.says(f"/ban {code}")
+    await admin.hears("Closed to")
+    assert await stage.anna.presses(card[0], f"{code[:4]} {code[4:]}") == texts.BANNED
+
+
+async def test_quota_is_shown_and_changed(stage: Stage, admin: Person) -> None:
+    await trained(stage.anna)
+    await admin.says(f"/quota telegram:{stage.anna.id} 1 2")
+    assert "Trainings a day: 1, 1 used\nPictures an hour: 2, 0 used" in (await admin.hears("guest")).text
+    await stage.anna.says("/train")
+    await stage.anna.hears("1 training a day")
+
+
+async def test_a_takedown_ends_the_training_that_runs_and_its_owner_is_told(
+    stage: Stage, admin: Person
+) -> None:
+    stage.card.gate.clear()
+    await stage.anna.sends_photos(PHOTOS[:5])
+    code = code_in(await stage.anna.hears("Your LoraCode is"))
+    await until(lambda: stage.card.requests)
+    await admin.says(f"/takedown {code[:4]} {code[4:]}")
+    await admin.hears("is gone, with 1 job")
+    await stage.anna.hears("has deleted your LoraCode")
+    assert stage.card.cancelled
+    assert await stage.app.ledger.lora(code) is None
+    stage.card.gate.set()
+    await admin.says("/logs")
+    assert f"telegram:{ADMIN} /takedown {code[:4]} {code[4:]}" in (await admin.hears("Administrators")).text
+
+
+async def test_a_broadcast_obeys_a_rate_limit_and_leaves_those_who_blocked_the_bot(stage: Stage) -> None:
+    stage.server.refusals["sendMessage"] = [
+        ApiRefusal("Too Many Requests", 429, {"retry_after": 1}),
+        ApiRefusal("Forbidden: bot was blocked by the user", 403),
+    ]
+    await stage.app.ledger.owe_everybody("We are closed")
+    stage.app.postman.wake()
+    await stage.anna.hears("We are closed")
+    while await stage.app.ledger.notices_owed():  # noted just after it was shown
+        await asyncio.sleep(0)
+    assert len(stage.anna.sees) == 1
+    assert stage.bert.sees == []
+
+
+async def test_a_broadcast_is_written_by_an_administrator(stage: Stage, admin: Person) -> None:
+    await admin.says("/broadcast We are closed\non Monday")
+    await admin.hears("I write that to 2 people")
+    for person in (stage.anna, stage.bert):
+        assert (await person.hears("We are closed")).text == "We are closed\non Monday"
+
+
+async def test_by_invitation_a_link_with_a_word_lets_in(tmp_path: Path) -> None:
+    async with telegram_server() as server:
+        anna, admin = Person(server, 71), Person(server, ADMIN)
+        async with telegram_bot(server, tmp_path, FakeBackend(), access=Access.INVITATION):
+            await anna.says("/start")
+            await anna.hears("by invitation")
+            await admin.says("/invite")
+            word = (await admin.hears("Whoever sends me this word")).text.splitlines()[0]
+            await anna.says(f"/start {word}")
+            await anna.hears("five photos")

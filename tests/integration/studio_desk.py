@@ -69,6 +69,7 @@ class NotedQueue:
     stopped: list[JobId] = field(default_factory=list)
     seen_again: list[JobId] = field(default_factory=list)
     said: Health | None = None
+    is_finishing: bool = False
     prepared: list[bytes] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
 
@@ -89,6 +90,9 @@ class NotedQueue:
 
     def health(self) -> Health | None:
         return self.said
+
+    def finish(self) -> None:
+        self.is_finishing = True
 
 
 async def consented(ledger: Ledger, *people: Identity) -> None:

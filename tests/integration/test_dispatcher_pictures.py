@@ -16,7 +16,7 @@ from bot.files import Files
 from bot.styles import read_styles
 from gpu_worker.protocol import Done, Event, Generate, JobRequest, Started
 from tests.integration.engine_room import PNG, EngineRoom, open_engine_room, until
-from tests.integration.studio_desk import ANNA, ANNAS, BERT, album
+from tests.integration.studio_desk import ANNA, ANNAS, BERT, album, consented
 
 
 @pytest.fixture
@@ -39,6 +39,7 @@ async def guest(room: EngineRoom, number: int) -> LoraCode:
         Identity(Platform.TELEGRAM, f"9{number}"),
         Place(Platform.TELEGRAM, f"9{number}", f"9{number}"),
     )
+    await consented(room.desk.ledger, who)
     await room.desk.studio.add_photos(who, place, album(*range(20 * number, 20 * number + 5)))
     await room.dispatcher.drain()
     return (await room.desk.loras(who))[0].code

@@ -141,12 +141,12 @@ async def test_the_message_that_shows_a_job_is_remembered(desk: Desk) -> None:
 
 async def test_status_is_for_administrators_and_for_others_there_is_no_such_command(desk: Desk) -> None:
     with pytest.raises(UserError) as caught:
-        await desk.studio.status(ANNA)
+        await desk.studio.admin(ANNA, "status")
     assert caught.value.sentence == texts.UNKNOWN_COMMAND
 
 
 async def test_status_tells_of_worker_jobs_notices_and_disk(desk: Desk) -> None:
-    assert "Worker: not there" in (await desk.studio.status(ADMIN)).text
+    assert "Worker: not there" in (await desk.studio.admin(ADMIN, "status")).text
     desk.queue.said = Health(
         device="cpu", base_model="tiny", base_model_loaded=False, process_memory_bytes=2**30
     )
@@ -157,7 +157,7 @@ async def test_status_tells_of_worker_jobs_notices_and_disk(desk: Desk) -> None:
     assert job.id == running.id or job.place == BERTS
     assert await desk.ledger.progressed(job.id, job.attempt, 300, 1500)
     desk.clock.forward(minutes=5)
-    text = (await desk.studio.status(ADMIN)).text
+    text = (await desk.studio.admin(ADMIN, "status")).text
     assert "up for 30 min" in text
     assert "tiny (not loaded yet)" in text
     assert f"Running: train {job.code[:4]} {job.code[4:]}, step 300 of 1500, about 20 min left" in text

@@ -93,32 +93,37 @@ def room_of(name: str) -> str | None:
     return max(rooms, key=len) if rooms else None
 
 
+#: Which modules alone may import a library, and why.
+ONLY_IN = {
+    **dict.fromkeys(CHAT_LIBRARIES, ("bot.chats.", "only chats know platforms")),
+    **dict.fromkeys(FACE_LIBRARIES, ("bot.coach._faces", "they may be missing")),
+    "ray": ("bot.backends.ray", "it is an extra"),
+}
+#: What the files of a top-level folder never import, and why.
+NEVER = {
+    "bot": (HEAVY, "the front end never loads torch"),
+    "gpu_worker": ({"bot"}, "the worker never knows the front end"),
+    "drawn": ({"bot", "gpu_worker"} | HEAVY, "it is a leaf"),
+    "kohya-scripts": ({"bot"}, "programs know the worker alone"),
+}
+
+
 @pytest.mark.parametrize("path", python_files(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_file_imports_only_what_the_table_allows(path: Path) -> None:
-    name = module_name(path)
-    top = path.relative_to(ROOT).parts[0]
+    name, top = module_name(path), path.relative_to(ROOT).parts[0]
+    never, because = NEVER.get(top, (set(), ""))
     for imported in imports(path):
         library = imported.split(".")[0]
-        if top == "bot":
-            assert library not in HEAVY, f"{name} imports {imported}: the front end never loads torch"
-            if library == "gpu_worker":
-                allowed = ["gpu_worker.protocol"]
-                if name == "bot.backends.ray":
-                    allowed.append("gpu_worker.actor")
-                assert any(is_or_is_inside(imported, door) for door in allowed), f"{name} imports {imported}"
-            if library in CHAT_LIBRARIES:
-                assert name.startswith("bot.chats."), f"{name} imports {imported}: only chats know platforms"
-            if library in FACE_LIBRARIES:
-                assert name == "bot.coach._faces", f"{name} imports {imported}: they may be missing"
-            if library == "ray":
-                assert name == "bot.backends.ray", f"{name} imports {imported}"
-        if top == "gpu_worker":
-            assert library != "bot", f"{name} imports {imported}: the worker never knows the front end"
-        if top == "drawn":
-            assert library not in {"bot", "gpu_worker"} | HEAVY, f"{name} imports {imported}"
-        if top == "kohya-scripts":
-            assert library != "bot", f"{name} imports {imported}"
+        assert library not in never, f"{name} imports {imported}: {because}"
         assert library != "pickle", f"{name} imports {imported}: safetensors and JSON only"
+        if top != "bot":
+            continue
+        if library in ONLY_IN:
+            room, why = ONLY_IN[library]
+            assert name.startswith(room), f"{name} imports {imported}: {why}"
+        if library == "gpu_worker":
+            doors = {"gpu_worker.protocol"} | ({"gpu_worker.actor"} if name == "bot.backends.ray" else set())
+            assert any(is_or_is_inside(imported, door) for door in doors), f"{name} imports {imported}"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain import Identity, Platform
+from bot.domain import Access, Identity, Platform, Quota, Role
 from bot.errors import SettingsError
 from bot.settings import Settings
 
@@ -46,6 +46,36 @@ def test_everything_can_be_set() -> None:
     assert settings.train_steps == 12
     assert settings.telegram_api_url == "http://localhost:8081"
     assert settings.log_level == "DEBUG"
+
+
+def test_who_may_use_the_bot_and_how_much_can_be_set() -> None:
+    environ = {
+        "ACCESS": "allow-list",
+        "ALLOWED": "telegram:1, discord:2",
+        "QUOTAS": "guest:2/20, member:5/-",
+    }
+    settings = Settings.from_environ(environ)
+    assert settings.access is Access.ALLOW_LIST
+    assert settings.allowed == {Identity(Platform.TELEGRAM, "1"), Identity(Platform.DISCORD, "2")}
+    assert settings.quotas == {Role.GUEST: Quota(2, 20), Role.MEMBER: Quota(5, None)}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ACCESS", "closed"),
+        ("ALLOWED", "anna"),
+        ("QUOTAS", "guest"),
+        ("QUOTAS", "king:1/2"),
+        ("QUOTAS", "guest:1"),
+        ("QUOTAS", "guest:-1/2"),
+    ],
+)
+def test_access_that_cannot_be_read_is_one_line_that_names_it(name: str, value: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environ({name: value})
+    assert str(caught.value).startswith(f"{name}: ")
+    assert "\n" not in str(caught.value)
 
 
 def test_tokens_are_never_shown() -> None:

@@ -14,6 +14,7 @@ from discord import app_commands
 
 from bot import texts
 from bot.chats.base import answered
+from bot.chats.discord._admin import written
 from bot.chats.discord._answers import Answers, Interaction, Work, apologise, identity, whisper
 from bot.chats.discord._buttons import ActionButton
 from bot.chats.discord._commands import COMMANDS
@@ -162,6 +163,9 @@ class LoraCodeClient(discord.Client):
         await interaction.response.send_modal(PromptModal(job_id, prompt))
 
     async def _words(self, who: Identity, place: Place, text: str) -> Reply:
+        act = written(self.studio, who, text)
+        if act is not None:
+            return await act
         return await self.studio.plain_text(who, place, text) or await self.studio.start(who, place)
 
     async def _add_photos(self, who: Identity, place: Place, photos: Sequence[discord.Attachment]) -> Reply:

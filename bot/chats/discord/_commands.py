@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import discord
 from discord import app_commands
 
+from bot.chats.discord._admin import ADMIN_COMMANDS
 from bot.chats.discord._generate import generate, offer_codes
 
 if TYPE_CHECKING:
@@ -97,20 +98,6 @@ async def forgetme(interaction: _Interaction) -> None:
     await interaction.client.answer(interaction, lambda who, _: studio.forgetme(who))
 
 
-@app_commands.command(description="For administrators: how the machine is doing")
-async def status(interaction: _Interaction) -> None:
-    """Tell an administrator how the machine is doing."""
-    studio = interaction.client.studio
-    await interaction.client.answer(interaction, lambda who, _: studio.status(who))
-
-
-@app_commands.command(description="For administrators: the last errors")
-async def logs(interaction: _Interaction) -> None:
-    """List the last errors for an administrator."""
-    studio = interaction.client.studio
-    await interaction.client.answer(interaction, lambda who, _: studio.logs(who))
-
-
 @app_commands.command(name="help", description="What I can do")
 async def help_(interaction: _Interaction) -> None:
     """List the commands."""
@@ -129,7 +116,6 @@ COMMANDS: tuple[app_commands.Command[Any, ..., None], ...] = (
     link,
     privacy,
     forgetme,
-    status,
-    logs,
     help_,
+    *ADMIN_COMMANDS,
 )

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 
-from telegram import BotCommand, Update
+from telegram import BotCommand, BotCommandScopeChat, Update
 from telegram.constants import FileSizeLimit, UpdateType
 from telegram.error import InvalidToken, NetworkError, TelegramError
 from telegram.ext import Application, ApplicationBuilder, CallbackQueryHandler, ContextTypes
@@ -68,6 +68,7 @@ class TelegramChat:
             .concurrent_updates(True)
             .build()
         )
+        self._studio = studio
         self._post = Post(self._app.bot)
         answers = Answers(self._post, studio)
         self._app.add_handlers(Inbox(studio, answers, album_pause_s).handlers())
@@ -111,10 +112,17 @@ class TelegramChat:
                 return
 
     async def _publish_commands(self) -> None:
+        commands = [BotCommand(*each) for each in COMMANDS.items()]
         try:
-            await self._app.bot.set_my_commands([BotCommand(*each) for each in COMMANDS.items()])
+            await self._app.bot.set_my_commands(commands)
         except TelegramError:
             log.exception("the list of commands could not be published")
+        commands += [BotCommand(name, what) for name, (what, _) in texts.ADMIN_COMMANDS.items()]
+        for admin in self._studio.admins_on(self.platform):
+            try:
+                await self._app.bot.set_my_commands(commands, BotCommandScopeChat(int(admin.user_id)))
+            except TelegramError as error:  # they never wrote to the bot: Telegram does not know their chat
+                log.warning("an administrator's list of commands could not be published: %s", error)
 
     async def _on_error(self, update: object, context: ContextTypes.DEFAULT_TYPE) -> None:
         log.error("an update of Telegram failed", exc_info=context.error)

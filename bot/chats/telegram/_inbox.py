@@ -50,7 +50,7 @@ class Inbox:
     def _calls(self) -> dict[str, _Call]:
         studio = self._studio
         return {
-            "start": lambda who, place, _: studio.start(who, place),
+            "start": studio.start,
             "help": lambda who, place, _: studio.help(who),
             "train": lambda who, place, _: studio.train(who, place),
             "generate": studio.generate_text,
@@ -62,9 +62,11 @@ class Inbox:
             "link": studio.link,
             "privacy": lambda who, place, _: studio.privacy(who),
             "forgetme": lambda who, place, _: studio.forgetme(who),
-            "status": lambda who, place, _: studio.status(who),
-            "logs": lambda who, place, _: studio.logs(who),
+            **{name: self._of_admins(name) for name in texts.ADMIN_COMMANDS},
         }
+
+    def _of_admins(self, name: str) -> _Call:
+        return lambda who, place, text: self._studio.admin(who, name, text)
 
     def _command(self, name: str, call: _Call) -> CommandHandler[_Context, None]:
         async def work(spot: Spot, message: Message) -> Reply:

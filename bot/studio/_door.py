@@ -1,0 +1,91 @@
+"""Who is let in, and how much they may ask for. Administrators are always let in, without limits."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from bot import texts
+from bot.domain import Access, AccountId, Identity, Quota, Role, Standing
+from bot.errors import UserError
+from bot.studio._needs import Tools
+
+A_DAY, AN_HOUR = timedelta(days=1), timedelta(hours=1)
+
+
+class Door:
+    """Looks at everybody who asks for something."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    async def account_of(self, who: Identity, is_joining: bool = False) -> AccountId:
+        """Give the account of whoever may use the bot; UserError says why somebody else may not.
+
+        `is_joining` is for a member who comes on another platform, where they are not known yet.
+        """
+        rules, ledger = self._tools.rules, self._tools.ledger
+        if who not in rules.admins:
+            standing = await ledger.standing_of(who)
+            if standing.is_banned:
+                raise UserError(texts.BANNED)
+            is_guest = role_of(self._tools, standing, who) is Role.GUEST
+            if rules.access is not Access.OPEN and is_guest and not is_joining:
+                raise UserError(_refusal(rules.access, who))
+        return await ledger.account_of(who)
+
+    async def takes_word(self, who: Identity, text: str) -> bool:
+        """Let somebody in by the word they wrote, where there are such words; False when it is none."""
+        word = text.strip().upper()
+        rules, ledger = self._tools.rules, self._tools.ledger
+        if rules.access is not Access.INVITATION or who in rules.admins or not word.isalnum():
+            return False
+        standing = await ledger.standing_of(who)
+        if standing.is_banned or role_of(self._tools, standing, who) is not Role.GUEST:
+            return False
+        return await ledger.enter(await ledger.account_of(who), word)
+
+
+async def refuse_trainings(tools: Tools, account: AccountId) -> None:
+    """UserError when a person has had as many trainings as they may."""
+    most = (await quota_of(tools, account)).trainings_a_day
+    if most is not None:
+        used = await tools.ledger.trainings_since(account, tools.clock() - A_DAY)
+        if used >= most:
+            raise UserError(texts.trainings_used_up(most))
+
+
+async def refuse_pictures(tools: Tools, account: AccountId, count: int) -> None:
+    """UserError when so many pictures would be more than a person may have."""
+    most = (await quota_of(tools, account)).pictures_an_hour
+    if most is not None:
+        used = await tools.ledger.pictures_since(account, tools.clock() - AN_HOUR)
+        if used + count > most:
+            raise UserError(texts.pictures_used_up(most))
+
+
+async def quota_of(tools: Tools, account: AccountId) -> Quota:
+    """Give a person's limits: their own ones stand above those of their role."""
+    people = await tools.ledger.identities_of(account)
+    if not people or not tools.rules.admins.isdisjoint(people):
+        return Quota()
+    standing = await tools.ledger.standing_of(people[0])
+    role = max((role_of(tools, standing, who) for who in people), key=list(Role).index)
+    of_role = tools.rules.quotas.get(role, Quota())
+    own = standing.own
+    return Quota(
+        of_role.trainings_a_day if own.trainings_a_day is None else own.trainings_a_day,
+        of_role.pictures_an_hour if own.pictures_an_hour is None else own.pictures_an_hour,
+    )
+
+
+def role_of(tools: Tools, standing: Standing, who: Identity) -> Role:
+    """Tell what somebody is: whom the settings name is a member at least."""
+    if standing.role is Role.GUEST and who in tools.rules.allowed:
+        return Role.MEMBER
+    return standing.role
+
+
+def _refusal(access: Access, who: Identity) -> str:
+    if access is Access.INVITATION:
+        return texts.INVITATION_FIRST[who.platform]
+    return texts.NOT_ON_THE_LIST.format(identity=who)

@@ -1,0 +1,73 @@
+"""What administrators see: gathered here, worded in `bot.texts`."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from dataclasses import replace
+from datetime import datetime, timedelta
+from importlib import metadata
+
+from bot import chart, texts
+from bot.domain import JobKind, JobStatus
+from bot.eta import estimate
+from bot.replies import Reply
+from bot.studio._needs import Tools
+
+MAX_ERRORS = 10
+MAX_ACTS = 5
+#: The switch that lets no job begin.
+PAUSED = "paused"
+DAY = timedelta(hours=chart.HOURS)
+
+
+class Overview:
+    """Tells how the machine is doing. `since` is when the bot was started."""
+
+    def __init__(self, tools: Tools, since: datetime) -> None:
+        self._tools = tools
+        self._since = since
+
+    async def status(self) -> Reply:
+        """Tell how the machine is doing, with a picture of the last 24 hours."""
+        now, ledger = self._tools.clock(), self._tools.ledger
+        day = await self._day(now)
+        disk = await asyncio.to_thread(shutil.disk_usage, self._tools.files.root)
+        report = texts.StatusReport(
+            version=metadata.version("loracode"),
+            uptime=now - self._since,
+            health=self._tools.queue.health(),
+            running=[(job, (await estimate(ledger, job, now)).left_s) for job in await ledger.running_jobs()],
+            waiting=await ledger.waiting(),
+            done=sum(day.done),
+            failed=sum(day.failed),
+            times={kind: await ledger.times(kind, now - DAY) for kind in JobKind},
+            notices_owed=await ledger.notices_owed(),
+            disk_free_bytes=disk.free,
+            disk_total_bytes=disk.total,
+            errors=await self._errors(now, texts.MAX_ERRORS_LISTED),
+            is_paused=PAUSED in await ledger.switches_on(),
+        )
+        return texts.status(report, await asyncio.to_thread(chart.drawn, day))
+
+    async def logs(self) -> Reply:
+        """List the last errors, of failed jobs too, and what administrators did last."""
+        listed = texts.errors(await self._errors(self._tools.clock(), MAX_ERRORS))
+        acts = texts.acts(await self._tools.ledger.last_acts(MAX_ACTS))
+        return replace(listed, text=listed.text + acts)
+
+    async def _day(self, now: datetime) -> chart.Day:
+        ledger = self._tools.ledger
+        done, failed = [
+            await ledger.ended_by_hour(status, now, chart.HOURS)
+            for status in (JobStatus.DONE, JobStatus.FAILED)
+        ]
+        return chart.Day(now, await ledger.samples_since(now - DAY), done, failed)
+
+    async def _errors(self, now: datetime, count: int) -> list[texts.Happened]:
+        logged = [texts.Happened(each.at, each.words) for each in self._tools.troubles.last(count)]
+        failed = [
+            texts.Happened(job.finished_at or job.created_at, f"job {job.id} ({job.kind}): {job.error or ''}")
+            for job in await self._tools.ledger.last_failed(now - DAY, count)
+        ]
+        return sorted([*logged, *failed], key=lambda each: each.at, reverse=True)[:count]

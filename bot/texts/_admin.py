@@ -1,0 +1,131 @@
+"""What administrators read after their commands, and what others read of what they decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bot.domain import Act, Identity, LoraCode, Platform, Quota, Role, Standing, format_code
+from bot.replies import Reply
+from bot.texts._words import plural, quoted
+
+#: What each command of administrators does, and what is written after it.
+ADMIN_COMMANDS = {
+    "status": ("how the machine is doing, with a picture of the last day", ""),
+    "logs": ("the last errors, and what administrators did last", ""),
+    "pause": ("let no new job begin; what runs goes on", ""),
+    "resume": ("let jobs begin again", ""),
+    "drain": ("finish what runs, then stop the bot", ""),
+    "ban": ("close the bot to a person and stop their jobs", "person"),
+    "unban": ("open the bot to a person again", "person"),
+    "quota": ("what a person may ask for; with numbers or a role: change it", "person"),
+    "takedown": ("delete a LoraCode with all that was drawn with it", "code"),
+    "broadcast": ("write to everybody", "text"),
+    "invite": ("a word that lets one person in", ""),
+}
+
+PAUSED = (
+    "Paused: what runs goes on, nothing new begins. People can still ask; it waits in line. /resume ends it."
+)
+RESUMED = "Jobs begin again."
+WHICH_PERSON = "Write the person after it: telegram:123, discord:456, or one of their LoraCodes."
+NO_SUCH_PERSON = "I do not know this person. " + WHICH_PERSON
+NOT_AN_ADMIN = "That is an administrator. Take them out of ADMINS first."
+NOT_BANNED = "The bot was not closed to them."
+NO_SUCH_CODE = "There is no LoraCode like that."
+BROADCAST_WHAT = "Write the text after it, {most} characters at most: /broadcast <text>"
+HOW_TO_QUOTA = (
+    "After the person write two numbers (trainings a day, pictures an hour; - is the role's own), "
+    f"or a role: {', '.join(Role)}."
+)
+
+BANNED = "The person who runs this bot has closed it to you. /privacy and /forgetme still work."
+NOT_ON_THE_LIST = (
+    "This bot serves only people its administrator has named. Ask them, and tell them your number: {identity}"
+)
+INVITATION_FIRST = {
+    Platform.TELEGRAM: "This bot is by invitation. Send me the word you were given.",
+    Platform.DISCORD: "This bot is by invitation. Send me the word you were given, in a direct message.",
+    Platform.CONSOLE: "This bot is by invitation. Type the word you were given.",
+}
+
+
+def draining(running: int) -> Reply:
+    """Say that the bot ends once its jobs have."""
+    return Reply(
+        f"I finish {running} running job{plural(running)}, then stop. What waits is for the next start."
+    )
+
+
+def banned(people: Sequence[Identity], jobs: int) -> Reply:
+    """Confirm that the bot is closed to somebody."""
+    return Reply(f"Closed to {_names(people)}; {jobs} job{plural(jobs)} of theirs stopped.")
+
+
+def unbanned(people: Sequence[Identity]) -> Reply:
+    """Confirm that the bot is open to somebody again."""
+    return Reply(f"Open to {_names(people)} again.")
+
+
+def quota(people: Sequence[Identity], standing: Standing, quota: Quota, used: tuple[int, int]) -> Reply:
+    """Say what a person may ask for, and what they did."""
+    trainings, pictures = used
+    return Reply(
+        f"{_names(people)} ({standing.role}{', banned' if standing.is_banned else ''})\n"
+        f"Trainings a day: {_limit(quota.trainings_a_day)}, {trainings} used\n"
+        f"Pictures an hour: {_limit(quota.pictures_an_hour)}, {pictures} used\n"
+        f"To change it: {HOW_TO_QUOTA}"
+    )
+
+
+def taken_down(code: LoraCode, pictures: int, jobs: int) -> Reply:
+    """Confirm that everything of a Lora is gone."""
+    return Reply(
+        f"{format_code(code)} is gone, with {jobs} job{plural(jobs)} and {pictures} file{plural(pictures)}."
+    )
+
+
+def your_code_was_taken_down(code: LoraCode) -> str:
+    """Tell the owner of a Lora what happened to it."""
+    return (
+        f"The person who runs this bot has deleted your LoraCode {format_code(code)}, with everything "
+        "that was drawn with it. If you think that is wrong, please write to them."
+    )
+
+
+def broadcast(people: int) -> Reply:
+    """Confirm that everybody will be written to."""
+    return Reply(f"I write that to {people} {'person' if people == 1 else 'people'}, one after another.")
+
+
+def invitation(word: str, days: int) -> Reply:
+    """Hand out a word that lets somebody in."""
+    return Reply(
+        f"{word}\nWhoever sends me this word first may use me. It works once, for {days} days. "
+        f"On Telegram it may also come behind /start."
+    )
+
+
+def acts(done: Sequence[Act]) -> str:
+    """List what administrators did."""
+    if not done:
+        return ""
+    lines = [f"{each.at:%m-%d %H:%M} {each.admin} /{each.command} {quoted(each.about, 60)}" for each in done]
+    return "\n".join(["", "Administrators:", *(line.rstrip() for line in lines)])
+
+
+def trainings_used_up(most: int) -> str:
+    """Refuse a training that would be one too many."""
+    return f"You may have {most} training{plural(most)} a day, and have had that. Come back tomorrow."
+
+
+def pictures_used_up(most: int) -> str:
+    """Refuse pictures that would be too many."""
+    return f"You may have {most} picture{plural(most)} an hour. Ask for fewer, or a little later."
+
+
+def _limit(limit: int | None) -> str:
+    return "no limit" if limit is None else str(limit)
+
+
+def _names(people: Sequence[Identity]) -> str:
+    return ", ".join(str(each) for each in people)

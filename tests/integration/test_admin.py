@@ -1,0 +1,333 @@
+"""What administrators do: everything is noted, nothing of it is there for others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot import texts
+from bot.domain import Access, Identity, JobKind, JobStatus, Platform, Quota, Role, Rules
+from bot.errors import UserError
+from bot.replies import Reply
+from bot.studio import Studio
+from tests.integration.studio_desk import (
+    ADMIN,
+    ANNA,
+    ANNAS,
+    BERT,
+    BERTS,
+    Desk,
+    GateHere,
+    album,
+    open_desk,
+    tools,
+)
+
+CARLA = Identity(Platform.TELEGRAM, "3")
+CARLAS = CARLA.alone
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with open_desk(tmp_path) as desk:
+        yield desk
+
+
+def ruled(desk: Desk, rules: Rules) -> None:
+    """Let the desk work by these rules."""
+    desk_tools = replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), rules=rules)
+    desk.studio = Studio(desk_tools, GateHere(), {ADMIN})
+
+
+async def acts(desk: Desk) -> list[tuple[str, str]]:
+    return [(each.command, each.about) for each in await desk.ledger.last_acts(100)]
+
+
+async def refused(call: object) -> str:
+    with pytest.raises(UserError) as caught:
+        await call  # type: ignore[misc]
+    return caught.value.sentence
+
+
+@pytest.mark.parametrize("command", [*texts.ADMIN_COMMANDS, "nonsense"])
+async def test_a_command_is_not_there_for_others_and_leaves_no_line(desk: Desk, command: str) -> None:
+    code = (await desk.ready(ANNA)).code
+    assert await refused(desk.studio.admin(BERT, command, code)) == texts.UNKNOWN_COMMAND
+    assert await acts(desk) == []
+    assert await desk.ledger.lora(code) is not None
+    assert not desk.queue.is_finishing
+    assert await desk.ledger.switches_on() == set()
+
+
+async def test_an_unknown_command_is_not_there_for_administrators_either(desk: Desk) -> None:
+    assert await refused(desk.studio.admin(ADMIN, "nonsense")) == texts.UNKNOWN_COMMAND
+
+
+async def test_each_act_leaves_a_line_and_logs_shows_them(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    done = [
+        ("pause", ""),
+        ("resume", ""),
+        ("ban", str(BERT)),
+        ("unban", str(BERT)),
+        ("quota", str(ANNA)),
+        ("takedown", code),
+        ("broadcast", "hello"),
+        ("invite", ""),
+        ("drain", ""),
+    ]
+    for command, about in done:
+        await desk.studio.admin(ADMIN, command, about)
+    assert await acts(desk) == list(reversed(done))
+    logs = (await desk.studio.admin(ADMIN, "logs")).text
+    assert "telegram:99 /broadcast hello" in logs
+    await desk.studio.admin(ADMIN, "status")
+    assert (await acts(desk))[0] == ("logs", ""), "looking at the state of things is not noted"
+
+
+async def test_while_paused_no_job_begins_also_after_a_restart(desk: Desk) -> None:
+    await desk.train(ANNA)
+    await desk.studio.admin(ADMIN, "pause")
+    assert await desk.ledger.claim(JobKind.TRAIN) is None
+    assert "Paused" in (await desk.studio.admin(ADMIN, "status")).text
+    ruled(desk, Rules())
+    assert await desk.ledger.claim(JobKind.TRAIN) is None
+    woken = desk.queue.woken
+    await desk.studio.admin(ADMIN, "resume")
+    assert desk.queue.woken == woken + 1
+    assert await desk.ledger.claim(JobKind.TRAIN) is not None
+    assert "Paused" not in (await desk.studio.admin(ADMIN, "status")).text
+
+
+async def test_drain_says_what_is_still_finished(desk: Desk) -> None:
+    await desk.train(ANNA)
+    await desk.claim(JobKind.TRAIN)
+    assert "I finish 1 running job, then stop" in (await desk.studio.admin(ADMIN, "drain")).text
+    assert desk.queue.is_finishing
+
+
+async def test_a_banned_person_is_told_so_and_their_jobs_are_stopped(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    job = await desk.train(ANNA, first=11)
+    bert = await desk.train(BERT)
+    reply = await desk.studio.admin(ADMIN, "ban", str(ANNA))
+    assert reply.text == "Closed to telegram:1; 1 job of theirs stopped."
+    assert desk.queue.stopped == [job.id]
+    assert len(desk.queue.forgotten) == 5
+    found = await desk.ledger.job(bert.id)
+    assert found is not None
+    assert found.status is JobStatus.QUEUED
+    studio = desk.studio
+    for call in (
+        studio.start(ANNA, ANNAS),
+        studio.train(ANNA, ANNAS),
+        studio.add_photos(ANNA, ANNAS, album(1)),
+        studio.generate_text(ANNA, ANNAS, f"{code} a boat"),
+        studio.plain_text(ANNA, ANNAS, "a boat"),
+        studio.codes(ANNA, ANNAS),
+        studio.press(ANNA, ANNAS, f"code:{code}"),
+        studio.link(ANNA, ANNAS, ""),
+    ):
+        assert await refused(call) == texts.BANNED
+    assert await studio.consent_question(ANNA) == Reply(texts.BANNED)
+    assert "What I keep" in (await studio.privacy(ANNA)).text
+    await studio.admin(ADMIN, "unban", str(ANNA))
+    assert "4071" not in (await studio.codes(ANNA, ANNAS)).text
+
+
+async def test_a_ban_holds_for_all_platforms_of_a_person_and_outlives_forgetme(desk: Desk) -> None:
+    account = await desk.ledger.account_of(ANNA)
+    await desk.ledger.give_link_word(account, "ABCDEF", desk.clock.now.replace(year=2040))
+    await desk.studio.link(BERT, BERTS, "abcdef")
+    code = (await desk.ready(ANNA)).code
+    await desk.studio.admin(ADMIN, "ban", f"{code[:4]} {code[4:]}")
+    question = await desk.studio.forgetme(BERT)
+    assert "Receipt" in (await desk.studio.press(BERT, BERTS, question.buttons[0].action)).text
+    for who in (ANNA, BERT):
+        assert await refused(desk.studio.start(who, who.alone)) == texts.BANNED
+    await desk.studio.admin(ADMIN, "unban", str(BERT))
+    await desk.studio.start(BERT, BERTS)
+
+
+@pytest.mark.parametrize("person", ["", "anna", "telegram:", "telegram:1 2", "signal:1", "telegram:1'--"])
+async def test_a_person_that_is_none_is_asked_for_again(desk: Desk, person: str) -> None:
+    assert await refused(desk.studio.admin(ADMIN, "ban", person)) == texts.WHICH_PERSON
+
+
+async def test_administrators_are_not_banned(desk: Desk) -> None:
+    assert await refused(desk.studio.admin(ADMIN, "ban", str(ADMIN))) == texts.NOT_AN_ADMIN
+    assert await refused(desk.studio.admin(ADMIN, "unban", str(ANNA))) == texts.NOT_BANNED
+
+
+async def test_a_takedown_leaves_nothing_also_of_a_job_that_runs(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    await desk.files.write_lora(code, b"weights")
+    await desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat")
+    drawing = await desk.claim(JobKind.GENERATE)
+    reply = await desk.studio.admin(ADMIN, "takedown", f"{code[:4]} {code[4:]}")
+    assert f"{code[:4]} {code[4:]} is gone, with 2 jobs" in reply.text
+    assert desk.queue.stopped == [drawing.id]
+    assert await desk.ledger.lora(code) is None
+    assert await desk.ledger.job(drawing.id) is None
+    assert not desk.files.lora_path(f"{code}.safetensors").exists()
+    assert not await desk.ledger.finish_generation(drawing.id, drawing.attempt, ["late.png"])
+    letter = await desk.ledger.next_letter(Platform.TELEGRAM)
+    assert letter is not None
+    assert letter.to == ANNA
+    assert "has deleted your LoraCode" in letter.words
+    assert await refused(desk.studio.admin(ADMIN, "takedown", code)) == texts.NO_SUCH_CODE
+
+
+async def test_a_broadcast_owes_each_person_one_letter_but_not_to_whom_the_bot_is_closed(desk: Desk) -> None:
+    account = await desk.ledger.account_of(ANNA)
+    await desk.ledger.give_link_word(account, "ABCDEF", desk.clock.now.replace(year=2040))
+    await desk.studio.link(BERT, BERTS, "abcdef")
+    await desk.train(BERT)
+    await desk.ledger.account_of(CARLA)
+    await desk.ledger.account_of(Identity(Platform.TELEGRAM, "4"))
+    await desk.studio.admin(ADMIN, "ban", "telegram:4")
+    assert "2 people" in (await desk.studio.admin(ADMIN, "broadcast", "Closed\non Monday")).text
+    there, here = (
+        await desk.ledger.next_letter(Platform.DISCORD),
+        await desk.ledger.next_letter(Platform.TELEGRAM),
+    )
+    assert there is not None
+    assert here is not None
+    assert (there.to, there.words) == (BERT, "Closed\non Monday"), "where they last asked for something"
+    assert here.to == CARLA
+    assert await desk.ledger.notices_owed() == 2
+
+
+@pytest.mark.parametrize("text", ["", "  ", "x" * 1801])
+async def test_a_broadcast_of_nothing_or_of_too_much_is_refused(desk: Desk, text: str) -> None:
+    assert "1800 characters at most" in await refused(desk.studio.admin(ADMIN, "broadcast", text))
+    assert await desk.ledger.notices_owed() == 0
+
+
+async def test_letters_to_whoever_is_forgotten_go_too(desk: Desk) -> None:
+    await desk.studio.admin(ADMIN, "broadcast", "hello")
+    question = await desk.studio.forgetme(ANNA)
+    await desk.studio.press(ANNA, ANNAS, question.buttons[0].action)
+    assert await desk.ledger.next_letter(Platform.TELEGRAM) is None
+
+
+# --- quotas ------------------------------------------------------------------------------------------------
+
+
+async def test_trainings_a_day_are_counted_by_role_and_those_that_never_began_are_not(desk: Desk) -> None:
+    ruled(desk, Rules(quotas={Role.GUEST: Quota(trainings_a_day=1)}))
+    await desk.train(ANNA)
+    await desk.studio.cancel(ANNA)
+    await desk.ready(ANNA, first=11)
+    assert "1 training a day" in await refused(desk.studio.train(ANNA, ANNAS))
+    assert "1 training a day" in await refused(desk.send(ANNA, 21, 22, 23, 24, 25))
+    await desk.ready(BERT)
+    desk.clock.forward(hours=24)
+    await desk.train(ANNA, first=21)
+
+
+async def test_pictures_an_hour_are_counted_also_those_whose_result_was_deleted(desk: Desk) -> None:
+    ruled(desk, Rules(quotas={Role.GUEST: Quota(pictures_an_hour=5)}))
+    code = (await desk.ready(ANNA)).code
+    await desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat --n 4")
+    job = await desk.claim(JobKind.GENERATE)
+    assert "5 pictures an hour" in await refused(
+        desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat --n 2")
+    )
+    assert await desk.ledger.finish_generation(
+        job.id, job.attempt, [f"{job.id}-{n}.png" for n in range(1, 5)]
+    )
+    await desk.ledger.delete_result(job.id)
+    await refused(desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat --n 2"))
+    await desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat")
+    desk.clock.forward(hours=1)
+    await desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat --n 4")
+
+
+async def test_limits_of_a_person_stand_above_those_of_their_role(desk: Desk) -> None:
+    ruled(desk, Rules(quotas={Role.GUEST: Quota(1, 5), Role.TRUSTED: Quota(9, 90)}))
+    await desk.ledger.account_of(ANNA)
+    text = (await desk.studio.admin(ADMIN, "quota", f"{ANNA}")).text
+    assert "telegram:1 (guest)" in text
+    assert "Trainings a day: 1, 0 used" in text
+    text = (await desk.studio.admin(ADMIN, "quota", f"{ANNA} 0 -")).text
+    assert "Trainings a day: 0, 0 used\nPictures an hour: 5, 0 used" in text
+    assert "0 trainings a day" in await refused(desk.studio.train(ANNA, ANNAS))
+    text = (await desk.studio.admin(ADMIN, "quota", f"{ANNA} - -")).text
+    assert "Trainings a day: 1" in text
+    text = (await desk.studio.admin(ADMIN, "quota", f"{ANNA} trusted")).text
+    assert "telegram:1 (trusted)" in text
+    assert "Trainings a day: 9" in text
+
+
+@pytest.mark.parametrize("change", ["king", "1", "1 2 3", "-1 2", "1 x", "1 999999999"])
+async def test_limits_that_are_none_are_refused(desk: Desk, change: str) -> None:
+    await desk.ledger.account_of(ANNA)
+    assert await refused(desk.studio.admin(ADMIN, "quota", f"{ANNA} {change}")) == texts.HOW_TO_QUOTA
+    assert await refused(desk.studio.admin(ADMIN, "quota", f"telegram:777 {change}")) == texts.NO_SUCH_PERSON
+
+
+async def test_administrators_have_no_limits(desk: Desk) -> None:
+    ruled(desk, Rules(quotas={Role.GUEST: Quota(0, 0)}))
+    await desk.studio.train(ADMIN, ADMIN.alone)
+    await refused(desk.studio.train(ANNA, ANNAS))
+
+
+async def test_joined_accounts_have_the_higher_role_and_the_lower_limits(desk: Desk) -> None:
+    ours, theirs = await desk.ledger.account_of(ANNA), await desk.ledger.account_of(BERT)
+    await desk.ledger.set_quota(ours, Quota(5, None))
+    await desk.ledger.set_quota(theirs, Quota(2, 10))
+    await desk.ledger.set_role(theirs, Role.TRUSTED)
+    await desk.ledger.give_link_word(ours, "ABCDEF", desk.clock.now.replace(year=2040))
+    await desk.studio.link(BERT, BERTS, "abcdef")
+    standing = await desk.ledger.standing_of(ANNA)
+    assert (standing.role, standing.own) == (Role.TRUSTED, Quota(2, 10))
+
+
+# --- access ------------------------------------------------------------------------------------------------
+
+
+async def test_by_invitation_a_word_lets_one_person_in(desk: Desk) -> None:
+    ruled(desk, Rules(access=Access.INVITATION))
+    word = (await desk.studio.admin(ADMIN, "invite")).text.splitlines()[0]
+    assert re.fullmatch(r"[A-Z2-9]{8}", word)
+    assert "by invitation" in await refused(desk.studio.train(CARLA, CARLAS))
+    assert "by invitation" in await refused(desk.studio.start(CARLA, CARLAS, "WRONG"))
+    assert "five photos" in (await desk.studio.start(CARLA, CARLAS, word.lower())).text
+    await desk.studio.codes(CARLA, CARLAS)
+    assert "by invitation" in await refused(desk.studio.plain_text(BERT, BERTS, word)), "it was spent"
+    other = (await desk.studio.admin(ADMIN, "invite")).text.splitlines()[0]
+    reply = await desk.studio.plain_text(BERT, BERTS, f" {other} ")
+    assert reply is not None
+    assert "photos" in reply.text
+
+
+async def test_a_word_is_good_for_a_week_and_not_for_whom_the_bot_is_closed_to(desk: Desk) -> None:
+    ruled(desk, Rules(access=Access.INVITATION))
+    word = (await desk.studio.admin(ADMIN, "invite")).text.splitlines()[0]
+    await desk.studio.admin(ADMIN, "ban", str(CARLA))
+    assert await refused(desk.studio.start(CARLA, CARLAS, word)) == texts.BANNED
+    desk.clock.forward(days=7)
+    assert "by invitation" in await refused(desk.studio.start(ANNA, ANNAS, word))
+
+
+async def test_members_come_in_on_another_platform_by_linking(desk: Desk) -> None:
+    ruled(desk, Rules(access=Access.ALLOW_LIST, allowed=frozenset({ANNA})))
+    account = await desk.ledger.account_of(ANNA)
+    await desk.ledger.set_role(account, Role.MEMBER)
+    await desk.ledger.give_link_word(account, "ABCDEF", desk.clock.now.replace(year=2040))
+    assert str(BERT) in await refused(desk.studio.codes(BERT, BERTS))
+    await desk.studio.link(BERT, BERTS, "abcdef")
+    await desk.studio.codes(BERT, BERTS)
+
+
+async def test_with_an_allow_list_others_are_told_their_number(desk: Desk) -> None:
+    ruled(desk, Rules(access=Access.ALLOW_LIST, allowed=frozenset({ANNA})))
+    await desk.studio.codes(ANNA, ANNAS)
+    await desk.studio.codes(ADMIN, ADMIN.alone)
+    assert "discord:2" in await refused(desk.studio.codes(BERT, BERTS))
+    assert "What I keep" in (await desk.studio.privacy(BERT)).text

@@ -1,0 +1,286 @@
+"""Backups: whole at one instant while the bot writes, put back to the last second, gone in time."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import AsyncIterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bot import backup, ledger
+from bot.backup import Backups
+from bot.errors import BackupError, LedgerError
+from bot.ledger import Ledger
+from tests.integration.engine_room import PNG, EngineRoom, open_engine_room
+from tests.integration.studio_desk import ANNA, Clock
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+async def room(tmp_path: Path) -> AsyncIterator[EngineRoom]:
+    (tmp_path / "data").mkdir()
+    async with open_engine_room(tmp_path / "data") as each:
+        yield each
+
+
+def data(room: EngineRoom) -> Path:
+    return room.files.root
+
+
+def names_in(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+async def test_what_was_backed_up_comes_back_byte_by_byte(room: EngineRoom, tmp_path: Path) -> None:
+    room.backend.sample = PNG
+    job = await room.trained()
+    drawing = await room.draws(job.code)
+    await room.dispatcher.drain()
+    await room.desk.send(ANNA, 6, 7)
+    (data(room) / "loras" / "notes.txt").write_text("nobody's row names this")
+    made = backup.back_up(data(room), tmp_path / "safe", NOW)
+    kept = {f"loras/{job.code}.safetensors", f"pictures/{job.id}-0.png", f"pictures/{drawing.id}-1.png"}
+    assert names_in(made.folder) == {"ledger.sqlite3", "manifest.json", *kept}
+    assert made.folder.name == "loracode-20261123T120000Z"
+
+    restored = backup.restore(tmp_path / "safe", tmp_path / "new", NOW)
+    assert str(restored) == "the ledger and 3 files"
+    for name in kept:
+        assert (tmp_path / "new" / name).read_bytes() == (data(room) / name).read_bytes()
+    there = await Ledger.open(tmp_path / "new" / "ledger.sqlite3", Clock())
+    try:
+        assert await there.held(await there.account_of(ANNA)) == 2
+        lora = await there.lora(job.code)
+        assert lora == await room.ledger.lora(job.code)
+    finally:
+        await there.close()
+
+
+def write_until(stop: threading.Event, path: Path, committed: list[int]) -> None:
+    """Commit rows as fast as the disk takes them; a row and its pair are one transaction."""
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as db:
+        db.execute("PRAGMA synchronous=OFF")
+        for number in itertools.count(1):
+            if stop.is_set():
+                return
+            db.execute("BEGIN IMMEDIATE")
+            db.execute("INSERT INTO spent_codes VALUES (?)", (f"a{number}",))
+            db.execute("INSERT INTO spent_codes VALUES (?)", (f"b{number}",))
+            db.execute("COMMIT")
+            committed.append(number)
+
+
+async def test_a_backup_under_load_holds_all_that_was_committed_before_it_and_nothing_half(
+    room: EngineRoom, tmp_path: Path
+) -> None:
+    committed: list[int] = []
+    stop = threading.Event()
+    path = data(room) / "ledger.sqlite3"
+    writer = threading.Thread(target=write_until, args=(stop, path, committed))
+    writer.start()
+    try:
+        for turn in range(5):
+            while len(committed) < 50 * (turn + 1):
+                await asyncio.sleep(0)
+            before = committed[-1]
+            made = await asyncio.to_thread(
+                backup.back_up, data(room), tmp_path / "safe", NOW + timedelta(seconds=turn)
+            )
+            backup.restore(made.folder, tmp_path / f"new-{turn}", NOW)
+            with closing(sqlite3.connect(tmp_path / f"new-{turn}" / "ledger.sqlite3")) as db:
+                rows = {row[0] for row in db.execute("SELECT code FROM spent_codes")}
+            last = max(int(row[1:]) for row in rows)
+            assert last >= before
+            assert rows == {f"{half}{number}" for half in "ab" for number in range(1, last + 1)}
+    finally:
+        stop.set()
+        writer.join()
+    assert committed[-1] > last, "somebody wrote until the end"
+
+
+async def test_the_ledger_can_be_written_while_it_is_backed_up(room: EngineRoom, tmp_path: Path) -> None:
+    """Nobody waits: a copy that is under way holds up no writer."""
+    with closing(sqlite3.connect(f"{(data(room) / 'ledger.sqlite3').as_uri()}?mode=ro", uri=True)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM jobs").fetchone()  # as `backup` holds it while it copies
+        await asyncio.wait_for(room.ledger.account_of(ANNA), 2)
+
+
+async def test_a_lora_that_is_deleted_while_it_is_being_backed_up_is_not_in_the_backup(
+    room: EngineRoom, tmp_path: Path
+) -> None:
+    job = await room.trained()
+    lora = room.files.lora_path(f"{job.code}.safetensors")
+    copies: list[bool] = []
+
+    def copy(source: Path, target: Path) -> None:
+        ledger.copy_to(source, target)
+        copies.append(job.code in str(ledger.named_files(target).loras))
+        if lora.exists():  # its owner deletes it now: first the row, then the file
+            with closing(sqlite3.connect(source)) as db, db:
+                db.execute("UPDATE loras SET file = NULL")
+            lora.unlink()
+
+    made = backup.back_up(data(room), tmp_path / "safe", NOW, copy=copy)
+    assert copies == [True, False]
+    assert made.manifest.missing == ()
+    assert names_in(made.folder) == {"ledger.sqlite3", "manifest.json"}
+    assert not ledger.named_files(made.folder / "ledger.sqlite3").loras
+
+
+async def test_a_file_that_somebody_took_away_is_said_and_the_rest_is_backed_up(
+    room: EngineRoom, tmp_path: Path
+) -> None:
+    job = await room.trained()
+    (data(room) / "loras" / f"{job.code}.safetensors").unlink()
+    made = backup.back_up(data(room), tmp_path / "safe", NOW)
+    assert made.manifest.missing == (f"loras/{job.code}.safetensors",)
+    assert "1 were not there" in str(made)
+    backup.restore(made.folder, tmp_path / "new", NOW)
+
+
+async def test_a_second_backup_shares_the_files_of_the_first(room: EngineRoom, tmp_path: Path) -> None:
+    job = await room.trained()
+    name = f"loras/{job.code}.safetensors"
+    one = backup.back_up(data(room), tmp_path / "safe", NOW)
+    # As on another disk: the file there has the same time and size, and no link to the data folder.
+    content = (data(room) / name).read_bytes()
+    times = (data(room) / name).stat()
+    (one.folder / name).unlink()
+    (one.folder / name).write_bytes(content)
+    os.utime(one.folder / name, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert backup._is_same(one.folder / name, data(room) / name)
+    two = backup.back_up(data(room), tmp_path / "safe", NOW + timedelta(days=1))
+    assert (two.folder / name).read_bytes() == content
+    backup.forget_old(tmp_path / "safe", 1, NOW + timedelta(days=1))
+    assert (two.folder / name).read_bytes() == content, "what is shared outlives the first"
+    restored = tmp_path / "new"
+    backup.restore(two.folder, restored, NOW)
+    assert (restored / name).stat().st_nlink == 1, "the bot's own file is no link into a backup"
+
+
+async def test_backups_are_for_their_owner_only(room: EngineRoom, tmp_path: Path) -> None:
+    made = backup.back_up(data(room), tmp_path / "safe", NOW)
+    assert stat.S_IMODE((tmp_path / "safe").stat().st_mode) == 0o700
+    assert stat.S_IMODE(made.folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((made.folder / "ledger.sqlite3").stat().st_mode) == 0o600
+
+
+async def test_a_deleted_photo_is_in_no_backup_after_thirty_days(room: EngineRoom, tmp_path: Path) -> None:
+    canary = b"canary-photo-" * 40
+    with closing(sqlite3.connect(data(room) / "ledger.sqlite3", isolation_level=None)) as db:
+        account = await room.ledger.account_of(ANNA)
+        insert = "INSERT INTO photos (account, sha256, created_ms, data) VALUES (?, 'x', 0, ?)"
+        db.execute(insert, (account, canary))
+    clock = Clock()
+    backups = Backups(data(room), tmp_path / "safe", 30, clock)
+    await backups.keep()
+    assert len(holding(tmp_path / "safe", canary)) == 1
+    await room.ledger.forget_photos(account)
+    clock.forward(days=29)
+    await backups.keep()
+    assert len(holding(tmp_path / "safe", canary)) == 1
+    for _ in range(23):  # as the clock tells it, every hour
+        clock.forward(hours=1)
+        await backups.keep()
+    assert not holding(tmp_path / "safe", canary)
+    assert backup.newest(tmp_path / "safe") is not None
+
+
+def holding(folder: Path, content: bytes) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and content in path.read_bytes()]
+
+
+async def test_a_backup_is_made_once_a_day_and_at_once_when_the_machine_was_off(
+    room: EngineRoom, tmp_path: Path
+) -> None:
+    clock = Clock()
+    backups = Backups(data(room), tmp_path / "safe", 30, clock)
+    for _ in range(48):
+        await backups.keep()
+        clock.forward(hours=1)
+    assert len(backup.all_in(tmp_path / "safe")) == 2
+    clock.forward(days=3)
+    await backups.keep()
+    assert len(backup.all_in(tmp_path / "safe")) == 3
+
+
+async def test_a_failed_backup_is_remembered_until_one_succeeds(
+    room: EngineRoom, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "safe").write_text("a file where the folder should be")
+    backups = Backups(data(room), tmp_path / "safe", 30, Clock())
+    await backups.keep()
+    assert backups.trouble is not None
+    assert [record.levelname for record in caplog.records if "backup" in record.name] == ["ERROR"]
+    (tmp_path / "safe").unlink()
+    await backups.keep()
+    assert backups.trouble is None
+
+
+async def test_an_unfinished_backup_is_none_and_goes_with_the_next(room: EngineRoom, tmp_path: Path) -> None:
+    torn = tmp_path / "safe" / "loracode-20261122T120000Z.unfinished"
+    torn.mkdir(parents=True)
+    (torn / "ledger.sqlite3").write_bytes(b"half")
+    with pytest.raises(BackupError, match="no backup"):
+        backup.restore(tmp_path / "safe", tmp_path / "new", NOW)
+    backup.back_up(data(room), tmp_path / "safe", NOW)
+    assert not torn.exists()
+
+
+async def test_a_changed_backup_is_refused_and_nothing_is_touched(room: EngineRoom, tmp_path: Path) -> None:
+    job = await room.trained()
+    made = backup.back_up(data(room), tmp_path / "safe", NOW)
+    lora = made.folder / "loras" / f"{job.code}.safetensors"
+    content = lora.read_bytes()
+    lora.unlink()
+    lora.write_bytes(content[:-1] + b"x")
+    with pytest.raises(BackupError, match="not as it was backed up"):
+        backup.restore(made.folder, tmp_path / "new", NOW)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "loras/../../x", "loras/.hidden", "pulse.json"])
+async def test_a_manifest_that_names_other_files_is_refused(
+    room: EngineRoom, tmp_path: Path, name: str
+) -> None:
+    made = backup.back_up(data(room), tmp_path / "safe", NOW)
+    manifest = made.folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"ledger.sqlite3"', f'"{name}"'))
+    with pytest.raises(BackupError, match="no file of ours"):
+        backup.restore(made.folder, tmp_path / "new", NOW)
+
+
+async def test_restore_replaces_nothing_unasked_and_never_under_a_running_bot(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    async with open_engine_room(folder) as room:
+        await room.desk.send(ANNA, 1, 2)
+        backup.back_up(folder, tmp_path / "safe", NOW)
+        with pytest.raises(LedgerError, match="already running"):
+            backup.restore(tmp_path / "safe", folder, NOW, replace=True)
+        await room.desk.send(ANNA, 3)
+    with pytest.raises(BackupError, match="--replace"):
+        backup.restore(tmp_path / "safe", folder, NOW)
+    backup.restore(tmp_path / "safe", folder, NOW + timedelta(hours=1), replace=True)
+    assert await held(folder) == 2
+    # What was replaced was backed up, so that it can be undone.
+    backup.restore(tmp_path / "safe", folder, NOW + timedelta(hours=2), replace=True)
+    assert await held(folder) == 3
+
+
+async def held(folder: Path) -> int:
+    there = await Ledger.open(folder / "ledger.sqlite3", Clock())
+    try:
+        return await there.held(await there.account_of(ANNA))
+    finally:
+        await there.close()

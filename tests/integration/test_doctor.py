@@ -1,0 +1,179 @@
+"""`loracode doctor`: one thing that is wrong hides no other, each says what to do; a token is never shown."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from bot import doctor
+from bot.doctor import Doors, Finding
+from bot.doctor._checks import checkup, disk_finding, file_system_of, python_finding
+from tests.integration.studio_desk import Clock
+
+TELEGRAM = "123456:canary-token-of-telegram-1234567890"
+DISCORD = "canaryMTIzNDU2Nzg5MDEyMzQ1Njc4.GabcdE.canary-secret-of-discord"
+
+
+class Answer(BaseHTTPRequestHandler):
+    """Both platforms at once: tells the bot's name to whom has the token."""
+
+    def do_GET(self) -> None:
+        if self.path == f"/bot{TELEGRAM}/getMe":
+            self._say(200, {"ok": True, "result": {"username": "lora_bot"}})
+        elif self.path == "/users/@me" and self.headers["Authorization"] == f"Bot {DISCORD}":
+            assert self.headers["User-Agent"].startswith("DiscordBot")
+            self._say(200, {"username": "lora on discord"})
+        elif self.path.startswith("/busy"):
+            self._say(503, {})
+        elif self.path.startswith("/odd"):
+            self._say(200, [])
+        else:
+            self._say(401, {"ok": False})
+
+    def _say(self, code: int, what: object) -> None:
+        body = json.dumps(what).encode()
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def platforms() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with platforms() as each:
+        yield each
+
+
+def by_name(findings: list[Finding]) -> dict[str, Finding]:
+    return {each.name: each for each in findings}
+
+
+def test_everything_is_looked_at_and_what_is_right_is_said(tmp_path: Path, url: str) -> None:
+    environ = {
+        "DATA_DIR": str(tmp_path / "new"),
+        "BASE_MODEL": "tiny",
+        "TELEGRAM_BOT_TOKEN": TELEGRAM,
+        "DISCORD_BOT_TOKEN": DISCORD,
+        "TELEGRAM_API_URL": url,
+    }
+    findings = doctor.examine(environ, Doors(discord_url=url))
+    names = [each.name for each in findings]
+    assert names == [
+        *("Python", "settings", "torch", "card", "computing", "memory", "base model", "data folder", "disk"),
+        *("Telegram token", "Discord token", "ports"),
+    ]
+    found = by_name(findings)
+    assert found["Telegram token"] == Finding("Telegram token", "ok", "belongs to lora_bot")
+    assert found["Discord token"] == Finding("Discord token", "ok", "belongs to lora on discord")
+    assert found["base model"].verdict == "ok"
+    assert not doctor.is_ill(each for each in findings if each.name != "card")
+    assert not (tmp_path / "new").exists(), "looking changes nothing"
+
+
+def test_one_thing_that_is_wrong_hides_no_other(tmp_path: Path, url: str) -> None:
+    (tmp_path / "ledger.sqlite3").write_bytes(b"no ledger at all" * 500)
+    findings = doctor.examine({"DATA_DIR": str(tmp_path), "TRAIN_STEPS": "canary"}, Doors(discord_url=url))
+    found = by_name(findings)
+    assert found["settings"].verdict == "bad"
+    assert found["settings"].detail.startswith("TRAIN_STEPS: ")
+    assert found["ledger"].verdict == "bad"
+    assert "restore" in found["ledger"].advice
+    assert found["tokens"].verdict == "warn"
+    assert doctor.is_ill(findings)
+
+
+def test_a_model_that_is_not_there_is_one_line() -> None:
+    found = by_name(checkup("/nowhere/model.safetensors"))["base model"]
+    assert found.verdict == "bad"
+    assert "model.safetensors" in found.detail
+    assert by_name(checkup("./nowhere"))["base model"].detail == "./nowhere does not exist"
+
+
+@pytest.mark.parametrize(
+    ("token", "path", "verdict", "words"),
+    [
+        ("999:canary", "", "bad", "refused (401)"),
+        (TELEGRAM, "/busy", "warn", "503"),
+        (TELEGRAM, "/odd", "warn", "an answer that is none"),
+    ],
+)
+def test_a_refused_token_is_bad_and_a_busy_platform_is_not_the_token_s_fault(
+    url: str, token: str, path: str, verdict: str, words: str
+) -> None:
+    found = doctor._checks.telegram(token, url + path, 5.0)
+    assert (found.verdict, words in found.detail) == (verdict, True)
+    assert "canary" not in f"{found}"
+
+
+def test_without_a_network_the_token_is_not_called_wrong() -> None:
+    with platforms() as url:
+        pass  # nobody listens there any more
+    for found in (doctor._checks.telegram(TELEGRAM, url, 5.0), doctor._checks.discord(DISCORD, url, 5.0)):
+        assert found.verdict == "warn"
+        assert "offline?" in found.detail
+        assert "canary" not in f"{found}"
+    assert "--offline" in doctor._checks.telegram(TELEGRAM, url, 5.0, is_online=False).detail
+
+
+def test_a_windows_folder_is_no_place_for_the_ledger() -> None:
+    mounts = "rootfs / ext4 rw 0 0\nC:\\134 /mnt/c 9p rw 0 0\nx /mnt/c/with\\040space cifs rw 0 0\n"
+    assert file_system_of(Path("/mnt/c/Users/me"), mounts) == "9p"
+    assert file_system_of(Path("/mnt/c/with space/me"), mounts) == "cifs"
+    assert file_system_of(Path("/mnt/cc"), mounts) == "ext4"
+    assert file_system_of(Path("/home"), "") == ""
+
+
+def test_versions_and_sizes_have_their_lines() -> None:
+    assert python_finding((3, 12, 1)).verdict == "ok"
+    assert python_finding((3, 10, 1)).verdict == "bad"
+    assert python_finding((4, 0, 0)).verdict == "warn"
+    assert [disk_finding(size * 2**30).verdict for size in (0, 5, 50)] == ["bad", "warn", "ok"]
+
+
+async def test_a_ledger_in_use_is_whole_and_says_so(tmp_path: Path) -> None:
+    from bot.doctor._checks import _ledger_finding
+    from bot.ledger import Ledger
+
+    path = tmp_path / "ledger.sqlite3"
+    ledger = await Ledger.open(path, Clock())
+    assert _ledger_finding(path).detail == "whole, 0 running, 0 waiting; a bot runs on it"
+    await ledger.close()
+    assert "no bot runs on it" in _ledger_finding(path).detail
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA writable_schema=ON")
+        db.execute("UPDATE sqlite_master SET rootpage = 9999 WHERE name = 'jobs'")
+    db.close()
+    assert _ledger_finding(path).verdict == "bad"
+
+
+def test_the_table_puts_what_to_do_under_each_finding() -> None:
+    findings = [Finding("a", "ok", "fine"), Finding("longer", "bad", "broken", "word " * 40)]
+    lines = doctor.table(findings).splitlines()
+    assert lines[0] == "ok    a       fine"
+    assert lines[1] == "BAD   longer  broken"
+    assert all(line.startswith("              -> word") for line in lines[2:-1])
+    assert max(map(len, lines)) <= 110
+    assert lines[-1] == "To be done before it can run: 1."
