@@ -26,7 +26,11 @@ def main() -> None:
     told = arguments()
     base = BaseModel.load(str(told.model), DTYPES[told.precision])
     pipeline = StableDiffusionPipeline.from_pretrained(
-        told.model, torch_dtype=base.dtype, safety_checker=None, requires_safety_checker=False
+        told.model,
+        torch_dtype=base.dtype,
+        use_safetensors=True,
+        safety_checker=None,
+        requires_safety_checker=False,
     )
     pipeline.set_progress_bar_config(disable=True)
     adapter = Adapter(base, random_lora(base))
