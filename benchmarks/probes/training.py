@@ -65,8 +65,10 @@ def main() -> None:
     record.loaded_at = time.monotonic()
     events = train_photos(base, training(told.side, told.steps, note_step))
     asked_at = record.loaded_at
-    for event in events:
+    # As the worker does, nothing told is held on to: a checkpoint is large.
+    while (event := next(events, None)) is not None:
         _take(event, record, pipe, asked_at)
+        del event
         asked_at = time.monotonic()
     record.precision = str(base.dtype).removeprefix("torch.")
     record.device = base.device.type
