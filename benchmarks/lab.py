@@ -107,7 +107,9 @@ def training_of(told: dict[str, Any], spawned_at: float) -> Training:
     ends = told["step_ends"]
     if len(ends) < 2:
         raise NotMeasured("the training told of fewer than two steps")
-    steps_s = list(measure.gaps(ends))
+    # The peer encodes its photos before its first step, so that is no part of a step of ours either.
+    encoded = told["encode_s"][1:]
+    steps_s = [gap - spent for gap, spent in zip(measure.gaps(ends), encoded, strict=True)]
     # The checkpoint lies between its step and the next.
     if 0 < told["checkpoint_step"] <= len(steps_s):
         steps_s[told["checkpoint_step"] - 1] -= told["checkpoint_s"]

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from benchmarks.measure import peak_bytes
 from benchmarks.probes.task import DTYPES, arguments, training
 from gpu_worker.base_model import BaseModel
+from gpu_worker.latents import Key, LatentCache, Moments
 from gpu_worker.protocol import Adjusted, Checkpoint, Event, Progress, encode
 from gpu_worker.training import StepReport, train_photos
 
@@ -23,6 +24,8 @@ class Record:
     device: str = ""
     loaded_at: float = 0.0
     step_ends: list[float] = field(default_factory=list)
+    #: Encoding photos within each step: ours are encoded when a step first needs them, the peer's before all.
+    encode_s: list[float] = field(default_factory=list)
     #: Between each step's end and the moment its progress has been sent.
     told_s: list[float] = field(default_factory=list)
     #: Making a checkpoint and sending it, and the step it came after.
@@ -31,6 +34,25 @@ class Record:
     checkpoint_bytes: int = 0
     adjusted: list[str] = field(default_factory=list)
     peak_bytes: int = 0
+
+
+class TimedCache(LatentCache):
+    """Notes how long photos take to be encoded: from when one is missing until it is put here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spent_s, self._missed_at = 0.0, 0.0
+
+    def get(self, key: Key) -> Moments | None:
+        """Look, and note the time."""
+        found = super().get(key)
+        self._missed_at = time.monotonic()
+        return found
+
+    def put(self, key: Key, moments: Moments) -> None:
+        """Keep, and count the time since somebody looked."""
+        self.spent_s += time.monotonic() - self._missed_at
+        super().put(key, moments)
 
 
 class Pipe:
@@ -56,14 +78,16 @@ def _drain(reading: int) -> None:
 
 def main() -> None:
     """Train, and time from outside what the generator does between its events."""
-    told, record, pipe = arguments(), Record(), Pipe()
+    told, record, pipe, cache = arguments(), Record(), Pipe(), TimedCache()
 
     def note_step(_: StepReport) -> None:
         record.step_ends.append(time.monotonic())
+        record.encode_s.append(cache.spent_s)
+        cache.spent_s = 0.0
 
     base = BaseModel.load(str(told.model), DTYPES[told.precision])
     record.loaded_at = time.monotonic()
-    events = train_photos(base, training(told.side, told.steps, note_step))
+    events = train_photos(base, training(told.side, told.steps, note_step), cache)
     asked_at = record.loaded_at
     # As the worker does, nothing told is held on to: a checkpoint is large.
     while (event := next(events, None)) is not None:

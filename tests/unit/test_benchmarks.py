@@ -256,10 +256,11 @@ def test_a_program_that_cannot_be_started_is_named() -> None:
         measure.run(["no-such-program"], timeout_s=60)
 
 
-def test_the_checkpoint_is_no_part_of_the_step_after_it() -> None:
+def test_neither_the_checkpoint_nor_encoding_a_photo_is_part_of_a_step() -> None:
     told = {
         "precision": "bfloat16",
-        "step_ends": [110.0, 118.0, 127.0],
+        "step_ends": [110.0, 120.0, 129.0],
+        "encode_s": [3.0, 2.0, 0.0],
         "told_s": [0.1, 0.2, 0.3],
         "checkpoint_s": 1.0,
         "checkpoint_step": 2,
