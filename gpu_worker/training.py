@@ -102,7 +102,8 @@ def train_photos(
     _check(task)
     diary = _Diary(base, task)
     yield Started(**task.job, step=diary.step, steps=task.dials.steps)
-    cache = cache or LatentCache(task.latents_dir)
+    if cache is None:  # an empty one is a cache too
+        cache = LatentCache(task.latents_dir)
     if task.dials.gradient_checkpointing is not None:
         base.shift(replace(base.gear, checkpointing=task.dials.gradient_checkpointing))
     while True:

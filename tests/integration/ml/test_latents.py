@@ -55,6 +55,14 @@ def test_prepared_photos_are_not_encoded_again_and_give_the_same_lora(
     assert same_weights(found, expected)
 
 
+def test_a_cache_that_is_empty_at_first_is_the_one_that_is_used(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials
+) -> None:
+    cache = LatentCache()
+    lora_of(train(tiny, request(photos), quick, cache))
+    assert len(cache) == len(photos)
+
+
 def test_latents_in_a_folder_serve_the_next_run(
     tiny: BaseModel, photos: tuple[bytes, ...], tmp_path: Path
 ) -> None:
