@@ -27,6 +27,8 @@ INSTANCE_TOKENS = ("sks", "ohwx", "phol", "tzky", "kprs", "smx", "csg", "tdp")
 
 #: What photos can be of; the word stands behind the instance token in a trigger.
 CLASS_WORDS = ("person", "woman", "man", "dog", "cat", "thing", "style")
+#: Those of them whose faces can be compared.
+PEOPLE = ("person", "woman", "man")
 MAX_NAME_CHARS = 40
 
 #: Eight decimal digits, leading zeros kept. A name, never a key.
@@ -238,6 +240,31 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
+class Score:
+    """How well a candidate of a training did on its pictures."""
+
+    step: int
+    likeness: float  #: to the photos, 0 to 1, over the pictures that show somebody
+    pictures: int
+    faceless: int  #: of the pictures, that show nobody
+    copies: int  #: of the pictures, that are a photo again
+
+
+@dataclass(frozen=True, slots=True)
+class LikenessReport:
+    """What was measured of a training on its way."""
+
+    scores: tuple[Score, ...]  #: by step
+    chosen: int | None = None  #: the step whose LoRA is the best so far, and is handed out
+    odd_photo: int | None = None  #: the number, from 1, of a photo that is clearly unlike the others
+
+    @property
+    def best(self) -> Score | None:
+        """The score of the LoRA that is handed out."""
+        return next((each for each in self.scores if each.step == self.chosen), None)
+
+
+@dataclass(frozen=True, slots=True)
 class Lora:
     """The trained result of a photo set."""
 
@@ -250,6 +277,7 @@ class Lora:
     created_at: datetime
     ready_at: datetime | None
     name: str = ""  #: what its owner calls it
+    likeness: LikenessReport | None = None  #: None where nothing honest could be measured
 
 
 @dataclass(frozen=True, slots=True)

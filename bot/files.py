@@ -14,7 +14,7 @@ from typing import IO
 from bot.domain import JobId, LoraCode
 from bot.errors import SettingsError
 
-_FOLDERS = ("loras", "checkpoints", "pictures", "samples", "previews", "exports")
+_FOLDERS = ("loras", "checkpoints", "candidates", "pictures", "samples", "previews", "exports")
 #: What we name files that rows name; others in these folders are not ours to delete.
 _OURS = {"loras": re.compile(r"[0-9]{8}\.safetensors"), "pictures": re.compile(r"[0-9]+-[0-9]+\.png")}
 #: A file younger than this may belong to somebody who is just writing it.
@@ -98,6 +98,21 @@ class Files:
         """Give a LoRA's bytes; FileNotFoundError when somebody took it away."""
         return await asyncio.to_thread(self._disk.read, self.lora_path(name))
 
+    async def write_candidate(self, job_id: JobId, step: int, lora: bytes) -> None:
+        """Store the LoRA that a training had at a step."""
+        await self._written(self._candidate(job_id, step), lora)
+
+    async def read_candidate(self, job_id: JobId, step: int) -> bytes | None:
+        """Give the LoRA that a training had at a step; None when it is not kept."""
+        return await asyncio.to_thread(self._read, self._candidate(job_id, step))
+
+    async def keep_candidate(self, job_id: JobId, step: int) -> None:
+        """Delete the LoRAs that a training had at other steps."""
+        kept = self._candidate(job_id, step)
+        for path in await asyncio.to_thread(self._candidates, job_id):
+            if path != kept:
+                await asyncio.to_thread(self._disk.delete, path)
+
     async def write_sample(self, job_id: JobId, step: int, png: bytes) -> None:
         """Store a picture that a training drew on its way."""
         await self._written(self._root / "samples" / f"{job_id}-{step}.png", png)
@@ -142,7 +157,7 @@ class Files:
         return await asyncio.to_thread(self._read_samples, job_id)
 
     async def forget_work(self, job_id: JobId) -> None:
-        """Delete what a job needed only while it ran: its checkpoint, samples and preview."""
+        """Delete what a job needed only while it ran: its checkpoint, candidates, samples, preview."""
         await asyncio.to_thread(self._forget_work, job_id)
 
     async def sweep(self, open_jobs: Iterable[JobId], owned: Mapping[str, Set[str]]) -> int:
@@ -167,6 +182,12 @@ class Files:
     def _checkpoint(self, job_id: JobId) -> Path:
         return self._root / "checkpoints" / f"{job_id}.safetensors"
 
+    def _candidate(self, job_id: JobId, step: int) -> Path:
+        return self._root / "candidates" / f"{job_id}-{step}.safetensors"
+
+    def _candidates(self, job_id: JobId) -> list[Path]:
+        return list((self._root / "candidates").glob(f"{job_id}-*.safetensors"))
+
     def _samples(self, job_id: JobId) -> list[Path]:
         return list((self._root / "samples").glob(f"{job_id}-*.png"))
 
@@ -174,7 +195,8 @@ class Files:
         return {int(path.stem.rpartition("-")[2]): self._disk.read(path) for path in self._samples(job_id)}
 
     def _forget_work(self, job_id: JobId) -> None:
-        for path in (self._checkpoint(job_id), self.preview_path(job_id), *self._samples(job_id)):
+        files = (self._checkpoint(job_id), self.preview_path(job_id))
+        for path in (*files, *self._candidates(job_id), *self._samples(job_id)):
             self._disk.delete(path)
 
     def _sweep(self, open_jobs: set[str], owned: Mapping[str, Set[str]]) -> int:
@@ -182,6 +204,7 @@ class Files:
         stale += (self._root / "exports").glob("*.safetensors")
         work = [
             *(self._root / "checkpoints").glob("*.safetensors"),
+            *(self._root / "candidates").glob("*.safetensors"),
             *(self._root / "samples").glob("*.png"),
             *(self._root / "previews").glob("*.png"),
         ]

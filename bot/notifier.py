@@ -12,7 +12,19 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from bot import texts
-from bot.domain import TERMINAL, Job, JobId, JobKind, JobStatus, Notice, NoticeKind, PhotoSet, Place, Platform
+from bot.domain import (
+    TERMINAL,
+    Job,
+    JobId,
+    JobKind,
+    JobStatus,
+    LikenessReport,
+    Notice,
+    NoticeKind,
+    PhotoSet,
+    Place,
+    Platform,
+)
 from bot.errors import ChatBusy, ChatUnreachable
 from bot.eta import estimate
 from bot.files import Files
@@ -171,7 +183,8 @@ class Notifier:
         if notice.kind is NoticeKind.GENERATE_DONE and await self._is_deleted(job):
             return texts.result_deleted(job)  # its person was quicker, with `/show`
         paths = [self._files.picture_path(name) for name in notice.files]
-        return texts.notice(notice, await asyncio.to_thread(_existing, paths))
+        likeness = await self._likeness(job) if notice.kind is NoticeKind.TRAIN_DONE else None
+        return texts.notice(notice, await asyncio.to_thread(_existing, paths), likeness)
 
     async def _edit_card(self, job_id: JobId) -> float | None:
         """Make a card true; gives how long it rests then, None when there will be no further edit."""
@@ -218,7 +231,11 @@ class Notifier:
         guess = await estimate(self._ledger, job, self._clock())
         preview = self._files.preview_path(job.id)
         shown = preview if await asyncio.to_thread(preview.is_file) else None
-        return texts.card(job, guess.left_s, guess.position, remark, shown)
+        return texts.card(job, guess.left_s, guess.position, remark, shown, await self._likeness(job))
+
+    async def _likeness(self, job: Job) -> LikenessReport | None:
+        lora = await self._ledger.lora(job.code) if job.kind is JobKind.TRAIN else None
+        return None if lora is None else lora.likeness
 
     async def _shows_its_end(self, job: Job) -> bool:
         # Of a generation the result itself takes the card's place, unless it was cancelled or deleted since.

@@ -45,7 +45,8 @@ def styled(prompt: str, around: str) -> str:
 
 
 def _in_place(prompt: str, triggers: Mapping[LoraCode, str]) -> str:
-    own_words = _CODE.sub("|", prompt)
+    # A code that is taken out joins the words around it.
+    own_words = _CODE.sub("", prompt)
     placed = {code for code, trigger in triggers.items() if _has(own_words, trigger)}
 
     def words_of(match: re.Match[str]) -> str:

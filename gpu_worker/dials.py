@@ -117,6 +117,15 @@ class Dials:
     sample_at_first: bool = True
     #: What the samples show, with their sizes and seeds; the same at every step, to be compared.
     sample_prompts: tuple[SamplePrompt, ...] = ()
+    #: A candidate after this many steps, and after the last one; None: none.
+    candidate_every_steps: int | None = None
+    #: Not before this step: a LoRA that has hardly learnt is nobody's choice.
+    candidates_from_step: int = 0
+    #: What a candidate's pictures show; none: no candidates.
+    candidate_prompts: tuple[str, ...] = ()
+    #: Denoising steps of these pictures: enough to see who it is. Kept low, as all candidates of a training
+    #: together shall take a twentieth of its time (docs/likeness.md).
+    candidate_picture_steps: int = 12
 
 
 @dataclass(frozen=True)
@@ -136,7 +145,7 @@ Kind = Literal["sd15", "drawn", "tiny"]
 
 #: `tiny` has learnt nothing: large strides, so that a few steps leave a mark that can be seen.
 _TRAININGS: dict[Kind, Dials] = {
-    "sd15": Dials(sample_every_steps=250),
+    "sd15": Dials(sample_every_steps=250, candidate_every_steps=250, candidates_from_step=500),
     "drawn": Dials(
         steps=250,
         batch_size=4,
@@ -145,6 +154,9 @@ _TRAININGS: dict[Kind, Dials] = {
         text_rate=5e-4,
         checkpoint_every_steps=50,
         sample_every_steps=50,
+        candidate_every_steps=50,
+        candidates_from_step=100,
+        candidate_picture_steps=8,
     ),
     "tiny": Dials(
         steps=80,

@@ -16,7 +16,7 @@ import msgspec
 
 from gpu_worker.errors import ProtocolError as ProtocolError  # part of this door
 
-VERSION = 3
+VERSION = 4
 #: Largest frame either side accepts: five photos or a checkpoint are tens of MB, never more than this.
 MAX_FRAME_BYTES = 512 * 2**20
 #: Width and height of a named shape, in sides of the square that the base model was made for.
@@ -45,6 +45,7 @@ class Train(Message, frozen=True):
     steps: int | None = None  #: None: the base model's default
     seed: int = 0
     sample_prompt: str = ""  #: drawn now and then while it trains, trigger included; empty: no samples
+    candidate_prompts: tuple[str, ...] = ()  #: drawn for each `Candidate`; none: there are no candidates
     resume: bytes | None = None  #: the `data` of an earlier `Checkpoint` of this job
 
 
@@ -181,6 +182,20 @@ class Checkpoint(JobMessage, frozen=True):
     data: bytes
 
 
+class Candidate(JobMessage, frozen=True):
+    """The LoRA as it is after `step`, with pictures to judge it by: the same words and seeds each time.
+
+    Where the base model has a judge of its own, `identities` says who is in each picture and
+    `photo_identities` who is in each photo, as unit vectors; else both are empty, and others may look.
+    """
+
+    step: int
+    lora: bytes
+    pictures: tuple[bytes, ...]
+    identities: tuple[tuple[float, ...], ...] = ()
+    photo_identities: tuple[tuple[float, ...], ...] = ()
+
+
 class Adjusted(JobMessage, frozen=True):
     """The training met trouble, changed how it uses the card, and goes on from `step`."""
 
@@ -209,7 +224,9 @@ class Stopped(JobMessage, frozen=True):
 
 Request: TypeAlias = Train | Generate | Prepare | Forget | Cancel | Shutdown
 JobRequest: TypeAlias = Train | Generate
-Event: TypeAlias = Started | Progress | Sample | Preview | Checkpoint | Adjusted | Done | Failed | Stopped
+Event: TypeAlias = (
+    Started | Progress | Sample | Preview | Checkpoint | Candidate | Adjusted | Done | Failed | Stopped
+)
 Answer: TypeAlias = Ready | Heartbeat | Event
 
 _encoder = msgspec.msgpack.Encoder()

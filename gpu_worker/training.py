@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from gpu_worker import gears, lora_file, lora_metadata, samples, training_state
+from gpu_worker import candidates, gears, lora_file, lora_metadata, samples, training_state
 from gpu_worker.base_model import BaseModel
 from gpu_worker.dataset import Example
 from gpu_worker.dials import Dials, SamplePrompt
@@ -83,7 +83,13 @@ def train(
     shown = (SamplePrompt(request.sample_prompt),) if request.sample_prompt else ()
     task = TrainingTask(
         photos=tuple(Example(photo, caption, repeats, trigger=request.token) for photo in request.photos),
-        dials=replace(dials, steps=steps, seed=request.seed, sample_prompts=dials.sample_prompts or shown),
+        dials=replace(
+            dials,
+            steps=steps,
+            seed=request.seed,
+            sample_prompts=dials.sample_prompts or shown,
+            candidate_prompts=dials.candidate_prompts or request.candidate_prompts,
+        ),
         job_id=request.job_id,
         attempt=request.attempt,
         resume=request.resume,
@@ -130,8 +136,9 @@ def _attempt(
     lesson = Lesson(base, dials, shelf)
     try:
         yield from _learn(lesson, state, base, task, diary)
-        metadata = lora_metadata.describe(base, task.photos, dials, diary.record(task, state.step))
-        file = lora_file.write(state.adapter.matrices(), metadata, dials.save_precision)
+        file = lora_file.write(
+            state.adapter.matrices(), diary.metadata(task, state.step), dials.save_precision
+        )
         yield Done(**task.job, lora=file, seconds=diary.seconds())
     finally:
         state.adapter.remove()
@@ -143,6 +150,7 @@ def _learn(
     """Step until done; give out checkpoints by count and by clock, whichever is due first, and samples."""
     dials = task.dials
     pace, guard = Pace(base.device), _Guard(base)
+    maker = candidates.Candidates(base, [photo.data for photo in task.photos], dials)
     saved_at = time.monotonic()
     while state.step < dials.steps:
         report = _step(lesson, state, pace, guard)
@@ -151,6 +159,9 @@ def _learn(
         yield Progress(**task.job, step=state.step, steps=dials.steps)
         for sampled_step in samples.due(state.step, dials):
             yield from samples.draw(base, state.adapter, task.job, dials, sampled_step, state.step)
+        if candidates.due(state.step, dials):
+            guard.watch(pace.last())
+            yield from maker.make(state.adapter, diary.metadata(task, state.step), state.step, task.job)
         due = state.step % dials.checkpoint_every_steps == 0
         due = due or time.monotonic() - saved_at >= dials.checkpoint_every_s
         if due and state.step < dials.steps:
@@ -192,6 +203,7 @@ class _Diary:
 
     def __init__(self, base: BaseModel, task: TrainingTask) -> None:
         self._began = time.monotonic()
+        self._base = base
         self.fingerprint = training_state.fingerprint(base, task.dials, _contents(task))
         self.snapshot = _usable_snapshot(task, self.fingerprint)
         self._started_at = self.snapshot.started_at if self.snapshot else time.time()
@@ -214,11 +226,12 @@ class _Diary:
         self.snapshot = snapshot
         return Checkpoint(**task.job, step=state.step, data=snapshot.encode())
 
-    def record(self, task: TrainingTask, steps_done: int) -> lora_metadata.TrainingRecord:
-        """Return what the file tells of the training."""
-        return lora_metadata.TrainingRecord(
+    def metadata(self, task: TrainingTask, steps_done: int) -> dict[str, str]:
+        """Return what a file tells of the training so far."""
+        record = lora_metadata.TrainingRecord(
             task.name, steps_done, self._started_at, time.time(), task.comment
         )
+        return lora_metadata.describe(self._base, task.photos, task.dials, record)
 
 
 def _shift_down(base: BaseModel, task: TrainingTask, diary: _Diary, trouble: Trouble) -> Adjusted:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+import math
+from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from bot.errors import WorkerLost
 from gpu_worker.protocol import (
     Adjusted,
+    Candidate,
     Checkpoint,
     Done,
     Event,
@@ -47,14 +49,13 @@ class FakeBackend:
         self.prepared: list[bytes] = []
         self.forgotten: list[str] = []
         self.sample: bytes | None = None  # a picture that a training gives at every step
+        #: How alike a training's LoRA is to its photos after each step, 0 to 1; none: nothing is said of it.
+        self.likeness: dict[int, float] = {}
         self.preview: bytes | None = None  # a picture that a generation gives at every step
         self.at_once = 0  # the most jobs that ran at the same time
         self._running = 0
         self._lives = 0
         self.adjusts = False
-        self.name = "fake"
-        self.workers = 1
-        self._tell: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
         """There is nothing to bring up."""
@@ -65,24 +66,6 @@ class FakeBackend:
     def health(self) -> Health | None:
         """Say that all is well."""
         return Health(device="fake", base_model="fake", base_model_loaded=True, process_memory_bytes=0)
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether there is a worker."""
-        return self.workers > 0
-
-    def seats(self) -> int:
-        """Give the number of workers that it plays."""
-        return self.workers
-
-    def tell_changes(self, tell: Callable[[], None]) -> None:
-        """Remember whom to tell."""
-        self._tell = tell
-
-    def play(self, workers: int) -> None:
-        """Go on as so many workers."""
-        self.workers = workers
-        self._tell()
 
     async def prepare(self, photo: bytes) -> None:
         """Take note."""
@@ -128,11 +111,25 @@ class FakeBackend:
         if isinstance(request, Train):
             if self.sample is not None:
                 yield Sample(job_id=job, attempt=attempt, step=step, png=self.sample)
+            if step in self.likeness:
+                yield self._candidate(request, step)
             if self.adjusts:
                 yield Adjusted(job_id=job, attempt=attempt, step=step, reason="One notch down.")
             yield Checkpoint(job_id=job, attempt=attempt, step=step, data=str(step).encode())
         elif self.preview is not None:
             yield Preview(job_id=job, attempt=attempt, png=self.preview)
+
+    def _candidate(self, request: Train, step: int) -> Candidate:
+        alike = self.likeness[step]
+        return Candidate(
+            job_id=request.job_id,
+            attempt=request.attempt,
+            step=step,
+            lora=self.lora + f" of step {step}".encode(),
+            pictures=(self.picture,),
+            identities=((alike, math.sqrt(1 - alike**2)),),
+            photo_identities=((1.0, 0.0),) * len(request.photos),
+        )
 
     def _last(self, request: JobRequest) -> Event:
         job, attempt = request.job_id, request.attempt

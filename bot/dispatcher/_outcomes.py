@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
-from bot import strip
-from bot.domain import Job, JobId, JobKind, JobStatus
+from bot import likeness, strip
+from bot.domain import Job, JobId, JobKind, JobStatus, LikenessReport
 from bot.errors import WorkerLost
 from bot.files import Files
+from bot.judging import Judging
 from bot.ledger import Ledger
 from gpu_worker.protocol import (
     Adjusted,
+    Candidate,
     Checkpoint,
     Done,
     Event,
@@ -48,10 +51,11 @@ class Stale(Exception):
 class Outcomes:
     """Writes events of attempts that are still the running ones; Stale for any other."""
 
-    def __init__(self, ledger: Ledger, files: Files, watcher: Watcher) -> None:
+    def __init__(self, ledger: Ledger, files: Files, watcher: Watcher, judging: Judging) -> None:
         self._ledger = ledger
         self._files = files
         self._watcher = watcher
+        self._judging = judging
 
     async def write(self, job: Job, event: Event) -> bool:
         """Write an event down; True when it was the last."""
@@ -73,7 +77,7 @@ class Outcomes:
         await self._ended(job)
 
     async def _on_the_way(
-        self, job: Job, event: Started | Progress | Checkpoint | Sample | Preview | Adjusted
+        self, job: Job, event: Started | Progress | Checkpoint | Candidate | Sample | Preview | Adjusted
     ) -> None:
         match event:
             case Started():
@@ -85,6 +89,8 @@ class Outcomes:
             case Checkpoint():
                 await self._files.write_checkpoint(job.id, event.data)
                 await self._still(self._ledger.checkpointed(job.id, job.attempt, event.step))
+            case Candidate():
+                await _to_its_end(self._judge(job, event))
             case Sample():
                 await self._still(self._ledger.is_current(job.id, job.attempt))
                 await self._files.write_sample(job.id, event.step, event.png)
@@ -97,13 +103,45 @@ class Outcomes:
                 log.warning("job %d: %s", job.id, event.reason)
                 self._watcher.progressed(job.id, event.reason)
 
+    async def _judge(self, job: Job, event: Candidate) -> None:
+        """Score a candidate, and keep its LoRA if it is the best so far. The file comes before the row."""
+        await self._still(self._ledger.is_current(job.id, job.attempt))
+        scored = await self._judging.score(job, await self._ledger.photos_of(job.id), event)
+        if scored is None:
+            return
+        report = likeness.added(await self._likeness(job) or LikenessReport(()), *scored)
+        best = likeness.best(report.scores)
+        if best is not None and best.step == event.step:
+            await self._files.write_candidate(job.id, event.step, event.lora)
+            report = replace(report, chosen=event.step)
+        await self._still(self._ledger.judged(job.id, job.attempt, report))
+        if report.chosen is not None:
+            await self._files.keep_candidate(job.id, report.chosen)
+        self._watcher.progressed(job.id)
+
+    async def _likeness(self, job: Job) -> LikenessReport | None:
+        lora = await self._ledger.lora(job.code)
+        return None if lora is None else lora.likeness
+
+    async def _best(self, job: Job, last: bytes) -> bytes:
+        """Give the LoRA that is handed out: the candidate that is most alike, else what was learnt last."""
+        report = await self._likeness(job)
+        if report is None or report.chosen is None:
+            return last
+        kept = await self._files.read_candidate(job.id, report.chosen)
+        if kept is None:
+            log.warning("job %d: the LoRA of step %d is gone; the last is handed out", job.id, report.chosen)
+            await self._still(self._ledger.judged(job.id, job.attempt, replace(report, chosen=None)))
+            return last
+        return kept
+
     async def _done(self, job: Job, event: Done) -> None:
         pictures: list[str] = []
         try:
             if job.kind is JobKind.TRAIN:
                 if event.lora is None:
                     raise WorkerLost("a training ended without a LoRA")
-                file = await self._files.write_lora(job.code, event.lora)
+                file = await self._files.write_lora(job.code, await self._best(job, event.lora))
                 pictures = await self._strip(job)
                 await self._still(self._ledger.finish_training(job.id, job.attempt, file, pictures))
             else:
@@ -131,7 +169,7 @@ class Outcomes:
             samples = await self._files.read_samples(job.id)
             if not samples:
                 return []
-            picture = await asyncio.to_thread(strip.compose, samples)
+            picture = await asyncio.to_thread(strip.compose, samples, await self._likeness(job))
             return [await self._files.write_picture(job.id, 0, picture)]
         except Exception:  # whatever is wrong with them, the LoRA is ready all the same
             log.exception("the samples of job %d cannot be shown", job.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from bot.domain import GenerateWish, Job, LoraCode, TrainWish
+from bot.domain import PEOPLE, GenerateWish, Job, LoraCode, TrainWish, Trigger
 from bot.errors import WorkerLost
 from bot.files import Files
 from bot.ledger import Ledger
@@ -17,6 +17,10 @@ log = logging.getLogger(__name__)
 
 #: Platforms count an edit as a message, so a card shows a new preview no more often than that.
 PREVIEW_EVERY_S = 4.0
+
+
+#: What a candidate draws: a face that is near, and one in a place that no photo shows.
+_CANDIDATE_PROMPTS = ("photo of {}, close-up, looking at the camera", "photo of {} on the beach")
 
 
 class Missing(Exception):
@@ -47,6 +51,7 @@ class Requests:
             steps=wish.steps,
             seed=wish.seed,
             sample_prompt=f"photo of {wish.trigger}",
+            candidate_prompts=_candidate_prompts(wish.trigger),
             resume=await self._files.read_checkpoint(job.id),
         )
 
@@ -105,3 +110,10 @@ class Requests:
                     raise WorkerLost("a picture could not be read") from error
                 return Start(picture=data, redraw=wish.redraw)
         raise Missing(PICTURE_GONE)
+
+
+def _candidate_prompts(trigger: Trigger) -> tuple[str, ...]:
+    """Give what candidates draw; nothing for what has no face, as nobody could say how alike it is."""
+    if trigger.class_word not in PEOPLE:
+        return ()
+    return tuple(prompt.format(trigger) for prompt in _CANDIDATE_PROMPTS)

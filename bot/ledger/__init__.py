@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from statistics import median
 
+import msgspec
+
 from bot.domain import (
     AccountId,
     Identity,
@@ -15,6 +17,7 @@ from bot.domain import (
     JobId,
     JobKind,
     JobStatus,
+    LikenessReport,
     Lora,
     LoraCode,
     LoraState,
@@ -228,6 +231,17 @@ class Ledger(Administration):
                 (*file, now, job.code),
             )
             _jobs.owe(db, job, NoticeKind.TRAIN_DONE, now, pictures)
+
+        return await self._fenced(job_id, attempt, work)
+
+    async def judged(self, job_id: JobId, attempt: int, report: LikenessReport) -> bool:
+        """Keep what is known of a training's likeness so far. Fenced."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(
+                "UPDATE loras SET likeness = ? WHERE code = (SELECT code FROM jobs WHERE id = ?)",
+                (msgspec.json.encode(report).decode(), job_id),
+            )
 
         return await self._fenced(job_id, attempt, work)
 

@@ -16,6 +16,7 @@ from bot.domain import (
     JobId,
     JobKind,
     JobStatus,
+    LikenessReport,
     Lora,
     LoraCode,
     LoraState,
@@ -138,7 +139,12 @@ def lora_of(row: sqlite3.Row) -> Lora:
         created_at=time_of(row["created_ms"]),
         ready_at=None if row["ready_ms"] is None else time_of(row["ready_ms"]),
         name=row["name"],
+        likeness=None if row["likeness"] is None else _report(row["likeness"]),
     )
+
+
+def _report(text: str) -> LikenessReport:
+    return msgspec.json.decode(text, type=LikenessReport)
 
 
 def sample_of(row: sqlite3.Row) -> Sample:

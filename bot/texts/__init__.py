@@ -67,6 +67,8 @@ from bot.texts._drafts import NO_READY_CODE as NO_READY_CODE
 from bot.texts._drafts import choose_code as choose_code
 from bot.texts._drafts import draft as draft
 from bot.texts._drafts import draft_styles as draft_styles
+from bot.texts._likeness import likeness_figure as likeness_figure
+from bot.texts._likeness import likeness_told as likeness_told
 from bot.texts._link import LINK_IN_PRIVATE as LINK_IN_PRIVATE
 from bot.texts._link import LINK_SAME as LINK_SAME
 from bot.texts._link import LINK_TOO_OFTEN as LINK_TOO_OFTEN

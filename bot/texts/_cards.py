@@ -10,12 +10,14 @@ from bot.domain import (
     Job,
     JobKind,
     JobStatus,
+    LikenessReport,
     Notice,
     NoticeKind,
     TrainWish,
     format_code,
 )
 from bot.replies import Button, Reply
+from bot.texts._likeness import likeness_figure, likeness_told
 from bot.texts._results import result
 from bot.texts._words import bar, example, left, plural, quoted
 
@@ -28,18 +30,26 @@ def cancel_button(job: Job) -> Button:
 
 
 def card(
-    job: Job, eta_s: float | None, position: int | None, remark: str = "", preview: Path | None = None
+    job: Job,
+    eta_s: float | None,
+    position: int | None,
+    remark: str = "",
+    preview: Path | None = None,
+    likeness: LikenessReport | None = None,
 ) -> Reply:
     """Show a job's progress; while the job is open this is the message that will be edited.
 
-    A remark is a worker's sentence about a running job, a preview what its picture looks like so far.
+    A remark is a worker's sentence about a running job, a preview what its picture looks like so far, and
+    likeness what was measured of a training.
     """
     title = _title(job)
     if job.status is JobStatus.QUEUED:
         place = "In line" if position is None else f"In line: number {position}"
         return Reply(f"{title}\n{place} · {left(eta_s)}", (cancel_button(job),), card_of=job.id)
     if job.status is JobStatus.RUNNING:
-        lines = [title, _progress(job, eta_s), *([quoted(remark)] if remark else [])]
+        so_far = likeness_figure(likeness)
+        told = [f"So far: {so_far}"] if so_far else []
+        lines = [title, _progress(job, eta_s), *told, *([quoted(remark)] if remark else [])]
         pictures = () if preview is None else (preview,)
         return Reply("\n".join(lines), (cancel_button(job),), pictures, card_of=job.id)
     if job.status is JobStatus.FAILED:
@@ -49,15 +59,16 @@ def card(
     return Reply(f"{title}\n{bar(1.0)} 100 % · done")
 
 
-def notice(owed: Notice, picture_paths: Sequence[Path]) -> Reply:
-    """Write a message owed to a person."""
+def notice(owed: Notice, picture_paths: Sequence[Path], likeness: LikenessReport | None = None) -> Reply:
+    """Write a message owed to a person; likeness is what was measured of a training that is done."""
     job, code = owed.job, format_code(owed.job.code)
     why = quoted(job.error or "it could not be finished.")
     match owed.kind:
         case NoticeKind.TRAIN_DONE:
             trigger = job.wish.trigger if isinstance(job.wish, TrainWish) else None
             command = example(job.place.platform, job.code, trigger)
-            text = f"{code} is ready, and your photos are deleted. Try:\n{command}"
+            told = likeness_told(likeness)
+            text = f"{code} is ready, and your photos are deleted. {told and told + ' '}Try:\n{command}"
             return Reply(text, (MY_CODES,), tuple(picture_paths))
         case NoticeKind.TRAIN_FAILED:
             return Reply(

@@ -8,6 +8,7 @@ from datetime import datetime
 from bot.domain import Lora, LoraCode, LoraState, Platform, format_code
 from bot.replies import Button, Reply
 from bot.texts._collecting import HOW_TO_SEND
+from bot.texts._likeness import likeness_figure
 from bot.texts._words import age, example
 
 MAX_CODES_LISTED = 20
@@ -47,6 +48,8 @@ def code_card(lora: Lora, now: datetime, size_bytes: int | None) -> Reply:
     if size_bytes is not None:
         about.append(f"{size_bytes / 2**20:.1f} MB")
     lines.append(" · ".join(about))
+    if figure := likeness_figure(lora.likeness):
+        lines.append(figure.capitalize())
     ready = (Button("Generate", f"use:{code}", 0), Button("Export", f"export:{code}", 0))
     return Reply(
         "\n".join(lines),

@@ -63,6 +63,7 @@ def test_codes_in_a_prompt_are_eight_digits_or_four_and_four(prompt: str, codes:
         ("sks person and ohwx person 00000007 at sea", "sks person and ohwx person at sea"),
         ("00000007 waves, 00000007 smiles, sks person", "ohwx person waves, smiles, sks person"),
         ("at sea", "sks person, ohwx person, at sea"),
+        ("40713386 sks 40713386 person", "ohwx person, sks person"),
     ],
 )
 def test_each_code_gets_its_own_trigger_once(prompt: str, expected: str) -> None:

@@ -1,0 +1,77 @@
+"""Candidates: the LoRA as it is at a step, with pictures that tell how well it does.
+
+Every candidate of a training draws the same words with the same seeds, so that only the LoRA differs. Which
+one is handed out is not decided here: whoever looks at the pictures says how alike they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from gpu_worker import easel, generation, lora_file
+from gpu_worker.adapters import Adapter
+from gpu_worker.base_model import BaseModel
+from gpu_worker.dials import Dials
+from gpu_worker.protocol import Candidate, Event, Generate, Progress
+from gpu_worker.small_base.judge import Judge
+
+#: The first picture's seed; any would do.
+FIRST_SEED = 500
+
+
+def due(step: int, dials: Dials) -> bool:
+    """Say whether a candidate comes after this step; the last step's is always one."""
+    if not dials.candidate_prompts or dials.candidate_every_steps is None:
+        return False
+    if step == dials.steps:
+        return True
+    return step >= dials.candidates_from_step and step % dials.candidate_every_steps == 0
+
+
+class Candidates:
+    """Makes the candidates of one training."""
+
+    def __init__(self, base: BaseModel, photos: Sequence[bytes], dials: Dials) -> None:
+        self._base, self._photos, self._dials = base, photos, dials
+        self._judge: Judge | None = None
+        self._of_photos: tuple[tuple[float, ...], ...] = ()
+
+    def make(
+        self, adapter: Adapter, metadata: dict[str, str], step: int, job: Any
+    ) -> Generator[Event, None, None]:
+        """Draw the pictures of a candidate, a Progress after each denoising step, and hand it out."""
+        pictures: list[bytes] = []
+        for number, prompt in enumerate(self._dials.candidate_prompts):
+            wish = Generate(
+                **job, prompt=prompt, steps=self._dials.candidate_picture_steps, seed=FIRST_SEED + number
+            )
+            recipe = generation.settle(self._base, wish)[0]
+            canvas = generation.canvas(
+                self._base, recipe, adapter, generation.listen(self._base, recipe, adapter)
+            )
+            while not canvas.is_done:
+                easel.draw_step(self._base, [canvas], one_at_a_time=True)
+                yield Progress(**job, step=step, steps=self._dials.steps)
+            pictures.append(generation.to_png(self._base, canvas.latents, recipe))
+        yield Candidate(
+            **job,
+            step=step,
+            lora=lora_file.write(adapter.matrices(), metadata, self._dials.save_precision),
+            pictures=tuple(pictures),
+            identities=self._identities(pictures),
+            photo_identities=self._identities_of_photos(),
+        )
+
+    def _identities(self, pictures: Sequence[bytes]) -> tuple[tuple[float, ...], ...]:
+        """Tell who is in pictures, where this kind of base model has a judge of its own; else nothing."""
+        if self._base.kind != "drawn":
+            return ()
+        if self._judge is None:
+            self._judge = Judge.load()
+        return tuple(tuple(row) for row in self._judge.identity(pictures).tolist())
+
+    def _identities_of_photos(self) -> tuple[tuple[float, ...], ...]:
+        if not self._of_photos:
+            self._of_photos = self._identities(self._photos)
+        return self._of_photos

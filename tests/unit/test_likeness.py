@@ -1,0 +1,94 @@
+"""How candidates are scored and chosen, and what is said of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot import likeness, texts
+from bot.domain import LikenessReport, Score
+from bot.likeness import best, drawings_alike, faces_alike, has_peaked, odd_photo, score, worth
+
+ANN, BOB = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
+
+
+def at(step: int, alike: float, faceless: int = 0, copies: int = 0) -> Score:
+    return Score(step, alike, pictures=4, faceless=faceless, copies=copies)
+
+
+def test_a_face_counts_half_where_dlib_begins_to_see_somebody_else() -> None:
+    assert faces_alike((0.0, 0.0), (0.0, 0.6)) == pytest.approx(0.5)
+    assert faces_alike((0.3, 0.1), (0.3, 0.1)) == 1.0
+    assert faces_alike((0.0, 0.0), (9.0, 0.0)) == 0.0
+
+
+def test_drawn_people_are_compared_by_their_angle() -> None:
+    assert drawings_alike(ANN, ANN) == 1.0
+    assert drawings_alike(ANN, BOB) == 0.0
+    assert drawings_alike(ANN, (-1.0, 0.0, 0.0)) == 0.0
+
+
+def test_a_score_is_the_mean_over_pictures_that_show_somebody() -> None:
+    found = score(500, [ANN, ANN], [ANN, BOB, None], 1, drawings_alike)
+    assert found == Score(500, likeness=0.5, pictures=3, faceless=1, copies=1)
+    assert score(500, [ANN], [None, None], 0, drawings_alike) == Score(500, 0.0, 2, 2, 0)
+
+
+@pytest.mark.parametrize(("photos", "pictures"), [([], [ANN]), ([ANN], [])])
+def test_nothing_to_compare_is_no_score(
+    photos: list[tuple[float, ...]], pictures: list[tuple[float, ...]]
+) -> None:
+    assert score(1, photos, pictures, 0, drawings_alike) is None
+
+
+def test_pictures_without_a_face_and_copied_photos_make_a_candidate_worth_less() -> None:
+    assert worth(at(1, 0.8)) > worth(at(1, 0.8, copies=2)) > worth(at(1, 0.8, copies=4))
+    assert worth(at(1, 0.8, faceless=4)) == 0.0
+
+
+def test_the_most_alike_is_chosen_and_of_equals_the_one_that_learnt_for_a_shorter_time() -> None:
+    assert best([]) is None
+    assert best([at(500, 0.6), at(1000, 0.8), at(1500, 0.7)]) == at(1000, 0.8)
+    assert best([at(1500, 0.8), at(1000, 0.8)]) == at(1000, 0.8)
+    assert best([at(500, 0.9, faceless=3), at(1000, 0.5)]) == at(1000, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("values", "peaked"),
+    [
+        ([0.5, 0.4], False),
+        ([0.5, 0.6, 0.7], False),
+        ([0.7, 0.69, 0.68], False),
+        ([0.7, 0.6, 0.75], False),
+        ([0.7, 0.6, 0.5], True),
+    ],
+)
+def test_a_peak_is_passed_when_two_in_a_row_are_clearly_worse(values: list[float], peaked: bool) -> None:
+    assert has_peaked([at(step, alike) for step, alike in enumerate(values)]) is peaked
+
+
+def test_the_photo_of_somebody_else_is_found() -> None:
+    assert odd_photo([ANN, ANN, ANN, BOB, ANN], drawings_alike) == 4
+    assert odd_photo([ANN] * 5, drawings_alike) is None
+    assert odd_photo([ANN, BOB], drawings_alike) is None
+
+
+def test_a_candidate_that_comes_again_takes_its_earlier_place() -> None:
+    report = likeness.added(LikenessReport((at(500, 0.5), at(1000, 0.6)), chosen=1000), at(500, 0.7), 3)
+    assert report == LikenessReport((at(500, 0.7), at(1000, 0.6)), chosen=1000, odd_photo=3)
+
+
+def test_what_is_said_names_the_figure_the_step_and_why() -> None:
+    report = LikenessReport(
+        (at(500, 0.5), at(1000, 0.8), at(1500, 0.6, faceless=1)), chosen=1000, odd_photo=4
+    )
+    assert texts.likeness_figure(report) == "likeness 80% (very much alike)"
+    assert texts.likeness_told(report) == (
+        "Its likeness 80% (very much alike), measured on 4 pictures. I kept what it had learnt at step 1000: "
+        "at step 1500 it was 60%. Photo 4 is unlike the others and may have pulled it down."
+    )
+
+
+@pytest.mark.parametrize("report", [None, LikenessReport(()), LikenessReport((at(500, 0.5),))])
+def test_nothing_is_said_where_nothing_was_measured(report: LikenessReport | None) -> None:
+    assert texts.likeness_figure(report) == ""
+    assert texts.likeness_told(report) == ""
