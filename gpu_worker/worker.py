@@ -6,16 +6,15 @@ One says every second that we are alive, also while a step or the loading of the
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Generator
 from typing import BinaryIO, Protocol
 
+from gpu_worker.ahead import Ahead
 from gpu_worker.errors import BadInput, BaseModelError, ProtocolError
 from gpu_worker.protocol import (
     VERSION,
@@ -49,8 +48,6 @@ PROGRESS_PAUSE_S = 0.5
 UNEXPECTED = "Something went wrong while working on this; the log of the worker says more. Please try again."
 #: While idle, what is past its time is looked for this often.
 TIDY_S = 60.0
-#: Photos that wait to be encoded ahead of their trainings.
-MAX_AHEAD = 64
 #: Exit status after an error that leaves the card unusable for this process.
 EXIT_CARD_LOST = 75
 
@@ -170,8 +167,8 @@ class _Desk:
         self._pulse = pulse
         self._turns: Turns[Event] = Turns(generate_share)
         self._told_at: dict[tuple[int, int], float] = {}
-        # Photos that were sent ahead; the oldest are dropped first: to prepare is never a duty.
-        self._ahead: deque[bytes] = deque(maxlen=MAX_AHEAD)
+        self._ahead = Ahead()
+        self._prepared_last = False
 
     def work(self) -> int:
         try:
@@ -202,10 +199,16 @@ class _Desk:
         return self._performer
 
     def _prepare(self) -> bool:
-        """Encode one photo that was sent ahead, unless a picture waits; False when there is none."""
-        if not self._ahead or self._turns.has_generation:
+        """Encode one photo that was sent ahead, unless a picture waits; False when it is a job's turn.
+
+        Beside a training, photos for the next one take turns with its steps.
+        """
+        self._prepared_last = (
+            bool(self._ahead) and not self._turns.has_generation and not (self._turns and self._prepared_last)
+        )
+        if not self._prepared_last:
             return False
-        photo = self._ahead.popleft()
+        photo = self._ahead.take()
         try:
             self._made().prepare(photo)
         except (BadInput, BaseModelError) as error:
@@ -213,17 +216,17 @@ class _Desk:
         return True
 
     def _forget(self, photos: tuple[str, ...]) -> None:
-        gone = set(photos)
-        kept = [each for each in self._ahead if hashlib.sha256(each).hexdigest() not in gone]
-        self._ahead.clear()
-        self._ahead.extend(kept)
+        self._ahead.forget(photos)
         if self._performer is not None:
             self._performer.forget(photos)
 
     def _take_requests(self) -> bool:
         """Take what has come; waits only when there is nothing else to do. False: it is time to go."""
-        while not (self._turns or self._ahead) or not self._requests.empty():
-            request = self._next_request()
+        while True:
+            try:
+                request = self._next_request()
+            except queue.Empty:
+                return True
             match request:
                 case None | Shutdown():
                     return False
@@ -232,21 +235,29 @@ class _Desk:
                 case Train() | Generate():
                     self._begin(request)
                 case Prepare():
-                    self._ahead.append(request.photo)
+                    self._ahead.add(request.photo)
                 case Forget():
                     self._forget(request.photos)
-        return True
 
     def _next_request(self) -> Request | None:
-        """Wait for a request; while none comes, what is kept for nobody any more is dropped."""
-        while True:
+        """Return the next request; queue.Empty when none has come and there is work.
+
+        While there is neither, what is kept for nobody any more is dropped.
+        """
+        while not self._turns:
+            wait_s = self._ahead.settles_in_s() if self._ahead else TIDY_S
             try:
-                return self._requests.get(timeout=TIDY_S)
+                return self._requests.get(timeout=wait_s)
             except queue.Empty:
+                if self._ahead:
+                    raise
                 if self._performer is not None:
                     self._performer.tidy()
+        return self._requests.get_nowait()
 
     def _begin(self, request: Train | Generate) -> None:
+        if isinstance(request, Train):
+            self._ahead.leave_to_training(request.photos)
         is_generation = isinstance(request, Generate)
         self._turns.add(Turn((request.job_id, request.attempt), is_generation, self._perform(request)))
 
