@@ -5,7 +5,6 @@ A model that is there already is used without asking the hub anything.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -13,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
+from huggingface_hub import HfApi, constants, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import GatedRepoError, HTTPError, RepositoryNotFoundError, XetDownloadError  # type: ignore[attr-defined]
 from tqdm import tqdm
 
 from gpu_worker.errors import BaseModelError
+from gpu_worker.fetching import Source, fetch, part_of, size_of
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,6 @@ SPARE_BYTES = 2**30
 #: The log tells of every so many percent.
 LOG_EVERY_PERCENT = 5
 _TEXTS = (".json", ".txt")
-_PART_BYTES = 2**20
 _TROUBLES = (OSError, ValueError, HTTPError, XetDownloadError)
 
 Tell = Callable[[str], None]
@@ -51,30 +50,23 @@ class Hub:
     endpoint: str | None = None
     cache_dir: Path | None = None
     timeout_s: float = 30.0
+    #: Between a line that broke and the next try.
+    pause_s: float = 2.0
 
     def cached(self, name: str) -> Path | None:
-        """Give the folder of a model that is here and whole."""
-        try:
-            found = snapshot_download(name, local_files_only=True, cache_dir=self.cache_dir)
-        except (OSError, ValueError):  # the library's word for "not here"
-            return None
-        return Path(found) if is_whole(Path(found)) else None
+        """Give the folder of a model that is here and whole, the newest where there are several."""
+        # Not asked of the library: it knows a revision by its branch only, and wants every file of the model.
+        snapshots = self._home(name) / "snapshots"
+        folders = list(snapshots.iterdir()) if snapshots.is_dir() else []
+        whole = [folder for folder in folders if folder.is_dir() and is_whole(folder)]
+        return max(whole, key=lambda folder: folder.stat().st_mtime, default=None)
 
     def files(self, name: str, half: bool) -> tuple[str, list[RemoteFile]]:
         """Ask the hub for a model's revision and the files that are needed; BaseModelError in one line."""
         try:
             info = HfApi(endpoint=self.endpoint).model_info(name, files_metadata=True, timeout=self.timeout_s)
-        except GatedRepoError as error:
-            raise BaseModelError(
-                f"The base model {name} is gated: accept its terms on its page, and set HF_TOKEN to a token "
-                "of yours; or give a folder or a .safetensors file."
-            ) from error
-        except RepositoryNotFoundError as error:
-            raise BaseModelError(
-                f"The base model {name} is not on the hub, or it is private: check BASE_MODEL."
-            ) from error
         except _TROUBLES as error:
-            raise _unreachable(name, error) from error
+            raise _sentence(name, error) from error
         everything = [
             RemoteFile(each.rfilename, each.size or 0, each.lfs.sha256 if each.lfs else None)
             for each in info.siblings or ()
@@ -97,33 +89,58 @@ class Hub:
         progress = _Progress(name, sum(each.size_bytes for each in files), tell)
         for file in files:
             try:
-                path = hf_hub_download(
-                    *(name, file.name),
-                    revision=revision,
-                    cache_dir=self.cache_dir,
-                    endpoint=self.endpoint,
-                    etag_timeout=self.timeout_s,
-                    tqdm_class=_bar(progress.add),
-                )
+                self._bring(name, revision, file, progress)
             except _TROUBLES as error:
-                raise _unreachable(name, error) from error
+                raise _sentence(name, error) from error
             progress.reached(file)
-            _check(Path(path), file)
         tell("")
         found = self.cached(name)
         if found is None:
             raise BaseModelError(f"The base model {name} lacks files of Stable Diffusion 1.x.")
         return found
 
+    def _bring(self, name: str, revision: str, file: RemoteFile, progress: _Progress) -> None:
+        """Put a file where the hub's library looks for it; it could not resume a large one itself."""
+        if file.sha256 is not None:
+            url = hf_hub_url(name, file.name, revision=revision, endpoint=self.endpoint)
+            source = Source(file.name, url, file.size_bytes, file.sha256, self.timeout_s, self.pause_s)
+            fetch(source, self._blob(name, file.sha256), progress.add)
+        # The library finds a large file there, and only names it.
+        hf_hub_download(
+            *(name, file.name),
+            revision=revision,
+            cache_dir=self.cache_dir,
+            endpoint=self.endpoint,
+            etag_timeout=self.timeout_s,
+            tqdm_class=_Silent,
+        )
+
+    def _blob(self, name: str, sha256: str) -> Path:
+        return self._home(name) / "blobs" / sha256
+
+    def _home(self, name: str) -> Path:
+        # The layout that the hub's library documents: blobs by their checksum, snapshots that point to them.
+        return self._cache() / f"models--{name.replace('/', '--')}"
+
+    def _cache(self) -> Path:
+        return Path(self.cache_dir or constants.HF_HUB_CACHE)
+
     def _make_sure_of_room(self, name: str, files: Sequence[RemoteFile]) -> None:
-        folder = Path(self.cache_dir or constants.HF_HUB_CACHE)
+        folder = self._cache()
         folder.mkdir(parents=True, exist_ok=True)
-        wanted, free = sum(each.size_bytes for each in files) + SPARE_BYTES, shutil.disk_usage(folder).free
+        wanted = sum(each.size_bytes - self._here(name, each) for each in files) + SPARE_BYTES
+        free = shutil.disk_usage(folder).free
         if free < wanted:
             raise BaseModelError(
                 f"The base model {name} needs {wanted / 2**30:.1f} GB of disk, and {free / 2**30:.1f} GB "
                 "are free where models are kept (HF_HOME)."
             )
+
+    def _here(self, name: str, file: RemoteFile) -> int:
+        if file.sha256 is None:
+            return 0
+        blob = self._blob(name, file.sha256)
+        return min(size_of(blob) or size_of(part_of(blob)), file.size_bytes)
 
 
 def is_id(name: str) -> bool:
@@ -160,7 +177,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def _has_weights(folder: Path) -> bool:
-    names = {path.name for path in folder.glob("*.safetensors")}
+    names = {path.name for path in folder.glob("*.safetensors") if path.is_file()}
     # `diffusion_pytorch_model-00001-of-00002.safetensors`: the name tells how many pieces there are.
     for name in names:
         stem, _, count = name.removesuffix(".safetensors").rpartition("-of-")
@@ -201,36 +218,21 @@ class _Progress:
         self.add(0)
 
 
-def _bar(add: Callable[[int], None]) -> type[Any]:
-    """Make what the library wants for its progress bars: a tqdm that draws nothing and tells the count."""
+class _Silent(tqdm):  # type: ignore[misc]
+    """What the library wants for its progress bars; it draws nothing."""
 
-    class Bar(tqdm):  # type: ignore[misc]
-        def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **{**options, "disable": True})
-            add(int(options.get("initial") or 0))
-
-        def update(self, n: float | None = 1) -> None:
-            add(int(n or 0))
-
-    return Bar
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{**options, "disable": True})
 
 
-def _check(path: Path, file: RemoteFile) -> None:
-    """Compare a file with the hub's checksum; a damaged one is deleted, so that it comes again."""
-    if file.sha256 is None:
-        return
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while part := stream.read(_PART_BYTES):
-            digest.update(part)
-    if digest.hexdigest() != file.sha256:
-        path.resolve().unlink()
-        path.unlink(missing_ok=True)
-        raise BaseModelError(f"{file.name} arrived damaged and was deleted; it is downloaded again.")
-    log.info("%s: sha256 %s, as the hub says", file.name, file.sha256)
-
-
-def _unreachable(name: str, error: Exception) -> BaseModelError:
+def _sentence(name: str, error: Exception) -> BaseModelError:
+    if isinstance(error, GatedRepoError):
+        return BaseModelError(
+            f"The base model {name} is gated: accept its terms on its page, and set HF_TOKEN to a token "
+            "of yours; or give a folder or a .safetensors file."
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return BaseModelError(f"The base model {name} is not on the hub, or it is private: check BASE_MODEL.")
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return BaseModelError(
         f"The base model {name} can be neither found nor downloaded ({line}); it is tried again with the "
