@@ -110,6 +110,7 @@ async def opened(
         troubles=troubles,
         rules=Rules(settings.admins, settings.access, settings.allowed, settings.quotas),
         mailbox=postman,
+        start_link=lambda word: start_link(chats.get(Platform.TELEGRAM), word),
     )
     # Who sits at the console runs this machine.
     studio = Studio(tools, gate, settings.admins | {ME})
@@ -145,6 +146,11 @@ def token_chats(settings: Settings, app: App) -> list[RunningChat]:
         token = settings.discord_bot_token.get_secret_value()
         chats.append(DiscordChat(token, app.studio, settings.data_dir / "discord-commands.sha256"))
     return chats
+
+
+def start_link(chat: Chat | None, word: str) -> str:
+    """Give an address that opens the bot with a word; nothing while it is not on Telegram."""
+    return chat.start_link(word) if isinstance(chat, TelegramChat) else ""
 
 
 def backups(settings: Settings, clock: Callable[[], datetime]) -> Backups | None:

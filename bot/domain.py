@@ -91,6 +91,18 @@ class Role(enum.StrEnum):
     TRUSTED = "trusted"  #: may have more
 
 
+class Allowed(enum.StrEnum):
+    """What the owner of a Lora decided about somebody who wants to draw with it."""
+
+    ASKED = "asked"  #: nothing yet
+    ONCE = "once"  #: one generation; the share ends with it
+    ALWAYS = "always"  #: as many as they like, until it is taken back
+    NO = "no"  #: never, and asking again changes nothing
+
+
+MAY_DRAW = frozenset({Allowed.ONCE, Allowed.ALWAYS})
+
+
 class NoticeKind(enum.StrEnum):
     """What a person is owed to hear."""
 
@@ -108,6 +120,7 @@ class Identity:
 
     platform: Platform
     user_id: str
+    name: str = field(default="", compare=False)  #: as their platform tells it now; kept with a request only
 
     def __str__(self) -> str:
         return f"{self.platform}:{self.user_id}"
@@ -361,13 +374,53 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """What became of one person's wish to draw with a Lora that is somebody else's."""
+
+    number: int  #: never another share's
+    code: LoraCode
+    account: AccountId  #: whose wish it is
+    allowed: Allowed
+    asker: str  #: what their platform calls them; it may be empty
+    place: Place  #: where they asked
+
+    @property
+    def may_draw(self) -> bool:
+        """Whether its person can draw with the Lora now."""
+        return self.allowed in MAY_DRAW
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Somebody who wants to draw with a Lora that is not theirs, and where they said so."""
+
+    account: AccountId
+    name: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a person told the administrators of a code, which may be nobody's."""
+
+    at: datetime
+    code: LoraCode
+    who: str  #: an identity of theirs, as in `telegram:123`
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Letter:
-    """A message that belongs to no job, kept until its platform has taken it."""
+    """A message that belongs to no job, kept until its platform has taken it.
+
+    One about a share has no words: it shows the share as it is when it is delivered.
+    """
 
     id: int
     to: Identity
     words: str
     tries: int
+    share: Share | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ LoraCodeError
 ├── UserError                 something the person can put right; carries the sentence to show
 ├── SettingsError             a wrong setting; ends the start with one readable line
 ├── LedgerError               the ledger cannot be opened, read or written
+├── ShareEnded                a Lora may no longer be drawn with by whoever wants to
 ├── BackupError               a backup cannot be made or put back
 ├── WorkerLost                a GPU attempt ended without a result; it is tried again
 └── ChatError                 a platform did not take what we sent
@@ -32,6 +33,10 @@ class SettingsError(LoraCodeError):
 
 class LedgerError(LoraCodeError):
     """The ledger cannot be opened, read or written."""
+
+
+class ShareEnded(LoraCodeError):
+    """A Lora may no longer be drawn with by whoever wants to; nothing was written."""
 
 
 class BackupError(LoraCodeError):

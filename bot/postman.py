@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
+from bot import texts
 from bot.domain import Letter, Platform
 from bot.errors import ChatBusy, ChatUnreachable
 from bot.ledger import Ledger
@@ -78,7 +79,8 @@ class Postman:
 
     async def _deliver(self, chat: Chat, letter: Letter) -> None:
         try:
-            await chat.send(letter.to.alone, Reply(letter.words), nonce=f"letter-{letter.id}")
+            reply = Reply(letter.words) if letter.share is None else texts.share_card(letter.share)
+            await chat.send(letter.to.alone, reply, nonce=f"letter-{letter.id}")
         except ChatUnreachable as error:
             log.info("letter %d cannot be delivered: %s", letter.id, error)
         except ChatBusy:

@@ -91,6 +91,7 @@ class Schedule:
         named = await self._ledger.named_files()
         swept = await self._files.sweep(jobs, {"loras": named.loras, "pictures": named.pictures})
         await self._ledger.forget_drafts(self._clock())
+        await self._ledger.forget_invitations(self._clock())
         await self._ledger.compact()
         if forgotten or left or swept:
             gone = forgotten + len(left)

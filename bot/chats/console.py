@@ -138,12 +138,14 @@ class ConsoleChat:
     def _commands(self) -> dict[str, Callable[[str], Awaitable[Reply]]]:
         studio = self._studio
         return {
-            "/start": lambda _: studio.start(ME, HERE),
+            "/start": lambda text: studio.start(ME, HERE, text),
             "/help": lambda _: studio.help(ME),
             "/train": lambda _: studio.train(ME, HERE),
             "/generate": lambda text: studio.generate_text(ME, HERE, text),
             "/show": lambda text: studio.show(ME, HERE, text),
             "/export": lambda text: studio.export(ME, HERE, text),
+            "/ask": lambda text: studio.ask(ME, HERE, text),
+            "/report": lambda text: studio.report(ME, HERE, text),
             "/codes": lambda _: studio.codes(ME, HERE),
             "/queue": lambda _: studio.queue(ME),
             "/cancel": lambda text: studio.cancel(ME, text),

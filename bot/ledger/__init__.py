@@ -34,8 +34,13 @@ from bot.ledger._connection import Connection
 from bot.ledger._outside import Glance, check, copy_to, glance, named_files, nobody_else
 from bot.ledger._people import Belongings
 from bot.ledger._rows import Added, Counts, Erased, Named, job_of, lora_of, ms, notice_of, time_of
+from bot.ledger._sharing import MAX_ASKS_A_DAY, MAX_HEARD_A_DAY, MAX_PEOPLE_A_LINK, MAX_WAITING
 
 __all__ = [
+    "MAX_ASKS_A_DAY",
+    "MAX_HEARD_A_DAY",
+    "MAX_PEOPLE_A_LINK",
+    "MAX_WAITING",
     "Added",
     "Belongings",
     "Counts",

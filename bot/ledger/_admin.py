@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bot.domain import Act, Identity, Job, JobKind, JobStatus, Sample, Times
-from bot.ledger._letters import Letters
 from bot.ledger._rows import job_of, ms, sample_of, time_of
+from bot.ledger._shares import Shares
 
 #: Jobs whose times are looked at: enough for a 95th percentile, few enough to sort at once.
 MAX_TIMED = 1000
 HOUR_MS = 3_600_000
 
 
-class Administration(Letters):
+class Administration(Shares):
     """Figures of the last day, and what administrators decided."""
 
     # --- the state of things -----------------------------------------------------------------------------

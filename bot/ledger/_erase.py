@@ -19,6 +19,7 @@ _OF_ACCOUNT = (
     "shares",
     "link_words",
     "reports",
+    "asks",
     "identities",
 )
 
@@ -45,6 +46,7 @@ def erase_account(db: sqlite3.Connection, account: AccountId) -> Erased:
         " (SELECT platform, user_id FROM identities WHERE account = ?)",
         (account,),
     )
+    db.execute("UPDATE asks SET owner = NULL WHERE owner = ?", (account,))
     for table in _OF_ACCOUNT:
         db.execute(f"DELETE FROM {table} WHERE account = ?", (account,))  # noqa: S608 - our own names
     db.execute("DELETE FROM accounts WHERE id = ?", (account,))

@@ -7,7 +7,7 @@ import sqlite3
 from bot.domain import AccountId
 
 #: All of it moves. Of what an account has once only, the one that stays keeps its own.
-_MOVED = ("loras", "jobs", "reports", "identities")
+_MOVED = ("loras", "jobs", "reports", "asks", "identities")
 _ONCE = ("photo_sets", "drafts", "questions")
 
 
@@ -29,6 +29,7 @@ def join(db: sqlite3.Connection, stays: AccountId, goes: AccountId) -> None:
     ours = {"stays": stays, "goes": goes}
     for table in _MOVED:
         db.execute(f"UPDATE {table} SET account = :stays WHERE account = :goes", ours)  # noqa: S608 - our names
+    db.execute("UPDATE asks SET owner = :stays WHERE owner = :goes", ours)
     # The same photo may have been sent on both platforms, and is held once.
     db.execute("UPDATE OR IGNORE photos SET account = :stays WHERE account = :goes", ours)
     db.execute("UPDATE OR IGNORE shares SET account = :stays WHERE account = :goes", ours)

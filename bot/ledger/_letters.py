@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.domain import Identity, Letter, Platform
-from bot.ledger._rows import ms, time_of
+from bot.domain import Identity, Letter, Platform, Share
+from bot.ledger._rows import ms, share_of, time_of
 from bot.ledger._standing import Standings
 
 # One letter a person: on the platform where they last asked for something.
@@ -48,11 +48,20 @@ class Letters(Standings):
 
     async def next_letter(self, platform: Platform) -> Letter | None:
         """Give a letter that is due on a platform, the oldest first."""
-        rows = await self._rows(
-            "SELECT * FROM letters WHERE platform = ? AND next_try_ms <= ? ORDER BY next_try_ms, id LIMIT 1",
-            *(str(platform), self._db.now_ms()),
-        )
-        return letter_of(rows[0]) if rows else None
+        now = self._db.now_ms()
+
+        def work(db: sqlite3.Connection) -> Letter | None:
+            row = db.execute(
+                "SELECT * FROM letters WHERE platform = ? AND next_try_ms <= ?"
+                " ORDER BY next_try_ms, id LIMIT 1",
+                (str(platform), now),
+            ).fetchone()
+            if row is None:
+                return None
+            share = db.execute("SELECT * FROM shares WHERE number = ?", (row["share"],)).fetchone()
+            return letter_of(row, None if share is None else share_of(share))
+
+        return await self._db.read(work)
 
     async def next_letter_at(self, platform: Platform) -> datetime | None:
         """Tell when the next letter on a platform is due."""
@@ -71,9 +80,10 @@ class Letters(Standings):
         )
 
 
-def letter_of(row: sqlite3.Row) -> Letter:
+def letter_of(row: sqlite3.Row, share: Share | None) -> Letter:
     """Read a row of `letters`."""
-    return Letter(row["id"], Identity(Platform(row["platform"]), row["user_id"]), row["words"], row["tries"])
+    to = Identity(Platform(row["platform"]), row["user_id"])
+    return Letter(row["id"], to, row["words"], row["tries"], share)
 
 
 def _owe(db: sqlite3.Connection, to: Sequence[tuple[str, str]], words: str, now_ms: int) -> None:

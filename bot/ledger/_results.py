@@ -19,7 +19,7 @@ from bot.domain import (
     Picture,
     Place,
 )
-from bot.ledger import _jobs, _photos
+from bot.ledger import _jobs, _photos, _sharing
 from bot.ledger._connection import Connection
 from bot.ledger._rows import Named, draft_of, ms, picture_of
 
@@ -36,17 +36,23 @@ class Results:
     async def add_generation(
         self, account: AccountId, code: LoraCode, wish: GenerateWish, place: Place
     ) -> Job:
-        """Queue a generation."""
+        """Queue a generation; ShareEnded when a Lora in it is not, or no longer, theirs to draw with."""
         now = self._db.now_ms()
-        return await self._db.write(lambda db: _photos.add_job(db, (account, code), wish, place, now))
+
+        def work(db: sqlite3.Connection) -> Job:
+            _sharing.spend(db, account, (code, *wish.codes))
+            return _photos.add_job(db, (account, code), wish, place, now)
+
+        return await self._db.write(work)
 
     async def finish_draft(self, draft: Draft, wish: GenerateWish, place: Place) -> Job | None:
-        """Queue what a draft has become and drop it; None when it is no longer there."""
+        """Queue what a draft has become and drop it; None when it is no longer there. ShareEnded likewise."""
         now = self._db.now_ms()
 
         def work(db: sqlite3.Connection) -> Job | None:
             if not db.execute("DELETE FROM drafts WHERE account = ?", (draft.account,)).rowcount:
                 return None
+            _sharing.spend(db, draft.account, (draft.code, *wish.codes))
             return _photos.add_job(db, (draft.account, draft.code), wish, place, now)
 
         return await self._db.write(work)

@@ -10,6 +10,7 @@ import msgspec
 
 from bot.domain import (
     AccountId,
+    Allowed,
     Draft,
     GenerateWish,
     Job,
@@ -27,6 +28,7 @@ from bot.domain import (
     Place,
     Platform,
     Sample,
+    Share,
     TrainWish,
     Trigger,
 )
@@ -123,6 +125,18 @@ def draft_of(row: sqlite3.Row) -> Draft:
         account=AccountId(row["account"]),
         code=LoraCode(row["code"]),
         wish=msgspec.json.decode(row["wish"], type=GenerateWish),
+        place=Place(Platform(row["platform"]), row["chat_id"], row["user_id"]),
+    )
+
+
+def share_of(row: sqlite3.Row) -> Share:
+    """Read a row of `shares`."""
+    return Share(
+        number=row["number"],
+        code=LoraCode(row["code"]),
+        account=AccountId(row["account"]),
+        allowed=Allowed(row["allowed"]),
+        asker=row["asker"],
         place=Place(Platform(row["platform"]), row["chat_id"], row["user_id"]),
     )
 

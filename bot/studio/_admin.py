@@ -44,6 +44,7 @@ class Admins:
         self._calls: dict[str, Callable[[str], Awaitable[Reply]]] = {
             "status": lambda _: overview.status(),
             "logs": lambda _: overview.logs(),
+            "reports": lambda _: overview.reports(),
             "pause": lambda _: self._pause(),
             "resume": lambda _: self._resume(),
             "drain": lambda _: self._drain(),

@@ -29,7 +29,8 @@ class Codes:
     async def list(self, account: AccountId, place: Place) -> Reply:
         """List a person's LoraCodes, the newest first, with a button for each."""
         loras = await self._tools.ledger.loras_of(account)
-        return texts.codes(loras, self._tools.clock(), place.platform)
+        shared = await self._tools.ledger.shared_with(account)
+        return texts.codes(loras, self._tools.clock(), place.platform, shared)
 
     async def card(self, account: AccountId, code: LoraCode) -> Reply:
         """Show one: name, state, age, size."""

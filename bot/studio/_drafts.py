@@ -23,6 +23,7 @@ class Drafts:
     async def open(self, account: AccountId, place: Place) -> Reply:
         """Begin with the only LoraCode that can draw, or ask which."""
         loras = await self._tools.ledger.loras_of(account)
+        loras += [lora for lora, _ in await self._tools.ledger.shared_with(account)]
         ready = [lora for lora in loras if lora.state is LoraState.READY]
         if not ready:
             raise UserError(texts.NO_READY_CODE)
@@ -32,7 +33,7 @@ class Drafts:
 
     async def use(self, account: AccountId, place: Place, code: LoraCode) -> Reply:
         """Begin with a LoraCode."""
-        await _own.ready_lora(self._tools.ledger, account, code, self._tools.clock())
+        await _own.drawable(self._tools.ledger, account, code, self._tools.clock())
         return await self._kept(Draft(account, code, GenerateWish(""), place))
 
     async def choose(self, account: AccountId, place: Place, choice: str) -> Reply:

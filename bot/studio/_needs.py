@@ -82,7 +82,8 @@ class Locks:
 class Tools:
     """What the use cases work with. `clock` tells the time in UTC, `max_file_bytes` what a platform takes.
 
-    `rules` say who may use the bot, and how much.
+    `rules` say who may use the bot, and how much. `start_link` gives an address that opens the bot with a
+    word, and nothing where there is none.
     """
 
     ledger: Ledger
@@ -95,3 +96,4 @@ class Tools:
     troubles: Troubles = field(default_factory=Troubles)
     rules: Rules = field(default_factory=Rules)
     mailbox: Mailbox = field(default_factory=NoMailbox)
+    start_link: Callable[[str], str] = lambda word: ""

@@ -16,6 +16,7 @@ from bot.studio._needs import Tools
 
 MAX_ERRORS = 10
 MAX_ACTS = 5
+MAX_REPORTS = 10
 #: The switch that lets no job begin.
 PAUSED = "paused"
 DAY = timedelta(hours=chart.HOURS)
@@ -55,6 +56,10 @@ class Overview:
         listed = texts.errors(await self._errors(self._tools.clock(), MAX_ERRORS))
         acts = texts.acts(await self._tools.ledger.last_acts(MAX_ACTS))
         return replace(listed, text=listed.text + acts)
+
+    async def reports(self) -> Reply:
+        """List what people reported last."""
+        return texts.reports(await self._tools.ledger.last_reports(MAX_REPORTS))
 
     async def _day(self, now: datetime) -> chart.Day:
         ledger = self._tools.ledger

@@ -21,7 +21,19 @@ async def lora(ledger: Ledger, account: AccountId, code: LoraCode) -> Lora:
 
 async def ready_lora(ledger: Ledger, account: AccountId, code: LoraCode, now: datetime) -> Lora:
     """Give a Lora of the account that can draw; UserError says until when it cannot, or why it never will."""
-    found = await lora(ledger, account, code)
+    return await _ready(ledger, await lora(ledger, account, code), now)
+
+
+async def drawable(ledger: Ledger, account: AccountId, code: LoraCode, now: datetime) -> Lora:
+    """Give a Lora that the account may draw with, its own or a shared one; UserError as above."""
+    found = await ledger.usable_lora(account, code)
+    if found is None:
+        raise UserError(texts.UNKNOWN_CODE)
+    return await _ready(ledger, found, now)
+
+
+async def _ready(ledger: Ledger, found: Lora, now: datetime) -> Lora:
+    code = found.code
     if found.state is LoraState.READY:
         return found
     job = await ledger.training_of(code)

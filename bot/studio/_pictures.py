@@ -22,7 +22,7 @@ from bot.domain import (
     Picture,
     Place,
 )
-from bot.errors import UserError
+from bot.errors import ShareEnded, UserError
 from bot.eta import estimate
 from bot.prompting import codes_in
 from bot.replies import Reply
@@ -52,7 +52,7 @@ class Pictures:
     async def draw(
         self, account: AccountId, place: Place, code: LoraCode, wish: GenerateWish, draft: Draft | None = None
     ) -> Reply:
-        """Draw a checked wish with a Lora of the account; `draft` is what it came from, and ends with it."""
+        """Draw a checked wish with a Lora the account may use; `draft`, which it came from, ends with it."""
         ledger = self._tools.ledger
         wish = await self._settled(account, code, wish)
         async with self._tools.locks.of(account):
@@ -60,13 +60,10 @@ class Pictures:
             if sum(job.kind is JobKind.GENERATE for job in jobs) >= MAX_OPEN_GENERATIONS:
                 raise UserError(texts.too_many_generations(MAX_OPEN_GENERATIONS))
             await refuse_pictures(self._tools, account, wish.count)
-            if draft is None:
-                job = await ledger.add_generation(account, code, wish, place)
-            else:
-                taken = await ledger.finish_draft(draft, wish, place)
-                if taken is None:
-                    raise UserError(texts.DRAFT_GONE)
-                job = taken
+            try:
+                job = await self._queued(account, place, code, wish, draft)
+            except ShareEnded as error:  # it was taken back, or used, since we looked
+                raise UserError(texts.UNKNOWN_CODE) from error
         self._tools.queue.wake()
         guess = await estimate(ledger, job, self._tools.clock())
         return texts.card(job, guess.left_s, guess.position)
@@ -130,6 +127,16 @@ class Pictures:
         await self._tools.ledger.keep_draft(Draft(account, job.code, to_be_edited(job, wish), place))
         return texts.edit_prompt(job)
 
+    async def _queued(
+        self, account: AccountId, place: Place, code: LoraCode, wish: GenerateWish, draft: Draft | None
+    ) -> Job:
+        if draft is None:
+            return await self._tools.ledger.add_generation(account, code, wish, place)
+        job = await self._tools.ledger.finish_draft(draft, wish, place)
+        if job is None:
+            raise UserError(texts.DRAFT_GONE)
+        return job
+
     async def _result(self, account: AccountId, job_id: JobId) -> tuple[Job, GenerateWish, list[Picture]]:
         job, pictures = await _own.result(self._tools.ledger, account, job_id, texts.STALE_BUTTON)
         assert isinstance(job.wish, GenerateWish)  # noqa: S101 - a result is of a generation
@@ -138,12 +145,12 @@ class Pictures:
     async def _settled(self, account: AccountId, code: LoraCode, wish: GenerateWish) -> GenerateWish:
         """Give the wish with its codes looked up, its style known and its seed drawn."""
         ledger, now = self._tools.ledger, self._tools.clock()
-        await _own.ready_lora(ledger, account, code, now)
+        await _own.drawable(ledger, account, code, now)
         others = tuple(each for each in codes_in(wish.prompt) if each != code)
         if len(others) >= MAX_CODES:
             raise UserError(texts.TOO_MANY_CODES)
         for other in others:
-            await _own.ready_lora(ledger, account, other, now)
+            await _own.drawable(ledger, account, other, now)
         style = self._tools.styles.read(wish.style).name if wish.style else ""
         seed = _new_seed() if wish.seed is None else wish.seed
         return replace(wish, codes=others, style=style, seed=seed)

@@ -33,11 +33,15 @@ from bot.studio._drafts import Drafts
 from bot.studio._link import Links
 from bot.studio._needs import Gate, Tools
 from bot.studio._pictures import Pictures
+from bot.studio._reports import Reports
 from bot.studio._results import Results
+from bot.studio._sharing import Sharing, asker
 
 MAX_CHOICES = 25
 _OF_A_JOB = re.compile(r"(cancel|again|edit|recipe|delete|delete!):([0-9]{1,15})")
 _OF_A_CODE = re.compile(r"(code|export|rename|remove|remove!):([0-9]{8})")
+_OF_SHARING = re.compile(r"(share|invite|uninvite):([0-9]{8})(?::([0-9]{1,3}))?")
+_OF_A_SHARE = re.compile(r"share:([0-9]{1,16}):(show|once|always|no|revoke)")
 _OF_A_PICTURE = re.compile(r"(vary|large):([0-9]{1,15}):([1-9])")
 
 
@@ -61,12 +65,16 @@ class Studio:
         self._accounts = Accounts(tools)
         self._links = Links(tools)
         self._codes = Codes(tools, self._results)
+        self._sharing = Sharing(tools)
+        self._reports = Reports(tools)
         self._collecting = Collecting(tools, gate)
 
     async def start(self, who: Identity, place: Place, text: str = "") -> Reply:
-        """Say what will happen, and ask for consent where it lacks; `text` may be a word to enter by."""
+        """Say what will happen, and ask for consent where it lacks; `text` may be a word that opens more."""
         await self._door.takes_word(who, text)
-        return await self._collecting.start(who, await self._door.account_of(who))
+        account = await self._door.account_of(who)
+        shared = await self._sharing.takes_word(asker(who, account, place), text)
+        return shared or await self._collecting.start(who, account)
 
     async def help(self, who: Identity) -> Reply:
         """List the commands."""
@@ -123,6 +131,9 @@ class Studio:
         if await self._door.takes_word(who, text):
             return await self.start(who, place)
         account = await self._door.account_of(who)
+        shared = await self._sharing.takes_word(asker(who, account, place), text)
+        if shared is not None:
+            return shared
         answered = await self._answer_to_question(account, place, text)
         return answered or await self._drafts.take_prompt(account, place, text)
 
@@ -143,10 +154,12 @@ class Studio:
         return await self._pictures.edited(await self._door.account_of(who), place, JobId(job_id), text)
 
     async def codes_like(self, who: Identity, typed: str) -> list[Choice]:
-        """Offer one's own LoraCodes that can draw, at most 25, the newest first."""
+        """Offer the LoraCodes that a person can draw with, at most 25: their own first, the newest first."""
         account = await self._ledger.account_of(who)
         digits = "".join(char for char in typed if char.isdigit())
-        ready = [each for each in await self._ledger.loras_of(account) if each.state is LoraState.READY]
+        loras = await self._ledger.loras_of(account)
+        loras += [lora for lora, _ in await self._ledger.shared_with(account)]
+        ready = [each for each in loras if each.state is LoraState.READY]
         fits = [Choice(format_code(each.code), each.code) for each in ready if digits in each.code]
         return fits[:MAX_CHOICES]
 
@@ -157,6 +170,15 @@ class Studio:
     async def codes(self, who: Identity, place: Place) -> Reply:
         """List one's LoraCodes."""
         return await self._codes.list(await self._door.account_of(who), place)
+
+    async def ask(self, who: Identity, place: Place, text: str) -> Reply:
+        """Ask the owner of a LoraCode whether one may draw with it; the word of a link may stand for it."""
+        account = await self._door.account_of(who)
+        return await self._sharing.ask(asker(who, account, place), text)
+
+    async def report(self, who: Identity, place: Place, text: str) -> Reply:
+        """Tell the administrators of a LoraCode."""
+        return await self._reports.report(who, await self._door.account_of(who), text)
 
     async def cancel(self, who: Identity, text: str = "") -> Reply:
         """Stop the newest open job, or that of a code."""
@@ -214,6 +236,11 @@ class Studio:
             return await of_picture(account, place, JobId(int(match[2])), int(match[3]))
         if (match := _OF_A_CODE.fullmatch(action)) is not None:
             return await self._codes.press(account, place, match[1], LoraCode(match[2]))
+        if (match := _OF_A_SHARE.fullmatch(action)) is not None:
+            return await self._sharing.press(account, int(match[1]), match[2])
+        if (match := _OF_SHARING.fullmatch(action)) is not None:
+            page = int(match[3] or 0)
+            return await self._sharing.press_of_code(account, place, match[1], LoraCode(match[2]), page)
         what, _, value = action.partition(":")
         match what:
             case "use":

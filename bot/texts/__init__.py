@@ -96,6 +96,25 @@ from bot.texts._results import picture_gone as picture_gone
 from bot.texts._results import recipe as recipe
 from bot.texts._results import result as result
 from bot.texts._results import result_deleted as result_deleted
+from bot.texts._sharing import ASK_WHAT as ASK_WHAT
+from bot.texts._sharing import ASKED_TOO_OFTEN as ASKED_TOO_OFTEN
+from bot.texts._sharing import NO_REPORTS as NO_REPORTS
+from bot.texts._sharing import REPORT_WHAT as REPORT_WHAT
+from bot.texts._sharing import REPORTED_TOO_OFTEN as REPORTED_TOO_OFTEN
+from bot.texts._sharing import SHARE_IN_PRIVATE as SHARE_IN_PRIVATE
+from bot.texts._sharing import SHARE_WORD_TOO_OFTEN as SHARE_WORD_TOO_OFTEN
+from bot.texts._sharing import SHARE_WORD_UNKNOWN as SHARE_WORD_UNKNOWN
+from bot.texts._sharing import asked_for as asked_for
+from bot.texts._sharing import link_ended as link_ended
+from bot.texts._sharing import report_letter as report_letter
+from bot.texts._sharing import reported as reported
+from bot.texts._sharing import reports as reports
+from bot.texts._sharing import share_card as share_card
+from bot.texts._sharing import share_link as share_link
+from bot.texts._sharing import share_revoked as share_revoked
+from bot.texts._sharing import sharing as sharing
+from bot.texts._sharing import usable_already as usable_already
+from bot.texts._sharing import you_may_draw as you_may_draw
 from bot.texts._status import MAX_ERRORS_LISTED as MAX_ERRORS_LISTED
 from bot.texts._status import Happened as Happened
 from bot.texts._status import StatusReport as StatusReport
@@ -108,7 +127,9 @@ from bot.texts._words import plural as plural
 from bot.texts._words import span as span
 
 UNKNOWN_COMMAND = "I do not know that. /help lists what I can do."
-UNKNOWN_CODE = "You have no LoraCode like that. /codes lists yours."
+UNKNOWN_CODE = (
+    "You have no LoraCode like that. /codes lists yours. If it is somebody else's, write /ask and the code."
+)
 STALE_BUTTON = "That button no longer does anything. /help lists what I can do."
 NOTHING_OPEN = "Nothing of yours is running or in line."
 ALREADY_ENDED = "That has already ended. /codes shows where your LoraCodes stand."
@@ -133,11 +154,13 @@ def help_text(platform: Platform, is_admin: bool) -> Reply:
         "/train - begin, or see which photos are missing",
         f"/generate - draw: your LoraCode, then what to draw; options {options}",
         "/show - bring a result back by its number",
-        "/codes - your LoraCodes",
+        "/codes - your LoraCodes: draw, share, name, export, delete",
+        "/ask - ask the owner of a LoraCode whether you may draw with it",
         "/export - the LoRA file of a code, for other programs",
         "/queue - what of yours is running or in line",
         "/cancel - stop your newest job, or that of a code",
         "/link - use the same LoraCodes on another platform",
+        "/report - tell the people who run this bot about a LoraCode",
         "/privacy - what I keep of you, and how long",
         "/forgetme - delete everything of yours",
         "/help - this list",

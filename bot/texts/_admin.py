@@ -12,6 +12,7 @@ from bot.texts._words import plural, quoted
 ADMIN_COMMANDS = {
     "status": ("how the machine is doing, with a picture of the last day", ""),
     "logs": ("the last errors, and what administrators did last", ""),
+    "reports": ("what people reported last", ""),
     "pause": ("let no new job begin; what runs goes on", ""),
     "resume": ("let jobs begin again", ""),
     "drain": ("finish what runs, then stop the bot", ""),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.domain import Lora, LoraCode, LoraState, Platform, format_code
+from bot.domain import Allowed, Lora, LoraCode, LoraState, Platform, format_code
 from bot.replies import Button, Reply
 from bot.texts._collecting import HOW_TO_SEND
 from bot.texts._likeness import likeness_figure
@@ -13,12 +13,15 @@ from bot.texts._words import age, example
 
 MAX_CODES_LISTED = 20
 MAX_CODE_BUTTONS = 8
+MAX_SHARED_BUTTONS = 2
 _CODES_A_ROW = 2
 
 
-def codes(loras: Sequence[Lora], now: datetime, platform: Platform) -> Reply:
-    """List a person's LoraCodes, newest first, with a button for each of the newest."""
-    if not loras:
+def codes(
+    loras: Sequence[Lora], now: datetime, platform: Platform, shared: Sequence[tuple[Lora, Allowed]] = ()
+) -> Reply:
+    """List a person's LoraCodes, newest first, with a button for each of the newest; then `shared` ones."""
+    if not loras and not shared:
         return Reply(f"You have no LoraCode yet. {HOW_TO_SEND[platform]}")
     lines = [
         " · ".join(
@@ -30,12 +33,24 @@ def codes(loras: Sequence[Lora], now: datetime, platform: Platform) -> Reply:
     ]
     if len(loras) > MAX_CODES_LISTED:
         lines.append(f"and {len(loras) - MAX_CODES_LISTED} older ones")
-    ready = next((lora for lora in loras if lora.state is LoraState.READY), None)
+    if shared:
+        lines.append("Shared with you:")
+        lines += [
+            f"{format_code(lora.code)} · {allowed} · {lora.state}"
+            for lora, allowed in shared[:MAX_CODES_LISTED]
+        ]
+    mine_first = [*loras, *(lora for lora, _ in shared)]
+    ready = next((lora for lora in mine_first if lora.state is LoraState.READY), None)
     if ready is not None:
         lines.append(f"Try: {example(platform, ready.code, ready.trigger)}")
     buttons = [
         Button(lora.name or format_code(lora.code), f"code:{lora.code}", number // _CODES_A_ROW)
         for number, lora in enumerate(loras[:MAX_CODE_BUTTONS])
+    ]
+    drawing = [lora.code for lora, _ in shared if lora.state is LoraState.READY]
+    buttons += [
+        Button(f"Draw with {format_code(code)}", f"use:{code}", MAX_CODE_BUTTONS + number // _CODES_A_ROW)
+        for number, code in enumerate(drawing[:MAX_SHARED_BUTTONS])
     ]
     return Reply("\n".join(lines), tuple(buttons))
 
@@ -50,7 +65,11 @@ def code_card(lora: Lora, now: datetime, size_bytes: int | None) -> Reply:
     lines.append(" · ".join(about))
     if figure := likeness_figure(lora.likeness):
         lines.append(figure.capitalize())
-    ready = (Button("Generate", f"use:{code}", 0), Button("Export", f"export:{code}", 0))
+    ready = (
+        Button("Generate", f"use:{code}", 0),
+        Button("Export", f"export:{code}", 0),
+        Button("Share", f"share:{code}", 0),
+    )
     return Reply(
         "\n".join(lines),
         (

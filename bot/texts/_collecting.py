@@ -31,7 +31,7 @@ def welcome(platform: Platform, must_consent: bool) -> Reply:
     text = (
         f"{HOW_TO_SEND[platform]} You get an 8-digit LoraCode, and a message when it can draw.\n"
         f"Your photos are deleted when the training ends, and after {RETENTION_DAYS} days at the latest.\n"
-        "Only you can use your LoraCode: knowing it is not enough."
+        "Only you, and whom you allow, can draw with your LoraCode: knowing it is not enough."
     )
     return Reply(f"{text}\n{_ASK_CONSENT}", (CONSENT,)) if must_consent else Reply(text)
 

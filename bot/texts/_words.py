@@ -21,6 +21,13 @@ def example(platform: Platform, code: str = "40713386", trigger: Trigger | None 
     return f"/generate {code} {prompt}"
 
 
+def to_draw(platform: Platform, code: str) -> str:
+    """Write out a command that draws with a code whose trigger need not be known."""
+    if platform is Platform.DISCORD:
+        return f"/generate code:{code} prompt:as an astronaut"
+    return f"/generate {code} as an astronaut"
+
+
 def bar(share: float) -> str:
     """Draw how much is done, 0.0 to 1.0."""
     full = int(share * BAR_CELLS)

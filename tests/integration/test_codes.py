@@ -33,7 +33,14 @@ async def test_the_list_leads_to_a_card_and_back(room: EngineRoom) -> None:
     assert card.replaces
     assert "ready" in card.text
     assert "MB" in card.text
-    assert [each.label for each in card.buttons] == ["Generate", "Export", "Rename", "Delete", "All my codes"]
+    assert [each.label for each in card.buttons] == [
+        "Generate",
+        "Export",
+        "Share",
+        "Rename",
+        "Delete",
+        "All my codes",
+    ]
     back = await press(room, "codes:all")
     assert (back.text, back.replaces) == (listed.text, True)
 

@@ -146,7 +146,8 @@ class Answers:
 
 def identity(user: discord.abc.User) -> Identity:
     """Give the person as the rest of the bot knows them."""
-    return Identity(Platform.DISCORD, str(user.id))
+    name = user.name if user.display_name == user.name else f"{user.display_name} @{user.name}"
+    return Identity(Platform.DISCORD, str(user.id), name=name)
 
 
 async def apologise(interaction: Interaction, sorry: Reply, error: Exception) -> None:

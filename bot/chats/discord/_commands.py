@@ -54,6 +54,24 @@ async def export(interaction: _Interaction, code: str) -> None:
     await interaction.client.answer(interaction, lambda who, place: studio.export(who, place, code))
 
 
+@app_commands.command(description="Ask the owner of a LoraCode whether you may draw with it")
+@app_commands.describe(code="The LoraCode, or the word of an invitation: share_…")
+async def ask(interaction: _Interaction, code: str) -> None:
+    """Ask for somebody else's LoraCode."""
+    studio = interaction.client.studio
+    await interaction.client.answer(interaction, lambda who, place: studio.ask(who, place, code))
+
+
+@app_commands.command(description="Tell the people who run this bot about a LoraCode")
+@app_commands.describe(code="The LoraCode", words="What is wrong with it")
+async def report(interaction: _Interaction, code: str, words: str = "") -> None:
+    """Report a LoraCode."""
+    studio = interaction.client.studio
+    await interaction.client.answer(
+        interaction, lambda who, place: studio.report(who, place, f"{code} {words}")
+    )
+
+
 @app_commands.command(description="Your LoraCodes")
 async def codes(interaction: _Interaction) -> None:
     """List a person's LoraCodes."""
@@ -111,9 +129,11 @@ COMMANDS: tuple[app_commands.Command[Any, ..., None], ...] = (
     show,
     export,
     codes,
+    ask,
     queue,
     cancel,
     link,
+    report,
     privacy,
     forgetme,
     help_,

@@ -43,8 +43,12 @@ def spot_of(message: MaybeInaccessibleMessage, user: User | None = None) -> Spot
         user = message.from_user
     if user is None:
         return None
-    who = Identity(Platform.TELEGRAM, str(user.id))
+    who = Identity(Platform.TELEGRAM, str(user.id), name=_name_of(user))
     return Spot(who, int(message.chat.id), message.message_id, message.chat.type == Chat.PRIVATE)
+
+
+def _name_of(user: User) -> str:
+    return f"{user.full_name} @{user.username}" if user.username else user.full_name
 
 
 def is_nameless(message: Message) -> bool:

@@ -10,6 +10,7 @@ from telegram import BotCommand, BotCommandScopeChat, Update
 from telegram.constants import FileSizeLimit, UpdateType
 from telegram.error import InvalidToken, NetworkError, TelegramError
 from telegram.ext import Application, ApplicationBuilder, CallbackQueryHandler, ContextTypes
+from telegram.helpers import create_deep_linked_url
 
 from bot import texts
 from bot.chats.telegram._answers import Answers
@@ -35,10 +36,12 @@ COMMANDS = {
     "generate": "draw: /generate <code> <prompt>, or alone",
     "show": "bring a result back: /show <number>",
     "codes": "your LoraCodes",
+    "ask": "draw with somebody else's: /ask <code>",
     "export": "the LoRA file of a code: /export <code>",
     "queue": "what of yours is running or in line",
     "cancel": "stop your newest job",
     "link": "the same LoraCodes on another platform",
+    "report": "tell about a LoraCode: /report <code>",
     "privacy": "what I keep of you, and how long",
     "forgetme": "delete everything of yours",
     "help": "all commands",
@@ -69,6 +72,7 @@ class TelegramChat:
             .build()
         )
         self._studio = studio
+        self._name = ""
         self._post = Post(self._app.bot)
         answers = Answers(self._post, studio)
         self._app.add_handlers(Inbox(studio, answers, album_pause_s).handlers())
@@ -98,10 +102,15 @@ class TelegramChat:
         """Make a message read like `reply`; pictures are put into it, further ones follow."""
         await self._post.edit(int(place.chat_id), int(message_id), reply)
 
+    def start_link(self, word: str) -> str:
+        """Give the address that opens a chat with the bot and hands it a word; nothing before it is known."""
+        return create_deep_linked_url(self._name, word) if self._name else ""
+
     async def _meet_telegram(self) -> None:
         while True:
             try:
                 await self._app.initialize()
+                self._name = self._app.bot.username
             except InvalidToken:
                 line = "TELEGRAM_BOT_TOKEN was refused by Telegram; ask BotFather for the bot's token."
                 raise SettingsError(line) from None  # the cause may quote the token

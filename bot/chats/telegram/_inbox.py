@@ -56,6 +56,8 @@ class Inbox:
             "generate": studio.generate_text,
             "show": studio.show,
             "export": studio.export,
+            "ask": studio.ask,
+            "report": studio.report,
             "codes": lambda who, place, _: studio.codes(who, place),
             "queue": lambda who, place, _: studio.queue(who),
             "cancel": lambda who, place, text: studio.cancel(who, text),

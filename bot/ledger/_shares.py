@@ -1,0 +1,134 @@
+"""Sharing of Loras, and what people report of them: the ledger's part about other people's codes."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime
+
+from bot.domain import AccountId, Allowed, Asker, Lora, LoraCode, Report, Share
+from bot.ledger import _sharing
+from bot.ledger._letters import Letters
+from bot.ledger._rows import lora_of, ms, share_of, time_of
+
+#: Reports of one person a day.
+MAX_REPORTS_A_DAY = 5
+
+
+class Shares(Letters):
+    """Requests, what owners decided, links that let people in, and reports."""
+
+    async def usable_lora(self, account: AccountId, code: LoraCode) -> Lora | None:
+        """Give a Lora that an account may draw with: its own, or one that is shared with it."""
+        sql = _sharing.USABLE
+        rows = await self._db.read(lambda db: db.execute(sql, {"account": account, "code": code}).fetchall())
+        return lora_of(rows[0]) if rows else None
+
+    async def shared_with(self, account: AccountId) -> list[tuple[Lora, Allowed]]:
+        """List other people's Loras that an account may draw with, the newest share first."""
+        rows = await self._rows(_sharing.SHARED_WITH, account)
+        return [(lora_of(row), Allowed(row["allowed"])) for row in rows]
+
+    async def ask_for(self, asker: Asker, code: LoraCode) -> bool:
+        """Pass a request on to the owner of a code, if there is one; False when it was one too many today."""
+        now = self._db.now_ms()
+        return await self._db.write(lambda db: _sharing.ask(db, asker, code, now))
+
+    async def shares_of(self, code: LoraCode) -> list[Share]:
+        """List what was asked and decided about a Lora: what waits for an answer first, then the newest."""
+        sql = "SELECT * FROM shares WHERE code = ? ORDER BY allowed = 'asked' DESC, changed_ms DESC, number"
+        return [share_of(row) for row in await self._rows(sql, code)]
+
+    async def share(self, owner: AccountId, number: int) -> Share | None:
+        """Give a share of a Lora of the account."""
+        return await self._db.read(lambda db: _own_share(db, owner, number))
+
+    async def allow(self, owner: AccountId, number: int, allowed: Allowed) -> Share | None:
+        """Note what the owner of a Lora decided; gives the share as it was before, None when it is gone."""
+        now = self._db.now_ms()
+
+        def work(db: sqlite3.Connection) -> Share | None:
+            before = _own_share(db, owner, number)
+            if before is not None:
+                sql = "UPDATE shares SET allowed = ?, changed_ms = ? WHERE number = ?"
+                db.execute(sql, (str(allowed), now, number))
+            return before
+
+        return await self._db.write(work)
+
+    async def revoke(self, owner: AccountId, number: int) -> Share | None:
+        """End a share of a Lora of the account; None when it is gone already."""
+
+        def work(db: sqlite3.Connection) -> Share | None:
+            before = _own_share(db, owner, number)
+            if before is not None:
+                db.execute("DELETE FROM shares WHERE number = ?", (number,))
+            return before
+
+        return await self._db.write(work)
+
+    async def invite(self, code: LoraCode, word: str, expires_at: datetime) -> None:
+        """Let a word let people draw with a Lora until then; the earlier one of this Lora no longer does."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM invitations WHERE code = ?", (code,))
+            db.execute(
+                "INSERT INTO invitations (word, code, expires_ms) VALUES (?, ?, ?)",
+                (word, code, ms(expires_at)),
+            )
+
+        await self._db.write(work)
+
+    async def invitation_until(self, code: LoraCode) -> datetime | None:
+        """Tell until when a link lets people draw with a Lora; None when there is none."""
+        sql = "SELECT expires_ms FROM invitations WHERE code = ? AND expires_ms > ? AND people < ?"
+        rows = await self._rows(sql, code, self._db.now_ms(), _sharing.MAX_PEOPLE_A_LINK)
+        return time_of(rows[0][0]) if rows else None
+
+    async def end_invitation(self, code: LoraCode) -> None:
+        """Let the link of a Lora let in nobody more."""
+        await self._change("DELETE FROM invitations WHERE code = ?", code)
+
+    async def accept(self, asker: Asker, word: str) -> LoraCode | None:
+        """Let somebody draw with a Lora by the word of a link; None when it lets them in no more."""
+        now = self._db.now_ms()
+        return await self._db.write(lambda db: _sharing.accept(db, asker, word, now))
+
+    async def forget_invitations(self, now: datetime) -> None:
+        """Delete links and requests that are over."""
+        await self._change("DELETE FROM invitations WHERE expires_ms <= ?", ms(now))
+        await self._change("DELETE FROM asks WHERE at_ms <= ?", ms(now) - _sharing.DAY_MS)
+
+    async def report(self, account: AccountId, code: LoraCode, words: str) -> bool:
+        """Keep what a person tells of a code; False when it was one too many today."""
+        now = self._db.now_ms()
+
+        def work(db: sqlite3.Connection) -> bool:
+            since = now - _sharing.DAY_MS
+            sql = "SELECT count(*) FROM reports WHERE account = ? AND created_ms > ?"
+            if db.execute(sql, (account, since)).fetchone()[0] >= MAX_REPORTS_A_DAY:
+                return False
+            db.execute(
+                "INSERT INTO reports (code, account, words, created_ms) VALUES (?, ?, ?, ?)",
+                (code, account, words, now),
+            )
+            return True
+
+        return await self._db.write(work)
+
+    async def last_reports(self, limit: int) -> list[Report]:
+        """List what people told last, the newest first."""
+        sql = (
+            "SELECT created_ms, code, words, (SELECT platform || ':' || user_id FROM identities"
+            " WHERE identities.account = reports.account ORDER BY platform LIMIT 1) AS who"
+            " FROM reports ORDER BY id DESC LIMIT ?"
+        )
+        return [
+            Report(time_of(row["created_ms"]), LoraCode(row["code"]), row["who"] or "", row["words"])
+            for row in await self._rows(sql, limit)
+        ]
+
+
+def _own_share(db: sqlite3.Connection, owner: AccountId, number: int) -> Share | None:
+    sql = "SELECT * FROM shares WHERE number = ? AND code IN (SELECT code FROM loras WHERE account = ?)"
+    row = db.execute(sql, (number, owner)).fetchone()
+    return None if row is None else share_of(row)

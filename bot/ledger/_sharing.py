@@ -1,0 +1,133 @@
+"""Who may draw with whose Lora, as statements inside one transaction."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterable
+
+from bot.domain import AccountId, Allowed, Asker, LoraCode, Share
+from bot.errors import ShareEnded
+from bot.ledger._rows import share_of
+
+DAY_MS = 86_400_000
+#: Requests of one person a day, whether anybody has these codes or not.
+MAX_ASKS_A_DAY = 5
+#: Requests that one owner hears of a day, and that wait for them; further ones are not passed on.
+MAX_HEARD_A_DAY = 10
+MAX_WAITING = 5
+#: People who may come by one link.
+MAX_PEOPLE_A_LINK = 10
+#: Whether a Lora is :account's to draw with; one look-up, whatever the answer is.
+USABLE = """
+    SELECT loras.* FROM loras LEFT JOIN shares ON shares.code = loras.code AND shares.account = :account
+    WHERE loras.code = :code AND (loras.account = :account OR shares.allowed IN ('once', 'always'))
+"""
+SHARED_WITH = """
+    SELECT loras.*, shares.allowed AS allowed FROM shares JOIN loras ON loras.code = shares.code
+    WHERE shares.account = ? AND shares.allowed IN ('once', 'always') ORDER BY shares.changed_ms DESC
+"""
+
+
+def spend(db: sqlite3.Connection, account: AccountId, codes: Iterable[LoraCode]) -> None:
+    """Look once more whether an account may draw with Loras, and end what was for once."""
+    for code in dict.fromkeys(codes):
+        row = db.execute("SELECT account FROM loras WHERE code = ?", (code,)).fetchone()
+        if row is not None and row["account"] == account:
+            continue
+        share = _share(db, code, account)
+        if share is None or not share.may_draw:
+            raise ShareEnded(code)
+        if share.allowed is Allowed.ONCE:
+            db.execute("DELETE FROM shares WHERE number = ?", (share.number,))
+
+
+def ask(db: sqlite3.Connection, asker: Asker, code: LoraCode, now_ms: int) -> bool:
+    """Count a request, and pass it on where there is somebody to hear it; False when it was one too many."""
+    db.execute("DELETE FROM asks WHERE at_ms <= ?", (now_ms - DAY_MS,))
+    if _count(db, "asks WHERE account = ?", asker.account) >= MAX_ASKS_A_DAY:
+        return False
+    row = db.execute("SELECT account FROM loras WHERE code = ?", (code,)).fetchone()
+    owner = None if row is None else AccountId(row["account"])
+    heard = owner is not None and _hears(db, owner) and _share(db, code, asker.account) is None
+    db.execute(
+        "INSERT INTO asks (account, owner, at_ms) VALUES (?, ?, ?)",
+        (asker.account, owner if heard else None, now_ms),
+    )
+    if owner is not None and heard:
+        _tell(db, owner, _add(db, asker, code, Allowed.ASKED, now_ms), now_ms)
+    return True
+
+
+def accept(db: sqlite3.Connection, asker: Asker, word: str, now_ms: int) -> LoraCode | None:
+    """Let somebody in by the word of a link, and tell the owner; None when it lets them in no more."""
+    row = db.execute(
+        "SELECT loras.code, loras.account FROM invitations JOIN loras ON loras.code = invitations.code"
+        " WHERE word = ? AND expires_ms > ? AND people < ?",
+        (word, now_ms, MAX_PEOPLE_A_LINK),
+    ).fetchone()
+    if row is None:
+        return None
+    code, share = LoraCode(row["code"]), _share(db, LoraCode(row["code"]), asker.account)
+    if row["account"] == asker.account or (share is not None and share.allowed is Allowed.ALWAYS):
+        return code
+    if (
+        share is not None and share.allowed is Allowed.NO
+    ):  # a link is for everybody but whom its owner refused
+        return None
+    db.execute("DELETE FROM shares WHERE code = ? AND account = ?", (code, asker.account))
+    number = _add(db, asker, code, Allowed.ALWAYS, now_ms)
+    db.execute("UPDATE invitations SET people = people + 1 WHERE word = ?", (word,))
+    _tell(db, AccountId(row["account"]), number, now_ms)
+    return code
+
+
+def _share(db: sqlite3.Connection, code: LoraCode, account: AccountId) -> Share | None:
+    sql = "SELECT * FROM shares WHERE code = ? AND account = ?"
+    row = db.execute(sql, (code, account)).fetchone()
+    return None if row is None else share_of(row)
+
+
+def _add(db: sqlite3.Connection, asker: Asker, code: LoraCode, allowed: Allowed, now_ms: int) -> int:
+    # Drawn at random, so that the button of a share that ended is never that of another one.
+    number = secrets.randbelow(2**53)
+    place = asker.place
+    db.execute(
+        "INSERT INTO shares (code, account, allowed, number, asker, platform, chat_id, user_id, changed_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(code, asker.account, str(allowed), number, asker.name),
+            *(str(place.platform), place.chat_id, place.user_id, now_ms),
+        ),
+    )
+    return number
+
+
+def _hears(db: sqlite3.Connection, owner: AccountId) -> bool:
+    """Say whether one more request may be passed on to an owner."""
+    waiting = _count(
+        db,
+        "shares WHERE allowed = 'asked' AND code IN (SELECT code FROM loras WHERE account = ?)",
+        owner,
+    )
+    return waiting < MAX_WAITING and _count(db, "asks WHERE owner = ?", owner) < MAX_HEARD_A_DAY
+
+
+def _tell(db: sqlite3.Connection, owner: AccountId, share: int, now_ms: int) -> None:
+    """Owe the owner of a Lora a letter that shows a share, where they last asked for something."""
+    row = db.execute(
+        "SELECT platform, user_id FROM identities WHERE account = :owner ORDER BY platform = 'console',"
+        " platform = (SELECT platform FROM jobs WHERE account = :owner ORDER BY id DESC LIMIT 1) DESC,"
+        " platform",
+        {"owner": owner},
+    ).fetchone()
+    db.execute(
+        "INSERT INTO letters (platform, user_id, words, next_try_ms, created_ms, share)"
+        " VALUES (?, ?, '', ?, ?, ?)",
+        (*row, now_ms, now_ms, share),
+    )
+
+
+def _count(db: sqlite3.Connection, what: str, value: object) -> int:
+    row = db.execute(f"SELECT count(*) FROM {what}", (value,)).fetchone()  # noqa: S608 - our own words
+    return int(row[0])

@@ -1,0 +1,36 @@
+"""`/report`: people tell the administrators of a code."""
+
+from __future__ import annotations
+
+from bot import texts, wishes
+from bot.domain import AccountId, Identity, Platform, split_code
+from bot.errors import UserError
+from bot.replies import Reply
+from bot.studio._needs import Tools
+
+MAX_REPORT_CHARS = 500
+
+
+class Reports:
+    """Keeps reports and brings them to administrators."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    async def report(self, who: Identity, account: AccountId, text: str) -> Reply:
+        """Keep what a person tells of a code, and write to the administrators; it may be nobody's code."""
+        code_text, words = split_code(wishes.cleaned(text))
+        if not code_text:
+            raise UserError(texts.REPORT_WHAT)
+        code, words = wishes.read_code(code_text), words[:MAX_REPORT_CHARS]
+        if not await self._tools.ledger.report(account, code, words):
+            raise UserError(texts.REPORTED_TOO_OFTEN)
+        letter = texts.report_letter(code, str(who), words)
+        await self._tools.ledger.owe_letters(self._readers(), letter)
+        self._tools.mailbox.wake()
+        return texts.reported(code)
+
+    def _readers(self) -> list[Identity]:
+        """List whom to write to: whoever sits at the console reads it only where there is nobody else."""
+        admins = sorted(self._tools.rules.admins, key=str)
+        return [who for who in admins if who.platform is not Platform.CONSOLE] or admins

@@ -1,0 +1,161 @@
+"""Who draws with whose Lora: requests and what owners decide, links, and taking it back."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections import defaultdict
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from bot import texts, wishes
+from bot.domain import (
+    MAX_NAME_CHARS,
+    AccountId,
+    Allowed,
+    Asker,
+    GenerateWish,
+    Identity,
+    LoraCode,
+    Place,
+    Share,
+)
+from bot.errors import UserError
+from bot.ledger import MAX_PEOPLE_A_LINK
+from bot.replies import Reply
+from bot.studio import _own
+from bot.studio._needs import Tools
+
+LINK_DAYS = 7
+#: Without letters and digits that look like others, as a word may be read out; 60 bits, which nobody guesses.
+_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+_WORD_CHARS = 12
+_WORD = re.compile(r"share_([A-Za-z0-9]{12})", re.IGNORECASE)
+#: Wrong words of one account within ten minutes.
+_MAX_WRONG, _WRONG_COUNTS_FOR = 5, timedelta(minutes=10)
+
+
+def asker(who: Identity, account: AccountId, place: Place) -> Asker:
+    """Say who wants something, as its owner will read it."""
+    return Asker(account, wishes.cleaned(who.name)[:MAX_NAME_CHARS], place)
+
+
+class Sharing:
+    """Passes requests on and carries out what owners decide.
+
+    A code is a name and no key: whoever asks for one hears the same, be it somebody's or nobody's.
+    """
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._wrong: defaultdict[AccountId, list[datetime]] = defaultdict(list)
+
+    async def ask(self, asker: Asker, text: str) -> Reply:
+        """Ask the owner of a code, if there is one; the word of a link needs no asking."""
+        if not text.strip():
+            raise UserError(texts.ASK_WHAT)
+        by_word = await self.takes_word(asker, text)
+        if by_word is not None:
+            return by_word
+        code = wishes.read_code(text)
+        if await self._tools.ledger.usable_lora(asker.account, code) is not None:
+            return texts.usable_already(code, asker.place.platform)
+        if not await self._tools.ledger.ask_for(asker, code):
+            raise UserError(texts.ASKED_TOO_OFTEN)
+        self._tools.mailbox.wake()
+        return texts.asked_for(code)
+
+    async def takes_word(self, asker: Asker, text: str) -> Reply | None:
+        """Let somebody draw by the word of a link; None when the text is no such word."""
+        match = _WORD.fullmatch(text.strip())
+        if match is None:
+            return None
+        now = self._tools.clock()
+        wrong = [at for at in self._wrong.pop(asker.account, []) if now - at < _WRONG_COUNTS_FOR]
+        if len(wrong) >= _MAX_WRONG:
+            self._wrong[asker.account] = wrong
+            raise UserError(texts.SHARE_WORD_TOO_OFTEN)
+        code = await self._tools.ledger.accept(asker, match[1].upper())
+        if code is None:
+            self._wrong[asker.account] = [*wrong, now]
+            raise UserError(texts.SHARE_WORD_UNKNOWN)
+        self._tools.mailbox.wake()
+        return texts.usable_already(code, asker.place.platform)
+
+    async def menu(self, account: AccountId, place: Place, code: LoraCode, page: int = 0) -> Reply:
+        """Show who may draw with a Lora."""
+        lora = await _own.lora(self._tools.ledger, account, code)
+        _refuse_where_others_read(place)
+        until = await self._tools.ledger.invitation_until(code)
+        left_s = None if until is None else (until - self._tools.clock()).total_seconds()
+        return texts.sharing(lora, await self._tools.ledger.shares_of(code), page, left_s)
+
+    async def invite(self, account: AccountId, place: Place, code: LoraCode) -> Reply:
+        """Make a link that lets people draw with a Lora; an earlier one is over then."""
+        await _own.lora(self._tools.ledger, account, code)
+        _refuse_where_others_read(place)
+        word = "".join(secrets.choice(_LETTERS) for _ in range(_WORD_CHARS))
+        until = self._tools.clock() + timedelta(days=LINK_DAYS)
+        await self._tools.ledger.invite(code, word, until)
+        word = f"share_{word}"
+        return texts.share_link(code, word, self._tools.start_link(word), LINK_DAYS, MAX_PEOPLE_A_LINK)
+
+    async def end_link(self, account: AccountId, code: LoraCode) -> Reply:
+        """Let a link let in nobody more."""
+        await _own.lora(self._tools.ledger, account, code)
+        await self._tools.ledger.end_invitation(code)
+        return texts.link_ended(code)
+
+    async def press_of_code(
+        self, account: AccountId, place: Place, what: str, code: LoraCode, page: int
+    ) -> Reply:
+        """Do what a button about the sharing of a Lora says."""
+        if what == "invite":
+            return await self.invite(account, place, code)
+        if what == "uninvite":
+            return await self.end_link(account, code)
+        return await self.menu(account, place, code, page)
+
+    async def press(self, account: AccountId, number: int, what: str) -> Reply:
+        """Decide about one person: `once`, `always`, `no`, `revoke`; `show` asks."""
+        ledger = self._tools.ledger
+        match what:
+            case "show":
+                before = await ledger.share(account, number)
+            case "revoke":
+                before = await ledger.revoke(account, number)
+            case _:
+                before = await ledger.allow(account, number, Allowed(what))
+        if before is None:
+            raise UserError(texts.STALE_BUTTON)
+        if what == "show":
+            return replace(texts.share_card(before), replaces=True)
+        if what == "revoke":
+            await self._stop_drawing(before)
+            return texts.share_revoked(before)
+        share = replace(before, allowed=Allowed(what))
+        if not share.may_draw:
+            await self._stop_drawing(share)
+        elif before.allowed is not share.allowed:
+            await self._tell(share)
+        return replace(texts.share_card(share), replaces=True)
+
+    async def _tell(self, share: Share) -> None:
+        """Tell whoever asked that they may. Of a refusal they hear nothing: it would give the code away."""
+        to = Identity(share.place.platform, share.place.user_id)
+        await self._tools.ledger.owe_letters([to], texts.you_may_draw(share))
+        self._tools.mailbox.wake()
+
+    async def _stop_drawing(self, share: Share) -> None:
+        """Stop what somebody who may no longer draw with a Lora still draws with it."""
+        for job in await self._tools.ledger.open_jobs_of(share.account):
+            if not isinstance(job.wish, GenerateWish) or share.code not in (job.code, *job.wish.codes):
+                continue
+            if await self._tools.ledger.cancel(job.id) is not None:
+                await self._tools.queue.stop(job.id)
+                self._tools.queue.changed(job.id)
+
+
+def _refuse_where_others_read(place: Place) -> None:
+    if not place.is_private:
+        raise UserError(texts.SHARE_IN_PRIVATE)

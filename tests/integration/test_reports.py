@@ -1,0 +1,67 @@
+"""`/report`: what people tell of a code reaches the administrators, and says nothing of the code."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot import texts
+from bot.errors import UserError
+from tests.integration.studio_desk import ADMIN, ANNA, BERT, BERTS, Desk, open_desk
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with open_desk(tmp_path) as desk:
+        yield desk
+
+
+async def test_administrators_are_written_to_and_have_a_list(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    thanks = await desk.studio.report(BERT, BERTS, f"{code[:4]} {code[4:]} these are\nmy photos")
+    assert "Thank you" in thanks.text
+    letter = await desk.ledger.next_letter(ADMIN.platform)
+    assert letter is not None
+    assert letter.to == ADMIN
+    for part in ("discord:2", f"{code[:4]} {code[4:]}", "these are my photos", f"/takedown {code}"):
+        assert part in letter.words
+    listed = (await desk.studio.admin(ADMIN, "reports")).text
+    assert "discord:2 these are my photos" in listed
+    with pytest.raises(UserError) as caught:
+        await desk.studio.admin(BERT, "reports")
+    assert caught.value.sentence == texts.UNKNOWN_COMMAND
+
+
+async def test_a_code_of_nobody_is_taken_with_the_same_words(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    answers = {
+        (await desk.studio.report(BERT, BERTS, each)).text[:-10]
+        for each in (code, f"{(int(code) + 1) % 10**8:08d}")
+    }
+    assert len(answers) == 1
+
+
+async def test_five_a_day_are_taken(desk: Desk) -> None:
+    for _ in range(5):
+        await desk.studio.report(BERT, BERTS, "40713386")
+    with pytest.raises(UserError) as caught:
+        await desk.studio.report(BERT, BERTS, "40713386")
+    assert caught.value.sentence == texts.REPORTED_TOO_OFTEN
+    desk.clock.forward(days=1, seconds=1)
+    await desk.studio.report(BERT, BERTS, "40713386")
+
+
+@pytest.mark.parametrize("text", ["", "my photos", "4071"])
+async def test_without_a_code_it_says_how(desk: Desk, text: str) -> None:
+    with pytest.raises(UserError) as caught:
+        await desk.studio.report(BERT, BERTS, text)
+    assert "4071 3386" in caught.value.sentence
+    assert await desk.ledger.last_reports(1) == []
+
+
+async def test_a_report_goes_with_whoever_made_it(desk: Desk) -> None:
+    await desk.studio.report(BERT, BERTS, "40713386 a secret")
+    await desk.ledger.erase_account(await desk.ledger.account_of(BERT))
+    assert (await desk.studio.admin(ADMIN, "reports")).text == texts.NO_REPORTS

@@ -1,0 +1,317 @@
+"""Sharing: an owner decides who draws with their Lora; whoever asks for a code learns nothing of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot import texts
+from bot.domain import Allowed, Identity, JobStatus, LoraCode, Place, Platform
+from bot.errors import ShareEnded, UserError
+from bot.ledger import MAX_ASKS_A_DAY, MAX_PEOPLE_A_LINK, MAX_WAITING
+from bot.postman import Postman
+from bot.replies import Reply
+from tests.integration.engine_room import RememberingChat
+from tests.integration.studio_desk import ANNA, BERT, BERTS, Desk, open_desk
+
+#: Anna on Telegram, alone with the bot.
+ALONE = Place(Platform.TELEGRAM, "1", "1")
+BERT_BY_NAME = replace(BERT, name="Bert\n@bert")
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with open_desk(tmp_path) as desk:
+        yield desk
+
+
+def unknown(code: LoraCode) -> LoraCode:
+    return LoraCode(f"{(int(code) + 1) % 10**8:08d}")
+
+
+async def post(desk: Desk) -> list[tuple[Place, Reply]]:
+    """Bring all letters; gives them."""
+    chats = [RememberingChat(Platform.TELEGRAM), RememberingChat(Platform.DISCORD)]
+    await Postman(desk.ledger, {chat.platform: chat for chat in chats}, desk.clock, pause_s=0.0).deliver()
+    return [(place, reply) for chat in chats for place, reply, _ in chat.sent]
+
+
+async def asked(desk: Desk) -> tuple[LoraCode, Reply]:
+    """Bert asks for Anna's code; gives it with the letter she got."""
+    code = (await desk.ready(ANNA)).code
+    await desk.studio.ask(BERT_BY_NAME, BERTS, code)
+    [(place, letter)] = await post(desk)
+    assert place == ANNA.alone
+    return code, letter
+
+
+async def presses(desk: Desk, reply: Reply, label: str, who: Identity = ANNA) -> Reply:
+    [action] = [each.action for each in reply.buttons if each.label == label]
+    assert len(action.encode()) <= 64
+    return await desk.studio.press(who, ALONE if who is ANNA else BERTS, action)
+
+
+async def draws(desk: Desk, code: str, who: Identity = BERT) -> Reply:
+    return await desk.studio.generate_text(who, BERTS, f"{code} a boat")
+
+
+async def refused(desk: Desk, code: str, who: Identity = BERT) -> bool:
+    with pytest.raises(UserError) as caught:
+        await draws(desk, code, who)
+    assert caught.value.sentence == texts.UNKNOWN_CODE
+    return True
+
+
+async def word_of(desk: Desk, code: LoraCode) -> str:
+    found = re.search(r"share_[A-Z0-9]{12}", (await desk.studio.press(ANNA, ALONE, f"invite:{code}")).text)
+    assert found is not None
+    return found[0]
+
+
+async def test_an_owner_is_asked_by_name_and_once_is_one_generation(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    assert "Bert @bert (Discord) wants to draw with your" in letter.text
+    assert [each.label for each in letter.buttons] == ["Once", "Always", "No"]
+    assert await refused(desk, code)
+    assert (await presses(desk, letter, "Once")).replaces
+    [(place, told)] = await post(desk)
+    assert place == BERT.alone
+    assert f"/generate code:{code}" in told.text
+    job = (await draws(desk, code)).card_of
+    assert job is not None
+    assert await refused(desk, code)
+
+
+async def test_always_lasts_until_it_is_taken_back_which_stops_what_runs(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    card = await presses(desk, letter, "Always")
+    for _ in range(2):
+        await draws(desk, code)
+    [first, second] = await desk.jobs(BERT)
+    gone = await presses(desk, card, "Take it back")
+    assert "can no longer" in gone.text
+    assert desk.queue.stopped == desk.queue.seen_again == [first.id, second.id]
+    for each in (first, second):
+        job = await desk.ledger.job(each.id)
+        assert job is not None
+        assert job.status is JobStatus.CANCELLED
+    assert await refused(desk, code)
+
+
+async def test_who_asks_for_somebody_s_nobody_s_or_a_refused_code_hears_the_same(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    answers = [(await desk.studio.ask(BERT, BERTS, each)).text for each in (code, unknown(code))]
+    await presses(desk, letter, "No")
+    answers.append((await desk.studio.ask(BERT, BERTS, code)).text)
+    assert len({re.sub(r"\d{4} \d{4}", "", each) for each in answers}) == 1
+    assert await post(desk) == [], "neither is the owner told twice, nor whoever asked that it was refused"
+
+
+async def test_the_limit_of_asking_counts_codes_of_nobody_alike(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    for _ in range(MAX_ASKS_A_DAY):
+        await desk.studio.ask(BERT, BERTS, unknown(code))
+    for each in (code, unknown(code)):
+        with pytest.raises(UserError) as caught:
+            await desk.studio.ask(BERT, BERTS, each)
+        assert caught.value.sentence == texts.ASKED_TOO_OFTEN
+    assert await post(desk) == []
+    desk.clock.forward(days=1, seconds=1)
+    await desk.studio.ask(BERT, BERTS, code)
+    assert len(await post(desk)) == 1
+
+
+async def test_an_owner_is_not_flooded_and_nobody_can_tell(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    people = [Identity(Platform.DISCORD, str(number)) for number in range(50, 52 + MAX_WAITING)]
+    answers = {(await desk.studio.ask(who, BERTS, code)).text for who in people}
+    assert len(answers) == 1
+    assert len(await post(desk)) == MAX_WAITING
+
+
+async def test_a_stranger_s_press_about_a_share_does_nothing(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    for label in ("Once", "Always", "No"):
+        with pytest.raises(UserError) as caught:
+            await presses(desk, letter, label, BERT)
+        assert caught.value.sentence == texts.STALE_BUTTON
+    for what in ("share", "invite", "uninvite"):
+        for each in (code, unknown(code)):
+            with pytest.raises(UserError) as caught:
+                await desk.studio.press(BERT, BERTS, f"{what}:{each}")
+            assert caught.value.sentence == texts.UNKNOWN_CODE
+    assert await refused(desk, code)
+
+
+async def test_pressed_twice_counts_once_and_the_button_of_an_ended_share_is_dead(
+    desk: Desk,
+) -> None:
+    code, letter = await asked(desk)
+    for _ in range(2):
+        await presses(desk, letter, "Once")
+    assert len(await post(desk)) == 1
+    await draws(desk, code)
+    await desk.studio.ask(Identity(Platform.DISCORD, "77"), BERTS, code)
+    with pytest.raises(UserError) as caught:
+        await presses(desk, letter, "Always")
+    assert caught.value.sentence == texts.STALE_BUTTON
+    assert {each.allowed for each in await desk.ledger.shares_of(code)} == {Allowed.ASKED}
+
+
+async def test_a_share_draws_and_does_nothing_else(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Always")
+    for what in ("code", "export", "rename", "remove", "remove!", "share", "invite"):
+        with pytest.raises(UserError) as caught:
+            await desk.studio.press(BERT, BERTS, f"{what}:{code}")
+        assert caught.value.sentence == texts.UNKNOWN_CODE
+    with pytest.raises(UserError):
+        await desk.studio.export(BERT, BERTS, code)
+    listed = await desk.studio.codes(BERT, BERTS)
+    assert "Shared with you:" in listed.text
+    assert "· always" in listed.text
+    assert (
+        "Now write what to draw"
+        in (await presses(desk, listed, f"Draw with {code[:4]} {code[4:]}", BERT)).text
+    )
+    assert [each.value for each in await desk.studio.codes_like(BERT, "")] == [code]
+
+
+async def test_what_was_drawn_belongs_to_whoever_asked(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Once")
+    number = (await draws(desk, code)).card_of
+    assert (await desk.studio.show(BERT, BERTS, str(number))).card_of == number
+    with pytest.raises(UserError) as caught:
+        await desk.studio.show(ANNA, ALONE, str(number))
+    assert caught.value.sentence == texts.NO_SUCH_RESULT
+
+
+async def test_a_shared_code_inside_a_prompt_is_spent_too(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    own = (await desk.ready(BERT, first=11)).code
+    await presses(desk, letter, "Once")
+    await draws(desk, f"{own} with {code} and")
+    assert await refused(desk, f"{own} with {code} and")
+
+
+async def test_what_ended_since_the_look_queues_nothing(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Once")
+    lora = await desk.ledger.lora(code)
+    assert lora is not None
+    await draws(desk, code)
+    [job] = await desk.jobs(BERT)
+    with pytest.raises(ShareEnded):
+        await desk.ledger.add_generation(job.account, code, replace(job.wish), BERTS)  # type: ignore[arg-type]
+    assert len(await desk.jobs(BERT)) == 1
+
+
+async def test_a_link_lets_people_in_for_a_week_and_its_owner_hears_of_each(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    word = await word_of(desk, code)
+    assert f"/generate code:{code}" in (await desk.studio.start(BERT, BERTS, word.lower())).text
+    [(place, letter)] = await post(desk)
+    assert place == ANNA.alone
+    assert "until you take it back" in letter.text
+    assert "Drawing" in (await draws(desk, code)).text
+    again = await desk.studio.plain_text(BERT, BERTS, word)
+    assert again is not None
+    assert await post(desk) == []
+    desk.clock.forward(days=7, seconds=1)
+    with pytest.raises(UserError) as caught:
+        await desk.studio.ask(Identity(Platform.DISCORD, "77"), BERTS, word)
+    assert caught.value.sentence == texts.SHARE_WORD_UNKNOWN
+
+
+async def test_a_link_ends_by_a_press_by_a_newer_one_and_by_too_many(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    first, second = await word_of(desk, code), await word_of(desk, code)
+    with pytest.raises(UserError):
+        await desk.studio.start(BERT, BERTS, first)
+    people = [Identity(Platform.DISCORD, str(number)) for number in range(50, 51 + MAX_PEOPLE_A_LINK)]
+    for who in people[:-1]:
+        await desk.studio.start(who, BERTS, second)
+    with pytest.raises(UserError):
+        await desk.studio.start(people[-1], BERTS, second)
+    third = await word_of(desk, code)
+    await desk.studio.press(ANNA, ALONE, f"uninvite:{code}")
+    with pytest.raises(UserError) as caught:
+        await desk.studio.start(BERT, BERTS, third)
+    assert caught.value.sentence == texts.SHARE_WORD_UNKNOWN
+
+
+async def test_whom_an_owner_refused_no_link_lets_in(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "No")
+    with pytest.raises(UserError) as caught:
+        await desk.studio.start(BERT, BERTS, await word_of(desk, code))
+    assert caught.value.sentence == texts.SHARE_WORD_UNKNOWN
+
+
+async def test_words_of_links_cannot_be_guessed(desk: Desk) -> None:
+    word = await word_of(desk, (await desk.ready(ANNA)).code)
+    for _ in range(5):
+        with pytest.raises(UserError):
+            await desk.studio.start(BERT, BERTS, "share_AAAAAAAAAAAA")
+    with pytest.raises(UserError) as caught:
+        await desk.studio.start(BERT, BERTS, word)
+    assert caught.value.sentence == texts.SHARE_WORD_TOO_OFTEN
+    desk.clock.forward(minutes=11)
+    await desk.studio.start(BERT, BERTS, word)
+
+
+async def test_the_menu_shows_everybody_a_page_at_a_time(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    word = await word_of(desk, code)
+    for number in range(50, 60):
+        who = Identity(Platform.DISCORD, str(number), name=f"Number {number}")
+        await desk.studio.start(who, BERTS, word)
+    first = await desk.studio.press(ANNA, ALONE, f"share:{code}")
+    assert first.replaces
+    rows = [each.row for each in first.buttons]
+    assert len(set(rows)) <= 5, "Discord has five rows"
+    second = await presses(desk, first, "More")
+    told = first.text + second.text
+    assert all(f"Number {number}" in told for number in range(50, 60))
+    card = await presses(desk, second, "Number 50: always")
+    assert "Number 50 (Discord) may draw" in card.text
+    await presses(desk, card, "Take it back")
+    assert "Number 50" not in (await desk.studio.press(ANNA, ALONE, f"share:{code}:1")).text
+
+
+async def test_where_others_read_along_nobody_is_named_and_no_link_is_shown(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    for what in ("share", "invite"):
+        with pytest.raises(UserError) as caught:
+            await desk.studio.press(ANNA, Place(Platform.TELEGRAM, "-500", "1"), f"{what}:{code}")
+        assert caught.value.sentence == texts.SHARE_IN_PRIVATE
+
+
+async def test_shares_end_with_the_lora_and_with_the_person(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Always")
+    account = await desk.ledger.account_of(BERT)
+    await desk.ledger.erase_account(account)
+    assert await desk.ledger.shares_of(code) == []
+    await desk.studio.ask(BERT, BERTS, code)
+    await desk.ledger.erase_account(await desk.ledger.account_of(BERT))
+    assert all("wants to draw" not in reply.text for _, reply in await post(desk)), "the request goes unread"
+    await desk.studio.ask(BERT, BERTS, code)
+    await desk.studio.press(ANNA, ALONE, f"remove!:{code}")
+    assert await desk.ledger.shares_of(code) == []
+    assert await refused(desk, code)
+
+
+async def test_joining_accounts_makes_a_share_between_them_needless(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Once")
+    word = (await desk.studio.link(ANNA, ALONE, "")).text.partition("word is ")[2][:6]
+    await desk.studio.link(BERT, BERTS, word)
+    assert await desk.ledger.shares_of(code) == []
+    for _ in range(2):
+        await draws(desk, code)
