@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,11 +19,12 @@ from gpu_worker.base_model import BaseModel
 from gpu_worker.protocol import Generate
 
 PROMPT = "sks person as an astronaut on the moon"
-ROUNDS = 2
+#: Of two steps each; who goes first changes, so that no one has the quiet moments of the machine.
+ROUNDS = 4
 
 
 def main() -> None:
-    """Draw with ours without and with a LoRA, then with theirs, twice."""
+    """Draw with ours without and with a LoRA, and with theirs, in turn."""
     told = arguments()
     base = BaseModel.load(str(told.model), DTYPES[told.precision])
     pipeline = StableDiffusionPipeline.from_pretrained(
@@ -34,11 +36,15 @@ def main() -> None:
     )
     pipeline.set_progress_bar_config(disable=True)
     adapter = Adapter(base, random_lora(base))
-    steps: dict[str, list[float]] = {"ours": [], "with_lora": [], "theirs": []}
-    for _ in range(ROUNDS):
-        steps["ours"] += ours(base, None, told.side, told.steps)
-        steps["with_lora"] += ours(base, adapter, told.side, told.steps)
-        steps["theirs"] += theirs(pipeline, told.side, told.steps)
+    draws: dict[str, Callable[[], list[float]]] = {
+        "ours": lambda: ours(base, None, told.side, told.steps),
+        "with_lora": lambda: ours(base, adapter, told.side, told.steps),
+        "theirs": lambda: theirs(pipeline, told.side, told.steps),
+    }
+    steps: dict[str, list[float]] = {name: [] for name in draws}
+    for number in range(ROUNDS):
+        for name in list(draws)[:: 1 if number % 2 == 0 else -1]:
+            steps[name] += draws[name]()
     merge_s = merged_s(base, random_lora(base))
     found = {f"{name}_s": tuple(values) for name, values in steps.items()}
     precision = str(base.dtype).removeprefix("torch.")
