@@ -30,7 +30,8 @@ LINK_DAYS = 7
 #: Without letters and digits that look like others, as a word may be read out; 60 bits, which nobody guesses.
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _WORD_CHARS = 12
-_WORD = re.compile(r"share_([A-Za-z0-9]{12})", re.IGNORECASE)
+#: With what Discord puts before an underscore when a message is copied.
+_WORD = re.compile(r"share\\?_([A-Za-z0-9]{12})", re.IGNORECASE)
 #: Wrong words of one account within ten minutes.
 _MAX_WRONG, _WRONG_COUNTS_FOR = 5, timedelta(minutes=10)
 

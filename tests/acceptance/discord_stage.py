@@ -23,6 +23,7 @@ from bot.domain import AccountId, Identity, Job, LoraCode, Platform
 from bot.files import Files
 from bot.ledger import Ledger
 from bot.notifier import Notifier
+from bot.postman import Postman
 from bot.replies import Chat
 from bot.studio import Gate, Studio, Tools
 from bot.styles import read_styles
@@ -51,6 +52,7 @@ class FrontEnd:
     notifier: Notifier
     dispatcher: Dispatcher
     chat: DiscordChat
+    postman: Postman
 
 
 async def front_end(
@@ -72,7 +74,8 @@ async def front_end(
     studio = new_studio(tools, gate, {Identity(Platform.DISCORD, admin)})
     chat = DiscordChat("a token", studio, stage_folder / "discord-commands.sha256")
     chats[Platform.DISCORD] = chat
-    return FrontEnd(ledger, studio, notifier, dispatcher, chat)
+    postman = Postman(ledger, chats, clock, pause_s=0.0)
+    return FrontEnd(ledger, studio, notifier, dispatcher, chat, postman)
 
 
 @dataclass
@@ -95,6 +98,7 @@ class Stage:
     office: RoleHandle = field(init=False)
     #: The same Anna, in her DMs with the bot.
     anna_alone: UserHandle = field(init=False)
+    bert_alone: UserHandle = field(init=False)
 
     def people(self, env: Env) -> None:
         """Let the server and its people come into being."""
@@ -105,7 +109,8 @@ class Stage:
         self.anna = guild.add_member(self.anna_alone)
         # Discord hides what is for administrators from whoever does not administer a server.
         self.office = guild.create_role("office", permissions=discord.Permissions(administrator=True))
-        self.bert = guild.add_member(env.create_user("bert"), roles=[self.office])
+        self.bert_alone = env.create_user("bert")
+        self.bert = guild.add_member(self.bert_alone, roles=[self.office])
 
     async def work(self) -> None:
         """Let the card do all that waits, and people hear of it."""
@@ -113,9 +118,10 @@ class Stage:
         await self.tell()
 
     async def tell(self) -> None:
-        """Bring cards and notices out."""
+        """Bring cards, notices and letters out."""
         await self.bot.notifier.edit_cards()
         await self.bot.notifier.deliver_owed()
+        await self.bot.postman.deliver()
 
     async def restart(self) -> None:
         """Stop the bot and start it again, as another process would."""

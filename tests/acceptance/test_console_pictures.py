@@ -30,6 +30,7 @@ class Console:
         self._keys = os.fdopen(writing, "w", buffering=1)
         self._screen = io.StringIO()
         self._keyboard = os.fdopen(reading)
+        self.app = app
         self.chat = ConsoleChat(app.studio, self._keyboard, self._screen)
         self._seen = 0
 

@@ -1,0 +1,52 @@
+"""At the console: somebody elsewhere asks for its person's LoraCode, and the other way round."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import drawn
+from bot.app import App
+from bot.backends.fake import FakeBackend
+from bot.domain import Identity, Place, Platform
+from tests.acceptance.test_console_pictures import Console, console
+from tests.integration.engine_room import png
+
+BERT = Identity(Platform.TELEGRAM, "8", name="Bert")
+BERTS = BERT.alone
+
+
+async def trained(person: Console, folder: Path) -> str:
+    """Have the person at the console train; gives their code."""
+    folder.mkdir()
+    for number, photo in enumerate(drawn.sample_photos(5), 1):
+        (folder / f"{number}.png").write_bytes(photo)
+    return (await person.types(str(folder), r"\d{4} \d{4} is ready"))[:9].replace(" ", "")
+
+
+async def test_an_owner_at_the_console_is_asked_and_decides(tmp_path: Path) -> None:
+    async with console(tmp_path / "data", FakeBackend(picture=png())) as person:
+        code = await trained(person, tmp_path / "album")
+        await person.app.studio.ask(BERT, BERTS, code)
+        await person.reads(r"Bert \(Telegram\) wants to draw with your(?s:.*)\[3\] No")
+        await person.presses("Always", "until you take it back")
+        assert (await draws(person.app, code)).startswith("Drawing 1 picture")
+        await person.types("/codes", r"\[1\] \d{4} \d{4}")
+        await person.types("1", "Share")
+        await person.presses("Share", r"Bert \(Telegram\): always(?s:.*)Back\n")
+        await person.presses("Make a link", r"share_[A-Z0-9]{12}\n")
+        await person.presses("End the link", "is over")
+
+
+async def test_the_person_at_the_console_asks_and_reports(tmp_path: Path) -> None:
+    async with console(tmp_path / "data", FakeBackend(picture=png())) as person:
+        await person.types("/ask 4071 3386", "If there is a LoraCode 4071 3386, I have asked its owner")
+        await person.types("/ask", "Write the code of somebody else's")
+        await person.types("share_AAAAAAAAAAAA", "That invitation is over")
+        await person.types("/start share_AAAAAAAAAAAA", "That invitation is over")
+        await person.types("/report 4071 3386 mine", "Thank you")
+        await person.reads("console:me reports 4071 3386: mine")
+        await person.types("/reports", "4071 3386 console:me mine")
+
+
+async def draws(app: App, code: str) -> str:
+    return (await app.studio.generate_text(BERT, Place(Platform.TELEGRAM, "8", "8"), f"{code} a boat")).text

@@ -1,0 +1,157 @@
+"""On Telegram: drawing with somebody else's LoraCode, as its owner decides; reports."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from lo_bot_api_emulator import ApiRefusal
+
+from bot import texts
+from bot.domain import Asker, Identity, LoraCode, Place, Platform
+from tests.acceptance.telegram_server import Shown, until
+from tests.acceptance.telegram_stage import ADMIN, GROUP, Person, Stage, on_stage, trained
+
+BERTS = Place(Platform.TELEGRAM, "8", "8")
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with on_stage(tmp_path) as each:
+        yield each
+
+
+async def asked(stage: Stage) -> tuple[LoraCode, Shown]:
+    """Bert asks for Anna's code; gives it with the question she reads."""
+    code = await trained(stage.anna)
+    await stage.bert.says(f"/ask {code}")
+    await stage.bert.hears("I have asked its owner")
+    return code, await stage.anna.hears("Person 8 (Telegram) wants to draw with your")
+
+
+async def card_of(stage: Stage, code: LoraCode, chat: int | None = None) -> Shown:
+    """Anna opens the card of her code."""
+    label = f"{code[:4]} {code[4:]}"
+    await stage.anna.says("/codes", chat=chat)
+    seen = lambda: stage.anna.sees if chat is None else stage.anna.sees_in(chat)  # noqa: E731
+    listed = await until(lambda: [each for each in seen() if label in dict(each.buttons)])
+    await stage.anna.presses(listed[-1], label)
+    await until(lambda: "Share" in dict(listed[-1].buttons))
+    shown = listed[-1]
+    assert isinstance(shown, Shown)
+    return shown
+
+
+async def link_of(stage: Stage, code: LoraCode) -> tuple[str, Shown]:
+    """Anna makes a link; gives what stands behind /start, and the message with it."""
+    card = await card_of(stage, code)
+    await stage.anna.presses(card, "Share")
+    await until(lambda: "you alone draw with it" in card.text)
+    await stage.anna.presses(card, "Make a link")
+    shown = await stage.anna.hears("https://t.me/")
+    found = re.search(r"https://t\.me/loracode_bot\?start=(share_[A-Z0-9]{12})\n", shown.text)
+    assert found is not None, shown.text
+    return found[1], shown
+
+
+async def test_once_is_one_generation_also_after_a_restart(stage: Stage) -> None:
+    code, question = await asked(stage)
+    await stage.stop()
+    await stage.start()
+    assert await stage.bert.presses(question, "Always") == texts.STALE_BUTTON, "another's question"
+    await stage.anna.presses(question, "Once")
+    await until(lambda: "may draw with your" in question.text)
+    await stage.bert.hears(f"once: /generate {code}")
+    await stage.bert.says(f"/generate {code} a boat")
+    await until(lambda: [each for each in stage.bert.sees if "again" in str(each.buttons)])
+    await stage.bert.says(f"/generate {code} a boat")
+    await stage.bert.hears(texts.UNKNOWN_CODE)
+    assert await stage.anna.presses(question, "Always") == texts.STALE_BUTTON, "it was used up"
+
+
+async def test_no_is_not_told_and_always_can_be_taken_back(stage: Stage) -> None:
+    code, question = await asked(stage)
+    await stage.anna.presses(question, "No")
+    await until(lambda: "may not draw" in question.text)
+    before = len(stage.bert.sees)
+    await stage.bert.says(f"/ask {code}")
+    await until(lambda: len(stage.bert.sees) > before)
+    assert stage.bert.sees[-1].text == stage.bert.sees[0].text, "the same words as the first time"
+    await stage.anna.presses(question, "Always")
+    await stage.bert.hears("as often as you like")
+    stage.card.gate.clear()
+    await stage.bert.says(f"/generate {code} a boat")
+    drawing = await stage.bert.hears("Drawing 1 picture")
+    await stage.anna.presses(question, "Take it back")
+    await until(lambda: "can no longer draw" in question.text)
+    await until(lambda: "Cancelled" in drawing.text)
+    stage.card.gate.set()
+
+
+async def test_nobody_s_code_gets_the_same_answer(stage: Stage) -> None:
+    code = await trained(stage.anna)
+    for each in (code, f"{(int(code) + 1) % 10**8:08d}"):
+        await stage.bert.says(f"/ask {each}")
+        await stage.bert.hears(f"If there is a LoraCode {each[:4]} {each[4:]}, I have asked its owner.")
+
+
+async def test_a_deep_link_opens_the_bot_and_lets_a_stranger_draw(stage: Stage) -> None:
+    code = await trained(stage.anna)
+    word, shown = await link_of(stage, code)
+    carla = Person(stage.server, 9)
+    await carla.says(f"/start {word}")
+    await carla.hears(f"You can draw with {code[:4]} {code[4:]}: /generate {code}")
+    told = await stage.anna.hears("Person 9 (Telegram) may draw with your")
+    await stage.stop()
+    await stage.start()
+    await stage.anna.presses(shown, "End the link")
+    await until(lambda: "is over" in shown.text)
+    await stage.bert.says(f"/start {word}")
+    await stage.bert.hears(texts.SHARE_WORD_UNKNOWN)
+    await carla.says(f"/generate {code} a boat")
+    await carla.hears("Drawing 1 picture")
+    await stage.anna.presses(told, "Take it back")
+    await until(lambda: "can no longer draw" in told.text)
+    await stage.anna.presses(told, "Back")
+    await until(lambda: "you alone draw with it" in told.text)
+
+
+async def test_in_a_group_sharing_is_for_its_owner_alone(stage: Stage) -> None:
+    card = await card_of(stage, await trained(stage.anna), GROUP)
+    assert await stage.anna.presses(card, "Share") == texts.SHARE_IN_PRIVATE
+    assert await stage.bert.presses(card, "Share") == texts.UNKNOWN_CODE
+
+
+async def test_an_owner_who_blocked_the_bot_is_let_be(stage: Stage) -> None:
+    code = await trained(stage.anna)
+    asker = Asker(await stage.app.ledger.account_of(Identity(Platform.TELEGRAM, "8")), "Bert", BERTS)
+    assert await stage.app.ledger.ask_for(asker, code)
+    stage.server.refusals["sendMessage"] = [ApiRefusal("Forbidden: bot was blocked by the user", 403)]
+    stage.app.postman.wake()
+    await until(lambda: not stage.server.refusals["sendMessage"])
+    await stage.bert.says(f"/ask {code}")
+    await stage.bert.hears("I have asked its owner")
+    assert await stage.app.ledger.next_letter(Platform.TELEGRAM) is None
+    card = await card_of(stage, code)
+    await stage.anna.presses(card, "Share")
+    await until(lambda: "Bert (Telegram): asked" in card.text)
+
+
+async def test_a_message_that_was_deleted_meanwhile_comes_anew(stage: Stage) -> None:
+    _, question = await asked(stage)
+    del stage.server.shown[question.id]
+    await stage.anna.presses(question, "Once")
+    answer = await stage.anna.hears("may draw with your")
+    assert answer.id != question.id
+
+
+async def test_a_report_reaches_the_administrators(stage: Stage) -> None:
+    admin = Person(stage.server, ADMIN)
+    code = await trained(stage.anna)
+    await stage.bert.says(f"/report {code} these are my photos")
+    await stage.bert.hears("Thank you")
+    await admin.hears(f"telegram:8 reports {code[:4]} {code[4:]}: these are my photos")
+    await admin.says("/reports")
+    await admin.hears("telegram:8 these are my photos")
