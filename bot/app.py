@@ -31,7 +31,7 @@ from bot.settings import Settings
 from bot.studio import Studio, Tools
 from bot.styles import read_styles
 from bot.troubles import Troubles
-from bot.watchman import Watchman
+from bot.watchman import Outlook, Watchman
 
 log = logging.getLogger(__name__)
 
@@ -114,8 +114,16 @@ async def opened(
     )
     # Who sits at the console runs this machine.
     studio = Studio(tools, gate, settings.admins | {ME})
-    schedule = Schedule(ledger, files, notifier, clock, dispatcher.forget, backups(settings, clock))
-    watchman = Watchman(ledger, dispatcher.health, clock)
+    safe = backups(settings, clock)
+    schedule = Schedule(ledger, files, notifier, clock, dispatcher.forget, safe)
+    outlook = Outlook(
+        admins=sorted(settings.admins, key=str),
+        wake=postman.wake,
+        deaths=worker.deaths,
+        disk_free_share=files.free_share,
+        backup_trouble=lambda: "" if safe is None else safe.trouble,
+    )
+    watchman = Watchman(ledger, dispatcher.health, clock, outlook)
     logging.getLogger().addHandler(troubles)
     try:
         yield App(ledger, files, studio, worker, dispatcher, notifier, schedule, watchman, postman, chats)

@@ -49,7 +49,7 @@ class Backups:
         self._folder = folder
         self._keep_days = keep_days
         self._clock = clock
-        #: Why the last one failed; None when it did not.
+        #: Why the last one failed; empty when it did not, None while nobody has looked yet.
         self.trouble: str | None = None
 
     async def keep(self) -> None:
@@ -60,13 +60,14 @@ class Backups:
             await asyncio.to_thread(forget_old, self._folder, self._keep_days, now + _LOOK_EVERY)
             last = await asyncio.to_thread(all_in, self._folder)
             if last and now - last[-1][0] < _EVERY:
+                self.trouble = ""
                 return
             made = await asyncio.to_thread(back_up, self._data_dir, self._folder, now)
         except LoraCodeError as error:
             self.trouble = str(error)
             log.error("%s", error)
         else:
-            self.trouble = None
+            self.trouble = ""
             log.info("%s: %s", made.folder, made)
 
 

@@ -30,6 +30,8 @@ CLASS_WORDS = ("person", "woman", "man", "dog", "cat", "thing", "style")
 #: Those of them whose faces can be compared.
 PEOPLE = ("person", "woman", "man")
 MAX_NAME_CHARS = 40
+#: The switch that lets no job begin.
+PAUSED = "paused"
 
 #: Eight decimal digits, leading zeros kept. A name, never a key.
 LoraCode = NewType("LoraCode", str)

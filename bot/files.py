@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
@@ -61,6 +62,11 @@ class Files:
     def root(self) -> Path:
         """The data folder."""
         return self._root
+
+    def free_share(self) -> float:
+        """Say how much of the disk is free, 0 to 1."""
+        disk = shutil.disk_usage(self._root)
+        return disk.free / disk.total
 
     def prepare(self) -> None:
         """Create the folders, for their owner only; SettingsError when that cannot be."""

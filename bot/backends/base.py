@@ -33,5 +33,8 @@ class GpuBackend(Protocol):
     def health(self) -> Health | None:
         """What the worker last said of itself; None while there is none."""
 
+    def deaths(self) -> int:
+        """Count the workers that ended without being told to, since the start."""
+
     async def close(self) -> None:
         """Stop the workers; running attempts raise WorkerLost."""

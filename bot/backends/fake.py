@@ -67,6 +67,10 @@ class FakeBackend:
         """Say that all is well."""
         return Health(device="fake", base_model="fake", base_model_loaded=True, process_memory_bytes=0)
 
+    def deaths(self) -> int:
+        """Count the lives that ended."""
+        return self._lives
+
     async def prepare(self, photo: bytes) -> None:
         """Take note."""
         self.prepared.append(photo)

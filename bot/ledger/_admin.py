@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bot.domain import Act, Identity, Job, JobKind, JobStatus, Sample, Times
+from bot.ledger._letters import owe
 from bot.ledger._rows import job_of, ms, sample_of, time_of
 from bot.ledger._shares import Shares
 
 #: Jobs whose times are looked at: enough for a 95th percentile, few enough to sort at once.
 MAX_TIMED = 1000
 HOUR_MS = 3_600_000
+#: How the switches of alarms begin.
+_ALARM = "alarm:"
 
 
 class Administration(Shares):
@@ -116,6 +119,26 @@ class Administration(Shares):
     async def switches_on(self) -> set[str]:
         """List the switches that are on."""
         return {row["name"] for row in await self._rows("SELECT name FROM switches")}
+
+    async def turn_alarm(self, name: str, is_on: bool, to: Sequence[Identity], words: str) -> bool:
+        """Turn an alarm on or off and owe people the words; False, telling nobody, when it is so already."""
+        now = self._db.now_ms()
+        key = f"{_ALARM}{name}"
+
+        def work(db: sqlite3.Connection) -> bool:
+            if is_on:
+                changed = db.execute("INSERT OR IGNORE INTO switches VALUES (?, ?)", (key, now))
+            else:
+                changed = db.execute("DELETE FROM switches WHERE name = ?", (key,))
+            if changed.rowcount:
+                owe(db, [(str(who.platform), who.user_id) for who in to], words, now)
+            return bool(changed.rowcount)
+
+        return await self._db.write(work)
+
+    async def alarms_on(self) -> set[str]:
+        """List the alarms that are on."""
+        return {name.removeprefix(_ALARM) for name in await self.switches_on() if name.startswith(_ALARM)}
 
     async def note_act(self, admin: Identity, command: str, about: str) -> None:
         """Note what an administrator does."""

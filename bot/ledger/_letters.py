@@ -29,9 +29,7 @@ class Letters(Standings):
     async def owe_letters(self, to: Sequence[Identity], words: str) -> None:
         """Owe people a letter."""
         now = self._db.now_ms()
-        await self._db.write(
-            lambda db: _owe(db, [(str(who.platform), who.user_id) for who in to], words, now)
-        )
+        await self._db.write(lambda db: owe(db, [(str(who.platform), who.user_id) for who in to], words, now))
 
     async def owe_everybody(self, words: str) -> int:
         """Owe everybody a letter, but those whom the bot is closed to; gives their number."""
@@ -41,7 +39,7 @@ class Letters(Standings):
             chosen: dict[int, tuple[str, str]] = {}
             for row in db.execute(_EVERYBODY):
                 chosen.setdefault(row["account"], (row["platform"], row["user_id"]))
-            _owe(db, list(chosen.values()), words, now)
+            owe(db, list(chosen.values()), words, now)
             return len(chosen)
 
         return await self._db.write(work)
@@ -86,7 +84,8 @@ def letter_of(row: sqlite3.Row, share: Share | None) -> Letter:
     return Letter(row["id"], to, row["words"], row["tries"], share)
 
 
-def _owe(db: sqlite3.Connection, to: Sequence[tuple[str, str]], words: str, now_ms: int) -> None:
+def owe(db: sqlite3.Connection, to: Sequence[tuple[str, str]], words: str, now_ms: int) -> None:
+    """Owe people a letter, inside a transaction."""
     db.executemany(
         "INSERT INTO letters (platform, user_id, words, next_try_ms, created_ms) VALUES (?, ?, ?, ?, ?)",
         [(*who, words, now_ms, now_ms) for who in to],

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bot import texts
-from bot.domain import AccountId, Identity, Platform, Quota, Role, parse_code
+from bot.domain import PAUSED, AccountId, Identity, Platform, Quota, Role, parse_code
 from bot.errors import UserError
 from bot.replies import Reply
 from bot.studio._account import wiped
 from bot.studio._door import A_DAY, AN_HOUR, quota_of, role_of
 from bot.studio._needs import Tools
-from bot.studio._overview import PAUSED, Overview
+from bot.studio._overview import Overview
 
 INVITATION_DAYS = 7
 #: What Discord takes in one message, with room for whom it is addressed to.

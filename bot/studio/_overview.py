@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from importlib import metadata
 
 from bot import chart, texts
-from bot.domain import JobKind, JobStatus
+from bot.domain import PAUSED, JobKind, JobStatus
 from bot.eta import estimate
 from bot.replies import Reply
 from bot.studio._needs import Tools
@@ -17,8 +17,6 @@ from bot.studio._needs import Tools
 MAX_ERRORS = 10
 MAX_ACTS = 5
 MAX_REPORTS = 10
-#: The switch that lets no job begin.
-PAUSED = "paused"
 DAY = timedelta(hours=chart.HOURS)
 
 

@@ -33,6 +33,8 @@ from bot.texts._admin import taken_down as taken_down
 from bot.texts._admin import trainings_used_up as trainings_used_up
 from bot.texts._admin import unbanned as unbanned
 from bot.texts._admin import your_code_was_taken_down as your_code_was_taken_down
+from bot.texts._alarms import alarm as alarm
+from bot.texts._alarms import alarm_over as alarm_over
 from bot.texts._cards import MY_CODES as MY_CODES
 from bot.texts._cards import cancel_button as cancel_button
 from bot.texts._cards import cancelled as cancelled

@@ -177,6 +177,16 @@ async def test_twenty_megabytes_travel_both_ways(local: LocalBackend) -> None:
     assert last.lora == as_lora(data)
 
 
+async def test_deaths_of_the_worker_are_counted_and_an_ordered_end_is_none(local: LocalBackend) -> None:
+    await all_events(local, train(1))
+    assert local.deaths() == 0
+    with pytest.raises(WorkerLost):
+        await all_events(local, train(2, b"poison"))
+    await all_events(local, train(3))
+    await local.close()
+    assert local.deaths() == 1
+
+
 async def test_a_killed_worker_is_a_lost_attempt_and_the_next_goes_on_from_its_checkpoint(
     local: LocalBackend,
 ) -> None:

@@ -220,11 +220,11 @@ async def test_a_failed_backup_is_remembered_until_one_succeeds(
     (tmp_path / "safe").write_text("a file where the folder should be")
     backups = Backups(data(room), tmp_path / "safe", 30, Clock())
     await backups.keep()
-    assert backups.trouble is not None
+    assert backups.trouble
     assert [record.levelname for record in caplog.records if "backup" in record.name] == ["ERROR"]
     (tmp_path / "safe").unlink()
     await backups.keep()
-    assert backups.trouble is None
+    assert backups.trouble == ""
 
 
 async def test_an_unfinished_backup_is_none_and_goes_with_the_next(room: EngineRoom, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ FACE_LIBRARIES = {"ai_edge_litert", "dlib", "numpy"}
 #: they hold.
 FLOORS = (
     {"bot.domain", "bot.errors"},
-    {"bot.replies", "bot.settings", "bot.redact", "bot.migrate", "bot.eta"},
+    {"bot.replies", "bot.settings", "bot.redact", "bot.migrate", "bot.eta", "bot.alarms"},
     {
         "bot.texts",
         "bot.wishes",

@@ -66,6 +66,7 @@ class LocalBackend:
         self._given: set[_Key] = set()  # attempts that this life of the worker was asked for
         self._keeper: asyncio.Task[None] | None = None
         self._closing = False
+        self._deaths = 0
 
     async def start(self) -> None:
         """Begin bringing the worker up."""
@@ -80,6 +81,10 @@ class LocalBackend:
     def health(self) -> Health | None:
         """What the worker last said of itself."""
         return self._health
+
+    def deaths(self) -> int:
+        """Count the ends of the worker that nobody ordered; one that could not be started is such an end."""
+        return self._deaths
 
     async def run(self, request: JobRequest) -> AsyncGenerator[Event, None]:
         """Carry out one attempt; closing the iterator cancels it and waits until the worker is free again."""
@@ -173,6 +178,7 @@ class LocalBackend:
             try:
                 await self._one_life()
             except OSError:
+                self._deaths += 1
                 log.exception("the worker could not be started")
             lived_s = time.monotonic() - born
             short = lived_s <= self._patience.short_life_s
@@ -202,6 +208,7 @@ class LocalBackend:
             if self._closing:
                 errors.cancel()  # close() ends the process itself, in peace
             else:
+                self._deaths += 1
                 _kill(process)
                 await asyncio.wait([errors], timeout=LAST_WORDS_S)
                 errors.cancel()

@@ -1,0 +1,128 @@
+"""When administrators are woken: pure rules over what the watchman saw.
+
+Each rule has three answers: it is bad, it is good again, or neither can be said (between its two limits, or
+with nobody to ask), and then what was said before still holds. So a figure that swings around its limit, or a
+bot that was just started, wakes nobody twice.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bot.domain import Sample
+
+#: So many ends of workers in so long a time are no accident.
+DEATHS, DEATHS_WITHIN = 3, timedelta(minutes=10)
+#: A worker says that it is there within seconds of its start, before it loads anything.
+WORKER_ABSENT_FOR = timedelta(minutes=5)
+HOT_C, COOL_AGAIN_C = 90, 85
+FULL_SHARE, ROOM_AGAIN_SHARE = 0.05, 0.06
+QUEUE_OLD, QUEUE_YOUNG_AGAIN = timedelta(hours=1), timedelta(minutes=45)
+
+
+class Alarm(enum.StrEnum):
+    """What administrators are woken for."""
+
+    WORKER = "worker"  #: it keeps dying, or none comes up
+    CARD_LOST = "card-lost"  #: there was a card, and now there is none
+    CARD_HOT = "card-hot"
+    DISK = "disk"
+    QUEUE = "queue"  #: something waits for too long
+    BACKUP = "backup"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What can be seen now. `samples` are those of the last day, the oldest first; the last one is of now."""
+
+    samples: Sequence[Sample]
+    disk_free_share: float
+    oldest_waiting_at: datetime | None
+    is_paused: bool
+    backup_trouble: str | None  #: why the last backup failed; empty: it did not; None: nobody knows yet
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule says. `is_bad=None`: nothing new. `figure` and `words` go into the letter."""
+
+    alarm: Alarm
+    is_bad: bool | None
+    figure: float = 0.0
+    words: str = ""
+
+
+def judge(view: View) -> list[Finding]:
+    """Ask every rule."""
+    return [_worker(view.samples), _card_lost(view.samples), _card_hot(view.samples[-1]), *_the_rest(view)]
+
+
+def _worker(samples: Sequence[Sample]) -> Finding:
+    now = samples[-1].at
+    deaths = deaths_since(samples, now - DEATHS_WITHIN)
+    if deaths >= DEATHS:
+        return Finding(Alarm.WORKER, True, deaths)
+    if samples[-1].device is not None:
+        return Finding(Alarm.WORKER, None if deaths else False)
+    lately = [each for each in samples if each.at > now - WORKER_ABSENT_FOR]
+    before = len(lately) < len(samples) and samples[-len(lately) - 1].at
+    # A gap in the samples is a bot that did not run, and says nothing of its worker.
+    is_whole = before and now - before < WORKER_ABSENT_FOR + timedelta(minutes=2)
+    is_absent = is_whole and all(each.device is None for each in samples[-len(lately) - 1 :])
+    return Finding(Alarm.WORKER, True if is_absent else None)
+
+
+def deaths_since(samples: Sequence[Sample], since: datetime) -> int:
+    """Count the workers that died; the count in a sample begins anew with each start of the bot."""
+    deaths = 0
+    for earlier, later in itertools.pairwise(samples):
+        if later.at > since:
+            more = later.worker_deaths - earlier.worker_deaths
+            deaths += more if more >= 0 else later.worker_deaths
+    return deaths
+
+
+def _card_lost(samples: Sequence[Sample]) -> Finding:
+    """A worker that has lost its card begins anew on the processor, or can no longer ask the card."""
+    if samples[-1].device is None:
+        return Finding(Alarm.CARD_LOST, None)
+    if samples[-1].temperature_c is not None:
+        return Finding(Alarm.CARD_LOST, False)
+    had_one = [each for each in samples if each.temperature_c is not None]
+    if not had_one:
+        return Finding(Alarm.CARD_LOST, False)
+    # Twice in a row: one figure may fail to come.
+    is_lost = len(samples) > 1 and samples[-2].device is not None and samples[-2].temperature_c is None
+    return Finding(Alarm.CARD_LOST, True if is_lost else None, words=had_one[-1].device or "")
+
+
+def _card_hot(now: Sample) -> Finding:
+    if now.temperature_c is None:
+        return Finding(Alarm.CARD_HOT, None)
+    is_bad = _over(now.temperature_c, HOT_C, COOL_AGAIN_C)
+    return Finding(Alarm.CARD_HOT, is_bad, now.temperature_c)
+
+
+def _the_rest(view: View) -> list[Finding]:
+    free = view.disk_free_share
+    disk = Finding(Alarm.DISK, _over(-free, -FULL_SHARE, -ROOM_AGAIN_SHARE), 100 * free)
+    waited = timedelta()
+    if view.oldest_waiting_at is not None:
+        waited = view.samples[-1].at - view.oldest_waiting_at
+    is_old = _over(waited.total_seconds(), QUEUE_OLD.total_seconds(), QUEUE_YOUNG_AGAIN.total_seconds())
+    if is_old and view.is_paused:  # as an administrator wants it
+        is_old = None
+    queue = Finding(Alarm.QUEUE, is_old, waited.total_seconds())
+    trouble = view.backup_trouble
+    backup = Finding(Alarm.BACKUP, None if trouble is None else bool(trouble), words=trouble or "")
+    return [disk, queue, backup]
+
+
+def _over(value: float, bad_above: float, good_below: float) -> bool | None:
+    if value > bad_above:
+        return True
+    return False if value < good_below else None
