@@ -15,7 +15,7 @@ from typing import IO
 from bot.domain import JobId, LoraCode
 from bot.errors import SettingsError
 
-_FOLDERS = ("loras", "checkpoints", "candidates", "pictures", "samples", "previews", "exports")
+_FOLDERS = ("loras", "checkpoints", "candidates", "pictures", "samples", "previews", "exports", "examples")
 #: What we name files that rows name; others in these folders are not ours to delete.
 _OURS = {"loras": re.compile(r"[0-9]{8}\.safetensors"), "pictures": re.compile(r"[0-9]+-[0-9]+\.png")}
 #: A file younger than this may belong to somebody who is just writing it.
@@ -137,6 +137,10 @@ class Files:
         await self._written(path, data, durably=False)
         return path
 
+    async def write_example(self, name: str, jpeg: bytes) -> None:
+        """Store a drawn example; a power failure may take it."""
+        await self._written(self.example_path(name), jpeg, durably=False)
+
     async def read_picture(self, name: str) -> bytes:
         """Give a picture's bytes; FileNotFoundError when it is gone."""
         return await asyncio.to_thread(self._disk.read, self.picture_path(name))
@@ -180,6 +184,10 @@ class Files:
     def picture_path(self, name: str) -> Path:
         """Say where a picture lies."""
         return self._root / "pictures" / name
+
+    def example_path(self, name: str) -> Path:
+        """Say where a drawn example lies, if it was drawn already."""
+        return self._root / "examples" / name
 
     def preview_path(self, job_id: JobId) -> Path:
         """Say where the preview of a running generation lies, if there is one yet."""

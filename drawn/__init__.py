@@ -6,6 +6,7 @@ the same people. What makes an identity (shape of the face, marks, shades) has n
 only learn it from photos.
 """
 
+from drawn.examples import good_set
 from drawn.people import HAIR_COLOURS, Identity, identity
 from drawn.portrait import draw
 from drawn.samples import sample_photos
@@ -19,6 +20,7 @@ __all__ = [
     "Scene",
     "caption",
     "draw",
+    "good_set",
     "identity",
     "sample_photos",
     "scene",

@@ -26,6 +26,7 @@ from bot.domain import (
 )
 from bot.errors import UserError
 from bot.eta import estimate
+from bot.examples import Examples
 from bot.replies import EndedSet, Reply, Upload
 from bot.studio._album import after, refusals
 from bot.studio._door import refuse_trainings
@@ -41,21 +42,23 @@ class Collecting:
     def __init__(self, tools: Tools, gate: Gate) -> None:
         self._tools = tools
         self._gate = gate
+        self._examples = Examples(tools.files)
 
     async def must_consent(self, who: Identity, account: AccountId) -> bool:
         """Say whether a person is still to be asked; whoever sits at the console runs this machine."""
         return who.platform is not Platform.CONSOLE and not await self._tools.ledger.has_consented(account)
 
     async def start(self, who: Identity, account: AccountId) -> Reply:
-        """Say what will happen, and ask for consent once."""
-        return texts.welcome(who.platform, await self.must_consent(who, account))
+        """Say what will happen, show what makes a good set, and ask for consent once."""
+        must = await self.must_consent(who, account)
+        return texts.welcome(who.platform, must, await self._examples.picture())
 
     async def consent(self, account: AccountId, place: Place) -> Reply:
         """Take a person's word, and tell them to send photos."""
         await self._tools.ledger.consent(account)
-        return replace(
-            texts.consented(await self._tools.ledger.photo_set(account), place.platform), replaces=True
-        )
+        photo_set = await self._tools.ledger.photo_set(account)
+        reply = texts.consented(photo_set, place.platform, await self._examples.picture())
+        return replace(reply, replaces=True)
 
     async def train(self, who: Identity, account: AccountId, place: Place) -> Reply:
         """Say which photos are missing or how to send them; start when exactly five are there."""

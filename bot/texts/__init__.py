@@ -56,6 +56,7 @@ from bot.texts._collecting import ask_name as ask_name
 from bot.texts._collecting import collecting as collecting
 from bot.texts._collecting import consent_first as consent_first
 from bot.texts._collecting import consented as consented
+from bot.texts._collecting import good_set_reasons as good_set_reasons
 from bot.texts._collecting import set_below as set_below
 from bot.texts._collecting import set_card as set_card
 from bot.texts._collecting import set_complete as set_complete

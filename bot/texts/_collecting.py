@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
+from pathlib import Path
 
 from bot.domain import CLASS_WORDS, PHOTOS_PER_LORA, Job, PhotoSet, Platform, format_code
 from bot.replies import Button, Reply
@@ -22,18 +24,28 @@ HOW_TO_SEND = {
 _ASK_CONSENT = (
     "Do you agree that they are photos of you, or of someone who said yes, and that you are 18 or older?"
 )
+_LIKE_THESE = "Five like these make a good set: each shows something that the others do not."
 _BUTTONS_A_ROW = 5
 _CLASSES_A_ROW = 4
 
 
-def welcome(platform: Platform, must_consent: bool) -> Reply:
-    """Say in three lines what will happen, and ask for consent where it was not given."""
+def good_set_reasons() -> tuple[str, ...]:
+    """Say of each example what it is there for, in a few words that stand beneath it."""
+    return ("close, face clear", "further away", "another angle", "another mood", "other light")
+
+
+def welcome(platform: Platform, must_consent: bool, examples: Sequence[Path] = ()) -> Reply:
+    """Say in three lines what will happen, show examples, and ask for consent where it was not given."""
     text = (
         f"{HOW_TO_SEND[platform]} You get an 8-digit LoraCode, and a message when it can draw.\n"
         f"Your photos are deleted when the training ends, and after {RETENTION_DAYS} days at the latest.\n"
         "Only you, and whom you allow, can draw with your LoraCode: knowing it is not enough."
     )
-    return Reply(f"{text}\n{_ASK_CONSENT}", (CONSENT,)) if must_consent else Reply(text)
+    if examples:
+        text += f"\n{_LIKE_THESE}"
+    if must_consent:
+        return Reply(f"{text}\n{_ASK_CONSENT}", (CONSENT,), tuple(examples))
+    return Reply(text, pictures=tuple(examples))
 
 
 def consent_first(photos: int) -> Reply:
@@ -46,10 +58,10 @@ def consent_first(photos: int) -> Reply:
     )
 
 
-def consented(photo_set: PhotoSet, platform: Platform) -> Reply:
-    """Thank for consent and say what comes next."""
+def consented(photo_set: PhotoSet, platform: Platform, examples: Sequence[Path] = ()) -> Reply:
+    """Thank for consent and say what comes next; the examples stay in sight."""
     card = set_card(photo_set, platform, b"")
-    return Reply(f"Thank you. {card.text}", card.buttons)
+    return Reply(f"Thank you. {card.text}", card.buttons, tuple(examples))
 
 
 def collecting(held: int, platform: Platform) -> Reply:

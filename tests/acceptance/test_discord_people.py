@@ -43,6 +43,20 @@ async def test_everything_goes_with_a_press_also_after_a_restart(stage: Stage) -
     assert not (stage.folder / "loras" / f"{code}.safetensors").exists()
 
 
+async def test_start_shows_five_examples_and_then_asks_for_consent(stage: Stage) -> None:
+    carla = stage.channel.guild.add_member(stage.env.create_user("carla"))
+    answer = shown(await carla.slash(stage.channel, "start"))
+    assert "Five like these make a good set" in answer.content
+    assert len(answer.attachments) == 1
+    assert labels(answer) == ["I agree"]
+    await stage.restart()
+    agreed = shown(await carla.click(answer, label="I agree"))
+    assert "Thank you" in agreed.content
+    assert len(agreed.attachments) == 1, "the examples stay in sight"
+    assert not stage.public()
+    assert (await carla.slash(stage.channel, "train")).modal is not None
+
+
 async def test_consent_comes_before_the_form(stage: Stage) -> None:
     carla = stage.channel.guild.add_member(stage.env.create_user("carla"))
     question = shown(await carla.slash(stage.channel, "train"))

@@ -54,6 +54,21 @@ async def test_everything_goes_with_a_press_also_after_a_restart(stage: Stage) -
     assert not stage.app.files.lora_path(f"{code}.safetensors").exists()
 
 
+async def test_start_shows_five_examples_as_one_picture_then_asks_for_consent(stage: Stage) -> None:
+    carla = Person(stage.server, 9)
+    await carla.says("/start")
+    shown = await carla.hears("Five like these make a good set")
+    assert [each[:3] for each in shown.photos] == [b"\xff\xd8\xff"]
+    assert shown.labels == [["I agree"]]
+    await stage.stop()
+    await stage.start()
+    await carla.presses(shown, "I agree")
+    await until(lambda: "Thank you. Send me five photos" in shown.text)
+    assert [each[:3] for each in shown.photos] == [b"\xff\xd8\xff"], "the examples stay in sight"
+    await carla.sends_photos(PHOTOS[:2])
+    await carla.hears("2 of 5")
+
+
 async def test_consent_comes_before_the_first_photo(stage: Stage) -> None:
     carla = Person(stage.server, 9)
     await carla.sends_photos(PHOTOS[:2])

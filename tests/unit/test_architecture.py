@@ -43,6 +43,7 @@ FLOORS = (
         "bot.backends.ray",
         "bot.coach",
         "bot.likeness",
+        "bot.examples",
     },
     {"bot.notifier", "bot.postman", "bot.watchman", "bot.judging"},
     {"bot.dispatcher"},

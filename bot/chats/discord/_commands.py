@@ -36,6 +36,14 @@ async def train(
         await interaction.client.open_photo_form(interaction)
 
 
+@app_commands.command(description="What this bot does, and what photos it wants")
+@app_commands.describe(word="A word you were given, if you were")
+async def start(interaction: _Interaction, word: str = "") -> None:
+    """Say what will happen, or take a word."""
+    studio = interaction.client.studio
+    await interaction.client.answer(interaction, lambda who, place: studio.start(who, place, word))
+
+
 @app_commands.command(description="Bring one of your results back, with its pictures and buttons")
 @app_commands.rename(number="id")
 @app_commands.describe(number="The number in the result's text, such as #123")
@@ -124,6 +132,7 @@ async def help_(interaction: _Interaction) -> None:
 
 
 COMMANDS: tuple[app_commands.Command[Any, ..., None], ...] = (
+    start,
     train,
     generate,
     show,
