@@ -1,0 +1,151 @@
+"""compose.yaml by the real Compose, the Dockerfile by hadolint, and the files that go with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.settings import Settings, read_environ
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+GIB = 2**30
+TELEGRAM = "123456:canary-token-of-telegram-1234567890"
+#: What .env says to Compose and not to the bot.
+FOR_COMPOSE = {"COMPOSE_PROFILES", "MEMORY_LIMIT", "TORCH_INDEX", "MODELS_DIR"}
+EVERY_FORM = ["default", "cpu"]
+
+
+def tool(name: str) -> str:
+    """Give a tool that the development extra installs; where there is no wheel of it, skip."""
+    if not (BIN / name).exists():
+        pytest.skip(f"{name} has no package for this platform")
+    return str(BIN / name)
+
+
+class Composition:
+    """compose.yaml in a folder of its own, with an .env."""
+
+    def __init__(self, folder: Path, env: str | None) -> None:
+        self._folder = folder
+        shutil.copy(ROOT / "compose.yaml", folder)
+        if env is not None:
+            (folder / ".env").write_text(env, "utf-8")
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        clean = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "SYSTEMROOT"}}
+        return subprocess.run(
+            [tool("docker-compose"), *arguments], cwd=self._folder, env=clean, capture_output=True, text=True
+        )
+
+    def config(self, *profiles: str) -> dict[str, Any]:
+        asked = [word for profile in profiles for word in ("--profile", profile)]
+        ran = self.run(*asked, "config", "--format", "json")
+        assert ran.returncode == 0, ran.stderr
+        return json.loads(ran.stdout)
+
+
+def with_example(tmp_path: Path, **changed: str) -> Composition:
+    """Fill .env.example in as a person would."""
+    text = (ROOT / ".env.example").read_text("utf-8")
+    for name, value in changed.items():
+        text, count = re.subn(rf"(?m)^#?{name}=.*$", lambda _, n=name, v=value: f"{n}={v}", text)
+        assert count == 1, f"{name} is not in .env.example"
+    return Composition(tmp_path, text)
+
+
+def services(config: dict[str, Any]) -> dict[str, Any]:
+    return config["services"]  # type: ignore[no-any-return]
+
+
+def cards(service: dict[str, Any]) -> list[dict[str, Any]]:
+    deploy = service.get("deploy") or {}
+    return deploy.get("resources", {}).get("reservations", {}).get("devices", [])  # type: ignore[no-any-return]
+
+
+def test_the_example_brings_up_one_container_with_the_card(tmp_path: Path) -> None:
+    config = with_example(tmp_path, TELEGRAM_BOT_TOKEN=TELEGRAM).config()
+
+    (service,) = services(config).values()
+    assert cards(service) == [{"driver": "nvidia", "count": -1, "capabilities": ["gpu"]}]
+    assert service["environment"]["TELEGRAM_BOT_TOKEN"] == TELEGRAM
+    assert service["build"]["args"]["TORCH_INDEX"].endswith("/cu126")
+
+
+def test_the_cpu_form_asks_for_no_card(tmp_path: Path) -> None:
+    (service,) = services(with_example(tmp_path, COMPOSE_PROFILES="cpu").config()).values()
+    assert cards(service) == []
+    assert service["build"]["args"]["TORCH_INDEX"].endswith("/cpu")
+
+
+@pytest.mark.parametrize("form", EVERY_FORM)
+def test_every_container_of_ours_is_limited_restarted_and_may_little(tmp_path: Path, form: str) -> None:
+    found = services(with_example(tmp_path).config(form))
+    ours = {name: each for name, each in found.items() if each["image"].startswith("loracode")}
+    assert ours
+    for service in ours.values():
+        assert int(service["mem_limit"]) == int(service["memswap_limit"]) == 6 * GIB
+        assert service["restart"] == "unless-stopped"
+        assert service["logging"] == {
+            "driver": "json-file",
+            "options": {"max-size": "10m", "max-file": "3"},
+        }
+        assert service["cap_drop"] == ["ALL"] and service["read_only"] and service["init"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert "ports" not in service and "privileged" not in service
+        # The image's own health check holds.
+        assert not (service.get("healthcheck") or {}).get("disable")
+
+
+@pytest.mark.parametrize("form", EVERY_FORM)
+def test_data_is_in_a_volume_whatever_env_says_of_the_host(tmp_path: Path, form: str) -> None:
+    backups = tmp_path / "other disk"
+    composition = with_example(tmp_path, DATA_DIR="/srv/loracode", BACKUP_DIR=str(backups))
+    config = composition.config(form)
+    for service in services(config).values():
+        places = {each["target"]: (each["type"], each["source"]) for each in service["volumes"]}
+        assert places == {
+            "/data": ("volume", "data"),
+            "/models": ("volume", "models"),
+            "/backups": ("bind", str(backups)),
+        }
+        inside = {name: service["environment"][name] for name in ("DATA_DIR", "BACKUP_DIR", "HF_HOME")}
+        assert inside == {"DATA_DIR": "/data", "BACKUP_DIR": "/backups", "HF_HOME": "/models"}
+
+
+def test_without_env_nothing_is_started_by_guess(tmp_path: Path) -> None:
+    ran = Composition(tmp_path, None).run("up")
+    assert (ran.stdout, ran.stderr.strip()) == ("", "no service selected")
+
+
+def test_the_compose_file_holds_no_secret() -> None:
+    text = (ROOT / "compose.yaml").read_text("utf-8")
+    assert "TOKEN" not in text
+
+
+def test_the_example_is_a_valid_env_and_each_of_its_names_is_read_by_something(tmp_path: Path) -> None:
+    text = (ROOT / ".env.example").read_text("utf-8")
+    names = set(re.findall(r"(?m)^#?([A-Z_]+)=", text))
+    known = {name.upper() for name in Settings.model_fields}
+    assert names - known == FOR_COMPOSE
+    compose = (ROOT / "compose.yaml").read_text("utf-8")
+    assert all(name in compose for name in FOR_COMPOSE)
+    (tmp_path / ".env").write_text(text, "utf-8")
+    assert Settings.from_environ(read_environ({}, tmp_path / ".env")) == Settings()
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    ran = subprocess.run(
+        [tool("hadolint"), "--failure-threshold", "info", str(ROOT / "Dockerfile")],
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout
