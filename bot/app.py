@@ -22,6 +22,8 @@ from bot.dispatcher import Dispatcher
 from bot.domain import Platform, Rules
 from bot.files import Files
 from bot.ledger import Ledger
+from bot.lookout import Lookout
+from bot.metrics import Dials, Meter
 from bot.notifier import Notifier
 from bot.photos import PhotoGate
 from bot.postman import Postman
@@ -62,6 +64,7 @@ class App:
     watchman: Watchman
     postman: Postman
     chats: dict[Platform, Chat]
+    lookout: Lookout | None = None  #: None: nobody asked for a port
 
     async def run(self, runners: Mapping[str, Awaitable[None]]) -> None:
         """Run everything until the first of the parts ends; one that failed ends the whole with its error."""
@@ -74,6 +77,8 @@ class App:
             "postman": self.postman.run(),
             **runners,
         }
+        if self.lookout is not None:
+            parts["lookout"] = self.lookout.run()
         tasks = {name: asyncio.ensure_future(part) for name, part in parts.items()}
         try:
             done, _ = await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_COMPLETED)
@@ -124,9 +129,17 @@ async def opened(
         backup_trouble=lambda: "" if safe is None else safe.trouble,
     )
     watchman = Watchman(ledger, dispatcher.health, clock, outlook)
+    lookout = None
+    if settings.metrics_listen is not None:
+        last_backup_at = (lambda: None) if safe is None else safe.last_at
+        dials = Dials(dispatcher.health, worker.deaths, lambda: troubles.count, last_backup_at, files.root)
+        lookout = Lookout(Meter(ledger, dials, clock), settings.metrics_listen)
     logging.getLogger().addHandler(troubles)
     try:
-        yield App(ledger, files, studio, worker, dispatcher, notifier, schedule, watchman, postman, chats)
+        yield App(
+            *(ledger, files, studio, worker, dispatcher, notifier, schedule, watchman, postman, chats),
+            lookout=lookout,
+        )
     finally:
         logging.getLogger().removeHandler(troubles)
         schedule.close()

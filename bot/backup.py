@@ -52,6 +52,11 @@ class Backups:
         #: Why the last one failed; empty when it did not, None while nobody has looked yet.
         self.trouble: str | None = None
 
+    def last_at(self) -> datetime | None:
+        """Tell when the last one was made; looks at the disk."""
+        made = all_in(self._folder)
+        return made[-1][0] if made else None
+
     async def keep(self) -> None:
         """Back up when the last time is a day ago; a failure is logged, and tried again in an hour."""
         now = self._clock()

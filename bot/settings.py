@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from dotenv import dotenv_values
 from pydantic import (
@@ -26,6 +26,16 @@ from bot.errors import SettingsError
 #: Base models that come with LoraCode; sd-scripts cannot take their widths.
 _SHIPPED_MODELS = ("tiny", "drawn")
 _TELEGRAM_TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]{20,}")
+
+
+class Address(NamedTuple):
+    """Where something listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
 
 
 def read_environ(environ: Mapping[str, str], dotenv: Path) -> dict[str, str]:
@@ -110,6 +120,11 @@ class Settings(BaseModel):
         default="INFO", description="how much is logged: `DEBUG`, `INFO`, `WARNING` or `ERROR`"
     )
 
+    metrics_listen: Address | None = Field(
+        default=None,
+        description="where `/healthz` and Prometheus' `/metrics` are, like `127.0.0.1:9464`; empty: nowhere",
+    )
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
         """Read the settings; SettingsError names the first wrong one and says what is expected."""
@@ -189,6 +204,16 @@ class Settings(BaseModel):
         if found is None:
             raise ValueError("expected a Python interpreter, such as <its virtual environment>/bin/python")
         return Path(found).absolute()  # not resolved: the link tells Python its virtual environment
+
+    @field_validator("metrics_listen", mode="before")
+    @classmethod
+    def _split_address(cls, text: Any) -> Any:
+        if not isinstance(text, str):
+            return text
+        match = re.fullmatch(r"\[?([0-9A-Za-z.:_-]+?)\]?:([0-9]{1,5})", text)
+        if match is None or not 0 < int(match[2]) < 2**16:
+            raise ValueError("expected an address and a port, such as 127.0.0.1:9464")
+        return Address(match[1], int(match[2]))
 
     @field_validator("telegram_api_url")
     @classmethod

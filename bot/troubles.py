@@ -27,9 +27,12 @@ class Troubles(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self._kept: deque[Trouble] = deque(maxlen=MAX_KEPT)
+        #: How many there were since the start.
+        self.count = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record."""
+        self.count += 1
         kind = record.exc_info[0] if record.exc_info else None
         line = record.getMessage() if kind is None else f"{record.getMessage()} ({kind.__name__})"
         words = " ".join(redacted(f"{record.name}: {line}").split())

@@ -58,7 +58,7 @@ def examine(environ: Mapping[str, str], doors: Doors) -> list[Finding]:
     found += checkup(settings.base_model)
     found += data_findings(settings.data_dir)
     found += token_findings(settings, doors)
-    found.append(ports_finding())
+    found.append(ports_finding(settings))
     return found
 
 
@@ -175,6 +175,8 @@ def token_findings(settings: Settings, doors: Doors) -> Iterator[Finding]:
         yield discord(token, doors.discord_url, doors.timeout_s, doors.online)
 
 
-def ports_finding() -> Finding:
+def ports_finding(settings: Settings) -> Finding:
     """Say which ports are needed."""
-    return Finding("ports", "ok", "none is opened: the bot calls out by HTTPS (443) only")
+    opened = settings.metrics_listen
+    shown = "none is opened" if opened is None else f"{opened} is opened for /healthz and /metrics"
+    return Finding("ports", "ok", f"{shown}; the bot calls out by HTTPS (443)")

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.domain import Act, Identity, Job, JobKind, JobStatus, Sample, Times
+from bot.domain import TERMINAL, Act, Identity, Job, JobKind, JobStatus, Sample, Times
 from bot.ledger._letters import owe
 from bot.ledger._rows import job_of, ms, sample_of, time_of
 from bot.ledger._shares import Shares
@@ -78,6 +78,17 @@ class Administration(Shares):
             for row in rows:
                 counts[row["hour"]] += row["n"]
         return counts
+
+    async def ended_between(self, since: datetime, until: datetime) -> dict[tuple[JobKind, JobStatus], int]:
+        """Count the jobs that ended from `since` on and before `until`, by kind and how they ended."""
+        sql = (
+            "SELECT count(*) FROM jobs WHERE kind = ? AND status = ? AND finished_ms >= ? AND finished_ms < ?"
+        )
+        return {
+            (kind, status): (await self._rows(sql, str(kind), str(status), ms(since), ms(until)))[0][0]
+            for kind in JobKind
+            for status in TERMINAL
+        }
 
     async def times(self, kind: JobKind, since: datetime) -> Times | None:
         """Tell how long jobs that were done since then took; None when there were none.

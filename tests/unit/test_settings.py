@@ -9,7 +9,7 @@ import pytest
 
 from bot.domain import Access, Identity, Platform, Quota, Role
 from bot.errors import SettingsError
-from bot.settings import Settings
+from bot.settings import Address, Settings
 
 TELEGRAM = "123456:canary-token-of-telegram-1234567890"
 DISCORD = "canaryMTIzNDU2Nzg5MDEyMzQ1Njc4.GabcdE.canary-secret-of-discord"
@@ -78,6 +78,13 @@ def test_access_that_cannot_be_read_is_one_line_that_names_it(name: str, value: 
     assert "\n" not in str(caught.value)
 
 
+def test_an_address_is_a_host_and_a_port() -> None:
+    settings = Settings.from_environ({"METRICS_LISTEN": "127.0.0.1:9464"})
+    assert settings.metrics_listen == Address("127.0.0.1", 9464)
+    assert Settings.from_environ({"METRICS_LISTEN": "[::1]:80"}).metrics_listen == Address("::1", 80)
+    assert Settings.from_environ({}).metrics_listen is None
+
+
 def test_tokens_are_never_shown() -> None:
     settings = Settings.from_environ({"TELEGRAM_BOT_TOKEN": TELEGRAM, "DISCORD_BOT_TOKEN": DISCORD})
     shown = f"{settings!r} {settings} {settings.model_dump()}"
@@ -96,6 +103,8 @@ def test_tokens_are_never_shown() -> None:
         ("TRAIN_STEPS", "many"),
         ("TELEGRAM_API_URL", "ftp://x"),
         ("LOG_LEVEL", "loud"),
+        ("METRICS_LISTEN", "9464"),
+        ("METRICS_LISTEN", "127.0.0.1:70000"),
         ("TRAINER", "theirs"),
         ("SD_SCRIPTS_DIR", "/nowhere/at/all"),
         ("SD_SCRIPTS_PYTHON", "/nowhere/at/all"),
