@@ -308,6 +308,15 @@ class PhotoSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Preferences:
+    """What a person wants where they say nothing."""
+
+    size: str = ""  #: portrait, square or landscape; empty: the worker's default
+    style: str = ""  #: name of a preset in `styles.toml`
+    is_silent: bool = False  #: whether notices, reminders and letters come without a sound
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What a person's next plain message answers: `set` (its name) or `rename:<code>`."""
 

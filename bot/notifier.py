@@ -7,6 +7,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -14,6 +15,7 @@ from weakref import WeakValueDictionary
 from bot import texts
 from bot.domain import (
     TERMINAL,
+    AccountId,
     Job,
     JobId,
     JobKind,
@@ -88,7 +90,8 @@ class Notifier:
             return False
         nonce = f"set-{max(photo_set.photos)}"
         try:
-            await chat.send(place, texts.set_waits(len(photo_set.photos)), nonce=nonce)
+            reply = await self._as_wanted(texts.set_waits(len(photo_set.photos)), photo_set.account)
+            await chat.send(place, reply, nonce=nonce)
         except ChatUnreachable as error:
             log.info("nobody can be reminded there: %s", error)
         except ChatBusy as busy:
@@ -173,10 +176,14 @@ class Notifier:
                     log.info("the card of job %d is gone; its result is sent anew", job.id)
                 else:
                     return job.card_message_id
+        reply = await self._as_wanted(reply, job.account)
         message_id = await chat.send(job.place, reply, nonce=f"notice-{notice.id}")
         if notice.kind in _TOLD_ON_THE_CARD:
             await self._ledger.card_shown(job.id, message_id)  # what is to change later, such as its end
         return message_id
+
+    async def _as_wanted(self, reply: Reply, account: AccountId) -> Reply:
+        return replace(reply, is_silent=(await self._ledger.preferences_of(account)).is_silent)
 
     async def _words(self, notice: Notice) -> Reply:
         job = notice.job

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot import texts
@@ -80,6 +81,9 @@ class Postman:
     async def _deliver(self, chat: Chat, letter: Letter) -> None:
         try:
             reply = Reply(letter.words) if letter.share is None else texts.share_card(letter.share)
+            account = await self._ledger.known_account(letter.to)
+            if account is not None:
+                reply = replace(reply, is_silent=(await self._ledger.preferences_of(account)).is_silent)
             await chat.send(letter.to.alone, reply, nonce=f"letter-{letter.id}")
         except ChatUnreachable as error:
             log.info("letter %d cannot be delivered: %s", letter.id, error)

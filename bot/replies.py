@@ -63,7 +63,7 @@ class Reply:
     `Studio.card_shown` its message id. `replaces` asks to edit the message whose button was pressed so that
     it reads like this, instead of sending a new one. `shows_set` marks the one message that shows the photos
     a person is collecting: whoever shows it edits the one `Studio.set_message` names, or sends it anew and
-    tells `Studio.set_shown`. `ends_set` is the end of such a message.
+    tells `Studio.set_shown`. `ends_set` is the end of such a message. `is_silent` asks for no sound.
     """
 
     text: str
@@ -74,6 +74,7 @@ class Reply:
     replaces: bool = False
     shows_set: bool = False
     ends_set: EndedSet | None = None
+    is_silent: bool = False
 
 
 class Chat(Protocol):

@@ -150,6 +150,7 @@ class ConsoleChat:
             "/queue": lambda _: studio.queue(ME),
             "/cancel": lambda text: studio.cancel(ME, text),
             "/link": lambda text: studio.link(ME, HERE, text),
+            "/settings": lambda _: studio.settings(ME),
             "/privacy": lambda _: studio.privacy(ME),
             "/forgetme": lambda _: studio.forgetme(ME),
             **{f"/{name}": self._of_admins(name) for name in texts.ADMIN_COMMANDS},

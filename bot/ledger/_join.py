@@ -44,6 +44,14 @@ def join(db: sqlite3.Connection, stays: AccountId, goes: AccountId) -> None:
         " coalesce(consented_ms, (SELECT consented_ms FROM accounts WHERE id = :goes)) WHERE id = :stays",
         ours,
     )
+    # What was set on one of them is set on both.
+    db.execute(
+        "UPDATE accounts SET size = iif(accounts.size = '', other.size, accounts.size),"
+        " style = iif(accounts.style = '', other.style, accounts.style),"
+        " is_silent = max(accounts.is_silent, other.is_silent)"
+        " FROM accounts AS other WHERE accounts.id = :stays AND other.id = :goes",
+        ours,
+    )
     # The higher role and the lower limits: neither is lost or escaped by joining.
     db.execute(
         "UPDATE accounts SET role = max(accounts.role, other.role),"

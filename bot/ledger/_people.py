@@ -16,6 +16,7 @@ from bot.domain import (
     PhotoSet,
     Place,
     Platform,
+    Preferences,
     Question,
     TrainWish,
 )
@@ -101,6 +102,22 @@ class People(Results):
         """Note that a person agreed, and when they first did."""
         sql = "UPDATE accounts SET consented_ms = coalesce(consented_ms, ?) WHERE id = ?"
         await self._change(sql, self._db.now_ms(), account)
+
+    # --- what they want where they say nothing -----------------------------------------------------------
+
+    async def preferences_of(self, account: AccountId) -> Preferences:
+        """Give what an account set."""
+        rows = await self._rows("SELECT size, style, is_silent FROM accounts WHERE id = ?", account)
+        return (
+            Preferences(rows[0]["size"], rows[0]["style"], bool(rows[0]["is_silent"]))
+            if rows
+            else Preferences()
+        )
+
+    async def prefer(self, account: AccountId, wanted: Preferences) -> None:
+        """Keep what an account set."""
+        sql = "UPDATE accounts SET size = ?, style = ?, is_silent = ? WHERE id = ?"
+        await self._change(sql, wanted.size, wanted.style, int(wanted.is_silent), account)
 
     # --- the set that is being collected -----------------------------------------------------------------
 

@@ -11,14 +11,16 @@ from bot.replies import Reply
 from bot.studio import _own
 from bot.studio._needs import Tools
 from bot.studio._pictures import Pictures
+from bot.studio._settings import PersonalSettings
 
 
 class Drafts:
     """Keeps one draft a person; it survives restarts and is forgotten after an hour."""
 
-    def __init__(self, tools: Tools, pictures: Pictures) -> None:
+    def __init__(self, tools: Tools, pictures: Pictures, settings: PersonalSettings) -> None:
         self._tools = tools
         self._pictures = pictures
+        self._settings = settings
 
     async def open(self, account: AccountId, place: Place) -> Reply:
         """Begin with the only LoraCode that can draw, or ask which."""
@@ -34,7 +36,8 @@ class Drafts:
     async def use(self, account: AccountId, place: Place, code: LoraCode) -> Reply:
         """Begin with a LoraCode."""
         await _own.drawable(self._tools.ledger, account, code, self._tools.clock())
-        return await self._kept(Draft(account, code, GenerateWish(""), place))
+        wish = await self._settings.applied(account, GenerateWish(""))
+        return await self._kept(Draft(account, code, wish, place))
 
     async def choose(self, account: AccountId, place: Place, choice: str) -> Reply:
         """Do what a button of the draft says: `style`, `style=oil`, `size=portrait`, `n=2`, `drop`."""

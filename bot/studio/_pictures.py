@@ -39,6 +39,8 @@ LARGER_REDRAW = 0.35
 #: Likewise for variations of a picture that no seed alone stands for.
 VARIATION_REDRAW = 0.55
 MAX_LARGE_SIDE_PX = 2048
+#: What a person writes who wants none, not even the one they set.
+NO_STYLE = "none"
 _SIDE_STEP_PX = 8
 _SEEDS = 2**32 - VARIATIONS
 
@@ -151,7 +153,8 @@ class Pictures:
             raise UserError(texts.TOO_MANY_CODES)
         for other in others:
             await _own.drawable(ledger, account, other, now)
-        style = self._tools.styles.read(wish.style).name if wish.style else ""
+        has_style = wish.style and wish.style.lower() != NO_STYLE
+        style = self._tools.styles.read(wish.style).name if has_style else ""
         seed = _new_seed() if wish.seed is None else wish.seed
         return replace(wish, codes=others, style=style, seed=seed)
 

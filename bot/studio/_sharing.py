@@ -32,6 +32,8 @@ _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _WORD_CHARS = 12
 #: With what Discord puts before an underscore when a message is copied.
 _WORD = re.compile(r"share\\?_([A-Za-z0-9]{12})", re.IGNORECASE)
+_OF_A_PERSON = re.compile(r"share:([0-9]{1,16}):(show|once|always|no|revoke)")
+_OF_A_CODE = re.compile(r"(share|invite|uninvite):([0-9]{8})(?::([0-9]{1,3}))?")
 #: Wrong words of one account within ten minutes.
 _MAX_WRONG, _WRONG_COUNTS_FOR = 5, timedelta(minutes=10)
 
@@ -107,18 +109,21 @@ class Sharing:
         await self._tools.ledger.end_invitation(code)
         return texts.link_ended(code)
 
-    async def press_of_code(
-        self, account: AccountId, place: Place, what: str, code: LoraCode, page: int
-    ) -> Reply:
-        """Do what a button about the sharing of a Lora says."""
-        if what == "invite":
+    async def press(self, account: AccountId, place: Place, action: str) -> Reply:
+        """Do what a button about a person says, `share:17:once`, or about a Lora, `share:40713386`."""
+        if (match := _OF_A_PERSON.fullmatch(action)) is not None:
+            return await self._decide(account, int(match[1]), match[2])
+        match = _OF_A_CODE.fullmatch(action)
+        if match is None:
+            raise UserError(texts.STALE_BUTTON)
+        code = LoraCode(match[2])
+        if match[1] == "invite":
             return await self.invite(account, place, code)
-        if what == "uninvite":
+        if match[1] == "uninvite":
             return await self.end_link(account, code)
-        return await self.menu(account, place, code, page)
+        return await self.menu(account, place, code, int(match[3] or 0))
 
-    async def press(self, account: AccountId, number: int, what: str) -> Reply:
-        """Decide about one person: `once`, `always`, `no`, `revoke`; `show` asks."""
+    async def _decide(self, account: AccountId, number: int, what: str) -> Reply:
         ledger = self._tools.ledger
         match what:
             case "show":

@@ -35,13 +35,12 @@ from bot.studio._needs import Gate, Tools
 from bot.studio._pictures import Pictures
 from bot.studio._reports import Reports
 from bot.studio._results import Results
+from bot.studio._settings import PersonalSettings
 from bot.studio._sharing import Sharing, asker
 
 MAX_CHOICES = 25
 _OF_A_JOB = re.compile(r"(cancel|again|edit|recipe|delete|delete!):([0-9]{1,15})")
 _OF_A_CODE = re.compile(r"(code|export|rename|remove|remove!):([0-9]{8})")
-_OF_SHARING = re.compile(r"(share|invite|uninvite):([0-9]{8})(?::([0-9]{1,3}))?")
-_OF_A_SHARE = re.compile(r"share:([0-9]{1,16}):(show|once|always|no|revoke)")
 _OF_A_PICTURE = re.compile(r"(vary|large):([0-9]{1,15}):([1-9])")
 
 
@@ -61,7 +60,8 @@ class Studio:
         self._office = Admins(tools)
         self._pictures = Pictures(tools)
         self._results = Results(tools)
-        self._drafts = Drafts(tools, self._pictures)
+        self._settings = PersonalSettings(tools)
+        self._drafts = Drafts(tools, self._pictures, self._settings)
         self._accounts = Accounts(tools)
         self._links = Links(tools)
         self._codes = Codes(tools, self._results)
@@ -119,12 +119,15 @@ class Studio:
         if not wishes.cleaned(text):
             return await self._drafts.open(account, place)
         asked = wishes.parse(text)
-        return await self._pictures.draw(account, place, asked.code, asked.wish)
+        wish = await self._settings.applied(account, asked.wish)
+        return await self._pictures.draw(account, place, asked.code, wish)
 
     async def generate(self, who: Identity, place: Place, code_text: str, wish: GenerateWish) -> Reply:
         """Draw pictures with a LoraCode of one's own."""
         code, wish = wishes.read_code(code_text), wishes.checked(wish)
-        return await self._pictures.draw(await self._door.account_of(who), place, code, wish)
+        account = await self._door.account_of(who)
+        wish = await self._settings.applied(account, wish)
+        return await self._pictures.draw(account, place, code, wish)
 
     async def plain_text(self, who: Identity, place: Place, text: str) -> Reply | None:
         """Take a message that is no command: a name, a prompt or a word, if one is waited for; else None."""
@@ -204,6 +207,10 @@ class Studio:
         account = await self._door.account_of(who, is_joining=True)
         return await self._links.link(account, place, text)
 
+    async def settings(self, who: Identity) -> Reply:
+        """Show what a person set for where they say nothing."""
+        return await self._settings.show(await self._door.account_of(who))
+
     async def privacy(self, who: Identity) -> Reply:
         """Say what is kept of a person."""
         return await self._accounts.privacy(await self._ledger.account_of(who))
@@ -236,17 +243,16 @@ class Studio:
             return await of_picture(account, place, JobId(int(match[2])), int(match[3]))
         if (match := _OF_A_CODE.fullmatch(action)) is not None:
             return await self._codes.press(account, place, match[1], LoraCode(match[2]))
-        if (match := _OF_A_SHARE.fullmatch(action)) is not None:
-            return await self._sharing.press(account, int(match[1]), match[2])
-        if (match := _OF_SHARING.fullmatch(action)) is not None:
-            page = int(match[3] or 0)
-            return await self._sharing.press_of_code(account, place, match[1], LoraCode(match[2]), page)
         what, _, value = action.partition(":")
         match what:
             case "use":
                 return await self._drafts.use(account, place, LoraCode(value))
             case "draft":
                 return await self._drafts.choose(account, place, value)
+            case "share" | "invite" | "uninvite":
+                return await self._sharing.press(account, place, action)
+            case "settings":
+                return await self._settings.press(account, action)
             case "set":
                 return await self._collecting.press(account, place, value)
         return await self._press_of_no_thing(who, account, place, action)

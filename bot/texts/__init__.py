@@ -99,6 +99,8 @@ from bot.texts._results import picture_gone as picture_gone
 from bot.texts._results import recipe as recipe
 from bot.texts._results import result as result
 from bot.texts._results import result_deleted as result_deleted
+from bot.texts._settings import settings as settings
+from bot.texts._settings import settings_styles as settings_styles
 from bot.texts._sharing import ASK_WHAT as ASK_WHAT
 from bot.texts._sharing import ASKED_TOO_OFTEN as ASKED_TOO_OFTEN
 from bot.texts._sharing import NO_REPORTS as NO_REPORTS
@@ -163,6 +165,7 @@ def help_text(platform: Platform, is_admin: bool) -> Reply:
         "/queue - what of yours is running or in line",
         "/cancel - stop your newest job, or that of a code",
         "/link - use the same LoraCodes on another platform",
+        "/settings - size, style and notices where you say nothing",
         "/report - tell the people who run this bot about a LoraCode",
         "/privacy - what I keep of you, and how long",
         "/forgetme - delete everything of yours",

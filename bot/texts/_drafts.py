@@ -35,11 +35,11 @@ def draft(draft: Draft, style: str, replaces: bool = True) -> Reply:
         "Now write what to draw.",
     ]
     shapes = [
-        Button(_chosen(shape.capitalize(), shape == wish.shape), f"draft:size={shape}", 1) for shape in SHAPES
+        Button(chosen(shape.capitalize(), shape == wish.shape), f"draft:size={shape}", 1) for shape in SHAPES
     ]
     counts = [
         Button(
-            _chosen(f"{count} picture{'s' if count > 1 else ''}", count == wish.count), f"draft:n={count}", 2
+            chosen(f"{count} picture{'s' if count > 1 else ''}", count == wish.count), f"draft:n={count}", 2
         )
         for count in _COUNTS
     ]
@@ -52,16 +52,19 @@ def draft(draft: Draft, style: str, replaces: bool = True) -> Reply:
     return Reply("\n".join(lines), buttons, replaces=replaces)
 
 
-def draft_styles(styles: Sequence[Choice], chosen: str) -> Reply:
+def draft_styles(styles: Sequence[Choice], now: str) -> Reply:
     """Offer the styles."""
+    return Reply("Which style?", style_buttons(styles, now, "draft:style="), replaces=True)
+
+
+def style_buttons(styles: Sequence[Choice], now: str, action: str) -> tuple[Button, ...]:
+    """Give a button for each style, and one for none; `now` is the one that is chosen."""
     buttons = [
-        Button(
-            _chosen(style.label, style.value == chosen), f"draft:style={style.value}", number // _STYLES_A_ROW
-        )
+        Button(chosen(style.label, style.value == now), f"{action}{style.value}", number // _STYLES_A_ROW)
         for number, style in enumerate(styles)
     ]
-    none = Button(_chosen("No style", not chosen), "draft:style=", len(styles) // _STYLES_A_ROW + 1)
-    return Reply("Which style?", (*buttons, none), replaces=True)
+    none = Button(chosen("No style", not now), action, len(styles) // _STYLES_A_ROW + 1)
+    return (*buttons, none)
 
 
 def _size(wish: GenerateWish) -> str:
@@ -70,5 +73,6 @@ def _size(wish: GenerateWish) -> str:
     return wish.shape or "square"
 
 
-def _chosen(label: str, is_chosen: bool) -> str:
+def chosen(label: str, is_chosen: bool) -> str:
+    """Mark the label of what is chosen."""
     return f"✓ {label}" if is_chosen else label

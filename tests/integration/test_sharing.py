@@ -271,6 +271,7 @@ async def test_the_menu_shows_everybody_a_page_at_a_time(desk: Desk) -> None:
     for number in range(50, 60):
         who = Identity(Platform.DISCORD, str(number), name=f"Number {number}")
         await desk.studio.start(who, BERTS, word)
+        desk.clock.forward(seconds=1)
     first = await desk.studio.press(ANNA, ALONE, f"share:{code}")
     assert first.replaces
     rows = [each.row for each in first.buttons]

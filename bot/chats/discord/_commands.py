@@ -110,6 +110,13 @@ async def link(interaction: _Interaction, word: str = "") -> None:
     await interaction.client.answer(interaction, lambda who, place: studio.link(who, place, word))
 
 
+@app_commands.command(description="Size, style and notices where you say nothing")
+async def settings(interaction: _Interaction) -> None:
+    """Show what a person set."""
+    studio = interaction.client.studio
+    await interaction.client.answer(interaction, lambda who, _: studio.settings(who))
+
+
 @app_commands.command(description="What I keep of you, and how long")
 async def privacy(interaction: _Interaction) -> None:
     """Say what is kept of a person."""
@@ -142,6 +149,7 @@ COMMANDS: tuple[app_commands.Command[Any, ..., None], ...] = (
     queue,
     cancel,
     link,
+    settings,
     report,
     privacy,
     forgetme,

@@ -51,7 +51,7 @@ async def offer_sizes(interaction: _Interaction, typed: str) -> list[app_command
     code="Your LoraCode: eight digits",
     prompt="What to draw, such as: sks person as an astronaut; further LoraCodes may stand in it",
     negative="What not to draw",
-    style="A preset of words around yours",
+    style="A preset of words around yours; none: not even the one you set",
     size="portrait, square, landscape, or width x height in px such as 512x768",
     count="How many pictures",
     seed="The same seed draws the same picture again",

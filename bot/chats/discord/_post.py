@@ -104,6 +104,7 @@ class Post:
                 addressed(address, place, parcel.text),
                 files=parcel.files(),
                 view=view_of(reply.buttons) or discord.utils.MISSING,
+                silent=reply.is_silent,
                 nonce=nonce,  # discord.py adds enforce_nonce: the same nonce is not shown twice
                 allowed_mentions=mentions(place),
             )

@@ -41,6 +41,7 @@ COMMANDS = {
     "queue": "what of yours is running or in line",
     "cancel": "stop your newest job",
     "link": "the same LoraCodes on another platform",
+    "settings": "size, style, notices",
     "report": "tell about a LoraCode: /report <code>",
     "privacy": "what I keep of you, and how long",
     "forgetme": "delete everything of yours",

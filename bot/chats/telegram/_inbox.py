@@ -62,6 +62,7 @@ class Inbox:
             "queue": lambda who, place, _: studio.queue(who),
             "cancel": lambda who, place, text: studio.cancel(who, text),
             "link": studio.link,
+            "settings": lambda who, place, _: studio.settings(who),
             "privacy": lambda who, place, _: studio.privacy(who),
             "forgetme": lambda who, place, _: studio.forgetme(who),
             **{name: self._of_admins(name) for name in texts.ADMIN_COMMANDS},

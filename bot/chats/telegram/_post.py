@@ -61,10 +61,17 @@ class Post:
                 caption=picture.caption(reply.text),
                 reply_markup=keys,
                 reply_parameters=quote,
+                disable_notification=reply.is_silent,
             )
             return int(sent.message_id), reply.pictures[1:]
         text = clipped(reply.text)
-        sent = await self._bot.send_message(chat_id, text, reply_markup=keys, reply_parameters=quote)
+        sent = await self._bot.send_message(
+            chat_id,
+            text,
+            reply_markup=keys,
+            reply_parameters=quote,
+            disable_notification=reply.is_silent,
+        )
         return int(sent.message_id), reply.pictures
 
     async def _edit_first(self, chat_id: int, message_id: int, reply: Reply) -> None:

@@ -1,0 +1,58 @@
+"""`/settings`: what a person wants where they say nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from bot import texts, wishes
+from bot.domain import AccountId, GenerateWish
+from bot.errors import UserError
+from bot.replies import Reply
+from bot.studio._needs import Tools
+from gpu_worker.protocol import SHAPES
+
+_ACTION = re.compile(r"settings:([0-9]{1,15}):(size|style|notices)(?:=([a-z0-9_-]{0,30}))?")
+
+
+class PersonalSettings:
+    """Shows and changes what a person set, and puts it into a wish that says nothing about it."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    async def show(self, account: AccountId) -> Reply:
+        """Show what is set, with buttons that change it."""
+        wanted = await self._tools.ledger.preferences_of(account)
+        style = self._tools.styles.get(wanted.style)
+        return texts.settings(account, wanted, "" if style is None else style.label)
+
+    async def press(self, account: AccountId, action: str) -> Reply:
+        """Do what a button says: `settings:5:size=portrait`, `…:style`, `…:notices=silent`; of account 5."""
+        match = _ACTION.fullmatch(action)
+        if match is None or int(match[1]) != account:
+            raise UserError(texts.STALE_BUTTON)
+        wanted, value = await self._tools.ledger.preferences_of(account), match[3]
+        match match[2]:
+            case "size" if value in SHAPES:
+                wanted = replace(wanted, size=value)
+            case "style" if value is None:
+                return texts.settings_styles(account, self._tools.styles.like(""), wanted.style)
+            case "style" if not value or self._tools.styles.get(value) is not None:
+                wanted = replace(wanted, style=value)
+            case "notices" if value in ("sound", "silent"):
+                wanted = replace(wanted, is_silent=value == "silent")
+            case _:
+                raise UserError(texts.STALE_BUTTON)
+        await self._tools.ledger.prefer(account, wanted)
+        return replace(await self.show(account), replaces=True)
+
+    async def applied(self, account: AccountId, wish: GenerateWish) -> GenerateWish:
+        """Give the wish with what its person set where it says nothing."""
+        wanted = await self._tools.ledger.preferences_of(account)
+        # A style may have left its file since it was chosen.
+        if not wish.style and self._tools.styles.get(wanted.style) is not None:
+            wish = replace(wish, style=wanted.style)
+        if wanted.size and not wish.shape and wish.width_px is None:
+            wish = wishes.sized(wish, wanted.size)
+        return wish

@@ -1,0 +1,72 @@
+"""`/settings` on Telegram, Discord and the console."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bot import texts
+from bot.backends.fake import FakeBackend
+from tests.acceptance import discord_stage, telegram_stage
+from tests.acceptance.discord_stage import shown, text_of
+from tests.acceptance.telegram_server import until
+from tests.acceptance.telegram_stage import GROUP, trained
+from tests.acceptance.test_console_pictures import console
+from tests.integration.engine_room import png
+
+
+async def test_on_telegram_what_is_set_is_drawn_also_after_a_restart(tmp_path: Path) -> None:
+    async with telegram_stage.on_stage(tmp_path) as stage:
+        code = await trained(stage.anna)
+        await stage.anna.says("/settings")
+        card = await stage.anna.hears("Size: square")
+        await stage.stop()
+        await stage.start()
+        await stage.anna.presses(card, "Portrait")
+        await until(lambda: "Size: portrait" in card.text)
+        await stage.anna.presses(card, "Style")
+        await until(lambda: "Oil painting" in dict(card.buttons))
+        await stage.anna.presses(card, "Oil painting")
+        await until(lambda: "Style: Oil painting" in card.text)
+        await stage.anna.says(f"/generate {code} a boat")
+        await stage.next_result(0)
+        assert stage.drawings[-1].shape == "portrait"
+        assert stage.drawings[-1].prompt.startswith("oil painting of")
+
+
+async def test_in_a_group_of_telegram_nobody_changes_another_s_settings(tmp_path: Path) -> None:
+    async with telegram_stage.on_stage(tmp_path) as stage:
+        await stage.anna.says("/settings", chat=GROUP)
+        [card] = await until(lambda: stage.anna.sees_in(GROUP))
+        assert await stage.bert.presses(card, "Portrait") == texts.STALE_BUTTON
+        await stage.anna.presses(card, "Silent")
+        await until(lambda: "Notices: silent" in card.text)
+
+
+async def test_on_discord_what_is_set_is_drawn_and_notices_make_no_sound(tmp_path: Path) -> None:
+    async with discord_stage.on_stage(tmp_path) as stage:
+        answer = await stage.anna.slash(stage.channel, "settings")
+        assert answer.ephemeral
+        card = shown(answer)
+        await stage.restart()
+        assert "Size: landscape" in shown(await stage.anna.click(card, label="Landscape")).content
+        assert "Notices: silent" in shown(await stage.anna.click(card, label="Silent")).content
+        code = await stage.trained()
+        assert stage.dms()[-1].flags.suppress_notifications
+        await stage.drawn(code)
+        assert stage.request().shape == "landscape"
+        await stage.anna.click(card, label="Style")
+        await stage.anna.click(card, label="Oil painting")
+        await stage.drawn(code, style="none", size="portrait")
+        assert stage.request().shape == "portrait"
+        assert not stage.request().prompt.startswith("oil")
+        told = await stage.bert.slash(stage.channel, "settings")
+        assert "Size: square" in text_of(told)
+
+
+async def test_at_the_console_settings_are_pressed_by_number(tmp_path: Path) -> None:
+    async with console(tmp_path / "data", FakeBackend(picture=png())) as person:
+        await person.types("/settings", "Size: square(?s:.*)Silent\n")
+        await person.presses("Portrait", "Size: portrait(?s:.*)Silent\n")
+        await person.presses("Silent", "Notices: silent(?s:.*)Silent\n")
+        await person.presses("Style", "Which style(?s:.*)No style\n")
+        await person.presses("Oil painting", "Style: Oil painting")
