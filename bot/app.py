@@ -18,9 +18,11 @@ from bot.backup import Backups
 from bot.chats.console import ME
 from bot.chats.discord import DiscordChat
 from bot.chats.telegram import TelegramChat
+from bot.coach import ChildEye, Coach, Eye
 from bot.dispatcher import Dispatcher
 from bot.domain import Platform, Rules
 from bot.files import Files
+from bot.judging import Judging
 from bot.ledger import Ledger
 from bot.lookout import Lookout
 from bot.metrics import Dials, Meter
@@ -29,11 +31,12 @@ from bot.photos import PhotoGate
 from bot.postman import Postman
 from bot.replies import Chat
 from bot.schedule import Schedule
-from bot.settings import Settings
+from bot.settings import SHIPPED_MODELS, Settings
 from bot.studio import Studio, Tools
 from bot.styles import read_styles
 from bot.troubles import Troubles
 from bot.watchman import Outlook, Watchman
+from gpu_worker.protocol import Health
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +99,10 @@ class App:
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, backend: GpuBackend | None = None, clock: Callable[[], datetime] = utc_now
+    settings: Settings,
+    backend: GpuBackend | None = None,
+    clock: Callable[[], datetime] = utc_now,
+    eye: Eye | None = None,
 ) -> AsyncIterator[App]:
     """Build the parts and take them down in reverse. Chats are added to `App.chats` by the caller."""
     files = Files(settings.data_dir)
@@ -107,7 +113,10 @@ async def opened(
     worker = backend or LocalBackend(worker_command(settings))
     chats: dict[Platform, Chat] = {}
     notifier = Notifier(ledger, chats, files, clock)
-    dispatcher = Dispatcher(ledger, worker, files, notifier, styles)
+    eye = eye or ChildEye()
+    coach = Coach(eye, is_wanted=lambda: coach_is_wanted(settings, worker.health()))
+    judging = Judging(None if settings.coach == "off" else eye)
+    dispatcher = Dispatcher(ledger, worker, files, notifier, styles, judging)
     troubles, postman = Troubles(), Postman(ledger, chats, clock)
     tools = Tools(
         *(ledger, dispatcher, files, styles, clock),
@@ -116,11 +125,12 @@ async def opened(
         rules=Rules(settings.admins, settings.access, settings.allowed, settings.quotas),
         mailbox=postman,
         start_link=lambda word: start_link(chats.get(Platform.TELEGRAM), word),
+        coach=coach,
     )
     # Who sits at the console runs this machine.
     studio = Studio(tools, gate, settings.admins | {ME})
     safe = backups(settings, clock)
-    schedule = Schedule(ledger, files, notifier, clock, dispatcher.forget, safe)
+    schedule = Schedule(ledger, files, notifier, clock, tools.forget, safe)
     outlook = Outlook(
         admins=sorted(settings.admins, key=str),
         wake=postman.wake,
@@ -144,6 +154,7 @@ async def opened(
         logging.getLogger().removeHandler(troubles)
         schedule.close()
         await worker.close()
+        await coach.close()
         await gate.close()
         await ledger.close()
 
@@ -167,6 +178,14 @@ def token_chats(settings: Settings, app: App) -> list[RunningChat]:
         token = settings.discord_bot_token.get_secret_value()
         chats.append(DiscordChat(token, app.studio, settings.data_dir / "discord-commands.sha256"))
     return chats
+
+
+def coach_is_wanted(settings: Settings, health: Health | None) -> bool:
+    """Say whether photos are looked at; toys need none, and an unknown model may be one."""
+    if settings.coach != "auto":
+        return settings.coach == "on"
+    model = settings.base_model or ("" if health is None else health.base_model)
+    return model not in ("", *SHIPPED_MODELS)
 
 
 def start_link(chat: Chat | None, word: str) -> str:

@@ -24,7 +24,7 @@ from bot.domain import Access, Identity, Platform, Quota, Role
 from bot.errors import SettingsError
 
 #: Base models that come with LoraCode; sd-scripts cannot take their widths.
-_SHIPPED_MODELS = ("tiny", "drawn")
+SHIPPED_MODELS = ("tiny", "drawn")
 _TELEGRAM_TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]{20,}")
 
 
@@ -89,6 +89,11 @@ class Settings(BaseModel):
         ge=0,
         le=30,
         description="how many days a backup is kept, 30 at most as photos are in it; 0: none are made daily",
+    )
+    coach: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="whether photos are looked at before they train: `on`, `off`, or `auto`: on, but with the"
+        " models that come with LoraCode, which draw toys",
     )
     train_steps: PositiveInt | None = Field(
         default=None,
@@ -180,7 +185,7 @@ class Settings(BaseModel):
     @field_validator("trainer")
     @classmethod
     def _has_a_real_model(cls, trainer: str, info: ValidationInfo) -> str:
-        if trainer == "sd-scripts" and info.data.get("base_model") in _SHIPPED_MODELS:
+        if trainer == "sd-scripts" and info.data.get("base_model") in SHIPPED_MODELS:
             raise ValueError("sd-scripts needs a real Stable Diffusion 1.5; set BASE_MODEL to one")
         return trainer
 

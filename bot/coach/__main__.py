@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from bot import contact_sheet
-from bot.coach import ChildEye, Coach, Sight, Verdict, advice_sentence, mark, report, sentence
+from bot.coach import ChildEye, Sight, Verdict, advice_sentence, mark, report, sentence
 from bot.errors import UserError
 from bot.photos import PhotoGate
 from bot.replies import Upload
@@ -36,7 +36,7 @@ def main() -> None:
 async def look(class_word: str, uploads: Sequence[Upload]) -> bytes:
     """Write a line for each picture, then advice and cost; gives the marked contact sheet."""
     eye, gate = ChildEye(), PhotoGate()
-    coach, photos, times_ms = Coach(eye), list[bytes](), list[float]()
+    photos, sights, times_ms = list[bytes](), list[Sight | None](), list[float]()
     try:
         for upload in uploads:
             try:
@@ -48,15 +48,16 @@ async def look(class_word: str, uploads: Sequence[Upload]) -> bytes:
             begun_s = time.perf_counter()
             seen = await eye.see(photo.data)
             times_ms.append(1000 * (time.perf_counter() - begun_s))
+            sights.append(seen)
             verdict = report([seen], class_word).verdicts[0]
             _say(f"{upload.name}: {_line(seen, verdict)}, {times_ms[-1]:.0f} ms")
-        said = await coach.look(photos, class_word)
+        said = report(sights, class_word)
         told = [sentence(number, verdict) for number, verdict in enumerate(said.verdicts, 1)]
         for line in [*filter(None, told), *map(advice_sentence, said.advice), _cost(times_ms, eye.pid)]:
             _say(line)
         return contact_sheet.compose(photos, [mark(verdict) for verdict in said.verdicts])
     finally:
-        await coach.close()
+        await eye.close()
         await gate.close()
 
 

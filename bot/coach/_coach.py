@@ -4,29 +4,56 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 
 from bot.coach._eye import Eye
 from bot.coach._report import Report, report
 from bot.coach._sight import Sight
 
+log = logging.getLogger(__name__)
+
 #: What was measured is kept for as long as a person needs to send the next photos, in memory alone.
 KEPT_S = 3600.0
 MAX_KEPT = 500
+#: A person waits that long for what the coach says; a cold disk may take longer to start its eye.
+PATIENCE_S = 8.0
 
 
 class Coach:
     """Judges photos. What it measured is derived from them: it forgets both together."""
 
-    def __init__(self, eye: Eye, kept_s: float = KEPT_S) -> None:
+    def __init__(
+        self,
+        eye: Eye,
+        kept_s: float = KEPT_S,
+        patience_s: float = PATIENCE_S,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._eye = eye
         self._kept_s = kept_s
+        self._patience_s = patience_s
+        self._is_wanted = is_wanted
+        self._looks: set[asyncio.Task[list[Sight | None]]] = set()
         self._sights: dict[str, Sight] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
-    async def look(self, photos: Sequence[bytes], class_word: str) -> Report:
-        """Judge photos of our own gate, in their order; never fails: what it cannot see it says less of."""
-        return report([await self._sight(photo) for photo in photos], class_word)
+    async def look(self, photos: Sequence[bytes], class_word: str) -> Report | None:
+        """Judge photos of our own gate, in their order; never fails: what it cannot see it says less of.
+
+        None where nobody wants to hear it, or when it takes longer than people wait: it then goes on looking,
+        and knows more the next time.
+        """
+        if not self._is_wanted():
+            return None
+        look = asyncio.ensure_future(self._sights_of(photos))
+        self._looks.add(look)
+        look.add_done_callback(self._looks.discard)
+        try:
+            return report(await asyncio.wait_for(asyncio.shield(look), self._patience_s), class_word)
+        except TimeoutError:
+            log.warning("the coach took longer than %.0f s for %d photos", self._patience_s, len(photos))
+            return None
 
     def forget(self, names: Iterable[str]) -> None:
         """Forget what was measured of photos, named by the SHA-256 of their bytes."""
@@ -37,8 +64,15 @@ class Coach:
 
     async def close(self) -> None:
         """Forget everything and end the eye."""
+        for look in self._looks:
+            look.cancel()
+        if self._looks:
+            await asyncio.wait(self._looks)
         self.forget(list(self._sights))
         await self._eye.close()
+
+    async def _sights_of(self, photos: Sequence[bytes]) -> list[Sight | None]:
+        return [await self._sight(photo) for photo in photos]
 
     async def _sight(self, photo: bytes) -> Sight | None:
         name = hashlib.sha256(photo).hexdigest()

@@ -85,11 +85,15 @@ class Ledger(Administration):
         return await self._db.read(lambda db: _photos.held(db, account))
 
     async def add_photos(
-        self, account: AccountId, photos: Sequence[NewPhoto], place: Place, wish: TrainWish
+        self, account: AccountId, photos: Sequence[NewPhoto], place: Place, wish: TrainWish | None
     ) -> Added:
-        """Put photos into the set; when exactly five are held then, its training is queued with them."""
+        """Put photos into the set; when exactly five are held then, its training is queued with them.
+
+        Without a wish they are kept and nothing begins.
+        """
         now = self._db.now_ms()
-        return await self._db.write(lambda db: _photos.added(db, account, photos, (place, wish), now))
+        asked = None if wish is None else (place, wish)
+        return await self._db.write(lambda db: _photos.added(db, account, photos, asked, now))
 
     async def start_training(self, account: AccountId, place: Place, wish: TrainWish) -> Job | None:
         """Queue a training of the first five photos of the set and drop the rest; None if there are fewer."""

@@ -173,9 +173,12 @@ class People(Results):
         return tuple(row["data"] for row in rows)
 
     async def drop_photo(
-        self, account: AccountId, photo: int, place: Place, wish: TrainWish
+        self, account: AccountId, photo: int, place: Place, wish: TrainWish | None
     ) -> tuple[str | None, Job | None]:
-        """Delete a photo of the set; gives the SHA-256 of its bytes, and the training when five are left."""
+        """Delete a photo of the set; gives the SHA-256 of its bytes, and the training when five are left.
+
+        Without a wish nothing begins.
+        """
         now = self._db.now_ms()
 
         def work(db: sqlite3.Connection) -> tuple[str | None, Job | None]:
@@ -186,8 +189,9 @@ class People(Results):
             if row is None:
                 return None, None
             _touch(db, account, now)
-            complete = _photos.held(db, account) == PHOTOS_PER_LORA
-            job = _photos.start_training(db, account, (place, wish), now) if complete else None
+            job = None
+            if wish is not None and _photos.held(db, account) == PHOTOS_PER_LORA:
+                job = _photos.start_training(db, account, (place, wish), now)
             return hashlib.sha256(row["data"]).hexdigest(), job
 
         return await self._db.write(work)

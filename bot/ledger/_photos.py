@@ -78,13 +78,13 @@ def added(
     db: sqlite3.Connection,
     account: AccountId,
     photos: Sequence[NewPhoto],
-    asked: tuple[Place, TrainWish],
+    asked: tuple[Place, TrainWish] | None,
     now_ms: int,
 ) -> Added:
-    """Put photos into the set; exactly five start its training."""
+    """Put photos into the set; exactly five start its training, where one is asked for."""
     accepted = add_photos(db, account, photos, now_ms)
     count = held(db, account)
-    if count != PHOTOS_PER_LORA or not any(accepted):
+    if asked is None or count != PHOTOS_PER_LORA or not any(accepted):
         return Added(accepted, count, None)
     return Added(accepted, 0, start_training(db, account, asked, now_ms))
 

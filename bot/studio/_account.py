@@ -51,7 +51,7 @@ async def wiped(tools: Tools, erased: Erased) -> None:
     """End the attempts of what was erased, then delete its files and the last traces of its rows."""
     for job_id in erased.open_jobs:  # first: what an attempt writes late is deleted after it
         await tools.queue.stop(job_id)
-    tools.queue.forget(erased.photos)
+    tools.forget(erased.photos)
     for code in erased.codes:
         await tools.files.forget_lora(code)
     await tools.files.forget_pictures(erased.pictures)

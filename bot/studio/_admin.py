@@ -87,7 +87,7 @@ class Admins:
             photos = await self._tools.ledger.names_of(job.id)
             if await self._tools.ledger.cancel(job.id) is not None:
                 await self._tools.queue.stop(job.id)
-                self._tools.queue.forget(photos)
+                self._tools.forget(photos)
         return texts.banned(person.people, len(jobs))
 
     async def _unban(self, text: str) -> Reply:

@@ -28,6 +28,7 @@ from bot.errors import UserError
 from bot.eta import estimate
 from bot.examples import Examples
 from bot.replies import EndedSet, Reply, Upload
+from bot.studio import _coaching
 from bot.studio._album import after, refusals
 from bot.studio._door import refuse_trainings
 from bot.studio._needs import Gate, Tools
@@ -66,7 +67,7 @@ class Collecting:
             return texts.consent_first(0)
         await self._refuse_a_third_training(account)
         held = await self._tools.ledger.held(account)
-        if held == PHOTOS_PER_LORA:
+        if held == PHOTOS_PER_LORA and await self._may_begin(account):
             return await self.use_first_five(who, account, place)
         if held == 0:
             return await self.card(account, place)
@@ -90,7 +91,8 @@ class Collecting:
             checked = await asyncio.gather(*(self._checked(upload) for upload in uploads))
             photos = [each for each in checked if isinstance(each, NewPhoto)]
             before = await ledger.photo_set(account)
-            added = await ledger.add_photos(account, photos, place, TrainWish())
+            begins = await self._may_begin(account, [photo.data for photo in photos])
+            added = await ledger.add_photos(account, photos, place, TrainWish() if begins else None)
             # Encoded while the next one is on its way, so that the training can begin with the fifth.
             taken = zip(photos, added.accepted, strict=True)
             queue.prepare(photo.data for photo, was_taken in taken if was_taken)
@@ -113,7 +115,7 @@ class Collecting:
             held, before = await ledger.held_names(account), await ledger.photo_set(account)
             job = await ledger.start_training(account, place, TrainWish())
             if job is not None:
-                self._tools.queue.forget(held[PHOTOS_PER_LORA:])
+                self._tools.forget(held[PHOTOS_PER_LORA:])
         if job is not None:
             return await self._started(job, before, place)
         return await self.card(account, place) if held else Reply(texts.NO_PHOTOS_HELD)
@@ -123,7 +125,7 @@ class Collecting:
         async with self._tools.locks.of(account):
             before = await self._tools.ledger.photo_set(account)
             forgotten = await self._tools.ledger.forget_photos(account)
-            self._tools.queue.forget(forgotten)
+            self._tools.forget(forgotten)
         reply = texts.photos_forgotten(len(forgotten), place.platform)
         return replace(reply, ends_set=_ended(before, place, texts.set_deleted()))
 
@@ -152,21 +154,36 @@ class Collecting:
     async def card(self, account: AccountId, place: Place) -> Reply:
         """Show the set: a numbered contact sheet where its person alone reads, and what can be done."""
         photo_set = await self._tools.ledger.photo_set(account)
+        photos = await self._tools.ledger.set_photos(account) if photo_set.photos else ()
+        report = await self._tools.coach.look(photos, photo_set.class_word) if photos else None
         sheet = b""
-        if photo_set.photos and place.is_private:
-            photos = await self._tools.ledger.set_photos(account)
-            sheet = await asyncio.to_thread(contact_sheet.compose, photos) if photos else b""
-        return texts.set_card(photo_set, place.platform, sheet)
+        if photos and place.is_private:
+            sheet = await asyncio.to_thread(contact_sheet.compose, photos, _coaching.marks(report))
+        remarks, may_begin = _coaching.remarks(report), _coaching.may_begin(report)
+        return texts.set_card(photo_set, place.platform, sheet, remarks, may_begin)
+
+    async def _may_begin(
+        self, account: AccountId, more: Sequence[bytes] = (), without: int | None = None
+    ) -> bool:
+        """Say whether five photos begin a training by themselves: not before a person knows of a bad one."""
+        photo_set = await self._tools.ledger.photo_set(account)
+        held = zip(photo_set.photos, await self._tools.ledger.set_photos(account), strict=True)
+        # A photo that is there already is refused and not added; five may be left of more.
+        photos = list(dict.fromkeys([*(data for photo, data in held if photo != without), *more]))
+        if len(photos) < PHOTOS_PER_LORA:
+            return True
+        return _coaching.may_begin(await self._tools.coach.look(photos, photo_set.class_word))
 
     async def _dropped(self, account: AccountId, place: Place, photo: int) -> Reply | None:
         async with self._tools.locks.of(account):
             before = await self._tools.ledger.photo_set(account)
             if len(before.photos) == PHOTOS_PER_LORA + 1:  # five will be left, which begin a training
                 await self._refuse_a_third_training(account)
-            name, job = await self._tools.ledger.drop_photo(account, photo, place, TrainWish())
+            wish = TrainWish() if await self._may_begin(account, without=photo) else None
+            name, job = await self._tools.ledger.drop_photo(account, photo, place, wish)
             if name is None:
                 raise UserError(texts.PHOTO_GONE)
-            self._tools.queue.forget([name])
+            self._tools.forget([name])
         return None if job is None else await self._started(job, before, place)
 
     async def _checked(self, upload: Upload) -> NewPhoto | UserError:
@@ -177,6 +194,7 @@ class Collecting:
 
     async def _started(self, job: Job, before: PhotoSet, place: Place) -> Reply:
         self._tools.queue.wake()
+        self._tools.coach.forget(await self._tools.ledger.names_of(job.id))
         guess = await estimate(self._tools.ledger, job, self._tools.clock())
         reply = texts.training_started(job, guess)
         return replace(reply, ends_set=_ended(before, place, texts.set_complete(job)))

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol
 from weakref import WeakValueDictionary
 
+from bot.coach import Report
 from bot.domain import AccountId, JobId, NewPhoto, Platform, Rules
 from bot.files import Files
 from bot.ledger import Ledger
@@ -64,6 +65,26 @@ class NoMailbox:
         """Do nothing."""
 
 
+class PhotoCoach(Protocol):
+    """Says of photos whether they help a training."""
+
+    async def look(self, photos: Sequence[bytes], class_word: str) -> Report | None:
+        """Judge photos, in their order; None when nothing is said of them."""
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Forget what was measured of photos, named by the SHA-256 of their bytes."""
+
+
+class NoCoach:
+    """Says nothing."""
+
+    async def look(self, photos: Sequence[bytes], class_word: str) -> Report | None:
+        """Judge nothing."""
+
+    def forget(self, names: Iterable[str]) -> None:
+        """There is nothing to forget."""
+
+
 class Locks:
     """One person's photos and requests are taken one after another; a lock lives while someone holds it."""
 
@@ -97,3 +118,9 @@ class Tools:
     rules: Rules = field(default_factory=Rules)
     mailbox: Mailbox = field(default_factory=NoMailbox)
     start_link: Callable[[str], str] = lambda word: ""
+    coach: PhotoCoach = field(default_factory=NoCoach)
+
+    def forget(self, photos: Sequence[str]) -> None:
+        """Let everybody forget what was derived of photos, named by the SHA-256 of their bytes."""
+        self.queue.forget(photos)
+        self.coach.forget(photos)

@@ -51,6 +51,7 @@ class Studio:
         tools = replace(tools, rules=replace(tools.rules, admins=tools.rules.admins | admins))
         self._ledger = tools.ledger
         self._queue = tools.queue
+        self._forget = tools.forget
         self._files = tools.files
         self._styles = tools.styles
         self._clock = tools.clock
@@ -312,5 +313,5 @@ class Studio:
         if ended is None:  # it finished between the look and the stop
             raise UserError(texts.ALREADY_ENDED)
         await self._queue.stop(job.id)
-        self._queue.forget(photos)
+        self._forget(photos)
         return texts.cancelled(ended)

@@ -14,6 +14,8 @@ PHOTO_GONE = "That photo is no longer in the set. /train shows what I have."
 
 CONSENT = Button("I agree", "consent")
 USE_FIRST_FIVE = Button("Use the first five", "first5")
+USE_ANYWAY = Button("Use them anyway", "first5")
+TRAIN_ON_THESE = Button("Train on these", "first5")
 START_OVER = Button("Start over", "restart")
 
 HOW_TO_SEND = {
@@ -64,8 +66,8 @@ def consented(photo_set: PhotoSet, platform: Platform, examples: Sequence[Path] 
     return Reply(f"Thank you. {card.text}", card.buttons, tuple(examples))
 
 
-def collecting(held: int, platform: Platform) -> Reply:
-    """Say how far a photo set is; too many ask which five are meant."""
+def collecting(held: int, platform: Platform, may_begin: bool = True) -> Reply:
+    """Say how far a photo set is; too many ask which five are meant, and bad ones whether they are."""
     if held > PHOTOS_PER_LORA:
         return Reply(
             f"You have {held} photos, and it takes exactly {PHOTOS_PER_LORA}. Nothing has started. "
@@ -74,16 +76,31 @@ def collecting(held: int, platform: Platform) -> Reply:
         )
     if held == 0:
         return Reply(HOW_TO_SEND[platform])
+    if held == PHOTOS_PER_LORA and not may_begin:
+        return Reply(
+            "You have all five, and I have not started yet: please look at this first. Take out a photo with"
+            " ✕ and its number and send another, or use them as they are.",
+            buttons=(USE_ANYWAY, START_OVER),
+        )
+    if held == PHOTOS_PER_LORA:
+        return Reply("You have all five.", buttons=(TRAIN_ON_THESE, START_OVER))
     missing = PHOTOS_PER_LORA - held
     return Reply(f"You have {held} of {PHOTOS_PER_LORA}; send {missing} more.", buttons=(START_OVER,))
 
 
-def set_card(photo_set: PhotoSet, platform: Platform, sheet: bytes) -> Reply:
-    """Show the set: `sheet` is its contact sheet, empty where others read along."""
-    words = collecting(len(photo_set.photos), platform)
+def set_card(
+    photo_set: PhotoSet,
+    platform: Platform,
+    sheet: bytes,
+    remarks: Sequence[str] = (),
+    may_begin: bool = True,
+) -> Reply:
+    """Show the set: its contact sheet, empty where others read along, and what the coach remarks."""
+    words = collecting(len(photo_set.photos), platform, may_begin)
     lines = [words.text, f"They show: {photo_set.class_word}"]
     if photo_set.name:
         lines[1] += f" · name: {photo_set.name}"
+    lines += remarks
     owner, rows = photo_set.account, count()
     buttons: list[Button] = []
     for at in range(0, len(photo_set.photos), _BUTTONS_A_ROW):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence, Set
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from simcord.results import InteractionResult
 from bot.backends.base import GpuBackend
 from bot.backends.fake import FakeBackend
 from bot.chats.discord import DiscordChat
+from bot.coach import Coach, Eye
 from bot.dispatcher import Dispatcher
 from bot.domain import AccountId, Identity, Job, LoraCode, Platform
 from bot.files import Files
@@ -232,6 +233,11 @@ class Stage:
         """What the bot sent to addresses of Discord that end so."""
         requests = self.env.http_requests
         return [each.json for each in requests if each.method == method and each.path.endswith(ending)]
+
+
+def coached(eye: Eye) -> NewStudio:
+    """Make a Studio whose coach looks with an eye."""
+    return lambda tools, gate, admins: Studio(replace(tools, coach=Coach(eye)), gate, admins)
 
 
 @asynccontextmanager

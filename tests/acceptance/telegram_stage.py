@@ -15,6 +15,7 @@ from bot.app import App, opened
 from bot.backends.base import GpuBackend
 from bot.backends.fake import FakeBackend
 from bot.chats.telegram import TelegramChat
+from bot.coach import Eye
 from bot.domain import Access, Identity, LoraCode, Platform
 from bot.settings import Settings
 from gpu_worker.protocol import Generate
@@ -136,11 +137,13 @@ async def telegram_bot(
     backend: GpuBackend,
     acknowledge_within_s: float = 60.0,
     access: Access = Access.OPEN,
+    eye: Eye | None = None,
 ) -> AsyncIterator[App]:
-    """The whole front end, listening to the server."""
+    """The whole front end, listening to the server; it looks at photos if it has an eye."""
     admins = frozenset({Identity(Platform.TELEGRAM, str(ADMIN))})
     settings = Settings(data_dir=folder, telegram_api_url=server.base_url, admins=admins, access=access)
-    async with opened(settings, backend) as app:
+    settings = settings.model_copy(update={"coach": "off" if eye is None else "on"})
+    async with opened(settings, backend, eye=eye) as app:
         await consented(app.ledger, *(Identity(Platform.TELEGRAM, str(number)) for number in PEOPLE))
         chat = TelegramChat(app.studio, TOKEN, settings.telegram_api_url, 0.2, acknowledge_within_s)
         app.chats[chat.platform] = chat
@@ -177,6 +180,7 @@ class Stage:
     folder: Path
     card: FakeBackend
     acknowledge_within_s: float
+    eye: Eye | None = None
     app: App = field(init=False)
     anna: Person = field(init=False)
     bert: Person = field(init=False)
@@ -187,7 +191,7 @@ class Stage:
 
     async def start(self) -> None:
         """Start the bot on its folder."""
-        bot = telegram_bot(self.server, self.folder, self.card, self.acknowledge_within_s)
+        bot = telegram_bot(self.server, self.folder, self.card, self.acknowledge_within_s, eye=self.eye)
         self.app = await self._running.enter_async_context(bot)
 
     async def stop(self) -> None:
@@ -224,10 +228,12 @@ class Stage:
 
 
 @asynccontextmanager
-async def on_stage(folder: Path, acknowledge_within_s: float = 60.0) -> AsyncIterator[Stage]:
+async def on_stage(
+    folder: Path, acknowledge_within_s: float = 60.0, eye: Eye | None = None
+) -> AsyncIterator[Stage]:
     """Set everything up and start the bot."""
     async with telegram_server() as server:
-        stage = Stage(server, folder, FakeBackend(picture=PHOTOS[0]), acknowledge_within_s)
+        stage = Stage(server, folder, FakeBackend(picture=PHOTOS[0]), acknowledge_within_s, eye)
         await stage.start()
         try:
             yield stage

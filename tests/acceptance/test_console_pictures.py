@@ -16,6 +16,7 @@ import drawn
 from bot.app import App, opened
 from bot.backends.fake import FakeBackend
 from bot.chats.console import ConsoleChat
+from bot.coach import Eye
 from bot.domain import Platform
 from bot.settings import Settings
 from gpu_worker.protocol import Generate
@@ -66,9 +67,10 @@ class Console:
 
 
 @asynccontextmanager
-async def console(folder: Path, card: FakeBackend) -> AsyncIterator[Console]:
-    """The program, started on a data folder and stopped again."""
-    async with opened(Settings(data_dir=folder), card) as app:
+async def console(folder: Path, card: FakeBackend, eye: Eye | None = None) -> AsyncIterator[Console]:
+    """The program, started on a data folder and stopped again; it looks at photos if it has an eye."""
+    settings = Settings(data_dir=folder, coach="off" if eye is None else "on")
+    async with opened(settings, card, eye=eye) as app:
         person = Console(app)
         app.chats[Platform.CONSOLE] = person.chat
         running = asyncio.create_task(app.run({"console": person.chat.run()}))
