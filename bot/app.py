@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from typing import Protocol
 
 from bot import pulse
 from bot.backends.base import GpuBackend
+from bot.backends.fleet import Fleet
 from bot.backends.local import LocalBackend
 from bot.backup import Backups
 from bot.chats.console import ME
@@ -21,6 +23,7 @@ from bot.chats.telegram import TelegramChat
 from bot.coach import ChildEye, Coach, Eye
 from bot.dispatcher import Dispatcher
 from bot.domain import Platform, Rules
+from bot.errors import SettingsError
 from bot.files import Files
 from bot.judging import Judging
 from bot.ledger import Ledger
@@ -110,7 +113,7 @@ async def opened(
     styles = read_styles()
     ledger = await Ledger.open(settings.data_dir / "ledger.sqlite3", clock)
     gate = PhotoGate()
-    worker = backend or LocalBackend(worker_command(settings))
+    worker = backend or workers(settings, os.environ)
     chats: dict[Platform, Chat] = {}
     notifier = Notifier(ledger, chats, files, clock)
     eye = eye or ChildEye()
@@ -199,6 +202,24 @@ def backups(settings: Settings, clock: Callable[[], datetime]) -> Backups | None
         return None
     folder = settings.backup_dir or settings.data_dir / "backups"
     return Backups(settings.data_dir, folder, settings.backup_days, clock)
+
+
+def workers(settings: Settings, environ: Mapping[str, str]) -> GpuBackend:
+    """Build what carries out GPU work: one local worker, or one for each card."""
+    command = worker_command(settings)
+    if settings.workers == 1:
+        return LocalBackend(command, environ)
+    # What the environment lets us see is shared out; without that word the cards are counted from 0.
+    seen = [card.strip() for card in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if card.strip()]
+    cards = seen or [str(number) for number in range(settings.workers)]
+    if len(cards) < settings.workers:
+        raise SettingsError(
+            f"WORKERS: {settings.workers} workers need a card each; CUDA_VISIBLE_DEVICES names {len(cards)}"
+        )
+    return Fleet(
+        LocalBackend(command, {**environ, "CUDA_VISIBLE_DEVICES": card}, name=f"worker {number}")
+        for number, card in enumerate(cards[: settings.workers], start=1)
+    )
 
 
 def worker_command(settings: Settings) -> list[str]:

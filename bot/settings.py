@@ -105,6 +105,11 @@ class Settings(BaseModel):
         le=1,
         description="most of the card's time over a minute that pictures may take from a training that waits",
     )
+    workers: PositiveInt = Field(
+        default=1,
+        le=64,
+        description="worker processes on this machine, one for each graphics card it has",
+    )
     trainer: Literal["own", "sd-scripts"] = Field(
         default="own",
         description="what trains: `own`, or `sd-scripts` for a checkout of kohya's (needs a real SD 1.5)",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
 from gpu_worker.protocol import Event, Health, JobRequest
@@ -31,10 +31,28 @@ class GpuBackend(Protocol):
         """Let the workers forget photos, named by the SHA-256 of their bytes; as quiet as `prepare`."""
 
     def health(self) -> Health | None:
-        """What the worker last said of itself; None while there is none."""
+        """What the worker, or all of them together, last said of itself; None while there is none."""
+
+    def seats(self) -> int:
+        """How many workers take jobs now, each a training and some generations; 0: jobs had better wait."""
+
+    def tell_changes(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called whenever `seats` may have changed."""
 
     def deaths(self) -> int:
         """Count the workers that ended without being told to, since the start."""
 
     async def close(self) -> None:
         """Stop the workers; running attempts raise WorkerLost."""
+
+
+class Seat(GpuBackend, Protocol):
+    """A backend with room for one worker: what a fleet is made of."""
+
+    @property
+    def name(self) -> str:
+        """What logs call it."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its worker is up and has said so."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
 from bot.errors import WorkerLost
 from gpu_worker.protocol import (
@@ -56,6 +56,9 @@ class FakeBackend:
         self._running = 0
         self._lives = 0
         self.adjusts = False
+        self.name = "fake"
+        self.workers = 1
+        self._tell: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
         """There is nothing to bring up."""
@@ -70,6 +73,24 @@ class FakeBackend:
     def deaths(self) -> int:
         """Count the lives that ended."""
         return self._lives
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a worker."""
+        return self.workers > 0
+
+    def seats(self) -> int:
+        """Give the number of workers that it plays."""
+        return self.workers
+
+    def tell_changes(self, tell: Callable[[], None]) -> None:
+        """Remember whom to tell."""
+        self._tell = tell
+
+    def play(self, workers: int) -> None:
+        """Go on as so many workers."""
+        self.workers = workers
+        self._tell()
 
     async def prepare(self, photo: bytes) -> None:
         """Take note."""

@@ -28,7 +28,7 @@ RETRY_PAUSE_S = 0.2
 LOSSES_THAT_TELL = 2
 #: Photos that wait to be sent ahead of their trainings.
 MAX_AHEAD = 100
-#: Jobs of a kind that are with the worker at the same time. It draws what waits together, and hands the card
+#: Jobs of a kind that are with one worker at the same time. It draws what waits together, and hands the card
 #: over between the steps of a training.
 AT_ONCE = {JobKind.TRAIN: 1, JobKind.GENERATE: MAX_GENERATIONS_AT_ONCE}
 
@@ -53,11 +53,15 @@ class Dispatcher:
         self._outcomes = Outcomes(ledger, files, watcher, judging or Judging(None))
         # A wake-up and nothing more: what is to be done stands in the ledger.
         self._bells = {kind: asyncio.Event() for kind in JobKind}
-        self._is_finishing = False
+        self._finishing = asyncio.Event()
         self._attempts: dict[JobId, asyncio.Task[None]] = {}
         self._company = {kind: Company() for kind in JobKind}
         # Photos for the worker to encode while their person still sends others, and such to forget.
         self._ahead: asyncio.Queue[bytes | tuple[str, ...]] = asyncio.Queue(MAX_AHEAD)
+        self._lanes = dict.fromkeys(JobKind, 0)
+        self._busy = dict.fromkeys(JobKind, 0)  # lanes that have a job, or are about to ask for one
+        self._loops: asyncio.TaskGroup | None = None
+        backend.tell_changes(self._seats_changed)
 
     def wake(self) -> None:
         """Say that the ledger holds a new job."""
@@ -66,7 +70,7 @@ class Dispatcher:
 
     def finish(self) -> None:
         """Let no further job begin in this run; `run` ends once those under way have."""
-        self._is_finishing = True
+        self._finishing.set()
         self.wake()
 
     def health(self) -> Health | None:
@@ -118,17 +122,37 @@ class Dispatcher:
         async with asyncio.TaskGroup() as beside:
             ahead = beside.create_task(self._send_for_ever(), name="photos-ahead")
             async with asyncio.TaskGroup() as loops:
-                for kind, lanes in AT_ONCE.items():
-                    for lane in range(lanes):
-                        loops.create_task(self._serve(kind), name=f"dispatch-{kind}-{lane}")
+                self._loops, self._lanes = loops, dict.fromkeys(JobKind, 0)
+                self._open_lanes()
+                try:
+                    await self._finishing.wait()
+                finally:
+                    self._loops = None  # at once: a group that is being left takes no lanes any more
             ahead.cancel()
 
     async def drain(self) -> None:
         """Carry out what waits, then return."""
         async with asyncio.TaskGroup() as loops:
-            for kind, lanes in AT_ONCE.items():
-                for lane in range(lanes):
+            for kind in JobKind:
+                for lane in range(self._room(kind)):
                     loops.create_task(self._work_off(kind), name=f"drain-{kind}-{lane}")
+
+    def _room(self, kind: JobKind) -> int:
+        return AT_ONCE[kind] * self._backend.seats()
+
+    def _seats_changed(self) -> None:
+        if not self._finishing.is_set():
+            self._open_lanes()
+            self.wake()
+
+    def _open_lanes(self) -> None:
+        """Have as many lanes as the workers can take; those of workers that left stay, and claim nothing."""
+        if self._loops is None:
+            return
+        for kind in JobKind:
+            for lane in range(self._lanes[kind], max(1, self._room(kind))):
+                self._loops.create_task(self._serve(kind), name=f"dispatch-{kind}-{lane}")
+                self._lanes[kind] = lane + 1
 
     async def _send_for_ever(self) -> None:
         while True:
@@ -140,26 +164,35 @@ class Dispatcher:
 
     async def _serve(self, kind: JobKind) -> None:
         bell = self._bells[kind]
-        while not self._is_finishing:
+        while not self._finishing.is_set():
             await bell.wait()
             bell.clear()  # before the look, so that a job that comes during it rings again
             await self._work_off(kind)
 
     async def _work_off(self, kind: JobKind) -> None:
-        while not self._is_finishing and (job := await self._ledger.claim(kind)) is not None:
-            self._bells[kind].set()  # there may be more, for another lane
-            attempt = asyncio.create_task(self._attempt(job), name=f"attempt-{job.id}.{job.attempt}")
-            self._attempts[job.id] = attempt
+        while not self._finishing.is_set() and self._busy[kind] < self._room(kind):
+            self._busy[kind] += 1  # before the claim, so that no more are claimed than workers can take
             try:
-                await asyncio.wait([attempt])
+                if (job := await self._ledger.claim(kind)) is None:
+                    return
+                self._bells[kind].set()  # there may be more, for another lane
+                await self._to_its_end(job)
             finally:
-                # Reached with the attempt still running only when we are being shut down.
-                attempt.cancel()
-                await asyncio.wait([attempt])
-                if self._attempts.get(job.id) is attempt:  # else another lane has taken it up again
-                    del self._attempts[job.id]
-            if not attempt.cancelled():
-                attempt.result()
+                self._busy[kind] -= 1
+
+    async def _to_its_end(self, job: Job) -> None:
+        attempt = asyncio.create_task(self._attempt(job), name=f"attempt-{job.id}.{job.attempt}")
+        self._attempts[job.id] = attempt
+        try:
+            await asyncio.wait([attempt])
+        finally:
+            # Reached with the attempt still running only when we are being shut down.
+            attempt.cancel()
+            await asyncio.wait([attempt])
+            if self._attempts.get(job.id) is attempt:  # else another lane has taken it up again
+                del self._attempts[job.id]
+        if not attempt.cancelled():
+            attempt.result()
 
     async def _attempt(self, job: Job) -> None:
         log.info("job %d (%s) attempt %d begins", job.id, job.kind, job.attempt)

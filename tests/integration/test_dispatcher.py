@@ -183,3 +183,28 @@ async def test_accounts_share_the_card_fairly(room: EngineRoom) -> None:
     third = await room.desk.train(BERT, 11)
     order = [(await room.desk.claim(JobKind.TRAIN)).id for _ in range(3)]
     assert order == [first.id, third.id, second.id]
+
+
+async def test_as_many_jobs_are_taken_as_workers_have_room_and_the_rest_waits(room: EngineRoom) -> None:
+    room.backend.gate.clear()
+    room.backend.play(workers=0)
+    jobs = [await room.desk.train(person) for person in (ANNA, BERT)]
+    running = asyncio.create_task(room.dispatcher.run())
+    try:
+        room.backend.play(workers=1)
+        await until(lambda: room.has_step(jobs[0]))
+        assert [(await room.job(job)).status for job in jobs] == [JobStatus.RUNNING, JobStatus.QUEUED]
+        room.backend.play(workers=2)  # one joins
+        await until(lambda: room.has_step(jobs[1]))
+        room.backend.play(workers=0)  # all leave, after what they have
+        room.backend.gate.set()
+        for job in jobs:
+            await until(lambda job=job: room.is_done(job))
+        last = await room.desk.train(ANNA)
+        room.dispatcher.wake()
+        assert (await room.job(last)).status is JobStatus.QUEUED
+        room.backend.play(workers=1)
+        await until(lambda: room.is_done(last))
+    finally:
+        running.cancel()
+        await asyncio.wait([running])

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from bot.backends.local._attempt import Attempt
 from bot.backends.local._watch import Patience, Watch
@@ -54,7 +54,9 @@ class LocalBackend:
         command: Sequence[str],
         environ: Mapping[str, str] | None = None,
         patience: Patience | None = None,
+        name: str = "the worker",
     ) -> None:
+        self.name = name
         self._command = list(command)
         given = os.environ if environ is None else environ
         self._environ = {name: value for name, value in given.items() if name not in _SECRETS}
@@ -67,6 +69,10 @@ class LocalBackend:
         self._keeper: asyncio.Task[None] | None = None
         self._closing = False
         self._deaths = 0
+        self._tell: Callable[[], None] = lambda: None
+        self.worker_pid: int | None = (
+            None  #: as the worker said it; `pid` is the process at our end of the pipe
+        )
 
     async def start(self) -> None:
         """Begin bringing the worker up."""
@@ -77,6 +83,19 @@ class LocalBackend:
     def pid(self) -> int | None:
         """The worker's process id, while it is up."""
         return self._process.pid if self._process is not None and self._ready.is_set() else None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the worker is up and has said so."""
+        return self._ready.is_set()
+
+    def seats(self) -> int:
+        """Give 1 at all times: a job that comes while the worker restarts waits for it."""
+        return 1
+
+    def tell_changes(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called when the worker becomes ready or is gone."""
+        self._tell = tell
 
     def health(self) -> Health | None:
         """What the worker last said of itself."""
@@ -195,14 +214,15 @@ class LocalBackend:
         try:
             await self._listen(process)
         except ProtocolError as error:
-            log.error("the worker could not be understood: %s", error)
+            log.error("%s could not be understood: %s", self.name, error)
         except TimeoutError:
-            log.error("the worker has been silent for %.0f s", self._patience.silence_s)
+            log.error("%s has been silent for %.0f s", self.name, self._patience.silence_s)
         except Exception:  # whatever it said: without a keeper there would be no worker any more
             log.exception("the worker could not be listened to")
         finally:
             self._ready.clear()
-            self._process, self._health = None, None
+            self._process, self._health, self.worker_pid = None, None, None
+            self._tell()
             for attempt in self._attempts.values():
                 attempt.end()
             if self._closing:
@@ -213,7 +233,7 @@ class LocalBackend:
                 await asyncio.wait([errors], timeout=LAST_WORDS_S)
                 errors.cancel()
                 status = await _gone(process)
-                log.warning("the worker (pid %d) has ended with status %d", process.pid, status)
+                log.warning("%s (pid %d) has ended with status %d", self.name, process.pid, status)
 
     async def _listen(self, process: Process) -> None:
         assert process.stdout is not None  # noqa: S101 - it was asked for as a pipe
@@ -233,8 +253,10 @@ class LocalBackend:
                 if answer.version != VERSION:
                     raise ProtocolError(f"it speaks version {answer.version}, we speak {VERSION}")
                 self._health = answer.health
+                self.worker_pid = answer.pid
                 self._ready.set()
-                log.info("the worker (pid %d) is ready", answer.pid)
+                self._tell()
+                log.info("%s (pid %d) is ready", self.name, answer.pid)
             case Heartbeat():
                 self._health = answer.health
             case _:
