@@ -17,6 +17,7 @@ from bot.backends.base import GpuBackend
 from bot.backends.fleet import Fleet
 from bot.backends.local import LocalBackend
 from bot.backup import Backups
+from bot.blocklist import BlockList
 from bot.chats.console import ME
 from bot.chats.discord import DiscordChat
 from bot.chats.telegram import TelegramChat
@@ -111,6 +112,8 @@ async def opened(
     files = Files(settings.data_dir)
     files.prepare()
     styles = read_styles()
+    block_list = BlockList(settings.block_list)
+    block_list.prepare()
     ledger = await Ledger.open(settings.data_dir / "ledger.sqlite3", clock)
     gate = PhotoGate()
     worker = backend or workers(settings, os.environ)
@@ -125,7 +128,8 @@ async def opened(
         *(ledger, dispatcher, files, styles, clock),
         max_file_bytes=lambda platform: chats[platform].max_file_bytes,
         troubles=troubles,
-        rules=Rules(settings.admins, settings.access, settings.allowed, settings.quotas),
+        rules=rules(settings),
+        block_list=block_list,
         mailbox=postman,
         start_link=lambda word: start_link(chats.get(Platform.TELEGRAM), word),
         coach=coach,
@@ -194,6 +198,18 @@ def coach_is_wanted(settings: Settings, health: Health | None) -> bool:
 def start_link(chat: Chat | None, word: str) -> str:
     """Give an address that opens the bot with a word; nothing while it is not on Telegram."""
     return chat.start_link(word) if isinstance(chat, TelegramChat) else ""
+
+
+def rules(settings: Settings) -> Rules:
+    """Give the rules by which people are served."""
+    return Rules(
+        admins=settings.admins,
+        access=settings.access,
+        allowed=settings.allowed,
+        quotas=settings.quotas,
+        most_waiting=settings.queue_limit,
+        most_in_a_chat=settings.chat_limit,
+    )
 
 
 def backups(settings: Settings, clock: Callable[[], datetime]) -> Backups | None:

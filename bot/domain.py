@@ -146,6 +146,13 @@ class Place:
     user_id: str
 
     @property
+    def is_shared(self) -> bool:
+        """Whether it is a group or channel, with others in it."""
+        if self.platform is Platform.DISCORD:
+            return not self.chat_id.startswith("dm")
+        return not self.is_private
+
+    @property
     def is_private(self) -> bool:
         """Whether its person alone reads there: on Telegram a private chat has the number of its person."""
         return self.platform is not Platform.TELEGRAM or self.chat_id == self.user_id
@@ -373,6 +380,8 @@ class Rules:
     access: Access = Access.OPEN
     allowed: frozenset[Identity] = frozenset()
     quotas: Mapping[Role, Quota] = field(default_factory=dict)
+    most_waiting: int | None = None  #: jobs in line, in all; None: any number
+    most_in_a_chat: int | None = None  #: open jobs of one group or channel
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -14,6 +15,8 @@ from typing import IO
 
 from bot.domain import JobId, LoraCode
 from bot.errors import SettingsError
+
+log = logging.getLogger(__name__)
 
 _FOLDERS = ("loras", "checkpoints", "candidates", "pictures", "samples", "previews", "exports", "examples")
 #: What we name files that rows name; others in these folders are not ours to delete.
@@ -74,6 +77,8 @@ class Files:
             for folder in _FOLDERS:
                 (self._root / folder).mkdir(parents=True, exist_ok=True)
             self._root.chmod(0o700)
+            if os.name == "posix" and self._root.stat().st_mode & 0o077:  # a Windows folder, a share
+                log.warning("DATA_DIR: others on this machine may look into %s", self._root)
             probe = self._root / "probe.tmp"
             probe.touch()
             probe.unlink()

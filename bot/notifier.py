@@ -31,6 +31,7 @@ from bot.errors import ChatBusy, ChatUnreachable
 from bot.eta import estimate
 from bot.files import Files
 from bot.ledger import Ledger
+from bot.redact import about
 from bot.replies import Chat, Reply
 
 log = logging.getLogger(__name__)
@@ -144,6 +145,10 @@ class Notifier:
                 return  # what came later waits behind it
 
     async def _deliver(self, notice: Notice) -> bool:
+        with about(job=notice.job.id, account=notice.job.account):
+            return await self._delivered(notice)
+
+    async def _delivered(self, notice: Notice) -> bool:
         chat = self._chats.get(notice.job.place.platform)
         if chat is None:
             await self._later(notice, ABSENT_CHAT_RETRY_S)

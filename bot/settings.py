@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from dotenv import dotenv_values
 from pydantic import (
@@ -130,6 +130,20 @@ class Settings(BaseModel):
         default="INFO", description="how much is logged: `DEBUG`, `INFO`, `WARNING` or `ERROR`"
     )
 
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="`text`, or `json`: an object a line, with job and account numbers and nobody's words",
+    )
+    queue_limit: PositiveInt = Field(
+        default=10_000, description="jobs that may wait in all; who comes then is told when to ask again"
+    )
+    chat_limit: PositiveInt = Field(
+        default=50, description="open jobs that may be of one group or channel; likewise"
+    )
+    block_list: Path | None = Field(
+        default=None,
+        description="a text file of words and phrases that are not drawn, one a line; read anew when changed",
+    )
     metrics_listen: Address | None = Field(
         default=None,
         description="where `/healthz` and Prometheus' `/metrics` are, like `127.0.0.1:9464`; empty: nowhere",
@@ -138,6 +152,7 @@ class Settings(BaseModel):
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
         """Read the settings; SettingsError names the first wrong one and says what is expected."""
+        environ = {**environ, **_secrets_in_files(cls, environ)}
         values = {name: environ[name.upper()].strip() for name in cls.model_fields if name.upper() in environ}
         try:
             return cls.model_validate({name: value for name, value in values.items() if value})
@@ -175,7 +190,7 @@ class Settings(BaseModel):
             return text
         return dict(_quota(part.strip()) for part in text.split(",") if part.strip())
 
-    @field_validator("data_dir", "backup_dir")
+    @field_validator("data_dir", "backup_dir", "block_list")
     @classmethod
     def _expand_home(cls, path: Path | None) -> Path | None:
         return None if path is None else path.expanduser()
@@ -236,6 +251,25 @@ class Settings(BaseModel):
     @classmethod
     def _capitals(cls, level: Any) -> Any:
         return level.upper() if isinstance(level, str) else level
+
+
+def _secrets_in_files(settings: type[Settings], environ: Mapping[str, str]) -> dict[str, str]:
+    """Read the secrets whose settings name a file instead, `TELEGRAM_BOT_TOKEN_FILE` and the like."""
+    found = {}
+    for field, info in settings.model_fields.items():
+        name, path = field.upper(), environ.get(f"{field.upper()}_FILE", "").strip()
+        if SecretStr not in (info.annotation, *get_args(info.annotation)) or not path:
+            continue
+        if environ.get(name, "").strip():
+            raise SettingsError(f"{name}_FILE: {name} is set too; leave one of them out.")
+        try:
+            found[name] = Path(path).expanduser().read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise SettingsError(f"{name}_FILE: {path} cannot be read ({why}).") from None
+        if not found[name].strip():
+            raise SettingsError(f"{name}_FILE: {path} is empty.")
+    return found
 
 
 def _quota(text: str) -> tuple[Role, Quota]:

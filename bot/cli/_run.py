@@ -14,7 +14,7 @@ from bot.settings import Settings
 
 def run(settings: Settings, is_demo: bool) -> int:
     """Run the bot, or the demo; gives the exit status. LoraCodeError in one readable line."""
-    set_up_logging("WARNING" if is_demo else settings.log_level)
+    set_up_logging("WARNING" if is_demo else settings.log_level, settings.log_format)
     asyncio.run(_until_told(settings, is_demo))
     return 0
 

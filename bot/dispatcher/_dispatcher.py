@@ -16,6 +16,7 @@ from bot.errors import WorkerLost
 from bot.files import Files
 from bot.judging import Judging
 from bot.ledger import Ledger
+from bot.redact import about
 from bot.styles import Styles
 from gpu_worker.protocol import Health, JobRequest
 
@@ -195,6 +196,10 @@ class Dispatcher:
             attempt.result()
 
     async def _attempt(self, job: Job) -> None:
+        with about(job=job.id, account=job.account):
+            await self._attempted(job)
+
+    async def _attempted(self, job: Job) -> None:
         log.info("job %d (%s) attempt %d begins", job.id, job.kind, job.attempt)
         try:
             request = await self._requests.of(job)

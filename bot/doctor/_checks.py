@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -55,6 +56,7 @@ def examine(environ: Mapping[str, str], doors: Doors) -> list[Finding]:
     found = [python_finding(sys.version_info[:3])]
     settings, finding = settings_finding(environ)
     found.append(finding)
+    found += user_finding()
     found += checkup(settings.base_model)
     found += data_findings(settings.data_dir)
     found += token_findings(settings, doors)
@@ -74,6 +76,13 @@ def python_finding(version: tuple[int, int, int]) -> Finding:
     return Finding("Python", "ok", shown)
 
 
+def user_finding() -> Iterator[Finding]:
+    """Say that nothing here needs root."""
+    if os.name == "posix" and os.geteuid() == 0:
+        advice = "LoraCode needs no rights: run it as an ordinary user (docs/install.md)."
+        yield Finding("user", "warn", "root", advice)
+
+
 def settings_finding(environ: Mapping[str, str]) -> tuple[Settings, Finding]:
     """Read the settings; where one is wrong, the others' defaults are looked at."""
     try:
@@ -88,7 +97,7 @@ def settings_finding(environ: Mapping[str, str]) -> tuple[Settings, Finding]:
 def checkup(base_model: str) -> list[Finding]:
     """Let a process that may load torch look at torch, card, memory and model files."""
     command = [sys.executable, "-m", "gpu_worker.checkup", "--base-model", base_model]
-    environ = {name: value for name, value in os.environ.items() if not name.endswith("_BOT_TOKEN")}
+    environ = {name: value for name, value in os.environ.items() if "_BOT_TOKEN" not in name}
     try:
         ran = subprocess.run(  # noqa: S603 - our own module
             command,
@@ -122,6 +131,9 @@ def data_findings(data_dir: Path) -> Iterator[Finding]:
         yield Finding("data folder", "bad", f"{folder} is on {kind}", advice)
     else:
         yield Finding("data folder", "ok", f"{folder}{'' if existing == folder else ' (will be created)'}")
+    if folder.is_dir() and os.name == "posix" and (mode := stat.S_IMODE(folder.stat().st_mode)) & 0o077:
+        advice = f"Photos lie in it: chmod 700 {folder} (the bot does so when it starts)."
+        yield Finding("data folder", "warn", f"others on this machine may look into it ({mode:o})", advice)
     yield disk_finding(shutil.disk_usage(existing).free)
     if (folder / "ledger.sqlite3").is_file():
         yield _ledger_finding(folder / "ledger.sqlite3")

@@ -180,6 +180,14 @@ class Ledger(Administration):
             "SELECT * FROM jobs WHERE kind IN ('train', 'generate') AND status = 'running' ORDER BY id"
         )
 
+    async def open_jobs_in(self, place: Place, limit: int) -> list[Job]:
+        """List jobs of a chat that have not ended, the oldest first, at most so many."""
+        return await self._jobs(
+            "SELECT * FROM jobs WHERE platform = ? AND chat_id = ? AND status IN ('queued', 'running')"
+            " ORDER BY id LIMIT ?",
+            *(str(place.platform), place.chat_id, limit),
+        )
+
     async def open_jobs(self, kind: JobKind) -> list[Job]:
         """List what waits or runs of a kind, the oldest first."""
         return await self._jobs(

@@ -65,7 +65,7 @@ class Collecting:
         """Say which photos are missing or how to send them; start when exactly five are there."""
         if await self.must_consent(who, account):
             return texts.consent_first(0)
-        await self._refuse_a_third_training(account)
+        await self._refuse_a_third_training(account, place)
         held = await self._tools.ledger.held(account)
         if held == PHOTOS_PER_LORA and await self._may_begin(account):
             return await self.use_first_five(who, account, place)
@@ -87,7 +87,7 @@ class Collecting:
             return texts.consent_first(len(uploads))
         ledger, queue = self._tools.ledger, self._tools.queue
         async with self._tools.locks.of(account):
-            await self._refuse_a_third_training(account)
+            await self._refuse_a_third_training(account, place)
             checked = await asyncio.gather(*(self._checked(upload) for upload in uploads))
             photos = [each for each in checked if isinstance(each, NewPhoto)]
             before = await ledger.photo_set(account)
@@ -111,7 +111,7 @@ class Collecting:
             return texts.consent_first(0)
         ledger = self._tools.ledger
         async with self._tools.locks.of(account):
-            await self._refuse_a_third_training(account)
+            await self._refuse_a_third_training(account, place)
             held, before = await ledger.held_names(account), await ledger.photo_set(account)
             job = await ledger.start_training(account, place, TrainWish())
             if job is not None:
@@ -178,7 +178,7 @@ class Collecting:
         async with self._tools.locks.of(account):
             before = await self._tools.ledger.photo_set(account)
             if len(before.photos) == PHOTOS_PER_LORA + 1:  # five will be left, which begin a training
-                await self._refuse_a_third_training(account)
+                await self._refuse_a_third_training(account, place)
             wish = TrainWish() if await self._may_begin(account, without=photo) else None
             name, job = await self._tools.ledger.drop_photo(account, photo, place, wish)
             if name is None:
@@ -199,11 +199,11 @@ class Collecting:
         reply = texts.training_started(job, guess)
         return replace(reply, ends_set=_ended(before, place, texts.set_complete(job)))
 
-    async def _refuse_a_third_training(self, account: AccountId) -> None:
+    async def _refuse_a_third_training(self, account: AccountId, place: Place) -> None:
         jobs = await self._tools.ledger.open_jobs_of(account)
         if sum(job.kind is JobKind.TRAIN for job in jobs) >= MAX_OPEN_TRAININGS:
             raise UserError(texts.too_many_trainings(MAX_OPEN_TRAININGS))
-        await refuse_trainings(self._tools, account)
+        await refuse_trainings(self._tools, account, place)
 
 
 def read_name(text: str) -> str:

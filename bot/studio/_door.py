@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from bot import texts
-from bot.domain import Access, AccountId, Identity, Quota, Role, Standing
+from bot.domain import Access, AccountId, Identity, Job, Place, Quota, Role, Standing
 from bot.errors import UserError
+from bot.eta import estimate
 from bot.studio._needs import Tools
 
 A_DAY, AN_HOUR = timedelta(days=1), timedelta(hours=1)
+#: Of a full line: so many jobs are asked when they end; told when none of them knows; never told less.
+_MOST_GUESSED, _UNKNOWN_S, _SOONEST_S = 5, 600.0, 60.0
 
 
 class Door:
@@ -45,8 +49,33 @@ class Door:
         return await ledger.enter(await ledger.account_of(who), word)
 
 
-async def refuse_trainings(tools: Tools, account: AccountId) -> None:
-    """UserError when a person has had as many trainings as they may."""
+async def refuse_when_full(tools: Tools, account: AccountId, place: Place) -> None:
+    """UserError, with a time, when there is no room in line: in all, or for one group or channel.
+
+    People who ask in the same instant may come in together, so a limit can be passed by a few.
+    """
+    rules, ledger = tools.rules, tools.ledger
+    if not rules.admins.isdisjoint(await ledger.identities_of(account)):
+        return
+    waiting = sum((await ledger.waiting()).values())
+    if rules.most_waiting is not None and waiting >= rules.most_waiting:
+        raise UserError(texts.queue_full(waiting, await _room_in_s(tools, await ledger.running_jobs())))
+    if rules.most_in_a_chat is not None and place.is_shared:
+        jobs = await ledger.open_jobs_in(place, rules.most_in_a_chat)
+        if len(jobs) >= rules.most_in_a_chat:
+            raise UserError(texts.chat_full(len(jobs), await _room_in_s(tools, jobs)))
+
+
+async def _room_in_s(tools: Tools, jobs: Sequence[Job]) -> float:
+    """Guess when the first of some jobs ends and leaves its place."""
+    now = tools.clock()
+    left = [(await estimate(tools.ledger, job, now)).left_s for job in jobs[:_MOST_GUESSED]]
+    return max(_SOONEST_S, min((each for each in left if each is not None), default=_UNKNOWN_S))
+
+
+async def refuse_trainings(tools: Tools, account: AccountId, place: Place) -> None:
+    """UserError when a person has had as many trainings as they may, or there is no room in line."""
+    await refuse_when_full(tools, account, place)
     most = (await quota_of(tools, account)).trainings_a_day
     if most is not None:
         used = await tools.ledger.trainings_since(account, tools.clock() - A_DAY)
@@ -54,8 +83,9 @@ async def refuse_trainings(tools: Tools, account: AccountId) -> None:
             raise UserError(texts.trainings_used_up(most))
 
 
-async def refuse_pictures(tools: Tools, account: AccountId, count: int) -> None:
-    """UserError when so many pictures would be more than a person may have."""
+async def refuse_pictures(tools: Tools, account: AccountId, place: Place, count: int) -> None:
+    """UserError when so many pictures are more than a person may have, or there is no room in line."""
+    await refuse_when_full(tools, account, place)
     most = (await quota_of(tools, account)).pictures_an_hour
     if most is not None:
         used = await tools.ledger.pictures_since(account, tools.clock() - AN_HOUR)

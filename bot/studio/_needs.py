@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol
 from weakref import WeakValueDictionary
 
+from bot.blocklist import BlockList
 from bot.coach import Report
 from bot.domain import AccountId, JobId, NewPhoto, Platform, Rules
 from bot.files import Files
@@ -117,6 +118,7 @@ class Tools:
     troubles: Troubles = field(default_factory=Troubles)
     rules: Rules = field(default_factory=Rules)
     mailbox: Mailbox = field(default_factory=NoMailbox)
+    block_list: BlockList = field(default_factory=lambda: BlockList(None))
     start_link: Callable[[str], str] = lambda word: ""
     coach: PhotoCoach = field(default_factory=NoCoach)
 

@@ -61,7 +61,7 @@ class Pictures:
             jobs = await ledger.open_jobs_of(account)
             if sum(job.kind is JobKind.GENERATE for job in jobs) >= MAX_OPEN_GENERATIONS:
                 raise UserError(texts.too_many_generations(MAX_OPEN_GENERATIONS))
-            await refuse_pictures(self._tools, account, wish.count)
+            await refuse_pictures(self._tools, account, place, wish.count)
             try:
                 job = await self._queued(account, place, code, wish, draft)
             except ShareEnded as error:  # it was taken back, or used, since we looked
@@ -146,6 +146,8 @@ class Pictures:
 
     async def _settled(self, account: AccountId, code: LoraCode, wish: GenerateWish) -> GenerateWish:
         """Give the wish with its codes looked up, its style known and its seed drawn."""
+        if (blocked := self._tools.block_list.found_in(wish.prompt)) is not None:
+            raise UserError(texts.not_drawn_here(blocked))
         ledger, now = self._tools.ledger, self._tools.clock()
         await _own.drawable(ledger, account, code, now)
         others = tuple(each for each in codes_in(wish.prompt) if each != code)

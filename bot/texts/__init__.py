@@ -25,9 +25,12 @@ from bot.texts._admin import WHICH_PERSON as WHICH_PERSON
 from bot.texts._admin import acts as acts
 from bot.texts._admin import banned as banned
 from bot.texts._admin import broadcast as broadcast
+from bot.texts._admin import chat_full as chat_full
 from bot.texts._admin import draining as draining
 from bot.texts._admin import invitation as invitation
+from bot.texts._admin import not_drawn_here as not_drawn_here
 from bot.texts._admin import pictures_used_up as pictures_used_up
+from bot.texts._admin import queue_full as queue_full
 from bot.texts._admin import quota as quota
 from bot.texts._admin import taken_down as taken_down
 from bot.texts._admin import trainings_used_up as trainings_used_up

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bot.domain import Act, Identity, LoraCode, Platform, Quota, Role, Standing, format_code
 from bot.replies import Reply
-from bot.texts._words import plural, quoted
+from bot.texts._words import plural, quoted, span
 
 #: What each command of administrators does, and what is written after it.
 ADMIN_COMMANDS = {
@@ -122,6 +122,25 @@ def trainings_used_up(most: int) -> str:
 def pictures_used_up(most: int) -> str:
     """Refuse pictures that would be too many."""
     return f"You may have {most} picture{plural(most)} an hour. Ask for fewer, or a little later."
+
+
+def queue_full(waiting: int, room_in_s: float) -> str:
+    """Say that nobody else can be put in line, and until when."""
+    line = f"The line is full, with {waiting} job{plural(waiting)} in it."
+    return f"{line} Please ask again in about {span(room_in_s)}."
+
+
+def chat_full(jobs: int, room_in_s: float) -> str:
+    """Say that a chat has as much in line as it may, and until when."""
+    return (
+        f"I have {jobs} job{plural(jobs)} of this chat in line, and that is the most. Please ask again in "
+        f"about {span(room_in_s)}, or write to me alone."
+    )
+
+
+def not_drawn_here(words: str) -> str:
+    """Refuse words that the operator has ruled out."""
+    return f"Whoever runs this bot does not have “{words}” drawn. Please ask for something else."
 
 
 def _limit(limit: int | None) -> str:

@@ -24,6 +24,7 @@ FLOORS = (
         "bot.wishes",
         "bot.prompting",
         "bot.styles",
+        "bot.blocklist",
         "bot.lora_parts",
         "bot.photos",
         "bot.files",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
 
-from bot.redact import RedactingFormatter, redacted
+from bot.errors import UserError
+from bot.redact import JsonFormatter, RedactingFormatter, about, redacted
 
 TELEGRAM = "123456789:AAcanary-token_of-telegram-12345678901"
 DISCORD = "canaryMTIzNDU2Nzg5MDEyMzQ1Njc4.GabcdE.canary-secret_of-discord-0123456789"
@@ -42,3 +44,40 @@ def test_arguments_and_tracebacks_are_redacted_too() -> None:
 def test_ordinary_text_stays_as_it_is() -> None:
     text = "job 12:34 of account 7 at 2030-01-01 12:00:00.123 is 40713386"
     assert redacted(text) == text
+
+
+def line_of(message: str, *args: object, error: Exception | None = None) -> dict[str, object]:
+    """What the JSON formatter makes of a record."""
+    thrown = None
+    if error is not None:
+        try:
+            raise error
+        except type(error) as caught:
+            thrown = (type(caught), caught, caught.__traceback__)
+    record = logging.LogRecord("bot.x", logging.ERROR, "x.py", 1, message, args, thrown)
+    line = JsonFormatter().format(record)
+    assert "\n" not in line
+    read: dict[str, object] = json.loads(line)
+    return read
+
+
+def test_a_json_line_names_the_job_and_the_account_it_is_about() -> None:
+    with about(job=12, account=3):
+        with about(attempt=2):
+            inner = line_of("it ran")
+        outer = line_of("it ended")
+    assert (inner["job"], inner["account"], inner["attempt"]) == (12, 3, 2)
+    assert outer["message"] == "it ended"
+    assert "attempt" not in outer
+    assert not {"job", "account"} & line_of("nothing").keys()
+
+
+def test_a_json_line_has_no_token_and_no_words_of_errors_that_may_quote_a_person() -> None:
+    line = line_of("failed: %r", DISCORD, error=ValueError("canary in a red hat"))
+    assert "canary" not in json.dumps(line)
+    assert line["error"] == "ValueError"
+    assert str(line["at"]).count("line_of") == 1
+    assert "canary" not in json.dumps(line_of("failed", error=UserError("canary in a red hat")))
+    told = line_of("failed", error=OSError(28, f"No space left, said {TELEGRAM}"))
+    assert "No space left" in str(told["reason"])
+    assert "canary" not in str(told["reason"])

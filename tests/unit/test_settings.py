@@ -104,6 +104,9 @@ def test_tokens_are_never_shown() -> None:
         ("TELEGRAM_API_URL", "ftp://x"),
         ("LOG_LEVEL", "loud"),
         ("METRICS_LISTEN", "9464"),
+        ("LOG_FORMAT", "xml"),
+        ("QUEUE_LIMIT", "0"),
+        ("CHAT_LIMIT", "many"),
         ("METRICS_LISTEN", "127.0.0.1:70000"),
         ("TRAINER", "theirs"),
         ("SD_SCRIPTS_DIR", "/nowhere/at/all"),
@@ -155,3 +158,29 @@ def test_the_readme_tells_every_setting_as_the_code_does() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     for name, field in Settings.model_fields.items():
         assert f"| `{name.upper()}` | {field.description} |" in readme
+
+
+def test_a_secret_may_lie_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(f"{TELEGRAM}\n", encoding="utf-8")
+    settings = Settings.from_environ({"TELEGRAM_BOT_TOKEN_FILE": str(file)})
+    assert settings.telegram_bot_token is not None
+    assert settings.telegram_bot_token.get_secret_value() == TELEGRAM
+    with pytest.raises(SettingsError, match=r"^TELEGRAM_BOT_TOKEN_FILE: TELEGRAM_BOT_TOKEN is set too"):
+        Settings.from_environ({"TELEGRAM_BOT_TOKEN_FILE": str(file), "TELEGRAM_BOT_TOKEN": TELEGRAM})
+
+
+@pytest.mark.parametrize("content", [None, b"", b"canary", b"\xff\xfe\xff"])
+def test_a_secret_that_cannot_be_read_is_one_line_without_it(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(SettingsError, match=r"^TELEGRAM_BOT_TOKEN(_FILE)?: ") as caught:
+        Settings.from_environ({"TELEGRAM_BOT_TOKEN_FILE": str(file)})
+    assert "canary" not in str(caught.value)
+
+
+def test_only_secrets_are_read_from_files(tmp_path: Path) -> None:
+    file = tmp_path / "level"
+    file.write_text("DEBUG", encoding="utf-8")
+    assert Settings.from_environ({"LOG_LEVEL_FILE": str(file)}).log_level == "INFO"

@@ -59,7 +59,7 @@ class LocalBackend:
         self.name = name
         self._command = list(command)
         given = os.environ if environ is None else environ
-        self._environ = {name: value for name, value in given.items() if name not in _SECRETS}
+        self._environ = {name: value for name, value in given.items() if not name.startswith(_SECRETS)}
         self._patience = patience or Patience()
         self._process: Process | None = None
         self._ready = asyncio.Event()
