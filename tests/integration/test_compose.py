@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from bot.settings import Settings, read_environ
 
@@ -117,8 +118,28 @@ def test_data_is_in_a_volume_whatever_env_says_of_the_host(tmp_path: Path, form:
             "/models": ("volume", "models"),
             "/backups": ("bind", str(backups)),
         }
+        assert service["networks"]["default"]["aliases"] == ["bot"]
         inside = {name: service["environment"][name] for name in ("DATA_DIR", "BACKUP_DIR", "HF_HOME")}
         assert inside == {"DATA_DIR": "/data", "BACKUP_DIR": "/backups", "HF_HOME": "/models"}
+
+
+def test_monitoring_watches_whichever_form_runs_by_our_rules(tmp_path: Path) -> None:
+    config = with_example(tmp_path).config("cpu", "monitoring")
+    bot, prometheus = (services(config)[name] for name in ("loracode-cpu", "prometheus"))
+    watched = yaml.safe_load(config["configs"]["prometheus"]["content"])
+    by_hand = yaml.safe_load((ROOT / "docs/ops/prometheus.yml").read_text("utf-8"))
+
+    (job,) = watched["scrape_configs"]
+    host, port = job["static_configs"][0]["targets"][0].split(":")
+    assert host in bot["networks"]["default"]["aliases"]
+    assert bot["environment"]["METRICS_LISTEN"] == f"0.0.0.0:{port}"
+    assert (job["job_name"], watched["rule_files"]) == (
+        by_hand["scrape_configs"][0]["job_name"],
+        by_hand["rule_files"],
+    )
+    assert config["configs"]["rules"]["file"].endswith("docs/ops/loracode.rules.yml")
+    assert [each["host_ip"] for each in prometheus["ports"]] == ["127.0.0.1"]
+    assert prometheus["mem_limit"] and prometheus["restart"] == "unless-stopped"
 
 
 def test_without_env_nothing_is_started_by_guess(tmp_path: Path) -> None:
