@@ -46,6 +46,12 @@ def erase_account(db: sqlite3.Connection, account: AccountId) -> Erased:
         " (SELECT platform, user_id FROM identities WHERE account = ?)",
         (account,),
     )
+    # What they reported and no administrator has read yet names them.
+    db.execute(
+        "DELETE FROM letters WHERE EXISTS (SELECT 1 FROM identities WHERE account = ?"
+        " AND instr(letters.words, platform || ':' || user_id || ' ') > 0)",
+        (account,),
+    )
     db.execute("UPDATE asks SET owner = NULL WHERE owner = ?", (account,))
     for table in _OF_ACCOUNT:
         db.execute(f"DELETE FROM {table} WHERE account = ?", (account,))  # noqa: S608 - our own names

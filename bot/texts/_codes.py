@@ -13,7 +13,7 @@ from bot.texts._words import age, example
 
 MAX_CODES_LISTED = 20
 MAX_CODE_BUTTONS = 8
-MAX_SHARED_BUTTONS = 2
+MAX_SHARED_LISTED, MAX_SHARED_BUTTONS = 8, 2
 _CODES_A_ROW = 2
 
 
@@ -37,8 +37,10 @@ def codes(
         lines.append("Shared with you:")
         lines += [
             f"{format_code(lora.code)} · {allowed} · {lora.state}"
-            for lora, allowed in shared[:MAX_CODES_LISTED]
+            for lora, allowed in shared[:MAX_SHARED_LISTED]
         ]
+        if len(shared) > MAX_SHARED_LISTED:
+            lines.append(f"and {len(shared) - MAX_SHARED_LISTED} more")
     mine_first = [*loras, *(lora for lora, _ in shared)]
     ready = next((lora for lora in mine_first if lora.state is LoraState.READY), None)
     if ready is not None:

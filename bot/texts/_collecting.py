@@ -26,7 +26,7 @@ HOW_TO_SEND = {
 _ASK_CONSENT = (
     "Do you agree that they are photos of you, or of someone who said yes, and that you are 18 or older?"
 )
-_LIKE_THESE = "Five like these make a good set: each shows something that the others do not."
+_LIKE_THESE = "Five like these make a good set, as each shows something the others do not."
 _BUTTONS_A_ROW = 5
 _CLASSES_A_ROW = 4
 
@@ -38,13 +38,12 @@ def good_set_reasons() -> tuple[str, ...]:
 
 def welcome(platform: Platform, must_consent: bool, examples: Sequence[Path] = ()) -> Reply:
     """Say in three lines what will happen, show examples, and ask for consent where it was not given."""
+    like_these = f" {_LIKE_THESE}" if examples else ""
     text = (
-        f"{HOW_TO_SEND[platform]} You get an 8-digit LoraCode, and a message when it can draw.\n"
+        f"{HOW_TO_SEND[platform]}{like_these} You get an 8-digit LoraCode, and a message when it can draw.\n"
         f"Your photos are deleted when the training ends, and after {RETENTION_DAYS} days at the latest.\n"
         "Only you, and whom you allow, can draw with your LoraCode: knowing it is not enough."
     )
-    if examples:
-        text += f"\n{_LIKE_THESE}"
     if must_consent:
         return Reply(f"{text}\n{_ASK_CONSENT}", (CONSENT,), tuple(examples))
     return Reply(text, pictures=tuple(examples))

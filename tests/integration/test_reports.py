@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot import texts
+from bot.domain import Identity, Platform
 from bot.errors import UserError
 from tests.integration.studio_desk import ADMIN, ANNA, BERT, BERTS, Desk, open_desk
 
@@ -62,6 +63,13 @@ async def test_without_a_code_it_says_how(desk: Desk, text: str) -> None:
 
 
 async def test_a_report_goes_with_whoever_made_it(desk: Desk) -> None:
+    await desk.studio.report(Identity(Platform.DISCORD, "22"), BERTS, "40713386")
     await desk.studio.report(BERT, BERTS, "40713386 a secret")
     await desk.ledger.erase_account(await desk.ledger.account_of(BERT))
-    assert (await desk.studio.admin(ADMIN, "reports")).text == texts.NO_REPORTS
+    [only] = (await desk.studio.admin(ADMIN, "reports")).text.splitlines()
+    assert "discord:22" in only
+    unread = await desk.ledger.next_letter(ADMIN.platform)
+    assert unread is not None
+    assert unread.words.startswith("discord:22 "), "what no administrator has read yet goes too"
+    await desk.ledger.letter_ended(unread)
+    assert await desk.ledger.next_letter(ADMIN.platform) is None

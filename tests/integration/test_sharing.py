@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.domain import Allowed, Identity, JobStatus, LoraCode, Place, Platform
+from bot.domain import Allowed, GenerateWish, Identity, JobKind, JobStatus, LoraCode, Place, Platform
 from bot.errors import ShareEnded, UserError
 from bot.ledger import MAX_ASKS_A_DAY, MAX_PEOPLE_A_LINK, MAX_WAITING
 from bot.postman import Postman
@@ -209,6 +210,34 @@ async def test_what_ended_since_the_look_queues_nothing(desk: Desk) -> None:
     with pytest.raises(ShareEnded):
         await desk.ledger.add_generation(job.account, code, replace(job.wish), BERTS)  # type: ignore[arg-type]
     assert len(await desk.jobs(BERT)) == 1
+
+
+async def test_of_two_at_once_one_has_what_is_for_once(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Once")
+    account = await desk.ledger.account_of(BERT)
+    both = [desk.ledger.add_generation(account, code, GenerateWish("a boat"), BERTS) for _ in range(2)]
+    ended = await asyncio.gather(*both, return_exceptions=True)
+    assert sorted(type(each).__name__ for each in ended) == ["Job", "ShareEnded"]
+    assert len(await desk.jobs(BERT)) == 1
+
+
+async def test_a_button_of_a_result_draws_no_more_than_its_share_allows(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Once")
+    await draws(desk, code)
+    job = await desk.claim(JobKind.GENERATE)
+    assert await desk.ledger.finish_generation(job.id, job.attempt, ["1-1.png"])
+    for action in (f"again:{job.id}", f"vary:{job.id}:1", f"edit:{job.id}"):
+        if action.startswith("edit"):
+            await desk.studio.press(BERT, BERTS, action)
+        with pytest.raises(UserError) as caught:
+            if action.startswith("edit"):
+                await desk.studio.plain_text(BERT, BERTS, "a ship")
+            else:
+                await desk.studio.press(BERT, BERTS, action)
+        assert caught.value.sentence == texts.UNKNOWN_CODE
+    assert await desk.jobs(BERT) == []
 
 
 async def test_a_link_lets_people_in_for_a_week_and_its_owner_hears_of_each(desk: Desk) -> None:

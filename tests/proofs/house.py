@@ -8,13 +8,24 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bot.backends.base import GpuBackend
 from bot.backends.local import LocalBackend, Patience
 from bot.dispatcher import Dispatcher
-from bot.domain import TERMINAL, GenerateWish, Identity, Job, LoraCode, NewPhoto, Place, Platform, TrainWish
+from bot.domain import (
+    TERMINAL,
+    Asker,
+    GenerateWish,
+    Identity,
+    Job,
+    LoraCode,
+    NewPhoto,
+    Place,
+    Platform,
+    TrainWish,
+)
 from bot.files import Files
 from bot.ledger import Ledger
 from bot.migrate import read_migrations
@@ -59,8 +70,13 @@ class House:
         return added.job
 
     async def generate(self, code: LoraCode, prompt: str, person: int) -> Job:
-        """Have somebody ask for a picture."""
+        """Have somebody ask for a picture; whose Lora it is lets them."""
         account = await self.ledger.account_of(Identity(Platform.TELEGRAM, str(person)))
+        lora = await self.ledger.lora(code)
+        assert lora is not None
+        if await self.ledger.usable_lora(account, code) is None:
+            await self.ledger.invite(code, f"word{code}", lora.created_at + timedelta(days=7))
+            assert await self.ledger.accept(Asker(account, "", place(person)), f"word{code}") == code
         job = await self.ledger.add_generation(account, code, GenerateWish(prompt), place(person))
         self.dispatcher.wake()
         return job
