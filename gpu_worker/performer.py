@@ -103,7 +103,10 @@ class CardPerformer:
 
     def _loaded(self) -> BaseModel:
         if self._base is None:
-            self._base = BaseModel.load(self._name, tell=self._hear_loading)
+            try:
+                self._base = BaseModel.load(self._name, tell=self._hear_loading)
+            finally:
+                self._loading = ""  # a download that broke off is none any more
         return self._base
 
     def _hear_loading(self, line: str) -> None:

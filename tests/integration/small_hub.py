@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -38,6 +38,8 @@ class SmallHub:
     files: dict[str, bytes] = field(default_factory=lambda: {**WEIGHTS, **TEXTS})
     #: An answer to a GET of these ends after so many bytes, each time one is left.
     breaks: dict[str, list[int]] = field(default_factory=dict)
+    #: An answer to a GET of these waits after so many bytes until the event is set.
+    holds: dict[str, tuple[int, threading.Event]] = field(default_factory=dict)
     #: Its files are refused: their owner asks for terms to be accepted.
     gated: bool = False
     #: It forgets what a range is.
@@ -56,7 +58,7 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-@contextmanager
+@contextlib.contextmanager
 def small_hub() -> Iterator[SmallHub]:
     """Open a hub; give what it is told and what it heard."""
     hub = SmallHub()
@@ -131,8 +133,14 @@ class _Door(BaseHTTPRequestHandler):
         self.send_response(206 if first else 200)
         self.send_header("Content-Length", str(len(rest)))
         self.end_headers()
-        self.wfile.write(sent)
         self.close_connection = True
+        hold_at, go_on = self.state.holds.get(name, (0, None))
+        if go_on is not None and first < hold_at:
+            self.wfile.write(sent[: hold_at - first])
+            go_on.wait(60)
+            sent = sent[hold_at - first :]
+        with contextlib.suppress(ConnectionError):  # who asked may be gone
+            self.wfile.write(sent)
 
     def _say(self, code: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(code)

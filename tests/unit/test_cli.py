@@ -14,6 +14,7 @@ import pytest
 
 from bot import pulse
 from bot.cli import _status, main
+from bot.ledger import Ledger
 from bot.pulse import Pulse
 from gpu_worker.protocol import Health
 
@@ -113,6 +114,15 @@ def test_a_bot_is_well_as_long_as_it_beats(folder: Path) -> None:
 def test_a_bot_without_its_worker_is_well(folder: Path) -> None:
     beats(folder, NOW, health=None)
     assert _status.is_well(folder / "data", NOW) == (True, "the bot is well; its worker is starting")
+
+
+async def test_status_tells_how_far_a_download_is(folder: Path) -> None:
+    line = "downloading, 35 % of 2.0 GB"
+    loading = msgspec.structs.replace(HEALTH, base_model="a/b", base_model_loaded=False, loading=line)
+    beats(folder, NOW, loading)
+    ledger = await Ledger.open(folder / "data" / "ledger.sqlite3", lambda: NOW)
+    await ledger.close()
+    assert f"Base model: a/b ({line})" in _status.describe(folder / "data", NOW)[1]
 
 
 def test_a_torn_pulse_is_none(folder: Path) -> None:

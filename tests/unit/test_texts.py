@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bot import texts
@@ -319,6 +320,9 @@ def test_status_tells_all_that_was_measured() -> None:
     assert "Paused" not in text
     assert "Paused" in texts.status(replace(report, is_paused=True), b"").text
     assert "Worker: not there" in texts.status(replace(report, health=None, running=[]), b"").text
+    line = "downloading, 35 % of 2.0 GB"
+    loading = msgspec.structs.replace(health, base_model_loaded=False, loading=line)
+    assert f"Base model: tiny ({line})" in texts.status(replace(report, health=loading), b"").text
 
 
 def test_a_status_with_everything_in_it_fits_below_a_picture() -> None:
