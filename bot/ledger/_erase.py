@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from bot.domain import AccountId, JobId, LoraCode
+from bot.ledger import _sharing
 from bot.ledger._rows import Erased
 
 _OF_ACCOUNT = (
@@ -92,6 +93,7 @@ def _erase_loras(
             files.update(msgspec.json.decode(notice["files"], type=list[str]))
         for table in ("photos", "notices", "pictures"):
             db.execute(f"DELETE FROM {table} WHERE job = ?", (job,))  # noqa: S608 - our own names
+        _sharing.ended(db, job, is_done=False)
         db.execute("DELETE FROM jobs WHERE id = ?", (job,))
     for code in codes:
         for table in ("drafts", "shares", "invitations", "loras"):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bot.domain import MAX_ATTEMPTS, Job, JobId, JobKind, NoticeKind
+from bot.ledger import _sharing
 from bot.ledger._rows import job_of
 
 HOUR_MS = 3_600_000
@@ -55,6 +56,7 @@ def end(db: sqlite3.Connection, job_id: JobId, status: str, error: str | None, n
         (status, error, now_ms, job_id),
     ).fetchone()
     db.execute("DELETE FROM photos WHERE job = ?", (job_id,))
+    _sharing.ended(db, job_id, is_done=status == "done")
     job = job_of(row)
     if job.kind is JobKind.TRAIN and status != "done":
         db.execute("UPDATE loras SET state = ? WHERE code = ?", (status, job.code))

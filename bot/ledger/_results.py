@@ -40,8 +40,9 @@ class Results:
         now = self._db.now_ms()
 
         def work(db: sqlite3.Connection) -> Job:
-            _sharing.spend(db, account, (code, *wish.codes))
-            return _photos.add_job(db, (account, code), wish, place, now)
+            job = _photos.add_job(db, (account, code), wish, place, now)
+            _sharing.spend(db, job, (code, *wish.codes))
+            return job
 
         return await self._db.write(work)
 
@@ -52,8 +53,9 @@ class Results:
         def work(db: sqlite3.Connection) -> Job | None:
             if not db.execute("DELETE FROM drafts WHERE account = ?", (draft.account,)).rowcount:
                 return None
-            _sharing.spend(db, draft.account, (draft.code, *wish.codes))
-            return _photos.add_job(db, (draft.account, draft.code), wish, place, now)
+            job = _photos.add_job(db, (draft.account, draft.code), wish, place, now)
+            _sharing.spend(db, job, (draft.code, *wish.codes))
+            return job
 
         return await self._db.write(work)
 

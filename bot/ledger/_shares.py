@@ -49,8 +49,11 @@ class Shares(Letters):
         def work(db: sqlite3.Connection) -> Share | None:
             before = _own_share(db, owner, number)
             if before is not None:
-                sql = "UPDATE shares SET allowed = ?, changed_ms = ? WHERE number = ?"
-                db.execute(sql, (str(allowed), now, number))
+                db.execute(
+                    "UPDATE shares SET allowed = :allowed, changed_ms = :now,"
+                    " job = iif(:allowed = 'once', job, NULL) WHERE number = :number",
+                    {"allowed": str(allowed), "now": now, "number": number},
+                )
             return before
 
         return await self._db.write(work)
@@ -94,9 +97,11 @@ class Shares(Letters):
         return await self._db.write(lambda db: _sharing.accept(db, asker, word, now))
 
     async def forget_invitations(self, now: datetime) -> None:
-        """Delete links and requests that are over."""
+        """Delete links that are over, and requests that nobody answered: they would keep others out."""
         await self._change("DELETE FROM invitations WHERE expires_ms <= ?", ms(now))
         await self._change("DELETE FROM asks WHERE at_ms <= ?", ms(now) - _sharing.DAY_MS)
+        sql = "DELETE FROM shares WHERE allowed = 'asked' AND changed_ms <= ?"
+        await self._change(sql, ms(now) - _sharing.UNANSWERED_MS)
 
     async def report(self, account: AccountId, code: LoraCode, words: str) -> bool:
         """Keep what a person tells of a code; False when it was one too many today."""

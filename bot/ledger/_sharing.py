@@ -6,7 +6,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterable
 
-from bot.domain import AccountId, Allowed, Asker, LoraCode, Share
+from bot.domain import AccountId, Allowed, Asker, Job, JobId, LoraCode, Share
 from bot.errors import ShareEnded
 from bot.ledger._rows import share_of
 
@@ -16,30 +16,45 @@ MAX_ASKS_A_DAY = 5
 #: Requests that one owner hears of a day, and that wait for them; further ones are not passed on.
 MAX_HEARD_A_DAY = 10
 MAX_WAITING = 5
+#: A request that nobody answered for so long is forgotten.
+UNANSWERED_MS = 7 * DAY_MS
 #: People who may come by one link.
 MAX_PEOPLE_A_LINK = 10
 #: Whether a Lora is :account's to draw with; one look-up, whatever the answer is.
 USABLE = """
     SELECT loras.* FROM loras LEFT JOIN shares ON shares.code = loras.code AND shares.account = :account
-    WHERE loras.code = :code AND (loras.account = :account OR shares.allowed IN ('once', 'always'))
+    WHERE loras.code = :code AND (loras.account = :account OR shares.allowed IN ('once', 'always')
+        AND shares.job IS NULL)
 """
 SHARED_WITH = """
     SELECT loras.*, shares.allowed AS allowed FROM shares JOIN loras ON loras.code = shares.code
-    WHERE shares.account = ? AND shares.allowed IN ('once', 'always') ORDER BY shares.changed_ms DESC
+    WHERE shares.account = ? AND shares.allowed IN ('once', 'always') AND shares.job IS NULL
+    ORDER BY shares.changed_ms DESC
 """
 
 
-def spend(db: sqlite3.Connection, account: AccountId, codes: Iterable[LoraCode]) -> None:
-    """Look once more whether an account may draw with Loras, and end what was for once."""
+def spend(db: sqlite3.Connection, job: Job, codes: Iterable[LoraCode]) -> None:
+    """Look once more whether a job's person may draw with Loras; what is for once is the job's from now."""
     for code in dict.fromkeys(codes):
         row = db.execute("SELECT account FROM loras WHERE code = ?", (code,)).fetchone()
-        if row is not None and row["account"] == account:
+        if row is not None and row["account"] == job.account:
             continue
-        share = _share(db, code, account)
-        if share is None or not share.may_draw:
+        share = db.execute(
+            "SELECT number, allowed FROM shares WHERE code = ? AND account = ? AND job IS NULL"
+            " AND allowed IN ('once', 'always')",
+            (code, job.account),
+        ).fetchone()
+        if share is None:
             raise ShareEnded(code)
-        if share.allowed is Allowed.ONCE:
-            db.execute("DELETE FROM shares WHERE number = ?", (share.number,))
+        if share["allowed"] == Allowed.ONCE:
+            db.execute("UPDATE shares SET job = ? WHERE number = ?", (job.id, share["number"]))
+
+
+def ended(db: sqlite3.Connection, job: JobId, is_done: bool) -> None:
+    """End what a job had for once; a job that drew nothing gives it back."""
+    if is_done:
+        db.execute("DELETE FROM shares WHERE job = ? AND allowed = 'once'", (job,))
+    db.execute("UPDATE shares SET job = NULL WHERE job = ?", (job,))
 
 
 def ask(db: sqlite3.Connection, asker: Asker, code: LoraCode, now_ms: int) -> bool:

@@ -156,6 +156,8 @@ async def test_pressed_twice_counts_once_and_the_button_of_an_ended_share_is_dea
         await presses(desk, letter, "Once")
     assert len(await post(desk)) == 1
     await draws(desk, code)
+    job = await desk.claim(JobKind.GENERATE)
+    assert await desk.ledger.finish_generation(job.id, job.attempt, ["9-1.png"])
     await desk.studio.ask(Identity(Platform.DISCORD, "77"), BERTS, code)
     with pytest.raises(UserError) as caught:
         await presses(desk, letter, "Always")
@@ -210,6 +212,57 @@ async def test_what_ended_since_the_look_queues_nothing(desk: Desk) -> None:
     with pytest.raises(ShareEnded):
         await desk.ledger.add_generation(job.account, code, replace(job.wish), BERTS)  # type: ignore[arg-type]
     assert len(await desk.jobs(BERT)) == 1
+
+
+@pytest.mark.parametrize("end", ["fail", "cancel"])
+async def test_what_drew_nothing_gives_once_back_and_what_drew_has_spent_it(desk: Desk, end: str) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Once")
+    await draws(desk, code)
+    job = await desk.claim(JobKind.GENERATE)
+    assert await refused(desk, code), "one at a time"
+    if end == "fail":
+        assert await desk.ledger.fail(job.id, job.attempt, "The card is on fire.")
+    else:
+        await desk.studio.cancel(BERT)
+    await draws(desk, code)
+    job = await desk.claim(JobKind.GENERATE)
+    assert await desk.ledger.finish_generation(job.id, job.attempt, ["9-1.png"])
+    assert await refused(desk, code)
+    assert await desk.ledger.shares_of(code) == []
+
+
+async def test_a_drawing_with_two_codes_that_goes_with_one_gives_the_other_back(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    own = (await desk.ready(BERT, first=11)).code
+    await presses(desk, letter, "Once")
+    await draws(desk, f"{own} with {code} and")
+    await desk.studio.press(BERT, BERTS, f"remove!:{own}")
+    assert "Drawing" in (await draws(desk, code)).text
+
+
+async def test_a_request_that_nobody_answers_is_forgotten_after_a_week(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    desk.clock.forward(days=7, seconds=1)
+    await desk.ledger.forget_invitations(desk.clock.now)
+    assert await desk.ledger.shares_of(code) == []
+    with pytest.raises(UserError) as caught:
+        await presses(desk, letter, "Always")
+    assert caught.value.sentence == texts.STALE_BUTTON
+    await desk.studio.ask(BERT, BERTS, code)
+    assert len(await post(desk)) == 1
+
+
+async def test_always_counts_at_once_also_while_once_is_being_drawn(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Once")
+    await draws(desk, code)
+    await presses(desk, letter, "Always")
+    for _ in range(2):
+        await draws(desk, code)
+    job = await desk.claim(JobKind.GENERATE)
+    assert await desk.ledger.finish_generation(job.id, job.attempt, ["9-1.png"])
+    await draws(desk, code)
 
 
 async def test_of_two_at_once_one_has_what_is_for_once(desk: Desk) -> None:
