@@ -34,6 +34,7 @@ from bot.notifier import Notifier
 from bot.photos import PhotoGate
 from bot.postman import Postman
 from bot.replies import Chat
+from bot.safety import ChildLooker, Guard, GuardedGate, is_installed
 from bot.schedule import Schedule
 from bot.settings import SHIPPED_MODELS, Settings
 from bot.studio import Studio, Tools
@@ -115,10 +116,10 @@ async def opened(
     block_list = BlockList(settings.block_list)
     block_list.prepare()
     ledger = await Ledger.open(settings.data_dir / "ledger.sqlite3", clock)
-    gate = PhotoGate()
+    gate, guard = PhotoGate(), content_guard(settings)
     worker = backend or workers(settings, os.environ)
     chats: dict[Platform, Chat] = {}
-    notifier = Notifier(ledger, chats, files, clock)
+    notifier = Notifier(ledger, chats, files, clock, guard=guard)
     eye = eye or ChildEye()
     coach = Coach(eye, is_wanted=lambda: coach_is_wanted(settings, worker.health()))
     judging = Judging(None if settings.coach == "off" else eye)
@@ -130,12 +131,13 @@ async def opened(
         troubles=troubles,
         rules=rules(settings),
         block_list=block_list,
+        guard=guard,
         mailbox=postman,
         start_link=lambda word: start_link(chats.get(Platform.TELEGRAM), word),
         coach=coach,
     )
     # Who sits at the console runs this machine.
-    studio = Studio(tools, gate, settings.admins | {ME})
+    studio = Studio(tools, GuardedGate(gate, guard), settings.admins | {ME})
     safe = backups(settings, clock)
     schedule = Schedule(ledger, files, notifier, clock, tools.forget, safe)
     outlook = Outlook(
@@ -163,6 +165,7 @@ async def opened(
         await worker.close()
         await coach.close()
         await gate.close()
+        await guard.close()
         await ledger.close()
 
 
@@ -198,6 +201,20 @@ def coach_is_wanted(settings: Settings, health: Health | None) -> bool:
 def start_link(chat: Chat | None, word: str) -> str:
     """Give an address that opens the bot with a word; nothing while it is not on Telegram."""
     return chat.start_link(word) if isinstance(chat, TelegramChat) else ""
+
+
+def content_guard(settings: Settings) -> Guard:
+    """Give what looks at pictures; SettingsError when it is wanted and not installed."""
+    if not settings.content_check.looks:
+        return Guard()
+    if not is_installed():
+        raise SettingsError("CONTENT_CHECK: the extra `safety` is not installed: pip install '.[safety]'")
+    return Guard(
+        ChildLooker(),
+        settings.content_check,
+        settings.content_check_threshold,
+        is_fail_closed=settings.content_check_fail_closed,
+    )
 
 
 def rules(settings: Settings) -> Rules:

@@ -33,6 +33,7 @@ from bot.files import Files
 from bot.ledger import Ledger
 from bot.redact import about
 from bot.replies import Chat, Reply
+from bot.safety import Guard
 
 log = logging.getLogger(__name__)
 
@@ -59,12 +60,14 @@ class Notifier:
         files: Files,
         clock: Callable[[], datetime],
         card_pause_s: float = 4.0,
+        guard: Guard | None = None,
     ) -> None:
         self._ledger = ledger
         self._chats = chats
         self._files = files
         self._clock = clock
         self._card_pause_s = card_pause_s
+        self._guard = guard or Guard()
         self._owed = asyncio.Event()
         self._changed = asyncio.Event()
         self._stale_cards: set[JobId] = set()
@@ -171,7 +174,7 @@ class Notifier:
 
     async def _tell(self, chat: Chat, notice: Notice) -> str:
         job = notice.job
-        reply = await self._words(notice)
+        reply = await self._guard.screened(job.place, await self._words(notice))
         if notice.kind in _TOLD_ON_THE_CARD and job.card_message_id is not None:
             async with self._lock(job.id):
                 self._stale_cards.discard(job.id)
@@ -228,7 +231,7 @@ class Notifier:
 
     async def _show(self, chat: Chat, job: Job) -> None:
         remark = self._remarks.get(job.id, "")
-        reply = await self._card(job, remark)
+        reply = await self._guard.screened(job.place, await self._card(job, remark))
         if job.card_message_id is not None:
             await chat.edit(job.place, job.card_message_id, reply)
         elif job.status not in TERMINAL:  # the bot died before it could note the card it had shown

@@ -63,7 +63,8 @@ class Reply:
     `Studio.card_shown` its message id. `replaces` asks to edit the message whose button was pressed so that
     it reads like this, instead of sending a new one. `shows_set` marks the one message that shows the photos
     a person is collecting: whoever shows it edits the one `Studio.set_message` names, or sends it anew and
-    tells `Studio.set_shown`. `ends_set` is the end of such a message. `is_silent` asks for no sound.
+    tells `Studio.set_shown`. `ends_set` is the end of such a message. `is_silent` asks for no sound,
+    `is_spoiler` for pictures that are covered until somebody wants to see them.
     """
 
     text: str
@@ -75,6 +76,7 @@ class Reply:
     shows_set: bool = False
     ends_set: EndedSet | None = None
     is_silent: bool = False
+    is_spoiler: bool = False
 
 
 class Chat(Protocol):

@@ -20,6 +20,7 @@ from pydantic import (
     field_validator,
 )
 
+from bot.content_policy import ContentPolicy, read_policy
 from bot.domain import Access, Identity, Platform, Quota, Role
 from bot.errors import SettingsError
 
@@ -144,6 +145,17 @@ class Settings(BaseModel):
         default=None,
         description="a text file of words and phrases that are not drawn, one a line; read anew when changed",
     )
+    content_check: ContentPolicy = Field(
+        default=ContentPolicy(),
+        description="what becomes of nudity (extra `safety`): `photos:refuse,pictures:spoiler,discord:allow`,"
+        " by platform or chat; empty: nothing is looked at",
+    )
+    content_check_threshold: float = Field(
+        default=0.5, gt=0, le=1, description="from which score on, 0 to 1, a picture counts as nudity"
+    )
+    content_check_fail_closed: bool = Field(
+        default=True, description="whether a picture that could not be looked at counts as nudity too"
+    )
     metrics_listen: Address | None = Field(
         default=None,
         description="where `/healthz` and Prometheus' `/metrics` are, like `127.0.0.1:9464`; empty: nowhere",
@@ -182,6 +194,11 @@ class Settings(BaseModel):
         if not isinstance(text, str):
             return text
         return frozenset(_identity(part.strip()) for part in text.split(",") if part.strip())
+
+    @field_validator("content_check", mode="before")
+    @classmethod
+    def _split_rules(cls, text: Any) -> Any:
+        return read_policy(text) if isinstance(text, str) else text
 
     @field_validator("quotas", mode="before")
     @classmethod

@@ -98,7 +98,8 @@ class ConsoleChat:
         self.say(reply.text)
         for path in reply.pictures:
             if isinstance(path, Path):  # else a contact sheet: whoever sits here has the photos
-                self.say(f"  picture: {path}")
+                hidden = " (it may show nudity)" if reply.is_spoiler else ""
+                self.say(f"  picture: {path}{hidden}")
         for file in reply.files:
             self.say(f"  file: {file.path} (as {file.name})")
         if reply.buttons:

@@ -15,6 +15,7 @@ from bot.domain import AccountId, JobId, NewPhoto, Platform, Rules
 from bot.files import Files
 from bot.ledger import Ledger
 from bot.replies import Upload
+from bot.safety import Guard
 from bot.styles import Styles
 from bot.troubles import Troubles
 from gpu_worker.protocol import Health
@@ -118,6 +119,7 @@ class Tools:
     troubles: Troubles = field(default_factory=Troubles)
     rules: Rules = field(default_factory=Rules)
     mailbox: Mailbox = field(default_factory=NoMailbox)
+    guard: Guard = field(default_factory=Guard)
     block_list: BlockList = field(default_factory=lambda: BlockList(None))
     start_link: Callable[[str], str] = lambda word: ""
     coach: PhotoCoach = field(default_factory=NoCoach)

@@ -57,6 +57,7 @@ class Studio:
         self._clock = tools.clock
         self._locks = tools.locks
         self._admins = tools.rules.admins
+        self._guard = tools.guard
         self._door = Door(tools)
         self._office = Admins(tools)
         self._pictures = Pictures(tools)
@@ -143,7 +144,8 @@ class Studio:
 
     async def show(self, who: Identity, place: Place, text: str) -> Reply:
         """Bring a result of one's own back, by its number."""
-        return await self._results.show(await self._door.account_of(who), text)
+        shown = await self._results.show(await self._door.account_of(who), text)
+        return await self._guard.screened(place, shown)
 
     async def export(self, who: Identity, place: Place, text: str) -> Reply:
         """Hand the owner of a LoraCode its LoRA file."""

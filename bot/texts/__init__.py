@@ -102,6 +102,9 @@ from bot.texts._results import picture_gone as picture_gone
 from bot.texts._results import recipe as recipe
 from bot.texts._results import result as result
 from bot.texts._results import result_deleted as result_deleted
+from bot.texts._safety import PHOTO_NOT_CHECKED as PHOTO_NOT_CHECKED
+from bot.texts._safety import PHOTO_SHOWS_NUDITY as PHOTO_SHOWS_NUDITY
+from bot.texts._safety import withheld as withheld
 from bot.texts._settings import settings as settings
 from bot.texts._settings import settings_styles as settings_styles
 from bot.texts._sharing import ASK_WHAT as ASK_WHAT

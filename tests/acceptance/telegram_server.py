@@ -37,6 +37,7 @@ class Shown:
     rows: list[list[tuple[str, str]]] = field(default_factory=list)
     versions: list[str] = field(default_factory=list)
     answers: int | None = None
+    is_covered: bool = False
 
     @property
     def buttons(self) -> list[tuple[str, str]]:
@@ -75,7 +76,8 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
             return self._edit_media(fields, uploads)
         if method.startswith("editMessage"):
             self._refuse_edit(method, fields)
-        result = super().validate(method, fields, uploads)
+        # The emulator does not know spoilers; we look at them ourselves.
+        result = super().validate(method, _without_spoilers(method, fields), uploads)
         if method == "sendMediaGroup":
             album = self.shown[-result[0]["message_id"]] = Shown(
                 result[0]["message_id"], int(fields["chat_id"])
@@ -134,10 +136,29 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
             message.files = files
         elif files:
             message.photos = [data for _, data in files]
+            message.is_covered = _is_covered(fields)
         quote = fields.get("reply_parameters")
         if quote is not None:
             message.answers = int((json.loads(quote) if isinstance(quote, str) else quote)["message_id"])
         message.versions.append(message.text)
+
+
+def _without_spoilers(method: str, fields: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in fields.items() if name != "has_spoiler"}
+    if method == "sendMediaGroup":
+        media = [{**each} for each in json.loads(fields["media"])]
+        for each in media:
+            each.pop("has_spoiler", None)
+        kept["media"] = json.dumps(media)
+    return kept
+
+
+def _is_covered(fields: dict[str, Any]) -> bool:
+    """Whether all pictures of a message are under a spoiler."""
+    if "media" not in fields:
+        return str(fields.get("has_spoiler", "")).lower() == "true"
+    media = json.loads(fields["media"])
+    return all(each.get("has_spoiler") is True for each in (media if isinstance(media, list) else [media]))
 
 
 def _text(fields: dict[str, Any]) -> str:

@@ -247,3 +247,12 @@ async def test_the_bot_does_not_talk_to_itself(stage: Stage) -> None:
     stage.env.bot.dispatch("message", own)
     await stage.env.settle()
     assert len(stage.dms()) == 1
+
+
+async def test_pictures_under_a_spoiler_are_covered_and_others_are_not(stage: Stage, tmp_path: Path) -> None:
+    paths = (noise(tmp_path / "7-1.png", 64), noise(tmp_path / "7-2.png", 64))
+    covered = Reply("here", pictures=paths, is_spoiler=True)
+    message_id = await stage.bot.chat.send(alone(stage), covered, nonce="n")
+    assert [each.is_spoiler() for each in stage.dms()[-1].attachments] == [True, True]
+    await stage.bot.chat.edit(alone(stage), message_id, Reply("here", pictures=paths))
+    assert [each.is_spoiler() for each in stage.dms()[-1].attachments] == [False, False]

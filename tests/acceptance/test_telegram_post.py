@@ -63,6 +63,19 @@ async def test_a_card_may_turn_from_text_to_picture_to_picture_to_text(
     assert len(Image.open(io.BytesIO(blank)).getcolors() or ()) == 1
 
 
+async def test_pictures_under_a_spoiler_are_covered_each_of_them_and_others_are_not(
+    stage: Stage, pictures: tuple[Path, ...]
+) -> None:
+    for is_spoiler in (True, False):
+        before = set(stage.server.shown)
+        message = await sent(stage, Reply("here", pictures=pictures, is_spoiler=is_spoiler))
+        new = [each for number, each in stage.server.shown.items() if number not in before]
+        assert [len(each.photos) for each in new] == [1, 3]
+        assert [each.is_covered for each in new] == [is_spoiler, is_spoiler]
+        await edited(stage, message, Reply("other", pictures=pictures[:1], is_spoiler=not is_spoiler))
+        assert message.is_covered is not is_spoiler
+
+
 @pytest.mark.parametrize("has_picture", [False, True])
 async def test_an_edit_that_changes_nothing_is_quiet(
     stage: Stage, pictures: tuple[Path, ...], has_picture: bool

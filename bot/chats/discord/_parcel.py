@@ -6,7 +6,7 @@ import asyncio
 import io
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import discord
@@ -36,11 +36,13 @@ class Part:
     content: bytes | Path
     size_bytes: int
     smaller_copy: bool = False
+    is_spoiler: bool = False
 
     def file(self) -> discord.File:
         """Open it; a File can be sent once, so a second address, or a retry, takes a new one."""
         content = self.content
-        return discord.File(io.BytesIO(content) if isinstance(content, bytes) else content, self.name)
+        source = io.BytesIO(content) if isinstance(content, bytes) else content
+        return discord.File(source, self.name, spoiler=self.is_spoiler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ def _parts(reply: Reply) -> tuple[list[Part], list[Part]]:
     # Pictures stay together in one message, whose size is limited too.
     limit_bytes = min(MAX_FILE_BYTES, MAX_REQUEST_BYTES // max(1, len(reply.pictures)))
     pictures = [_picture(path, limit_bytes) for path in reply.pictures]
-    return [each for each in pictures if each is not None], [_attached(each) for each in reply.files]
+    shown = [replace(each, is_spoiler=reply.is_spoiler) for each in pictures if each is not None]
+    return shown, [_attached(each) for each in reply.files]
 
 
 def _attached(attachment: Attachment) -> Part:

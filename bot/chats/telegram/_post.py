@@ -34,7 +34,7 @@ class Post:
         """Send a message, `answer_to` another one, and give its id."""
         with translated():
             message_id, others = await self._first(chat_id, reply, answer_to)
-        for call in self._further(chat_id, message_id, others, reply.files):
+        for call in self._further(chat_id, message_id, others, reply):
             try:
                 await patiently(call)  # to raise would have the first message sent again
             except ChatBusy as busy:
@@ -45,7 +45,7 @@ class Post:
         """Make a message read like `reply`; quiet when it already does."""
         with translated():
             await self._edit_first(chat_id, message_id, reply)
-        for call in self._further(chat_id, message_id, reply.pictures[1:], reply.files):
+        for call in self._further(chat_id, message_id, reply.pictures[1:], reply):
             await call()
 
     async def _first(
@@ -59,6 +59,7 @@ class Post:
                 chat_id,
                 picture.data,
                 caption=picture.caption(reply.text),
+                has_spoiler=reply.is_spoiler or None,
                 reply_markup=keys,
                 reply_parameters=quote,
                 disable_notification=reply.is_silent,
@@ -92,29 +93,35 @@ class Post:
             await _changed(bot.edit_message_caption(chat_id, message_id, caption=caption, reply_markup=keys))
 
     async def _put_photo(self, chat_id: int, message_id: int, reply: Reply, picture: Photo) -> None:
-        media = InputMediaPhoto(picture.data, caption=picture.caption(reply.text))
+        caption = picture.caption(reply.text)
+        media = InputMediaPhoto(picture.data, caption=caption, has_spoiler=reply.is_spoiler or None)
         keys = keyboard(reply.buttons)
         await _changed(self._bot.edit_message_media(media, chat_id, message_id, reply_markup=keys))
 
     def _further(
-        self, chat_id: int, message_id: int, pictures: Sequence[Picture], files: Sequence[Attachment]
+        self, chat_id: int, message_id: int, pictures: Sequence[Picture], reply: Reply
     ) -> Iterator[Callable[[], Awaitable[None]]]:
         for at in range(0, len(pictures), _ALBUM):
-            yield partial(self._send_album, chat_id, message_id, pictures[at : at + _ALBUM])
-        for file in files:
+            album = pictures[at : at + _ALBUM]
+            yield partial(self._send_album, chat_id, message_id, album, reply.is_spoiler or None)
+        for file in reply.files:
             yield partial(self._send_file, chat_id, message_id, file)
 
-    async def _send_album(self, chat_id: int, answer_to: int, paths: Sequence[Picture]) -> None:
+    async def _send_album(
+        self, chat_id: int, answer_to: int, paths: Sequence[Picture], is_spoiler: bool | None
+    ) -> None:
         photos = [await photo(path) for path in paths]
         quote = _answering(answer_to)
         with translated():
             if len(photos) == 1:  # an album has two at least
                 (only,) = photos
                 caption = only.caption("") or None
-                await self._bot.send_photo(chat_id, only.data, caption=caption, reply_parameters=quote)
+                await self._bot.send_photo(
+                    chat_id, only.data, caption=caption, reply_parameters=quote, has_spoiler=is_spoiler
+                )
                 return
             remark = next((each.remark for each in photos if each.remark), None)
-            album = [InputMediaPhoto(each.data) for each in photos]
+            album = [InputMediaPhoto(each.data, has_spoiler=is_spoiler) for each in photos]
             await self._bot.send_media_group(chat_id, album, caption=remark, reply_parameters=quote)
 
     async def _send_file(self, chat_id: int, answer_to: int, file: Attachment) -> None:

@@ -1,0 +1,13 @@
+"""What the looker and its child say to each other.
+
+To the child: a length and a picture. Back: a byte, and a score, 0 to 1, which means something with
+SCORE alone.
+"""
+
+from __future__ import annotations
+
+import struct
+
+REQUEST = struct.Struct(">I")  #: length of the picture
+ANSWER = struct.Struct(">Bd")
+READY, SCORE, NOT_SEEN = 0, 1, 2

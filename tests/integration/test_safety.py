@@ -1,0 +1,277 @@
+"""The content check: what it finds is refused or covered, what it cannot see too, and its child may die."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from bot import texts
+from bot.app import content_guard
+from bot.content_policy import read_policy
+from bot.domain import JobKind, Place, Platform
+from bot.errors import UserError
+from bot.notifier import Notifier
+from bot.replies import Button, Reply
+from bot.safety import ChildLooker, Guard, GuardedGate, is_installed
+from bot.safety._child import scored
+from bot.safety._pipe import NOT_SEEN, SCORE
+from bot.settings import Settings
+from bot.studio import Studio
+from tests.integration.engine_room import RememberingChat
+from tests.integration.studio_desk import ANNA, ANNAS, Desk, GateHere, open_desk, photo, tools
+
+#: Colours stand for what a picture shows.
+BARE, DRESSED, UNSEEN = (200, 0, 0), (0, 200, 0), (0, 0, 200)
+EVERYWHERE = "photos:refuse,pictures:refuse"
+with_network = pytest.mark.skipif(not is_installed(), reason="the extra `safety` is not installed")
+
+
+def picture(colour: tuple[int, int, int], kind: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (300, 300), colour).save(file, kind)
+    return file.getvalue()
+
+
+@dataclass
+class ColourLooker:
+    """Tells pictures by their colour."""
+
+    looked: int = 0
+
+    async def score(self, picture: bytes) -> float | None:
+        self.looked += 1
+        with Image.open(io.BytesIO(picture)) as opened:
+            red, _, blue = opened.convert("RGB").resize((1, 1)).getpixel((0, 0))  # type: ignore[misc]
+        return None if blue > 150 else 0.9 if red > 150 else 0.1
+
+    async def close(self) -> None:
+        """There is nothing to let go."""
+
+
+def guard(policy: str = EVERYWHERE, looker: ColourLooker | None = None, *, closed: bool = True) -> Guard:
+    return Guard(looker or ColourLooker(), read_policy(policy), is_fail_closed=closed)
+
+
+def shows(*colours: tuple[int, int, int]) -> Reply:
+    buttons = (Button("Again", "again:1"), Button("Like 1", "vary:1:1"), Button("Larger", "large:1:1"))
+    return Reply("#1", buttons, tuple(picture(each) for each in colours))
+
+
+# --- what becomes of pictures --------------------------------------------------------------------------
+
+
+async def test_photos_that_come_are_refused_each_with_its_reason() -> None:
+    await guard().check_photo(picture(DRESSED, "JPEG"))
+    for colour, sentence in ((BARE, texts.PHOTO_SHOWS_NUDITY), (UNSEEN, texts.PHOTO_NOT_CHECKED)):
+        with pytest.raises(UserError) as caught:
+            await guard().check_photo(picture(colour))
+        assert caught.value.sentence == sentence
+    await guard(closed=False).check_photo(picture(UNSEEN))
+    await guard("pictures:refuse").check_photo(picture(BARE))
+    await Guard().check_photo(picture(BARE))
+
+
+async def test_a_result_with_one_that_was_found_loses_its_pictures_and_what_is_about_them() -> None:
+    shown = await guard().screened(ANNAS, shows(DRESSED, BARE))
+    assert shown.pictures == ()
+    assert [each.action for each in shown.buttons] == ["again:1"]
+    assert shown.text.startswith("#1\nNot shown: ")
+    assert await guard().screened(ANNAS, shows(DRESSED)) == shows(DRESSED)
+
+
+async def test_a_card_under_way_loses_its_preview_without_a_word() -> None:
+    card = replace(shows(BARE), card_of=1)
+    assert await guard().screened(ANNAS, card) == replace(card, pictures=())
+
+
+async def test_where_it_is_covered_it_is_covered_and_where_it_is_allowed_nobody_looks() -> None:
+    looker = ColourLooker()
+    guarded = guard("pictures:spoiler,telegram/7:allow", looker)
+    assert await guarded.screened(ANNAS, shows(BARE)) == replace(shows(BARE), is_spoiler=True)
+    assert looker.looked == 1
+    there = Place(Platform.TELEGRAM, "7", "1")
+    assert await guarded.screened(there, shows(BARE)) == shows(BARE)
+    assert looker.looked == 1
+
+
+async def test_what_cannot_be_looked_at_is_found_where_it_fails_closed() -> None:
+    assert (await guard().screened(ANNAS, shows(UNSEEN))).pictures == ()
+    assert (await guard(closed=False).screened(ANNAS, shows(UNSEEN))) == shows(UNSEEN)
+
+
+async def test_a_file_is_looked_at_once_a_preview_each_time_and_one_that_is_gone_is_no_matter(
+    tmp_path: Path,
+) -> None:
+    looker = ColourLooker()
+    guarded = guard(looker=looker)
+    for name, times in (("pictures", 1), ("previews", 2)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1-1.png").write_bytes(picture(DRESSED))
+        looker.looked = 0
+        for _ in range(2):
+            await guarded.screened(ANNAS, Reply("x", pictures=(tmp_path / name / "1-1.png",)))
+        assert looker.looked == times
+    gone = Reply("x", pictures=(tmp_path / "previews" / "2.png",))
+    assert await guarded.screened(ANNAS, gone) == gone
+
+
+# --- where they come and go ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with open_desk(tmp_path) as desk:
+        yield desk
+
+
+async def drawn(desk: Desk, colour: tuple[int, int, int]) -> int:
+    """Have a picture of that colour drawn for Anna; the notice of it is owed."""
+    code = (await desk.ready(ANNA)).code
+    for notice in await desk.ledger.owed(9):
+        await desk.ledger.notice_sent(notice.id, "1")
+    await desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat")
+    job = await desk.claim(JobKind.GENERATE)
+    name = await desk.files.write_picture(job.id, 1, picture(colour))
+    assert await desk.ledger.finish_generation(job.id, job.attempt, [name], ["recipe"])
+    return job.id
+
+
+def guarded(desk: Desk, guard: Guard) -> None:
+    of_desk = replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), guard=guard)
+    desk.studio = Studio(of_desk, GuardedGate(GateHere(), guard), frozenset())
+
+
+async def test_of_an_album_only_the_photo_that_was_found_is_refused(desk: Desk) -> None:
+    guarded(desk, guard())
+    bare = replace(photo(1), data=picture(BARE, "JPEG"))
+    reply = await desk.studio.add_photos(ANNA, ANNAS, [photo(3), bare])
+    assert f"Photo 2: {texts.PHOTO_SHOWS_NUDITY}" in reply.text
+    assert await desk.ledger.held(await desk.ledger.account_of(ANNA)) == 1
+
+
+async def test_a_notice_and_show_withhold_what_was_found(desk: Desk) -> None:
+    job_id = await drawn(desk, BARE)
+    guarded(desk, guard())
+    chat = RememberingChat()
+    notifier = Notifier(desk.ledger, {chat.platform: chat}, desk.files, desk.clock, guard=guard())
+    await notifier.deliver_owed()
+    ((_, told, _),) = chat.sent
+    for reply in (told, await desk.studio.show(ANNA, ANNAS, f"{job_id}")):
+        assert reply.pictures == ()
+        assert "Not shown" in reply.text
+
+
+async def test_a_notice_and_show_cover_what_is_to_be_covered(desk: Desk) -> None:
+    job_id = await drawn(desk, BARE)
+    covering = guard("pictures:spoiler")
+    guarded(desk, covering)
+    chat = RememberingChat()
+    await Notifier(desk.ledger, {chat.platform: chat}, desk.files, desk.clock, guard=covering).deliver_owed()
+    ((_, told, _),) = chat.sent
+    for reply in (told, await desk.studio.show(ANNA, ANNAS, f"{job_id}")):
+        assert len(reply.pictures) == 1
+        assert reply.is_spoiler
+
+
+# --- the child -----------------------------------------------------------------------------------------
+
+
+class SizeScorer:
+    """Scores by size, and breaks on a small picture."""
+
+    def score(self, picture: Image.Image) -> float:
+        if picture.width < 10:
+            raise ValueError("too small")
+        return picture.width / 1000
+
+
+def test_the_child_answers_whatever_it_is_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert scored(SizeScorer(), picture(BARE)) == (SCORE, 0.3)
+    small = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(small, "PNG")
+    for broken in (b"", b"\x89PNG\r\n\x1a\n" + b"\0" * 99, small.getvalue(), b"GIF89a" + b"\0" * 99):
+        assert scored(SizeScorer(), broken) == (NOT_SEEN, 0.0)
+    assert "ValueError" in capsys.readouterr().err
+
+
+@pytest.fixture
+async def looker() -> AsyncIterator[ChildLooker]:
+    looker = ChildLooker()
+    yield looker
+    await looker.close()
+
+
+def person() -> bytes:
+    """Somebody drawn, with a face and a coat."""
+    image = Image.new("RGB", (400, 500), "skyblue")
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((130, 60, 270, 230), fill=(230, 190, 160))
+    draw.rectangle((90, 230, 310, 500), fill=(30, 60, 120))
+    file = io.BytesIO()
+    image.save(file, "JPEG")
+    return file.getvalue()
+
+
+@with_network
+async def test_the_real_network_lets_a_drawn_person_in_a_coat_pass(looker: ChildLooker) -> None:
+    score = await looker.score(person())
+    assert score is not None
+    assert score < 0.3
+    assert await looker.score(b"no picture") is None, "and it lives on"
+    assert await looker.score(person()) == pytest.approx(score)
+
+
+@with_network
+async def test_a_child_that_is_killed_is_one_picture_not_seen_and_the_next_is(looker: ChildLooker) -> None:
+    assert await looker.score(person()) is not None
+    first = looker.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    assert await looker.score(person()) is None
+    assert await looker.score(person()) is not None
+    assert looker.pid != first
+
+
+@with_network
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_the_child_is_told_no_secret_and_has_a_limit(
+    looker: ChildLooker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "1:canary")
+    await looker.score(person())
+    proc = Path("/proc") / str(looker.pid)
+    assert b"canary" not in (proc / "environ").read_bytes()
+    limits = (proc / "limits").read_text("utf-8")
+    assert "Max data size             700000000" in limits
+    resident_kib = int((proc / "status").read_text("utf-8").split("VmRSS:")[1].split()[0])
+    assert resident_kib < 400_000
+
+
+@with_network
+async def test_a_cancelled_look_is_nobody_else_s_answer(looker: ChildLooker) -> None:
+    await looker.score(person())
+    look = asyncio.create_task(looker.score(person()))
+    await asyncio.sleep(0)
+    look.cancel()
+    await asyncio.wait([look])
+    assert await looker.score(picture(DRESSED)) is not None
+
+
+def test_without_a_rule_there_is_no_child() -> None:
+    assert content_guard(Settings.from_environ({}))._looker is None
+
+
+@with_network
+async def test_with_a_rule_there_is_one() -> None:
+    wanted = content_guard(Settings.from_environ({"CONTENT_CHECK": "photos:refuse"}))
+    assert isinstance(wanted._looker, ChildLooker)
+    await wanted.close()

@@ -1,0 +1,44 @@
+"""The operator's rule about nudity: the closest one holds, and a wrong one is one line."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.content_policy import Action, ContentPolicy, read_policy
+from bot.errors import SettingsError
+from bot.settings import Settings
+
+
+def test_the_closest_rule_holds() -> None:
+    policy = read_policy(
+        "photos:refuse, pictures:spoiler, discord:refuse, telegram/-100:allow,discord/7:spoiler"
+    )
+    assert policy.of_photos is Action.REFUSE
+    assert policy.of("telegram", "5") is Action.SPOILER
+    assert policy.of("telegram", "-100") is Action.ALLOW
+    assert policy.of("discord", "9") is Action.REFUSE
+    assert policy.of("discord", "7") is Action.SPOILER
+    assert policy.of("console", "x") is Action.SPOILER
+
+
+def test_without_a_rule_nothing_is_looked_at() -> None:
+    assert not ContentPolicy().looks
+    assert not read_policy("photos:allow,pictures:allow").looks
+    assert read_policy("telegram/5:spoiler").looks
+    assert Settings.from_environ({}).content_check == ContentPolicy()
+    assert Settings.from_environ({"CONTENT_CHECK": "photos:refuse"}).content_check.looks
+
+
+@pytest.mark.parametrize(
+    "text", ["yes", "photos:spoiler", "photos/5:refuse", "pictures/5:refuse", "icq:refuse", "telegram:blur"]
+)
+def test_a_rule_that_cannot_be_read_is_one_line(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"^CONTENT_CHECK: .*") as caught:
+        Settings.from_environ({"CONTENT_CHECK": text})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("threshold", ["0", "1.5", "much"])
+def test_a_threshold_lies_between_0_and_1(threshold: str) -> None:
+    with pytest.raises(SettingsError, match=r"^CONTENT_CHECK_THRESHOLD: "):
+        Settings.from_environ({"CONTENT_CHECK_THRESHOLD": threshold})
