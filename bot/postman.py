@@ -69,6 +69,7 @@ class Postman:
 
     async def _round(self, platform: Platform) -> float:
         """Deliver one after another; gives how long the platform wants to be left alone then."""
+        await self._ledger.pass_requests_on()
         while (letter := await self._ledger.next_letter(platform)) is not None:
             try:
                 await self._deliver(self._chats[platform], letter)

@@ -29,9 +29,15 @@ class Shares(Letters):
         return [(lora_of(row), Allowed(row["allowed"])) for row in rows]
 
     async def ask_for(self, asker: Asker, code: LoraCode) -> bool:
-        """Pass a request on to the owner of a code, if there is one; False when it was one too many today."""
+        """Write down that somebody wants to draw with a code; False when it was one too many today."""
         now = self._db.now_ms()
         return await self._db.write(lambda db: _sharing.ask(db, asker, code, now))
+
+    async def pass_requests_on(self) -> None:
+        """Owe the owners of codes a letter about each request that was written down."""
+        if await self._rows("SELECT 1 FROM asks WHERE code IS NOT NULL LIMIT 1"):
+            now = self._db.now_ms()
+            await self._db.write(lambda db: _sharing.pass_on(db, now))
 
     async def shares_of(self, code: LoraCode) -> list[Share]:
         """List what was asked and decided about a Lora: what waits for an answer first, then the newest."""

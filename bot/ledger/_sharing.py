@@ -6,7 +6,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterable
 
-from bot.domain import AccountId, Allowed, Asker, Job, JobId, LoraCode, Share
+from bot.domain import AccountId, Allowed, Asker, Job, JobId, LoraCode, Place, Platform, Share
 from bot.errors import ShareEnded
 from bot.ledger._rows import share_of
 
@@ -34,7 +34,7 @@ SHARED_WITH = """
 
 
 def spend(db: sqlite3.Connection, job: Job, codes: Iterable[LoraCode]) -> None:
-    """Look once more whether a job's person may draw with Loras; what is for once is the job's from now."""
+    """Look once more whether a job's person may draw with Loras; what is for once is the job's then."""
     for code in dict.fromkeys(codes):
         row = db.execute("SELECT account FROM loras WHERE code = ?", (code,)).fetchone()
         if row is not None and row["account"] == job.account:
@@ -58,20 +58,37 @@ def ended(db: sqlite3.Connection, job: JobId, is_done: bool) -> None:
 
 
 def ask(db: sqlite3.Connection, asker: Asker, code: LoraCode, now_ms: int) -> bool:
-    """Count a request, and pass it on where there is somebody to hear it; False when it was one too many."""
+    """Write a request down, be the code anybody's or nobody's; False when it was one too many."""
     db.execute("DELETE FROM asks WHERE at_ms <= ?", (now_ms - DAY_MS,))
     if _count(db, "asks WHERE account = ?", asker.account) >= MAX_ASKS_A_DAY:
         return False
-    row = db.execute("SELECT account FROM loras WHERE code = ?", (code,)).fetchone()
-    owner = None if row is None else AccountId(row["account"])
-    heard = owner is not None and _hears(db, owner) and _share(db, code, asker.account) is None
+    place = asker.place
     db.execute(
-        "INSERT INTO asks (account, owner, at_ms) VALUES (?, ?, ?)",
-        (asker.account, owner if heard else None, now_ms),
+        "INSERT INTO asks (account, at_ms, code, asker, platform, chat_id, user_id)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (asker.account, now_ms, code, asker.name, str(place.platform), place.chat_id, place.user_id),
     )
-    if owner is not None and heard:
-        _tell(db, owner, _add(db, asker, code, Allowed.ASKED, now_ms), now_ms)
     return True
+
+
+def pass_on(db: sqlite3.Connection, now_ms: int) -> None:
+    """Tell owners of the requests that were written down, as far as there is one who is to hear of them."""
+    for row in db.execute("SELECT * FROM asks WHERE code IS NOT NULL ORDER BY id").fetchall():
+        code, place = LoraCode(row["code"]), Place(Platform(row["platform"]), row["chat_id"], row["user_id"])
+        asker = Asker(AccountId(row["account"]), row["asker"], place)
+        lora = db.execute("SELECT account FROM loras WHERE code = ?", (code,)).fetchone()
+        owner = None if lora is None else AccountId(lora["account"])
+        if owner == asker.account or (owner is not None and not _hears(db, owner)):
+            owner = None
+        if owner is not None and _share(db, code, asker.account) is None:
+            _tell(db, owner, _add(db, asker, code, Allowed.ASKED, now_ms), now_ms)
+        else:
+            owner = None
+        db.execute(
+            "UPDATE asks SET owner = ?, code = NULL, asker = '', platform = '', chat_id = '', user_id = ''"
+            " WHERE id = ?",
+            (owner, row["id"]),
+        )
 
 
 def accept(db: sqlite3.Connection, asker: Asker, word: str, now_ms: int) -> LoraCode | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +54,11 @@ async def presses(desk: Desk, reply: Reply, label: str, who: Identity = ANNA) ->
     [action] = [each.action for each in reply.buttons if each.label == label]
     assert len(action.encode()) <= 64
     return await desk.studio.press(who, ALONE if who is ANNA else BERTS, action)
+
+
+async def trace(desk: Desk, note: Callable[[str], None] | None) -> None:
+    """Note every statement that the ledger runs, or no longer."""
+    await desk.ledger._db.read(lambda db: db.set_trace_callback(note))
 
 
 async def draws(desk: Desk, code: str, who: Identity = BERT) -> Reply:
@@ -112,6 +117,24 @@ async def test_who_asks_for_somebody_s_nobody_s_or_a_refused_code_hears_the_same
     assert await post(desk) == [], "neither is the owner told twice, nor whoever asked that it was refused"
 
 
+async def test_asking_and_drawing_do_the_same_work_for_every_code_that_is_not_one_s_own(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    done: list[list[str]] = []
+    for number, each in enumerate((code, unknown(code))):
+        who = Identity(Platform.DISCORD, str(60 + number))
+        await desk.ledger.account_of(who)
+        statements: list[str] = []
+        await trace(desk, statements.append)
+        await desk.studio.ask(who, BERTS, each)
+        with pytest.raises(UserError):
+            await desk.studio.generate_text(who, BERTS, f"{each} a boat")
+        await trace(desk, None)
+        done.append([re.sub(r"'[^']*'|\d+", "?", statement) for statement in statements])
+    assert done[0] == done[1]
+    assert any(statement.startswith("INSERT INTO asks") for statement in done[0])
+    assert len(await post(desk)) == 1, "its owner hears of it afterwards"
+
+
 async def test_the_limit_of_asking_counts_codes_of_nobody_alike(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     for _ in range(MAX_ASKS_A_DAY):
@@ -159,6 +182,7 @@ async def test_pressed_twice_counts_once_and_the_button_of_an_ended_share_is_dea
     job = await desk.claim(JobKind.GENERATE)
     assert await desk.ledger.finish_generation(job.id, job.attempt, ["9-1.png"])
     await desk.studio.ask(Identity(Platform.DISCORD, "77"), BERTS, code)
+    assert len(await post(desk)) == 1
     with pytest.raises(UserError) as caught:
         await presses(desk, letter, "Always")
     assert caught.value.sentence == texts.STALE_BUTTON
