@@ -123,6 +123,7 @@ class Identity:
     platform: Platform
     user_id: str
     name: str = field(default="", compare=False)  #: as their platform tells it now; kept with a request only
+    locale: str = field(default="", compare=False)  #: of their app, as in `it-IT`; empty where it tells none
 
     def __str__(self) -> str:
         return f"{self.platform}:{self.user_id}"
@@ -321,6 +322,7 @@ class Preferences:
     size: str = ""  #: portrait, square or landscape; empty: the worker's default
     style: str = ""  #: name of a preset in `styles.toml`
     is_silent: bool = False  #: whether notices, reminders and letters come without a sound
+    language: str = ""  #: its code; empty: that of their app
 
 
 @dataclass(frozen=True, slots=True)

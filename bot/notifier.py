@@ -16,6 +16,7 @@ from bot import texts
 from bot.domain import (
     TERMINAL,
     AccountId,
+    Identity,
     Job,
     JobId,
     JobKind,
@@ -94,7 +95,9 @@ class Notifier:
             return False
         nonce = f"set-{max(photo_set.photos)}"
         try:
-            reply = await self._as_wanted(texts.set_waits(len(photo_set.photos)), photo_set.account)
+            with texts.use_language(await self._language(place)):
+                waits = texts.set_waits(len(photo_set.photos))
+            reply = await self._as_wanted(waits, photo_set.account)
             await chat.send(place, reply, nonce=nonce)
         except ChatUnreachable as error:
             log.info("nobody can be reminded there: %s", error)
@@ -195,11 +198,16 @@ class Notifier:
 
     async def _words(self, notice: Notice) -> Reply:
         job = notice.job
-        if notice.kind is NoticeKind.GENERATE_DONE and await self._is_deleted(job):
-            return texts.result_deleted(job)  # its person was quicker, with `/show`
-        paths = [self._files.picture_path(name) for name in notice.files]
-        likeness = await self._likeness(job) if notice.kind is NoticeKind.TRAIN_DONE else None
-        return texts.notice(notice, await asyncio.to_thread(_existing, paths), likeness)
+        with texts.use_language(await self._language(job.place)):
+            if notice.kind is NoticeKind.GENERATE_DONE and await self._is_deleted(job):
+                return texts.result_deleted(job)  # its person was quicker, with `/show`
+            paths = [self._files.picture_path(name) for name in notice.files]
+            likeness = await self._likeness(job) if notice.kind is NoticeKind.TRAIN_DONE else None
+            return texts.notice(notice, await asyncio.to_thread(_existing, paths), likeness)
+
+    async def _language(self, place: Place) -> str:
+        """Give the language of whoever asked for something at a place."""
+        return await self._ledger.language_of(Identity(place.platform, place.user_id))
 
     async def _edit_card(self, job_id: JobId) -> float | None:
         """Make a card true; gives how long it rests then, None when there will be no further edit."""
@@ -241,6 +249,10 @@ class Notifier:
             del self._remarks[job.id]
 
     async def _card(self, job: Job, remark: str) -> Reply:
+        with texts.use_language(await self._language(job.place)):
+            return await self._spoken_card(job, remark)
+
+    async def _spoken_card(self, job: Job, remark: str) -> Reply:
         if job.kind is JobKind.GENERATE and job.status is JobStatus.DONE:
             return texts.result_deleted(job)
         guess = await estimate(self._ledger, job, self._clock())

@@ -81,7 +81,8 @@ class Postman:
 
     async def _deliver(self, chat: Chat, letter: Letter) -> None:
         try:
-            reply = Reply(letter.words) if letter.share is None else texts.share_card(letter.share)
+            with texts.use_language(await self._ledger.language_of(letter.to)):
+                reply = Reply(letter.words) if letter.share is None else texts.share_card(letter.share)
             account = await self._ledger.known_account(letter.to)
             if account is not None:
                 reply = replace(reply, is_silent=(await self._ledger.preferences_of(account)).is_silent)

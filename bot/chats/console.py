@@ -7,6 +7,7 @@ import itertools
 import shlex
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -15,7 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from bot import texts
-from bot.chats.base import answered
+from bot.chats.base import answered, speaking
 from bot.domain import Identity, Place, Platform
 from bot.replies import Button, Reply, Upload
 from bot.studio import Studio
@@ -23,7 +24,6 @@ from bot.studio import Studio
 ME = Identity(Platform.CONSOLE, "me")
 HERE = Place(Platform.CONSOLE, "me", "me")
 PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"}
-HINT = "Type the path of a photo or of a folder of photos, /help, or /quit."
 
 
 async def lines_of(stream: TextIO) -> AsyncIterator[str]:
@@ -47,14 +47,17 @@ async def lines_of(stream: TextIO) -> AsyncIterator[str]:
 class ConsoleChat:
     """The adapter of the console; there is one person, and they run this machine.
 
+    `locale` is that of its environment, as in `it_IT.UTF-8`.
+
     On a terminal the progress cards stay in a live area at the bottom; elsewhere each change is a line.
     """
 
     platform = Platform.CONSOLE
     max_file_bytes = 2**40  # a path is printed, nothing is carried
 
-    def __init__(self, studio: Studio, stdin: TextIO, stdout: TextIO) -> None:
+    def __init__(self, studio: Studio, stdin: TextIO, stdout: TextIO, locale: str = "") -> None:
         self._studio = studio
+        self._me = replace(ME, locale=locale)
         self._console = Console(file=stdout, soft_wrap=True, highlight=False)
         self._stdin = stdin
         self._ids = itertools.count(1)
@@ -64,12 +67,15 @@ class ConsoleChat:
 
     async def run(self) -> None:
         """Answer what is typed until the input ends or `/quit`."""
-        self.say(HINT)
+        async with speaking(self._studio, self._me):
+            self.say(texts.CONSOLE_HINT)
         async for line in lines_of(self._stdin):
             if line in {"/quit", "/exit"}:
                 return
             if line:
-                await self.show(await answered(self._answer(line)))
+                async with speaking(self._studio, self._me):
+                    reply = await answered(self._answer(line))
+                await self.show(reply)
 
     async def send(self, place: Place, reply: Reply, *, nonce: str) -> str:
         """Print a message; the id counts the messages of this run."""
@@ -123,7 +129,7 @@ class ConsoleChat:
 
     async def _answer(self, line: str) -> Reply:
         if line.isdecimal() and 1 <= int(line) <= len(self._buttons):
-            return await self._studio.press(ME, HERE, self._buttons[int(line) - 1].action)
+            return await self._studio.press(self._me, HERE, self._buttons[int(line) - 1].action)
         command, _, rest = line.partition(" ")
         if command in self._commands():
             return await self._commands()[command](rest.strip())
@@ -132,33 +138,33 @@ class ConsoleChat:
             uploads = await asyncio.to_thread(
                 lambda: [Upload(path.name, path.read_bytes()) for path in paths]
             )
-            return await self._studio.add_photos(ME, HERE, uploads)
-        drawing = None if command.startswith("/") else await self._studio.plain_text(ME, HERE, line)
-        return drawing or Reply(f"I do not know what to do with that. {HINT}")
+            return await self._studio.add_photos(self._me, HERE, uploads)
+        drawing = None if command.startswith("/") else await self._studio.plain_text(self._me, HERE, line)
+        return drawing or Reply(texts.CONSOLE_LOST)
 
     def _commands(self) -> dict[str, Callable[[str], Awaitable[Reply]]]:
         studio = self._studio
         return {
-            "/start": lambda text: studio.start(ME, HERE, text),
-            "/help": lambda _: studio.help(ME),
-            "/train": lambda _: studio.train(ME, HERE),
-            "/generate": lambda text: studio.generate_text(ME, HERE, text),
-            "/show": lambda text: studio.show(ME, HERE, text),
-            "/export": lambda text: studio.export(ME, HERE, text),
-            "/ask": lambda text: studio.ask(ME, HERE, text),
-            "/report": lambda text: studio.report(ME, HERE, text),
-            "/codes": lambda _: studio.codes(ME, HERE),
-            "/queue": lambda _: studio.queue(ME),
-            "/cancel": lambda text: studio.cancel(ME, text),
-            "/link": lambda text: studio.link(ME, HERE, text),
-            "/settings": lambda _: studio.settings(ME),
-            "/privacy": lambda _: studio.privacy(ME),
-            "/forgetme": lambda _: studio.forgetme(ME),
+            "/start": lambda text: studio.start(self._me, HERE, text),
+            "/help": lambda _: studio.help(self._me),
+            "/train": lambda _: studio.train(self._me, HERE),
+            "/generate": lambda text: studio.generate_text(self._me, HERE, text),
+            "/show": lambda text: studio.show(self._me, HERE, text),
+            "/export": lambda text: studio.export(self._me, HERE, text),
+            "/ask": lambda text: studio.ask(self._me, HERE, text),
+            "/report": lambda text: studio.report(self._me, HERE, text),
+            "/codes": lambda _: studio.codes(self._me, HERE),
+            "/queue": lambda _: studio.queue(self._me),
+            "/cancel": lambda text: studio.cancel(self._me, text),
+            "/link": lambda text: studio.link(self._me, HERE, text),
+            "/settings": lambda _: studio.settings(self._me),
+            "/privacy": lambda _: studio.privacy(self._me),
+            "/forgetme": lambda _: studio.forgetme(self._me),
             **{f"/{name}": self._of_admins(name) for name in texts.ADMIN_COMMANDS},
         }
 
     def _of_admins(self, name: str) -> Callable[[str], Awaitable[Reply]]:
-        return lambda text: self._studio.admin(ME, name, text)
+        return lambda text: self._studio.admin(self._me, name, text)
 
 
 def photo_paths(line: str) -> list[Path]:

@@ -48,7 +48,8 @@ def join(db: sqlite3.Connection, stays: AccountId, goes: AccountId) -> None:
     db.execute(
         "UPDATE accounts SET size = iif(accounts.size = '', other.size, accounts.size),"
         " style = iif(accounts.style = '', other.style, accounts.style),"
-        " is_silent = max(accounts.is_silent, other.is_silent)"
+        " is_silent = max(accounts.is_silent, other.is_silent),"
+        " language = coalesce(accounts.language, other.language)"
         " FROM accounts AS other WHERE accounts.id = :stays AND other.id = :goes",
         ours,
     )

@@ -107,17 +107,35 @@ class People(Results):
 
     async def preferences_of(self, account: AccountId) -> Preferences:
         """Give what an account set."""
-        rows = await self._rows("SELECT size, style, is_silent FROM accounts WHERE id = ?", account)
-        return (
-            Preferences(rows[0]["size"], rows[0]["style"], bool(rows[0]["is_silent"]))
-            if rows
-            else Preferences()
-        )
+        rows = await self._rows("SELECT * FROM accounts WHERE id = ?", account)
+        if not rows:
+            return Preferences()
+        row = rows[0]
+        return Preferences(row["size"], row["style"], bool(row["is_silent"]), row["language"] or "")
 
     async def prefer(self, account: AccountId, wanted: Preferences) -> None:
         """Keep what an account set."""
-        sql = "UPDATE accounts SET size = ?, style = ?, is_silent = ? WHERE id = ?"
-        await self._change(sql, wanted.size, wanted.style, int(wanted.is_silent), account)
+        sql = "UPDATE accounts SET size = ?, style = ?, is_silent = ?, language = ? WHERE id = ?"
+        values = (wanted.size, wanted.style, int(wanted.is_silent), wanted.language or None)
+        await self._change(sql, *values, account)
+
+    async def language_of(self, who: Identity) -> str:
+        """Give the language a person chose, else the locale their app told last; empty for somebody new.
+
+        A locale that `who` carries is remembered: notices come when no app tells any.
+        """
+        sql = (
+            "SELECT locale, language FROM identities JOIN accounts ON accounts.id = account"
+            " WHERE platform = ? AND user_id = ?"
+        )
+        key = (str(who.platform), who.user_id)
+        rows = await self._rows(sql, *key)
+        if not rows:
+            return who.locale
+        if who.locale and who.locale != rows[0]["locale"]:
+            update = "UPDATE identities SET locale = ? WHERE platform = ? AND user_id = ?"
+            await self._change(update, who.locale, *key)
+        return rows[0]["language"] or who.locale or rows[0]["locale"]
 
     # --- the set that is being collected -----------------------------------------------------------------
 

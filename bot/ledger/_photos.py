@@ -42,7 +42,10 @@ def account_of(db: sqlite3.Connection, identity: Identity, now_ms: int) -> Accou
         account = db.execute("INSERT INTO account_numbers DEFAULT VALUES").lastrowid
         db.execute("DELETE FROM account_numbers")  # the number stays given, though its row goes
         db.execute("INSERT INTO accounts (id, created_ms) VALUES (?, ?)", (account, now_ms))
-        db.execute("INSERT INTO identities (platform, user_id, account) VALUES (?, ?, ?)", (*key, account))
+        db.execute(
+            "INSERT INTO identities (platform, user_id, account, locale) VALUES (?, ?, ?, ?)",
+            (*key, account, identity.locale),
+        )
         row = (account,)
     return AccountId(row[0])
 

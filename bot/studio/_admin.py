@@ -132,7 +132,10 @@ class Admins:
             owner = await self._tools.ledger.identities_of(lora.account)
             erased = await self._tools.ledger.erase_lora(lora.code)
             await wiped(self._tools, erased)
-        await self._tools.ledger.owe_letters(owner[:1], texts.your_code_was_taken_down(lora.code))
+        for who in owner[:1]:
+            with texts.use_language(await self._tools.ledger.language_of(who)):
+                words = texts.your_code_was_taken_down(lora.code)
+            await self._tools.ledger.owe_letters([who], words)
         self._tools.mailbox.wake()
         return texts.taken_down(lora.code, len(erased.pictures), len(erased.jobs))
 

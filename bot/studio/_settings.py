@@ -6,13 +6,13 @@ import re
 from dataclasses import replace
 
 from bot import texts, wishes
-from bot.domain import AccountId, GenerateWish
+from bot.domain import AccountId, GenerateWish, Identity, Preferences
 from bot.errors import UserError
 from bot.replies import Reply
 from bot.studio._needs import Tools
 from gpu_worker.protocol import SHAPES
 
-_ACTION = re.compile(r"settings:([0-9]{1,15}):(size|style|notices)(?:=([a-z0-9_-]{0,30}))?")
+_ACTION = re.compile(r"settings:([0-9]{1,15}):(size|style|notices|language)(?:=([a-z0-9_-]{0,30}))?")
 
 
 class PersonalSettings:
@@ -27,8 +27,8 @@ class PersonalSettings:
         style = self._tools.styles.get(wanted.style)
         return texts.settings(account, wanted, "" if style is None else style.label)
 
-    async def press(self, account: AccountId, action: str) -> Reply:
-        """Do what a button says: `settings:5:size=portrait`, `…:style`, `…:notices=silent`; of account 5."""
+    async def press(self, who: Identity, account: AccountId, action: str) -> Reply:
+        """Do what a button says: `settings:5:size=portrait`, `…:style`, `…:language=it`; of account 5."""
         match = _ACTION.fullmatch(action)
         if match is None or int(match[1]) != account:
             raise UserError(texts.STALE_BUTTON)
@@ -42,10 +42,18 @@ class PersonalSettings:
                 wanted = replace(wanted, style=value)
             case "notices" if value in ("sound", "silent"):
                 wanted = replace(wanted, is_silent=value == "silent")
+            case "language" if value in ("app", *texts.languages()):
+                return await self._speak(who, account, replace(wanted, language=_chosen(value)))
             case _:
                 raise UserError(texts.STALE_BUTTON)
         await self._tools.ledger.prefer(account, wanted)
         return replace(await self.show(account), replaces=True)
+
+    async def _speak(self, who: Identity, account: AccountId, wanted: Preferences) -> Reply:
+        """Answer in the language that was just chosen."""
+        await self._tools.ledger.prefer(account, wanted)
+        with texts.use_language(await self._tools.ledger.language_of(who)):
+            return replace(await self.show(account), replaces=True)
 
     async def applied(self, account: AccountId, wish: GenerateWish) -> GenerateWish:
         """Give the wish with what its person set where it says nothing."""
@@ -56,3 +64,7 @@ class PersonalSettings:
         if wanted.size and not wish.shape and wish.width_px is None:
             wish = wishes.sized(wish, wanted.size)
         return wish
+
+
+def _chosen(value: str) -> str:
+    return "" if value == "app" else value

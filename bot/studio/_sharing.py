@@ -149,7 +149,9 @@ class Sharing:
     async def _tell(self, share: Share) -> None:
         """Tell whoever asked that they may. Of a refusal they hear nothing: it would give the code away."""
         to = Identity(share.place.platform, share.place.user_id)
-        await self._tools.ledger.owe_letters([to], texts.you_may_draw(share))
+        with texts.use_language(await self._tools.ledger.language_of(to)):
+            words = texts.you_may_draw(share)
+        await self._tools.ledger.owe_letters([to], words)
         self._tools.mailbox.wake()
 
     async def _stop_drawing(self, share: Share) -> None:

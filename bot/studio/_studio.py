@@ -30,6 +30,7 @@ from bot.studio._codes import Codes
 from bot.studio._collecting import Collecting
 from bot.studio._door import Door
 from bot.studio._drafts import Drafts
+from bot.studio._language import in_their_language
 from bot.studio._link import Links
 from bot.studio._needs import Gate, Tools
 from bot.studio._pictures import Pictures
@@ -44,6 +45,7 @@ _OF_A_CODE = re.compile(r"(code|export|rename|remove|remove!):([0-9]{8})")
 _OF_A_PICTURE = re.compile(r"(vary|large):([0-9]{1,15}):([1-9])")
 
 
+@in_their_language
 class Studio:
     """The use cases. `admins` may ask for `status` and the like."""
 
@@ -77,6 +79,10 @@ class Studio:
         account = await self._door.account_of(who)
         shared = await self._sharing.takes_word(asker(who, account, place), text)
         return shared or await self._collecting.start(who, account)
+
+    async def language_of(self, who: Identity) -> str:
+        """Give the language, or the locale, that a person is spoken to in."""
+        return await self._ledger.language_of(who)
 
     async def help(self, who: Identity) -> Reply:
         """List the commands."""
@@ -255,7 +261,7 @@ class Studio:
             case "share" | "invite" | "uninvite":
                 return await self._sharing.press(account, place, action)
             case "settings":
-                return await self._settings.press(account, action)
+                return await self._settings.press(who, account, action)
             case "set":
                 return await self._collecting.press(account, place, value)
         return await self._press_of_no_thing(who, account, place, action)

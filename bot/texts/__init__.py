@@ -6,6 +6,8 @@ characters, which is what Telegram allows there.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bot.domain import MAX_CODES, Job, Lora, LoraCode, LoraState, Platform, format_code
 from bot.eta import Estimate
 from bot.replies import Reply
@@ -73,19 +75,20 @@ from bot.texts._drafts import NO_READY_CODE as NO_READY_CODE
 from bot.texts._drafts import choose_code as choose_code
 from bot.texts._drafts import draft as draft
 from bot.texts._drafts import draft_styles as draft_styles
+from bot.texts._language import best_language as best_language
+from bot.texts._language import has_text as has_text
+from bot.texts._language import languages as languages
+from bot.texts._language import said_in as said_in
+from bot.texts._language import say as say
+from bot.texts._language import use_language as use_language
 from bot.texts._likeness import likeness_figure as likeness_figure
 from bot.texts._likeness import likeness_told as likeness_told
-from bot.texts._link import LINK_IN_PRIVATE as LINK_IN_PRIVATE
-from bot.texts._link import LINK_SAME as LINK_SAME
-from bot.texts._link import LINK_TOO_OFTEN as LINK_TOO_OFTEN
-from bot.texts._link import LINK_UNKNOWN as LINK_UNKNOWN
 from bot.texts._link import link_word as link_word
 from bot.texts._link import linked as linked
 from bot.texts._people import FORGET_TOO_LATE as FORGET_TOO_LATE
 from bot.texts._people import ask_to_forget as ask_to_forget
 from bot.texts._people import forgotten as forgotten
 from bot.texts._people import privacy as privacy
-from bot.texts._queue import NOTHING_WAITS as NOTHING_WAITS
 from bot.texts._queue import queue as queue
 from bot.texts._results import AS_LARGE_AS_I_CAN as AS_LARGE_AS_I_CAN
 from bot.texts._results import DELETED as DELETED
@@ -137,20 +140,37 @@ from bot.texts._words import left as left
 from bot.texts._words import plural as plural
 from bot.texts._words import span as span
 
-UNKNOWN_COMMAND = "I do not know that. /help lists what I can do."
-UNKNOWN_CODE = (
-    "You have no LoraCode like that. /codes lists yours. If it is somebody else's, write /ask and the code."
-)
-STALE_BUTTON = "That button no longer does anything. /help lists what I can do."
-NOTHING_OPEN = "Nothing of yours is running or in line."
-ALREADY_ENDED = "That has already ended. /codes shows where your LoraCodes stand."
-NO_PHOTOS_HELD = "No photos of yours are waiting. /train says how to begin; /codes lists what you have."
-NO_PHOTO_SENT = "There was no photo in that. /train says how to send them."
+# Sentences without values. They are said when they are read, in the language that is spoken then.
+ALREADY_ENDED: str
+CONSOLE_HINT: str
+CONSOLE_LOST: str
+LINK_IN_PRIVATE: str
+LINK_SAME: str
+LINK_TOO_OFTEN: str
+LINK_UNKNOWN: str
+NOTHING_OPEN: str
+NOTHING_WAITS: str
+NO_PHOTOS_HELD: str
+NO_PHOTO_SENT: str
+OPEN_A_PRIVATE_CHAT: str
+SENT_TO_YOU_ALONE: str
+STALE_BUTTON: str
+UNKNOWN_CODE: str
+UNKNOWN_COMMAND: str
+WHO_ARE_YOU: str
+
+if not TYPE_CHECKING:  # a name that is not above stays an error for mypy
+
+    def __getattr__(name: str) -> str:
+        key = name.lower().replace("_", "-")
+        if name not in __annotations__ or not has_text(key):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return say(key)
 
 
 def apology() -> Reply:
     """Say that something broke on our side."""
-    return Reply("Sorry, something went wrong on my side. Please try again in a minute.")
+    return Reply(say("apology"))
 
 
 def help_text(platform: Platform, is_admin: bool) -> Reply:
@@ -184,6 +204,11 @@ def help_text(platform: Platform, is_admin: bool) -> Reply:
     return Reply("\n".join(lines))
 
 
+def photos_not_fetched(name: str) -> str:
+    """Say that a platform kept a file to itself."""
+    return say("photos-not-fetched", name=name)
+
+
 def photo_line(number: int, of: int, sentence: str) -> str:
     """Say what happened to one photo among several."""
     return f"Photo {number}: {sentence}" if of > 1 else sentence
@@ -201,7 +226,7 @@ def too_many_files(sent: int, most: int) -> str:
 def photos_forgotten(count: int, platform: Platform) -> Reply:
     """Confirm that a photo set is gone."""
     if count == 0:
-        return Reply(NO_PHOTOS_HELD)
+        return Reply(say("no-photos-held"))
     return Reply(f"Deleted: {count} photo{plural(count)}. {HOW_TO_SEND[platform]}")
 
 

@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from bot.domain import Job, JobKind, JobStatus, format_code
 from bot.eta import Estimate
 from bot.replies import Button, Reply
+from bot.texts._language import say
 from bot.texts._words import left
-
-NOTHING_WAITS = "Nothing of yours is running or in line. /train makes a LoraCode, /generate draws with one."
 
 
 def queue(jobs: Sequence[tuple[Job, Estimate]]) -> Reply:
     """List a person's open jobs, the oldest first, with a button that cancels each."""
     if not jobs:
-        return Reply(NOTHING_WAITS)
+        return Reply(say("nothing-waits"))
     lines = [f"{_title(job)}: {_where(job, guess)} · {left(guess.left_s)}" for job, guess in jobs]
-    buttons = [Button(f"Cancel {_title(job)}", f"cancel:{job.id}") for job, _ in jobs]
+    buttons = [Button(say("queue-cancel", what=_title(job)), f"cancel:{job.id}") for job, _ in jobs]
     return Reply("\n".join(lines), tuple(buttons))
 
 
@@ -26,7 +25,8 @@ def _title(job: Job) -> str:
 
 
 def _where(job: Job, guess: Estimate) -> str:
-    what = "training" if job.kind is JobKind.TRAIN else "drawing"
+    is_training = job.kind is JobKind.TRAIN
     if job.status is JobStatus.RUNNING:
-        return f"{what} now"
-    return f"{what}, in line: number {guess.position}"
+        return say("queue-training-now" if is_training else "queue-drawing-now")
+    position = str(guess.position)
+    return say("queue-training" if is_training else "queue-drawing", position=position)

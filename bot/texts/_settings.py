@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from bot.domain import AccountId, Preferences
 from bot.replies import Button, Choice, Reply
 from bot.texts._drafts import chosen, style_buttons
+from bot.texts._language import languages, said_in, say, spoken_language
+from bot.texts._words import shape_name, style_label
 from gpu_worker.protocol import SHAPES
 
 _DEFAULT_SHAPE = "square"
@@ -15,18 +17,24 @@ _DEFAULT_SHAPE = "square"
 def settings(account: AccountId, wanted: Preferences, style: str) -> Reply:
     """Show what is set and what else may be; `style` is the label of the one that is."""
     shape = wanted.size or _DEFAULT_SHAPE
+    spoken = say("settings-language" if wanted.language else "settings-language-of-app", language=_named())
     lines = [
-        "What I take where you do not say otherwise:",
-        f"Size: {shape}",
-        f"Style: {style or 'none'}",
-        f"Notices: {'silent' if wanted.is_silent else 'with a sound'}",
+        say("settings-title"),
+        say("settings-size", size=shape_name(shape)),
+        say("settings-style", style=style or say("style-none")),
+        say("settings-silent" if wanted.is_silent else "settings-sound"),
+        spoken,
     ]
     of = f"settings:{account}"
     buttons = (
-        *(Button(chosen(each.capitalize(), each == shape), f"{of}:size={each}", 0) for each in SHAPES),
-        Button(f"Style: {style}" if style else "Style", f"{of}:style", 1),
-        Button(chosen("With a sound", not wanted.is_silent), f"{of}:notices=sound", 2),
-        Button(chosen("Silent", wanted.is_silent), f"{of}:notices=silent", 2),
+        *(
+            Button(chosen(shape_name(each).capitalize(), each == shape), f"{of}:size={each}", 0)
+            for each in SHAPES
+        ),
+        Button(style_label(style), f"{of}:style", 1),
+        Button(chosen(say("settings-sound-button"), not wanted.is_silent), f"{of}:notices=sound", 2),
+        Button(chosen(say("settings-silent-button"), wanted.is_silent), f"{of}:notices=silent", 2),
+        *_language_buttons(wanted, of),
     )
     return Reply("\n".join(lines), buttons)
 
@@ -34,7 +42,21 @@ def settings(account: AccountId, wanted: Preferences, style: str) -> Reply:
 def settings_styles(account: AccountId, styles: Sequence[Choice], set_now: str) -> Reply:
     """Offer the styles."""
     return Reply(
-        "Which style, where you name none? --style none draws without.",
+        say("settings-which-style"),
         style_buttons(styles, set_now, f"settings:{account}:style="),
         replaces=True,
     )
+
+
+def _language_buttons(wanted: Preferences, of: str) -> tuple[Button, ...]:
+    # Each language is called what its own people call it: who reads no other can still find theirs.
+    named = [(code, said_in(code, "language-name")) for code in languages()]
+    offered = [("app", say("settings-app-button"), not wanted.language)]
+    offered += [(code, name, code == wanted.language) for code, name in named]
+    return tuple(
+        Button(chosen(label, is_set), f"{of}:language={value}", 3) for value, label, is_set in offered
+    )
+
+
+def _named() -> str:
+    return said_in(spoken_language(), "language-name")

@@ -5,27 +5,27 @@ from __future__ import annotations
 from datetime import timedelta
 
 from bot.domain import Platform, Trigger
+from bot.texts._language import say
 
 QUOTE_CHARS = 300  # of a prompt or an error, inside a longer text
 BAR_CELLS = 10
-ETA_UNKNOWN = "how long it takes is not known until the first one here has run"
 
-_AGES = ((86400, "day"), (3600, "hour"), (60, "minute"))
+_AGES = ((86400, "days-ago"), (3600, "hours-ago"), (60, "minutes-ago"))
 
 
 def example(platform: Platform, code: str = "40713386", trigger: Trigger | None = None) -> str:
     """Write out a command that draws, as that platform takes it."""
-    prompt = f"{trigger or Trigger()} as an astronaut"
-    if platform is Platform.DISCORD:
-        return f"/generate code:{code} prompt:{prompt}"
-    return f"/generate {code} {prompt}"
+    return _drawing(platform, code, f"{trigger or Trigger()} as an astronaut")
 
 
 def to_draw(platform: Platform, code: str) -> str:
     """Write out a command that draws with a code whose trigger need not be known."""
-    if platform is Platform.DISCORD:
-        return f"/generate code:{code} prompt:as an astronaut"
-    return f"/generate {code} as an astronaut"
+    return _drawing(platform, code, "as an astronaut")
+
+
+def _drawing(platform: Platform, code: str, prompt: str) -> str:
+    # Prompts stay English in every language: it is what Stable Diffusion has learnt.
+    return say("example-discord" if platform is Platform.DISCORD else "example", code=code, prompt=prompt)
 
 
 def bar(share: float) -> str:
@@ -36,27 +36,27 @@ def bar(share: float) -> str:
 
 def left(eta_s: float | None) -> str:
     """Write how long something still takes; honest when nobody knows."""
-    return ETA_UNKNOWN if eta_s is None else f"about {span(eta_s)} left"
+    return say("eta-unknown") if eta_s is None else say("about-left", span=span(eta_s))
 
 
 def span(seconds: float) -> str:
     """Write a length of time as people say it: `12 min`, `1 h 20 min`."""
     minutes = int(seconds / 60 + 0.5)
     if minutes < 1:
-        return "1 min" if seconds >= 30 else "half a minute"
+        return f"1 {say('unit-min')}" if seconds >= 30 else say("half-a-minute")
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
-    parts = [(days, "d"), (hours, "h"), (minutes if not days else 0, "min")]
+    parts = [(days, say("unit-d")), (hours, say("unit-h")), (minutes if not days else 0, say("unit-min"))]
     return " ".join(f"{count} {unit}" for count, unit in parts if count)
 
 
 def age(passed: timedelta) -> str:
     """Write how long ago something was."""
-    for seconds, unit in _AGES:
+    for seconds, key in _AGES:
         count = int(passed.total_seconds() // seconds)
         if count >= 1:
-            return f"{count} {unit}{plural(count)} ago"
-    return "just now"
+            return say(key, count=count)
+    return say("just-now")
 
 
 def quoted(text: str, most: int = QUOTE_CHARS) -> str:
@@ -65,5 +65,15 @@ def quoted(text: str, most: int = QUOTE_CHARS) -> str:
 
 
 def plural(count: int) -> str:
-    """Give the ending of a counted word."""
+    """Give the ending of a counted English word; texts in several languages count in their own file."""
     return "" if count == 1 else "s"
+
+
+def shape_name(shape: str) -> str:
+    """Name a shape of pictures."""
+    return say(f"shape-{shape}")
+
+
+def style_label(style: str) -> str:
+    """Label the button that offers styles; `style` is the one that is chosen."""
+    return say("style-button-set", style=style) if style else say("style-button")

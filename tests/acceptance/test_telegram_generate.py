@@ -9,7 +9,6 @@ import pytest
 
 import drawn
 from bot import texts
-from bot.chats.telegram._inbox import WHO_ARE_YOU
 from bot.domain import format_code
 from tests.acceptance.telegram_server import Shown, until
 from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person, Stage, on_stage, trained
@@ -234,7 +233,7 @@ async def test_who_writes_under_a_name_that_many_share_has_no_codes(stage: Stage
     group = {"id": GROUP, "type": "group", "title": "Friends"}
     await stage.anna.says("/codes", chat=GROUP, sender_chat=group)
     answer = (await until(lambda: stage.anna.sees_in(GROUP)))[0]
-    assert answer.text == WHO_ARE_YOU
+    assert answer.text == texts.WHO_ARE_YOU
 
 
 async def test_the_menu_offers_every_command(stage: Stage) -> None:

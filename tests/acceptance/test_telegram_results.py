@@ -13,7 +13,6 @@ from lo_bot_api_emulator import ApiRefusal
 from PIL import Image
 
 from bot import texts
-from bot.chats.telegram._answers import OPEN_A_PRIVATE_CHAT, SENT_TO_YOU_ALONE
 from bot.domain import JobId
 from gpu_worker.protocol import Generate
 from tests.acceptance.telegram_server import Shown, until
@@ -265,7 +264,7 @@ async def test_in_a_chat_with_others_the_lora_goes_to_its_owner_alone(stage: Sta
     code = await trained(stage.anna)
     await stage.anna.says(f"/export {code}", chat=GROUP)
     (line,) = await until(lambda: stage.anna.sees_in(GROUP))
-    assert line.text == SENT_TO_YOU_ALONE
+    assert line.text == texts.SENT_TO_YOU_ALONE
     assert not line.files
     assert [each for each in stage.anna.sees if each.files]
 
@@ -277,7 +276,7 @@ async def test_who_never_wrote_to_the_bot_is_asked_to_before_an_export(stage: St
     ]
     await stage.anna.says(f"/export {code}", chat=GROUP)
     (line,) = await until(lambda: stage.anna.sees_in(GROUP))
-    assert line.text == OPEN_A_PRIVATE_CHAT
+    assert line.text == texts.OPEN_A_PRIVATE_CHAT
 
 
 async def test_export_says_the_same_of_a_foreign_and_of_no_code(stage: Stage) -> None:

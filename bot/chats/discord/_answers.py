@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 import discord
 
-from bot.chats.base import answered
+from bot.chats.base import answered, speaking
 from bot.chats.discord._buttons import view_of
 from bot.chats.discord._parcel import Parcel, packed, plain
 from bot.chats.discord._post import (
@@ -50,10 +50,11 @@ class Answers:
 
     async def give(self, interaction: Interaction, work: Work, prefer_dm: bool) -> None:
         """Answer a command, a form or a press; where it cannot be acknowledged, nothing is done."""
-        who, place = identity(interaction.user), self._place(interaction, prefer_dm)
+        who, place = person(interaction), self._place(interaction, prefer_dm)
         if not await _acknowledged(interaction):
             return
-        reply = await answered(work(who, place))
+        async with speaking(self._studio, who):
+            reply = await answered(work(who, place))
         await self._end_set(place, reply)
         if reply.replaces and await self._replaced(interaction, place, reply):
             return
@@ -144,10 +145,15 @@ class Answers:
                 await self.send(own_dm(interaction.user.id), late, nonce=f"re-{interaction.id}")
 
 
-def identity(user: discord.abc.User) -> Identity:
+def person(interaction: Interaction) -> Identity:
+    """Give whoever acted, with the language of their app."""
+    return identity(interaction.user, interaction.locale.value)
+
+
+def identity(user: discord.abc.User, locale: str = "") -> Identity:
     """Give the person as the rest of the bot knows them."""
     name = user.name if user.display_name == user.name else f"{user.display_name} @{user.name}"
-    return Identity(Platform.DISCORD, str(user.id), name=name)
+    return Identity(Platform.DISCORD, str(user.id), name=name, locale=locale)
 
 
 async def apologise(interaction: Interaction, sorry: Reply, error: Exception) -> None:

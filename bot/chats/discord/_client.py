@@ -13,9 +13,9 @@ import discord
 from discord import app_commands
 
 from bot import texts
-from bot.chats.base import answered
+from bot.chats.base import answered, speaking
 from bot.chats.discord._admin import written
-from bot.chats.discord._answers import Answers, Interaction, Work, apologise, identity, whisper
+from bot.chats.discord._answers import Answers, Interaction, Work, apologise, identity, person, whisper
 from bot.chats.discord._buttons import ActionButton
 from bot.chats.discord._commands import COMMANDS
 from bot.chats.discord._modal import PhotosModal, PromptModal, reworded
@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 MAX_RATE_LIMIT_WAIT_S = 30.0
 #: How long a form may wait for what it is filled with: it must come within 3 s.
 LOOK_UP_S = 2.0
-NOT_FETCHED = "Discord did not give me {name}, so I took none of these photos. Please send them again."
 _TYPED = (discord.MessageType.default, discord.MessageType.reply)
 _EDIT = re.compile(r"edit:([0-9]{1,15})")
 #: Presses that draw: their card comes where the button is, as after `/generate`.
@@ -82,10 +81,11 @@ class LoraCodeClient(discord.Client):
             return
         who = identity(message.author)
         place = own_dm(message.author.id)
-        if message.attachments:
-            reply = await answered(self._add_photos(who, place, message.attachments))
-        else:
-            reply = await answered(self._words(who, place, message.content))
+        async with speaking(self.studio, who):  # a message tells no locale: that of the last command counts
+            if message.attachments:
+                reply = await answered(self._add_photos(who, place, message.attachments))
+            else:
+                reply = await answered(self._words(who, place, message.content))
         await self.answers.send_set(who, place, reply, nonce=f"re-{message.id}")
 
     async def on_interaction(self, interaction: Interaction) -> None:
@@ -113,12 +113,13 @@ class LoraCodeClient(discord.Client):
         # A form can only be the very first response, so this is looked up before it, and not for long.
         try:
             async with asyncio.timeout(LOOK_UP_S):
-                question = await self.studio.consent_question(identity(interaction.user))
+                question = await self.studio.consent_question(person(interaction))
         except TimeoutError:
             log.warning("a consent was not found in time; the photos will be asked about again")
             question = None
         if question is None:
-            await interaction.response.send_modal(PhotosModal())
+            async with speaking(self.studio, person(interaction)):
+                await interaction.response.send_modal(PhotosModal())
         else:
             await self.answer(interaction, lambda who, place: self.studio.train(who, place))
 
@@ -147,20 +148,23 @@ class LoraCodeClient(discord.Client):
 
     async def apologise(self, interaction: Interaction, error: Exception) -> None:
         """Log what broke, then tell the person."""
-        await apologise(interaction, texts.apology(), error)
+        async with speaking(self.studio, person(interaction)):
+            sorry = texts.apology()
+        await apologise(interaction, sorry, error)
 
     async def _open_form(self, interaction: Interaction, job_id: int) -> None:
         # A form can only be the very first response, so the prompt is looked up before it, and not for long.
         try:
             async with asyncio.timeout(LOOK_UP_S):
-                prompt = await self.studio.edit_text(identity(interaction.user), job_id)
+                prompt = await self.studio.edit_text(person(interaction), job_id)
         except UserError as refusal:
             await whisper(interaction, Reply(refusal.sentence))
             return
         except TimeoutError:
             log.warning("a prompt was not found in time; its form opens empty")
             prompt = ""  # whose result it is will be looked up again when the form comes back
-        await interaction.response.send_modal(PromptModal(job_id, prompt))
+        async with speaking(self.studio, person(interaction)):
+            await interaction.response.send_modal(PromptModal(job_id, prompt))
 
     async def _words(self, who: Identity, place: Place, text: str) -> Reply:
         act = written(self.studio, who, text)
@@ -181,4 +185,4 @@ async def _upload(photo: discord.Attachment) -> Upload:
         return Upload(photo.filename, await photo.read())
     except (discord.HTTPException, *NETWORK_ERRORS) as error:
         log.warning("a photo could not be fetched from Discord: %s", type(error).__name__)
-        raise UserError(NOT_FETCHED.format(name=photo.filename)) from error
+        raise UserError(texts.photos_not_fetched(photo.filename)) from error

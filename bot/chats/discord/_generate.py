@@ -11,7 +11,7 @@ import discord
 from discord import app_commands
 from discord.app_commands import Range
 
-from bot.chats.discord._answers import identity
+from bot.chats.discord._answers import person
 from bot.domain import MAX_PICTURES, GenerateWish, Identity, Place
 from bot.replies import Choice, Reply
 from bot.wishes import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, MAX_STRENGTH, sized
@@ -33,7 +33,7 @@ _SAMPLER_CHOICES = [app_commands.Choice(name=name, value=name) for name in SAMPL
 
 async def offer_codes(interaction: _Interaction, typed: str) -> list[app_commands.Choice[str]]:
     """Offer a person's own LoraCodes; none when they cannot be looked up in time."""
-    return await _in_time(interaction.client.studio.codes_like(identity(interaction.user), typed))
+    return await _in_time(interaction.client.studio.codes_like(person(interaction), typed))
 
 
 async def offer_styles(interaction: _Interaction, typed: str) -> list[app_commands.Choice[str]]:

@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 
 from telegram import Chat, MaybeInaccessibleMessage, Message, User
 
+from bot import texts
 from bot.chats.telegram._errors import patiently
 from bot.chats.telegram._post import Post
 from bot.domain import Identity, Place, Platform
@@ -17,9 +18,6 @@ from bot.replies import Reply
 from bot.studio import Studio
 
 log = logging.getLogger(__name__)
-
-SENT_TO_YOU_ALONE = "I have sent it to you alone, in our private chat."
-OPEN_A_PRIVATE_CHAT = "That is for you alone: open a private chat with me, press Start, and ask there again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ def spot_of(message: MaybeInaccessibleMessage, user: User | None = None) -> Spot
         user = message.from_user
     if user is None:
         return None
-    who = Identity(Platform.TELEGRAM, str(user.id), name=_name_of(user))
+    who = Identity(Platform.TELEGRAM, str(user.id), name=_name_of(user), locale=user.language_code or "")
     return Spot(who, int(message.chat.id), message.message_id, message.chat.type == Chat.PRIVATE)
 
 
@@ -121,6 +119,6 @@ class Answers:
         try:
             await patiently(lambda: self._post.send(int(spot.who.user_id), reply))
         except ChatUnreachable:
-            await self._show(spot, Reply(OPEN_A_PRIVATE_CHAT))
+            await self._show(spot, Reply(texts.OPEN_A_PRIVATE_CHAT))
         else:
-            await self._show(spot, Reply(SENT_TO_YOU_ALONE))
+            await self._show(spot, Reply(texts.SENT_TO_YOU_ALONE))

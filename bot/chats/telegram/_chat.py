@@ -137,5 +137,8 @@ class TelegramChat:
     async def _on_error(self, update: object, context: ContextTypes.DEFAULT_TYPE) -> None:
         log.error("an update of Telegram failed", exc_info=context.error)
         if isinstance(update, Update) and update.effective_chat is not None:
-            with contextlib.suppress(ChatError):  # the failure itself is in the log already
+            user = update.effective_user
+            locale = "" if user is None else user.language_code or ""
+            # The failure itself is in the log already.
+            with contextlib.suppress(ChatError), texts.use_language(locale):
                 await self._post.send(update.effective_chat.id, texts.apology())

@@ -12,7 +12,7 @@ from telegram.constants import FileSizeLimit
 from telegram.ext import CommandHandler, ContextTypes, MessageHandler, filters
 
 from bot import texts
-from bot.chats.base import answered
+from bot.chats.base import answered, speaking
 from bot.chats.telegram._answers import Answers, Spot, is_nameless, spot_of
 from bot.domain import Identity, Place
 from bot.replies import Reply, Upload
@@ -20,7 +20,6 @@ from bot.studio import Studio
 
 log = logging.getLogger(__name__)
 
-WHO_ARE_YOU = "Telegram does not tell me who you are here. Write to me in a private chat, or as yourself."
 _Context: TypeAlias = ContextTypes.DEFAULT_TYPE
 _Call: TypeAlias = Callable[[Identity, Place, str], Awaitable[Reply]]
 
@@ -119,9 +118,10 @@ class Inbox:
         spot = spot_of(message)
         if spot is None or is_nameless(message):
             return
-        reply = await answered(self._studio.plain_text(spot.who, spot.place, message.text or ""))
-        if reply is not None:
-            await self._answers.give(spot, reply)
+        async with speaking(self._studio, spot.who):
+            reply = await answered(self._studio.plain_text(spot.who, spot.place, message.text or ""))
+            if reply is not None:
+                await self._answers.give(spot, reply)
 
     async def _on_other(self, update: Update, context: _Context) -> None:
         async def work(spot: Spot, message: Message) -> Reply:
@@ -135,8 +135,12 @@ class Inbox:
         spot = spot_of(message) if message is not None else None
         if message is None or spot is None:
             return
-        reply = Reply(WHO_ARE_YOU) if is_nameless(message) else await answered(work(spot, message))
-        await self._answers.give(spot, reply)
+        async with speaking(self._studio, spot.who):
+            if is_nameless(message):
+                reply = Reply(texts.WHO_ARE_YOU)
+            else:
+                reply = await answered(work(spot, message))
+            await self._answers.give(spot, reply)
 
 
 async def _download(message: Message) -> Upload:

@@ -10,7 +10,7 @@ from telegram.constants import CallbackQueryLimit
 from telegram.error import TelegramError
 from telegram.ext import ContextTypes
 
-from bot.chats.base import answered
+from bot.chats.base import answered, speaking
 from bot.chats.telegram._answers import Answers, Spot, spot_of
 from bot.errors import UserError
 from bot.replies import Reply
@@ -48,7 +48,8 @@ class Presses:
             return
         self._under_way.add(press)
         try:
-            await self._carry_out(query, spot, query.data)
+            async with speaking(self._studio, spot.who):
+                await self._carry_out(query, spot, query.data)
         finally:
             self._under_way.discard(press)
 

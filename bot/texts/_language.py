@@ -1,0 +1,96 @@
+"""The words of every language, and which language is being spoken: Fluent files that stand beside this one.
+
+`en.ftl` is whole, and what another language lacks is said in English. A further language is one more file,
+named by its code: `de.ftl`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+
+from fluent.runtime import FluentBundle, FluentResource
+from fluent.runtime.types import fluent_number
+
+log = logging.getLogger(__name__)
+
+FOLDER = Path(__file__).parent
+ENGLISH = "en"
+#: Each update of a chat, and each notice, is a task or a block of its own: they cannot hear each other.
+_SPOKEN: ContextVar[str] = ContextVar("language", default=ENGLISH)
+
+
+def languages() -> tuple[str, ...]:
+    """List the codes of all languages, English first."""
+    return tuple(_bundles())
+
+
+def best_language(locale: str) -> str:
+    """Give the language for a locale such as `it`, `it-IT` or `it_IT.UTF-8`; English where none is ours."""
+    code = locale.replace("_", "-").partition(".")[0].partition("-")[0].lower()
+    return code if code in _bundles() else ENGLISH
+
+
+@contextmanager
+def use_language(locale: str) -> Iterator[None]:
+    """Speak the language of a locale inside the block."""
+    before = _SPOKEN.set(best_language(locale))
+    try:
+        yield
+    finally:
+        _SPOKEN.reset(before)
+
+
+def spoken_language() -> str:
+    """Give the code of the language that is spoken now."""
+    return _SPOKEN.get()
+
+
+def say(key: str, /, **values: str | int) -> str:
+    """Say a text in the language that is spoken now; KeyError when not even English has it.
+
+    Numbers are for texts that count: they choose the plural, and are written without separators.
+    """
+    return said_in(_SPOKEN.get(), key, **values)
+
+
+def said_in(language: str, key: str, /, **values: str | int) -> str:
+    """Say a text in one language, for what lists all of them; KeyError when not even English has it."""
+    bundle = _bundles()[language]
+    if not bundle.has_message(key):
+        bundle = _bundles()[ENGLISH]
+    if not bundle.has_message(key):
+        raise KeyError(key)
+    pattern = bundle.get_message(key).value
+    if pattern is None:
+        raise KeyError(key)
+    given = {
+        name: fluent_number(value, useGrouping=False) if isinstance(value, int) else value
+        for name, value in values.items()
+    }
+    text, troubles = bundle.format_pattern(pattern, given)
+    for trouble in troubles:  # a sentence with a hole is better than none
+        log.error("the text %s of %s: %s", key, language, trouble)
+    return str(text)
+
+
+def has_text(key: str) -> bool:
+    """Say whether there is a text of that name."""
+    return _bundles()[ENGLISH].has_message(key)
+
+
+@cache
+def _bundles() -> dict[str, FluentBundle]:
+    codes = sorted((path.stem for path in FOLDER.glob("*.ftl")), key=lambda code: (code != ENGLISH, code))
+    return {code: _bundle(code) for code in codes}
+
+
+def _bundle(code: str) -> FluentBundle:
+    # Isolation marks are for mixed directions of writing; in codes and commands they would be copied along.
+    bundle = FluentBundle([code], use_isolating=False)
+    bundle.add_resource(FluentResource((FOLDER / f"{code}.ftl").read_text(encoding="utf-8")))
+    return bundle

@@ -1,0 +1,94 @@
+"""A person is spoken to in the language of their app, or in the one they chose; so are their notices."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot import texts
+from bot.domain import Identity, Platform
+from bot.errors import UserError
+from tests.integration.engine_room import EngineRoom, open_engine_room
+from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS
+
+ITALIAN = replace(ANNA, locale="it-IT")
+
+
+@pytest.fixture
+async def room(tmp_path: Path) -> AsyncIterator[EngineRoom]:
+    async with open_engine_room(tmp_path) as each:
+        yield each
+
+
+def italian(key: str, **values: str | int) -> str:
+    return texts.said_in("it", key, **values)
+
+
+async def test_an_app_s_locale_is_the_language_of_answers_and_refusals(room: EngineRoom) -> None:
+    studio = room.desk.studio
+    assert (await studio.queue(ITALIAN)).text == italian("nothing-waits")
+    with pytest.raises(UserError) as caught:
+        await studio.press(ITALIAN, ANNAS, "nonsense")
+    assert caught.value.sentence == italian("stale-button")
+    assert (await studio.queue(BERT)).text == texts.NOTHING_WAITS
+    assert texts.said_in("en", "stale-button") == texts.STALE_BUTTON, "afterwards all is as it was"
+
+
+async def test_the_last_locale_is_remembered_where_none_is_told(room: EngineRoom) -> None:
+    studio = room.desk.studio
+    await studio.queue(ITALIAN)
+    assert (await studio.queue(ANNA)).text == italian("nothing-waits")
+    await studio.queue(replace(ANNA, locale="en-GB"))
+    assert (await studio.queue(ANNA)).text == texts.NOTHING_WAITS
+
+
+async def test_settings_stand_above_the_app_and_can_be_left_to_it_again(room: EngineRoom) -> None:
+    studio = room.desk.studio
+    shown = await studio.settings(ITALIAN)
+    assert "Lingua: Italiano, come la tua app" in shown.text
+    [english] = [each.action for each in shown.buttons if each.label == "English"]
+    shown = await studio.press(ITALIAN, ANNAS, english)
+    assert "Language: English" in shown.text.splitlines(), "the answer is in the language that was chosen"
+    assert (await studio.queue(ITALIAN)).text == texts.NOTHING_WAITS
+    [app] = [each.action for each in shown.buttons if each.label == "As my app"]
+    assert "come la tua app" in (await studio.press(ITALIAN, ANNAS, app)).text
+
+
+async def test_nobody_changes_another_s_language_nor_chooses_one_that_is_not_there(room: EngineRoom) -> None:
+    studio = room.desk.studio
+    shown = await studio.settings(ANNA)
+    [action] = [each.action for each in shown.buttons if each.label == "Italiano"]
+    for who, place, pressed in (
+        (BERT, BERTS, action),
+        (ANNA, ANNAS, action.replace("=it", "=xx")),
+        (ANNA, ANNAS, action.replace("=it", "=")),
+    ):
+        with pytest.raises(UserError):
+            await studio.press(who, place, pressed)
+    assert (await studio.queue(ANNA)).text == texts.NOTHING_WAITS
+
+
+async def test_a_chosen_language_is_kept_by_linked_accounts(room: EngineRoom) -> None:
+    studio, ledger = room.desk.studio, room.ledger
+    shown = await studio.settings(ANNA)
+    await studio.press(ANNA, ANNAS, next(each.action for each in shown.buttons if each.label == "Italiano"))
+    bert = await ledger.account_of(BERT)
+    await ledger.give_link_word(bert, "ABCDEF", room.desk.clock.now.replace(year=2031))
+    assert await ledger.join_accounts("ABCDEF", await ledger.account_of(ANNA))
+    assert (await studio.queue(BERT)).text == italian("nothing-waits")
+
+
+async def test_being_forgotten_forgets_the_language(room: EngineRoom) -> None:
+    await room.desk.studio.queue(ITALIAN)
+    account = await room.ledger.account_of(ANNA)
+    await room.ledger.erase_account(account)
+    assert await room.ledger.language_of(ANNA) == ""
+
+
+async def test_somebody_new_leaves_no_row_by_being_spoken_to(room: EngineRoom) -> None:
+    stranger = Identity(Platform.TELEGRAM, "404", locale="it")
+    await room.desk.studio.help(stranger)
+    assert await room.ledger.known_account(stranger) is None
