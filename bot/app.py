@@ -123,7 +123,7 @@ async def opened(
     eye = eye or ChildEye()
     coach = Coach(eye, is_wanted=lambda: coach_is_wanted(settings, worker.health()))
     judging = Judging(None if settings.coach == "off" else eye)
-    dispatcher = Dispatcher(ledger, worker, files, notifier, styles, judging)
+    dispatcher = Dispatcher(ledger, worker, files, notifier, styles, judging, settings.face_mask)
     troubles, postman = Troubles(), Postman(ledger, chats, clock)
     tools = Tools(
         *(ledger, dispatcher, files, styles, clock),

@@ -174,11 +174,13 @@ class Trigger:
 class NewPhoto:
     """A photo that passed the gate: RGB, upright, without metadata, as JPEG bytes.
 
-    `sha256` is of the decoded pixels, so that the same photo is known again in another wrapping.
+    `sha256` is of the decoded pixels, so that the same photo is known again in another wrapping. `hint` is
+    what the coach saw on it that helps to train on it, as the coach writes it.
     """
 
     sha256: str
     data: bytes
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,10 @@ class Settings(BaseModel):
         description="whether photos are looked at before they train: `on`, `off`, or `auto`: on, but with the"
         " models that come with LoraCode, which draw toys",
     )
+    face_mask: bool = Field(
+        default=False,
+        description="`on`: trainings on people learn the head alone and not what is behind it",
+    )
     train_steps: PositiveInt | None = Field(
         default=None,
         description="steps of a training; empty: 1500 (300 a photo), fewer for `drawn` and `tiny`",

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Collection
 from time import monotonic
 
+from gpu_worker.protocol import Prepare
+
 #: Photos that wait; the oldest are left to their trainings.
 MAX_AHEAD = 64
 #: The photo that completes a set is followed by its training, which begins with another one. That long it
@@ -23,18 +25,18 @@ class Ahead:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._photos: deque[bytes] = deque(maxlen=MAX_AHEAD)
+        self._photos: deque[Prepare] = deque(maxlen=MAX_AHEAD)
         self._settled_at = 0.0
 
     def __len__(self) -> int:
         return len(self._photos)
 
-    def add(self, photo: bytes) -> None:
+    def add(self, photo: Prepare) -> None:
         """Let a photo wait."""
         self._photos.append(photo)
         self._settled_at = self._clock() + SETTLE_S
 
-    def take(self) -> bytes:
+    def take(self) -> Prepare:
         """Return the photo that waits longest; IndexError when none does."""
         return self._photos.popleft()
 
@@ -44,13 +46,13 @@ class Ahead:
 
     def leave_to_training(self, photos: Collection[bytes]) -> None:
         """Drop the photos of a training that has come: it encodes each when a step first needs it."""
-        self._keep(lambda photo: photo not in photos)
+        self._keep(lambda ahead: ahead.photo not in photos)
 
     def forget(self, names: Collection[str]) -> None:
         """Drop photos, named by their SHA-256."""
-        self._keep(lambda photo: hashlib.sha256(photo).hexdigest() not in names)
+        self._keep(lambda ahead: hashlib.sha256(ahead.photo).hexdigest() not in names)
 
-    def _keep(self, wanted: Callable[[bytes], bool]) -> None:
+    def _keep(self, wanted: Callable[[Prepare], bool]) -> None:
         kept = [photo for photo in self._photos if wanted(photo)]
         self._photos.clear()
         self._photos.extend(kept)

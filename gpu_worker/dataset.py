@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from gpu_worker.errors import BadInput
+from gpu_worker.protocol import Crop
 
 Size = tuple[int, int]  #: width and height in pixels
 
@@ -39,6 +40,7 @@ class Example:
     is_regularisation: bool = False  #: shows the class, not the subject
     flip: bool = False  #: shown mirrored half of the times
     mask: bytes | None = field(default=None, repr=False)  #: a grey picture: white is learnt, black is not
+    crop: Crop | None = None  #: the part of picture and mask that counts; None: all of it
     caption_rules: CaptionRules = CaptionRules()
     trigger: str = ""  #: the word that calls the subject; a caption without it is of the class alone
 
@@ -63,24 +65,34 @@ class Example:
         return bare if bare and len(parted) > 1 else None
 
 
-def to_pixels(photo: bytes, size_px: Size) -> Tensor:
-    """Return the middle of a photo as (3, height, width) in -1 .. 1; BadInput when it is no picture."""
-    values = torch.from_numpy(np.array(_fit(photo, size_px, "RGB"))).permute(2, 0, 1)
+def to_pixels(photo: bytes, size_px: Size, crop: Crop | None = None) -> Tensor:
+    """Return the middle of a photo, or of a part of it, as (3, height, width) in -1 .. 1.
+
+    BadInput when it is no picture.
+    """
+    values = torch.from_numpy(np.array(_fit(photo, size_px, "RGB", crop))).permute(2, 0, 1)
     return values.float() / 127.5 - 1
 
 
-def to_weights(mask: bytes, size_px: Size) -> Tensor:
+def to_weights(mask: bytes, size_px: Size, crop: Crop | None = None) -> Tensor:
     """Return a mask as loss weights 0 .. 1 on the latents' grid, (1, height / 8, width / 8)."""
-    values = torch.from_numpy(np.array(_fit(mask, size_px, "L"))).float() / 255
+    values = torch.from_numpy(np.array(_fit(mask, size_px, "L", crop))).float() / 255
     return torch.nn.functional.interpolate(values[None, None], scale_factor=1 / 8, mode="area")[0]
 
 
-def _fit(photo: bytes, size_px: Size, mode: str) -> Image.Image:
+def _fit(photo: bytes, size_px: Size, mode: str, crop: Crop | None) -> Image.Image:
     try:
         with Image.open(io.BytesIO(photo)) as opened:
             upright = ImageOps.exif_transpose(opened).convert(mode)
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
         raise BadInput("One of the photos cannot be read as a picture.") from error
+    if crop is not None:
+        wide, high = upright.size
+        left, top = round(crop.left * wide), round(crop.top * high)
+        right, bottom = round((crop.left + crop.width) * wide), round((crop.top + crop.height) * high)
+        upright = upright.crop((max(0, left), max(0, top), min(wide, right), min(high, bottom)))
+        if not (upright.width and upright.height):
+            raise BadInput("Nothing is left of one of the photos when it is cropped.")
     return ImageOps.fit(upright, size_px, Image.Resampling.LANCZOS)
 
 

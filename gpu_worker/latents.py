@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from gpu_worker.dataset import Size
+from gpu_worker.protocol import Crop
 
 #: Photo sets that wait are few; a photo's latents at 512 px are 128 KiB.
 MAX_KEPT = 256
@@ -42,11 +43,14 @@ class Key:
     size_px: Size
     mirrored: bool
     model: str  #: name and precision of the base model
+    crop: Crop | None = None  #: the part of the picture; None: all of it
 
     @property
     def file_name(self) -> str:
         """A name for this on disk."""
         told = f"{self.photo} {self.size_px} {self.mirrored} {self.model}"
+        if self.crop is not None:
+            told += f" {self.crop}"
         return hashlib.sha256(told.encode()).hexdigest()[:32] + ".safetensors"
 
 

@@ -13,7 +13,7 @@ from gpu_worker.base_model import BaseModel
 from gpu_worker.dials import Dials
 from gpu_worker.generation import Room
 from gpu_worker.latents import LatentCache, photo_name
-from gpu_worker.protocol import Event, Generate, Health, Train
+from gpu_worker.protocol import Crop, Event, Generate, Health, Train
 from gpu_worker.sd_scripts.trainer import SdScriptsTrainer
 
 
@@ -40,12 +40,12 @@ class CardPerformer:
         if self._sd_scripts is None:  # else the card's memory is its own while it trains
             self._loaded()
 
-    def prepare(self, photo: bytes) -> None:
+    def prepare(self, photo: bytes, crop: Crop | None) -> None:
         """Encode a photo for a training that may come; BadInput when it is no picture."""
         if self._sd_scripts is None:
             base = self._loaded()
             side_px = self._training_dials(base).resolution_px
-            study.moments_of(base, photo, (side_px, side_px), self._latents)
+            study.moments_of(base, photo, (side_px, side_px), self._latents, crop)
 
     def forget(self, photos: tuple[str, ...]) -> None:
         """Drop what was encoded of these photos."""

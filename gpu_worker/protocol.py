@@ -16,7 +16,7 @@ import msgspec
 
 from gpu_worker.errors import ProtocolError as ProtocolError  # part of this door
 
-VERSION = 4
+VERSION = 5
 #: Largest frame either side accepts: five photos or a checkpoint are tens of MB, never more than this.
 MAX_FRAME_BYTES = 512 * 2**20
 #: Width and height of a named shape, in sides of the square that the base model was made for.
@@ -34,14 +34,26 @@ class Message(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True,
 # --- bot to worker ---------------------------------------------------------------------------------------
 
 
+class Crop(msgspec.Struct, frozen=True):
+    """The part of a photo that is trained on, in shares of its width and height."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
 class Train(Message, frozen=True):
-    """Train a LoRA on these photos."""
+    """Train a LoRA on these photos. `captions`, `crops` and `masks` are one a photo, or none at all."""
 
     job_id: int
     attempt: int
     photos: tuple[bytes, ...]  #: RGB pictures without metadata, as JPEG, PNG or WebP
     token: str = "sks"  # noqa: S105 - the instance token
     class_word: str = "person"
+    captions: tuple[str, ...] = ()  #: trigger included; none: the trigger alone
+    crops: tuple[Crop | None, ...] = ()  #: None: all of the photo; the middle of that is what is trained on
+    masks: tuple[bytes | None, ...] = ()  #: grey PNGs of the photos' shape: white is learnt, black is not
     steps: int | None = None  #: None: the base model's default
     seed: int = 0
     sample_prompt: str = ""  #: drawn now and then while it trains, trigger included; empty: no samples
@@ -91,6 +103,7 @@ class Prepare(Message, frozen=True):
     """Encode this photo now, for a training that may come; nothing is answered, nothing is promised."""
 
     photo: bytes  #: as it will come in `Train`
+    crop: Crop | None = None  #: too
 
 
 class Forget(Message, frozen=True):

@@ -13,6 +13,7 @@ from gpu_worker.base_model import BaseModel
 from gpu_worker.dataset import Example, Size
 from gpu_worker.dials import Dials
 from gpu_worker.latents import Key, LatentCache, Moments, photo_name
+from gpu_worker.protocol import Crop
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Shelf:
         self.examples = examples
         self._studies: dict[int, Study] = {}
         for example in examples:
-            dataset.to_pixels(example.data, self._size_px(example))
+            dataset.to_pixels(example.data, self._size_px(example), example.crop)
 
     def __getitem__(self, index: int) -> Study:
         """Return a study, encoding its picture if nobody has yet."""
@@ -51,11 +52,12 @@ class Shelf:
         # A stream for each picture: a resumed training must see the same, whatever was needed first.
         luck = Random(f"{self._dials.seed} latents {index}").getrandbits(63)  # noqa: S311 - training noise
         stream = torch.Generator().manual_seed(luck)
-        latents = moments_of(self._base, example.data, size_px, self._cache).draw(stream)
+        latents = moments_of(self._base, example.data, size_px, self._cache, example.crop).draw(stream)
         mirrored = None
         if example.flip:
-            mirrored = moments_of(self._base, example.data, size_px, self._cache, mirrored=True).draw(stream)
-        mask = dataset.to_weights(example.mask, size_px) if example.mask else None
+            seen = moments_of(self._base, example.data, size_px, self._cache, example.crop, mirrored=True)
+            mirrored = seen.draw(stream)
+        mask = dataset.to_weights(example.mask, size_px, example.crop) if example.mask else None
         return Study(example, latents, mirrored, mask)
 
     def _size_px(self, example: Example) -> Size:
@@ -63,13 +65,18 @@ class Shelf:
 
 
 def moments_of(
-    base: BaseModel, photo: bytes, size_px: Size, cache: LatentCache, mirrored: bool = False
+    base: BaseModel,
+    photo: bytes,
+    size_px: Size,
+    cache: LatentCache,
+    crop: Crop | None = None,
+    mirrored: bool = False,
 ) -> Moments:
     """Return a photo's moments, encoding it if nobody has yet; BadInput when it is no picture."""
-    key = Key(photo_name(photo), size_px, mirrored, f"{base.name} {base.dtype}")
+    key = Key(photo_name(photo), size_px, mirrored, f"{base.name} {base.dtype}", crop)
     found = cache.get(key)
     if found is None:
-        pixels = dataset.to_pixels(photo, size_px)
+        pixels = dataset.to_pixels(photo, size_px, crop)
         found = base.encode(pixels.flip(-1) if mirrored else pixels)
         cache.put(key, found)
     return found

@@ -77,14 +77,14 @@ def train(
     base: BaseModel, request: Train, dials: Dials, cache: LatentCache | None = None
 ) -> Generator[Event, None, None]:
     """Train the LoRA of a request; the request's own steps and seed go before the dials'."""
-    caption = f"{request.token} {request.class_word}"
     steps = dials.steps if request.steps is None else request.steps
     repeats = max(1, steps * dials.batch_size // max(1, len(request.photos)))
     shown = (SamplePrompt(request.sample_prompt),) if request.sample_prompt else ()
     task = TrainingTask(
-        photos=tuple(Example(photo, caption, repeats, trigger=request.token) for photo in request.photos),
+        photos=_examples(request, repeats),
         dials=replace(
             dials,
+            masked_loss=dials.masked_loss or any(request.masks),
             steps=steps,
             seed=request.seed,
             sample_prompts=dials.sample_prompts or shown,
@@ -95,6 +95,19 @@ def train(
         resume=request.resume,
     )
     yield from train_photos(base, task, cache)
+
+
+def _examples(request: Train, repeats: int) -> tuple[Example, ...]:
+    count = len(request.photos)
+    for told in (request.captions, request.crops, request.masks):
+        if len(told) not in (0, count):
+            raise BadInput("There must be one caption, crop and mask for each photo, or none.")
+    captions = request.captions or (f"{request.token} {request.class_word}",) * count
+    crops, masks = request.crops or (None,) * count, request.masks or (None,) * count
+    return tuple(
+        Example(photo, caption, repeats, trigger=request.token, mask=mask, crop=crop)
+        for photo, caption, crop, mask in zip(request.photos, captions, crops, masks, strict=True)
+    )
 
 
 def train_photos(

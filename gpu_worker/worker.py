@@ -19,6 +19,7 @@ from gpu_worker.errors import BadInput, BaseModelError, ProtocolError
 from gpu_worker.protocol import (
     VERSION,
     Cancel,
+    Crop,
     Done,
     Event,
     Failed,
@@ -64,8 +65,8 @@ class Performer(Protocol):
     def warm(self) -> None:
         """Load what every job needs, so that the first one does not wait for it."""
 
-    def prepare(self, photo: bytes) -> None:
-        """Encode a photo for a training that may come."""
+    def prepare(self, photo: bytes, crop: Crop | None) -> None:
+        """Encode a photo, or a part of it, for a training that may come."""
 
     def forget(self, photos: tuple[str, ...]) -> None:
         """Drop what was prepared of these photos, named by their SHA-256."""
@@ -208,9 +209,9 @@ class _Desk:
         )
         if not self._prepared_last:
             return False
-        photo = self._ahead.take()
+        ahead = self._ahead.take()
         try:
-            self._made().prepare(photo)
+            self._made().prepare(ahead.photo, ahead.crop)
         except (BadInput, BaseModelError) as error:
             log.info("a photo was not prepared: %s", error)  # the training itself will tell the person
         return True
@@ -235,7 +236,7 @@ class _Desk:
                 case Train() | Generate():
                     self._begin(request)
                 case Prepare():
-                    self._ahead.add(request.photo)
+                    self._ahead.add(request)
                 case Forget():
                     self._forget(request.photos)
 

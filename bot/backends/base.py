@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
-from gpu_worker.protocol import Event, Health, JobRequest
+from gpu_worker.protocol import Crop, Event, Health, JobRequest
 
 
 class GpuBackend(Protocol):
@@ -21,8 +21,8 @@ class GpuBackend(Protocol):
         stream ends without a terminal event.
         """
 
-    async def prepare(self, photo: bytes) -> None:
-        """Let a worker encode a photo for a training that may come.
+    async def prepare(self, photo: bytes, crop: Crop | None = None) -> None:
+        """Let a worker encode a photo, or a part of it, for a training that may come.
 
         A courtesy: where no worker is up, or it goes away meanwhile, nothing happens and nothing is raised.
         """

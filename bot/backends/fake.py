@@ -11,6 +11,7 @@ from gpu_worker.protocol import (
     Adjusted,
     Candidate,
     Checkpoint,
+    Crop,
     Done,
     Event,
     Failed,
@@ -92,7 +93,7 @@ class FakeBackend:
         self.workers = workers
         self._tell()
 
-    async def prepare(self, photo: bytes) -> None:
+    async def prepare(self, photo: bytes, crop: Crop | None = None) -> None:
         """Take note."""
         self.prepared.append(photo)
 

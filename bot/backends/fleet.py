@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from bot.backends.base import Seat
 from bot.domain import MAX_GENERATIONS_AT_ONCE
 from bot.errors import WorkerLost
-from gpu_worker.protocol import Event, Generate, Health, JobRequest, Train
+from gpu_worker.protocol import Crop, Event, Generate, Health, JobRequest, Train
 
 log = logging.getLogger(__name__)
 
@@ -128,14 +128,14 @@ class Fleet:
             place.count(request, -1)
             self._changes()
 
-    async def prepare(self, photo: bytes) -> None:
+    async def prepare(self, photo: bytes, crop: Crop | None = None) -> None:
         """Send a photo ahead to the worker that a training would go to now."""
         ready = [place for place in self._places if place.seat.is_ready]
         if ready:
             # Photos of a set come one by one: all go to the same worker, unless it gets busy meanwhile.
             best = min(ready, key=lambda place: (place.trainings, place.generations))
             best.learn([hashlib.sha256(photo).hexdigest()])
-            await best.seat.prepare(photo)
+            await best.seat.prepare(photo, crop)
 
     async def forget(self, photos: Sequence[str]) -> None:
         """Let all workers forget photos."""

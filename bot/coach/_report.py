@@ -6,11 +6,13 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 from PIL import Image, ImageDraw, ImageFilter
 
-from bot.coach._rules import PEOPLE, Grade, Verdict, of_photo
+from bot.coach._rules import PEOPLE, TRAINED_SIDE_PX, Grade, Verdict, of_photo
 from bot.coach._sight import Box, Sight
 from bot.coach._together import Advice, advice, distance_word, repeats, strangers
+from gpu_worker.protocol import Crop
 
 _TURNED = 0.3
 _OUTDOORS = 0.2  # of the photo that is leaves, or sky
@@ -18,6 +20,8 @@ _LOW_LIGHT = 45.0
 #: A head, in widths and heights of its face: how far it reaches to each side, up and down.
 _HEAD_SIDE, _HEAD_UP, _HEAD_DOWN = 0.2, 0.45, 0.15
 _SOFT_EDGE = 0.06  # of the face's width
+#: A face takes at least this much of its square, 64 of 512 pixels, and is a little above the middle.
+_FACE_SHARE, _FACE_DOWN = 0.125, 0.42
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,34 @@ class Feed:
     def caption(self, trigger: str) -> str:
         """Give the photo's caption, such as `sks woman, close-up, outdoors`."""
         return ", ".join((trigger, *self.words))
+
+    def crop(self) -> Crop | None:
+        """Give the square that a training looks at, with all of the head in it; None without a face.
+
+        It is as large as the photo allows, unless the face were small in it: then it is nearer, but no nearer
+        than the model has pixels.
+        """
+        if self.face is None:
+            return None
+        short_px = min(self.width_px, self.height_px)
+        face_px = max(self.face.width * self.width_px, self.face.height * self.height_px)
+        side_px = max(min(short_px, face_px / _FACE_SHARE), min(short_px, TRAINED_SIDE_PX))
+        across = (self.face.left + self.face.width / 2) * self.width_px - side_px / 2
+        down = (self.face.top + self.face.height / 2) * self.height_px - side_px * _FACE_DOWN
+        left = min(max(0.0, across), self.width_px - side_px)
+        top = min(max(0.0, down), self.height_px - side_px)
+        return Crop(
+            left / self.width_px, top / self.height_px, side_px / self.width_px, side_px / self.height_px
+        )
+
+    def written(self) -> str:
+        """Write it down, for the time its photo is kept."""
+        return msgspec.json.encode(self).decode()
+
+    @staticmethod
+    def read(text: str) -> Feed | None:
+        """Read what was written down; None where nothing was."""
+        return msgspec.json.decode(text, type=Feed) if text else None
 
     def mask_png(self) -> bytes | None:
         """Give a grey PNG of the photo's size, softly white where the head is; None without a face."""

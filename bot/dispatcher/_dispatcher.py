@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
+from itertools import chain, repeat
 
 from bot.backends.base import GpuBackend
 from bot.dispatcher._outcomes import Outcomes, Stale, Watcher
@@ -18,7 +19,7 @@ from bot.judging import Judging
 from bot.ledger import Ledger
 from bot.redact import about
 from bot.styles import Styles
-from gpu_worker.protocol import Health, JobRequest
+from gpu_worker.protocol import Crop, Health, JobRequest, Prepare
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +46,13 @@ class Dispatcher:
         watcher: Watcher,
         styles: Styles,
         judging: Judging | None = None,
+        face_mask: bool = False,
     ) -> None:
         self._ledger = ledger
         self._backend = backend
         self._files = files
         self._watcher = watcher
-        self._requests = Requests(ledger, files, styles)
+        self._requests = Requests(ledger, files, styles, face_mask)
         self._outcomes = Outcomes(ledger, files, watcher, judging or Judging(None))
         # A wake-up and nothing more: what is to be done stands in the ledger.
         self._bells = {kind: asyncio.Event() for kind in JobKind}
@@ -58,7 +60,7 @@ class Dispatcher:
         self._attempts: dict[JobId, asyncio.Task[None]] = {}
         self._company = {kind: Company() for kind in JobKind}
         # Photos for the worker to encode while their person still sends others, and such to forget.
-        self._ahead: asyncio.Queue[bytes | tuple[str, ...]] = asyncio.Queue(MAX_AHEAD)
+        self._ahead: asyncio.Queue[Prepare | tuple[str, ...]] = asyncio.Queue(MAX_AHEAD)
         self._lanes = dict.fromkeys(JobKind, 0)
         self._busy = dict.fromkeys(JobKind, 0)  # lanes that have a job, or are about to ask for one
         self._loops: asyncio.TaskGroup | None = None
@@ -78,11 +80,11 @@ class Dispatcher:
         """What the worker last said of itself."""
         return self._backend.health()
 
-    def prepare(self, photos: Iterable[bytes]) -> None:
+    def prepare(self, photos: Iterable[bytes], crops: Iterable[Crop | None] = ()) -> None:
         """Let the worker encode photos of a set that is being collected; a courtesy, so it may be skipped."""
-        for photo in photos:
+        for photo, crop in zip(photos, chain(crops, repeat(None)), strict=False):
             try:
-                self._ahead.put_nowait(photo)
+                self._ahead.put_nowait(Prepare(photo=photo, crop=crop))
             except asyncio.QueueFull:
                 log.info("too many photos at once; some are encoded with their training")
                 return
@@ -93,7 +95,7 @@ class Dispatcher:
         # To encode may be skipped, to forget may not: photos that still wait make room for it.
         while gone and self._ahead.full():
             dropped = self._ahead.get_nowait()
-            if not isinstance(dropped, bytes):
+            if not isinstance(dropped, Prepare):
                 gone = (*dropped, *gone)
         if gone:
             self._ahead.put_nowait(gone)
@@ -158,8 +160,8 @@ class Dispatcher:
     async def _send_for_ever(self) -> None:
         while True:
             what = await self._ahead.get()
-            if isinstance(what, bytes):
-                await self._backend.prepare(what)
+            if isinstance(what, Prepare):
+                await self._backend.prepare(what.photo, what.crop)
             else:
                 await self._backend.forget(what)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from bot.coach import Feed
 from bot.domain import PEOPLE, GenerateWish, Job, LoraCode, TrainWish, Trigger
 from bot.errors import WorkerLost
 from bot.files import Files
@@ -30,8 +31,9 @@ class Missing(Exception):
 class Requests:
     """Builds requests from the ledger and the files."""
 
-    def __init__(self, ledger: Ledger, files: Files, styles: Styles) -> None:
+    def __init__(self, ledger: Ledger, files: Files, styles: Styles, face_mask: bool = False) -> None:
         self._ledger = ledger
+        self._face_mask = face_mask
         self._files = files
         self._styles = styles
 
@@ -42,10 +44,17 @@ class Requests:
         return await self._generate(job, job.wish)
 
     async def _train(self, job: Job, wish: TrainWish) -> Train:
+        photos, feeds = await self._ledger.photos_of(job.id), await self._feeds(job, wish)
+        has_any = any(feed is not None for feed in feeds)
         return Train(
             job_id=job.id,
             attempt=job.attempt,
-            photos=await self._ledger.photos_of(job.id),
+            photos=photos,
+            captions=tuple(_caption(feed, wish.trigger) for feed in feeds) if has_any else (),
+            crops=tuple(None if feed is None else feed.crop() for feed in feeds) if has_any else (),
+            masks=tuple(None if feed is None else feed.mask_png() for feed in feeds)
+            if has_any and self._face_mask
+            else (),
             token=wish.trigger.token,
             class_word=wish.trigger.class_word,
             steps=wish.steps,
@@ -54,6 +63,11 @@ class Requests:
             candidate_prompts=_candidate_prompts(wish.trigger),
             resume=await self._files.read_checkpoint(job.id),
         )
+
+    async def _feeds(self, job: Job, wish: TrainWish) -> list[Feed | None]:
+        """Give what was seen on each photo; nothing of what is no person, as faces are what was seen."""
+        hints = await self._ledger.hints_of(job.id)
+        return [Feed.read(hint) if wish.trigger.class_word in PEOPLE else None for hint in hints]
 
     async def _generate(self, job: Job, wish: GenerateWish) -> Generate:
         loras, triggers = [], {}
@@ -110,6 +124,10 @@ class Requests:
                     raise WorkerLost("a picture could not be read") from error
                 return Start(picture=data, redraw=wish.redraw)
         raise Missing(PICTURE_GONE)
+
+
+def _caption(feed: Feed | None, trigger: Trigger) -> str:
+    return str(trigger) if feed is None else feed.caption(str(trigger))
 
 
 def _candidate_prompts(trigger: Trigger) -> tuple[str, ...]:

@@ -109,6 +109,11 @@ class Ledger(Administration):
         rows = await self._rows("SELECT data FROM photos WHERE job = ? ORDER BY id", job_id)
         return tuple(row["data"] for row in rows)
 
+    async def hints_of(self, job_id: JobId) -> tuple[str, ...]:
+        """Give what the coach saw on each photo of a training, in the order they came."""
+        rows = await self._rows("SELECT hint FROM photos WHERE job = ? ORDER BY id", job_id)
+        return tuple(row["hint"] for row in rows)
+
     async def held_names(self, account: AccountId) -> list[str]:
         """Give the SHA-256 of each photo's bytes in the set that is being collected, in order."""
         return await self._db.read(lambda db: _photos.held_names(db, account))

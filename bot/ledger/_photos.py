@@ -66,9 +66,9 @@ def add_photos(
         if fits:
             fits = (
                 db.execute(
-                    "INSERT INTO photos (account, sha256, created_ms, data) VALUES (?, ?, ?, ?)"
+                    "INSERT INTO photos (account, sha256, created_ms, data, hint) VALUES (?, ?, ?, ?, ?)"
                     " ON CONFLICT DO NOTHING",
-                    (account, photo.sha256, now_ms, photo.data),
+                    (account, photo.sha256, now_ms, photo.data, photo.hint),
                 ).rowcount
                 == 1
             )

@@ -6,12 +6,14 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import compress
 
 from bot import contact_sheet, texts, wishes
 from bot.domain import (
     CLASS_WORDS,
     MAX_NAME_CHARS,
     MAX_PHOTOS_HELD,
+    PEOPLE,
     PHOTOS_PER_LORA,
     AccountId,
     Identity,
@@ -32,8 +34,11 @@ from bot.studio import _coaching
 from bot.studio._album import after, refusals
 from bot.studio._door import refuse_trainings
 from bot.studio._needs import Gate, Tools
+from gpu_worker.protocol import Crop
 
 MAX_OPEN_TRAININGS = 2
+#: Photos are looked at as if they were of somebody: whose they are may be chosen after they came.
+SOMEBODY = PEOPLE[0]
 _OF_A_SET = re.compile(r"([0-9]{1,15}):(name|class=[a-z]{1,10}|drop=[0-9]{1,15})")
 
 
@@ -91,11 +96,13 @@ class Collecting:
             checked = await asyncio.gather(*(self._checked(upload) for upload in uploads))
             photos = [each for each in checked if isinstance(each, NewPhoto)]
             before = await ledger.photo_set(account)
+            photos, crops = await self._seen(photos, before.class_word)
             begins = await self._may_begin(account, [photo.data for photo in photos])
             added = await ledger.add_photos(account, photos, place, TrainWish() if begins else None)
             # Encoded while the next one is on its way, so that the training can begin with the fifth.
-            taken = zip(photos, added.accepted, strict=True)
-            queue.prepare(photo.data for photo, was_taken in taken if was_taken)
+            queue.prepare(
+                compress((photo.data for photo in photos), added.accepted), compress(crops, added.accepted)
+            )
             if added.job is None and added.held:
                 await ledger.set_touched(account, place)
                 reply = await self.card(account, place)
@@ -161,6 +168,18 @@ class Collecting:
             sheet = await asyncio.to_thread(contact_sheet.compose, photos, _coaching.marks(report))
         remarks, may_begin = _coaching.remarks(report), _coaching.may_begin(report)
         return texts.set_card(photo_set, place.platform, sheet, remarks, may_begin)
+
+    async def _seen(
+        self, photos: Sequence[NewPhoto], class_word: str
+    ) -> tuple[list[NewPhoto], list[Crop | None]]:
+        """Give photos with what the coach saw on them, and the parts of them that are trained on."""
+        report = await self._tools.coach.look([photo.data for photo in photos], SOMEBODY) if photos else None
+        feeds = [None] * len(photos) if report is None else report.feeds
+        seen = [
+            replace(photo, hint="" if feed is None else feed.written())
+            for photo, feed in zip(photos, feeds, strict=True)
+        ]
+        return seen, [feed.crop() if feed and class_word in PEOPLE else None for feed in feeds]
 
     async def _may_begin(
         self, account: AccountId, more: Sequence[bytes] = (), without: int | None = None

@@ -18,7 +18,7 @@ from bot.replies import Upload
 from bot.safety import Guard
 from bot.styles import Styles
 from bot.troubles import Troubles
-from gpu_worker.protocol import Health
+from gpu_worker.protocol import Crop, Health
 
 
 class Gate(Protocol):
@@ -34,8 +34,8 @@ class JobQueue(Protocol):
     def wake(self) -> None:
         """Say that the ledger holds a new job."""
 
-    def prepare(self, photos: Iterable[bytes]) -> None:
-        """Let the worker encode photos of a set that is being collected."""
+    def prepare(self, photos: Iterable[bytes], crops: Iterable[Crop | None] = ()) -> None:
+        """Let the worker encode photos, or parts of them, of a set that is being collected."""
 
     def forget(self, photos: Sequence[str]) -> None:
         """Let the worker forget photos, named by the SHA-256 of their bytes."""

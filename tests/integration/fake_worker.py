@@ -14,7 +14,18 @@ import time
 from collections.abc import Generator
 
 from gpu_worker.errors import BadInput
-from gpu_worker.protocol import Checkpoint, Done, Event, Generate, Health, Preview, Progress, Started, Train
+from gpu_worker.protocol import (
+    Checkpoint,
+    Crop,
+    Done,
+    Event,
+    Generate,
+    Health,
+    Preview,
+    Progress,
+    Started,
+    Train,
+)
 from gpu_worker.worker import serve
 
 HEALTH = Health(device="fake", base_model="fake", base_model_loaded=False, process_memory_bytes=1)
@@ -39,7 +50,7 @@ class FakePerformer:
     def tidy(self) -> None:
         """Nothing is past its time."""
 
-    def prepare(self, photo: bytes) -> None:
+    def prepare(self, photo: bytes, crop: Crop | None) -> None:
         prepared.append(photo)
 
     def forget(self, photos: tuple[str, ...]) -> None:

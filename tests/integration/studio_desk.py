@@ -18,7 +18,7 @@ from bot.photos import decode
 from bot.replies import Reply, Upload
 from bot.studio import JobQueue, Studio, Tools
 from bot.styles import read_styles
-from gpu_worker.protocol import Health
+from gpu_worker.protocol import Crop, Health
 
 ANNA = Identity(Platform.TELEGRAM, "1")
 BERT = Identity(Platform.DISCORD, "2")
@@ -71,13 +71,15 @@ class NotedQueue:
     said: Health | None = None
     is_finishing: bool = False
     prepared: list[bytes] = field(default_factory=list)
+    crops: list[Crop | None] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
 
     def wake(self) -> None:
         self.woken += 1
 
-    def prepare(self, photos: Iterable[bytes]) -> None:
+    def prepare(self, photos: Iterable[bytes], crops: Iterable[Crop | None] = ()) -> None:
         self.prepared.extend(photos)
+        self.crops.extend(crops)
 
     def forget(self, photos: Sequence[str]) -> None:
         self.forgotten.extend(photos)

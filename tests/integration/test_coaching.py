@@ -13,11 +13,13 @@ from PIL import Image
 
 from bot.app import coach_is_wanted
 from bot.coach import Coach, Sight
+from bot.dispatcher._requests import Requests
 from bot.domain import JobKind, Place, Platform
 from bot.replies import Reply, Upload
 from bot.settings import Settings
 from bot.studio import Studio
-from gpu_worker.protocol import Health
+from bot.styles import read_styles
+from gpu_worker.protocol import Health, Train
 from tests.integration.colour_eye import NOBODY, SOFT, SOMEBODY_ELSE, TWO_PEOPLE, ColourEye, painted
 from tests.integration.studio_desk import ADMIN, ANNA, Desk, GateHere, album, open_desk, tools
 from tests.unit.coach_sights import sight
@@ -184,6 +186,27 @@ def test_toys_are_not_looked_at_unless_asked(coach: str, model: str, said: str |
     settings = Settings.from_environ({"COACH": coach, "BASE_MODEL": model})
     health = said and Health(device="", base_model=said, base_model_loaded=True, process_memory_bytes=0)
     assert coach_is_wanted(settings, health or None) is wanted
+
+
+async def test_what_was_seen_goes_to_the_worker_with_the_photos(desk: Desk) -> None:
+    await send(desk, *album(1, 2, 3, 4))
+    assert [crop is not None for crop in desk.queue.crops] == [True] * 4
+    reply = await send(desk, *album(5))
+    assert reply.card_of is not None
+    job = await desk.claim(JobKind.TRAIN)
+    request = await Requests(desk.ledger, desk.files, read_styles(), face_mask=True).of(job)
+    assert isinstance(request, Train)
+    assert list(request.crops) == desk.queue.crops, "else what was encoded ahead would be of no use"
+    assert request.captions == ("sks person, medium shot",) * 5
+    assert all(mask is not None and mask.startswith(b"\x89PNG") for mask in request.masks)
+
+
+async def test_of_a_dog_nothing_is_cropped_and_nothing_said(desk: Desk) -> None:
+    await press(desk, await send(desk, *album(1, 2, 3, 4)), "Dog")
+    await send(desk, *album(5))
+    request = await Requests(desk.ledger, desk.files, read_styles()).of(await desk.claim(JobKind.TRAIN))
+    assert isinstance(request, Train)
+    assert (request.crops, request.captions, request.masks) == ((), (), ())
 
 
 class NotedCoach(Coach):

@@ -12,6 +12,7 @@ from gpu_worker.ahead import MAX_AHEAD
 from gpu_worker.errors import BadInput, BaseModelError
 from gpu_worker.protocol import (
     Answer,
+    Crop,
     Done,
     Event,
     Failed,
@@ -51,7 +52,7 @@ class Diarist:
     def tidy(self) -> None:
         self.diary.append("tidy")
 
-    def prepare(self, photo: bytes) -> None:
+    def prepare(self, photo: bytes, crop: Crop | None) -> None:
         self.diary.append(f"prepare {photo.decode()}")
         if photo == b"torn":
             raise BadInput("One of the photos cannot be read as a picture.")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import floats, integers, tuples
 from PIL import Image
 
-from bot.coach import Advice, Box, Grade, Reason, Sight, Verdict, mark, report, sentence
+from bot.coach import Advice, Box, Feed, Grade, Reason, Sight, Verdict, mark, report, sentence
 from bot.coach._sentences import advice_sentence
 from bot.domain import CLASS_WORDS
 from tests.unit.coach_sights import face, person, sight
@@ -216,3 +218,52 @@ def test_two_people_are_told_with_what_to_do() -> None:
 def test_the_report_tells_its_worst_grade() -> None:
     assert report([sight(0), sight(1, faces=())], "man").worst is RED
     assert report([], "man").worst is GREEN
+
+
+def feed(*box: float, size_px: tuple[int, int] = (900, 1200)) -> Feed:
+    return Feed(*size_px, face=Box(*box))
+
+
+def test_a_crop_holds_the_head_where_the_middle_of_the_photo_would_cut_it() -> None:
+    crop = feed(0.4, 0.05, 0.2, 0.15).crop()
+    assert crop is not None
+    assert (crop.left, crop.top, crop.width, crop.height) == pytest.approx((0, 0, 1, 0.75))
+    wide = feed(0.85, 0.3, 0.1, 0.2, size_px=(1200, 900)).crop()
+    assert wide is not None
+    assert (wide.left, wide.top, wide.width, wide.height) == pytest.approx((0.25, 0, 0.75, 1))
+
+
+def test_a_crop_goes_nearer_to_a_small_face_but_no_nearer_than_the_model_has_pixels() -> None:
+    small = feed(0.5, 0.5, 0.06, 0.06, size_px=(1200, 1200)).crop()
+    assert small is not None
+    assert small.width * 1200 == pytest.approx(0.06 * 1200 / 0.125)
+    tiny = feed(0.5, 0.5, 0.01, 0.01, size_px=(1200, 1200)).crop()
+    assert tiny is not None
+    assert tiny.width * 1200 == pytest.approx(512)
+    little = feed(0.5, 0.5, 0.01, 0.01, size_px=(300, 300)).crop()
+    assert little is not None
+    assert (little.width, little.height) == (1, 1)
+
+
+@given(
+    tuples(floats(0, 0.9), floats(0, 0.9), floats(0.01, 0.1)), tuples(integers(64, 1536), integers(64, 1536))
+)
+def test_a_crop_is_a_square_inside_its_photo(
+    box: tuple[float, float, float], size_px: tuple[int, int]
+) -> None:
+    (left, top, width), (wide, high) = box, size_px
+    crop = feed(left, top, width, width, size_px=size_px).crop()
+    assert crop is not None
+    assert crop.width * wide == pytest.approx(crop.height * high)
+    assert min(crop.left, crop.top) >= 0
+    assert max(crop.left + crop.width, crop.top + crop.height) <= 1 + 1e-9
+
+
+def test_a_photo_without_a_face_is_not_cropped() -> None:
+    assert Feed(900, 1200).crop() is None
+
+
+def test_what_helps_to_train_is_read_as_it_was_written() -> None:
+    seen = Feed(900, 1200, Box(0.1, 0.2, 0.3, 0.4), ("close-up", "outdoors"))
+    assert Feed.read(seen.written()) == seen
+    assert Feed.read("") is None

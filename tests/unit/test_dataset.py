@@ -19,6 +19,7 @@ from gpu_worker.dataset import (
     to_weights,
 )
 from gpu_worker.errors import BadInput
+from gpu_worker.protocol import Crop
 
 ORIENTATION = 0x0112
 
@@ -138,3 +139,16 @@ def test_a_mask_becomes_weights_on_the_latents_grid() -> None:
     assert weights.shape == (1, 8, 8)
     assert weights[0, :, :4].eq(1).all()
     assert weights[0, :, 4:].eq(0).all()
+
+
+def test_a_part_of_a_photo_is_all_that_is_seen_of_it() -> None:
+    picture = Image.new("RGB", (200, 100), "black")
+    picture.paste("white", (150, 0, 200, 50))
+    part = Crop(left=0.75, top=0.0, width=0.25, height=0.5)
+    assert torch.equal(to_pixels(as_png(picture), (64, 64), part), torch.ones(3, 64, 64))
+    assert to_pixels(as_png(picture), (64, 64)).mean() < 0
+
+
+def test_a_part_with_nothing_in_it_is_refused() -> None:
+    with pytest.raises(BadInput, match="Nothing is left"):
+        to_pixels(as_png(Image.new("RGB", (64, 64))), (64, 64), Crop(0.5, 0.5, 0.0, 0.0))

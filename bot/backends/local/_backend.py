@@ -17,6 +17,7 @@ from gpu_worker.protocol import (
     VERSION,
     Answer,
     Cancel,
+    Crop,
     Done,
     Event,
     Failed,
@@ -128,9 +129,9 @@ class LocalBackend:
             attempt.end()
             self._attempts.pop(key, None)
 
-    async def prepare(self, photo: bytes) -> None:
+    async def prepare(self, photo: bytes, crop: Crop | None = None) -> None:
         """Send a photo ahead, if the worker is up."""
-        await self._send_ahead(Prepare(photo=photo))
+        await self._send_ahead(Prepare(photo=photo, crop=crop))
 
     async def forget(self, photos: Sequence[str]) -> None:
         """Let the worker forget photos, if it is up; one that is not has forgotten."""

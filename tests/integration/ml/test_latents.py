@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from gpu_worker import study
 from gpu_worker.base_model import BaseModel
 from gpu_worker.dials import Dials
 from gpu_worker.latents import MAX_AGE_S, MAX_KEPT, Key, LatentCache, Moments, photo_name
+from gpu_worker.protocol import Crop
 from gpu_worker.training import train
 from tests.integration.ml.test_training import lora_of, request, same_weights
 
@@ -53,6 +55,27 @@ def test_prepared_photos_are_not_encoded_again_and_give_the_same_lora(
         found = lora_of(train(tiny, request(photos), quick, cache))
     assert encodings.count == len(photos) - 3
     assert same_weights(found, expected)
+
+
+def test_a_part_that_was_prepared_is_not_encoded_again_and_another_part_is(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials
+) -> None:
+    part = Crop(0.1, 0.0, 0.5, 0.5)
+    asked = msgspec.structs.replace(request(photos), crops=(part,) * len(photos))
+    expected = lora_of(train(tiny, asked, quick))
+    assert not same_weights(expected, lora_of(train(tiny, request(photos), quick)))
+    cache, of_all = LatentCache(), LatentCache()
+    for photo in photos:
+        study.moments_of(tiny, photo, SIZE, cache, part)
+        study.moments_of(tiny, photo, SIZE, of_all)
+    with Encodings(tiny) as encodings:
+        found = lora_of(train(tiny, asked, quick, cache))
+        assert encodings.count == 0
+        lora_of(train(tiny, asked, quick, of_all))
+        assert encodings.count > 0
+    assert same_weights(found, expected)
+    cache.forget([photo_name(photo) for photo in photos])
+    assert not len(cache)
 
 
 def test_a_cache_that_is_empty_at_first_is_the_one_that_is_used(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 
+import msgspec
 import pytest
 import torch
+from PIL import Image
 
 from gpu_worker import lora_file
 from gpu_worker.base_model import BaseModel
@@ -235,3 +238,28 @@ def test_what_cannot_be_trained_on_is_said_in_one_sentence(
     ):
         with pytest.raises(BadInput, match=sentence):
             list(train(tiny, request(wrong), dials))
+
+
+def test_captions_and_masks_of_a_request_are_learnt_by(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials
+) -> None:
+    plain = lora_of(train(tiny, request(photos), quick))
+    same = msgspec.structs.replace(request(photos), captions=("sks person",) * len(photos))
+    assert same_weights(lora_of(train(tiny, same, quick)), plain)
+    told = msgspec.structs.replace(request(photos), captions=("sks person, outdoors",) * len(photos))
+    assert not same_weights(lora_of(train(tiny, told, quick)), plain)
+    half = Image.new("L", (64, 64))
+    half.paste(255, (0, 0, 32, 64))
+    file = io.BytesIO()
+    half.save(file, "PNG")
+    masked = msgspec.structs.replace(request(photos), masks=(file.getvalue(),) * len(photos))
+    found = lora_of(train(tiny, masked, quick))
+    assert not same_weights(found, plain)
+    assert lora_file.read(found).metadata["ss_masked_loss"] == "True"
+
+
+def test_a_request_with_too_few_captions_is_refused(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials
+) -> None:
+    with pytest.raises(BadInput, match="one caption, crop and mask for each photo"):
+        list(train(tiny, msgspec.structs.replace(request(photos), captions=("sks person",)), quick))
