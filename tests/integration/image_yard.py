@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -56,11 +57,11 @@ class Yard:
     def podman(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.ran("podman", *self._store, *arguments)
 
-    def make_base(self) -> None:
-        """Make a bare Debian with Python out of this machine's release; skips where no mirror answers."""
+    def make_base(self, *packages: str) -> None:
+        """Make a bare Debian of this machine's release, with packages; skips where no mirror answers."""
         tree = self._folder / "debian"
         release = platform.freedesktop_os_release().get("VERSION_CODENAME", "stable")
-        wanted = "--include=python3,python3-venv,ca-certificates"
+        wanted = f"--include={','.join(['ca-certificates', *packages])}"
         ran = self.ran("debootstrap", "--variant=minbase", wanted, release, str(tree))
         if ran.returncode != 0:
             pytest.skip(f"debootstrap cannot make a base here: {ran.stdout.strip().splitlines()[-1:]}")
@@ -74,11 +75,18 @@ class Yard:
 
     def build(self, context: Path, tag: str, *options: str) -> None:
         """Build the Dockerfile on that base."""
-        mounts = [word for folder in _package_folders(self) for word in ("--volume", f"{folder}:{folder}:ro")]
         self.buildah(
             *("bud", "--isolation", "chroot", "--network", "host", "--format", "docker"),
-            *("--build-arg", f"BASE_IMAGE={BASE}", *mounts, *options, "--tag", tag, str(context)),
+            *("--build-arg", f"BASE_IMAGE={BASE}", *_package_mounts(self), *options),
+            *("--tag", tag, str(context)),
         )
+
+    def on_bare_debian(self, program: str, sources: Path) -> subprocess.CompletedProcess[str]:
+        """Run lines of a shell on that base, where `sources` is /src."""
+        working = self.buildah("from", BASE)
+        mounts = ["--volume", f"{sources}:/src:ro", *_package_mounts(self)]
+        run = ["run", "--isolation", "chroot", "--network", "host", *mounts, working]
+        return self.ran("buildah", *self._store, *run, "--", "bash", "-ec", program)
 
     def run_line(self, *options: str) -> list[str]:
         """Give the command that runs a container as compose.yaml does: disk read-only, no rights."""
@@ -147,7 +155,7 @@ def copy_of_checkout(folder: Path) -> Path:
 
 def _pip_settings(yard: Yard) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for line in yard.ran("python3", "-m", "pip", "config", "list").stdout.splitlines():
+    for line in yard.ran(sys.executable, "-m", "pip", "config", "list").stdout.splitlines():
         key, _, value = line.partition("=")
         name = key.rpartition(".")[2]
         if name in PIP_SOURCES:
@@ -160,7 +168,7 @@ def _pip_conf(yard: Yard) -> str:
     return "\n".join(["[global]", f"cert = {CERTIFICATES}", *lines, ""])
 
 
-def _package_folders(yard: Yard) -> list[str]:
+def _package_mounts(yard: Yard) -> list[str]:
     found = set()
     for name, values in _pip_settings(yard).items():
         for value in values:
@@ -168,4 +176,4 @@ def _package_folders(yard: Yard) -> list[str]:
             if folder.is_absolute() and folder.is_dir():
                 # An index has its files beside it.
                 found.add(str(folder if name == "find-links" else folder.parent))
-    return sorted(found)
+    return [word for folder in sorted(found) for word in ("--volume", f"{folder}:{folder}:ro")]

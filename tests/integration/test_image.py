@@ -48,7 +48,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
         (context / name).parent.mkdir(parents=True, exist_ok=True)
         (context / name).write_text(CANARY, "utf-8")
     with yard() as opened:
-        opened.make_base()
+        opened.make_base("python3", "python3-venv")
         opened.build(context, BOT, "--target", "bot")
         shutil.move(context, opened.context)
         yield opened
