@@ -12,7 +12,7 @@ WORKDIR /app
 # No code yet, so that a changed line of it installs nothing anew; the environment finds the code by the .pth file.
 COPY pyproject.toml requirements.lock README.md LICENSE ./
 # Of the faces' models 100 MB are for other libraries.
-RUN /opt/pip/bin/python -m pip --python /opt/loracode/bin/python install --constraint requirements.lock '.[faces]' \
+RUN /opt/pip/bin/python -m pip --python /opt/loracode/bin/python install --constraint requirements.lock '.[faces,safety]' \
     && site="$(/opt/loracode/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     && echo /app > "$site/loracode.pth" \
     && rm "$site"/face_recognition_models/models/shape_predictor_68_* "$site"/face_recognition_models/models/mmod_*

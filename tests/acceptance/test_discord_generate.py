@@ -257,4 +257,4 @@ async def test_help_lists_every_command(stage: Stage) -> None:
     answer = await stage.anna.slash(stage.channel, "help")
     commands = stage.anna.available_commands(stage.channel)
     assert {"train", "generate", "codes", "cancel", "show", "export", "help"} < set(commands)
-    assert all(f"/{command}" in text_of(answer) for command in commands)
+    assert [command for command in commands if f"/{command}" not in text_of(answer)] == []

@@ -71,7 +71,7 @@ def test_the_image_holds_the_code_and_nothing_else(built: Yard) -> None:
         *("LICENSE", "README.md", "bot", "drawn", "gpu_worker", "kohya-scripts", "migrations"),
         *("pyproject.toml", "requirements.lock"),
     ]
-    assert built.added_bytes(BOT) < 350 * MIB
+    assert built.added_bytes(BOT) < 450 * MIB
 
 
 def test_without_a_token_it_says_what_is_missing_and_ends(built: Yard) -> None:
