@@ -182,6 +182,7 @@ def help_text(platform: Platform, is_admin: bool) -> Reply:
     if platform is Platform.DISCORD:
         options = "count, size, style, negative, seed, strength, steps, guidance, sampler"
     lines = [
+        "/start - what I do, and photos that make a good set",
         "/train - begin, or see which photos are missing",
         f"/generate - draw: your LoraCode, then what to draw; options {options}",
         "/show - bring a result back by its number",
