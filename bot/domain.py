@@ -154,6 +154,11 @@ class Place:
         return not self.is_private
 
     @property
+    def person(self) -> Identity:
+        """Whoever asked there."""
+        return Identity(self.platform, self.user_id)
+
+    @property
     def is_private(self) -> bool:
         """Whether its person alone reads there: on Telegram a private chat has the number of its person."""
         return self.platform is not Platform.TELEGRAM or self.chat_id == self.user_id

@@ -82,11 +82,12 @@ class Postman:
     async def _deliver(self, chat: Chat, letter: Letter) -> None:
         try:
             with texts.use_language(await self._ledger.language_of(letter.to)):
-                reply = Reply(letter.words) if letter.share is None else texts.share_card(letter.share)
-            account = await self._ledger.known_account(letter.to)
-            if account is not None:
-                reply = replace(reply, is_silent=(await self._ledger.preferences_of(account)).is_silent)
-            await chat.send(letter.to.alone, reply, nonce=f"letter-{letter.id}")
+                reply = _reply(letter)
+            if reply is not None:
+                account = await self._ledger.known_account(letter.to)
+                if account is not None:
+                    reply = replace(reply, is_silent=(await self._ledger.preferences_of(account)).is_silent)
+                await chat.send(letter.to.alone, reply, nonce=f"letter-{letter.id}")
         except ChatUnreachable as error:
             log.info("letter %d cannot be delivered: %s", letter.id, error)
         except ChatBusy:
@@ -97,3 +98,13 @@ class Postman:
             await self._ledger.letter_retry(letter, self._clock() + timedelta(seconds=pause_s))
             return
         await self._ledger.letter_ended(letter)
+
+
+def _reply(letter: Letter) -> Reply | None:
+    """Give what a letter says; nothing when its owner thought better of what whoever asked was to hear."""
+    share = letter.share
+    if share is None:
+        return Reply(letter.words)
+    if letter.to == share.place.person:
+        return Reply(texts.you_may_draw(share)) if share.may_draw else None
+    return texts.share_card(share)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from datetime import datetime
 
-from bot.domain import AccountId, Allowed, Asker, Lora, LoraCode, Report, Share
+from bot.domain import MAY_DRAW, AccountId, Allowed, Asker, Lora, LoraCode, Report, Share
 from bot.ledger import _sharing
 from bot.ledger._letters import Letters
 from bot.ledger._rows import lora_of, ms, share_of, time_of
@@ -49,7 +49,10 @@ class Shares(Letters):
         return await self._db.read(lambda db: _own_share(db, owner, number))
 
     async def allow(self, owner: AccountId, number: int, allowed: Allowed) -> Share | None:
-        """Note what the owner of a Lora decided; gives the share as it was before, None when it is gone."""
+        """Note what the owner of a Lora decided, and owe whoever asked a letter when they may.
+
+        Gives the share as it was before; None when it is gone.
+        """
         now = self._db.now_ms()
 
         def work(db: sqlite3.Connection) -> Share | None:
@@ -60,6 +63,8 @@ class Shares(Letters):
                     " job = iif(:allowed = 'once', job, NULL) WHERE number = :number",
                     {"allowed": str(allowed), "now": now, "number": number},
                 )
+                if allowed in MAY_DRAW and before.allowed is not allowed:
+                    _sharing.tell_asker(db, before, now)
             return before
 
         return await self._db.write(work)

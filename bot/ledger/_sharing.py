@@ -114,6 +114,11 @@ def accept(db: sqlite3.Connection, asker: Asker, word: str, now_ms: int) -> Lora
     return code
 
 
+def tell_asker(db: sqlite3.Connection, share: Share, now_ms: int) -> None:
+    """Owe whoever asked a letter about their share."""
+    _owe(db, (str(share.place.platform), share.place.user_id), share.number, now_ms)
+
+
 def _share(db: sqlite3.Connection, code: LoraCode, account: AccountId) -> Share | None:
     sql = "SELECT * FROM shares WHERE code = ? AND account = ?"
     row = db.execute(sql, (code, account)).fetchone()
@@ -153,10 +158,14 @@ def _tell(db: sqlite3.Connection, owner: AccountId, share: int, now_ms: int) -> 
         " platform",
         {"owner": owner},
     ).fetchone()
+    _owe(db, (row["platform"], row["user_id"]), share, now_ms)
+
+
+def _owe(db: sqlite3.Connection, to: tuple[str, str], share: int, now_ms: int) -> None:
     db.execute(
         "INSERT INTO letters (platform, user_id, words, next_try_ms, created_ms, share)"
         " VALUES (?, ?, '', ?, ?, ?)",
-        (*row, now_ms, now_ms, share),
+        (*to, now_ms, now_ms, share),
     )
 
 

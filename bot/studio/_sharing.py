@@ -143,16 +143,8 @@ class Sharing:
         if not share.may_draw:
             await self._stop_drawing(share)
         elif before.allowed is not share.allowed:
-            await self._tell(share)
+            self._tools.mailbox.wake()  # of a refusal they hear nothing: it would give the code away
         return replace(texts.share_card(share), replaces=True)
-
-    async def _tell(self, share: Share) -> None:
-        """Tell whoever asked that they may. Of a refusal they hear nothing: it would give the code away."""
-        to = Identity(share.place.platform, share.place.user_id)
-        with texts.use_language(await self._tools.ledger.language_of(to)):
-            words = texts.you_may_draw(share)
-        await self._tools.ledger.owe_letters([to], words)
-        self._tools.mailbox.wake()
 
     async def _stop_drawing(self, share: Share) -> None:
         """Stop what somebody who may no longer draw with a Lora still draws with it."""

@@ -16,6 +16,7 @@ from bot.texts._admin import BANNED as BANNED
 from bot.texts._admin import BROADCAST_WHAT as BROADCAST_WHAT
 from bot.texts._admin import HOW_TO_QUOTA as HOW_TO_QUOTA
 from bot.texts._admin import INVITATION_FIRST as INVITATION_FIRST
+from bot.texts._admin import NO_REPORTS as NO_REPORTS
 from bot.texts._admin import NO_SUCH_CODE as NO_SUCH_CODE
 from bot.texts._admin import NO_SUCH_PERSON as NO_SUCH_PERSON
 from bot.texts._admin import NOT_AN_ADMIN as NOT_AN_ADMIN
@@ -34,6 +35,8 @@ from bot.texts._admin import not_drawn_here as not_drawn_here
 from bot.texts._admin import pictures_used_up as pictures_used_up
 from bot.texts._admin import queue_full as queue_full
 from bot.texts._admin import quota as quota
+from bot.texts._admin import report_letter as report_letter
+from bot.texts._admin import reports as reports
 from bot.texts._admin import taken_down as taken_down
 from bot.texts._admin import trainings_used_up as trainings_used_up
 from bot.texts._admin import unbanned as unbanned
@@ -112,7 +115,6 @@ from bot.texts._settings import settings as settings
 from bot.texts._settings import settings_styles as settings_styles
 from bot.texts._sharing import ASK_WHAT as ASK_WHAT
 from bot.texts._sharing import ASKED_TOO_OFTEN as ASKED_TOO_OFTEN
-from bot.texts._sharing import NO_REPORTS as NO_REPORTS
 from bot.texts._sharing import REPORT_WHAT as REPORT_WHAT
 from bot.texts._sharing import REPORTED_TOO_OFTEN as REPORTED_TOO_OFTEN
 from bot.texts._sharing import SHARE_IN_PRIVATE as SHARE_IN_PRIVATE
@@ -120,9 +122,7 @@ from bot.texts._sharing import SHARE_WORD_TOO_OFTEN as SHARE_WORD_TOO_OFTEN
 from bot.texts._sharing import SHARE_WORD_UNKNOWN as SHARE_WORD_UNKNOWN
 from bot.texts._sharing import asked_for as asked_for
 from bot.texts._sharing import link_ended as link_ended
-from bot.texts._sharing import report_letter as report_letter
 from bot.texts._sharing import reported as reported
-from bot.texts._sharing import reports as reports
 from bot.texts._sharing import share_card as share_card
 from bot.texts._sharing import share_link as share_link
 from bot.texts._sharing import share_revoked as share_revoked

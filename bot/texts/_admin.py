@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.domain import Act, Identity, LoraCode, Platform, Quota, Role, Standing, format_code
+from bot.domain import (
+    Act,
+    Identity,
+    LoraCode,
+    Platform,
+    Quota,
+    Report,
+    Role,
+    Standing,
+    format_code,
+)
 from bot.replies import Reply
 from bot.texts._words import plural, quoted, span
 
@@ -32,6 +42,7 @@ WHICH_PERSON = "Write the person after it: telegram:123, discord:456, or one of 
 NO_SUCH_PERSON = "I do not know this person. " + WHICH_PERSON
 NOT_AN_ADMIN = "That is an administrator. Take them out of ADMINS first."
 NOT_BANNED = "The bot was not closed to them."
+NO_REPORTS = "Nobody has reported anything."
 NO_SUCH_CODE = "There is no LoraCode like that."
 BROADCAST_WHAT = "Write the text after it, {most} characters at most: /broadcast <text>"
 HOW_TO_QUOTA = (
@@ -112,6 +123,26 @@ def acts(done: Sequence[Act]) -> str:
         return ""
     lines = [f"{each.at:%m-%d %H:%M} {each.admin} /{each.command} {quoted(each.about, 60)}" for each in done]
     return "\n".join(["", "Administrators:", *(line.rstrip() for line in lines)])
+
+
+def report_letter(code: LoraCode, who: str, words: str) -> str:
+    """Tell an administrator of a report."""
+    told = f": {words}" if words else ", without a word why"
+    return (
+        f"{who} reports {format_code(code)}{told}\n/takedown {code} deletes it; /reports lists the last ones."
+    )
+
+
+def reports(told: Sequence[Report]) -> Reply:
+    """List what people reported, for administrators."""
+    if not told:
+        return Reply(NO_REPORTS)
+    lines = [
+        f"{each.at:%m-%d %H:%M} {format_code(each.code)} {each.who or 'somebody'} "
+        f"{quoted(each.words, 160)}".rstrip()
+        for each in told
+    ]
+    return Reply("\n".join(lines))
 
 
 def trainings_used_up(most: int) -> str:

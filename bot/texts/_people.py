@@ -48,7 +48,7 @@ def privacy(kept: Kept) -> Reply:
     return Reply(
         "What I keep of you, and how long:\n"
         "Photos: until their training ends, 7 days at most; those you are still collecting, 24 hours.\n"
-        "LoraCodes, pictures and their words: until you delete them.\n"
+        "LoraCodes, pictures and their words: until you delete them. What you reported: until /forgetme.\n"
         "Your number on this platform, to know you again. Your name only if you ask for somebody's LoraCode: "
         "its owner reads it, and it goes when the sharing ends.\n"
         "Photos and pictures stay on the machine of the person who runs this bot. They are not shown to "

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.domain import Allowed, Lora, LoraCode, Platform, Report, Share, format_code
+from bot.domain import Allowed, Lora, LoraCode, Platform, Share, format_code
 from bot.replies import Button, Reply
 from bot.texts._words import quoted, span, to_draw
 
 SHARES_A_PAGE = 8
 _SHARES_A_ROW = 2
-_MAX_REPORT_WORDS_SHOWN = 160
 
 ASK_WHAT = "Write the code of somebody else's after it, as in: /ask 4071 3386"
 ASKED_TOO_OFTEN = "You have asked for as many LoraCodes as I pass on in a day. Please ask again tomorrow."
@@ -25,7 +24,6 @@ REPORT_WHAT = (
 REPORTED_TOO_OFTEN = (
     "You have reported as much as I take in a day. If it cannot wait, write to who runs this bot."
 )
-NO_REPORTS = "Nobody has reported anything."
 
 _STANDS = {
     Allowed.ASKED: "asked",
@@ -147,26 +145,6 @@ def link_ended(code: LoraCode) -> Reply:
 def reported(code: LoraCode) -> Reply:
     """Thank for a report; the same words whether the code is anybody's."""
     return Reply(f"Thank you. I have told the people who run this bot about {format_code(code)}.")
-
-
-def report_letter(code: LoraCode, who: str, words: str) -> str:
-    """Tell an administrator of a report."""
-    told = f": {words}" if words else ", without a word why"
-    return (
-        f"{who} reports {format_code(code)}{told}\n/takedown {code} deletes it; /reports lists the last ones."
-    )
-
-
-def reports(told: Sequence[Report]) -> Reply:
-    """List what people reported, for administrators."""
-    if not told:
-        return Reply(NO_REPORTS)
-    lines = [
-        f"{each.at:%m-%d %H:%M} {format_code(each.code)} {each.who or 'somebody'} "
-        f"{quoted(each.words, _MAX_REPORT_WORDS_SHOWN)}".rstrip()
-        for each in told
-    ]
-    return Reply("\n".join(lines))
 
 
 def _who(share: Share) -> str:

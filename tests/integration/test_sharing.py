@@ -117,6 +117,16 @@ async def test_who_asks_for_somebody_s_nobody_s_or_a_refused_code_hears_the_same
     assert await post(desk) == [], "neither is the owner told twice, nor whoever asked that it was refused"
 
 
+async def test_whoever_asked_is_not_told_what_was_taken_back_before_they_heard(desk: Desk) -> None:
+    _, letter = await asked(desk)
+    await presses(desk, letter, "Always")
+    await presses(desk, letter, "No")
+    assert await post(desk) == []
+    card = await presses(desk, letter, "Once")
+    await presses(desk, card, "Take it back")
+    assert await post(desk) == []
+
+
 async def test_asking_and_drawing_do_the_same_work_for_every_code_that_is_not_one_s_own(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     done: list[list[str]] = []
