@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PYTHONUNBUFFERED := 1
 
-.PHONY: run test soak check bench format lock clean
+.PHONY: run test soak check bench audit format lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/python -m bot
@@ -28,6 +28,13 @@ check: $(VENV)/.dev
 # `make bench PEER=<checkout of sd-scripts> PEER_PYTHON=<its Python>` compares with it.
 bench: $(VENV)/.run
 	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
+
+# Licences of all that is pinned, and published advisories; it says so where the index serves none.
+audit: $(VENV)/.dev
+	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit \
+		&& build/audit/bin/python -m pip --disable-pip-version-check --quiet install pip-audit; } \
+		|| echo "pip-audit cannot be installed from the index that is used here"
+	@$(BIN)/python .ci/audit.py build/audit/bin/pip-audit
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
