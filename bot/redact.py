@@ -52,6 +52,11 @@ def about(**ids: int) -> Iterator[None]:
         _about.reset(token)
 
 
+def note(**ids: int) -> None:
+    """Add ids that have just become known to the `about` we are in, such as the account of who asks."""
+    _about.set({**_about.get(), **ids})
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, message, ids; of an error its kind and where it was."""
 

@@ -18,6 +18,7 @@ from bot import ledger
 from bot.doctor._table import Finding
 from bot.doctor._tokens import DISCORD_API, discord, telegram
 from bot.errors import LedgerError, SettingsError
+from bot.safety import is_installed
 from bot.settings import Settings
 
 GIB = 2**30
@@ -60,6 +61,7 @@ def examine(environ: Mapping[str, str], doors: Doors) -> list[Finding]:
     found += checkup(settings.base_model)
     found += data_findings(settings.data_dir)
     found += token_findings(settings, doors)
+    found += content_check_finding(settings)
     found.append(ports_finding(settings))
     return found
 
@@ -185,6 +187,15 @@ def token_findings(settings: Settings, doors: Doors) -> Iterator[Finding]:
     if settings.discord_bot_token is not None:
         token = settings.discord_bot_token.get_secret_value()
         yield discord(token, doors.discord_url, doors.timeout_s, doors.online)
+
+
+def content_check_finding(settings: Settings) -> Iterator[Finding]:
+    """Say whether the content check can run, where it is wanted."""
+    if settings.content_check.looks and is_installed():
+        yield Finding("content check", "ok", "installed; docs/SECURITY.md says what it does not catch")
+    elif settings.content_check.looks:
+        advice = "pip install --constraint requirements.lock '.[safety]', or leave CONTENT_CHECK empty."
+        yield Finding("content check", "bad", "wanted, and not installed", advice)
 
 
 def ports_finding(settings: Settings) -> Finding:

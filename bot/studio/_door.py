@@ -9,6 +9,7 @@ from bot import texts
 from bot.domain import Access, AccountId, Identity, Job, Place, Quota, Role, Standing
 from bot.errors import UserError
 from bot.eta import estimate
+from bot.redact import note
 from bot.studio._needs import Tools
 
 A_DAY, AN_HOUR = timedelta(days=1), timedelta(hours=1)
@@ -35,7 +36,9 @@ class Door:
             is_guest = role_of(self._tools, standing, who) is Role.GUEST
             if rules.access is not Access.OPEN and is_guest and not is_joining:
                 raise UserError(_refusal(rules.access, who))
-        return await ledger.account_of(who)
+        account = await ledger.account_of(who)
+        note(account=account)
+        return account
 
     async def takes_word(self, who: Identity, text: str) -> bool:
         """Let somebody in by the word they wrote, where there are such words; False when it is none."""

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 from bot.domain import Identity
+from bot.redact import about
 from bot.texts import use_language
 
 
@@ -34,7 +35,7 @@ def in_their_language(cls: type[_Speaker]) -> type[_Speaker]:
 def _spoken(use_case: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     @functools.wraps(use_case)
     async def work(studio: Speaker, who: Identity, *args: Any, **kwargs: Any) -> Any:
-        with use_language(await studio.language_of(who)):
+        with about(), use_language(await studio.language_of(who)):
             return await use_case(studio, who, *args, **kwargs)
 
     return work

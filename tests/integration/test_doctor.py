@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,16 @@ import pytest
 
 from bot import doctor
 from bot.doctor import Doors, Finding
-from bot.doctor._checks import checkup, disk_finding, file_system_of, python_finding
+from bot.doctor._checks import (
+    checkup,
+    content_check_finding,
+    data_findings,
+    disk_finding,
+    file_system_of,
+    python_finding,
+)
+from bot.safety import is_installed
+from bot.settings import Settings
 from tests.integration.studio_desk import Clock
 
 TELEGRAM = "123456:canary-token-of-telegram-1234567890"
@@ -80,7 +90,7 @@ def test_everything_is_looked_at_and_what_is_right_is_said(tmp_path: Path, url: 
         "TELEGRAM_API_URL": url,
     }
     findings = doctor.examine(environ, Doors(discord_url=url))
-    names = [each.name for each in findings]
+    names = [each.name for each in findings if each.name != "user"]  # who runs the tests may be root
     assert names == [
         *("Python", "settings", "torch", "card", "computing", "memory", "base model", "data folder", "disk"),
         *("Telegram token", "Discord token", "ports"),
@@ -177,3 +187,18 @@ def test_the_table_puts_what_to_do_under_each_finding() -> None:
     assert all(line.startswith("              -> word") for line in lines[2:-1])
     assert max(map(len, lines)) <= 110
     assert lines[-1] == "To be done before it can run: 1."
+
+
+def test_a_content_check_that_is_wanted_is_looked_for() -> None:
+    wanted = Settings.from_environ({"CONTENT_CHECK": "photos:refuse"})
+    (finding,) = content_check_finding(wanted)
+    assert finding.verdict == ("ok" if is_installed() else "bad")
+    assert list(content_check_finding(Settings.from_environ({}))) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other rights")
+def test_a_data_folder_that_others_may_look_into_is_told_of(tmp_path: Path) -> None:
+    tmp_path.chmod(0o750)
+    assert "warn" in [each.verdict for each in data_findings(tmp_path) if each.name == "data folder"]
+    tmp_path.chmod(0o700)
+    assert [each.verdict for each in data_findings(tmp_path) if each.name == "data folder"] == ["ok"]

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from bot.errors import UserError
-from bot.redact import JsonFormatter, RedactingFormatter, about, redacted
+from bot.redact import JsonFormatter, RedactingFormatter, about, note, redacted
 
 TELEGRAM = "123456789:AAcanary-token_of-telegram-12345678901"
 DISCORD = "canaryMTIzNDU2Nzg5MDEyMzQ1Njc4.GabcdE.canary-secret_of-discord-0123456789"
@@ -70,6 +70,13 @@ def test_a_json_line_names_the_job_and_the_account_it_is_about() -> None:
     assert outer["message"] == "it ended"
     assert "attempt" not in outer
     assert not {"job", "account"} & line_of("nothing").keys()
+
+
+def test_what_is_noted_on_the_way_ends_with_its_task() -> None:
+    with about():
+        note(account=3)
+        assert line_of("x")["account"] == 3
+    assert "account" not in line_of("y")
 
 
 def test_a_json_line_has_no_token_and_no_words_of_errors_that_may_quote_a_person() -> None:
