@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain import JobId, JobStatus, PhotoSet, Place
+from bot.domain import Asker, JobId, JobStatus, PhotoSet, Place
 from bot.errors import ChatBusy
 from bot.schedule import Schedule
 from tests.integration.engine_room import PNG, EngineRoom, open_engine_room
-from tests.integration.studio_desk import ANNA, ANNAS
+from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS
 
 
 @pytest.fixture
@@ -68,6 +68,20 @@ async def test_a_set_is_remembered_once_and_forgotten_after_a_day(room: EngineRo
     await schedule(room, []).keep_house()
     assert await room.ledger.held(await room.ledger.account_of(ANNA)) == 0
     assert len(room.desk.queue.forgotten) == 2
+
+
+async def test_links_that_are_over_and_requests_that_nobody_answered_are_forgotten(room: EngineRoom) -> None:
+    code = (await room.desk.train(ANNA)).code
+    await room.ledger.invite(code, "ABCDEFGHJKLM", room.desk.clock.now)
+    await room.ledger.ask_for(Asker(await room.ledger.account_of(BERT), "Bert", BERTS), code)
+    await room.ledger.pass_requests_on()
+    await schedule(room, []).keep_house()
+    assert len(await room.ledger.shares_of(code)) == 1
+    room.desk.clock.forward(days=7, seconds=1)
+    await schedule(room, []).keep_house()
+    assert await room.ledger.shares_of(code) == []
+    for table in ("invitations", "asks", "letters WHERE share NOT NULL"):
+        assert await room.ledger._rows(f"SELECT * FROM {table}") == []  # noqa: S608 - our own names
 
 
 async def test_younger_photos_stay(room: EngineRoom) -> None:
