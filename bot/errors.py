@@ -2,6 +2,7 @@
 
 LoraCodeError
 ├── UserError                 something the person can put right; carries the sentence to show
+│   └── UnknownCode           a LoraCode that is nobody's or somebody else's: there is no difference
 ├── SettingsError             a wrong setting; ends the start with one readable line
 ├── LedgerError               the ledger cannot be opened, read or written
 ├── ShareEnded                a Lora may no longer be drawn with by whoever wants to
@@ -25,6 +26,10 @@ class UserError(LoraCodeError):
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
         self.sentence = sentence
+
+
+class UnknownCode(UserError):
+    """A LoraCode is nobody's, or somebody else's; nobody is told which."""
 
 
 class SettingsError(LoraCodeError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from bot.coach._rules import PEOPLE, TRAINED_SIDE_PX, Grade, Verdict, of_photo
 from bot.coach._sight import Box, Sight
 from bot.coach._together import Advice, advice, distance_word, repeats, strangers
 from gpu_worker.protocol import Crop
+
+log = logging.getLogger(__name__)
 
 _TURNED = 0.3
 _OUTDOORS = 0.2  # of the photo that is leaves, or sky
@@ -62,8 +65,12 @@ class Feed:
 
     @staticmethod
     def read(text: str) -> Feed | None:
-        """Read what was written down; None where nothing was."""
-        return msgspec.json.decode(text, type=Feed) if text else None
+        """Read what was written down; None where nothing was, or nothing that this version understands."""
+        try:
+            return msgspec.json.decode(text, type=Feed) if text else None
+        except msgspec.DecodeError:
+            log.warning("what the coach wrote of a photo cannot be read; it is trained on as it is")
+            return None
 
     def mask_png(self) -> bytes | None:
         """Give a grey PNG of the photo's size, softly white where the head is; None without a face."""

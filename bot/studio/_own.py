@@ -6,7 +6,7 @@ from datetime import datetime
 
 from bot import texts
 from bot.domain import AccountId, Job, JobId, JobKind, JobStatus, Lora, LoraCode, LoraState, Picture
-from bot.errors import UserError
+from bot.errors import UnknownCode, UserError
 from bot.eta import estimate
 from bot.ledger import Ledger
 
@@ -15,7 +15,7 @@ async def lora(ledger: Ledger, account: AccountId, code: LoraCode) -> Lora:
     """Give a Lora of the account; UserError tells a stranger nothing of it."""
     found = await ledger.lora(code)
     if found is None or found.account != account:
-        raise UserError(texts.UNKNOWN_CODE)
+        raise UnknownCode(texts.UNKNOWN_CODE)
     return found
 
 
@@ -28,7 +28,7 @@ async def drawable(ledger: Ledger, account: AccountId, code: LoraCode, now: date
     """Give a Lora that the account may draw with, its own or a shared one; UserError as above."""
     found = await ledger.usable_lora(account, code)
     if found is None:
-        raise UserError(texts.UNKNOWN_CODE)
+        raise UnknownCode(texts.UNKNOWN_CODE)
     return await _ready(ledger, found, now)
 
 

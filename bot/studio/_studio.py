@@ -30,6 +30,7 @@ from bot.studio._codes import Codes
 from bot.studio._collecting import Collecting
 from bot.studio._door import Door
 from bot.studio._drafts import Drafts
+from bot.studio._guesses import Guesses, counting_wrong_codes
 from bot.studio._language import in_their_language
 from bot.studio._link import Links
 from bot.studio._needs import Gate, Tools
@@ -46,6 +47,7 @@ _OF_A_PICTURE = re.compile(r"(vary|large):([0-9]{1,15}):([1-9])")
 
 
 @in_their_language
+@counting_wrong_codes
 class Studio:
     """The use cases. `admins` may ask for `status` and the like."""
 
@@ -60,6 +62,7 @@ class Studio:
         self._locks = tools.locks
         self._admins = tools.rules.admins
         self._guard = tools.guard
+        self._guesses = Guesses()
         self._door = Door(tools)
         self._office = Admins(tools)
         self._pictures = Pictures(tools)
@@ -79,6 +82,10 @@ class Studio:
         account = await self._door.account_of(who)
         shared = await self._sharing.takes_word(asker(who, account, place), text)
         return shared or await self._collecting.start(who, account)
+
+    async def wrong_code(self, who: Identity) -> bool:
+        """Count a code that is not somebody's own; False when it was one too many."""
+        return self._guesses.wrong(await self._ledger.account_of(who), self._clock())
 
     async def language_of(self, who: Identity) -> str:
         """Give the language, or the locale, that a person is spoken to in."""

@@ -6,6 +6,7 @@ language-name = English
 ## Said in many places
 
 unknown-command = I do not know that. /help lists what I can do.
+too-many-wrong-codes = Too many LoraCodes that are not yours. Try again in an hour; /codes lists yours, which go on working.
 unknown-code = You have no LoraCode like that. /codes lists yours. If it is somebody else's, write /ask and the code.
 stale-button = That button no longer does anything. /help lists what I can do.
 nothing-open = Nothing of yours is running or in line.

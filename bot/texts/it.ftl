@@ -5,6 +5,7 @@ language-name = Italiano
 ## Dette in molti posti
 
 unknown-command = Questo non lo conosco. /aiuto elenca quello che so fare.
+too-many-wrong-codes = Troppi LoraCode che non sono tuoi. Riprova tra un’ora; /codici elenca i tuoi, che continuano a funzionare.
 unknown-code = Non hai un LoraCode così. /codici elenca i tuoi. Se è di qualcun altro, scrivi /chiedi e il codice.
 stale-button = Questo pulsante non fa più nulla. /aiuto elenca quello che so fare.
 nothing-open = Non hai nulla in corso o in coda.

@@ -267,3 +267,4 @@ def test_what_helps_to_train_is_read_as_it_was_written() -> None:
     seen = Feed(900, 1200, Box(0.1, 0.2, 0.3, 0.4), ("close-up", "outdoors"))
     assert Feed.read(seen.written()) == seen
     assert Feed.read("") is None
+    assert Feed.read("of another version") is None, "one photo less cropped, and no training less"

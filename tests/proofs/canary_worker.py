@@ -1,0 +1,53 @@
+"""A fake worker that puts what it was sent into everything it gives back."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import time
+from collections.abc import Generator
+
+from PIL import Image
+
+from gpu_worker.protocol import Checkpoint, Done, Event, Generate, Preview, Progress, Sample, Started, Train
+from gpu_worker.worker import serve
+from tests.integration.fake_worker import HEALTH, FakePerformer, as_lora
+
+STEPS, STEP_S = 400, 0.005
+
+
+def picture(words: bytes) -> bytes:
+    """A picture with words behind its end."""
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(file, "PNG")
+    return file.getvalue() + words
+
+
+class CanaryPerformer(FakePerformer):
+    """Everything is derived from the photos, or from the prompt."""
+
+    def train(self, request: Train) -> Generator[Event, None, None]:
+        job, words = {"job_id": request.job_id, "attempt": request.attempt}, b"derived ".join(request.photos)
+        steps = STEPS if b"slow" in request.photos[0] else 3
+        yield Started(**job, step=0, steps=steps)
+        for step in range(1, steps + 1):
+            time.sleep(STEP_S)
+            yield Sample(**job, step=step, png=picture(words))
+            yield Checkpoint(**job, step=step, data=words)
+            yield Progress(**job, step=step, steps=steps)
+        yield Done(**job, lora=as_lora(words))
+
+    def generate(self, request: Generate) -> Generator[Event, None, None]:
+        job = {"job_id": request.job_id, "attempt": request.attempt}
+        words = request.prompt.encode() + b"".join(use.data for use in request.loras)
+        yield Started(**job, step=0, steps=2)
+        yield Preview(**job, png=picture(words))
+        yield Progress(**job, step=2, steps=2)
+        yield Done(**job, pictures=(picture(words),), recipes=(request.prompt,))
+
+
+if __name__ == "__main__":
+    frames = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    os._exit(serve(CanaryPerformer, HEALTH, sys.stdin.buffer, frames))

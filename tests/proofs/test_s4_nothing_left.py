@@ -1,0 +1,118 @@
+"""S4: after /forgetme, and after the time that a photo is kept, no byte of it lies anywhere on the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from bot import backup
+from bot.backends.local import Patience
+from bot.coach import Box, Feed
+from bot.domain import PAUSED, Identity, JobStatus, NewPhoto, Platform, TrainWish
+from bot.schedule import Schedule
+from bot.studio import Studio, Tools
+from bot.styles import read_styles
+from tests.integration.studio_desk import ADMIN, GateHere
+from tests.proofs.frame import Proof, forms
+from tests.proofs.house import ROOT, House, open_house, place, utc_now
+
+WORKER = Path(__file__).with_name("canary_worker.py")
+ANNA = Identity(Platform.TELEGRAM, "1")
+
+
+def found_in(folder: Path, canaries: dict[str, bytes]) -> list[str]:
+    """Search every byte of every file."""
+    found = []
+    for path in folder.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            found += [
+                f"{name} in {path.relative_to(folder)}" for name, each in canaries.items() if each in data
+            ]
+    return found
+
+
+def canary(name: str) -> bytes:
+    return f"{name} {secrets.token_hex(16)}".encode()
+
+
+def photos(words: bytes, order: bytes = b"") -> list[NewPhoto]:
+    hint = Feed(8, 8, Box(0.1, 0.1, 0.5, 0.5), (words.decode(),)).written()
+    data = [order + b" %d " % number + words * 50 for number in range(5)]
+    return [NewPhoto(hashlib.sha256(each).hexdigest(), each, hint) for each in data]
+
+
+def studio_of(house: House) -> Studio:
+    tools = Tools(house.ledger, house.dispatcher, house.files, read_styles(), utc_now, lambda _: 50_000_000)
+    return Studio(tools, GateHere(), {ADMIN})
+
+
+async def story(house: House, canaries: dict[str, bytes]) -> None:
+    """Somebody trains, draws, names, waits in the middle of a training and collects another set."""
+    studio, ledger = studio_of(house), house.ledger
+    account = await ledger.account_of(ANNA)
+    await ledger.consent(account)
+    done = await ledger.add_photos(account, photos(canaries["photo"]), place(1), TrainWish())
+    assert done.job is not None
+    house.dispatcher.wake()
+    assert (await house.ended(done.job)).status is JobStatus.DONE
+    card = await studio.press(ANNA, place(1), f"rename:{done.job.code}")
+    assert card.text
+    await studio.plain_text(ANNA, place(1), canaries["name"].decode()[:40])
+    drawing = await house.generate(done.job.code, canaries["prompt"].decode(), person=1)
+    assert (await house.ended(drawing)).status is JobStatus.DONE
+    await house.told(drawing)
+    slow = await ledger.add_photos(account, photos(canaries["photo"], b"slow"), place(1), TrainWish())
+    assert slow.job is not None
+    house.dispatcher.wake()
+    while (await house.now(slow.job)).step < 3:
+        await house.told(done.job)
+    await ledger.add_photos(account, photos(canaries["waiting"])[:3], place(1), TrainWish())
+
+
+@forms("rounds", short=1, long=50)
+async def test_s4_no_byte_is_left_of_whoever_was_forgotten(proof: Proof, tmp_path: Path, rounds: int) -> None:
+    left, searched = [], 0
+    for number in range(rounds):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        canaries = {name: canary(name) for name in ("photo", "waiting", "prompt")}
+        canaries["name"] = canary("name")[:40]
+        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+        async with open_house(folder / "data", [sys.executable, str(WORKER)], environ, Patience()) as house:
+            await story(house, canaries)
+            seen = {each.split(" in ")[0] for each in found_in(folder, canaries)}
+            assert seen == set(canaries), f"the search finds what is there, but only {seen}"
+            backup.back_up(folder / "data", folder / "safe", utc_now())
+            studio = studio_of(house)
+            [button] = (await studio.forgetme(ANNA)).buttons
+            await studio.press(ANNA, place(1), button.action)
+            left += found_in(folder / "data", canaries)
+            searched += sum(path.stat().st_size for path in (folder / "data").rglob("*") if path.is_file())
+            backup.forget_old(folder / "safe", 30, utc_now() + timedelta(days=30, seconds=1))
+            left += found_in(folder, canaries)
+    proof.concludes(f"{rounds} people forgotten, {searched} bytes searched after them", left)
+
+
+async def test_s4_a_photo_is_gone_when_its_time_is_over(tmp_path: Path) -> None:
+    canaries = {"photo": canary("photo"), "waiting": canary("waiting")}
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    async with open_house(tmp_path / "data", [sys.executable, str(WORKER)], environ, Patience()) as house:
+        account = await house.ledger.account_of(ANNA)
+        await house.ledger.switch(PAUSED, True)
+        await house.ledger.add_photos(account, photos(canaries["photo"]), place(1), TrainWish())
+        await house.ledger.add_photos(account, photos(canaries["waiting"])[:2], place(1), TrainWish())
+        assert len(found_in(tmp_path, canaries)) >= 2
+        schedule = Schedule(
+            house.ledger,
+            house.files,
+            house.notifier,
+            lambda: utc_now() + timedelta(days=8),
+            house.dispatcher.forget,
+        )
+        await schedule.keep_house()
+        assert found_in(tmp_path, canaries) == []
