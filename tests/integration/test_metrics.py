@@ -18,11 +18,13 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from bot.app import opened
+from bot.backends.fake import FakeBackend
 from bot.domain import JobKind
 from bot.errors import SettingsError
 from bot.lookout import Lookout
 from bot.metrics import LAG, Dials, Meter
-from bot.settings import Address
+from bot.settings import Address, Settings
 from gpu_worker.protocol import Health
 from tests.integration.engine_room import until
 from tests.integration.studio_desk import ADMIN, ANNA, ANNAS, Desk, open_desk
@@ -184,7 +186,38 @@ async def test_every_figure_that_an_alert_rule_asks_for_is_told(machine: Machine
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed here")
 def test_promtool_finds_nothing_wrong_with_rules_and_configuration() -> None:
-    for what, path in (("rules", RULES), ("config", OPS / "prometheus.yml")):
-        assert PROMTOOL is not None
-        ran = subprocess.run([PROMTOOL, "check", what, str(path)], capture_output=True, check=False)
-        assert ran.returncode == 0, ran.stderr.decode()
+    assert PROMTOOL is not None
+    for order in (
+        ["check", "config", "prometheus.yml"],
+        ["check", "rules", "loracode.rules.yml"],
+        ["test", "rules", "loracode.rules.test.yml"],
+    ):
+        ran = subprocess.run([PROMTOOL, *order], cwd=OPS, capture_output=True, check=False)
+        assert ran.returncode == 0, ran.stdout.decode() + ran.stderr.decode()
+
+
+async def test_a_running_bot_answers_where_it_was_told_to_and_no_more_once_it_ends(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environ = {"DATA_DIR": str(tmp_path), "METRICS_LISTEN": f"127.0.0.1:{port}", "BACKUP_DAYS": "0"}
+    async with (
+        aiohttp.ClientSession() as client,
+        opened(Settings.from_environ(environ), FakeBackend()) as app,
+    ):
+        running = asyncio.create_task(app.run({}))
+
+        async def is_well() -> bool:
+            assert not running.done()
+            try:
+                async with client.get(f"http://127.0.0.1:{port}/healthz") as answer:
+                    return answer.status == 200
+            except aiohttp.ClientConnectionError:
+                return False
+
+        await until(is_well)
+        async with client.get(f"http://127.0.0.1:{port}/metrics") as answer:
+            assert "loracode_worker_up 1.0" in await answer.text()
+        running.cancel()
+        await asyncio.wait([running])
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await client.get(f"http://127.0.0.1:{port}/healthz")
