@@ -19,6 +19,8 @@ from bot.domain import Sample
 DEATHS, DEATHS_WITHIN = 3, timedelta(minutes=10)
 #: A worker says that it is there within seconds of its start, before it loads anything.
 WORKER_ABSENT_FOR = timedelta(minutes=5)
+#: Samples come every minute, but for this.
+_JITTER = timedelta(seconds=30)
 HOT_C, COOL_AGAIN_C = 90, 85
 FULL_SHARE, ROOM_AGAIN_SHARE = 0.05, 0.06
 QUEUE_OLD, QUEUE_YOUNG_AGAIN = timedelta(hours=1), timedelta(minutes=45)
@@ -68,11 +70,9 @@ def _worker(samples: Sequence[Sample]) -> Finding:
         return Finding(Alarm.WORKER, True, deaths)
     if samples[-1].device is not None:
         return Finding(Alarm.WORKER, None if deaths else False)
-    lately = [each for each in samples if each.at > now - WORKER_ABSENT_FOR]
-    before = len(lately) < len(samples) and samples[-len(lately) - 1].at
-    # A gap in the samples is a bot that did not run, and says nothing of its worker.
-    is_whole = before and now - before < WORKER_ABSENT_FOR + timedelta(minutes=2)
-    is_absent = is_whole and all(each.device is None for each in samples[-len(lately) - 1 :])
+    lately = [each for each in samples if each.at > now - WORKER_ABSENT_FOR - _JITTER]
+    # Where they do not reach so far back the bot did not run, and they say nothing of its worker.
+    is_absent = lately[0].at < now - WORKER_ABSENT_FOR + _JITTER and not any(each.device for each in lately)
     return Finding(Alarm.WORKER, True if is_absent else None)
 
 

@@ -26,6 +26,8 @@ REST_S = 30.0
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "VIRTUAL_ENV")
 #: One core is what a picture may take; each thread more would also take memory.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+#: Builds of onnxruntime tell Microsoft of their use unless this is set before they are loaded.
+_TELL_NOBODY = {"ORT_DISABLE_TELEMETRY": "1"}
 _CODE = Path(__file__).parents[2]
 
 
@@ -96,7 +98,7 @@ class ChildLooker:
             *(sys.executable, *self._command),
             stdin=PIPE,
             stdout=PIPE,
-            env=environ | _ONE_THREAD | {"PYTHONPATH": str(_CODE)},
+            env=environ | _ONE_THREAD | _TELL_NOBODY | {"PYTHONPATH": str(_CODE)},
             start_new_session=True,  # deaf to Ctrl-C: its parent ends it
         )
         try:

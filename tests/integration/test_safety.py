@@ -22,6 +22,7 @@ from bot.errors import UserError
 from bot.notifier import Notifier
 from bot.replies import Button, Reply
 from bot.safety import ChildLooker, Guard, GuardedGate, is_installed
+from bot.safety.__main__ import main as by_hand
 from bot.safety._child import scored
 from bot.safety._pipe import NOT_SEEN, SCORE
 from bot.settings import Settings
@@ -257,6 +258,21 @@ async def test_the_child_is_told_no_secret_and_has_a_limit(
 
 
 @with_network
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_the_child_tells_nobody_of_its_work(
+    looker: ChildLooker, capfd: pytest.CaptureFixture[str]
+) -> None:
+    await looker.score(person())
+    proc = Path("/proc") / str(looker.pid)
+    assert b"ORT_DISABLE_TELEMETRY=1" in (proc / "environ").read_bytes()
+    assert "telemetry" not in capfd.readouterr().err
+    opened = {str(each.readlink()) for each in (proc / "fd").iterdir()}
+    tables = "".join((proc / "net" / name).read_text("utf-8") for name in ("tcp", "tcp6", "udp", "udp6"))
+    sockets = [name.removeprefix("socket:[").rstrip("]") for name in opened if name.startswith("socket:")]
+    assert not [each for each in sockets if f" {each} " in tables], "none of them reaches out"
+
+
+@with_network
 async def test_a_cancelled_look_is_nobody_else_s_answer(looker: ChildLooker) -> None:
     await looker.score(person())
     look = asyncio.create_task(looker.score(person()))
@@ -275,3 +291,14 @@ async def test_with_a_rule_there_is_one() -> None:
     wanted = content_guard(Settings.from_environ({"CONTENT_CHECK": "photos:refuse"}))
     assert isinstance(wanted._looker, ChildLooker)
     await wanted.close()
+
+
+@with_network
+def test_pictures_can_be_scored_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "person.jpg").write_bytes(person())
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    assert by_hand([str(tmp_path / "person.jpg"), str(tmp_path / "broken.jpg"), str(tmp_path / "gone")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("0.")
+    assert [each[0] for each in lines[1:3]] == ["-", "-"]
+    assert lines[3].startswith("1 of 1 scored, 0.")
