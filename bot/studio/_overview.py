@@ -46,6 +46,7 @@ class Overview:
             disk_total_bytes=disk.total,
             errors=await self._errors(now, texts.MAX_ERRORS_LISTED),
             is_paused=PAUSED in await ledger.switches_on(),
+            alarms=sorted(await ledger.alarms_on()),
         )
         return texts.status(report, await asyncio.to_thread(chart.drawn, day))
 

@@ -44,6 +44,7 @@ class StatusReport:
     disk_total_bytes: int
     errors: Sequence[Happened] = ()
     is_paused: bool = False
+    alarms: Sequence[str] = ()
 
 
 def status(report: StatusReport, chart: bytes) -> Reply:
@@ -52,6 +53,7 @@ def status(report: StatusReport, chart: bytes) -> Reply:
     lines = [
         f"LoraCode {report.version}, up for {span(report.uptime.total_seconds())}",
         *(["Paused: nothing new begins until /resume"] if report.is_paused else []),
+        *([f"Alarms: {', '.join(report.alarms)}"] if report.alarms else []),
         *_worker(report.health),
         *(_running(job, eta_s) for job, eta_s in report.running[:MAX_RUNNING_LISTED]),
         f"Waiting: {', '.join(f'{report.waiting[kind]} {kind}' for kind in JobKind)}",

@@ -75,6 +75,7 @@ async def test_an_alarm_is_told_once_until_it_is_over_and_then_may_come_again(de
         "Alarm: 3.0 % of the disk is free. Make room, or photos will be refused soon."
     ]
     assert machine.woken == [1]
+    assert "\nAlarms: disk\n" in (await desk.studio.admin(ADMIN, "status")).text
     machine.free_share = 0.055  # better, but not yet good
     await machine.watchman(desk).look()
     assert await letters(desk) == []
