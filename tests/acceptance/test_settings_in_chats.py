@@ -65,8 +65,8 @@ async def test_on_discord_what_is_set_is_drawn_and_notices_make_no_sound(tmp_pat
 
 async def test_at_the_console_settings_are_pressed_by_number(tmp_path: Path) -> None:
     async with console(tmp_path / "data", FakeBackend(picture=png())) as person:
-        await person.types("/settings", "Size: square(?s:.*)Silent\n")
-        await person.presses("Portrait", "Size: portrait(?s:.*)Silent\n")
-        await person.presses("Silent", "Notices: silent(?s:.*)Silent\n")
+        await person.types("/settings", "Size: square(?s:.*)Silent[^\n]*\n")
+        await person.presses("Portrait", "Size: portrait(?s:.*)Silent[^\n]*\n")
+        await person.presses("Silent", "Notices: silent(?s:.*)Silent[^\n]*\n")
         await person.presses("Style", "Which style(?s:.*)No style\n")
         await person.presses("Oil painting", "Style: Oil painting")
