@@ -32,7 +32,7 @@ from bot.examples import Examples
 from bot.replies import EndedSet, Reply, Upload
 from bot.studio import _coaching
 from bot.studio._album import after, refusals
-from bot.studio._door import refuse_trainings
+from bot.studio._door import refuse_trainings, refuse_when_full
 from bot.studio._needs import Gate, Tools
 from gpu_worker.protocol import Crop
 
@@ -98,7 +98,9 @@ class Collecting:
             before = await ledger.photo_set(account)
             photos, crops = await self._seen(photos, before.class_word)
             begins = await self._may_begin(account, [photo.data for photo in photos])
-            added = await ledger.add_photos(account, photos, place, TrainWish() if begins else None)
+            async with self._tools.admission:
+                await refuse_when_full(self._tools, account, place)  # it may have become so meanwhile
+                added = await ledger.add_photos(account, photos, place, TrainWish() if begins else None)
             # Encoded while the next one is on its way, so that the training can begin with the fifth.
             queue.prepare(
                 compress((photo.data for photo in photos), added.accepted), compress(crops, added.accepted)
@@ -118,9 +120,10 @@ class Collecting:
             return texts.consent_first(0)
         ledger = self._tools.ledger
         async with self._tools.locks.of(account):
-            await self._refuse_a_third_training(account, place)
             held, before = await ledger.held_names(account), await ledger.photo_set(account)
-            job = await ledger.start_training(account, place, TrainWish())
+            async with self._tools.admission:
+                await self._refuse_a_third_training(account, place)
+                job = await ledger.start_training(account, place, TrainWish())
             if job is not None:
                 self._tools.forget(held[PHOTOS_PER_LORA:])
         if job is not None:
@@ -196,10 +199,11 @@ class Collecting:
     async def _dropped(self, account: AccountId, place: Place, photo: int) -> Reply | None:
         async with self._tools.locks.of(account):
             before = await self._tools.ledger.photo_set(account)
-            if len(before.photos) == PHOTOS_PER_LORA + 1:  # five will be left, which begin a training
-                await self._refuse_a_third_training(account, place)
             wish = TrainWish() if await self._may_begin(account, without=photo) else None
-            name, job = await self._tools.ledger.drop_photo(account, photo, place, wish)
+            async with self._tools.admission:
+                if len(before.photos) == PHOTOS_PER_LORA + 1:  # five will be left, which begin a training
+                    await self._refuse_a_third_training(account, place)
+                name, job = await self._tools.ledger.drop_photo(account, photo, place, wish)
             if name is None:
                 raise UserError(texts.PHOTO_GONE)
             self._tools.forget([name])

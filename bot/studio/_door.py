@@ -53,10 +53,7 @@ class Door:
 
 
 async def refuse_when_full(tools: Tools, account: AccountId, place: Place) -> None:
-    """UserError, with a time, when there is no room in line: in all, or for one group or channel.
-
-    People who ask in the same instant may come in together, so a limit can be passed by a few.
-    """
+    """UserError, with a time, when there is no room in line: in all, or for one group or channel."""
     rules, ledger = tools.rules, tools.ledger
     if not rules.admins.isdisjoint(await ledger.identities_of(account)):
         return

@@ -116,6 +116,8 @@ class Tools:
     clock: Callable[[], datetime]
     max_file_bytes: Callable[[Platform], int]
     locks: Locks = field(default_factory=Locks)
+    #: Held from the look at the line to the job in it: no two take the last place. Inside a person's lock.
+    admission: asyncio.Lock = field(default_factory=asyncio.Lock)
     troubles: Troubles = field(default_factory=Troubles)
     rules: Rules = field(default_factory=Rules)
     mailbox: Mailbox = field(default_factory=NoMailbox)

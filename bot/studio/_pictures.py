@@ -61,9 +61,10 @@ class Pictures:
             jobs = await ledger.open_jobs_of(account)
             if sum(job.kind is JobKind.GENERATE for job in jobs) >= MAX_OPEN_GENERATIONS:
                 raise UserError(texts.too_many_generations(MAX_OPEN_GENERATIONS))
-            await refuse_pictures(self._tools, account, place, wish.count)
             try:
-                job = await self._queued(account, place, code, wish, draft)
+                async with self._tools.admission:
+                    await refuse_pictures(self._tools, account, place, wish.count)
+                    job = await self._queued(account, place, code, wish, draft)
             except ShareEnded as error:  # it was taken back, or used, since we looked
                 raise UserError(texts.UNKNOWN_CODE) from error
         self._tools.queue.wake()

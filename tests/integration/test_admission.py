@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.blocklist import BlockList
-from bot.domain import JobKind, Place, Platform, Rules
+from bot.domain import Identity, JobKind, Place, Platform, Rules
 from bot.errors import UserError
 from bot.studio import Studio
 from tests.integration.studio_desk import (
@@ -69,6 +70,18 @@ async def test_a_full_line_has_a_time_also_when_nobody_knows(desk: Desk) -> None
     await desk.train(ANNA)
     sentence = await refused(desk.studio.add_photos(BERT, BERTS, album(1)))
     assert sentence.endswith("Please ask again in about 10 min.")
+
+
+async def test_of_many_who_ask_at_once_no_more_come_in_than_there_is_room_for(desk: Desk) -> None:
+    ruled(desk, Rules(most_waiting=3))
+    people = [Identity(Platform.TELEGRAM, str(number)) for number in range(200, 210)]
+    await consented(desk.ledger, *people)
+    asked = [desk.studio.add_photos(who, who.alone, album(1, 2, 3, 4, 5)) for who in people]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    refusals = [each for each in answers if isinstance(each, UserError)]
+    assert len(refusals) == 7
+    assert all("The line is full, with 3 jobs in it." in each.sentence for each in refusals)
+    assert (await desk.ledger.waiting())[JobKind.TRAIN] == 3
 
 
 async def test_administrators_come_in_through_a_full_line(desk: Desk) -> None:
