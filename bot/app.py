@@ -123,7 +123,9 @@ async def opened(
     eye = eye or ChildEye()
     coach = Coach(eye, is_wanted=lambda: coach_is_wanted(settings, worker.health()))
     judging = Judging(None if settings.coach == "off" else eye)
-    dispatcher = Dispatcher(ledger, worker, files, notifier, styles, judging, settings.face_mask)
+    dispatcher = Dispatcher(
+        ledger, worker, files, notifier, styles, judging, settings.face_mask, settings.stop_early
+    )
     troubles, postman = Troubles(), Postman(ledger, chats, clock)
     tools = Tools(
         *(ledger, dispatcher, files, styles, clock),

@@ -287,6 +287,7 @@ class LikenessReport:
     scores: tuple[Score, ...]  #: by step
     chosen: int | None = None  #: the step whose LoRA is the best so far, and is handed out
     odd_photo: int | None = None  #: the number, from 1, of a photo that is clearly unlike the others
+    saved_s: float | None = None  #: by ending the training before its last step; None: it did not
 
     @property
     def best(self) -> Score | None:

@@ -100,6 +100,10 @@ class Settings(BaseModel):
         default=False,
         description="`on`: trainings on people learn the head alone and not what is behind it",
     )
+    stop_early: bool = Field(
+        default=False,
+        description="`on`: a training ends before its last step when its likeness is clearly past its best",
+    )
     train_steps: PositiveInt | None = Field(
         default=None,
         description="steps of a training; empty: 1500 (300 a photo), fewer for `drawn` and `tiny`",

@@ -47,13 +47,14 @@ class Dispatcher:
         styles: Styles,
         judging: Judging | None = None,
         face_mask: bool = False,
+        stop_early: bool = False,
     ) -> None:
         self._ledger = ledger
         self._backend = backend
         self._files = files
         self._watcher = watcher
         self._requests = Requests(ledger, files, styles, face_mask)
-        self._outcomes = Outcomes(ledger, files, watcher, judging or Judging(None))
+        self._outcomes = Outcomes(ledger, files, watcher, judging or Judging(None), stop_early)
         # A wake-up and nothing more: what is to be done stands in the ledger.
         self._bells = {kind: asyncio.Event() for kind in JobKind}
         self._finishing = asyncio.Event()

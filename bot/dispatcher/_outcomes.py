@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from dataclasses import replace
+from time import monotonic
 from typing import Any, Protocol, TypeAlias
 
 from bot import likeness, strip
@@ -51,8 +52,13 @@ class Stale(Exception):
 class Outcomes:
     """Writes events of attempts that are still the running ones; Stale for any other."""
 
-    def __init__(self, ledger: Ledger, files: Files, watcher: Watcher, judging: Judging) -> None:
+    def __init__(
+        self, ledger: Ledger, files: Files, watcher: Watcher, judging: Judging, stop_early: bool = False
+    ) -> None:
         self._ledger = ledger
+        self._stop_early = stop_early
+        # Of each attempt: the step it began at, and when that was; to tell what an early end saves.
+        self._began: dict[JobId, tuple[int, float]] = {}
         self._files = files
         self._watcher = watcher
         self._judging = judging
@@ -68,6 +74,11 @@ class Outcomes:
                 return True
             case Stopped():
                 raise WorkerLost("the worker stopped the job by itself")
+            case Candidate() if await self._is_past_its_best(job, event):
+                await _to_its_end(self._done(job, Done(job_id=job.id, attempt=job.attempt, lora=event.lora)))
+                return True
+            case Candidate():
+                return False
         await self._on_the_way(job, event)
         return False
 
@@ -77,10 +88,11 @@ class Outcomes:
         await self._ended(job)
 
     async def _on_the_way(
-        self, job: Job, event: Started | Progress | Checkpoint | Candidate | Sample | Preview | Adjusted
+        self, job: Job, event: Started | Progress | Checkpoint | Sample | Preview | Adjusted
     ) -> None:
         match event:
             case Started():
+                self._began[job.id] = (event.step, monotonic())
                 await self._still(self._ledger.begun(job.id, job.attempt, event.step, event.steps))
                 self._watcher.progressed(job.id)
             case Progress():
@@ -89,8 +101,6 @@ class Outcomes:
             case Checkpoint():
                 await self._files.write_checkpoint(job.id, event.data)
                 await self._still(self._ledger.checkpointed(job.id, job.attempt, event.step))
-            case Candidate():
-                await _to_its_end(self._judge(job, event))
             case Sample():
                 await self._still(self._ledger.is_current(job.id, job.attempt))
                 await self._files.write_sample(job.id, event.step, event.png)
@@ -102,6 +112,22 @@ class Outcomes:
                 await self._still(self._ledger.progressed(job.id, job.attempt, event.step))
                 log.warning("job %d: %s", job.id, event.reason)
                 self._watcher.progressed(job.id, event.reason)
+
+    async def _is_past_its_best(self, job: Job, event: Candidate) -> bool:
+        """Judge a candidate; True when its training is to end here."""
+        await _to_its_end(self._judge(job, event))
+        report = await self._likeness(job)
+        if not self._stop_early or report is None or not likeness.has_peaked(report.scores):
+            return False
+        found = await self._ledger.job(job.id)
+        if found is None or found.steps is None or event.step >= found.steps:
+            return False
+        first, began = self._began.get(job.id, (0, monotonic()))
+        step_s = (monotonic() - began) / max(1, event.step - first)
+        report = replace(report, saved_s=step_s * (found.steps - event.step))
+        await self._still(self._ledger.judged(job.id, job.attempt, report))
+        log.info("job %d ends early, at step %d of %d", job.id, event.step, found.steps)
+        return True
 
     async def _judge(self, job: Job, event: Candidate) -> None:
         """Score a candidate, and keep its LoRA if it is the best so far. The file comes before the row."""
@@ -177,6 +203,7 @@ class Outcomes:
 
     async def _ended(self, job: Job) -> None:
         log.info("job %d (%s) has ended", job.id, job.kind)
+        self._began.pop(job.id, None)
         await self._files.forget_work(job.id)
         self._watcher.progressed(job.id)
         self._watcher.wake()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bot.domain import LikenessReport
+from bot.texts._words import span
 
 #: From which likeness on words are said; a half is where a face begins to count as another person's.
 _WORDS = ((0.7, "very much alike"), (0.5, "alike"), (0.35, "somewhat alike"), (0.0, "hardly alike"))
@@ -26,6 +27,8 @@ def likeness_told(report: LikenessReport | None) -> str:
         return ""
     told = [f"Its {likeness_figure(report)}, measured on {best.pictures} pictures."]
     last = report.scores[-1]
+    if report.saved_s is not None:
+        told.append(f"I ended at step {last.step}, as it was past its best: {span(report.saved_s)} saved.")
     if best.step != last.step and best.likeness - last.likeness >= _WORTH_SAYING:
         told.append(
             f"I kept what it had learnt at step {best.step}: at step {last.step} it was {last.likeness:.0%}."

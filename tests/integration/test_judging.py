@@ -10,9 +10,11 @@ import pytest
 from PIL import Image
 
 from bot.coach import Box, Face, Sight
+from bot.dispatcher import Dispatcher
 from bot.domain import Job, LoraState
 from bot.judging import Judging
 from bot.strip import TILE_PX
+from bot.styles import read_styles
 from gpu_worker.protocol import Candidate, Train
 from tests.integration.engine_room import PNG, EngineRoom, open_engine_room, until
 from tests.integration.studio_desk import ANNA, ANNAS
@@ -48,6 +50,32 @@ async def test_the_most_alike_candidate_is_handed_out_and_its_person_hears_why(r
     card = await room.desk.studio.press(ANNA, ANNAS, f"code:{job.code}")
     assert "Likeness 90% (very much alike)" in card.text
     assert not list((room.files.root / "candidates").iterdir()), "work that nobody needs any more"
+
+
+@pytest.mark.parametrize(("stop_early", "last"), [(True, 3), (False, 4)])
+async def test_a_training_past_its_best_ends_early_if_that_is_wished(
+    room: EngineRoom, stop_early: bool, last: int
+) -> None:
+    room.backend.likeness = {1: 0.9, 2: 0.6, 3: 0.5, 4: 0.4}
+    room.dispatcher = Dispatcher(
+        room.ledger, room.backend, room.files, room.notifier, read_styles(), stop_early=stop_early
+    )
+    job = await room.trained()
+    assert await file_of(room, job) == b"lora of step 1"
+    lora = await room.ledger.lora(job.code)
+    assert lora is not None
+    assert lora.likeness is not None
+    assert [each.step for each in lora.likeness.scores] == list(range(1, last + 1))
+    [text] = [reply.text for _, reply, _ in room.chat.sent if "is ready" in reply.text]
+    assert ("I ended at step 3, as it was past its best" in text) == stop_early
+
+
+async def test_a_training_that_still_gets_better_goes_on(room: EngineRoom) -> None:
+    room.backend.likeness = {1: 0.5, 2: 0.4, 3: 0.6, 4: 0.7}
+    room.dispatcher = Dispatcher(
+        room.ledger, room.backend, room.files, room.notifier, read_styles(), stop_early=True
+    )
+    assert await file_of(room, await room.trained()) == b"lora of step 4"
 
 
 async def test_without_a_measure_the_last_lora_is_handed_out_and_no_figure_is_shown(room: EngineRoom) -> None:
