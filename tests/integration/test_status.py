@@ -15,11 +15,12 @@ import pytest
 from PIL import Image
 
 from bot.domain import JobKind, JobStatus, Sample, Times
+from bot.metrics import Dials, Meter
 from bot.studio import Studio
 from bot.troubles import Troubles
-from bot.watchman import Watchman
+from bot.watchman import Outlook, Watchman
 from gpu_worker.protocol import Health
-from tests.integration.studio_desk import ADMIN, ANNA, Desk, GateHere, open_desk, tools
+from tests.integration.studio_desk import ADMIN, ANNA, BERT, BERTS, Desk, GateHere, album, open_desk, tools
 
 HEALTH = Health("NVIDIA GeForce GTX 1060 6GB", "tiny", True, 2**30, 3 * 2**30, 6 * 2**30, 71, 98)
 JOBS = 100_000
@@ -65,7 +66,13 @@ def scans(plan: list[sqlite3.Row]) -> list[str]:
 
 
 def watchman(desk: Desk) -> Watchman:
-    return Watchman(desk.ledger, desk.queue.health, desk.clock)
+    outlook = Outlook((ADMIN,), lambda: None, lambda: 0, lambda: 0.5, lambda: "")
+    return Watchman(desk.ledger, desk.queue.health, desk.clock, outlook)
+
+
+def meter(desk: Desk) -> Meter:
+    dials = Dials(desk.queue.health, lambda: 0, lambda: 0, lambda: None, desk.files.root)
+    return Meter(desk.ledger, dials, desk.clock)
 
 
 async def test_of_a_hundred_thousand_jobs_no_statement_of_status_reads_them_all(desk: Desk) -> None:
@@ -75,6 +82,10 @@ async def test_of_a_hundred_thousand_jobs_no_statement_of_status_reads_them_all(
     text = (await desk.studio.admin(ADMIN, "status")).text
     await desk.studio.admin(ADMIN, "logs")
     await watchman(desk).look()
+    await desk.studio.add_photos(BERT, BERTS, album(1))  # which looks whether there is room in line
+    figures = meter(desk)
+    desk.clock.forward(minutes=1)
+    await figures.read()
     await desk.ledger._db.read(lambda db: db.set_trace_callback(None))
     assert "Waiting: 100 train, 100 generate" in text
     read = [each for each in statements if each.startswith("SELECT")]
