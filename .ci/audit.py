@@ -18,6 +18,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 ILL, NOT_CHECKED = 1, 3
+#: A network that answers needs seconds.
+TIMEOUT_S = 180
 #: May be shipped with MIT code. MPL-2.0 binds changes to its own files, and we change none.
 _FITS = re.compile(
     r"apache|\bmit\b|\bbsd\b|\bisc\b|\bpsf\b|python software foundation|boost|bsl-1|zlib|cc0|0bsd|cnri"
@@ -93,7 +95,11 @@ def ask(pip_audit: str, lock: Path) -> Mapping[str, Any] | None:
     command = [pip_audit, "--requirement", str(lock), "--no-deps", "--disable-pip", "--format", "json"]
     try:
         ran = subprocess.run(  # noqa: S603 - the Makefile names it
-            [*command, "--progress-spinner", "off"], capture_output=True, text=True, timeout=600, check=False
+            [*command, "--progress-spinner", "off"],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
         )
         report: Mapping[str, Any] = json.loads(ran.stdout)
     except (OSError, subprocess.TimeoutExpired) as error:
