@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import drawn
 from bot.app import App, opened
-from bot.chats.console import HERE, ME, ConsoleChat
+from bot.chats.console import HERE, ME, ConsoleChat, locale_of
 from bot.domain import TERMINAL, Job, JobId, JobStatus, Place, Platform
 from bot.errors import LoraCodeError
 from bot.replies import Reply, Upload
@@ -61,7 +62,7 @@ async def demo_then_chat(settings: Settings) -> None:
     """Play the demo, then chat if there is a terminal. LoraCodeError when the demo did not come out well."""
     settings = settings.model_copy(update={"base_model": settings.base_model or "drawn"})
     async with opened(settings) as app:
-        chat = WatchedChat(app.studio, sys.stdin, sys.stdout)
+        chat = WatchedChat(app.studio, sys.stdin, sys.stdout, locale_of(os.environ))
         app.chats[Platform.CONSOLE] = chat
         await app.run({"console": _play_then_chat(app, chat)})
 

@@ -160,7 +160,8 @@ class Notifier:
             await self._later(notice, ABSENT_CHAT_RETRY_S)
             return False
         try:
-            message_id = await self._tell(chat, notice)
+            with texts.use_language(await self._language(notice.job.place)):
+                message_id = await self._tell(chat, notice)
         except ChatUnreachable as error:
             log.info("notice %d cannot be delivered: %s", notice.id, error)
             await self._ledger.notice_undeliverable(notice.id)
@@ -198,12 +199,11 @@ class Notifier:
 
     async def _words(self, notice: Notice) -> Reply:
         job = notice.job
-        with texts.use_language(await self._language(job.place)):
-            if notice.kind is NoticeKind.GENERATE_DONE and await self._is_deleted(job):
-                return texts.result_deleted(job)  # its person was quicker, with `/show`
-            paths = [self._files.picture_path(name) for name in notice.files]
-            likeness = await self._likeness(job) if notice.kind is NoticeKind.TRAIN_DONE else None
-            return texts.notice(notice, await asyncio.to_thread(_existing, paths), likeness)
+        if notice.kind is NoticeKind.GENERATE_DONE and await self._is_deleted(job):
+            return texts.result_deleted(job)  # its person was quicker, with `/show`
+        paths = [self._files.picture_path(name) for name in notice.files]
+        likeness = await self._likeness(job) if notice.kind is NoticeKind.TRAIN_DONE else None
+        return texts.notice(notice, await asyncio.to_thread(_existing, paths), likeness)
 
     async def _language(self, place: Place) -> str:
         """Give the language of whoever asked for something at a place."""
@@ -224,7 +224,8 @@ class Notifier:
                 self._stale_cards.add(job_id)
                 return 1.0
             try:
-                await self._show(chat, job)
+                with texts.use_language(await self._language(job.place)):
+                    await self._show(chat, job)
             except ChatBusy as busy:
                 self._stale_cards.add(job_id)
                 return busy.retry_after_s
@@ -249,10 +250,6 @@ class Notifier:
             del self._remarks[job.id]
 
     async def _card(self, job: Job, remark: str) -> Reply:
-        with texts.use_language(await self._language(job.place)):
-            return await self._spoken_card(job, remark)
-
-    async def _spoken_card(self, job: Job, remark: str) -> Reply:
         if job.kind is JobKind.GENERATE and job.status is JobStatus.DONE:
             return texts.result_deleted(job)
         guess = await estimate(self._ledger, job, self._clock())

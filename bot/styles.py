@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bot.errors import SettingsError, UserError
 from bot.replies import Choice
+from bot.texts import say
 
 STYLES_FILE = Path(__file__).with_name("styles.toml")
 MAX_CHOICES = 25
@@ -46,8 +47,10 @@ class Styles:
             if wanted in (_squeezed(style.name), _squeezed(style.label)):
                 return style
         near = difflib.get_close_matches(text.lower(), self._styles, _NEAREST, cutoff=0.5)
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"I know {', '.join(self._styles)}."
-        raise UserError(f"I do not know the style {text[:20]!r}. {hint}")
+        wrong = repr(text[:20])
+        if near:
+            raise UserError(say("unknown-style-near", style=wrong, near=f" {say('or')} ".join(near)))
+        raise UserError(say("unknown-style", style=wrong, styles=", ".join(self._styles)))
 
     def like(self, typed: str) -> list[Choice]:
         """Offer the styles that hold what was typed, at most 25."""

@@ -1,8 +1,6 @@
 """Reads what a person typed after `/generate`: a LoraCode, a prompt and options. Pure.
 
 `4071 3386 sks person on a boat --no blurry, dark --seed 7 --size portrait --style oil --n 2`
-
-The sentences of wrong wishes live here, beside the rule that each one explains.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ from typing import Any
 
 from bot.domain import MAX_PICTURES, MAX_PROMPT_CHARS, GenerateWish, LoraCode, parse_code, split_code
 from bot.errors import UserError
+from bot.texts import say
 from gpu_worker.protocol import SAMPLERS, SHAPES
 
 MIN_SIDE_PX, MAX_SIDE_PX, SIDE_STEP_PX = 64, 1024, 8
@@ -28,12 +27,6 @@ _NUMBERS = ("guidance", "strength")
 _WORDS = {"no": "negative", "style": "style", "sampler": "sampler"}
 OPTION_NAMES = ", ".join(f"--{name}" for name in OPTIONS)
 
-EXAMPLE = "/generate 40713386 sks person as an astronaut"
-_WRONG_CODE = f"A LoraCode has eight digits, like 4071 3386. Write it first, then what to draw: {EXAMPLE}"
-_WRONG_SIZE = (
-    f"--size is square, portrait, landscape, or width x height such as 512x768: from {MIN_SIDE_PX} to "
-    f"{MAX_SIDE_PX}, in steps of {SIDE_STEP_PX}."
-)
 #: Control, format (zero-width, right-to-left), surrogate and private characters. Unassigned ones stay: they
 #: are next year's emoji.
 _UNSEEN = {"Cc", "Cf", "Cs", "Co"}
@@ -67,7 +60,7 @@ def read_code(text: str) -> LoraCode:
     """Read a LoraCode; UserError when it is not eight digits."""
     code = parse_code(cleaned(text))
     if code is None:
-        raise UserError(_WRONG_CODE)
+        raise UserError(say("wish-wrong-code"))
     return code
 
 
@@ -75,10 +68,10 @@ def checked(wish: GenerateWish) -> GenerateWish:
     """Give the wish with its texts cleaned; UserError when a value is out of range."""
     wish = replace(wish, prompt=cleaned(wish.prompt), negative=cleaned(wish.negative))
     if not wish.prompt:
-        raise UserError(f"What shall I draw? Write it after the code: {EXAMPLE}")
-    for what, text in (("The prompt", wish.prompt), ("The text after --no", wish.negative)):
+        raise UserError(say("wish-empty"))
+    for key, text in (("wish-prompt-too-long", wish.prompt), ("wish-negative-too-long", wish.negative)):
         if len(text) > MAX_PROMPT_CHARS:
-            raise UserError(f"{what} has {len(text)} characters; {MAX_PROMPT_CHARS} is the most. Shorten it.")
+            raise UserError(say(key, count=str(len(text)), most=MAX_PROMPT_CHARS))
     _in_range("n", wish.count, 1, MAX_PICTURES)
     _in_range("seed", wish.seed, 0, MAX_SEED)
     _in_range("steps", wish.steps, 1, MAX_STEPS)
@@ -86,11 +79,11 @@ def checked(wish: GenerateWish) -> GenerateWish:
     _in_range("strength", wish.strength, 0, MAX_STRENGTH)
     wish = replace(wish, sampler=_sampler(wish.sampler) if wish.sampler else "")
     if wish.shape not in {"", *SHAPES}:
-        raise UserError(_WRONG_SIZE)
+        raise _wrong_size()
     if (wish.width_px, wish.height_px) != (None, None):
         for side_px in (wish.width_px, wish.height_px):
             if side_px is None or not MIN_SIDE_PX <= side_px <= MAX_SIDE_PX or side_px % SIDE_STEP_PX:
-                raise UserError(_WRONG_SIZE)
+                raise _wrong_size()
     return wish
 
 
@@ -100,7 +93,7 @@ def sized(wish: GenerateWish, text: str) -> GenerateWish:
         return replace(wish, shape=text.lower(), width_px=None, height_px=None)
     match = re.fullmatch(r"([0-9]{1,5})[xX*\u00d7]([0-9]{1,5})", text)
     if match is None:
-        raise UserError(_WRONG_SIZE)
+        raise _wrong_size()
     return replace(wish, shape="", width_px=int(match[1]), height_px=int(match[2]))
 
 
@@ -150,15 +143,15 @@ def _goes_on(name: str, so_far: str, following: str) -> bool:
 def _known(name: str, options: dict[str, str]) -> str:
     known = name.lower()
     if known not in OPTIONS:
-        raise UserError(f"I do not know the option --{name[:20]}. I know {OPTION_NAMES}.")
+        raise UserError(say("wish-unknown-option", name=name[:20], options=OPTION_NAMES))
     if known in options:
-        raise UserError(f"--{known} is there twice; keep one of them.")
+        raise UserError(say("wish-twice", name=known))
     return known
 
 
 def _refuse_missing_value(waiting: str | None, options: dict[str, str]) -> None:
     if waiting is not None and not options[waiting]:
-        raise UserError(f"--{waiting} needs a value after it, as in: {EXAMPLE} --seed 7 --no blurry")
+        raise UserError(say("wish-needs-value", name=waiting))
 
 
 def _wish(base: GenerateWish, options: dict[str, str]) -> GenerateWish:
@@ -176,7 +169,7 @@ def _sampler(text: str) -> str:
     wanted = _squeezed(text)
     fits = [name for name in SAMPLERS if _squeezed(name).startswith(wanted)] if wanted else []
     if len(fits) != 1:
-        raise UserError(f"--sampler is one of: {', '.join(SAMPLERS)}.")
+        raise UserError(say("wish-sampler", samplers=", ".join(SAMPLERS)))
     return fits[0]
 
 
@@ -187,18 +180,22 @@ def _squeezed(text: str) -> str:
 def _whole(name: str, options: dict[str, str]) -> int:
     text = options[name]
     if not re.fullmatch(r"-?[0-9]{1,12}", text):
-        raise UserError(f"--{name} is a whole number, such as --{name} 2.")
+        raise UserError(say("wish-whole", name=name))
     return int(text)
 
 
 def _number(name: str, options: dict[str, str]) -> float:
     text = options[name]
     if not re.fullmatch(r"-?[0-9]{1,6}([.,][0-9]{1,6})?", text):
-        raise UserError(f"--{name} is a number, such as --{name} 7.5.")
+        raise UserError(say("wish-number", name=name))
     return float(text.replace(",", "."))
 
 
 def _in_range(name: str, value: float | None, low: int, high: float) -> None:
     # NaN is in no range, and says so only to isfinite.
     if value is not None and not (math.isfinite(value) and low <= value <= high):
-        raise UserError(f"--{name} goes from {low} to {high:.0f}.")
+        raise UserError(say("wish-range", name=name, low=low, high=f"{high:.0f}"))
+
+
+def _wrong_size() -> UserError:
+    return UserError(say("wish-wrong-size", least=MIN_SIDE_PX, most=MAX_SIDE_PX, step=SIDE_STEP_PX))

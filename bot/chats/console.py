@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import shlex
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
@@ -131,8 +131,8 @@ class ConsoleChat:
         if line.isdecimal() and 1 <= int(line) <= len(self._buttons):
             return await self._studio.press(self._me, HERE, self._buttons[int(line) - 1].action)
         command, _, rest = line.partition(" ")
-        if command in self._commands():
-            return await self._commands()[command](rest.strip())
+        if (call := self._commands().get(command)) is not None:
+            return await call(rest.strip())
         paths = await asyncio.to_thread(photo_paths, line)
         if paths:
             uploads = await asyncio.to_thread(
@@ -144,7 +144,7 @@ class ConsoleChat:
 
     def _commands(self) -> dict[str, Callable[[str], Awaitable[Reply]]]:
         studio = self._studio
-        return {
+        calls: dict[str, Callable[[str], Awaitable[Reply]]] = {
             "/start": lambda text: studio.start(self._me, HERE, text),
             "/help": lambda _: studio.help(self._me),
             "/train": lambda _: studio.train(self._me, HERE),
@@ -162,9 +162,16 @@ class ConsoleChat:
             "/forgetme": lambda _: studio.forgetme(self._me),
             **{f"/{name}": self._of_admins(name) for name in texts.ADMIN_COMMANDS},
         }
+        names = [(also, each) for each in texts.COMMANDS for also in texts.command_names(each)]
+        return calls | {f"/{also}": calls[f"/{each}"] for also, each in names}
 
     def _of_admins(self, name: str) -> Callable[[str], Awaitable[Reply]]:
         return lambda text: self._studio.admin(self._me, name, text)
+
+
+def locale_of(environ: Mapping[str, str]) -> str:
+    """Give the locale in which a terminal wants to be spoken to."""
+    return next((environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environ.get(name)), "")
 
 
 def photo_paths(line: str) -> list[Path]:

@@ -40,7 +40,8 @@ TOO_SMALL = (
     "Send the original, as a file if you can."
 )
 TOOK_TOO_LONG = "I could not read this picture in time. Please send it again, or choose another one."
-#: All that a person ever hears of a photo that cannot be used. Only its number leaves the child.
+#: All that a person ever hears of a photo that cannot be used. Only its number leaves the child, and the gate
+#: says it in the language of its person: `KEYS`, in the same order.
 SENTENCES = (
     NOT_A_PICTURE,
     OTHER_FORMAT,
@@ -49,6 +50,15 @@ SENTENCES = (
     TOO_MANY_PIXELS,
     TOO_SMALL,
     TOOK_TOO_LONG,
+)
+KEYS = (
+    "photo-not-a-picture",
+    "photo-other-format",
+    "photo-broken",
+    "photo-too-many-bytes",
+    "photo-too-many-pixels",
+    "photo-too-small",
+    "photo-took-too-long",
 )
 
 #: In a scan, FF means something only before these.

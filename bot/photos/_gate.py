@@ -11,9 +11,18 @@ from pathlib import Path
 
 from bot.domain import NewPhoto
 from bot.errors import UserError
-from bot.photos._decode import BROKEN, MAX_FILE_BYTES, SENTENCES, TOO_MANY_BYTES, TOOK_TOO_LONG
+from bot.photos._decode import (
+    BROKEN,
+    KEYS,
+    MAX_FILE_BYTES,
+    MIN_SIDE_PX,
+    SENTENCES,
+    TOO_MANY_BYTES,
+    TOOK_TOO_LONG,
+)
 from bot.photos._pipe import ANSWER, PHOTO, READY, REFUSED, REQUEST, SHA256_BYTES
 from bot.replies import Upload
+from bot.texts import say
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +52,7 @@ class PhotoGate:
     async def check(self, upload: Upload) -> NewPhoto:
         """Give the photo upright, in RGB and without metadata; UserError says why it cannot be used."""
         if upload.data is None or len(upload.data) > MAX_FILE_BYTES:
-            raise UserError(TOO_MANY_BYTES)
+            raise _refusal(TOO_MANY_BYTES)
         async with self._free:
             child = self._idle.pop() if self._idle else await self._started()
             try:
@@ -55,7 +64,7 @@ class PhotoGate:
             except (ChildLost, TimeoutError) as error:
                 log.warning("a photo of %d bytes ended its child: %s", len(upload.data), type(error).__name__)
                 self._end(child)
-                raise UserError(TOOK_TOO_LONG if isinstance(error, TimeoutError) else BROKEN) from error
+                raise _refusal(TOOK_TOO_LONG if isinstance(error, TimeoutError) else BROKEN) from error
             except BaseException:  # cancelled while the child goes on: the next photo must not wait for it
                 self._end(child)
                 raise
@@ -130,7 +139,7 @@ class Child:
             raise ChildLost("it does not listen") from error
         kind, body = await self._answer()
         if kind == REFUSED and len(body) == 1 and body[0] < len(SENTENCES):
-            raise UserError(SENTENCES[body[0]])
+            raise _refusal(SENTENCES[body[0]])
         jpeg = body[SHA256_BYTES:]
         if kind != PHOTO or not jpeg.startswith(b"\xff\xd8\xff"):
             raise ChildLost("it gave neither a photo nor a sentence")
@@ -156,3 +165,8 @@ class Child:
             return kind, await self._answers.readexactly(length)
         except asyncio.IncompleteReadError as error:
             raise ChildLost("it ended") from error
+
+
+def _refusal(sentence: str) -> UserError:
+    """Refuse a photo in the language of its person."""
+    return UserError(say(KEYS[SENTENCES.index(sentence)], least=MIN_SIDE_PX))

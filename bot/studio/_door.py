@@ -117,5 +117,5 @@ def role_of(tools: Tools, standing: Standing, who: Identity) -> Role:
 
 def _refusal(access: Access, who: Identity) -> str:
     if access is Access.INVITATION:
-        return texts.INVITATION_FIRST[who.platform]
-    return texts.NOT_ON_THE_LIST.format(identity=who)
+        return texts.invitation_first(who.platform)
+    return texts.not_on_the_list(who)

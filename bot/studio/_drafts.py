@@ -48,7 +48,7 @@ class Drafts:
         match what:
             case "drop":
                 await self._tools.ledger.drop_draft(account)
-                return texts.DRAFT_DROPPED
+                return texts.draft_dropped()
             case "style" if choice == "style":
                 return texts.draft_styles(self._tools.styles.like(""), draft.wish.style)
             case "style":

@@ -1,4 +1,7 @@
-"""What administrators read after their commands, and what others read of what they decided."""
+"""What administrators read after their commands, and what others read of what they decided.
+
+What only administrators read is in English alone, as are `ADMINS`, the settings and the log.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from bot.domain import (
     format_code,
 )
 from bot.replies import Reply
+from bot.texts._language import say
 from bot.texts._words import plural, quoted, span
 
 #: What each command of administrators does, and what is written after it.
@@ -50,15 +54,15 @@ HOW_TO_QUOTA = (
     f"or a role: {', '.join(Role)}."
 )
 
-BANNED = "The person who runs this bot has closed it to you. /privacy and /forgetme still work."
-NOT_ON_THE_LIST = (
-    "This bot serves only people its administrator has named. Ask them, and tell them your number: {identity}"
-)
-INVITATION_FIRST = {
-    Platform.TELEGRAM: "This bot is by invitation. Send me the word you were given.",
-    Platform.DISCORD: "This bot is by invitation. Send me the word you were given, in a direct message.",
-    Platform.CONSOLE: "This bot is by invitation. Type the word you were given.",
-}
+
+def not_on_the_list(who: Identity) -> str:
+    """Refuse somebody whom the settings do not name."""
+    return say("not-on-the-list", identity=str(who))
+
+
+def invitation_first(platform: Platform) -> str:
+    """Refuse somebody who has not shown a word."""
+    return say(f"invitation-first-{platform}")
 
 
 def draining(running: int) -> Reply:
@@ -98,10 +102,7 @@ def taken_down(code: LoraCode, pictures: int, jobs: int) -> Reply:
 
 def your_code_was_taken_down(code: LoraCode) -> str:
     """Tell the owner of a Lora what happened to it."""
-    return (
-        f"The person who runs this bot has deleted your LoraCode {format_code(code)}, with everything "
-        "that was drawn with it. If you think that is wrong, please write to them."
-    )
+    return say("your-code-was-taken-down", code=format_code(code))
 
 
 def broadcast(people: int) -> Reply:
@@ -147,31 +148,27 @@ def reports(told: Sequence[Report]) -> Reply:
 
 def trainings_used_up(most: int) -> str:
     """Refuse a training that would be one too many."""
-    return f"You may have {most} training{plural(most)} a day, and have had that. Come back tomorrow."
+    return say("trainings-used-up", most=most)
 
 
 def pictures_used_up(most: int) -> str:
     """Refuse pictures that would be too many."""
-    return f"You may have {most} picture{plural(most)} an hour. Ask for fewer, or a little later."
+    return say("pictures-used-up", most=most)
 
 
 def queue_full(waiting: int, room_in_s: float) -> str:
     """Say that nobody else can be put in line, and until when."""
-    line = f"The line is full, with {waiting} job{plural(waiting)} in it."
-    return f"{line} Please ask again in about {span(room_in_s)}."
+    return say("queue-full", count=waiting, span=span(room_in_s))
 
 
 def chat_full(jobs: int, room_in_s: float) -> str:
     """Say that a chat has as much in line as it may, and until when."""
-    return (
-        f"I have {jobs} job{plural(jobs)} of this chat in line, and that is the most. Please ask again in "
-        f"about {span(room_in_s)}, or write to me alone."
-    )
+    return say("chat-full", count=jobs, span=span(room_in_s))
 
 
 def not_drawn_here(words: str) -> str:
     """Refuse words that the operator has ruled out."""
-    return f"Whoever runs this bot does not have “{words}” drawn. Please ask for something else."
+    return say("not-drawn-here", words=words)
 
 
 def _limit(limit: int | None) -> str:

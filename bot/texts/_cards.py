@@ -17,16 +17,23 @@ from bot.domain import (
     format_code,
 )
 from bot.replies import Button, Reply
+from bot.texts._language import ENGLISH, said_in, say
 from bot.texts._likeness import likeness_figure, likeness_told
 from bot.texts._results import result
-from bot.texts._words import bar, example, left, plural, quoted
+from bot.texts._words import bar, example, left, quoted
 
-MY_CODES = Button("My codes", "codes")
+#: Sentences of ours, not of the worker's, that jobs end with.
+_OUR_FAILURES = ("photos-too-old", "picture-gone", "lora-file-gone")
 
 
 def cancel_button(job: Job) -> Button:
     """Give the button that cancels a job."""
-    return Button("Cancel", f"cancel:{job.id}")
+    return Button(say("cancel"), f"cancel:{job.id}")
+
+
+def my_codes_button() -> Button:
+    """Give the button that lists a person's codes."""
+    return Button(say("my-codes"), "codes")
 
 
 def card(
@@ -44,69 +51,70 @@ def card(
     """
     title = _title(job)
     if job.status is JobStatus.QUEUED:
-        place = "In line" if position is None else f"In line: number {position}"
+        place = say("in-line") if position is None else say("in-line-number", position=str(position))
         return Reply(f"{title}\n{place} · {left(eta_s)}", (cancel_button(job),), card_of=job.id)
     if job.status is JobStatus.RUNNING:
         so_far = likeness_figure(likeness)
-        told = [f"So far: {so_far}"] if so_far else []
+        told = [say("card-so-far", likeness=so_far)] if so_far else []
         lines = [title, _progress(job, eta_s), *told, *([quoted(remark)] if remark else [])]
         pictures = () if preview is None else (preview,)
         return Reply("\n".join(lines), (cancel_button(job),), pictures, card_of=job.id)
     if job.status is JobStatus.FAILED:
-        return Reply(f"{title}\nFailed: {quoted(job.error or 'it could not be finished')}")
+        why = quoted(_why(job.error) or say("could-not-be-finished"))
+        return Reply(f"{title}\n{say('card-failed', why=why)}")
     if job.status is JobStatus.CANCELLED:
-        return Reply(f"{title}\nCancelled.")
-    return Reply(f"{title}\n{bar(1.0)} 100 % · done")
+        return Reply(f"{title}\n{say('card-cancelled')}")
+    return Reply(f"{title}\n{bar(1.0)} 100 % · {say('card-done')}")
 
 
 def notice(owed: Notice, picture_paths: Sequence[Path], likeness: LikenessReport | None = None) -> Reply:
     """Write a message owed to a person; likeness is what was measured of a training that is done."""
     job, code = owed.job, format_code(owed.job.code)
-    why = quoted(job.error or "it could not be finished.")
+    why = quoted(_why(job.error) or f"{say('could-not-be-finished')}.")
     match owed.kind:
         case NoticeKind.TRAIN_DONE:
             trigger = job.wish.trigger if isinstance(job.wish, TrainWish) else None
             command = example(job.place.platform, job.code, trigger)
             told = likeness_told(likeness)
-            text = f"{code} is ready, and your photos are deleted. {told and told + ' '}Try:\n{command}"
-            return Reply(text, (MY_CODES,), tuple(picture_paths))
+            ready = say("notice-ready", code=code)
+            if told:
+                ready = say("notice-ready-likeness", code=code, likeness=told)
+            return Reply(f"{ready}\n{command}", (my_codes_button(),), tuple(picture_paths))
         case NoticeKind.TRAIN_FAILED:
-            return Reply(
-                f"The training of {code} failed: {why}\nYour photos are deleted. To try again: /train",
-                (MY_CODES,),
-            )
+            return Reply(say("notice-train-failed", code=code, why=why), (my_codes_button(),))
         case NoticeKind.TRAIN_RESUMED:
-            text = f"The training of {code} was interrupted and goes on by itself. You need not do anything."
-            return Reply(text, (cancel_button(job),))
+            return Reply(say("notice-train-resumed", code=code), (cancel_button(job),))
         case NoticeKind.GENERATE_DONE:
             return result(job, picture_paths)
         case NoticeKind.GENERATE_FAILED:
-            return Reply(f"No picture with {code}: {why}\nYour LoraCode is fine; ask again with /generate.")
+            return Reply(say("notice-generate-failed", code=code, why=why))
         case NoticeKind.CANCELLED:
             return cancelled(job)
 
 
 def cancelled(job: Job) -> Reply:
     """Confirm that a job was cancelled."""
-    if job.kind is JobKind.TRAIN:
-        return Reply(
-            f"Cancelled: {format_code(job.code)} will not be trained, and its photos are deleted. "
-            "Send five photos to begin again: /train"
-        )
-    return Reply(f"Cancelled: no pictures this time. {format_code(job.code)} is still yours.")
+    key = "cancelled-training" if job.kind is JobKind.TRAIN else "cancelled-drawing"
+    return Reply(say(key, code=format_code(job.code)))
 
 
 def _title(job: Job) -> str:
     if isinstance(job.wish, GenerateWish):
-        return f"Drawing {job.wish.count} picture{plural(job.wish.count)} with {format_code(job.code)}"
-    return f"Training {format_code(job.code)}"
+        return say("card-drawing", count=job.wish.count, code=format_code(job.code))
+    return say("card-training", code=format_code(job.code))
 
 
 def _progress(job: Job, eta_s: float | None) -> str:
     if not job.steps:
-        return f"{bar(0.0)} getting ready" + ("" if eta_s is None else f" · {left(eta_s)}")
+        return f"{bar(0.0)} {say('getting-ready')}" + ("" if eta_s is None else f" · {left(eta_s)}")
     share = min(1.0, job.step / job.steps)
-    parts = [f"{bar(share)} {int(share * 100)} %", f"step {job.step} of {job.steps}"]
+    parts = [f"{bar(share)} {int(share * 100)} %", say("step-of", step=job.step, steps=job.steps)]
     if eta_s is not None:
         parts.append(left(eta_s))
     return " · ".join(parts)
+
+
+def _why(error: str | None) -> str | None:
+    # A job keeps the sentence it ended with in English; the worker's own sentences stay so.
+    known = (key for key in _OUR_FAILURES if error == said_in(ENGLISH, key))
+    return next((say(key) for key in known), error)

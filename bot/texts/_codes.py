@@ -7,9 +7,10 @@ from datetime import datetime
 
 from bot.domain import Allowed, Lora, LoraCode, LoraState, Platform, format_code
 from bot.replies import Button, Reply
-from bot.texts._collecting import HOW_TO_SEND
+from bot.texts._collecting import how_to_send
+from bot.texts._language import say
 from bot.texts._likeness import likeness_figure
-from bot.texts._words import age, example
+from bot.texts._words import age, allowed_name, example, state_name
 
 MAX_CODES_LISTED = 20
 MAX_CODE_BUTTONS = 8
@@ -22,36 +23,45 @@ def codes(
 ) -> Reply:
     """List a person's LoraCodes, newest first, with a button for each of the newest; then `shared` ones."""
     if not loras and not shared:
-        return Reply(f"You have no LoraCode yet. {HOW_TO_SEND[platform]}")
+        return Reply(say("no-code-yet", how=how_to_send(platform)))
     lines = [
         " · ".join(
             part
-            for part in (format_code(lora.code), lora.name, lora.state, age(now - lora.created_at))
+            for part in (
+                format_code(lora.code),
+                lora.name,
+                state_name(lora.state),
+                age(now - lora.created_at),
+            )
             if part
         )
         for lora in loras[:MAX_CODES_LISTED]
     ]
     if len(loras) > MAX_CODES_LISTED:
-        lines.append(f"and {len(loras) - MAX_CODES_LISTED} older ones")
+        lines.append(say("codes-older", more=str(len(loras) - MAX_CODES_LISTED)))
     if shared:
-        lines.append("Shared with you:")
+        lines.append(say("codes-shared"))
         lines += [
-            f"{format_code(lora.code)} · {allowed} · {lora.state}"
+            f"{format_code(lora.code)} · {allowed_name(allowed)} · {state_name(lora.state)}"
             for lora, allowed in shared[:MAX_SHARED_LISTED]
         ]
         if len(shared) > MAX_SHARED_LISTED:
-            lines.append(f"and {len(shared) - MAX_SHARED_LISTED} more")
+            lines.append(say("codes-more", more=str(len(shared) - MAX_SHARED_LISTED)))
     mine_first = [*loras, *(lora for lora, _ in shared)]
     ready = next((lora for lora in mine_first if lora.state is LoraState.READY), None)
     if ready is not None:
-        lines.append(f"Try: {example(platform, ready.code, ready.trigger)}")
+        lines.append(say("codes-try", example=example(platform, ready.code, ready.trigger)))
     buttons = [
         Button(lora.name or format_code(lora.code), f"code:{lora.code}", number // _CODES_A_ROW)
         for number, lora in enumerate(loras[:MAX_CODE_BUTTONS])
     ]
     drawing = [lora.code for lora, _ in shared if lora.state is LoraState.READY]
     buttons += [
-        Button(f"Draw with {format_code(code)}", f"use:{code}", MAX_CODE_BUTTONS + number // _CODES_A_ROW)
+        Button(
+            say("codes-draw-with", code=format_code(code)),
+            f"use:{code}",
+            MAX_CODE_BUTTONS + number // _CODES_A_ROW,
+        )
         for number, code in enumerate(drawing[:MAX_SHARED_BUTTONS])
     ]
     return Reply("\n".join(lines), tuple(buttons))
@@ -61,46 +71,50 @@ def code_card(lora: Lora, now: datetime, size_bytes: int | None) -> Reply:
     """Show one LoraCode and what can be done with it."""
     code = lora.code
     lines = [f"{format_code(code)} · {lora.name}" if lora.name else format_code(code)]
-    about = [str(lora.state), age(now - lora.created_at), f"trigger: {lora.trigger}"]
+    about = [
+        state_name(lora.state),
+        age(now - lora.created_at),
+        say("code-trigger", trigger=str(lora.trigger)),
+    ]
     if size_bytes is not None:
         about.append(f"{size_bytes / 2**20:.1f} MB")
     lines.append(" · ".join(about))
     if figure := likeness_figure(lora.likeness):
         lines.append(figure.capitalize())
     ready = (
-        Button("Generate", f"use:{code}", 0),
-        Button("Export", f"export:{code}", 0),
-        Button("Share", f"share:{code}", 0),
+        Button(say("generate"), f"use:{code}", 0),
+        Button(say("export-button"), f"export:{code}", 0),
+        Button(say("share-button"), f"share:{code}", 0),
     )
     return Reply(
         "\n".join(lines),
         (
             *(ready if lora.state is LoraState.READY else ()),
-            Button("Rename", f"rename:{code}", 1),
-            Button("Delete", f"remove:{code}", 1),
-            Button("All my codes", "codes:all", 2),
+            Button(say("rename-button"), f"rename:{code}", 1),
+            Button(say("delete-button"), f"remove:{code}", 1),
+            Button(say("all-my-codes"), "codes:all", 2),
         ),
     )
 
 
 def ask_new_name(lora: Lora, platform: Platform) -> Reply:
     """Ask for another name of a Lora."""
-    where = " to me in a direct message" if platform is Platform.DISCORD else ""
-    return Reply(f"Now write the new name of {format_code(lora.code)}{where}; you alone see it.")
+    key = "ask-new-name-discord" if platform is Platform.DISCORD else "ask-new-name"
+    return Reply(say(key, code=format_code(lora.code)))
 
 
 def ask_to_remove(lora: Lora) -> Reply:
     """Ask once before a Lora is gone for good."""
     return Reply(
-        f"Shall I delete {format_code(lora.code)} for good, with its file and every picture that was drawn "
-        "with it? What runs with it is stopped. To keep a copy, export it first.",
-        (Button("Delete for good", f"remove!:{lora.code}", 0), Button("Keep it", f"code:{lora.code}", 0)),
+        say("ask-to-remove", code=format_code(lora.code)),
+        (
+            Button(say("delete-for-good"), f"remove!:{lora.code}", 0),
+            Button(say("keep-it"), f"code:{lora.code}", 0),
+        ),
         replaces=True,
     )
 
 
 def removed(code: LoraCode) -> Reply:
     """Confirm that a Lora is gone."""
-    return Reply(
-        f"{format_code(code)} is deleted, with its pictures. Nobody gets this number again.", replaces=True
-    )
+    return Reply(say("removed", code=format_code(code)), replaces=True)

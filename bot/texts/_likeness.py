@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bot.domain import LikenessReport
+from bot.texts._language import say
 from bot.texts._words import span
 
 #: From which likeness on words are said; a half is where a face begins to count as another person's.
-_WORDS = ((0.7, "very much alike"), (0.5, "alike"), (0.35, "somewhat alike"), (0.0, "hardly alike"))
+_WORDS = ((0.7, "very"), (0.5, "alike"), (0.35, "somewhat"), (0.0, "hardly"))
 #: A chosen step this much better than the last one is worth a reason.
 _WORTH_SAYING = 0.01
 
@@ -17,7 +18,7 @@ def likeness_figure(report: LikenessReport | None) -> str:
     if best is None:
         return ""
     words = next(words for least, words in _WORDS if best.likeness >= least)
-    return f"likeness {best.likeness:.0%} ({words})"
+    return say("likeness", percent=_percent(best.likeness), words=say(f"likeness-{words}"))
 
 
 def likeness_told(report: LikenessReport | None) -> str:
@@ -25,20 +26,23 @@ def likeness_told(report: LikenessReport | None) -> str:
     best = None if report is None else report.best
     if report is None or best is None:
         return ""
-    told = [f"Its {likeness_figure(report)}, measured on {best.pictures} pictures."]
+    told = [say("likeness-measured", likeness=likeness_figure(report), count=best.pictures)]
     last = report.scores[-1]
     if report.saved_s is not None:
-        told.append(f"I ended at step {last.step}, as it was past its best: {span(report.saved_s)} saved.")
+        told.append(say("likeness-ended-early", step=last.step, span=span(report.saved_s)))
     if best.step != last.step and best.likeness - last.likeness >= _WORTH_SAYING:
-        told.append(
-            f"I kept what it had learnt at step {best.step}: at step {last.step} it was {last.likeness:.0%}."
-        )
+        percent = _percent(last.likeness)
+        told.append(say("likeness-earlier-step", step=best.step, last=last.step, percent=percent))
     elif best.step != last.step:
-        told.append(f"I kept what it had learnt at step {best.step}; more steps made it no better.")
+        told.append(say("likeness-earlier-step-no-worse", step=best.step))
     if best.faceless:
-        told.append(f"{best.faceless} of them show no clear face.")
+        told.append(say("likeness-faceless", count=best.faceless))
     if best.copies:
-        told.append(f"{best.copies} of them are nearly one of your photos again: send more different ones.")
+        told.append(say("likeness-copies", count=best.copies))
     if report.odd_photo is not None:
-        told.append(f"Photo {report.odd_photo} is unlike the others and may have pulled it down.")
+        told.append(say("likeness-odd-photo", number=report.odd_photo))
     return " ".join(told)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}"

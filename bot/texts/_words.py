@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bot.domain import Platform, Trigger
+from bot.domain import Allowed, LoraState, Platform, Trigger
 from bot.texts._language import say
 
 QUOTE_CHARS = 300  # of a prompt or an error, inside a longer text
@@ -77,3 +77,18 @@ def shape_name(shape: str) -> str:
 def style_label(style: str) -> str:
     """Label the button that offers styles; `style` is the one that is chosen."""
     return say("style-button-set", style=style) if style else say("style-button")
+
+
+def class_name(word: str) -> str:
+    """Name what photos can be of."""
+    return say(f"class-{word}")
+
+
+def state_name(state: LoraState) -> str:
+    """Name the state of a Lora."""
+    return say(f"state-{state}")
+
+
+def allowed_name(allowed: Allowed) -> str:
+    """Name what the owner of a Lora decided."""
+    return say(f"allowed-{allowed}")

@@ -84,3 +84,498 @@ settings-sound-button = With a sound
 settings-silent-button = Silent
 settings-app-button = As my app
 settings-which-style = Which style, where you name none? --style none draws without.
+
+## Words of buttons and lists
+
+smaller-copy-on-discord = (Sent as JPEG: the PNG is larger than Discord takes.)
+smaller-copy = (Sent as JPEG: the PNG is larger than Telegram takes as a photo.)
+my-codes = My codes
+cancel = Cancel
+back = Back
+nobody = Somebody
+pictures = { $count ->
+    [one] { $count } picture
+   *[other] { $count } pictures
+}
+class-person = person
+class-woman = woman
+class-man = man
+class-dog = dog
+class-cat = cat
+class-thing = thing
+class-style = style
+state-training = training
+state-ready = ready
+state-failed = failed
+state-cancelled = cancelled
+allowed-asked = asked
+allowed-once = once
+allowed-always = always
+allowed-no = no
+
+## Cards and notices
+
+card-drawing = { $count ->
+    [one] Drawing { $count } picture with { $code }
+   *[other] Drawing { $count } pictures with { $code }
+}
+card-training = Training { $code }
+in-line = In line
+in-line-number = In line: number { $position }
+card-so-far = So far: { $likeness }
+card-failed = Failed: { $why }
+card-cancelled = Cancelled.
+card-done = done
+could-not-be-finished = it could not be finished
+getting-ready = getting ready
+step-of = step { $step } of { $steps }
+notice-ready = { $code } is ready, and your photos are deleted. Try:
+notice-ready-likeness = { $code } is ready, and your photos are deleted. { $likeness } Try:
+notice-train-failed =
+    The training of { $code } failed: { $why }
+    Your photos are deleted. To try again: /train
+notice-train-resumed = The training of { $code } was interrupted and goes on by itself. You need not do anything.
+notice-generate-failed =
+    No picture with { $code }: { $why }
+    Your LoraCode is fine; ask again with /generate.
+cancelled-training = Cancelled: { $code } will not be trained, and its photos are deleted. Send five photos to begin again: /train
+cancelled-drawing = Cancelled: no pictures this time. { $code } is still yours.
+photos-too-old = This training did not begin within seven days, and I do not keep photos longer. Please send the five photos again.
+
+## Likeness
+
+likeness = likeness { $percent }% ({ $words })
+likeness-very = very much alike
+likeness-alike = alike
+likeness-somewhat = somewhat alike
+likeness-hardly = hardly alike
+likeness-measured = { $count ->
+    [one] Its { $likeness }, measured on { $count } pictures.
+   *[other] Its { $likeness }, measured on { $count } pictures.
+}
+likeness-ended-early = I ended at step { $step }, as it was past its best: { $span } saved.
+likeness-earlier-step = I kept what it had learnt at step { $step }: at step { $last } it was { $percent }%.
+likeness-earlier-step-no-worse = I kept what it had learnt at step { $step }; more steps made it no better.
+likeness-faceless = { $count ->
+    [one] { $count } of them show no clear face.
+   *[other] { $count } of them show no clear face.
+}
+likeness-copies = { $count ->
+    [one] { $count } of them are nearly one of your photos again: send more different ones.
+   *[other] { $count } of them are nearly one of your photos again: send more different ones.
+}
+likeness-odd-photo = Photo { $number } is unlike the others and may have pulled it down.
+
+## /codes
+
+no-code-yet = You have no LoraCode yet. { $how }
+codes-older = and { $more } older ones
+codes-shared = Shared with you:
+codes-try = Try: { $example }
+codes-draw-with = Draw with { $code }
+code-trigger = trigger: { $trigger }
+generate = Generate
+export-button = Export
+share-button = Share
+rename-button = Rename
+delete-button = Delete
+all-my-codes = All my codes
+ask-new-name = Now write the new name of { $code }; you alone see it.
+ask-new-name-discord = Now write the new name of { $code } to me in a direct message; you alone see it.
+ask-to-remove = Shall I delete { $code } for good, with its file and every picture that was drawn with it? What runs with it is stopped. To keep a copy, export it first.
+delete-for-good = Delete for good
+keep-it = Keep it
+removed = { $code } is deleted, with its pictures. Nobody gets this number again.
+
+## The first minute, and photos
+
+how-to-send-telegram = Send me five photos of one person: together as an album, one by one, or as files.
+how-to-send-discord = Type /train: it opens a form for five photos of one person.
+how-to-send-console = Type the paths of five photos of one person, or of a folder that holds them.
+agree = I agree
+use-first-five = Use the first five
+start-over = Start over
+ask-consent = Do you agree that they are photos of you, or of someone who said yes, and that you are 18 or older?
+like-these = Five like these make a good set, as each shows something the others do not.
+example-close = close, face clear
+example-far = further away
+example-angle = another angle
+example-mood = another mood
+example-light = other light
+welcome =
+    { $how } You get an 8-digit LoraCode, and a message when it can draw.
+    Your photos are deleted when the training ends, and after { $days } days at the latest.
+    Only you, and whom you allow, can draw with your LoraCode: knowing it is not enough.
+consent-first =
+    One thing first. { ask-consent } Your photos are deleted when the training ends.
+    Press the button.
+consent-first-photos =
+    Thank you, but one thing first, so I kept none of these yet. { ask-consent } Your photos are deleted when the training ends.
+    Press the button, then send them once more.
+thank-you = Thank you. { $next }
+photos-too-many = You have { $held } photos, and it takes exactly { $wanted }. Nothing has started. Shall I use the first five, or do you want to start over?
+photos-held = You have { $held } of { $wanted }; send { $missing } more.
+set-shows = They show: { $class }
+set-name = name: { $name }
+name-it = Name it
+set-complete = That is all five: { $code }.
+set-deleted = These photos are deleted.
+set-below = Your photos are shown again below.
+set-waits = Your { $held } of { $wanted } photos are still waiting, and in a few hours I delete them. Send the rest to go on; /train shows what I have.
+ask-name = Now write the name; you alone see it.
+wrong-name = A name has 1 to { $most } characters. Write it again, shorter.
+photo-gone = That photo is no longer in the set. /train shows what I have.
+photo-line = Photo { $number }: { $sentence }
+same-photo = I have this one already; send a different one.
+same-photo-or-no-room = not kept: I have it already, or there is no room, since I keep at most ten.
+too-many-files = That is { $sent } files at once and { $most } is the most, so I took none. Send exactly five photos.
+photos-forgotten = { $count ->
+    [one] Deleted: { $count } photo. { $how }
+   *[other] Deleted: { $count } photos. { $how }
+}
+training-started = Thank you, that is all five. Your LoraCode is { $code }.
+too-many-trainings = You have { $most } trainings under way already. Send new photos when one has ended, or /cancel one.
+too-many-generations = I am still drawing { $most } requests of yours. Ask again when one has ended, or /cancel one.
+too-many-codes = That is more than { $most } LoraCodes in one picture; leave some out.
+still-training = { $code } is still training: { $left }. I will write when it is ready.
+not-usable-failed = The training of { $code } failed. Send five photos to get a new LoraCode: /train
+not-usable-cancelled = The training of { $code } was cancelled. Send five photos to get a new LoraCode: /train
+nothing-open-for = Nothing is running or in line for { $code }.
+
+## Photos that cannot be used
+
+photo-not-a-picture = This file is not a picture. Send a photo as JPEG, PNG, WebP or HEIC.
+photo-other-format = I cannot read this kind of picture. Send it as JPEG, PNG, WebP or HEIC.
+photo-broken = This picture is damaged or incomplete. Please send it again, or choose another one.
+photo-too-many-bytes = This file is too big: 20 MB is the most. Send it as a photo instead of a file.
+photo-too-many-pixels = This picture has too many pixels: 50 million is the most, and 16 million as PNG or WebP. Please make it smaller.
+photo-too-small = This picture is too small or too narrow: I need at least { $least } pixels on the short side. Send the original, as a file if you can.
+photo-took-too-long = I could not read this picture in time. Please send it again, or choose another one.
+
+## /generate by buttons
+
+no-ready-code = You have no LoraCode that can draw yet. /codes shows where they stand; /train makes one.
+draft-gone = I have forgotten that one; /generate begins anew.
+draft-dropped = Dropped. /generate begins anew.
+choose-code = Which LoraCode shall draw?
+draft =
+    With { $code } · style: { $style } · size: { $size } · pictures: { $count }
+    Now write what to draw.
+draft-drop = Drop
+which-style = Which style?
+no-style = No style
+
+## Results
+
+no-such-result = You have no result like that. The number stands before its prompt, as in: /show 12
+deleted = You deleted that result, words and pictures. /generate draws something new.
+not-done = That is not a finished picture. /show and its number say where it stands.
+as-large-as-i-can = This picture is as large as I can draw.
+picture-gone = The picture this was to begin from is no longer here.
+lora-file-gone = The file of this LoraCode is missing here. Please tell the person who runs this bot.
+too-coarse-to-split = This LoRA cannot be cut into pieces small enough for this platform.
+pictures-gone = The pictures are no longer here; draw them again.
+result-deleted = { $result }: deleted
+ask-to-delete = { $count ->
+    [one] { $result }: shall I delete this picture and the words for good?
+   *[other] { $result }: shall I delete these { $count } pictures and the words for good?
+}
+result-is-deleted = { $result } is deleted, words and pictures.
+one-picture-gone = Picture { $number } of { $result } is no longer here; it can be drawn again.
+edit-prompt =
+    Now write the new prompt for { $result }; all else stays. The old one:
+    { $prompt }
+recipe-prompt = Prompt: { $prompt }
+recipe-not = Not: { $words }
+recipe-seed = Seed: { $seed }
+recipe-seeds = Seed: { $seed } to { $last }
+recipe-size = Size
+recipe-steps = Steps
+recipe-guidance = Guidance
+recipe-sampler = Sampler
+recipe-redrawn = Redrawn
+recipe-variation-seed = Variation seed
+recipe-variation = Variation
+recipe-model = Model
+recipe-strength = Strength: { $strength }
+recipe-lora = LoRA: { $lora }
+recipe-lora-steps = LoRA: { $lora }, trained for { $steps } steps
+recipe-hash = { $code }, hash { $hash }
+recipe-source = Made from { $result }
+recipe-show = Bring it back: /show { $number }
+export = { $code } as a file. AUTOMATIC1111: put it into models/Lora and write { $words }. ComfyUI: models/loras, node Load LoRA.
+export-parts = It is too large for one file here: use all { $count } parts together, equally strong.
+again = Again
+edit-prompt-button = Edit prompt
+recipe-button = Recipe
+variations = Variations
+larger = Larger
+
+## /privacy, /forgetme
+
+forget-too-late = I asked that more than an hour ago, so nothing was deleted. Ask again: /forgetme
+privacy =
+    What I keep of you, and how long:
+    Photos: until their training ends, 7 days at most; those you are still collecting, 24 hours.
+    LoraCodes, pictures and their words: until you delete them. What you reported: until /forgetme.
+    Your number on this platform, to know you again, and the language of your app. Your name only if you ask for somebody's LoraCode: its owner reads it, and it goes when the sharing ends.
+    Photos and pictures stay on the machine of the person who runs this bot. They are not shown to others, and nothing else learns from them. Place and time are cut out of photos when they come.
+    Now: { $kept }.
+    /forgetme deletes everything at once.
+ask-to-forget = Shall I forget you? This deletes { $kept }. What runs is stopped, and what others drew with your LoraCodes goes too. It cannot be undone. To keep a LoRA, /export it first.
+delete-everything = Delete everything
+forgotten =
+    Receipt: everything of yours was deleted on { $day } at { $time } UTC.
+    Photos: { $photos }
+    LoraCodes with their files: { $codes }
+    Pictures: { $pictures }
+    Trainings and drawings, with their words: { $jobs }
+    Links to you on: { $platforms }
+    What stays: the bare numbers of these codes, so that nobody is given them again; nothing leads from them to you. What stands in our chat is yours to delete there.
+forgotten-codes = { $count } ({ $codes })
+forgotten-codes-more = { $count } ({ $codes } and { $more } more)
+forgotten-none = none
+kept-photos = { $count ->
+    [one] { $count } photo
+   *[other] { $count } photos
+}
+kept-codes = { $count ->
+    [one] { $count } LoraCode
+   *[other] { $count } LoraCodes
+}
+kept-drawings = { $count ->
+    [one] { $count } drawing
+   *[other] { $count } drawings
+}
+
+## Sharing, reports
+
+ask-what = Write the code of somebody else's after it, as in: /ask 4071 3386
+asked-too-often = You have asked for as many LoraCodes as I pass on in a day. Please ask again tomorrow.
+share-in-private = That is between us: open a private chat with me and press it there.
+share-word-unknown = That invitation is over, or I never gave it. Ask for a new one, or write /ask and the LoraCode.
+share-word-too-often = Those were too many wrong words. Please wait ten minutes.
+report-what = Write the code, and in a few words what is wrong with it: /report 4071 3386 these are my photos
+reported-too-often = You have reported as much as I take in a day. If it cannot wait, write to who runs this bot.
+reported = Thank you. I have told the people who run this bot about { $code }.
+asked-for = If there is a LoraCode { $code }, I have asked its owner. You hear from me when they allow it.
+usable-already = You can draw with { $code }: { $how }
+share-once = Once
+share-always = Always
+share-no = No
+share-back = Take it back
+share-everybody = Everybody with { $code }
+share-asked = { $who } wants to draw with your { $code }. They could not export, rename or delete it, and what they draw is theirs. May they?
+share-may-once = { $who } may draw with your { $code } once.
+share-may-always = { $who } may draw with your { $code } until you take it back.
+share-may-not = { $who } may not draw with your { $code }. I tell you no more of their asking, and them nothing.
+share-revoked = { $who } can no longer draw with your { $code }. What they drew stays theirs.
+you-may-draw-once = You may draw with { $code } now, once: { $how }
+you-may-draw-always = You may draw with { $code } now, as often as you like: { $how }
+sharing-nobody = { $code }: you alone draw with it.
+sharing-some = { $code }, shared:
+sharing-how = Whoever knows the number can ask you: /ask { $code }. Or send them a link.
+sharing-link-open = A link is open for another { $span }.
+sharing-more = More
+sharing-make-link = Make a link
+sharing-new-link = New link
+sharing-end-link = End the link
+sharing-who = Who has it
+share-link-address =
+    { $address }
+    On Discord they write me this word: { $word }
+share-link-word = They write me this word: { $word }
+share-link =
+    Whoever has this may draw with { $code }, for { $days } days and { $people } people at most. I tell you of each, and you can take it back.
+    { $how }
+link-ended = The link of { $code } is over. Whoever came by it stays, until you take it back.
+who-named = { $name } ({ $platform })
+who-nameless = Somebody on { $platform }
+
+## Who is let in, and how much
+
+banned = The person who runs this bot has closed it to you. /privacy and /forgetme still work.
+not-on-the-list = This bot serves only people its administrator has named. Ask them, and tell them your number: { $identity }
+invitation-first-telegram = This bot is by invitation. Send me the word you were given.
+invitation-first-discord = This bot is by invitation. Send me the word you were given, in a direct message.
+invitation-first-console = This bot is by invitation. Type the word you were given.
+trainings-used-up = { $most ->
+    [one] You may have { $most } training a day, and have had that. Come back tomorrow.
+   *[other] You may have { $most } trainings a day, and have had that. Come back tomorrow.
+}
+pictures-used-up = { $most ->
+    [one] You may have { $most } picture an hour. Ask for fewer, or a little later.
+   *[other] You may have { $most } pictures an hour. Ask for fewer, or a little later.
+}
+your-code-was-taken-down = The person who runs this bot has deleted your LoraCode { $code }, with everything that was drawn with it. If you think that is wrong, please write to them.
+
+## Wishes that cannot be read
+
+wish-example = /generate 40713386 sks person as an astronaut
+wish-wrong-code = A LoraCode has eight digits, like 4071 3386. Write it first, then what to draw: { wish-example }
+wish-wrong-size = --size is square, portrait, landscape, or width x height such as 512x768: from { $least } to { $most }, in steps of { $step }.
+wish-empty = What shall I draw? Write it after the code: { wish-example }
+wish-prompt-too-long = The prompt has { $count } characters; { $most } is the most. Shorten it.
+wish-negative-too-long = The text after --no has { $count } characters; { $most } is the most. Shorten it.
+wish-unknown-option = I do not know the option --{ $name }. I know { $options }.
+wish-twice = --{ $name } is there twice; keep one of them.
+wish-needs-value = --{ $name } needs a value after it, as in: { wish-example } --seed 7 --no blurry
+wish-sampler = --sampler is one of: { $samplers }.
+wish-whole = --{ $name } is a whole number, such as --{ $name } 2.
+wish-number = --{ $name } is a number, such as --{ $name } 7.5.
+wish-range = --{ $name } goes from { $low } to { $high }.
+unknown-style-near = I do not know the style { $style }. Did you mean { $near }?
+unknown-style = I do not know the style { $style }. I know { $styles }.
+or = or
+
+## /help, and the commands as the platforms show them
+
+command-start = start
+command-train = train
+command-generate = generate
+command-show = show
+command-codes = codes
+command-ask = ask
+command-export = export
+command-queue = queue
+command-cancel = cancel
+command-link = link
+command-settings = settings
+command-report = report
+command-privacy = privacy
+command-forgetme = forgetme
+command-help = help
+
+help-start = what I do, and photos that make a good set
+help-train = begin, or see which photos are missing
+help-generate = draw: your LoraCode, then what to draw; options { $options }
+help-show = bring a result back by its number
+help-codes = your LoraCodes: draw, share, name, export, delete
+help-ask = ask the owner of a LoraCode whether you may draw with it
+help-export = the LoRA file of a code, for other programs
+help-queue = what of yours is running or in line
+help-cancel = stop your newest job, or that of a code
+help-link = use the same LoraCodes on another platform
+help-settings = size, style, notices and language where you say nothing
+help-report = tell the people who run this bot about a LoraCode
+help-privacy = what I keep of you, and how long
+help-forgetme = delete everything of yours
+help-help = this list
+help-example = Example: { $example }
+
+telegram-start = what this bot does
+telegram-train = make a LoraCode from five photos
+telegram-generate = draw: /generate <code> <prompt>, or alone
+telegram-show = bring a result back: /show <number>
+telegram-codes = your LoraCodes
+telegram-ask = draw with somebody else's: /ask <code>
+telegram-export = the LoRA file of a code: /export <code>
+telegram-queue = what of yours is running or in line
+telegram-cancel = stop your newest job
+telegram-link = the same LoraCodes on another platform
+telegram-settings = size, style, notices, language
+telegram-report = tell about a LoraCode: /report <code>
+telegram-privacy = what I keep of you, and how long
+telegram-forgetme = delete everything of yours
+telegram-help = all commands
+
+discord-start = What this bot does, and what photos it wants
+discord-start-word = A word you were given, if you were
+discord-train = Train on five photos of one person; opens a form for them
+discord-train-photo = Only if the form does not open for you: a photo
+discord-generate = Draw with one of your LoraCodes
+discord-generate-code = Your LoraCode: eight digits
+discord-generate-prompt = What to draw, such as: sks person as an astronaut; further LoraCodes may stand in it
+discord-generate-negative = What not to draw
+discord-generate-style = A preset of words around yours; none: not even the one you set
+discord-generate-size = portrait, square, landscape, or width x height in px such as 512x768
+discord-generate-count = How many pictures
+discord-generate-seed = The same seed draws the same picture again
+discord-generate-steps = How often each picture is refined
+discord-generate-guidance = How closely to follow the prompt
+discord-generate-strength = How strongly the LoRA takes part: 1 is as it was trained
+discord-generate-sampler = The way from noise to picture
+discord-show = Bring one of your results back, with its pictures and buttons
+discord-show-id = The number in the result's text, such as #123
+discord-export = The file of one of your LoraCodes, for AUTOMATIC1111 and ComfyUI
+discord-export-code = Your LoraCode: eight digits
+discord-ask = Ask the owner of a LoraCode whether you may draw with it
+discord-ask-code = The LoraCode, or the word of an invitation: share_…
+discord-report = Tell the people who run this bot about a LoraCode
+discord-report-code = The LoraCode
+discord-report-words = What is wrong with it
+discord-codes = Your LoraCodes
+discord-queue = What of yours is running or in line
+discord-cancel = Stop your newest job, or that of a LoraCode
+discord-cancel-code = Only the job of this LoraCode
+discord-link = Use the same LoraCodes on another platform
+discord-link-word = The word I showed you on the other platform; leave it out to get one
+discord-settings = Size, style, notices and language where you say nothing
+discord-privacy = What I keep of you, and how long
+discord-forgetme = Delete everything of yours
+discord-help = What I can do
+
+form-photos = Train on five photos
+form-photos-label = Five photos of one person
+form-photos-about = JPEG, PNG, WebP or HEIC, each up to 20 MB. Deleted when the training has ended.
+form-prompt = Draw it with other words
+form-prompt-label = What to draw
+
+## What is not taken or not shown
+
+photo-shows-nudity = This photo looks as if it showed nudity, so I did not take it. Please send one with clothes on. If I am wrong, another photo of the same scene may pass.
+photo-not-checked = I could not check this photo just now, so I did not take it. Please send it again later.
+withheld = Not shown: the check of this bot took it for nudity, or could not look at it. Draw it again, dressed.
+queue-full = { $count ->
+    [one] The line is full, with { $count } job in it. Please ask again in about { $span }.
+   *[other] The line is full, with { $count } jobs in it. Please ask again in about { $span }.
+}
+chat-full = { $count ->
+    [one] I have { $count } job of this chat in line, and that is the most. Please ask again in about { $span }, or write to me alone.
+   *[other] I have { $count } jobs of this chat in line, and that is the most. Please ask again in about { $span }, or write to me alone.
+}
+not-drawn-here = Whoever runs this bot does not have “{ $words }” drawn. Please ask for something else.
+
+## Photos that the coach looked at
+
+use-anyway = Use them anyway
+train-on-these = Train on these
+photos-doubtful = You have all five, and I have not started yet: please look at this first. Take out a photo with ✕ and its number and send another, or use them as they are.
+photos-all-five = You have all five.
+codes-more = and { $more } more
+coach-not-seen = I could not look at photo { $number } closely. You can use it, or send it again.
+coach-no-face = I see no clear face on photo { $number }: send one where the face is seen from the front.
+coach-more-faces = Photo { $number } shows { $faces } people: crop it to one, or send another.
+coach-faces-behind = Somebody is in the background of photo { $number }: crop it, or use it as it is.
+coach-face-small = The face on photo { $number } is { $face_px } pixels wide, and I need { $wanted_px }: send one from nearer, or the original file.
+coach-face-far = The face on photo { $number } is far away: crop it closer, or use it as it is.
+coach-face-cut = The face on photo { $number } is cut by the edge: one that shows all of it is better.
+coach-blurred = Photo { $number } is blurred: send a sharper one.
+coach-blurred-mild = Photo { $number } is a little soft: a sharper one is better.
+coach-dark = Photo { $number } is dark: send one with more light on the face.
+coach-dark-mild = Photo { $number } is a little dark: more light on the face is better.
+coach-blown-out = Photo { $number } has too much light: { $percent } % of the face is white. Send another.
+coach-blown-out-mild = Photo { $number } is very bright: { $percent } % of the face is plain white.
+coach-small = Photo { $number } is only { $short_px } pixels on its short side, and { $wanted_px } are better: send the original file if you can.
+coach-other-person = Photo { $number } seems to show somebody else than the others: send another.
+coach-unsure-person = I am not sure that photo { $number } shows the same person as the others. Does it?
+coach-same-picture = Photo { $number } is the same picture as photo { $photo }: send another.
+coach-much-alike = Photo { $number } is much like photo { $photo }: another moment would teach more.
+mark-not-seen = not seen
+mark-no-face = no face
+mark-more-faces = { $faces } people
+mark-faces-behind = background
+mark-face-small = face small
+mark-face-far = face far
+mark-face-cut = face cut
+mark-blurred = blurred
+mark-dark = dark
+mark-blown-out = too bright
+mark-small = small
+mark-other-person = other person
+mark-unsure-person = same person?
+mark-same-picture = same as { $photo }
+mark-much-alike = like { $photo }
+advice-turn = The head looks the same way on all of them: one from the side would help.
+advice-distance = All are taken from the same distance: one from nearer or further away would help.
+advice-light = All have the same light: one taken somewhere else would help.

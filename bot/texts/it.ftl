@@ -83,3 +83,498 @@ settings-sound-button = Con suono
 settings-silent-button = Silenziosi
 settings-app-button = Come la mia app
 settings-which-style = Quale stile, se non ne dici uno? --style none disegna senza.
+
+## Words of buttons and lists
+
+smaller-copy-on-discord = (Inviata come JPEG: il PNG è più grande di quanto Discord accetta.)
+smaller-copy = (Inviata come JPEG: il PNG è più grande di quanto Telegram accetta come foto.)
+my-codes = I miei codici
+cancel = Annulla
+back = Indietro
+nobody = Qualcuno
+pictures = { $count ->
+    [one] { $count } immagine
+   *[other] { $count } immagini
+}
+class-person = persona
+class-woman = donna
+class-man = uomo
+class-dog = cane
+class-cat = gatto
+class-thing = cosa
+class-style = stile
+state-training = in addestramento
+state-ready = pronto
+state-failed = non riuscito
+state-cancelled = annullato
+allowed-asked = chiesto
+allowed-once = una volta
+allowed-always = sempre
+allowed-no = no
+
+## Schede e avvisi
+
+card-drawing = { $count ->
+    [one] Disegno { $count } immagine con { $code }
+   *[other] Disegno { $count } immagini con { $code }
+}
+card-training = Addestramento di { $code }
+in-line = In coda
+in-line-number = In coda: numero { $position }
+card-so-far = Finora: { $likeness }
+card-failed = Non riuscito: { $why }
+card-cancelled = Annullato.
+card-done = fatto
+could-not-be-finished = non è stato possibile finirlo
+getting-ready = mi preparo
+step-of = passo { $step } di { $steps }
+notice-ready = { $code } è pronto, e le tue foto sono cancellate. Prova:
+notice-ready-likeness = { $code } è pronto, e le tue foto sono cancellate. { $likeness } Prova:
+notice-train-failed =
+    L'addestramento di { $code } non è riuscito: { $why }
+    Le tue foto sono cancellate. Per riprovare: /addestra
+notice-train-resumed = L'addestramento di { $code } è stato interrotto e riprende da solo. Non devi fare nulla.
+notice-generate-failed =
+    Nessuna immagine con { $code }: { $why }
+    Il tuo LoraCode è a posto; chiedi di nuovo con /genera.
+cancelled-training = Annullato: { $code } non verrà addestrato, e le sue foto sono cancellate. Manda cinque foto per ricominciare: /addestra
+cancelled-drawing = Annullato: nessuna immagine, stavolta. { $code } è sempre tuo.
+photos-too-old = Questo addestramento non è cominciato entro sette giorni, e io non tengo le foto più a lungo. Manda di nuovo le cinque foto, per favore.
+
+## Somiglianza
+
+likeness = somiglianza { $percent }% ({ $words })
+likeness-very = molto somigliante
+likeness-alike = somigliante
+likeness-somewhat = abbastanza somigliante
+likeness-hardly = poco somigliante
+likeness-measured = { $count ->
+    [one] La sua { $likeness }, misurata su { $count } immagine.
+   *[other] La sua { $likeness }, misurata su { $count } immagini.
+}
+likeness-ended-early = Ho finito al passo { $step }, perché aveva passato il suo meglio: risparmiati { $span }.
+likeness-earlier-step = Ho tenuto quello che aveva imparato al passo { $step }: al passo { $last } era { $percent }%.
+likeness-earlier-step-no-worse = Ho tenuto quello che aveva imparato al passo { $step }; altri passi non l'hanno migliorato.
+likeness-faceless = { $count ->
+    [one] { $count } di queste non mostra un viso chiaro.
+   *[other] { $count } di queste non mostrano un viso chiaro.
+}
+likeness-copies = { $count ->
+    [one] { $count } di queste è quasi una delle tue foto: mandane di più diverse.
+   *[other] { $count } di queste sono quasi una delle tue foto: mandane di più diverse.
+}
+likeness-odd-photo = La foto { $number } è diversa dalle altre e può averla abbassata.
+
+## /codici
+
+no-code-yet = Non hai ancora un LoraCode. { $how }
+codes-older = e altri { $more } più vecchi
+codes-shared = Condivisi con te:
+codes-try = Prova: { $example }
+codes-draw-with = Disegna con { $code }
+code-trigger = parole chiave: { $trigger }
+generate = Genera
+export-button = Esporta
+share-button = Condividi
+rename-button = Rinomina
+delete-button = Elimina
+all-my-codes = Tutti i miei codici
+ask-new-name = Ora scrivi il nuovo nome di { $code }; lo vedi solo tu.
+ask-new-name-discord = Ora scrivimi il nuovo nome di { $code } in un messaggio diretto; lo vedi solo tu.
+ask-to-remove = Elimino per sempre { $code }, con il suo file e ogni immagine disegnata con esso? Quello che è in corso viene fermato. Per tenerne una copia, esportalo prima.
+delete-for-good = Elimina per sempre
+keep-it = Tienilo
+removed = { $code } è eliminato, con le sue immagini. Nessuno riceverà più questo numero.
+
+## Il primo minuto, e le foto
+
+how-to-send-telegram = Mandami cinque foto di una persona: insieme come album, una per una, o come file.
+how-to-send-discord = Scrivi /addestra: apre un modulo per cinque foto di una persona.
+how-to-send-console = Scrivi i percorsi di cinque foto di una persona, o di una cartella che le contiene.
+agree = Sono d'accordo
+use-first-five = Usa le prime cinque
+start-over = Ricomincia
+ask-consent = Confermi che sono foto tue, o di qualcuno che ha detto di sì, e che hai almeno 18 anni?
+like-these = Cinque come queste vanno bene, perché ognuna mostra qualcosa che le altre non mostrano.
+example-close = vicino, viso chiaro
+example-far = più lontano
+example-angle = un altro lato
+example-mood = un'altra aria
+example-light = un'altra luce
+welcome =
+    { $how } Ricevi un LoraCode di 8 cifre, e un messaggio quando può disegnare.
+    Le tue foto vengono cancellate quando finisce l'addestramento, e al più tardi dopo { $days } giorni.
+    Solo tu, e chi autorizzi, può disegnare con il tuo LoraCode: conoscerlo non basta.
+consent-first =
+    Prima una cosa. { ask-consent } Le tue foto vengono cancellate quando finisce l'addestramento.
+    Premi il pulsante.
+consent-first-photos =
+    Grazie, ma prima una cosa, quindi non ho ancora tenuto nessuna di queste. { ask-consent } Le tue foto vengono cancellate quando finisce l'addestramento.
+    Premi il pulsante, poi mandale un'altra volta.
+thank-you = Grazie. { $next }
+photos-too-many = Hai { $held } foto, e ne servono esattamente { $wanted }. Non è cominciato nulla. Uso le prime cinque, o vuoi ricominciare?
+photos-held = Ne hai { $held } di { $wanted }; mandane { $missing } in più.
+set-shows = Mostrano: { $class }
+set-name = nome: { $name }
+name-it = Dai un nome
+set-complete = Sono cinque, tutte: { $code }.
+set-deleted = Queste foto sono cancellate.
+set-below = Le tue foto sono mostrate di nuovo qui sotto.
+set-waits = Le tue { $held } foto di { $wanted } aspettano ancora, e tra qualche ora le cancello. Manda le altre per continuare; /addestra mostra quello che ho.
+ask-name = Ora scrivi il nome; lo vedi solo tu.
+wrong-name = Un nome ha da 1 a { $most } caratteri. Scrivilo di nuovo, più corto.
+photo-gone = Quella foto non c'è più nella serie. /addestra mostra quello che ho.
+photo-line = Foto { $number }: { $sentence }
+same-photo = Questa l'ho già; mandane un'altra.
+same-photo-or-no-room = non tenuta: l'ho già, o non c'è posto, perché ne tengo dieci al massimo.
+too-many-files = Sono { $sent } file in una volta e { $most } è il massimo, quindi non ne ho preso nessuno. Manda esattamente cinque foto.
+photos-forgotten = { $count ->
+    [one] Cancellata: { $count } foto. { $how }
+   *[other] Cancellate: { $count } foto. { $how }
+}
+training-started = Grazie, sono cinque, tutte. Il tuo LoraCode è { $code }.
+too-many-trainings = Hai già { $most } addestramenti in corso. Manda altre foto quando uno è finito, o fermane uno con /annulla.
+too-many-generations = Sto ancora disegnando { $most } delle tue richieste. Chiedi di nuovo quando una è finita, o fermane una con /annulla.
+too-many-codes = Sono più di { $most } LoraCode in un'immagine; togline qualcuno.
+still-training = { $code } è ancora in addestramento: { $left }. Ti scrivo quando è pronto.
+not-usable-failed = L'addestramento di { $code } non è riuscito. Manda cinque foto per avere un nuovo LoraCode: /addestra
+not-usable-cancelled = L'addestramento di { $code } è stato annullato. Manda cinque foto per avere un nuovo LoraCode: /addestra
+nothing-open-for = Non c'è nulla in corso o in coda per { $code }.
+
+## Foto che non si possono usare
+
+photo-not-a-picture = Questo file non è un'immagine. Manda una foto come JPEG, PNG, WebP o HEIC.
+photo-other-format = Non so leggere questo tipo di immagine. Mandala come JPEG, PNG, WebP o HEIC.
+photo-broken = Questa immagine è danneggiata o incompleta. Mandala di nuovo, o scegline un'altra.
+photo-too-many-bytes = Questo file è troppo grande: 20 MB è il massimo. Mandalo come foto invece che come file.
+photo-too-many-pixels = Questa immagine ha troppi pixel: 50 milioni è il massimo, e 16 milioni come PNG o WebP. Rimpiccioliscila, per favore.
+photo-too-small = Questa immagine è troppo piccola o troppo stretta: mi servono almeno { $least } pixel sul lato corto. Manda l'originale, se puoi come file.
+photo-took-too-long = Non sono riuscito a leggere questa immagine in tempo. Mandala di nuovo, o scegline un'altra.
+
+## /genera con i pulsanti
+
+no-ready-code = Non hai ancora un LoraCode che può disegnare. /codici mostra a che punto sono; /addestra ne crea uno.
+draft-gone = Quello l'ho dimenticato; /genera ricomincia da capo.
+draft-dropped = Lasciato perdere. /genera ricomincia da capo.
+choose-code = Quale LoraCode deve disegnare?
+draft =
+    Con { $code } · stile: { $style } · formato: { $size } · immagini: { $count }
+    Ora scrivi che cosa disegnare.
+draft-drop = Lascia perdere
+which-style = Quale stile?
+no-style = Nessuno stile
+
+## Risultati
+
+no-such-result = Non hai un risultato così. Il numero sta davanti alla sua descrizione, come in: /mostra 12
+deleted = Hai eliminato quel risultato, parole e immagini. /genera disegna qualcosa di nuovo.
+not-done = Questa non è un'immagine finita. /mostra e il suo numero dicono a che punto è.
+as-large-as-i-can = Questa immagine è già la più grande che so disegnare.
+picture-gone = L'immagine da cui si doveva cominciare non c'è più.
+lora-file-gone = Il file di questo LoraCode qui manca. Dillo a chi gestisce questo bot, per favore.
+too-coarse-to-split = Questo LoRA non si può dividere in pezzi abbastanza piccoli per questa piattaforma.
+pictures-gone = Le immagini non ci sono più; disegnale di nuovo.
+result-deleted = { $result }: eliminato
+ask-to-delete = { $count ->
+    [one] { $result }: elimino per sempre questa immagine e le sue parole?
+   *[other] { $result }: elimino per sempre queste { $count } immagini e le loro parole?
+}
+result-is-deleted = { $result } è eliminato, parole e immagini.
+one-picture-gone = L'immagine { $number } di { $result } non c'è più; si può disegnare di nuovo.
+edit-prompt =
+    Ora scrivi la nuova descrizione per { $result }; il resto rimane. Quella vecchia:
+    { $prompt }
+recipe-prompt = Descrizione: { $prompt }
+recipe-not = Senza: { $words }
+recipe-seed = Seme: { $seed }
+recipe-seeds = Semi: da { $seed } a { $last }
+recipe-size = Formato
+recipe-steps = Passi
+recipe-guidance = Fedeltà
+recipe-sampler = Campionatore
+recipe-redrawn = Ridisegnato
+recipe-variation-seed = Seme della variazione
+recipe-variation = Variazione
+recipe-model = Modello
+recipe-strength = Forza: { $strength }
+recipe-lora = LoRA: { $lora }
+recipe-lora-steps = LoRA: { $lora }, addestrato per { $steps } passi
+recipe-hash = { $code }, hash { $hash }
+recipe-source = Fatto da { $result }
+recipe-show = Per rivederlo: /mostra { $number }
+export = { $code } come file. AUTOMATIC1111: mettilo in models/Lora e scrivi { $words }. ComfyUI: models/loras, nodo Load LoRA.
+export-parts = È troppo grande per un solo file qui: usa tutte le { $count } parti insieme, con la stessa forza.
+again = Ancora
+edit-prompt-button = Cambia parole
+recipe-button = Ricetta
+variations = Variazioni
+larger = Più grande
+
+## /privacy, /dimenticami
+
+forget-too-late = L'ho chiesto più di un'ora fa, quindi non è stato cancellato nulla. Chiedilo di nuovo: /dimenticami
+privacy =
+    Quello che tengo di te, e per quanto:
+    Foto: finché finisce il loro addestramento, 7 giorni al massimo; quelle che stai ancora raccogliendo, 24 ore.
+    LoraCode, immagini e le loro parole: finché le elimini. Quello che hai segnalato: fino a /dimenticami.
+    Il tuo numero su questa piattaforma, per riconoscerti, e la lingua della tua app. Il tuo nome solo se chiedi il LoraCode di qualcuno: lo legge il suo proprietario, e sparisce quando finisce la condivisione.
+    Foto e immagini restano sulla macchina di chi gestisce questo bot. Non vengono mostrate ad altri, e nient'altro impara da loro. Luogo e ora vengono tolti dalle foto quando arrivano.
+    Adesso: { $kept }.
+    /dimenticami cancella tutto subito.
+ask-to-forget = Ti dimentico? Vengono cancellati: { $kept }. Quello che è in corso viene fermato, e sparisce anche quello che altri hanno disegnato con i tuoi LoraCode. Non si può tornare indietro. Per tenere un LoRA, prima usa /esporta.
+delete-everything = Cancella tutto
+forgotten =
+    Ricevuta: tutto quello che era tuo è stato cancellato il { $day } alle { $time } UTC.
+    Foto: { $photos }
+    LoraCode con i loro file: { $codes }
+    Immagini: { $pictures }
+    Addestramenti e disegni, con le loro parole: { $jobs }
+    Collegamenti a te su: { $platforms }
+    Quello che resta: i soli numeri di questi codici, perché nessuno li riceva di nuovo; nulla porta da loro a te. Quello che sta nella nostra chat puoi cancellarlo tu lì.
+forgotten-codes = { $count } ({ $codes })
+forgotten-codes-more = { $count } ({ $codes } e altri { $more })
+forgotten-none = nessuna
+kept-photos = { $count ->
+    [one] { $count } foto
+   *[other] { $count } foto
+}
+kept-codes = { $count ->
+    [one] { $count } LoraCode
+   *[other] { $count } LoraCode
+}
+kept-drawings = { $count ->
+    [one] { $count } disegno
+   *[other] { $count } disegni
+}
+
+## Condivisione, segnalazioni
+
+ask-what = Scrivi dopo il codice di qualcun altro, come in: /chiedi 4071 3386
+asked-too-often = Hai chiesto tanti LoraCode quanti ne inoltro in un giorno. Chiedi di nuovo domani, per favore.
+share-in-private = Questo resta tra noi: apri una chat privata con me e premilo lì.
+share-word-unknown = Quell'invito è scaduto, o non l'ho mai dato. Chiedine uno nuovo, o scrivi /chiedi e il LoraCode.
+share-word-too-often = Troppe parole sbagliate. Aspetta dieci minuti, per favore.
+report-what = Scrivi il codice, e in poche parole che cosa non va: /segnala 4071 3386 sono foto mie
+reported-too-often = Hai segnalato tutto quello che accetto in un giorno. Se non può aspettare, scrivi a chi gestisce questo bot.
+reported = Grazie. Ho informato chi gestisce questo bot di { $code }.
+asked-for = Se esiste un LoraCode { $code }, l'ho chiesto al suo proprietario. Ti scrivo quando lo permette.
+usable-already = Puoi disegnare con { $code }: { $how }
+share-once = Una volta
+share-always = Sempre
+share-no = No
+share-back = Revoca
+share-everybody = Tutti quelli con { $code }
+share-asked = { $who } vuole disegnare con il tuo { $code }. Non potrebbe esportarlo, rinominarlo o eliminarlo, e quello che disegna è suo. Può farlo?
+share-may-once = { $who } può disegnare una volta con il tuo { $code }.
+share-may-always = { $who } può disegnare con il tuo { $code } finché non lo revochi.
+share-may-not = { $who } non può disegnare con il tuo { $code }. Non ti dico più che lo chiede, e a lui o lei non dico nulla.
+share-revoked = { $who } non può più disegnare con il tuo { $code }. Quello che ha disegnato resta suo.
+you-may-draw-once = Ora puoi disegnare con { $code }, una volta: { $how }
+you-may-draw-always = Ora puoi disegnare con { $code }, quante volte vuoi: { $how }
+sharing-nobody = { $code }: ci disegni solo tu.
+sharing-some = { $code }, condiviso:
+sharing-how = Chi conosce il numero può chiedertelo: /chiedi { $code }. Oppure manda un link.
+sharing-link-open = Un link è aperto ancora per { $span }.
+sharing-more = Altri
+sharing-make-link = Crea un link
+sharing-new-link = Nuovo link
+sharing-end-link = Chiudi il link
+sharing-who = Chi ce l'ha
+share-link-address =
+    { $address }
+    Su Discord mi scrivono questa parola: { $word }
+share-link-word = Mi scrivono questa parola: { $word }
+share-link =
+    Chi ha questo può disegnare con { $code }, per { $days } giorni e { $people } persone al massimo. Ti dico di ognuna, e puoi revocarlo.
+    { $how }
+link-ended = Il link di { $code } è chiuso. Chi è arrivato da lì rimane, finché non lo revochi.
+who-named = { $name } ({ $platform })
+who-nameless = Qualcuno su { $platform }
+
+## Chi può entrare, e quanto
+
+banned = Chi gestisce questo bot te l'ha chiuso. /privacy e /dimenticami funzionano ancora.
+not-on-the-list = Questo bot serve solo le persone che il suo amministratore ha indicato. Chiedi a lui, e digli il tuo numero: { $identity }
+invitation-first-telegram = Questo bot è su invito. Mandami la parola che hai ricevuto.
+invitation-first-discord = Questo bot è su invito. Mandami la parola che hai ricevuto, in un messaggio diretto.
+invitation-first-console = Questo bot è su invito. Scrivi la parola che hai ricevuto.
+trainings-used-up = { $most ->
+    [one] Puoi avere { $most } addestramento al giorno, e l'hai già avuto. Torna domani.
+   *[other] Puoi avere { $most } addestramenti al giorno, e li hai già avuti. Torna domani.
+}
+pictures-used-up = { $most ->
+    [one] Puoi avere { $most } immagine all'ora. Chiedine di meno, o un po' più tardi.
+   *[other] Puoi avere { $most } immagini all'ora. Chiedine di meno, o un po' più tardi.
+}
+your-code-was-taken-down = Chi gestisce questo bot ha eliminato il tuo LoraCode { $code }, con tutto quello che è stato disegnato con esso. Se pensi che sia un errore, scrivigli.
+
+## Richieste che non si possono leggere
+
+wish-example = /genera 40713386 sks person as an astronaut
+wish-wrong-code = Un LoraCode ha otto cifre, come 4071 3386. Scrivilo per primo, poi che cosa disegnare: { wish-example }
+wish-wrong-size = --size è square, portrait, landscape, oppure larghezza x altezza come 512x768: da { $least } a { $most }, a passi di { $step }.
+wish-empty = Che cosa disegno? Scrivilo dopo il codice: { wish-example }
+wish-prompt-too-long = La descrizione ha { $count } caratteri; { $most } è il massimo. Accorciala.
+wish-negative-too-long = Il testo dopo --no ha { $count } caratteri; { $most } è il massimo. Accorcialo.
+wish-unknown-option = Non conosco l'opzione --{ $name }. Conosco { $options }.
+wish-twice = --{ $name } c'è due volte; tienine una.
+wish-needs-value = --{ $name } ha bisogno di un valore dopo, come in: { wish-example } --seed 7 --no blurry
+wish-sampler = --sampler è uno tra: { $samplers }.
+wish-whole = --{ $name } è un numero intero, come --{ $name } 2.
+wish-number = --{ $name } è un numero, come --{ $name } 7.5.
+wish-range = --{ $name } va da { $low } a { $high }.
+unknown-style-near = Non conosco lo stile { $style }. Intendevi { $near }?
+unknown-style = Non conosco lo stile { $style }. Conosco { $styles }.
+or = o
+
+## /aiuto, e i comandi come li mostrano le piattaforme
+
+command-start = start
+command-train = addestra
+command-generate = genera
+command-show = mostra
+command-codes = codici
+command-ask = chiedi
+command-export = esporta
+command-queue = coda
+command-cancel = annulla
+command-link = collega
+command-settings = impostazioni
+command-report = segnala
+command-privacy = privacy
+command-forgetme = dimenticami
+command-help = aiuto
+
+help-start = che cosa faccio, e quali foto vanno bene
+help-train = comincia, o vedi quali foto mancano
+help-generate = disegna: il tuo LoraCode, poi che cosa disegnare; opzioni { $options }
+help-show = rivedi un risultato dal suo numero
+help-codes = i tuoi LoraCode: disegna, condividi, dai un nome, esporta, elimina
+help-ask = chiedi al proprietario di un LoraCode se puoi disegnare con esso
+help-export = il file LoRA di un codice, per altri programmi
+help-queue = quello che hai in corso o in coda
+help-cancel = ferma il tuo lavoro più recente, o quello di un codice
+help-link = usa gli stessi LoraCode su un'altra piattaforma
+help-settings = formato, stile, avvisi e lingua quando non dici altro
+help-report = segnala un LoraCode a chi gestisce questo bot
+help-privacy = quello che tengo di te, e per quanto
+help-forgetme = cancella tutto quello che è tuo
+help-help = questo elenco
+help-example = Esempio: { $example }
+
+telegram-start = che cosa fa questo bot
+telegram-train = crea un LoraCode da cinque foto
+telegram-generate = disegna: /genera <codice> <descrizione>, o da solo
+telegram-show = rivedi un risultato: /mostra <numero>
+telegram-codes = i tuoi LoraCode
+telegram-ask = disegna con quello di un altro: /chiedi <codice>
+telegram-export = il file LoRA di un codice: /esporta <codice>
+telegram-queue = quello che hai in corso o in coda
+telegram-cancel = ferma il tuo lavoro più recente
+telegram-link = gli stessi LoraCode su un'altra piattaforma
+telegram-settings = formato, stile, avvisi, lingua
+telegram-report = segnala un LoraCode: /segnala <codice>
+telegram-privacy = quello che tengo di te, e per quanto
+telegram-forgetme = cancella tutto quello che è tuo
+telegram-help = tutti i comandi
+
+discord-start = Che cosa fa questo bot, e quali foto vuole
+discord-start-word = Una parola che hai ricevuto, se ce l'hai
+discord-train = Addestra su cinque foto di una persona; apre un modulo per mandarle
+discord-train-photo = Solo se il modulo non ti si apre: una foto
+discord-generate = Disegna con uno dei tuoi LoraCode
+discord-generate-code = Il tuo LoraCode: otto cifre
+discord-generate-prompt = Che cosa disegnare, come: sks person as an astronaut; può contenere altri LoraCode
+discord-generate-negative = Che cosa non disegnare
+discord-generate-style = Parole pronte intorno alle tue; none: nemmeno quelle che hai impostato
+discord-generate-size = portrait, square, landscape, o larghezza x altezza in px come 512x768
+discord-generate-count = Quante immagini
+discord-generate-seed = Lo stesso seme disegna di nuovo la stessa immagine
+discord-generate-steps = Quante volte ogni immagine viene rifinita
+discord-generate-guidance = Quanto seguire da vicino la descrizione
+discord-generate-strength = Con quanta forza partecipa il LoRA: 1 è come è stato addestrato
+discord-generate-sampler = La strada dal rumore all'immagine
+discord-show = Rivedi uno dei tuoi risultati, con le immagini e i pulsanti
+discord-show-id = Il numero nel testo del risultato, come #123
+discord-export = Il file di uno dei tuoi LoraCode, per AUTOMATIC1111 e ComfyUI
+discord-export-code = Il tuo LoraCode: otto cifre
+discord-ask = Chiedi al proprietario di un LoraCode se puoi disegnare con esso
+discord-ask-code = Il LoraCode, o la parola di un invito: share_…
+discord-report = Segnala un LoraCode a chi gestisce questo bot
+discord-report-code = Il LoraCode
+discord-report-words = Che cosa non va
+discord-codes = I tuoi LoraCode
+discord-queue = Quello che hai in corso o in coda
+discord-cancel = Ferma il tuo lavoro più recente, o quello di un LoraCode
+discord-cancel-code = Solo il lavoro di questo LoraCode
+discord-link = Usa gli stessi LoraCode su un'altra piattaforma
+discord-link-word = La parola che ti ho mostrato sull'altra piattaforma; lasciala vuota per averne una
+discord-settings = Formato, stile, avvisi e lingua quando non dici altro
+discord-privacy = Quello che tengo di te, e per quanto
+discord-forgetme = Cancella tutto quello che è tuo
+discord-help = Che cosa so fare
+
+form-photos = Addestra su cinque foto
+form-photos-label = Cinque foto di una persona
+form-photos-about = JPEG, PNG, WebP o HEIC, ognuna fino a 20 MB. Cancellate quando l'addestramento è finito.
+form-prompt = Disegnalo con altre parole
+form-prompt-label = Che cosa disegnare
+
+## Quello che non viene preso o mostrato
+
+photo-shows-nudity = Questa foto sembra mostrare nudità, quindi non l'ho presa. Mandane una con i vestiti. Se mi sbaglio, un'altra foto della stessa scena può andare bene.
+photo-not-checked = Ora non ho potuto controllare questa foto, quindi non l'ho presa. Mandala di nuovo più tardi, per favore.
+withheld = Non mostrata: il controllo di questo bot l'ha presa per nudità, o non ha potuto guardarla. Disegnala di nuovo, vestita.
+queue-full = { $count ->
+    [one] La coda è piena, con { $count } lavoro. Chiedi di nuovo tra circa { $span }, per favore.
+   *[other] La coda è piena, con { $count } lavori. Chiedi di nuovo tra circa { $span }, per favore.
+}
+chat-full = { $count ->
+    [one] Ho { $count } lavoro di questa chat in coda, ed è il massimo. Chiedi di nuovo tra circa { $span }, o scrivimi in privato.
+   *[other] Ho { $count } lavori di questa chat in coda, ed è il massimo. Chiedi di nuovo tra circa { $span }, o scrivimi in privato.
+}
+not-drawn-here = Chi gestisce questo bot non fa disegnare “{ $words }”. Chiedi qualcos'altro, per favore.
+
+## Foto che il consigliere ha guardato
+
+use-anyway = Usale comunque
+train-on-these = Addestra su queste
+photos-doubtful = Le hai tutte e cinque, e non ho ancora cominciato: guarda prima questo, per favore. Togli una foto con ✕ e il suo numero e mandane un'altra, o usale così come sono.
+photos-all-five = Le hai tutte e cinque.
+codes-more = e altri { $more }
+coach-not-seen = Non ho potuto guardare bene la foto { $number }. Puoi usarla, o mandarla di nuovo.
+coach-no-face = Non vedo un viso chiaro nella foto { $number }: mandane una con il viso di fronte.
+coach-more-faces = La foto { $number } mostra { $faces } persone: ritagliala a una sola, o mandane un'altra.
+coach-faces-behind = C'è qualcuno sullo sfondo della foto { $number }: ritagliala, o usala così com'è.
+coach-face-small = Il viso nella foto { $number } è largo { $face_px } pixel, e me ne servono { $wanted_px }: mandane una più da vicino, o il file originale.
+coach-face-far = Il viso nella foto { $number } è lontano: ritagliala più da vicino, o usala così com'è.
+coach-face-cut = Il viso nella foto { $number } è tagliato dal bordo: meglio una che lo mostra tutto.
+coach-blurred = La foto { $number } è sfocata: mandane una più nitida.
+coach-blurred-mild = La foto { $number } è un po' morbida: meglio una più nitida.
+coach-dark = La foto { $number } è scura: mandane una con più luce sul viso.
+coach-dark-mild = La foto { $number } è un po' scura: meglio più luce sul viso.
+coach-blown-out = La foto { $number } ha troppa luce: il { $percent } % del viso è bianco. Mandane un'altra.
+coach-blown-out-mild = La foto { $number } è molto chiara: il { $percent } % del viso è tutto bianco.
+coach-small = La foto { $number } ha solo { $short_px } pixel sul lato corto, e { $wanted_px } sono meglio: manda il file originale, se puoi.
+coach-other-person = La foto { $number } sembra mostrare qualcun altro: mandane un'altra.
+coach-unsure-person = Non sono sicuro che la foto { $number } mostri la stessa persona delle altre. È così?
+coach-same-picture = La foto { $number } è la stessa immagine della foto { $photo }: mandane un'altra.
+coach-much-alike = La foto { $number } somiglia molto alla foto { $photo }: un altro momento insegnerebbe di più.
+mark-not-seen = non vista
+mark-no-face = senza viso
+mark-more-faces = { $faces } persone
+mark-faces-behind = sfondo
+mark-face-small = viso piccolo
+mark-face-far = viso lontano
+mark-face-cut = viso tagliato
+mark-blurred = sfocata
+mark-dark = scura
+mark-blown-out = troppo chiara
+mark-small = piccola
+mark-other-person = altra persona
+mark-unsure-person = stessa persona?
+mark-same-picture = uguale a { $photo }
+mark-much-alike = come { $photo }
+advice-turn = La testa guarda dalla stessa parte in tutte: una di lato aiuterebbe.
+advice-distance = Sono tutte dalla stessa distanza: una da più vicino o da più lontano aiuterebbe.
+advice-light = Hanno tutte la stessa luce: una fatta da un'altra parte aiuterebbe.

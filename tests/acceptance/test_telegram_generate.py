@@ -178,7 +178,7 @@ async def test_a_dropped_draft_takes_no_prompt(stage: Stage) -> None:
     await trained(stage.anna)
     options = await says_and_hears(stage.anna, "/generate")
     await pressed(stage.anna, options, "Drop")
-    assert options.text == texts.DRAFT_DROPPED.text
+    assert options.text == texts.draft_dropped().text
     assert options.buttons == []
     assert (await says_and_hears(stage.anna, "a boat")).text == texts.UNKNOWN_COMMAND
 

@@ -11,10 +11,10 @@ import pytest
 from lo_bot_api_emulator import ApiRefusal
 from PIL import Image
 
-from bot.chats.telegram._looks import SMALLER_COPY
 from bot.domain import JobId, Place, Platform
 from bot.errors import ChatBusy, ChatUnreachable
 from bot.replies import Button, Reply
+from bot.texts import SMALLER_COPY
 from tests.acceptance.telegram_server import Shown, until
 from tests.acceptance.telegram_stage import PHOTOS, Stage, on_stage
 

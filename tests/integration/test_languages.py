@@ -11,7 +11,10 @@ import pytest
 from bot import texts
 from bot.domain import Identity, Platform
 from bot.errors import UserError
-from tests.integration.engine_room import EngineRoom, open_engine_room
+from bot.photos import PhotoGate
+from bot.postman import Postman
+from bot.replies import Upload
+from tests.integration.engine_room import EngineRoom, RememberingChat, open_engine_room
 from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS
 
 ITALIAN = replace(ANNA, locale="it-IT")
@@ -92,3 +95,35 @@ async def test_somebody_new_leaves_no_row_by_being_spoken_to(room: EngineRoom) -
     stranger = Identity(Platform.TELEGRAM, "404", locale="it")
     await room.desk.studio.help(stranger)
     assert await room.ledger.known_account(stranger) is None
+
+
+async def test_a_letter_about_a_share_is_in_its_reader_s_language(room: EngineRoom) -> None:
+    code = (await room.trained()).code
+    await room.desk.studio.queue(ITALIAN)
+    await room.desk.studio.ask(BERT, BERTS, code)
+    chat = RememberingChat()
+    await Postman(room.ledger, {chat.platform: chat}, room.desk.clock, pause_s=0.0).deliver()
+    [letter] = [reply for _, reply, _ in chat.sent]
+    assert [each.label for each in letter.buttons[:2]] == [italian("share-once"), italian("share-always")]
+
+
+async def test_cards_and_notices_are_in_the_language_of_whoever_asked(room: EngineRoom) -> None:
+    await room.desk.studio.queue(ITALIAN)
+    code = (await room.trained()).code
+    [(_, notice, _)] = room.chat.sent
+    spaced = f"{code[:4]} {code[4:]}"
+    assert notice.text.startswith(italian("notice-ready", code=spaced))
+    assert [each.label for each in notice.buttons] == [italian("my-codes")]
+    with pytest.raises(UserError) as caught:
+        await room.desk.studio.generate_text(ITALIAN, ANNAS, f"{code} a boat --n many")
+    assert caught.value.sentence == italian("wish-whole", name="n")
+
+
+async def test_a_photo_is_refused_in_its_person_s_language(tmp_path: Path) -> None:
+    gate = PhotoGate()
+    try:
+        with texts.use_language("it"), pytest.raises(UserError) as caught:
+            await gate.check(Upload("diary.txt", b"Dear diary, today I am a photo." * 40))
+    finally:
+        await gate.close()
+    assert caught.value.sentence == italian("photo-not-a-picture")

@@ -19,8 +19,8 @@ FACE_LIBRARIES = {"ai_edge_litert", "dlib", "numpy"}
 FLOORS = (
     {"bot.domain", "bot.errors", "bot.content_policy"},
     {"bot.replies", "bot.settings", "bot.redact", "bot.migrate", "bot.eta", "bot.alarms"},
+    {"bot.texts"},
     {
-        "bot.texts",
         "bot.wishes",
         "bot.prompting",
         "bot.styles",

@@ -14,6 +14,7 @@ from fluent.syntax import ast as fluent
 from fluent.syntax.visitor import Visitor
 
 from bot import texts
+from bot.photos._decode import KEYS, MIN_SIDE_PX, SENTENCES
 
 BOT = Path(__file__).parents[2] / "bot"
 FOLDER = BOT / "texts"
@@ -160,11 +161,47 @@ def test_a_language_is_spoken_inside_its_block_alone() -> None:
 def test_values_are_written_as_they_are() -> None:
     with texts.use_language("it"):
         assert "40713386" in texts.example(texts.Platform.TELEGRAM, "40713386")
-        assert texts.say("hours-ago", count=1500) == "1500 ore fa"
-        assert texts.say("hours-ago", count=1) == "1 ora fa"
+        assert texts.say("pictures", count=1500) == "1500 immagini"
+        assert texts.say("pictures", count=1) == "1 immagine"
         assert "\u2068" not in texts.link_word("ABCDEF").text
 
 
 def test_a_text_that_is_nowhere_is_an_error() -> None:
     with pytest.raises(KeyError):
         texts.say("no-such-text")
+
+
+def test_the_gate_s_sentences_are_the_ones_that_are_said() -> None:
+    assert [texts.say(key, least=MIN_SIDE_PX) for key in KEYS] == list(SENTENCES)
+
+
+@pytest.mark.parametrize("code", texts.languages())
+def test_commands_are_named_as_both_platforms_take_them(code: str) -> None:
+    names = [texts.command_name(each, code) for each in texts.COMMANDS]
+    assert len(set(names)) == len(names)
+    assert not set(names) & set(texts.ADMIN_COMMANDS)
+    for each, name in zip(texts.COMMANDS, names, strict=True):
+        assert re.fullmatch(r"[a-z0-9_]{1,32}", name), name
+        assert 1 <= len(texts.said_in(code, f"telegram-{each}")) <= 256
+    described = [key for key in entries("en") if key.startswith("discord-")]
+    assert [key for key in described if len(texts.said_in(code, key)) > 100] == []
+
+
+def test_a_name_means_one_command_in_all_languages_together() -> None:
+    meanings = [(also, each) for each in texts.COMMANDS for also in texts.command_names(each)]
+    assert len(dict(meanings)) == len(meanings)
+
+
+@pytest.mark.parametrize("code", texts.languages())
+def test_a_text_names_commands_as_its_language_does(code: str) -> None:
+    known = {texts.command_name(each, code) for each in texts.COMMANDS} | {"quit"}
+    source = (FOLDER / f"{code}.ftl").read_text(encoding="utf-8")
+    lines = [line for line in source.splitlines() if not line.startswith("#")]
+    named = {name for line in lines for name in re.findall(r"(?<![\w/])/([a-z]+)", line)}
+    assert named <= known
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_what_stands_below_a_picture_stays_short_enough_for_telegram(code: str) -> None:
+    for key in entries(code):
+        assert len(texts.said_in(code, key)) <= 1024, key

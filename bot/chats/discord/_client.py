@@ -21,6 +21,7 @@ from bot.chats.discord._commands import COMMANDS
 from bot.chats.discord._modal import PhotosModal, PromptModal, reworded
 from bot.chats.discord._post import NETWORK_ERRORS, own_dm
 from bot.chats.discord._sync import sync_when_changed
+from bot.chats.discord._words import Translator
 from bot.domain import Identity, Place
 from bot.errors import UserError
 from bot.photos import MAX_FILE_BYTES
@@ -73,6 +74,7 @@ class LoraCodeClient(discord.Client):
     async def setup_hook(self) -> None:
         """Take up the buttons of earlier runs and tell Discord our commands."""
         self.add_dynamic_items(ActionButton)
+        await self.tree.set_translator(Translator())
         await sync_when_changed(self.tree, self._commands_mark)
 
     async def on_message(self, message: discord.Message) -> None:

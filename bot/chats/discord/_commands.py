@@ -9,16 +9,17 @@ from discord import app_commands
 
 from bot.chats.discord._admin import ADMIN_COMMANDS
 from bot.chats.discord._generate import generate, offer_codes
+from bot.chats.discord._words import words
 
 if TYPE_CHECKING:
     from bot.chats.discord._client import LoraCodeClient
 
     _Interaction: TypeAlias = discord.Interaction[LoraCodeClient]
 
-_PHOTO = "Only if the form does not open for you: a photo"
+_PHOTO = words("discord-train-photo")
 
 
-@app_commands.command(description="Train on five photos of one person; opens a form for them")
+@app_commands.command(name=words("command-train"), description=words("discord-train"))
 @app_commands.describe(photo1=_PHOTO, photo2=_PHOTO, photo3=_PHOTO, photo4=_PHOTO, photo5=_PHOTO)
 async def train(
     interaction: _Interaction,
@@ -36,25 +37,25 @@ async def train(
         await interaction.client.open_photo_form(interaction)
 
 
-@app_commands.command(description="What this bot does, and what photos it wants")
-@app_commands.describe(word="A word you were given, if you were")
+@app_commands.command(name=words("command-start"), description=words("discord-start"))
+@app_commands.describe(word=words("discord-start-word"))
 async def start(interaction: _Interaction, word: str = "") -> None:
     """Say what will happen, or take a word."""
     studio = interaction.client.studio
     await interaction.client.answer(interaction, lambda who, place: studio.start(who, place, word))
 
 
-@app_commands.command(description="Bring one of your results back, with its pictures and buttons")
+@app_commands.command(name=words("command-show"), description=words("discord-show"))
 @app_commands.rename(number="id")
-@app_commands.describe(number="The number in the result's text, such as #123")
+@app_commands.describe(number=words("discord-show-id"))
 async def show(interaction: _Interaction, number: str) -> None:
     """Bring a result back."""
     studio = interaction.client.studio
     await interaction.client.answer(interaction, lambda who, place: studio.show(who, place, number))
 
 
-@app_commands.command(description="The file of one of your LoraCodes, for AUTOMATIC1111 and ComfyUI")
-@app_commands.describe(code="Your LoraCode: eight digits")
+@app_commands.command(name=words("command-export"), description=words("discord-export"))
+@app_commands.describe(code=words("discord-export-code"))
 @app_commands.autocomplete(code=offer_codes)
 async def export(interaction: _Interaction, code: str) -> None:
     """Hand out a LoRA file."""
@@ -62,16 +63,16 @@ async def export(interaction: _Interaction, code: str) -> None:
     await interaction.client.answer(interaction, lambda who, place: studio.export(who, place, code))
 
 
-@app_commands.command(description="Ask the owner of a LoraCode whether you may draw with it")
-@app_commands.describe(code="The LoraCode, or the word of an invitation: share_…")
+@app_commands.command(name=words("command-ask"), description=words("discord-ask"))
+@app_commands.describe(code=words("discord-ask-code"))
 async def ask(interaction: _Interaction, code: str) -> None:
     """Ask for somebody else's LoraCode."""
     studio = interaction.client.studio
     await interaction.client.answer(interaction, lambda who, place: studio.ask(who, place, code))
 
 
-@app_commands.command(description="Tell the people who run this bot about a LoraCode")
-@app_commands.describe(code="The LoraCode", words="What is wrong with it")
+@app_commands.command(name=words("command-report"), description=words("discord-report"))
+@app_commands.describe(code=words("discord-report-code"), words=words("discord-report-words"))
 async def report(interaction: _Interaction, code: str, words: str = "") -> None:
     """Report a LoraCode."""
     studio = interaction.client.studio
@@ -80,58 +81,58 @@ async def report(interaction: _Interaction, code: str, words: str = "") -> None:
     )
 
 
-@app_commands.command(description="Your LoraCodes")
+@app_commands.command(name=words("command-codes"), description=words("discord-codes"))
 async def codes(interaction: _Interaction) -> None:
     """List a person's LoraCodes."""
     studio = interaction.client.studio
     await interaction.client.answer(interaction, studio.codes)
 
 
-@app_commands.command(description="What of yours is running or in line")
+@app_commands.command(name=words("command-queue"), description=words("discord-queue"))
 async def queue(interaction: _Interaction) -> None:
     """List a person's open jobs."""
     studio = interaction.client.studio
     await interaction.client.answer(interaction, lambda who, _: studio.queue(who))
 
 
-@app_commands.command(description="Stop your newest job, or that of a LoraCode")
-@app_commands.describe(code="Only the job of this LoraCode")
+@app_commands.command(name=words("command-cancel"), description=words("discord-cancel"))
+@app_commands.describe(code=words("discord-cancel-code"))
 async def cancel(interaction: _Interaction, code: str = "") -> None:
     """Cancel a job."""
     studio = interaction.client.studio
     await interaction.client.answer(interaction, lambda who, _: studio.cancel(who, code))
 
 
-@app_commands.command(description="Use the same LoraCodes on another platform")
-@app_commands.describe(word="The word I showed you on the other platform; leave it out to get one")
+@app_commands.command(name=words("command-link"), description=words("discord-link"))
+@app_commands.describe(word=words("discord-link-word"))
 async def link(interaction: _Interaction, word: str = "") -> None:
     """Show the word that joins accounts, or join by one."""
     studio = interaction.client.studio
     await interaction.client.answer(interaction, lambda who, place: studio.link(who, place, word))
 
 
-@app_commands.command(description="Size, style and notices where you say nothing")
+@app_commands.command(name=words("command-settings"), description=words("discord-settings"))
 async def settings(interaction: _Interaction) -> None:
     """Show what a person set."""
     studio = interaction.client.studio
     await interaction.client.answer(interaction, lambda who, _: studio.settings(who))
 
 
-@app_commands.command(description="What I keep of you, and how long")
+@app_commands.command(name=words("command-privacy"), description=words("discord-privacy"))
 async def privacy(interaction: _Interaction) -> None:
     """Say what is kept of a person."""
     studio = interaction.client.studio
     await interaction.client.answer(interaction, lambda who, _: studio.privacy(who))
 
 
-@app_commands.command(description="Delete everything of yours")
+@app_commands.command(name=words("command-forgetme"), description=words("discord-forgetme"))
 async def forgetme(interaction: _Interaction) -> None:
     """Ask whether everything shall be deleted."""
     studio = interaction.client.studio
     await interaction.client.answer(interaction, lambda who, _: studio.forgetme(who))
 
 
-@app_commands.command(name="help", description="What I can do")
+@app_commands.command(name=words("command-help"), description=words("discord-help"))
 async def help_(interaction: _Interaction) -> None:
     """List the commands."""
     studio = interaction.client.studio

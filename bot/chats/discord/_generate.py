@@ -12,6 +12,7 @@ from discord import app_commands
 from discord.app_commands import Range
 
 from bot.chats.discord._answers import person
+from bot.chats.discord._words import words
 from bot.domain import MAX_PICTURES, GenerateWish, Identity, Place
 from bot.replies import Choice, Reply
 from bot.wishes import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, MAX_STRENGTH, sized
@@ -46,19 +47,19 @@ async def offer_sizes(interaction: _Interaction, typed: str) -> list[app_command
     return _choices([Choice(name, name) for name in SHAPES if typed.strip().lower() in name])
 
 
-@app_commands.command(description="Draw with one of your LoraCodes")
+@app_commands.command(name=words("command-generate"), description=words("discord-generate"))
 @app_commands.describe(
-    code="Your LoraCode: eight digits",
-    prompt="What to draw, such as: sks person as an astronaut; further LoraCodes may stand in it",
-    negative="What not to draw",
-    style="A preset of words around yours; none: not even the one you set",
-    size="portrait, square, landscape, or width x height in px such as 512x768",
-    count="How many pictures",
-    seed="The same seed draws the same picture again",
-    steps="How often each picture is refined",
-    guidance="How closely to follow the prompt",
-    strength="How strongly the LoRA takes part: 1 is as it was trained",
-    sampler="The way from noise to picture",
+    code=words("discord-generate-code"),
+    prompt=words("discord-generate-prompt"),
+    negative=words("discord-generate-negative"),
+    style=words("discord-generate-style"),
+    size=words("discord-generate-size"),
+    count=words("discord-generate-count"),
+    seed=words("discord-generate-seed"),
+    steps=words("discord-generate-steps"),
+    guidance=words("discord-generate-guidance"),
+    strength=words("discord-generate-strength"),
+    sampler=words("discord-generate-sampler"),
 )
 @app_commands.autocomplete(code=offer_codes, style=offer_styles, size=offer_sizes)
 @app_commands.choices(sampler=_SAMPLER_CHOICES)

@@ -8,6 +8,7 @@ from typing import Any
 
 import discord
 
+from bot import texts
 from bot.chats.discord._buttons import PREFIX
 from bot.domain import MAX_PHOTOS_HELD, MAX_PROMPT_CHARS, PHOTOS_PER_LORA
 
@@ -21,13 +22,13 @@ class PhotosModal(discord.ui.Modal):
     """Asks for five photos; takes more, so that the answer can be a choice and not a shrug."""
 
     def __init__(self) -> None:
-        super().__init__(title="Train on five photos", timeout=TIMEOUT_S)
+        super().__init__(title=texts.FORM_PHOTOS, timeout=TIMEOUT_S)
         self._upload: discord.ui.FileUpload[PhotosModal] = discord.ui.FileUpload(
             custom_id=PHOTOS_ID, min_values=PHOTOS_PER_LORA, max_values=MAX_PHOTOS_HELD
         )
         label: discord.ui.Label[PhotosModal] = discord.ui.Label(
-            text="Five photos of one person",
-            description="JPEG, PNG, WebP or HEIC, each up to 20 MB. Deleted when the training has ended.",
+            text=texts.FORM_PHOTOS_LABEL,
+            description=texts.FORM_PHOTOS_ABOUT,
             component=self._upload,
         )
         self.add_item(label)
@@ -49,16 +50,14 @@ class PromptModal(discord.ui.Modal):
     """
 
     def __init__(self, job_id: int, prompt: str) -> None:
-        super().__init__(
-            title="Draw it with other words", timeout=TIMEOUT_S, custom_id=f"{PREFIX}edit:{job_id}"
-        )
+        super().__init__(title=texts.FORM_PROMPT, timeout=TIMEOUT_S, custom_id=f"{PREFIX}edit:{job_id}")
         field: discord.ui.TextInput[PromptModal] = discord.ui.TextInput(
             custom_id=PROMPT_ID,
             style=discord.TextStyle.paragraph,
             default=prompt[:MAX_PROMPT_CHARS] or None,
             max_length=MAX_PROMPT_CHARS,
         )
-        label: discord.ui.Label[PromptModal] = discord.ui.Label(text="What to draw", component=field)
+        label: discord.ui.Label[PromptModal] = discord.ui.Label(text=texts.FORM_PROMPT_LABEL, component=field)
         self.add_item(label)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import discord
 from PIL import Image
 
+from bot import texts
 from bot.replies import Attachment, Picture, Reply
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,6 @@ MAX_REQUEST_BYTES = 24_000_000
 MAX_FILES = 10
 #: What is in no file of ours is a contact sheet.
 SHEET_NAME = "photos.jpg"
-SMALLER_COPY = "(Sent as JPEG: the PNG is larger than Discord takes.)"
 #: Where JPEGs hold the settings that a PNG holds as `parameters`; web UIs read them there.
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
 
@@ -62,7 +62,8 @@ async def packed(reply: Reply) -> Parcel:
     pictures, files = await asyncio.to_thread(_parts, reply)
     text = plain(reply.text)
     if any(each.smaller_copy for each in pictures):
-        text = f"{clipped(text, MAX_TEXT_CHARS - 2 * len(SMALLER_COPY))}\n{SMALLER_COPY}"
+        remark = texts.SMALLER_COPY_ON_DISCORD
+        text = f"{clipped(text, MAX_TEXT_CHARS - 2 * len(remark))}\n{remark}"
     return Parcel(text, _loads([*pictures, *files]))
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import discord
 from discord import app_commands
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 
 async def sync_when_changed(tree: app_commands.CommandTree, mark: Path | None) -> None:
     """Send the commands unless `mark` says that Discord has them; a failure is logged and tried next time."""
-    wanted = _fingerprint(tree)
+    wanted = await _fingerprint(tree)
     if mark is not None and _read(mark) == wanted:
         return
     try:
@@ -29,11 +30,20 @@ async def sync_when_changed(tree: app_commands.CommandTree, mark: Path | None) -
         _write(mark, wanted)
 
 
-def _fingerprint(tree: app_commands.CommandTree) -> str:
-    commands = sorted((each.to_dict(tree) for each in tree.get_commands()), key=lambda each: each["name"])
+async def _fingerprint(tree: app_commands.CommandTree) -> str:
+    commands = sorted(
+        [await _payload(each, tree) for each in tree.get_commands()], key=lambda each: each["name"]
+    )
     # With the application: another token is another bot, which has no commands yet.
     text = json.dumps([tree.client.application_id, commands], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+async def _payload(command: Any, tree: app_commands.CommandTree) -> dict[str, Any]:
+    # With its names in other languages: they are part of what Discord is told.
+    if tree.translator is None:
+        return dict(command.to_dict(tree))
+    return dict(await command.get_translated_payload(tree, tree.translator))
 
 
 def _read(mark: Path) -> str:

@@ -30,23 +30,6 @@ ALBUM_PAUSE_S = 1.0
 FIRST_CONTACT_PAUSE_S = 5.0
 #: Telegram answers an upload when it has looked at all of it; to ask again sooner would show it twice.
 READ_TIMEOUT_S = 30.0
-COMMANDS = {
-    "start": "what this bot does",
-    "train": "make a LoraCode from five photos",
-    "generate": "draw: /generate <code> <prompt>, or alone",
-    "show": "bring a result back: /show <number>",
-    "codes": "your LoraCodes",
-    "ask": "draw with somebody else's: /ask <code>",
-    "export": "the LoRA file of a code: /export <code>",
-    "queue": "what of yours is running or in line",
-    "cancel": "stop your newest job",
-    "link": "the same LoraCodes on another platform",
-    "settings": "size, style, notices",
-    "report": "tell about a LoraCode: /report <code>",
-    "privacy": "what I keep of you, and how long",
-    "forgetme": "delete everything of yours",
-    "help": "all commands",
-}
 
 
 class TelegramChat:
@@ -122,15 +105,25 @@ class TelegramChat:
                 return
 
     async def _publish_commands(self) -> None:
-        commands = [BotCommand(*each) for each in COMMANDS.items()]
+        for language in texts.languages():
+            await self._publish_commands_in(language)
+
+    async def _publish_commands_in(self, language: str) -> None:
+        # What has no language code is for everybody whose language is none of ours.
+        code = None if language == texts.ENGLISH else language
+        commands = [
+            BotCommand(texts.command_name(each, language), texts.said_in(language, f"telegram-{each}"))
+            for each in texts.COMMANDS
+        ]
         try:
-            await self._app.bot.set_my_commands(commands)
+            await self._app.bot.set_my_commands(commands, language_code=code)
         except TelegramError:
             log.exception("the list of commands could not be published")
         commands += [BotCommand(name, what) for name, (what, _) in texts.ADMIN_COMMANDS.items()]
         for admin in self._studio.admins_on(self.platform):
+            scope = BotCommandScopeChat(int(admin.user_id))
             try:
-                await self._app.bot.set_my_commands(commands, BotCommandScopeChat(int(admin.user_id)))
+                await self._app.bot.set_my_commands(commands, scope, language_code=code)
             except TelegramError as error:  # they never wrote to the bot: Telegram does not know their chat
                 log.warning("an administrator's list of commands could not be published: %s", error)
 

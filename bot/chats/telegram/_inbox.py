@@ -78,7 +78,9 @@ class Inbox:
         async def handle(update: Update, context: _Context) -> None:
             await self._answer(update.effective_message, work)
 
-        return CommandHandler(name, handle, filters.UpdateType.MESSAGE)
+        # Whatever a command is called in any language, it is understood: people change their app's.
+        names = texts.command_names(name) if name in texts.COMMANDS else (name,)
+        return CommandHandler(names, handle, filters.UpdateType.MESSAGE)
 
     async def _on_photo(self, update: Update, context: _Context) -> None:
         message = update.effective_message

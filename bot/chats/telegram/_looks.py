@@ -12,11 +12,11 @@ from PIL import Image
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 from telegram.constants import FileSizeLimit, MessageLimit
 
+from bot import texts
 from bot.replies import Button, Picture
 
 MAX_TEXT = int(MessageLimit.MAX_TEXT_LENGTH)
 MAX_CAPTION = int(MessageLimit.CAPTION_LENGTH)
-SMALLER_COPY = "(Sent as JPEG: the PNG is larger than Telegram takes as a photo.)"
 _BLANK_SIZE_PX, _BLANK_COLOUR = (512, 96), "#808080"
 
 
@@ -82,4 +82,4 @@ def _photo(source: Picture) -> Photo:
         rgb.save(copy, "JPEG", quality=quality)
         if copy.tell() <= FileSizeLimit.PHOTOSIZE_UPLOAD:
             break
-    return Photo(copy.getvalue(), SMALLER_COPY)
+    return Photo(copy.getvalue(), texts.SMALLER_COPY)

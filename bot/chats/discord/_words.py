@@ -1,0 +1,27 @@
+"""Names and descriptions of commands, in every language that Discord knows and we speak."""
+
+from __future__ import annotations
+
+import discord
+from discord import app_commands
+
+from bot import texts
+
+
+def words(key: str) -> app_commands.locale_str:
+    """Give a text that Discord shows: in English, with the key that finds it in other languages."""
+    return app_commands.locale_str(texts.said_in(texts.ENGLISH, key), key=key)
+
+
+class Translator(app_commands.Translator):
+    """Says in a locale what `words` gave; nothing where that is English anyway."""
+
+    async def translate(
+        self,
+        string: app_commands.locale_str,
+        locale: discord.Locale,
+        context: app_commands.TranslationContextTypes,
+    ) -> str | None:
+        """Give the text in a locale; None leaves the English one."""
+        key, language = string.extras.get("key"), texts.best_language(locale.value)
+        return None if key is None or language == texts.ENGLISH else texts.said_in(language, str(key))
