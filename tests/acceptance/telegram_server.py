@@ -66,8 +66,10 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
         self.commands_of: dict[int, list[str]] = {}
         self.strangers: set[int] = set()
         self.base_url = ""
+        self.calls = 0  #: that the bot made so far
 
     def validate(self, method: str, fields: dict[str, Any], uploads: dict[str, Any]) -> Any:
+        self.calls += 1
         if self.refusals.get(method):
             raise self.refusals[method].pop(0)
         if method == "getMe":

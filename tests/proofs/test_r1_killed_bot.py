@@ -1,112 +1,220 @@
-"""R1: `kill -9` of the bot at any moment of people's stories loses nothing, and shows nothing twice."""
+"""R1: `kill -9` of the bot, at any time: what people were told of is there, and nothing is told twice."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import random
+import re
+import signal
+import sqlite3
 import sys
 from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.acceptance.telegram_server import TelegramServer, telegram_server, until
-from tests.acceptance.telegram_stage import PHOTOS, Person, code_in
+from bot.domain import Identity, Platform
+from bot.ledger import Ledger
+from tests.acceptance.telegram_server import TelegramServer, telegram_server
+from tests.acceptance.telegram_stage import PHOTOS, Person
+from tests.integration.studio_desk import consented
 from tests.proofs.frame import Proof, forms
-from tests.proofs.house import ROOT, wrong_with
+from tests.proofs.house import ROOT, until_true, utc_now, wrong_with
 
-PROGRAM = Path(__file__).with_name("killed_program.py")
-AT_ONCE = 3
-#: The program lives so long at most before it is killed: its start takes one or two seconds of it.
-MAX_LIFE_S = 4.0
-FIRST_PERSON = 100
-#: What a person must read exactly once.
-ONCE = ("Thank you", "is ready")
+SEED = 20261123
+PROGRAM = Path(__file__).with_name("story_bot.py")
+PEOPLE = range(7, 11)
+#: A life lasts so long, in seconds, counted from its first word to Telegram: often less than a training.
+LIFE_S = (0.0, 3.0)
+#: Whoever hears nothing for so long says it again.
+PATIENCE_S = 6.0
+#: A notice that has not come by then will not.
+NOTICE_WITHIN_S = 120.0
 
 
 @dataclass
-class Town:
-    """People who come one after another, and the program that is killed meanwhile."""
+class Player:
+    """Somebody who trains and draws, again and again; says it once more when no answer comes."""
+
+    person: Person
+    chance: random.Random
+    held: int = 0  #: photos that the bot said it has, and to which none was added since
+    unheard: int = 0  #: how often they had to say it again
+    missed: list[str] = field(default_factory=list)  #: notices that never came
+
+    def codes(self) -> set[str]:
+        """The codes that the bot ever named to them, as it writes them."""
+        texts = [text for message in self.person.sees for text in message.versions]
+        return {code for text in texts for code in re.findall(r"LoraCode is (\d{4} \d{4})", text)}
+
+    def results(self) -> Counter[int]:
+        """How often they see the pictures of a job."""
+        actions = [action for message in self.person.sees for _, action in message.buttons]
+        return Counter(int(action.partition(":")[2]) for action in actions if action.startswith("again:"))
+
+    def ready(self) -> Counter[str]:
+        """How often they read that a code is ready."""
+        texts = [message.text for message in self.person.sees]
+        return Counter(code for text in texts for code in re.findall(r"(\d{4} \d{4}) is ready", text))
+
+    async def play(self, stop: asyncio.Event) -> None:
+        """Live until told to stop."""
+        while not stop.is_set():
+            code = await self._train()
+            if not await self._hears(lambda: self.ready()[code] > 0, NOTICE_WITHIN_S):  # noqa: B023
+                self.missed.append(f"nobody told {self.person.id} that {code} is ready")
+            for _ in range(self.chance.choice((1, 2))):
+                before = self.results().total()
+                while True:
+                    await self.person.says(f"/generate {code.replace(' ', '')} a boat")
+                    if await self._hears(lambda: self.results().total() > before):  # noqa: B023
+                        break
+                    self.unheard += 1
+
+    async def _train(self) -> str:
+        before = self.codes()
+        if self.chance.random() < 0.5:
+            await self._send_in_parts(before)
+        while not self.codes() - before:
+            await self.person.sends_photos(PHOTOS[:5])
+            self.unheard += not await self._hears(lambda: bool(self.codes() - before))
+        return max(self.codes() - before)
+
+    async def _send_in_parts(self, before: set[str]) -> None:
+        heard = self._threes()
+        await self.person.sends_photos(PHOTOS[:3])
+        if not await self._hears(lambda: self._threes() > heard or bool(self.codes() - before)):
+            self.unheard += 1
+            return
+        self.held = 3 if self._threes() > heard and not self.codes() - before else 0
+        await asyncio.sleep(self.chance.uniform(0.0, 2.0))  # people take their time; kills come then too
+        self.held = 0
+        await self.person.sends_photos(PHOTOS[3:5])
+        self.unheard += not await self._hears(lambda: bool(self.codes() - before))
+
+    def _threes(self) -> int:
+        return sum("3 of 5" in text for message in self.person.sees for text in message.versions)
+
+    async def _hears(self, heard: Callable[[], bool], within_s: float = PATIENCE_S) -> bool:
+        async def has_come() -> bool:
+            return heard()
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await until_true(has_come)
+                return True
+        return False
+
+
+@dataclass
+class Story:
+    """People, the bot's folder, and the platform that outlives it."""
 
     server: TelegramServer
     folder: Path
-    kills_left: int
-    luck: random.Random
-    people: list[Person] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
+    players: list[Player]
+    lost: list[str] = field(default_factory=list)
 
-    async def be_killed(self) -> None:
-        """Start the program, kill it at a moment drawn by lot, and again; the last one lives on."""
-        while True:
-            environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-            arguments = (str(self.folder / "data"), self.server.base_url, str(self.folder / "journal"))
-            with (self.folder / "log").open("ab") as log:
-                program = await asyncio.create_subprocess_exec(
-                    *(sys.executable, str(PROGRAM), *arguments), env=environ, stderr=log
-                )
-            try:
-                if self.kills_left:
-                    await asyncio.sleep(self.luck.uniform(0.3, MAX_LIFE_S))  # the moment is the test's input
-                else:
-                    await program.wait()
-                    self.wrong.append("the program ended by itself")
-                    return
-            finally:
-                if program.returncode is None:
-                    program.kill()
-                await program.wait()
-            self.kills_left -= 1
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
 
-    async def be_visited(self) -> None:
-        """One person after another has a LoRA trained and a picture drawn, as long as there are kills."""
-        while self.kills_left or not self.people:
-            person = Person(self.server, FIRST_PERSON + len(self.people))
-            self.people.append(person)
-            await self._story(person)
+    @asynccontextmanager
+    async def life(self) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Let the bot run; it is killed at the end."""
+        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, str(PROGRAM), self.server.base_url, str(self.data)]
+        with (self.folder / "log").open("wb") as log:
+            process = await asyncio.create_subprocess_exec(*command, env=environ, stderr=log)
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+            await process.wait()
 
-    async def _story(self, person: Person) -> None:
-        await person.says("/start")
-        await person.presses(await person.hears("Do you agree"), "I agree")
-        await person.hears("Thank you")
-        await person.sends_photos(PHOTOS[:5])
-        code = code_in(await person.hears("is ready"))
-        await person.says(f"/generate {code} a boat")
-        await until(lambda: [each for each in person.sees if "Again" in str(each.labels)])
+    async def has_spoken_since(self, calls: int) -> bool:
+        return self.server.calls > calls
 
-    def seen_wrongly(self) -> list[str]:
-        """Tell what somebody read twice or never."""
-        found = []
-        for person in self.people:
-            read = Counter(words for each in person.sees for words in ONCE if words in each.text)
-            results = [each for each in person.sees if "Again" in str(each.labels)]
-            found += [
-                f"person {person.id} reads {words!r} {read[words]} times"
-                for words in ONCE[:2]
-                if read[words] != 1
-            ]
-            if len(results) != 1:
-                found.append(f"person {person.id} has {len(results)} results")
-        return found
+    def look(self) -> None:
+        """Compare what the dead bot left with what it had said before it was killed."""
+        for player in self.players:
+            number = player.person.id
+            held = self.ask(
+                "SELECT count(*) FROM photos JOIN identities USING (account)"
+                " WHERE photos.job IS NULL AND user_id = ?",
+                str(number),
+            )[0][0]
+            if held < player.held:
+                self.lost.append(f"{number} was told of {player.held} photos, {held} are there")
+        codes = {row[0] for row in self.ask("SELECT code FROM loras")}
+        named = {code.replace(" ", "") for player in self.players for code in player.codes()}
+        self.lost += [f"the code {code} is gone" for code in named - codes]
+
+    def ask(self, sql: str, *values: str) -> list[tuple[int, ...]]:
+        db = sqlite3.connect(self.data / "ledger.sqlite3")
+        try:
+            return db.execute(sql, values).fetchall()
+        finally:
+            db.close()
+
+    async def is_settled(self) -> bool:
+        """Whether nothing is to be done any more, and nothing to be told."""
+        [(open_jobs,)] = self.ask("SELECT count(*) FROM jobs WHERE status IN ('queued', 'running')")
+        [(owed,)] = self.ask("SELECT count(*) FROM notices WHERE state = 'owed'")
+        return open_jobs == owed == 0
+
+    def told_wrongly(self) -> tuple[list[str], list[str]]:
+        """Give the notices of ended jobs that nobody sees, and those that somebody sees twice."""
+        ready = sum((player.ready() for player in self.players), Counter[str]())
+        drawn = sum((player.results() for player in self.players), Counter[int]())
+        missing, twice = [], []
+        for job, kind, code in self.ask("SELECT id, kind, code FROM jobs WHERE status = 'done'"):
+            written = f"{code}"[:4] + " " + f"{code}"[4:]
+            seen = ready[written] if f"{kind}" == "train" else drawn[job]
+            missing += [f"nobody sees the end of job {job}"] * (seen < 1)
+            twice += [f"the end of job {job} is shown {seen} times"] * (seen > 1)
+        return missing, twice
 
 
-@forms("kills", short=2, long=1000)
-async def test_r1_a_killed_bot_loses_nothing_and_shows_nothing_twice(
+@forms("kills", short=3, long=1000)
+async def test_r1_what_people_were_told_of_outlives_every_kill(
     proof: Proof, tmp_path: Path, kills: int
 ) -> None:
+    chance = random.Random(SEED)
     async with telegram_server() as server:
-        town = Town(server, tmp_path, kills, random.Random(1))
-        killing = asyncio.create_task(town.be_killed())
+        people = [Person(server, number) for number in PEOPLE]
+        story = Story(server, tmp_path, [Player(each, random.Random(each.id)) for each in people])
+        story.data.mkdir(mode=0o700)
+        ledger = await Ledger.open(story.data / "ledger.sqlite3", utc_now)
+        await consented(ledger, *(Identity(Platform.TELEGRAM, str(number)) for number in PEOPLE))
+        await ledger.close()
+        stop = asyncio.Event()
+        playing = [asyncio.create_task(player.play(stop)) for player in story.players]
         try:
-            async with asyncio.timeout(60 + 30 * kills):
-                await asyncio.gather(*(town.be_visited() for _ in range(AT_ONCE)))
-        except TimeoutError:
-            town.wrong.append("somebody waits for ever")
+            for number in range(kills):
+                calls = server.calls
+                async with story.life():
+                    if number % 5:  # else it may be killed while it starts
+                        await until_true(lambda calls=calls: story.has_spoken_since(calls))  # type: ignore[misc]
+                    await asyncio.sleep(chance.uniform(*LIFE_S))
+                story.look()
+            stop.set()
+            async with story.life():
+                await asyncio.gather(*playing)
+                await until_true(story.is_settled, every_s=0.1)
         finally:
-            killing.cancel()
-            await asyncio.wait([killing])
-    shown_twice = town.seen_wrongly()
-    figures = f"{kills} kills, {len(town.people)} people with a LoRA and a picture each"
+            for task in playing:
+                task.cancel()
+        missing, twice = story.told_wrongly()
+    [(jobs, undone)] = story.ask("SELECT count(*), sum(status != 'done') FROM jobs")
+    lost = story.lost + missing + [each for player in story.players for each in player.missed]
+    lost += [f"{undone} jobs did not come to a good end"] * bool(undone)
+    unheard = sum(player.unheard for player in story.players)
     proof.concludes(
-        f"{figures}, {len(shown_twice)} messages twice or never",
-        [*town.wrong, *wrong_with(tmp_path / "data"), *shown_twice],
+        f"{kills} kills, {jobs} jobs, {len(lost)} lost, {len(twice)} told twice, "
+        f"{unheard} messages had to be said again",
+        [*lost, *twice, *wrong_with(story.data)],
     )

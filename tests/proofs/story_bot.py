@@ -1,0 +1,38 @@
+"""The front end as the program runs it, on Telegram, with a worker that needs no model: made to be killed.
+
+`story_bot.py <api url> <data folder>`: everything is the program's own but the worker, so that a start
+costs a second and a training another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from bot.app import opened
+from bot.backends.local import LocalBackend, Patience
+from bot.chats.telegram import TelegramChat
+from bot.redact import set_up_logging
+from bot.settings import Settings
+from tests.acceptance.telegram_server import TOKEN
+
+ALBUM_PAUSE_S = 0.3
+WORKER = Path(__file__).with_name("story_worker.py")
+
+
+async def main(api_url: str, folder: Path) -> None:
+    """Serve until killed, or told to end by the test."""
+    settings = Settings(data_dir=folder, telegram_api_url=api_url, coach="off", backup_days=0)
+    # Its workers die with it, far more often than any does by itself.
+    backend = LocalBackend([sys.executable, str(WORKER)], os.environ, Patience(short_life_s=0.0))
+    async with opened(settings, backend) as app:
+        chat = TelegramChat(app.studio, TOKEN, settings.telegram_api_url, ALBUM_PAUSE_S)
+        app.chats[chat.platform] = chat
+        await app.run({chat.platform: chat.run()})
+
+
+if __name__ == "__main__":
+    set_up_logging("DEBUG", "text")
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
