@@ -1,4 +1,4 @@
-"""Every setting, read once from an environment; a wrong one is one readable line."""
+"""The settings, with their rules."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
-from dotenv import dotenv_values
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -21,28 +20,14 @@ from pydantic import (
 )
 
 from bot.content_policy import ContentPolicy, read_policy
-from bot.domain import Access, Identity, Platform, Quota, Role
+from bot.domain import Access, Identity, Quota, Role
 from bot.errors import SettingsError
+from bot.settings._environ import secrets_in_files
+from bot.settings._values import Address, read_address, read_identity, read_quota
 
 #: Base models that come with LoraCode; sd-scripts cannot take their widths.
 SHIPPED_MODELS = ("tiny", "drawn")
 _TELEGRAM_TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]{20,}")
-
-
-class Address(NamedTuple):
-    """Where something listens."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
-
-
-def read_environ(environ: Mapping[str, str], dotenv: Path) -> dict[str, str]:
-    """Put a `.env` file under an environment; the environment wins."""
-    filed = dotenv_values(dotenv) if dotenv.is_file() else {}
-    return {**{name: value for name, value in filed.items() if value is not None}, **environ}
 
 
 class Settings(BaseModel):
@@ -172,7 +157,12 @@ class Settings(BaseModel):
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
         """Read the settings; SettingsError names the first wrong one and says what is expected."""
-        environ = {**environ, **_secrets_in_files(cls, environ)}
+        secrets = (
+            name.upper()
+            for name, field in cls.model_fields.items()
+            if SecretStr in (field.annotation, *get_args(field.annotation))
+        )
+        environ = {**environ, **secrets_in_files(secrets, environ)}
         values = {name: environ[name.upper()].strip() for name in cls.model_fields if name.upper() in environ}
         try:
             return cls.model_validate({name: value for name, value in values.items() if value})
@@ -201,7 +191,7 @@ class Settings(BaseModel):
     def _split_people(cls, text: Any) -> Any:
         if not isinstance(text, str):
             return text
-        return frozenset(_identity(part.strip()) for part in text.split(",") if part.strip())
+        return frozenset(read_identity(part.strip()) for part in text.split(",") if part.strip())
 
     @field_validator("content_check", mode="before")
     @classmethod
@@ -213,7 +203,7 @@ class Settings(BaseModel):
     def _split_quotas(cls, text: Any) -> Any:
         if not isinstance(text, str):
             return text
-        return dict(_quota(part.strip()) for part in text.split(",") if part.strip())
+        return dict(read_quota(part.strip()) for part in text.split(",") if part.strip())
 
     @field_validator("data_dir", "backup_dir", "block_list")
     @classmethod
@@ -258,12 +248,7 @@ class Settings(BaseModel):
     @field_validator("metrics_listen", mode="before")
     @classmethod
     def _split_address(cls, text: Any) -> Any:
-        if not isinstance(text, str):
-            return text
-        match = re.fullmatch(r"\[?([0-9A-Za-z.:_-]+?)\]?:([0-9]{1,5})", text)
-        if match is None or not 0 < int(match[2]) < 2**16:
-            raise ValueError("expected an address and a port, such as 127.0.0.1:9464")
-        return Address(match[1], int(match[2]))
+        return read_address(text) if isinstance(text, str) else text
 
     @field_validator("telegram_api_url")
     @classmethod
@@ -276,37 +261,3 @@ class Settings(BaseModel):
     @classmethod
     def _capitals(cls, level: Any) -> Any:
         return level.upper() if isinstance(level, str) else level
-
-
-def _secrets_in_files(settings: type[Settings], environ: Mapping[str, str]) -> dict[str, str]:
-    """Read the secrets whose settings name a file instead, `TELEGRAM_BOT_TOKEN_FILE` and the like."""
-    found = {}
-    for field, info in settings.model_fields.items():
-        name, path = field.upper(), environ.get(f"{field.upper()}_FILE", "").strip()
-        if SecretStr not in (info.annotation, *get_args(info.annotation)) or not path:
-            continue
-        if environ.get(name, "").strip():
-            raise SettingsError(f"{name}_FILE: {name} is set too; leave one of them out.")
-        try:
-            found[name] = Path(path).expanduser().read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is no text"
-            raise SettingsError(f"{name}_FILE: {path} cannot be read ({why}).") from None
-        if not found[name].strip():
-            raise SettingsError(f"{name}_FILE: {path} is empty.")
-    return found
-
-
-def _quota(text: str) -> tuple[Role, Quota]:
-    match = re.fullmatch(r"(guest|member|trusted):([0-9]{1,6}|-)/([0-9]{1,6}|-)", text)
-    if match is None:
-        raise ValueError(f"{text!r} is not like guest:2/20 (a role, trainings a day, pictures an hour)")
-    trainings, pictures = (None if each == "-" else int(each) for each in (match[2], match[3]))
-    return Role(match[1]), Quota(trainings, pictures)
-
-
-def _identity(text: str) -> Identity:
-    platform, _, user_id = text.partition(":")
-    if platform not in set(Platform) or not user_id.strip():
-        raise ValueError(f"{text!r} is not like telegram:123 or discord:456")
-    return Identity(Platform(platform), user_id.strip())
