@@ -35,6 +35,7 @@ class Coach:
         self._patience_s = patience_s
         self._is_wanted = is_wanted
         self._looks: set[asyncio.Task[list[Sight | None]]] = set()
+        self._awaited: set[str] = set()  # photos under the eye that nobody has forgotten meanwhile
         self._sights: dict[str, Sight] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
@@ -58,6 +59,7 @@ class Coach:
     def forget(self, names: Iterable[str]) -> None:
         """Forget what was measured of photos, named by the SHA-256 of their bytes."""
         for name in names:
+            self._awaited.discard(name)
             self._sights.pop(name, None)
             if (timer := self._timers.pop(name, None)) is not None:
                 timer.cancel()
@@ -78,9 +80,16 @@ class Coach:
         name = hashlib.sha256(photo).hexdigest()
         if name in self._sights:
             return self._sights[name]
-        sight = await self._eye.see(photo)
-        if sight is not None:
-            self.forget([name, *list(self._sights)[: len(self._sights) + 1 - MAX_KEPT]])
-            self._sights[name] = sight
-            self._timers[name] = asyncio.get_running_loop().call_later(self._kept_s, self.forget, [name])
+        self._awaited.add(name)
+        try:
+            sight = await self._eye.see(photo)
+            if sight is not None and name in self._awaited:
+                self._keep(name, sight)
+        finally:
+            self._awaited.discard(name)
         return sight
+
+    def _keep(self, name: str, sight: Sight) -> None:
+        self.forget([name, *list(self._sights)[: len(self._sights) + 1 - MAX_KEPT]])
+        self._sights[name] = sight
+        self._timers[name] = asyncio.get_running_loop().call_later(self._kept_s, self.forget, [name])

@@ -158,6 +158,18 @@ async def test_what_was_measured_goes_with_the_photo(tmp_path: Path) -> None:
         assert not coach.known
 
 
+async def test_of_a_photo_that_was_deleted_under_the_eye_nothing_is_kept() -> None:
+    eye = GatedEye()
+    coach = NotedCoach(eye)
+    [photo] = [(await GateHere().check(each)).data for each in album(1)]
+    look = asyncio.ensure_future(coach.look([photo], "person"))
+    await eye.began.wait()
+    coach.forget([hashlib.sha256(photo).hexdigest()])
+    eye.gate.set()
+    assert await look is not None
+    assert not coach.known
+
+
 async def test_who_is_not_heard_in_time_says_nothing_and_the_set_begins(tmp_path: Path) -> None:
     blind = Blind()
     async with open_desk(tmp_path) as desk:
@@ -228,3 +240,18 @@ class Blind:
 
     async def close(self) -> None:
         self.is_closed = True
+
+
+class GatedEye:
+    """An eye that looks for as long as a test wants."""
+
+    def __init__(self) -> None:
+        self.began, self.gate = asyncio.Event(), asyncio.Event()
+
+    async def see(self, photo: bytes) -> Sight | None:
+        self.began.set()
+        await self.gate.wait()
+        return sight()
+
+    async def close(self) -> None:
+        """It holds nothing."""

@@ -1,0 +1,146 @@
+"""The real eye: its child on real photos, on bytes that are none, and after its death."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import math
+import os
+import signal
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageEnhance, ImageOps
+
+import drawn
+from bot.coach import ChildEye, Coach, Grade, Reason
+from bot.coach._child import NEEDED_FOR_FACES
+from bot.photos import decode
+
+#: Photos of real people are never part of the project; they lie beside it where it is developed.
+PEOPLE = Path(__file__).parents[3] / "shared" / "photos" / "people"
+has_faces = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in NEEDED_FOR_FACES),
+    reason="the extra `faces` is not installed",
+)
+has_people = pytest.mark.skipif(not PEOPLE.is_dir(), reason="no real photos lie beside the project")
+#: dlib takes what is nearer for one person.
+ONE_PERSON = 0.6
+
+
+@pytest.fixture
+async def eye() -> AsyncIterator[ChildEye]:
+    eye = ChildEye(timeout_s=60.0)  # a busy machine must not fail a test
+    yield eye
+    await eye.close()
+
+
+def toy() -> bytes:
+    """A photo without any person, as the gate keeps it."""
+    return decode(drawn.sample_photos(3, count=1, side_px=256)[0]).data
+
+
+def real(*names: str) -> list[bytes]:
+    return [decode((PEOPLE / name).read_bytes()).data for name in names]
+
+
+def pictures_of_one(photo: bytes) -> Sequence[bytes]:
+    """Four pictures that one photo gives: as it is, mirrored, nearer and tilted, each in other light."""
+    with Image.open(io.BytesIO(photo)) as opened:
+        whole = opened.convert("RGB")
+    wide, high = whole.size
+    nearer = whole.crop((wide // 10, 0, wide * 9 // 10, high * 8 // 10)).resize(whole.size)
+    made = [
+        whole,
+        ImageEnhance.Brightness(ImageOps.mirror(whole)).enhance(0.8),
+        ImageEnhance.Contrast(nearer).enhance(0.8),
+        ImageEnhance.Brightness(whole.rotate(12, Image.Resampling.BICUBIC)).enhance(1.1),
+    ]
+    return [_png(each) for each in made]
+
+
+def _png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return decode(file.getvalue()).data
+
+
+@has_faces
+@has_people
+async def test_it_counts_the_faces_of_real_photos(eye: ChildEye) -> None:
+    counted = {}
+    for path in sorted(PEOPLE.glob("*_[0-9].jpg")):
+        seen = await eye.see(decode(path.read_bytes()).data)
+        assert seen is not None
+        assert seen.faces is not None
+        counted[path.name] = len(seen.faces)
+    assert len(counted) >= 5
+    assert counted == {name: int(name[-5]) for name in counted}
+
+
+@has_faces
+@has_people
+async def test_two_photos_of_one_person_are_nearer_than_those_of_two(eye: ChildEye) -> None:
+    numbers = []
+    for photo in real("person_B/007_B.jpg", "person_B/008_B.jpg", "astronaut.jpg"):
+        seen = await eye.see(photo)
+        assert seen is not None
+        assert seen.main_face is not None
+        numbers.append(seen.main_face.identity)
+    one, again, other = numbers
+    assert math.dist(one, again) < ONE_PERSON < min(math.dist(one, other), math.dist(again, other))
+
+
+@has_faces
+@has_people
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [("person_B/007_B.jpg", Reason.OTHER_PERSON), ("010_2.jpg", Reason.MORE_FACES)],
+)
+async def test_one_bad_photo_among_five_is_the_red_one(eye: ChildEye, bad: str, reason: Reason) -> None:
+    [astronaut, wrong] = real("astronaut.jpg", bad)
+    one, two, three, four = pictures_of_one(astronaut)
+    coach = Coach(eye, patience_s=120.0)
+    said = await coach.look([one, two, wrong, three, four], "person")
+    assert said is not None
+    assert [verdict.grade is Grade.RED for verdict in said.verdicts] == [False, False, True, False, False]
+    assert said.verdicts[2].reason is reason
+    better = await coach.look([one, two, three, four], "person")
+    assert better is not None
+    assert better.worst < Grade.RED
+    await coach.close()
+
+
+async def test_without_the_extra_a_photo_is_measured_as_a_whole() -> None:
+    eye = ChildEye(timeout_s=60.0, faces=False)
+    seen = await eye.see(toy())
+    await eye.close()
+    assert seen is not None
+    assert seen.faces is None
+    assert (seen.width_px, seen.height_px) == (256, 256)
+
+
+async def test_bytes_that_are_no_photo_are_not_seen_and_the_next_photo_is(eye: ChildEye) -> None:
+    assert await eye.see(b"\xff\xd8 no photo") is None
+    first = eye.pid
+    assert await eye.see(toy()) is not None
+    assert eye.pid == first
+
+
+async def test_an_eye_that_was_killed_costs_one_look(eye: ChildEye) -> None:
+    assert await eye.see(toy()) is not None
+    assert eye.pid is not None
+    os.kill(eye.pid, signal.SIGKILL)
+    assert await eye.see(toy()) is None
+    assert await eye.see(toy()) is not None
+
+
+async def test_a_closed_eye_leaves_no_process(eye: ChildEye) -> None:
+    await eye.see(toy())
+    pid = eye.pid
+    assert pid is not None
+    await eye.close()
+    assert eye.pid is None
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
