@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from bot.domain import Job, JobKind, Times, format_code
 from bot.replies import Reply
+from bot.texts._language import ENGLISH, use_language
 from bot.texts._words import left, quoted, span
 from gpu_worker.protocol import Health
 
@@ -48,7 +49,12 @@ class StatusReport:
 
 
 def status(report: StatusReport, chart: bytes) -> Reply:
-    """Write how the machine is doing, under a picture of its day."""
+    """Write how the machine is doing, under a picture of its day; in English, like all of administrators'."""
+    with use_language(ENGLISH):
+        return _status(report, chart)
+
+
+def _status(report: StatusReport, chart: bytes) -> Reply:
     disk_percent = 100 * report.disk_free_bytes / report.disk_total_bytes
     lines = [
         f"LoraCode {report.version}, up for {span(report.uptime.total_seconds())}",

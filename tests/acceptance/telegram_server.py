@@ -64,6 +64,8 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
         self.pressed: dict[str, str] = {}
         self.commands: list[str] = []
         self.commands_of: dict[int, list[str]] = {}
+        #: The same for people whose app speaks a language, with what is said of each: by its code.
+        self.commands_in: dict[str, dict[str, str]] = {}
         self.strangers: set[int] = set()
         self.base_url = ""
         self.calls = 0  #: that the bot made so far
@@ -100,6 +102,13 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
 
     def _take_commands(self, fields: dict[str, Any]) -> None:
         commands = [each["command"] for each in json.loads(fields["commands"])]
+        if fields.get("language_code"):
+            if "scope" not in fields:
+                told = json.loads(fields["commands"])
+                self.commands_in[fields["language_code"]] = {
+                    each["command"]: each["description"] for each in told
+                }
+            return
         if "scope" in fields:
             chat_id = json.loads(fields["scope"])["chat_id"]
             if chat_id in self.strangers:

@@ -34,10 +34,12 @@ GROUP = -500
 class Person:
     """Somebody with Telegram. Speaks to the bot in a private chat, or in a group where `chat` says so."""
 
-    def __init__(self, server: TelegramServer, user_id: int) -> None:
+    def __init__(self, server: TelegramServer, user_id: int, language: str = "") -> None:
         self._server = server
         self.id = user_id
-        self._user = {"id": user_id, "is_bot": False, "first_name": f"Person {user_id}"}
+        self._user: dict[str, Any] = {"id": user_id, "is_bot": False, "first_name": f"Person {user_id}"}
+        if language:
+            self._user["language_code"] = language
         self._messages = 10_000 * user_id
 
     @property

@@ -1,0 +1,109 @@
+"""An Italian is spoken to in Italian on Telegram, on Discord and at the console; so are their notices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import discord
+
+from bot import texts
+from bot.backends.fake import FakeBackend
+from bot.chats.console import locale_of
+from bot.chats.discord import LoraCodeClient
+from bot.chats.discord._answers import person
+from bot.chats.discord._words import Translator
+from tests.acceptance import discord_stage, telegram_stage
+from tests.acceptance.discord_stage import shown, text_of
+from tests.acceptance.telegram_server import until
+from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person
+from tests.acceptance.test_console_pictures import console
+from tests.integration.engine_room import png
+
+
+def italian(key: str, **values: str | int) -> str:
+    return texts.said_in("it", key, **values)
+
+
+async def test_on_telegram_the_app_s_language_is_spoken_from_the_first_word_to_the_notice(
+    tmp_path: Path,
+) -> None:
+    async with telegram_stage.on_stage(tmp_path) as stage:
+        anna = Person(stage.server, stage.anna.id, "it")
+        await anna.says("/start")
+        await anna.hears(italian("how-to-send-telegram"))
+        await anna.says("/coda")
+        await anna.hears(italian("nothing-waits"))
+        await anna.says("ciao")
+        await anna.hears(italian("unknown-command"))
+        await anna.sends_photos(PHOTOS[:5])
+        await anna.hears("è pronto, e le tue foto sono cancellate.")
+        await stage.bert.says("/queue")
+        await stage.bert.hears(texts.NOTHING_WAITS)
+
+
+async def test_on_telegram_an_italian_in_a_group_is_answered_in_italian(tmp_path: Path) -> None:
+    async with telegram_stage.on_stage(tmp_path) as stage:
+        anna = Person(stage.server, stage.anna.id, "it-IT")
+        await anna.says("/impostazioni", chat=GROUP)
+        [card] = await until(lambda: anna.sees_in(GROUP))
+        assert italian("settings-title") in card.text
+        assert await stage.bert.presses(card, italian("settings-silent-button")) == texts.STALE_BUTTON
+        await anna.presses(card, "English")
+        await until(lambda: "Language: English" in card.text)
+
+
+async def test_telegram_is_told_the_commands_of_every_language(tmp_path: Path) -> None:
+    async with telegram_stage.on_stage(tmp_path) as stage:
+        await until(lambda: "it" in stage.server.commands_in)
+        assert set(stage.server.commands) == set(texts.COMMANDS)
+        assert stage.server.commands_in["it"] == {
+            italian(f"command-{each}"): italian(f"telegram-{each}") for each in texts.COMMANDS
+        }
+
+
+async def test_on_discord_a_chosen_language_is_spoken_by_answers_forms_and_notices(tmp_path: Path) -> None:
+    async with discord_stage.on_stage(tmp_path) as stage:
+        card = shown(await stage.anna.slash(stage.channel, "settings"))
+        told = shown(await stage.anna.click(card, label="Italiano"))
+        assert italian("settings-language", language="Italiano") in told.content
+        assert text_of(await stage.anna.slash(stage.channel, "queue")) == italian("nothing-waits")
+        code = await stage.trained()
+        spaced = f"{code[:4]} {code[4:]}"
+        assert italian("notice-ready", code=spaced) in stage.dms()[-1].content
+        assert text_of(await stage.bert.slash(stage.channel, "queue")) == texts.NOTHING_WAITS
+
+
+async def test_discord_is_told_names_and_descriptions_in_every_language(tmp_path: Path) -> None:
+    async with discord_stage.on_stage(tmp_path) as stage:
+        client = stage.bot.chat.client
+        assert isinstance(client, LoraCodeClient)
+        for command in client.tree.get_commands():
+            if command.name in texts.ADMIN_COMMANDS:
+                continue
+            payload: dict[str, Any] = dict(await command.get_translated_payload(client.tree, Translator()))
+            assert payload["name_localizations"] == {"it": italian(f"command-{command.name}")}
+            assert payload["description_localizations"] == {"it": italian(f"discord-{command.name}")}
+            for option in payload["options"]:
+                assert set(option["description_localizations"]) == {"it"}, option["name"]
+        assert isinstance(client.tree.translator, Translator)
+
+
+def test_discord_s_locale_of_whoever_acts_goes_to_the_studio() -> None:
+    user = SimpleNamespace(id=5, name="anna", display_name="Anna")
+    interaction: Any = SimpleNamespace(user=user, locale=discord.Locale.italian)
+    assert person(interaction).locale == "it"
+
+
+async def test_at_the_console_commands_are_understood_in_every_language(tmp_path: Path) -> None:
+    async with console(tmp_path / "data", FakeBackend(picture=png())) as typing:
+        await typing.types("/impostazioni", "Language: English, as your app(?s:.*)Italiano\n")
+        await typing.presses("Italiano", "Lingua: Italiano\n")
+        await typing.types("/queue", italian("nothing-waits"))
+
+
+def test_a_terminal_s_locale_is_the_first_that_is_set() -> None:
+    assert locale_of({"LANG": "it_IT.UTF-8"}) == "it_IT.UTF-8"
+    assert locale_of({"LANG": "it_IT.UTF-8", "LC_ALL": "en_GB.UTF-8"}) == "en_GB.UTF-8"
+    assert locale_of({"LANG": ""}) == ""
