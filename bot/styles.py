@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot.errors import SettingsError, UserError
 from bot.replies import Choice
-from bot.texts import say
+from bot.texts import say, spoken_language
 
 STYLES_FILE = Path(__file__).with_name("styles.toml")
 MAX_CHOICES = 25
@@ -25,6 +25,12 @@ class Style:
     label: str
     prompt: str
     negative: str
+    labels: Mapping[str, str] = field(default_factory=dict)  #: in other languages, by their code
+
+    @property
+    def shown(self) -> str:
+        """Give the label in the language that is spoken."""
+        return self.labels.get(spoken_language(), self.label)
 
 
 class Styles:
@@ -44,7 +50,7 @@ class Styles:
         """Give the style a person wrote, by name or label; UserError names the nearest."""
         wanted = _squeezed(text)
         for style in self:
-            if wanted in (_squeezed(style.name), _squeezed(style.label)):
+            if wanted in map(_squeezed, (style.name, style.label, style.shown)):
                 return style
         near = difflib.get_close_matches(text.lower(), self._styles, _NEAREST, cutoff=0.5)
         wrong = repr(text[:20])
@@ -55,8 +61,12 @@ class Styles:
     def like(self, typed: str) -> list[Choice]:
         """Offer the styles that hold what was typed, at most 25."""
         wanted = _squeezed(typed)
-        fits = [each for each in self if wanted in _squeezed(each.name) or wanted in _squeezed(each.label)]
-        return [Choice(each.label, each.name) for each in fits[:MAX_CHOICES]]
+        fits = [
+            each
+            for each in self
+            if any(wanted in _squeezed(text) for text in (each.name, each.label, each.shown))
+        ]
+        return [Choice(each.shown, each.name) for each in fits[:MAX_CHOICES]]
 
 
 def read_styles(path: Path = STYLES_FILE) -> Styles:
@@ -64,7 +74,8 @@ def read_styles(path: Path = STYLES_FILE) -> Styles:
     try:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
         styles = {
-            name: Style(name, each["label"], each["prompt"], each["negative"]) for name, each in told.items()
+            name: Style(name, each["label"], each["prompt"], each["negative"], _labels(each))
+            for name, each in told.items()
         }
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise SettingsError(f"{path.name} cannot be used: {error}") from error
@@ -76,3 +87,7 @@ def read_styles(path: Path = STYLES_FILE) -> Styles:
 
 def _squeezed(text: str) -> str:
     return "".join(char for char in text.lower() if char.isalnum())
+
+
+def _labels(told: Mapping[str, str]) -> dict[str, str]:
+    return {key.removeprefix("label_"): text for key, text in told.items() if key.startswith("label_")}

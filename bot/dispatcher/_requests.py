@@ -11,7 +11,7 @@ from bot.files import Files
 from bot.ledger import Ledger
 from bot.prompting import styled, with_triggers
 from bot.styles import Styles
-from bot.texts import LORA_FILE_GONE, PICTURE_GONE
+from bot.texts import ENGLISH, said_in
 from gpu_worker.protocol import Generate, JobRequest, LoraUse, Start, Train
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ _CANDIDATE_PROMPTS = ("photo of {}, close-up, looking at the camera", "photo of 
 
 
 class Missing(Exception):
-    """Something the job needs is gone; the message is the sentence for its person."""
+    """Something the job needs is gone; the message says so in English, a card in its person's language."""
 
 
 class Requests:
@@ -101,11 +101,11 @@ class Requests:
     async def _lora(self, code: LoraCode, strength: float | None) -> tuple[LoraUse, str]:
         lora = await self._ledger.lora(code)
         if lora is None or lora.file is None or lora.sha256 is None:
-            raise Missing(LORA_FILE_GONE)
+            raise Missing(said_in(ENGLISH, "lora-file-gone"))
         try:
             data = await self._files.read_lora(lora.file)
         except FileNotFoundError as error:
-            raise Missing(LORA_FILE_GONE) from error
+            raise Missing(said_in(ENGLISH, "lora-file-gone")) from error
         except OSError as error:  # it is there, and may be read the next time
             raise WorkerLost("a LoRA could not be read") from error
         strong = 1.0 if strength is None else strength
@@ -119,11 +119,11 @@ class Requests:
                 try:
                     data = await self._files.read_picture(picture.file)
                 except FileNotFoundError as error:
-                    raise Missing(PICTURE_GONE) from error
+                    raise Missing(said_in(ENGLISH, "picture-gone")) from error
                 except OSError as error:
                     raise WorkerLost("a picture could not be read") from error
                 return Start(picture=data, redraw=wish.redraw)
-        raise Missing(PICTURE_GONE)
+        raise Missing(said_in(ENGLISH, "picture-gone"))
 
 
 def _caption(feed: Feed | None, trigger: Trigger) -> str:

@@ -73,4 +73,4 @@ class Drafts:
     async def _kept(self, draft: Draft) -> Reply:
         await self._tools.ledger.keep_draft(draft)
         style = self._tools.styles.get(draft.wish.style)
-        return texts.draft(draft, style.label if style is not None else "")
+        return texts.draft(draft, style.shown if style is not None else "")

@@ -153,7 +153,7 @@ class Pictures:
         await _own.drawable(ledger, account, code, now)
         others = tuple(each for each in codes_in(wish.prompt) if each != code)
         if len(others) >= MAX_CODES:
-            raise UserError(texts.TOO_MANY_CODES)
+            raise UserError(texts.too_many_codes())
         for other in others:
             await _own.drawable(ledger, account, other, now)
         has_style = wish.style and wish.style.lower() != NO_STYLE

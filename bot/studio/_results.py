@@ -53,7 +53,7 @@ class Results:
         style = self._tools.styles.get(job.wish.style) if isinstance(job.wish, GenerateWish) else None
         training = await self._tools.ledger.training_of(job.code)
         steps = None if training is None else training.steps
-        return texts.recipe(job, pictures, style.label if style is not None else "", steps)
+        return texts.recipe(job, pictures, style.shown if style is not None else "", steps)
 
     async def ask_to_delete(self, account: AccountId, job_id: JobId) -> Reply:
         """Ask once."""

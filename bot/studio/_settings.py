@@ -25,7 +25,7 @@ class PersonalSettings:
         """Show what is set, with buttons that change it."""
         wanted = await self._tools.ledger.preferences_of(account)
         style = self._tools.styles.get(wanted.style)
-        return texts.settings(account, wanted, "" if style is None else style.label)
+        return texts.settings(account, wanted, "" if style is None else style.shown)
 
     async def press(self, who: Identity, account: AccountId, action: str) -> Reply:
         """Do what a button says: `settings:5:size=portrait`, `…:style`, `…:language=it`; of account 5."""

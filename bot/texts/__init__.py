@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.domain import Job, Lora, LoraCode, LoraState, Platform, format_code
+from bot.domain import MAX_CODES, Job, Lora, LoraCode, LoraState, Platform, format_code
 from bot.eta import Estimate
 from bot.replies import Reply
 from bot.texts._admin import ADMIN_COMMANDS as ADMIN_COMMANDS
@@ -80,6 +80,7 @@ from bot.texts._language import has_text as has_text
 from bot.texts._language import languages as languages
 from bot.texts._language import said_in as said_in
 from bot.texts._language import say as say
+from bot.texts._language import spoken_language as spoken_language
 from bot.texts._language import use_language as use_language
 from bot.texts._likeness import likeness_figure as likeness_figure
 from bot.texts._likeness import likeness_told as likeness_told
@@ -165,7 +166,6 @@ SMALLER_COPY: str
 SMALLER_COPY_ON_DISCORD: str
 STALE_BUTTON: str
 TOO_COARSE_TO_SPLIT: str
-TOO_MANY_CODES: str
 TOO_MANY_WRONG_CODES: str
 UNKNOWN_CODE: str
 UNKNOWN_COMMAND: str
@@ -238,6 +238,11 @@ def too_many_trainings(most: int) -> str:
 def too_many_generations(most: int) -> str:
     """Ask for patience with further pictures."""
     return say("too-many-generations", most=most)
+
+
+def too_many_codes() -> str:
+    """Refuse to put more people into a picture than can meet in one."""
+    return say("too-many-codes", most=MAX_CODES)
 
 
 def still_training(code: LoraCode, estimate: Estimate) -> str:

@@ -23,7 +23,7 @@ from bot.texts._results import result
 from bot.texts._words import bar, example, left, quoted
 
 #: Sentences of ours, not of the worker's, that jobs end with.
-_OUR_FAILURES = ("photos-too-old", "picture-gone", "lora-file-gone")
+_OUR_FAILURES = ("photos-too-old", "worker-keeps-dying", "picture-gone", "lora-file-gone")
 
 
 def cancel_button(job: Job) -> Button:

@@ -140,6 +140,7 @@ notice-generate-failed =
     Your LoraCode is fine; ask again with /generate.
 cancelled-training = Cancelled: { $code } will not be trained, and its photos are deleted. Send five photos to begin again: /train
 cancelled-drawing = Cancelled: no pictures this time. { $code } is still yours.
+worker-keeps-dying = The graphics card process stopped five times while working on this, so I gave up. Please try again later, or tell the person who runs this bot.
 photos-too-old = This training did not begin within seven days, and I do not keep photos longer. Please send the five photos again.
 
 ## Likeness

@@ -139,6 +139,7 @@ notice-generate-failed =
     Il tuo LoraCode è a posto; chiedi di nuovo con /genera.
 cancelled-training = Annullato: { $code } non verrà addestrato, e le sue foto sono cancellate. Manda cinque foto per ricominciare: /addestra
 cancelled-drawing = Annullato: nessuna immagine, stavolta. { $code } è sempre tuo.
+worker-keeps-dying = Il processo della scheda grafica si è fermato cinque volte lavorando a questo, quindi ho rinunciato. Riprova più tardi, o dillo a chi gestisce questo bot.
 photos-too-old = Questo addestramento non è cominciato entro sette giorni, e io non tengo le foto più a lungo. Manda di nuovo le cinque foto, per favore.
 
 ## Somiglianza

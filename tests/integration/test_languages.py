@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,12 @@ async def test_a_photo_is_refused_in_its_person_s_language(tmp_path: Path) -> No
     finally:
         await gate.close()
     assert caught.value.sentence == italian("photo-not-a-picture")
+
+
+async def test_a_failure_of_ours_is_told_in_the_language_of_whoever_asked(room: EngineRoom) -> None:
+    await room.desk.studio.queue(ITALIAN)
+    await room.desk.train(ANNA)
+    room.desk.clock.forward(days=8)
+    await room.ledger.forget_photos_before(room.desk.clock.now - timedelta(days=7))
+    await room.notifier.deliver_owed()
+    assert italian("photos-too-old") in room.chat.sent[-1][1].text

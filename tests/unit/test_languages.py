@@ -13,8 +13,10 @@ from fluent.syntax import FluentParser
 from fluent.syntax import ast as fluent
 from fluent.syntax.visitor import Visitor
 
-from bot import texts
+from bot import ledger, texts
+from bot.ledger._jobs import WORKER_KEEPS_DYING
 from bot.photos._decode import KEYS, MIN_SIDE_PX, SENTENCES
+from bot.styles import read_styles
 
 BOT = Path(__file__).parents[2] / "bot"
 FOLDER = BOT / "texts"
@@ -68,7 +70,8 @@ def said_by_code() -> Iterator[tuple[str, bool]]:
         yield name.lower().replace("_", "-"), False
 
 
-def calls_of_say() -> Iterator[tuple[Path, str]]:
+def calls_of_say() -> Iterator[tuple[Path, str, set[str] | None]]:
+    """Yield where each text is said, and with which values; None where those are put together elsewhere."""
     for path in BOT.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call) or not node.args:
@@ -80,7 +83,8 @@ def calls_of_say() -> Iterator[tuple[Path, str]]:
             options = [key.body, key.orelse] if isinstance(key, ast.IfExp) else [key]
             for each in options:
                 if isinstance(each, ast.Constant) and isinstance(each.value, str):
-                    yield path, each.value
+                    values = {keyword.arg for keyword in node.keywords if keyword.arg is not None}
+                    yield path, each.value, values if len(values) == len(node.keywords) else None
 
 
 def test_there_are_english_and_italian() -> None:
@@ -103,10 +107,18 @@ def test_every_text_is_said_somewhere() -> None:
 
 
 def test_every_text_that_is_said_is_there() -> None:
-    missing = [(path.name, key) for path, key in calls_of_say() if key not in entries("en")]
+    missing = [(path.name, key) for path, key, _ in calls_of_say() if key not in entries("en")]
     assert not missing
     lazy = [name.lower().replace("_", "-") for name in texts.__annotations__]
     assert [key for key in lazy if key not in entries("en")] == []
+    assert [key for key in lazy if Parts(entries("en")[key]).variables] == [], "these need values"
+
+
+def test_a_text_gets_the_values_it_needs() -> None:
+    for path, key, values in calls_of_say():
+        inside = [Parts(entries("en")[name]).variables for name in Parts(entries("en")[key]).references]
+        needed = Parts(entries("en")[key]).variables.union(*inside)
+        assert values is None or values == needed, f"{path.name}: {key}"
 
 
 @pytest.mark.parametrize("code", OTHERS)
@@ -205,3 +217,16 @@ def test_a_text_names_commands_as_its_language_does(code: str) -> None:
 def test_what_stands_below_a_picture_stays_short_enough_for_telegram(code: str) -> None:
     for key in entries(code):
         assert len(texts.said_in(code, key)) <= 1024, key
+
+
+def test_what_the_ledger_writes_of_failures_is_known_to_every_language() -> None:
+    assert texts.said_in("en", "photos-too-old") == ledger._PHOTOS_TOO_OLD
+    assert texts.said_in("en", "worker-keeps-dying") == WORKER_KEEPS_DYING
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_every_style_has_a_label_in_every_language(code: str) -> None:
+    assert [style.name for style in read_styles() if code not in style.labels] == []
+    with texts.use_language("it"):
+        assert read_styles().read("pittura a olio").name == "oil"
+        assert [each.label for each in read_styles().like("olio")] == ["Pittura a olio"]

@@ -11,6 +11,7 @@ import discord
 from discord import app_commands
 from discord.app_commands import Range
 
+from bot import texts
 from bot.chats.discord._answers import person
 from bot.chats.discord._words import words
 from bot.domain import MAX_PICTURES, GenerateWish, Identity, Place
@@ -39,7 +40,8 @@ async def offer_codes(interaction: _Interaction, typed: str) -> list[app_command
 
 async def offer_styles(interaction: _Interaction, typed: str) -> list[app_commands.Choice[str]]:
     """Offer the styles there are."""
-    return _choices(interaction.client.studio.styles_like(typed))
+    with texts.use_language(interaction.locale.value):
+        return _choices(interaction.client.studio.styles_like(typed))
 
 
 async def offer_sizes(interaction: _Interaction, typed: str) -> list[app_commands.Choice[str]]:
