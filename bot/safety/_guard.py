@@ -65,16 +65,20 @@ class Guard:
         if self._looker is None or action is Action.ALLOW or not reply.pictures:
             return reply
         found = [await self._is_found(self._looker, picture) for picture in reply.pictures]
-        if not any(found):
+        is_unseen = not any(found) and None in found
+        if not any(found) and not (is_unseen and self._is_fail_closed):
             return reply
-        return replace(reply, is_spoiler=True) if action is Action.SPOILER else texts.withheld(reply)
+        if action is Action.SPOILER:
+            return replace(reply, is_spoiler=True)
+        return texts.withheld(reply, is_unseen)
 
     async def close(self) -> None:
         """Let the looker go."""
         if self._looker is not None:
             await self._looker.close()
 
-    async def _is_found(self, looker: Looker, picture: Picture) -> bool:
+    async def _is_found(self, looker: Looker, picture: Picture) -> bool | None:
+        """Say whether a picture shows nudity; None when it could not be looked at."""
         score = self._remembered.get(picture)
         if score is None:
             try:
@@ -83,7 +87,7 @@ class Guard:
                 return False
             score = await looker.score(data)
         if score is None:
-            return self._is_fail_closed
+            return None
         if not isinstance(picture, bytes) and picture.parent.name == "pictures":  # previews do change
             self._remembered[picture] = score
             while len(self._remembered) > MAX_REMEMBERED:

@@ -11,9 +11,10 @@ from bot.texts._language import say
 _OF_PICTURES = ("vary:", "large:")
 
 
-def withheld(reply: Reply) -> Reply:
+def withheld(reply: Reply, is_unseen: bool = False) -> Reply:
     """Take the pictures out of a reply, and say so; a card of a job under way says nothing of its preview."""
     if reply.card_of is not None:
         return replace(reply, pictures=())
     buttons = tuple(each for each in reply.buttons if not each.action.startswith(_OF_PICTURES))
-    return replace(reply, text=f"{reply.text}\n{say('withheld')}", pictures=(), buttons=buttons)
+    why = say("withheld-unseen") if is_unseen else say("withheld")
+    return replace(reply, text=f"{reply.text}\n{why}", pictures=(), buttons=buttons)

@@ -105,7 +105,10 @@ async def test_where_it_is_covered_it_is_covered_and_where_it_is_allowed_nobody_
 
 
 async def test_what_cannot_be_looked_at_is_found_where_it_fails_closed() -> None:
-    assert (await guard().screened(ANNAS, shows(UNSEEN))).pictures == ()
+    withheld = await guard().screened(ANNAS, shows(UNSEEN))
+    assert withheld.pictures == ()
+    assert "could not look at it just now" in withheld.text
+    assert (await guard("pictures:spoiler").screened(ANNAS, shows(UNSEEN))).is_spoiler
     assert (await guard(closed=False).screened(ANNAS, shows(UNSEEN))) == shows(UNSEEN)
 
 
