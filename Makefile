@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PYTHONUNBUFFERED := 1
 
-.PHONY: run test soak check bench audit format lock clean
+.PHONY: run test soak check bench audit docs format lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/python -m bot
@@ -35,6 +35,10 @@ audit: $(VENV)/.dev
 		&& build/audit/bin/python -m pip --disable-pip-version-check --quiet install pip-audit; } \
 		|| echo "pip-audit cannot be installed from the index that is used here"
 	@$(BIN)/python .ci/audit.py build/audit/bin/pip-audit
+
+# docs/commands.md, from the code.
+docs: $(VENV)/.dev
+	$(BIN)/python .ci/commands.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -131,7 +131,7 @@ class ConsoleChat:
         if line.isdecimal() and 1 <= int(line) <= len(self._buttons):
             return await self._studio.press(self._me, HERE, self._buttons[int(line) - 1].action)
         command, _, rest = line.partition(" ")
-        if (call := self._commands().get(command)) is not None:
+        if (call := self.commands().get(command)) is not None:
             return await call(rest.strip())
         paths = await asyncio.to_thread(photo_paths, line)
         if paths:
@@ -142,7 +142,8 @@ class ConsoleChat:
         drawing = None if command.startswith("/") else await self._studio.plain_text(self._me, HERE, line)
         return drawing or Reply(texts.CONSOLE_LOST)
 
-    def _commands(self) -> dict[str, Callable[[str], Awaitable[Reply]]]:
+    def commands(self) -> dict[str, Callable[[str], Awaitable[Reply]]]:
+        """Give what can be typed, under every name it has, and what it does."""
         studio = self._studio
         calls: dict[str, Callable[[str], Awaitable[Reply]]] = {
             "/start": lambda text: studio.start(self._me, HERE, text),

@@ -1,0 +1,28 @@
+"""docs/commands.md is what the code says; all three chats know the same commands."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bot import texts
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "commands.md"
+
+
+def test_the_page_of_commands_is_as_the_code_is() -> None:
+    check = [sys.executable, str(ROOT / ".ci" / "commands.py"), "--check"]
+    done = subprocess.run(check, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", [*texts.COMMANDS, *texts.ADMIN_COMMANDS])
+def test_every_command_is_on_all_three_chats(name: str) -> None:
+    lists = PAGE.read_text(encoding="utf-8").partition("## Options")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lists.splitlines()]
+    (row,) = [row for row in rows if row and row[0].strip("`").split(" ")[0] == f"/{name}"]
+    assert row[2:5] == ["yes", "yes", "yes"]
