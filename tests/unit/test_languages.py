@@ -12,8 +12,10 @@ import pytest
 from fluent.syntax import FluentParser
 from fluent.syntax import ast as fluent
 from fluent.syntax.visitor import Visitor
+from PIL import ImageFont
 
 from bot import ledger, texts
+from bot.contact_sheet import TILE_PX
 from bot.ledger._jobs import WORKER_KEEPS_DYING
 from bot.photos._decode import KEYS, MIN_SIDE_PX, SENTENCES
 from bot.styles import read_styles
@@ -230,3 +232,12 @@ def test_every_style_has_a_label_in_every_language(code: str) -> None:
     with texts.use_language("it"):
         assert read_styles().read("pittura a olio").name == "oil"
         assert [each.label for each in read_styles().like("olio")] == ["Pittura a olio"]
+
+
+@pytest.mark.parametrize("code", texts.languages())
+def test_what_stands_beneath_a_photo_of_the_contact_sheet_fits(code: str) -> None:
+    font = ImageFont.load_default(17)
+    for key in entries(code):
+        if key.startswith(("mark-", "example-")) and key != "example-discord":
+            values = dict.fromkeys(Parts(entries(code)[key]).variables, "10")
+            assert font.getlength(texts.said_in(code, key, **values)) <= TILE_PX - 8, key
