@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from bot.backup import Backups
 from bot.blocklist import BlockList
 from bot.chats.console import ME
 from bot.chats.discord import DiscordChat
-from bot.chats.telegram import TelegramChat
+from bot.chats.telegram import TelegramChat, Webhook
 from bot.coach import ChildEye, Coach, Eye
 from bot.dispatcher import Dispatcher
 from bot.domain import Platform, Rules
@@ -185,11 +186,21 @@ def token_chats(settings: Settings, app: App) -> list[RunningChat]:
     chats: list[RunningChat] = []
     if settings.telegram_bot_token is not None:
         token = settings.telegram_bot_token.get_secret_value()
-        chats.append(TelegramChat(app.studio, token, settings.telegram_api_url))
+        chats.append(TelegramChat(app.studio, token, settings.telegram_api_url, webhook=webhook(settings)))
     if settings.discord_bot_token is not None:
         token = settings.discord_bot_token.get_secret_value()
         chats.append(DiscordChat(token, app.studio, settings.data_dir / "discord-commands.sha256"))
     return chats
+
+
+def webhook(settings: Settings) -> Webhook | None:
+    """Give where Telegram brings updates; None where they are asked for."""
+    if not settings.telegram_webhook_url:
+        return None
+    given = settings.telegram_webhook_secret
+    # Telegram is told the secret at each start, so a new one will do.
+    secret = secrets.token_urlsafe(32) if given is None else given.get_secret_value()
+    return Webhook(settings.telegram_webhook_url, settings.telegram_webhook_listen, secret)
 
 
 def coach_is_wanted(settings: Settings, health: Health | None) -> bool:

@@ -27,6 +27,8 @@ from bot.settings._values import Address, read_address, read_identity, read_quot
 
 #: Base models that come with LoraCode; sd-scripts cannot take their widths.
 SHIPPED_MODELS = ("tiny", "drawn")
+_WEBHOOK_URL = re.compile(r"https://[^/:@\s]+(:(443|80|88|8443))?(/\S*)?")
+_WEBHOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{16,256}")
 _TELEGRAM_TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]{20,}")
 
 
@@ -119,6 +121,19 @@ class Settings(BaseModel):
     )
     telegram_api_url: str = Field(
         default="https://api.telegram.org", description="Telegram's Bot API, or your own Bot API server"
+    )
+    telegram_webhook_url: str = Field(
+        default="",
+        description="where Telegram brings updates, `https://…` on port 443, 80, 88 or 8443; empty: they are"
+        " asked for, which needs no address",
+    )
+    telegram_webhook_listen: Address = Field(
+        default=Address("127.0.0.1", 8443),
+        description="where the bot listens for them, in plain HTTP: what stands in front speaks TLS",
+    )
+    telegram_webhook_secret: SecretStr | None = Field(
+        default=None,
+        description="what proves that it is Telegram: letters, digits, `_`, `-`; empty: new at each start",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="how much is logged: `DEBUG`, `INFO`, `WARNING` or `ERROR`"
@@ -245,7 +260,21 @@ class Settings(BaseModel):
             raise ValueError("expected a Python interpreter, such as <its virtual environment>/bin/python")
         return Path(found).absolute()  # not resolved: the link tells Python its virtual environment
 
-    @field_validator("metrics_listen", mode="before")
+    @field_validator("telegram_webhook_url")
+    @classmethod
+    def _is_reachable(cls, url: str) -> str:
+        if url and not _WEBHOOK_URL.fullmatch(url):
+            raise ValueError("expected a URL that begins with https://, on port 443, 80, 88 or 8443")
+        return url
+
+    @field_validator("telegram_webhook_secret")
+    @classmethod
+    def _is_a_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not _WEBHOOK_SECRET.fullmatch(secret.get_secret_value()):
+            raise ValueError("expected 16 to 256 letters, digits, _ and -")
+        return secret
+
+    @field_validator("metrics_listen", "telegram_webhook_listen", mode="before")
     @classmethod
     def _split_address(cls, text: Any) -> Any:
         return read_address(text) if isinstance(text, str) else text

@@ -58,7 +58,7 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
     """
 
     def __init__(self) -> None:
-        super().__init__(max_assets=1000)
+        super().__init__(max_assets=1000, allow_insecure_loopback_webhooks=True)
         self.shown: dict[int, Shown] = {}
         self.refusals: dict[str, list[ApiRefusal]] = {}
         self.pressed: dict[str, str] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import AsyncIterator
 
 from telegram import BotCommand, BotCommandScopeChat, Update
 from telegram.constants import FileSizeLimit, UpdateType
@@ -17,6 +18,7 @@ from bot.chats.telegram._answers import Answers
 from bot.chats.telegram._inbox import Inbox
 from bot.chats.telegram._post import Post
 from bot.chats.telegram._presses import ACKNOWLEDGE_WITHIN_S, Presses
+from bot.chats.telegram._webhook import Webhook
 from bot.domain import Place, Platform
 from bot.errors import ChatError, SettingsError
 from bot.replies import Reply
@@ -30,10 +32,14 @@ ALBUM_PAUSE_S = 1.0
 FIRST_CONTACT_PAUSE_S = 5.0
 #: Telegram answers an upload when it has looked at all of it; to ask again sooner would show it twice.
 READ_TIMEOUT_S = 30.0
+_UPDATES = [UpdateType.MESSAGE, UpdateType.CALLBACK_QUERY]
 
 
 class TelegramChat:
-    """The adapter of Telegram. `api_url` is the Bot API's, Telegram's own or a self-hosted one."""
+    """The adapter of Telegram. `api_url` is the Bot API's, Telegram's own or a self-hosted one.
+
+    With a `webhook` Telegram brings updates itself; else they are asked for.
+    """
 
     platform = Platform.TELEGRAM
     max_file_bytes = int(FileSizeLimit.FILESIZE_UPLOAD)
@@ -45,6 +51,7 @@ class TelegramChat:
         api_url: str,
         album_pause_s: float = ALBUM_PAUSE_S,
         acknowledge_within_s: float = ACKNOWLEDGE_WITHIN_S,
+        webhook: Webhook | None = None,
     ) -> None:
         self._app: Application = (  # type: ignore[type-arg]
             ApplicationBuilder()
@@ -56,6 +63,7 @@ class TelegramChat:
             .build()
         )
         self._studio = studio
+        self._webhook = webhook
         self._name = ""
         self._post = Post(self._app.bot)
         answers = Answers(self._post, studio)
@@ -71,12 +79,9 @@ class TelegramChat:
             stack.push_async_callback(self._app.shutdown)
             await self._app.start()
             stack.push_async_callback(self._app.stop)
-            updater = self._app.updater
-            assert updater is not None  # noqa: S101 - the builder makes one unless told otherwise
-            await updater.start_polling(allowed_updates=[UpdateType.MESSAGE, UpdateType.CALLBACK_QUERY])
-            stack.push_async_callback(updater.stop)
+            await stack.enter_async_context(self._listening())
             await self._publish_commands()
-            await asyncio.Event().wait()  # polling goes on in tasks of the library; we end by being cancelled
+            await asyncio.Event().wait()  # updates come in tasks of their own; we end by being cancelled
 
     async def send(self, place: Place, reply: Reply, *, nonce: str) -> str:
         """Send a message. Telegram has no nonce; the notifier edits where it can, so that it needs none."""
@@ -89,6 +94,20 @@ class TelegramChat:
     def start_link(self, word: str) -> str:
         """Give the address that opens a chat with the bot and hands it a word; nothing before it is known."""
         return create_deep_linked_url(self._name, word) if self._name else ""
+
+    @contextlib.asynccontextmanager
+    async def _listening(self) -> AsyncIterator[None]:
+        if self._webhook is not None:
+            async with self._webhook.opened(self._app, list(_UPDATES)):
+                yield
+            return
+        updater = self._app.updater
+        assert updater is not None  # noqa: S101 - the builder makes one unless told otherwise
+        await updater.start_polling(allowed_updates=_UPDATES)
+        try:
+            yield
+        finally:
+            await updater.stop()
 
     async def _meet_telegram(self) -> None:
         while True:

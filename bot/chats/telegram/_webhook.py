@@ -1,0 +1,93 @@
+"""Updates that Telegram brings itself, instead of being asked for them: a small web server with a secret."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from telegram import Update
+from telegram.error import BadRequest, NetworkError, RetryAfter
+from telegram.ext import Application
+
+from bot.errors import SettingsError
+from bot.settings import Address
+
+log = logging.getLogger(__name__)
+
+SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a header's name
+#: A long message with all its entities is some tens of kilobytes.
+MAX_UPDATE_BYTES = 2**20
+#: Between tries to tell Telegram where we listen.
+PAUSE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Where Telegram brings updates (`url`), where we listen, and what proves that it is Telegram."""
+
+    url: str
+    address: Address
+    secret: str = field(repr=False)
+
+    @asynccontextmanager
+    async def opened(self, app: Application, updates: list[str]) -> AsyncIterator[None]:  # type: ignore[type-arg]
+        """Take `updates` inside the block; SettingsError when the port cannot be had or Telegram refuses.
+
+        Afterwards Telegram still knows the address: it keeps what comes until we are back.
+        """
+        pages = web.Application(client_max_size=MAX_UPDATE_BYTES)
+        # Whatever the path: what stands in front may have cut it, and the secret is what counts.
+        pages.router.add_post("/{path:.*}", _Desk(app, self.secret).take)
+        runner = web.AppRunner(pages, access_log=None)
+        await runner.setup()
+        try:
+            try:
+                await web.TCPSite(runner, self.address.host, self.address.port).start()
+            except OSError as error:
+                why = error.strerror or error
+                line = f"TELEGRAM_WEBHOOK_LISTEN: {self.address} cannot be listened on ({why})."
+                raise SettingsError(line) from error
+            await self._tell(app, updates)
+            log.info("Telegram brings its updates to %s", self.address)
+            yield
+        finally:
+            await runner.cleanup()
+
+    async def _tell(self, app: Application, updates: list[str]) -> None:  # type: ignore[type-arg]
+        while True:
+            try:
+                await app.bot.set_webhook(self.url, allowed_updates=updates, secret_token=self.secret)
+            except BadRequest as refusal:
+                line = f"TELEGRAM_WEBHOOK_URL: Telegram refuses it ({refusal.message})."
+                raise SettingsError(line) from None
+            except (NetworkError, RetryAfter) as error:
+                log.warning("Telegram could not be told where we listen (%s)", type(error).__name__)
+                await asyncio.sleep(PAUSE_S)
+            else:
+                return
+
+
+class _Desk:
+    """Takes updates from whoever has the secret; others are sent away and not heard."""
+
+    def __init__(self, app: Application, secret: str) -> None:  # type: ignore[type-arg]
+        self._app = app
+        self._secret = secret.encode()
+
+    async def take(self, request: web.Request) -> web.Response:
+        """Put an update where polling would have put it."""
+        if not hmac.compare_digest(request.headers.get(SECRET_HEADER, "").encode(), self._secret):
+            return web.Response(status=403)
+        try:
+            update = Update.de_json(await request.json(), self._app.bot)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            # Telegram would bring it again for a day, and it would read no better.
+            log.exception("an update of Telegram could not be read")
+            return web.Response()
+        await self._app.update_queue.put(update)
+        return web.Response()
