@@ -1,0 +1,317 @@
+"""S6: whatever people, administrators and a lying worker do, in any order, each change of state is legal."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import Awaitable, Coroutine
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from bot.dispatcher import Dispatcher
+from bot.domain import MAX_ATTEMPTS, TERMINAL, Identity, JobId, JobKind
+from bot.errors import UserError
+from bot.files import Files
+from bot.ledger import Ledger
+from bot.notifier import Notifier
+from bot.schedule import Schedule
+from bot.studio import Studio
+from bot.styles import read_styles
+from tests.integration.engine_room import RememberingChat
+from tests.integration.studio_desk import (
+    ADMIN,
+    ANNA,
+    BERT,
+    PLACES,
+    Clock,
+    GateHere,
+    album,
+    consented,
+    tools,
+)
+from tests.proofs.frame import Proof, forms
+from tests.proofs.house import wrong_with
+from tests.proofs.lying_backend import WORDS, LyingBackend
+
+T = TypeVar("T")
+PEOPLE = (ANNA, BERT)
+STEPS_A_STORY = 50
+#: What the status of a job may become, and whether that is a new attempt.
+LEGAL_OF_JOBS = {
+    ("queued", "running", 1),
+    ("queued", "cancelled", 0),
+    *(("running", to, 0) for to in ("done", "failed", "cancelled", "queued")),
+}
+LEGAL_OF_LORAS = {("training", "ready"), ("training", "failed"), ("training", "cancelled")}
+NOTED = """
+    CREATE TABLE moves (what TEXT, id TEXT, was TEXT, now TEXT, attempts INTEGER);
+    CREATE TRIGGER job_moves AFTER UPDATE ON jobs WHEN old.status != new.status OR old.attempt != new.attempt
+    BEGIN INSERT INTO moves VALUES ('job', new.id, old.status, new.status, new.attempt - old.attempt); END;
+    CREATE TRIGGER lora_moves AFTER UPDATE ON loras WHEN old.state != new.state
+    BEGIN INSERT INTO moves VALUES ('lora', new.code, old.state, new.state, 0); END;
+"""
+
+
+class Doings(RuleBasedStateMachine):
+    """People, administrators, the clock, the platform, the worker, and restarts."""
+
+    root: Path  #: where folders of stories go
+    steps: ClassVar[int] = 0
+    moves: ClassVar[Counter[str]] = Counter()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(dir=self.root))
+        self.runner = asyncio.Runner()
+        self.clock, self.backend, self.chat = Clock(), LyingBackend(), RememberingChat()
+        self.may_vanish = False
+        self.ended: dict[JobId, str] = {}
+        self.photos = 0
+        self.do(self._open())
+        self.beside = sqlite3.connect(self.folder / "ledger.sqlite3", isolation_level=None)
+        self.beside.executescript(NOTED)
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(work)
+
+    async def _open(self) -> None:
+        files = Files(self.folder)
+        files.prepare()
+        self.ledger = await Ledger.open(self.folder / "ledger.sqlite3", self.clock)
+        chats = {platform: self.chat for platform in {place.platform for place in PLACES.values()}}
+        self.notifier = Notifier(self.ledger, chats, files, self.clock, card_pause_s=0.0)
+        self.dispatcher = Dispatcher(self.ledger, self.backend, files, self.notifier, read_styles())
+        desk = tools(self.ledger, self.dispatcher, files, self.clock)
+        self.studio = Studio(desk, GateHere(), {ADMIN})
+        self.schedule = Schedule(self.ledger, files, self.notifier, self.clock, self.dispatcher.forget)
+        await consented(self.ledger, *PEOPLE)
+
+    def asks(self, work: Awaitable[Any]) -> None:
+        """Let somebody ask for something, which may be refused by a sentence."""
+
+        async def asked() -> None:
+            try:
+                await work
+            except UserError as refusal:
+                assert refusal.sentence
+
+        self.do(asked())
+
+    def a_code(self, luck: int) -> str:
+        codes = [row[0] for row in self.rows("SELECT code FROM loras ORDER BY created_ms, code")]
+        return str(codes[luck % len(codes)]) if codes else "00000000"
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        return self.beside.execute(sql).fetchall()
+
+    # --- people ------------------------------------------------------------------------------------------
+
+    @rule(who=st.sampled_from(PEOPLE), count=st.integers(1, 6))
+    def sends_photos(self, who: Identity, count: int) -> None:
+        numbers = range(self.photos, self.photos + count)
+        self.photos += count
+        self.asks(self.studio.add_photos(who, PLACES[who], album(*numbers)))
+
+    @rule(who=st.sampled_from(PEOPLE))
+    def trains(self, who: Identity) -> None:
+        self.presses_at_the_set(who, "restart")
+        self.sends_photos(who, 5)
+
+    @rule(who=st.sampled_from(PEOPLE))
+    def trains_to_the_end(self, who: Identity) -> None:
+        self.switches("resume")
+        self.trains(who)
+        self.do(self._work())
+
+    @rule(who=st.sampled_from(PEOPLE), luck=st.integers(0, 9), count=st.integers(1, 4))
+    def draws(self, who: Identity, luck: int, count: int) -> None:
+        self.asks(self.studio.generate_text(who, PLACES[who], f"{self.a_code(luck)} a boat --n {count}"))
+
+    @rule(
+        who=st.sampled_from(PEOPLE),
+        what=st.sampled_from(("cancel", "again", "delete!", "vary", "large")),
+        job=st.integers(1, 20),
+    )
+    def presses(self, who: Identity, what: str, job: int) -> None:
+        action = f"{what}:{job}:1" if what in ("vary", "large") else f"{what}:{job}"
+        self.asks(self.studio.press(who, PLACES[who], action))
+
+    @rule(who=st.sampled_from(PEOPLE), action=st.sampled_from(("restart", "first5")))
+    def presses_at_the_set(self, who: Identity, action: str) -> None:
+        self.asks(self.studio.press(who, PLACES[who], action))
+
+    @rule(who=st.sampled_from(PEOPLE))
+    def cancels(self, who: Identity) -> None:
+        self.asks(self.studio.cancel(who))
+
+    @rule(who=st.sampled_from(PEOPLE))
+    def wants_to_be_forgotten(self, who: Identity) -> None:
+        self.may_vanish = True
+        self.do(self._forget(who))
+
+    async def _forget(self, who: Identity) -> None:
+        asked = await self.studio.forgetme(who)
+        for button in asked.buttons[:1]:
+            await self.studio.press(who, PLACES[who], button.action)
+        await consented(self.ledger, who)  # and comes again
+
+    # --- administrators ----------------------------------------------------------------------------------
+
+    @rule(what=st.sampled_from(("pause", "resume", "resume")))
+    def switches(self, what: str) -> None:
+        self.asks(self.studio.admin(ADMIN, what))
+
+    @rule(luck=st.integers(0, 9))
+    def takes_down(self, luck: int) -> None:
+        self.may_vanish = True
+        self.asks(self.studio.admin(ADMIN, "takedown", self.a_code(luck)))
+
+    # --- the worker, and what goes on meanwhile ----------------------------------------------------------
+
+    @rule(
+        words=st.lists(st.sampled_from(WORDS), max_size=8),
+        who=st.sampled_from(PEOPLE),
+        other=st.sampled_from(("cancel", "forget", "takedown", "release", "nothing")),
+    )
+    def works(self, words: list[str], who: Identity, other: str) -> None:
+        self.may_vanish = True
+        self.backend.script, self.backend.meanwhile = words, lambda: self._other(who, other)
+        self.do(self._work())
+
+    async def _work(self) -> None:
+        await self.dispatcher.drain()
+        await asyncio.gather(*self.backend.others)
+        self.backend.others.clear()
+
+    async def _other(self, who: Identity, what: str) -> None:
+        try:
+            match what:
+                case "cancel":
+                    await self.studio.cancel(who)
+                case "forget":
+                    await self._forget(who)
+                case "takedown":
+                    await self.studio.admin(ADMIN, "takedown", self.a_code(0))
+                case "release":
+                    await self.ledger.release_running()
+        except UserError as refusal:
+            assert refusal.sentence
+
+    @rule(luck=st.integers(0, 9), earlier=st.integers(1, 2), who=st.sampled_from(PEOPLE))
+    def says_something_late(self, luck: int, earlier: int, who: Identity) -> None:
+        self.switches("resume")
+        self.trains(who)
+        if jobs := self.rows("SELECT id FROM jobs ORDER BY id"):
+            self.do(self._late(JobId(jobs[luck % len(jobs)][0]), 0))
+        self.do(self._late_while_another_runs(earlier))
+
+    async def _late_while_another_runs(self, earlier: int) -> None:
+        for kind in JobKind:
+            running = await self.ledger.claim(kind)
+            if running is not None:
+                await self._late(running.id, earlier)
+        await self.ledger.release_running()
+
+    async def _late(self, job_id: JobId, earlier: int) -> None:
+        job = await self.ledger.job(job_id)
+        if job is None or (job.status not in TERMINAL and not earlier):
+            return
+        attempt = job.attempt - earlier
+        assert not await self.ledger.progressed(job_id, attempt, 9, 9)
+        assert not await self.ledger.checkpointed(job_id, attempt, 9)
+        assert not await self.ledger.fail(job_id, attempt, "late")
+        assert await self.ledger.lost(job_id, attempt) is None
+        if job.kind is JobKind.TRAIN:
+            assert not await self.ledger.finish_training(job_id, attempt, ("late", "0" * 64))
+        else:
+            assert not await self.ledger.finish_generation(job_id, attempt, ["late"], ["late"])
+
+    # --- the house ---------------------------------------------------------------------------------------
+
+    @rule(errors=st.integers(0, 2))
+    def delivers(self, errors: int) -> None:
+        self.chat.errors = [ConnectionError("no network")] * errors
+        self.do(self.notifier.deliver_owed())
+        self.do(self.notifier.edit_cards())
+        self.chat.errors.clear()
+
+    @rule(hours=st.integers(1, 30))
+    def time_passes(self, hours: int) -> None:
+        self.clock.forward(hours=hours)
+        self.do(self.schedule.keep_house())
+
+    @rule(is_running=st.booleans())
+    def is_started_again(self, is_running: bool) -> None:
+        if is_running:
+            self.do(self.ledger.claim(JobKind.TRAIN))
+        self.do(self.ledger.close())
+        self.do(self._open())
+        self.do(self.ledger.release_running())
+
+    # --- what always holds -------------------------------------------------------------------------------
+
+    @invariant()
+    def every_change_was_legal(self) -> None:
+        type(self).steps += 1
+        for what, thing, was, now, attempts in self.rows("SELECT * FROM moves"):
+            is_legal = (was, now, attempts) in LEGAL_OF_JOBS or (
+                what == "lora" and (was, now) in LEGAL_OF_LORAS
+            )
+            assert is_legal, f"{what} {thing} went from {was} to {now}, {attempts} attempts on"
+            self.moves[f"{was} to {now}"] += 1
+        self.beside.execute("DELETE FROM moves")
+
+    @invariant()
+    def an_end_is_an_end(self) -> None:
+        now = {row[0]: row[1] for row in self.rows("SELECT id, status FROM jobs")}
+        for job, status in self.ended.items():
+            if job in now:
+                assert now[job] == status, f"job {job} was {status} and is {now[job]}"
+            else:
+                assert self.may_vanish, f"job {job} has vanished"
+        self.ended = {JobId(job): status for job, status in now.items() if status in set(TERMINAL)}
+        self.may_vanish = False
+        assert not self.rows(f"SELECT id FROM jobs WHERE losses > {MAX_ATTEMPTS}")  # noqa: S608
+
+    @invariant()
+    def rows_and_files_agree(self) -> None:
+        assert wrong_with(self.folder) == []
+        assert not self.rows(
+            "SELECT code FROM loras JOIN jobs USING (code) WHERE kind = 'train'"
+            " AND (state = 'training') != (status IN ('queued', 'running'))"
+        )
+
+    def teardown(self) -> None:
+        self.do(self.ledger.close())
+        self.beside.close()
+        self.runner.close()
+        shutil.rmtree(self.folder)
+
+
+@forms("stories", short=4, long=200)
+def test_s6_every_change_of_state_is_fenced_and_legal(proof: Proof, tmp_path: Path, stories: int) -> None:
+    size = settings(
+        max_examples=stories,
+        stateful_step_count=STEPS_A_STORY,
+        deadline=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+    class Story(Doings):
+        root, steps, moves = tmp_path, 0, Counter()
+
+    run_state_machine_as_test(Story, settings=size)
+    common = ", ".join(f"{count} {move}" for move, count in Story.moves.most_common(4))
+    proof.concludes(
+        f"{Story.steps} steps in {stories} stories, {Story.moves.total()} changes ({common}, ...)"
+    )
