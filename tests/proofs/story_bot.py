@@ -34,5 +34,5 @@ async def main(api_url: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    set_up_logging("DEBUG", "text")
+    set_up_logging("DEBUG", os.environ.get("LOG_FORMAT", "text"))
     asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
