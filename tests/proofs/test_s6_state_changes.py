@@ -189,6 +189,7 @@ class Doings(RuleBasedStateMachine):
         await self.dispatcher.drain()
         await asyncio.gather(*self.backend.others)
         self.backend.others.clear()
+        self.backend.script, self.backend.meanwhile = [], None  # there may have been nothing to do
 
     async def _other(self, who: Identity, what: str) -> None:
         try:
