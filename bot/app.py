@@ -17,6 +17,7 @@ from bot import pulse
 from bot.backends.base import GpuBackend
 from bot.backends.fleet import Fleet
 from bot.backends.local import LocalBackend
+from bot.backends.ray import RayBackend
 from bot.backup import Backups
 from bot.blocklist import BlockList
 from bot.chats.console import ME
@@ -251,8 +252,11 @@ def backups(settings: Settings, clock: Callable[[], datetime]) -> Backups | None
 
 
 def workers(settings: Settings, environ: Mapping[str, str]) -> GpuBackend:
-    """Build what carries out GPU work: one local worker, or one for each card."""
+    """Build what carries out GPU work: one local worker, or one for each card here or of a cluster."""
     command = worker_command(settings)
+    if settings.backend == "ray":
+        assert settings.ray_address is not None  # noqa: S101 - the settings have checked it
+        return RayBackend(settings.ray_address, command[1:], environ)
     if settings.workers == 1:
         return LocalBackend(command, environ)
     # What the environment lets us see is shared out; without that word the cards are counted from 0.

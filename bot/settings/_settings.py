@@ -106,6 +106,14 @@ class Settings(BaseModel):
         le=64,
         description="worker processes on this machine, one for each graphics card it has",
     )
+    backend: Literal["local", "ray"] = Field(
+        default="local", description="where workers run: `local`, or `ray` for the cards of a Ray cluster"
+    )
+    ray_address: str | None = Field(
+        default=None,
+        validate_default=True,
+        description="for `BACKEND=ray`: the cluster's head, as `host:port`",
+    )
     trainer: Literal["own", "sd-scripts"] = Field(
         default="own",
         description="what trains: `own`, or `sd-scripts` for a checkout of kohya's (needs a real SD 1.5)",
@@ -231,6 +239,18 @@ class Settings(BaseModel):
         if name.lower().endswith((".ckpt", ".pt", ".pth", ".bin", ".pkl")):
             raise ValueError("pickled weights can run code, so they are refused; use a .safetensors file")
         return name
+
+    @field_validator("ray_address")
+    @classmethod
+    def _is_a_head(cls, address: str | None, info: ValidationInfo) -> str | None:
+        if address is None:
+            if info.data.get("backend") == "ray":
+                raise ValueError("BACKEND=ray needs the head's host:port here, such as 10.0.0.1:6379")
+            return None
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit():
+            raise ValueError("expected the head's host:port, such as 10.0.0.1:6379")
+        return address
 
     @field_validator("trainer")
     @classmethod

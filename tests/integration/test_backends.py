@@ -7,7 +7,7 @@ import hashlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pytest
 from bot.backends.base import GpuBackend
 from bot.backends.fake import FakeBackend
 from bot.backends.local import LocalBackend, Patience
+from bot.backends.ray import RayBackend
 from bot.errors import WorkerLost
 from gpu_worker.protocol import (
     Done,
@@ -30,6 +31,7 @@ from gpu_worker.protocol import (
     Train,
 )
 from tests.integration.fake_worker import as_lora
+from tests.integration.ray_cluster import Cluster, needs_ray, running_cluster
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("fake_worker.py"))]
 
@@ -56,9 +58,48 @@ async def local() -> AsyncIterator[LocalBackend]:
     await backend.close()
 
 
-@pytest.fixture(params=["fake", "local"])
-def backend(request: pytest.FixtureRequest, local: LocalBackend) -> GpuBackend:
-    return FakeBackend() if request.param == "fake" else local
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with running_cluster() as cluster:
+        cluster.node()
+        yield cluster
+
+
+async def real(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[LocalBackend | RayBackend]:
+    """A worker that is a process, here or on a cluster's only card."""
+    tokens = {"TELEGRAM_BOT_TOKEN": "1:canary", "DISCORD_BOT_TOKEN": "a.b.c"}
+    worker: LocalBackend | RayBackend
+    if kind == "ray":
+        cluster: Cluster = request.getfixturevalue("cluster")
+        worker = RayBackend(cluster.address, COMMAND[1:], {**cluster.environ, **tokens})
+    else:
+        worker = LocalBackend(COMMAND, {**os.environ, **tokens})
+    await worker.start()
+    yield worker
+    await worker.close()
+
+
+@pytest.fixture(params=["local", pytest.param("ray", marks=needs_ray)])
+async def worker(request: pytest.FixtureRequest) -> AsyncIterator[LocalBackend | RayBackend]:
+    async for each in real(request.param, request):
+        yield each
+
+
+@pytest.fixture(params=["fake", "local", pytest.param("ray", marks=needs_ray)])
+async def backend(request: pytest.FixtureRequest) -> AsyncIterator[GpuBackend]:
+    if request.param == "fake":
+        yield FakeBackend()
+        return
+    async for each in real(request.param, request):
+        yield each
+
+
+def worker_pid(worker: LocalBackend | RayBackend) -> int | None:
+    """Give the pid of the process that does the work, wherever it is on this machine."""
+    if isinstance(worker, LocalBackend):
+        return worker.pid
+    pids = worker.worker_pids()
+    return pids[0] if pids else None
 
 
 async def test_events_come_in_order_and_end_with_one_terminal_event(backend: GpuBackend) -> None:
@@ -118,13 +159,13 @@ async def test_photos_may_be_sent_ahead_while_a_training_runs(backend: GpuBacken
 
 
 async def test_a_worker_has_the_photos_sent_ahead_but_not_the_forgotten(
-    local: LocalBackend,
+    worker: LocalBackend | RayBackend,
 ) -> None:
-    await all_events(local, train(1))  # it is up
+    await all_events(worker, train(1))  # it is up
     for photo in (b"one", b"two", b"three"):
-        await local.prepare(photo)
-    await local.forget([hashlib.sha256(b"two").hexdigest()])
-    done = (await all_events(local, train(2, b"prepared?")))[-1]
+        await worker.prepare(photo)
+    await worker.forget([hashlib.sha256(b"two").hexdigest()])
+    done = (await all_events(worker, train(2, b"prepared?")))[-1]
     assert isinstance(done, Done)
     assert done.lora == as_lora(b"prepared: one,three")
 
@@ -163,65 +204,67 @@ async def test_a_generation_does_not_wait_for_a_training_to_end(backend: GpuBack
         backend.gate.set()
         backend.steps = 1
     assert isinstance((await all_events(backend, generate(2)))[-1], Done)
-    if isinstance(backend, LocalBackend):
+    if not isinstance(backend, FakeBackend):
         assert not training.done()
     training.cancel()
     await asyncio.wait([training])
 
 
-async def test_twenty_megabytes_travel_both_ways(local: LocalBackend) -> None:
+async def test_twenty_megabytes_travel_both_ways(worker: LocalBackend | RayBackend) -> None:
     data = os.urandom(1024) * 20_480
     request = Train(job_id=1, attempt=1, photos=(data,))
-    last = (await all_events(local, request))[-1]
+    last = (await all_events(worker, request))[-1]
     assert isinstance(last, Done)
     assert last.lora == as_lora(data)
 
 
-async def test_deaths_of_the_worker_are_counted_and_an_ordered_end_is_none(local: LocalBackend) -> None:
-    await all_events(local, train(1))
-    assert local.deaths() == 0
+async def test_deaths_of_the_worker_are_counted_and_an_ordered_end_is_none(
+    worker: LocalBackend | RayBackend,
+) -> None:
+    await all_events(worker, train(1))
+    assert worker.deaths() == 0
     with pytest.raises(WorkerLost):
-        await all_events(local, train(2, b"poison"))
-    await all_events(local, train(3))
-    await local.close()
-    assert local.deaths() == 1
+        await all_events(worker, train(2, b"poison"))
+    await all_events(worker, train(3))
+    await worker.close()
+    assert worker.deaths() == 1
 
 
 async def test_a_killed_worker_is_a_lost_attempt_and_the_next_goes_on_from_its_checkpoint(
-    local: LocalBackend,
+    worker: LocalBackend | RayBackend,
 ) -> None:
     with pytest.raises(WorkerLost):
-        async for event in local.run(train(1, b"steps=10000")):
-            if isinstance(event, Progress) and local.pid is not None:
-                os.kill(local.pid, signal.SIGKILL)
-    last = (await all_events(local, train(1, b"steps=9", attempt=2, resume=b"7")))[-1]
+        async for event in worker.run(train(1, b"steps=10000")):
+            if isinstance(event, Progress) and (pid := worker_pid(worker)) is not None:
+                os.kill(pid, signal.SIGKILL)
+    last = (await all_events(worker, train(1, b"steps=9", attempt=2, resume=b"7")))[-1]
     assert isinstance(last, Done)
     assert last.lora == as_lora(b"lora of 7")
 
 
 @pytest.mark.parametrize("order", [b"poison", b"garbage"])
 async def test_a_job_that_breaks_its_worker_is_lost_and_the_next_one_runs(
-    local: LocalBackend, order: bytes
+    worker: LocalBackend | RayBackend, order: bytes
 ) -> None:
     with pytest.raises(WorkerLost):
-        await all_events(local, train(1, order))
-    assert isinstance((await all_events(local, train(2)))[-1], Done)
+        await all_events(worker, train(1, order))
+    assert isinstance((await all_events(worker, train(2)))[-1], Done)
 
 
-async def test_bad_input_and_a_bug_end_one_job_and_not_the_worker(local: LocalBackend) -> None:
-    assert (await all_events(local, train(1)))[-1]
-    pid = local.pid
-    refused = (await all_events(local, train(2, b"refuse")))[-1]
+async def test_bad_input_and_a_bug_end_one_job_and_not_the_worker(worker: LocalBackend | RayBackend) -> None:
+    assert (await all_events(worker, train(1)))[-1]
+    pid = worker_pid(worker)
+    refused = (await all_events(worker, train(2, b"refuse")))[-1]
     assert isinstance(refused, Failed)
     assert refused.reason == "These photos cannot be used."
-    broken = (await all_events(local, train(3, b"bug")))[-1]
+    broken = (await all_events(worker, train(3, b"bug")))[-1]
     assert isinstance(broken, Failed)
     assert "Please try again" in broken.reason
-    assert local.pid == pid
+    assert worker_pid(worker) == pid
 
 
-async def test_tokens_never_reach_the_worker(local: LocalBackend) -> None:
-    last = (await all_events(local, generate(1)))[-1]
+async def test_tokens_never_reach_the_worker(worker: LocalBackend | RayBackend) -> None:
+    last = (await all_events(worker, generate(1)))[-1]
     assert isinstance(last, Done)
     assert b"BOT_TOKEN" not in last.pictures[0]
 
@@ -242,7 +285,7 @@ async def test_a_silent_worker_is_replaced() -> None:
         await backend.close()
 
 
-async def test_previews_and_recipes_come_through_the_pipe(local: LocalBackend) -> None:
+async def test_previews_and_recipes_come_through_the_pipe(worker: LocalBackend | RayBackend) -> None:
     lora = LoraUse(data=b"lora", sha256="0" * 64, name="40713386", strength=0.5)
     start = Start(picture=b"picture", redraw=0.35)
     request = Generate(
@@ -254,7 +297,7 @@ async def test_previews_and_recipes_come_through_the_pipe(local: LocalBackend) -
         shape="portrait",
         preview_every_s=4.0,
     )
-    *_, preview, done = await all_events(local, request)
+    *_, preview, done = await all_events(worker, request)
     assert preview == Preview(job_id=1, attempt=1, png=b"preview")
     assert isinstance(done, Done)
     assert done.recipes == ("a boat 40713386:0.5",)

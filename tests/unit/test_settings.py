@@ -129,6 +129,14 @@ def test_a_wrong_setting_is_one_line_that_names_it(name: str, value: str) -> Non
         assert "canary" not in repr(caught.value.__cause__)
 
 
+@pytest.mark.parametrize(
+    "environ", [{"BACKEND": "ray"}, {"BACKEND": "ray", "RAY_ADDRESS": "head"}, {"RAY_ADDRESS": ":6379"}]
+)
+def test_a_cluster_without_a_heads_address_is_one_line(environ: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match=r"^RAY_ADDRESS: .*host:port"):
+        Settings.from_environ(environ)
+
+
 def test_sd_scripts_is_asked_for_with_a_checkout_and_a_python(tmp_path: Path) -> None:
     (tmp_path / "train_network.py").touch()
     asked = {"TRAINER": "sd-scripts", "SD_SCRIPTS_DIR": str(tmp_path), "BASE_MODEL": "owner/name"}

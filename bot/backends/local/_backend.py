@@ -217,7 +217,7 @@ class LocalBackend:
         except ProtocolError as error:
             log.error("%s could not be understood: %s", self.name, error)
         except TimeoutError:
-            log.error("%s has been silent for %.0f s", self.name, self._patience.silence_s)
+            log.error("%s has been silent for %.0f s", self.name, self._silence_s())
         except Exception:  # whatever it said: without a keeper there would be no worker any more
             log.exception("the worker could not be listened to")
         finally:
@@ -239,12 +239,16 @@ class LocalBackend:
     async def _listen(self, process: Process) -> None:
         assert process.stdout is not None  # noqa: S101 - it was asked for as a pipe
         while True:
-            async with asyncio.timeout(self._patience.silence_s):
+            async with asyncio.timeout(self._silence_s()):
                 body = await read_frame_async(process.stdout)
             if body is None:
                 return
             await self._hear(decode_answer(body))
             self._look_for_a_hang()
+
+    def _silence_s(self) -> float:
+        start_s = self._patience.start_s
+        return self._patience.silence_s if self._ready.is_set() or start_s is None else start_s
 
     async def _hear(self, answer: Answer) -> None:
         if isinstance(answer, Ready) is self._ready.is_set():

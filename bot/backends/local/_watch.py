@@ -36,6 +36,8 @@ class Patience:
 
     #: A worker says every second that it lives, so this long a silence is death.
     silence_s: float = 30.0
+    #: The same before its first word; None: no longer than that.
+    start_s: float | None = None
     #: A job waits so long for a worker that is being started.
     ready_grace_s: float = 60.0
     #: A cancelled job may take so long to its next step before its worker is killed.

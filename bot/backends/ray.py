@@ -1,0 +1,145 @@
+"""A worker on each card of a Ray cluster. Ray itself stays out of this process.
+
+A program beside us tells which nodes there are, and each card's worker is a relay: a process here that owns
+the worker there, and speaks as it does. So all that is known of a local worker (silence, hangs, nonsense,
+cancelling) holds for a far one, and what happens to a cluster's head never happens to the bot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from bot.backends.fleet import Fleet
+from bot.backends.local import LocalBackend, Patience
+
+log = logging.getLogger(__name__)
+
+#: As for a local worker, except that a node may freeze or lose its network: one that is silent for so long
+#: is given up, so that its jobs go on elsewhere within 15 s. To be there takes longer: Python, Ray, it.
+PATIENCE = Patience(silence_s=8.0, start_s=90.0)
+#: Pause before the cluster is asked again after it could not be joined or has gone.
+REJOIN_S = 5.0
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A node that has cards."""
+
+    id: str
+    host: str
+    cards: int
+
+
+_lines = msgspec.json.Decoder(list[Node])
+
+
+class RayBackend(Fleet):
+    """A fleet whose seats are the cards of a cluster; they come and go with its nodes."""
+
+    def __init__(
+        self,
+        address: str,
+        arguments: Sequence[str],
+        environ: Mapping[str, str] | None = None,
+        patience: Patience = PATIENCE,
+    ) -> None:
+        """`arguments` start the worker with a node's own Python; `address` is the head's `host:port`."""
+        super().__init__()
+        self._address = address
+        self._arguments = list(arguments)
+        self._environ = dict(os.environ if environ is None else environ)
+        self._patience = patience
+        self._seats: dict[tuple[str, int], LocalBackend] = {}
+        self._scout: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Begin asking the cluster for its nodes."""
+        if self._scout is None:
+            self._scout = asyncio.create_task(self._scout_for_ever(), name="ray-scout")
+
+    async def close(self) -> None:
+        """Stop all workers; running attempts raise WorkerLost."""
+        if self._scout is not None:
+            self._scout.cancel()
+            await asyncio.wait([self._scout])
+            self._scout = None
+        await super().close()
+        if self._leaving:
+            await asyncio.wait(self._leaving)
+
+    def worker_pids(self) -> list[int]:
+        """Give the pids of the workers that are ready, each on its own node."""
+        return [seat.worker_pid for seat in self._seats.values() if seat.is_ready and seat.worker_pid]
+
+    async def _scout_for_ever(self) -> None:
+        while True:
+            try:
+                await self._one_look()
+            except (OSError, ValueError):  # the latter: a line that is none
+                log.exception("the cluster's nodes could not be asked for")
+            await asyncio.sleep(REJOIN_S)
+
+    async def _one_look(self) -> None:
+        """Follow the cluster until it is gone. Workers that we have stay meanwhile: each knows by itself."""
+        scout = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gpu_worker.cluster.nodes", "--address", self._address),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            env=self._environ,
+            start_new_session=True,
+        )
+        words = asyncio.create_task(_last_line(scout), name="ray-scout-log")
+        try:
+            assert scout.stdout is not None  # noqa: S101 - it was asked for as a pipe
+            while line := await scout.stdout.readline():
+                await self._settle(_lines.decode(line))
+            await asyncio.wait([words], timeout=self._patience.cancel_grace_s)
+            log.error("%s", words.result() if words.done() else "the cluster is gone")
+        finally:
+            words.cancel()
+            if scout.returncode is None:
+                scout.kill()
+            await scout.wait()
+
+    async def _settle(self, nodes: Sequence[Node]) -> None:
+        """Have a seat for each card that there is."""
+        wanted = {(node.id, card): node for node in nodes for card in range(node.cards)}
+        for key in self._seats.keys() - wanted.keys():
+            seat = self._seats.pop(key)
+            log.warning("%s has left the cluster", seat.name)
+            # Beside us: to take leave of one that is frozen takes a while.
+            leaving = asyncio.create_task(self.leave(seat), name=f"leave-{seat.name}")
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+        for key, node in wanted.items():
+            if key not in self._seats:
+                seat = self._seats[key] = LocalBackend(
+                    self._relay(node), self._environ, self._patience, _name(node, key[1])
+                )
+                log.info("%s has joined the cluster", seat.name)
+                await self.join(seat)
+
+    def _relay(self, node: Node) -> list[str]:
+        relay = [sys.executable, "-m", "gpu_worker.cluster.relay", "--address", self._address]
+        return [*relay, "--node", node.id, "--", *self._arguments]
+
+
+def _name(node: Node, card: int) -> str:
+    return f"card {card} of node {node.id[:8]} ({node.host})"
+
+
+async def _last_line(process: Process) -> str:
+    """Read what a process writes to its stderr to its end; gives the last line."""
+    assert process.stderr is not None  # noqa: S101 - it was asked for as a pipe
+    last = "the cluster is gone"
+    while line := await process.stderr.readline():
+        last = line.decode(errors="replace").strip() or last
+    return last

@@ -1,0 +1,88 @@
+"""The ways into a cluster: how its nodes are started, and how a program of ours joins it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import MutableMapping
+from pathlib import Path
+
+#: Ray's own detection of a frozen node takes 65 s; with these it takes 10 s. Read by the head.
+WATCHFUL = {
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_failure_threshold": "3",
+    "RAY_health_check_initial_delay_ms": "1000",
+}
+#: A head that is there answers at once; Ray itself would try for ten minutes.
+REACH_S = 10.0
+
+
+class NotJoined(Exception):
+    """The cluster cannot be joined; the message is one sentence that says what to do."""
+
+
+def settle(environ: MutableMapping[str, str]) -> None:
+    """Say what Ray must not guess: a token is asked for, and nothing is told to its makers.
+
+    Raises NotJoined where the token's file can be read by others.
+    """
+    # Which mode is Ray's default depends on its version.
+    environ.setdefault("RAY_AUTH_MODE", "token")
+    environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
+    path = environ.get("RAY_AUTH_TOKEN_PATH")
+    if path and environ["RAY_AUTH_MODE"] == "token":
+        _check_token_file(Path(path))
+
+
+def check_reach(address: str) -> None:
+    """Raise NotJoined when nothing answers at `host:port` within seconds."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise NotJoined(f"{address} is no address of a head; it looks like 10.0.0.1:6379")
+    try:
+        with socket.create_connection((host, int(port)), timeout=REACH_S):
+            return
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise NotJoined(f"No head answers at {address} ({reason}); start it, or open the way to it") from None
+
+
+def join(address: str, tell_workers_logs: bool = False) -> None:
+    """Become a driver of the cluster at `address`; NotJoined when that cannot be."""
+    settle(os.environ)
+    check_reach(address)
+    import ray  # a second to import, and what was checked so far needs none of it
+
+    try:
+        ray.init(
+            address=address,
+            log_to_driver=tell_workers_logs,
+            include_dashboard=False,
+            configure_logging=False,
+        )
+    except Exception as error:  # Ray has no common base for them
+        raise NotJoined(_sentence(address, error)) from None
+
+
+def _sentence(address: str, error: Exception) -> str:
+    # Ray's message may quote the token, so of its words only their kind is told.
+    text = f"{type(error).__name__} {error}"
+    # It was reachable a moment ago, so what Ray calls a lost connection is a door that was not opened.
+    if isinstance(error, ConnectionError) or "authenticat" in text.lower():
+        return f"The cluster at {address} refused our token; give all machines the same token file"
+    if "ersion" in text and "mismatch" in text.lower():
+        return f"The cluster at {address} runs another version of Ray or Python; install the same everywhere"
+    if "node" in text and "ind" in text and "address" in text:
+        return f"This machine is no node of the cluster at {address}; start one here first"
+    return f"The cluster at {address} could not be joined ({type(error).__name__})"
+
+
+def _check_token_file(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise NotJoined(f"The token file {path} cannot be read ({error.strerror})") from None
+    if mode & 0o077:
+        raise NotJoined(f"The token file {path} can be read by others; run: chmod 600 {path}")

@@ -1,0 +1,96 @@
+"""A worker on a node as a process here: `python -m gpu_worker.cluster.relay --address A --node N -- ARGS`.
+
+Its standard streams carry what the far worker's carry, so the bot cannot tell the two apart. It owns the
+actor: when it is killed, Ray ends the actor, and the actor's worker with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+from typing import Any, BinaryIO
+
+from gpu_worker.cluster.actor import FarWorker
+from gpu_worker.cluster.joining import NotJoined, join
+from gpu_worker.protocol import frame_length
+
+#: Frames on their way that nobody has taken yet; with more the far worker has to wait.
+MAX_ON_THE_WAY = 64
+EXIT_NOT_JOINED = 69
+
+
+def main() -> int:
+    """Join, place the worker on its node, and carry bytes until either side ends."""
+    parser = argparse.ArgumentParser(prog="gpu_worker.cluster.relay", description=__doc__)
+    parser.add_argument("--address", required=True, help="the head, as host:port")
+    parser.add_argument("--node", required=True, help="the id of the node whose card is meant")
+    parser.add_argument("--cards", type=float, default=1.0, help="cards the worker takes (default: 1)")
+    parser.add_argument("arguments", nargs="+", help="after `--`: what the worker's Python is started with")
+    options = parser.parse_args()
+    # Ray prints the far worker's log: frames keep the pipe for themselves.
+    frames = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    try:
+        join(options.address, tell_workers_logs=True)
+    except NotJoined as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the bot logs it
+        return EXIT_NOT_JOINED
+    from ray.exceptions import RayError  # Ray reads its environment as it is imported: `join` settles that
+
+    far = _place(options.node, options.cards)
+    threading.Thread(target=_forward, args=(sys.stdin.buffer, far), name="forward", daemon=True).start()
+    try:
+        return _carry(far, options.arguments, frames)
+    except RayError as error:
+        print(f"The worker on node {options.node[:8]} is lost: {_short(error)}", file=sys.stderr)  # noqa: T201
+        return 1
+
+
+def _place(node: str, cards: float) -> Any:
+    # No retries and no restarts of Ray's own: a stream that it runs again drops what the first had delivered,
+    # the result too. No name and no lifetime: a detached actor would work on for a bot that is gone.
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    make = ray.remote(num_cpus=0, num_gpus=cards, max_restarts=0, max_task_retries=0, max_concurrency=4)(
+        FarWorker
+    )
+    return make.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=node, soft=False)).remote()
+
+
+def _carry(far: Any, arguments: list[str], frames: BinaryIO) -> int:
+    import ray
+
+    stream = far.live.options(
+        num_returns="streaming", _generator_backpressure_num_objects=MAX_ON_THE_WAY
+    ).remote(arguments)
+    for reference in stream:
+        frames.write(ray.get(reference))
+        frames.flush()
+    return 0
+
+
+def _forward(stream: BinaryIO, far: Any) -> None:
+    """Send the bot's frames on, one after the other: the next waits until the last was written."""
+    import ray
+    from ray.exceptions import RayError
+
+    try:
+        while len(head := stream.read(4)) == 4:
+            if not ray.get(far.hear.remote(head + stream.read(frame_length(head)))):
+                return
+        ray.get(far.end.remote())
+    except RayError:
+        return  # the other thread meets the same, and tells
+
+
+def _short(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300]
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stderr.flush()
+    os._exit(status)  # the forwarding thread may still wait for input; Ray ends what we own
