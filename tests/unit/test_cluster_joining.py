@@ -1,0 +1,70 @@
+"""The ways into a cluster, as far as they need no cluster."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from gpu_worker.cluster.actor import without_secrets
+from gpu_worker.cluster.joining import WATCHFUL, NotJoined, check_reach, settle
+from gpu_worker.cluster.start import command
+
+
+def test_a_token_is_always_asked_for_and_nothing_is_told_to_rays_makers() -> None:
+    environ: dict[str, str] = {}
+    settle(environ)
+    assert environ["RAY_AUTH_MODE"] == "token"
+    assert environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+def test_a_token_that_others_can_read_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.touch()
+    token.chmod(0o644)
+    with pytest.raises(NotJoined, match="chmod 600"):
+        settle({"RAY_AUTH_TOKEN_PATH": str(token)})
+    token.chmod(0o600)
+    settle({"RAY_AUTH_TOKEN_PATH": str(token)})
+
+
+def test_a_token_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(NotJoined, match="cannot be read"):
+        settle({"RAY_AUTH_TOKEN_PATH": str(tmp_path / "none")})
+
+
+def test_a_head_that_does_not_answer_is_told_at_once() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(NotJoined, match="No head answers at"):
+            check_reach(address)
+
+
+@pytest.mark.parametrize("address", ["head", ":6379", "head:port", ""])
+def test_what_is_no_address_is_said_to_be_none(address: str) -> None:
+    with pytest.raises(NotJoined, match="no address of a head"):
+        check_reach(address)
+
+
+def test_a_head_is_watchful_and_has_no_web_page(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.touch(mode=0o600)
+    environ: dict[str, str] = {}
+    line = command(["head", "--token-file", str(token), "--num-gpus=0"], environ)
+    assert "--include-dashboard=false" in line
+    assert line[-1] == "--num-gpus=0"
+    assert environ.items() >= WATCHFUL.items()
+    assert environ["RAY_AUTH_TOKEN_PATH"] == str(token)
+
+
+def test_a_node_needs_to_know_its_head() -> None:
+    with pytest.raises(NotJoined, match="--address"):
+        command(["node"], {})
+
+
+def test_the_far_worker_gets_no_tokens() -> None:
+    assert without_secrets({"RAY_AUTH_TOKEN_PATH": "x", "TELEGRAM_BOT_TOKEN": "y", "HOME": "z"}) == {
+        "HOME": "z"
+    }
