@@ -484,6 +484,7 @@ discord-start = What this bot does, and what photos it wants
 discord-start-word = A word you were given, if you were
 discord-train = Train on five photos of one person; opens a form for them
 discord-train-photo = Only if the form does not open for you: a photo
+discord-menu-train = Train on these photos
 discord-generate = Draw with one of your LoraCodes
 discord-generate-code = Your LoraCode: eight digits
 discord-generate-prompt = What to draw, such as: sks person as an astronaut; further LoraCodes may stand in it

@@ -483,6 +483,7 @@ discord-start = Che cosa fa questo bot, e quali foto vuole
 discord-start-word = Una parola che hai ricevuto, se ce l'hai
 discord-train = Addestra su cinque foto di una persona; apre un modulo per mandarle
 discord-train-photo = Solo se il modulo non ti si apre: una foto
+discord-menu-train = Addestra su queste foto
 discord-generate = Disegna con uno dei tuoi LoraCode
 discord-generate-code = Il tuo LoraCode: otto cifre
 discord-generate-prompt = Che cosa disegnare, come: sks person as an astronaut; può contenere altri LoraCode

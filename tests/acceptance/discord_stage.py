@@ -253,7 +253,7 @@ async def on_stage(
     first = await front_end(folder, clock, worker or backend, door, "0", new_studio)
     stage = Stage(folder, clock, backend, door, first, new_studio)
     # Not `simcord.run`: its clock context cannot be opened in a fixture and closed at its end.
-    env = Env(first.chat.client)
+    env = Env(first.chat.client, shard_count=1)  # which Discord would tell
     await env.start()
     try:
         stage.people(env)

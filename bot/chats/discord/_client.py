@@ -40,11 +40,13 @@ _EDIT = re.compile(r"edit:([0-9]{1,15})")
 _DRAWS = ("again", "vary", "large")
 
 
-class LoraCodeClient(discord.Client):
+class LoraCodeClient(discord.AutoShardedClient):
     """Answers interactions and DMs. `commands_mark` remembers which commands Discord was told.
 
     Answers to commands are for their person's eyes alone, except in their DMs. What must last, such as a
     progress card, is a message of its own: an interaction is dead after 15 minutes.
+
+    It has as many connections as Discord asks for: from 2500 servers on one is not enough.
     """
 
     def __init__(self, studio: Studio, commands_mark: Path | None = None, **options: Any) -> None:

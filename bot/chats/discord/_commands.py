@@ -139,7 +139,17 @@ async def help_(interaction: _Interaction) -> None:
     await interaction.client.answer(interaction, lambda who, _: studio.help(who))
 
 
-COMMANDS: tuple[app_commands.Command[Any, ..., None], ...] = (
+@app_commands.context_menu(name=words("discord-menu-train"))
+async def train_on_these(interaction: _Interaction, message: discord.Message) -> None:
+    """Take the photos of a message that stands in a chat; Discord shows us that one message alone."""
+    if message.attachments:
+        await interaction.client.take_photos(interaction, message.attachments)
+    else:
+        studio = interaction.client.studio
+        await interaction.client.answer(interaction, lambda who, place: studio.train(who, place))
+
+
+COMMANDS: tuple[app_commands.Command[Any, ..., None] | app_commands.ContextMenu, ...] = (
     start,
     train,
     generate,
@@ -155,5 +165,6 @@ COMMANDS: tuple[app_commands.Command[Any, ..., None], ...] = (
     privacy,
     forgetme,
     help_,
+    train_on_these,
     *ADMIN_COMMANDS,
 )
