@@ -26,7 +26,7 @@ from tests.proofs.test_s4_nothing_left import canary, found_in
 DISCORD_TOKEN = "canarycanarycanarycanary.canary.canarycanarycanarycanarycanary"
 PROGRAM = Path(__file__).with_name("story_bot.py")
 #: What Telegram may refuse without stopping a story for good: the bot tries again, or goes without.
-REFUSED = ("editMessageText", "editMessageMedia", "answerCallbackQuery", "setMyCommands")
+REFUSED = ("editMessageText", "editMessageMedia", "setMyCommands")
 
 
 class Words:
@@ -98,7 +98,7 @@ def told(text: str, words: Iterable[str]) -> list[str]:
     return [each for each in words if each in text or quote(each) in text or json.dumps(each)[1:-1] in text]
 
 
-@forms("rounds", short=1, long=40)
+@forms("rounds", short=2, long=40)
 async def test_s1_no_token_and_no_word_of_a_person_is_logged(
     proof: Proof, tmp_path: Path, rounds: int
 ) -> None:
