@@ -21,7 +21,8 @@ _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
-    "PRAGMA busy_timeout=5000",
+    # Longer than a backup tool or an editor holds it: who gives up here ends the whole program.
+    "PRAGMA busy_timeout=30000",
     "PRAGMA secure_delete=ON",
 )
 
