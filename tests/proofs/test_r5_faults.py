@@ -46,7 +46,7 @@ async def ledger_is_held(scene: Scene, held_s: float) -> None:
 
 async def platform_is_ill(scene: Scene, _: float) -> None:
     """Let Telegram fail twice at what tells of the end of a training."""
-    for method in ("editMessageText", "sendMessage"):
+    for method in ("sendMessage", "sendPhoto"):
         scene.server.refusals[method] = [ApiRefusal("Bad Gateway", 502) for _ in range(2)]
     await scene.person.sends_photos(PHOTOS[:5])
 
