@@ -212,9 +212,12 @@ class Notifier:
     async def _edit_card(self, job_id: JobId) -> float | None:
         """Make a card true; gives how long it rests then, None when there will be no further edit."""
         async with self._lock(job_id):
+            # First: what comes between the two is shown with the next edit, and not beside an older step.
+            remark = self._remarks.get(job_id, "")
             job = await self._ledger.job(job_id)
             if job is None or job.status in TERMINAL:
                 self._remarks.pop(job_id, None)
+                remark = ""
             if job is None or (job.status in TERMINAL and not await self._shows_its_end(job)):
                 return None
             chat = self._chats.get(job.place.platform)
@@ -225,7 +228,7 @@ class Notifier:
                 return 1.0
             try:
                 with texts.use_language(await self._language(job.place)):
-                    await self._show(chat, job)
+                    await self._show(chat, job, remark)
             except ChatBusy as busy:
                 self._stale_cards.add(job_id)
                 return busy.retry_after_s
@@ -238,15 +241,14 @@ class Notifier:
                 log.exception("the card of job %d could not be edited", job_id)
             return None if job.status in TERMINAL else self._card_pause_s
 
-    async def _show(self, chat: Chat, job: Job) -> None:
-        remark = self._remarks.get(job.id, "")
+    async def _show(self, chat: Chat, job: Job, remark: str) -> None:
         reply = await self._guard.screened(job.place, await self._card(job, remark))
         if job.card_message_id is not None:
             await chat.edit(job.place, job.card_message_id, reply)
         elif job.status not in TERMINAL:  # the bot died before it could note the card it had shown
             message_id = await chat.send(job.place, reply, nonce=f"card-{job.id}")
             await self._ledger.card_shown(job.id, message_id)
-        if self._remarks.get(job.id) == remark:  # else a newer one came meanwhile
+        if remark and self._remarks.get(job.id) == remark:  # else a newer one came meanwhile
             del self._remarks[job.id]
 
     async def _card(self, job: Job, remark: str) -> Reply:

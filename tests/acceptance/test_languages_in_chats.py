@@ -83,6 +83,9 @@ async def test_discord_is_told_names_and_descriptions_in_every_language(tmp_path
             if command.name in texts.ADMIN_COMMANDS:
                 continue
             payload: dict[str, Any] = dict(await command.get_translated_payload(client.tree, Translator()))
+            if isinstance(command, discord.app_commands.ContextMenu):  # it has no description
+                assert payload["name_localizations"] == {"it": italian("discord-menu-train")}
+                continue
             assert payload["name_localizations"] == {"it": italian(f"command-{command.name}")}
             assert payload["description_localizations"] == {"it": italian(f"discord-{command.name}")}
             for option in payload["options"]:
