@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -71,7 +71,7 @@ def page() -> str:
         "## Buttons",
         "The same on all chats. An action is all that a button holds, so it works after a restart and years"
         " later; whoever presses what is not theirs is told so, alone.",
-        _table(("button", "action", "made to"), [(k.label, f"`{k.action}`", k.made_to) for k in keys()]),
+        _table(("button", "action", "made to"), [(k.label, f"`{k.action}`", k.made_to) for k in buttons()]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -90,7 +90,11 @@ TAKES = {
 }
 
 
-def keys() -> list[Key]:
+#: What a blank is filled with, where a button is made for more than one owner.
+STANDS_FOR: dict[str, Sequence[str]] = {"of": ("draft", "settings:<account>")}
+
+
+def buttons() -> list[Key]:
     """Find every button that the texts make, by what they do."""
     found = {key for path in sorted((ROOT / "bot" / "texts").glob("*.py")) for key in _keys_in(path)}
     return sorted(found, key=lambda each: (each.action, each.label, each.made_to))
@@ -100,11 +104,32 @@ def _keys_in(path: Path) -> Iterator[Key]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for function in (each for each in tree.body if isinstance(each, ast.FunctionDef)):
         about = (ast.get_docstring(function) or ast.get_docstring(tree) or "").splitlines()[0].rstrip(".")
+        loops = _loops_in(function)
         for call in ast.walk(function):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Button":
                 label, action = call.args[0], call.args[1]
                 if not isinstance(action, ast.Name | ast.Attribute):  # else it was made elsewhere
-                    yield Key(_label(label), _written(action), about)
+                    for written in _each_of(_written(action), {**STANDS_FOR, **loops}):
+                        yield Key(_label(label), written, about)
+
+
+def _loops_in(function: ast.FunctionDef) -> dict[str, Sequence[str]]:
+    """Find the names that go through words which stand in the code."""
+    loops = [each for each in ast.walk(function) if isinstance(each, ast.comprehension)]
+    return {
+        each.target.id: [str(word.value) for word in each.iter.elts if isinstance(word, ast.Constant)]
+        for each in loops
+        if isinstance(each.target, ast.Name) and isinstance(each.iter, ast.Tuple)
+    }
+
+
+def _each_of(action: str, values: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    blank = next((each for each in values if f"<{each}>" in action), None)
+    if blank is None:
+        yield action
+        return
+    for value in values[blank]:
+        yield from _each_of(action.replace(f"<{blank}>", value), values)
 
 
 def _label(node: ast.expr) -> str:
@@ -160,19 +185,19 @@ def _admin_commands(tree: app_commands.CommandTree[Any]) -> list[tuple[str, ...]
 
 
 def _where(name: str, tree: app_commands.CommandTree[Any]) -> tuple[str, str, str]:
-    chats = (_telegram(), {each.name for each in _slash(tree)}, _console())
+    chats = (_telegram(), {each.name for each in slash_commands(tree)}, _console())
     telegram, discord, console = (YES if name in names else NO for names in chats)
     return telegram, discord, console
 
 
-def _slash(tree: app_commands.CommandTree[Any]) -> list[app_commands.Command[Any, ..., Any]]:
+def slash_commands(tree: app_commands.CommandTree[Any]) -> list[app_commands.Command[Any, ..., Any]]:
     return [each for each in tree.get_commands() if isinstance(each, app_commands.Command)]
 
 
 def _discord_options(tree: app_commands.CommandTree[Any]) -> list[tuple[str, ...]]:
     return [
         (f"`/{command.name}`", f"`{each.display_name}`", _takes(each), str(each.description))
-        for command in _slash(tree)
+        for command in slash_commands(tree)
         for each in command.parameters
     ]
 

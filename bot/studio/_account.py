@@ -31,7 +31,7 @@ class Accounts:
         """Ask once; the button knows whose question it is and until when it may be answered."""
         until_s = int((self._tools.clock() + ANSWER_WITHIN).timestamp())
         belongings = await self._tools.ledger.belongings_of(account)
-        return texts.ask_to_forget(belongings, f"forgetme!:{account}:{until_s}")
+        return texts.ask_to_forget(belongings, account, until_s)
 
     async def forget(self, who: Identity, action: str) -> Reply:
         """Delete everything of whoever pressed, if the question was theirs; gives the receipt."""

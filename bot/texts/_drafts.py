@@ -58,16 +58,16 @@ def draft(draft: Draft, style: str, replaces: bool = True) -> Reply:
 
 def draft_styles(styles: Sequence[Choice], now: str) -> Reply:
     """Offer the styles."""
-    return Reply(say("which-style"), style_buttons(styles, now, "draft:style="), replaces=True)
+    return Reply(say("which-style"), style_buttons(styles, now, "draft"), replaces=True)
 
 
-def style_buttons(styles: Sequence[Choice], now: str, action: str) -> tuple[Button, ...]:
+def style_buttons(styles: Sequence[Choice], now: str, of: str) -> tuple[Button, ...]:
     """Give a button for each style, and one for none; `now` is the one that is chosen."""
     buttons = [
-        Button(chosen(style.label, style.value == now), f"{action}{style.value}", number // _STYLES_A_ROW)
+        Button(chosen(style.label, style.value == now), f"{of}:style={style.value}", number // _STYLES_A_ROW)
         for number, style in enumerate(styles)
     ]
-    none = Button(chosen(say("no-style"), not now), action, len(styles) // _STYLES_A_ROW + 1)
+    none = Button(chosen(say("no-style"), not now), f"{of}:style=", len(styles) // _STYLES_A_ROW + 1)
     return (*buttons, none)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from bot.domain import LoraCode, format_code
+from bot.domain import AccountId, LoraCode, format_code
 from bot.replies import Button, Reply
 from bot.texts._language import say
 
@@ -46,9 +46,10 @@ def privacy(kept: Kept) -> Reply:
     return Reply(say("privacy", kept=_counted(kept)))
 
 
-def ask_to_forget(kept: Kept, action: str) -> Reply:
-    """Ask once before everything of a person is gone for good."""
-    return Reply(say("ask-to-forget", kept=_counted(kept)), (Button(say("delete-everything"), action),))
+def ask_to_forget(kept: Kept, account: AccountId, until_s: int) -> Reply:
+    """Ask once before everything of a person is gone for good; the button knows whom it asks, until when."""
+    yes = Button(say("delete-everything"), f"forgetme!:{account}:{until_s}")
+    return Reply(say("ask-to-forget", kept=_counted(kept)), (yes,))
 
 
 def forgotten(gone: Gone, at: datetime) -> Reply:

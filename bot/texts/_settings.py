@@ -25,16 +25,19 @@ def settings(account: AccountId, wanted: Preferences, style: str) -> Reply:
         say("settings-silent" if wanted.is_silent else "settings-sound"),
         spoken,
     ]
-    of = f"settings:{account}"
     buttons = (
         *(
-            Button(chosen(shape_name(each).capitalize(), each == shape), f"{of}:size={each}", 0)
+            Button(chosen(shape_name(each).capitalize(), each == shape), f"settings:{account}:size={each}", 0)
             for each in SHAPES
         ),
-        Button(style_label(style), f"{of}:style", 1),
-        Button(chosen(say("settings-sound-button"), not wanted.is_silent), f"{of}:notices=sound", 2),
-        Button(chosen(say("settings-silent-button"), wanted.is_silent), f"{of}:notices=silent", 2),
-        *_language_buttons(wanted, of),
+        Button(style_label(style), f"settings:{account}:style", 1),
+        Button(
+            chosen(say("settings-sound-button"), not wanted.is_silent), f"settings:{account}:notices=sound", 2
+        ),
+        Button(
+            chosen(say("settings-silent-button"), wanted.is_silent), f"settings:{account}:notices=silent", 2
+        ),
+        *_language_buttons(wanted, account),
     )
     return Reply("\n".join(lines), buttons)
 
@@ -43,18 +46,19 @@ def settings_styles(account: AccountId, styles: Sequence[Choice], set_now: str) 
     """Offer the styles."""
     return Reply(
         say("settings-which-style"),
-        style_buttons(styles, set_now, f"settings:{account}:style="),
+        style_buttons(styles, set_now, f"settings:{account}"),
         replaces=True,
     )
 
 
-def _language_buttons(wanted: Preferences, of: str) -> tuple[Button, ...]:
+def _language_buttons(wanted: Preferences, account: AccountId) -> tuple[Button, ...]:
     # Each language is called what its own people call it: who reads no other can still find theirs.
     named = [(code, said_in(code, "language-name")) for code in languages()]
     offered = [("app", say("settings-app-button"), not wanted.language)]
     offered += [(code, name, code == wanted.language) for code, name in named]
     return tuple(
-        Button(chosen(label, is_set), f"{of}:language={value}", 3) for value, label, is_set in offered
+        Button(chosen(label, is_set), f"settings:{account}:language={value}", 3)
+        for value, label, is_set in offered
     )
 
 

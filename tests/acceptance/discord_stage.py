@@ -18,6 +18,7 @@ from simcord.results import InteractionResult
 from bot.backends.base import GpuBackend
 from bot.backends.fake import FakeBackend
 from bot.chats.discord import DiscordChat
+from bot.chats.discord._buttons import PREFIX
 from bot.coach import Coach, Eye
 from bot.dispatcher import Dispatcher
 from bot.domain import AccountId, Identity, Job, LoraCode, Platform
@@ -29,6 +30,7 @@ from bot.replies import Chat
 from bot.studio import Gate, Studio, Tools
 from bot.styles import read_styles
 from gpu_worker.protocol import Generate
+from tests.acceptance.uses import note, of_button
 from tests.integration.engine_room import until
 from tests.integration.studio_desk import Clock, GateHere, consented, photo
 
@@ -74,9 +76,25 @@ async def front_end(
     tools = Tools(ledger, dispatcher, files, styles, clock, lambda platform: chats[platform].max_file_bytes)
     studio = new_studio(tools, gate, {Identity(Platform.DISCORD, admin)})
     chat = DiscordChat("a token", studio, stage_folder / "discord-commands.sha256")
+    chat.client.event(on_interaction)  # beside what the client itself does with it
     chats[Platform.DISCORD] = chat
     postman = Postman(ledger, chats, clock, pause_s=0.0)
     return FrontEnd(ledger, studio, notifier, dispatcher, chat, postman)
+
+
+async def on_interaction(interaction: discord.Interaction[Any]) -> None:
+    """Note what a person did."""
+    data: Any = interaction.data
+    match interaction.type:
+        case discord.InteractionType.application_command if data.get("type", 1) == 1:
+            options = [each["name"] for each in data.get("options", ())]
+            note(Platform.DISCORD, f"/{data['name']}", *(f"/{data['name']} {each}" for each in options))
+        case discord.InteractionType.application_command:
+            note(Platform.DISCORD, f"Apps: {data['name']}")
+        case discord.InteractionType.component:
+            note(Platform.DISCORD, of_button(data["custom_id"].removeprefix(PREFIX)))
+        case discord.InteractionType.modal_submit:
+            note(Platform.DISCORD, "form")
 
 
 @dataclass
@@ -126,6 +144,7 @@ class Stage:
 
     async def restart(self) -> None:
         """Stop the bot and start it again, as another process would."""
+        note(Platform.DISCORD, "restart")
         await self.bot.ledger.close()
         self.bot = await front_end(
             self.folder, self.clock, self.backend, self.gate, str(self.bert.id), self.new_studio
@@ -223,10 +242,12 @@ class Stage:
 
     def close_dms(self) -> None:
         """Anna no longer takes DMs from people on this server."""
+        note(Platform.DISCORD, "DMs closed")
         self.refuse("POST", f"/channels/{self.anna_alone.dm_channel.id}/messages", 403, 50007, times=None)
 
     def refuse(self, method: str, path: str, status: int, code: int = 0, times: int | None = 1) -> None:
         """Let Discord refuse what the bot asks of it."""
+        note(Platform.DISCORD, *(["rate limit"] if status == 429 else []))
         self.env.inject_error(method, path, status=status, code=code, message="refused", times=times)
 
     def asked(self, method: str, ending: str) -> list[Any]:

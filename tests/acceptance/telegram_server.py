@@ -12,6 +12,9 @@ from typing import Any
 from aiohttp import web
 from lo_bot_api_emulator import ApiRefusal, LoBotApiEmulator
 
+from bot.domain import Platform
+from tests.acceptance.uses import note
+
 TOKEN = "123456:canary-token-of-telegram-1234567890"
 BOT = {"id": 123456, "is_bot": True, "first_name": "LoraCode", "username": "loracode_bot"}
 MAX_CAPTION = 1024
@@ -67,13 +70,17 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
         #: The same for people whose app speaks a language, with what is said of each: by its code.
         self.commands_in: dict[str, dict[str, str]] = {}
         self.strangers: set[int] = set()
+        #: Who pressed what under which message.
+        self.presses: list[tuple[int, int, str]] = []
         self.base_url = ""
         self.calls = 0  #: that the bot made so far
 
     def validate(self, method: str, fields: dict[str, Any], uploads: dict[str, Any]) -> Any:
         self.calls += 1
         if self.refusals.get(method):
-            raise self.refusals[method].pop(0)
+            refusal = self.refusals[method].pop(0)
+            note(Platform.TELEGRAM, *_meant(refusal))
+            raise refusal
         if method == "getMe":
             return BOT
         if method == "editMessageMedia":
@@ -99,6 +106,12 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
         elif method == "setMyCommands":
             self._take_commands(fields)
         return result
+
+    def delete(self, *messages: Shown) -> None:
+        """Let messages of the bot's be deleted by somebody."""
+        note(Platform.TELEGRAM, "message deleted")
+        for message in messages:
+            del self.shown[message.id]
 
     def _take_commands(self, fields: dict[str, Any]) -> None:
         commands = [each["command"] for each in json.loads(fields["commands"])]
@@ -152,6 +165,12 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
         if quote is not None:
             message.answers = int((json.loads(quote) if isinstance(quote, str) else quote)["message_id"])
         message.versions.append(message.text)
+
+
+def _meant(refusal: ApiRefusal) -> list[str]:
+    """Tell what a refusal stands for."""
+    words = {"blocked": "blocked", "Too Many Requests": "rate limit", "query is too old": "expired press"}
+    return [use for word, use in words.items() if word in str(refusal.description)]
 
 
 def _without_spoilers(method: str, fields: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from bot.coach import Eye
 from bot.domain import Platform
 from bot.settings import Settings
 from gpu_worker.protocol import Generate
+from tests.acceptance.uses import note, of_button, of_words
 from tests.integration.engine_room import png, until
 
 
@@ -37,6 +38,10 @@ class Console:
 
     async def types(self, line: str, expect: str) -> str:
         """Type a line, wait for what must come of it, and give what was shown from there on."""
+        if line.isdecimal():
+            note(Platform.CONSOLE, of_button(self.chat._buttons[int(line) - 1].action))
+        else:
+            note(Platform.CONSOLE, *({"path"} if Path(line).exists() else of_words(line)))
         self._keys.write(f"{line}\n")
         return await self.reads(expect)
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import discord
+import pytest
 
 from bot import texts
 from bot.backends.fake import FakeBackend
@@ -43,6 +44,7 @@ async def test_on_telegram_the_app_s_language_is_spoken_from_the_first_word_to_t
         await stage.bert.hears(texts.NOTHING_WAITS)
 
 
+@pytest.mark.covers("telegram", "[settings:*:language=*]", "by somebody else", "group")
 async def test_on_telegram_an_italian_in_a_group_is_answered_in_italian(tmp_path: Path) -> None:
     async with telegram_stage.on_stage(tmp_path) as stage:
         anna = Person(stage.server, stage.anna.id, "it-IT")

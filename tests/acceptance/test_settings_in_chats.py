@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from bot import texts
 from bot.backends.fake import FakeBackend
 from tests.acceptance import discord_stage, telegram_stage
@@ -14,6 +16,15 @@ from tests.acceptance.test_console_pictures import console
 from tests.integration.engine_room import png
 
 
+@pytest.mark.covers(
+    "telegram",
+    "/settings",
+    "[settings:*:size=*]",
+    "[settings:*:style]",
+    "[settings:*:style=*]",
+    "[settings:*:style=]",
+    "restart",
+)
 async def test_on_telegram_what_is_set_is_drawn_also_after_a_restart(tmp_path: Path) -> None:
     async with telegram_stage.on_stage(tmp_path) as stage:
         code = await trained(stage.anna)
@@ -31,8 +42,13 @@ async def test_on_telegram_what_is_set_is_drawn_also_after_a_restart(tmp_path: P
         await stage.next_result(0)
         assert stage.drawings[-1].shape == "portrait"
         assert stage.drawings[-1].prompt.startswith("oil painting of")
+        await stage.anna.presses(card, "Style: Oil painting")
+        await until(lambda: "No style" in dict(card.buttons))
+        await stage.anna.presses(card, "No style")
+        await until(lambda: "Style: none" in card.text)
 
 
+@pytest.mark.covers("telegram", "[settings:*:notices=*]", "by somebody else", "group")
 async def test_in_a_group_of_telegram_nobody_changes_another_s_settings(tmp_path: Path) -> None:
     async with telegram_stage.on_stage(tmp_path) as stage:
         await stage.anna.says("/settings", chat=GROUP)
@@ -42,6 +58,7 @@ async def test_in_a_group_of_telegram_nobody_changes_another_s_settings(tmp_path
         await until(lambda: "Notices: silent" in card.text)
 
 
+@pytest.mark.covers("discord", "/settings", "/generate size", "[settings:*:size=*]", "restart")
 async def test_on_discord_what_is_set_is_drawn_and_notices_make_no_sound(tmp_path: Path) -> None:
     async with discord_stage.on_stage(tmp_path) as stage:
         answer = await stage.anna.slash(stage.channel, "settings")
@@ -63,6 +80,7 @@ async def test_on_discord_what_is_set_is_drawn_and_notices_make_no_sound(tmp_pat
         assert "Size: square" in text_of(told)
 
 
+@pytest.mark.covers("console", "/settings", "[settings:*:size=*]", "[settings:*:notices=*]")
 async def test_at_the_console_settings_are_pressed_by_number(tmp_path: Path) -> None:
     async with console(tmp_path / "data", FakeBackend(picture=png())) as person:
         await person.types("/settings", "Size: square(?s:.*)Silent[^\n]*\n")

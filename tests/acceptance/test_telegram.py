@@ -55,6 +55,7 @@ def bert(server: TelegramServer, app: App) -> Person:
     return Person(server, 8)
 
 
+@pytest.mark.covers("telegram", "album", "photo", "/generate")
 async def test_an_album_of_five_becomes_a_code_and_a_prompt_a_picture(anna: Person) -> None:
     code = await trained(anna)
     await anna.says(f"/generate {code} on the moon")
@@ -72,12 +73,14 @@ async def test_five_photos_one_by_one_count_like_an_album(anna: Person) -> None:
     await anna.hears("is ready")
 
 
+@pytest.mark.covers("telegram", "file")
 async def test_photos_sent_as_files_count_too(anna: Person) -> None:
     for number, photo in enumerate(PHOTOS[:5], 1):
         await anna.sends_file(f"{number}.png", photo)
     await anna.hears("is ready")
 
 
+@pytest.mark.covers("telegram", "/train")
 async def test_four_photos_and_train_say_what_is_missing(anna: Person) -> None:
     await anna.sends_photos(PHOTOS[:4])
     await until(lambda: anna.sees)
@@ -86,6 +89,7 @@ async def test_four_photos_and_train_say_what_is_missing(anna: Person) -> None:
     assert "4 of 5" in anna.sees[-1].text
 
 
+@pytest.mark.covers("telegram", "[first5]")
 async def test_a_sixth_photo_in_an_album_starts_nothing_until_the_person_has_chosen(anna: Person) -> None:
     await anna.sends_photos(PHOTOS)
     asked = await until(lambda: [each for each in anna.sees if each.buttons])
@@ -127,6 +131,7 @@ async def test_a_code_of_somebody_else_reads_like_no_code_at_all(anna: Person, b
     assert bert.sees[0].text == bert.sees[1].text
 
 
+@pytest.mark.covers("telegram", "[cancel:*]")
 async def test_a_training_can_be_cancelled_by_its_button(anna: Person, card: FakeBackend) -> None:
     card.gate.clear()
     await anna.sends_photos(PHOTOS[:5])
@@ -152,6 +157,7 @@ async def test_a_rate_limit_is_obeyed_and_the_notice_arrives(anna: Person, serve
     await anna.hears("is ready")
 
 
+@pytest.mark.covers("telegram", "blocked")
 async def test_somebody_who_blocked_the_bot_costs_nothing(
     anna: Person, bert: Person, server: TelegramServer, app: App, card: FakeBackend
 ) -> None:

@@ -36,6 +36,7 @@ def admin(stage: Stage) -> Person:
     return Person(stage.server, ADMIN)
 
 
+@pytest.mark.covers("telegram", "/status")
 async def test_status_is_one_message_with_text_and_a_picture(stage: Stage, admin: Person) -> None:
     await trained(stage.anna)
     await stage.app.watchman.look()
@@ -83,6 +84,7 @@ async def test_an_administrator_whom_telegram_does_not_know_yet_does_not_stop_th
     assert not stage.server.commands_of
 
 
+@pytest.mark.covers("telegram", "/pause", "/resume", "restart")
 async def test_while_paused_trainings_wait_also_after_a_restart(stage: Stage, admin: Person) -> None:
     await admin.says("/pause")
     await admin.hears("Paused")
@@ -97,6 +99,7 @@ async def test_while_paused_trainings_wait_also_after_a_restart(stage: Stage, ad
     await stage.anna.hears("is ready")
 
 
+@pytest.mark.covers("telegram", "/drain")
 async def test_drain_finishes_what_runs_tells_its_person_and_ends(stage: Stage, admin: Person) -> None:
     stage.card.gate.clear()
     await stage.anna.sends_photos(PHOTOS[:5])
@@ -110,6 +113,7 @@ async def test_drain_finishes_what_runs_tells_its_person_and_ends(stage: Stage, 
     await until(lambda: "front-end" not in {task.get_name() for task in asyncio.all_tasks()})
 
 
+@pytest.mark.covers("telegram", "/ban", "/unban", "restart")
 async def test_a_banned_person_reads_so_and_may_come_back(stage: Stage, admin: Person) -> None:
     await admin.says(f"/ban telegram:{stage.anna.id}")
     await admin.hears("Closed to telegram:7")
@@ -134,6 +138,7 @@ async def test_a_button_of_before_does_nothing_for_a_banned_person(stage: Stage,
     assert await stage.anna.presses(card[0], f"{code[:4]} {code[4:]}") == texts.BANNED
 
 
+@pytest.mark.covers("telegram", "/quota")
 async def test_quota_is_shown_and_changed(stage: Stage, admin: Person) -> None:
     await trained(stage.anna)
     await admin.says(f"/quota telegram:{stage.anna.id} 1 2")
@@ -142,6 +147,7 @@ async def test_quota_is_shown_and_changed(stage: Stage, admin: Person) -> None:
     await stage.anna.hears("1 training a day")
 
 
+@pytest.mark.covers("telegram", "/takedown", "/logs")
 async def test_a_takedown_ends_the_training_that_runs_and_its_owner_is_told(
     stage: Stage, admin: Person
 ) -> None:
@@ -159,6 +165,7 @@ async def test_a_takedown_ends_the_training_that_runs_and_its_owner_is_told(
     assert f"telegram:{ADMIN} /takedown {code[:4]} {code[4:]}" in (await admin.hears("Administrators")).text
 
 
+@pytest.mark.covers("telegram", "rate limit", "blocked")
 async def test_a_broadcast_obeys_a_rate_limit_and_leaves_those_who_blocked_the_bot(stage: Stage) -> None:
     stage.server.refusals["sendMessage"] = [
         ApiRefusal("Too Many Requests", 429, {"retry_after": 1}),
@@ -173,6 +180,7 @@ async def test_a_broadcast_obeys_a_rate_limit_and_leaves_those_who_blocked_the_b
     assert stage.bert.sees == []
 
 
+@pytest.mark.covers("telegram", "/broadcast")
 async def test_a_broadcast_is_written_by_an_administrator(stage: Stage, admin: Person) -> None:
     await admin.says("/broadcast We are closed\non Monday")
     await admin.hears("I write that to 2 people")
@@ -180,6 +188,7 @@ async def test_a_broadcast_is_written_by_an_administrator(stage: Stage, admin: P
         assert (await person.hears("We are closed")).text == "We are closed\non Monday"
 
 
+@pytest.mark.covers("telegram", "/invite", "/start with a word")
 async def test_by_invitation_a_link_with_a_word_lets_in(tmp_path: Path) -> None:
     async with telegram_server() as server:
         anna, admin = Person(server, 71), Person(server, ADMIN)

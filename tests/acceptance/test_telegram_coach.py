@@ -21,6 +21,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield each
 
 
+@pytest.mark.covers("telegram", "[set:*:drop=*]", "restart")
 async def test_a_set_with_a_bad_photo_ends_in_a_better_one(stage: Stage) -> None:
     anna = stage.anna
     await anna.sends_photos([*GOOD[:2], painted(TWO_PEOPLE).data or b"", *GOOD[2:4]])
@@ -36,6 +37,7 @@ async def test_a_set_with_a_bad_photo_ends_in_a_better_one(stage: Stage) -> None
     assert len(stage.card.requests) == 1
 
 
+@pytest.mark.covers("telegram", "[first5]", "by somebody else")
 async def test_whoever_insists_gets_their_training(stage: Stage) -> None:
     await stage.anna.sends_photos([*GOOD[:4], painted(NOBODY).data or b""])
     card = await stage.anna.hears("no clear face on photo 5")

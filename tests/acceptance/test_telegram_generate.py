@@ -38,6 +38,18 @@ async def pressed(person: Person, message: Shown, label: str) -> None:
     await until(lambda: len(message.versions) > before)
 
 
+@pytest.mark.covers(
+    "telegram",
+    "--n",
+    "--size",
+    "--seed",
+    "--no",
+    "--steps",
+    "--guidance",
+    "--strength",
+    "--style",
+    "--sampler",
+)
 async def test_every_option_by_words_reaches_the_card(stage: Stage) -> None:
     code = await trained(stage.anna)
     await stage.anna.says(
@@ -146,6 +158,7 @@ async def test_generate_alone_without_a_code_says_what_is_missing(stage: Stage) 
     assert (await says_and_hears(stage.anna, "/generate")).text == texts.NO_READY_CODE
 
 
+@pytest.mark.covers("telegram", "words", "[draft:n=*]", "[draft:size=*]", "[draft:style]", "[draft:style=*]")
 async def test_generate_alone_is_put_together_by_buttons_of_one_message(stage: Stage) -> None:
     code = await trained(stage.anna)
     options = await says_and_hears(stage.anna, "/generate")
@@ -164,6 +177,7 @@ async def test_generate_alone_is_put_together_by_buttons_of_one_message(stage: S
     assert (request.shape, request.count, request.seed) == ("landscape", 4, 5)
 
 
+@pytest.mark.covers("telegram", "[draft:style=]")
 async def test_a_style_can_be_taken_back(stage: Stage) -> None:
     await trained(stage.anna)
     options = await says_and_hears(stage.anna, "/generate")
@@ -174,6 +188,7 @@ async def test_a_style_can_be_taken_back(stage: Stage) -> None:
     assert "style: none" in options.text
 
 
+@pytest.mark.covers("telegram", "[draft:drop]")
 async def test_a_dropped_draft_takes_no_prompt(stage: Stage) -> None:
     await trained(stage.anna)
     options = await says_and_hears(stage.anna, "/generate")
@@ -183,6 +198,7 @@ async def test_a_dropped_draft_takes_no_prompt(stage: Stage) -> None:
     assert (await says_and_hears(stage.anna, "a boat")).text == texts.UNKNOWN_COMMAND
 
 
+@pytest.mark.covers("telegram", "[use:*]")
 async def test_of_several_codes_one_is_chosen_by_a_button(stage: Stage) -> None:
     first = await trained(stage.anna)
     await trained(stage.anna, drawn.sample_photos(12, count=5, side_px=256))
@@ -192,6 +208,7 @@ async def test_of_several_codes_one_is_chosen_by_a_button(stage: Stage) -> None:
     assert [each.name for each in (await until(lambda: stage.drawings))[0].loras] == [first]
 
 
+@pytest.mark.covers("telegram", "restart")
 async def test_a_draft_survives_a_restart(stage: Stage) -> None:
     await trained(stage.anna)
     options = await says_and_hears(stage.anna, "/generate")
@@ -215,6 +232,7 @@ async def test_a_command_is_no_prompt(stage: Stage) -> None:
     await until(lambda: stage.drawings)
 
 
+@pytest.mark.covers("telegram", "group", "words")
 async def test_where_others_write_only_an_answer_to_the_bot_is_a_prompt(stage: Stage) -> None:
     await trained(stage.anna)
     await stage.anna.says("/generate", chat=GROUP)

@@ -22,6 +22,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield each
 
 
+@pytest.mark.covers("telegram", "/queue", "[cancel:*]")
 async def test_queue_lists_what_waits_and_cancels_it(stage: Stage) -> None:
     stage.card.gate.clear()
     await stage.anna.sends_photos(PHOTOS[:5])
@@ -34,11 +35,13 @@ async def test_queue_lists_what_waits_and_cancels_it(stage: Stage) -> None:
     stage.card.gate.set()
 
 
+@pytest.mark.covers("telegram", "/privacy")
 async def test_privacy_says_what_is_kept(stage: Stage) -> None:
     await stage.anna.says("/privacy")
     await stage.anna.hears("What I keep of you")
 
 
+@pytest.mark.covers("telegram", "/forgetme", "[forgetme!:*:*]", "restart")
 async def test_everything_goes_with_a_press_also_after_a_restart(stage: Stage) -> None:
     code = await trained(stage.anna)
     await stage.anna.says("/forgetme")
@@ -54,6 +57,7 @@ async def test_everything_goes_with_a_press_also_after_a_restart(stage: Stage) -
     assert not stage.app.files.lora_path(f"{code}.safetensors").exists()
 
 
+@pytest.mark.covers("telegram", "/start", "[consent]", "restart")
 async def test_start_shows_five_examples_as_one_picture_then_asks_for_consent(stage: Stage) -> None:
     carla = Person(stage.server, 9)
     await carla.says("/start")
@@ -79,6 +83,7 @@ async def test_consent_comes_before_the_first_photo(stage: Stage) -> None:
     await carla.hears("2 of 5")
 
 
+@pytest.mark.covers("telegram", "[set:*:drop=*]", "[set:*:class=*]", "[set:*:name]", "restart")
 async def test_one_card_collects_shows_the_photos_and_is_chosen_on(stage: Stage) -> None:
     anna = stage.anna
     await anna.sends_photos(PHOTOS[:3], album=False)
@@ -101,6 +106,7 @@ async def test_one_card_collects_shows_the_photos_and_is_chosen_on(stage: Stage)
     assert not card.buttons
 
 
+@pytest.mark.covers("telegram", "two albums at once")
 async def test_two_albums_at_once_share_a_card(stage: Stage) -> None:
     for name, photos in (("a", PHOTOS[:2]), ("b", PHOTOS[2:4])):
         for photo in photos:
@@ -109,6 +115,17 @@ async def test_two_albums_at_once_share_a_card(stage: Stage) -> None:
     assert len(stage.anna.sees) == 1
 
 
+@pytest.mark.covers(
+    "telegram",
+    "/codes",
+    "[code:*]",
+    "[rename:*]",
+    "[export:*]",
+    "[remove:*]",
+    "[remove!:*]",
+    "by somebody else",
+    "restart",
+)
 async def test_a_code_has_a_card_with_everything_that_can_be_done(stage: Stage) -> None:
     anna = stage.anna
     code = await trained(anna)
@@ -136,6 +153,7 @@ async def test_a_code_has_a_card_with_everything_that_can_be_done(stage: Stage) 
     assert not stage.app.files.lora_path(f"{code}.safetensors").exists()
 
 
+@pytest.mark.covers("telegram", "/link")
 async def test_a_word_from_elsewhere_brings_its_codes(stage: Stage) -> None:
     there = await stage.app.ledger.account_of(Identity(Platform.DISCORD, "70"))
     await stage.app.ledger.give_link_word(there, "ABCDEF", datetime.now(UTC) + timedelta(minutes=5))
@@ -149,9 +167,48 @@ async def test_a_word_from_elsewhere_brings_its_codes(stage: Stage) -> None:
     assert "private chat" in (await until(lambda: stage.anna.sees_in(GROUP)))[0].text
 
 
+@pytest.mark.covers("telegram", "by somebody else", "group")
 async def test_in_a_group_nobody_answers_for_somebody_else(stage: Stage) -> None:
     code = await trained(stage.anna)
     await stage.anna.says("/forgetme", chat=GROUP)
     asked = await until(lambda: stage.anna.sees_in(GROUP))
     assert await stage.bert.presses(asked[0], "Delete everything") == texts.STALE_BUTTON
     assert await stage.app.ledger.lora(code) is not None
+
+
+@pytest.mark.covers("telegram", "/cancel")
+async def test_cancel_stops_the_training_of_a_code_or_the_newest_job(stage: Stage) -> None:
+    stage.card.gate.clear()
+    await stage.anna.sends_photos(PHOTOS[:5])
+    code = code_in(await stage.anna.hears("Your LoraCode is"))
+    await stage.anna.says("/cancel 00000001")
+    await stage.anna.hears(texts.UNKNOWN_CODE)
+    await stage.anna.says(f"/cancel {code[:4]} {code[4:]}")
+    await stage.anna.hears("will not be trained")
+    await stage.anna.says("/cancel")
+    await stage.anna.hears(texts.NOTHING_OPEN)
+    stage.card.gate.set()
+
+
+@pytest.mark.covers("telegram", "[codes]", "[codes:all]", "[code:*]")
+async def test_from_the_ready_notice_to_the_list_of_codes_to_a_card_and_back(stage: Stage) -> None:
+    code = await trained(stage.anna)
+    label = f"{code[:4]} {code[4:]}"
+    await stage.anna.presses(await stage.anna.hears("is ready"), "My codes")
+    (listed,) = await until(lambda: [each for each in stage.anna.sees if label in dict(each.buttons)])
+    await stage.anna.presses(listed, label)
+    await until(lambda: "trigger: sks person" in listed.text)
+    await stage.anna.presses(listed, "All my codes")
+    await until(lambda: label in dict(listed.buttons))
+
+
+@pytest.mark.covers("telegram", "[restart]")
+async def test_start_over_deletes_the_photos_of_the_set(stage: Stage) -> None:
+    await stage.anna.sends_photos(PHOTOS[:3])
+    card = await stage.anna.hears("3 of 5")
+    await stage.anna.presses(card, "Start over")
+    await stage.anna.hears("Deleted: 3 photos")
+    await until(lambda: card.text == texts.set_deleted())
+    assert card.photos[0] not in PHOTOS
+    assert not card.buttons
+    assert await stage.app.ledger.held(await stage.app.ledger.account_of(ANNA)) == 0

@@ -126,6 +126,7 @@ async def test_an_album_that_is_put_off_has_the_edit_repeated(
     assert [each.photos for each in stage.anna.sees] == [PHOTOS[:1], PHOTOS[1:4]]
 
 
+@pytest.mark.covers("telegram", "/help", "rate limit")
 async def test_a_direct_answer_waits_as_long_as_it_is_told(stage: Stage) -> None:
     stage.server.refusals["sendMessage"] = [WAIT_1]
     await stage.anna.says("/help")

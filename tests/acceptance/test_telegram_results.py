@@ -47,6 +47,7 @@ async def test_a_single_result_has_every_button(stage: Stage) -> None:
     assert result.labels == [["Again", "Variations", "Larger"], ["Edit prompt", "Recipe", "Delete"]]
 
 
+@pytest.mark.covers("telegram", "[again:*]")
 async def test_again_draws_the_same_words_from_another_seed(stage: Stage) -> None:
     result = await stage.result("--n 2 --seed 5 --steps 9")
     assert await stage.anna.presses(result, "Again") == ""
@@ -57,6 +58,7 @@ async def test_again_draws_the_same_words_from_another_seed(stage: Stage) -> Non
     assert another.id != result.id, "the first one stays"
 
 
+@pytest.mark.covers("telegram", "[vary:*:*]")
 async def test_variations_are_four_that_are_like_that_picture(stage: Stage) -> None:
     result = await stage.result("--n 2 --seed 5")
     await stage.anna.presses(result, "Variations 2")
@@ -65,6 +67,7 @@ async def test_variations_are_four_that_are_like_that_picture(stage: Stage) -> N
     assert 0 < request.variation < 1
 
 
+@pytest.mark.covers("telegram", "[large:*:*]")
 async def test_larger_begins_from_that_picture_and_doubles_its_sides(stage: Stage) -> None:
     result = await stage.result("--n 2")
     await stage.anna.presses(result, "Larger 2")
@@ -85,6 +88,7 @@ async def test_of_a_picture_that_is_gone_larger_offers_to_draw_it_again(stage: S
     await next_drawing(stage)
 
 
+@pytest.mark.covers("telegram", "[edit:*]")
 async def test_edit_prompt_takes_the_next_words_and_keeps_the_rest(stage: Stage) -> None:
     result = await stage.result("--seed 5 --steps 9")
     await stage.anna.presses(result, "Edit prompt")
@@ -96,6 +100,7 @@ async def test_edit_prompt_takes_the_next_words_and_keeps_the_rest(stage: Stage)
     assert request.seed != 5
 
 
+@pytest.mark.covers("telegram", "[recipe:*]")
 async def test_the_recipe_tells_what_a_photo_on_telegram_no_longer_holds(stage: Stage) -> None:
     result = await stage.result("--seed 5 --no blurry --style oil")
     await stage.anna.presses(result, "Recipe")
@@ -107,6 +112,7 @@ async def test_the_recipe_tells_what_a_photo_on_telegram_no_longer_holds(stage: 
     assert f"/show {number_of(result)}" in recipe
 
 
+@pytest.mark.covers("telegram", "[delete:*]", "[delete!:*]")
 async def test_delete_asks_once_and_then_nothing_is_left(stage: Stage) -> None:
     result = await stage.result()
     files = await picture_files(stage)
@@ -134,6 +140,7 @@ async def test_the_buttons_of_a_deleted_result_say_so(stage: Stage, what: str) -
     assert len(stage.drawings) == 1
 
 
+@pytest.mark.covers("telegram", "by somebody else", "group")
 @pytest.mark.parametrize("label", ["Again", "Variations", "Larger", "Edit prompt", "Recipe", "Delete"])
 async def test_pressed_by_somebody_else_a_button_tells_them_alone_that_it_does_nothing(
     stage: Stage, label: str
@@ -156,6 +163,7 @@ async def test_a_foreign_and_an_unknown_result_are_answered_alike(stage: Stage) 
     assert told == [texts.STALE_BUTTON] * 2
 
 
+@pytest.mark.covers("telegram", "pressed twice", "restart")
 async def test_a_double_tap_is_one_press_and_two_presses_are_two(stage: Stage) -> None:
     result = await stage.result()
     await stage.stop()  # so that both come at once
@@ -169,6 +177,7 @@ async def test_a_double_tap_is_one_press_and_two_presses_are_two(stage: Stage) -
     assert len(stage.drawings) == 3
 
 
+@pytest.mark.covers("telegram", "restart", "expired press")
 async def test_a_press_while_the_bot_is_away_counts_when_it_is_back(stage: Stage) -> None:
     result = await stage.result()
     await stage.stop()
@@ -197,6 +206,7 @@ async def test_a_press_is_acknowledged_also_while_its_work_takes_long(tmp_path: 
         assert stage.server.pressed[press] == "", "an alert cannot be had any more"
 
 
+@pytest.mark.covers("telegram", "years later")
 async def test_buttons_work_years_later_when_telegram_no_longer_shows_the_message(stage: Stage) -> None:
     result = await stage.result()
     await stage.anna.presses(result, "Delete", years_later=True)
@@ -205,17 +215,18 @@ async def test_buttons_work_years_later_when_telegram_no_longer_shows_the_messag
     await until(lambda: "is deleted" in asked.text and result.buttons == [])
 
 
+@pytest.mark.covers("telegram", "message deleted")
 async def test_an_answer_whose_message_was_deleted_meanwhile_comes_as_a_new_one(stage: Stage) -> None:
     result = await stage.result()
     await stage.anna.presses(result, "Delete")
     asked = await stage.anna.hears("for good?")
-    for message in (asked, result):
-        del stage.server.shown[message.id]
+    stage.server.delete(asked, result)
     await stage.anna.presses(asked, "Delete")
     told = await stage.anna.hears("is deleted")
     assert told.id not in (asked.id, result.id)
 
 
+@pytest.mark.covers("telegram", "/show")
 async def test_show_brings_a_result_back_with_its_buttons(stage: Stage) -> None:
     result = await stage.result()
     await stage.anna.says(f"/show {number_of(result)}")
@@ -233,6 +244,7 @@ async def test_show_says_the_same_of_a_foreign_and_of_no_result(stage: Stage) ->
     assert {each.text for each in stage.bert.sees} == {texts.NO_SUCH_RESULT}
 
 
+@pytest.mark.covers("telegram", "/export")
 async def test_export_hands_over_the_lora_with_a_name_and_a_how_to(stage: Stage) -> None:
     code = await trained(stage.anna)
     await stage.anna.says(f"/export {code}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,7 @@ async def link_of(stage: Stage, code: LoraCode) -> tuple[str, Shown]:
     return found[1], shown
 
 
+@pytest.mark.covers("telegram", "/ask", "[share:*:once]", "by somebody else", "restart")
 async def test_once_is_one_generation_also_after_a_restart(stage: Stage) -> None:
     code, question = await asked(stage)
     await stage.stop()
@@ -71,6 +73,7 @@ async def test_once_is_one_generation_also_after_a_restart(stage: Stage) -> None
     assert await stage.anna.presses(question, "Always") == texts.STALE_BUTTON, "it was used up"
 
 
+@pytest.mark.covers("telegram", "[share:*:no]", "[share:*:always]", "[share:*:revoke]")
 async def test_no_is_not_told_and_always_can_be_taken_back(stage: Stage) -> None:
     code, question = await asked(stage)
     await stage.anna.presses(question, "No")
@@ -97,6 +100,7 @@ async def test_nobody_s_code_gets_the_same_answer(stage: Stage) -> None:
         await stage.bert.hears(f"If there is a LoraCode {each[:4]} {each[4:]}, I have asked its owner.")
 
 
+@pytest.mark.covers("telegram", "/start with a word", "[share:*]", "[invite:*]", "[uninvite:*]", "restart")
 async def test_a_deep_link_opens_the_bot_and_lets_a_stranger_draw(stage: Stage) -> None:
     code = await trained(stage.anna)
     word, shown = await link_of(stage, code)
@@ -141,12 +145,13 @@ async def test_an_owner_who_blocked_the_bot_is_let_be(stage: Stage) -> None:
 
 async def test_a_message_that_was_deleted_meanwhile_comes_anew(stage: Stage) -> None:
     _, question = await asked(stage)
-    del stage.server.shown[question.id]
+    stage.server.delete(question)
     await stage.anna.presses(question, "Once")
     answer = await stage.anna.hears("may draw with your")
     assert answer.id != question.id
 
 
+@pytest.mark.covers("telegram", "/report", "/reports")
 async def test_a_report_reaches_the_administrators(stage: Stage) -> None:
     admin = Person(stage.server, ADMIN)
     code = await trained(stage.anna)
@@ -155,3 +160,22 @@ async def test_a_report_reaches_the_administrators(stage: Stage) -> None:
     await admin.hears(f"telegram:8 reports {code[:4]} {code[4:]}: these are my photos")
     await admin.says("/reports")
     await admin.hears("telegram:8 these are my photos")
+
+
+@pytest.mark.covers("telegram", "[share:*:*]", "[share:*:show]", "[share:*:revoke]")
+async def test_of_many_who_draw_each_is_found_on_a_page(stage: Stage) -> None:
+    code, ledger = await trained(stage.anna), stage.app.ledger
+    await ledger.invite(code, "ABCDEFGHJKLM", datetime.now(UTC) + timedelta(days=1))
+    for number in range(100, 109):
+        who = Identity(Platform.TELEGRAM, str(number))
+        friend = Asker(await ledger.account_of(who), f"Friend {number}", who.alone)
+        assert await ledger.accept(friend, "ABCDEFGHJKLM") == code
+    card = await card_of(stage, code)
+    await stage.anna.presses(card, "Share")
+    await until(lambda: card.text.count("Friend") == 8)
+    await stage.anna.presses(card, "More")
+    await until(lambda: card.text.count("Friend") == 1)
+    await stage.anna.presses(card, card.buttons[0][0])
+    await until(lambda: "may draw with your" in card.text)
+    await stage.anna.presses(card, "Take it back")
+    await until(lambda: "can no longer draw" in card.text)

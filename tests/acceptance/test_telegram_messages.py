@@ -1,0 +1,68 @@
+"""Messages on Telegram that are special: forwarded, edited, with captions, albums of ten."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import drawn
+from bot import texts
+from tests.acceptance.telegram_stage import PHOTOS, Stage, on_stage, trained
+
+FORWARDED = {"forward_origin": {"type": "hidden_user", "date": 1, "sender_user_name": "Carla"}}
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with on_stage(tmp_path) as each:
+        yield each
+
+
+@pytest.mark.covers("telegram", "album of ten", "[first5]")
+async def test_of_an_album_of_ten_the_first_five_can_be_trained_on(stage: Stage) -> None:
+    await stage.anna.sends_photos(drawn.sample_photos(11, count=10, side_px=256))
+    card = await stage.anna.hears("You have 10 photos")
+    assert not stage.card.requests
+    await stage.anna.presses(card, "Use the first five")
+    await stage.anna.hears("is ready")
+    assert len(stage.card.requests[0].photos) == 5
+
+
+@pytest.mark.covers("telegram", "forwarded", "photo", "album")
+async def test_forwarded_photos_count_like_any_others(stage: Stage) -> None:
+    await stage.anna.sends_photos(PHOTOS[:3], **FORWARDED)
+    await stage.anna.hears("3 of 5")
+    for photo in PHOTOS[3:5]:
+        await stage.anna.sends_photos([photo], album=False, **FORWARDED)
+    await stage.anna.hears("is ready")
+
+
+@pytest.mark.covers("telegram", "caption", "photo", "file")
+async def test_a_caption_is_no_command_and_no_prompt_and_the_photo_counts(stage: Stage) -> None:
+    code = await trained(stage.anna)
+    await stage.anna.says("/generate")
+    await stage.anna.hears("Now write what to draw")
+    for number, caption in enumerate((f"/generate {code} a boat", "/cancel", "me at the sea"), 1):
+        await stage.anna.sends_photos([PHOTOS[number]], album=False, caption=caption)
+        await stage.anna.hears(f"You have {number} of 5")
+    await stage.anna.sends_file("4.png", PHOTOS[4], caption="/forgetme")
+    await stage.anna.hears("You have 4 of 5")
+    assert not stage.drawings
+
+
+@pytest.mark.covers("telegram", "edited", "caption")
+async def test_what_is_edited_later_is_not_done_again(stage: Stage) -> None:
+    code = await trained(stage.anna)
+    await stage.anna.says(f"/generate {code} a boat")
+    await stage.next_result(0)
+    await stage.brings(stage.anna.edits({"text": f"/generate {code} a plane"}))
+    await stage.anna.sends_photos(PHOTOS[:1], album=False, caption="me")
+    await stage.anna.hears("1 of 5")
+    await stage.brings(stage.anna.edits({"caption": "/forgetme"}))
+    seen = len(stage.anna.sees)
+    await stage.anna.says("hello")
+    await stage.anna.hears(texts.UNKNOWN_COMMAND)
+    assert len(stage.anna.sees) == seen + 1, "the edits had no answer"
+    assert len(stage.drawings) == 1
