@@ -454,6 +454,15 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
+class Handed:
+    """An update that a platform handed over: its number there, whose it is, and what it says."""
+
+    id: int
+    user_id: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
 class Act:
     """Something an administrator did."""
 

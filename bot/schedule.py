@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 #: The longest a photo is kept, whatever becomes of its training.
 PHOTO_RETENTION = timedelta(days=7)
+#: Telegram brings an update again for a day; so long its number is known.
+UPDATE_RETENTION = timedelta(days=2)
 #: How long a set that nobody works on waits for its person to be reminded, and then to be forgotten.
 REMIND_AFTER, FORGET_AFTER = timedelta(hours=20), timedelta(hours=24)
 
@@ -91,6 +93,7 @@ class Schedule:
         named = await self._ledger.named_files()
         swept = await self._files.sweep(jobs, {"loras": named.loras, "pictures": named.pictures})
         await self._ledger.forget_drafts(self._clock())
+        await self._ledger.forget_updates_before(self._clock() - UPDATE_RETENTION)
         await self._ledger.forget_invitations(self._clock())
         await self._ledger.compact()
         if forgotten or left or swept:

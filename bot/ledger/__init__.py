@@ -29,12 +29,12 @@ from bot.domain import (
     TrainWish,
 )
 from bot.ledger import _jobs, _photos
-from bot.ledger._admin import Administration
 from bot.ledger._connection import Connection
 from bot.ledger._outside import Glance, check, copy_to, glance, named_files, nobody_else
 from bot.ledger._people import Belongings
 from bot.ledger._rows import Added, Counts, Erased, Named, job_of, lora_of, ms, notice_of, time_of
 from bot.ledger._sharing import MAX_ASKS_A_DAY, MAX_HEARD_A_DAY, MAX_PEOPLE_A_LINK, MAX_WAITING
+from bot.ledger._updates import Updates
 
 __all__ = [
     "MAX_ASKS_A_DAY",
@@ -61,7 +61,7 @@ _PHOTOS_TOO_OLD = (
 )
 
 
-class Ledger(Administration):
+class Ledger(Updates):
     """One door to one SQLite file; each method that writes is one transaction."""
 
     @classmethod
@@ -377,6 +377,3 @@ class Ledger(Administration):
             str(kind),
             limit,
         )
-
-    async def _jobs(self, sql: str, *values: object) -> list[Job]:
-        return [job_of(row) for row in await self._rows(sql, *values)]

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import sys
 from collections.abc import Callable
+from contextvars import copy_context
 from datetime import datetime
 from pathlib import Path
 from typing import IO, TypeVar
@@ -96,7 +97,11 @@ class Connection:
         # aiosqlite runs what it is given in the connection's own thread, one after another: that is the
         # single writer. `_execute` is its only way to run a function there (pinned by the lock file).
         # Shielded, because a transaction that has begun goes to its end.
-        running = asyncio.ensure_future(self._db._execute(work, self._db._conn))  # type: ignore[no-untyped-call]
+        # What is being carried out is known there too.
+        context = copy_context()
+        running = asyncio.ensure_future(
+            self._db._execute(lambda db: context.run(work, db), self._db._conn)  # type: ignore[no-untyped-call]
+        )
         return await asyncio.shield(running)
 
 

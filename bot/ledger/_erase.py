@@ -47,6 +47,12 @@ def erase_account(db: sqlite3.Connection, account: AccountId) -> Erased:
         " (SELECT platform, user_id FROM identities WHERE account = ?)",
         (account,),
     )
+    # What they just wrote, and what waits behind it.
+    db.execute(
+        "UPDATE updates SET body = NULL, user_id = '' WHERE user_id IN"
+        " (SELECT user_id FROM identities WHERE account = ? AND platform = 'telegram')",
+        (account,),
+    )
     # What they reported and no administrator has read yet names them.
     db.execute(
         "DELETE FROM letters WHERE EXISTS (SELECT 1 FROM identities WHERE account = ?"

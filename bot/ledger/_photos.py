@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import msgspec
 
+from bot.asking import asking
 from bot.domain import (
     CODE_DIGITS,
     INSTANCE_TOKENS,
@@ -147,8 +148,9 @@ def add_job(
     """Queue a job."""
     kind = JobKind.TRAIN if isinstance(wish, TrainWish) else JobKind.GENERATE
     row = db.execute(
-        "INSERT INTO jobs (kind, status, account, code, wish, platform, chat_id, user_id, created_ms)"
-        " VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+        "INSERT INTO jobs"
+        " (kind, status, account, code, wish, platform, chat_id, user_id, created_ms, asked_by)"
+        " VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
         (
             str(kind),
             *whose,
@@ -157,6 +159,7 @@ def add_job(
             place.chat_id,
             place.user_id,
             now_ms,
+            asking().by or None,
         ),
     ).fetchone()
     return job_of(row)

@@ -21,7 +21,7 @@ from bot.domain import (
 )
 from bot.ledger import _jobs, _photos, _sharing
 from bot.ledger._connection import Connection
-from bot.ledger._rows import Named, draft_of, ms, picture_of
+from bot.ledger._rows import Named, draft_of, job_of, ms, picture_of
 
 #: A draft that nobody touched for so long is forgotten: a later message was not meant for it.
 DRAFT_MS = 3_600_000
@@ -141,6 +141,9 @@ class Results:
 
     async def _change(self, sql: str, *values: object) -> None:
         await self._db.write(lambda db: db.execute(sql, values))
+
+    async def _jobs(self, sql: str, *values: object) -> list[Job]:
+        return [job_of(row) for row in await self._rows(sql, *values)]
 
     async def _rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
         return await self._db.read(lambda db: db.execute(sql, values).fetchall())

@@ -31,6 +31,7 @@ from bot.studio._collecting import Collecting
 from bot.studio._door import Door
 from bot.studio._drafts import Drafts
 from bot.studio._guesses import Guesses, counting_wrong_codes
+from bot.studio._intake import Intake
 from bot.studio._language import in_their_language
 from bot.studio._link import Links
 from bot.studio._needs import Gate, Tools
@@ -63,6 +64,7 @@ class Studio:
         self._admins = tools.rules.admins
         self._guard = tools.guard
         self._guesses = Guesses()
+        self.intake = Intake(tools.ledger, tools.queue)
         self._door = Door(tools)
         self._office = Admins(tools)
         self._pictures = Pictures(tools)

@@ -90,6 +90,16 @@ async def test_without_the_secret_nobody_is_heard(
     assert {message.chat for message in server.shown.values()} == {7}
 
 
+async def test_what_telegram_brings_twice_is_answered_once(
+    server: TelegramServer, tmp_path: Path, door: Webhook
+) -> None:
+    async with listening(server, tmp_path, door), aiohttp.ClientSession() as client:
+        for _ in range(2):
+            async with client.post(door.url, json=_hello(7), headers={HEADER: SECRET}) as answer:
+                assert answer.status == 200
+    assert len(server.shown) == 1
+
+
 def _hello(user_id: int) -> dict[str, object]:
     person = {"id": user_id, "is_bot": False, "first_name": "Anna"}
     said = {"message_id": 1, "date": 1, "text": "hello", "from": person}

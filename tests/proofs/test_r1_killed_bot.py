@@ -29,7 +29,7 @@ PEOPLE = range(7, 11)
 #: A life lasts so long, in seconds, counted from its first word to Telegram: often less than a training.
 LIFE_S = (0.0, 3.0)
 #: Whoever hears nothing for so long says it again.
-PATIENCE_S = 6.0
+PATIENCE_S = 60.0
 #: A notice that has not come by then will not.
 NOTICE_WITHIN_S = 120.0
 
@@ -47,7 +47,7 @@ class Player:
     def codes(self) -> set[str]:
         """The codes that the bot ever named to them, as it writes them."""
         texts = [text for message in self.person.sees for text in message.versions]
-        return {code for text in texts for code in re.findall(r"LoraCode is (\d{4} \d{4})", text)}
+        return {code for text in texts for code in re.findall(r"\d{4} \d{4}", text)}
 
     def results(self) -> Counter[int]:
         """How often they see the pictures of a job."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
 
 from telegram import BotCommand, BotCommandScopeChat, Update
 from telegram.constants import FileSizeLimit, UpdateType
@@ -16,6 +15,8 @@ from telegram.helpers import create_deep_linked_url
 from bot import texts
 from bot.chats.telegram._answers import Answers
 from bot.chats.telegram._inbox import Inbox
+from bot.chats.telegram._incoming import Incoming
+from bot.chats.telegram._polling import Polling
 from bot.chats.telegram._post import Post
 from bot.chats.telegram._presses import ACKNOWLEDGE_WITHIN_S, Presses
 from bot.chats.telegram._webhook import Webhook
@@ -59,11 +60,12 @@ class TelegramChat:
             .base_url(f"{api_url}/bot")
             .base_file_url(f"{api_url}/file/bot")
             .read_timeout(READ_TIMEOUT_S)
-            .concurrent_updates(True)
+            .updater(None)  # updates come by ways of our own
             .build()
         )
         self._studio = studio
         self._webhook = webhook
+        self._incoming = Incoming(self._app, studio)
         self._name = ""
         self._post = Post(self._app.bot)
         answers = Answers(self._post, studio)
@@ -77,11 +79,16 @@ class TelegramChat:
             stack.push_async_callback(self._app.bot.shutdown)  # also when the meeting fails
             await self._meet_telegram()
             stack.push_async_callback(self._app.shutdown)
-            await self._app.start()
-            stack.push_async_callback(self._app.stop)
-            await stack.enter_async_context(self._listening())
-            await self._publish_commands()
-            await asyncio.Event().wait()  # updates come in tasks of their own; we end by being cancelled
+            stack.push_async_callback(self._incoming.close)
+            await self._incoming.resume()
+            if self._webhook is not None:
+                await stack.enter_async_context(self._webhook.opened(self._app.bot, self._incoming, _UPDATES))
+                await self._publish_commands()
+                await asyncio.Event().wait()  # updates come in tasks of their own; we end by being cancelled
+            polling = Polling(self._app.bot, self._incoming, _UPDATES)
+            async with asyncio.TaskGroup() as parts:
+                parts.create_task(polling.run(), name="telegram-polling")
+                parts.create_task(self._publish_commands(), name="telegram-commands")
 
     async def send(self, place: Place, reply: Reply, *, nonce: str) -> str:
         """Send a message. Telegram has no nonce; the notifier edits where it can, so that it needs none."""
@@ -94,20 +101,6 @@ class TelegramChat:
     def start_link(self, word: str) -> str:
         """Give the address that opens a chat with the bot and hands it a word; nothing before it is known."""
         return create_deep_linked_url(self._name, word) if self._name else ""
-
-    @contextlib.asynccontextmanager
-    async def _listening(self) -> AsyncIterator[None]:
-        if self._webhook is not None:
-            async with self._webhook.opened(self._app, list(_UPDATES)):
-                yield
-            return
-        updater = self._app.updater
-        assert updater is not None  # noqa: S101 - the builder makes one unless told otherwise
-        await updater.start_polling(allowed_updates=_UPDATES)
-        try:
-            yield
-        finally:
-            await updater.stop()
 
     async def _meet_telegram(self) -> None:
         while True:

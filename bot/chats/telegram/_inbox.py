@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from telegram import Message, Update
@@ -24,6 +25,12 @@ _Context: TypeAlias = ContextTypes.DEFAULT_TYPE
 _Call: TypeAlias = Callable[[Identity, Place, str], Awaitable[Reply]]
 
 
+@dataclass(eq=False, slots=True)
+class _Album:
+    messages: list[Message] = field(default_factory=list)
+    taken: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Inbox:
     """Takes messages. An album is whole when no further photo of it came for `album_pause_s`."""
 
@@ -31,7 +38,7 @@ class Inbox:
         self._studio = studio
         self._answers = answers
         self._album_pause_s = album_pause_s
-        self._albums: dict[str, list[Message]] = {}
+        self._albums: dict[str, _Album] = {}
 
     def handlers(self) -> list[CommandHandler[_Context, Any] | MessageHandler[_Context, Any]]:
         """Give what listens, in the order in which it is asked."""
@@ -89,13 +96,18 @@ class Inbox:
         if message.media_group_id is None:
             await self._take([message])
             return
-        album = self._albums.setdefault(message.media_group_id, [])
-        album.append(message)
-        count = len(album)
+        album = self._albums.setdefault(message.media_group_id, _Album())
+        album.messages.append(message)
+        count = len(album.messages)
         await asyncio.sleep(self._album_pause_s)
-        if len(album) == count:  # ours was the last to come
-            self._albums.pop(message.media_group_id, None)
-            await self._take(sorted(album, key=lambda each: each.message_id))
+        if len(album.messages) > count:  # none of its messages is worked off before it is
+            await album.taken.wait()
+            return
+        self._albums.pop(message.media_group_id, None)
+        try:
+            await self._take(sorted(album.messages, key=lambda each: each.message_id))
+        finally:
+            album.taken.set()
 
     async def _take(self, messages: Sequence[Message]) -> None:
         async def work(spot: Spot, message: Message) -> Reply:

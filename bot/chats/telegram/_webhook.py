@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import web
-from telegram import Update
+from telegram import Bot, Update
 from telegram.error import BadRequest, NetworkError, RetryAfter
-from telegram.ext import Application
 
-from bot.errors import SettingsError
+from bot.chats.telegram._incoming import Incoming
+from bot.errors import LedgerError, SettingsError
 from bot.settings import Address
 
 log = logging.getLogger(__name__)
@@ -35,14 +35,14 @@ class Webhook:
     secret: str = field(repr=False)
 
     @asynccontextmanager
-    async def opened(self, app: Application, updates: list[str]) -> AsyncIterator[None]:  # type: ignore[type-arg]
+    async def opened(self, bot: Bot, incoming: Incoming, updates: Sequence[str]) -> AsyncIterator[None]:
         """Take `updates` inside the block; SettingsError when the port cannot be had or Telegram refuses.
 
         Afterwards Telegram still knows the address: it keeps what comes until we are back.
         """
         pages = web.Application(client_max_size=MAX_UPDATE_BYTES)
         # Whatever the path: what stands in front may have cut it, and the secret is what counts.
-        pages.router.add_post("/{path:.*}", _Desk(app, self.secret).take)
+        pages.router.add_post("/{path:.*}", _Desk(bot, incoming, self.secret).take)
         runner = web.AppRunner(pages, access_log=None)
         await runner.setup()
         try:
@@ -52,16 +52,16 @@ class Webhook:
                 why = error.strerror or error
                 line = f"TELEGRAM_WEBHOOK_LISTEN: {self.address} cannot be listened on ({why})."
                 raise SettingsError(line) from error
-            await self._tell(app, updates)
+            await self._tell(bot, updates)
             log.info("Telegram brings its updates to %s", self.address)
             yield
         finally:
             await runner.cleanup()
 
-    async def _tell(self, app: Application, updates: list[str]) -> None:  # type: ignore[type-arg]
+    async def _tell(self, bot: Bot, updates: Sequence[str]) -> None:
         while True:
             try:
-                await app.bot.set_webhook(self.url, allowed_updates=updates, secret_token=self.secret)
+                await bot.set_webhook(self.url, allowed_updates=list(updates), secret_token=self.secret)
             except BadRequest as refusal:
                 line = f"TELEGRAM_WEBHOOK_URL: Telegram refuses it ({refusal.message})."
                 raise SettingsError(line) from None
@@ -75,19 +75,24 @@ class Webhook:
 class _Desk:
     """Takes updates from whoever has the secret; others are sent away and not heard."""
 
-    def __init__(self, app: Application, secret: str) -> None:  # type: ignore[type-arg]
-        self._app = app
+    def __init__(self, bot: Bot, incoming: Incoming, secret: str) -> None:
+        self._bot = bot
+        self._incoming = incoming
         self._secret = secret.encode()
 
     async def take(self, request: web.Request) -> web.Response:
-        """Put an update where polling would have put it."""
+        """Take an update as polling would; it is ours, and told to be, when it is in the ledger."""
         if not hmac.compare_digest(request.headers.get(SECRET_HEADER, "").encode(), self._secret):
             return web.Response(status=403)
         try:
-            update = Update.de_json(await request.json(), self._app.bot)
+            update = Update.de_json(await request.json(), self._bot)
         except (ValueError, TypeError, KeyError, AttributeError):
             # Telegram would bring it again for a day, and it would read no better.
             log.exception("an update of Telegram could not be read")
             return web.Response()
-        await self._app.update_queue.put(update)
+        try:
+            await self._incoming.take([update])
+        except LedgerError as error:
+            log.error("an update cannot be kept: %s; Telegram brings it again", error)
+            return web.Response(status=503)
         return web.Response()

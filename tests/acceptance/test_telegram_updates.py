@@ -1,0 +1,120 @@
+"""On Telegram: a bot that dies while it works something off is done with it when it is back, once."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from lo_bot_api_emulator import ApiRefusal
+
+from bot.ledger import Ledger
+from tests.acceptance.telegram_server import TOKEN, TelegramServer, until
+from tests.acceptance.telegram_stage import PHOTOS, Stage, on_stage
+from tests.proofs.house import utc_now
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with on_stage(tmp_path) as each:
+        yield each
+
+
+async def waiting(server: TelegramServer, offset: int = 0) -> list[dict[str, Any]]:
+    """Give the updates that Telegram has for the bot, from one on; those before it count as delivered."""
+    async with aiohttp.ClientSession() as client:
+        fields = {"offset": str(offset), "timeout": "0"}
+        async with client.post(f"{server.base_url}/bot{TOKEN}/getUpdates", data=fields) as answer:
+            return list((await answer.json())["result"])
+
+
+def died_with(folder: Path, updates: list[dict[str, Any]]) -> None:
+    """Leave the ledger as a bot does that was killed before it noted these updates as worked off."""
+    with closing(sqlite3.connect(folder / "ledger.sqlite3")) as db, db:
+        db.executemany(
+            "INSERT INTO updates (id, user_id, body, came_ms) VALUES (:id, '7', :body, 0)"
+            " ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+            [{"id": each["update_id"], "body": msgspec.json.encode(each).decode()} for each in updates],
+        )
+
+
+async def test_what_a_killed_bot_was_handed_is_worked_off_by_the_next(stage: Stage) -> None:
+    await stage.stop()
+    await stage.anna.sends_photos(PHOTOS[:5])
+    handed = await waiting(stage.server)
+    assert await waiting(stage.server, offset=handed[-1]["update_id"] + 1) == [], "Telegram is done with them"
+    died_with(stage.folder, handed)
+    await stage.start()
+    await stage.anna.hears("is ready")
+
+
+async def test_a_training_that_was_begun_is_not_begun_again(stage: Stage) -> None:
+    await stage.stop()
+    await stage.anna.sends_photos(PHOTOS[:5])
+    handed = await waiting(stage.server)
+    await stage.start()
+    await stage.anna.hears("is ready")
+    await stage.stop()
+    said = len(stage.anna.sees)
+    died_with(stage.folder, handed)
+    await stage.start()
+    await stage.anna.says("/codes")
+    await until(lambda: len(stage.anna.sees) > said)
+    await stage.stop()
+    assert len(stage.anna.sees) == said + 1
+    assert len(stage.card.requests) == 1
+
+
+async def test_photos_that_were_kept_are_told_of_and_not_refused(stage: Stage) -> None:
+    await stage.stop()
+    await stage.anna.sends_photos(PHOTOS[:3])
+    handed = await waiting(stage.server)
+    await stage.start()
+    shown = await stage.anna.hears("3 of 5")
+    await stage.stop()
+    died_with(stage.folder, handed)
+    await stage.start()
+    await stage.anna.sends_photos(PHOTOS[3:4])
+    await stage.anna.hears("4 of 5")
+    assert stage.anna.sees == [shown], "it is told by the message that shows the set"
+    assert not any("Photo 1" in version for version in shown.versions)
+
+
+async def test_what_was_said_is_forgotten_when_it_was_worked_off(stage: Stage) -> None:
+    await stage.anna.says("my secret lighthouse")
+    await until(lambda: stage.anna.sees)
+    await stage.stop()
+    ledger = await Ledger.open(stage.folder / "ledger.sqlite3", utc_now)
+    assert await ledger.left_over() == []
+    await ledger.compact()
+    await ledger.close()
+    assert b"lighthouse" not in b"".join(path.read_bytes() for path in stage.folder.glob("ledger.sqlite3*"))
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        ApiRefusal("Conflict: terminated by other getUpdates request", 409),
+        ApiRefusal("Bad Gateway", 502),
+        ApiRefusal("Too Many Requests: retry after 1", 429, {"retry_after": 1}),
+        ApiRefusal("Unauthorized", 401),
+    ],
+    ids=lambda refusal: str(refusal.status),
+)
+async def test_whatever_telegram_says_it_is_asked_again(
+    stage: Stage, caplog: pytest.LogCaptureFixture, refusal: ApiRefusal
+) -> None:
+    stage.server.refusals["getUpdates"] = [refusal]
+    await stage.anna.says("/help")  # ends the wait in which the bot is
+    await until(lambda: not stage.server.refusals["getUpdates"])
+    await stage.anna.says("/privacy")
+    await stage.anna.hears("What I keep of you")
+    assert any("updates" in line.getMessage() for line in caplog.records if line.levelname != "DEBUG")
+    assert "canary" not in "".join(
+        line.getMessage() for line in caplog.records if line.name.startswith("bot")
+    )
