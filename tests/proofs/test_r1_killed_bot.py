@@ -230,7 +230,7 @@ async def test_r1_what_people_were_told_of_outlives_every_kill(
     cards = sum(count - 1 for player in story.players for count in player.cards().values())
     unheard = sum(player.unheard for player in story.players)
     proof.concludes(
-        f"{kills} kills, each within {longest_s:.1f} s, {jobs} jobs, {len(lost)} lost, {len(twice)} told twice, "
-        f"{cards} have a second card, {unheard} messages had to be said again",
+        f"{kills} kills, each within {longest_s:.1f} s, {jobs} jobs, {len(lost)} lost, "
+        f"{len(twice)} told twice, {cards} have a second card, {unheard} messages had to be said again",
         [*lost, *twice, *wrong_with(story.data)],
     )
