@@ -204,7 +204,7 @@ def _rows(fields: dict[str, Any]) -> list[list[tuple[str, str]]]:
 @asynccontextmanager
 async def telegram_server() -> AsyncIterator[TelegramServer]:
     server = TelegramServer()
-    runner = web.AppRunner(server.app(), shutdown_timeout=0.1)
+    runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -16,7 +16,7 @@ import drawn
 from bot.app import App, opened
 from bot.backends.base import GpuBackend
 from bot.backends.fake import FakeBackend
-from bot.chats.telegram import TelegramChat
+from bot.chats.telegram import Limit, Limits, TelegramChat
 from bot.coach import Eye
 from bot.domain import Access, Identity, LoraCode, Platform
 from bot.settings import Settings
@@ -32,6 +32,8 @@ PHOTOS = drawn.sample_photos(11, count=6, side_px=256)
 PEOPLE = (7, 8)
 #: Who runs the bot.
 ADMIN = 50
+#: People of a test do in a second what others do in minutes.
+NO_LIMITS = Limits(*(Limit(10**6, 1.0, 10**6) for _ in range(3)))
 
 
 @asynccontextmanager
@@ -42,6 +44,7 @@ async def telegram_bot(
     acknowledge_within_s: float = 60.0,
     access: Access = Access.OPEN,
     eye: Eye | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> AsyncIterator[App]:
     """The whole front end, listening to the server; it looks at photos if it has an eye."""
     admins = frozenset({Identity(Platform.TELEGRAM, str(ADMIN))})
@@ -49,7 +52,9 @@ async def telegram_bot(
     settings = settings.model_copy(update={"coach": "off" if eye is None else "on"})
     async with opened(settings, backend, eye=eye) as app:
         await consented(app.ledger, *(Identity(Platform.TELEGRAM, str(number)) for number in PEOPLE))
-        chat = TelegramChat(app.studio, TOKEN, settings.telegram_api_url, 0.2, acknowledge_within_s)
+        chat = TelegramChat(
+            app.studio, TOKEN, settings.telegram_api_url, 0.2, acknowledge_within_s, limits=limits
+        )
         app.chats[chat.platform] = chat
         running = asyncio.create_task(app.run({"telegram": chat.run()}), name="front-end")
         try:
@@ -85,6 +90,7 @@ class Stage:
     card: FakeBackend
     acknowledge_within_s: float
     eye: Eye | None = None
+    limits: Limits = NO_LIMITS
     app: App = field(init=False)
     anna: Person = field(init=False)
     bert: Person = field(init=False)
@@ -98,7 +104,11 @@ class Stage:
         """Start the bot on its folder."""
         note(Platform.TELEGRAM, *(["restart"] if self._was_started else []))
         self._was_started = True
-        bot = telegram_bot(self.server, self.folder, self.card, self.acknowledge_within_s, eye=self.eye)
+        bot = telegram_bot(
+            *(self.server, self.folder, self.card, self.acknowledge_within_s),
+            eye=self.eye,
+            limits=self.limits,
+        )
         self.app = await self._running.enter_async_context(bot)
 
     async def stop(self) -> None:
@@ -140,11 +150,15 @@ class Stage:
 
 @asynccontextmanager
 async def on_stage(
-    folder: Path, acknowledge_within_s: float = 60.0, eye: Eye | None = None
+    folder: Path,
+    acknowledge_within_s: float = 60.0,
+    eye: Eye | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> AsyncIterator[Stage]:
     """Set everything up and start the bot."""
     async with telegram_server() as server:
-        stage = Stage(server, folder, FakeBackend(picture=PHOTOS[0]), acknowledge_within_s, eye)
+        card = FakeBackend(picture=PHOTOS[0])
+        stage = Stage(server, folder, card, acknowledge_within_s, eye, limits)
         await stage.start()
         try:
             yield stage

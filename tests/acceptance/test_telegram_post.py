@@ -11,6 +11,7 @@ import pytest
 from lo_bot_api_emulator import ApiRefusal
 from PIL import Image
 
+from bot.chats.telegram import Limit, Limits
 from bot.domain import JobId, Place, Platform
 from bot.errors import ChatBusy, ChatUnreachable
 from bot.replies import Button, Reply
@@ -119,11 +120,37 @@ async def test_an_album_that_is_put_off_has_the_edit_repeated(
     stage: Stage, pictures: tuple[Path, ...]
 ) -> None:
     card = await sent(stage, Reply("a card", card_of=JOB))
-    stage.server.refusals["sendMediaGroup"] = [WAIT_7]
+    stage.server.refusals["sendMediaGroup"] = [WAIT_1]
     with pytest.raises(ChatBusy):
         await edited(stage, card, Reply("four", pictures=pictures))
     await edited(stage, card, Reply("four", pictures=pictures))
     assert [each.photos for each in stage.anna.sees] == [PHOTOS[:1], PHOTOS[1:4]]
+
+
+async def test_more_than_telegram_allows_in_a_chat_is_put_off_and_progress_cards_first(
+    tmp_path: Path,
+) -> None:
+    plenty, two_an_hour = Limit(10**6, 1.0, 10**6), Limit(2, 3600.0, 1)
+    async with on_stage(tmp_path / "data", limits=Limits(plenty, two_an_hour, plenty)) as stage:
+        message = await sent(stage, Reply("one"))
+        with pytest.raises(ChatBusy):
+            await edited(stage, message, Reply("a card", card_of=JOB))
+        await edited(stage, message, Reply("two"))
+        with pytest.raises(ChatBusy) as busy:
+            await sent(stage, Reply("three"))
+    assert busy.value.retry_after_s > 3000
+    assert (message.versions, len(stage.anna.sees)) == (["one", "two"], 1)
+
+
+async def test_after_a_429_that_chat_alone_is_left_in_peace(stage: Stage) -> None:
+    stage.server.refusals["sendMessage"] = [WAIT_7]
+    with pytest.raises(ChatBusy):
+        await sent(stage, Reply("one"))
+    with pytest.raises(ChatBusy, match="enough"):
+        await sent(stage, Reply("two"))
+    await stage.bert.says("/help")
+    await until(lambda: stage.bert.sees)
+    assert not stage.anna.sees
 
 
 @pytest.mark.covers("telegram", "/help", "rate limit")

@@ -13,12 +13,14 @@ from pathlib import Path
 
 from bot.app import opened
 from bot.backends.local import LocalBackend, Patience
-from bot.chats.telegram import TelegramChat
+from bot.chats.telegram import Limit, Limits, TelegramChat
 from bot.redact import set_up_logging
 from bot.settings import Settings
 from tests.acceptance.telegram_server import TOKEN
 
 ALBUM_PAUSE_S = 0.3
+#: Its people do in seconds what others do in hours.
+NO_LIMITS = Limits(*(Limit(10**6, 1.0, 10**6) for _ in range(3)))
 WORKER = Path(__file__).with_name("story_worker.py")
 
 
@@ -28,7 +30,8 @@ async def main(api_url: str, folder: Path) -> None:
     # Its workers die with it, far more often than any does by itself.
     backend = LocalBackend([sys.executable, str(WORKER)], os.environ, Patience(short_life_s=0.0))
     async with opened(settings, backend) as app:
-        chat = TelegramChat(app.studio, TOKEN, settings.telegram_api_url, ALBUM_PAUSE_S)
+        api_url = settings.telegram_api_url
+        chat = TelegramChat(app.studio, TOKEN, api_url, ALBUM_PAUSE_S, limits=NO_LIMITS)
         app.chats[chat.platform] = chat
         await app.run({chat.platform: chat.run()})
 

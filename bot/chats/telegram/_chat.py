@@ -14,8 +14,11 @@ from telegram.helpers import create_deep_linked_url
 
 from bot import texts
 from bot.chats.telegram._answers import Answers
+from bot.chats.telegram._http import HttpRequest, proxy_for
 from bot.chats.telegram._inbox import Inbox
 from bot.chats.telegram._incoming import Incoming
+from bot.chats.telegram._limiter import Limiter
+from bot.chats.telegram._pace import Limits, Rank
 from bot.chats.telegram._polling import Polling
 from bot.chats.telegram._post import Post
 from bot.chats.telegram._presses import ACKNOWLEDGE_WITHIN_S, Presses
@@ -31,8 +34,8 @@ log = logging.getLogger(__name__)
 ALBUM_PAUSE_S = 1.0
 #: Between tries to reach Telegram at the start.
 FIRST_CONTACT_PAUSE_S = 5.0
-#: Telegram answers an upload when it has looked at all of it; to ask again sooner would show it twice.
-READ_TIMEOUT_S = 30.0
+MAX_CONNECTIONS = 256
+LIMITS = Limits()
 _UPDATES = [UpdateType.MESSAGE, UpdateType.CALLBACK_QUERY]
 
 
@@ -53,13 +56,17 @@ class TelegramChat:
         album_pause_s: float = ALBUM_PAUSE_S,
         acknowledge_within_s: float = ACKNOWLEDGE_WITHIN_S,
         webhook: Webhook | None = None,
+        limits: Limits = LIMITS,
     ) -> None:
+        proxy = proxy_for(api_url)
         self._app: Application = (  # type: ignore[type-arg]
             ApplicationBuilder()
             .token(token)
             .base_url(f"{api_url}/bot")
             .base_file_url(f"{api_url}/file/bot")
-            .read_timeout(READ_TIMEOUT_S)
+            .request(HttpRequest(MAX_CONNECTIONS, proxy))
+            .get_updates_request(HttpRequest(1, proxy))
+            .rate_limiter(Limiter(limits))
             .updater(None)  # updates come by ways of our own
             .build()
         )
@@ -68,6 +75,7 @@ class TelegramChat:
         self._incoming = Incoming(self._app, studio)
         self._name = ""
         self._post = Post(self._app.bot)
+        self._notices, self._cards = (Post(self._app.bot, rank) for rank in (Rank.NOTICE, Rank.CARD))
         answers = Answers(self._post, studio)
         self._app.add_handlers(Inbox(studio, answers, album_pause_s).handlers())
         self._app.add_handler(CallbackQueryHandler(Presses(studio, answers, acknowledge_within_s).on_press))
@@ -92,11 +100,12 @@ class TelegramChat:
 
     async def send(self, place: Place, reply: Reply, *, nonce: str) -> str:
         """Send a message. Telegram has no nonce; the notifier edits where it can, so that it needs none."""
-        return str(await self._post.send(int(place.chat_id), reply))
+        return str(await self._notices.send(int(place.chat_id), reply))
 
     async def edit(self, place: Place, message_id: str, reply: Reply) -> None:
         """Make a message read like `reply`; pictures are put into it, further ones follow."""
-        await self._post.edit(int(place.chat_id), int(message_id), reply)
+        post = self._notices if reply.card_of is None else self._cards
+        await post.edit(int(place.chat_id), int(message_id), reply)
 
     def start_link(self, word: str) -> str:
         """Give the address that opens a chat with the bot and hands it a word; nothing before it is known."""

@@ -33,13 +33,17 @@ def translated() -> Iterator[None]:
     except ChatMigrated as error:
         raise ChatUnreachable("the group has become another chat") from error
     except RetryAfter as error:
-        wait = error.retry_after
-        seconds = wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
-        raise ChatBusy("Telegram asks to wait", seconds) from error
+        raise ChatBusy("Telegram asks to wait", seconds_of(error)) from error
     except BadRequest as error:  # a NetworkError to the library, but trying again would not help
         raise ChatUnreachable(f"Telegram refuses: {error.message}") from error
     except NetworkError as error:
         raise ChatBusy(f"Telegram could not be reached: {type(error).__name__}", BUSY_S) from error
+
+
+def seconds_of(error: RetryAfter) -> float:
+    """Give how long Telegram wants to be left alone."""
+    wait = error.retry_after
+    return wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
 
 
 async def patiently(call: Callable[[], Awaitable[_T]]) -> _T:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
-from telegram import Bot, InputMediaPhoto, ReplyParameters
+from telegram import InputMediaPhoto, ReplyParameters
 from telegram.constants import MediaGroupLimit
 from telegram.error import BadRequest
+from telegram.ext import ExtBot
 
 from bot.chats.telegram._errors import patiently, translated
 from bot.chats.telegram._looks import MAX_CAPTION, Photo, blank, clipped, keyboard, length, photo
+from bot.chats.telegram._pace import Rank
 from bot.errors import ChatBusy
 from bot.replies import Attachment, Picture, Reply
 
@@ -24,11 +27,12 @@ class Post:
     """Shows replies as messages; every method raises ChatUnreachable or ChatBusy.
 
     A message has at most one picture. Of several the first carries text and buttons, the others follow as an
-    album that answers it, and files as documents.
+    album that answers it, and files as documents. `rank` says who goes first when there is much to send.
     """
 
-    def __init__(self, bot: Bot) -> None:
+    def __init__(self, bot: ExtBot[Rank], rank: Rank = Rank.ANSWER) -> None:
         self._bot = bot
+        self._rank = rank
 
     async def send(self, chat_id: int, reply: Reply, answer_to: int | None = None) -> int:
         """Send a message, `answer_to` another one, and give its id."""
@@ -63,6 +67,7 @@ class Post:
                 reply_markup=keys,
                 reply_parameters=quote,
                 disable_notification=reply.is_silent,
+                rate_limit_args=self._rank,
             )
             return int(sent.message_id), reply.pictures[1:]
         text = clipped(reply.text)
@@ -72,6 +77,7 @@ class Post:
             reply_markup=keys,
             reply_parameters=quote,
             disable_notification=reply.is_silent,
+            rate_limit_args=self._rank,
         )
         return int(sent.message_id), reply.pictures
 
@@ -79,10 +85,11 @@ class Post:
         if reply.pictures:
             await self._put_photo(chat_id, message_id, reply, await photo(reply.pictures[0]))
             return
-        bot, keys = self._bot, keyboard(reply.buttons)
+        bot, rank, keys = self._bot, self._rank, keyboard(reply.buttons)
         try:
             text = clipped(reply.text)
-            await _changed(bot.edit_message_text(text, chat_id, message_id, reply_markup=keys))
+            call = bot.edit_message_text(text, chat_id, message_id, reply_markup=keys, rate_limit_args=rank)
+            await _changed(call)
         except BadRequest as refusal:
             if "no text in the message" not in refusal.message.lower():
                 raise
@@ -90,13 +97,21 @@ class Post:
                 await self._put_photo(chat_id, message_id, reply, blank())
                 return
             caption = clipped(reply.text, MAX_CAPTION)
-            await _changed(bot.edit_message_caption(chat_id, message_id, caption=caption, reply_markup=keys))
+            await _changed(
+                bot.edit_message_caption(
+                    chat_id, message_id, caption=caption, reply_markup=keys, rate_limit_args=rank
+                )
+            )
 
     async def _put_photo(self, chat_id: int, message_id: int, reply: Reply, picture: Photo) -> None:
         caption = picture.caption(reply.text)
         media = InputMediaPhoto(picture.data, caption=caption, has_spoiler=reply.is_spoiler or None)
         keys = keyboard(reply.buttons)
-        await _changed(self._bot.edit_message_media(media, chat_id, message_id, reply_markup=keys))
+        await _changed(
+            self._bot.edit_message_media(
+                media, chat_id, message_id, reply_markup=keys, rate_limit_args=self._rank
+            )
+        )
 
     def _further(
         self, chat_id: int, message_id: int, pictures: Sequence[Picture], reply: Reply
@@ -117,17 +132,29 @@ class Post:
                 (only,) = photos
                 caption = only.caption("") or None
                 await self._bot.send_photo(
-                    chat_id, only.data, caption=caption, reply_parameters=quote, has_spoiler=is_spoiler
+                    chat_id,
+                    only.data,
+                    caption=caption,
+                    reply_parameters=quote,
+                    has_spoiler=is_spoiler,
+                    rate_limit_args=self._rank,
                 )
                 return
             remark = next((each.remark for each in photos if each.remark), None)
             album = [InputMediaPhoto(each.data, has_spoiler=is_spoiler) for each in photos]
-            await self._bot.send_media_group(chat_id, album, caption=remark, reply_parameters=quote)
+            await self._bot.send_media_group(
+                chat_id, album, caption=remark, reply_parameters=quote, rate_limit_args=self._rank
+            )
 
     async def _send_file(self, chat_id: int, answer_to: int, file: Attachment) -> None:
+        data = await asyncio.to_thread(file.path.read_bytes)  # given a path, the library would read it here
         with translated():
             await self._bot.send_document(
-                chat_id, file.path, filename=file.name, reply_parameters=_answering(answer_to)
+                chat_id,
+                data,
+                filename=file.name,
+                reply_parameters=_answering(answer_to),
+                rate_limit_args=self._rank,
             )
 
 
