@@ -162,7 +162,8 @@ def _rgb(image: Image.Image) -> Image.Image:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture).convert("RGB")
-    return _srgb(picture, profile).convert("RGB")
+    picture = _srgb(picture, profile)
+    return picture if picture.mode == "RGB" else picture.convert("RGB")  # which would copy it all the same
 
 
 def _srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
@@ -178,13 +179,14 @@ def _srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _new_photo(picture: Image.Image) -> NewPhoto:
-    pixels = hashlib.sha256(f"{picture.width}x{picture.height}:".encode())
-    pixels.update(picture.tobytes())
-    clean = Image.new("RGB", picture.size)  # nothing of the old picture's info comes along
-    clean.paste(picture)
+    pixels = picture.tobytes()
+    name = hashlib.sha256(f"{picture.width}x{picture.height}:".encode())
+    name.update(pixels)
+    # Made anew of its pixels: nothing of the old picture's info comes along.
+    clean = Image.frombytes("RGB", picture.size, pixels)
     file = io.BytesIO()
     clean.save(file, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    return NewPhoto(pixels.hexdigest(), file.getvalue())
+    return NewPhoto(name.hexdigest(), file.getvalue())
 
 
 def _unidentified(data: bytes) -> str:
