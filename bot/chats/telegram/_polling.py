@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
 from telegram import Bot
 from telegram.error import Conflict, RetryAfter, TelegramError, TimedOut
 
+from bot.chats.telegram._errors import seconds_of
 from bot.chats.telegram._incoming import Incoming
 from bot.errors import LedgerError
 
@@ -51,7 +51,7 @@ async def _insist(call: Callable[[], Awaitable[_T]]) -> _T:
         try:
             return await call()
         except RetryAfter as error:
-            wait_s = _seconds(error.retry_after)
+            wait_s = seconds_of(error)
             log.warning("Telegram asks to wait %.0f s before it is asked for updates again", wait_s)
             await asyncio.sleep(wait_s)
             continue
@@ -67,7 +67,3 @@ async def _insist(call: Callable[[], Awaitable[_T]]) -> _T:
             log.exception("updates cannot be read; trying again")
         await asyncio.sleep(pause_s)
         pause_s = min(LONGEST_PAUSE_S, pause_s * 1.5)
-
-
-def _seconds(wait: float | timedelta) -> float:
-    return wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
