@@ -65,10 +65,16 @@ def read_code(text: str) -> LoraCode:
 
 
 def checked(wish: GenerateWish) -> GenerateWish:
-    """Give the wish with its texts cleaned; UserError when a value is out of range."""
-    wish = replace(wish, prompt=cleaned(wish.prompt), negative=cleaned(wish.negative))
+    """Give the wish with its texts cleaned; UserError when a value is out of range or lacks."""
+    wish = checked_but_words(wish)
     if not wish.prompt:
         raise UserError(say("wish-empty"))
+    return wish
+
+
+def checked_but_words(wish: GenerateWish) -> GenerateWish:
+    """Check a wish likewise whose prompt may still come."""
+    wish = replace(wish, prompt=cleaned(wish.prompt), negative=cleaned(wish.negative))
     for key, text in (("wish-prompt-too-long", wish.prompt), ("wish-negative-too-long", wish.negative)):
         if len(text) > MAX_PROMPT_CHARS:
             raise UserError(say(key, count=str(len(text)), most=MAX_PROMPT_CHARS))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from bot import texts, wishes
-from bot.domain import AccountId, Draft, GenerateWish, LoraCode, LoraState, Place
+from bot.domain import AccountId, Draft, GenerateWish, Lora, LoraCode, LoraState, Place
 from bot.errors import UserError
 from bot.replies import Reply
 from bot.studio import _own
 from bot.studio._needs import Tools
-from bot.studio._pictures import Pictures
+from bot.studio._pictures import NO_STYLE, Pictures
 from bot.studio._settings import PersonalSettings
+
+#: A wish that says nothing yet.
+EMPTY = GenerateWish("")
 
 
 class Drafts:
@@ -22,33 +26,37 @@ class Drafts:
         self._pictures = pictures
         self._settings = settings
 
-    async def open(self, account: AccountId, place: Place) -> Reply:
-        """Begin with the only LoraCode that can draw, or ask which."""
-        loras = await self._tools.ledger.loras_of(account)
-        loras += [lora for lora, _ in await self._tools.ledger.shared_with(account)]
-        ready = [lora for lora in loras if lora.state is LoraState.READY]
-        if not ready:
-            raise UserError(texts.NO_READY_CODE)
-        if len(ready) > 1:
-            return texts.choose_code(ready)
-        return replace(await self.use(account, place, ready[0].code), replaces=False)
+    async def begin(
+        self, account: AccountId, place: Place, code_text: str = "", wish: GenerateWish = EMPTY
+    ) -> Reply:
+        """Ask for what a wish lacks, code or words; the only LoraCode that can draw is no question."""
+        wish = await self._settings.applied(account, wishes.checked_but_words(wish))
+        if wish.style and wish.style != NO_STYLE:
+            wish = replace(wish, style=self._tools.styles.read(wish.style).name)
+        if code_text:
+            code = wishes.read_code(code_text)
+        else:
+            ready = await self._ready(account)
+            if len(ready) > 1:
+                return await self._which(Draft(account, ready[0].code, wish, place), ready)
+            code = ready[0].code
+        return replace(await self._next(Draft(account, code, wish, place)), replaces=False)
 
     async def use(self, account: AccountId, place: Place, code: LoraCode) -> Reply:
         """Begin with a LoraCode."""
-        await _own.drawable(self._tools.ledger, account, code, self._tools.clock())
-        wish = await self._settings.applied(account, GenerateWish(""))
-        return await self._kept(Draft(account, code, wish, place))
+        wish = await self._settings.applied(account, EMPTY)
+        return await self._next(Draft(account, code, wish, place))
 
     async def choose(self, account: AccountId, place: Place, choice: str) -> Reply:
-        """Do what a button of the draft says: `style`, `style=oil`, `size=portrait`, `n=2`, `drop`."""
-        draft = await self._tools.ledger.draft_of(account)
-        if draft is None:
-            raise UserError(texts.DRAFT_GONE)
+        """Do what a button of the draft says: `style`, `style=oil`, `size=…`, `n=2`, `code=…`, `drop`."""
+        draft = await self._open_of(account)
         what, _, value = choice.partition("=")
         match what:
             case "drop":
                 await self._tools.ledger.drop_draft(account)
                 return texts.draft_dropped()
+            case "code":
+                return await self._next(replace(draft, code=wishes.read_code(value), place=place))
             case "style" if choice == "style":
                 return texts.draft_styles(self._tools.styles.like(""), draft.wish.style)
             case "style":
@@ -62,6 +70,10 @@ class Drafts:
                 raise UserError(texts.STALE_BUTTON)
         return await self._kept(Draft(account, draft.code, wish, place))
 
+    async def prompt_of(self, account: AccountId) -> str:
+        """Give the words that a draft has so far."""
+        return (await self._open_of(account)).wish.prompt
+
     async def take_prompt(self, account: AccountId, place: Place, text: str) -> Reply | None:
         """Draw the draft with these words; None when there is no draft on this platform."""
         draft = await self._tools.ledger.draft_of(account)
@@ -69,6 +81,35 @@ class Drafts:
             return None
         wish = wishes.parse_prompt(text, draft.wish)
         return await self._pictures.draw(account, place, draft.code, wish, draft)
+
+    async def _open_of(self, account: AccountId) -> Draft:
+        draft = await self._tools.ledger.draft_of(account)
+        if draft is None:
+            raise UserError(texts.DRAFT_GONE)
+        return draft
+
+    async def _ready(self, account: AccountId) -> list[Lora]:
+        loras = await self._tools.ledger.loras_of(account)
+        loras += [lora for lora, _ in await self._tools.ledger.shared_with(account)]
+        ready = [lora for lora in loras if lora.state is LoraState.READY]
+        if not ready:
+            raise UserError(texts.NO_READY_CODE)
+        return ready
+
+    async def _which(self, draft: Draft, ready: Sequence[Lora]) -> Reply:
+        """Ask for the code; what was said besides waits in the draft for it."""
+        if draft.wish == await self._settings.applied(draft.account, EMPTY):
+            return texts.choose_code(ready, "use:")
+        await self._tools.ledger.keep_draft(draft)
+        return texts.choose_code(ready, "draft:code=")
+
+    async def _next(self, draft: Draft) -> Reply:
+        """Draw what has its code and its words; ask for the words otherwise."""
+        await _own.drawable(self._tools.ledger, draft.account, draft.code, self._tools.clock())
+        if not draft.wish.prompt:
+            return await self._kept(draft)
+        await self._tools.ledger.keep_draft(draft)
+        return await self._pictures.draw(draft.account, draft.place, draft.code, draft.wish, draft)
 
     async def _kept(self, draft: Draft) -> Reply:
         await self._tools.ledger.keep_draft(draft)

@@ -134,13 +134,15 @@ class Studio:
         """Draw what was typed after `/generate`; nothing typed opens a draft."""
         account = await self._door.account_of(who)
         if not wishes.cleaned(text):
-            return await self._drafts.open(account, place)
+            return await self._drafts.begin(account, place)
         asked = wishes.parse(text)
         wish = await self._settings.applied(account, asked.wish)
         return await self._pictures.draw(account, place, asked.code, wish)
 
     async def generate(self, who: Identity, place: Place, code_text: str, wish: GenerateWish) -> Reply:
-        """Draw pictures with a LoraCode of one's own."""
+        """Draw pictures with a LoraCode of one's own; without a code or a prompt, ask for it by buttons."""
+        if not (code_text and wish.prompt):
+            return await self._drafts.begin(await self._door.account_of(who), place, code_text, wish)
         code, wish = wishes.read_code(code_text), wishes.checked(wish)
         account = await self._door.account_of(who)
         wish = await self._settings.applied(account, wish)
@@ -173,6 +175,17 @@ class Studio:
     async def edit(self, who: Identity, place: Place, job_id: int, text: str) -> Reply:
         """Draw a result's wish with other words and another seed."""
         return await self._pictures.edited(await self._door.account_of(who), place, JobId(job_id), text)
+
+    async def draft_text(self, who: Identity) -> str:
+        """Give the prompt that the draft has so far."""
+        return await self._drafts.prompt_of(await self._door.account_of(who))
+
+    async def write_draft(self, who: Identity, place: Place, text: str) -> Reply:
+        """Draw the draft with these words."""
+        drawn = await self._drafts.take_prompt(await self._door.account_of(who), place, text)
+        if drawn is None:
+            raise UserError(texts.DRAFT_GONE)
+        return drawn
 
     async def codes_like(self, who: Identity, typed: str) -> list[Choice]:
         """Offer the LoraCodes that a person can draw with, at most 25: their own first, the newest first."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.domain import Draft, GenerateWish, Lora, format_code
+from bot.domain import Draft, GenerateWish, Lora, Platform, format_code
 from bot.replies import Button, Choice, Reply
 from bot.texts._language import say
 from bot.texts._words import shape_name, style_label
@@ -20,10 +20,10 @@ def draft_dropped() -> Reply:
     return Reply(say("draft-dropped"), replaces=True)
 
 
-def choose_code(loras: Sequence[Lora]) -> Reply:
-    """Ask which of several LoraCodes shall draw; the newest come first."""
+def choose_code(loras: Sequence[Lora], action: str) -> Reply:
+    """Ask which of several LoraCodes shall draw; the newest come first. A code behind `action` chooses it."""
     buttons = [
-        Button(format_code(lora.code), f"use:{lora.code}", number // _CODES_A_ROW)
+        Button(format_code(lora.code), f"{action}{lora.code}", number // _CODES_A_ROW)
         for number, lora in enumerate(loras[:MAX_CODES_OFFERED])
     ]
     return Reply(say("choose-code"), tuple(buttons))
@@ -32,8 +32,10 @@ def choose_code(loras: Sequence[Lora]) -> Reply:
 def draft(draft: Draft, style: str, replaces: bool = True) -> Reply:
     """Show what is chosen so far and what else may be; `style` is its label."""
     wish = draft.wish
+    # Where others read along on Discord, we do not see what is written: a form asks for it.
+    has_form = draft.place.platform is Platform.DISCORD
     text = say(
-        "draft",
+        "draft-with-form" if has_form else "draft",
         code=format_code(draft.code),
         style=style or say("style-none"),
         size=_size(wish),
@@ -51,6 +53,7 @@ def draft(draft: Draft, style: str, replaces: bool = True) -> Reply:
         Button(style_label(style), "draft:style", 0),
         *shapes,
         *counts,
+        *((Button(say("draft-write"), "draft:write", 3),) if has_form else ()),
         Button(say("draft-drop"), "draft:drop", 3),
     )
     return Reply(text, buttons, replaces=replaces)

@@ -262,6 +262,10 @@ choose-code = Which LoraCode shall draw?
 draft =
     With { $code } · style: { $style } · size: { $size } · pictures: { $count }
     Now write what to draw.
+draft-with-form =
+    With { $code } · style: { $style } · size: { $size } · pictures: { $count }
+    Press “What to draw” when you have chosen.
+draft-write = What to draw
 draft-drop = Drop
 which-style = Which style?
 no-style = No style
@@ -520,6 +524,7 @@ discord-help = What I can do
 form-photos = Train on five photos
 form-photos-label = Five photos of one person
 form-photos-about = JPEG, PNG, WebP or HEIC, each up to 20 MB. Deleted when the training has ended.
+form-draft = Draw a picture
 form-prompt = Draw it with other words
 form-prompt-label = What to draw
 

@@ -261,6 +261,10 @@ choose-code = Quale LoraCode deve disegnare?
 draft =
     Con { $code } · stile: { $style } · formato: { $size } · immagini: { $count }
     Ora scrivi che cosa disegnare.
+draft-with-form =
+    Con { $code } · stile: { $style } · formato: { $size } · immagini: { $count }
+    Premi «Che cosa disegnare» quando hai scelto.
+draft-write = Che cosa disegnare
 draft-drop = Lascia perdere
 which-style = Quale stile?
 no-style = Nessuno stile
@@ -519,6 +523,7 @@ discord-help = Che cosa so fare
 form-photos = Addestra su cinque foto
 form-photos-label = Cinque foto di una persona
 form-photos-about = JPEG, PNG, WebP o HEIC, ognuna fino a 20 MB. Cancellate quando l'addestramento è finito.
+form-draft = Disegna un'immagine
 form-prompt = Disegnalo con altre parole
 form-prompt-label = Che cosa disegnare
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from bot import texts
 from bot.backends.local import LocalBackend
-from bot.domain import JobStatus, LoraState, format_code
+from bot.domain import Identity, JobStatus, LoraState, Platform, format_code
 from bot.photos import NOT_A_PICTURE, TOO_MANY_BYTES, PhotoGate
+from gpu_worker.protocol import Train
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, text_of
 
 WORKER = [sys.executable, "-m", "gpu_worker", "--base-model", "tiny", "--train-steps", "4"]
@@ -58,6 +61,30 @@ async def test_five_attachment_options_do_what_the_form_does(stage: Stage) -> No
     assert answer.modal is None
     assert format_code(await stage.code()) in text_of(answer)
     assert len(stage.dms()) == 1
+
+
+async def test_a_form_that_stayed_open_over_a_restart_keeps_its_photos_in_their_order(stage: Stage) -> None:
+    opened = await stage.anna.slash(stage.channel, "train")
+    await stage.restart()
+    answer = await stage.anna.submit_modal(opened, {"photos": photos(5)})
+    assert format_code(await stage.code()) in text_of(answer)
+    await stage.work()
+    (request,) = stage.backend.requests
+    assert isinstance(request, Train)
+    for number, data in enumerate(request.photos, 1):
+        with Image.open(io.BytesIO(data)) as picture:
+            sent = (number * 37 % 256, number * 91 % 256, 128)
+            assert picture.getpixel((200, 200)) == pytest.approx(sent, abs=4), "a JPEG rounds"
+
+
+async def test_two_people_s_forms_at_once_stay_two_people_s(stage: Stage) -> None:
+    hers = await stage.anna.slash(stage.channel, "train")
+    his = await stage.bert.slash(stage.channel, "train")
+    await stage.anna.submit_modal(hers, {"photos": photos(5)})
+    await stage.bert.submit_modal(his, {"photos": [*photos(5, first=6), *photos(1, first=11)]})
+    assert await stage.bot.ledger.held(await stage.account()) == 0, "hers are being trained on"
+    berts = Identity(Platform.DISCORD, str(stage.bert.id))
+    assert await stage.bot.ledger.held(await stage.bot.ledger.account_of(berts)) == 6
 
 
 async def test_six_photos_start_nothing_and_ask_which_are_meant(stage: Stage) -> None:

@@ -147,7 +147,17 @@ async def test_a_draft_is_its_person_s_and_its_platform_s(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     "action",
-    ["draft:", "draft:x", "draft:n=", "draft:n=x", "draft:n=99", "draft:size=huge", "draft:style=zz"],
+    [
+        "draft:",
+        "draft:x",
+        "draft:n=",
+        "draft:n=x",
+        "draft:n=99",
+        "draft:size=huge",
+        "draft:style=zz",
+        "draft:code=1",
+        "draft:code=00000000",
+    ],
 )
 async def test_a_forged_choice_changes_nothing(desk: Desk, action: str) -> None:
     await desk.ready(ANNA)
@@ -163,3 +173,30 @@ async def test_a_stranger_s_code_cannot_be_used(desk: Desk) -> None:
     with pytest.raises(UserError) as caught:
         await desk.studio.press(BERT, BERTS, f"use:{code}")
     assert caught.value.sentence == texts.UNKNOWN_CODE
+
+
+async def test_what_a_form_lacks_is_asked_for_and_what_it_says_is_kept(desk: Desk) -> None:
+    old, new = [(await desk.ready(ANNA, 10 * number)).code for number in range(2)]
+    reply = await desk.studio.generate(ANNA, ANNAS, "", GenerateWish("a boat", seed=7))
+    assert actions(reply) == [f"draft:code={new}", f"draft:code={old}"]
+    assert (await press(desk, f"draft:code={old}")).card_of is not None
+    [job] = await desk.jobs(ANNA)
+    assert (job.code, job.wish) == (old, GenerateWish("a boat", seed=7))
+    reply = await desk.studio.generate(ANNA, ANNAS, new, GenerateWish("", seed=8, count=2))
+    assert "pictures: 2" in reply.text
+    assert await desk.studio.draft_text(ANNA) == ""
+    await desk.studio.write_draft(ANNA, ANNAS, "a ship")
+    assert (await desk.jobs(ANNA))[-1].wish == GenerateWish("a ship", seed=8, count=2)
+    for gone in (desk.studio.draft_text(ANNA), desk.studio.write_draft(ANNA, ANNAS, "a cat")):
+        with pytest.raises(UserError, match=texts.DRAFT_GONE):
+            await gone
+
+
+async def test_a_code_that_is_not_one_s_own_cannot_be_chosen_for_a_draft(desk: Desk) -> None:
+    for number in range(2):
+        await desk.ready(ANNA, 10 * number)
+    foreign = (await desk.ready(BERT, 30)).code
+    await desk.studio.generate(ANNA, ANNAS, "", GenerateWish("a boat"))
+    with pytest.raises(UserError, match=texts.UNKNOWN_CODE):
+        await press(desk, f"draft:code={foreign}")
+    assert await desk.jobs(ANNA) == []

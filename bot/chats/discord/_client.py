@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,14 @@ from bot.chats.discord._admin import written
 from bot.chats.discord._answers import Answers, Interaction, Work, apologise, identity, person, whisper
 from bot.chats.discord._buttons import ActionButton
 from bot.chats.discord._commands import COMMANDS
-from bot.chats.discord._modal import PhotosModal, PromptModal, reworded
+from bot.chats.discord._modal import (
+    PHOTOS,
+    PhotosModal,
+    PromptModal,
+    asks_for_words,
+    edited,
+    filled,
+)
 from bot.chats.discord._post import NETWORK_ERRORS, own_dm
 from bot.chats.discord._sync import sync_when_changed
 from bot.chats.discord._words import Translator
@@ -35,9 +41,8 @@ MAX_RATE_LIMIT_WAIT_S = 30.0
 #: How long a form may wait for what it is filled with: it must come within 3 s.
 LOOK_UP_S = 2.0
 _TYPED = (discord.MessageType.default, discord.MessageType.reply)
-_EDIT = re.compile(r"edit:([0-9]{1,15})")
 #: Presses that draw: their card comes where the button is, as after `/generate`.
-_DRAWS = ("again", "vary", "large")
+_DRAWS = ("again", "vary", "large", "draft")
 
 
 class LoraCodeClient(discord.AutoShardedClient):
@@ -93,16 +98,21 @@ class LoraCodeClient(discord.AutoShardedClient):
         await self.answers.send_set(who, place, reply, nonce=f"re-{message.id}")
 
     async def on_interaction(self, interaction: Interaction) -> None:
-        """Take the form of a prompt, also one that was opened before a restart."""
-        if interaction.type is not discord.InteractionType.modal_submit:
+        """Take a form that was filled in, also one that was opened before a restart."""
+        form = None
+        if interaction.type is discord.InteractionType.modal_submit:
+            form = filled(interaction.data or {})
+        if form is None:
             return
-        asked = reworded(interaction.data or {})
-        if asked is None:
-            return
-        job_id, prompt = asked
+        action, words = form.action, form.words
         try:
+            if action == PHOTOS:
+                state = self._connection
+                photos = [discord.Attachment(data=each, state=state) for each in form.files]
+                await self.take_photos(interaction, photos)
+                return
             await self.answer(
-                interaction, lambda who, place: self.studio.edit(who, place, job_id, prompt), prefer_dm=False
+                interaction, lambda who, place: self._write(who, place, action, words), prefer_dm=False
             )
         except Exception as error:
             # discord.py only logs what an event raises, and the person would wait in vain.
@@ -129,10 +139,9 @@ class LoraCodeClient(discord.AutoShardedClient):
 
     async def press(self, interaction: Interaction, action: str) -> None:
         """Do what a button says."""
-        edit = _EDIT.fullmatch(action)
         try:
-            if edit is not None:
-                await self._open_form(interaction, int(edit[1]))
+            if asks_for_words(action):
+                await self._open_form(interaction, action)
                 return
             await self.answer(
                 interaction,
@@ -156,19 +165,29 @@ class LoraCodeClient(discord.AutoShardedClient):
             sorry = texts.apology()
         await apologise(interaction, sorry, error)
 
-    async def _open_form(self, interaction: Interaction, job_id: int) -> None:
+    async def _open_form(self, interaction: Interaction, action: str) -> None:
         # A form can only be the very first response, so the prompt is looked up before it, and not for long.
+        who, job_id = person(interaction), edited(action)
         try:
             async with asyncio.timeout(LOOK_UP_S):
-                prompt = await self.studio.edit_text(person(interaction), job_id)
+                if job_id is None:
+                    prompt = await self.studio.draft_text(who)
+                else:
+                    prompt = await self.studio.edit_text(who, job_id)
         except UserError as refusal:
             await whisper(interaction, Reply(refusal.sentence))
             return
         except TimeoutError:
             log.warning("a prompt was not found in time; its form opens empty")
-            prompt = ""  # whose result it is will be looked up again when the form comes back
-        async with speaking(self.studio, person(interaction)):
-            await interaction.response.send_modal(PromptModal(job_id, prompt))
+            prompt = ""  # whose it is will be looked up again when the form comes back
+        async with speaking(self.studio, who):
+            await interaction.response.send_modal(PromptModal(action, prompt))
+
+    async def _write(self, who: Identity, place: Place, action: str, words: str) -> Reply:
+        job_id = edited(action)
+        if job_id is None:
+            return await self.studio.write_draft(who, place, words)
+        return await self.studio.edit(who, place, job_id, words)
 
     async def _words(self, who: Identity, place: Place, text: str) -> Reply:
         act = written(self.studio, who, text)

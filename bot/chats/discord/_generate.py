@@ -67,8 +67,8 @@ async def offer_sizes(interaction: _Interaction, typed: str) -> list[app_command
 @app_commands.choices(sampler=_SAMPLER_CHOICES)
 async def generate(
     interaction: _Interaction,
-    code: str,
-    prompt: str,
+    code: str = "",
+    prompt: str = "",
     negative: str = "",
     style: str = "",
     size: str = "",
@@ -79,7 +79,7 @@ async def generate(
     strength: Range[float, 0.0, MAX_STRENGTH] | None = None,
     sampler: str = "",
 ) -> None:
-    """Ask for pictures."""
+    """Ask for pictures; without a code or a prompt, by buttons and a form."""
     wish = GenerateWish(
         prompt=prompt,
         negative=negative,
