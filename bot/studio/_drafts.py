@@ -99,9 +99,9 @@ class Drafts:
     async def _which(self, draft: Draft, ready: Sequence[Lora]) -> Reply:
         """Ask for the code; what was said besides waits in the draft for it."""
         if draft.wish == await self._settings.applied(draft.account, EMPTY):
-            return texts.choose_code(ready, "use:")
+            return texts.choose_code(ready)
         await self._tools.ledger.keep_draft(draft)
-        return texts.choose_code(ready, "draft:code=")
+        return texts.choose_code(ready, of_draft=True)
 
     async def _next(self, draft: Draft) -> Reply:
         """Draw what has its code and its words; ask for the words otherwise."""

@@ -20,11 +20,13 @@ def draft_dropped() -> Reply:
     return Reply(say("draft-dropped"), replaces=True)
 
 
-def choose_code(loras: Sequence[Lora], action: str) -> Reply:
-    """Ask which of several LoraCodes shall draw; the newest come first. A code behind `action` chooses it."""
+def choose_code(loras: Sequence[Lora], of_draft: bool = False) -> Reply:
+    """Ask which of several LoraCodes shall draw, the draft if there is one; the newest come first."""
     buttons = [
-        Button(format_code(lora.code), f"{action}{lora.code}", number // _CODES_A_ROW)
-        for number, lora in enumerate(loras[:MAX_CODES_OFFERED])
+        Button(format_code(each.code), f"draft:code={each.code}", number // _CODES_A_ROW)
+        if of_draft
+        else Button(format_code(each.code), f"use:{each.code}", number // _CODES_A_ROW)
+        for number, each in enumerate(loras[:MAX_CODES_OFFERED])
     ]
     return Reply(say("choose-code"), tuple(buttons))
 

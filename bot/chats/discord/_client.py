@@ -25,13 +25,13 @@ from bot.chats.discord._modal import (
     edited,
     filled,
 )
-from bot.chats.discord._post import NETWORK_ERRORS, own_dm
+from bot.chats.discord._photos import photos_of, upload
+from bot.chats.discord._post import own_dm
 from bot.chats.discord._sync import sync_when_changed
 from bot.chats.discord._words import Translator
 from bot.domain import Identity, Place
 from bot.errors import UserError
-from bot.photos import MAX_FILE_BYTES
-from bot.replies import Reply, Upload
+from bot.replies import Reply
 from bot.studio import Studio
 
 log = logging.getLogger(__name__)
@@ -91,8 +91,8 @@ class LoraCodeClient(discord.AutoShardedClient):
         who = identity(message.author)
         place = own_dm(message.author.id)
         async with speaking(self.studio, who):  # a message tells no locale: that of the last command counts
-            if message.attachments:
-                reply = await answered(self._add_photos(who, place, message.attachments))
+            if photos := photos_of(message):
+                reply = await answered(self._add_photos(who, place, photos))
             else:
                 reply = await answered(self._words(who, place, message.content))
         await self.answers.send_set(who, place, reply, nonce=f"re-{message.id}")
@@ -197,15 +197,5 @@ class LoraCodeClient(discord.AutoShardedClient):
 
     async def _add_photos(self, who: Identity, place: Place, photos: Sequence[discord.Attachment]) -> Reply:
         # Read at once: the addresses expire.
-        uploads = [await _upload(photo) for photo in photos]
+        uploads = [await upload(photo) for photo in photos]
         return await self.studio.add_photos(who, place, uploads)
-
-
-async def _upload(photo: discord.Attachment) -> Upload:
-    if photo.size > MAX_FILE_BYTES:
-        return Upload(photo.filename, None)
-    try:
-        return Upload(photo.filename, await photo.read())
-    except (discord.HTTPException, *NETWORK_ERRORS) as error:
-        log.warning("a photo could not be fetched from Discord: %s", type(error).__name__)
-        raise UserError(texts.photos_not_fetched(photo.filename)) from error

@@ -9,6 +9,7 @@ from discord import app_commands
 
 from bot.chats.discord._admin import ADMIN_COMMANDS
 from bot.chats.discord._generate import generate, offer_codes
+from bot.chats.discord._photos import photos_of
 from bot.chats.discord._words import words
 
 if TYPE_CHECKING:
@@ -142,8 +143,8 @@ async def help_(interaction: _Interaction) -> None:
 @app_commands.context_menu(name=words("discord-menu-train"))
 async def train_on_these(interaction: _Interaction, message: discord.Message) -> None:
     """Take the photos of a message that stands in a chat; Discord shows us that one message alone."""
-    if message.attachments:
-        await interaction.client.take_photos(interaction, message.attachments)
+    if photos := photos_of(message):
+        await interaction.client.take_photos(interaction, photos)
     else:
         studio = interaction.client.studio
         await interaction.client.answer(interaction, lambda who, place: studio.train(who, place))

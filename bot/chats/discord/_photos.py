@@ -1,0 +1,32 @@
+"""Photos as they come from Discord."""
+
+from __future__ import annotations
+
+import logging
+
+import discord
+
+from bot import texts
+from bot.chats.discord._post import NETWORK_ERRORS
+from bot.errors import UserError
+from bot.photos import MAX_FILE_BYTES
+from bot.replies import Upload
+
+log = logging.getLogger(__name__)
+
+
+def photos_of(message: discord.Message) -> list[discord.Attachment]:
+    """Give the files of a message; one that was forwarded has them in the message that stands in it."""
+    forwarded = [each for snapshot in message.message_snapshots for each in snapshot.attachments]
+    return [*message.attachments, *forwarded]
+
+
+async def upload(photo: discord.Attachment) -> Upload:
+    """Fetch a photo; UserError asks for it again where Discord does not hand it over."""
+    if photo.size > MAX_FILE_BYTES:
+        return Upload(photo.filename, None)
+    try:
+        return Upload(photo.filename, await photo.read())
+    except (discord.HTTPException, *NETWORK_ERRORS) as error:
+        log.warning("a photo could not be fetched from Discord: %s", type(error).__name__)
+        raise UserError(texts.photos_not_fetched(photo.filename)) from error
