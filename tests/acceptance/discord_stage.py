@@ -17,7 +17,7 @@ from simcord.results import InteractionResult
 
 from bot.backends.base import GpuBackend
 from bot.backends.fake import FakeBackend
-from bot.chats.discord import DiscordChat
+from bot.chats.discord import DiscordChat, LoraCodeClient
 from bot.chats.discord._buttons import PREFIX
 from bot.coach import Coach, Eye
 from bot.dispatcher import Dispatcher
@@ -75,14 +75,21 @@ async def front_end(
     dispatcher = Dispatcher(ledger, backend, files, notifier, styles)
     tools = Tools(ledger, dispatcher, files, styles, clock, lambda platform: chats[platform].max_file_bytes)
     studio = new_studio(tools, gate, {Identity(Platform.DISCORD, admin)})
-    chat = DiscordChat("a token", studio, stage_folder / "discord-commands.sha256")
-    chat.client.event(on_interaction)  # beside what the client itself does with it
+    chat = DiscordChat("a token", studio, stage_folder / "discord-commands.sha256", NotingClient)
     chats[Platform.DISCORD] = chat
     postman = Postman(ledger, chats, clock, pause_s=0.0)
     return FrontEnd(ledger, studio, notifier, dispatcher, chat, postman)
 
 
-async def on_interaction(interaction: discord.Interaction[Any]) -> None:
+class NotingClient(LoraCodeClient):
+    """The client, with a note of what people did."""
+
+    async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
+        note_use(interaction)
+        await super().on_interaction(interaction)
+
+
+def note_use(interaction: discord.Interaction[Any]) -> None:
     """Note what a person did."""
     data: Any = interaction.data
     match interaction.type:

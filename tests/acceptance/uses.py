@@ -62,6 +62,9 @@ SITUATIONS = {
     Platform.CONSOLE: {"restart", "pressed twice"},
 }
 
+#: Buttons that one chat alone makes.
+_ONLY_ON_DISCORD = {"[draft:write]", "[draft:code=*]"}
+
 _noted: set[tuple[Platform, str]] = set()
 
 
@@ -105,6 +108,8 @@ def everything(platform: Platform) -> frozenset[str]:
     """Give all that can be done on a platform."""
     page = _page()
     buttons = {of_button(re.sub(r"<[^>]*>", "0", key.action)) for key in page.buttons()}
+    if platform is not Platform.DISCORD:
+        buttons -= _ONLY_ON_DISCORD
     commands = {f"/{name}" for name in (*COMMANDS, *ADMIN_COMMANDS)}
     return frozenset(commands | buttons | _options(platform, page) | _WAYS[platform])
 
