@@ -124,7 +124,7 @@ class Stage:
 
     async def brings(self, update: dict[str, Any]) -> None:
         """Hand the bot an update of a kind that it does not ask for, and the emulator does not know."""
-        await self.chat._app.update_queue.put(Update.de_json(update, self.chat._app.bot))
+        await self.chat._incoming.take([Update.de_json(update, self.chat._app.bot)])
 
     @property
     def drawings(self) -> list[Generate]:
