@@ -223,7 +223,7 @@ class Notifier:
             chat = self._chats.get(job.place.platform)
             if chat is None:
                 return None
-            if job.card_message_id is None and self._clock() - job.created_at < CARD_NOTE_GRACE:
+            if job.card_message_id is None and abs(self._clock() - job.created_at) < CARD_NOTE_GRACE:
                 self._stale_cards.add(job_id)
                 return 1.0
             try:

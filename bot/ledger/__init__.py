@@ -32,7 +32,18 @@ from bot.ledger import _jobs, _photos
 from bot.ledger._connection import Connection
 from bot.ledger._outside import Glance, check, copy_to, glance, named_files, nobody_else
 from bot.ledger._people import Belongings
-from bot.ledger._rows import Added, Counts, Erased, Named, job_of, lora_of, ms, notice_of, time_of
+from bot.ledger._rows import (
+    MAX_WAIT_MS,
+    Added,
+    Counts,
+    Erased,
+    Named,
+    job_of,
+    lora_of,
+    ms,
+    notice_of,
+    time_of,
+)
 from bot.ledger._sharing import MAX_ASKS_A_DAY, MAX_HEARD_A_DAY, MAX_PEOPLE_A_LINK, MAX_WAITING
 from bot.ledger._updates import Updates
 
@@ -301,9 +312,9 @@ class Ledger(Updates):
 
         def work(db: sqlite3.Connection) -> list[Notice]:
             rows = db.execute(
-                "SELECT * FROM notices WHERE state = 'owed' AND next_try_ms <= ?"
+                "SELECT * FROM notices WHERE state = 'owed' AND (next_try_ms <= ? OR next_try_ms > ?)"
                 " ORDER BY next_try_ms, id LIMIT ?",
-                (now, limit),
+                (now, now + MAX_WAIT_MS, limit),
             ).fetchall()
             job = "SELECT * FROM jobs WHERE id = ?"
             return [notice_of(row, job_of(db.execute(job, (row["job"],)).fetchone())) for row in rows]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bot.domain import Identity, Letter, Platform, Share
-from bot.ledger._rows import ms, share_of, time_of
+from bot.ledger._rows import MAX_WAIT_MS, ms, share_of, time_of
 from bot.ledger._standing import Standings
 
 # One letter a person: on the platform where they last asked for something.
@@ -50,9 +50,9 @@ class Letters(Standings):
 
         def work(db: sqlite3.Connection) -> Letter | None:
             row = db.execute(
-                "SELECT * FROM letters WHERE platform = ? AND next_try_ms <= ?"
+                "SELECT * FROM letters WHERE platform = ? AND (next_try_ms <= ? OR next_try_ms > ?)"
                 " ORDER BY next_try_ms, id LIMIT 1",
-                (str(platform), now),
+                (str(platform), now, now + MAX_WAIT_MS),
             ).fetchone()
             if row is None:
                 return None

@@ -33,6 +33,9 @@ from bot.domain import (
     Trigger,
 )
 
+#: Nothing is put off for longer; what seems to be was so before the clock was set back, and is due.
+MAX_WAIT_MS = 6 * 3_600_000
+
 
 @dataclass(frozen=True, slots=True)
 class Added:

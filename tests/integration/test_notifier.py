@@ -62,6 +62,16 @@ async def test_a_busy_platform_is_obeyed_and_nothing_is_lost(room: EngineRoom) -
     assert len(room.chat.sent) == 1
 
 
+async def test_a_clock_that_is_set_back_does_not_put_off_what_is_owed(room: EngineRoom) -> None:
+    room.desk.clock.forward(days=1)
+    room.chat.errors = [ChatBusy("slow down", 30.0)]
+    await room.trained()
+    assert room.chat.sent == []
+    room.desk.clock.forward(days=-1)
+    await room.notifier.deliver_owed()
+    assert len(room.chat.sent) == 1
+
+
 async def test_somebody_who_blocked_us_is_not_tried_again(room: EngineRoom) -> None:
     room.chat.errors = [ChatUnreachable("blocked")]
     await room.trained()

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bot.app import opened
@@ -24,12 +26,22 @@ NO_LIMITS = Limits(*(Limit(10**6, 1.0, 10**6) for _ in range(3)))
 WORKER = Path(__file__).with_name("story_worker.py")
 
 
+def clock_that_may_be_set(path: Path) -> Callable[[], datetime]:
+    """The clock, wrong by as many days as a file says, where there is one."""
+
+    def now() -> datetime:
+        days = float(path.read_text()) if path.exists() else 0.0
+        return datetime.now(UTC) + timedelta(days=days)
+
+    return now
+
+
 async def main(api_url: str, folder: Path) -> None:
     """Serve until killed, or told to end by the test."""
     settings = Settings(data_dir=folder, telegram_api_url=api_url, coach="off", backup_days=0)
     # Its workers die with it, far more often than any does by itself.
     backend = LocalBackend([sys.executable, str(WORKER)], os.environ, Patience(short_life_s=0.0))
-    async with opened(settings, backend) as app:
+    async with opened(settings, backend, clock_that_may_be_set(folder.parent / "clock")) as app:
         api_url = settings.telegram_api_url
         chat = TelegramChat(app.studio, TOKEN, api_url, ALBUM_PAUSE_S, limits=NO_LIMITS)
         app.chats[chat.platform] = chat
