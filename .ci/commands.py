@@ -60,7 +60,8 @@ def page() -> str:
         ),
         "What administrators alone can say; to others there is no such command:",
         _table(("command", "it is for", "Telegram", "Discord", "console"), _admin_commands(tree)),
-        "Besides: photos, albums and files in a chat with the bot join the set that is being collected; a"
+        "Besides: photos, albums and files in a chat with the bot, or in a Telegram group as an answer to it"
+        " or with its name in the caption, join the set that is being collected; a"
         " plain message is a name, a prompt or a word where one is waited for. At the console a path is a"
         " photo, a number presses the button that has it, and `/quit` ends it.",
         "## Options of `/generate`, written behind the prompt",

@@ -139,12 +139,18 @@ class Identity:
 class Place:
     """Where an answer belongs: the chat a job was asked for in.
 
-    `chat_id` is the platform's chat or channel. `user_id` is whom to write to directly (Discord DMs).
+    `chat_id` is the platform's chat or channel; a topic of a group on Telegram is `-100500:7`. `user_id` is
+    whom to write to directly (Discord DMs).
     """
 
     platform: Platform
     chat_id: str
     user_id: str
+
+    @property
+    def chat(self) -> str:
+        """The chat as a whole, whatever topic of it this is."""
+        return self.chat_id.partition(":")[0]
 
     @property
     def is_shared(self) -> bool:

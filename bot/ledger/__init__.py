@@ -197,11 +197,11 @@ class Ledger(Updates):
         )
 
     async def open_jobs_in(self, place: Place, limit: int) -> list[Job]:
-        """List jobs of a chat that have not ended, the oldest first, at most so many."""
+        """List jobs of a chat, in all its topics, that have not ended, the oldest first, at most so many."""
         return await self._jobs(
-            "SELECT * FROM jobs WHERE platform = ? AND chat_id = ? AND status IN ('queued', 'running')"
-            " ORDER BY id LIMIT ?",
-            *(str(place.platform), place.chat_id, limit),
+            "SELECT * FROM jobs WHERE platform = ? AND (chat_id = ? OR substr(chat_id, 1, ?) = ?)"
+            " AND status IN ('queued', 'running') ORDER BY id LIMIT ?",
+            *(str(place.platform), place.chat, len(place.chat) + 1, f"{place.chat}:", limit),
         )
 
     async def open_jobs(self, kind: JobKind) -> list[Job]:

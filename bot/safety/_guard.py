@@ -61,7 +61,7 @@ class Guard:
 
     async def screened(self, place: Place, reply: Reply) -> Reply:
         """Give a reply as it may be shown in a place."""
-        action = self._policy.of(place.platform, place.chat_id)
+        action = self._policy.of(place.platform, place.chat)
         if self._looker is None or action is Action.ALLOW or not reply.pictures:
             return reply
         found = [await self._is_found(self._looker, picture) for picture in reply.pictures]

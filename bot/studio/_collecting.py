@@ -39,6 +39,8 @@ from gpu_worker.protocol import Crop
 MAX_OPEN_TRAININGS = 2
 #: Photos are looked at as if they were of somebody: whose they are may be chosen after they came.
 SOMEBODY = PEOPLE[0]
+#: What a link to the private chat hands over, so that it goes on with the set.
+TRAIN_WORD = "train"
 _OF_A_SET = re.compile(r"([0-9]{1,15}):(name|class=[a-z]{1,10}|drop=[0-9]{1,15})")
 
 
@@ -54,17 +56,18 @@ class Collecting:
         """Say whether a person is still to be asked; whoever sits at the console runs this machine."""
         return who.platform is not Platform.CONSOLE and not await self._tools.ledger.has_consented(account)
 
-    async def start(self, who: Identity, account: AccountId) -> Reply:
+    async def start(self, who: Identity, account: AccountId, place: Place) -> Reply:
         """Say what will happen, show what makes a good set, and ask for consent once."""
         must = await self.must_consent(who, account)
-        return texts.welcome(who.platform, must, await self._examples.picture())
+        welcome = texts.welcome(who.platform, must, await self._examples.picture())
+        return self._said_in(place, welcome)
 
     async def consent(self, account: AccountId, place: Place) -> Reply:
         """Take a person's word, and tell them to send photos."""
         await self._tools.ledger.consent(account)
         photo_set = await self._tools.ledger.photo_set(account)
         reply = texts.consented(photo_set, place.platform, await self._examples.picture())
-        return replace(reply, replaces=True)
+        return replace(self._said_in(place, reply), replaces=True)
 
     async def train(self, who: Identity, account: AccountId, place: Place) -> Reply:
         """Say which photos are missing or how to send them; start when exactly five are there."""
@@ -170,7 +173,13 @@ class Collecting:
         if photos and place.is_private:
             sheet = await asyncio.to_thread(contact_sheet.compose, photos, _coaching.marks(report))
         remarks, may_begin = _coaching.remarks(report), _coaching.may_begin(report)
-        return texts.set_card(photo_set, place.platform, sheet, remarks, may_begin)
+        card = texts.set_card(photo_set, place.platform, sheet, remarks, may_begin)
+        return self._said_in(place, card)
+
+    def _said_in(self, place: Place, reply: Reply) -> Reply:
+        # What a person sent alone may be in the set too: nothing of it is shown where others read along.
+        link = "" if place.is_private else self._tools.start_link(TRAIN_WORD)
+        return texts.in_a_group(reply, link) if link else reply
 
     async def _seen(
         self, photos: Sequence[NewPhoto], class_word: str

@@ -22,7 +22,7 @@ from bot.domain import (
     Picture,
     Place,
 )
-from bot.errors import ShareEnded, UserError
+from bot.errors import ShareEnded, UnknownCode, UserError
 from bot.eta import estimate
 from bot.prompting import codes_in
 from bot.replies import Reply
@@ -155,7 +155,10 @@ class Pictures:
         if len(others) >= MAX_CODES:
             raise UserError(texts.too_many_codes())
         for other in others:
-            await _own.drawable(ledger, account, other, now)
+            try:
+                await _own.drawable(ledger, account, other, now)
+            except UnknownCode as error:  # it may be two years: how to write those is said with it
+                raise UnknownCode(texts.unknown_code_in_prompt(other)) from error
         has_style = wish.style and wish.style.lower() != NO_STYLE
         style = self._tools.styles.read(wish.style).name if has_style else ""
         seed = _new_seed() if wish.seed is None else wish.seed

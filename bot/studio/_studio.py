@@ -27,7 +27,7 @@ from bot.studio import _own
 from bot.studio._account import Accounts
 from bot.studio._admin import Admins
 from bot.studio._codes import Codes
-from bot.studio._collecting import Collecting
+from bot.studio._collecting import TRAIN_WORD, Collecting
 from bot.studio._door import Door
 from bot.studio._drafts import Drafts
 from bot.studio._guesses import Guesses, counting_wrong_codes
@@ -83,7 +83,9 @@ class Studio:
         await self._door.takes_word(who, text)
         account = await self._door.account_of(who)
         shared = await self._sharing.takes_word(asker(who, account, place), text)
-        return shared or await self._collecting.start(who, account)
+        if shared is None and text.strip() == TRAIN_WORD and await self._ledger.held(account):
+            return await self._collecting.train(who, account, place)
+        return shared or await self._collecting.start(who, account, place)
 
     async def wrong_code(self, who: Identity) -> bool:
         """Count a code that is not somebody's own; False when it was one too many."""

@@ -59,6 +59,7 @@ from bot.texts._collecting import consent_first as consent_first
 from bot.texts._collecting import consented as consented
 from bot.texts._collecting import good_set_reasons as good_set_reasons
 from bot.texts._collecting import how_to_send
+from bot.texts._collecting import in_a_group as in_a_group
 from bot.texts._collecting import set_below as set_below
 from bot.texts._collecting import set_card as set_card
 from bot.texts._collecting import set_complete as set_complete
@@ -239,6 +240,11 @@ def too_many_trainings(most: int) -> str:
 def too_many_generations(most: int) -> str:
     """Ask for patience with further pictures."""
     return say("too-many-generations", most=most)
+
+
+def unknown_code_in_prompt(code: LoraCode) -> str:
+    """Say of eight digits in a prompt that they are no code of theirs, and how to write what is none."""
+    return say("unknown-code-in-prompt", code=format_code(code))
 
 
 def too_many_codes() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -107,6 +108,11 @@ def set_card(
     return Reply(
         "\n".join(lines), tuple(buttons), (sheet,) if sheet else (), shows_set=bool(photo_set.photos)
     )
+
+
+def in_a_group(reply: Reply, link: str) -> Reply:
+    """Say how photos are sent where others read along, and where they are shown."""
+    return replace(reply, text=f"{reply.text}\n{say('photos-in-a-group', link=link)}")
 
 
 def set_complete(job: Job) -> str:

@@ -8,6 +8,7 @@ language-name = English
 unknown-command = I do not know that. /help lists what I can do.
 too-many-wrong-codes = Too many LoraCodes that are not yours. Try again in an hour; /codes lists yours, which go on working.
 unknown-code = You have no LoraCode like that. /codes lists yours. If it is somebody else's, write /ask and the code.
+unknown-code-in-prompt = I read { $code } in your prompt as a LoraCode, and you have none like that: /codes lists yours. If it is something else, such as two years, put a comma or a word between the digits.
 stale-button = That button no longer does anything. /help lists what I can do.
 nothing-open = Nothing of yours is running or in line.
 already-ended = That has already ended. /codes shows where your LoraCodes stand.
@@ -216,6 +217,9 @@ consent-first-photos =
 thank-you = Thank you. { $next }
 photos-too-many = You have { $held } photos, and it takes exactly { $wanted }. Nothing has started. Shall I use the first five, or do you want to start over?
 photos-held = You have { $held } of { $wanted }; send { $missing } more.
+photos-in-a-group =
+    Others read along here. In our private chat I show your photos to you alone: { $link }
+    Or send them here, as an answer to a message of mine.
 set-shows = They show: { $class }
 set-name = name: { $name }
 name-it = Name it

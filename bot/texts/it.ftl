@@ -7,6 +7,7 @@ language-name = Italiano
 unknown-command = Questo non lo conosco. /aiuto elenca quello che so fare.
 too-many-wrong-codes = Troppi LoraCode che non sono tuoi. Riprova tra un’ora; /codici elenca i tuoi, che continuano a funzionare.
 unknown-code = Non hai un LoraCode così. /codici elenca i tuoi. Se è di qualcun altro, scrivi /chiedi e il codice.
+unknown-code-in-prompt = Nel tuo prompt leggo { $code } come LoraCode, e non ne hai uno così: /codici elenca i tuoi. Se è altro, per esempio due anni, metti una virgola o una parola tra le cifre.
 stale-button = Questo pulsante non fa più nulla. /aiuto elenca quello che so fare.
 nothing-open = Non hai nulla in corso o in coda.
 already-ended = È già finito. /codici mostra a che punto sono i tuoi LoraCode.
@@ -215,6 +216,9 @@ consent-first-photos =
 thank-you = Grazie. { $next }
 photos-too-many = Hai { $held } foto, e ne servono esattamente { $wanted }. Non è cominciato nulla. Uso le prime cinque, o vuoi ricominciare?
 photos-held = Ne hai { $held } di { $wanted }; mandane { $missing } in più.
+photos-in-a-group =
+    Qui leggono anche altri. Nella nostra chat privata mostro le tue foto solo a te: { $link }
+    Oppure mandale qui, in risposta a un mio messaggio.
 set-shows = Mostrano: { $class }
 set-name = nome: { $name }
 name-it = Dai un nome

@@ -43,13 +43,21 @@ class Person:
         if text.startswith("/"):
             entities = [{"type": "bot_command", "offset": 0, "length": len(text.split()[0])}]
         if to is not None:
-            more["reply_to_message"] = {**self._message_of_bot(to), "from": BOT}
+            more["reply_to_message"] = self.about(to)
         await self._message({"text": text, "entities": entities, **more}, chat)
 
     async def sends_photos(
-        self, photos: list[bytes], *, album: bool | str = True, chat: int | None = None, **more: Any
+        self,
+        photos: list[bytes],
+        *,
+        album: bool | str = True,
+        chat: int | None = None,
+        to: Shown | None = None,
+        **more: Any,
     ) -> None:
         """Send photos, as an album that may have a name; `more` are further fields of each message."""
+        if to is not None:
+            more["reply_to_message"] = self.about(to)
         name = album if isinstance(album, str) else f"album{self._messages}"
         group = {"media_group_id": name} if album else {}
         if album:
@@ -103,12 +111,17 @@ class Person:
         assert isinstance(found[-1], Shown)
         return found[-1]
 
+    def about(self, message: Shown) -> dict[str, Any]:
+        """Give a message of the bot's, as one that somebody answers to."""
+        return {**self._message_of_bot(message), "from": BOT}
+
     def wrote(self, chat: int) -> dict[str, Any]:
         """Give this person's latest message, as one that somebody answers to."""
         return {"message_id": self._messages, "date": 1, "chat": self._chat(chat), "from": self._user}
 
     def _message_of_bot(self, message: Shown) -> dict[str, Any]:
-        return {"message_id": message.id, "date": 1, "chat": self._chat(message.chat)}
+        topic = {"message_thread_id": message.topic, "is_topic_message": True} if message.topic else {}
+        return {"message_id": message.id, "date": 1, "chat": self._chat(message.chat), **topic}
 
     def _chat(self, chat: int | None = None) -> dict[str, Any]:
         if chat is not None and chat < 0:
@@ -154,7 +167,7 @@ def _ways(content: dict[str, Any]) -> set[str]:
         "document": "file",
         "caption": "caption",
         "forward_origin": "forwarded",
-        "message_thread_id": "thread",
+        "is_topic_message": "thread",
     }
     ways = {way for field, way in marks.items() if field in content}
     return ways | (of_words(content["text"]) if "text" in content else set())

@@ -40,6 +40,7 @@ class Shown:
     rows: list[list[tuple[str, str]]] = field(default_factory=list)
     versions: list[str] = field(default_factory=list)
     answers: int | None = None
+    topic: int | None = None
     is_covered: bool = False
 
     @property
@@ -87,8 +88,8 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
             return self._edit_media(fields, uploads)
         if method.startswith("editMessage"):
             self._refuse_edit(method, fields)
-        # The emulator does not know spoilers; we look at them ourselves.
-        result = super().validate(method, _without_spoilers(method, fields), uploads)
+        # The emulator knows neither spoilers nor topics; we look at them ourselves.
+        result = super().validate(method, _without_what_is_new(method, fields), uploads)
         if method == "sendMediaGroup":
             album = self.shown[-result[0]["message_id"]] = Shown(
                 result[0]["message_id"], int(fields["chat_id"])
@@ -161,6 +162,8 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
         elif files:
             message.photos = [data for _, data in files]
             message.is_covered = _is_covered(fields)
+        if fields.get("message_thread_id"):
+            message.topic = int(fields["message_thread_id"])
         quote = fields.get("reply_parameters")
         if quote is not None:
             message.answers = int((json.loads(quote) if isinstance(quote, str) else quote)["message_id"])
@@ -173,8 +176,8 @@ def _meant(refusal: ApiRefusal) -> list[str]:
     return [use for word, use in words.items() if word in str(refusal.description)]
 
 
-def _without_spoilers(method: str, fields: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: value for name, value in fields.items() if name != "has_spoiler"}
+def _without_what_is_new(method: str, fields: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in fields.items() if name not in {"has_spoiler", "message_thread_id"}}
     if method == "sendMediaGroup":
         media = [{**each} for each in json.loads(fields["media"])]
         for each in media:

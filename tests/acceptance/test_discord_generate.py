@@ -139,7 +139,7 @@ async def test_somebody_else_s_code_in_the_prompt_is_unknown(stage: Stage) -> No
     berts = Identity(Platform.DISCORD, str(stage.bert.id))
     (his,) = await stage.bot.ledger.loras_of(await stage.bot.ledger.account_of(berts))
     answer = await stage.draw(hers, f"a handshake with {his.code}")
-    assert (text_of(answer), answer.ephemeral) == (texts.UNKNOWN_CODE, True)
+    assert (text_of(answer), answer.ephemeral) == (texts.unknown_code_in_prompt(his.code), True)
 
 
 async def test_a_fifth_request_waits_for_the_four_that_are_open(stage: Stage) -> None:

@@ -43,6 +43,7 @@ SITUATIONS = {
         "edited",
         "caption",
         "group",
+        "thread",
         "years later",
     },
     Platform.DISCORD: {

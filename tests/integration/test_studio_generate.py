@@ -95,6 +95,18 @@ async def test_no_such_code_and_not_yours_are_the_same_answer_after_the_same_loo
     assert await desk.jobs(ANNA) == []
 
 
+async def test_two_years_in_a_prompt_are_told_from_a_code_by_a_comma(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    sentence = await refusal(desk, f"{code} 2024 2025 fashion")
+    assert "2024 2025" in sentence
+    assert "comma" in sentence
+    foreign = (await desk.ready(BERT)).code
+    told = await refusal(desk, f"{code} with {foreign}")
+    assert told == texts.unknown_code_in_prompt(foreign), "somebody's code reads like nobody's"
+    await desk.studio.generate_text(ANNA, ANNAS, f"{code} 2024, 2025 fashion")
+    assert len(await desk.jobs(ANNA)) == 1
+
+
 async def test_a_foreign_code_in_training_says_nothing_of_it(desk: Desk) -> None:
     code = (await desk.train(BERT)).code
     assert await refusal(desk, f"{code} a boat") == texts.UNKNOWN_CODE

@@ -7,11 +7,11 @@ import logging
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
-from telegram import Chat, MaybeInaccessibleMessage, Message, User
+from telegram import Bot, Chat, MaybeInaccessibleMessage, Message, MessageEntity, User
 
 from bot import texts
 from bot.chats.telegram._errors import patiently
-from bot.chats.telegram._post import Post
+from bot.chats.telegram._post import Post, Room
 from bot.domain import Identity, Place, Platform
 from bot.errors import ChatError, ChatUnreachable
 from bot.replies import Reply
@@ -25,14 +25,14 @@ class Spot:
     """Where a person spoke or pressed: a message in a chat."""
 
     who: Identity
-    chat_id: int
+    room: Room
     message_id: int
     is_private: bool
 
     @property
     def place(self) -> Place:
         """Give the chat as the rest of the bot knows it."""
-        return Place(Platform.TELEGRAM, str(self.chat_id), self.who.user_id)
+        return Place(Platform.TELEGRAM, str(self.room), self.who.user_id)
 
 
 def spot_of(message: MaybeInaccessibleMessage, user: User | None = None) -> Spot | None:
@@ -42,7 +42,12 @@ def spot_of(message: MaybeInaccessibleMessage, user: User | None = None) -> Spot
     if user is None:
         return None
     who = Identity(Platform.TELEGRAM, str(user.id), name=_name_of(user), locale=user.language_code or "")
-    return Spot(who, int(message.chat.id), message.message_id, message.chat.type == Chat.PRIVATE)
+    # Answers to messages have a thread too; a topic alone is a room of its own.
+    topic_id = (
+        message.message_thread_id if isinstance(message, Message) and message.is_topic_message else None
+    )
+    room = Room(int(message.chat.id), topic_id)
+    return Spot(who, room, message.message_id, message.chat.type == Chat.PRIVATE)
 
 
 def _name_of(user: User) -> str:
@@ -52,6 +57,20 @@ def _name_of(user: User) -> str:
 def is_nameless(message: Message) -> bool:
     """Tell whether its author writes as an account that many share: anonymous administrators, channels."""
     return message.sender_chat is not None or (message.from_user is not None and message.from_user.is_bot)
+
+
+def answers_us(bot: Bot, message: Message) -> bool:
+    """Tell whether a message answers one of ours; all in a topic answers the message that opened it."""
+    ours = message.reply_to_message
+    if ours is None or ours.from_user is None or ours.forum_topic_created is not None:
+        return False
+    return ours.from_user.id == bot.id
+
+
+def is_for(bot: Bot, photo: Message) -> bool:
+    """Tell whether a photo in a group is meant for us: an answer to us, or with our name beneath it."""
+    named = photo.parse_caption_entities([MessageEntity.MENTION, MessageEntity.BOT_COMMAND]).values()
+    return answers_us(bot, photo) or any(each.lower().endswith(bot.name.lower()) for each in named)
 
 
 class Answers:
@@ -79,7 +98,7 @@ class Answers:
     async def replace(self, spot: Spot, reply: Reply) -> bool:
         """Make the message at a spot read like `reply`; False when it can no longer be."""
         try:
-            await patiently(lambda: self._post.edit(spot.chat_id, spot.message_id, reply))
+            await patiently(lambda: self._post.edit(spot.room, spot.message_id, reply))
         except ChatError as error:
             log.info("the message of a button could not be edited: %s", error)
             return False
@@ -93,7 +112,7 @@ class Answers:
             if shown is not None and await self._edited(spot, int(shown), reply):
                 return
             answer_to = None if spot.is_private else spot.message_id
-            message_id = await patiently(lambda: self._post.send(spot.chat_id, reply, answer_to))
+            message_id = await patiently(lambda: self._post.send(spot.room, reply, answer_to))
             await self._studio.set_shown(spot.who, str(message_id))
 
     async def _end_set(self, spot: Spot, reply: Reply) -> None:
@@ -102,7 +121,7 @@ class Answers:
 
     async def _edited(self, spot: Spot, message_id: int, reply: Reply) -> bool:
         try:
-            await patiently(lambda: self._post.edit(spot.chat_id, message_id, reply))
+            await patiently(lambda: self._post.edit(spot.room, message_id, reply))
         except ChatError as error:
             log.info("the message of a set could not be edited: %s", error)
             return False
@@ -110,14 +129,14 @@ class Answers:
 
     async def _show(self, spot: Spot, reply: Reply) -> None:
         answer_to = None if spot.is_private else spot.message_id
-        message_id = await patiently(lambda: self._post.send(spot.chat_id, reply, answer_to))
+        message_id = await patiently(lambda: self._post.send(spot.room, reply, answer_to))
         if reply.card_of is not None:
             await self._studio.card_shown(reply.card_of, str(message_id))
 
     async def _hand_over(self, spot: Spot, reply: Reply) -> None:
         # A file of a group is everybody's. The private chat with a person has the number of the person.
         try:
-            await patiently(lambda: self._post.send(int(spot.who.user_id), reply))
+            await patiently(lambda: self._post.send(Room(int(spot.who.user_id)), reply))
         except ChatUnreachable:
             await self._show(spot, Reply(texts.OPEN_A_PRIVATE_CHAT))
         else:

@@ -20,7 +20,7 @@ from bot.chats.telegram._incoming import Incoming
 from bot.chats.telegram._limiter import Limiter
 from bot.chats.telegram._pace import Limits, Rank
 from bot.chats.telegram._polling import Polling
-from bot.chats.telegram._post import Post
+from bot.chats.telegram._post import Post, Room, room_of
 from bot.chats.telegram._presses import ACKNOWLEDGE_WITHIN_S, Presses
 from bot.chats.telegram._webhook import Webhook
 from bot.domain import Place, Platform
@@ -100,12 +100,12 @@ class TelegramChat:
 
     async def send(self, place: Place, reply: Reply, *, nonce: str) -> str:
         """Send a message. Telegram has no nonce; the notifier edits where it can, so that it needs none."""
-        return str(await self._notices.send(int(place.chat_id), reply))
+        return str(await self._notices.send(room_of(place), reply))
 
     async def edit(self, place: Place, message_id: str, reply: Reply) -> None:
         """Make a message read like `reply`; pictures are put into it, further ones follow."""
         post = self._notices if reply.card_of is None else self._cards
-        await post.edit(int(place.chat_id), int(message_id), reply)
+        await post.edit(room_of(place), int(message_id), reply)
 
     def start_link(self, word: str) -> str:
         """Give the address that opens a chat with the bot and hands it a word; nothing before it is known."""
@@ -155,4 +155,4 @@ class TelegramChat:
             locale = "" if user is None else user.language_code or ""
             # The failure itself is in the log already.
             with contextlib.suppress(ChatError), texts.use_language(locale):
-                await self._post.send(update.effective_chat.id, texts.apology())
+                await self._post.send(Room(update.effective_chat.id), texts.apology())

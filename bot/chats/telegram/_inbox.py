@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from telegram import Message, Update
+from telegram import Bot, Chat, Message, Update
 from telegram.constants import FileSizeLimit
 from telegram.ext import CommandHandler, ContextTypes, MessageHandler, filters
 
 from bot import texts
 from bot.chats.base import answered, speaking
-from bot.chats.telegram._answers import Answers, Spot, is_nameless, spot_of
+from bot.chats.telegram._answers import Answers, Spot, answers_us, is_for, is_nameless, spot_of
 from bot.domain import Identity, Place
 from bot.replies import Reply, Upload
 from bot.studio import Studio
@@ -44,13 +44,15 @@ class Inbox:
         """Give what listens, in the order in which it is asked."""
         new = filters.UpdateType.MESSAGE
         private = filters.ChatType.PRIVATE & new
+        group = filters.ChatType.GROUPS & new
+        photos = filters.PHOTO | filters.Document.ALL
         words = filters.TEXT & ~filters.COMMAND
         return [
             *(self._command(name, call) for name, call in self._calls().items()),
-            MessageHandler(private & (filters.PHOTO | filters.Document.ALL), self._on_photo),
+            MessageHandler((private | group) & photos, self._on_photo),
             MessageHandler(private & words, self._on_words),
             MessageHandler(private & ~filters.StatusUpdate.ALL, self._on_other),
-            MessageHandler(filters.ChatType.GROUPS & new & filters.REPLY & words, self._on_words_in_group),
+            MessageHandler(group & filters.REPLY & words, self._on_words_in_group),
         ]
 
     def _calls(self) -> dict[str, _Call]:
@@ -94,7 +96,7 @@ class Inbox:
         if message is None:
             return
         if message.media_group_id is None:
-            await self._take([message])
+            await self._take([message], context.bot)
             return
         album = self._albums.setdefault(message.media_group_id, _Album())
         album.messages.append(message)
@@ -105,11 +107,15 @@ class Inbox:
             return
         self._albums.pop(message.media_group_id, None)
         try:
-            await self._take(sorted(album.messages, key=lambda each: each.message_id))
+            await self._take(sorted(album.messages, key=lambda each: each.message_id), context.bot)
         finally:
             album.taken.set()
 
-    async def _take(self, messages: Sequence[Message]) -> None:
+    async def _take(self, messages: Sequence[Message], bot: Bot) -> None:
+        is_private = messages[0].chat.type == Chat.PRIVATE
+        if not is_private and not any(is_for(bot, each) for each in messages):
+            return  # what people show each other in a group is not even fetched
+
         async def work(spot: Spot, message: Message) -> Reply:
             uploads = await asyncio.gather(*(_download(each) for each in messages))
             return await self._studio.add_photos(spot.who, spot.place, uploads)
@@ -126,8 +132,7 @@ class Inbox:
     async def _on_words_in_group(self, update: Update, context: _Context) -> None:
         """Take an answer to a message of ours as a prompt; what people say to each other is theirs."""
         message = update.effective_message
-        ours = message.reply_to_message if message is not None else None
-        if message is None or ours is None or ours.from_user is None or ours.from_user.id != context.bot.id:
+        if message is None or not answers_us(context.bot, message):
             return
         spot = spot_of(message)
         if spot is None or is_nameless(message):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from telegram import InputMediaPhoto, ReplyParameters
@@ -15,12 +16,30 @@ from telegram.ext import ExtBot
 from bot.chats.telegram._errors import patiently, translated
 from bot.chats.telegram._looks import MAX_CAPTION, Photo, blank, clipped, keyboard, length, photo
 from bot.chats.telegram._pace import Rank
+from bot.domain import Place
 from bot.errors import ChatBusy
 from bot.replies import Attachment, Picture, Reply
 
 log = logging.getLogger(__name__)
 
 _ALBUM = int(MediaGroupLimit.MAX_MEDIA_LENGTH)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Where a message stands: a chat, and its topic if the chat is a group that has some."""
+
+    chat_id: int
+    topic_id: int | None = None
+
+    def __str__(self) -> str:
+        return str(self.chat_id) if self.topic_id is None else f"{self.chat_id}:{self.topic_id}"
+
+
+def room_of(place: Place) -> Room:
+    """Read where a place is."""
+    chat_id, _, topic_id = place.chat_id.partition(":")
+    return Room(int(chat_id), int(topic_id) if topic_id else None)
 
 
 class Post:
@@ -34,34 +53,33 @@ class Post:
         self._bot = bot
         self._rank = rank
 
-    async def send(self, chat_id: int, reply: Reply, answer_to: int | None = None) -> int:
+    async def send(self, room: Room, reply: Reply, answer_to: int | None = None) -> int:
         """Send a message, `answer_to` another one, and give its id."""
         with translated():
-            message_id, others = await self._first(chat_id, reply, answer_to)
-        for call in self._further(chat_id, message_id, others, reply):
+            message_id, others = await self._first(room, reply, answer_to)
+        for call in self._further(room, message_id, others, reply):
             try:
                 await patiently(call)  # to raise would have the first message sent again
             except ChatBusy as busy:
                 log.warning("a further part of message %d was left out: %s", message_id, busy)
         return message_id
 
-    async def edit(self, chat_id: int, message_id: int, reply: Reply) -> None:
+    async def edit(self, room: Room, message_id: int, reply: Reply) -> None:
         """Make a message read like `reply`; quiet when it already does."""
         with translated():
-            await self._edit_first(chat_id, message_id, reply)
-        for call in self._further(chat_id, message_id, reply.pictures[1:], reply):
+            await self._edit_first(room.chat_id, message_id, reply)
+        for call in self._further(room, message_id, reply.pictures[1:], reply):
             await call()
 
-    async def _first(
-        self, chat_id: int, reply: Reply, answer_to: int | None
-    ) -> tuple[int, Sequence[Picture]]:
+    async def _first(self, room: Room, reply: Reply, answer_to: int | None) -> tuple[int, Sequence[Picture]]:
         keys = keyboard(reply.buttons)
         quote = None if answer_to is None else _answering(answer_to)
         if reply.pictures and length(reply.text) <= MAX_CAPTION:
             picture = await photo(reply.pictures[0])
             sent = await self._bot.send_photo(
-                chat_id,
+                room.chat_id,
                 picture.data,
+                message_thread_id=room.topic_id,
                 caption=picture.caption(reply.text),
                 has_spoiler=reply.is_spoiler or None,
                 reply_markup=keys,
@@ -72,8 +90,9 @@ class Post:
             return int(sent.message_id), reply.pictures[1:]
         text = clipped(reply.text)
         sent = await self._bot.send_message(
-            chat_id,
+            room.chat_id,
             text,
+            message_thread_id=room.topic_id,
             reply_markup=keys,
             reply_parameters=quote,
             disable_notification=reply.is_silent,
@@ -114,16 +133,16 @@ class Post:
         )
 
     def _further(
-        self, chat_id: int, message_id: int, pictures: Sequence[Picture], reply: Reply
+        self, room: Room, message_id: int, pictures: Sequence[Picture], reply: Reply
     ) -> Iterator[Callable[[], Awaitable[None]]]:
         for at in range(0, len(pictures), _ALBUM):
             album = pictures[at : at + _ALBUM]
-            yield partial(self._send_album, chat_id, message_id, album, reply.is_spoiler or None)
+            yield partial(self._send_album, room, message_id, album, reply.is_spoiler or None)
         for file in reply.files:
-            yield partial(self._send_file, chat_id, message_id, file)
+            yield partial(self._send_file, room, message_id, file)
 
     async def _send_album(
-        self, chat_id: int, answer_to: int, paths: Sequence[Picture], is_spoiler: bool | None
+        self, room: Room, answer_to: int, paths: Sequence[Picture], is_spoiler: bool | None
     ) -> None:
         photos = [await photo(path) for path in paths]
         quote = _answering(answer_to)
@@ -132,8 +151,9 @@ class Post:
                 (only,) = photos
                 caption = only.caption("") or None
                 await self._bot.send_photo(
-                    chat_id,
+                    room.chat_id,
                     only.data,
+                    message_thread_id=room.topic_id,
                     caption=caption,
                     reply_parameters=quote,
                     has_spoiler=is_spoiler,
@@ -143,15 +163,21 @@ class Post:
             remark = next((each.remark for each in photos if each.remark), None)
             album = [InputMediaPhoto(each.data, has_spoiler=is_spoiler) for each in photos]
             await self._bot.send_media_group(
-                chat_id, album, caption=remark, reply_parameters=quote, rate_limit_args=self._rank
+                room.chat_id,
+                album,
+                message_thread_id=room.topic_id,
+                caption=remark,
+                reply_parameters=quote,
+                rate_limit_args=self._rank,
             )
 
-    async def _send_file(self, chat_id: int, answer_to: int, file: Attachment) -> None:
+    async def _send_file(self, room: Room, answer_to: int, file: Attachment) -> None:
         data = await asyncio.to_thread(file.path.read_bytes)  # given a path, the library would read it here
         with translated():
             await self._bot.send_document(
-                chat_id,
+                room.chat_id,
                 data,
+                message_thread_id=room.topic_id,
                 filename=file.name,
                 reply_parameters=_answering(answer_to),
                 rate_limit_args=self._rank,

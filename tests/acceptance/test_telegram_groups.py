@@ -1,0 +1,109 @@
+"""In a group on Telegram: what is meant for the bot, topics, and whose photos are shown where."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.telegram_server import Shown, until
+from tests.acceptance.telegram_stage import GROUP, PHOTOS, Stage, on_stage
+
+TOPIC: dict[str, Any] = {"message_thread_id": 77, "is_topic_message": True}
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with on_stage(tmp_path) as each:
+        yield each
+
+
+async def asked_to_train(stage: Stage, **more: Any) -> Shown:
+    """Have Anna ask in the group how to begin."""
+    await stage.anna.says("/train@loracode_bot", chat=GROUP, **more)
+    (shown,) = await until(lambda: stage.anna.sees_in(GROUP))
+    assert isinstance(shown, Shown)
+    return shown
+
+
+def caption(text: str, kind: str) -> dict[str, Any]:
+    entity = {"type": kind, "offset": text.index("@" if kind == "mention" else "/"), "length": 0}
+    return {"caption": text, "caption_entities": [{**entity, "length": len(text.split()[0])}]}
+
+
+@pytest.mark.covers("telegram", "/train", "group", "album")
+async def test_an_album_that_answers_the_bot_is_taken_and_shown_in_private_alone(stage: Stage) -> None:
+    how = await asked_to_train(stage)
+    assert "https://t.me/loracode_bot?start=train" in how.text
+    await stage.anna.sends_photos(PHOTOS[:3], chat=GROUP, to=how)
+    (card,) = await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "3 of 5" in each.text])
+    assert not card.photos, "others read along"
+    assert card.answers is not None
+    await stage.anna.says("/start train")
+    shown = await stage.anna.hears("3 of 5")
+    assert shown.photos, "a contact sheet"
+    await stage.anna.sends_photos(PHOTOS[3:5], chat=GROUP, to=how)
+    await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "is ready" in each.text])
+
+
+@pytest.mark.covers("telegram", "caption", "group", "by somebody else")
+async def test_a_photo_with_the_bot_s_name_beneath_is_its_sender_s(stage: Stage) -> None:
+    named = (("@Loracode_Bot me at the sea", "mention"), ("/train@loracode_bot", "bot_command"))
+    for number, (text, kind) in enumerate(named, 1):
+        photo = PHOTOS[number - 1 : number]
+        await stage.anna.sends_photos(photo, album=False, chat=GROUP, **caption(text, kind))
+        await until(
+            lambda number=number: any(f"{number} of 5" in each.text for each in stage.anna.sees_in(GROUP))
+        )
+    (card,) = stage.anna.sees_in(GROUP)
+    await stage.bert.presses(card, "✕ 1")
+    await stage.bert.sends_photos(PHOTOS[:1], album=False, chat=GROUP, to=card)
+    await until(lambda: [each for each in stage.bert.sees_in(GROUP) if "1 of 5" in each.text])
+    assert "2 of 5" in card.text
+
+
+@pytest.mark.covers("telegram", "group", "album")
+async def test_photos_that_people_show_each_other_are_not_even_fetched(stage: Stage) -> None:
+    how = await asked_to_train(stage)
+    fetched = sum(each["method"] == "getFile" for each in stage.server.requests)
+    await stage.anna.sends_photos(PHOTOS[:2], chat=GROUP)
+    await stage.anna.sends_photos(PHOTOS[:1], album=False, chat=GROUP, **caption("@carla look", "mention"))
+    await stage.anna.sends_photos(
+        PHOTOS[2:3], album=False, chat=GROUP, reply_to_message=stage.bert.wrote(GROUP)
+    )
+    await stage.anna.sends_photos(PHOTOS[3:4], album=False, chat=GROUP, to=how)
+    (card,) = await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "of 5" in each.text])
+    assert "1 of 5" in card.text
+    now = sum(each["method"] == "getFile" for each in stage.server.requests)
+    assert now == fetched + 1
+
+
+@pytest.mark.covers("telegram", "thread", "group")
+async def test_in_a_topic_answers_and_notices_stay_there(stage: Stage) -> None:
+    how = await asked_to_train(stage, **TOPIC)
+    await stage.anna.sends_photos(PHOTOS[:5], chat=GROUP, to=how, **TOPIC)
+    (ready,) = await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "is ready" in each.text])
+    code = re.sub(r"\D", "", ready.text[:9])
+    await stage.anna.presses(ready, "My codes")
+    await stage.anna.says(f"/generate {code} a boat --n 2", chat=GROUP, **TOPIC)
+    await stage.next_result(0, GROUP)
+    await until(lambda: [each for each in stage.anna.sees_in(GROUP) if each.photos and not each.buttons])
+    assert {each.topic for each in stage.anna.sees_in(GROUP) if each.text} == {77}
+
+
+@pytest.mark.covers("telegram", "thread", "group")
+async def test_the_first_message_of_a_topic_is_answered_by_nobody(stage: Stage) -> None:
+    how = await asked_to_train(stage, **TOPIC)
+    opened = {
+        **stage.anna.about(how),
+        "message_id": 77,
+        "forum_topic_created": {"name": "a", "icon_color": 1},
+    }
+    await stage.anna.says("how are you all", chat=GROUP, reply_to_message=opened, **TOPIC)
+    await stage.anna.sends_photos(PHOTOS[:2], chat=GROUP, reply_to_message=opened, **TOPIC)
+    await stage.anna.says("/queue", chat=GROUP, **TOPIC)
+    await until(lambda: len(stage.anna.sees_in(GROUP)) == 2)
+    assert "Nothing of yours" in stage.anna.sees_in(GROUP)[1].text
