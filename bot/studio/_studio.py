@@ -278,8 +278,9 @@ class Studio:
             return await self._codes.press(account, place, match[1], LoraCode(match[2]))
         what, _, value = action.partition(":")
         match what:
-            case "use":
-                return await self._drafts.use(account, place, LoraCode(value))
+            case "use" | "draw":  # the notice that a LoraCode is ready stays as it is
+                draft = await self._drafts.use(account, place, LoraCode(value))
+                return replace(draft, replaces=what == "use")
             case "draft":
                 return await self._drafts.choose(account, place, value)
             case "share" | "invite" | "uninvite":

@@ -31,9 +31,9 @@ def cancel_button(job: Job) -> Button:
     return Button(say("cancel"), f"cancel:{job.id}")
 
 
-def my_codes_button() -> Button:
+def my_codes_button(row: int | None = None) -> Button:
     """Give the button that lists a person's codes."""
-    return Button(say("my-codes"), "codes")
+    return Button(say("my-codes"), "codes", row)
 
 
 def card(
@@ -79,7 +79,8 @@ def notice(owed: Notice, picture_paths: Sequence[Path], likeness: LikenessReport
             ready = say("notice-ready", code=code)
             if told:
                 ready = say("notice-ready-likeness", code=code, likeness=told)
-            return Reply(f"{ready}\n{command}", (my_codes_button(),), tuple(picture_paths))
+            draw = Button(say("generate"), f"draw:{job.code}", 0)
+            return Reply(f"{ready}\n{command}", (draw, my_codes_button(0)), tuple(picture_paths))
         case NoticeKind.TRAIN_FAILED:
             return Reply(say("notice-train-failed", code=code, why=why), (my_codes_button(),))
         case NoticeKind.TRAIN_RESUMED:

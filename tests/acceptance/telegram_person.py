@@ -138,6 +138,7 @@ class Person:
         if action not in {shown for _, shown in message.buttons}:
             return  # what is not shown cannot be pressed
         note(_HERE, of_button(action), *(["years later"] if years_later else []))
+        note(_HERE, *(["group"] if message.chat < 0 else []))
         owner = message.chat if message.chat > 0 else (message.answers or 0) // _MOST_MESSAGES
         if owner != self.id:
             note(_HERE, "by somebody else")

@@ -13,7 +13,7 @@ from aiohttp import web
 from lo_bot_api_emulator import ApiRefusal, LoBotApiEmulator
 
 from bot.domain import Platform
-from tests.acceptance.uses import note
+from tests.acceptance.uses import note, of_button
 
 TOKEN = "123456:canary-token-of-telegram-1234567890"
 BOT = {"id": 123456, "is_bot": True, "first_name": "LoraCode", "username": "loracode_bot"}
@@ -71,17 +71,17 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
         #: The same for people whose app speaks a language, with what is said of each: by its code.
         self.commands_in: dict[str, dict[str, str]] = {}
         self.strangers: set[int] = set()
+        self.blocked: set[int] = set()  #: by people in whose chats the bot may no longer write
+        self.offered: dict[str, str] = {}  #: the action that was seen last, of each button there ever was
         #: Who pressed what under which message.
         self.presses: list[tuple[int, int, str]] = []
         self.base_url = ""
+        self.changes = 0  #: messages that were sent or edited so far
         self.calls = 0  #: that the bot made so far
 
     def validate(self, method: str, fields: dict[str, Any], uploads: dict[str, Any]) -> Any:
         self.calls += 1
-        if self.refusals.get(method):
-            refusal = self.refusals[method].pop(0)
-            note(Platform.TELEGRAM, *_meant(refusal))
-            raise refusal
+        self._refuse(method, fields)
         if method == "getMe":
             return BOT
         if method == "editMessageMedia":
@@ -131,6 +131,14 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
         else:
             self.commands = commands
 
+    def _refuse(self, method: str, fields: dict[str, Any]) -> None:
+        refusal = self.refusals[method].pop(0) if self.refusals.get(method) else None
+        if refusal is None and "chat_id" in fields and int(fields["chat_id"]) in self.blocked:
+            refusal = ApiRefusal("Forbidden: bot was blocked by the user", 403)
+        if refusal is not None:
+            note(Platform.TELEGRAM, *_meant(refusal))
+            raise refusal
+
     def _refuse_edit(self, method: str, fields: dict[str, Any]) -> None:
         message = self.shown.get(int(fields["message_id"]))
         if message is None:
@@ -156,6 +164,7 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
 
     def _look(self, message: Shown, fields: dict[str, Any], uploads: dict[str, Any]) -> None:
         message.text, message.rows = _text(fields), _rows(fields)
+        self.offered |= {of_button(action): action for _, action in message.buttons}
         files = [(each["filename"], each["data"]) for each in uploads.values()]
         if "document" in fields or "document" in uploads:
             message.files = files
@@ -168,6 +177,7 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
         if quote is not None:
             message.answers = int((json.loads(quote) if isinstance(quote, str) else quote)["message_id"])
         message.versions.append(message.text)
+        self.changes += 1
 
 
 def _meant(refusal: ApiRefusal) -> list[str]:

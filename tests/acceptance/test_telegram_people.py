@@ -190,6 +190,17 @@ async def test_cancel_stops_the_training_of_a_code_or_the_newest_job(stage: Stag
     stage.card.gate.set()
 
 
+@pytest.mark.covers("telegram", "[draw:*]", "words")
+async def test_the_notice_that_a_code_is_ready_has_a_button_that_draws_and_stays(stage: Stage) -> None:
+    await trained(stage.anna)
+    ready = await stage.anna.hears("is ready")
+    await stage.anna.presses(ready, "Generate")
+    await stage.anna.hears("Now write what to draw")
+    await stage.anna.says("a boat")
+    await stage.next_result(0)
+    assert len(ready.versions) == 1
+
+
 @pytest.mark.covers("telegram", "[codes]", "[codes:all]", "[code:*]")
 async def test_from_the_ready_notice_to_the_list_of_codes_to_a_card_and_back(stage: Stage) -> None:
     code = await trained(stage.anna)

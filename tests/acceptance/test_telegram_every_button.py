@@ -1,0 +1,162 @@
+"""Every button that there is on Telegram, in what may happen between its message and its answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lo_bot_api_emulator import ApiRefusal
+
+from bot.domain import Identity, Place, Platform
+from bot.replies import Button, Reply
+from tests.acceptance.telegram_server import Shown, until
+from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person, Stage, on_stage, trained
+from tests.acceptance.uses import everything
+
+ANNA = Identity(Platform.TELEGRAM, "7")
+#: What is about whoever presses it, and not about whom it was shown to; Bert may draw with the code.
+FOR_ANYBODY = {"[codes]", "[codes:all]", "[consent]", "[restart]", "[first5]", "[use:*]", "[draw:*]"}
+#: After each of these less is left to press.
+LAST = ("[delete!:*]", "[remove!:*]", "[forgetme!:*:*]")
+TOO_LATE = "Bad Request: query is too old and response timeout expired or query ID is invalid"
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with on_stage(tmp_path) as each:
+        yield each
+
+
+async def every_button(stage: Stage) -> dict[str, str]:
+    """Have Anna come by every button; gives what each does, by its kind. Her last drawing is under way."""
+    anna, offered = stage.anna, stage.server.offered
+    code = await trained(anna)
+    label = f"{code[:4]} {code[4:]}"
+    await anna.says(f"/generate {code} a boat")
+    result = await stage.next_result(0)
+    await anna.presses(result, "Delete")
+    await anna.says("/codes")
+    card = await until(lambda: next((each for each in anna.sees if label in dict(each.buttons)), None))
+    for step in (label, "Delete", "Keep it", "Share", "Make a link"):
+        await until(lambda step=step: step in dict(card.buttons))
+        await anna.presses(card, step)
+    await stage.bert.says(f"/ask {code}")
+    question = await anna.hears("wants to draw with")
+    await anna.presses(question, "Always")
+    await until(lambda: "[share:*:revoke]" in offered)
+    await anna.says("/codes")
+    await until(lambda: label in dict(anna.sees[-1].buttons))
+    await anna.sends_action(anna.sees[-1], f"share:{code}")
+    await anna.says("/settings")
+    await anna.presses(await anna.hears("Size: "), "Style")
+    await until(lambda: "[settings:*:style=]" in offered)
+    await anna.says("/forgetme")
+    await Person(stage.server, 9).says("/start")
+    await anna.sends_photos(PHOTOS[:2])
+    await anna.hears("2 of 5")
+    stage.card.gate.clear()
+    await anna.says(f"/generate {code} a boat")
+    await anna.hears("Drawing 1 picture")
+    await anna.says("/generate")
+    await anna.presses(await anna.hears("Now write what to draw"), "Style")
+    # Shown only to whoever has many shares, too many photos or several LoraCodes.
+    rest = {"[share:*:*]": f"share:{code}:1", "[first5]": "first5"}
+    buttons = {each for each in everything(Platform.TELEGRAM) if each.startswith("[")}
+    await until(lambda: buttons <= offered.keys() | rest.keys(), 60)
+    return {kind: {**rest, **offered}[kind] for kind in sorted(buttons)}
+
+
+async def shown(stage: Stage, action: str, chat: int = 7) -> Shown:
+    """Show Anna a message with one button."""
+    place = Place(Platform.TELEGRAM, str(chat), "7")
+    message_id = await stage.chat.send(place, Reply("Here", (Button("Press", action),)), nonce="")
+    return stage.server.shown[int(message_id)]
+
+
+def in_order(buttons: Iterable[str]) -> list[str]:
+    """Give the kinds of buttons, those last that leave less to press."""
+    return sorted(buttons, key=lambda each: (each in LAST, LAST.index(each) if each in LAST else 0))
+
+
+async def kept(stage: Stage) -> list[Any]:
+    """Give all that can be changed of Anna's."""
+    ledger = stage.app.ledger
+    account = await ledger.account_of(ANNA)
+    loras, preferences = await ledger.loras_of(account), await ledger.preferences_of(account)
+    calls = (ledger.photo_set, ledger.draft_of, ledger.question_of, ledger.belongings_of)
+    jobs = [job.id for job in await ledger.open_jobs_of(account)]
+    shares = [(await ledger.shares_of(each.code), await ledger.invitation_until(each.code)) for each in loras]
+    return [loras, preferences, jobs, shares, *[await call(account) for call in calls]]
+
+
+def went_wrong(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Give the errors of our own that were logged, but for a language that was found too slowly."""
+    ours = [each for each in caplog.records if each.name.startswith("bot.") and each.levelno >= logging.ERROR]
+    slow = "a language could not be looked up"
+    return [each.getMessage() for each in ours if not each.getMessage().startswith(slow)]
+
+
+@pytest.mark.covers("telegram", "by somebody else", "group")
+async def test_pressed_by_somebody_else_no_button_changes_anything(stage: Stage) -> None:
+    buttons = await every_button(stage)
+    messages = {kind: await shown(stage, action, GROUP) for kind, action in buttons.items()}
+    before = await kept(stage)
+    told = {kind: await stage.bert.presses(message, "Press") for kind, message in messages.items()}
+    assert {kind for kind, alert in told.items() if not alert} == FOR_ANYBODY
+    assert await kept(stage) == before
+    stage.card.gate.set()
+
+
+@pytest.mark.covers("telegram", "restart", "pressed twice", "expired press")
+async def test_pressed_twice_while_the_bot_is_away_every_button_counts_once_when_it_is_back(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    buttons = await every_button(stage)
+    messages = [await shown(stage, action) for kind, action in buttons.items() if kind not in LAST]
+    await stage.stop()
+    stage.server.refusals["answerCallbackQuery"] = [ApiRefusal(TOO_LATE)] * 10
+    presses = [await stage.anna.taps(each, "Press") for each in messages for _ in range(2)]
+    await stage.start()
+    await until(lambda: len(set(presses) & set(stage.server.pressed)) == len(presses) - 10, 120)
+    jobs = await stage.app.ledger.open_jobs_of(await stage.app.ledger.account_of(ANNA))
+    assert len(jobs) == 3, "again, variations and larger; cancel stopped the one that was under way"
+    for kind in LAST:
+        message = await shown(stage, buttons[kind])
+        assert not await stage.anna.presses(message, "Press")
+        await stage.anna.presses(message, "Press")
+    assert went_wrong(caplog) == []
+    stage.card.gate.set()
+
+
+@pytest.mark.covers("telegram", "message deleted", "years later")
+async def test_of_a_message_that_is_gone_every_button_is_answered_by_another_one(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    buttons = await every_button(stage)
+    for kind in in_order(buttons):
+        message = await shown(stage, buttons[kind])
+        stage.server.delete(message)
+        before = stage.server.changes
+        if not await stage.anna.presses(message, "Press", years_later=True):
+            await until(lambda before=before: stage.server.changes > before, 60)
+    assert went_wrong(caplog) == []
+    stage.card.gate.set()
+
+
+@pytest.mark.covers("telegram", "blocked")
+async def test_blocked_meanwhile_no_button_breaks_anything(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    buttons = await every_button(stage)
+    messages = [await shown(stage, buttons[kind]) for kind in in_order(buttons)]
+    stage.server.blocked.add(stage.anna.id)
+    for message in messages:
+        await stage.anna.presses(message, "Press")
+    stage.server.blocked.clear()
+    await stage.anna.says("/help")
+    await until(lambda: any("/train" in each.text for each in stage.anna.sees))
+    assert went_wrong(caplog) == []
+    stage.card.gate.set()
