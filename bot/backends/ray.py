@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from bot.backends.fleet import Fleet
+from bot.backends.fleet import ROOM_GRACE_S, Fleet
 from bot.backends.local import LocalBackend, Patience
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ class Node(msgspec.Struct, frozen=True):
     id: str
     host: str
     cards: int
+    refused: str = ""  #: why its cards are not used
 
 
 _lines = msgspec.json.Decoder(list[Node])
@@ -48,9 +49,10 @@ class RayBackend(Fleet):
         arguments: Sequence[str],
         environ: Mapping[str, str] | None = None,
         patience: Patience = PATIENCE,
+        room_grace_s: float = ROOM_GRACE_S,
     ) -> None:
         """`arguments` start the worker with a node's own Python; `address` is the head's `host:port`."""
-        super().__init__()
+        super().__init__(room_grace_s=room_grace_s)
         self._address = address
         self._arguments = list(arguments)
         self._environ = dict(os.environ if environ is None else environ)
@@ -58,6 +60,7 @@ class RayBackend(Fleet):
         self._seats: dict[tuple[str, int], LocalBackend] = {}
         self._scout: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
+        self._refused: dict[str, str] = {}
 
     async def start(self) -> None:
         """Begin asking the cluster for its nodes."""
@@ -111,7 +114,9 @@ class RayBackend(Fleet):
 
     async def _settle(self, nodes: Sequence[Node]) -> None:
         """Have a seat for each card that there is."""
-        wanted = {(node.id, card): node for node in nodes for card in range(node.cards)}
+        self._tell_refused(nodes)
+        let_in = [node for node in nodes if not node.refused]
+        wanted = {(node.id, card): node for node in let_in for card in range(node.cards)}
         for key in self._seats.keys() - wanted.keys():
             seat = self._seats.pop(key)
             log.warning("%s has left the cluster", seat.name)
@@ -126,6 +131,13 @@ class RayBackend(Fleet):
                 )
                 log.info("%s has joined the cluster", seat.name)
                 await self.join(seat)
+
+    def _tell_refused(self, nodes: Sequence[Node]) -> None:
+        """Log each node that is not let in, once."""
+        before, self._refused = self._refused, {node.id: node.refused for node in nodes if node.refused}
+        for node in nodes:
+            if node.refused and before.get(node.id) != node.refused:
+                log.error("node %s (%s) is refused: %s", node.id[:8], node.host, node.refused)
 
     def _relay(self, node: Node) -> list[str]:
         relay = [sys.executable, "-m", "gpu_worker.cluster.relay", "--address", self._address]

@@ -14,6 +14,8 @@ WATCHFUL = {
     "RAY_health_check_failure_threshold": "3",
     "RAY_health_check_initial_delay_ms": "1000",
 }
+#: Nodes and programs that joined end so long after their head did; Ray's own 60 s would keep jobs waiting.
+HEAD_GONE_S = 30
 #: A head that is there answers at once; Ray itself would try for ten minutes.
 REACH_S = 10.0
 
@@ -31,6 +33,7 @@ def settle(environ: MutableMapping[str, str]) -> None:
     environ.setdefault("RAY_AUTH_MODE", "token")
     environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
+    environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(HEAD_GONE_S))
     path = environ.get("RAY_AUTH_TOKEN_PATH")
     if path and environ["RAY_AUTH_MODE"] == "token":
         _check_token_file(Path(path))
@@ -69,9 +72,12 @@ def join(address: str, tell_workers_logs: bool = False) -> None:
 def _sentence(address: str, error: Exception) -> str:
     # Ray's message may quote the token, so of its words only their kind is told.
     text = f"{type(error).__name__} {error}"
-    # It was reachable a moment ago, so what Ray calls a lost connection is a door that was not opened.
+    # It was reachable a moment ago, so what Ray calls a lost connection is a door not opened, or not yet.
     if isinstance(error, ConnectionError) or "authenticat" in text.lower():
-        return f"The cluster at {address} refused our token; give all machines the same token file"
+        return (
+            f"The cluster at {address} refused our token, or only starts;"
+            " give all machines the same token file"
+        )
     if "ersion" in text and "mismatch" in text.lower():
         return f"The cluster at {address} runs another version of Ray or Python; install the same everywhere"
     if "node" in text and "ind" in text and "address" in text:

@@ -1,15 +1,18 @@
 """Says which nodes of a cluster have cards: `python -m gpu_worker.cluster.nodes --address A`.
 
-A line of JSON each second, `[{"id": …, "host": …, "cards": …}]`; ends when the cluster does.
+A line of JSON each second, `[{"id": …, "host": …, "cards": …, "refused": …}]`; ends when the cluster does.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import threading
+from typing import Any
 
+from gpu_worker.cluster.gate import Gate, our_version
 from gpu_worker.cluster.joining import NotJoined, join
 
 LOOK_S = 1.0
@@ -21,6 +24,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="gpu_worker.cluster.nodes", description=__doc__)
     parser.add_argument("--address", required=True, help="the head, as host:port")
     options = parser.parse_args()
+    # Ray prints what becomes of nodes: lines keep the pipe for themselves.
+    lines = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
         join(options.address)
     except NotJoined as error:
@@ -30,19 +36,23 @@ def main() -> int:
 
     gone = threading.Event()
     threading.Thread(target=_wait_for_end, args=(gone,), name="reader", daemon=True).start()
+    gate = Gate(our_version())
     while not gone.is_set():
-        found = [
-            {"id": node["NodeID"], "host": node["NodeManagerAddress"], "cards": _cards(node["Resources"])}
-            for node in ray.nodes()
-            if node["Alive"]
-        ]
-        print(json.dumps([each for each in found if each["cards"]]), flush=True)  # noqa: T201
+        print(json.dumps(described(ray.nodes(), gate)), file=lines, flush=True)
         gone.wait(LOOK_S)
     return 0
 
 
-def _cards(resources: dict[str, float]) -> int:
-    return int(resources.get("GPU", 0))
+def described(nodes: list[dict[str, Any]], gate: Gate) -> list[dict[str, Any]]:
+    """Tell of the nodes with cards, and why one is refused; of those that are still looked at, nothing."""
+    found = []
+    for node in nodes:
+        cards = int(node["Resources"].get("GPU", 0))
+        if not node["Alive"] or not cards or (refused := gate.refusal(node)) is None:
+            continue
+        host = node["NodeManagerAddress"]
+        found.append({"id": node["NodeID"], "host": host, "cards": cards, "refused": refused})
+    return found
 
 
 def _wait_for_end(gone: threading.Event) -> None:
@@ -51,4 +61,6 @@ def _wait_for_end(gone: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stderr.flush()
+    os._exit(status)  # a probe may still wait for a node that does not answer

@@ -1,6 +1,6 @@
 """Starts a node of a cluster as LoraCode wants it: `python -m gpu_worker.cluster.start head|node …`.
 
-Becomes `ray start --block` with a token, a watchful head, and no web page.
+Becomes `ray start --block` with a token, a watchful head, and no web page. What it does not know goes to Ray.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from gpu_worker.cluster.gate import LABEL, our_version
 from gpu_worker.cluster.joining import WATCHFUL, NotJoined, check_reach, settle
 
 
@@ -27,6 +28,10 @@ def command(arguments: list[str], environ: dict[str, str]) -> list[str]:
     environ.update(WATCHFUL)
     settle(environ)
     ray_start = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--disable-usage-stats"]
+    # Ours are placed by cards alone; for each CPU it may use, Ray starts a Python that nobody needs.
+    ray_start += ["--num-cpus=0", f"--labels={LABEL}={our_version()}"]
+    if environ.get("CLUSTER_IP"):
+        ray_start.append(f"--node-ip-address={environ['CLUSTER_IP']}")
     if options.role == "head":
         return [*ray_start, "--head", f"--port={options.port}", "--include-dashboard=false", *rest]
     if options.address is None:

@@ -1,114 +1,65 @@
-"""A real Ray cluster on this machine, a process group for each of its nodes."""
+"""When tests can have a Ray cluster, and a network that it cannot look into."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
-import secrets
-import signal
-import socket
+import shutil
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
+from benchmarks.ray_cluster import START_S, Cluster, running_cluster
+
+__all__ = ["START_S", "Cluster", "Wall", "needs_ray", "needs_wall", "running_cluster"]
+
 HAS_RAY = sys.platform == "linux" and importlib.util.find_spec("ray") is not None
 needs_ray = pytest.mark.skipif(not HAS_RAY, reason="Ray (the extra `ray`, Linux) is not installed")
-START_S = 90.0
 
 
-class Cluster:
-    """A head without cards, and nodes with as many as they are asked for."""
+class Wall:
+    """A network of its own from which this machine is reached, and which is not reached from here."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.token_file = folder / "token"
-        self.token_file.touch(mode=0o600)
-        self.token_file.write_text(secrets.token_hex(32))
-        self.port = _free_port()
-        self.address = f"127.0.0.1:{self.port}"
-        #: What programs that join are started with.
-        self.environ = {**os.environ, "RAY_AUTH_TOKEN_PATH": str(self.token_file)}
-        self._started: list[subprocess.Popen[bytes]] = []
-        self.head = self._start("head", "--port", str(self.port), f"--temp-dir={folder}", "--num-gpus=0")
-        deadline_s = time.monotonic() + START_S
-        while not _answers(self.port):
-            assert self.head.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline_s, "the head does not answer"
-            time.sleep(0.05)
+    #: Where this machine is from inside, and where a node inside says to be: no way leads there.
+    OUTSIDE, _DOOR, INSIDE = "198.18.77.1", "198.18.77.2", "203.0.113.77"
+    _NAME, _LINK = "loracode-wall", "lora-wall"
 
-    def node(self, cards: int = 1) -> subprocess.Popen[bytes]:
-        """Start one more node; it joins while we go on."""
-        return self._start("node", "--address", self.address, f"--num-gpus={cards}")
+    def __init__(self) -> None:
+        self._enter = ("ip", "netns", "exec", self._NAME)
 
-    def signal(self, node: subprocess.Popen[bytes], number: signal.Signals) -> None:
-        """Send a signal to all processes of a node, wherever they have put themselves."""
-        for pid in [*_children(node.pid), node.pid]:
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                continue  # it ended with its parent
-
-    def kill(self, node: subprocess.Popen[bytes]) -> None:
-        """Pull a node's plug."""
-        self.signal(node, signal.SIGKILL)
-        node.wait()
-
-    def close(self) -> None:
-        """Pull all plugs."""
-        for node in reversed(self._started):
-            if node.poll() is None:
-                self.kill(node)
-
-    def _start(self, role: str, *arguments: str) -> subprocess.Popen[bytes]:
-        line = [sys.executable, "-m", "gpu_worker.cluster.start", role, "--token-file", str(self.token_file)]
-        small = ["--num-cpus=2", "--object-store-memory=150000000"]
-        with (self.folder / "log").open("ab") as log:
-            process = subprocess.Popen(
-                [*line, *arguments, *small], stdout=log, stderr=log, start_new_session=True
-            )
-        self._started.append(process)
-        return process
-
-
-@contextmanager
-def running_cluster() -> Iterator[Cluster]:
-    """Give a cluster with its head alone."""
-    # Ray's sockets need short paths.
-    with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as folder:
-        cluster = Cluster(Path(folder))
+    def build(self) -> None:
+        """Make it; skips where that is not allowed."""
         try:
-            yield cluster
-        finally:
-            cluster.close()
+            _ip("netns", "add", self._NAME)
+        except subprocess.CalledProcessError as error:
+            pytest.skip(f"no network of its own can be made here: {error.stderr.strip()}")
+        inside = ("-n", self._NAME)
+        _ip("link", "add", self._LINK, "type", "veth", "peer", "name", "door", "netns", self._NAME)
+        _ip("addr", "add", f"{self.OUTSIDE}/30", "dev", self._LINK)
+        _ip("link", "set", self._LINK, "up")
+        _ip("route", "add", "unreachable", self.INSIDE)
+        _ip(*inside, "addr", "add", f"{self._DOOR}/30", "dev", "door")
+        _ip(*inside, "addr", "add", f"{self.INSIDE}/32", "dev", "lo")
+        for device in ("lo", "door"):
+            _ip(*inside, "link", "set", device, "up")
+
+    def node_inside(self, cluster: Cluster) -> subprocess.Popen[bytes]:
+        """Start a node that reaches the head and cannot be reached."""
+        head = f"{self.OUTSIDE}:{cluster.port}"
+        return cluster.node_at(head, f"--node-ip-address={self.INSIDE}", prefix=self._enter)
+
+    def pull_down(self) -> None:
+        """Leave nothing of it."""
+        for what in (("netns", "del", self._NAME), ("route", "del", "unreachable", self.INSIDE)):
+            subprocess.run(["ip", *what], capture_output=True)  # noqa: S607 - where iproute2 is differs
 
 
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            pids = [int(each) for each in task.read_text().split()]
-        except OSError:
-            continue  # it has just ended
-        for child in pids:
-            found += [*_children(child), child]
-    return found
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)  # noqa: S607 - likewise
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def _answers(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1):
-            return True
-    except OSError:
-        return False
+needs_wall = pytest.mark.skipif(
+    sys.platform != "linux" or shutil.which("ip") is None or os.geteuid() != 0,
+    reason="a network of its own needs root and iproute2",
+)

@@ -12,6 +12,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from bot.backends.base import GpuBackend
 from bot.backends.fake import FakeBackend
@@ -31,9 +32,12 @@ from gpu_worker.protocol import (
     Train,
 )
 from tests.integration.fake_worker import as_lora
-from tests.integration.ray_cluster import Cluster, needs_ray, running_cluster
+from tests.integration.ray_cluster import START_S, Cluster, needs_ray, running_cluster
 
+# One loop, so that tests can have the same workers: contracts hold whatever was done before.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 COMMAND = [sys.executable, str(Path(__file__).with_name("fake_worker.py"))]
+TOKENS = {"TELEGRAM_BOT_TOKEN": "1:canary", "DISCORD_BOT_TOKEN": "a.b.c"}
 
 
 def train(job_id: int, order: bytes = b"steps=3", *, attempt: int = 1, resume: bytes | None = None) -> Train:
@@ -49,10 +53,9 @@ async def all_events(backend: GpuBackend, request: Train | Generate) -> list[Eve
         return [event async for event in backend.run(request)]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def local() -> AsyncIterator[LocalBackend]:
-    environ = {**os.environ, "TELEGRAM_BOT_TOKEN": "1:canary", "DISCORD_BOT_TOKEN": "a.b.c"}
-    backend = LocalBackend(COMMAND, environ)
+    backend = LocalBackend(COMMAND)
     await backend.start()
     yield backend
     await backend.close()
@@ -65,33 +68,36 @@ def cluster() -> Iterator[Cluster]:
         yield cluster
 
 
-async def real(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[LocalBackend | RayBackend]:
-    """A worker that is a process, here or on a cluster's only card."""
-    tokens = {"TELEGRAM_BOT_TOKEN": "1:canary", "DISCORD_BOT_TOKEN": "a.b.c"}
-    worker: LocalBackend | RayBackend
-    if kind == "ray":
-        cluster: Cluster = request.getfixturevalue("cluster")
-        worker = RayBackend(cluster.address, COMMAND[1:], {**cluster.environ, **tokens})
-    else:
-        worker = LocalBackend(COMMAND, {**os.environ, **tokens})
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def on_local() -> AsyncIterator[LocalBackend]:
+    """A worker that is a process here."""
+    worker = LocalBackend(COMMAND, {**os.environ, **TOKENS})
     await worker.start()
     yield worker
     await worker.close()
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def on_ray(cluster: Cluster) -> AsyncIterator[RayBackend]:
+    """A worker on a cluster's only card. It takes seconds to come up, so all tests have the same."""
+    worker = RayBackend(cluster.address, COMMAND[1:], {**cluster.environ, **TOKENS}, room_grace_s=START_S)
+    await worker.start()
+    # Whatever waits for it after this has a worker that was up already.
+    await all_events(worker, generate(0))
+    yield worker
+    await worker.close()
+
+
 @pytest.fixture(params=["local", pytest.param("ray", marks=needs_ray)])
-async def worker(request: pytest.FixtureRequest) -> AsyncIterator[LocalBackend | RayBackend]:
-    async for each in real(request.param, request):
-        yield each
+def worker(request: pytest.FixtureRequest) -> LocalBackend | RayBackend:
+    return request.getfixturevalue(f"on_{request.param}")  # type: ignore[no-any-return]
 
 
 @pytest.fixture(params=["fake", "local", pytest.param("ray", marks=needs_ray)])
-async def backend(request: pytest.FixtureRequest) -> AsyncIterator[GpuBackend]:
+def backend(request: pytest.FixtureRequest) -> GpuBackend:
     if request.param == "fake":
-        yield FakeBackend()
-        return
-    async for each in real(request.param, request):
-        yield each
+        return FakeBackend()
+    return request.getfixturevalue(f"on_{request.param}")  # type: ignore[no-any-return]
 
 
 def worker_pid(worker: LocalBackend | RayBackend) -> int | None:
@@ -153,8 +159,9 @@ async def test_photos_may_be_sent_ahead_while_a_training_runs(backend: GpuBacken
         async for event in events:
             if isinstance(event, Progress):
                 steps.append(event.step)
-                await backend.prepare(os.urandom(1000))
-                await backend.forget(["0" * 64])
+                photo = os.urandom(1000)
+                await backend.prepare(photo)
+                await backend.forget(["0" * 64, hashlib.sha256(photo).hexdigest()])
     assert steps[-1] == 50
 
 
@@ -218,16 +225,19 @@ async def test_twenty_megabytes_travel_both_ways(worker: LocalBackend | RayBacke
     assert last.lora == as_lora(data)
 
 
-async def test_deaths_of_the_worker_are_counted_and_an_ordered_end_is_none(
-    worker: LocalBackend | RayBackend,
-) -> None:
+async def test_deaths_of_the_worker_are_counted(worker: LocalBackend | RayBackend) -> None:
     await all_events(worker, train(1))
-    assert worker.deaths() == 0
+    before = worker.deaths()
     with pytest.raises(WorkerLost):
         await all_events(worker, train(2, b"poison"))
     await all_events(worker, train(3))
-    await worker.close()
-    assert worker.deaths() == 1
+    assert worker.deaths() == before + 1
+
+
+async def test_an_ordered_end_is_no_death(local: LocalBackend) -> None:
+    await all_events(local, train(1))
+    await local.close()
+    assert local.deaths() == 0
 
 
 async def test_a_killed_worker_is_a_lost_attempt_and_the_next_goes_on_from_its_checkpoint(

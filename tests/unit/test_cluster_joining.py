@@ -59,6 +59,11 @@ def test_a_head_is_watchful_and_has_no_web_page(tmp_path: Path) -> None:
     assert environ["RAY_AUTH_TOKEN_PATH"] == str(token)
 
 
+def test_a_machine_with_several_addresses_is_known_by_the_one_that_is_said() -> None:
+    assert "--node-ip-address=10.0.0.1" in command(["head"], {"CLUSTER_IP": "10.0.0.1"})
+    assert not [word for word in command(["head"], {"CLUSTER_IP": ""}) if "ip-address" in word]
+
+
 def test_a_node_needs_to_know_its_head() -> None:
     with pytest.raises(NotJoined, match="--address"):
         command(["node"], {})

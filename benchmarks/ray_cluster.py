@@ -1,0 +1,138 @@
+"""A real Ray cluster on this machine, a process group for each of its nodes: to measure, and for tests."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+#: Nodes and workers are there in seconds; on a machine that does much besides it takes longer.
+START_S = 180.0
+_STARTED = "Ray runtime started"
+
+
+class Cluster:
+    """A head without cards, and nodes with as many as they are asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.token_file = folder / "token"
+        self.token_file.touch(mode=0o600)
+        self.token_file.write_text(secrets.token_hex(32))
+        self.port = _free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        #: What programs that join are started with.
+        self.environ = {**os.environ, "RAY_AUTH_TOKEN_PATH": str(self.token_file)}
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._logs: dict[int, Path] = {}
+        self.start_head()
+
+    def start_head(self) -> None:
+        """Start the head, or a new one where an earlier one was."""
+        self.head = self._start_head()
+        deadline_s = time.monotonic() + START_S
+        # Its port answers long before whoever joins is let in.
+        while _STARTED not in (said := self._logs[self.head.pid].read_text()):
+            if time.monotonic() > deadline_s:
+                raise RuntimeError(f"the head does not start: {said}")
+            if self.head.poll() is not None:
+                # Ray gives itself 30 s; on a machine that does much besides, whoever keeps it tries again.
+                self.head = self._start_head()
+            time.sleep(0.05)
+
+    def _start_head(self) -> subprocess.Popen[bytes]:
+        # In a folder of its own: Ray remembers the last one there, and takes a node of it for a head.
+        folder = tempfile.mkdtemp(dir=self.folder)
+        return self._start("head", "--port", str(self.port), f"--temp-dir={folder}", "--num-gpus=0")
+
+    def node(self, *arguments: str, cards: int = 1) -> subprocess.Popen[bytes]:
+        """Start one more node; it joins while we go on."""
+        return self._start("node", "--address", self.address, f"--num-gpus={cards}", *arguments)
+
+    def node_at(self, head: str, *arguments: str, prefix: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Start a node by way of another program, which calls the head by another address."""
+        return self._start("node", "--address", head, "--num-gpus=1", *arguments, prefix=prefix)
+
+    def listens_at(self) -> set[int]:
+        """Give the ports at which the head's processes listen to other machines."""
+        connections = [
+            each
+            for pid in [*_children(self.head.pid), self.head.pid]
+            if psutil.pid_exists(pid)
+            for each in psutil.Process(pid).net_connections("tcp")
+        ]
+        return {
+            each.laddr.port
+            for each in connections
+            if each.status == psutil.CONN_LISTEN and each.laddr.ip not in ("127.0.0.1", "::1")
+        }
+
+    def signal(self, node: subprocess.Popen[bytes], number: signal.Signals) -> None:
+        """Send a signal to all processes of a node, wherever they have put themselves."""
+        for pid in [*_children(node.pid), node.pid]:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue  # it ended with its parent
+
+    def kill(self, node: subprocess.Popen[bytes]) -> None:
+        """Pull a node's plug."""
+        self.signal(node, signal.SIGKILL)
+        node.wait()
+
+    def close(self) -> None:
+        """Pull all plugs."""
+        for node in reversed(self._started):
+            if node.poll() is None:
+                self.kill(node)
+
+    def _start(self, role: str, *arguments: str, prefix: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        line = [*prefix, sys.executable, "-m", "gpu_worker.cluster.start", role]
+        small = ["--token-file", str(self.token_file), "--object-store-memory=150000000"]
+        with tempfile.NamedTemporaryFile(dir=self.folder, prefix="log-", delete=False) as log:
+            process = subprocess.Popen(
+                [*line, *arguments, *small], stdout=log, stderr=log, start_new_session=True
+            )
+        self._started.append(process)
+        self._logs[process.pid] = Path(log.name)
+        return process
+
+
+@contextmanager
+def running_cluster() -> Iterator[Cluster]:
+    """Give a cluster with its head alone."""
+    # Ray's sockets need short paths.
+    with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as folder:
+        cluster = Cluster(Path(folder))
+        try:
+            yield cluster
+        finally:
+            cluster.close()
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            pids = [int(each) for each in task.read_text().split()]
+        except OSError:
+            continue  # it has just ended
+        for child in pids:
+            found += [*_children(child), child]
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
