@@ -11,8 +11,9 @@ RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/loracode
 WORKDIR /app
 # No code yet, so that a changed line of it installs nothing anew; the environment finds the code by the .pth file.
 COPY pyproject.toml requirements.lock README.md LICENSE ./
-# Of the faces' models 100 MB are for other libraries.
-RUN /opt/pip/bin/python -m pip --python /opt/loracode/bin/python install --constraint requirements.lock '.[faces,safety]' \
+# Of the faces' models 100 MB are for other libraries. With `ray` it is an image for a cluster (docs/scale.md).
+ARG EXTRAS=faces,safety
+RUN /opt/pip/bin/python -m pip --python /opt/loracode/bin/python install --constraint requirements.lock ".[${EXTRAS}]" \
     && site="$(/opt/loracode/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     && echo /app > "$site/loracode.pth" \
     && rm "$site"/face_recognition_models/models/shape_predictor_68_* "$site"/face_recognition_models/models/mmod_*
@@ -33,7 +34,7 @@ RUN python3 -m compileall -q .
 # ---- what both targets are
 FROM ${BASE_IMAGE} AS runtime
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin loracode \
-    && install --directory --owner loracode --group loracode --mode 0700 /data /models /backups
+    && install --directory --owner loracode --group loracode --mode 0700 /data /models /backups /cluster
 # The last two are how NVIDIA's container toolkit is asked for a card.
 ENV PATH=/opt/loracode/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,14 +16,21 @@ import pytest
 import yaml
 
 from bot.settings import Settings, read_environ
+from gpu_worker.cluster.start import command
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 GIB = 2**30
 TELEGRAM = "123456:canary-token-of-telegram-1234567890"
 #: What .env says to Compose and not to the bot.
-FOR_COMPOSE = {"COMPOSE_PROFILES", "MEMORY_LIMIT", "TORCH_INDEX", "MODELS_DIR"}
-EVERY_FORM = ["default", "cpu"]
+FOR_COMPOSE = {
+    *("COMPOSE_PROFILES", "MEMORY_LIMIT", "TORCH_INDEX", "MODELS_DIR"),
+    *("CLUSTER_IP", "CLUSTER_TOKEN_FILE"),
+}
+ALONE = ["default", "cpu"]
+EVERY_FORM = [*ALONE, "cluster"]
+#: The head of a cluster does no work.
+HEAD_LIMIT = 2 * GIB
 
 
 def tool(name: str) -> str:
@@ -92,8 +100,9 @@ def test_every_container_of_ours_is_limited_restarted_and_may_little(tmp_path: P
     found = services(with_example(tmp_path).config(form))
     ours = {name: each for name, each in found.items() if each["image"].startswith("loracode")}
     assert ours
-    for service in ours.values():
-        assert int(service["mem_limit"]) == int(service["memswap_limit"]) == 6 * GIB
+    for name, service in ours.items():
+        limit = HEAD_LIMIT if name == "cluster-head" else 6 * GIB
+        assert int(service["mem_limit"]) == int(service["memswap_limit"]) == limit
         assert service["restart"] == "unless-stopped"
         assert service["logging"] == {
             "driver": "json-file",
@@ -102,11 +111,11 @@ def test_every_container_of_ours_is_limited_restarted_and_may_little(tmp_path: P
         assert service["cap_drop"] == ["ALL"] and service["read_only"] and service["init"]
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert "ports" not in service and "privileged" not in service
-        # The image's own health check holds.
+        # The image's own health check holds, or one that fits.
         assert not (service.get("healthcheck") or {}).get("disable")
 
 
-@pytest.mark.parametrize("form", EVERY_FORM)
+@pytest.mark.parametrize("form", ALONE)
 def test_data_is_in_a_volume_whatever_env_says_of_the_host(tmp_path: Path, form: str) -> None:
     backups = tmp_path / "other disk"
     composition = with_example(tmp_path, DATA_DIR="/srv/loracode", BACKUP_DIR=str(backups))
@@ -121,6 +130,60 @@ def test_data_is_in_a_volume_whatever_env_says_of_the_host(tmp_path: Path, form:
         assert service["networks"]["default"]["aliases"] == ["bot"]
         inside = {name: service["environment"][name] for name in ("DATA_DIR", "BACKUP_DIR", "HF_HOME")}
         assert inside == {"DATA_DIR": "/data", "BACKUP_DIR": "/backups", "HF_HOME": "/models"}
+
+
+def test_a_cluster_is_a_head_a_slim_bot_and_a_worker_with_the_card(tmp_path: Path) -> None:
+    token_file = tmp_path / "the token"
+    settings = {"TELEGRAM_BOT_TOKEN": TELEGRAM, "CLUSTER_TOKEN_FILE": str(token_file)}
+    config = with_example(tmp_path, COMPOSE_PROFILES="cluster", **settings).config()
+    found = services(config)
+    head, bot, worker = (found[f"cluster-{name}"] for name in ("head", "bot", "worker"))
+
+    assert len(found) == 3
+    assert [bool(cards(each)) for each in (head, bot, worker)] == [False, False, True]
+    assert [each["build"].get("target") for each in (head, bot, worker)] == ["bot", "bot", None]
+    assert all(each["build"]["args"]["EXTRAS"] == "faces,safety,ray" for each in found.values())
+    # Ray's nodes call each other at any port, and Docker's bridge lets nobody in.
+    assert all(each["network_mode"] == "host" and "networks" not in each for each in found.values())
+    assert bot["environment"]["METRICS_LISTEN"].startswith("127.0.0.1:")
+    # The bot joins through the head beside it, whose sockets it has to see.
+    assert all(
+        {"cluster", "/cluster"} <= {v for m in each["volumes"] for v in m.values() if isinstance(v, str)}
+        for each in (head, bot)
+    )
+
+    assert config["secrets"]["cluster-token"]["file"] == str(token_file)
+    assert all(each["secrets"][0]["source"] == "cluster-token" for each in found.values())
+    assert bot["environment"]["RAY_AUTH_TOKEN_PATH"] == "/run/secrets/cluster-token"
+    assert all("--token-file=/run/secrets/cluster-token" in each["command"] for each in (head, worker))
+    # No node is given what would let it speak as the bot.
+    assert bot["environment"]["TELEGRAM_BOT_TOKEN"] == TELEGRAM
+    assert all(TELEGRAM not in json.dumps(each) for each in (head, worker))
+
+
+def test_another_machine_brings_its_card_to_the_head_by_one_service(tmp_path: Path) -> None:
+    there = with_example(tmp_path, RAY_ADDRESS="10.0.0.1:6379", CLUSTER_IP="10.0.0.2")
+    ran = there.run("config", "--format", "json", "cluster-worker")
+    assert ran.returncode == 0, ran.stderr
+    (worker,) = services(json.loads(ran.stdout)).values()
+    assert "--address=10.0.0.1:6379" in worker["command"]
+    assert worker["environment"]["CLUSTER_IP"] == "10.0.0.2"
+    assert cards(worker) and "depends_on" not in worker
+
+
+@pytest.mark.parametrize("role", ["head", "worker"])
+def test_what_a_node_is_started_with_is_what_the_program_takes(tmp_path: Path, role: str) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = f"127.0.0.1:{listener.getsockname()[1]}"
+    service = services(with_example(tmp_path, RAY_ADDRESS=address).config("cluster"))[f"cluster-{role}"]
+    token = tmp_path / "token"
+    token.touch(mode=0o600)
+    words = [word.replace("/run/secrets/cluster-token", str(token)) for word in service["command"]]
+    environ = dict(service["environment"])
+    line = command(words, environ)
+    listener.close()
+    assert service["entrypoint"] == ["python", "-m", "gpu_worker.cluster.start"]
+    assert line[1] == "start" and environ["RAY_AUTH_TOKEN_PATH"] == str(token)
 
 
 def test_monitoring_watches_whichever_form_runs_by_our_rules(tmp_path: Path) -> None:
@@ -149,7 +212,8 @@ def test_without_env_nothing_is_started_by_guess(tmp_path: Path) -> None:
 
 def test_the_compose_file_holds_no_secret() -> None:
     text = (ROOT / "compose.yaml").read_text("utf-8")
-    assert "TOKEN" not in text
+    assert "BOT_TOKEN" not in text
+    assert not re.search(r"[0-9a-f]{32}", text)
 
 
 def test_the_example_is_a_valid_env_and_each_of_its_names_is_read_by_something(tmp_path: Path) -> None:
