@@ -9,7 +9,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -21,6 +22,10 @@ log = logging.getLogger(__name__)
 _FOLDERS = ("loras", "checkpoints", "candidates", "pictures", "samples", "previews", "exports", "examples")
 #: What we name files that rows name; others in these folders are not ours to delete.
 _OURS = {"loras": re.compile(r"[0-9]{8}\.safetensors"), "pictures": re.compile(r"[0-9]+-[0-9]+\.png")}
+#: Names that are looked up at once.
+_AT_ONCE = 100
+#: Picks from names of files in a folder those that no row names.
+Unnamed = Callable[[str, Sequence[str]], Awaitable[Sequence[str]]]
 #: A file younger than this may belong to somebody who is just writing it.
 _BEING_WRITTEN_S = 600.0
 
@@ -175,12 +180,20 @@ class Files:
         """Delete what a job needed only while it ran: its checkpoint, candidates, samples, preview."""
         await asyncio.to_thread(self._forget_work, job_id)
 
-    async def sweep(self, open_jobs: Iterable[JobId], owned: Mapping[str, Set[str]]) -> int:
+    async def sweep(self, open_jobs: Iterable[JobId], unnamed: Unnamed) -> int:
         """Delete what a crash left behind: half-written files, the work of ended jobs, results no row names.
 
-        `owned` gives the names that rows know, by folder. Gives how many were deleted.
+        `unnamed` picks the latter from some names of a folder. Gives how many were deleted.
         """
-        return await asyncio.to_thread(self._sweep, {str(job_id) for job_id in open_jobs}, owned)
+        left = await asyncio.to_thread(self._left_work, {str(job_id) for job_id in open_jobs})
+        swept = await asyncio.to_thread(self._delete_old, left)
+        for folder in _OURS:
+            # Some at a time: there may be a million, and the ledger answers others meanwhile.
+            names = self._results_in(folder)
+            while some := await asyncio.to_thread(lambda names=names: list(islice(names, _AT_ONCE))):
+                stray = [self._root / folder / name for name in await unnamed(folder, some)]
+                swept += await asyncio.to_thread(self._delete_old, stray)
+        return swept
 
     def lora_path(self, name: str) -> Path:
         """Say where a LoRA lies."""
@@ -218,7 +231,7 @@ class Files:
         for path in (*files, *self._candidates(job_id), *self._samples(job_id)):
             self._disk.delete(path)
 
-    def _sweep(self, open_jobs: set[str], owned: Mapping[str, Set[str]]) -> int:
+    def _left_work(self, open_jobs: set[str]) -> list[Path]:
         stale = [path for folder in _FOLDERS for path in (self._root / folder).glob("*.tmp")]
         stale += (self._root / "exports").glob("*.safetensors")
         work = [
@@ -227,10 +240,13 @@ class Files:
             *(self._root / "samples").glob("*.png"),
             *(self._root / "previews").glob("*.png"),
         ]
-        stale += [path for path in work if path.stem.partition("-")[0] not in open_jobs]
-        for folder, names in owned.items():
-            results = [path for path in (self._root / folder).iterdir() if _OURS[folder].fullmatch(path.name)]
-            stale += [path for path in results if path.name not in names]
+        return stale + [path for path in work if path.stem.partition("-")[0] not in open_jobs]
+
+    def _results_in(self, folder: str) -> Iterator[str]:
+        with os.scandir(self._root / folder) as found:
+            yield from (each.name for each in found if _OURS[folder].fullmatch(each.name))
+
+    def _delete_old(self, stale: Iterable[Path]) -> int:
         before = time.time() - _BEING_WRITTEN_S
         old = [path for path in stale if _written_before(path, before)]
         for path in old:

@@ -90,8 +90,7 @@ class Schedule:
         self._forget(left)
         await self._remind()
         jobs = [*await self._ledger.queued_ids(), *(job.id for job in await self._ledger.running_jobs())]
-        named = await self._ledger.named_files()
-        swept = await self._files.sweep(jobs, {"loras": named.loras, "pictures": named.pictures})
+        swept = await self._files.sweep(jobs, self._ledger.unnamed)
         await self._ledger.forget_drafts(self._clock())
         await self._ledger.forget_updates_before(self._clock() - UPDATE_RETENTION)
         await self._ledger.forget_invitations(self._clock())

@@ -205,10 +205,8 @@ class Ledger(Updates):
         )
 
     async def open_jobs(self, kind: JobKind) -> list[Job]:
-        """List what waits or runs of a kind, the oldest first."""
-        return await self._jobs(
-            "SELECT * FROM jobs WHERE kind = ? AND status IN ('queued', 'running') ORDER BY id", str(kind)
-        )
+        """List what runs and waits of a kind; of those that wait and are alike, one stands for all."""
+        return await self._db.read(lambda db: _jobs.open_jobs(db, kind))
 
     async def claim(self, kind: JobKind) -> Job | None:
         """Take the next job of a kind: fair share between accounts, then age. Raises its fence."""
@@ -348,10 +346,10 @@ class Ledger(Updates):
 
     async def position(self, job_id: JobId) -> int:
         """Give a job's place in line; 1 is next or running."""
-        return 1 + len(await self.jobs_ahead(job_id))
+        return 1 + await self._db.read(lambda db: _jobs.count_ahead(db, job_id))
 
     async def jobs_ahead(self, job_id: JobId) -> list[Job]:
-        """List the jobs of its kind that a queued job waits for."""
+        """List the jobs of its kind that a queued job waits for; as `open_jobs` does."""
         return await self._db.read(lambda db: _jobs.ahead(db, job_id))
 
     async def recent_seconds(self, kind: JobKind, limit: int = 20) -> list[float]:

@@ -112,9 +112,7 @@ def _erase_loras(
 def _jobs_with(db: sqlite3.Connection, code: LoraCode) -> list[JobId]:
     """List the jobs a Lora takes part in: as the one that was named first, or inside a prompt."""
     rows = db.execute(
-        "SELECT id FROM jobs WHERE code = :code UNION"
-        " SELECT id FROM jobs WHERE instr(wish, :code) > 0"
-        " AND EXISTS (SELECT 1 FROM json_each(wish, '$.codes') AS each WHERE each.value = :code)",
+        "SELECT id FROM jobs WHERE code = :code UNION SELECT job FROM further_codes WHERE code = :code",
         {"code": code},
     )
     return [JobId(row["id"]) for row in rows]

@@ -95,15 +95,48 @@ def owe(db: sqlite3.Connection, job: Job, kind: NoticeKind, now_ms: int, files: 
     )
 
 
+_RUNNING = "SELECT * FROM jobs WHERE kind = ? AND status = 'running' ORDER BY id"
+#: Jobs that wait, and are alike as far as anybody can tell how long they take: one of them, and how many.
+_ALIKE = """
+SELECT min(id) AS id, count(*) AS n FROM jobs WHERE kind = ? AND status = 'queued'
+    AND (created_ms, id) < (?, ?) GROUP BY step, steps, json_extract(wish, '$.steps')
+"""
+_LAST = (2**62, 0)
+
+
 def ahead(db: sqlite3.Connection, job_id: JobId) -> list[Job]:
-    """List the jobs that a queued job waits for: the running ones of its kind, then the older ones."""
-    row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    """List the jobs that a queued job waits for: the running ones of its kind, then the older ones.
+
+    Of those that wait and are alike, one stands for all of them.
+    """
+    row = db.execute("SELECT kind, status, created_ms FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if row is None or row["status"] != "queued":
         return []
-    rows = db.execute(
-        "SELECT * FROM jobs WHERE kind = ? AND status = 'running'"
-        " UNION ALL SELECT * FROM (SELECT * FROM jobs WHERE kind = ? AND status = 'queued'"
-        " AND (created_ms, id) < (?, ?) ORDER BY created_ms, id)",
-        (row["kind"], row["kind"], row["created_ms"], job_id),
+    return _in_line(db, row["kind"], (row["created_ms"], job_id))
+
+
+def open_jobs(db: sqlite3.Connection, kind: JobKind) -> list[Job]:
+    """List what runs and waits of a kind; likewise."""
+    return _in_line(db, str(kind), _LAST)
+
+
+def count_ahead(db: sqlite3.Connection, job_id: JobId) -> int:
+    """Count the jobs that a queued job waits for."""
+    row = db.execute("SELECT kind, status, created_ms FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if row is None or row["status"] != "queued":
+        return 0
+    count = (
+        "SELECT (SELECT count(*) FROM jobs WHERE kind = :kind AND status = 'running') + (SELECT count(*) FROM"
+        " jobs WHERE kind = :kind AND status = 'queued' AND (created_ms, id) < (:created_ms, :id))"
     )
-    return [job_of(each) for each in rows]
+    asked = {"kind": row["kind"], "created_ms": row["created_ms"], "id": job_id}
+    return int(db.execute(count, asked).fetchone()[0])
+
+
+def _in_line(db: sqlite3.Connection, kind: str, before: tuple[int, int]) -> list[Job]:
+    running = [job_of(row) for row in db.execute(_RUNNING, (kind,))]
+    waiting: list[Job] = []
+    for alike in db.execute(_ALIKE, (kind, *before)).fetchall():
+        row = db.execute("SELECT * FROM jobs WHERE id = ?", (alike["id"],)).fetchone()
+        waiting += [job_of(row)] * alike["n"]
+    return running + waiting

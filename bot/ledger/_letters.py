@@ -11,15 +11,17 @@ from bot.ledger._rows import MAX_WAIT_MS, ms, share_of, time_of
 from bot.ledger._standing import Standings
 
 # One letter a person: on the platform where they last asked for something.
-_EVERYBODY = """
-SELECT account, platform, user_id, platform = (
-    SELECT jobs.platform FROM jobs WHERE jobs.account = identities.account ORDER BY jobs.id DESC LIMIT 1
-) AS is_latest
-FROM identities
-WHERE platform != 'console'
-    AND NOT EXISTS (SELECT 1 FROM bans WHERE (bans.platform, bans.user_id)
-        = (identities.platform, identities.user_id))
-ORDER BY account, is_latest DESC, platform
+_TO_EVERYBODY = """
+INSERT INTO letters (platform, user_id, words, next_try_ms, created_ms)
+SELECT platform, user_id, :words, :now, :now FROM (
+    SELECT platform, user_id, row_number() OVER (PARTITION BY account ORDER BY platform = (
+        SELECT jobs.platform FROM jobs WHERE jobs.account = identities.account ORDER BY jobs.id DESC LIMIT 1
+    ) DESC, platform) AS place
+    FROM identities
+    WHERE platform != 'console'
+        AND NOT EXISTS (SELECT 1 FROM bans WHERE (bans.platform, bans.user_id)
+            = (identities.platform, identities.user_id))
+) WHERE place = 1
 """
 
 
@@ -36,11 +38,7 @@ class Letters(Standings):
         now = self._db.now_ms()
 
         def work(db: sqlite3.Connection) -> int:
-            chosen: dict[int, tuple[str, str]] = {}
-            for row in db.execute(_EVERYBODY):
-                chosen.setdefault(row["account"], (row["platform"], row["user_id"]))
-            owe(db, list(chosen.values()), words, now)
-            return len(chosen)
+            return db.execute(_TO_EVERYBODY, {"words": words, "now": now}).rowcount
 
         return await self._db.write(work)
 

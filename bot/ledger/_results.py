@@ -25,6 +25,16 @@ from bot.ledger._rows import Named, draft_of, job_of, ms, picture_of
 
 #: A draft that nobody touched for so long is forgotten: a later message was not meant for it.
 DRAFT_MS = 3_600_000
+# A file's name begins with what it belongs to, so that nothing has to be searched.
+_IS_NAMED = {
+    "loras": "SELECT EXISTS (SELECT 1 FROM loras WHERE code = substr(:file, 1, 8) AND file = :file)",
+    "pictures": """
+        SELECT EXISTS (SELECT 1 FROM pictures WHERE job = CAST(:file AS INTEGER) AND file = :file
+            AND deleted_ms IS NULL)
+        OR EXISTS (SELECT 1 FROM notices, json_each(notices.files) AS each
+            WHERE notices.job = CAST(:file AS INTEGER) AND kind = 'train_done' AND each.value = :file)
+    """,
+}
 
 
 class Results:
@@ -98,9 +108,14 @@ class Results:
 
         return await self._db.write(work)
 
-    async def named_files(self) -> Named:
-        """List the files that rows name."""
-        return await self._db.read(named_in)
+    async def unnamed(self, folder: str, names: Sequence[str]) -> list[str]:
+        """Give those of a folder's files that no row names: `loras` or `pictures`, a few at a time."""
+        asked = _IS_NAMED[folder]
+
+        def work(db: sqlite3.Connection) -> list[str]:
+            return [name for name in names if not db.execute(asked, {"file": name}).fetchone()[0]]
+
+        return await self._db.read(work)
 
     # --- drafts ------------------------------------------------------------------------------------------
 

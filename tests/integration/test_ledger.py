@@ -194,32 +194,6 @@ async def test_nobody_waits_for_themselves(ledger: Ledger, anna: AccountId) -> N
     assert [await ledger.position(job.id) for job in (first, second, third)] == [1, 2, 3]
 
 
-async def test_growing_queries_use_their_indexes(ledger: Ledger, anna: AccountId, tmp_path: Path) -> None:
-    job = (await ledger.add_photos(anna, photos(0), ANNAS, TrainWish())).job
-    assert job is not None
-    await ledger.add_generation(anna, job.code, GenerateWish("x"), ANNAS)
-    seen: list[str] = []
-    await ledger._db.read(lambda db: db.set_trace_callback(seen.append))
-    await ledger.claim(JobKind.TRAIN)
-    await ledger.position(job.id)
-    await ledger.open_jobs_of(anna)
-    await ledger.loras_of(anna)
-    await ledger.owed(10)
-    await ledger.next_notice_at()
-    await ledger.recent_seconds(JobKind.TRAIN)
-    await ledger.running_jobs()
-    await ledger.queued_ids()
-    await ledger.photos_of(job.id)
-    await ledger.release_running()
-    await ledger._db.read(lambda db: db.set_trace_callback(None))
-    with sqlite3.connect(tmp_path / "ledger.sqlite3") as reader:
-        for sql in [each for each in seen if each.startswith(("SELECT", "\nUPDATE", "UPDATE"))]:
-            plan = [row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {sql}")]
-            scans = [step for step in plan if step.startswith("SCAN") and "CONSTANT" not in step]
-            assert not [step for step in scans if "(" not in step], (sql, plan)
-    reader.close()
-
-
 CRASHER = """
 import asyncio, sys
 from datetime import UTC, datetime

@@ -1,0 +1,124 @@
+"""A bot on a large ledger, as a process of its own, before a stand-in for Telegram."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from asyncio.subprocess import DEVNULL
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from aiohttp import web
+
+TOKEN = "123456:a-token-of-nobody-that-has-the-right-form"  # noqa: S105 - it is none
+ADMIN = 1
+#: A bot that does not come up, or does not answer.
+_LONGEST_S = 300.0
+#: Its hourly house-keeping and its backup are over then, on an ordinary machine.
+SETTLE_S = 60.0
+
+
+@dataclass(frozen=True)
+class BotFigures:
+    """What was seen of the bot."""
+
+    start_s: float  #: from its start to its first question for messages
+    start_cpu_s: float  #: of the CPU, until then
+    status_s: float  #: from `/status` to its answer
+    memory_mb: float  #: at its highest, first backup included
+
+
+@dataclass
+class Telegram:
+    """Just enough of it."""
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+    updates: asyncio.Queue[dict[str, Any]] = field(default_factory=asyncio.Queue)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Take a request of the bot."""
+        method = request.match_info["method"]
+        await request.read()
+        result: object = True
+        if method == "getMe":
+            result = {"id": 1, "is_bot": True, "first_name": "Lora", "username": "lora_bot"}
+        elif method == "getUpdates":
+            self.asked.set()
+            result = await self._next()
+        elif method.startswith(("send", "edit")):
+            self.answered.set()
+            result = {"message_id": 7, "date": 0, "chat": _CHAT, "text": ""}
+        return web.json_response({"ok": True, "result": result})
+
+    async def _next(self) -> list[dict[str, Any]]:
+        try:
+            async with asyncio.timeout(10):
+                return [await self.updates.get()]
+        except TimeoutError:
+            return []
+
+
+_CHAT = {"id": ADMIN, "type": "private", "first_name": "Admin"}
+
+
+def _message(number: int, text: str) -> dict[str, Any]:
+    who = {"id": ADMIN, "is_bot": False, "first_name": "Admin", "language_code": "en"}
+    command = [{"type": "bot_command", "offset": 0, "length": len(text)}]
+    said = {"message_id": number, "date": int(time.time()), "chat": _CHAT, "from": who, "text": text}
+    return {"update_id": number, "message": {**said, "entities": command}}
+
+
+async def watch_bot(data_dir: Path) -> BotFigures:
+    """Start a bot on a folder, ask it for `/status`, let it live until it has kept house and backed up."""
+    telegram = Telegram()
+    app = web.Application()
+    app.router.add_route("*", f"/bot{TOKEN}/{{method}}", telegram.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    began_s = time.perf_counter()
+    bot = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot"), env=_environ(data_dir, port), stdout=DEVNULL, stderr=DEVNULL
+    )
+    try:
+        async with asyncio.timeout(_LONGEST_S):
+            await telegram.asked.wait()
+            start_s, process = time.perf_counter() - began_s, psutil.Process(bot.pid)
+            start_cpu_s = sum(process.cpu_times()[:2])
+            telegram.updates.put_nowait(_message(1, "/status"))
+            asked_s = time.perf_counter()
+            telegram.answered.clear()
+            await telegram.answered.wait()
+            status_s = time.perf_counter() - asked_s
+        await asyncio.sleep(SETTLE_S)
+        return BotFigures(start_s, start_cpu_s, status_s, _most_memory_mb(bot.pid))
+    finally:
+        bot.terminate()
+        await bot.wait()
+        await runner.cleanup()
+
+
+def _environ(data_dir: Path, port: int) -> Mapping[str, str]:
+    ours = {
+        "TELEGRAM_BOT_TOKEN": TOKEN,
+        "TELEGRAM_API_URL": f"http://127.0.0.1:{port}",
+        "ADMINS": f"telegram:{ADMIN}",
+        "DATA_DIR": str(data_dir),
+        "BASE_MODEL": "tiny",
+        "LOG_LEVEL": "WARNING",
+    }
+    return {**os.environ, **ours}
+
+
+def _most_memory_mb(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text("utf-8")
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024 / 1e6

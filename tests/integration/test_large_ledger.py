@@ -1,0 +1,85 @@
+"""A ledger with a million jobs is as quick as a small one; `python -m benchmarks.ledger` measures it."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from benchmarks.ledger.calls import ARGUMENTS
+from benchmarks.ledger.filling import Size, fill
+from benchmarks.ledger.world import World
+from bot.ledger import Ledger
+
+SIZE = Size(jobs=500, accounts=100)
+#: Tables with one row for each person, job, picture, and the like.
+GROWING = (
+    *("accounts", "asks", "audit", "bans", "drafts", "further_codes", "identities", "invitations", "jobs"),
+    *("link_words", "loras", "notices", "photo_sets", "photos", "pictures", "questions", "reports", "shares"),
+    "spent_codes",
+)
+SCAN = re.compile(rf"SCAN ({'|'.join(GROWING)})\b")
+#: `counts` is for tests.
+NOT_ASKED = {"open", "close", "counts"}
+#: It does something to everybody.
+OF_ALL = {"owe_everybody"}
+#: They take the last few and stop.
+LAST_FEW = {"last_acts", "last_reports"}
+#: An index of the few rows that are meant is read to its end.
+OF_FEW = re.compile(r"USING (COVERING )?INDEX asks_to_pass_on$")
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    path = tmp_path / "ledger.sqlite3"
+    for _ in fill(path, SIZE):
+        pass  # it tells of each table
+    ledger = await Ledger.open(path, lambda: datetime.now(UTC))
+    yield World(ledger, SIZE)
+    await ledger.close()
+
+
+def test_everything_that_can_be_asked_of_the_ledger_is_measured() -> None:
+    methods = {name for name in dir(Ledger) if not name.startswith("_") and callable(getattr(Ledger, name))}
+    assert ARGUMENTS.keys() == methods - NOT_ASKED
+
+
+async def test_no_statement_reads_a_table_that_grows_from_end_to_end(world: World) -> None:
+    read: dict[str, list[str]] = {}
+    for name, make in ARGUMENTS.items():
+        made = make(world)
+        arguments = made if isinstance(made, tuple) else await made
+        statements: list[str] = []
+        await world.ledger._db.read(lambda db, seen=statements: db.set_trace_callback(seen.append))
+        await getattr(world.ledger, name)(*arguments)
+        await world.ledger._db.read(lambda db: db.set_trace_callback(None))
+        # What a trigger does is told as a comment.
+        plans = [await planned(world.ledger, each) for each in statements if not each.startswith("--")]
+        read[name] = [step for plan in plans for step in plan if SCAN.match(step) and not OF_FEW.search(step)]
+    assert {name for name, steps in read.items() if steps} == OF_ALL | LAST_FEW, read
+
+
+async def planned(ledger: Ledger, statement: str) -> list[str]:
+    return [row["detail"] for row in await ledger._rows(f"EXPLAIN QUERY PLAN {statement}")]
+
+
+async def test_every_reference_has_an_index_or_a_deleted_row_would_read_all_that_may_refer_to_it(
+    world: World,
+) -> None:
+    assert await world.ledger._db.read(unindexed) == []
+
+
+def unindexed(db: sqlite3.Connection) -> list[tuple[str, str]]:
+    """List columns that refer to a row and begin no index."""
+    missing = []
+    for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        indexes = [row["name"] for row in db.execute(f"PRAGMA index_list({table})") if not row["partial"]]
+        first = {db.execute(f"PRAGMA index_info({name})").fetchone()["name"] for name in indexes}
+        first |= {row["name"] for row in db.execute(f"PRAGMA table_info({table})") if row["pk"] == 1}
+        refers = {row["from"] for row in db.execute(f"PRAGMA foreign_key_list({table})")}
+        missing += [(table, column) for column in sorted(refers - first)]
+    return missing
