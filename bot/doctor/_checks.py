@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from bot import ledger
+from bot.doctor._ports import port_findings
 from bot.doctor._table import Finding
 from bot.doctor._tokens import DISCORD_API, discord, telegram
 from bot.errors import LedgerError, SettingsError
@@ -62,7 +63,7 @@ def examine(environ: Mapping[str, str], doors: Doors) -> list[Finding]:
     found += data_findings(settings.data_dir)
     found += token_findings(settings, doors)
     found += content_check_finding(settings)
-    found.append(ports_finding(settings))
+    found += port_findings(settings)
     return found
 
 
@@ -196,10 +197,3 @@ def content_check_finding(settings: Settings) -> Iterator[Finding]:
     elif settings.content_check.looks:
         advice = "pip install --constraint requirements.lock '.[safety]', or leave CONTENT_CHECK empty."
         yield Finding("content check", "bad", "wanted, and not installed", advice)
-
-
-def ports_finding(settings: Settings) -> Finding:
-    """Say which ports are needed."""
-    opened = settings.metrics_listen
-    shown = "none is opened" if opened is None else f"{opened} is opened for /healthz and /metrics"
-    return Finding("ports", "ok", f"{shown}; the bot calls out by HTTPS (443)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 import sys
 import threading
@@ -23,6 +24,7 @@ from bot.doctor._checks import (
     file_system_of,
     python_finding,
 )
+from bot.doctor._ports import port_findings
 from bot.safety import is_installed
 from bot.settings import Settings
 from tests.integration.studio_desk import Clock
@@ -202,3 +204,20 @@ def test_a_data_folder_that_others_may_look_into_is_told_of(tmp_path: Path) -> N
     assert "warn" in [each.verdict for each in data_findings(tmp_path) if each.name == "data folder"]
     tmp_path.chmod(0o700)
     assert [each.verdict for each in data_findings(tmp_path) if each.name == "data folder"] == ["ok"]
+
+
+def test_a_port_that_is_taken_and_a_head_that_is_not_there_are_told_of() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        environ = {
+            "METRICS_LISTEN": f"127.0.0.1:{port}",
+            "BACKEND": "ray",
+            "RAY_ADDRESS": f"127.0.0.1:{port}",
+        }
+        ports, head = port_findings(Settings.from_environ(environ))
+        assert (ports.verdict, ports.detail) == ("warn", f"127.0.0.1:{port} is taken")
+        assert "METRICS_LISTEN" in ports.advice
+        assert head == Finding("cluster", "ok", f"a head answers at 127.0.0.1:{port}")
+    ports, head = port_findings(Settings.from_environ(environ))
+    assert ports.verdict == "ok" and f"127.0.0.1:{port} for METRICS_LISTEN can be opened" in ports.detail
+    assert (head.name, head.verdict) == ("cluster", "bad")
