@@ -89,5 +89,5 @@ def parts(person: Person, cards_a_person: float, peak: float) -> list[Part]:
 
 def rounded(people: float) -> int:
     """Round to two digits: no more is known."""
-    unit = 10 ** max(0, math.floor(math.log10(people)) - 1)
+    unit = int(10 ** max(0, math.floor(math.log10(people)) - 1))
     return round(people / unit) * unit

@@ -190,7 +190,7 @@ class Files:
         for folder in _OURS:
             # Some at a time: there may be a million, and the ledger answers others meanwhile.
             names = self._results_in(folder)
-            while some := await asyncio.to_thread(lambda names=names: list(islice(names, _AT_ONCE))):
+            while some := await asyncio.to_thread(_next_of, names):
                 stray = [self._root / folder / name for name in await unnamed(folder, some)]
                 swept += await asyncio.to_thread(self._delete_old, stray)
         return swept
@@ -282,6 +282,10 @@ class Files:
                 self._disk.sync(folder)
             finally:
                 os.close(folder)
+
+
+def _next_of(names: Iterator[str]) -> list[str]:
+    return list(islice(names, _AT_ONCE))
 
 
 def _lora_name(code: LoraCode) -> str:

@@ -153,6 +153,11 @@ _FILL: tuple[tuple[str, str, str], ...] = (
         " FROM numbers",
     ),
     (
+        "updates",
+        "accounts",
+        "INSERT INTO updates (id, user_id, came_ms) SELECT n, '', :now - n * 1000 FROM numbers",
+    ),
+    (
         "samples",
         "day",
         "INSERT INTO samples SELECT :now - n * 60000, 5, 9, 'a card', 97, 4, 6, 70, 0 FROM numbers",

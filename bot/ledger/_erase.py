@@ -49,7 +49,7 @@ def erase_account(db: sqlite3.Connection, account: AccountId) -> Erased:
     )
     # What they just wrote, and what waits behind it.
     db.execute(
-        "UPDATE updates SET body = NULL, user_id = '' WHERE user_id IN"
+        "UPDATE updates SET body = NULL, user_id = '' WHERE body IS NOT NULL AND user_id IN"
         " (SELECT user_id FROM identities WHERE account = ? AND platform = 'telegram')",
         (account,),
     )

@@ -20,7 +20,7 @@ SIZE = Size(jobs=500, accounts=100)
 GROWING = (
     *("accounts", "asks", "audit", "bans", "drafts", "further_codes", "identities", "invitations", "jobs"),
     *("link_words", "loras", "notices", "photo_sets", "photos", "pictures", "questions", "reports", "shares"),
-    "spent_codes",
+    *("spent_codes", "updates"),
 )
 SCAN = re.compile(rf"SCAN ({'|'.join(GROWING)})\b")
 #: `counts` is for tests.
@@ -30,7 +30,7 @@ OF_ALL = {"owe_everybody"}
 #: They take the last few and stop.
 LAST_FEW = {"last_acts", "last_reports"}
 #: An index of the few rows that are meant is read to its end.
-OF_FEW = re.compile(r"USING (COVERING )?INDEX asks_to_pass_on$")
+OF_FEW = re.compile(r"USING (COVERING )?INDEX (asks_to_pass_on|updates_left)$")
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ CREATE INDEX letters_of_person ON letters (platform, user_id);
 CREATE INDEX letters_by_share ON letters (share) WHERE share IS NOT NULL;
 CREATE INDEX shares_asked ON shares (changed_ms) WHERE allowed = 'asked';
 CREATE INDEX asks_by_age ON asks (at_ms);
+CREATE INDEX updates_by_age ON updates (came_ms);
 CREATE INDEX invitations_by_age ON invitations (expires_ms);
 
 -- Kept by the triggers alone.
