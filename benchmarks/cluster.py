@@ -46,19 +46,19 @@ async def _all() -> None:
         async with local(cards) as fleet:
             await _row("local", fleet, cards)
     with running_cluster() as cluster:
-        nodes = []
+        nodes: list[Popen[bytes]] = []
         async with on(cluster) as fleet:
             for cards in CARDS:
                 nodes += [cluster.node() for _ in range(cards - len(nodes))]
-                await _until(fleet, lambda wanted=cards: fleet.seats() >= wanted)
+                await _until_seats(fleet, cards)
                 await _row("Ray", fleet, cards)
             for node in nodes[2:]:
                 cluster.kill(node)
-            await _until(fleet, lambda: fleet.seats() == 2)
+            await _until_seats(fleet, 2)
             _say("\n| killed | noticed after | the next attempt has begun after |\n| --- | ---: | ---: |")
             await _recovery(cluster, fleet, nodes)
     async with local(1) as here:
-        seen = await lost_after(here, lambda: [child.kill() for child in psutil.Process().children()])
+        seen = await lost_after(here, _kill_children)
         _say(f"| worker, without a cluster | {seen[0]:.1f} s | {seen[1]:.1f} s |")
 
 
@@ -140,13 +140,13 @@ async def lost_after(fleet: Fleet, kill: Callable[[], object]) -> tuple[float, f
 
 
 async def _recovery(cluster: Cluster, fleet: RayBackend, nodes: Sequence[Popen[bytes]]) -> None:
-    seen = await lost_after(fleet, lambda: [os.kill(pid, signal.SIGKILL) for pid in fleet.worker_pids()])
+    seen = await lost_after(fleet, lambda: _kill_all(fleet.worker_pids()))
     _say(f"| worker | {seen[0]:.1f} s | {seen[1]:.1f} s |")
-    await _until(fleet, lambda: fleet.seats() == 2)
+    await _until_seats(fleet, 2)
     cluster.kill(nodes[0])
-    await _until(fleet, lambda: fleet.seats() == 1)
+    await _until_seats(fleet, 1)
     spare = cluster.node()
-    await _until(fleet, lambda: fleet.seats() == 2)
+    await _until_seats(fleet, 2)
     seen = await lost_after(fleet, lambda: cluster.kill(nodes[1]))
     _say(f"| node, another is there | {seen[0]:.1f} s | {seen[1]:.1f} s |")
 
@@ -162,6 +162,19 @@ async def _recovery(cluster: Cluster, fleet: RayBackend, nodes: Sequence[Popen[b
     seen = await lost_after(fleet, lose_head)
     await back
     _say(f"| head; it and a node start when the last one ended | {seen[0]:.1f} s | {seen[1]:.1f} s |")
+
+
+def _kill_children() -> None:
+    _kill_all([child.pid for child in psutil.Process().children()])
+
+
+def _kill_all(pids: Sequence[int]) -> None:
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+async def _until_seats(fleet: Fleet, seats: int) -> None:
+    await _until(fleet, lambda: fleet.seats() == seats)
 
 
 async def _until(fleet: Fleet, is_so: Callable[[], bool]) -> None:

@@ -64,6 +64,8 @@ def join(address: str, tell_workers_logs: bool = False) -> None:
             log_to_driver=tell_workers_logs,
             include_dashboard=False,
             configure_logging=False,
+            # Where this machine has several addresses, its node said this one.
+            _node_ip_address=os.environ.get("CLUSTER_IP") or None,
         )
     except Exception as error:  # Ray has no common base for them
         raise NotJoined(_sentence(address, error)) from None
