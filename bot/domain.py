@@ -30,6 +30,8 @@ CLASS_WORDS = ("person", "woman", "man", "dog", "cat", "thing", "style")
 #: Those of them whose faces can be compared.
 PEOPLE = ("person", "woman", "man")
 MAX_NAME_CHARS = 40
+#: Steps that a Lora is trained further for where nothing is said; fewer, or more, make no sense.
+MORE_STEPS, LEAST_MORE_STEPS, MOST_MORE_STEPS = 300, 50, 3000
 #: The switch that lets no job begin.
 PAUSED = "paused"
 
@@ -201,6 +203,7 @@ class TrainWish:
     trigger: Trigger = field(default_factory=Trigger)
     steps: int | None = None
     seed: int = 0
+    start_step: int | None = None  #: that the Lora has learnt for which is trained further; None: a new one
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +255,12 @@ class Job:
     finished_at: datetime | None
     begun_at: datetime | None = None  #: when the worker said that this attempt has begun
     begun_step: int = 0  #: at which step that was
+    likeness: LikenessReport | None = None  #: what was measured of a training so far
+
+    @property
+    def goes_further(self) -> bool:
+        """Whether it trains a Lora further that is there already."""
+        return isinstance(self.wish, TrainWish) and self.wish.start_step is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +324,7 @@ class Lora:
     ready_at: datetime | None
     name: str = ""  #: what its owner calls it
     likeness: LikenessReport | None = None  #: None where nothing honest could be measured
+    steps: int | None = None  #: that its file has learnt for
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +337,9 @@ class PhotoSet:
     name: str = ""
     place: Place | None = None  #: where they were sent last
     card_message_id: str | None = None  #: the one message that shows them
+    code: LoraCode | None = None  #: the Lora that they are to train further; None: a new one
+    steps: int = MORE_STEPS  #: for so many steps
+    swaps: int | None = None  #: the number of the photo that the next one takes the place of
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +350,7 @@ class Preferences:
     style: str = ""  #: name of a preset in `styles.toml`
     is_silent: bool = False  #: whether notices, reminders and letters come without a sound
     language: str = ""  #: its code; empty: that of their app
+    keeps_photos: bool = False  #: whether photos stay after a training, until they are seven days old
 
 
 @dataclass(frozen=True, slots=True)

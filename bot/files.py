@@ -21,7 +21,10 @@ log = logging.getLogger(__name__)
 
 _FOLDERS = ("loras", "checkpoints", "candidates", "pictures", "samples", "previews", "exports", "examples")
 #: What we name files that rows name; others in these folders are not ours to delete.
-_OURS = {"loras": re.compile(r"[0-9]{8}\.safetensors"), "pictures": re.compile(r"[0-9]+-[0-9]+\.png")}
+_OURS = {
+    "loras": re.compile(r"[0-9]{8}(-[0-9]+)?\.safetensors"),
+    "pictures": re.compile(r"[0-9]+-[0-9]+\.png"),
+}
 #: Names that are looked up at once.
 _AT_ONCE = 100
 #: Picks from names of files in a folder those that no row names.
@@ -90,9 +93,12 @@ class Files:
         except OSError as error:
             raise SettingsError(f"DATA_DIR: {self._root} is not writable ({error.strerror}).") from error
 
-    async def write_lora(self, code: LoraCode, data: bytes) -> tuple[str, str]:
-        """Store a LoRA; gives its name and the SHA-256 of its bytes."""
-        name = _lora_name(code)
+    async def write_lora(self, code: LoraCode, data: bytes, further: JobId | None = None) -> tuple[str, str]:
+        """Store a LoRA; gives its name and the SHA-256 of its bytes.
+
+        That of a `further` training has a name of its own: it is not yet the one that is drawn with.
+        """
+        name = f"{code}.safetensors" if further is None else f"{code}-{further}.safetensors"
         await self._written(self._root / "loras" / name, data)
         return name, hashlib.sha256(data).hexdigest()
 
@@ -161,8 +167,13 @@ class Files:
             await asyncio.to_thread(self._disk.delete, self.picture_path(name))
 
     async def forget_lora(self, code: LoraCode) -> None:
-        """Delete a LoRA that came too late to be anybody's."""
-        await asyncio.to_thread(self._disk.delete, self.lora_path(_lora_name(code)))
+        """Delete the files of a Lora that is nobody's any more."""
+        for path in await asyncio.to_thread(self._loras, code):
+            await asyncio.to_thread(self._disk.delete, path)
+
+    async def forget_lora_file(self, name: str) -> None:
+        """Delete a LoRA that another one took the place of, or that came too late to be anybody's."""
+        await asyncio.to_thread(self._disk.delete, self.lora_path(name))
 
     async def write_demo_photos(self, photos: Sequence[bytes]) -> Path:
         """Store the demo's drawn photos, to compare; a real person's are never kept. Gives their folder."""
@@ -219,6 +230,9 @@ class Files:
 
     def _candidates(self, job_id: JobId) -> list[Path]:
         return list((self._root / "candidates").glob(f"{job_id}-*.safetensors"))
+
+    def _loras(self, code: LoraCode) -> list[Path]:
+        return list((self._root / "loras").glob(f"{code}*.safetensors"))
 
     def _samples(self, job_id: JobId) -> list[Path]:
         return list((self._root / "samples").glob(f"{job_id}-*.png"))
@@ -286,10 +300,6 @@ class Files:
 
 def _next_of(names: Iterator[str]) -> list[str]:
     return list(islice(names, _AT_ONCE))
-
-
-def _lora_name(code: LoraCode) -> str:
-    return f"{code}.safetensors"
 
 
 def _written_before(path: Path, time_s: float) -> bool:

@@ -21,7 +21,6 @@ from bot.domain import (
     JobId,
     JobKind,
     JobStatus,
-    LikenessReport,
     Notice,
     NoticeKind,
     PhotoSet,
@@ -202,8 +201,8 @@ class Notifier:
         if notice.kind is NoticeKind.GENERATE_DONE and await self._is_deleted(job):
             return texts.result_deleted(job)  # its person was quicker, with `/show`
         paths = [self._files.picture_path(name) for name in notice.files]
-        likeness = await self._likeness(job) if notice.kind is NoticeKind.TRAIN_DONE else None
-        return texts.notice(notice, await asyncio.to_thread(_existing, paths), likeness)
+        keeps = notice.kind is NoticeKind.TRAIN_DONE and await self._ledger.keeps_photos_of(job.code)
+        return texts.notice(notice, await asyncio.to_thread(_existing, paths), keeps)
 
     async def _language(self, place: Place) -> str:
         """Give the language of whoever asked for something at a place."""
@@ -257,11 +256,7 @@ class Notifier:
         guess = await estimate(self._ledger, job, self._clock())
         preview = self._files.preview_path(job.id)
         shown = preview if await asyncio.to_thread(preview.is_file) else None
-        return texts.card(job, guess.left_s, guess.position, remark, shown, await self._likeness(job))
-
-    async def _likeness(self, job: Job) -> LikenessReport | None:
-        lora = await self._ledger.lora(job.code) if job.kind is JobKind.TRAIN else None
-        return None if lora is None else lora.likeness
+        return texts.card(job, guess.left_s, guess.position, remark, shown)
 
     async def _shows_its_end(self, job: Job) -> bool:
         # Of a generation the result itself takes the card's place, unless it was cancelled or deleted since.

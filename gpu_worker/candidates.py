@@ -29,6 +29,11 @@ def due(step: int, dials: Dials) -> bool:
     return step >= dials.candidates_from_step and step % dials.candidate_every_steps == 0
 
 
+def due_as_it_was(step: int, start_from: bytes | None, dials: Dials) -> bool:
+    """Say whether the LoRA that is gone on with is a candidate itself: nothing learnt may be worth it."""
+    return start_from is not None and step == 0 and bool(dials.candidate_prompts)
+
+
 class Candidates:
     """Makes the candidates of one training."""
 
@@ -56,7 +61,7 @@ class Candidates:
             pictures.append(generation.to_png(self._base, canvas.latents, recipe))
         yield Candidate(
             **job,
-            step=step,
+            step=self._dials.steps_before + step,
             lora=lora_file.write(adapter.matrices(), metadata, self._dials.save_precision),
             pictures=tuple(pictures),
             identities=self._identities(pictures),

@@ -121,6 +121,8 @@ class Dials:
     candidate_every_steps: int | None = None
     #: Not before this step: a LoRA that has hardly learnt is nobody's choice.
     candidates_from_step: int = 0
+    #: Steps that the LoRA which is gone on with had learnt for; what comes out on the way counts from there.
+    steps_before: int = 0
     #: What a candidate's pictures show; none: no candidates.
     candidate_prompts: tuple[str, ...] = ()
     #: Denoising steps of these pictures: enough to see who it is. Kept low, as all candidates of a training

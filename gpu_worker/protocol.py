@@ -16,7 +16,7 @@ import msgspec
 
 from gpu_worker.errors import ProtocolError as ProtocolError  # part of this door
 
-VERSION = 5
+VERSION = 6
 #: Largest frame either side accepts: five photos or a checkpoint are tens of MB, never more than this.
 MAX_FRAME_BYTES = 512 * 2**20
 #: Width and height of a named shape, in sides of the square that the base model was made for.
@@ -59,6 +59,8 @@ class Train(Message, frozen=True):
     sample_prompt: str = ""  #: drawn now and then while it trains, trigger included; empty: no samples
     candidate_prompts: tuple[str, ...] = ()  #: drawn for each `Candidate`; none: there are no candidates
     resume: bytes | None = None  #: the `data` of an earlier `Checkpoint` of this job
+    start_from: bytes | None = None  #: a finished LoRA to go on from, as a kohya-format safetensors file
+    start_step: int = 0  #: steps that it has learnt for: its file, samples and candidates count from there
 
 
 class LoraUse(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,7 +38,8 @@ def draw(
         while not canvas.is_done:
             easel.draw_step(base, [canvas], one_at_a_time=True)
             yield Progress(**job, step=now, steps=dials.steps)
-        yield Sample(**job, step=step, png=generation.to_png(base, canvas.latents, recipe))
+        png = generation.to_png(base, canvas.latents, recipe)
+        yield Sample(**job, step=dials.steps_before + step, png=png)
 
 
 def _wish(prompt: SamplePrompt, job: Any) -> Generate:

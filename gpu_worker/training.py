@@ -78,6 +78,8 @@ def train(
 ) -> Generator[Event, None, None]:
     """Train the LoRA of a request; the request's own steps and seed go before the dials'."""
     steps = dials.steps if request.steps is None else request.steps
+    if request.start_from is not None:  # it has learnt enough to be somebody's choice, and is no bare model
+        dials = replace(dials, steps_before=request.start_step, candidates_from_step=0, sample_at_first=False)
     repeats = max(1, steps * dials.batch_size // max(1, len(request.photos)))
     shown = (SamplePrompt(request.sample_prompt),) if request.sample_prompt else ()
     task = TrainingTask(
@@ -93,6 +95,7 @@ def train(
         job_id=request.job_id,
         attempt=request.attempt,
         resume=request.resume,
+        start_from=request.start_from,
     )
     yield from train_photos(base, task, cache)
 
@@ -165,6 +168,8 @@ def _learn(
     pace, guard = Pace(base.device), _Guard(base)
     maker = candidates.Candidates(base, [photo.data for photo in task.photos], dials)
     saved_at = time.monotonic()
+    if candidates.due_as_it_was(state.step, task.start_from, dials):
+        yield from maker.make(state.adapter, diary.metadata(task, state.step), state.step, task.job)
     while state.step < dials.steps:
         report = _step(lesson, state, pace, guard)
         if task.on_step is not None and report is not None:
@@ -242,7 +247,11 @@ class _Diary:
     def metadata(self, task: TrainingTask, steps_done: int) -> dict[str, str]:
         """Return what a file tells of the training so far."""
         record = lora_metadata.TrainingRecord(
-            task.name, steps_done, self._started_at, time.time(), task.comment
+            task.name,
+            task.dials.steps_before + steps_done,
+            self._started_at,
+            time.time(),
+            task.comment,
         )
         return lora_metadata.describe(self._base, task.photos, task.dials, record)
 

@@ -51,6 +51,7 @@ class FakeBackend:
         self.forgotten: list[str] = []
         self.sample: bytes | None = None  # a picture that a training gives at every step
         #: How alike a training's LoRA is to its photos after each step, 0 to 1; none: nothing is said of it.
+        #: At 0 it is the one that is trained further.
         self.likeness: dict[int, float] = {}
         self.preview: bytes | None = None  # a picture that a generation gives at every step
         self.at_once = 0  # the most jobs that ran at the same time
@@ -115,6 +116,8 @@ class FakeBackend:
         self.at_once = max(self.at_once, self._running)
         try:
             yield Started(job_id=job, attempt=attempt, step=first, steps=self.steps)
+            if isinstance(request, Train) and request.start_from and first == 0 and 0 in self.likeness:
+                yield self._candidate(request, 0)
             for step in range(first + 1, self.steps + 1):
                 await asyncio.sleep(0)
                 if step == lose_at or life != self._lives:
@@ -150,8 +153,8 @@ class FakeBackend:
         return Candidate(
             job_id=request.job_id,
             attempt=request.attempt,
-            step=step,
-            lora=self.lora + f" of step {step}".encode(),
+            step=request.start_step + step,
+            lora=self.lora + f" of step {request.start_step + step}".encode(),
             pictures=(self.picture,),
             identities=((alike, math.sqrt(1 - alike**2)),),
             photo_identities=((1.0, 0.0),) * len(request.photos),

@@ -155,6 +155,8 @@ class ConsoleChat:
             "/ask": lambda text: studio.ask(self._me, HERE, text),
             "/report": lambda text: studio.report(self._me, HERE, text),
             "/codes": lambda _: studio.codes(self._me, HERE),
+            "/more": lambda text: studio.more(self._me, HERE, text),
+            "/replace": lambda text: studio.replace_photo(self._me, HERE, text),
             "/queue": lambda _: studio.queue(self._me),
             "/cancel": lambda text: studio.cancel(self._me, text),
             "/link": lambda text: studio.link(self._me, HERE, text),

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any, Protocol, TypeAlias
 
 from bot import likeness, strip
-from bot.domain import Job, JobId, JobKind, JobStatus, LikenessReport
+from bot.domain import Job, JobId, JobKind, JobStatus, LikenessReport, TrainWish
 from bot.errors import WorkerLost
 from bot.files import Files
 from bot.judging import Judging
@@ -120,11 +120,12 @@ class Outcomes:
         if not self._stop_early or report is None or not likeness.has_peaked(report.scores):
             return False
         found = await self._ledger.job(job.id)
-        if found is None or found.steps is None or event.step >= found.steps:
+        step = event.step - (_start_step(job) or 0)
+        if found is None or found.steps is None or step >= found.steps:
             return False
         first, began = self._began.get(job.id, (0, monotonic()))
-        step_s = (monotonic() - began) / max(1, event.step - first)
-        report = replace(report, saved_s=step_s * (found.steps - event.step))
+        step_s = (monotonic() - began) / max(1, step - first)
+        report = replace(report, saved_s=step_s * (found.steps - step))
         await self._still(self._ledger.judged(job.id, job.attempt, report))
         log.info("job %d ends early, at step %d of %d", job.id, event.step, found.steps)
         return True
@@ -138,6 +139,7 @@ class Outcomes:
         report = likeness.added(await self._likeness(job) or LikenessReport(()), *scored)
         best = likeness.best(report.scores)
         if best is not None and best.step == event.step:
+            # Written again also where it is what was there: it may not stay the best.
             await self._files.write_candidate(job.id, event.step, event.lora)
             report = replace(report, chosen=event.step)
         await self._still(self._ledger.judged(job.id, job.attempt, report))
@@ -146,14 +148,19 @@ class Outcomes:
         self._watcher.progressed(job.id)
 
     async def _likeness(self, job: Job) -> LikenessReport | None:
-        lora = await self._ledger.lora(job.code)
-        return None if lora is None else lora.likeness
+        found = await self._ledger.job(job.id)
+        return None if found is None else found.likeness
 
-    async def _best(self, job: Job, last: bytes) -> bytes:
-        """Give the LoRA that is handed out: the candidate that is most alike, else what was learnt last."""
+    async def _best(self, job: Job, last: bytes) -> bytes | None:
+        """Give the LoRA that is handed out: the candidate that is most alike, else what was learnt last.
+
+        None when nothing that a further training learnt is better than what was there.
+        """
         report = await self._likeness(job)
         if report is None or report.chosen is None:
             return last
+        if report.chosen == _start_step(job):
+            return None
         kept = await self._files.read_candidate(job.id, report.chosen)
         if kept is None:
             log.warning("job %d: the LoRA of step %d is gone; the last is handed out", job.id, report.chosen)
@@ -162,32 +169,47 @@ class Outcomes:
         return kept
 
     async def _done(self, job: Job, event: Done) -> None:
-        pictures: list[str] = []
-        try:
-            if job.kind is JobKind.TRAIN:
-                if event.lora is None:
-                    raise WorkerLost("a training ended without a LoRA")
-                file = await self._files.write_lora(job.code, await self._best(job, event.lora))
-                pictures = await self._strip(job)
-                await self._still(self._ledger.finish_training(job.id, job.attempt, file, pictures))
-            else:
-                for number, png in enumerate(event.pictures, 1):
-                    pictures.append(await self._files.write_picture(job.id, number, png))
-                await self._still(
-                    self._ledger.finish_generation(job.id, job.attempt, pictures, event.recipes)
-                )
-        except Stale:
-            await self._forget_result(job, pictures)
-            raise
+        if job.kind is JobKind.TRAIN:
+            await self._trained(job, event.lora)
+        else:
+            await self._drawn(job, event)
         await self._ended(job)
 
-    async def _forget_result(self, job: Job, pictures: list[str]) -> None:
-        """Delete the files of a result that came after the job was given up."""
+    async def _trained(self, job: Job, last: bytes | None) -> None:
+        if last is None:
+            raise WorkerLost("a training ended without a LoRA")
+        file, before = None, await self._ledger.lora(job.code)
+        if (data := await self._best(job, last)) is not None:
+            further = job.id if job.goes_further else None
+            file = await self._files.write_lora(job.code, data, further)
+        pictures = await self._strip(job)
+        try:
+            await self._still(self._ledger.finish_training(job.id, job.attempt, file, pictures))
+        except Stale:
+            if await self._was_given_up(job):
+                await self._files.forget_pictures(pictures)
+                if file is not None:
+                    await self._files.forget_lora_file(file[0])
+            raise
+        if file is not None and before is not None and before.file not in (None, file[0]):
+            await self._files.forget_lora_file(str(before.file))
+
+    async def _drawn(self, job: Job, event: Done) -> None:
+        pictures = [
+            await self._files.write_picture(job.id, number, png)
+            for number, png in enumerate(event.pictures, 1)
+        ]
+        try:
+            await self._still(self._ledger.finish_generation(job.id, job.attempt, pictures, event.recipes))
+        except Stale:
+            if await self._was_given_up(job):
+                await self._files.forget_pictures(pictures)
+            raise
+
+    async def _was_given_up(self, job: Job) -> bool:
+        """Say whether a result that came late is nobody's."""
         found = await self._ledger.job(job.id)
-        if found is None or found.status in {JobStatus.CANCELLED, JobStatus.FAILED}:  # None: it was erased
-            await self._files.forget_pictures(pictures)
-            if job.kind is JobKind.TRAIN:
-                await self._files.forget_lora(job.code)
+        return found is None or found.status in {JobStatus.CANCELLED, JobStatus.FAILED}  # None: it was erased
 
     async def _strip(self, job: Job) -> list[str]:
         """Put a training's samples into one picture; give its name, if there were any."""
@@ -211,6 +233,11 @@ class Outcomes:
     async def _still(self, write: _Fenced) -> None:
         if not await write:
             raise Stale
+
+
+def _start_step(job: Job) -> int | None:
+    """Give the step that a further training began at."""
+    return job.wish.start_step if isinstance(job.wish, TrainWish) else None
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:

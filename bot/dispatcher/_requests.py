@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from bot.coach import Feed
-from bot.domain import PEOPLE, GenerateWish, Job, LoraCode, TrainWish, Trigger
+from bot.domain import PEOPLE, GenerateWish, Job, Lora, LoraCode, TrainWish, Trigger
 from bot.errors import WorkerLost
 from bot.files import Files
 from bot.ledger import Ledger
@@ -62,6 +62,8 @@ class Requests:
             sample_prompt=f"photo of {wish.trigger}",
             candidate_prompts=_candidate_prompts(wish.trigger),
             resume=await self._files.read_checkpoint(job.id),
+            start_from=None if wish.start_step is None else (await self._file_of(job.code))[1],
+            start_step=wish.start_step or 0,
         )
 
     async def _feeds(self, job: Job, wish: TrainWish) -> list[Feed | None]:
@@ -99,17 +101,21 @@ class Requests:
         )
 
     async def _lora(self, code: LoraCode, strength: float | None) -> tuple[LoraUse, str]:
+        lora, data = await self._file_of(code)
+        strong = 1.0 if strength is None else strength
+        return LoraUse(data=data, sha256=lora.sha256 or "", name=code, strength=strong), str(lora.trigger)
+
+    async def _file_of(self, code: LoraCode, missed: str | None = None) -> tuple[Lora, bytes]:
+        """Read the file of a Lora; `missed` is one that was not there any more."""
         lora = await self._ledger.lora(code)
-        if lora is None or lora.file is None or lora.sha256 is None:
+        if lora is None or lora.file in (None, missed) or lora.sha256 is None:
             raise Missing(said_in(ENGLISH, "lora-file-gone"))
         try:
-            data = await self._files.read_lora(lora.file)
-        except FileNotFoundError as error:
-            raise Missing(said_in(ENGLISH, "lora-file-gone")) from error
+            return lora, await self._files.read_lora(str(lora.file))
+        except FileNotFoundError:  # it was trained further since we looked, and has another file
+            return await self._file_of(code, lora.file)
         except OSError as error:  # it is there, and may be read the next time
             raise WorkerLost("a LoRA could not be read") from error
-        strong = 1.0 if strength is None else strength
-        return LoraUse(data=data, sha256=lora.sha256, name=code, strength=strong), str(lora.trigger)
 
     async def _start(self, wish: GenerateWish) -> Start | None:
         if wish.redraw is None or wish.source is None:

@@ -117,12 +117,16 @@ class Ledger(Updates):
 
     async def photos_of(self, job_id: JobId) -> tuple[bytes, ...]:
         """Give the photos of a training, in the order they came."""
-        rows = await self._rows("SELECT data FROM photos WHERE job = ? ORDER BY id", job_id)
+        rows = await self._rows(
+            "SELECT data FROM photos WHERE job = ? ORDER BY coalesce(place, id), id", job_id
+        )
         return tuple(row["data"] for row in rows)
 
     async def hints_of(self, job_id: JobId) -> tuple[str, ...]:
         """Give what the coach saw on each photo of a training, in the order they came."""
-        rows = await self._rows("SELECT hint FROM photos WHERE job = ? ORDER BY id", job_id)
+        rows = await self._rows(
+            "SELECT hint FROM photos WHERE job = ? ORDER BY coalesce(place, id), id", job_id
+        )
         return tuple(row["hint"] for row in rows)
 
     async def held_names(self, account: AccountId) -> list[str]:
@@ -134,18 +138,20 @@ class Ledger(Updates):
         return await self._db.read(lambda db: _photos.names_of(db, job_id))
 
     async def forget_photos_before(self, before: datetime) -> int:
-        """Delete every photo older than that; a training that still waits for its photos fails."""
+        """Delete every photo older than that, and those beside it; a training that waits for them fails."""
         limit, now = ms(before), self._db.now_ms()
 
         def work(db: sqlite3.Connection) -> int:
-            count = db.execute("SELECT count(*) FROM photos WHERE created_ms < ?", (limit,)).fetchone()[0]
+            held = db.execute("SELECT count(*) FROM photos").fetchone()[0]
             jobs = db.execute(
                 "SELECT DISTINCT job FROM photos WHERE created_ms < ? AND job IS NOT NULL", (limit,)
             ).fetchall()
             for row in jobs:
-                _jobs.fail(db, JobId(row["job"]), _PHOTOS_TOO_OLD, now)
+                if _jobs.is_open(db, JobId(row["job"])):
+                    _jobs.fail(db, JobId(row["job"]), _PHOTOS_TOO_OLD, now)
+                db.execute("DELETE FROM photos WHERE job = ?", (row["job"],))  # four of five are of no use
             db.execute("DELETE FROM photos WHERE created_ms < ?", (limit,))
-            return int(count)
+            return int(held - db.execute("SELECT count(*) FROM photos").fetchone()[0])
 
         return await self._db.write(work)
 
@@ -177,7 +183,7 @@ class Ledger(Updates):
         )
 
     async def training_of(self, code: LoraCode) -> Job | None:
-        """Give the training job of a LoraCode."""
+        """Give the last training job of a LoraCode."""
         jobs = await self._jobs(
             "SELECT * FROM jobs WHERE code = ? AND kind = 'train' ORDER BY id DESC LIMIT 1", code
         )
@@ -250,16 +256,25 @@ class Ledger(Updates):
         return await self._db.read(lambda db: _jobs.is_current(db, job_id, attempt))
 
     async def finish_training(
-        self, job_id: JobId, attempt: int, file: tuple[str, str], pictures: Sequence[str] = ()
+        self, job_id: JobId, attempt: int, file: tuple[str, str] | None, pictures: Sequence[str] = ()
     ) -> bool:
-        """Job done, Lora ready with its file's name and SHA-256, photos deleted, notice owed."""
+        """Job done, Lora ready with its file's name and SHA-256, photos deleted, notice owed.
+
+        Without a file a Lora that was trained further keeps its own: nothing that was learnt is better.
+        """
         now = self._db.now_ms()
 
         def work(db: sqlite3.Connection) -> None:
             job = _jobs.end(db, job_id, "done", None, now)
+            if file is not None:
+                db.execute(
+                    "UPDATE loras SET file = ?, sha256 = ?, steps = ? WHERE code = ?",
+                    (*file, _jobs.steps_learnt(job), job.code),
+                )
             db.execute(
-                "UPDATE loras SET state = 'ready', file = ?, sha256 = ?, ready_ms = ? WHERE code = ?",
-                (*file, now, job.code),
+                "UPDATE loras SET state = 'ready', ready_ms = ?,"
+                " likeness = (SELECT likeness FROM jobs WHERE id = ?) WHERE code = ?",
+                (now, job_id, job.code),
             )
             _jobs.owe(db, job, NoticeKind.TRAIN_DONE, now, pictures)
 
@@ -270,7 +285,7 @@ class Ledger(Updates):
 
         def work(db: sqlite3.Connection) -> None:
             db.execute(
-                "UPDATE loras SET likeness = ? WHERE code = (SELECT code FROM jobs WHERE id = ?)",
+                "UPDATE jobs SET likeness = ? WHERE id = ?",
                 (msgspec.json.encode(report).decode(), job_id),
             )
 

@@ -75,11 +75,13 @@ def erase_account(db: sqlite3.Connection, account: AccountId) -> Erased:
 
 def erase_lora(db: sqlite3.Connection, code: LoraCode) -> Erased:
     """Delete a Lora and all that anybody drew with it."""
+    # Those of its trainings, and those that are being collected for a further one.
     rows = db.execute(
-        "SELECT data FROM photos WHERE job IN (SELECT id FROM jobs WHERE code = ? AND kind = 'train')",
-        (code,),
+        "DELETE FROM photos WHERE job IN (SELECT id FROM jobs WHERE code = :code AND kind = 'train')"
+        " OR (job IS NULL AND account IN (SELECT account FROM photo_sets WHERE code = :code)) RETURNING data",
+        {"code": code},
     )
-    photos = [hashlib.sha256(row["data"]).hexdigest() for row in rows]
+    photos = [hashlib.sha256(row["data"]).hexdigest() for row in rows.fetchall()]
     files, open_jobs, jobs = _erase_loras(db, [code], [])
     return Erased((code,), tuple(photos), files, jobs, open_jobs, ())
 
@@ -104,6 +106,7 @@ def _erase_loras(
     for code in codes:
         for table in ("drafts", "shares", "invitations", "loras"):
             db.execute(f"DELETE FROM {table} WHERE code = ?", (code,))  # noqa: S608 - our own names
+        db.execute("DELETE FROM photo_sets WHERE code = ?", (code,))
         db.execute("DELETE FROM questions WHERE about = ?", (f"rename:{code}",))
         db.execute("INSERT INTO spent_codes VALUES (?)", (code,))
     return tuple(sorted(files)), tuple(open_jobs), tuple(jobs)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bot.domain import MAX_ATTEMPTS, Job, JobId, JobKind, NoticeKind
+from bot.domain import MAX_ATTEMPTS, Job, JobId, JobKind, NoticeKind, TrainWish
 from bot.ledger import _sharing
 from bot.ledger._rows import job_of
 
@@ -33,6 +33,14 @@ WHERE id = (
 RETURNING *
 """
 
+#: Kept are those that a person asked to keep, of a Lora that they can train further.
+_PHOTOS_OF_AN_ENDED_JOB = """
+DELETE FROM photos WHERE job = ? AND NOT EXISTS (
+    SELECT 1 FROM jobs JOIN accounts ON accounts.id = jobs.account JOIN loras ON loras.code = jobs.code
+    WHERE jobs.id = photos.job AND accounts.keeps_photos AND (jobs.status = 'done' OR loras.state = 'ready')
+)
+"""
+
 
 def claim(db: sqlite3.Connection, kind: JobKind, now_ms: int) -> Job | None:
     """Take the next job of a kind and raise its fence."""
@@ -49,17 +57,34 @@ def is_current(db: sqlite3.Connection, job_id: JobId, attempt: int) -> bool:
     return row is not None
 
 
+def is_open(db: sqlite3.Connection, job_id: JobId) -> bool:
+    """Say whether a job waits or runs."""
+    row = db.execute(
+        "SELECT 1 FROM jobs WHERE id = ? AND status IN ('queued', 'running')", (job_id,)
+    ).fetchone()
+    return row is not None
+
+
+def steps_learnt(job: Job) -> int | None:
+    """Give the steps that the LoRA which a training hands out has learnt for, in all."""
+    if job.likeness is not None and job.likeness.chosen is not None:
+        return job.likeness.chosen
+    before = job.wish.start_step if isinstance(job.wish, TrainWish) else None
+    return job.steps if job.steps is None else (before or 0) + job.steps
+
+
 def end(db: sqlite3.Connection, job_id: JobId, status: str, error: str | None, now_ms: int) -> Job:
-    """Write a terminal status; the photos of a training go with it."""
+    """Write a terminal status; the photos of a training go with it, unless their person keeps them."""
     row = db.execute(
         "UPDATE jobs SET status = ?, error = ?, finished_ms = ? WHERE id = ? RETURNING *",
         (status, error, now_ms, job_id),
     ).fetchone()
-    db.execute("DELETE FROM photos WHERE job = ?", (job_id,))
+    db.execute(_PHOTOS_OF_AN_ENDED_JOB, (job_id,))
     _sharing.ended(db, job_id, is_done=status == "done")
     job = job_of(row)
     if job.kind is JobKind.TRAIN and status != "done":
-        db.execute("UPDATE loras SET state = ? WHERE code = ?", (status, job.code))
+        # One that was trained further is as it was.
+        db.execute("UPDATE loras SET state = ? WHERE code = ? AND state = 'training'", (status, job.code))
     return job
 
 

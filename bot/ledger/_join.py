@@ -49,6 +49,7 @@ def join(db: sqlite3.Connection, stays: AccountId, goes: AccountId) -> None:
         "UPDATE accounts SET size = iif(accounts.size = '', other.size, accounts.size),"
         " style = iif(accounts.style = '', other.style, accounts.style),"
         " is_silent = max(accounts.is_silent, other.is_silent),"
+        " keeps_photos = max(accounts.keeps_photos, other.keeps_photos),"
         " language = coalesce(accounts.language, other.language)"
         " FROM accounts AS other WHERE accounts.id = :stays AND other.id = :goes",
         ours,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.domain import (
+    MORE_STEPS,
     PHOTOS_PER_LORA,
     AccountId,
     Identity,
@@ -111,13 +112,28 @@ class People(Results):
         if not rows:
             return Preferences()
         row = rows[0]
-        return Preferences(row["size"], row["style"], bool(row["is_silent"]), row["language"] or "")
+        return Preferences(
+            row["size"],
+            row["style"],
+            bool(row["is_silent"]),
+            row["language"] or "",
+            bool(row["keeps_photos"]),
+        )
 
     async def prefer(self, account: AccountId, wanted: Preferences) -> None:
-        """Keep what an account set."""
-        sql = "UPDATE accounts SET size = ?, style = ?, is_silent = ?, language = ? WHERE id = ?"
+        """Keep what an account set; photos that it no longer keeps are deleted."""
+        sql = (
+            "UPDATE accounts SET size = ?, style = ?, is_silent = ?, language = ?, keeps_photos = ?"
+            " WHERE id = ?"
+        )
         values = (wanted.size, wanted.style, int(wanted.is_silent), wanted.language or None)
-        await self._change(sql, *values, account)
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(sql, (*values, int(wanted.keeps_photos), account))
+            if not wanted.keeps_photos:
+                _photos.forget_kept(db, account)
+
+        await self._db.write(work)
 
     async def language_of(self, who: Identity) -> str:
         """Give the language a person chose, else the locale their app told last; empty for somebody new.
@@ -186,7 +202,8 @@ class People(Results):
     async def set_photos(self, account: AccountId) -> tuple[bytes, ...]:
         """Give the photos of the set, in the order they came."""
         rows = await self._rows(
-            "SELECT data FROM photos WHERE account = ? AND job IS NULL ORDER BY id", account
+            "SELECT data FROM photos WHERE account = ? AND job IS NULL ORDER BY coalesce(place, id), id",
+            account,
         )
         return tuple(row["data"] for row in rows)
 
@@ -279,10 +296,25 @@ def _touch(db: sqlite3.Connection, account: AccountId, now_ms: int) -> None:
 
 
 def _photo_set(db: sqlite3.Connection, account: AccountId) -> PhotoSet:
-    rows = db.execute("SELECT id FROM photos WHERE account = ? AND job IS NULL ORDER BY id", (account,))
+    rows = db.execute(
+        "SELECT id FROM photos WHERE account = ? AND job IS NULL ORDER BY coalesce(place, id), id", (account,)
+    )
     photos = tuple(row["id"] for row in rows)
-    row = db.execute("SELECT * FROM photo_sets WHERE account = ?", (account,)).fetchone()
+    row = db.execute(
+        "SELECT photo_sets.*, loras.class_word AS of_lora FROM photo_sets LEFT JOIN loras USING (code)"
+        " WHERE photo_sets.account = ?",
+        (account,),
+    ).fetchone()
     if row is None:
         return PhotoSet(account, photos)
-    place = Place(Platform(row["platform"]), row["chat_id"], row["user_id"]) if row["platform"] else None
-    return PhotoSet(account, photos, row["class_word"], row["name"], place, row["card_message_id"])
+    return PhotoSet(
+        account,
+        photos,
+        row["of_lora"] or row["class_word"],
+        row["name"],
+        Place(Platform(row["platform"]), row["chat_id"], row["user_id"]) if row["platform"] else None,
+        row["card_message_id"],
+        None if row["code"] is None else LoraCode(row["code"]),
+        row["steps"] or MORE_STEPS,
+        row["swaps"],
+    )

@@ -33,6 +33,8 @@ from bot.ledger._rows import Added, job_of
 
 #: Codes are drawn at random; with 10^8 of them a free one is found at once until the space is nearly full.
 _DRAWS = 1000
+#: The trainings of :code that have ended; photos that are still theirs are kept ones.
+KEPT = "(SELECT id FROM jobs WHERE code = :code AND kind = 'train' AND status NOT IN ('queued', 'running'))"
 
 
 def account_of(db: sqlite3.Connection, identity: Identity, now_ms: int) -> AccountId:
@@ -67,9 +69,9 @@ def add_photos(
         if fits:
             fits = (
                 db.execute(
-                    "INSERT INTO photos (account, sha256, created_ms, data, hint) VALUES (?, ?, ?, ?, ?)"
-                    " ON CONFLICT DO NOTHING",
-                    (account, photo.sha256, now_ms, photo.data, photo.hint),
+                    "INSERT INTO photos (account, sha256, created_ms, data, hint, place)"
+                    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    (account, photo.sha256, now_ms, photo.data, photo.hint, _free_place(db, account)),
                 ).rowcount
                 == 1
             )
@@ -90,7 +92,8 @@ def added(
     count = held(db, account)
     if asked is None or count != PHOTOS_PER_LORA or not any(accepted):
         return Added(accepted, count, None)
-    return Added(accepted, 0, start_training(db, account, asked, now_ms))
+    job = start_training(db, account, asked, now_ms)
+    return Added(accepted, 0 if job is not None else count, job)
 
 
 def forget(db: sqlite3.Connection, account: AccountId) -> list[str]:
@@ -102,22 +105,78 @@ def forget(db: sqlite3.Connection, account: AccountId) -> list[str]:
 
 def held_names(db: sqlite3.Connection, account: AccountId) -> list[str]:
     """Give the SHA-256 of each photo's bytes in the set that is being collected, in the order they came."""
-    rows = db.execute("SELECT data FROM photos WHERE account = ? AND job IS NULL ORDER BY id", (account,))
+    rows = db.execute(
+        "SELECT data FROM photos WHERE account = ? AND job IS NULL ORDER BY coalesce(place, id), id",
+        (account,),
+    )
     return [hashlib.sha256(row["data"]).hexdigest() for row in rows]
 
 
 def names_of(db: sqlite3.Connection, job_id: JobId) -> list[str]:
     """Give the SHA-256 of each photo's bytes of a training, in the order they came."""
-    rows = db.execute("SELECT data FROM photos WHERE job = ? ORDER BY id", (job_id,))
+    rows = db.execute("SELECT data FROM photos WHERE job = ? ORDER BY coalesce(place, id), id", (job_id,))
     return [hashlib.sha256(row["data"]).hexdigest() for row in rows]
 
 
 def start_training(
     db: sqlite3.Connection, account: AccountId, asked: tuple[Place, TrainWish], now_ms: int
 ) -> Job | None:
-    """Turn the first five photos of the set into a Lora and its queued job; the rest is dropped."""
+    """Turn the first five photos of the set into a Lora and its queued job; the rest is dropped.
+
+    A set for a Lora that is there trains that one further; None while it is trained already.
+    """
     if held(db, account) < PHOTOS_PER_LORA:
         return None
+    row = db.execute("SELECT code, steps FROM photo_sets WHERE account = ?", (account,)).fetchone()
+    if row is None or row["code"] is None:
+        job: Job | None = _start_new(db, account, asked, now_ms)
+    else:
+        code = LoraCode(row["code"])
+        job = further(db, (account, code), asked[0], row["steps"], now_ms)
+        if job is not None:  # what was kept of it until now is in the way
+            db.execute(f"DELETE FROM photos WHERE job IN {KEPT}", {"code": code})  # noqa: S608 - our own words
+    if job is None:
+        return None
+    db.execute(
+        "UPDATE photos SET job = ? WHERE id IN"
+        " (SELECT id FROM photos WHERE account = ? AND job IS NULL ORDER BY coalesce(place, id), id LIMIT ?)",
+        (job.id, account, PHOTOS_PER_LORA),
+    )
+    db.execute("DELETE FROM photos WHERE account = ? AND job IS NULL", (account,))
+    db.execute("DELETE FROM photo_sets WHERE account = ?", (account,))
+    return job
+
+
+def further(
+    db: sqlite3.Connection, whose: tuple[AccountId, LoraCode], place: Place, steps: int, now_ms: int
+) -> Job | None:
+    """Queue a further training of a Lora that is ready; None while it is trained already."""
+    account, code = whose
+    lora = db.execute(
+        "SELECT * FROM loras WHERE code = :code AND account = :account AND state = 'ready' AND NOT EXISTS ("
+        "SELECT 1 FROM jobs WHERE code = :code AND kind = 'train' AND status IN ('queued', 'running'))",
+        {"code": code, "account": account},
+    ).fetchone()
+    if lora is None:
+        return None
+    learnt = lora["steps"] or 0
+    # Another seed: else it would see the very noise again that it began with.
+    wish = TrainWish(Trigger(lora["token"], lora["class_word"]), steps, seed=learnt, start_step=learnt)
+    return add_job(db, (account, code), wish, place, now_ms)
+
+
+def forget_kept(db: sqlite3.Connection, account: AccountId) -> None:
+    """Delete the photos that were kept of trainings that have ended."""
+    db.execute(
+        "DELETE FROM photos WHERE account = :account AND job IN (SELECT id FROM jobs"
+        " WHERE account = :account AND status NOT IN ('queued', 'running'))",
+        {"account": account},
+    )
+
+
+def _start_new(
+    db: sqlite3.Connection, account: AccountId, asked: tuple[Place, TrainWish], now_ms: int
+) -> Job:
     place, wish = asked
     class_word, name = _chosen(db, account, wish.trigger)
     wish = replace(wish, trigger=_own_trigger(db, account, replace(wish.trigger, class_word=class_word)))
@@ -127,15 +186,7 @@ def start_training(
         " VALUES (?, ?, ?, ?, 'training', ?, ?)",
         (code, account, wish.trigger.token, wish.trigger.class_word, now_ms, name),
     )
-    job = add_job(db, (account, code), wish, place, now_ms)
-    db.execute(
-        "UPDATE photos SET job = ? WHERE id IN"
-        " (SELECT id FROM photos WHERE account = ? AND job IS NULL ORDER BY id LIMIT ?)",
-        (job.id, account, PHOTOS_PER_LORA),
-    )
-    db.execute("DELETE FROM photos WHERE account = ? AND job IS NULL", (account,))
-    db.execute("DELETE FROM photo_sets WHERE account = ?", (account,))
-    return job
+    return add_job(db, (account, code), wish, place, now_ms)
 
 
 def add_job(
@@ -163,6 +214,16 @@ def add_job(
         ),
     ).fetchone()
     return job_of(row)
+
+
+def _free_place(db: sqlite3.Connection, account: AccountId) -> int | None:
+    """Give the place in the set that the next photo is to take, if that is free."""
+    row = db.execute(
+        "SELECT swaps FROM photo_sets WHERE account = :account AND swaps NOT IN"
+        " (SELECT place FROM photos WHERE account = :account AND job IS NULL AND place IS NOT NULL)",
+        {"account": account},
+    ).fetchone()
+    return None if row is None else row["swaps"]
 
 
 def _chosen(db: sqlite3.Connection, account: AccountId, wished: Trigger) -> tuple[str, str]:

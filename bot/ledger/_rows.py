@@ -113,6 +113,7 @@ def job_of(row: sqlite3.Row) -> Job:
         finished_at=None if row["finished_ms"] is None else time_of(row["finished_ms"]),
         begun_at=None if row["begun_ms"] is None else time_of(row["begun_ms"]),
         begun_step=row["begun_step"],
+        likeness=None if row["likeness"] is None else _report(row["likeness"]),
     )
 
 
@@ -157,6 +158,7 @@ def lora_of(row: sqlite3.Row) -> Lora:
         ready_at=None if row["ready_ms"] is None else time_of(row["ready_ms"]),
         name=row["name"],
         likeness=None if row["likeness"] is None else _report(row["likeness"]),
+        steps=row["steps"],
     )
 
 

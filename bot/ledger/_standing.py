@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bot.domain import AccountId, Identity, JobKind, Platform, Quota, Role, Standing
-from bot.ledger._people import People
+from bot.ledger._further import Further
 from bot.ledger._rows import ms
 
 _KEPT_ROLES = {Role.GUEST: "", Role.MEMBER: "member", Role.TRUSTED: "trusted"}
 
 
-class Standings(People):
+class Standings(Further):
     """Roles, limits, bans and words that let people in."""
 
     async def identities_of(self, account: AccountId) -> list[Identity]:

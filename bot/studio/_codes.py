@@ -13,6 +13,7 @@ from bot.replies import Reply
 from bot.studio import _own
 from bot.studio._account import wiped
 from bot.studio._collecting import read_name
+from bot.studio._further import Further
 from bot.studio._needs import Tools
 from bot.studio._results import Results
 
@@ -22,9 +23,10 @@ _RENAME = "rename:"
 class Codes:
     """Shows, names, hands over and deletes Loras; each belongs to whoever asks."""
 
-    def __init__(self, tools: Tools, results: Results) -> None:
+    def __init__(self, tools: Tools, results: Results, further: Further) -> None:
         self._tools = tools
         self._results = results
+        self._further = further
 
     async def list(self, account: AccountId, place: Place) -> Reply:
         """List a person's LoraCodes, the newest first, with a button for each."""
@@ -47,6 +49,8 @@ class Codes:
                 return replace(await self.card(account, code), replaces=True)
             case "export":
                 return await self._results.export(account, place, code)
+            case "more":
+                return await self._further.go_on(account, place, code)
             case "rename":
                 await self._tools.ledger.ask(account, Question(f"{_RENAME}{code}", place.platform))
                 return texts.ask_new_name(lora, place.platform)

@@ -19,6 +19,7 @@ from bot.domain import (
     Identity,
     Job,
     JobKind,
+    LoraCode,
     NewPhoto,
     PhotoSet,
     Place,
@@ -41,7 +42,7 @@ MAX_OPEN_TRAININGS = 2
 SOMEBODY = PEOPLE[0]
 #: What a link to the private chat hands over, so that it goes on with the set.
 TRAIN_WORD = "train"
-_OF_A_SET = re.compile(r"([0-9]{1,15}):(name|class=[a-z]{1,10}|drop=[0-9]{1,15})")
+_OF_A_SET = re.compile(r"([0-9]{1,15}):(name|anew|class=[a-z]{1,10}|drop=[0-9]{1,15})")
 
 
 class Collecting:
@@ -79,7 +80,10 @@ class Collecting:
             return await self.use_first_five(who, account, place)
         if held == 0:
             return await self.card(account, place)
-        # Whoever asks sees it anew, below what they wrote, and no longer above.
+        return await self.below(account, place)
+
+    async def below(self, account: AccountId, place: Place) -> Reply:
+        """Show the set anew, below what its person wrote, and no longer above."""
         before = await self._tools.ledger.photo_set(account)
         await self._tools.ledger.set_touched(account, place)
         await self._tools.ledger.set_shown(account, None)
@@ -148,6 +152,8 @@ class Collecting:
         if match is None or int(match[1]) != account:
             raise UserError(texts.STALE_BUTTON)
         what, _, value = match[2].partition("=")
+        if what == "anew":
+            return replace(await self._anew(account, place), replaces=True)
         if what == "name":
             await self._tools.ledger.ask(account, Question("set", place.platform))
             return texts.ask_name()
@@ -205,6 +211,12 @@ class Collecting:
             return True
         return _coaching.may_begin(await self._tools.coach.look(photos, photo_set.class_word))
 
+    async def _anew(self, account: AccountId, place: Place) -> Reply:
+        """Let what is collected be for a new Lora."""
+        async with self._tools.locks.of(account):
+            self._tools.forget(await self._tools.ledger.collect_anew(account))
+        return await self.card(account, place)
+
     async def _dropped(self, account: AccountId, place: Place, photo: int) -> Reply | None:
         async with self._tools.locks.of(account):
             before = await self._tools.ledger.photo_set(account)
@@ -228,14 +240,27 @@ class Collecting:
         self._tools.queue.wake()
         self._tools.coach.forget(await self._tools.ledger.names_of(job.id))
         guess = await estimate(self._tools.ledger, job, self._tools.clock())
-        reply = texts.training_started(job, guess)
+        started = texts.further_started if job.goes_further else texts.training_started
+        reply = started(job, guess)
         return replace(reply, ends_set=_ended(before, place, texts.set_complete(job)))
 
-    async def _refuse_a_third_training(self, account: AccountId, place: Place) -> None:
+    async def refuse_a_third_training(
+        self, account: AccountId, place: Place, code: LoraCode | None = None
+    ) -> None:
+        """UserError when a person has had enough trainings, or `code` is trained already."""
         jobs = await self._tools.ledger.open_jobs_of(account)
-        if sum(job.kind is JobKind.TRAIN for job in jobs) >= MAX_OPEN_TRAININGS:
+        trainings = [job for job in jobs if job.kind is JobKind.TRAIN]
+        for job in trainings:
+            if job.code == code:
+                guess = await estimate(self._tools.ledger, job, self._tools.clock())
+                raise UserError(texts.still_training(job.code, guess))
+        if len(trainings) >= MAX_OPEN_TRAININGS:
             raise UserError(texts.too_many_trainings(MAX_OPEN_TRAININGS))
         await refuse_trainings(self._tools, account, place)
+
+    async def _refuse_a_third_training(self, account: AccountId, place: Place) -> None:
+        photo_set = await self._tools.ledger.photo_set(account)
+        await self.refuse_a_third_training(account, place, photo_set.code)
 
 
 def read_name(text: str) -> str:

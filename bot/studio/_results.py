@@ -51,8 +51,8 @@ class Results:
         """Tell all that a result was made of."""
         job, pictures = await self._result(account, job_id)
         style = self._tools.styles.get(job.wish.style) if isinstance(job.wish, GenerateWish) else None
-        training = await self._tools.ledger.training_of(job.code)
-        steps = None if training is None else training.steps
+        lora = await self._tools.ledger.lora(job.code)
+        steps = None if lora is None else lora.steps
         return texts.recipe(job, pictures, style.shown if style is not None else "", steps)
 
     async def ask_to_delete(self, account: AccountId, job_id: JobId) -> Reply:

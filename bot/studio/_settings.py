@@ -12,7 +12,7 @@ from bot.replies import Reply
 from bot.studio._needs import Tools
 from gpu_worker.protocol import SHAPES
 
-_ACTION = re.compile(r"settings:([0-9]{1,15}):(size|style|notices|language)(?:=([a-z0-9_-]{0,30}))?")
+_ACTION = re.compile(r"settings:([0-9]{1,15}):(size|style|notices|language|photos)(?:=([a-z0-9_-]{0,30}))?")
 
 
 class PersonalSettings:
@@ -42,11 +42,15 @@ class PersonalSettings:
                 wanted = replace(wanted, style=value)
             case "notices" if value in ("sound", "silent"):
                 wanted = replace(wanted, is_silent=value == "silent")
+            case "photos" if value in ("forget", "keep"):
+                wanted = replace(wanted, keeps_photos=value == "keep")
             case "language" if value in ("app", *texts.languages()):
                 return await self._speak(who, account, replace(wanted, language=_chosen(value)))
             case _:
                 raise UserError(texts.STALE_BUTTON)
         await self._tools.ledger.prefer(account, wanted)
+        if match[2] == "photos" and not wanted.keeps_photos:
+            await self._tools.ledger.compact()  # those that were kept are gone from the disk too
         return replace(await self.show(account), replaces=True)
 
     async def _speak(self, who: Identity, account: AccountId, wanted: Preferences) -> Reply:

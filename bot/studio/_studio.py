@@ -30,6 +30,7 @@ from bot.studio._codes import Codes
 from bot.studio._collecting import TRAIN_WORD, Collecting
 from bot.studio._door import Door
 from bot.studio._drafts import Drafts
+from bot.studio._further import Further
 from bot.studio._guesses import Guesses, counting_wrong_codes
 from bot.studio._intake import Intake
 from bot.studio._language import in_their_language
@@ -43,7 +44,7 @@ from bot.studio._sharing import Sharing, asker
 
 MAX_CHOICES = 25
 _OF_A_JOB = re.compile(r"(cancel|again|edit|recipe|delete|delete!):([0-9]{1,15})")
-_OF_A_CODE = re.compile(r"(code|export|rename|remove|remove!):([0-9]{8})")
+_OF_A_CODE = re.compile(r"(code|export|more|rename|remove|remove!):([0-9]{8})")
 _OF_A_PICTURE = re.compile(r"(vary|large):([0-9]{1,15}):([1-9])")
 
 
@@ -73,10 +74,11 @@ class Studio:
         self._drafts = Drafts(tools, self._pictures, self._settings)
         self._accounts = Accounts(tools)
         self._links = Links(tools)
-        self._codes = Codes(tools, self._results)
         self._sharing = Sharing(tools)
         self._reports = Reports(tools)
         self._collecting = Collecting(tools, gate)
+        self._further = Further(tools, self._collecting)
+        self._codes = Codes(tools, self._results, self._further)
 
     async def start(self, who: Identity, place: Place, text: str = "") -> Reply:
         """Say what will happen, and ask for consent where it lacks; `text` may be a word that opens more."""
@@ -206,6 +208,14 @@ class Studio:
     async def codes(self, who: Identity, place: Place) -> Reply:
         """List one's LoraCodes."""
         return await self._codes.list(await self._door.account_of(who), place)
+
+    async def more(self, who: Identity, place: Place, text: str) -> Reply:
+        """Train a LoraCode further, for so many steps."""
+        return await self._further.more(await self._door.account_of(who), place, text)
+
+    async def replace_photo(self, who: Identity, place: Place, text: str) -> Reply:
+        """Swap one photo of a LoraCode, by its number, and train it further."""
+        return await self._further.replace(await self._door.account_of(who), place, text)
 
     async def ask(self, who: Identity, place: Place, text: str) -> Reply:
         """Ask the owner of a LoraCode whether one may draw with it; the word of a link may stand for it."""

@@ -75,6 +75,11 @@ from bot.texts._drafts import choose_code as choose_code
 from bot.texts._drafts import draft as draft
 from bot.texts._drafts import draft_dropped as draft_dropped
 from bot.texts._drafts import draft_styles as draft_styles
+from bot.texts._further import further_started as further_started
+from bot.texts._further import nothing_to_replace as nothing_to_replace
+from bot.texts._further import set_is_open as set_is_open
+from bot.texts._further import wrong_photo as wrong_photo
+from bot.texts._further import wrong_steps as wrong_steps
 from bot.texts._language import ENGLISH as ENGLISH
 from bot.texts._language import best_language as best_language
 from bot.texts._language import has_text as has_text

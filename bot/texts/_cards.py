@@ -10,7 +10,6 @@ from bot.domain import (
     Job,
     JobKind,
     JobStatus,
-    LikenessReport,
     Notice,
     NoticeKind,
     TrainWish,
@@ -42,19 +41,17 @@ def card(
     position: int | None,
     remark: str = "",
     preview: Path | None = None,
-    likeness: LikenessReport | None = None,
 ) -> Reply:
     """Show a job's progress; while the job is open this is the message that will be edited.
 
-    A remark is a worker's sentence about a running job, a preview what its picture looks like so far, and
-    likeness what was measured of a training.
+    A remark is a worker's sentence about a running job, a preview what its picture looks like so far.
     """
     title = _title(job)
     if job.status is JobStatus.QUEUED:
         place = say("in-line") if position is None else say("in-line-number", position=str(position))
         return Reply(f"{title}\n{place} · {left(eta_s)}", (cancel_button(job),), card_of=job.id)
     if job.status is JobStatus.RUNNING:
-        so_far = likeness_figure(likeness)
+        so_far = likeness_figure(job.likeness)
         told = [say("card-so-far", likeness=so_far)] if so_far else []
         lines = [title, _progress(job, eta_s), *told, *([quoted(remark)] if remark else [])]
         pictures = () if preview is None else (preview,)
@@ -67,20 +64,16 @@ def card(
     return Reply(f"{title}\n{bar(1.0)} 100 % · {say('card-done')}")
 
 
-def notice(owed: Notice, picture_paths: Sequence[Path], likeness: LikenessReport | None = None) -> Reply:
-    """Write a message owed to a person; likeness is what was measured of a training that is done."""
+def notice(owed: Notice, picture_paths: Sequence[Path], keeps_photos: bool = False) -> Reply:
+    """Write a message owed to a person, who may have photos of a training kept."""
     job, code = owed.job, format_code(owed.job.code)
     why = quoted(_why(job.error) or f"{say('could-not-be-finished')}.")
     match owed.kind:
         case NoticeKind.TRAIN_DONE:
-            trigger = job.wish.trigger if isinstance(job.wish, TrainWish) else None
-            command = example(job.place.platform, job.code, trigger)
-            told = likeness_told(likeness)
-            ready = say("notice-ready", code=code)
-            if told:
-                ready = say("notice-ready-likeness", code=code, likeness=told)
             draw = Button(say("generate"), f"draw:{job.code}", 0)
-            return Reply(f"{ready}\n{command}", (draw, my_codes_button(0)), tuple(picture_paths))
+            return Reply(_ready(job, keeps_photos), (draw, my_codes_button(0)), tuple(picture_paths))
+        case NoticeKind.TRAIN_FAILED if job.goes_further:
+            return Reply(say("notice-further-failed", code=code, why=why), (my_codes_button(),))
         case NoticeKind.TRAIN_FAILED:
             return Reply(say("notice-train-failed", code=code, why=why), (my_codes_button(),))
         case NoticeKind.TRAIN_RESUMED:
@@ -96,7 +89,22 @@ def notice(owed: Notice, picture_paths: Sequence[Path], likeness: LikenessReport
 def cancelled(job: Job) -> Reply:
     """Confirm that a job was cancelled."""
     key = "cancelled-training" if job.kind is JobKind.TRAIN else "cancelled-drawing"
+    key = "cancelled-further" if job.goes_further else key
     return Reply(say(key, code=format_code(job.code)))
+
+
+def _ready(job: Job, keeps_photos: bool) -> str:
+    trigger = job.wish.trigger if isinstance(job.wish, TrainWish) else None
+    code, photos = format_code(job.code), say("photos-kept" if keeps_photos else "photos-deleted")
+    start_step = job.wish.start_step if isinstance(job.wish, TrainWish) else None
+    if start_step is None:
+        ready = say("notice-ready", code=code, photos=photos)
+    elif job.likeness is not None and job.likeness.chosen == start_step:
+        ready = say("notice-further-no-better", code=code, photos=photos, steps=job.steps or 0)
+    else:
+        ready = say("notice-further-ready", code=code, photos=photos, steps=job.steps or 0)
+    told = " ".join(filter(None, (ready, likeness_told(job.likeness), say("try-it"))))
+    return f"{told}\n{example(job.place.platform, job.code, trigger)}"
 
 
 def _title(job: Job) -> str:

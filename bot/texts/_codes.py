@@ -90,6 +90,7 @@ def code_card(lora: Lora, now: datetime, size_bytes: int | None) -> Reply:
         "\n".join(lines),
         (
             *(ready if lora.state is LoraState.READY else ()),
+            *((Button(say("more-button"), f"more:{code}", 1),) if lora.state is LoraState.READY else ()),
             Button(say("rename-button"), f"rename:{code}", 1),
             Button(say("delete-button"), f"remove:{code}", 1),
             Button(say("all-my-codes"), "codes:all", 2),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bot.domain import CLASS_WORDS, PHOTOS_PER_LORA, Job, PhotoSet, Platform, format_code
 from bot.replies import Button, Reply
+from bot.texts._further import set_is_for, swap_wanted
 from bot.texts._language import say
 from bot.texts._words import class_name
 
@@ -86,8 +87,9 @@ def set_card(
 ) -> Reply:
     """Show the set: its contact sheet, empty where others read along, and what the coach remarks."""
     words = collecting(len(photo_set.photos), platform, may_begin)
-    lines = [words.text, say("set-shows", **{"class": class_name(photo_set.class_word)})]
-    if photo_set.name:
+    about = set_is_for(photo_set) or say("set-shows", **{"class": class_name(photo_set.class_word)})
+    lines = [swap_wanted(photo_set) or words.text, about]
+    if photo_set.name and photo_set.code is None:
         lines[1] += f" · {say('set-name', name=photo_set.name)}"
     lines += remarks
     owner, rows = photo_set.account, count()
@@ -96,14 +98,18 @@ def set_card(
         row = next(rows)
         for number, photo in enumerate(photo_set.photos[at : at + _BUTTONS_A_ROW], at + 1):
             buttons.append(Button(f"✕ {number}", f"set:{owner}:drop={photo}", row))
-    for at in range(0, len(CLASS_WORDS), _CLASSES_A_ROW):
+    # What a Lora shows, and its name, are known when it is trained further.
+    for at in range(0, 0 if photo_set.code else len(CLASS_WORDS), _CLASSES_A_ROW):
         row = next(rows)
         for word in CLASS_WORDS[at : at + _CLASSES_A_ROW]:
             name = class_name(word).capitalize()
             label = f"✓ {name}" if word == photo_set.class_word else name
             buttons.append(Button(label, f"set:{owner}:class={word}", row))
     row = next(rows)
-    last = (Button(say("name-it"), f"set:{owner}:name"), *words.buttons)
+    own = Button(say("name-it"), f"set:{owner}:name")
+    if photo_set.code is not None:
+        own = Button(say("set-leave", code=format_code(photo_set.code)), f"set:{owner}:anew")
+    last = (own, *words.buttons)
     buttons += [Button(each.label, each.action, row) for each in last]
     return Reply(
         "\n".join(lines), tuple(buttons), (sheet,) if sheet else (), shows_set=bool(photo_set.photos)

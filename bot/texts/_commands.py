@@ -11,6 +11,8 @@ COMMANDS = (
     "generate",
     "show",
     "codes",
+    "more",
+    "replace",
     "ask",
     "export",
     "queue",

@@ -24,6 +24,7 @@ def settings(account: AccountId, wanted: Preferences, style: str) -> Reply:
         say("settings-style", style=style or say("style-none")),
         say("settings-silent" if wanted.is_silent else "settings-sound"),
         spoken,
+        say("settings-keeps-photos" if wanted.keeps_photos else "settings-forgets-photos"),
     ]
     buttons = (
         *(
@@ -38,6 +39,14 @@ def settings(account: AccountId, wanted: Preferences, style: str) -> Reply:
             chosen(say("settings-silent-button"), wanted.is_silent), f"settings:{account}:notices=silent", 2
         ),
         *_language_buttons(wanted, account),
+        Button(
+            chosen(say("settings-forget-button"), not wanted.keeps_photos),
+            f"settings:{account}:photos=forget",
+            4,
+        ),
+        Button(
+            chosen(say("settings-keep-button"), wanted.keeps_photos), f"settings:{account}:photos=keep", 4
+        ),
     )
     return Reply("\n".join(lines), buttons)
 

@@ -81,8 +81,12 @@ settings-sound = Notices: with a sound
 settings-silent = Notices: silent
 settings-language = Language: { $language }
 settings-language-of-app = Language: { $language }, as your app
+settings-forgets-photos = Photos: deleted when their training ends
+settings-keeps-photos = Photos: kept until they are seven days old, so that /more and /replace need none anew
 settings-sound-button = With a sound
 settings-silent-button = Silent
+settings-forget-button = Delete photos
+settings-keep-button = Keep photos 7 days
 settings-app-button = As my app
 settings-which-style = Which style, where you name none? --style none draws without.
 
@@ -130,8 +134,15 @@ card-done = done
 could-not-be-finished = it could not be finished
 getting-ready = getting ready
 step-of = step { $step } of { $steps }
-notice-ready = { $code } is ready, and your photos are deleted. Try:
-notice-ready-likeness = { $code } is ready, and your photos are deleted. { $likeness } Try:
+notice-ready = { $code } is ready, { $photos }.
+notice-further-ready = { $code } has learnt for { $steps } more steps, { $photos }.
+notice-further-no-better = { $code } is as it was: { $steps } more steps made it no more alike, { $photos }.
+notice-further-failed =
+    Training { $code } further failed: { $why }
+    It is as it was, and draws as before.
+photos-deleted = and your photos are deleted
+photos-kept = and I keep your photos until they are seven days old, as you set
+try-it = Try:
 notice-train-failed =
     The training of { $code } failed: { $why }
     Your photos are deleted. To try again: /train
@@ -140,6 +151,7 @@ notice-generate-failed =
     No picture with { $code }: { $why }
     Your LoraCode is fine; ask again with /generate.
 cancelled-training = Cancelled: { $code } will not be trained, and its photos are deleted. Send five photos to begin again: /train
+cancelled-further = Cancelled: { $code } is as it was, and draws as before.
 cancelled-drawing = Cancelled: no pictures this time. { $code } is still yours.
 worker-keeps-dying = The graphics card process stopped five times while working on this, so I gave up. Please try again later, or tell the person who runs this bot.
 photos-too-old = This training did not begin within seven days, and I do not keep photos longer. Please send the five photos again.
@@ -180,6 +192,7 @@ generate = Generate
 export-button = Export
 share-button = Share
 rename-button = Rename
+more-button = Train further
 delete-button = Delete
 all-my-codes = All my codes
 ask-new-name = Now write the new name of { $code }; you alone see it.
@@ -188,6 +201,22 @@ ask-to-remove = Shall I delete { $code } for good, with its file and every pictu
 delete-for-good = Delete for good
 keep-it = Keep it
 removed = { $code } is deleted, with its pictures. Nobody gets this number again.
+
+## /more, /replace
+
+further-started = I train { $code } for { $steps } more steps. It draws as before until then.
+set-further = They train { $code } further, for { $steps } steps. I no longer have photos of it, so I need five again; /settings can have them kept the next time.
+set-swaps = They train { $code } further, for { $steps } steps, with another photo in place of number { $number }.
+swap-wanted = Now send the photo that takes the place of number { $number }.
+set-leave = Not for { $code }
+send-five-again = Send five again
+nothing-to-replace = The photos of { $code } are deleted, as I promised, so I cannot swap one. Send all five again, with the better one among them, and I train it further with those. To have photos kept for seven days the next time: /settings
+set-is-open = { $held ->
+    [one] { $held } photo of yours waits for another LoraCode. Start over or send the rest first: /train
+   *[other] { $held } photos of yours wait for another LoraCode. Start over or send the rest first: /train
+}
+more-range = How many more steps? From { $least } to { $most }, as in: /more 4071 3386 300
+replace-range = Which photo? Write its number, 1 to { $most }, as in: /replace 4071 3386 4
 
 ## The first minute, and photos
 
@@ -325,7 +354,7 @@ larger = Larger
 forget-too-late = I asked that more than an hour ago, so nothing was deleted. Ask again: /forgetme
 privacy =
     What I keep of you, and how long:
-    Photos: until their training ends, 7 days at most; those you are still collecting, 24 hours.
+    Photos: until their training ends, or only if you choose that in /settings, until they are 7 days old, so that a LoraCode can be trained further; never longer. Those you are still collecting: 24 hours.
     LoraCodes, pictures and their words: until you delete them. What you reported: until /forgetme.
     Your number on this platform, to know you again, and the language of your app. Your name only if you ask for somebody's LoraCode: its owner reads it, and it goes when the sharing ends.
     Photos and pictures stay on the machine of the person who runs this bot. They are not shown to others, and nothing else learns from them. Place and time are cut out of photos when they come.
@@ -444,6 +473,8 @@ command-train = train
 command-generate = generate
 command-show = show
 command-codes = codes
+command-more = more
+command-replace = replace
 command-ask = ask
 command-export = export
 command-queue = queue
@@ -460,6 +491,8 @@ help-train = begin, or see which photos are missing
 help-generate = draw: your LoraCode, then what to draw; options { $options }
 help-show = bring a result back by its number
 help-codes = your LoraCodes: draw, share, name, export, delete
+help-more = train a LoraCode further: its code, then how many steps
+help-replace = swap one photo of a LoraCode, by its number, and train it further
 help-ask = ask the owner of a LoraCode whether you may draw with it
 help-export = the LoRA file of a code, for other programs
 help-queue = what of yours is running or in line
@@ -477,6 +510,8 @@ telegram-train = make a LoraCode from five photos
 telegram-generate = draw: /generate <code> <prompt>, or alone
 telegram-show = bring a result back: /show <number>
 telegram-codes = your LoraCodes
+telegram-more = train a code further: /more <code> 300
+telegram-replace = swap a photo: /replace <code> 4
 telegram-ask = draw with somebody else's: /ask <code>
 telegram-export = the LoRA file of a code: /export <code>
 telegram-queue = what of yours is running or in line
@@ -509,6 +544,12 @@ discord-show = Bring one of your results back, with its pictures and buttons
 discord-show-id = The number in the result's text, such as #123
 discord-export = The file of one of your LoraCodes, for AUTOMATIC1111 and ComfyUI
 discord-export-code = Your LoraCode: eight digits
+discord-more = Train one of your LoraCodes further
+discord-more-code = Your LoraCode: eight digits
+discord-more-steps = For how many more steps
+discord-replace = Swap one photo of a LoraCode and train it further
+discord-replace-code = Your LoraCode: eight digits
+discord-replace-photo = Which photo: its number in the set
 discord-ask = Ask the owner of a LoraCode whether you may draw with it
 discord-ask-code = The LoraCode, or the word of an invitation: share_…
 discord-report = Tell the people who run this bot about a LoraCode
@@ -527,7 +568,7 @@ discord-help = What I can do
 
 form-photos = Train on five photos
 form-photos-label = Five photos of one person
-form-photos-about = JPEG, PNG, WebP or HEIC, each up to 20 MB. Deleted when the training has ended.
+form-photos-about = JPEG, PNG, WebP or HEIC, each up to 20 MB. Deleted once trained, unless you set otherwise.
 form-draft = Draw a picture
 form-prompt = Draw it with other words
 form-prompt-label = What to draw

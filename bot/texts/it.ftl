@@ -80,8 +80,12 @@ settings-sound = Avvisi: con suono
 settings-silent = Avvisi: silenziosi
 settings-language = Lingua: { $language }
 settings-language-of-app = Lingua: { $language }, come la tua app
+settings-forgets-photos = Foto: cancellate alla fine del loro addestramento
+settings-keeps-photos = Foto: tenute finché hanno sette giorni, così /continua e /sostituisci non ne chiedono di nuove
 settings-sound-button = Con suono
 settings-silent-button = Silenziosi
+settings-forget-button = Cancella le foto
+settings-keep-button = Tieni le foto 7 giorni
 settings-app-button = Come la mia app
 settings-which-style = Quale stile, se non ne dici uno? --style none disegna senza.
 
@@ -129,8 +133,15 @@ card-done = fatto
 could-not-be-finished = non è stato possibile finirlo
 getting-ready = mi preparo
 step-of = passo { $step } di { $steps }
-notice-ready = { $code } è pronto, e le tue foto sono cancellate. Prova:
-notice-ready-likeness = { $code } è pronto, e le tue foto sono cancellate. { $likeness } Prova:
+notice-ready = { $code } è pronto, { $photos }.
+notice-further-ready = { $code } ha imparato per altri { $steps } passi, { $photos }.
+notice-further-no-better = { $code } è com'era: altri { $steps } passi non l'hanno reso più somigliante, { $photos }.
+notice-further-failed =
+    L'addestramento ulteriore di { $code } non è riuscito: { $why }
+    È com'era, e disegna come prima.
+photos-deleted = e le tue foto sono cancellate
+photos-kept = e tengo le tue foto finché hanno sette giorni, come hai scelto
+try-it = Prova:
 notice-train-failed =
     L'addestramento di { $code } non è riuscito: { $why }
     Le tue foto sono cancellate. Per riprovare: /addestra
@@ -139,6 +150,7 @@ notice-generate-failed =
     Nessuna immagine con { $code }: { $why }
     Il tuo LoraCode è a posto; chiedi di nuovo con /genera.
 cancelled-training = Annullato: { $code } non verrà addestrato, e le sue foto sono cancellate. Manda cinque foto per ricominciare: /addestra
+cancelled-further = Annullato: { $code } è com'era, e disegna come prima.
 cancelled-drawing = Annullato: nessuna immagine, stavolta. { $code } è sempre tuo.
 worker-keeps-dying = Il processo della scheda grafica si è fermato cinque volte lavorando a questo, quindi ho rinunciato. Riprova più tardi, o dillo a chi gestisce questo bot.
 photos-too-old = Questo addestramento non è cominciato entro sette giorni, e io non tengo le foto più a lungo. Manda di nuovo le cinque foto, per favore.
@@ -179,6 +191,7 @@ generate = Genera
 export-button = Esporta
 share-button = Condividi
 rename-button = Rinomina
+more-button = Addestra ancora
 delete-button = Elimina
 all-my-codes = Tutti i miei codici
 ask-new-name = Ora scrivi il nuovo nome di { $code }; lo vedi solo tu.
@@ -187,6 +200,22 @@ ask-to-remove = Elimino per sempre { $code }, con il suo file e ogni immagine di
 delete-for-good = Elimina per sempre
 keep-it = Tienilo
 removed = { $code } è eliminato, con le sue immagini. Nessuno riceverà più questo numero.
+
+## /continua, /sostituisci
+
+further-started = Addestro { $code } per altri { $steps } passi. Fino ad allora disegna come prima.
+set-further = Addestrano ancora { $code }, per { $steps } passi. Non ho più le sue foto, quindi me ne servono di nuovo cinque; con /impostazioni la prossima volta le tengo.
+set-swaps = Addestrano ancora { $code }, per { $steps } passi, con un'altra foto al posto della numero { $number }.
+swap-wanted = Ora manda la foto che prende il posto della numero { $number }.
+set-leave = Non per { $code }
+send-five-again = Manda di nuovo cinque
+nothing-to-replace = Le foto di { $code } sono cancellate, come promesso, quindi non posso sostituirne una. Manda di nuovo tutte e cinque, con quella migliore, e lo addestro ancora con quelle. Per far tenere le foto sette giorni la prossima volta: /impostazioni
+set-is-open = { $held ->
+    [one] { $held } tua foto aspetta un altro LoraCode. Prima ricomincia o manda le altre: /addestra
+   *[other] { $held } tue foto aspettano un altro LoraCode. Prima ricomincia o manda le altre: /addestra
+}
+more-range = Quanti passi ancora? Da { $least } a { $most }, per esempio: /continua 4071 3386 300
+replace-range = Quale foto? Scrivi il suo numero, da 1 a { $most }, per esempio: /sostituisci 4071 3386 4
 
 ## Il primo minuto, e le foto
 
@@ -324,7 +353,7 @@ larger = Più grande
 forget-too-late = L'ho chiesto più di un'ora fa, quindi non è stato cancellato nulla. Chiedilo di nuovo: /dimenticami
 privacy =
     Quello che tengo di te, e per quanto:
-    Foto: finché finisce il loro addestramento, 7 giorni al massimo; quelle che stai ancora raccogliendo, 24 ore.
+    Foto: finché finisce il loro addestramento, oppure, solo se lo scegli con /impostazioni, finché hanno 7 giorni, così un LoraCode si può addestrare ancora; mai più a lungo. Quelle che stai ancora raccogliendo: 24 ore.
     LoraCode, immagini e le loro parole: finché le elimini. Quello che hai segnalato: fino a /dimenticami.
     Il tuo numero su questa piattaforma, per riconoscerti, e la lingua della tua app. Il tuo nome solo se chiedi il LoraCode di qualcuno: lo legge il suo proprietario, e sparisce quando finisce la condivisione.
     Foto e immagini restano sulla macchina di chi gestisce questo bot. Non vengono mostrate ad altri, e nient'altro impara da loro. Luogo e ora vengono tolti dalle foto quando arrivano.
@@ -443,6 +472,8 @@ command-train = addestra
 command-generate = genera
 command-show = mostra
 command-codes = codici
+command-more = continua
+command-replace = sostituisci
 command-ask = chiedi
 command-export = esporta
 command-queue = coda
@@ -459,6 +490,8 @@ help-train = comincia, o vedi quali foto mancano
 help-generate = disegna: il tuo LoraCode, poi che cosa disegnare; opzioni { $options }
 help-show = rivedi un risultato dal suo numero
 help-codes = i tuoi LoraCode: disegna, condividi, dai un nome, esporta, elimina
+help-more = addestra ancora un LoraCode: il codice, poi quanti passi
+help-replace = sostituisci una foto di un LoraCode, dal suo numero, e addestralo ancora
 help-ask = chiedi al proprietario di un LoraCode se puoi disegnare con esso
 help-export = il file LoRA di un codice, per altri programmi
 help-queue = quello che hai in corso o in coda
@@ -476,6 +509,8 @@ telegram-train = crea un LoraCode da cinque foto
 telegram-generate = disegna: /genera <codice> <descrizione>, o da solo
 telegram-show = rivedi un risultato: /mostra <numero>
 telegram-codes = i tuoi LoraCode
+telegram-more = addestra ancora un codice: /continua <codice> 300
+telegram-replace = sostituisci una foto: /sostituisci <codice> 4
 telegram-ask = disegna con quello di un altro: /chiedi <codice>
 telegram-export = il file LoRA di un codice: /esporta <codice>
 telegram-queue = quello che hai in corso o in coda
@@ -508,6 +543,12 @@ discord-show = Rivedi uno dei tuoi risultati, con le immagini e i pulsanti
 discord-show-id = Il numero nel testo del risultato, come #123
 discord-export = Il file di uno dei tuoi LoraCode, per AUTOMATIC1111 e ComfyUI
 discord-export-code = Il tuo LoraCode: otto cifre
+discord-more = Addestra ancora uno dei tuoi LoraCode
+discord-more-code = Il tuo LoraCode: otto cifre
+discord-more-steps = Per quanti altri passi
+discord-replace = Sostituisci una foto di un LoraCode e addestralo ancora
+discord-replace-code = Il tuo LoraCode: otto cifre
+discord-replace-photo = Quale foto: il suo numero nella serie
 discord-ask = Chiedi al proprietario di un LoraCode se puoi disegnare con esso
 discord-ask-code = Il LoraCode, o la parola di un invito: share_…
 discord-report = Segnala un LoraCode a chi gestisce questo bot
@@ -526,7 +567,7 @@ discord-help = Che cosa so fare
 
 form-photos = Addestra su cinque foto
 form-photos-label = Cinque foto di una persona
-form-photos-about = JPEG, PNG, WebP o HEIC, ognuna fino a 20 MB. Cancellate quando l'addestramento è finito.
+form-photos-about = JPEG, PNG, WebP o HEIC, fino a 20 MB. Cancellate a fine addestramento, se non scegli altro.
 form-draft = Disegna un'immagine
 form-prompt = Disegnalo con altre parole
 form-prompt-label = Che cosa disegnare

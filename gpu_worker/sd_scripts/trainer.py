@@ -38,6 +38,8 @@ SILENCE_S = 3600.0
 #: Base models of our own, narrower than any that sd-scripts takes.
 _SHIPPED = (embedded.NAME, small_base.NAME)
 _NAME = "lora"
+#: The LoRA that a training goes on from.
+_START = "start.safetensors"
 _WEIGHT_FOLDERS = ("unet", "vae", "text_encoder")
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 #: As accelerate names them.
@@ -78,6 +80,7 @@ class SdScriptsTrainer:
         model = usable_base_model(self.base_model)
         with workspace(self.workspaces) as folder:
             _write_photos(folder, request, repeats=max(1, steps // len(request.photos)))
+            _write_start(folder, request)
             yield Started(**job, step=0, steps=steps)
             gear = self.measure()
             usual = replace(
@@ -133,6 +136,8 @@ class SdScriptsTrainer:
             # Everything is in memory once the latents are cached: helpers would only cost some.
             "max_data_loader_n_workers": 0,
         }
+        if (start := folder / _START).exists():
+            flags["network_weights"] = start
         if dials.min_snr_gamma is not None:
             flags["min_snr_gamma"] = dials.min_snr_gamma
         switches = ["--sdpa", "--cache_latents"]
@@ -181,6 +186,16 @@ def _write_photos(folder: Path, request: Train, repeats: int) -> None:
             (subset / f"photo-{number}{_suffix(photo)}").write_bytes(photo)
     except OSError as error:
         raise BadInput(f"The photos cannot be laid out for sd-scripts ({error.strerror}).") from error
+
+
+def _write_start(folder: Path, request: Train) -> None:
+    """Lay out the LoRA to go on from, if there is one."""
+    if request.start_from is None:
+        return
+    try:
+        (folder / _START).write_bytes(request.start_from)
+    except OSError as error:
+        raise BadInput(f"The LoRA cannot be laid out for sd-scripts ({error.strerror}).") from error
 
 
 def _suffix(photo: bytes) -> str:

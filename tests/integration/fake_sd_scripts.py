@@ -30,6 +30,7 @@ def arguments() -> argparse.Namespace:
     for names, kind in ((TEXTS, str), (WHOLE, int), (BROKEN, float)):
         for name in names.split():
             parser.add_argument(f"--{name}", type=kind, required=True)
+    parser.add_argument("--network_weights")
     parser.add_argument("--text_encoder_lr", type=float, nargs="*", required=True)
     for name in SWITCHES.split():
         parser.add_argument(f"--{name}", action="store_true")

@@ -36,8 +36,8 @@ async def file_of(room: EngineRoom, job: Job) -> bytes:
 
 async def is_kept(room: EngineRoom, job: Job) -> bool:
     """Whether the first step's LoRA is written and named in the ledger."""
-    lora = await room.desk.ledger.lora(job.code)
-    return lora is not None and lora.likeness is not None and lora.likeness.chosen == 1
+    found = await room.job(job)
+    return found.likeness is not None and found.likeness.chosen == 1
 
 
 async def test_the_most_alike_candidate_is_handed_out_and_its_person_hears_why(room: EngineRoom) -> None:

@@ -72,6 +72,13 @@ def test_the_events_are_those_of_our_own_trainer(prepare: Prepare) -> None:
     assert {(event.job_id, event.attempt) for event in events} == {(7, 2)}
 
 
+def test_a_finished_lora_is_gone_on_with(prepare: Prepare, checkout: Checkout) -> None:
+    list(prepare("well").train(request()))
+    assert checkout.seen["args"]["network_weights"] is None
+    list(prepare("well").train(request(start_from=b"a LoRA", start_step=1500)))
+    assert Path(checkout.seen["args"]["network_weights"]).name == "start.safetensors"
+
+
 def test_it_runs_with_the_usual_settings_on_a_private_folder(prepare: Prepare, checkout: Checkout) -> None:
     list(prepare("well", train_steps=None).train(request()))
     found = checkout.seen

@@ -12,7 +12,7 @@ from pathlib import Path
 from bot import backup
 from bot.backends.local import Patience
 from bot.coach import Box, Feed
-from bot.domain import PAUSED, Identity, JobStatus, NewPhoto, Platform, TrainWish
+from bot.domain import PAUSED, Identity, JobStatus, NewPhoto, Platform, Preferences, TrainWish
 from bot.schedule import Schedule
 from bot.studio import Studio, Tools
 from bot.styles import read_styles
@@ -52,14 +52,16 @@ def studio_of(house: House) -> Studio:
 
 
 async def story(house: House, canaries: dict[str, bytes]) -> None:
-    """Somebody trains, draws, names, waits in the middle of a training and collects another set."""
+    """Somebody keeps photos, trains, draws, names, waits in a training, and collects another set."""
     studio, ledger = studio_of(house), house.ledger
     account = await ledger.account_of(ANNA)
     await ledger.consent(account)
+    await ledger.prefer(account, Preferences(keeps_photos=True))
     done = await ledger.add_photos(account, photos(canaries["photo"]), place(1), TrainWish())
     assert done.job is not None
     house.dispatcher.wake()
     assert (await house.ended(done.job)).status is JobStatus.DONE
+    assert await ledger.keeps_photos_of(done.job.code)
     card = await studio.press(ANNA, place(1), f"rename:{done.job.code}")
     assert card.text
     await studio.plain_text(ANNA, place(1), canaries["name"].decode()[:40])
@@ -99,14 +101,19 @@ async def test_s4_no_byte_is_left_of_whoever_was_forgotten(proof: Proof, tmp_pat
 
 
 async def test_s4_a_photo_is_gone_when_its_time_is_over(tmp_path: Path) -> None:
-    canaries = {"photo": canary("photo"), "waiting": canary("waiting")}
+    canaries = {name: canary(name) for name in ("photo", "waiting", "kept")}
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     async with open_house(tmp_path / "data", [sys.executable, str(WORKER)], environ, Patience()) as house:
         account = await house.ledger.account_of(ANNA)
+        await house.ledger.prefer(account, Preferences(keeps_photos=True))
+        done = await house.ledger.add_photos(account, photos(canaries["kept"]), place(1), TrainWish())
+        assert done.job is not None
+        house.dispatcher.wake()
+        await house.ended(done.job)
         await house.ledger.switch(PAUSED, True)
         await house.ledger.add_photos(account, photos(canaries["photo"]), place(1), TrainWish())
         await house.ledger.add_photos(account, photos(canaries["waiting"])[:2], place(1), TrainWish())
-        assert len(found_in(tmp_path, canaries)) >= 2
+        assert {each.split(" in ")[0] for each in found_in(tmp_path, canaries)} == set(canaries)
         schedule = Schedule(
             house.ledger,
             house.files,

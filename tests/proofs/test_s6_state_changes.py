@@ -147,6 +147,19 @@ class Doings(RuleBasedStateMachine):
     def presses_at_the_set(self, who: Identity, action: str) -> None:
         self.asks(self.studio.press(who, PLACES[who], action))
 
+    @rule(who=st.sampled_from(PEOPLE), luck=st.integers(0, 9), keeps=st.booleans())
+    def trains_further(self, who: Identity, luck: int, keeps: bool) -> None:
+        account = self.do(self.ledger.account_of(who))
+        self.asks(
+            self.studio.press(who, PLACES[who], f"settings:{account}:photos={'keep' if keeps else 'forget'}")
+        )
+        self.asks(self.studio.more(who, PLACES[who], self.a_code(luck)))
+
+    @rule(who=st.sampled_from(PEOPLE), luck=st.integers(0, 9), photo=st.integers(1, 5))
+    def swaps_a_photo(self, who: Identity, luck: int, photo: int) -> None:
+        self.asks(self.studio.replace_photo(who, PLACES[who], f"{self.a_code(luck)} {photo}"))
+        self.sends_photos(who, 1)
+
     @rule(who=st.sampled_from(PEOPLE))
     def cancels(self, who: Identity) -> None:
         self.asks(self.studio.cancel(who))
@@ -286,8 +299,13 @@ class Doings(RuleBasedStateMachine):
         assert wrong_with(self.folder) == []
         assert not self.rows(
             "SELECT code FROM loras JOIN jobs USING (code) WHERE kind = 'train'"
+            " AND json_extract(wish, '$.start_step') IS NULL"
             " AND (state = 'training') != (status IN ('queued', 'running'))"
         )
+        assert not self.rows(
+            "SELECT code FROM loras JOIN jobs USING (code) WHERE state != 'ready'"
+            " AND json_extract(wish, '$.start_step') IS NOT NULL"
+        ), "one that is trained further can be drawn with all the while"
 
     def teardown(self) -> None:
         self.do(self.ledger.close())

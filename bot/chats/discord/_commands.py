@@ -11,6 +11,7 @@ from bot.chats.discord._admin import ADMIN_COMMANDS
 from bot.chats.discord._generate import generate, offer_codes
 from bot.chats.discord._photos import photos_of
 from bot.chats.discord._words import words
+from bot.domain import LEAST_MORE_STEPS, MORE_STEPS, MOST_MORE_STEPS, PHOTOS_PER_LORA
 
 if TYPE_CHECKING:
     from bot.chats.discord._client import LoraCodeClient
@@ -89,6 +90,34 @@ async def codes(interaction: _Interaction) -> None:
     await interaction.client.answer(interaction, studio.codes)
 
 
+@app_commands.command(name=words("command-more"), description=words("discord-more"))
+@app_commands.describe(code=words("discord-more-code"), steps=words("discord-more-steps"))
+@app_commands.autocomplete(code=offer_codes)
+async def more(
+    interaction: _Interaction,
+    code: str,
+    steps: app_commands.Range[int, LEAST_MORE_STEPS, MOST_MORE_STEPS] = MORE_STEPS,
+) -> None:
+    """Train a LoraCode further."""
+    studio = interaction.client.studio
+    await interaction.client.answer(
+        interaction, lambda who, place: studio.more(who, place, f"{code} {steps}")
+    )
+
+
+@app_commands.command(name=words("command-replace"), description=words("discord-replace"))
+@app_commands.describe(code=words("discord-replace-code"), photo=words("discord-replace-photo"))
+@app_commands.autocomplete(code=offer_codes)
+async def replace(
+    interaction: _Interaction, code: str, photo: app_commands.Range[int, 1, PHOTOS_PER_LORA]
+) -> None:
+    """Swap a photo of a LoraCode."""
+    studio = interaction.client.studio
+    await interaction.client.answer(
+        interaction, lambda who, place: studio.replace_photo(who, place, f"{code} {photo}")
+    )
+
+
 @app_commands.command(name=words("command-queue"), description=words("discord-queue"))
 async def queue(interaction: _Interaction) -> None:
     """List a person's open jobs."""
@@ -157,6 +186,8 @@ COMMANDS: tuple[app_commands.Command[Any, ..., None] | app_commands.ContextMenu,
     show,
     export,
     codes,
+    more,
+    replace,
     ask,
     queue,
     cancel,

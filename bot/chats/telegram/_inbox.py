@@ -67,6 +67,8 @@ class Inbox:
             "ask": studio.ask,
             "report": studio.report,
             "codes": lambda who, place, _: studio.codes(who, place),
+            "more": studio.more,
+            "replace": studio.replace_photo,
             "queue": lambda who, place, _: studio.queue(who),
             "cancel": lambda who, place, text: studio.cancel(who, text),
             "link": studio.link,

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
+import pytest
+
+from gpu_worker import lora_file
 from gpu_worker.base_model import BaseModel
-from gpu_worker.dials import Dials
-from gpu_worker.protocol import Candidate, Done, Event
+from gpu_worker.dials import Dials, SamplePrompt
+from gpu_worker.errors import BadInput
+from gpu_worker.protocol import Candidate, Done, Event, Progress, Sample
 from gpu_worker.training import train
-from tests.integration.ml.test_training import lora_of, request, same_weights
+from tests.integration.ml.test_training import checkpoint_at, lora_of, request, same_weights
 
 PROMPTS = ("photo of sks person", "sks person on the beach")
 
@@ -67,3 +72,41 @@ def test_none_come_where_nobody_asked(tiny: BaseModel, photos: tuple[bytes, ...]
     events = list(train(tiny, request(photos), replace(with_candidates(quick), candidate_prompts=())))
     assert isinstance(events[-1], Done)
     assert not candidates(events)
+
+
+def test_a_lora_that_is_gone_on_with_is_a_candidate_itself_and_counts_on(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials
+) -> None:
+    dials = replace(with_candidates(quick), sample_prompts=(SamplePrompt("a boat"),), sample_every_steps=2)
+    first = lora_of(train(tiny, request(photos), dials))
+    onward = msgspec.structs.replace(request(photos, seed=9), start_from=first, start_step=1000)
+    events = list(train(tiny, onward, dials))
+    found = candidates(events)
+    assert [each.step for each in found] == [1000, 1001, 1002, 1003, 1004]
+    assert same_weights(found[0].lora, first), "as it was"
+    assert not same_weights(found[-1].lora, first)
+    assert [each.step for each in events if isinstance(each, Sample)] == [1002, 1004], "no bare model again"
+    assert lora_file.read(lora_of(events)).metadata["ss_steps"] == "1004"
+    assert {each.steps for each in events if isinstance(each, Progress)} == {4}, "its own steps alone"
+
+
+def test_what_is_gone_on_with_comes_once_though_the_worker_died(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials
+) -> None:
+    dials = with_candidates(quick)
+    first = lora_of(train(tiny, request(photos), dials))
+    onward = msgspec.structs.replace(request(photos), start_from=first, start_step=1000)
+    whole = list(train(tiny, onward, dials))
+    resume = checkpoint_at(2, train(tiny, onward, dials))
+    rest = list(train(tiny, msgspec.structs.replace(onward, resume=resume), dials))
+    assert [each.step for each in candidates(rest)] == [1003, 1004]
+    assert same_weights(lora_of(rest), lora_of(whole))
+
+
+def test_a_lora_of_another_kind_of_base_model_is_not_gone_on_with(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials
+) -> None:
+    first = lora_of(train(tiny, request(photos), replace(quick, rank=2)))
+    onward = msgspec.structs.replace(request(photos), start_from=first)
+    with pytest.raises(BadInput, match="another rank"):
+        list(train(tiny, onward, quick))
