@@ -88,6 +88,7 @@ TAKES = {
     "strength": f"0 to {MAX_STRENGTH:g}",
     "style": "a style of `bot/styles.toml`",
     "sampler": ", ".join(SAMPLERS),
+    "best": "of how many pictures you get the most alike: 1-of-4, or 2 to 4",
 }
 
 

@@ -231,6 +231,7 @@ class GenerateWish:
     source: JobId | None = None  #: the job whose result this was made from
     source_picture: int | None = None  #: which picture of it, from 1
     redraw: float | None = None  #: begin from that picture and draw so much of it anew, 0 to 1
+    best: bool = False  #: of `count` pictures the most alike is handed out
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +257,7 @@ class Job:
     begun_at: datetime | None = None  #: when the worker said that this attempt has begun
     begun_step: int = 0  #: at which step that was
     likeness: LikenessReport | None = None  #: what was measured of a training so far
+    pick: Pick | None = None  #: why a drawing handed out the picture that it did
 
     @property
     def goes_further(self) -> bool:
@@ -308,6 +310,14 @@ class LikenessReport:
     def best(self) -> Score | None:
         """The score of the LoRA that is handed out."""
         return next((each for each in self.scores if each.step == self.chosen), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """Which of several pictures is the most alike."""
+
+    likenesses: tuple[float | None, ...]  #: of each, 0 to 1; None: it shows nobody
+    chosen: int  #: the number of the one that is handed out, from 1
 
 
 @dataclass(frozen=True, slots=True)

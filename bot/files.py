@@ -128,6 +128,16 @@ class Files:
         """Give the LoRA that a training had at a step; None when it is not kept."""
         return await asyncio.to_thread(self._read, self._candidate(job_id, step))
 
+    async def write_candidate_pictures(self, job_id: JobId, step: int, pictures: Sequence[bytes]) -> None:
+        """Store what a training's LoRA drew at a step, to be judged by; a power failure may take it."""
+        for number, png in enumerate(pictures, 1):
+            path = self._root / "candidates" / f"{job_id}-{step}-{number}.png"
+            await self._written(path, png, durably=False)
+
+    async def read_candidate_pictures(self, job_id: JobId) -> dict[int, list[bytes]]:
+        """Give the pictures that a training's LoRAs were judged by, by their step."""
+        return await asyncio.to_thread(self._read_candidate_pictures, job_id)
+
     async def keep_candidate(self, job_id: JobId, step: int) -> None:
         """Delete the LoRAs that a training had at other steps."""
         kept = self._candidate(job_id, step)
@@ -234,6 +244,15 @@ class Files:
     def _loras(self, code: LoraCode) -> list[Path]:
         return list((self._root / "loras").glob(f"{code}*.safetensors"))
 
+    def _candidate_pictures(self, job_id: JobId) -> list[Path]:
+        return list((self._root / "candidates").glob(f"{job_id}-*.png"))
+
+    def _read_candidate_pictures(self, job_id: JobId) -> dict[int, list[bytes]]:
+        found: dict[int, list[bytes]] = {}
+        for path in sorted(self._candidate_pictures(job_id), key=lambda each: each.stem.rpartition("-")):
+            found.setdefault(int(path.stem.split("-")[1]), []).append(self._disk.read(path))
+        return found
+
     def _samples(self, job_id: JobId) -> list[Path]:
         return list((self._root / "samples").glob(f"{job_id}-*.png"))
 
@@ -241,7 +260,7 @@ class Files:
         return {int(path.stem.rpartition("-")[2]): self._disk.read(path) for path in self._samples(job_id)}
 
     def _forget_work(self, job_id: JobId) -> None:
-        files = (self._checkpoint(job_id), self.preview_path(job_id))
+        files = [self._checkpoint(job_id), self.preview_path(job_id), *self._candidate_pictures(job_id)]
         for path in (*files, *self._candidates(job_id), *self._samples(job_id)):
             self._disk.delete(path)
 
@@ -250,7 +269,7 @@ class Files:
         stale += (self._root / "exports").glob("*.safetensors")
         work = [
             *(self._root / "checkpoints").glob("*.safetensors"),
-            *(self._root / "candidates").glob("*.safetensors"),
+            *(self._root / "candidates").iterdir(),
             *(self._root / "samples").glob("*.png"),
             *(self._root / "previews").glob("*.png"),
         ]

@@ -1,4 +1,4 @@
-"""Looks at a candidate's pictures and scores them."""
+"""Looks at pictures: scores a candidate's, and chooses the most alike of several."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Protocol
 
 from bot import likeness
 from bot.coach import Sight
-from bot.domain import Job, Score
-from gpu_worker.protocol import Candidate
+from bot.domain import Job, Pick, Score
+from gpu_worker.protocol import Candidate, Done
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,14 @@ class Judging:
             return None
         is_whole = len(of_photos) == len(photos)  # else numbers of photos would be wrong
         return found, likeness.odd_photo(of_photos, alike) if is_whole else None
+
+    async def pick(self, references: Sequence[bytes], drawn: Done) -> Pick | None:
+        """Choose the most alike of the pictures that were drawn; None where nothing honest can be said."""
+        if drawn.identities and drawn.compared_identities:
+            return likeness.pick(drawn.compared_identities, drawn.identities, likeness.drawings_alike)
+        seen = [_identity(each) for each in await self._seen([*references, *drawn.pictures])]
+        known = [each for each in seen[: len(references)] if each is not None]
+        return likeness.pick(known, seen[len(references) :], likeness.faces_alike)
 
     async def _seen(self, pictures: Sequence[bytes]) -> list[Sight | None]:
         if self._eye is None:

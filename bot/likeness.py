@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from statistics import mean, median
 from typing import Protocol, TypeAlias
 
-from bot.domain import LikenessReport, Score
+from bot.domain import LikenessReport, Pick, Score
 
 Vector: TypeAlias = Sequence[float]
 
@@ -60,6 +60,18 @@ def score(
         faceless=len(pictures) - len(found),
         copies=copies,
     )
+
+
+def pick(references: Sequence[Vector], pictures: Sequence[Vector | None], alike: Alike) -> Pick | None:
+    """Choose the most alike of several pictures; None when there is nothing to compare."""
+    if not references or not any(picture is not None for picture in pictures):
+        return None
+    found = tuple(
+        None if picture is None else mean(alike(reference, picture) for reference in references)
+        for picture in pictures
+    )
+    chosen = max(range(len(found)), key=lambda place: (-1.0 if (of := found[place]) is None else of, -place))
+    return Pick(found, chosen + 1)
 
 
 def worth(of: Score) -> float:

@@ -21,7 +21,7 @@ MAX_SEED = 2**32 - 1
 MAX_STEPS = 100
 MAX_GUIDANCE = 30.0
 MAX_STRENGTH = 2.0
-OPTIONS = ("n", "size", "seed", "no", "steps", "guidance", "strength", "style", "sampler")
+OPTIONS = ("n", "size", "seed", "no", "steps", "guidance", "strength", "style", "sampler", "best")
 _WHOLE = {"n": "count", "seed": "seed", "steps": "steps"}
 _NUMBERS = ("guidance", "strength")
 _WORDS = {"no": "negative", "style": "style", "sampler": "sampler"}
@@ -166,8 +166,22 @@ def _wish(base: GenerateWish, options: dict[str, str]) -> GenerateWish:
     }
     given |= {name: _number(name, options) for name in _NUMBERS if name in options}
     given |= {field: options[name] for name, field in _WORDS.items() if name in options}
+    if "best" in options:
+        if "n" in options:
+            raise UserError(say("wish-n-and-best"))
+        given |= {"count": _best_of(options["best"]), "best": True}
+    elif "n" in options:
+        given |= {"best": False}
     wish = replace(base, **given)
     return sized(wish, options["size"]) if "size" in options else wish
+
+
+def _best_of(text: str) -> int:
+    """Give of how many pictures the most alike is wanted: `4`, or `1-of-4`; UserError says what may stand."""
+    match = re.fullmatch(rf"(?:1-?of-?)?([2-{MAX_PICTURES}])", text.lower())
+    if match is None:
+        raise UserError(say("wish-best", most=MAX_PICTURES))
+    return int(match[1])
 
 
 def _sampler(text: str) -> str:

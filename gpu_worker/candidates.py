@@ -14,7 +14,7 @@ from gpu_worker.adapters import Adapter
 from gpu_worker.base_model import BaseModel
 from gpu_worker.dials import Dials
 from gpu_worker.protocol import Candidate, Event, Generate, Progress
-from gpu_worker.small_base.judge import Judge
+from gpu_worker.who import Identities, Who
 
 #: The first picture's seed; any would do.
 FIRST_SEED = 500
@@ -39,8 +39,8 @@ class Candidates:
 
     def __init__(self, base: BaseModel, photos: Sequence[bytes], dials: Dials) -> None:
         self._base, self._photos, self._dials = base, photos, dials
-        self._judge: Judge | None = None
-        self._of_photos: tuple[tuple[float, ...], ...] = ()
+        self._who = Who(base)
+        self._of_photos: Identities = ()
 
     def make(
         self, adapter: Adapter, metadata: dict[str, str], step: int, job: Any
@@ -64,19 +64,11 @@ class Candidates:
             step=self._dials.steps_before + step,
             lora=lora_file.write(adapter.matrices(), metadata, self._dials.save_precision),
             pictures=tuple(pictures),
-            identities=self._identities(pictures),
+            identities=self._who.is_in(pictures),
             photo_identities=self._identities_of_photos(),
         )
 
-    def _identities(self, pictures: Sequence[bytes]) -> tuple[tuple[float, ...], ...]:
-        """Tell who is in pictures, where this kind of base model has a judge of its own; else nothing."""
-        if self._base.kind != "drawn":
-            return ()
-        if self._judge is None:
-            self._judge = Judge.load()
-        return tuple(tuple(row) for row in self._judge.identity(pictures).tolist())
-
-    def _identities_of_photos(self) -> tuple[tuple[float, ...], ...]:
+    def _identities_of_photos(self) -> Identities:
         if not self._of_photos:
-            self._of_photos = self._identities(self._photos)
+            self._of_photos = self._who.is_in(self._photos)
         return self._of_photos

@@ -30,6 +30,7 @@ from gpu_worker.lora_shelf import LoraShelf
 from gpu_worker.picture_file import LoraMention, Recipe
 from gpu_worker.preview import Colours
 from gpu_worker.protocol import SHAPES, Done, Event, Generate, Preview, Progress, Started
+from gpu_worker.who import Who
 
 SIDES_PX = range(64, 2048 + 1, 8)
 STEPS = range(1, 150 + 1)
@@ -50,6 +51,7 @@ class Room:
     def __init__(self, base: BaseModel, together: Measured | None = None) -> None:
         self.base = base
         self.shelf = LoraShelf()
+        self.who = Who(base)
         self.easel = Easel(base, together)
         self._colours: Colours | None = None
 
@@ -78,7 +80,14 @@ def generate(room: Room, request: Generate) -> Generator[Event, None, None]:
             break
     told = tuple(recipe.parameters() for recipe in _recipes_of(room, request, recipes))
     job: Any = {"job_id": request.job_id, "attempt": request.attempt}
-    yield Done(**job, pictures=pictures, recipes=told, seconds=time.monotonic() - began)
+    yield Done(
+        **job,
+        pictures=pictures,
+        recipes=told,
+        seconds=time.monotonic() - began,
+        identities=room.who.is_in(pictures) if request.compare_with else (),
+        compared_identities=room.who.is_in(request.compare_with),
+    )
 
 
 class _Drawing:

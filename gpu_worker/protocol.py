@@ -99,6 +99,7 @@ class Generate(Message, frozen=True):
     variation_seed: int = 0  #: of that noise, for the first picture; the next has the next one
     start: Start | None = None
     preview_every_s: float | None = None  #: a `Preview` at most so often; None: none
+    compare_with: tuple[bytes, ...] = ()  #: pictures of whom these are to show, to be told apart with them
 
 
 class Prepare(Message, frozen=True):
@@ -219,12 +220,18 @@ class Adjusted(JobMessage, frozen=True):
 
 
 class Done(JobMessage, frozen=True):
-    """Terminal: the result. A training gives `lora` (safetensors), a generation gives `pictures` (PNG)."""
+    """Terminal: the result. A training gives `lora` (safetensors), a generation gives `pictures` (PNG).
+
+    Where pictures are to be compared and the base model has a judge of its own, `identities` says who is in
+    each of them and `compared_identities` in those they are compared with, as with `Candidate`.
+    """
 
     lora: bytes | None = None
     pictures: tuple[bytes, ...] = ()
     recipes: tuple[str, ...] = ()  #: of each picture, AUTOMATIC1111's `parameters` text
     seconds: float = 0.0
+    identities: tuple[tuple[float, ...], ...] = ()
+    compared_identities: tuple[tuple[float, ...], ...] = ()
 
 
 class Failed(JobMessage, frozen=True):

@@ -53,6 +53,8 @@ class FakeBackend:
         #: How alike a training's LoRA is to its photos after each step, 0 to 1; none: nothing is said of it.
         #: At 0 it is the one that is trained further.
         self.likeness: dict[int, float] = {}
+        #: How alike each picture of a drawing is, where that is asked for; none: nothing is said of it.
+        self.drawn_alike: list[float] = []
         self.preview: bytes | None = None  # a picture that a generation gives at every step
         self.at_once = 0  # the most jobs that ran at the same time
         self._running = 0
@@ -167,7 +169,15 @@ class FakeBackend:
         if isinstance(request, Train):
             return Done(job_id=job, attempt=attempt, lora=self.lora)
         recipes = tuple(_recipe(request, number) for number in range(request.count))
-        return Done(job_id=job, attempt=attempt, pictures=(self.picture,) * request.count, recipes=recipes)
+        alike = self.drawn_alike if request.compare_with else []
+        return Done(
+            job_id=job,
+            attempt=attempt,
+            pictures=(self.picture,) * request.count,
+            recipes=recipes,
+            identities=tuple((each, math.sqrt(1 - each**2)) for each in alike),
+            compared_identities=((1.0, 0.0),) * len(request.compare_with) if alike else (),
+        )
 
 
 def _recipe(request: Generate, number: int) -> str:

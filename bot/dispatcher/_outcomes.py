@@ -9,8 +9,11 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any, Protocol, TypeAlias
 
+import msgspec
+
 from bot import likeness, strip
-from bot.domain import Job, JobId, JobKind, JobStatus, LikenessReport, TrainWish
+from bot.dispatcher._requests import references
+from bot.domain import GenerateWish, Job, JobId, JobKind, JobStatus, LikenessReport, Pick, TrainWish
 from bot.errors import WorkerLost
 from bot.files import Files
 from bot.judging import Judging
@@ -136,6 +139,7 @@ class Outcomes:
         scored = await self._judging.score(job, await self._ledger.photos_of(job.id), event)
         if scored is None:
             return
+        await self._files.write_candidate_pictures(job.id, event.step, event.pictures)
         report = likeness.added(await self._likeness(job) or LikenessReport(()), *scored)
         best = likeness.best(report.scores)
         if best is not None and best.step == event.step:
@@ -182,7 +186,7 @@ class Outcomes:
         if (data := await self._best(job, last)) is not None:
             further = job.id if job.goes_further else None
             file = await self._files.write_lora(job.code, data, further)
-        pictures = await self._strip(job)
+        pictures = await self._shown(job)
         try:
             await self._still(self._ledger.finish_training(job.id, job.attempt, file, pictures))
         except Stale:
@@ -195,30 +199,55 @@ class Outcomes:
             await self._files.forget_lora_file(str(before.file))
 
     async def _drawn(self, job: Job, event: Done) -> None:
+        event, picked = await self._picked(job, event)
         pictures = [
             await self._files.write_picture(job.id, number, png)
             for number, png in enumerate(event.pictures, 1)
         ]
         try:
-            await self._still(self._ledger.finish_generation(job.id, job.attempt, pictures, event.recipes))
+            await self._still(
+                self._ledger.finish_generation(job.id, job.attempt, pictures, event.recipes, picked)
+            )
         except Stale:
             if await self._was_given_up(job):
                 await self._files.forget_pictures(pictures)
             raise
+
+    async def _picked(self, job: Job, event: Done) -> tuple[Done, tuple[Pick, GenerateWish] | None]:
+        """Of pictures of which the most alike is wanted, give that one; all, where nobody can tell."""
+        wish = job.wish
+        if not isinstance(wish, GenerateWish) or not wish.best:
+            return event, None
+        pick = await self._judging.pick(await references(self._ledger, self._files, job.code), event)
+        if pick is None:
+            log.info("job %d: nobody can tell which picture is the most alike", job.id)
+            return event, None
+        place = pick.chosen - 1
+        one = slice(place, place + 1)
+        drawn = msgspec.structs.replace(event, pictures=event.pictures[one], recipes=event.recipes[one])
+        return drawn, (pick, _drawn_alone(wish, place))
 
     async def _was_given_up(self, job: Job) -> bool:
         """Say whether a result that came late is nobody's."""
         found = await self._ledger.job(job.id)
         return found is None or found.status in {JobStatus.CANCELLED, JobStatus.FAILED}  # None: it was erased
 
-    async def _strip(self, job: Job) -> list[str]:
-        """Put a training's samples into one picture; give its name, if there were any."""
+    async def _shown(self, job: Job) -> list[str]:
+        """Put what a training drew into one picture, and keep those of the LoRA that is handed out.
+
+        Gives their names, if there were any.
+        """
         try:
-            samples = await self._files.read_samples(job.id)
-            if not samples:
+            samples, report = await self._files.read_samples(job.id), await self._likeness(job)
+            candidates = await self._files.read_candidate_pictures(job.id)
+            if not samples and not candidates:
                 return []
-            picture = await asyncio.to_thread(strip.compose, samples, await self._likeness(job))
-            return [await self._files.write_picture(job.id, 0, picture)]
+            picture = await asyncio.to_thread(strip.compose, samples, report, candidates)
+            made = [] if report is None or report.chosen is None else candidates.get(report.chosen, [])
+            return [
+                await self._files.write_picture(job.id, number, png)
+                for number, png in enumerate((picture, *made))
+            ]
         except Exception:  # whatever is wrong with them, the LoRA is ready all the same
             log.exception("the samples of job %d cannot be shown", job.id)
             return []
@@ -233,6 +262,13 @@ class Outcomes:
     async def _still(self, write: _Fenced) -> None:
         if not await write:
             raise Stale
+
+
+def _drawn_alone(wish: GenerateWish, place: int) -> GenerateWish:
+    """Give the wish with the seed of its picture at a place, from 0: what is made from it begins there."""
+    if wish.variation:
+        return replace(wish, variation_seed=wish.variation_seed + place)
+    return wish if wish.seed is None else replace(wish, seed=(wish.seed + place) % 2**32)
 
 
 def _start_step(job: Job) -> int | None:

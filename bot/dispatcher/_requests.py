@@ -98,6 +98,7 @@ class Requests:
             variation_seed=wish.variation_seed,
             start=await self._start(wish),
             preview_every_s=PREVIEW_EVERY_S,
+            compare_with=await references(self._ledger, self._files, job.code) if wish.best else (),
         )
 
     async def _lora(self, code: LoraCode, strength: float | None) -> tuple[LoraUse, str]:
@@ -130,6 +131,15 @@ class Requests:
                     raise WorkerLost("a picture could not be read") from error
                 return Start(picture=data, redraw=wish.redraw)
         raise Missing(said_in(ENGLISH, "picture-gone"))
+
+
+async def references(ledger: Ledger, files: Files, code: LoraCode) -> tuple[bytes, ...]:
+    """Give the pictures that a Lora was chosen by: made ones, as no photo is left to compare with."""
+    try:
+        return tuple([await files.read_picture(each.file) for each in (await ledger.made_with(code))[1:]])
+    except OSError:
+        log.warning("the pictures that a LoRA was chosen by are gone")
+        return ()
 
 
 def _caption(feed: Feed | None, trigger: Trigger) -> str:

@@ -260,7 +260,8 @@ class Ledger(Updates):
     ) -> bool:
         """Job done, Lora ready with its file's name and SHA-256, photos deleted, notice owed.
 
-        Without a file a Lora that was trained further keeps its own: nothing that was learnt is better.
+        Without a file a Lora that was trained further keeps its own: nothing that was learnt is better. The
+        first picture is shown, the others are those that the Lora was chosen by.
         """
         now = self._db.now_ms()
 
@@ -276,7 +277,8 @@ class Ledger(Updates):
                 " likeness = (SELECT likeness FROM jobs WHERE id = ?) WHERE code = ?",
                 (now, job_id, job.code),
             )
-            _jobs.owe(db, job, NoticeKind.TRAIN_DONE, now, pictures)
+            _jobs.keep_pictures(db, job_id, [(name, "") for name in pictures])
+            _jobs.owe(db, job, NoticeKind.TRAIN_DONE, now, pictures[:1])
 
         return await self._fenced(job_id, attempt, work)
 

@@ -104,9 +104,8 @@ def _erase_loras(
         _sharing.ended(db, job, is_done=False)
         db.execute("DELETE FROM jobs WHERE id = ?", (job,))
     for code in codes:
-        for table in ("drafts", "shares", "invitations", "loras"):
+        for table in ("drafts", "shares", "invitations", "photo_sets", "loras"):
             db.execute(f"DELETE FROM {table} WHERE code = ?", (code,))  # noqa: S608 - our own names
-        db.execute("DELETE FROM photo_sets WHERE code = ?", (code,))
         db.execute("DELETE FROM questions WHERE about = ?", (f"rename:{code}",))
         db.execute("INSERT INTO spent_codes VALUES (?)", (code,))
     return tuple(sorted(files)), tuple(open_jobs), tuple(jobs)

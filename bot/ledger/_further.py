@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 
-from bot.domain import PHOTOS_PER_LORA, AccountId, Job, LoraCode, Place
+from bot.domain import PHOTOS_PER_LORA, AccountId, Job, LoraCode, Picture, Place
 from bot.ledger import _photos
 from bot.ledger._people import People
+from bot.ledger._rows import picture_of
 
 #: What the next photos of a person are for.
 _COLLECT = """
@@ -84,6 +85,15 @@ class Further(People):
             return forgotten
 
         return await self._db.write(work)
+
+    async def made_with(self, code: LoraCode) -> list[Picture]:
+        """List what the last training of a Lora drew: its strip, then the pictures the Lora was chosen by."""
+        rows = await self._rows(
+            "SELECT * FROM pictures WHERE job = (SELECT max(id) FROM jobs WHERE code = ? AND kind = 'train'"
+            " AND status = 'done') ORDER BY number",
+            code,
+        )
+        return [picture_of(row) for row in rows]
 
     async def keeps_photos_of(self, code: LoraCode) -> bool:
         """Say whether photos of a Lora's trainings that have ended are kept."""

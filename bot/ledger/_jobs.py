@@ -88,6 +88,14 @@ def end(db: sqlite3.Connection, job_id: JobId, status: str, error: str | None, n
     return job
 
 
+def keep_pictures(db: sqlite3.Connection, job_id: JobId, pictures: Sequence[tuple[str, str]]) -> None:
+    """Name the pictures of a job, each by its file and its recipe."""
+    db.executemany(
+        "INSERT INTO pictures (job, number, file, recipe) VALUES (?, ?, ?, ?)",
+        [(job_id, number, *each) for number, each in enumerate(pictures, 1)],
+    )
+
+
 def fail(db: sqlite3.Connection, job_id: JobId, sentence: str, now_ms: int) -> Job:
     """End a job as failed and owe its person the sentence."""
     job = end(db, job_id, "failed", sentence, now_ms)

@@ -55,7 +55,7 @@ class People(Results):
             SELECT (SELECT count(*) FROM photos WHERE account = :account),
                 (SELECT count(*) FROM loras WHERE account = :account),
                 (SELECT count(*) FROM pictures WHERE deleted_ms IS NULL
-                    AND job IN (SELECT id FROM jobs WHERE account = :account)),
+                    AND job IN (SELECT id FROM jobs WHERE account = :account AND kind = 'generate')),
                 (SELECT count(*) FROM jobs WHERE account = :account AND kind = 'generate'),
                 (SELECT count(*) FROM identities WHERE account = :account)
         """

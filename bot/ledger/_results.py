@@ -16,6 +16,7 @@ from bot.domain import (
     JobId,
     LoraCode,
     NoticeKind,
+    Pick,
     Picture,
     Place,
 )
@@ -70,19 +71,26 @@ class Results:
         return await self._db.write(work)
 
     async def finish_generation(
-        self, job_id: JobId, attempt: int, files: Sequence[str], recipes: Sequence[str] = ()
+        self,
+        job_id: JobId,
+        attempt: int,
+        files: Sequence[str],
+        recipes: Sequence[str] = (),
+        picked: tuple[Pick, GenerateWish] | None = None,
     ) -> bool:
-        """Job done, its pictures kept, notice with them owed. Fenced: False for an older attempt."""
+        """Job done, its pictures kept, notice with them owed. Fenced: False for an older attempt.
+
+        `picked` is why it is this one of several, and the wish that draws it.
+        """
         now = self._db.now_ms()
         recipes = [*recipes, *[""] * (len(files) - len(recipes))]
 
         def work(db: sqlite3.Connection) -> None:
+            if picked is not None:
+                pick, wish = (msgspec.json.encode(each).decode() for each in picked)
+                db.execute("UPDATE jobs SET likeness = ?, wish = ? WHERE id = ?", (pick, wish, job_id))
             job = _jobs.end(db, job_id, "done", None, now)
-            kept = zip(files, recipes, strict=True)
-            db.executemany(
-                "INSERT INTO pictures (job, number, file, recipe) VALUES (?, ?, ?, ?)",
-                [(job_id, number, *each) for number, each in enumerate(kept, 1)],
-            )
+            _jobs.keep_pictures(db, job_id, list(zip(files, recipes, strict=True)))
             _jobs.owe(db, job, NoticeKind.GENERATE_DONE, now, files)
 
         return await self._fenced(job_id, attempt, work)

@@ -24,6 +24,7 @@ from bot.domain import (
     Notice,
     NoticeId,
     NoticeKind,
+    Pick,
     Picture,
     Place,
     Platform,
@@ -113,7 +114,8 @@ def job_of(row: sqlite3.Row) -> Job:
         finished_at=None if row["finished_ms"] is None else time_of(row["finished_ms"]),
         begun_at=None if row["begun_ms"] is None else time_of(row["begun_ms"]),
         begun_step=row["begun_step"],
-        likeness=None if row["likeness"] is None else _report(row["likeness"]),
+        likeness=_report(row["likeness"]) if row["likeness"] and kind is JobKind.TRAIN else None,
+        pick=_pick(row["likeness"]) if row["likeness"] and kind is JobKind.GENERATE else None,
     )
 
 
@@ -164,6 +166,10 @@ def lora_of(row: sqlite3.Row) -> Lora:
 
 def _report(text: str) -> LikenessReport:
     return msgspec.json.decode(text, type=LikenessReport)
+
+
+def _pick(text: str) -> Pick:
+    return msgspec.json.decode(text, type=Pick)
 
 
 def sample_of(row: sqlite3.Row) -> Sample:

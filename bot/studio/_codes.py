@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bot import texts
-from bot.domain import AccountId, LoraCode, Place, Question
+from bot.domain import AccountId, Lora, LoraCode, Place, Question
 from bot.errors import UserError
 from bot.replies import Reply
 from bot.studio import _own
@@ -49,6 +49,8 @@ class Codes:
                 return replace(await self.card(account, code), replaces=True)
             case "export":
                 return await self._results.export(account, place, code)
+            case "likeness":
+                return await self._likeness(lora)
             case "more":
                 return await self._further.go_on(account, place, code)
             case "rename":
@@ -67,11 +69,21 @@ class Codes:
         await self._tools.ledger.rename(code, read_name(text))
         return await self.card(account, code)
 
+    async def _likeness(self, lora: Lora) -> Reply:
+        """Show how alike it is: in words, and what it drew while it learnt."""
+        strips = (await self._tools.ledger.made_with(lora.code))[:1]
+        paths = [self._tools.files.picture_path(each.file) for each in strips]
+        return texts.likeness_card(lora, await asyncio.to_thread(_existing, paths))
+
     async def _remove(self, account: AccountId, code: LoraCode) -> Reply:
         async with self._tools.locks.of(account):
             await _own.lora(self._tools.ledger, account, code)  # it may have gone while we waited
             await wiped(self._tools, await self._tools.ledger.erase_lora(code))
         return texts.removed(code)
+
+
+def _existing(paths: list[Path]) -> list[Path]:
+    return [path for path in paths if path.is_file()]
 
 
 def _size_bytes(path: Path) -> int | None:

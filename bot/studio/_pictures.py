@@ -89,6 +89,7 @@ class Pictures:
                 variation=VARIATION,
                 variation_seed=_new_seed(),
                 count=VARIATIONS,
+                best=False,
                 source=job.id,
                 source_picture=number,
             )
@@ -151,6 +152,8 @@ class Pictures:
             raise UserError(texts.not_drawn_here(blocked))
         ledger, now = self._tools.ledger, self._tools.clock()
         await _own.drawable(ledger, account, code, now)
+        if wish.best and len(await ledger.made_with(code)) < 2:  # the first is the strip
+            raise UserError(texts.best_unknown(code, wish.count))
         others = tuple(each for each in codes_in(wish.prompt) if each != code)
         if len(others) >= MAX_CODES:
             raise UserError(texts.too_many_codes())
@@ -189,6 +192,7 @@ def _begun_from(
         wish,
         seed=None,
         count=1,
+        best=False,
         variation=0.0,
         variation_seed=0,
         shape="",

@@ -44,7 +44,7 @@ from bot.studio._sharing import Sharing, asker
 
 MAX_CHOICES = 25
 _OF_A_JOB = re.compile(r"(cancel|again|edit|recipe|delete|delete!):([0-9]{1,15})")
-_OF_A_CODE = re.compile(r"(code|export|more|rename|remove|remove!):([0-9]{8})")
+_OF_A_CODE = re.compile(r"(code|export|likeness|more|rename|remove|remove!):([0-9]{8})")
 _OF_A_PICTURE = re.compile(r"(vary|large):([0-9]{1,15}):([1-9])")
 
 

@@ -51,6 +51,7 @@ from bot.texts._codes import ask_new_name as ask_new_name
 from bot.texts._codes import ask_to_remove as ask_to_remove
 from bot.texts._codes import code_card as code_card
 from bot.texts._codes import codes as codes
+from bot.texts._codes import likeness_card as likeness_card
 from bot.texts._codes import removed as removed
 from bot.texts._collecting import RETENTION_DAYS as RETENTION_DAYS
 from bot.texts._collecting import ask_name as ask_name
@@ -97,6 +98,7 @@ from bot.texts._people import forgotten as forgotten
 from bot.texts._people import privacy as privacy
 from bot.texts._queue import queue as queue
 from bot.texts._results import ask_to_delete as ask_to_delete
+from bot.texts._results import best_unknown as best_unknown
 from bot.texts._results import deleted as deleted
 from bot.texts._results import edit_prompt as edit_prompt
 from bot.texts._results import export as export
@@ -195,11 +197,11 @@ def apology() -> Reply:
 def help_text(platform: Platform, is_admin: bool) -> Reply:
     """List the commands."""
     options = (
-        "--n 2, --size portrait, --style oil, --no blurry, --seed 7, --strength 0.8, --steps 25, "
+        "--n 2, --best 4, --size portrait, --style oil, --no blurry, --seed 7, --strength 0.8, --steps 25, "
         "--guidance 7.5, --sampler lcm"
     )
     if platform is Platform.DISCORD:
-        options = "count, size, style, negative, seed, strength, steps, guidance, sampler"
+        options = "count, best, size, style, negative, seed, strength, steps, guidance, sampler"
     lines = [help_line(name, options) for name in COMMANDS]
     if is_admin:
         lines.append("For administrators:")

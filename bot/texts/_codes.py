@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
 from bot.domain import Allowed, Lora, LoraCode, LoraState, Platform, format_code
 from bot.replies import Button, Reply
 from bot.texts._collecting import how_to_send
 from bot.texts._language import say
-from bot.texts._likeness import likeness_figure
+from bot.texts._likeness import likeness_figure, likeness_told
 from bot.texts._words import age, allowed_name, example, state_name
 
 MAX_CODES_LISTED = 20
@@ -86,16 +87,25 @@ def code_card(lora: Lora, now: datetime, size_bytes: int | None) -> Reply:
         Button(say("export-button"), f"export:{code}", 0),
         Button(say("share-button"), f"share:{code}", 0),
     )
+    measured = Button(say("likeness-button"), f"likeness:{code}", 1)
     return Reply(
         "\n".join(lines),
         (
             *(ready if lora.state is LoraState.READY else ()),
+            *((measured,) if figure else ()),
             *((Button(say("more-button"), f"more:{code}", 1),) if lora.state is LoraState.READY else ()),
             Button(say("rename-button"), f"rename:{code}", 1),
             Button(say("delete-button"), f"remove:{code}", 1),
             Button(say("all-my-codes"), "codes:all", 2),
         ),
     )
+
+
+def likeness_card(lora: Lora, strip: Sequence[Path]) -> Reply:
+    """Show how alike a LoraCode is, and what it drew while it learnt."""
+    told = likeness_told(lora.likeness) or say("likeness-unknown")
+    back = Button(say("back"), f"code:{lora.code}")
+    return Reply(f"{format_code(lora.code)}: {told}", (back,), tuple(strip))
 
 
 def ask_new_name(lora: Lora, platform: Platform) -> Reply:

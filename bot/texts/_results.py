@@ -30,6 +30,7 @@ _SHOWN = (
 def result(job: Job, picture_paths: Sequence[Path]) -> Reply:
     """Show the pictures of a finished generation and what can be done with them."""
     text = f"#{job.id} · {format_code(job.code)}: {quoted(_wish(job).prompt)}"
+    text = "\n".join(filter(None, (text, _picked(job))))
     if not picture_paths:
         return Reply(f"{text}\n{say('pictures-gone')}", (_again(job.id),))
     return Reply(text, _buttons(job.id, len(picture_paths)), tuple(picture_paths))
@@ -86,6 +87,7 @@ def recipe(job: Job, pictures: Sequence[Picture], style: str, trained_steps: int
     else:
         lines.append(say("recipe-lora-steps", lora=lora, steps=trained_steps))
     lines += [say("recipe-lora", lora=_lora(code, hashes)) for code in wish.codes]
+    lines += [told] if (told := _picked(job)) else []
     if wish.source is not None:
         lines.append(say("recipe-source", result=f"#{wish.source}"))
     lines.append(say("recipe-show", number=str(job.id)))
@@ -99,6 +101,20 @@ def export(code: LoraCode, trigger: str, files: Sequence[Attachment]) -> Reply:
     if len(files) > 1:
         lines.append(say("export-parts", count=str(len(files))))
     return Reply("\n".join(lines), files=tuple(files))
+
+
+def best_unknown(code: LoraCode, count: int) -> str:
+    """Refuse to say which picture is the most alike."""
+    return say("best-unknown", code=format_code(code), count=count)
+
+
+def _picked(job: Job) -> str:
+    """Say which of several pictures this is, and how alike each of them was."""
+    if job.pick is None:
+        return say("best-not-told") if _wish(job).best else ""
+    figures = [say("best-nobody") if each is None else f"{100 * each:.0f}%" for each in job.pick.likenesses]
+    chosen = figures.pop(job.pick.chosen - 1)
+    return say("best-told", count=len(figures) + 1, chosen=chosen, others=", ".join(figures))
 
 
 def _lora(code: LoraCode, hashes: dict[str, str]) -> str:

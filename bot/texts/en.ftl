@@ -159,6 +159,8 @@ photos-too-old = This training did not begin within seven days, and I do not kee
 ## Likeness
 
 likeness = likeness { $percent }% ({ $words })
+likeness-button = Likeness
+likeness-unknown = nothing was measured.
 likeness-very = very much alike
 likeness-alike = alike
 likeness-somewhat = somewhat alike
@@ -323,6 +325,10 @@ one-picture-gone = Picture { $number } of { $result } is no longer here; it can 
 edit-prompt =
     Now write the new prompt for { $result }; all else stays. The old one:
     { $prompt }
+best-told = The most alike of { $count }: likeness { $chosen }. The others: { $others }.
+best-nobody = no clear face
+best-not-told = I could not tell which is the most alike, so these are all.
+best-unknown = I cannot tell how alike pictures of { $code } are: nothing was measured when it was trained. --n { $count } draws { $count }, and you choose.
 recipe-prompt = Prompt: { $prompt }
 recipe-not = Not: { $words }
 recipe-seed = Seed: { $seed }
@@ -461,6 +467,8 @@ wish-needs-value = --{ $name } needs a value after it, as in: { wish-example } -
 wish-sampler = --sampler is one of: { $samplers }.
 wish-whole = --{ $name } is a whole number, such as --{ $name } 2.
 wish-number = --{ $name } is a number, such as --{ $name } 7.5.
+wish-best = --best says of how many pictures you get the most alike: --best 1-of-{ $most }, or 2 to { $most }.
+wish-n-and-best = --best draws as many as it says; leave --n out.
 wish-range = --{ $name } goes from { $low } to { $high }.
 unknown-style-near = I do not know the style { $style }. Did you mean { $near }?
 unknown-style = I do not know the style { $style }. I know { $styles }.
@@ -535,6 +543,7 @@ discord-generate-negative = What not to draw
 discord-generate-style = A preset of words around yours; none: not even the one you set
 discord-generate-size = portrait, square, landscape, or width x height in px such as 512x768
 discord-generate-count = How many pictures
+discord-generate-best = Draw so many and give the one that is most alike
 discord-generate-seed = The same seed draws the same picture again
 discord-generate-steps = How often each picture is refined
 discord-generate-guidance = How closely to follow the prompt

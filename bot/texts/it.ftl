@@ -158,6 +158,8 @@ photos-too-old = Questo addestramento non è cominciato entro sette giorni, e io
 ## Somiglianza
 
 likeness = somiglianza { $percent }% ({ $words })
+likeness-button = Somiglianza
+likeness-unknown = non è stato misurato nulla.
 likeness-very = molto somigliante
 likeness-alike = somigliante
 likeness-somewhat = abbastanza somigliante
@@ -322,6 +324,10 @@ one-picture-gone = L'immagine { $number } di { $result } non c'è più; si può 
 edit-prompt =
     Ora scrivi la nuova descrizione per { $result }; il resto rimane. Quella vecchia:
     { $prompt }
+best-told = La più somigliante di { $count }: somiglianza { $chosen }. Le altre: { $others }.
+best-nobody = nessun viso chiaro
+best-not-told = Non ho saputo dire quale è la più somigliante, quindi eccole tutte.
+best-unknown = Non so dire quanto somigliano le immagini di { $code }: durante il suo addestramento non è stato misurato nulla. --n { $count } ne disegna { $count }, e scegli tu.
 recipe-prompt = Descrizione: { $prompt }
 recipe-not = Senza: { $words }
 recipe-seed = Seme: { $seed }
@@ -460,6 +466,8 @@ wish-needs-value = --{ $name } ha bisogno di un valore dopo, come in: { wish-exa
 wish-sampler = --sampler è uno tra: { $samplers }.
 wish-whole = --{ $name } è un numero intero, come --{ $name } 2.
 wish-number = --{ $name } è un numero, come --{ $name } 7.5.
+wish-best = --best dice fra quante immagini ricevi la più somigliante: --best 1-of-{ $most }, oppure da 2 a { $most }.
+wish-n-and-best = --best ne disegna tante quante dice; lascia via --n.
 wish-range = --{ $name } va da { $low } a { $high }.
 unknown-style-near = Non conosco lo stile { $style }. Intendevi { $near }?
 unknown-style = Non conosco lo stile { $style }. Conosco { $styles }.
@@ -534,6 +542,7 @@ discord-generate-negative = Che cosa non disegnare
 discord-generate-style = Parole pronte intorno alle tue; none: nemmeno quelle che hai impostato
 discord-generate-size = portrait, square, landscape, o larghezza x altezza in px come 512x768
 discord-generate-count = Quante immagini
+discord-generate-best = Ne disegna tante e dà la più somigliante
 discord-generate-seed = Lo stesso seme disegna di nuovo la stessa immagine
 discord-generate-steps = Quante volte ogni immagine viene rifinita
 discord-generate-guidance = Quanto seguire da vicino la descrizione

@@ -37,6 +37,7 @@ async def test_the_list_leads_to_a_card_and_back(room: EngineRoom) -> None:
         "Generate",
         "Export",
         "Share",
+        "Train further",
         "Rename",
         "Delete",
         "All my codes",

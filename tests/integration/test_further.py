@@ -223,9 +223,9 @@ async def test_it_counts_as_a_training_and_one_at_a_time(room: EngineRoom) -> No
 
 async def test_nobody_trains_what_is_somebody_else_s(room: EngineRoom) -> None:
     first = await room.trained()
-    for call in (room.desk.studio.more, room.desk.studio.replace_photo):
+    for call, value in ((room.desk.studio.more, 300), (room.desk.studio.replace_photo, 4)):
         with pytest.raises(UserError) as caught:
-            await call(BERT, BERTS, f"{first.code} 4")
+            await call(BERT, BERTS, f"{first.code} {value}")
         assert caught.value.sentence == texts.UNKNOWN_CODE
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,14 @@ from PIL import Image
 
 from bot.coach import Box, Face, Sight
 from bot.dispatcher import Dispatcher
-from bot.domain import Job, LoraState
+from bot.domain import GenerateWish, Job, LoraState
+from bot.errors import UserError
 from bot.judging import Judging
-from bot.strip import TILE_PX
+from bot.replies import Reply
+from bot.strip import CHART_PX, LABEL_PX, TILE_PX
 from bot.styles import read_styles
-from gpu_worker.protocol import Candidate, Train
-from tests.integration.engine_room import PNG, EngineRoom, open_engine_room, until
+from gpu_worker.protocol import Candidate, Generate, Train
+from tests.integration.engine_room import PNG, EngineRoom, open_engine_room, png, until
 from tests.integration.studio_desk import ANNA, ANNAS
 
 
@@ -119,12 +122,34 @@ async def test_what_is_not_handed_out_goes_with_a_cancelled_training(room: Engin
     assert lora.state is LoraState.CANCELLED
 
 
-async def test_the_strip_shows_how_the_likeness_went(room: EngineRoom) -> None:
-    room.backend.sample, room.backend.likeness = PNG, {2: 0.6, 4: 0.9}
-    await room.trained()
+async def test_the_strip_shows_how_the_likeness_went_and_what_it_was_measured_on(room: EngineRoom) -> None:
+    room.backend.sample, room.backend.likeness, room.backend.picture = PNG, {2: 0.6, 4: 0.9}, png(200)
+    job = await room.trained()
     [reply] = [reply for _, reply, _ in room.chat.sent if "is ready" in reply.text]
+    assert len(reply.pictures) == 1, "the pictures it was chosen by are kept, and stand in the strip"
     with Image.open(reply.pictures[0]) as strip:
-        assert strip.height > 1.5 * TILE_PX
+        low = TILE_PX + LABEL_PX + CHART_PX
+        assert strip.size == (4 * TILE_PX, low + TILE_PX + LABEL_PX)
+        assert strip.getpixel((TILE_PX // 2, low + TILE_PX // 2)) == (200, 0, 0)
+        assert strip.getpixel((TILE_PX + 1, low + 1)) == (22, 163, 74), "the second column is the chosen one"
+        assert strip.getpixel((1, low + 1)) == (200, 0, 0)
+    card = await room.desk.studio.press(ANNA, ANNAS, f"code:{job.code}")
+    [action] = [each.action for each in card.buttons if each.label == "Likeness"]
+    shown = await room.desk.studio.press(ANNA, ANNAS, action)
+    assert "likeness 90% (very much alike)" in shown.text
+    assert shown.pictures == reply.pictures
+    made = await room.ledger.made_with(job.code)
+    assert [each.file for each in made] == [f"{job.id}-0.png", f"{job.id}-1.png"]
+    await room.desk.studio.press(ANNA, ANNAS, f"remove!:{job.code}")
+    assert not list((room.files.root / "pictures").iterdir())
+
+
+async def test_where_nothing_was_measured_no_likeness_is_offered(room: EngineRoom) -> None:
+    job = await room.trained()
+    card = await room.desk.studio.press(ANNA, ANNAS, f"code:{job.code}")
+    assert "Likeness" not in [each.label for each in card.buttons]
+    shown = await room.desk.studio.press(ANNA, ANNAS, f"likeness:{job.code}")
+    assert "nothing was measured" in shown.text
 
 
 @pytest.mark.parametrize(("choice", "count"), [("woman", 2), ("dog", 0)])
@@ -199,3 +224,48 @@ async def test_a_picture_that_is_a_photo_again_is_a_copy(room: EngineRoom) -> No
 async def test_without_eyes_nothing_is_said(room: EngineRoom) -> None:
     job = await room.desk.train(ANNA)
     assert await Judging(None).score(job, [b"a"], candidate(b"b")) is None
+
+
+async def best_of(room: EngineRoom, options: str = "--best 1-of-4") -> tuple[Job, Reply]:
+    """Draw with a LoraCode whose likeness was measured, and give the job and its result."""
+    room.backend.likeness = room.backend.likeness or {2: 0.9}
+    code = (await room.trained()).code
+    drawing = await room.draws(code, f"a boat --seed 7 {options}")
+    await room.dispatcher.drain()
+    await room.notifier.deliver_owed()
+    [result] = [reply for _, reply, _ in room.chat.sent if "a boat" in reply.text]
+    return await room.job(drawing), result
+
+
+async def test_of_four_the_most_alike_is_handed_out_and_each_figure_is_told(room: EngineRoom) -> None:
+    room.backend.drawn_alike = [0.4, 0.2, 0.9, 0.5]
+    job, result = await best_of(room)
+    assert "The most alike of 4: likeness 90%. The others: 40%, 20%, 50%." in result.text
+    assert len(result.pictures) == 1
+    assert len(await room.ledger.pictures_of(job.id)) == 1
+    request = room.backend.requests[-1]
+    assert isinstance(request, Generate)
+    assert (request.count, request.compare_with) == (4, (room.backend.picture,)), (
+        "made ones: no photo is left"
+    )
+    assert await room.ledger.pictures_since(job.account, job.created_at - timedelta(seconds=1)) == 4
+    recipe = await room.desk.studio.press(ANNA, ANNAS, f"recipe:{job.id}")
+    assert "Seed: 9\n" in recipe.text, "the third picture's own"
+    assert "likeness 90%" in recipe.text
+    await room.desk.studio.press(ANNA, ANNAS, f"vary:{job.id}:1")
+    [varied] = await room.ledger.open_jobs_of(job.account)
+    assert isinstance(varied.wish, GenerateWish)
+    assert (varied.wish.seed, varied.wish.best) == (9, False)
+
+
+async def test_what_nobody_can_tell_apart_is_handed_out_whole(room: EngineRoom) -> None:
+    room.backend.drawn_alike = []
+    _, result = await best_of(room)
+    assert "I could not tell which is the most alike" in result.text
+    assert len(result.pictures) == 4
+
+
+async def test_the_best_is_not_promised_of_what_was_never_measured(room: EngineRoom) -> None:
+    code = (await room.trained()).code
+    with pytest.raises(UserError, match="nothing was measured when it was trained"):
+        await room.draws(code, "a boat --best 4")

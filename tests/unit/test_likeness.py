@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bot import likeness, texts
-from bot.domain import LikenessReport, Score
+from bot.domain import LikenessReport, Pick, Score
 from bot.likeness import best, drawings_alike, faces_alike, has_peaked, odd_photo, score, worth
+from bot.strip import evenly
 
 ANN, BOB = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 
@@ -92,3 +93,19 @@ def test_what_is_said_names_the_figure_the_step_and_why() -> None:
 def test_nothing_is_said_where_nothing_was_measured(report: LikenessReport | None) -> None:
     assert texts.likeness_figure(report) == ""
     assert texts.likeness_told(report) == ""
+
+
+def test_of_several_pictures_the_most_alike_is_chosen_and_one_without_a_face_never() -> None:
+    me = (1.0, 0.0)
+    found = likeness.pick([me], [None, (0.6, 0.8), me, me], drawings_alike)
+    assert found == Pick((None, pytest.approx(0.6), 1.0, 1.0), chosen=3)
+    assert likeness.pick([me], [None, None], drawings_alike) is None
+    assert likeness.pick([], [me], drawings_alike) is None
+
+
+@pytest.mark.parametrize("wanted", [100, 450, 800])
+def test_a_strip_shows_the_first_the_last_and_the_chosen_step(wanted: int) -> None:
+    shown = evenly([100 * number for number in range(1, 12)], wanted)
+    assert shown == sorted(set(shown))
+    assert (shown[0], shown[-1], len(shown)) == (100, 1100, 6)
+    assert (wanted in shown) == (wanted != 450)

@@ -71,6 +71,21 @@ def test_every_option_is_read() -> None:
     )
 
 
+@pytest.mark.parametrize("value", ["4", "1-of-4", "1of4"])
+def test_the_best_of_four_draws_four(value: str) -> None:
+    assert wish(f"a boat --best {value}") == GenerateWish("a boat", count=4, best=True)
+
+
+def test_how_many_are_drawn_is_said_once_and_the_last_word_counts() -> None:
+    assert "leave --n out" in refusal("40713386 a boat --best 4 --n 2")
+    assert parse_prompt("a boat --n 2", wish("a boat --best 4")) == GenerateWish("a boat", count=2)
+
+
+@pytest.mark.parametrize("value", ["1", "5", "2-of-4", "all"])
+def test_the_best_of_what_cannot_be_drawn_is_explained(value: str) -> None:
+    assert "1-of-4" in refusal(f"40713386 a boat --best {value}")
+
+
 @pytest.mark.parametrize("shape", ["square", "Portrait", "LANDSCAPE"])
 def test_a_named_size_is_a_shape_whose_sides_the_worker_knows(shape: str) -> None:
     assert wish(f"a boat --size {shape}") == GenerateWish("a boat", shape=shape.lower())
