@@ -180,7 +180,7 @@ likeness-copies = { $count ->
     [one] { $count } of them are nearly one of your photos again: send more different ones.
    *[other] { $count } of them are nearly one of your photos again: send more different ones.
 }
-likeness-odd-photo = Photo { $number } is unlike the others and may have pulled it down.
+likeness-odd-photo = Photo { $number } is unlike the others and may have pulled it down; /replace swaps it.
 
 ## /codes
 

@@ -179,7 +179,7 @@ likeness-copies = { $count ->
     [one] { $count } di queste è quasi una delle tue foto: mandane di più diverse.
    *[other] { $count } di queste sono quasi una delle tue foto: mandane di più diverse.
 }
-likeness-odd-photo = La foto { $number } è diversa dalle altre e può averla abbassata.
+likeness-odd-photo = La foto { $number } è diversa dalle altre e può averla abbassata; /sostituisci la cambia.
 
 ## /codici
 

@@ -85,7 +85,8 @@ def test_what_is_said_names_the_figure_the_step_and_why() -> None:
     assert texts.likeness_figure(report) == "likeness 80% (very much alike)"
     assert texts.likeness_told(report) == (
         "Its likeness 80% (very much alike), measured on 4 pictures. I kept what it had learnt at step 1000: "
-        "at step 1500 it was 60%. Photo 4 is unlike the others and may have pulled it down."
+        "at step 1500 it was 60%. Photo 4 is unlike the others and may have pulled it down; "
+        "/replace swaps it."
     )
 
 
