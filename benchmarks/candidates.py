@@ -41,7 +41,7 @@ class Cost:
 
 
 def measured(base: BaseModel, dials: Dials, count: int) -> Cost:
-    """Train for a few steps and make the candidate that comes with the last."""
+    """Train for a few steps and make two candidates: the first one also finds out what is in the photos."""
     short = replace(
         dials,
         steps=1 + count,
@@ -49,7 +49,8 @@ def measured(base: BaseModel, dials: Dials, count: int) -> Cost:
         checkpoint_every_steps=1 + count,
         checkpoint_every_s=float("inf"),
         candidate_prompts=PROMPTS if dials.candidate_every_steps else (),
-        candidates_from_step=1 + count,
+        candidate_every_steps=1,
+        candidates_from_step=count,
     )
     photos = tuple(drawn.sample_photos(seed=5, count=1, side_px=dials.resolution_px))
     steps, candidate_s, done, last = [], 0.0, 0, time.process_time()
@@ -60,7 +61,7 @@ def measured(base: BaseModel, dials: Dials, count: int) -> Cost:
             last = now
         elif isinstance(event, Candidate):
             candidate_s = now - last
-    return Cost(median(steps[1:]), candidate_s)
+    return Cost(median(steps[1:count]), candidate_s)
 
 
 def _timed(events: Iterator[Event]) -> Iterator[tuple[Event, float]]:

@@ -56,7 +56,8 @@ class Candidates:
                 self._base, recipe, adapter, generation.listen(self._base, recipe, adapter)
             )
             while not canvas.is_done:
-                easel.draw_step(self._base, [canvas], one_at_a_time=True)
+                # Both halves of the guidance in one pass, which still takes less memory than a training step.
+                easel.draw_step(self._base, [canvas], one_at_a_time=self._base.gear.checkpointing)
                 yield Progress(**job, step=step, steps=self._dials.steps)
             pictures.append(generation.to_png(self._base, canvas.latents, recipe))
         yield Candidate(

@@ -104,8 +104,7 @@ def code_card(lora: Lora, now: datetime, size_bytes: int | None) -> Reply:
 def likeness_card(lora: Lora, strip: Sequence[Path]) -> Reply:
     """Show how alike a LoraCode is, and what it drew while it learnt."""
     told = likeness_told(lora.likeness) or say("likeness-unknown")
-    back = Button(say("back"), f"code:{lora.code}")
-    return Reply(f"{format_code(lora.code)}: {told}", (back,), tuple(strip))
+    return Reply(f"{format_code(lora.code)}: {told}", pictures=tuple(strip))
 
 
 def ask_new_name(lora: Lora, platform: Platform) -> Reply:

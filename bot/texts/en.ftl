@@ -166,7 +166,7 @@ likeness-alike = alike
 likeness-somewhat = somewhat alike
 likeness-hardly = hardly alike
 likeness-measured = { $count ->
-    [one] Its { $likeness }, measured on { $count } pictures.
+    [one] Its { $likeness }, measured on { $count } picture.
    *[other] Its { $likeness }, measured on { $count } pictures.
 }
 likeness-ended-early = I ended at step { $step }, as it was past its best: { $span } saved.

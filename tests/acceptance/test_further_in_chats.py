@@ -4,35 +4,58 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from bot.backends.fake import FakeBackend
 from gpu_worker.protocol import Train
 from tests.acceptance import discord_stage, telegram_stage
 from tests.acceptance.discord_stage import photos, shown
+from tests.acceptance.telegram_server import until
 from tests.acceptance.telegram_stage import PHOTOS, trained
 from tests.acceptance.test_console_pictures import console
 from tests.integration.engine_room import png
 from tests.integration.studio_desk import album
 
 
+@pytest.mark.covers(
+    "telegram",
+    "/more",
+    "/replace",
+    "[more:*]",
+    "[set:*:anew]",
+    "[settings:*:photos=*]",
+    "restart",
+)
 async def test_on_telegram_five_new_photos_train_the_same_code_further_also_after_a_restart(
     tmp_path: Path,
 ) -> None:
     async with telegram_stage.on_stage(tmp_path) as stage:
-        code = await trained(stage.anna)
-        await stage.anna.says("/codes")
-        listed = await stage.anna.hears("ready · just now")
-        await stage.anna.presses(listed, f"{code[:4]} {code[4:]}")
-        card = await stage.anna.hears("trigger: sks person")
-        await stage.anna.presses(card, "Train further")
-        await stage.anna.hears("need five again")
+        anna = stage.anna
+        code = await trained(anna)
+        await anna.says("/codes")
+        card = await anna.hears("ready · just now")
+        await anna.presses(card, f"{code[:4]} {code[4:]}")
+        await until(lambda: "trigger: sks person" in card.text)
+        await anna.presses(card, "Train further")
+        wanted = await anna.hears("need five again")
+        await anna.presses(wanted, f"Not for {code[:4]} {code[4:]}")
+        await until(lambda: "They show: person" in wanted.text)
+        await anna.says(f"/more {code} 200")
+        await anna.hears("for 200 steps")
         await stage.stop()
         await stage.start()
-        await stage.anna.sends_photos(PHOTOS[1:6])
-        await stage.anna.hears("for 300 more steps")
-        await stage.anna.hears("more steps, and your photos are deleted")
+        await anna.sends_photos(PHOTOS[1:6])
+        await anna.hears("for 200 more steps")
+        await anna.hears("more steps, and your photos are deleted")
         request = stage.card.requests[-1]
         assert isinstance(request, Train)
         assert request.start_from is not None
+        await anna.says(f"/replace {code} 4")
+        await anna.hears("are deleted, as I promised")
+        await anna.says("/settings")
+        settings = await anna.hears("Photos: deleted when their training ends")
+        await anna.presses(settings, "Keep photos 7 days")
+        await until(lambda: "until they are seven days old" in settings.text)
 
 
 async def test_on_discord_kept_photos_begin_at_once(tmp_path: Path) -> None:

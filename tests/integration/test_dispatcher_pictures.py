@@ -11,7 +11,7 @@ import pytest
 from bot.backends.fake import FakeBackend
 from bot.dispatcher import Dispatcher
 from bot.dispatcher._dispatcher import LOSSES_THAT_TELL
-from bot.domain import MAX_GENERATIONS_AT_ONCE, Identity, Job, JobStatus, LoraCode, Place, Platform
+from bot.domain import MAX_GENERATIONS_AT_ONCE, Identity, Job, JobId, JobStatus, LoraCode, Place, Platform
 from bot.files import Files
 from bot.styles import read_styles
 from gpu_worker.protocol import Done, Event, Generate, JobRequest, Started
@@ -240,7 +240,7 @@ class SlowFiles(Files):
         self.writing = asyncio.Event()
         self.may_go_on = asyncio.Event()
 
-    async def write_lora(self, code: LoraCode, data: bytes) -> tuple[str, str]:
+    async def write_lora(self, code: LoraCode, data: bytes, further: JobId | None = None) -> tuple[str, str]:
         written = await super().write_lora(code, data)
         self.writing.set()
         await self.may_go_on.wait()

@@ -228,7 +228,7 @@ async def test_without_eyes_nothing_is_said(room: EngineRoom) -> None:
 
 async def best_of(room: EngineRoom, options: str = "--best 1-of-4") -> tuple[Job, Reply]:
     """Draw with a LoraCode whose likeness was measured, and give the job and its result."""
-    room.backend.likeness = room.backend.likeness or {2: 0.9}
+    room.backend.likeness, room.backend.picture = {2: 0.9}, png()
     code = (await room.trained()).code
     drawing = await room.draws(code, f"a boat --seed 7 {options}")
     await room.dispatcher.drain()
