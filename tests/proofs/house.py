@@ -162,11 +162,16 @@ def _is_whole(db: sqlite3.Connection) -> bool:
     return bool(applied == len(read_migrations()))
 
 
-_ENDED = "('done', 'failed', 'cancelled')"
 #: Rows that must never be, by the rule that they break.
 _RULES = {
-    "photos of a training that has ended": (
-        f"SELECT DISTINCT job FROM photos JOIN jobs ON jobs.id = job WHERE status IN {_ENDED}"  # noqa: S608
+    "photos of a training that has ended, and nobody asked to keep them": (
+        "SELECT DISTINCT job FROM photos JOIN jobs ON jobs.id = job"
+        " JOIN accounts ON accounts.id = jobs.account"
+        " WHERE status IN ('done', 'failed', 'cancelled') AND NOT keeps_photos"
+    ),
+    "photos kept of a Lora that is not there": (
+        "SELECT DISTINCT job FROM photos JOIN jobs ON jobs.id = job JOIN loras USING (code)"
+        " WHERE status IN ('done', 'failed', 'cancelled') AND state != 'ready'"
     ),
     "a training without its five photos": (
         "SELECT id FROM jobs WHERE kind = 'train' AND status IN ('queued', 'running')"
