@@ -4,7 +4,7 @@
     python -m benchmarks.candidates sd15   # Stable Diffusion 1.5's shape, 512 px (4.3 GB, built once)
 
 Prints `candidates: <name> value=<v> goal=<g> holds|short`. It counts the seconds that the processor worked,
-not those that passed: a busy machine changes little. A few steps and one candidate stand for all.
+not those that passed: a busy machine changes little. A few steps of each kind stand for all.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from gpu_worker.protocol import Candidate, Event, Progress, Train
 from gpu_worker.training import train
 
 #: Steps that are measured, after one that is not: the first one also encodes a photo.
-STEPS = {"drawn": 20, "sd15": 2}
+STEPS = {"drawn": 20, "sd15": 1}
+#: Denoising steps that stand for those of a candidate's picture.
+PICTURE_STEPS = {"drawn": 8, "sd15": 2}
 GOAL = 0.05
 
 
@@ -40,28 +42,32 @@ class Cost:
     candidate_s: float
 
 
-def measured(base: BaseModel, dials: Dials, count: int) -> Cost:
-    """Train for a few steps and make two candidates: the first one also finds out what is in the photos."""
+def measured(base: BaseModel, dials: Dials, kind: str) -> Cost:
+    """Train for a few steps, and draw a picture of the candidate that comes with the last."""
+    count, denoising = 1 + STEPS[kind], PICTURE_STEPS[kind]
     short = replace(
         dials,
-        steps=1 + count,
+        steps=count,
         sample_every_steps=None,
-        checkpoint_every_steps=1 + count,
+        checkpoint_every_steps=count,
         checkpoint_every_s=float("inf"),
-        candidate_prompts=PROMPTS if dials.candidate_every_steps else (),
-        candidate_every_steps=1,
+        candidate_prompts=PROMPTS[:1] if dials.candidate_every_steps else (),
         candidates_from_step=count,
+        candidate_picture_steps=denoising,
     )
     photos = tuple(drawn.sample_photos(seed=5, count=1, side_px=dials.resolution_px))
-    steps, candidate_s, done, last = [], 0.0, 0, time.process_time()
+    passed: list[float] = []  # after each training step, then after each denoising step
+    whole_s, last = 0.0, time.process_time()
     for event, now in _timed(train(base, Train(job_id=0, attempt=0, photos=photos), short)):
-        if isinstance(event, Progress) and event.step > done:
-            done = event.step
-            steps.append(now - last)
+        if isinstance(event, Progress):
+            passed.append(now - last)
             last = now
         elif isinstance(event, Candidate):
-            candidate_s = now - last
-    return Cost(median(steps[1:count]), candidate_s)
+            whole_s = sum(passed[count:]) + now - last
+    denoise_s = median(passed[count:]) if passed[count:] else 0.0
+    rest_s = whole_s - sum(passed[count:])
+    picture_s = dials.candidate_picture_steps * denoise_s + rest_s
+    return Cost(median(passed[1:count]), len(PROMPTS) * picture_s)
 
 
 def _timed(events: Iterator[Event]) -> Iterator[tuple[Event, float]]:
@@ -99,9 +105,9 @@ def main() -> int:
     told = parser.parse_args()
     torch.set_num_threads(1)
     name = "drawn" if told.kind == "drawn" else str(sd15_model.build(told.bench_dir))
-    base, count = BaseModel.load(name), STEPS[told.kind]
+    base = BaseModel.load(name)
     usual = training_dials(base.kind, base.native_px)
-    cost, number = measured(base, usual, count), candidates_of(usual)
+    cost, number = measured(base, usual, told.kind), candidates_of(usual)
     about = (
         f"{number} candidates of {cost.candidate_s:.2f} s, {usual.steps} steps of {cost.step_s:.3f} s,"
         f" {usual.resolution_px} px, {base.gear}"
@@ -109,7 +115,7 @@ def main() -> int:
     holds = tell(f"{told.kind}-share", number * cost.candidate_s / (usual.steps * cost.step_s), GOAL, about)
     # Every second step shows its photo again: an even number of steps is half and half.
     kept = measured(
-        base, replace(usual, preserve_class=1.0, preserve_every=1, candidate_every_steps=None), count
+        base, replace(usual, preserve_class=1.0, preserve_every=1, candidate_every_steps=None), told.kind
     )
     more = (kept.step_s / cost.step_s - 1) / Dials().preserve_every
     tell(f"{told.kind}-preserve-class", more, None, f"a step that keeps the class {kept.step_s:.3f} s")
