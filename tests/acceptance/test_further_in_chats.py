@@ -58,6 +58,16 @@ async def test_on_telegram_five_new_photos_train_the_same_code_further_also_afte
         await until(lambda: "until they are seven days old" in settings.text)
 
 
+@pytest.mark.covers(
+    "discord",
+    "/more",
+    "/more code",
+    "/more steps",
+    "/replace",
+    "/replace code",
+    "/replace photo",
+    "[settings:*:photos=*]",
+)
 async def test_on_discord_kept_photos_begin_at_once(tmp_path: Path) -> None:
     async with discord_stage.on_stage(tmp_path) as stage:
         card = shown(await stage.anna.slash(stage.channel, "settings"))

@@ -41,6 +41,7 @@ async def test_on_telegram(tmp_path: Path) -> None:
         await until(lambda: TOLD in result.text)
 
 
+@pytest.mark.covers("discord", "[likeness:*]", "/generate best")
 async def test_on_discord(tmp_path: Path) -> None:
     async with discord_stage.on_stage(tmp_path) as stage:
         measured(stage.backend)
