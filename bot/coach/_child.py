@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import queue
 import sys
-import threading
 from collections.abc import Sequence
 from typing import BinaryIO, Protocol
 
 from PIL import Image
 
+from bot.child.inside import opened
 from bot.coach._measures import read, sight
-from bot.coach._pipe import ANSWER, FACES, NOT_SEEN, READY, REQUEST, SIGHT, encoder
+from bot.coach._pipe import ANSWER, FACES, NOT_SEEN, READY, SIGHT, encoder
 from bot.coach._sight import Face
 
 #: The extra `faces`.
@@ -29,13 +27,7 @@ class Finder(Protocol):
 
 def main() -> None:
     """Measure until the input ends; the command line says how much memory there may be."""
-    # What libraries print must not tear an answer.
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    _limit_this_process(int(sys.argv[1]))
-    photos: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    # A reader of its own, so that the end of the parent also ends a look that never would.
-    threading.Thread(target=_read, args=(sys.stdin.buffer, photos), daemon=True).start()
+    answers, photos = opened(int(sys.argv[1]), maps_much=True)
     finder = load_finder() if sys.argv[2] == FACES else None
     _say(answers, READY, bytes([finder is not None]))
     while True:
@@ -61,30 +53,9 @@ def _answer(answers: BinaryIO, photo: bytes, finder: Finder | None) -> None:
         _say(answers, SIGHT, encoder.encode(seen))
 
 
-def _read(stream: BinaryIO, photos: queue.SimpleQueue[bytes]) -> None:
-    while len(head := stream.read(REQUEST.size)) == REQUEST.size:
-        (length,) = REQUEST.unpack(head)
-        if len(photo := stream.read(length)) < length:
-            break
-        photos.put(photo)
-    os._exit(0)
-
-
 def _say(stream: BinaryIO, kind: int, body: bytes) -> None:
     stream.write(ANSWER.pack(kind, len(body)) + body)
     stream.flush()
-
-
-def _limit_this_process(memory_bytes: int) -> None:
-    """Bound its memory; no file may grow, and none that holds a photo is left by a crash."""
-    try:
-        import resource  # there is none on Windows
-    except ImportError:
-        return
-    # Not RLIMIT_AS: libraries map far more than they use.
-    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 if __name__ == "__main__":

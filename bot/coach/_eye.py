@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
-from asyncio.subprocess import PIPE, Process
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
+from bot.child.parent import ONE_THREAD, START_TIMEOUT_S, Child, ChildLost
 from bot.coach._pipe import (
     ANSWER,
     FACES,
@@ -19,7 +16,6 @@ from bot.coach._pipe import (
     NO_FACES,
     NOT_SEEN,
     READY,
-    REQUEST,
     SIGHT,
     decoder,
 )
@@ -29,14 +25,8 @@ log = logging.getLogger(__name__)
 
 MEMORY_BYTES = 250 * 10**6
 TIMEOUT_S = 10.0
-START_TIMEOUT_S = 60.0  # a cold disk reads Python and the networks first
 #: After so many starts in a row that failed nobody looks any more: the machine lacks something.
 MAX_FAILED_STARTS = 3
-#: All that the child is told of its surroundings: whoever breaks it finds no token there.
-_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "VIRTUAL_ENV")
-#: One core is what a photo may take; each thread more would also take memory.
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
-_CODE = Path(__file__).parents[2]
 
 
 class Eye(Protocol):
@@ -49,10 +39,6 @@ class Eye(Protocol):
         """Let go of all that it holds."""
 
 
-class ChildLost(Exception):
-    """The child ended, or said what no child says."""
-
-
 class ChildEye:
     """The eye that is used: its child starts with the first photo and stays.
 
@@ -63,9 +49,9 @@ class ChildEye:
         self, timeout_s: float = TIMEOUT_S, memory_bytes: int = MEMORY_BYTES, *, faces: bool = True
     ) -> None:
         self._timeout_s = timeout_s
-        self._command = ("-m", "bot.coach._child", str(memory_bytes), FACES if faces else NO_FACES)
+        self._command = ("bot.coach._child", str(memory_bytes), FACES if faces else NO_FACES)
         self._one_at_a_time = asyncio.Lock()
-        self._child: Process | None = None
+        self._child: Child | None = None
         self._failed_starts = 0
 
     @property
@@ -102,17 +88,10 @@ class ChildEye:
         """End the child."""
         await self._end()
 
-    async def _start(self) -> Process | None:
+    async def _start(self) -> Child | None:
         if self._failed_starts >= MAX_FAILED_STARTS:
             return None
-        environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        child = self._child = await asyncio.create_subprocess_exec(
-            *(sys.executable, *self._command),
-            stdin=PIPE,
-            stdout=PIPE,
-            env=environ | _ONE_THREAD | {"PYTHONPATH": str(_CODE)},
-            start_new_session=True,  # deaf to Ctrl-C: its parent ends it
-        )
+        child = self._child = await Child.start(*self._command, environ=ONE_THREAD)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 kind, body = await _answer(child)
@@ -134,35 +113,17 @@ class ChildEye:
 
     async def _end(self) -> None:
         child, self._child = self._child, None
-        if child is None:
-            return
-        if child.returncode is None:
-            try:
-                child.kill()
-            except ProcessLookupError:
-                log.debug("child %d was gone already", child.pid)
-        # An answer that nobody reads keeps its pipe open, and asyncio waits for that end too; there is no
-        # other door to close it.
-        child._transport.close()  # type: ignore[attr-defined]
-        await child.wait()
+        if child is not None:
+            await child.end()
 
 
-async def _ask(child: Process, photo: bytes) -> tuple[int, bytes]:
-    assert child.stdin is not None  # noqa: S101 - it was asked for as a pipe
-    try:
-        child.stdin.write(REQUEST.pack(len(photo)) + photo)
-        await child.stdin.drain()
-    except OSError as error:
-        raise ChildLost("it does not listen") from error
+async def _ask(child: Child, photo: bytes) -> tuple[int, bytes]:
+    await child.give(photo)
     return await _answer(child)
 
 
-async def _answer(child: Process) -> tuple[int, bytes]:
-    assert child.stdout is not None  # noqa: S101
-    try:
-        kind, length = ANSWER.unpack(await child.stdout.readexactly(ANSWER.size))
-        if length > MAX_ANSWER_BYTES:
-            raise ChildLost(f"it announced {length} bytes")
-        return kind, await child.stdout.readexactly(length)
-    except asyncio.IncompleteReadError as error:
-        raise ChildLost("it ended") from error
+async def _answer(child: Child) -> tuple[int, bytes]:
+    kind, length = ANSWER.unpack(await child.read(ANSWER.size))
+    if length > MAX_ANSWER_BYTES:
+        raise ChildLost(f"it announced {length} bytes")
+    return kind, await child.read(length)

@@ -12,7 +12,6 @@ import msgspec
 
 from bot.coach._sight import Sight
 
-REQUEST = struct.Struct(">I")  #: length of the photo
 ANSWER = struct.Struct(">BI")  #: what it is, length of what follows
 READY, SIGHT, NOT_SEEN = 0, 1, 2
 FACES, NO_FACES = "faces", "no-faces"  #: on the child's command line, behind its bytes of memory

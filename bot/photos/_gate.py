@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
-from asyncio.subprocess import PIPE, Process
-from pathlib import Path
 
+from bot.child.parent import START_TIMEOUT_S, Child, ChildLost
 from bot.domain import NewPhoto
 from bot.errors import UserError
 from bot.photos._decode import (
@@ -20,7 +17,7 @@ from bot.photos._decode import (
     TOO_MANY_BYTES,
     TOOK_TOO_LONG,
 )
-from bot.photos._pipe import ANSWER, PHOTO, READY, REFUSED, REQUEST, SHA256_BYTES
+from bot.photos._pipe import ANSWER, PHOTO, READY, REFUSED, SHA256_BYTES
 from bot.replies import Upload
 from bot.texts import say
 
@@ -29,12 +26,8 @@ log = logging.getLogger(__name__)
 CHILDREN = 2  # at most two decodes at once, each within MEMORY_BYTES
 MEMORY_BYTES = 2**30
 TIMEOUT_S = 10.0
-START_TIMEOUT_S = 60.0  # a cold disk reads Python and Pillow first
 #: A photo is at most MAX_SIDE_PX square; as a JPEG it is never near this.
 MAX_PHOTO_BYTES = 32 * 2**20
-#: All that a child is told of its surroundings: whoever breaks a decoder finds no token there.
-_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "VIRTUAL_ENV")
-_CODE = Path(__file__).parents[2]
 
 
 class PhotoGate:
@@ -46,7 +39,7 @@ class PhotoGate:
     def __init__(self, children: int = CHILDREN, timeout_s: float = TIMEOUT_S) -> None:
         self._timeout_s = timeout_s
         self._free = asyncio.Semaphore(children)
-        self._idle: list[Child] = []
+        self._idle: list[Decoder] = []
         self._ending: set[asyncio.Task[None]] = set()
 
     async def check(self, upload: Upload) -> NewPhoto:
@@ -77,9 +70,9 @@ class PhotoGate:
             self._end(self._idle.pop())
         await asyncio.gather(*self._ending)
 
-    async def _started(self) -> Child:
+    async def _started(self) -> Decoder:
         # Starting is not part of a photo's time: a cold machine needs seconds for it.
-        child = await Child.start()
+        child = await Decoder.start("bot.photos._child", str(MEMORY_BYTES))
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await child.is_ready()
@@ -88,42 +81,14 @@ class PhotoGate:
             raise
         return child
 
-    def _end(self, child: Child) -> None:
+    def _end(self, child: Decoder) -> None:
         ending = asyncio.create_task(child.end())
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
 
 
-class ChildLost(Exception):
-    """The child ended, or said what no child says."""
-
-
-class Child:
+class Decoder(Child):
     """The parent's side of one child."""
-
-    def __init__(self, process: Process) -> None:
-        assert process.stdin is not None  # noqa: S101 - both were asked for as pipes
-        assert process.stdout is not None  # noqa: S101
-        self._process = process
-        self._pictures, self._answers = process.stdin, process.stdout
-
-    @classmethod
-    async def start(cls) -> Child:
-        """Start a child; it is of use once it is ready."""
-        environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bot.photos._child", str(MEMORY_BYTES)),
-            stdin=PIPE,
-            stdout=PIPE,
-            env=environ | {"PYTHONPATH": str(_CODE)},
-            start_new_session=True,  # deaf to Ctrl-C: its parent ends it
-        )
-        return cls(process)
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
 
     async def is_ready(self) -> None:
         """Wait until it reads pictures; ChildLost when it ended before."""
@@ -132,11 +97,7 @@ class Child:
 
     async def decode(self, picture: bytes) -> NewPhoto:
         """Have a picture decoded; UserError when it cannot be used, ChildLost when it was too much."""
-        try:
-            self._pictures.write(REQUEST.pack(len(picture)) + picture)
-            await self._pictures.drain()
-        except OSError as error:
-            raise ChildLost("it does not listen") from error
+        await self.give(picture)
         kind, body = await self._answer()
         if kind == REFUSED and len(body) == 1 and body[0] < len(SENTENCES):
             raise _refusal(SENTENCES[body[0]])
@@ -145,26 +106,11 @@ class Child:
             raise ChildLost("it gave neither a photo nor a sentence")
         return NewPhoto(body[:SHA256_BYTES].hex(), jpeg)
 
-    async def end(self) -> None:
-        """Kill it and wait until it is gone."""
-        if self._process.returncode is None:
-            try:
-                self._process.kill()
-            except ProcessLookupError:
-                log.debug("child %d was gone already", self._process.pid)
-        # An answer that nobody reads keeps its pipe open, and asyncio waits for that end too; there is no
-        # other door to close it.
-        self._process._transport.close()  # type: ignore[attr-defined]
-        await self._process.wait()
-
     async def _answer(self) -> tuple[int, bytes]:
-        try:
-            kind, length = ANSWER.unpack(await self._answers.readexactly(ANSWER.size))
-            if length > MAX_PHOTO_BYTES:
-                raise ChildLost(f"it announced {length} bytes")
-            return kind, await self._answers.readexactly(length)
-        except asyncio.IncompleteReadError as error:
-            raise ChildLost("it ended") from error
+        kind, length = ANSWER.unpack(await self.read(ANSWER.size))
+        if length > MAX_PHOTO_BYTES:
+            raise ChildLost(f"it announced {length} bytes")
+        return kind, await self.read(length)
 
 
 def _refusal(sentence: str) -> UserError:

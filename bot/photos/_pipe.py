@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 
-REQUEST = struct.Struct(">I")  #: length of the picture
 ANSWER = struct.Struct(">BI")  #: what it is, length of what follows
 READY, PHOTO, REFUSED = 0, 1, 2
 #: A photo is this much of its pixels' hash, then the JPEG.

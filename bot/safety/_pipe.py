@@ -8,6 +8,5 @@ from __future__ import annotations
 
 import struct
 
-REQUEST = struct.Struct(">I")  #: length of the picture
 ANSWER = struct.Struct(">Bd")
 READY, SCORE, NOT_SEEN = 0, 1, 2

@@ -17,10 +17,11 @@ import pytest
 from PIL import Image, ImageCms, ImageDraw, ImageOps
 
 from bot import photos
+from bot.child.parent import ChildLost
 from bot.domain import NewPhoto
 from bot.errors import UserError
 from bot.photos import PhotoGate, decode
-from bot.photos._gate import Child, ChildLost
+from bot.photos._gate import Decoder
 from bot.photos._pipe import ANSWER
 from bot.replies import Upload
 
@@ -350,13 +351,15 @@ async def test_a_child_whose_answer_nobody_reads_can_be_ended() -> None:
     await asyncio.wait_for(child.end(), 20)
 
 
-async def child_that_says(answer: bytes) -> Child:
+async def child_that_says(answer: bytes) -> Decoder:
     program = (
         f"import sys, zlib; say = sys.stdout.buffer; say.write(zlib.decompress({zlib.compress(answer)!r}))"
     )
     program += "; say.flush(); sys.stdin.read()"
     pipe = asyncio.subprocess.PIPE
-    return Child(await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdin=pipe, stdout=pipe))
+    return Decoder(
+        await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdin=pipe, stdout=pipe)
+    )
 
 
 @linux
