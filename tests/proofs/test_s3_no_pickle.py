@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
+import random
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,10 +24,11 @@ from gpu_worker.latents import Key, LatentCache
 from gpu_worker.sd_scripts.trainer import usable_base_model
 from gpu_worker.training_state import Snapshot
 from tests.integration.ml.test_embedded_model import save_folder
-from tests.proofs.frame import Proof
+from tests.proofs.frame import Proof, forms
 from tests.proofs.lint import offences
 from tests.proofs.pickles import payloads
 
+SEED = 20261123
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("bot", "gpu_worker", "drawn", "kohya-scripts", "benchmarks")
 SUFFIXES = (".ckpt", ".CKPT", ".pt", ".pth", ".bin", ".pkl")
@@ -49,10 +52,11 @@ class Knock:
     refusal: type[Exception]
 
 
-def test_s3_no_door_opens_to_a_pickle(proof: Proof, tmp_path: Path) -> None:
+@forms("mutants", short=0, long=2000)
+def test_s3_no_door_opens_to_a_pickle(proof: Proof, tmp_path: Path, mutants: int) -> None:
     trap = tmp_path / "sprung"
     knocks, shortfalls = 0, []
-    for knock in knocks_at(tmp_path, trap):
+    for knock in itertools.chain(knocks_at(tmp_path, trap), damaged(trap, mutants)):
         knocks += 1
         shortfalls += answered(knock)
         if trap.exists():
@@ -88,6 +92,20 @@ def knocks_at(folder: Path, trap: Path) -> Iterator[Knock]:
             lambda s=suffix: Settings.from_environ({"BASE_MODEL": f"/models/model{s}"}),
             SettingsError,
         )
+
+
+def damaged(trap: Path, count: int) -> Iterator[Knock]:
+    """Each payload cut short or with some bytes changed, so often: a header that lies in another way."""
+    luck = random.Random(SEED)
+    for what, data in payloads(trap).items():
+        for number in range(count):
+            changed = bytearray(data[: luck.randrange(1, len(data) + 1)] if number % 3 == 0 else data)
+            for _ in range(luck.randrange(1, 9)):
+                changed[luck.randrange(min(len(changed), 200))] = luck.randrange(256)
+            for where, (door, refusal) in BYTES_DOORS.items():
+                yield Knock(
+                    f"{what}, damaged ({number}), as {where}", lambda d=door, x=bytes(changed): d(x), refusal
+                )
 
 
 def as_base_model(what: str, data: bytes, folder: Path) -> Iterator[Knock]:
