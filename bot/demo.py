@@ -48,10 +48,11 @@ class WatchedChat(ConsoleChat):
         self._ring()
         return message_id
 
-    async def edit(self, place: Place, message_id: str, reply: Reply) -> None:
+    async def edit(self, place: Place, message_id: str, reply: Reply) -> str:
         """Show a card or what took its place, and ring."""
-        await super().edit(place, message_id, reply)
+        message_id = await super().edit(place, message_id, reply)
         self._ring()
+        return message_id
 
     def _ring(self) -> None:
         if self.shown is not None:

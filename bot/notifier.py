@@ -182,16 +182,21 @@ class Notifier:
             async with self._lock(job.id):
                 self._stale_cards.discard(job.id)
                 try:
-                    await chat.edit(job.place, job.card_message_id, reply)
+                    return await self._edited(chat, job, job.card_message_id, reply)
                 except ChatUnreachable:
                     log.info("the card of job %d is gone; its result is sent anew", job.id)
-                else:
-                    return job.card_message_id
         reply = await self._as_wanted(reply, job.account)
         message_id = await chat.send(job.place, reply, nonce=f"notice-{notice.id}")
         if notice.kind in _TOLD_ON_THE_CARD:
             await self._ledger.card_shown(job.id, message_id)  # what is to change later, such as its end
         return message_id
+
+    async def _edited(self, chat: Chat, job: Job, message_id: str, reply: Reply) -> str:
+        """Edit a job's card; what stands in further messages, such as pictures, is remembered with it."""
+        shown = await chat.edit(job.place, message_id, reply)
+        if shown != message_id:
+            await self._ledger.card_shown(job.id, shown)
+        return shown
 
     async def _as_wanted(self, reply: Reply, account: AccountId) -> Reply:
         return replace(reply, is_silent=(await self._ledger.preferences_of(account)).is_silent)
@@ -243,7 +248,7 @@ class Notifier:
     async def _show(self, chat: Chat, job: Job, remark: str) -> None:
         reply = await self._guard.screened(job.place, await self._card(job, remark))
         if job.card_message_id is not None:
-            await chat.edit(job.place, job.card_message_id, reply)
+            await self._edited(chat, job, job.card_message_id, reply)
         elif job.status not in TERMINAL:  # the bot died before it could note the card it had shown
             message_id = await chat.send(job.place, reply, nonce=f"card-{job.id}")
             await self._ledger.card_shown(job.id, message_id)

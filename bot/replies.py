@@ -91,8 +91,9 @@ class Chat(Protocol):
         `nonce` names the message: a platform that can will not show the same nonce twice.
         """
 
-    async def edit(self, place: Place, message_id: str, reply: Reply) -> None:
+    async def edit(self, place: Place, message_id: str, reply: Reply) -> str:
         """Make an earlier message read like `reply` (pictures included); raises like `send`.
 
-        Quiet when it already does; ChatUnreachable when the message is gone.
+        Gives the id it has from now on: pictures that have a message each are part of it. Quiet when it
+        already does; ChatUnreachable when the message is gone.
         """

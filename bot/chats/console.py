@@ -82,13 +82,14 @@ class ConsoleChat:
         self._print(reply)
         return str(next(self._ids))
 
-    async def edit(self, place: Place, message_id: str, reply: Reply) -> None:
+    async def edit(self, place: Place, message_id: str, reply: Reply) -> str:
         """Show the newer text of a progress card, or print what took its place."""
         if reply.card_of is None:
             self._drop_card(message_id)
             self._print(reply)
         else:
             self._put_card(message_id, reply)
+        return message_id
 
     async def show(self, reply: Reply) -> None:
         """Print an answer of the Studio; a progress card is shown until its job has ended."""

@@ -76,6 +76,7 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
         #: Who pressed what under which message.
         self.presses: list[tuple[int, int, str]] = []
         self.base_url = ""
+        self.deleted: list[int] = []  #: messages that the bot took back
         self.changes = 0  #: messages that were sent or edited so far
         self.calls = 0  #: that the bot made so far
 
@@ -101,12 +102,18 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
             self._look(message, fields, uploads)
         elif method.startswith("editMessage"):
             self._look(self.shown[int(fields["message_id"])], fields, uploads)
+        else:
+            self._take_note(method, fields)
+        return result
+
+    def _take_note(self, method: str, fields: dict[str, Any]) -> None:
+        if method == "deleteMessage":
+            self.deleted.append(int(fields["message_id"]))
         elif method == "answerCallbackQuery":
             alert = str(fields.get("show_alert", "")).lower() == "true"
             self.pressed[str(fields["callback_query_id"])] = str(fields.get("text") or "") if alert else ""
         elif method == "setMyCommands":
             self._take_commands(fields)
-        return result
 
     def delete(self, *messages: Shown) -> None:
         """Let messages of the bot's be deleted by somebody."""

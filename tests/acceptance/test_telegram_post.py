@@ -40,7 +40,7 @@ def pictures(tmp_path: Path) -> tuple[Path, ...]:
 
 
 async def sent(stage: Stage, reply: Reply) -> Shown:
-    return stage.server.shown[int(await stage.chat.send(HERE, reply, nonce="n"))]
+    return stage.server.shown[int((await stage.chat.send(HERE, reply, nonce="n")).split(",")[0])]
 
 
 async def edited(stage: Stage, message: Shown, reply: Reply) -> None:
@@ -193,3 +193,19 @@ async def test_buttons_of_one_row_share_it_and_those_without_have_their_own(stag
     buttons = tuple(Button(f"{number}", f"a:{number}", row) for number, row in enumerate(rows))
     message = await sent(stage, Reply("buttons", buttons))
     assert message.labels == [["0"], ["1"], ["2", "3"], ["4"], ["5"]]
+
+
+async def test_pictures_that_followed_go_with_what_they_belong_to(
+    stage: Stage, pictures: tuple[Path, ...]
+) -> None:
+    card = await stage.chat.send(HERE, Reply("drawing", card_of=JOB), nonce="n")
+    four = await stage.chat.edit(HERE, card, Reply("four", pictures=pictures))
+    first, *others = four.split(",")
+    assert (first, len(others)) == (card, 3)
+    stage.server.refusals["deleteMessage"] = [
+        ApiRefusal("Bad Request: message can't be deleted for everyone")
+    ]
+    stage.server.shown[int(others[-1])] = old = Shown(int(others[-1]), 7, photos=PHOTOS[3:4])
+    assert await stage.chat.edit(HERE, four, Reply("deleted")) == card
+    assert stage.server.deleted == [int(others[1]), int(others[0])]
+    assert old.photos[0] not in PHOTOS, "after two days it can be covered alone"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -27,6 +28,12 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 def number_of(result: Shown) -> str:
     return result.text.partition(" ")[0].removeprefix("#")
+
+
+async def until_noted(stage: Stage) -> None:
+    """Wait until it is noted that everything was shown."""
+    while (await stage.app.ledger.counts()).notices_owed:
+        await asyncio.sleep(0.01)
 
 
 async def picture_files(stage: Stage) -> list[Path]:
@@ -126,6 +133,15 @@ async def test_delete_asks_once_and_then_nothing_is_left(stage: Stage) -> None:
     assert result.photos != PHOTOS[:1]
     assert "a boat" not in result.text
     assert [each.exists() for each in files] == [False]
+
+
+async def test_deleting_takes_every_picture_of_the_chat(stage: Stage) -> None:
+    result = await stage.result("--n 3")
+    (album,) = await until(lambda: [each for each in stage.anna.sees if len(each.photos) == 2])
+    await until_noted(stage)
+    await stage.anna.sends_action(result, f"delete!:{number_of(result)}")
+    await until(lambda: len(stage.server.deleted) == 2)
+    assert album.id in stage.server.deleted
 
 
 @pytest.mark.parametrize("what", ["again:{}", "vary:{}:1", "large:{}:1", "edit:{}", "recipe:{}", "delete:{}"])

@@ -58,9 +58,10 @@ class RememberingChat:
         self.sent.append((place, reply, nonce))
         return f"m{len(self.sent)}"
 
-    async def edit(self, place: Place, message_id: str, reply: Reply) -> None:
+    async def edit(self, place: Place, message_id: str, reply: Reply) -> str:
         self._fail()
         self.edits.append((message_id, reply))
+        return message_id
 
     def _fail(self) -> None:
         if self.errors:

@@ -152,7 +152,8 @@ class FaultyChat(RememberingChat):
 
         return self.plan.call("send", sent, lambda: ConnectionError("no network"))
 
-    async def edit(self, place: Place, message_id: str, reply: Reply) -> None:
+    async def edit(self, place: Place, message_id: str, reply: Reply) -> str:
         self.plan.call(
             "edit", lambda: self.edits.append((message_id, reply)), lambda: ConnectionError("no network")
         )
+        return message_id

@@ -62,9 +62,10 @@ class DiscordChat:
         """Send a new message; the id is `<channel id>/<message id>`, so that it can be found again."""
         return await self._post().send(place, reply, nonce=nonce)
 
-    async def edit(self, place: Place, message_id: str, reply: Reply) -> None:
+    async def edit(self, place: Place, message_id: str, reply: Reply) -> str:
         """Make an earlier message read like `reply`."""
         await self._post().edit(place, message_id, reply)
+        return message_id
 
     async def _connected(self) -> bool:
         """Run the client until it is closed; False when Discord could not be reached."""

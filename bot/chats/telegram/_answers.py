@@ -98,7 +98,7 @@ class Answers:
     async def replace(self, spot: Spot, reply: Reply) -> bool:
         """Make the message at a spot read like `reply`; False when it can no longer be."""
         try:
-            await patiently(lambda: self._post.edit(spot.room, spot.message_id, reply))
+            await patiently(lambda: self._post.edit(spot.room, str(spot.message_id), reply))
         except ChatError as error:
             log.info("the message of a button could not be edited: %s", error)
             return False
@@ -109,17 +109,17 @@ class Answers:
         lock = self._sets.setdefault(spot.who, asyncio.Lock())
         async with lock:
             shown = await self._studio.set_message(spot.who, spot.place)
-            if shown is not None and await self._edited(spot, int(shown), reply):
+            if shown is not None and await self._edited(spot, shown, reply):
                 return
             answer_to = None if spot.is_private else spot.message_id
             message_id = await patiently(lambda: self._post.send(spot.room, reply, answer_to))
-            await self._studio.set_shown(spot.who, str(message_id))
+            await self._studio.set_shown(spot.who, message_id)
 
     async def _end_set(self, spot: Spot, reply: Reply) -> None:
         if reply.ends_set is not None:
-            await self._edited(spot, int(reply.ends_set.message_id), Reply(reply.ends_set.text))
+            await self._edited(spot, reply.ends_set.message_id, Reply(reply.ends_set.text))
 
-    async def _edited(self, spot: Spot, message_id: int, reply: Reply) -> bool:
+    async def _edited(self, spot: Spot, message_id: str, reply: Reply) -> bool:
         try:
             await patiently(lambda: self._post.edit(spot.room, message_id, reply))
         except ChatError as error:
@@ -131,7 +131,7 @@ class Answers:
         answer_to = None if spot.is_private else spot.message_id
         message_id = await patiently(lambda: self._post.send(spot.room, reply, answer_to))
         if reply.card_of is not None:
-            await self._studio.card_shown(reply.card_of, str(message_id))
+            await self._studio.card_shown(reply.card_of, message_id)
 
     async def _hand_over(self, spot: Spot, reply: Reply) -> None:
         # A file of a group is everybody's. The private chat with a person has the number of the person.

@@ -100,12 +100,12 @@ class TelegramChat:
 
     async def send(self, place: Place, reply: Reply, *, nonce: str) -> str:
         """Send a message. Telegram has no nonce; the notifier edits where it can, so that it needs none."""
-        return str(await self._notices.send(room_of(place), reply))
+        return await self._notices.send(room_of(place), reply)
 
-    async def edit(self, place: Place, message_id: str, reply: Reply) -> None:
+    async def edit(self, place: Place, message_id: str, reply: Reply) -> str:
         """Make a message read like `reply`; pictures are put into it, further ones follow."""
         post = self._notices if reply.card_of is None else self._cards
-        await post.edit(room_of(place), int(message_id), reply)
+        return await post.edit(room_of(place), message_id, reply)
 
     def start_link(self, word: str) -> str:
         """Give the address that opens a chat with the bot and hands it a word; nothing before it is known."""

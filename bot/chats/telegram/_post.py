@@ -46,30 +46,36 @@ class Post:
     """Shows replies as messages; every method raises ChatUnreachable or ChatBusy.
 
     A message has at most one picture. Of several the first carries text and buttons, the others follow as an
-    album that answers it, and files as documents. `rank` says who goes first when there is much to send.
+    album that answers it, and files as documents. The ids of all that have pictures are its id: `12,13,14`.
+    `rank` says who goes first when there is much to send.
     """
 
     def __init__(self, bot: ExtBot[Rank], rank: Rank = Rank.ANSWER) -> None:
         self._bot = bot
         self._rank = rank
 
-    async def send(self, room: Room, reply: Reply, answer_to: int | None = None) -> int:
+    async def send(self, room: Room, reply: Reply, answer_to: int | None = None) -> str:
         """Send a message, `answer_to` another one, and give its id."""
         with translated():
             message_id, others = await self._first(room, reply, answer_to)
+        ids = [message_id]
         for call in self._further(room, message_id, others, reply):
             try:
-                await patiently(call)  # to raise would have the first message sent again
+                ids += await patiently(call)  # to raise would have the first message sent again
             except ChatBusy as busy:
                 log.warning("a further part of message %d was left out: %s", message_id, busy)
-        return message_id
+        return ",".join(map(str, ids))
 
-    async def edit(self, room: Room, message_id: int, reply: Reply) -> None:
-        """Make a message read like `reply`; quiet when it already does."""
+    async def edit(self, room: Room, message_id: str, reply: Reply) -> str:
+        """Make a message read like `reply`, quiet when it already does; gives the id it has then."""
+        first, *further = map(int, message_id.split(","))
         with translated():
-            await self._edit_first(room.chat_id, message_id, reply)
-        for call in self._further(room, message_id, reply.pictures[1:], reply):
-            await call()
+            await self._edit_first(room.chat_id, first, reply)
+            while further and reply.card_of is None:
+                await self._take_away(room.chat_id, further.pop())
+        for call in self._further(room, first, reply.pictures[1:], reply):
+            further += await call()
+        return ",".join(map(str, [first, *further]))
 
     async def _first(self, room: Room, reply: Reply, answer_to: int | None) -> tuple[int, Sequence[Picture]]:
         keys = keyboard(reply.buttons)
@@ -132,9 +138,18 @@ class Post:
             )
         )
 
+    async def _take_away(self, chat_id: int, message_id: int) -> None:
+        try:
+            await self._bot.delete_message(chat_id, message_id, rate_limit_args=self._rank)
+        except BadRequest:  # after two days a message cannot be deleted, but its picture still be covered
+            try:
+                await self._put_photo(chat_id, message_id, Reply(""), blank())
+            except BadRequest as refusal:
+                log.info("a further picture is gone already: %s", refusal.message)
+
     def _further(
         self, room: Room, message_id: int, pictures: Sequence[Picture], reply: Reply
-    ) -> Iterator[Callable[[], Awaitable[None]]]:
+    ) -> Iterator[Callable[[], Awaitable[list[int]]]]:
         for at in range(0, len(pictures), _ALBUM):
             album = pictures[at : at + _ALBUM]
             yield partial(self._send_album, room, message_id, album, reply.is_spoiler or None)
@@ -143,14 +158,14 @@ class Post:
 
     async def _send_album(
         self, room: Room, answer_to: int, paths: Sequence[Picture], is_spoiler: bool | None
-    ) -> None:
+    ) -> list[int]:
         photos = [await photo(path) for path in paths]
         quote = _answering(answer_to)
         with translated():
             if len(photos) == 1:  # an album has two at least
                 (only,) = photos
                 caption = only.caption("") or None
-                await self._bot.send_photo(
+                alone = await self._bot.send_photo(
                     room.chat_id,
                     only.data,
                     message_thread_id=room.topic_id,
@@ -159,10 +174,10 @@ class Post:
                     has_spoiler=is_spoiler,
                     rate_limit_args=self._rank,
                 )
-                return
+                return [int(alone.message_id)]
             remark = next((each.remark for each in photos if each.remark), None)
             album = [InputMediaPhoto(each.data, has_spoiler=is_spoiler) for each in photos]
-            await self._bot.send_media_group(
+            sent = await self._bot.send_media_group(
                 room.chat_id,
                 album,
                 message_thread_id=room.topic_id,
@@ -170,8 +185,9 @@ class Post:
                 reply_parameters=quote,
                 rate_limit_args=self._rank,
             )
+            return [int(each.message_id) for each in sent]
 
-    async def _send_file(self, room: Room, answer_to: int, file: Attachment) -> None:
+    async def _send_file(self, room: Room, answer_to: int, file: Attachment) -> list[int]:
         data = await asyncio.to_thread(file.path.read_bytes)  # given a path, the library would read it here
         with translated():
             await self._bot.send_document(
@@ -182,6 +198,7 @@ class Post:
                 reply_parameters=_answering(answer_to),
                 rate_limit_args=self._rank,
             )
+        return []  # whoever takes a file keeps it
 
 
 def _answering(message_id: int) -> ReplyParameters:
