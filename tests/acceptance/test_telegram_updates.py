@@ -118,3 +118,9 @@ async def test_whatever_telegram_says_it_is_asked_again(
     assert "canary" not in "".join(
         line.getMessage() for line in caplog.records if line.name.startswith("bot")
     )
+
+
+async def test_no_more_updates_are_asked_for_than_are_read_without_holding_others_up(stage: Stage) -> None:
+    await stage.anna.says("/help")
+    await stage.anna.hears("/train")
+    assert max(stage.server.updates_wanted) <= 40

@@ -59,13 +59,14 @@ class TelegramChat:
         limits: Limits = LIMITS,
     ) -> None:
         proxy = proxy_for(api_url)
+        self._requests = HttpRequest(MAX_CONNECTIONS, proxy), HttpRequest(1, proxy)
         self._app: Application = (  # type: ignore[type-arg]
             ApplicationBuilder()
             .token(token)
             .base_url(f"{api_url}/bot")
             .base_file_url(f"{api_url}/file/bot")
-            .request(HttpRequest(MAX_CONNECTIONS, proxy))
-            .get_updates_request(HttpRequest(1, proxy))
+            .request(self._requests[0])
+            .get_updates_request(self._requests[1])
             .rate_limiter(Limiter(limits))
             .updater(None)  # updates come by ways of our own
             .build()
@@ -84,7 +85,10 @@ class TelegramChat:
     async def run(self) -> None:
         """Listen until cancelled. SettingsError when Telegram does not know the token."""
         async with contextlib.AsyncExitStack() as stack:
-            stack.push_async_callback(self._app.bot.shutdown)  # also when the meeting fails
+            # Also when the meeting fails, or is broken off: then the library closes nothing.
+            for request in self._requests:
+                stack.push_async_callback(request.shutdown)
+            stack.push_async_callback(self._app.bot.shutdown)
             await self._meet_telegram()
             stack.push_async_callback(self._app.shutdown)
             stack.push_async_callback(self._incoming.close)

@@ -32,9 +32,9 @@ class HttpRequest(BaseRequest):
         return READ_TIMEOUT_S
 
     async def initialize(self) -> None:
-        """Get ready; may be called again."""
-        if self._session is None or self._session.closed:
-            self._session = self._opened()
+        """Allow calls again after a shutdown; the first one opens the session."""
+        if self._session is not None and self._session.closed:
+            self._session = None
 
     async def shutdown(self) -> None:
         """Close the connections; may be called again."""
@@ -52,7 +52,7 @@ class HttpRequest(BaseRequest):
         pool_timeout: Any = BaseRequest.DEFAULT_NONE,
     ) -> tuple[int, bytes]:
         """Make a call; the time-outs other than for reading are ours. NetworkError never quotes the URL."""
-        if self._session is None:  # a notice may be owed before Telegram was met
+        if self._session is None:
             self._session = self._opened()
         if self._session.closed:
             raise NetworkError("the bot is ending")
