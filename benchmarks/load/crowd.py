@@ -106,19 +106,22 @@ class Crowd:
         self.server.put({"message": told}, ask)
 
 
-async def trains(crowd: Crowd, person: int, luck: random.Random) -> None:
-    """Send five photos, in one of three ways: an album, two of them, or one photo after another."""
+async def trains(crowd: Crowd, person: int, luck: random.Random, pause_s: float = 3.0) -> None:
+    """Send five photos, in one of three ways: an album, two of them, or one photo after another.
+
+    About so long a pause is between two messages.
+    """
     way = person % 3
     if way == 0:
         await crowd.sends_album(person, 0, 5)
     elif way == 1:
         await crowd.sends_album(person, 0, 3)
-        await asyncio.sleep(luck.uniform(4.0, 8.0))
+        await asyncio.sleep(pause_s * luck.uniform(0.6, 1.4))
         await crowd.sends_album(person, 3, 2)
     else:
         for number in range(5):
             crowd.sends_photo(person, number)
-            await asyncio.sleep(luck.uniform(2.0, 4.0))
+            await asyncio.sleep(pause_s * luck.uniform(0.6, 1.4))
 
 
 async def at(start_s: float) -> None:

@@ -22,6 +22,7 @@ from benchmarks.load.limits import Flood
 TOKEN = "123456:load-token-of-telegram-1234567890"  # noqa: S105 - of a server on this machine
 BOT = {"id": 123456, "is_bot": True, "first_name": "LoraCode", "username": "loracode_bot"}
 MOST_UPDATES = 100
+_CODE = re.compile(r"(\d{4}) (\d{4}) is ready")
 _FIELD = re.compile(rb'name="([a-z_]+)"(?:\r\n[^\r\n]+)*\r\n\r\n(.*)\r\n', re.DOTALL)
 
 
@@ -73,6 +74,7 @@ class Chat:
 
     asks: list[Ask] = field(default_factory=list)  #: not answered yet
     ready: int = 0
+    codes: list[str] = field(default_factory=list)  #: of trainings that are ready
     results: int = 0
     last: Sent | None = None  #: the last message with buttons
     heard: asyncio.Event = field(default_factory=asyncio.Event)  #: rings at each message
@@ -128,7 +130,7 @@ class LoadServer:
         self.calls += 1
         if method == "getUpdates":
             self.is_asked.set()
-            return await self._hand_over(int(fields.get("offset", 0)), float(fields.get("timeout", 0)))
+            return await self._hand_over(fields)
         if method == "getMe":
             return _ok(BOT)
         if method == "getFile":
@@ -166,6 +168,7 @@ class LoadServer:
     def _hear(self, sent: Sent, now_s: float) -> None:
         chat = self.chats[sent.chat]
         chat.ready += sent.is_ready
+        chat.codes += ["".join(each) for each in _CODE.findall(sent.text) if sent.is_ready]
         chat.results += any(each.startswith("again:") for each in sent.buttons)
         if sent.buttons:
             chat.last = sent
@@ -177,7 +180,8 @@ class LoadServer:
         chat.heard.set()
         chat.heard.clear()
 
-    async def _hand_over(self, offset: int, timeout_s: float) -> web.Response:
+    async def _hand_over(self, fields: Mapping[str, str]) -> web.Response:
+        offset, timeout_s = int(fields.get("offset", 0)), float(fields.get("timeout", 0))
         for number in list(itertools.takewhile(lambda each: each < offset, self._updates)):
             del self._updates[number]
         if not self._updates:
@@ -187,7 +191,7 @@ class LoadServer:
                     await self._more.wait()
             except TimeoutError:
                 return _ok([])
-        handed = list(itertools.islice(self._updates.values(), MOST_UPDATES))
+        handed = list(itertools.islice(self._updates.values(), int(fields.get("limit", MOST_UPDATES))))
         now_s = monotonic()
         for _, ask in handed:
             if ask is not None and ask.handed_over_s is None:
