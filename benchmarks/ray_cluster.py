@@ -40,14 +40,14 @@ class Cluster:
     def start_head(self) -> None:
         """Start the head, or a new one where an earlier one was."""
         self.head = self._start_head()
-        deadline_s = time.monotonic() + START_S
+        deadline_s, earlier = time.monotonic() + START_S, ""
         # Its port answers long before whoever joins is let in.
         while _STARTED not in (said := self._logs[self.head.pid].read_text()):
             if time.monotonic() > deadline_s:
-                raise RuntimeError(f"the head does not start: {said}")
+                raise RuntimeError(f"the head does not start: {earlier}{said}")
             if self.head.poll() is not None:
                 # Ray gives itself 30 s; on a machine that does much besides, whoever keeps it tries again.
-                self.head = self._start_head()
+                earlier, self.head = earlier + said, self._start_head()
             time.sleep(0.05)
 
     def _start_head(self) -> subprocess.Popen[bytes]:
