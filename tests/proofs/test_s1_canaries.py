@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import random
 import sys
@@ -11,11 +12,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
 from lo_bot_api_emulator import ApiRefusal
 
 from bot.domain import Identity, Platform
 from bot.ledger import Ledger
+from bot.redact import JsonFormatter, RedactingFormatter
 from bot.settings import Settings
+from tests.acceptance.discord_stage import on_stage as on_discord
 from tests.acceptance.telegram_server import TOKEN, TelegramServer, telegram_server, until
 from tests.acceptance.telegram_stage import PHOTOS, Person, code_in
 from tests.integration.studio_desk import consented
@@ -115,6 +119,29 @@ async def test_s1_no_token_and_no_word_of_a_person_is_logged(
         kept = found_in(folder / "data", words.as_bytes())
         wrong += [each for each in kept if " in ledger.sqlite3" not in each and " in pictures/" not in each]
     proof.concludes(f"{rounds} stories logged at DEBUG, {lines} lines, and every file of theirs", wrong)
+
+
+async def test_s1_no_word_of_a_person_on_discord_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = Words()
+    caplog.set_level(logging.DEBUG)
+    async with on_discord(tmp_path) as stage:
+        code = await stage.trained()
+        stage.refuse("PATCH", f"/channels/{stage.channel.id}/messages/*", 500)
+        await stage.drawn(code, words["prompt"], negative=words["negative"])
+        await stage.anna.slash(stage.channel, "report", code=code, words=words["report"])
+        await stage.anna_alone.send_dm(words["chat"])
+        await stage.work()
+        kept = found_in(stage.folder, words.as_bytes())
+    # As it is set up: libraries are heard from WARNING on.
+    ours = [
+        each for each in caplog.records if each.levelno >= logging.WARNING or each.name.startswith("bot.")
+    ]
+    assert any("(generate) has ended" in each.getMessage() for each in ours), "what it did is logged"
+    for written in (RedactingFormatter("%(name)s: %(message)s"), JsonFormatter()):
+        assert not told("\n".join(written.format(each) for each in ours), ["a token", *words.all.values()])
+    assert [each for each in kept if " in ledger.sqlite3" not in each and " in pictures/" not in each] == []
 
 
 def test_s1_settings_and_their_errors_do_not_show_tokens() -> None:
