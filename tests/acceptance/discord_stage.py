@@ -21,7 +21,7 @@ from bot.chats.discord import DiscordChat, LoraCodeClient
 from bot.chats.discord._buttons import PREFIX
 from bot.coach import Coach, Eye
 from bot.dispatcher import Dispatcher
-from bot.domain import AccountId, Identity, Job, LoraCode, Platform
+from bot.domain import PHOTOS_PER_LORA, AccountId, Identity, Job, LoraCode, Platform
 from bot.files import Files
 from bot.ledger import Ledger
 from bot.notifier import Notifier
@@ -84,24 +84,50 @@ async def front_end(
 class NotingClient(LoraCodeClient):
     """The client, with a note of what people did."""
 
+    def __init__(self, studio: Studio, commands_mark: Path | None = None) -> None:
+        super().__init__(studio, commands_mark)
+        self._pressed: set[tuple[Any, ...]] = set()
+
     async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
-        note_use(interaction)
+        data: Any = interaction.data
+        match interaction.type:
+            case discord.InteractionType.application_command if data.get("type", 1) == 1:
+                options = [each["name"] for each in data.get("options", ())]
+                note(Platform.DISCORD, f"/{data['name']}", *(f"/{data['name']} {each}" for each in options))
+            case discord.InteractionType.application_command:
+                note(Platform.DISCORD, f"Apps: {data['name']}")
+            case discord.InteractionType.component:
+                self._note_press(interaction, data["custom_id"].removeprefix(PREFIX))
+            case discord.InteractionType.modal_submit:
+                note(Platform.DISCORD, "form")
+                _note_photos(len(data.get("resolved", {}).get("attachments", ())))
         await super().on_interaction(interaction)
 
+    async def on_message(self, message: discord.Message) -> None:
+        if not message.author.bot:
+            forwarded = sum(len(each.attachments) for each in message.message_snapshots)
+            note(
+                Platform.DISCORD, *(["forwarded"] if forwarded else []), *(["words"] * bool(message.content))
+            )
+            _note_photos(len(message.attachments) + forwarded)
+        await super().on_message(message)
 
-def note_use(interaction: discord.Interaction[Any]) -> None:
-    """Note what a person did."""
-    data: Any = interaction.data
-    match interaction.type:
-        case discord.InteractionType.application_command if data.get("type", 1) == 1:
-            options = [each["name"] for each in data.get("options", ())]
-            note(Platform.DISCORD, f"/{data['name']}", *(f"/{data['name']} {each}" for each in options))
-        case discord.InteractionType.application_command:
-            note(Platform.DISCORD, f"Apps: {data['name']}")
-        case discord.InteractionType.component:
-            note(Platform.DISCORD, of_button(data["custom_id"].removeprefix(PREFIX)))
-        case discord.InteractionType.modal_submit:
-            note(Platform.DISCORD, "form")
+    async def on_raw_message_edit(self, edited: discord.RawMessageUpdateEvent) -> None:
+        if not edited.message.author.bot:
+            note(Platform.DISCORD, "edited")
+
+    def _note_press(self, interaction: discord.Interaction[Any], action: str) -> None:
+        message, user = interaction.message, interaction.user
+        assert message is not None
+        press = (message.id, user.id, action)
+        note(Platform.DISCORD, of_button(action), *(["pressed twice"] * (press in self._pressed)))
+        self._pressed.add(press)
+        if message.content.startswith("<@") and not message.content.startswith(user.mention):
+            note(Platform.DISCORD, "by somebody else")
+
+
+def _note_photos(count: int) -> None:
+    note(Platform.DISCORD, *(["photo"] * bool(count)), *(["more than five"] * (count > PHOTOS_PER_LORA)))
 
 
 @dataclass
@@ -249,13 +275,18 @@ class Stage:
 
     def close_dms(self) -> None:
         """Anna no longer takes DMs from people on this server."""
-        note(Platform.DISCORD, "DMs closed")
+        note(Platform.DISCORD, "DMs closed", "blocked")  # Discord says the same of both
         self.refuse("POST", f"/channels/{self.anna_alone.dm_channel.id}/messages", 403, 50007, times=None)
 
     def refuse(self, method: str, path: str, status: int, code: int = 0, times: int | None = 1) -> None:
         """Let Discord refuse what the bot asks of it."""
-        note(Platform.DISCORD, *(["rate limit"] if status == 429 else []))
+        note(Platform.DISCORD, *(["rate limit"] * (status == 429)), *(["expired press"] * (code == 10062)))
         self.env.inject_error(method, path, status=status, code=code, message="refused", times=times)
+
+    def delete(self, message: discord.Message) -> None:
+        """Let a message be gone."""
+        note(Platform.DISCORD, "message deleted")
+        self.env.backend.delete_message(message.channel.id, message.id)
 
     def asked(self, method: str, ending: str) -> list[Any]:
         """What the bot sent to addresses of Discord that end so."""

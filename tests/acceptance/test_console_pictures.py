@@ -35,11 +35,15 @@ class Console:
         self.app = app
         self.chat = ConsoleChat(app.studio, self._keyboard, self._screen)
         self._seen = 0
+        self._pressed: object = None
 
     async def types(self, line: str, expect: str) -> str:
         """Type a line, wait for what must come of it, and give what was shown from there on."""
         if line.isdecimal():
+            press = (self.chat._buttons, line)
             note(Platform.CONSOLE, of_button(self.chat._buttons[int(line) - 1].action))
+            note(Platform.CONSOLE, *(["pressed twice"] * (press == self._pressed)))
+            self._pressed = press
         else:
             note(Platform.CONSOLE, *({"path"} if Path(line).exists() else of_words(line)))
         self._keys.write(f"{line}\n")
@@ -74,6 +78,7 @@ class Console:
 @asynccontextmanager
 async def console(folder: Path, card: FakeBackend, eye: Eye | None = None) -> AsyncIterator[Console]:
     """The program, started on a data folder and stopped again; it looks at photos if it has an eye."""
+    note(Platform.CONSOLE, *(["restart"] * folder.exists()))
     settings = Settings(data_dir=folder, coach="off" if eye is None else "on")
     async with opened(settings, card, eye=eye) as app:
         person = Console(app)
@@ -98,6 +103,22 @@ def last_request(card: FakeBackend) -> Generate:
 RESULT = r"#(\d+) · [^\n]*\n(?:  picture: \S+\n)+[^\n]*Delete\n"
 
 
+@pytest.mark.covers(
+    "console",
+    "/generate",
+    "/show",
+    "/export",
+    "path",
+    "words",
+    "restart",
+    "[again:*]",
+    "[vary:*:*]",
+    "[large:*:*]",
+    "[edit:*]",
+    "[recipe:*]",
+    "[delete:*]",
+    "[delete!:*]",
+)
 async def test_everything_that_can_be_done_with_a_result(tmp_path: Path) -> None:
     card, data, album = FakeBackend(picture=png()), tmp_path / "data", tmp_path / "album"
     album.mkdir()
@@ -143,6 +164,9 @@ async def test_everything_that_can_be_done_with_a_result(tmp_path: Path) -> None
         assert Path(re.findall(r"file: (\S+)", exported)[0]).read_bytes() == b"lora"
 
 
+@pytest.mark.covers(
+    "console", "/generate", "words", "[draft:style]", "[draft:style=*]", "[draft:size=*]", "[draft:n=*]"
+)
 async def test_generate_alone_is_put_together_by_buttons(tmp_path: Path) -> None:
     card, album = FakeBackend(picture=png()), tmp_path / "album"
     album.mkdir()

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from tests.acceptance.discord_stage import Stage, on_stage, shown, text_of
+from bot.domain import JobStatus
+from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, shown, text_of
 
 
 @pytest.fixture
@@ -18,6 +19,14 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield each
 
 
+async def does(stage: Stage, command: str, **options: str) -> str:
+    """Bert, who runs the bot, gives a command in the channel; gives what he alone reads."""
+    answer = await stage.bert.slash(stage.channel, command, **options)
+    assert answer.ephemeral
+    return text_of(answer)
+
+
+@pytest.mark.covers("discord", "/status")
 async def test_status_is_one_answer_with_text_and_a_picture(stage: Stage) -> None:
     answer = await stage.bert.slash(stage.channel, "status")
     assert answer.ephemeral
@@ -31,9 +40,105 @@ async def test_discord_hides_the_commands_from_who_administers_no_server(stage: 
     assert set(texts.ADMIN_COMMANDS) < set(stage.bert.available_commands(stage.channel))
 
 
-@pytest.mark.parametrize("command", ["status", "logs", "pause", "drain"])
 async def test_who_administers_a_server_but_not_the_bot_is_told_that_there_is_no_such_command(
-    stage: Stage, command: str
+    stage: Stage,
 ) -> None:
     carla = stage.channel.guild.add_member(stage.env.create_user("carla"), roles=[stage.office])
-    assert text_of(await carla.slash(stage.channel, command)) == texts.UNKNOWN_COMMAND
+    for command in texts.ADMIN_COMMANDS:
+        assert text_of(await carla.slash(stage.channel, command)) == texts.UNKNOWN_COMMAND
+
+
+async def test_in_a_dm_they_are_written_and_nobody_else_s_words_are_commands(stage: Stage) -> None:
+    await stage.bert_alone.send_dm("/status")
+    await stage.bert_alone.send_dm("/pause")
+    told = [each for each in stage.bert_alone.dm_channel.history() if each.author.id != stage.bert.id]
+    assert "Waiting: 0 train" in told[0].content
+    assert len(told[0].attachments) == 1
+    assert told[1].content == texts.PAUSED
+    await stage.anna_alone.send_dm("/resume")
+    await stage.form(photos(5))
+    await stage.work()
+    assert not stage.backend.requests, "it is still paused"
+
+
+@pytest.mark.covers("discord", "/pause", "/resume", "restart")
+async def test_while_paused_trainings_wait_also_after_a_restart(stage: Stage) -> None:
+    assert await does(stage, "pause") == texts.PAUSED
+    await stage.form(photos(5))
+    await stage.restart()
+    await stage.work()
+    assert not stage.backend.requests
+    assert "Paused" in await does(stage, "status")
+    assert await does(stage, "resume") == texts.RESUMED
+    await stage.work()
+    assert "is ready" in stage.dms()[-1].content
+
+
+@pytest.mark.covers("discord", "/ban", "/ban person", "/unban", "/unban person", "[cancel:*]")
+async def test_a_banned_person_s_jobs_stop_and_nothing_answers_them_until_they_may_come_back(
+    stage: Stage,
+) -> None:
+    await stage.form(photos(5))
+    (card,) = stage.dms()
+    person = f"discord:{stage.anna.id}"
+    assert await does(stage, "ban", person=person) == f"Closed to {person}; 1 job of theirs stopped."
+    assert (await stage.training()).status is JobStatus.CANCELLED
+    assert text_of(await stage.anna.slash(stage.channel, "codes")) == texts.BANNED
+    assert said(await stage.anna_alone.click(card, label="Cancel")) == texts.BANNED
+    assert text_of(await stage.anna.slash(stage.channel, "train")) == texts.BANNED
+    assert await does(stage, "unban", person=person) == f"Open to {person} again."
+    assert (await stage.anna.slash(stage.channel, "train")).modal is not None
+    assert await does(stage, "ban", person="anna") == texts.WHICH_PERSON
+
+
+@pytest.mark.covers("discord", "/quota", "/quota person")
+async def test_quota_is_shown_and_changed(stage: Stage) -> None:
+    code = await stage.trained()
+    told = await does(stage, "quota", person=f"discord:{stage.anna.id} 1 2")
+    assert "Trainings a day: 1, 1 used\nPictures an hour: 2, 0 used" in told
+    assert "1 training a day" in text_of(await stage.form(photos(5, first=6)))
+    assert "2 pictures an hour" in text_of(await stage.draw(code, count=3))
+
+
+@pytest.mark.covers("discord", "/takedown", "/takedown code", "/logs")
+async def test_a_takedown_leaves_nothing_its_owner_is_told_and_it_is_in_the_audit(stage: Stage) -> None:
+    code = await stage.trained()
+    await stage.drawn(code)
+    assert "is gone, with 2 jobs and" in await does(stage, "takedown", code=f"{code[:4]} {code[4:]}")
+    assert await stage.bot.ledger.lora(code) is None
+    assert list((stage.folder / "loras").iterdir()) == []
+    await stage.tell()
+    assert "has deleted your LoraCode" in stage.dms()[-1].content
+    assert f"discord:{stage.bert.id} /takedown {code[:4]} {code[4:]}" in await does(stage, "logs")
+
+
+@pytest.mark.covers("discord", "/broadcast", "/broadcast text", "rate limit")
+async def test_a_broadcast_obeys_a_rate_limit_and_comes_once(stage: Stage) -> None:
+    await stage.anna.slash(stage.channel, "codes")
+    assert "I write that to 2 people" in await does(stage, "broadcast", text="We are closed")
+    stage.refuse("POST", "/channels/*/messages", 429)
+    await stage.tell()
+    stage.clock.forward(minutes=2)
+    await stage.tell()
+    await stage.tell()
+    assert [each.content for each in stage.dms()] == ["We are closed"]
+
+
+@pytest.mark.covers("discord", "/broadcast", "DMs closed")
+async def test_a_broadcast_leaves_whoever_closed_their_dms(stage: Stage) -> None:
+    stage.close_dms()
+    await does(stage, "broadcast", text="We are closed")
+    await stage.tell()
+    assert stage.dms() == []
+    assert stage.public() == [], "a letter to one is no announcement to a channel"
+    assert await stage.bot.ledger.notices_owed() == 0
+
+
+@pytest.mark.covers("discord", "/invite", "/drain", "/reports")
+async def test_words_that_let_in_reports_and_the_end(stage: Stage) -> None:
+    assert "It works once, for 7 days" in await does(stage, "invite")
+    assert await does(stage, "reports") == texts.NO_REPORTS
+    assert "I finish 0 running jobs, then stop" in await does(stage, "drain")
+    assert "/drain" in await does(stage, "logs")
+    await stage.form(photos(5))
+    assert labels(stage.dms()[-1]) == ["Cancel"], "what comes now is kept for the next start"

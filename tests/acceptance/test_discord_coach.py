@@ -23,6 +23,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield each
 
 
+@pytest.mark.covers("discord", "photo", "[set:*:drop=*]", "restart")
 async def test_a_set_with_a_bad_photo_ends_in_a_better_one(stage: Stage) -> None:
     await stage.album([*photos(2), bad(TWO_PEOPLE), *photos(2, first=3)])
     [card] = stage.dms()

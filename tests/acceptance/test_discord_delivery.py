@@ -56,6 +56,7 @@ async def test_an_answer_that_comes_too_late_for_its_interaction_goes_by_dm(stag
     assert "no LoraCode yet" in answer.content
 
 
+@pytest.mark.covers("discord", "[first5]", "[cancel:*]", "restart")
 async def test_buttons_of_an_earlier_run_still_work(stage: Stage) -> None:
     six = await stage.form(photos(6))
     assert six.response is not None
@@ -130,10 +131,11 @@ async def test_a_refused_picture_is_tried_again_on_the_same_card(stage: Stage, s
     assert len(card.attachments) == 1
 
 
+@pytest.mark.covers("discord", "message deleted")
 async def test_a_picture_comes_anew_when_its_card_was_deleted(stage: Stage) -> None:
     code = await stage.trained()
     await stage.draw(code)
-    stage.env.backend.delete_message(stage.channel.id, stage.public()[0].id)
+    stage.delete(stage.public()[0])
     await stage.work()
     (picture,) = stage.public()
     assert len(picture.attachments) == 1

@@ -39,6 +39,7 @@ def lora(modules: int, module_bytes: int) -> bytes:
     return struct.pack("<Q", len(text)) + text + bytes(at)
 
 
+@pytest.mark.covers("discord", "/export", "/export code")
 async def test_the_owner_gets_the_file_alone_with_a_line_on_how_to_use_it(stage: Stage) -> None:
     stage.backend.lora = lora(2, 1000)
     code = await stage.trained()

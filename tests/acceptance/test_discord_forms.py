@@ -19,6 +19,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield each
 
 
+@pytest.mark.covers("discord", "[edit:*]", "form")
 async def test_edit_opens_a_form_with_the_old_words_as_the_first_answer(stage: Stage) -> None:
     first = await stage.drawn(prompt="a boat", seed=7)
     shown = await stage.anna.click(first, label="Edit prompt")

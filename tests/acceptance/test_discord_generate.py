@@ -40,6 +40,21 @@ async def test_a_picture_takes_the_place_of_its_card_in_the_channel(stage: Stage
     assert labels(card) == ["Again", "Variations", "Larger", "Edit prompt", "Recipe", "Delete"]
 
 
+@pytest.mark.covers(
+    "discord",
+    "/generate",
+    "/generate code",
+    "/generate prompt",
+    "/generate negative",
+    "/generate style",
+    "/generate size",
+    "/generate count",
+    "/generate seed",
+    "/generate steps",
+    "/generate guidance",
+    "/generate strength",
+    "/generate sampler",
+)
 async def test_every_option_reaches_the_worker(stage: Stage) -> None:
     card = await stage.drawn(
         prompt="a boat",
@@ -235,6 +250,7 @@ async def test_markup_in_a_prompt_is_shown_as_it_was_typed(stage: Stage) -> None
     assert not card.mention_everyone
 
 
+@pytest.mark.covers("discord", "[cancel:*]", "by somebody else")
 async def test_nobody_else_can_cancel_by_the_button(stage: Stage) -> None:
     code = await stage.trained()
     await stage.draw(code)
@@ -253,6 +269,7 @@ async def test_a_failed_generation_says_why_in_place_of_the_card(stage: Stage) -
     assert "too many elephants" in card.content
 
 
+@pytest.mark.covers("discord", "/help")
 async def test_help_lists_every_command(stage: Stage) -> None:
     answer = await stage.anna.slash(stage.channel, "help")
     commands = stage.anna.available_commands(stage.channel)

@@ -27,6 +27,7 @@ async def posted(stage: Stage, files: list[PhotoFile]) -> discord.Message:
     return message
 
 
+@pytest.mark.covers("discord", "Apps: Train on these photos")
 async def test_five_photos_of_a_message_become_a_lora_code(stage: Stage) -> None:
     message = await posted(stage, photos(5))
     answer = await stage.anna.context_menu(stage.channel, ENTRY, message)

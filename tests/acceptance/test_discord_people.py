@@ -17,6 +17,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield each
 
 
+@pytest.mark.covers("discord", "/queue")
 async def test_queue_lists_what_waits(stage: Stage) -> None:
     assert "Nothing of yours" in text_of(await stage.anna.slash(stage.channel, "queue"))
     await stage.form(photos(5))
@@ -25,11 +26,13 @@ async def test_queue_lists_what_waits(stage: Stage) -> None:
     assert labels(listed) == [f"Cancel {format_code(await stage.code())}"]
 
 
+@pytest.mark.covers("discord", "/privacy")
 async def test_privacy_says_what_is_kept_to_its_person_alone(stage: Stage) -> None:
     assert "What I keep of you" in text_of(await stage.anna.slash(stage.channel, "privacy"))
     assert not stage.public()
 
 
+@pytest.mark.covers("discord", "/forgetme", "[forgetme!:*:*]", "restart")
 async def test_everything_goes_with_a_press_also_after_a_restart(stage: Stage) -> None:
     code = await stage.trained()
     question = shown(await stage.anna.slash(stage.channel, "forgetme"))
@@ -43,6 +46,7 @@ async def test_everything_goes_with_a_press_also_after_a_restart(stage: Stage) -
     assert not (stage.folder / "loras" / f"{code}.safetensors").exists()
 
 
+@pytest.mark.covers("discord", "/start", "[consent]", "restart")
 async def test_start_shows_five_examples_and_then_asks_for_consent(stage: Stage) -> None:
     carla = stage.channel.guild.add_member(stage.env.create_user("carla"))
     answer = shown(await carla.slash(stage.channel, "start"))
@@ -66,6 +70,7 @@ async def test_consent_comes_before_the_form(stage: Stage) -> None:
     assert (await carla.slash(stage.channel, "train")).modal is not None
 
 
+@pytest.mark.covers("discord", "photo", "[set:*:drop=*]", "[set:*:class=*]", "restart")
 async def test_one_card_in_dms_collects_shows_the_photos_and_is_chosen_on(stage: Stage) -> None:
     await stage.album(photos(2))
     await stage.album(photos(2, first=3))
@@ -84,6 +89,17 @@ async def test_one_card_in_dms_collects_shows_the_photos_and_is_chosen_on(stage:
     assert (await stage.bot.ledger.loras_of(await stage.account()))[0].trigger.class_word == "cat"
 
 
+@pytest.mark.covers(
+    "discord",
+    "/codes",
+    "[code:*]",
+    "[rename:*]",
+    "[export:*]",
+    "[remove:*]",
+    "[remove!:*]",
+    "words",
+    "restart",
+)
 async def test_a_code_has_a_card_with_everything_that_can_be_done(stage: Stage) -> None:
     code = await stage.trained()
     card = shown(await stage.anna.slash(stage.channel, "codes"))
@@ -100,6 +116,7 @@ async def test_a_code_has_a_card_with_everything_that_can_be_done(stage: Stage) 
     assert await stage.bot.ledger.lora(code) is None
 
 
+@pytest.mark.covers("discord", "/link", "/link word")
 async def test_a_word_shown_here_joins_an_account_from_elsewhere(stage: Stage) -> None:
     answer = text_of(await stage.anna.slash(stage.channel, "link"))
     word = answer.partition("Your word is ")[2][:6]

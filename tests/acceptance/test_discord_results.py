@@ -40,6 +40,7 @@ async def drawn_anew(stage: Stage, result: discord.Message, label: str) -> disco
     return stage.public()[-1]
 
 
+@pytest.mark.covers("discord", "[again:*]")
 async def test_again_draws_the_same_wish_with_another_seed_beside_the_first(stage: Stage) -> None:
     first = await stage.drawn(seed=7, steps=12, guidance=6.5, negative="fog")
     before = stage.request()
@@ -59,6 +60,7 @@ async def test_a_button_on_a_message_in_the_channel_answers_with_nothing_but_its
     assert labels(stage.public()[0]) == ONE_PICTURE, "the message that was pressed stays as it is"
 
 
+@pytest.mark.covers("discord", "[vary:*:*]")
 async def test_variations_are_four_of_the_chosen_picture(stage: Stage) -> None:
     first = await stage.drawn(seed=7, count=2)
     assert labels(first)[:4] == ["Variations 1", "Larger 1", "Variations 2", "Larger 2"]
@@ -69,6 +71,7 @@ async def test_variations_are_four_of_the_chosen_picture(stage: Stage) -> None:
     assert len(labels(second)) == 12
 
 
+@pytest.mark.covers("discord", "[large:*:*]")
 async def test_larger_begins_from_the_chosen_picture_with_twice_its_sides(stage: Stage) -> None:
     first = await stage.drawn()
     await drawn_anew(stage, first, "Larger")
@@ -90,6 +93,7 @@ async def test_larger_says_so_when_the_picture_is_gone_and_offers_again(stage: S
     assert len(stage.public()[-1].attachments) == 1
 
 
+@pytest.mark.covers("discord", "[recipe:*]")
 async def test_a_recipe_is_for_the_eyes_of_its_person(stage: Stage) -> None:
     code = await stage.trained()
     first = await stage.drawn(code, "a boat", seed=7, negative="fog", steps=12)
@@ -99,6 +103,7 @@ async def test_a_recipe_is_for_the_eyes_of_its_person(stage: Stage) -> None:
     assert len(stage.public()) == 1
 
 
+@pytest.mark.covers("discord", "[delete:*]", "[delete!:*]")
 async def test_delete_asks_once_and_takes_picture_and_buttons_away(stage: Stage) -> None:
     first = await stage.drawn(prompt="a boat")
     question = await delete(stage, first)
@@ -132,6 +137,7 @@ async def test_delete_answered_twice_deletes_once(stage: Stage) -> None:
     assert said(already) == texts.DELETED
 
 
+@pytest.mark.covers("discord", "pressed twice")
 async def test_again_pressed_twice_is_two_results_each_shown_once(stage: Stage) -> None:
     first = await stage.drawn()
     for _ in range(2):
@@ -142,6 +148,7 @@ async def test_again_pressed_twice_is_two_results_each_shown_once(stage: Stage) 
 
 
 @pytest.mark.parametrize("label", ONE_PICTURE)
+@pytest.mark.covers("discord", "by somebody else")
 async def test_nobody_else_can_press(stage: Stage, label: str) -> None:
     first = await stage.drawn(prompt="a boat")
     pressed = await stage.bert.click(first, label=label)
@@ -154,6 +161,7 @@ async def test_nobody_else_can_press(stage: Stage, label: str) -> None:
     assert (same.content, labels(same), len(same.attachments)) == (first.content, ONE_PICTURE, 1)
 
 
+@pytest.mark.covers("discord", "[edit:*]", "restart")
 async def test_buttons_work_after_a_restart_and_a_year_later(stage: Stage) -> None:
     first = await stage.drawn(prompt="a boat")
     stage.clock.forward(days=365)
@@ -173,6 +181,7 @@ async def test_a_result_whose_bot_restarted_before_it_was_drawn_arrives_once(sta
     assert [len(each.attachments) for each in stage.public()] == [1, 1]
 
 
+@pytest.mark.covers("discord", "expired press")
 async def test_a_press_that_came_too_late_does_nothing_and_can_be_pressed_again(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:

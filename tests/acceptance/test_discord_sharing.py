@@ -42,6 +42,7 @@ def berts_dms(stage: Stage) -> list[str]:
     return [str(each.content) for each in history if each.author.id != stage.bert.id]
 
 
+@pytest.mark.covers("discord", "/ask", "/ask code", "[share:*:once]", "[share:*:always]", "restart")
 async def test_once_is_one_generation_also_after_a_restart(stage: Stage) -> None:
     code, question = await asked(stage)
     assert labels(question) == ["Once", "Always", "No"]
@@ -58,6 +59,7 @@ async def test_once_is_one_generation_also_after_a_restart(stage: Stage) -> None
     assert said(gone) == texts.STALE_BUTTON
 
 
+@pytest.mark.covers("discord", "[share:*:no]")
 async def test_nobody_s_code_gets_the_same_answer_and_a_refusal_is_not_told(stage: Stage) -> None:
     code, question = await asked(stage)
     await stage.anna_alone.click(question, label="No")
@@ -68,6 +70,7 @@ async def test_nobody_s_code_gets_the_same_answer_and_a_refusal_is_not_told(stag
     assert berts_dms(stage) == []
 
 
+@pytest.mark.covers("discord", "[share:*]", "[invite:*]", "[share:*:revoke]", "restart")
 async def test_a_word_lets_people_draw_until_it_is_taken_back(stage: Stage) -> None:
     code = await stage.trained()
     card = shown(await stage.anna.slash(stage.channel, "codes"))
@@ -88,6 +91,12 @@ async def test_a_word_lets_people_draw_until_it_is_taken_back(stage: Stage) -> N
     assert await draws(stage, code) == texts.UNKNOWN_CODE
 
 
+@pytest.mark.covers("discord", "/start word")
+async def test_a_word_that_is_over_says_so_with_start(stage: Stage) -> None:
+    answer = await stage.bert.slash(stage.channel, "start", word="share_AAAAAAAAAAAA")
+    assert text_of(answer) == texts.SHARE_WORD_UNKNOWN
+
+
 async def test_a_word_may_be_written_as_a_direct_message(stage: Stage) -> None:
     answer = await stage.anna_alone.send_dm("share_AAAAAAAAAAAA")
     assert answer is not None
@@ -106,6 +115,7 @@ async def test_where_dms_are_closed_nothing_is_lost(stage: Stage) -> None:
     assert "(Discord): asked" in menu.content
 
 
+@pytest.mark.covers("discord", "/report", "/report code", "/report words", "/reports")
 async def test_a_report_is_thanked_for_and_listed(stage: Stage) -> None:
     await stage.restart()  # Bert is an administrator from then on
     answer = await stage.anna.slash(stage.channel, "report", code="4071 3386", words="these are my photos")

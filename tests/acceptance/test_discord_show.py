@@ -19,9 +19,10 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield each
 
 
+@pytest.mark.covers("discord", "/show", "/show id", "message deleted", "restart")
 async def test_a_result_whose_message_was_deleted_can_be_brought_back(stage: Stage) -> None:
     first = await stage.drawn(prompt="a boat")
-    stage.env.backend.delete_message(stage.channel.id, first.id)
+    stage.delete(first)
     shown = await stage.anna.slash(stage.channel, "show", id=f"#{number_of(first)}")
     assert shown.response is not None
     assert shown.ephemeral
@@ -72,6 +73,7 @@ async def test_a_cancelled_drawing_loses_its_preview(stage: Stage) -> None:
     assert await stage.bot.ledger.open_jobs_of(await stage.account()) == []
 
 
+@pytest.mark.covers("discord", "words")
 async def test_a_prompt_that_was_begun_by_buttons_is_taken_from_a_dm(stage: Stage) -> None:
     code = await stage.trained()
     place = own_dm(stage.anna.id)

@@ -12,6 +12,7 @@ from simcord.builders import UserHandle
 from bot import texts
 from bot.domain import Identity, JobStatus, Platform, format_code
 from tests.acceptance.discord_stage import PhotoFile, Stage, labels, on_stage, photos, said, shown, text_of
+from tests.acceptance.uses import note
 
 SIXTEEN_MINUTES_S = 16 * 60
 
@@ -28,6 +29,7 @@ async def dm(stage: Stage, text: str) -> discord.Message:
     return message
 
 
+@pytest.mark.covers("discord", "forwarded", "photo")
 async def test_forwarded_photos_join_the_set_like_others(stage: Stage) -> None:
     message = await stage.bert.send(stage.channel, "look", attachments=photos(3))
     await stage.anna.forward(message, stage.anna_alone.dm_channel)
@@ -43,6 +45,7 @@ async def test_the_menu_takes_the_photos_of_a_message_that_was_forwarded(stage: 
     assert format_code(await stage.code()) in text_of(answer)
 
 
+@pytest.mark.covers("discord", "edited", "words")
 async def test_words_that_are_edited_afterwards_change_nothing_that_was_asked_for(stage: Stage) -> None:
     await stage.trained()
     await stage.anna_alone.slash("generate")
@@ -55,6 +58,7 @@ async def test_words_that_are_edited_afterwards_change_nothing_that_was_asked_fo
     assert len(stage.dms()) == before, "nor is it answered twice"
 
 
+@pytest.mark.covers("discord", "more than five", "[first5]")
 async def test_ten_photos_in_one_message_ask_which_five_are_meant(stage: Stage) -> None:
     await stage.album(photos(10))
     [card] = stage.dms()
@@ -68,6 +72,7 @@ async def test_ten_photos_in_one_message_ask_which_five_are_meant(stage: Stage) 
 
 async def arrive_at_once(stage: Stage, *sent: tuple[UserHandle, list[PhotoFile]]) -> None:
     """Let messages with photos come to the bot before it has done anything about the first."""
+    note(Platform.DISCORD, "two sets at once")
     backend = stage.env.backend
     for person, files in sent:
         channel = person.dm_channel.id
@@ -75,6 +80,7 @@ async def arrive_at_once(stage: Stage, *sent: tuple[UserHandle, list[PhotoFile]]
     await stage.env.settle()
 
 
+@pytest.mark.covers("discord", "two sets at once")
 async def test_two_messages_of_photos_at_once_are_one_set_shown_by_one_message(stage: Stage) -> None:
     await arrive_at_once(stage, (stage.anna_alone, photos(2)), (stage.anna_alone, photos(2, first=3)))
     assert await stage.held() == 4
@@ -82,6 +88,7 @@ async def test_two_messages_of_photos_at_once_are_one_set_shown_by_one_message(s
     assert "4 of 5" in card.content
 
 
+@pytest.mark.covers("discord", "two sets at once")
 async def test_two_people_s_sets_at_once_stay_theirs(stage: Stage) -> None:
     await arrive_at_once(stage, (stage.anna_alone, photos(5)), (stage.bert_alone, photos(4, first=6)))
     await stage.work()
@@ -91,15 +98,17 @@ async def test_two_people_s_sets_at_once_stay_theirs(stage: Stage) -> None:
     assert await stage.bot.ledger.held(await stage.bot.ledger.account_of(berts)) == 4
 
 
+@pytest.mark.covers("discord", "message deleted")
 async def test_a_set_whose_message_was_deleted_is_shown_by_another(stage: Stage) -> None:
     await stage.album(photos(2))
     [card] = stage.dms()
-    stage.env.backend.delete_message(card.channel.id, card.id)
+    stage.delete(card)
     await stage.album(photos(1, first=3))
     [card] = stage.dms()
     assert "3 of 5" in card.content
 
 
+@pytest.mark.covers("discord", "blocked")
 async def test_who_blocked_the_bot_is_left_alone_and_holds_nobody_up(stage: Stage) -> None:
     await stage.album(photos(5))
     stage.close_dms()  # Discord says the same of a block
@@ -122,6 +131,7 @@ async def test_a_form_that_comes_back_when_the_first_interaction_is_long_over_co
     assert format_code(await stage.code()) in text_of(answer)
 
 
+@pytest.mark.covers("discord", "expired press", "form")
 async def test_a_form_that_cannot_be_acknowledged_takes_nothing_and_may_be_sent_again(stage: Stage) -> None:
     opened = await stage.anna.slash(stage.channel, "train")
     stage.refuse("POST", "/interactions/*/callback", 404, 10062)
@@ -131,6 +141,7 @@ async def test_a_form_that_cannot_be_acknowledged_takes_nothing_and_may_be_sent_
     await stage.code()
 
 
+@pytest.mark.covers("discord", "pressed twice", "[first5]")
 async def test_a_button_of_a_set_pressed_twice_is_done_once(stage: Stage) -> None:
     six = shown(await stage.form(photos(6)))
     for _ in range(2):

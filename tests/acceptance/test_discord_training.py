@@ -27,6 +27,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield each
 
 
+@pytest.mark.covers("discord", "/train", "form")
 async def test_five_photos_in_the_form_become_a_lora_code_a_card_and_a_notice(stage: Stage) -> None:
     answer = await stage.form(photos(5))
     code = format_code(await stage.code())
@@ -55,6 +56,9 @@ async def test_the_card_shows_how_far_the_training_is(stage: Stage) -> None:
     assert "step 750 of 1500" in card.content
 
 
+@pytest.mark.covers(
+    "discord", "/train", "/train photo1", "/train photo2", "/train photo3", "/train photo4", "/train photo5"
+)
 async def test_five_attachment_options_do_what_the_form_does(stage: Stage) -> None:
     options = {f"photo{number}": each for number, each in enumerate(photos(5), 1)}
     answer = await stage.anna.slash(stage.channel, "train", **options)
@@ -63,6 +67,7 @@ async def test_five_attachment_options_do_what_the_form_does(stage: Stage) -> No
     assert len(stage.dms()) == 1
 
 
+@pytest.mark.covers("discord", "form", "restart")
 async def test_a_form_that_stayed_open_over_a_restart_keeps_its_photos_in_their_order(stage: Stage) -> None:
     opened = await stage.anna.slash(stage.channel, "train")
     await stage.restart()
@@ -87,6 +92,7 @@ async def test_two_people_s_forms_at_once_stay_two_people_s(stage: Stage) -> Non
     assert await stage.bot.ledger.held(await stage.bot.ledger.account_of(berts)) == 6
 
 
+@pytest.mark.covers("discord", "[first5]", "more than five")
 async def test_six_photos_start_nothing_and_ask_which_are_meant(stage: Stage) -> None:
     answer = await stage.form(photos(6))
     assert "Nothing has started" in text_of(answer)
@@ -100,6 +106,7 @@ async def test_six_photos_start_nothing_and_ask_which_are_meant(stage: Stage) ->
     assert len(stage.dms()) == 1
 
 
+@pytest.mark.covers("discord", "[restart]")
 async def test_start_over_forgets_the_photos(stage: Stage) -> None:
     answer = await stage.form(photos(6))
     assert answer.response is not None
@@ -168,6 +175,7 @@ async def test_words_in_a_dm_are_answered_with_how_to_begin(stage: Stage) -> Non
     assert "/train" in hint.content
 
 
+@pytest.mark.covers("discord", "DMs closed")
 async def test_with_closed_dms_card_and_notice_come_into_the_channel_and_name_the_person(
     stage: Stage,
 ) -> None:
@@ -185,6 +193,7 @@ async def test_with_closed_dms_card_and_notice_come_into_the_channel_and_name_th
     assert [each["allowed_mentions"] for each in sent] == [{"parse": [], "users": [stage.anna.id]}] * 2
 
 
+@pytest.mark.covers("discord", "[cancel:*]")
 async def test_the_card_s_button_cancels_its_training(stage: Stage) -> None:
     await stage.form(photos(5))
     (card,) = stage.dms()
@@ -193,6 +202,7 @@ async def test_the_card_s_button_cancels_its_training(stage: Stage) -> None:
     assert (await stage.training()).status is JobStatus.CANCELLED
 
 
+@pytest.mark.covers("discord", "/cancel", "/cancel code")
 async def test_cancel_takes_a_code_or_the_newest(stage: Stage) -> None:
     await stage.form(photos(5))
     answer = await stage.anna.slash(stage.channel, "cancel", code=await stage.code())

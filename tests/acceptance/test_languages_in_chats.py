@@ -65,6 +65,7 @@ async def test_telegram_is_told_the_commands_of_every_language(tmp_path: Path) -
         }
 
 
+@pytest.mark.covers("discord", "[settings:*:language=*]")
 async def test_on_discord_a_chosen_language_is_spoken_by_answers_forms_and_notices(tmp_path: Path) -> None:
     async with discord_stage.on_stage(tmp_path) as stage:
         card = shown(await stage.anna.slash(stage.channel, "settings"))
@@ -101,6 +102,7 @@ def test_discord_s_locale_of_whoever_acts_goes_to_the_studio() -> None:
     assert person(interaction).locale == "it"
 
 
+@pytest.mark.covers("console", "[settings:*:language=*]")
 async def test_at_the_console_commands_are_understood_in_every_language(tmp_path: Path) -> None:
     async with console(tmp_path / "data", FakeBackend(picture=png())) as typing:
         await typing.types("/impostazioni", "Language: English, as your app(?s:.*)Italiano\n")

@@ -58,7 +58,9 @@ async def test_in_a_group_of_telegram_nobody_changes_another_s_settings(tmp_path
         await until(lambda: "Notices: silent" in card.text)
 
 
-@pytest.mark.covers("discord", "/settings", "/generate size", "[settings:*:size=*]", "restart")
+@pytest.mark.covers(
+    "discord", "/settings", "/generate size", "[settings:*:size=*]", "[settings:*:notices=*]", "restart"
+)
 async def test_on_discord_what_is_set_is_drawn_and_notices_make_no_sound(tmp_path: Path) -> None:
     async with discord_stage.on_stage(tmp_path) as stage:
         answer = await stage.anna.slash(stage.channel, "settings")
@@ -80,11 +82,21 @@ async def test_on_discord_what_is_set_is_drawn_and_notices_make_no_sound(tmp_pat
         assert "Size: square" in text_of(told)
 
 
-@pytest.mark.covers("console", "/settings", "[settings:*:size=*]", "[settings:*:notices=*]")
+@pytest.mark.covers(
+    "console",
+    "/settings",
+    "[settings:*:size=*]",
+    "[settings:*:notices=*]",
+    "[settings:*:style]",
+    "[settings:*:style=*]",
+    "[settings:*:style=]",
+)
 async def test_at_the_console_settings_are_pressed_by_number(tmp_path: Path) -> None:
     async with console(tmp_path / "data", FakeBackend(picture=png())) as person:
         await person.types("/settings", "Size: square(?s:.*)Silent[^\n]*\n")
         await person.presses("Portrait", "Size: portrait(?s:.*)Silent[^\n]*\n")
         await person.presses("Silent", "Notices: silent(?s:.*)Silent[^\n]*\n")
         await person.presses("Style", "Which style(?s:.*)No style\n")
-        await person.presses("Oil painting", "Style: Oil painting")
+        await person.presses("Oil painting", "Style: Oil painting(?s:.*)Silent[^\n]*\n")
+        await person.presses("Style: Oil painting", "Which style(?s:.*)No style\n")
+        await person.presses("No style", "Style: none")

@@ -63,8 +63,12 @@ SITUATIONS = {
     Platform.CONSOLE: {"restart", "pressed twice"},
 }
 
-#: Buttons that one chat alone makes.
-_ONLY_ON_DISCORD = {"[draft:write]", "[draft:code=*]"}
+#: Buttons that some chats do not make: forms are Discord's; who sits at the console is not asked to agree.
+_ELSEWHERE = {
+    Platform.TELEGRAM: {"[draft:write]", "[draft:code=*]"},
+    Platform.DISCORD: set[str](),
+    Platform.CONSOLE: {"[draft:write]", "[draft:code=*]", "[consent]"},
+}
 
 _noted: set[tuple[Platform, str]] = set()
 
@@ -109,8 +113,7 @@ def everything(platform: Platform) -> frozenset[str]:
     """Give all that can be done on a platform."""
     page = _page()
     buttons = {of_button(re.sub(r"<[^>]*>", "0", key.action)) for key in page.buttons()}
-    if platform is not Platform.DISCORD:
-        buttons -= _ONLY_ON_DISCORD
+    buttons -= _ELSEWHERE[platform]
     commands = {f"/{name}" for name in (*COMMANDS, *ADMIN_COMMANDS)}
     return frozenset(commands | buttons | _options(platform, page) | _WAYS[platform])
 

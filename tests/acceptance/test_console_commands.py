@@ -1,0 +1,237 @@
+"""At the console: every command and button, typed by the one person who sits there and runs the machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import drawn
+from bot import texts
+from bot.backends.fake import FakeBackend
+from bot.chats.console import HERE, ME
+from bot.domain import Asker, Identity, LoraCode, Platform
+from tests.acceptance.test_console_pictures import RESULT, Console, console, last_request
+from tests.integration.engine_room import png
+
+PHOTOS = drawn.sample_photos(5, count=6)
+
+
+@pytest.fixture
+async def person(tmp_path: Path) -> AsyncIterator[Console]:
+    async with console(tmp_path / "data", FakeBackend(picture=png())) as each:
+        yield each
+
+
+def album(folder: Path, count: int) -> str:
+    """A folder of photos."""
+    folder.mkdir()
+    for number, photo in enumerate(PHOTOS[:count], 1):
+        (folder / f"{number}.png").write_bytes(photo)
+    return str(folder)
+
+
+async def trained(person: Console, folder: Path) -> LoraCode:
+    ready = await person.types(album(folder, 5), r"\d{4} \d{4} is ready[^\n]*\n(?s:.*?)My codes\n")
+    return LoraCode(ready[:9].replace(" ", ""))
+
+
+@pytest.mark.covers(
+    "console",
+    "/start",
+    "/help",
+    "/train",
+    "/queue",
+    "/cancel",
+    "/link",
+    "/privacy",
+    "words",
+    "path",
+    "[set:*:class=*]",
+    "[set:*:drop=*]",
+    "[set:*:name]",
+    "[restart]",
+    "[first5]",
+    "[cancel:*]",
+)
+async def test_a_set_is_put_together_started_over_trained_and_cancelled(
+    person: Console, tmp_path: Path
+) -> None:
+    await person.types("/start", "paths of five photos")
+    await person.types("/help", "/forgetme")
+    await person.types("/train", "five photos")
+    await person.types(album(tmp_path / "two", 2), r"2 of 5(?s:.*)Start over\n")
+    await person.presses("✕ 1", r"1 of 5(?s:.*)Start over\n")
+    await person.presses("Cat", r"They show: cat(?s:.*)Start over\n")
+    await person.presses("Name it", "write")
+    await person.types("Whiskers", r"Whiskers(?s:.*)Start over\n")
+    await person.presses("Start over", "Deleted: 1 photo")
+    await person.types("/pause", "Paused")
+    await person.types(album(tmp_path / "six", 6), r"Nothing has started(?s:.*)Start over\n")
+    await person.presses("Use the first five", r"LoraCode is(?s:.*)Cancel\n")
+    await person.types("/queue", r"Cancel \d{4} \d{4}\n")
+    await person.types("1", "will not be trained")
+    await person.types("/cancel", texts.NOTHING_OPEN)
+    await person.types("/link", "Your word is [A-Z0-9]{6}")
+    await person.types("/privacy", "What I keep of you")
+
+
+@pytest.mark.covers(
+    "console",
+    "/codes",
+    "/show",
+    "/export",
+    "/forgetme",
+    "restart",
+    "pressed twice",
+    "[codes]",
+    "[codes:all]",
+    "[code:*]",
+    "[rename:*]",
+    "[export:*]",
+    "[use:*]",
+    "[remove:*]",
+    "[remove!:*]",
+    "[draft:style]",
+    "[draft:style=]",
+    "[draft:drop]",
+    "[forgetme!:*:*]",
+)
+async def test_a_code_is_used_named_exported_and_deleted_also_after_a_restart(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with console(data, FakeBackend(picture=png())) as person:
+        code = await trained(person, tmp_path / "album")
+        spaced = f"{code[:4]} {code[4:]}"
+        await person.presses("My codes", rf"\] {spaced}")
+    async with console(data, FakeBackend(picture=png())) as person:
+        await person.types("/codes", rf"\] {spaced}(?s:.*?)\n")
+        await person.presses(spaced, "trigger: sks person(?s:.*)All my codes\n")
+        await person.presses("All my codes", rf"\] {spaced}")
+        await person.types("/codes", rf"\] {spaced}(?s:.*?)\n")
+        await person.presses(spaced, "trigger: sks person(?s:.*)All my codes\n")
+        await person.presses("Export", r"file: \S+")
+        await person.types("/export 00000001", texts.UNKNOWN_CODE)
+        await person.presses("Rename", "write")
+        await person.types("Sunny", "Sunny(?s:.*)All my codes\n")
+        await person.presses("Generate", "Now write what to draw(?s:.*)Drop\n")
+        await person.presses("Style", "Which style(?s:.*)No style\n")
+        await person.presses("Oil painting", "style: Oil painting(?s:.*)Drop\n")
+        await person.presses("Style: Oil painting", "Which style(?s:.*)No style\n")
+        await person.presses("No style", "style: none(?s:.*)Drop\n")
+        await person.presses("Drop", texts.draft_dropped().text)
+        await person.presses("Drop", texts.DRAFT_GONE)
+        await person.types("/show 999", texts.NO_SUCH_RESULT)
+        await person.types("/codes", r"\] Sunny(?s:.*?)\n")
+        await person.presses("Sunny", "trigger: sks person(?s:.*)All my codes\n")
+        await person.presses("Delete", "for good(?s:.*)Keep it\n")
+        await person.presses("Delete for good", "is deleted")
+        await person.types("/forgetme", "Delete everything\n")
+        await person.types("1", "Receipt")
+
+
+@pytest.mark.covers(
+    "console",
+    "/generate",
+    "--n",
+    "--size",
+    "--seed",
+    "--no",
+    "--steps",
+    "--guidance",
+    "--strength",
+    "--style",
+    "--sampler",
+)
+async def test_every_option_reaches_the_worker(tmp_path: Path) -> None:
+    card = FakeBackend(picture=png())
+    async with console(tmp_path / "data", card) as person:
+        code = await trained(person, tmp_path / "album")
+        await person.types(
+            f"/generate {code} a boat --n 2 --size portrait --seed 7 --no fog, rain --steps 12 --guidance 6.5"
+            " --strength 0.8 --style oil --sampler euler a",
+            RESULT,
+        )
+        request = last_request(card)
+        assert (request.count, request.shape, request.seed, request.steps) == (2, "portrait", 7, 12)
+        assert (request.guidance, request.sampler, request.loras[0].strength) == (6.5, "euler a", 0.8)
+        assert "fog, rain" in request.negative
+        assert request.prompt.startswith("oil painting of")
+
+
+@pytest.mark.covers(
+    "console",
+    "/ask",
+    "/report",
+    "[share:*]",
+    "[share:*:*]",
+    "[share:*:show]",
+    "[share:*:revoke]",
+    "[share:*:once]",
+    "[share:*:always]",
+    "[share:*:no]",
+    "[invite:*]",
+    "[uninvite:*]",
+)
+async def test_sharing_is_decided_by_numbers(person: Console, tmp_path: Path) -> None:
+    code, ledger = await trained(person, tmp_path / "album"), person.app.ledger
+    for number, answer in enumerate(("Once", "Always", "No"), 1):
+        who = Identity(Platform.TELEGRAM, str(number), name=f"Friend {number}")
+        await person.app.studio.ask(who, who.alone, code)
+        await person.reads(rf"Friend {number} \(Telegram\) wants to draw(?s:.*?)No\n")
+        await person.presses(answer, r"Friend|said no|No more|refused|Nobody|may draw|not|no ")
+    await ledger.invite(code, "ABCDEFGHJKLM", datetime.now(UTC) + timedelta(days=1))
+    for number in range(100, 109):
+        who = Identity(Platform.TELEGRAM, str(number))
+        friend = Asker(await ledger.account_of(who), f"Other {number}", who.alone)
+        assert await ledger.accept(friend, "ABCDEFGHJKLM") == code
+    await person.types("/codes", r"\[1\] \d{4} \d{4}(?s:.*?)\n")
+    await person.presses(f"{code[:4]} {code[4:]}", "Share(?s:.*)All my codes\n")
+    await person.presses("Share", r"(?s:.*)Back\n")
+    await person.presses("More", r"(?s:.*)Back\n")
+    await person.types("1", r"may draw with your(?s:.*?)Everybody with[^\n]*\n")
+    await person.presses("Take it back", "can no longer draw(?s:.*?)Back\n")
+    await person.presses("Back", r"(?s:.*)Back\n")
+    await person.presses("New link", r"share_[A-Z0-9]{12}(?s:.*?)Who has it\n")
+    await person.presses("End the link", "is over")
+    await person.types("/ask 4071 3386", "I have asked its owner")
+    await person.types("/report 4071 3386 mine", "Thank you")
+
+
+@pytest.mark.covers(
+    "console",
+    "/status",
+    "/logs",
+    "/reports",
+    "/pause",
+    "/resume",
+    "/ban",
+    "/unban",
+    "/quota",
+    "/takedown",
+    "/broadcast",
+    "/invite",
+    "/drain",
+)
+async def test_who_sits_here_runs_the_machine(person: Console, tmp_path: Path) -> None:
+    code = await trained(person, tmp_path / "album")
+    await person.types("/status", r"Waiting: 0 train(?s:.*)Disk free")
+    await person.types("/pause", "Paused")
+    await person.types("/resume", "again|Jobs")
+    await person.types("/ban telegram:8", "Closed to telegram:8; 0 jobs of theirs stopped")
+    await person.types("/unban telegram:8", "Open to telegram:8 again")
+    await person.types("/quota console:me 1 2", "Trainings a day: no limit, 1 used")
+    await person.types("/invite", "It works once, for 7 days")
+    await person.types("/broadcast We are closed", "I write that to")
+    await person.types(f"/takedown {code}", f"{code[:4]} {code[4:]} is gone")
+    await person.types("/reports", re.escape(texts.NO_REPORTS))
+    await person.types("/logs", r"console:me /takedown")
+    await person.types("/drain", "I finish 0 running jobs, then stop")
+
+
+async def test_the_person_at_the_console_is_never_asked_to_agree(person: Console) -> None:
+    assert await person.app.studio.consent_question(ME) is None
+    offered = [each.action for each in (await person.app.studio.train(ME, HERE)).buttons]
+    assert "consent" not in offered
