@@ -105,7 +105,7 @@ async def test_a_code_is_used_named_exported_and_deleted_also_after_a_restart(tm
     async with console(data, FakeBackend(picture=png())) as person:
         code = await trained(person, tmp_path / "album")
         spaced = f"{code[:4]} {code[4:]}"
-        await person.presses("My codes", rf"\] {spaced}")
+        await person.presses("My codes", rf"\] {spaced}(?s:.*?)\n")
     async with console(data, FakeBackend(picture=png())) as person:
         await person.types("/codes", rf"\] {spaced}(?s:.*?)\n")
         await person.presses(spaced, "trigger: sks person(?s:.*)All my codes\n")
@@ -144,11 +144,13 @@ async def test_a_code_is_used_named_exported_and_deleted_also_after_a_restart(tm
     "--strength",
     "--style",
     "--sampler",
+    "[draw:*]",
 )
 async def test_every_option_reaches_the_worker(tmp_path: Path) -> None:
     card = FakeBackend(picture=png())
     async with console(tmp_path / "data", card) as person:
         code = await trained(person, tmp_path / "album")
+        await person.presses("Generate", "Now write what to draw(?s:.*)Drop\n")
         await person.types(
             f"/generate {code} a boat --n 2 --size portrait --seed 7 --no fog, rain --steps 12 --guidance 6.5"
             " --strength 0.8 --style oil --sampler euler a",

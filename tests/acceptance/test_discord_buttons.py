@@ -32,11 +32,16 @@ async def test_a_set_is_named_by_a_message_and_started_over(stage: Stage) -> Non
     assert await stage.held() == 0
 
 
-@pytest.mark.covers("discord", "[codes]", "[code:*]", "[codes:all]", "[use:*]", "[remove:*]", "restart")
+@pytest.mark.covers(
+    "discord", "[draw:*]", "[codes]", "[code:*]", "[codes:all]", "[use:*]", "[remove:*]", "restart"
+)
 async def test_from_the_ready_notice_to_a_card_of_a_code_and_its_buttons(stage: Stage) -> None:
     code = await stage.trained()
     await stage.restart()
-    await stage.anna_alone.click(stage.dms()[-1], label="My codes")
+    notice = stage.dms()[-1]
+    await stage.anna_alone.click(notice, label="Generate")
+    assert "What to draw" in labels(stage.anna_alone.dm_channel.history()[-1])
+    await stage.anna_alone.click(notice, label="My codes")
     listed = stage.anna_alone.dm_channel.history()[-1]
     await stage.anna_alone.click(listed, label=format_code(code))
     card = stage.anna_alone.dm_channel.history()[-1]
