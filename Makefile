@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PYTHONUNBUFFERED := 1
 
-.PHONY: run test soak check bench audit docs format lock clean
+.PHONY: run test soak check bench audit docs pictures format lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/python -m bot
@@ -39,6 +39,12 @@ audit: $(VENV)/.dev
 # docs/commands.md, from the code.
 docs: $(VENV)/.dev
 	$(BIN)/python .ci/commands.py
+
+# The README's pictures of the chats. Chromium is Debian's (apt install chromium) or, where there is none, Playwright's.
+pictures: $(VENV)/.dev
+	@$(BIN)/python -c 'import playwright' 2>/dev/null || $(PIP) install 'simcord[screenshot]==3.2.1'
+	@command -v chromium >/dev/null || $(BIN)/python -m playwright install chromium
+	PYTHONPATH=. $(BIN)/python .ci/pictures.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
