@@ -72,6 +72,7 @@ class Notifier:
         self._changed = asyncio.Event()
         self._stale_cards: set[JobId] = set()
         self._remarks: dict[JobId, str] = {}  # what a card says once, until it is edited again
+        self._previews: dict[JobId, int] = {}  # what a card shows: when that was written, in ns
         self._not_before: dict[JobId, float] = {}  # of an open job's card: monotonic time of the next edit
         # A card is written by one at a time: a late progress edit must not cover the picture.
         self._locks: WeakValueDictionary[JobId, asyncio.Lock] = WeakValueDictionary()
@@ -221,6 +222,7 @@ class Notifier:
             job = await self._ledger.job(job_id)
             if job is None or job.status in TERMINAL:
                 self._remarks.pop(job_id, None)
+                self._previews.pop(job_id, None)
                 remark = ""
             if job is None or (job.status in TERMINAL and not await self._shows_its_end(job)):
                 return None
@@ -246,22 +248,29 @@ class Notifier:
             return None if job.status in TERMINAL else self._card_pause_s
 
     async def _show(self, chat: Chat, job: Job, remark: str) -> None:
-        reply = await self._guard.screened(job.place, await self._card(job, remark))
+        written_ns = await asyncio.to_thread(_written_ns, self._files.preview_path(job.id))
+        is_new = written_ns is not None and written_ns != self._previews.get(job.id)
+        card = await self._card(job, remark, is_new)
+        reply = await self._guard.screened(job.place, card)
         if job.card_message_id is not None:
             await self._edited(chat, job, job.card_message_id, reply)
         elif job.status not in TERMINAL:  # the bot died before it could note the card it had shown
             message_id = await chat.send(job.place, reply, nonce=f"card-{job.id}")
             await self._ledger.card_shown(job.id, message_id)
+        if card.pictures and written_ns is not None:
+            self._previews[job.id] = written_ns
         if remark and self._remarks.get(job.id) == remark:  # else a newer one came meanwhile
             del self._remarks[job.id]
 
-    async def _card(self, job: Job, remark: str) -> Reply:
+    async def _card(self, job: Job, remark: str, has_new_picture: bool) -> Reply:
         if job.kind is JobKind.GENERATE and job.status is JobStatus.DONE:
             return texts.result_deleted(job)
         guess = await estimate(self._ledger, job, self._clock())
-        preview = self._files.preview_path(job.id)
-        shown = preview if await asyncio.to_thread(preview.is_file) else None
-        return texts.card(job, guess.left_s, guess.position, remark, shown)
+        preview = self._files.preview_path(job.id) if has_new_picture else None
+        reply = texts.card(job, guess.left_s, guess.position, remark, preview)
+        # A picture is sent once, not with each step; the card of a training that is done goes on showing it.
+        is_kept = job.status not in {JobStatus.FAILED, JobStatus.CANCELLED}
+        return replace(reply, keeps_pictures=is_kept and not reply.pictures)
 
     async def _shows_its_end(self, job: Job) -> bool:
         # Of a generation the result itself takes the card's place, unless it was cancelled or deleted since.
@@ -280,6 +289,13 @@ class Notifier:
         if lock is None:
             lock = self._locks[job_id] = asyncio.Lock()
         return lock
+
+
+def _written_ns(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def _existing(paths: list[Path]) -> list[Path]:

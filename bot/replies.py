@@ -64,7 +64,8 @@ class Reply:
     it reads like this, instead of sending a new one. `shows_set` marks the one message that shows the photos
     a person is collecting: whoever shows it edits the one `Studio.set_message` names, or sends it anew and
     tells `Studio.set_shown`. `ends_set` is the end of such a message. `is_silent` asks for no sound,
-    `is_spoiler` for pictures that are covered until somebody wants to see them.
+    `is_spoiler` for pictures that are covered until somebody wants to see them. `keeps_pictures` says
+    of an edit that the message goes on showing what it shows.
     """
 
     text: str
@@ -77,6 +78,7 @@ class Reply:
     ends_set: EndedSet | None = None
     is_silent: bool = False
     is_spoiler: bool = False
+    keeps_pictures: bool = False
 
 
 class Chat(Protocol):

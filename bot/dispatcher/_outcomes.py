@@ -107,6 +107,7 @@ class Outcomes:
             case Sample():
                 await self._still(self._ledger.is_current(job.id, job.attempt))
                 await self._files.write_sample(job.id, event.step, event.png)
+                await self._show_so_far(job)
             case Preview():
                 await self._still(self._ledger.is_current(job.id, job.attempt))
                 await self._files.write_preview(job.id, event.png)
@@ -251,6 +252,15 @@ class Outcomes:
         except Exception:  # whatever is wrong with them, the LoRA is ready all the same
             log.exception("the samples of job %d cannot be shown", job.id)
             return []
+
+    async def _show_so_far(self, job: Job) -> None:
+        """Have the card of a training show what its LoRA drew up to now."""
+        try:
+            picture = await asyncio.to_thread(strip.compose, await self._files.read_samples(job.id))
+            await self._files.write_preview(job.id, picture)
+        except Exception:  # whatever is wrong with them, the training goes on
+            log.exception("the samples of job %d cannot be shown yet", job.id)
+        self._watcher.progressed(job.id)
 
     async def _ended(self, job: Job) -> None:
         log.info("job %d (%s) has ended", job.id, job.kind)

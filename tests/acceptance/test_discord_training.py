@@ -13,9 +13,11 @@ from PIL import Image
 from bot import texts
 from bot.backends.local import LocalBackend
 from bot.domain import Identity, JobStatus, LoraState, Platform, format_code
+from bot.files import Files
 from bot.photos import NOT_A_PICTURE, TOO_MANY_BYTES, PhotoGate
 from gpu_worker.protocol import Train
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, text_of
+from tests.integration.engine_room import PNG
 
 WORKER = [sys.executable, "-m", "gpu_worker", "--base-model", "tiny", "--train-steps", "4"]
 REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "photos" / "dog3"
@@ -54,6 +56,20 @@ async def test_the_card_shows_how_far_the_training_is(stage: Stage) -> None:
     await stage.tell()
     (card,) = stage.dms()
     assert "step 750 of 1500" in card.content
+
+
+async def test_the_card_shows_what_was_drawn_so_far_and_goes_on_showing_it(stage: Stage) -> None:
+    await stage.form(photos(5))
+    job = await stage.bot.ledger.claim((await stage.training()).kind)
+    assert job is not None
+    await Files(stage.folder).write_preview(job.id, PNG)
+    for step in (750, 760):
+        await stage.bot.ledger.progressed(job.id, job.attempt, step, 1500)
+        stage.bot.notifier.progressed(job.id)
+        await stage.tell()
+        (card,) = stage.dms()
+        assert f"step {step} of 1500" in card.content
+        assert len(card.attachments) == 1
 
 
 @pytest.mark.covers(

@@ -131,6 +131,21 @@ async def test_a_code_of_somebody_else_reads_like_no_code_at_all(anna: Person, b
     assert bert.sees[0].text == bert.sees[1].text
 
 
+async def test_the_card_shows_what_a_training_drew_so_far_and_goes_on_showing_it(
+    anna: Person, card: FakeBackend
+) -> None:
+    card.sample = PHOTOS[5]
+    card.gate.clear()
+    await anna.sends_photos(PHOTOS[:5])
+    shown = await until(lambda: [each for each in anna.sees if each.photos and "step" in each.text])
+    strip = shown[0].photos
+    assert shown[0].labels == [["Cancel"]]
+    card.sample = None
+    card.gate.set()
+    await until(lambda: "100 %" in shown[0].text)
+    assert shown[0].photos == strip
+
+
 @pytest.mark.covers("telegram", "[cancel:*]")
 async def test_a_training_can_be_cancelled_by_its_button(anna: Person, card: FakeBackend) -> None:
     card.gate.clear()

@@ -38,6 +38,45 @@ async def test_the_samples_of_a_training_come_as_one_picture_with_the_ready_mess
     assert await room.files.read_samples(job.id) == {}
 
 
+async def test_the_card_of_a_training_shows_what_was_drawn_so_far_each_picture_once(room: EngineRoom) -> None:
+    room.backend.sample, room.backend.steps = PNG, 10_000
+    job = await room.desk.train(ANNA)
+    await room.desk.studio.card_shown(job.id, "card7")
+    working = asyncio.create_task(room.dispatcher.drain())
+    strip = room.files.preview_path(job.id)
+
+    async def shows_the_strip() -> bool:
+        await room.notifier.edit_cards()
+        return any(reply.pictures == (strip,) for _, reply in room.chat.edits)
+
+    async def went_on() -> bool:
+        await room.notifier.edit_cards()
+        return room.chat.edits[-1][1].pictures == ()
+
+    await until(shows_the_strip)
+    with Image.open(strip) as picture:
+        assert picture.width % TILE_PX == 0
+    room.backend.sample = None
+    await until(went_on)
+    assert room.chat.edits[-1][1].keeps_pictures
+    await room.desk.studio.cancel(ANNA)
+    await working
+    await room.notifier.edit_cards()
+    assert not room.chat.edits[-1][1].keeps_pictures
+    assert not strip.exists()
+
+
+async def test_the_card_of_a_training_that_is_done_goes_on_showing_what_it_drew(room: EngineRoom) -> None:
+    room.backend.sample, room.backend.steps = PNG, 3
+    job = await room.desk.train(ANNA)
+    await room.desk.studio.card_shown(job.id, "card7")
+    await room.dispatcher.drain()
+    await room.notifier.edit_cards()
+    [(_, card)] = room.chat.edits
+    assert "100 %" in card.text
+    assert card.keeps_pictures
+
+
 async def test_samples_of_a_cancelled_training_are_deleted(room: EngineRoom) -> None:
     room.backend.sample, room.backend.steps = PNG, 10_000
     job = await room.desk.train(ANNA)

@@ -87,7 +87,7 @@ class Post:
                 .get_partial_message(int(number))
                 .edit(
                     content=addressed(channel_id, place, parcel.text),
-                    attachments=parcel.files(),
+                    attachments=discord.utils.MISSING if reply.keeps_pictures else parcel.files(),
                     view=view_of(reply.buttons),
                     allowed_mentions=mentions(place),
                 )

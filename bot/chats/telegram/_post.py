@@ -118,7 +118,8 @@ class Post:
         except BadRequest as refusal:
             if "no text in the message" not in refusal.message.lower():
                 raise
-            if reply.card_of is None:  # a message keeps its kind: the picture goes, a blank one comes
+            # A message keeps its kind: the picture goes, a blank one comes.
+            if reply.card_of is None and not reply.keeps_pictures:
                 await self._put_photo(chat_id, message_id, reply, blank())
                 return
             caption = clipped(reply.text, MAX_CAPTION)
