@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.backends.fake import FakeBackend
+from bot.domain import format_code
 from gpu_worker.protocol import Train
 from tests.acceptance import discord_stage, telegram_stage
 from tests.acceptance.discord_stage import photos, shown
@@ -83,7 +84,28 @@ async def test_on_discord_kept_photos_begin_at_once(tmp_path: Path) -> None:
         assert "has learnt for 3 more steps" in stage.dms()[-1].content
 
 
-async def test_at_the_console_one_photo_is_swapped(tmp_path: Path) -> None:
+@pytest.mark.covers("discord", "[more:*]", "[set:*:anew]", "restart")
+async def test_on_discord_photos_asked_for_a_code_are_of_a_new_one_instead_also_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    async with discord_stage.on_stage(tmp_path) as stage:
+        code = await stage.trained()
+        listed = shown(await stage.anna.slash(stage.channel, "codes"))
+        card = shown(await stage.anna.click(listed, label=format_code(code)))
+        wanted = (await stage.anna.click(card, label="Train further")).followups[0].message
+        assert f"They train {format_code(code)} further" in wanted.content
+        await stage.restart()
+        left = shown(await stage.anna.click(wanted, label=f"Not for {format_code(code)}"))
+        assert (left.id, "They show: person" in left.content) == (wanted.id, True)
+        await stage.album(photos(5, first=6))
+        await stage.work()
+        ready = stage.dms()[-1].content
+        assert "is ready" in ready
+        assert format_code(code) not in ready
+
+
+@pytest.mark.covers("console", "/more", "/replace", "[more:*]", "[set:*:anew]", "[settings:*:photos=*]")
+async def test_at_the_console_kept_photos_begin_at_once_and_one_is_swapped(tmp_path: Path) -> None:
     folder = tmp_path / "album"
     folder.mkdir()
     for number, photo in enumerate(album(1, 2, 3, 4, 5, 6), 1):
@@ -92,6 +114,13 @@ async def test_at_the_console_one_photo_is_swapped(tmp_path: Path) -> None:
     async with console(tmp_path / "data", FakeBackend(picture=png())) as person:
         await person.types("/settings", "Size: square(?s:.*)Keep photos 7 days\n")
         await person.presses("Keep photos 7 days", "until they are seven days old")
-        ready = await person.types(str(folder), r"\d{4} \d{4} is ready")
-        await person.types(f"/replace {ready[:9]} 4", "takes the place of number 4")
-        await person.types(str(tmp_path / "other.png"), f"{ready[:9]} has learnt for 3 more steps")
+        code = (await person.types(str(folder), r"\d{4} \d{4} is ready"))[:9]
+        learnt = f"{code} has learnt for 3 more steps"
+        await person.types("/codes", rf"\] {code}[^\n]*\n")
+        await person.presses(code, "trigger: sks person(?s:.*)All my codes\n")
+        await person.presses("Train further", f"I train {code} for 300 more steps(?s:.*){learnt}")
+        await person.types(f"/more {code} 200", f"I train {code} for 200 more steps(?s:.*){learnt}")
+        await person.types(f"/replace {code} 4", "takes the place of number 4(?s:.*)Start over\n")
+        await person.presses(f"Not for {code}", "They show: person")
+        await person.types(f"/replace {code} 4", "takes the place of number 4")
+        await person.types(str(tmp_path / "other.png"), learnt)

@@ -58,6 +58,7 @@ async def test_on_discord(tmp_path: Path) -> None:
         assert len(result.attachments) == 1
 
 
+@pytest.mark.covers("console", "[likeness:*]", "--best")
 async def test_at_the_console(tmp_path: Path) -> None:
     folder = tmp_path / "album"
     folder.mkdir()
