@@ -27,6 +27,8 @@ COMMA_REACH = 20
 #: Weights beyond this only break the picture.
 _MOST = 10.0
 _LEXEME = re.compile(r"\\[()\[\]\\]|[()\[\]]|:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*\)|[^\\()\[\]:]+|.", re.DOTALL)
+#: Of numbers around 1 a mean below this is what rounding left of none, and nothing to be kept.
+_LEAST_MEAN = 1e-6
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,10 @@ def _encoded(base: BaseModel, piece: _Piece) -> Tensor:
         return seen
     weights = seen.new_tensor([1.0, *piece.weights, *[1.0] * (room + 1)])
     weighted = seen * weights[:, None]
-    mean = weighted.float().mean()
-    return weighted * (seen.float().mean() / mean).to(seen.dtype) if mean else weighted
+    mean, kept = weighted.float().mean(), seen.float().mean()
+    if min(abs(mean), abs(kept)) < _LEAST_MEAN:
+        return weighted
+    return weighted * (kept / mean).to(seen.dtype)
 
 
 def _pieces(base: BaseModel, parts: Sequence[Part]) -> list[_Piece]:

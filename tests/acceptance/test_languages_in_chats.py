@@ -74,7 +74,8 @@ async def test_on_discord_a_chosen_language_is_spoken_by_answers_forms_and_notic
         assert text_of(await stage.anna.slash(stage.channel, "queue")) == italian("nothing-waits")
         code = await stage.trained()
         spaced = f"{code[:4]} {code[4:]}"
-        assert italian("notice-ready", code=spaced) in stage.dms()[-1].content
+        ready = italian("notice-ready", code=spaced, photos=italian("photos-deleted"))
+        assert ready in stage.dms()[-1].content
         assert text_of(await stage.bert.slash(stage.channel, "queue")) == texts.NOTHING_WAITS
 
 
@@ -105,7 +106,7 @@ def test_discord_s_locale_of_whoever_acts_goes_to_the_studio() -> None:
 @pytest.mark.covers("console", "[settings:*:language=*]")
 async def test_at_the_console_commands_are_understood_in_every_language(tmp_path: Path) -> None:
     async with console(tmp_path / "data", FakeBackend(picture=png())) as typing:
-        await typing.types("/impostazioni", "Language: English, as your app(?s:.*)Italiano\n")
+        await typing.types("/impostazioni", "Language: English, as your app(?s:.*)Italiano")
         await typing.presses("Italiano", "Lingua: Italiano\n")
         await typing.types("/queue", italian("nothing-waits"))
 

@@ -113,8 +113,8 @@ async def test_cards_and_notices_are_in_the_language_of_whoever_asked(room: Engi
     code = (await room.trained()).code
     [(_, notice, _)] = room.chat.sent
     spaced = f"{code[:4]} {code[4:]}"
-    assert notice.text.startswith(italian("notice-ready", code=spaced))
-    assert [each.label for each in notice.buttons] == [italian("my-codes")]
+    assert notice.text.startswith(italian("notice-ready", code=spaced, photos=italian("photos-deleted")))
+    assert [each.label for each in notice.buttons] == [italian("generate"), italian("my-codes")]
     with pytest.raises(UserError) as caught:
         await room.desk.studio.generate_text(ITALIAN, ANNAS, f"{code} a boat --n many")
     assert caught.value.sentence == italian("wish-whole", name="n")

@@ -102,7 +102,7 @@ def test_it_runs_with_the_usual_settings_on_a_private_folder(prepare: Prepare, c
         "optimizer_type": "AdamW", "learning_rate": 1e-4, "unet_lr": 1e-4, "text_encoder_lr": [5e-5],
         "lr_scheduler": "constant", "max_grad_norm": 1.0, "min_snr_gamma": 5.0,
         "mixed_precision": "bf16", "max_data_loader_n_workers": 0,
-        "sdpa": True, "cache_latents": True,
+        "sdpa": True, "cache_latents": True, "network_weights": None,
         "gradient_checkpointing": False, "network_train_unet_only": False,
     }  # fmt: skip
 

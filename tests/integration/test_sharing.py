@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.domain import Allowed, GenerateWish, Identity, JobKind, JobStatus, LoraCode, Place, Platform
+from bot.domain import (
+    Allowed,
+    GenerateWish,
+    Identity,
+    JobKind,
+    JobStatus,
+    LoraCode,
+    Place,
+    Platform,
+    format_code,
+)
 from bot.errors import ShareEnded, UserError
 from bot.ledger import MAX_ASKS_A_DAY, MAX_PEOPLE_A_LINK, MAX_WAITING
 from bot.postman import Postman
@@ -212,8 +222,7 @@ async def test_a_share_draws_and_does_nothing_else(desk: Desk) -> None:
     assert "Shared with you:" in listed.text
     assert "· always" in listed.text
     assert (
-        "Now write what to draw"
-        in (await presses(desk, listed, f"Draw with {code[:4]} {code[4:]}", BERT)).text
+        "Press “What to draw”" in (await presses(desk, listed, f"Draw with {code[:4]} {code[4:]}", BERT)).text
     )
     assert [each.value for each in await desk.studio.codes_like(BERT, "")] == [code]
 
@@ -233,7 +242,11 @@ async def test_a_shared_code_inside_a_prompt_is_spent_too(desk: Desk) -> None:
     own = (await desk.ready(BERT, first=11)).code
     await presses(desk, letter, "Once")
     await draws(desk, f"{own} with {code} and")
-    assert await refused(desk, f"{own} with {code} and")
+    unknown = "00000000" if "00000000" not in (code, own) else "00000001"
+    for spent in (code, LoraCode(unknown)):
+        with pytest.raises(UserError) as caught:
+            await draws(desk, f"{own} with {spent} and")
+        assert caught.value.sentence == texts.say("unknown-code-in-prompt", code=format_code(spent))
 
 
 async def test_what_ended_since_the_look_queues_nothing(desk: Desk) -> None:
