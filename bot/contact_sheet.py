@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 TILE_PX = 192
 COLUMNS = 5
 _GAP_PX, _BADGE_PX, _FRAME_PX, _WORDS_PX = 6, 36, 6, 26
+#: 110 kB each; a set that grows is shown with every photo, and decoding them anew is most of the work.
+MAX_TILES = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +26,36 @@ class Mark:
     words: str
 
 
-def compose(photos: Sequence[bytes], marks: Sequence[Mark] = ()) -> bytes:
+class Tiles:
+    """The small pictures of photos that were shown last, by the SHA-256 of their bytes; for any thread."""
+
+    def __init__(self) -> None:
+        self._tiles: OrderedDict[str, Image.Image] = OrderedDict()
+        self._lock = Lock()
+
+    def of(self, photo: bytes) -> Image.Image:
+        """Give the tile of a photo of our own gate."""
+        name = hashlib.sha256(photo).hexdigest()
+        with self._lock:
+            tile = self._tiles.pop(name, None)
+        if tile is None:
+            tile = _tile(photo)
+        with self._lock:
+            self._tiles[name] = tile
+            while len(self._tiles) > MAX_TILES:
+                self._tiles.popitem(last=False)
+        return tile
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Forget photos, named by the SHA-256 of their bytes."""
+        with self._lock:
+            for name in names:
+                self._tiles.pop(name, None)
+
+
+def compose(photos: Sequence[bytes], marks: Sequence[Mark] = (), tiles: Tiles | None = None) -> bytes:
     """Return a JPEG of photos of our own gate, in their order, each with its number from 1 and its mark."""
+    tiles = tiles or Tiles()
     columns = min(COLUMNS, len(photos))
     rows = -(-len(photos) // COLUMNS)
     step_px = TILE_PX + _GAP_PX
@@ -30,7 +63,7 @@ def compose(photos: Sequence[bytes], marks: Sequence[Mark] = ()) -> bytes:
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(22)
     for place, photo in enumerate(photos):
         left, top = (_GAP_PX + number * step_px for number in (place % COLUMNS, place // COLUMNS))
-        sheet.paste(_tile(photo), (left, top))
+        sheet.paste(tiles.of(photo), (left, top))
         if place < len(marks):
             _draw_mark(pen, (left, top), marks[place])
         pen.rectangle((left, top, left + _BADGE_PX, top + _BADGE_PX), "black")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from bot.domain import JobId, Place, Platform
+from bot.domain import JobId, NewPhoto, Place, Platform
+from bot.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,10 @@ class Upload:
 
     name: str
     data: bytes | None
+
+
+#: A photo on its way in: as it came, or opened before the rest of its album was there, well or not.
+Incoming: TypeAlias = Upload | NewPhoto | UserError
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ import psutil
 
 from benchmarks.load.telegram import TOKEN
 from benchmarks.load.watch import Look
-from bot.app import opened
+from bot.app import opened, settle
 from bot.backends.local import LocalBackend
 from bot.chats.telegram import TelegramChat
 from bot.redact import set_up_logging
@@ -39,6 +39,7 @@ async def main(api_url: str, folder: Path, journal: Path, times: list[str]) -> N
     async with opened(settings, backend) as app:
         chat = TelegramChat(app.studio, TOKEN, settings.telegram_api_url)
         app.chats[chat.platform] = chat
+        settle(app)
         with journal.open("ab") as lines:
             await app.run({chat.platform: chat.run(), "watch": watch(folder, lines.fileno())})
 

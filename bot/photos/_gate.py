@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from bot.child.parent import START_TIMEOUT_S, Child, ChildLost
+from bot.child.parent import KEEPS_MEMORY, START_TIMEOUT_S, Child, ChildLost
 from bot.domain import NewPhoto
 from bot.errors import UserError
 from bot.photos._decode import (
@@ -38,7 +38,9 @@ class PhotoGate:
 
     def __init__(self, children: int = CHILDREN, timeout_s: float = TIMEOUT_S) -> None:
         self._timeout_s = timeout_s
+        self._children = children
         self._free = asyncio.Semaphore(children)
+        self._warming: asyncio.Task[None] | None = None
         self._idle: list[Decoder] = []
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -64,15 +66,34 @@ class PhotoGate:
             self._idle.append(child)
             return photo
 
+    def warm_up(self) -> None:
+        """Start the children now; whoever sends the first photo need not wait for them."""
+        self._warming = asyncio.create_task(self._warm_up())
+
+    async def _warm_up(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._children):
+                    group.create_task(self._add_idle())
+        except* (OSError, ChildLost, TimeoutError):
+            log.warning("no child that decodes photos could be started; the next photo tries again")
+
+    async def _add_idle(self) -> None:
+        async with self._free:
+            self._idle.append(await self._started())
+
     async def close(self) -> None:
         """End the children."""
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.wait([self._warming])
         while self._idle:
             self._end(self._idle.pop())
         await asyncio.gather(*self._ending)
 
     async def _started(self) -> Decoder:
         # Starting is not part of a photo's time: a cold machine needs seconds for it.
-        child = await Decoder.start("bot.photos._child", str(MEMORY_BYTES))
+        child = await Decoder.start("bot.photos._child", str(MEMORY_BYTES), environ=KEEPS_MEMORY)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await child.is_ready()

@@ -30,7 +30,7 @@ from bot.domain import (
 from bot.errors import UserError
 from bot.eta import estimate
 from bot.examples import Examples
-from bot.replies import EndedSet, Reply, Upload
+from bot.replies import EndedSet, Incoming, Reply, Upload
 from bot.studio import _coaching
 from bot.studio._album import after, refusals
 from bot.studio._door import refuse_trainings, refuse_when_full
@@ -52,6 +52,7 @@ class Collecting:
         self._tools = tools
         self._gate = gate
         self._examples = Examples(tools.files)
+        self._early = asyncio.Semaphore(1)
 
     async def must_consent(self, who: Identity, account: AccountId) -> bool:
         """Say whether a person is still to be asked; whoever sits at the console runs this machine."""
@@ -89,7 +90,16 @@ class Collecting:
         await self._tools.ledger.set_shown(account, None)
         return replace(await self.card(account, place), ends_set=_ended(before, place, texts.set_below()))
 
-    async def add(self, who: Identity, account: AccountId, place: Place, uploads: Sequence[Upload]) -> Reply:
+    async def open_early(self, who: Identity, account: AccountId, upload: Upload) -> Incoming:
+        """Open a photo before it is taken; whoever has not agreed yet finds it as it came."""
+        if await self.must_consent(who, account):
+            return upload
+        async with self._early:  # one at a time: nobody waits for it yet, but somebody does for the gate
+            return await self._checked(upload)
+
+    async def add(
+        self, who: Identity, account: AccountId, place: Place, uploads: Sequence[Incoming]
+    ) -> Reply:
         """Take the photos of one message or album; exactly five in the set start its training."""
         if not uploads:
             raise UserError(texts.NO_PHOTO_SENT)
@@ -177,7 +187,9 @@ class Collecting:
         report = await self._tools.coach.look(photos, photo_set.class_word) if photos else None
         sheet = b""
         if photos and place.is_private:
-            sheet = await asyncio.to_thread(contact_sheet.compose, photos, _coaching.marks(report))
+            sheet = await asyncio.to_thread(
+                contact_sheet.compose, photos, _coaching.marks(report), self._tools.tiles
+            )
         remarks, may_begin = _coaching.remarks(report), _coaching.may_begin(report)
         card = texts.set_card(photo_set, place.platform, sheet, remarks, may_begin)
         return self._said_in(place, card)
@@ -230,7 +242,9 @@ class Collecting:
             self._tools.forget([name])
         return None if job is None else await self._started(job, before, place)
 
-    async def _checked(self, upload: Upload) -> NewPhoto | UserError:
+    async def _checked(self, upload: Incoming) -> NewPhoto | UserError:
+        if not isinstance(upload, Upload):
+            return upload
         try:
             return await self._gate.check(upload)
         except UserError as refusal:
@@ -238,7 +252,9 @@ class Collecting:
 
     async def _started(self, job: Job, before: PhotoSet, place: Place) -> Reply:
         self._tools.queue.wake()
-        self._tools.coach.forget(await self._tools.ledger.names_of(job.id))
+        names = await self._tools.ledger.names_of(job.id)
+        self._tools.coach.forget(names)
+        self._tools.tiles.forget(names)
         guess = await estimate(self._tools.ledger, job, self._tools.clock())
         started = texts.further_started if job.goes_further else texts.training_started
         reply = started(job, guess)

@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 
 from bot.blocklist import BlockList
 from bot.coach import Report
+from bot.contact_sheet import Tiles
 from bot.domain import AccountId, JobId, NewPhoto, Platform, Rules
 from bot.files import Files
 from bot.ledger import Ledger
@@ -125,8 +126,10 @@ class Tools:
     block_list: BlockList = field(default_factory=lambda: BlockList(None))
     start_link: Callable[[str], str] = lambda word: ""
     coach: PhotoCoach = field(default_factory=NoCoach)
+    tiles: Tiles = field(default_factory=Tiles)
 
     def forget(self, photos: Sequence[str]) -> None:
         """Let everybody forget what was derived of photos, named by the SHA-256 of their bytes."""
         self.queue.forget(photos)
         self.coach.forget(photos)
+        self.tiles.forget(photos)

@@ -79,12 +79,14 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
         self.deleted: list[int] = []  #: messages that the bot took back
         self.changes = 0  #: messages that were sent or edited so far
         self.calls = 0  #: that the bot made so far
+        self.fetched: list[str] = []  #: files that the bot asked for
         self.updates_wanted: set[int] = set()  #: how many at once the bot asked for
 
     def validate(self, method: str, fields: dict[str, Any], uploads: dict[str, Any]) -> Any:
         self.calls += 1
         self._refuse(method, fields)
         self.updates_wanted |= {int(fields.get("limit", 100))} if method == "getUpdates" else set()
+        self.fetched += [fields["file_id"]] if method == "getFile" else []
         if method == "getMe":
             return BOT
         if method == "editMessageMedia":

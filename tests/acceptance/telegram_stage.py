@@ -45,6 +45,7 @@ async def telegram_bot(
     access: Access = Access.OPEN,
     eye: Eye | None = None,
     limits: Limits = NO_LIMITS,
+    album_pause_s: float = 0.2,
 ) -> AsyncIterator[App]:
     """The whole front end, listening to the server; it looks at photos if it has an eye."""
     admins = frozenset({Identity(Platform.TELEGRAM, str(ADMIN))})
@@ -53,7 +54,8 @@ async def telegram_bot(
     async with opened(settings, backend, eye=eye) as app:
         await consented(app.ledger, *(Identity(Platform.TELEGRAM, str(number)) for number in PEOPLE))
         chat = TelegramChat(
-            app.studio, TOKEN, settings.telegram_api_url, 0.2, acknowledge_within_s, limits=limits
+            *(app.studio, TOKEN, settings.telegram_api_url, album_pause_s, acknowledge_within_s),
+            limits=limits,
         )
         app.chats[chat.platform] = chat
         running = asyncio.create_task(app.run({"telegram": chat.run()}), name="front-end")

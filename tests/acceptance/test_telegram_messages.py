@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import pytest
 
 import drawn
 from bot import texts
-from tests.acceptance.telegram_stage import PHOTOS, Stage, on_stage, trained
+from bot.backends.fake import FakeBackend
+from tests.acceptance.telegram_person import Person
+from tests.acceptance.telegram_server import telegram_server, until
+from tests.acceptance.telegram_stage import PEOPLE, PHOTOS, Stage, on_stage, telegram_bot, trained
 
 FORWARDED = {"forward_origin": {"type": "hidden_user", "date": 1, "sender_user_name": "Carla"}}
 
@@ -28,6 +32,20 @@ async def test_of_an_album_of_ten_the_first_five_can_be_trained_on(stage: Stage)
     await stage.anna.presses(card, "Use the first five")
     await stage.anna.hears("is ready")
     assert len(stage.card.requests[0].photos) == 5
+
+
+async def test_photos_of_an_album_are_fetched_while_it_is_not_known_whether_more_come(tmp_path: Path) -> None:
+    pause_s = 3.0
+    async with (
+        telegram_server() as server,
+        telegram_bot(server, tmp_path, FakeBackend(), album_pause_s=pause_s),
+    ):
+        anna = Person(server, PEOPLE[0])
+        async with asyncio.timeout(pause_s):
+            await anna.sends_photos(PHOTOS[:3])
+            await until(lambda: len(server.fetched) == 3)
+        await anna.hears("3 of 5")
+        assert len(server.fetched) == 3, "none is fetched again"
 
 
 @pytest.mark.covers("telegram", "forwarded", "photo", "album")

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from bot import contact_sheet, texts
-from bot.domain import Identity, Place, Platform, TrainWish
+from bot.domain import Identity, NewPhoto, Place, Platform, TrainWish
 from bot.errors import UserError
-from bot.replies import Reply
-from tests.integration.studio_desk import ANNA, BERT, BERTS, PLACES, Desk, album, open_desk
+from bot.replies import Reply, Upload
+from tests.integration.studio_desk import ANNA, BERT, BERTS, PLACES, Desk, album, open_desk, photo
 
 #: Anna's private chat: on Telegram it has her number.
 ALONE = Place(Platform.TELEGRAM, "1", "1")
@@ -157,3 +157,23 @@ async def test_a_set_is_forgotten_a_day_after_it_was_touched(desk: Desk) -> None
     desk.clock.forward(hours=2)
     assert len(await desk.ledger.forget_sets_before(desk.clock.now - timedelta(days=1))) == 2
     assert await desk.ledger.held(await desk.ledger.account_of(ANNA)) == 0
+
+
+async def test_a_photo_that_was_opened_early_counts_like_any_other(desk: Desk) -> None:
+    early = await desk.studio.open_early(ANNA, photo(1))
+    assert isinstance(early, NewPhoto)
+    reply = await desk.studio.add_photos(ANNA, ALONE, [early, photo(2)])
+    assert "2 of 5" in reply.text
+
+
+async def test_what_is_wrong_with_a_photo_that_was_opened_early_is_said_with_its_album(desk: Desk) -> None:
+    early = await desk.studio.open_early(ANNA, Upload("notes.txt", b"no picture"))
+    assert isinstance(early, UserError)
+    reply = await desk.studio.add_photos(ANNA, ALONE, [photo(1), early])
+    assert "1 of 5" in reply.text
+    assert "not a picture" in reply.text
+
+
+async def test_nothing_is_opened_for_who_has_not_agreed_yet(desk: Desk) -> None:
+    upload = Upload("notes.txt", b"no picture")
+    assert await desk.studio.open_early(NEW, upload) is upload

@@ -10,9 +10,11 @@ import signal
 import struct
 import sys
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 from PIL import Image, ImageCms, ImageDraw, ImageOps
 
@@ -403,4 +405,33 @@ def children_of(pid: int) -> list[int]:
             continue
         if fields[1] == str(pid) and fields[0] != "Z" and b"bot.photos._child" in command:
             found.append(int(stat.parent.name))
+    return found
+
+
+async def test_a_warm_gate_has_its_child_before_the_first_photo(gate: PhotoGate) -> None:
+    before = children()
+    gate.warm_up()
+    born = await until(lambda: children() - before)
+    await gate.check(Upload("1.jpg", as_file(picture())))
+    assert children() - before == born
+
+
+async def test_a_gate_that_closes_while_it_warms_up_leaves_no_child() -> None:
+    before, gate = children(), PhotoGate(children=2)
+    gate.warm_up()
+    await until(lambda: len(children() - before) == 2)
+    await gate.close()
+    assert not children() - before
+
+
+def children() -> set[int]:
+    """Number this process's children that are alive."""
+    living = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
+    return {each.pid for each in living}
+
+
+async def until(condition: Callable[[], Any]) -> Any:
+    async with asyncio.timeout(60):
+        while not (found := condition()):
+            await asyncio.sleep(0.01)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -16,7 +16,7 @@ from bot import texts
 from bot.chats.base import answered, speaking
 from bot.chats.telegram._answers import Answers, Spot, answers_us, is_for, is_nameless, spot_of
 from bot.domain import Identity, Place
-from bot.replies import Reply, Upload
+from bot.replies import Incoming, Reply, Upload
 from bot.studio import Studio
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ _Call: TypeAlias = Callable[[Identity, Place, str], Awaitable[Reply]]
 @dataclass(eq=False, slots=True)
 class _Album:
     messages: list[Message] = field(default_factory=list)
+    opened: dict[int, asyncio.Task[Incoming]] = field(default_factory=dict)  #: by message
     taken: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -103,23 +104,40 @@ class Inbox:
         album = self._albums.setdefault(message.media_group_id, _Album())
         album.messages.append(message)
         count = len(album.messages)
+        spot = spot_of(message)
+        if message.chat.type == Chat.PRIVATE and spot is not None:
+            album.opened[message.message_id] = asyncio.create_task(self._opened(spot, message))
         await asyncio.sleep(self._album_pause_s)
         if len(album.messages) > count:  # none of its messages is worked off before it is
             await album.taken.wait()
             return
         self._albums.pop(message.media_group_id, None)
         try:
-            await self._take(sorted(album.messages, key=lambda each: each.message_id), context.bot)
+            await self._take(
+                sorted(album.messages, key=lambda each: each.message_id), context.bot, album.opened
+            )
         finally:
             album.taken.set()
 
-    async def _take(self, messages: Sequence[Message], bot: Bot) -> None:
+    async def _opened(self, spot: Spot, message: Message) -> Incoming:
+        """Fetch and open a photo of an album while it is not known yet whether another one comes."""
+        upload = await _download(message)
+        async with speaking(self._studio, spot.who):
+            return await self._studio.open_early(spot.who, upload)
+
+    async def _take(
+        self, messages: Sequence[Message], bot: Bot, opened: Mapping[int, Awaitable[Incoming]] | None = None
+    ) -> None:
         is_private = messages[0].chat.type == Chat.PRIVATE
         if not is_private and not any(is_for(bot, each) for each in messages):
             return  # what people show each other in a group is not even fetched
 
         async def work(spot: Spot, message: Message) -> Reply:
-            uploads = await asyncio.gather(*(_download(each) for each in messages))
+            # What could not be opened early says so here, where its person is told.
+            early = opened or {}
+            uploads = await asyncio.gather(
+                *(early.get(each.message_id) or _download(each) for each in messages)
+            )
             return await self._studio.add_photos(spot.who, spot.place, uploads)
 
         await self._answer(messages[-1], work)
