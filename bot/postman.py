@@ -44,6 +44,7 @@ class Postman:
 
     async def run(self) -> None:
         """Deliver until cancelled, on every platform that is switched on."""
+        await self._ledger.go_on_telling_everybody()
         async with asyncio.TaskGroup() as rounds:
             for platform in self._chats:
                 rounds.create_task(self._serve(platform), name=f"letters-{platform}")

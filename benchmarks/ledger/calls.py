@@ -241,6 +241,7 @@ ARGUMENTS: dict[str, Callable[[World], Arguments | Awaitable[Arguments]]] = {
     "open_jobs": lambda w: (_kind(w),),
     "open_jobs_in": lambda w: (place(w.account()), 50),
     "open_jobs_of": lambda w: (w.account(),),
+    "go_on_telling_everybody": lambda w: (),
     "owe_everybody": lambda w: ("Tonight it pauses.",),
     "owe_letters": lambda w: ([w.who()], "Hello."),
     "owed": lambda w: (10,),

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from bot.asking import asked_by
 from bot.domain import Identity, Platform
 from bot.errors import ChatBusy, ChatUnreachable
+from bot.ledger._letters import AT_ONCE, _broadcast, _tell_some
+from bot.ledger._rows import ms
 from bot.postman import Postman
 from tests.integration.engine_room import RememberingChat, until
 from tests.integration.studio_desk import ADMIN, ANNA, BERT, Desk, open_desk
@@ -36,6 +39,26 @@ async def test_each_platform_brings_its_letters_to_its_people_alone(desk: Desk) 
     assert [place for place, _, _ in discord.sent] == [BERT.alone]
     assert await desk.ledger.notices_owed() == 0
     assert len({nonce for _, _, nonce in telegram.sent}) == 2
+
+
+async def test_a_bot_that_dies_while_it_tells_everybody_goes_on_and_tells_nobody_twice(desk: Desk) -> None:
+    for number in range(1000, 1000 + AT_ONCE):
+        await desk.ledger.account_of(Identity(Platform.TELEGRAM, str(number)))
+    now_ms = ms(desk.clock())
+    begun = await desk.ledger._db.write(lambda db: _broadcast(db, "telegram:7", "hello", now_ms))
+    await desk.ledger._db.write(lambda db: _tell_some(db, begun))
+    assert await desk.ledger.notices_owed() == AT_ONCE, "some were not told when it died"
+    await desk.ledger.go_on_telling_everybody()
+    with asked_by("telegram:7", is_again=True):
+        told = await desk.ledger.owe_everybody("hello")
+    assert told == await desk.ledger.notices_owed() == AT_ONCE + 2
+
+
+async def test_the_same_words_twice_are_two_letters_to_everybody(desk: Desk) -> None:
+    for message in ("telegram:7", "telegram:8", "", ""):
+        with asked_by(message):
+            assert await desk.ledger.owe_everybody("hello") == 2
+    assert await desk.ledger.notices_owed() == 8
 
 
 async def test_a_busy_platform_is_left_alone_and_others_are_not_held_up(desk: Desk) -> None:
