@@ -23,6 +23,8 @@ ADMIN = 1
 _LONGEST_S = 300.0
 #: Its hourly house-keeping and its backup are over then, on an ordinary machine.
 SETTLE_S = 60.0
+#: Higher than those of the ledger, which would have been worked off already.
+NEW_UPDATE = 10**9
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ async def watch_bot(data_dir: Path) -> BotFigures:
             await telegram.asked.wait()
             start_s, process = time.perf_counter() - began_s, psutil.Process(bot.pid)
             start_cpu_s = sum(process.cpu_times()[:2])
-            telegram.updates.put_nowait(_message(1, "/status"))
+            telegram.updates.put_nowait(_message(NEW_UPDATE, "/status"))
             asked_s = time.perf_counter()
             telegram.answered.clear()
             await telegram.answered.wait()

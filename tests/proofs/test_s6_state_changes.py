@@ -314,7 +314,7 @@ class Doings(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-@forms("stories", short=4, long=200)
+@forms("stories", short=4, long=220)
 def test_s6_every_change_of_state_is_fenced_and_legal(proof: Proof, tmp_path: Path, stories: int) -> None:
     size = settings(
         max_examples=stories,
