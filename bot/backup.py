@@ -14,8 +14,10 @@ import logging
 import os
 import re
 import shutil
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +25,7 @@ from pathlib import Path
 import msgspec
 
 from bot import ledger
+from bot.child.parent import surroundings
 from bot.errors import BackupError, LoraCodeError
 
 log = logging.getLogger(__name__)
@@ -67,13 +70,48 @@ class Backups:
             if last and now - last[-1][0] < _EVERY:
                 self.trouble = ""
                 return
-            made = await asyncio.to_thread(back_up, self._data_dir, self._folder, now)
+            made = await self._made_by_child(now)
         except LoraCodeError as error:
             self.trouble = str(error)
             log.error("%s", error)
         else:
             self.trouble = ""
-            log.info("%s: %s", made.folder, made)
+            log.info("%s", made)
+
+    async def _made_by_child(self, now: datetime) -> str:
+        """Back up in a process of its own; BackupError as `back_up`.
+
+        Of a large ledger it takes minutes and half a GB, and people are answered meanwhile.
+        """
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bot.backup", self._data_dir, self._folder, now.isoformat()),
+            env=surroundings(),
+            stdin=DEVNULL,
+            stdout=PIPE,
+        )
+        try:
+            told, _ = await child.communicate()
+        except BaseException:
+            with suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
+            raise
+        if child.returncode != 0:
+            raise BackupError(told.decode().strip() or f"The backup ended with status {child.returncode}.")
+        return told.decode().strip()
+
+
+def main(data_dir: Path, folder: Path, now: datetime) -> int:
+    """Back up and say so in one line, whatever becomes of it; 1 when there is no backup."""
+    if os.name == "posix":
+        os.nice(10)
+    try:
+        made = back_up(data_dir, folder, now)
+    except LoraCodeError as error:
+        sys.stdout.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"{made.folder}: {made}\n")
+    return 0
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -331,3 +369,7 @@ def _told(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise BackupError(f"{what}: {error.strerror or error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), datetime.fromisoformat(sys.argv[3])))

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 #: An hour more than is shown, so that the picture has no ragged edge.
 KEEP_SAMPLES = timedelta(hours=25)
+#: Alarms look at so much minute by minute; of what was before, the highest values are enough.
+LATELY, PEAK_EACH = timedelta(minutes=20), timedelta(minutes=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,10 @@ class Watchman:
                 await self._tell(self._outlook, finding)
 
     async def _view(self, outlook: Outlook, now: datetime) -> View:
+        lately = await self._ledger.samples_since(now - LATELY)
+        peaks = await self._ledger.peaks_since(now - KEEP_SAMPLES, PEAK_EACH)
         return View(
-            samples=await self._ledger.samples_since(now - KEEP_SAMPLES),
+            samples=[*(each for each in peaks if each.at < lately[0].at), *lately],
             disk_free_share=await asyncio.to_thread(outlook.disk_free_share),
             oldest_waiting_at=await self._ledger.oldest_waiting_at(),
             is_paused=PAUSED in await self._ledger.switches_on(),

@@ -106,6 +106,8 @@ async def time_calls(world: World, name: str, calls: int) -> Figure:
             clock_s, own_s = time.perf_counter() - began_s, time.process_time() - cpu_s
         took_ms.append(clock_s * 1000)
         cpu_ms.append(own_s * 1000)
+    if name == "claim":
+        await world.ledger.release_running()  # nobody has as many cards as calls were made
     return Figure(name, calls, percentile(took_ms, 50), percentile(took_ms, 99), percentile(cpu_ms, 99))
 
 

@@ -26,6 +26,12 @@ _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "VIRTUAL_ENV")
 _CODE = Path(__file__).parents[2]
 
 
+def surroundings() -> dict[str, str]:
+    """Give the environment of a child: what it needs to run our code, and no secret."""
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return passed_on | {"PYTHONPATH": str(_CODE)}
+
+
 class ChildLost(Exception):
     """The child ended, or said what no child says."""
 
@@ -42,12 +48,11 @@ class Child:
     @classmethod
     async def start(cls, module: str, *arguments: str, environ: Mapping[str, str] | None = None) -> Self:
         """Start a module as a child; it is of use once it has said that it is ready."""
-        passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", module, *arguments),
             stdin=PIPE,
             stdout=PIPE,
-            env=passed_on | dict(environ or {}) | {"PYTHONPATH": str(_CODE)},
+            env=surroundings() | dict(environ or {}),
             start_new_session=True,  # deaf to Ctrl-C: its parent ends it
         )
         return cls(process)

@@ -13,6 +13,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bot import backup, ledger
@@ -225,6 +226,22 @@ async def test_a_failed_backup_is_remembered_until_one_succeeds(
     (tmp_path / "safe").unlink()
     await backups.keep()
     assert backups.trouble == ""
+
+
+async def test_a_backup_that_is_being_made_ends_with_the_bot(room: EngineRoom, tmp_path: Path) -> None:
+    before = children()
+    making = asyncio.create_task(Backups(data(room), tmp_path / "safe", 30, Clock()).keep())
+    async with asyncio.timeout(60):
+        while not children() - before:
+            await asyncio.sleep(0.001)
+    making.cancel()
+    await asyncio.wait([making])
+    assert not children() - before
+
+
+def children() -> set[int]:
+    living = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
+    return {each.pid for each in living}
 
 
 async def test_an_unfinished_backup_is_none_and_goes_with_the_next(room: EngineRoom, tmp_path: Path) -> None:

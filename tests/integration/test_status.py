@@ -164,6 +164,20 @@ async def test_samples_are_kept_for_25_hours(desk: Desk) -> None:
     assert (await desk.ledger.samples_since(start))[-1].device is None, "there is no worker"
 
 
+async def test_of_many_samples_the_highest_of_each_four_minutes_are_left(desk: Desk) -> None:
+    start = desk.clock.now
+    for minute in range(8):
+        desk.clock.now = start + timedelta(minutes=minute)
+        load = {2: 90, 6: 70}.get(minute, 10)
+        waiting = {JobKind.TRAIN: int(minute == 1), JobKind.GENERATE: 0}
+        await desk.ledger.add_sample(Sample(desk.clock.now, waiting, "card", load))
+    first, second = await desk.ledger.peaks_since(start, timedelta(minutes=4))
+    assert (first.at, second.at) == (start + timedelta(minutes=3), start + timedelta(minutes=7))
+    assert (first.load_percent, second.load_percent) == (90, 70)
+    assert (first.waiting[JobKind.TRAIN], second.waiting[JobKind.TRAIN]) == (1, 0)
+    assert first.temperature_c is None
+
+
 async def test_errors_of_the_log_and_failed_jobs_stand_in_status_and_logs(desk: Desk) -> None:
     troubles = Troubles()
     desk_tools = replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), troubles=troubles)
