@@ -5,35 +5,17 @@ A photo steers it: `sleep 0.5 10` is ten steps of 0.5 s.
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Generator
 
-from gpu_worker.protocol import Checkpoint, Crop, Done, Event, Generate, Health, Progress, Started, Train
-from gpu_worker.worker import serve
-
-HEALTH = Health(device="sleep", base_model="none", base_model_loaded=True, process_memory_bytes=1)
+from benchmarks.modelless import Modelless, as_lora, serve_and_end
+from gpu_worker.protocol import Checkpoint, Done, Event, Generate, Health, Progress, Started, Train
 
 
-class Sleeper:
-    """Has no model."""
+class Sleeper(Modelless):
+    """Sleeps."""
 
-    def health(self) -> Health:
-        """Always the same."""
-        return HEALTH
-
-    def warm(self) -> None:
-        """There is nothing to load."""
-
-    def tidy(self) -> None:
-        """There is nothing to throw away."""
-
-    def prepare(self, photo: bytes, crop: Crop | None) -> None:
-        """There is nothing to encode."""
-
-    def forget(self, photos: tuple[str, ...]) -> None:
-        """Nothing was kept."""
+    HEALTH = Health(device="sleep", base_model="none", base_model_loaded=True, process_memory_bytes=1)
 
     def train(self, request: Train) -> Generator[Event, None, None]:
         """Sleep step by step, from where an earlier attempt came to."""
@@ -46,7 +28,7 @@ class Sleeper:
             time.sleep(step_s)
             yield Progress(job_id=job, attempt=attempt, step=step, steps=steps)
             yield Checkpoint(job_id=job, attempt=attempt, step=step, data=str(step).encode())
-        yield Done(job_id=job, attempt=attempt, lora=request.photos[0])
+        yield Done(job_id=job, attempt=attempt, lora=as_lora(request.photos[0]))
 
     def generate(self, request: Generate) -> Generator[Event, None, None]:
         """Be done."""
@@ -55,7 +37,4 @@ class Sleeper:
 
 
 if __name__ == "__main__":
-    frames = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    status = serve(Sleeper, HEALTH, sys.stdin.buffer, frames)
-    os._exit(status)
+    serve_and_end(Sleeper, Sleeper.HEALTH)

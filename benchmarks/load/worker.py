@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-import os
 import sys
 import time
 from collections.abc import Generator
@@ -12,19 +10,11 @@ from typing import Any
 
 from PIL import Image
 
-from gpu_worker.protocol import Crop, Done, Event, Generate, Health, Progress, Sample, Started, Train
-from gpu_worker.worker import serve
+from benchmarks.modelless import Modelless, as_lora, serve_and_end
+from gpu_worker.protocol import Done, Event, Generate, Progress, Sample, Started, Train
 
-HEALTH = Health(device="none", base_model="none", base_model_loaded=True, process_memory_bytes=1)
 STEPS = 4
 LORA_BYTES, SIDE_PX = 2**16, 256
-
-
-def as_lora(size: int) -> bytes:
-    """A LoRA file of zeros, as far as the front end can tell."""
-    told = {"words": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}
-    header = json.dumps(told).encode()
-    return len(header).to_bytes(8, "little") + header + bytes(size)
 
 
 def drawing() -> bytes:
@@ -34,28 +24,12 @@ def drawing() -> bytes:
     return file.getvalue()
 
 
-class Performer:
+class Performer(Modelless):
     """Takes its time and makes nothing."""
 
     def __init__(self) -> None:
         self._train_s, self._generate_s = (float(each) for each in sys.argv[1:3])
-        self._lora, self._picture = as_lora(LORA_BYTES), drawing()
-
-    def health(self) -> Health:
-        """All is well."""
-        return HEALTH
-
-    def warm(self) -> None:
-        """There is no model to load."""
-
-    def tidy(self) -> None:
-        """Nothing is past its time."""
-
-    def prepare(self, photo: bytes, crop: Crop | None) -> None:
-        """Nothing is encoded."""
-
-    def forget(self, photos: tuple[str, ...]) -> None:
-        """Nothing was kept."""
+        self._lora, self._picture = as_lora(bytes(LORA_BYTES)), drawing()
 
     def train(self, request: Train) -> Generator[Event, None, None]:
         """Train, with one sample half-way."""
@@ -79,6 +53,4 @@ class Performer:
 
 
 if __name__ == "__main__":
-    frames = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    os._exit(serve(Performer, HEALTH, sys.stdin.buffer, frames))
+    serve_and_end(Performer, Performer.HEALTH)
