@@ -9,7 +9,7 @@ only learn it from photos.
 from drawn.examples import good_set
 from drawn.people import HAIR_COLOURS, Identity, identity
 from drawn.portrait import draw
-from drawn.samples import sample_photos
+from drawn.samples import sample_photos, sample_places
 from drawn.scenes import PLACES, SHIRTS, Scene, caption, scene, varied_caption
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "good_set",
     "identity",
     "sample_photos",
+    "sample_places",
     "scene",
     "varied_caption",
 ]

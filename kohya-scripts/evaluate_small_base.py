@@ -2,6 +2,7 @@
 
     python kohya-scripts/evaluate_small_base.py quality
     python kohya-scripts/evaluate_small_base.py learning --loras /tmp/loras
+    python kohya-scripts/evaluate_small_base.py triggers --loras /tmp/loras
     python kohya-scripts/evaluate_small_base.py counterproof --loras /tmp/loras
 
 Each prints lines `small-base: <name> value=<v> goal=<g> holds|short`. LoRAs are kept in the folder, so that a
@@ -21,15 +22,17 @@ import torch
 
 import drawn
 from gpu_worker.base_model import BaseModel
-from gpu_worker.small_base import measures
+from gpu_worker.small_base import measures, pairs
 from gpu_worker.small_base.judge import Judge
 from gpu_worker.small_base.measures import Share
 from gpu_worker.small_base.settings import SmallBaseSettings
 
 QUALITY_SEED = SmallBaseSettings().unseen_seed
 LEARNING_SEED = SmallBaseSettings().unseen_seed + 50_000
+PAIRS_SEED = SmallBaseSettings().unseen_seed + 60_000
 PICTURE_SEED = 900
 COUNTERPROOFS = ("trigger", "rate", "words")
+USUAL_COUNTS = {"quality": 200, "learning": 20, "triggers": 10, "counterproof": 5}
 
 
 @dataclass(frozen=True)
@@ -70,18 +73,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["quality", "learning", "counterproof"])
-    parser.add_argument("--count", type=int, help="captions (200) or people (20; counterproof: 3)")
+    parser.add_argument("what", choices=list(USUAL_COUNTS))
+    parser.add_argument("--count", type=int, help="captions (200), people (20) or pairs of them (10; 5)")
     parser.add_argument("--loras", type=Path, default=Path("build/small-base-loras"), help="folder of LoRAs")
     parser.add_argument("--threads", type=int, help="torch threads (default: all)")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     arguments.loras.mkdir(parents=True, exist_ok=True)
-    usual = {"quality": 200, "learning": 20, "counterproof": 3}[arguments.what]
-    bench = Bench(BaseModel.load("drawn"), Judge.load(), arguments.loras, arguments.count or usual)
-    held = {"quality": quality, "learning": learning, "counterproof": counterproof}[arguments.what](bench)
-    return 0 if held else 1
+    count = arguments.count or USUAL_COUNTS[arguments.what]
+    bench = Bench(BaseModel.load("drawn"), Judge.load(), arguments.loras, count)
+    parts = {"quality": quality, "learning": learning, "triggers": triggers, "counterproof": counterproof}
+    return 0 if parts[arguments.what](bench) else 1
 
 
 def quality(bench: Bench) -> bool:
@@ -116,29 +119,39 @@ def learning(bench: Bench) -> bool:
     )
 
 
+def triggers(bench: Bench) -> bool:
+    """Whether, in one LoRA of two people, the trigger says who is drawn."""
+    return tell("learning-by-the-trigger", told_apart(bench, "two"), 0.95)
+
+
 def counterproof(bench: Bench) -> bool:
-    """Whether the learning test fails where nothing can have been learnt."""
-    held = True
-    for name in COUNTERPROOFS:
-        share = Share(0, 0)
-        for number in range(bench.count):
-            file = bench.lora(f"{name}-{number}", lambda n=number, kind=name: spoilt(bench, n, kind))
-            own = bench.pictures(file, number)
-            share += measures.closer(bench.judge, bench.photos(number), own, bench.pictures(None, number))
-        held = tell(f"counterproof-{name}", share, 0.95, must_fail=True) and held
-    return held
+    """Whether the same test fails where nothing can have been learnt, or not by the trigger."""
+    told = [(name, told_apart(bench, name)) for name in COUNTERPROOFS]
+    return all([tell(f"counterproof-{name}", share, 0.95, must_fail=True) for name, share in told])
 
 
-def spoilt(bench: Bench, number: int, kind: str) -> bytes:
-    """Train a LoRA that cannot know its person by the trigger."""
-    photos, settings = bench.photos(number), measures.usual(bench.base)
+def told_apart(bench: Bench, kind: str) -> Share:
+    """Train LoRAs of two people each, in a way, and ask for either by the trigger."""
+    share = Share(0, 0)
+    for number in range(bench.count):
+        people = PAIRS_SEED + 2 * number, PAIRS_SEED + 2 * number + 1
+        file = bench.lora(f"{kind}-{number}", lambda n=number, two=people: lora_of_two(bench, two, kind, n))
+        seen = pairs.pictures_of_two(bench.base, file, PICTURE_SEED + 100 * number)
+        share += pairs.told_apart(bench.judge, people, seen)
+        print(f"  {kind}, pair {number}: so far {share}", flush=True)
+    return share
+
+
+def lora_of_two(bench: Bench, people: tuple[int, int], kind: str, seed: int) -> bytes:
+    """Train as the product trains, or in a way in which the trigger cannot be learnt."""
+    settings, tokens = pairs.settings_of_two(bench.base), pairs.TOKENS
     if kind == "rate":
         settings = replace(settings, unet_rate=0.0, text_rate=0.0)
-    if kind == "words":  # the photos of one job with the captions of another
-        return measures.lora(bench.base, photos, settings, token="photo of zxq beard hat", seed=number)  # noqa: S106
+    if kind == "words":  # the photos of one job with the words of another
+        tokens = pairs.OTHER_TOKENS
     if kind == "trigger":
-        return measures.lora(bench.base, photos, settings, token="", seed=number)
-    return measures.lora(bench.base, photos, settings, seed=number)
+        tokens = ("", "")
+    return pairs.lora_of_two(bench.base, people, settings, tokens, seed)
 
 
 def tell(name: str, share: Share, goal: float, must_fail: bool = False) -> bool:

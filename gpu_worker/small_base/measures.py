@@ -42,7 +42,7 @@ def lora(
 ) -> bytes:
     """Train a LoRA with the product's own trainer and, unless told otherwise, its own settings."""
     request = Train(job_id=0, attempt=0, photos=tuple(photos), token=token, class_word=CLASS_WORD, seed=seed)
-    last = _last(training.train(base, request, settings or usual(base)))
+    last = finished(training.train(base, request, settings or usual(base)))
     assert last.lora is not None  # noqa: S101 - a training that is done has one
     return last.lora
 
@@ -63,11 +63,12 @@ def pictures(
         request = Generate(
             job_id=0, attempt=0, prompt=prompt, seed=first_seed + number, steps=steps, loras=uses
         )
-        found += _last(generation.generate(room, request)).pictures
+        found += finished(generation.generate(room, request)).pictures
     return found
 
 
-def _last(events: Any) -> Done:
+def finished(events: Any) -> Done:
+    """Go through what a training or a picture says, to its end."""
     last: Event | None = None
     for last in events:  # noqa: B007 - the last one is wanted
         pass
