@@ -101,7 +101,9 @@ class Yard:
             "--security-opt",
             "no-new-privileges",
         )
-        return ["podman", *self._store, "run", "--network", "host", *limits, *little, *options]
+        # crun asks for cgroups that a machine of containers may not have.
+        runtime = ["--runtime", "runc"] if shutil.which("runc") is not None else []
+        return ["podman", *self._store, *runtime, "run", "--network", "host", *limits, *little, *options]
 
     def run(
         self, image: str, *arguments: str, options: Sequence[str] = ()
