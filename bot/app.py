@@ -168,6 +168,8 @@ async def opened(
     finally:
         logging.getLogger().removeHandler(troubles)
         schedule.close()
+        if safe is not None:
+            await safe.close()
         await worker.close()
         await coach.close()
         await gate.close()

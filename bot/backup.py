@@ -54,6 +54,7 @@ class Backups:
         self._clock = clock
         #: Why the last one failed; empty when it did not, None while nobody has looked yet.
         self.trouble: str | None = None
+        self._making: asyncio.Task[str] | None = None
 
     def last_at(self) -> datetime | None:
         """Tell when the last one was made; looks at the disk."""
@@ -70,13 +71,26 @@ class Backups:
             if last and now - last[-1][0] < _EVERY:
                 self.trouble = ""
                 return
-            made = await self._made_by_child(now)
+            self._making = asyncio.create_task(self._made_by_child(now), name="backup")
+            try:
+                await asyncio.wait([self._making])
+            finally:
+                await self.close()
+            if self._making.cancelled():
+                return
+            made = self._making.result()
         except LoraCodeError as error:
             self.trouble = str(error)
             log.error("%s", error)
         else:
             self.trouble = ""
             log.info("%s", made)
+
+    async def close(self) -> None:
+        """End the one that is being made; it is made anew at the next start."""
+        if self._making is not None and not self._making.done():
+            self._making.cancel()
+            await asyncio.wait([self._making])
 
     async def _made_by_child(self, now: datetime) -> str:
         """Back up in a process of its own; BackupError as `back_up`.
@@ -94,7 +108,7 @@ class Backups:
         except BaseException:
             with suppress(ProcessLookupError):
                 child.kill()
-            await child.wait()
+            await child.communicate()  # to the end of its pipe, too
             raise
         if child.returncode != 0:
             raise BackupError(told.decode().strip() or f"The backup ended with status {child.returncode}.")

@@ -228,15 +228,25 @@ async def test_a_failed_backup_is_remembered_until_one_succeeds(
     assert backups.trouble == ""
 
 
-async def test_a_backup_that_is_being_made_ends_with_the_bot(room: EngineRoom, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_cancelled", [True, False])
+async def test_a_backup_that_is_being_made_ends_with_the_bot(
+    room: EngineRoom, tmp_path: Path, is_cancelled: bool
+) -> None:
     before = children()
-    making = asyncio.create_task(Backups(data(room), tmp_path / "safe", 30, Clock()).keep())
+    backups = Backups(data(room), tmp_path / "safe", 30, Clock())
+    making = asyncio.create_task(backups.keep())
     async with asyncio.timeout(60):
         while not children() - before:
             await asyncio.sleep(0.001)
-    making.cancel()
-    await asyncio.wait([making])
+    if is_cancelled:
+        making.cancel()
+        await asyncio.wait([making])
+    else:
+        await backups.close()
     assert not children() - before
+    await asyncio.wait([making])
+    assert making.cancelled() == is_cancelled
+    assert not backup.all_in(tmp_path / "safe")
 
 
 def children() -> set[int]:
