@@ -10,15 +10,15 @@ from collections.abc import Callable
 from gpu_worker.protocol import Crop, Health
 from gpu_worker.worker import Performer, serve
 
+HEALTH = Health(device="none", base_model="none", base_model_loaded=True, process_memory_bytes=1)
+
 
 class Modelless:
     """The part that is the same of all of them: there is nothing to load, to encode or to forget."""
 
-    HEALTH = Health(device="none", base_model="none", base_model_loaded=True, process_memory_bytes=1)
-
     def health(self) -> Health:
         """Always the same."""
-        return self.HEALTH
+        return HEALTH
 
     def warm(self) -> None:
         """There is nothing to load."""
@@ -40,8 +40,8 @@ def as_lora(content: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + header + content
 
 
-def serve_and_end(performer: Callable[[], Performer], health: Health) -> None:
+def serve_and_end(performer: Callable[[], Performer]) -> None:
     """Be a worker process until its input ends; what is printed goes to stderr, and not among the frames."""
     frames = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    os._exit(serve(performer, health, sys.stdin.buffer, frames))
+    os._exit(serve(performer, HEALTH, sys.stdin.buffer, frames))

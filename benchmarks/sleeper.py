@@ -9,13 +9,11 @@ import time
 from collections.abc import Generator
 
 from benchmarks.modelless import Modelless, as_lora, serve_and_end
-from gpu_worker.protocol import Checkpoint, Done, Event, Generate, Health, Progress, Started, Train
+from gpu_worker.protocol import Checkpoint, Done, Event, Generate, Progress, Started, Train
 
 
 class Sleeper(Modelless):
     """Sleeps."""
-
-    HEALTH = Health(device="sleep", base_model="none", base_model_loaded=True, process_memory_bytes=1)
 
     def train(self, request: Train) -> Generator[Event, None, None]:
         """Sleep step by step, from where an earlier attempt came to."""
@@ -37,4 +35,4 @@ class Sleeper(Modelless):
 
 
 if __name__ == "__main__":
-    serve_and_end(Sleeper, Sleeper.HEALTH)
+    serve_and_end(Sleeper)

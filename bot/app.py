@@ -19,12 +19,12 @@ from bot.backends.base import GpuBackend
 from bot.backends.fleet import Fleet
 from bot.backends.local import LocalBackend
 from bot.backends.ray import RayBackend
-from bot.backup import Backups
 from bot.blocklist import BlockList
 from bot.chats.console import ME
 from bot.chats.discord import DiscordChat
 from bot.chats.telegram import TelegramChat, Webhook
 from bot.coach import ChildEye, Coach, Eye
+from bot.daily_backup import Backups
 from bot.dispatcher import Dispatcher
 from bot.domain import Platform, Rules
 from bot.errors import SettingsError

@@ -12,10 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 from bot.domain import JobKind, Sample
 
 HOURS = 24
-#: Where samples are further apart than this, the bot was off, and no line is drawn.
+#: Where samples are further apart than this, the bot was off, and no line is drawn. A day has one every four
+#: minutes (`Ledger.peaks_since`); a pixel is one and a half.
 GAP = timedelta(minutes=6)
-#: Of the samples of a minute each, the highest of so many minutes is shown: a pixel is one and a half.
-APART = timedelta(minutes=4)
 WIDTH_PX, PANEL_PX, MARGIN_PX = 960, 200, 56
 _PLOT_TOP_PX, _PLOT_BOTTOM_PX = 40, 176  # inside a panel
 _INK, _FAINT, _GRID = "#1f2430", "#6b7280", "#e5e7eb"

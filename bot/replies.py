@@ -19,7 +19,7 @@ class Upload:
 
 
 #: A photo on its way in: as it came, or opened before the rest of its album was there, well or not.
-Incoming: TypeAlias = Upload | NewPhoto | UserError
+SentPhoto: TypeAlias = Upload | NewPhoto | UserError
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from bot.backup import Backups
+from bot.daily_backup import Backups
 from bot.domain import PhotoSet, Place
 from bot.files import Files
 from bot.ledger import Ledger

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 #: An hour more than is shown, so that the picture has no ragged edge.
 KEEP_SAMPLES = timedelta(hours=25)
 #: Alarms look at so much minute by minute; of what was before, the highest values are enough.
-LATELY, PEAK_EACH = timedelta(minutes=20), timedelta(minutes=4)
+LATELY = timedelta(minutes=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Watchman:
 
     async def _view(self, outlook: Outlook, now: datetime) -> View:
         lately = await self._ledger.samples_since(now - LATELY)
-        peaks = await self._ledger.peaks_since(now - KEEP_SAMPLES, PEAK_EACH)
+        peaks = await self._ledger.peaks_since(now - KEEP_SAMPLES)
         return View(
             samples=[*(each for each in peaks if each.at < lately[0].at), *lately],
             disk_free_share=await asyncio.to_thread(outlook.disk_free_share),

@@ -1,4 +1,4 @@
--- Reason: everybody is owed a letter a few hundred people at a time, so that nobody waits for it meanwhile; a bot that
+-- Reason: everybody is owed a letter a hundred people at a time, so that nobody waits for it meanwhile; a bot that
 -- dies between two times goes on, and the message that asked for it asks once.
 
 CREATE TABLE broadcasts (

@@ -53,4 +53,4 @@ class Performer(Modelless):
 
 
 if __name__ == "__main__":
-    serve_and_end(Performer, Performer.HEALTH)
+    serve_and_end(Performer)

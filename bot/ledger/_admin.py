@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from bot.domain import TERMINAL, Act, Identity, Job, JobKind, JobStatus, Sample, Times
 from bot.ledger._letters import owe
@@ -14,7 +14,8 @@ from bot.ledger._shares import Shares
 #: Jobs whose times are looked at: enough for a 95th percentile, few enough to sort at once.
 MAX_TIMED = 1000
 HOUR_MS = 3_600_000
-_MS = timedelta(milliseconds=1)
+#: Of a minute's samples, so many become one where a whole day is asked for.
+PEAK_MS = 4 * 60_000
 _PEAKS = """
 SELECT max(at_ms) AS at_ms, max(waiting_train) AS waiting_train, max(waiting_generate) AS waiting_generate,
     max(device) AS device, max(load_percent) AS load_percent, max(memory_used_bytes) AS memory_used_bytes,
@@ -49,9 +50,9 @@ class Administration(Shares):
         rows = await self._rows("SELECT * FROM samples WHERE at_ms >= ? ORDER BY at_ms", ms(since))
         return [sample_of(row) for row in rows]
 
-    async def peaks_since(self, since: datetime, each: timedelta) -> list[Sample]:
-        """List one sample for each so long a time from then on, with the highest values in it."""
-        return [sample_of(row) for row in await self._rows(_PEAKS, ms(since), each // _MS)]
+    async def peaks_since(self, since: datetime) -> list[Sample]:
+        """List one sample for every four minutes from then on, with the highest values in them."""
+        return [sample_of(row) for row in await self._rows(_PEAKS, ms(since), PEAK_MS)]
 
     async def forget_samples_before(self, before: datetime) -> None:
         """Delete older samples."""

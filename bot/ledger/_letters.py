@@ -104,9 +104,9 @@ def _tell_some(db: sqlite3.Connection, number: int) -> int | None:
     """Owe the next people their letter; gives how many there were in all, None while there are more."""
     row = db.execute("SELECT * FROM broadcasts WHERE id = ?", (number,)).fetchone()
     after, people = row["told_up_to"], int(row["people"])
-    sql = "SELECT max(id), count(*) FROM (SELECT id FROM accounts WHERE id > ? ORDER BY id LIMIT ?)"
-    last, count = db.execute(sql, (after, AT_ONCE)).fetchone()
-    if row["is_done"] or count == 0:
+    sql = "SELECT max(id) FROM (SELECT id FROM accounts WHERE id > ? ORDER BY id LIMIT ?)"
+    last = db.execute(sql, (after, AT_ONCE)).fetchone()[0]
+    if row["is_done"] or last is None:
         db.execute("UPDATE broadcasts SET is_done = 1 WHERE id = ?", (number,))
         return people
     told = {"words": row["words"], "now": row["created_ms"], "after": after, "last": last}

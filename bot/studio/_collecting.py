@@ -30,7 +30,7 @@ from bot.domain import (
 from bot.errors import UserError
 from bot.eta import estimate
 from bot.examples import Examples
-from bot.replies import EndedSet, Incoming, Reply, Upload
+from bot.replies import EndedSet, Reply, SentPhoto, Upload
 from bot.studio import _coaching
 from bot.studio._album import after, refusals
 from bot.studio._door import refuse_trainings, refuse_when_full
@@ -90,7 +90,7 @@ class Collecting:
         await self._tools.ledger.set_shown(account, None)
         return replace(await self.card(account, place), ends_set=_ended(before, place, texts.set_below()))
 
-    async def open_early(self, who: Identity, account: AccountId, upload: Upload) -> Incoming:
+    async def open_early(self, who: Identity, account: AccountId, upload: Upload) -> SentPhoto:
         """Open a photo before it is taken; whoever has not agreed yet finds it as it came."""
         if await self.must_consent(who, account):
             return upload
@@ -98,7 +98,7 @@ class Collecting:
             return await self._checked(upload)
 
     async def add(
-        self, who: Identity, account: AccountId, place: Place, uploads: Sequence[Incoming]
+        self, who: Identity, account: AccountId, place: Place, uploads: Sequence[SentPhoto]
     ) -> Reply:
         """Take the photos of one message or album; exactly five in the set start its training."""
         if not uploads:
@@ -242,7 +242,7 @@ class Collecting:
             self._tools.forget([name])
         return None if job is None else await self._started(job, before, place)
 
-    async def _checked(self, upload: Incoming) -> NewPhoto | UserError:
+    async def _checked(self, upload: SentPhoto) -> NewPhoto | UserError:
         if not isinstance(upload, Upload):
             return upload
         try:
@@ -252,9 +252,7 @@ class Collecting:
 
     async def _started(self, job: Job, before: PhotoSet, place: Place) -> Reply:
         self._tools.queue.wake()
-        names = await self._tools.ledger.names_of(job.id)
-        self._tools.coach.forget(names)
-        self._tools.tiles.forget(names)
+        self._tools.forget_looks(await self._tools.ledger.names_of(job.id))
         guess = await estimate(self._tools.ledger, job, self._tools.clock())
         started = texts.further_started if job.goes_further else texts.training_started
         reply = started(job, guess)

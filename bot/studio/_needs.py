@@ -131,5 +131,9 @@ class Tools:
     def forget(self, photos: Sequence[str]) -> None:
         """Let everybody forget what was derived of photos, named by the SHA-256 of their bytes."""
         self.queue.forget(photos)
+        self.forget_looks(photos)
+
+    def forget_looks(self, photos: Sequence[str]) -> None:
+        """Let the bot itself forget them: they are collected no more, while a worker may be at them."""
         self.coach.forget(photos)
         self.tiles.forget(photos)

@@ -66,7 +66,7 @@ class Overview:
             await ledger.ended_by_hour(status, now, chart.HOURS)
             for status in (JobStatus.DONE, JobStatus.FAILED)
         ]
-        return chart.Day(now, await ledger.peaks_since(now - DAY, chart.APART), done, failed)
+        return chart.Day(now, await ledger.peaks_since(now - DAY), done, failed)
 
     async def _errors(self, now: datetime, count: int) -> list[texts.Happened]:
         logged = [texts.Happened(each.at, each.words) for each in self._tools.troubles.last(count)]

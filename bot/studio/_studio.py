@@ -22,7 +22,7 @@ from bot.domain import (
 )
 from bot.errors import UserError
 from bot.eta import estimate
-from bot.replies import Choice, Incoming, Reply, Upload
+from bot.replies import Choice, Reply, SentPhoto, Upload
 from bot.studio import _own
 from bot.studio._account import Accounts
 from bot.studio._admin import Admins
@@ -113,11 +113,11 @@ class Studio:
         """Say which photos are missing or how to send them; start when exactly five are there."""
         return await self._collecting.train(who, await self._door.account_of(who), place)
 
-    async def open_early(self, who: Identity, upload: Upload) -> Incoming:
+    async def open_early(self, who: Identity, upload: Upload) -> SentPhoto:
         """Open a photo while the rest of its album is on its way: `add_photos` has less left to do then."""
         return await self._collecting.open_early(who, await self._door.account_of(who), upload)
 
-    async def add_photos(self, who: Identity, place: Place, uploads: Sequence[Incoming]) -> Reply:
+    async def add_photos(self, who: Identity, place: Place, uploads: Sequence[SentPhoto]) -> Reply:
         """Take the photos of one message or album; exactly five in the set start its training."""
         return await self._collecting.add(who, await self._door.account_of(who), place, uploads)
 

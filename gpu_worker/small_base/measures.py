@@ -38,11 +38,27 @@ class Share:
 
 
 def lora(
-    base: BaseModel, photos: Sequence[bytes], settings: Dials | None = None, token: str = TOKEN, seed: int = 0
+    base: BaseModel,
+    photos: Sequence[bytes],
+    settings: Dials | None = None,
+    token: str = TOKEN,
+    seed: int = 0,
+    captions: Sequence[str] = (),
 ) -> bytes:
-    """Train a LoRA with the product's own trainer and, unless told otherwise, its own settings."""
-    request = Train(job_id=0, attempt=0, photos=tuple(photos), token=token, class_word=CLASS_WORD, seed=seed)
-    last = finished(training.train(base, request, settings or usual(base)))
+    """Train a LoRA with the product's own trainer and, unless told otherwise, its own settings.
+
+    `captions`, one a photo, are the trigger alone where there are none.
+    """
+    request = Train(
+        job_id=0,
+        attempt=0,
+        photos=tuple(photos),
+        captions=tuple(captions),
+        token=token,
+        class_word=CLASS_WORD,
+        seed=seed,
+    )
+    last = _last(training.train(base, request, settings or usual(base)))
     assert last.lora is not None  # noqa: S101 - a training that is done has one
     return last.lora
 
@@ -63,12 +79,11 @@ def pictures(
         request = Generate(
             job_id=0, attempt=0, prompt=prompt, seed=first_seed + number, steps=steps, loras=uses
         )
-        found += finished(generation.generate(room, request)).pictures
+        found += _last(generation.generate(room, request)).pictures
     return found
 
 
-def finished(events: Any) -> Done:
-    """Go through what a training or a picture says, to its end."""
+def _last(events: Any) -> Done:
     last: Event | None = None
     for last in events:  # noqa: B007 - the last one is wanted
         pass

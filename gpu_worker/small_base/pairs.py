@@ -9,17 +9,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import drawn
-from gpu_worker import training
 from gpu_worker.base_model import BaseModel
 from gpu_worker.dials import Dials
-from gpu_worker.protocol import Train
 from gpu_worker.small_base.judge import Judge
 from gpu_worker.small_base.measures import (
     CLASS_WORD,
     TOKEN,
     Share,
     closer,
-    finished,
+    lora,
     pictures,
     place_prompts,
     usual,
@@ -67,18 +65,8 @@ def lora_of_two(
 ) -> bytes:
     """Train one LoRA of two people with the product's own trainer."""
     first, second = photos_of(people)
-    request = Train(
-        job_id=0,
-        attempt=0,
-        photos=(*first, *second),
-        captions=captions_of(people, tokens),
-        token=tokens[0],
-        class_word=CLASS_WORD,
-        seed=seed,
-    )
-    last = finished(training.train(base, request, settings or settings_of_two(base)))
-    assert last.lora is not None  # noqa: S101 - a training that is done has one
-    return last.lora
+    captions = captions_of(people, tokens)
+    return lora(base, [*first, *second], settings or settings_of_two(base), tokens[0], seed, captions)
 
 
 def pictures_of_two(

@@ -13,14 +13,15 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psutil
 import pytest
 
 from bot import backup, ledger
-from bot.backup import Backups
+from bot.daily_backup import Backups
 from bot.errors import BackupError, LedgerError
 from bot.ledger import Ledger
+from tests.acceptance.telegram_server import until
 from tests.integration.engine_room import PNG, EngineRoom, open_engine_room
+from tests.integration.processes import living_children
 from tests.integration.studio_desk import ANNA, Clock
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -232,26 +233,19 @@ async def test_a_failed_backup_is_remembered_until_one_succeeds(
 async def test_a_backup_that_is_being_made_ends_with_the_bot(
     room: EngineRoom, tmp_path: Path, is_cancelled: bool
 ) -> None:
-    before = children()
+    before = set(living_children())
     backups = Backups(data(room), tmp_path / "safe", 30, Clock())
     making = asyncio.create_task(backups.keep())
-    async with asyncio.timeout(60):
-        while not children() - before:
-            await asyncio.sleep(0.001)
+    await until(lambda: set(living_children()) - before)
     if is_cancelled:
         making.cancel()
         await asyncio.wait([making])
     else:
         await backups.close()
-    assert not children() - before
+    assert not set(living_children()) - before
     await asyncio.wait([making])
     assert making.cancelled() == is_cancelled
     assert not backup.all_in(tmp_path / "safe")
-
-
-def children() -> set[int]:
-    living = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
-    return {each.pid for each in living}
 
 
 async def test_an_unfinished_backup_is_none_and_goes_with_the_next(room: EngineRoom, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from bot.backends.ray import RayBackend
 from bot.errors import WorkerLost
 from gpu_worker.cluster.gate import LABEL
 from gpu_worker.protocol import Done, Progress
+from tests.integration.processes import living_children
 from tests.integration.ray_cluster import START_S, Cluster, Wall, needs_ray, needs_wall, running_cluster
 from tests.integration.test_backends import COMMAND, all_events, train
 
@@ -142,8 +143,7 @@ async def test_a_worker_ends_with_the_bot_that_owns_it(cluster: Cluster, backend
 
 
 def running_relays() -> list[psutil.Process]:
-    living = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
-    return [each for each in living if "gpu_worker.cluster.relay" in each.cmdline()]
+    return [each for each in living_children() if "gpu_worker.cluster.relay" in each.cmdline()]
 
 
 async def test_a_head_shows_no_page_of_itself(cluster: Cluster) -> None:

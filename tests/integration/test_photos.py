@@ -10,11 +10,9 @@ import signal
 import struct
 import sys
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 from PIL import Image, ImageCms, ImageDraw, ImageOps
 
@@ -26,6 +24,7 @@ from bot.photos import PhotoGate, decode
 from bot.photos._gate import Decoder
 from bot.photos._pipe import ANSWER
 from bot.replies import Upload
+from tests.acceptance.telegram_server import until
 
 # Drawn shapes, encoded once with pillow-heif (pi-heif only decodes), with a canary in its EXIF block.
 HEIC = Path(__file__).parents[1] / "data" / "drawn_face.heic"
@@ -408,30 +407,18 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+@linux
 async def test_a_warm_gate_has_its_child_before_the_first_photo(gate: PhotoGate) -> None:
-    before = children()
     gate.warm_up()
-    born = await until(lambda: children() - before)
+    born = await until(lambda: children_of(os.getpid()))
     await gate.check(Upload("1.jpg", as_file(picture())))
-    assert children() - before == born
+    assert children_of(os.getpid()) == born
 
 
+@linux
 async def test_a_gate_that_closes_while_it_warms_up_leaves_no_child() -> None:
-    before, gate = children(), PhotoGate(children=2)
+    gate = PhotoGate(children=2)
     gate.warm_up()
-    await until(lambda: len(children() - before) == 2)
+    await until(lambda: len(children_of(os.getpid())) == 2)
     await gate.close()
-    assert not children() - before
-
-
-def children() -> set[int]:
-    """Number this process's children that are alive."""
-    living = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
-    return {each.pid for each in living}
-
-
-async def until(condition: Callable[[], Any]) -> Any:
-    async with asyncio.timeout(60):
-        while not (found := condition()):
-            await asyncio.sleep(0.01)
-    return found
+    assert not children_of(os.getpid())

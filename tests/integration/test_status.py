@@ -171,7 +171,7 @@ async def test_of_many_samples_the_highest_of_each_four_minutes_are_left(desk: D
         load = {2: 90, 6: 70}.get(minute, 10)
         waiting = {JobKind.TRAIN: int(minute == 1), JobKind.GENERATE: 0}
         await desk.ledger.add_sample(Sample(desk.clock.now, waiting, "card", load))
-    first, second = await desk.ledger.peaks_since(start, timedelta(minutes=4))
+    first, second = await desk.ledger.peaks_since(start)
     assert (first.at, second.at) == (start + timedelta(minutes=3), start + timedelta(minutes=7))
     assert (first.load_percent, second.load_percent) == (90, 70)
     assert (first.waiting[JobKind.TRAIN], second.waiting[JobKind.TRAIN]) == (1, 0)

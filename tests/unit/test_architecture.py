@@ -48,6 +48,7 @@ FLOORS = (
     },
     {
         "bot.doctor",
+        "bot.daily_backup",
         "bot.notifier",
         "bot.postman",
         "bot.watchman",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -16,7 +16,7 @@ from bot import texts
 from bot.chats.base import answered, speaking
 from bot.chats.telegram._answers import Answers, Spot, answers_us, is_for, is_nameless, spot_of
 from bot.domain import Identity, Place
-from bot.replies import Incoming, Reply, Upload
+from bot.replies import Reply, SentPhoto, Upload
 from bot.studio import Studio
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,10 @@ _Call: TypeAlias = Callable[[Identity, Place, str], Awaitable[Reply]]
 
 @dataclass(eq=False, slots=True)
 class _Album:
+    """The photos that belong together; a single one is an album of its own."""
+
     messages: list[Message] = field(default_factory=list)
-    opened: dict[int, asyncio.Task[Incoming]] = field(default_factory=dict)  #: by message
+    opened: dict[int, asyncio.Task[SentPhoto]] = field(default_factory=dict)  #: by message
     taken: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -99,7 +101,7 @@ class Inbox:
         if message is None:
             return
         if message.media_group_id is None:
-            await self._take([message], context.bot)
+            await self._take(_Album([message]), context.bot)
             return
         album = self._albums.setdefault(message.media_group_id, _Album())
         album.messages.append(message)
@@ -113,30 +115,26 @@ class Inbox:
             return
         self._albums.pop(message.media_group_id, None)
         try:
-            await self._take(
-                sorted(album.messages, key=lambda each: each.message_id), context.bot, album.opened
-            )
+            await self._take(album, context.bot)
         finally:
             album.taken.set()
 
-    async def _opened(self, spot: Spot, message: Message) -> Incoming:
+    async def _opened(self, spot: Spot, message: Message) -> SentPhoto:
         """Fetch and open a photo of an album while it is not known yet whether another one comes."""
         upload = await _download(message)
         async with speaking(self._studio, spot.who):
             return await self._studio.open_early(spot.who, upload)
 
-    async def _take(
-        self, messages: Sequence[Message], bot: Bot, opened: Mapping[int, Awaitable[Incoming]] | None = None
-    ) -> None:
+    async def _take(self, album: _Album, bot: Bot) -> None:
+        messages = sorted(album.messages, key=lambda each: each.message_id)
         is_private = messages[0].chat.type == Chat.PRIVATE
         if not is_private and not any(is_for(bot, each) for each in messages):
             return  # what people show each other in a group is not even fetched
 
         async def work(spot: Spot, message: Message) -> Reply:
             # What could not be opened early says so here, where its person is told.
-            early = opened or {}
             uploads = await asyncio.gather(
-                *(early.get(each.message_id) or _download(each) for each in messages)
+                *(album.opened.get(each.message_id) or _download(each) for each in messages)
             )
             return await self._studio.add_photos(spot.who, spot.place, uploads)
 
