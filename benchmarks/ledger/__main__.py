@@ -29,8 +29,8 @@ from bot.ledger import Ledger
 CALL_MS, START_S, STATUS_S, MEMORY_MB = 10.0, 2.0, 1.0, 200.0
 #: Asked less often: they do a lot each time.
 FEW = {"owe_everybody": 3, "compact": 20}
-#: Done in many transactions: the longest of them counts, as others have their turn between two.
-IN_STEPS = {"owe_everybody"}
+#: Done in many transactions or reads: the longest of them counts, as others have their turn between two.
+IN_STEPS = {"belongings_of", "owe_everybody"}
 
 
 @dataclass(frozen=True)
@@ -112,21 +112,24 @@ async def time_calls(world: World, name: str, calls: int) -> Figure:
 
 
 async def longest_s(ledger: Ledger, call: Awaitable[object]) -> tuple[float, float]:
-    """Give the longest transaction of a call, in seconds of the clock and of the CPU."""
+    """Give the longest transaction or read of a call, in seconds of the clock and of the CPU."""
     connection, took = ledger._db, [(0.0, 0.0)]
-    write = connection.write
+    read, write = connection.read, connection.write
 
-    async def timed(work: Callable[[sqlite3.Connection], object]) -> object:
-        began_s, cpu_s = time.perf_counter(), time.process_time()
-        result = await write(work)
-        took.append((time.perf_counter() - began_s, time.process_time() - cpu_s))
-        return result
+    def timed(step: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+        async def timed_step(work: Callable[[sqlite3.Connection], object]) -> object:
+            began_s, cpu_s = time.perf_counter(), time.process_time()
+            result = await step(work)
+            took.append((time.perf_counter() - began_s, time.process_time() - cpu_s))
+            return result
 
-    connection.write = timed  # type: ignore[method-assign, assignment]
+        return timed_step
+
+    connection.read, connection.write = timed(read), timed(write)  # type: ignore[method-assign, assignment]
     try:
         await call
     finally:
-        connection.write = write  # type: ignore[method-assign]
+        connection.read, connection.write = read, write  # type: ignore[method-assign]
     return max(took)
 
 

@@ -12,7 +12,7 @@ from bot.ledger._rows import MAX_WAIT_MS, ms, share_of, time_of
 from bot.ledger._standing import Standings
 
 #: So many people are owed a letter in one transaction: some milliseconds.
-AT_ONCE = 100
+AT_ONCE = 50
 #: A broadcast is known for so long after it, should the message that asked for it be carried out again.
 BROADCAST_MS = 86_400_000
 # One letter a person: on the platform where they last asked for something.

@@ -13,7 +13,9 @@ import pytest
 from benchmarks.ledger.calls import ARGUMENTS
 from benchmarks.ledger.filling import Size, fill
 from benchmarks.ledger.world import World
+from bot.domain import AccountId
 from bot.ledger import Ledger
+from bot.ledger._people import AT_ONCE
 
 SIZE = Size(jobs=500, accounts=100)
 #: Tables with one row for each person, job, picture, and the like.
@@ -59,6 +61,26 @@ async def test_no_statement_reads_a_table_that_grows_from_end_to_end(world: Worl
         plans = [await planned(world.ledger, each) for each in statements if not each.startswith("--")]
         read[name] = [step for plan in plans for step in plan if SCAN.match(step) and not OF_FEW.search(step)]
     assert {name for name, steps in read.items() if steps} == LAST_FEW, read
+
+
+async def test_all_pictures_of_somebody_are_counted_however_many_they_are(world: World) -> None:
+    account = await world.newcomer()
+    await world.ledger._db.write(lambda db: has_drawn(db, account, 2 * AT_ONCE + 1))
+    held = await world.ledger.belongings_of(account)
+    assert (held.jobs, held.pictures) == (2 * AT_ONCE + 1, AT_ONCE)
+
+
+def has_drawn(db: sqlite3.Connection, account: AccountId, jobs: int) -> None:
+    """Give somebody jobs of few moments, with a picture each, every second one deleted since."""
+    first = db.execute("SELECT max(id) + 1 FROM jobs").fetchone()[0]
+    [like] = db.execute("SELECT * FROM jobs WHERE kind = 'generate' AND status = 'done' LIMIT 1").fetchall()
+    for number in range(jobs):
+        row = dict(like) | {"id": first + number, "account": account, "created_ms": number // 7}
+        names, marks = ", ".join(row), ", ".join("?" * len(row))
+        sql = f"INSERT INTO jobs ({names}) VALUES ({marks})"  # noqa: S608 - the columns of a row that is there
+        db.execute(sql, tuple(row.values()))
+        picture = (first + number, 1, f"{number}.png", "", None if number % 2 else 1)
+        db.execute("INSERT INTO pictures VALUES (?, ?, ?, ?, ?)", picture)
 
 
 async def planned(ledger: Ledger, statement: str) -> list[str]:
