@@ -4,16 +4,24 @@
 # Any image with Python 3.11 or newer and its venv module: Debian's own does as well.
 ARG BASE_IMAGE=python:3.12-slim-bookworm
 
-# ---- the requirements, in a virtual environment without pip
+# ---- the requirements, in a virtual environment without pip. All that comes from the package index is checked against
+# requirements.hashes, what installs and builds it too; torch alone is not, as each index has a build of its own.
 FROM ${BASE_IMAGE} AS requirements
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
-RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/loracode
 WORKDIR /app
 # No code yet, so that a changed line of it installs nothing anew; the environment finds the code by the .pth file.
-COPY pyproject.toml requirements.lock README.md LICENSE ./
+COPY pyproject.toml requirements.hashes requirements.lock README.md LICENSE ./
+RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/loracode \
+    && grep '^pip==' requirements.hashes > /tmp/pip \
+    && /opt/pip/bin/python -m pip install --require-hashes --requirement /tmp/pip \
+    && /opt/pip/bin/python -m pip wheel --no-deps --build-constraint requirements.hashes --wheel-dir /opt/wheel .
+ENV PIP_PYTHON=/opt/loracode/bin/python
 # Of the faces' models 100 MB are for other libraries. With `ray` it is an image for a cluster (docs/scale.md).
 ARG EXTRAS=faces,safety
-RUN /opt/pip/bin/python -m pip --python /opt/loracode/bin/python install --constraint requirements.lock ".[${EXTRAS}]" \
+RUN wheel="$(echo /opt/wheel/loracode-*.whl)" && sum="$(sha256sum "$wheel")" \
+    && echo "loracode[${EXTRAS}] @ file://$wheel --hash=sha256:${sum%% *}" > /tmp/loracode \
+    && /opt/pip/bin/python -m pip install --require-hashes --constraint requirements.hashes \
+    --build-constraint requirements.hashes --requirement /tmp/loracode \
     && site="$(/opt/loracode/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     && echo /app > "$site/loracode.pth" \
     && rm "$site"/face_recognition_models/models/shape_predictor_68_* "$site"/face_recognition_models/models/mmod_*
@@ -22,8 +30,12 @@ FROM requirements AS requirements-with-worker
 # The builds for CUDA 12.6 run on GTX 900 to RTX 40; PyPI's own have dropped Maxwell, Pascal and Volta. An RTX 50
 # needs a newer one, such as https://download.pytorch.org/whl/cu130; …/whl/cpu is small and needs no card.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cu126
-RUN /opt/pip/bin/python -m pip --python /opt/loracode/bin/python install --constraint requirements.lock \
-    ${TORCH_INDEX:+--extra-index-url "${TORCH_INDEX}"} '.[worker]'
+RUN printf '%s\n' filelock fsspec jinja2 networkx setuptools sympy typing-extensions > /tmp/of-torch \
+    && /opt/pip/bin/python -m pip install --require-hashes --constraint requirements.hashes --requirement /tmp/of-torch \
+    && /opt/pip/bin/python -m pip install --constraint requirements.lock \
+    ${TORCH_INDEX:+--extra-index-url "${TORCH_INDEX}"} torch \
+    && sed --in-place 's/^loracode[^ ]*/loracode[worker]/' /tmp/loracode \
+    && /opt/pip/bin/python -m pip install --require-hashes --constraint requirements.hashes --requirement /tmp/loracode
 
 # ---- the code, compiled once: its user may not write there
 FROM ${BASE_IMAGE} AS code

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PYTHONUNBUFFERED := 1
 
-.PHONY: run test soak check bench audit docs pictures format lock clean
+.PHONY: run test soak check bench audit docs pictures format lock hashes clean
 
 run: $(VENV)/.run
 	@$(BIN)/python -m bot
@@ -72,6 +72,11 @@ lock:
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip --quiet install 'torch==2.13.0' --editable '.[worker,dev]'
 	build/lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' | sort -f > requirements.lock
+	build/lock/bin/python .ci/hashes.py
+
+# What images are pinned to, byte by byte.
+hashes: $(VENV)/.dev
+	$(BIN)/python .ci/hashes.py
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache
