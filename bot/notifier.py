@@ -41,6 +41,8 @@ BATCH = 100
 #: A platform that is switched off now may be on again after a restart with its token.
 ABSENT_CHAT_RETRY_S = 600.0
 MAX_BACK_OFF_S = 3600.0
+#: From then on a notice that the platform does not take is a warning in the log.
+LOUD_AFTER_TRIES = 4
 #: How long whoever answered has to note the card it showed, before we take it for lost and show another.
 CARD_NOTE_GRACE = timedelta(seconds=10)
 #: Kinds that are told by making the job's card read so: an edit that is repeated is not seen twice.
@@ -166,6 +168,7 @@ class Notifier:
             log.info("notice %d cannot be delivered: %s", notice.id, error)
             await self._ledger.notice_undeliverable(notice.id)
         except ChatBusy as busy:
+            log.log(_loudness(notice), "notice %d waits after try %d: %s", notice.id, notice.tries + 1, busy)
             await self._later(notice, max(busy.retry_after_s, _back_off_s(notice)))
             return False
         except Exception:
@@ -300,6 +303,11 @@ def _written_ns(path: Path) -> int | None:
 
 def _existing(paths: list[Path]) -> list[Path]:
     return [path for path in paths if path.exists()]
+
+
+def _loudness(notice: Notice) -> int:
+    """A busy platform is everyday life; one that stays so is something for whoever runs the bot."""
+    return logging.WARNING if notice.tries >= LOUD_AFTER_TRIES else logging.INFO
 
 
 def _back_off_s(notice: Notice) -> float:

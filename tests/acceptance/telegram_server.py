@@ -62,7 +62,10 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
     """
 
     def __init__(self) -> None:
-        super().__init__(max_assets=1000, allow_insecure_loopback_webhooks=True)
+        # Long proofs send more than an emulator keeps by default.
+        super().__init__(
+            max_assets=10**6, asset_bytes=2**40, max_updates=10**5, allow_insecure_loopback_webhooks=True
+        )
         self.shown: dict[int, Shown] = {}
         self.refusals: dict[str, list[ApiRefusal]] = {}
         self.pressed: dict[str, str] = {}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from bot.errors import ChatBusy, ChatUnreachable
+from bot.notifier import LOUD_AFTER_TRIES
 from tests.integration.engine_room import PNG, EngineRoom, open_engine_room
 from tests.integration.studio_desk import ANNA, ANNAS
 
@@ -60,6 +62,21 @@ async def test_a_busy_platform_is_obeyed_and_nothing_is_lost(room: EngineRoom) -
     room.desk.clock.forward(seconds=2)
     await room.notifier.deliver_owed()
     assert len(room.chat.sent) == 1
+
+
+async def test_a_platform_that_stays_busy_is_told_of_in_the_log_and_in_the_end_loudly(
+    room: EngineRoom, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bot.notifier")
+    room.chat.errors = [ChatBusy("slow down", 1.0) for _ in range(LOUD_AFTER_TRIES + 1)]
+    await room.trained()
+    for _ in range(LOUD_AFTER_TRIES + 1):
+        room.desk.clock.forward(hours=2)
+        await room.notifier.deliver_owed()
+    assert len(room.chat.sent) == 1
+    told = [(each.levelno, each.getMessage()) for each in caplog.records if "waits" in each.message]
+    quiet = [(logging.INFO, f"notice 1 waits after try {number + 1}: slow down") for number in range(4)]
+    assert told == [*quiet, (logging.WARNING, "notice 1 waits after try 5: slow down")]
 
 
 async def test_a_clock_that_is_set_back_does_not_put_off_what_is_owed(room: EngineRoom) -> None:
