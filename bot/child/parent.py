@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from bot.child.ending import gone
 from bot.child.inside import REQUEST
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,4 @@ class Child:
                 self._process.kill()
             except ProcessLookupError:
                 log.debug("child %d was gone already", self._process.pid)
-        # An answer that nobody reads keeps its pipe open, and asyncio waits for that end too; there is no
-        # other door to close it.
-        self._process._transport.close()  # type: ignore[attr-defined]
-        await self._process.wait()
+        await gone(self._process)

@@ -21,7 +21,7 @@ BASE = "localhost/loracode-base"
 #: For pip inside a build, as it is set up here: where packages come from, and whom to believe.
 PIP_SOURCES = ("index-url", "extra-index-url", "find-links")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-_LONGEST_S = 1200.0
+_LONGEST_S, _WITH_TESTS_S = 1200.0, 6600.0
 
 
 def why_not() -> str | None:
@@ -86,7 +86,8 @@ class Yard:
         working = self.buildah("from", BASE)
         mounts = ["--volume", f"{sources}:/src:ro", *_package_mounts(self)]
         run = ["run", "--isolation", "chroot", "--network", "host", *mounts, working]
-        return self.ran("buildah", *self._store, *run, "--", "bash", "-ec", program)
+        command = ["buildah", *self._store, *run, "--", "bash", "-ec", program]
+        return self.ran(*command, timeout_s=_WITH_TESTS_S)
 
     def run_line(self, *options: str) -> list[str]:
         """Give the command that runs a container as compose.yaml does: disk read-only, no rights."""

@@ -31,14 +31,15 @@ def lines_of(title: str) -> str:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(2400)
-def test_who_follows_the_guide_on_a_bare_debian_gets_the_demo(tmp_path: Path) -> None:
+@pytest.mark.timeout(7200)
+def test_who_follows_the_guide_on_a_bare_debian_gets_the_demo_and_the_tests(tmp_path: Path) -> None:
     sources = copy_of_checkout(tmp_path / "sources")
     git = ["git", "-C", str(sources), "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "all"]):
         subprocess.run([*git, *words], check=True)
     with yard() as opened:
         opened.make_base()
-        ran = opened.on_bare_debian(f"{_PRELUDE}\n{lines_of('Linux by hand')}", sources)
+        ran = opened.on_bare_debian(f"{_PRELUDE}\n{lines_of('Linux by hand')}\nmake test", sources)
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
     assert re.search(r"(?m)^demo: ok code=[0-9]{8} ", ran.stdout)
+    assert re.search(r"(?m)^=+ [0-9]+ passed", ran.stdout), ran.stdout[-3000:]

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from bot.backends.local._attempt import Attempt
 from bot.backends.local._watch import Patience, Watch
+from bot.child.ending import gone
 from bot.errors import WorkerLost
 from gpu_worker.protocol import (
     VERSION,
@@ -233,7 +234,7 @@ class LocalBackend:
                 _kill(process)
                 await asyncio.wait([errors], timeout=LAST_WORDS_S)
                 errors.cancel()
-                status = await _gone(process)
+                status = await gone(process)
                 log.warning("%s (pid %d) has ended with status %d", self.name, process.pid, status)
 
     async def _listen(self, process: Process) -> None:
@@ -289,7 +290,7 @@ class LocalBackend:
                 await process.communicate()
         except (WorkerLost, TimeoutError):
             _kill(process)
-            await _gone(process)
+            await gone(process)
 
 
 async def _log_lines(process: Process) -> None:
@@ -311,11 +312,3 @@ def _kill(process: Process) -> None:
             process.kill()
     except ProcessLookupError:
         log.debug("the worker was gone already")
-
-
-async def _gone(process: Process) -> int:
-    """Wait for the end of a worker that was killed; gives its status."""
-    # asyncio waits for the end of its pipes too, and would for ever: of one that nobody reads any more, or
-    # that a child of the worker holds. It has no other door to close them.
-    process._transport.close()  # type: ignore[attr-defined]
-    return await process.wait()

@@ -1,0 +1,20 @@
+"""The end of a process that was killed, and its status."""
+
+from __future__ import annotations
+
+from asyncio.subprocess import Process
+
+
+async def gone(process: Process) -> int:
+    """Wait for the end of a process that was killed; gives its status.
+
+    asyncio waits for the end of its pipes too, and would for ever: of one that nobody reads any more, or that
+    a child of the process holds. So they are closed first, each by itself: to close all of its transport
+    would ask after the process as well, and take its status away from whoever waits for it.
+    """
+    transport = process._transport  # type: ignore[attr-defined]
+    for number in range(3):
+        pipe = transport.get_pipe_transport(number)
+        if pipe is not None:
+            pipe.close()
+    return await process.wait()
