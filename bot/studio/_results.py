@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from bot import lora_parts, texts, wishes
@@ -41,7 +42,8 @@ class Results:
         job = await _own.job(ledger, account, job_id, texts.NO_SUCH_RESULT)
         if job.kind is JobKind.GENERATE and job.status is JobStatus.DONE:
             job, pictures = await _own.result(ledger, account, job_id, texts.NO_SUCH_RESULT)
-            return texts.result(job, await asyncio.to_thread(self._existing, pictures))
+            shown = texts.result(job, await asyncio.to_thread(self._existing, pictures))
+            return replace(shown, copy_of=job_id)
         if job.status in TERMINAL:
             return texts.card(job, None, None)
         guess = await estimate(ledger, job, self._tools.clock())
@@ -58,14 +60,14 @@ class Results:
     async def ask_to_delete(self, account: AccountId, job_id: JobId) -> Reply:
         """Ask once."""
         _, pictures = await self._result(account, job_id)
-        return texts.ask_to_delete(job_id, len(pictures))
+        return replace(texts.ask_to_delete(job_id, len(pictures)), pressed_copy_of=job_id)
 
     async def delete(self, account: AccountId, job_id: JobId) -> Reply:
         """Delete a result's words, then its files."""
         await self._result(account, job_id)
         pictures = await self._tools.ledger.delete_result(job_id)
         await self._tools.files.forget_pictures(picture.file for picture in pictures)
-        self._tools.queue.changed(job_id)  # its message loses picture and buttons
+        self._tools.queue.changed(job_id)  # its messages lose pictures and buttons
         return texts.deleted(job_id)
 
     async def export(self, account: AccountId, place: Place, text: str) -> Reply:

@@ -309,6 +309,11 @@ class Studio:
         """Remember which message shows a job's progress."""
         await self._ledger.card_shown(job_id, message_id)
 
+    async def copy_shown(self, job_id: JobId, place: Place, message_id: str) -> None:
+        """Remember a further message that shows a result."""
+        if await self._ledger.copy_shown(job_id, place, message_id):
+            self._queue.changed(job_id)  # its person was quicker
+
     async def _answer_to_question(self, account: AccountId, place: Place, text: str) -> Reply | None:
         question = await self._ledger.question_of(account)
         if question is None or question.platform is not place.platform:

@@ -218,7 +218,8 @@ async def test_show_brings_a_result_back_with_its_buttons(room: EngineRoom) -> N
     job = await drawn(room)
     for written in (str(job.id), f"#{job.id}", f" # {job.id} "):
         shown = await room.desk.studio.show(ANNA, ANNAS, written)
-        assert shown == room.chat.edits[-1][1]
+        assert replace(shown, copy_of=None) == room.chat.edits[-1][1]
+        assert shown.copy_of == job.id
 
 
 async def test_show_of_what_is_not_done_is_its_card(room: EngineRoom) -> None:
@@ -245,7 +246,7 @@ async def test_delete_asks_once_and_then_nothing_is_left(room: EngineRoom) -> No
     done = await press(room, f"delete!:{job.id}")
     assert done.replaces
     assert not any(path.exists() for path in room.chat.edits[-1][1].pictures)
-    await room.notifier.edit_cards()
+    await room.notifier.take_out_deleted()
     message_id, reply = room.chat.edits[-1]
     assert (message_id, reply.buttons, reply.pictures) == (f"card{job.id}", (), ())
     await room.ledger.compact()

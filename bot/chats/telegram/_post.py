@@ -70,9 +70,9 @@ class Post:
         """Make a message read like `reply`, quiet when it already does; gives the id it has then."""
         first, *further = map(int, message_id.split(","))
         with translated():
-            await self._edit_first(room.chat_id, first, reply)
-            while further and reply.card_of is None:
+            while further and reply.card_of is None:  # first: these may be there when the other one is gone
                 await self._take_away(room.chat_id, further.pop())
+            await self._edit_first(room.chat_id, first, reply)
         for call in self._further(room, first, reply.pictures[1:], reply):
             further += await call()
         return ",".join(map(str, [first, *further]))
