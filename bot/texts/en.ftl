@@ -15,6 +15,7 @@ already-ended = That has already ended. /codes shows where your LoraCodes stand.
 no-photos-held = No photos of yours are waiting. /train says how to begin; /codes lists what you have.
 no-photo-sent = There was no photo in that. /train says how to send them.
 apology = Sorry, something went wrong on my side. Please try again in a minute.
+for-you = For you
 sent-to-you-alone = I have sent it to you alone, in our private chat.
 open-a-private-chat = That is for you alone: open a private chat with me, press Start, and ask there again.
 who-are-you = Telegram does not tell me who you are here. Write to me in a private chat, or as yourself.

@@ -14,6 +14,7 @@ already-ended = È già finito. /codici mostra a che punto sono i tuoi LoraCode.
 no-photos-held = Non ci sono tue foto in attesa. /addestra dice come si comincia; /codici elenca quello che hai.
 no-photo-sent = Non c'era nessuna foto. /addestra dice come si mandano.
 apology = Scusa, qualcosa è andato storto da parte mia. Riprova tra un minuto.
+for-you = Per te
 sent-to-you-alone = L'ho mandato solo a te, nella nostra chat privata.
 open-a-private-chat = È solo per te: apri una chat privata con me, premi Avvia e chiedilo di nuovo lì.
 who-are-you = Qui Telegram non mi dice chi sei. Scrivimi in una chat privata, o con il tuo nome.

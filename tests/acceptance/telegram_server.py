@@ -42,6 +42,8 @@ class Shown:
     answers: int | None = None
     topic: int | None = None
     is_covered: bool = False
+    is_silent: bool = False
+    rings: dict[int, str] = field(default_factory=dict)  #: people it mentions, each with the word that does
 
     @property
     def buttons(self) -> list[tuple[str, str]]:
@@ -89,6 +91,10 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
         self.fetched += [fields["file_id"]] if method == "getFile" else []
         if method == "getMe":
             return BOT
+        if method == "getChatMember":
+            number = int(fields["user_id"])
+            user = {"id": number, "is_bot": False, "first_name": f"Person {number}"}
+            return {"status": "member", "user": user}
         if method == "editMessageMedia":
             return self._edit_media(fields, uploads)
         if method.startswith("editMessage"):
@@ -187,6 +193,8 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
         quote = fields.get("reply_parameters")
         if quote is not None:
             message.answers = int((json.loads(quote) if isinstance(quote, str) else quote)["message_id"])
+        message.is_silent = str(fields.get("disable_notification", "")).lower() == "true"
+        message.rings = _rings(fields, message.text)
         message.versions.append(message.text)
         self.changes += 1
 
@@ -217,6 +225,19 @@ def _is_covered(fields: dict[str, Any]) -> bool:
 
 def _text(fields: dict[str, Any]) -> str:
     return str(fields.get("text") or fields.get("caption") or "")
+
+
+def _rings(fields: dict[str, Any], text: str) -> dict[int, str]:
+    entities = fields.get("entities") or fields.get("caption_entities") or []
+    entities = json.loads(entities) if isinstance(entities, str) else entities
+    units = text.encode("utf-16-le")
+    return {
+        each["user"]["id"]: units[2 * each["offset"] : 2 * (each["offset"] + each["length"])].decode(
+            "utf-16-le"
+        )
+        for each in entities
+        if each["type"] == "text_mention"
+    }
 
 
 def _rows(fields: dict[str, Any]) -> list[list[tuple[str, str]]]:
