@@ -20,7 +20,7 @@ from bot.domain import (
     Platform,
     format_code,
 )
-from bot.errors import UserError
+from bot.errors import UnknownCode, UserError
 from bot.eta import estimate
 from bot.replies import Choice, Reply, SentPhoto, Upload
 from bot.studio import _own
@@ -144,6 +144,11 @@ class Studio:
         if not wishes.cleaned(text):
             return await self._drafts.begin(account, place)
         asked = wishes.parse(text)
+        if wishes.begins_with_two_numbers(text):  # they need not be meant as a code
+            try:
+                await _own.drawable(self._ledger, account, asked.code, self._clock())
+            except UnknownCode as error:
+                raise UnknownCode(texts.unknown_code_of_numbers(asked.code)) from error
         wish = await self._settings.applied(account, asked.wish)
         return await self._pictures.draw(account, place, asked.code, wish)
 

@@ -255,6 +255,11 @@ def unknown_code_in_prompt(code: LoraCode) -> str:
     return say("unknown-code-in-prompt", code=format_code(code))
 
 
+def unknown_code_of_numbers(code: LoraCode) -> str:
+    """Say likewise of two numbers that a wish begins with, and where its code belongs."""
+    return say("unknown-code-of-numbers", code=format_code(code), first=code[:4], second=code[4:])
+
+
 def too_many_codes() -> str:
     """Refuse to put more people into a picture than can meet in one."""
     return say("too-many-codes", most=MAX_CODES)

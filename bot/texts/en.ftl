@@ -9,6 +9,7 @@ unknown-command = I do not know that. /help lists what I can do.
 too-many-wrong-codes = Too many LoraCodes that are not yours. Try again in an hour; /codes lists yours, which go on working.
 unknown-code = You have no LoraCode like that. /codes lists yours. If it is somebody else's, write /ask and the code.
 unknown-code-in-prompt = I read { $code } in your prompt as a LoraCode, and you have none like that: /codes lists yours. If it is something else, such as two years, put a comma or a word between the digits.
+unknown-code-of-numbers = I read the first eight digits, { $code }, as a LoraCode, and you have none like that: /codes lists yours. If it is somebody else's, write /ask and the code. If they are for the picture, such as two years, write your LoraCode before them and a comma between: /generate 4071 3386 { $first }, { $second } …
 stale-button = That button no longer does anything. /help lists what I can do.
 nothing-open = Nothing of yours is running or in line.
 already-ended = That has already ended. /codes shows where your LoraCodes stand.

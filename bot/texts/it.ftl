@@ -8,6 +8,7 @@ unknown-command = Questo non lo conosco. /aiuto elenca quello che so fare.
 too-many-wrong-codes = Troppi LoraCode che non sono tuoi. Riprova tra un’ora; /codici elenca i tuoi, che continuano a funzionare.
 unknown-code = Non hai un LoraCode così. /codici elenca i tuoi. Se è di qualcun altro, scrivi /chiedi e il codice.
 unknown-code-in-prompt = Nel tuo prompt leggo { $code } come LoraCode, e non ne hai uno così: /codici elenca i tuoi. Se è altro, per esempio due anni, metti una virgola o una parola tra le cifre.
+unknown-code-of-numbers = Leggo le prime otto cifre, { $code }, come LoraCode, e non ne hai uno così: /codici elenca i tuoi. Se è di qualcun altro, scrivi /chiedi e il codice. Se sono per l'immagine, per esempio due anni, scrivi prima il tuo LoraCode e una virgola in mezzo: /genera 4071 3386 { $first }, { $second } …
 stale-button = Questo pulsante non fa più nulla. /aiuto elenca quello che so fare.
 nothing-open = Non hai nulla in corso o in coda.
 already-ended = È già finito. /codici mostra a che punto sono i tuoi LoraCode.
