@@ -277,7 +277,7 @@ ARGUMENTS: dict[str, Callable[[World], Arguments | Awaitable[Arguments]]] = {
     "recent_seconds": lambda w: (_kind(w),),
     "release_running": lambda w: (),
     "rename": lambda w: (w.code(), "Anna"),
-    "report": lambda w: (w.account(), w.code(), "This is me."),
+    "report": lambda w: (w.account(), w.code(), "This is me.", [w.who()], "Hello."),
     "revoke": _owner,
     "running_jobs": lambda w: (),
     "samples_since": lambda w: (w.now - HOUR,),
