@@ -19,6 +19,7 @@ from bot.domain import (
     LoraCode,
     Picture,
     Place,
+    Platform,
 )
 from bot.errors import UserError
 from bot.eta import estimate
@@ -33,7 +34,7 @@ class Results:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
 
-    async def show(self, account: AccountId, text: str) -> Reply:
+    async def show(self, account: AccountId, place: Place, text: str) -> Reply:
         """Bring a result back; of a job that is not done, its card."""
         match = re.fullmatch(r"#?\s*([0-9]{1,15})", text.strip())
         if match is None:
@@ -47,7 +48,8 @@ class Results:
         if job.status in TERMINAL:
             return texts.card(job, None, None)
         guess = await estimate(ledger, job, self._tools.clock())
-        return texts.card(job, guess.left_s, guess.position)
+        card = texts.card(job, guess.left_s, guess.position)
+        return card if _is_edited_in(place, job) else replace(card, card_of=None)
 
     async def recipe(self, account: AccountId, job_id: JobId) -> Reply:
         """Tell all that a result was made of."""
@@ -101,3 +103,13 @@ class Results:
     def _existing(self, pictures: list[Picture]) -> list[Path]:
         paths = [self._tools.files.picture_path(picture.file) for picture in pictures]
         return [path for path in paths if path.is_file()]
+
+
+def _is_edited_in(place: Place, job: Job) -> bool:
+    """Say whether the card of a job may stand in a place: it is edited where the job was asked for.
+
+    On Telegram a message's number means another message in another chat, on another platform nothing.
+    """
+    if place.platform is not job.place.platform:
+        return False
+    return place.platform is not Platform.TELEGRAM or place.chat == job.place.chat

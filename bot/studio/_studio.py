@@ -174,7 +174,7 @@ class Studio:
 
     async def show(self, who: Identity, place: Place, text: str) -> Reply:
         """Bring a result of one's own back, by its number."""
-        shown = await self._results.show(await self._door.account_of(who), text)
+        shown = await self._results.show(await self._door.account_of(who), place, text)
         return await self._guard.screened(place, shown)
 
     async def export(self, who: Identity, place: Place, text: str) -> Reply:

@@ -156,10 +156,14 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
             note(Platform.TELEGRAM, *_meant(refusal))
             raise refusal
 
-    def _refuse_edit(self, method: str, fields: dict[str, Any]) -> None:
+    def _to_edit(self, fields: dict[str, Any]) -> Shown:
         message = self.shown.get(int(fields["message_id"]))
-        if message is None:
+        if message is None or message.chat != int(fields["chat_id"]):
             raise ApiRefusal("Bad Request: message to edit not found")
+        return message
+
+    def _refuse_edit(self, method: str, fields: dict[str, Any]) -> None:
+        message = self._to_edit(fields)
         if method == "editMessageText" and message.photos:
             raise ApiRefusal("Bad Request: there is no text in the message to edit")
         if method == "editMessageCaption" and not message.photos:
@@ -170,9 +174,7 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
     def _edit_media(self, fields: dict[str, Any], uploads: dict[str, Any]) -> Any:
         media = json.loads(fields["media"])
         fields = {**fields, "caption": media.get("caption", "")}
-        message = self.shown.get(int(fields["message_id"]))
-        if message is None:
-            raise ApiRefusal("Bad Request: message to edit not found")
+        message = self._to_edit(fields)
         if len(fields["caption"].encode("utf-16-le")) // 2 > MAX_CAPTION:
             raise ApiRefusal("Bad Request: message caption is too long")
         self._look(message, fields, uploads)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.domain import GenerateWish, Job, JobStatus
+from bot.domain import GenerateWish, Job, JobStatus, Place, Platform
 from bot.errors import UserError
 from bot.replies import Reply
 from bot.studio import Studio
@@ -229,6 +229,15 @@ async def test_show_of_what_is_not_done_is_its_card(room: EngineRoom) -> None:
     assert shown.card_of == job.id
     await room.desk.studio.cancel(ANNA)
     assert "Cancelled" in (await room.desk.studio.show(ANNA, ANNAS, str(job.id))).text
+
+
+async def test_a_card_is_followed_where_its_job_s_messages_can_be_edited_alone(room: EngineRoom) -> None:
+    job = await room.draws((await room.trained()).code)
+    topic = Place(Platform.TELEGRAM, f"{ANNAS.chat_id}:7", ANNAS.user_id)
+    places = (ANNAS, topic, Place(Platform.TELEGRAM, "-5", ANNAS.user_id), BERTS)
+    shown = [await room.desk.studio.show(ANNA, each, str(job.id)) for each in places]
+    assert [each.card_of for each in shown] == [job.id, job.id, None, None]
+    assert len({(each.text, each.buttons) for each in shown}) == 1
 
 
 @pytest.mark.parametrize("written", ["", "0", "-1", "x", "999999", "9" * 40, "1 2", "\u0667"])
