@@ -277,6 +277,17 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """A message that shows a result which was deleted, and is to lose it."""
+
+    id: int
+    job: Job
+    place: Place
+    message_id: str
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """A generation that is being put together; all that lacks is the prompt."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from bot import texts
+from bot.copies import Copies
 from bot.domain import (
     TERMINAL,
     AccountId,
@@ -78,6 +79,7 @@ class Notifier:
         self._not_before: dict[JobId, float] = {}  # of an open job's card: monotonic time of the next edit
         # A card is written by one at a time: a late progress edit must not cover the picture.
         self._locks: WeakValueDictionary[JobId, asyncio.Lock] = WeakValueDictionary()
+        self._copies = Copies(ledger, chats, clock, self._lock)
 
     def wake(self) -> None:
         """Say that a notice is owed."""
@@ -113,6 +115,7 @@ class Notifier:
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self._deliver_for_ever(), name="notices")
             loops.create_task(self._edit_for_ever(), name="cards")
+            loops.create_task(self._copies.run(), name="copies")
 
     async def deliver_owed(self) -> None:
         """Deliver what is due now: different chats side by side, one chat in order."""
@@ -120,6 +123,10 @@ class Notifier:
         for notice in await self._ledger.owed(BATCH):
             by_place[notice.job.place].append(notice)
         await asyncio.gather(*(self._deliver_in_order(notices) for notices in by_place.values()))
+
+    async def take_out_deleted(self) -> None:
+        """Take results that were deleted out of the messages that show them."""
+        await self._copies.take_out()
 
     async def edit_cards(self) -> float | None:
         """Edit the cards that may be edited now; gives the seconds until the next may be, if any."""
@@ -181,19 +188,28 @@ class Notifier:
 
     async def _tell(self, chat: Chat, notice: Notice) -> str:
         job = notice.job
-        reply = await self._guard.screened(job.place, await self._words(notice))
-        if notice.kind in _TOLD_ON_THE_CARD and job.card_message_id is not None:
-            async with self._lock(job.id):
+        if notice.kind not in _TOLD_ON_THE_CARD:
+            return await self._send(chat, notice, await self._reply(notice))
+        # From the look whether it was deleted on: a result must not be shown after it was taken out.
+        async with self._lock(job.id):
+            reply = await self._reply(notice)
+            if job.card_message_id is not None:
                 self._stale_cards.discard(job.id)
                 try:
                     return await self._edited(chat, job, job.card_message_id, reply)
                 except ChatUnreachable:
                     log.info("the card of job %d is gone; its result is sent anew", job.id)
-        reply = await self._as_wanted(reply, job.account)
-        message_id = await chat.send(job.place, reply, nonce=f"notice-{notice.id}")
-        if notice.kind in _TOLD_ON_THE_CARD:
+            message_id = await self._send(chat, notice, reply)
             await self._ledger.card_shown(job.id, message_id)  # what is to change later, such as its end
+        self._copies.wake()  # it may have been deleted while it was sent
         return message_id
+
+    async def _send(self, chat: Chat, notice: Notice, reply: Reply) -> str:
+        reply = await self._as_wanted(reply, notice.job.account)
+        return await chat.send(notice.job.place, reply, nonce=f"notice-{notice.id}")
+
+    async def _reply(self, notice: Notice) -> Reply:
+        return await self._guard.screened(notice.job.place, await self._words(notice))
 
     async def _edited(self, chat: Chat, job: Job, message_id: str, reply: Reply) -> str:
         """Edit a job's card; what stands in further messages, such as pictures, is remembered with it."""
@@ -227,7 +243,8 @@ class Notifier:
                 self._remarks.pop(job_id, None)
                 self._previews.pop(job_id, None)
                 remark = ""
-            if job is None or (job.status in TERMINAL and not await self._shows_its_end(job)):
+            if job is None or (job.status in TERMINAL and not _shows_its_end(job)):
+                self._copies.wake()  # of a result it is changed when it was deleted
                 return None
             chat = self._chats.get(job.place.platform)
             if chat is None:
@@ -266,20 +283,12 @@ class Notifier:
             del self._remarks[job.id]
 
     async def _card(self, job: Job, remark: str, has_new_picture: bool) -> Reply:
-        if job.kind is JobKind.GENERATE and job.status is JobStatus.DONE:
-            return texts.result_deleted(job)
         guess = await estimate(self._ledger, job, self._clock())
         preview = self._files.preview_path(job.id) if has_new_picture else None
         reply = texts.card(job, guess.left_s, guess.position, remark, preview)
         # A picture is sent once, not with each step; the card of a training that is done goes on showing it.
         is_kept = job.status not in {JobStatus.FAILED, JobStatus.CANCELLED}
         return replace(reply, keeps_pictures=is_kept and not reply.pictures)
-
-    async def _shows_its_end(self, job: Job) -> bool:
-        # Of a generation the result itself takes the card's place, unless it was cancelled or deleted since.
-        if job.kind is JobKind.TRAIN or job.status is JobStatus.CANCELLED:
-            return True
-        return await self._is_deleted(job)
 
     async def _is_deleted(self, job: Job) -> bool:
         return any(picture.is_deleted for picture in await self._ledger.pictures_of(job.id))
@@ -292,6 +301,11 @@ class Notifier:
         if lock is None:
             lock = self._locks[job_id] = asyncio.Lock()
         return lock
+
+
+def _shows_its_end(job: Job) -> bool:
+    # Of a generation the result itself takes the card's place, unless it was cancelled.
+    return job.kind is JobKind.TRAIN or job.status is JobStatus.CANCELLED
 
 
 def _written_ns(path: Path) -> int | None:

@@ -70,7 +70,9 @@ class Reply:
     a person is collecting: whoever shows it edits the one `Studio.set_message` names, or sends it anew and
     tells `Studio.set_shown`. `ends_set` is the end of such a message. `is_silent` asks for no sound,
     `is_spoiler` for pictures that are covered until somebody wants to see them. `keeps_pictures` says
-    of an edit that the message goes on showing what it shows.
+    of an edit that the message goes on showing what it shows. `copy_of` marks a message that shows a result
+    once more, and `pressed_copy_of` says that of the message whose button was pressed: whoever has it tells
+    `Studio.copy_shown` its id, so that it can be found when the result is deleted.
     """
 
     text: str
@@ -84,6 +86,8 @@ class Reply:
     is_silent: bool = False
     is_spoiler: bool = False
     keeps_pictures: bool = False
+    copy_of: JobId | None = None
+    pressed_copy_of: JobId | None = None
 
 
 class Chat(Protocol):

@@ -50,6 +50,11 @@ def parse(text: str) -> Asked:
     return Asked(read_code(code_text), parse_prompt(rest))
 
 
+def begins_with_two_numbers(text: str) -> bool:
+    """Say whether its code is written as `4071 3386`, or `2024-2025`: years may be meant."""
+    return re.match(r"[0-9]{4}[ \-][0-9]{4}(?![0-9])", cleaned(text)) is not None
+
+
 def parse_prompt(text: str, base: GenerateWish | None = None) -> GenerateWish:
     """Read a prompt with options, which stand above those of `base`; UserError says what is wrong."""
     prompt, options = _split_options(cleaned(text))

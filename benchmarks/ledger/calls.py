@@ -124,6 +124,17 @@ async def _retried_letter(w: World) -> Arguments:
     return await _letter(w), w.now
 
 
+async def _copy(w: World) -> Arguments:
+    job = await w.waiting(JobKind.GENERATE)
+    await w.ledger.copy_shown(job.id, job.place, "1")
+    await w.ledger.delete_result(job.id)
+    return tuple(await w.ledger.copies_due(1))
+
+
+async def _retried_copy(w: World) -> Arguments:
+    return *await _copy(w), w.now
+
+
 async def _set_of_four(w: World) -> Arguments:
     account = await w.collecting()
     return account, [w.photo()], place(account), TrainWish()
@@ -174,6 +185,10 @@ ARGUMENTS: dict[str, Callable[[World], Arguments | Awaitable[Arguments]]] = {
     "collect_swap": lambda w: (a := w.account(), first_code(a), 4, 300),
     "compact": lambda w: (),
     "consent": lambda w: (w.account(),),
+    "copies_due": lambda w: (100,),
+    "copy_ended": _copy,
+    "copy_retry": _retried_copy,
+    "copy_shown": lambda w: (w.job(), place(w.account()), f"{w.number()}"),
     "delete_result": lambda w: (w.job(),),
     "draft_of": lambda w: (w.account(),),
     "drop_draft": lambda w: (w.account(),),
@@ -232,6 +247,7 @@ ARGUMENTS: dict[str, Callable[[World], Arguments | Awaitable[Arguments]]] = {
     "names_of": lambda w: (w.job(),),
     "next_letter": lambda w: (Platform.TELEGRAM,),
     "next_letter_at": lambda w: (Platform.TELEGRAM,),
+    "next_copy_at": lambda w: (),
     "next_notice_at": lambda w: (),
     "note_act": lambda w: (w.who(), "status", ""),
     "notice_retry": lambda w: (NoticeId(w.job()), w.now),
@@ -261,7 +277,7 @@ ARGUMENTS: dict[str, Callable[[World], Arguments | Awaitable[Arguments]]] = {
     "recent_seconds": lambda w: (_kind(w),),
     "release_running": lambda w: (),
     "rename": lambda w: (w.code(), "Anna"),
-    "report": lambda w: (w.account(), w.code(), "This is me."),
+    "report": lambda w: (w.account(), w.code(), "This is me.", [w.who()], "Hello."),
     "revoke": _owner,
     "running_jobs": lambda w: (),
     "samples_since": lambda w: (w.now - HOUR,),

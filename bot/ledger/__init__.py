@@ -316,10 +316,6 @@ class Ledger(Updates):
 
         return await self._db.write(work)
 
-    async def card_shown(self, job_id: JobId, message_id: str) -> None:
-        """Remember which message shows a job's progress."""
-        await self._change("UPDATE jobs SET card_message_id = ? WHERE id = ?", message_id, job_id)
-
     # --- notices -----------------------------------------------------------------------------------------
 
     async def owed(self, limit: int) -> list[Notice]:

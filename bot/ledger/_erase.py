@@ -99,7 +99,7 @@ def _erase_loras(
         files.update(row["file"] for row in db.execute("SELECT file FROM pictures WHERE job = ?", (job,)))
         for notice in db.execute("SELECT files FROM notices WHERE job = ?", (job,)):
             files.update(msgspec.json.decode(notice["files"], type=list[str]))
-        for table in ("photos", "notices", "pictures"):
+        for table in ("photos", "notices", "pictures", "copies"):
             db.execute(f"DELETE FROM {table} WHERE job = ?", (job,))  # noqa: S608 - our own names
         _sharing.ended(db, job, is_done=False)
         db.execute("DELETE FROM jobs WHERE id = ?", (job,))

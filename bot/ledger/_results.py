@@ -10,6 +10,7 @@ import msgspec
 
 from bot.domain import (
     AccountId,
+    Copy,
     Draft,
     GenerateWish,
     Job,
@@ -20,9 +21,9 @@ from bot.domain import (
     Picture,
     Place,
 )
-from bot.ledger import _jobs, _photos, _sharing
+from bot.ledger import _copies, _jobs, _photos, _sharing
 from bot.ledger._connection import Connection
-from bot.ledger._rows import Named, draft_of, job_of, ms, picture_of
+from bot.ledger._rows import Named, draft_of, job_of, ms, picture_of, time_of
 
 #: A draft that nobody touched for so long is forgotten: a later message was not meant for it.
 DRAFT_MS = 3_600_000
@@ -101,7 +102,10 @@ class Results:
         return [picture_of(row) for row in rows]
 
     async def delete_result(self, job_id: JobId) -> list[Picture]:
-        """Blank a result's words and mark its pictures; gives those whose files are to be deleted now."""
+        """Blank a result's words and mark its pictures; gives those whose files are to be deleted now.
+
+        Messages that show it are to lose it from then on.
+        """
         now = self._db.now_ms()
 
         def work(db: sqlite3.Connection) -> list[Picture]:
@@ -112,9 +116,41 @@ class Results:
             )
             blank = msgspec.json.encode(GenerateWish("")).decode()
             db.execute("UPDATE jobs SET wish = ? WHERE id = ? AND kind = 'generate'", (blank, job_id))
+            _copies.end(db, job_id, now)
             return [picture_of(row) for row in rows]
 
         return await self._db.write(work)
+
+    # --- messages that show a result -----------------------------------------------------------------------
+
+    async def card_shown(self, job_id: JobId, message_id: str) -> None:
+        """Remember which message shows a job's progress."""
+        now = self._db.now_ms()
+        await self._db.write(lambda db: _copies.card_shown(db, job_id, message_id, now))
+
+    async def copy_shown(self, job_id: JobId, place: Place, message_id: str) -> bool:
+        """Remember a further message that shows a result; True when the result was deleted meanwhile."""
+        now = self._db.now_ms()
+        return await self._db.write(lambda db: _copies.note(db, job_id, place, message_id, now))
+
+    async def copies_due(self, limit: int) -> list[Copy]:
+        """List the messages that are to lose their result now, the oldest first."""
+        now = self._db.now_ms()
+        return await self._db.read(lambda db: _copies.due(db, now, limit))
+
+    async def next_copy_at(self) -> datetime | None:
+        """Tell when the next message is to lose its result."""
+        rows = await self._rows("SELECT min(next_try_ms) FROM copies WHERE next_try_ms IS NOT NULL")
+        return None if rows[0][0] is None else time_of(rows[0][0])
+
+    async def copy_ended(self, copy: Copy) -> None:
+        """It shows nothing any more, or nobody can change it."""
+        await self._change("DELETE FROM copies WHERE id = ?", copy.id)
+
+    async def copy_retry(self, copy: Copy, at: datetime) -> None:
+        """Try it again then."""
+        sql = "UPDATE copies SET tries = tries + 1, next_try_ms = ? WHERE id = ?"
+        await self._change(sql, ms(at), copy.id)
 
     async def unnamed(self, folder: str, names: Sequence[str]) -> list[str]:
         """Give those of a folder's files that no row names: `loras` or `pictures`, a few at a time."""

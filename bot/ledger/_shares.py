@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime
 
-from bot.domain import MAY_DRAW, AccountId, Allowed, Asker, Lora, LoraCode, Report, Share
+from bot.asking import asking
+from bot.domain import MAY_DRAW, AccountId, Allowed, Asker, Identity, Lora, LoraCode, Report, Share
 from bot.ledger import _sharing
-from bot.ledger._letters import Letters
+from bot.ledger._letters import Letters, owe
 from bot.ledger._rows import lora_of, ms, share_of, time_of
 
 #: Reports of one person a day.
@@ -114,19 +116,27 @@ class Shares(Letters):
         sql = "DELETE FROM shares WHERE allowed = 'asked' AND changed_ms <= ?"
         await self._change(sql, ms(now) - _sharing.UNANSWERED_MS)
 
-    async def report(self, account: AccountId, code: LoraCode, words: str) -> bool:
-        """Keep what a person tells of a code; False when it was one too many today."""
-        now = self._db.now_ms()
+    async def report(
+        self, account: AccountId, code: LoraCode, words: str, readers: Sequence[Identity], letter: str
+    ) -> bool:
+        """Keep what a person tells of a code, and owe a letter of it; False when it was one too many today.
+
+        One of a message that is carried out again is there already.
+        """
+        now, by = self._db.now_ms(), asking().by or None
 
         def work(db: sqlite3.Connection) -> bool:
+            if db.execute("SELECT 1 FROM reports WHERE asked_by = ?", (by,)).fetchone():
+                return True
             since = now - _sharing.DAY_MS
             sql = "SELECT count(*) FROM reports WHERE account = ? AND created_ms > ?"
             if db.execute(sql, (account, since)).fetchone()[0] >= MAX_REPORTS_A_DAY:
                 return False
             db.execute(
-                "INSERT INTO reports (code, account, words, created_ms) VALUES (?, ?, ?, ?)",
-                (code, account, words, now),
+                "INSERT INTO reports (code, account, words, created_ms, asked_by) VALUES (?, ?, ?, ?, ?)",
+                (code, account, words, now, by),
             )
+            owe(db, [(str(who.platform), who.user_id) for who in readers], letter, now)
             return True
 
         return await self._db.write(work)

@@ -6,6 +6,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterable
 
+from bot.asking import asking
 from bot.domain import AccountId, Allowed, Asker, Job, JobId, LoraCode, Place, Platform, Share
 from bot.errors import ShareEnded
 from bot.ledger._rows import share_of
@@ -58,15 +59,21 @@ def ended(db: sqlite3.Connection, job: JobId, is_done: bool) -> None:
 
 
 def ask(db: sqlite3.Connection, asker: Asker, code: LoraCode, now_ms: int) -> bool:
-    """Write a request down, be the code anybody's or nobody's; False when it was one too many."""
+    """Write a request down, be the code anybody's or nobody's; False when it was one too many.
+
+    One of a message that is carried out again is there already.
+    """
+    by = asking().by or None
+    if db.execute("SELECT 1 FROM asks WHERE asked_by = ?", (by,)).fetchone():
+        return True
     db.execute("DELETE FROM asks WHERE at_ms <= ?", (now_ms - DAY_MS,))
     if _count(db, "asks WHERE account = ?", asker.account) >= MAX_ASKS_A_DAY:
         return False
     place = asker.place
     db.execute(
-        "INSERT INTO asks (account, at_ms, code, asker, platform, chat_id, user_id)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (asker.account, now_ms, code, asker.name, str(place.platform), place.chat_id, place.user_id),
+        "INSERT INTO asks (account, at_ms, code, asker, platform, chat_id, user_id, asked_by)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (asker.account, now_ms, code, asker.name, str(place.platform), place.chat_id, place.user_id, by),
     )
     return True
 

@@ -23,10 +23,9 @@ class Reports:
         if not code_text:
             raise UserError(texts.REPORT_WHAT)
         code, words = wishes.read_code(code_text), words[:MAX_REPORT_CHARS]
-        if not await self._tools.ledger.report(account, code, words):
-            raise UserError(texts.REPORTED_TOO_OFTEN)
         letter = texts.report_letter(code, str(who), words)
-        await self._tools.ledger.owe_letters(self._readers(), letter)
+        if not await self._tools.ledger.report(account, code, words, self._readers(), letter):
+            raise UserError(texts.REPORTED_TOO_OFTEN)
         self._tools.mailbox.wake()
         return texts.reported(code)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from bot import lora_parts, texts, wishes
@@ -18,6 +19,7 @@ from bot.domain import (
     LoraCode,
     Picture,
     Place,
+    Platform,
 )
 from bot.errors import UserError
 from bot.eta import estimate
@@ -32,7 +34,7 @@ class Results:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
 
-    async def show(self, account: AccountId, text: str) -> Reply:
+    async def show(self, account: AccountId, place: Place, text: str) -> Reply:
         """Bring a result back; of a job that is not done, its card."""
         match = re.fullmatch(r"#?\s*([0-9]{1,15})", text.strip())
         if match is None:
@@ -41,11 +43,13 @@ class Results:
         job = await _own.job(ledger, account, job_id, texts.NO_SUCH_RESULT)
         if job.kind is JobKind.GENERATE and job.status is JobStatus.DONE:
             job, pictures = await _own.result(ledger, account, job_id, texts.NO_SUCH_RESULT)
-            return texts.result(job, await asyncio.to_thread(self._existing, pictures))
+            shown = texts.result(job, await asyncio.to_thread(self._existing, pictures))
+            return replace(shown, copy_of=job_id)
         if job.status in TERMINAL:
             return texts.card(job, None, None)
         guess = await estimate(ledger, job, self._tools.clock())
-        return texts.card(job, guess.left_s, guess.position)
+        card = texts.card(job, guess.left_s, guess.position)
+        return card if _is_edited_in(place, job) else replace(card, card_of=None)
 
     async def recipe(self, account: AccountId, job_id: JobId) -> Reply:
         """Tell all that a result was made of."""
@@ -58,14 +62,14 @@ class Results:
     async def ask_to_delete(self, account: AccountId, job_id: JobId) -> Reply:
         """Ask once."""
         _, pictures = await self._result(account, job_id)
-        return texts.ask_to_delete(job_id, len(pictures))
+        return replace(texts.ask_to_delete(job_id, len(pictures)), pressed_copy_of=job_id)
 
     async def delete(self, account: AccountId, job_id: JobId) -> Reply:
         """Delete a result's words, then its files."""
         await self._result(account, job_id)
         pictures = await self._tools.ledger.delete_result(job_id)
         await self._tools.files.forget_pictures(picture.file for picture in pictures)
-        self._tools.queue.changed(job_id)  # its message loses picture and buttons
+        self._tools.queue.changed(job_id)  # its messages lose pictures and buttons
         return texts.deleted(job_id)
 
     async def export(self, account: AccountId, place: Place, text: str) -> Reply:
@@ -99,3 +103,13 @@ class Results:
     def _existing(self, pictures: list[Picture]) -> list[Path]:
         paths = [self._tools.files.picture_path(picture.file) for picture in pictures]
         return [path for path in paths if path.is_file()]
+
+
+def _is_edited_in(place: Place, job: Job) -> bool:
+    """Say whether the card of a job may stand in a place: it is edited where the job was asked for.
+
+    On Telegram a message's number means another message in another chat, on another platform nothing.
+    """
+    if place.platform is not job.place.platform:
+        return False
+    return place.platform is not Platform.TELEGRAM or place.chat == job.place.chat

@@ -20,7 +20,7 @@ from bot.domain import (
     Platform,
     format_code,
 )
-from bot.errors import UserError
+from bot.errors import UnknownCode, UserError
 from bot.eta import estimate
 from bot.replies import Choice, Reply, SentPhoto, Upload
 from bot.studio import _own
@@ -144,6 +144,11 @@ class Studio:
         if not wishes.cleaned(text):
             return await self._drafts.begin(account, place)
         asked = wishes.parse(text)
+        if wishes.begins_with_two_numbers(text):  # they need not be meant as a code
+            try:
+                await _own.drawable(self._ledger, account, asked.code, self._clock())
+            except UnknownCode as error:
+                raise UnknownCode(texts.unknown_code_of_numbers(asked.code)) from error
         wish = await self._settings.applied(account, asked.wish)
         return await self._pictures.draw(account, place, asked.code, wish)
 
@@ -169,7 +174,7 @@ class Studio:
 
     async def show(self, who: Identity, place: Place, text: str) -> Reply:
         """Bring a result of one's own back, by its number."""
-        shown = await self._results.show(await self._door.account_of(who), text)
+        shown = await self._results.show(await self._door.account_of(who), place, text)
         return await self._guard.screened(place, shown)
 
     async def export(self, who: Identity, place: Place, text: str) -> Reply:
@@ -308,6 +313,11 @@ class Studio:
     async def card_shown(self, job_id: JobId, message_id: str) -> None:
         """Remember which message shows a job's progress."""
         await self._ledger.card_shown(job_id, message_id)
+
+    async def copy_shown(self, job_id: JobId, place: Place, message_id: str) -> None:
+        """Remember a further message that shows a result."""
+        if await self._ledger.copy_shown(job_id, place, message_id):
+            self._queue.changed(job_id)  # its person was quicker
 
     async def _answer_to_question(self, account: AccountId, place: Place, text: str) -> Reply | None:
         question = await self._ledger.question_of(account)

@@ -146,6 +146,7 @@ FORM_PHOTOS_ABOUT: str
 FORM_PHOTOS_LABEL: str
 FORM_PROMPT: str
 FORM_PROMPT_LABEL: str
+FOR_YOU: str
 LINK_IN_PRIVATE: str
 LINK_SAME: str
 LINK_TOO_OFTEN: str
@@ -252,6 +253,11 @@ def too_many_generations(most: int) -> str:
 def unknown_code_in_prompt(code: LoraCode) -> str:
     """Say of eight digits in a prompt that they are no code of theirs, and how to write what is none."""
     return say("unknown-code-in-prompt", code=format_code(code))
+
+
+def unknown_code_of_numbers(code: LoraCode) -> str:
+    """Say likewise of two numbers that a wish begins with, and where its code belongs."""
+    return say("unknown-code-of-numbers", code=format_code(code), first=code[:4], second=code[4:])
 
 
 def too_many_codes() -> str:

@@ -173,6 +173,7 @@ class Stage:
         """Bring cards, notices and letters out."""
         await self.bot.notifier.edit_cards()
         await self.bot.notifier.deliver_owed()
+        await self.bot.notifier.take_out_deleted()
         await self.bot.postman.deliver()
 
     async def restart(self) -> None:

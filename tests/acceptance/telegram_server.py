@@ -42,6 +42,8 @@ class Shown:
     answers: int | None = None
     topic: int | None = None
     is_covered: bool = False
+    is_silent: bool = False
+    rings: dict[int, str] = field(default_factory=dict)  #: people it mentions, each with the word that does
 
     @property
     def buttons(self) -> list[tuple[str, str]]:
@@ -92,6 +94,10 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
         self.fetched += [fields["file_id"]] if method == "getFile" else []
         if method == "getMe":
             return BOT
+        if method == "getChatMember":
+            number = int(fields["user_id"])
+            user = {"id": number, "is_bot": False, "first_name": f"Person {number}"}
+            return {"status": "member", "user": user}
         if method == "editMessageMedia":
             return self._edit_media(fields, uploads)
         if method.startswith("editMessage"):
@@ -153,10 +159,14 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
             note(Platform.TELEGRAM, *_meant(refusal))
             raise refusal
 
-    def _refuse_edit(self, method: str, fields: dict[str, Any]) -> None:
+    def _to_edit(self, fields: dict[str, Any]) -> Shown:
         message = self.shown.get(int(fields["message_id"]))
-        if message is None:
+        if message is None or message.chat != int(fields["chat_id"]):
             raise ApiRefusal("Bad Request: message to edit not found")
+        return message
+
+    def _refuse_edit(self, method: str, fields: dict[str, Any]) -> None:
+        message = self._to_edit(fields)
         if method == "editMessageText" and message.photos:
             raise ApiRefusal("Bad Request: there is no text in the message to edit")
         if method == "editMessageCaption" and not message.photos:
@@ -167,9 +177,7 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
     def _edit_media(self, fields: dict[str, Any], uploads: dict[str, Any]) -> Any:
         media = json.loads(fields["media"])
         fields = {**fields, "caption": media.get("caption", "")}
-        message = self.shown.get(int(fields["message_id"]))
-        if message is None:
-            raise ApiRefusal("Bad Request: message to edit not found")
+        message = self._to_edit(fields)
         if len(fields["caption"].encode("utf-16-le")) // 2 > MAX_CAPTION:
             raise ApiRefusal("Bad Request: message caption is too long")
         self._look(message, fields, uploads)
@@ -190,6 +198,8 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
         quote = fields.get("reply_parameters")
         if quote is not None:
             message.answers = int((json.loads(quote) if isinstance(quote, str) else quote)["message_id"])
+        message.is_silent = str(fields.get("disable_notification", "")).lower() == "true"
+        message.rings = _rings(fields, message.text)
         message.versions.append(message.text)
         self.changes += 1
 
@@ -220,6 +230,19 @@ def _is_covered(fields: dict[str, Any]) -> bool:
 
 def _text(fields: dict[str, Any]) -> str:
     return str(fields.get("text") or fields.get("caption") or "")
+
+
+def _rings(fields: dict[str, Any], text: str) -> dict[int, str]:
+    entities = fields.get("entities") or fields.get("caption_entities") or []
+    entities = json.loads(entities) if isinstance(entities, str) else entities
+    units = text.encode("utf-16-le")
+    return {
+        each["user"]["id"]: units[2 * each["offset"] : 2 * (each["offset"] + each["length"])].decode(
+            "utf-16-le"
+        )
+        for each in entities
+        if each["type"] == "text_mention"
+    }
 
 
 def _rows(fields: dict[str, Any]) -> list[list[tuple[str, str]]]:

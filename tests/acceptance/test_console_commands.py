@@ -189,6 +189,8 @@ async def test_sharing_is_decided_by_numbers(person: Console, tmp_path: Path) ->
         who = Identity(Platform.TELEGRAM, str(number))
         friend = Asker(await ledger.account_of(who), f"Other {number}", who.alone)
         assert await ledger.accept(friend, "ABCDEFGHJKLM") == code
+    person.app.postman.wake()
+    await person.reads(r"Other 108(?s:.*?)Everybody with[^\n]*\n")  # a letter brings buttons of its own
     await person.types("/codes", r"\[1\] \d{4} \d{4}(?s:.*?)\n")
     await person.presses(f"{code[:4]} {code[4:]}", "Share(?s:.*)All my codes\n")
     await person.presses("Share", r"(?s:.*)Back\n")

@@ -259,3 +259,18 @@ async def test_the_menu_offers_every_command(stage: Stage) -> None:
     assert {"generate", "show", "export", "codes", "train", "cancel", "help"} <= set(stage.server.commands)
     listed = (await says_and_hears(stage.anna, "/help")).text
     assert all(f"/{each}" in listed for each in stage.server.commands if each != "start")
+
+
+@pytest.mark.covers("telegram", "/show", "group")
+async def test_the_card_of_another_chat_is_shown_as_it_is_and_its_own_becomes_the_result(
+    stage: Stage,
+) -> None:
+    code = await trained(stage.anna)
+    stage.card.gate.clear()
+    await stage.anna.says(f"/generate {code} a boat")
+    card = await stage.anna.hears("Drawing 1 picture")
+    [(_, cancel)] = card.buttons
+    await stage.anna.says(f"/show {cancel.partition(':')[2]}", chat=GROUP)
+    await until(lambda: stage.anna.sees_in(GROUP))
+    stage.card.gate.set()
+    assert (await stage.next_result(0)).id == card.id

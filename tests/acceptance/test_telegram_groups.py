@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lo_bot_api_emulator import ApiRefusal
 
 from tests.acceptance.telegram_server import Shown, until
-from tests.acceptance.telegram_stage import GROUP, PHOTOS, Stage, on_stage
+from tests.acceptance.telegram_stage import GROUP, PHOTOS, Stage, code_in, on_stage, trained
 
 TOPIC: dict[str, Any] = {"message_thread_id": 77, "is_topic_message": True}
 
@@ -86,7 +86,7 @@ async def test_in_a_topic_answers_and_notices_stay_there(stage: Stage) -> None:
     how = await asked_to_train(stage, **TOPIC)
     await stage.anna.sends_photos(PHOTOS[:5], chat=GROUP, to=how, **TOPIC)
     (ready,) = await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "is ready" in each.text])
-    code = re.sub(r"\D", "", ready.text[:9])
+    code = code_in(ready)
     await stage.anna.presses(ready, "My codes")
     await stage.anna.says(f"/generate {code} a boat --n 2", chat=GROUP, **TOPIC)
     await stage.next_result(0, GROUP)
@@ -107,3 +107,54 @@ async def test_the_first_message_of_a_topic_is_answered_by_nobody(stage: Stage) 
     await stage.anna.says("/queue", chat=GROUP, **TOPIC)
     await until(lambda: len(stage.anna.sees_in(GROUP)) == 2)
     assert "Nothing of yours" in stage.anna.sees_in(GROUP)[1].text
+
+
+async def notice_in_the_group(stage: Stage) -> Shown:
+    """Have Anna train there, and give what tells her that it is done."""
+    how = await asked_to_train(stage)
+    await stage.anna.sends_photos(PHOTOS[:5], chat=GROUP, to=how)
+    (ready,) = await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "is ready" in each.text])
+    assert isinstance(ready, Shown)
+    return ready
+
+
+@pytest.mark.covers("telegram", "group")
+async def test_in_a_group_the_notice_rings_its_person(stage: Stage) -> None:
+    ready = await notice_in_the_group(stage)
+    assert ready.rings == {stage.anna.id: f"Person {stage.anna.id}"}
+    assert not ready.is_silent
+    others = [each for each in stage.anna.sees_in(GROUP) if each.id != ready.id]
+    assert not any(each.rings for each in others), "answers and cards ring nobody"
+
+
+async def test_who_has_no_name_for_us_is_rung_all_the_same(stage: Stage) -> None:
+    stage.server.refusals["getChatMember"] = [ApiRefusal("Bad Request: CHAT_ADMIN_REQUIRED")]
+    ready = await notice_in_the_group(stage)
+    assert ready.rings == {stage.anna.id: "For you"}
+
+
+async def test_whoever_wants_no_sound_has_none_of_a_notice_in_a_group(stage: Stage) -> None:
+    await stage.anna.says("/settings")
+    (card,) = await until(lambda: stage.anna.sees)
+    await stage.anna.presses(card, "Silent")
+    assert (await notice_in_the_group(stage)).is_silent
+
+
+@pytest.mark.covers("telegram", "group", "message deleted")
+async def test_a_result_that_is_sent_anew_in_a_group_rings_its_person(stage: Stage) -> None:
+    code = await trained(stage.anna)
+    stage.card.gate.clear()
+    await stage.anna.says(f"/generate {code} a boat", chat=GROUP)
+    (card,) = await until(lambda: stage.anna.sees_in(GROUP))
+    stage.server.delete(card)
+    stage.card.gate.set()
+    result = await stage.next_result(0, GROUP)
+    assert result.rings == {stage.anna.id: f"Person {stage.anna.id}"}
+    assert result.photos
+
+
+async def test_in_a_private_chat_nobody_is_named(stage: Stage) -> None:
+    await stage.anna.sends_photos(PHOTOS[:5])
+    ready = await stage.anna.hears("is ready")
+    assert ready.rings == {}
+    assert not any(each["method"] == "getChatMember" for each in stage.server.requests)

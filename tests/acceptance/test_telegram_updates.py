@@ -14,8 +14,9 @@ import pytest
 from lo_bot_api_emulator import ApiRefusal
 
 from bot.ledger import Ledger
-from tests.acceptance.telegram_server import TOKEN, TelegramServer, until
-from tests.acceptance.telegram_stage import PHOTOS, Stage, on_stage
+from tests.acceptance.telegram_person import Person
+from tests.acceptance.telegram_server import TOKEN, Shown, TelegramServer, until
+from tests.acceptance.telegram_stage import ADMIN, PHOTOS, Stage, on_stage, trained
 from tests.proofs.house import utc_now
 
 
@@ -83,6 +84,40 @@ async def test_photos_that_were_kept_are_told_of_and_not_refused(stage: Stage) -
     await stage.anna.hears("4 of 5")
     assert stage.anna.sees == [shown], "it is told by the message that shows the set"
     assert not any("Photo 1" in version for version in shown.versions)
+
+
+@pytest.mark.parametrize(("command", "table", "letters"), [("/ask", "asks", 1), ("/report", "reports", 2)])
+async def test_a_request_and_a_report_are_carried_out_once(
+    stage: Stage, command: str, table: str, letters: int
+) -> None:
+    code = await trained(stage.bert)
+    administrator = Person(stage.server, ADMIN)
+    reader = stage.bert if command == "/ask" else administrator
+    await stage.stop()
+    await stage.anna.says(f"{command} {code}")
+    handed = await waiting(stage.server)
+    await stage.start()
+    await until(lambda: heard(reader))
+    await until(lambda: stage.anna.sees)
+    told = stage.anna.sees[0].text
+    await stage.stop()
+    died_with(stage.folder, handed)
+    await stage.start()
+    await until(lambda: len(stage.anna.sees) == 2)
+    assert stage.anna.sees[1].text == told, "whoever died did not say so yet, as far as it knows"
+    await stage.anna.says(f"{command} {code}")
+    await until(lambda: len(stage.anna.sees) == 3)
+    await stage.stop()
+    with closing(sqlite3.connect(stage.folder / "ledger.sqlite3")) as db:
+        (count,) = db.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - our own names
+        (owed,) = db.execute("SELECT count(*) FROM letters").fetchone()
+    assert count == 2, "that of the first message once, and that of the second"
+    assert len(heard(reader)) + owed == letters
+
+
+def heard(reader: Person) -> list[Shown]:
+    """Give what somebody was told of Anna's request or report."""
+    return [each for each in reader.sees if "Person 7" in each.text or "telegram:7 " in each.text]
 
 
 async def test_what_was_said_is_forgotten_when_it_was_worked_off(stage: Stage) -> None:

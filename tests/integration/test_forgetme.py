@@ -158,3 +158,20 @@ async def test_privacy_says_how_much_is_kept(room: EngineRoom) -> None:
     reply = await room.desk.studio.privacy(ANNA)
     assert "0 photos, 1 LoraCode, 0 pictures, 0 drawings" in reply.text
     assert "/forgetme" in reply.text
+
+
+@pytest.mark.parametrize("by", ["forgetme", "takedown"])
+async def test_which_messages_show_a_result_is_forgotten_with_it(room: EngineRoom, by: str) -> None:
+    code = (await room.trained()).code
+    job = await room.draws(code)
+    await room.dispatcher.drain()
+    await room.notifier.deliver_owed()
+    await room.desk.studio.copy_shown(job.id, ANNAS, "7,8")
+    await room.desk.studio.press(ANNA, ANNAS, f"delete!:{job.id}")
+    assert [each.message_id for each in await room.ledger.copies_due(10)] == ["7,8", "m2"]
+    if by == "forgetme":
+        await confirmed(room)
+    else:
+        await room.ledger.erase_lora(code)
+    await room.desk.studio.copy_shown(job.id, ANNAS, "9")  # it was on its way
+    assert await room.ledger.next_copy_at() is None

@@ -20,8 +20,19 @@ from bot.ledger._people import AT_ONCE
 SIZE = Size(jobs=500, accounts=100)
 #: Tables with one row for each person, job, picture, and the like.
 GROWING = (
-    *("accounts", "asks", "audit", "bans", "drafts", "further_codes", "identities", "invitations", "jobs"),
-    *("link_words", "loras", "notices", "photo_sets", "photos", "pictures", "questions", "reports", "shares"),
+    *("accounts", "asks", "audit", "bans", "copies", "drafts", "further_codes", "identities", "invitations"),
+    *(
+        "jobs",
+        "link_words",
+        "loras",
+        "notices",
+        "photo_sets",
+        "photos",
+        "pictures",
+        "questions",
+        "reports",
+        "shares",
+    ),
     *("spent_codes", "updates"),
 )
 SCAN = re.compile(rf"SCAN ({'|'.join(GROWING)})\b")
@@ -30,7 +41,7 @@ NOT_ASKED = {"open", "close", "counts"}
 #: They take the last few and stop.
 LAST_FEW = {"last_acts", "last_reports"}
 #: An index of the few rows that are meant is read to its end.
-OF_FEW = re.compile(r"USING (COVERING )?INDEX (asks_to_pass_on|updates_left)$")
+OF_FEW = re.compile(r"USING (COVERING )?INDEX (asks_to_pass_on|copies_due|updates_left)$")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot import texts
+from bot.asking import asked_by
 from bot.domain import Identity, Platform
 from bot.errors import UserError
 from tests.integration.studio_desk import ADMIN, ANNA, BERT, BERTS, Desk, open_desk
@@ -73,3 +74,15 @@ async def test_a_report_goes_with_whoever_made_it(desk: Desk) -> None:
     assert unread.words.startswith("discord:22 "), "what no administrator has read yet goes too"
     await desk.ledger.letter_ended(unread)
     assert await desk.ledger.next_letter(ADMIN.platform) is None
+
+
+async def test_a_report_that_is_carried_out_again_is_there_already(desk: Desk) -> None:
+    for number in (1, 1, 1, 2, 3, 4, 5, 5):
+        with asked_by(f"telegram:{number}", is_again=True):
+            assert "Thank you" in (await desk.studio.report(BERT, BERTS, "40713386")).text
+    assert len(await desk.ledger.last_reports(20)) == 5
+    letters = 0
+    while (letter := await desk.ledger.next_letter(ADMIN.platform)) is not None:
+        await desk.ledger.letter_ended(letter)
+        letters += 1
+    assert letters == 5

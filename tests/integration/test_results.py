@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.domain import GenerateWish, Job, JobStatus
+from bot.domain import GenerateWish, Job, JobStatus, Place, Platform
 from bot.errors import UserError
 from bot.replies import Reply
 from bot.studio import Studio
@@ -218,7 +218,8 @@ async def test_show_brings_a_result_back_with_its_buttons(room: EngineRoom) -> N
     job = await drawn(room)
     for written in (str(job.id), f"#{job.id}", f" # {job.id} "):
         shown = await room.desk.studio.show(ANNA, ANNAS, written)
-        assert shown == room.chat.edits[-1][1]
+        assert replace(shown, copy_of=None) == room.chat.edits[-1][1]
+        assert shown.copy_of == job.id
 
 
 async def test_show_of_what_is_not_done_is_its_card(room: EngineRoom) -> None:
@@ -228,6 +229,15 @@ async def test_show_of_what_is_not_done_is_its_card(room: EngineRoom) -> None:
     assert shown.card_of == job.id
     await room.desk.studio.cancel(ANNA)
     assert "Cancelled" in (await room.desk.studio.show(ANNA, ANNAS, str(job.id))).text
+
+
+async def test_a_card_is_followed_where_its_job_s_messages_can_be_edited_alone(room: EngineRoom) -> None:
+    job = await room.draws((await room.trained()).code)
+    topic = Place(Platform.TELEGRAM, f"{ANNAS.chat_id}:7", ANNAS.user_id)
+    places = (ANNAS, topic, Place(Platform.TELEGRAM, "-5", ANNAS.user_id), BERTS)
+    shown = [await room.desk.studio.show(ANNA, each, str(job.id)) for each in places]
+    assert [each.card_of for each in shown] == [job.id, job.id, None, None]
+    assert len({(each.text, each.buttons) for each in shown}) == 1
 
 
 @pytest.mark.parametrize("written", ["", "0", "-1", "x", "999999", "9" * 40, "1 2", "\u0667"])
@@ -245,7 +255,7 @@ async def test_delete_asks_once_and_then_nothing_is_left(room: EngineRoom) -> No
     done = await press(room, f"delete!:{job.id}")
     assert done.replaces
     assert not any(path.exists() for path in room.chat.edits[-1][1].pictures)
-    await room.notifier.edit_cards()
+    await room.notifier.take_out_deleted()
     message_id, reply = room.chat.edits[-1]
     assert (message_id, reply.buttons, reply.pictures) == (f"card{job.id}", (), ())
     await room.ledger.compact()

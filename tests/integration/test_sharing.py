@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot import texts
+from bot.asking import asked_by
 from bot.domain import (
     Allowed,
     GenerateWish,
@@ -445,3 +446,15 @@ async def test_joining_accounts_makes_a_share_between_them_needless(desk: Desk) 
     assert await desk.ledger.shares_of(code) == []
     for _ in range(2):
         await draws(desk, code)
+
+
+async def test_a_request_that_is_carried_out_again_is_there_already(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    for number, each in enumerate([unknown(code)] * MAX_ASKS_A_DAY):
+        for _ in range(2):
+            with asked_by(f"telegram:{number}", is_again=True):
+                answer = await desk.studio.ask(BERT, BERTS, each)
+            assert answer == texts.asked_for(each), "the last one is not one too many when it is done again"
+    with pytest.raises(UserError) as caught, asked_by("telegram:99"):
+        await desk.studio.ask(BERT, BERTS, code)
+    assert caught.value.sentence == texts.ASKED_TOO_OFTEN

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from bot import texts
-from bot.domain import GenerateWish, JobKind
+from bot.domain import GenerateWish, JobKind, LoraCode, Preferences
 from bot.errors import UserError
 from bot.ledger import Ledger
 from bot.studio import MAX_OPEN_GENERATIONS, Studio
@@ -104,6 +104,29 @@ async def test_two_years_in_a_prompt_are_told_from_a_code_by_a_comma(desk: Desk)
     told = await refusal(desk, f"{code} with {foreign}")
     assert told == texts.unknown_code_in_prompt(foreign), "somebody's code reads like nobody's"
     await desk.studio.generate_text(ANNA, ANNAS, f"{code} 2024, 2025 fashion")
+    assert len(await desk.jobs(ANNA)) == 1
+
+
+@pytest.mark.parametrize(("language", "generate"), [("en", "/generate"), ("it", "/genera")])
+async def test_two_years_at_the_beginning_are_answered_with_where_the_code_belongs(
+    desk: Desk, language: str, generate: str
+) -> None:
+    code, foreign = (await desk.ready(ANNA)).code, (await desk.ready(BERT)).code
+    unknown = LoraCode("20242025")
+    await desk.ledger.prefer(await desk.ledger.account_of(ANNA), Preferences(language=language))
+    watched = Watched(desk.ledger)
+    watching = tools(cast(Ledger, watched), desk.queue, desk.files, desk.clock)
+    studio, looks = Studio(watching, GateHere(), {ADMIN}), set()
+    for each, between in ((unknown, " "), (foreign, " "), (unknown, "-"), (foreign, "-")):
+        watched.asked.clear()
+        with pytest.raises(UserError) as caught:
+            await studio.generate_text(ANNA, ANNAS, f"{each[:4]}{between}{each[4:]} fashion")
+        with texts.use_language(language):
+            assert caught.value.sentence == texts.unknown_code_of_numbers(each)
+            assert f"{generate} 4071 3386 {each[:4]}, {each[4:]}" in caught.value.sentence
+        looks.add(tuple(watched.asked))
+    assert len(looks) == 1, "somebody's code takes the same look as nobody's"
+    await desk.studio.generate_text(ANNA, ANNAS, f"{code[:4]} {code[4:]} 2024, 2025 fashion")
     assert len(await desk.jobs(ANNA)) == 1
 
 

@@ -45,6 +45,7 @@ FLOORS = (
         "bot.likeness",
         "bot.safety",
         "bot.examples",
+        "bot.copies",
     },
     {
         "bot.doctor",

@@ -23,7 +23,7 @@ from bot.chats.discord._post import (
     mentions,
     own_dm,
 )
-from bot.domain import Identity, Place, Platform
+from bot.domain import Identity, JobId, Place, Platform
 from bot.errors import ChatError
 from bot.replies import Reply
 from bot.studio import Studio
@@ -56,6 +56,8 @@ class Answers:
         async with speaking(self._studio, who):
             reply = await answered(work(who, place))
         await self._end_set(place, reply)
+        if reply.pressed_copy_of is not None and interaction.message is not None:
+            await self._note_copy(interaction, place, reply.pressed_copy_of, interaction.message)
         if reply.replaces and await self._replaced(interaction, place, reply):
             return
         shown = None
@@ -91,6 +93,8 @@ class Answers:
             return None
         if reply.card_of is not None:
             await self._studio.card_shown(reply.card_of, message_id)
+        if reply.copy_of is not None:
+            await self._studio.copy_shown(reply.copy_of, place, message_id)
         return message_id
 
     async def _end_set(self, place: Place, reply: Reply) -> None:
@@ -137,12 +141,23 @@ class Answers:
     async def _follow_up(self, interaction: Interaction, reply: Reply, shown: str | None) -> None:
         parcel = await packed(reply if shown is None else replace(reply, pictures=(), files=()))
         try:
-            await _say(interaction, parcel, reply)
+            said = await _say(interaction, parcel, reply)
         except LOST as error:
             log.warning("an answer did not reach its interaction: %s", error)
             if shown is None:
                 late = replace(reply, card_of=None)
                 await self.send(own_dm(interaction.user.id), late, nonce=f"re-{interaction.id}")
+            return
+        if reply.copy_of is not None:
+            await self._note_copy(interaction, own_dm(interaction.user.id), reply.copy_of, said)
+
+    async def _note_copy(
+        self, interaction: Interaction, place: Place, job_id: JobId, message: discord.Message
+    ) -> None:
+        if message.flags.ephemeral:
+            await self._studio.copy_shown(job_id, place, f"{interaction.token}/{message.id}")
+        else:
+            await self._studio.copy_shown(job_id, place, f"{message.channel.id}/{message.id}")
 
 
 def person(interaction: Interaction) -> Identity:
@@ -220,16 +235,19 @@ async def _edit(
     )
 
 
-async def _say(interaction: Interaction, parcel: Parcel, reply: Reply) -> None:
+async def _say(interaction: Interaction, parcel: Parcel, reply: Reply) -> discord.Message:
+    """Say it, and give the message that has its text and pictures."""
     alone = _alone(interaction)
-    await interaction.followup.send(
+    said = await interaction.followup.send(
         parcel.text,
         files=parcel.files(),
         view=view_of(reply.buttons) or discord.utils.MISSING,
         ephemeral=alone,
+        wait=True,
     )
     for number in range(1, len(parcel.loads)):
         await interaction.followup.send(files=parcel.files(number), ephemeral=alone)
+    return said
 
 
 async def _withdraw(interaction: Interaction) -> None:

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 BUSY_PAUSE_S = 5.0
 #: Discord answers so to a bot that opens many DMs at once.
 _DMS_TOO_FAST, _DMS_TOO_FAST_PAUSE_S = 40003, 60.0
+#: And so when what a person alone sees is changed later than 15 minutes after they asked.
+_INTERACTION_OVER = 50027
 NETWORK_ERRORS = (aiohttp.ClientError, OSError)
 _DM = "dm"
 
@@ -52,7 +54,7 @@ def translated() -> Iterator[None]:
             raise ChatBusy("Discord's limit of new DMs", _DMS_TOO_FAST_PAUSE_S) from error
         if error.status == 429 or error.status >= 500:
             raise ChatBusy(f"Discord answered {error.status}", BUSY_PAUSE_S) from error
-        if error.status in (403, 404):
+        if error.status in (403, 404) or error.code == _INTERACTION_OVER:
             raise ChatUnreachable(f"Discord answered {error.status} (code {error.code})") from error
         raise
     except NETWORK_ERRORS as error:
@@ -60,7 +62,11 @@ def translated() -> Iterator[None]:
 
 
 class Post:
-    """Sends and edits with a client that is logged in."""
+    """Sends and edits with a client that is logged in.
+
+    A message is `<channel id>/<message id>`, or `<token of its interaction>/<message id>` where its person
+    alone sees it.
+    """
 
     def __init__(self, client: discord.Client) -> None:
         self._client = client
@@ -81,6 +87,9 @@ class Post:
         """Make an earlier message read like `reply`, pictures included; `files` cannot come this way."""
         parcel = await packed(replace(reply, files=()))
         channel_id, _, number = message_id.partition("/")
+        if not channel_id.isdecimal():
+            await self._edit_alone(token=channel_id, number=int(number), parcel=parcel, reply=reply)
+            return
         with translated():
             await (
                 self._channel(channel_id)
@@ -91,6 +100,20 @@ class Post:
                     view=view_of(reply.buttons),
                     allowed_mentions=mentions(place),
                 )
+            )
+
+    async def _edit_alone(self, token: str, number: int, parcel: Parcel, reply: Reply) -> None:
+        """Change a message that one person alone sees, by the word of its interaction: for 15 minutes."""
+        application = self._client.application_id
+        if application is None:
+            raise ChatBusy("Discord has not said yet who we are", BUSY_PAUSE_S)
+        with translated():
+            await discord.Webhook.partial(application, token, client=self._client).edit_message(
+                number,
+                content=parcel.text,
+                attachments=discord.utils.MISSING if reply.keeps_pictures else parcel.files(),
+                view=view_of(reply.buttons),
+                allowed_mentions=discord.AllowedMentions.none(),
             )
 
     async def _send(self, address: str, place: Place, reply: Reply, parcel: Parcel, nonce: str) -> str:

@@ -132,6 +132,8 @@ class Answers:
         message_id = await patiently(lambda: self._post.send(spot.room, reply, answer_to))
         if reply.card_of is not None:
             await self._studio.card_shown(reply.card_of, message_id)
+        if reply.copy_of is not None:
+            await self._studio.copy_shown(reply.copy_of, spot.place, message_id)
 
     async def _hand_over(self, spot: Spot, reply: Reply) -> None:
         # A file of a group is everybody's. The private chat with a person has the number of the person.

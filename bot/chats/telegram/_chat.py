@@ -103,8 +103,12 @@ class TelegramChat:
                 parts.create_task(self._publish_commands(), name="telegram-commands")
 
     async def send(self, place: Place, reply: Reply, *, nonce: str) -> str:
-        """Send a message. Telegram has no nonce; the notifier edits where it can, so that it needs none."""
-        return await self._notices.send(room_of(place), reply)
+        """Send a message. Telegram has no nonce; the notifier edits where it can, so that it needs none.
+
+        Whoever waits for it in a group is named there, unless it is a card, which is there to be read.
+        """
+        rings = None if place.is_private or reply.card_of is not None else int(place.user_id)
+        return await self._notices.send(room_of(place), reply, rings=rings)
 
     async def edit(self, place: Place, message_id: str, reply: Reply) -> str:
         """Make a message read like `reply`; pictures are put into it, further ones follow."""

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from telegram import InputMediaPhoto, ReplyParameters
+from telegram import InputMediaPhoto, MessageEntity, ReplyParameters
 from telegram.constants import MediaGroupLimit
 from telegram.error import BadRequest
 from telegram.ext import ExtBot
 
 from bot.chats.telegram._errors import patiently, translated
 from bot.chats.telegram._looks import MAX_CAPTION, Photo, blank, clipped, keyboard, length, photo
+from bot.chats.telegram._naming import named
 from bot.chats.telegram._pace import Rank
 from bot.domain import Place
 from bot.errors import ChatBusy
@@ -54,10 +55,16 @@ class Post:
         self._bot = bot
         self._rank = rank
 
-    async def send(self, room: Room, reply: Reply, answer_to: int | None = None) -> str:
-        """Send a message, `answer_to` another one, and give its id."""
+    async def send(
+        self, room: Room, reply: Reply, answer_to: int | None = None, rings: int | None = None
+    ) -> str:
+        """Send a message, `answer_to` another one, and give its id; in a group it `rings` somebody."""
+        mentions: tuple[MessageEntity, ...] = ()
+        if rings is not None:
+            reply, mention = await named(self._bot, room.chat_id, rings, reply)
+            mentions = (mention,)
         with translated():
-            message_id, others = await self._first(room, reply, answer_to)
+            message_id, others = await self._first(room, reply, answer_to, mentions)
         ids = [message_id]
         for call in self._further(room, message_id, others, reply):
             try:
@@ -70,14 +77,16 @@ class Post:
         """Make a message read like `reply`, quiet when it already does; gives the id it has then."""
         first, *further = map(int, message_id.split(","))
         with translated():
-            await self._edit_first(room.chat_id, first, reply)
-            while further and reply.card_of is None:
+            while further and reply.card_of is None:  # first: these may be there when the other one is gone
                 await self._take_away(room.chat_id, further.pop())
+            await self._edit_first(room.chat_id, first, reply)
         for call in self._further(room, first, reply.pictures[1:], reply):
             further += await call()
         return ",".join(map(str, [first, *further]))
 
-    async def _first(self, room: Room, reply: Reply, answer_to: int | None) -> tuple[int, Sequence[Picture]]:
+    async def _first(
+        self, room: Room, reply: Reply, answer_to: int | None, mentions: Sequence[MessageEntity]
+    ) -> tuple[int, Sequence[Picture]]:
         keys = keyboard(reply.buttons)
         quote = None if answer_to is None else _answering(answer_to)
         if reply.pictures and length(reply.text) <= MAX_CAPTION:
@@ -87,6 +96,7 @@ class Post:
                 picture.data,
                 message_thread_id=room.topic_id,
                 caption=picture.caption(reply.text),
+                caption_entities=mentions or None,
                 has_spoiler=reply.is_spoiler or None,
                 reply_markup=keys,
                 reply_parameters=quote,
@@ -98,6 +108,7 @@ class Post:
         sent = await self._bot.send_message(
             room.chat_id,
             text,
+            entities=mentions or None,
             message_thread_id=room.topic_id,
             reply_markup=keys,
             reply_parameters=quote,

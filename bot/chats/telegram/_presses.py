@@ -63,6 +63,8 @@ class Presses:
         reply = await answered(work)
         if refusal and told:
             return
+        if reply.pressed_copy_of is not None:
+            await self._studio.copy_shown(reply.pressed_copy_of, spot.place, str(spot.message_id))
         if reply.replaces and await self._answers.replace(spot, reply):
             return
         await self._answers.give(spot, reply)
