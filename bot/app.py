@@ -156,26 +156,14 @@ async def opened(
             taken_down.push_async_callback(safe.close)
         schedule = Schedule(ledger, files, notifier, clock, tools.forget, safe)
         taken_down.callback(schedule.close)
-        outlook = Outlook(
-            admins=sorted(settings.admins, key=str),
-            wake=postman.wake,
-            deaths=worker.deaths,
-            disk_free_share=files.free_share,
-            backup_trouble=lambda: "" if safe is None else safe.trouble,
-        )
-        watchman = Watchman(ledger, dispatcher.health, clock, outlook)
-        lookout = None
-        if settings.metrics_listen is not None:
-            last_backup_at = (lambda: None) if safe is None else safe.last_at
-            dials = Dials(
-                dispatcher.health, worker.deaths, lambda: troubles.count, last_backup_at, files.root
-            )
-            lookout = Lookout(Meter(ledger, dials, clock), settings.metrics_listen)
+        watchman = Watchman(ledger, dispatcher.health, clock, outlook(settings, files, worker, postman, safe))
+        last_backup_at = (lambda: None) if safe is None else safe.last_at
+        dials = Dials(dispatcher.health, worker.deaths, lambda: troubles.count, last_backup_at, files.root)
         logging.getLogger().addHandler(troubles)
         taken_down.callback(logging.getLogger().removeHandler, troubles)
         yield App(
             *(ledger, files, studio, worker, dispatcher, notifier, schedule, watchman, postman, gate, chats),
-            lookout=lookout,
+            lookout=lookout(settings, ledger, dials, clock),
         )
 
 
@@ -264,6 +252,28 @@ def backups(settings: Settings, clock: Callable[[], datetime]) -> Backups | None
         return None
     folder = settings.backup_dir or settings.data_dir / "backups"
     return Backups(settings.data_dir, folder, settings.backup_days, clock)
+
+
+def outlook(
+    settings: Settings, files: Files, worker: GpuBackend, postman: Postman, safe: Backups | None
+) -> Outlook:
+    """Give what the watchman looks at besides the ledger, and whom it tells."""
+    return Outlook(
+        admins=sorted(settings.admins, key=str),
+        wake=postman.wake,
+        deaths=worker.deaths,
+        disk_free_share=files.free_share,
+        backup_trouble=lambda: "" if safe is None else safe.trouble,
+    )
+
+
+def lookout(
+    settings: Settings, ledger: Ledger, dials: Dials, clock: Callable[[], datetime]
+) -> Lookout | None:
+    """Give what answers who asks for figures; None where nobody asked for a port."""
+    if settings.metrics_listen is None:
+        return None
+    return Lookout(Meter(ledger, dials, clock), settings.metrics_listen)
 
 
 def workers(settings: Settings, environ: Mapping[str, str]) -> GpuBackend:
