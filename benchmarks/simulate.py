@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import limits, plot
+from benchmarks.percentiles import percentile
 
 DAY_S = 86_400.0
 PEOPLE_A_DAY = (100, 1_000, 10_000, 100_000, 1_000_000)
@@ -89,11 +90,6 @@ def is_enough(jobs: list[tuple[float, float]], cards: int, limit_s: float) -> bo
                 return False
         replace(free_at_s, free_s + took_s)
     return True
-
-
-def percentile(values: Sequence[float], percent: int) -> float:
-    """Give the value that so many of 100 do not exceed; 0 of none."""
-    return sorted(values)[math.ceil(percent / 100 * len(values)) - 1] if values else 0.0
 
 
 def p95(values: Sequence[float]) -> float:

@@ -9,7 +9,7 @@ import os
 import secrets
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -114,67 +114,57 @@ async def opened(
     eye: Eye | None = None,
 ) -> AsyncIterator[App]:
     """Build the parts and take them down in reverse. Chats are added to `App.chats` by the caller."""
-    files = Files(settings.data_dir)
-    files.prepare()
-    styles = read_styles()
-    block_list = BlockList(settings.block_list)
-    block_list.prepare()
-    ledger = await Ledger.open(settings.data_dir / "ledger.sqlite3", clock)
-    gate, guard = PhotoGate(), content_guard(settings)
-    worker = backend or workers(settings, os.environ)
-    chats: dict[Platform, Chat] = {}
-    notifier = Notifier(ledger, chats, files, clock, guard=guard)
-    eye = eye or ChildEye()
-    coach = Coach(eye, is_wanted=lambda: coach_is_wanted(settings, worker.health()))
-    judging = Judging(None if settings.coach == "off" else eye)
-    dispatcher = Dispatcher(
-        ledger, worker, files, notifier, styles, judging, settings.face_mask, settings.stop_early
-    )
-    troubles, postman = Troubles(), Postman(ledger, chats, clock)
-    tools = Tools(
-        *(ledger, dispatcher, files, styles, clock),
-        max_file_bytes=lambda platform: chats[platform].max_file_bytes,
-        troubles=troubles,
-        rules=rules(settings),
-        block_list=block_list,
-        guard=guard,
-        mailbox=postman,
-        start_link=lambda word: start_link(chats.get(Platform.TELEGRAM), word),
-        coach=coach,
-    )
-    # Who sits at the console runs this machine.
-    studio = Studio(tools, GuardedGate(gate, guard), settings.admins | {ME})
-    safe = backups(settings, clock)
-    schedule = Schedule(ledger, files, notifier, clock, tools.forget, safe)
-    outlook = Outlook(
-        admins=sorted(settings.admins, key=str),
-        wake=postman.wake,
-        deaths=worker.deaths,
-        disk_free_share=files.free_share,
-        backup_trouble=lambda: "" if safe is None else safe.trouble,
-    )
-    watchman = Watchman(ledger, dispatcher.health, clock, outlook)
-    lookout = None
-    if settings.metrics_listen is not None:
+    # What was begun ends also where a later part cannot be built: the ledger's thread outlives its loop.
+    async with AsyncExitStack() as taken_down:
+        files = Files(settings.data_dir)
+        files.prepare()
+        styles = read_styles()
+        block_list = BlockList(settings.block_list)
+        block_list.prepare()
+        ledger = await Ledger.open(settings.data_dir / "ledger.sqlite3", clock)
+        taken_down.push_async_callback(ledger.close)
+        gate, guard = PhotoGate(), content_guard(settings)
+        taken_down.push_async_callback(guard.close)
+        taken_down.push_async_callback(gate.close)
+        worker = backend or workers(settings, os.environ)
+        taken_down.push_async_callback(worker.close)
+        chats: dict[Platform, Chat] = {}
+        notifier = Notifier(ledger, chats, files, clock, guard=guard)
+        eye = eye or ChildEye()
+        coach = Coach(eye, is_wanted=lambda: coach_is_wanted(settings, worker.health()))
+        taken_down.push_async_callback(coach.close)
+        judging = Judging(None if settings.coach == "off" else eye)
+        dispatcher = Dispatcher(
+            ledger, worker, files, notifier, styles, judging, settings.face_mask, settings.stop_early
+        )
+        troubles, postman = Troubles(), Postman(ledger, chats, clock)
+        tools = Tools(
+            *(ledger, dispatcher, files, styles, clock),
+            max_file_bytes=lambda platform: chats[platform].max_file_bytes,
+            troubles=troubles,
+            rules=rules(settings),
+            block_list=block_list,
+            guard=guard,
+            mailbox=postman,
+            start_link=lambda word: start_link(chats.get(Platform.TELEGRAM), word),
+            coach=coach,
+        )
+        # Who sits at the console runs this machine.
+        studio = Studio(tools, GuardedGate(gate, guard), settings.admins | {ME})
+        safe = backups(settings, clock)
+        if safe is not None:
+            taken_down.push_async_callback(safe.close)
+        schedule = Schedule(ledger, files, notifier, clock, tools.forget, safe)
+        taken_down.callback(schedule.close)
+        watchman = Watchman(ledger, dispatcher.health, clock, outlook(settings, files, worker, postman, safe))
         last_backup_at = (lambda: None) if safe is None else safe.last_at
         dials = Dials(dispatcher.health, worker.deaths, lambda: troubles.count, last_backup_at, files.root)
-        lookout = Lookout(Meter(ledger, dials, clock), settings.metrics_listen)
-    logging.getLogger().addHandler(troubles)
-    try:
+        logging.getLogger().addHandler(troubles)
+        taken_down.callback(logging.getLogger().removeHandler, troubles)
         yield App(
             *(ledger, files, studio, worker, dispatcher, notifier, schedule, watchman, postman, gate, chats),
-            lookout=lookout,
+            lookout=lookout(settings, ledger, dials, clock),
         )
-    finally:
-        logging.getLogger().removeHandler(troubles)
-        schedule.close()
-        if safe is not None:
-            await safe.close()
-        await worker.close()
-        await coach.close()
-        await gate.close()
-        await guard.close()
-        await ledger.close()
 
 
 def settle(app: App) -> None:
@@ -262,6 +252,28 @@ def backups(settings: Settings, clock: Callable[[], datetime]) -> Backups | None
         return None
     folder = settings.backup_dir or settings.data_dir / "backups"
     return Backups(settings.data_dir, folder, settings.backup_days, clock)
+
+
+def outlook(
+    settings: Settings, files: Files, worker: GpuBackend, postman: Postman, safe: Backups | None
+) -> Outlook:
+    """Give what the watchman looks at besides the ledger, and whom it tells."""
+    return Outlook(
+        admins=sorted(settings.admins, key=str),
+        wake=postman.wake,
+        deaths=worker.deaths,
+        disk_free_share=files.free_share,
+        backup_trouble=lambda: "" if safe is None else safe.trouble,
+    )
+
+
+def lookout(
+    settings: Settings, ledger: Ledger, dials: Dials, clock: Callable[[], datetime]
+) -> Lookout | None:
+    """Give what answers who asks for figures; None where nobody asked for a port."""
+    if settings.metrics_listen is None:
+        return None
+    return Lookout(Meter(ledger, dials, clock), settings.metrics_listen)
 
 
 def workers(settings: Settings, environ: Mapping[str, str]) -> GpuBackend:

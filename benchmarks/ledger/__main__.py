@@ -23,6 +23,7 @@ from benchmarks.ledger.bot_process import BotFigures, watch_bot
 from benchmarks.ledger.calls import ARGUMENTS
 from benchmarks.ledger.filling import Size, fill
 from benchmarks.ledger.world import Arguments, World
+from benchmarks.percentiles import percentile
 from bot.ledger import Ledger
 
 #: The goals.
@@ -134,11 +135,6 @@ async def steps_of(ledger: Ledger, call: Awaitable[object]) -> list[tuple[float,
     finally:
         connection.read, connection.write = read, write  # type: ignore[method-assign]
     return took
-
-
-def percentile(values: Sequence[float], percent: int) -> float:
-    """Give the value that so many of a hundred do not exceed."""
-    return sorted(values)[-(-len(values) * percent // 100) - 1]
 
 
 def report(figures: Sequence[Figure], bot: BotFigures | None) -> int:

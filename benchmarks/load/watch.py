@@ -39,9 +39,3 @@ def slope(times_s: Sequence[float], values: Sequence[float]) -> float:
     step = max(1, len(points) // 300)  # 45,000 pairs are plenty
     pairs = combinations(points[::step], 2)
     return median((b - a) / (t - s) for (s, a), (t, b) in pairs if t > s)
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """Give the smallest value that so many of 100 do not exceed; 0 of none."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] if ordered else 0.0

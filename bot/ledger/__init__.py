@@ -8,8 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from statistics import median
 
-import msgspec
-
 from bot.domain import (
     AccountId,
     Identity,
@@ -17,35 +15,20 @@ from bot.domain import (
     JobId,
     JobKind,
     JobStatus,
-    LikenessReport,
     Lora,
     LoraCode,
     LoraState,
     NewPhoto,
-    Notice,
-    NoticeId,
-    NoticeKind,
     Place,
     TrainWish,
 )
 from bot.ledger import _jobs, _photos
 from bot.ledger._connection import Connection
+from bot.ledger._notices import Notices
 from bot.ledger._outside import Glance, check, copy_to, glance, named_files, nobody_else
 from bot.ledger._people import Belongings
-from bot.ledger._rows import (
-    MAX_WAIT_MS,
-    Added,
-    Counts,
-    Erased,
-    Named,
-    job_of,
-    lora_of,
-    ms,
-    notice_of,
-    time_of,
-)
+from bot.ledger._rows import Added, Counts, Erased, Named, lora_of, ms
 from bot.ledger._sharing import MAX_ASKS_A_DAY, MAX_HEARD_A_DAY, MAX_PEOPLE_A_LINK, MAX_WAITING
-from bot.ledger._updates import Updates
 
 __all__ = [
     "MAX_ASKS_A_DAY",
@@ -72,7 +55,7 @@ _PHOTOS_TOO_OLD = (
 )
 
 
-class Ledger(Updates):
+class Ledger(Notices):
     """One door to one SQLite file; each method that writes is one transaction."""
 
     @classmethod
@@ -215,95 +198,6 @@ class Ledger(Updates):
         """List what runs and waits of a kind; of those that wait and are alike, one stands for all."""
         return await self._db.read(lambda db: _jobs.open_jobs(db, kind))
 
-    async def claim(self, kind: JobKind) -> Job | None:
-        """Take the next job of a kind: fair share between accounts, then age. Raises its fence."""
-        now = self._db.now_ms()
-        return await self._db.write(lambda db: _jobs.claim(db, kind, now))
-
-    async def release_running(self) -> int:
-        """Put running jobs back in line after a restart of the bot; that is no loss of theirs."""
-        return await self._db.write(
-            lambda db: (
-                db.execute(
-                    "UPDATE jobs SET status = 'queued'"
-                    " WHERE kind IN ('train', 'generate') AND status = 'running'"
-                ).rowcount
-            )
-        )
-
-    # --- fenced: False when the attempt is no longer the running one ---------------------------------------
-
-    async def begun(self, job_id: JobId, attempt: int, step: int, steps: int) -> bool:
-        """Note where the worker began an attempt."""
-        sql = "UPDATE jobs SET begun_ms = ?, begun_step = ?, step = ?, steps = ? WHERE id = ?"
-        values = (self._db.now_ms(), step, step, steps, job_id)
-        return await self._fenced(job_id, attempt, lambda db: db.execute(sql, values))
-
-    async def progressed(self, job_id: JobId, attempt: int, step: int, steps: int | None = None) -> bool:
-        """Note how far a job is; `steps=None`: of as many as before."""
-        sql = "UPDATE jobs SET step = ?, steps = coalesce(?, steps) WHERE id = ?"
-        return await self._fenced(job_id, attempt, lambda db: db.execute(sql, (step, steps, job_id)))
-
-    async def checkpointed(self, job_id: JobId, attempt: int, step: int) -> bool:
-        """Note that a job can go on from here; earlier losses no longer count against it."""
-        return await self._fenced(
-            job_id,
-            attempt,
-            lambda db: db.execute("UPDATE jobs SET step = ?, losses = 0 WHERE id = ?", (step, job_id)),
-        )
-
-    async def is_current(self, job_id: JobId, attempt: int) -> bool:
-        """Say whether an attempt is the running one."""
-        return await self._db.read(lambda db: _jobs.is_current(db, job_id, attempt))
-
-    async def finish_training(
-        self, job_id: JobId, attempt: int, file: tuple[str, str] | None, pictures: Sequence[str] = ()
-    ) -> bool:
-        """Job done, Lora ready with its file's name and SHA-256, photos deleted, notice owed.
-
-        Without a file a Lora that was trained further keeps its own: nothing that was learnt is better. The
-        first picture is shown, the others are those that the Lora was chosen by.
-        """
-        now = self._db.now_ms()
-
-        def work(db: sqlite3.Connection) -> None:
-            job = _jobs.end(db, job_id, "done", None, now)
-            if file is not None:
-                db.execute(
-                    "UPDATE loras SET file = ?, sha256 = ?, steps = ? WHERE code = ?",
-                    (*file, _jobs.steps_learnt(job), job.code),
-                )
-            db.execute(
-                "UPDATE loras SET state = 'ready', ready_ms = ?,"
-                " likeness = (SELECT likeness FROM jobs WHERE id = ?) WHERE code = ?",
-                (now, job_id, job.code),
-            )
-            _jobs.keep_pictures(db, job_id, [(name, "") for name in pictures])
-            _jobs.owe(db, job, NoticeKind.TRAIN_DONE, now, pictures[:1])
-
-        return await self._fenced(job_id, attempt, work)
-
-    async def judged(self, job_id: JobId, attempt: int, report: LikenessReport) -> bool:
-        """Keep what is known of a training's likeness so far. Fenced."""
-
-        def work(db: sqlite3.Connection) -> None:
-            db.execute(
-                "UPDATE jobs SET likeness = ? WHERE id = ?",
-                (msgspec.json.encode(report).decode(), job_id),
-            )
-
-        return await self._fenced(job_id, attempt, work)
-
-    async def fail(self, job_id: JobId, attempt: int, sentence: str) -> bool:
-        """Job and Lora failed, photos deleted, notice owed."""
-        now = self._db.now_ms()
-        return await self._fenced(job_id, attempt, lambda db: _jobs.fail(db, job_id, sentence, now))
-
-    async def lost(self, job_id: JobId, attempt: int) -> Job | None:
-        """Count an attempt without a result; the job waits again, or fails at its last. None when stale."""
-        now = self._db.now_ms()
-        return await self._db.write(lambda db: _jobs.lost(db, job_id, attempt, now))
-
     async def cancel(self, job_id: JobId) -> Job | None:
         """End a job that its person gave up; None when it had already ended."""
         now = self._db.now_ms()
@@ -315,46 +209,6 @@ class Ledger(Updates):
             return None if row is None else _jobs.end(db, job_id, "cancelled", None, now)
 
         return await self._db.write(work)
-
-    # --- notices -----------------------------------------------------------------------------------------
-
-    async def owed(self, limit: int) -> list[Notice]:
-        """List the notices that are due, the oldest first."""
-        now = self._db.now_ms()
-
-        def work(db: sqlite3.Connection) -> list[Notice]:
-            rows = db.execute(
-                "SELECT * FROM notices WHERE state = 'owed' AND (next_try_ms <= ? OR next_try_ms > ?)"
-                " ORDER BY next_try_ms, id LIMIT ?",
-                (now, now + MAX_WAIT_MS, limit),
-            ).fetchall()
-            job = "SELECT * FROM jobs WHERE id = ?"
-            return [notice_of(row, job_of(db.execute(job, (row["job"],)).fetchone())) for row in rows]
-
-        return await self._db.read(work)
-
-    async def next_notice_at(self) -> datetime | None:
-        """Tell when the next notice is due."""
-        rows = await self._rows(
-            "SELECT next_try_ms FROM notices WHERE state = 'owed' ORDER BY next_try_ms LIMIT 1"
-        )
-        return time_of(rows[0]["next_try_ms"]) if rows else None
-
-    async def notice_sent(self, notice_id: NoticeId, message_id: str) -> None:
-        """The platform has taken it."""
-        await self._change(
-            "UPDATE notices SET state = 'sent', message_id = ? WHERE id = ?", message_id, notice_id
-        )
-
-    async def notice_retry(self, notice_id: NoticeId, at: datetime) -> None:
-        """Try it again then."""
-        await self._change(
-            "UPDATE notices SET tries = tries + 1, next_try_ms = ? WHERE id = ?", ms(at), notice_id
-        )
-
-    async def notice_undeliverable(self, notice_id: NoticeId) -> None:
-        """Nobody is there to take it."""
-        await self._change("UPDATE notices SET state = 'undeliverable' WHERE id = ?", notice_id)
 
     # --- figures -----------------------------------------------------------------------------------------
 

@@ -51,6 +51,11 @@ class Results:
         card = texts.card(job, guess.left_s, guess.position)
         return card if _is_edited_in(place, job) else replace(card, card_of=None)
 
+    async def copy_shown(self, job_id: JobId, place: Place, message_id: str) -> None:
+        """Remember a further message that shows a result."""
+        if await self._tools.ledger.copy_shown(job_id, place, message_id):
+            self._tools.queue.changed(job_id)  # its person was quicker with Delete
+
     async def recipe(self, account: AccountId, job_id: JobId) -> Reply:
         """Tell all that a result was made of."""
         job, pictures = await self._result(account, job_id)

@@ -8,11 +8,9 @@ from dataclasses import replace
 
 from bot import texts, wishes
 from bot.domain import (
-    TERMINAL,
     AccountId,
     GenerateWish,
     Identity,
-    Job,
     JobId,
     LoraCode,
     LoraState,
@@ -21,7 +19,6 @@ from bot.domain import (
     format_code,
 )
 from bot.errors import UnknownCode, UserError
-from bot.eta import estimate
 from bot.replies import Choice, Reply, SentPhoto, Upload
 from bot.studio import _own
 from bot.studio._account import Accounts
@@ -36,6 +33,7 @@ from bot.studio._intake import Intake
 from bot.studio._language import in_their_language
 from bot.studio._link import Links
 from bot.studio._needs import Gate, Tools
+from bot.studio._open_jobs import OpenJobs
 from bot.studio._pictures import Pictures
 from bot.studio._reports import Reports
 from bot.studio._results import Results
@@ -56,12 +54,8 @@ class Studio:
     def __init__(self, tools: Tools, gate: Gate, admins: Set[Identity]) -> None:
         tools = replace(tools, rules=replace(tools.rules, admins=tools.rules.admins | admins))
         self._ledger = tools.ledger
-        self._queue = tools.queue
-        self._forget = tools.forget
-        self._files = tools.files
         self._styles = tools.styles
         self._clock = tools.clock
-        self._locks = tools.locks
         self._admins = tools.rules.admins
         self._guard = tools.guard
         self._guesses = Guesses()
@@ -72,6 +66,7 @@ class Studio:
         self._results = Results(tools)
         self._settings = PersonalSettings(tools)
         self._drafts = Drafts(tools, self._pictures, self._settings)
+        self._open_jobs = OpenJobs(tools)
         self._accounts = Accounts(tools)
         self._links = Links(tools)
         self._sharing = Sharing(tools)
@@ -237,22 +232,11 @@ class Studio:
 
     async def cancel(self, who: Identity, text: str = "") -> Reply:
         """Stop the newest open job, or that of a code."""
-        account = await self._door.account_of(who)
-        jobs = await self._ledger.open_jobs_of(account)
-        nothing = texts.NOTHING_OPEN
-        if text.strip():
-            lora = await _own.lora(self._ledger, account, wishes.read_code(text))
-            jobs = [job for job in jobs if job.code == lora.code]
-            nothing = texts.nothing_open_for(lora.code)
-        if not jobs:
-            raise UserError(nothing)
-        return await self._cancelled(max(jobs, key=lambda job: job.id))
+        return await self._open_jobs.cancel(await self._door.account_of(who), text)
 
     async def queue(self, who: Identity) -> Reply:
         """List a person's open jobs, with their places in line."""
-        now = self._clock()
-        jobs = await self._ledger.open_jobs_of(await self._door.account_of(who))
-        return texts.queue([(job, await estimate(self._ledger, job, now)) for job in jobs])
+        return await self._open_jobs.queue(await self._door.account_of(who))
 
     async def link(self, who: Identity, place: Place, text: str) -> Reply:
         """Show the word that joins accounts, or join by one."""
@@ -316,8 +300,7 @@ class Studio:
 
     async def copy_shown(self, job_id: JobId, place: Place, message_id: str) -> None:
         """Remember a further message that shows a result."""
-        if await self._ledger.copy_shown(job_id, place, message_id):
-            self._queue.changed(job_id)  # its person was quicker
+        await self._results.copy_shown(job_id, place, message_id)
 
     async def _answer_to_question(self, account: AccountId, place: Place, text: str) -> Reply | None:
         question = await self._ledger.question_of(account)
@@ -356,19 +339,4 @@ class Studio:
                 return await self._results.ask_to_delete(account, job_id)
             case "delete!":
                 return await self._results.delete(account, job_id)
-        return await self._cancel_pressed(account, job_id)
-
-    async def _cancel_pressed(self, account: AccountId, job_id: JobId) -> Reply:
-        job = await _own.job(self._ledger, account, job_id, texts.STALE_BUTTON)
-        if job.status in TERMINAL:
-            raise UserError(texts.ALREADY_ENDED)
-        return await self._cancelled(job)
-
-    async def _cancelled(self, job: Job) -> Reply:
-        photos = await self._ledger.names_of(job.id)
-        ended = await self._ledger.cancel(job.id)
-        if ended is None:  # it finished between the look and the stop
-            raise UserError(texts.ALREADY_ENDED)
-        await self._queue.stop(job.id)
-        self._forget(photos)
-        return texts.cancelled(ended)
+        return await self._open_jobs.cancel_one(account, job_id)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from bot import backup, ledger
+from bot.backup._making import is_same
 from bot.daily_backup import Backups
 from bot.errors import BackupError, LedgerError
 from bot.ledger import Ledger
@@ -160,7 +161,7 @@ async def test_a_second_backup_shares_the_files_of_the_first(room: EngineRoom, t
     (one.folder / name).unlink()
     (one.folder / name).write_bytes(content)
     os.utime(one.folder / name, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert backup._is_same(one.folder / name, data(room) / name)
+    assert is_same(one.folder / name, data(room) / name)
     two = backup.back_up(data(room), tmp_path / "safe", NOW + timedelta(days=1))
     assert (two.folder / name).read_bytes() == content
     backup.forget_old(tmp_path / "safe", 1, NOW + timedelta(days=1))

@@ -129,3 +129,27 @@ def test_a_torn_pulse_is_none(folder: Path) -> None:
     beats(folder, NOW)
     (folder / "data" / pulse.NAME).write_text('{"at":')
     assert _status.is_well(folder / "data", NOW)[0] is False
+
+
+def test_a_setting_that_is_found_wrong_while_the_bot_is_built_ends_it_with_one_line(
+    folder: Path,
+) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "bot", "run"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "DATA_DIR": str(folder / "data"),
+            "TELEGRAM_BOT_TOKEN": f"123456:{'A' * 35}",
+            "WORKERS": "2",
+            "CUDA_VISIBLE_DEVICES": "0",
+        },
+        timeout=60,
+    )
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("loracode: WORKERS: 2 workers need a card each")
+    assert len(ran.stderr.splitlines()) == 1

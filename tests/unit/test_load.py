@@ -7,7 +7,8 @@ import pytest
 from benchmarks.feel import rows
 from benchmarks.load.limits import Flood
 from benchmarks.load.telegram import Ask, Sent
-from benchmarks.load.watch import Look, percentile, slope
+from benchmarks.load.watch import Look, slope
+from benchmarks.percentiles import percentile, strict_percentile
 from benchmarks.rows import Verdict
 
 
@@ -35,9 +36,10 @@ def test_a_slope_is_that_of_the_whole_and_not_of_its_peaks() -> None:
 
 
 def test_a_percentile_is_one_of_the_values() -> None:
-    assert percentile(list(range(1, 101)), 99) == 100
-    assert percentile([1, 2, 3], 50) == 2
-    assert percentile([], 99) == 0
+    for each, of_a_hundred in ((percentile, 99), (strict_percentile, 100)):
+        assert each(list(range(1, 101)), 99) == of_a_hundred
+        assert each([1, 2, 3], 50) == 2
+        assert each([], 99) == 0
 
 
 def test_an_edit_of_a_progress_card_answers_nobody() -> None:
