@@ -82,8 +82,8 @@ def card_finding(card: Card | None, torch: Torch | None) -> Finding:
         needed = int(torch.cuda.split(".")[0])
         if card.driver_cuda // 1000 < needed:
             advice = (
-                f"The driver {card.driver} knows CUDA {card.driver_cuda // 1000}; torch wants {needed}: "
-                "install a newer NVIDIA driver."
+                f"The driver {card.driver} knows CUDA {card.driver_cuda // 1000}; torch wants {needed}. "
+                f"{fitness.cure_of_old_driver(card.capability, torch.version, needed)}"
             )
         else:
             advice = "torch does not see it: is CUDA_VISIBLE_DEVICES set, or `gpus: all` missing?"
