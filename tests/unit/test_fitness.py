@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from gpu_worker import fitness
+from gpu_worker import checkup, fitness
 from gpu_worker.checkup import Card, Torch, card_finding, memory_finding, torch_finding
 
 #: What `torch.cuda.get_arch_list()` gives for the wheels of torch 2.13.
@@ -108,3 +108,19 @@ def test_what_is_there_is_shown() -> None:
     assert torch_finding(None, "No module named 'torch'").verdict == "bad"
     assert memory_finding(16 * 2**30, 9 * 2**30).verdict == "ok"
     assert ".wslconfig" in memory_finding(4 * 2**30, 2**30).advice
+
+
+def test_a_card_that_torch_does_not_see_is_told_of_unless_it_was_hidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(checkup, "look_at_card", lambda: None)
+    assert checkup.unused_card() is None
+    old = Card("NVIDIA GeForce RTX 3060", 12 * 2**30, (8, 6), "535.247", 12020)
+    monkeypatch.setattr(checkup, "look_at_card", lambda: old)
+    monkeypatch.setattr(checkup, "look_at_torch", lambda: (Torch("2.13.0+cu130", "13.0", CUDA_13, False), ""))
+    line = checkup.unused_card()
+    assert line is not None
+    assert line.startswith("The card is not used (NVIDIA GeForce RTX 3060, 12.0 GB, sm_86). The driver")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert checkup.unused_card() is None
