@@ -61,7 +61,7 @@ class Torch:
 def torch_finding(torch: Torch | None, reason: str) -> Finding:
     """Say which torch is there; `reason` is why it could not be loaded."""
     if torch is None:
-        advice = "pip install --constraint requirements.lock '.[worker]'"
+        advice = "pip install --constraint requirements.lock --editable '.[worker]'"
         return Finding("torch", "bad", f"cannot be loaded ({reason})", advice)
     built = f"for CUDA {torch.cuda}" if torch.cuda else "for processors only"
     return Finding("torch", "ok", f"{torch.version}, built {built}")

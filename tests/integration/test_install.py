@@ -95,3 +95,18 @@ def test_the_forms_of_the_guide_are_those_of_compose() -> None:
     forms = set(re.findall(r"(?m)^ +profiles: \[([a-z, ]+)\]$", compose))
     (row,) = re.findall(r"(?m)^\| forms \|.*$", GUIDE.read_text("utf-8"))
     assert all(f"`{form}`" in row for each in forms for form in each.split(", "))
+
+
+def test_whoever_is_told_to_install_an_extra_gets_no_copy_without_the_migrations() -> None:
+    told = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    for folder in ("bot", "gpu_worker", "kohya-scripts"):
+        told += (ROOT / folder).rglob("*.py")
+    lines = [
+        (path.name, line)
+        for path in told
+        for line in path.read_text("utf-8").splitlines()
+        if "pip install" in line and "[" in line
+    ]
+    assert len(lines) > 5
+    for name, line in lines:
+        assert "--editable '.[" in line, f"{name}: {line}"
