@@ -59,6 +59,13 @@ def test_the_service_is_not_started_again_where_that_cannot_help() -> None:
     assert service["MemoryMax"] == "6G"
 
 
+def test_the_service_has_cuda_s_device_made_before_it_gives_up_its_rights() -> None:
+    service = unit()["Service"]
+    assert service["NoNewPrivileges"] == "true"
+    # `-`: where there is no card there is no such program; `+`: as root.
+    assert service["ExecStartPre"].startswith("-+/usr/bin/nvidia-modprobe ")
+
+
 def test_each_command_of_the_guide_exists() -> None:
     text = GUIDE.read_text("utf-8")
     code = " | ".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL))
