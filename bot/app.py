@@ -225,7 +225,9 @@ def content_guard(settings: Settings) -> Guard:
     if not settings.content_check.looks:
         return Guard()
     if not is_installed():
-        raise SettingsError("CONTENT_CHECK: the extra `safety` is not installed: pip install '.[safety]'")
+        raise SettingsError(
+            "CONTENT_CHECK: the extra `safety` is not installed: pip install --editable '.[safety]'"
+        )
     return Guard(
         ChildLooker(),
         settings.content_check,

@@ -24,12 +24,14 @@ class Migration:
 
 
 def read_migrations(folder: Path = MIGRATIONS) -> list[Migration]:
-    """Read the migrations of a folder, in order; LedgerError when a number is missing or double."""
+    """Read the migrations of a folder, in order; LedgerError when one is missing or double."""
     found = []
     for path in sorted(folder.glob("*.sql")):
         sql = path.read_text(encoding="utf-8")
         digest = hashlib.sha256(sql.encode()).hexdigest()
         found.append(Migration(int(path.name[:4]), path.stem, sql, digest))
+    if not found:
+        raise LedgerError(f"There are no migrations in {folder}: install LoraCode with pip's --editable.")
     if [each.number for each in found] != list(range(1, len(found) + 1)):
         raise LedgerError(f"The migrations in {folder} are not numbered 1, 2, 3, …")
     return found

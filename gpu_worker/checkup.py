@@ -61,7 +61,7 @@ class Torch:
 def torch_finding(torch: Torch | None, reason: str) -> Finding:
     """Say which torch is there; `reason` is why it could not be loaded."""
     if torch is None:
-        advice = "pip install --constraint requirements.lock '.[worker]'"
+        advice = "pip install --constraint requirements.lock --editable '.[worker]'"
         return Finding("torch", "bad", f"cannot be loaded ({reason})", advice)
     built = f"for CUDA {torch.cuda}" if torch.cuda else "for processors only"
     return Finding("torch", "ok", f"{torch.version}, built {built}")
@@ -82,8 +82,8 @@ def card_finding(card: Card | None, torch: Torch | None) -> Finding:
         needed = int(torch.cuda.split(".")[0])
         if card.driver_cuda // 1000 < needed:
             advice = (
-                f"The driver {card.driver} knows CUDA {card.driver_cuda // 1000}; torch wants {needed}: "
-                "install a newer NVIDIA driver."
+                f"The driver {card.driver} knows CUDA {card.driver_cuda // 1000}; torch wants {needed}. "
+                f"{fitness.cure_of_old_driver(card.capability, torch.version, needed)}"
             )
         else:
             advice = "torch does not see it: is CUDA_VISIBLE_DEVICES set, or `gpus: all` missing?"
@@ -105,6 +105,15 @@ def memory_finding(total_bytes: int, free_bytes: int) -> Finding:
     return Finding("memory", "ok", shown)
 
 
+def unused_card() -> str | None:
+    """Say why there is a card that torch does not see, and what to do; None where there is none."""
+    card = look_at_card()
+    if card is None or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):  # hidden on purpose
+        return None
+    found = card_finding(card, look_at_torch()[0])
+    return f"The card is not used ({found.detail}). {found.advice}"
+
+
 def _kernel_finding(torch: Torch | None) -> Finding:
     """Let the device that would be used multiply two matrices."""
     import torch as library
@@ -121,7 +130,8 @@ def _kernel_finding(torch: Torch | None) -> Finding:
     return Finding("computing", "ok", f"on {device}")
 
 
-def _look_at_torch() -> tuple[Torch | None, str]:
+def look_at_torch() -> tuple[Torch | None, str]:
+    """Read what torch says of itself; where it cannot be loaded, None and why."""
     try:
         import torch
     except Exception as error:  # a broken library can fail with nearly anything
@@ -135,7 +145,8 @@ def _look_at_torch() -> tuple[Torch | None, str]:
     return found, ""
 
 
-def _look_at_card() -> Card | None:
+def look_at_card() -> Card | None:
+    """Ask the driver for the first card; None where none answers."""
     import pynvml
 
     try:
@@ -170,9 +181,9 @@ def _memory_bytes() -> tuple[int, int]:
 
 def findings(base_model: str) -> Iterator[Finding]:
     """Look at everything, one after another."""
-    torch, reason = _look_at_torch()
+    torch, reason = look_at_torch()
     yield torch_finding(torch, reason)
-    card = _look_at_card()
+    card = look_at_card()
     yield card_finding(card, torch)
     if torch is not None:
         yield _kernel_finding(torch)

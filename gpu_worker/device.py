@@ -9,7 +9,7 @@ import psutil
 import pynvml
 import torch
 
-from gpu_worker import fitness, probe
+from gpu_worker import checkup, fitness, probe
 from gpu_worker.errors import BaseModelError
 from gpu_worker.gears import Gear
 
@@ -56,6 +56,8 @@ def choose(small_model: bool, dtype: torch.dtype | None = None) -> Placement:
         torch.backends.cudnn.benchmark = True
     else:
         device = torch.device("cpu")
+        if (unused := checkup.unused_card()) is not None:
+            log.warning("%s", unused)
     if dtype is not None:
         return Placement(device, Gear(dtype), "this precision was asked for")
     if small_model:

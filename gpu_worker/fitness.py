@@ -9,6 +9,8 @@ from collections.abc import Iterable
 _FIRST_IN_CUDA_13 = (7, 5)
 #: The oldest that the builds for CUDA 12.6 have.
 _FIRST_IN_CUDA_12 = (5, 0)
+#: The first that they do not have: RTX 50 and its like.
+_FIRST_WITHOUT_CUDA_12 = (10, 0)
 CUDA_12_6 = "https://download.pytorch.org/whl/cu126"
 _ARCH = re.compile(r"(sm|compute)_([0-9]+)([0-9])([af]?)")
 
@@ -45,9 +47,28 @@ def complaint(card: str, capability: Capability, built_for: Iterable[str], torch
 
 def cure(capability: Capability, torch_version: str) -> str:
     """Say which torch to install for a card."""
-    release = torch_version.partition("+")[0]
     if capability < _FIRST_IN_CUDA_12:
         return "No current torch has; hide the card with CUDA_VISIBLE_DEVICES=-1 to run on the processor."
     if capability < _FIRST_IN_CUDA_13:
-        return f"Install a build for CUDA 12.6: pip install torch=={release} --index-url {CUDA_12_6}"
-    return f"Install the usual build: pip install --force-reinstall torch=={release}"
+        return _build_for_cuda_12(torch_version)
+    return f"Install the usual build: pip install --force-reinstall torch=={_release(torch_version)}"
+
+
+def cure_of_old_driver(capability: Capability, torch_version: str, torch_cuda: int) -> str:
+    """Say what to install where the driver does not know the CUDA, 12 or 13, that torch was built for."""
+    newer = "Install a newer NVIDIA driver."
+    if torch_cuda < 13 or capability >= _FIRST_WITHOUT_CUDA_12:
+        return newer
+    if capability < _FIRST_IN_CUDA_13:  # with a newer driver there would still be no kernels
+        return cure(capability, torch_version)
+    return f"{newer} Or, for this one: {_build_for_cuda_12(torch_version)}"
+
+
+def _build_for_cuda_12(torch_version: str) -> str:
+    # By its full name: to pip, every other build of the release is what was asked for, and there already.
+    build = f"{_release(torch_version)}+cu126"
+    return f"Install a build for CUDA 12.6: pip install torch=={build} --index-url {CUDA_12_6}"
+
+
+def _release(torch_version: str) -> str:
+    return torch_version.partition("+")[0]

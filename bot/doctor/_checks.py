@@ -116,7 +116,8 @@ def checkup(base_model: str) -> list[Finding]:
     except msgspec.MsgspecError:
         last = ran.stderr.decode(errors="replace").strip().splitlines()[-1:]
         line = f"ended with status {ran.returncode}" + (f": {last[0]}" if last else "")
-    advice = "The worker cannot be looked at: pip install --constraint requirements.lock '.[worker]'"
+    install = "pip install --constraint requirements.lock --editable '.[worker]'"
+    advice = f"The worker cannot be looked at: {install}"
     return [Finding("worker", "bad", line, advice)]
 
 
@@ -195,5 +196,6 @@ def content_check_finding(settings: Settings) -> Iterator[Finding]:
     if settings.content_check.looks and is_installed():
         yield Finding("content check", "ok", "installed; docs/SECURITY.md says what it does not catch")
     elif settings.content_check.looks:
-        advice = "pip install --constraint requirements.lock '.[safety]', or leave CONTENT_CHECK empty."
+        install = "pip install --constraint requirements.lock --editable '.[safety]'"
+        advice = f"{install}, or leave CONTENT_CHECK empty."
         yield Finding("content check", "bad", "wanted, and not installed", advice)

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("pictures", nargs="+", type=Path)
     asked = parser.parse_args(arguments)
     if not is_installed():
-        _say("The extra `safety` is not installed: pip install '.[safety]'")
+        _say("The extra `safety` is not installed: pip install --editable '.[safety]'")
         return NOT_INSTALLED
     asyncio.run(look(asked.pictures))
     return 0

@@ -70,8 +70,8 @@ class FarWorker:
 
 
 def without_secrets(environ: dict[str, str]) -> dict[str, str]:
-    """Leave tokens out: the worker needs none, the cluster's neither."""
-    return {name: value for name, value in environ.items() if "TOKEN" not in name}
+    """Leave tokens out, the cluster's too; but the hub's, without which a gated base model does not come."""
+    return {name: value for name, value in environ.items() if "TOKEN" not in name or name == "HF_TOKEN"}
 
 
 def _read(stream: IO[bytes]) -> bytes | None:

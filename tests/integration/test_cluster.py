@@ -17,6 +17,7 @@ from bot.backends.ray import RayBackend
 from bot.errors import WorkerLost
 from gpu_worker.cluster.gate import LABEL
 from gpu_worker.protocol import Done, Progress
+from tests.integration.fake_worker import as_lora
 from tests.integration.processes import living_children
 from tests.integration.ray_cluster import START_S, Cluster, Wall, needs_ray, needs_wall, running_cluster
 from tests.integration.test_backends import COMMAND, all_events, train
@@ -41,17 +42,16 @@ def stranger(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
     token = tmp_path_factory.mktemp("other") / "token"
     token.touch(mode=0o600)
     token.write_text("0" * 64)
-    program = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "gpu_worker.cluster.nodes", "--address", cluster.address],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**cluster.environ, "RAY_AUTH_TOKEN_PATH": str(token)},
         text=True,
-    )
-    yield program
-    program.kill()
-    program.wait()
+    ) as program:
+        yield program
+        program.kill()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -138,6 +138,29 @@ async def test_a_worker_ends_with_the_bot_that_owns_it(cluster: Cluster, backend
         async with asyncio.timeout(30):
             while Path(f"/proc/{pid}").exists():
                 await asyncio.sleep(0.05)
+    finally:
+        cluster.kill(node)
+
+
+async def test_an_actor_that_is_killed_is_lost_at_once_and_not_run_again_by_ray(
+    cluster: Cluster, backend: RayBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = cluster.node()
+    actor: psutil.Process | None = None
+    try:
+        async with asyncio.timeout(90):
+            with pytest.raises(WorkerLost):
+                async for event in backend.run(train(1, b"steps=1000000")):
+                    if isinstance(event, Progress) and actor is None:
+                        [pid] = backend.worker_pids()
+                        actor = psutil.Process(pid).parent()
+                        assert actor is not None
+                        actor.kill()
+        # Run again by Ray, it would drop as much as the first had delivered, and be silent meanwhile.
+        assert not [line for line in caplog.messages if "silent" in line]
+        last = (await all_events(backend, train(1, b"steps=9", attempt=2, resume=b"7")))[-1]
+        assert isinstance(last, Done)
+        assert last.lora == as_lora(b"lora of 7")
     finally:
         cluster.kill(node)
 

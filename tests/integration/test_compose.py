@@ -163,11 +163,13 @@ def test_a_cluster_is_a_head_a_slim_bot_and_a_worker_with_the_card(tmp_path: Pat
 
 def test_another_machine_brings_its_card_to_the_head_by_one_service(tmp_path: Path) -> None:
     there = with_example(tmp_path, RAY_ADDRESS="10.0.0.1:6379", CLUSTER_IP="10.0.0.2")
+    with (tmp_path / ".env").open("a") as env:
+        env.write("HF_TOKEN=hub\n")
     ran = there.run("config", "--format", "json", "cluster-worker")
     assert ran.returncode == 0, ran.stderr
     (worker,) = services(json.loads(ran.stdout)).values()
     assert "--address=10.0.0.1:6379" in worker["command"]
-    assert worker["environment"]["CLUSTER_IP"] == "10.0.0.2"
+    assert worker["environment"] == {"HF_HOME": "/models", "CLUSTER_IP": "10.0.0.2", "HF_TOKEN": "hub"}
     assert cards(worker) and "depends_on" not in worker
 
 

@@ -59,6 +59,13 @@ def test_the_service_is_not_started_again_where_that_cannot_help() -> None:
     assert service["MemoryMax"] == "6G"
 
 
+def test_the_service_has_cuda_s_device_made_before_it_gives_up_its_rights() -> None:
+    service = unit()["Service"]
+    assert service["NoNewPrivileges"] == "true"
+    # `-`: where there is no card there is no such program; `+`: as root.
+    assert service["ExecStartPre"].startswith("-+/usr/bin/nvidia-modprobe ")
+
+
 def test_each_command_of_the_guide_exists() -> None:
     text = GUIDE.read_text("utf-8")
     code = " | ".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL))
@@ -95,3 +102,18 @@ def test_the_forms_of_the_guide_are_those_of_compose() -> None:
     forms = set(re.findall(r"(?m)^ +profiles: \[([a-z, ]+)\]$", compose))
     (row,) = re.findall(r"(?m)^\| forms \|.*$", GUIDE.read_text("utf-8"))
     assert all(f"`{form}`" in row for each in forms for form in each.split(", "))
+
+
+def test_whoever_is_told_to_install_an_extra_gets_no_copy_without_the_migrations() -> None:
+    told = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    for folder in ("bot", "gpu_worker", "kohya-scripts"):
+        told += (ROOT / folder).rglob("*.py")
+    lines = [
+        (path.name, line)
+        for path in told
+        for line in path.read_text("utf-8").splitlines()
+        if "pip install" in line and "[" in line
+    ]
+    assert len(lines) > 5
+    for name, line in lines:
+        assert "--editable '.[" in line, f"{name}: {line}"

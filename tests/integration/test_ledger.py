@@ -259,6 +259,11 @@ def test_migrating_twice_changes_nothing_and_an_edited_migration_is_refused() ->
     db.close()
 
 
+def test_an_installation_without_migrations_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match=r"no migrations in .*--editable"):
+        read_migrations(tmp_path)
+
+
 def test_results_of_before_get_their_pictures_from_their_notices() -> None:
     first, *others = read_migrations()
     db = sqlite3.connect(":memory:", isolation_level=None)

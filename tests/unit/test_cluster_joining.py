@@ -69,7 +69,6 @@ def test_a_node_needs_to_know_its_head() -> None:
         command(["node"], {})
 
 
-def test_the_far_worker_gets_no_tokens() -> None:
-    assert without_secrets({"RAY_AUTH_TOKEN_PATH": "x", "TELEGRAM_BOT_TOKEN": "y", "HOME": "z"}) == {
-        "HOME": "z"
-    }
+def test_the_far_worker_gets_no_tokens_but_the_hub_s() -> None:
+    environ = {"RAY_AUTH_TOKEN_PATH": "x", "TELEGRAM_BOT_TOKEN": "y", "HOME": "z", "HF_TOKEN": "for models"}
+    assert without_secrets(environ) == {"HOME": "z", "HF_TOKEN": "for models"}

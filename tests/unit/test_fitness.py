@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
-from gpu_worker import fitness
+from gpu_worker import checkup, fitness
 from gpu_worker.checkup import Card, Torch, card_finding, memory_finding, torch_finding
 
 #: What `torch.cuda.get_arch_list()` gives for the wheels of torch 2.13.
@@ -43,7 +44,7 @@ def test_a_pascal_card_under_the_usual_torch_is_told_the_very_command() -> None:
     line = fitness.complaint("GTX 1060", (6, 1), CUDA_13, "2.13.0+cu130")
     assert line == (
         "This torch (2.13.0+cu130) has no kernels for the GTX 1060 (sm_61). Install a build for CUDA 12.6: "
-        "pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cu126"
+        "pip install torch==2.13.0+cu126 --index-url https://download.pytorch.org/whl/cu126"
     )
     assert fitness.complaint("GTX 1060", (6, 1), CUDA_12_6, "2.13.0+cu126") is None
 
@@ -64,7 +65,7 @@ def test_newer_and_far_older_cards_are_told_something_else(
     [
         (Torch("2.13.0+cu126", "12.6", CUDA_12_6, True), "ok", ""),
         (Torch("2.13.0+cu130", "13.0", CUDA_13, True), "bad", "cu126"),
-        (Torch("2.13.0+cu130", "13.0", CUDA_13, False), "bad", "newer NVIDIA driver"),
+        (Torch("2.13.0+cu130", "13.0", CUDA_13, False), "bad", "cu126"),
         (Torch("2.13.0+cu126", "12.6", CUDA_12_6, False), "bad", "gpus: all"),
         (Torch("2.13.0+cpu", None, (), False), "bad", "cu126"),
         (None, "warn", "See torch"),
@@ -78,6 +79,27 @@ def test_a_card_that_torch_cannot_use_is_found_with_its_cure(
     assert words in found.advice
 
 
+@pytest.mark.parametrize(
+    ("capability", "torch_cuda", "driver", "build"),
+    [
+        ((6, 1), 13, False, True),  # a newer driver alone would not help a GTX 1060
+        ((8, 6), 13, True, True),  # an RTX 3060 under Debian 12's driver, which knows CUDA 12
+        ((12, 0), 13, True, False),  # an RTX 50 needs CUDA 13
+        ((6, 1), 12, True, False),  # it has that build already
+    ],
+)
+def test_under_an_old_driver_what_helps_is_told(
+    capability: fitness.Capability, torch_cuda: int, driver: bool, build: bool
+) -> None:
+    line = fitness.cure_of_old_driver(capability, f"2.13.0+cu{torch_cuda}0", torch_cuda)
+    assert ("newer NVIDIA driver" in line, "torch==2.13.0+cu126" in line) == (driver, build)
+
+
+def test_the_command_names_a_build_that_pip_does_not_take_for_the_one_that_is_there() -> None:
+    asked = SpecifierSet("==" + fitness.cure((6, 1), "2.13.0+cu130").split("torch==")[1].split()[0])
+    assert [each in asked for each in ("2.13.0", "2.13.0+cu130", "2.13.0+cu126")] == [False, False, True]
+
+
 def test_what_is_there_is_shown() -> None:
     torch = Torch("2.13.0+cu126", "12.6", CUDA_12_6, True)
     assert torch_finding(torch, "").detail == "2.13.0+cu126, built for CUDA 12.6"
@@ -86,3 +108,19 @@ def test_what_is_there_is_shown() -> None:
     assert torch_finding(None, "No module named 'torch'").verdict == "bad"
     assert memory_finding(16 * 2**30, 9 * 2**30).verdict == "ok"
     assert ".wslconfig" in memory_finding(4 * 2**30, 2**30).advice
+
+
+def test_a_card_that_torch_does_not_see_is_told_of_unless_it_was_hidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(checkup, "look_at_card", lambda: None)
+    assert checkup.unused_card() is None
+    old = Card("NVIDIA GeForce RTX 3060", 12 * 2**30, (8, 6), "535.247", 12020)
+    monkeypatch.setattr(checkup, "look_at_card", lambda: old)
+    monkeypatch.setattr(checkup, "look_at_torch", lambda: (Torch("2.13.0+cu130", "13.0", CUDA_13, False), ""))
+    line = checkup.unused_card()
+    assert line is not None
+    assert line.startswith("The card is not used (NVIDIA GeForce RTX 3060, 12.0 GB, sm_86). The driver")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert checkup.unused_card() is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gpu_worker import probe
+from gpu_worker import checkup, device, probe
 from gpu_worker.gears import Gear
 from gpu_worker.probe import Measure
 
@@ -62,3 +62,12 @@ def test_a_measurement_leaves_the_global_random_state_alone() -> None:
     assert found.is_finite
     assert found.seconds > 0
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_whoever_runs_on_the_processor_is_told_why_their_card_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(checkup, "unused_card", lambda: "The card is not used.")
+    assert device.choose(small_model=True).device.type == "cpu"
+    assert caplog.messages == ["The card is not used."]
