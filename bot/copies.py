@@ -13,11 +13,11 @@ from bot.errors import ChatBusy, ChatUnreachable
 from bot.ledger import Ledger
 from bot.redact import about
 from bot.replies import Chat
+from bot.waiting import MAX_BACK_OFF_S, back_off_s, ring
 
 log = logging.getLogger(__name__)
 
 BATCH = 100
-MAX_BACK_OFF_S = 3600.0
 
 
 class Copies:
@@ -47,11 +47,7 @@ class Copies:
             await self.take_out()
             due = await self._ledger.next_copy_at()
             wait_s = None if due is None else max(0.0, (due - self._clock()).total_seconds())
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._deleted.wait()
-            except TimeoutError:
-                continue
+            await ring(self._deleted, wait_s)
 
     async def take_out(self) -> None:
         """Change the messages that are due now."""
@@ -72,17 +68,13 @@ class Copies:
         except ChatUnreachable as error:
             log.info("a message with a deleted result is gone, or out of reach: %s", error)
         except ChatBusy as busy:
-            await self._later(copy, max(busy.retry_after_s, _back_off_s(copy)))
+            await self._later(copy, max(busy.retry_after_s, back_off_s(copy.tries)))
             return
         except Exception:
             log.exception("a message could not lose a deleted result; it is tried again")
-            await self._later(copy, _back_off_s(copy))
+            await self._later(copy, back_off_s(copy.tries))
             return
         await self._ledger.copy_ended(copy)
 
     async def _later(self, copy: Copy, pause_s: float) -> None:
         await self._ledger.copy_retry(copy, self._clock() + timedelta(seconds=pause_s))
-
-
-def _back_off_s(copy: Copy) -> float:
-    return float(min(MAX_BACK_OFF_S, 5.0 * 2 ** min(copy.tries, 10)))

@@ -35,13 +35,13 @@ from bot.ledger import Ledger
 from bot.redact import about
 from bot.replies import Chat, Reply
 from bot.safety import Guard
+from bot.waiting import back_off_s, ring
 
 log = logging.getLogger(__name__)
 
 BATCH = 100
 #: A platform that is switched off now may be on again after a restart with its token.
 ABSENT_CHAT_RETRY_S = 600.0
-MAX_BACK_OFF_S = 3600.0
 #: From then on a notice that the platform does not take is a warning in the log.
 LOUD_AFTER_TRIES = 4
 #: How long whoever answered has to note the card it showed, before we take it for lost and show another.
@@ -147,12 +147,12 @@ class Notifier:
             await self.deliver_owed()
             due = await self._ledger.next_notice_at()
             wait_s = None if due is None else max(0.0, (due - self._clock()).total_seconds())
-            await _ring(self._owed, wait_s)
+            await ring(self._owed, wait_s)
 
     async def _edit_for_ever(self) -> None:
         while True:
             self._changed.clear()
-            await _ring(self._changed, await self.edit_cards())
+            await ring(self._changed, await self.edit_cards())
 
     async def _deliver_in_order(self, notices: list[Notice]) -> None:
         for notice in notices:
@@ -176,11 +176,11 @@ class Notifier:
             await self._ledger.notice_undeliverable(notice.id)
         except ChatBusy as busy:
             log.log(_loudness(notice), "notice %d waits after try %d: %s", notice.id, notice.tries + 1, busy)
-            await self._later(notice, max(busy.retry_after_s, _back_off_s(notice)))
+            await self._later(notice, max(busy.retry_after_s, back_off_s(notice.tries)))
             return False
         except Exception:
             log.exception("notice %d failed; it is tried again", notice.id)
-            await self._later(notice, _back_off_s(notice))
+            await self._later(notice, back_off_s(notice.tries))
             return False
         else:
             await self._ledger.notice_sent(notice.id, message_id)
@@ -322,16 +322,3 @@ def _existing(paths: list[Path]) -> list[Path]:
 def _loudness(notice: Notice) -> int:
     """A busy platform is everyday life; one that stays so is something for whoever runs the bot."""
     return logging.WARNING if notice.tries >= LOUD_AFTER_TRIES else logging.INFO
-
-
-def _back_off_s(notice: Notice) -> float:
-    return float(min(MAX_BACK_OFF_S, 5.0 * 2**notice.tries))
-
-
-async def _ring(bell: asyncio.Event, wait_s: float | None) -> None:
-    """Wait for a bell, at most so long."""
-    try:
-        async with asyncio.timeout(wait_s):
-            await bell.wait()
-    except TimeoutError:
-        return

@@ -13,12 +13,12 @@ from bot.domain import Letter, Platform
 from bot.errors import ChatBusy, ChatUnreachable
 from bot.ledger import Ledger
 from bot.replies import Chat, Reply
+from bot.waiting import back_off_s, ring
 
 log = logging.getLogger(__name__)
 
 #: Telegram lets a bot write to 30 people a second in all; answers to people come first.
 PAUSE_S = 0.1
-MAX_BACK_OFF_S = 3600.0
 
 
 class Postman:
@@ -62,11 +62,7 @@ class Postman:
             due = await self._ledger.next_letter_at(platform)
             if due is not None:
                 rest_s = max(rest_s, (due - self._clock()).total_seconds())
-            try:
-                async with asyncio.timeout(None if due is None else rest_s):
-                    await bell.wait()
-            except TimeoutError:
-                continue
+            await ring(bell, None if due is None else rest_s)
 
     async def _round(self, platform: Platform) -> float:
         """Deliver one after another; gives how long the platform wants to be left alone then."""
@@ -95,8 +91,8 @@ class Postman:
             raise
         except Exception:
             log.exception("letter %d failed; it is tried again", letter.id)
-            pause_s = min(MAX_BACK_OFF_S, 5.0 * 2**letter.tries)
-            await self._ledger.letter_retry(letter, self._clock() + timedelta(seconds=pause_s))
+            rest = timedelta(seconds=back_off_s(letter.tries))
+            await self._ledger.letter_retry(letter, self._clock() + rest)
             return
         await self._ledger.letter_ended(letter)
 

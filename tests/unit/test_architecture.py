@@ -17,7 +17,7 @@ FACE_LIBRARIES = {"ai_edge_litert", "dlib", "numpy"}
 #: The floors of `bot/`: a module may import from its own floor's lower ones only. Packages stand for all
 #: they hold.
 FLOORS = (
-    {"bot.domain", "bot.errors", "bot.content_policy", "bot.asking", "bot.child"},
+    {"bot.domain", "bot.errors", "bot.content_policy", "bot.asking", "bot.child", "bot.waiting"},
     {"bot.replies", "bot.settings", "bot.redact", "bot.migrate", "bot.eta", "bot.alarms"},
     {"bot.texts"},
     {
