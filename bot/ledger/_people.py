@@ -27,9 +27,9 @@ from bot.ledger._rows import Erased, ms
 
 #: A question that nobody answered for so long is forgotten: a later message was not meant for it.
 QUESTION_MS = 3_600_000
-#: The pictures of so many jobs are counted in one read, a millisecond or two; then others have their turn.
+#: So many jobs and their pictures are counted in one read, a millisecond or two; then others have their turn.
 AT_ONCE = 500
-_SOME_PICTURES = """
+_SOME_JOBS = """
 SELECT created_ms, id,
     (SELECT count(*) FROM pictures WHERE job = jobs.id AND deleted_ms IS NULL) AS pictures
 FROM jobs WHERE account = ? AND kind = 'generate' AND (created_ms, id) > (?, ?)
@@ -62,18 +62,16 @@ class People(Results):
         sql = """
             SELECT (SELECT count(*) FROM photos WHERE account = :account) AS photos,
                 (SELECT count(*) FROM loras WHERE account = :account) AS loras,
-                (SELECT count(*) FROM jobs WHERE account = :account AND kind = 'generate') AS jobs,
                 (SELECT count(*) FROM identities WHERE account = :account) AS identities
         """
         row = await self._db.read(lambda db: db.execute(sql, {"account": account}).fetchone())
-        return Belongings(**row, pictures=await self._pictures_kept_of(account))
-
-    async def _pictures_kept_of(self, account: AccountId) -> int:
-        count, after = 0, (0, 0)
-        while rows := await self._rows(_SOME_PICTURES, account, *after, AT_ONCE):
-            count += sum(row["pictures"] for row in rows)
-            after = (rows[-1]["created_ms"], rows[-1]["id"])
-        return count
+        jobs = pictures = 0
+        after = (0, 0)
+        while some := await self._rows(_SOME_JOBS, account, *after, AT_ONCE):
+            jobs += len(some)
+            pictures += sum(each["pictures"] for each in some)
+            after = (some[-1]["created_ms"], some[-1]["id"])
+        return Belongings(**row, jobs=jobs, pictures=pictures)
 
     async def erase_account(self, account: AccountId) -> Erased:
         """Delete everything of an account, and all that anybody drew with its Loras; bare codes stay."""
