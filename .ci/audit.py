@@ -16,6 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import canonicalize_name
+
 ROOT = Path(__file__).parents[1]
 ILL, NOT_CHECKED = 1, 3
 #: A network that answers needs seconds.
@@ -48,7 +50,7 @@ def licences(names: list[str], exceptions: Mapping[str, str] = EXCEPTIONS) -> li
     """Read the licence of each package that is installed."""
     found = []
     for name in names:
-        plain = re.sub(r"[-_.]+", "-", name).lower()
+        plain = canonicalize_name(name)
         try:
             says = _told(metadata.metadata(name))
         except metadata.PackageNotFoundError:

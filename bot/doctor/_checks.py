@@ -116,8 +116,7 @@ def checkup(base_model: str) -> list[Finding]:
     except msgspec.MsgspecError:
         last = ran.stderr.decode(errors="replace").strip().splitlines()[-1:]
         line = f"ended with status {ran.returncode}" + (f": {last[0]}" if last else "")
-    install = "pip install --constraint requirements.lock --editable '.[worker]'"
-    advice = f"The worker cannot be looked at: {install}"
+    advice = f"The worker cannot be looked at: {_install('worker')}"
     return [Finding("worker", "bad", line, advice)]
 
 
@@ -196,6 +195,9 @@ def content_check_finding(settings: Settings) -> Iterator[Finding]:
     if settings.content_check.looks and is_installed():
         yield Finding("content check", "ok", "installed; docs/SECURITY.md says what it does not catch")
     elif settings.content_check.looks:
-        install = "pip install --constraint requirements.lock --editable '.[safety]'"
-        advice = f"{install}, or leave CONTENT_CHECK empty."
+        advice = f"{_install('safety')}, or leave CONTENT_CHECK empty."
         yield Finding("content check", "bad", "wanted, and not installed", advice)
+
+
+def _install(extra: str) -> str:
+    return f"pip install --constraint requirements.lock --editable '.[{extra}]'"

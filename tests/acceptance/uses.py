@@ -8,9 +8,7 @@ everything be claimed.
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +17,7 @@ from typing import Any
 from bot.domain import Platform
 from bot.texts import ADMIN_COMMANDS, COMMANDS, command_names
 from bot.wishes import OPTIONS
+from tests.programs import loaded
 
 _PAGE = Path(__file__).parents[2] / ".ci" / "commands.py"
 #: What people do besides commands, options and buttons.
@@ -136,10 +135,4 @@ def _plain_name(called: str) -> str:
 
 def _page() -> ModuleType:
     """Load the program that knows what the code offers, and is in no package."""
-    if "commands_page" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("commands_page", _PAGE)
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules["commands_page"] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules["commands_page"])
-    return sys.modules["commands_page"]
+    return loaded(_PAGE)

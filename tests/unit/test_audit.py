@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import stat
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from tests.programs import loaded
+
 ROOT = Path(__file__).parents[2]
-
-
-def load() -> ModuleType:
-    """The program, which is in no package."""
-    spec = importlib.util.spec_from_file_location("audit", ROOT / ".ci" / "audit.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules["audit"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-audit = load()
+audit = loaded(ROOT / ".ci" / "audit.py")
 FINE = audit.Licence("fine", "MIT", True)
 CLEAN = {"name": "fine", "version": "1", "vulns": []}
 ILL = {"name": "ill", "version": "1", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2"]}]}

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from tests.programs import loaded
+
 ROOT = Path(__file__).parents[2]
-
-
-def load() -> ModuleType:
-    """The program, which is in no package."""
-    spec = importlib.util.spec_from_file_location("hashes", ROOT / ".ci" / "hashes.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-hashes = load()
+hashes = loaded(ROOT / ".ci" / "hashes.py")
 
 
 def test_everything_that_is_pinned_but_torch_is_pinned_byte_by_byte_for_images() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors.torch import save
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gpu_worker import lora_file
+from tests.programs import loaded
 
 PROGRAM = Path(__file__).parents[3] / "kohya-scripts" / "train_network.py"
 FOUR_STEPS = ("--max_train_steps", "4")
@@ -22,12 +22,7 @@ QUICK = ["--resolution", "64", "--network_dim", "2", "--learning_rate", "1e-3", 
 
 @pytest.fixture(scope="module")
 def program() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("train_network", PROGRAM)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(PROGRAM)
 
 
 @pytest.fixture
