@@ -42,7 +42,7 @@ class Cluster:
         self.head = self._start_head()
         deadline_s, earlier = time.monotonic() + START_S, ""
         # Its port answers long before whoever joins is let in.
-        while _STARTED not in (said := self._logs[self.head.pid].read_text()):
+        while _STARTED not in (said := self.words_of(self.head)):
             if time.monotonic() > deadline_s:
                 raise RuntimeError(f"the head does not start: {earlier}{said}")
             if self.head.poll() is not None:
@@ -59,9 +59,27 @@ class Cluster:
         """Start one more node; it joins while we go on."""
         return self._start("node", "--address", self.address, f"--num-gpus={cards}", *arguments)
 
+    def stranger(self) -> subprocess.Popen[bytes]:
+        """Start a node that has another token; it ends when it has tried for 20 s."""
+        other = self.folder / "other-token"
+        other.touch(mode=0o600)
+        other.write_text(secrets.token_hex(32))
+        return self._start("node", "--address", self.address, "--num-gpus=1", token_file=other)
+
     def node_at(self, head: str, *arguments: str, prefix: Sequence[str]) -> subprocess.Popen[bytes]:
         """Start a node by way of another program, which calls the head by another address."""
         return self._start("node", "--address", head, "--num-gpus=1", *arguments, prefix=prefix)
+
+    def node_of(self, pid: int) -> subprocess.Popen[bytes]:
+        """Give the node that a process belongs to; LookupError if it is none's."""
+        for node in self._started:
+            if node.poll() is None and pid in _children(node.pid):
+                return node
+        raise LookupError(f"process {pid} is on no node")
+
+    def words_of(self, node: subprocess.Popen[bytes]) -> str:
+        """Give what a node has said so far."""
+        return self._logs[node.pid].read_text()
 
     def listens_at(self) -> set[int]:
         """Give the ports at which the head's processes listen to other machines."""
@@ -96,9 +114,11 @@ class Cluster:
             if node.poll() is None:
                 self.kill(node)
 
-    def _start(self, role: str, *arguments: str, prefix: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    def _start(
+        self, role: str, *arguments: str, prefix: Sequence[str] = (), token_file: Path | None = None
+    ) -> subprocess.Popen[bytes]:
         line = [*prefix, sys.executable, "-m", "gpu_worker.cluster.start", role]
-        small = ["--token-file", str(self.token_file), "--object-store-memory=150000000"]
+        small = ["--token-file", str(token_file or self.token_file), "--object-store-memory=150000000"]
         with tempfile.NamedTemporaryFile(dir=self.folder, prefix="log-", delete=False) as log:
             process = subprocess.Popen(
                 [*line, *arguments, *small], stdout=log, stderr=log, start_new_session=True

@@ -17,7 +17,7 @@ from typing import Protocol
 from bot import pulse
 from bot.backends.base import GpuBackend
 from bot.backends.fleet import Fleet
-from bot.backends.local import LocalBackend
+from bot.backends.local import AMONG_OTHERS, LocalBackend
 from bot.backends.ray import RayBackend
 from bot.blocklist import BlockList
 from bot.chats.console import ME
@@ -294,7 +294,7 @@ def workers(settings: Settings, environ: Mapping[str, str]) -> GpuBackend:
             f"WORKERS: {settings.workers} workers need a card each; CUDA_VISIBLE_DEVICES names {len(cards)}"
         )
     return Fleet(
-        LocalBackend(command, {**environ, "CUDA_VISIBLE_DEVICES": card}, name=f"worker {number}")
+        LocalBackend(command, {**environ, "CUDA_VISIBLE_DEVICES": card}, AMONG_OTHERS, f"worker {number}")
         for number, card in enumerate(cards[: settings.workers], start=1)
     )
 

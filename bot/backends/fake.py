@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
@@ -25,13 +26,18 @@ from gpu_worker.protocol import (
     Train,
 )
 
+log = logging.getLogger(__name__)
+
+#: That it is frozen is noticed after so long.
+NOTICED_S = 0.05
+
 
 class FakeBackend:
     """Answers every job with `steps` steps and the given results.
 
     `lose_at` makes an attempt lose its worker at a step (once for each number in it, in order); jobs in
     `poison` kill it every time, for all that run then; `gate`, while it is cleared, holds every job after
-    its step.
+    its step. A `refusal` says why it is let do nothing.
     """
 
     def __init__(
@@ -58,7 +64,10 @@ class FakeBackend:
         self.preview: bytes | None = None  # a picture that a generation gives at every step
         self.at_once = 0  # the most jobs that ran at the same time
         self._running = 0
-        self._lives = 0
+        self._deaths = 0
+        self._life_over = asyncio.Event()
+        self._is_frozen = False
+        self.refusal = ""
         self.adjusts = False
         self.name = "fake"
         self.workers = 1
@@ -66,17 +75,21 @@ class FakeBackend:
 
     async def start(self) -> None:
         """There is nothing to bring up."""
+        if self.refusal:
+            log.error("%s is refused: %s", self.name, self.refusal)
+            self.play(workers=0)
 
     async def close(self) -> None:
-        """There is nothing to stop."""
+        """Lose what runs."""
+        self._end_life()
 
     def health(self) -> Health | None:
         """Say that all is well."""
         return Health(device="fake", base_model="fake", base_model_loaded=True, process_memory_bytes=0)
 
     def deaths(self) -> int:
-        """Count the lives that ended."""
-        return self._lives
+        """Count the lives that ended of themselves."""
+        return self._deaths
 
     @property
     def is_ready(self) -> bool:
@@ -96,6 +109,24 @@ class FakeBackend:
         self.workers = workers
         self._tell()
 
+    def kill(self) -> None:
+        """Die, with all that runs, and be there again."""
+        self._deaths += 1
+        self._end_life()
+        workers = self.workers
+        self.play(workers=0)
+        self.play(workers)
+
+    def freeze(self) -> None:
+        """Do nothing any more until that is noticed, which is the end of this life."""
+        self._is_frozen = True
+        asyncio.get_running_loop().call_later(NOTICED_S, self.kill)
+
+    def _end_life(self) -> None:
+        self._is_frozen = False
+        self._life_over.set()
+        self._life_over = asyncio.Event()
+
     async def prepare(self, photo: bytes, crop: Crop | None = None) -> None:
         """Take note."""
         self.prepared.append(photo)
@@ -107,35 +138,47 @@ class FakeBackend:
     async def run(self, request: JobRequest) -> AsyncGenerator[Event, None]:
         """Carry out one attempt."""
         self.requests.append(request)
-        job, attempt = request.job_id, request.attempt
         lose_at = self.lose_at.pop(0) if self.lose_at else None
-        if job in self.poison:
-            lose_at = 1
-        resume = request.resume if isinstance(request, Train) else None
-        first = int(resume) if resume else 0
-        ended, life = False, self._lives
+        life_over, is_over, has_stepped = self._life_over, False, False
         self._running += 1
         self.at_once = max(self.at_once, self._running)
         try:
-            yield Started(job_id=job, attempt=attempt, step=first, steps=self.steps)
-            if isinstance(request, Train) and request.start_from and first == 0 and 0 in self.likeness:
-                yield self._candidate(request, 0)
-            for step in range(first + 1, self.steps + 1):
-                await asyncio.sleep(0)
-                if step == lose_at or life != self._lives:
-                    self._lives += life == self._lives and job in self.poison
-                    ended = True
+            for event in self.work(request):
+                if isinstance(event, Progress | Done | Failed):
+                    await self._turn(life_over, may_wait=has_stepped)
+                    has_stepped = True
+                if isinstance(event, Progress) and request.job_id in self.poison:
+                    self.kill()
+                if life_over.is_set() or (isinstance(event, Progress) and event.step == lose_at):
+                    is_over = True
                     raise WorkerLost("the fake worker was told to vanish")
-                yield Progress(job_id=job, attempt=attempt, step=step, steps=self.steps)
-                for event in self._beside(request, step):
-                    yield event
-                await self.gate.wait()
-            ended = True
-            yield self._last(request)
+                yield event
+            is_over = True
         finally:
             self._running -= 1
-            if not ended:
-                self.cancelled.append(job)
+            if not is_over:
+                self.cancelled.append(request.job_id)
+
+    async def _turn(self, life_over: asyncio.Event, may_wait: bool) -> None:
+        """Wait until the job may go on, or this life is over."""
+        await asyncio.sleep(0)
+        if self._is_frozen:
+            await life_over.wait()
+        elif may_wait and not self.gate.is_set():
+            await _first_of(self.gate, life_over)
+
+    def work(self, request: JobRequest) -> Iterator[Event]:
+        """Do the steps of an attempt, each beginning with its Progress."""
+        job, attempt = request.job_id, request.attempt
+        resume = request.resume if isinstance(request, Train) else None
+        first, steps = int(resume) if resume else 0, self.steps
+        yield Started(job_id=job, attempt=attempt, step=first, steps=steps)
+        if isinstance(request, Train) and request.start_from and first == 0 and 0 in self.likeness:
+            yield self._candidate(request, 0)
+        for step in range(first + 1, steps + 1):
+            yield Progress(job_id=job, attempt=attempt, step=step, steps=steps)
+            yield from self._beside(request, step)
+        yield self._last(request)
 
     def _beside(self, request: JobRequest, step: int) -> Iterator[Event]:
         job, attempt = request.job_id, request.attempt
@@ -188,3 +231,12 @@ def _recipe(request: Generate, number: int) -> str:
         f"CFG scale: {7.5 if request.guidance is None else request.guidance:g}, "
         f'Seed: {(request.seed or 0) + number}, Size: {size}, Model: fake, Lora hashes: "{hashes}"'
     )
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()

@@ -17,13 +17,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from bot.backends.fleet import ROOM_GRACE_S, Fleet
-from bot.backends.local import LocalBackend, Patience
+from bot.backends.local import AMONG_OTHERS, LocalBackend, Patience
 
 log = logging.getLogger(__name__)
 
-#: As for a local worker, except that a node may freeze or lose its network: one that is silent for so long
-#: is given up, so that its jobs go on elsewhere within 15 s. To be there takes longer: Python, Ray, it.
-PATIENCE = Patience(silence_s=8.0, start_s=90.0)
 #: Pause before the cluster is asked again after it could not be joined or has gone.
 REJOIN_S = 5.0
 
@@ -48,7 +45,7 @@ class RayBackend(Fleet):
         address: str,
         arguments: Sequence[str],
         environ: Mapping[str, str] | None = None,
-        patience: Patience = PATIENCE,
+        patience: Patience = AMONG_OTHERS,
         room_grace_s: float = ROOM_GRACE_S,
     ) -> None:
         """`arguments` start the worker with a node's own Python; `address` is the head's `host:port`."""

@@ -1,7 +1,8 @@
 """A real worker process with a performer that does nothing real: for tests of the process, not of the model.
 
-Photos steer it: the first photo `steps=30` sets the number of steps; `poison` kills the process at step 2;
-`garbage` breaks the stream; `prepared?` gives the photos that were sent ahead as the LoRA.
+The first photo, or the prompt, steers it: `steps=30` sets the number of steps; `who` has it show its name;
+`poison` kills the process at step 2; `garbage` breaks the stream; `refuse` and `bug` end the job; `prepared?`
+gives the photos that were sent ahead as the LoRA. `python fake_worker.py 0` speaks a version of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 from gpu_worker.errors import BadInput
 from gpu_worker.protocol import (
@@ -23,14 +24,15 @@ from gpu_worker.protocol import (
     Health,
     Preview,
     Progress,
+    Ready,
+    Sample,
     Started,
     Train,
 )
-from gpu_worker.worker import serve
+from gpu_worker.worker import Speaker, serve
 
 HEALTH = Health(device="fake", base_model="fake", base_model_loaded=False, process_memory_bytes=1)
 STEP_S = 0.002  # the work of a step
-prepared: list[bytes] = []
 
 
 def as_lora(words: bytes) -> bytes:
@@ -41,6 +43,19 @@ def as_lora(words: bytes) -> bytes:
 
 
 class FakePerformer:
+    """Does what it is told; `die` and `spoil` do the two things that depend on where it is."""
+
+    def __init__(
+        self,
+        name: str = str(os.getpid()),
+        die: Callable[[], None] = lambda: os._exit(1),
+        spoil: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._name = name.encode()
+        self._die = die
+        self._spoil = spoil
+        self._prepared: list[bytes] = []
+
     def health(self) -> Health:
         return Health(device="fake", base_model="fake", base_model_loaded=True, process_memory_bytes=2)
 
@@ -51,15 +66,17 @@ class FakePerformer:
         """Nothing is past its time."""
 
     def prepare(self, photo: bytes, crop: Crop | None) -> None:
-        prepared.append(photo)
+        self._prepared.append(photo)
 
     def forget(self, photos: tuple[str, ...]) -> None:
-        prepared[:] = [photo for photo in prepared if hashlib.sha256(photo).hexdigest() not in photos]
+        self._prepared = [
+            photo for photo in self._prepared if hashlib.sha256(photo).hexdigest() not in photos
+        ]
 
     def train(self, request: Train) -> Generator[Event, None, None]:
         order = request.photos[0]
         job, attempt = request.job_id, request.attempt
-        steps = int(order.removeprefix(b"steps=")) if order.startswith(b"steps=") else 3
+        steps, is_asked_who = steering(order)
         if order == b"refuse":
             raise BadInput("These photos cannot be used.")
         if order == b"bug":
@@ -69,26 +86,47 @@ class FakePerformer:
         for step in range(first + 1, steps + 1):
             time.sleep(STEP_S)
             if order == b"poison" and step == 2:
-                os._exit(1)
+                self._die()
             if order == b"garbage":
-                frames.write(b"\xff" * 64)
-                frames.flush()
+                self._spoil()
             yield Progress(job_id=job, attempt=attempt, step=step, steps=steps)
+            if is_asked_who and step == first + 1:
+                yield Sample(job_id=job, attempt=attempt, step=step, png=self._name)
             yield Checkpoint(job_id=job, attempt=attempt, step=step, data=str(step).encode())
         lora = order if len(order) > 100 else b"lora of %d" % first
         if order == b"prepared?":
-            lora = b"prepared: " + b",".join(prepared)
+            lora = b"prepared: " + b",".join(self._prepared)
         yield Done(job_id=job, attempt=attempt, lora=as_lora(lora))
 
     def generate(self, request: Generate) -> Generator[Event, None, None]:
-        yield Started(job_id=request.job_id, attempt=request.attempt, step=0, steps=1)
-        yield Progress(job_id=request.job_id, attempt=request.attempt, step=1, steps=1)
-        seen = ",".join(sorted(name for name in os.environ if "TOKEN" in name)).encode()
+        job, attempt = request.job_id, request.attempt
+        steps, is_asked_who = steering(request.prompt.encode(), 1)
+        yield Started(job_id=job, attempt=attempt, step=0, steps=steps)
+        for step in range(1, steps + 1):
+            time.sleep(STEP_S)
+            yield Progress(job_id=job, attempt=attempt, step=step, steps=steps)
+            if is_asked_who and step == 1:
+                yield Preview(job_id=job, attempt=attempt, png=self._name)
         if request.preview_every_s is not None:
-            yield Preview(job_id=request.job_id, attempt=request.attempt, png=b"preview")
+            yield Preview(job_id=job, attempt=attempt, png=b"preview")
+        seen = ",".join(sorted(name for name in os.environ if "TOKEN" in name)).encode()
         loras = " ".join(f"{lora.name}:{lora.strength:g}" for lora in request.loras)
         recipe = f"{request.prompt} {loras}".strip()
-        yield Done(job_id=request.job_id, attempt=request.attempt, pictures=(seen,), recipes=(recipe,))
+        picture = self._name if is_asked_who else seen
+        yield Done(job_id=job, attempt=attempt, pictures=(picture,), recipes=(recipe,))
+
+
+def steering(order: bytes, steps: int = 3) -> tuple[int, bool]:
+    """Read how many steps are asked for, and whether the worker's name is."""
+    words = order.split() if len(order) < 100 else []
+    numbers = [int(word.removeprefix(b"steps=")) for word in words if word.startswith(b"steps=")]
+    return numbers[0] if numbers else steps, b"who" in words
+
+
+def spoil() -> None:
+    """Break the stream."""
+    frames.write(b"\xff" * 64)
+    frames.flush()
 
 
 if __name__ == "__main__":
@@ -96,5 +134,9 @@ if __name__ == "__main__":
     os.dup2(2, 1)
     print("a stray print must not tear a frame")  # noqa: T201 - that is the test
     sys.stdout.flush()
-    status = serve(FakePerformer, HEALTH, sys.stdin.buffer, frames)
+    if len(sys.argv) > 1:
+        Speaker(frames).say(Ready(version=int(sys.argv[1]), pid=os.getpid(), health=HEALTH))
+        sys.stdin.read()  # until the bot, who does not understand it, is done with it
+        os._exit(0)
+    status = serve(lambda: FakePerformer(spoil=spoil), HEALTH, sys.stdin.buffer, frames)
     os._exit(status)

@@ -7,12 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from benchmarks.ray_cluster import START_S, Cluster, running_cluster
 
-__all__ = ["START_S", "Cluster", "Wall", "needs_ray", "needs_wall", "running_cluster"]
+__all__ = ["START_S", "Cluster", "Wall", "needs_ray", "running_cluster", "walled_off"]
 
 HAS_RAY = sys.platform == "linux" and importlib.util.find_spec("ray") is not None
 needs_ray = pytest.mark.skipif(not HAS_RAY, reason="Ray (the extra `ray`, Linux) is not installed")
@@ -29,7 +31,9 @@ class Wall:
         self._enter = ("ip", "netns", "exec", self._NAME)
 
     def build(self) -> None:
-        """Make it; skips where that is not allowed."""
+        """Make it; skips where that is not possible."""
+        if sys.platform != "linux" or shutil.which("ip") is None or os.geteuid() != 0:
+            pytest.skip("a network of its own needs root and iproute2")
         try:
             _ip("netns", "add", self._NAME)
         except subprocess.CalledProcessError as error:
@@ -55,11 +59,16 @@ class Wall:
             subprocess.run(["ip", *what], capture_output=True)  # noqa: S607 - where iproute2 is differs
 
 
+@contextmanager
+def walled_off() -> Iterator[Wall]:
+    """Give such a network while it is needed."""
+    wall = Wall()
+    wall.build()
+    try:
+        yield wall
+    finally:
+        wall.pull_down()
+
+
 def _ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)  # noqa: S607 - likewise
-
-
-needs_wall = pytest.mark.skipif(
-    sys.platform != "linux" or shutil.which("ip") is None or os.geteuid() != 0,
-    reason="a network of its own needs root and iproute2",
-)

@@ -1,9 +1,8 @@
-"""What only a cluster can show: nodes that come, go, freeze or do not fit, a lost head, a bot that dies."""
+"""What only a cluster can show beside the contract of all backends: a lost head, a bot or actor that dies."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -15,17 +14,14 @@ import pytest_asyncio
 
 from bot.backends.ray import RayBackend
 from bot.errors import WorkerLost
-from gpu_worker.cluster.gate import LABEL
 from gpu_worker.protocol import Done, Progress
+from tests.integration.backend_rigs import COMMAND, all_events, train
 from tests.integration.fake_worker import as_lora
 from tests.integration.processes import living_children
-from tests.integration.ray_cluster import START_S, Cluster, Wall, needs_ray, needs_wall, running_cluster
-from tests.integration.test_backends import COMMAND, all_events, train
+from tests.integration.ray_cluster import START_S, Cluster, needs_ray, running_cluster
 
 # One cluster, one loop and one bot for all of them: each is seconds of starting Python.
 pytestmark = [needs_ray, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
-#: A frozen worker's job is free to go on elsewhere after so long; its silence is noticed before.
-MOVED_WITHIN_S = 15.0
 #: Where Ray would show itself.
 DASHBOARD = 8265
 
@@ -60,70 +56,6 @@ async def backend(cluster: Cluster, stranger: subprocess.Popen[str]) -> AsyncIte
     await backend.start()
     yield backend
     await backend.close()
-
-
-async def until_logged(caplog: pytest.LogCaptureFixture, words: str) -> str:
-    """Wait for a line of the log with these words."""
-    async with asyncio.timeout(120):
-        while not (found := [line for line in caplog.messages if words in line]):
-            await asyncio.sleep(0.05)
-    return found[0]
-
-
-async def test_a_job_waits_for_a_node_that_joins_late_and_is_lost_with_one_that_leaves(
-    cluster: Cluster, backend: RayBackend
-) -> None:
-    waiting = asyncio.create_task(all_events(backend, train(1)))
-    node = cluster.node()
-    assert isinstance((await waiting)[-1], Done)
-    with pytest.raises(WorkerLost):
-        async for event in backend.run(train(2, b"steps=100000")):
-            if isinstance(event, Progress) and node.poll() is None:
-                cluster.kill(node)
-
-
-async def test_a_frozen_node_gives_its_job_free_within_15_s(cluster: Cluster, backend: RayBackend) -> None:
-    node = cluster.node()
-    clock = asyncio.get_running_loop()
-    frozen_at_s: float | None = None
-    try:
-        with pytest.raises(WorkerLost):
-            async for event in backend.run(train(1, b"steps=1000000")):
-                if isinstance(event, Progress) and frozen_at_s is None:
-                    cluster.signal(node, signal.SIGSTOP)
-                    frozen_at_s = clock.time()
-        assert frozen_at_s is not None
-        assert clock.time() - frozen_at_s < MOVED_WITHIN_S
-    finally:
-        cluster.kill(node)
-
-
-async def test_a_node_of_another_version_is_refused(
-    cluster: Cluster, backend: RayBackend, caplog: pytest.LogCaptureFixture
-) -> None:
-    node = cluster.node(f"--labels={LABEL}=0.0.1-1")
-    try:
-        said = await until_logged(caplog, "0.0.1-1")
-        assert "is refused: it runs LoraCode 0.0.1-1 and we" in said
-        assert backend.seats() == 0
-    finally:
-        cluster.kill(node)
-
-
-@needs_wall
-async def test_a_node_that_cannot_be_reached_back_is_refused(
-    cluster: Cluster, backend: RayBackend, caplog: pytest.LogCaptureFixture
-) -> None:
-    wall = Wall()
-    wall.build()
-    try:
-        node = wall.node_inside(cluster)
-        said = await until_logged(caplog, wall.INSIDE)
-        assert "is refused" in said and "cannot be reached from here; open the way to it" in said
-        assert backend.seats() == 0
-        cluster.kill(node)
-    finally:
-        wall.pull_down()
 
 
 async def test_a_worker_ends_with_the_bot_that_owns_it(cluster: Cluster, backend: RayBackend) -> None:

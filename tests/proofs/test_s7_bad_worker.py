@@ -24,7 +24,13 @@ from tests.proofs.lying_worker import LIES
 
 WORKER = Path(__file__).with_name("lying_worker.py")
 PATIENCE = Patience(
-    silence_s=2.0, ready_grace_s=1.0, cancel_grace_s=2.0, stall_s=1.0, loading_s=1.0, short_life_s=0.0
+    silence_s=2.0,
+    start_s=2.0,
+    ready_grace_s=1.0,
+    cancel_grace_s=2.0,
+    stall_s=1.0,
+    loading_s=1.0,
+    short_life_s=0.0,
 )
 #: More than a pipe and its buffers take in, so that a worker that does not read is noticed.
 LARGE = b"large" * 100_000

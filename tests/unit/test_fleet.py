@@ -12,7 +12,7 @@ import pytest
 from bot.app import workers
 from bot.backends.fake import FakeBackend
 from bot.backends.fleet import Fleet, together
-from bot.backends.local import LocalBackend
+from bot.backends.local import AMONG_OTHERS, LocalBackend
 from bot.domain import MAX_GENERATIONS_AT_ONCE
 from bot.errors import SettingsError, WorkerLost
 from bot.settings import Settings
@@ -187,11 +187,9 @@ async def test_each_local_worker_sees_one_card(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, workers=2)
     fleet = workers(settings, {"CUDA_VISIBLE_DEVICES": "4, 7,9"})
     assert isinstance(fleet, Fleet)
-    seats = [place.seat for place in fleet._places]
-    assert [seat._environ["CUDA_VISIBLE_DEVICES"] for seat in seats if isinstance(seat, LocalBackend)] == [
-        "4",
-        "7",
-    ]
+    seats = [place.seat for place in fleet._places if isinstance(place.seat, LocalBackend)]
+    assert [seat._environ["CUDA_VISIBLE_DEVICES"] for seat in seats] == ["4", "7"]
+    assert {seat._patience for seat in seats} == {AMONG_OTHERS}
     with pytest.raises(SettingsError, match="CUDA_VISIBLE_DEVICES names 1"):
         workers(settings, {"CUDA_VISIBLE_DEVICES": "4"})
     assert isinstance(workers(Settings(data_dir=tmp_path), {}), LocalBackend)

@@ -69,6 +69,7 @@ class LocalBackend:
         self._attempts: dict[_Key, Attempt] = {}
         self._given: set[_Key] = set()  # attempts that this life of the worker was asked for
         self._keeper: asyncio.Task[None] | None = None
+        self._burial: asyncio.Task[None] | None = None
         self._closing = False
         self._deaths = 0
         self._tell: Callable[[], None] = lambda: None
@@ -156,6 +157,8 @@ class LocalBackend:
         self._keeper.cancel()
         await asyncio.wait([self._keeper])
         self._keeper = None
+        if self._burial is not None:
+            await asyncio.wait([self._burial])
         if process is not None and process.returncode is None:
             await self._end(process)
 
@@ -232,10 +235,15 @@ class LocalBackend:
             else:
                 self._deaths += 1
                 _kill(process)
-                await asyncio.wait([errors], timeout=LAST_WORDS_S)
-                errors.cancel()
-                status = await gone(process)
-                log.warning("%s (pid %d) has ended with status %d", self.name, process.pid, status)
+                # A task of its own: who closes us meanwhile waits for it, so that no process is left.
+                self._burial = asyncio.create_task(self._bury(process, errors), name="worker-burial")
+                await asyncio.shield(self._burial)
+
+    async def _bury(self, process: Process, errors: asyncio.Task[None]) -> None:
+        await asyncio.wait([errors], timeout=LAST_WORDS_S)
+        errors.cancel()
+        status = await gone(process)
+        log.warning("%s (pid %d) has ended with status %d", self.name, process.pid, status)
 
     async def _listen(self, process: Process) -> None:
         assert process.stdout is not None  # noqa: S101 - it was asked for as a pipe
@@ -248,8 +256,10 @@ class LocalBackend:
             self._look_for_a_hang()
 
     def _silence_s(self) -> float:
-        start_s = self._patience.start_s
-        return self._patience.silence_s if self._ready.is_set() or start_s is None else start_s
+        return self._patience.silence_s if self._is_loaded() else self._patience.start_s
+
+    def _is_loaded(self) -> bool:
+        return self._health is not None and self._health.base_model_loaded
 
     async def _hear(self, answer: Answer) -> None:
         if isinstance(answer, Ready) is self._ready.is_set():
@@ -275,8 +285,7 @@ class LocalBackend:
                     await attempt.put(answer)
 
     def _look_for_a_hang(self) -> None:
-        is_loaded = self._health is not None and self._health.base_model_loaded
-        limit_s = self._patience.stall_s if is_loaded else self._patience.loading_s
+        limit_s = self._patience.stall_s if self._is_loaded() else self._patience.loading_s
         for key, attempt in self._attempts.items():
             if attempt.watch.stands_still_s(time.monotonic()) > limit_s:
                 raise ProtocolError(f"attempt {key} has not got on for {limit_s:.0f} s")

@@ -36,8 +36,8 @@ class Patience:
 
     #: A worker says every second that it lives, so this long a silence is death.
     silence_s: float = 30.0
-    #: The same before its first word; None: no longer than that.
-    start_s: float | None = None
+    #: The same until its base model is there: libraries that come from a slow disk let no thread of it speak.
+    start_s: float = 90.0
     #: A job waits so long for a worker that is being started.
     ready_grace_s: float = 60.0
     #: A cancelled job may take so long to its next step before its worker is killed.
@@ -48,6 +48,10 @@ class Patience:
     loading_s: float = 4 * 3600.0
     #: A worker that lived shorter is not started again at once.
     short_life_s: float = 5.0
+
+
+#: Where others can take its jobs over, they are there within 15 s after a worker froze or lost its network.
+AMONG_OTHERS = Patience(silence_s=8.0)
 
 
 class Watch:
