@@ -15,9 +15,9 @@ run: $(VENV)/.run
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak $(if $(ONLY),tests/proofs -k "$(ONLY)_")
 
-# Files side by side, one on each core.
+# Files side by side, one on each core; in their order, which has the long ones early and the short ones last.
 test: check
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

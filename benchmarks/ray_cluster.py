@@ -16,6 +16,8 @@ from pathlib import Path
 
 import psutil
 
+from gpu_worker.cluster.joining import HEAD_GONE_S
+
 #: Nodes and workers are there in seconds; on a machine that does much besides it takes longer.
 START_S = 180.0
 _STARTED = "Ray runtime started"
@@ -24,7 +26,8 @@ _STARTED = "Ray runtime started"
 class Cluster:
     """A head without cards, and nodes with as many as they are asked for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, head_gone_s: int = HEAD_GONE_S) -> None:
+        """Make a cluster whose nodes, and who joined it, end so long after their head did."""
         self.folder = folder
         self.token_file = folder / "token"
         self.token_file.touch(mode=0o600)
@@ -32,7 +35,11 @@ class Cluster:
         self.port = _free_port()
         self.address = f"127.0.0.1:{self.port}"
         #: What programs that join are started with.
-        self.environ = {**os.environ, "RAY_AUTH_TOKEN_PATH": str(self.token_file)}
+        self.environ = {
+            **os.environ,
+            "RAY_AUTH_TOKEN_PATH": str(self.token_file),
+            "RAY_gcs_rpc_server_reconnect_timeout_s": str(head_gone_s),
+        }
         self._started: list[subprocess.Popen[bytes]] = []
         self._logs: dict[int, Path] = {}
         self.start_head()
@@ -121,7 +128,11 @@ class Cluster:
         small = ["--token-file", str(token_file or self.token_file), "--object-store-memory=150000000"]
         with tempfile.NamedTemporaryFile(dir=self.folder, prefix="log-", delete=False) as log:
             process = subprocess.Popen(
-                [*line, *arguments, *small], stdout=log, stderr=log, start_new_session=True
+                [*line, *arguments, *small],
+                stdout=log,
+                stderr=log,
+                env=self.environ,
+                start_new_session=True,
             )
         self._started.append(process)
         self._logs[process.pid] = Path(log.name)
@@ -129,11 +140,11 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster() -> Iterator[Cluster]:
+def running_cluster(head_gone_s: int = HEAD_GONE_S) -> Iterator[Cluster]:
     """Give a cluster with its head alone."""
     # Ray's sockets need short paths.
     with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as folder:
-        cluster = Cluster(Path(folder))
+        cluster = Cluster(Path(folder), head_gone_s)
         try:
             yield cluster
         finally:

@@ -224,6 +224,7 @@ async def test_the_token_is_never_logged(
     await until(lambda: len(server.refusals["sendMessage"]) < 9)
     assert "telegram" in caplog.text
     assert "canary" not in caplog.text
+    server.refusals["sendMessage"].clear()
 
 
 async def test_after_a_restart_the_set_the_queue_and_the_notices_are_there(

@@ -22,13 +22,15 @@ from tests.integration.ray_cluster import START_S, Cluster, needs_ray, running_c
 
 # One cluster, one loop and one bot for all of them: each is seconds of starting Python.
 pytestmark = [needs_ray, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+#: A head is waited for as long as in no real cluster.
+HEAD_GONE_S = 5
 #: Where Ray would show itself.
 DASHBOARD = 8265
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with running_cluster() as cluster:
+    with running_cluster(head_gone_s=HEAD_GONE_S) as cluster:
         yield cluster
 
 
@@ -131,7 +133,6 @@ async def test_after_the_loss_of_a_head_nodes_end_by_themselves_and_work_goes_on
                     resumed = str(event.step).encode()
         except WorkerLost:  # also with what is left of a node of the tests before: then the head still lives
             lost = cluster.head.poll() is not None
-    # Ray gives its head 30 s; on a busy machine the rest takes its time.
     await asyncio.to_thread(node.wait, 120)
     cluster.start_head()
     node = cluster.node()
