@@ -8,7 +8,7 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -101,9 +101,15 @@ class App:
                 await asyncio.wait([tasks["notifier"]])
                 await self.notifier.deliver_owed()
         finally:
-            for task in tasks.values():
-                task.cancel()
-            await asyncio.wait(tasks.values())
+            # What they were about to tell they still may: the chats, which they need, stop after them.
+            await _stopped([tasks["notifier"], tasks["postman"]])
+            await _stopped(tasks.values())
+
+
+async def _stopped(tasks: Collection[asyncio.Future[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 @asynccontextmanager

@@ -35,7 +35,7 @@ from bot.ledger import Ledger
 from bot.redact import about
 from bot.replies import Chat, Reply
 from bot.safety import Guard
-from bot.waiting import back_off_s, ring
+from bot.waiting import back_off_s, finished, ring
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class Notifier:
 
     async def _deliver(self, notice: Notice) -> bool:
         with about(job=notice.job.id, account=notice.job.account):
-            return await self._delivered(notice)
+            return await finished(self._delivered(notice))
 
     async def _delivered(self, notice: Notice) -> bool:
         chat = self._chats.get(notice.job.place.platform)

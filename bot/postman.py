@@ -13,7 +13,7 @@ from bot.domain import Letter, Platform
 from bot.errors import ChatBusy, ChatUnreachable
 from bot.ledger import Ledger
 from bot.replies import Chat, Reply
-from bot.waiting import back_off_s, ring
+from bot.waiting import back_off_s, finished, ring
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Postman:
         await self._ledger.pass_requests_on()
         while (letter := await self._ledger.next_letter(platform)) is not None:
             try:
-                await self._deliver(self._chats[platform], letter)
+                await finished(self._deliver(self._chats[platform], letter))
             except ChatBusy as busy:  # what was not tried yet waits as well
                 await self._ledger.letter_retry(letter, self._clock() + timedelta(seconds=busy.retry_after_s))
                 return busy.retry_after_s

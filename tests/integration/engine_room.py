@@ -45,17 +45,25 @@ PNG = png()
 
 @dataclass
 class RememberingChat:
-    """A chat that keeps what it was sent; `errors` are raised first, one a call."""
+    """A chat that keeps what it was sent; `errors` are raised first, one a call.
+
+    While `line` is cleared, it has what it was sent, and whoever sent it does not know yet.
+    """
 
     platform: Platform = Platform.TELEGRAM
     max_file_bytes: int = 50_000_000
     sent: list[tuple[Place, Reply, str]] = field(default_factory=list)
     edits: list[tuple[str, Reply]] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
+    line: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.line.set()
 
     async def send(self, place: Place, reply: Reply, *, nonce: str) -> str:
         self._fail()
         self.sent.append((place, reply, nonce))
+        await self.line.wait()
         return f"m{len(self.sent)}"
 
     async def edit(self, place: Place, message_id: str, reply: Reply) -> str:
@@ -98,6 +106,10 @@ class EngineRoom:
 
     async def is_done(self, job: Job) -> bool:
         return (await self.job(job)).status is JobStatus.DONE
+
+    async def has_sent(self) -> bool:
+        """Say whether the chat was sent anything."""
+        return bool(self.chat.sent)
 
     async def owed(self) -> list[NoticeKind]:
         return [notice.kind for notice in await self.ledger.owed(100)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from bot.errors import ChatBusy, ChatUnreachable
 from bot.notifier import LOUD_AFTER_TRIES
-from tests.integration.engine_room import PNG, EngineRoom, open_engine_room
+from tests.integration.engine_room import PNG, EngineRoom, open_engine_room, until
 from tests.integration.studio_desk import ANNA, ANNAS
 
 
@@ -49,6 +50,21 @@ async def test_a_picture_whose_card_is_gone_is_sent_anew(room: EngineRoom) -> No
     room.chat.errors = [ChatUnreachable("gone")]
     await room.notifier.deliver_owed()
     assert room.chat.sent[-1][1].pictures
+
+
+async def test_an_ordered_stop_lets_a_notice_that_is_on_its_way_arrive(room: EngineRoom) -> None:
+    room.chat.errors = [ChatBusy("slow down", 30.0)]
+    await room.trained()
+    room.desk.clock.forward(seconds=31)
+    room.chat.line.clear()
+    delivering = asyncio.create_task(room.notifier.deliver_owed())
+    await until(room.has_sent)
+    delivering.cancel()
+    await asyncio.sleep(0)
+    room.chat.line.set()
+    with pytest.raises(asyncio.CancelledError):
+        await delivering
+    assert await room.desk.ledger.notices_owed() == 0
 
 
 async def test_a_busy_platform_is_obeyed_and_nothing_is_lost(room: EngineRoom) -> None:

@@ -61,6 +61,25 @@ async def test_the_same_words_twice_are_two_letters_to_everybody(desk: Desk) -> 
     assert await desk.ledger.notices_owed() == 8
 
 
+async def test_an_ordered_stop_lets_a_letter_on_its_way_arrive_and_begins_no_other(
+    desk: Desk,
+) -> None:
+    telegram = RememberingChat()
+    telegram.line.clear()
+    await desk.ledger.owe_letters([ANNA, ADMIN], "hello")
+    delivering = asyncio.create_task(postman(desk, telegram).deliver())
+    await until(lambda: _is(telegram.sent))
+    delivering.cancel()
+    await asyncio.sleep(0)
+    telegram.line.set()
+    with pytest.raises(asyncio.CancelledError):
+        await delivering
+    assert len(telegram.sent) == 1
+    assert await desk.ledger.notices_owed() == 1
+    await postman(desk, telegram).deliver()
+    assert [place for place, _, _ in telegram.sent] == [ANNA.alone, ADMIN.alone]
+
+
 async def test_a_busy_platform_is_left_alone_and_others_are_not_held_up(desk: Desk) -> None:
     telegram, discord = RememberingChat(), RememberingChat(Platform.DISCORD)
     telegram.errors = [ChatBusy("slow down", 30.0)]
@@ -108,3 +127,7 @@ async def test_a_running_postman_is_woken_and_comes_back_when_a_letter_is_due(de
     finally:
         running.cancel()
         await asyncio.wait([running])
+
+
+async def _is(what: object) -> bool:
+    return bool(what)

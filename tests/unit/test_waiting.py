@@ -1,10 +1,12 @@
-"""What fails rests longer each time, up to an hour; a bell ends a rest."""
+"""What fails rests longer each time, up to an hour; a bell ends a rest; what was begun may end."""
 
 from __future__ import annotations
 
 import asyncio
 
-from bot.waiting import back_off_s, ring
+import pytest
+
+from bot.waiting import back_off_s, finished, ring
 
 
 def test_the_rest_doubles_up_to_an_hour_however_often_it_was_tried() -> None:
@@ -23,3 +25,37 @@ async def test_a_bell_ends_the_wait() -> None:
     assert not waiting.done()
     bell.set()
     await waiting
+
+
+async def test_what_was_begun_comes_to_its_end_though_who_waits_for_it_is_cancelled() -> None:
+    line, did = asyncio.Event(), []
+
+    async def tell() -> None:
+        await line.wait()
+        did.append("told")
+
+    telling = asyncio.create_task(finished(tell(), last_s=60.0))
+    await asyncio.sleep(0)
+    telling.cancel()
+    await asyncio.sleep(0)
+    line.set()
+    with pytest.raises(asyncio.CancelledError):
+        await telling
+    assert did == ["told"]
+
+
+async def test_what_takes_much_longer_is_broken_off() -> None:
+    ended = asyncio.Event()
+
+    async def hang() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    hanging = asyncio.create_task(finished(hang(), last_s=0.01))
+    await asyncio.sleep(0)
+    hanging.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await hanging
+    assert ended.is_set()
