@@ -146,15 +146,17 @@ def look_at_torch() -> tuple[Torch | None, str]:
 
 
 def look_at_card() -> Card | None:
-    """Ask the driver for the first card; None where none answers."""
+    """Ask the driver for the first card that we may see; None where none answers."""
     import pynvml
+
+    from gpu_worker.readings import handle_of
 
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
         return None
     try:
-        card = pynvml.nvmlDeviceGetHandleByIndex(0)
+        card = handle_of(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
         major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(card)
         return Card(
             str(pynvml.nvmlDeviceGetName(card)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 
 import psutil
@@ -12,6 +13,7 @@ import torch
 from gpu_worker import checkup, fitness, probe
 from gpu_worker.errors import BaseModelError
 from gpu_worker.gears import Gear
+from gpu_worker.readings import Readings, read_card
 
 log = logging.getLogger(__name__)
 
@@ -30,18 +32,6 @@ class Placement:
     def dtype(self) -> torch.dtype:
         """The precision of the frozen weights."""
         return self.gear.dtype
-
-
-@dataclass(frozen=True)
-class Readings:
-    """What was measured now; None where there is nothing to measure."""
-
-    name: str
-    process_memory_bytes: int
-    memory_used_bytes: int | None = None
-    memory_total_bytes: int | None = None
-    temperature_c: int | None = None
-    load_percent: int | None = None
 
 
 def choose(small_model: bool, dtype: torch.dtype | None = None) -> Placement:
@@ -91,24 +81,9 @@ def read(device: torch.device | None = None) -> Readings:
     if not on_card:
         return Readings("cpu", memory_bytes)
     try:
-        return _read_card(memory_bytes)
+        # To ask for the card's own name would wake CUDA up, which nobody may do who only looks.
+        uuid = "" if device is None else str(torch.cuda.get_device_properties(device).uuid)
+        return read_card(memory_bytes, os.environ.get("CUDA_VISIBLE_DEVICES", ""), uuid)
     except pynvml.NVMLError as error:
         log.warning("the card's driver does not answer: %s", error)
         return Readings("cuda", memory_bytes)
-
-
-def _read_card(process_memory_bytes: int) -> Readings:
-    pynvml.nvmlInit()
-    try:
-        card = pynvml.nvmlDeviceGetHandleByIndex(0)
-        memory = pynvml.nvmlDeviceGetMemoryInfo(card)
-        return Readings(
-            name=str(pynvml.nvmlDeviceGetName(card)),
-            process_memory_bytes=process_memory_bytes,
-            memory_used_bytes=int(memory.used),
-            memory_total_bytes=int(memory.total),
-            temperature_c=int(pynvml.nvmlDeviceGetTemperature(card, pynvml.NVML_TEMPERATURE_GPU)),
-            load_percent=int(pynvml.nvmlDeviceGetUtilizationRates(card).gpu),
-        )
-    finally:
-        pynvml.nvmlShutdown()

@@ -1,0 +1,100 @@
+"""What is said of a card is said of the one that is computed on, and as much as its driver tells."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from pynvml import NVML_ERROR_NOT_FOUND, NVML_ERROR_NOT_SUPPORTED, NVML_TEMPERATURE_GPU, NVMLError
+from pynvml import NVMLError_NotSupported as NotSupported
+
+from gpu_worker.readings import handle_of, read_card
+
+
+class Driver:
+    """NVML of a machine with three cards, which does not tell everything; a card is its number."""
+
+    NVML_TEMPERATURE_GPU = NVML_TEMPERATURE_GPU
+    NVMLError_NotSupported = NotSupported
+
+    def __init__(self, *silent: str) -> None:
+        self._silent = silent
+        self.users = 0
+
+    def nvmlInit(self) -> None:
+        self.users += 1
+
+    def nvmlShutdown(self) -> None:
+        self.users -= 1
+
+    def nvmlDeviceGetCount(self) -> int:
+        return 3
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
+        return index
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> int:
+        for card in range(3):
+            if self.nvmlDeviceGetUUID(card) == uuid:
+                return card
+        raise NVMLError(NVML_ERROR_NOT_FOUND)
+
+    def nvmlDeviceGetUUID(self, card: int) -> str:
+        return f"GPU-{card}{card}-abc"
+
+    def nvmlDeviceGetName(self, card: int) -> str:
+        return f"card {card}"
+
+    def nvmlDeviceGetMemoryInfo(self, card: int) -> SimpleNamespace:
+        return self._told("memory", SimpleNamespace(used=card, total=6))
+
+    def nvmlDeviceGetTemperature(self, card: int, sensor: int) -> int:
+        assert sensor == NVML_TEMPERATURE_GPU
+        return self._told("temperature", 60 + card)
+
+    def nvmlDeviceGetUtilizationRates(self, card: int) -> SimpleNamespace:
+        return self._told("load", SimpleNamespace(gpu=90 + card))
+
+    def _told(self, what: str, value: object) -> object:
+        if what in self._silent:
+            raise NVMLError(NVML_ERROR_NOT_SUPPORTED)
+        return value
+
+
+@pytest.mark.parametrize(
+    ("visible", "uuid", "card"),
+    [
+        ("", "", 0),
+        ("2,0", "", 2),
+        (" 1 ", "", 1),
+        ("GPU-11-abc", "", 1),
+        ("GPU-2", "", 2),
+        ("0", "22-abc", 2),
+    ],
+)
+def test_the_card_that_is_computed_on_is_asked(visible: str, uuid: str, card: int) -> None:
+    assert handle_of(visible, uuid, Driver()) == card
+
+
+def test_all_that_a_card_tells_is_read() -> None:
+    driver = Driver()
+    told = read_card(7, "1", nvml=driver)
+    assert (told.name, told.process_memory_bytes) == ("card 1", 7)
+    assert (told.memory_used_bytes, told.memory_total_bytes) == (1, 6)
+    assert (told.temperature_c, told.load_percent) == (61, 91)
+    assert driver.users == 0
+
+
+@pytest.mark.parametrize("silent", ["memory", "temperature", "load"])
+def test_what_a_card_does_not_tell_is_left_out_and_the_rest_is_there(silent: str) -> None:
+    told = read_card(7, "", nvml=Driver(silent))
+    figures = {"memory": told.memory_used_bytes, "temperature": told.temperature_c, "load": told.load_percent}
+    assert figures.pop(silent) is None
+    assert None not in figures.values()
+
+
+def test_a_card_that_is_not_there_is_an_error_and_the_driver_is_let_go() -> None:
+    driver = Driver()
+    with pytest.raises(NVMLError):
+        read_card(7, "GPU-99", nvml=driver)
+    assert driver.users == 0
