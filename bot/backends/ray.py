@@ -18,6 +18,7 @@ import msgspec
 
 from bot.backends.fleet import ROOM_GRACE_S, Fleet
 from bot.backends.local import AMONG_OTHERS, LocalBackend, Patience
+from bot.child.ending import gone
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ class RayBackend(Fleet):
             words.cancel()
             if scout.returncode is None:
                 scout.kill()
-            await scout.wait()
+            await gone(scout)
 
     async def _settle(self, nodes: Sequence[Node]) -> None:
         """Have a seat for each card that there is."""
