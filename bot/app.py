@@ -161,7 +161,7 @@ async def opened(
         if safe is not None:
             taken_down.push_async_callback(safe.close)
         schedule = Schedule(ledger, files, notifier, clock, tools.forget, safe)
-        taken_down.callback(schedule.close)
+        taken_down.push_async_callback(schedule.close)
         watchman = Watchman(ledger, dispatcher.health, clock, outlook(settings, files, worker, postman, safe))
         last_backup_at = (lambda: None) if safe is None else safe.last_at
         dials = Dials(dispatcher.health, worker.deaths, lambda: troubles.count, last_backup_at, files.root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
@@ -52,6 +53,8 @@ class Schedule:
         self._forget = forget
         self._clock = clock
         self._backups = backups
+        self._rounds: set[asyncio.Future[None]] = set()
+        self._is_closed = False
         self._scheduler = AsyncIOScheduler(
             timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1}
         )
@@ -59,29 +62,47 @@ class Schedule:
     def start(self, every_minute: Callable[[], Awaitable[None]]) -> None:
         """Begin, with a first round of house-keeping at once."""
         self._scheduler.add_job(
-            self.every_hour,
+            self._round,
             "interval",
+            args=[self.every_hour],
             hours=1,
             id="house",
             next_run_time=datetime.now(self._scheduler.timezone),
         )
         # Notices wake the notifier themselves; this is for a machine whose clock was set or that slept.
-        self._scheduler.add_job(self.look_at_notices, "interval", seconds=30, id="notices")
-        self._scheduler.add_job(every_minute, "cron", second=0, id="every-minute")
+        self._scheduler.add_job(
+            self._round, "interval", args=[self.look_at_notices], seconds=30, id="notices"
+        )
+        self._scheduler.add_job(self._round, "cron", args=[every_minute], second=0, id="every-minute")
         self._scheduler.start()
 
-    def close(self) -> None:
-        """Stop; jobs under way are left to end."""
+    async def close(self) -> None:
+        """Stop, and break off what is under way, so that nothing of it goes on in a house that is closed."""
+        self._is_closed = True
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
+        for under_way in self._rounds:
+            under_way.cancel()
+        if self._rounds:
+            await asyncio.wait(self._rounds)
+
+    async def _round(self, work: Callable[[], Awaitable[None]]) -> None:
+        # In a task of ours: APScheduler goes on for a moment, and tells no end that could be waited for.
+        if self._is_closed:
+            return
+        under_way = asyncio.ensure_future(work())
+        self._rounds.add(under_way)
+        under_way.add_done_callback(self._rounds.discard)
+        await under_way
 
     async def every_hour(self) -> None:
         """Keep house and, when it is time, back up what is left: one after the other, as both read it all."""
         try:
             await self.keep_house()
-        finally:
-            if self._backups is not None:
-                await self._backups.keep()
+        except Exception:  # there is a backup all the same
+            log.exception("the house could not be kept")
+        if self._backups is not None:
+            await self._backups.keep()
 
     async def keep_house(self) -> None:
         """Forget photos and drafts that are too old, sweep files that nobody owns, cut the ledger's log."""

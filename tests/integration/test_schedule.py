@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from bot.daily_backup import Backups
 from bot.domain import Asker, JobId, JobStatus, PhotoSet, Place
 from bot.errors import ChatBusy
 from bot.schedule import Schedule
 from tests.integration.engine_room import PNG, EngineRoom, open_engine_room
+from tests.integration.processes import living_children
 from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS
 
 
@@ -152,5 +155,62 @@ async def test_the_schedule_starts_and_stops(room: EngineRoom) -> None:
     await room.desk.studio.start(ANNA, ANNAS)
     each = schedule(room, [])
     each.start(room.desk.ledger.compact)
-    each.close()
-    each.close()
+    await each.close()
+    await each.close()
+
+
+async def test_what_is_under_way_when_the_bot_stops_is_broken_off_and_begins_no_backup(
+    room: EngineRoom, tmp_path: Path
+) -> None:
+    await room.desk.send(ANNA, 6, 7)
+    room.desk.clock.forward(hours=21)
+    before, bell = set(living_children()), SlowBell(room, [])
+    backups = Backups(room.files.root, tmp_path / "safe", 30, room.desk.clock)
+    house = Schedule(room.ledger, room.files, bell, room.desk.clock, room.desk.queue.forget, backups)
+    house.start(house.look_at_notices)
+    await bell.asked.wait()
+    await house.close()
+    assert bell.was_broken_off
+    assert not set(living_children()) - before
+    assert backups.last_at() is None and backups.trouble is None
+
+
+async def test_a_backup_under_way_when_the_bot_stops_ends_with_it(room: EngineRoom, tmp_path: Path) -> None:
+    before = set(living_children())
+    backups = Backups(room.files.root, tmp_path / "safe", 30, room.desk.clock)
+    house = Schedule(room.ledger, room.files, Bell(room, []), room.desk.clock, lambda _: None, backups)
+    house.start(house.look_at_notices)
+    async with asyncio.timeout(60):
+        while not set(living_children()) - before:
+            await asyncio.sleep(0.01)
+    await house.close()
+    assert not set(living_children()) - before
+
+
+async def test_a_house_that_cannot_be_kept_is_backed_up_all_the_same(
+    room: EngineRoom, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    backups = Backups(room.files.root, tmp_path / "safe", 30, room.desk.clock)
+
+    def fails(left: Sequence[str]) -> None:
+        raise OSError("no luck")
+
+    await Schedule(room.ledger, room.files, Bell(room, []), room.desk.clock, fails, backups).every_hour()
+    assert "the house could not be kept" in caplog.text
+    assert backups.last_at() is not None
+
+
+@dataclass
+class SlowBell(Bell):
+    """Hangs at the first person it is to remind."""
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    was_broken_off: bool = False
+
+    async def remind(self, place: Place, photo_set: PhotoSet) -> bool:
+        self.asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.was_broken_off = True
+        raise AssertionError("nobody rings")
