@@ -33,8 +33,11 @@ class Backups:
         self._making: asyncio.Task[str] | None = None
 
     def last_at(self) -> datetime | None:
-        """Tell when the last one was made; looks at the disk."""
-        made = backup.all_in(self._folder)
+        """Tell when the last one was made, as far as can be seen; looks at the disk."""
+        try:
+            made = backup.all_in(self._folder)
+        except BackupError:  # `keep` meets the same, and says so
+            return None
         return made[-1][0] if made else None
 
     async def keep(self) -> None:
@@ -73,12 +76,15 @@ class Backups:
 
         Of a large ledger it takes minutes and half a GB, and people are answered meanwhile.
         """
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bot.backup", self._data_dir, self._folder, now.isoformat()),
-            env=surroundings(),
-            stdin=DEVNULL,
-            stdout=PIPE,
-        )
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "bot.backup", self._data_dir, self._folder, now.isoformat()),
+                env=surroundings(),
+                stdin=DEVNULL,
+                stdout=PIPE,
+            )
+        except OSError as error:  # no memory, no more processes
+            raise BackupError(f"The backup could not be started: {error.strerror}") from error
         try:
             told, _ = await child.communicate()
         except BaseException:

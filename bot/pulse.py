@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from bot.errors import SettingsError
 from bot.files import Files
 from gpu_worker.protocol import Health
 
@@ -51,8 +52,10 @@ async def beat(files: Files, health: Callable[[], Health | None], clock: Callabl
 
 
 def read(data_dir: Path) -> Pulse | None:
-    """Give the last pulse; None when there is none, or none that can be read."""
+    """Give the last pulse; None when there is none, or a torn one. SettingsError where we may not look."""
     try:
         return msgspec.json.decode((data_dir / NAME).read_bytes(), type=Pulse)
-    except (OSError, msgspec.MsgspecError):
+    except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
         return None
+    except OSError as error:
+        raise SettingsError(f"DATA_DIR: {data_dir} cannot be looked into ({error.strerror}).") from None

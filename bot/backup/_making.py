@@ -22,6 +22,8 @@ _UNFINISHED = ".unfinished"
 _MAX_ROUNDS = 5
 #: Left free beside a backup, for the bot itself.
 _SPARE_BYTES = 2**29
+#: Disks round the time of a file, FAT up to 2 s.
+_CLOCK_OF_DISKS_S = 2.0
 #: Copies a ledger that may be written meanwhile.
 Copy = Callable[[Path, Path], None]
 
@@ -29,16 +31,16 @@ Copy = Callable[[Path, Path], None]
 def back_up(data_dir: Path, folder: Path, now: datetime, copy: Copy = ledger.copy_to) -> Backup:
     """Make a backup inside `folder`, also while a bot writes; BackupError in one readable line."""
     source = data_dir / LEDGER
-    if not source.is_file():
-        raise BackupError(f"There is no ledger in {data_dir}: nothing to back up.")
     final = folder / f"loracode-{now.astimezone(UTC).strftime(TIME)}"
     with told(f"The backup {final} could not be made"):
+        if not source.is_file():
+            raise BackupError(f"There is no ledger in {data_dir}: nothing to back up.")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if final.exists():
             raise BackupError(f"{final} is there already.")
-        _make_sure_of_room(folder, source)
         for stale in folder.glob(f"loracode-*{_UNFINISHED}"):
             shutil.rmtree(stale)
+        _make_sure_of_room(folder, source)
         before = newest(folder)
         making = final.with_name(final.name + _UNFINISHED)
         making.mkdir(mode=0o700)
@@ -112,7 +114,7 @@ def is_same(earlier: Path, source: Path) -> bool:
     if not earlier.exists():
         return False
     one, other = earlier.stat(), source.stat()
-    return (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
+    return one.st_size == other.st_size and abs(one.st_mtime - other.st_mtime) <= _CLOCK_OF_DISKS_S
 
 
 def _linked(source: Path, target: Path) -> bool:

@@ -22,12 +22,13 @@ def restore(folder: Path, data_dir: Path, now: datetime, *, replace: bool = Fals
     `folder` is a backup, or holds several: then the newest. With `replace`, what is in the data folder now is
     backed up beside the backup first.
     """
-    chosen = folder if (folder / MANIFEST).is_file() else newest(folder)
-    if chosen is None:
-        raise BackupError(f"There is no backup in {folder}.")
-    backup = Backup(chosen, _checked(chosen))
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with ledger.nobody_else(data_dir / LEDGER), told(f"{chosen} could not be put back"):
+    with told(f"{folder} could not be put back"):
+        chosen = folder if (folder / MANIFEST).is_file() else newest(folder)
+        if chosen is None:
+            raise BackupError(f"There is no backup in {folder}.")
+        backup = Backup(chosen, _checked(chosen))
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with told(f"{chosen} could not be put back"), ledger.nobody_else(data_dir / LEDGER):
         if (data_dir / LEDGER).exists():
             if not replace:
                 raise BackupError(

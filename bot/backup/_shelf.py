@@ -44,12 +44,16 @@ class Backup:
 
 def all_in(folder: Path) -> list[tuple[datetime, Path]]:
     """List the backups in a folder, the oldest first."""
-    found = []
-    for path in folder.iterdir() if folder.is_dir() else ():
-        match = _NAME.fullmatch(path.name)
-        if match is not None and (path / MANIFEST).is_file():
-            found.append((datetime.strptime(match[1], TIME).replace(tzinfo=UTC), path))
-    return sorted(found)
+    with told(f"The backups in {folder} cannot be listed"):
+        return [(made_at, path) for made_at, path in _dated(folder) if (path / MANIFEST).is_file()]
+
+
+def _dated(folder: Path) -> list[tuple[datetime, Path]]:
+    """List what has a backup's name, also without a manifest: what was left when one was being deleted."""
+    matches = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()] if folder.is_dir() else []
+    return sorted(
+        (datetime.strptime(match[1], TIME).replace(tzinfo=UTC), path) for match, path in matches if match
+    )
 
 
 def newest(folder: Path) -> Path | None:
@@ -61,8 +65,8 @@ def newest(folder: Path) -> Path | None:
 def forget_old(folder: Path, keep_days: int, now: datetime) -> list[Path]:
     """Delete backups older than that, as photos of people are in them; gives those that are gone."""
     limit = now - timedelta(days=keep_days)
-    old = [path for made_at, path in all_in(folder) if made_at <= limit]
-    with told("An old backup could not be deleted"):
+    with told(f"Old backups in {folder} could not be deleted"):
+        old = [path for made_at, path in _dated(folder) if made_at <= limit]
         for path in old:
             shutil.rmtree(path)
     return old

@@ -6,13 +6,17 @@ from datetime import datetime
 from pathlib import Path
 
 from bot import pulse
+from bot.errors import SettingsError
 from bot.ledger import glance
 from bot.pulse import Pulse
 
 
 def is_well(data_dir: Path, now: datetime) -> tuple[bool, str]:
     """Say whether a bot runs and beats, and why not."""
-    last = pulse.read(data_dir)
+    try:
+        last = pulse.read(data_dir)
+    except SettingsError as error:
+        return False, str(error)
     if last is None:
         return False, "no bot runs here"
     if last.is_stale(now):

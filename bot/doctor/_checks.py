@@ -123,9 +123,17 @@ def checkup(base_model: str) -> list[Finding]:
 def data_findings(data_dir: Path) -> Iterator[Finding]:
     """Look at the data folder, its disk and the ledger in it."""
     folder = data_dir.absolute()
+    try:
+        yield from _in_data_folder(folder)
+    except OSError as error:
+        advice = f"Let the user {_us()} look into {folder}, or run this as the bot's user."
+        yield Finding("data folder", "bad", f"{folder} cannot be looked into ({error.strerror})", advice)
+
+
+def _in_data_folder(folder: Path) -> Iterator[Finding]:
     existing = next(each for each in (folder, *folder.parents) if each.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        advice = f"Let the user {os.environ.get('USER') or 'that runs LoraCode'} write to {existing}."
+        advice = f"Let the user {_us()} write to {existing}."
         yield Finding("data folder", "bad", f"{folder} is not writable", advice)
         return
     kind = file_system_of(existing, _MOUNTS.read_text("utf-8") if _MOUNTS.is_file() else "")
@@ -140,6 +148,10 @@ def data_findings(data_dir: Path) -> Iterator[Finding]:
     yield disk_finding(shutil.disk_usage(existing).free)
     if (folder / "ledger.sqlite3").is_file():
         yield _ledger_finding(folder / "ledger.sqlite3")
+
+
+def _us() -> str:
+    return os.environ.get("USER") or "that runs LoraCode"
 
 
 def file_system_of(path: Path, mounts: str) -> str:

@@ -12,6 +12,7 @@ from bot.errors import LedgerError
 from bot.ledger._connection import only_process
 from bot.ledger._results import named_in
 from bot.ledger._rows import Named
+from bot.migrate import read_migrations
 
 _TIMEOUT_S = 5.0
 
@@ -38,11 +39,15 @@ def copy_to(ledger: Path, target: Path) -> None:
 
 
 def check(ledger: Path) -> None:
-    """LedgerError when a ledger is damaged."""
+    """LedgerError when a ledger is damaged, or of a newer form than this LoraCode knows."""
     with _reading(ledger) as db:
         told = str(db.execute("PRAGMA integrity_check").fetchone()[0])
+        if told == "ok":
+            applied = int(db.execute("SELECT count(*) FROM migrations").fetchone()[0])
     if told != "ok":
         raise LedgerError(f"{ledger} is damaged: {told.splitlines()[0]}")
+    if applied > len(read_migrations()):
+        raise LedgerError(f"{ledger} was written by a newer LoraCode: upgrade, or take an earlier backup.")
 
 
 def named_files(ledger: Path) -> Named:

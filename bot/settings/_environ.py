@@ -11,8 +11,12 @@ from bot.errors import SettingsError
 
 
 def read_environ(environ: Mapping[str, str], dotenv: Path) -> dict[str, str]:
-    """Put a `.env` file under an environment; the environment wins."""
-    filed = dotenv_values(dotenv) if dotenv.is_file() else {}
+    """Put a `.env` file under an environment; the environment wins. SettingsError where it cannot be read."""
+    try:
+        # What Windows' editors call UTF-8 begins with a mark.
+        filed = dotenv_values(dotenv, encoding="utf-8-sig") if dotenv.is_file() else {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{dotenv.absolute()} cannot be read ({_why(error)}).") from None
     return {**{name: value for name, value in filed.items() if value is not None}, **environ}
 
 
@@ -26,10 +30,13 @@ def secrets_in_files(secrets: Iterable[str], environ: Mapping[str, str]) -> dict
         if environ.get(name, "").strip():
             raise SettingsError(f"{name}_FILE: {name} is set too; leave one of them out.")
         try:
-            found[name] = Path(path).expanduser().read_text(encoding="utf-8")
+            found[name] = Path(path).expanduser().read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is no text"
-            raise SettingsError(f"{name}_FILE: {path} cannot be read ({why}).") from None
+            raise SettingsError(f"{name}_FILE: {path} cannot be read ({_why(error)}).") from None
         if not found[name].strip():
             raise SettingsError(f"{name}_FILE: {path} is empty.")
     return found
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return error.strerror or "no reason given" if isinstance(error, OSError) else "it is no text in UTF-8"

@@ -37,7 +37,7 @@ def read_quota(text: str) -> tuple[Role, Quota]:
 
 def read_identity(text: str) -> Identity:
     """Read `telegram:123`."""
-    platform, _, user_id = text.partition(":")
-    if platform not in set(Platform) or not user_id.strip():
-        raise ValueError(f"{text!r} is not like telegram:123 or discord:456")
-    return Identity(Platform(platform), user_id.strip())
+    match = re.fullmatch(r"(telegram|discord|console): *([0-9]+)", text)
+    if match is None:
+        raise ValueError(f"{text!r} is not like telegram:123 or discord:456 (numbers, no names)")
+    return Identity(Platform(match[1]), match[2])

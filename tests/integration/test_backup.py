@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from bot import backup, ledger
+from bot.backup._disk import sha256_of
 from bot.backup._making import is_same
 from bot.daily_backup import Backups
 from bot.errors import BackupError, LedgerError
@@ -230,6 +231,21 @@ async def test_a_failed_backup_is_remembered_until_one_succeeds(
     assert backups.trouble == ""
 
 
+async def test_a_backup_whose_folder_or_program_is_refused_is_trouble_and_ends_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Nobody can look there, not even root.
+    unreadable = Backups(tmp_path / "data", tmp_path / ("x" * 300), 30, Clock())
+    assert unreadable.last_at() is None
+    await unreadable.keep()
+    assert "File name too long" in str(unreadable.trouble)
+    # More than a program may be started with.
+    unstartable = Backups(Path("x" * 2**18), tmp_path / "safe", 30, Clock())
+    await unstartable.keep()
+    assert "could not be started" in str(unstartable.trouble)
+    assert [record.levelname for record in caplog.records if "backup" in record.name] == ["ERROR"] * 2
+
+
 @pytest.mark.parametrize("is_cancelled", [True, False])
 async def test_a_backup_that_is_being_made_ends_with_the_bot(
     room: EngineRoom, tmp_path: Path, is_cancelled: bool
@@ -257,6 +273,54 @@ async def test_an_unfinished_backup_is_none_and_goes_with_the_next(room: EngineR
         backup.restore(tmp_path / "safe", tmp_path / "new", NOW)
     backup.back_up(data(room), tmp_path / "safe", NOW)
     assert not torn.exists()
+
+
+def test_an_unfinished_backup_is_not_what_leaves_no_room_for_the_next(tmp_path: Path) -> None:
+    torn = tmp_path / "safe" / "loracode-20261122T120000Z.unfinished"
+    torn.mkdir(parents=True)
+    (tmp_path / "data").mkdir()
+    with (tmp_path / "data" / "ledger.sqlite3").open("wb") as ledger_file:
+        ledger_file.truncate(2**43)  # with holes: more than there is room for
+    with pytest.raises(BackupError, match="MB are free"):
+        backup.back_up(tmp_path / "data", tmp_path / "safe", NOW)
+    assert not torn.exists()
+
+
+def test_what_is_left_of_a_backup_that_was_being_deleted_is_deleted_too(tmp_path: Path) -> None:
+    left = tmp_path / "loracode-20261022T120000Z" / "pictures"
+    left.mkdir(parents=True)
+    (left / "1-0.png").write_bytes(PNG)
+    backup.forget_old(tmp_path, 30, NOW)
+    assert not left.parent.exists()
+
+
+def test_a_disk_that_rounds_times_holds_the_same_file(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for path, at_s in ((one, 1_000_000_001.9999999), (other, 1_000_000_000.0)):
+        path.write_bytes(b"lora")
+        os.utime(path, (at_s, at_s))
+    assert is_same(one, other)  # FAT keeps even seconds
+    os.utime(other, (1_000_000_009, 1_000_000_009))
+    assert not is_same(one, other)
+
+
+async def test_a_backup_of_a_newer_version_is_refused_and_an_earlier_one_named(
+    room: EngineRoom, tmp_path: Path
+) -> None:
+    made = backup.back_up(data(room), tmp_path / "safe", NOW)
+    with closing(sqlite3.connect(made.folder / "ledger.sqlite3")) as db, db:
+        db.execute("INSERT INTO migrations SELECT max(number) + 1, 'of tomorrow', '' FROM migrations")
+    manifest = made.folder / "manifest.json"
+    digests = (sha256_of(made.folder / "ledger.sqlite3"), made.manifest.files["ledger.sqlite3"])
+    manifest.write_text(manifest.read_text().replace(digests[1], digests[0]))
+    with pytest.raises(LedgerError, match="newer LoraCode: upgrade, or take an earlier backup"):
+        backup.restore(made.folder, tmp_path / "new", NOW)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_data_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match="File name too long"):
+        backup.restore(tmp_path / ("x" * 300), tmp_path / "new", NOW)
 
 
 async def test_a_changed_backup_is_refused_and_nothing_is_touched(room: EngineRoom, tmp_path: Path) -> None:

@@ -206,6 +206,12 @@ def test_a_data_folder_that_others_may_look_into_is_told_of(tmp_path: Path) -> N
     assert [each.verdict for each in data_findings(tmp_path) if each.name == "data folder"] == ["ok"]
 
 
+def test_a_data_folder_that_cannot_be_looked_into_is_a_finding(tmp_path: Path) -> None:
+    (finding,) = data_findings(tmp_path / ("x" * 300))  # nobody can, not even root
+    assert finding.verdict == "bad"
+    assert "cannot be looked into (File name too long)" in finding.detail
+
+
 def test_a_port_that_is_taken_and_a_head_that_is_not_there_are_told_of() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -131,6 +131,21 @@ def test_a_torn_pulse_is_none(folder: Path) -> None:
     assert _status.is_well(folder / "data", NOW)[0] is False
 
 
+def test_a_data_folder_that_cannot_be_looked_into_is_not_called_one_where_nothing_runs(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nobody can look there, not even root.
+    monkeypatch.setenv("DATA_DIR", str(folder / ("x" * 300)))
+    assert main(["status"]) == 2
+    assert main(["backup", "safe"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert "cannot be looked into (File name too long)" in told[0]
+    assert "could not be made: File name too long" in told[1]
+    assert len(told) == 2
+    assert main(["status", "--health"]) == 1
+    assert "cannot be looked into" in capsys.readouterr().out
+
+
 def test_a_setting_that_is_found_wrong_while_the_bot_is_built_ends_it_with_one_line(
     folder: Path,
 ) -> None:

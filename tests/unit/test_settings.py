@@ -9,7 +9,7 @@ import pytest
 
 from bot.domain import Access, Identity, Platform, Quota, Role
 from bot.errors import SettingsError
-from bot.settings import Address, Settings
+from bot.settings import Address, Settings, read_environ
 
 TELEGRAM = "123456:canary-token-of-telegram-1234567890"
 DISCORD = "canaryMTIzNDU2Nzg5MDEyMzQ1Njc4.GabcdE.canary-secret-of-discord"
@@ -98,6 +98,10 @@ def test_tokens_are_never_shown() -> None:
         ("DISCORD_BOT_TOKEN", "canary"),
         ("ADMINS", "canary:1"),
         ("ADMINS", "telegram:"),
+        ("ADMINS", "telegram:@anna"),
+        ("ADMINS", "discord:anna#1234"),
+        ("ADMINS", "telegram:1;discord:2"),
+        ("ALLOWED", "telegram:1 # me"),
         ("BASE_MODEL", "model.ckpt"),
         ("TRAIN_STEPS", "0"),
         ("TRAIN_STEPS", "many"),
@@ -191,6 +195,31 @@ def test_a_secret_that_cannot_be_read_is_one_line_without_it(tmp_path: Path, con
     with pytest.raises(SettingsError, match=r"^TELEGRAM_BOT_TOKEN(_FILE)?: ") as caught:
         Settings.from_environ({"TELEGRAM_BOT_TOKEN_FILE": str(file)})
     assert "canary" not in str(caught.value)
+
+
+def test_a_secret_that_an_editor_of_windows_wrote_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(TELEGRAM, encoding="utf-8-sig")
+    settings = Settings.from_environ({"TELEGRAM_BOT_TOKEN_FILE": str(file)})
+    assert settings.telegram_bot_token is not None
+    assert settings.telegram_bot_token.get_secret_value() == TELEGRAM
+
+
+def test_a_dotenv_that_an_editor_of_windows_wrote_is_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("LOG_LEVEL=DEBUG\r\nADMINS=telegram:1\r\n", encoding="utf-8-sig")
+    assert read_environ({"ADMINS": "discord:2"}, tmp_path / ".env") == {
+        "LOG_LEVEL": "DEBUG",
+        "ADMINS": "discord:2",
+    }
+
+
+@pytest.mark.parametrize("name", [".env", "x" * 300])
+def test_a_dotenv_that_cannot_be_read_is_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / ".env").write_bytes("# für Anna".encode("utf-16"))
+    with pytest.raises(SettingsError) as caught:
+        read_environ({}, tmp_path / name)
+    assert str(caught.value).startswith(f"{tmp_path / name} cannot be read (")
+    assert "\n" not in str(caught.value)
 
 
 def test_only_secrets_are_read_from_files(tmp_path: Path) -> None:
