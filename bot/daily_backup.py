@@ -7,11 +7,11 @@ import logging
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from bot import backup
+from bot.child.ending import kill
 from bot.child.parent import surroundings
 from bot.errors import BackupError, LoraCodeError
 
@@ -88,8 +88,7 @@ class Backups:
         try:
             told, _ = await child.communicate()
         except BaseException:
-            with suppress(ProcessLookupError):
-                child.kill()
+            kill(child)
             await child.communicate()  # to the end of its pipe, too
             raise
         if child.returncode != 0:

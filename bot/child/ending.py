@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import signal
 from asyncio.subprocess import Process
+
+log = logging.getLogger(__name__)
+
+
+def kill(process: Process) -> None:
+    """Kill a process, if it has not ended by itself.
+
+    `Process.kill` asks after its status first, and takes that of one that has just ended away from who waits.
+    """
+    if process.returncode is not None:
+        return
+    try:
+        if os.name == "posix":
+            os.kill(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    except ProcessLookupError:
+        log.debug("process %d was gone already", process.pid)
 
 
 async def gone(process: Process) -> int:

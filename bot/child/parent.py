@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -11,10 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from bot.child.ending import gone
+from bot.child.ending import gone, kill
 from bot.child.inside import REQUEST
-
-log = logging.getLogger(__name__)
 
 #: A cold disk reads Python, libraries and networks first.
 START_TIMEOUT_S = 60.0
@@ -80,9 +77,5 @@ class Child:
 
     async def end(self) -> None:
         """Kill it and wait until it is gone."""
-        if self._process.returncode is None:
-            try:
-                self._process.kill()
-            except ProcessLookupError:
-                log.debug("child %d was gone already", self._process.pid)
+        kill(self._process)
         await gone(self._process)

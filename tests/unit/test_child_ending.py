@@ -7,10 +7,11 @@ import logging
 import os
 import signal
 from asyncio.subprocess import PIPE, Process
+from pathlib import Path
 
 import pytest
 
-from bot.child.ending import gone
+from bot.child.ending import gone, kill
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="of signals")
 
@@ -27,6 +28,26 @@ async def test_a_killed_process_is_said_to_be_killed(caplog: pytest.LogCaptureFi
         process.kill()
         assert await gone(process) == -signal.SIGKILL
     assert caplog.records == []
+
+
+async def test_a_process_that_ended_just_before_it_was_killed_keeps_its_own_status(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    for _ in range(300):
+        process = await started("sh", "-c", "exit 7")
+        while is_running(process.pid):  # and nobody is told of its end meanwhile
+            pass
+        kill(process)
+        assert await gone(process) == 7
+    assert caplog.records == []
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 async def test_nobody_waits_for_a_child_of_it_that_holds_its_pipes() -> None:
