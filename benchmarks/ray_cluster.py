@@ -21,6 +21,9 @@ from gpu_worker.cluster.joining import HEAD_GONE_S
 #: Nodes and workers are there in seconds; on a machine that does much besides it takes longer.
 START_S = 180.0
 _STARTED = "Ray runtime started"
+#: Starts a node again whenever it has ended, as Compose and systemd do: Ray gives one 30 s to start, and the
+#: head takes one for dead that does not answer for seconds, as on a machine that does much besides.
+_KEPT = ("sh", "-c", 'while :; do "$@"; sleep 1; done', "kept")
 
 
 class Cluster:
@@ -62,9 +65,12 @@ class Cluster:
         folder = tempfile.mkdtemp(dir=self.folder)
         return self._start("head", "--port", str(self.port), f"--temp-dir={folder}", "--num-gpus=0")
 
-    def node(self, *arguments: str, cards: int = 1) -> subprocess.Popen[bytes]:
-        """Start one more node; it joins while we go on."""
-        return self._start("node", "--address", self.address, f"--num-gpus={cards}", *arguments)
+    def node(self, *arguments: str, cards: int = 1, is_kept: bool = False) -> subprocess.Popen[bytes]:
+        """Start one more node; it joins while we go on. One that is kept comes back, and does not end."""
+        prefix = _KEPT if is_kept else ()
+        return self._start(
+            "node", "--address", self.address, f"--num-gpus={cards}", *arguments, prefix=prefix
+        )
 
     def stranger(self) -> subprocess.Popen[bytes]:
         """Start a node that has another token; it ends when it has tried for 20 s."""
@@ -104,7 +110,8 @@ class Cluster:
 
     def signal(self, node: subprocess.Popen[bytes], number: signal.Signals) -> None:
         """Send a signal to all processes of a node, wherever they have put themselves."""
-        for pid in [*_children(node.pid), node.pid]:
+        # Whoever keeps it first, lest it come back.
+        for pid in [node.pid, *_children(node.pid)]:
             try:
                 os.kill(pid, number)
             except ProcessLookupError:

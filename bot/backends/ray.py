@@ -18,7 +18,7 @@ import msgspec
 
 from bot.backends.fleet import ROOM_GRACE_S, Fleet
 from bot.backends.local import AMONG_OTHERS, LocalBackend, Patience
-from bot.child.ending import gone
+from bot.child.ending import gone, kill
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +83,8 @@ class RayBackend(Fleet):
         while True:
             try:
                 await self._one_look()
+            except TimeoutError:
+                log.error("the cluster has not answered for %.0f s", self._patience.start_s)
             except (OSError, ValueError):  # the latter: a line that is none
                 log.exception("the cluster's nodes could not be asked for")
             await asyncio.sleep(REJOIN_S)
@@ -100,15 +102,19 @@ class RayBackend(Fleet):
         words = asyncio.create_task(_last_line(scout), name="ray-scout-log")
         try:
             assert scout.stdout is not None  # noqa: S101 - it was asked for as a pipe
-            while line := await scout.stdout.readline():
+            while line := await self._heard(scout.stdout):
                 await self._settle(_lines.decode(line))
             await asyncio.wait([words], timeout=self._patience.cancel_grace_s)
             log.error("%s", words.result() if words.done() else "the cluster is gone")
         finally:
             words.cancel()
-            if scout.returncode is None:
-                scout.kill()
+            kill(scout)
             await gone(scout)
+
+    async def _heard(self, lines: asyncio.StreamReader) -> bytes:
+        # One comes each second; Ray itself may wait for a head that hangs for ever.
+        async with asyncio.timeout(self._patience.start_s):
+            return await lines.readline()
 
     async def _settle(self, nodes: Sequence[Node]) -> None:
         """Have a seat for each card that there is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from collections.abc import MutableMapping
 from pathlib import Path
 
@@ -92,5 +93,7 @@ def _check_token_file(path: Path) -> None:
         mode = path.stat().st_mode
     except OSError as error:
         raise NotJoined(f"The token file {path} cannot be read ({error.strerror})") from None
+    if not stat.S_ISREG(mode):
+        raise NotJoined(f"The token file {path} is no file")
     if mode & 0o077:
         raise NotJoined(f"The token file {path} can be read by others; run: chmod 600 {path}")

@@ -276,7 +276,7 @@ class RayRig(Rig):
 
     async def add(self) -> None:
         self.size += 1
-        self.cluster.node()
+        self.cluster.node(is_kept=True)
 
     async def kill(self, name: str) -> None:
         os.kill(int(name), signal.SIGKILL)

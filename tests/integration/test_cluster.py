@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 import pytest_asyncio
 
+from bot.backends.local import AMONG_OTHERS
 from bot.backends.ray import RayBackend
 from bot.errors import WorkerLost
 from gpu_worker.protocol import Done, Progress
-from tests.integration.backend_rigs import COMMAND, all_events, train
+from tests.integration.backend_rigs import COMMAND, all_events, told, train
 from tests.integration.fake_worker import as_lora
 from tests.integration.processes import living_children
 from tests.integration.ray_cluster import START_S, Cluster, needs_ray, running_cluster
@@ -61,7 +64,7 @@ async def backend(cluster: Cluster, stranger: subprocess.Popen[str]) -> AsyncIte
 
 
 async def test_a_worker_ends_with_the_bot_that_owns_it(cluster: Cluster, backend: RayBackend) -> None:
-    node = cluster.node()
+    node = cluster.node(is_kept=True)
     try:
         await all_events(backend, train(1))
         [pid] = backend.worker_pids()
@@ -79,7 +82,7 @@ async def test_a_worker_ends_with_the_bot_that_owns_it(cluster: Cluster, backend
 async def test_an_actor_that_is_killed_is_lost_at_once_and_not_run_again_by_ray(
     cluster: Cluster, backend: RayBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    node = cluster.node()
+    node = cluster.node(is_kept=True)
     actor: psutil.Process | None = None
     try:
         async with asyncio.timeout(90):
@@ -120,10 +123,22 @@ async def test_a_wrong_token_is_one_line(cluster: Cluster, stranger: subprocess.
     )
 
 
+async def test_a_head_that_hangs_is_told_of(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # who calls is put through, and nobody speaks
+        patience = replace(AMONG_OTHERS, start_s=0.5)
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        backend = RayBackend(address, COMMAND[1:], cluster.environ, patience=patience)
+        await backend.start()
+        try:
+            await told(caplog, "the cluster has not answered for")
+        finally:
+            await backend.close()
+
+
 async def test_after_the_loss_of_a_head_nodes_end_by_themselves_and_work_goes_on_at_the_next(
     cluster: Cluster, backend: RayBackend
 ) -> None:
-    node = cluster.node()
+    node = cluster.node(is_kept=True)
     lost, resumed = False, b"0"
     while not lost:
         try:
@@ -133,9 +148,11 @@ async def test_after_the_loss_of_a_head_nodes_end_by_themselves_and_work_goes_on
                     resumed = str(event.step).encode()
         except WorkerLost:  # also with what is left of a node of the tests before: then the head still lives
             lost = cluster.head.poll() is not None
-    await asyncio.to_thread(node.wait, 120)
-    cluster.start_head()
-    node = cluster.node()
+    async with asyncio.timeout(START_S):
+        # Said by what starts it again once it has ended.
+        while "No head answers" not in cluster.words_of(node):
+            await asyncio.sleep(0.05)
+    await asyncio.to_thread(cluster.start_head)
     try:
         steps = int(resumed) + 5
         last = (await all_events(backend, train(1, b"steps=%d" % steps, attempt=2, resume=resumed)))[-1]

@@ -34,6 +34,11 @@ def test_a_token_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
         settle({"RAY_AUTH_TOKEN_PATH": str(tmp_path / "none")})
 
 
+def test_a_folder_is_no_token(tmp_path: Path) -> None:
+    with pytest.raises(NotJoined, match="is no file"):
+        settle({"RAY_AUTH_TOKEN_PATH": str(tmp_path)})
+
+
 def test_a_head_that_does_not_answer_is_told_at_once() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
