@@ -21,9 +21,11 @@ from gpu_worker.cluster.joining import HEAD_GONE_S
 #: Nodes and workers are there in seconds; on a machine that does much besides it takes longer.
 START_S = 180.0
 _STARTED = "Ray runtime started"
-#: Starts a node again whenever it has ended, as Compose and systemd do: Ray gives one 30 s to start, and the
-#: head takes one for dead that does not answer for seconds, as on a machine that does much besides.
-_KEPT = ("sh", "-c", 'while :; do "$@"; sleep 1; done', "kept")
+#: Starts a node again whenever it has ended, as Compose and systemd do: Ray gives it 30 s to start, and takes
+#: it for dead when it is silent for seconds, as on a machine that does much besides.
+_KEPT = ("sh", "-c", 'while kill -0 $PPID; do "$@"; sleep 1; done', "kept")
+#: A head each time in a folder of its own: Ray remembers the last one there, and takes its nodes for heads.
+_KEPT_HEAD = (*_KEPT[:2], _KEPT[2].replace('"$@"', '"$@" --temp-dir="$(mktemp -d "$0/XXXXXXXX")"'))
 
 
 class Cluster:
@@ -48,22 +50,15 @@ class Cluster:
         self.start_head()
 
     def start_head(self) -> None:
-        """Start the head, or a new one where an earlier one was."""
-        self.head = self._start_head()
-        deadline_s, earlier = time.monotonic() + START_S, ""
+        """Start the head, or a new one where an earlier one was; it comes back until it is killed."""
+        prefix = (*_KEPT_HEAD, str(self.folder))
+        self.head = self._start("head", "--port", str(self.port), "--num-gpus=0", prefix=prefix)
+        deadline_s = time.monotonic() + START_S
         # Its port answers long before whoever joins is let in.
         while _STARTED not in (said := self.words_of(self.head)):
             if time.monotonic() > deadline_s:
-                raise RuntimeError(f"the head does not start: {earlier}{said}")
-            if self.head.poll() is not None:
-                # Ray gives itself 30 s; on a machine that does much besides, whoever keeps it tries again.
-                earlier, self.head = earlier + said, self._start_head()
+                raise RuntimeError(f"the head does not start: {said}")
             time.sleep(0.05)
-
-    def _start_head(self) -> subprocess.Popen[bytes]:
-        # In a folder of its own: Ray remembers the last one there, and takes a node of it for a head.
-        folder = tempfile.mkdtemp(dir=self.folder)
-        return self._start("head", "--port", str(self.port), f"--temp-dir={folder}", "--num-gpus=0")
 
     def node(self, *arguments: str, cards: int = 1, is_kept: bool = False) -> subprocess.Popen[bytes]:
         """Start one more node; it joins while we go on. One that is kept comes back, and does not end."""
