@@ -45,14 +45,17 @@ class Child:
 
     @classmethod
     async def start(cls, module: str, *arguments: str, environ: Mapping[str, str] | None = None) -> Self:
-        """Start a module as a child; it is of use once it has said that it is ready."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", module, *arguments),
-            stdin=PIPE,
-            stdout=PIPE,
-            env=surroundings() | dict(environ or {}),
-            start_new_session=True,  # deaf to Ctrl-C: its parent ends it
-        )
+        """Start a module as a child, of use once it has said that it is ready; ChildLost where it cannot be."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", module, *arguments),
+                stdin=PIPE,
+                stdout=PIPE,
+                env=surroundings() | dict(environ or {}),
+                start_new_session=True,  # deaf to Ctrl-C: its parent ends it
+            )
+        except OSError as error:  # no memory, no more processes
+            raise ChildLost(f"it could not be started: {error.strerror}") from error
         return cls(process)
 
     @property

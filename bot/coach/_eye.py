@@ -91,8 +91,8 @@ class ChildEye:
     async def _start(self) -> Child | None:
         if self._failed_starts >= MAX_FAILED_STARTS:
             return None
-        child = self._child = await Child.start(*self._command, environ=ONE_THREAD)
         try:
+            child = self._child = await Child.start(*self._command, environ=ONE_THREAD)
             async with asyncio.timeout(START_TIMEOUT_S):
                 kind, body = await _answer(child)
             if kind != READY or body not in (b"\0", b"\1"):

@@ -49,7 +49,7 @@ class PhotoGate:
         if upload.data is None or len(upload.data) > MAX_FILE_BYTES:
             raise _refusal(TOO_MANY_BYTES)
         async with self._free:
-            child = self._idle.pop() if self._idle else await self._started()
+            child = await self._next_child()
             try:
                 async with asyncio.timeout(self._timeout_s):
                     photo = await child.decode(upload.data)
@@ -75,7 +75,7 @@ class PhotoGate:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._children):
                     group.create_task(self._add_idle())
-        except* (OSError, ChildLost, TimeoutError):
+        except* (ChildLost, TimeoutError):
             log.warning("no child that decodes photos could be started; the next photo tries again")
 
     async def _add_idle(self) -> None:
@@ -90,6 +90,13 @@ class PhotoGate:
         while self._idle:
             self._end(self._idle.pop())
         await asyncio.gather(*self._ending)
+
+    async def _next_child(self) -> Decoder:
+        try:
+            return self._idle.pop() if self._idle else await self._started()
+        except (ChildLost, TimeoutError) as error:
+            log.error("no child that decodes photos could be started: %s", str(error) or "it took too long")
+            raise _refusal(TOOK_TOO_LONG) from error
 
     async def _started(self) -> Decoder:
         # Starting is not part of a photo's time: a cold machine needs seconds for it.

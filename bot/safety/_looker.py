@@ -80,8 +80,8 @@ class ChildLooker:
     async def _start(self) -> Child | None:
         if time.monotonic() < self._not_before_s:
             return None
-        child = self._child = await Child.start(*self._command, environ=ONE_THREAD | _TELL_NOBODY)
         try:
+            child = self._child = await Child.start(*self._command, environ=ONE_THREAD | _TELL_NOBODY)
             async with asyncio.timeout(START_TIMEOUT_S):
                 kind, _ = await _answer(child)
             if kind != READY:

@@ -136,6 +136,15 @@ async def test_an_eye_that_was_killed_costs_one_look(eye: ChildEye) -> None:
     assert await eye.see(toy()) is not None
 
 
+async def test_where_no_eye_can_be_started_nothing_is_seen(
+    eye: ChildEye, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as crowded:
+        crowded.setenv("PATH", "x" * 2**18)  # more than a program may be started with
+        assert await eye.see(toy()) is None
+    assert await eye.see(toy()) is not None
+
+
 async def test_a_closed_eye_leaves_no_process(eye: ChildEye) -> None:
     await eye.see(toy())
     pid = eye.pid

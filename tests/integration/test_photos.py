@@ -408,6 +408,18 @@ def children_of(pid: int) -> list[int]:
 
 
 @linux
+async def test_where_no_child_can_be_started_a_photo_gets_a_sentence_and_the_next_one_passes(
+    gate: PhotoGate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as crowded:
+        crowded.setenv("PATH", "x" * 2**18)  # more than a program may be started with
+        gate.warm_up()
+        with pytest.raises(UserError) as caught:
+            await gate.check(Upload("me.jpg", as_file(picture())))
+    assert caught.value.sentence == photos.TOOK_TOO_LONG
+    assert await gate.check(Upload("me.jpg", as_file(picture())))
+
+
 async def test_a_warm_gate_has_its_child_before_the_first_photo(gate: PhotoGate) -> None:
     gate.warm_up()
     born = await until(lambda: children_of(os.getpid()))

@@ -234,6 +234,13 @@ async def test_the_real_network_lets_a_drawn_person_in_a_coat_pass(looker: Child
     assert await looker.score(person()) == pytest.approx(score)
 
 
+async def test_where_no_child_can_be_started_nothing_is_seen(
+    looker: ChildLooker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "x" * 2**18)  # more than a program may be started with
+    assert await looker.score(person()) is None
+
+
 @with_network
 async def test_a_child_that_is_killed_is_one_picture_not_seen_and_the_next_is(looker: ChildLooker) -> None:
     assert await looker.score(person()) is not None
