@@ -45,7 +45,7 @@ class Child:
 
     @classmethod
     async def start(cls, module: str, *arguments: str, environ: Mapping[str, str] | None = None) -> Self:
-        """Start a module as a child, of use once it has said that it is ready; ChildLost where it cannot be."""
+        """Start a module as a child, of use once it has said that it is ready; ChildLost if it cannot be."""
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", module, *arguments),
