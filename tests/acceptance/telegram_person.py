@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bot.domain import Platform
-from tests.acceptance.telegram_server import BOT, TOKEN, Shown, TelegramServer, until
+from tests.acceptance.telegram_server import BOT, TOKEN, WAIT_S, Shown, TelegramServer, until
 from tests.acceptance.uses import note, of_button, of_words
 
 #: A chat with others.
@@ -105,7 +105,7 @@ class Person:
         await until(lambda: press in self._server.pressed)
         return self._server.pressed[press]
 
-    async def hears(self, text: str, timeout_s: float = 300.0) -> Shown:
+    async def hears(self, text: str, timeout_s: float = WAIT_S) -> Shown:
         """Wait until some message of the bot's holds a text."""
         found = await until(lambda: [each for each in self.sees if text in each.text], timeout_s)
         assert isinstance(found[-1], Shown)

@@ -20,7 +20,11 @@ BOT = {"id": 123456, "is_bot": True, "first_name": "LoraCode", "username": "lora
 MAX_CAPTION = 1024
 
 
-async def until(condition: Callable[[], Any], timeout_s: float = 300.0) -> Any:
+#: Shorter than a test may take, so that it is seen what was waited for in vain.
+WAIT_S = 200.0
+
+
+async def until(condition: Callable[[], Any], timeout_s: float = WAIT_S) -> Any:
     """Wait until a condition gives something true, and give that."""
     async with asyncio.timeout(timeout_s):
         while not (found := condition()):
