@@ -84,3 +84,11 @@ async def test_what_is_edited_later_is_not_done_again(stage: Stage) -> None:
     await stage.anna.hears(texts.UNKNOWN_COMMAND)
     assert len(stage.anna.sees) == seen + 1, "the edits had no answer"
     assert len(stage.drawings) == 1
+
+
+async def test_albums_that_have_one_number_in_two_chats_are_two_albums(stage: Stage) -> None:
+    for photo, more in zip(PHOTOS[:2], PHOTOS[2:4], strict=True):
+        await stage.anna.sends_photos([photo], album="12345")
+        await stage.bert.sends_photos([more], album="12345")
+    for person in (stage.anna, stage.bert):
+        await person.hears("2 of 5")

@@ -71,6 +71,16 @@ async def test_a_training_that_was_begun_is_not_begun_again(stage: Stage) -> Non
     assert len(stage.card.requests) == 1
 
 
+async def test_an_album_with_the_number_of_somebody_else_s_is_worked_off_too(stage: Stage) -> None:
+    await stage.bert.sends_photos(PHOTOS[:5], album="12345")
+    await stage.bert.hears("is ready")
+    await stage.stop()
+    await stage.anna.sends_photos(PHOTOS[:5], album="12345")
+    died_with(stage.folder, await waiting(stage.server))
+    await stage.start()
+    await stage.anna.hears("is ready")
+
+
 async def test_photos_that_were_kept_are_told_of_and_not_refused(stage: Stage) -> None:
     await stage.stop()
     await stage.anna.sends_photos(PHOTOS[:3])

@@ -41,7 +41,7 @@ class Inbox:
         self._studio = studio
         self._answers = answers
         self._album_pause_s = album_pause_s
-        self._albums: dict[str, _Album] = {}
+        self._albums: dict[tuple[int, str], _Album] = {}  # each chat has numbers of its own
 
     def handlers(self) -> list[CommandHandler[_Context, Any] | MessageHandler[_Context, Any]]:
         """Give what listens, in the order in which it is asked."""
@@ -103,7 +103,8 @@ class Inbox:
         if message.media_group_id is None:
             await self._take(_Album([message]), context.bot)
             return
-        album = self._albums.setdefault(message.media_group_id, _Album())
+        name = message.chat.id, message.media_group_id
+        album = self._albums.setdefault(name, _Album())
         album.messages.append(message)
         count = len(album.messages)
         spot = spot_of(message)
@@ -113,7 +114,7 @@ class Inbox:
         if len(album.messages) > count:  # none of its messages is worked off before it is
             await album.taken.wait()
             return
-        self._albums.pop(message.media_group_id, None)
+        self._albums.pop(name, None)
         try:
             await self._take(album, context.bot)
         finally:

@@ -81,5 +81,5 @@ def _name_of(update: Update) -> str:
     """Name what an update asks for: an album is one, in as many updates as it has photos."""
     message = update.message
     if message is not None and message.media_group_id is not None:
-        return f"telegram:album:{message.media_group_id}"
+        return f"telegram:album:{message.chat.id}:{message.media_group_id}"
     return f"telegram:{update.update_id}"
