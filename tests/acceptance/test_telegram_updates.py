@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -12,7 +13,10 @@ import aiohttp
 import msgspec
 import pytest
 from lo_bot_api_emulator import ApiRefusal
+from telegram import Update
+from telegram.ext import ApplicationBuilder, ContextTypes, TypeHandler
 
+from bot.chats.telegram._incoming import MAX_AT_ONCE, Incoming
 from bot.ledger import Ledger
 from tests.acceptance.telegram_person import Person
 from tests.acceptance.telegram_server import TOKEN, Shown, TelegramServer, until
@@ -139,6 +143,31 @@ async def test_what_was_said_is_forgotten_when_it_was_worked_off(stage: Stage) -
     await ledger.compact()
     await ledger.close()
     assert b"lighthouse" not in b"".join(path.read_bytes() for path in stage.folder.glob("ledger.sqlite3*"))
+
+
+async def test_a_chat_that_has_to_wait_keeps_no_other_waiting(stage: Stage) -> None:
+    may_go_on, heard_bert = asyncio.Event(), asyncio.Event()
+
+    async def hear(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
+        if update.effective_user is not None and update.effective_user.id == stage.anna.id:
+            await may_go_on.wait()
+        else:
+            heard_bert.set()
+
+    library = ApplicationBuilder().token(TOKEN).base_url(f"{stage.server.base_url}/bot").updater(None).build()
+    library.add_handler(TypeHandler(Update, hear))
+    async with library:
+        incoming = Incoming(library, stage.app.studio)
+        for number in range(MAX_AT_ONCE + 1):
+            person = stage.anna if number < MAX_AT_ONCE else stage.bert
+            sender = {"id": person.id, "is_bot": False, "first_name": "Person"}
+            message = {"message_id": number, "date": 1, "chat": {"id": person.id, "type": "private"}}
+            said = {"update_id": number, "message": {**message, "from": sender, "text": "hello"}}
+            await incoming.take([Update.de_json(said, library.bot)])
+        async with asyncio.timeout(60):
+            await heard_bert.wait()
+        may_go_on.set()
+        await incoming.close()
 
 
 @pytest.mark.parametrize(

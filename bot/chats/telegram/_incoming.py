@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Sequence
+from weakref import WeakValueDictionary
 
 from telegram import Update
 from telegram.ext import Application
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 #: So many are worked off at the same time; the photos of an album each are one.
 MAX_AT_ONCE = 256
+#: Of those in one chat: answers there may have to wait for Telegram's limits, and others not for them.
+MAX_AT_ONCE_IN_A_CHAT = 32
 #: Who still waits when the bot ends is answered, unless it takes longer: then it is done at the next start.
 LAST_ANSWERS_S = 10.0
 
@@ -31,6 +34,7 @@ class Incoming:
         self._intake = studio.intake
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(MAX_AT_ONCE)
+        self._rooms: WeakValueDictionary[int | None, asyncio.Semaphore] = WeakValueDictionary()  # by chat
 
     async def take(self, updates: Sequence[Update]) -> None:
         """Keep updates and begin with those that are new; LedgerError when they cannot be kept."""
@@ -60,8 +64,11 @@ class Incoming:
         task.add_done_callback(self._tasks.discard)
 
     async def _work_off(self, update: Update, is_again: bool) -> None:
+        chat = update.effective_chat
+        name = None if chat is None else chat.id
+        its_room = self._rooms.setdefault(name, asyncio.Semaphore(MAX_AT_ONCE_IN_A_CHAT))
         try:
-            async with self._room:
+            async with its_room, self._room:
                 with asked_by(_name_of(update), is_again=is_again):
                     if not (is_again and await self._intake.has_begun()):
                         await self._app.process_update(update)
