@@ -6,15 +6,17 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
-from telegram import Bot, Chat, Message, Update
+from telegram import Bot, Chat, Document, Message, PhotoSize, Update
 from telegram.constants import FileSizeLimit
 from telegram.ext import CommandHandler, ContextTypes, MessageHandler, filters
 
 from bot import texts
 from bot.chats.base import answered, speaking
 from bot.chats.telegram._answers import Answers, Spot, answers_us, is_for, is_nameless, spot_of
+from bot.chats.telegram._errors import patiently, translated
 from bot.domain import Identity, Place
 from bot.replies import Reply, SentPhoto, Upload
 from bot.studio import Studio
@@ -187,5 +189,10 @@ async def _download(message: Message) -> Upload:
     name = getattr(source, "file_name", None) or "photo"
     if (source.file_size or 0) > FileSizeLimit.FILESIZE_DOWNLOAD:
         return Upload(name, None)
-    file = await source.get_file()
-    return Upload(name, bytes(await file.download_as_bytearray()))
+    return Upload(name, await patiently(partial(_fetched, source)))
+
+
+async def _fetched(source: Document | PhotoSize) -> bytes:
+    with translated():
+        file = await source.get_file()
+        return bytes(await file.download_as_bytearray())
