@@ -8,12 +8,13 @@ import logging
 
 from telegram import BotCommand, BotCommandScopeChat, Update
 from telegram.constants import FileSizeLimit, UpdateType
-from telegram.error import InvalidToken, NetworkError, TelegramError
+from telegram.error import InvalidToken, RetryAfter, TelegramError
 from telegram.ext import Application, ApplicationBuilder, CallbackQueryHandler, ContextTypes
 from telegram.helpers import create_deep_linked_url
 
 from bot import texts
 from bot.chats.telegram._answers import Answers
+from bot.chats.telegram._errors import seconds_of
 from bot.chats.telegram._http import HttpRequest, proxy_for
 from bot.chats.telegram._inbox import Inbox
 from bot.chats.telegram._incoming import Incoming
@@ -127,9 +128,10 @@ class TelegramChat:
             except InvalidToken:
                 line = "TELEGRAM_BOT_TOKEN was refused by Telegram; ask BotFather for the bot's token."
                 raise SettingsError(line) from None  # the cause may quote the token
-            except NetworkError as error:
+            except TelegramError as error:
                 log.warning("Telegram cannot be reached (%s); trying again", type(error).__name__)
-                await asyncio.sleep(FIRST_CONTACT_PAUSE_S)
+                pause_s = seconds_of(error) if isinstance(error, RetryAfter) else FIRST_CONTACT_PAUSE_S
+                await asyncio.sleep(pause_s)
             else:
                 return
 
