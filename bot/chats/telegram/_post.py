@@ -164,15 +164,15 @@ class Post:
     ) -> Iterator[Callable[[], Awaitable[list[int]]]]:
         for at in range(0, len(pictures), _ALBUM):
             album = pictures[at : at + _ALBUM]
-            yield partial(self._send_album, room, message_id, album, reply.is_spoiler or None)
+            yield partial(self._send_album, room, message_id, album, reply)
         for file in reply.files:
-            yield partial(self._send_file, room, message_id, file)
+            yield partial(self._send_file, room, message_id, file, reply.is_silent)
 
     async def _send_album(
-        self, room: Room, answer_to: int, paths: Sequence[Picture], is_spoiler: bool | None
+        self, room: Room, answer_to: int, paths: Sequence[Picture], reply: Reply
     ) -> list[int]:
         photos = [await photo(path) for path in paths]
-        quote = _answering(answer_to)
+        quote, is_spoiler = _answering(answer_to), reply.is_spoiler or None
         with translated():
             if len(photos) == 1:  # an album has two at least
                 (only,) = photos
@@ -184,6 +184,7 @@ class Post:
                     caption=caption,
                     reply_parameters=quote,
                     has_spoiler=is_spoiler,
+                    disable_notification=reply.is_silent,
                     rate_limit_args=self._rank,
                 )
                 return [int(alone.message_id)]
@@ -195,11 +196,12 @@ class Post:
                 message_thread_id=room.topic_id,
                 caption=remark,
                 reply_parameters=quote,
+                disable_notification=reply.is_silent,
                 rate_limit_args=self._rank,
             )
             return [int(each.message_id) for each in sent]
 
-    async def _send_file(self, room: Room, answer_to: int, file: Attachment) -> list[int]:
+    async def _send_file(self, room: Room, answer_to: int, file: Attachment, is_silent: bool) -> list[int]:
         data = await asyncio.to_thread(file.path.read_bytes)  # given a path, the library would read it here
         with translated():
             await self._bot.send_document(
@@ -208,6 +210,7 @@ class Post:
                 message_thread_id=room.topic_id,
                 filename=file.name,
                 reply_parameters=_answering(answer_to),
+                disable_notification=is_silent,
                 rate_limit_args=self._rank,
             )
         return []  # whoever takes a file keeps it
