@@ -127,6 +127,28 @@ async def test_an_album_that_is_put_off_has_the_edit_repeated(
     assert [each.photos for each in stage.anna.sees] == [PHOTOS[:1], PHOTOS[1:4]]
 
 
+async def test_of_pictures_that_are_gone_nothing_is_shown(stage: Stage, pictures: tuple[Path, ...]) -> None:
+    card = await sent(stage, Reply("a card", card_of=JOB))
+    pictures[3].unlink()
+    with pytest.raises(FileNotFoundError):
+        await sent(stage, Reply("four", pictures=pictures))
+    with pytest.raises(FileNotFoundError):
+        await edited(stage, card, Reply("four", pictures=pictures))
+    assert (stage.anna.sees, card.versions) == ([card], ["a card"])
+
+
+async def test_an_album_that_is_refused_leaves_what_was_shown_before_it(
+    stage: Stage, pictures: tuple[Path, ...]
+) -> None:
+    refused = ApiRefusal("Bad Request: IMAGE_PROCESS_FAILED")
+    stage.server.refusals["sendMediaGroup"] = [refused, refused]
+    first = await sent(stage, Reply("four", pictures=pictures))
+    card = await sent(stage, Reply("a card", card_of=JOB))
+    await edited(stage, card, Reply("four more", pictures=pictures))
+    assert stage.anna.sees == [first, card]
+    assert (first.text, card.text) == ("four", "four more")
+
+
 async def test_more_than_telegram_allows_in_a_chat_is_put_off_and_progress_cards_first(
     tmp_path: Path,
 ) -> None:
