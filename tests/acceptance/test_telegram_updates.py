@@ -145,6 +145,29 @@ async def test_what_was_said_is_forgotten_when_it_was_worked_off(stage: Stage) -
     assert b"lighthouse" not in b"".join(path.read_bytes() for path in stage.folder.glob("ledger.sqlite3*"))
 
 
+UNREADABLE = {"message": {"message_id": 1, "date": 1, "chat": {"id": 7}, "text": "a chat of no kind"}}
+
+
+async def test_an_update_that_cannot_be_read_keeps_those_behind_it_waiting_for_nothing(stage: Stage) -> None:
+    await stage.server.enqueue_update(UNREADABLE, token=TOKEN)
+    await stage.anna.says("/help")
+    await stage.anna.hears("/generate")
+
+
+async def test_an_update_that_can_no_longer_be_read_is_forgotten_and_others_are_worked_off(
+    stage: Stage,
+) -> None:
+    await stage.stop()
+    await stage.anna.says("/help")
+    died_with(stage.folder, [{"update_id": 99_999, **UNREADABLE}, *await waiting(stage.server)])
+    await stage.start()
+    await stage.anna.hears("/generate")
+    await stage.stop()
+    ledger = await Ledger.open(stage.folder / "ledger.sqlite3", utc_now)
+    assert await ledger.left_over() == []
+    await ledger.close()
+
+
 async def test_a_chat_that_has_to_wait_keeps_no_other_waiting(stage: Stage) -> None:
     may_go_on, heard_bert = asyncio.Event(), asyncio.Event()
 

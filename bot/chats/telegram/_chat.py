@@ -20,7 +20,7 @@ from bot.chats.telegram._inbox import Inbox
 from bot.chats.telegram._incoming import Incoming
 from bot.chats.telegram._limiter import Limiter
 from bot.chats.telegram._pace import Limits, Rank
-from bot.chats.telegram._polling import Polling
+from bot.chats.telegram._polling import PolledBot, Polling
 from bot.chats.telegram._post import Post, Room, room_of
 from bot.chats.telegram._presses import ACKNOWLEDGE_WITHIN_S, Presses
 from bot.chats.telegram._webhook import Webhook
@@ -61,17 +61,17 @@ class TelegramChat:
     ) -> None:
         proxy = proxy_for(api_url)
         self._requests = HttpRequest(MAX_CONNECTIONS, proxy), HttpRequest(1, proxy)
-        self._app: Application = (  # type: ignore[type-arg]
-            ApplicationBuilder()
-            .token(token)
-            .base_url(f"{api_url}/bot")
-            .base_file_url(f"{api_url}/file/bot")
-            .request(self._requests[0])
-            .get_updates_request(self._requests[1])
-            .rate_limiter(Limiter(limits))
-            .updater(None)  # updates come by ways of our own
-            .build()
+        bot = PolledBot(
+            token,
+            f"{api_url}/bot",
+            f"{api_url}/file/bot",
+            request=self._requests[0],
+            get_updates_request=self._requests[1],
+            rate_limiter=Limiter(limits),
         )
+        # Updates come by ways of our own.
+        self._app: Application = ApplicationBuilder().bot(bot).updater(None).build()  # type: ignore[type-arg]
+        self._bot = bot
         self._studio = studio
         self._webhook = webhook
         self._incoming = Incoming(self._app, studio)
@@ -98,7 +98,7 @@ class TelegramChat:
                 await stack.enter_async_context(self._webhook.opened(self._app.bot, self._incoming, _UPDATES))
                 await self._publish_commands()
                 await asyncio.Event().wait()  # updates come in tasks of their own; we end by being cancelled
-            polling = Polling(self._app.bot, self._incoming, _UPDATES)
+            polling = Polling(self._bot, self._incoming, _UPDATES)
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(polling.run(), name="telegram-polling")
                 parts.create_task(self._publish_commands(), name="telegram-commands")

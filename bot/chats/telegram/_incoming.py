@@ -6,9 +6,10 @@ import asyncio
 import json
 import logging
 from collections.abc import Sequence
+from typing import Any
 from weakref import WeakValueDictionary
 
-from telegram import Update
+from telegram import Bot, Update
 from telegram.ext import Application
 
 from bot.asking import asked_by
@@ -46,8 +47,12 @@ class Incoming:
     async def resume(self) -> None:
         """Begin again with what an earlier run was not done with."""
         for each in await self._intake.left_over():
+            update = read(json.loads(each.body), self._app.bot)
+            if update is None:
+                await self._intake.worked_off(each.id)
+                continue
             log.info("update %d is worked off again", each.id)
-            self._begin(Update.de_json(json.loads(each.body), self._app.bot), is_again=True)
+            self._begin(update, is_again=True)
 
     async def close(self) -> None:
         """Let what is under way come to its end, for a while."""
@@ -77,6 +82,15 @@ class Incoming:
             log.error("update %d could not be noted as worked off: %s", update.update_id, error)
         except Exception:
             log.exception("update %d could not be worked off", update.update_id)
+
+
+def read(raw: Any, bot: Bot) -> Update | None:
+    """Read an update as it came; None, with a line in the log, for one that would read no better later."""
+    try:
+        return Update.de_json(raw, bot)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        log.exception("an update of Telegram could not be read")
+        return None
 
 
 def _handed(update: Update) -> Handed:
