@@ -106,6 +106,24 @@ async def test_a_message_that_is_gone_cannot_be_edited(stage: Stage, pictures: t
             await edited(stage, gone, reply)
 
 
+async def test_what_is_owed_to_a_group_goes_where_the_group_has_moved(
+    stage: Stage, pictures: tuple[Path, ...]
+) -> None:
+    moved = ApiRefusal(
+        "Bad Request: group chat was upgraded to a supergroup chat", 400, {"migrate_to_chat_id": -1005}
+    )
+    place = Place(Platform.TELEGRAM, "-500", "7")
+    stage.server.refusals = {"sendPhoto": [moved], "editMessageText": [moved]}
+    with pytest.raises(ChatUnreachable):  # its messages have other numbers now
+        await stage.chat.edit(place, "1", Reply("a result"))
+    result = await stage.chat.send(place, Reply("a result", pictures=pictures), nonce="n")
+    shown = stage.anna.sees_in(-1005)
+    assert [each.photos for each in shown] == [PHOTOS[:1], PHOTOS[1:4]]
+    assert shown[0].rings
+    await stage.chat.edit(place, result, Reply("deleted"))
+    assert (shown[0].text, len(stage.server.deleted)) == ("deleted", 3)
+
+
 async def test_an_album_that_is_put_off_is_sent_once_beside_its_first_picture(
     stage: Stage, pictures: tuple[Path, ...]
 ) -> None:

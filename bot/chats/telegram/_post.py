@@ -10,7 +10,7 @@ from functools import partial
 
 from telegram import InputMediaPhoto, MessageEntity, ReplyParameters
 from telegram.constants import MediaGroupLimit
-from telegram.error import BadRequest
+from telegram.error import BadRequest, ChatMigrated
 from telegram.ext import ExtBot
 
 from bot.chats.telegram._errors import patiently, translated
@@ -47,7 +47,8 @@ class Post:
     """Shows replies as messages; every method raises ChatUnreachable or ChatBusy.
 
     A message has at most one picture. Of several the first carries text and buttons, the others follow as an
-    album that answers it, and files as documents. The ids of all that have pictures are its id: `12,13,14`.
+    album that answers it, and files as documents. The ids of all that have pictures are its id: `12,13,14`;
+    in a group that has become another chat, which a supergroup is, after that chat's: `-1005:12,13,14`.
     `rank` says who goes first when there is much to send.
     """
 
@@ -64,20 +65,27 @@ class Post:
         if rings is not None:
             reply, mention = await named(self._bot, room.chat_id, rings, reply)
             mentions = (mention,)
+        moved = ""
         with translated():
-            message_id, others = await self._first(room, reply, photos, answer_to, mentions)
+            try:
+                message_id, others = await self._first(room, reply, photos, answer_to, mentions)
+            except ChatMigrated as error:
+                room, moved = Room(error.new_chat_id), f"{error.new_chat_id}:"
+                message_id, others = await self._first(room, reply, photos, None, mentions)
         ids = [message_id]
         for call in self._further(room, message_id, others, reply):
             try:
                 ids += await patiently(call)  # to raise would have the first message sent again
             except ChatError as error:
                 _left_out(message_id, error)
-        return ",".join(map(str, ids))
+        return moved + ",".join(map(str, ids))
 
     async def edit(self, room: Room, message_id: str, reply: Reply) -> str:
         """Make a message read like `reply`, quiet when it already does; gives the id it has then."""
         photos = await _read(reply.pictures)
-        first, *further = map(int, message_id.split(","))
+        moved, colon, ids = message_id.rpartition(":")
+        room = Room(int(moved)) if moved else room
+        first, *further = map(int, ids.split(","))
         with translated():
             while further and reply.card_of is None:  # first: these may be there when the other one is gone
                 await self._take_away(room.chat_id, further.pop())
@@ -87,7 +95,7 @@ class Post:
                 further += await call()
             except ChatUnreachable as error:
                 _left_out(first, error)
-        return ",".join(map(str, [first, *further]))
+        return moved + colon + ",".join(map(str, [first, *further]))
 
     async def _first(
         self,
