@@ -122,10 +122,13 @@ class Line:
         self._chat(call.chat_id).calls += 1
         insort(self._waiting, call, key=lambda each: (each.rank, each.number))
 
-    def leave(self, call: Call) -> None:
-        """Forget a call that waits no longer."""
+    def leave(self, call: Call) -> bool:
+        """Forget a call that waits no longer; False when its turn has come already."""
+        if call not in self._waiting:
+            return False
         self._waiting.remove(call)
         self._chat(call.chat_id).calls -= 1
+        return True
 
     def chat_wait_s(self, call: Call, now_s: float) -> float:
         """Give how long its chat makes a call wait, whatever else there is to say."""
