@@ -133,6 +133,10 @@ class Studio:
         """Remember which message shows the set, in the chat where its photos came."""
         await self._ledger.set_shown(await self._ledger.account_of(who), message_id)
 
+    async def set_ended(self, who: Identity) -> str | None:
+        """Say what became of the set that was being shown; None when it is still collected."""
+        return await self._collecting.ended(await self._ledger.account_of(who))
+
     async def generate_text(self, who: Identity, place: Place, text: str) -> Reply:
         """Draw what was typed after `/generate`; nothing typed opens a draft."""
         account = await self._door.account_of(who)
