@@ -202,6 +202,12 @@ async def test_a_direct_answer_waits_as_long_as_it_is_told(stage: Stage) -> None
     assert "/generate" in stage.anna.sees[0].text
 
 
+async def test_a_direct_answer_survives_that_telegram_does_not_know_us_for_a_moment(stage: Stage) -> None:
+    stage.server.refusals["sendMessage"] = [ApiRefusal("Unauthorized", 401)]
+    await stage.anna.says("/help")
+    await stage.anna.hears("/generate")
+
+
 async def test_a_picture_too_large_for_a_photo_goes_as_jpeg_and_says_so(stage: Stage, tmp_path: Path) -> None:
     noise = Image.frombytes("RGB", (1900, 1900), random.Random(1).randbytes(1900 * 1900 * 3))
     large = tmp_path / "large.png"
