@@ -94,6 +94,16 @@ async def test_in_a_topic_answers_and_notices_stay_there(stage: Stage) -> None:
     assert {each.topic for each in stage.anna.sees_in(GROUP) if each.text} == {77}
 
 
+@pytest.mark.covers("telegram", "thread")
+async def test_a_private_chat_with_topics_is_private_and_answers_stay_in_them(stage: Stage) -> None:
+    await stage.anna.sends_photos(PHOTOS[:3], **TOPIC)
+    card = await stage.anna.hears("3 of 5")
+    assert card.photos, "a contact sheet"
+    await stage.anna.sends_photos(PHOTOS[3:5], **TOPIC)
+    ready = await stage.anna.hears("is ready")
+    assert (ready.topic, ready.rings) == (77, {})
+
+
 @pytest.mark.covers("telegram", "thread", "group")
 async def test_the_first_message_of_a_topic_is_answered_by_nobody(stage: Stage) -> None:
     how = await asked_to_train(stage, **TOPIC)
