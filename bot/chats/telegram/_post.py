@@ -72,6 +72,11 @@ class Post:
             except ChatMigrated as error:
                 room, moved = Room(error.new_chat_id), f"{error.new_chat_id}:"
                 message_id, others = await self._first(room, reply, photos, None, mentions)
+            except BadRequest as refusal:
+                if room.topic_id is None or "thread not found" not in refusal.message.lower():
+                    raise
+                room = Room(room.chat_id)
+                message_id, others = await self._first(room, reply, photos, answer_to, mentions)
         ids = [message_id]
         for call in self._further(room, message_id, others, reply):
             try:
