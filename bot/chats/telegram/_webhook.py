@@ -82,7 +82,8 @@ class _Desk:
 
     async def take(self, request: web.Request) -> web.Response:
         """Take an update as polling would; it is ours, and told to be, when it is in the ledger."""
-        if not hmac.compare_digest(request.headers.get(SECRET_HEADER, "").encode(), self._secret):
+        secret = request.headers.get(SECRET_HEADER, "").encode(errors="surrogateescape")  # whatever it was
+        if not hmac.compare_digest(secret, self._secret):
             return web.Response(status=403)
         try:
             update = read(await request.json(), self._bot)
