@@ -55,6 +55,15 @@ async def test_others_are_told_that_there_is_no_such_command(stage: Stage, comma
     assert [each.text for each in shown] == [texts.UNKNOWN_COMMAND]
 
 
+async def test_commands_that_telegram_puts_off_are_listed_later(tmp_path: Path) -> None:
+    async with telegram_server() as server:
+        server.refusals["setMyCommands"] = [
+            ApiRefusal("Too Many Requests: retry after 1", 429, {"retry_after": 1})
+        ]
+        async with telegram_bot(server, tmp_path, FakeBackend()):
+            await until(lambda: server.commands and server.commands_of)
+
+
 async def test_commands_are_listed_to_administrators_and_hidden_from_others(
     stage: Stage, admin: Person
 ) -> None:

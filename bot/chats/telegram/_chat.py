@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
+from functools import partial
 
-from telegram import BotCommand, BotCommandScopeChat, Update
+from telegram import BotCommand, BotCommandScope, BotCommandScopeChat, Update
 from telegram.constants import FileSizeLimit, UpdateType
 from telegram.error import InvalidToken, RetryAfter, TelegramError
 from telegram.ext import Application, ApplicationBuilder, CallbackQueryHandler, ContextTypes
@@ -14,7 +16,7 @@ from telegram.helpers import create_deep_linked_url
 
 from bot import texts
 from bot.chats.telegram._answers import Answers
-from bot.chats.telegram._errors import seconds_of
+from bot.chats.telegram._errors import patiently, seconds_of, translated
 from bot.chats.telegram._http import HttpRequest, proxy_for
 from bot.chats.telegram._inbox import Inbox
 from bot.chats.telegram._incoming import Incoming
@@ -147,16 +149,22 @@ class TelegramChat:
             for each in texts.COMMANDS
         ]
         try:
-            await self._app.bot.set_my_commands(commands, language_code=code)
-        except TelegramError:
+            await patiently(partial(self._publish, commands, None, code))
+        except ChatError:
             log.exception("the list of commands could not be published")
         commands += [BotCommand(name, what) for name, (what, _) in texts.ADMIN_COMMANDS.items()]
         for admin in self._studio.admins_on(self.platform):
             scope = BotCommandScopeChat(int(admin.user_id))
             try:
-                await self._app.bot.set_my_commands(commands, scope, language_code=code)
-            except TelegramError as error:  # they never wrote to the bot: Telegram does not know their chat
+                await patiently(partial(self._publish, commands, scope, code))
+            except ChatError as error:  # they never wrote to the bot: Telegram does not know their chat
                 log.warning("an administrator's list of commands could not be published: %s", error)
+
+    async def _publish(
+        self, commands: Sequence[BotCommand], scope: BotCommandScope | None, code: str | None
+    ) -> None:
+        with translated():
+            await self._app.bot.set_my_commands(commands, scope, language_code=code)
 
     async def _on_error(self, update: object, context: ContextTypes.DEFAULT_TYPE) -> None:
         log.error("an update of Telegram failed", exc_info=context.error)
