@@ -108,6 +108,10 @@ class Studio:
         """Say which photos are missing or how to send them; start when exactly five are there."""
         return await self._collecting.train(who, await self._door.account_of(who), place)
 
+    async def admit(self, who: Identity) -> None:
+        """UserError for somebody whose photos need not even be fetched: they may not use the bot."""
+        await self._door.account_of(who)
+
     async def open_early(self, who: Identity, upload: Upload) -> SentPhoto:
         """Open a photo while the rest of its album is on its way: `add_photos` has less left to do then."""
         return await self._collecting.open_early(who, await self._door.account_of(who), upload)

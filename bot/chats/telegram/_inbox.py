@@ -124,9 +124,13 @@ class Inbox:
 
     async def _opened(self, spot: Spot, message: Message) -> SentPhoto:
         """Fetch and open a photo of an album while it is not known yet whether another one comes."""
-        upload = await _download(message)
+        upload = await self._fetch(spot, message)
         async with speaking(self._studio, spot.who):
             return await self._studio.open_early(spot.who, upload)
+
+    async def _fetch(self, spot: Spot, message: Message) -> Upload:
+        await self._studio.admit(spot.who)
+        return await _download(message)
 
     async def _take(self, album: _Album, bot: Bot) -> None:
         messages = sorted(album.messages, key=lambda each: each.message_id)
@@ -137,7 +141,7 @@ class Inbox:
         async def work(spot: Spot, message: Message) -> Reply:
             # What could not be opened early says so here, where its person is told.
             uploads = await asyncio.gather(
-                *(album.opened.get(each.message_id) or _download(each) for each in messages)
+                *(album.opened.get(each.message_id) or self._fetch(spot, each) for each in messages)
             )
             return await self._studio.add_photos(spot.who, spot.place, uploads)
 
