@@ -205,11 +205,11 @@ class Notifier:
         return message_id
 
     async def _send(self, chat: Chat, notice: Notice, reply: Reply) -> str:
-        reply = await self._as_wanted(reply, notice.job.account)
         return await chat.send(notice.job.place, reply, nonce=f"notice-{notice.id}")
 
     async def _reply(self, notice: Notice) -> Reply:
-        return await self._guard.screened(notice.job.place, await self._words(notice))
+        reply = await self._guard.screened(notice.job.place, await self._words(notice))
+        return await self._as_wanted(reply, notice.job.account)
 
     async def _edited(self, chat: Chat, job: Job, message_id: str, reply: Reply) -> str:
         """Edit a job's card; what stands in further messages, such as pictures, is remembered with it."""

@@ -68,7 +68,7 @@ class Place:
     @property
     def is_private(self) -> bool:
         """Whether its person alone reads there: on Telegram a private chat has the number of its person."""
-        return self.platform is not Platform.TELEGRAM or self.chat_id == self.user_id
+        return self.platform is not Platform.TELEGRAM or self.chat == self.user_id
 
 
 @dataclass(frozen=True, slots=True)

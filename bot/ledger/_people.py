@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.domain import (
-    MORE_STEPS,
     PHOTOS_PER_LORA,
     AccountId,
     Identity,
@@ -168,7 +167,7 @@ class People(Results):
 
     async def photo_set(self, account: AccountId) -> PhotoSet:
         """Give the set that is being collected; it may be empty."""
-        return await self._db.read(lambda db: _photo_set(db, account))
+        return await self._db.read(lambda db: _photos.photo_set(db, account))
 
     async def choose(
         self, account: AccountId, *, class_word: str | None = None, name: str | None = None
@@ -251,7 +250,7 @@ class People(Results):
                 " WHERE touched_ms < ? AND reminded_ms IS NULL AND platform != ''",
                 (ms(before),),
             ).fetchall()
-            sets = [_photo_set(db, AccountId(row["account"])) for row in rows]
+            sets = [_photos.photo_set(db, AccountId(row["account"])) for row in rows]
             return [each for each in sets if each.photos]
 
         return await self._db.read(work)
@@ -303,29 +302,4 @@ def _touch(db: sqlite3.Connection, account: AccountId, now_ms: int) -> None:
         "INSERT INTO photo_sets (account, touched_ms) VALUES (?, ?)"
         " ON CONFLICT (account) DO UPDATE SET touched_ms = excluded.touched_ms, reminded_ms = NULL",
         (account, now_ms),
-    )
-
-
-def _photo_set(db: sqlite3.Connection, account: AccountId) -> PhotoSet:
-    rows = db.execute(
-        "SELECT id FROM photos WHERE account = ? AND job IS NULL ORDER BY coalesce(place, id), id", (account,)
-    )
-    photos = tuple(row["id"] for row in rows)
-    row = db.execute(
-        "SELECT photo_sets.*, loras.class_word AS of_lora FROM photo_sets LEFT JOIN loras USING (code)"
-        " WHERE photo_sets.account = ?",
-        (account,),
-    ).fetchone()
-    if row is None:
-        return PhotoSet(account, photos)
-    return PhotoSet(
-        account,
-        photos,
-        row["of_lora"] or row["class_word"],
-        row["name"],
-        Place(Platform(row["platform"]), row["chat_id"], row["user_id"]) if row["platform"] else None,
-        row["card_message_id"],
-        None if row["code"] is None else LoraCode(row["code"]),
-        row["steps"] or MORE_STEPS,
-        row["swaps"],
     )

@@ -15,6 +15,7 @@ from bot.domain import (
     CODE_DIGITS,
     INSTANCE_TOKENS,
     MAX_PHOTOS_HELD,
+    MORE_STEPS,
     PHOTOS_PER_LORA,
     AccountId,
     GenerateWish,
@@ -24,7 +25,9 @@ from bot.domain import (
     JobKind,
     LoraCode,
     NewPhoto,
+    PhotoSet,
     Place,
+    Platform,
     TrainWish,
     Trigger,
 )
@@ -88,12 +91,39 @@ def added(
     now_ms: int,
 ) -> Added:
     """Put photos into the set; exactly five start its training, where one is asked for."""
+    before = photo_set(db, account)
     accepted = add_photos(db, account, photos, now_ms)
     count = held(db, account)
     if asked is None or count != PHOTOS_PER_LORA or not any(accepted):
-        return Added(accepted, count, None)
+        return Added(accepted, count, None, before)
     job = start_training(db, account, asked, now_ms)
-    return Added(accepted, 0 if job is not None else count, job)
+    return Added(accepted, 0 if job is not None else count, job, before)
+
+
+def photo_set(db: sqlite3.Connection, account: AccountId) -> PhotoSet:
+    """Give the set that is being collected; it may be empty."""
+    rows = db.execute(
+        "SELECT id FROM photos WHERE account = ? AND job IS NULL ORDER BY coalesce(place, id), id", (account,)
+    )
+    photos = tuple(row["id"] for row in rows)
+    row = db.execute(
+        "SELECT photo_sets.*, loras.class_word AS of_lora FROM photo_sets LEFT JOIN loras USING (code)"
+        " WHERE photo_sets.account = ?",
+        (account,),
+    ).fetchone()
+    if row is None:
+        return PhotoSet(account, photos)
+    return PhotoSet(
+        account,
+        photos,
+        row["of_lora"] or row["class_word"],
+        row["name"],
+        Place(Platform(row["platform"]), row["chat_id"], row["user_id"]) if row["platform"] else None,
+        row["card_message_id"],
+        None if row["code"] is None else LoraCode(row["code"]),
+        row["steps"] or MORE_STEPS,
+        row["swaps"],
+    )
 
 
 def forget(db: sqlite3.Connection, account: AccountId) -> list[str]:

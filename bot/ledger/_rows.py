@@ -24,6 +24,7 @@ from bot.domain import (
     Notice,
     NoticeId,
     NoticeKind,
+    PhotoSet,
     Pick,
     Picture,
     Place,
@@ -40,11 +41,15 @@ MAX_WAIT_MS = 6 * 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What became of the photos given: one `accepted` each, the size of the set, the job it started."""
+    """What became of the photos given: one `accepted` each, the size of the set, the job it started.
+
+    `before` is the set as it was, with the message that showed it.
+    """
 
     accepted: tuple[bool, ...]
     held: int
     job: Job | None
+    before: PhotoSet
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,8 +112,8 @@ class Collecting:
             await self._refuse_a_third_training(account, place)
             checked = await asyncio.gather(*(self._checked(upload) for upload in uploads))
             photos = [each for each in checked if isinstance(each, NewPhoto)]
-            before = await ledger.photo_set(account)
-            photos, crops = await self._seen(photos, before.class_word)
+            class_word = (await ledger.photo_set(account)).class_word
+            photos, crops = await self._seen(photos, class_word)
             begins = await self._may_begin(account, [photo.data for photo in photos])
             async with self._tools.admission:
                 await refuse_when_full(self._tools, account, place)  # it may have become so meanwhile
@@ -128,7 +128,7 @@ class Collecting:
             elif added.job is None:
                 reply = texts.collecting(0, place.platform)
         if added.job is not None:
-            reply = await self._started(added.job, before, place)
+            reply = await self._started(added.job, added.before, place)
         return after(refusals(checked, added), reply)
 
     async def use_first_five(self, who: Identity, account: AccountId, place: Place) -> Reply:
@@ -146,6 +146,14 @@ class Collecting:
         if job is not None:
             return await self._started(job, before, place)
         return await self.card(account, place) if held else Reply(texts.NO_PHOTOS_HELD)
+
+    async def ended(self, account: AccountId) -> str | None:
+        """Say what became of the photos that a message has just shown; None while they are collected."""
+        if await self._tools.ledger.held(account):
+            return None
+        jobs = await self._tools.ledger.open_jobs_of(account)
+        trainings = [job for job in jobs if job.kind is JobKind.TRAIN]
+        return texts.set_complete(trainings[-1]) if trainings else texts.set_deleted()
 
     async def start_over(self, account: AccountId, place: Place) -> Reply:
         """Delete the photos of the set that is being collected."""

@@ -108,6 +108,10 @@ class Studio:
         """Say which photos are missing or how to send them; start when exactly five are there."""
         return await self._collecting.train(who, await self._door.account_of(who), place)
 
+    async def admit(self, who: Identity) -> None:
+        """UserError for somebody whose photos need not even be fetched: they may not use the bot."""
+        await self._door.account_of(who)
+
     async def open_early(self, who: Identity, upload: Upload) -> SentPhoto:
         """Open a photo while the rest of its album is on its way: `add_photos` has less left to do then."""
         return await self._collecting.open_early(who, await self._door.account_of(who), upload)
@@ -132,6 +136,10 @@ class Studio:
     async def set_shown(self, who: Identity, message_id: str) -> None:
         """Remember which message shows the set, in the chat where its photos came."""
         await self._ledger.set_shown(await self._ledger.account_of(who), message_id)
+
+    async def set_ended(self, who: Identity) -> str | None:
+        """Say what became of the set that was being shown; None when it is still collected."""
+        return await self._collecting.ended(await self._ledger.account_of(who))
 
     async def generate_text(self, who: Identity, place: Place, text: str) -> Reply:
         """Draw what was typed after `/generate`; nothing typed opens a draft."""

@@ -203,6 +203,24 @@ async def test_a_chat_that_is_gone_is_not_tried_again(
     assert (await app.ledger.counts()).notices_owed == 0
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        ApiRefusal("Bad Gateway", 502),
+        ApiRefusal("Too Many Requests: retry after 1", 429, {"retry_after": 1}),
+    ],
+    ids=lambda refusal: str(refusal.status),
+)
+async def test_photos_that_telegram_does_not_hand_over_at_once_are_asked_for_again(
+    anna: Person, server: TelegramServer, refusal: ApiRefusal
+) -> None:
+    server.refusals["getFile"] = [refusal]
+    await anna.sends_photos(PHOTOS[:4])
+    await anna.sends_file("5.png", PHOTOS[4])
+    await anna.hears("is ready")
+    assert not server.refusals["getFile"]
+
+
 async def test_a_wrong_token_is_one_line_without_the_token(server: TelegramServer, tmp_path: Path) -> None:
     server.refusals["getMe"] = [ApiRefusal("Unauthorized", 401)]
     async with opened(Settings(data_dir=tmp_path), FakeBackend()) as app:
@@ -210,6 +228,14 @@ async def test_a_wrong_token_is_one_line_without_the_token(server: TelegramServe
         with pytest.raises(SettingsError, match="TELEGRAM_BOT_TOKEN was refused") as caught:
             await chat.run()
     assert "canary" not in str(caught.value)
+
+
+async def test_a_bot_that_is_told_to_wait_at_its_start_waits(server: TelegramServer, tmp_path: Path) -> None:
+    server.refusals["getMe"] = [ApiRefusal("Too Many Requests: retry after 1", 429, {"retry_after": 1})]
+    async with telegram_bot(server, tmp_path, FakeBackend()):
+        bert = Person(server, 8)
+        await bert.says("/help")
+        await bert.hears("/generate")
 
 
 async def test_the_token_is_never_logged(

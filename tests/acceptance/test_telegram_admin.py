@@ -55,6 +55,15 @@ async def test_others_are_told_that_there_is_no_such_command(stage: Stage, comma
     assert [each.text for each in shown] == [texts.UNKNOWN_COMMAND]
 
 
+async def test_commands_that_telegram_puts_off_are_listed_later(tmp_path: Path) -> None:
+    async with telegram_server() as server:
+        server.refusals["setMyCommands"] = [
+            ApiRefusal("Too Many Requests: retry after 1", 429, {"retry_after": 1})
+        ]
+        async with telegram_bot(server, tmp_path, FakeBackend()):
+            await until(lambda: server.commands and server.commands_of)
+
+
 async def test_commands_are_listed_to_administrators_and_hidden_from_others(
     stage: Stage, admin: Person
 ) -> None:
@@ -199,3 +208,14 @@ async def test_by_invitation_a_link_with_a_word_lets_in(tmp_path: Path) -> None:
             word = (await admin.hears("Whoever sends me this word")).text.splitlines()[0]
             await anna.says(f"/start {word}")
             await anna.hears("five photos")
+
+
+async def test_photos_of_whom_nobody_let_in_are_not_even_fetched(tmp_path: Path) -> None:
+    async with telegram_server() as server:
+        stranger = Person(server, 71)
+        async with telegram_bot(server, tmp_path, FakeBackend(), access=Access.INVITATION):
+            await stranger.sends_photos(PHOTOS[:2])
+            await stranger.sends_file("3.png", PHOTOS[2])
+            await until(lambda: len(stranger.sees) == 2)
+        assert all("by invitation" in each.text for each in stranger.sees)
+        assert not server.fetched

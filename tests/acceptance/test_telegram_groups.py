@@ -94,6 +94,29 @@ async def test_in_a_topic_answers_and_notices_stay_there(stage: Stage) -> None:
     assert {each.topic for each in stage.anna.sees_in(GROUP) if each.text} == {77}
 
 
+@pytest.mark.covers("telegram", "thread")
+async def test_a_private_chat_with_topics_is_private_and_answers_stay_in_them(stage: Stage) -> None:
+    await stage.anna.sends_photos(PHOTOS[:3], **TOPIC)
+    card = await stage.anna.hears("3 of 5")
+    assert card.photos, "a contact sheet"
+    await stage.anna.sends_photos(PHOTOS[3:5], **TOPIC)
+    ready = await stage.anna.hears("is ready")
+    assert (ready.topic, ready.rings) == (77, {})
+
+
+@pytest.mark.covers("telegram", "thread", "group")
+async def test_a_notice_for_a_topic_that_is_gone_comes_to_its_group(stage: Stage) -> None:
+    stage.card.gate.clear()
+    how = await asked_to_train(stage, **TOPIC)
+    await stage.anna.sends_photos(PHOTOS[:5], chat=GROUP, to=how, **TOPIC)
+    await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "Your LoraCode is" in each.text])
+    stage.server.refusals["sendMessage"] = [ApiRefusal("Bad Request: message thread not found")]
+    stage.card.gate.set()
+    (ready,) = await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "is ready" in each.text])
+    assert ready.topic is None
+    assert ready.rings
+
+
 @pytest.mark.covers("telegram", "thread", "group")
 async def test_the_first_message_of_a_topic_is_answered_by_nobody(stage: Stage) -> None:
     how = await asked_to_train(stage, **TOPIC)

@@ -7,14 +7,18 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from lo_bot_api_emulator import ApiRefusal
 
 import drawn
 from bot import texts
 from bot.backends.fake import FakeBackend
+from bot.coach import Sight
+from bot.domain import Identity, Platform
 from tests.acceptance.telegram_person import Person
 from tests.acceptance.telegram_server import telegram_server, until
 from tests.acceptance.telegram_stage import PEOPLE, PHOTOS, Stage, on_stage, telegram_bot, trained
 
+WAIT_1 = ApiRefusal("Too Many Requests: retry after 1", 429, {"retry_after": 1})
 FORWARDED = {"forward_origin": {"type": "hidden_user", "date": 1, "sender_user_name": "Carla"}}
 
 
@@ -84,3 +88,57 @@ async def test_what_is_edited_later_is_not_done_again(stage: Stage) -> None:
     await stage.anna.hears(texts.UNKNOWN_COMMAND)
     assert len(stage.anna.sees) == seen + 1, "the edits had no answer"
     assert len(stage.drawings) == 1
+
+
+async def test_albums_that_have_one_number_in_two_chats_are_two_albums(stage: Stage) -> None:
+    for photo, more in zip(PHOTOS[:2], PHOTOS[2:4], strict=True):
+        await stage.anna.sends_photos([photo], album="12345")
+        await stage.bert.sends_photos([more], album="12345")
+    for person in (stage.anna, stage.bert):
+        await person.hears("2 of 5")
+
+
+async def test_photos_that_come_faster_than_they_are_shown_end_as_a_set_that_is_complete(
+    stage: Stage,
+) -> None:
+    stage.server.refusals["sendPhoto"] = [WAIT_1]
+    for photo in PHOTOS[:5]:
+        await stage.anna.sends_photos([photo], album=False)
+    await stage.anna.hears("is ready")
+    await stage.stop()
+    assert not [each.text for each in stage.anna.sees if "of 5" in each.text]
+    assert len(stage.anna.sees) == 3, "the set, its training, and that it is ready"
+
+
+async def test_a_set_that_is_shown_while_the_last_photo_is_looked_at_is_ended_too(tmp_path: Path) -> None:
+    eye = DrowsyEye()
+    async with on_stage(tmp_path, eye=eye) as stage:
+        stage.server.refusals["sendPhoto"] = [WAIT_1]
+        await stage.anna.sends_photos(PHOTOS[:4])
+        await until(lambda: len(eye.photos) == 4)
+        await stage.anna.sends_photos(PHOTOS[4:5], album=False)
+        await until(lambda: len(eye.photos) == 5)
+        card = await stage.anna.hears("4 of 5")
+        account = await stage.app.ledger.account_of(Identity(Platform.TELEGRAM, str(stage.anna.id)))
+        while (await stage.app.ledger.photo_set(account)).card_message_id is None:  # noted after it was shown
+            await asyncio.sleep(0.005)
+        eye.is_awake.set()
+        await until(lambda: "That is all five" in card.text)
+
+
+class DrowsyEye:
+    """Sees nothing in particular, and the fifth photo not before it is awake."""
+
+    def __init__(self) -> None:
+        self.is_awake = asyncio.Event()
+        self.photos = list[bytes]()
+
+    async def see(self, photo: bytes) -> Sight | None:
+        if photo not in self.photos:
+            self.photos.append(photo)
+        if self.photos.index(photo) == 4:
+            await self.is_awake.wait()
+        return None
+
+    async def close(self) -> None:
+        """Hold nothing."""

@@ -106,6 +106,24 @@ async def test_a_message_that_is_gone_cannot_be_edited(stage: Stage, pictures: t
             await edited(stage, gone, reply)
 
 
+async def test_what_is_owed_to_a_group_goes_where_the_group_has_moved(
+    stage: Stage, pictures: tuple[Path, ...]
+) -> None:
+    moved = ApiRefusal(
+        "Bad Request: group chat was upgraded to a supergroup chat", 400, {"migrate_to_chat_id": -1005}
+    )
+    place = Place(Platform.TELEGRAM, "-500", "7")
+    stage.server.refusals = {"sendPhoto": [moved], "editMessageText": [moved]}
+    with pytest.raises(ChatUnreachable):  # its messages have other numbers now
+        await stage.chat.edit(place, "1", Reply("a result"))
+    result = await stage.chat.send(place, Reply("a result", pictures=pictures), nonce="n")
+    shown = stage.anna.sees_in(-1005)
+    assert [each.photos for each in shown] == [PHOTOS[:1], PHOTOS[1:4]]
+    assert shown[0].rings
+    await stage.chat.edit(place, result, Reply("deleted"))
+    assert (shown[0].text, len(stage.server.deleted)) == ("deleted", 3)
+
+
 async def test_an_album_that_is_put_off_is_sent_once_beside_its_first_picture(
     stage: Stage, pictures: tuple[Path, ...]
 ) -> None:
@@ -125,6 +143,28 @@ async def test_an_album_that_is_put_off_has_the_edit_repeated(
         await edited(stage, card, Reply("four", pictures=pictures))
     await edited(stage, card, Reply("four", pictures=pictures))
     assert [each.photos for each in stage.anna.sees] == [PHOTOS[:1], PHOTOS[1:4]]
+
+
+async def test_of_pictures_that_are_gone_nothing_is_shown(stage: Stage, pictures: tuple[Path, ...]) -> None:
+    card = await sent(stage, Reply("a card", card_of=JOB))
+    pictures[3].unlink()
+    with pytest.raises(FileNotFoundError):
+        await sent(stage, Reply("four", pictures=pictures))
+    with pytest.raises(FileNotFoundError):
+        await edited(stage, card, Reply("four", pictures=pictures))
+    assert (stage.anna.sees, card.versions) == ([card], ["a card"])
+
+
+async def test_an_album_that_is_refused_leaves_what_was_shown_before_it(
+    stage: Stage, pictures: tuple[Path, ...]
+) -> None:
+    refused = ApiRefusal("Bad Request: IMAGE_PROCESS_FAILED")
+    stage.server.refusals["sendMediaGroup"] = [refused, refused]
+    first = await sent(stage, Reply("four", pictures=pictures))
+    card = await sent(stage, Reply("a card", card_of=JOB))
+    await edited(stage, card, Reply("four more", pictures=pictures))
+    assert stage.anna.sees == [first, card]
+    assert (first.text, card.text) == ("four", "four more")
 
 
 async def test_more_than_telegram_allows_in_a_chat_is_put_off_and_progress_cards_first(
@@ -160,6 +200,12 @@ async def test_a_direct_answer_waits_as_long_as_it_is_told(stage: Stage) -> None
     await until(lambda: stage.anna.sees)
     assert not stage.server.refusals["sendMessage"]
     assert "/generate" in stage.anna.sees[0].text
+
+
+async def test_a_direct_answer_survives_that_telegram_does_not_know_us_for_a_moment(stage: Stage) -> None:
+    stage.server.refusals["sendMessage"] = [ApiRefusal("Unauthorized", 401)]
+    await stage.anna.says("/help")
+    await stage.anna.hears("/generate")
 
 
 async def test_a_picture_too_large_for_a_photo_goes_as_jpeg_and_says_so(stage: Stage, tmp_path: Path) -> None:

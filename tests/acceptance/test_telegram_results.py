@@ -54,6 +54,15 @@ async def test_a_single_result_has_every_button(stage: Stage) -> None:
     assert result.labels == [["Again", "Variations", "Larger"], ["Edit prompt", "Recipe", "Delete"]]
 
 
+async def test_who_wants_no_sound_hears_none_of_further_pictures_either(stage: Stage) -> None:
+    await stage.anna.says("/settings")
+    card = await stage.anna.hears("Size: square")
+    await stage.anna.presses(card, "Silent")
+    result = await stage.result("--n 4")
+    others = await until(lambda: [each for each in stage.anna.sees if each.id > result.id])
+    assert [(len(each.photos), each.is_silent) for each in others] == [(3, True)]
+
+
 @pytest.mark.covers("telegram", "[again:*]")
 async def test_again_draws_the_same_words_from_another_seed(stage: Stage) -> None:
     result = await stage.result("--n 2 --seed 5 --steps 9")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -12,7 +13,10 @@ import aiohttp
 import msgspec
 import pytest
 from lo_bot_api_emulator import ApiRefusal
+from telegram import Update
+from telegram.ext import ApplicationBuilder, ContextTypes, TypeHandler
 
+from bot.chats.telegram._incoming import MAX_AT_ONCE, Incoming
 from bot.ledger import Ledger
 from tests.acceptance.telegram_person import Person
 from tests.acceptance.telegram_server import TOKEN, Shown, TelegramServer, until
@@ -69,6 +73,16 @@ async def test_a_training_that_was_begun_is_not_begun_again(stage: Stage) -> Non
     await stage.stop()
     assert len(stage.anna.sees) == said + 1
     assert len(stage.card.requests) == 1
+
+
+async def test_an_album_with_the_number_of_somebody_else_s_is_worked_off_too(stage: Stage) -> None:
+    await stage.bert.sends_photos(PHOTOS[:5], album="12345")
+    await stage.bert.hears("is ready")
+    await stage.stop()
+    await stage.anna.sends_photos(PHOTOS[:5], album="12345")
+    died_with(stage.folder, await waiting(stage.server))
+    await stage.start()
+    await stage.anna.hears("is ready")
 
 
 async def test_photos_that_were_kept_are_told_of_and_not_refused(stage: Stage) -> None:
@@ -129,6 +143,54 @@ async def test_what_was_said_is_forgotten_when_it_was_worked_off(stage: Stage) -
     await ledger.compact()
     await ledger.close()
     assert b"lighthouse" not in b"".join(path.read_bytes() for path in stage.folder.glob("ledger.sqlite3*"))
+
+
+UNREADABLE = {"message": {"message_id": 1, "date": 1, "chat": {"id": 7}, "text": "a chat of no kind"}}
+
+
+async def test_an_update_that_cannot_be_read_keeps_those_behind_it_waiting_for_nothing(stage: Stage) -> None:
+    await stage.server.enqueue_update(UNREADABLE, token=TOKEN)
+    await stage.anna.says("/help")
+    await stage.anna.hears("/generate")
+
+
+async def test_an_update_that_can_no_longer_be_read_is_forgotten_and_others_are_worked_off(
+    stage: Stage,
+) -> None:
+    await stage.stop()
+    await stage.anna.says("/help")
+    died_with(stage.folder, [{"update_id": 99_999, **UNREADABLE}, *await waiting(stage.server)])
+    await stage.start()
+    await stage.anna.hears("/generate")
+    await stage.stop()
+    ledger = await Ledger.open(stage.folder / "ledger.sqlite3", utc_now)
+    assert await ledger.left_over() == []
+    await ledger.close()
+
+
+async def test_a_chat_that_has_to_wait_keeps_no_other_waiting(stage: Stage) -> None:
+    may_go_on, heard_bert = asyncio.Event(), asyncio.Event()
+
+    async def hear(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
+        if update.effective_user is not None and update.effective_user.id == stage.anna.id:
+            await may_go_on.wait()
+        else:
+            heard_bert.set()
+
+    library = ApplicationBuilder().token(TOKEN).base_url(f"{stage.server.base_url}/bot").updater(None).build()
+    library.add_handler(TypeHandler(Update, hear))
+    async with library:
+        incoming = Incoming(library, stage.app.studio)
+        for number in range(MAX_AT_ONCE + 1):
+            person = stage.anna if number < MAX_AT_ONCE else stage.bert
+            sender = {"id": person.id, "is_bot": False, "first_name": "Person"}
+            message = {"message_id": number, "date": 1, "chat": {"id": person.id, "type": "private"}}
+            said = {"update_id": number, "message": {**message, "from": sender, "text": "hello"}}
+            await incoming.take([Update.de_json(said, library.bot)])
+        async with asyncio.timeout(60):
+            await heard_bert.wait()
+        may_go_on.set()
+        await incoming.close()
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,18 @@ async def test_without_the_secret_nobody_is_heard(
     assert {message.chat for message in server.shown.values()} == {7}
 
 
+async def test_a_secret_that_is_no_text_is_no_secret(
+    server: TelegramServer, tmp_path: Path, door: Webhook
+) -> None:
+    async with listening(server, tmp_path, door):
+        reader, writer = await asyncio.open_connection(door.address.host, door.address.port)
+        name = HEADER.encode()
+        writer.write(b"POST /hook HTTP/1.1\r\nHost: here\r\n" + name + b": \xff\r\nContent-Length: 0\r\n\r\n")
+        assert await reader.readline() == b"HTTP/1.1 403 Forbidden\r\n"
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_what_telegram_brings_twice_is_answered_once(
     server: TelegramServer, tmp_path: Path, door: Webhook
 ) -> None:

@@ -6,6 +6,8 @@ import math
 import random
 from collections.abc import Iterable
 
+import pytest
+
 from bot.chats.telegram._pace import Call, Limit, Limits, Line, Rank
 
 ANNA, BERT, GROUP = 1, 2, -3
@@ -68,6 +70,18 @@ def test_an_album_counts_as_many_as_it_has_pictures_and_a_large_one_goes_alone()
     assert gone(line, 1.0) == [album]
     joined(line, [Call(BERT, Rank.ANSWER)])
     assert gone(line, 1.5) == []
+
+
+@pytest.mark.parametrize(("earlier", "wait_s"), [((ANNA,), 3.0), ((4, 5), 1.0)], ids=["its chat", "all"])
+def test_who_stands_behind_an_album_is_not_looked_at_before_it_may_go(
+    earlier: tuple[int, ...], wait_s: float
+) -> None:
+    line = Line(FEW)
+    before = joined(line, (Call(chat, Rank.ANSWER) for chat in earlier))
+    assert gone(line, 0.0) == before
+    joined(line, (Call(ANNA, Rank.ANSWER, weight) for weight in (3, 1)))
+    assert gone(line, 0.0) == []
+    assert line.wait_s(0.0) == wait_s
 
 
 def test_a_chat_in_which_telegram_wants_peace_waits_alone() -> None:

@@ -102,18 +102,28 @@ class Answers:
         except ChatError as error:
             log.info("the message of a button could not be edited: %s", error)
             return False
+        if reply.shows_set:
+            await self._end_late(spot, str(spot.message_id))
         await self._end_set(spot, reply)
         return True
 
     async def _show_set(self, spot: Spot, reply: Reply) -> None:
         lock = self._sets.setdefault(spot.who, asyncio.Lock())
         async with lock:
-            shown = await self._studio.set_message(spot.who, spot.place)
-            if shown is not None and await self._edited(spot, shown, reply):
-                return
-            answer_to = None if spot.is_private else spot.message_id
-            message_id = await patiently(lambda: self._post.send(spot.room, reply, answer_to))
-            await self._studio.set_shown(spot.who, message_id)
+            if await self._studio.set_ended(spot.who) is not None:
+                return  # others of its photos were quicker, and so was the answer to them
+            message_id = await self._studio.set_message(spot.who, spot.place)
+            if message_id is None or not await self._edited(spot, message_id, reply):
+                answer_to = None if spot.is_private else spot.message_id
+                message_id = await patiently(lambda: self._post.send(spot.room, reply, answer_to))
+                await self._studio.set_shown(spot.who, message_id)
+            await self._end_late(spot, message_id)
+
+    async def _end_late(self, spot: Spot, message_id: str) -> None:
+        """Let a message show a set no longer whose end came while it was on its way."""
+        ended = await self._studio.set_ended(spot.who)
+        if ended is not None:
+            await self._edited(spot, message_id, Reply(ended))
 
     async def _end_set(self, spot: Spot, reply: Reply) -> None:
         if reply.ends_set is not None:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
+from functools import partial
 
-from telegram import BotCommand, BotCommandScopeChat, Update
+from telegram import BotCommand, BotCommandScope, BotCommandScopeChat, Update
 from telegram.constants import FileSizeLimit, UpdateType
-from telegram.error import InvalidToken, NetworkError, TelegramError
+from telegram.error import InvalidToken, RetryAfter, TelegramError
 from telegram.ext import Application, ApplicationBuilder, CallbackQueryHandler, ContextTypes
 from telegram.helpers import create_deep_linked_url
 
 from bot import texts
 from bot.chats.telegram._answers import Answers
+from bot.chats.telegram._errors import patiently, seconds_of, translated
 from bot.chats.telegram._http import HttpRequest, proxy_for
 from bot.chats.telegram._inbox import Inbox
 from bot.chats.telegram._incoming import Incoming
 from bot.chats.telegram._limiter import Limiter
 from bot.chats.telegram._pace import Limits, Rank
-from bot.chats.telegram._polling import Polling
+from bot.chats.telegram._polling import PolledBot, Polling
 from bot.chats.telegram._post import Post, Room, room_of
 from bot.chats.telegram._presses import ACKNOWLEDGE_WITHIN_S, Presses
 from bot.chats.telegram._webhook import Webhook
@@ -60,17 +63,17 @@ class TelegramChat:
     ) -> None:
         proxy = proxy_for(api_url)
         self._requests = HttpRequest(MAX_CONNECTIONS, proxy), HttpRequest(1, proxy)
-        self._app: Application = (  # type: ignore[type-arg]
-            ApplicationBuilder()
-            .token(token)
-            .base_url(f"{api_url}/bot")
-            .base_file_url(f"{api_url}/file/bot")
-            .request(self._requests[0])
-            .get_updates_request(self._requests[1])
-            .rate_limiter(Limiter(limits))
-            .updater(None)  # updates come by ways of our own
-            .build()
+        bot = PolledBot(
+            token,
+            f"{api_url}/bot",
+            f"{api_url}/file/bot",
+            request=self._requests[0],
+            get_updates_request=self._requests[1],
+            rate_limiter=Limiter(limits),
         )
+        # Updates come by ways of our own.
+        self._app: Application = ApplicationBuilder().bot(bot).updater(None).build()  # type: ignore[type-arg]
+        self._bot = bot
         self._studio = studio
         self._webhook = webhook
         self._incoming = Incoming(self._app, studio)
@@ -97,7 +100,7 @@ class TelegramChat:
                 await stack.enter_async_context(self._webhook.opened(self._app.bot, self._incoming, _UPDATES))
                 await self._publish_commands()
                 await asyncio.Event().wait()  # updates come in tasks of their own; we end by being cancelled
-            polling = Polling(self._app.bot, self._incoming, _UPDATES)
+            polling = Polling(self._bot, self._incoming, _UPDATES)
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(polling.run(), name="telegram-polling")
                 parts.create_task(self._publish_commands(), name="telegram-commands")
@@ -127,9 +130,10 @@ class TelegramChat:
             except InvalidToken:
                 line = "TELEGRAM_BOT_TOKEN was refused by Telegram; ask BotFather for the bot's token."
                 raise SettingsError(line) from None  # the cause may quote the token
-            except NetworkError as error:
+            except TelegramError as error:
                 log.warning("Telegram cannot be reached (%s); trying again", type(error).__name__)
-                await asyncio.sleep(FIRST_CONTACT_PAUSE_S)
+                pause_s = seconds_of(error) if isinstance(error, RetryAfter) else FIRST_CONTACT_PAUSE_S
+                await asyncio.sleep(pause_s)
             else:
                 return
 
@@ -145,16 +149,22 @@ class TelegramChat:
             for each in texts.COMMANDS
         ]
         try:
-            await self._app.bot.set_my_commands(commands, language_code=code)
-        except TelegramError:
+            await patiently(partial(self._publish, commands, None, code))
+        except ChatError:
             log.exception("the list of commands could not be published")
         commands += [BotCommand(name, what) for name, (what, _) in texts.ADMIN_COMMANDS.items()]
         for admin in self._studio.admins_on(self.platform):
             scope = BotCommandScopeChat(int(admin.user_id))
             try:
-                await self._app.bot.set_my_commands(commands, scope, language_code=code)
-            except TelegramError as error:  # they never wrote to the bot: Telegram does not know their chat
+                await patiently(partial(self._publish, commands, scope, code))
+            except ChatError as error:  # they never wrote to the bot: Telegram does not know their chat
                 log.warning("an administrator's list of commands could not be published: %s", error)
+
+    async def _publish(
+        self, commands: Sequence[BotCommand], scope: BotCommandScope | None, code: str | None
+    ) -> None:
+        with translated():
+            await self._app.bot.set_my_commands(commands, scope, language_code=code)
 
     async def _on_error(self, update: object, context: ContextTypes.DEFAULT_TYPE) -> None:
         log.error("an update of Telegram failed", exc_info=context.error)

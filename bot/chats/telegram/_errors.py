@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from typing import TypeVar
 
-from telegram.error import BadRequest, ChatMigrated, Forbidden, NetworkError, RetryAfter
+from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, TelegramError
 
 from bot.errors import ChatBusy, ChatUnreachable
 
@@ -36,7 +36,7 @@ def translated() -> Iterator[None]:
         raise ChatBusy("Telegram asks to wait", seconds_of(error)) from error
     except BadRequest as error:  # a NetworkError to the library, but trying again would not help
         raise ChatUnreachable(f"Telegram refuses: {error.message}") from error
-    except NetworkError as error:
+    except TelegramError as error:  # such as 401, which comes and goes while Telegram is ill
         raise ChatBusy(f"Telegram could not be reached: {type(error).__name__}", BUSY_S) from error
 
 

@@ -6,15 +6,17 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
-from telegram import Bot, Chat, Message, Update
+from telegram import Bot, Chat, Document, Message, PhotoSize, Update
 from telegram.constants import FileSizeLimit
 from telegram.ext import CommandHandler, ContextTypes, MessageHandler, filters
 
 from bot import texts
 from bot.chats.base import answered, speaking
 from bot.chats.telegram._answers import Answers, Spot, answers_us, is_for, is_nameless, spot_of
+from bot.chats.telegram._errors import patiently, translated
 from bot.domain import Identity, Place
 from bot.replies import Reply, SentPhoto, Upload
 from bot.studio import Studio
@@ -41,7 +43,7 @@ class Inbox:
         self._studio = studio
         self._answers = answers
         self._album_pause_s = album_pause_s
-        self._albums: dict[str, _Album] = {}
+        self._albums: dict[tuple[int, str], _Album] = {}  # each chat has numbers of its own
 
     def handlers(self) -> list[CommandHandler[_Context, Any] | MessageHandler[_Context, Any]]:
         """Give what listens, in the order in which it is asked."""
@@ -103,7 +105,8 @@ class Inbox:
         if message.media_group_id is None:
             await self._take(_Album([message]), context.bot)
             return
-        album = self._albums.setdefault(message.media_group_id, _Album())
+        name = message.chat.id, message.media_group_id
+        album = self._albums.setdefault(name, _Album())
         album.messages.append(message)
         count = len(album.messages)
         spot = spot_of(message)
@@ -113,7 +116,7 @@ class Inbox:
         if len(album.messages) > count:  # none of its messages is worked off before it is
             await album.taken.wait()
             return
-        self._albums.pop(message.media_group_id, None)
+        self._albums.pop(name, None)
         try:
             await self._take(album, context.bot)
         finally:
@@ -121,9 +124,13 @@ class Inbox:
 
     async def _opened(self, spot: Spot, message: Message) -> SentPhoto:
         """Fetch and open a photo of an album while it is not known yet whether another one comes."""
-        upload = await _download(message)
+        upload = await self._fetch(spot, message)
         async with speaking(self._studio, spot.who):
             return await self._studio.open_early(spot.who, upload)
+
+    async def _fetch(self, spot: Spot, message: Message) -> Upload:
+        await self._studio.admit(spot.who)
+        return await _download(message)
 
     async def _take(self, album: _Album, bot: Bot) -> None:
         messages = sorted(album.messages, key=lambda each: each.message_id)
@@ -134,7 +141,7 @@ class Inbox:
         async def work(spot: Spot, message: Message) -> Reply:
             # What could not be opened early says so here, where its person is told.
             uploads = await asyncio.gather(
-                *(album.opened.get(each.message_id) or _download(each) for each in messages)
+                *(album.opened.get(each.message_id) or self._fetch(spot, each) for each in messages)
             )
             return await self._studio.add_photos(spot.who, spot.place, uploads)
 
@@ -186,5 +193,10 @@ async def _download(message: Message) -> Upload:
     name = getattr(source, "file_name", None) or "photo"
     if (source.file_size or 0) > FileSizeLimit.FILESIZE_DOWNLOAD:
         return Upload(name, None)
-    file = await source.get_file()
-    return Upload(name, bytes(await file.download_as_bytearray()))
+    return Upload(name, await patiently(partial(_fetched, source)))
+
+
+async def _fetched(source: Document | PhotoSize) -> bytes:
+    with translated():
+        file = await source.get_file()
+        return bytes(await file.download_as_bytearray())

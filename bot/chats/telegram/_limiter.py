@@ -80,10 +80,9 @@ class Limiter(BaseRateLimiter[Rank]):
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it was to go at that very moment
+            if not self._line.leave(call):  # it was to go at that very moment
                 self._line.end(call, self._now_s())
-            else:
-                self._line.leave(call)
+            self._look()
             raise
         finally:
             del self._turns[call]
@@ -92,7 +91,9 @@ class Limiter(BaseRateLimiter[Rank]):
         """Let those go whose turn it is, and look again when that of the next one comes."""
         now_s = self._now_s()
         for call in self._line.go(now_s):
-            self._turns[call].set_result(None)
+            turn = self._turns[call]
+            if not turn.cancelled():  # else it gives up, and ends it
+                turn.set_result(None)
         if len(self._line) > MANY_CHATS:
             self._line.tidy(now_s)
         if self._timer is not None:

@@ -122,10 +122,13 @@ class Line:
         self._chat(call.chat_id).calls += 1
         insort(self._waiting, call, key=lambda each: (each.rank, each.number))
 
-    def leave(self, call: Call) -> None:
-        """Forget a call that waits no longer."""
+    def leave(self, call: Call) -> bool:
+        """Forget a call that waits no longer; False when its turn has come already."""
+        if call not in self._waiting:
+            return False
         self._waiting.remove(call)
         self._chat(call.chat_id).calls -= 1
+        return True
 
     def chat_wait_s(self, call: Call, now_s: float) -> float:
         """Give how long its chat makes a call wait, whatever else there is to say."""
@@ -157,7 +160,15 @@ class Line:
 
     def wait_s(self, now_s: float) -> float:
         """Give the time after which somebody may go, if nothing happens before; inf: nobody."""
-        return min((self._wait_s(each, now_s) for each in self._waiting), default=math.inf)
+        soonest_s, chats = math.inf, set[int]()
+        for call in self._waiting:
+            overall_s = self._overall.wait_s(call.weight, call.rank, now_s)
+            if overall_s > 0:
+                return min(soonest_s, overall_s)
+            if call.chat_id not in chats:  # whoever comes later goes after the first one there
+                chats.add(call.chat_id)
+                soonest_s = min(soonest_s, self.chat_wait_s(call, now_s))
+        return soonest_s
 
     def tidy(self, now_s: float) -> None:
         """Forget chats in which nothing counts any more."""
@@ -165,10 +176,6 @@ class Line:
             is_quiet = not chat.calls and chat.held_until_s <= now_s
             if is_quiet and all(window.is_empty(now_s) for window in chat.windows):
                 del self._chats[chat_id]
-
-    def _wait_s(self, call: Call, now_s: float) -> float:
-        overall_s = self._overall.wait_s(call.weight, call.rank, now_s)
-        return max(overall_s, self.chat_wait_s(call, now_s))
 
     def _chat(self, chat_id: int) -> Chat:
         chat = self._chats.get(chat_id)

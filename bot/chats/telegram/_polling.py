@@ -6,13 +6,15 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from telegram import Bot
 from telegram.error import Conflict, RetryAfter, TelegramError, TimedOut
+from telegram.ext import ExtBot
 
 from bot.chats.telegram._errors import seconds_of
-from bot.chats.telegram._incoming import Incoming
+from bot.chats.telegram._http import READ_TIMEOUT_S
+from bot.chats.telegram._incoming import Incoming, read
+from bot.chats.telegram._pace import Rank
 from bot.errors import LedgerError
 
 log = logging.getLogger(__name__)
@@ -26,10 +28,19 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 _T = TypeVar("_T")
 
 
+class PolledBot(ExtBot[Rank]):
+    """The library's bot, which gives updates as they are: where it cannot read one it would give none."""
+
+    async def handed_over(self, offset: int | None, kinds: Sequence[str]) -> list[dict[str, Any]]:
+        """Ask for updates from a number on, and wait a while where there are none."""
+        data = {"offset": offset, "limit": MOST_UPDATES, "timeout": WAIT_S, "allowed_updates": list(kinds)}
+        return list(await self._post("getUpdates", data, read_timeout=READ_TIMEOUT_S + WAIT_S))
+
+
 class Polling:
     """What was handed over is kept first and confirmed then, by asking for what comes after it."""
 
-    def __init__(self, bot: Bot, incoming: Incoming, updates: Sequence[str]) -> None:
+    def __init__(self, bot: PolledBot, incoming: Incoming, updates: Sequence[str]) -> None:
         self._bot = bot
         self._incoming = incoming
         self._updates = updates
@@ -39,16 +50,10 @@ class Polling:
         await _insist(self._bot.delete_webhook)  # while there is one, Telegram refuses to be asked
         offset: int | None = None
         while True:
-            ask = partial(
-                self._bot.get_updates,
-                offset=offset,
-                limit=MOST_UPDATES,
-                timeout=WAIT_S,
-                allowed_updates=list(self._updates),
-            )
-            if updates := await _insist(ask):
+            if handed := await _insist(partial(self._bot.handed_over, offset, self._updates)):
+                updates = [each for each in (read(raw, self._bot) for raw in handed) if each is not None]
                 await _insist(partial(self._incoming.take, updates))
-                offset = updates[-1].update_id + 1
+                offset = handed[-1]["update_id"] + 1
 
 
 async def _insist(call: Callable[[], Awaitable[_T]]) -> _T:

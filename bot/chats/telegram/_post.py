@@ -10,7 +10,7 @@ from functools import partial
 
 from telegram import InputMediaPhoto, MessageEntity, ReplyParameters
 from telegram.constants import MediaGroupLimit
-from telegram.error import BadRequest
+from telegram.error import BadRequest, ChatMigrated
 from telegram.ext import ExtBot
 
 from bot.chats.telegram._errors import patiently, translated
@@ -18,7 +18,7 @@ from bot.chats.telegram._looks import MAX_CAPTION, Photo, blank, clipped, keyboa
 from bot.chats.telegram._naming import named
 from bot.chats.telegram._pace import Rank
 from bot.domain import Place
-from bot.errors import ChatBusy
+from bot.errors import ChatError, ChatUnreachable
 from bot.replies import Attachment, Picture, Reply
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,8 @@ class Post:
     """Shows replies as messages; every method raises ChatUnreachable or ChatBusy.
 
     A message has at most one picture. Of several the first carries text and buttons, the others follow as an
-    album that answers it, and files as documents. The ids of all that have pictures are its id: `12,13,14`.
+    album that answers it, and files as documents. The ids of all that have pictures are its id: `12,13,14`;
+    in a group that has become another chat, which a supergroup is, after that chat's: `-1005:12,13,14`.
     `rank` says who goes first when there is much to send.
     """
 
@@ -59,38 +60,60 @@ class Post:
         self, room: Room, reply: Reply, answer_to: int | None = None, rings: int | None = None
     ) -> str:
         """Send a message, `answer_to` another one, and give its id; in a group it `rings` somebody."""
+        photos = await _read(reply.pictures)
         mentions: tuple[MessageEntity, ...] = ()
         if rings is not None:
             reply, mention = await named(self._bot, room.chat_id, rings, reply)
             mentions = (mention,)
+        moved = ""
         with translated():
-            message_id, others = await self._first(room, reply, answer_to, mentions)
+            try:
+                message_id, others = await self._first(room, reply, photos, answer_to, mentions)
+            except ChatMigrated as error:
+                room, moved = Room(error.new_chat_id), f"{error.new_chat_id}:"
+                message_id, others = await self._first(room, reply, photos, None, mentions)
+            except BadRequest as refusal:
+                if room.topic_id is None or "thread not found" not in refusal.message.lower():
+                    raise
+                room = Room(room.chat_id)
+                message_id, others = await self._first(room, reply, photos, answer_to, mentions)
         ids = [message_id]
         for call in self._further(room, message_id, others, reply):
             try:
                 ids += await patiently(call)  # to raise would have the first message sent again
-            except ChatBusy as busy:
-                log.warning("a further part of message %d was left out: %s", message_id, busy)
-        return ",".join(map(str, ids))
+            except ChatError as error:
+                _left_out(message_id, error)
+        return moved + ",".join(map(str, ids))
 
     async def edit(self, room: Room, message_id: str, reply: Reply) -> str:
         """Make a message read like `reply`, quiet when it already does; gives the id it has then."""
-        first, *further = map(int, message_id.split(","))
+        photos = await _read(reply.pictures)
+        moved, colon, ids = message_id.rpartition(":")
+        room = Room(int(moved)) if moved else room
+        first, *further = map(int, ids.split(","))
         with translated():
             while further and reply.card_of is None:  # first: these may be there when the other one is gone
                 await self._take_away(room.chat_id, further.pop())
-            await self._edit_first(room.chat_id, first, reply)
-        for call in self._further(room, first, reply.pictures[1:], reply):
-            further += await call()
-        return ",".join(map(str, [first, *further]))
+            await self._edit_first(room.chat_id, first, reply, photos)
+        for call in self._further(room, first, photos[1:], reply):
+            try:
+                further += await call()
+            except ChatUnreachable as error:
+                _left_out(first, error)
+        return moved + colon + ",".join(map(str, [first, *further]))
 
     async def _first(
-        self, room: Room, reply: Reply, answer_to: int | None, mentions: Sequence[MessageEntity]
-    ) -> tuple[int, Sequence[Picture]]:
+        self,
+        room: Room,
+        reply: Reply,
+        photos: Sequence[Photo],
+        answer_to: int | None,
+        mentions: Sequence[MessageEntity],
+    ) -> tuple[int, Sequence[Photo]]:
         keys = keyboard(reply.buttons)
         quote = None if answer_to is None else _answering(answer_to)
-        if reply.pictures and length(reply.text) <= MAX_CAPTION:
-            picture = await photo(reply.pictures[0])
+        if photos and length(reply.text) <= MAX_CAPTION:
+            picture, *others = photos
             sent = await self._bot.send_photo(
                 room.chat_id,
                 picture.data,
@@ -103,7 +126,7 @@ class Post:
                 disable_notification=reply.is_silent,
                 rate_limit_args=self._rank,
             )
-            return int(sent.message_id), reply.pictures[1:]
+            return int(sent.message_id), others
         text = clipped(reply.text)
         sent = await self._bot.send_message(
             room.chat_id,
@@ -115,11 +138,11 @@ class Post:
             disable_notification=reply.is_silent,
             rate_limit_args=self._rank,
         )
-        return int(sent.message_id), reply.pictures
+        return int(sent.message_id), photos
 
-    async def _edit_first(self, chat_id: int, message_id: int, reply: Reply) -> None:
-        if reply.pictures:
-            await self._put_photo(chat_id, message_id, reply, await photo(reply.pictures[0]))
+    async def _edit_first(self, chat_id: int, message_id: int, reply: Reply, photos: Sequence[Photo]) -> None:
+        if photos:
+            await self._put_photo(chat_id, message_id, reply, photos[0])
             return
         bot, rank, keys = self._bot, self._rank, keyboard(reply.buttons)
         try:
@@ -160,19 +183,18 @@ class Post:
                 log.info("a further picture is gone already: %s", refusal.message)
 
     def _further(
-        self, room: Room, message_id: int, pictures: Sequence[Picture], reply: Reply
+        self, room: Room, message_id: int, photos: Sequence[Photo], reply: Reply
     ) -> Iterator[Callable[[], Awaitable[list[int]]]]:
-        for at in range(0, len(pictures), _ALBUM):
-            album = pictures[at : at + _ALBUM]
-            yield partial(self._send_album, room, message_id, album, reply.is_spoiler or None)
+        for at in range(0, len(photos), _ALBUM):
+            album = photos[at : at + _ALBUM]
+            yield partial(self._send_album, room, message_id, album, reply)
         for file in reply.files:
-            yield partial(self._send_file, room, message_id, file)
+            yield partial(self._send_file, room, message_id, file, reply.is_silent)
 
     async def _send_album(
-        self, room: Room, answer_to: int, paths: Sequence[Picture], is_spoiler: bool | None
+        self, room: Room, answer_to: int, photos: Sequence[Photo], reply: Reply
     ) -> list[int]:
-        photos = [await photo(path) for path in paths]
-        quote = _answering(answer_to)
+        quote, is_spoiler = _answering(answer_to), reply.is_spoiler or None
         with translated():
             if len(photos) == 1:  # an album has two at least
                 (only,) = photos
@@ -184,6 +206,7 @@ class Post:
                     caption=caption,
                     reply_parameters=quote,
                     has_spoiler=is_spoiler,
+                    disable_notification=reply.is_silent,
                     rate_limit_args=self._rank,
                 )
                 return [int(alone.message_id)]
@@ -195,11 +218,12 @@ class Post:
                 message_thread_id=room.topic_id,
                 caption=remark,
                 reply_parameters=quote,
+                disable_notification=reply.is_silent,
                 rate_limit_args=self._rank,
             )
             return [int(each.message_id) for each in sent]
 
-    async def _send_file(self, room: Room, answer_to: int, file: Attachment) -> list[int]:
+    async def _send_file(self, room: Room, answer_to: int, file: Attachment, is_silent: bool) -> list[int]:
         data = await asyncio.to_thread(file.path.read_bytes)  # given a path, the library would read it here
         with translated():
             await self._bot.send_document(
@@ -208,9 +232,19 @@ class Post:
                 message_thread_id=room.topic_id,
                 filename=file.name,
                 reply_parameters=_answering(answer_to),
+                disable_notification=is_silent,
                 rate_limit_args=self._rank,
             )
         return []  # whoever takes a file keeps it
+
+
+async def _read(pictures: Sequence[Picture]) -> list[Photo]:
+    """Read all pictures of a message before any is shown: they may be deleted meanwhile."""
+    return [await photo(each) for each in pictures]
+
+
+def _left_out(message_id: int, error: ChatError) -> None:
+    log.warning("a further part of message %d was left out: %s", message_id, error)
 
 
 def _answering(message_id: int) -> ReplyParameters:

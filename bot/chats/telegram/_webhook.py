@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import web
-from telegram import Bot, Update
+from telegram import Bot
 from telegram.error import BadRequest, NetworkError, RetryAfter
 
-from bot.chats.telegram._incoming import Incoming
+from bot.chats.telegram._incoming import Incoming, read
 from bot.errors import LedgerError, SettingsError
 from bot.settings import Address
 
@@ -82,16 +82,16 @@ class _Desk:
 
     async def take(self, request: web.Request) -> web.Response:
         """Take an update as polling would; it is ours, and told to be, when it is in the ledger."""
-        if not hmac.compare_digest(request.headers.get(SECRET_HEADER, "").encode(), self._secret):
+        secret = request.headers.get(SECRET_HEADER, "").encode(errors="surrogateescape")  # whatever it was
+        if not hmac.compare_digest(secret, self._secret):
             return web.Response(status=403)
         try:
-            update = Update.de_json(await request.json(), self._bot)
-        except (ValueError, TypeError, KeyError, AttributeError):
-            # Telegram would bring it again for a day, and it would read no better.
-            log.exception("an update of Telegram could not be read")
+            update = read(await request.json(), self._bot)
+        except ValueError:
+            log.exception("what Telegram brought is no JSON")
             return web.Response()
         try:
-            await self._incoming.take([update])
+            await self._incoming.take([] if update is None else [update])
         except LedgerError as error:
             log.error("an update cannot be kept: %s; Telegram brings it again", error)
             return web.Response(status=503)

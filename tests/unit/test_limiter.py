@@ -1,0 +1,29 @@
+"""Calls that wait for their turn at Telegram, and give up."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bot.chats.telegram._limiter import Limiter
+from bot.chats.telegram._pace import Limit, Limits
+
+ONE_BY_ONE = Limits(*(Limit(1, 0.0, 1) for _ in range(3)))
+
+
+async def test_who_gives_up_when_their_turn_comes_troubles_nobody_before_or_after() -> None:
+    limiter, is_answered = Limiter(ONE_BY_ONE), asyncio.Event()
+
+    async def send() -> str:
+        await is_answered.wait()
+        return "sent"
+
+    first, second, third = [
+        asyncio.create_task(limiter.process_request(send, (), {}, "sendMessage", {"chat_id": 7}, None))
+        for _ in range(3)
+    ]
+    await asyncio.sleep(0)
+    is_answered.set()  # the first is done in the very moment in which the second gives up
+    second.cancel()
+    async with asyncio.timeout(60):
+        assert await asyncio.gather(first, third) == ["sent", "sent"]
+    assert second.cancelled()
