@@ -122,7 +122,7 @@ async def test_a_notice_for_a_topic_that_is_gone_comes_to_its_group(stage: Stage
     stage.card.gate.clear()
     how = await asked_to_train(stage, **TOPIC)
     await stage.anna.sends_photos(PHOTOS[:5], chat=GROUP, to=how, **TOPIC)
-    await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "Your LoraCode is" in each.text])
+    await until(lambda: any("Your LoraCode is" in each.versions[0] for each in stage.anna.sees_in(GROUP)))
     stage.server.refusals["sendMessage"] = [ApiRefusal("Bad Request: message thread not found")]
     stage.card.gate.set()
     (ready,) = await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "is ready" in each.text])
