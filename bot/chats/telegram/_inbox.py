@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +23,9 @@ from bot.replies import Reply, SentPhoto, Upload
 from bot.studio import Studio
 
 log = logging.getLogger(__name__)
+
+#: So many albums in groups are remembered as meant for us: photos of them may still come.
+LATE_ALBUMS = 100
 
 _Context: TypeAlias = ContextTypes.DEFAULT_TYPE
 _Call: TypeAlias = Callable[[Identity, Place, str], Awaitable[Reply]]
@@ -44,6 +48,7 @@ class Inbox:
         self._answers = answers
         self._album_pause_s = album_pause_s
         self._albums: dict[tuple[int, str], _Album] = {}  # each chat has numbers of its own
+        self._meant: deque[tuple[int, str | None]] = deque(maxlen=LATE_ALBUMS)
 
     def handlers(self) -> list[CommandHandler[_Context, Any] | MessageHandler[_Context, Any]]:
         """Give what listens, in the order in which it is asked."""
@@ -135,7 +140,7 @@ class Inbox:
     async def _take(self, album: _Album, bot: Bot) -> None:
         messages = sorted(album.messages, key=lambda each: each.message_id)
         is_private = messages[0].chat.type == Chat.PRIVATE
-        if not is_private and not any(is_for(bot, each) for each in messages):
+        if not is_private and not self._is_meant(album, bot):
             return  # what people show each other in a group is not even fetched
 
         async def work(spot: Spot, message: Message) -> Reply:
@@ -146,6 +151,16 @@ class Inbox:
             return await self._studio.add_photos(spot.who, spot.place, uploads)
 
         await self._answer(messages[-1], work)
+
+    def _is_meant(self, album: _Album, bot: Bot) -> bool:
+        """Tell whether an album in a group is for us: its first photo alone says so, others may be late."""
+        name = album.messages[0].chat.id, album.messages[0].media_group_id
+        if name not in self._meant:
+            if not any(is_for(bot, each) for each in album.messages):
+                return False
+            if name[1] is not None:
+                self._meant.append(name)
+        return True
 
     async def _on_words(self, update: Update, context: _Context) -> None:
         async def work(spot: Spot, message: Message) -> Reply:
