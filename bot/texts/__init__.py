@@ -106,6 +106,7 @@ from bot.texts._results import picture_gone as picture_gone
 from bot.texts._results import recipe as recipe
 from bot.texts._results import result as result
 from bot.texts._results import result_deleted as result_deleted
+from bot.texts._safety import not_allowed_here as not_allowed_here
 from bot.texts._safety import withheld as withheld
 from bot.texts._settings import settings as settings
 from bot.texts._settings import settings_styles as settings_styles

@@ -13,8 +13,16 @@ _OF_PICTURES = ("vary:", "large:")
 
 def withheld(reply: Reply, is_unseen: bool = False) -> Reply:
     """Take the pictures out of a reply, and say so; a card of a job under way says nothing of its preview."""
+    return _without_pictures(reply, say("withheld-unseen") if is_unseen else say("withheld"))
+
+
+def not_allowed_here(reply: Reply) -> Reply:
+    """Take the pictures out of a reply for a chat whose rules let us send none, and say so; likewise."""
+    return _without_pictures(reply, say("no-pictures-here"))
+
+
+def _without_pictures(reply: Reply, why: str) -> Reply:
     if reply.card_of is not None:
         return replace(reply, pictures=())
     buttons = tuple(each for each in reply.buttons if not each.action.startswith(_OF_PICTURES))
-    why = say("withheld-unseen") if is_unseen else say("withheld")
     return replace(reply, text=f"{reply.text}\n{why}", pictures=(), buttons=buttons)

@@ -589,6 +589,7 @@ form-prompt-label = What to draw
 photo-shows-nudity = This photo looks as if it showed nudity, so I did not take it. Please send one with clothes on. If I am wrong, another photo of the same scene may pass.
 photo-not-checked = I could not check this photo just now, so I did not take it. Please send it again later.
 withheld = Not shown: the check of this bot took it for nudity. Draw it again, dressed.
+no-pictures-here = I may send no pictures in this chat; /show in our private chat brings them.
 withheld-unseen = Not shown: the check of this bot could not look at it just now. /show and its number try again.
 queue-full = { $count ->
     [one] The line is full, with { $count } job in it. Please ask again in about { $span }.

@@ -588,6 +588,7 @@ form-prompt-label = Che cosa disegnare
 photo-shows-nudity = Questa foto sembra mostrare nudità, quindi non l'ho presa. Mandane una con i vestiti. Se mi sbaglio, un'altra foto della stessa scena può andare bene.
 photo-not-checked = Ora non ho potuto controllare questa foto, quindi non l'ho presa. Mandala di nuovo più tardi, per favore.
 withheld = Non mostrata: il controllo di questo bot l'ha presa per nudità. Disegnala di nuovo, vestita.
+no-pictures-here = In questa chat non posso mandare immagini; /mostra nella nostra chat privata le porta.
 withheld-unseen = Non mostrata: ora il controllo di questo bot non ha potuto guardarla. /mostra e il suo numero ci riprovano.
 queue-full = { $count ->
     [one] La coda è piena, con { $count } lavoro. Chiedi di nuovo tra circa { $span }, per favore.

@@ -54,6 +54,32 @@ async def test_a_single_result_has_every_button(stage: Stage) -> None:
     assert result.labels == [["Again", "Variations", "Larger"], ["Edit prompt", "Recipe", "Delete"]]
 
 
+@pytest.mark.parametrize("is_edited", [True, False])
+async def test_a_group_that_lets_nobody_send_pictures_is_told_where_they_are(
+    stage: Stage, is_edited: bool
+) -> None:
+    code = await trained(stage.anna)
+    no_right = ApiRefusal("Bad Request: not enough rights to send photos to the chat")
+    stage.card.gate.clear()
+    await stage.anna.says(f"/generate {code} a boat", chat=GROUP)
+    (card,) = await until(lambda: stage.anna.sees_in(GROUP))
+    gone = [] if is_edited else [ApiRefusal("Bad Request: message to edit not found")]
+    stage.server.refusals["editMessageMedia"] = [*gone, no_right]
+    stage.server.refusals["sendPhoto"] = [] if is_edited else [no_right]
+    stage.card.gate.set()
+    told = await until(
+        lambda: [each for each in stage.anna.sees_in(GROUP) if "I may send no pictures" in each.text]
+    )
+    assert (told[0] == card) == is_edited
+    assert not told[0].photos
+    labels = [label for label, _ in told[0].buttons]
+    assert "Again" in labels
+    assert "Larger" not in labels
+    number = stage.drawings[0].job_id
+    await stage.anna.says(f"/show {number}")
+    await until(lambda: [each for each in stage.anna.sees if each.photos and number_of(each) == str(number)])
+
+
 async def test_who_wants_no_sound_hears_none_of_further_pictures_either(stage: Stage) -> None:
     await stage.anna.says("/settings")
     card = await stage.anna.hears("Size: square")

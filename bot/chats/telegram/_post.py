@@ -13,6 +13,7 @@ from telegram.constants import MediaGroupLimit
 from telegram.error import BadRequest, ChatMigrated
 from telegram.ext import ExtBot
 
+from bot import texts
 from bot.chats.telegram._errors import patiently, translated
 from bot.chats.telegram._looks import MAX_CAPTION, Photo, blank, clipped, keyboard, length, photo
 from bot.chats.telegram._naming import named
@@ -110,6 +111,21 @@ class Post:
         answer_to: int | None,
         mentions: Sequence[MessageEntity],
     ) -> tuple[int, Sequence[Photo]]:
+        try:
+            return await self._as_it_is(room, reply, photos, answer_to, mentions)
+        except BadRequest as refusal:
+            if not photos or not _is_no_right(refusal):
+                raise
+            return await self._as_it_is(room, texts.not_allowed_here(reply), (), answer_to, mentions)
+
+    async def _as_it_is(
+        self,
+        room: Room,
+        reply: Reply,
+        photos: Sequence[Photo],
+        answer_to: int | None,
+        mentions: Sequence[MessageEntity],
+    ) -> tuple[int, Sequence[Photo]]:
         keys = keyboard(reply.buttons)
         quote = None if answer_to is None else _answering(answer_to)
         if photos and length(reply.text) <= MAX_CAPTION:
@@ -142,7 +158,12 @@ class Post:
 
     async def _edit_first(self, chat_id: int, message_id: int, reply: Reply, photos: Sequence[Photo]) -> None:
         if photos:
-            await self._put_photo(chat_id, message_id, reply, photos[0])
+            try:
+                await self._put_photo(chat_id, message_id, reply, photos[0])
+            except BadRequest as refusal:
+                if not _is_no_right(refusal):
+                    raise
+                await self._edit_first(chat_id, message_id, texts.not_allowed_here(reply), ())
             return
         bot, rank, keys = self._bot, self._rank, keyboard(reply.buttons)
         try:
@@ -245,6 +266,11 @@ async def _read(pictures: Sequence[Picture]) -> list[Photo]:
 
 def _left_out(message_id: int, error: ChatError) -> None:
     log.warning("a further part of message %d was left out: %s", message_id, error)
+
+
+def _is_no_right(refusal: BadRequest) -> bool:
+    """Say whether a group's rules are why a picture was refused: administrators may forbid media alone."""
+    return "not enough rights to send" in refusal.message.lower()
 
 
 def _answering(message_id: int) -> ReplyParameters:
