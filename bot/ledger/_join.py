@@ -33,7 +33,11 @@ def join(db: sqlite3.Connection, stays: AccountId, goes: AccountId) -> None:
     # The same photo may have been sent on both platforms, and is held once.
     db.execute("UPDATE OR IGNORE photos SET account = :stays WHERE account = :goes", ours)
     db.execute("UPDATE OR IGNORE shares SET account = :stays WHERE account = :goes", ours)
-    db.execute("DELETE FROM shares WHERE code IN (SELECT code FROM loras WHERE account = :stays)", ours)
+    db.execute(
+        "DELETE FROM shares WHERE account = :stays"
+        " AND code IN (SELECT code FROM loras WHERE account = :stays)",
+        ours,
+    )
     for table in _ONCE:
         db.execute(f"UPDATE OR IGNORE {table} SET account = :stays WHERE account = :goes", ours)  # noqa: S608
     for table in ("photos", "shares", *_ONCE):

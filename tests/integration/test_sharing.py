@@ -448,6 +448,14 @@ async def test_joining_accounts_makes_a_share_between_them_needless(desk: Desk) 
         await draws(desk, code)
 
 
+async def test_joining_accounts_leaves_to_others_what_they_may(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Always")
+    word = (await desk.studio.link(ANNA, ALONE, "")).text.partition("word is ")[2][:6]
+    await desk.studio.link(Identity(Platform.DISCORD, "77"), BERTS, word)
+    await draws(desk, code)
+
+
 async def test_a_request_that_is_carried_out_again_is_there_already(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     for number, each in enumerate([unknown(code)] * MAX_ASKS_A_DAY):
