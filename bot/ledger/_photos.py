@@ -97,9 +97,10 @@ def added(
 
 
 def forget(db: sqlite3.Connection, account: AccountId) -> list[str]:
-    """Delete the set that is being collected; give the SHA-256 of each photo's bytes."""
+    """Delete the set that is being collected, and what it was for; give the SHA-256 of each photo's bytes."""
     forgotten = held_names(db, account)
     db.execute("DELETE FROM photos WHERE account = ? AND job IS NULL", (account,))
+    db.execute("UPDATE photo_sets SET code = NULL, steps = NULL, swaps = NULL WHERE account = ?", (account,))
     return forgotten
 
 
