@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bot.asking import asking
-from bot.domain import MAY_DRAW, AccountId, Allowed, Asker, Identity, Lora, LoraCode, Report, Share
-from bot.ledger import _sharing
+from bot.domain import MAY_DRAW, AccountId, Allowed, Asker, Identity, JobId, Lora, LoraCode, Report, Share
+from bot.ledger import _jobs, _sharing
 from bot.ledger._letters import Letters, owe
 from bot.ledger._rows import lora_of, ms, share_of, time_of
 
@@ -50,35 +50,45 @@ class Shares(Letters):
         """Give a share of a Lora of the account."""
         return await self._db.read(lambda db: _own_share(db, owner, number))
 
-    async def allow(self, owner: AccountId, number: int, allowed: Allowed) -> Share | None:
+    async def allow(
+        self, owner: AccountId, number: int, allowed: Allowed
+    ) -> tuple[Share | None, list[JobId]]:
         """Note what the owner of a Lora decided, and owe whoever asked a letter when they may.
 
-        Gives the share as it was before; None when it is gone.
+        Gives the share as it was before, None when it is gone; and what was cancelled, as they may not.
         """
         now = self._db.now_ms()
 
-        def work(db: sqlite3.Connection) -> Share | None:
+        def work(db: sqlite3.Connection) -> tuple[Share | None, list[JobId]]:
             before = _own_share(db, owner, number)
-            if before is not None:
-                db.execute(
-                    "UPDATE shares SET allowed = :allowed, changed_ms = :now,"
-                    " job = iif(:allowed = 'once', job, NULL) WHERE number = :number",
-                    {"allowed": str(allowed), "now": now, "number": number},
-                )
-                if allowed in MAY_DRAW and before.allowed is not allowed:
-                    _sharing.tell_asker(db, before, now)
-            return before
+            if before is None:
+                return None, []
+            db.execute(
+                "UPDATE shares SET allowed = :allowed, changed_ms = :now,"
+                " job = iif(:allowed = 'once', job, NULL) WHERE number = :number",
+                {"allowed": str(allowed), "now": now, "number": number},
+            )
+            if allowed not in MAY_DRAW:
+                return before, _stop_drawing(db, before, now)
+            if before.allowed is not allowed:
+                _sharing.tell_asker(db, before, now)
+            return before, []
 
         return await self._db.write(work)
 
-    async def revoke(self, owner: AccountId, number: int) -> Share | None:
-        """End a share of a Lora of the account; None when it is gone already."""
+    async def revoke(self, owner: AccountId, number: int) -> tuple[Share | None, list[JobId]]:
+        """End a share of a Lora of the account, and what is still drawn by it; None when it is gone already.
 
-        def work(db: sqlite3.Connection) -> Share | None:
+        Gives what was cancelled with it.
+        """
+        now = self._db.now_ms()
+
+        def work(db: sqlite3.Connection) -> tuple[Share | None, list[JobId]]:
             before = _own_share(db, owner, number)
-            if before is not None:
-                db.execute("DELETE FROM shares WHERE number = ?", (number,))
-            return before
+            if before is None:
+                return None, []
+            db.execute("DELETE FROM shares WHERE number = ?", (number,))
+            return before, _stop_drawing(db, before, now)
 
         return await self._db.write(work)
 
@@ -158,3 +168,13 @@ def _own_share(db: sqlite3.Connection, owner: AccountId, number: int) -> Share |
     sql = "SELECT * FROM shares WHERE number = ? AND code IN (SELECT code FROM loras WHERE account = ?)"
     row = db.execute(sql, (number, owner)).fetchone()
     return None if row is None else share_of(row)
+
+
+def _stop_drawing(db: sqlite3.Connection, share: Share, now_ms: int) -> list[JobId]:
+    """Cancel what somebody who may no longer draw with a Lora still draws with it."""
+    rows = db.execute(
+        "SELECT id FROM jobs WHERE account = :account AND status IN ('queued', 'running')"
+        " AND (code = :code OR id IN (SELECT job FROM further_codes WHERE code = :code)) ORDER BY id",
+        {"account": share.account, "code": share.code},
+    )
+    return [_jobs.end(db, JobId(row["id"]), "cancelled", None, now_ms).id for row in rows.fetchall()]

@@ -119,6 +119,25 @@ async def test_always_lasts_until_it_is_taken_back_which_stops_what_runs(desk: D
     assert await refused(desk, code)
 
 
+@pytest.mark.parametrize("how", ["no", "back"])
+async def test_a_bot_that_dies_when_a_share_was_taken_back_draws_no_more_with_it(
+    desk: Desk, how: str
+) -> None:
+    code, letter = await asked(desk)
+    own = (await desk.ready(BERT, first=11)).code
+    await presses(desk, letter, "Always")
+    for each in (code, f"{own} with {code} and", own):
+        await draws(desk, each)
+    [share] = await desk.ledger.shares_of(code)
+    anna = await desk.ledger.account_of(ANNA)
+    if how == "no":
+        await desk.ledger.allow(anna, share.number, Allowed.NO)
+    else:
+        await desk.ledger.revoke(anna, share.number)
+    assert (await desk.claim(JobKind.GENERATE)).code == own
+    assert await desk.ledger.claim(JobKind.GENERATE) is None
+
+
 async def test_who_asks_for_somebody_s_nobody_s_or_a_refused_code_hears_the_same(desk: Desk) -> None:
     code, letter = await asked(desk)
     answers = [(await desk.studio.ask(BERT, BERTS, each)).text for each in (code, unknown(code))]
