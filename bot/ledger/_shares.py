@@ -14,6 +14,8 @@ from bot.ledger._rows import lora_of, ms, share_of, time_of
 
 #: Reports of one person a day.
 MAX_REPORTS_A_DAY = 5
+_OPEN_LINK = "SELECT expires_ms FROM invitations WHERE code = ? AND expires_ms > ? AND people < ?"
+_REFUSE = "UPDATE shares SET allowed = 'no', changed_ms = ?, job = NULL WHERE number = ?"
 
 
 class Shares(Letters):
@@ -79,7 +81,7 @@ class Shares(Letters):
     async def revoke(self, owner: AccountId, number: int) -> tuple[Share | None, list[JobId]]:
         """End a share of a Lora of the account, and what is still drawn by it; None when it is gone already.
 
-        Gives what was cancelled with it.
+        While a link is open it becomes a refusal: they would come in again. Gives what was cancelled with it.
         """
         now = self._db.now_ms()
 
@@ -87,7 +89,10 @@ class Shares(Letters):
             before = _own_share(db, owner, number)
             if before is None:
                 return None, []
-            db.execute("DELETE FROM shares WHERE number = ?", (number,))
+            if db.execute(_OPEN_LINK, (before.code, now, _sharing.MAX_PEOPLE_A_LINK)).fetchone() is None:
+                db.execute("DELETE FROM shares WHERE number = ?", (number,))
+            else:
+                db.execute(_REFUSE, (now, number))
             return before, _stop_drawing(db, before, now)
 
         return await self._db.write(work)
@@ -106,8 +111,7 @@ class Shares(Letters):
 
     async def invitation_until(self, code: LoraCode) -> datetime | None:
         """Tell until when a link lets people draw with a Lora; None when there is none."""
-        sql = "SELECT expires_ms FROM invitations WHERE code = ? AND expires_ms > ? AND people < ?"
-        rows = await self._rows(sql, code, self._db.now_ms(), _sharing.MAX_PEOPLE_A_LINK)
+        rows = await self._rows(_OPEN_LINK, code, self._db.now_ms(), _sharing.MAX_PEOPLE_A_LINK)
         return time_of(rows[0][0]) if rows else None
 
     async def end_invitation(self, code: LoraCode) -> None:

@@ -402,6 +402,22 @@ async def test_whom_an_owner_refused_no_link_lets_in(desk: Desk) -> None:
     assert caught.value.sentence == texts.SHARE_WORD_UNKNOWN
 
 
+async def test_from_whom_it_is_taken_back_does_not_come_in_again_by_the_open_link(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    word = await word_of(desk, code)
+    await desk.studio.start(BERT, BERTS, word)
+    [(_, letter)] = await post(desk)
+    told = await presses(desk, letter, "Take it back")
+    with pytest.raises(UserError) as caught:
+        await desk.studio.start(BERT, BERTS, word)
+    assert caught.value.sentence == texts.SHARE_WORD_UNKNOWN
+    assert await refused(desk, code)
+    menu = await presses(desk, told, "Back")
+    assert f"Somebody on Discord: {Allowed.NO}" in menu.text
+    await presses(desk, await presses(desk, menu, f"Somebody: {Allowed.NO}"), "Always")
+    await draws(desk, code)
+
+
 async def test_words_of_links_cannot_be_guessed(desk: Desk) -> None:
     word = await word_of(desk, (await desk.ready(ANNA)).code)
     for _ in range(5):
