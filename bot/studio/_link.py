@@ -41,14 +41,15 @@ class Links:
 
     async def _joined(self, account: AccountId, word: str) -> Reply:
         now = self._tools.clock()
-        wrong = self._wrong[account] = [at for at in self._wrong[account] if now - at < WORD_LASTS]
+        wrong = self._wrong[account]
+        wrong[:] = [at for at in wrong if now - at < WORD_LASTS]
         if len(wrong) >= _MAX_WRONG:
             raise UserError(texts.LINK_TOO_OFTEN)
+        wrong.append(now)  # before the look, so that of many words at once each counts
         owner = await self._tools.ledger.owner_of_link_word(word)
         if owner is None:
-            wrong.append(now)
             raise UserError(texts.LINK_UNKNOWN)
-        del self._wrong[account]
+        wrong.remove(now)  # and no other: whoever guesses has a word of their own as well
         if owner == account:
             raise UserError(texts.LINK_SAME)
         first, second = sorted((owner, account))  # always in one order: two who join each other must not wait

@@ -73,14 +73,15 @@ class Sharing:
         if match is None:
             return None
         now = self._tools.clock()
-        wrong = [at for at in self._wrong.pop(asker.account, []) if now - at < _WRONG_COUNTS_FOR]
+        wrong = self._wrong[asker.account]
+        wrong[:] = [at for at in wrong if now - at < _WRONG_COUNTS_FOR]
         if len(wrong) >= _MAX_WRONG:
-            self._wrong[asker.account] = wrong
             raise UserError(texts.SHARE_WORD_TOO_OFTEN)
+        wrong.append(now)  # before the look, so that of many words at once each counts
         code = await self._tools.ledger.accept(asker, match[1].upper())
         if code is None:
-            self._wrong[asker.account] = [*wrong, now]
             raise UserError(texts.SHARE_WORD_UNKNOWN)
+        wrong.remove(now)  # and no other: whoever guesses has a word of their own as well
         self._tools.mailbox.wake()
         return texts.usable_already(code, asker.place.platform)
 

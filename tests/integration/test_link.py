@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -74,6 +75,16 @@ async def test_words_cannot_be_guessed(desk: Desk) -> None:
     assert await refusal(desk, word) == texts.LINK_TOO_OFTEN
     desk.clock.forward(minutes=11)
     assert "Linked" in (await desk.studio.link(BERT, BERTS, await word_of(desk))).text
+
+
+async def test_many_words_at_once_and_one_s_own_between_count_no_less(desk: Desk) -> None:
+    own = await word_of(desk)
+    for _ in range(2):
+        with pytest.raises(UserError, match="the word of this account"):
+            await desk.studio.link(ANNA, ALONE, own)
+        wrong = [desk.studio.link(ANNA, ALONE, "WRONGG") for _ in range(4)]
+        answers = await asyncio.gather(*wrong, return_exceptions=True)
+    assert [str(each) for each in answers].count(texts.LINK_TOO_OFTEN) == 3
 
 
 async def test_where_others_read_along_no_word_is_shown_nor_taken(desk: Desk) -> None:

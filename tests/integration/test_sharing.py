@@ -430,6 +430,15 @@ async def test_words_of_links_cannot_be_guessed(desk: Desk) -> None:
     await desk.studio.start(BERT, BERTS, word)
 
 
+async def test_many_words_of_links_at_once_and_one_s_own_between_count_no_less(desk: Desk) -> None:
+    own = await word_of(desk, (await desk.ready(ANNA)).code)
+    for _ in range(2):
+        await desk.studio.start(ANNA, ALONE, own)
+        wrong = [desk.studio.start(ANNA, ALONE, "share_AAAAAAAAAAAA") for _ in range(4)]
+        answers = await asyncio.gather(*wrong, return_exceptions=True)
+    assert [str(each) for each in answers].count(texts.SHARE_WORD_TOO_OFTEN) == 3
+
+
 async def test_the_menu_shows_everybody_a_page_at_a_time(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     word = await word_of(desk, code)
