@@ -153,6 +153,14 @@ async def test_a_ban_holds_for_all_platforms_of_a_person_and_outlives_forgetme(d
     await desk.studio.start(BERT, BERTS)
 
 
+async def test_who_is_banned_does_not_go_on_elsewhere_by_a_word_they_still_have(desk: Desk) -> None:
+    await desk.ready(ANNA)
+    word = (await desk.studio.link(ANNA, ANNA.alone, "")).text.partition("word is ")[2][:6]
+    await desk.studio.admin(ADMIN, "ban", str(ANNA))
+    assert await refused(desk.studio.link(BERT, BERTS, word)) == texts.LINK_UNKNOWN
+    assert await desk.loras(BERT) == []
+
+
 @pytest.mark.parametrize("person", ["", "anna", "telegram:", "telegram:1 2", "signal:1", "telegram:1'--"])
 async def test_a_person_that_is_none_is_asked_for_again(desk: Desk, person: str) -> None:
     assert await refused(desk.studio.admin(ADMIN, "ban", person)) == texts.WHICH_PERSON
