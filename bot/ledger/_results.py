@@ -104,7 +104,7 @@ class Results:
     async def delete_result(self, job_id: JobId) -> list[Picture]:
         """Blank a result's words and mark its pictures; gives those whose files are to be deleted now.
 
-        Messages that show it are to lose it from then on.
+        How many were drawn still counts. Messages that show it are to lose it from then on.
         """
         now = self._db.now_ms()
 
@@ -115,7 +115,11 @@ class Results:
                 (now, job_id),
             )
             blank = msgspec.json.encode(GenerateWish("")).decode()
-            db.execute("UPDATE jobs SET wish = ? WHERE id = ? AND kind = 'generate'", (blank, job_id))
+            db.execute(
+                "UPDATE jobs SET wish = json_set(?, '$.count', coalesce(json_extract(wish, '$.count'), 1))"
+                " WHERE id = ? AND kind = 'generate'",
+                (blank, job_id),
+            )
             _copies.end(db, job_id, now)
             return [picture_of(row) for row in rows]
 

@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.domain import Access, Identity, JobKind, JobStatus, Platform, Quota, Role, Rules
+from bot.domain import (
+    Access,
+    GenerateWish,
+    Identity,
+    JobKind,
+    JobStatus,
+    Pick,
+    Platform,
+    Quota,
+    Role,
+    Rules,
+)
 from bot.errors import UserError
 from bot.replies import Reply
 from bot.studio import Studio
@@ -254,6 +265,23 @@ async def test_pictures_an_hour_are_counted_also_those_whose_result_was_deleted(
     await desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat")
     desk.clock.forward(hours=1)
     await desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat --n 4")
+
+
+async def test_of_pictures_of_which_the_most_alike_was_kept_all_count_when_it_is_deleted(desk: Desk) -> None:
+    ruled(desk, Rules(quotas={Role.GUEST: Quota(pictures_an_hour=5)}))
+    code, account = (await desk.ready(ANNA)).code, await desk.ledger.account_of(ANNA)
+    wish = GenerateWish("a boat", count=4, best=True)
+    await desk.ledger.add_generation(account, code, wish, ANNAS)
+    job = await desk.claim(JobKind.GENERATE)
+    picked = Pick((0.5, 0.75, 0.5, None), 2), wish
+    assert await desk.ledger.finish_generation(job.id, job.attempt, [f"{job.id}-1.png"], picked=picked)
+    await desk.studio.press(ANNA, ANNAS, f"delete!:{job.id}")
+    assert "5 pictures an hour" in await refused(
+        desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat --n 2")
+    )
+    deleted = await desk.ledger.job(job.id)
+    assert deleted is not None
+    assert deleted.wish == GenerateWish("", count=4), "no word of it stays"
 
 
 async def test_limits_of_a_person_stand_above_those_of_their_role(desk: Desk) -> None:
