@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -199,6 +200,14 @@ async def test_a_takedown_leaves_nothing_also_of_a_job_that_runs(desk: Desk) -> 
     assert letter.to == ANNA
     assert "has deleted your LoraCode" in letter.words
     assert await refused(desk.studio.admin(ADMIN, "takedown", code)) == texts.NO_SUCH_CODE
+
+
+async def test_of_two_takedowns_at_once_one_finds_it_gone(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    both = [desk.studio.admin(ADMIN, "takedown", code) for _ in range(2)]
+    first, second = await asyncio.gather(*both, return_exceptions=True)
+    assert isinstance(first, Reply)
+    assert str(second) == texts.NO_SUCH_CODE
 
 
 async def test_a_broadcast_owes_each_person_one_letter_but_not_to_whom_the_bot_is_closed(desk: Desk) -> None:
