@@ -21,6 +21,7 @@ from bot.domain import (
     Picture,
     Place,
 )
+from bot.errors import ShareEnded
 from bot.ledger import _copies, _jobs, _photos, _sharing
 from bot.ledger._connection import Connection
 from bot.ledger._rows import Named, draft_of, job_of, ms, picture_of, time_of
@@ -50,13 +51,7 @@ class Results:
     ) -> Job:
         """Queue a generation; ShareEnded when a Lora in it is not, or no longer, theirs to draw with."""
         now = self._db.now_ms()
-
-        def work(db: sqlite3.Connection) -> Job:
-            job = _photos.add_job(db, (account, code), wish, place, now)
-            _sharing.spend(db, job, (code, *wish.codes))
-            return job
-
-        return await self._db.write(work)
+        return await self._db.write(lambda db: _queued(db, (account, code), wish, place, now))
 
     async def finish_draft(self, draft: Draft, wish: GenerateWish, place: Place) -> Job | None:
         """Queue what a draft has become and drop it; None when it is no longer there. ShareEnded likewise."""
@@ -65,9 +60,7 @@ class Results:
         def work(db: sqlite3.Connection) -> Job | None:
             if not db.execute("DELETE FROM drafts WHERE account = ?", (draft.account,)).rowcount:
                 return None
-            job = _photos.add_job(db, (draft.account, draft.code), wish, place, now)
-            _sharing.spend(db, job, (draft.code, *wish.codes))
-            return job
+            return _queued(db, (draft.account, draft.code), wish, place, now)
 
         return await self._db.write(work)
 
@@ -210,6 +203,17 @@ class Results:
 
     async def _rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
         return await self._db.read(lambda db: db.execute(sql, values).fetchall())
+
+
+def _queued(
+    db: sqlite3.Connection, whose: tuple[AccountId, LoraCode], wish: GenerateWish, place: Place, now_ms: int
+) -> Job:
+    code = whose[1]
+    if db.execute("SELECT 1 FROM loras WHERE code = ?", (code,)).fetchone() is None:
+        raise ShareEnded(code)  # it was deleted since somebody looked
+    job = _photos.add_job(db, whose, wish, place, now_ms)
+    _sharing.spend(db, job, (code, *wish.codes))
+    return job
 
 
 def named_in(db: sqlite3.Connection) -> Named:
