@@ -161,12 +161,20 @@ class Results:
     # --- drafts ------------------------------------------------------------------------------------------
 
     async def keep_draft(self, draft: Draft) -> None:
-        """Keep what a person is putting together, over an earlier one."""
+        """Keep what a person is putting together, over an earlier one.
+
+        It waits for the next plain message, which answers no earlier question then.
+        """
         place, wish = draft.place, msgspec.json.encode(draft.wish).decode()
         values = (draft.account, draft.code, wish, str(place.platform), place.chat_id, place.user_id)
-        await self._change(
-            "INSERT OR REPLACE INTO drafts VALUES (?, ?, ?, ?, ?, ?, ?)", *values, self._db.now_ms()
-        )
+        now = self._db.now_ms()
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("INSERT OR REPLACE INTO drafts VALUES (?, ?, ?, ?, ?, ?, ?)", (*values, now))
+            unasked = "DELETE FROM questions WHERE account = ? AND platform = ?"
+            db.execute(unasked, (draft.account, str(place.platform)))
+
+        await self._db.write(work)
 
     async def draft_of(self, account: AccountId) -> Draft | None:
         """Give what a person is putting together, unless they left it."""

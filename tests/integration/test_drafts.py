@@ -128,6 +128,15 @@ async def test_words_that_cannot_be_drawn_leave_the_draft_open(desk: Desk) -> No
     assert await desk.studio.plain_text(ANNA, ANNAS, "a boat") is not None
 
 
+async def test_the_next_words_are_the_prompt_also_where_a_name_was_waited_for(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    await desk.studio.press(ANNA, ANNAS, f"rename:{code}")
+    asked = await desk.studio.press(ANNA, ANNAS, f"draw:{code}")
+    assert "Now write what to draw" in asked.text
+    await desk.studio.plain_text(ANNA, ANNAS, "an astronaut")
+    assert (await only_wish(desk)).prompt == "an astronaut"
+
+
 async def test_a_draft_becomes_one_job_however_fast_the_words_come(desk: Desk) -> None:
     await desk.ready(ANNA)
     await desk.studio.generate_text(ANNA, ANNAS, "")
