@@ -65,7 +65,7 @@ class Drafts:
             case "size":
                 wish = wishes.sized(draft.wish, value)
             case "n" if value.isdecimal() and len(value) == 1:
-                wish = replace(draft.wish, count=int(value))
+                wish = replace(draft.wish, count=int(value), best=False)
             case _:
                 raise UserError(texts.STALE_BUTTON)
         return await self._kept(Draft(account, draft.code, wish, place))

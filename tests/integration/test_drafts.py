@@ -137,6 +137,15 @@ async def test_the_next_words_are_the_prompt_also_where_a_name_was_waited_for(de
     assert (await only_wish(desk)).prompt == "an astronaut"
 
 
+async def test_of_as_many_pictures_as_are_chosen_all_are_given(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    await desk.studio.generate(ANNA, ANNAS, code, GenerateWish("", count=4, best=True))
+    await press(desk, "draft:n=2")
+    await desk.studio.plain_text(ANNA, ANNAS, "a boat")
+    wish = await only_wish(desk)
+    assert (wish.count, wish.best) == (2, False)
+
+
 async def test_a_draft_becomes_one_job_however_fast_the_words_come(desk: Desk) -> None:
     await desk.ready(ANNA)
     await desk.studio.generate_text(ANNA, ANNAS, "")
