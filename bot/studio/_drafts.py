@@ -31,7 +31,7 @@ class Drafts:
     ) -> Reply:
         """Ask for what a wish lacks, code or words; the only LoraCode that can draw is no question."""
         wish = await self._settings.applied(account, wishes.checked_but_words(wish))
-        if wish.style and wish.style != NO_STYLE:
+        if wish.style and wish.style.lower() != NO_STYLE:
             wish = replace(wish, style=self._tools.styles.read(wish.style).name)
         if code_text:
             code = wishes.read_code(code_text)

@@ -137,6 +137,14 @@ async def test_the_next_words_are_the_prompt_also_where_a_name_was_waited_for(de
     assert (await only_wish(desk)).prompt == "an astronaut"
 
 
+async def test_no_style_is_none_however_it_is_written(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    asked = await desk.studio.generate(ANNA, ANNAS, code, GenerateWish("", style="None"))
+    assert "style: none" in asked.text
+    await desk.studio.plain_text(ANNA, ANNAS, "a boat")
+    assert (await only_wish(desk)).style == ""
+
+
 async def test_of_as_many_pictures_as_are_chosen_all_are_given(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     await desk.studio.generate(ANNA, ANNAS, code, GenerateWish("", count=4, best=True))
