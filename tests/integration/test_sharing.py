@@ -257,6 +257,14 @@ async def test_what_was_drawn_belongs_to_whoever_asked(desk: Desk) -> None:
     assert caught.value.sentence == texts.NO_SUCH_RESULT
 
 
+async def test_what_is_drawn_with_a_shared_code_is_cancelled_by_it(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Once")
+    await draws(desk, code)
+    assert "Cancelled" in (await desk.studio.cancel(BERT, code)).text
+    assert await desk.jobs(BERT) == []
+
+
 async def test_a_shared_code_inside_a_prompt_is_spent_too(desk: Desk) -> None:
     code, letter = await asked(desk)
     own = (await desk.ready(BERT, first=11)).code
