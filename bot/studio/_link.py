@@ -54,6 +54,13 @@ class Links:
             raise UserError(texts.LINK_SAME)
         first, second = sorted((owner, account))  # always in one order: two who join each other must not wait
         async with self._tools.locks.of(first), self._tools.locks.of(second):
+            await self._refuse_mixed_photos(owner, account)
             if not await self._tools.ledger.join_accounts(word, account):
                 raise UserError(texts.LINK_UNKNOWN)
         return texts.linked()
+
+    async def _refuse_mixed_photos(self, owner: AccountId, account: AccountId) -> None:
+        """UserError when photos that train a Lora further would come to lie among others."""
+        there, here = [await self._tools.ledger.photo_set(each) for each in (owner, account)]
+        if there.photos and here.photos and (there.code is not None or here.code is not None):
+            raise UserError(texts.set_is_open(len(here.photos)))
