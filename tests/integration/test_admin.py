@@ -370,6 +370,18 @@ async def test_members_come_in_on_another_platform_by_linking(desk: Desk) -> Non
     await desk.studio.codes(BERT, BERTS)
 
 
+@pytest.mark.parametrize("access", [Access.ALLOW_LIST, Access.INVITATION])
+@pytest.mark.parametrize("named", [ANNA, ADMIN])
+async def test_whom_the_settings_name_comes_in_on_another_platform_by_linking(
+    desk: Desk, named: Identity, access: Access
+) -> None:
+    ruled(desk, Rules(access=access, allowed=frozenset({ANNA})))
+    word = (await desk.studio.link(named, named.alone, "")).text.partition("word is ")[2][:6]
+    await desk.studio.link(BERT, BERTS, word)
+    await desk.studio.codes(BERT, BERTS)
+    await refused(desk.studio.codes(CARLA, CARLAS))
+
+
 async def test_with_an_allow_list_others_are_told_their_number(desk: Desk) -> None:
     ruled(desk, Rules(access=Access.ALLOW_LIST, allowed=frozenset({ANNA})))
     await desk.studio.codes(ANNA, ANNAS)
