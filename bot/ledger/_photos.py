@@ -90,10 +90,21 @@ def added(
     """Put photos into the set; exactly five start its training, where one is asked for."""
     accepted = add_photos(db, account, photos, now_ms)
     count = held(db, account)
-    if asked is None or count != PHOTOS_PER_LORA or not any(accepted):
-        return Added(accepted, count, None)
-    job = start_training(db, account, asked, now_ms)
+    job = None
+    if asked is not None and count == PHOTOS_PER_LORA and any(accepted):
+        job = start_training(db, account, asked, now_ms)
+    if job is None and any(accepted):
+        touch(db, account, now_ms)
     return Added(accepted, 0 if job is not None else count, job)
+
+
+def touch(db: sqlite3.Connection, account: AccountId, now_ms: int) -> None:
+    """Note that somebody works on their set: a day later it is forgotten."""
+    db.execute(
+        "INSERT INTO photo_sets (account, touched_ms) VALUES (?, ?)"
+        " ON CONFLICT (account) DO UPDATE SET touched_ms = excluded.touched_ms, reminded_ms = NULL",
+        (account, now_ms),
+    )
 
 
 def forget(db: sqlite3.Connection, account: AccountId) -> list[str]:
