@@ -30,10 +30,21 @@ def join(db: sqlite3.Connection, stays: AccountId, goes: AccountId) -> None:
     for table in _MOVED:
         db.execute(f"UPDATE {table} SET account = :stays WHERE account = :goes", ours)  # noqa: S608 - our names
     db.execute("UPDATE asks SET owner = :stays WHERE owner = :goes", ours)
+    # What an empty set was for is not what the photos of the other one are for.
+    db.execute(
+        "DELETE FROM photo_sets WHERE account = :stays"
+        " AND NOT EXISTS (SELECT 1 FROM photos WHERE account = :stays AND job IS NULL)"
+        " AND EXISTS (SELECT 1 FROM photos WHERE account = :goes AND job IS NULL)",
+        ours,
+    )
     # The same photo may have been sent on both platforms, and is held once.
     db.execute("UPDATE OR IGNORE photos SET account = :stays WHERE account = :goes", ours)
     db.execute("UPDATE OR IGNORE shares SET account = :stays WHERE account = :goes", ours)
-    db.execute("DELETE FROM shares WHERE code IN (SELECT code FROM loras WHERE account = :stays)", ours)
+    db.execute(
+        "DELETE FROM shares WHERE account = :stays"
+        " AND code IN (SELECT code FROM loras WHERE account = :stays)",
+        ours,
+    )
     for table in _ONCE:
         db.execute(f"UPDATE OR IGNORE {table} SET account = :stays WHERE account = :goes", ours)  # noqa: S608
     for table in ("photos", "shares", *_ONCE):

@@ -176,7 +176,7 @@ class People(Results):
         now = self._db.now_ms()
 
         def work(db: sqlite3.Connection) -> None:
-            _touch(db, account, now)
+            _photos.touch(db, account, now)
             db.execute(
                 "UPDATE photo_sets SET class_word = coalesce(?, class_word), name = coalesce(?, name)"
                 " WHERE account = ?",
@@ -190,7 +190,7 @@ class People(Results):
         now = self._db.now_ms()
 
         def work(db: sqlite3.Connection) -> None:
-            _touch(db, account, now)
+            _photos.touch(db, account, now)
             db.execute(
                 "UPDATE photo_sets SET card_message_id = CASE WHEN platform = :platform AND chat_id = :chat"
                 " THEN card_message_id END, platform = :platform, chat_id = :chat, user_id = :user"
@@ -233,7 +233,7 @@ class People(Results):
             ).fetchone()
             if row is None:
                 return None, None
-            _touch(db, account, now)
+            _photos.touch(db, account, now)
             job = None
             if wish is not None and _photos.held(db, account) == PHOTOS_PER_LORA:
                 job = _photos.start_training(db, account, (place, wish), now)
@@ -295,11 +295,3 @@ class People(Results):
     async def rename(self, code: LoraCode, name: str) -> None:
         """Give a Lora a name."""
         await self._change("UPDATE loras SET name = ? WHERE code = ?", name, code)
-
-
-def _touch(db: sqlite3.Connection, account: AccountId, now_ms: int) -> None:
-    db.execute(
-        "INSERT INTO photo_sets (account, touched_ms) VALUES (?, ?)"
-        " ON CONFLICT (account) DO UPDATE SET touched_ms = excluded.touched_ms, reminded_ms = NULL",
-        (account, now_ms),
-    )

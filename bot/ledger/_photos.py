@@ -94,9 +94,11 @@ def added(
     before = photo_set(db, account)
     accepted = add_photos(db, account, photos, now_ms)
     count = held(db, account)
-    if asked is None or count != PHOTOS_PER_LORA or not any(accepted):
-        return Added(accepted, count, None, before)
-    job = start_training(db, account, asked, now_ms)
+    job = None
+    if asked is not None and count == PHOTOS_PER_LORA and any(accepted):
+        job = start_training(db, account, asked, now_ms)
+    if job is None and any(accepted):
+        touch(db, account, now_ms)
     return Added(accepted, 0 if job is not None else count, job, before)
 
 
@@ -126,10 +128,20 @@ def photo_set(db: sqlite3.Connection, account: AccountId) -> PhotoSet:
     )
 
 
+def touch(db: sqlite3.Connection, account: AccountId, now_ms: int) -> None:
+    """Note that somebody works on their set: a day later it is forgotten."""
+    db.execute(
+        "INSERT INTO photo_sets (account, touched_ms) VALUES (?, ?)"
+        " ON CONFLICT (account) DO UPDATE SET touched_ms = excluded.touched_ms, reminded_ms = NULL",
+        (account, now_ms),
+    )
+
+
 def forget(db: sqlite3.Connection, account: AccountId) -> list[str]:
-    """Delete the set that is being collected; give the SHA-256 of each photo's bytes."""
+    """Delete the set that is being collected, and what it was for; give the SHA-256 of each photo's bytes."""
     forgotten = held_names(db, account)
     db.execute("DELETE FROM photos WHERE account = ? AND job IS NULL", (account,))
+    db.execute("UPDATE photo_sets SET code = NULL, steps = NULL, swaps = NULL WHERE account = ?", (account,))
     return forgotten
 
 

@@ -21,6 +21,7 @@ from bot.domain import (
     Picture,
     Place,
 )
+from bot.errors import ShareEnded
 from bot.ledger import _copies, _jobs, _photos, _sharing
 from bot.ledger._connection import Connection
 from bot.ledger._rows import Named, draft_of, job_of, ms, picture_of, time_of
@@ -50,13 +51,7 @@ class Results:
     ) -> Job:
         """Queue a generation; ShareEnded when a Lora in it is not, or no longer, theirs to draw with."""
         now = self._db.now_ms()
-
-        def work(db: sqlite3.Connection) -> Job:
-            job = _photos.add_job(db, (account, code), wish, place, now)
-            _sharing.spend(db, job, (code, *wish.codes))
-            return job
-
-        return await self._db.write(work)
+        return await self._db.write(lambda db: _queued(db, (account, code), wish, place, now))
 
     async def finish_draft(self, draft: Draft, wish: GenerateWish, place: Place) -> Job | None:
         """Queue what a draft has become and drop it; None when it is no longer there. ShareEnded likewise."""
@@ -65,9 +60,7 @@ class Results:
         def work(db: sqlite3.Connection) -> Job | None:
             if not db.execute("DELETE FROM drafts WHERE account = ?", (draft.account,)).rowcount:
                 return None
-            job = _photos.add_job(db, (draft.account, draft.code), wish, place, now)
-            _sharing.spend(db, job, (draft.code, *wish.codes))
-            return job
+            return _queued(db, (draft.account, draft.code), wish, place, now)
 
         return await self._db.write(work)
 
@@ -104,7 +97,7 @@ class Results:
     async def delete_result(self, job_id: JobId) -> list[Picture]:
         """Blank a result's words and mark its pictures; gives those whose files are to be deleted now.
 
-        Messages that show it are to lose it from then on.
+        How many were drawn still counts. Messages that show it are to lose it from then on.
         """
         now = self._db.now_ms()
 
@@ -115,7 +108,11 @@ class Results:
                 (now, job_id),
             )
             blank = msgspec.json.encode(GenerateWish("")).decode()
-            db.execute("UPDATE jobs SET wish = ? WHERE id = ? AND kind = 'generate'", (blank, job_id))
+            db.execute(
+                "UPDATE jobs SET wish = json_set(?, '$.count', coalesce(json_extract(wish, '$.count'), 1))"
+                " WHERE id = ? AND kind = 'generate'",
+                (blank, job_id),
+            )
             _copies.end(db, job_id, now)
             return [picture_of(row) for row in rows]
 
@@ -164,12 +161,20 @@ class Results:
     # --- drafts ------------------------------------------------------------------------------------------
 
     async def keep_draft(self, draft: Draft) -> None:
-        """Keep what a person is putting together, over an earlier one."""
+        """Keep what a person is putting together, over an earlier one.
+
+        It waits for the next plain message, which answers no earlier question then.
+        """
         place, wish = draft.place, msgspec.json.encode(draft.wish).decode()
         values = (draft.account, draft.code, wish, str(place.platform), place.chat_id, place.user_id)
-        await self._change(
-            "INSERT OR REPLACE INTO drafts VALUES (?, ?, ?, ?, ?, ?, ?)", *values, self._db.now_ms()
-        )
+        now = self._db.now_ms()
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("INSERT OR REPLACE INTO drafts VALUES (?, ?, ?, ?, ?, ?, ?)", (*values, now))
+            unasked = "DELETE FROM questions WHERE account = ? AND platform = ?"
+            db.execute(unasked, (draft.account, str(place.platform)))
+
+        await self._db.write(work)
 
     async def draft_of(self, account: AccountId) -> Draft | None:
         """Give what a person is putting together, unless they left it."""
@@ -206,6 +211,17 @@ class Results:
 
     async def _rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
         return await self._db.read(lambda db: db.execute(sql, values).fetchall())
+
+
+def _queued(
+    db: sqlite3.Connection, whose: tuple[AccountId, LoraCode], wish: GenerateWish, place: Place, now_ms: int
+) -> Job:
+    code = whose[1]
+    if db.execute("SELECT 1 FROM loras WHERE code = ?", (code,)).fetchone() is None:
+        raise ShareEnded(code)  # it was deleted since somebody looked
+    job = _photos.add_job(db, whose, wish, place, now_ms)
+    _sharing.spend(db, job, (code, *wish.codes))
+    return job
 
 
 def named_in(db: sqlite3.Connection) -> Named:

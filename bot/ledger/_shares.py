@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bot.asking import asking
-from bot.domain import MAY_DRAW, AccountId, Allowed, Asker, Identity, Lora, LoraCode, Report, Share
-from bot.ledger import _sharing
+from bot.domain import MAY_DRAW, AccountId, Allowed, Asker, Identity, JobId, Lora, LoraCode, Report, Share
+from bot.ledger import _jobs, _sharing
 from bot.ledger._letters import Letters, owe
 from bot.ledger._rows import lora_of, ms, share_of, time_of
 
 #: Reports of one person a day.
 MAX_REPORTS_A_DAY = 5
+_OPEN_LINK = "SELECT expires_ms FROM invitations WHERE code = ? AND expires_ms > ? AND people < ?"
+_REFUSE = "UPDATE shares SET allowed = 'no', changed_ms = ?, job = NULL WHERE number = ?"
 
 
 class Shares(Letters):
@@ -50,35 +52,48 @@ class Shares(Letters):
         """Give a share of a Lora of the account."""
         return await self._db.read(lambda db: _own_share(db, owner, number))
 
-    async def allow(self, owner: AccountId, number: int, allowed: Allowed) -> Share | None:
+    async def allow(
+        self, owner: AccountId, number: int, allowed: Allowed
+    ) -> tuple[Share | None, list[JobId]]:
         """Note what the owner of a Lora decided, and owe whoever asked a letter when they may.
 
-        Gives the share as it was before; None when it is gone.
+        Gives the share as it was before, None when it is gone; and what was cancelled, as they may not.
         """
         now = self._db.now_ms()
 
-        def work(db: sqlite3.Connection) -> Share | None:
+        def work(db: sqlite3.Connection) -> tuple[Share | None, list[JobId]]:
             before = _own_share(db, owner, number)
-            if before is not None:
-                db.execute(
-                    "UPDATE shares SET allowed = :allowed, changed_ms = :now,"
-                    " job = iif(:allowed = 'once', job, NULL) WHERE number = :number",
-                    {"allowed": str(allowed), "now": now, "number": number},
-                )
-                if allowed in MAY_DRAW and before.allowed is not allowed:
-                    _sharing.tell_asker(db, before, now)
-            return before
+            if before is None:
+                return None, []
+            db.execute(
+                "UPDATE shares SET allowed = :allowed, changed_ms = :now,"
+                " job = iif(:allowed = 'once', job, NULL) WHERE number = :number",
+                {"allowed": str(allowed), "now": now, "number": number},
+            )
+            if allowed not in MAY_DRAW:
+                return before, _stop_drawing(db, before, now)
+            if before.allowed is not allowed:
+                _sharing.tell_asker(db, before, now)
+            return before, []
 
         return await self._db.write(work)
 
-    async def revoke(self, owner: AccountId, number: int) -> Share | None:
-        """End a share of a Lora of the account; None when it is gone already."""
+    async def revoke(self, owner: AccountId, number: int) -> tuple[Share | None, list[JobId]]:
+        """End a share of a Lora of the account, and what is still drawn by it; None when it is gone already.
 
-        def work(db: sqlite3.Connection) -> Share | None:
+        While a link is open it becomes a refusal: they would come in again. Gives what was cancelled with it.
+        """
+        now = self._db.now_ms()
+
+        def work(db: sqlite3.Connection) -> tuple[Share | None, list[JobId]]:
             before = _own_share(db, owner, number)
-            if before is not None:
+            if before is None:
+                return None, []
+            if db.execute(_OPEN_LINK, (before.code, now, _sharing.MAX_PEOPLE_A_LINK)).fetchone() is None:
                 db.execute("DELETE FROM shares WHERE number = ?", (number,))
-            return before
+            else:
+                db.execute(_REFUSE, (now, number))
+            return before, _stop_drawing(db, before, now)
 
         return await self._db.write(work)
 
@@ -96,8 +111,7 @@ class Shares(Letters):
 
     async def invitation_until(self, code: LoraCode) -> datetime | None:
         """Tell until when a link lets people draw with a Lora; None when there is none."""
-        sql = "SELECT expires_ms FROM invitations WHERE code = ? AND expires_ms > ? AND people < ?"
-        rows = await self._rows(sql, code, self._db.now_ms(), _sharing.MAX_PEOPLE_A_LINK)
+        rows = await self._rows(_OPEN_LINK, code, self._db.now_ms(), _sharing.MAX_PEOPLE_A_LINK)
         return time_of(rows[0][0]) if rows else None
 
     async def end_invitation(self, code: LoraCode) -> None:
@@ -158,3 +172,13 @@ def _own_share(db: sqlite3.Connection, owner: AccountId, number: int) -> Share |
     sql = "SELECT * FROM shares WHERE number = ? AND code IN (SELECT code FROM loras WHERE account = ?)"
     row = db.execute(sql, (number, owner)).fetchone()
     return None if row is None else share_of(row)
+
+
+def _stop_drawing(db: sqlite3.Connection, share: Share, now_ms: int) -> list[JobId]:
+    """Cancel what somebody who may no longer draw with a Lora still draws with it."""
+    rows = db.execute(
+        "SELECT id FROM jobs WHERE account = :account AND status IN ('queued', 'running')"
+        " AND (code = :code OR id IN (SELECT job FROM further_codes WHERE code = :code)) ORDER BY id",
+        {"account": share.account, "code": share.code},
+    )
+    return [_jobs.end(db, JobId(row["id"]), "cancelled", None, now_ms).id for row in rows.fetchall()]

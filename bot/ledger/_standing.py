@@ -35,9 +35,19 @@ class Standings(Further):
         return Standing(Role(row["role"] or Role.GUEST), own, bool(row["banned"]))
 
     async def ban(self, people: Sequence[Identity]) -> None:
-        """Close the bot to people."""
-        values = [(str(who.platform), who.user_id, self._db.now_ms()) for who in people]
-        await self._db.write(lambda db: db.executemany("INSERT OR IGNORE INTO bans VALUES (?, ?, ?)", values))
+        """Close the bot to people; the word by which they would go on elsewhere is void."""
+        now = self._db.now_ms()
+        who = [(str(each.platform), each.user_id) for each in people]
+        void = (
+            "DELETE FROM link_words WHERE account ="
+            " (SELECT account FROM identities WHERE platform = ? AND user_id = ?)"
+        )
+
+        def work(db: sqlite3.Connection) -> None:
+            db.executemany("INSERT OR IGNORE INTO bans VALUES (?, ?, ?)", [(*each, now) for each in who])
+            db.executemany(void, who)
+
+        await self._db.write(work)
 
     async def unban(self, people: Sequence[Identity]) -> bool:
         """Open the bot to people again; False when it was closed to none of them."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bot import texts
-from bot.domain import PAUSED, AccountId, Identity, Platform, Quota, Role, parse_code
+from bot.domain import PAUSED, AccountId, Identity, Lora, Platform, Quota, Role, parse_code
 from bot.errors import UserError
 from bot.replies import Reply
 from bot.studio._account import wiped
@@ -124,11 +124,9 @@ class Admins:
                 raise UserError(texts.HOW_TO_QUOTA)
 
     async def _takedown(self, text: str) -> Reply:
-        code = parse_code(text)
-        lora = None if code is None else await self._tools.ledger.lora(code)
-        if lora is None:
-            raise UserError(texts.NO_SUCH_CODE)
+        lora = await self._lora(text)
         async with self._tools.locks.of(lora.account):
+            lora = await self._lora(text)  # it may have gone while we waited
             owner = await self._tools.ledger.identities_of(lora.account)
             erased = await self._tools.ledger.erase_lora(lora.code)
             await wiped(self._tools, erased)
@@ -138,6 +136,13 @@ class Admins:
             await self._tools.ledger.owe_letters([who], words)
         self._tools.mailbox.wake()
         return texts.taken_down(lora.code, len(erased.pictures), len(erased.jobs))
+
+    async def _lora(self, text: str) -> Lora:
+        code = parse_code(text)
+        lora = None if code is None else await self._tools.ledger.lora(code)
+        if lora is None:
+            raise UserError(texts.NO_SUCH_CODE)
+        return lora
 
     async def _broadcast(self, text: str) -> Reply:
         if not text or len(text) > MAX_BROADCAST_CHARS:

@@ -34,11 +34,18 @@ class Door:
             if standing.is_banned:
                 raise UserError(texts.BANNED)
             is_guest = role_of(self._tools, standing, who) is Role.GUEST
-            if rules.access is not Access.OPEN and is_guest and not is_joining:
+            is_closed = rules.access is not Access.OPEN and is_guest and not is_joining
+            if is_closed and not await self._is_named(who):
                 raise UserError(_refusal(rules.access, who))
         account = await ledger.account_of(who)
         note(account=account)
         return account
+
+    async def _is_named(self, who: Identity) -> bool:
+        """Say whether the settings name somebody as they are known on another platform."""
+        account = await self._tools.ledger.known_account(who)
+        people = [] if account is None else await self._tools.ledger.identities_of(account)
+        return not (self._tools.rules.admins | self._tools.rules.allowed).isdisjoint(people)
 
     async def takes_word(self, who: Identity, text: str) -> bool:
         """Let somebody in by the word they wrote, where there are such words; False when it is none."""

@@ -31,7 +31,7 @@ class Drafts:
     ) -> Reply:
         """Ask for what a wish lacks, code or words; the only LoraCode that can draw is no question."""
         wish = await self._settings.applied(account, wishes.checked_but_words(wish))
-        if wish.style and wish.style != NO_STYLE:
+        if wish.style and wish.style.lower() != NO_STYLE:
             wish = replace(wish, style=self._tools.styles.read(wish.style).name)
         if code_text:
             code = wishes.read_code(code_text)
@@ -65,7 +65,7 @@ class Drafts:
             case "size":
                 wish = wishes.sized(draft.wish, value)
             case "n" if value.isdecimal() and len(value) == 1:
-                wish = replace(draft.wish, count=int(value))
+                wish = replace(draft.wish, count=int(value), best=False)
             case _:
                 raise UserError(texts.STALE_BUTTON)
         return await self._kept(Draft(account, draft.code, wish, place))

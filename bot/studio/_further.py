@@ -38,8 +38,8 @@ class Further:
     async def go_on(self, account: AccountId, place: Place, code: LoraCode, steps: int = MORE_STEPS) -> Reply:
         """Begin at once where its photos are kept; else ask for five."""
         ledger = self._tools.ledger
-        await _own.ready_lora(ledger, account, code, self._tools.clock())
         async with self._tools.locks.of(account):
+            await _own.ready_lora(ledger, account, code, self._tools.clock())
             async with self._tools.admission:
                 await self._collecting.refuse_a_third_training(account, place, code)
                 job = await ledger.train_further(account, code, place, steps)

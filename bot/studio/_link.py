@@ -41,18 +41,26 @@ class Links:
 
     async def _joined(self, account: AccountId, word: str) -> Reply:
         now = self._tools.clock()
-        wrong = self._wrong[account] = [at for at in self._wrong[account] if now - at < WORD_LASTS]
+        wrong = self._wrong[account]
+        wrong[:] = [at for at in wrong if now - at < WORD_LASTS]
         if len(wrong) >= _MAX_WRONG:
             raise UserError(texts.LINK_TOO_OFTEN)
+        wrong.append(now)  # before the look, so that of many words at once each counts
         owner = await self._tools.ledger.owner_of_link_word(word)
         if owner is None:
-            wrong.append(now)
             raise UserError(texts.LINK_UNKNOWN)
-        del self._wrong[account]
+        wrong.remove(now)  # and no other: whoever guesses has a word of their own as well
         if owner == account:
             raise UserError(texts.LINK_SAME)
         first, second = sorted((owner, account))  # always in one order: two who join each other must not wait
         async with self._tools.locks.of(first), self._tools.locks.of(second):
+            await self._refuse_mixed_photos(owner, account)
             if not await self._tools.ledger.join_accounts(word, account):
                 raise UserError(texts.LINK_UNKNOWN)
         return texts.linked()
+
+    async def _refuse_mixed_photos(self, owner: AccountId, account: AccountId) -> None:
+        """UserError when photos that train a Lora further would come to lie among others."""
+        there, here = [await self._tools.ledger.photo_set(each) for each in (owner, account)]
+        if there.photos and here.photos and (there.code is not None or here.code is not None):
+            raise UserError(texts.set_is_open(len(here.photos)))

@@ -29,9 +29,11 @@ class OpenJobs:
         jobs = await self._ledger.open_jobs_of(account)
         nothing = texts.NOTHING_OPEN
         if text.strip():
-            lora = await _own.lora(self._ledger, account, wishes.read_code(text))
-            jobs = [job for job in jobs if job.code == lora.code]
-            nothing = texts.nothing_open_for(lora.code)
+            code = wishes.read_code(text)
+            jobs = [job for job in jobs if job.code == code]  # also with a code that is shared with them
+            nothing = texts.nothing_open_for(code)
+            if not jobs:
+                await _own.lora(self._ledger, account, code)
         if not jobs:
             raise UserError(nothing)
         return await self._cancelled(max(jobs, key=lambda job: job.id))

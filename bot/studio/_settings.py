@@ -32,8 +32,12 @@ class PersonalSettings:
         match = _ACTION.fullmatch(action)
         if match is None or int(match[1]) != account:
             raise UserError(texts.STALE_BUTTON)
-        wanted, value = await self._tools.ledger.preferences_of(account), match[3]
-        match match[2]:
+        async with self._tools.locks.of(account):  # all is kept at once: two presses must not undo each other
+            return await self._pressed(who, account, match)
+
+    async def _pressed(self, who: Identity, account: AccountId, button: re.Match[str]) -> Reply:
+        wanted, value = await self._tools.ledger.preferences_of(account), button[3]
+        match button[2]:
             case "size" if value in SHAPES:
                 wanted = replace(wanted, size=value)
             case "style" if value is None:
@@ -49,7 +53,7 @@ class PersonalSettings:
             case _:
                 raise UserError(texts.STALE_BUTTON)
         await self._tools.ledger.prefer(account, wanted)
-        if match[2] == "photos" and not wanted.keeps_photos:
+        if button[2] == "photos" and not wanted.keeps_photos:
             await self._tools.ledger.compact()  # those that were kept are gone from the disk too
         return replace(await self.show(account), replaces=True)
 

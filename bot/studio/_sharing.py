@@ -14,11 +14,10 @@ from bot.domain import (
     AccountId,
     Allowed,
     Asker,
-    GenerateWish,
     Identity,
+    JobId,
     LoraCode,
     Place,
-    Share,
 )
 from bot.errors import UserError
 from bot.ledger import MAX_PEOPLE_A_LINK
@@ -74,14 +73,15 @@ class Sharing:
         if match is None:
             return None
         now = self._tools.clock()
-        wrong = [at for at in self._wrong.pop(asker.account, []) if now - at < _WRONG_COUNTS_FOR]
+        wrong = self._wrong[asker.account]
+        wrong[:] = [at for at in wrong if now - at < _WRONG_COUNTS_FOR]
         if len(wrong) >= _MAX_WRONG:
-            self._wrong[asker.account] = wrong
             raise UserError(texts.SHARE_WORD_TOO_OFTEN)
+        wrong.append(now)  # before the look, so that of many words at once each counts
         code = await self._tools.ledger.accept(asker, match[1].upper())
         if code is None:
-            self._wrong[asker.account] = [*wrong, now]
             raise UserError(texts.SHARE_WORD_UNKNOWN)
+        wrong.remove(now)  # and no other: whoever guesses has a word of their own as well
         self._tools.mailbox.wake()
         return texts.usable_already(code, asker.place.platform)
 
@@ -125,35 +125,27 @@ class Sharing:
 
     async def _decide(self, account: AccountId, number: int, what: str) -> Reply:
         ledger = self._tools.ledger
+        stopped: list[JobId] = []
         match what:
             case "show":
                 before = await ledger.share(account, number)
             case "revoke":
-                before = await ledger.revoke(account, number)
+                before, stopped = await ledger.revoke(account, number)
             case _:
-                before = await ledger.allow(account, number, Allowed(what))
+                before, stopped = await ledger.allow(account, number, Allowed(what))
         if before is None:
             raise UserError(texts.STALE_BUTTON)
+        for job_id in stopped:
+            await self._tools.queue.stop(job_id)
+            self._tools.queue.changed(job_id)
         if what == "show":
             return replace(texts.share_card(before), replaces=True)
         if what == "revoke":
-            await self._stop_drawing(before)
             return texts.share_revoked(before)
         share = replace(before, allowed=Allowed(what))
-        if not share.may_draw:
-            await self._stop_drawing(share)
-        elif before.allowed is not share.allowed:
+        if share.may_draw and before.allowed is not share.allowed:
             self._tools.mailbox.wake()  # of a refusal they hear nothing: it would give the code away
         return replace(texts.share_card(share), replaces=True)
-
-    async def _stop_drawing(self, share: Share) -> None:
-        """Stop what somebody who may no longer draw with a Lora still draws with it."""
-        for job in await self._tools.ledger.open_jobs_of(share.account):
-            if not isinstance(job.wish, GenerateWish) or share.code not in (job.code, *job.wish.codes):
-                continue
-            if await self._tools.ledger.cancel(job.id) is not None:
-                await self._tools.queue.stop(job.id)
-                self._tools.queue.changed(job.id)
 
 
 def _refuse_where_others_read(place: Place) -> None:

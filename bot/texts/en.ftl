@@ -175,11 +175,11 @@ likeness-ended-early = I ended at step { $step }, as it was past its best: { $sp
 likeness-earlier-step = I kept what it had learnt at step { $step }: at step { $last } it was { $percent }%.
 likeness-earlier-step-no-worse = I kept what it had learnt at step { $step }; more steps made it no better.
 likeness-faceless = { $count ->
-    [one] { $count } of them show no clear face.
+    [one] { $count } of them shows no clear face.
    *[other] { $count } of them show no clear face.
 }
 likeness-copies = { $count ->
-    [one] { $count } of them are nearly one of your photos again: send more different ones.
+    [one] { $count } of them is nearly one of your photos again: send more different ones.
    *[other] { $count } of them are nearly one of your photos again: send more different ones.
 }
 likeness-odd-photo = Photo { $number } is unlike the others and may have pulled it down; /replace swaps it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,7 +11,18 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.domain import Access, Identity, JobKind, JobStatus, Platform, Quota, Role, Rules
+from bot.domain import (
+    Access,
+    GenerateWish,
+    Identity,
+    JobKind,
+    JobStatus,
+    Pick,
+    Platform,
+    Quota,
+    Role,
+    Rules,
+)
 from bot.errors import UserError
 from bot.replies import Reply
 from bot.studio import Studio
@@ -153,6 +165,14 @@ async def test_a_ban_holds_for_all_platforms_of_a_person_and_outlives_forgetme(d
     await desk.studio.start(BERT, BERTS)
 
 
+async def test_who_is_banned_does_not_go_on_elsewhere_by_a_word_they_still_have(desk: Desk) -> None:
+    await desk.ready(ANNA)
+    word = (await desk.studio.link(ANNA, ANNA.alone, "")).text.partition("word is ")[2][:6]
+    await desk.studio.admin(ADMIN, "ban", str(ANNA))
+    assert await refused(desk.studio.link(BERT, BERTS, word)) == texts.LINK_UNKNOWN
+    assert await desk.loras(BERT) == []
+
+
 @pytest.mark.parametrize("person", ["", "anna", "telegram:", "telegram:1 2", "signal:1", "telegram:1'--"])
 async def test_a_person_that_is_none_is_asked_for_again(desk: Desk, person: str) -> None:
     assert await refused(desk.studio.admin(ADMIN, "ban", person)) == texts.WHICH_PERSON
@@ -180,6 +200,14 @@ async def test_a_takedown_leaves_nothing_also_of_a_job_that_runs(desk: Desk) -> 
     assert letter.to == ANNA
     assert "has deleted your LoraCode" in letter.words
     assert await refused(desk.studio.admin(ADMIN, "takedown", code)) == texts.NO_SUCH_CODE
+
+
+async def test_of_two_takedowns_at_once_one_finds_it_gone(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    both = [desk.studio.admin(ADMIN, "takedown", code) for _ in range(2)]
+    first, second = await asyncio.gather(*both, return_exceptions=True)
+    assert isinstance(first, Reply)
+    assert str(second) == texts.NO_SUCH_CODE
 
 
 async def test_a_broadcast_owes_each_person_one_letter_but_not_to_whom_the_bot_is_closed(desk: Desk) -> None:
@@ -246,6 +274,23 @@ async def test_pictures_an_hour_are_counted_also_those_whose_result_was_deleted(
     await desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat")
     desk.clock.forward(hours=1)
     await desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat --n 4")
+
+
+async def test_of_pictures_of_which_the_most_alike_was_kept_all_count_when_it_is_deleted(desk: Desk) -> None:
+    ruled(desk, Rules(quotas={Role.GUEST: Quota(pictures_an_hour=5)}))
+    code, account = (await desk.ready(ANNA)).code, await desk.ledger.account_of(ANNA)
+    wish = GenerateWish("a boat", count=4, best=True)
+    await desk.ledger.add_generation(account, code, wish, ANNAS)
+    job = await desk.claim(JobKind.GENERATE)
+    picked = Pick((0.5, 0.75, 0.5, None), 2), wish
+    assert await desk.ledger.finish_generation(job.id, job.attempt, [f"{job.id}-1.png"], picked=picked)
+    await desk.studio.press(ANNA, ANNAS, f"delete!:{job.id}")
+    assert "5 pictures an hour" in await refused(
+        desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat --n 2")
+    )
+    deleted = await desk.ledger.job(job.id)
+    assert deleted is not None
+    assert deleted.wish == GenerateWish("", count=4), "no word of it stays"
 
 
 async def test_limits_of_a_person_stand_above_those_of_their_role(desk: Desk) -> None:
@@ -323,6 +368,18 @@ async def test_members_come_in_on_another_platform_by_linking(desk: Desk) -> Non
     assert str(BERT) in await refused(desk.studio.codes(BERT, BERTS))
     await desk.studio.link(BERT, BERTS, "abcdef")
     await desk.studio.codes(BERT, BERTS)
+
+
+@pytest.mark.parametrize("access", [Access.ALLOW_LIST, Access.INVITATION])
+@pytest.mark.parametrize("named", [ANNA, ADMIN])
+async def test_whom_the_settings_name_comes_in_on_another_platform_by_linking(
+    desk: Desk, named: Identity, access: Access
+) -> None:
+    ruled(desk, Rules(access=access, allowed=frozenset({ANNA})))
+    word = (await desk.studio.link(named, named.alone, "")).text.partition("word is ")[2][:6]
+    await desk.studio.link(BERT, BERTS, word)
+    await desk.studio.codes(BERT, BERTS)
+    await refused(desk.studio.codes(CARLA, CARLAS))
 
 
 async def test_with_an_allow_list_others_are_told_their_number(desk: Desk) -> None:

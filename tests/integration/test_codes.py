@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -93,6 +94,20 @@ async def test_a_drawing_with_two_codes_goes_with_either(room: EngineRoom) -> No
     await press(room, f"remove!:{first}")
     assert await room.ledger.job(both.id) is None
     assert await room.ledger.lora(job.code) is not None
+
+
+@pytest.mark.parametrize("asked", ["/generate", "/more"])
+async def test_what_is_asked_of_a_code_while_it_is_deleted_is_answered(room: EngineRoom, asked: str) -> None:
+    studio, code = room.desk.studio, (await room.trained()).code
+    meanwhile = (
+        studio.more(ANNA, ANNAS, code)
+        if asked == "/more"
+        else studio.generate_text(ANNA, ANNAS, f"{code} a boat")
+    )
+    first, second = await asyncio.gather(press(room, f"remove!:{code}"), meanwhile, return_exceptions=True)
+    assert isinstance(first, Reply)
+    assert isinstance(second, Reply | UserError)
+    assert await room.ledger.lora(code) is None
 
 
 async def test_a_stranger_s_press_and_an_unknown_code_are_one_answer(room: EngineRoom) -> None:

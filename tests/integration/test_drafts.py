@@ -128,6 +128,32 @@ async def test_words_that_cannot_be_drawn_leave_the_draft_open(desk: Desk) -> No
     assert await desk.studio.plain_text(ANNA, ANNAS, "a boat") is not None
 
 
+async def test_the_next_words_are_the_prompt_also_where_a_name_was_waited_for(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    await desk.studio.press(ANNA, ANNAS, f"rename:{code}")
+    asked = await desk.studio.press(ANNA, ANNAS, f"draw:{code}")
+    assert "Now write what to draw" in asked.text
+    await desk.studio.plain_text(ANNA, ANNAS, "an astronaut")
+    assert (await only_wish(desk)).prompt == "an astronaut"
+
+
+async def test_no_style_is_none_however_it_is_written(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    asked = await desk.studio.generate(ANNA, ANNAS, code, GenerateWish("", style="None"))
+    assert "style: none" in asked.text
+    await desk.studio.plain_text(ANNA, ANNAS, "a boat")
+    assert (await only_wish(desk)).style == ""
+
+
+async def test_of_as_many_pictures_as_are_chosen_all_are_given(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    await desk.studio.generate(ANNA, ANNAS, code, GenerateWish("", count=4, best=True))
+    await press(desk, "draft:n=2")
+    await desk.studio.plain_text(ANNA, ANNAS, "a boat")
+    wish = await only_wish(desk)
+    assert (wish.count, wish.best) == (2, False)
+
+
 async def test_a_draft_becomes_one_job_however_fast_the_words_come(desk: Desk) -> None:
     await desk.ready(ANNA)
     await desk.studio.generate_text(ANNA, ANNAS, "")

@@ -197,6 +197,15 @@ async def test_photos_of_another_set_are_not_mixed_in(room: EngineRoom) -> None:
     assert await room.ledger.held(first.account) == 2
 
 
+async def test_who_starts_over_sends_photos_for_a_new_lora(room: EngineRoom) -> None:
+    first = await room.trained()
+    await more(room, first.code)
+    await room.desk.send(ANNA, 21, 22)
+    await room.desk.studio.press(ANNA, ANNAS, "restart")
+    other = await job_of(room, await room.desk.send(ANNA, 31, 32, 33, 34, 35))
+    assert other.code != first.code, "they may show somebody else"
+
+
 @pytest.mark.parametrize("text", ["{} 49", "{} 3001", "{} many"])
 async def test_steps_are_within_their_range(room: EngineRoom, text: str) -> None:
     first = await room.trained()

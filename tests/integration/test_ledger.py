@@ -132,6 +132,15 @@ async def test_photos_leave_no_byte_behind(
     assert CANARY not in on_disk(tmp_path)
 
 
+async def test_photos_are_forgotten_a_day_later_also_where_the_bot_died_before_it_showed_them(
+    ledger: Ledger, clock: Clock, anna: AccountId
+) -> None:
+    await ledger.add_photos(anna, photos(0, 3), ANNAS, TrainWish())
+    clock.forward(hours=24, seconds=1)
+    assert len(await ledger.forget_sets_before(clock.now - timedelta(hours=24))) == 3
+    assert await ledger.held(anna) == 0
+
+
 async def test_photos_older_than_a_week_are_forgotten_and_their_training_fails(
     ledger: Ledger, anna: AccountId, clock: Clock
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.domain import Place, Platform
+from bot.domain import Identity, Place, Platform
 from bot.errors import UserError
-from tests.integration.studio_desk import ANNA, BERT, BERTS, Desk, open_desk
+from tests.integration.studio_desk import ANNA, BERT, BERTS, PLACES, Desk, open_desk
 
 #: Anna on Telegram, alone with the bot; BERT is she on Discord.
 ALONE = Place(Platform.TELEGRAM, "1", "1")
@@ -74,6 +75,43 @@ async def test_words_cannot_be_guessed(desk: Desk) -> None:
     assert await refusal(desk, word) == texts.LINK_TOO_OFTEN
     desk.clock.forward(minutes=11)
     assert "Linked" in (await desk.studio.link(BERT, BERTS, await word_of(desk))).text
+
+
+async def test_many_words_at_once_and_one_s_own_between_count_no_less(desk: Desk) -> None:
+    own = await word_of(desk)
+    for _ in range(2):
+        with pytest.raises(UserError, match="the word of this account"):
+            await desk.studio.link(ANNA, ALONE, own)
+        wrong = [desk.studio.link(ANNA, ALONE, "WRONGG") for _ in range(4)]
+        answers = await asyncio.gather(*wrong, return_exceptions=True)
+    assert [str(each) for each in answers].count(texts.LINK_TOO_OFTEN) == 3
+
+
+@pytest.mark.parametrize("further", [ANNA, BERT])
+async def test_photos_that_train_a_lora_further_and_others_are_not_mixed(
+    desk: Desk, further: Identity
+) -> None:
+    code = (await desk.ready(further)).code
+    await desk.studio.more(further, PLACES[further], code)
+    await desk.send(further, 21, 22)
+    await desk.send(BERT if further is ANNA else ANNA, 31, 32, 33)
+    word = await word_of(desk)
+    assert "wait for another LoraCode" in await refusal(desk, word)
+    await desk.studio.forget_photos(BERT, BERTS)
+    assert "Linked" in (await desk.studio.link(BERT, BERTS, word)).text
+
+
+@pytest.mark.parametrize("further", [ANNA, BERT])
+async def test_photos_are_not_for_what_the_empty_set_of_the_other_platform_was_for(
+    desk: Desk, further: Identity
+) -> None:
+    code = (await desk.ready(further)).code
+    await desk.studio.more(further, PLACES[further], code)
+    await desk.send(BERT if further is ANNA else ANNA, 31, 32, 33)
+    await desk.studio.link(BERT, BERTS, await word_of(desk))
+    await desk.send(ANNA, 34, 35)
+    [job] = await desk.jobs(ANNA)
+    assert job.code != code
 
 
 async def test_where_others_read_along_no_word_is_shown_nor_taken(desk: Desk) -> None:

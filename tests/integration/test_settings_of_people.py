@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -95,6 +96,14 @@ async def test_settings_are_changed_by_their_person_alone_and_by_whole_words(roo
             await room.desk.studio.press(who, place, action)
         assert caught.value.sentence == texts.STALE_BUTTON
     assert await room.ledger.preferences_of(account) == Preferences()
+
+
+async def test_of_two_presses_at_once_none_undoes_the_other(room: EngineRoom) -> None:
+    account = await room.ledger.account_of(ANNA)
+    await room.desk.studio.press(ANNA, ANNAS, f"settings:{account}:photos=keep")
+    both = (f"settings:{account}:photos=forget", f"settings:{account}:size=portrait")
+    await asyncio.gather(*(room.desk.studio.press(ANNA, ANNAS, each) for each in both))
+    assert await room.ledger.preferences_of(account) == Preferences("portrait")
 
 
 async def test_a_style_that_left_its_file_is_passed_over(room: EngineRoom) -> None:

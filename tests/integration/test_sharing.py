@@ -119,6 +119,25 @@ async def test_always_lasts_until_it_is_taken_back_which_stops_what_runs(desk: D
     assert await refused(desk, code)
 
 
+@pytest.mark.parametrize("how", ["no", "back"])
+async def test_a_bot_that_dies_when_a_share_was_taken_back_draws_no_more_with_it(
+    desk: Desk, how: str
+) -> None:
+    code, letter = await asked(desk)
+    own = (await desk.ready(BERT, first=11)).code
+    await presses(desk, letter, "Always")
+    for each in (code, f"{own} with {code} and", own):
+        await draws(desk, each)
+    [share] = await desk.ledger.shares_of(code)
+    anna = await desk.ledger.account_of(ANNA)
+    if how == "no":
+        await desk.ledger.allow(anna, share.number, Allowed.NO)
+    else:
+        await desk.ledger.revoke(anna, share.number)
+    assert (await desk.claim(JobKind.GENERATE)).code == own
+    assert await desk.ledger.claim(JobKind.GENERATE) is None
+
+
 async def test_who_asks_for_somebody_s_nobody_s_or_a_refused_code_hears_the_same(desk: Desk) -> None:
     code, letter = await asked(desk)
     answers = [(await desk.studio.ask(BERT, BERTS, each)).text for each in (code, unknown(code))]
@@ -236,6 +255,14 @@ async def test_what_was_drawn_belongs_to_whoever_asked(desk: Desk) -> None:
     with pytest.raises(UserError) as caught:
         await desk.studio.show(ANNA, ALONE, str(number))
     assert caught.value.sentence == texts.NO_SUCH_RESULT
+
+
+async def test_what_is_drawn_with_a_shared_code_is_cancelled_by_it(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Once")
+    await draws(desk, code)
+    assert "Cancelled" in (await desk.studio.cancel(BERT, code)).text
+    assert await desk.jobs(BERT) == []
 
 
 async def test_a_shared_code_inside_a_prompt_is_spent_too(desk: Desk) -> None:
@@ -383,6 +410,22 @@ async def test_whom_an_owner_refused_no_link_lets_in(desk: Desk) -> None:
     assert caught.value.sentence == texts.SHARE_WORD_UNKNOWN
 
 
+async def test_from_whom_it_is_taken_back_does_not_come_in_again_by_the_open_link(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    word = await word_of(desk, code)
+    await desk.studio.start(BERT, BERTS, word)
+    [(_, letter)] = await post(desk)
+    told = await presses(desk, letter, "Take it back")
+    with pytest.raises(UserError) as caught:
+        await desk.studio.start(BERT, BERTS, word)
+    assert caught.value.sentence == texts.SHARE_WORD_UNKNOWN
+    assert await refused(desk, code)
+    menu = await presses(desk, told, "Back")
+    assert f"Somebody on Discord: {Allowed.NO}" in menu.text
+    await presses(desk, await presses(desk, menu, f"Somebody: {Allowed.NO}"), "Always")
+    await draws(desk, code)
+
+
 async def test_words_of_links_cannot_be_guessed(desk: Desk) -> None:
     word = await word_of(desk, (await desk.ready(ANNA)).code)
     for _ in range(5):
@@ -393,6 +436,15 @@ async def test_words_of_links_cannot_be_guessed(desk: Desk) -> None:
     assert caught.value.sentence == texts.SHARE_WORD_TOO_OFTEN
     desk.clock.forward(minutes=11)
     await desk.studio.start(BERT, BERTS, word)
+
+
+async def test_many_words_of_links_at_once_and_one_s_own_between_count_no_less(desk: Desk) -> None:
+    own = await word_of(desk, (await desk.ready(ANNA)).code)
+    for _ in range(2):
+        await desk.studio.start(ANNA, ALONE, own)
+        wrong = [desk.studio.start(ANNA, ALONE, "share_AAAAAAAAAAAA") for _ in range(4)]
+        answers = await asyncio.gather(*wrong, return_exceptions=True)
+    assert [str(each) for each in answers].count(texts.SHARE_WORD_TOO_OFTEN) == 3
 
 
 async def test_the_menu_shows_everybody_a_page_at_a_time(desk: Desk) -> None:
@@ -446,6 +498,14 @@ async def test_joining_accounts_makes_a_share_between_them_needless(desk: Desk) 
     assert await desk.ledger.shares_of(code) == []
     for _ in range(2):
         await draws(desk, code)
+
+
+async def test_joining_accounts_leaves_to_others_what_they_may(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Always")
+    word = (await desk.studio.link(ANNA, ALONE, "")).text.partition("word is ")[2][:6]
+    await desk.studio.link(Identity(Platform.DISCORD, "77"), BERTS, word)
+    await draws(desk, code)
 
 
 async def test_a_request_that_is_carried_out_again_is_there_already(desk: Desk) -> None:

@@ -90,6 +90,15 @@ def test_what_is_said_names_the_figure_the_step_and_why() -> None:
     )
 
 
+def test_one_picture_and_several_are_said_as_such() -> None:
+    one, several = (
+        texts.likeness_told(LikenessReport((at(500, 0.5, faceless=count, copies=count),), chosen=500))
+        for count in (1, 2)
+    )
+    assert "1 of them shows no clear face. 1 of them is nearly one of your photos" in one
+    assert "2 of them show no clear face. 2 of them are nearly one of your photos" in several
+
+
 @pytest.mark.parametrize("report", [None, LikenessReport(()), LikenessReport((at(500, 0.5),))])
 def test_nothing_is_said_where_nothing_was_measured(report: LikenessReport | None) -> None:
     assert texts.likeness_figure(report) == ""
