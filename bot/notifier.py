@@ -187,11 +187,14 @@ class Notifier:
         return True
 
     async def _tell(self, chat: Chat, notice: Notice) -> str:
-        job = notice.job
         if notice.kind not in _TOLD_ON_THE_CARD:
             return await self._send(chat, notice, await self._reply(notice))
         # From the look whether it was deleted on: a result must not be shown after it was taken out.
-        async with self._lock(job.id):
+        async with self._lock(notice.job.id):
+            job = await self._ledger.job(notice.job.id)  # its card may have been shown, or another one, since
+            if job is None:
+                raise ChatUnreachable("its job was forgotten meanwhile")
+            notice = replace(notice, job=job)
             reply = await self._reply(notice)
             if job.card_message_id is not None:
                 self._stale_cards.discard(job.id)

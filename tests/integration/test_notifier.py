@@ -228,3 +228,38 @@ async def test_a_late_progress_edit_never_covers_a_picture(room: EngineRoom) -> 
     room.notifier.progressed(drawing.id)
     await room.notifier.edit_cards()
     assert room.chat.edits[-1][1].pictures
+
+
+async def test_a_picture_takes_the_place_of_a_card_that_was_still_on_its_way(room: EngineRoom) -> None:
+    job = await room.trained()
+    drawing = await room.draws(job.code)
+    room.desk.clock.forward(seconds=11)  # whoever answered noted no card
+    room.notifier.progressed(drawing.id)
+    room.chat.line.clear()
+    showing = asyncio.create_task(room.notifier.edit_cards())
+
+    async def is_on_its_way() -> bool:
+        return len(room.chat.sent) == 2
+
+    await until(is_on_its_way)
+    await room.dispatcher.drain()
+    delivering = asyncio.create_task(room.notifier.deliver_owed())
+    await room.owed()  # the ledger answers in turn: it was asked for what is owed before
+    room.chat.line.set()
+    await asyncio.gather(showing, delivering)
+    assert room.chat.edits[-1][0] == "m2"
+    assert room.chat.edits[-1][1].pictures
+    assert len(room.chat.sent) == 2, "no second message beside a card that never ends"
+
+
+async def test_nobody_is_told_of_what_was_forgotten_on_its_way(room: EngineRoom) -> None:
+    job = await room.trained()
+    drawing = await room.draws(job.code)
+    await room.desk.studio.card_shown(drawing.id, "card7")
+    await room.dispatcher.drain()
+    delivering = asyncio.create_task(room.notifier.deliver_owed())
+    await room.owed()
+    await room.ledger.erase_account(job.account)
+    await delivering
+    assert room.chat.edits == []
+    assert len(room.chat.sent) == 1
