@@ -170,6 +170,13 @@ async def test_a_picture_goes_elsewhere_when_its_thread_may_not_be_opened(stage:
     assert len(stage.dms()[-1].attachments) == 1
 
 
+@pytest.mark.parametrize("code", [50007, 50033])
+async def test_whom_discord_calls_no_recipient_is_unreachable(stage: Stage, code: int) -> None:
+    stage.refuse("POST", "/users/@me/channels", 400, code)
+    with pytest.raises(ChatUnreachable, match=str(code)):
+        await stage.bot.chat.send(alone(stage), Reply("hello"), nonce="n")
+
+
 async def test_who_cannot_be_reached_anywhere_is_unreachable(stage: Stage) -> None:
     stage.close_dms()
     with pytest.raises(ChatUnreachable, match="50007"):

@@ -23,6 +23,8 @@ BUSY_PAUSE_S = 5.0
 _DMS_TOO_FAST, _DMS_TOO_FAST_PAUSE_S = 40003, 60.0
 #: And so when what a person alone sees is changed later than 15 minutes after they asked.
 _INTERACTION_OVER = 50027
+#: So when a DM is opened with somebody who is gone, or who does not want any.
+_NO_RECIPIENT = (50007, 50033)
 #: So when a message in a thread is changed that was archived; one that is sent opens it by itself.
 _THREAD_ARCHIVED = 50083
 NETWORK_ERRORS = (aiohttp.ClientError, OSError)
@@ -56,7 +58,7 @@ def translated() -> Iterator[None]:
             raise ChatBusy("Discord's limit of new DMs", _DMS_TOO_FAST_PAUSE_S) from error
         if error.status == 429 or error.status >= 500:
             raise ChatBusy(f"Discord answered {error.status}", BUSY_PAUSE_S) from error
-        if error.status in (403, 404) or error.code == _INTERACTION_OVER:
+        if error.status in (403, 404) or error.code in (_INTERACTION_OVER, *_NO_RECIPIENT):
             raise ChatUnreachable(f"Discord answered {error.status} (code {error.code})") from error
         raise
     except NETWORK_ERRORS as error:
