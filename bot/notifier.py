@@ -197,7 +197,6 @@ class Notifier:
             notice = replace(notice, job=job)
             reply = await self._reply(notice)
             if job.card_message_id is not None:
-                self._stale_cards.discard(job.id)
                 try:
                     return await self._edited(chat, job, job.card_message_id, reply)
                 except ChatUnreachable:

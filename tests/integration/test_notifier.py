@@ -263,3 +263,20 @@ async def test_nobody_is_told_of_what_was_forgotten_on_its_way(room: EngineRoom)
     await delivering
     assert room.chat.edits == []
     assert len(room.chat.sent) == 1
+
+
+async def test_nothing_is_remembered_of_a_card_whose_job_has_ended(room: EngineRoom) -> None:
+    job = await room.trained()
+    drawing = await room.draws(job.code)
+    await room.desk.studio.card_shown(drawing.id, "card7")
+    await room.desk.claim(drawing.kind)
+    await room.files.write_preview(drawing.id, PNG)
+    room.notifier.progressed(drawing.id, "One notch down.")
+    await room.notifier.edit_cards()
+    remembered = (room.notifier._previews, room.notifier._not_before, room.notifier._remarks)
+    assert [drawing.id in each for each in remembered] == [True, True, False]
+    room.notifier.progressed(drawing.id, "Another one.")
+    await room.ledger.finish_generation(drawing.id, 1, [])
+    await room.notifier.deliver_owed()
+    await room.notifier.edit_cards()
+    assert [drawing.id in each for each in remembered] == [False, False, False]
