@@ -262,7 +262,6 @@ class Notifier:
                 return busy.retry_after_s
             except ChatUnreachable as error:
                 log.info("the card of job %d cannot be shown: %s", job_id, error)
-                return None
             except FileNotFoundError:  # the preview went with the end of its job, whose result comes next
                 log.debug("the card of job %d was overtaken", job_id)
             except Exception:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.errors import ChatBusy, ChatUnreachable
-from bot.notifier import LOUD_AFTER_TRIES
+from bot.notifier import LOUD_AFTER_TRIES, Notifier
 from tests.integration.engine_room import PNG, EngineRoom, open_engine_room, until
 from tests.integration.studio_desk import ANNA, ANNAS
 
@@ -280,3 +280,17 @@ async def test_nothing_is_remembered_of_a_card_whose_job_has_ended(room: EngineR
     await room.notifier.deliver_owed()
     await room.notifier.edit_cards()
     assert [drawing.id in each for each in remembered] == [False, False, False]
+
+
+async def test_a_card_that_may_not_be_edited_is_left_alone_for_as_long_as_others(room: EngineRoom) -> None:
+    notifier = Notifier(
+        room.ledger, {room.chat.platform: room.chat}, room.files, room.desk.clock, card_pause_s=600.0
+    )
+    job = await room.desk.train(ANNA)
+    await room.desk.studio.card_shown(job.id, "card1")
+    await room.desk.claim(job.kind)
+    room.chat.errors = [ChatUnreachable("the channel is closed")]
+    for _ in range(2):
+        notifier.progressed(job.id)
+        await notifier.edit_cards()
+    assert room.chat.edits == [], "a platform shuts out a bot that goes on with what it refuses"
