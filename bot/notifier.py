@@ -187,14 +187,16 @@ class Notifier:
         return True
 
     async def _tell(self, chat: Chat, notice: Notice) -> str:
-        job = notice.job
         if notice.kind not in _TOLD_ON_THE_CARD:
             return await self._send(chat, notice, await self._reply(notice))
         # From the look whether it was deleted on: a result must not be shown after it was taken out.
-        async with self._lock(job.id):
+        async with self._lock(notice.job.id):
+            job = await self._ledger.job(notice.job.id)  # its card may have been shown, or another one, since
+            if job is None:
+                raise ChatUnreachable("its job was forgotten meanwhile")
+            notice = replace(notice, job=job)
             reply = await self._reply(notice)
             if job.card_message_id is not None:
-                self._stale_cards.discard(job.id)
                 try:
                     return await self._edited(chat, job, job.card_message_id, reply)
                 except ChatUnreachable:
@@ -260,7 +262,6 @@ class Notifier:
                 return busy.retry_after_s
             except ChatUnreachable as error:
                 log.info("the card of job %d cannot be shown: %s", job_id, error)
-                return None
             except FileNotFoundError:  # the preview went with the end of its job, whose result comes next
                 log.debug("the card of job %d was overtaken", job_id)
             except Exception:

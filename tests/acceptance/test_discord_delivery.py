@@ -10,6 +10,7 @@ from pathlib import Path
 import discord
 import pytest
 from PIL import ExifTags, Image, PngImagePlugin
+from simcord.builders import ChannelHandle
 
 from bot.chats.discord import DiscordChat
 from bot.chats.discord._parcel import MAX_FILE_BYTES
@@ -140,6 +141,40 @@ async def test_a_picture_comes_anew_when_its_card_was_deleted(stage: Stage) -> N
     (picture,) = stage.public()
     assert len(picture.attachments) == 1
     assert picture.content.startswith(stage.anna.mention)
+
+
+async def archived_thread(stage: Stage) -> ChannelHandle:
+    """A thread in the channel in which Anna has pictures drawn, and which is archived meanwhile."""
+    code, backend = await stage.trained(), stage.env.backend
+    backend.create_thread(stage.channel.id, "pictures", stage.bert.id)
+    (thread,) = stage.channel.threads
+    await stage.anna.slash(thread, "generate", code=code, prompt="a boat")
+    backend.edit_channel(thread.id, {}, thread_metadata={"archived": True})
+    stage.refuse("PATCH", f"/channels/{thread.id}/messages/*", 400, 50083)
+    return thread
+
+
+async def test_an_archived_thread_is_opened_for_the_picture_that_comes_into_its_card(stage: Stage) -> None:
+    thread = await archived_thread(stage)
+    await stage.work()
+    (card,) = [each for each in thread.history() if not each.flags.ephemeral]
+    assert len(card.attachments) == 1
+    assert stage.asked("PATCH", f"/channels/{thread.id}") == [{"archived": False}]
+
+
+async def test_a_picture_goes_elsewhere_when_its_thread_may_not_be_opened(stage: Stage) -> None:
+    thread = await archived_thread(stage)
+    stage.refuse("PATCH", f"/channels/{thread.id}", 403, 50013)
+    stage.refuse("POST", f"/channels/{thread.id}/messages", 403, 50013)
+    await stage.work()
+    assert len(stage.dms()[-1].attachments) == 1
+
+
+@pytest.mark.parametrize("code", [50007, 50033])
+async def test_whom_discord_calls_no_recipient_is_unreachable(stage: Stage, code: int) -> None:
+    stage.refuse("POST", "/users/@me/channels", 400, code)
+    with pytest.raises(ChatUnreachable, match=str(code)):
+        await stage.bot.chat.send(alone(stage), Reply("hello"), nonce="n")
 
 
 async def test_who_cannot_be_reached_anywhere_is_unreachable(stage: Stage) -> None:

@@ -64,6 +64,17 @@ async def test_a_connection_that_cannot_be_kept_for_another_reason_is_not_hidden
         await DiscordChat(CANARY, studio, new_client=refusing(closed(4010))).run()
 
 
+async def test_a_discord_that_names_no_gateway_just_now_is_asked_again(studio: Studio) -> None:
+    class Second(LoraCodeClient):
+        async def start(self, token: str, *, reconnect: bool = True) -> None:
+            return
+
+    clients = iter([refusing(discord.GatewayNotFound()), Second])  # what discord.py makes of a 503 there
+    chat = DiscordChat(CANARY, studio, new_client=lambda *parts: next(clients)(*parts), first_pause_s=0.01)
+    await chat.run()
+    assert isinstance(chat.client, Second)
+
+
 async def test_without_a_network_it_keeps_trying_and_says_so(
     studio: Studio, caplog: pytest.LogCaptureFixture
 ) -> None:

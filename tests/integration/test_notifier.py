@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.errors import ChatBusy, ChatUnreachable
-from bot.notifier import LOUD_AFTER_TRIES
+from bot.notifier import LOUD_AFTER_TRIES, Notifier
 from tests.integration.engine_room import PNG, EngineRoom, open_engine_room, until
 from tests.integration.studio_desk import ANNA, ANNAS
 
@@ -228,3 +228,69 @@ async def test_a_late_progress_edit_never_covers_a_picture(room: EngineRoom) -> 
     room.notifier.progressed(drawing.id)
     await room.notifier.edit_cards()
     assert room.chat.edits[-1][1].pictures
+
+
+async def test_a_picture_takes_the_place_of_a_card_that_was_still_on_its_way(room: EngineRoom) -> None:
+    job = await room.trained()
+    drawing = await room.draws(job.code)
+    room.desk.clock.forward(seconds=11)  # whoever answered noted no card
+    room.notifier.progressed(drawing.id)
+    room.chat.line.clear()
+    showing = asyncio.create_task(room.notifier.edit_cards())
+
+    async def is_on_its_way() -> bool:
+        return len(room.chat.sent) == 2
+
+    await until(is_on_its_way)
+    await room.dispatcher.drain()
+    delivering = asyncio.create_task(room.notifier.deliver_owed())
+    await room.owed()  # the ledger answers in turn: it was asked for what is owed before
+    room.chat.line.set()
+    await asyncio.gather(showing, delivering)
+    assert room.chat.edits[-1][0] == "m2"
+    assert room.chat.edits[-1][1].pictures
+    assert len(room.chat.sent) == 2, "no second message beside a card that never ends"
+
+
+async def test_nobody_is_told_of_what_was_forgotten_on_its_way(room: EngineRoom) -> None:
+    job = await room.trained()
+    drawing = await room.draws(job.code)
+    await room.desk.studio.card_shown(drawing.id, "card7")
+    await room.dispatcher.drain()
+    delivering = asyncio.create_task(room.notifier.deliver_owed())
+    await room.owed()
+    await room.ledger.erase_account(job.account)
+    await delivering
+    assert room.chat.edits == []
+    assert len(room.chat.sent) == 1
+
+
+async def test_nothing_is_remembered_of_a_card_whose_job_has_ended(room: EngineRoom) -> None:
+    job = await room.trained()
+    drawing = await room.draws(job.code)
+    await room.desk.studio.card_shown(drawing.id, "card7")
+    await room.desk.claim(drawing.kind)
+    await room.files.write_preview(drawing.id, PNG)
+    room.notifier.progressed(drawing.id, "One notch down.")
+    await room.notifier.edit_cards()
+    remembered = (room.notifier._previews, room.notifier._not_before, room.notifier._remarks)
+    assert [drawing.id in each for each in remembered] == [True, True, False]
+    room.notifier.progressed(drawing.id, "Another one.")
+    await room.ledger.finish_generation(drawing.id, 1, [])
+    await room.notifier.deliver_owed()
+    await room.notifier.edit_cards()
+    assert [drawing.id in each for each in remembered] == [False, False, False]
+
+
+async def test_a_card_that_may_not_be_edited_is_left_alone_for_as_long_as_others(room: EngineRoom) -> None:
+    notifier = Notifier(
+        room.ledger, {room.chat.platform: room.chat}, room.files, room.desk.clock, card_pause_s=600.0
+    )
+    job = await room.desk.train(ANNA)
+    await room.desk.studio.card_shown(job.id, "card1")
+    await room.desk.claim(job.kind)
+    room.chat.errors = [ChatUnreachable("the channel is closed")]
+    for _ in range(2):
+        notifier.progressed(job.id)
+        await notifier.edit_cards()
+    assert room.chat.edits == [], "a platform shuts out a bot that goes on with what it refuses"

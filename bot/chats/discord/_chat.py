@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 REFUSED = "DISCORD_BOT_TOKEN was refused by Discord; copy it again from the Bot page of your application."
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 300.0
+#: What a try to connect ends with while Discord is down, or there is no network.
+_OUT_OF_REACH = (discord.HTTPException, discord.GatewayNotFound, discord.RateLimited, *NETWORK_ERRORS)
 #: Gateway close code of a token that is not, or no longer, valid.
 _TOKEN_REFUSED = 4004
 
@@ -78,7 +80,7 @@ class DiscordChat:
             if closed.code == _TOKEN_REFUSED:
                 raise SettingsError(REFUSED) from None
             raise
-        except (discord.HTTPException, discord.RateLimited, *NETWORK_ERRORS) as error:
+        except _OUT_OF_REACH as error:
             # The class only: an error of the network layer may quote the request with its headers.
             log.warning("connecting to Discord failed: %s", type(error).__name__)
             return False

@@ -23,6 +23,10 @@ BUSY_PAUSE_S = 5.0
 _DMS_TOO_FAST, _DMS_TOO_FAST_PAUSE_S = 40003, 60.0
 #: And so when what a person alone sees is changed later than 15 minutes after they asked.
 _INTERACTION_OVER = 50027
+#: So when a DM is opened with somebody who is gone, or who does not want any.
+_NO_RECIPIENT = (50007, 50033)
+#: So when a message in a thread is changed that was archived; one that is sent opens it by itself.
+_THREAD_ARCHIVED = 50083
 NETWORK_ERRORS = (aiohttp.ClientError, OSError)
 _DM = "dm"
 
@@ -54,7 +58,7 @@ def translated() -> Iterator[None]:
             raise ChatBusy("Discord's limit of new DMs", _DMS_TOO_FAST_PAUSE_S) from error
         if error.status == 429 or error.status >= 500:
             raise ChatBusy(f"Discord answered {error.status}", BUSY_PAUSE_S) from error
-        if error.status in (403, 404) or error.code == _INTERACTION_OVER:
+        if error.status in (403, 404) or error.code in (_INTERACTION_OVER, *_NO_RECIPIENT):
             raise ChatUnreachable(f"Discord answered {error.status} (code {error.code})") from error
         raise
     except NETWORK_ERRORS as error:
@@ -90,17 +94,30 @@ class Post:
         if not channel_id.isdecimal():
             await self._edit_alone(token=channel_id, number=int(number), parcel=parcel, reply=reply)
             return
+        message = self._channel(channel_id).get_partial_message(int(number))
         with translated():
-            await (
-                self._channel(channel_id)
-                .get_partial_message(int(number))
-                .edit(
-                    content=addressed(channel_id, place, parcel.text),
-                    attachments=discord.utils.MISSING if reply.keeps_pictures else parcel.files(),
-                    view=view_of(reply.buttons),
-                    allowed_mentions=mentions(place),
-                )
-            )
+            try:
+                await self._edit(message, place, parcel, reply)
+            except discord.HTTPException as error:
+                if error.code != _THREAD_ARCHIVED:
+                    raise
+                await self._open_thread(message.channel.id)
+                await self._edit(message, place, parcel, reply)
+
+    async def _edit(
+        self, message: discord.PartialMessage, place: Place, parcel: Parcel, reply: Reply
+    ) -> None:
+        await message.edit(
+            content=addressed(str(message.channel.id), place, parcel.text),
+            attachments=discord.utils.MISSING if reply.keeps_pictures else parcel.files(),
+            view=view_of(reply.buttons),
+            allowed_mentions=mentions(place),
+        )
+
+    async def _open_thread(self, channel_id: int) -> None:
+        thread = await self._client.fetch_channel(channel_id)
+        if isinstance(thread, discord.Thread):
+            await thread.edit(archived=False)
 
     async def _edit_alone(self, token: str, number: int, parcel: Parcel, reply: Reply) -> None:
         """Change a message that one person alone sees, by the word of its interaction: for 15 minutes."""
