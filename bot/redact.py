@@ -15,9 +15,11 @@ from traceback import extract_tb
 
 from bot.errors import LoraCodeError, UserError
 
-#: Telegram: `123456:` (in links also `%3A`) and at least 30 more; Discord: three base64 parts with dots.
+#: Telegram: `123456:` (in links also `%3A`) and at least 30 more. Discord: three base64 parts with dots; in
+#: an address, that of an interaction: for 15 minutes whoever has it speaks in our name.
 _TOKENS = re.compile(
     r"[0-9]{6,}(?::|%3A)[A-Za-z0-9_-]{30,}|[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{25,}"
+    r"|(?:interactions|webhooks)/[0-9]+/[^/?\s]+"
 )
 #: httpx logs whole URLs at INFO, and Telegram's hold the token; the others are only loud.
 _QUIET = ("httpx", "httpcore", "telegram", "discord", "apscheduler", "aiosqlite")

@@ -13,6 +13,8 @@ from bot.redact import JsonFormatter, RedactingFormatter, about, note, redacted
 TELEGRAM = "123456789:AAcanary-token_of-telegram-12345678901"
 DISCORD = "canaryMTIzNDU2Nzg5MDEyMzQ1Njc4.GabcdE.canary-secret_of-discord-0123456789"
 
+INTERACTION = "aW50ZXJhY3Rpb246MTIzNDU2Nzg5Ocanary_of-an-interaction"
+
 
 @pytest.mark.parametrize(
     "text",
@@ -21,6 +23,10 @@ DISCORD = "canaryMTIzNDU2Nzg5MDEyMzQ1Njc4.GabcdE.canary-secret_of-discord-012345
         f"GET https://api.telegram.org/file/bot{TELEGRAM.replace(':', '%3A')}/photos/1.jpg",
         f"Authorization: Bot {DISCORD}",
         f"ExtBot[token={TELEGRAM}]",
+        # As aiohttp tells of a connection that took too long.
+        f"Connection timeout to host https://discord.com/api/v10/interactions/123/{INTERACTION}/callback",
+        f"Connection timeout to host https://discord.com/api/v10/webhooks/123/{INTERACTION}/messages/@original",
+        f"Connection timeout to host https://discord.com/api/v10/webhooks/123/{INTERACTION}?wait=true",
     ],
 )
 def test_tokens_are_redacted_in_any_text(text: str) -> None:
