@@ -249,8 +249,9 @@ class Ledger(Notices):
 
     async def _recent(self, kind: JobKind, limit: int) -> list[sqlite3.Row]:
         return await self._rows(
+            # Those during which the clock was set back tell nothing.
             "SELECT started_ms, finished_ms, steps FROM jobs WHERE kind = ? AND status = 'done'"
-            " AND attempt = 1 ORDER BY finished_ms DESC LIMIT ?",
+            " AND attempt = 1 AND started_ms <= finished_ms ORDER BY finished_ms DESC LIMIT ?",
             str(kind),
             limit,
         )
