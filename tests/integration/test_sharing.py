@@ -508,6 +508,22 @@ async def test_joining_accounts_leaves_to_others_what_they_may(desk: Desk) -> No
     await draws(desk, code)
 
 
+@pytest.mark.parametrize("decided", ["Always", "No"])
+@pytest.mark.parametrize("first", ["decided", "asked"])
+async def test_of_two_accounts_that_are_joined_neither_leave_nor_refusal_is_lost(
+    desk: Desk, decided: str, first: str
+) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, decided)
+    also_bert = Identity(Platform.TELEGRAM, "7")
+    await desk.studio.ask(also_bert, also_bert.alone, code)
+    shows, types = (BERT, also_bert) if first == "decided" else (also_bert, BERT)
+    word = (await desk.studio.link(shows, shows.alone, "")).text.partition("word is ")[2][:6]
+    await post(desk)
+    await desk.studio.link(types, types.alone, word)
+    assert [each.allowed for each in await desk.ledger.shares_of(code)] == [Allowed(decided.lower())]
+
+
 async def test_a_request_that_is_carried_out_again_is_there_already(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     for number, each in enumerate([unknown(code)] * MAX_ASKS_A_DAY):
