@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 _PHOTOS_TOO_OLD = (
-    "This training did not begin within seven days, and I do not keep photos longer. "
+    "The photos of this training are seven days old, and I do not keep photos longer. "
     "Please send the five photos again."
 )
 
