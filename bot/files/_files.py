@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import re
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -81,8 +82,11 @@ class Files(WorkFiles):
         await self._written(self._root / name, data, durably=False)
 
     async def write_export(self, name: str, data: bytes) -> Path:
-        """Store a file that is to be handed over; it is swept soon."""
-        path = self._root / "exports" / name
+        """Store a file that is to be handed over; it is swept soon.
+
+        Its name here is its own: the same may be asked for twice at once.
+        """
+        path = self._root / "exports" / f"{Path(name).stem}-{secrets.token_hex(4)}.safetensors"
         await self._written(path, data, durably=False)
         return path
 
@@ -118,7 +122,7 @@ class Files(WorkFiles):
         return swept
 
     def _loras(self, code: LoraCode) -> list[Path]:
-        exported = (self._root / "exports").glob(f"*{code}*.safetensors")
+        exported = (self._root / "exports").glob(f"loracode-{code}-*.safetensors")
         return [*(self._root / "loras").glob(f"{code}*.safetensors"), *exported]
 
     def _left_work(self, open_jobs: set[str]) -> list[Path]:
