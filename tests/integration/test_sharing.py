@@ -175,6 +175,17 @@ async def test_asking_and_drawing_do_the_same_work_for_every_code_that_is_not_on
     assert len(await post(desk)) == 1, "its owner hears of it afterwards"
 
 
+async def test_whoever_asks_for_their_own_is_not_told_that_it_draws_before_it_does(desk: Desk) -> None:
+    code = (await desk.train(ANNA)).code
+    with pytest.raises(UserError, match="is still training"):
+        await desk.studio.ask(ANNA, ALONE, code)
+    job = await desk.claim(JobKind.TRAIN)
+    assert await desk.ledger.fail(job.id, job.attempt, "The card is on fire.")
+    with pytest.raises(UserError, match="failed"):
+        await desk.studio.ask(ANNA, ALONE, code)
+    assert "You can draw" in (await desk.studio.ask(ANNA, ALONE, (await desk.ready(ANNA, 11)).code)).text
+
+
 async def test_the_limit_of_asking_counts_codes_of_nobody_alike(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     for _ in range(MAX_ASKS_A_DAY):
