@@ -107,8 +107,8 @@ class Schedule:
     async def keep_house(self) -> None:
         """Forget photos and drafts that are too old, sweep files that nobody owns, cut the ledger's log."""
         forgotten = await self._ledger.forget_photos_before(self._clock() - PHOTO_RETENTION)
-        left = await self._ledger.forget_sets_before(self._clock() - FORGET_AFTER)
-        self._forget(left)
+        forgotten += await self._ledger.forget_sets_before(self._clock() - FORGET_AFTER)
+        self._forget(forgotten)
         await self._remind()
         jobs = [*await self._ledger.queued_ids(), *(job.id for job in await self._ledger.running_jobs())]
         swept = await self._files.sweep(jobs, self._ledger.unnamed)
@@ -116,9 +116,8 @@ class Schedule:
         await self._ledger.forget_updates_before(self._clock() - UPDATE_RETENTION)
         await self._ledger.forget_invitations(self._clock())
         await self._ledger.compact()
-        if forgotten or left or swept:
-            gone = forgotten + len(left)
-            log.info("%d photos were past their time, %d files had no owner", gone, swept)
+        if forgotten or swept:
+            log.info("%d photos were past their time, %d files had no owner", len(forgotten), swept)
         self._notifier.wake()
 
     async def look_at_notices(self) -> None:

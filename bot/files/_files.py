@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import re
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -49,7 +50,7 @@ class Files(WorkFiles):
         return self._root / "loras" / name
 
     async def forget_lora(self, code: LoraCode) -> None:
-        """Delete the files of a Lora that is nobody's any more."""
+        """Delete the files of a Lora that is nobody's any more, parts of it that were handed over too."""
         for path in await asyncio.to_thread(self._loras, code):
             await asyncio.to_thread(self._disk.delete, path)
 
@@ -81,8 +82,11 @@ class Files(WorkFiles):
         await self._written(self._root / name, data, durably=False)
 
     async def write_export(self, name: str, data: bytes) -> Path:
-        """Store a file that is to be handed over; it is swept soon."""
-        path = self._root / "exports" / name
+        """Store a file that is to be handed over; it is swept soon.
+
+        Its name here is its own: the same may be asked for twice at once.
+        """
+        path = self._root / "exports" / f"{Path(name).stem}-{secrets.token_hex(4)}.safetensors"
         await self._written(path, data, durably=False)
         return path
 
@@ -118,7 +122,8 @@ class Files(WorkFiles):
         return swept
 
     def _loras(self, code: LoraCode) -> list[Path]:
-        return list((self._root / "loras").glob(f"{code}*.safetensors"))
+        exported = (self._root / "exports").glob(f"loracode-{code}-*.safetensors")
+        return [*(self._root / "loras").glob(f"{code}*.safetensors"), *exported]
 
     def _left_work(self, open_jobs: set[str]) -> list[Path]:
         stale = [path for folder in FOLDERS for path in (self._root / folder).glob("*.tmp")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -50,7 +51,7 @@ __all__ = [
 ]
 
 _PHOTOS_TOO_OLD = (
-    "This training did not begin within seven days, and I do not keep photos longer. "
+    "The photos of this training are seven days old, and I do not keep photos longer. "
     "Please send the five photos again."
 )
 
@@ -120,22 +121,25 @@ class Ledger(Notices):
         """Give the SHA-256 of each photo's bytes of a training, in order."""
         return await self._db.read(lambda db: _photos.names_of(db, job_id))
 
-    async def forget_photos_before(self, before: datetime) -> int:
-        """Delete every photo older than that, and those beside it; a training that waits for them fails."""
+    async def forget_photos_before(self, before: datetime) -> list[str]:
+        """Delete every photo older than that, and those beside it; a training that waits for them fails.
+
+        Gives the SHA-256 of each photo's bytes.
+        """
         limit, now = ms(before), self._db.now_ms()
 
-        def work(db: sqlite3.Connection) -> int:
-            gone = 0
+        def work(db: sqlite3.Connection) -> list[str]:
+            gone: list[str] = []
             jobs = db.execute(
                 "SELECT DISTINCT job FROM photos WHERE created_ms < ? AND job IS NOT NULL", (limit,)
             ).fetchall()
             for row in jobs:  # four of five are of no use
-                gone += db.execute("SELECT count(*) FROM photos WHERE job = ?", (row["job"],)).fetchone()[0]
+                gone += _photos.names_of(db, JobId(row["job"]))
                 if _jobs.is_open(db, JobId(row["job"])):
                     _jobs.fail(db, JobId(row["job"]), _PHOTOS_TOO_OLD, now)
                 db.execute("DELETE FROM photos WHERE job = ?", (row["job"],))
-            gone += db.execute("DELETE FROM photos WHERE created_ms < ?", (limit,)).rowcount
-            return int(gone)
+            rows = db.execute("DELETE FROM photos WHERE created_ms < ? RETURNING data", (limit,)).fetchall()
+            return gone + [hashlib.sha256(row["data"]).hexdigest() for row in rows]
 
         return await self._db.write(work)
 
@@ -249,8 +253,9 @@ class Ledger(Notices):
 
     async def _recent(self, kind: JobKind, limit: int) -> list[sqlite3.Row]:
         return await self._rows(
+            # Those during which the clock was set back tell nothing.
             "SELECT started_ms, finished_ms, steps FROM jobs WHERE kind = ? AND status = 'done'"
-            " AND attempt = 1 ORDER BY finished_ms DESC LIMIT ?",
+            " AND attempt = 1 AND started_ms <= finished_ms ORDER BY finished_ms DESC LIMIT ?",
             str(kind),
             limit,
         )

@@ -39,6 +39,13 @@ def join(db: sqlite3.Connection, stays: AccountId, goes: AccountId) -> None:
     )
     # The same photo may have been sent on both platforms, and is held once.
     db.execute("UPDATE OR IGNORE photos SET account = :stays WHERE account = :goes", ours)
+    # Of two decisions about one Lora the one that goes further stays, and a refusal before all.
+    db.execute(
+        "DELETE FROM shares WHERE account = :stays AND EXISTS (SELECT 1 FROM shares AS other"
+        " WHERE other.account = :goes AND other.code = shares.code AND"
+        " instr('asked once always no', other.allowed) > instr('asked once always no', shares.allowed))",
+        ours,
+    )
     db.execute("UPDATE OR IGNORE shares SET account = :stays WHERE account = :goes", ours)
     db.execute(
         "DELETE FROM shares WHERE account = :stays"

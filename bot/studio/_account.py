@@ -42,6 +42,8 @@ class Accounts:
         if self._tools.clock().timestamp() > int(match[2]):
             raise UserError(texts.FORGET_TOO_LATE)
         async with self._tools.locks.of(account):  # photos of theirs that are just looked at come first
+            if await self._tools.ledger.known_account(who) != account:  # it was joined with another meanwhile
+                raise UserError(texts.STALE_BUTTON)
             erased = await self._tools.ledger.erase_account(account)
             await wiped(self._tools, erased)
         return texts.forgotten(erased, self._tools.clock())

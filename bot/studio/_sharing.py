@@ -61,6 +61,7 @@ class Sharing:
             return by_word
         code = wishes.read_code(text)
         if await self._tools.ledger.usable_lora(asker.account, code) is not None:
+            await _own.drawable(self._tools.ledger, asker.account, code, self._tools.clock())
             return texts.usable_already(code, asker.place.platform)
         if not await self._tools.ledger.ask_for(asker, code):
             raise UserError(texts.ASKED_TOO_OFTEN)

@@ -156,7 +156,7 @@ cancelled-training = Cancelled: { $code } will not be trained, and its photos ar
 cancelled-further = Cancelled: { $code } is as it was, and draws as before.
 cancelled-drawing = Cancelled: no pictures this time. { $code } is still yours.
 worker-keeps-dying = The graphics card process stopped five times while working on this, so I gave up. Please try again later, or tell the person who runs this bot.
-photos-too-old = This training did not begin within seven days, and I do not keep photos longer. Please send the five photos again.
+photos-too-old = The photos of this training are seven days old, and I do not keep photos longer. Please send the five photos again.
 
 ## Likeness
 

@@ -155,7 +155,7 @@ cancelled-training = Annullato: { $code } non verrà addestrato, e le sue foto s
 cancelled-further = Annullato: { $code } è com'era, e disegna come prima.
 cancelled-drawing = Annullato: nessuna immagine, stavolta. { $code } è sempre tuo.
 worker-keeps-dying = Il processo della scheda grafica si è fermato cinque volte lavorando a questo, quindi ho rinunciato. Riprova più tardi, o dillo a chi gestisce questo bot.
-photos-too-old = Questo addestramento non è cominciato entro sette giorni, e io non tengo le foto più a lungo. Manda di nuovo le cinque foto, per favore.
+photos-too-old = Le foto di questo addestramento hanno sette giorni, e io non le tengo più a lungo. Manda di nuovo le cinque foto, per favore.
 
 ## Somiglianza
 

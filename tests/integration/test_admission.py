@@ -72,6 +72,11 @@ async def test_a_full_line_has_a_time_also_when_nobody_knows(desk: Desk) -> None
     assert sentence.endswith("Please ask again in about 10 min.")
 
 
+async def test_a_job_during_which_the_clock_was_set_back_tells_nobody_how_long_jobs_take(desk: Desk) -> None:
+    await desk.ready(ANNA, seconds=-3600)
+    assert "is not known" in (await desk.send(BERT, 1, 2, 3, 4, 5)).text
+
+
 async def test_of_many_who_ask_at_once_no_more_come_in_than_there_is_room_for(desk: Desk) -> None:
     ruled(desk, Rules(most_waiting=3))
     people = [Identity(Platform.TELEGRAM, str(number)) for number in range(200, 210)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -64,6 +65,22 @@ async def test_a_file_too_large_for_the_platform_comes_in_parts_that_make_the_wh
     together = {name: each for file in reply.files for name, each in load(file.path.read_bytes()).items()}
     assert set(together) == set(load(LORA))
     assert f"all {len(reply.files)} parts together" in reply.text
+
+
+async def test_exported_twice_at_once_it_comes_whole_twice(room: EngineRoom) -> None:
+    code = (await room.trained()).code
+    many = [export(room, code, most=len(LORA) // 2) for _ in range(20)]
+    for reply in await asyncio.gather(*many):
+        together = {name: each for file in reply.files for name, each in load(file.path.read_bytes()).items()}
+        assert set(together) == set(load(LORA))
+
+
+async def test_parts_go_at_once_with_their_lora(room: EngineRoom) -> None:
+    code, other = (await room.trained()).code, (await room.trained()).code
+    parts, others = [await export(room, each, most=len(LORA) // 2) for each in (code, other)]
+    await room.desk.studio.press(ANNA, ANNAS, f"remove!:{code}")
+    assert not any(file.path.exists() for file in parts.files)
+    assert all(file.path.exists() for file in others.files)
 
 
 async def test_what_cannot_be_cut_so_small_is_told(room: EngineRoom) -> None:

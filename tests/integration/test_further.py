@@ -250,6 +250,20 @@ async def test_kept_photos_go_when_they_are_seven_days_old_and_fail_nothing(room
     assert (await lora_of(room, first)).state is LoraState.READY
 
 
+async def test_a_training_that_runs_when_its_photos_are_seven_days_old_is_not_said_to_have_never_begun(
+    room: EngineRoom,
+) -> None:
+    await keeps(room)
+    first = await room.trained()
+    room.desk.clock.forward(days=6, hours=23)
+    job = await job_of(room, await more(room, first.code))
+    assert await room.ledger.claim(JobKind.TRAIN) is not None
+    room.desk.clock.forward(hours=2)
+    await room.ledger.forget_photos_before(room.desk.clock.now - timedelta(days=7))
+    failed = await room.job(job)
+    assert (failed.error or "").startswith("The photos of this training are seven days old")
+
+
 @pytest.mark.parametrize("how", ["unset", "deleted", "forgotten"])
 async def test_kept_photos_go_at_once_when_their_person_says_so(room: EngineRoom, how: str) -> None:
     await keeps(room)

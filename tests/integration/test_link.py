@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ import pytest
 from bot import texts
 from bot.domain import Identity, Place, Platform
 from bot.errors import UserError
-from tests.integration.studio_desk import ANNA, BERT, BERTS, PLACES, Desk, open_desk
+from bot.replies import Reply
+from bot.studio import Studio
+from bot.studio._needs import Locks
+from tests.integration.studio_desk import ANNA, BERT, BERTS, PLACES, Desk, GateHere, open_desk, tools
 
 #: Anna on Telegram, alone with the bot; BERT is she on Discord.
 ALONE = Place(Platform.TELEGRAM, "1", "1")
@@ -112,6 +116,25 @@ async def test_photos_are_not_for_what_the_empty_set_of_the_other_platform_was_f
     await desk.send(ANNA, 34, 35)
     [job] = await desk.jobs(ANNA)
     assert job.code != code
+
+
+async def test_nobody_gets_a_receipt_for_an_account_that_was_just_joined_with_another(desk: Desk) -> None:
+    await desk.ready(BERT)
+    locks = Locks()
+    desk_tools = replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), locks=locks)
+    desk.studio = Studio(desk_tools, GateHere(), set())
+    word, [forget] = await word_of(desk), (await desk.studio.forgetme(BERT)).buttons[:1]
+    held = locks.of(await desk.ledger.account_of(BERT))
+    async with held:
+        at_once = []
+        for doing in (desk.studio.link(BERT, BERTS, word), desk.studio.press(BERT, BERTS, forget.action)):
+            at_once.append(asyncio.ensure_future(doing))
+            while len(held._waiters or ()) < len(at_once):
+                await asyncio.sleep(0)
+    linked, forgotten = await asyncio.gather(*at_once, return_exceptions=True)
+    assert isinstance(linked, Reply)
+    assert str(forgotten) == texts.STALE_BUTTON
+    assert len(await desk.loras(ANNA)) == 1
 
 
 async def test_where_others_read_along_no_word_is_shown_nor_taken(desk: Desk) -> None:

@@ -49,7 +49,9 @@ async def test_photos_are_forgotten_after_seven_days_and_the_person_is_told(room
     await room.desk.send(ANNA, 6, 7)
     woken: list[int] = []
     room.desk.clock.forward(days=7, seconds=1)
+    names = [*await room.ledger.names_of(job.id), *await room.ledger.held_names(job.account)]
     await schedule(room, woken).keep_house()
+    assert room.desk.queue.forgotten == names, "what was derived of them goes too"
     failed = await room.job(job)
     assert failed.status is JobStatus.FAILED
     assert "seven days" in (failed.error or "")

@@ -175,6 +175,17 @@ async def test_asking_and_drawing_do_the_same_work_for_every_code_that_is_not_on
     assert len(await post(desk)) == 1, "its owner hears of it afterwards"
 
 
+async def test_whoever_asks_for_their_own_is_not_told_that_it_draws_before_it_does(desk: Desk) -> None:
+    code = (await desk.train(ANNA)).code
+    with pytest.raises(UserError, match="is still training"):
+        await desk.studio.ask(ANNA, ALONE, code)
+    job = await desk.claim(JobKind.TRAIN)
+    assert await desk.ledger.fail(job.id, job.attempt, "The card is on fire.")
+    with pytest.raises(UserError, match="failed"):
+        await desk.studio.ask(ANNA, ALONE, code)
+    assert "You can draw" in (await desk.studio.ask(ANNA, ALONE, (await desk.ready(ANNA, 11)).code)).text
+
+
 async def test_the_limit_of_asking_counts_codes_of_nobody_alike(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     for _ in range(MAX_ASKS_A_DAY):
@@ -506,6 +517,22 @@ async def test_joining_accounts_leaves_to_others_what_they_may(desk: Desk) -> No
     word = (await desk.studio.link(ANNA, ALONE, "")).text.partition("word is ")[2][:6]
     await desk.studio.link(Identity(Platform.DISCORD, "77"), BERTS, word)
     await draws(desk, code)
+
+
+@pytest.mark.parametrize("decided", ["Always", "No"])
+@pytest.mark.parametrize("first", ["decided", "asked"])
+async def test_of_two_accounts_that_are_joined_neither_leave_nor_refusal_is_lost(
+    desk: Desk, decided: str, first: str
+) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, decided)
+    also_bert = Identity(Platform.TELEGRAM, "7")
+    await desk.studio.ask(also_bert, also_bert.alone, code)
+    shows, types = (BERT, also_bert) if first == "decided" else (also_bert, BERT)
+    word = (await desk.studio.link(shows, shows.alone, "")).text.partition("word is ")[2][:6]
+    await post(desk)
+    await desk.studio.link(types, types.alone, word)
+    assert [each.allowed for each in await desk.ledger.shares_of(code)] == [Allowed(decided.lower())]
 
 
 async def test_a_request_that_is_carried_out_again_is_there_already(desk: Desk) -> None:
