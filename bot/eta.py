@@ -43,8 +43,9 @@ class Estimate:
 def seconds_left(job: Job, ahead: Sequence[Job], pace: Pace, now: datetime, lanes: int = 1) -> float | None:
     """Give the seconds until `job` is done, after those `ahead` of it; None when nobody can know yet.
 
-    `lanes` jobs of its kind are with the worker at the same time.
+    `lanes` jobs of its kind are with one worker at the same time; where more run, there are more workers.
     """
+    lanes = max(lanes, sum(each.status is JobStatus.RUNNING for each in ahead))
     own = _own_seconds(job, pace, now)
     before = card_seconds(ahead, pace, now) if len(ahead) >= lanes else 0.0
     return None if own is None or before is None else before / lanes + own

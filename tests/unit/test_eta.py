@@ -92,6 +92,14 @@ def test_with_several_lanes_a_job_waits_only_when_all_are_taken() -> None:
     assert seconds_left(QUEUED, jobs, pace, NOW, lanes=4) == 400 / 4 + 100
 
 
+def test_trainings_that_run_side_by_side_are_waited_for_side_by_side() -> None:
+    pace = Pace(1.0, 1500.0)
+    running = replace(RUNNING, begun_at=None)  # 1200 s each
+    assert seconds_left(QUEUED, [running], pace, NOW) == 1200 + 1500
+    assert seconds_left(QUEUED, [running] * 2, pace, NOW) == 1200 + 1500, "two workers"
+    assert seconds_left(QUEUED, [running, running, QUEUED], pace, NOW) == (2400 + 1500) / 2 + 1500
+
+
 async def test_what_waits_to_be_drawn_is_added_to_a_running_training() -> None:
     drawing = replace(QUEUED, kind=JobKind.GENERATE, wish=GenerateWish("a boat"))
     history = History(drawings=[drawing] * 3, recent={JobKind.GENERATE: [8.0, 10.0, 12.0]})
