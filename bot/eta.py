@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
 from typing import Protocol
 
-from bot.domain import MAX_GENERATIONS_AT_ONCE, Job, JobId, JobKind, JobStatus
+from bot.domain import MAX_GENERATIONS_AT_ONCE, PAUSED, Job, JobId, JobKind, JobStatus
 
 #: Steps after which an attempt's own pace tells more than earlier jobs'; the first ones are slow.
 STEPS_THAT_TELL = 10
@@ -22,6 +23,7 @@ class JobHistory(Protocol):
     async def open_jobs(self, kind: JobKind) -> list[Job]: ...
     async def recent_seconds(self, kind: JobKind) -> list[float]: ...
     async def seconds_per_step(self, kind: JobKind) -> float | None: ...
+    async def switches_on(self) -> set[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,10 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Place in line (1 is next or running) and the seconds until the job is done; None when not known."""
+    """Place in line (1 is next or running) and the seconds until the job is done.
+
+    None when not known; inf while an administrator lets no job begin.
+    """
 
     position: int
     left_s: float | None
@@ -87,6 +92,8 @@ def _running_s(job: Job, now: datetime) -> float:
 async def estimate(history: JobHistory, job: Job, now: datetime) -> Estimate:
     """Ask the ledger what an honest answer to "how long?" is."""
     position = await history.position(job.id)
+    if job.status is JobStatus.QUEUED and PAUSED in await history.switches_on():
+        return Estimate(position, math.inf)
     ahead = await history.jobs_ahead(job.id)
     lanes = MAX_GENERATIONS_AT_ONCE if job.kind is JobKind.GENERATE else 1
     left_s = seconds_left(job, ahead, await _pace(history, job.kind), now, lanes)

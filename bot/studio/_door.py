@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -77,7 +78,10 @@ async def _room_in_s(tools: Tools, jobs: Sequence[Job]) -> float:
     """Guess when the first of some jobs ends and leaves its place."""
     now = tools.clock()
     left = [(await estimate(tools.ledger, job, now)).left_s for job in jobs[:_MOST_GUESSED]]
-    return max(_SOONEST_S, min((each for each in left if each is not None), default=_UNKNOWN_S))
+    return max(
+        _SOONEST_S,
+        min((each for each in left if each is not None and math.isfinite(each)), default=_UNKNOWN_S),
+    )
 
 
 async def refuse_trainings(tools: Tools, account: AccountId, place: Place) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 from bot.domain import Allowed, LoraState, Platform, Trigger
@@ -35,7 +36,9 @@ def bar(share: float) -> str:
 
 
 def left(eta_s: float | None) -> str:
-    """Write how long something still takes; honest when nobody knows."""
+    """Write how long something still takes; honest when nobody knows, or nothing begins (inf)."""
+    if eta_s == math.inf:
+        return say("eta-paused")
     return say("eta-unknown") if eta_s is None else say("about-left", span=span(eta_s))
 
 

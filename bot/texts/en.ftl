@@ -27,6 +27,7 @@ console-lost = I do not know what to do with that. { console-hint }
 ## Times, counts, words
 
 eta-unknown = how long it takes is not known until the first one here has run
+eta-paused = it begins when the bot goes on: it is paused just now
 about-left = about { $span } left
 half-a-minute = half a minute
 unit-d = d
@@ -154,7 +155,7 @@ notice-generate-failed =
     Your LoraCode is fine; ask again with /generate.
 cancelled-training = Cancelled: { $code } will not be trained, and its photos are deleted. Send five photos to begin again: /train
 cancelled-further = Cancelled: { $code } is as it was, and draws as before.
-cancelled-drawing = Cancelled: no pictures this time. { $code } is still yours.
+cancelled-drawing = Cancelled: no pictures this time. { $code } is as it was.
 worker-keeps-dying = The graphics card process stopped five times while working on this, so I gave up. Please try again later, or tell the person who runs this bot.
 photos-too-old = The photos of this training are seven days old, and I do not keep photos longer. Please send the five photos again.
 

@@ -26,6 +26,7 @@ console-lost = Non so che cosa farne. { console-hint }
 ## Tempi, numeri, parole
 
 eta-unknown = quanto ci vuole si saprà quando qui sarà finito il primo
+eta-paused = comincia quando il bot riprende: ora è in pausa
 about-left = ancora { $span } circa
 half-a-minute = mezzo minuto
 unit-d = g
@@ -153,7 +154,7 @@ notice-generate-failed =
     Il tuo LoraCode è a posto; chiedi di nuovo con /genera.
 cancelled-training = Annullato: { $code } non verrà addestrato, e le sue foto sono cancellate. Manda cinque foto per ricominciare: /addestra
 cancelled-further = Annullato: { $code } è com'era, e disegna come prima.
-cancelled-drawing = Annullato: nessuna immagine, stavolta. { $code } è sempre tuo.
+cancelled-drawing = Annullato: nessuna immagine, stavolta. { $code } è come prima.
 worker-keeps-dying = Il processo della scheda grafica si è fermato cinque volte lavorando a questo, quindi ho rinunciato. Riprova più tardi, o dillo a chi gestisce questo bot.
 photos-too-old = Le foto di questo addestramento hanno sette giorni, e io non le tengo più a lungo. Manda di nuovo le cinque foto, per favore.
 

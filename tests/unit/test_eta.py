@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from bot.domain import (
+    PAUSED,
     AccountId,
     GenerateWish,
     Job,
@@ -16,6 +17,7 @@ from bot.domain import (
     TrainWish,
 )
 from bot.eta import STEPS_THAT_TELL, Pace, estimate, seconds_left
+from bot.texts import left
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 UNKNOWN = Pace(None, None)
@@ -107,12 +109,22 @@ async def test_what_waits_to_be_drawn_is_added_to_a_running_training() -> None:
     assert (await estimate(replace(history, recent={}), RUNNING, NOW)).left_s == 2400, "unknown is little"
 
 
+async def test_while_the_bot_is_paused_nothing_is_promised_to_who_waits() -> None:
+    history = History([], {JobKind.TRAIN: [600.0]}, {PAUSED})
+    assert (
+        left((await estimate(history, QUEUED, NOW)).left_s)
+        == "it begins when the bot goes on: it is paused just now"
+    )
+    assert (await estimate(history, RUNNING, NOW)).left_s == 2400, "what runs goes on"
+
+
 @dataclass
 class History:
     """What a ledger would answer."""
 
     drawings: list[Job]
     recent: dict[JobKind, list[float]]
+    switches: set[str] = field(default_factory=set)
 
     async def position(self, job_id: JobId) -> int:
         return 1
@@ -128,6 +140,9 @@ class History:
 
     async def seconds_per_step(self, kind: JobKind) -> float | None:
         return None
+
+    async def switches_on(self) -> set[str]:
+        return self.switches
 
 
 def test_a_job_of_unknown_length_takes_as_long_as_jobs_do() -> None:
