@@ -156,7 +156,10 @@ class BaseModel:
         """Return pixels in -1 .. 1 as fp32 on the CPU; beyond the model's own size in tiles."""
         scaled = (latents / float(self.vae.config.scaling_factor)).to(self.dtype)
         self.vae.use_tiling = max(latents.shape[-2:]) > int(self.unet.config.sample_size)
-        pixels: Tensor = self.vae.decode(scaled).sample
+        try:
+            pixels: Tensor = self.vae.decode(scaled).sample
+        finally:
+            self.vae.use_tiling = False  # trainings encode whole pictures
         return pixels.float().clamp(-1, 1).cpu()
 
     @torch.no_grad()
@@ -166,7 +169,7 @@ class BaseModel:
         try:
             return self.encode(pixels).mean
         finally:
-            self.vae.use_tiling = False  # trainings encode whole pictures
+            self.vae.use_tiling = False
 
 
 def _placement(name: str, dtype: torch.dtype | None) -> Placement:
