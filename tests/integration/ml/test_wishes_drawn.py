@@ -54,6 +54,14 @@ def test_every_sampler_draws_and_draws_the_same_again(tiny: BaseModel, sampler: 
     assert pixels_of(first[0]).std() > 1
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_takes_as_many_steps_as_may_be_asked_for(tiny: BaseModel, sampler: str) -> None:
+    for steps in (generation.STEPS.start, 50, 51, 100, generation.STEPS.stop - 1):
+        asked = generation.settle(tiny, with_(sampler=sampler, steps=steps))[0]
+        assert generation.canvas(tiny, asked, None, torch.zeros(1, 77, 96)).steps == steps
+    assert pixels_of(pictures(tiny, with_(sampler=sampler, steps=51, guidance=1.0))[0]).std() > 1
+
+
 def test_samplers_differ_and_the_recipe_names_the_one_used(tiny: BaseModel) -> None:
     found = [pictures(tiny, with_(sampler=sampler, steps=4))[0] for sampler in SAMPLERS]
     assert len({pixels_of(png).tobytes() for png in found}) == len(SAMPLERS)
