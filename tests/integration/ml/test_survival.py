@@ -183,6 +183,26 @@ def test_each_trouble_has_its_own_way_down(gear: Gear, trouble: gears.Trouble, e
     assert gears.lower(gear, trouble, torch.bfloat16) == expected
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+        torch.AcceleratorError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("FIND was unable to find an engine to execute this computation"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),
+    ],
+)
+def test_too_little_memory_is_known_in_all_its_words(error: Exception) -> None:
+    assert isinstance(gears.trouble_of(error), gears.OutOfMemory)
+
+
+def test_a_lost_card_is_no_trouble_that_a_lower_gear_helps() -> None:
+    assert gears.trouble_of(torch.AcceleratorError("CUDA error: an illegal memory access")) is None
+
+
 def test_prodigy_says_that_it_wants_one_rate(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials
 ) -> None:
