@@ -109,10 +109,13 @@ class BaseModel:
         return self.gear.dtype
 
     def shift(self, gear: Gear) -> None:
-        """Use the card in another way from now on."""
+        """Use the card in another way from now on; where memory is too short for it, nothing has changed."""
         if gear.dtype is not self.gear.dtype:
-            for part in (self.unet, self.vae, self.text_encoder):
-                part.to(gear.dtype)
+            try:
+                self._cast(gear.dtype)
+            except Exception:
+                self._cast(self.gear.dtype)  # what was cast already would fit nothing else
+                raise
         if gear.checkpointing:
             self.unet.enable_gradient_checkpointing()  # the text encoder's activations are too few to matter
         else:
@@ -121,6 +124,10 @@ class BaseModel:
             SlicedAttnProcessor(slice_size=1) if gear.sliced_attention else AttnProcessor2_0()
         )
         self.gear = gear
+
+    def _cast(self, dtype: torch.dtype) -> None:
+        for part in (self.unet, self.vae, self.text_encoder):
+            part.to(dtype)
 
     def embed(self, texts: list[str], clip_skip: int | None = None) -> Tensor:
         """Return what the text encoder makes of texts, (texts, 77, width); what is over 77 tokens is cut off.

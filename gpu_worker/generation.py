@@ -163,7 +163,10 @@ def _adjusted(room: Room, error: Exception, dtype: torch.dtype) -> bool:
     gear = gears.lower(room.base.gear, trouble, room.base.placement.wide_dtype)
     if gear is None:
         raise BadInput(_OUT_OF_BOUNDS) from error
-    room.base.shift(gear)
+    try:
+        room.base.shift(gear)
+    except torch.OutOfMemoryError as too_large:
+        raise BadInput(_OUT_OF_BOUNDS) from too_large
     return True
 
 

@@ -128,17 +128,19 @@ def train_photos(
         cache = LatentCache(task.latents_dir)
     if task.dials.gradient_checkpointing is not None:
         base.shift(replace(base.gear, checkpointing=task.dials.gradient_checkpointing))
+    trouble = None
     while True:
-        trouble = None
         try:
+            # Outside the handler, so that the error no longer holds the failed step's tensors.
+            if trouble is not None:
+                yield _shift_down(base, task, diary, trouble)
+                trouble = None  # its traceback holds the failed attempt's tensors
             yield from _attempt(base, task, cache, diary)
             return
-        except Exception as error:
+        except Exception as error:  # also when a wider precision needs more memory than there is
             trouble = gears.trouble_of(error)
             if trouble is None:
                 raise
-        # Outside the handler, so that the error no longer holds the failed step's tensors.
-        yield _shift_down(base, task, diary, trouble)
 
 
 def _attempt(

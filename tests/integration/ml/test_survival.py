@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -19,6 +19,7 @@ from gpu_worker.errors import BadInput
 from gpu_worker.gears import Gear
 from gpu_worker.protocol import Adjusted, Checkpoint, Done, Event, Progress, Sample, Started
 from gpu_worker.training import StepReport, TrainingTask, train, train_photos
+from tests.integration.ml.pictures import pictures, pixels_of, with_
 from tests.integration.ml.test_training import checkpoint_at, lora_of, request, same_weights
 
 OPTIMIZERS = {
@@ -154,6 +155,34 @@ def test_numbers_out_of_bounds_in_half_precision_go_on_in_a_wider_one(
         tiny.shift(precise)
         for part, saved in zip((tiny.unet, tiny.vae, tiny.text_encoder), (weights, *others), strict=True):
             part.load_state_dict(saved)
+
+
+class Wall(nn.Module):
+    """A part of a base model in bf16 that finds no room on the card in full precision."""
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Wall:
+        if fn(torch.zeros((), dtype=torch.bfloat16)).dtype is torch.float32:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self
+
+
+def test_a_wider_precision_that_finds_no_room_leaves_the_base_model_whole(
+    photos: tuple[bytes, ...], quick: Dials
+) -> None:
+    base = BaseModel.load("tiny")
+    base.shift(Gear(torch.bfloat16))
+    base.text_encoder.add_module("wall", Wall())
+    with trapped(base, set(range(1, 99)), "NaN"), pytest.raises(BadInput, match="too little memory"):
+        list(train(base, request(photos), quick))
+    with pytest.raises(torch.OutOfMemoryError):
+        base.shift(Gear(torch.float32))
+    assert base.gear == Gear(torch.bfloat16)
+    assert isinstance(list(train(base, request(photos), quick))[-1], Done)
+    hook = base.vae.decoder.conv_out.register_forward_hook(lambda _, __, output: output * float("nan"))
+    with pytest.raises(BadInput, match="out of bounds"):
+        pictures(base, with_())
+    hook.remove()
+    assert pixels_of(pictures(base, with_())[0]).std() > 1
 
 
 def test_numbers_out_of_bounds_in_full_precision_are_said_in_a_sentence(
