@@ -188,6 +188,7 @@ def _learn(
             yield diary.save(state, task)
             saved_at = time.monotonic()
     guard.watch(pace.last())
+    _make_sure_it_learns(state)
     if task.checkpoint_at_end:
         yield diary.save(state, task)
 
@@ -200,6 +201,11 @@ def _step(lesson: Lesson, state: TrainingState, pace: Pace, guard: _Guard) -> St
     if loss is None:
         return None
     return StepReport(state.step, loss, rates["lora_unet_"], rates["lora_te_"])
+
+
+def _make_sure_it_learns(state: TrainingState) -> None:
+    if not state.is_learning:
+        raise NotFinite("the gradients are no numbers")
 
 
 class _Guard:
@@ -243,6 +249,7 @@ class _Diary:
         snapshot = state.snapshot(self.seconds(), self._started_at, self.fingerprint)
         if not snapshot.is_finite():
             raise NotFinite("the LoRA's numbers went out of bounds")
+        _make_sure_it_learns(state)
         self.snapshot = snapshot
         return Checkpoint(**task.job, step=state.step, data=snapshot.encode())
 

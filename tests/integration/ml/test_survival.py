@@ -157,6 +157,26 @@ def test_numbers_out_of_bounds_in_half_precision_go_on_in_a_wider_one(
             part.load_state_dict(saved)
 
 
+@pytest.mark.parametrize("checkpoint_every", [20, 99])
+def test_gradients_that_are_never_numbers_in_fp16_go_on_in_a_wider_precision(
+    photos: tuple[bytes, ...], quick: Dials, checkpoint_every: int
+) -> None:
+    base = BaseModel.load("tiny")
+    base.shift(Gear(torch.float16))
+
+    def overflow(_: object, __: object, output: Any) -> None:
+        if torch.is_grad_enabled() and base.dtype is torch.float16:
+            output.sample.register_hook(lambda gradient: gradient * float("nan"))
+
+    base.unet.register_forward_hook(overflow)
+    dials = replace(quick, steps=24, checkpoint_every_steps=checkpoint_every, checkpoint_every_s=3600)
+    events = list(train(base, request(photos), dials))
+    assert [event.step for event in events if isinstance(event, Adjusted)] == [0]
+    assert base.dtype is torch.float32
+    learnt = lora_file.read(lora_of(events)).matrices.values()
+    assert all(matrices.up.any() for matrices in learnt)
+
+
 class Wall(nn.Module):
     """A part of a base model in bf16 that finds no room on the card in full precision."""
 
