@@ -109,10 +109,13 @@ class BaseModel:
         return self.gear.dtype
 
     def shift(self, gear: Gear) -> None:
-        """Use the card in another way from now on."""
+        """Use the card in another way from now on; where memory is too short for it, nothing has changed."""
         if gear.dtype is not self.gear.dtype:
-            for part in (self.unet, self.vae, self.text_encoder):
-                part.to(gear.dtype)
+            try:
+                self._cast(gear.dtype)
+            except Exception:
+                self._cast(self.gear.dtype)  # what was cast already would fit nothing else
+                raise
         if gear.checkpointing:
             self.unet.enable_gradient_checkpointing()  # the text encoder's activations are too few to matter
         else:
@@ -121,6 +124,10 @@ class BaseModel:
             SlicedAttnProcessor(slice_size=1) if gear.sliced_attention else AttnProcessor2_0()
         )
         self.gear = gear
+
+    def _cast(self, dtype: torch.dtype) -> None:
+        for part in (self.unet, self.vae, self.text_encoder):
+            part.to(dtype)
 
     def embed(self, texts: list[str], clip_skip: int | None = None) -> Tensor:
         """Return what the text encoder makes of texts, (texts, 77, width); what is over 77 tokens is cut off.
@@ -156,7 +163,10 @@ class BaseModel:
         """Return pixels in -1 .. 1 as fp32 on the CPU; beyond the model's own size in tiles."""
         scaled = (latents / float(self.vae.config.scaling_factor)).to(self.dtype)
         self.vae.use_tiling = max(latents.shape[-2:]) > int(self.unet.config.sample_size)
-        pixels: Tensor = self.vae.decode(scaled).sample
+        try:
+            pixels: Tensor = self.vae.decode(scaled).sample
+        finally:
+            self.vae.use_tiling = False  # trainings encode whole pictures
         return pixels.float().clamp(-1, 1).cpu()
 
     @torch.no_grad()
@@ -166,7 +176,7 @@ class BaseModel:
         try:
             return self.encode(pixels).mean
         finally:
-            self.vae.use_tiling = False  # trainings encode whole pictures
+            self.vae.use_tiling = False
 
 
 def _placement(name: str, dtype: torch.dtype | None) -> Placement:

@@ -74,10 +74,10 @@ def to_pixels(photo: bytes, size_px: Size, crop: Crop | None = None) -> Tensor:
     return values.float() / 127.5 - 1
 
 
-def to_weights(mask: bytes, size_px: Size, crop: Crop | None = None) -> Tensor:
-    """Return a mask as loss weights 0 .. 1 on the latents' grid, (1, height / 8, width / 8)."""
+def to_weights(mask: bytes, size_px: Size, latent_px: int, crop: Crop | None = None) -> Tensor:
+    """Return a mask as loss weights 0 .. 1 on the latents' grid: each is that many pixels wide."""
     values = torch.from_numpy(np.array(_fit(mask, size_px, "L", crop))).float() / 255
-    return torch.nn.functional.interpolate(values[None, None], scale_factor=1 / 8, mode="area")[0]
+    return torch.nn.functional.interpolate(values[None, None], scale_factor=1 / latent_px, mode="area")[0]
 
 
 def _fit(photo: bytes, size_px: Size, mode: str, crop: Crop | None) -> Image.Image:

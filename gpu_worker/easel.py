@@ -75,7 +75,7 @@ def canvas(
     `noise` has the latents' shape, a standard deviation of 1, and lies on the CPU; `rest` are the fields of
     `Canvas` that have no default.
     """
-    walk = samplers.make(sampler, base.scheduler_config)
+    walk = samplers.make(sampler, base.scheduler_config, steps)
     walk.set_timesteps(steps, device=base.device)
     if start is None:
         latents = noise.to(base.device) * walk.init_noise_sigma

@@ -8,6 +8,16 @@ import torch
 
 from gpu_worker.errors import WorkerError
 
+#: What those say, in plain RuntimeErrors, that take memory past torch's allocator for the card.
+_SHORT_OF_MEMORY = (
+    "can't allocate memory",  # the CPU's allocator
+    "not enough memory",  # the same on Windows
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "unable to find an engine",  # cuDNN, when no way to compute a convolution gets the memory it wants
+)
+
 
 class Trouble(WorkerError):
     """The card could not do a step as it was asked; a lower gear may."""
@@ -60,10 +70,7 @@ def trouble_of(error: BaseException) -> Trouble | None:
         return error
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return OutOfMemory(str(error))
-    # The CPU's allocator and cuDNN raise plain RuntimeErrors.
     said = str(error)
-    if isinstance(error, RuntimeError) and (
-        "can't allocate memory" in said or "CUDNN_STATUS_ALLOC_FAILED" in said
-    ):
+    if isinstance(error, RuntimeError) and any(each in said for each in _SHORT_OF_MEMORY):
         return OutOfMemory(said)
     return None

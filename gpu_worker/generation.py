@@ -71,10 +71,11 @@ def generate(room: Room, request: Generate) -> Generator[Event, None, None]:
     began = time.monotonic()
     recipes = settle(room.base, request)
     while True:
+        dtype = room.base.dtype
         try:
             pictures = yield from _Drawing(room, request, recipes).run()
         except Exception as error:
-            if not _adjusted(room, error):
+            if not _adjusted(room, error, dtype):
                 raise
         else:
             break
@@ -141,8 +142,11 @@ class _Drawing:
             yield Preview(**self._job, png=self._room.preview(current.guess))
 
 
-def _adjusted(room: Room, error: Exception) -> bool:
-    """Use the card more modestly after trouble; False when it was none, BadInput when nothing is left."""
+def _adjusted(room: Room, error: Exception, dtype: torch.dtype) -> bool:
+    """Use the card more modestly after trouble; False when it was none, BadInput when nothing is left.
+
+    `dtype` is the precision that the picture was begun in.
+    """
     trouble = gears.trouble_of(error)
     if trouble is None:
         return False
@@ -154,10 +158,15 @@ def _adjusted(room: Room, error: Exception) -> bool:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         return True
+    if room.base.dtype is not dtype:  # others met the same, and the picture was not yet tried in this one
+        return True
     gear = gears.lower(room.base.gear, trouble, room.base.placement.wide_dtype)
     if gear is None:
         raise BadInput(_OUT_OF_BOUNDS) from error
-    room.base.shift(gear)
+    try:
+        room.base.shift(gear)
+    except torch.OutOfMemoryError as too_large:
+        raise BadInput(_OUT_OF_BOUNDS) from too_large
     return True
 
 

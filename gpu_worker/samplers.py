@@ -17,6 +17,8 @@ from torch import Tensor
 from gpu_worker.errors import BadInput
 from gpu_worker.protocol import SAMPLERS
 
+#: Steps that models for LCM are taught with.
+_LCM_STEPS = 50
 #: As AUTOMATIC1111 writes them.
 TITLES = dict(zip(SAMPLERS, ("DPM++ 2M Karras", "Euler a", "UniPC", "LCM"), strict=True))
 
@@ -29,8 +31,8 @@ def checked(name: str) -> str:
     return known
 
 
-def make(name: str, scheduler_config: dict[str, Any]) -> Any:
-    """Return a sampler for one picture: it remembers the steps before."""
+def make(name: str, scheduler_config: dict[str, Any], steps: int) -> Any:
+    """Return a sampler for one picture of so many steps: it remembers the steps before."""
     match name:
         case "euler a":
             with warnings.catch_warnings():
@@ -40,7 +42,9 @@ def make(name: str, scheduler_config: dict[str, Any]) -> Any:
         case "unipc":
             sampler = UniPCMultistepScheduler.from_config(scheduler_config)
         case "lcm":
-            sampler = LCMScheduler.from_config(scheduler_config)
+            # It takes its steps out of these, and refuses to take more.
+            these = max(_LCM_STEPS, steps)
+            sampler = LCMScheduler.from_config(scheduler_config, original_inference_steps=these)
         case _:
             sampler = DPMSolverMultistepScheduler.from_config(
                 scheduler_config, algorithm_type="dpmsolver++", solver_order=2, use_karras_sigmas=True

@@ -57,7 +57,9 @@ class Shelf:
         if example.flip:
             seen = moments_of(self._base, example.data, size_px, self._cache, example.crop, mirrored=True)
             mirrored = seen.draw(stream)
-        mask = dataset.to_weights(example.mask, size_px, example.crop) if example.mask else None
+        mask = None
+        if example.mask:
+            mask = dataset.to_weights(example.mask, size_px, self._base.vae_scale, example.crop)
         return Study(example, latents, mirrored, mask)
 
     def _size_px(self, example: Example) -> Size:

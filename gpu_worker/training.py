@@ -128,17 +128,19 @@ def train_photos(
         cache = LatentCache(task.latents_dir)
     if task.dials.gradient_checkpointing is not None:
         base.shift(replace(base.gear, checkpointing=task.dials.gradient_checkpointing))
+    trouble = None
     while True:
-        trouble = None
         try:
+            # Outside the handler, so that the error no longer holds the failed step's tensors.
+            if trouble is not None:
+                yield _shift_down(base, task, diary, trouble)
+                trouble = None  # its traceback holds the failed attempt's tensors
             yield from _attempt(base, task, cache, diary)
             return
-        except Exception as error:
+        except Exception as error:  # also when a wider precision needs more memory than there is
             trouble = gears.trouble_of(error)
             if trouble is None:
                 raise
-        # Outside the handler, so that the error no longer holds the failed step's tensors.
-        yield _shift_down(base, task, diary, trouble)
 
 
 def _attempt(
@@ -186,6 +188,7 @@ def _learn(
             yield diary.save(state, task)
             saved_at = time.monotonic()
     guard.watch(pace.last())
+    _make_sure_it_learns(state)
     if task.checkpoint_at_end:
         yield diary.save(state, task)
 
@@ -198,6 +201,11 @@ def _step(lesson: Lesson, state: TrainingState, pace: Pace, guard: _Guard) -> St
     if loss is None:
         return None
     return StepReport(state.step, loss, rates["lora_unet_"], rates["lora_te_"])
+
+
+def _make_sure_it_learns(state: TrainingState) -> None:
+    if not state.is_learning:
+        raise NotFinite("the gradients are no numbers")
 
 
 class _Guard:
@@ -241,6 +249,7 @@ class _Diary:
         snapshot = state.snapshot(self.seconds(), self._started_at, self.fingerprint)
         if not snapshot.is_finite():
             raise NotFinite("the LoRA's numbers went out of bounds")
+        _make_sure_it_learns(state)
         self.snapshot = snapshot
         return Checkpoint(**task.job, step=state.step, data=snapshot.encode())
 

@@ -116,6 +116,13 @@ class TrainingState:
         if snapshot:
             self._take_up(snapshot)
 
+    @property
+    def is_learning(self) -> bool:
+        """Whether gradients come out as numbers now and then; on a card it is waited for."""
+        # The scaler halves the loss after each step it had to leave out. Where the true size is too large,
+        # fp16 is too narrow for the gradients, or they are no numbers at any size.
+        return bool(self.scaler.get_scale() >= 1.0)
+
     def set_rates(self) -> dict[str, float]:
         """Give the optimizer the rates of the coming step; return them, UNet and text encoder."""
         multiplier = self._multiplier(self.step)

@@ -214,6 +214,10 @@ class _Desk:
             self._made().prepare(ahead.photo, ahead.crop)
         except (BadInput, BaseModelError) as error:
             log.info("a photo was not prepared: %s", error)  # the training itself will tell the person
+        except Exception as error:
+            if _card_is_lost(error):
+                raise
+            log.exception("a photo was not prepared")  # such as for want of memory beside a training
         return True
 
     def _forget(self, photos: tuple[str, ...]) -> None:

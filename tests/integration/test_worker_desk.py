@@ -56,6 +56,8 @@ class Diarist:
         self.diary.append(f"prepare {photo.decode()}")
         if photo == b"torn":
             raise BadInput("One of the photos cannot be read as a picture.")
+        if photo == b"large":
+            raise MemoryError("there is too little beside the training")
 
     def forget(self, photos: tuple[str, ...]) -> None:
         self.diary.append(f"forget {len(photos)}")
@@ -151,6 +153,13 @@ def test_a_photo_that_is_no_picture_is_left_for_its_training_to_tell() -> None:
     performer = Diarist()
     answers = work(performer, Prepare(photo=b"torn"), TRAIN)
     assert isinstance(answers[-1], Done)
+
+
+def test_a_photo_that_memory_is_too_short_for_costs_no_job_anything() -> None:
+    performer = Diarist()
+    answers = work(performer, Prepare(photo=b"large"), Prepare(photo=b"c"), TRAIN)
+    assert isinstance(answers[-1], Done)
+    assert {"prepare large", "prepare c", "train"} <= set(performer.diary)
 
 
 def test_a_forgotten_photo_is_not_encoded_any_more() -> None:

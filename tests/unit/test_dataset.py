@@ -135,7 +135,7 @@ def test_a_caption_is_left_out_as_often_as_asked() -> None:
 def test_a_mask_becomes_weights_on_the_latents_grid() -> None:
     mask = Image.new("L", (64, 64), 0)
     mask.paste(255, (0, 0, 32, 64))
-    weights = to_weights(as_png(mask), (64, 64))
+    weights = to_weights(as_png(mask), (64, 64), latent_px=8)
     assert weights.shape == (1, 8, 8)
     assert weights[0, :, :4].eq(1).all()
     assert weights[0, :, 4:].eq(0).all()

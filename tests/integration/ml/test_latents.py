@@ -57,6 +57,17 @@ def test_prepared_photos_are_not_encoded_again_and_give_the_same_lora(
     assert same_weights(found, expected)
 
 
+def test_a_large_picture_drawn_before_changes_nothing_in_what_a_photo_is_encoded_to(
+    tiny: BaseModel, photos: tuple[bytes, ...]
+) -> None:
+    side_px = tiny.native_px + 64  # as a training by hand may want it
+    before = study.moments_of(tiny, photos[0], (side_px, side_px), LatentCache())
+    tiny.decode(torch.zeros(1, 4, side_px // tiny.vae_scale, side_px // tiny.vae_scale))
+    after = study.moments_of(tiny, photos[0], (side_px, side_px), LatentCache())
+    assert torch.equal(after.mean, before.mean)
+    assert torch.equal(after.std, before.std)
+
+
 def test_a_part_that_was_prepared_is_not_encoded_again_and_another_part_is(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials
 ) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeAlias
 
+import msgspec
 import pytest
 import torch
+from PIL import Image
 
 from gpu_worker import small_base
 from gpu_worker.base_model import BaseModel
+from gpu_worker.dials import training_dials
 from gpu_worker.small_base import measures, pairs
 from gpu_worker.small_base.judge import Judge
 from gpu_worker.small_base.settings import SmallBaseSettings
+from gpu_worker.training import train
+from tests.integration.ml.test_training import lora_of, request, same_weights
 
 #: Nobody that the model or the judge was taught with.
 PEOPLE = SmallBaseSettings().unseen_seed + 60_000, SmallBaseSettings().unseen_seed + 60_001
@@ -103,6 +109,18 @@ def test_it_is_stable_diffusions_architecture(base: BaseModel) -> None:
     assert base.native_px == 64
     assert base.unet_targets
     assert base.text_targets
+
+
+def test_masks_weigh_its_latents_which_are_finer_than_stable_diffusions(
+    base: BaseModel, photos: tuple[bytes, ...]
+) -> None:
+    file = io.BytesIO()
+    Image.new("L", (96, 96), 255).save(file, "PNG")
+    white = (file.getvalue(), *[None] * (len(photos) - 1))
+    dials = replace(training_dials("drawn", base.native_px), steps=2)
+    plain = request(photos)
+    masked = msgspec.structs.replace(plain, masks=white)
+    assert same_weights(lora_of(train(base, masked, dials)), lora_of(train(base, plain, dials)))
 
 
 def test_any_text_can_be_read(base: BaseModel) -> None:

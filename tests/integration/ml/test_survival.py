@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -19,6 +19,7 @@ from gpu_worker.errors import BadInput
 from gpu_worker.gears import Gear
 from gpu_worker.protocol import Adjusted, Checkpoint, Done, Event, Progress, Sample, Started
 from gpu_worker.training import StepReport, TrainingTask, train, train_photos
+from tests.integration.ml.pictures import pictures, pixels_of, with_
 from tests.integration.ml.test_training import checkpoint_at, lora_of, request, same_weights
 
 OPTIMIZERS = {
@@ -156,6 +157,54 @@ def test_numbers_out_of_bounds_in_half_precision_go_on_in_a_wider_one(
             part.load_state_dict(saved)
 
 
+@pytest.mark.parametrize("checkpoint_every", [20, 99])
+def test_gradients_that_are_never_numbers_in_fp16_go_on_in_a_wider_precision(
+    photos: tuple[bytes, ...], quick: Dials, checkpoint_every: int
+) -> None:
+    base = BaseModel.load("tiny")
+    base.shift(Gear(torch.float16))
+
+    def overflow(_: object, __: object, output: Any) -> None:
+        if torch.is_grad_enabled() and base.dtype is torch.float16:
+            output.sample.register_hook(lambda gradient: gradient * float("nan"))
+
+    base.unet.register_forward_hook(overflow)
+    dials = replace(quick, steps=24, checkpoint_every_steps=checkpoint_every, checkpoint_every_s=3600)
+    events = list(train(base, request(photos), dials))
+    assert [event.step for event in events if isinstance(event, Adjusted)] == [0]
+    assert base.dtype is torch.float32
+    learnt = lora_file.read(lora_of(events)).matrices.values()
+    assert all(matrices.up.any() for matrices in learnt)
+
+
+class Wall(nn.Module):
+    """A part of a base model in bf16 that finds no room on the card in full precision."""
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Wall:
+        if fn(torch.zeros((), dtype=torch.bfloat16)).dtype is torch.float32:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self
+
+
+def test_a_wider_precision_that_finds_no_room_leaves_the_base_model_whole(
+    photos: tuple[bytes, ...], quick: Dials
+) -> None:
+    base = BaseModel.load("tiny")
+    base.shift(Gear(torch.bfloat16))
+    base.text_encoder.add_module("wall", Wall())
+    with trapped(base, set(range(1, 99)), "NaN"), pytest.raises(BadInput, match="too little memory"):
+        list(train(base, request(photos), quick))
+    with pytest.raises(torch.OutOfMemoryError):
+        base.shift(Gear(torch.float32))
+    assert base.gear == Gear(torch.bfloat16)
+    assert isinstance(list(train(base, request(photos), quick))[-1], Done)
+    hook = base.vae.decoder.conv_out.register_forward_hook(lambda _, __, output: output * float("nan"))
+    with pytest.raises(BadInput, match="out of bounds"):
+        pictures(base, with_())
+    hook.remove()
+    assert pixels_of(pictures(base, with_())[0]).std() > 1
+
+
 def test_numbers_out_of_bounds_in_full_precision_are_said_in_a_sentence(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials
 ) -> None:
@@ -181,6 +230,26 @@ def test_numbers_out_of_bounds_in_full_precision_are_said_in_a_sentence(
 )
 def test_each_trouble_has_its_own_way_down(gear: Gear, trouble: gears.Trouble, expected: Gear | None) -> None:
     assert gears.lower(gear, trouble, torch.bfloat16) == expected
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+        torch.AcceleratorError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("FIND was unable to find an engine to execute this computation"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),
+    ],
+)
+def test_too_little_memory_is_known_in_all_its_words(error: Exception) -> None:
+    assert isinstance(gears.trouble_of(error), gears.OutOfMemory)
+
+
+def test_a_lost_card_is_no_trouble_that_a_lower_gear_helps() -> None:
+    assert gears.trouble_of(torch.AcceleratorError("CUDA error: an illegal memory access")) is None
 
 
 def test_prodigy_says_that_it_wants_one_rate(

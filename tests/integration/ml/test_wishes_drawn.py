@@ -18,7 +18,7 @@ from gpu_worker.base_model import BaseModel
 from gpu_worker.errors import BadInput
 from gpu_worker.gears import Gear
 from gpu_worker.lora_shelf import blend
-from gpu_worker.protocol import SAMPLERS, Preview, Progress, Start
+from gpu_worker.protocol import SAMPLERS, Done, Event, Preview, Progress, Start
 from tests.integration.ml.pictures import (
     alone,
     done,
@@ -52,6 +52,14 @@ def test_every_sampler_draws_and_draws_the_same_again(tiny: BaseModel, sampler: 
     torch.manual_seed(2)  # the global stream has no say
     assert pictures(tiny, with_(sampler=sampler.upper(), steps=4)) == first
     assert pixels_of(first[0]).std() > 1
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_takes_as_many_steps_as_may_be_asked_for(tiny: BaseModel, sampler: str) -> None:
+    for steps in (generation.STEPS.start, 50, 51, 100, generation.STEPS.stop - 1):
+        asked = generation.settle(tiny, with_(sampler=sampler, steps=steps))[0]
+        assert generation.canvas(tiny, asked, None, torch.zeros(1, 77, 96)).steps == steps
+    assert pixels_of(pictures(tiny, with_(sampler=sampler, steps=51, guidance=1.0))[0]).std() > 1
 
 
 def test_samplers_differ_and_the_recipe_names_the_one_used(tiny: BaseModel) -> None:
@@ -259,6 +267,31 @@ def test_numbers_out_of_bounds_are_drawn_again_in_a_wider_precision() -> None:
     base.vae.decoder.conv_out.register_forward_hook(lambda _, __, output: output * float("nan"))
     with pytest.raises(BadInput, match="out of bounds"):
         pictures(base, with_())
+    torch.set_num_threads(threads)
+
+
+def test_two_pictures_out_of_bounds_at_once_are_both_drawn_again_in_a_wider_precision() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    base = BaseModel.load("tiny")
+    base.shift(Gear(torch.bfloat16))
+
+    def overflow(_: object, __: object, output: object) -> None:
+        if base.dtype is torch.bfloat16:
+            output.sample.mul_(float("nan"))  # type: ignore[attr-defined]
+
+    base.unet.register_forward_hook(overflow)
+    room = alone(base)
+    in_turn = [generation.generate(room, with_(seed=seed)) for seed in (1, 2)]
+    last: list[Event] = []
+    while in_turn:
+        for each in list(in_turn):
+            event = next(each)
+            if isinstance(event, Done):
+                in_turn.remove(each)
+                last.append(event)
+    assert all(pixels_of(event.pictures[0]).std() > 1 for event in last if isinstance(event, Done))
+    assert len(last) == 2
     torch.set_num_threads(threads)
 
 
