@@ -38,8 +38,8 @@ log = logging.getLogger(__name__)
 
 #: A longer wait is not slept through inside discord.py: the notifier is told, and comes back.
 MAX_RATE_LIMIT_WAIT_S = 30.0
-#: How long a form may wait for what it is filled with: it must come within 3 s.
-LOOK_UP_S = 2.0
+#: How long a form may wait for what it is filled with: it must come within 3 s, and its language takes one.
+LOOK_UP_S = 1.5
 _TYPED = (discord.MessageType.default, discord.MessageType.reply)
 #: Presses that draw: their card comes where the button is, as after `/generate`.
 _DRAWS = ("again", "vary", "large", "draft")
