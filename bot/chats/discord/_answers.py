@@ -215,6 +215,8 @@ async def _acknowledged(interaction: Interaction) -> bool:
 
 
 def _expired(error: Exception) -> bool:
+    if isinstance(error, discord.app_commands.CommandInvokeError):
+        error = error.original
     return isinstance(error, discord.HTTPException) and error.code == _TOO_LATE
 
 
