@@ -49,7 +49,7 @@ class Files(WorkFiles):
         return self._root / "loras" / name
 
     async def forget_lora(self, code: LoraCode) -> None:
-        """Delete the files of a Lora that is nobody's any more."""
+        """Delete the files of a Lora that is nobody's any more, and the parts in which it was handed over."""
         for path in await asyncio.to_thread(self._loras, code):
             await asyncio.to_thread(self._disk.delete, path)
 
@@ -118,7 +118,8 @@ class Files(WorkFiles):
         return swept
 
     def _loras(self, code: LoraCode) -> list[Path]:
-        return list((self._root / "loras").glob(f"{code}*.safetensors"))
+        exported = (self._root / "exports").glob(f"*{code}*.safetensors")
+        return [*(self._root / "loras").glob(f"{code}*.safetensors"), *exported]
 
     def _left_work(self, open_jobs: set[str]) -> list[Path]:
         stale = [path for folder in FOLDERS for path in (self._root / folder).glob("*.tmp")]
