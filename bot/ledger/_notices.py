@@ -42,10 +42,13 @@ class Notices(Attempts):
         )
 
     async def notice_retry(self, notice_id: NoticeId, at: datetime) -> None:
-        """Try it again then."""
-        await self._change(
-            "UPDATE notices SET tries = tries + 1, next_try_ms = ? WHERE id = ?", ms(at), notice_id
+        """Try it again then, and not before it what its job owes besides."""
+        sql = (
+            "UPDATE notices SET tries = tries + (id = :id),"
+            " next_try_ms = iif(id = :id, :at, max(next_try_ms, :at))"
+            " WHERE job = (SELECT job FROM notices WHERE id = :id) AND id >= :id AND state = 'owed'"
         )
+        await self._db.write(lambda db: db.execute(sql, {"id": notice_id, "at": ms(at)}))
 
     async def notice_undeliverable(self, notice_id: NoticeId) -> None:
         """Nobody is there to take it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import discord
 import pytest
 
 from bot import texts
@@ -76,3 +77,14 @@ async def test_a_form_that_came_too_late_can_be_opened_again(
     assert "Traceback" not in caplog.text
     shown = await stage.anna.click(first, label="Edit prompt")
     assert shown.modal is not None
+
+
+async def test_a_photo_form_that_came_too_late_is_no_error_of_ours(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.refuse("POST", "/interactions/*/callback", 404, 10062, times=None)
+    stage.expected_errors = [discord.app_commands.CommandInvokeError]
+    await stage.anna.slash(stage.channel, "train")
+    assert "an interaction was over before it was answered" in caplog.text
+    assert "Traceback" not in caplog.text
+    assert len(stage.asked("POST", "/callback")) == 1, "Discord has told the person"

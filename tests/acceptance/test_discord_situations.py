@@ -10,7 +10,8 @@ import pytest
 from simcord.builders import UserHandle
 
 from bot import texts
-from bot.domain import Identity, JobStatus, Platform, format_code
+from bot.domain import Identity, JobStatus, Place, Platform, format_code
+from bot.studio import Studio
 from tests.acceptance.discord_stage import PhotoFile, Stage, labels, on_stage, photos, said, shown, text_of
 from tests.acceptance.uses import note
 
@@ -157,3 +158,26 @@ async def test_cancel_pressed_twice_says_that_it_is_over(stage: Stage) -> None:
     first, second = [await stage.anna_alone.click(card, label="Cancel") for _ in range(2)]
     assert "will not be trained" in said(first)
     assert said(second) == texts.ALREADY_ENDED
+
+
+class SlowCard(Studio):
+    """Lets a card of a set be on its way while the set may become complete."""
+
+    async def set_message(self, who: Identity, place: Place) -> str | None:
+        account = await self._ledger.account_of(who)
+        for _ in range(1000):
+            if await self._ledger.open_jobs_of(account):
+                break
+        return await super().set_message(who, place)
+
+
+@pytest.mark.covers("discord", "two sets at once")
+async def test_a_set_that_becomes_complete_while_its_card_is_on_its_way_leaves_no_card_behind(
+    tmp_path: Path,
+) -> None:
+    async with on_stage(tmp_path, new_studio=SlowCard) as stage:
+        await arrive_at_once(stage, (stage.anna_alone, photos(4)), (stage.anna_alone, photos(1, first=5)))
+        code = format_code(await stage.code())
+        [card, training] = stage.dms()
+        assert (code in card.content, labels(card)) == (True, [])
+        assert (code in training.content, labels(training)) == (True, ["Cancel"])

@@ -294,3 +294,19 @@ async def test_a_card_that_may_not_be_edited_is_left_alone_for_as_long_as_others
         notifier.progressed(job.id)
         await notifier.edit_cards()
     assert room.chat.edits == [], "a platform shuts out a bot that goes on with what it refuses"
+
+
+async def test_what_a_platform_did_not_take_holds_up_what_is_told_later_of_its_job(room: EngineRoom) -> None:
+    job = await room.desk.train(ANNA)
+    await room.ledger.lost(job.id, (await room.desk.claim(job.kind)).attempt)
+    room.chat.errors = [ChatBusy("slow down", 30.0) for _ in range(2)]
+    await room.notifier.deliver_owed()
+    await room.dispatcher.drain()
+    room.desk.clock.forward(seconds=29)
+    await room.notifier.deliver_owed()
+    assert len(room.chat.errors) == 1, "the end is not told before what came first"
+    for _ in range(2):
+        room.desk.clock.forward(seconds=31)
+        await room.notifier.deliver_owed()
+    first, last = (reply.text for _, reply, _ in room.chat.sent)
+    assert ("goes on" in first, "is ready" in last) == (True, True)

@@ -44,8 +44,7 @@ class Answers:
     def __init__(self, client: discord.Client, studio: Studio) -> None:
         self._client = client
         self._studio = studio
-        # One set is shown by one message, also when two of photos come at once.
-        self._sets: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
         self.post = Post(client)
 
     async def give(self, interaction: Interaction, work: Work, prefer_dm: bool) -> None:
@@ -69,20 +68,25 @@ class Answers:
             return
         await self._follow_up(interaction, reply, shown)
 
+    def turn_of(self, who: Identity) -> asyncio.Lock:
+        """Give what is held while a message of a person's is carried out and answered.
+
+        One set is shown by one message, also when photos come at once, and by none after it became complete.
+        """
+        return self._turns.setdefault(who, asyncio.Lock())
+
     async def send_set(self, who: Identity, place: Place, reply: Reply, nonce: str) -> None:
         """Answer in DMs; a set of photos that is being collected is shown by one message, which is edited."""
         if not reply.shows_set:
             await self.send(place, reply, nonce)
             await self._end_set(place, reply)
             return
-        lock = self._sets.setdefault(who, asyncio.Lock())
-        async with lock:
-            shown = await self._studio.set_message(who, place)
-            if shown is not None and await self._edited(place, shown, reply):
-                return
-            message_id = await self.send(place, reply, nonce)
-            if message_id is not None:
-                await self._studio.set_shown(who, message_id)
+        shown = await self._studio.set_message(who, place)
+        if shown is not None and await self._edited(place, shown, reply):
+            return
+        message_id = await self.send(place, reply, nonce)
+        if message_id is not None:
+            await self._studio.set_shown(who, message_id)
 
     async def send(self, place: Place, reply: Reply, nonce: str) -> str | None:
         """Send as a message of its own; None when it could not be."""
@@ -211,6 +215,8 @@ async def _acknowledged(interaction: Interaction) -> bool:
 
 
 def _expired(error: Exception) -> bool:
+    if isinstance(error, discord.app_commands.CommandInvokeError):
+        error = error.original
     return isinstance(error, discord.HTTPException) and error.code == _TOO_LATE
 
 

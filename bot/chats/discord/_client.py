@@ -25,7 +25,7 @@ from bot.chats.discord._modal import (
     edited,
     filled,
 )
-from bot.chats.discord._photos import photos_of, upload
+from bot.chats.discord._photos import fetched, photos_of
 from bot.chats.discord._post import own_dm
 from bot.chats.discord._sync import sync_when_changed
 from bot.chats.discord._words import Translator
@@ -38,8 +38,8 @@ log = logging.getLogger(__name__)
 
 #: A longer wait is not slept through inside discord.py: the notifier is told, and comes back.
 MAX_RATE_LIMIT_WAIT_S = 30.0
-#: How long a form may wait for what it is filled with: it must come within 3 s.
-LOOK_UP_S = 2.0
+#: How long a form may wait for what it is filled with: it must come within 3 s, and its language takes one.
+LOOK_UP_S = 1.5
 _TYPED = (discord.MessageType.default, discord.MessageType.reply)
 #: Presses that draw: their card comes where the button is, as after `/generate`.
 _DRAWS = ("again", "vary", "large", "draft")
@@ -91,11 +91,15 @@ class LoraCodeClient(discord.AutoShardedClient):
         who = identity(message.author)
         place = own_dm(message.author.id)
         async with speaking(self.studio, who):  # a message tells no locale: that of the last command counts
-            if photos := photos_of(message):
-                reply = await answered(self._add_photos(who, place, photos))
-            else:
-                reply = await answered(self._words(who, place, message.content))
-        await self.answers.send_set(who, place, reply, nonce=f"re-{message.id}")
+            uploads = await answered(fetched(photos_of(message)))
+            async with self.answers.turn_of(who):
+                if isinstance(uploads, Reply):
+                    reply = uploads
+                elif uploads:
+                    reply = await answered(self.studio.add_photos(who, place, uploads))
+                else:
+                    reply = await answered(self._words(who, place, message.content))
+                await self.answers.send_set(who, place, reply, nonce=f"re-{message.id}")
 
     async def on_interaction(self, interaction: Interaction) -> None:
         """Take a form that was filled in, also one that was opened before a restart."""
@@ -196,6 +200,4 @@ class LoraCodeClient(discord.AutoShardedClient):
         return await self.studio.plain_text(who, place, text) or await self.studio.start(who, place)
 
     async def _add_photos(self, who: Identity, place: Place, photos: Sequence[discord.Attachment]) -> Reply:
-        # Read at once: the addresses expire.
-        uploads = [await upload(photo) for photo in photos]
-        return await self.studio.add_photos(who, place, uploads)
+        return await self.studio.add_photos(who, place, await fetched(photos))

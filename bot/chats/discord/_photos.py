@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import discord
 
@@ -21,8 +22,12 @@ def photos_of(message: discord.Message) -> list[discord.Attachment]:
     return [*message.attachments, *forwarded]
 
 
-async def upload(photo: discord.Attachment) -> Upload:
-    """Fetch a photo; UserError asks for it again where Discord does not hand it over."""
+async def fetched(photos: Sequence[discord.Attachment]) -> list[Upload]:
+    """Fetch photos, soon, as their addresses expire; UserError asks for one that is not handed over."""
+    return [await _upload(photo) for photo in photos]
+
+
+async def _upload(photo: discord.Attachment) -> Upload:
     if photo.size > MAX_FILE_BYTES:
         return Upload(photo.filename, None)
     try:
