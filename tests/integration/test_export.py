@@ -108,11 +108,3 @@ async def test_a_code_in_training_and_a_file_that_is_gone_are_told(room: EngineR
     assert caught.value.sentence == texts.LORA_FILE_GONE
     with pytest.raises(UserError, match="eight digits"):
         await room.desk.studio.export(ANNA, ANNAS, "")
-
-
-async def test_parts_that_were_handed_over_go_with_their_code_at_once(room: EngineRoom) -> None:
-    code = (await room.trained()).code
-    parts = [file.path for file in (await export(room, code, most=len(LORA) // 2)).files]
-    [forget] = (await room.desk.studio.forgetme(ANNA)).buttons
-    await room.desk.studio.press(ANNA, ANNAS, forget.action)
-    assert [path.name for path in parts if path.exists()] == []
