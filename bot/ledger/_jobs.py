@@ -121,10 +121,11 @@ def lost(db: sqlite3.Connection, job_id: JobId, attempt: int, now_ms: int) -> Jo
 
 def owe(db: sqlite3.Connection, job: Job, kind: NoticeKind, now_ms: int, files: Sequence[str] = ()) -> None:
     """Owe the person of a job a message, after what they are owed of it already."""
+    # `+`: by the job's few notices, and not by all that are owed, which are many when a platform is down.
     db.execute(
         "INSERT INTO notices (job, kind, files, state, next_try_ms, created_ms)"
         " SELECT :job, :kind, :files, 'owed', max(:now, coalesce(max(next_try_ms), 0)), :now"
-        " FROM notices WHERE job = :job AND state = 'owed'",
+        " FROM notices WHERE job = :job AND +state = 'owed'",
         {"job": job.id, "kind": str(kind), "files": msgspec.json.encode(list(files)).decode(), "now": now_ms},
     )
 
