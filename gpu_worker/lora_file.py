@@ -82,7 +82,7 @@ def read_metadata(data: bytes) -> dict[str, str]:
     """Return the metadata of a safetensors file."""
     header = int.from_bytes(data[:_HEADER_LENGTH_BYTES], "little")
     told = json.loads(data[_HEADER_LENGTH_BYTES : _HEADER_LENGTH_BYTES + header])
-    return {str(key): str(value) for key, value in told.get("__metadata__", {}).items()}
+    return {str(key): str(value) for key, value in (told.get("__metadata__") or {}).items()}
 
 
 def _module(tensors: Mapping[str, Tensor], name: str) -> LoraMatrices:
@@ -90,5 +90,7 @@ def _module(tensors: Mapping[str, Tensor], name: str) -> LoraMatrices:
     if up is None or down.dim() < 2 or up.dim() < 2 or not 0 < down.shape[0] == up.shape[1]:
         raise BadInput("This LoRA file is incomplete.")
     alpha = tensors.get(name + _ALPHA)
+    if alpha is not None and (alpha.numel() != 1 or alpha.is_complex()):
+        raise BadInput("This LoRA file has an alpha that is no number.")
     # Files without alpha mean "as strong as the rank", as sd-scripts reads them.
     return LoraMatrices(down.float(), up.float(), float(down.shape[0] if alpha is None else alpha))

@@ -61,6 +61,15 @@ def test_a_file_without_alpha_is_as_strong_as_its_rank() -> None:
     assert lora_file.read(save(tensors)).matrices[NAME].alpha == 4.0
 
 
+def test_a_file_that_says_nothing_of_itself_is_read_all_the_same() -> None:
+    whole = lora_file.write(matrices(), {}, "float")
+    length = int.from_bytes(whole[:8], "little")
+    header = json.dumps({**json.loads(whole[8 : 8 + length]), "__metadata__": None}).encode()
+    silent = len(header).to_bytes(8, "little") + header + whole[8 + length :]
+    assert torch.equal(lora_file.read(silent).matrices[NAME].up, matrices()[NAME].up)
+    assert lora_file.read(silent).metadata == {}
+
+
 def test_numbers_out_of_bounds_are_never_written() -> None:
     with pytest.raises(BadInput, match="out of bounds"):
         lora_file.write(matrices(float("inf")), {}, "fp16")
@@ -78,6 +87,9 @@ def damaged_files() -> dict[str, tuple[bytes, str]]:
         "no lora": (save({"weight": torch.zeros(2)}), "no LoRA in kohya's format"),
         "more than a lora": (save({**tensors, "x.dora_scale": torch.zeros(2)}), "no LoRA in kohya's format"),
         "half a module": (save(no_up), "incomplete"),
+        "many alphas": (save({**tensors, f"{NAME}.alpha": torch.ones(4)}), "an alpha that is no number"),
+        "no alpha in it": (save({**tensors, f"{NAME}.alpha": torch.ones(0)}), "an alpha that is no number"),
+        "imaginary": (save({**tensors, f"{NAME}.alpha": torch.tensor(1j)}), "an alpha that is no number"),
     }
 
 
