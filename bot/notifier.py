@@ -108,6 +108,9 @@ class Notifier:
         except ChatBusy as busy:
             log.info("a reminder waits: %s", busy)
             return False
+        except Exception:
+            log.exception("a reminder failed; it is tried again")
+            return False
         return True
 
     async def run(self) -> None:

@@ -302,6 +302,11 @@ class Studio:
                 return await self._collecting.press(account, place, value)
         return await self._press_of_no_thing(who, account, place, action)
 
+    async def has_card(self, job_id: JobId) -> bool:
+        """Say whether a message shows a job's progress already."""
+        job = await self._ledger.job(job_id)
+        return job is not None and job.card_message_id is not None
+
     async def card_shown(self, job_id: JobId, message_id: str) -> None:
         """Remember which message shows a job's progress."""
         await self._ledger.card_shown(job_id, message_id)

@@ -51,6 +51,16 @@ async def test_a_result_that_is_still_drawn_is_shown_as_its_card(stage: Stage) -
     assert len(stage.dms()[-1].attachments) == 1, "that card is the one which becomes the result"
 
 
+async def test_a_card_that_show_brings_is_another_message_for_discord_too(stage: Stage) -> None:
+    await stage.draw(await stage.trained())
+    (job,) = await stage.bot.ledger.open_jobs_of(await stage.account())
+    for _ in range(2):
+        await stage.anna_alone.slash("show", id=str(job.id))
+    nonces = [each["nonce"] for each in stage.asked("POST", "/messages")[-3:]]
+    assert nonces[0] == f"card-{job.id}", "one that was sent before the bot died is not shown twice"
+    assert len(set(nonces)) == 3, "else Discord gives the earlier message back, and nobody sees an answer"
+
+
 async def test_a_preview_comes_into_the_card_and_the_picture_takes_its_place(stage: Stage) -> None:
     await stage.draw(await stage.trained())
     async with stage.previewing(b"preview"):

@@ -75,6 +75,20 @@ async def test_a_set_is_remembered_once_and_forgotten_after_a_day(room: EngineRo
     assert len(room.desk.queue.forgotten) == 2
 
 
+async def test_a_reminder_that_fails_does_not_keep_the_house_from_being_kept(
+    room: EngineRoom, caplog: pytest.LogCaptureFixture
+) -> None:
+    await room.desk.send(ANNA, 6, 7)
+    room.desk.clock.forward(hours=21)
+    room.chat.errors.append(RuntimeError("bug"))
+    woken: list[int] = []
+    await schedule(room, woken).keep_house()
+    assert woken, "what comes after it is done all the same"
+    assert "a reminder failed" in caplog.text
+    await schedule(room, woken).keep_house()
+    assert len(room.chat.sent) == 1, "it is tried again"
+
+
 async def test_links_that_are_over_and_requests_that_nobody_answered_are_forgotten(room: EngineRoom) -> None:
     code = (await room.desk.train(ANNA)).code
     await room.ledger.invite(code, "ABCDEFGHJKLM", room.desk.clock.now)

@@ -61,7 +61,10 @@ class Answers:
             return
         shown = None
         if reply.card_of is not None:
-            shown = await self.send(place, reply, nonce=f"card-{reply.card_of}")
+            # A further one has a name of its own: Discord would give the earlier message back.
+            is_further = await self._studio.has_card(reply.card_of)
+            nonce = f"re-{interaction.id}" if is_further else f"card-{reply.card_of}"
+            shown = await self.send(place, reply, nonce)
         if shown is not None and shown.startswith(f"{interaction.channel_id}/"):
             if not _pressed(interaction):
                 await _withdraw(interaction)  # the card stands right there
