@@ -60,6 +60,15 @@ class Place:
             return not self.chat_id.startswith("dm")
         return not self.is_private
 
+    def edits_in(self, other: Place) -> bool:
+        """Whether a message that stands in another place can be edited from here.
+
+        On Telegram a message's number means another message in another chat, on another platform nothing.
+        """
+        if self.platform is not other.platform:
+            return False
+        return self.platform is not Platform.TELEGRAM or self.chat == other.chat
+
     @property
     def person(self) -> Identity:
         """Whoever asked there."""

@@ -186,14 +186,15 @@ class People(Results):
         await self._db.write(work)
 
     async def set_touched(self, account: AccountId, place: Place) -> None:
-        """Note where and when a person last worked on their set."""
+        """Note where and when a person last worked on their set; on Discord its one message stays."""
         now = self._db.now_ms()
 
         def work(db: sqlite3.Connection) -> None:
             _photos.touch(db, account, now)
             db.execute(
-                "UPDATE photo_sets SET card_message_id = CASE WHEN platform = :platform AND chat_id = :chat"
-                " THEN card_message_id END, platform = :platform, chat_id = :chat, user_id = :user"
+                "UPDATE photo_sets SET card_message_id = CASE WHEN platform = :platform"
+                " AND (chat_id = :chat OR platform = 'discord') THEN card_message_id END,"
+                " platform = :platform, chat_id = :chat, user_id = :user"
                 " WHERE account = :account",
                 {
                     "platform": str(place.platform),

@@ -294,7 +294,6 @@ def read_name(text: str) -> str:
 
 
 def _ended(before: PhotoSet, place: Place, text: str) -> EndedSet | None:
-    # A message can be edited from the chat it stands in.
-    if before.card_message_id is None or before.place != place:
+    if before.card_message_id is None or before.place is None or not place.edits_in(before.place):
         return None
     return EndedSet(before.card_message_id, text)

@@ -19,7 +19,6 @@ from bot.domain import (
     LoraCode,
     Picture,
     Place,
-    Platform,
 )
 from bot.errors import UserError
 from bot.eta import estimate
@@ -49,7 +48,7 @@ class Results:
             return texts.card(job, None, None)
         guess = await estimate(ledger, job, self._tools.clock())
         card = texts.card(job, guess.left_s, guess.position)
-        return card if _is_edited_in(place, job) else replace(card, card_of=None)
+        return card if place.edits_in(job.place) else replace(card, card_of=None)
 
     async def copy_shown(self, job_id: JobId, place: Place, message_id: str) -> None:
         """Remember a further message that shows a result."""
@@ -108,13 +107,3 @@ class Results:
     def _existing(self, pictures: list[Picture]) -> list[Path]:
         paths = [self._tools.files.picture_path(picture.file) for picture in pictures]
         return [path for path in paths if path.is_file()]
-
-
-def _is_edited_in(place: Place, job: Job) -> bool:
-    """Say whether the card of a job may stand in a place: it is edited where the job was asked for.
-
-    On Telegram a message's number means another message in another chat, on another platform nothing.
-    """
-    if place.platform is not job.place.platform:
-        return False
-    return place.platform is not Platform.TELEGRAM or place.chat == job.place.chat

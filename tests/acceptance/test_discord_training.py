@@ -148,6 +148,22 @@ async def test_photos_in_dms_count_towards_the_same_set(stage: Stage) -> None:
     assert (await stage.training()).card_message_id == f"{card.channel.id}/{card.id}"
 
 
+@pytest.mark.parametrize("last_in_dms", [False, True])
+async def test_a_set_that_was_begun_in_dms_and_went_on_in_a_server_leaves_no_card_behind(
+    stage: Stage, last_in_dms: bool
+) -> None:
+    await stage.album(photos(3))
+    options = {
+        f"photo{number}": each for number, each in enumerate(photos(1 + (not last_in_dms), first=4), 1)
+    }
+    await stage.anna.slash(stage.channel, "train", **options)
+    if last_in_dms:
+        await stage.album(photos(1, first=5))
+    code = format_code(await stage.code())
+    [collected, _] = stage.dms()
+    assert (code in collected.content, labels(collected), collected.attachments) == (True, [], [])
+
+
 async def test_in_dms_the_card_is_the_answer(stage: Stage) -> None:
     shown = await stage.anna_alone.slash("train")
     await stage.anna_alone.submit_modal(shown, {"photos": photos(5)})
