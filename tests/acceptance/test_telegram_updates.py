@@ -40,11 +40,15 @@ async def waiting(server: TelegramServer, offset: int = 0) -> list[dict[str, Any
 
 def died_with(folder: Path, updates: list[dict[str, Any]]) -> None:
     """Leave the ledger as a bot does that was killed before it noted these updates as worked off."""
+    now_ms = round(1000 * utc_now().timestamp())
     with closing(sqlite3.connect(folder / "ledger.sqlite3")) as db, db:
         db.executemany(
-            "INSERT INTO updates (id, user_id, body, came_ms) VALUES (:id, '7', :body, 0)"
+            "INSERT INTO updates (id, user_id, body, came_ms) VALUES (:id, '7', :body, :now)"
             " ON CONFLICT (id) DO UPDATE SET body = excluded.body",
-            [{"id": each["update_id"], "body": msgspec.json.encode(each).decode()} for each in updates],
+            [
+                {"id": each["update_id"], "body": msgspec.json.encode(each).decode(), "now": now_ms}
+                for each in updates
+            ],
         )
 
 
