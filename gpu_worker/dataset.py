@@ -9,7 +9,7 @@ from random import Random
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from gpu_worker.errors import BadInput
@@ -84,7 +84,7 @@ def _fit(photo: bytes, size_px: Size, mode: str, crop: Crop | None) -> Image.Ima
     try:
         with Image.open(io.BytesIO(photo)) as opened:
             upright = ImageOps.exif_transpose(opened).convert(mode)
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadInput("One of the photos cannot be read as a picture.") from error
     if crop is not None:
         wide, high = upright.size

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from gpu_worker.dataset import Size
+from gpu_worker.errors import BadInput
 from gpu_worker.protocol import Crop
 
 #: Photo sets that wait are few; a photo's latents at 512 px are 128 KiB.
@@ -80,7 +81,7 @@ class LatentCache:
         return self._read(self._folder / key.file_name) if self._folder is not None else None
 
     def put(self, key: Key, moments: Moments) -> None:
-        """Keep moments."""
+        """Keep moments; BadInput when the folder takes no more."""
         self.drop_old()
         self._kept[key] = (self._clock(), moments)
         self._kept.move_to_end(key)
@@ -89,8 +90,12 @@ class LatentCache:
         if self._folder is not None:
             path = self._folder / key.file_name
             part = path.with_suffix(".part")
-            save_file({"mean": moments.mean, "std": moments.std}, part)
-            part.replace(path)
+            try:
+                part.write_bytes(save({"mean": moments.mean, "std": moments.std}))
+                part.replace(path)
+            except OSError as error:
+                part.unlink(missing_ok=True)
+                raise BadInput(f"{path} could not be written: {error.strerror}.") from error
 
     def forget(self, photos: Iterable[str]) -> None:
         """Drop all that is in memory of these photos."""

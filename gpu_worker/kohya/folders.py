@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from gpu_worker.dataset import CaptionRules, Example, Size
 from gpu_worker.errors import BadInput
@@ -104,7 +104,7 @@ def _open(data: bytes, path: Path) -> Image.Image:
     try:
         with Image.open(io.BytesIO(data)) as opened:
             return ImageOps.exif_transpose(opened)
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadInput(f"{path.name} cannot be read as a picture.") from error
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from gpu_worker import device, embedded, lora_file, small_base
 from gpu_worker.dials import Dials
@@ -203,7 +203,7 @@ def _suffix(photo: bytes) -> str:
         with Image.open(io.BytesIO(photo), formats=list(_SUFFIXES)) as picture:
             picture.load()
             return _SUFFIXES[str(picture.format)]
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadInput("One of the photos cannot be read as a picture.") from error
 
 

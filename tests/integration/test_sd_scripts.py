@@ -18,6 +18,7 @@ from gpu_worker.sd_scripts import trainer
 from gpu_worker.sd_scripts.output import Listener
 from gpu_worker.sd_scripts.trainer import SdScriptsTrainer
 from tests.integration.sd_scripts_checkout import Checkout, is_gone, request
+from tests.unit.test_dataset import torn_png
 
 BF16 = Gear(torch.bfloat16)
 
@@ -218,6 +219,7 @@ def test_a_program_that_says_nothing_any_more_is_ended(prepare: Prepare) -> None
     [
         ({"photos": ()}, "There are no photos"),
         ({"photos": (b"no picture",)}, "cannot be read as a picture"),
+        ({"photos": (torn_png(),)}, "cannot be read as a picture"),
         ({"token": "../../etc"}, "cannot have a slash"),
     ],
 )

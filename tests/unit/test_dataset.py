@@ -58,7 +58,15 @@ def test_every_kind_of_picture_becomes_rgb(mode: str) -> None:
     assert to_pixels(file.getvalue(), (64, 64)).shape == (3, 64, 64)
 
 
-@pytest.mark.parametrize("data", [b"", b"no picture", as_png(Image.new("RGB", (64, 64)))[:60]])
+def torn_png() -> bytes:
+    """Give a picture whose first stretch of pixels says that it is shorter than it is."""
+    whole = as_png(Image.frombytes("L", (64, 64), Random(1).randbytes(64 * 64)))
+    at = whole.index(b"IDAT")
+    length = int.from_bytes(whole[at - 4 : at], "big") - 20
+    return whole[: at - 4] + length.to_bytes(4, "big") + whole[at:]
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", as_png(Image.new("RGB", (64, 64)))[:60], torn_png()])
 def test_what_is_no_whole_picture_is_refused(data: bytes) -> None:
     with pytest.raises(BadInput, match="cannot be read as a picture"):
         to_pixels(data, (64, 64))

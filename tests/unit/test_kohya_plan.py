@@ -10,6 +10,7 @@ from PIL import Image
 
 from gpu_worker.errors import BadInput
 from tests.unit.kohya_data import make, photo_folders, png
+from tests.unit.test_dataset import torn_png
 
 
 @pytest.fixture
@@ -190,9 +191,10 @@ def test_a_caption_in_latin_1_and_a_broken_picture_are_named(data: Path) -> None
     with pytest.raises(BadInput, match=r"The caption a\.caption is not UTF-8"):
         make(data)
     (data / "3_sks person" / "a.caption").unlink()
-    (data / "3_sks person" / "a.png").write_bytes(b"no picture")
-    with pytest.raises(BadInput, match=r"a\.png cannot be read as a picture"):
-        make(data)
+    for broken in (b"no picture", torn_png()):
+        (data / "3_sks person" / "a.png").write_bytes(broken)
+        with pytest.raises(BadInput, match=r"a\.png cannot be read as a picture"):
+            make(data)
 
 
 def test_samples_are_planned(tmp_path: Path, data: Path) -> None:

@@ -234,19 +234,33 @@ def test_a_file_that_cannot_be_put_in_place_leaves_no_half_behind(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="RLIMIT_FSIZE is POSIX")
-def test_a_disk_that_fills_up_while_saving_leaves_no_half_behind(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("limit_bytes", "more", "sentence"),
+    [
+        (20_000, (), "last.safetensors could not be written: File too large"),
+        (
+            500,
+            ("--cache_latents", "--cache_latents_to_disk"),
+            ".safetensors could not be written: File too large",
+        ),
+    ],
+)
+def test_a_disk_that_fills_up_while_saving_leaves_no_half_behind(
+    data: Path, tmp_path: Path, limit_bytes: int, more: tuple[str, ...], sentence: str
+) -> None:
     """A limit on the size of files stops the write in the middle, as a full disk does."""
     out = tmp_path / "out"
     limited = (
         "import resource, runpy, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n"
-        f"sys.argv = [{str(PROGRAM)!r}, *{line(data, out, '--max_train_steps', '1')!r}]\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, {(limit_bytes, limit_bytes)})\n"
+        f"sys.argv = [{str(PROGRAM)!r}, *{line(data, out, '--max_train_steps', '1', *more)!r}]\n"
         f"runpy.run_path({str(PROGRAM)!r}, run_name='__main__')\n"
     )
     ran = subprocess.run(
         [sys.executable, "-c", limited], capture_output=True, text=True, check=False, timeout=400
     )
     assert ran.returncode == 1
-    assert "last.safetensors could not be written: File too large" in ran.stderr
-    assert list(out.iterdir()) == []
+    assert sentence in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert [path for path in out.rglob("*") if path.name != "latents"] == []
