@@ -17,7 +17,7 @@ from gpu_worker import device, embedded, slots, small_base, stable_diffusion_fil
 from gpu_worker.device import Placement
 from gpu_worker.dials import Kind
 from gpu_worker.errors import BaseModelError
-from gpu_worker.gears import Gear
+from gpu_worker.gears import Gear, NotFinite
 from gpu_worker.hub import SD15, Tell
 from gpu_worker.latents import Moments
 from gpu_worker.sd15_shape import MAX_TOKENS, SCHEDULER, clip_tokenizer
@@ -153,10 +153,13 @@ class BaseModel:
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Moments:
-        """Return what the VAE sees in a picture of -1 .. 1, (3, height, width)."""
+        """Return what the VAE sees in a picture of -1 .. 1, (3, height, width); NotFinite when no numbers."""
         spread = self.vae.encode(pixels[None].to(self.device, self.dtype)).latent_dist
         scale = float(self.vae.config.scaling_factor)
-        return Moments(spread.mean[0].float().cpu() * scale, spread.std[0].float().cpu() * scale)
+        seen = Moments(spread.mean[0].float().cpu() * scale, spread.std[0].float().cpu() * scale)
+        if not bool(seen.mean.isfinite().all() and seen.std.isfinite().all()):
+            raise NotFinite("what the VAE sees in a picture are no numbers")
+        return seen
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:

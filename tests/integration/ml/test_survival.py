@@ -177,6 +177,24 @@ def test_gradients_that_are_never_numbers_in_fp16_go_on_in_a_wider_precision(
     assert all(matrices.up.any() for matrices in learnt)
 
 
+def test_one_photo_that_is_no_numbers_in_fp16_is_learnt_in_a_wider_precision(
+    photos: tuple[bytes, ...], quick: Dials
+) -> None:
+    base = BaseModel.load("tiny")
+    base.shift(Gear(torch.float16))
+    seen: list[torch.dtype] = []
+
+    def overflow(_: object, __: object, output: torch.Tensor) -> torch.Tensor:
+        seen.append(output.dtype)
+        return output * float("nan") if len(seen) == 3 else output
+
+    base.vae.encoder.conv_out.register_forward_hook(overflow)
+    events = list(train(base, request(photos), replace(quick, steps=5)))
+    assert seen == [torch.float16] * 3 + [torch.float32] * 3  # it, and the two that come after it
+    assert [type(event) for event in events].count(Adjusted) == 1
+    assert isinstance(events[-1], Done)
+
+
 class Wall(nn.Module):
     """A part of a base model in bf16 that finds no room on the card in full precision."""
 

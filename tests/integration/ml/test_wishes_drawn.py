@@ -270,6 +270,22 @@ def test_numbers_out_of_bounds_are_drawn_again_in_a_wider_precision() -> None:
     torch.set_num_threads(threads)
 
 
+def test_a_preview_out_of_bounds_costs_no_picture() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    base = BaseModel.load("tiny")
+    base.shift(Gear(torch.bfloat16))
+
+    def overflow(_: object, __: object, output: torch.Tensor) -> torch.Tensor:
+        return output * float("nan") if output.dtype is torch.bfloat16 else output
+
+    base.vae.encoder.conv_out.register_forward_hook(overflow)
+    events = list(generation.generate(alone(base), with_(preview_every_s=0.0)))
+    assert any(isinstance(event, Preview) for event in events)
+    assert isinstance(events[-1], Done)
+    torch.set_num_threads(threads)
+
+
 def test_two_pictures_out_of_bounds_at_once_are_both_drawn_again_in_a_wider_precision() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
