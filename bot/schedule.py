@@ -55,8 +55,9 @@ class Schedule:
         self._backups = backups
         self._rounds: set[asyncio.Future[None]] = set()
         self._is_closed = False
+        # However late: what comes more than a second late APScheduler would leave out, the daily backup too.
         self._scheduler = AsyncIOScheduler(
-            timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1}
+            timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
 
     def start(self, every_minute: Callable[[], Awaitable[None]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,6 +173,17 @@ async def test_the_schedule_starts_and_stops(room: EngineRoom) -> None:
     each = schedule(room, [])
     each.start(room.desk.ledger.compact)
     await each.close()
+    await each.close()
+
+
+async def test_what_comes_late_is_done_all_the_same(room: EngineRoom) -> None:
+    woken: list[int] = []
+    each = schedule(room, woken)
+    each.start(room.desk.ledger.compact)
+    time.sleep(1.5)  # noqa: ASYNC251 - the machine stands still, for longer than APScheduler excuses
+    async with asyncio.timeout(20):
+        while not woken:
+            await asyncio.sleep(0.01)
     await each.close()
 
 
