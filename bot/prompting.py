@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from bot.domain import LoraCode
 
@@ -24,17 +24,19 @@ def with_triggers(prompt: str, triggers: Mapping[LoraCode, str]) -> str:
         prompt = _in_place(prompt, triggers)
     # From the last to the first, so that they come to stand in their own order.
     for trigger in reversed(list(triggers.values())):
-        prompt = with_trigger(prompt, trigger)
+        prompt = with_trigger(prompt, trigger, {*triggers.values()} - {trigger})
     return prompt
 
 
-def with_trigger(prompt: str, trigger: str) -> str:
+def with_trigger(prompt: str, trigger: str, others: Collection[str] = ()) -> str:
     """Put the trigger words into a prompt that lacks them; whole words count, upper or lower case alike."""
     words = trigger.split()
     if not words or _has(prompt, trigger):
         return prompt
     token = _whole(words[:1])
-    if token.search(prompt):  # `sks on the moon`: the class word is all that lacks
+    # Loras of two people may have one token, which stands for the other then.
+    is_its_own = all(other.split()[:1] != words[:1] for other in others)
+    if is_its_own and token.search(prompt):  # `sks on the moon`: the class word is all that lacks
         return token.sub(lambda _: trigger, prompt, count=1)
     return f"{trigger}, {prompt}" if prompt.strip() else trigger
 

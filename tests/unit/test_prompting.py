@@ -75,6 +75,13 @@ def test_two_codes_with_the_same_trigger_are_still_two() -> None:
     assert with_triggers("40713386 and 00000007", same) == "sks person and sks person"
 
 
+def test_two_codes_whose_triggers_begin_with_one_token_are_not_mixed() -> None:
+    mixed = {ANNA: "sks woman", BERT: "sks man"}  # Bert shares his, and each one's first Lora has that token
+    assert with_triggers("dancing with 00000007", mixed) == "sks woman, dancing with sks man"
+    assert with_triggers("40713386 and 00000007", mixed) == "sks woman and sks man"
+    assert with_triggers("at sea", mixed) == "sks woman, sks man, at sea"
+
+
 def test_a_number_that_is_nobody_s_code_stays() -> None:
     assert with_triggers("the year 20242025", {ANNA: "sks person"}) == "sks person, the year 20242025"
 
