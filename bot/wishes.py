@@ -17,6 +17,8 @@ from bot.texts import say
 from gpu_worker.protocol import SAMPLERS, SHAPES
 
 MIN_SIDE_PX, MAX_SIDE_PX, SIDE_STEP_PX = 64, 1024, 8
+#: Of what begins from a picture: that was made larger already.
+MAX_LARGE_SIDE_PX = 2048
 MAX_SEED = 2**32 - 1
 MAX_STEPS = 100
 MAX_GUIDANCE = 30.0
@@ -92,8 +94,9 @@ def checked_but_words(wish: GenerateWish) -> GenerateWish:
     if wish.shape not in {"", *SHAPES}:
         raise _wrong_size()
     if (wish.width_px, wish.height_px) != (None, None):
+        most_px = MAX_SIDE_PX if wish.redraw is None else MAX_LARGE_SIDE_PX
         for side_px in (wish.width_px, wish.height_px):
-            if side_px is None or not MIN_SIDE_PX <= side_px <= MAX_SIDE_PX or side_px % SIDE_STEP_PX:
+            if side_px is None or not MIN_SIDE_PX <= side_px <= most_px or side_px % SIDE_STEP_PX:
                 raise _wrong_size()
     return wish
 

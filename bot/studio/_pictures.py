@@ -38,7 +38,6 @@ VARIATION = 0.25
 LARGER_REDRAW = 0.35
 #: Likewise for variations of a picture that no seed alone stands for.
 VARIATION_REDRAW = 0.55
-MAX_LARGE_SIDE_PX = 2048
 #: What a person writes who wants none, not even the one they set.
 NO_STYLE = "none"
 _SIDE_STEP_PX = 8
@@ -175,7 +174,7 @@ def to_be_edited(job: Job, wish: GenerateWish) -> GenerateWish:
 
 def twice_as_large(size_px: tuple[int, int]) -> tuple[int, int] | None:
     """Give sides twice as long, or as long as they may be; None when they are already."""
-    scale = min(2.0, MAX_LARGE_SIDE_PX / max(size_px))
+    scale = min(2.0, wishes.MAX_LARGE_SIDE_PX / max(size_px))
     width_px, height_px = (int(side_px * scale) // _SIDE_STEP_PX * _SIDE_STEP_PX for side_px in size_px)
     return (width_px, height_px) if width_px > size_px[0] and height_px > size_px[1] else None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.domain import GenerateWish
+from bot.domain import GenerateWish, JobId, JobKind
 from bot.errors import UserError
 from bot.replies import Reply
 from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS, Desk, open_desk
@@ -226,3 +226,17 @@ async def test_a_code_that_is_not_one_s_own_cannot_be_chosen_for_a_draft(desk: D
     with pytest.raises(UserError, match=texts.UNKNOWN_CODE):
         await press(desk, f"draft:code={foreign}")
     assert await desk.jobs(ANNA) == []
+
+
+async def test_what_was_made_larger_can_be_drawn_with_other_words(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    larger = GenerateWish(
+        "a boat", width_px=1024, height_px=1536, redraw=0.35, source=JobId(1), source_picture=1
+    )
+    await desk.ledger.add_generation(await desk.ledger.account_of(ANNA), code, larger, ANNAS)
+    job = await desk.claim(JobKind.GENERATE)
+    assert await desk.ledger.finish_generation(job.id, job.attempt, [f"{job.id}-1.png"])
+    await press(desk, f"edit:{job.id}")
+    await desk.studio.plain_text(ANNA, ANNAS, "a ship")
+    wish = await only_wish(desk)
+    assert (wish.prompt, wish.width_px, wish.height_px) == ("a ship", 1024, 1536)
