@@ -253,8 +253,10 @@ class Ledger(Notices):
 
     async def _recent(self, kind: JobKind, limit: int) -> list[sqlite3.Row]:
         return await self._rows(
-            # Those during which the clock was set back tell nothing.
-            "SELECT started_ms, finished_ms, steps FROM jobs WHERE kind = ? AND status = 'done'"
+            # Those during which the clock was set back tell nothing; one that ended early took fewer steps.
+            "SELECT started_ms, finished_ms,"
+            " iif(json_extract(likeness, '$.saved_s') IS NULL, steps, step) AS steps"
+            " FROM jobs WHERE kind = ? AND status = 'done'"
             " AND attempt = 1 AND started_ms <= finished_ms ORDER BY finished_ms DESC LIMIT ?",
             str(kind),
             limit,

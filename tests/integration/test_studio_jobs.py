@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.domain import JobKind, JobStatus, format_code
+from bot.domain import JobKind, JobStatus, LikenessReport, format_code
 from bot.errors import UserError
 from gpu_worker.protocol import Health
 from tests.integration.studio_desk import ADMIN, ANNA, ANNAS, BERT, BERTS, Desk, open_desk
@@ -179,3 +179,14 @@ async def test_queue_lists_one_s_own_jobs_with_places_and_buttons(desk: Desk) ->
     assert first.startswith(f"{format_code(training.code)}: training, in line: number ")
     assert second.startswith(f"#{drawing.id}: drawing, in line: number 1")
     assert [each.action for each in reply.buttons] == [f"cancel:{training.id}", f"cancel:{drawing.id}"]
+
+
+async def test_a_training_that_ended_early_does_not_make_steps_seem_shorter(desk: Desk) -> None:
+    await desk.train(ANNA)
+    job = await desk.claim(JobKind.TRAIN)
+    assert await desk.ledger.begun(job.id, job.attempt, 0, 800)
+    assert await desk.ledger.progressed(job.id, job.attempt, 400, 800)
+    assert await desk.ledger.judged(job.id, job.attempt, LikenessReport((), saved_s=400.0))
+    desk.clock.forward(seconds=400)
+    assert await desk.ledger.finish_training(job.id, job.attempt, (f"{job.code}.safetensors", "0" * 64))
+    assert await desk.ledger.seconds_per_step(JobKind.TRAIN) == 1.0
