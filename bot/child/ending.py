@@ -10,8 +10,8 @@ from asyncio.subprocess import Process
 log = logging.getLogger(__name__)
 
 
-def kill(process: Process) -> None:
-    """Kill a process, if it has not ended by itself.
+def kill(process: Process, *, with_group: bool = False) -> None:
+    """Kill a process, if it has not ended by itself; `with_group` with all that it has started.
 
     `Process.kill` asks after its status first, and takes that of one that has just ended away from who waits.
     """
@@ -19,7 +19,7 @@ def kill(process: Process) -> None:
         return
     try:
         if os.name == "posix":
-            os.kill(process.pid, signal.SIGKILL)
+            (os.killpg if with_group else os.kill)(process.pid, signal.SIGKILL)
         else:
             process.kill()
     except ProcessLookupError:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from bot.backends.local._attempt import Attempt
 from bot.backends.local._watch import Patience, Watch
-from bot.child.ending import gone
+from bot.child.ending import gone, kill
 from bot.errors import WorkerLost
 from gpu_worker.protocol import (
     VERSION,
@@ -183,7 +182,7 @@ class LocalBackend:
             log.debug("the worker was gone before attempt %s could be cancelled", key)
         except TimeoutError:
             log.warning("the worker did not let go of attempt %s and is restarted", key)
-            _kill(process)
+            kill(process, with_group=True)
 
     async def _say(self, process: Process, message: Message) -> None:
         if process.stdin is None:
@@ -234,7 +233,7 @@ class LocalBackend:
                 errors.cancel()  # close() ends the process itself, in peace
             else:
                 self._deaths += 1
-                _kill(process)
+                kill(process, with_group=True)
                 # A task of its own: who closes us meanwhile waits for it, so that no process is left.
                 self._burial = asyncio.create_task(self._bury(process, errors), name="worker-burial")
                 await asyncio.shield(self._burial)
@@ -298,7 +297,7 @@ class LocalBackend:
                     process.stdin.close()
                 await process.communicate()
         except (WorkerLost, TimeoutError):
-            _kill(process)
+            kill(process, with_group=True)
             await gone(process)
 
 
@@ -308,16 +307,3 @@ async def _log_lines(process: Process) -> None:
     while chunk := await process.stderr.read(65536):
         for line in chunk.decode(errors="replace").splitlines():
             worker_log.info("%s", line)
-
-
-def _kill(process: Process) -> None:
-    """Kill the worker with all that it has started."""
-    if process.returncode is not None:
-        return
-    try:
-        if os.name == "posix":
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    except ProcessLookupError:
-        log.debug("the worker was gone already")

@@ -251,14 +251,16 @@ def test_too_little_memory_once_draws_the_rows_one_by_one_and_twice_is_said(tiny
     hook.remove()
 
 
+def overflow(_: object, __: object, output: torch.Tensor) -> torch.Tensor:
+    """Give no numbers in half precision, as a hook of a module."""
+    return output * float("nan") if output.dtype is torch.bfloat16 else output
+
+
 def test_numbers_out_of_bounds_are_drawn_again_in_a_wider_precision() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     base = BaseModel.load("tiny")
     base.shift(Gear(torch.bfloat16))
-
-    def overflow(_: object, __: object, output: torch.Tensor) -> torch.Tensor:
-        return output * float("nan") if output.dtype is torch.bfloat16 else output
 
     base.vae.decoder.conv_out.register_forward_hook(overflow)
     png = pictures(base, with_())[0]
@@ -275,9 +277,6 @@ def test_a_preview_out_of_bounds_costs_no_picture() -> None:
     torch.set_num_threads(1)
     base = BaseModel.load("tiny")
     base.shift(Gear(torch.bfloat16))
-
-    def overflow(_: object, __: object, output: torch.Tensor) -> torch.Tensor:
-        return output * float("nan") if output.dtype is torch.bfloat16 else output
 
     base.vae.encoder.conv_out.register_forward_hook(overflow)
     events = list(generation.generate(alone(base), with_(preview_every_s=0.0)))
