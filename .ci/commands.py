@@ -17,10 +17,10 @@ from telegram.ext import CommandHandler
 from bot import texts
 from bot.chats.console import ConsoleChat
 from bot.chats.discord import LoraCodeClient
-from bot.chats.telegram._answers import Answers
-from bot.chats.telegram._inbox import Inbox
-from bot.studio import Studio
-from bot.wishes import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, MAX_STRENGTH, OPTIONS
+from bot.chats.telegram.handlers import Inbox
+from bot.chats.telegram.replies import Answers
+from bot.services.generation_options import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, MAX_STRENGTH, OPTIONS
+from bot.services.studio import Studio
 from gpu_worker.protocol import SAMPLERS, SHAPES
 
 ROOT = Path(__file__).parents[1]
@@ -86,7 +86,7 @@ TAKES = {
     "steps": f"1 to {MAX_STEPS}",
     "guidance": f"0 to {MAX_GUIDANCE:g}",
     "strength": f"0 to {MAX_STRENGTH:g}",
-    "style": "a style of `bot/styles.toml`",
+    "style": "a style of `bot/jobs/styles.toml`",
     "sampler": ", ".join(SAMPLERS),
     "best": "of how many pictures you get the most alike: 1-of-4, or 2 to 4",
 }

@@ -25,11 +25,11 @@ from rich.text import Text
 from simcord.preview import _capture, _media
 
 import drawn
-from bot.app import opened
-from bot.backends.fake import FakeBackend
-from bot.demo import DRAWN_SEED, PROMPTS, WatchedChat, play
-from bot.domain import Platform
-from bot.settings import Settings
+from bot.app.demo import DRAWN_SEED, PROMPTS, WatchedChat, play
+from bot.app.root import opened
+from bot.app.settings import Settings
+from bot.core.accounts import Platform
+from bot.jobs.backends.fake import FakeBackend
 from gpu_worker.protocol import Done, Event, Generate, JobRequest, Progress, Sample, Started, Train
 from tests.acceptance import discord_stage, telegram_stage
 from tests.acceptance.telegram_server import Shown, telegram_server, until

@@ -22,10 +22,10 @@ import torch
 import drawn
 from benchmarks import sd15_model
 from benchmarks.likeness import PROMPTS
-from gpu_worker.base_model import BaseModel
-from gpu_worker.dials import Dials, training_dials
+from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import Candidate, Event, Progress, Train
-from gpu_worker.training import train
+from gpu_worker.training.config import Dials, training_dials
+from gpu_worker.training.trainer import train
 
 #: Steps that are measured, after one that is not: the first one also encodes a photo.
 STEPS = {"drawn": 20, "sd15": 1}

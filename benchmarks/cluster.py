@@ -20,10 +20,10 @@ import psutil
 
 from benchmarks.modelless import as_lora
 from benchmarks.ray_cluster import START_S, Cluster, running_cluster
-from bot.backends.fleet import Fleet
-from bot.backends.local import LocalBackend
-from bot.backends.ray import RayBackend
-from bot.errors import WorkerLost
+from bot.core.errors import WorkerLost
+from bot.jobs.backends.local import LocalBackend
+from bot.jobs.backends.pool import Fleet
+from bot.jobs.backends.ray import RayBackend
 from gpu_worker.protocol import Done, Progress, Started, Train
 
 SLEEPER = str(Path(__file__).with_name("sleeper.py"))

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from bot.coach import Box, ChildEye, Grade, Reason, Sight, report
-from bot.photos import decode
+from bot.media.decoding import decode
+from bot.media.quality import Box, ChildEye, Grade, Reason, Sight, report
 
 SETS, GOAL = 1000, 0.95  # of few people 100 sets would be luck
 PICTURES_A_FACE = 6

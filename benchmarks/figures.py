@@ -12,7 +12,7 @@ from benchmarks.figure import figure
 from benchmarks.measure import GIB, Finding, NotMeasured, spread
 from benchmarks.notebook import Notebook
 from benchmarks.runs import PeerRun, Training
-from gpu_worker.dials import Dials
+from gpu_worker.training.config import Dials
 
 _NAMES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 #: What one training step computes, text encoder included, in 10^9 operations, by the picture's side.

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from bot.coach import ChildEye
-from bot.domain import Identity, Platform
-from bot.ledger import Ledger
-from bot.photos import PhotoGate
-from bot.replies import Upload
+from bot.core.accounts import Identity, Platform
+from bot.core.messages import Upload
+from bot.db import Ledger
+from bot.media.decoding import PhotoGate
+from bot.media.quality import ChildEye
 from drawn.examples import good_set
 
 #: A phone's photo.

@@ -22,22 +22,21 @@ from pathlib import Path
 import torch
 
 import drawn
-from bot import likeness
-from bot.domain import Score
-from gpu_worker.base_model import BaseModel
-from gpu_worker.candidates import FIRST_SEED
-from gpu_worker.small_base import measures
-from gpu_worker.small_base.judge import Judge
-from gpu_worker.small_base.settings import SmallBaseSettings
+from benchmarks.small_base import measures
+from bot.core import likeness
+from bot.core.likeness import Score
+from gpu_worker.models.base import BaseModel
+from gpu_worker.models.drawn.judge import Judge
+from gpu_worker.training.candidates import FIRST_SEED
 
 PEOPLE = 20
-#: The same people as `kohya-scripts/evaluate_small_base.py` has, so that their LoRAs are trained once.
-FIRST_PERSON = SmallBaseSettings().unseen_seed + 50_000
+#: The same people as `benchmarks/small_base/__main__.py` has, so that their LoRAs are trained once.
+FIRST_PERSON = drawn.UNSEEN_SEED + 50_000
 OTHERS = 5
 #: Of 250: too few to have learnt somebody.
 FEW_STEPS = 25
 SETS = 100
-#: What a candidate draws (bot/dispatcher/_requests.py).
+#: What a candidate draws (bot/jobs/requests.py).
 PROMPTS = (
     f"photo of {measures.TRIGGER}, close-up, looking at the camera",
     f"photo of {measures.TRIGGER} on the beach",

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from gpu_worker.protocol import Crop, Health
-from gpu_worker.worker import Performer, serve
+from gpu_worker.serve.loop import Performer, serve
 
 HEALTH = Health(device="none", base_model="none", base_model_loaded=True, process_memory_bytes=1)
 

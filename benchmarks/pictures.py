@@ -8,7 +8,7 @@ from statistics import median
 from benchmarks.figure import figure
 from benchmarks.measure import GIB, Finding, NotMeasured, spread
 from benchmarks.notebook import Notebook
-from gpu_worker.dials import PictureDials
+from gpu_worker.generation.config import PictureDials
 
 #: Denoising steps of a picture where nobody says otherwise.
 USUAL_STEPS = PictureDials().steps

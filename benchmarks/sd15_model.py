@@ -20,7 +20,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from gpu_worker.sd15_shape import SCHEDULER, Widths, clip_tokenizer, text_config, unet_config, vae_config
+from gpu_worker.models.sd15.config import (
+    SCHEDULER,
+    Widths,
+    clip_tokenizer,
+    text_config,
+    unet_config,
+    vae_config,
+)
 
 #: What the weights take in fp32, and some room for the results.
 NEEDED_BYTES = 5 * 10**9

@@ -12,10 +12,14 @@ from drawn.portrait import draw
 from drawn.samples import sample_photos, sample_places
 from drawn.scenes import PLACES, SHIRTS, Scene, caption, scene, varied_caption
 
+#: The small base model never saw people and scenes from this seed on; measurements and tests use them.
+UNSEEN_SEED = 1_000_000
+
 __all__ = [
     "HAIR_COLOURS",
     "PLACES",
     "SHIRTS",
+    "UNSEEN_SEED",
     "Identity",
     "Scene",
     "caption",

@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpu_worker.kohya.external import workspace
 from gpu_worker.protocol import Health
-from gpu_worker.sd_scripts import workspace
-from gpu_worker.turns import GENERATE_SHARE
-from gpu_worker.worker import Performer, serve
+from gpu_worker.serve.loop import Performer, serve
+from gpu_worker.serve.scheduler import GENERATE_SHARE
 
 if TYPE_CHECKING:
-    from gpu_worker.sd_scripts.trainer import SdScriptsTrainer
+    from gpu_worker.kohya.external.trainer import SdScriptsTrainer
 
 
 def main() -> int:
@@ -47,7 +47,7 @@ def main() -> int:
     workspace.sweep(workspace.parent())
 
     def make_performer() -> Performer:
-        from gpu_worker.performer import CardPerformer  # seconds to import: after `Ready` was said
+        from gpu_worker.serve.engine import CardPerformer  # seconds to import: after `Ready` was said
 
         return CardPerformer(options.base_model, options.train_steps, _sd_scripts(options))
 
@@ -60,7 +60,7 @@ def main() -> int:
 def _sd_scripts(options: argparse.Namespace) -> SdScriptsTrainer | None:
     if options.trainer != "sd-scripts":
         return None
-    from gpu_worker.sd_scripts.trainer import SdScriptsTrainer  # imports torch: after `Ready` was said
+    from gpu_worker.kohya.external.trainer import SdScriptsTrainer  # imports torch: after `Ready` was said
 
     checkout = options.sd_scripts_dir.absolute()
     return SdScriptsTrainer(checkout, options.sd_scripts_python, options.base_model, options.train_steps)

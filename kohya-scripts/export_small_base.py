@@ -1,6 +1,6 @@
 """Write the small base model of a training run as a diffusers folder of half-precision safetensors.
 
-    python kohya-scripts/export_small_base.py --run /tmp/small_base_run --to gpu_worker/small_base/model
+    python kohya-scripts/export_small_base.py --run /tmp/small_base_run --to gpu_worker/models/drawn/model
 
 Only the averaged weights are written. A run that is still going on can be exported too.
 """
@@ -14,16 +14,16 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from small_base.architecture import build_vae
+from small_base.pictures import drawings
+from small_base.run import Run
+from small_base.settings import SmallBaseSettings
+from small_base.state import TrainingState
+from small_base.unet import Painter, encode_all
+from small_base.vocabulary import build_tokenizer
 from torch import nn
 
-from gpu_worker.sd15_shape import SCHEDULER
-from gpu_worker.small_base.architecture import build_vae
-from gpu_worker.small_base.pictures import drawings
-from gpu_worker.small_base.run import Run
-from gpu_worker.small_base.settings import SmallBaseSettings
-from gpu_worker.small_base.state import TrainingState
-from gpu_worker.small_base.unet_act import Painter, encode_all
-from gpu_worker.small_base.vocabulary import build_tokenizer
+from gpu_worker.models.sd15.config import SCHEDULER
 
 WEIGHTS = {
     "unet": "diffusion_pytorch_model.fp16.safetensors",

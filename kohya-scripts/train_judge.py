@@ -1,6 +1,6 @@
 """Train the net that judges the small base model's pictures.
 
-    python kohya-scripts/train_judge.py --run /tmp/small_base_run --to gpu_worker/small_base/judge.safetensors
+    python kohya-scripts/train_judge.py --run /tmp/run --to gpu_worker/models/drawn/judge.safetensors
 
 It learns from drawings and from drawings that went through the run's VAE, so that soft pictures are judged
 as well. People and scenes up to the settings' `drawings` are for training; it is tested on others.
@@ -18,13 +18,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
+from small_base.architecture import build_vae
+from small_base.settings import SmallBaseSettings
+from small_base.state import TrainingState
 from torch import Tensor
 
 import drawn
-from gpu_worker.small_base.architecture import build_vae
-from gpu_worker.small_base.judge import SIDE_PX, JudgeNet, labels
-from gpu_worker.small_base.settings import SmallBaseSettings
-from gpu_worker.small_base.state import TrainingState
+from gpu_worker.models.drawn.judge import SIDE_PX, JudgeNet, labels
 
 
 @dataclass(frozen=True)

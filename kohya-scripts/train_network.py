@@ -19,15 +19,16 @@ from typing import Any
 
 import torch
 
-from gpu_worker import lora_file, lora_metadata
-from gpu_worker.base_model import BaseModel
 from gpu_worker.errors import BadInput, WorkerError
 from gpu_worker.kohya import flags, outputs, plan
 from gpu_worker.kohya.outputs import Outputs
 from gpu_worker.kohya.plan import Plan
+from gpu_worker.lora import file as lora_file
+from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import Adjusted, Checkpoint, Done, Event, Progress, Sample, Started
-from gpu_worker.training import StepReport, TrainingTask, train_photos
-from gpu_worker.training_state import Snapshot
+from gpu_worker.training import metadata as training_metadata
+from gpu_worker.training.checkpoint import Snapshot
+from gpu_worker.training.trainer import StepReport, TrainingTask, train_photos
 
 _DTYPES = {None: None, "no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -152,10 +153,10 @@ class _Recorder:
 
 def _intermediate(base: BaseModel, task: TrainingTask, snapshot: Snapshot) -> bytes:
     started_at = snapshot.started_at
-    record = lora_metadata.TrainingRecord(
+    record = training_metadata.TrainingRecord(
         task.name, snapshot.step, started_at, started_at + snapshot.seconds, task.comment
     )
-    metadata = lora_metadata.describe(base, task.photos, task.dials, record)
+    metadata = training_metadata.describe(base, task.photos, task.dials, record)
     return lora_file.write(snapshot.matrices, metadata, task.dials.save_precision)
 
 

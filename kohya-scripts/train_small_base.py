@@ -3,7 +3,7 @@
     python kohya-scripts/train_small_base.py --run /tmp/small_base_run --threads 2
 
 Every act goes on from its checkpoint in the run folder: kill it at any time, start it with the same line.
-The settings are `gpu_worker/small_base/settings.py`.
+The settings are `kohya-scripts/small_base/settings.py`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ import time
 from pathlib import Path
 
 import torch
-
-from gpu_worker.small_base.pictures import drawings
-from gpu_worker.small_base.run import Run
-from gpu_worker.small_base.settings import SmallBaseSettings
-from gpu_worker.small_base.unet_act import encode_all, train_painter
-from gpu_worker.small_base.vae_act import train_vae
-from gpu_worker.small_base.vocabulary import build_tokenizer
+from small_base.pictures import drawings
+from small_base.run import Run
+from small_base.settings import SmallBaseSettings
+from small_base.unet import encode_all, train_painter
+from small_base.vae import train_vae
+from small_base.vocabulary import build_tokenizer
 
 
 def say(line: str) -> None:

@@ -11,6 +11,8 @@ from types import ModuleType
 def loaded(path: Path) -> ModuleType:
     """Load a program, once, without running it."""
     name = f"program_{path.stem}"
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # a program finds its own packages beside itself
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None

@@ -24,7 +24,7 @@ from benchmarks.ledger.calls import ARGUMENTS
 from benchmarks.ledger.filling import Size, fill
 from benchmarks.ledger.world import Arguments, World
 from benchmarks.percentiles import percentile
-from bot.ledger import Ledger
+from bot.db import Ledger
 
 #: The goals.
 CALL_MS, START_S, STATUS_S, MEMORY_MB = 10.0, 2.0, 1.0, 200.0

@@ -6,24 +6,12 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from benchmarks.ledger.world import DAY, HOUR, WISH, Arguments, World, asker, first_code, place
-from bot.domain import (
-    AccountId,
-    Allowed,
-    Draft,
-    Handed,
-    JobKind,
-    JobStatus,
-    Letter,
-    LikenessReport,
-    NoticeId,
-    Platform,
-    Preferences,
-    Question,
-    Quota,
-    Role,
-    Sample,
-    TrainWish,
-)
+from bot.core.accounts import AccountId, Platform, Preferences, Question, Quota, Role
+from bot.core.jobs import Draft, JobKind, JobStatus, TrainWish
+from bot.core.likeness import LikenessReport
+from bot.core.loras import Allowed
+from bot.core.monitoring import Sample
+from bot.core.outbox import Handed, Letter, NoticeId
 
 
 def _kind(world: World) -> JobKind:

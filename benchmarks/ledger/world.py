@@ -8,21 +8,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from benchmarks.ledger.filling import Size
-from bot.domain import (
-    AccountId,
-    Asker,
-    GenerateWish,
-    Identity,
-    Job,
-    JobId,
-    JobKind,
-    LoraCode,
-    NewPhoto,
-    Place,
-    Platform,
-    TrainWish,
-)
-from bot.ledger import Ledger
+from bot.core.accounts import AccountId, Identity, Place, Platform
+from bot.core.jobs import GenerateWish, Job, JobId, JobKind, TrainWish
+from bot.core.loras import Asker, LoraCode
+from bot.core.photos import NewPhoto
+from bot.db import Ledger
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 WISH = GenerateWish("standing on a boat")

@@ -20,11 +20,11 @@ import psutil
 
 from benchmarks.load.telegram import TOKEN
 from benchmarks.load.watch import Look
-from bot.app import opened, settle
-from bot.backends.local import LocalBackend
+from bot.app.root import opened, settle
+from bot.app.settings import Settings
 from bot.chats.telegram import TelegramChat
-from bot.redact import set_up_logging
-from bot.settings import Settings
+from bot.core.logging import set_up_logging
+from bot.jobs.backends.local import LocalBackend
 
 WORKER = "benchmarks.load.worker"
 TICK_S = 0.01

@@ -15,8 +15,8 @@ from benchmarks.load import watch
 from benchmarks.load.crowd import Crowd, photos
 from benchmarks.load.telegram import LoadServer, load_server
 from benchmarks.load.watch import Look
-from bot.domain import Identity, Platform
-from bot.ledger import Ledger
+from bot.core.accounts import Identity, Platform
+from bot.db import Ledger
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = "benchmarks.load.bot"

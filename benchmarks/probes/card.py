@@ -12,8 +12,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.measure import gaps
 from benchmarks.probes.task import DTYPES, arguments, training
-from gpu_worker.base_model import BaseModel
-from gpu_worker.training import StepReport, train_photos
+from gpu_worker.models.base import BaseModel
+from gpu_worker.training.trainer import StepReport, train_photos
 
 #: Steps before the figures count: cuDNN tries its kernels, the caches fill.
 WARM_UP_STEPS = 10

@@ -7,7 +7,7 @@ import json
 import torch
 
 from benchmarks.probes.task import arguments
-from gpu_worker.base_model import BaseModel
+from gpu_worker.models.base import BaseModel
 
 
 def main() -> None:

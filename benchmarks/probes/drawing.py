@@ -13,9 +13,9 @@ from diffusers import StableDiffusionPipeline
 
 from benchmarks.measure import gaps, peak_bytes
 from benchmarks.probes.task import DTYPES, arguments, random_lora
-from gpu_worker import easel, generation
-from gpu_worker.adapters import Adapter, LoraMatrices
-from gpu_worker.base_model import BaseModel
+from gpu_worker.generation import denoiser, generate
+from gpu_worker.lora.layers import Adapter, LoraMatrices
+from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import Generate
 
 PROMPT = "sks person as an astronaut on the moon"
@@ -72,11 +72,11 @@ def ours(base: BaseModel, adapter: Adapter | None, side_px: int, steps: int) -> 
     asked = Generate(
         job_id=1, attempt=1, prompt=PROMPT, seed=1, width_px=side_px, height_px=side_px, steps=steps + 1
     )
-    recipe = generation.settle(base, asked)[0]
-    canvas = generation.canvas(base, recipe, adapter, generation.listen(base, recipe, adapter))
+    recipe = generate.settle(base, asked)[0]
+    canvas = generate.canvas(base, recipe, adapter, generate.listen(base, recipe, adapter))
     ends = []
     while not canvas.is_done:
-        easel.draw_step(base, [canvas])
+        denoiser.draw_step(base, [canvas])
         if base.device.type == "cuda":
             torch.cuda.synchronize()
         ends.append(time.monotonic())

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from benchmarks.measure import peak_bytes
 from benchmarks.probes.task import DTYPES, random_lora, training
-from gpu_worker import generation, lora_file
-from gpu_worker.base_model import BaseModel
-from gpu_worker.generation import Room
+from gpu_worker.generation import generate
+from gpu_worker.generation.generate import Room
+from gpu_worker.lora import file as lora_file
+from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import Event, Generate, LoraUse, Progress
-from gpu_worker.training import train_photos
+from gpu_worker.training.trainer import train_photos
 
 
 def main() -> None:
@@ -52,7 +53,7 @@ def picture(base: BaseModel, side_px: int) -> Iterator[Event]:
         steps=3,
         loras=(use,),
     )
-    yield from generation.generate(Room(base), asked)
+    yield from generate.generate(Room(base), asked)
 
 
 if __name__ == "__main__":

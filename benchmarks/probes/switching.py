@@ -11,9 +11,9 @@ from statistics import median
 import psutil
 
 from benchmarks.probes.task import random_lora
-from gpu_worker import lora_file
-from gpu_worker.base_model import BaseModel
-from gpu_worker.lora_shelf import MAX_KEPT, LoraShelf
+from gpu_worker.lora import file as lora_file
+from gpu_worker.lora.cache import MAX_KEPT, LoraShelf
+from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import LoraUse
 
 LORAS = 100

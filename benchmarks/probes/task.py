@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 
 from benchmarks.work import CAPTION, RANK, REPEATS, photos
-from gpu_worker.adapters import LoraMatrices, fresh_matrices
-from gpu_worker.base_model import BaseModel
-from gpu_worker.dataset import Example
-from gpu_worker.dials import Dials
-from gpu_worker.training import StepReport, TrainingTask
+from gpu_worker.lora.layers import LoraMatrices, fresh_matrices
+from gpu_worker.models.base import BaseModel
+from gpu_worker.training.config import Dials
+from gpu_worker.training.data import Example
+from gpu_worker.training.trainer import StepReport, TrainingTask
 
 #: None: what the program itself chooses for this machine.
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "default": None}

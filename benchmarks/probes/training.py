@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass, field
 
 from benchmarks.measure import peak_bytes
 from benchmarks.probes.task import DTYPES, arguments, training
-from gpu_worker.base_model import BaseModel
-from gpu_worker.latents import Key, LatentCache, Moments
+from gpu_worker.models.base import BaseModel
+from gpu_worker.models.latents import Moments
 from gpu_worker.protocol import Adjusted, Checkpoint, Event, Progress, encode
-from gpu_worker.training import StepReport, train_photos
+from gpu_worker.training.latents import Key, LatentCache
+from gpu_worker.training.trainer import StepReport, train_photos
 
 
 @dataclass

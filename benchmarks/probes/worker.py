@@ -18,7 +18,7 @@ from typing import IO, BinaryIO, cast
 
 from benchmarks.measure import gaps, last_words, peak_bytes
 from benchmarks.work import photos
-from gpu_worker.lora_file import read_metadata
+from gpu_worker.lora.file import read_metadata
 from gpu_worker.protocol import (
     Answer,
     Done,

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from bot import texts
-from bot.domain import Identity
-from bot.errors import UserError
-from bot.replies import Reply
-from bot.studio import Studio
+from bot.core.accounts import Identity
+from bot.core.errors import UserError
+from bot.core.messages import Reply
+from bot.services.studio import Studio
 
 log = logging.getLogger(__name__)
 #: Longer nobody waits for a language: their app's is good enough.

@@ -17,9 +17,9 @@ from rich.text import Text
 
 from bot import texts
 from bot.chats.base import answered, speaking
-from bot.domain import Identity, Place, Platform
-from bot.replies import Button, Reply, Upload
-from bot.studio import Studio
+from bot.core.accounts import Identity, Place, Platform
+from bot.core.messages import Button, Reply, Upload
+from bot.services.studio import Studio
 
 ME = Identity(Platform.CONSOLE, "me")
 HERE = Place(Platform.CONSOLE, "me", "me")

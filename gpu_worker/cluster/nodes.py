@@ -12,7 +12,7 @@ import sys
 import threading
 from typing import Any
 
-from gpu_worker.cluster.gate import Gate, our_version
+from gpu_worker.cluster.admission import Gate, our_version
 from gpu_worker.cluster.joining import NotJoined, join
 
 LOOK_S = 1.0

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from gpu_worker.cluster.gate import LABEL, our_version
+from gpu_worker.cluster.admission import LABEL, our_version
 from gpu_worker.cluster.joining import WATCHFUL, NotJoined, check_reach, settle
 
 

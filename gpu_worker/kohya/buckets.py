@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from gpu_worker.dataset import Size
 from gpu_worker.errors import BadInput
+from gpu_worker.models.pixels import Size
 
 _LATENT_PX = 8
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gpu_worker.dataset import CaptionRules, Size
 from gpu_worker.errors import BadInput
 from gpu_worker.kohya.buckets import Buckets
 from gpu_worker.kohya.folders import Sizing, Subset
 from gpu_worker.kohya.refused import REFUSED
+from gpu_worker.models.pixels import Size
+from gpu_worker.training.data import CaptionRules
 
 _SUBSET: dict[str, tuple[type, ...]] = {
     "num_repeats": (int,),

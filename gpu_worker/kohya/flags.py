@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from gpu_worker import lora_file, optimizers
 from gpu_worker.errors import BadInput
 from gpu_worker.kohya import combinations
 from gpu_worker.kohya.refused import NOT_NEEDED, REFUSED
 from gpu_worker.kohya.values import only, optimizer, positive, rate, seed, share, warm_up, whole
+from gpu_worker.lora import file as lora_file
+from gpu_worker.training import optimizers
 
 _PRECISIONS = ("no", "fp16", "bf16")
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from gpu_worker.dataset import CaptionRules, Example, Size
 from gpu_worker.errors import BadInput
 from gpu_worker.kohya.buckets import Buckets
+from gpu_worker.models.pixels import Size
+from gpu_worker.training.data import CaptionRules, Example
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpu_worker.errors import BadInput
-from gpu_worker.training_state import Snapshot
+from gpu_worker.training.checkpoint import Snapshot
 
 _STATE_FILE = "state.safetensors"
 

@@ -8,13 +8,14 @@ import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gpu_worker import lora_file
-from gpu_worker.dataset import CaptionRules, Example, Order, Size
-from gpu_worker.dials import Dials
 from gpu_worker.errors import BadInput
 from gpu_worker.kohya import dataset_config, folders, network_args, sample_file
 from gpu_worker.kohya.buckets import Buckets
 from gpu_worker.kohya.folders import Sizing, Subset
+from gpu_worker.lora import file as lora_file
+from gpu_worker.models.pixels import Size
+from gpu_worker.training.config import Dials
+from gpu_worker.training.data import CaptionRules, Example, Order
 
 _USUAL_RANK = 4
 _STEP_PX = 64

@@ -8,8 +8,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from gpu_worker.dials import SamplePrompt
 from gpu_worker.errors import BadInput
+from gpu_worker.training.config import SamplePrompt
 
 #: sd-scripts' names of the same things.
 _FIELDS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from gpu_worker import optimizers
+from gpu_worker.training import optimizers
 
 
 def positive(text: str) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bot.domain import Platform
+from bot.core.accounts import Platform
 from tests.acceptance import uses
 
 

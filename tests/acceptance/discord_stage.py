@@ -15,20 +15,24 @@ from simcord.builders import ChannelHandle, RoleHandle, UserHandle
 from simcord.env import Env
 from simcord.results import InteractionResult
 
-from bot.backends.base import GpuBackend
-from bot.backends.fake import FakeBackend
 from bot.chats.discord import DiscordChat, LoraCodeClient
-from bot.chats.discord._buttons import PREFIX
-from bot.coach import Coach, Eye
-from bot.dispatcher import Dispatcher
-from bot.domain import PHOTOS_PER_LORA, AccountId, Identity, Job, LoraCode, Platform
-from bot.files import Files
-from bot.ledger import Ledger
-from bot.notifier import Notifier
-from bot.postman import Postman
-from bot.replies import Chat
-from bot.studio import Gate, Studio, Tools
-from bot.styles import read_styles
+from bot.chats.discord.buttons import PREFIX
+from bot.core.accounts import AccountId, Identity, Platform
+from bot.core.jobs import Job
+from bot.core.loras import LoraCode
+from bot.core.messages import Chat
+from bot.core.photos import PHOTOS_PER_LORA
+from bot.db import Ledger
+from bot.delivery.direct_messages import Postman
+from bot.delivery.notices import Notifier
+from bot.jobs.backends.base import GpuBackend
+from bot.jobs.backends.fake import FakeBackend
+from bot.jobs.dispatcher import Dispatcher
+from bot.jobs.styles import read_styles
+from bot.media.quality import Coach, Eye
+from bot.media.storage import Files
+from bot.services.context import Gate, Tools
+from bot.services.studio import Studio
 from gpu_worker.protocol import Generate
 from tests.acceptance.uses import note, of_button
 from tests.integration.engine_room import until

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bot.domain import Platform
+from bot.core.accounts import Platform
 from tests.acceptance.telegram_server import BOT, TOKEN, WAIT_S, Shown, TelegramServer, until
 from tests.acceptance.uses import note, of_button, of_words
 

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 from lo_bot_api_emulator import ApiRefusal, LoBotApiEmulator
 
-from bot.domain import Platform
+from bot.core.accounts import Platform
 from tests.acceptance.uses import note, of_button
 
 TOKEN = "123456:canary-token-of-telegram-1234567890"

@@ -13,13 +13,14 @@ from typing import Any
 from telegram import Update
 
 import drawn
-from bot.app import App, opened
-from bot.backends.base import GpuBackend
-from bot.backends.fake import FakeBackend
+from bot.app.root import App, opened
+from bot.app.settings import Settings
 from bot.chats.telegram import Limit, Limits, TelegramChat
-from bot.coach import Eye
-from bot.domain import Access, Identity, LoraCode, Platform
-from bot.settings import Settings
+from bot.core.accounts import Access, Identity, Platform
+from bot.core.loras import LoraCode
+from bot.jobs.backends.base import GpuBackend
+from bot.jobs.backends.fake import FakeBackend
+from bot.media.quality import Eye
 from gpu_worker.protocol import Generate
 from tests.acceptance.telegram_person import GROUP as GROUP
 from tests.acceptance.telegram_person import Person

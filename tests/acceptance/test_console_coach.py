@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bot.backends.fake import FakeBackend
+from bot.jobs.backends.fake import FakeBackend
 from tests.acceptance.test_console_pictures import console
 from tests.integration.colour_eye import SOMEBODY_ELSE, ColourEye, painted
 from tests.integration.engine_room import png

@@ -11,9 +11,10 @@ import pytest
 
 import drawn
 from bot import texts
-from bot.backends.fake import FakeBackend
 from bot.chats.console import HERE, ME
-from bot.domain import Asker, Identity, LoraCode, Platform
+from bot.core.accounts import Identity, Platform
+from bot.core.loras import Asker, LoraCode
+from bot.jobs.backends.fake import FakeBackend
 from tests.acceptance.test_console_pictures import RESULT, Console, console, last_request
 from tests.integration.engine_room import png
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 import drawn
-from bot.app import App, opened
-from bot.backends.fake import FakeBackend
+from bot.app.root import App, opened
+from bot.app.settings import Settings
 from bot.chats.console import ConsoleChat
-from bot.coach import Eye
-from bot.domain import Platform
-from bot.settings import Settings
+from bot.core.accounts import Platform
+from bot.jobs.backends.fake import FakeBackend
+from bot.media.quality import Eye
 from gpu_worker.protocol import Generate
 from tests.acceptance.uses import note, of_button, of_words
 from tests.integration.engine_room import png, until

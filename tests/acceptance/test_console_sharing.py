@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import drawn
-from bot.app import App
-from bot.backends.fake import FakeBackend
-from bot.domain import Identity, Place, Platform
+from bot.app.root import App
+from bot.core.accounts import Identity, Place, Platform
+from bot.jobs.backends.fake import FakeBackend
 from tests.acceptance.test_console_pictures import Console, console
 from tests.integration.engine_room import png
 

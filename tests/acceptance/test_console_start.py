@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from bot.backends.fake import FakeBackend
+from bot.jobs.backends.fake import FakeBackend
 from tests.acceptance.test_console_pictures import console
 from tests.integration.engine_room import png
 

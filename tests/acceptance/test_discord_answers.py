@@ -9,10 +9,10 @@ from pathlib import Path
 import discord
 import pytest
 
-from bot.chats.discord._buttons import view_of
-from bot.domain import Identity, Place
-from bot.replies import Attachment, Button, Choice, Reply
-from bot.studio import Studio
+from bot.chats.discord.buttons import view_of
+from bot.core.accounts import Identity, Place
+from bot.core.messages import Attachment, Button, Choice, Reply
+from bot.services.studio import Studio
 from tests.acceptance.discord_stage import Stage, labels, on_stage, said, text_of
 
 AN_HOUR_S = 3600.0

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.domain import Asker, Identity, Platform, format_code
+from bot.core.accounts import Identity, Platform
+from bot.core.loras import Asker, format_code
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, shown
 
 

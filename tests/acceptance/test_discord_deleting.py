@@ -9,7 +9,7 @@ import discord
 import pytest
 from simcord.results import ResponseMessage
 
-from bot.domain import JobId
+from bot.core.jobs import JobId
 from tests.acceptance.discord_stage import Stage, delete, labels, number_of, on_stage
 
 

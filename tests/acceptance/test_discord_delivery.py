@@ -13,10 +13,12 @@ from PIL import ExifTags, Image, PngImagePlugin
 from simcord.builders import ChannelHandle
 
 from bot.chats.discord import DiscordChat
-from bot.chats.discord._parcel import MAX_FILE_BYTES
-from bot.domain import JobStatus, Place, Platform, format_code
-from bot.errors import ChatBusy, ChatUnreachable
-from bot.replies import Button, Reply
+from bot.chats.discord.attachments import MAX_FILE_BYTES
+from bot.core.accounts import Place, Platform
+from bot.core.errors import ChatBusy, ChatUnreachable
+from bot.core.jobs import JobStatus
+from bot.core.loras import format_code
+from bot.core.messages import Button, Reply
 from tests.acceptance.discord_stage import Stage, on_stage, photos, said, text_of
 
 TWENTY_MINUTES_S = 20 * 60

@@ -9,7 +9,7 @@ import pytest
 from simcord.results import InteractionResult
 
 from bot import texts
-from bot.domain import LoraCode, format_code
+from bot.core.loras import LoraCode, format_code
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, shown, text_of
 
 WRITE = "What to draw"

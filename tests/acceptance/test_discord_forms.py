@@ -9,8 +9,8 @@ import discord
 import pytest
 
 from bot import texts
-from bot.domain import Identity, Place, Platform
-from bot.errors import UserError
+from bot.core.accounts import Identity, Place, Platform
+from bot.core.errors import UserError
 from tests.acceptance.discord_stage import Stage, delete, number_of, on_stage, text_of
 
 

@@ -9,7 +9,8 @@ import discord
 import pytest
 
 from bot import texts
-from bot.domain import Identity, Platform, format_code
+from bot.core.accounts import Identity, Platform
+from bot.core.loras import format_code
 from gpu_worker.protocol import SAMPLERS
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, text_of
 

@@ -9,7 +9,7 @@ import discord
 import pytest
 
 from bot.chats.discord import LoraCodeClient
-from bot.domain import format_code
+from bot.core.loras import format_code
 from tests.acceptance.discord_stage import PhotoFile, Stage, on_stage, photos, text_of
 
 ENTRY = "Train on these photos"

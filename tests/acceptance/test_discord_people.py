@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain import Identity, Place, Platform, format_code
+from bot.core.accounts import Identity, Place, Platform
+from bot.core.loras import format_code
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, shown, text_of
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bot import texts
-from bot.domain import format_code
+from bot.core.loras import format_code
 from tests.acceptance.discord_stage import (
     ONE_PICTURE,
     Stage,

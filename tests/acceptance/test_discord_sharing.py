@@ -10,7 +10,7 @@ import discord
 import pytest
 
 from bot import texts
-from bot.domain import LoraCode
+from bot.core.loras import LoraCode
 from tests.acceptance.discord_stage import Stage, labels, on_stage, said, shown, text_of
 
 

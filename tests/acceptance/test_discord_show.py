@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.chats.discord._post import own_dm
-from bot.domain import Identity, Platform
+from bot.chats.discord.sender import own_dm
+from bot.core.accounts import Identity, Platform
 from tests.acceptance.discord_stage import ONE_PICTURE, Stage, labels, number_of, on_stage, text_of
 
 

@@ -10,8 +10,10 @@ import pytest
 from simcord.builders import UserHandle
 
 from bot import texts
-from bot.domain import Identity, JobStatus, Place, Platform, format_code
-from bot.studio import Studio
+from bot.core.accounts import Identity, Place, Platform
+from bot.core.jobs import JobStatus
+from bot.core.loras import format_code
+from bot.services.studio import Studio
 from tests.acceptance.discord_stage import PhotoFile, Stage, labels, on_stage, photos, said, shown, text_of
 from tests.acceptance.uses import note
 

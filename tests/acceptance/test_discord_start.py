@@ -15,10 +15,10 @@ import pytest
 
 from bot import texts
 from bot.chats.discord import DiscordChat, LoraCodeClient
-from bot.errors import SettingsError
-from bot.files import Files
-from bot.ledger import Ledger
-from bot.studio import Studio
+from bot.core.errors import SettingsError
+from bot.db import Ledger
+from bot.media.storage import Files
+from bot.services.studio import Studio
 from tests.integration.studio_desk import Clock, GateHere, NotedQueue, tools
 
 CANARY = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GcanaR.y-in-a-coal-mine-27-chars-xx"

@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 
 from bot import texts
-from bot.backends.local import LocalBackend
-from bot.domain import Identity, JobStatus, LoraState, Platform, format_code
-from bot.files import Files
-from bot.photos import NOT_A_PICTURE, TOO_MANY_BYTES, PhotoGate
+from bot.core.accounts import Identity, Platform
+from bot.core.jobs import JobStatus
+from bot.core.loras import LoraState, format_code
+from bot.jobs.backends.local import LocalBackend
+from bot.media.decoding import NOT_A_PICTURE, TOO_MANY_BYTES, PhotoGate
+from bot.media.storage import Files
 from gpu_worker.protocol import Train
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, text_of
 from tests.integration.engine_room import PNG

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.backends.fake import FakeBackend
-from bot.domain import format_code
+from bot.core.loras import format_code
+from bot.jobs.backends.fake import FakeBackend
 from gpu_worker.protocol import Train
 from tests.acceptance import discord_stage, telegram_stage
 from tests.acceptance.discord_stage import photos, shown

@@ -10,11 +10,11 @@ import discord
 import pytest
 
 from bot import texts
-from bot.backends.fake import FakeBackend
 from bot.chats.console import locale_of
 from bot.chats.discord import LoraCodeClient
-from bot.chats.discord._answers import person
-from bot.chats.discord._words import Translator
+from bot.chats.discord.localization import Translator
+from bot.chats.discord.replies import person
+from bot.jobs.backends.fake import FakeBackend
 from tests.acceptance import discord_stage, telegram_stage
 from tests.acceptance.discord_stage import shown, text_of
 from tests.acceptance.telegram_server import until

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.backends.fake import FakeBackend
+from bot.jobs.backends.fake import FakeBackend
 from tests.acceptance import discord_stage, telegram_stage
 from tests.acceptance.discord_stage import photos, said, shown
 from tests.acceptance.telegram_server import until

@@ -11,11 +11,13 @@ import torch
 from PIL import Image
 
 import drawn
-from bot.app import App, opened
-from bot.domain import Identity, Job, JobId, JobKind, JobStatus, NoticeKind, Place, Platform
-from bot.replies import Upload
-from bot.settings import Settings
-from gpu_worker import lora_file
+from bot.app.root import App, opened
+from bot.app.settings import Settings
+from bot.core.accounts import Identity, Place, Platform
+from bot.core.jobs import Job, JobId, JobKind, JobStatus
+from bot.core.messages import Upload
+from bot.core.outbox import NoticeKind
+from gpu_worker.lora import file as lora_file
 from tests.integration.engine_room import RememberingChat, until
 from tests.integration.studio_desk import consented
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from lo_bot_api_emulator import ApiRefusal
 
-from bot.app import App, opened
-from bot.backends.fake import FakeBackend
-from bot.backends.local import LocalBackend
+from bot.app.root import App, opened
+from bot.app.settings import Settings
 from bot.chats.telegram import TelegramChat
-from bot.errors import SettingsError
-from bot.photos import TOO_MANY_BYTES
-from bot.settings import Settings
+from bot.core.errors import SettingsError
+from bot.jobs.backends.fake import FakeBackend
+from bot.jobs.backends.local import LocalBackend
+from bot.media.decoding import TOO_MANY_BYTES
 from tests.acceptance.telegram_server import TOKEN, TelegramServer, telegram_server, until
 from tests.acceptance.telegram_stage import PHOTOS, Person, code_in, telegram_bot, trained
 
@@ -241,7 +241,7 @@ async def test_a_bot_that_is_told_to_wait_at_its_start_waits(server: TelegramSer
 async def test_the_token_is_never_logged(
     anna: Person, server: TelegramServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # What libraries say is redacted on top: bot.redact.
+    # What libraries say is redacted on top: bot.core.logging.
     caplog.set_level(logging.DEBUG)
     for library in ("telegram", "aiohttp"):
         caplog.set_level(logging.DEBUG, library)  # another test may have silenced it

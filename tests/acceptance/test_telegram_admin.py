@@ -10,8 +10,8 @@ import pytest
 from lo_bot_api_emulator import ApiRefusal
 
 from bot import texts
-from bot.backends.fake import FakeBackend
-from bot.domain import Access
+from bot.core.accounts import Access
+from bot.jobs.backends.fake import FakeBackend
 from tests.acceptance.telegram_server import telegram_server, until
 from tests.acceptance.telegram_stage import (
     ADMIN,

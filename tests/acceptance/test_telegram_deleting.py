@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from lo_bot_api_emulator import ApiRefusal
 
-from bot.domain import JobId
-from bot.ledger import Ledger
+from bot.core.jobs import JobId
+from bot.db import Ledger
 from tests.acceptance.telegram_server import Shown, until
 from tests.acceptance.telegram_stage import GROUP, PHOTOS, Stage, on_stage
 from tests.acceptance.test_telegram_results import number_of, until_noted

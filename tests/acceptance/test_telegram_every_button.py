@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from lo_bot_api_emulator import ApiRefusal
 
-from bot.domain import Identity, Place, Platform
-from bot.replies import Button, Reply
+from bot.core.accounts import Identity, Place, Platform
+from bot.core.messages import Button, Reply
 from tests.acceptance.telegram_server import Shown, until
 from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person, Stage, on_stage, trained
 from tests.acceptance.uses import everything

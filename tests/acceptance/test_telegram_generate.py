@@ -9,7 +9,7 @@ import pytest
 
 import drawn
 from bot import texts
-from bot.domain import format_code
+from bot.core.loras import format_code
 from tests.acceptance.telegram_server import Shown, until
 from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person, Stage, on_stage, trained
 

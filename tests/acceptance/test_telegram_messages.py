@@ -11,9 +11,9 @@ from lo_bot_api_emulator import ApiRefusal
 
 import drawn
 from bot import texts
-from bot.backends.fake import FakeBackend
-from bot.coach import Sight
-from bot.domain import Identity, Platform
+from bot.core.accounts import Identity, Platform
+from bot.jobs.backends.fake import FakeBackend
+from bot.media.quality import Sight
 from tests.acceptance.telegram_person import Person
 from tests.acceptance.telegram_server import telegram_server, until
 from tests.acceptance.telegram_stage import PEOPLE, PHOTOS, Stage, on_stage, telegram_bot, trained

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.domain import Identity, Platform
+from bot.core.accounts import Identity, Platform
 from tests.acceptance.telegram_server import until
 from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person, Stage, code_in, on_stage, trained
 

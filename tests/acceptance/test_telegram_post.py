@@ -12,9 +12,10 @@ from lo_bot_api_emulator import ApiRefusal
 from PIL import Image
 
 from bot.chats.telegram import Limit, Limits
-from bot.domain import JobId, Place, Platform
-from bot.errors import ChatBusy, ChatUnreachable
-from bot.replies import Button, Reply
+from bot.core.accounts import Place, Platform
+from bot.core.errors import ChatBusy, ChatUnreachable
+from bot.core.jobs import JobId
+from bot.core.messages import Button, Reply
 from bot.texts import SMALLER_COPY
 from tests.acceptance.telegram_server import Shown, until
 from tests.acceptance.telegram_stage import PHOTOS, Stage, on_stage

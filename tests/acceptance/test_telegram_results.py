@@ -14,7 +14,7 @@ from lo_bot_api_emulator import ApiRefusal
 from PIL import Image
 
 from bot import texts
-from bot.domain import JobId
+from bot.core.jobs import JobId
 from gpu_worker.protocol import Generate
 from tests.acceptance.telegram_server import Shown, until
 from tests.acceptance.telegram_stage import GROUP, PHOTOS, Stage, on_stage, trained

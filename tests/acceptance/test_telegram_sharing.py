@@ -11,7 +11,8 @@ import pytest
 from lo_bot_api_emulator import ApiRefusal
 
 from bot import texts
-from bot.domain import Asker, Identity, LoraCode, Place, Platform
+from bot.core.accounts import Identity, Place, Platform
+from bot.core.loras import Asker, LoraCode
 from tests.acceptance.telegram_server import Shown, until
 from tests.acceptance.telegram_stage import ADMIN, GROUP, Person, Stage, on_stage, trained
 

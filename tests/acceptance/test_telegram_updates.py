@@ -16,8 +16,8 @@ from lo_bot_api_emulator import ApiRefusal
 from telegram import Update
 from telegram.ext import ApplicationBuilder, ContextTypes, TypeHandler
 
-from bot.chats.telegram._incoming import MAX_AT_ONCE, Incoming
-from bot.ledger import Ledger
+from bot.chats.telegram.updates import MAX_AT_ONCE, Incoming
+from bot.db import Ledger
 from tests.acceptance.telegram_person import Person
 from tests.acceptance.telegram_server import TOKEN, Shown, TelegramServer, until
 from tests.acceptance.telegram_stage import ADMIN, PHOTOS, Stage, on_stage, trained

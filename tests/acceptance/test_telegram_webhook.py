@@ -12,11 +12,12 @@ import aiohttp
 import pytest
 from lo_bot_api_emulator import ApiRefusal
 
-from bot.app import opened, webhook
-from bot.backends.fake import FakeBackend
+from bot.app.root import opened, webhook
+from bot.app.settings import Settings
 from bot.chats.telegram import TelegramChat, Webhook
-from bot.errors import SettingsError
-from bot.settings import Address, Settings
+from bot.core.addresses import Address
+from bot.core.errors import SettingsError
+from bot.jobs.backends.fake import FakeBackend
 from tests.acceptance.telegram_server import TOKEN, TelegramServer, telegram_server, until
 from tests.acceptance.telegram_stage import Person
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bot.domain import Platform
+from bot.core.accounts import Platform
+from bot.services.generation_options import OPTIONS
 from bot.texts import ADMIN_COMMANDS, COMMANDS, command_names
-from bot.wishes import OPTIONS
 from tests.programs import loaded
 
 _PAGE = Path(__file__).parents[2] / ".ci" / "commands.py"

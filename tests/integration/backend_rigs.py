@@ -18,12 +18,12 @@ from typing import ClassVar
 
 import pytest
 
-from bot.backends.base import GpuBackend, Seat
-from bot.backends.fake import FakeBackend
-from bot.backends.fleet import Fleet
-from bot.backends.local import AMONG_OTHERS, LocalBackend
-from bot.backends.ray import RayBackend
-from gpu_worker.cluster.gate import LABEL
+from bot.jobs.backends.base import GpuBackend, Seat
+from bot.jobs.backends.fake import FakeBackend
+from bot.jobs.backends.local import AMONG_OTHERS, LocalBackend
+from bot.jobs.backends.pool import Fleet
+from bot.jobs.backends.ray import RayBackend
+from gpu_worker.cluster.admission import LABEL
 from gpu_worker.errors import BadInput
 from gpu_worker.protocol import (
     Crop,
@@ -37,7 +37,7 @@ from gpu_worker.protocol import (
     Sample,
     Train,
 )
-from gpu_worker.worker import UNEXPECTED
+from gpu_worker.serve.loop import UNEXPECTED
 from tests.integration.fake_worker import FakePerformer
 from tests.integration.ray_cluster import START_S, Cluster, walled_off
 

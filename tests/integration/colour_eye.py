@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
-from bot.coach import Sight
-from bot.replies import Upload
+from bot.core.messages import Upload
+from bot.media.quality import Sight
 from tests.unit.coach_sights import face, person, sight
 
 #: What photos of these colours are taken for.

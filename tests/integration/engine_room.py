@@ -11,15 +11,17 @@ from pathlib import Path
 
 from PIL import Image
 
-from bot.backends.fake import FakeBackend
-from bot.dispatcher import Dispatcher
-from bot.domain import Job, JobStatus, NoticeKind, Place, Platform
-from bot.files import Files
-from bot.ledger import Ledger
-from bot.notifier import Notifier
-from bot.replies import Reply
-from bot.studio import Studio
-from bot.styles import read_styles
+from bot.core.accounts import Place, Platform
+from bot.core.jobs import Job, JobStatus
+from bot.core.messages import Reply
+from bot.core.outbox import NoticeKind
+from bot.db import Ledger
+from bot.delivery.notices import Notifier
+from bot.jobs.backends.fake import FakeBackend
+from bot.jobs.dispatcher import Dispatcher
+from bot.jobs.styles import read_styles
+from bot.media.storage import Files
+from bot.services.studio import Studio
 from tests.integration.studio_desk import (
     ANNA,
     ANNAS,

@@ -29,7 +29,7 @@ from gpu_worker.protocol import (
     Started,
     Train,
 )
-from gpu_worker.worker import Speaker, serve
+from gpu_worker.serve.loop import Speaker, serve
 
 HEALTH = Health(device="fake", base_model="fake", base_model_loaded=False, process_memory_bytes=1)
 STEP_S = 0.002  # the work of a step

@@ -11,13 +11,17 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from bot.domain import Identity, Job, JobId, JobKind, Lora, NewPhoto, Place, Platform
-from bot.files import Files
-from bot.ledger import Ledger
-from bot.photos import decode
-from bot.replies import Reply, Upload
-from bot.studio import JobQueue, Studio, Tools
-from bot.styles import read_styles
+from bot.core.accounts import Identity, Place, Platform
+from bot.core.jobs import Job, JobId, JobKind
+from bot.core.loras import Lora
+from bot.core.messages import Reply, Upload
+from bot.core.photos import NewPhoto
+from bot.db import Ledger
+from bot.jobs.styles import read_styles
+from bot.media.decoding import decode
+from bot.media.storage import Files
+from bot.services.context import JobQueue, Tools
+from bot.services.studio import Studio
 from gpu_worker.protocol import Crop, Health
 
 ANNA = Identity(Platform.TELEGRAM, "1")

@@ -11,21 +11,12 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.domain import (
-    Access,
-    GenerateWish,
-    Identity,
-    JobKind,
-    JobStatus,
-    Pick,
-    Platform,
-    Quota,
-    Role,
-    Rules,
-)
-from bot.errors import UserError
-from bot.replies import Reply
-from bot.studio import Studio
+from bot.core.accounts import Access, Identity, Platform, Quota, Role, Rules
+from bot.core.errors import UserError
+from bot.core.jobs import GenerateWish, JobKind, JobStatus
+from bot.core.likeness import Pick
+from bot.core.messages import Reply
+from bot.services.studio import Studio
 from tests.integration.studio_desk import (
     ADMIN,
     ANNA,

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.blocklist import BlockList
-from bot.domain import Identity, JobKind, Place, Platform, Rules
-from bot.errors import UserError
-from bot.studio import Studio
+from bot.core.accounts import Identity, Place, Platform, Rules
+from bot.core.errors import UserError
+from bot.core.jobs import JobKind
+from bot.media.moderation.blocked_words import BlockList
+from bot.services.studio import Studio
 from tests.integration.studio_desk import (
     ADMIN,
     ANNA,

@@ -16,7 +16,7 @@ from contextlib import aclosing, nullcontext
 import pytest
 import pytest_asyncio
 
-from bot.errors import WorkerLost
+from bot.core.errors import WorkerLost
 from gpu_worker.protocol import (
     Done,
     Failed,
@@ -29,7 +29,7 @@ from gpu_worker.protocol import (
     Stopped,
     Train,
 )
-from gpu_worker.worker import UNEXPECTED
+from gpu_worker.serve.loop import UNEXPECTED
 from tests.integration.backend_rigs import (
     FakeRig,
     LocalRig,

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from bot import backup, ledger
-from bot.backup._disk import sha256_of
-from bot.backup._making import is_same
-from bot.daily_backup import Backups
-from bot.errors import BackupError, LedgerError
-from bot.ledger import Ledger
+from bot import db as bot_db
+from bot.core.errors import BackupError, LedgerError
+from bot.db import Ledger
+from bot.ops import backup
+from bot.ops.backup._create import is_same
+from bot.ops.backup._disk import sha256_of
+from bot.ops.daily_backup import Backups
 from tests.acceptance.telegram_server import until
 from tests.integration.engine_room import PNG, EngineRoom, open_engine_room
 from tests.integration.processes import living_children
@@ -127,8 +128,8 @@ async def test_a_lora_that_is_deleted_while_it_is_being_backed_up_is_not_in_the_
     copies: list[bool] = []
 
     def copy(source: Path, target: Path) -> None:
-        ledger.copy_to(source, target)
-        copies.append(job.code in str(ledger.named_files(target).loras))
+        bot_db.copy_to(source, target)
+        copies.append(job.code in str(bot_db.named_files(target).loras))
         if lora.exists():  # its owner deletes it now: first the row, then the file
             with closing(sqlite3.connect(source)) as db, db:
                 db.execute("UPDATE loras SET file = NULL")
@@ -138,7 +139,7 @@ async def test_a_lora_that_is_deleted_while_it_is_being_backed_up_is_not_in_the_
     assert copies == [True, False]
     assert made.manifest.missing == ()
     assert names_in(made.folder) == {"ledger.sqlite3", "manifest.json"}
-    assert not ledger.named_files(made.folder / "ledger.sqlite3").loras
+    assert not bot_db.named_files(made.folder / "ledger.sqlite3").loras
 
 
 async def test_a_file_that_somebody_took_away_is_said_and_the_rest_is_backed_up(

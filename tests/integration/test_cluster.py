@@ -14,9 +14,9 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from bot.backends.local import AMONG_OTHERS
-from bot.backends.ray import RayBackend
-from bot.errors import WorkerLost
+from bot.core.errors import WorkerLost
+from bot.jobs.backends.local import AMONG_OTHERS
+from bot.jobs.backends.ray import RayBackend
 from gpu_worker.protocol import Done, Progress
 from tests.integration.backend_rigs import COMMAND, all_events, told, train
 from tests.integration.fake_worker import as_lora

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 import drawn
-from bot.coach import ChildEye, Coach, Grade, Reason
-from bot.coach._child import NEEDED_FOR_FACES
-from bot.photos import decode
+from bot.media.decoding import decode
+from bot.media.quality import ChildEye, Coach, Grade, Reason
+from bot.media.quality._child import NEEDED_FOR_FACES
 
 #: Photos of real people are never part of the project; they lie beside it where it is developed.
 PEOPLE = Path(__file__).parents[3] / "shared" / "photos" / "people"

@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bot.app import coach_is_wanted
-from bot.coach import Coach, Sight
-from bot.dispatcher._requests import Requests
-from bot.domain import JobKind, Place, Platform
-from bot.replies import Reply, Upload
-from bot.settings import Settings
-from bot.studio import Studio
-from bot.styles import read_styles
+from bot.app.root import coach_is_wanted
+from bot.app.settings import Settings
+from bot.core.accounts import Place, Platform
+from bot.core.jobs import JobKind
+from bot.core.messages import Reply, Upload
+from bot.jobs.requests import Requests
+from bot.jobs.styles import read_styles
+from bot.media.quality import Coach, Sight
+from bot.services.studio import Studio
 from gpu_worker.protocol import Health, Train
 from tests.integration.colour_eye import NOBODY, SOFT, SOMEBODY_ELSE, TWO_PEOPLE, ColourEye, painted
 from tests.integration.studio_desk import ADMIN, ANNA, Desk, GateHere, album, open_desk, tools

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.domain import LoraCode
-from bot.errors import UserError
-from bot.replies import Reply
+from bot.core.errors import UserError
+from bot.core.loras import LoraCode
+from bot.core.messages import Reply
 from tests.integration.engine_room import EngineRoom, open_engine_room
 from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS
 

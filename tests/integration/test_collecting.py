@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bot import contact_sheet, texts
-from bot.domain import Identity, NewPhoto, Place, Platform, TrainWish
-from bot.errors import UserError
-from bot.replies import Reply, Upload
+from bot import texts
+from bot.core.accounts import Identity, Place, Platform
+from bot.core.errors import UserError
+from bot.core.jobs import TrainWish
+from bot.core.messages import Reply, Upload
+from bot.core.photos import NewPhoto
+from bot.media import contact_sheet
 from tests.integration.studio_desk import ANNA, BERT, BERTS, PLACES, Desk, album, open_desk, photo
 
 #: Anna's private chat: on Telegram it has her number.

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from bot.settings import Settings, read_environ
+from bot.app.environ import read_environ
+from bot.app.settings import Settings
 from gpu_worker.cluster.start import command
 
 ROOT = Path(__file__).resolve().parents[2]

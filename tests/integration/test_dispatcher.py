@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain import MAX_ATTEMPTS, Job, JobKind, JobStatus, LoraState, NoticeKind
+from bot.core.jobs import MAX_ATTEMPTS, Job, JobKind, JobStatus
+from bot.core.loras import LoraState
+from bot.core.outbox import NoticeKind
 from gpu_worker.protocol import Generate, Train
 from tests.integration.engine_room import EngineRoom, open_engine_room, until
 from tests.integration.studio_desk import ANNA, BERT

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bot.backends.fake import FakeBackend
-from bot.dispatcher import MAX_AHEAD, Dispatcher
-from bot.domain import JobStatus
-from bot.strip import TILE_PX, evenly
-from bot.styles import read_styles
+from bot.core.jobs import JobStatus
+from bot.jobs.backends.fake import FakeBackend
+from bot.jobs.dispatcher import MAX_AHEAD, Dispatcher
+from bot.jobs.styles import read_styles
+from bot.media.training_strip import TILE_PX, evenly
 from gpu_worker.protocol import Adjusted, Event, JobRequest, Sample, Started, Train
 from tests.integration.engine_room import PNG, EngineRoom, open_engine_room, until
 from tests.integration.studio_desk import ANNA

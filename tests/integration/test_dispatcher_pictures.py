@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from bot.backends.fake import FakeBackend
-from bot.dispatcher import Dispatcher
-from bot.dispatcher._dispatcher import LOSSES_THAT_TELL
-from bot.domain import MAX_GENERATIONS_AT_ONCE, Identity, Job, JobId, JobStatus, LoraCode, Place, Platform
-from bot.files import Files
-from bot.styles import read_styles
+from bot.core.accounts import Identity, Place, Platform
+from bot.core.jobs import MAX_GENERATIONS_AT_ONCE, Job, JobId, JobStatus
+from bot.core.loras import LoraCode
+from bot.jobs.backends.fake import FakeBackend
+from bot.jobs.dispatcher import LOSSES_THAT_TELL, Dispatcher
+from bot.jobs.styles import read_styles
+from bot.media.storage import Files
 from gpu_worker.protocol import Done, Event, Generate, JobRequest, Started
 from tests.integration.engine_room import PNG, EngineRoom, open_engine_room, until
 from tests.integration.studio_desk import ANNA, ANNAS, BERT, album, consented

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from bot import doctor
-from bot.doctor import Doors, Finding
-from bot.doctor._checks import (
+from bot.app import doctor
+from bot.app.doctor import Doors, Finding, _checks
+from bot.app.doctor._checks import (
     checkup,
     content_check_finding,
     data_findings,
@@ -24,9 +24,9 @@ from bot.doctor._checks import (
     file_system_of,
     python_finding,
 )
-from bot.doctor._ports import port_findings
-from bot.safety import is_installed
-from bot.settings import Settings
+from bot.app.doctor._ports import port_findings
+from bot.app.settings import Settings
+from bot.media.moderation import is_installed
 from tests.integration.studio_desk import Clock
 
 TELEGRAM = "123456:canary-token-of-telegram-1234567890"
@@ -135,7 +135,7 @@ def test_a_model_that_is_not_there_is_one_line() -> None:
 def test_a_refused_token_is_bad_and_a_busy_platform_is_not_the_token_s_fault(
     url: str, token: str, path: str, verdict: str, words: str
 ) -> None:
-    found = doctor._checks.telegram(token, url + path, 5.0)
+    found = _checks.telegram(token, url + path, 5.0)
     assert (found.verdict, words in found.detail) == (verdict, True)
     assert "canary" not in f"{found}"
 
@@ -143,11 +143,11 @@ def test_a_refused_token_is_bad_and_a_busy_platform_is_not_the_token_s_fault(
 def test_without_a_network_the_token_is_not_called_wrong() -> None:
     with platforms() as url:
         pass  # nobody listens there any more
-    for found in (doctor._checks.telegram(TELEGRAM, url, 5.0), doctor._checks.discord(DISCORD, url, 5.0)):
+    for found in (_checks.telegram(TELEGRAM, url, 5.0), doctor._checks.discord(DISCORD, url, 5.0)):
         assert found.verdict == "warn"
         assert "offline?" in found.detail
         assert "canary" not in f"{found}"
-    assert "--offline" in doctor._checks.telegram(TELEGRAM, url, 5.0, is_online=False).detail
+    assert "--offline" in _checks.telegram(TELEGRAM, url, 5.0, is_online=False).detail
 
 
 def test_a_windows_folder_is_no_place_for_the_ledger() -> None:
@@ -166,8 +166,8 @@ def test_versions_and_sizes_have_their_lines() -> None:
 
 
 async def test_a_ledger_in_use_is_whole_and_says_so(tmp_path: Path) -> None:
-    from bot.doctor._checks import _ledger_finding
-    from bot.ledger import Ledger
+    from bot.app.doctor._checks import _ledger_finding
+    from bot.db import Ledger
 
     path = tmp_path / "ledger.sqlite3"
     ledger = await Ledger.open(path, Clock())

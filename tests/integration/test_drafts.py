@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.domain import GenerateWish, JobId, JobKind
-from bot.errors import UserError
-from bot.replies import Reply
+from bot.core.errors import UserError
+from bot.core.jobs import GenerateWish, JobId, JobKind
+from bot.core.messages import Reply
 from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS, Desk, open_desk
 
 

@@ -11,10 +11,11 @@ import torch
 from safetensors.torch import load, save
 
 from bot import texts
-from bot.domain import Identity, LoraCode, Place
-from bot.errors import UserError
-from bot.replies import Reply
-from bot.studio import Studio
+from bot.core.accounts import Identity, Place
+from bot.core.errors import UserError
+from bot.core.loras import LoraCode
+from bot.core.messages import Reply
+from bot.services.studio import Studio
 from tests.integration.engine_room import EngineRoom, open_engine_room
 from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS, GateHere, tools
 

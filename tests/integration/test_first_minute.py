@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from bot import texts
-from bot.contact_sheet import TILE_PX
-from bot.domain import Identity, Place, Platform
+from bot.core.accounts import Identity, Place, Platform
+from bot.media.contact_sheet import TILE_PX
 from tests.integration.studio_desk import ANNA, ANNAS, Desk, open_desk
 
 CARLA = Identity(Platform.TELEGRAM, "9")

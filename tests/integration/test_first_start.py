@@ -10,12 +10,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from bot.backends.local import LocalBackend, Patience
+from bot.jobs.backends.local import LocalBackend, Patience
 from gpu_worker.protocol import Health
 from tests.integration.small_hub import MODEL, UNET, small_hub
 
 ROOT = Path(__file__).resolve().parents[2]
-DRAWN = ROOT / "gpu_worker/small_base/model"
+DRAWN = ROOT / "gpu_worker/models/drawn/model"
 
 
 async def until(backend: LocalBackend, holds: Callable[[Health], bool]) -> Health:

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.domain import Identity, JobKind, Platform, TrainWish, format_code
-from bot.errors import LedgerError, UserError
-from bot.ledger import Ledger
-from bot.replies import Reply
+from bot.core.accounts import Identity, Platform
+from bot.core.errors import LedgerError, UserError
+from bot.core.jobs import JobKind, TrainWish
+from bot.core.loras import format_code
+from bot.core.messages import Reply
+from bot.db import Ledger
 from tests.integration.engine_room import EngineRoom, open_engine_room, until
 from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS, Clock, GateHere, photo
 

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.dispatcher._requests import Requests
-from bot.domain import Job, JobKind, JobStatus, Lora, LoraState, Preferences
-from bot.errors import UserError
-from bot.files import Files
-from bot.replies import Reply
-from bot.schedule import Schedule
-from bot.styles import read_styles
+from bot.core.accounts import Preferences
+from bot.core.errors import UserError
+from bot.core.jobs import Job, JobKind, JobStatus
+from bot.core.loras import Lora, LoraState
+from bot.core.messages import Reply
+from bot.jobs.requests import Requests
+from bot.jobs.styles import read_styles
+from bot.media.storage import Files
+from bot.ops.schedule import Schedule
 from gpu_worker.protocol import Generate, Train
 from tests.integration.engine_room import EngineRoom, open_engine_room
 from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS, GateHere, album

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from gpu_worker import model_files
 from gpu_worker.errors import BaseModelError
-from gpu_worker.fetching import MAX_VAIN_TRIES
-from gpu_worker.hub import Hub
+from gpu_worker.models import files
+from gpu_worker.models.download import MAX_VAIN_TRIES
+from gpu_worker.models.hub import Hub
 from tests.integration.small_hub import MODEL, UNET, WEIGHTS, SmallHub, sha256, small_hub
 
 
@@ -148,7 +148,7 @@ def test_a_model_without_safetensors_is_refused(hub: SmallHub, tmp_path: Path) -
 
 
 def test_doctor_says_how_much_will_be_downloaded(hub: SmallHub, tmp_path: Path) -> None:
-    verdict, line, _ = model_files.look(MODEL, door(hub, tmp_path))
+    verdict, line, _ = files.look(MODEL, door(hub, tmp_path))
     assert verdict == "ok" and "are downloaded at the first start" in line
     door(hub, tmp_path).folder(MODEL, True, silent)
-    assert model_files.look(MODEL, door(hub, tmp_path)) == ("ok", f"{MODEL}, downloaded", "")
+    assert files.look(MODEL, door(hub, tmp_path)) == ("ok", f"{MODEL}, downloaded", "")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.cli._commands import NOT_RIGHT, loracode
-from bot.settings import Settings
+from bot.app.cli import NOT_RIGHT, loracode
+from bot.app.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs/install.md"

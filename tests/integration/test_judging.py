@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bot.coach import Box, Face, Sight
-from bot.dispatcher import Dispatcher
-from bot.domain import GenerateWish, Job, LoraState
-from bot.errors import UserError
-from bot.judging import Judging
-from bot.replies import Reply
-from bot.strip import CHART_PX, LABEL_PX, TILE_PX
-from bot.styles import read_styles
+from bot.core.errors import UserError
+from bot.core.jobs import GenerateWish, Job
+from bot.core.loras import LoraState
+from bot.core.messages import Reply
+from bot.jobs.dispatcher import Dispatcher
+from bot.jobs.likeness_scoring import Judging
+from bot.jobs.styles import read_styles
+from bot.media.quality import Box, Face, Sight
+from bot.media.training_strip import CHART_PX, LABEL_PX, TILE_PX
 from gpu_worker.protocol import Candidate, Generate, Train
 from tests.integration.engine_room import PNG, EngineRoom, open_engine_room, png, until
 from tests.integration.studio_desk import ANNA, ANNAS

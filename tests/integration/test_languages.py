@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.domain import Identity, Platform
-from bot.errors import UserError
-from bot.photos import PhotoGate
-from bot.postman import Postman
-from bot.replies import Upload
+from bot.core.accounts import Identity, Platform
+from bot.core.errors import UserError
+from bot.core.messages import Upload
+from bot.delivery.direct_messages import Postman
+from bot.media.decoding import PhotoGate
 from tests.integration.engine_room import EngineRoom, RememberingChat, open_engine_room
 from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS
 

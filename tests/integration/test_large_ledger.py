@@ -13,9 +13,9 @@ import pytest
 from benchmarks.ledger.calls import ARGUMENTS
 from benchmarks.ledger.filling import Size, fill
 from benchmarks.ledger.world import World
-from bot.domain import AccountId
-from bot.ledger import Ledger
-from bot.ledger._people import AT_ONCE
+from bot.core.accounts import AccountId
+from bot.db import Ledger
+from bot.db.accounts import AT_ONCE
 
 SIZE = Size(jobs=500, accounts=100)
 #: Tables with one row for each person, job, picture, and the like.

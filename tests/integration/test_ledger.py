@@ -14,20 +14,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bot.domain import (
-    INSTANCE_TOKENS,
-    AccountId,
-    GenerateWish,
-    Identity,
-    JobKind,
-    JobStatus,
-    NewPhoto,
-    Platform,
-    TrainWish,
-)
-from bot.errors import LedgerError
-from bot.ledger import Ledger
-from bot.migrate import MIGRATIONS, Migration, migrate, read_migrations
+from bot.core.accounts import AccountId, Identity, Platform
+from bot.core.errors import LedgerError
+from bot.core.jobs import GenerateWish, JobKind, JobStatus, TrainWish
+from bot.core.loras import INSTANCE_TOKENS
+from bot.core.photos import NewPhoto
+from bot.db import Ledger
+from bot.db.migrate import MIGRATIONS, Migration, migrate, read_migrations
 from tests.integration.studio_desk import ANNA, ANNAS, BERT, Clock
 
 CANARY = b"canary-photo-bytes-" * 50
@@ -208,8 +201,8 @@ CRASHER = """
 import asyncio, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from bot.domain import *
-from bot.ledger import Ledger
+from bot.core import *
+from bot.db import Ledger
 
 async def main():
     ledger = await Ledger.open(Path(sys.argv[1]), lambda: datetime.now(UTC))

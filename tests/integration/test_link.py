@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.domain import Identity, Place, Platform
-from bot.errors import UserError
-from bot.replies import Reply
-from bot.studio import Studio
-from bot.studio._needs import Locks
+from bot.core.accounts import Identity, Place, Platform
+from bot.core.errors import UserError
+from bot.core.messages import Reply
+from bot.services.context import Locks
+from bot.services.studio import Studio
 from tests.integration.studio_desk import ANNA, BERT, BERTS, PLACES, Desk, GateHere, open_desk, tools
 
 #: Anna on Telegram, alone with the bot; BERT is she on Discord.

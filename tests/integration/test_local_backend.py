@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 
-from bot.backends.fake import FakeBackend
-from bot.backends.local import LocalBackend, Patience
-from bot.errors import WorkerLost
+from bot.core.errors import WorkerLost
+from bot.jobs.backends.fake import FakeBackend
+from bot.jobs.backends.local import LocalBackend, Patience
 from gpu_worker.protocol import VERSION, Done
 from tests.integration.backend_rigs import COMMAND, all_events, told, train
 from tests.integration.fake_worker import as_lora

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.redact import JsonFormatter
+from bot.core.logging import JsonFormatter
 from tests.integration.engine_room import open_engine_room
 from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS, open_desk
 
@@ -39,7 +39,7 @@ def lines() -> Iterator[list[dict[str, object]]]:
 async def test_lines_of_a_job_name_it_and_its_account(tmp_path: Path, lines: list[dict[str, object]]) -> None:
     async with open_engine_room(tmp_path) as room:
         job = await room.trained()
-    of_dispatcher = [each for each in lines if str(each["logger"]).startswith("bot.dispatcher")]
+    of_dispatcher = [each for each in lines if str(each["logger"]).startswith("bot.jobs.dispatcher")]
     assert len(of_dispatcher) >= 2
     assert {(each["job"], each["account"]) for each in of_dispatcher} == {(job.id, job.account)}
 

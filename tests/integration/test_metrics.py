@@ -18,13 +18,14 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from bot.app import opened
-from bot.backends.fake import FakeBackend
-from bot.domain import JobKind
-from bot.errors import SettingsError
-from bot.lookout import Lookout
-from bot.metrics import LAG, Dials, Meter
-from bot.settings import Address, Settings
+from bot.app.root import opened
+from bot.app.settings import Settings
+from bot.core.addresses import Address
+from bot.core.errors import SettingsError
+from bot.core.jobs import JobKind
+from bot.jobs.backends.fake import FakeBackend
+from bot.ops.health_server import Lookout
+from bot.ops.metrics import LAG, Dials, Meter
 from gpu_worker.protocol import Health
 from tests.integration.engine_room import until
 from tests.integration.studio_desk import ADMIN, ANNA, ANNAS, Desk, open_desk

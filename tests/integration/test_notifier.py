@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import ChatBusy, ChatUnreachable
-from bot.notifier import LOUD_AFTER_TRIES, Notifier
+from bot.core.errors import ChatBusy, ChatUnreachable
+from bot.delivery.notices import LOUD_AFTER_TRIES, Notifier
 from tests.integration.engine_room import PNG, EngineRoom, open_engine_room, until
 from tests.integration.studio_desk import ANNA, ANNAS
 
@@ -83,7 +83,7 @@ async def test_a_busy_platform_is_obeyed_and_nothing_is_lost(room: EngineRoom) -
 async def test_a_platform_that_stays_busy_is_told_of_in_the_log_and_in_the_end_loudly(
     room: EngineRoom, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "bot.notifier")
+    caplog.set_level(logging.INFO, "bot.delivery.notices")
     room.chat.errors = [ChatBusy("slow down", 1.0) for _ in range(LOUD_AFTER_TRIES + 1)]
     await room.trained()
     for _ in range(LOUD_AFTER_TRIES + 1):

@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageCms, ImageDraw, ImageOps
 
-from bot import photos
-from bot.child.parent import ChildLost
-from bot.domain import NewPhoto
-from bot.errors import UserError
-from bot.photos import PhotoGate, decode
-from bot.photos._gate import Decoder
-from bot.photos._pipe import ANSWER
-from bot.replies import Upload
+from bot.core.errors import UserError
+from bot.core.messages import Upload
+from bot.core.photos import NewPhoto
+from bot.media import decoding
+from bot.media.decoding import PhotoGate, decode
+from bot.media.decoding._codec import ANSWER
+from bot.media.decoding._decoder import Decoder
+from bot.processes.sandbox import ChildLost
 from tests.acceptance.telegram_server import until
 
 # Drawn shapes, encoded once with pillow-heif (pi-heif only decodes), with a canary in its EXIF block.
@@ -196,36 +196,36 @@ def test_what_is_kept_passes_the_gate_again() -> None:
 
 
 def test_a_text_file_called_jpg_is_not_a_picture() -> None:
-    assert refusal(b"Dear diary, today I am a photo.\n" * 40) == photos.NOT_A_PICTURE
-    assert refusal(b"") == photos.NOT_A_PICTURE
+    assert refusal(b"Dear diary, today I am a photo.\n" * 40) == decoding.NOT_A_PICTURE
+    assert refusal(b"") == decoding.NOT_A_PICTURE
 
 
 def test_other_kinds_of_picture_are_named_as_such() -> None:
     for kind in ("GIF", "BMP", "TIFF", "AVIF"):
-        assert refusal(as_file(picture(), kind)) == photos.OTHER_FORMAT
-    assert refusal(b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>') == photos.OTHER_FORMAT
+        assert refusal(as_file(picture(), kind)) == decoding.OTHER_FORMAT
+    assert refusal(b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>') == decoding.OTHER_FORMAT
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
 def test_a_truncated_picture_is_damaged(kind: str, share: float) -> None:
     data = as_file(Image.effect_noise((400, 400), 60), kind)
-    assert refusal(data[: int(len(data) * share)]) == photos.BROKEN
+    assert refusal(data[: int(len(data) * share)]) == decoding.BROKEN
 
 
 def test_a_truncated_heic_is_damaged() -> None:
-    assert refusal(HEIC.read_bytes()[:2000]) == photos.BROKEN
+    assert refusal(HEIC.read_bytes()[:2000]) == decoding.BROKEN
 
 
 def test_a_png_of_40000_by_40000_is_refused_from_its_header() -> None:
-    assert refusal(png_that_claims(40_000, 40_000)) == photos.TOO_MANY_PIXELS
-    assert refusal(png_that_claims(10_000, 9_500)) == photos.TOO_MANY_PIXELS  # Pillow only warns here
-    assert refusal(png_that_claims(7_100, 7_100)) == photos.TOO_MANY_PIXELS  # and says nothing here
+    assert refusal(png_that_claims(40_000, 40_000)) == decoding.TOO_MANY_PIXELS
+    assert refusal(png_that_claims(10_000, 9_500)) == decoding.TOO_MANY_PIXELS  # Pillow only warns here
+    assert refusal(png_that_claims(7_100, 7_100)) == decoding.TOO_MANY_PIXELS  # and says nothing here
 
 
 def test_a_large_png_or_webp_is_refused_sooner_than_a_photo() -> None:
-    assert refusal(png_that_claims(4500, 4500)) == photos.TOO_MANY_PIXELS
-    assert refusal(as_file(Image.new("1", (4500, 4500)).convert("L"), "WEBP")) == photos.TOO_MANY_PIXELS
+    assert refusal(png_that_claims(4500, 4500)) == decoding.TOO_MANY_PIXELS
+    assert refusal(as_file(Image.new("1", (4500, 4500)).convert("L"), "WEBP")) == decoding.TOO_MANY_PIXELS
     assert kept(decode(as_file(picture(4500, 4500)))).size == (1536, 1536)
 
 
@@ -233,7 +233,7 @@ def test_a_jpeg_that_asks_for_thousands_of_passes_is_refused_before_it_is_decode
     jpeg = as_file(picture(4000, 4000), progressive=True)
     assert kept(decode(jpeg)).size == (1536, 1536)
     last = jpeg.rindex(b"\xff\xda")
-    assert refusal(jpeg[:last] + jpeg[last:-2] * 100 + jpeg[-2:]) == photos.BROKEN
+    assert refusal(jpeg[:last] + jpeg[last:-2] * 100 + jpeg[-2:]) == decoding.BROKEN
 
 
 def test_scans_are_not_counted_where_there_is_no_picture() -> None:
@@ -243,13 +243,13 @@ def test_scans_are_not_counted_where_there_is_no_picture() -> None:
 
 
 def test_a_small_or_narrow_picture_is_refused() -> None:
-    assert refusal(as_file(picture(255, 600))) == photos.TOO_SMALL
-    assert refusal(as_file(picture(6000, 300))) == photos.TOO_SMALL
+    assert refusal(as_file(picture(255, 600))) == decoding.TOO_SMALL
+    assert refusal(as_file(picture(6000, 300))) == decoding.TOO_SMALL
     assert kept(decode(as_file(picture(256, 256)))).size == (256, 256)
 
 
 async def test_a_file_over_twenty_megabytes_is_refused_before_it_is_opened(gate: PhotoGate) -> None:
-    for data in (b"\0" * (photos.MAX_FILE_BYTES + 1), None):
+    for data in (b"\0" * (decoding.MAX_FILE_BYTES + 1), None):
         with pytest.raises(UserError, match="too big"):
             await gate.check(Upload("big.png", data))
 
@@ -259,7 +259,7 @@ async def test_the_gate_gives_photos_and_sentences_from_its_child(gate: PhotoGat
     assert await gate.check(Upload("me.jpg", data)) == decode(data)
     with pytest.raises(UserError) as caught:
         await gate.check(Upload("me.jpg", b"text"))
-    assert caught.value.sentence == photos.NOT_A_PICTURE
+    assert caught.value.sentence == decoding.NOT_A_PICTURE
 
 
 async def test_a_picture_that_crashes_its_decoder_gets_a_sentence_and_the_next_one_passes(
@@ -269,7 +269,7 @@ async def test_a_picture_that_crashes_its_decoder_gets_a_sentence_and_the_next_o
     data[179] = 128  # an EXIF block of impossible length: pi-heif 1.4 dies of it, a signal and not an error
     with pytest.raises(UserError) as caught:
         await gate.check(Upload("evil.heic", bytes(data)))
-    assert caught.value.sentence == photos.BROKEN
+    assert caught.value.sentence == decoding.BROKEN
     assert kept(await gate.check(Upload("me.heic", HEIC.read_bytes()))).size == (320, 400)
 
 
@@ -282,7 +282,7 @@ async def test_a_decode_that_never_ends_is_ended_and_the_next_one_passes() -> No
     os.kill(child, signal.SIGSTOP)
     with pytest.raises(UserError) as caught:
         await gate.check(Upload("slow.jpg", data))
-    assert caught.value.sentence == photos.TOOK_TOO_LONG
+    assert caught.value.sentence == decoding.TOOK_TOO_LONG
     assert kept(await gate.check(Upload("me.jpg", data))).size == (320, 400)
     await gate.close()
 
@@ -305,7 +305,7 @@ async def test_a_cancelled_check_leaves_no_work_in_the_way(gate: PhotoGate) -> N
 async def test_a_child_has_bounded_memory(gate: PhotoGate) -> None:
     await gate.check(Upload("me.jpg", as_file(picture())))
     (child,) = children_of(os.getpid())
-    assert resource.prlimit(child, resource.RLIMIT_AS) == (photos.MEMORY_BYTES, photos.MEMORY_BYTES)
+    assert resource.prlimit(child, resource.RLIMIT_AS) == (decoding.MEMORY_BYTES, decoding.MEMORY_BYTES)
 
 
 @linux
@@ -325,7 +325,7 @@ async def test_a_child_can_leave_nothing_on_the_disk_and_knows_no_token(
     [
         (1, bytes(32) + b"GIF8 is not what a child gives"),
         (1, b""),
-        (2, bytes([len(photos.SENTENCES)])),
+        (2, bytes([len(decoding.SENTENCES)])),
         (2, b"Your account is locked, call this number."),
         (3, b"an unknown kind"),
     ],
@@ -368,8 +368,8 @@ async def test_children_do_not_outlive_a_parent_that_was_killed(tmp_path: Path) 
     program = tmp_path / "parent.py"
     program.write_text(
         "import asyncio, sys\n"
-        "from bot.photos import PhotoGate\n"
-        "from bot.replies import Upload\n"
+        "from bot.media.decoding import PhotoGate\n"
+        "from bot.core.messages import Upload\n"
         "async def main():\n"
         "    gate = PhotoGate(children=1)\n"
         "    await gate.check(Upload('me.heic', open(sys.argv[1], 'rb').read()))\n"
@@ -402,7 +402,7 @@ def children_of(pid: int) -> list[int]:
             command = (stat.parent / "cmdline").read_bytes()
         except OSError:  # it ended while we looked
             continue
-        if fields[1] == str(pid) and fields[0] != "Z" and b"bot.photos._child" in command:
+        if fields[1] == str(pid) and fields[0] != "Z" and b"bot.media.decoding._child" in command:
             found.append(int(stat.parent.name))
     return found
 
@@ -416,7 +416,7 @@ async def test_where_no_child_can_be_started_a_photo_gets_a_sentence_and_the_nex
         gate.warm_up()
         with pytest.raises(UserError) as caught:
             await gate.check(Upload("me.jpg", as_file(picture())))
-    assert caught.value.sentence == photos.TOOK_TOO_LONG
+    assert caught.value.sentence == decoding.TOOK_TOO_LONG
     assert await gate.check(Upload("me.jpg", as_file(picture())))
 
 

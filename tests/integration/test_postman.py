@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.asking import asked_by
-from bot.domain import Identity, Platform
-from bot.errors import ChatBusy, ChatUnreachable
-from bot.ledger._letters import AT_ONCE, _broadcast, _tell_some
-from bot.ledger._rows import ms
-from bot.postman import Postman
+from bot.core.accounts import Identity, Platform
+from bot.core.errors import ChatBusy, ChatUnreachable
+from bot.core.messages import asked_by
+from bot.db.direct_messages import AT_ONCE, _broadcast, _tell_some
+from bot.db.rows import ms
+from bot.delivery.direct_messages import Postman
 from tests.integration.engine_room import RememberingChat, until
 from tests.integration.studio_desk import ADMIN, ANNA, BERT, Desk, open_desk
 

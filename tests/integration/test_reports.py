@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.asking import asked_by
-from bot.domain import Identity, Platform
-from bot.errors import UserError
+from bot.core.accounts import Identity, Platform
+from bot.core.errors import UserError
+from bot.core.messages import asked_by
 from tests.integration.studio_desk import ADMIN, ANNA, BERT, BERTS, Desk, open_desk
 
 

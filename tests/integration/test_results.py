@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.domain import GenerateWish, Job, JobStatus, Place, Platform
-from bot.errors import UserError
-from bot.replies import Reply
-from bot.studio import Studio
-from bot.studio._pictures import twice_as_large
+from bot.core.accounts import Place, Platform
+from bot.core.errors import UserError
+from bot.core.jobs import GenerateWish, Job, JobStatus
+from bot.core.messages import Reply
+from bot.services.generation import twice_as_large
+from bot.services.studio import Studio
 from gpu_worker.protocol import Generate
 from tests.integration.engine_room import EngineRoom, open_engine_room, png
 from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS, GateHere, tools

@@ -15,18 +15,19 @@ import pytest
 from PIL import Image, ImageDraw
 
 from bot import texts
-from bot.app import content_guard
-from bot.content_policy import read_policy
-from bot.domain import JobKind, Place, Platform
-from bot.errors import UserError
-from bot.notifier import Notifier
-from bot.replies import Button, Reply
-from bot.safety import ChildLooker, Guard, GuardedGate, is_installed
-from bot.safety.__main__ import main as by_hand
-from bot.safety._child import scored
-from bot.safety._pipe import NOT_SEEN, SCORE
-from bot.settings import Settings
-from bot.studio import Studio
+from bot.app.root import content_guard
+from bot.app.settings import Settings
+from bot.core.accounts import Place, Platform
+from bot.core.errors import UserError
+from bot.core.jobs import JobKind
+from bot.core.messages import Button, Reply
+from bot.delivery.notices import Notifier
+from bot.media.moderation import ChildLooker, Guard, GuardedGate, is_installed
+from bot.media.moderation.__main__ import main as by_hand
+from bot.media.moderation._child import scored
+from bot.media.moderation._codec import NOT_SEEN, SCORE
+from bot.media.moderation.policy import read_policy
+from bot.services.studio import Studio
 from tests.integration.engine_room import RememberingChat
 from tests.integration.studio_desk import ANNA, ANNAS, Desk, GateHere, open_desk, photo, tools
 

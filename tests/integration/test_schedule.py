@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from bot.daily_backup import Backups
-from bot.domain import Asker, JobId, JobStatus, PhotoSet, Place
-from bot.errors import ChatBusy
-from bot.schedule import Schedule
+from bot.core.accounts import Place
+from bot.core.errors import ChatBusy
+from bot.core.jobs import JobId, JobStatus
+from bot.core.loras import Asker
+from bot.core.photos import PhotoSet
+from bot.ops.daily_backup import Backups
+from bot.ops.schedule import Schedule
 from tests.integration.engine_room import PNG, EngineRoom, open_engine_room
 from tests.integration.processes import living_children
 from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS

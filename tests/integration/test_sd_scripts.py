@@ -10,13 +10,13 @@ from typing import Any, Protocol
 import pytest
 import torch
 
-from gpu_worker import lora_file
+from gpu_worker.device.memory_modes import Gear
 from gpu_worker.errors import BadInput, BaseModelError
-from gpu_worker.gears import Gear
+from gpu_worker.kohya.external import trainer
+from gpu_worker.kohya.external.output import Listener
+from gpu_worker.kohya.external.trainer import SdScriptsTrainer
+from gpu_worker.lora import file as lora_file
 from gpu_worker.protocol import Done, Event, Progress, Started
-from gpu_worker.sd_scripts import trainer
-from gpu_worker.sd_scripts.output import Listener
-from gpu_worker.sd_scripts.trainer import SdScriptsTrainer
 from tests.integration.sd_scripts_checkout import Checkout, is_gone, request
 from tests.unit.test_dataset import torn_png
 

@@ -11,11 +11,11 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from bot.app import worker_command
-from bot.settings import Settings
+from bot.app.root import worker_command
+from bot.app.settings import Settings
 from gpu_worker import protocol
+from gpu_worker.kohya.external.trainer import SdScriptsTrainer
 from gpu_worker.protocol import Cancel, Done, Failed, Progress, Ready, Stopped
-from gpu_worker.sd_scripts.trainer import SdScriptsTrainer
 from tests.integration.sd_scripts_checkout import Checkout, is_gone, request
 
 Worker = subprocess.Popen[bytes]
@@ -24,8 +24,8 @@ StartWorker = Callable[..., Worker]
 #: A worker at the moment of its death: photos in its workspace, a training in a process beside it.
 DYING = """
 import os, pathlib, signal, sys
-from gpu_worker.sd_scripts.process import Run
-from gpu_worker.sd_scripts.workspace import parent, workspace
+from gpu_worker.kohya.external.process import Run
+from gpu_worker.kohya.external.workspace import parent, workspace
 with workspace(parent()) as folder:
     (folder / "photo-1.jpg").write_bytes(b"somebody")
     command = [sys.executable, sys.argv[1], f"--output_dir={folder}"]

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.domain import GenerateWish, Preferences
-from bot.errors import UserError
-from bot.postman import Postman
-from bot.replies import Reply
+from bot.core.accounts import Preferences
+from bot.core.errors import UserError
+from bot.core.jobs import GenerateWish
+from bot.core.messages import Reply
+from bot.delivery.direct_messages import Postman
 from tests.integration.engine_room import EngineRoom, RememberingChat, open_engine_room
 from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS, Desk
 

@@ -11,22 +11,13 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.asking import asked_by
-from bot.domain import (
-    Allowed,
-    GenerateWish,
-    Identity,
-    JobKind,
-    JobStatus,
-    LoraCode,
-    Place,
-    Platform,
-    format_code,
-)
-from bot.errors import ShareEnded, UserError
-from bot.ledger import MAX_ASKS_A_DAY, MAX_PEOPLE_A_LINK, MAX_WAITING
-from bot.postman import Postman
-from bot.replies import Reply
+from bot.core.accounts import Identity, Place, Platform
+from bot.core.errors import ShareEnded, UserError
+from bot.core.jobs import GenerateWish, JobKind, JobStatus
+from bot.core.loras import Allowed, LoraCode, format_code
+from bot.core.messages import Reply, asked_by
+from bot.db import MAX_ASKS_A_DAY, MAX_PEOPLE_A_LINK, MAX_WAITING
+from bot.delivery.direct_messages import Postman
 from tests.integration.engine_room import RememberingChat
 from tests.integration.studio_desk import ANNA, BERT, BERTS, Desk, open_desk
 

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bot.domain import JobKind, JobStatus, Sample, Times
-from bot.metrics import Dials, Meter
-from bot.studio import Studio
-from bot.troubles import Troubles
-from bot.watchman import Outlook, Watchman
+from bot.core.jobs import JobKind, JobStatus, Times
+from bot.core.monitoring import Sample
+from bot.ops.error_log import Troubles
+from bot.ops.metrics import Dials, Meter
+from bot.ops.monitor import Outlook, Watchman
+from bot.services.studio import Studio
 from gpu_worker.protocol import Health
 from tests.integration.studio_desk import ADMIN, ANNA, BERT, BERTS, Desk, GateHere, album, open_desk, tools
 

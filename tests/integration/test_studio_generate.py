@@ -11,10 +11,13 @@ from typing import Any, cast
 import pytest
 
 from bot import texts
-from bot.domain import GenerateWish, JobKind, LoraCode, Preferences
-from bot.errors import UserError
-from bot.ledger import Ledger
-from bot.studio import MAX_OPEN_GENERATIONS, Studio
+from bot.core.accounts import Preferences
+from bot.core.errors import UserError
+from bot.core.jobs import GenerateWish, JobKind
+from bot.core.loras import LoraCode
+from bot.db import Ledger
+from bot.services.generation import MAX_OPEN_GENERATIONS
+from bot.services.studio import Studio
 from tests.integration.studio_desk import ADMIN, ANNA, ANNAS, BERT, BERTS, Desk, GateHere, open_desk, tools
 
 

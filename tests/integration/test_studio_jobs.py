@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.domain import JobKind, JobStatus, LikenessReport, format_code
-from bot.errors import UserError
+from bot.core.errors import UserError
+from bot.core.jobs import JobKind, JobStatus
+from bot.core.likeness import LikenessReport
+from bot.core.loras import format_code
 from gpu_worker.protocol import Health
 from tests.integration.studio_desk import ADMIN, ANNA, ANNAS, BERT, BERTS, Desk, open_desk
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain import JobKind, LoraState
-from bot.errors import UserError
-from bot.replies import Upload
+from bot.core.errors import UserError
+from bot.core.jobs import JobKind
+from bot.core.loras import LoraState
+from bot.core.messages import Upload
 from tests.integration.studio_desk import ADMIN, ANNA, ANNAS, BERT, BERTS, Desk, album, open_desk, photo
 
 TEXT_FILE = Upload("me.jpg", b"Dear diary, today I am a photo.")

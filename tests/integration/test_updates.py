@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.asking import asked_by
-from bot.domain import GenerateWish, Handed, LoraCode, TrainWish
-from bot.ledger import Ledger
-from bot.ledger._updates import MAX_TRIES
+from bot.core.jobs import GenerateWish, TrainWish
+from bot.core.loras import LoraCode
+from bot.core.messages import asked_by
+from bot.core.outbox import Handed
+from bot.db import Ledger
+from bot.db.updates import MAX_TRIES
 from tests.integration.studio_desk import ANNA, ANNAS, Clock
 from tests.integration.test_ledger import photos
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bot.alarms import Alarm
-from bot.domain import Platform
-from bot.postman import Postman
-from bot.watchman import Outlook, Watchman
+from bot.core.accounts import Platform
+from bot.core.monitoring import Alarm
+from bot.delivery.direct_messages import Postman
+from bot.ops.monitor import Outlook, Watchman
 from gpu_worker.protocol import Health
 from tests.integration.engine_room import RememberingChat
 from tests.integration.studio_desk import ADMIN, ANNA, BERT, Desk, open_desk

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Generator
 from typing import Any
 
-from gpu_worker.ahead import MAX_AHEAD
 from gpu_worker.errors import BadInput, BaseModelError
 from gpu_worker.protocol import (
     Answer,
@@ -28,7 +27,8 @@ from gpu_worker.protocol import (
     decode_answer,
     encode,
 )
-from gpu_worker.worker import serve
+from gpu_worker.serve.loop import serve
+from gpu_worker.serve.prefetch import MAX_AHEAD
 
 HEALTH = Health(device="none", base_model="none", base_model_loaded=False, process_memory_bytes=0)
 TRAIN = Train(job_id=1, attempt=1, photos=(b"a", b"b"))

@@ -11,7 +11,7 @@ from collections.abc import Generator
 from PIL import Image
 
 from gpu_worker.protocol import Checkpoint, Done, Event, Generate, Preview, Progress, Sample, Started, Train
-from gpu_worker.worker import serve
+from gpu_worker.serve.loop import serve
 from tests.integration.fake_worker import HEALTH, FakePerformer, as_lora
 
 STEPS, STEP_S = 400, 0.005

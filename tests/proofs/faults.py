@@ -11,10 +11,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from bot.domain import Place
-from bot.files import Disk
-from bot.ledger._connection import Connection
-from bot.replies import Reply
+from bot.core.accounts import Place
+from bot.core.messages import Reply
+from bot.db.connection import Connection
+from bot.media.storage import Disk
 from tests.integration.engine_room import RememberingChat
 
 T = TypeVar("T")

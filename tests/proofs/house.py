@@ -11,26 +11,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bot.backends.base import GpuBackend
-from bot.backends.local import LocalBackend, Patience
-from bot.dispatcher import Dispatcher
-from bot.domain import (
-    TERMINAL,
-    Asker,
-    GenerateWish,
-    Identity,
-    Job,
-    LoraCode,
-    NewPhoto,
-    Place,
-    Platform,
-    TrainWish,
-)
-from bot.files import Files
-from bot.ledger import Ledger
-from bot.migrate import read_migrations
-from bot.notifier import Notifier
-from bot.styles import read_styles
+from bot.core.accounts import Identity, Place, Platform
+from bot.core.jobs import TERMINAL, GenerateWish, Job, TrainWish
+from bot.core.loras import Asker, LoraCode
+from bot.core.photos import NewPhoto
+from bot.db import Ledger
+from bot.db.migrate import read_migrations
+from bot.delivery.notices import Notifier
+from bot.jobs.backends.base import GpuBackend
+from bot.jobs.backends.local import LocalBackend, Patience
+from bot.jobs.dispatcher import Dispatcher
+from bot.jobs.styles import read_styles
+from bot.media.storage import Files
 from tests.integration.engine_room import RememberingChat
 
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ import random
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
-from bot.backends.fake import FakeBackend
-from bot.errors import WorkerLost
+from bot.core.errors import WorkerLost
+from bot.jobs.backends.fake import FakeBackend
 from gpu_worker.protocol import (
     Adjusted,
     Checkpoint,

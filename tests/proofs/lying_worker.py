@@ -43,7 +43,7 @@ def main() -> None:
     with (folder / "lives").open("ab") as lives:
         lives.write(b".")
     if (folder / "honest").exists():
-        from gpu_worker.worker import serve
+        from gpu_worker.serve.loop import serve
         from tests.integration.fake_worker import FakePerformer
 
         os._exit(serve(FakePerformer, HEALTH, sys.stdin.buffer, frames))

@@ -13,7 +13,7 @@ import time
 from collections.abc import Generator
 
 from gpu_worker.protocol import Checkpoint, Done, Event, Progress, Started, Train
-from gpu_worker.worker import serve
+from gpu_worker.serve.loop import serve
 from tests.integration.fake_worker import HEALTH, FakePerformer, as_lora
 
 CHECKPOINT_EVERY_STEPS = 10

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bot.app import opened
-from bot.backends.local import LocalBackend, Patience
+from bot.app.root import opened
+from bot.app.settings import Settings
 from bot.chats.telegram import Limit, Limits, TelegramChat
-from bot.redact import set_up_logging
-from bot.settings import Settings
+from bot.core.logging import set_up_logging
+from bot.jobs.backends.local import LocalBackend, Patience
 from tests.acceptance.telegram_server import TOKEN
 
 ALBUM_PAUSE_S = 0.3

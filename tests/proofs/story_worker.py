@@ -8,7 +8,7 @@ import time
 from collections.abc import Generator
 
 from gpu_worker.protocol import Checkpoint, Done, Event, Progress, Sample, Started, Train
-from gpu_worker.worker import serve
+from gpu_worker.serve.loop import serve
 from tests.integration.fake_worker import HEALTH, as_lora
 from tests.proofs.canary_worker import CanaryPerformer, picture
 

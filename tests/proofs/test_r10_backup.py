@@ -7,10 +7,10 @@ import os
 import sys
 from pathlib import Path
 
-from bot import backup
-from bot.backends.local import Patience
-from bot.domain import JobId
-from bot.ledger import Ledger
+from bot.core.jobs import JobId
+from bot.db import Ledger
+from bot.jobs.backends.local import Patience
+from bot.ops import backup
 from tests.proofs.frame import Proof, forms
 from tests.proofs.house import ROOT, House, open_house, utc_now, wrong_with
 

@@ -16,8 +16,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bot.domain import Identity, Platform
-from bot.ledger import Ledger
+from bot.core.accounts import Identity, Platform
+from bot.db import Ledger
 from tests.acceptance.telegram_server import TelegramServer, telegram_server
 from tests.acceptance.telegram_stage import PHOTOS, Person
 from tests.integration.studio_desk import consented

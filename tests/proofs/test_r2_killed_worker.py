@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
 
-from bot.backends.local import LocalBackend, Patience
-from bot.domain import MAX_ATTEMPTS, Job, JobKind, JobStatus, LoraCode
-from bot.ledger._jobs import WORKER_KEEPS_DYING
+from bot.core.jobs import MAX_ATTEMPTS, Job, JobKind, JobStatus
+from bot.core.loras import LoraCode
+from bot.db.jobs import WORKER_KEEPS_DYING
+from bot.jobs.backends.local import LocalBackend, Patience
 from tests.proofs.frame import Proof, forms
 from tests.proofs.house import ROOT, House, open_house, wrong_with
 from tests.proofs.steady_worker import CHECKPOINT_EVERY_STEPS

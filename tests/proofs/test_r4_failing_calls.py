@@ -12,16 +12,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bot.backends.fake import FakeBackend
-from bot.dispatcher import Dispatcher
-from bot.domain import GenerateWish, Job, JobId, JobKind, JobStatus, TrainWish
-from bot.errors import LoraCodeError
-from bot.files import Files
-from bot.ledger import Ledger
-from bot.notifier import Notifier
-from bot.schedule import Schedule
-from bot.studio import Studio
-from bot.styles import read_styles
+from bot.core.errors import LoraCodeError
+from bot.core.jobs import GenerateWish, Job, JobId, JobKind, JobStatus, TrainWish
+from bot.db import Ledger
+from bot.delivery.notices import Notifier
+from bot.jobs.backends.fake import FakeBackend
+from bot.jobs.dispatcher import Dispatcher
+from bot.jobs.styles import read_styles
+from bot.media.storage import Files
+from bot.ops.schedule import Schedule
+from bot.services.studio import Studio
 from tests.integration.engine_room import PNG
 from tests.integration.studio_desk import ANNA, ANNAS, Clock, GateHere, tools
 from tests.proofs.faults import FaultyChat, FaultyDisk, Plan, Way, faulty_connection

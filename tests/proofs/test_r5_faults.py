@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from lo_bot_api_emulator import ApiRefusal
 
-from bot.domain import Identity, Platform
-from bot.ledger import Ledger
+from bot.core.accounts import Identity, Platform
+from bot.db import Ledger
 from tests.acceptance.telegram_server import TOKEN, TelegramServer, telegram_server
 from tests.acceptance.telegram_stage import PHOTOS, Person
 from tests.integration.studio_desk import consented

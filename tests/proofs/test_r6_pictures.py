@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import UserError
-from bot.photos import MAX_FILE_BYTES, SENTENCES, PhotoGate
-from bot.replies import Upload
+from bot.core.errors import UserError
+from bot.core.messages import Upload
+from bot.media.decoding import MAX_FILE_BYTES, SENTENCES, PhotoGate
 from tests.proofs.frame import Proof, forms
 from tests.proofs.pictures import Named, damaged, large, made_wrong, seeds
 

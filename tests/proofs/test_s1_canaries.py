@@ -15,10 +15,10 @@ from urllib.parse import quote
 import pytest
 from lo_bot_api_emulator import ApiRefusal
 
-from bot.domain import Identity, Platform
-from bot.ledger import Ledger
-from bot.redact import JsonFormatter, RedactingFormatter
-from bot.settings import Settings
+from bot.app.settings import Settings
+from bot.core.accounts import Identity, Platform
+from bot.core.logging import JsonFormatter, RedactingFormatter
+from bot.db import Ledger
 from tests.acceptance.discord_stage import on_stage as on_discord
 from tests.acceptance.telegram_server import TOKEN, TelegramServer, telegram_server, until
 from tests.acceptance.telegram_stage import PHOTOS, Person, code_in

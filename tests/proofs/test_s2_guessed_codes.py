@@ -9,10 +9,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bot.domain import Asker, GenerateWish, Identity, JobKind, LoraCode, Place, Platform
-from bot.errors import UserError
-from bot.ledger import MAX_HEARD_A_DAY
-from bot.studio._guesses import MOST_OF_ALL, MOST_OF_ONE
+from bot.core.accounts import Identity, Place, Platform
+from bot.core.errors import UserError
+from bot.core.jobs import GenerateWish, JobKind
+from bot.core.loras import Asker, LoraCode
+from bot.db import MAX_HEARD_A_DAY
+from bot.services.code_guesses import MOST_OF_ALL, MOST_OF_ONE
 from tests.integration.studio_desk import Desk, open_desk, photo
 from tests.proofs.frame import Proof, forms
 

@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from bot import lora_parts
-from bot.errors import SettingsError, UserError
-from bot.photos import decode
-from bot.settings import Settings
-from gpu_worker import lora_file
-from gpu_worker.base_model import BaseModel
+from bot.app.settings import Settings
+from bot.core.errors import SettingsError, UserError
+from bot.media import lora_files
+from bot.media.decoding import decode
 from gpu_worker.errors import BadInput, BaseModelError
-from gpu_worker.latents import Key, LatentCache
-from gpu_worker.sd_scripts.trainer import usable_base_model
-from gpu_worker.training_state import Snapshot
+from gpu_worker.kohya.external.trainer import usable_base_model
+from gpu_worker.lora import file as lora_file
+from gpu_worker.models.base import BaseModel
+from gpu_worker.training.checkpoint import Snapshot
+from gpu_worker.training.latents import Key, LatentCache
 from tests.integration.ml.test_embedded_model import save_folder
 from tests.proofs.frame import Proof, forms
 from tests.proofs.lint import offences
@@ -37,7 +37,7 @@ WEIGHTS = ("unet", "vae", "text_encoder")
 #: Where a file's bytes come in, and how each says no.
 BYTES_DOORS: dict[str, tuple[Callable[[bytes], object], type[Exception]]] = {
     "a LoRA for a picture": (lora_file.read, BadInput),
-    "a LoRA from a worker": (lora_parts.check, ValueError),
+    "a LoRA from a worker": (lora_files.check, ValueError),
     "a training's checkpoint": (Snapshot.decode, BadInput),
     "a person's photo": (decode, UserError),
 }

@@ -9,13 +9,16 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from bot import backup
-from bot.backends.local import Patience
-from bot.coach import Box, Feed
-from bot.domain import PAUSED, Identity, JobStatus, NewPhoto, Platform, Preferences, TrainWish
-from bot.schedule import Schedule
-from bot.studio import Studio, Tools
-from bot.styles import read_styles
+from bot.core.accounts import Identity, Platform, Preferences
+from bot.core.jobs import PAUSED, JobStatus, TrainWish
+from bot.core.photos import NewPhoto
+from bot.jobs.backends.local import Patience
+from bot.jobs.styles import read_styles
+from bot.media.quality import Box, Feed
+from bot.ops import backup
+from bot.ops.schedule import Schedule
+from bot.services.context import Tools
+from bot.services.studio import Studio
 from tests.integration.studio_desk import ADMIN, GateHere
 from tests.proofs.frame import Proof, forms
 from tests.proofs.house import ROOT, House, open_house, place, utc_now

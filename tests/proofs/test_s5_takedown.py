@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from bot.backends.local import Patience
-from bot.domain import JobStatus
+from bot.core.jobs import JobStatus
+from bot.jobs.backends.local import Patience
 from tests.integration.studio_desk import ADMIN
 from tests.proofs.frame import Proof, forms
 from tests.proofs.house import ROOT, open_house, wrong_with

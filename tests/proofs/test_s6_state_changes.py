@@ -15,15 +15,16 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from bot.dispatcher import Dispatcher
-from bot.domain import MAX_ATTEMPTS, TERMINAL, Identity, JobId, JobKind
-from bot.errors import UserError
-from bot.files import Files
-from bot.ledger import Ledger
-from bot.notifier import Notifier
-from bot.schedule import Schedule
-from bot.studio import Studio
-from bot.styles import read_styles
+from bot.core.accounts import Identity
+from bot.core.errors import UserError
+from bot.core.jobs import MAX_ATTEMPTS, TERMINAL, JobId, JobKind
+from bot.db import Ledger
+from bot.delivery.notices import Notifier
+from bot.jobs.dispatcher import Dispatcher
+from bot.jobs.styles import read_styles
+from bot.media.storage import Files
+from bot.ops.schedule import Schedule
+from bot.services.studio import Studio
 from tests.integration.engine_room import RememberingChat
 from tests.integration.studio_desk import (
     ADMIN,

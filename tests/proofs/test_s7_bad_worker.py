@@ -15,9 +15,9 @@ from pathlib import Path
 
 import psutil
 
-from bot.backends.local import Patience
-from bot.domain import MAX_ATTEMPTS, JobStatus
-from bot.ledger._jobs import WORKER_KEEPS_DYING
+from bot.core.jobs import MAX_ATTEMPTS, JobStatus
+from bot.db.jobs import WORKER_KEEPS_DYING
+from bot.jobs.backends.local import Patience
 from tests.proofs.frame import Proof, forms
 from tests.proofs.house import ROOT, open_house, wrong_with
 from tests.proofs.lying_worker import BEFORE_READY, LIES

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bot.coach import Box, Face, Sight
+from bot.media.quality import Box, Face, Sight
 
 
 def person(seed: int, nearness: float = 0.0) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain import Platform
+from bot.core.accounts import Platform
 from tests.acceptance.uses import SITUATIONS, everything, of_button, of_words
 
 TESTS = Path(__file__).parents[1] / "acceptance"

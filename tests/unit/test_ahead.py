@@ -6,8 +6,8 @@ import hashlib
 
 import pytest
 
-from gpu_worker.ahead import MAX_AHEAD, SETTLE_S, Ahead
 from gpu_worker.protocol import Prepare
+from gpu_worker.serve.prefetch import MAX_AHEAD, SETTLE_S, Ahead
 
 
 class Clock:

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot import texts
-from bot.alarms import Alarm, View, judge
-from bot.domain import JobKind, Sample
+from bot.core.jobs import JobKind
+from bot.core.monitoring import Alarm, Sample, View, judge
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 CARD = "NVIDIA GeForce GTX 1060 6GB"

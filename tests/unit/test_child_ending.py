@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.child.ending import gone, kill
+from bot.processes.kill import gone, kill
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="of signals")
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bot import pulse
-from bot.cli import _status, main
-from bot.ledger import Ledger
-from bot.pulse import Pulse
+from bot.app import cli
+from bot.app.cli import main
+from bot.db import Ledger
+from bot.ops import heartbeat
+from bot.ops.heartbeat import Pulse
 from gpu_worker.protocol import Health
 
 ROOT = Path(__file__).parents[2]
@@ -37,13 +38,13 @@ def beats(folder: Path, at: datetime, health: Health | None = HEALTH) -> None:
     data = folder / "data"
     data.mkdir(exist_ok=True)
     last = Pulse(at=at, since=at - timedelta(hours=2), pid=77, health=health)
-    (data / pulse.NAME).write_bytes(msgspec.json.encode(last))
+    (data / heartbeat.NAME).write_bytes(msgspec.json.encode(last))
 
 
 def loaded_by(*arguments: str) -> set[str]:
     """List the modules that a command line loads."""
     program = (
-        "import sys\nfrom bot.cli import main\n"
+        "import sys\nfrom bot.app.cli import main\n"
         f"main({list(arguments)!r})\nsys.stderr.write('\\n'.join(sys.modules))"
     )
     ran = subprocess.run(
@@ -102,18 +103,18 @@ def test_there_is_nothing_to_back_up_or_put_back(folder: Path, capsys: pytest.Ca
 
 def test_a_bot_is_well_as_long_as_it_beats(folder: Path) -> None:
     beats(folder, NOW)
-    assert _status.is_well(folder / "data", NOW + timedelta(seconds=30)) == (True, "the bot is well")
-    well, line = _status.is_well(folder / "data", NOW + timedelta(seconds=60))
+    assert cli.is_well(folder / "data", NOW + timedelta(seconds=30)) == (True, "the bot is well")
+    well, line = cli.is_well(folder / "data", NOW + timedelta(seconds=60))
     assert not well
     assert "2026-11-23 12:00:00 UTC" in line
-    runs, lines = _status.describe(folder / "data", NOW + timedelta(seconds=60))
+    runs, lines = cli.describe(folder / "data", NOW + timedelta(seconds=60))
     assert not runs
     assert "hangs or was killed" in lines[0]
 
 
 def test_a_bot_without_its_worker_is_well(folder: Path) -> None:
     beats(folder, NOW, health=None)
-    assert _status.is_well(folder / "data", NOW) == (True, "the bot is well; its worker is starting")
+    assert cli.is_well(folder / "data", NOW) == (True, "the bot is well; its worker is starting")
 
 
 async def test_status_tells_how_far_a_download_is(folder: Path) -> None:
@@ -122,13 +123,13 @@ async def test_status_tells_how_far_a_download_is(folder: Path) -> None:
     beats(folder, NOW, loading)
     ledger = await Ledger.open(folder / "data" / "ledger.sqlite3", lambda: NOW)
     await ledger.close()
-    assert f"Base model: a/b ({line})" in _status.describe(folder / "data", NOW)[1]
+    assert f"Base model: a/b ({line})" in cli.describe(folder / "data", NOW)[1]
 
 
 def test_a_torn_pulse_is_none(folder: Path) -> None:
     beats(folder, NOW)
-    (folder / "data" / pulse.NAME).write_text('{"at":')
-    assert _status.is_well(folder / "data", NOW)[0] is False
+    (folder / "data" / heartbeat.NAME).write_text('{"at":')
+    assert cli.is_well(folder / "data", NOW)[0] is False
 
 
 def test_a_data_folder_that_cannot_be_looked_into_is_not_called_one_where_nothing_runs(

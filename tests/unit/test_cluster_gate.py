@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from gpu_worker.cluster.gate import AGAIN_S, LABEL, Gate, our_version
+from gpu_worker.cluster.admission import AGAIN_S, LABEL, Gate, our_version
 from gpu_worker.cluster.nodes import described
 
 

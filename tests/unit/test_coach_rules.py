@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis.strategies import floats, integers, tuples
 from PIL import Image
 
-from bot.coach import Advice, Box, Feed, Grade, Reason, Sight, Verdict, mark, report, sentence
-from bot.coach._sentences import advice_sentence
-from bot.domain import CLASS_WORDS
+from bot.core.loras import CLASS_WORDS
+from bot.media.quality import Advice, Box, Feed, Grade, Reason, Sight, Verdict, mark, report, sentence
+from bot.media.quality._sentences import advice_sentence
 from tests.unit.coach_sights import face, person, sight
 
 GREEN, AMBER, RED = Grade

@@ -7,8 +7,8 @@ import io
 
 from PIL import Image
 
-from bot import contact_sheet
-from bot.contact_sheet import MAX_TILES, Tiles, compose
+from bot.media import contact_sheet
+from bot.media.contact_sheet import MAX_TILES, Tiles, compose
 
 
 def photo(number: int) -> bytes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bot.content_policy import Action, ContentPolicy, read_policy
-from bot.errors import SettingsError
-from bot.settings import Settings
+from bot.app.settings import Settings
+from bot.core.errors import SettingsError
+from bot.media.moderation.policy import Action, ContentPolicy, read_policy
 
 
 def test_the_closest_rule_holds() -> None:

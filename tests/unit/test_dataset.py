@@ -9,17 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from gpu_worker.dataset import (
-    CaptionRules,
-    Example,
-    Order,
-    Size,
-    balanced_repeats,
-    to_pixels,
-    to_weights,
-)
 from gpu_worker.errors import BadInput
+from gpu_worker.models.pixels import Size, to_pixels, to_weights
 from gpu_worker.protocol import Crop
+from gpu_worker.training.data import CaptionRules, Example, Order, balanced_repeats
 
 ORIENTATION = 0x0112
 

@@ -3,20 +3,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from bot.domain import (
+from bot.core.accounts import AccountId, Place, Platform
+from bot.core.jobs import (
     PAUSED,
-    AccountId,
+    STEPS_THAT_TELL,
     GenerateWish,
     Job,
     JobId,
     JobKind,
     JobStatus,
-    LoraCode,
-    Place,
-    Platform,
+    Pace,
     TrainWish,
+    estimate,
+    seconds_left,
 )
-from bot.eta import STEPS_THAT_TELL, Pace, estimate, seconds_left
+from bot.core.loras import LoraCode
 from bot.texts import left
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from gpu_worker import checkup, fitness
-from gpu_worker.checkup import Card, Torch, card_finding, memory_finding, torch_finding
+from gpu_worker import doctor
+from gpu_worker.device import inspect, kernels
+from gpu_worker.device.inspect import Card, Torch, card_finding, torch_finding
+from gpu_worker.doctor import memory_finding
 
 #: What `torch.cuda.get_arch_list()` gives for the wheels of torch 2.13.
 CUDA_12_6 = ("sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86", "sm_90")
@@ -35,27 +37,27 @@ GTX_1060 = Card("NVIDIA GeForce GTX 1060 6GB", 6 * 2**30, (6, 1), "560.94", 1206
     ],
 )
 def test_a_card_runs_code_of_its_own_generation_that_is_not_newer(
-    capability: fitness.Capability, built_for: tuple[str, ...], runs: bool
+    capability: kernels.Capability, built_for: tuple[str, ...], runs: bool
 ) -> None:
-    assert fitness.fits(capability, built_for) is runs
+    assert kernels.fits(capability, built_for) is runs
 
 
 def test_a_pascal_card_under_the_usual_torch_is_told_the_very_command() -> None:
-    line = fitness.complaint("GTX 1060", (6, 1), CUDA_13, "2.13.0+cu130")
+    line = kernels.complaint("GTX 1060", (6, 1), CUDA_13, "2.13.0+cu130")
     assert line == (
         "This torch (2.13.0+cu130) has no kernels for the GTX 1060 (sm_61). Install a build for CUDA 12.6: "
         "pip install torch==2.13.0+cu126 --index-url https://download.pytorch.org/whl/cu126"
     )
-    assert fitness.complaint("GTX 1060", (6, 1), CUDA_12_6, "2.13.0+cu126") is None
+    assert kernels.complaint("GTX 1060", (6, 1), CUDA_12_6, "2.13.0+cu126") is None
 
 
 @pytest.mark.parametrize(
     ("capability", "words"), [((12, 0), "the usual build"), ((3, 5), "CUDA_VISIBLE_DEVICES=-1")]
 )
 def test_newer_and_far_older_cards_are_told_something_else(
-    capability: fitness.Capability, words: str
+    capability: kernels.Capability, words: str
 ) -> None:
-    line = fitness.complaint("card", capability, CUDA_12_6, "2.13.0+cu126")
+    line = kernels.complaint("card", capability, CUDA_12_6, "2.13.0+cu126")
     assert line is not None
     assert words in line
 
@@ -89,14 +91,14 @@ def test_a_card_that_torch_cannot_use_is_found_with_its_cure(
     ],
 )
 def test_under_an_old_driver_what_helps_is_told(
-    capability: fitness.Capability, torch_cuda: int, driver: bool, build: bool
+    capability: kernels.Capability, torch_cuda: int, driver: bool, build: bool
 ) -> None:
-    line = fitness.cure_of_old_driver(capability, f"2.13.0+cu{torch_cuda}0", torch_cuda)
+    line = kernels.cure_of_old_driver(capability, f"2.13.0+cu{torch_cuda}0", torch_cuda)
     assert ("newer NVIDIA driver" in line, "torch==2.13.0+cu126" in line) == (driver, build)
 
 
 def test_the_command_names_a_build_that_pip_does_not_take_for_the_one_that_is_there() -> None:
-    asked = SpecifierSet("==" + fitness.cure((6, 1), "2.13.0+cu130").split("torch==")[1].split()[0])
+    asked = SpecifierSet("==" + kernels.cure((6, 1), "2.13.0+cu130").split("torch==")[1].split()[0])
     assert [each in asked for each in ("2.13.0", "2.13.0+cu130", "2.13.0+cu126")] == [False, False, True]
 
 
@@ -114,13 +116,13 @@ def test_a_card_that_torch_does_not_see_is_told_of_unless_it_was_hidden(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(checkup, "look_at_card", lambda: None)
-    assert checkup.unused_card() is None
+    monkeypatch.setattr(doctor, "look_at_card", lambda: None)
+    assert inspect.unused_card() is None
     old = Card("NVIDIA GeForce RTX 3060", 12 * 2**30, (8, 6), "535.247", 12020)
-    monkeypatch.setattr(checkup, "look_at_card", lambda: old)
-    monkeypatch.setattr(checkup, "look_at_torch", lambda: (Torch("2.13.0+cu130", "13.0", CUDA_13, False), ""))
-    line = checkup.unused_card()
+    monkeypatch.setattr(doctor, "look_at_card", lambda: old)
+    monkeypatch.setattr(doctor, "look_at_torch", lambda: (Torch("2.13.0+cu130", "13.0", CUDA_13, False), ""))
+    line = inspect.unused_card()
     assert line is not None
     assert line.startswith("The card is not used (NVIDIA GeForce RTX 3060, 12.0 GB, sm_86). The driver")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert checkup.unused_card() is None
+    assert inspect.unused_card() is None

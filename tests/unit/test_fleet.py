@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from bot.app import workers
-from bot.backends.fake import FakeBackend
-from bot.backends.fleet import Fleet, together
-from bot.backends.local import AMONG_OTHERS, LocalBackend
-from bot.domain import MAX_GENERATIONS_AT_ONCE
-from bot.errors import SettingsError, WorkerLost
-from bot.settings import Settings
+from bot.app.root import workers
+from bot.app.settings import Settings
+from bot.core.errors import SettingsError, WorkerLost
+from bot.core.jobs import MAX_GENERATIONS_AT_ONCE
+from bot.jobs.backends.fake import FakeBackend
+from bot.jobs.backends.local import AMONG_OTHERS, LocalBackend
+from bot.jobs.backends.pool import Fleet, together
 from gpu_worker.protocol import Done, Event, Generate, Health, JobRequest, LoraUse, Train
 
 

@@ -9,10 +9,9 @@ import torch
 
 import drawn
 from gpu_worker.errors import BadInput
-from gpu_worker.small_base.judge import WEIGHTS, Attributes, Judge
-from gpu_worker.small_base.settings import SmallBaseSettings
+from gpu_worker.models.drawn.judge import WEIGHTS, Attributes, Judge
 
-UNSEEN = SmallBaseSettings().unseen_seed + 7_000
+UNSEEN = drawn.UNSEEN_SEED + 7_000
 
 
 @pytest.fixture(scope="module")

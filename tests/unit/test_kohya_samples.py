@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gpu_worker.dials import SamplePrompt
 from gpu_worker.errors import BadInput
 from gpu_worker.kohya import sample_file
+from gpu_worker.training.config import SamplePrompt
 
 SAMPLE = SamplePrompt("sks person on mars", "blurry, dark", 384, 512, 20, 6.5, 7)
 

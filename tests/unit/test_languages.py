@@ -14,11 +14,11 @@ from fluent.syntax import ast as fluent
 from fluent.syntax.visitor import Visitor
 from PIL import ImageFont
 
-from bot import ledger, texts
-from bot.contact_sheet import TILE_PX
-from bot.ledger._jobs import WORKER_KEEPS_DYING
-from bot.photos._decode import KEYS, MIN_SIDE_PX, SENTENCES
-from bot.styles import read_styles
+from bot import db, texts
+from bot.db.jobs import WORKER_KEEPS_DYING
+from bot.jobs.styles import read_styles
+from bot.media.contact_sheet import TILE_PX
+from bot.media.decoding._decode import KEYS, MIN_SIDE_PX, SENTENCES
 
 BOT = Path(__file__).parents[2] / "bot"
 FOLDER = BOT / "texts"
@@ -222,7 +222,7 @@ def test_what_stands_below_a_picture_stays_short_enough_for_telegram(code: str) 
 
 
 def test_what_the_ledger_writes_of_failures_is_known_to_every_language() -> None:
-    assert texts.said_in("en", "photos-too-old") == ledger._PHOTOS_TOO_OLD
+    assert texts.said_in("en", "photos-too-old") == db._PHOTOS_TOO_OLD
     assert texts.said_in("en", "worker-keeps-dying") == WORKER_KEEPS_DYING
 
 

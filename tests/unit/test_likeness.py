@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from bot import likeness, texts
-from bot.domain import LikenessReport, Pick, Score
-from bot.likeness import best, drawings_alike, faces_alike, has_peaked, odd_photo, score, worth
-from bot.strip import evenly
+from bot import texts
+from bot.core import likeness
+from bot.core.likeness import (
+    LikenessReport,
+    Pick,
+    Score,
+    best,
+    drawings_alike,
+    faces_alike,
+    has_peaked,
+    odd_photo,
+    score,
+    worth,
+)
+from bot.media.training_strip import evenly
 
 ANN, BOB = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from bot.chats.telegram._limiter import Limiter
-from bot.chats.telegram._pace import Limit, Limits
+from bot.chats.telegram.limits import Limit, Limits
+from bot.chats.telegram.rate_limiter import Limiter
 
 ONE_BY_ONE = Limits(*(Limit(1, 0.0, 1) for _ in range(3)))
 

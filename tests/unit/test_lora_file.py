@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from gpu_worker import lora_file
-from gpu_worker.adapters import LoraMatrices
 from gpu_worker.errors import BadInput
+from gpu_worker.lora import file as lora_file
+from gpu_worker.lora.layers import LoraMatrices
 
 NAME = "lora_unet_mid_block_attentions_0_proj_in"
 

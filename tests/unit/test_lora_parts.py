@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from bot.lora_parts import check, split
-from gpu_worker.lora_file import read_metadata
+from bot.media.lora_files import check, split
+from gpu_worker.lora.file import read_metadata
 
 METADATA = {"ss_network_dim": "8", "ss_title": "Grüße", "sshs_model_hash": "ab" * 32}
 

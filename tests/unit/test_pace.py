@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from bot.chats.telegram._pace import Call, Limit, Limits, Line, Rank
+from bot.chats.telegram.limits import Call, Limit, Limits, Line, Rank
 
 ANNA, BERT, GROUP = 1, 2, -3
 FEW = Limits(Limit(4, 1.0, 2), Limit(3, 3.0, 1), Limit(5, 60.0, 4))

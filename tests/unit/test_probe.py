@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gpu_worker import checkup, device, probe
-from gpu_worker.gears import Gear
-from gpu_worker.probe import Measure
+from gpu_worker import doctor
+from gpu_worker.device import benchmark, placement
+from gpu_worker.device.benchmark import Measure
+from gpu_worker.device.memory_modes import Gear
 
 GIB = 2**30
 HALF, WIDE, FULL = torch.float16, torch.bfloat16, torch.float32
@@ -40,24 +41,24 @@ def measures(**seconds: float) -> dict[torch.dtype, Measure]:
 def test_the_fastest_precision_that_is_finite_and_fits_is_picked(
     found: dict[torch.dtype, Measure], memory_gib: float | None, gear: Gear
 ) -> None:
-    picked, reason = probe.pick(found, None if memory_gib is None else memory_gib * GIB)
+    picked, reason = benchmark.pick(found, None if memory_gib is None else memory_gib * GIB)
     assert picked == gear
     assert reason
 
 
 def test_the_reason_names_what_was_measured() -> None:
-    _, reason = probe.pick(measures(fp16=0.010, fp32=0.012), 5.5 * GIB)
+    _, reason = benchmark.pick(measures(fp16=0.010, fp32=0.012), 5.5 * GIB)
     assert "fp16 10.0 ms, fp32 12.0 ms" in reason
     assert "5.5 GiB free" in reason
 
 
 def test_half_precision_is_never_a_candidate_on_a_cpu() -> None:
-    assert HALF not in probe.candidates(torch.device("cpu"))
+    assert HALF not in benchmark.candidates(torch.device("cpu"))
 
 
 def test_a_measurement_leaves_the_global_random_state_alone() -> None:
     before = torch.get_rng_state()
-    [(dtype, found)] = probe.measure(torch.device("cpu"), [FULL]).items()
+    [(dtype, found)] = benchmark.measure(torch.device("cpu"), [FULL]).items()
     assert dtype is FULL
     assert found.is_finite
     assert found.seconds > 0
@@ -68,6 +69,6 @@ def test_whoever_runs_on_the_processor_is_told_why_their_card_is_not_used(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(checkup, "unused_card", lambda: "The card is not used.")
-    assert device.choose(small_model=True).device.type == "cpu"
+    monkeypatch.setattr(doctor, "unused_card", lambda: "The card is not used.")
+    assert placement.choose(small_model=True).device.type == "cpu"
     assert caplog.messages == ["The card is not used."]

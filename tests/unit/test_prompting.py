@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain import INSTANCE_TOKENS, LoraCode
-from bot.prompting import codes_in, styled, with_trigger, with_triggers
+from bot.core.loras import INSTANCE_TOKENS, LoraCode
+from bot.core.prompts import codes_in, styled, with_trigger, with_triggers
 
 ANNA, BERT = LoraCode("40713386"), LoraCode("00000007")
 TWO = {ANNA: "sks person", BERT: "ohwx person"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpu_worker.picture_file import Recipe
+from gpu_worker.generation.image_file import Recipe
 
 RECIPE = Recipe(
     prompt="a cat", negative="", seed=1, width_px=64, height_px=128, steps=3, guidance=7.0, sampler="Euler",

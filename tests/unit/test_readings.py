@@ -8,7 +8,7 @@ import pytest
 from pynvml import NVML_ERROR_NOT_FOUND, NVML_ERROR_NOT_SUPPORTED, NVML_TEMPERATURE_GPU, NVMLError
 from pynvml import NVMLError_NotSupported as NotSupported
 
-from gpu_worker.readings import handle_of, read_card
+from gpu_worker.device.nvml import handle_of, read_card
 
 
 class Driver:

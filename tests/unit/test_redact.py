@@ -7,8 +7,8 @@ import logging
 
 import pytest
 
-from bot.errors import UserError
-from bot.redact import JsonFormatter, RedactingFormatter, about, note, redacted
+from bot.core.errors import UserError
+from bot.core.logging import JsonFormatter, RedactingFormatter, about, note, redacted
 
 TELEGRAM = "123456789:AAcanary-token_of-telegram-12345678901"
 DISCORD = "canaryMTIzNDU2Nzg5MDEyMzQ1Njc4.GabcdE.canary-secret_of-discord-0123456789"

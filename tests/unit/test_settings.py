@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain import Access, Identity, Platform, Quota, Role
-from bot.errors import SettingsError
-from bot.settings import Address, Settings, read_environ
+from bot.app.environ import read_environ
+from bot.app.settings import Settings
+from bot.core.accounts import Access, Identity, Platform, Quota, Role
+from bot.core.addresses import Address
+from bot.core.errors import SettingsError
 
 TELEGRAM = "123456:canary-token-of-telegram-1234567890"
 DISCORD = "canaryMTIzNDU2Nzg5MDEyMzQ1Njc4.GabcdE.canary-secret-of-discord"

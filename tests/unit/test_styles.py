@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import SettingsError, UserError
-from bot.styles import read_styles
+from bot.core.errors import SettingsError, UserError
+from bot.jobs.styles import read_styles
 
 STYLES = read_styles()
 

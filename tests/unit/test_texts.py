@@ -8,27 +8,10 @@ import msgspec
 import pytest
 
 from bot import texts
-from bot.domain import (
-    AccountId,
-    GenerateWish,
-    Job,
-    JobId,
-    JobKind,
-    JobStatus,
-    Lora,
-    LoraCode,
-    LoraState,
-    Notice,
-    NoticeId,
-    NoticeKind,
-    Picture,
-    Place,
-    Platform,
-    Times,
-    TrainWish,
-    Trigger,
-)
-from bot.eta import Estimate
+from bot.core.accounts import AccountId, Place, Platform
+from bot.core.jobs import Estimate, GenerateWish, Job, JobId, JobKind, JobStatus, Picture, Times, TrainWish
+from bot.core.loras import Lora, LoraCode, LoraState, Trigger
+from bot.core.outbox import Notice, NoticeId, NoticeKind
 from bot.texts import Happened, StatusReport
 from gpu_worker.protocol import Health
 

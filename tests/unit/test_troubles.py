@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bot.troubles import MAX_CHARS, MAX_KEPT, Troubles
+from bot.ops.error_log import MAX_CHARS, MAX_KEPT, Troubles
 
 log = logging.getLogger("loracode.test")
 

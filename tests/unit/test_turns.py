@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator
 
-from gpu_worker.turns import Turn, Turns
+from gpu_worker.serve.scheduler import Turn, Turns
 
 
 class Clock:

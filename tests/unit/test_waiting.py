@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from bot.waiting import back_off_s, finished, ring
+from bot.core.retry import back_off_s, finished, ring
 
 
 def test_the_rest_doubles_up_to_an_hour_however_often_it_was_tried() -> None:

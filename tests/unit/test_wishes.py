@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain import MAX_PROMPT_CHARS, GenerateWish
-from bot.errors import UserError
-from bot.wishes import Asked, checked, cleaned, parse, parse_prompt, read_code, sized
+from bot.core.errors import UserError
+from bot.core.jobs import MAX_PROMPT_CHARS, GenerateWish
+from bot.services.generation_options import Asked, checked, cleaned, parse, parse_prompt, read_code, sized
 
 
 def refusal(text: str) -> str:

@@ -6,8 +6,9 @@ import random
 
 import pytest
 
-from bot.backends.local._attempt import MAX_WAITING, Attempt
-from bot.backends.local._watch import MAX_ADJUSTED, MAX_STEPS, Watch
+from bot.jobs.backends.local._attempt import MAX_WAITING, Attempt
+from bot.jobs.backends.local._validator import MAX_ADJUSTED, MAX_STEPS, Watch
+from gpu_worker.errors import ProtocolError
 from gpu_worker.protocol import (
     Adjusted,
     Checkpoint,
@@ -17,7 +18,6 @@ from gpu_worker.protocol import (
     Generate,
     Health,
     Progress,
-    ProtocolError,
     Ready,
     Started,
     Train,

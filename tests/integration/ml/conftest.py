@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import drawn
-from gpu_worker import dials
-from gpu_worker.base_model import BaseModel
-from gpu_worker.dials import Dials
+from gpu_worker.models.base import BaseModel
+from gpu_worker.training import config
+from gpu_worker.training.config import Dials
 
 
 def weights_hash(base: BaseModel) -> str:
@@ -56,5 +56,5 @@ def photos() -> tuple[bytes, ...]:
 @pytest.fixture
 def quick() -> Dials:
     """Return settings of a training that is done in a second."""
-    usual = dials.training_dials("tiny", native_px=128)
+    usual = config.training_dials("tiny", native_px=128)
     return replace(usual, steps=3, resolution_px=64, rank=4, checkpoint_every_steps=1)

@@ -6,7 +6,7 @@ import re
 
 from torch import Tensor
 
-from gpu_worker.base_model import BaseModel
+from gpu_worker.models.base import BaseModel
 
 _RESNET = (
     ("norm1", "in_layers.0"),

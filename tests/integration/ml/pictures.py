@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gpu_worker.base_model import BaseModel
-from gpu_worker.dials import Dials
-from gpu_worker.easel import Measured
-from gpu_worker.generation import Room, generate
+from gpu_worker.generation.denoiser import Measured
+from gpu_worker.generation.generate import Room, generate
+from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import Done, Generate, LoraUse, Train
-from gpu_worker.training import train
+from gpu_worker.training.config import Dials
+from gpu_worker.training.trainer import train
 
 ASKED = Generate(
     job_id=5,

@@ -7,12 +7,12 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from gpu_worker import lora_file
-from gpu_worker.base_model import BaseModel
-from gpu_worker.dials import Dials, SamplePrompt
 from gpu_worker.errors import BadInput
+from gpu_worker.lora import file as lora_file
+from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import Candidate, Done, Event, Progress, Sample
-from gpu_worker.training import train
+from gpu_worker.training.config import Dials, SamplePrompt
+from gpu_worker.training.trainer import train
 from tests.integration.ml.test_training import checkpoint_at, lora_of, request, same_weights
 
 PROMPTS = ("photo of sks person", "sks person on the beach")

@@ -9,10 +9,11 @@ import torch
 from diffusers import PNDMScheduler, UNet2DConditionModel
 from safetensors.torch import save_file
 
-from gpu_worker import embedded, stable_diffusion_files
-from gpu_worker.base_model import BaseModel
 from gpu_worker.errors import BaseModelError
-from gpu_worker.sd15_shape import unet_config
+from gpu_worker.models import tiny as models_tiny
+from gpu_worker.models.base import BaseModel
+from gpu_worker.models.sd15 import loading
+from gpu_worker.models.sd15.config import unet_config
 from tests.integration.ml.conftest import weights_hash
 from tests.integration.ml.ldm_layout import to_ldm
 
@@ -58,7 +59,7 @@ def test_it_is_frozen_in_full_precision_on_a_cpu(tiny: BaseModel) -> None:
 def test_any_text_can_be_embedded(tiny: BaseModel, text: str) -> None:
     with torch.no_grad():
         words = tiny.embed([text])
-    assert words.shape == (1, 77, embedded.WIDTHS.text)
+    assert words.shape == (1, 77, models_tiny.WIDTHS.text)
     assert words.isfinite().all()
 
 
@@ -83,9 +84,7 @@ def test_a_diffusers_folder_gives_the_same_model(tiny: BaseModel, tmp_path: Path
 
 def test_a_single_file_in_the_original_layout_gives_the_same_model(tiny: BaseModel, tmp_path: Path) -> None:
     save_file(to_ldm(tiny), tmp_path / "model.safetensors")
-    parts = stable_diffusion_files.read_single_file(
-        tmp_path / "model.safetensors", tiny.placement, embedded.WIDTHS
-    )
+    parts = loading.read_single_file(tmp_path / "model.safetensors", tiny.placement, models_tiny.WIDTHS)
     for read, ours in (
         (parts.unet, tiny.unet),
         (parts.vae, tiny.vae),
@@ -104,7 +103,7 @@ def test_a_single_file_of_another_width_is_refused(tiny: BaseModel, tmp_path: Pa
 
 def test_a_folder_with_an_inpainting_model_is_refused(tiny: BaseModel, tmp_path: Path) -> None:
     folder = save_folder(tiny, tmp_path / "model")
-    config = {**unet_config(embedded.WIDTHS), "in_channels": 9}
+    config = {**unet_config(models_tiny.WIDTHS), "in_channels": 9}
     with torch.random.fork_rng():
         UNet2DConditionModel(**config).save_pretrained(folder / "unet")
     with pytest.raises(BaseModelError, match="model is another kind"):

@@ -14,12 +14,12 @@ from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 from PIL import Image
 from safetensors.torch import load, save
 
-from gpu_worker import lora_file
-from gpu_worker.base_model import BaseModel
 from gpu_worker.errors import BadInput, BaseModelError
-from gpu_worker.generation import generate
-from gpu_worker.performer import CardPerformer
+from gpu_worker.generation.generate import generate
+from gpu_worker.lora import file as lora_file
+from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import Done, Progress, Started, Train
+from gpu_worker.serve.engine import CardPerformer
 from tests.integration.ml.conftest import has_adapters
 from tests.integration.ml.pictures import ASKED, alone, lora_of, pictures, pixels_of, text_of, use, with_
 

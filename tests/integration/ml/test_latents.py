@@ -8,12 +8,13 @@ import msgspec
 import pytest
 import torch
 
-from gpu_worker import study
-from gpu_worker.base_model import BaseModel
-from gpu_worker.dials import Dials
-from gpu_worker.latents import MAX_AGE_S, MAX_KEPT, Key, LatentCache, Moments, photo_name
+from gpu_worker.models.base import BaseModel
+from gpu_worker.models.latents import Moments
 from gpu_worker.protocol import Crop
-from gpu_worker.training import train
+from gpu_worker.training import latents
+from gpu_worker.training.config import Dials
+from gpu_worker.training.latents import MAX_AGE_S, MAX_KEPT, Key, LatentCache, photo_name
+from gpu_worker.training.trainer import train
 from tests.integration.ml.test_training import lora_of, request, same_weights
 
 SIZE = (64, 64)
@@ -50,7 +51,7 @@ def test_prepared_photos_are_not_encoded_again_and_give_the_same_lora(
     expected = lora_of(train(tiny, request(photos), quick))
     cache = LatentCache()
     for photo in photos[:3]:
-        study.moments_of(tiny, photo, SIZE, cache)
+        latents.moments_of(tiny, photo, SIZE, cache)
     with Encodings(tiny) as encodings:
         found = lora_of(train(tiny, request(photos), quick, cache))
     assert encodings.count == len(photos) - 3
@@ -61,9 +62,9 @@ def test_a_large_picture_drawn_before_changes_nothing_in_what_a_photo_is_encoded
     tiny: BaseModel, photos: tuple[bytes, ...]
 ) -> None:
     side_px = tiny.native_px + 64  # as a training by hand may want it
-    before = study.moments_of(tiny, photos[0], (side_px, side_px), LatentCache())
+    before = latents.moments_of(tiny, photos[0], (side_px, side_px), LatentCache())
     tiny.decode(torch.zeros(1, 4, side_px // tiny.vae_scale, side_px // tiny.vae_scale))
-    after = study.moments_of(tiny, photos[0], (side_px, side_px), LatentCache())
+    after = latents.moments_of(tiny, photos[0], (side_px, side_px), LatentCache())
     assert torch.equal(after.mean, before.mean)
     assert torch.equal(after.std, before.std)
 
@@ -77,8 +78,8 @@ def test_a_part_that_was_prepared_is_not_encoded_again_and_another_part_is(
     assert not same_weights(expected, lora_of(train(tiny, request(photos), quick)))
     cache, of_all = LatentCache(), LatentCache()
     for photo in photos:
-        study.moments_of(tiny, photo, SIZE, cache, part)
-        study.moments_of(tiny, photo, SIZE, of_all)
+        latents.moments_of(tiny, photo, SIZE, cache, part)
+        latents.moments_of(tiny, photo, SIZE, of_all)
     with Encodings(tiny) as encodings:
         found = lora_of(train(tiny, asked, quick, cache))
         assert encodings.count == 0
@@ -100,9 +101,9 @@ def test_a_cache_that_is_empty_at_first_is_the_one_that_is_used(
 def test_latents_in_a_folder_serve_the_next_run(
     tiny: BaseModel, photos: tuple[bytes, ...], tmp_path: Path
 ) -> None:
-    first = study.moments_of(tiny, photos[0], SIZE, LatentCache(tmp_path))
+    first = latents.moments_of(tiny, photos[0], SIZE, LatentCache(tmp_path))
     with Encodings(tiny) as encodings:
-        second = study.moments_of(tiny, photos[0], SIZE, LatentCache(tmp_path))
+        second = latents.moments_of(tiny, photos[0], SIZE, LatentCache(tmp_path))
     assert encodings.count == 0
     assert torch.equal(first.mean, second.mean)
     assert torch.equal(first.std, second.std)
@@ -111,10 +112,10 @@ def test_latents_in_a_folder_serve_the_next_run(
 def test_damaged_latents_in_a_folder_are_made_again(
     tiny: BaseModel, photos: tuple[bytes, ...], tmp_path: Path
 ) -> None:
-    first = study.moments_of(tiny, photos[0], SIZE, LatentCache(tmp_path))
+    first = latents.moments_of(tiny, photos[0], SIZE, LatentCache(tmp_path))
     [file] = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:100])
-    assert torch.equal(study.moments_of(tiny, photos[0], SIZE, LatentCache(tmp_path)).mean, first.mean)
+    assert torch.equal(latents.moments_of(tiny, photos[0], SIZE, LatentCache(tmp_path)).mean, first.mean)
 
 
 @pytest.mark.parametrize(

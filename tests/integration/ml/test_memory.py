@@ -7,9 +7,9 @@ import gc
 import psutil
 import pytest
 
-from gpu_worker.base_model import BaseModel
-from gpu_worker.dials import Dials
-from gpu_worker.training import train
+from gpu_worker.models.base import BaseModel
+from gpu_worker.training.config import Dials
+from gpu_worker.training.trainer import train
 from tests.integration.ml.test_training import request
 
 WARM_UP = 3  # libraries keep buffers of their own after the first few

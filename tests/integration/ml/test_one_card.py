@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from gpu_worker import lora_file
-from gpu_worker.adapters import LoraMatrices
-from gpu_worker.base_model import BaseModel
-from gpu_worker.performer import CardPerformer
+from gpu_worker.lora import file as lora_file
+from gpu_worker.lora.layers import LoraMatrices
+from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import (
     Answer,
     Done,
@@ -29,7 +28,8 @@ from gpu_worker.protocol import (
     decode_answer,
     encode,
 )
-from gpu_worker.worker import serve
+from gpu_worker.serve.engine import CardPerformer
+from gpu_worker.serve.loop import serve
 from tests.integration.ml.pictures import lora_of, use
 
 HEALTH = Health(device="none", base_model="none", base_model_loaded=False, process_memory_bytes=0)

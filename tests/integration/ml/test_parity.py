@@ -14,15 +14,15 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
-from gpu_worker import embedded
-from gpu_worker.adapters import LoraMatrices
-from gpu_worker.base_model import BaseModel
-from gpu_worker.dataset import Example
-from gpu_worker.dials import Dials
-from gpu_worker.lesson import Lesson
-from gpu_worker.sd15_shape import SCHEDULER, clip_tokenizer
-from gpu_worker.study import Study
-from gpu_worker.training_state import TrainingState
+from gpu_worker.lora.layers import LoraMatrices
+from gpu_worker.models import tiny as models_tiny
+from gpu_worker.models.base import BaseModel
+from gpu_worker.models.sd15.config import SCHEDULER, clip_tokenizer
+from gpu_worker.training.checkpoint import TrainingState
+from gpu_worker.training.config import Dials
+from gpu_worker.training.data import Example
+from gpu_worker.training.latents import Study
+from gpu_worker.training.step import Lesson
 
 RELATIVE = 1e-4
 CAPTIONS = ("sks person", "photo of a person on the beach")
@@ -131,7 +131,7 @@ def reference_gradients(
     loss: Callable[[Any, Any, Case, list[int]], Tensor] | None = None,
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Do the same step as a textbook would, on modules of its own."""
-    unet, _, text_encoder = embedded.build_parts()
+    unet, _, text_encoder = models_tiny.build_parts()
     layers: dict[str, LoraLayer] = {}
     for part, targets in ((unet, base.unet_targets), (text_encoder, base.text_targets)):
         part.requires_grad_(False).eval()

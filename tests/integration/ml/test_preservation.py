@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gpu_worker import embedded
-from gpu_worker.base_model import BaseModel
-from gpu_worker.dials import Dials
-from gpu_worker.lesson import Lesson
+from gpu_worker.models import tiny as models_tiny
+from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import Started
-from gpu_worker.training import train
-from gpu_worker.training_state import TrainingState
+from gpu_worker.training.checkpoint import TrainingState
+from gpu_worker.training.config import Dials
+from gpu_worker.training.step import Lesson
+from gpu_worker.training.trainer import train
 from tests.integration.ml.test_parity import (
     PLAIN,
     Case,
@@ -41,7 +41,7 @@ def with_bare_class(unet: Any, text_encoder: Any, case: Case, order: list[int]) 
     draw, words = reference_draw(unet, text_encoder, case, order), studies(case)[order[1]].example.caption
     bare = words.replace("sks ", "")
     noisy, times = draw.noisy[1:], draw.times[1:]
-    own_unet, _, own_text_encoder = embedded.build_parts()
+    own_unet, _, own_text_encoder = models_tiny.build_parts()
 
     def own(text: str) -> Tensor:
         with torch.no_grad():

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from gpu_worker import generation, lora_file
-from gpu_worker.adapters import LoraMatrices
-from gpu_worker.base_model import BaseModel
-from gpu_worker.dials import Dials
-from gpu_worker.easel import Measured
-from gpu_worker.generation import Room
+from gpu_worker.generation import generate
+from gpu_worker.generation.denoiser import Measured
+from gpu_worker.generation.generate import Room
+from gpu_worker.lora import file as lora_file
+from gpu_worker.lora.layers import LoraMatrices
+from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import Done, Event, Generate, Progress, Train
-from gpu_worker.training import train
+from gpu_worker.training.config import Dials
+from gpu_worker.training.trainer import train
 from tests.integration.ml.pictures import ASKED, lora_of, pixels_of, use, with_
 
 
@@ -34,7 +35,7 @@ def two_loras(loaded_tiny: BaseModel, photos: tuple[bytes, ...]) -> tuple[bytes,
 
 def in_turn(room: Room, requests: list[Generate]) -> list[tuple[bytes, ...]]:
     """Draw requests as the worker does: each has a turn after the other."""
-    streams: dict[int, Iterator[Event]] = {n: generation.generate(room, r) for n, r in enumerate(requests)}
+    streams: dict[int, Iterator[Event]] = {n: generate.generate(room, r) for n, r in enumerate(requests)}
     found: dict[int, tuple[bytes, ...]] = {}
     while streams:
         for number, stream in list(streams.items()):
@@ -78,10 +79,10 @@ def test_only_pictures_of_one_size_share_a_pass(tiny: BaseModel) -> None:
 
 def test_one_who_comes_late_joins_at_the_next_step(tiny: BaseModel) -> None:
     room = Room(tiny, Always())
-    first = generation.generate(room, with_(steps=6))
+    first = generate.generate(room, with_(steps=6))
     for _ in range(3):
         next(first)
-    second = generation.generate(room, with_(steps=6, seed=8))
+    second = generate.generate(room, with_(steps=6, seed=8))
     next(second)
     passes: list[int] = []
     hook = tiny.unet.register_forward_pre_hook(lambda _, given: passes.append(len(given[0])))
@@ -97,7 +98,7 @@ def test_one_who_comes_late_joins_at_the_next_step(tiny: BaseModel) -> None:
 def test_one_who_leaves_takes_only_the_own_pictures_away(tiny: BaseModel) -> None:
     room = Room(tiny, Always())
     expected = in_turn(room, [with_(steps=3)])
-    stays, leaves = generation.generate(room, with_(steps=3)), generation.generate(room, with_(seed=1))
+    stays, leaves = generate.generate(room, with_(steps=3)), generate.generate(room, with_(seed=1))
     for stream in (stays, leaves, stays, leaves):
         next(stream)
     leaves.close()
@@ -119,7 +120,7 @@ def test_four_pictures_of_one_person_and_a_training_give_the_same_lora_as_withou
         assert last.lora is not None
         return lora_file.read(last.lora).matrices
 
-    drawing = generation.generate(Room(tiny, Always()), with_(count=4, steps=4, loras=(use(two_loras[0]),)))
+    drawing = generate.generate(Room(tiny, Always()), with_(count=4, steps=4, loras=(use(two_loras[0]),)))
     beside, alone = trained(drawing), trained(None)
     drawing.close()
     for name, each in alone.items():

@@ -12,17 +12,17 @@ import pytest
 import torch
 from PIL import Image
 
-from gpu_worker import small_base
-from gpu_worker.base_model import BaseModel
-from gpu_worker.dials import training_dials
-from gpu_worker.small_base import measures, pairs
-from gpu_worker.small_base.judge import Judge
-from gpu_worker.small_base.settings import SmallBaseSettings
-from gpu_worker.training import train
+from benchmarks.small_base import measures, pairs
+from drawn import UNSEEN_SEED
+from gpu_worker.models import drawn
+from gpu_worker.models.base import BaseModel
+from gpu_worker.models.drawn.judge import Judge
+from gpu_worker.training.config import training_dials
+from gpu_worker.training.trainer import train
 from tests.integration.ml.test_training import lora_of, request, same_weights
 
 #: Nobody that the model or the judge was taught with.
-PEOPLE = SmallBaseSettings().unseen_seed + 60_000, SmallBaseSettings().unseen_seed + 60_001
+PEOPLE = UNSEEN_SEED + 60_000, UNSEEN_SEED + 60_001
 #: Enough to tell learning from none; the product's own settings learn more, in two minutes on one core.
 QUICK_STEPS = 100
 FIRST_SEED, DENOISING_STEPS = 40, 10
@@ -34,7 +34,7 @@ LEARNT = 10
 def base() -> Iterator[BaseModel]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield BaseModel.load(small_base.NAME)
+    yield BaseModel.load(drawn.NAME)
     torch.set_num_threads(threads)
 
 
@@ -98,7 +98,7 @@ def test_pictures_show_the_place_and_shirt_of_their_caption(base: BaseModel, jud
 
 
 def test_the_whole_model_is_small() -> None:
-    size = sum(path.stat().st_size for path in small_base.MODEL.rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in drawn.MODEL.rglob("*") if path.is_file())
     assert size < 24 * 2**20
 
 

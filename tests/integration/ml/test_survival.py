@@ -11,14 +11,15 @@ import pytest
 import torch
 from torch import nn
 
-from gpu_worker import gears, lora_file
-from gpu_worker.base_model import BaseModel
-from gpu_worker.dataset import Example
-from gpu_worker.dials import Dials, SamplePrompt
+from gpu_worker.device import memory_modes
+from gpu_worker.device.memory_modes import Gear
 from gpu_worker.errors import BadInput
-from gpu_worker.gears import Gear
+from gpu_worker.lora import file as lora_file
+from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import Adjusted, Checkpoint, Done, Event, Progress, Sample, Started
-from gpu_worker.training import StepReport, TrainingTask, train, train_photos
+from gpu_worker.training.config import Dials, SamplePrompt
+from gpu_worker.training.data import Example
+from gpu_worker.training.trainer import StepReport, TrainingTask, train, train_photos
 from tests.integration.ml.pictures import pictures, pixels_of, with_
 from tests.integration.ml.test_training import checkpoint_at, lora_of, request, same_weights
 
@@ -234,20 +235,26 @@ def test_numbers_out_of_bounds_in_full_precision_are_said_in_a_sentence(
 @pytest.mark.parametrize(
     ("gear", "trouble", "expected"),
     [
-        (Gear(torch.float16), gears.NotFinite(), Gear(torch.bfloat16)),
+        (Gear(torch.float16), memory_modes.NotFinite(), Gear(torch.bfloat16)),
         (
             Gear(torch.bfloat16, checkpointing=True),
-            gears.NotFinite(),
+            memory_modes.NotFinite(),
             Gear(torch.float32, checkpointing=True),
         ),
-        (Gear(torch.float32), gears.NotFinite(), None),
-        (Gear(torch.float16), gears.OutOfMemory(), Gear(torch.float16, checkpointing=True)),
-        (Gear(torch.float16, True), gears.OutOfMemory(), Gear(torch.float16, True, sliced_attention=True)),
-        (Gear(torch.float16, True, True), gears.OutOfMemory(), None),
+        (Gear(torch.float32), memory_modes.NotFinite(), None),
+        (Gear(torch.float16), memory_modes.OutOfMemory(), Gear(torch.float16, checkpointing=True)),
+        (
+            Gear(torch.float16, True),
+            memory_modes.OutOfMemory(),
+            Gear(torch.float16, True, sliced_attention=True),
+        ),
+        (Gear(torch.float16, True, True), memory_modes.OutOfMemory(), None),
     ],
 )
-def test_each_trouble_has_its_own_way_down(gear: Gear, trouble: gears.Trouble, expected: Gear | None) -> None:
-    assert gears.lower(gear, trouble, torch.bfloat16) == expected
+def test_each_trouble_has_its_own_way_down(
+    gear: Gear, trouble: memory_modes.Trouble, expected: Gear | None
+) -> None:
+    assert memory_modes.lower(gear, trouble, torch.bfloat16) == expected
 
 
 @pytest.mark.parametrize(
@@ -263,11 +270,11 @@ def test_each_trouble_has_its_own_way_down(gear: Gear, trouble: gears.Trouble, e
     ],
 )
 def test_too_little_memory_is_known_in_all_its_words(error: Exception) -> None:
-    assert isinstance(gears.trouble_of(error), gears.OutOfMemory)
+    assert isinstance(memory_modes.trouble_of(error), memory_modes.OutOfMemory)
 
 
 def test_a_lost_card_is_no_trouble_that_a_lower_gear_helps() -> None:
-    assert gears.trouble_of(torch.AcceleratorError("CUDA error: an illegal memory access")) is None
+    assert memory_modes.trouble_of(torch.AcceleratorError("CUDA error: an illegal memory access")) is None
 
 
 def test_prodigy_says_that_it_wants_one_rate(

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gpu_worker import lora_file
+from gpu_worker.lora import file as lora_file
 from tests.programs import loaded
 
 PROGRAM = Path(__file__).parents[3] / "kohya-scripts" / "train_network.py"

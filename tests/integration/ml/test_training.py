@@ -11,18 +11,17 @@ import pytest
 import torch
 from PIL import Image
 
-from gpu_worker import lora_file
-from gpu_worker.base_model import BaseModel
-from gpu_worker.dataset import Example
-from gpu_worker.dials import Dials
 from gpu_worker.errors import BadInput
-from gpu_worker.generation import Room, generate
-from gpu_worker.latents import LatentCache
-from gpu_worker.lesson import Lesson
+from gpu_worker.generation.generate import Room, generate
+from gpu_worker.lora import file as lora_file
+from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import Checkpoint, Done, Event, Generate, Progress, Started, Train
-from gpu_worker.study import Shelf
-from gpu_worker.training import train
-from gpu_worker.training_state import TrainingState
+from gpu_worker.training.checkpoint import TrainingState
+from gpu_worker.training.config import Dials
+from gpu_worker.training.data import Example
+from gpu_worker.training.latents import LatentCache, Shelf
+from gpu_worker.training.step import Lesson
+from gpu_worker.training.trainer import train
 from tests.integration.ml.conftest import has_adapters, weights_hash
 from tests.integration.ml.pictures import use
 

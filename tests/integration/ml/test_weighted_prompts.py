@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_worker import prompts
-from gpu_worker.base_model import BaseModel
-from gpu_worker.prompts import PIECE_TOKENS, Part, parse
+from gpu_worker.generation import prompts
+from gpu_worker.generation.prompts import PIECE_TOKENS, Part, parse
+from gpu_worker.models.base import BaseModel
 
 
 @pytest.mark.parametrize(

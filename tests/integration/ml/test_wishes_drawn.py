@@ -12,12 +12,13 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionImg2ImgPipeline
 from PIL import Image
 
-from gpu_worker import generation, lora_file
-from gpu_worker.adapters import Adapter
-from gpu_worker.base_model import BaseModel
+from gpu_worker.device.memory_modes import Gear
 from gpu_worker.errors import BadInput
-from gpu_worker.gears import Gear
-from gpu_worker.lora_shelf import blend
+from gpu_worker.generation import generate
+from gpu_worker.lora import file as lora_file
+from gpu_worker.lora.cache import blend
+from gpu_worker.lora.layers import Adapter
+from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import SAMPLERS, Done, Event, Preview, Progress, Start
 from tests.integration.ml.pictures import (
     alone,
@@ -56,9 +57,9 @@ def test_every_sampler_draws_and_draws_the_same_again(tiny: BaseModel, sampler: 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_takes_as_many_steps_as_may_be_asked_for(tiny: BaseModel, sampler: str) -> None:
-    for steps in (generation.STEPS.start, 50, 51, 100, generation.STEPS.stop - 1):
-        asked = generation.settle(tiny, with_(sampler=sampler, steps=steps))[0]
-        assert generation.canvas(tiny, asked, None, torch.zeros(1, 77, 96)).steps == steps
+    for steps in (generate.STEPS.start, 50, 51, 100, generate.STEPS.stop - 1):
+        asked = generate.settle(tiny, with_(sampler=sampler, steps=steps))[0]
+        assert generate.canvas(tiny, asked, None, torch.zeros(1, 77, 96)).steps == steps
     assert pixels_of(pictures(tiny, with_(sampler=sampler, steps=51, guidance=1.0))[0]).std() > 1
 
 
@@ -202,7 +203,7 @@ def test_a_preview_comes_no_oftener_than_asked_and_shows_the_colours_of_the_pict
     drawn_model: BaseModel,
 ) -> None:
     asked = with_(prompt="a person in the snow", width_px=None, height_px=None, steps=8, preview_every_s=0.0)
-    events = list(generation.generate(alone(drawn_model), asked))
+    events = list(generate.generate(alone(drawn_model), asked))
     previews = [event.png for event in events if isinstance(event, Preview)]
     assert len(previews) == 8
     assert size_of(previews[-1]) == (192, 192)
@@ -210,7 +211,7 @@ def test_a_preview_comes_no_oftener_than_asked_and_shows_the_colours_of_the_pict
     likeness = np.corrcoef(pixels_of(previews[-1]).ravel(), np.asarray(finished).ravel())[0, 1]
     assert likeness > 0.85
     rarely = with_(steps=4, preview_every_s=3600.0)
-    assert not [e for e in generation.generate(alone(drawn_model), rarely) if isinstance(e, Preview)]
+    assert not [e for e in generate.generate(alone(drawn_model), rarely) if isinstance(e, Preview)]
 
 
 @pytest.mark.parametrize(
@@ -229,7 +230,7 @@ def test_what_cannot_be_drawn_is_said_in_one_sentence(
     tiny: BaseModel, changes: dict[str, object], sentence: str
 ) -> None:
     with pytest.raises(BadInput, match=sentence):
-        list(generation.generate(alone(tiny), with_(**changes)))
+        list(generate.generate(alone(tiny), with_(**changes)))
 
 
 def test_too_little_memory_once_draws_the_rows_one_by_one_and_twice_is_said(tiny: BaseModel) -> None:
@@ -241,13 +242,13 @@ def test_too_little_memory_once_draws_the_rows_one_by_one_and_twice_is_said(tiny
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     hook = tiny.unet.register_forward_pre_hook(short_of_memory)
-    events = list(generation.generate(room, with_()))
+    events = list(generate.generate(room, with_()))
     hook.remove()
     assert room.easel.is_modest
     assert np.abs(pixels_of(events[-1].pictures[0]) - expected).max() <= 1  # type: ignore[union-attr]
     hook = tiny.unet.register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(BadInput, match="too large for the graphics card"):
-        list(generation.generate(room, with_()))
+        list(generate.generate(room, with_()))
     hook.remove()
 
 
@@ -279,7 +280,7 @@ def test_a_preview_out_of_bounds_costs_no_picture() -> None:
     base.shift(Gear(torch.bfloat16))
 
     base.vae.encoder.conv_out.register_forward_hook(overflow)
-    events = list(generation.generate(alone(base), with_(preview_every_s=0.0)))
+    events = list(generate.generate(alone(base), with_(preview_every_s=0.0)))
     assert any(isinstance(event, Preview) for event in events)
     assert isinstance(events[-1], Done)
     torch.set_num_threads(threads)
@@ -297,7 +298,7 @@ def test_two_pictures_out_of_bounds_at_once_are_both_drawn_again_in_a_wider_prec
 
     base.unet.register_forward_hook(overflow)
     room = alone(base)
-    in_turn = [generation.generate(room, with_(seed=seed)) for seed in (1, 2)]
+    in_turn = [generate.generate(room, with_(seed=seed)) for seed in (1, 2)]
     last: list[Event] = []
     while in_turn:
         for each in list(in_turn):
@@ -311,5 +312,5 @@ def test_two_pictures_out_of_bounds_at_once_are_both_drawn_again_in_a_wider_prec
 
 
 def test_a_training_may_go_on_between_two_finished_pictures(tiny: BaseModel) -> None:
-    events = list(generation.generate(alone(tiny), with_(count=3, steps=1)))
+    events = list(generate.generate(alone(tiny), with_(count=3, steps=1)))
     assert [e.step for e in events if isinstance(e, Progress)] == [1, 2, 3, 3, 3]

@@ -1,0 +1,1 @@
+"""Measures of the shipped small base model."""

@@ -1,0 +1,212 @@
+"""The commands and their options; each reads the settings, calls one function and gives the exit status.
+
+What is told of a bot from beside it: its pulse, and a look at the ledger.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bot.core.errors import LoraCodeError, SettingsError
+
+if TYPE_CHECKING:
+    from bot.app.settings import Settings
+from bot.db import glance
+from bot.ops import heartbeat
+from bot.ops.heartbeat import Pulse
+
+#: Exit statuses: a setting or the machine is not right; doctor found something; no bot runs here.
+NOT_RIGHT, FOUND_SOMETHING, NOT_RUNNING = 2, 1, 3
+
+
+INTERRUPTED = 130
+
+
+#: No backup is kept longer.
+LONGEST_DAYS = 30
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out a command line; gives the exit status."""
+    try:
+        status = loracode.main(args=arguments, prog_name="loracode", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except LoraCodeError as error:
+        click.echo(f"loracode: {error}", err=True)
+        return NOT_RIGHT
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    return int(status or 0)
+
+
+@click.group(invoke_without_command=True)
+@click.version_option(package_name="loracode")
+@click.pass_context
+def loracode(context: click.Context) -> int | None:
+    """Five photos in, a LoRA out: a bot for Telegram and Discord.
+
+    Settings come from the environment and from .env in this folder. Without a command the bot runs, or the
+    demo where no token is set.
+    """
+    if context.invoked_subcommand is not None:
+        return None
+    settings = _settings()
+    return _start(settings, is_demo=not _has_token(settings))
+
+
+@loracode.command()
+def run() -> int:
+    """Be the bot on every platform there is a token for."""
+    settings = _settings()
+    if not _has_token(settings):
+        raise SettingsError(
+            "TELEGRAM_BOT_TOKEN or DISCORD_BOT_TOKEN has to be set (docs/install.md says where tokens come "
+            "from); `loracode demo` needs none."
+        )
+    return _start(settings, is_demo=False)
+
+
+@loracode.command()
+def demo() -> int:
+    """Play the demo in this console: five drawn photos become a LoraCode, a LoRA and pictures."""
+    return _start(_settings(), is_demo=True)
+
+
+@loracode.command()
+@click.option("--offline", is_flag=True, help="Ask neither Telegram nor Discord about the tokens.")
+def doctor(offline: bool) -> int:
+    """Look at all that LoraCode needs and say what to do. Exit status 1: something has to be done."""
+    from bot.app import doctor as surgery
+
+    findings = surgery.examine(_environ(), surgery.Doors(online=not offline))
+    click.echo(surgery.table(findings))
+    return FOUND_SOMETHING if surgery.is_ill(findings) else 0
+
+
+@loracode.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def backup(folder: Path) -> int:
+    """Back the ledger, LoRAs and pictures up into a new folder inside FOLDER, also while the bot runs.
+
+    Backups there that are older than BACKUP_DAYS (at most 30) are deleted, because photos are in them.
+    """
+    from bot.ops import backup as safe
+
+    settings = _settings()
+    made = safe.back_up(settings.data_dir, folder, _now())
+    gone = safe.forget_old(folder, settings.backup_days or LONGEST_DAYS, _now())
+    click.echo(f"{made.folder}: {made}")
+    if gone:
+        click.echo(f"{len(gone)} that were too old are deleted")
+    return 0
+
+
+@loracode.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--replace", is_flag=True, help="Replace what is in DATA_DIR; it is backed up first.")
+def restore(folder: Path, replace: bool) -> int:
+    """Put a backup back into DATA_DIR. FOLDER is one backup, or holds several: then the newest is taken."""
+    from bot.ops import backup as safe
+
+    restored = safe.restore(folder, _settings().data_dir, _now(), replace=replace)
+    click.echo(f"restored {restored.folder}: {restored}")
+    return 0
+
+
+@loracode.command()
+@click.option("--health", is_flag=True, help="Only say whether the bot is well; exit status 0 or 1.")
+def status(health: bool) -> int:
+    """Say how the bot on this DATA_DIR is doing. Exit status 3: none runs."""
+    pass
+
+    # Not through the settings, which load much: this is asked twice a minute.
+    data_dir = Path(_environ_value("DATA_DIR") or "data").expanduser()
+    if health:
+        well, line = is_well(data_dir, _now())
+        click.echo(line)
+        return 0 if well else FOUND_SOMETHING
+    runs, lines = describe(data_dir, _now())
+    click.echo("\n".join(lines))
+    return 0 if runs else NOT_RUNNING
+
+
+def _start(settings: Settings, is_demo: bool) -> int:
+    from bot.app import run as app_run
+
+    return app_run.run(settings, is_demo)
+
+
+def _environ() -> dict[str, str]:
+    from bot.app.environ import read_environ
+
+    return read_environ(os.environ, Path(".env"))
+
+
+def _environ_value(name: str) -> str:
+    return (os.environ.get(name) or _environ().get(name, "")).strip()
+
+
+def _settings() -> Settings:
+    from bot.app.settings import Settings
+
+    return Settings.from_environ(_environ())
+
+
+def _has_token(settings: Settings) -> bool:
+    return settings.telegram_bot_token is not None or settings.discord_bot_token is not None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def is_well(data_dir: Path, now: datetime) -> tuple[bool, str]:
+    """Say whether a bot runs and beats, and why not."""
+    try:
+        last = heartbeat.read(data_dir)
+    except SettingsError as error:
+        return False, str(error)
+    if last is None:
+        return False, "no bot runs here"
+    if last.is_stale(now):
+        return False, f"the bot last beat at {_clock(last.at)}"
+    return True, "the bot is well" if last.health is not None else "the bot is well; its worker is starting"
+
+
+def describe(data_dir: Path, now: datetime) -> tuple[bool, list[str]]:
+    """Say whether a bot runs, and how it is doing."""
+    last = heartbeat.read(data_dir)
+    if last is None:
+        return False, [f"No LoraCode runs on {data_dir}."]
+    if last.is_stale(now):
+        return False, [f"LoraCode on {data_dir} hangs or was killed: it last beat at {_clock(last.at)}."]
+    queue = glance(data_dir / "ledger.sqlite3")
+    return True, [
+        f"Bot: process {last.pid}, up since {_clock(last.since)}",
+        *_worker(last),
+        f"Queue: {queue.running} running, {queue.waiting} waiting",
+        f"Notices owed: {queue.notices_owed}",
+    ]
+
+
+def _worker(last: Pulse) -> list[str]:
+    health = last.health
+    if health is None:
+        return ["Worker: not there (starting, or it died and is being restarted)"]
+    loaded = "loaded" if health.base_model_loaded else health.loading or "not loaded yet"
+    return [
+        f"Worker: {health.device}, {health.process_memory_bytes / 2**30:.1f} GB",
+        f"Base model: {health.base_model} ({loaded})",
+    ]
+
+
+def _clock(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,37 @@
+"""Photos as they come from Discord."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import discord
+
+from bot import texts
+from bot.chats.discord.sender import NETWORK_ERRORS
+from bot.core.errors import UserError
+from bot.core.messages import Upload
+from bot.media.decoding import MAX_FILE_BYTES
+
+log = logging.getLogger(__name__)
+
+
+def photos_of(message: discord.Message) -> list[discord.Attachment]:
+    """Give the files of a message; one that was forwarded has them in the message that stands in it."""
+    forwarded = [each for snapshot in message.message_snapshots for each in snapshot.attachments]
+    return [*message.attachments, *forwarded]
+
+
+async def fetched(photos: Sequence[discord.Attachment]) -> list[Upload]:
+    """Fetch photos, soon, as their addresses expire; UserError asks for one that is not handed over."""
+    return [await _upload(photo) for photo in photos]
+
+
+async def _upload(photo: discord.Attachment) -> Upload:
+    if photo.size > MAX_FILE_BYTES:
+        return Upload(photo.filename, None)
+    try:
+        return Upload(photo.filename, await photo.read())
+    except (discord.HTTPException, *NETWORK_ERRORS) as error:
+        log.warning("a photo could not be fetched from Discord: %s", type(error).__name__)
+        raise UserError(texts.photos_not_fetched(photo.filename)) from error

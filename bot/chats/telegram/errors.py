@@ -1,0 +1,59 @@
+"""Telegram's errors as ours, and the patience that a rate limit asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
+from typing import TypeVar
+
+from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, TelegramError
+
+from bot.core.errors import ChatBusy, ChatUnreachable
+
+log = logging.getLogger(__name__)
+
+#: When the network failed and Telegram gave no number.
+BUSY_S = 5.0
+#: Somebody waits for a direct answer: so often it is tried, and after a longer pause it would come too late.
+TRIES = 4
+LONGEST_PATIENCE_S = 60.0
+_T = TypeVar("_T")
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn what Telegram refuses into ChatUnreachable, and what it puts off into ChatBusy."""
+    try:
+        yield
+    except Forbidden as error:
+        raise ChatUnreachable("the person has blocked the bot or left") from error
+    except ChatMigrated as error:
+        raise ChatUnreachable("the group has become another chat") from error
+    except RetryAfter as error:
+        raise ChatBusy("Telegram asks to wait", seconds_of(error)) from error
+    except BadRequest as error:  # a NetworkError to the library, but trying again would not help
+        raise ChatUnreachable(f"Telegram refuses: {error.message}") from error
+    except TelegramError as error:  # such as 401, which comes and goes while Telegram is ill
+        raise ChatBusy(f"Telegram could not be reached: {type(error).__name__}", BUSY_S) from error
+
+
+def seconds_of(error: RetryAfter) -> float:
+    """Give how long Telegram wants to be left alone."""
+    wait = error.retry_after
+    return wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
+
+
+async def patiently(call: Callable[[], Awaitable[_T]]) -> _T:
+    """Call until it is not put off; ChatBusy when that takes too long."""
+    for _ in range(TRIES - 1):
+        try:
+            return await call()
+        except ChatBusy as busy:
+            if busy.retry_after_s > LONGEST_PATIENCE_S:
+                raise
+            log.info("an answer waits %.1f s: %s", busy.retry_after_s, busy)
+            await asyncio.sleep(busy.retry_after_s)
+    return await call()

@@ -1,0 +1,148 @@
+"""Who somebody is, where they are talked to, and what they want where they say nothing.
+
+Whom the bot serves, and how much each may ask for.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NewType
+
+AccountId = NewType("AccountId", int)
+
+
+class Platform(enum.StrEnum):
+    """Where a person talks to us."""
+
+    TELEGRAM = "telegram"
+    DISCORD = "discord"
+    CONSOLE = "console"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One human on one platform; written `telegram:123`."""
+
+    platform: Platform
+    user_id: str
+    name: str = field(default="", compare=False)  #: as their platform tells it now; kept with a request only
+    locale: str = field(default="", compare=False)  #: of their app, as in `it-IT`; empty where it tells none
+
+    def __str__(self) -> str:
+        return f"{self.platform}:{self.user_id}"
+
+    @property
+    def alone(self) -> Place:
+        """Where this human alone reads: Discord's DMs, or the chat that has the number of its person."""
+        chat_id = "dm" if self.platform is Platform.DISCORD else self.user_id
+        return Place(self.platform, chat_id, self.user_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an answer belongs: the chat a job was asked for in.
+
+    `chat_id` is the platform's chat or channel; a topic of a group on Telegram is `-100500:7`. `user_id` is
+    whom to write to directly (Discord DMs).
+    """
+
+    platform: Platform
+    chat_id: str
+    user_id: str
+
+    @property
+    def chat(self) -> str:
+        """The chat as a whole, whatever topic of it this is."""
+        return self.chat_id.partition(":")[0]
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is a group or channel, with others in it."""
+        if self.platform is Platform.DISCORD:
+            return not self.chat_id.startswith("dm")
+        return not self.is_private
+
+    def edits_in(self, other: Place) -> bool:
+        """Whether a message that stands in another place can be edited from here.
+
+        On Telegram a message's number means another message in another chat, on another platform nothing.
+        """
+        if self.platform is not other.platform:
+            return False
+        return self.platform is not Platform.TELEGRAM or self.chat == other.chat
+
+    @property
+    def person(self) -> Identity:
+        """Whoever asked there."""
+        return Identity(self.platform, self.user_id)
+
+    @property
+    def is_private(self) -> bool:
+        """Whether its person alone reads there: on Telegram a private chat has the number of its person."""
+        return self.platform is not Platform.TELEGRAM or self.chat == self.user_id
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """What a person wants where they say nothing."""
+
+    size: str = ""  #: portrait, square or landscape; empty: the worker's default
+    style: str = ""  #: name of a preset in `styles.toml`
+    is_silent: bool = False  #: whether notices, reminders and letters come without a sound
+    language: str = ""  #: its code; empty: that of their app
+    keeps_photos: bool = False  #: whether photos stay after a training, until they are seven days old
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person's next plain message answers: `set` (its name) or `rename:<code>`."""
+
+    about: str
+    platform: Platform
+
+
+class Access(enum.StrEnum):
+    """Whom the bot serves, besides its administrators."""
+
+    OPEN = "open"  #: everybody
+    INVITATION = "invitation"  #: whoever has a word from an administrator
+    ALLOW_LIST = "allow-list"  #: whom the settings name
+
+
+class Role(enum.StrEnum):
+    """What a person is to the bot; more than a guest is what an administrator, or their word, made them."""
+
+    GUEST = "guest"  #: came by themselves
+    MEMBER = "member"  #: was let in
+    TRUSTED = "trusted"  #: may have more
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How much a person may ask for; None: as much as they like."""
+
+    trainings_a_day: int | None = None
+    pictures_an_hour: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Who may use the bot, and how much."""
+
+    admins: frozenset[Identity] = frozenset()
+    access: Access = Access.OPEN
+    allowed: frozenset[Identity] = frozenset()
+    quotas: Mapping[Role, Quota] = field(default_factory=dict)
+    most_waiting: int | None = None  #: jobs in line, in all; None: any number
+    most_in_a_chat: int | None = None  #: open jobs of one group or channel
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a person is, as far as the ledger knows; `own` are limits that stand above their role's."""
+
+    role: Role
+    own: Quota
+    is_banned: bool

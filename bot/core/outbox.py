@@ -1,0 +1,71 @@
+"""Messages on their way: what people are owed to hear, and what a platform handed over."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NewType
+
+from bot.core.accounts import Identity, Place
+from bot.core.jobs import Job
+from bot.core.loras import Share
+
+NoticeId = NewType("NoticeId", int)
+
+
+class NoticeKind(enum.StrEnum):
+    """What a person is owed to hear."""
+
+    TRAIN_DONE = "train_done"
+    TRAIN_FAILED = "train_failed"
+    TRAIN_RESUMED = "train_resumed"  #: the worker died and the training goes on; told once a job
+    GENERATE_DONE = "generate_done"
+    GENERATE_FAILED = "generate_failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A message owed to an account, kept until its platform has taken it."""
+
+    id: NoticeId
+    kind: NoticeKind
+    job: Job
+    files: tuple[str, ...]  #: names inside `DATA_DIR/pictures`, in order
+    tries: int
+    next_try_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message that belongs to no job, kept until its platform has taken it.
+
+    One about a share has no words: it shows the share as it is when it is delivered.
+    """
+
+    id: int
+    to: Identity
+    words: str
+    tries: int
+    share: Share | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """An update that a platform handed over: its number there, whose it is, and what it says."""
+
+    id: int
+    user_id: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A message that shows a result which was deleted, and is to lose it."""
+
+    id: int
+    job: Job
+    place: Place
+    message_id: str
+    tries: int

@@ -1,0 +1,40 @@
+"""Photos, and the set that an account is collecting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot.core.accounts import AccountId, Place
+from bot.core.loras import MORE_STEPS, LoraCode
+
+PHOTOS_PER_LORA = 5
+#: Photos kept of a set that came too large (an album of ten), so that the person can still choose.
+MAX_PHOTOS_HELD = 10
+
+
+@dataclass(frozen=True, slots=True)
+class NewPhoto:
+    """A photo that passed the gate: RGB, upright, without metadata, as JPEG bytes.
+
+    `sha256` is of the decoded pixels, so that the same photo is known again in another wrapping. `hint` is
+    what the coach saw on it that helps to train on it, as the coach writes it.
+    """
+
+    sha256: str
+    data: bytes
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoSet:
+    """The photos an account is collecting, oldest first, and what was chosen for them."""
+
+    account: AccountId
+    photos: tuple[int, ...]  #: the number of each one's row, which is never another photo's
+    class_word: str = "person"
+    name: str = ""
+    place: Place | None = None  #: where they were sent last
+    card_message_id: str | None = None  #: the one message that shows them
+    code: LoraCode | None = None  #: the Lora that they are to train further; None: a new one
+    steps: int = MORE_STEPS  #: for so many steps
+    swaps: int | None = None  #: the number of the photo that the next one takes the place of

@@ -1,0 +1,141 @@
+"""The one connection to the ledger, and the one place where transactions begin and end."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextvars import copy_context
+from datetime import datetime
+from pathlib import Path
+from typing import IO, TypeVar
+
+import aiosqlite
+
+from bot.core.errors import LedgerError
+from bot.db.migrate import migrate, read_migrations
+from bot.db.rows import ms
+
+T = TypeVar("T")
+_PRAGMAS = (
+    # Of a new ledger. Photos are most of what is written: in pages of 4 kB they take twice the time.
+    "PRAGMA page_size=16384",
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    # Longer than a backup tool or an editor holds it: who gives up here ends the whole program.
+    "PRAGMA busy_timeout=30000",
+    "PRAGMA secure_delete=ON",
+)
+
+
+class Connection:
+    """Runs whole transactions in the connection's thread.
+
+    A transaction is one synchronous function, so a cancelled caller cannot leave it half done: the function
+    runs to its end in the thread whoever still waits for it.
+    """
+
+    def __init__(self, db: aiosqlite.Connection, lock: IO[str], clock: Callable[[], datetime]) -> None:
+        self._db = db
+        self._lock = lock
+        self._clock = clock
+
+    @classmethod
+    async def open(cls, path: Path, clock: Callable[[], datetime]) -> Connection:
+        """Open or create the ledger and bring it to this version; LedgerError in one readable line."""
+        lock = only_process(path.with_suffix(".lock"))
+        try:
+            db = await aiosqlite.connect(path, isolation_level=None)
+        except sqlite3.Error as error:
+            lock.close()
+            raise LedgerError(f"The ledger {path} cannot be opened: {error}") from error
+        self = cls(db, lock, clock)
+        try:
+            await asyncio.to_thread(path.chmod, 0o600)
+            await self._in_thread(_prepare)
+        except (sqlite3.Error, OSError) as error:
+            await self.close()
+            raise LedgerError(f"The ledger {path} cannot be used: {error}") from error
+        except LedgerError:
+            await self.close()
+            raise
+        return self
+
+    async def close(self) -> None:
+        """Close the ledger; may be called twice."""
+        await self._db.close()
+        self._lock.close()
+
+    def now_ms(self) -> int:
+        """Tell the time as it is stored."""
+        return ms(self._clock())
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on the connection; between transactions, so it sees whole ones only."""
+        return await self._in_thread(work)
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` as one transaction: all of it, or nothing."""
+
+        def transaction(db: sqlite3.Connection) -> T:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(db)
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+            return result
+
+        try:
+            return await self._in_thread(transaction)
+        except sqlite3.Error as error:
+            raise LedgerError(f"The ledger could not be written: {error}") from error
+
+    async def _in_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        # aiosqlite runs what it is given in the connection's own thread, one after another: that is the
+        # single writer. `_execute` is its only way to run a function there (pinned by the lock file).
+        # Shielded, because a transaction that has begun goes to its end.
+        # What is being carried out is known there too.
+        context = copy_context()
+        running = asyncio.ensure_future(
+            self._db._execute(lambda db: context.run(work, db), self._db._conn)  # type: ignore[no-untyped-call]
+        )
+        return await asyncio.shield(running)
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    db.row_factory = sqlite3.Row
+    for pragma in _PRAGMAS:
+        db.execute(pragma)
+    migrate(db, read_migrations())
+
+
+def only_process(path: Path) -> IO[str]:
+    """Hold a lock file for as long as the ledger is open; LedgerError when another process does."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.chmod(0o700)
+        lock = path.open("a")
+    except OSError as error:
+        raise LedgerError(f"DATA_DIR: {path.parent} is not writable ({error.strerror}).") from error
+    try:
+        _lock_file(lock)
+    except OSError as error:
+        lock.close()
+        raise LedgerError(f"Another LoraCode is already running on {path.parent}.") from error
+    return lock
+
+
+def _lock_file(lock: IO[str]) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

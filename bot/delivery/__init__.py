@@ -1,0 +1,1 @@
+"""Messages that are owed to people: notices, cards, direct messages, deletions."""

@@ -1,0 +1,1 @@
+"""Photos and pictures: decoding, quality, moderation, drawing, files on disk."""

@@ -1,0 +1,1 @@
+"""Operation: schedule, monitoring, metrics, health, backups."""

@@ -1,0 +1,84 @@
+"""The parent's side: it starts a child, asks it, ends it, and never believes more than it has to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from bot.processes.kill import gone, kill
+from bot.processes.sandboxed import REQUEST
+
+#: A cold disk reads Python, libraries and networks first.
+START_TIMEOUT_S = 60.0
+#: One core is what a picture may take; each thread more would also take memory.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+#: Up to so much is kept for the next picture: to give it back and take it anew costs a quarter of the time.
+KEEPS_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**26), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
+#: All that a child is told of its surroundings: whoever breaks it finds no token there.
+_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "VIRTUAL_ENV")
+_CODE = Path(__file__).parents[2]
+
+
+def surroundings() -> dict[str, str]:
+    """Give the environment of a child: what it needs to run our code, and no secret."""
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return passed_on | {"PYTHONPATH": str(_CODE)}
+
+
+class ChildLost(Exception):
+    """The child ended, or said what no child says."""
+
+
+class Child:
+    """One child."""
+
+    def __init__(self, process: Process) -> None:
+        assert process.stdin is not None  # noqa: S101 - both were asked for as pipes
+        assert process.stdout is not None  # noqa: S101
+        self._process = process
+        self._pictures, self._answers = process.stdin, process.stdout
+
+    @classmethod
+    async def start(cls, module: str, *arguments: str, environ: Mapping[str, str] | None = None) -> Self:
+        """Start a module as a child, of use once it has said that it is ready; ChildLost if it cannot be."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", module, *arguments),
+                stdin=PIPE,
+                stdout=PIPE,
+                env=surroundings() | dict(environ or {}),
+                start_new_session=True,  # deaf to Ctrl-C: its parent ends it
+            )
+        except OSError as error:  # no memory, no more processes
+            raise ChildLost(f"it could not be started: {error.strerror}") from error
+        return cls(process)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    async def give(self, picture: bytes) -> None:
+        """Hand it a picture; ChildLost when it does not listen."""
+        try:
+            self._pictures.write(REQUEST.pack(len(picture)) + picture)
+            await self._pictures.drain()
+        except OSError as error:
+            raise ChildLost("it does not listen") from error
+
+    async def read(self, count: int) -> bytes:
+        """Read so many bytes of its answer; ChildLost when it ends before."""
+        try:
+            return await self._answers.readexactly(count)
+        except asyncio.IncompleteReadError as error:
+            raise ChildLost("it ended") from error
+
+    async def end(self) -> None:
+        """Kill it and wait until it is gone."""
+        kill(self._process)
+        await gone(self._process)

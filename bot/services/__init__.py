@@ -1,0 +1,1 @@
+"""The use cases, one module per noun; they know no platform."""

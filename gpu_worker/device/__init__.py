@@ -1,0 +1,1 @@
+"""The graphics card: which one, what it can do, what it holds."""

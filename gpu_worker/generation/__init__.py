@@ -1,0 +1,1 @@
+"""Pictures: prompts, samplers, denoising, files."""

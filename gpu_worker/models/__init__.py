@@ -1,0 +1,1 @@
+"""Base models: sources, loading, weights, hooks for LoRAs."""

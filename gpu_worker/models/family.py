@@ -1,0 +1,8 @@
+"""Which kinds of base model there are."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+#: Which default settings suit a base model: SD 1.5 and its kin, or one of the two that are shipped.
+Kind = Literal["sd15", "drawn", "tiny"]

@@ -1,0 +1,59 @@
+"""The embedded base model: Stable Diffusion 1.5's true shape with small widths and fixed-seed weights.
+
+It is built in seconds and needs no download. It has learnt nothing, so its pictures are abstract; training
+and generation run through exactly the code that SD 1.5 takes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from gpu_worker.models.sd15.config import Widths, text_config, unet_config, vae_config
+
+NAME = "tiny"
+WIDTHS = Widths(
+    unet=(32, 64, 96, 96),
+    vae=(16, 32, 64, 64),
+    norm_groups=16,
+    text=96,
+    text_feed_forward=192,
+    picture_px=128,
+    latent_scale=0.75,
+)
+_SEED = 20
+
+
+def build_parts() -> tuple[Any, Any, CLIPTextModel]:
+    """Return UNet, VAE and text encoder; the same weights every time, the global random state as it was."""
+    # Modules fill themselves from the global generator as they are built; that is put back, and the
+    # weights are then drawn from our own one, so that they do not depend on the libraries' habits.
+    with torch.random.fork_rng(devices=[]):
+        unet = UNet2DConditionModel(**unet_config(WIDTHS))
+        vae = AutoencoderKL(**vae_config(WIDTHS))
+        text_encoder = CLIPTextModel(CLIPTextConfig(**text_config(WIDTHS)))
+    generator = torch.Generator().manual_seed(_SEED)
+    for part in (unet, vae, text_encoder):
+        _fill(part, generator)
+    return unet, vae, text_encoder
+
+
+@torch.no_grad()
+def _fill(part: nn.Module, generator: torch.Generator) -> None:
+    """Draw every weight so that a signal keeps about its size from layer to layer."""
+    for module in part.modules():
+        weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+        if isinstance(module, nn.Embedding):
+            module.weight.normal_(0.0, 0.02, generator=generator)
+        elif isinstance(module, nn.Linear | nn.Conv2d):
+            fan_in = module.weight[0].numel()
+            module.weight.normal_(0.0, 1 / math.sqrt(fan_in), generator=generator)
+        elif isinstance(weight, nn.Parameter):  # a norm
+            weight.fill_(1.0)
+        if isinstance(bias, nn.Parameter):
+            bias.zero_()

@@ -1,0 +1,1 @@
+"""Trainings: data, step, loss, optimizers, checkpoints, metadata."""
