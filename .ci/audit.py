@@ -19,11 +19,11 @@ from typing import Any
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-ILL, NOT_CHECKED = 1, 3
+EXIT_PROBLEMS, EXIT_NOT_CHECKED = 1, 3
 #: A network that answers needs seconds.
 TIMEOUT_S = 180
 #: May be shipped with MIT code. MPL-2.0 binds changes to its own files, and we change none.
-_FITS = re.compile(
+_ALLOWED_PATTERN = re.compile(
     r"apache|\bmit\b|\bbsd\b|\bisc\b|\bpsf\b|python software foundation|boost|bsl-1|zlib|cc0|0bsd|cnri"
     r"|\bmpl\b|mozilla|dfsg",
     re.IGNORECASE,
@@ -42,109 +42,120 @@ class Licence:
     """What a package says of its licence; `is_fit=None`: it is not installed here, so nobody knows."""
 
     package: str
-    says: str
-    is_fit: bool | None
+    text: str
+    is_allowed: bool | None
 
 
-def licences(names: list[str], exceptions: Mapping[str, str] = EXCEPTIONS) -> list[Licence]:
+def read_licences(names: list[str], exceptions: Mapping[str, str] = EXCEPTIONS) -> list[Licence]:
     """Read the licence of each package that is installed."""
-    found = []
+    results = []
     for name in names:
-        plain = canonicalize_name(name)
+        canonical_name = canonicalize_name(name)
         try:
-            says = _told(metadata.metadata(name))
+            text = _read_licence_text(metadata.metadata(name))
         except metadata.PackageNotFoundError:
-            found.append(Licence(plain, "not installed here", None))
+            results.append(Licence(canonical_name, "not installed here", None))
             continue
-        if plain in exceptions:
-            found.append(Licence(plain, exceptions[plain], True))
+        if canonical_name in exceptions:
+            results.append(Licence(canonical_name, exceptions[canonical_name], True))
         else:
-            found.append(Licence(plain, says or "nothing", fits(says)))
-    return found
+            results.append(Licence(canonical_name, text or "nothing", is_allowed(text)))
+    return results
 
 
-def fits(licence: str) -> bool:
+def is_allowed(licence: str) -> bool:
     """Say whether every licence that is named may be shipped with MIT code."""
     parts = [part for part in re.split(r"[;,]|\b(?:and|AND)\b", licence) if part.strip()]
-    return bool(parts) and all(_FITS.search(part) and "gpl" not in part.lower() for part in parts)
+    return bool(parts) and all(_ALLOWED_PATTERN.search(part) and "gpl" not in part.lower() for part in parts)
 
 
-def _told(package: metadata.PackageMetadata) -> str:
+def _read_licence_text(package: metadata.PackageMetadata) -> str:
     """Take the newest of the three ways that licences are told in."""
     if expression := package.get("License-Expression"):
         return str(expression)
-    classified = [each for each in package.get_all("Classifier") or [] if each.startswith("License :: ")]
+    classifiers = [
+        classifier
+        for classifier in package.get_all("Classifier") or []
+        if classifier.startswith("License :: ")
+    ]
     lines = str(package.get("License") or "").strip().splitlines()
-    return "; ".join(each.rpartition(" :: ")[2] for each in classified) or (lines[0] if lines else "")
+    return "; ".join(classifier.rpartition(" :: ")[2] for classifier in classifiers) or (
+        lines[0] if lines else ""
+    )
 
 
-def advisories(report: Mapping[str, Any]) -> tuple[list[str], list[str], int]:
+def parse_advisories(report: Mapping[str, Any]) -> tuple[list[str], list[str], int]:
     """Read pip-audit's report: a line for each advisory, who was skipped, and how many were looked up."""
-    lines, skipped, looked_up = [], [], 0
+    lines, skipped_packages, checked_count = [], [], 0
     for package in report.get("dependencies", []):
         if "skip_reason" in package:
-            skipped.append(str(package["name"]))
+            skipped_packages.append(str(package["name"]))
             continue
-        looked_up += 1
-        for found in package.get("vulns", []):
-            fixed = ", ".join(found.get("fix_versions", [])) or "no version"
-            lines.append(f"{package['name']} {package['version']}: {found['id']}, fixed in {fixed}")
-    return lines, skipped, looked_up
+        checked_count += 1
+        for advisory in package.get("vulns", []):
+            fix_versions = ", ".join(advisory.get("fix_versions", [])) or "no version"
+            lines.append(f"{package['name']} {package['version']}: {advisory['id']}, fixed in {fix_versions}")
+    return lines, skipped_packages, checked_count
 
 
-def ask(pip_audit: str, lock: Path) -> Mapping[str, Any] | None:
+def run_pip_audit(pip_audit: str, lock: Path) -> Mapping[str, Any] | None:
     """Run pip-audit; None, with its last words shown, when it has no report."""
     command = [pip_audit, "--requirement", str(lock), "--no-deps", "--disable-pip", "--format", "json"]
     try:
-        ran = subprocess.run(  # noqa: S603 - the Makefile names it
+        result = subprocess.run(  # noqa: S603 - the Makefile names it
             [*command, "--progress-spinner", "off"],
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,
             check=False,
         )
-        report: Mapping[str, Any] = json.loads(ran.stdout)
+        report: Mapping[str, Any] = json.loads(result.stdout)
     except (OSError, subprocess.TimeoutExpired) as error:
-        _say(f"pip-audit: {error}")
+        _write_line(f"pip-audit: {error}")
     except json.JSONDecodeError:
-        _say("pip-audit: " + (ran.stderr.strip().splitlines() or ["it said nothing"])[-1])
+        _write_line("pip-audit: " + (result.stderr.strip().splitlines() or ["it said nothing"])[-1])
     else:
         return report
     return None
 
 
-def judged(found: list[Licence], report: Mapping[str, Any] | None) -> tuple[list[str], int]:
+def summarize(licences: list[Licence], report: Mapping[str, Any] | None) -> tuple[list[str], int]:
     """Give what is to be said, and the exit status."""
-    lines = [f"{each.package:<28} {each.says}" for each in found]
-    bad = [each for each in found if each.is_fit is False]
-    unknown = [each for each in found if each.is_fit is None]
-    told, skipped, looked_up = advisories(report or {})
-    lines += ["", f"licences: {len(found) - len(bad) - len(unknown)} of {len(found)} fit"]
-    lines += [f"licences: {len(unknown)} not installed here, so not read"] if unknown else []
-    lines += [f"LICENCE: {each.package} says {each.says}" for each in bad]
-    lines += [f"ADVISORY: {line}" for line in told]
-    if report is None or skipped or not looked_up:
+    lines = [f"{licence.package:<28} {licence.text}" for licence in licences]
+    refused_licences = [licence for licence in licences if licence.is_allowed is False]
+    unknown_licences = [licence for licence in licences if licence.is_allowed is None]
+    advisory_lines, skipped_packages, checked_count = parse_advisories(report or {})
+    lines += [
+        "",
+        f"licences: {len(licences) - len(refused_licences) - len(unknown_licences)} of {len(licences)} fit",
+    ]
+    lines += (
+        [f"licences: {len(unknown_licences)} not installed here, so not read"] if unknown_licences else []
+    )
+    lines += [f"LICENCE: {licence.package} says {licence.text}" for licence in refused_licences]
+    lines += [f"ADVISORY: {line}" for line in advisory_lines]
+    if report is None or skipped_packages or not checked_count:
         lines.append(
-            f"advisories: NOT CHECKED for {len(found) - looked_up} of {len(found)} packages: "
+            f"advisories: NOT CHECKED for {len(licences) - checked_count} of {len(licences)} packages: "
             "the index that is used here serves none. That is not the same as none."
         )
     else:
-        lines.append(f"advisories: {len(told)} for {looked_up} packages")
-    if bad or told:
-        return lines, ILL
-    return lines, NOT_CHECKED if report is None or skipped or not looked_up else 0
+        lines.append(f"advisories: {len(advisory_lines)} for {checked_count} packages")
+    if refused_licences or advisory_lines:
+        return lines, EXIT_PROBLEMS
+    return lines, EXIT_NOT_CHECKED if report is None or skipped_packages or not checked_count else 0
 
 
 def main(pip_audit: str) -> int:
     """Audit the lock file."""
-    lock = ROOT / "requirements.lock"
-    names = [line.split("==")[0] for line in lock.read_text("utf-8").splitlines() if "==" in line]
-    lines, status = judged(licences(names), ask(pip_audit, lock))
-    _say("\n".join(lines))
+    lock_file = ROOT / "requirements.lock"
+    names = [line.split("==")[0] for line in lock_file.read_text("utf-8").splitlines() if "==" in line]
+    lines, status = summarize(read_licences(names), run_pip_audit(pip_audit, lock_file))
+    _write_line("\n".join(lines))
     return status
 
 
-def _say(text: str) -> None:
+def _write_line(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 

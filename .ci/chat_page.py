@@ -41,27 +41,27 @@ class Bubble:
     rows: Sequence[Sequence[str]] = field(default=())
 
 
-def page(bubbles: Sequence[Bubble]) -> str:
+def render_page(bubbles: Sequence[Bubble]) -> str:
     """Give the page of a conversation."""
-    head = "<header><i>L</i><div><b>LoraCode</b><span>bot</span></div></header>"
-    shown = "".join(_bubble(each) for each in bubbles)
-    return f"<!doctype html><meta charset=utf-8><style>{_STYLE}</style>{head}<main>{shown}</main>"
+    header = "<header><i>L</i><div><b>LoraCode</b><span>bot</span></div></header>"
+    body = "".join(_render_bubble(bubble) for bubble in bubbles)
+    return f"<!doctype html><meta charset=utf-8><style>{_STYLE}</style>{header}<main>{body}</main>"
 
 
-def _bubble(bubble: Bubble) -> str:
-    photos = "".join(f'<img src="data:image/png;base64,{_encoded(each)}">' for each in bubble.photos)
+def _render_bubble(bubble: Bubble) -> str:
+    photos = "".join(f'<img src="data:image/png;base64,{_encode_base64(photo)}">' for photo in bubble.photos)
     parts = [
         f'<div class="photos">{photos}</div>' if photos else "",
         f'<div class="words">{html.escape(bubble.text)}</div>' if bubble.text else "",
     ]
-    rows = "".join(f'<div class="row">{_keys(row)}</div>' for row in bubble.rows)
-    who = "bot" if bubble.is_bot else "you"
-    return f'<div class="{who}"><div class="bubble">{"".join(parts)}</div>{rows}</div>'
+    rows = "".join(f'<div class="row">{_render_buttons(row)}</div>' for row in bubble.rows)
+    css_class = "bot" if bubble.is_bot else "you"
+    return f'<div class="{css_class}"><div class="bubble">{"".join(parts)}</div>{rows}</div>'
 
 
-def _keys(labels: Sequence[str]) -> str:
-    return "".join(f"<span>{html.escape(each)}</span>" for each in labels)
+def _render_buttons(labels: Sequence[str]) -> str:
+    return "".join(f"<span>{html.escape(label)}</span>" for label in labels)
 
 
-def _encoded(data: bytes) -> str:
+def _encode_base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")

@@ -18,61 +18,65 @@ ROOT = Path(__file__).parents[1]
 INDEX = "https://pypi.org/simple"
 TIMEOUT_S = 60
 #: What installs and builds there, and what Python lacks from 3.13 on.
-ONLY_IN_IMAGES = ("pip==26.3", "setuptools==84.2.1", "audioop-lts==0.2.2")
+IMAGE_PINS = ("pip==26.3", "setuptools==84.2.1", "audioop-lts==0.2.2")
 NOT_HASHED = frozenset({"torch"})
-_PYTHONS = re.compile(r"py3|cp31[1-4]")
-_LINUX = re.compile(r"any|(many)?linux(1|\d+|_\d+_\d+)?_(x86_64|aarch64)")
+_PYTHON_TAGS = re.compile(r"py3|cp31[1-4]")
+_LINUX_TAGS = re.compile(r"any|(many)?linux(1|\d+|_\d+_\d+)?_(x86_64|aarch64)")
 
 
 def main() -> None:
     """Ask the index, and write."""
-    pins = [*(ROOT / "requirements.lock").read_text("utf-8").split(), *ONLY_IN_IMAGES]
+    pins = [*(ROOT / "requirements.lock").read_text("utf-8").split(), *IMAGE_PINS]
     with ThreadPoolExecutor(8) as pool:
-        lines = pool.map(line, [each for each in pins if name(each) not in NOT_HASHED])
+        lines = pool.map(hash_pin, [each for each in pins if package_name(each) not in NOT_HASHED])
     (ROOT / "requirements.hashes").write_text(
         "".join(f"{each}\n" for each in sorted(lines, key=str.lower)), "utf-8"
     )
 
 
-def name(pin: str) -> str:
+def package_name(pin: str) -> str:
     """Give a pin's package, as indexes write it."""
     return canonicalize_name(pin.partition("==")[0])
 
 
-def line(pin: str) -> str:
+def hash_pin(pin: str) -> str:
     """Give a pin with the hashes of its files."""
-    accepts = {"Accept": "application/vnd.pypi.simple.v1+json"}
-    answer = httpx.get(f"{INDEX}/{name(pin)}/", headers=accepts, timeout=TIMEOUT_S, follow_redirects=True)
-    files = {each["filename"]: each["hashes"]["sha256"] for each in answer.raise_for_status().json()["files"]}
-    hashes = sorted(files[each] for each in installable(pin, files))
+    headers = {"Accept": "application/vnd.pypi.simple.v1+json"}
+    response = httpx.get(
+        f"{INDEX}/{package_name(pin)}/", headers=headers, timeout=TIMEOUT_S, follow_redirects=True
+    )
+    files = {
+        each["filename"]: each["hashes"]["sha256"] for each in response.raise_for_status().json()["files"]
+    }
+    hashes = sorted(files[each] for each in select_files(pin, files))
     if not hashes:
         raise SystemExit(f"{pin}: the index has no file of it for Linux")
     return " ".join([pin, *(f"--hash=sha256:{each}" for each in hashes)])
 
 
-def installable(pin: str, files: Iterable[str]) -> list[str]:
+def select_files(pin: str, files: Iterable[str]) -> list[str]:
     """Choose a release's wheels for Linux; its source where it has none."""
     version = pin.partition("==")[2]
     wheels, sources = [], []
     for file in files:
         if file.endswith((f"-{version}.tar.gz", f"-{version}.zip")):
             sources.append(file)
-        elif file.endswith(".whl") and _is_meant(file, version):
+        elif file.endswith(".whl") and _is_linux_wheel(file, version):
             wheels.append(file)
     return wheels or sources
 
 
-def _is_meant(file: str, version: str) -> bool:
+def _is_linux_wheel(file: str, version: str) -> bool:
     try:
-        _, found, _, tags = parse_wheel_filename(file)
+        _, wheel_version, _, tags = parse_wheel_filename(file)
     except InvalidWheelFilename:  # of a time before there was a form
         return False
     # Of one ABI for all, the Python it was built with is the oldest that takes it.
-    fits = any(
-        (each.abi == "abi3" or _PYTHONS.fullmatch(each.interpreter)) and _LINUX.fullmatch(each.platform)
-        for each in tags
+    has_matching_tag = any(
+        (tag.abi == "abi3" or _PYTHON_TAGS.fullmatch(tag.interpreter)) and _LINUX_TAGS.fullmatch(tag.platform)
+        for tag in tags
     )
-    return fits and str(found) == version
+    return has_matching_tag and str(wheel_version) == version
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ import drawn
 from benchmarks import sd15_model
 from benchmarks.likeness import PROMPTS
 from gpu_worker.models.base import BaseModel
-from gpu_worker.protocol import Candidate, Event, Progress, Train
-from gpu_worker.training.config import Dials, training_dials
+from gpu_worker.protocol import CandidateEvent, ProgressEvent, TrainRequest, WorkerEvent
+from gpu_worker.training.config import TrainingConfig, default_training_config
 from gpu_worker.training.trainer import train
 
 #: Steps that are measured, after one that is not: the first one also encodes a photo.
@@ -35,62 +35,68 @@ GOAL = 0.05
 
 
 @dataclass(frozen=True)
-class Cost:
+class CandidateCost:
     """Seconds of the processor."""
 
     step_s: float
     candidate_s: float
 
 
-def measured(base: BaseModel, dials: Dials, kind: str) -> Cost:
+def measure_cost(base: BaseModel, config: TrainingConfig, kind: str) -> CandidateCost:
     """Train for a few steps, and draw a picture of the candidate that comes with the last."""
     count, denoising = 1 + STEPS[kind], PICTURE_STEPS[kind]
-    short = replace(
-        dials,
+    short_config = replace(
+        config,
         steps=count,
         sample_every_steps=None,
         checkpoint_every_steps=count,
         checkpoint_every_s=float("inf"),
-        candidate_prompts=PROMPTS[:1] if dials.candidate_every_steps else (),
+        candidate_prompts=PROMPTS[:1] if config.candidate_every_steps else (),
         candidates_from_step=count,
         candidate_picture_steps=denoising,
     )
-    photos = tuple(drawn.sample_photos(seed=5, count=1, side_px=dials.resolution_px))
-    passed: list[float] = []  # after each training step, then after each denoising step
-    whole_s, last = 0.0, time.process_time()
-    for event, now in _timed(train(base, Train(job_id=0, attempt=0, photos=photos), short)):
-        if isinstance(event, Progress):
-            passed.append(now - last)
-            last = now
-        elif isinstance(event, Candidate):
-            whole_s = sum(passed[count:]) + now - last
-    denoise_s = median(passed[count:]) if passed[count:] else 0.0
-    rest_s = whole_s - sum(passed[count:])
-    picture_s = dials.candidate_picture_steps * denoise_s + rest_s
-    return Cost(median(passed[1:count]), len(PROMPTS) * picture_s)
+    photos = tuple(drawn.sample_photos(seed=5, count=1, side_px=config.resolution_px))
+    step_times_s: list[float] = []  # after each training step, then after each denoising step
+    candidate_total_s, last_s = 0.0, time.process_time()
+    for event, now_s in _with_cpu_time(
+        train(base, TrainRequest(job_id=0, attempt=0, photos=photos), short_config)
+    ):
+        if isinstance(event, ProgressEvent):
+            step_times_s.append(now_s - last_s)
+            last_s = now_s
+        elif isinstance(event, CandidateEvent):
+            candidate_total_s = sum(step_times_s[count:]) + now_s - last_s
+    denoise_s = median(step_times_s[count:]) if step_times_s[count:] else 0.0
+    rest_s = candidate_total_s - sum(step_times_s[count:])
+    picture_s = config.candidate_picture_steps * denoise_s + rest_s
+    return CandidateCost(median(step_times_s[1:count]), len(PROMPTS) * picture_s)
 
 
-def _timed(events: Iterator[Event]) -> Iterator[tuple[Event, float]]:
+def _with_cpu_time(events: Iterator[WorkerEvent]) -> Iterator[tuple[WorkerEvent, float]]:
     for event in events:
         yield event, time.process_time()
 
 
-def candidates_of(dials: Dials) -> int:
+def count_candidates(config: TrainingConfig) -> int:
     """Count the candidates of a whole training."""
-    every = dials.candidate_every_steps or dials.steps
-    due = [step for step in range(every, dials.steps, every) if step >= dials.candidates_from_step]
-    return len(due) + 1
+    interval_steps = config.candidate_every_steps or config.steps
+    candidate_steps = [
+        step
+        for step in range(interval_steps, config.steps, interval_steps)
+        if step >= config.candidates_from_step
+    ]
+    return len(candidate_steps) + 1
 
 
-def tell(name: str, value: float, goal: float | None, about: str) -> bool:
+def report_result(name: str, value: float, goal: float | None, note: str) -> bool:
     """Print a figure and whether it is as it should be."""
-    holds = goal is None or value <= goal
-    wanted = "-" if goal is None else f"<={goal:g}"
+    is_met = goal is None or value <= goal
+    goal_text = "-" if goal is None else f"<={goal:g}"
     print(
-        f"candidates: {name} value={value:.3f} goal={wanted} {'holds' if holds else 'short'} ({about})",
+        f"candidates: {name} value={value:.3f} goal={goal_text} {'holds' if is_met else 'short'} ({note})",
         flush=True,
     )
-    return holds
+    return is_met
 
 
 def main() -> int:
@@ -102,24 +108,32 @@ def main() -> int:
     )
     parser.add_argument("kind", choices=list(STEPS))
     parser.add_argument("--bench-dir", type=Path, default=Path("build/bench"), help="where models are built")
-    told = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    name = "drawn" if told.kind == "drawn" else str(sd15_model.build(told.bench_dir))
+    name = "drawn" if args.kind == "drawn" else str(sd15_model.build(args.bench_dir))
     base = BaseModel.load(name)
-    usual = training_dials(base.kind, base.native_px)
-    cost, number = measured(base, usual, told.kind), candidates_of(usual)
-    about = (
-        f"{number} candidates of {cost.candidate_s:.2f} s, {usual.steps} steps of {cost.step_s:.3f} s,"
-        f" {usual.resolution_px} px, {base.gear}"
+    config = default_training_config(base.family, base.native_px)
+    cost, candidate_count = measure_cost(base, config, args.kind), count_candidates(config)
+    note = (
+        f"{candidate_count} candidates of {cost.candidate_s:.2f} s, "
+        f"{config.steps} steps of {cost.step_s:.3f} s,"
+        f" {config.resolution_px} px, {base.memory_mode}"
     )
-    holds = tell(f"{told.kind}-share", number * cost.candidate_s / (usual.steps * cost.step_s), GOAL, about)
+    is_met = report_result(
+        f"{args.kind}-share", candidate_count * cost.candidate_s / (config.steps * cost.step_s), GOAL, note
+    )
     # Every second step shows its photo again: an even number of steps is half and half.
-    kept = measured(
-        base, replace(usual, preserve_class=1.0, preserve_every=1, candidate_every_steps=None), told.kind
+    preserve_cost = measure_cost(
+        base, replace(config, preserve_class=1.0, preserve_every=1, candidate_every_steps=None), args.kind
     )
-    more = (kept.step_s / cost.step_s - 1) / Dials().preserve_every
-    tell(f"{told.kind}-preserve-class", more, None, f"a step that keeps the class {kept.step_s:.3f} s")
-    return 0 if holds else 1
+    extra_share = (preserve_cost.step_s / cost.step_s - 1) / TrainingConfig().preserve_every
+    report_result(
+        f"{args.kind}-preserve-class",
+        extra_share,
+        None,
+        f"a step that keeps the class {preserve_cost.step_s:.3f} s",
+    )
+    return 0 if is_met else 1
 
 
 if __name__ == "__main__":

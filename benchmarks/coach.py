@@ -19,8 +19,15 @@ from pathlib import Path
 
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from bot.media.decoding import decode
-from bot.media.quality import Box, ChildEye, Grade, Reason, Sight, report
+from bot.media.decoding import decode_photo
+from bot.media.quality import (
+    Box,
+    PhotoGrade,
+    PhotoMeasurements,
+    PhotoProblem,
+    SandboxedPhotoAnalyzer,
+    build_report,
+)
 
 SETS, GOAL = 1000, 0.95  # of few people 100 sets would be luck
 PICTURES_A_FACE = 6
@@ -28,77 +35,84 @@ SEEDS = (8, 9, 10)
 #: Around a face, in widths and heights of it; more would show the neighbours of a group.
 _MARGIN = 0.6
 _SIDE_PX = 512
-Person = list[Sight]
+PersonMeasurements = list[PhotoMeasurements]
 
 
-async def people_of(folder: Path, photos: Sequence[Path], luck: random.Random) -> list[Person]:
+async def find_people(folder: Path, photos: Sequence[Path], rng: random.Random) -> list[PersonMeasurements]:
     """Look at pictures of every person whose face, cut out, is a photo that the coach would take."""
-    eye, people = ChildEye(timeout_s=60.0), dict[str, Person]()
+    analyzer, people = SandboxedPhotoAnalyzer(timeout_s=60.0), dict[str, PersonMeasurements]()
     try:
         for path in photos:
-            photo = decode(path.read_bytes()).data
-            seen = await eye.see(photo)
-            for number, face in enumerate(seen.faces or () if seen else ()):
-                name = str(path.parent) if path.parent != folder else f"{path} {number}"
-                cut = _cut(photo, face.box)
-                looks = [await eye.see(_jpeg(_changed(cut, luck))) for _ in range(PICTURES_A_FACE)]
-                good = [each for each in looks if each and report([each], "person").worst < Grade.RED]
-                people.setdefault(name, []).extend(good)
+            photo = decode_photo(path.read_bytes()).data
+            measurements = await analyzer.analyze(photo)
+            for index, face in enumerate(measurements.faces or () if measurements else ()):
+                name = str(path.parent) if path.parent != folder else f"{path} {index}"
+                face_crop = _crop_face(photo, face.box)
+                analyzed_photos = [
+                    await analyzer.analyze(_encode_jpeg(_augment(face_crop, rng)))
+                    for _ in range(PICTURES_A_FACE)
+                ]
+                good_photos = [
+                    measurement
+                    for measurement in analyzed_photos
+                    if measurement and build_report([measurement], "person").worst_grade < PhotoGrade.RED
+                ]
+                people.setdefault(name, []).extend(good_photos)
     finally:
-        await eye.close()
-    return [each for each in people.values() if len(each) >= 5]
+        await analyzer.close()
+    return [measurement for measurement in people.values() if len(measurement) >= 5]
 
 
-def planted(people: Sequence[Person], luck: random.Random) -> tuple[int, int, int]:
+def count_found_strangers(people: Sequence[PersonMeasurements], rng: random.Random) -> tuple[int, int, int]:
     """Count the sets whose stranger is called so, those who are asked about at least, and quiet sets."""
-    found = asked = quiet = 0
+    found_count = asked_count = quiet_count = 0
     for _ in range(SETS):
-        one, other = luck.sample(people, 2)
-        photos, place = luck.sample(one, 5), luck.randrange(5)
-        quiet += not _strangers(photos, Reason.OTHER_PERSON)
-        photos[place] = luck.choice(other)
-        found += _strangers(photos, Reason.OTHER_PERSON) == [place]
-        asked += place in _strangers(photos, Reason.OTHER_PERSON, Reason.UNSURE_PERSON)
-    return found, asked, quiet
+        person, stranger = rng.sample(people, 2)
+        photos, index = rng.sample(person, 5), rng.randrange(5)
+        quiet_count += not _find_strangers(photos, PhotoProblem.OTHER_PERSON)
+        photos[index] = rng.choice(stranger)
+        found_count += _find_strangers(photos, PhotoProblem.OTHER_PERSON) == [index]
+        asked_count += index in _find_strangers(photos, PhotoProblem.OTHER_PERSON, PhotoProblem.UNSURE_PERSON)
+    return found_count, asked_count, quiet_count
 
 
-def _strangers(photos: Sequence[Sight], *reasons: Reason) -> list[int]:
-    said = report(photos, "person").verdicts
-    return [place for place, verdict in enumerate(said) if verdict.reason in reasons]
+def _find_strangers(photos: Sequence[PhotoMeasurements], *reasons: PhotoProblem) -> list[int]:
+    verdicts = build_report(photos, "person").verdicts
+    return [index for index, verdict in enumerate(verdicts) if verdict.problem in reasons]
 
 
-def _cut(photo: bytes, box: Box) -> Image.Image:
-    with Image.open(io.BytesIO(photo)) as opened:
-        whole = opened.convert("RGB")
-    wide, high = whole.size
+def _crop_face(photo: bytes, box: Box) -> Image.Image:
+    with Image.open(io.BytesIO(photo)) as file:
+        image = file.convert("RGB")
+    width, height = image.size
     left, right = box.left - _MARGIN * box.width, box.left + (1 + _MARGIN) * box.width
     top, bottom = box.top - _MARGIN * box.height, box.top + (1 + _MARGIN) * box.height
-    cut = whole.crop(
+    face_crop = image.crop(
         (
-            *(round(max(0.0, left) * wide), round(max(0.0, top) * high)),
-            *(round(min(1.0, right) * wide), round(min(1.0, bottom) * high)),
+            *(round(max(0.0, left) * width), round(max(0.0, top) * height)),
+            *(round(min(1.0, right) * width), round(min(1.0, bottom) * height)),
         )
     )
-    return ImageOps.contain(cut, (_SIDE_PX, _SIDE_PX), Image.Resampling.LANCZOS)
+    return ImageOps.contain(face_crop, (_SIDE_PX, _SIDE_PX), Image.Resampling.LANCZOS)
 
 
-def _changed(cut: Image.Image, luck: random.Random) -> Image.Image:
-    wide, high = cut.size
-    part = luck.uniform(0.86, 1.0)
-    left, top = luck.uniform(0, 1 - part) * wide, luck.uniform(0, 1 - part) * high
-    changed = cut.resize(cut.size, box=(left, top, left + part * wide, top + part * high))
-    changed = changed.rotate(luck.uniform(-15, 15), Image.Resampling.BICUBIC)
-    if luck.random() < 0.5:
-        changed = ImageOps.mirror(changed)
-    changed = ImageEnhance.Brightness(changed).enhance(luck.uniform(0.75, 1.15))
-    changed = ImageEnhance.Contrast(changed).enhance(luck.uniform(0.8, 1.2))
-    return changed.filter(ImageFilter.GaussianBlur(luck.uniform(0, 0.8)))
+def _augment(face_crop: Image.Image, rng: random.Random) -> Image.Image:
+    width, height = face_crop.size
+    share = rng.uniform(0.86, 1.0)
+    left, top = rng.uniform(0, 1 - share) * width, rng.uniform(0, 1 - share) * height
+    image = face_crop.resize(face_crop.size, box=(left, top, left + share * width, top + share * height))
+    image = image.rotate(rng.uniform(-15, 15), Image.Resampling.BICUBIC)
+    if rng.random() < 0.5:
+        image = ImageOps.mirror(image)
+    image = ImageEnhance.Brightness(image).enhance(rng.uniform(0.75, 1.15))
+    image = ImageEnhance.Contrast(image).enhance(rng.uniform(0.8, 1.2))
+    return image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.8)))
 
 
-def _jpeg(picture: Image.Image) -> bytes:
+def _encode_jpeg(picture: Image.Image) -> bytes:
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=90)
-    return decode(file.getvalue()).data
+    return decode_photo(file.getvalue()).data
 
 
 def main() -> int:
@@ -110,21 +124,21 @@ def main() -> int:
     )
     parser.add_argument("folder", type=Path, help="photos of people, as .jpg")
     folder = parser.parse_args().folder
-    sums, photos = [0, 0, 0], sorted(folder.rglob("*.jpg"))
+    totals, photos = [0, 0, 0], sorted(folder.rglob("*.jpg"))
     for seed in SEEDS:
-        luck = random.Random(seed)
-        people = asyncio.run(people_of(folder, photos, luck))
+        rng = random.Random(seed)
+        people = asyncio.run(find_people(folder, photos, rng))
         if len(people) < 2:
             parser.error(
                 "fewer than two people with a clear face were found; is the extra `faces` installed?"
             )
-        counts = planted(people, luck)
+        counts = count_found_strangers(people, rng)
         print(f"  seed {seed}: {len(people)} people, {counts[0]} of {SETS} strangers called so", flush=True)
-        sums = [before + count for before, count in zip(sums, counts, strict=True)]
-    shares = [each / (SETS * len(SEEDS)) for each in sums]
+        totals = [before + count for before, count in zip(totals, counts, strict=True)]
+    shares = [total / (SETS * len(SEEDS)) for total in totals]
     for name, share in zip(("planted-photo", "planted-or-asked", "no-false-alarm"), shares, strict=True):
-        told = "holds" if share >= GOAL else "short"
-        print(f"coach: {name} value={share:.3f} goal=>={GOAL} {told}")
+        verdict = "holds" if share >= GOAL else "short"
+        print(f"coach: {name} value={share:.3f} goal=>={GOAL} {verdict}")
     return 0 if min(shares) >= GOAL else 1
 
 

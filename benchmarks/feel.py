@@ -19,12 +19,12 @@ from time import monotonic
 
 import psutil
 
-from benchmarks.load.crowd import Crowd, at, trains
-from benchmarks.load.stage import on_stage
-from benchmarks.load.telegram import Ask
-from benchmarks.load.watch import Look
+from benchmarks.load.crowd import SimulatedUsers, send_training_photos, sleep_until
+from benchmarks.load.stage import run_bot
+from benchmarks.load.telegram import PendingRequest
+from benchmarks.load.watch import LoopSample
 from benchmarks.percentiles import strict_percentile
-from benchmarks.rows import Goal, Row, table
+from benchmarks.rows import FigureRow, Goal, format_table
 
 PHOTOS_A_SECOND, WORDS_A_SECOND = 20.0, 2.0
 SEED, FIRST = 6, 1000
@@ -33,72 +33,95 @@ SAYINGS = ("/help", "/codes", "/queue", "/settings", "/start", "hello", "press")
 SETTLE_S = 120
 
 
-async def measured(folder: Path, lasts_s: float) -> list[Row]:
+async def measure_load(folder: Path, duration_s: float) -> list[FigureRow]:
     """Let people come for so long, and give the figures."""
-    senders = range(FIRST, FIRST + int(lasts_s * PHOTOS_A_SECOND / 5))
+    senders = range(FIRST, FIRST + int(duration_s * PHOTOS_A_SECOND / 5))
     talkers = range(FIRST * 10, FIRST * 10 + 50)
-    async with on_stage(folder, (*senders, *talkers), train_s=0.2, generate_s=0.1) as stage:
-        before_s = _cpu_s(stage.bot.pid)
-        await asyncio.gather(_send(stage.crowd, senders), _talk(stage.crowd, talkers, lasts_s))
+    async with run_bot(folder, (*senders, *talkers), train_s=0.2, generate_s=0.1) as running_bot:
+        before_s = _cpu_s(running_bot.bot.pid)
+        await asyncio.gather(
+            _send_photos(running_bot.users, senders), _send_messages(running_bot.users, talkers, duration_s)
+        )
         for _ in range(SETTLE_S):
-            if all(ask.answered_s is not None for ask in stage.crowd.asks):
+            if all(pending.answered_at_s is not None for pending in running_bot.users.requests):
                 break
             await asyncio.sleep(1.0)
-        cpu_s = _cpu_s(stage.bot.pid) - before_s
-        return rows(stage.crowd.asks, stage.looks(), cpu_s / (5 * len(senders)))
+        cpu_s = _cpu_s(running_bot.bot.pid) - before_s
+        return make_rows(running_bot.users.requests, running_bot.read_samples(), cpu_s / (5 * len(senders)))
 
 
-async def _send(crowd: Crowd, people: Sequence[int]) -> None:
-    start_s, luck = monotonic(), random.Random(SEED)
+async def _send_photos(users: SimulatedUsers, people: Sequence[int]) -> None:
+    start_s, rng = monotonic(), random.Random(SEED)
 
-    async def sends(number: int, person: int) -> None:
-        await at(start_s + number * 5 / PHOTOS_A_SECOND)
-        await trains(crowd, person, luck)
+    async def send_set(number: int, person: int) -> None:
+        await sleep_until(start_s + number * 5 / PHOTOS_A_SECOND)
+        await send_training_photos(users, person, rng)
 
-    await asyncio.gather(*(sends(number, person) for number, person in enumerate(people)))
+    await asyncio.gather(*(send_set(number, person) for number, person in enumerate(people)))
 
 
-async def _talk(crowd: Crowd, people: Sequence[int], lasts_s: float) -> None:
-    start_s, luck = monotonic(), random.Random(SEED)
-    for number in range(int(lasts_s * WORDS_A_SECOND)):
-        await at(start_s + number / WORDS_A_SECOND)
+async def _send_messages(users: SimulatedUsers, people: Sequence[int], duration_s: float) -> None:
+    start_s, rng = monotonic(), random.Random(SEED)
+    for number in range(int(duration_s * WORDS_A_SECOND)):
+        await sleep_until(start_s + number / WORDS_A_SECOND)
         # One after another: nobody writes twice within seconds, which Telegram's limits would slow down.
-        person, what = people[number % len(people)], luck.choice(SAYINGS)
-        if what == "press":
-            crowd.presses(person, "codes")
+        person, action = people[number % len(people)], rng.choice(SAYINGS)
+        if action == "press":
+            users.press_button(person, "codes")
         else:
-            crowd.says(person, what)
+            users.send_text(person, action)
 
 
-def rows(asks: Sequence[Ask], looks: Sequence[Look], cpu_s: float) -> list[Row]:
+def make_rows(
+    requests: Sequence[PendingRequest], samples: Sequence[LoopSample], cpu_s: float
+) -> list[FigureRow]:
     """Make the rows of what was seen."""
-    kinds = {
-        "photo": [ask for ask in asks if ask.what == "photo"],
-        "album": [ask for ask in asks if ask.what == "album"],
-        "press": [ask for ask in asks if ask.what == "press"],
+    requests_by_kind = {
+        "photo": [request for request in requests if request.kind == "photo"],
+        "album": [request for request in requests if request.kind == "album"],
+        "press": [request for request in requests if request.kind == "press"],
     }
-    kinds["word"] = [ask for ask in asks if ask.what not in kinds]
-    made = [_answer(name, [ask.took_s for ask in asked]) for name, asked in kinds.items()]
-    late, busy = [look.late_s for look in looks], [look.busy_s for look in looks]
+    requests_by_kind["word"] = [request for request in requests if request.kind not in requests_by_kind]
+    figure_rows = [
+        _make_answer_row(name, [request.response_time_s for request in kind_requests])
+        for name, kind_requests in requests_by_kind.items()
+    ]
+    late_times_s, busy_times_s = [sample.late_s for sample in samples], [sample.busy_s for sample in samples]
     under_50_ms = Goal.parse("<=0.05")
     what = "most by which the event loop came too late"
-    made.append(
-        Row("loop-late", what, "s", under_50_ms, max(late), f"{strict_percentile(late, 99):.3f} s p99")
+    figure_rows.append(
+        FigureRow(
+            "loop-late",
+            what,
+            "s",
+            under_50_ms,
+            max(late_times_s),
+            f"{strict_percentile(late_times_s, 99):.3f} s p99",
+        )
     )
     what = "most CPU time of the event loop at a stretch, and of a tick of 10 ms"
-    made.append(
-        Row("loop-busy", what, "s", under_50_ms, max(busy), f"{strict_percentile(busy, 99):.3f} s p99")
+    figure_rows.append(
+        FigureRow(
+            "loop-busy",
+            what,
+            "s",
+            under_50_ms,
+            max(busy_times_s),
+            f"{strict_percentile(busy_times_s, 99):.3f} s p99",
+        )
     )
     what = "CPU time a photo, all processes of the bot; two cores have 0.1 s"
-    made.append(Row("cpu-a-photo", what, "s", Goal.parse("<=0.1"), cpu_s))
-    return made
+    figure_rows.append(FigureRow("cpu-a-photo", what, "s", Goal.parse("<=0.1"), cpu_s))
+    return figure_rows
 
 
-def _answer(kind: str, took_s: Sequence[float]) -> Row:
-    what = {"album": "first answer to an album, from the end of the pause that shows that it is whole"}
+def _make_answer_row(kind: str, took_s: Sequence[float]) -> FigureRow:
+    labels = {"album": "first answer to an album, from the end of the pause that shows that it is whole"}
     note = f"n={len(took_s)}, median {strict_percentile(took_s, 50):.3f} s, most {max(took_s):.3f} s"
-    told = what.get(kind, f"first answer to a {kind}")
-    return Row(f"answer-{kind}-p99", told, "s", Goal.parse("<0.3"), strict_percentile(took_s, 99), note)
+    label = labels.get(kind, f"first answer to a {kind}")
+    return FigureRow(
+        f"answer-{kind}-p99", label, "s", Goal.parse("<0.3"), strict_percentile(took_s, 99), note
+    )
 
 
 def _cpu_s(pid: int) -> float:
@@ -107,16 +130,16 @@ def _cpu_s(pid: int) -> float:
     return float(sum(each.user + each.system for each in times))
 
 
-def main(line: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="benchmarks.feel", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long people come (default: 60)")
-    options = parser.parse_args(line)
+    args = parser.parse_args(argv)
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
-        found = asyncio.run(measured(Path(folder), options.seconds))
-    print("\n".join(row.line() for row in found))
-    print(f"\n{table(found)}\n")
+        figure_rows = asyncio.run(measure_load(Path(folder), args.seconds))
+    print("\n".join(row.format_line() for row in figure_rows))
+    print(f"\n{format_table(figure_rows)}\n")
     print(f"{os.cpu_count()} cores, load {load:.1f} before, {os.getloadavg()[0]:.1f} at the end")
     return 0
 

@@ -5,30 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.measure import Finding, NotMeasured
-from benchmarks.notebook import Notebook
-from benchmarks.rows import Goal, Row
+from benchmarks.measure import Measurement, NotMeasured
+from benchmarks.notebook import RunCache
+from benchmarks.rows import FigureRow, Goal
 
 
 @dataclass(frozen=True)
-class Figure:
+class FigureSpec:
     """One row before it is measured."""
 
     name: str
     what: str
     unit: str
     goal: Goal
-    measure: Callable[[Notebook], Finding]
+    measure: Callable[[RunCache], Measurement]
 
-    def row(self, book: Notebook) -> Row:
+    def measure_row(self, run_cache: RunCache) -> FigureRow:
         """Measure it; a failure becomes a row that says why there is no figure."""
         try:
-            found = self.measure(book)
-        except NotMeasured as failure:
-            return Row(self.name, self.what, self.unit, self.goal, None, str(failure))
-        return Row(self.name, self.what, self.unit, self.goal, found.value, found.note)
+            measurement = self.measure(run_cache)
+        except NotMeasured as error:
+            return FigureRow(self.name, self.what, self.unit, self.goal, None, str(error))
+        return FigureRow(self.name, self.what, self.unit, self.goal, measurement.value, measurement.note)
 
 
-def figure(name: str, what: str, unit: str, goal: str, measure: Callable[[Notebook], Finding]) -> Figure:
+def make_figure(
+    name: str, what: str, unit: str, goal: str, measure: Callable[[RunCache], Measurement]
+) -> FigureSpec:
     """Return a row with its goal as people write it."""
-    return Figure(name, what, unit, Goal.parse(goal), measure)
+    return FigureSpec(name, what, unit, Goal.parse(goal), measure)

@@ -20,9 +20,9 @@ from PIL import Image
 
 from bot.core.accounts import Identity, Platform
 from bot.core.messages import Upload
-from bot.db import Ledger
-from bot.media.decoding import PhotoGate
-from bot.media.quality import ChildEye
+from bot.db import Database
+from bot.media.decoding import SandboxedPhotoDecoder
+from bot.media.quality import SandboxedPhotoAnalyzer
 from drawn.examples import good_set
 
 #: A phone's photo.
@@ -32,43 +32,55 @@ PHOTOS, COMMITS = 20, 1000
 
 def main() -> int:
     """Measure, and print a table."""
-    asyncio.run(_all())
+    asyncio.run(_measure_all())
     return 0
 
 
-async def _all() -> None:
-    photo = phone_photo()
-    print(f"a loop of 3,000,000 additions: {loop_s():.2f} s of CPU\n")
+async def _measure_all() -> None:
+    photo = make_phone_photo()
+    print(f"a loop of 3,000,000 additions: {measure_loop_s():.2f} s of CPU\n")
     print("| what | each, by the clock | each, of CPU | a second |\n| --- | ---: | ---: | ---: |", flush=True)
-    gate = PhotoGate()
-    kept = await gate.check(Upload("photo.jpg", photo))  # its children are up
-    await _row("photo of 12 MP through the gate, two at once", PHOTOS, lambda: _both(gate, photo), gate.close)
-    eye = ChildEye()
-    await eye.see(kept.data)
-    await _row("look of the coach at a photo", PHOTOS, lambda: eye.see(kept.data), eye.close)
+    decoder = SandboxedPhotoDecoder()
+    decoded_photo = await decoder.decode(Upload("photo.jpg", photo))  # its children are up
+    await _print_row(
+        "photo of 12 MP through the gate, two at once",
+        PHOTOS,
+        lambda: _decode_two(decoder, photo),
+        decoder.close,
+    )
+    analyzer = SandboxedPhotoAnalyzer()
+    await analyzer.analyze(decoded_photo.data)
+    await _print_row(
+        "look of the coach at a photo", PHOTOS, lambda: analyzer.analyze(decoded_photo.data), analyzer.close
+    )
     with tempfile.TemporaryDirectory() as folder:
-        ledger = await Ledger.open(Path(folder) / "ledger.sqlite3", lambda: datetime.now(UTC))
-        account = await ledger.account_of(Identity(Platform.TELEGRAM, "1"))
-        await _row("transaction of the ledger", COMMITS, lambda: ledger.consent(account), ledger.close)
+        ledger = await Database.open(Path(folder) / "ledger.sqlite3", lambda: datetime.now(UTC))
+        account = await ledger.get_or_create(Identity(Platform.TELEGRAM, "1"))
+        await _print_row(
+            "transaction of the ledger", COMMITS, lambda: ledger.record_consent(account), ledger.close
+        )
 
 
-async def _row(
-    name: str, times: int, once: Callable[[], Awaitable[object]], close: Callable[[], Awaitable[object]]
+async def _print_row(
+    name: str,
+    repeats: int,
+    operation: Callable[[], Awaitable[object]],
+    close: Callable[[], Awaitable[object]],
 ) -> None:
     began_s, cpu_s = time.perf_counter(), _cpu_s()
-    for _ in range(times):
-        await once()
-    each_s = (time.perf_counter() - began_s) / times
+    for _ in range(repeats):
+        await operation()
+    mean_s = (time.perf_counter() - began_s) / repeats
     await close()
-    each_cpu_s = (_cpu_s() - cpu_s) / times
-    print(f"| {name} | {1000 * each_s:.1f} ms | {1000 * each_cpu_s:.1f} ms | {1 / each_s:.1f} |", flush=True)
+    mean_cpu_s = (_cpu_s() - cpu_s) / repeats
+    print(f"| {name} | {1000 * mean_s:.1f} ms | {1000 * mean_cpu_s:.1f} ms | {1 / mean_s:.1f} |", flush=True)
 
 
-async def _both(gate: PhotoGate, photo: bytes) -> None:
-    await asyncio.gather(*(gate.check(Upload("photo.jpg", photo)) for _ in range(2)))
+async def _decode_two(decoder: SandboxedPhotoDecoder, photo: bytes) -> None:
+    await asyncio.gather(*(decoder.decode(Upload("photo.jpg", photo)) for _ in range(2)))
 
 
-def phone_photo() -> bytes:
+def make_phone_photo() -> bytes:
     """Give a photo as large as a phone's."""
     image = Image.open(io.BytesIO(good_set(512)[0])).convert("RGB").resize((SIDE_PX, SIDE_PX))
     # A camera's grain makes the file as large as a real one.
@@ -78,7 +90,7 @@ def phone_photo() -> bytes:
     return file.getvalue()
 
 
-def loop_s() -> float:
+def measure_loop_s() -> float:
     """Measure what a plain loop takes of the CPU."""
     began_s, total = time.process_time(), 0
     for number in range(3_000_000):

@@ -24,9 +24,9 @@ import torch
 import drawn
 from benchmarks.small_base import measures
 from bot.core import likeness
-from bot.core.likeness import Score
+from bot.core.likeness import CandidateScore
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.drawn.judge import Judge
+from gpu_worker.models.drawn.judge import IdentityModel
 from gpu_worker.training.candidates import FIRST_SEED
 
 PEOPLE = 20
@@ -45,90 +45,117 @@ Numbers = list[list[float]]
 
 
 @dataclass(frozen=True)
-class Bench:
+class LikenessContext:
     """What every measurement needs."""
 
     base: BaseModel
-    judge: Judge
+    identity_model: IdentityModel
     folder: Path
 
-    def photos(self, person: int) -> list[bytes]:
+    def sample_photos(self, person: int) -> list[bytes]:
         """Draw the five photos of a person."""
         return drawn.sample_photos(FIRST_PERSON + person)
 
-    def who(self, pictures: Sequence[bytes]) -> Numbers:
+    def embed(self, pictures: Sequence[bytes]) -> Numbers:
         """Tell who is in pictures."""
-        found: Numbers = self.judge.identity(pictures).tolist()
-        return found
+        embeddings: Numbers = self.identity_model.embed(pictures).tolist()
+        return embeddings
 
-    def lora(self, name: str, person: int, steps: int | None = None) -> bytes:
+    def load_or_train(self, name: str, person: int, steps: int | None = None) -> bytes:
         """Train a LoRA as the product does, or read the one that is there."""
         path = self.folder / f"{name}-{person}.safetensors"
         if not path.exists():
-            began, usual = time.monotonic(), measures.usual(self.base)
-            settings = usual if steps is None else replace(usual, steps=steps)
-            data = measures.lora(self.base, self.photos(person), settings, seed=person)
-            part = path.with_suffix(".part")
-            part.write_bytes(data)
-            part.replace(path)
-            print(f"  {path.stem}: trained in {time.monotonic() - began:.1f} s", flush=True)
+            started_at, default_config = time.monotonic(), measures.default_config(self.base)
+            settings = default_config if steps is None else replace(default_config, steps=steps)
+            data = measures.train_lora(self.base, self.sample_photos(person), settings, seed=person)
+            temp_path = path.with_suffix(".part")
+            temp_path.write_bytes(data)
+            temp_path.replace(path)
+            print(f"  {path.stem}: trained in {time.monotonic() - started_at:.1f} s", flush=True)
         return path.read_bytes()
 
-    def drawn_with(self, file: bytes) -> Numbers:
+    def embed_candidate(self, file: bytes) -> Numbers:
         """Tell who is in the pictures of a candidate."""
-        return self.who(measures.pictures(self.base, PROMPTS, file, FIRST_SEED))
+        return self.embed(measures.generate_pictures(self.base, PROMPTS, file, FIRST_SEED))
 
-    def worth(self, person: int, pictures: Numbers) -> float:
+    def score(self, person: int, pictures: Numbers) -> float:
         """Say what a candidate is worth to a person, by what the product says."""
-        found = likeness.score(0, self.who(self.photos(person)), pictures, 0, likeness.drawings_alike)
-        assert isinstance(found, Score)  # noqa: S101 - there are photos and pictures
-        return likeness.worth(found)
+        candidate_score = likeness.score_candidate(
+            0, self.embed(self.sample_photos(person)), pictures, 0, likeness.drawing_similarity
+        )
+        assert isinstance(candidate_score, CandidateScore)  # noqa: S101 - there are photos and pictures
+        return likeness.weighted_likeness(candidate_score)
 
 
-def pairs(bench: Bench) -> bool:
+def compare_subjects(context: LikenessContext) -> bool:
     """Whether a person's own LoRA is worth more to them than another's."""
-    drawn_by = [bench.drawn_with(bench.lora("own", person)) for person in range(PEOPLE)]
-    right = 0
+    embeddings_by_person = [
+        context.embed_candidate(context.load_or_train("own", person)) for person in range(PEOPLE)
+    ]
+    correct_count = 0
     for person in range(PEOPLE):
-        own = bench.worth(person, drawn_by[person])
-        others = [bench.worth(person, drawn_by[(person + by) % PEOPLE]) for by in range(1, OTHERS + 1)]
-        right += sum(own > other for other in others)
-        print(f"  person {person}: own {own:.3f}, others {max(others):.3f} at most", flush=True)
-    return tell("right-subject", right, PEOPLE * OTHERS, 0.95)
+        own_score = context.score(person, embeddings_by_person[person])
+        other_scores = [
+            context.score(person, embeddings_by_person[(person + offset) % PEOPLE])
+            for offset in range(1, OTHERS + 1)
+        ]
+        correct_count += sum(own_score > other_score for other_score in other_scores)
+        print(f"  person {person}: own {own_score:.3f}, others {max(other_scores):.3f} at most", flush=True)
+    return report_result("right-subject", correct_count, PEOPLE * OTHERS, 0.95)
 
 
-def checkpoints(bench: Bench) -> bool:
+def compare_checkpoints(context: LikenessContext) -> bool:
     """Whether what learnt for long enough is worth more than what hardly began."""
-    right = 0
+    correct_count = 0
     for person in range(PEOPLE):
-        late = bench.worth(person, bench.drawn_with(bench.lora("own", person)))
-        early = bench.worth(person, bench.drawn_with(bench.lora(f"few{FEW_STEPS}", person, FEW_STEPS)))
-        right += late > early
-        print(f"  person {person}: {early:.3f} at step {FEW_STEPS}, {late:.3f} at the end", flush=True)
-    return tell("better-checkpoint", right, PEOPLE, 0.95)
+        late_score = context.score(person, context.embed_candidate(context.load_or_train("own", person)))
+        early_score = context.score(
+            person, context.embed_candidate(context.load_or_train(f"few{FEW_STEPS}", person, FEW_STEPS))
+        )
+        correct_count += late_score > early_score
+        print(
+            f"  person {person}: {early_score:.3f} at step {FEW_STEPS}, {late_score:.3f} at the end",
+            flush=True,
+        )
+    return report_result("better-checkpoint", correct_count, PEOPLE, 0.95)
 
 
-def planted(bench: Bench) -> bool:
+def find_planted_photos(context: LikenessContext) -> bool:
     """Whether somebody else's photo among five is found, and none where there is none."""
-    luck, found, quiet = random.Random(8), 0, 0
+    rng, found_count, quiet_count = random.Random(8), 0, 0
     for number in range(SETS):
-        photos = bench.photos(1000 + number)
-        quiet += likeness.odd_photo(bench.who(photos), likeness.drawings_alike) is None
-        place = luck.randrange(len(photos))
-        photos[place] = bench.photos(2000 + number)[place]
-        found += likeness.odd_photo(bench.who(photos), likeness.drawings_alike) == place + 1
-    return all([tell("planted-photo", found, SETS, 0.95), tell("no-false-alarm", quiet, SETS, 0.95)])
+        photos = context.sample_photos(1000 + number)
+        quiet_count += likeness.find_odd_photo(context.embed(photos), likeness.drawing_similarity) is None
+        index = rng.randrange(len(photos))
+        photos[index] = context.sample_photos(2000 + number)[index]
+        found_count += (
+            likeness.find_odd_photo(context.embed(photos), likeness.drawing_similarity) == index + 1
+        )
+    return all(
+        [
+            report_result("planted-photo", found_count, SETS, 0.95),
+            report_result("no-false-alarm", quiet_count, SETS, 0.95),
+        ]
+    )
 
 
-def tell(name: str, right: int, of: int, goal: float) -> bool:
+def report_result(name: str, correct_count: int, total: int, goal: float) -> bool:
     """Print a figure and whether it is as it should be."""
-    holds = right / of >= goal
-    told = "holds" if holds else "short"
-    print(f"likeness: {name} value={right / of:.3f} goal=>={goal} {told} ({right} of {of})", flush=True)
-    return holds
+    is_met = correct_count / total >= goal
+    verdict = "holds" if is_met else "short"
+    print(
+        f"likeness: {name} value={correct_count / total:.3f} goal=>={goal} {verdict}"
+        f" ({correct_count} of {total})",
+        flush=True,
+    )
+    return is_met
 
 
-WHAT: dict[str, Callable[[Bench], bool]] = {"pairs": pairs, "checkpoints": checkpoints, "planted": planted}
+MEASUREMENTS: dict[str, Callable[[LikenessContext], bool]] = {
+    "pairs": compare_subjects,
+    "checkpoints": compare_checkpoints,
+    "planted": find_planted_photos,
+}
 
 
 def main() -> int:
@@ -138,15 +165,15 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", nargs="+", choices=list(WHAT))
+    parser.add_argument("what", nargs="+", choices=list(MEASUREMENTS))
     parser.add_argument("--loras", type=Path, default=Path("build/small-base-loras"), help="folder of LoRAs")
     parser.add_argument("--threads", type=int, help="torch threads (default: all)")
-    told = parser.parse_args()
-    if told.threads:
-        torch.set_num_threads(told.threads)
-    told.loras.mkdir(parents=True, exist_ok=True)
-    bench = Bench(BaseModel.load("drawn"), Judge.load(), told.loras)
-    return 0 if all([WHAT[what](bench) for what in told.what]) else 1
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    args.loras.mkdir(parents=True, exist_ok=True)
+    context = LikenessContext(BaseModel.load("drawn"), IdentityModel.load(), args.loras)
+    return 0 if all([MEASUREMENTS[what](context) for what in args.what]) else 1
 
 
 if __name__ == "__main__":

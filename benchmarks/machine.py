@@ -36,11 +36,11 @@ class Machine:
             f"Python {self.python}, torch {self.torch}, {self.threads} threads",
             f"matrix product: {self.fp32_gflops:.0f} GFLOP/s fp32, {self.bf16_gflops:.0f} GFLOP/s bf16; "
             f"load before the start {self.load:.1f}"
-            + (" - others use this machine, so times are longer than they could be" if self.busy else ""),
+            + (" - others use this machine, so times are longer than they could be" if self.is_busy else ""),
         ]
 
     @property
-    def busy(self) -> bool:
+    def is_busy(self) -> bool:
         """Say whether somebody else was at work."""
         return self.load > 0.5
 
@@ -52,32 +52,32 @@ class Machine:
 def describe() -> Machine:
     """Look and measure; takes some seconds."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    told = matmul()
+    speeds = matmul()
     return Machine(
         cpu=_cpu(),
         cores=os.cpu_count() or 1,
         memory_gib=psutil.virtual_memory().total / measure.GIB,
         python=platform.python_version(),
-        torch=told["torch"],
-        threads=told["threads"],
-        card=told["card"],
-        fp32_gflops=told["fp32"],
-        bf16_gflops=told["bf16"],
+        torch=speeds["torch"],
+        threads=speeds["threads"],
+        card=speeds["card"],
+        fp32_gflops=speeds["fp32"],
+        bf16_gflops=speeds["bf16"],
         load=load,
     )
 
 
 def matmul() -> dict[str, Any]:
     """Measure a matrix product in a process of its own, so that this one stays small."""
-    return measure.probe("matmul", timeout_s=120).told()
+    return measure.probe("matmul", timeout_s=120).read_json()
 
 
 def _cpu() -> str:
     try:
-        described = Path("/proc/cpuinfo").read_text("utf-8")
+        cpuinfo = Path("/proc/cpuinfo").read_text("utf-8")
     except OSError:
         return platform.processor() or platform.machine()
-    for line in described.splitlines():
+    for line in cpuinfo.splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()

@@ -21,7 +21,7 @@ import psutil
 
 ROOT = Path(__file__).parents[1]
 #: How often a child's memory is looked at. The figure looked at only rises, so little is missed at the end.
-MEMORY_PAUSE_S = 0.2
+MEMORY_INTERVAL_S = 0.2
 GIB = 2**30
 
 
@@ -30,7 +30,7 @@ class NotMeasured(Exception):
 
 
 @dataclass(frozen=True)
-class Finding:
+class Measurement:
     """A figure, and what else there is to know of it."""
 
     value: float
@@ -38,7 +38,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Ended:
+class FinishedProcess:
     """A child process that ended well."""
 
     spawned_at: float  #: on the monotonic clock, which all processes share
@@ -46,12 +46,12 @@ class Ended:
     peak_bytes: int  #: largest resident set of any process of its family; 0 where that cannot be read
     lines: tuple[str, ...] = field(repr=False)  #: of its output
 
-    def told(self) -> dict[str, Any]:
+    def read_json(self) -> dict[str, Any]:
         """Return the last line that is a JSON object."""
         for line in reversed(self.lines):
             if line.startswith("{"):
-                told: dict[str, Any] = json.loads(line)
-                return told
+                document: dict[str, Any] = json.loads(line)
+                return document
         raise NotMeasured("the program ended without saying its figures")
 
 
@@ -62,7 +62,7 @@ def run(
     environ: Mapping[str, str] | None = None,
     cwd: Path = ROOT,
     on_text: Callable[[str], None] | None = None,
-) -> Ended:
+) -> FinishedProcess:
     """Run a program to its end; NotMeasured, with its last line of error, when it fails or takes too long.
 
     `on_text` is given its error output as it comes: progress bars are drawn there.
@@ -75,21 +75,23 @@ def run(
             )
         except OSError as error:
             raise NotMeasured(f"{command[0]} cannot be started: {error.strerror}") from error
-        with _ended_in_time(process, timeout_s) as overdue, _watched(process) as memory:
+        with _time_limit(process, timeout_s) as timeout_event, _track_memory(process) as memory:
             assert process.stderr is not None  # noqa: S101 - it was asked for as a pipe
             with process.stderr:
-                errors = _read(process.stderr, on_text)
+                errors = _read_tail(process.stderr, on_text)
             status = process.wait()
-        if overdue.is_set():
+        if timeout_event.is_set():
             raise NotMeasured(f"it took longer than {timeout_s:.0f} s")
         if status != 0:
-            raise NotMeasured(f"it ended with status {status}: {last_words(errors)}")
+            raise NotMeasured(f"it ended with status {status}: {last_line(errors)}")
         output.seek(0)
         lines = tuple(output.read().splitlines())
-    return Ended(spawned_at, time.monotonic() - spawned_at, memory.peak_bytes, lines)
+    return FinishedProcess(spawned_at, time.monotonic() - spawned_at, memory.peak_bytes, lines)
 
 
-def probe(name: str, *arguments: str, timeout_s: float, environ: Mapping[str, str] | None = None) -> Ended:
+def probe(
+    name: str, *arguments: str, timeout_s: float, environ: Mapping[str, str] | None = None
+) -> FinishedProcess:
     """Run one of the programs in `benchmarks/probes`."""
     command = [sys.executable, "-m", f"benchmarks.probes.{name}", *arguments]
     return run(command, timeout_s=timeout_s, environ=environ)
@@ -99,36 +101,36 @@ def _environ(extra: Mapping[str, str] | None) -> dict[str, str]:
     return {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", **(extra or {})}
 
 
-def _read(stream: IO[bytes], on_text: Callable[[str], None] | None) -> str:
+def _read_tail(stream: IO[bytes], on_text: Callable[[str], None] | None) -> str:
     """Read to the end; keep only the tail, which says what went wrong."""
     tail = ""
-    while piece := os.read(stream.fileno(), 65536):
-        text = piece.decode("utf-8", "replace")
+    while chunk := os.read(stream.fileno(), 65536):
+        text = chunk.decode("utf-8", "replace")
         tail = (tail + text)[-4000:]
         if on_text is not None:
             on_text(text)
     return tail
 
 
-def last_words(text: str) -> str:
+def last_line(text: str) -> str:
     """Return the last line that says something; a progress bar draws over its own line."""
     lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
     return lines[-1] if lines else "without a word"
 
 
 @contextmanager
-def _ended_in_time(process: subprocess.Popen[bytes], timeout_s: float) -> Iterator[threading.Event]:
+def _time_limit(process: subprocess.Popen[bytes], timeout_s: float) -> Iterator[threading.Event]:
     """Kill the process and its children when the time is over, or when we are interrupted."""
-    overdue = threading.Event()
+    timeout_event = threading.Event()
 
-    def end() -> None:
-        overdue.set()
+    def kill_process() -> None:
+        timeout_event.set()
         _kill_family(process.pid)
 
-    timer = threading.Timer(timeout_s, end)
+    timer = threading.Timer(timeout_s, kill_process)
     timer.start()
     try:
-        yield overdue
+        yield timeout_event
     finally:
         timer.cancel()
         if process.poll() is None:
@@ -151,25 +153,25 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 @dataclass
-class _Memory:
+class _PeakMemory:
     peak_bytes: int = 0
 
 
 @contextmanager
-def _watched(process: subprocess.Popen[bytes]) -> Iterator[_Memory]:
-    memory, ended = _Memory(), threading.Event()
+def _track_memory(process: subprocess.Popen[bytes]) -> Iterator[_PeakMemory]:
+    memory, end_event = _PeakMemory(), threading.Event()
 
-    def look() -> None:
-        while not ended.wait(MEMORY_PAUSE_S):
+    def sample_memory() -> None:
+        while not end_event.wait(MEMORY_INTERVAL_S):
             for member in _family(process.pid):
                 memory.peak_bytes = max(memory.peak_bytes, peak_bytes(member.pid))
 
-    thread = threading.Thread(target=look, name="memory", daemon=True)
+    thread = threading.Thread(target=sample_memory, name="memory", daemon=True)
     thread.start()
     try:
         yield memory
     finally:
-        ended.set()
+        end_event.set()
         thread.join()
 
 
@@ -185,12 +187,12 @@ def peak_bytes(pid: int) -> int:
     return 0
 
 
-def gaps(moments: Sequence[float]) -> tuple[float, ...]:
+def gaps(times: Sequence[float]) -> tuple[float, ...]:
     """Return the times between moments that follow each other."""
-    return tuple(after - before for before, after in pairwise(moments))
+    return tuple(end - start for start, end in pairwise(times))
 
 
 def spread(values: Sequence[float]) -> str:
     """Write a median with how far its samples lie apart, in seconds."""
-    middle = statistics.median(values)
-    return f"{middle:.2f} s ({min(values):.2f}-{max(values):.2f}, n={len(values)})"
+    median_s = statistics.median(values)
+    return f"{median_s:.2f} s ({min(values):.2f}-{max(values):.2f}, n={len(values)})"

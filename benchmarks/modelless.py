@@ -7,41 +7,41 @@ import os
 import sys
 from collections.abc import Callable
 
-from gpu_worker.protocol import Crop, Health
-from gpu_worker.serve.loop import Performer, serve
+from gpu_worker.protocol import Crop, WorkerHealth
+from gpu_worker.serve.loop import Engine, serve
 
-HEALTH = Health(device="none", base_model="none", base_model_loaded=True, process_memory_bytes=1)
+HEALTH = WorkerHealth(device="none", base_model="none", base_model_loaded=True, process_memory_bytes=1)
 
 
-class Modelless:
+class ModellessEngine:
     """The part that is the same of all of them: there is nothing to load, to encode or to forget."""
 
-    def health(self) -> Health:
+    def read_health(self) -> WorkerHealth:
         """Always the same."""
         return HEALTH
 
-    def warm(self) -> None:
+    def preload(self) -> None:
         """There is nothing to load."""
 
-    def tidy(self) -> None:
+    def evict_expired(self) -> None:
         """There is nothing to throw away."""
 
-    def prepare(self, photo: bytes, crop: Crop | None) -> None:
+    def prefetch(self, photo: bytes, crop: Crop | None) -> None:
         """There is nothing to encode."""
 
-    def forget(self, photos: tuple[str, ...]) -> None:
+    def forget(self, photo_hashes: tuple[str, ...]) -> None:
         """Nothing was kept."""
 
 
-def as_lora(content: bytes) -> bytes:
+def make_lora_file(content: bytes) -> bytes:
     """Make of bytes what counts as a LoRA file as far as the front end can tell; they are its end."""
-    told = {"words": {"dtype": "U8", "shape": [len(content)], "data_offsets": [0, len(content)]}}
-    header = json.dumps(told).encode()
+    tensors = {"words": {"dtype": "U8", "shape": [len(content)], "data_offsets": [0, len(content)]}}
+    header = json.dumps(tensors).encode()
     return len(header).to_bytes(8, "little") + header + content
 
 
-def serve_and_end(performer: Callable[[], Performer]) -> None:
+def serve_and_end(create_engine: Callable[[], Engine]) -> None:
     """Be a worker process until its input ends; what is printed goes to stderr, and not among the frames."""
     frames = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    os._exit(serve(performer, HEALTH, sys.stdin.buffer, frames))
+    os._exit(serve(create_engine, HEALTH, sys.stdin.buffer, frames))

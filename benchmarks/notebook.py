@@ -7,35 +7,44 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar, cast
 
 from benchmarks.measure import NotMeasured
-from benchmarks.runs import CardRun, Choice, DrawingRun, Lab, PeerRun, SwitchRun, Training, WorkerRun
+from benchmarks.runs import (
+    CardRun,
+    DrawingRun,
+    Lab,
+    PeerRun,
+    PrecisionChoice,
+    SwitchRun,
+    TrainingRun,
+    WorkerRun,
+)
 
 T = TypeVar("T")
-Duel = tuple[list[Training], list[PeerRun]]
+Duel = tuple[list[TrainingRun], list[PeerRun]]
 
 #: How the peer is told a precision; `default` is what it does when it is told nothing.
 PEER_FLAGS = {"fp32": "--sdpa", "bf16": "--sdpa --mixed_precision bf16", "default": ""}
 
 
 @dataclass
-class Notebook:
+class RunCache:
     """Measures when a row asks, and remembers figures and failures."""
 
     lab: Lab
     rounds: int = 2  #: of us and the peer in turn, so that a machine that changes its speed is fair to both
-    _kept: dict[str, Any] = field(default_factory=dict)
+    _results: dict[str, Any] = field(default_factory=dict)
 
-    def ours(self, precision: str) -> list[Training]:
+    def our_trainings(self, precision: str) -> list[TrainingRun]:
         """Return our trainings in a precision: those beside the peer's if they were done, or one alone."""
-        duel = self._kept.get(_duel_key(precision))
-        if isinstance(duel, tuple):
-            return cast(Duel, duel)[0]
-        return [self._once(f"ours {precision}", lambda: self.lab.train(precision))]
+        pairs = self._results.get(_duel_key(precision))
+        if isinstance(pairs, tuple):
+            return cast(Duel, pairs)[0]
+        return [self._get_or_measure(f"ours {precision}", lambda: self.lab.train(precision))]
 
-    def duel(self, precision: str) -> Duel:
+    def paired_runs(self, precision: str) -> Duel:
         """Return our trainings and the peer's, done in turn."""
-        return self._once(_duel_key(precision), lambda: self._fight(precision))
+        return self._get_or_measure(_duel_key(precision), lambda: self._run_pairs(precision))
 
-    def _fight(self, precision: str) -> Duel:
+    def _run_pairs(self, precision: str) -> Duel:
         ours, theirs = [], []
         for _ in range(self.rounds):
             # The peer first: where there is none, nothing of ours is done in vain.
@@ -45,64 +54,64 @@ class Notebook:
 
     def worker(self) -> WorkerRun:
         """Return a worker's whole life."""
-        return self._once("worker", lambda: self.lab.worker(only_ready=False))
+        return self._get_or_measure("worker", lambda: self.lab.worker(only_ready=False))
 
-    def worker_start(self) -> WorkerRun:
+    def start_worker(self) -> WorkerRun:
         """Return a worker's start; of the whole life where that was measured anyway."""
-        whole = self._kept.get("worker")
-        if isinstance(whole, WorkerRun):
-            return whole
-        return self._once("worker start", lambda: self.lab.worker(only_ready=True))
+        full_run = self._results.get("worker")
+        if isinstance(full_run, WorkerRun):
+            return full_run
+        return self._get_or_measure("worker start", lambda: self.lab.worker(only_ready=True))
 
-    def choice(self) -> Choice:
+    def default_precision(self) -> PrecisionChoice:
         """Return what is chosen by default on the CPU."""
-        return self._once("choice", self.lab.choice)
+        return self._get_or_measure("choice", self.lab.choice)
 
     def drawing(self, precision: str) -> DrawingRun:
         """Return denoising steps of ours and of diffusers' pipeline."""
-        return self._once(f"drawing {precision}", lambda: self.lab.draw(precision))
+        return self._get_or_measure(f"drawing {precision}", lambda: self.lab.draw(precision))
 
     def switching(self) -> SwitchRun:
         """Return what it takes to change LoRAs."""
-        return self._once("switching", self.lab.switch)
+        return self._get_or_measure("switching", self.lab.switch)
 
     def peak(self, duty: str) -> int:
         """Return most memory of a duty in bytes."""
-        return self._once(f"peak {duty}", lambda: self.lab.peak(duty))
+        return self._get_or_measure(f"peak {duty}", lambda: self.lab.peak(duty))
 
     def loading(self) -> tuple[int, int]:
         """Return most memory while loading fp16 files, and their size, in bytes."""
-        return self._once("loading", self.lab.loading)
+        return self._get_or_measure("loading", self.lab.loading)
 
     def card(self) -> CardRun:
         """Return a training on the card."""
-        return self._once("card", self._on_card)
+        return self._get_or_measure("card", self._train_on_gpu)
 
-    def _on_card(self) -> CardRun:
+    def _train_on_gpu(self) -> CardRun:
         if not self.lab.has_card:
             raise NotMeasured("there is no CUDA card")
         return self.lab.card()
 
     def card_peer(self) -> PeerRun:
         """Return the peer's training on the card, in our precision there."""
-        half = "fp16" if self.card().precision == "float16" else "bf16"
-        flags = f"--sdpa --mixed_precision {half}"
-        return self._once("card peer", lambda: self.lab.peer(flags, on_card=True))
+        precision = "fp16" if self.card().precision == "float16" else "bf16"
+        flags = f"--sdpa --mixed_precision {precision}"
+        return self._get_or_measure("card peer", lambda: self.lab.peer(flags, on_card=True))
 
-    def raw(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return everything that was measured, for the results' file."""
-        return {key: _plain(value) for key, value in self._kept.items()}
+        return {key: _plain(value) for key, value in self._results.items()}
 
-    def _once(self, key: str, measure: Callable[[], T]) -> T:
-        if key not in self._kept:
+    def _get_or_measure(self, key: str, measure: Callable[[], T]) -> T:
+        if key not in self._results:
             try:
-                self._kept[key] = measure()
-            except NotMeasured as failure:
-                self._kept[key] = failure
-        kept = self._kept[key]
-        if isinstance(kept, NotMeasured):
-            raise kept
-        return cast(T, kept)
+                self._results[key] = measure()
+            except NotMeasured as error:
+                self._results[key] = error
+        result = self._results[key]
+        if isinstance(result, NotMeasured):
+            raise result
+        return cast(T, result)
 
 
 def _duel_key(precision: str) -> str:

@@ -24,21 +24,21 @@ _STEP = re.compile(r"steps:[^\r\n]*?\|\s*(\d+)/\d+ \[")
 
 
 @dataclass
-class Bar:
+class ProgressBarReader:
     """Notes when each step is first seen in a progress bar that comes in pieces."""
 
     step_ends: list[float] = field(default_factory=list)
-    _rest: str = ""
+    _partial_line: str = ""
 
-    def take(self, text: str) -> None:
+    def feed(self, text: str) -> None:
         """Look at another piece of the output."""
-        seen = self._rest + text
-        for found in _STEP.finditer(seen):
-            if int(found[1]) > len(self.step_ends):
+        buffer = self._partial_line + text
+        for match in _STEP.finditer(buffer):
+            if int(match[1]) > len(self.step_ends):
                 self.step_ends.append(time.monotonic())
         # A bar may be cut anywhere; what is after its last ending is looked at again with the next piece.
-        cut = max(seen.rfind("\r"), seen.rfind("\n")) + 1
-        self._rest = seen[cut:]
+        line_start = max(buffer.rfind("\r"), buffer.rfind("\n")) + 1
+        self._partial_line = buffer[line_start:]
 
 
 @dataclass(frozen=True)
@@ -66,28 +66,28 @@ class Peer:
         folder = Path(environ["PEER"]).expanduser().resolve()
         if not (folder / _PROGRAM).is_file():
             raise NotMeasured(f"PEER has no {_PROGRAM}")
-        return cls(folder, _program(environ.get("PEER_PYTHON") or "python3"))
+        return cls(folder, _resolve_program(environ.get("PEER_PYTHON") or "python3"))
 
     def train(
         self, work: PeerWork, flags: str, launcher: bool = False, environ: Mapping[str, str] | None = None
     ) -> PeerRun:
         """Train for some steps; NotMeasured with the peer's last words when it fails."""
-        bar = Bar()
+        progress_bar = ProgressBarReader()
         with tempfile.TemporaryDirectory() as output:
-            ended = measure.run(
-                [*self._start(launcher), *_flags(work, output), *shlex.split(flags)],
+            process = measure.run(
+                [*self._launch_command(launcher), *_flags(work, output), *shlex.split(flags)],
                 timeout_s=1800,
                 environ={**self._environ(), **(environ or {})},
                 cwd=self.folder,
-                on_text=bar.take,
+                on_text=progress_bar.feed,
             )
-        ends = bar.step_ends
+        ends = progress_bar.step_ends
         if len(ends) < 2:
             raise NotMeasured("the peer's progress could not be read")
-        return PeerRun(ends[0] - ended.spawned_at, measure.gaps(ends), ended.peak_bytes)
+        return PeerRun(ends[0] - process.spawned_at, measure.gaps(ends), process.peak_bytes)
 
-    def _start(self, launcher: bool) -> list[str]:
-        if not launcher or not _imports(self.python, "accelerate.commands.launch"):
+    def _launch_command(self, launcher: bool) -> list[str]:
+        if not launcher or not _can_import(self.python, "accelerate.commands.launch"):
             return [self.python, _PROGRAM]
         threads = str(os.cpu_count() or 1)  # its own default is one thread, which would be unfair
         return [
@@ -98,19 +98,19 @@ class Peer:
 
     def _environ(self) -> dict[str, str]:
         # No build of torchvision fits every torch; what the peer needs of it is small.
-        if _imports(self.python, "torchvision"):
+        if _can_import(self.python, "torchvision"):
             return {}
         return {"PYTHONPATH": os.pathsep.join(filter(None, [str(STAND_INS), os.environ.get("PYTHONPATH")]))}
 
 
-def _program(name: str) -> str:
+def _resolve_program(name: str) -> str:
     """Return a program by its whole path, as it is started in another folder; one on the PATH by its name."""
     path = Path(name).expanduser()
     return name if path.name == name else str(path.absolute())  # not resolved: a venv's Python is a link
 
 
 @cache
-def _imports(python: str, module: str) -> bool:
+def _can_import(python: str, module: str) -> bool:
     try:
         measure.run([python, "-c", f"import {module}"], timeout_s=120)
     except NotMeasured:

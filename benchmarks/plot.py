@@ -23,8 +23,8 @@ def line(x_name: str, y_name: str, points: Sequence[tuple[float, float]]) -> str
     for power in _powers([y for _, y in points]):
         parts += [_rule(LEFT, y_of(power), WIDTH - RIGHT, y_of(power))]
         parts += [_text(LEFT - 8, y_of(power) + 4, f"{power:,.0f}", "end")]
-    way = " ".join(f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in points)
-    parts.append(f'<polyline points="{way}" fill="none" stroke="{_MARK}" stroke-width="2"/>')
+    polyline = " ".join(f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in points)
+    parts.append(f'<polyline points="{polyline}" fill="none" stroke="{_MARK}" stroke-width="2"/>')
     for x, y in points:
         parts.append(f'<circle cx="{x_of(x):.1f}" cy="{y_of(y):.1f}" r="4" fill="{_MARK}"/>')
         parts.append(_text(x_of(x) - 8, y_of(y) - 8, f"{y:,.0f}", "end"))
@@ -36,12 +36,12 @@ def bars(name: str, values: Sequence[tuple[str, float]]) -> str:
     height = TOP + BAR * len(values) + BOTTOM
     x_of = _scale([value for _, value in values], NAMES, WIDTH - 90, zero_power=1)
     parts = [_text((NAMES + WIDTH) / 2, height - 12, name)]
-    for number, (what, value) in enumerate(values):
+    for number, (label, value) in enumerate(values):
         y = TOP + number * BAR
         length = x_of(value) - NAMES
         parts.append(f'<rect x="{NAMES}" y="{y}" width="{length:.1f}" height="{BAR - 10}" fill="{_MARK}"/>')
         parts += [
-            _text(NAMES - 8, y + 16, what, "end"),
+            _text(NAMES - 8, y + 16, label, "end"),
             _text(x_of(value) + 8, y + 16, f"{value:,.0f}", "start"),
         ]
     return _svg(height, parts)
@@ -54,10 +54,10 @@ def _scale(
     low = math.floor(math.log10(min(values))) - zero_power
     high = max(math.ceil(math.log10(max(values))), low + 1)
 
-    def place(value: float) -> float:
+    def to_pixels(value: float) -> float:
         return first + (math.log10(value) - low) / (high - low) * (last - first)
 
-    return place
+    return to_pixels
 
 
 def _powers(values: Sequence[float]) -> Iterator[float]:

@@ -10,7 +10,7 @@ from enum import Enum
 _RELATIONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 
 
-class Verdict(Enum):
+class GoalVerdict(Enum):
     """How a figure stands to its goal."""
 
     HOLDS = "holds"  #: the goal is met
@@ -44,7 +44,7 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class Row:
+class FigureRow:
     """One figure of the table."""
 
     name: str  #: as `ONLY` takes it
@@ -55,33 +55,33 @@ class Row:
     note: str = ""  #: what else there is to know of it; why, when it was not measured
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> GoalVerdict:
         """Judge the figure, unrounded."""
         if self.value is None:
-            return Verdict.NOT_MEASURED
-        return Verdict.HOLDS if self.goal.is_met_by(self.value) else Verdict.SHORT
+            return GoalVerdict.NOT_MEASURED
+        return GoalVerdict.HOLDS if self.goal.is_met_by(self.value) else GoalVerdict.SHORT
 
-    def line(self) -> str:
+    def format_line(self) -> str:
         """Return the row as one line that other programs can read."""
-        start = f"bench: {self.name} value={shown(self.value)} goal={self.goal} {self.verdict.value}"
+        start = f"bench: {self.name} value={format_value(self.value)} goal={self.goal} {self.verdict.value}"
         return start if self.value is not None else f"{start} ({self.note})"
 
 
-def shown(value: float | None) -> str:
+def format_value(value: float | None) -> str:
     """Write a figure with four significant digits; `-` for none."""
     return "-" if value is None else f"{value:.4g}"
 
 
-def table(rows: Sequence[Row]) -> str:
+def format_table(rows: Sequence[FigureRow]) -> str:
     """Return all rows for a person, in columns."""
     head = ("name", "value", "unit", "goal", "verdict", "what", "note")
     lines = [
-        (row.name, shown(row.value), row.unit, str(row.goal), row.verdict.value, row.what, row.note)
+        (row.name, format_value(row.value), row.unit, str(row.goal), row.verdict.value, row.what, row.note)
         for row in rows
     ]
     widths = [max(len(line[column]) for line in (head, *lines)) for column in range(len(head))]
-    written = [
+    formatted_lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in (head, tuple("-" * width for width in widths), *lines)
     ]
-    return "\n".join(written)
+    return "\n".join(formatted_lines)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingRun:
     """A few steps of our training; times in seconds."""
 
     precision: str  #: of the weights at the end: `float32`, `bfloat16`, `float16`
@@ -44,7 +44,7 @@ class WorkerRun:
 
 
 @dataclass(frozen=True)
-class Choice:
+class PrecisionChoice:
     """What the program chooses by itself on the CPU."""
 
     precision: str
@@ -96,7 +96,7 @@ class Lab(Protocol):
     def side_px(self) -> int:
         """Return the side of the pictures in pixels."""
 
-    def train(self, precision: str) -> Training:
+    def train(self, precision: str) -> TrainingRun:
         """Train on the CPU in `fp32`, `bf16` or by `default`."""
 
     def peer(self, flags: str, launcher: bool = False, on_card: bool = False) -> PeerRun:
@@ -105,7 +105,7 @@ class Lab(Protocol):
     def worker(self, only_ready: bool) -> WorkerRun:
         """Start a worker on the CPU; train with it unless it is only to get ready."""
 
-    def choice(self) -> Choice:
+    def choice(self) -> PrecisionChoice:
         """Look what is chosen by default on the CPU."""
 
     def card(self) -> CardRun:

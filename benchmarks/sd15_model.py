@@ -21,10 +21,10 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from gpu_worker.models.sd15.config import (
-    SCHEDULER,
+    SCHEDULER_CONFIG,
     Widths,
-    clip_tokenizer,
-    text_config,
+    load_clip_tokenizer,
+    text_encoder_config,
     unet_config,
     vae_config,
 )
@@ -38,7 +38,7 @@ _PEER_TOKENIZER = "openai_clip-vit-large-patch14"
 _DIFFUSERS_VERSION = "0.6.0"  # what the published folder says
 
 
-class NoRoom(Exception):
+class DiskFullError(Exception):
     """There is too little room on the disk for the model."""
 
 
@@ -50,9 +50,11 @@ def build(bench_dir: Path) -> Path:
     if folder.exists():  # a build that was interrupted
         shutil.rmtree(folder)
     bench_dir.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(bench_dir).free
-    if free < NEEDED_BYTES:
-        raise NoRoom(f"the model needs {NEEDED_BYTES / 1e9:.1f} GB and {free / 1e9:.1f} GB are free")
+    free_bytes = shutil.disk_usage(bench_dir).free
+    if free_bytes < NEEDED_BYTES:
+        raise DiskFullError(
+            f"the model needs {NEEDED_BYTES / 1e9:.1f} GB and {free_bytes / 1e9:.1f} GB are free"
+        )
     _write(folder, Widths())
     (folder / _COMPLETE).touch()
     return folder
@@ -60,38 +62,38 @@ def build(bench_dir: Path) -> Path:
 
 def build_half(bench_dir: Path) -> Path:
     """Return the folder of the same model in half precision, made from the other where it is not complete."""
-    whole, folder = build(bench_dir), bench_dir / "sd15-random-fp16"
+    full_model, folder = build(bench_dir), bench_dir / "sd15-random-fp16"
     if (folder / _COMPLETE).is_file():
         return folder
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(whole, folder, ignore=shutil.ignore_patterns("*.safetensors", _COMPLETE))
-    for file in whole.rglob("*.safetensors"):
+    shutil.copytree(full_model, folder, ignore=shutil.ignore_patterns("*.safetensors", _COMPLETE))
+    for file in full_model.rglob("*.safetensors"):
         half = {name: tensor.half() for name, tensor in load_file(file).items()}
-        save_file(half, folder / file.relative_to(whole))
+        save_file(half, folder / file.relative_to(full_model))
     (folder / _COMPLETE).touch()
     return folder
 
 
 def _write(folder: Path, widths: Widths) -> None:
-    random = np.random.default_rng(_SEED)
+    rng = np.random.default_rng(_SEED)
     with torch.device("meta"):  # shapes only: no weight is ever held twice, or even once as a whole
         unet = UNet2DConditionModel(**unet_config(widths))
         vae = AutoencoderKL(**vae_config(widths))
-        text = CLIPTextModel(CLIPTextConfig(**text_config(widths)))
+        text = CLIPTextModel(CLIPTextConfig(**text_encoder_config(widths)))
     unet.save_config(folder / "unet")
     vae.save_config(folder / "vae")
     text.config.architectures = ["CLIPTextModel"]
     text.config.save_pretrained(folder / "text_encoder")
-    write_weights(unet, folder / "unet" / "diffusion_pytorch_model.safetensors", random)
-    write_weights(vae, folder / "vae" / "diffusion_pytorch_model.safetensors", random)
+    write_weights(unet, folder / "unet" / "diffusion_pytorch_model.safetensors", rng)
+    write_weights(vae, folder / "vae" / "diffusion_pytorch_model.safetensors", rng)
     # transformers 5 dropped a level that published files have; both it and transformers 4 read them with it.
-    write_weights(text, folder / "text_encoder" / "model.safetensors", random, prefix="text_model.")
+    write_weights(text, folder / "text_encoder" / "model.safetensors", rng, prefix="text_model.")
     write_tokenizer(folder / "tokenizer")
     write_tokenizer(folder / "peer-tokenizers" / _PEER_TOKENIZER)
     _write_indexes(folder)
 
 
-def write_weights(part: nn.Module, path: Path, random: np.random.Generator, prefix: str = "") -> None:
+def write_weights(part: nn.Module, path: Path, rng: np.random.Generator, prefix: str = "") -> None:
     """Write random fp32 weights for a part on the meta device, tensor by tensor, as safetensors."""
     shapes = {
         f"{prefix}{name.removeprefix(prefix)}": tuple(tensor.shape)
@@ -105,28 +107,28 @@ def write_weights(part: nn.Module, path: Path, random: np.random.Generator, pref
     head += b" " * (-len(head) % 8)  # so that the numbers lie where a mapping can be read in place
     with path.open("wb") as file:
         file.write(len(head).to_bytes(8, "little") + head)
-        _write_numbers(file, shapes, random)
+        _write_numbers(file, shapes, rng)
 
 
-def _write_numbers(file: BinaryIO, shapes: dict[str, tuple[int, ...]], random: np.random.Generator) -> None:
+def _write_numbers(file: BinaryIO, shapes: dict[str, tuple[int, ...]], rng: np.random.Generator) -> None:
     for name, shape in shapes.items():
-        for values in _numbers(name, shape, random):
+        for values in _random_tensor(name, shape, rng):
             file.write(values.tobytes())
 
 
-def _numbers(name: str, shape: tuple[int, ...], random: np.random.Generator) -> Iterator[np.ndarray]:
+def _random_tensor(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Yield a tensor's numbers, drawn so that a signal keeps about its size from layer to layer."""
     if len(shape) == 1:  # a norm's weight, or a bias
         yield np.full(shape, 0.0 if name.endswith("bias") else 1.0, dtype=np.float32)
         return
     scale = 0.02 if "embedding.weight" in name else 1 / math.sqrt(math.prod(shape[1:]))
     for _ in range(shape[0]):
-        yield random.standard_normal(shape[1:], dtype=np.float32) * np.float32(scale)
+        yield rng.standard_normal(shape[1:], dtype=np.float32) * np.float32(scale)
 
 
 def write_tokenizer(folder: Path) -> None:
     """Write CLIP's tokenizer as today's file and as the two that older libraries read."""
-    clip_tokenizer().save_pretrained(folder)
+    load_clip_tokenizer().save_pretrained(folder)
     model = json.loads((folder / "tokenizer.json").read_text("utf-8"))["model"]
     (folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False), "utf-8")
     merges = (pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"])
@@ -134,7 +136,7 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def _write_indexes(folder: Path) -> None:
-    scheduler = {"_class_name": "PNDMScheduler", "_diffusers_version": _DIFFUSERS_VERSION, **SCHEDULER}
+    scheduler = {"_class_name": "PNDMScheduler", "_diffusers_version": _DIFFUSERS_VERSION, **SCHEDULER_CONFIG}
     scheduler |= {"clip_sample": False, "set_alpha_to_one": False, "skip_prk_steps": True}
     index = {
         "_class_name": "StableDiffusionPipeline",
@@ -158,8 +160,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bench_dir", type=Path)
     parser.add_argument("--half", action="store_true", help="the same in half precision")
-    told = parser.parse_args()
-    print(json.dumps({"folder": str((build_half if told.half else build)(told.bench_dir))}))
+    args = parser.parse_args()
+    print(json.dumps({"folder": str((build_half if args.half else build)(args.bench_dir))}))
 
 
 if __name__ == "__main__":

@@ -18,29 +18,31 @@ from benchmarks import limits, plot
 from benchmarks.percentiles import percentile
 
 DAY_S = 86_400.0
-PEOPLE_A_DAY = (100, 1_000, 10_000, 100_000, 1_000_000)
+PEOPLE_PER_DAY = (100, 1_000, 10_000, 100_000, 1_000_000)
 #: How much more than in the mean hour comes in the busiest one.
-SWING = 0.6
+DAILY_SWING = 0.6
 
 
 @dataclass(frozen=True)
-class Load:
+class DailyLoad:
     """What people ask for in a day."""
 
     people: int
-    trainings_each: float
-    generations_each: float
+    trainings_per_person: float
+    generations_per_person: float
     train_s: float  #: a training alone on a card
     generate_s: float  #: a picture alone on a card
 
     @property
     def busy_s(self) -> float:
         """Seconds of one card that a day's work takes."""
-        return self.people * (self.trainings_each * self.train_s + self.generations_each * self.generate_s)
+        return self.people * (
+            self.trainings_per_person * self.train_s + self.generations_per_person * self.generate_s
+        )
 
 
 @dataclass(frozen=True)
-class Row:
+class SimulatedDay:
     """What came out for one number of people."""
 
     people: int
@@ -52,43 +54,46 @@ class Row:
     used: float  #: of the cards' time
 
 
-def arrivals(load: Load, seed: int) -> list[tuple[float, float]]:
+def draw_arrivals(load: DailyLoad, seed: int) -> list[tuple[float, float]]:
     """Draw a day of jobs, (when it comes, what it takes), in seconds and in order; evenings are busier."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     jobs: list[tuple[float, float]] = []
-    for each, took_s in ((load.trainings_each, load.train_s), (load.generations_each, load.generate_s)):
-        for _ in range(round(load.people * each)):
-            jobs.append((_moment(dice), took_s))
+    for jobs_per_person, duration_s in (
+        (load.trainings_per_person, load.train_s),
+        (load.generations_per_person, load.generate_s),
+    ):
+        for _ in range(round(load.people * jobs_per_person)):
+            jobs.append((_draw_time_s(rng), duration_s))
     jobs.sort()
     return jobs
 
 
-def waits_s(jobs: list[tuple[float, float]], cards: int) -> list[float]:
+def simulate_waits_s(jobs: list[tuple[float, float]], cards: int) -> list[float]:
     """Give what each job waits, first come first served, each alone on its card. In seconds, as they came."""
     free_at_s = [0.0] * cards
     waits = []
-    for came_at_s, took_s in jobs:
-        began_s = max(came_at_s, free_at_s[0])
-        heapq.heapreplace(free_at_s, began_s + took_s)
-        waits.append(began_s - came_at_s)
+    for arrived_at_s, duration_s in jobs:
+        started_at_s = max(arrived_at_s, free_at_s[0])
+        heapq.heapreplace(free_at_s, started_at_s + duration_s)
+        waits.append(started_at_s - arrived_at_s)
     return waits
 
 
-def is_enough(jobs: list[tuple[float, float]], cards: int, limit_s: float) -> bool:
+def has_enough_cards(jobs: list[tuple[float, float]], cards: int, limit_s: float) -> bool:
     """Say whether 95 of 100 jobs wait less than `limit_s`; a day that cannot is not played to its end."""
     free_at_s = [0.0] * cards
     late_allowed = len(jobs) - math.ceil(0.95 * len(jobs))
-    replace = heapq.heapreplace
-    for came_at_s, took_s in jobs:
+    heapreplace = heapq.heapreplace
+    for arrived_at_s, duration_s in jobs:
         free_s = free_at_s[0]
-        if free_s <= came_at_s:
-            replace(free_at_s, came_at_s + took_s)
+        if free_s <= arrived_at_s:
+            heapreplace(free_at_s, arrived_at_s + duration_s)
             continue
-        if free_s - came_at_s >= limit_s:
+        if free_s - arrived_at_s >= limit_s:
             late_allowed -= 1
             if late_allowed < 0:
                 return False
-        replace(free_at_s, free_s + took_s)
+        heapreplace(free_at_s, free_s + duration_s)
     return True
 
 
@@ -97,32 +102,32 @@ def p95(values: Sequence[float]) -> float:
     return percentile(values, 95)
 
 
-def cards_needed(jobs: list[tuple[float, float]], limit_s: float) -> int:
+def find_card_count(jobs: list[tuple[float, float]], limit_s: float) -> int:
     """Give the fewest cards with which the 95th percentile of waiting stays under `limit_s`."""
     # With fewer than the mean of the day needs, the line only grows; with the busiest hour's there is none.
-    mean = sum(took_s for _, took_s in jobs) / DAY_S
-    few, enough = max(0, int(mean * 0.9) - 1), max(1, math.ceil(mean))
-    while not is_enough(jobs, enough, limit_s):
-        few, enough = enough, max(enough + 1, round(enough * 1.25))
-    while enough - few > 1:
-        middle = (few + enough) // 2
-        if is_enough(jobs, middle, limit_s):
-            enough = middle
+    mean_cards = sum(duration_s for _, duration_s in jobs) / DAY_S
+    too_few, sufficient = max(0, int(mean_cards * 0.9) - 1), max(1, math.ceil(mean_cards))
+    while not has_enough_cards(jobs, sufficient, limit_s):
+        too_few, sufficient = sufficient, max(sufficient + 1, round(sufficient * 1.25))
+    while sufficient - too_few > 1:
+        middle = (too_few + sufficient) // 2
+        if has_enough_cards(jobs, middle, limit_s):
+            sufficient = middle
         else:
-            few = middle
-    return enough
+            too_few = middle
+    return sufficient
 
 
-def row(load: Load, limit_s: float) -> Row:
+def simulate_day(load: DailyLoad, limit_s: float) -> SimulatedDay:
     """Play a day with as many cards as it needs."""
-    jobs = arrivals(load, seed=load.people)
-    cards = cards_needed(jobs, limit_s)
-    waits = waits_s(jobs, cards)
+    jobs = draw_arrivals(load, seed=load.people)
+    cards = find_card_count(jobs, limit_s)
+    waits = simulate_waits_s(jobs, cards)
     used = load.busy_s / (cards * DAY_S)
-    return Row(load.people, len(jobs), cards, percentile(waits, 50), p95(waits), max(waits), used)
+    return SimulatedDay(load.people, len(jobs), cards, percentile(waits, 50), p95(waits), max(waits), used)
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="benchmarks.simulate", description=__doc__)
     add = parser.add_argument
@@ -130,7 +135,7 @@ def arguments() -> argparse.Namespace:
     add("--generate-s", type=_positive, required=True, help="a picture alone on the card, in s")
     add("--trainings-each", type=_positive, default=0.2, help="a person's a day (default: 0.2)")
     add("--generations-each", type=_positive, default=3.0, help="likewise (default: 3)")
-    add("--most-people", type=int, default=PEOPLE_A_DAY[-1], help="skip the rows above")
+    add("--most-people", type=int, default=PEOPLE_PER_DAY[-1], help="skip the rows above")
     add("--limit-s", type=_positive, default=300.0, help="p95 that is aimed at (default: 300)")
     add("--pictures", type=Path, help="a folder to draw cards.svg and limits.svg in")
     return parser.parse_args()
@@ -138,39 +143,41 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     """Print the tables of docs/scale.md, and draw its plots."""
-    options = arguments()
+    args = parse_arguments()
     print("| people a day | jobs | cards | wait, median | p95 | longest | card time used |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    rows, each = [], (options.trainings_each, options.generations_each)
-    for people in PEOPLE_A_DAY:
-        if people <= options.most_people:
-            rows.append(row(Load(people, *each, options.train_s, options.generate_s), options.limit_s))
-            print(_line(rows[-1]), flush=True)
-    person = limits.Person(*each, options.train_s, options.generate_s)
+    rows, per_person = [], (args.trainings_per_person, args.generations_per_person)
+    for people in PEOPLE_PER_DAY:
+        if people <= args.most_people:
+            rows.append(
+                simulate_day(DailyLoad(people, *per_person, args.train_s, args.generate_s), args.limit_s)
+            )
+            print(_format_row(rows[-1]), flush=True)
+    demand = limits.DailyDemand(*per_person, args.train_s, args.generate_s)
     # Cards grow as people do, so the largest day tells of every other.
-    parts = limits.parts(person, rows[-1].cards / rows[-1].people, 1 + SWING)
+    bottlenecks = limits.list_bottlenecks(demand, rows[-1].cards / rows[-1].people, 1 + DAILY_SWING)
     print("\n| part | its limit | people a day |\n| --- | --- | ---: |")
-    for part in parts:
-        print(f"| {part.name} | {part.limit} | {limits.rounded(part.people):,} |")
-    if options.pictures is not None:
-        cards = [(each.people, each.cards) for each in rows]
-        (options.pictures / "cards.svg").write_text(plot.line("people a day", "cards", cards), "utf-8")
-        bars = [(part.name, limits.rounded(part.people)) for part in parts]
-        (options.pictures / "limits.svg").write_text(plot.bars("people a day", bars), "utf-8")
+    for bottleneck in bottlenecks:
+        print(f"| {bottleneck.name} | {bottleneck.limit} | {limits.round_people(bottleneck.people):,} |")
+    if args.pictures is not None:
+        cards = [(per_person.people, per_person.cards) for per_person in rows]
+        (args.pictures / "cards.svg").write_text(plot.line("people a day", "cards", cards), "utf-8")
+        bars = [(bottleneck.name, limits.round_people(bottleneck.people)) for bottleneck in bottlenecks]
+        (args.pictures / "limits.svg").write_text(plot.bars("people a day", bars), "utf-8")
 
 
-def _line(found: Row) -> str:
-    waits = " | ".join(f"{wait:,.0f} s" for wait in (found.median_s, found.p95_s, found.longest_s))
-    return f"| {found.people:,} | {found.jobs:,} | {found.cards:,} | {waits} | {found.used:.0%} |"
+def _format_row(day: SimulatedDay) -> str:
+    waits = " | ".join(f"{wait:,.0f} s" for wait in (day.median_s, day.p95_s, day.longest_s))
+    return f"| {day.people:,} | {day.jobs:,} | {day.cards:,} | {waits} | {day.used:.0%} |"
 
 
-def _moment(dice: random.Random) -> float:
+def _draw_time_s(rng: random.Random) -> float:
     """Draw a time of the day, in seconds: a sine with its top at 20:00 and its bottom at 8:00."""
     while True:
-        moment_s = dice.random() * DAY_S
-        height = 1 + SWING * math.sin(2 * math.pi * (moment_s / DAY_S - 14 / 24))
-        if dice.random() * (1 + SWING) < height:
-            return moment_s
+        time_s = rng.random() * DAY_S
+        intensity = 1 + DAILY_SWING * math.sin(2 * math.pi * (time_s / DAY_S - 14 / 24))
+        if rng.random() * (1 + DAILY_SWING) < intensity:
+            return time_s
 
 
 def _positive(text: str) -> float:

@@ -8,31 +8,39 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 
-from benchmarks.modelless import Modelless, as_lora, serve_and_end
-from gpu_worker.protocol import Checkpoint, Done, Event, Generate, Progress, Started, Train
+from benchmarks.modelless import ModellessEngine, make_lora_file, serve_and_end
+from gpu_worker.protocol import (
+    CheckpointEvent,
+    DoneEvent,
+    GenerateRequest,
+    ProgressEvent,
+    StartedEvent,
+    TrainRequest,
+    WorkerEvent,
+)
 
 
-class Sleeper(Modelless):
+class SleepingEngine(ModellessEngine):
     """Sleeps."""
 
-    def train(self, request: Train) -> Generator[Event, None, None]:
+    def train(self, request: TrainRequest) -> Generator[WorkerEvent, None, None]:
         """Sleep step by step, from where an earlier attempt came to."""
-        job, attempt = request.job_id, request.attempt
-        words = request.photos[0][:20].split()
-        step_s, steps = (float(words[1]), int(words[2])) if words[0] == b"sleep" else (0.0, 1)
-        first = int(request.resume or 0)
-        yield Started(job_id=job, attempt=attempt, step=first, steps=steps)
-        for step in range(first + 1, steps + 1):
+        job_id, attempt = request.job_id, request.attempt
+        fields = request.photos[0][:20].split()
+        step_s, steps = (float(fields[1]), int(fields[2])) if fields[0] == b"sleep" else (0.0, 1)
+        start_step = int(request.resume_checkpoint or 0)
+        yield StartedEvent(job_id=job_id, attempt=attempt, step=start_step, steps=steps)
+        for step in range(start_step + 1, steps + 1):
             time.sleep(step_s)
-            yield Progress(job_id=job, attempt=attempt, step=step, steps=steps)
-            yield Checkpoint(job_id=job, attempt=attempt, step=step, data=str(step).encode())
-        yield Done(job_id=job, attempt=attempt, lora=as_lora(request.photos[0]))
+            yield ProgressEvent(job_id=job_id, attempt=attempt, step=step, steps=steps)
+            yield CheckpointEvent(job_id=job_id, attempt=attempt, step=step, data=str(step).encode())
+        yield DoneEvent(job_id=job_id, attempt=attempt, lora=make_lora_file(request.photos[0]))
 
-    def generate(self, request: Generate) -> Generator[Event, None, None]:
+    def generate(self, request: GenerateRequest) -> Generator[WorkerEvent, None, None]:
         """Be done."""
-        yield Started(job_id=request.job_id, attempt=request.attempt, step=0, steps=1)
-        yield Done(job_id=request.job_id, attempt=request.attempt, pictures=(b"",), recipes=("",))
+        yield StartedEvent(job_id=request.job_id, attempt=request.attempt, step=0, steps=1)
+        yield DoneEvent(job_id=request.job_id, attempt=request.attempt, pictures=(b"",), recipes=("",))
 
 
 if __name__ == "__main__":
-    serve_and_end(Sleeper)
+    serve_and_end(SleepingEngine)

@@ -13,16 +13,16 @@ CAPTION = "sks person"
 RANK = 16
 
 
-def photos(side_px: int, person: int = 1) -> list[bytes]:
+def sample_person_photos(side_px: int, person: int = 1) -> list[bytes]:
     """Return five pictures of one person; another person means other bytes, so nothing of them is cached."""
     return sample_photos(person, PHOTO_COUNT, side_px)
 
 
-def photo_folder(folder: Path, side_px: int) -> Path:
+def write_photo_folder(folder: Path, side_px: int) -> Path:
     """Write the photos as sd-scripts wants them, `<repeats>_<words>`; return the folder to train on."""
     data = folder / f"photos-{side_px}"
     subset = data / f"{REPEATS}_{CAPTION}"
     subset.mkdir(parents=True, exist_ok=True)
-    for number, photo in enumerate(photos(side_px), start=1):
+    for number, photo in enumerate(sample_person_photos(side_px), start=1):
         (subset / f"{number}.jpg").write_bytes(photo)
     return data

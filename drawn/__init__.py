@@ -7,7 +7,7 @@ only learn it from photos.
 """
 
 from drawn.examples import good_set
-from drawn.people import HAIR_COLOURS, Identity, identity
+from drawn.people import HAIR_COLOURS, DrawnPerson, identity
 from drawn.portrait import draw
 from drawn.samples import sample_photos, sample_places
 from drawn.scenes import PLACES, SHIRTS, Scene, caption, scene, varied_caption
@@ -20,7 +20,7 @@ __all__ = [
     "PLACES",
     "SHIRTS",
     "UNSEEN_SEED",
-    "Identity",
+    "DrawnPerson",
     "Scene",
     "caption",
     "draw",

@@ -13,7 +13,7 @@ from drawn.scenes import Pose
 Point = tuple[float, float]
 
 
-class Canvas:
+class DrawingCanvas:
     """Draws larger than asked and shrinks at the end: smooth edges at every size."""
 
     def __init__(self, side_px: int) -> None:

@@ -25,8 +25,8 @@ def good_set(side_px: int) -> list[bytes]:
     # With nothing on the face: that is what makes a photo good.
     person = replace(identity(_PERSON), glasses=False, hat=False)
     photos = []
-    for where in _SCENES:
+    for scene in _SCENES:
         file = io.BytesIO()
-        draw(person, where, side_px).save(file, "JPEG", quality=95)
+        draw(person, scene, side_px).save(file, "JPEG", quality=95)
         photos.append(file.getvalue())
     return photos

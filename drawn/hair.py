@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from drawn.canvas import Canvas, Point, arc, shade
-from drawn.people import Identity
+from drawn.canvas import DrawingCanvas, Point, arc, shade
+from drawn.people import DrawnPerson
 
 
-def draw_back_hair(canvas: Canvas, person: Identity) -> None:
+def draw_back_hair(canvas: DrawingCanvas, person: DrawnPerson) -> None:
     """Draw what hangs behind the head."""
     rgb, width, volume = shade(person.hair_rgb, 0.82), person.shape.face_width, person.shape.hair_volume
     if person.hair_style == "long":
@@ -24,7 +24,7 @@ def draw_back_hair(canvas: Canvas, person: Identity) -> None:
         canvas.ellipse((0, -1.2 - volume), (0.42, 0.38), rgb)
 
 
-def draw_front_hair(canvas: Canvas, person: Identity) -> None:
+def draw_front_hair(canvas: DrawingCanvas, person: DrawnPerson) -> None:
     """Draw the hair on top of the head and over the forehead."""
     if person.hair_style == "bald":
         return
@@ -47,7 +47,7 @@ def draw_front_hair(canvas: Canvas, person: Identity) -> None:
         )
 
 
-def _fringe(person: Identity) -> list[Point]:
+def _fringe(person: DrawnPerson) -> list[Point]:
     width, parting = person.shape.face_width, person.shape.parting
     side = 0.3 if person.hair_style in ("long", "bun") else 0.02
     return [
@@ -59,7 +59,7 @@ def _fringe(person: Identity) -> list[Point]:
     ]
 
 
-def draw_beard(canvas: Canvas, person: Identity) -> None:
+def draw_beard(canvas: DrawingCanvas, person: DrawnPerson) -> None:
     """Draw a full beard or a goatee with a moustache; the mouth is drawn over it."""
     rgb = shade(person.hair_rgb, 0.75)
     width, jaw = person.shape.face_width, person.shape.jaw
@@ -72,7 +72,7 @@ def draw_beard(canvas: Canvas, person: Identity) -> None:
         canvas.ellipse((0, 0.7), (0.42, 0.44), rgb)
 
 
-def draw_hat(canvas: Canvas, person: Identity) -> None:
+def draw_hat(canvas: DrawingCanvas, person: DrawnPerson) -> None:
     """Draw a cap, a woolly hat or a top hat."""
     rgb, width = person.marks.hat_rgb, person.shape.face_width + 0.12
     band = shade(rgb, 0.62)

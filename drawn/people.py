@@ -63,7 +63,7 @@ class Marks:
 
 
 @dataclass(frozen=True)
-class Identity:
+class DrawnPerson:
     """One person who does not exist. `hair_word` is None where no word names the colour."""
 
     seed: int
@@ -84,13 +84,13 @@ def dice(*key: object) -> Random:
     return Random(" ".join(str(part) for part in key))  # noqa: S311 - drawings, not secrets
 
 
-def identity(seed: int) -> Identity:
+def identity(seed: int) -> DrawnPerson:
     """Return person number `seed`, the same one every time."""
     rng = dice("identity", seed)
     hair_word = rng.choice([*HAIR_COLOURS, *HAIR_COLOURS, None, None])
     hair = rng.choice(UNNAMED_HAIR) if hair_word is None else HAIR_COLOURS[hair_word]
     skin_word = rng.choice(list(SKINS))
-    return Identity(
+    return DrawnPerson(
         seed=seed,
         hair_word=hair_word,
         hair_rgb=_near(hair, rng, 14),

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from drawn.canvas import Canvas, arc
+from drawn.canvas import DrawingCanvas, arc
 from drawn.people import Rgb
 
 
-def draw_place(canvas: Canvas, place: str, rng: Random) -> None:
+def draw_place(canvas: DrawingCanvas, place: str, rng: Random) -> None:
     """Fill the canvas with a place; `rng` settles horizon, trees, houses and stars."""
     _PAINTERS[place](canvas, rng)
 
 
-def _band(canvas: Canvas, top: float, bottom: float, rgb: Rgb) -> None:
+def _band(canvas: DrawingCanvas, top: float, bottom: float, rgb: Rgb) -> None:
     canvas.polygon([(0, top), (1, top), (1, bottom), (0, bottom)], rgb)
 
 
-def _beach(canvas: Canvas, rng: Random) -> None:
+def _beach(canvas: DrawingCanvas, rng: Random) -> None:
     sea, sand = rng.uniform(0.42, 0.5), rng.uniform(0.62, 0.7)
     _band(canvas, 0, sea, (136, 214, 250))
     _band(canvas, sea, sand, (20, 132, 196))
@@ -26,7 +26,7 @@ def _beach(canvas: Canvas, rng: Random) -> None:
     canvas.ellipse((rng.choice((0.14, 0.86)), 0.16), (0.1, 0.1), (255, 236, 90))
 
 
-def _forest(canvas: Canvas, rng: Random) -> None:
+def _forest(canvas: DrawingCanvas, rng: Random) -> None:
     _band(canvas, 0, 0.74, (96, 170, 90))
     _band(canvas, 0.74, 1, (54, 110, 44))
     for x in (0.06, 0.24, 0.76, 0.94):
@@ -38,7 +38,7 @@ def _forest(canvas: Canvas, rng: Random) -> None:
         canvas.polygon([(left, top), (left + 0.14, 0.58), (left - 0.14, 0.58)], (18, 88, 40))
 
 
-def _city(canvas: Canvas, rng: Random) -> None:
+def _city(canvas: DrawingCanvas, rng: Random) -> None:
     _band(canvas, 0, 1, (214, 196, 222))
     for i in range(5):
         left, top = i * 0.2, rng.uniform(0.1, 0.42)
@@ -53,7 +53,7 @@ def _city(canvas: Canvas, rng: Random) -> None:
     _band(canvas, 0.86, 1, (70, 70, 76))
 
 
-def _mars(canvas: Canvas, rng: Random) -> None:
+def _mars(canvas: DrawingCanvas, rng: Random) -> None:
     ground = rng.uniform(0.58, 0.66)
     _band(canvas, 0, ground, (250, 176, 120))
     canvas.ellipse((rng.choice((0.14, 0.86)), 0.15), (0.06, 0.06), (255, 240, 220))
@@ -64,7 +64,7 @@ def _mars(canvas: Canvas, rng: Random) -> None:
         canvas.ellipse((x + rng.uniform(-0.05, 0.05), rng.uniform(0.74, 0.92)), (0.1, 0.04), (138, 50, 30))
 
 
-def _snow(canvas: Canvas, rng: Random) -> None:
+def _snow(canvas: DrawingCanvas, rng: Random) -> None:
     ground = rng.uniform(0.6, 0.68)
     _band(canvas, 0, ground, (186, 206, 226))
     for x in (0.1, 0.9):
@@ -75,7 +75,7 @@ def _snow(canvas: Canvas, rng: Random) -> None:
     _band(canvas, ground, 1, (250, 252, 255))
 
 
-def _space(canvas: Canvas, rng: Random) -> None:
+def _space(canvas: DrawingCanvas, rng: Random) -> None:
     _band(canvas, 0, 1, (18, 14, 48))
     for _ in range(9):
         x, y, size = rng.random(), rng.uniform(0, 0.9), rng.choice((0.014, 0.02))
@@ -85,7 +85,7 @@ def _space(canvas: Canvas, rng: Random) -> None:
     canvas.line(arc((x, y), (0.16, 0.04), 0, 180), 0.02, (250, 220, 160))
 
 
-_PAINTERS: dict[str, Callable[[Canvas, Random], None]] = {
+_PAINTERS: dict[str, Callable[[DrawingCanvas, Random], None]] = {
     "beach": _beach,
     "forest": _forest,
     "city": _city,

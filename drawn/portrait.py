@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from PIL import Image
 
-from drawn.canvas import Canvas, Point, arc, shade
+from drawn.canvas import DrawingCanvas, Point, arc, shade
 from drawn.hair import draw_back_hair, draw_beard, draw_front_hair, draw_hat
-from drawn.people import Identity, Rgb, dice
+from drawn.people import DrawnPerson, Rgb, dice
 from drawn.places import draw_place
 from drawn.scenes import LIGHTS, SHIRTS, Pose, Scene
 
@@ -14,38 +14,38 @@ DARK: Rgb = (40, 26, 26)
 MOUTH: Rgb = (170, 40, 50)
 
 
-def draw(person: Identity, where: Scene, side_px: int) -> Image.Image:
+def draw(person: DrawnPerson, scene: Scene, side_px: int) -> Image.Image:
     """Return a square RGB picture of the person in the scene, the same one every time."""
-    canvas = Canvas(side_px)
-    draw_place(canvas, where.place, dice("place", where.seed))
-    canvas.pose(where.pose)
+    canvas = DrawingCanvas(side_px)
+    draw_place(canvas, scene.place, dice("place", scene.seed))
+    canvas.pose(scene.pose)
     draw_back_hair(canvas, person)
     canvas.pose(
-        Pose(where.pose.x, where.pose.y, where.pose.size, 0.0)
+        Pose(scene.pose.x, scene.pose.y, scene.pose.size, 0.0)
     )  # shoulders stay level under a tilted head
-    _draw_shoulders(canvas, person, SHIRTS[where.shirt])
-    canvas.pose(where.pose)
+    _draw_shoulders(canvas, person, SHIRTS[scene.shirt])
+    canvas.pose(scene.pose)
     _draw_head(canvas, person)
     _draw_skin_mark(canvas, person)
     if person.beard:
         draw_beard(canvas, person)
-    _draw_features(canvas, person, where.expression)
+    _draw_features(canvas, person, scene.expression)
     draw_front_hair(canvas, person)
     if person.hat:
         draw_hat(canvas, person)
     if person.glasses:
         _draw_glasses(canvas, person)
-    return canvas.finish(LIGHTS[where.light])
+    return canvas.finish(LIGHTS[scene.light])
 
 
-def face_outline(person: Identity) -> list[Point]:
+def face_outline(person: DrawnPerson) -> list[Point]:
     """Return the outline of the face: an ellipse, narrowed below by the jaw."""
     width = person.shape.face_width
     outline = arc((0, 0), (width, 1.0), 0, 360)
     return [(x * (1 - person.shape.jaw * max(0.0, y) ** 2), y) for x, y in outline]
 
 
-def _draw_shoulders(canvas: Canvas, person: Identity, shirt: Rgb) -> None:
+def _draw_shoulders(canvas: DrawingCanvas, person: DrawnPerson, shirt: Rgb) -> None:
     neck = shade(person.skin_rgb, 0.8)
     canvas.polygon([(-0.34, 0.6), (0.34, 0.6), (0.38, 1.4), (-0.38, 1.4)], neck)
     canvas.polygon(
@@ -66,7 +66,7 @@ def _draw_shoulders(canvas: Canvas, person: Identity, shirt: Rgb) -> None:
     canvas.line([(1.08, 2.1), (1.12, 5)], 0.06, shade(shirt, 0.75))
 
 
-def _draw_head(canvas: Canvas, person: Identity) -> None:
+def _draw_head(canvas: DrawingCanvas, person: DrawnPerson) -> None:
     width = person.shape.face_width
     ear = shade(person.skin_rgb, 0.9)
     for side in (-1, 1):
@@ -76,7 +76,7 @@ def _draw_head(canvas: Canvas, person: Identity) -> None:
     canvas.polygon(face_outline(person), person.skin_rgb)
 
 
-def _draw_features(canvas: Canvas, person: Identity, expression: str) -> None:
+def _draw_features(canvas: DrawingCanvas, person: DrawnPerson, expression: str) -> None:
     shape = person.shape
     brow_rgb = DARK if person.hair_style == "bald" else shade(person.hair_rgb, 0.7)
     for side in (-1, 1):
@@ -92,7 +92,7 @@ def _draw_features(canvas: Canvas, person: Identity, expression: str) -> None:
     _draw_mouth(canvas, shape.mouth_width, expression)
 
 
-def _draw_nose(canvas: Canvas, person: Identity) -> None:
+def _draw_nose(canvas: DrawingCanvas, person: DrawnPerson) -> None:
     rgb = shade(person.skin_rgb, 0.78)
     if person.shape.nose == 0:
         canvas.ellipse((0, 0.3), (0.1, 0.08), rgb)
@@ -102,7 +102,7 @@ def _draw_nose(canvas: Canvas, person: Identity) -> None:
         canvas.ellipse((0, 0.3), (0.17, 0.12), rgb)
 
 
-def _draw_mouth(canvas: Canvas, width: float, expression: str) -> None:
+def _draw_mouth(canvas: DrawingCanvas, width: float, expression: str) -> None:
     if expression == "smiling":
         canvas.line(arc((0, 0.5), (width, 0.18), 10, 170), 0.08, MOUTH)
     elif expression == "laughing":
@@ -114,7 +114,7 @@ def _draw_mouth(canvas: Canvas, width: float, expression: str) -> None:
         canvas.ellipse((0, 0.62), (0.14, 0.18), MOUTH)
 
 
-def _draw_glasses(canvas: Canvas, person: Identity) -> None:
+def _draw_glasses(canvas: DrawingCanvas, person: DrawnPerson) -> None:
     rgb, gap = person.marks.glasses_rgb, person.shape.eye_gap
     size = 0.28
     for side in (-1, 1):
@@ -134,7 +134,7 @@ def _draw_glasses(canvas: Canvas, person: Identity) -> None:
     canvas.line([(-gap + size, 0.0), (gap - size, 0.0)], 0.07, rgb)
 
 
-def _draw_skin_mark(canvas: Canvas, person: Identity) -> None:
+def _draw_skin_mark(canvas: DrawingCanvas, person: DrawnPerson) -> None:
     skin, darker = person.marks.skin, shade(person.skin_rgb, 0.55)
     if skin == "freckles":
         for x, y in ((-0.5, 0.26), (-0.36, 0.34), (-0.5, 0.42), (0.5, 0.26), (0.36, 0.34), (0.5, 0.42)):

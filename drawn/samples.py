@@ -20,9 +20,9 @@ def sample_photos(
     person = identity(seed)
     photos = []
     for index, place in enumerate(places or sample_places(seed, count)):
-        where = scene(seed * 1000 + index, place)
+        picture_scene = scene(seed * 1000 + index, place)
         buffer = io.BytesIO()
-        draw(person, where, side_px).save(buffer, "JPEG", quality=95)
+        draw(person, picture_scene, side_px).save(buffer, "JPEG", quality=95)
         photos.append(buffer.getvalue())
     return photos
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from drawn.people import Identity, Rgb, dice
+from drawn.people import DrawnPerson, Rgb, dice
 
 PLACES: dict[str, str] = {
     "beach": "on the beach",
@@ -69,27 +69,30 @@ def scene(seed: int, place: str | None = None) -> Scene:
     )
 
 
-def caption(person: Identity, where: Scene) -> str:
+def caption(person: DrawnPerson, picture_scene: Scene) -> str:
     """Return the caption that names everything that has a word."""
-    return sentence(person_words(person) + scene_words(where), where.place)
+    return sentence(person_words(person) + scene_words(picture_scene), picture_scene.place)
 
 
-def varied_caption(person: Identity, where: Scene, rng: Random) -> str:
+def varied_caption(person: DrawnPerson, picture_scene: Scene, rng: Random) -> str:
     """Return a caption that leaves things out, as people do: what is not named is free to vary."""
-    words = [word for word in person_words(person) + scene_words(where) if rng.random() < 0.7]
-    rng.shuffle(words)
-    told = sentence(words, where.place if rng.random() < 0.9 else None)
+    phrases = [word for word in person_words(person) + scene_words(picture_scene) if rng.random() < 0.7]
+    rng.shuffle(phrases)
+    text = sentence(phrases, picture_scene.place if rng.random() < 0.9 else None)
     beginning = rng.choice(("a photo of a ", "a photo of a ", "a ", ""))
-    return told.replace("a photo of a ", beginning, 1)
+    return text.replace("a photo of a ", beginning, 1)
 
 
-def sentence(words: list[str], place: str | None, who: str = "person") -> str:
+def sentence(phrases: list[str], place: str | None, subject: str = "person") -> str:
     """Return `a photo of a person with …, on mars`."""
-    parts = [f"a photo of a {who} with {words[0]}" if words else f"a photo of a {who}", *words[1:]]
+    parts = [
+        f"a photo of a {subject} with {phrases[0]}" if phrases else f"a photo of a {subject}",
+        *phrases[1:],
+    ]
     return ", ".join(parts) + (f" {PLACES[place]}" if place else "")
 
 
-def person_words(person: Identity) -> list[str]:
+def person_words(person: DrawnPerson) -> list[str]:
     """Return the words that a caption has for this person."""
     if person.hair_style == "bald":
         hair = ["a bald head"]
@@ -99,6 +102,6 @@ def person_words(person: Identity) -> list[str]:
     return [*hair, f"{person.skin_word} skin", *(word for word, worn in extras if worn)]
 
 
-def scene_words(where: Scene) -> list[str]:
+def scene_words(picture_scene: Scene) -> list[str]:
     """Return the words that a caption has for clothes and mood."""
-    return [f"a {where.shirt} shirt", f"a {where.expression} face"]
+    return [f"a {picture_scene.shirt} shirt", f"a {picture_scene.expression} face"]

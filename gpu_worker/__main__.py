@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpu_worker.kohya.external import workspace
-from gpu_worker.protocol import Health
-from gpu_worker.serve.loop import Performer, serve
+from gpu_worker.protocol import WorkerHealth
+from gpu_worker.serve.loop import Engine, serve
 from gpu_worker.serve.scheduler import GENERATE_SHARE
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def main() -> int:
     parser.add_argument("--trainer", choices=["own", "sd-scripts"], default="own", help="default: own")
     parser.add_argument("--sd-scripts-dir", type=Path, help="a checkout of sd-scripts")
     parser.add_argument("--sd-scripts-python", type=Path, help="its Python (default: this one)")
-    options = parser.parse_args()
-    if options.trainer == "sd-scripts" and options.sd_scripts_dir is None:
+    args = parser.parse_args()
+    if args.trainer == "sd-scripts" and args.sd_scripts_dir is None:
         parser.error("--trainer sd-scripts needs --sd-scripts-dir")
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     # Ctrl-C at the console goes to the whole group; the bot ends us by closing our input.
@@ -44,26 +44,26 @@ def main() -> int:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
     # Whatever trains now: what a killed worker left behind holds photos.
-    workspace.sweep(workspace.parent())
+    workspace.remove_stale_workspaces(workspace.workspaces_root())
 
-    def make_performer() -> Performer:
-        from gpu_worker.serve.engine import CardPerformer  # seconds to import: after `Ready` was said
+    def create_engine() -> Engine:
+        from gpu_worker.serve.engine import TorchEngine  # seconds to import: after `Ready` was said
 
-        return CardPerformer(options.base_model, options.train_steps, _sd_scripts(options))
+        return TorchEngine(args.base_model, args.train_steps, _create_sd_scripts_trainer(args))
 
-    health = Health(
-        device="starting", base_model=options.base_model, base_model_loaded=False, process_memory_bytes=0
+    health = WorkerHealth(
+        device="starting", base_model=args.base_model, base_model_loaded=False, process_memory_bytes=0
     )
-    return serve(make_performer, health, sys.stdin.buffer, frames, options.generate_share)
+    return serve(create_engine, health, sys.stdin.buffer, frames, args.generate_share)
 
 
-def _sd_scripts(options: argparse.Namespace) -> SdScriptsTrainer | None:
-    if options.trainer != "sd-scripts":
+def _create_sd_scripts_trainer(args: argparse.Namespace) -> SdScriptsTrainer | None:
+    if args.trainer != "sd-scripts":
         return None
     from gpu_worker.kohya.external.trainer import SdScriptsTrainer  # imports torch: after `Ready` was said
 
-    checkout = options.sd_scripts_dir.absolute()
-    return SdScriptsTrainer(checkout, options.sd_scripts_python, options.base_model, options.train_steps)
+    checkout_dir = args.sd_scripts_dir.absolute()
+    return SdScriptsTrainer(checkout_dir, args.sd_scripts_python, args.base_model, args.train_steps)
 
 
 if __name__ == "__main__":

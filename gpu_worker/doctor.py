@@ -17,50 +17,50 @@ import psutil
 
 from gpu_worker.device.inspect import (
     GIB,
-    Finding,
-    Torch,
-    card_finding,
-    look_at_card,
-    look_at_torch,
-    torch_finding,
+    TorchInfo,
+    WorkerDiagnosis,
+    diagnose_gpu,
+    diagnose_torch,
+    inspect_gpu,
+    inspect_torch,
 )
 
-LEAST_MEMORY_BYTES = int(5.5 * GIB)
+MIN_MEMORY_BYTES = int(5.5 * GIB)
 
 
 #: A multiplication large enough to need a real kernel.
-_SIDE = 256
+_MATRIX_SIDE = 256
 
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
-def memory_finding(total_bytes: int, free_bytes: int) -> Finding:
+def diagnose_memory(total_bytes: int, free_bytes: int) -> WorkerDiagnosis:
     """Say whether the machine's memory is enough for Stable Diffusion 1.5."""
-    shown = f"{total_bytes / GIB:.1f} GB, {free_bytes / GIB:.1f} GB free"
-    if total_bytes < LEAST_MEMORY_BYTES:
+    detail = f"{total_bytes / GIB:.1f} GB, {free_bytes / GIB:.1f} GB free"
+    if total_bytes < MIN_MEMORY_BYTES:
         advice = "Stable Diffusion 1.5 wants 6 GB; with WSL2 raise `memory` in .wslconfig (docs/install.md)."
-        return Finding("memory", "warn", shown, advice)
-    return Finding("memory", "ok", shown)
+        return WorkerDiagnosis("memory", "warn", detail, advice)
+    return WorkerDiagnosis("memory", "ok", detail)
 
 
-def _kernel_finding(torch: Torch | None) -> Finding:
+def _diagnose_kernels(torch_info: TorchInfo | None) -> WorkerDiagnosis:
     """Let the device that would be used multiply two matrices."""
     import torch as library
 
-    device = "cuda" if torch is not None and torch.sees_card else "cpu"
+    device = "cuda" if torch_info is not None and torch_info.sees_gpu else "cpu"
     try:
-        ones = library.ones(_SIDE, _SIDE, device=device)
+        ones = library.ones(_MATRIX_SIDE, _MATRIX_SIDE, device=device)
         product = float((ones @ ones)[0, 0])
     except RuntimeError as error:
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        return Finding("computing", "bad", f"on {device}: {line}", "See card.")
-    if product != _SIDE:
-        return Finding("computing", "bad", f"{device} computes wrongly", "Test the card's memory.")
-    return Finding("computing", "ok", f"on {device}")
+        message = (str(error).splitlines() or [type(error).__name__])[0]
+        return WorkerDiagnosis("computing", "bad", f"on {device}: {message}", "See card.")
+    if product != _MATRIX_SIDE:
+        return WorkerDiagnosis("computing", "bad", f"{device} computes wrongly", "Test the card's memory.")
+    return WorkerDiagnosis("computing", "ok", f"on {device}")
 
 
-def _memory_bytes() -> tuple[int, int]:
+def _read_memory_bytes() -> tuple[int, int]:
     """Give total and free memory; a container's limit counts as the machine's."""
     memory = psutil.virtual_memory()
     total, free = int(memory.total), int(memory.available)
@@ -70,20 +70,20 @@ def _memory_bytes() -> tuple[int, int]:
     return total, min(free, total)
 
 
-def findings(base_model: str) -> Iterator[Finding]:
+def diagnose_all(base_model: str) -> Iterator[WorkerDiagnosis]:
     """Look at everything, one after another."""
-    torch, reason = look_at_torch()
-    yield torch_finding(torch, reason)
-    card = look_at_card()
-    yield card_finding(card, torch)
-    if torch is not None:
-        yield _kernel_finding(torch)
-    yield memory_finding(*_memory_bytes())
-    if torch is not None:
+    torch_info, reason = inspect_torch()
+    yield diagnose_torch(torch_info, reason)
+    gpu = inspect_gpu()
+    yield diagnose_gpu(gpu, torch_info)
+    if torch_info is not None:
+        yield _diagnose_kernels(torch_info)
+    yield diagnose_memory(*_read_memory_bytes())
+    if torch_info is not None:
         from gpu_worker.models import files
 
-        name = base_model or files.usual(torch.sees_card)
-        yield Finding("base model", *files.look(name))
+        name = base_model or files.default_base_model(torch_info.sees_gpu)
+        yield WorkerDiagnosis("base model", *files.inspect_model(name))
 
 
 def main() -> int:
@@ -91,10 +91,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="gpu_worker.doctor", description=__doc__)
     parser.add_argument("--base-model", default="")
     options = parser.parse_args()
-    answer = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    output = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no part of the answer
-    with answer:
-        json.dump([asdict(each) for each in findings(options.base_model)], answer)
+    with output:
+        json.dump([asdict(each) for each in diagnose_all(options.base_model)], output)
     return 0
 
 

@@ -24,10 +24,10 @@ SHAPES = {"square": (1.0, 1.0), "portrait": (1.0, 1.5), "landscape": (1.5, 1.0)}
 #: Ways from noise to picture, as people write them; the first is the default.
 SAMPLERS = ("dpm++ 2m karras", "euler a", "unipc", "lcm")
 _T = TypeVar("_T")
-_LENGTH = struct.Struct(">I")
+_LENGTH_HEADER = struct.Struct(">I")
 
 
-class Message(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True, kw_only=True):
+class ProtocolMessage(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True, kw_only=True):
     """Base of everything that travels."""
 
 
@@ -43,7 +43,7 @@ class Crop(msgspec.Struct, frozen=True):
     height: float
 
 
-class Train(Message, frozen=True):
+class TrainRequest(ProtocolMessage, frozen=True):
     """Train a LoRA on these photos. `captions`, `crops` and `masks` are one a photo, or none at all."""
 
     job_id: int
@@ -58,8 +58,8 @@ class Train(Message, frozen=True):
     seed: int = 0
     sample_prompt: str = ""  #: drawn now and then while it trains, trigger included; empty: no samples
     candidate_prompts: tuple[str, ...] = ()  #: drawn for each `Candidate`; none: there are no candidates
-    resume: bytes | None = None  #: the `data` of an earlier `Checkpoint` of this job
-    start_from: bytes | None = None  #: a finished LoRA to go on from, as a kohya-format safetensors file
+    resume_checkpoint: bytes | None = None  #: the `data` of an earlier `Checkpoint` of this job
+    initial_lora: bytes | None = None  #: a finished LoRA to go on from, as a kohya-format safetensors file
     start_step: int = 0  #: steps that it has learnt for: its file, samples and candidates count from there
 
 
@@ -72,64 +72,68 @@ class LoraUse(msgspec.Struct, frozen=True, kw_only=True):
     strength: float = 1.0
 
 
-class Start(msgspec.Struct, frozen=True, kw_only=True):
+class InitImage(msgspec.Struct, frozen=True, kw_only=True):
     """An earlier picture to begin from, instead of from nothing but noise."""
 
-    picture: bytes  #: PNG, JPEG or WebP; scaled to the size that is asked for
-    redraw: float = 0.5  #: share of the way back to noise, above 0 (keep everything) to 1 (keep nothing)
+    data: bytes  #: PNG, JPEG or WebP; scaled to the size that is asked for
+    denoising_strength: float = (
+        0.5  #: share of the way back to noise, above 0 (keep everything) to 1 (keep nothing)
+    )
 
 
-class Generate(Message, frozen=True):
+class GenerateRequest(ProtocolMessage, frozen=True):
     """Draw pictures; `prompt` and `negative` are final. None and "" mean the base model's default."""
 
     job_id: int
     attempt: int
     prompt: str
-    negative: str = ""
+    negative_prompt: str = ""
     seed: int | None = None  #: of the first picture; the next has the next one
     shape: str = ""  #: a name out of `SHAPES`, for pictures as large as the base model was made for
     width_px: int | None = None  #: of the picture as it is handed out; stands above `shape`
     height_px: int | None = None
     count: int = 1
     steps: int | None = None
-    guidance: float | None = None
+    guidance_scale: float | None = None
     sampler: str = ""  #: a name out of `SAMPLERS`
     loras: tuple[LoraUse, ...] = ()
-    variation: float = 0.0  #: share of other noise that is mixed into the seed's, 0 to 1
+    variation_strength: float = 0.0  #: share of other noise that is mixed into the seed's, 0 to 1
     variation_seed: int = 0  #: of that noise, for the first picture; the next has the next one
-    start: Start | None = None
-    preview_every_s: float | None = None  #: a `Preview` at most so often; None: none
-    compare_with: tuple[bytes, ...] = ()  #: pictures of whom these are to show, to be told apart with them
+    init_image: InitImage | None = None
+    preview_interval_s: float | None = None  #: a `Preview` at most so often; None: none
+    reference_pictures: tuple[
+        bytes, ...
+    ] = ()  #: pictures of whom these are to show, to be told apart with them
 
 
-class Prepare(Message, frozen=True):
+class PrefetchRequest(ProtocolMessage, frozen=True):
     """Encode this photo now, for a training that may come; nothing is answered, nothing is promised."""
 
     photo: bytes  #: as it will come in `Train`
     crop: Crop | None = None  #: too
 
 
-class Forget(Message, frozen=True):
+class ForgetRequest(ProtocolMessage, frozen=True):
     """Drop what was prepared of these photos, named by the SHA-256 of their bytes (hexadecimal)."""
 
-    photos: tuple[str, ...]
+    photo_hashes: tuple[str, ...]
 
 
-class Cancel(Message, frozen=True):
+class CancelRequest(ProtocolMessage, frozen=True):
     """Stop this attempt at the next step; it answers `Stopped`."""
 
     job_id: int
     attempt: int
 
 
-class Shutdown(Message, frozen=True):
+class ShutdownRequest(ProtocolMessage, frozen=True):
     """Stop after the current step and exit."""
 
 
 # --- worker to bot ---------------------------------------------------------------------------------------
 
 
-class Health(Message, frozen=True):
+class WorkerHealth(ProtocolMessage, frozen=True):
     """What the worker measured of itself and its card."""
 
     device: str  #: `NVIDIA GeForce GTX 1060 6GB` or `cpu`
@@ -143,62 +147,62 @@ class Health(Message, frozen=True):
     loading: str = ""  #: how far the download of the base model is; empty: nothing is downloaded
 
 
-class Ready(Message, frozen=True):
+class ReadyMessage(ProtocolMessage, frozen=True):
     """The worker is up and speaks this version."""
 
     version: int
     pid: int
-    health: Health
+    health: WorkerHealth
 
 
-class Heartbeat(Message, frozen=True):
+class HeartbeatMessage(ProtocolMessage, frozen=True):
     """The worker is alive; sent every second or two, also while a job runs."""
 
-    health: Health
+    health: WorkerHealth
 
 
-class JobMessage(Message, frozen=True):
+class JobEvent(ProtocolMessage, frozen=True):
     """Base of what a worker says of a job."""
 
     job_id: int
     attempt: int
 
 
-class Started(JobMessage, frozen=True):
+class StartedEvent(JobEvent, frozen=True):
     """The attempt has begun; `step` is above zero when it goes on from a checkpoint."""
 
     step: int
     steps: int
 
 
-class Progress(JobMessage, frozen=True):
+class ProgressEvent(JobEvent, frozen=True):
     """`step` of `steps` are done."""
 
     step: int
     steps: int
 
 
-class Sample(JobMessage, frozen=True):
+class SampleEvent(JobEvent, frozen=True):
     """A picture drawn on the way."""
 
     step: int
     png: bytes
 
 
-class Preview(JobMessage, frozen=True):
+class PreviewEvent(JobEvent, frozen=True):
     """What a picture that is being drawn looks like so far: small and coarse."""
 
     png: bytes
 
 
-class Checkpoint(JobMessage, frozen=True):
+class CheckpointEvent(JobEvent, frozen=True):
     """Enough to go on from `step` in another process: safetensors, never pickle."""
 
     step: int
     data: bytes
 
 
-class Candidate(JobMessage, frozen=True):
+class CandidateEvent(JobEvent, frozen=True):
     """The LoRA as it is after `step`, with pictures to judge it by: the same words and seeds each time.
 
     Where the base model has a judge of its own, `identities` says who is in each picture and
@@ -208,18 +212,18 @@ class Candidate(JobMessage, frozen=True):
     step: int
     lora: bytes
     pictures: tuple[bytes, ...]
-    identities: tuple[tuple[float, ...], ...] = ()
-    photo_identities: tuple[tuple[float, ...], ...] = ()
+    picture_embeddings: tuple[tuple[float, ...], ...] = ()
+    photo_embeddings: tuple[tuple[float, ...], ...] = ()
 
 
-class Adjusted(JobMessage, frozen=True):
+class FallbackEvent(JobEvent, frozen=True):
     """The training met trouble, changed how it uses the card, and goes on from `step`."""
 
     step: int
     reason: str  #: one sentence
 
 
-class Done(JobMessage, frozen=True):
+class DoneEvent(JobEvent, frozen=True):
     """Terminal: the result. A training gives `lora` (safetensors), a generation gives `pictures` (PNG).
 
     Where pictures are to be compared and the base model has a judge of its own, `identities` says who is in
@@ -229,57 +233,68 @@ class Done(JobMessage, frozen=True):
     lora: bytes | None = None
     pictures: tuple[bytes, ...] = ()
     recipes: tuple[str, ...] = ()  #: of each picture, AUTOMATIC1111's `parameters` text
-    seconds: float = 0.0
-    identities: tuple[tuple[float, ...], ...] = ()
-    compared_identities: tuple[tuple[float, ...], ...] = ()
+    elapsed_s: float = 0.0
+    picture_embeddings: tuple[tuple[float, ...], ...] = ()
+    reference_embeddings: tuple[tuple[float, ...], ...] = ()
 
 
-class Failed(JobMessage, frozen=True):
+class FailedEvent(JobEvent, frozen=True):
     """Terminal: trying again would not help; `reason` is one sentence for the person."""
 
     reason: str
 
 
-class Stopped(JobMessage, frozen=True):
+class CancelledEvent(JobEvent, frozen=True):
     """Terminal: the attempt was cancelled."""
 
 
-Request: TypeAlias = Train | Generate | Prepare | Forget | Cancel | Shutdown
-JobRequest: TypeAlias = Train | Generate
-Event: TypeAlias = (
-    Started | Progress | Sample | Preview | Checkpoint | Candidate | Adjusted | Done | Failed | Stopped
+WorkerRequest: TypeAlias = (
+    TrainRequest | GenerateRequest | PrefetchRequest | ForgetRequest | CancelRequest | ShutdownRequest
 )
-Answer: TypeAlias = Ready | Heartbeat | Event
+JobRequest: TypeAlias = TrainRequest | GenerateRequest
+WorkerEvent: TypeAlias = (
+    StartedEvent
+    | ProgressEvent
+    | SampleEvent
+    | PreviewEvent
+    | CheckpointEvent
+    | CandidateEvent
+    | FallbackEvent
+    | DoneEvent
+    | FailedEvent
+    | CancelledEvent
+)
+WorkerMessage: TypeAlias = ReadyMessage | HeartbeatMessage | WorkerEvent
 
 _encoder = msgspec.msgpack.Encoder()
-_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
-_answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+_request_decoder: msgspec.msgpack.Decoder[WorkerRequest] = msgspec.msgpack.Decoder(WorkerRequest)
+_message_decoder: msgspec.msgpack.Decoder[WorkerMessage] = msgspec.msgpack.Decoder(WorkerMessage)
 
 
-def encode(message: Message) -> bytes:
+def encode_frame(message: ProtocolMessage) -> bytes:
     """Give the whole frame of a message, length included; ProtocolError when it is too large."""
     body = _encoder.encode(message)
     if len(body) > MAX_FRAME_BYTES:
         raise ProtocolError(f"a message of {len(body)} bytes is larger than a frame may be")
-    return _LENGTH.pack(len(body)) + body
+    return _LENGTH_HEADER.pack(len(body)) + body
 
 
-def frame_length(head: bytes) -> int:
+def frame_length(header: bytes) -> int:
     """Read a frame's length from its first four bytes; ProtocolError when it is too large."""
-    (length,) = _LENGTH.unpack(head)
+    (length,) = _LENGTH_HEADER.unpack(header)
     if length > MAX_FRAME_BYTES:
         raise ProtocolError(f"a frame of {length} bytes was announced; {MAX_FRAME_BYTES} is the most")
     return int(length)
 
 
-def decode_request(body: bytes) -> Request:
+def decode_request(body: bytes) -> WorkerRequest:
     """Read a message of the bot; ProtocolError when it is none."""
-    return _decode(_requests.decode, body)
+    return _decode(_request_decoder.decode, body)
 
 
-def decode_answer(body: bytes) -> Answer:
+def decode_message(body: bytes) -> WorkerMessage:
     """Read a message of a worker; ProtocolError when it is none."""
-    return _decode(_answers.decode, body)
+    return _decode(_message_decoder.decode, body)
 
 
 def _decode(decode: Callable[[bytes], _T], body: bytes) -> _T:
@@ -291,12 +306,12 @@ def _decode(decode: Callable[[bytes], _T], body: bytes) -> _T:
 
 def read_frame(stream: BinaryIO) -> bytes | None:
     """Read one frame's body, blocking; None at a clean end of the stream."""
-    head = stream.read(_LENGTH.size)
-    if not head:
+    header = stream.read(_LENGTH_HEADER.size)
+    if not header:
         return None
-    if len(head) < _LENGTH.size:
+    if len(header) < _LENGTH_HEADER.size:
         raise ProtocolError("the stream ended inside a frame")
-    length = frame_length(head)
+    length = frame_length(header)
     body = stream.read(length)
     if len(body) < length:
         raise ProtocolError("the stream ended inside a frame")
@@ -306,12 +321,12 @@ def read_frame(stream: BinaryIO) -> bytes | None:
 async def read_frame_async(stream: asyncio.StreamReader) -> bytes | None:
     """Read one frame's body; None at a clean end of the stream."""
     try:
-        head = await stream.readexactly(_LENGTH.size)
+        header = await stream.readexactly(_LENGTH_HEADER.size)
     except asyncio.IncompleteReadError as error:
         if error.partial:
             raise ProtocolError("the stream ended inside a frame") from error
         return None
     try:
-        return await stream.readexactly(frame_length(head))
+        return await stream.readexactly(frame_length(header))
     except asyncio.IncompleteReadError as error:
         raise ProtocolError("the stream ended inside a frame") from error

@@ -21,23 +21,31 @@ import torch
 
 from gpu_worker.errors import BadInput, WorkerError
 from gpu_worker.kohya import flags, outputs, plan
-from gpu_worker.kohya.outputs import Outputs
-from gpu_worker.kohya.plan import Plan
+from gpu_worker.kohya.outputs import OutputFiles
+from gpu_worker.kohya.plan import TrainingPlan
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.base import BaseModel
-from gpu_worker.protocol import Adjusted, Checkpoint, Done, Event, Progress, Sample, Started
+from gpu_worker.protocol import (
+    CheckpointEvent,
+    DoneEvent,
+    FallbackEvent,
+    ProgressEvent,
+    SampleEvent,
+    StartedEvent,
+    WorkerEvent,
+)
 from gpu_worker.training import metadata as training_metadata
-from gpu_worker.training.checkpoint import Snapshot
+from gpu_worker.training.checkpoint import Checkpoint
 from gpu_worker.training.trainer import StepReport, TrainingTask, train_photos
 
 _DTYPES = {None: None, "no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def main(line: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Train and write the file; return the exit status."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        _run(flags.parse(sys.argv[1:] if line is None else line))
+        _run(flags.parse_arguments(sys.argv[1:] if argv is None else argv))
     except (WorkerError, OSError) as error:
         print(f"train_network: {error}", file=sys.stderr)
         return 1
@@ -47,39 +55,39 @@ def main(line: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(asked: argparse.Namespace) -> None:
-    for note in asked.notes:
+def _run(args: argparse.Namespace) -> None:
+    for note in args.notes:
         print(note)
-    resume = outputs.read_state(asked.resume) if asked.resume else None
-    if resume is not None and asked.seed is None:
-        asked.seed = outputs.seed_of(resume)
-    base = BaseModel.load(asked.pretrained_model_name_or_path, _DTYPES[asked.mixed_precision])
-    _check_clip_skip(asked.clip_skip, base)
-    planned = plan.make(asked, base.native_px)
-    _tell_left_out(planned, base)
-    outputs.prepare(asked.output_dir)
-    watch, close = _watcher(asked.logging_dir)
+    resume_checkpoint = outputs.read_state(args.resume) if args.resume else None
+    if resume_checkpoint is not None and args.seed is None:
+        args.seed = outputs.read_state_seed(resume_checkpoint)
+    base = BaseModel.load(args.pretrained_model_name_or_path, _DTYPES[args.mixed_precision])
+    _check_clip_skip(args.clip_skip, base)
+    training_plan = plan.make_plan(args, base.native_px)
+    _report_unused_modules(training_plan, base)
+    outputs.prepare_folder(args.output_dir)
+    log_step, close_log = _open_tensorboard(args.logging_dir)
     task = TrainingTask(
-        planned.examples,
-        planned.dials,
-        name=asked.output_name,
-        comment=asked.training_comment,
-        resume=resume,
-        must_resume=resume is not None,
-        start_from=planned.start_from,
-        latents_dir=asked.output_dir / "latents" if asked.cache_latents_to_disk else None,
-        checkpoint_at_end=asked.save_state or asked.save_state_on_train_end,
-        on_step=watch,
+        training_plan.training_images,
+        training_plan.config,
+        name=args.output_name,
+        comment=args.training_comment,
+        resume_checkpoint=resume_checkpoint,
+        must_resume=resume_checkpoint is not None,
+        initial_lora=training_plan.initial_lora,
+        latents_dir=args.output_dir / "latents" if args.cache_latents_to_disk else None,
+        checkpoint_at_end=args.save_state or args.save_state_on_train_end,
+        on_step=log_step,
     )
-    _introduce(base, planned)
-    files = Outputs(
-        asked.output_dir, asked.output_name, planned.steps_per_epoch, bool(asked.save_every_n_epochs)
+    _print_summary(base, training_plan)
+    files = OutputFiles(
+        args.output_dir, args.output_name, training_plan.steps_per_epoch, bool(args.save_every_n_epochs)
     )
     try:
         with torch.random.fork_rng(devices=[]):
-            _Recorder(base, task, files, asked.save_state).record()
+            _EventRecorder(base, task, files, args.save_state).run()
     finally:
-        close()
+        close_log()
 
 
 def _check_clip_skip(clip_skip: int | None, base: BaseModel) -> None:
@@ -88,79 +96,87 @@ def _check_clip_skip(clip_skip: int | None, base: BaseModel) -> None:
         raise BadInput(f"--clip_skip {clip_skip} is too many: the text encoder has {layers} layers.")
 
 
-def _tell_left_out(planned: Plan, base: BaseModel) -> None:
+def _report_unused_modules(training_plan: TrainingPlan, base: BaseModel) -> None:
     """Say which parts of a finished LoRA are not trained on, and so are not in the new file."""
-    if planned.start_from is None:
+    if training_plan.initial_lora is None:
         return
-    dials = planned.dials
-    targets = (base.unet_targets if dials.train_unet else ()) + (
-        base.text_targets if dials.train_text_encoder else ()
+    config = training_plan.config
+    targets = (base.unet_targets if config.train_unet else ()) + (
+        base.text_encoder_targets if config.train_text_encoder else ()
     )
-    rest = lora_file.read(planned.start_from).matrices.keys() - {target.kohya_name for target in targets}
-    if rest:
-        print(f"{len(rest)} modules of --network_weights are not trained here and left out of the new file.")
+    unused_modules = lora_file.read(training_plan.initial_lora).weights.keys() - {
+        target.kohya_name for target in targets
+    }
+    if unused_modules:
+        print(
+            f"{len(unused_modules)} modules of --network_weights are not trained here "
+            "and left out of the new file."
+        )
 
 
-def _introduce(base: BaseModel, planned: Plan) -> None:
-    dials = planned.dials
-    print(f"base model {base.name}, {base.gear} on {base.device}: {base.placement.reason}")
-    for example in planned.examples:
-        kind = "regularisation" if example.is_regularisation else "subject"
-        print(f"  {example.repeats} x {kind} {example.size_px}: {example.caption!r}")
-    told = f"{len(planned.examples)} pictures, {dials.steps} steps, {planned.steps_per_epoch} an epoch"
-    print(f"{told}, seed {dials.seed}, rank {dials.rank}, alpha {dials.alpha:g}")
+def _print_summary(base: BaseModel, training_plan: TrainingPlan) -> None:
+    config = training_plan.config
+    print(f"base model {base.name}, {base.memory_mode} on {base.device}: {base.device_config.reason}")
+    for image in training_plan.training_images:
+        kind = "regularisation" if image.is_regularisation else "subject"
+        print(f"  {image.repeats} x {kind} {image.size_px}: {image.caption!r}")
+    image_count, epoch_steps = len(training_plan.training_images), training_plan.steps_per_epoch
+    print(f"{image_count} pictures, {config.steps} steps, {epoch_steps} an epoch", end=", ")
+    print(f"seed {config.seed}, rank {config.rank}, alpha {config.alpha:g}")
 
 
-class _Recorder:
+class _EventRecorder:
     """Runs a training and writes down what it gives."""
 
-    def __init__(self, base: BaseModel, task: TrainingTask, files: Outputs, states: bool) -> None:
-        self._base, self._task, self._files, self._states = base, task, files, states
-        self._samples: dict[int, int] = {}
+    def __init__(
+        self, base: BaseModel, task: TrainingTask, files: OutputFiles, should_save_states: bool
+    ) -> None:
+        self._base, self._task, self._files, self._should_save_states = base, task, files, should_save_states
+        self._sample_counts: dict[int, int] = {}
 
-    def record(self) -> None:
+    def run(self) -> None:
         """Train to the end."""
         for event in train_photos(self._base, self._task):
-            self._note(event)
+            self._handle_event(event)
 
-    def _note(self, event: Event) -> None:
+    def _handle_event(self, event: WorkerEvent) -> None:
         match event:
-            case Started():
+            case StartedEvent():
                 if event.step:
                     print(f"going on from step {event.step}")
-            case Progress():
-                _show(event)
-            case Adjusted():
+            case ProgressEvent():
+                _print_progress(event)
+            case FallbackEvent():
                 print(event.reason)
-            case Sample():
-                number = self._samples.get(event.step, 0)
-                self._samples[event.step] = number + 1
+            case SampleEvent():
+                number = self._sample_counts.get(event.step, 0)
+                self._sample_counts[event.step] = number + 1
                 print(f"wrote {self._files.write_sample(event.png, event.step, number)}")
-            case Checkpoint():
-                self._note_checkpoint(event)
-            case Done(lora=bytes() as lora):
+            case CheckpointEvent():
+                self._handle_checkpoint(event)
+            case DoneEvent(lora=bytes() as lora):
                 print(f"wrote {self._files.write_lora(lora)}")
 
-    def _note_checkpoint(self, event: Checkpoint) -> None:
-        if event.step >= self._task.dials.steps:
+    def _handle_checkpoint(self, event: CheckpointEvent) -> None:
+        if event.step >= self._task.config.steps:
             print(f"wrote {self._files.write_state(event.data)}")
             return
-        lora = _intermediate(self._base, self._task, Snapshot.decode(event.data))
+        lora = _encode_checkpoint_lora(self._base, self._task, Checkpoint.decode(event.data))
         print(f"wrote {self._files.write_lora(lora, event.step)}")
-        if self._states:
+        if self._should_save_states:
             print(f"wrote {self._files.write_state(event.data, event.step)}")
 
 
-def _intermediate(base: BaseModel, task: TrainingTask, snapshot: Snapshot) -> bytes:
-    started_at = snapshot.started_at
+def _encode_checkpoint_lora(base: BaseModel, task: TrainingTask, checkpoint: Checkpoint) -> bytes:
+    started_at = checkpoint.started_at
     record = training_metadata.TrainingRecord(
-        task.name, snapshot.step, started_at, started_at + snapshot.seconds, task.comment
+        task.name, checkpoint.step, started_at, started_at + checkpoint.seconds, task.comment
     )
-    metadata = training_metadata.describe(base, task.photos, task.dials, record)
-    return lora_file.write(snapshot.matrices, metadata, task.dials.save_precision)
+    metadata = training_metadata.build_metadata(base, task.images, task.config, record)
+    return lora_file.write(checkpoint.weights, metadata, task.config.save_precision)
 
 
-def _watcher(folder: Path | None) -> tuple[Callable[[StepReport], None] | None, Callable[[], None]]:
+def _open_tensorboard(folder: Path | None) -> tuple[Callable[[StepReport], None] | None, Callable[[], None]]:
     """Return what writes each step's report to TensorBoard, and what closes the log."""
     if folder is None:
         return None, lambda: None
@@ -168,23 +184,23 @@ def _watcher(folder: Path | None) -> tuple[Callable[[StepReport], None] | None, 
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise BadInput("--logging_dir needs the package tensorboard: pip install tensorboard.") from error
-    own = folder / datetime.now(UTC).strftime("%Y%m%d%H%M%S") / "network_train"
-    writer: Any = SummaryWriter(str(own))
-    total = 0.0
+    log_dir = folder / datetime.now(UTC).strftime("%Y%m%d%H%M%S") / "network_train"
+    writer: Any = SummaryWriter(str(log_dir))
+    loss_sum = 0.0
     count = 0
 
-    def watch(report: StepReport) -> None:
-        nonlocal total, count
-        total, count = total + report.loss, count + 1
+    def log_step(report: StepReport) -> None:
+        nonlocal loss_sum, count
+        loss_sum, count = loss_sum + report.loss, count + 1
         writer.add_scalar("loss/current", report.loss, report.step)
-        writer.add_scalar("loss/average", total / count, report.step)
-        writer.add_scalar("lr/unet", report.unet_rate, report.step)
-        writer.add_scalar("lr/textencoder", report.text_rate, report.step)
+        writer.add_scalar("loss/average", loss_sum / count, report.step)
+        writer.add_scalar("lr/unet", report.unet_lr, report.step)
+        writer.add_scalar("lr/textencoder", report.text_encoder_lr, report.step)
 
-    return watch, writer.close
+    return log_step, writer.close
 
 
-def _show(event: Progress) -> None:
+def _print_progress(event: ProgressEvent) -> None:
     if event.step and event.step % max(1, event.steps // 20) == 0:
         print(f"step {event.step}/{event.steps}", flush=True)
 

@@ -13,15 +13,15 @@ import time
 from pathlib import Path
 
 import torch
-from small_base.pictures import drawings
-from small_base.run import Run
+from small_base.pictures import load_drawings
+from small_base.run import SmallBaseRun
 from small_base.settings import SmallBaseSettings
-from small_base.unet import encode_all, train_painter
+from small_base.unet import encode_drawings, train_diffusion_model
 from small_base.vae import train_vae
 from small_base.vocabulary import build_tokenizer
 
 
-def say(line: str) -> None:
+def log_line(line: str) -> None:
     """Print a line of the log with the time of day."""
     print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
 
@@ -34,14 +34,14 @@ def main() -> None:
         "--run", type=Path, required=True, help="folder of the run: drawings, checkpoints, samples"
     )
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    arguments.run.mkdir(parents=True, exist_ok=True)
-    run = Run(arguments.run, SmallBaseSettings(), say)
-    say("drawing")
-    pixels = drawings(run.folder / "drawings.npy", run.settings.drawings, run.settings.picture_px)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    args.run.mkdir(parents=True, exist_ok=True)
+    run = SmallBaseRun(args.run, SmallBaseSettings(), log_line)
+    log_line("drawing")
+    pixels = load_drawings(run.folder / "drawings.npy", run.settings.num_drawings, run.settings.image_px)
     vae = train_vae(run, pixels)
-    train_painter(run, encode_all(run, vae, pixels), build_tokenizer(run.settings))
+    train_diffusion_model(run, encode_drawings(run, vae, pixels), build_tokenizer(run.settings))
 
 
 if __name__ == "__main__":

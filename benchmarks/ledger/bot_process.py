@@ -21,7 +21,7 @@ TOKEN = "123456:a-token-of-nobody-that-has-the-right-form"  # noqa: S105 - it is
 #: Nobody of the ledger: what others are owed in their chats is paced, and would come first.
 ADMIN = 999_999_999
 #: A bot that does not come up, or does not answer.
-_LONGEST_S = 300.0
+_TIMEOUT_S = 300.0
 #: Its hourly house-keeping and its backup are over then, on an ordinary machine.
 SETTLE_S = 60.0
 #: Higher than those of the ledger, which would have been worked off already.
@@ -29,7 +29,7 @@ NEW_UPDATE = 10**9
 
 
 @dataclass(frozen=True)
-class BotFigures:
+class BotTimings:
     """What was seen of the bot."""
 
     start_s: float  #: from its start to its first question for messages
@@ -39,14 +39,14 @@ class BotFigures:
 
 
 @dataclass
-class Telegram:
+class FakeTelegram:
     """Just enough of it."""
 
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
-    answered: asyncio.Event = field(default_factory=asyncio.Event)
+    poll_event: asyncio.Event = field(default_factory=asyncio.Event)
+    answer_event: asyncio.Event = field(default_factory=asyncio.Event)
     updates: asyncio.Queue[dict[str, Any]] = field(default_factory=asyncio.Queue)
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def handle_request(self, request: web.Request) -> web.Response:
         """Take a request of the bot."""
         method = request.match_info["method"]
         await request.read()
@@ -54,16 +54,16 @@ class Telegram:
         if method == "getMe":
             result = {"id": 1, "is_bot": True, "first_name": "Lora", "username": "lora_bot"}
         elif method == "getUpdates":
-            self.asked.set()
-            result = await self._next()
+            self.poll_event.set()
+            result = await self._next_updates()
         elif method.startswith(("send", "edit")):
             # With its chart; all else that it sends is owed to others.
             if method == "sendPhoto":
-                self.answered.set()
+                self.answer_event.set()
             result = {"message_id": 7, "date": 0, "chat": _CHAT, "text": ""}
         return web.json_response({"ok": True, "result": result})
 
-    async def _next(self) -> list[dict[str, Any]]:
+    async def _next_updates(self) -> list[dict[str, Any]]:
         try:
             async with asyncio.timeout(10):
                 return [await self.updates.get()]
@@ -75,41 +75,41 @@ _CHAT = {"id": ADMIN, "type": "private", "first_name": "Admin"}
 
 
 def _message(number: int, text: str) -> dict[str, Any]:
-    who = {"id": ADMIN, "is_bot": False, "first_name": "Admin", "language_code": "en"}
+    sender = {"id": ADMIN, "is_bot": False, "first_name": "Admin", "language_code": "en"}
     command = [{"type": "bot_command", "offset": 0, "length": len(text)}]
-    said = {"message_id": number, "date": int(time.time()), "chat": _CHAT, "from": who, "text": text}
-    return {"update_id": number, "message": {**said, "entities": command}}
+    message = {"message_id": number, "date": int(time.time()), "chat": _CHAT, "from": sender, "text": text}
+    return {"update_id": number, "message": {**message, "entities": command}}
 
 
-async def watch_bot(data_dir: Path) -> BotFigures:
+async def measure_bot(data_dir: Path) -> BotTimings:
     """Start a bot on a folder, ask it for `/status`, let it live until it has kept house and backed up."""
-    telegram = Telegram()
+    telegram = FakeTelegram()
     with closing(sqlite3.connect(data_dir / "ledger.sqlite3")) as db, db:
         # What waits has no files here, and would only fail.
         db.execute("INSERT OR IGNORE INTO switches VALUES ('paused', 0)")
     app = web.Application()
-    app.router.add_route("*", f"/bot{TOKEN}/{{method}}", telegram.answer)
+    app.router.add_route("*", f"/bot{TOKEN}/{{method}}", telegram.handle_request)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = runner.addresses[0][1]
-    began_s = time.perf_counter()
+    started_s = time.perf_counter()
     bot = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot"), env=_environ(data_dir, port), stdout=DEVNULL, stderr=DEVNULL
     )
     try:
-        async with asyncio.timeout(_LONGEST_S):
-            await telegram.asked.wait()
-            start_s, process = time.perf_counter() - began_s, psutil.Process(bot.pid)
+        async with asyncio.timeout(_TIMEOUT_S):
+            await telegram.poll_event.wait()
+            start_s, process = time.perf_counter() - started_s, psutil.Process(bot.pid)
             start_cpu_s = sum(process.cpu_times()[:2])
             telegram.updates.put_nowait(_message(NEW_UPDATE, "/status"))
-            asked_s = time.perf_counter()
-            telegram.answered.clear()
-            await telegram.answered.wait()
-            status_s = time.perf_counter() - asked_s
+            request_sent_s = time.perf_counter()
+            telegram.answer_event.clear()
+            await telegram.answer_event.wait()
+            status_s = time.perf_counter() - request_sent_s
         await asyncio.sleep(SETTLE_S)
-        return BotFigures(start_s, start_cpu_s, status_s, _most_memory_mb(bot.pid))
+        return BotTimings(start_s, start_cpu_s, status_s, _read_peak_memory_mb(bot.pid))
     finally:
         bot.terminate()
         await bot.wait()
@@ -117,7 +117,7 @@ async def watch_bot(data_dir: Path) -> BotFigures:
 
 
 def _environ(data_dir: Path, port: int) -> Mapping[str, str]:
-    ours = {
+    settings = {
         "TELEGRAM_BOT_TOKEN": TOKEN,
         "TELEGRAM_API_URL": f"http://127.0.0.1:{port}",
         "ADMINS": f"telegram:{ADMIN}",
@@ -125,10 +125,10 @@ def _environ(data_dir: Path, port: int) -> Mapping[str, str]:
         "BASE_MODEL": "tiny",
         "LOG_LEVEL": "WARNING",
     }
-    return {**os.environ, **ours}
+    return {**os.environ, **settings}
 
 
-def _most_memory_mb(pid: int) -> float:
+def _read_peak_memory_mb(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text("utf-8")
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024 / 1e6

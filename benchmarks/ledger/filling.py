@@ -12,31 +12,31 @@ from pathlib import Path
 from bot.db.migrate import migrate, read_migrations
 
 #: Between two jobs that were asked for: some 17,000 a day.
-APART_MS = 5_000
+JOB_INTERVAL_MS = 5_000
 #: The last jobs wait.
-WAITING = 1_000
+QUEUED_JOBS = 1_000
 #: Sets that are collected, drafts, questions, letters and the like: what is open at one moment.
-OPEN = 2_000
+OPEN_ITEMS = 2_000
 #: Account 1 asked for one of so many jobs.
-HEAVY = 200
+HEAVY_USER_SHARE = 200
 
 
 @dataclass(frozen=True)
-class Size:
+class DatabaseSize:
     """How large a ledger is; of five jobs one is a training."""
 
     jobs: int
     accounts: int
 
     @property
-    def open(self) -> int:
+    def open_items(self) -> int:
         """How many things are open at one moment."""
-        return min(OPEN, self.accounts // 5)
+        return min(OPEN_ITEMS, self.accounts // 5)
 
     @property
-    def waiting(self) -> int:
+    def queued_jobs(self) -> int:
         """How many jobs wait."""
-        return min(WAITING, self.jobs // 20)
+        return min(QUEUED_JOBS, self.jobs // 20)
 
 
 _NUMBERS = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {})"
@@ -166,26 +166,31 @@ _FILL: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def fill(path: Path, size: Size) -> Iterator[str]:
+def fill_database(path: Path, size: DatabaseSize) -> Iterator[str]:
     """Fill the ledger at `path`, each table in one transaction, and tell of each; one with rows is left."""
     now = round(time.time() * 1000)
-    rows = {"accounts": size.accounts, "trainings": size.jobs // 5, "jobs": size.jobs, "open": size.open}
-    values = {"now": now, "jobs": size.jobs, "accounts": size.accounts, "waiting": size.waiting}
-    values |= {"apart": APART_MS, "heavy": HEAVY}
+    rows = {
+        "accounts": size.accounts,
+        "trainings": size.jobs // 5,
+        "jobs": size.jobs,
+        "open": size.open_items,
+    }
+    values = {"now": now, "jobs": size.jobs, "accounts": size.accounts, "waiting": size.queued_jobs}
+    values |= {"apart": JOB_INTERVAL_MS, "heavy": HEAVY_USER_SHARE}
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         # Nothing is lost that could not be made again.
         db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA cache_size=-200000")
         db.execute("PRAGMA foreign_keys=OFF")
         migrate(db, read_migrations())
-        for table, many, sql in _FILL:
+        for table, row_kind, sql in _FILL:
             if db.execute(f"SELECT EXISTS (SELECT 1 FROM {table})").fetchone()[0]:  # noqa: S608 - our names
                 continue
-            began_s = time.monotonic()
-            numbers = _NUMBERS.format(rows.get(many, 1440)) if many else ""
+            started_s = time.monotonic()
+            numbers = _NUMBERS.format(rows.get(row_kind, 1440)) if row_kind else ""
             db.execute("BEGIN")
             db.execute(f"{numbers} {sql}", values)
             count = db.execute("SELECT changes()").fetchone()[0]
             db.execute("COMMIT")
-            yield f"{table}: {count:,} rows in {time.monotonic() - began_s:.0f} s"
+            yield f"{table}: {count:,} rows in {time.monotonic() - started_s:.0f} s"
         db.execute("DELETE FROM account_numbers")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

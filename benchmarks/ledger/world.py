@@ -7,26 +7,26 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from benchmarks.ledger.filling import Size
-from bot.core.accounts import AccountId, Identity, Place, Platform
-from bot.core.jobs import GenerateWish, Job, JobId, JobKind, TrainWish
-from bot.core.loras import Asker, LoraCode
+from benchmarks.ledger.filling import DatabaseSize
+from bot.core.accounts import AccountId, ChatAddress, Identity, Platform
+from bot.core.jobs import GenerationParams, Job, JobId, JobKind, TrainingParams
+from bot.core.loras import LoraCode, Requester
 from bot.core.photos import NewPhoto
-from bot.db import Ledger
+from bot.db import Database
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-WISH = GenerateWish("standing on a boat")
+WISH = GenerationParams("standing on a boat")
 Arguments = tuple[object, ...]
 
 
 @dataclass
-class World:
+class RandomRecords:
     """Draws people, codes and jobs of a ledger that was filled, at random but the same every time."""
 
-    ledger: Ledger
-    size: Size
-    dice: random.Random = field(default_factory=lambda: random.Random(7))
-    _new: count[int] = field(default_factory=count)
+    database: Database
+    size: DatabaseSize
+    rng: random.Random = field(default_factory=lambda: random.Random(7))
+    _counter: count[int] = field(default_factory=count)
 
     @property
     def now(self) -> datetime:
@@ -35,73 +35,77 @@ class World:
 
     def account(self) -> AccountId:
         """Draw somebody; one of ten times it is the one with thousands of jobs."""
-        return AccountId(1 if self.dice.random() < 0.1 else self.dice.randint(1, self.size.accounts))
+        return AccountId(1 if self.rng.random() < 0.1 else self.rng.randint(1, self.size.accounts))
 
-    def opened(self) -> int:
+    def open_number(self) -> int:
         """Draw one of those who have a set, a draft, a question, a word."""
-        return self.dice.randint(1, self.size.open)
+        return self.rng.randint(1, self.size.open_items)
 
-    def who(self) -> Identity:
+    def identity(self) -> Identity:
         """Draw somebody, as their platform calls them."""
-        return person(self.account())
+        return identity_of(self.account())
 
     def code(self) -> LoraCode:
         """Draw a code that is somebody's."""
-        return LoraCode(f"{self.dice.randint(1, self.size.jobs // 5):08d}")
+        return LoraCode(f"{self.rng.randint(1, self.size.jobs // 5):08d}")
 
     def job(self) -> JobId:
         """Draw a job."""
-        return JobId(self.dice.randint(1, self.size.jobs))
+        return JobId(self.rng.randint(1, self.size.jobs))
 
-    def number(self) -> int:
+    def next_number(self) -> int:
         """Give a number that nobody had."""
-        return next(self._new)
+        return next(self._counter)
 
-    def photo(self) -> NewPhoto:
+    def new_photo(self) -> NewPhoto:
         """Give a photo that nobody sent."""
-        return NewPhoto(f"new{self.number()}", self.dice.randbytes(30_000))
+        return NewPhoto(f"new{self.next_number()}", self.rng.randbytes(30_000))
 
-    async def newcomer(self) -> AccountId:
+    async def create_account(self) -> AccountId:
         """Give somebody who has nothing yet."""
-        return await self.ledger.account_of(Identity(Platform.TELEGRAM, f"new{self.number()}"))
+        return await self.database.get_or_create(Identity(Platform.TELEGRAM, f"new{self.next_number()}"))
 
-    async def collecting(self, photos: int = 4) -> AccountId:
+    async def create_photo_set(self, photos: int = 4) -> AccountId:
         """Give somebody who has sent so many photos."""
-        account = await self.newcomer()
-        await self.ledger.add_photos(account, [self.photo() for _ in range(photos)], place(account), None)
+        account = await self.create_account()
+        await self.database.add_photos(
+            account, [self.new_photo() for _ in range(photos)], chat_address(account), None
+        )
         return account
 
-    async def waiting(self, kind: JobKind) -> Job:
+    async def queue_job(self, kind: JobKind) -> Job:
         """Queue a job."""
         if kind is JobKind.GENERATE:
             account = self.account()
-            return await self.ledger.add_generation(account, first_code(account), WISH, place(account))
-        account = await self.collecting(5)
-        job = await self.ledger.start_training(account, place(account), TrainWish())
+            return await self.database.add_generation(
+                account, first_code(account), WISH, chat_address(account)
+            )
+        account = await self.create_photo_set(5)
+        job = await self.database.start_training(account, chat_address(account), TrainingParams())
         assert job is not None  # noqa: S101 - there are five
         return job
 
-    async def running(self, kind: JobKind) -> Job:
+    async def start_job(self, kind: JobKind) -> Job:
         """Have a job begin; as many wait as before."""
-        await self.waiting(kind)
-        job = await self.ledger.claim(kind)
+        await self.queue_job(kind)
+        job = await self.database.claim_next(kind)
         assert job is not None  # noqa: S101 - one has just been queued
         return job
 
-    async def attempt(self, kind: JobKind = JobKind.GENERATE) -> tuple[JobId, int]:
+    async def start_attempt(self, kind: JobKind = JobKind.GENERATE) -> tuple[JobId, int]:
         """Have a job begin; gives what its writes are fenced by."""
-        job = await self.running(kind)
+        job = await self.start_job(kind)
         return job.id, job.attempt
 
 
-def person(account: int) -> Identity:
+def identity_of(account: int) -> Identity:
     """Give who an account is."""
     return Identity(Platform.TELEGRAM, str(account))
 
 
-def place(account: int) -> Place:
+def chat_address(account: int) -> ChatAddress:
     """Give where an account writes from."""
-    return Place(Platform.TELEGRAM, str(account), str(account))
+    return ChatAddress(Platform.TELEGRAM, str(account), str(account))
 
 
 def first_code(account: int) -> LoraCode:
@@ -109,6 +113,6 @@ def first_code(account: int) -> LoraCode:
     return LoraCode(f"{account:08d}")
 
 
-def asker(account: int) -> Asker:
+def requester(account: int) -> Requester:
     """Give somebody who asks."""
-    return Asker(AccountId(account), "Anna", place(account))
+    return Requester(AccountId(account), "Anna", chat_address(account))

@@ -9,58 +9,60 @@ from dataclasses import dataclass
 from itertools import count
 from time import monotonic
 
-from benchmarks.load.crowd import Crowd, at
-from benchmarks.simulate import DAY_S, SWING
+from benchmarks.load.crowd import SimulatedUsers, sleep_until
+from benchmarks.simulate import DAILY_SWING, DAY_S
 
 #: The normal load: so many people a day, each with a fifth of a training and three pictures, as
 #: `benchmarks.simulate` has them; in the busiest hour.
-PEOPLE_A_DAY, TRAININGS_EACH, PICTURES_EACH = 1_000, 0.2, 3.0
+PEOPLE_PER_DAY, TRAININGS_PER_PERSON, PICTURES_PER_PERSON = 1_000, 0.2, 3.0
 #: What people ask for besides, as often as for pictures.
-WORDS = ("/codes", "/queue", "/help", "/settings", "/privacy", "thank you")
+MESSAGES = ("/codes", "/queue", "/help", "/settings", "/privacy", "thank you")
 
 
 @dataclass(frozen=True)
-class Rates:
+class ArrivalRates:
     """What comes in a second."""
 
     trainings: float
     pictures: float
 
     @classmethod
-    def of(cls, times_normal: float) -> Rates:
+    def from_load(cls, load_factor: float) -> ArrivalRates:
         """Give so many times the normal load."""
-        a_second = PEOPLE_A_DAY * (1 + SWING) / DAY_S * times_normal
-        return cls(a_second * TRAININGS_EACH, a_second * PICTURES_EACH)
+        people_per_s = PEOPLE_PER_DAY * (1 + DAILY_SWING) / DAY_S * load_factor
+        return cls(people_per_s * TRAININGS_PER_PERSON, people_per_s * PICTURES_PER_PERSON)
 
 
-async def evening(crowd: Crowd, people: range, rates: Rates, lasts_s: float, seed: int) -> None:
+async def run_evening(
+    users: SimulatedUsers, people: range, rates: ArrivalRates, duration_s: float, seed: int
+) -> None:
     """Let people come for so long."""
     start_s = monotonic()
 
-    def moments(rate: float, number: int) -> Iterator[float]:
-        dice, when_s = random.Random(seed + number), 0.0
-        while (when_s := when_s + dice.expovariate(rate)) < lasts_s:
-            yield start_s + when_s
+    def draw_times(rate: float, number: int) -> Iterator[float]:
+        rng, offset_s = random.Random(seed + number), 0.0
+        while (offset_s := offset_s + rng.expovariate(rate)) < duration_s:
+            yield start_s + offset_s
 
-    async def trainings() -> None:
+    async def send_trainings() -> None:
         async with asyncio.TaskGroup() as albums:
-            for number, moment_s in zip(count(), moments(rates.trainings, 0), strict=False):
-                await at(moment_s)
-                albums.create_task(crowd.sends_album(people[number % len(people)], 0, 5))
+            for number, time_s in zip(count(), draw_times(rates.trainings, 0), strict=False):
+                await sleep_until(time_s)
+                albums.create_task(users.send_album(people[number % len(people)], 0, 5))
 
-    async def pictures() -> None:
-        dice = random.Random(seed)
-        for moment_s in moments(rates.pictures, 1):
-            await at(moment_s)
-            able = [each for each in people if crowd.server.chats[each].codes]
-            if able:
-                person = dice.choice(able)
-                crowd.says(person, f"/generate {crowd.server.chats[person].codes[-1]} a boat at sea")
+    async def send_generations() -> None:
+        rng = random.Random(seed)
+        for time_s in draw_times(rates.pictures, 1):
+            await sleep_until(time_s)
+            people_with_code = [candidate for candidate in people if users.server.chats[candidate].codes]
+            if people_with_code:
+                person = rng.choice(people_with_code)
+                users.send_text(person, f"/generate {users.server.chats[person].codes[-1]} a boat at sea")
 
-    async def words() -> None:
-        dice = random.Random(seed)
-        for moment_s in moments(rates.pictures, 2):
-            await at(moment_s)
-            crowd.says(dice.choice(people), dice.choice(WORDS))
+    async def send_messages() -> None:
+        rng = random.Random(seed)
+        for time_s in draw_times(rates.pictures, 2):
+            await sleep_until(time_s)
+            users.send_text(rng.choice(people), rng.choice(MESSAGES))
 
-    await asyncio.gather(trainings(), pictures(), words())
+    await asyncio.gather(send_trainings(), send_generations(), send_messages())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Window:
+class RateWindow:
     """At most `count` messages in any `period_s`."""
 
     count: int
@@ -26,24 +26,24 @@ class Window:
         self._times_s.extend([now_s] * weight)
 
 
-class Flood:
+class FloodControl:
     """30 messages a second in all, one a second in a chat with bursts of three, 20 a minute in a group."""
 
     def __init__(self) -> None:
-        self._overall = Window(30, 1.0)
-        self._chats: dict[int, list[Window]] = {}
-        self.crossed: list[str] = []
+        self._overall = RateWindow(30, 1.0)
+        self._chats: dict[int, list[RateWindow]] = {}
+        self.violations: list[str] = []
 
     def wait_s(self, chat: int, weight: int, now_s: float) -> float:
         """Count messages to a chat and give 0; or note that they cross a limit, and give how long to wait."""
         windows = self._chats.get(chat)
         if windows is None:
-            windows = self._chats[chat] = [Window(3, 3.0), *([Window(20, 60.0)] if chat < 0 else [])]
+            windows = self._chats[chat] = [RateWindow(3, 3.0), *([RateWindow(20, 60.0)] if chat < 0 else [])]
         for window in (self._overall, *windows):
             wait_s = window.wait_s(weight, now_s)
             if wait_s > 0:
-                whose = "all chats" if window is self._overall else f"chat {chat}"
-                self.crossed.append(f"more than {window.count} in {window.period_s:.0f} s to {whose}")
+                scope = "all chats" if window is self._overall else f"chat {chat}"
+                self.violations.append(f"more than {window.count} in {window.period_s:.0f} s to {scope}")
                 return wait_s
         for window in (self._overall, *windows):
             window.add(weight, now_s)

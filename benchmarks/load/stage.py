@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.load import watch
-from benchmarks.load.crowd import Crowd, photos
+from benchmarks.load.crowd import SimulatedUsers, make_photos
 from benchmarks.load.telegram import LoadServer, load_server
-from benchmarks.load.watch import Look
+from benchmarks.load.watch import LoopSample
 from bot.core.accounts import Identity, Platform
-from bot.db import Ledger
+from bot.db import Database
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = "benchmarks.load.bot"
@@ -26,35 +26,35 @@ START_S = 120.0
 
 
 @dataclass
-class Stage:
+class RunningBot:
     """A crowd before a running bot."""
 
-    crowd: Crowd
+    users: SimulatedUsers
     folder: Path
     bot: asyncio.subprocess.Process
 
     @property
-    def data(self) -> Path:
+    def data_dir(self) -> Path:
         """Give the bot's data folder."""
         return self.folder / "data"
 
-    def looks(self) -> list[Look]:
+    def read_samples(self) -> list[LoopSample]:
         """Give what the bot said of itself so far."""
-        return watch.read(self.folder / "journal")
+        return watch.read_samples(self.folder / "journal")
 
 
 @asynccontextmanager
-async def on_stage(
+async def run_bot(
     folder: Path, people: Iterable[int], train_s: float, generate_s: float
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[RunningBot]:
     """Start server and bot; `people` have agreed to what their photos must be."""
-    data = folder / "data"
-    data.mkdir(mode=0o700)
-    await _consent(data, people)
+    data_dir = folder / "data"
+    data_dir.mkdir(mode=0o700)
+    await _consent(data_dir, people)
     async with load_server() as server:
-        crowd = Crowd(server)
-        crowd.bring(await asyncio.to_thread(photos, PHOTOS))
-        command = [sys.executable, "-m", PROGRAM, server.base_url, str(data), str(folder / "journal")]
+        users = SimulatedUsers(server)
+        users.add_photos(await asyncio.to_thread(make_photos, PHOTOS))
+        command = [sys.executable, "-m", PROGRAM, server.base_url, str(data_dir), str(folder / "journal")]
         with (folder / "log").open("wb") as log:
             bot = await asyncio.create_subprocess_exec(
                 *(*command, str(train_s), str(generate_s)),
@@ -62,30 +62,33 @@ async def on_stage(
                 stderr=log,
             )
         try:
-            await _started(bot, server)
-            yield Stage(crowd, folder, bot)
+            await _wait_for_start(bot, server)
+            yield RunningBot(users, folder, bot)
         finally:
             if bot.returncode is None:
                 bot.terminate()
             await bot.wait()
 
 
-async def _started(bot: asyncio.subprocess.Process, server: LoadServer) -> None:
-    listens, ended = asyncio.ensure_future(server.is_asked.wait()), asyncio.ensure_future(bot.wait())
+async def _wait_for_start(bot: asyncio.subprocess.Process, server: LoadServer) -> None:
+    listen_task, exit_task = (
+        asyncio.ensure_future(server.poll_event.wait()),
+        asyncio.ensure_future(bot.wait()),
+    )
     try:
-        await asyncio.wait([listens, ended], timeout=START_S, return_when=asyncio.FIRST_COMPLETED)
-        if not listens.done():
+        await asyncio.wait([listen_task, exit_task], timeout=START_S, return_when=asyncio.FIRST_COMPLETED)
+        if not listen_task.done():
             raise RuntimeError(f"the bot did not come to listen; its end: {bot.returncode}")
     finally:
-        listens.cancel()
-        ended.cancel()
+        listen_task.cancel()
+        exit_task.cancel()
 
 
-async def _consent(data: Path, people: Iterable[int]) -> None:
-    ledger = await Ledger.open(data / "ledger.sqlite3", lambda: datetime.now(UTC))
+async def _consent(data_dir: Path, people: Iterable[int]) -> None:
+    database = await Database.open(data_dir / "ledger.sqlite3", lambda: datetime.now(UTC))
     try:
         for person in people:
-            account = await ledger.account_of(Identity(Platform.TELEGRAM, str(person)))
-            await ledger.consent(account)
+            account = await database.get_or_create(Identity(Platform.TELEGRAM, str(person)))
+            await database.record_consent(account)
     finally:
-        await ledger.close()
+        await database.close()

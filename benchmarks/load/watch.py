@@ -10,7 +10,7 @@ from statistics import median
 import msgspec
 
 
-class Look(msgspec.Struct, frozen=True, kw_only=True):
+class LoopSample(msgspec.Struct, frozen=True, kw_only=True):
     """One second.
 
     `late_s` is by how much a tick of the loop came too late at most; `busy_s` is the most CPU time of the
@@ -27,13 +27,13 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     wal_bytes: int
 
 
-def read(journal: Path) -> list[Look]:
+def read_samples(journal: Path) -> list[LoopSample]:
     """Read a journal; its last line may be half."""
     lines = journal.read_bytes().split(b"\n")[:-1]
-    return [msgspec.json.decode(line, type=Look) for line in lines]
+    return [msgspec.json.decode(line, type=LoopSample) for line in lines]
 
 
-def slope(times_s: Sequence[float], values: Sequence[float]) -> float:
+def median_slope(times_s: Sequence[float], values: Sequence[float]) -> float:
     """Give the change a second by Theil and Sen: the median slope of pairs, which few peaks do not move."""
     points = list(zip(times_s, values, strict=True))
     step = max(1, len(points) // 300)  # 45,000 pairs are plenty

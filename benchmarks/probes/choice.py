@@ -6,22 +6,22 @@ import json
 
 import torch
 
-from benchmarks.probes.task import arguments
+from benchmarks.probes.task import parse_arguments
 from gpu_worker.models.base import BaseModel
 
 
 def main() -> None:
     """Load and look at the weights."""
-    base = BaseModel.load(str(arguments().model))
+    base = BaseModel.load(str(parse_arguments().model))
     parts = (base.unet, base.vae, base.text_encoder)
-    halves = sum(p.dtype is torch.float16 for part in parts for p in part.parameters())
-    told = {
+    fp16_count = sum(p.dtype is torch.float16 for part in parts for p in part.parameters())
+    document = {
         "device": base.device.type,
         "precision": str(base.dtype).removeprefix("torch."),
-        "reason": base.placement.reason,
-        "fp16_tensors": halves,
+        "reason": base.device_config.reason,
+        "fp16_tensors": fp16_count,
     }
-    print(json.dumps(told))
+    print(json.dumps(document))
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from benchmarks.measure import gaps, peak_bytes
-from benchmarks.probes.task import DTYPES, arguments, random_lora
+from benchmarks.probes.task import DTYPES, parse_arguments, random_lora
 from gpu_worker.generation import denoiser, generate
-from gpu_worker.lora.layers import Adapter, LoraMatrices
+from gpu_worker.lora.layers import Adapter, LoraWeights
 from gpu_worker.models.base import BaseModel
-from gpu_worker.protocol import Generate
+from gpu_worker.protocol import GenerateRequest
 
 PROMPT = "sks person as an astronaut on the moon"
 #: Of two steps each; who goes first changes, so that no one has the quiet moments of the machine.
@@ -25,10 +25,10 @@ ROUNDS = 4
 
 def main() -> None:
     """Draw with ours without and with a LoRA, and with theirs, in turn."""
-    told = arguments()
-    base = BaseModel.load(str(told.model), DTYPES[told.precision])
+    args = parse_arguments()
+    base = BaseModel.load(str(args.model), DTYPES[args.precision])
     pipeline = StableDiffusionPipeline.from_pretrained(
-        told.model,
+        args.model,
         torch_dtype=base.dtype,
         use_safetensors=True,
         safety_checker=None,
@@ -36,58 +36,64 @@ def main() -> None:
     )
     pipeline.set_progress_bar_config(disable=True)
     adapter = Adapter(base, random_lora(base))
-    draws: dict[str, Callable[[], list[float]]] = {
-        "ours": lambda: ours(base, None, told.side, told.steps),
-        "with_lora": lambda: ours(base, adapter, told.side, told.steps),
-        "theirs": lambda: theirs(pipeline, told.side, told.steps),
+    runs: dict[str, Callable[[], list[float]]] = {
+        "ours": lambda: time_our_steps(base, None, args.side, args.steps),
+        "with_lora": lambda: time_our_steps(base, adapter, args.side, args.steps),
+        "theirs": lambda: time_their_steps(pipeline, args.side, args.steps),
     }
-    steps: dict[str, list[float]] = {name: [] for name in draws}
+    steps: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(ROUNDS):
-        for name in list(draws)[:: 1 if number % 2 == 0 else -1]:
-            steps[name] += draws[name]()
-    merge_s = merged_s(base, random_lora(base))
-    found = {f"{name}_s": tuple(values) for name, values in steps.items()}
+        for name in list(runs)[:: 1 if number % 2 == 0 else -1]:
+            steps[name] += runs[name]()
+    merge_s = measure_merge_s(base, random_lora(base))
+    step_times = {f"{name}_s": tuple(values) for name, values in steps.items()}
     precision = str(base.dtype).removeprefix("torch.")
     print(
         json.dumps(
-            {**found, "precision": precision, "merge_s": merge_s, "peak_bytes": peak_bytes(os.getpid())}
+            {**step_times, "precision": precision, "merge_s": merge_s, "peak_bytes": peak_bytes(os.getpid())}
         )
     )
 
 
 @torch.no_grad()
-def merged_s(base: BaseModel, lora: dict[str, LoraMatrices]) -> float:
+def measure_merge_s(base: BaseModel, lora: dict[str, LoraWeights]) -> float:
     """Return the seconds that the weights of all modules with the LoRA in them take to compute."""
-    began = time.monotonic()
-    for part, targets in ((base.unet, base.unet_targets), (base.text_encoder, base.text_targets)):
+    started_at = time.monotonic()
+    for part, targets in ((base.unet, base.unet_targets), (base.text_encoder, base.text_encoder_targets)):
         for target in targets:
-            each, weight = lora[target.kohya_name], part.get_submodule(target.path).weight
-            product = each.up.flatten(1) @ each.down.flatten(1) * (each.alpha / each.down.shape[0])
-            (weight.float() + product.view(target.weight_shape).to(weight.device)).to(weight.dtype)
-    return time.monotonic() - began
+            lora_weights, weight = lora[target.kohya_name], part.get_submodule(target.path).weight
+            product = (
+                lora_weights.up.flatten(1)
+                @ lora_weights.down.flatten(1)
+                * (lora_weights.alpha / lora_weights.down.shape[0])
+            )
+            (weight.float() + product.view(target.weight_shape).to(weight.device)).recipient(weight.dtype)
+    return time.monotonic() - started_at
 
 
-def ours(base: BaseModel, adapter: Adapter | None, side_px: int, steps: int) -> list[float]:
+def time_our_steps(base: BaseModel, adapter: Adapter | None, side_px: int, steps: int) -> list[float]:
     """Return the seconds of each denoising step after the first."""
-    asked = Generate(
+    request = GenerateRequest(
         job_id=1, attempt=1, prompt=PROMPT, seed=1, width_px=side_px, height_px=side_px, steps=steps + 1
     )
-    recipe = generate.settle(base, asked)[0]
-    canvas = generate.canvas(base, recipe, adapter, generate.listen(base, recipe, adapter))
+    recipe = generate.resolve_recipes(base, request)[0]
+    image = generate.create_image(
+        base, recipe, adapter, generate.encode_recipe_prompts(base, recipe, adapter)
+    )
     ends = []
-    while not canvas.is_done:
-        denoiser.draw_step(base, [canvas])
+    while not image.is_done:
+        denoiser.denoise_step(base, [image])
         if base.device.type == "cuda":
             torch.cuda.synchronize()
         ends.append(time.monotonic())
     return list(gaps(ends))
 
 
-def theirs(pipeline: Any, side_px: int, steps: int) -> list[float]:
+def time_their_steps(pipeline: Any, side_px: int, steps: int) -> list[float]:
     """Return the same of diffusers' pipeline."""
     ends: list[float] = []
 
-    def note(_: Any, __: int, ___: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    def on_step_end(_: Any, __: int, ___: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         ends.append(time.monotonic())
         return kwargs
 
@@ -99,7 +105,7 @@ def theirs(pipeline: Any, side_px: int, steps: int) -> list[float]:
         guidance_scale=7.0,
         output_type="latent",
         generator=torch.Generator().manual_seed(1),
-        callback_on_step_end=note,
+        callback_on_step_end=on_step_end,
     )
     return list(gaps(ends))
 

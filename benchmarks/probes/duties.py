@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.measure import peak_bytes
-from benchmarks.probes.task import DTYPES, random_lora, training
+from benchmarks.probes.task import DTYPES, make_training_task, random_lora
 from gpu_worker.generation import generate
-from gpu_worker.generation.generate import Room
+from gpu_worker.generation.generate import GenerationContext
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.base import BaseModel
-from gpu_worker.protocol import Event, Generate, LoraUse, Progress
+from gpu_worker.protocol import GenerateRequest, LoraUse, ProgressEvent, WorkerEvent
 from gpu_worker.training.trainer import train_photos
 
 
@@ -27,23 +27,23 @@ def main() -> None:
     parser.add_argument("--precision", choices=list(DTYPES), default="default")
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--side", type=int, default=512)
-    told = parser.parse_args()
-    base = BaseModel.load(str(told.model), DTYPES[told.precision])
-    if told.duty != "load":
-        drawing = picture(base, told.side) if told.duty == "both" else iter(())
-        for event in train_photos(base, training(told.side, told.steps, lambda _: None)):
-            if isinstance(event, Progress):
-                next(drawing, None)
-        for _ in drawing:  # what is left of it, the VAE's work among it
+    args = parser.parse_args()
+    base = BaseModel.load(str(args.model), DTYPES[args.precision])
+    if args.duty != "load":
+        generation_events = generate_picture(base, args.side) if args.duty == "both" else iter(())
+        for event in train_photos(base, make_training_task(args.side, args.steps, lambda _: None)):
+            if isinstance(event, ProgressEvent):
+                next(generation_events, None)
+        for _ in generation_events:  # what is left of it, the VAE's work among it
             pass
     print(json.dumps({"peak_bytes": peak_bytes(os.getpid()), "precision": str(base.dtype)}))
 
 
-def picture(base: BaseModel, side_px: int) -> Iterator[Event]:
+def generate_picture(base: BaseModel, side_px: int) -> Iterator[WorkerEvent]:
     """Draw one picture of a LoRA, a step at a time."""
     data = lora_file.write(random_lora(base), {}, "fp16")
-    use = LoraUse(data=data, sha256=hashlib.sha256(data).hexdigest(), name="00000000")
-    asked = Generate(
+    lora_use = LoraUse(data=data, sha256=hashlib.sha256(data).hexdigest(), name="00000000")
+    request = GenerateRequest(
         job_id=2,
         attempt=1,
         prompt="sks person",
@@ -51,9 +51,9 @@ def picture(base: BaseModel, side_px: int) -> Iterator[Event]:
         width_px=side_px,
         height_px=side_px,
         steps=3,
-        loras=(use,),
+        loras=(lora_use,),
     )
-    yield from generate.generate(Room(base), asked)
+    yield from generate.generate(GenerationContext(base), request)
 
 
 if __name__ == "__main__":

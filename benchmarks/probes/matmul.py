@@ -25,14 +25,14 @@ def gflops(dtype: torch.dtype) -> float:
 
 def main() -> None:
     """Measure both precisions."""
-    told = {
+    document = {
         "fp32": gflops(torch.float32),
         "bf16": gflops(torch.bfloat16),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "card": torch.cuda.get_device_name() if torch.cuda.is_available() else "",
     }
-    print(json.dumps(told))
+    print(json.dumps(document))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import psutil
 
 from benchmarks.probes.task import random_lora
 from gpu_worker.lora import file as lora_file
-from gpu_worker.lora.cache import MAX_KEPT, LoraShelf
+from gpu_worker.lora.cache import MAX_ADAPTERS, AdapterCache
 from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import LoraUse
 
@@ -25,42 +25,42 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("model")
     base = BaseModel.load(parser.parse_args().model)
-    uses = [use(base, number) for number in range(MAX_KEPT)]
-    shelf = LoraShelf()
-    cold = [timed(shelf, base, each) for each in uses]
-    cached = [timed(shelf, base, each) for each in uses * 3]
-    told = {"cold_s": median(cold), "cached_s": median(cached), "lora_bytes": len(uses[0].data)}
-    del base, uses, shelf
-    print(json.dumps({**told, **memory()}))
+    loras = [make_lora(base, number) for number in range(MAX_ADAPTERS)]
+    adapter_cache = AdapterCache()
+    cold = [time_switch(adapter_cache, base, lora) for lora in loras]
+    cached = [time_switch(adapter_cache, base, lora) for lora in loras * 3]
+    document = {"cold_s": median(cold), "cached_s": median(cached), "lora_bytes": len(loras[0].data)}
+    del base, loras, adapter_cache
+    print(json.dumps({**document, **measure_memory()}))
 
 
-def memory() -> dict[str, int]:
+def measure_memory() -> dict[str, int]:
     """Switch among many LoRAs; return memory after the first round and the most seen later."""
-    base, shelf, process = BaseModel.load("tiny"), LoraShelf(), psutil.Process()
-    uses = [use(base, number) for number in range(LORAS)]
-    for each in uses:
-        timed(shelf, base, each)
-    before = process.memory_info().rss
-    most = 0
+    base, adapter_cache, process = BaseModel.load("tiny"), AdapterCache(), psutil.Process()
+    loras = [make_lora(base, number) for number in range(LORAS)]
+    for lora in loras:
+        time_switch(adapter_cache, base, lora)
+    rss_before = process.memory_info().rss
+    rss_peak = 0
     for number in range(SWITCHES):
-        timed(shelf, base, uses[number * 37 % LORAS])
-        most = max(most, process.memory_info().rss)
-    return {"rss_before_bytes": before, "rss_most_bytes": most}
+        time_switch(adapter_cache, base, loras[number * 37 % LORAS])
+        rss_peak = max(rss_peak, process.memory_info().rss)
+    return {"rss_before_bytes": rss_before, "rss_most_bytes": rss_peak}
 
 
-def use(base: BaseModel, seed: int) -> LoraUse:
+def make_lora(base: BaseModel, seed: int) -> LoraUse:
     """Return a LoRA of random numbers as the bot sends it."""
     data = lora_file.write(random_lora(base, seed), {}, "fp16")
     return LoraUse(data=data, sha256=hashlib.sha256(data).hexdigest(), name=f"{seed:08}")
 
 
-def timed(shelf: LoraShelf, base: BaseModel, each: LoraUse) -> float:
+def time_switch(adapter_cache: AdapterCache, base: BaseModel, lora: LoraUse) -> float:
     """Return the seconds from bytes to a LoRA that has its effect."""
-    began = time.perf_counter()
-    adapter, _ = shelf.take(base, (each,))
+    started_at = time.perf_counter()
+    adapter, _ = adapter_cache.get(base, (lora,))
     assert adapter is not None  # noqa: S101 - one was given
     adapter.activate()
-    return time.perf_counter() - began
+    return time.perf_counter() - started_at
 
 
 if __name__ == "__main__":

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.work import CAPTION, RANK, REPEATS, photos
-from gpu_worker.lora.layers import LoraMatrices, fresh_matrices
+from benchmarks.work import CAPTION, RANK, REPEATS, sample_person_photos
+from gpu_worker.lora.layers import LoraWeights, init_lora_weights
 from gpu_worker.models.base import BaseModel
-from gpu_worker.training.config import Dials
-from gpu_worker.training.data import Example
+from gpu_worker.training.config import TrainingConfig
+from gpu_worker.training.data import TrainingImage
 from gpu_worker.training.trainer import StepReport, TrainingTask
 
 #: None: what the program itself chooses for this machine.
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "default": None}
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     """Read what a probe is told."""
     parser = argparse.ArgumentParser()
     parser.add_argument("model", type=Path)
@@ -31,20 +31,22 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def random_lora(base: BaseModel, seed: int = 0) -> dict[str, LoraMatrices]:
+def random_lora(base: BaseModel, seed: int = 0) -> dict[str, LoraWeights]:
     """Return a LoRA of random numbers for all modules: how long it takes does not depend on what it says."""
     generator = torch.Generator().manual_seed(seed)
-    fresh = fresh_matrices((*base.unet_targets, *base.text_targets), RANK, RANK / 2, generator)
+    fresh_weights = init_lora_weights(
+        (*base.unet_targets, *base.text_encoder_targets), RANK, RANK / 2, generator
+    )
     return {
-        name: replace(each, up=torch.randn(each.up.shape, generator=generator) * 0.01)
-        for name, each in fresh.items()
+        name: replace(weights, up=torch.randn(weights.up.shape, generator=generator) * 0.01)
+        for name, weights in fresh_weights.items()
     }
 
 
-def training(side_px: int, steps: int, on_step: Callable[[StepReport], None]) -> TrainingTask:
+def make_training_task(side_px: int, steps: int, on_step: Callable[[StepReport], None]) -> TrainingTask:
     """Return a training as sd-scripts does it with the flags in `benchmarks/peer.py`."""
-    dials = replace(
-        Dials(),
+    config = replace(
+        TrainingConfig(),
         steps=steps,
         resolution_px=side_px,
         rank=RANK,
@@ -53,5 +55,5 @@ def training(side_px: int, steps: int, on_step: Callable[[StepReport], None]) ->
         checkpoint_every_steps=max(1, steps - 1),
         checkpoint_every_s=math.inf,
     )
-    examples = tuple(Example(photo, CAPTION, REPEATS) for photo in photos(side_px))
-    return TrainingTask(examples, dials, name="bench", on_step=on_step)
+    training_images = tuple(TrainingImage(photo, CAPTION, REPEATS) for photo in sample_person_photos(side_px))
+    return TrainingTask(training_images, config, name="bench", on_step=on_step)

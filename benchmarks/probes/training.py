@@ -9,16 +9,16 @@ import time
 from dataclasses import asdict, dataclass, field
 
 from benchmarks.measure import peak_bytes
-from benchmarks.probes.task import DTYPES, arguments, training
+from benchmarks.probes.task import DTYPES, make_training_task, parse_arguments
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.latents import Moments
-from gpu_worker.protocol import Adjusted, Checkpoint, Event, Progress, encode
-from gpu_worker.training.latents import Key, LatentCache
+from gpu_worker.models.latents import LatentDistribution
+from gpu_worker.protocol import CheckpointEvent, FallbackEvent, ProgressEvent, WorkerEvent, encode_frame
+from gpu_worker.training.latents import LatentCache, LatentKey
 from gpu_worker.training.trainer import StepReport, train_photos
 
 
 @dataclass
-class Record:
+class TrainingTimings:
     """What is told; times are on the monotonic clock, which is the same in the parent process."""
 
     precision: str = ""
@@ -44,72 +44,72 @@ class TimedCache(LatentCache):
         super().__init__()
         self.spent_s, self._missed_at = 0.0, 0.0
 
-    def get(self, key: Key) -> Moments | None:
+    def get(self, key: LatentKey) -> LatentDistribution | None:
         """Look, and note the time."""
-        found = super().get(key)
+        latents = super().get(key)
         self._missed_at = time.monotonic()
-        return found
+        return latents
 
-    def put(self, key: Key, moments: Moments) -> None:
+    def put(self, key: LatentKey, distribution: LatentDistribution) -> None:
         """Keep, and count the time since somebody looked."""
         self.spent_s += time.monotonic() - self._missed_at
-        super().put(key, moments)
+        super().put(key, distribution)
 
 
 class Pipe:
     """A pipe with somebody who reads at its other end, as between worker and bot."""
 
     def __init__(self) -> None:
-        reading, writing = os.pipe()
-        self._end = os.fdopen(writing, "wb")
-        threading.Thread(target=_drain, args=(reading,), daemon=True).start()
+        read_fd, write_fd = os.pipe()
+        self._write_end = os.fdopen(write_fd, "wb")
+        threading.Thread(target=_drain, args=(read_fd,), daemon=True).start()
 
-    def send(self, event: Event) -> int:
+    def send(self, event: WorkerEvent) -> int:
         """Send an event as the worker does; return its size in bytes."""
-        frame = encode(event)
-        self._end.write(frame)
-        self._end.flush()
+        frame = encode_frame(event)
+        self._write_end.write(frame)
+        self._write_end.flush()
         return len(frame)
 
 
-def _drain(reading: int) -> None:
-    while os.read(reading, 65536):
+def _drain(read_fd: int) -> None:
+    while os.read(read_fd, 65536):
         pass
 
 
 def main() -> None:
     """Train, and time from outside what the generator does between its events."""
-    told, record, pipe, cache = arguments(), Record(), Pipe(), TimedCache()
+    args, record, pipe, cache = parse_arguments(), TrainingTimings(), Pipe(), TimedCache()
 
-    def note_step(_: StepReport) -> None:
+    def on_step(_: StepReport) -> None:
         record.step_ends.append(time.monotonic())
         record.encode_s.append(cache.spent_s)
         cache.spent_s = 0.0
 
-    base = BaseModel.load(str(told.model), DTYPES[told.precision])
+    base = BaseModel.load(str(args.model), DTYPES[args.precision])
     record.loaded_at = time.monotonic()
-    events = train_photos(base, training(told.side, told.steps, note_step), cache)
-    asked_at = record.loaded_at
+    events = train_photos(base, make_training_task(args.side, args.steps, on_step), cache)
+    requested_at = record.loaded_at
     # As the worker does, nothing told is held on to: a checkpoint is large.
     while (event := next(events, None)) is not None:
-        _take(event, record, pipe, asked_at)
+        _record_event(event, record, pipe, requested_at)
         del event
-        asked_at = time.monotonic()
+        requested_at = time.monotonic()
     record.precision = str(base.dtype).removeprefix("torch.")
     record.device = base.device.type
     record.peak_bytes = peak_bytes(os.getpid())
     print(json.dumps(asdict(record)))
 
 
-def _take(event: Event, record: Record, pipe: Pipe, asked_at: float) -> None:
+def _record_event(event: WorkerEvent, record: TrainingTimings, pipe: Pipe, requested_at: float) -> None:
     size = pipe.send(event)
     now = time.monotonic()
-    if isinstance(event, Progress) and event.step > len(record.told_s):
+    if isinstance(event, ProgressEvent) and event.step > len(record.told_s):
         record.told_s.append(now - record.step_ends[-1])
-    elif isinstance(event, Checkpoint):
-        record.checkpoint_s, record.checkpoint_bytes = now - asked_at, size
+    elif isinstance(event, CheckpointEvent):
+        record.checkpoint_s, record.checkpoint_bytes = now - requested_at, size
         record.checkpoint_step = event.step
-    elif isinstance(event, Adjusted):
+    elif isinstance(event, FallbackEvent):
         record.adjusted.append(event.reason)
 
 

@@ -16,28 +16,28 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from benchmarks.measure import gaps, last_words, peak_bytes
-from benchmarks.work import photos
+from benchmarks.measure import gaps, last_line, peak_bytes
+from benchmarks.work import sample_person_photos
 from gpu_worker.lora.file import read_metadata
 from gpu_worker.protocol import (
-    Answer,
-    Done,
-    Failed,
-    Heartbeat,
-    Message,
-    Prepare,
-    Progress,
-    Ready,
-    Shutdown,
-    Train,
-    decode_answer,
-    encode,
+    DoneEvent,
+    FailedEvent,
+    HeartbeatMessage,
+    PrefetchRequest,
+    ProgressEvent,
+    ProtocolMessage,
+    ReadyMessage,
+    ShutdownRequest,
+    TrainRequest,
+    WorkerMessage,
+    decode_message,
+    encode_frame,
     read_frame,
 )
 
 
 @dataclass
-class Record:
+class WorkerTimings:
     """What is told, in seconds."""
 
     said_ready_s: float = 0.0  #: from the start to the first frame
@@ -50,46 +50,46 @@ class Record:
     peak_bytes: int = 0
 
 
-class WorkerSilent(Exception):
+class WorkerTimeout(Exception):
     """The worker ended, or said for too long nothing that was waited for."""
 
 
-class Worker:
+class WorkerClient:
     """A worker process and what it says, with the moment it arrived."""
 
-    def __init__(self, process: subprocess.Popen[bytes], waits_s: float) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], timeout_s: float) -> None:
         assert process.stdin is not None and process.stdout is not None  # noqa: S101 - asked for as pipes
-        self._requests, self._waits_s = process.stdin, waits_s
-        self._arrived: queue.SimpleQueue[tuple[float, Answer] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, args=(process.stdout,), daemon=True).start()
+        self._requests, self._timeout_s = process.stdin, timeout_s
+        self._message_queue: queue.SimpleQueue[tuple[float, WorkerMessage] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._read_messages, args=(process.stdout,), daemon=True).start()
 
-    def _listen(self, answers: IO[bytes]) -> None:
+    def _read_messages(self, answers: IO[bytes]) -> None:
         while (body := read_frame(cast(BinaryIO, answers))) is not None:
-            self._arrived.put((time.monotonic(), decode_answer(body)))
-        self._arrived.put(None)
+            self._message_queue.put((time.monotonic(), decode_message(body)))
+        self._message_queue.put(None)
 
-    def say(self, message: Message) -> None:
+    def send(self, message: ProtocolMessage) -> None:
         """Send a request."""
-        self._requests.write(encode(message))
+        self._requests.write(encode_frame(message))
         self._requests.flush()
 
-    def answers(self, until: float | None = None) -> Iterator[tuple[float, Answer]]:
+    def iter_messages(self, deadline_s: float | None = None) -> Iterator[tuple[float, WorkerMessage]]:
         """Yield what arrives; ends at `until` (monotonic), or WorkerSilent without one."""
-        deadline = time.monotonic() + self._waits_s if until is None else until
+        deadline = time.monotonic() + self._timeout_s if deadline_s is None else deadline_s
         while (left_s := deadline - time.monotonic()) > 0:
             try:
-                arrived = self._arrived.get(timeout=left_s)
+                entry = self._message_queue.get(timeout=left_s)
             except queue.Empty:
                 break
-            if arrived is None:
-                raise WorkerSilent("the worker ended")
-            yield arrived
-        if until is None:
-            raise WorkerSilent(f"the worker did not get there in {self._waits_s:.0f} s")
+            if entry is None:
+                raise WorkerTimeout("the worker ended")
+            yield entry
+        if deadline_s is None:
+            raise WorkerTimeout(f"the worker did not get there in {self._timeout_s:.0f} s")
 
 
 @contextmanager
-def started(model: Path, waits_s: float) -> Iterator[tuple[Worker, int]]:
+def start_worker(model: Path, timeout_s: float) -> Iterator[tuple[WorkerClient, int]]:
     """Start a worker on a model, and end it afterwards."""
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         process = subprocess.Popen(
@@ -98,51 +98,51 @@ def started(model: Path, waits_s: float) -> Iterator[tuple[Worker, int]]:
             stdout=subprocess.PIPE,
             stderr=log,
         )
-        worker = Worker(process, waits_s)
+        worker = WorkerClient(process, timeout_s)
         try:
             yield worker, process.pid
-            worker.say(Shutdown())
+            worker.send(ShutdownRequest())
             process.wait(timeout=60)
-        except WorkerSilent as error:
+        except WorkerTimeout as error:
             log.seek(0)
-            raise WorkerSilent(f"{error}: {last_words(log.read())}") from error
+            raise WorkerTimeout(f"{error}: {last_line(log.read())}") from error
         finally:
             process.kill()
             process.wait()
 
 
-def ready(worker: Worker, began: float) -> tuple[float, float]:
+def wait_until_ready(worker: WorkerClient, started_at: float) -> tuple[float, float]:
     """Wait until the base model is loaded; return the seconds to the first frame and to that."""
     said_s = 0.0
-    for now, answer in worker.answers():
-        if isinstance(answer, Ready):
-            said_s = now - began
-        elif isinstance(answer, Heartbeat) and answer.health.base_model_loaded:
-            return said_s, now - began
-    raise WorkerSilent("the worker never loaded its base model")
+    for now, message in worker.iter_messages():
+        if isinstance(message, ReadyMessage):
+            said_s = now - started_at
+        elif isinstance(message, HeartbeatMessage) and message.health.base_model_loaded:
+            return said_s, now - started_at
+    raise WorkerTimeout("the worker never loaded its base model")
 
 
-def send_ahead(worker: Worker, pictures: list[bytes], pause_s: float) -> None:
+def send_prefetch(worker: WorkerClient, pictures: list[bytes], pause_s: float) -> None:
     """Send photos as a person does: one, a pause, the next; nothing of it is answered."""
     for picture in pictures:
-        worker.say(Prepare(photo=picture))
-        for _ in worker.answers(until=time.monotonic() + pause_s):
+        worker.send(PrefetchRequest(photo=picture))
+        for _ in worker.iter_messages(deadline_s=time.monotonic() + pause_s):
             pass  # heartbeats
 
 
-def first_step(worker: Worker, request: Train) -> tuple[float, list[float], str]:
+def time_training(worker: WorkerClient, request: TrainRequest) -> tuple[float, list[float], str]:
     """Train to the end; return the seconds to the first step, those of later steps, and the precision."""
-    began = time.monotonic()
-    worker.say(request)
+    started_at = time.monotonic()
+    worker.send(request)
     ends: list[float] = []
-    for now, answer in worker.answers():
-        if isinstance(answer, Progress) and answer.step > len(ends):
+    for now, message in worker.iter_messages():
+        if isinstance(message, ProgressEvent) and message.step > len(ends):
             ends.append(now)
-        elif isinstance(answer, Failed):
-            raise WorkerSilent(answer.reason)
-        elif isinstance(answer, Done) and answer.lora is not None:
-            return ends[0] - began, list(gaps(ends)), read_metadata(answer.lora)["ss_mixed_precision"]
-    raise WorkerSilent("the training ended without a result")
+        elif isinstance(message, FailedEvent):
+            raise WorkerTimeout(message.reason)
+        elif isinstance(message, DoneEvent) and message.lora is not None:
+            return ends[0] - started_at, list(gaps(ends)), read_metadata(message.lora)["ss_mixed_precision"]
+    raise WorkerTimeout("the training ended without a result")
 
 
 def main() -> None:
@@ -154,19 +154,21 @@ def main() -> None:
     parser.add_argument("--pause-s", type=float, default=10.0, help="between two photos of a person")
     parser.add_argument("--only-ready", action="store_true")
     parser.add_argument("--waits-s", type=float, default=600.0)
-    told, record, began = parser.parse_args(), Record(), time.monotonic()
-    with started(told.model, told.waits_s) as (worker, pid):
-        record.said_ready_s, record.ready_s = ready(worker, began)
-        if not told.only_ready:
-            sent = photos(told.side)
-            send_ahead(worker, sent[:-1], told.pause_s)
+    args, record, started_at = parser.parse_args(), WorkerTimings(), time.monotonic()
+    with start_worker(args.model, args.waits_s) as (worker, pid):
+        record.said_ready_s, record.ready_s = wait_until_ready(worker, started_at)
+        if not args.only_ready:
+            prefetched_photos = sample_person_photos(args.side)
+            send_prefetch(worker, prefetched_photos[:-1], args.pause_s)
             # The fifth photo completes the set: the bot sends it on, and the training after it.
-            worker.say(Prepare(photo=sent[-1]))
-            ahead = Train(job_id=1, attempt=1, photos=tuple(sent), steps=told.steps)
-            record.ahead_s, record.ahead_steps_s, record.precision = first_step(worker, ahead)
-            others = tuple(photos(told.side, person=2))
-            cold = Train(job_id=2, attempt=1, photos=others, steps=told.steps)
-            record.cold_s, record.cold_steps_s, _ = first_step(worker, cold)
+            worker.send(PrefetchRequest(photo=prefetched_photos[-1]))
+            prefetched_request = TrainRequest(
+                job_id=1, attempt=1, photos=tuple(prefetched_photos), steps=args.steps
+            )
+            record.ahead_s, record.ahead_steps_s, record.precision = time_training(worker, prefetched_request)
+            cold_photos = tuple(sample_person_photos(args.side, person=2))
+            cold_request = TrainRequest(job_id=2, attempt=1, photos=cold_photos, steps=args.steps)
+            record.cold_s, record.cold_steps_s, _ = time_training(worker, cold_request)
         record.peak_bytes = peak_bytes(pid)
     print(json.dumps(asdict(record)))
 

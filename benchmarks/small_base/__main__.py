@@ -23,146 +23,172 @@ import torch
 
 import drawn
 from benchmarks.small_base import measures, pairs
-from benchmarks.small_base.measures import Share
+from benchmarks.small_base.measures import HitRate
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.drawn.judge import Judge
+from gpu_worker.models.drawn.judge import IdentityModel
 
 QUALITY_SEED = drawn.UNSEEN_SEED
 LEARNING_SEED = drawn.UNSEEN_SEED + 50_000
-PAIRS_SEED = drawn.UNSEEN_SEED + 60_000
+PAIR_SEED = drawn.UNSEEN_SEED + 60_000
 PICTURE_SEED = 900
-COUNTERPROOFS = ("trigger", "rate", "words")
-USUAL_COUNTS = {"quality": 200, "learning": 20, "triggers": 10, "counterproof": 5}
+NEGATIVE_CONTROLS = ("trigger", "rate", "words")
+DEFAULT_COUNTS = {"quality": 200, "learning": 20, "triggers": 10, "counterproof": 5}
 
 
 @dataclass(frozen=True)
-class Bench:
+class EvaluationContext:
     """What every measurement needs."""
 
     base: BaseModel
-    judge: Judge
+    identity_model: IdentityModel
     folder: Path
     count: int
 
-    def photos(self, number: int) -> list[bytes]:
+    def sample_photos(self, number: int) -> list[bytes]:
         """Return the five photos of an unseen person."""
         return drawn.sample_photos(LEARNING_SEED + number)
 
-    def lora(self, name: str, train: Callable[[], bytes]) -> bytes:
+    def load_or_train(self, name: str, train: Callable[[], bytes]) -> bytes:
         """Train a LoRA, or read the one that is there."""
         path = self.folder / f"{name}.safetensors"
         if not path.exists():
-            began = time.monotonic()
+            started_at = time.monotonic()
             data = train()
-            part = path.with_suffix(".part")
-            part.write_bytes(data)
-            part.replace(path)
-            print(f"  {name}: trained in {time.monotonic() - began:.1f} s", flush=True)
+            temp_path = path.with_suffix(".part")
+            temp_path.write_bytes(data)
+            temp_path.replace(path)
+            print(f"  {name}: trained in {time.monotonic() - started_at:.1f} s", flush=True)
         return path.read_bytes()
 
-    def own(self, number: int) -> bytes:
+    def load_own_lora(self, number: int) -> bytes:
         """Return the LoRA of a person, trained as the product trains."""
-        return self.lora(f"own-{number}", lambda: measures.lora(self.base, self.photos(number), seed=number))
+        return self.load_or_train(
+            f"own-{number}", lambda: measures.train_lora(self.base, self.sample_photos(number), seed=number)
+        )
 
-    def pictures(self, file: bytes | None, number: int) -> list[bytes]:
+    def generate_pictures(self, file: bytes | None, number: int) -> list[bytes]:
         """Draw a person at every place; the same seeds with every LoRA."""
-        return measures.pictures(self.base, measures.place_prompts(), file, PICTURE_SEED + 100 * number)
+        return measures.generate_pictures(
+            self.base, measures.build_place_prompts(), file, PICTURE_SEED + 100 * number
+        )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=list(USUAL_COUNTS))
+    parser.add_argument("what", choices=list(DEFAULT_COUNTS))
     parser.add_argument("--count", type=int, help="captions (200), people (20) or pairs of them (10; 5)")
     parser.add_argument("--loras", type=Path, default=Path("build/small-base-loras"), help="folder of LoRAs")
     parser.add_argument("--threads", type=int, help="torch threads (default: all)")
-    arguments = parser.parse_args()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    arguments.loras.mkdir(parents=True, exist_ok=True)
-    count = arguments.count or USUAL_COUNTS[arguments.what]
-    bench = Bench(BaseModel.load("drawn"), Judge.load(), arguments.loras, count)
-    parts = {"quality": quality, "learning": learning, "triggers": triggers, "counterproof": counterproof}
-    return 0 if parts[arguments.what](bench) else 1
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    args.loras.mkdir(parents=True, exist_ok=True)
+    count = args.count or DEFAULT_COUNTS[args.what]
+    context = EvaluationContext(BaseModel.load("drawn"), IdentityModel.load(), args.loras, count)
+    evaluations = {
+        "quality": evaluate_quality,
+        "learning": evaluate_learning,
+        "triggers": evaluate_triggers,
+        "counterproof": evaluate_negative_controls,
+    }
+    return 0 if evaluations[args.what](context) else 1
 
 
-def quality(bench: Bench) -> bool:
+def evaluate_quality(context: EvaluationContext) -> bool:
     """How often pictures show what their caption says."""
-    found = measures.quality(bench.base, bench.judge, QUALITY_SEED, bench.count)
+    quality_shares = measures.measure_caption_accuracy(
+        context.base, context.identity_model, QUALITY_SEED, context.count
+    )
     return all(
         [
-            tell("quality-place", found.place, 0.90),
-            tell("quality-shirt", found.shirt, 0.85),
-            tell("quality-hair", found.hair, 0.80),
+            report_result("quality-place", quality_shares.place, 0.90),
+            report_result("quality-shirt", quality_shares.shirt, 0.85),
+            report_result("quality-hair", quality_shares.hair, 0.80),
         ]
     )
 
 
-def learning(bench: Bench) -> bool:
+def evaluate_learning(context: EvaluationContext) -> bool:
     """Whether a LoRA draws its own person, wherever it is asked to."""
-    nothing = Share(0, 0)
-    than_other, than_base, obeyed = nothing, nothing, nothing
-    for number in range(bench.count):
-        photos, other = bench.photos(number), (number + 1) % bench.count
-        own = bench.pictures(bench.own(number), number)
-        than_other += measures.closer(bench.judge, photos, own, bench.pictures(bench.own(other), number))
-        than_base += measures.closer(bench.judge, photos, own, bench.pictures(None, number))
-        obeyed += measures.obeys(bench.judge, own)
-        print(f"  person {number}: so far {than_other}, {than_base}, {obeyed}", flush=True)
+    zero_share = HitRate(0, 0)
+    closer_than_other, closer_than_base, prompt_following = zero_share, zero_share, zero_share
+    for number in range(context.count):
+        photos, other = context.sample_photos(number), (number + 1) % context.count
+        own_pictures = context.generate_pictures(context.load_own_lora(number), number)
+        closer_than_other += measures.measure_likeness_gain(
+            context.identity_model,
+            photos,
+            own_pictures,
+            context.generate_pictures(context.load_own_lora(other), number),
+        )
+        closer_than_base += measures.measure_likeness_gain(
+            context.identity_model, photos, own_pictures, context.generate_pictures(None, number)
+        )
+        prompt_following += measures.measure_place_accuracy(context.identity_model, own_pictures)
+        print(
+            f"  person {number}: so far {closer_than_other}, {closer_than_base}, {prompt_following}",
+            flush=True,
+        )
     return all(
         [
-            tell("learning-than-another-lora", than_other, 0.95),
-            tell("learning-than-the-bare-base", than_base, 0.95),
-            tell("obedience-place", obeyed, 0.80),
+            report_result("learning-than-another-lora", closer_than_other, 0.95),
+            report_result("learning-than-the-bare-base", closer_than_base, 0.95),
+            report_result("obedience-place", prompt_following, 0.80),
         ]
     )
 
 
-def triggers(bench: Bench) -> bool:
+def evaluate_triggers(context: EvaluationContext) -> bool:
     """Whether, in one LoRA of two people, the trigger says who is drawn."""
-    return tell("learning-by-the-trigger", told_apart(bench, "two"), 0.95)
+    return report_result("learning-by-the-trigger", measure_trigger_accuracy(context, "two"), 0.95)
 
 
-def counterproof(bench: Bench) -> bool:
+def evaluate_negative_controls(context: EvaluationContext) -> bool:
     """Whether the same test fails where nothing can have been learnt, or not by the trigger."""
-    told = [(name, told_apart(bench, name)) for name in COUNTERPROOFS]
-    return all([tell(f"counterproof-{name}", share, 0.95, must_fail=True) for name, share in told])
+    control_shares = [(name, measure_trigger_accuracy(context, name)) for name in NEGATIVE_CONTROLS]
+    return all(
+        [report_result(f"counterproof-{name}", share, 0.95, must_fail=True) for name, share in control_shares]
+    )
 
 
-def told_apart(bench: Bench, kind: str) -> Share:
+def measure_trigger_accuracy(context: EvaluationContext, kind: str) -> HitRate:
     """Train LoRAs of two people each, in a way, and ask for either by the trigger."""
-    share = Share(0, 0)
-    for number in range(bench.count):
-        people = PAIRS_SEED + 2 * number, PAIRS_SEED + 2 * number + 1
-        file = bench.lora(f"{kind}-{number}", partial(lora_of_two, bench, people, kind, number))
-        seen = pairs.pictures_of_two(bench.base, file, PICTURE_SEED + 100 * number)
-        share += pairs.told_apart(bench.judge, people, seen)
+    share = HitRate(0, 0)
+    for number in range(context.count):
+        people = PAIR_SEED + 2 * number, PAIR_SEED + 2 * number + 1
+        lora_file = context.load_or_train(
+            f"{kind}-{number}", partial(train_pair_lora, context, people, kind, number)
+        )
+        pictures = pairs.generate_pair_pictures(context.base, lora_file, PICTURE_SEED + 100 * number)
+        share += pairs.measure_trigger_accuracy(context.identity_model, people, pictures)
         print(f"  {kind}, pair {number}: so far {share}", flush=True)
     return share
 
 
-def lora_of_two(bench: Bench, people: tuple[int, int], kind: str, seed: int) -> bytes:
+def train_pair_lora(context: EvaluationContext, people: tuple[int, int], kind: str, seed: int) -> bytes:
     """Train as the product trains, or in a way in which the trigger cannot be learnt."""
-    settings, tokens = pairs.settings_of_two(bench.base), pairs.TOKENS
+    settings, tokens = pairs.default_pair_config(context.base), pairs.TOKENS
     if kind == "rate":
         settings = replace(settings, unet_rate=0.0, text_rate=0.0)
     if kind == "words":  # the photos of one job with the words of another
         tokens = pairs.OTHER_TOKENS
     if kind == "trigger":
         tokens = ("", "")
-    return pairs.lora_of_two(bench.base, people, settings, tokens, seed)
+    return pairs.train_pair_lora(context.base, people, settings, tokens, seed)
 
 
-def tell(name: str, share: Share, goal: float, must_fail: bool = False) -> bool:
+def report_result(name: str, share: HitRate, goal: float, must_fail: bool = False) -> bool:
     """Print a figure and whether it is as it should be."""
-    holds = share.value < goal if must_fail else share.value >= goal
+    is_met = share.rate < goal if must_fail else share.rate >= goal
     sign = "<" if must_fail else ">="
-    told = "holds" if holds else "short"
+    verdict = "holds" if is_met else "short"
     print(
-        f"small-base: {name} value={share.value:.3f} goal={sign}{goal} {told} ({share.right} of {share.of})"
+        f"small-base: {name} value={share.rate:.3f} goal={sign}{goal} {verdict}"
+        f" ({share.hits} of {share.total})"
     )
-    return holds
+    return is_met
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ from typing import Any
 
 import drawn
 from gpu_worker.generation import generate
-from gpu_worker.generation.generate import Room
+from gpu_worker.generation.generate import GenerationContext
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.drawn.judge import Attributes, Judge
-from gpu_worker.protocol import Done, Event, Generate, LoraUse, Train
+from gpu_worker.models.drawn.judge import DrawingAttributes, IdentityModel
+from gpu_worker.protocol import DoneEvent, GenerateRequest, LoraUse, TrainRequest, WorkerEvent
 from gpu_worker.training import config, trainer
-from gpu_worker.training.config import Dials
+from gpu_worker.training.config import TrainingConfig
 
 TOKEN, CLASS_WORD = "sks", "person"
 TRIGGER = f"{TOKEN} {CLASS_WORD}"
@@ -23,25 +23,25 @@ PLACES = tuple(drawn.PLACES)
 
 
 @dataclass(frozen=True)
-class Share:
+class HitRate:
     """How often something was right."""
 
-    right: int
-    of: int
+    hits: int
+    total: int
 
     @property
-    def value(self) -> float:
+    def rate(self) -> float:
         """As a number from 0 to 1."""
-        return self.right / self.of
+        return self.hits / self.total
 
-    def __add__(self, other: Share) -> Share:
-        return Share(self.right + other.right, self.of + other.of)
+    def __add__(self, other: HitRate) -> HitRate:
+        return HitRate(self.hits + other.hits, self.total + other.total)
 
 
-def lora(
+def train_lora(
     base: BaseModel,
     photos: Sequence[bytes],
-    settings: Dials | None = None,
+    config: TrainingConfig | None = None,
     token: str = TOKEN,
     seed: int = 0,
     captions: Sequence[str] = (),
@@ -50,7 +50,7 @@ def lora(
 
     `captions`, one a photo, are the trigger alone where there are none.
     """
-    request = Train(
+    request = TrainRequest(
         job_id=0,
         attempt=0,
         photos=tuple(photos),
@@ -59,84 +59,103 @@ def lora(
         class_word=CLASS_WORD,
         seed=seed,
     )
-    last = _last(trainer.train(base, request, settings or usual(base)))
-    assert last.lora is not None  # noqa: S101 - a training that is done has one
-    return last.lora
+    done = _get_last_event(trainer.train(base, request, config or default_config(base)))
+    assert done.lora is not None  # noqa: S101 - a training that is done has one
+    return done.lora
 
 
-def usual(base: BaseModel) -> Dials:
+def default_config(base: BaseModel) -> TrainingConfig:
     """Return the product's settings, without samples."""
-    return replace(config.training_dials(base.kind, base.native_px), sample_every_steps=None)
+    return replace(config.default_training_config(base.family, base.native_px), sample_every_steps=None)
 
 
-def pictures(
-    base: BaseModel, prompts: Sequence[str], file: bytes | None, first_seed: int, steps: int | None = None
+def generate_pictures(
+    base: BaseModel, prompts: Sequence[str], lora: bytes | None, first_seed: int, steps: int | None = None
 ) -> list[bytes]:
     """Draw a picture of each prompt as the product does, each with a seed of its own."""
-    found: list[bytes] = []
-    room = Room(base)
-    uses = () if file is None else (LoraUse(data=file, sha256=hashlib.sha256(file).hexdigest(), name="lora"),)
-    for number, prompt in enumerate(prompts):
-        request = Generate(
-            job_id=0, attempt=0, prompt=prompt, seed=first_seed + number, steps=steps, loras=uses
+    generated: list[bytes] = []
+    context = GenerationContext(base)
+    lora_uses = (
+        () if lora is None else (LoraUse(data=lora, sha256=hashlib.sha256(lora).hexdigest(), name="lora"),)
+    )
+    for index, prompt in enumerate(prompts):
+        request = GenerateRequest(
+            job_id=0, attempt=0, prompt=prompt, seed=first_seed + index, steps=steps, loras=lora_uses
         )
-        found += _last(generate.generate(room, request)).pictures
-    return found
+        generated += _get_last_event(generate.generate(context, request)).pictures
+    return generated
 
 
-def _last(events: Any) -> Done:
-    last: Event | None = None
-    for last in events:  # noqa: B007 - the last one is wanted
+def _get_last_event(events: Any) -> DoneEvent:
+    last_event: WorkerEvent | None = None
+    for last_event in events:  # noqa: B007 - the last one is wanted
         pass
-    assert isinstance(last, Done)  # noqa: S101 - an error would have been raised
-    return last
+    assert isinstance(last_event, DoneEvent)  # noqa: S101 - an error would have been raised
+    return last_event
 
 
-def place_prompts(trigger: str = TRIGGER) -> list[str]:
+def build_place_prompts(trigger: str = TRIGGER) -> list[str]:
     """Return a prompt for every place."""
-    return [f"{trigger} {words}" for words in drawn.PLACES.values()]
+    return [f"{trigger} {place_words}" for place_words in drawn.PLACES.values()]
 
 
 @dataclass(frozen=True)
-class Quality:
+class CaptionAccuracy:
     """How often pictures of the bare base model show what their caption says."""
 
-    place: Share
-    shirt: Share
-    hair: Share
+    place: HitRate
+    shirt: HitRate
+    hair: HitRate
 
 
-def quality(base: BaseModel, judge: Judge, first_seed: int, count: int) -> Quality:
+def measure_caption_accuracy(
+    base: BaseModel, identity_model: IdentityModel, first_seed: int, count: int
+) -> CaptionAccuracy:
     """Draw unseen people's captions; hair counts where the caption names a colour or none."""
-    told, captions = [], []
+    expected, captions = [], []
     for seed in range(first_seed, first_seed + count):
-        person, where = drawn.identity(seed), drawn.scene(seed)
-        told.append(Attributes.of(person, where))
-        captions.append(drawn.caption(person, where))
-    seen = judge.attributes(pictures(base, captions, None, first_seed))
-    pairs = list(zip(seen, told, strict=True))
-    named = [(found, said) for found, said in pairs if said.hair != "unnamed"]
-    return Quality(
-        place=Share(sum(found.place == said.place for found, said in pairs), count),
-        shirt=Share(sum(found.shirt == said.shirt for found, said in pairs), count),
-        hair=Share(sum(found.hair == said.hair for found, said in named), len(named)),
+        person, scene = drawn.identity(seed), drawn.scene(seed)
+        expected.append(DrawingAttributes.from_drawing(person, scene))
+        captions.append(drawn.caption(person, scene))
+    predicted = identity_model.predict_attributes(generate_pictures(base, captions, None, first_seed))
+    pairs = list(zip(predicted, expected, strict=True))
+    named_pairs = [(prediction, label) for prediction, label in pairs if label.hair != "unnamed"]
+    return CaptionAccuracy(
+        place=HitRate(sum(prediction.place == label.place for prediction, label in pairs), count),
+        shirt=HitRate(sum(prediction.shirt == label.shirt for prediction, label in pairs), count),
+        hair=HitRate(
+            sum(prediction.hair == label.hair for prediction, label in named_pairs), len(named_pairs)
+        ),
     )
 
 
-def closer(judge: Judge, photos: Sequence[bytes], own: Sequence[bytes], other: Sequence[bytes]) -> Share:
+def measure_likeness_gain(
+    identity_model: IdentityModel,
+    photos: Sequence[bytes],
+    pictures: Sequence[bytes],
+    other_pictures: Sequence[bytes],
+) -> HitRate:
     """Count how often a picture is more like the photos than its counterpart is."""
-    gained = judge.likeness(own, photos) > judge.likeness(other, photos)
-    return Share(int(gained.sum()), len(own))
+    is_closer = identity_model.score_likeness(pictures, photos) > identity_model.score_likeness(
+        other_pictures, photos
+    )
+    return HitRate(int(is_closer.sum()), len(pictures))
 
 
-def keeps(judge: Judge, of_class: Sequence[bytes], bare: Sequence[bytes]) -> float:
+def measure_class_similarity(
+    identity_model: IdentityModel, class_pictures: Sequence[bytes], base_pictures: Sequence[bytes]
+) -> float:
     """Return how alike the people are in pictures of the class with and without a LoRA, -1 .. 1."""
-    return float((judge.identity(of_class) * judge.identity(bare)).sum(dim=1).mean())
+    return float(
+        (identity_model.embed(class_pictures) * identity_model.embed(base_pictures)).sum(dim=1).mean()
+    )
 
 
-def obeys(judge: Judge, drawn_pictures: Sequence[bytes]) -> Share:
+def measure_place_accuracy(identity_model: IdentityModel, drawn_pictures: Sequence[bytes]) -> HitRate:
     """Count how often the prompted place is right in pictures of `place_prompts`."""
-    seen = judge.attributes(drawn_pictures)
-    wanted = [PLACES[number % len(PLACES)] for number in range(len(drawn_pictures))]
-    right = sum(found.place == place for found, place in zip(seen, wanted, strict=True))
-    return Share(right, len(drawn_pictures))
+    predicted = identity_model.predict_attributes(drawn_pictures)
+    expected_places = [PLACES[number % len(PLACES)] for number in range(len(drawn_pictures))]
+    hits = sum(
+        prediction.place == place for prediction, place in zip(predicted, expected_places, strict=True)
+    )
+    return HitRate(hits, len(drawn_pictures))

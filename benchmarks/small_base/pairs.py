@@ -12,16 +12,16 @@ import drawn
 from benchmarks.small_base.measures import (
     CLASS_WORD,
     TOKEN,
-    Share,
-    closer,
-    lora,
-    pictures,
-    place_prompts,
-    usual,
+    HitRate,
+    build_place_prompts,
+    default_config,
+    generate_pictures,
+    measure_likeness_gain,
+    train_lora,
 )
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.drawn.judge import Judge
-from gpu_worker.training.config import Dials
+from gpu_worker.models.drawn.judge import IdentityModel
+from gpu_worker.training.config import TrainingConfig
 
 #: What the captions of the first and of the second person begin with.
 TOKENS = (TOKEN, "ohwx")
@@ -29,10 +29,10 @@ TOKENS = (TOKEN, "ohwx")
 OTHER_TOKENS = ("zxq", "brn")
 #: The tokens say nothing at first, and all that tells the two apart is in them: ten times the usual rate. At
 #: the usual one the LoRA learns by heart who was seen where, for some pairs (docs/small-base.md).
-TEXT_RATE = 5e-3
+TEXT_ENCODER_LR = 5e-3
 
 
-def photos_of(people: tuple[int, int]) -> tuple[list[bytes], list[bytes]]:
+def draw_pair_photos(people: tuple[int, int]) -> tuple[list[bytes], list[bytes]]:
     """Return five photos of each of two drawn people, both in the same five places.
 
     A place that only one of them had been seen at would speak for that one.
@@ -42,7 +42,7 @@ def photos_of(people: tuple[int, int]) -> tuple[list[bytes], list[bytes]]:
     return first, second
 
 
-def captions_of(people: tuple[int, int], tokens: tuple[str, str] = TOKENS) -> tuple[str, ...]:
+def build_pair_captions(people: tuple[int, int], tokens: tuple[str, str] = TOKENS) -> tuple[str, ...]:
     """Say of each of their photos who is on it and where: what is not said would have to be guessed."""
     return tuple(
         f"{token} {CLASS_WORD} {drawn.PLACES[place]}".strip()
@@ -51,35 +51,40 @@ def captions_of(people: tuple[int, int], tokens: tuple[str, str] = TOKENS) -> tu
     )
 
 
-def settings_of_two(base: BaseModel) -> Dials:
+def default_pair_config(base: BaseModel) -> TrainingConfig:
     """Return the product's settings, with words that learn faster, and without what comes out on the way."""
-    return replace(usual(base), text_rate=TEXT_RATE, candidate_every_steps=None)
+    return replace(default_config(base), text_rate=TEXT_ENCODER_LR, candidate_every_steps=None)
 
 
-def lora_of_two(
+def train_pair_lora(
     base: BaseModel,
     people: tuple[int, int],
-    settings: Dials | None = None,
+    config: TrainingConfig | None = None,
     tokens: tuple[str, str] = TOKENS,
     seed: int = 0,
 ) -> bytes:
     """Train one LoRA of two people with the product's own trainer."""
-    first, second = photos_of(people)
-    captions = captions_of(people, tokens)
-    return lora(base, [*first, *second], settings or settings_of_two(base), tokens[0], seed, captions)
+    first, second = draw_pair_photos(people)
+    captions = build_pair_captions(people, tokens)
+    return train_lora(base, [*first, *second], config or default_pair_config(base), tokens[0], seed, captions)
 
 
-def pictures_of_two(
-    base: BaseModel, file: bytes | None, first_seed: int, steps: int | None = None
+def generate_pair_pictures(
+    base: BaseModel, lora_data: bytes | None, first_seed: int, steps: int | None = None
 ) -> tuple[list[bytes], list[bytes]]:
     """Draw each of the two by their trigger, at every place and with the same seeds."""
     first, second = (
-        pictures(base, place_prompts(f"{token} {CLASS_WORD}"), file, first_seed, steps) for token in TOKENS
+        generate_pictures(base, build_place_prompts(f"{token} {CLASS_WORD}"), lora_data, first_seed, steps)
+        for token in TOKENS
     )
     return first, second
 
 
-def told_apart(judge: Judge, people: tuple[int, int], seen: tuple[list[bytes], list[bytes]]) -> Share:
+def measure_trigger_accuracy(
+    identity_model: IdentityModel, people: tuple[int, int], pair_pictures: tuple[list[bytes], list[bytes]]
+) -> HitRate:
     """Count how often a person is more on the picture of their trigger than on that of the other's."""
-    (first, second), (one, other) = photos_of(people), seen
-    return closer(judge, first, one, other) + closer(judge, second, other, one)
+    (first_photos, second_photos), (first_pictures, second_pictures) = draw_pair_photos(people), pair_pictures
+    return measure_likeness_gain(
+        identity_model, first_photos, first_pictures, second_pictures
+    ) + measure_likeness_gain(identity_model, second_photos, second_pictures, first_pictures)

@@ -17,19 +17,19 @@ from bot.core.errors import LoraCodeError, SettingsError
 
 if TYPE_CHECKING:
     from bot.app.settings import Settings
-from bot.db import glance
+from bot.db import read_status_snapshot
 from bot.ops import heartbeat
-from bot.ops.heartbeat import Pulse
+from bot.ops.heartbeat import Heartbeat
 
 #: Exit statuses: a setting or the machine is not right; doctor found something; no bot runs here.
-NOT_RIGHT, FOUND_SOMETHING, NOT_RUNNING = 2, 1, 3
+EXIT_ERROR, EXIT_PROBLEMS, EXIT_NOT_RUNNING = 2, 1, 3
 
 
-INTERRUPTED = 130
+EXIT_INTERRUPTED = 130
 
 
 #: No backup is kept longer.
-LONGEST_DAYS = 30
+MAX_BACKUP_DAYS = 30
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,9 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except LoraCodeError as error:
         click.echo(f"loracode: {error}", err=True)
-        return NOT_RIGHT
+        return EXIT_ERROR
     except (KeyboardInterrupt, click.Abort):
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
     return int(status or 0)
 
 
@@ -58,14 +58,14 @@ def loracode(context: click.Context) -> int | None:
     """
     if context.invoked_subcommand is not None:
         return None
-    settings = _settings()
+    settings = _load_settings()
     return _start(settings, is_demo=not _has_token(settings))
 
 
 @loracode.command()
 def run() -> int:
     """Be the bot on every platform there is a token for."""
-    settings = _settings()
+    settings = _load_settings()
     if not _has_token(settings):
         raise SettingsError(
             "TELEGRAM_BOT_TOKEN or DISCORD_BOT_TOKEN has to be set (docs/install.md says where tokens come "
@@ -77,18 +77,18 @@ def run() -> int:
 @loracode.command()
 def demo() -> int:
     """Play the demo in this console: five drawn photos become a LoraCode, a LoRA and pictures."""
-    return _start(_settings(), is_demo=True)
+    return _start(_load_settings(), is_demo=True)
 
 
 @loracode.command()
 @click.option("--offline", is_flag=True, help="Ask neither Telegram nor Discord about the tokens.")
 def doctor(offline: bool) -> int:
     """Look at all that LoraCode needs and say what to do. Exit status 1: something has to be done."""
-    from bot.app import doctor as surgery
+    from bot.app import doctor as diagnostics
 
-    findings = surgery.examine(_environ(), surgery.Doors(online=not offline))
-    click.echo(surgery.table(findings))
-    return FOUND_SOMETHING if surgery.is_ill(findings) else 0
+    diagnoses = diagnostics.run_checks(_read_environ(), diagnostics.Endpoints(is_online=not offline))
+    click.echo(diagnostics.format_table(diagnoses))
+    return EXIT_PROBLEMS if diagnostics.has_problems(diagnoses) else 0
 
 
 @loracode.command()
@@ -98,14 +98,14 @@ def backup(folder: Path) -> int:
 
     Backups there that are older than BACKUP_DAYS (at most 30) are deleted, because photos are in them.
     """
-    from bot.ops import backup as safe
+    from bot.ops import backup as backup_tools
 
-    settings = _settings()
-    made = safe.back_up(settings.data_dir, folder, _now())
-    gone = safe.forget_old(folder, settings.backup_days or LONGEST_DAYS, _now())
-    click.echo(f"{made.folder}: {made}")
-    if gone:
-        click.echo(f"{len(gone)} that were too old are deleted")
+    settings = _load_settings()
+    new_backup = backup_tools.create_backup(settings.data_dir, folder, _now())
+    expired_backups = backup_tools.delete_old_backups(folder, settings.backup_days or MAX_BACKUP_DAYS, _now())
+    click.echo(f"{new_backup.folder}: {new_backup}")
+    if expired_backups:
+        click.echo(f"{len(expired_backups)} that were too old are deleted")
     return 0
 
 
@@ -114,10 +114,10 @@ def backup(folder: Path) -> int:
 @click.option("--replace", is_flag=True, help="Replace what is in DATA_DIR; it is backed up first.")
 def restore(folder: Path, replace: bool) -> int:
     """Put a backup back into DATA_DIR. FOLDER is one backup, or holds several: then the newest is taken."""
-    from bot.ops import backup as safe
+    from bot.ops import backup as backup_tools
 
-    restored = safe.restore(folder, _settings().data_dir, _now(), replace=replace)
-    click.echo(f"restored {restored.folder}: {restored}")
+    restored_backup = backup_tools.restore(folder, _load_settings().data_dir, _now(), replace=replace)
+    click.echo(f"restored {restored_backup.folder}: {restored_backup}")
     return 0
 
 
@@ -128,14 +128,14 @@ def status(health: bool) -> int:
     pass
 
     # Not through the settings, which load much: this is asked twice a minute.
-    data_dir = Path(_environ_value("DATA_DIR") or "data").expanduser()
+    data_dir = Path(_read_environ_value("DATA_DIR") or "data").expanduser()
     if health:
-        well, line = is_well(data_dir, _now())
+        is_healthy, line = check_health(data_dir, _now())
         click.echo(line)
-        return 0 if well else FOUND_SOMETHING
-    runs, lines = describe(data_dir, _now())
+        return 0 if is_healthy else EXIT_PROBLEMS
+    is_running, lines = describe_bot(data_dir, _now())
     click.echo("\n".join(lines))
-    return 0 if runs else NOT_RUNNING
+    return 0 if is_running else EXIT_NOT_RUNNING
 
 
 def _start(settings: Settings, is_demo: bool) -> int:
@@ -144,20 +144,20 @@ def _start(settings: Settings, is_demo: bool) -> int:
     return app_run.run(settings, is_demo)
 
 
-def _environ() -> dict[str, str]:
+def _read_environ() -> dict[str, str]:
     from bot.app.environ import read_environ
 
     return read_environ(os.environ, Path(".env"))
 
 
-def _environ_value(name: str) -> str:
-    return (os.environ.get(name) or _environ().get(name, "")).strip()
+def _read_environ_value(name: str) -> str:
+    return (os.environ.get(name) or _read_environ().get(name, "")).strip()
 
 
-def _settings() -> Settings:
+def _load_settings() -> Settings:
     from bot.app.settings import Settings
 
-    return Settings.from_environ(_environ())
+    return Settings.from_environ(_read_environ())
 
 
 def _has_token(settings: Settings) -> bool:
@@ -168,45 +168,47 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def is_well(data_dir: Path, now: datetime) -> tuple[bool, str]:
+def check_health(data_dir: Path, now: datetime) -> tuple[bool, str]:
     """Say whether a bot runs and beats, and why not."""
     try:
-        last = heartbeat.read(data_dir)
+        last = heartbeat.read_heartbeat(data_dir)
     except SettingsError as error:
         return False, str(error)
     if last is None:
         return False, "no bot runs here"
     if last.is_stale(now):
-        return False, f"the bot last beat at {_clock(last.at)}"
+        return False, f"the bot last beat at {_format_time(last.at)}"
     return True, "the bot is well" if last.health is not None else "the bot is well; its worker is starting"
 
 
-def describe(data_dir: Path, now: datetime) -> tuple[bool, list[str]]:
+def describe_bot(data_dir: Path, now: datetime) -> tuple[bool, list[str]]:
     """Say whether a bot runs, and how it is doing."""
-    last = heartbeat.read(data_dir)
+    last = heartbeat.read_heartbeat(data_dir)
     if last is None:
         return False, [f"No LoraCode runs on {data_dir}."]
     if last.is_stale(now):
-        return False, [f"LoraCode on {data_dir} hangs or was killed: it last beat at {_clock(last.at)}."]
-    queue = glance(data_dir / "ledger.sqlite3")
+        return False, [
+            f"LoraCode on {data_dir} hangs or was killed: it last beat at {_format_time(last.at)}."
+        ]
+    snapshot = read_status_snapshot(data_dir / "ledger.sqlite3")
     return True, [
-        f"Bot: process {last.pid}, up since {_clock(last.since)}",
-        *_worker(last),
-        f"Queue: {queue.running} running, {queue.waiting} waiting",
-        f"Notices owed: {queue.notices_owed}",
+        f"Bot: process {last.pid}, up since {_format_time(last.since)}",
+        *_format_worker(last),
+        f"Queue: {snapshot.running_jobs} running, {snapshot.queued_jobs} waiting",
+        f"Notices owed: {snapshot.pending_notices}",
     ]
 
 
-def _worker(last: Pulse) -> list[str]:
-    health = last.health
+def _format_worker(heartbeat: Heartbeat) -> list[str]:
+    health = heartbeat.health
     if health is None:
         return ["Worker: not there (starting, or it died and is being restarted)"]
-    loaded = "loaded" if health.base_model_loaded else health.loading or "not loaded yet"
+    load_state = "loaded" if health.base_model_loaded else health.loading or "not loaded yet"
     return [
         f"Worker: {health.device}, {health.process_memory_bytes / 2**30:.1f} GB",
-        f"Base model: {health.base_model} ({loaded})",
+        f"Base model: {health.base_model} ({load_state})",
     ]
 
 
-def _clock(time: datetime) -> str:
+def _format_time(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S} UTC"

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import drawn
-from bot.app.root import App, opened
+from bot.app.root import App, open_app
 from bot.app.settings import Settings
-from bot.chats.console import HERE, ME, ConsoleChat, locale_of
-from bot.core.accounts import Place, Platform
+from bot.chats.console import CONSOLE_ADDRESS, CONSOLE_IDENTITY, ConsoleAdapter, terminal_locale
+from bot.core.accounts import ChatAddress, Platform
 from bot.core.errors import LoraCodeError
-from bot.core.jobs import TERMINAL, Job, JobId, JobStatus
+from bot.core.jobs import TERMINAL_STATUSES, Job, JobId, JobStatus
 from bot.core.messages import Reply, Upload
 
 PROMPTS = (
@@ -22,97 +22,103 @@ PROMPTS = (
     "{} with a red shirt in the snow",
     "{} with a black shirt, a laughing face in space",
 )
-DRAWN_SEED = 7
+PHOTO_SEED = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DemoResult:
     """What the demo made."""
 
     code: str
-    lora: Path
-    pictures: tuple[Path, ...]
+    lora_path: Path
+    picture_paths: tuple[Path, ...]
 
     def __str__(self) -> str:
-        pictures = ",".join(str(path) for path in self.pictures)
-        return f"demo: ok code={self.code} lora={self.lora} pictures={pictures}"
+        paths_text = ",".join(str(path) for path in self.picture_paths)
+        return f"demo: ok code={self.code} lora={self.lora_path} pictures={paths_text}"
 
 
-class WatchedChat(ConsoleChat):
+class ObservedConsoleAdapter(ConsoleAdapter):
     """The console chat, ringing a bell whenever it shows something."""
 
-    shown: asyncio.Event | None = None
+    message_shown: asyncio.Event | None = None
 
-    async def send(self, place: Place, reply: Reply, *, nonce: str) -> str:
+    async def send(self, address: ChatAddress, reply: Reply, *, nonce: str) -> str:
         """Print a message, and ring."""
-        message_id = await super().send(place, reply, nonce=nonce)
-        self._ring()
+        message_id = await super().send(address, reply, nonce=nonce)
+        self._notify()
         return message_id
 
-    async def edit(self, place: Place, message_id: str, reply: Reply) -> str:
+    async def edit(self, address: ChatAddress, message_id: str, reply: Reply) -> str:
         """Show a card or what took its place, and ring."""
-        message_id = await super().edit(place, message_id, reply)
-        self._ring()
+        message_id = await super().edit(address, message_id, reply)
+        self._notify()
         return message_id
 
-    def _ring(self) -> None:
-        if self.shown is not None:
-            self.shown.set()
+    def _notify(self) -> None:
+        if self.message_shown is not None:
+            self.message_shown.set()
 
 
-async def demo_then_chat(settings: Settings) -> None:
+async def run_demo(settings: Settings) -> None:
     """Play the demo, then chat if there is a terminal. LoraCodeError when the demo did not come out well."""
     settings = settings.model_copy(update={"base_model": settings.base_model or "drawn"})
-    async with opened(settings) as app:
-        chat = WatchedChat(app.studio, sys.stdin, sys.stdout, locale_of(os.environ))
+    async with open_app(settings) as app:
+        chat = ObservedConsoleAdapter(app.services, sys.stdin, sys.stdout, terminal_locale(os.environ))
         app.chats[Platform.CONSOLE] = chat
-        await app.run({"console": _play_then_chat(app, chat)})
+        await app.run({"console": _play_and_chat(app, chat)})
 
 
-async def _play_then_chat(app: App, chat: WatchedChat) -> None:
-    chat.say("No TELEGRAM_BOT_TOKEN and no DISCORD_BOT_TOKEN is set: here is the demo, in this console.")
-    chat.say(str(await play(app, chat)))
+async def _play_and_chat(app: App, chat: ObservedConsoleAdapter) -> None:
+    chat.print_line(
+        "No TELEGRAM_BOT_TOKEN and no DISCORD_BOT_TOKEN is set: here is the demo, in this console."
+    )
+    chat.print_line(str(await play_demo(app, chat)))
     if sys.stdin.isatty():
         await chat.run()
 
 
-async def play(app: App, chat: WatchedChat) -> Outcome:
+async def play_demo(app: App, chat: ObservedConsoleAdapter) -> DemoResult:
     """Send five drawn photos, wait for the LoRA, ask for pictures."""
-    chat.shown = asyncio.Event()
-    await app.studio.forget_photos(ME, HERE)
-    photos = await asyncio.to_thread(drawn.sample_photos, DRAWN_SEED)
+    chat.message_shown = asyncio.Event()
+    await app.services.discard_photos(CONSOLE_IDENTITY, CONSOLE_ADDRESS)
+    photos = await asyncio.to_thread(drawn.sample_photos, PHOTO_SEED)
     uploads = [Upload(f"photo {number}", data) for number, data in enumerate(photos, 1)]
-    chat.say("you: (five photos of somebody who does not exist)")
-    training = await _finished(app, chat, await app.studio.add_photos(ME, HERE, uploads))
-    lora = await app.ledger.lora(training.code)
+    chat.print_line("you: (five photos of somebody who does not exist)")
+    training_job = await _wait_for_result(
+        app, chat, await app.services.add_photos(CONSOLE_IDENTITY, CONSOLE_ADDRESS, uploads)
+    )
+    lora = await app.database.get_by_code(training_job.code)
     if lora is None or lora.file is None:
         raise LoraCodeError("the demo's LoRA has no file")
-    pictures: list[Path] = []
+    picture_paths: list[Path] = []
     for prompt in PROMPTS:
-        asked = f"{training.code} {prompt.format(lora.trigger)}"
-        chat.say(f"you: /generate {asked}")
-        drawing = await _finished(app, chat, await app.studio.generate_text(ME, HERE, asked))
-        pictures += sorted(app.files.picture_path("x").parent.glob(f"{drawing.id}-*.png"))
-    chat.say(f"The five photos, to compare: {await app.files.write_demo_photos(photos)}")
-    return Outcome(training.code, app.files.lora_path(lora.file), tuple(pictures))
+        command_text = f"{training_job.code} {prompt.format(lora.trigger)}"
+        chat.print_line(f"you: /generate {command_text}")
+        generation_job = await _wait_for_result(
+            app, chat, await app.services.generate_from_text(CONSOLE_IDENTITY, CONSOLE_ADDRESS, command_text)
+        )
+        picture_paths += sorted(app.storage.picture_path("x").parent.glob(f"{generation_job.id}-*.png"))
+    chat.print_line(f"The five photos, to compare: {await app.storage.write_demo_photos(photos)}")
+    return DemoResult(training_job.code, app.storage.lora_path(lora.file), tuple(picture_paths))
 
 
-async def _finished(app: App, chat: WatchedChat, reply: Reply) -> Job:
+async def _wait_for_result(app: App, chat: ObservedConsoleAdapter, reply: Reply) -> Job:
     """Show an answer and wait until its job has ended and its notice was shown."""
-    if reply.card_of is None:
+    if reply.card_job_id is None:
         raise LoraCodeError(f"the demo's job did not start: {reply.text}")
-    await chat.show(reply)
-    job = await _terminal(app, chat, reply.card_of)
+    await chat.show_reply(reply)
+    job = await _wait_for_end(app, chat, reply.card_job_id)
     if job.status is not JobStatus.DONE:
         raise LoraCodeError(f"the demo's job {job.status}: {job.error}")
     return job
 
 
-async def _terminal(app: App, chat: WatchedChat, job_id: JobId) -> Job:
-    assert chat.shown is not None  # noqa: S101 - set by `play`
+async def _wait_for_end(app: App, chat: ObservedConsoleAdapter, job_id: JobId) -> Job:
+    assert chat.message_shown is not None  # noqa: S101 - set by `play`
     while True:
-        chat.shown.clear()
-        job = await app.ledger.job(job_id)
-        if job is not None and job.status in TERMINAL and not await app.ledger.owed(1):
+        chat.message_shown.clear()
+        job = await app.database.get(job_id)
+        if job is not None and job.status in TERMINAL_STATUSES and not await app.database.list_due_notices(1):
             return replace(job)
-        await chat.shown.wait()
+        await chat.message_shown.wait()

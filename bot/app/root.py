@@ -15,42 +15,42 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from bot.app.settings import SHIPPED_MODELS, Settings
-from bot.chats.console import ME
-from bot.chats.discord import DiscordChat
-from bot.chats.telegram import TelegramChat, Webhook
-from bot.core.accounts import Platform, Rules
+from bot.chats.console import CONSOLE_IDENTITY
+from bot.chats.discord import DiscordAdapter
+from bot.chats.telegram import TelegramAdapter, Webhook
+from bot.core.accounts import AccessRules, Platform
 from bot.core.errors import SettingsError
-from bot.core.messages import Chat
-from bot.db import Ledger
-from bot.delivery.direct_messages import Postman
-from bot.delivery.notices import Notifier
+from bot.core.messages import ChatAdapter
+from bot.db import Database
+from bot.delivery.direct_messages import DirectMessageSender
+from bot.delivery.notices import NoticeSender
 from bot.jobs.backends.base import GpuBackend
-from bot.jobs.backends.local import AMONG_OTHERS, LocalBackend
-from bot.jobs.backends.pool import Fleet
+from bot.jobs.backends.local import POOL_TIMEOUTS, ProcessBackend
+from bot.jobs.backends.pool import WorkerPool
 from bot.jobs.backends.ray import RayBackend
 from bot.jobs.dispatcher import Dispatcher
-from bot.jobs.likeness_scoring import Judging
-from bot.jobs.styles import read_styles
-from bot.media.decoding import PhotoGate
-from bot.media.moderation import ChildLooker, Guard, GuardedGate, is_installed
+from bot.jobs.likeness_scoring import LikenessScorer
+from bot.jobs.styles import load_styles
+from bot.media.decoding import SandboxedPhotoDecoder
+from bot.media.moderation import ModeratedDecoder, Moderator, SandboxedNsfwScorer, is_installed
 from bot.media.moderation.blocked_words import BlockList
-from bot.media.quality import ChildEye, Coach, Eye
-from bot.media.storage import Files
+from bot.media.quality import PhotoAnalyzer, PhotoCoach, SandboxedPhotoAnalyzer
+from bot.media.storage import Storage
 from bot.ops import heartbeat
-from bot.ops.daily_backup import Backups
-from bot.ops.error_log import Troubles
-from bot.ops.health_server import Lookout
-from bot.ops.metrics import Dials, Meter
-from bot.ops.monitor import Outlook, Watchman
+from bot.ops.daily_backup import DailyBackups
+from bot.ops.error_log import RecentErrors
+from bot.ops.health_server import HealthServer
+from bot.ops.metrics import MetricsExporter, MetricSources
+from bot.ops.monitor import HealthInputs, Monitor
 from bot.ops.schedule import Schedule
-from bot.services.context import Tools
-from bot.services.studio import Studio
-from gpu_worker.protocol import Health
+from bot.services.context import ServiceContext
+from bot.services.studio import Services
+from gpu_worker.protocol import WorkerHealth
 
 log = logging.getLogger(__name__)
 
 
-class RunningChat(Chat, Protocol):
+class ListeningChatAdapter(ChatAdapter, Protocol):
     """A chat that also listens; its `run` ends when there is nobody left to listen to."""
 
     async def run(self) -> None:
@@ -66,32 +66,32 @@ def utc_now() -> datetime:
 class App:
     """The parts of a running front end."""
 
-    ledger: Ledger
-    files: Files
-    studio: Studio
+    database: Database
+    storage: Storage
+    services: Services
     backend: GpuBackend
     dispatcher: Dispatcher
-    notifier: Notifier
+    notice_sender: NoticeSender
     schedule: Schedule
-    watchman: Watchman
-    postman: Postman
-    gate: PhotoGate
-    chats: dict[Platform, Chat]
-    lookout: Lookout | None = None  #: None: nobody asked for a port
+    monitor: Monitor
+    direct_message_sender: DirectMessageSender
+    photo_decoder: SandboxedPhotoDecoder
+    chats: dict[Platform, ChatAdapter]
+    health_server: HealthServer | None = None  #: None: nobody asked for a port
 
     async def run(self, runners: Mapping[str, Awaitable[None]]) -> None:
         """Run everything until the first of the parts ends; one that failed ends the whole with its error."""
         await self.backend.start()
-        self.schedule.start(self.watchman.look)
+        self.schedule.start(self.monitor.check)
         parts: dict[str, Awaitable[None]] = {
             "dispatcher": self.dispatcher.run(),
-            "notifier": self.notifier.run(),
-            "pulse": heartbeat.beat(self.files, self.backend.health, utc_now),
-            "postman": self.postman.run(),
+            "notifier": self.notice_sender.run(),
+            "pulse": heartbeat.write_heartbeats(self.storage, self.backend.health, utc_now),
+            "postman": self.direct_message_sender.run(),
             **runners,
         }
-        if self.lookout is not None:
-            parts["lookout"] = self.lookout.run()
+        if self.health_server is not None:
+            parts["lookout"] = self.health_server.run()
         tasks = {name: asyncio.ensure_future(part) for name, part in parts.items()}
         try:
             done, _ = await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_COMPLETED)
@@ -100,83 +100,117 @@ class App:
             if tasks["dispatcher"] in done:  # it was told to finish: whoever it worked for hears of it first
                 tasks["notifier"].cancel()
                 await asyncio.wait([tasks["notifier"]])
-                await self.notifier.deliver_owed()
+                await self.notice_sender.deliver_due()
         finally:
             # What they were about to tell they still may: the chats, which they need, stop after them.
-            await _stopped([tasks["notifier"], tasks["postman"]])
-            await _stopped(tasks.values())
+            await _cancel_tasks([tasks["notifier"], tasks["postman"]])
+            await _cancel_tasks(tasks.values())
 
 
-async def _stopped(tasks: Collection[asyncio.Future[None]]) -> None:
+async def _cancel_tasks(tasks: Collection[asyncio.Future[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
 
 
 @asynccontextmanager
-async def opened(
+async def open_app(
     settings: Settings,
     backend: GpuBackend | None = None,
     clock: Callable[[], datetime] = utc_now,
-    eye: Eye | None = None,
+    photo_analyzer: PhotoAnalyzer | None = None,
 ) -> AsyncIterator[App]:
     """Build the parts and take them down in reverse. Chats are added to `App.chats` by the caller."""
     # What was begun ends also where a later part cannot be built: the ledger's thread outlives its loop.
-    async with AsyncExitStack() as taken_down:
-        files = Files(settings.data_dir)
-        files.prepare()
-        styles = read_styles()
+    async with AsyncExitStack() as exit_stack:
+        storage = Storage(settings.data_dir)
+        storage.create_folders()
+        styles = load_styles()
         block_list = BlockList(settings.block_list)
-        block_list.prepare()
-        ledger = await Ledger.open(settings.data_dir / "ledger.sqlite3", clock)
-        taken_down.push_async_callback(ledger.close)
-        gate, guard = PhotoGate(), content_guard(settings)
-        taken_down.push_async_callback(guard.close)
-        taken_down.push_async_callback(gate.close)
-        worker = backend or workers(settings, os.environ)
-        taken_down.push_async_callback(worker.close)
-        chats: dict[Platform, Chat] = {}
-        notifier = Notifier(ledger, chats, files, clock, guard=guard)
-        eye = eye or ChildEye()
-        coach = Coach(eye, is_wanted=lambda: coach_is_wanted(settings, worker.health()))
-        taken_down.push_async_callback(coach.close)
-        judging = Judging(None if settings.coach == "off" else eye)
-        dispatcher = Dispatcher(
-            ledger, worker, files, notifier, styles, judging, settings.face_mask, settings.stop_early
+        block_list.load()
+        database = await Database.open(settings.data_dir / "ledger.sqlite3", clock)
+        exit_stack.push_async_callback(database.close)
+        photo_decoder, moderator = SandboxedPhotoDecoder(), make_moderator(settings)
+        exit_stack.push_async_callback(moderator.close)
+        exit_stack.push_async_callback(photo_decoder.close)
+        gpu_backend = backend or make_backend(settings, os.environ)
+        exit_stack.push_async_callback(gpu_backend.close)
+        chats: dict[Platform, ChatAdapter] = {}
+        notice_sender = NoticeSender(database, chats, storage, clock, moderator=moderator)
+        photo_analyzer = photo_analyzer or SandboxedPhotoAnalyzer()
+        coach = PhotoCoach(
+            photo_analyzer, is_enabled=lambda: is_coach_enabled(settings, gpu_backend.health())
         )
-        troubles, postman = Troubles(), Postman(ledger, chats, clock)
-        tools = Tools(
-            *(ledger, dispatcher, files, styles, clock),
+        exit_stack.push_async_callback(coach.close)
+        likeness_scorer = LikenessScorer(None if settings.coach == "off" else photo_analyzer)
+        dispatcher = Dispatcher(
+            database,
+            gpu_backend,
+            storage,
+            notice_sender,
+            styles,
+            likeness_scorer,
+            settings.face_mask,
+            settings.stop_early,
+        )
+        recent_errors, direct_message_sender = RecentErrors(), DirectMessageSender(database, chats, clock)
+        context = ServiceContext(
+            *(database, dispatcher, storage, styles, clock),
             max_file_bytes=lambda platform: chats[platform].max_file_bytes,
-            troubles=troubles,
-            rules=rules(settings),
+            recent_errors=recent_errors,
+            rules=make_rules(settings),
             block_list=block_list,
-            guard=guard,
-            mailbox=postman,
-            start_link=lambda word: start_link(chats.get(Platform.TELEGRAM), word),
+            moderator=moderator,
+            direct_messages=direct_message_sender,
+            start_link=lambda word: make_start_link(chats.get(Platform.TELEGRAM), word),
             coach=coach,
         )
         # Who sits at the console runs this machine.
-        studio = Studio(tools, GuardedGate(gate, guard), settings.admins | {ME})
-        safe = backups(settings, clock)
-        if safe is not None:
-            taken_down.push_async_callback(safe.close)
-        schedule = Schedule(ledger, files, notifier, clock, tools.forget, safe)
-        taken_down.push_async_callback(schedule.close)
-        watchman = Watchman(ledger, dispatcher.health, clock, outlook(settings, files, worker, postman, safe))
-        last_backup_at = (lambda: None) if safe is None else safe.last_at
-        dials = Dials(dispatcher.health, worker.deaths, lambda: troubles.count, last_backup_at, files.root)
-        logging.getLogger().addHandler(troubles)
-        taken_down.callback(logging.getLogger().removeHandler, troubles)
+        services = Services(
+            context, ModeratedDecoder(photo_decoder, moderator), settings.admins | {CONSOLE_IDENTITY}
+        )
+        daily_backups = make_backups(settings, clock)
+        if daily_backups is not None:
+            exit_stack.push_async_callback(daily_backups.close)
+        schedule = Schedule(database, storage, notice_sender, clock, context.forget_photos, daily_backups)
+        exit_stack.push_async_callback(schedule.close)
+        monitor = Monitor(
+            database,
+            dispatcher.health,
+            clock,
+            make_health_inputs(settings, storage, gpu_backend, direct_message_sender, daily_backups),
+        )
+        last_backup_at = (lambda: None) if daily_backups is None else daily_backups.last_backup_at
+        metric_sources = MetricSources(
+            dispatcher.health,
+            gpu_backend.crash_count,
+            lambda: recent_errors.count,
+            last_backup_at,
+            storage.root,
+        )
+        logging.getLogger().addHandler(recent_errors)
+        exit_stack.callback(logging.getLogger().removeHandler, recent_errors)
         yield App(
-            *(ledger, files, studio, worker, dispatcher, notifier, schedule, watchman, postman, gate, chats),
-            lookout=lookout(settings, ledger, dials, clock),
+            *(
+                database,
+                storage,
+                services,
+                gpu_backend,
+                dispatcher,
+                notice_sender,
+                schedule,
+                monitor,
+                direct_message_sender,
+                photo_decoder,
+                chats,
+            ),
+            health_server=make_health_server(settings, database, metric_sources, clock),
         )
 
 
-def settle(app: App) -> None:
+def warm_up(app: App) -> None:
     """Do before the first message comes what it would have to wait for."""
-    app.gate.warm_up()
+    app.photo_decoder.warm_up()
     # What is here now stays: each later collection would look at it again, which stops all answers for 0.1 s.
     gc.collect()
     gc.freeze()
@@ -184,37 +218,39 @@ def settle(app: App) -> None:
 
 async def serve(settings: Settings) -> None:
     """Be the bot on every platform there is a token for, until cancelled."""
-    async with opened(settings) as app:
-        chats = token_chats(settings, app)
+    async with open_app(settings) as app:
+        chats = make_chats(settings, app)
         app.chats.update({chat.platform: chat for chat in chats})
-        settle(app)
+        warm_up(app)
         log.info("LoraCode runs on %s", " and ".join(sorted(app.chats)))
         await app.run({chat.platform: chat.run() for chat in chats})
 
 
-def token_chats(settings: Settings, app: App) -> list[RunningChat]:
+def make_chats(settings: Settings, app: App) -> list[ListeningChatAdapter]:
     """Build the chats that have a token."""
-    chats: list[RunningChat] = []
+    chats: list[ListeningChatAdapter] = []
     if settings.telegram_bot_token is not None:
         token = settings.telegram_bot_token.get_secret_value()
-        chats.append(TelegramChat(app.studio, token, settings.telegram_api_url, webhook=webhook(settings)))
+        chats.append(
+            TelegramAdapter(app.services, token, settings.telegram_api_url, webhook=make_webhook(settings))
+        )
     if settings.discord_bot_token is not None:
         token = settings.discord_bot_token.get_secret_value()
-        chats.append(DiscordChat(token, app.studio, settings.data_dir / "discord-commands.sha256"))
+        chats.append(DiscordAdapter(token, app.services, settings.data_dir / "discord-commands.sha256"))
     return chats
 
 
-def webhook(settings: Settings) -> Webhook | None:
+def make_webhook(settings: Settings) -> Webhook | None:
     """Give where Telegram brings updates; None where they are asked for."""
     if not settings.telegram_webhook_url:
         return None
-    given = settings.telegram_webhook_secret
+    configured_secret = settings.telegram_webhook_secret
     # Telegram is told the secret at each start, so a new one will do.
-    secret = secrets.token_urlsafe(32) if given is None else given.get_secret_value()
+    secret = secrets.token_urlsafe(32) if configured_secret is None else configured_secret.get_secret_value()
     return Webhook(settings.telegram_webhook_url, settings.telegram_webhook_listen, secret)
 
 
-def coach_is_wanted(settings: Settings, health: Health | None) -> bool:
+def is_coach_enabled(settings: Settings, health: WorkerHealth | None) -> bool:
     """Say whether photos are looked at; toys need none, and an unknown model may be one."""
     if settings.coach != "auto":
         return settings.coach == "on"
@@ -222,91 +258,100 @@ def coach_is_wanted(settings: Settings, health: Health | None) -> bool:
     return model not in ("", *SHIPPED_MODELS)
 
 
-def start_link(chat: Chat | None, word: str) -> str:
+def make_start_link(chat: ChatAdapter | None, payload: str) -> str:
     """Give an address that opens the bot with a word; nothing while it is not on Telegram."""
-    return chat.start_link(word) if isinstance(chat, TelegramChat) else ""
+    return chat.start_link(payload) if isinstance(chat, TelegramAdapter) else ""
 
 
-def content_guard(settings: Settings) -> Guard:
+def make_moderator(settings: Settings) -> Moderator:
     """Give what looks at pictures; SettingsError when it is wanted and not installed."""
-    if not settings.content_check.looks:
-        return Guard()
+    if not settings.content_check.is_active:
+        return Moderator()
     if not is_installed():
         raise SettingsError(
             "CONTENT_CHECK: the extra `safety` is not installed: pip install --editable '.[safety]'"
         )
-    return Guard(
-        ChildLooker(),
+    return Moderator(
+        SandboxedNsfwScorer(),
         settings.content_check,
         settings.content_check_threshold,
         is_fail_closed=settings.content_check_fail_closed,
     )
 
 
-def rules(settings: Settings) -> Rules:
+def make_rules(settings: Settings) -> AccessRules:
     """Give the rules by which people are served."""
-    return Rules(
+    return AccessRules(
         admins=settings.admins,
         access=settings.access,
-        allowed=settings.allowed,
+        allow_list=settings.allowed,
         quotas=settings.quotas,
-        most_waiting=settings.queue_limit,
-        most_in_a_chat=settings.chat_limit,
+        max_queued_jobs=settings.queue_limit,
+        max_chat_jobs=settings.chat_limit,
     )
 
 
-def backups(settings: Settings, clock: Callable[[], datetime]) -> Backups | None:
+def make_backups(settings: Settings, clock: Callable[[], datetime]) -> DailyBackups | None:
     """Give what makes the daily backups; None where none are wanted."""
     if not settings.backup_days:
         return None
     folder = settings.backup_dir or settings.data_dir / "backups"
-    return Backups(settings.data_dir, folder, settings.backup_days, clock)
+    return DailyBackups(settings.data_dir, folder, settings.backup_days, clock)
 
 
-def outlook(
-    settings: Settings, files: Files, worker: GpuBackend, postman: Postman, safe: Backups | None
-) -> Outlook:
+def make_health_inputs(
+    settings: Settings,
+    storage: Storage,
+    gpu_backend: GpuBackend,
+    direct_message_sender: DirectMessageSender,
+    daily_backups: DailyBackups | None,
+) -> HealthInputs:
     """Give what the watchman looks at besides the ledger, and whom it tells."""
-    return Outlook(
+    return HealthInputs(
         admins=sorted(settings.admins, key=str),
-        wake=postman.wake,
-        deaths=worker.deaths,
-        disk_free_share=files.free_share,
-        backup_trouble=lambda: "" if safe is None else safe.trouble,
+        wake_sender=direct_message_sender.wake,
+        crash_count=gpu_backend.crash_count,
+        disk_free_share=storage.free_disk_share,
+        backup_error=lambda: "" if daily_backups is None else daily_backups.last_error,
     )
 
 
-def lookout(
-    settings: Settings, ledger: Ledger, dials: Dials, clock: Callable[[], datetime]
-) -> Lookout | None:
+def make_health_server(
+    settings: Settings, database: Database, metric_sources: MetricSources, clock: Callable[[], datetime]
+) -> HealthServer | None:
     """Give what answers who asks for figures; None where nobody asked for a port."""
     if settings.metrics_listen is None:
         return None
-    return Lookout(Meter(ledger, dials, clock), settings.metrics_listen)
+    return HealthServer(MetricsExporter(database, metric_sources, clock), settings.metrics_listen)
 
 
-def workers(settings: Settings, environ: Mapping[str, str]) -> GpuBackend:
+def make_backend(settings: Settings, environ: Mapping[str, str]) -> GpuBackend:
     """Build what carries out GPU work: one local worker, or one for each card here or of a cluster."""
-    command = worker_command(settings)
+    command = make_worker_command(settings)
     if settings.backend == "ray":
         assert settings.ray_address is not None  # noqa: S101 - the settings have checked it
         return RayBackend(settings.ray_address, command[1:], environ)
     if settings.workers == 1:
-        return LocalBackend(command, environ)
+        return ProcessBackend(command, environ)
     # What the environment lets us see is shared out; without that word the cards are counted from 0.
-    seen = [card.strip() for card in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if card.strip()]
-    cards = seen or [str(number) for number in range(settings.workers)]
-    if len(cards) < settings.workers:
+    visible_cards = [
+        card_id.strip() for card_id in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if card_id.strip()
+    ]
+    card_ids = visible_cards or [str(number) for number in range(settings.workers)]
+    if len(card_ids) < settings.workers:
         raise SettingsError(
-            f"WORKERS: {settings.workers} workers need a card each; CUDA_VISIBLE_DEVICES names {len(cards)}"
+            f"WORKERS: {settings.workers} workers need a card each; "
+            f"CUDA_VISIBLE_DEVICES names {len(card_ids)}"
         )
-    return Fleet(
-        LocalBackend(command, {**environ, "CUDA_VISIBLE_DEVICES": card}, AMONG_OTHERS, f"worker {number}")
-        for number, card in enumerate(cards[: settings.workers], start=1)
+    return WorkerPool(
+        ProcessBackend(
+            command, {**environ, "CUDA_VISIBLE_DEVICES": card_id}, POOL_TIMEOUTS, f"worker {number}"
+        )
+        for number, card_id in enumerate(card_ids[: settings.workers], start=1)
     )
 
 
-def worker_command(settings: Settings) -> list[str]:
+def make_worker_command(settings: Settings) -> list[str]:
     """Give the command line of the local worker process."""
     command = [sys.executable, "-m", "gpu_worker", "--base-model", settings.base_model]
     command += ["--generate-share", str(settings.generate_share)]

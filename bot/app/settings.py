@@ -19,12 +19,12 @@ from pydantic import (
     field_validator,
 )
 
-from bot.app.environ import secrets_in_files
-from bot.app.settings_values import read_address, read_identity, read_quota
-from bot.core.accounts import Access, Identity, Quota, Role
-from bot.core.addresses import Address
+from bot.app.environ import read_secret_files
+from bot.app.settings_values import parse_address, parse_identity, parse_quota
+from bot.core.accounts import AccessMode, Identity, Quota, Role
+from bot.core.addresses import ListenAddress
 from bot.core.errors import SettingsError
-from bot.media.moderation.policy import ContentPolicy, read_policy
+from bot.media.moderation.policy import ContentPolicy, parse_policy
 
 #: Base models that come with LoraCode; sd-scripts cannot take their widths.
 SHIPPED_MODELS = ("tiny", "drawn")
@@ -47,8 +47,8 @@ class Settings(BaseModel):
     admins: frozenset[Identity] = Field(
         default=frozenset(), description="who runs the bot (`/status`, `/pause`, …): `telegram:1,discord:2`"
     )
-    access: Access = Field(
-        default=Access.OPEN,
+    access: AccessMode = Field(
+        default=AccessMode.OPEN,
         description="whom it serves: `open` (everybody), `invitation` (who has a word of `/invite`)"
         " or `allow-list` (whom `ALLOWED` names)",
     )
@@ -136,8 +136,8 @@ class Settings(BaseModel):
         description="where Telegram brings updates, `https://…` on port 443, 80, 88 or 8443; empty: they are"
         " asked for, which needs no address",
     )
-    telegram_webhook_listen: Address = Field(
-        default=Address("127.0.0.1", 8443),
+    telegram_webhook_listen: ListenAddress = Field(
+        default=ListenAddress("127.0.0.1", 8443),
         description="where the bot listens for them, in plain HTTP: what stands in front speaks TLS",
     )
     telegram_webhook_secret: SecretStr | None = Field(
@@ -173,7 +173,7 @@ class Settings(BaseModel):
     content_check_fail_closed: bool = Field(
         default=True, description="whether a picture that could not be looked at counts as nudity too"
     )
-    metrics_listen: Address | None = Field(
+    metrics_listen: ListenAddress | None = Field(
         default=None,
         description="where `/healthz` and Prometheus' `/metrics` are, like `127.0.0.1:9464`; empty: nowhere",
     )
@@ -181,53 +181,53 @@ class Settings(BaseModel):
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
         """Read the settings; SettingsError names the first wrong one and says what is expected."""
-        secrets = (
+        secret_names = (
             name.upper()
             for name, field in cls.model_fields.items()
             if SecretStr in (field.annotation, *get_args(field.annotation))
         )
-        environ = {**environ, **secrets_in_files(secrets, environ)}
+        environ = {**environ, **read_secret_files(secret_names, environ)}
         values = {name: environ[name.upper()].strip() for name in cls.model_fields if name.upper() in environ}
         try:
             return cls.model_validate({name: value for name, value in values.items() if value})
         except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            name = str(first["loc"][0]).upper()
-            reason = first["msg"].removeprefix("Value error, ")
+            first_error = error.errors(include_input=False, include_url=False)[0]
+            name = str(first_error["loc"][0]).upper()
+            reason = first_error["msg"].removeprefix("Value error, ")
             raise SettingsError(f"{name}: {reason}") from None  # the cause would quote the value
 
     @field_validator("telegram_bot_token")
     @classmethod
-    def _looks_like_telegram(cls, token: SecretStr | None) -> SecretStr | None:
+    def _check_telegram_token(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and not _TELEGRAM_TOKEN.fullmatch(token.get_secret_value()):
             raise ValueError("this does not look like a bot token; BotFather's look like 123456:ABC-DEF…")
         return token
 
     @field_validator("discord_bot_token")
     @classmethod
-    def _looks_like_discord(cls, token: SecretStr | None) -> SecretStr | None:
+    def _check_discord_token(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and token.get_secret_value().count(".") != 2:
             raise ValueError("this does not look like a bot token; Discord's have three parts with dots")
         return token
 
     @field_validator("admins", "allowed", mode="before")
     @classmethod
-    def _split_people(cls, text: Any) -> Any:
+    def _parse_identities(cls, text: Any) -> Any:
         if not isinstance(text, str):
             return text
-        return frozenset(read_identity(part.strip()) for part in text.split(",") if part.strip())
+        return frozenset(parse_identity(part.strip()) for part in text.split(",") if part.strip())
 
     @field_validator("content_check", mode="before")
     @classmethod
-    def _split_rules(cls, text: Any) -> Any:
-        return read_policy(text) if isinstance(text, str) else text
+    def _parse_content_policy(cls, text: Any) -> Any:
+        return parse_policy(text) if isinstance(text, str) else text
 
     @field_validator("quotas", mode="before")
     @classmethod
-    def _split_quotas(cls, text: Any) -> Any:
+    def _parse_quotas(cls, text: Any) -> Any:
         if not isinstance(text, str):
             return text
-        return dict(read_quota(part.strip()) for part in text.split(",") if part.strip())
+        return dict(parse_quota(part.strip()) for part in text.split(",") if part.strip())
 
     @field_validator("data_dir", "backup_dir", "block_list")
     @classmethod
@@ -236,14 +236,14 @@ class Settings(BaseModel):
 
     @field_validator("base_model")
     @classmethod
-    def _refuse_pickles(cls, name: str) -> str:
+    def _reject_pickles(cls, name: str) -> str:
         if name.lower().endswith((".ckpt", ".pt", ".pth", ".bin", ".pkl")):
             raise ValueError("pickled weights can run code, so they are refused; use a .safetensors file")
         return name
 
     @field_validator("ray_address")
     @classmethod
-    def _is_a_head(cls, address: str | None, info: ValidationInfo) -> str | None:
+    def _check_ray_address(cls, address: str | None, info: ValidationInfo) -> str | None:
         if address is None:
             if info.data.get("backend") == "ray":
                 raise ValueError("BACKEND=ray needs the head's host:port here, such as 10.0.0.1:6379")
@@ -255,14 +255,14 @@ class Settings(BaseModel):
 
     @field_validator("trainer")
     @classmethod
-    def _has_a_real_model(cls, trainer: str, info: ValidationInfo) -> str:
+    def _check_trainer(cls, trainer: str, info: ValidationInfo) -> str:
         if trainer == "sd-scripts" and info.data.get("base_model") in SHIPPED_MODELS:
             raise ValueError("sd-scripts needs a real Stable Diffusion 1.5; set BASE_MODEL to one")
         return trainer
 
     @field_validator("sd_scripts_dir")
     @classmethod
-    def _is_a_checkout(cls, folder: Path | None, info: ValidationInfo) -> Path | None:
+    def _check_sd_scripts_dir(cls, folder: Path | None, info: ValidationInfo) -> Path | None:
         if folder is None:
             if info.data.get("trainer") == "sd-scripts":
                 raise ValueError("TRAINER=sd-scripts needs the folder of a checkout of sd-scripts here")
@@ -273,41 +273,41 @@ class Settings(BaseModel):
 
     @field_validator("sd_scripts_python")
     @classmethod
-    def _is_a_program(cls, python: Path | None) -> Path | None:
+    def _check_python(cls, python: Path | None) -> Path | None:
         if python is None:
             return None
-        found = shutil.which(python.expanduser())
-        if found is None:
+        executable = shutil.which(python.expanduser())
+        if executable is None:
             raise ValueError("expected a Python interpreter, such as <its virtual environment>/bin/python")
-        return Path(found).absolute()  # not resolved: the link tells Python its virtual environment
+        return Path(executable).absolute()  # not resolved: the link tells Python its virtual environment
 
     @field_validator("telegram_webhook_url")
     @classmethod
-    def _is_reachable(cls, url: str) -> str:
+    def _check_webhook_url(cls, url: str) -> str:
         if url and not _WEBHOOK_URL.fullmatch(url):
             raise ValueError("expected a URL that begins with https://, on port 443, 80, 88 or 8443")
         return url
 
     @field_validator("telegram_webhook_secret")
     @classmethod
-    def _is_a_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+    def _check_webhook_secret(cls, secret: SecretStr | None) -> SecretStr | None:
         if secret is not None and not _WEBHOOK_SECRET.fullmatch(secret.get_secret_value()):
             raise ValueError("expected 16 to 256 letters, digits, _ and -")
         return secret
 
     @field_validator("metrics_listen", "telegram_webhook_listen", mode="before")
     @classmethod
-    def _split_address(cls, text: Any) -> Any:
-        return read_address(text) if isinstance(text, str) else text
+    def _parse_address(cls, text: Any) -> Any:
+        return parse_address(text) if isinstance(text, str) else text
 
     @field_validator("telegram_api_url")
     @classmethod
-    def _is_a_url(cls, url: str) -> str:
+    def _check_api_url(cls, url: str) -> str:
         if not re.match(r"https?://[^/\s]+", url):
             raise ValueError("expected a URL that begins with http:// or https://")
         return url.rstrip("/")
 
     @field_validator("log_level", mode="before")
     @classmethod
-    def _capitals(cls, level: Any) -> Any:
+    def _uppercase_level(cls, level: Any) -> Any:
         return level.upper() if isinstance(level, str) else level

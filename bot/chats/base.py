@@ -12,33 +12,33 @@ from bot import texts
 from bot.core.accounts import Identity
 from bot.core.errors import UserError
 from bot.core.messages import Reply
-from bot.services.studio import Studio
+from bot.services.studio import Services
 
 log = logging.getLogger(__name__)
 #: Longer nobody waits for a language: their app's is good enough.
-LOOK_UP_S = 1.0
-_Given = TypeVar("_Given")
+LANGUAGE_TIMEOUT_S = 1.0
+_Result = TypeVar("_Result")
 
 
-async def answered(call: Awaitable[_Given]) -> _Given | Reply:
+async def run_use_case(use_case: Awaitable[_Result]) -> _Result | Reply:
     """Give a use case's reply, the sentence of a UserError, or an apology for what we did not expect."""
     try:
-        return await call
+        return await use_case
     except UserError as error:
-        return Reply(error.sentence)
+        return Reply(error.message)
     except Exception:
         log.exception("a use case failed")  # first of all, so that it is seen even if the apology breaks
         return texts.apology()
 
 
 @asynccontextmanager
-async def speaking(studio: Studio, who: Identity) -> AsyncIterator[None]:
+async def use_language_of(services: Services, identity: Identity) -> AsyncIterator[None]:
     """Speak a person's language inside the block, in the sentences that are the adapter's own too."""
     try:
-        async with asyncio.timeout(LOOK_UP_S):
-            language = await studio.language_of(who)
+        async with asyncio.timeout(LANGUAGE_TIMEOUT_S):
+            language = await services.language_of(identity)
     except Exception:
         log.exception("a language could not be looked up")  # what is asked for will be answered all the same
-        language = who.locale
+        language = identity.locale
     with texts.use_language(language):
         yield

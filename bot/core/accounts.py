@@ -34,14 +34,14 @@ class Identity:
         return f"{self.platform}:{self.user_id}"
 
     @property
-    def alone(self) -> Place:
+    def private_address(self) -> ChatAddress:
         """Where this human alone reads: Discord's DMs, or the chat that has the number of its person."""
         chat_id = "dm" if self.platform is Platform.DISCORD else self.user_id
-        return Place(self.platform, chat_id, self.user_id)
+        return ChatAddress(self.platform, chat_id, self.user_id)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ChatAddress:
     """Where an answer belongs: the chat a job was asked for in.
 
     `chat_id` is the platform's chat or channel; a topic of a group on Telegram is `-100500:7`. `user_id` is
@@ -53,7 +53,7 @@ class Place:
     user_id: str
 
     @property
-    def chat(self) -> str:
+    def base_chat_id(self) -> str:
         """The chat as a whole, whatever topic of it this is."""
         return self.chat_id.partition(":")[0]
 
@@ -64,24 +64,24 @@ class Place:
             return not self.chat_id.startswith("dm")
         return not self.is_private
 
-    def edits_in(self, other: Place) -> bool:
+    def can_edit_in(self, other: ChatAddress) -> bool:
         """Whether a message that stands in another place can be edited from here.
 
         On Telegram a message's number means another message in another chat, on another platform nothing.
         """
         if self.platform is not other.platform:
             return False
-        return self.platform is not Platform.TELEGRAM or self.chat == other.chat
+        return self.platform is not Platform.TELEGRAM or self.base_chat_id == other.base_chat_id
 
     @property
-    def person(self) -> Identity:
+    def identity(self) -> Identity:
         """Whoever asked there."""
         return Identity(self.platform, self.user_id)
 
     @property
     def is_private(self) -> bool:
         """Whether its person alone reads there: on Telegram a private chat has the number of its person."""
-        return self.platform is not Platform.TELEGRAM or self.chat == self.user_id
+        return self.platform is not Platform.TELEGRAM or self.base_chat_id == self.user_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +96,14 @@ class Preferences:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class PendingQuestion:
     """What a person's next plain message answers: `set` (its name) or `rename:<code>`."""
 
-    about: str
+    subject: str
     platform: Platform
 
 
-class Access(enum.StrEnum):
+class AccessMode(enum.StrEnum):
     """Whom the bot serves, besides its administrators."""
 
     OPEN = "open"  #: everybody
@@ -123,26 +123,26 @@ class Role(enum.StrEnum):
 class Quota:
     """How much a person may ask for; None: as much as they like."""
 
-    trainings_a_day: int | None = None
-    pictures_an_hour: int | None = None
+    trainings_per_day: int | None = None
+    pictures_per_hour: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class AccessRules:
     """Who may use the bot, and how much."""
 
     admins: frozenset[Identity] = frozenset()
-    access: Access = Access.OPEN
-    allowed: frozenset[Identity] = frozenset()
+    access: AccessMode = AccessMode.OPEN
+    allow_list: frozenset[Identity] = frozenset()
     quotas: Mapping[Role, Quota] = field(default_factory=dict)
-    most_waiting: int | None = None  #: jobs in line, in all; None: any number
-    most_in_a_chat: int | None = None  #: open jobs of one group or channel
+    max_queued_jobs: int | None = None  #: jobs in line, in all; None: any number
+    max_chat_jobs: int | None = None  #: open jobs of one group or channel
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AccessStatus:
     """What a person is, as far as the ledger knows; `own` are limits that stand above their role's."""
 
     role: Role
-    own: Quota
+    quota_override: Quota
     is_banned: bool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Address(NamedTuple):
+class ListenAddress(NamedTuple):
     """Where something listens."""
 
     host: str

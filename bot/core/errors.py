@@ -23,9 +23,9 @@ class LoraCodeError(Exception):
 class UserError(LoraCodeError):
     """A person asked for something that cannot be done; `sentence` says why and what to do next."""
 
-    def __init__(self, sentence: str) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 class UnknownCode(UserError):
@@ -36,7 +36,7 @@ class SettingsError(LoraCodeError):
     """A setting is wrong; the message names it and says what is expected."""
 
 
-class LedgerError(LoraCodeError):
+class DatabaseError(LoraCodeError):
     """The ledger cannot be opened, read or written."""
 
 

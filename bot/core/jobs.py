@@ -13,8 +13,8 @@ from datetime import datetime
 from statistics import median
 from typing import NewType, Protocol
 
-from bot.core.accounts import AccountId, Place
-from bot.core.likeness import LikenessReport, Pick
+from bot.core.accounts import AccountId, ChatAddress
+from bot.core.likeness import LikenessReport, PictureSelection
 from bot.core.loras import LoraCode, Trigger
 
 #: Attempts a job gets before it fails for good (a worker that dies counts as one).
@@ -28,15 +28,15 @@ MAX_PICTURES = 4
 
 
 #: LoraCodes in one picture.
-MAX_CODES = 3
+MAX_CODES_PER_PICTURE = 3
 
 
 #: Generations that are with the worker at the same time; it draws them together where that is faster.
-MAX_GENERATIONS_AT_ONCE = 4
+MAX_CONCURRENT_GENERATIONS = 4
 
 
 #: The switch that lets no job begin.
-PAUSED = "paused"
+PAUSED_SWITCH = "paused"
 
 
 JobId = NewType("JobId", int)
@@ -59,11 +59,11 @@ class JobStatus(enum.StrEnum):
     CANCELLED = "cancelled"  #: its owner, or an administrator, stopped it
 
 
-TERMINAL = frozenset({JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED})
+TERMINAL_STATUSES = frozenset({JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True)
-class TrainWish:
+class TrainingParams:
     """What a training was asked for. `steps=None` means the base model's own default."""
 
     trigger: Trigger = field(default_factory=Trigger)
@@ -73,7 +73,7 @@ class TrainWish:
 
 
 @dataclass(frozen=True, slots=True)
-class GenerateWish:
+class GenerationParams:
     """What pictures were asked for. `None` and "" mean the worker's default for its base model.
 
     A new field needs a default: wishes are kept as JSON, and old ones must still be read.
@@ -106,8 +106,8 @@ class Draft:
 
     account: AccountId
     code: LoraCode
-    wish: GenerateWish
-    place: Place
+    params: GenerationParams
+    address: ChatAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +119,10 @@ class Job:
     status: JobStatus
     account: AccountId
     code: LoraCode
-    wish: TrainWish | GenerateWish
-    place: Place
+    params: TrainingParams | GenerationParams
+    address: ChatAddress
     attempt: int  #: fence: raised by each claim; writes of an older attempt are refused
-    losses: int  #: attempts that ended without a result
+    lost_attempts: int  #: attempts that ended without a result
     step: int  #: last step heard of
     steps: int | None  #: steps in all, once the worker has said
     card_message_id: str | None  #: the one message that shows this job's progress
@@ -130,15 +130,15 @@ class Job:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    begun_at: datetime | None = None  #: when the worker said that this attempt has begun
-    begun_step: int = 0  #: at which step that was
+    attempt_started_at: datetime | None = None  #: when the worker said that this attempt has begun
+    attempt_start_step: int = 0  #: at which step that was
     likeness: LikenessReport | None = None  #: what was measured of a training so far
-    pick: Pick | None = None  #: why a drawing handed out the picture that it did
+    selection: PictureSelection | None = None  #: why a drawing handed out the picture that it did
 
     @property
-    def goes_further(self) -> bool:
+    def is_continuation(self) -> bool:
         """Whether it trains a Lora further that is there already."""
-        return isinstance(self.wish, TrainWish) and self.wish.start_step is not None
+        return isinstance(self.params, TrainingParams) and self.params.start_step is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,34 +153,34 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
+class LatencyStats:
     """How long jobs of a kind waited and ran, in seconds: the median, and what 95 of 100 kept within."""
 
-    waited_s: tuple[float, float]
-    ran_s: tuple[float, float]
+    wait_s: tuple[float, float]
+    run_s: tuple[float, float]
 
 
 #: Steps after which an attempt's own pace tells more than earlier jobs'; the first ones are slow.
-STEPS_THAT_TELL = 10
+MIN_MEASURED_STEPS = 10
 
 
 class JobHistory(Protocol):
     """What an estimate asks of the ledger."""
 
-    async def position(self, job_id: JobId) -> int: ...
-    async def jobs_ahead(self, job_id: JobId) -> list[Job]: ...
-    async def open_jobs(self, kind: JobKind) -> list[Job]: ...
-    async def recent_seconds(self, kind: JobKind) -> list[float]: ...
-    async def seconds_per_step(self, kind: JobKind) -> float | None: ...
-    async def switches_on(self) -> set[str]: ...
+    async def get_queue_position(self, job_id: JobId) -> int: ...
+    async def list_ahead(self, job_id: JobId) -> list[Job]: ...
+    async def list_open(self, kind: JobKind) -> list[Job]: ...
+    async def list_recent_durations_s(self, kind: JobKind) -> list[float]: ...
+    async def get_median_step_s(self, kind: JobKind) -> float | None: ...
+    async def list_active_switches(self) -> set[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Throughput:
     """What the jobs of one kind took so far; None while none of them is done."""
 
-    per_step_s: float | None
-    per_job_s: float | None
+    step_s: float | None
+    job_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,68 +191,72 @@ class Estimate:
     """
 
     position: int
-    left_s: float | None
+    remaining_s: float | None
 
 
-def seconds_left(job: Job, ahead: Sequence[Job], pace: Pace, now: datetime, lanes: int = 1) -> float | None:
+def estimate_remaining_s(
+    job: Job, ahead: Sequence[Job], throughput: Throughput, now: datetime, concurrency: int = 1
+) -> float | None:
     """Give the seconds until `job` is done, after those `ahead` of it; None when nobody can know yet.
 
     `lanes` jobs of its kind are with one worker at the same time; where more run, there are more workers.
     """
-    lanes = max(lanes, sum(each.status is JobStatus.RUNNING for each in ahead))
-    own = _own_seconds(job, pace, now)
-    before = card_seconds(ahead, pace, now) if len(ahead) >= lanes else 0.0
-    return None if own is None or before is None else before / lanes + own
+    concurrency = max(concurrency, sum(each.status is JobStatus.RUNNING for each in ahead))
+    own_s = _job_remaining_s(job, throughput, now)
+    ahead_s = sum_remaining_s(ahead, throughput, now) if len(ahead) >= concurrency else 0.0
+    return None if own_s is None or ahead_s is None else ahead_s / concurrency + own_s
 
 
-def card_seconds(jobs: Sequence[Job], pace: Pace, now: datetime) -> float | None:
+def sum_remaining_s(jobs: Sequence[Job], throughput: Throughput, now: datetime) -> float | None:
     """Give the seconds that jobs still take, one after another; None when nobody can know yet."""
-    each = [_own_seconds(job, pace, now) for job in jobs]
-    known = [seconds for seconds in each if seconds is not None]
-    return sum(known) if len(known) == len(each) else None
+    remaining_s = [_job_remaining_s(job, throughput, now) for job in jobs]
+    known_s = [seconds for seconds in remaining_s if seconds is not None]
+    return sum(known_s) if len(known_s) == len(remaining_s) else None
 
 
-def _own_seconds(job: Job, pace: Pace, now: datetime) -> float | None:
-    steps = job.steps or job.wish.steps
-    per_step_s = _per_step_s(job, pace, now)
-    if steps is not None and per_step_s is not None:
-        return max(0, steps - job.step) * per_step_s
-    if pace.per_job_s is None:
+def _job_remaining_s(job: Job, throughput: Throughput, now: datetime) -> float | None:
+    steps = job.steps or job.params.steps
+    step_s = _step_s(job, throughput, now)
+    if steps is not None and step_s is not None:
+        return max(0, steps - job.step) * step_s
+    if throughput.job_s is None:
         return None
-    return max(0.0, pace.per_job_s - _running_s(job, now))
+    return max(0.0, throughput.job_s - _elapsed_s(job, now))
 
 
-def _per_step_s(job: Job, pace: Pace, now: datetime) -> float | None:
+def _step_s(job: Job, throughput: Throughput, now: datetime) -> float | None:
     """Give the pace of this attempt, which knows what else the card does, or that of earlier jobs."""
-    done = job.step - job.begun_step
-    if job.status is not JobStatus.RUNNING or job.begun_at is None or done <= 0:
-        return pace.per_step_s
-    if done < STEPS_THAT_TELL and pace.per_step_s is not None:
-        return pace.per_step_s
-    return max(0.0, (now - job.begun_at).total_seconds()) / done
+    steps_done = job.step - job.attempt_start_step
+    if job.status is not JobStatus.RUNNING or job.attempt_started_at is None or steps_done <= 0:
+        return throughput.step_s
+    if steps_done < MIN_MEASURED_STEPS and throughput.step_s is not None:
+        return throughput.step_s
+    return max(0.0, (now - job.attempt_started_at).total_seconds()) / steps_done
 
 
-def _running_s(job: Job, now: datetime) -> float:
+def _elapsed_s(job: Job, now: datetime) -> float:
     if job.status is not JobStatus.RUNNING or job.started_at is None:
         return 0.0
     return max(0.0, (now - job.started_at).total_seconds())
 
 
-async def estimate(history: JobHistory, job: Job, now: datetime) -> Estimate:
+async def estimate_job(history: JobHistory, job: Job, now: datetime) -> Estimate:
     """Ask the ledger what an honest answer to "how long?" is."""
-    position = await history.position(job.id)
-    if job.status is JobStatus.QUEUED and PAUSED in await history.switches_on():
+    position = await history.get_queue_position(job.id)
+    if job.status is JobStatus.QUEUED and PAUSED_SWITCH in await history.list_active_switches():
         return Estimate(position, math.inf)
-    ahead = await history.jobs_ahead(job.id)
-    lanes = MAX_GENERATIONS_AT_ONCE if job.kind is JobKind.GENERATE else 1
-    left_s = seconds_left(job, ahead, await _pace(history, job.kind), now, lanes)
-    if job.kind is JobKind.TRAIN and left_s is not None:
+    ahead = await history.list_ahead(job.id)
+    concurrency = MAX_CONCURRENT_GENERATIONS if job.kind is JobKind.GENERATE else 1
+    remaining_s = estimate_remaining_s(job, ahead, await _get_throughput(history, job.kind), now, concurrency)
+    if job.kind is JobKind.TRAIN and remaining_s is not None:
         # Pictures go first: what they take of the card is added. Unknown is little beside a training.
-        drawing = await history.open_jobs(JobKind.GENERATE)
-        left_s += card_seconds(drawing, await _pace(history, JobKind.GENERATE), now) or 0.0
-    return Estimate(position, left_s)
+        generations = await history.list_open(JobKind.GENERATE)
+        remaining_s += (
+            sum_remaining_s(generations, await _get_throughput(history, JobKind.GENERATE), now) or 0.0
+        )
+    return Estimate(position, remaining_s)
 
 
-async def _pace(history: JobHistory, kind: JobKind) -> Pace:
-    recent = await history.recent_seconds(kind)
-    return Pace(await history.seconds_per_step(kind), median(recent) if recent else None)
+async def _get_throughput(history: JobHistory, kind: JobKind) -> Throughput:
+    durations_s = await history.list_recent_durations_s(kind)
+    return Throughput(await history.get_median_step_s(kind), median(durations_s) if durations_s else None)

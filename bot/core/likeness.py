@@ -15,114 +15,127 @@ from dataclasses import dataclass
 from statistics import mean, median
 from typing import Protocol, TypeAlias
 
-Vector: TypeAlias = Sequence[float]
+Embedding: TypeAlias = Sequence[float]
 
 
 #: dlib's own threshold: faces further apart are taken for two people.
-SAME_PERSON = 0.6
+SAME_PERSON_DISTANCE = 0.6
 
 
 #: Of a hash's 128 bits: a picture that differs in fewer from a photo is that photo again.
-COPY_BITS = 13
+COPY_DISTANCE_BITS = 13
 
 
 #: A photo that is less like the others than they are among themselves by this much pulls a LoRA down.
-ODD_BY = 0.12
+ODD_PHOTO_MARGIN = 0.12
 
 
 #: So far below the best, twice in a row, and the training has passed its peak.
 PEAK_DROP = 0.03
 
 
-class Alike(Protocol):
+class Similarity(Protocol):
     """Compares two people."""
 
-    def __call__(self, one: Vector, other: Vector) -> float:
+    def __call__(self, one: Embedding, other: Embedding) -> float:
         """Give 1 for the same person and 0 for people with nothing in common."""
 
 
-def faces_alike(one: Vector, other: Vector) -> float:
+def face_similarity(one: Embedding, other: Embedding) -> float:
     """Compare dlib's numbers of two faces; a half where dlib begins to take them for two people."""
-    return max(0.0, 1.0 - math.dist(one, other) / (2 * SAME_PERSON))
+    return max(0.0, 1.0 - math.dist(one, other) / (2 * SAME_PERSON_DISTANCE))
 
 
-def drawings_alike(one: Vector, other: Vector) -> float:
+def drawing_similarity(one: Embedding, other: Embedding) -> float:
     """Compare what the small base model's judge says of two drawn people: the cosine of their angle."""
     return max(0.0, math.fsum(a * b for a, b in zip(one, other, strict=True)))
 
 
-def score(
-    step: int, photos: Sequence[Vector], pictures: Sequence[Vector | None], copies: int, alike: Alike
-) -> Score | None:
+def score_candidate(
+    step: int,
+    photos: Sequence[Embedding],
+    pictures: Sequence[Embedding | None],
+    copy_count: int,
+    similarity: Similarity,
+) -> CandidateScore | None:
     """Score a candidate by its pictures; None stands for a picture that shows nobody.
 
     None when there is nothing to compare.
     """
     if not photos or not pictures:
         return None
-    found = [mean(alike(photo, picture) for photo in photos) for picture in pictures if picture is not None]
-    return Score(
+    likenesses = [
+        mean(similarity(photo, picture) for photo in photos) for picture in pictures if picture is not None
+    ]
+    return CandidateScore(
         step=step,
-        likeness=mean(found) if found else 0.0,
+        likeness=mean(likenesses) if likenesses else 0.0,
         pictures=len(pictures),
-        faceless=len(pictures) - len(found),
-        copies=copies,
+        faceless=len(pictures) - len(likenesses),
+        copies=copy_count,
     )
 
 
-def pick(references: Sequence[Vector], pictures: Sequence[Vector | None], alike: Alike) -> Pick | None:
+def pick_best(
+    references: Sequence[Embedding], pictures: Sequence[Embedding | None], similarity: Similarity
+) -> PictureSelection | None:
     """Choose the most alike of several pictures; None when there is nothing to compare."""
     if not references or not any(picture is not None for picture in pictures):
         return None
-    found = tuple(
-        None if picture is None else mean(alike(reference, picture) for reference in references)
+    likenesses = tuple(
+        None if picture is None else mean(similarity(reference, picture) for reference in references)
         for picture in pictures
     )
-    chosen = max(range(len(found)), key=lambda place: (-1.0 if (of := found[place]) is None else of, -place))
-    return Pick(found, chosen + 1)
+    best_index = max(
+        range(len(likenesses)),
+        key=lambda index: (-1.0 if (likeness := likenesses[index]) is None else likeness, -index),
+    )
+    return PictureSelection(likenesses, best_index + 1)
 
 
-def worth(of: Score) -> float:
+def weighted_likeness(score: CandidateScore) -> float:
     """Say how much a candidate is worth: its likeness, less where nobody is seen or a photo is copied."""
-    seen = 1.0 - of.faceless / of.pictures
-    own = 1.0 - 0.5 * of.copies / of.pictures
-    return of.likeness * seen * own
+    visible_share = 1.0 - score.faceless / score.pictures
+    original_share = 1.0 - 0.5 * score.copies / score.pictures
+    return score.likeness * visible_share * original_share
 
 
-def best(scores: Sequence[Score]) -> Score | None:
+def best_score(scores: Sequence[CandidateScore]) -> CandidateScore | None:
     """Choose a candidate; of equals the one that learnt for a shorter time, which obeys words better."""
-    return max(scores, key=lambda each: (round(worth(each), 3), -each.step), default=None)
+    return max(scores, key=lambda each: (round(weighted_likeness(each), 3), -each.step), default=None)
 
 
-def has_peaked(scores: Sequence[Score]) -> bool:
+def has_peaked(scores: Sequence[CandidateScore]) -> bool:
     """Say whether the last two candidates are clearly worse than the best before them."""
     if len(scores) < 3:
         return False
-    top = max(worth(each) for each in scores[:-2])
-    return all(worth(each) < top - PEAK_DROP for each in scores[-2:])
+    best_likeness = max(weighted_likeness(each) for each in scores[:-2])
+    return all(weighted_likeness(each) < best_likeness - PEAK_DROP for each in scores[-2:])
 
 
-def odd_photo(photos: Sequence[Vector], alike: Alike) -> int | None:
+def find_odd_photo(photos: Sequence[Embedding], similarity: Similarity) -> int | None:
     """Give the number, from 1, of the photo that is clearly less like the others than they are; else None."""
     if len(photos) < 3:
         return None
-    to_others = [
-        median(alike(photo, other) for place, other in enumerate(photos) if place != number)
+    median_similarities = [
+        median(similarity(photo, other) for index, other in enumerate(photos) if index != number)
         for number, photo in enumerate(photos)
     ]
-    lowest = min(range(len(photos)), key=lambda number: to_others[number])
-    rest = median(each for number, each in enumerate(to_others) if number != lowest)
-    return lowest + 1 if rest - to_others[lowest] >= ODD_BY else None
+    lowest = min(range(len(photos)), key=lambda number: median_similarities[number])
+    typical_similarity = median(each for number, each in enumerate(median_similarities) if number != lowest)
+    return lowest + 1 if typical_similarity - median_similarities[lowest] >= ODD_PHOTO_MARGIN else None
 
 
-def added(report: LikenessReport, new: Score, odd: int | None) -> LikenessReport:
+def add_score(report: LikenessReport, new_score: CandidateScore, odd_photo: int | None) -> LikenessReport:
     """Add a candidate's score; one of the same step takes the earlier one's place."""
-    scores = {each.step: each for each in report.scores} | {new.step: new}
-    return LikenessReport(tuple(scores[step] for step in sorted(scores)), report.chosen, odd)
+    scores_by_step = {each.step: each for each in report.scores} | {new_score.step: new_score}
+    return LikenessReport(
+        tuple(scores_by_step[step] for step in sorted(scores_by_step)), report.chosen, odd_photo
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class CandidateScore:
     """How well a candidate of a training did on its pictures."""
 
     step: int
@@ -136,19 +149,19 @@ class Score:
 class LikenessReport:
     """What was measured of a training on its way."""
 
-    scores: tuple[Score, ...]  #: by step
+    scores: tuple[CandidateScore, ...]  #: by step
     chosen: int | None = None  #: the step whose LoRA is the best so far, and is handed out
     odd_photo: int | None = None  #: the number, from 1, of a photo that is clearly unlike the others
     saved_s: float | None = None  #: by ending the training before its last step; None: it did not
 
     @property
-    def best(self) -> Score | None:
+    def chosen_score(self) -> CandidateScore | None:
         """The score of the LoRA that is handed out."""
         return next((each for each in self.scores if each.step == self.chosen), None)
 
 
 @dataclass(frozen=True, slots=True)
-class Pick:
+class PictureSelection:
     """Which of several pictures is the most alike."""
 
     likenesses: tuple[float | None, ...]  #: of each, 0 to 1; None: it shows nobody

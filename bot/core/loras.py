@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NewType
 
-from bot.core.accounts import AccountId, Place
+from bot.core.accounts import AccountId, ChatAddress
 from bot.core.likeness import LikenessReport
 
 CODE_DIGITS = 8
@@ -55,14 +55,14 @@ CLASS_WORDS = ("person", "woman", "man", "dog", "cat", "thing", "style")
 
 
 #: Those of them whose faces can be compared.
-PEOPLE = ("person", "woman", "man")
+PERSON_CLASSES = ("person", "woman", "man")
 
 
 MAX_NAME_CHARS = 40
 
 
 #: Steps that a Lora is trained further for where nothing is said; fewer, or more, make no sense.
-MORE_STEPS, LEAST_MORE_STEPS, MOST_MORE_STEPS = 300, 50, 3000
+DEFAULT_EXTRA_STEPS, MIN_EXTRA_STEPS, MAX_EXTRA_STEPS = 300, 50, 3000
 
 
 class LoraState(enum.StrEnum):
@@ -102,16 +102,16 @@ class Lora:
     steps: int | None = None  #: that its file has learnt for
 
 
-class Allowed(enum.StrEnum):
+class Permission(enum.StrEnum):
     """What the owner of a Lora decided about somebody who wants to draw with it."""
 
-    ASKED = "asked"  #: nothing yet
+    REQUESTED = "asked"  #: nothing yet
     ONCE = "once"  #: one generation; the share ends with it
     ALWAYS = "always"  #: as many as they like, until it is taken back
-    NO = "no"  #: never, and asking again changes nothing
+    DENIED = "no"  #: never, and asking again changes nothing
 
 
-MAY_DRAW = frozenset({Allowed.ONCE, Allowed.ALWAYS})
+GRANTED_PERMISSIONS = frozenset({Permission.ONCE, Permission.ALWAYS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +121,20 @@ class Share:
     number: int  #: never another share's
     code: LoraCode
     account: AccountId  #: whose wish it is
-    allowed: Allowed
-    asker: str  #: what their platform calls them; it may be empty
-    place: Place  #: where they asked
+    permission: Permission
+    requester_name: str  #: what their platform calls them; it may be empty
+    address: ChatAddress  #: where they asked
 
     @property
-    def may_draw(self) -> bool:
+    def is_granted(self) -> bool:
         """Whether its person can draw with the Lora now."""
-        return self.allowed in MAY_DRAW
+        return self.permission in GRANTED_PERMISSIONS
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class Requester:
     """Somebody who wants to draw with a Lora that is not theirs, and where they said so."""
 
     account: AccountId
     name: str
-    place: Place
+    address: ChatAddress

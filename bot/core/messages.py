@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from bot.core.accounts import Place, Platform
+from bot.core.accounts import ChatAddress, Platform
 from bot.core.errors import UserError
 from bot.core.jobs import JobId
 from bot.core.photos import NewPhoto
@@ -27,7 +27,7 @@ class Upload:
 
 
 #: A photo on its way in: as it came, or opened before the rest of its album was there, well or not.
-SentPhoto: TypeAlias = Upload | NewPhoto | UserError
+PhotoInput: TypeAlias = Upload | NewPhoto | UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Button:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Suggestion:
     """Something a platform offers while a person types: what it shows and what it stands for."""
 
     label: str
@@ -57,7 +57,7 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
-class EndedSet:
+class ClosedPhotoSet:
     """The message that showed photos while they were collected, and what it says from now on."""
 
     message_id: str
@@ -65,7 +65,7 @@ class EndedSet:
 
 
 #: A file of ours, or bytes that are in none: a contact sheet shows photos, which the ledger alone keeps.
-Picture: TypeAlias = Path | bytes
+PictureSource: TypeAlias = Path | bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,32 +85,32 @@ class Reply:
 
     text: str
     buttons: tuple[Button, ...] = ()
-    pictures: tuple[Picture, ...] = ()
-    card_of: JobId | None = None
+    pictures: tuple[PictureSource, ...] = ()
+    card_job_id: JobId | None = None
     files: tuple[Attachment, ...] = ()
-    replaces: bool = False
-    shows_set: bool = False
-    ends_set: EndedSet | None = None
+    edits_message: bool = False
+    shows_photo_set: bool = False
+    closed_photo_set: ClosedPhotoSet | None = None
     is_silent: bool = False
     is_spoiler: bool = False
     keeps_pictures: bool = False
-    copy_of: JobId | None = None
-    pressed_copy_of: JobId | None = None
+    result_job_id: JobId | None = None
+    pressed_result_job_id: JobId | None = None
 
 
-class Chat(Protocol):
+class ChatAdapter(Protocol):
     """A platform, as the notifier sees it."""
 
     platform: Platform
     max_file_bytes: int  #: the largest file it takes
 
-    async def send(self, place: Place, reply: Reply, *, nonce: str) -> str:
+    async def send(self, address: ChatAddress, reply: Reply, *, nonce: str) -> str:
         """Send a new message and return its id; raises ChatUnreachable or ChatBusy.
 
         `nonce` names the message: a platform that can will not show the same nonce twice.
         """
 
-    async def edit(self, place: Place, message_id: str, reply: Reply) -> str:
+    async def edit(self, address: ChatAddress, message_id: str, reply: Reply) -> str:
         """Make an earlier message read like `reply` (pictures included); raises like `send`.
 
         Gives the id it has from now on: pictures that have a message each are part of it. Quiet when it
@@ -119,29 +119,29 @@ class Chat(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class RequestContext:
     """A message or a press; `is_again` where the bot died while it was carried out before."""
 
-    by: str
-    is_again: bool = False
+    idempotency_key: str
+    is_replay: bool = False
 
 
-_NOBODY = Asking("")
+_NO_REQUEST = RequestContext("")
 
 
-_asking: ContextVar[Asking] = ContextVar("asking", default=_NOBODY)
+_current_request: ContextVar[RequestContext] = ContextVar("asking", default=_NO_REQUEST)
 
 
 @contextmanager
-def asked_by(by: str, *, is_again: bool = False) -> Iterator[None]:
+def request_context(idempotency_key: str, *, is_replay: bool = False) -> Iterator[None]:
     """Let what happens inside be on behalf of a message or a press."""
-    token = _asking.set(Asking(by, is_again))
+    token = _current_request.set(RequestContext(idempotency_key, is_replay))
     try:
         yield
     finally:
-        _asking.reset(token)
+        _current_request.reset(token)
 
 
-def asking() -> Asking:
+def current_request() -> RequestContext:
     """Give what is being carried out; its name is empty where nobody keeps count."""
-    return _asking.get()
+    return _current_request.get()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NewType
 
-from bot.core.accounts import Identity, Place
+from bot.core.accounts import ChatAddress, Identity
 from bot.core.jobs import Job
 from bot.core.loras import Share
 
@@ -38,21 +38,21 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DirectMessage:
     """A message that belongs to no job, kept until its platform has taken it.
 
     One about a share has no words: it shows the share as it is when it is delivered.
     """
 
     id: int
-    to: Identity
-    words: str
+    recipient: Identity
+    text: str
     tries: int
     share: Share | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Handed:
+class IncomingUpdate:
     """An update that a platform handed over: its number there, whose it is, and what it says."""
 
     id: int
@@ -61,11 +61,11 @@ class Handed:
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class StaleMessage:
     """A message that shows a result which was deleted, and is to lose it."""
 
     id: int
     job: Job
-    place: Place
+    address: ChatAddress
     message_id: str
     tries: int

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bot.core.accounts import AccountId, Place
-from bot.core.loras import MORE_STEPS, LoraCode
+from bot.core.accounts import AccountId, ChatAddress
+from bot.core.loras import DEFAULT_EXTRA_STEPS, LoraCode
 
 PHOTOS_PER_LORA = 5
 #: Photos kept of a set that came too large (an album of ten), so that the person can still choose.
-MAX_PHOTOS_HELD = 10
+MAX_PHOTOS_IN_SET = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class PhotoSet:
     """The photos an account is collecting, oldest first, and what was chosen for them."""
 
     account: AccountId
-    photos: tuple[int, ...]  #: the number of each one's row, which is never another photo's
+    photo_ids: tuple[int, ...]  #: the number of each one's row, which is never another photo's
     class_word: str = "person"
     name: str = ""
-    place: Place | None = None  #: where they were sent last
+    address: ChatAddress | None = None  #: where they were sent last
     card_message_id: str | None = None  #: the one message that shows them
     code: LoraCode | None = None  #: the Lora that they are to train further; None: a new one
-    steps: int = MORE_STEPS  #: for so many steps
-    swaps: int | None = None  #: the number of the photo that the next one takes the place of
+    steps: int = DEFAULT_EXTRA_STEPS  #: for so many steps
+    replaced_number: int | None = None  #: the number of the photo that the next one takes the place of

@@ -13,9 +13,9 @@ from typing import IO, TypeVar
 
 import aiosqlite
 
-from bot.core.errors import LedgerError
+from bot.core.errors import DatabaseError
 from bot.db.migrate import migrate, read_migrations
-from bot.db.rows import ms
+from bot.db.rows import to_ms
 
 T = TypeVar("T")
 _PRAGMAS = (
@@ -37,96 +37,100 @@ class Connection:
     runs to its end in the thread whoever still waits for it.
     """
 
-    def __init__(self, db: aiosqlite.Connection, lock: IO[str], clock: Callable[[], datetime]) -> None:
-        self._db = db
+    def __init__(
+        self, connection: aiosqlite.Connection, lock: IO[str], clock: Callable[[], datetime]
+    ) -> None:
+        self._connection = connection
         self._lock = lock
         self._clock = clock
 
     @classmethod
     async def open(cls, path: Path, clock: Callable[[], datetime]) -> Connection:
         """Open or create the ledger and bring it to this version; LedgerError in one readable line."""
-        lock = only_process(path.with_suffix(".lock"))
+        lock = acquire_process_lock(path.with_suffix(".lock"))
         try:
-            db = await aiosqlite.connect(path, isolation_level=None)
+            connection = await aiosqlite.connect(path, isolation_level=None)
         except sqlite3.Error as error:
             lock.close()
-            raise LedgerError(f"The ledger {path} cannot be opened: {error}") from error
-        self = cls(db, lock, clock)
+            raise DatabaseError(f"The ledger {path} cannot be opened: {error}") from error
+        instance = cls(connection, lock, clock)
         try:
             await asyncio.to_thread(path.chmod, 0o600)
-            await self._in_thread(_prepare)
+            await instance._run_in_thread(_prepare_connection)
         except (sqlite3.Error, OSError) as error:
-            await self.close()
-            raise LedgerError(f"The ledger {path} cannot be used: {error}") from error
-        except LedgerError:
-            await self.close()
+            await instance.close()
+            raise DatabaseError(f"The ledger {path} cannot be used: {error}") from error
+        except DatabaseError:
+            await instance.close()
             raise
-        return self
+        return instance
 
     async def close(self) -> None:
         """Close the ledger; may be called twice."""
-        await self._db.close()
+        await self._connection.close()
         self._lock.close()
 
     def now_ms(self) -> int:
         """Tell the time as it is stored."""
-        return ms(self._clock())
+        return to_ms(self._clock())
 
-    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` on the connection; between transactions, so it sees whole ones only."""
-        return await self._in_thread(work)
+        return await self._run_in_thread(query)
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, body: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` as one transaction: all of it, or nothing."""
 
-        def transaction(db: sqlite3.Connection) -> T:
-            db.execute("BEGIN IMMEDIATE")
+        def transaction(connection: sqlite3.Connection) -> T:
+            connection.execute("BEGIN IMMEDIATE")
             try:
-                result = work(db)
-                db.execute("COMMIT")
+                result = body(connection)
+                connection.execute("COMMIT")
             except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
             return result
 
         try:
-            return await self._in_thread(transaction)
+            return await self._run_in_thread(transaction)
         except sqlite3.Error as error:
-            raise LedgerError(f"The ledger could not be written: {error}") from error
+            raise DatabaseError(f"The ledger could not be written: {error}") from error
 
-    async def _in_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _run_in_thread(self, function: Callable[[sqlite3.Connection], T]) -> T:
         # aiosqlite runs what it is given in the connection's own thread, one after another: that is the
         # single writer. `_execute` is its only way to run a function there (pinned by the lock file).
         # Shielded, because a transaction that has begun goes to its end.
         # What is being carried out is known there too.
         context = copy_context()
-        running = asyncio.ensure_future(
-            self._db._execute(lambda db: context.run(work, db), self._db._conn)  # type: ignore[no-untyped-call]
+        future = asyncio.ensure_future(
+            self._connection._execute(
+                lambda connection: context.run(function, connection), self._connection._conn
+            )  # type: ignore[no-untyped-call]
         )
-        return await asyncio.shield(running)
+        return await asyncio.shield(future)
 
 
-def _prepare(db: sqlite3.Connection) -> None:
-    db.row_factory = sqlite3.Row
+def _prepare_connection(connection: sqlite3.Connection) -> None:
+    connection.row_factory = sqlite3.Row
     for pragma in _PRAGMAS:
-        db.execute(pragma)
-    migrate(db, read_migrations())
+        connection.execute(pragma)
+    migrate(connection, read_migrations())
 
 
-def only_process(path: Path) -> IO[str]:
+def acquire_process_lock(path: Path) -> IO[str]:
     """Hold a lock file for as long as the ledger is open; LedgerError when another process does."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.parent.chmod(0o700)
         lock = path.open("a")
     except OSError as error:
-        raise LedgerError(f"DATA_DIR: {path.parent} is not writable ({error.strerror}).") from error
+        raise DatabaseError(f"DATA_DIR: {path.parent} is not writable ({error.strerror}).") from error
     try:
         _lock_file(lock)
     except OSError as error:
         lock.close()
-        raise LedgerError(f"Another LoraCode is already running on {path.parent}.") from error
+        raise DatabaseError(f"Another LoraCode is already running on {path.parent}.") from error
     return lock
 
 

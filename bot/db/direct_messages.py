@@ -8,17 +8,17 @@ from datetime import datetime
 
 from bot.core.accounts import Identity, Platform
 from bot.core.loras import Share
-from bot.core.messages import asking
-from bot.core.outbox import Letter
-from bot.db.access import Standings
-from bot.db.rows import MAX_WAIT_MS, ms, share_of, time_of
+from bot.core.messages import current_request
+from bot.core.outbox import DirectMessage
+from bot.db.access import AccessRepository
+from bot.db.rows import MAX_RETRY_DELAY_MS, from_ms, share_from_row, to_ms
 
 #: So many people are owed a letter in one transaction: some milliseconds.
-AT_ONCE = 50
+BROADCAST_BATCH_SIZE = 50
 #: A broadcast is known for so long after it, should the message that asked for it be carried out again.
-BROADCAST_MS = 86_400_000
+BROADCAST_RETENTION_MS = 86_400_000
 # One letter a person: on the platform where they last asked for something.
-_TO_SOME = """
+_INSERT_BATCH_SQL = """
 INSERT INTO letters (platform, user_id, words, next_try_ms, created_ms)
 SELECT platform, user_id, :words, :now, :now FROM (
     SELECT platform, user_id, row_number() OVER (PARTITION BY account ORDER BY platform = (
@@ -32,100 +32,122 @@ SELECT platform, user_id, :words, :now, :now FROM (
 """
 
 
-class Letters(Standings):
+class DirectMessageRepository(AccessRepository):
     """What people are to hear that is of no job of theirs."""
 
-    async def owe_letters(self, to: Sequence[Identity], words: str) -> None:
+    async def add_direct_messages(self, recipients: Sequence[Identity], text: str) -> None:
         """Owe people a letter."""
-        now = self._db.now_ms()
-        await self._db.write(lambda db: owe(db, [(str(who.platform), who.user_id) for who in to], words, now))
+        now_ms = self._connection.now_ms()
+        await self._connection.write(
+            lambda connection: insert_direct_messages(
+                connection,
+                [(str(identity.platform), identity.user_id) for identity in recipients],
+                text,
+                now_ms,
+            )
+        )
 
-    async def owe_everybody(self, words: str) -> int:
+    async def add_broadcast(self, text: str) -> int:
         """Owe everybody a letter, but those whom the bot is closed to; gives their number.
 
         Asked for again by the same message, it goes on where it was.
         """
-        now, asked = self._db.now_ms(), asking().by or None
-        number = await self._db.write(lambda db: _broadcast(db, asked, words, now))
-        return await self._told(number)
+        now_ms, idempotency_key = self._connection.now_ms(), current_request().idempotency_key or None
+        broadcast_id = await self._connection.write(
+            lambda connection: _get_or_create_broadcast(connection, idempotency_key, text, now_ms)
+        )
+        return await self._run_broadcast(broadcast_id)
 
-    async def go_on_telling_everybody(self) -> None:
+    async def resume_broadcasts(self) -> None:
         """Go on with the letters to everybody that an earlier run was not done with."""
-        for row in await self._rows("SELECT id FROM broadcasts WHERE NOT is_done ORDER BY id"):
-            await self._told(row["id"])
+        for row in await self._fetch_rows("SELECT id FROM broadcasts WHERE NOT is_done ORDER BY id"):
+            await self._run_broadcast(row["id"])
 
-    async def _told(self, number: int) -> int:
-        while (people := await self._db.write(lambda db: _tell_some(db, number))) is None:
+    async def _run_broadcast(self, broadcast_id: int) -> int:
+        while (
+            recipient_count := await self._connection.write(
+                lambda connection: _insert_broadcast_batch(connection, broadcast_id)
+            )
+        ) is None:
             pass  # others have their turn between two transactions
-        return people
+        return recipient_count
 
-    async def next_letter(self, platform: Platform) -> Letter | None:
+    async def get_due_direct_message(self, platform: Platform) -> DirectMessage | None:
         """Give a letter that is due on a platform, the oldest first."""
-        now = self._db.now_ms()
+        now_ms = self._connection.now_ms()
 
-        def work(db: sqlite3.Connection) -> Letter | None:
-            row = db.execute(
+        def query(connection: sqlite3.Connection) -> DirectMessage | None:
+            row = connection.execute(
                 "SELECT * FROM letters WHERE platform = ? AND (next_try_ms <= ? OR next_try_ms > ?)"
                 " ORDER BY next_try_ms, id LIMIT 1",
-                (str(platform), now, now + MAX_WAIT_MS),
+                (str(platform), now_ms, now_ms + MAX_RETRY_DELAY_MS),
             ).fetchone()
             if row is None:
                 return None
-            share = db.execute("SELECT * FROM shares WHERE number = ?", (row["share"],)).fetchone()
-            return letter_of(row, None if share is None else share_of(share))
+            share = connection.execute("SELECT * FROM shares WHERE number = ?", (row["share"],)).fetchone()
+            return direct_message_from_row(row, None if share is None else share_from_row(share))
 
-        return await self._db.read(work)
+        return await self._connection.read(query)
 
-    async def next_letter_at(self, platform: Platform) -> datetime | None:
+    async def next_direct_message_at(self, platform: Platform) -> datetime | None:
         """Tell when the next letter on a platform is due."""
         sql = "SELECT next_try_ms FROM letters WHERE platform = ? ORDER BY next_try_ms, id LIMIT 1"
-        rows = await self._rows(sql, str(platform))
-        return time_of(rows[0][0]) if rows else None
+        rows = await self._fetch_rows(sql, str(platform))
+        return from_ms(rows[0][0]) if rows else None
 
-    async def letter_ended(self, letter: Letter) -> None:
+    async def delete_direct_message(self, message: DirectMessage) -> None:
         """The platform has taken it, or nobody is there to take it."""
-        await self._change("DELETE FROM letters WHERE id = ?", letter.id)
+        await self._execute("DELETE FROM letters WHERE id = ?", message.id)
 
-    async def letter_retry(self, letter: Letter, at: datetime) -> None:
+    async def schedule_direct_message_retry(self, message: DirectMessage, at: datetime) -> None:
         """Try it again then."""
-        await self._change(
-            "UPDATE letters SET tries = tries + 1, next_try_ms = ? WHERE id = ?", ms(at), letter.id
+        await self._execute(
+            "UPDATE letters SET tries = tries + 1, next_try_ms = ? WHERE id = ?", to_ms(at), message.id
         )
 
 
-def _broadcast(db: sqlite3.Connection, asked: str | None, words: str, now_ms: int) -> int:
-    db.execute("DELETE FROM broadcasts WHERE is_done AND created_ms <= ?", (now_ms - BROADCAST_MS,))
-    row = db.execute("SELECT id FROM broadcasts WHERE asked = ?", (asked,)).fetchone()
+def _get_or_create_broadcast(
+    connection: sqlite3.Connection, idempotency_key: str | None, text: str, now_ms: int
+) -> int:
+    connection.execute(
+        "DELETE FROM broadcasts WHERE is_done AND created_ms <= ?", (now_ms - BROADCAST_RETENTION_MS,)
+    )
+    row = connection.execute("SELECT id FROM broadcasts WHERE asked = ?", (idempotency_key,)).fetchone()
     if row is None:
         sql = "INSERT INTO broadcasts (asked, words, created_ms) VALUES (?, ?, ?) RETURNING id"
-        row = db.execute(sql, (asked, words, now_ms)).fetchone()
+        row = connection.execute(sql, (idempotency_key, text, now_ms)).fetchone()
     return int(row["id"])
 
 
-def _tell_some(db: sqlite3.Connection, number: int) -> int | None:
+def _insert_broadcast_batch(connection: sqlite3.Connection, broadcast_id: int) -> int | None:
     """Owe the next people their letter; gives how many there were in all, None while there are more."""
-    row = db.execute("SELECT * FROM broadcasts WHERE id = ?", (number,)).fetchone()
-    after, people = row["told_up_to"], int(row["people"])
+    row = connection.execute("SELECT * FROM broadcasts WHERE id = ?", (broadcast_id,)).fetchone()
+    after_account, recipient_count = row["told_up_to"], int(row["people"])
     sql = "SELECT max(id) FROM (SELECT id FROM accounts WHERE id > ? ORDER BY id LIMIT ?)"
-    last = db.execute(sql, (after, AT_ONCE)).fetchone()[0]
-    if row["is_done"] or last is None:
-        db.execute("UPDATE broadcasts SET is_done = 1 WHERE id = ?", (number,))
-        return people
-    told = {"words": row["words"], "now": row["created_ms"], "after": after, "last": last}
-    people += db.execute(_TO_SOME, told).rowcount
-    db.execute("UPDATE broadcasts SET told_up_to = ?, people = ? WHERE id = ?", (last, people, number))
+    last_account = connection.execute(sql, (after_account, BROADCAST_BATCH_SIZE)).fetchone()[0]
+    if row["is_done"] or last_account is None:
+        connection.execute("UPDATE broadcasts SET is_done = 1 WHERE id = ?", (broadcast_id,))
+        return recipient_count
+    values = {"words": row["words"], "now": row["created_ms"], "after": after_account, "last": last_account}
+    recipient_count += connection.execute(_INSERT_BATCH_SQL, values).rowcount
+    connection.execute(
+        "UPDATE broadcasts SET told_up_to = ?, people = ? WHERE id = ?",
+        (last_account, recipient_count, broadcast_id),
+    )
     return None
 
 
-def letter_of(row: sqlite3.Row, share: Share | None) -> Letter:
+def direct_message_from_row(row: sqlite3.Row, share: Share | None) -> DirectMessage:
     """Read a row of `letters`."""
-    to = Identity(Platform(row["platform"]), row["user_id"])
-    return Letter(row["id"], to, row["words"], row["tries"], share)
+    recipient = Identity(Platform(row["platform"]), row["user_id"])
+    return DirectMessage(row["id"], recipient, row["words"], row["tries"], share)
 
 
-def owe(db: sqlite3.Connection, to: Sequence[tuple[str, str]], words: str, now_ms: int) -> None:
+def insert_direct_messages(
+    connection: sqlite3.Connection, recipients: Sequence[tuple[str, str]], text: str, now_ms: int
+) -> None:
     """Owe people a letter, inside a transaction."""
-    db.executemany(
+    connection.executemany(
         "INSERT INTO letters (platform, user_id, words, next_try_ms, created_ms) VALUES (?, ?, ?, ?, ?)",
-        [(*who, words, now_ms, now_ms) for who in to],
+        [(*identity, text, now_ms, now_ms) for identity in recipients],
     )

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bot.core.accounts import Identity
-from bot.core.jobs import TERMINAL, Job, JobKind, JobStatus, Times
-from bot.core.monitoring import Act, Sample
-from bot.db.direct_messages import owe
-from bot.db.rows import job_of, ms, sample_of, time_of
-from bot.db.shares import Shares
+from bot.core.jobs import TERMINAL_STATUSES, Job, JobKind, JobStatus, LatencyStats
+from bot.core.monitoring import AuditEntry, MonitorSample
+from bot.db.direct_messages import insert_direct_messages
+from bot.db.rows import from_ms, job_from_row, sample_from_row, to_ms
+from bot.db.shares import SharingRepository
 
 #: Jobs whose times are looked at: enough for a 95th percentile, few enough to sort at once.
-MAX_TIMED = 1000
+MAX_LATENCY_JOBS = 1000
 HOUR_MS = 3_600_000
 #: Of a minute's samples, so many become one where a whole day is asked for.
-PEAK_MS = 4 * 60_000
-_PEAKS = """
+PEAK_INTERVAL_MS = 4 * 60_000
+_PEAKS_SQL = """
 SELECT max(at_ms) AS at_ms, max(waiting_train) AS waiting_train, max(waiting_generate) AS waiting_generate,
     max(device) AS device, max(load_percent) AS load_percent, max(memory_used_bytes) AS memory_used_bytes,
     max(memory_total_bytes) AS memory_total_bytes, max(temperature_c) AS temperature_c,
@@ -26,159 +26,190 @@ SELECT max(at_ms) AS at_ms, max(waiting_train) AS waiting_train, max(waiting_gen
 FROM samples WHERE at_ms >= ?1 GROUP BY at_ms / ?2 ORDER BY at_ms
 """
 #: How the switches of alarms begin.
-_ALARM = "alarm:"
+_ALERT_PREFIX = "alarm:"
 
 
-class Administration(Shares):
+class MonitoringRepository(SharingRepository):
     """Figures of the last day, and what administrators decided."""
 
     # --- the state of things -----------------------------------------------------------------------------
 
-    async def add_sample(self, sample: Sample) -> None:
+    async def add_sample(self, sample: MonitorSample) -> None:
         """Keep a sample."""
-        waiting = sample.waiting
-        values = (ms(sample.at), waiting[JobKind.TRAIN], waiting[JobKind.GENERATE], sample.device)
-        card = (sample.load_percent, sample.memory_used_bytes, sample.memory_total_bytes)
-        await self._change(
+        queued_counts = sample.queued_counts
+        values = (
+            to_ms(sample.at),
+            queued_counts[JobKind.TRAIN],
+            queued_counts[JobKind.GENERATE],
+            sample.device,
+        )
+        gpu_values = (sample.load_percent, sample.memory_used_bytes, sample.memory_total_bytes)
+        await self._execute(
             "INSERT OR REPLACE INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             *values,
-            *card,
+            *gpu_values,
             sample.temperature_c,
-            sample.worker_deaths,
+            sample.worker_crashes,
         )
 
-    async def samples_since(self, since: datetime) -> list[Sample]:
+    async def list_samples_since(self, since: datetime) -> list[MonitorSample]:
         """List the samples from then on, the oldest first."""
-        rows = await self._rows("SELECT * FROM samples WHERE at_ms >= ? ORDER BY at_ms", ms(since))
-        return [sample_of(row) for row in rows]
+        rows = await self._fetch_rows("SELECT * FROM samples WHERE at_ms >= ? ORDER BY at_ms", to_ms(since))
+        return [sample_from_row(row) for row in rows]
 
-    async def peaks_since(self, since: datetime) -> list[Sample]:
+    async def list_peaks_since(self, since: datetime) -> list[MonitorSample]:
         """List one sample for every four minutes from then on, with the highest values in them."""
-        return [sample_of(row) for row in await self._rows(_PEAKS, ms(since), PEAK_MS)]
+        return [
+            sample_from_row(row) for row in await self._fetch_rows(_PEAKS_SQL, to_ms(since), PEAK_INTERVAL_MS)
+        ]
 
-    async def forget_samples_before(self, before: datetime) -> None:
+    async def delete_samples_before(self, before: datetime) -> None:
         """Delete older samples."""
-        await self._change("DELETE FROM samples WHERE at_ms < ?", ms(before))
+        await self._execute("DELETE FROM samples WHERE at_ms < ?", to_ms(before))
 
-    async def waiting(self) -> dict[JobKind, int]:
+    async def count_queued(self) -> dict[JobKind, int]:
         """Count what waits, by kind."""
         sql = "SELECT count(*) FROM jobs WHERE kind = ? AND status = 'queued'"
-        return {kind: (await self._rows(sql, str(kind)))[0][0] for kind in JobKind}
+        return {kind: (await self._fetch_rows(sql, str(kind)))[0][0] for kind in JobKind}
 
-    async def oldest_waiting_at(self) -> datetime | None:
+    async def get_oldest_queued_at(self) -> datetime | None:
         """Tell since when what waits longest does."""
         sql = (
             "SELECT created_ms FROM jobs WHERE kind = ? AND status = 'queued' ORDER BY created_ms, id LIMIT 1"
         )
-        found = [time_of(row[0]) for kind in JobKind for row in await self._rows(sql, str(kind))]
-        return min(found, default=None)
+        created_times = [
+            from_ms(row[0]) for kind in JobKind for row in await self._fetch_rows(sql, str(kind))
+        ]
+        return min(created_times, default=None)
 
-    async def notices_owed(self) -> int:
+    async def count_undelivered(self) -> int:
         """Count the messages that people are still owed."""
-        rows = await self._rows(
+        rows = await self._fetch_rows(
             "SELECT (SELECT count(*) FROM notices WHERE state = 'owed') + (SELECT count(*) FROM letters)"
         )
         return int(rows[0][0])
 
-    async def ended_by_hour(self, status: JobStatus, until: datetime, hours: int) -> list[int]:
+    async def count_ended_by_hour(self, status: JobStatus, until: datetime, hours: int) -> list[int]:
         """Count the jobs that ended so in each of the hours before `until`, the earliest first."""
-        since_ms = ms(until) - hours * HOUR_MS
+        since_ms = to_ms(until) - hours * HOUR_MS
         counts = [0] * hours
         for kind in JobKind:
-            rows = await self._rows(
+            rows = await self._fetch_rows(
                 "SELECT (finished_ms - ?) / ? AS hour, count(*) AS n FROM jobs"
                 " WHERE kind = ? AND status = ? AND finished_ms >= ? AND finished_ms < ? GROUP BY hour",
-                *(since_ms, HOUR_MS, str(kind), str(status), since_ms, ms(until)),
+                *(since_ms, HOUR_MS, str(kind), str(status), since_ms, to_ms(until)),
             )
             for row in rows:
                 counts[row["hour"]] += row["n"]
         return counts
 
-    async def ended_between(self, since: datetime, until: datetime) -> dict[tuple[JobKind, JobStatus], int]:
+    async def count_ended_between(
+        self, since: datetime, until: datetime
+    ) -> dict[tuple[JobKind, JobStatus], int]:
         """Count the jobs that ended from `since` on and before `until`, by kind and how they ended."""
         sql = (
             "SELECT count(*) FROM jobs WHERE kind = ? AND status = ? AND finished_ms >= ? AND finished_ms < ?"
         )
         return {
-            (kind, status): (await self._rows(sql, str(kind), str(status), ms(since), ms(until)))[0][0]
+            (kind, status): (await self._fetch_rows(sql, str(kind), str(status), to_ms(since), to_ms(until)))[
+                0
+            ][0]
             for kind in JobKind
-            for status in TERMINAL
+            for status in TERMINAL_STATUSES
         }
 
-    async def times(self, kind: JobKind, since: datetime) -> Times | None:
+    async def get_latency_stats(self, kind: JobKind, since: datetime) -> LatencyStats | None:
         """Tell how long jobs that were done since then took; None when there were none.
 
         Of those that were carried out at the first attempt: a second one forgets when the first began.
         """
-        rows = await self._rows(
+        rows = await self._fetch_rows(
             "SELECT started_ms - created_ms AS waited, finished_ms - started_ms AS ran FROM jobs"
             " WHERE kind = ? AND status = 'done' AND finished_ms >= ? AND attempt = 1"
             " ORDER BY finished_ms DESC LIMIT ?",
-            *(str(kind), ms(since), MAX_TIMED),
+            *(str(kind), to_ms(since), MAX_LATENCY_JOBS),
         )
         if not rows:
             return None
-        return Times(_summary([row["waited"] for row in rows]), _summary([row["ran"] for row in rows]))
+        return LatencyStats(
+            _median_and_p95_s([row["waited"] for row in rows]),
+            _median_and_p95_s([row["ran"] for row in rows]),
+        )
 
-    async def last_failed(self, since: datetime, limit: int) -> list[Job]:
+    async def list_last_failed(self, since: datetime, limit: int) -> list[Job]:
         """List the jobs that failed last, the newest first."""
 
-        def work(db: sqlite3.Connection) -> list[Job]:
+        def query(connection: sqlite3.Connection) -> list[Job]:
             sql = (
                 "SELECT * FROM jobs WHERE kind = ? AND status = 'failed' AND finished_ms >= ?"
                 " ORDER BY finished_ms DESC LIMIT ?"
             )
-            return [job_of(row) for kind in JobKind for row in db.execute(sql, (str(kind), ms(since), limit))]
+            return [
+                job_from_row(row)
+                for kind in JobKind
+                for row in connection.execute(sql, (str(kind), to_ms(since), limit))
+            ]
 
-        jobs = await self._db.read(work)
+        jobs = await self._connection.read(query)
         return sorted(jobs, key=lambda job: (job.finished_at or job.created_at, job.id), reverse=True)[:limit]
 
     # --- what administrators decided ---------------------------------------------------------------------
 
-    async def switch(self, name: str, on: bool) -> None:
+    async def set_switch(self, name: str, is_on: bool) -> None:
         """Turn a switch on or off; `paused` lets no job begin. It outlives a restart."""
-        if on:
-            await self._change("INSERT OR IGNORE INTO switches VALUES (?, ?)", name, self._db.now_ms())
+        if is_on:
+            await self._execute(
+                "INSERT OR IGNORE INTO switches VALUES (?, ?)", name, self._connection.now_ms()
+            )
         else:
-            await self._change("DELETE FROM switches WHERE name = ?", name)
+            await self._execute("DELETE FROM switches WHERE name = ?", name)
 
-    async def switches_on(self) -> set[str]:
+    async def list_active_switches(self) -> set[str]:
         """List the switches that are on."""
-        return {row["name"] for row in await self._rows("SELECT name FROM switches")}
+        return {row["name"] for row in await self._fetch_rows("SELECT name FROM switches")}
 
-    async def turn_alarm(self, name: str, is_on: bool, to: Sequence[Identity], words: str) -> bool:
+    async def set_alert(self, name: str, is_on: bool, recipients: Sequence[Identity], text: str) -> bool:
         """Turn an alarm on or off and owe people the words; False, telling nobody, when it is so already."""
-        now = self._db.now_ms()
-        key = f"{_ALARM}{name}"
+        now_ms = self._connection.now_ms()
+        key = f"{_ALERT_PREFIX}{name}"
 
-        def work(db: sqlite3.Connection) -> bool:
+        def transaction(connection: sqlite3.Connection) -> bool:
             if is_on:
-                changed = db.execute("INSERT OR IGNORE INTO switches VALUES (?, ?)", (key, now))
+                cursor = connection.execute("INSERT OR IGNORE INTO switches VALUES (?, ?)", (key, now_ms))
             else:
-                changed = db.execute("DELETE FROM switches WHERE name = ?", (key,))
-            if changed.rowcount:
-                owe(db, [(str(who.platform), who.user_id) for who in to], words, now)
-            return bool(changed.rowcount)
+                cursor = connection.execute("DELETE FROM switches WHERE name = ?", (key,))
+            if cursor.rowcount:
+                insert_direct_messages(
+                    connection,
+                    [(str(identity.platform), identity.user_id) for identity in recipients],
+                    text,
+                    now_ms,
+                )
+            return bool(cursor.rowcount)
 
-        return await self._db.write(work)
+        return await self._connection.write(transaction)
 
-    async def alarms_on(self) -> set[str]:
+    async def list_active_alerts(self) -> set[str]:
         """List the alarms that are on."""
-        return {name.removeprefix(_ALARM) for name in await self.switches_on() if name.startswith(_ALARM)}
+        return {
+            name.removeprefix(_ALERT_PREFIX)
+            for name in await self.list_active_switches()
+            if name.startswith(_ALERT_PREFIX)
+        }
 
-    async def note_act(self, admin: Identity, command: str, about: str) -> None:
+    async def add_audit_entry(self, admin: Identity, command: str, details: str) -> None:
         """Note what an administrator does."""
         sql = "INSERT INTO audit (at_ms, admin, command, about) VALUES (?, ?, ?, ?)"
-        await self._change(sql, self._db.now_ms(), str(admin), command, about)
+        await self._execute(sql, self._connection.now_ms(), str(admin), command, details)
 
-    async def last_acts(self, limit: int) -> list[Act]:
+    async def list_audit_entries(self, limit: int) -> list[AuditEntry]:
         """List what administrators did last, the newest first."""
-        rows = await self._rows("SELECT * FROM audit ORDER BY id DESC LIMIT ?", limit)
-        return [Act(time_of(row["at_ms"]), row["admin"], row["command"], row["about"]) for row in rows]
+        rows = await self._fetch_rows("SELECT * FROM audit ORDER BY id DESC LIMIT ?", limit)
+        return [AuditEntry(from_ms(row["at_ms"]), row["admin"], row["command"], row["about"]) for row in rows]
 
 
-def _summary(times_ms: Sequence[int]) -> tuple[float, float]:
+def _median_and_p95_s(times_ms: Sequence[int]) -> tuple[float, float]:
     """Give the median and the 95th percentile in seconds, both of them times that were really taken."""
-    ordered = sorted(times_ms)
-    last = len(ordered) - 1
-    return ordered[last // 2] / 1000, ordered[-(-last * 95 // 100)] / 1000
+    sorted_ms = sorted(times_ms)
+    last_index = len(sorted_ms) - 1
+    return sorted_ms[last_index // 2] / 1000, sorted_ms[-(-last_index * 95 // 100)] / 1000

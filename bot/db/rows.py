@@ -8,43 +8,43 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from bot.core.accounts import AccountId, Place, Platform
-from bot.core.jobs import Draft, GenerateWish, Job, JobId, JobKind, JobStatus, Picture, TrainWish
-from bot.core.likeness import LikenessReport, Pick
-from bot.core.loras import Allowed, Lora, LoraCode, LoraState, Share, Trigger
-from bot.core.monitoring import Sample
+from bot.core.accounts import AccountId, ChatAddress, Platform
+from bot.core.jobs import Draft, GenerationParams, Job, JobId, JobKind, JobStatus, Picture, TrainingParams
+from bot.core.likeness import LikenessReport, PictureSelection
+from bot.core.loras import Lora, LoraCode, LoraState, Permission, Share, Trigger
+from bot.core.monitoring import MonitorSample
 from bot.core.outbox import Notice, NoticeId, NoticeKind
 from bot.core.photos import PhotoSet
 
 #: Nothing is put off for longer; what seems to be was so before the clock was set back, and is due.
-MAX_WAIT_MS = 6 * 3_600_000
+MAX_RETRY_DELAY_MS = 6 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
-class Added:
+class AddPhotosResult:
     """What became of the photos given: one `accepted` each, the size of the set, the job it started.
 
     `before` is the set as it was, with the message that showed it.
     """
 
     accepted: tuple[bool, ...]
-    held: int
+    photo_count: int
     job: Job | None
-    before: PhotoSet
+    previous_set: PhotoSet
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class TableCounts:
     """How much of everything there is."""
 
     jobs: dict[tuple[JobKind, JobStatus], int]
     loras: dict[LoraState, int]
-    notices_owed: int
+    pending_notices: int
     accounts: int
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class ReferencedFiles:
     """The files that rows name; whatever else lies beside them has no owner."""
 
     loras: frozenset[str]
@@ -52,7 +52,7 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Erased:
+class ErasureResult:
     """What was deleted for good; files and attempts that went with it are for the caller to end."""
 
     codes: tuple[LoraCode, ...]
@@ -63,77 +63,79 @@ class Erased:
     platforms: tuple[str, ...]
 
 
-def ms(time: datetime) -> int:
+def to_ms(time: datetime) -> int:
     """Give a time as stored: whole milliseconds since 1970, UTC."""
     return round(time.timestamp() * 1000)
 
 
-def time_of(value: int) -> datetime:
+def from_ms(value: int) -> datetime:
     """Read a stored time."""
     return datetime.fromtimestamp(value / 1000, UTC)
 
 
-def job_of(row: sqlite3.Row) -> Job:
+def job_from_row(row: sqlite3.Row) -> Job:
     """Read a row of `jobs`."""
     kind = JobKind(row["kind"])
-    wish: TrainWish | GenerateWish
+    params: TrainingParams | GenerationParams
     if kind is JobKind.TRAIN:
-        wish = msgspec.json.decode(row["wish"], type=TrainWish)
+        params = msgspec.json.decode(row["wish"], type=TrainingParams)
     else:
-        wish = msgspec.json.decode(row["wish"], type=GenerateWish)
+        params = msgspec.json.decode(row["wish"], type=GenerationParams)
     return Job(
         id=JobId(row["id"]),
         kind=kind,
         status=JobStatus(row["status"]),
         account=AccountId(row["account"]),
         code=LoraCode(row["code"]),
-        wish=wish,
-        place=Place(Platform(row["platform"]), row["chat_id"], row["user_id"]),
+        params=params,
+        address=ChatAddress(Platform(row["platform"]), row["chat_id"], row["user_id"]),
         attempt=row["attempt"],
-        losses=row["losses"],
+        lost_attempts=row["losses"],
         step=row["step"],
         steps=row["steps"],
         card_message_id=row["card_message_id"],
         error=row["error"],
-        created_at=time_of(row["created_ms"]),
-        started_at=None if row["started_ms"] is None else time_of(row["started_ms"]),
-        finished_at=None if row["finished_ms"] is None else time_of(row["finished_ms"]),
-        begun_at=None if row["begun_ms"] is None else time_of(row["begun_ms"]),
-        begun_step=row["begun_step"],
-        likeness=_report(row["likeness"]) if row["likeness"] and kind is JobKind.TRAIN else None,
-        pick=_pick(row["likeness"]) if row["likeness"] and kind is JobKind.GENERATE else None,
+        created_at=from_ms(row["created_ms"]),
+        started_at=None if row["started_ms"] is None else from_ms(row["started_ms"]),
+        finished_at=None if row["finished_ms"] is None else from_ms(row["finished_ms"]),
+        attempt_started_at=None if row["begun_ms"] is None else from_ms(row["begun_ms"]),
+        attempt_start_step=row["begun_step"],
+        likeness=_decode_report(row["likeness"]) if row["likeness"] and kind is JobKind.TRAIN else None,
+        selection=_decode_selection(row["likeness"])
+        if row["likeness"] and kind is JobKind.GENERATE
+        else None,
     )
 
 
-def picture_of(row: sqlite3.Row) -> Picture:
+def picture_from_row(row: sqlite3.Row) -> Picture:
     """Read a row of `pictures`."""
-    deleted = row["deleted_ms"] is not None
-    return Picture(JobId(row["job"]), row["number"], row["file"], row["recipe"], deleted)
+    is_deleted = row["deleted_ms"] is not None
+    return Picture(JobId(row["job"]), row["number"], row["file"], row["recipe"], is_deleted)
 
 
-def draft_of(row: sqlite3.Row) -> Draft:
+def draft_from_row(row: sqlite3.Row) -> Draft:
     """Read a row of `drafts`."""
     return Draft(
         account=AccountId(row["account"]),
         code=LoraCode(row["code"]),
-        wish=msgspec.json.decode(row["wish"], type=GenerateWish),
-        place=Place(Platform(row["platform"]), row["chat_id"], row["user_id"]),
+        params=msgspec.json.decode(row["wish"], type=GenerationParams),
+        address=ChatAddress(Platform(row["platform"]), row["chat_id"], row["user_id"]),
     )
 
 
-def share_of(row: sqlite3.Row) -> Share:
+def share_from_row(row: sqlite3.Row) -> Share:
     """Read a row of `shares`."""
     return Share(
         number=row["number"],
         code=LoraCode(row["code"]),
         account=AccountId(row["account"]),
-        allowed=Allowed(row["allowed"]),
-        asker=row["asker"],
-        place=Place(Platform(row["platform"]), row["chat_id"], row["user_id"]),
+        permission=Permission(row["allowed"]),
+        requester_name=row["asker"],
+        address=ChatAddress(Platform(row["platform"]), row["chat_id"], row["user_id"]),
     )
 
 
-def lora_of(row: sqlite3.Row) -> Lora:
+def lora_from_row(row: sqlite3.Row) -> Lora:
     """Read a row of `loras`."""
     return Lora(
         code=LoraCode(row["code"]),
@@ -142,37 +144,37 @@ def lora_of(row: sqlite3.Row) -> Lora:
         state=LoraState(row["state"]),
         file=row["file"],
         sha256=row["sha256"],
-        created_at=time_of(row["created_ms"]),
-        ready_at=None if row["ready_ms"] is None else time_of(row["ready_ms"]),
+        created_at=from_ms(row["created_ms"]),
+        ready_at=None if row["ready_ms"] is None else from_ms(row["ready_ms"]),
         name=row["name"],
-        likeness=None if row["likeness"] is None else _report(row["likeness"]),
+        likeness=None if row["likeness"] is None else _decode_report(row["likeness"]),
         steps=row["steps"],
     )
 
 
-def _report(text: str) -> LikenessReport:
+def _decode_report(text: str) -> LikenessReport:
     return msgspec.json.decode(text, type=LikenessReport)
 
 
-def _pick(text: str) -> Pick:
-    return msgspec.json.decode(text, type=Pick)
+def _decode_selection(text: str) -> PictureSelection:
+    return msgspec.json.decode(text, type=PictureSelection)
 
 
-def sample_of(row: sqlite3.Row) -> Sample:
+def sample_from_row(row: sqlite3.Row) -> MonitorSample:
     """Read a row of `samples`."""
-    return Sample(
-        at=time_of(row["at_ms"]),
-        waiting={JobKind.TRAIN: row["waiting_train"], JobKind.GENERATE: row["waiting_generate"]},
+    return MonitorSample(
+        at=from_ms(row["at_ms"]),
+        queued_counts={JobKind.TRAIN: row["waiting_train"], JobKind.GENERATE: row["waiting_generate"]},
         device=row["device"],
         load_percent=row["load_percent"],
         memory_used_bytes=row["memory_used_bytes"],
         memory_total_bytes=row["memory_total_bytes"],
         temperature_c=row["temperature_c"],
-        worker_deaths=row["worker_deaths"],
+        worker_crashes=row["worker_deaths"],
     )
 
 
-def notice_of(row: sqlite3.Row, job: Job) -> Notice:
+def notice_from_row(row: sqlite3.Row, job: Job) -> Notice:
     """Read a row of `notices`."""
     return Notice(
         id=NoticeId(row["id"]),
@@ -180,5 +182,5 @@ def notice_of(row: sqlite3.Row, job: Job) -> Notice:
         job=job,
         files=tuple(msgspec.json.decode(row["files"], type=list[str])),
         tries=row["tries"],
-        next_try_at=time_of(row["next_try_ms"]),
+        next_try_at=from_ms(row["next_try_ms"]),
     )

@@ -6,178 +6,206 @@ import secrets
 import sqlite3
 from collections.abc import Iterable
 
-from bot.core.accounts import AccountId, Place, Platform
+from bot.core.accounts import AccountId, ChatAddress, Platform
 from bot.core.errors import ShareEnded
 from bot.core.jobs import Job, JobId
-from bot.core.loras import Allowed, Asker, LoraCode, Share
-from bot.core.messages import asking
-from bot.db.rows import share_of
+from bot.core.loras import LoraCode, Permission, Requester, Share
+from bot.core.messages import current_request
+from bot.db.rows import share_from_row
 
 DAY_MS = 86_400_000
 #: Requests of one person a day, whether anybody has these codes or not.
-MAX_ASKS_A_DAY = 5
+MAX_REQUESTS_PER_DAY = 5
 #: Requests that one owner hears of a day, and that wait for them; further ones are not passed on.
-MAX_HEARD_A_DAY = 10
-MAX_WAITING = 5
+MAX_FORWARDED_PER_DAY = 10
+MAX_PENDING_REQUESTS = 5
 #: A request that nobody answered for so long is forgotten.
-UNANSWERED_MS = 7 * DAY_MS
+REQUEST_TIMEOUT_MS = 7 * DAY_MS
 #: People who may come by one link.
-MAX_PEOPLE_A_LINK = 10
+MAX_PEOPLE_PER_LINK = 10
 #: Whether a Lora is :account's to draw with; one look-up, whatever the answer is.
-USABLE = """
+USABLE_LORA_SQL = """
     SELECT loras.* FROM loras LEFT JOIN shares ON shares.code = loras.code AND shares.account = :account
     WHERE loras.code = :code AND (loras.account = :account OR shares.allowed IN ('once', 'always')
         AND shares.job IS NULL)
 """
-SHARED_WITH = """
+SHARED_WITH_SQL = """
     SELECT loras.*, shares.allowed AS allowed FROM shares JOIN loras ON loras.code = shares.code
     WHERE shares.account = ? AND shares.allowed IN ('once', 'always') AND shares.job IS NULL
     ORDER BY shares.changed_ms DESC
 """
 
 
-def spend(db: sqlite3.Connection, job: Job, codes: Iterable[LoraCode]) -> None:
+def consume_shares(connection: sqlite3.Connection, job: Job, codes: Iterable[LoraCode]) -> None:
     """Look once more whether a job's person may draw with Loras; what is for once is the job's then."""
     for code in dict.fromkeys(codes):
-        row = db.execute("SELECT account FROM loras WHERE code = ?", (code,)).fetchone()
+        row = connection.execute("SELECT account FROM loras WHERE code = ?", (code,)).fetchone()
         if row is not None and row["account"] == job.account:
             continue
-        share = db.execute(
+        share = connection.execute(
             "SELECT number, allowed FROM shares WHERE code = ? AND account = ? AND job IS NULL"
             " AND allowed IN ('once', 'always')",
             (code, job.account),
         ).fetchone()
         if share is None:
             raise ShareEnded(code)
-        if share["allowed"] == Allowed.ONCE:
-            db.execute("UPDATE shares SET job = ? WHERE number = ?", (job.id, share["number"]))
+        if share["allowed"] == Permission.ONCE:
+            connection.execute("UPDATE shares SET job = ? WHERE number = ?", (job.id, share["number"]))
 
 
-def ended(db: sqlite3.Connection, job: JobId, is_done: bool) -> None:
+def release_shares(connection: sqlite3.Connection, job: JobId, is_done: bool) -> None:
     """End what a job had for once; a job that drew nothing gives it back."""
     if is_done:
-        db.execute("DELETE FROM shares WHERE job = ? AND allowed = 'once'", (job,))
-    db.execute("UPDATE shares SET job = NULL WHERE job = ?", (job,))
+        connection.execute("DELETE FROM shares WHERE job = ? AND allowed = 'once'", (job,))
+    connection.execute("UPDATE shares SET job = NULL WHERE job = ?", (job,))
 
 
-def ask(db: sqlite3.Connection, asker: Asker, code: LoraCode, now_ms: int) -> bool:
+def add_request(connection: sqlite3.Connection, requester: Requester, code: LoraCode, now_ms: int) -> bool:
     """Write a request down, be the code anybody's or nobody's; False when it was one too many.
 
     One of a message that is carried out again is there already.
     """
-    by = asking().by or None
-    if db.execute("SELECT 1 FROM asks WHERE asked_by = ?", (by,)).fetchone():
+    idempotency_key = current_request().idempotency_key or None
+    if connection.execute("SELECT 1 FROM asks WHERE asked_by = ?", (idempotency_key,)).fetchone():
         return True
-    db.execute("DELETE FROM asks WHERE at_ms <= ?", (now_ms - DAY_MS,))
-    if _count(db, "asks WHERE account = ?", asker.account) >= MAX_ASKS_A_DAY:
+    connection.execute("DELETE FROM asks WHERE at_ms <= ?", (now_ms - DAY_MS,))
+    if _count_rows(connection, "asks WHERE account = ?", requester.account) >= MAX_REQUESTS_PER_DAY:
         return False
-    place = asker.place
-    db.execute(
+    address = requester.address
+    connection.execute(
         "INSERT INTO asks (account, at_ms, code, asker, platform, chat_id, user_id, asked_by)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (asker.account, now_ms, code, asker.name, str(place.platform), place.chat_id, place.user_id, by),
+        (
+            requester.account,
+            now_ms,
+            code,
+            requester.name,
+            str(address.platform),
+            address.chat_id,
+            address.user_id,
+            idempotency_key,
+        ),
     )
     return True
 
 
-def pass_on(db: sqlite3.Connection, now_ms: int) -> None:
+def forward_requests(connection: sqlite3.Connection, now_ms: int) -> None:
     """Tell owners of the requests that were written down, as far as there is one who is to hear of them."""
-    for row in db.execute("SELECT * FROM asks WHERE code IS NOT NULL ORDER BY id").fetchall():
-        code, place = LoraCode(row["code"]), Place(Platform(row["platform"]), row["chat_id"], row["user_id"])
-        asker = Asker(AccountId(row["account"]), row["asker"], place)
-        lora = db.execute("SELECT account FROM loras WHERE code = ?", (code,)).fetchone()
+    for row in connection.execute("SELECT * FROM asks WHERE code IS NOT NULL ORDER BY id").fetchall():
+        code, address = (
+            LoraCode(row["code"]),
+            ChatAddress(Platform(row["platform"]), row["chat_id"], row["user_id"]),
+        )
+        requester = Requester(AccountId(row["account"]), row["asker"], address)
+        lora = connection.execute("SELECT account FROM loras WHERE code = ?", (code,)).fetchone()
         owner = None if lora is None else AccountId(lora["account"])
-        if owner == asker.account or (owner is not None and not _hears(db, owner)):
+        if owner == requester.account or (owner is not None and not _can_forward_to(connection, owner)):
             owner = None
-        if owner is not None and _share(db, code, asker.account) is None:
-            _tell(db, owner, _add(db, asker, code, Allowed.ASKED, now_ms), now_ms)
+        if owner is not None and _find_share(connection, code, requester.account) is None:
+            _notify_owner(
+                connection,
+                owner,
+                _insert_share(connection, requester, code, Permission.REQUESTED, now_ms),
+                now_ms,
+            )
         else:
             owner = None
-        db.execute(
+        connection.execute(
             "UPDATE asks SET owner = ?, code = NULL, asker = '', platform = '', chat_id = '', user_id = ''"
             " WHERE id = ?",
             (owner, row["id"]),
         )
 
 
-def accept(db: sqlite3.Connection, asker: Asker, word: str, now_ms: int) -> LoraCode | None:
+def accept_share_link(
+    connection: sqlite3.Connection, requester: Requester, token: str, now_ms: int
+) -> LoraCode | None:
     """Let somebody in by the word of a link, and tell the owner; None when it lets them in no more."""
-    row = db.execute(
+    row = connection.execute(
         "SELECT loras.code, loras.account FROM invitations JOIN loras ON loras.code = invitations.code"
         " WHERE word = ? AND expires_ms > ? AND people < ?",
-        (word, now_ms, MAX_PEOPLE_A_LINK),
+        (token, now_ms, MAX_PEOPLE_PER_LINK),
     ).fetchone()
     if row is None:
         return None
-    code, share = LoraCode(row["code"]), _share(db, LoraCode(row["code"]), asker.account)
-    if row["account"] == asker.account or (share is not None and share.allowed is Allowed.ALWAYS):
+    code, share = LoraCode(row["code"]), _find_share(connection, LoraCode(row["code"]), requester.account)
+    if row["account"] == requester.account or (share is not None and share.permission is Permission.ALWAYS):
         return code
     if (
-        share is not None and share.allowed is Allowed.NO
+        share is not None and share.permission is Permission.DENIED
     ):  # a link is for everybody but whom its owner refused
         return None
-    db.execute("DELETE FROM shares WHERE code = ? AND account = ?", (code, asker.account))
-    number = _add(db, asker, code, Allowed.ALWAYS, now_ms)
-    db.execute("UPDATE invitations SET people = people + 1 WHERE word = ?", (word,))
-    _tell(db, AccountId(row["account"]), number, now_ms)
+    connection.execute("DELETE FROM shares WHERE code = ? AND account = ?", (code, requester.account))
+    number = _insert_share(connection, requester, code, Permission.ALWAYS, now_ms)
+    connection.execute("UPDATE invitations SET people = people + 1 WHERE word = ?", (token,))
+    _notify_owner(connection, AccountId(row["account"]), number, now_ms)
     return code
 
 
-def tell_asker(db: sqlite3.Connection, share: Share, now_ms: int) -> None:
+def notify_requester(connection: sqlite3.Connection, share: Share, now_ms: int) -> None:
     """Owe whoever asked a letter about their share."""
-    _owe(db, (str(share.place.platform), share.place.user_id), share.number, now_ms)
+    _insert_share_message(
+        connection, (str(share.address.platform), share.address.user_id), share.number, now_ms
+    )
 
 
-def _share(db: sqlite3.Connection, code: LoraCode, account: AccountId) -> Share | None:
+def _find_share(connection: sqlite3.Connection, code: LoraCode, account: AccountId) -> Share | None:
     sql = "SELECT * FROM shares WHERE code = ? AND account = ?"
-    row = db.execute(sql, (code, account)).fetchone()
-    return None if row is None else share_of(row)
+    row = connection.execute(sql, (code, account)).fetchone()
+    return None if row is None else share_from_row(row)
 
 
-def _add(db: sqlite3.Connection, asker: Asker, code: LoraCode, allowed: Allowed, now_ms: int) -> int:
+def _insert_share(
+    connection: sqlite3.Connection, requester: Requester, code: LoraCode, permission: Permission, now_ms: int
+) -> int:
     # Drawn at random, so that the button of a share that ended is never that of another one.
     number = secrets.randbelow(2**53)
-    place = asker.place
-    db.execute(
+    address = requester.address
+    connection.execute(
         "INSERT INTO shares (code, account, allowed, number, asker, platform, chat_id, user_id, changed_ms)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(code, asker.account, str(allowed), number, asker.name),
-            *(str(place.platform), place.chat_id, place.user_id, now_ms),
+            *(code, requester.account, str(permission), number, requester.name),
+            *(str(address.platform), address.chat_id, address.user_id, now_ms),
         ),
     )
     return number
 
 
-def _hears(db: sqlite3.Connection, owner: AccountId) -> bool:
+def _can_forward_to(connection: sqlite3.Connection, owner: AccountId) -> bool:
     """Say whether one more request may be passed on to an owner."""
-    waiting = _count(
-        db,
+    pending_requests = _count_rows(
+        connection,
         "shares WHERE allowed = 'asked' AND code IN (SELECT code FROM loras WHERE account = ?)",
         owner,
     )
-    return waiting < MAX_WAITING and _count(db, "asks WHERE owner = ?", owner) < MAX_HEARD_A_DAY
+    return (
+        pending_requests < MAX_PENDING_REQUESTS
+        and _count_rows(connection, "asks WHERE owner = ?", owner) < MAX_FORWARDED_PER_DAY
+    )
 
 
-def _tell(db: sqlite3.Connection, owner: AccountId, share: int, now_ms: int) -> None:
+def _notify_owner(connection: sqlite3.Connection, owner: AccountId, share_number: int, now_ms: int) -> None:
     """Owe the owner of a Lora a letter that shows a share, where they last asked for something."""
-    row = db.execute(
+    row = connection.execute(
         "SELECT platform, user_id FROM identities WHERE account = :owner ORDER BY platform = 'console',"
         " platform = (SELECT platform FROM jobs WHERE account = :owner ORDER BY id DESC LIMIT 1) DESC,"
         " platform",
         {"owner": owner},
     ).fetchone()
-    _owe(db, (row["platform"], row["user_id"]), share, now_ms)
+    _insert_share_message(connection, (row["platform"], row["user_id"]), share_number, now_ms)
 
 
-def _owe(db: sqlite3.Connection, to: tuple[str, str], share: int, now_ms: int) -> None:
-    db.execute(
+def _insert_share_message(
+    connection: sqlite3.Connection, recipient: tuple[str, str], share_number: int, now_ms: int
+) -> None:
+    connection.execute(
         "INSERT INTO letters (platform, user_id, words, next_try_ms, created_ms, share)"
         " VALUES (?, ?, '', ?, ?, ?)",
-        (*to, now_ms, now_ms, share),
+        (*recipient, now_ms, now_ms, share_number),
     )
 
 
-def _count(db: sqlite3.Connection, what: str, value: object) -> int:
-    row = db.execute(f"SELECT count(*) FROM {what}", (value,)).fetchone()  # noqa: S608 - our own words
+def _count_rows(connection: sqlite3.Connection, table_and_condition: str, value: object) -> int:
+    row = connection.execute(f"SELECT count(*) FROM {table_and_condition}", (value,)).fetchone()  # noqa: S608 - our own words
     return int(row[0])

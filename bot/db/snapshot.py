@@ -8,81 +8,85 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.core.errors import LedgerError
-from bot.db.connection import only_process
+from bot.core.errors import DatabaseError
+from bot.db.connection import acquire_process_lock
 from bot.db.migrate import read_migrations
-from bot.db.results import named_in
-from bot.db.rows import Named
+from bot.db.results import query_referenced_files
+from bot.db.rows import ReferencedFiles
 
 _TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class StatusSnapshot:
     """What is seen of the queue at one look."""
 
-    running: int
-    waiting: int
-    notices_owed: int
+    running_jobs: int
+    queued_jobs: int
+    pending_notices: int
 
 
-def copy_to(ledger: Path, target: Path) -> None:
+def copy_database(database_path: Path, target: Path) -> None:
     """Copy a ledger that may be written meanwhile: all that was committed until now, and nothing half.
 
     One step over all pages: a copy in several steps begins anew whenever somebody writes, so under load it
     would never end. Writers do not wait for it, as the ledger keeps a write-ahead log.
     """
-    with _reading(ledger) as source, closing(sqlite3.connect(target)) as copy:
-        source.backup(copy, pages=-1)
+    with _open_readonly(database_path) as source, closing(sqlite3.connect(target)) as destination:
+        source.backup(destination, pages=-1)
         # A copy is one file: without this it would want a write-ahead log of its own to be read.
-        copy.execute("PRAGMA journal_mode=DELETE")
+        destination.execute("PRAGMA journal_mode=DELETE")
 
 
-def check(ledger: Path) -> None:
+def check_integrity(database_path: Path) -> None:
     """LedgerError when a ledger is damaged, or of a newer form than this LoraCode knows."""
-    with _reading(ledger) as db:
-        told = str(db.execute("PRAGMA integrity_check").fetchone()[0])
-        if told == "ok":
-            applied = int(db.execute("SELECT count(*) FROM migrations").fetchone()[0])
-    if told != "ok":
-        raise LedgerError(f"{ledger} is damaged: {told.splitlines()[0]}")
-    if applied > len(read_migrations()):
-        raise LedgerError(f"{ledger} was written by a newer LoraCode: upgrade, or take an earlier backup.")
+    with _open_readonly(database_path) as connection:
+        integrity = str(connection.execute("PRAGMA integrity_check").fetchone()[0])
+        if integrity == "ok":
+            applied_migrations = int(connection.execute("SELECT count(*) FROM migrations").fetchone()[0])
+    if integrity != "ok":
+        raise DatabaseError(f"{database_path} is damaged: {integrity.splitlines()[0]}")
+    if applied_migrations > len(read_migrations()):
+        raise DatabaseError(
+            f"{database_path} was written by a newer LoraCode: upgrade, or take an earlier backup."
+        )
 
 
-def named_files(ledger: Path) -> Named:
+def list_referenced_files(database_path: Path) -> ReferencedFiles:
     """List the files that a ledger's rows name."""
-    with _reading(ledger) as db:
-        return named_in(db)
+    with _open_readonly(database_path) as connection:
+        return query_referenced_files(connection)
 
 
 @contextmanager
-def nobody_else(ledger: Path) -> Iterator[None]:
+def hold_exclusively(database_path: Path) -> Iterator[None]:
     """Keep every other process from using a ledger; LedgerError when one does."""
-    with closing(only_process(ledger.with_suffix(".lock"))):
+    with closing(acquire_process_lock(database_path.with_suffix(".lock"))):
         yield
 
 
-def glance(ledger: Path) -> Glance:
+def read_status_snapshot(database_path: Path) -> StatusSnapshot:
     """Look at the queue."""
-    with _reading(ledger) as db:
+    with _open_readonly(database_path) as connection:
         by_status = dict(
-            db.execute(
+            connection.execute(
                 "SELECT status, count(*) FROM jobs WHERE kind IN ('train', 'generate')"
                 " AND status IN ('queued', 'running') GROUP BY status"
             )
         )
-        owed = db.execute("SELECT count(*) FROM notices WHERE state = 'owed'").fetchone()[0]
-    return Glance(by_status.get("running", 0), by_status.get("queued", 0), owed)
+        pending_notices = connection.execute("SELECT count(*) FROM notices WHERE state = 'owed'").fetchone()[
+            0
+        ]
+    return StatusSnapshot(by_status.get("running", 0), by_status.get("queued", 0), pending_notices)
 
 
 @contextmanager
-def _reading(ledger: Path) -> Iterator[sqlite3.Connection]:
+def _open_readonly(database_path: Path) -> Iterator[sqlite3.Connection]:
     """Open read only; sqlite's errors become one readable line."""
     try:
         with closing(
-            sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True, timeout=_TIMEOUT_S)
-        ) as db:
-            yield db
+            sqlite3.connect(f"{database_path.absolute().as_uri()}?mode=ro", uri=True, timeout=_TIMEOUT_S)
+        ) as connection:
+            yield connection
     except sqlite3.Error as error:
-        raise LedgerError(f"The ledger {ledger} cannot be read: {error}") from error
+        raise DatabaseError(f"The ledger {database_path} cannot be read: {error}") from error

@@ -4,70 +4,78 @@ from __future__ import annotations
 
 import sqlite3
 
-from bot.core.accounts import Place, Platform
+from bot.core.accounts import ChatAddress, Platform
 from bot.core.jobs import JobId
-from bot.core.outbox import Copy
-from bot.db.rows import MAX_WAIT_MS, job_of
+from bot.core.outbox import StaleMessage
+from bot.db.rows import MAX_RETRY_DELAY_MS, job_from_row
 
-_IS_DELETED = "EXISTS (SELECT 1 FROM pictures WHERE job = jobs.id AND deleted_ms IS NOT NULL)"
+_IS_DELETED_SQL = "EXISTS (SELECT 1 FROM pictures WHERE job = jobs.id AND deleted_ms IS NOT NULL)"
 # A message with several pictures is several: `12,13,14`. Numbers mean something in their chat alone.
-_IS_KNOWN = """
+_IS_KNOWN_SQL = """
     platform = :platform AND (chat_id = :chat_id OR instr(:message, '/') > 0)
     AND (message = :message OR substr(message, 1, length(:message) + 1) = :message || ',')
 """
-_NOTE = f"""
+_INSERT_MESSAGE_SQL = f"""
 INSERT OR IGNORE INTO copies (job, platform, chat_id, user_id, message_id, next_try_ms)
-SELECT id, :platform, :chat_id, :user_id, :message, iif({_IS_DELETED}, :now, NULL) FROM jobs
+SELECT id, :platform, :chat_id, :user_id, :message, iif({_IS_DELETED_SQL}, :now, NULL) FROM jobs
 WHERE id = :job AND kind = 'generate'
     AND NOT EXISTS (SELECT 1 FROM (
         SELECT platform, chat_id, card_message_id AS message FROM jobs WHERE id = :job
-        UNION ALL SELECT platform, chat_id, message_id FROM copies WHERE job = :job) WHERE {_IS_KNOWN})
+        UNION ALL SELECT platform, chat_id, message_id FROM copies WHERE job = :job) WHERE {_IS_KNOWN_SQL})
 RETURNING next_try_ms
 """  # noqa: S608 - our own words
-_CARD = """
+_INSERT_CARD_SQL = """
 INSERT OR IGNORE INTO copies (job, platform, chat_id, user_id, message_id, next_try_ms)
 SELECT id, platform, chat_id, user_id, card_message_id, :now FROM jobs
 WHERE id = :job AND kind = 'generate' AND card_message_id IS NOT NULL
 """
 
 
-def note(db: sqlite3.Connection, job: JobId, place: Place, message_id: str, now_ms: int) -> bool:
+def add_result_message(
+    connection: sqlite3.Connection, job: JobId, address: ChatAddress, message_id: str, now_ms: int
+) -> bool:
     """Remember a message that shows a result; True when the result was deleted meanwhile."""
-    named = {"platform": str(place.platform), "chat_id": place.chat_id, "user_id": place.user_id}
-    row = db.execute(_NOTE, {**named, "job": job, "message": message_id, "now": now_ms}).fetchone()
+    address_values = {
+        "platform": str(address.platform),
+        "chat_id": address.chat_id,
+        "user_id": address.user_id,
+    }
+    row = connection.execute(
+        _INSERT_MESSAGE_SQL, {**address_values, "job": job, "message": message_id, "now": now_ms}
+    ).fetchone()
     return row is not None and row["next_try_ms"] is not None
 
 
-def card_shown(db: sqlite3.Connection, job_id: JobId, message_id: str, now_ms: int) -> None:
+def save_card_message(connection: sqlite3.Connection, job_id: JobId, message_id: str, now_ms: int) -> None:
     """Remember which message shows a job's progress; the one that did before may show how far it was."""
-    row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    row = connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if row is None:
         return
-    db.execute("UPDATE jobs SET card_message_id = ? WHERE id = ?", (message_id, job_id))
-    before, now = row["card_message_id"], message_id.partition(",")[0]
-    if before is not None and before.partition(",")[0] != now:
-        note(db, job_id, job_of(row).place, before, now_ms)
-    if db.execute(f"SELECT 1 FROM jobs WHERE id = ? AND {_IS_DELETED}", (job_id,)).fetchone():  # noqa: S608
-        db.execute(_CARD, {"job": job_id, "now": now_ms})
+    connection.execute("UPDATE jobs SET card_message_id = ? WHERE id = ?", (message_id, job_id))
+    previous_id, new_first_id = row["card_message_id"], message_id.partition(",")[0]
+    if previous_id is not None and previous_id.partition(",")[0] != new_first_id:
+        add_result_message(connection, job_id, job_from_row(row).address, previous_id, now_ms)
+    if connection.execute(f"SELECT 1 FROM jobs WHERE id = ? AND {_IS_DELETED_SQL}", (job_id,)).fetchone():  # noqa: S608
+        connection.execute(_INSERT_CARD_SQL, {"job": job_id, "now": now_ms})
 
 
-def end(db: sqlite3.Connection, job: JobId, now_ms: int) -> None:
+def mark_stale(connection: sqlite3.Connection, job: JobId, now_ms: int) -> None:
     """Let every message that shows a result, its card too, lose it now."""
-    db.execute(_CARD, {"job": job, "now": now_ms})
-    db.execute("UPDATE copies SET next_try_ms = ? WHERE job = ?", (now_ms, job))
+    connection.execute(_INSERT_CARD_SQL, {"job": job, "now": now_ms})
+    connection.execute("UPDATE copies SET next_try_ms = ? WHERE job = ?", (now_ms, job))
 
 
-def due(db: sqlite3.Connection, now_ms: int, limit: int) -> list[Copy]:
+def list_due_stale_messages(connection: sqlite3.Connection, now_ms: int, limit: int) -> list[StaleMessage]:
     """List the messages that are to lose their result now, the oldest first."""
-    rows = db.execute(
+    rows = connection.execute(
         "SELECT * FROM copies WHERE next_try_ms IS NOT NULL AND (next_try_ms <= ? OR next_try_ms > ?)"
         " ORDER BY next_try_ms, id LIMIT ?",
-        (now_ms, now_ms + MAX_WAIT_MS, limit),
+        (now_ms, now_ms + MAX_RETRY_DELAY_MS, limit),
     ).fetchall()
-    return [_copy_of(db, row) for row in rows]
+    return [_stale_message_from_row(connection, row) for row in rows]
 
 
-def _copy_of(db: sqlite3.Connection, row: sqlite3.Row) -> Copy:
-    job = job_of(db.execute("SELECT * FROM jobs WHERE id = ?", (row["job"],)).fetchone())
-    place = Place(Platform(row["platform"]), row["chat_id"], row["user_id"])
-    return Copy(row["id"], job, place, row["message_id"], row["tries"])
+def _stale_message_from_row(connection: sqlite3.Connection, row: sqlite3.Row) -> StaleMessage:
+    job = job_from_row(connection.execute("SELECT * FROM jobs WHERE id = ?", (row["job"],)).fetchone())
+    address = ChatAddress(Platform(row["platform"]), row["chat_id"], row["user_id"])
+    return StaleMessage(row["id"], job, address, row["message_id"], row["tries"])

@@ -11,72 +11,72 @@ from bot import texts
 from bot.core.accounts import Platform
 from bot.core.errors import ChatBusy, ChatUnreachable
 from bot.core.jobs import JobId
-from bot.core.logging import about
-from bot.core.messages import Chat
-from bot.core.outbox import Copy
-from bot.core.retry import MAX_BACK_OFF_S, back_off_s, ring
-from bot.db import Ledger
+from bot.core.logging import log_context
+from bot.core.messages import ChatAdapter
+from bot.core.outbox import StaleMessage
+from bot.core.retry import MAX_BACKOFF_S, backoff_s, wait_for_event
+from bot.db import Database
 
 log = logging.getLogger(__name__)
 
-BATCH = 100
+BATCH_SIZE = 100
 
 
-class Copies:
+class StaleMessages:
     """Messages come from the ledger, so a restart loses none. `lock_of` is held while a job's is changed."""
 
     def __init__(
         self,
-        ledger: Ledger,
-        chats: Mapping[Platform, Chat],
+        database: Database,
+        chats: Mapping[Platform, ChatAdapter],
         clock: Callable[[], datetime],
-        lock_of: Callable[[JobId], asyncio.Lock],
+        lock_for: Callable[[JobId], asyncio.Lock],
     ) -> None:
-        self._ledger = ledger
+        self._database = database
         self._chats = chats
         self._clock = clock
-        self._lock_of = lock_of
-        self._deleted = asyncio.Event()
+        self._lock_for = lock_for
+        self._wake_event = asyncio.Event()
 
     def wake(self) -> None:
         """Say that a result was deleted."""
-        self._deleted.set()
+        self._wake_event.set()
 
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
-            self._deleted.clear()
-            await self.take_out()
-            due = await self._ledger.next_copy_at()
-            wait_s = None if due is None else max(0.0, (due - self._clock()).total_seconds())
-            await ring(self._deleted, wait_s)
+            self._wake_event.clear()
+            await self.scrub()
+            due_at = await self._database.next_stale_message_at()
+            wait_s = None if due_at is None else max(0.0, (due_at - self._clock()).total_seconds())
+            await wait_for_event(self._wake_event, wait_s)
 
-    async def take_out(self) -> None:
+    async def scrub(self) -> None:
         """Change the messages that are due now."""
-        for copy in await self._ledger.copies_due(BATCH):
-            with about(job=copy.job.id, account=copy.job.account):
-                await self._take_out(copy)
+        for message in await self._database.list_due_stale_messages(BATCH_SIZE):
+            with log_context(job=message.job.id, account=message.job.account):
+                await self._scrub_message(message)
 
-    async def _take_out(self, copy: Copy) -> None:
-        chat = self._chats.get(copy.place.platform)
+    async def _scrub_message(self, message: StaleMessage) -> None:
+        chat = self._chats.get(message.address.platform)
         if chat is None:  # it may be on again after a restart with its token
-            await self._later(copy, MAX_BACK_OFF_S)
+            await self._reschedule(message, MAX_BACKOFF_S)
             return
         try:
-            with texts.use_language(await self._ledger.language_of(copy.place.person)):
-                gone = texts.result_deleted(copy.job)
-            async with self._lock_of(copy.job.id):
-                await chat.edit(copy.place, copy.message_id, gone)
+            with texts.use_language(await self._database.get_language(message.address.identity)):
+                replacement = texts.result_deleted(message.job)
+            async with self._lock_for(message.job.id):
+                await chat.edit(message.address, message.message_id, replacement)
         except ChatUnreachable as error:
             log.info("a message with a deleted result is gone, or out of reach: %s", error)
         except ChatBusy as busy:
-            await self._later(copy, max(busy.retry_after_s, back_off_s(copy.tries)))
+            await self._reschedule(message, max(busy.retry_after_s, backoff_s(message.tries)))
             return
         except Exception:
             log.exception("a message could not lose a deleted result; it is tried again")
-            await self._later(copy, back_off_s(copy.tries))
+            await self._reschedule(message, backoff_s(message.tries))
             return
-        await self._ledger.copy_ended(copy)
+        await self._database.delete_stale_message(message)
 
-    async def _later(self, copy: Copy, pause_s: float) -> None:
-        await self._ledger.copy_retry(copy, self._clock() + timedelta(seconds=pause_s))
+    async def _reschedule(self, message: StaleMessage, delay_s: float) -> None:
+        await self._database.schedule_stale_message_retry(message, self._clock() + timedelta(seconds=delay_s))

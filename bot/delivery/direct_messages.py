@@ -11,98 +11,102 @@ from datetime import datetime, timedelta
 from bot import texts
 from bot.core.accounts import Platform
 from bot.core.errors import ChatBusy, ChatUnreachable
-from bot.core.messages import Chat, Reply
-from bot.core.outbox import Letter
-from bot.core.retry import back_off_s, finished, ring
-from bot.db import Ledger
+from bot.core.messages import ChatAdapter, Reply
+from bot.core.outbox import DirectMessage
+from bot.core.retry import backoff_s, run_to_completion, wait_for_event
+from bot.db import Database
 
 log = logging.getLogger(__name__)
 
 #: Telegram lets a bot write to 30 people a second in all; answers to people come first.
-PAUSE_S = 0.1
+SEND_INTERVAL_S = 0.1
 
 
-class Postman:
+class DirectMessageSender:
     """Letters come from the ledger and survive everything. `pause_s` lies between two on one platform."""
 
     def __init__(
         self,
-        ledger: Ledger,
-        chats: Mapping[Platform, Chat],
+        database: Database,
+        chats: Mapping[Platform, ChatAdapter],
         clock: Callable[[], datetime],
-        pause_s: float = PAUSE_S,
+        send_interval_s: float = SEND_INTERVAL_S,
     ) -> None:
-        self._ledger = ledger
+        self._database = database
         self._chats = chats
         self._clock = clock
-        self._pause_s = pause_s
-        self._bells: dict[Platform, asyncio.Event] = {}
+        self._send_interval_s = send_interval_s
+        self._wake_events: dict[Platform, asyncio.Event] = {}
 
     def wake(self) -> None:
         """Say that letters are owed."""
-        for bell in self._bells.values():
-            bell.set()
+        for wake_event in self._wake_events.values():
+            wake_event.set()
 
     async def run(self) -> None:
         """Deliver until cancelled, on every platform that is switched on."""
-        await self._ledger.go_on_telling_everybody()
-        async with asyncio.TaskGroup() as rounds:
+        await self._database.resume_broadcasts()
+        async with asyncio.TaskGroup() as tasks:
             for platform in self._chats:
-                rounds.create_task(self._serve(platform), name=f"letters-{platform}")
+                tasks.create_task(self._run_platform(platform), name=f"letters-{platform}")
             await asyncio.Event().wait()  # also with no platform at all
 
-    async def deliver(self) -> None:
+    async def deliver_due(self) -> None:
         """Deliver what is due now."""
-        await asyncio.gather(*(self._round(platform) for platform in self._chats))
+        await asyncio.gather(*(self._deliver_all(platform) for platform in self._chats))
 
-    async def _serve(self, platform: Platform) -> None:
-        bell = self._bells[platform] = asyncio.Event()
+    async def _run_platform(self, platform: Platform) -> None:
+        wake_event = self._wake_events[platform] = asyncio.Event()
         while True:
-            bell.clear()
-            rest_s = await self._round(platform)
-            due = await self._ledger.next_letter_at(platform)
-            if due is not None:
-                rest_s = max(rest_s, (due - self._clock()).total_seconds())
-            await ring(bell, None if due is None else rest_s)
+            wake_event.clear()
+            delay_s = await self._deliver_all(platform)
+            due_at = await self._database.next_direct_message_at(platform)
+            if due_at is not None:
+                delay_s = max(delay_s, (due_at - self._clock()).total_seconds())
+            await wait_for_event(wake_event, None if due_at is None else delay_s)
 
-    async def _round(self, platform: Platform) -> float:
+    async def _deliver_all(self, platform: Platform) -> float:
         """Deliver one after another; gives how long the platform wants to be left alone then."""
-        await self._ledger.pass_requests_on()
-        while (letter := await self._ledger.next_letter(platform)) is not None:
+        await self._database.forward_requests()
+        while (message := await self._database.get_due_direct_message(platform)) is not None:
             try:
-                await finished(self._deliver(self._chats[platform], letter))
+                await run_to_completion(self._deliver_message(self._chats[platform], message))
             except ChatBusy as busy:  # what was not tried yet waits as well
-                await self._ledger.letter_retry(letter, self._clock() + timedelta(seconds=busy.retry_after_s))
+                await self._database.schedule_direct_message_retry(
+                    message, self._clock() + timedelta(seconds=busy.retry_after_s)
+                )
                 return busy.retry_after_s
-            await asyncio.sleep(self._pause_s)
+            await asyncio.sleep(self._send_interval_s)
         return 0.0
 
-    async def _deliver(self, chat: Chat, letter: Letter) -> None:
+    async def _deliver_message(self, chat: ChatAdapter, message: DirectMessage) -> None:
         try:
-            with texts.use_language(await self._ledger.language_of(letter.to)):
-                reply = _reply(letter)
+            with texts.use_language(await self._database.get_language(message.recipient)):
+                reply = _build_reply(message)
             if reply is not None:
-                account = await self._ledger.known_account(letter.to)
-                if account is not None:
-                    reply = replace(reply, is_silent=(await self._ledger.preferences_of(account)).is_silent)
-                await chat.send(letter.to.alone, reply, nonce=f"letter-{letter.id}")
+                account_id = await self._database.find_by_identity(message.recipient)
+                if account_id is not None:
+                    reply = replace(
+                        reply, is_silent=(await self._database.get_preferences(account_id)).is_silent
+                    )
+                await chat.send(message.recipient.private_address, reply, nonce=f"letter-{message.id}")
         except ChatUnreachable as error:
-            log.info("letter %d cannot be delivered: %s", letter.id, error)
+            log.info("letter %d cannot be delivered: %s", message.id, error)
         except ChatBusy:
             raise
         except Exception:
-            log.exception("letter %d failed; it is tried again", letter.id)
-            rest = timedelta(seconds=back_off_s(letter.tries))
-            await self._ledger.letter_retry(letter, self._clock() + rest)
+            log.exception("letter %d failed; it is tried again", message.id)
+            delay = timedelta(seconds=backoff_s(message.tries))
+            await self._database.schedule_direct_message_retry(message, self._clock() + delay)
             return
-        await self._ledger.letter_ended(letter)
+        await self._database.delete_direct_message(message)
 
 
-def _reply(letter: Letter) -> Reply | None:
+def _build_reply(message: DirectMessage) -> Reply | None:
     """Give what a letter says; nothing when its owner thought better of what whoever asked was to hear."""
-    share = letter.share
+    share = message.share
     if share is None:
-        return Reply(letter.words)
-    if letter.to == share.place.person:
-        return Reply(texts.you_may_draw(share)) if share.may_draw else None
+        return Reply(message.text)
+    if message.recipient == share.address.identity:
+        return Reply(texts.access_granted(share)) if share.is_granted else None
     return texts.share_card(share)

@@ -9,30 +9,30 @@ from contextlib import aclosing
 from itertools import chain, repeat
 
 from bot.core.errors import WorkerLost
-from bot.core.jobs import MAX_GENERATIONS_AT_ONCE, Job, JobId, JobKind, JobStatus
-from bot.core.logging import about
-from bot.db import Ledger
+from bot.core.jobs import MAX_CONCURRENT_GENERATIONS, Job, JobId, JobKind, JobStatus
+from bot.core.logging import log_context
+from bot.db import Database
 from bot.jobs.backends.base import GpuBackend
-from bot.jobs.events import Outcomes, Stale, Watcher
-from bot.jobs.likeness_scoring import Judging
-from bot.jobs.locks import Company
-from bot.jobs.requests import Missing, Requests
+from bot.jobs.events import EventRecorder, JobListener, StaleAttempt
+from bot.jobs.likeness_scoring import LikenessScorer
+from bot.jobs.locks import SharedExclusiveLock
+from bot.jobs.requests import MissingInput, RequestBuilder
 from bot.jobs.styles import Styles
-from bot.media.storage import Files
-from gpu_worker.protocol import Crop, Health, JobRequest, Prepare
+from bot.media.storage import Storage
+from gpu_worker.protocol import Crop, JobRequest, PrefetchRequest, WorkerHealth
 
 log = logging.getLogger(__name__)
 
 #: Pause before a lost job is tried again, times the number of its losses; a worker needs time to come back.
-RETRY_PAUSE_S = 0.2
+RETRY_BACKOFF_S = 0.2
 #: A generation that lost its worker so often is drawn without others beside it: the next time it is its own
 #: fault, and others are not failed by a neighbour.
-LOSSES_THAT_TELL = 2
+EXCLUSIVE_AFTER_LOSSES = 2
 #: Photos that wait to be sent ahead of their trainings.
-MAX_AHEAD = 100
+MAX_PREFETCH_PHOTOS = 100
 #: Jobs of a kind that are with one worker at the same time. It draws what waits together, and hands the card
 #: over between the steps of a training.
-AT_ONCE = {JobKind.TRAIN: 1, JobKind.GENERATE: MAX_GENERATIONS_AT_ONCE}
+CONCURRENCY_PER_WORKER = {JobKind.TRAIN: 1, JobKind.GENERATE: MAX_CONCURRENT_GENERATIONS}
 
 
 class Dispatcher:
@@ -40,206 +40,212 @@ class Dispatcher:
 
     def __init__(
         self,
-        ledger: Ledger,
+        database: Database,
         backend: GpuBackend,
-        files: Files,
-        watcher: Watcher,
+        storage: Storage,
+        listener: JobListener,
         styles: Styles,
-        judging: Judging | None = None,
+        likeness_scorer: LikenessScorer | None = None,
         face_mask: bool = False,
         stop_early: bool = False,
     ) -> None:
-        self._ledger = ledger
+        self._database = database
         self._backend = backend
-        self._files = files
-        self._watcher = watcher
-        self._requests = Requests(ledger, files, styles, face_mask)
-        self._outcomes = Outcomes(ledger, files, watcher, judging or Judging(None), stop_early)
+        self._storage = storage
+        self._listener = listener
+        self._request_builder = RequestBuilder(database, storage, styles, face_mask)
+        self._recorder = EventRecorder(
+            database, storage, listener, likeness_scorer or LikenessScorer(None), stop_early
+        )
         # A wake-up and nothing more: what is to be done stands in the ledger.
-        self._bells = {kind: asyncio.Event() for kind in JobKind}
-        self._finishing = asyncio.Event()
-        self._attempts: dict[JobId, asyncio.Task[None]] = {}
-        self._company = {kind: Company() for kind in JobKind}
+        self._wake_events = {kind: asyncio.Event() for kind in JobKind}
+        self._shutdown_event = asyncio.Event()
+        self._attempt_tasks: dict[JobId, asyncio.Task[None]] = {}
+        self._exclusion_locks = {kind: SharedExclusiveLock() for kind in JobKind}
         # Photos for the worker to encode while their person still sends others, and such to forget.
-        self._ahead: asyncio.Queue[Prepare | tuple[str, ...]] = asyncio.Queue(MAX_AHEAD)
-        self._lanes = dict.fromkeys(JobKind, 0)
-        self._busy = dict.fromkeys(JobKind, 0)  # lanes that have a job, or are about to ask for one
-        self._loops: asyncio.TaskGroup | None = None
-        backend.tell_changes(self._seats_changed)
+        self._prefetch_queue: asyncio.Queue[PrefetchRequest | tuple[str, ...]] = asyncio.Queue(
+            MAX_PREFETCH_PHOTOS
+        )
+        self._consumer_counts = dict.fromkeys(JobKind, 0)
+        self._busy_counts = dict.fromkeys(JobKind, 0)  # lanes that have a job, or are about to ask for one
+        self._consumer_group: asyncio.TaskGroup | None = None
+        backend.subscribe(self._on_workers_changed)
 
     def wake(self) -> None:
         """Say that the ledger holds a new job."""
-        for bell in self._bells.values():
-            bell.set()
+        for event in self._wake_events.values():
+            event.set()
 
-    def finish(self) -> None:
+    def request_shutdown(self) -> None:
         """Let no further job begin in this run; `run` ends once those under way have."""
-        self._finishing.set()
+        self._shutdown_event.set()
         self.wake()
 
-    def health(self) -> Health | None:
+    def health(self) -> WorkerHealth | None:
         """What the worker last said of itself."""
         return self._backend.health()
 
-    def prepare(self, photos: Iterable[bytes], crops: Iterable[Crop | None] = ()) -> None:
+    def prefetch(self, photos: Iterable[bytes], crops: Iterable[Crop | None] = ()) -> None:
         """Let the worker encode photos of a set that is being collected; a courtesy, so it may be skipped."""
         for photo, crop in zip(photos, chain(crops, repeat(None)), strict=False):
             try:
-                self._ahead.put_nowait(Prepare(photo=photo, crop=crop))
+                self._prefetch_queue.put_nowait(PrefetchRequest(photo=photo, crop=crop))
             except asyncio.QueueFull:
                 log.info("too many photos at once; some are encoded with their training")
                 return
 
-    def forget(self, photos: Sequence[str]) -> None:
+    def forget(self, photo_hashes: Sequence[str]) -> None:
         """Let the worker forget photos, named by the SHA-256 of their bytes."""
-        gone = tuple(photos)
+        hashes = tuple(photo_hashes)
         # To encode may be skipped, to forget may not: photos that still wait make room for it.
-        while gone and self._ahead.full():
-            dropped = self._ahead.get_nowait()
-            if not isinstance(dropped, Prepare):
-                gone = (*dropped, *gone)
-        if gone:
-            self._ahead.put_nowait(gone)
+        while hashes and self._prefetch_queue.full():
+            dropped_item = self._prefetch_queue.get_nowait()
+            if not isinstance(dropped_item, PrefetchRequest):
+                hashes = (*dropped_item, *hashes)
+        if hashes:
+            self._prefetch_queue.put_nowait(hashes)
 
-    async def stop(self, job_id: JobId) -> None:
+    async def abort_job(self, job_id: JobId) -> None:
         """End the running attempt of a job that was cancelled, if there is one; returns once it has ended."""
-        attempt = self._attempts.get(job_id)
-        if attempt is not None:
-            attempt.cancel()
-            await asyncio.wait([attempt])
-        await self._files.forget_work(job_id)
-        self._watcher.progressed(job_id)
+        task = self._attempt_tasks.get(job_id)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        await self._storage.delete_work(job_id)
+        self._listener.on_job_changed(job_id)
 
-    def changed(self, job_id: JobId) -> None:
+    def notify_changed(self, job_id: JobId) -> None:
         """Say that the message which shows a job is no longer true."""
-        self._watcher.progressed(job_id)
+        self._listener.on_job_changed(job_id)
 
     async def run(self) -> None:
         """Carry out jobs until cancelled, or told to finish.
 
         Attempts under way are closed when cancelled, and taken up at the next start.
         """
-        released = await self._ledger.release_running()
-        if released:
-            log.info("%d running jobs of the last time are back in line", released)
+        released_count = await self._database.requeue_running()
+        if released_count:
+            log.info("%d running jobs of the last time are back in line", released_count)
         self.wake()
-        async with asyncio.TaskGroup() as beside:
-            ahead = beside.create_task(self._send_for_ever(), name="photos-ahead")
-            async with asyncio.TaskGroup() as loops:
-                self._loops, self._lanes = loops, dict.fromkeys(JobKind, 0)
-                self._open_lanes()
+        async with asyncio.TaskGroup() as side_tasks:
+            prefetch_task = side_tasks.create_task(self._run_prefetch(), name="photos-ahead")
+            async with asyncio.TaskGroup() as consumers:
+                self._consumer_group, self._consumer_counts = consumers, dict.fromkeys(JobKind, 0)
+                self._start_consumers()
                 try:
-                    await self._finishing.wait()
+                    await self._shutdown_event.wait()
                 finally:
-                    self._loops = None  # at once: a group that is being left takes no lanes any more
-            ahead.cancel()
+                    self._consumer_group = None  # at once: a group that is being left takes no lanes any more
+            prefetch_task.cancel()
 
     async def drain(self) -> None:
         """Carry out what waits, then return."""
-        async with asyncio.TaskGroup() as loops:
+        async with asyncio.TaskGroup() as consumers:
             for kind in JobKind:
-                for lane in range(self._room(kind)):
-                    loops.create_task(self._work_off(kind), name=f"drain-{kind}-{lane}")
+                for number in range(self._capacity(kind)):
+                    consumers.create_task(self._process_jobs(kind), name=f"drain-{kind}-{number}")
 
-    def _room(self, kind: JobKind) -> int:
-        return AT_ONCE[kind] * self._backend.seats()
+    def _capacity(self, kind: JobKind) -> int:
+        return CONCURRENCY_PER_WORKER[kind] * self._backend.worker_count()
 
-    def _seats_changed(self) -> None:
-        if not self._finishing.is_set():
-            self._open_lanes()
+    def _on_workers_changed(self) -> None:
+        if not self._shutdown_event.is_set():
+            self._start_consumers()
             self.wake()
 
-    def _open_lanes(self) -> None:
+    def _start_consumers(self) -> None:
         """Have as many lanes as the workers can take; those of workers that left stay, and claim nothing."""
-        if self._loops is None:
+        if self._consumer_group is None:
             return
         for kind in JobKind:
-            for lane in range(self._lanes[kind], max(1, self._room(kind))):
-                self._loops.create_task(self._serve(kind), name=f"dispatch-{kind}-{lane}")
-                self._lanes[kind] = lane + 1
+            for number in range(self._consumer_counts[kind], max(1, self._capacity(kind))):
+                self._consumer_group.create_task(self._run_consumer(kind), name=f"dispatch-{kind}-{number}")
+                self._consumer_counts[kind] = number + 1
 
-    async def _send_for_ever(self) -> None:
+    async def _run_prefetch(self) -> None:
         while True:
-            what = await self._ahead.get()
-            if isinstance(what, Prepare):
-                await self._backend.prepare(what.photo, what.crop)
+            item = await self._prefetch_queue.get()
+            if isinstance(item, PrefetchRequest):
+                await self._backend.prefetch(item.photo, item.crop)
             else:
-                await self._backend.forget(what)
+                await self._backend.forget(item)
 
-    async def _serve(self, kind: JobKind) -> None:
-        bell = self._bells[kind]
-        while not self._finishing.is_set():
-            await bell.wait()
-            bell.clear()  # before the look, so that a job that comes during it rings again
-            await self._work_off(kind)
+    async def _run_consumer(self, kind: JobKind) -> None:
+        wake_event = self._wake_events[kind]
+        while not self._shutdown_event.is_set():
+            await wake_event.wait()
+            wake_event.clear()  # before the look, so that a job that comes during it rings again
+            await self._process_jobs(kind)
 
-    async def _work_off(self, kind: JobKind) -> None:
-        while not self._finishing.is_set() and self._busy[kind] < self._room(kind):
-            self._busy[kind] += 1  # before the claim, so that no more are claimed than workers can take
+    async def _process_jobs(self, kind: JobKind) -> None:
+        while not self._shutdown_event.is_set() and self._busy_counts[kind] < self._capacity(kind):
+            self._busy_counts[kind] += (
+                1  # before the claim, so that no more are claimed than workers can take
+            )
             try:
-                if (job := await self._ledger.claim(kind)) is None:
+                if (job := await self._database.claim_next(kind)) is None:
                     return
-                self._bells[kind].set()  # there may be more, for another lane
-                await self._to_its_end(job)
+                self._wake_events[kind].set()  # there may be more, for another lane
+                await self._process_job(job)
             finally:
-                self._busy[kind] -= 1
+                self._busy_counts[kind] -= 1
 
-    async def _to_its_end(self, job: Job) -> None:
-        attempt = asyncio.create_task(self._attempt(job), name=f"attempt-{job.id}.{job.attempt}")
-        self._attempts[job.id] = attempt
+    async def _process_job(self, job: Job) -> None:
+        task = asyncio.create_task(self._run_attempt(job), name=f"attempt-{job.id}.{job.attempt}")
+        self._attempt_tasks[job.id] = task
         try:
-            await asyncio.wait([attempt])
+            await asyncio.wait([task])
         finally:
             # Reached with the attempt still running only when we are being shut down.
-            attempt.cancel()
-            await asyncio.wait([attempt])
-            if self._attempts.get(job.id) is attempt:  # else another lane has taken it up again
-                del self._attempts[job.id]
-        if not attempt.cancelled():
-            attempt.result()
+            task.cancel()
+            await asyncio.wait([task])
+            if self._attempt_tasks.get(job.id) is task:  # else another lane has taken it up again
+                del self._attempt_tasks[job.id]
+        if not task.cancelled():
+            task.result()
 
-    async def _attempt(self, job: Job) -> None:
-        with about(job=job.id, account=job.account):
-            await self._attempted(job)
+    async def _run_attempt(self, job: Job) -> None:
+        with log_context(job=job.id, account=job.account):
+            await self._execute_job(job)
 
-    async def _attempted(self, job: Job) -> None:
+    async def _execute_job(self, job: Job) -> None:
         log.info("job %d (%s) attempt %d begins", job.id, job.kind, job.attempt)
         try:
-            request = await self._requests.of(job)
+            request = await self._request_builder.build(job)
             # A training goes on from its checkpoints, so it need not fear its neighbours.
-            alone = job.kind is JobKind.GENERATE and job.losses >= LOSSES_THAT_TELL
-            async with self._company[job.kind].joined(alone):
-                await self._carried_out(job, request)
-        except Stale:
+            is_exclusive = job.kind is JobKind.GENERATE and job.lost_attempts >= EXCLUSIVE_AFTER_LOSSES
+            async with self._exclusion_locks[job.kind].acquire(is_exclusive):
+                await self._record_events(job, request)
+        except StaleAttempt:
             log.info("job %d was ended by somebody else", job.id)
-        except Missing as missing:
-            log.error("job %d cannot be carried out", job.id, exc_info=missing)
-            await self._give_up(job, str(missing))
-        except WorkerLost as lost:
-            await self._lost(job, str(lost))
+        except MissingInput as input_error:
+            log.error("job %d cannot be carried out", job.id, exc_info=input_error)
+            await self._record_failure(job, str(input_error))
+        except WorkerLost as loss:
+            await self._record_loss(job, str(loss))
 
-    async def _carried_out(self, job: Job, request: JobRequest) -> None:
+    async def _record_events(self, job: Job, request: JobRequest) -> None:
         async with aclosing(self._backend.run(request)) as events:
             async for event in events:
-                if await self._outcomes.write(job, event):
+                if await self._recorder.record(job, event):
                     return
         raise WorkerLost("the stream ended without a result")
 
-    async def _give_up(self, job: Job, sentence: str) -> None:
+    async def _record_failure(self, job: Job, reason: str) -> None:
         try:
-            await self._outcomes.failed(job, sentence)
-        except Stale:
+            await self._recorder.record_failure(job, reason)
+        except StaleAttempt:
             log.info("job %d was ended by somebody else", job.id)
 
-    async def _lost(self, job: Job, why: str) -> None:
+    async def _record_loss(self, job: Job, reason: str) -> None:
         # Paused before it is in line again: other lanes would take it up at once.
-        await asyncio.sleep(RETRY_PAUSE_S * (job.losses + 1))
-        after = await self._ledger.lost(job.id, job.attempt)
-        if after is None:
+        await asyncio.sleep(RETRY_BACKOFF_S * (job.lost_attempts + 1))
+        updated_job = await self._database.record_lost_attempt(job.id, job.attempt)
+        if updated_job is None:
             return
-        log.warning("job %d attempt %d was lost: %s", job.id, job.attempt, why)
-        self._watcher.wake()
-        self._watcher.progressed(job.id)
-        self._bells[job.kind].set()
-        if after.status is not JobStatus.QUEUED:
-            await self._files.forget_work(job.id)
+        log.warning("job %d attempt %d was lost: %s", job.id, job.attempt, reason)
+        self._listener.wake()
+        self._listener.on_job_changed(job.id)
+        self._wake_events[job.kind].set()
+        if updated_job.status is not JobStatus.QUEUED:
+            await self._storage.delete_work(job.id)

@@ -13,288 +13,318 @@ import msgspec
 
 from bot.core import likeness
 from bot.core.errors import WorkerLost
-from bot.core.jobs import GenerateWish, Job, JobId, JobKind, JobStatus, TrainWish
-from bot.core.likeness import LikenessReport, Pick
-from bot.db import Ledger
-from bot.jobs.likeness_scoring import Judging
-from bot.jobs.requests import references
+from bot.core.jobs import GenerationParams, Job, JobId, JobKind, JobStatus, TrainingParams
+from bot.core.likeness import LikenessReport, PictureSelection
+from bot.db import Database
+from bot.jobs.likeness_scoring import LikenessScorer
+from bot.jobs.requests import load_references
 from bot.media import training_strip
-from bot.media.storage import Files
+from bot.media.storage import Storage
 from gpu_worker.protocol import (
-    Adjusted,
-    Candidate,
-    Checkpoint,
-    Done,
-    Event,
-    Failed,
-    Preview,
-    Progress,
-    Sample,
-    Started,
-    Stopped,
+    CancelledEvent,
+    CandidateEvent,
+    CheckpointEvent,
+    DoneEvent,
+    FailedEvent,
+    FallbackEvent,
+    PreviewEvent,
+    ProgressEvent,
+    SampleEvent,
+    StartedEvent,
+    WorkerEvent,
 )
 
 log = logging.getLogger(__name__)
 
 #: A write of the ledger that says False when the attempt is no longer the running one.
-_Fenced: TypeAlias = Coroutine[Any, Any, bool]
+_FencedWrite: TypeAlias = Coroutine[Any, Any, bool]
 
 
-class Watcher(Protocol):
+class JobListener(Protocol):
     """Hears of changes that people may want to see."""
 
     def wake(self) -> None:
         """A notice is owed."""
 
-    def progressed(self, job_id: JobId, remark: str = "") -> None:
+    def on_job_changed(self, job_id: JobId, remark: str = "") -> None:
         """A job got on, or ended; a remark is a sentence to show with that."""
 
 
-class Stale(Exception):
+class StaleAttempt(Exception):
     """The attempt is no longer the running one: somebody cancelled the job."""
 
 
-class Outcomes:
+class EventRecorder:
     """Writes events of attempts that are still the running ones; Stale for any other."""
 
     def __init__(
-        self, ledger: Ledger, files: Files, watcher: Watcher, judging: Judging, stop_early: bool = False
+        self,
+        database: Database,
+        storage: Storage,
+        listener: JobListener,
+        likeness_scorer: LikenessScorer,
+        stop_early: bool = False,
     ) -> None:
-        self._ledger = ledger
+        self._database = database
         self._stop_early = stop_early
         # Of each attempt: the step it began at, and when that was; to tell what an early end saves.
-        self._began: dict[JobId, tuple[int, float]] = {}
-        self._files = files
-        self._watcher = watcher
-        self._judging = judging
+        self._attempt_starts: dict[JobId, tuple[int, float]] = {}
+        self._storage = storage
+        self._listener = listener
+        self._likeness_scorer = likeness_scorer
 
-    async def write(self, job: Job, event: Event) -> bool:
+    async def record(self, job: Job, event: WorkerEvent) -> bool:
         """Write an event down; True when it was the last."""
         match event:
-            case Done():
-                await _to_its_end(self._done(job, event))
+            case DoneEvent():
+                await _run_shielded(self._record_done(job, event))
                 return True
-            case Failed():
-                await self.failed(job, event.reason)
+            case FailedEvent():
+                await self.record_failure(job, event.reason)
                 return True
-            case Stopped():
+            case CancelledEvent():
                 raise WorkerLost("the worker stopped the job by itself")
-            case Candidate() if await self._is_past_its_best(job, event):
-                await _to_its_end(self._done(job, Done(job_id=job.id, attempt=job.attempt, lora=event.lora)))
+            case CandidateEvent() if await self._should_stop_early(job, event):
+                await _run_shielded(
+                    self._record_done(job, DoneEvent(job_id=job.id, attempt=job.attempt, lora=event.lora))
+                )
                 return True
-            case Candidate():
+            case CandidateEvent():
                 return False
-        await self._on_the_way(job, event)
+        await self._record_update(job, event)
         return False
 
-    async def failed(self, job: Job, sentence: str) -> None:
+    async def record_failure(self, job: Job, reason: str) -> None:
         """End a job that cannot be carried out."""
-        await self._still(self._ledger.fail(job.id, job.attempt, sentence))
-        await self._ended(job)
+        await self._ensure_current(self._database.fail(job.id, job.attempt, reason))
+        await self._finish_job(job)
 
-    async def _on_the_way(
-        self, job: Job, event: Started | Progress | Checkpoint | Sample | Preview | Adjusted
+    async def _record_update(
+        self,
+        job: Job,
+        event: StartedEvent | ProgressEvent | CheckpointEvent | SampleEvent | PreviewEvent | FallbackEvent,
     ) -> None:
         match event:
-            case Started():
-                self._began[job.id] = (event.step, monotonic())
-                await self._still(self._ledger.begun(job.id, job.attempt, event.step, event.steps))
-                self._watcher.progressed(job.id)
-            case Progress():
-                await self._still(self._ledger.progressed(job.id, job.attempt, event.step, event.steps))
-                self._watcher.progressed(job.id)
-            case Checkpoint():
-                await self._files.write_checkpoint(job.id, event.data)
-                await self._still(self._ledger.checkpointed(job.id, job.attempt, event.step))
-            case Sample():
-                await self._still(self._ledger.is_current(job.id, job.attempt))
-                await self._files.write_sample(job.id, event.step, event.png)
-                await self._show_so_far(job)
-            case Preview():
-                await self._still(self._ledger.is_current(job.id, job.attempt))
-                await self._files.write_preview(job.id, event.png)
-                self._watcher.progressed(job.id)
-            case Adjusted():
-                await self._still(self._ledger.progressed(job.id, job.attempt, event.step))
+            case StartedEvent():
+                self._attempt_starts[job.id] = (event.step, monotonic())
+                await self._ensure_current(
+                    self._database.record_start(job.id, job.attempt, event.step, event.steps)
+                )
+                self._listener.on_job_changed(job.id)
+            case ProgressEvent():
+                await self._ensure_current(
+                    self._database.record_progress(job.id, job.attempt, event.step, event.steps)
+                )
+                self._listener.on_job_changed(job.id)
+            case CheckpointEvent():
+                await self._storage.write_checkpoint(job.id, event.data)
+                await self._ensure_current(self._database.record_checkpoint(job.id, job.attempt, event.step))
+            case SampleEvent():
+                await self._ensure_current(self._database.is_current_attempt(job.id, job.attempt))
+                await self._storage.write_sample(job.id, event.step, event.png)
+                await self._update_preview(job)
+            case PreviewEvent():
+                await self._ensure_current(self._database.is_current_attempt(job.id, job.attempt))
+                await self._storage.write_preview(job.id, event.png)
+                self._listener.on_job_changed(job.id)
+            case FallbackEvent():
+                await self._ensure_current(self._database.record_progress(job.id, job.attempt, event.step))
                 log.warning("job %d: %s", job.id, event.reason)
-                self._watcher.progressed(job.id, event.reason)
+                self._listener.on_job_changed(job.id, event.reason)
 
-    async def _is_past_its_best(self, job: Job, event: Candidate) -> bool:
+    async def _should_stop_early(self, job: Job, event: CandidateEvent) -> bool:
         """Judge a candidate; True when its training is to end here."""
-        await _to_its_end(self._judge(job, event))
-        report = await self._likeness(job)
+        await _run_shielded(self._score_candidate(job, event))
+        report = await self._load_likeness(job)
         if not self._stop_early or report is None or not likeness.has_peaked(report.scores):
             return False
-        found = await self._ledger.job(job.id)
+        current_job = await self._database.get(job.id)
         step = event.step - (_start_step(job) or 0)
-        if found is None or found.steps is None or step >= found.steps:
+        if current_job is None or current_job.steps is None or step >= current_job.steps:
             return False
-        first, began = self._began.get(job.id, (0, monotonic()))
-        step_s = (monotonic() - began) / max(1, step - first)
-        report = replace(report, saved_s=step_s * (found.steps - step))
-        await self._still(self._ledger.judged(job.id, job.attempt, report))
-        log.info("job %d ends early, at step %d of %d", job.id, event.step, found.steps)
+        start_step, started_s = self._attempt_starts.get(job.id, (0, monotonic()))
+        step_s = (monotonic() - started_s) / max(1, step - start_step)
+        report = replace(report, saved_s=step_s * (current_job.steps - step))
+        await self._ensure_current(self._database.save_likeness(job.id, job.attempt, report))
+        log.info("job %d ends early, at step %d of %d", job.id, event.step, current_job.steps)
         return True
 
-    async def _judge(self, job: Job, event: Candidate) -> None:
+    async def _score_candidate(self, job: Job, event: CandidateEvent) -> None:
         """Score a candidate, and keep its LoRA if it is the best so far. The file comes before the row."""
-        await self._still(self._ledger.is_current(job.id, job.attempt))
-        scored = await self._judging.score(job, await self._ledger.photos_of(job.id), event)
-        if scored is None:
+        await self._ensure_current(self._database.is_current_attempt(job.id, job.attempt))
+        result = await self._likeness_scorer.score_candidate(
+            job, await self._database.get_job_photos(job.id), event
+        )
+        if result is None:
             return
-        await self._files.write_candidate_pictures(job.id, event.step, event.pictures)
-        report = likeness.added(await self._likeness(job) or LikenessReport(()), *scored)
-        best = likeness.best(report.scores)
+        await self._storage.write_candidate_pictures(job.id, event.step, event.pictures)
+        report = likeness.add_score(await self._load_likeness(job) or LikenessReport(()), *result)
+        best = likeness.best_score(report.scores)
         if best is not None and best.step == event.step:
             # Written again also where it is what was there: it may not stay the best.
-            await self._files.write_candidate(job.id, event.step, event.lora)
+            await self._storage.write_candidate(job.id, event.step, event.lora)
             report = replace(report, chosen=event.step)
-        await self._still(self._ledger.judged(job.id, job.attempt, report))
+        await self._ensure_current(self._database.save_likeness(job.id, job.attempt, report))
         if report.chosen is not None:
-            await self._files.keep_candidate(job.id, report.chosen)
-        self._watcher.progressed(job.id)
+            await self._storage.delete_other_candidates(job.id, report.chosen)
+        self._listener.on_job_changed(job.id)
 
-    async def _likeness(self, job: Job) -> LikenessReport | None:
-        found = await self._ledger.job(job.id)
-        return None if found is None else found.likeness
+    async def _load_likeness(self, job: Job) -> LikenessReport | None:
+        current_job = await self._database.get(job.id)
+        return None if current_job is None else current_job.likeness
 
-    async def _best(self, job: Job, last: bytes) -> bytes | None:
+    async def _select_lora(self, job: Job, last_lora: bytes) -> bytes | None:
         """Give the LoRA that is handed out: the candidate that is most alike, else what was learnt last.
 
         None when nothing that a further training learnt is better than what was there.
         """
-        report = await self._likeness(job)
+        report = await self._load_likeness(job)
         if report is None or report.chosen is None:
-            return last
+            return last_lora
         if report.chosen == _start_step(job):
             return None
-        kept = await self._files.read_candidate(job.id, report.chosen)
-        if kept is None:
+        lora = await self._storage.read_candidate(job.id, report.chosen)
+        if lora is None:
             log.warning("job %d: the LoRA of step %d is gone; the last is handed out", job.id, report.chosen)
-            await self._still(self._ledger.judged(job.id, job.attempt, replace(report, chosen=None)))
-            return last
-        return kept
+            await self._ensure_current(
+                self._database.save_likeness(job.id, job.attempt, replace(report, chosen=None))
+            )
+            return last_lora
+        return lora
 
-    async def _done(self, job: Job, event: Done) -> None:
+    async def _record_done(self, job: Job, event: DoneEvent) -> None:
         if job.kind is JobKind.TRAIN:
-            await self._trained(job, event.lora)
+            await self._record_training(job, event.lora)
         else:
-            await self._drawn(job, event)
-        await self._ended(job)
+            await self._record_generation(job, event)
+        await self._finish_job(job)
 
-    async def _trained(self, job: Job, last: bytes | None) -> None:
-        if last is None:
+    async def _record_training(self, job: Job, last_lora: bytes | None) -> None:
+        if last_lora is None:
             raise WorkerLost("a training ended without a LoRA")
-        file, before = None, await self._ledger.lora(job.code)
-        if (data := await self._best(job, last)) is not None:
-            further = job.id if job.goes_further else None
-            file = await self._files.write_lora(job.code, data, further)
-        pictures = await self._shown(job)
+        file, previous_lora = None, await self._database.get_by_code(job.code)
+        if (data := await self._select_lora(job, last_lora)) is not None:
+            continuation_job_id = job.id if job.is_continuation else None
+            file = await self._storage.write_lora(job.code, data, continuation_job_id)
+        pictures = await self._store_training_pictures(job)
         try:
-            await self._still(self._ledger.finish_training(job.id, job.attempt, file, pictures))
-        except Stale:
-            if await self._was_given_up(job):
-                await self._files.forget_pictures(pictures)
+            await self._ensure_current(self._database.finish_training(job.id, job.attempt, file, pictures))
+        except StaleAttempt:
+            if await self._is_abandoned(job):
+                await self._storage.delete_pictures(pictures)
                 if file is not None:
-                    await self._files.forget_lora_file(file[0])
+                    await self._storage.delete_lora_file(file[0])
             raise
-        if file is not None and before is not None and before.file not in (None, file[0]):
-            await self._files.forget_lora_file(str(before.file))
+        if file is not None and previous_lora is not None and previous_lora.file not in (None, file[0]):
+            await self._storage.delete_lora_file(str(previous_lora.file))
 
-    async def _drawn(self, job: Job, event: Done) -> None:
-        event, picked = await self._picked(job, event)
+    async def _record_generation(self, job: Job, event: DoneEvent) -> None:
+        event, pick = await self._pick_picture(job, event)
         pictures = [
-            await self._files.write_picture(job.id, number, png)
+            await self._storage.write_picture(job.id, number, png)
             for number, png in enumerate(event.pictures, 1)
         ]
         try:
-            await self._still(
-                self._ledger.finish_generation(job.id, job.attempt, pictures, event.recipes, picked)
+            await self._ensure_current(
+                self._database.finish_generation(job.id, job.attempt, pictures, event.recipes, pick)
             )
-        except Stale:
-            if await self._was_given_up(job):
-                await self._files.forget_pictures(pictures)
+        except StaleAttempt:
+            if await self._is_abandoned(job):
+                await self._storage.delete_pictures(pictures)
             raise
 
-    async def _picked(self, job: Job, event: Done) -> tuple[Done, tuple[Pick, GenerateWish] | None]:
+    async def _pick_picture(
+        self, job: Job, event: DoneEvent
+    ) -> tuple[DoneEvent, tuple[PictureSelection, GenerationParams] | None]:
         """Of pictures of which the most alike is wanted, give that one; all, where nobody can tell."""
-        wish = job.wish
-        if not isinstance(wish, GenerateWish) or not wish.best:
+        params = job.params
+        if not isinstance(params, GenerationParams) or not params.best:
             return event, None
-        pick = await self._judging.pick(await references(self._ledger, self._files, job.code), event)
+        pick = await self._likeness_scorer.pick_best(
+            await load_references(self._database, self._storage, job.code), event
+        )
         if pick is None:
             log.info("job %d: nobody can tell which picture is the most alike", job.id)
             return event, None
-        place = pick.chosen - 1
-        one = slice(place, place + 1)
-        drawn = msgspec.structs.replace(event, pictures=event.pictures[one], recipes=event.recipes[one])
-        return drawn, (pick, _drawn_alone(wish, place))
+        index = pick.chosen - 1
+        selection = slice(index, index + 1)
+        picked_event = msgspec.structs.replace(
+            event, pictures=event.pictures[selection], recipes=event.recipes[selection]
+        )
+        return picked_event, (pick, _params_of_picture(params, index))
 
-    async def _was_given_up(self, job: Job) -> bool:
+    async def _is_abandoned(self, job: Job) -> bool:
         """Say whether a result that came late is nobody's."""
-        found = await self._ledger.job(job.id)
-        return found is None or found.status in {JobStatus.CANCELLED, JobStatus.FAILED}  # None: it was erased
+        current_job = await self._database.get(job.id)
+        return current_job is None or current_job.status in {
+            JobStatus.CANCELLED,
+            JobStatus.FAILED,
+        }  # None: it was erased
 
-    async def _shown(self, job: Job) -> list[str]:
+    async def _store_training_pictures(self, job: Job) -> list[str]:
         """Put what a training drew into one picture, and keep those of the LoRA that is handed out.
 
         Gives their names, if there were any.
         """
         try:
-            samples, report = await self._files.read_samples(job.id), await self._likeness(job)
-            candidates = await self._files.read_candidate_pictures(job.id)
+            samples, report = await self._storage.read_samples(job.id), await self._load_likeness(job)
+            candidates = await self._storage.read_candidate_pictures(job.id)
             if not samples and not candidates:
                 return []
-            picture = await asyncio.to_thread(training_strip.compose, samples, report, candidates)
-            made = [] if report is None or report.chosen is None else candidates.get(report.chosen, [])
+            strip_png = await asyncio.to_thread(training_strip.compose, samples, report, candidates)
+            chosen_pictures = (
+                [] if report is None or report.chosen is None else candidates.get(report.chosen, [])
+            )
             return [
-                await self._files.write_picture(job.id, number, png)
-                for number, png in enumerate((picture, *made))
+                await self._storage.write_picture(job.id, number, png)
+                for number, png in enumerate((strip_png, *chosen_pictures))
             ]
         except Exception:  # whatever is wrong with them, the LoRA is ready all the same
             log.exception("the samples of job %d cannot be shown", job.id)
             return []
 
-    async def _show_so_far(self, job: Job) -> None:
+    async def _update_preview(self, job: Job) -> None:
         """Have the card of a training show what its LoRA drew up to now."""
         try:
-            picture = await asyncio.to_thread(training_strip.compose, await self._files.read_samples(job.id))
-            await self._files.write_preview(job.id, picture)
+            strip_png = await asyncio.to_thread(
+                training_strip.compose, await self._storage.read_samples(job.id)
+            )
+            await self._storage.write_preview(job.id, strip_png)
         except Exception:  # whatever is wrong with them, the training goes on
             log.exception("the samples of job %d cannot be shown yet", job.id)
-        self._watcher.progressed(job.id)
+        self._listener.on_job_changed(job.id)
 
-    async def _ended(self, job: Job) -> None:
+    async def _finish_job(self, job: Job) -> None:
         log.info("job %d (%s) has ended", job.id, job.kind)
-        self._began.pop(job.id, None)
-        await self._files.forget_work(job.id)
-        self._watcher.progressed(job.id)
-        self._watcher.wake()
+        self._attempt_starts.pop(job.id, None)
+        await self._storage.delete_work(job.id)
+        self._listener.on_job_changed(job.id)
+        self._listener.wake()
 
-    async def _still(self, write: _Fenced) -> None:
+    async def _ensure_current(self, write: _FencedWrite) -> None:
         if not await write:
-            raise Stale
+            raise StaleAttempt
 
 
-def _drawn_alone(wish: GenerateWish, place: int) -> GenerateWish:
+def _params_of_picture(params: GenerationParams, index: int) -> GenerationParams:
     """Give the wish with the seed of its picture at a place, from 0: what is made from it begins there."""
-    if wish.variation:
-        return replace(wish, variation_seed=wish.variation_seed + place)
-    return wish if wish.seed is None else replace(wish, seed=(wish.seed + place) % 2**32)
+    if params.variation:
+        return replace(params, variation_seed=params.variation_seed + index)
+    return params if params.seed is None else replace(params, seed=(params.seed + index) % 2**32)
 
 
 def _start_step(job: Job) -> int | None:
     """Give the step that a further training began at."""
-    return job.wish.start_step if isinstance(job.wish, TrainWish) else None
+    return job.params.start_step if isinstance(job.params, TrainingParams) else None
 
 
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+async def _run_shielded(coroutine: Coroutine[Any, Any, None]) -> None:
     """Do all of it, and be cancelled only afterwards: what comes late would outlive its clean-up."""
-    running = asyncio.ensure_future(work)
+    task = asyncio.ensure_future(coroutine)
     try:
-        await asyncio.shield(running)
+        await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([running])
-        if running.exception() is not None and not isinstance(running.exception(), Stale):
-            log.error("a result could not be written", exc_info=running.exception())
+        await asyncio.wait([task])
+        if task.exception() is not None and not isinstance(task.exception(), StaleAttempt):
+            log.error("a result could not be written", exc_info=task.exception())
         raise

@@ -8,73 +8,86 @@ from typing import Protocol
 
 from bot.core import likeness
 from bot.core.jobs import Job
-from bot.core.likeness import Pick, Score
-from bot.media.quality import Sight
-from gpu_worker.protocol import Candidate, Done
+from bot.core.likeness import CandidateScore, PictureSelection
+from bot.media.quality import PhotoMeasurements
+from gpu_worker.protocol import CandidateEvent, DoneEvent
 
 log = logging.getLogger(__name__)
 
 
-class Eye(Protocol):
+class PictureAnalyzer(Protocol):
     """Sees what is in a picture; the coach's eye is one."""
 
-    async def see(self, photo: bytes) -> Sight | None:
+    async def analyze(self, photo: bytes) -> PhotoMeasurements | None:
         """Measure a picture; None when it cannot be seen."""
 
 
-class Judging:
+class LikenessScorer:
     """Scores candidates: by what the worker says of drawn people, else by the faces that the eye finds."""
 
-    def __init__(self, eye: Eye | None) -> None:
-        self._eye = eye
+    def __init__(self, analyzer: PictureAnalyzer | None) -> None:
+        self._analyzer = analyzer
 
-    async def score(
-        self, job: Job, photos: Sequence[bytes], candidate: Candidate
-    ) -> tuple[Score, int | None] | None:
+    async def score_candidate(
+        self, job: Job, photos: Sequence[bytes], candidate: CandidateEvent
+    ) -> tuple[CandidateScore, int | None] | None:
         """Give a candidate's score and the photo that stands apart; None where nothing honest can be said."""
-        if candidate.identities and candidate.photo_identities:
-            alike: likeness.Alike = likeness.drawings_alike
-            of_photos: list[Sequence[float]] = list(candidate.photo_identities)
-            of_pictures: list[Sequence[float] | None] = list(candidate.identities)
-            copies = 0  # drawings of 64 pixels are too alike for a hash
+        if candidate.picture_embeddings and candidate.photo_embeddings:
+            similarity: likeness.Similarity = likeness.drawing_similarity
+            photo_embeddings: list[Sequence[float]] = list(candidate.photo_embeddings)
+            picture_embeddings: list[Sequence[float] | None] = list(candidate.picture_embeddings)
+            copy_count = 0  # drawings of 64 pixels are too alike for a hash
         else:
-            seen = await self._seen([*photos, *candidate.pictures])
-            of_all = [_identity(each) for each in seen]
-            alike = likeness.faces_alike
-            of_photos = [each for each in of_all[: len(photos)] if each is not None]
-            of_pictures = of_all[len(photos) :]
-            copies = _copies(seen[: len(photos)], seen[len(photos) :])
-        found = likeness.score(candidate.step, of_photos, of_pictures, copies, alike)
-        if found is None:
+            measurements = await self._analyze_all([*photos, *candidate.pictures])
+            embeddings = [_face_embedding(each) for each in measurements]
+            similarity = likeness.face_similarity
+            photo_embeddings = [each for each in embeddings[: len(photos)] if each is not None]
+            picture_embeddings = embeddings[len(photos) :]
+            copy_count = _count_copies(measurements[: len(photos)], measurements[len(photos) :])
+        score = likeness.score_candidate(
+            candidate.step, photo_embeddings, picture_embeddings, copy_count, similarity
+        )
+        if score is None:
             log.info("job %d: nothing can be said of its likeness", job.id)
             return None
-        is_whole = len(of_photos) == len(photos)  # else numbers of photos would be wrong
-        return found, likeness.odd_photo(of_photos, alike) if is_whole else None
+        is_complete = len(photo_embeddings) == len(photos)  # else numbers of photos would be wrong
+        return score, likeness.find_odd_photo(photo_embeddings, similarity) if is_complete else None
 
-    async def pick(self, references: Sequence[bytes], drawn: Done) -> Pick | None:
+    async def pick_best(self, references: Sequence[bytes], event: DoneEvent) -> PictureSelection | None:
         """Choose the most alike of the pictures that were drawn; None where nothing honest can be said."""
-        if drawn.identities and drawn.compared_identities:
-            return likeness.pick(drawn.compared_identities, drawn.identities, likeness.drawings_alike)
-        seen = [_identity(each) for each in await self._seen([*references, *drawn.pictures])]
-        known = [each for each in seen[: len(references)] if each is not None]
-        return likeness.pick(known, seen[len(references) :], likeness.faces_alike)
+        if event.picture_embeddings and event.reference_embeddings:
+            return likeness.pick_best(
+                event.reference_embeddings, event.picture_embeddings, likeness.drawing_similarity
+            )
+        embeddings = [
+            _face_embedding(each) for each in await self._analyze_all([*references, *event.pictures])
+        ]
+        reference_embeddings = [each for each in embeddings[: len(references)] if each is not None]
+        return likeness.pick_best(
+            reference_embeddings, embeddings[len(references) :], likeness.face_similarity
+        )
 
-    async def _seen(self, pictures: Sequence[bytes]) -> list[Sight | None]:
-        if self._eye is None:
+    async def _analyze_all(self, pictures: Sequence[bytes]) -> list[PhotoMeasurements | None]:
+        if self._analyzer is None:
             return [None] * len(pictures)
-        return [await self._eye.see(each) for each in pictures]
+        return [await self._analyzer.analyze(each) for each in pictures]
 
 
-def _identity(seen: Sight | None) -> Sequence[float] | None:
-    face = None if seen is None else seen.main_face
-    return face.identity if face is not None and face.identity else None
+def _face_embedding(measurements: PhotoMeasurements | None) -> Sequence[float] | None:
+    face = None if measurements is None else measurements.main_face
+    return face.embedding if face is not None and face.embedding else None
 
 
-def _copies(photos: Sequence[Sight | None], pictures: Sequence[Sight | None]) -> int:
+def _count_copies(
+    photos: Sequence[PhotoMeasurements | None], pictures: Sequence[PhotoMeasurements | None]
+) -> int:
     """Count the pictures that are a photo again."""
     hashes = [int.from_bytes(each.hash, "big") for each in photos if each is not None]
     return sum(
-        any((int.from_bytes(each.hash, "big") ^ known).bit_count() < likeness.COPY_BITS for known in hashes)
+        any(
+            (int.from_bytes(each.hash, "big") ^ photo_hash).bit_count() < likeness.COPY_DISTANCE_BITS
+            for photo_hash in hashes
+        )
         for each in pictures
         if each is not None
     )

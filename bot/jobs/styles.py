@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot.core.errors import SettingsError, UserError
-from bot.core.messages import Choice
-from bot.texts import say, spoken_language
+from bot.core.messages import Suggestion
+from bot.texts import current_language, translate
 
 STYLES_FILE = Path(__file__).with_name("styles.toml")
 MAX_CHOICES = 25
-_NEAREST = 3
+_MAX_SUGGESTIONS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class Style:
     labels: Mapping[str, str] = field(default_factory=dict)  #: in other languages, by their code
 
     @property
-    def shown(self) -> str:
+    def localized_label(self) -> str:
         """Give the label in the language that is spoken."""
-        return self.labels.get(spoken_language(), self.label)
+        return self.labels.get(current_language(), self.label)
 
 
 class Styles:
@@ -46,36 +46,40 @@ class Styles:
         """Give a style by its exact name; None when there is none (any more)."""
         return self._styles.get(name)
 
-    def read(self, text: str) -> Style:
+    def resolve(self, text: str) -> Style:
         """Give the style a person wrote, by name or label; UserError names the nearest."""
-        wanted = _squeezed(text)
+        query = _normalize(text)
         for style in self:
-            if wanted in map(_squeezed, (style.name, style.label, style.shown)):
+            if query in map(_normalize, (style.name, style.label, style.localized_label)):
                 return style
-        near = difflib.get_close_matches(text.lower(), self._styles, _NEAREST, cutoff=0.5)
-        wrong = repr(text[:20])
-        if near:
-            raise UserError(say("unknown-style-near", style=wrong, near=f" {say('or')} ".join(near)))
-        raise UserError(say("unknown-style", style=wrong, styles=", ".join(self._styles)))
+        suggestions = difflib.get_close_matches(text.lower(), self._styles, _MAX_SUGGESTIONS, cutoff=0.5)
+        quoted_text = repr(text[:20])
+        if suggestions:
+            raise UserError(
+                translate(
+                    "unknown-style-near", style=quoted_text, near=f" {translate('or')} ".join(suggestions)
+                )
+            )
+        raise UserError(translate("unknown-style", style=quoted_text, styles=", ".join(self._styles)))
 
-    def like(self, typed: str) -> list[Choice]:
+    def search(self, text: str) -> list[Suggestion]:
         """Offer the styles that hold what was typed, at most 25."""
-        wanted = _squeezed(typed)
-        fits = [
-            each
-            for each in self
-            if any(wanted in _squeezed(text) for text in (each.name, each.label, each.shown))
+        query = _normalize(text)
+        matches = [
+            style
+            for style in self
+            if any(query in _normalize(name) for name in (style.name, style.label, style.localized_label))
         ]
-        return [Choice(each.shown, each.name) for each in fits[:MAX_CHOICES]]
+        return [Suggestion(style.localized_label, style.name) for style in matches[:MAX_CHOICES]]
 
 
-def read_styles(path: Path = STYLES_FILE) -> Styles:
+def load_styles(path: Path = STYLES_FILE) -> Styles:
     """Read the file of styles; SettingsError in one line when it is not as it should be."""
     try:
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
         styles = {
-            name: Style(name, each["label"], each["prompt"], each["negative"], _labels(each))
-            for name, each in told.items()
+            name: Style(name, entry["label"], entry["prompt"], entry["negative"], _read_labels(entry))
+            for name, entry in data.items()
         }
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise SettingsError(f"{path.name} cannot be used: {error}") from error
@@ -85,9 +89,9 @@ def read_styles(path: Path = STYLES_FILE) -> Styles:
     return Styles(styles)
 
 
-def _squeezed(text: str) -> str:
+def _normalize(text: str) -> str:
     return "".join(char for char in text.lower() if char.isalnum())
 
 
-def _labels(told: Mapping[str, str]) -> dict[str, str]:
-    return {key.removeprefix("label_"): text for key, text in told.items() if key.startswith("label_")}
+def _read_labels(entry: Mapping[str, str]) -> dict[str, str]:
+    return {key.removeprefix("label_"): text for key, text in entry.items() if key.startswith("label_")}

@@ -13,82 +13,84 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 TILE_PX = 192
 COLUMNS = 5
-_GAP_PX, _BADGE_PX, _FRAME_PX, _WORDS_PX = 6, 36, 6, 26
+_GAP_PX, _BADGE_PX, _FRAME_PX, _LABEL_PX = 6, 36, 6, 26
 #: 110 kB each; a set that grows is shown with every photo, and decoding them anew is most of the work.
-MAX_TILES = 128
+MAX_THUMBNAILS = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Overlay:
     """A photo's frame, as red, green and blue, and the few words beneath it."""
 
     colour: tuple[int, int, int]
-    words: str
+    label: str
 
 
-class Tiles:
+class ThumbnailCache:
     """The small pictures of photos that were shown last, by the SHA-256 of their bytes; for any thread."""
 
     def __init__(self) -> None:
-        self._tiles: OrderedDict[str, Image.Image] = OrderedDict()
+        self._thumbnails: OrderedDict[str, Image.Image] = OrderedDict()
         self._lock = Lock()
 
-    def of(self, photo: bytes) -> Image.Image:
+    def get(self, photo: bytes) -> Image.Image:
         """Give the tile of a photo of our own gate."""
-        name = hashlib.sha256(photo).hexdigest()
+        photo_hash = hashlib.sha256(photo).hexdigest()
         with self._lock:
-            tile = self._tiles.pop(name, None)
-        if tile is None:
-            tile = _tile(photo)
+            thumbnail = self._thumbnails.pop(photo_hash, None)
+        if thumbnail is None:
+            thumbnail = _make_thumbnail(photo)
         with self._lock:
-            self._tiles[name] = tile
-            while len(self._tiles) > MAX_TILES:
-                self._tiles.popitem(last=False)
-        return tile
+            self._thumbnails[photo_hash] = thumbnail
+            while len(self._thumbnails) > MAX_THUMBNAILS:
+                self._thumbnails.popitem(last=False)
+        return thumbnail
 
-    def forget(self, names: Iterable[str]) -> None:
+    def forget(self, photo_hashes: Iterable[str]) -> None:
         """Forget photos, named by the SHA-256 of their bytes."""
         with self._lock:
-            for name in names:
-                self._tiles.pop(name, None)
+            for photo_hash in photo_hashes:
+                self._thumbnails.pop(photo_hash, None)
 
 
-def compose(photos: Sequence[bytes], marks: Sequence[Mark] = (), tiles: Tiles | None = None) -> bytes:
+def compose(
+    photos: Sequence[bytes], overlays: Sequence[Overlay] = (), thumbnails: ThumbnailCache | None = None
+) -> bytes:
     """Return a JPEG of photos of our own gate, in their order, each with its number from 1 and its mark."""
-    tiles = tiles or Tiles()
+    thumbnails = thumbnails or ThumbnailCache()
     columns = min(COLUMNS, len(photos))
     rows = -(-len(photos) // COLUMNS)
-    step_px = TILE_PX + _GAP_PX
-    sheet = Image.new("RGB", (columns * step_px + _GAP_PX, rows * step_px + _GAP_PX), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(22)
-    for place, photo in enumerate(photos):
-        left, top = (_GAP_PX + number * step_px for number in (place % COLUMNS, place // COLUMNS))
-        sheet.paste(tiles.of(photo), (left, top))
-        if place < len(marks):
-            _draw_mark(pen, (left, top), marks[place])
-        pen.rectangle((left, top, left + _BADGE_PX, top + _BADGE_PX), "black")
-        middle = (left + _BADGE_PX / 2, top + _BADGE_PX / 2)
-        pen.text(middle, str(place + 1), "white", font, anchor="mm")
-    file = io.BytesIO()
-    sheet.save(file, "JPEG", quality=85)
-    return file.getvalue()
+    pitch_px = TILE_PX + _GAP_PX
+    sheet = Image.new("RGB", (columns * pitch_px + _GAP_PX, rows * pitch_px + _GAP_PX), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(22)
+    for index, photo in enumerate(photos):
+        left, top = (_GAP_PX + number * pitch_px for number in (index % COLUMNS, index // COLUMNS))
+        sheet.paste(thumbnails.get(photo), (left, top))
+        if index < len(overlays):
+            _draw_overlay(draw, (left, top), overlays[index])
+        draw.rectangle((left, top, left + _BADGE_PX, top + _BADGE_PX), "black")
+        centre = (left + _BADGE_PX / 2, top + _BADGE_PX / 2)
+        draw.text(centre, str(index + 1), "white", font, anchor="mm")
+    buffer = io.BytesIO()
+    sheet.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
 
 
-def _draw_mark(pen: ImageDraw.ImageDraw, corner: tuple[int, int], mark: Mark) -> None:
+def _draw_overlay(draw: ImageDraw.ImageDraw, corner: tuple[int, int], overlay: Overlay) -> None:
     left, top = corner
     right, bottom = left + TILE_PX - 1, top + TILE_PX - 1
-    pen.rectangle((left, top, right, bottom), outline=mark.colour, width=_FRAME_PX)
-    pen.rectangle((left, bottom - _WORDS_PX, right, bottom), fill=mark.colour)
-    middle = (left + TILE_PX / 2, bottom - _WORDS_PX / 2)
-    pen.text(middle, mark.words, _ink(mark.colour), ImageFont.load_default(17), anchor="mm")
+    draw.rectangle((left, top, right, bottom), outline=overlay.colour, width=_FRAME_PX)
+    draw.rectangle((left, bottom - _LABEL_PX, right, bottom), fill=overlay.colour)
+    centre = (left + TILE_PX / 2, bottom - _LABEL_PX / 2)
+    draw.text(centre, overlay.label, _text_colour(overlay.colour), ImageFont.load_default(17), anchor="mm")
 
 
-def _ink(colour: tuple[int, int, int]) -> str:
+def _text_colour(colour: tuple[int, int, int]) -> str:
     red, green, blue = colour
     return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 140 else "white"
 
 
-def _tile(photo: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(photo)) as opened:
-        opened.draft("RGB", (TILE_PX, TILE_PX))  # JPEG decodes at a fraction of its size: ten photos at once
-        return ImageOps.fit(opened.convert("RGB"), (TILE_PX, TILE_PX), Image.Resampling.LANCZOS)
+def _make_thumbnail(photo: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(photo)) as image:
+        image.draft("RGB", (TILE_PX, TILE_PX))  # JPEG decodes at a fraction of its size: ten photos at once
+        return ImageOps.fit(image.convert("RGB"), (TILE_PX, TILE_PX), Image.Resampling.LANCZOS)

@@ -14,13 +14,13 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_LENGTH = struct.Struct("<Q")
-_METADATA = "__metadata__"
+_HEADER_LENGTH = struct.Struct("<Q")
+_METADATA_KEY = "__metadata__"
 _ALIGNMENT_BYTES = 8
 #: Hashes are of the whole file, so a part must not claim them.
-_OF_THE_WHOLE = "sshs_"
+_FILE_HASH_PREFIX = "sshs_"
 #: Bytes of a number of each kind; a header names no other.
-_NUMBER_BYTES = {
+_DTYPE_BYTES = {
     "F64": 8,
     "F32": 4,
     "F16": 2,
@@ -36,95 +36,103 @@ _NUMBER_BYTES = {
 _MAX_HEADER_BYTES = 100_000_000
 
 
-def check(data: bytes) -> None:
+def validate_lora(data: bytes) -> None:
     """See whether a file is safetensors from its first byte to its last; ValueError when it is not."""
-    header, begin = _read_header(data)
-    end = 0
-    tensors = [told for name, told in header.items() if name != _METADATA]
+    header, data_start = _read_header(data)
+    previous_end = 0
+    tensors = [tensor_info for name, tensor_info in header.items() if name != _METADATA_KEY]
     try:
         # In the order they lie there, each begins where the last one ended: nothing is hidden between them.
-        for told in sorted(tensors, key=lambda each: tuple(each["data_offsets"])):
-            start, stop = told["data_offsets"]
-            size = math.prod(told["shape"]) * _NUMBER_BYTES[told["dtype"]]
-            if start != end or stop - start != size or min(told["shape"], default=0) < 0:
+        for tensor_info in sorted(tensors, key=lambda each: tuple(each["data_offsets"])):
+            start, stop = tensor_info["data_offsets"]
+            size_bytes = math.prod(tensor_info["shape"]) * _DTYPE_BYTES[tensor_info["dtype"]]
+            if (
+                start != previous_end
+                or stop - start != size_bytes
+                or min(tensor_info["shape"], default=0) < 0
+            ):
                 raise ValueError("its tensors do not lie as its header says")
-            end = stop
+            previous_end = stop
     except (KeyError, TypeError) as error:
         raise ValueError("its header is not one of tensors") from error
-    if not tensors or begin + end != len(data):
+    if not tensors or data_start + previous_end != len(data):
         raise ValueError("it is longer or shorter than its header says")
 
 
-def split(data: bytes, max_bytes: int) -> list[bytes]:
+def split_lora(data: bytes, max_bytes: int) -> list[bytes]:
     """Give the file in parts of at most `max_bytes`; itself alone if it fits. ValueError when none can."""
     if len(data) <= max_bytes:
         return [data]
-    header, begin = _read_header(data)
-    metadata = header.pop(_METADATA, {})
+    header, data_start = _read_header(data)
+    metadata = header.pop(_METADATA_KEY, {})
     # A part's header is never longer than the whole one with a few words added to its metadata.
-    room = max_bytes - begin - 256
-    groups = _grouped(header, room)
+    max_data_bytes = max_bytes - data_start - 256
+    groups = _group_modules(header, max_data_bytes)
     parts = []
     for number, names in enumerate(groups, 1):
-        kept = {key: value for key, value in metadata.items() if not key.startswith(_OF_THE_WHOLE)}
-        kept["loracode_part"] = f"{number} of {len(groups)}"
-        parts.append(_file({name: header[name] for name in names}, kept, memoryview(data)[begin:]))
+        part_metadata = {
+            key: value for key, value in metadata.items() if not key.startswith(_FILE_HASH_PREFIX)
+        }
+        part_metadata["loracode_part"] = f"{number} of {len(groups)}"
+        parts.append(
+            _build_file({name: header[name] for name in names}, part_metadata, memoryview(data)[data_start:])
+        )
     return parts
 
 
-def _grouped(tensors: Mapping[str, Any], room: int) -> list[list[str]]:
+def _group_modules(tensors: Mapping[str, Any], max_data_bytes: int) -> list[list[str]]:
     modules: dict[str, list[str]] = {}
     for name in tensors:
         modules.setdefault(name.split(".")[0], []).append(name)
     groups: list[list[str]] = []
-    left = 0
+    free_bytes = 0
     for names in modules.values():
-        size = sum(_size(tensors[name]) for name in names)
-        if size > room:
-            raise ValueError(f"a module of {size} bytes has no room in a part of {room}")
-        if not groups or size > left:
+        module_bytes = sum(_tensor_bytes(tensors[name]) for name in names)
+        if module_bytes > max_data_bytes:
+            raise ValueError(f"a module of {module_bytes} bytes has no room in a part of {max_data_bytes}")
+        if not groups or module_bytes > free_bytes:
             groups.append([])
-            left = room
+            free_bytes = max_data_bytes
         groups[-1] += names
-        left -= size
+        free_bytes -= module_bytes
     return groups
 
 
-def _file(tensors: Mapping[str, Any], metadata: Mapping[str, str], body: memoryview) -> bytes:
-    header: dict[str, Any] = {_METADATA: dict(metadata)}
+def _build_file(tensors: Mapping[str, Any], metadata: Mapping[str, str], body: memoryview) -> bytes:
+    header: dict[str, Any] = {_METADATA_KEY: dict(metadata)}
     chunks: list[memoryview] = []
-    end = 0
-    for name, told in tensors.items():
-        start = end
-        chunks.append(body[slice(*told["data_offsets"])])
-        end += len(chunks[-1])
-        header[name] = {**told, "data_offsets": [start, end]}
+    end_offset = 0
+    for name, tensor_info in tensors.items():
+        start_offset = end_offset
+        chunks.append(body[slice(*tensor_info["data_offsets"])])
+        end_offset += len(chunks[-1])
+        header[name] = {**tensor_info, "data_offsets": [start_offset, end_offset]}
     return _header_bytes(header) + b"".join(chunks)
 
 
 def _header_bytes(header: Mapping[str, Any]) -> bytes:
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % _ALIGNMENT_BYTES)
-    return _LENGTH.pack(len(text)) + text
+    encoded_header = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    encoded_header += b" " * (-len(encoded_header) % _ALIGNMENT_BYTES)
+    return _HEADER_LENGTH.pack(len(encoded_header)) + encoded_header
 
 
 def _read_header(data: bytes) -> tuple[dict[str, Any], int]:
     """Give the header and where the tensors begin; ValueError when it is no safetensors file."""
-    if len(data) < _LENGTH.size:
+    if len(data) < _HEADER_LENGTH.size:
         raise ValueError("not a safetensors file")
-    length = _LENGTH.unpack_from(data)[0]
-    begin = _LENGTH.size + length
-    if length > _MAX_HEADER_BYTES or begin > len(data):
+    length_bytes = _HEADER_LENGTH.unpack_from(data)[0]
+    data_start = _HEADER_LENGTH.size + length_bytes
+    if length_bytes > _MAX_HEADER_BYTES or data_start > len(data):
         raise ValueError("not a safetensors file")
     try:
-        header = json.loads(data[_LENGTH.size : begin])
+        header = json.loads(data[_HEADER_LENGTH.size : data_start])
     except RecursionError as error:
         raise ValueError("not a safetensors file") from error
     if not isinstance(header, dict):
         raise ValueError("not a safetensors file")
-    return header, begin
+    return header, data_start
 
 
-def _size(told: Mapping[str, Sequence[int]]) -> int:
-    start, end = told["data_offsets"]
+def _tensor_bytes(tensor_info: Mapping[str, Sequence[int]]) -> int:
+    start, end = tensor_info["data_offsets"]
     return end - start

@@ -27,84 +27,106 @@ def compose(
     Beneath them how the likeness went, where it was measured more than once, and the pictures that it was
     measured on, a column a step; what is handed out is green.
     """
-    of_samples = {step: [samples[step]] for step in evenly(sorted(samples))}
-    grid, chosen = dict(candidates or {}), None if likeness is None else likeness.chosen
-    grid = {step: grid[step] for step in evenly(sorted(grid), chosen)}
+    sample_columns = {step: [samples[step]] for step in pick_evenly(sorted(samples))}
+    candidate_columns, chosen_step = dict(candidates or {}), None if likeness is None else likeness.chosen
+    candidate_columns = {
+        step: candidate_columns[step] for step in pick_evenly(sorted(candidate_columns), chosen_step)
+    }
     has_chart = likeness is not None and len(likeness.scores) > 1
-    depth = max((len(pictures) for pictures in grid.values()), default=0)
-    below_px = (TILE_PX + LABEL_PX if of_samples else 0) + (CHART_PX if has_chart else 0)
-    height_px = below_px + (depth * TILE_PX + LABEL_PX if grid else 0)
-    sheet = Image.new("RGB", (TILE_PX * max(1, len(of_samples), len(grid)), max(1, height_px)), "white")
-    _columns(sheet, 0, of_samples, {step: f"step {step}" for step in of_samples})
+    max_rows = max((len(pictures) for pictures in candidate_columns.values()), default=0)
+    candidates_top_px = (TILE_PX + LABEL_PX if sample_columns else 0) + (CHART_PX if has_chart else 0)
+    height_px = candidates_top_px + (max_rows * TILE_PX + LABEL_PX if candidate_columns else 0)
+    sheet = Image.new(
+        "RGB", (TILE_PX * max(1, len(sample_columns), len(candidate_columns)), max(1, height_px)), "white"
+    )
+    _draw_columns(sheet, 0, sample_columns, {step: f"step {step}" for step in sample_columns})
     if likeness is not None and has_chart:
-        _chart(ImageDraw.Draw(sheet), likeness, sheet.width, below_px)
-    if likeness is not None and grid:
-        alike = {each.step: f" · {each.likeness:.0%}" for each in likeness.scores}
-        _columns(sheet, below_px, grid, {step: f"step {step}{alike.get(step, '')}" for step in grid}, chosen)
-    file = io.BytesIO()
-    sheet.save(file, "PNG", compress_level=1)  # a third of the time of 6, and about the size
-    return file.getvalue()
+        _draw_chart(ImageDraw.Draw(sheet), likeness, sheet.width, candidates_top_px)
+    if likeness is not None and candidate_columns:
+        likeness_labels = {each.step: f" · {each.likeness:.0%}" for each in likeness.scores}
+        _draw_columns(
+            sheet,
+            candidates_top_px,
+            candidate_columns,
+            {step: f"step {step}{likeness_labels.get(step, '')}" for step in candidate_columns},
+            chosen_step,
+        )
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG", compress_level=1)  # a third of the time of 6, and about the size
+    return buffer.getvalue()
 
 
-def _columns(
+def _draw_columns(
     sheet: Image.Image,
-    top: int,
-    pictures: Mapping[int, Sequence[bytes]],
+    top_px: int,
+    columns: Mapping[int, Sequence[bytes]],
     labels: Mapping[int, str],
-    chosen: int | None = None,
+    chosen_step: int | None = None,
 ) -> None:
     """Draw pictures of steps, those of one step in a column, its label beneath; frame the chosen one."""
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(18)
-    for place, (step, column) in enumerate(pictures.items()):
-        left, low = place * TILE_PX, top + len(column) * TILE_PX
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(18)
+    for index, (step, column) in enumerate(columns.items()):
+        left_px, bottom_px = index * TILE_PX, top_px + len(column) * TILE_PX
         for row, picture in enumerate(column):
-            tile = _tile(picture)
-            middle = (left + (TILE_PX - tile.width) // 2, top + row * TILE_PX + (TILE_PX - tile.height) // 2)
-            sheet.paste(tile, middle)
-        if step == chosen:
-            pen.rectangle((left, top, left + TILE_PX - 1, low - 1), outline=_GREEN, width=_FRAME_PX)
-        ink = _GREEN if step == chosen else "black"
-        pen.text((left + TILE_PX / 2, low + LABEL_PX / 2), labels[step], ink, font, anchor="mm")
+            tile = _make_tile(picture)
+            position = (
+                left_px + (TILE_PX - tile.width) // 2,
+                top_px + row * TILE_PX + (TILE_PX - tile.height) // 2,
+            )
+            sheet.paste(tile, position)
+        if step == chosen_step:
+            draw.rectangle(
+                (left_px, top_px, left_px + TILE_PX - 1, bottom_px - 1), outline=_GREEN, width=_FRAME_PX
+            )
+        text_colour = _GREEN if step == chosen_step else "black"
+        draw.text(
+            (left_px + TILE_PX / 2, bottom_px + LABEL_PX / 2), labels[step], text_colour, font, anchor="mm"
+        )
 
 
-def _tile(picture: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(picture)) as opened:
-        tile = opened.convert("RGB")
+def _make_tile(picture: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(picture)) as image:
+        tile = image.convert("RGB")
     # Small pictures are enlarged in whole steps, so that their pixels stay sharp.
-    grow = max(1, TILE_PX // max(tile.size))
-    tile = tile.resize((tile.width * grow, tile.height * grow), Image.Resampling.NEAREST)
+    scale = max(1, TILE_PX // max(tile.size))
+    tile = tile.resize((tile.width * scale, tile.height * scale), Image.Resampling.NEAREST)
     tile.thumbnail((TILE_PX, TILE_PX), Image.Resampling.LANCZOS)
     return tile
 
 
-def _chart(pen: ImageDraw.ImageDraw, likeness: LikenessReport, width_px: int, bottom: int) -> None:
+def _draw_chart(draw: ImageDraw.ImageDraw, likeness: LikenessReport, width_px: int, bottom_px: int) -> None:
     """Draw likeness over steps, the chosen one marked."""
-    font, low = ImageFont.load_default(14), bottom - _MARGIN_PX
-    high_px, wide_px = CHART_PX - 2 * _MARGIN_PX, width_px - 2 * _MARGIN_PX
-    first, last = likeness.scores[0].step, likeness.scores[-1].step
-    places = [
-        (_MARGIN_PX + wide_px * (each.step - first) / (last - first), low - high_px * each.likeness)
+    font, axis_y_px = ImageFont.load_default(14), bottom_px - _MARGIN_PX
+    plot_height_px, plot_width_px = CHART_PX - 2 * _MARGIN_PX, width_px - 2 * _MARGIN_PX
+    first_step, last_step = likeness.scores[0].step, likeness.scores[-1].step
+    points = [
+        (
+            _MARGIN_PX + plot_width_px * (each.step - first_step) / (last_step - first_step),
+            axis_y_px - plot_height_px * each.likeness,
+        )
         for each in likeness.scores
     ]
-    for share in (0.0, 0.5, 1.0):
-        y = low - high_px * share
-        pen.line((_MARGIN_PX, y, width_px - _MARGIN_PX, y), _GRID)
-        pen.text((_MARGIN_PX - 6, y), f"{share:.0%}", _FAINT, font, anchor="rm")
-    pen.line(places, _BLUE, 3)
-    for (x, y), each in zip(places, likeness.scores, strict=True):
+    for fraction in (0.0, 0.5, 1.0):
+        y = axis_y_px - plot_height_px * fraction
+        draw.line((_MARGIN_PX, y, width_px - _MARGIN_PX, y), _GRID)
+        draw.text((_MARGIN_PX - 6, y), f"{fraction:.0%}", _FAINT, font, anchor="rm")
+    draw.line(points, _BLUE, 3)
+    for (x, y), each in zip(points, likeness.scores, strict=True):
         is_chosen = each.step == likeness.chosen
-        size = 7 if is_chosen else 4
-        pen.ellipse((x - size, y - size, x + size, y + size), _GREEN if is_chosen else _BLUE)
-        pen.text((x, low + 6), str(each.step), _FAINT, font, anchor="mt")
+        radius_px = 7 if is_chosen else 4
+        draw.ellipse(
+            (x - radius_px, y - radius_px, x + radius_px, y + radius_px), _GREEN if is_chosen else _BLUE
+        )
+        draw.text((x, axis_y_px + 6), str(each.step), _FAINT, font, anchor="mt")
 
 
-def evenly(steps: list[int], wanted: int | None = None) -> list[int]:
+def pick_evenly(steps: list[int], required_step: int | None = None) -> list[int]:
     """Choose at most MAX_TILES of them, the first and the last among them, and the one that is wanted."""
     if len(steps) <= MAX_TILES:
         return steps
-    last = len(steps) - 1
-    found = [steps[round(number * last / (MAX_TILES - 1))] for number in range(MAX_TILES)]
-    if wanted in steps and wanted not in found:
-        nearest = min(range(1, MAX_TILES - 1), key=lambda place: abs(found[place] - wanted))
-        found[nearest] = wanted
-    return found
+    last_index = len(steps) - 1
+    picked_steps = [steps[round(number * last_index / (MAX_TILES - 1))] for number in range(MAX_TILES)]
+    if required_step in steps and required_step not in picked_steps:
+        nearest = min(range(1, MAX_TILES - 1), key=lambda index: abs(picked_steps[index] - required_step))
+        picked_steps[nearest] = required_step
+    return picked_steps

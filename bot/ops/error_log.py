@@ -7,37 +7,39 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bot.core.logging import redacted
+from bot.core.logging import redact
 
-MAX_KEPT = 50
+MAX_ENTRIES = 50
 MAX_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class LoggedError:
     """One line of the log that told of an error."""
 
     at: datetime
-    words: str
+    text: str
 
 
-class Troubles(logging.Handler):
+class RecentErrors(logging.Handler):
     """Keeps what is logged as an error, one line each: no traceback, whose lines may quote people."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
-        self._kept: deque[Trouble] = deque(maxlen=MAX_KEPT)
+        self._entries: deque[LoggedError] = deque(maxlen=MAX_ENTRIES)
         #: How many there were since the start.
         self.count = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record."""
         self.count += 1
-        kind = record.exc_info[0] if record.exc_info else None
-        line = record.getMessage() if kind is None else f"{record.getMessage()} ({kind.__name__})"
-        words = " ".join(redacted(f"{record.name}: {line}").split())
-        self._kept.append(Trouble(datetime.fromtimestamp(record.created, UTC), words[:MAX_CHARS]))
+        error_type = record.exc_info[0] if record.exc_info else None
+        message = (
+            record.getMessage() if error_type is None else f"{record.getMessage()} ({error_type.__name__})"
+        )
+        text = " ".join(redact(f"{record.name}: {message}").split())
+        self._entries.append(LoggedError(datetime.fromtimestamp(record.created, UTC), text[:MAX_CHARS]))
 
-    def last(self, count: int) -> list[Trouble]:
+    def last(self, limit: int) -> list[LoggedError]:
         """Give the last ones, the newest first."""
-        return list(reversed(self._kept))[:count]
+        return list(reversed(self._entries))[:limit]

@@ -12,49 +12,51 @@ from pathlib import Path
 import msgspec
 
 from bot.core.errors import SettingsError
-from bot.media.storage import Files
-from gpu_worker.protocol import Health
+from bot.media.storage import Storage
+from gpu_worker.protocol import WorkerHealth
 
 log = logging.getLogger(__name__)
 
-BEAT_S = 10.0
+INTERVAL_S = 10.0
 #: A bot that has not beaten for so long is not well: several beats, for a disk that is busy.
-STALE_S = 45.0
-NAME = "pulse.json"
+STALE_AFTER_S = 45.0
+FILE_NAME = "pulse.json"
 
 
-class Pulse(msgspec.Struct, frozen=True, kw_only=True):
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """What the bot last said of itself."""
 
     at: datetime
     since: datetime
     pid: int
-    health: Health | None
+    health: WorkerHealth | None
 
     def is_stale(self, now: datetime) -> bool:
         """Say whether it is too long ago."""
-        return (now - self.at).total_seconds() > STALE_S
+        return (now - self.at).total_seconds() > STALE_AFTER_S
 
 
-async def beat(files: Files, health: Callable[[], Health | None], clock: Callable[[], datetime]) -> None:
+async def write_heartbeats(
+    storage: Storage, health: Callable[[], WorkerHealth | None], clock: Callable[[], datetime]
+) -> None:
     """Write the pulse again and again, until cancelled; then there is none."""
-    since = clock()
+    started_at = clock()
     try:
         while True:
-            pulse = Pulse(at=clock(), since=since, pid=os.getpid(), health=health())
+            heartbeat = Heartbeat(at=clock(), since=started_at, pid=os.getpid(), health=health())
             try:
-                await files.write_pulse(NAME, msgspec.json.encode(pulse))
+                await storage.write_heartbeat(FILE_NAME, msgspec.json.encode(heartbeat))
             except OSError as error:  # a full disk is told by others; the bot goes on
                 log.warning("the pulse cannot be written: %s", error.strerror)
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(INTERVAL_S)
     finally:
-        (files.root / NAME).unlink(missing_ok=True)
+        (storage.root / FILE_NAME).unlink(missing_ok=True)
 
 
-def read(data_dir: Path) -> Pulse | None:
+def read_heartbeat(data_dir: Path) -> Heartbeat | None:
     """Give the last pulse; None when there is none, or a torn one. SettingsError where we may not look."""
     try:
-        return msgspec.json.decode((data_dir / NAME).read_bytes(), type=Pulse)
+        return msgspec.json.decode((data_dir / FILE_NAME).read_bytes(), type=Heartbeat)
     except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
         return None
     except OSError as error:

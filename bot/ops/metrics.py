@@ -17,159 +17,176 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 
-from bot.core.jobs import PAUSED, TERMINAL, JobKind, JobStatus
-from bot.core.monitoring import Alarm
-from bot.db import Ledger
-from gpu_worker.protocol import Health
+from bot.core.jobs import PAUSED_SWITCH, TERMINAL_STATUSES, JobKind, JobStatus
+from bot.core.monitoring import AlertKind
+from bot.db import Database
+from gpu_worker.protocol import WorkerHealth
 
 #: A job's end is counted so much later, lest one that is just being written be missed.
-LAG = timedelta(seconds=10)
+COUNTING_LAG = timedelta(seconds=10)
 _DAY = timedelta(hours=24)
 _QUANTILES = ("0.5", "0.95")
 
 
 @dataclass(frozen=True, slots=True)
-class Dials:
+class MetricSources:
     """What is read besides the ledger. `errors` counts what was logged so; `last_backup_at` reads a disk."""
 
-    health: Callable[[], Health | None]
-    deaths: Callable[[], int]
-    errors: Callable[[], int]
+    health: Callable[[], WorkerHealth | None]
+    crash_count: Callable[[], int]
+    error_count: Callable[[], int]
     last_backup_at: Callable[[], datetime | None]
     data_dir: Path
 
 
-class Meter:
+class MetricsExporter:
     """Reads all figures at once."""
 
-    def __init__(self, ledger: Ledger, dials: Dials, clock: Callable[[], datetime]) -> None:
-        self._ledger = ledger
-        self._dials = dials
+    def __init__(self, database: Database, sources: MetricSources, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._sources = sources
         self._clock = clock
-        self._since = self._counted_until = clock()
-        self._ended: Counter[tuple[JobKind, JobStatus]] = Counter()
-        self._one_at_a_time = asyncio.Lock()
-        self._families: list[Metric] = []
+        self._started_at = self._counted_until = clock()
+        self._ended_counts: Counter[tuple[JobKind, JobStatus]] = Counter()
+        self._lock = asyncio.Lock()
+        self._metric_families: list[Metric] = []
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._registry.register(self)
 
     def collect(self) -> Iterable[Metric]:
         """Give what was read last; the registry asks."""
-        return self._families
+        return self._metric_families
 
-    async def read(self) -> bytes:
+    async def export(self) -> bytes:
         """Read every figure and write them in Prometheus' text format."""
-        async with self._one_at_a_time:
-            await self._count_ended()
-            disk = await asyncio.to_thread(shutil.disk_usage, self._dials.data_dir)
-            backup_at = await asyncio.to_thread(self._dials.last_backup_at)
-            self._families = [
+        async with self._lock:
+            await self._count_ended_jobs()
+            disk_usage = await asyncio.to_thread(shutil.disk_usage, self._sources.data_dir)
+            last_backup_at = await asyncio.to_thread(self._sources.last_backup_at)
+            self._metric_families = [
                 InfoMetricFamily("loracode", "What runs.", {"version": metadata.version("loracode")}),
-                _gauge("start_time_seconds", "When the bot was started.", self._since.timestamp()),
-                *await self._queue(),
-                *self._worker(),
-                _gauge("disk_free_bytes", "Free on the disk of DATA_DIR.", disk.free),
-                _gauge("disk_total_bytes", "Size of the disk of DATA_DIR.", disk.total),
-                *_optional(
-                    "last_backup_timestamp_seconds", "When the last backup was made.", _time(backup_at)
+                _gauge("start_time_seconds", "When the bot was started.", self._started_at.timestamp()),
+                *await self._queue_metrics(),
+                *self._worker_metrics(),
+                _gauge("disk_free_bytes", "Free on the disk of DATA_DIR.", disk_usage.free),
+                _gauge("disk_total_bytes", "Size of the disk of DATA_DIR.", disk_usage.total),
+                *_optional_gauge(
+                    "last_backup_timestamp_seconds",
+                    "When the last backup was made.",
+                    _timestamp_s(last_backup_at),
                 ),
-                *await self._alarms(),
+                *await self._alert_metrics(),
                 _counter(
-                    "logged_errors", "What was logged as an error since the start.", self._dials.errors()
+                    "logged_errors",
+                    "What was logged as an error since the start.",
+                    self._sources.error_count(),
                 ),
             ]
             return generate_latest(self._registry)
 
-    async def check(self) -> None:
+    async def check_database(self) -> None:
         """Raise whatever keeps the ledger from being read."""
-        await self._ledger.waiting()
+        await self._database.count_queued()
 
-    async def _count_ended(self) -> None:
-        until = self._clock() - LAG
-        if until > self._counted_until:
-            self._ended.update(await self._ledger.ended_between(self._counted_until, until))
-            self._counted_until = until
+    async def _count_ended_jobs(self) -> None:
+        end = self._clock() - COUNTING_LAG
+        if end > self._counted_until:
+            self._ended_counts.update(await self._database.count_ended_between(self._counted_until, end))
+            self._counted_until = end
 
-    async def _queue(self) -> list[Metric]:
-        ledger, now = self._ledger, self._clock()
-        waiting, oldest_at = await ledger.waiting(), await ledger.oldest_waiting_at()
-        running = Counter(job.kind for job in await ledger.running_jobs())
-        waits = GaugeMetricFamily(*_named("jobs_waiting", "Jobs in line."), labels=["kind"])
-        runs = GaugeMetricFamily(*_named("jobs_running", "Jobs at work."), labels=["kind"])
-        ended = CounterMetricFamily(
-            *_named("jobs_ended", "Jobs that ended since the start."), labels=["kind", "status"]
+    async def _queue_metrics(self) -> list[Metric]:
+        database, now = self._database, self._clock()
+        waiting_counts, oldest_at = await database.count_queued(), await database.get_oldest_queued_at()
+        running_counts = Counter(job.kind for job in await database.list_running())
+        waiting_metric = GaugeMetricFamily(*_name_and_help("jobs_waiting", "Jobs in line."), labels=["kind"])
+        running_metric = GaugeMetricFamily(*_name_and_help("jobs_running", "Jobs at work."), labels=["kind"])
+        ended_metric = CounterMetricFamily(
+            *_name_and_help("jobs_ended", "Jobs that ended since the start."), labels=["kind", "status"]
         )
         for kind in JobKind:
-            waits.add_metric([kind], waiting[kind])
-            runs.add_metric([kind], running[kind])
-            for status in sorted(TERMINAL):
-                ended.add_metric([kind, status], self._ended[kind, status])
+            waiting_metric.add_metric([kind], waiting_counts[kind])
+            running_metric.add_metric([kind], running_counts[kind])
+            for status in sorted(TERMINAL_STATUSES):
+                ended_metric.add_metric([kind, status], self._ended_counts[kind, status])
         oldest_s = 0.0 if oldest_at is None else max(0.0, (now - oldest_at).total_seconds())
         return [
-            *(waits, runs, ended),
+            *(waiting_metric, running_metric, ended_metric),
             _gauge("oldest_waiting_seconds", "How long the job that waits longest has waited.", oldest_s),
-            _gauge("notices_owed", "Messages that people are still owed.", await ledger.notices_owed()),
-            *await self._times(now),
+            _gauge(
+                "notices_owed", "Messages that people are still owed.", await database.count_undelivered()
+            ),
+            *await self._latency_metrics(now),
         ]
 
-    async def _times(self, now: datetime) -> Iterator[Metric]:
+    async def _latency_metrics(self, now: datetime) -> Iterator[Metric]:
         labels = ["kind", "quantile"]
-        waited = GaugeMetricFamily(*_named("job_wait_seconds", "Waits of the last 24 hours."), labels=labels)
-        ran = GaugeMetricFamily(*_named("job_run_seconds", "Times at work, last 24 hours."), labels=labels)
+        wait_metric = GaugeMetricFamily(
+            *_name_and_help("job_wait_seconds", "Waits of the last 24 hours."), labels=labels
+        )
+        run_metric = GaugeMetricFamily(
+            *_name_and_help("job_run_seconds", "Times at work, last 24 hours."), labels=labels
+        )
         for kind in JobKind:
-            times = await self._ledger.times(kind, now - _DAY)
-            if times is not None:
-                for number, quantile in enumerate(_QUANTILES):
-                    waited.add_metric([kind, quantile], times.waited_s[number])
-                    ran.add_metric([kind, quantile], times.ran_s[number])
-        return iter((waited, ran))
+            latency = await self._database.get_latency_stats(kind, now - _DAY)
+            if latency is not None:
+                for index, quantile in enumerate(_QUANTILES):
+                    wait_metric.add_metric([kind, quantile], latency.wait_s[index])
+                    run_metric.add_metric([kind, quantile], latency.run_s[index])
+        return iter((wait_metric, run_metric))
 
-    def _worker(self) -> Iterator[Metric]:
-        health = self._dials.health()
+    def _worker_metrics(self) -> Iterator[Metric]:
+        health = self._sources.health()
         yield _gauge("worker_up", "1 while there is a worker.", float(health is not None))
-        yield _counter("worker_deaths", "Workers that ended by themselves.", self._dials.deaths())
+        yield _counter("worker_deaths", "Workers that ended by themselves.", self._sources.crash_count())
         if health is None:
             return
         yield _gauge("base_model_loaded", "1 once the base model is there.", float(health.base_model_loaded))
         yield _gauge("worker_memory_bytes", "Memory of the worker.", health.process_memory_bytes)
-        load = health.device_load_percent
-        for name, what, value in (
+        load_percent = health.device_load_percent
+        for name, help_text, value in (
             ("card_temperature_celsius", "Temperature of the graphics card.", health.device_temperature_c),
             ("card_memory_used_bytes", "Memory in use on the card.", health.device_memory_used_bytes),
             ("card_memory_total_bytes", "Memory of the card.", health.device_memory_total_bytes),
-            ("card_load_ratio", "How busy the card is, 0 to 1.", None if load is None else load / 100),
+            (
+                "card_load_ratio",
+                "How busy the card is, 0 to 1.",
+                None if load_percent is None else load_percent / 100,
+            ),
         ):
-            yield from _optional(name, what, value)
+            yield from _optional_gauge(name, help_text, value)
 
-    async def _alarms(self) -> list[Metric]:
-        on = await self._ledger.switches_on()
-        alarms = GaugeMetricFamily(
-            *_named("alarm", "1 while administrators stand warned of it."), labels=["name"]
+    async def _alert_metrics(self) -> list[Metric]:
+        switches = await self._database.list_active_switches()
+        alert_metric = GaugeMetricFamily(
+            *_name_and_help("alarm", "1 while administrators stand warned of it."), labels=["name"]
         )
-        names_on = await self._ledger.alarms_on()
-        for alarm in Alarm:
-            alarms.add_metric([alarm], float(alarm in names_on))
-        return [alarms, _gauge("paused", "1 while an administrator lets no job begin.", float(PAUSED in on))]
+        active_alerts = await self._database.list_active_alerts()
+        for kind in AlertKind:
+            alert_metric.add_metric([kind], float(kind in active_alerts))
+        return [
+            alert_metric,
+            _gauge("paused", "1 while an administrator lets no job begin.", float(PAUSED_SWITCH in switches)),
+        ]
 
 
-def _named(name: str, what: str) -> tuple[str, str]:
-    return f"loracode_{name}", what
+def _name_and_help(name: str, help_text: str) -> tuple[str, str]:
+    return f"loracode_{name}", help_text
 
 
-def _gauge(name: str, what: str, value: float) -> Metric:
-    return GaugeMetricFamily(*_named(name, what), value=value)
+def _gauge(name: str, help_text: str, value: float) -> Metric:
+    return GaugeMetricFamily(*_name_and_help(name, help_text), value=value)
 
 
-def _counter(name: str, what: str, value: float) -> Metric:
-    return CounterMetricFamily(*_named(name, what), value=value)
+def _counter(name: str, help_text: str, value: float) -> Metric:
+    return CounterMetricFamily(*_name_and_help(name, help_text), value=value)
 
 
-def _optional(name: str, what: str, value: float | None) -> Iterator[Metric]:
+def _optional_gauge(name: str, help_text: str, value: float | None) -> Iterator[Metric]:
     """A figure that nobody can tell is left out: a zero would be a lie."""
     if value is not None:
-        yield _gauge(name, what, value)
+        yield _gauge(name, help_text, value)
 
 
-def _time(at: datetime | None) -> float | None:
+def _timestamp_s(at: datetime | None) -> float | None:
     return None if at is None else at.timestamp()

@@ -10,21 +10,21 @@ from datetime import datetime, timedelta
 
 from bot import texts
 from bot.core.accounts import Identity
-from bot.core.jobs import PAUSED
-from bot.core.monitoring import Finding, Sample, View, judge
-from bot.db import Ledger
-from gpu_worker.protocol import Health
+from bot.core.jobs import PAUSED_SWITCH
+from bot.core.monitoring import Alert, MonitorSample, MonitorSnapshot, evaluate_alerts
+from bot.db import Database
+from gpu_worker.protocol import WorkerHealth
 
 log = logging.getLogger(__name__)
 
 #: An hour more than is shown, so that the picture has no ragged edge.
-KEEP_SAMPLES = timedelta(hours=25)
+SAMPLE_RETENTION = timedelta(hours=25)
 #: Alarms look at so much minute by minute; of what was before, the highest values are enough.
-LATELY = timedelta(minutes=20)
+RECENT_WINDOW = timedelta(minutes=20)
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class HealthInputs:
     """What else is looked at, and who is told: `wake` says that letters are owed.
 
     `deaths` counts the workers that ended by themselves since the start, `disk_free_share` is 0 to 1 and may
@@ -32,68 +32,68 @@ class Outlook:
     """
 
     admins: Sequence[Identity]
-    wake: Callable[[], None]
-    deaths: Callable[[], int]
+    wake_sender: Callable[[], None]
+    crash_count: Callable[[], int]
     disk_free_share: Callable[[], float]
-    backup_trouble: Callable[[], str | None]
+    backup_error: Callable[[], str | None]
 
 
-class Watchman:
+class Monitor:
     """Samples the queue and the card into the ledger; without an outlook that is all."""
 
     def __init__(
         self,
-        ledger: Ledger,
-        health: Callable[[], Health | None],
+        database: Database,
+        health: Callable[[], WorkerHealth | None],
         clock: Callable[[], datetime],
-        outlook: Outlook | None = None,
+        inputs: HealthInputs | None = None,
     ) -> None:
-        self._ledger = ledger
+        self._database = database
         self._health = health
         self._clock = clock
-        self._outlook = outlook
+        self._inputs = inputs
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Keep a sample of now, forget those that nobody is shown any more, and tell what has become bad."""
         now = self._clock()
-        await self._ledger.add_sample(await self._sample(now))
-        await self._ledger.forget_samples_before(now - KEEP_SAMPLES)
-        if self._outlook is not None:
-            for finding in judge(await self._view(self._outlook, now)):
-                await self._tell(self._outlook, finding)
+        await self._database.add_sample(await self._take_sample(now))
+        await self._database.delete_samples_before(now - SAMPLE_RETENTION)
+        if self._inputs is not None:
+            for alert in evaluate_alerts(await self._take_snapshot(self._inputs, now)):
+                await self._send_alert(self._inputs, alert)
 
-    async def _view(self, outlook: Outlook, now: datetime) -> View:
-        lately = await self._ledger.samples_since(now - LATELY)
-        peaks = await self._ledger.peaks_since(now - KEEP_SAMPLES)
-        return View(
-            samples=[*(each for each in peaks if each.at < lately[0].at), *lately],
-            disk_free_share=await asyncio.to_thread(outlook.disk_free_share),
-            oldest_waiting_at=await self._ledger.oldest_waiting_at(),
-            is_paused=PAUSED in await self._ledger.switches_on(),
-            backup_trouble=outlook.backup_trouble(),
+    async def _take_snapshot(self, inputs: HealthInputs, now: datetime) -> MonitorSnapshot:
+        recent_samples = await self._database.list_samples_since(now - RECENT_WINDOW)
+        peak_samples = await self._database.list_peaks_since(now - SAMPLE_RETENTION)
+        return MonitorSnapshot(
+            samples=[*(each for each in peak_samples if each.at < recent_samples[0].at), *recent_samples],
+            disk_free_share=await asyncio.to_thread(inputs.disk_free_share),
+            oldest_queued_at=await self._database.get_oldest_queued_at(),
+            is_paused=PAUSED_SWITCH in await self._database.list_active_switches(),
+            backup_error=inputs.backup_error(),
         )
 
-    async def _tell(self, outlook: Outlook, finding: Finding) -> None:
+    async def _send_alert(self, inputs: HealthInputs, alert: Alert) -> None:
         """Tell of a change; that it was told stands in the ledger with the letters, so it is told once."""
-        if finding.is_bad is None:
+        if alert.is_bad is None:
             return
-        words = texts.alarm(finding) if finding.is_bad else texts.alarm_over(finding)
-        if await self._ledger.turn_alarm(finding.alarm, finding.is_bad, outlook.admins, words):
-            log.log(logging.ERROR if finding.is_bad else logging.INFO, "%s", words)
-            outlook.wake()
+        text = texts.alert_raised(alert) if alert.is_bad else texts.alert_resolved(alert)
+        if await self._database.set_alert(alert.kind, alert.is_bad, inputs.admins, text):
+            log.log(logging.ERROR if alert.is_bad else logging.INFO, "%s", text)
+            inputs.wake_sender()
 
-    async def _sample(self, now: datetime) -> Sample:
-        waiting, health = await self._ledger.waiting(), self._health()
-        deaths = 0 if self._outlook is None else self._outlook.deaths()
+    async def _take_sample(self, now: datetime) -> MonitorSample:
+        waiting_counts, health = await self._database.count_queued(), self._health()
+        crash_count = 0 if self._inputs is None else self._inputs.crash_count()
         if health is None:
-            return Sample(now, waiting, worker_deaths=deaths)
-        return Sample(
+            return MonitorSample(now, waiting_counts, worker_crashes=crash_count)
+        return MonitorSample(
             at=now,
-            waiting=waiting,
+            queued_counts=waiting_counts,
             device=health.device,
             load_percent=health.device_load_percent,
             memory_used_bytes=health.device_memory_used_bytes,
             memory_total_bytes=health.device_memory_total_bytes,
             temperature_c=health.device_temperature_c,
-            worker_deaths=deaths,
+            worker_crashes=crash_count,
         )

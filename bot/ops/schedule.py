@@ -10,11 +10,11 @@ from typing import Protocol
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from bot.core.accounts import Place
+from bot.core.accounts import ChatAddress
 from bot.core.photos import PhotoSet
-from bot.db import Ledger
-from bot.media.storage import Files
-from bot.ops.daily_backup import Backups
+from bot.db import Database
+from bot.media.storage import Storage
+from bot.ops.daily_backup import DailyBackups
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +26,13 @@ UPDATE_RETENTION = timedelta(days=2)
 REMIND_AFTER, FORGET_AFTER = timedelta(hours=20), timedelta(hours=24)
 
 
-class Teller(Protocol):
+class ReminderSender(Protocol):
     """Tells people what they are to hear."""
 
     def wake(self) -> None:
         """A notice may be owed."""
 
-    async def remind(self, place: Place, photo_set: PhotoSet) -> bool:
+    async def send_reminder(self, address: ChatAddress, photo_set: PhotoSet) -> bool:
         """Remind a person of a set; False when it is to be tried again later."""
 
 
@@ -41,41 +41,41 @@ class Schedule:
 
     def __init__(
         self,
-        ledger: Ledger,
-        files: Files,
-        notifier: Teller,
+        database: Database,
+        storage: Storage,
+        notice_sender: ReminderSender,
         clock: Callable[[], datetime],
-        forget: Callable[[Sequence[str]], None],
-        backups: Backups | None = None,
+        forget_photos: Callable[[Sequence[str]], None],
+        backups: DailyBackups | None = None,
     ) -> None:
-        self._ledger = ledger
-        self._files = files
-        self._notifier = notifier
-        self._forget = forget
+        self._database = database
+        self._storage = storage
+        self._notice_sender = notice_sender
+        self._forget_photos = forget_photos
         self._clock = clock
         self._backups = backups
-        self._rounds: set[asyncio.Future[None]] = set()
+        self._running_tasks: set[asyncio.Future[None]] = set()
         self._is_closed = False
         # However late: what comes more than a second late APScheduler would leave out, the daily backup too.
         self._scheduler = AsyncIOScheduler(
             timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
 
-    def start(self, every_minute: Callable[[], Awaitable[None]]) -> None:
+    def start(self, run_every_minute: Callable[[], Awaitable[None]]) -> None:
         """Begin, with a first round of house-keeping at once."""
         self._scheduler.add_job(
-            self._round,
+            self._run_task,
             "interval",
-            args=[self.every_hour],
+            args=[self.run_hourly],
             hours=1,
             id="house",
             next_run_time=datetime.now(self._scheduler.timezone),
         )
         # Notices wake the notifier themselves; this is for a machine whose clock was set or that slept.
         self._scheduler.add_job(
-            self._round, "interval", args=[self.look_at_notices], seconds=30, id="notices"
+            self._run_task, "interval", args=[self.wake_notices], seconds=30, id="notices"
         )
-        self._scheduler.add_job(self._round, "cron", args=[every_minute], second=0, id="every-minute")
+        self._scheduler.add_job(self._run_task, "cron", args=[run_every_minute], second=0, id="every-minute")
         self._scheduler.start()
 
     async def close(self) -> None:
@@ -83,50 +83,59 @@ class Schedule:
         self._is_closed = True
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
-        for under_way in self._rounds:
-            under_way.cancel()
-        if self._rounds:
-            await asyncio.wait(self._rounds)
+        for task in self._running_tasks:
+            task.cancel()
+        if self._running_tasks:
+            await asyncio.wait(self._running_tasks)
 
-    async def _round(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _run_task(self, callback: Callable[[], Awaitable[None]]) -> None:
         # In a task of ours: APScheduler goes on for a moment, and tells no end that could be waited for.
         if self._is_closed:
             return
-        under_way = asyncio.ensure_future(work())
-        self._rounds.add(under_way)
-        under_way.add_done_callback(self._rounds.discard)
-        await under_way
+        task = asyncio.ensure_future(callback())
+        self._running_tasks.add(task)
+        task.add_done_callback(self._running_tasks.discard)
+        await task
 
-    async def every_hour(self) -> None:
+    async def run_hourly(self) -> None:
         """Keep house and, when it is time, back up what is left: one after the other, as both read it all."""
         try:
-            await self.keep_house()
+            await self.run_retention()
         except Exception:  # there is a backup all the same
             log.exception("the house could not be kept")
         if self._backups is not None:
-            await self._backups.keep()
+            await self._backups.run_if_due()
 
-    async def keep_house(self) -> None:
+    async def run_retention(self) -> None:
         """Forget photos and drafts that are too old, sweep files that nobody owns, cut the ledger's log."""
-        forgotten = await self._ledger.forget_photos_before(self._clock() - PHOTO_RETENTION)
-        forgotten += await self._ledger.forget_sets_before(self._clock() - FORGET_AFTER)
-        self._forget(forgotten)
-        await self._remind()
-        jobs = [*await self._ledger.queued_ids(), *(job.id for job in await self._ledger.running_jobs())]
-        swept = await self._files.sweep(jobs, self._ledger.unnamed)
-        await self._ledger.forget_drafts(self._clock())
-        await self._ledger.forget_updates_before(self._clock() - UPDATE_RETENTION)
-        await self._ledger.forget_invitations(self._clock())
-        await self._ledger.compact()
-        if forgotten or swept:
-            log.info("%d photos were past their time, %d files had no owner", len(forgotten), swept)
-        self._notifier.wake()
+        expired_photos = await self._database.delete_photos_before(self._clock() - PHOTO_RETENTION)
+        expired_photos += await self._database.delete_sets_before(self._clock() - FORGET_AFTER)
+        self._forget_photos(expired_photos)
+        await self._send_reminders()
+        open_job_ids = [
+            *await self._database.list_queued_ids(),
+            *(job.id for job in await self._database.list_running()),
+        ]
+        orphan_count = await self._storage.delete_orphans(
+            open_job_ids, self._database.list_unreferenced_files
+        )
+        await self._database.delete_expired_drafts(self._clock())
+        await self._database.delete_updates_before(self._clock() - UPDATE_RETENTION)
+        await self._database.delete_expired_requests(self._clock())
+        await self._database.checkpoint_wal()
+        if expired_photos or orphan_count:
+            log.info(
+                "%d photos were past their time, %d files had no owner", len(expired_photos), orphan_count
+            )
+        self._notice_sender.wake()
 
-    async def look_at_notices(self) -> None:
+    async def wake_notices(self) -> None:
         """Let the notifier look."""
-        self._notifier.wake()
+        self._notice_sender.wake()
 
-    async def _remind(self) -> None:
-        for photo_set in await self._ledger.sets_to_remind(self._clock() - REMIND_AFTER):
-            if photo_set.place is not None and await self._notifier.remind(photo_set.place, photo_set):
-                await self._ledger.set_reminded(photo_set.account)
+    async def _send_reminders(self) -> None:
+        for photo_set in await self._database.list_sets_to_remind(self._clock() - REMIND_AFTER):
+            if photo_set.address is not None and await self._notice_sender.send_reminder(
+                photo_set.address, photo_set
+            ):
+                await self._database.mark_set_reminded(photo_set.account)

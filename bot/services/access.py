@@ -7,126 +7,136 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from bot import texts
-from bot.core.accounts import Access, AccountId, Identity, Place, Quota, Role, Standing
+from bot.core.accounts import AccessMode, AccessStatus, AccountId, ChatAddress, Identity, Quota, Role
 from bot.core.errors import UserError
-from bot.core.jobs import Job, estimate
-from bot.core.logging import note
-from bot.services.context import Tools
+from bot.core.jobs import Job, estimate_job
+from bot.core.logging import add_log_context
+from bot.services.context import ServiceContext
 
-A_DAY, AN_HOUR = timedelta(days=1), timedelta(hours=1)
+ONE_DAY, ONE_HOUR = timedelta(days=1), timedelta(hours=1)
 #: Of a full line: so many jobs are asked when they end; told when none of them knows; never told less.
-_MOST_GUESSED, _UNKNOWN_S, _SOONEST_S = 5, 600.0, 60.0
+_MAX_ESTIMATES, _DEFAULT_WAIT_S, _MIN_WAIT_S = 5, 600.0, 60.0
 
 
-class Door:
+class AccessPolicy:
     """Looks at everybody who asks for something."""
 
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
 
-    async def account_of(self, who: Identity, is_joining: bool = False) -> AccountId:
+    async def require_account(self, identity: Identity, is_linking: bool = False) -> AccountId:
         """Give the account of whoever may use the bot; UserError says why somebody else may not.
 
         `is_joining` is for a member who comes on another platform, where they are not known yet.
         """
-        rules, ledger = self._tools.rules, self._tools.ledger
-        if who not in rules.admins:
-            standing = await ledger.standing_of(who)
-            if standing.is_banned:
+        rules, database = self._context.rules, self._context.database
+        if identity not in rules.admins:
+            access_status = await database.get_access_status(identity)
+            if access_status.is_banned:
                 raise UserError(texts.BANNED)
-            is_guest = role_of(self._tools, standing, who) is Role.GUEST
-            is_closed = rules.access is not Access.OPEN and is_guest and not is_joining
-            if is_closed and not await self._is_named(who):
-                raise UserError(_refusal(rules.access, who))
-        account = await ledger.account_of(who)
-        note(account=account)
+            is_guest = get_role(self._context, access_status, identity) is Role.GUEST
+            is_closed = rules.access is not AccessMode.OPEN and is_guest and not is_linking
+            if is_closed and not await self._is_listed(identity):
+                raise UserError(_refusal_text(rules.access, identity))
+        account = await database.get_or_create(identity)
+        add_log_context(account=account)
         return account
 
-    async def _is_named(self, who: Identity) -> bool:
+    async def _is_listed(self, identity: Identity) -> bool:
         """Say whether the settings name somebody as they are known on another platform."""
-        account = await self._tools.ledger.known_account(who)
-        people = [] if account is None else await self._tools.ledger.identities_of(account)
-        return not (self._tools.rules.admins | self._tools.rules.allowed).isdisjoint(people)
+        account = await self._context.database.find_by_identity(identity)
+        identities = [] if account is None else await self._context.database.list_identities(account)
+        return not (self._context.rules.admins | self._context.rules.allow_list).isdisjoint(identities)
 
-    async def takes_word(self, who: Identity, text: str) -> bool:
+    async def redeem_invite_token(self, identity: Identity, text: str) -> bool:
         """Let somebody in by the word they wrote, where there are such words; False when it is none."""
-        word = text.strip().upper()
-        rules, ledger = self._tools.rules, self._tools.ledger
-        if rules.access is not Access.INVITATION or who in rules.admins or not word.isalnum():
+        token = text.strip().upper()
+        rules, database = self._context.rules, self._context.database
+        if rules.access is not AccessMode.INVITATION or identity in rules.admins or not token.isalnum():
             return False
-        standing = await ledger.standing_of(who)
-        if standing.is_banned or role_of(self._tools, standing, who) is not Role.GUEST:
+        access_status = await database.get_access_status(identity)
+        if access_status.is_banned or get_role(self._context, access_status, identity) is not Role.GUEST:
             return False
-        return await ledger.enter(await ledger.account_of(who), word)
+        return await database.redeem_invite_token(await database.get_or_create(identity), token)
 
 
-async def refuse_when_full(tools: Tools, account: AccountId, place: Place) -> None:
+async def check_queue_limit(context: ServiceContext, account: AccountId, address: ChatAddress) -> None:
     """UserError, with a time, when there is no room in line: in all, or for one group or channel."""
-    rules, ledger = tools.rules, tools.ledger
-    if not rules.admins.isdisjoint(await ledger.identities_of(account)):
+    rules, database = context.rules, context.database
+    if not rules.admins.isdisjoint(await database.list_identities(account)):
         return
-    waiting = sum((await ledger.waiting()).values())
-    if rules.most_waiting is not None and waiting >= rules.most_waiting:
-        raise UserError(texts.queue_full(waiting, await _room_in_s(tools, await ledger.running_jobs())))
-    if rules.most_in_a_chat is not None and place.is_shared:
-        jobs = await ledger.open_jobs_in(place, rules.most_in_a_chat)
-        if len(jobs) >= rules.most_in_a_chat:
-            raise UserError(texts.chat_full(len(jobs), await _room_in_s(tools, jobs)))
+    queued_count = sum((await database.count_queued()).values())
+    if rules.max_queued_jobs is not None and queued_count >= rules.max_queued_jobs:
+        raise UserError(
+            texts.queue_full(queued_count, await _estimate_wait_s(context, await database.list_running()))
+        )
+    if rules.max_chat_jobs is not None and address.is_shared:
+        jobs = await database.list_open_in_chat(address, rules.max_chat_jobs)
+        if len(jobs) >= rules.max_chat_jobs:
+            raise UserError(texts.chat_full(len(jobs), await _estimate_wait_s(context, jobs)))
 
 
-async def _room_in_s(tools: Tools, jobs: Sequence[Job]) -> float:
+async def _estimate_wait_s(context: ServiceContext, jobs: Sequence[Job]) -> float:
     """Guess when the first of some jobs ends and leaves its place."""
-    now = tools.clock()
-    left = [(await estimate(tools.ledger, job, now)).left_s for job in jobs[:_MOST_GUESSED]]
+    now = context.clock()
+    etas_s = [(await estimate_job(context.database, job, now)).remaining_s for job in jobs[:_MAX_ESTIMATES]]
     return max(
-        _SOONEST_S,
-        min((each for each in left if each is not None and math.isfinite(each)), default=_UNKNOWN_S),
+        _MIN_WAIT_S,
+        min(
+            (eta_s for eta_s in etas_s if eta_s is not None and math.isfinite(eta_s)), default=_DEFAULT_WAIT_S
+        ),
     )
 
 
-async def refuse_trainings(tools: Tools, account: AccountId, place: Place) -> None:
+async def check_training_quota(context: ServiceContext, account: AccountId, address: ChatAddress) -> None:
     """UserError when a person has had as many trainings as they may, or there is no room in line."""
-    await refuse_when_full(tools, account, place)
-    most = (await quota_of(tools, account)).trainings_a_day
-    if most is not None:
-        used = await tools.ledger.trainings_since(account, tools.clock() - A_DAY)
-        if used >= most:
-            raise UserError(texts.trainings_used_up(most))
+    await check_queue_limit(context, account, address)
+    limit = (await get_quota(context, account)).trainings_per_day
+    if limit is not None:
+        used_count = await context.database.count_trainings_since(account, context.clock() - ONE_DAY)
+        if used_count >= limit:
+            raise UserError(texts.trainings_used_up(limit))
 
 
-async def refuse_pictures(tools: Tools, account: AccountId, place: Place, count: int) -> None:
+async def check_picture_quota(
+    context: ServiceContext, account: AccountId, address: ChatAddress, count: int
+) -> None:
     """UserError when so many pictures are more than a person may have, or there is no room in line."""
-    await refuse_when_full(tools, account, place)
-    most = (await quota_of(tools, account)).pictures_an_hour
-    if most is not None:
-        used = await tools.ledger.pictures_since(account, tools.clock() - AN_HOUR)
-        if used + count > most:
-            raise UserError(texts.pictures_used_up(most))
+    await check_queue_limit(context, account, address)
+    limit = (await get_quota(context, account)).pictures_per_hour
+    if limit is not None:
+        used_count = await context.database.count_pictures_since(account, context.clock() - ONE_HOUR)
+        if used_count + count > limit:
+            raise UserError(texts.pictures_used_up(limit))
 
 
-async def quota_of(tools: Tools, account: AccountId) -> Quota:
+async def get_quota(context: ServiceContext, account: AccountId) -> Quota:
     """Give a person's limits: their own ones stand above those of their role."""
-    people = await tools.ledger.identities_of(account)
-    if not people or not tools.rules.admins.isdisjoint(people):
+    identities = await context.database.list_identities(account)
+    if not identities or not context.rules.admins.isdisjoint(identities):
         return Quota()
-    standing = await tools.ledger.standing_of(people[0])
-    role = max((role_of(tools, standing, who) for who in people), key=list(Role).index)
-    of_role = tools.rules.quotas.get(role, Quota())
-    own = standing.own
+    access_status = await context.database.get_access_status(identities[0])
+    role = max((get_role(context, access_status, identity) for identity in identities), key=list(Role).index)
+    role_quota = context.rules.quotas.get(role, Quota())
+    quota_override = access_status.quota_override
     return Quota(
-        of_role.trainings_a_day if own.trainings_a_day is None else own.trainings_a_day,
-        of_role.pictures_an_hour if own.pictures_an_hour is None else own.pictures_an_hour,
+        role_quota.trainings_per_day
+        if quota_override.trainings_per_day is None
+        else quota_override.trainings_per_day,
+        role_quota.pictures_per_hour
+        if quota_override.pictures_per_hour is None
+        else quota_override.pictures_per_hour,
     )
 
 
-def role_of(tools: Tools, standing: Standing, who: Identity) -> Role:
+def get_role(context: ServiceContext, access_status: AccessStatus, identity: Identity) -> Role:
     """Tell what somebody is: whom the settings name is a member at least."""
-    if standing.role is Role.GUEST and who in tools.rules.allowed:
+    if access_status.role is Role.GUEST and identity in context.rules.allow_list:
         return Role.MEMBER
-    return standing.role
+    return access_status.role
 
 
-def _refusal(access: Access, who: Identity) -> str:
-    if access is Access.INVITATION:
-        return texts.invitation_first(who.platform)
-    return texts.not_on_the_list(who)
+def _refusal_text(access: AccessMode, identity: Identity) -> str:
+    if access is AccessMode.INVITATION:
+        return texts.invitation_first(identity.platform)
+    return texts.not_on_the_list(identity)

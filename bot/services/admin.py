@@ -10,138 +10,148 @@ from datetime import timedelta
 from bot import texts
 from bot.core.accounts import AccountId, Identity, Platform, Quota, Role
 from bot.core.errors import UserError
-from bot.core.jobs import PAUSED
+from bot.core.jobs import PAUSED_SWITCH
 from bot.core.loras import Lora, parse_code
 from bot.core.messages import Reply
-from bot.services.access import A_DAY, AN_HOUR, quota_of, role_of
-from bot.services.accounts import wiped
-from bot.services.context import Tools
-from bot.services.overview import Overview
+from bot.services.access import ONE_DAY, ONE_HOUR, get_quota, get_role
+from bot.services.accounts import delete_erased_data
+from bot.services.context import ServiceContext
+from bot.services.overview import StatusService
 
 INVITATION_DAYS = 7
 #: What Discord takes in one message, with room for whom it is addressed to.
 MAX_BROADCAST_CHARS = 1800
 #: Of an entry word: without letters and digits that look like others.
-_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
-_WORD_CHARS = 8
-_MAX_LIMIT = 100_000
+_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+_TOKEN_CHARS = 8
+_MAX_QUOTA = 100_000
 #: What is kept of the words after a command.
-_MAX_ABOUT_CHARS = 200
+_MAX_LOGGED_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class _Person:
+class _CommandTarget:
     """Whom a command is about; somebody who was never here has no account."""
 
-    people: tuple[Identity, ...]
+    identities: tuple[Identity, ...]
     account: AccountId | None
 
 
-class Admins:
+class AdminService:
     """Answers administrators; to others there is nothing of this."""
 
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
-        overview = Overview(tools, tools.clock())
-        self._calls: dict[str, Callable[[str], Awaitable[Reply]]] = {
-            "status": lambda _: overview.status(),
-            "logs": lambda _: overview.logs(),
-            "reports": lambda _: overview.reports(),
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
+        status_service = StatusService(context, context.clock())
+        self._handlers: dict[str, Callable[[str], Awaitable[Reply]]] = {
+            "status": lambda _: status_service.show_status(),
+            "logs": lambda _: status_service.show_logs(),
+            "reports": lambda _: status_service.show_reports(),
             "pause": lambda _: self._pause(),
             "resume": lambda _: self._resume(),
-            "drain": lambda _: self._drain(),
+            "drain": lambda _: self._start_drain(),
             "ban": self._ban,
             "unban": self._unban,
-            "quota": self._quota,
-            "takedown": self._takedown,
+            "quota": self._show_quota,
+            "takedown": self._take_down,
             "broadcast": self._broadcast,
             "invite": lambda _: self._invite(),
         }
 
-    async def act(self, who: Identity, command: str, text: str) -> Reply:
+    async def run_command(self, identity: Identity, command: str, text: str) -> Reply:
         """Do what a command says; UserError, as for a command that is not there, for anybody else."""
-        if who not in self._tools.rules.admins or command not in self._calls:
+        if identity not in self._context.rules.admins or command not in self._handlers:
             raise UserError(texts.UNKNOWN_COMMAND)
         if command != "status":  # which is asked for all the time, and changes nothing
-            await self._tools.ledger.note_act(who, command, " ".join(text.split())[:_MAX_ABOUT_CHARS])
-        return await self._calls[command](text.strip())
+            await self._context.database.add_audit_entry(
+                identity, command, " ".join(text.split())[:_MAX_LOGGED_CHARS]
+            )
+        return await self._handlers[command](text.strip())
 
     async def _pause(self) -> Reply:
-        await self._tools.ledger.switch(PAUSED, on=True)
+        await self._context.database.set_switch(PAUSED_SWITCH, is_on=True)
         return Reply(texts.PAUSED)
 
     async def _resume(self) -> Reply:
-        await self._tools.ledger.switch(PAUSED, on=False)
-        self._tools.queue.wake()
+        await self._context.database.set_switch(PAUSED_SWITCH, is_on=False)
+        self._context.queue.wake()
         return Reply(texts.RESUMED)
 
-    async def _drain(self) -> Reply:
-        self._tools.queue.finish()
-        return texts.draining(len(await self._tools.ledger.running_jobs()))
+    async def _start_drain(self) -> Reply:
+        self._context.queue.request_shutdown()
+        return texts.drain_started(len(await self._context.database.list_running()))
 
     async def _ban(self, text: str) -> Reply:
-        person = await self._person(text)
-        if not self._tools.rules.admins.isdisjoint(person.people):
+        target = await self._require_target(text)
+        if not self._context.rules.admins.isdisjoint(target.identities):
             raise UserError(texts.NOT_AN_ADMIN)
-        await self._tools.ledger.ban(person.people)
-        jobs = [] if person.account is None else await self._tools.ledger.open_jobs_of(person.account)
+        await self._context.database.ban(target.identities)
+        jobs = (
+            []
+            if target.account is None
+            else await self._context.database.list_open_for_account(target.account)
+        )
         for job in jobs:
-            photos = await self._tools.ledger.names_of(job.id)
-            if await self._tools.ledger.cancel(job.id) is not None:
-                await self._tools.queue.stop(job.id)
-                self._tools.forget(photos)
-        return texts.banned(person.people, len(jobs))
+            photo_hashes = await self._context.database.list_job_hashes(job.id)
+            if await self._context.database.cancel(job.id) is not None:
+                await self._context.queue.abort_job(job.id)
+                self._context.forget_photos(photo_hashes)
+        return texts.person_banned(target.identities, len(jobs))
 
     async def _unban(self, text: str) -> Reply:
-        person = await self._person(text)
-        if not await self._tools.ledger.unban(person.people):
+        target = await self._require_target(text)
+        if not await self._context.database.unban(target.identities):
             raise UserError(texts.NOT_BANNED)
-        return texts.unbanned(person.people)
+        return texts.person_unbanned(target.identities)
 
-    async def _quota(self, text: str) -> Reply:
-        who, *changes = _split_person(text)
-        person = await self._person(who)
-        if person.account is None:
+    async def _show_quota(self, text: str) -> Reply:
+        target_text, *new_values = _split_target(text)
+        target = await self._require_target(target_text)
+        if target.account is None:
             raise UserError(texts.NO_SUCH_PERSON)
-        await self._change_quota(person.account, changes)
-        ledger, now = self._tools.ledger, self._tools.clock()
-        standing = await ledger.standing_of(person.people[0])
-        used = (
-            await ledger.trainings_since(person.account, now - A_DAY),
-            await ledger.pictures_since(person.account, now - AN_HOUR),
+        await self._set_quota(target.account, new_values)
+        database, now = self._context.database, self._context.clock()
+        access_status = await database.get_access_status(target.identities[0])
+        usage = (
+            await database.count_trainings_since(target.account, now - ONE_DAY),
+            await database.count_pictures_since(target.account, now - ONE_HOUR),
         )
-        standing = replace(standing, role=role_of(self._tools, standing, person.people[0]))
-        return texts.quota(person.people, standing, await quota_of(self._tools, person.account), used)
+        access_status = replace(
+            access_status, role=get_role(self._context, access_status, target.identities[0])
+        )
+        return texts.quota_status(
+            target.identities, access_status, await get_quota(self._context, target.account), usage
+        )
 
-    async def _change_quota(self, account: AccountId, changes: list[str]) -> None:
-        match changes:
+    async def _set_quota(self, account: AccountId, new_values: list[str]) -> None:
+        match new_values:
             case []:
                 return
             case [role] if role in set(Role):
-                await self._tools.ledger.set_role(account, Role(role))
+                await self._context.database.set_role(account, Role(role))
             case [trainings, pictures]:
-                own = Quota(_limit(trainings), _limit(pictures))
-                await self._tools.ledger.set_quota(account, own)
+                quota_override = Quota(_parse_limit(trainings), _parse_limit(pictures))
+                await self._context.database.set_quota(account, quota_override)
             case _:
                 raise UserError(texts.HOW_TO_QUOTA)
 
-    async def _takedown(self, text: str) -> Reply:
-        lora = await self._lora(text)
-        async with self._tools.locks.of(lora.account):
-            lora = await self._lora(text)  # it may have gone while we waited
-            owner = await self._tools.ledger.identities_of(lora.account)
-            erased = await self._tools.ledger.erase_lora(lora.code)
-            await wiped(self._tools, erased)
-        for who in owner[:1]:
-            with texts.use_language(await self._tools.ledger.language_of(who)):
-                words = texts.your_code_was_taken_down(lora.code)
-            await self._tools.ledger.owe_letters([who], words)
-        self._tools.mailbox.wake()
-        return texts.taken_down(lora.code, len(erased.pictures), len(erased.jobs))
+    async def _take_down(self, text: str) -> Reply:
+        lora = await self._require_lora(text)
+        async with self._context.locks.get_lock(lora.account):
+            lora = await self._require_lora(text)  # it may have gone while we waited
+            owner_identities = await self._context.database.list_identities(lora.account)
+            erasure = await self._context.database.erase_lora(lora.code)
+            await delete_erased_data(self._context, erasure)
+        for owner in owner_identities[:1]:
+            with texts.use_language(await self._context.database.get_language(owner)):
+                message = texts.your_code_was_taken_down(lora.code)
+            await self._context.database.add_direct_messages([owner], message)
+        self._context.direct_messages.wake()
+        return texts.lora_taken_down(lora.code, len(erasure.pictures), len(erasure.jobs))
 
-    async def _lora(self, text: str) -> Lora:
+    async def _require_lora(self, text: str) -> Lora:
         code = parse_code(text)
-        lora = None if code is None else await self._tools.ledger.lora(code)
+        lora = None if code is None else await self._context.database.get_by_code(code)
         if lora is None:
             raise UserError(texts.NO_SUCH_CODE)
         return lora
@@ -149,44 +159,46 @@ class Admins:
     async def _broadcast(self, text: str) -> Reply:
         if not text or len(text) > MAX_BROADCAST_CHARS:
             raise UserError(texts.BROADCAST_WHAT.format(most=MAX_BROADCAST_CHARS))
-        people = await self._tools.ledger.owe_everybody(text)
-        self._tools.mailbox.wake()
-        return texts.broadcast(people)
+        recipient_count = await self._context.database.add_broadcast(text)
+        self._context.direct_messages.wake()
+        return texts.broadcast_started(recipient_count)
 
     async def _invite(self) -> Reply:
-        word = "".join(secrets.choice(_LETTERS) for _ in range(_WORD_CHARS))
-        until = self._tools.clock() + timedelta(days=INVITATION_DAYS)
-        await self._tools.ledger.give_entry_word(word, until)
-        return texts.invitation(word, INVITATION_DAYS)
+        token = "".join(secrets.choice(_ALPHABET) for _ in range(_TOKEN_CHARS))
+        expires_at = self._context.clock() + timedelta(days=INVITATION_DAYS)
+        await self._context.database.save_invite_token(token, expires_at)
+        return texts.invitation_created(token, INVITATION_DAYS)
 
-    async def _person(self, text: str) -> _Person:
+    async def _require_target(self, text: str) -> _CommandTarget:
         """Read whom a command is about: an identity, or the owner of a LoraCode. UserError when nobody is."""
-        ledger = self._tools.ledger
+        database = self._context.database
         code = parse_code(text)
         if code is not None:
-            lora = await ledger.lora(code)
+            lora = await database.get_by_code(code)
             if lora is None:
                 raise UserError(texts.NO_SUCH_CODE)
-            return _Person(tuple(await ledger.identities_of(lora.account)), lora.account)
+            return _CommandTarget(tuple(await database.list_identities(lora.account)), lora.account)
         platform, _, user_id = text.partition(":")
         if platform not in set(Platform) or not user_id.isascii() or not user_id.isalnum():
             raise UserError(texts.WHICH_PERSON)
-        who = Identity(Platform(platform), user_id)
-        account = await ledger.known_account(who)
-        return _Person((who,) if account is None else tuple(await ledger.identities_of(account)), account)
+        identity = Identity(Platform(platform), user_id)
+        account = await database.find_by_identity(identity)
+        return _CommandTarget(
+            (identity,) if account is None else tuple(await database.list_identities(account)), account
+        )
 
 
-def _split_person(text: str) -> list[str]:
+def _split_target(text: str) -> list[str]:
     """Split what stands after `/quota`; a LoraCode may be written as four and four digits."""
-    words = text.split()
-    if len(words) > 1 and all(len(each) == 4 and each.isdigit() for each in words[:2]):
-        words[:2] = ["".join(words[:2])]
-    return words or [""]
+    parts = text.split()
+    if len(parts) > 1 and all(len(each) == 4 and each.isdigit() for each in parts[:2]):
+        parts[:2] = ["".join(parts[:2])]
+    return parts or [""]
 
 
-def _limit(text: str) -> int | None:
+def _parse_limit(text: str) -> int | None:
     if text == "-":
         return None
-    if not text.isascii() or not text.isdigit() or int(text) > _MAX_LIMIT:
+    if not text.isascii() or not text.isdigit() or int(text) > _MAX_QUOTA:
         raise UserError(texts.HOW_TO_QUOTA)
     return int(text)

@@ -21,65 +21,69 @@ from bot.core.errors import UnknownCode, UserError
 log = logging.getLogger(__name__)
 
 #: Wrong codes within an hour: of one account, and of all together.
-MOST_OF_ONE, MOST_OF_ALL = 20, 2000
-COUNTS_FOR = timedelta(hours=1)
-_MOST_KEPT = 10_000  # accounts; the one that was wrong longest ago is forgotten first
+MAX_PER_ACCOUNT, MAX_IN_TOTAL = 20, 2000
+WINDOW = timedelta(hours=1)
+_MAX_ACCOUNTS = 10_000  # accounts; the one that was wrong longest ago is forgotten first
 
 
-class Guesses:
+class CodeGuessLimiter:
     """Counts wrong codes, in memory: a restart forgives."""
 
     def __init__(self) -> None:
-        self._of_one: OrderedDict[AccountId, deque[datetime]] = OrderedDict()
-        self._of_all: deque[datetime] = deque(maxlen=MOST_OF_ALL)
+        self._by_account: OrderedDict[AccountId, deque[datetime]] = OrderedDict()
+        self._in_total: deque[datetime] = deque(maxlen=MAX_IN_TOTAL)
 
-    def wrong(self, account: AccountId, now: datetime) -> bool:
+    def record_wrong_code(self, account: AccountId, now: datetime) -> bool:
         """Count a wrong code; False when it was one too many."""
-        since = now - COUNTS_FOR
-        own = self._of_one.setdefault(account, deque(maxlen=MOST_OF_ONE))
-        self._of_one.move_to_end(account)
-        while len(self._of_one) > _MOST_KEPT:
-            self._of_one.popitem(last=False)
-        for counted in (own, self._of_all):
-            while counted and counted[0] <= since:
-                counted.popleft()
-        is_one_too_many = len(own) == MOST_OF_ONE or (len(self._of_all) == MOST_OF_ALL and bool(own))
-        if len(own) == MOST_OF_ONE - 1:
-            log.warning("account %d named %d codes within an hour that are not its own", account, MOST_OF_ONE)
-        if not is_one_too_many:
-            own.append(now)
-            self._of_all.append(now)
-        return not is_one_too_many
+        window_start = now - WINDOW
+        account_times = self._by_account.setdefault(account, deque(maxlen=MAX_PER_ACCOUNT))
+        self._by_account.move_to_end(account)
+        while len(self._by_account) > _MAX_ACCOUNTS:
+            self._by_account.popitem(last=False)
+        for times in (account_times, self._in_total):
+            while times and times[0] <= window_start:
+                times.popleft()
+        is_over_limit = len(account_times) == MAX_PER_ACCOUNT or (
+            len(self._in_total) == MAX_IN_TOTAL and bool(account_times)
+        )
+        if len(account_times) == MAX_PER_ACCOUNT - 1:
+            log.warning(
+                "account %d named %d codes within an hour that are not its own", account, MAX_PER_ACCOUNT
+            )
+        if not is_over_limit:
+            account_times.append(now)
+            self._in_total.append(now)
+        return not is_over_limit
 
 
-class Guarded(Protocol):
+class WrongCodeCounter(Protocol):
     """Use cases that take codes."""
 
-    async def wrong_code(self, who: Identity) -> bool:
+    async def count_wrong_code(self, who: Identity) -> bool:
         """Count a wrong code of somebody; False when it was one too many."""
 
 
-_Guarded = TypeVar("_Guarded", bound=Guarded)
+_CounterT = TypeVar("_CounterT", bound=WrongCodeCounter)
 
 
-def counting_wrong_codes(cls: type[_Guarded]) -> type[_Guarded]:
+def limit_wrong_codes(cls: type[_CounterT]) -> type[_CounterT]:
     """Let each public use case of a class count the codes of `who` that are not theirs."""
     for name, method in list(vars(cls).items()):
-        if name.startswith("_") or name == "wrong_code" or not inspect.iscoroutinefunction(method):
+        if name.startswith("_") or name == "count_wrong_code" or not inspect.iscoroutinefunction(method):
             continue
         if "who" in inspect.signature(method).parameters:
-            setattr(cls, name, _counted(method))
+            setattr(cls, name, _wrap_limited(method))
     return cls
 
 
-def _counted(use_case: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+def _wrap_limited(use_case: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     @functools.wraps(use_case)
-    async def work(studio: Guarded, who: Identity, *args: Any, **kwargs: Any) -> Any:
+    async def wrapper(services: WrongCodeCounter, who: Identity, *args: Any, **kwargs: Any) -> Any:
         try:
-            return await use_case(studio, who, *args, **kwargs)
+            return await use_case(services, who, *args, **kwargs)
         except UnknownCode as error:
-            if await studio.wrong_code(who):
+            if await services.count_wrong_code(who):
                 raise
             raise UserError(texts.TOO_MANY_WRONG_CODES) from error
 
-    return work
+    return wrapper

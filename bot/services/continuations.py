@@ -5,70 +5,74 @@ from __future__ import annotations
 import re
 
 from bot import texts
-from bot.core.accounts import AccountId, Place
+from bot.core.accounts import AccountId, ChatAddress
 from bot.core.errors import UserError
-from bot.core.jobs import estimate
-from bot.core.loras import LEAST_MORE_STEPS, MORE_STEPS, MOST_MORE_STEPS, LoraCode, split_code
+from bot.core.jobs import estimate_job
+from bot.core.loras import DEFAULT_EXTRA_STEPS, MAX_EXTRA_STEPS, MIN_EXTRA_STEPS, LoraCode, split_code
 from bot.core.messages import Reply
 from bot.core.photos import PHOTOS_PER_LORA
 from bot.services import generation_options, ownership
-from bot.services.context import Tools
-from bot.services.photo_sets import Collecting
+from bot.services.context import ServiceContext
+from bot.services.photo_sets import PhotoSetService
 
 
-class Further:
+class ContinuationService:
     """Trains Loras further; each belongs to whoever asks."""
 
-    def __init__(self, tools: Tools, collecting: Collecting) -> None:
-        self._tools = tools
-        self._collecting = collecting
+    def __init__(self, context: ServiceContext, photo_sets: PhotoSetService) -> None:
+        self._context = context
+        self._photo_sets = photo_sets
 
-    async def more(self, account: AccountId, place: Place, text: str) -> Reply:
+    async def continue_from_text(self, account: AccountId, address: ChatAddress, text: str) -> Reply:
         """Train a Lora further: `4071 3386 300`."""
-        code_text, rest = split_code(generation_options.cleaned(text))
-        return await self.go_on(account, place, generation_options.read_code(code_text), _steps(rest))
+        code_text, steps_text = split_code(generation_options.clean_text(text))
+        return await self.continue_training(
+            account, address, generation_options.read_code(code_text), _parse_steps(steps_text)
+        )
 
-    async def go_on(self, account: AccountId, place: Place, code: LoraCode, steps: int = MORE_STEPS) -> Reply:
+    async def continue_training(
+        self, account: AccountId, address: ChatAddress, code: LoraCode, steps: int = DEFAULT_EXTRA_STEPS
+    ) -> Reply:
         """Begin at once where its photos are kept; else ask for five."""
-        ledger = self._tools.ledger
-        async with self._tools.locks.of(account):
-            await ownership.ready_lora(ledger, account, code, self._tools.clock())
-            async with self._tools.admission:
-                await self._collecting.refuse_a_third_training(account, place, code)
-                job = await ledger.train_further(account, code, place, steps)
+        database = self._context.database
+        async with self._context.locks.get_lock(account):
+            await ownership.require_ready_lora(database, account, code, self._context.clock())
+            async with self._context.admission_lock:
+                await self._photo_sets.check_open_trainings(account, address, code)
+                job = await database.continue_training(account, code, address, steps)
             if job is None:
-                await self._refuse_other_photos(account, code)
-                await ledger.collect_for(account, code, steps)
+                await self._check_no_other_set(account, code)
+                await database.collect_for_lora(account, code, steps)
         if job is None:
-            return await self._collecting.below(account, place)
-        self._tools.queue.wake()
-        return texts.further_started(job, await estimate(ledger, job, self._tools.clock()))
+            return await self._photo_sets.repost_card(account, address)
+        self._context.queue.wake()
+        return texts.continuation_started(job, await estimate_job(database, job, self._context.clock()))
 
-    async def replace(self, account: AccountId, place: Place, text: str) -> Reply:
+    async def replace_photo(self, account: AccountId, address: ChatAddress, text: str) -> Reply:
         """Ask for the photo that takes the place of one: `4071 3386 4`."""
-        ledger = self._tools.ledger
-        code_text, rest = split_code(generation_options.cleaned(text))
+        database = self._context.database
+        code_text, photo_text = split_code(generation_options.clean_text(text))
         code = generation_options.read_code(code_text)
-        await ownership.ready_lora(ledger, account, code, self._tools.clock())
-        if not re.fullmatch(rf"[1-{PHOTOS_PER_LORA}]", rest):
+        await ownership.require_ready_lora(database, account, code, self._context.clock())
+        if not re.fullmatch(rf"[1-{PHOTOS_PER_LORA}]", photo_text):
             raise UserError(texts.wrong_photo())
-        async with self._tools.locks.of(account):
-            await self._collecting.refuse_a_third_training(account, place, code)
-            if await ledger.keeps_photos_of(code):
-                await self._refuse_other_photos(account, code)
-            if not await ledger.collect_swap(account, code, int(rest), MORE_STEPS):
+        async with self._context.locks.get_lock(account):
+            await self._photo_sets.check_open_trainings(account, address, code)
+            if await database.has_kept_photos(code):
+                await self._check_no_other_set(account, code)
+            if not await database.collect_replacement(account, code, int(photo_text), DEFAULT_EXTRA_STEPS):
                 return texts.nothing_to_replace(code)
-        return await self._collecting.below(account, place)
+        return await self._photo_sets.repost_card(account, address)
 
-    async def _refuse_other_photos(self, account: AccountId, code: LoraCode) -> None:
-        photo_set = await self._tools.ledger.photo_set(account)
-        if photo_set.photos and photo_set.code != code:
-            raise UserError(texts.set_is_open(len(photo_set.photos)))
+    async def _check_no_other_set(self, account: AccountId, code: LoraCode) -> None:
+        photo_set = await self._context.database.get_set(account)
+        if photo_set.photo_ids and photo_set.code != code:
+            raise UserError(texts.set_is_open(len(photo_set.photo_ids)))
 
 
-def _steps(text: str) -> int:
+def _parse_steps(text: str) -> int:
     if not text:
-        return MORE_STEPS
-    if not re.fullmatch(r"[0-9]{1,6}", text) or not LEAST_MORE_STEPS <= int(text) <= MOST_MORE_STEPS:
-        raise UserError(texts.wrong_steps(LEAST_MORE_STEPS, MOST_MORE_STEPS))
+        return DEFAULT_EXTRA_STEPS
+    if not re.fullmatch(r"[0-9]{1,6}", text) or not MIN_EXTRA_STEPS <= int(text) <= MAX_EXTRA_STEPS:
+        raise UserError(texts.wrong_steps(MIN_EXTRA_STEPS, MAX_EXTRA_STEPS))
     return int(text)

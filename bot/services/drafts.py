@@ -6,114 +6,124 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bot import texts
-from bot.core.accounts import AccountId, Place
+from bot.core.accounts import AccountId, ChatAddress
 from bot.core.errors import UserError
-from bot.core.jobs import Draft, GenerateWish
+from bot.core.jobs import Draft, GenerationParams
 from bot.core.loras import Lora, LoraCode, LoraState
 from bot.core.messages import Reply
 from bot.services import generation_options, ownership
-from bot.services.context import Tools
-from bot.services.generation import NO_STYLE, Pictures
-from bot.services.settings import PersonalSettings
+from bot.services.context import ServiceContext
+from bot.services.generation import NO_STYLE, GenerationService
+from bot.services.settings import PreferencesService
 
 #: A wish that says nothing yet.
-EMPTY = GenerateWish("")
+EMPTY_PARAMS = GenerationParams("")
 
 
-class Drafts:
+class DraftService:
     """Keeps one draft a person; it survives restarts and is forgotten after an hour."""
 
-    def __init__(self, tools: Tools, pictures: Pictures, settings: PersonalSettings) -> None:
-        self._tools = tools
-        self._pictures = pictures
-        self._settings = settings
+    def __init__(
+        self, context: ServiceContext, generations: GenerationService, preferences: PreferencesService
+    ) -> None:
+        self._context = context
+        self._generations = generations
+        self._preferences = preferences
 
-    async def begin(
-        self, account: AccountId, place: Place, code_text: str = "", wish: GenerateWish = EMPTY
+    async def start_draft(
+        self,
+        account: AccountId,
+        address: ChatAddress,
+        code_text: str = "",
+        params: GenerationParams = EMPTY_PARAMS,
     ) -> Reply:
         """Ask for what a wish lacks, code or words; the only LoraCode that can draw is no question."""
-        wish = await self._settings.applied(account, generation_options.checked_but_words(wish))
-        if wish.style and wish.style.lower() != NO_STYLE:
-            wish = replace(wish, style=self._tools.styles.read(wish.style).name)
+        params = await self._preferences.apply_defaults(account, generation_options.validate_draft(params))
+        if params.style and params.style.lower() != NO_STYLE:
+            params = replace(params, style=self._context.styles.resolve(params.style).name)
         if code_text:
             code = generation_options.read_code(code_text)
         else:
-            ready = await self._ready(account)
-            if len(ready) > 1:
-                return await self._which(Draft(account, ready[0].code, wish, place), ready)
-            code = ready[0].code
-        return replace(await self._next(Draft(account, code, wish, place)), replaces=False)
+            ready_loras = await self._require_ready_loras(account)
+            if len(ready_loras) > 1:
+                return await self._ask_code(Draft(account, ready_loras[0].code, params, address), ready_loras)
+            code = ready_loras[0].code
+        return replace(await self._continue_draft(Draft(account, code, params, address)), edits_message=False)
 
-    async def use(self, account: AccountId, place: Place, code: LoraCode) -> Reply:
+    async def start_with_code(self, account: AccountId, address: ChatAddress, code: LoraCode) -> Reply:
         """Begin with a LoraCode."""
-        wish = await self._settings.applied(account, EMPTY)
-        return await self._next(Draft(account, code, wish, place))
+        params = await self._preferences.apply_defaults(account, EMPTY_PARAMS)
+        return await self._continue_draft(Draft(account, code, params, address))
 
-    async def choose(self, account: AccountId, place: Place, choice: str) -> Reply:
+    async def handle_button(self, account: AccountId, address: ChatAddress, action: str) -> Reply:
         """Do what a button of the draft says: `style`, `style=oil`, `size=…`, `n=2`, `code=…`, `drop`."""
-        draft = await self._open_of(account)
-        what, _, value = choice.partition("=")
-        match what:
+        draft = await self._require_draft(account)
+        option, _, value = action.partition("=")
+        match option:
             case "drop":
-                await self._tools.ledger.drop_draft(account)
+                await self._context.database.delete_draft(account)
                 return texts.draft_dropped()
             case "code":
-                return await self._next(replace(draft, code=generation_options.read_code(value), place=place))
-            case "style" if choice == "style":
-                return texts.draft_styles(self._tools.styles.like(""), draft.wish.style)
+                return await self._continue_draft(
+                    replace(draft, code=generation_options.read_code(value), address=address)
+                )
+            case "style" if action == "style":
+                return texts.draft_styles(self._context.styles.search(""), draft.params.style)
             case "style":
-                style = self._tools.styles.read(value).name if value else ""
-                wish = replace(draft.wish, style=style)
+                style = self._context.styles.resolve(value).name if value else ""
+                params = replace(draft.params, style=style)
             case "size":
-                wish = generation_options.sized(draft.wish, value)
+                params = generation_options.with_size(draft.params, value)
             case "n" if value.isdecimal() and len(value) == 1:
-                wish = replace(draft.wish, count=int(value), best=False)
+                params = replace(draft.params, count=int(value), best=False)
             case _:
                 raise UserError(texts.STALE_BUTTON)
-        return await self._kept(Draft(account, draft.code, wish, place))
+        return await self._save_draft(Draft(account, draft.code, params, address))
 
-    async def prompt_of(self, account: AccountId) -> str:
+    async def get_prompt(self, account: AccountId) -> str:
         """Give the words that a draft has so far."""
-        return (await self._open_of(account)).wish.prompt
+        return (await self._require_draft(account)).params.prompt
 
-    async def take_prompt(self, account: AccountId, place: Place, text: str) -> Reply | None:
+    async def generate_with_prompt(self, account: AccountId, address: ChatAddress, text: str) -> Reply | None:
         """Draw the draft with these words; None when there is no draft on this platform."""
-        draft = await self._tools.ledger.draft_of(account)
-        if draft is None or draft.place.platform is not place.platform:
+        draft = await self._context.database.get_draft(account)
+        if draft is None or draft.address.platform is not address.platform:
             return None
-        wish = generation_options.parse_prompt(text, draft.wish)
-        return await self._pictures.draw(account, place, draft.code, wish, draft)
+        params = generation_options.parse_prompt(text, draft.params)
+        return await self._generations.generate(account, address, draft.code, params, draft)
 
-    async def _open_of(self, account: AccountId) -> Draft:
-        draft = await self._tools.ledger.draft_of(account)
+    async def _require_draft(self, account: AccountId) -> Draft:
+        draft = await self._context.database.get_draft(account)
         if draft is None:
             raise UserError(texts.DRAFT_GONE)
         return draft
 
-    async def _ready(self, account: AccountId) -> list[Lora]:
-        loras = await self._tools.ledger.loras_of(account)
-        loras += [lora for lora, _ in await self._tools.ledger.shared_with(account)]
-        ready = [lora for lora in loras if lora.state is LoraState.READY]
-        if not ready:
+    async def _require_ready_loras(self, account: AccountId) -> list[Lora]:
+        loras = await self._context.database.list_for_account(account)
+        loras += [lora for lora, _ in await self._context.database.list_shared_with(account)]
+        ready_loras = [lora for lora in loras if lora.state is LoraState.READY]
+        if not ready_loras:
             raise UserError(texts.NO_READY_CODE)
-        return ready
+        return ready_loras
 
-    async def _which(self, draft: Draft, ready: Sequence[Lora]) -> Reply:
+    async def _ask_code(self, draft: Draft, ready_loras: Sequence[Lora]) -> Reply:
         """Ask for the code; what was said besides waits in the draft for it."""
-        if draft.wish == await self._settings.applied(draft.account, EMPTY):
-            return texts.choose_code(ready)
-        await self._tools.ledger.keep_draft(draft)
-        return texts.choose_code(ready, of_draft=True)
+        if draft.params == await self._preferences.apply_defaults(draft.account, EMPTY_PARAMS):
+            return texts.choose_code(ready_loras)
+        await self._context.database.save_draft(draft)
+        return texts.choose_code(ready_loras, is_draft=True)
 
-    async def _next(self, draft: Draft) -> Reply:
+    async def _continue_draft(self, draft: Draft) -> Reply:
         """Draw what has its code and its words; ask for the words otherwise."""
-        await ownership.drawable(self._tools.ledger, draft.account, draft.code, self._tools.clock())
-        if not draft.wish.prompt:
-            return await self._kept(draft)
-        await self._tools.ledger.keep_draft(draft)
-        return await self._pictures.draw(draft.account, draft.place, draft.code, draft.wish, draft)
+        await ownership.require_usable_lora(
+            self._context.database, draft.account, draft.code, self._context.clock()
+        )
+        if not draft.params.prompt:
+            return await self._save_draft(draft)
+        await self._context.database.save_draft(draft)
+        return await self._generations.generate(draft.account, draft.address, draft.code, draft.params, draft)
 
-    async def _kept(self, draft: Draft) -> Reply:
-        await self._tools.ledger.keep_draft(draft)
-        style = self._tools.styles.get(draft.wish.style)
-        return texts.draft(draft, style.shown if style is not None else "")
+    async def _save_draft(self, draft: Draft) -> Reply:
+        await self._context.database.save_draft(draft)
+        style = self._context.styles.get(draft.params.style)
+        return texts.draft_card(draft, style.localized_label if style is not None else "")

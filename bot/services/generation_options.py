@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.core.errors import UserError
-from bot.core.jobs import MAX_PICTURES, MAX_PROMPT_CHARS, GenerateWish
+from bot.core.jobs import MAX_PICTURES, MAX_PROMPT_CHARS, GenerationParams
 from bot.core.loras import LoraCode, parse_code, split_code
-from bot.texts import say
+from bot.texts import translate
 from gpu_worker.protocol import SAMPLERS, SHAPES
 
 MIN_SIDE_PX, MAX_SIDE_PX, SIDE_STEP_PX = 64, 1024, 8
@@ -25,98 +25,98 @@ MAX_STEPS = 100
 MAX_GUIDANCE = 30.0
 MAX_STRENGTH = 2.0
 OPTIONS = ("n", "size", "seed", "no", "steps", "guidance", "strength", "style", "sampler", "best")
-_WHOLE = {"n": "count", "seed": "seed", "steps": "steps"}
-_NUMBERS = ("guidance", "strength")
-_WORDS = {"no": "negative", "style": "style", "sampler": "sampler"}
+_INT_OPTIONS = {"n": "count", "seed": "seed", "steps": "steps"}
+_FLOAT_OPTIONS = ("guidance", "strength")
+_TEXT_OPTIONS = {"no": "negative", "style": "style", "sampler": "sampler"}
 OPTION_NAMES = ", ".join(f"--{name}" for name in OPTIONS)
 
 #: Control, format (zero-width, right-to-left), surrogate and private characters. Unassigned ones stay: they
 #: are next year's emoji.
-_UNSEEN = {"Cc", "Cf", "Cs", "Co"}
+_INVISIBLE_CATEGORIES = {"Cc", "Cf", "Cs", "Co"}
 #: Letters that Unicode calls visible and that show nothing: fillers of Hangul, the empty Braille cell.
-_BLANK = dict.fromkeys(map(ord, "\u034f\u115f\u1160\u2800\u3164\uffa0"))
+_BLANK_CHARS = dict.fromkeys(map(ord, "\u034f\u115f\u1160\u2800\u3164\uffa0"))
 # Phones turn two hyphens into one long dash; between words a long dash is punctuation and stays.
-_OPTION = re.compile(r"(?:--+|[\u2014\u2013])([A-Za-z][^\s=]*)(?:=(\S*))?")
+_OPTION_PATTERN = re.compile(r"(?:--+|[\u2014\u2013])([A-Za-z][^\s=]*)(?:=(\S*))?")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class GenerateCommand:
     """A LoraCode and what to draw with it."""
 
     code: LoraCode
-    wish: GenerateWish
+    params: GenerationParams
 
 
-def parse(text: str) -> Asked:
+def parse(text: str) -> GenerateCommand:
     """Read the words after `/generate`; UserError says what is wrong with them."""
-    code_text, rest = split_code(cleaned(text))
-    return Asked(read_code(code_text), parse_prompt(rest))
+    code_text, prompt_text = split_code(clean_text(text))
+    return GenerateCommand(read_code(code_text), parse_prompt(prompt_text))
 
 
-def begins_with_two_numbers(text: str) -> bool:
+def starts_with_two_numbers(text: str) -> bool:
     """Say whether its code is written as `4071 3386`, or `2024-2025`: years may be meant."""
-    return re.match(r"[0-9]{4}[ \-][0-9]{4}(?![0-9])", cleaned(text)) is not None
+    return re.match(r"[0-9]{4}[ \-][0-9]{4}(?![0-9])", clean_text(text)) is not None
 
 
-def parse_prompt(text: str, base: GenerateWish | None = None) -> GenerateWish:
+def parse_prompt(text: str, base_params: GenerationParams | None = None) -> GenerationParams:
     """Read a prompt with options, which stand above those of `base`; UserError says what is wrong."""
-    prompt, options = _split_options(cleaned(text))
-    return checked(_wish(replace(base or GenerateWish(""), prompt=prompt), options))
+    prompt, options = _split_options(clean_text(text))
+    return validate(_apply_options(replace(base_params or GenerationParams(""), prompt=prompt), options))
 
 
 def read_code(text: str) -> LoraCode:
     """Read a LoraCode; UserError when it is not eight digits."""
-    code = parse_code(cleaned(text))
+    code = parse_code(clean_text(text))
     if code is None:
-        raise UserError(say("wish-wrong-code"))
+        raise UserError(translate("wish-wrong-code"))
     return code
 
 
-def checked(wish: GenerateWish) -> GenerateWish:
+def validate(params: GenerationParams) -> GenerationParams:
     """Give the wish with its texts cleaned; UserError when a value is out of range or lacks."""
-    wish = checked_but_words(wish)
-    if not wish.prompt:
-        raise UserError(say("wish-empty"))
-    return wish
+    params = validate_draft(params)
+    if not params.prompt:
+        raise UserError(translate("wish-empty"))
+    return params
 
 
-def checked_but_words(wish: GenerateWish) -> GenerateWish:
+def validate_draft(params: GenerationParams) -> GenerationParams:
     """Check a wish likewise whose prompt may still come."""
-    wish = replace(wish, prompt=cleaned(wish.prompt), negative=cleaned(wish.negative))
-    for key, text in (("wish-prompt-too-long", wish.prompt), ("wish-negative-too-long", wish.negative)):
+    params = replace(params, prompt=clean_text(params.prompt), negative=clean_text(params.negative))
+    for key, text in (("wish-prompt-too-long", params.prompt), ("wish-negative-too-long", params.negative)):
         if len(text) > MAX_PROMPT_CHARS:
-            raise UserError(say(key, count=str(len(text)), most=MAX_PROMPT_CHARS))
-    _in_range("n", wish.count, 1, MAX_PICTURES)
-    _in_range("seed", wish.seed, 0, MAX_SEED)
-    _in_range("steps", wish.steps, 1, MAX_STEPS)
-    _in_range("guidance", wish.guidance, 0, MAX_GUIDANCE)
-    _in_range("strength", wish.strength, 0, MAX_STRENGTH)
-    wish = replace(wish, sampler=_sampler(wish.sampler) if wish.sampler else "")
-    if wish.shape not in {"", *SHAPES}:
-        raise _wrong_size()
-    if (wish.width_px, wish.height_px) != (None, None):
-        most_px = MAX_SIDE_PX if wish.redraw is None else MAX_LARGE_SIDE_PX
-        for side_px in (wish.width_px, wish.height_px):
-            if side_px is None or not MIN_SIDE_PX <= side_px <= most_px or side_px % SIDE_STEP_PX:
-                raise _wrong_size()
-    return wish
+            raise UserError(translate(key, count=str(len(text)), most=MAX_PROMPT_CHARS))
+    _check_range("n", params.count, 1, MAX_PICTURES)
+    _check_range("seed", params.seed, 0, MAX_SEED)
+    _check_range("steps", params.steps, 1, MAX_STEPS)
+    _check_range("guidance", params.guidance, 0, MAX_GUIDANCE)
+    _check_range("strength", params.strength, 0, MAX_STRENGTH)
+    params = replace(params, sampler=_parse_sampler(params.sampler) if params.sampler else "")
+    if params.shape not in {"", *SHAPES}:
+        raise _size_error()
+    if (params.width_px, params.height_px) != (None, None):
+        max_px = MAX_SIDE_PX if params.redraw is None else MAX_LARGE_SIDE_PX
+        for side_px in (params.width_px, params.height_px):
+            if side_px is None or not MIN_SIDE_PX <= side_px <= max_px or side_px % SIDE_STEP_PX:
+                raise _size_error()
+    return params
 
 
-def sized(wish: GenerateWish, text: str) -> GenerateWish:
+def with_size(params: GenerationParams, text: str) -> GenerationParams:
     """Give the wish in the size a person wrote, `portrait` or `512x768`; UserError when it is neither."""
     if text.lower() in SHAPES:
-        return replace(wish, shape=text.lower(), width_px=None, height_px=None)
+        return replace(params, shape=text.lower(), width_px=None, height_px=None)
     match = re.fullmatch(r"([0-9]{1,5})[xX*\u00d7]([0-9]{1,5})", text)
     if match is None:
-        raise _wrong_size()
-    return replace(wish, shape="", width_px=int(match[1]), height_px=int(match[2]))
+        raise _size_error()
+    return replace(params, shape="", width_px=int(match[1]), height_px=int(match[2]))
 
 
-def cleaned(text: str) -> str:
+def clean_text(text: str) -> str:
     """Give the text in one line, without control and zero-width characters."""
     # Line ends and tabs are control characters too, so they become spaces first.
-    spaced = re.sub(r"\s", " ", unicodedata.normalize("NFC", text)).translate(_BLANK)
-    visible = "".join(char for char in spaced if unicodedata.category(char) not in _UNSEEN)
+    spaced = re.sub(r"\s", " ", unicodedata.normalize("NFC", text)).translate(_BLANK_CHARS)
+    visible = "".join(char for char in spaced if unicodedata.category(char) not in _INVISIBLE_CATEGORIES)
     return " ".join(visible.split())
 
 
@@ -125,106 +125,108 @@ def _split_options(text: str) -> tuple[str, dict[str, str]]:
     # of its name; the rest is the prompt.
     prompt: list[str] = []
     options: dict[str, str] = {}
-    waiting: str | None = None
+    open_option: str | None = None
     words = text.split()
-    for word, following in zip(words, [*words, ""][1:], strict=False):
-        match = _OPTION.fullmatch(word)
+    for word, next_word in zip(words, [*words, ""][1:], strict=False):
+        match = _OPTION_PATTERN.fullmatch(word)
         if match is not None:
-            _refuse_missing_value(waiting, options)
-            waiting = _known(match[1], options)
-            options[waiting] = match[2] or ""
-            if match[2] and not _goes_on(waiting, match[2], following):
-                waiting = None
-        elif waiting is None:
+            _refuse_missing_value(open_option, options)
+            open_option = _parse_option_name(match[1], options)
+            options[open_option] = match[2] or ""
+            if match[2] and not _takes_next_word(open_option, match[2], next_word):
+                open_option = None
+        elif open_option is None:
             prompt.append(word)
         else:
-            options[waiting] = f"{options[waiting]} {word}".strip()
-            waiting = waiting if _goes_on(waiting, options[waiting], following) else None
-    _refuse_missing_value(waiting, options)
+            options[open_option] = f"{options[open_option]} {word}".strip()
+            open_option = (
+                open_option if _takes_next_word(open_option, options[open_option], next_word) else None
+            )
+    _refuse_missing_value(open_option, options)
     return " ".join(prompt), options
 
 
-def _goes_on(name: str, so_far: str, following: str) -> bool:
+def _takes_next_word(name: str, value: str, next_word: str) -> bool:
     """Say whether an option takes a further word."""
     if name == "no":
         return True
-    longer = _squeezed(so_far + following)
-    longer_is_a_name = len(longer) > len(_squeezed(so_far)) and any(
-        _squeezed(sampler).startswith(longer) for sampler in SAMPLERS
+    extended_value = _normalize(value + next_word)
+    is_name_prefix = len(extended_value) > len(_normalize(value)) and any(
+        _normalize(sampler).startswith(extended_value) for sampler in SAMPLERS
     )
-    return name == "sampler" and longer_is_a_name
+    return name == "sampler" and is_name_prefix
 
 
-def _known(name: str, options: dict[str, str]) -> str:
-    known = name.lower()
-    if known not in OPTIONS:
-        raise UserError(say("wish-unknown-option", name=name[:20], options=OPTION_NAMES))
-    if known in options:
-        raise UserError(say("wish-twice", name=known))
-    return known
+def _parse_option_name(name: str, options: dict[str, str]) -> str:
+    option = name.lower()
+    if option not in OPTIONS:
+        raise UserError(translate("wish-unknown-option", name=name[:20], options=OPTION_NAMES))
+    if option in options:
+        raise UserError(translate("wish-twice", name=option))
+    return option
 
 
-def _refuse_missing_value(waiting: str | None, options: dict[str, str]) -> None:
-    if waiting is not None and not options[waiting]:
-        raise UserError(say("wish-needs-value", name=waiting))
+def _refuse_missing_value(open_option: str | None, options: dict[str, str]) -> None:
+    if open_option is not None and not options[open_option]:
+        raise UserError(translate("wish-needs-value", name=open_option))
 
 
-def _wish(base: GenerateWish, options: dict[str, str]) -> GenerateWish:
-    given: dict[str, Any] = {
-        field: _whole(name, options) for name, field in _WHOLE.items() if name in options
+def _apply_options(base_params: GenerationParams, options: dict[str, str]) -> GenerationParams:
+    changes: dict[str, Any] = {
+        field: _parse_int(name, options) for name, field in _INT_OPTIONS.items() if name in options
     }
-    given |= {name: _number(name, options) for name in _NUMBERS if name in options}
-    given |= {field: options[name] for name, field in _WORDS.items() if name in options}
+    changes |= {name: _parse_float(name, options) for name in _FLOAT_OPTIONS if name in options}
+    changes |= {field: options[name] for name, field in _TEXT_OPTIONS.items() if name in options}
     if "best" in options:
         if "n" in options:
-            raise UserError(say("wish-n-and-best"))
-        given |= {"count": _best_of(options["best"]), "best": True}
+            raise UserError(translate("wish-n-and-best"))
+        changes |= {"count": _parse_best(options["best"]), "best": True}
     elif "n" in options:
-        given |= {"best": False}
-    wish = replace(base, **given)
-    return sized(wish, options["size"]) if "size" in options else wish
+        changes |= {"best": False}
+    params = replace(base_params, **changes)
+    return with_size(params, options["size"]) if "size" in options else params
 
 
-def _best_of(text: str) -> int:
+def _parse_best(text: str) -> int:
     """Give of how many pictures the most alike is wanted: `4`, or `1-of-4`; UserError says what may stand."""
     match = re.fullmatch(rf"(?:1-?of-?)?([2-{MAX_PICTURES}])", text.lower())
     if match is None:
-        raise UserError(say("wish-best", most=MAX_PICTURES))
+        raise UserError(translate("wish-best", most=MAX_PICTURES))
     return int(match[1])
 
 
-def _sampler(text: str) -> str:
+def _parse_sampler(text: str) -> str:
     """Give the sampler that a person means: `euler-a`, `DPM++`, `unipc`; UserError lists them."""
-    wanted = _squeezed(text)
-    fits = [name for name in SAMPLERS if _squeezed(name).startswith(wanted)] if wanted else []
-    if len(fits) != 1:
-        raise UserError(say("wish-sampler", samplers=", ".join(SAMPLERS)))
-    return fits[0]
+    prefix = _normalize(text)
+    matches = [name for name in SAMPLERS if _normalize(name).startswith(prefix)] if prefix else []
+    if len(matches) != 1:
+        raise UserError(translate("wish-sampler", samplers=", ".join(SAMPLERS)))
+    return matches[0]
 
 
-def _squeezed(text: str) -> str:
+def _normalize(text: str) -> str:
     return re.sub(r"[^a-z0-9+]", "", text.lower())
 
 
-def _whole(name: str, options: dict[str, str]) -> int:
+def _parse_int(name: str, options: dict[str, str]) -> int:
     text = options[name]
     if not re.fullmatch(r"-?[0-9]{1,12}", text):
-        raise UserError(say("wish-whole", name=name))
+        raise UserError(translate("wish-whole", name=name))
     return int(text)
 
 
-def _number(name: str, options: dict[str, str]) -> float:
+def _parse_float(name: str, options: dict[str, str]) -> float:
     text = options[name]
     if not re.fullmatch(r"-?[0-9]{1,6}([.,][0-9]{1,6})?", text):
-        raise UserError(say("wish-number", name=name))
+        raise UserError(translate("wish-number", name=name))
     return float(text.replace(",", "."))
 
 
-def _in_range(name: str, value: float | None, low: int, high: float) -> None:
+def _check_range(name: str, value: float | None, low: int, high: float) -> None:
     # NaN is in no range, and says so only to isfinite.
     if value is not None and not (math.isfinite(value) and low <= value <= high):
-        raise UserError(say("wish-range", name=name, low=low, high=f"{high:.0f}"))
+        raise UserError(translate("wish-range", name=name, low=low, high=f"{high:.0f}"))
 
 
-def _wrong_size() -> UserError:
-    return UserError(say("wish-wrong-size", least=MIN_SIDE_PX, most=MAX_SIDE_PX, step=SIDE_STEP_PX))
+def _size_error() -> UserError:
+    return UserError(translate("wish-wrong-size", least=MIN_SIDE_PX, most=MAX_SIDE_PX, step=SIDE_STEP_PX))

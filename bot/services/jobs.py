@@ -5,51 +5,51 @@ from __future__ import annotations
 from bot import texts
 from bot.core.accounts import AccountId
 from bot.core.errors import UserError
-from bot.core.jobs import TERMINAL, Job, JobId, estimate
+from bot.core.jobs import TERMINAL_STATUSES, Job, JobId, estimate_job
 from bot.core.messages import Reply
 from bot.services import generation_options, ownership
-from bot.services.context import Tools
+from bot.services.context import ServiceContext
 
 
-class OpenJobs:
+class JobService:
     """Lists them and stops them."""
 
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
-        self._ledger = tools.ledger
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
+        self._database = context.database
 
-    async def queue(self, account: AccountId) -> Reply:
+    async def show_queue(self, account: AccountId) -> Reply:
         """List them, with their places in line."""
-        now = self._tools.clock()
-        jobs = await self._ledger.open_jobs_of(account)
-        return texts.queue([(job, await estimate(self._ledger, job, now)) for job in jobs])
+        now = self._context.clock()
+        jobs = await self._database.list_open_for_account(account)
+        return texts.job_queue([(job, await estimate_job(self._database, job, now)) for job in jobs])
 
-    async def cancel(self, account: AccountId, text: str) -> Reply:
+    async def cancel_latest(self, account: AccountId, text: str) -> Reply:
         """Stop the newest, or that of a code."""
-        jobs = await self._ledger.open_jobs_of(account)
-        nothing = texts.NOTHING_OPEN
+        jobs = await self._database.list_open_for_account(account)
+        nothing_message = texts.NOTHING_OPEN
         if text.strip():
             code = generation_options.read_code(text)
             jobs = [job for job in jobs if job.code == code]  # also with a code that is shared with them
-            nothing = texts.nothing_open_for(code)
+            nothing_message = texts.no_open_job_for(code)
             if not jobs:
-                await ownership.lora(self._ledger, account, code)
+                await ownership.require_lora(self._database, account, code)
         if not jobs:
-            raise UserError(nothing)
-        return await self._cancelled(max(jobs, key=lambda job: job.id))
+            raise UserError(nothing_message)
+        return await self._cancel(max(jobs, key=lambda job: job.id))
 
-    async def cancel_one(self, account: AccountId, job_id: JobId) -> Reply:
+    async def cancel_job(self, account: AccountId, job_id: JobId) -> Reply:
         """Stop this one."""
-        job = await ownership.job(self._ledger, account, job_id, texts.STALE_BUTTON)
-        if job.status in TERMINAL:
+        job = await ownership.require_job(self._database, account, job_id, texts.STALE_BUTTON)
+        if job.status in TERMINAL_STATUSES:
             raise UserError(texts.ALREADY_ENDED)
-        return await self._cancelled(job)
+        return await self._cancel(job)
 
-    async def _cancelled(self, job: Job) -> Reply:
-        photos = await self._ledger.names_of(job.id)
-        ended = await self._ledger.cancel(job.id)
-        if ended is None:  # it finished between the look and the stop
+    async def _cancel(self, job: Job) -> Reply:
+        photo_hashes = await self._database.list_job_hashes(job.id)
+        cancelled_job = await self._database.cancel(job.id)
+        if cancelled_job is None:  # it finished between the look and the stop
             raise UserError(texts.ALREADY_ENDED)
-        await self._tools.queue.stop(job.id)
-        self._tools.forget(photos)
-        return texts.cancelled(ended)
+        await self._context.queue.abort_job(job.id)
+        self._context.forget_photos(photo_hashes)
+        return texts.job_cancelled(cancelled_job)

@@ -7,87 +7,95 @@ from dataclasses import replace
 from pathlib import Path
 
 from bot import texts
-from bot.core.accounts import AccountId, Place, Question
+from bot.core.accounts import AccountId, ChatAddress, PendingQuestion
 from bot.core.errors import UserError
 from bot.core.loras import Lora, LoraCode
 from bot.core.messages import Reply
 from bot.services import ownership
-from bot.services.accounts import wiped
-from bot.services.context import Tools
-from bot.services.continuations import Further
-from bot.services.photo_sets import read_name
-from bot.services.results import Results
+from bot.services.accounts import delete_erased_data
+from bot.services.context import ServiceContext
+from bot.services.continuations import ContinuationService
+from bot.services.photo_sets import parse_name
+from bot.services.results import ResultService
 
-_RENAME = "rename:"
+_RENAME_PREFIX = "rename:"
 
 
-class Codes:
+class LoraService:
     """Shows, names, hands over and deletes Loras; each belongs to whoever asks."""
 
-    def __init__(self, tools: Tools, results: Results, further: Further) -> None:
-        self._tools = tools
+    def __init__(
+        self, context: ServiceContext, results: ResultService, continuation: ContinuationService
+    ) -> None:
+        self._context = context
         self._results = results
-        self._further = further
+        self._continuation = continuation
 
-    async def list(self, account: AccountId, place: Place) -> Reply:
+    async def list_loras(self, account: AccountId, address: ChatAddress) -> Reply:
         """List a person's LoraCodes, the newest first, with a button for each."""
-        loras = await self._tools.ledger.loras_of(account)
-        shared = await self._tools.ledger.shared_with(account)
-        return texts.codes(loras, self._tools.clock(), place.platform, shared)
+        loras = await self._context.database.list_for_account(account)
+        shared_loras = await self._context.database.list_shared_with(account)
+        return texts.lora_list(loras, self._context.clock(), address.platform, shared_loras)
 
-    async def card(self, account: AccountId, code: LoraCode) -> Reply:
+    async def show_lora(self, account: AccountId, code: LoraCode) -> Reply:
         """Show one: name, state, age, size."""
-        lora = await ownership.lora(self._tools.ledger, account, code)
-        path = None if lora.file is None else self._tools.files.lora_path(lora.file)
-        size_bytes = None if path is None else await asyncio.to_thread(_size_bytes, path)
-        return texts.code_card(lora, self._tools.clock(), size_bytes)
+        lora = await ownership.require_lora(self._context.database, account, code)
+        path = None if lora.file is None else self._context.storage.lora_path(lora.file)
+        size_bytes = None if path is None else await asyncio.to_thread(_read_size_bytes, path)
+        return texts.lora_card(lora, self._context.clock(), size_bytes)
 
-    async def press(self, account: AccountId, place: Place, what: str, code: LoraCode) -> Reply:
+    async def handle_button(
+        self, account: AccountId, address: ChatAddress, action: str, code: LoraCode
+    ) -> Reply:
         """Do what a button of a card says."""
-        lora = await ownership.lora(self._tools.ledger, account, code)
-        match what:
+        lora = await ownership.require_lora(self._context.database, account, code)
+        match action:
             case "code":
-                return replace(await self.card(account, code), replaces=True)
+                return replace(await self.show_lora(account, code), edits_message=True)
             case "export":
-                return await self._results.export(account, place, code)
+                return await self._results.export_lora(account, address, code)
             case "likeness":
-                return await self._likeness(lora)
+                return await self._show_likeness(lora)
             case "more":
-                return await self._further.go_on(account, place, code)
+                return await self._continuation.continue_training(account, address, code)
             case "rename":
-                await self._tools.ledger.ask(account, Question(f"{_RENAME}{code}", place.platform))
-                return texts.ask_new_name(lora, place.platform)
+                await self._context.database.save_question(
+                    account, PendingQuestion(f"{_RENAME_PREFIX}{code}", address.platform)
+                )
+                return texts.ask_new_name(lora, address.platform)
             case "remove":
                 return texts.ask_to_remove(lora)
             case "remove!":
-                return await self._remove(account, code)
+                return await self._delete_lora(account, code)
         raise UserError(texts.STALE_BUTTON)
 
-    async def name(self, account: AccountId, about: str, text: str) -> Reply:
+    async def rename_lora(self, account: AccountId, question: str, text: str) -> Reply:
         """Give a Lora the name its owner wrote; `about` is the question that was answered."""
-        code = LoraCode(about.removeprefix(_RENAME))
-        await ownership.lora(self._tools.ledger, account, code)
-        await self._tools.ledger.rename(code, read_name(text))
-        return await self.card(account, code)
+        code = LoraCode(question.removeprefix(_RENAME_PREFIX))
+        await ownership.require_lora(self._context.database, account, code)
+        await self._context.database.rename(code, parse_name(text))
+        return await self.show_lora(account, code)
 
-    async def _likeness(self, lora: Lora) -> Reply:
+    async def _show_likeness(self, lora: Lora) -> Reply:
         """Show how alike it is: in words, and what it drew while it learnt."""
-        strips = (await self._tools.ledger.made_with(lora.code))[:1]
-        paths = [self._tools.files.picture_path(each.file) for each in strips]
-        return texts.likeness_card(lora, await asyncio.to_thread(_existing, paths))
+        strips = (await self._context.database.list_training_pictures(lora.code))[:1]
+        paths = [self._context.storage.picture_path(strip.file) for strip in strips]
+        return texts.likeness_card(lora, await asyncio.to_thread(_keep_existing, paths))
 
-    async def _remove(self, account: AccountId, code: LoraCode) -> Reply:
-        async with self._tools.locks.of(account):
-            await ownership.lora(self._tools.ledger, account, code)  # it may have gone while we waited
-            await wiped(self._tools, await self._tools.ledger.erase_lora(code))
-        return texts.removed(code)
+    async def _delete_lora(self, account: AccountId, code: LoraCode) -> Reply:
+        async with self._context.locks.get_lock(account):
+            await ownership.require_lora(
+                self._context.database, account, code
+            )  # it may have gone while we waited
+            await delete_erased_data(self._context, await self._context.database.erase_lora(code))
+        return texts.lora_removed(code)
 
 
-def _existing(paths: list[Path]) -> list[Path]:
+def _keep_existing(paths: list[Path]) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def _size_bytes(path: Path) -> int | None:
+def _read_size_bytes(path: Path) -> int | None:
     try:
         return path.stat().st_size
     except FileNotFoundError:

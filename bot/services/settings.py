@@ -8,73 +8,81 @@ from dataclasses import replace
 from bot import texts
 from bot.core.accounts import AccountId, Identity, Preferences
 from bot.core.errors import UserError
-from bot.core.jobs import GenerateWish
+from bot.core.jobs import GenerationParams
 from bot.core.messages import Reply
 from bot.services import generation_options
-from bot.services.context import Tools
+from bot.services.context import ServiceContext
 from gpu_worker.protocol import SHAPES
 
-_ACTION = re.compile(r"settings:([0-9]{1,15}):(size|style|notices|language|photos)(?:=([a-z0-9_-]{0,30}))?")
+_SETTINGS_ACTION = re.compile(
+    r"settings:([0-9]{1,15}):(size|style|notices|language|photos)(?:=([a-z0-9_-]{0,30}))?"
+)
 
 
-class PersonalSettings:
+class PreferencesService:
     """Shows and changes what a person set, and puts it into a wish that says nothing about it."""
 
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
 
-    async def show(self, account: AccountId) -> Reply:
+    async def show_settings(self, account: AccountId) -> Reply:
         """Show what is set, with buttons that change it."""
-        wanted = await self._tools.ledger.preferences_of(account)
-        style = self._tools.styles.get(wanted.style)
-        return texts.settings(account, wanted, "" if style is None else style.shown)
+        preferences = await self._context.database.get_preferences(account)
+        style = self._context.styles.get(preferences.style)
+        return texts.settings_card(account, preferences, "" if style is None else style.localized_label)
 
-    async def press(self, who: Identity, account: AccountId, action: str) -> Reply:
+    async def handle_button(self, identity: Identity, account: AccountId, action: str) -> Reply:
         """Do what a button says: `settings:5:size=portrait`, `…:style`, `…:language=it`; of account 5."""
-        match = _ACTION.fullmatch(action)
+        match = _SETTINGS_ACTION.fullmatch(action)
         if match is None or int(match[1]) != account:
             raise UserError(texts.STALE_BUTTON)
-        async with self._tools.locks.of(account):  # all is kept at once: two presses must not undo each other
-            return await self._pressed(who, account, match)
+        async with self._context.locks.get_lock(
+            account
+        ):  # all is kept at once: two presses must not undo each other
+            return await self._apply_button(identity, account, match)
 
-    async def _pressed(self, who: Identity, account: AccountId, button: re.Match[str]) -> Reply:
-        wanted, value = await self._tools.ledger.preferences_of(account), button[3]
+    async def _apply_button(self, identity: Identity, account: AccountId, button: re.Match[str]) -> Reply:
+        preferences, value = await self._context.database.get_preferences(account), button[3]
         match button[2]:
             case "size" if value in SHAPES:
-                wanted = replace(wanted, size=value)
+                preferences = replace(preferences, size=value)
             case "style" if value is None:
-                return texts.settings_styles(account, self._tools.styles.like(""), wanted.style)
-            case "style" if not value or self._tools.styles.get(value) is not None:
-                wanted = replace(wanted, style=value)
+                return texts.settings_styles(account, self._context.styles.search(""), preferences.style)
+            case "style" if not value or self._context.styles.get(value) is not None:
+                preferences = replace(preferences, style=value)
             case "notices" if value in ("sound", "silent"):
-                wanted = replace(wanted, is_silent=value == "silent")
+                preferences = replace(preferences, is_silent=value == "silent")
             case "photos" if value in ("forget", "keep"):
-                wanted = replace(wanted, keeps_photos=value == "keep")
+                preferences = replace(preferences, keeps_photos=value == "keep")
             case "language" if value in ("app", *texts.languages()):
-                return await self._speak(who, account, replace(wanted, language=_chosen(value)))
+                return await self._change_language(
+                    identity, account, replace(preferences, language=_parse_language(value))
+                )
             case _:
                 raise UserError(texts.STALE_BUTTON)
-        await self._tools.ledger.prefer(account, wanted)
-        if button[2] == "photos" and not wanted.keeps_photos:
-            await self._tools.ledger.compact()  # those that were kept are gone from the disk too
-        return replace(await self.show(account), replaces=True)
+        await self._context.database.save_preferences(account, preferences)
+        if button[2] == "photos" and not preferences.keeps_photos:
+            await self._context.database.checkpoint_wal()  # those that were kept are gone from the disk too
+        return replace(await self.show_settings(account), edits_message=True)
 
-    async def _speak(self, who: Identity, account: AccountId, wanted: Preferences) -> Reply:
+    async def _change_language(
+        self, identity: Identity, account: AccountId, preferences: Preferences
+    ) -> Reply:
         """Answer in the language that was just chosen."""
-        await self._tools.ledger.prefer(account, wanted)
-        with texts.use_language(await self._tools.ledger.language_of(who)):
-            return replace(await self.show(account), replaces=True)
+        await self._context.database.save_preferences(account, preferences)
+        with texts.use_language(await self._context.database.get_language(identity)):
+            return replace(await self.show_settings(account), edits_message=True)
 
-    async def applied(self, account: AccountId, wish: GenerateWish) -> GenerateWish:
+    async def apply_defaults(self, account: AccountId, params: GenerationParams) -> GenerationParams:
         """Give the wish with what its person set where it says nothing."""
-        wanted = await self._tools.ledger.preferences_of(account)
+        preferences = await self._context.database.get_preferences(account)
         # A style may have left its file since it was chosen.
-        if not wish.style and self._tools.styles.get(wanted.style) is not None:
-            wish = replace(wish, style=wanted.style)
-        if wanted.size and not wish.shape and wish.width_px is None:
-            wish = generation_options.sized(wish, wanted.size)
-        return wish
+        if not params.style and self._context.styles.get(preferences.style) is not None:
+            params = replace(params, style=preferences.style)
+        if preferences.size and not params.shape and params.width_px is None:
+            params = generation_options.with_size(params, preferences.size)
+        return params
 
 
-def _chosen(value: str) -> str:
+def _parse_language(value: str) -> str:
     return "" if value == "app" else value

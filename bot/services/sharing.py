@@ -9,139 +9,146 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot import texts
-from bot.core.accounts import AccountId, Identity, Place
+from bot.core.accounts import AccountId, ChatAddress, Identity
 from bot.core.errors import UserError
 from bot.core.jobs import JobId
-from bot.core.loras import MAX_NAME_CHARS, Allowed, Asker, LoraCode
+from bot.core.loras import MAX_NAME_CHARS, LoraCode, Permission, Requester
 from bot.core.messages import Reply
-from bot.db import MAX_PEOPLE_A_LINK
+from bot.db import MAX_PEOPLE_PER_LINK
 from bot.services import generation_options, ownership
-from bot.services.context import Tools
+from bot.services.context import ServiceContext
 
 LINK_DAYS = 7
 #: Without letters and digits that look like others, as a word may be read out; 60 bits, which nobody guesses.
-_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
-_WORD_CHARS = 12
+_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+_TOKEN_CHARS = 12
 #: With what Discord puts before an underscore when a message is copied.
-_WORD = re.compile(r"share\\?_([A-Za-z0-9]{12})", re.IGNORECASE)
-_OF_A_PERSON = re.compile(r"share:([0-9]{1,16}):(show|once|always|no|revoke)")
-_OF_A_CODE = re.compile(r"(share|invite|uninvite):([0-9]{8})(?::([0-9]{1,3}))?")
+_TOKEN_PATTERN = re.compile(r"share\\?_([A-Za-z0-9]{12})", re.IGNORECASE)
+_SHARE_ACTION = re.compile(r"share:([0-9]{1,16}):(show|once|always|no|revoke)")
+_LINK_ACTION = re.compile(r"(share|invite|uninvite):([0-9]{8})(?::([0-9]{1,3}))?")
 #: Wrong words of one account within ten minutes.
-_MAX_WRONG, _WRONG_COUNTS_FOR = 5, timedelta(minutes=10)
+_MAX_WRONG_TOKENS, _WRONG_TOKEN_WINDOW = 5, timedelta(minutes=10)
 
 
-def asker(who: Identity, account: AccountId, place: Place) -> Asker:
+def make_requester(identity: Identity, account: AccountId, address: ChatAddress) -> Requester:
     """Say who wants something, as its owner will read it."""
-    return Asker(account, generation_options.cleaned(who.name)[:MAX_NAME_CHARS], place)
+    return Requester(account, generation_options.clean_text(identity.name)[:MAX_NAME_CHARS], address)
 
 
-class Sharing:
+class SharingService:
     """Passes requests on and carries out what owners decide.
 
     A code is a name and no key: whoever asks for one hears the same, be it somebody's or nobody's.
     """
 
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
-        self._wrong: defaultdict[AccountId, list[datetime]] = defaultdict(list)
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
+        self._wrong_times: defaultdict[AccountId, list[datetime]] = defaultdict(list)
 
-    async def ask(self, asker: Asker, text: str) -> Reply:
+    async def request_access(self, requester: Requester, text: str) -> Reply:
         """Ask the owner of a code, if there is one; the word of a link needs no asking."""
         if not text.strip():
             raise UserError(texts.ASK_WHAT)
-        by_word = await self.takes_word(asker, text)
-        if by_word is not None:
-            return by_word
+        reply = await self.redeem_token(requester, text)
+        if reply is not None:
+            return reply
         code = generation_options.read_code(text)
-        if await self._tools.ledger.usable_lora(asker.account, code) is not None:
-            await ownership.drawable(self._tools.ledger, asker.account, code, self._tools.clock())
-            return texts.usable_already(code, asker.place.platform)
-        if not await self._tools.ledger.ask_for(asker, code):
+        if await self._context.database.get_usable_lora(requester.account, code) is not None:
+            await ownership.require_usable_lora(
+                self._context.database, requester.account, code, self._context.clock()
+            )
+            return texts.already_usable(code, requester.address.platform)
+        if not await self._context.database.add_request(requester, code):
             raise UserError(texts.ASKED_TOO_OFTEN)
-        self._tools.mailbox.wake()
-        return texts.asked_for(code)
+        self._context.direct_messages.wake()
+        return texts.access_requested(code)
 
-    async def takes_word(self, asker: Asker, text: str) -> Reply | None:
+    async def redeem_token(self, requester: Requester, text: str) -> Reply | None:
         """Let somebody draw by the word of a link; None when the text is no such word."""
-        match = _WORD.fullmatch(text.strip())
+        match = _TOKEN_PATTERN.fullmatch(text.strip())
         if match is None:
             return None
-        now = self._tools.clock()
-        wrong = self._wrong[asker.account]
-        wrong[:] = [at for at in wrong if now - at < _WRONG_COUNTS_FOR]
-        if len(wrong) >= _MAX_WRONG:
+        now = self._context.clock()
+        wrong_times = self._wrong_times[requester.account]
+        wrong_times[:] = [at for at in wrong_times if now - at < _WRONG_TOKEN_WINDOW]
+        if len(wrong_times) >= _MAX_WRONG_TOKENS:
             raise UserError(texts.SHARE_WORD_TOO_OFTEN)
-        wrong.append(now)  # before the look, so that of many words at once each counts
-        code = await self._tools.ledger.accept(asker, match[1].upper())
+        wrong_times.append(now)  # before the look, so that of many words at once each counts
+        code = await self._context.database.accept_share_link(requester, match[1].upper())
         if code is None:
             raise UserError(texts.SHARE_WORD_UNKNOWN)
-        wrong.remove(now)  # and no other: whoever guesses has a word of their own as well
-        self._tools.mailbox.wake()
-        return texts.usable_already(code, asker.place.platform)
+        wrong_times.remove(now)  # and no other: whoever guesses has a word of their own as well
+        self._context.direct_messages.wake()
+        return texts.already_usable(code, requester.address.platform)
 
-    async def menu(self, account: AccountId, place: Place, code: LoraCode, page: int = 0) -> Reply:
+    async def show_shares(
+        self, account: AccountId, address: ChatAddress, code: LoraCode, page: int = 0
+    ) -> Reply:
         """Show who may draw with a Lora."""
-        lora = await ownership.lora(self._tools.ledger, account, code)
-        _refuse_where_others_read(place)
-        until = await self._tools.ledger.invitation_until(code)
-        left_s = None if until is None else (until - self._tools.clock()).total_seconds()
-        return texts.sharing(lora, await self._tools.ledger.shares_of(code), page, left_s)
+        lora = await ownership.require_lora(self._context.database, account, code)
+        _require_private_chat(address)
+        expires_at = await self._context.database.get_share_link_expiry(code)
+        left_s = None if expires_at is None else (expires_at - self._context.clock()).total_seconds()
+        return texts.share_list(lora, await self._context.database.list_shares(code), page, left_s)
 
-    async def invite(self, account: AccountId, place: Place, code: LoraCode) -> Reply:
+    async def create_link(self, account: AccountId, address: ChatAddress, code: LoraCode) -> Reply:
         """Make a link that lets people draw with a Lora; an earlier one is over then."""
-        await ownership.lora(self._tools.ledger, account, code)
-        _refuse_where_others_read(place)
-        word = "".join(secrets.choice(_LETTERS) for _ in range(_WORD_CHARS))
-        until = self._tools.clock() + timedelta(days=LINK_DAYS)
-        await self._tools.ledger.invite(code, word, until)
-        word = f"share_{word}"
-        return texts.share_link(code, word, self._tools.start_link(word), LINK_DAYS, MAX_PEOPLE_A_LINK)
+        await ownership.require_lora(self._context.database, account, code)
+        _require_private_chat(address)
+        token = "".join(secrets.choice(_ALPHABET) for _ in range(_TOKEN_CHARS))
+        expires_at = self._context.clock() + timedelta(days=LINK_DAYS)
+        await self._context.database.save_share_link(code, token, expires_at)
+        token = f"share_{token}"
+        return texts.share_link(code, token, self._context.start_link(token), LINK_DAYS, MAX_PEOPLE_PER_LINK)
 
     async def end_link(self, account: AccountId, code: LoraCode) -> Reply:
         """Let a link let in nobody more."""
-        await ownership.lora(self._tools.ledger, account, code)
-        await self._tools.ledger.end_invitation(code)
+        await ownership.require_lora(self._context.database, account, code)
+        await self._context.database.delete_share_link(code)
         return texts.link_ended(code)
 
-    async def press(self, account: AccountId, place: Place, action: str) -> Reply:
+    async def handle_button(self, account: AccountId, address: ChatAddress, action: str) -> Reply:
         """Do what a button about a person says, `share:17:once`, or about a Lora, `share:40713386`."""
-        if (match := _OF_A_PERSON.fullmatch(action)) is not None:
-            return await self._decide(account, int(match[1]), match[2])
-        match = _OF_A_CODE.fullmatch(action)
+        if (match := _SHARE_ACTION.fullmatch(action)) is not None:
+            return await self._handle_share_button(account, int(match[1]), match[2])
+        match = _LINK_ACTION.fullmatch(action)
         if match is None:
             raise UserError(texts.STALE_BUTTON)
         code = LoraCode(match[2])
         if match[1] == "invite":
-            return await self.invite(account, place, code)
+            return await self.create_link(account, address, code)
         if match[1] == "uninvite":
             return await self.end_link(account, code)
-        return await self.menu(account, place, code, int(match[3] or 0))
+        return await self.show_shares(account, address, code, int(match[3] or 0))
 
-    async def _decide(self, account: AccountId, number: int, what: str) -> Reply:
-        ledger = self._tools.ledger
-        stopped: list[JobId] = []
-        match what:
+    async def _handle_share_button(self, account: AccountId, share_number: int, action: str) -> Reply:
+        database = self._context.database
+        stopped_job_ids: list[JobId] = []
+        match action:
             case "show":
-                before = await ledger.share(account, number)
+                previous_share = await database.get_share(account, share_number)
             case "revoke":
-                before, stopped = await ledger.revoke(account, number)
+                previous_share, stopped_job_ids = await database.revoke_share(account, share_number)
             case _:
-                before, stopped = await ledger.allow(account, number, Allowed(what))
-        if before is None:
+                previous_share, stopped_job_ids = await database.set_permission(
+                    account, share_number, Permission(action)
+                )
+        if previous_share is None:
             raise UserError(texts.STALE_BUTTON)
-        for job_id in stopped:
-            await self._tools.queue.stop(job_id)
-            self._tools.queue.changed(job_id)
-        if what == "show":
-            return replace(texts.share_card(before), replaces=True)
-        if what == "revoke":
-            return texts.share_revoked(before)
-        share = replace(before, allowed=Allowed(what))
-        if share.may_draw and before.allowed is not share.allowed:
-            self._tools.mailbox.wake()  # of a refusal they hear nothing: it would give the code away
-        return replace(texts.share_card(share), replaces=True)
+        for job_id in stopped_job_ids:
+            await self._context.queue.abort_job(job_id)
+            self._context.queue.notify_changed(job_id)
+        if action == "show":
+            return replace(texts.share_card(previous_share), edits_message=True)
+        if action == "revoke":
+            return texts.share_revoked(previous_share)
+        share = replace(previous_share, permission=Permission(action))
+        if share.is_granted and previous_share.permission is not share.permission:
+            # A refusal is not announced: that would reveal that the code exists.
+            self._context.direct_messages.wake()
+        return replace(texts.share_card(share), edits_message=True)
 
 
-def _refuse_where_others_read(place: Place) -> None:
-    if not place.is_private:
+def _require_private_chat(address: ChatAddress) -> None:
+    if not address.is_private:
         raise UserError(texts.SHARE_IN_PRIVATE)

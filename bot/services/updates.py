@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.core.outbox import Handed
-from bot.db import Ledger
+from bot.core.outbox import IncomingUpdate
+from bot.db import Database
 from bot.services.context import JobQueue
 
 
-class Intake:
+class UpdateInbox:
     """Takes updates in; whoever takes them works them off inside `bot.core.messages.asked_by`."""
 
-    def __init__(self, ledger: Ledger, queue: JobQueue) -> None:
-        self._ledger = ledger
+    def __init__(self, database: Database, queue: JobQueue) -> None:
+        self._database = database
         self._queue = queue
 
-    async def take(self, updates: Sequence[Handed]) -> set[int]:
+    async def store(self, updates: Sequence[IncomingUpdate]) -> set[int]:
         """Keep updates; gives the numbers of those that were not handed over before."""
-        return await self._ledger.take_in(updates)
+        return await self._database.store_updates(updates)
 
-    async def left_over(self) -> list[Handed]:
+    async def list_pending(self) -> list[IncomingUpdate]:
         """List, in their order, the updates that an earlier run was not done with."""
-        return await self._ledger.left_over()
+        return await self._database.list_pending_updates()
 
-    async def has_begun(self) -> bool:
+    async def has_job(self) -> bool:
         """Say whether what is just being carried out has its job already, which will be shown then."""
-        job = await self._ledger.job_asked_for()
+        job = await self._database.find_by_current_request()
         if job is not None:
-            self._queue.changed(job.id)
+            self._queue.notify_changed(job.id)
         return job is not None
 
-    async def worked_off(self, update_id: int) -> None:
+    async def mark_processed(self, update_id: int) -> None:
         """Forget what an update said."""
-        await self._ledger.worked_off(update_id)
+        await self._database.mark_update_processed(update_id)

@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.core.accounts import Platform
-from bot.core.jobs import MAX_CODES, Estimate, Job
+from bot.core.jobs import MAX_CODES_PER_PICTURE, Estimate, Job
 from bot.core.loras import Lora, LoraCode, LoraState, format_code
 from bot.core.messages import Reply
-from bot.texts.accounts import ask_to_forget as ask_to_forget
-from bot.texts.accounts import forgotten as forgotten
-from bot.texts.accounts import link_word as link_word
-from bot.texts.accounts import linked as linked
-from bot.texts.accounts import privacy as privacy
-from bot.texts.accounts import queue as queue
-from bot.texts.accounts import settings as settings
+from bot.texts.accounts import accounts_linked as accounts_linked
+from bot.texts.accounts import erasure_question as erasure_question
+from bot.texts.accounts import erasure_receipt as erasure_receipt
+from bot.texts.accounts import job_queue as job_queue
+from bot.texts.accounts import link_token as link_token
+from bot.texts.accounts import privacy_summary as privacy_summary
+from bot.texts.accounts import settings_card as settings_card
 from bot.texts.accounts import settings_styles as settings_styles
 from bot.texts.admin import ADMIN_COMMANDS as ADMIN_COMMANDS
 from bot.texts.admin import BROADCAST_WHAT as BROADCAST_WHAT
@@ -32,104 +32,104 @@ from bot.texts.admin import NOT_BANNED as NOT_BANNED
 from bot.texts.admin import PAUSED as PAUSED
 from bot.texts.admin import RESUMED as RESUMED
 from bot.texts.admin import WHICH_PERSON as WHICH_PERSON
-from bot.texts.admin import Happened as Happened
+from bot.texts.admin import ErrorEntry as ErrorEntry
 from bot.texts.admin import StatusReport as StatusReport
-from bot.texts.admin import acts as acts
-from bot.texts.admin import alarm as alarm
-from bot.texts.admin import alarm_over as alarm_over
-from bot.texts.admin import banned as banned
-from bot.texts.admin import broadcast as broadcast
+from bot.texts.admin import alert_raised as alert_raised
+from bot.texts.admin import alert_resolved as alert_resolved
+from bot.texts.admin import audit_log as audit_log
+from bot.texts.admin import broadcast_started as broadcast_started
 from bot.texts.admin import chat_full as chat_full
-from bot.texts.admin import draining as draining
-from bot.texts.admin import errors as errors
-from bot.texts.admin import invitation as invitation
+from bot.texts.admin import drain_started as drain_started
+from bot.texts.admin import error_list as error_list
+from bot.texts.admin import invitation_created as invitation_created
 from bot.texts.admin import invitation_first as invitation_first
-from bot.texts.admin import not_drawn_here as not_drawn_here
+from bot.texts.admin import lora_taken_down as lora_taken_down
 from bot.texts.admin import not_on_the_list as not_on_the_list
+from bot.texts.admin import person_banned as person_banned
+from bot.texts.admin import person_unbanned as person_unbanned
 from bot.texts.admin import pictures_used_up as pictures_used_up
 from bot.texts.admin import queue_full as queue_full
-from bot.texts.admin import quota as quota
-from bot.texts.admin import report_letter as report_letter
-from bot.texts.admin import reports as reports
-from bot.texts.admin import status as status
-from bot.texts.admin import taken_down as taken_down
+from bot.texts.admin import quota_status as quota_status
+from bot.texts.admin import report_list as report_list
+from bot.texts.admin import report_message as report_message
+from bot.texts.admin import status_card as status_card
 from bot.texts.admin import trainings_used_up as trainings_used_up
-from bot.texts.admin import unbanned as unbanned
+from bot.texts.admin import words_blocked as words_blocked
 from bot.texts.admin import your_code_was_taken_down as your_code_was_taken_down
 from bot.texts.cards import cancel_button as cancel_button
-from bot.texts.cards import cancelled as cancelled
-from bot.texts.cards import card as card
-from bot.texts.cards import notice as notice
+from bot.texts.cards import job_cancelled as job_cancelled
+from bot.texts.cards import job_card as job_card
+from bot.texts.cards import notice_reply as notice_reply
 from bot.texts.commands import COMMANDS as COMMANDS
 from bot.texts.commands import command_name as command_name
 from bot.texts.commands import command_names as command_names
 from bot.texts.commands import help_line
 from bot.texts.language import ENGLISH as ENGLISH
-from bot.texts.language import best_language as best_language
+from bot.texts.language import current_language as current_language
 from bot.texts.language import has_text as has_text
 from bot.texts.language import languages as languages
-from bot.texts.language import said_in as said_in
-from bot.texts.language import say as say
-from bot.texts.language import spoken_language as spoken_language
+from bot.texts.language import match_language as match_language
+from bot.texts.language import translate as translate
+from bot.texts.language import translate_to as translate_to
 from bot.texts.language import use_language as use_language
-from bot.texts.likeness import likeness_figure as likeness_figure
-from bot.texts.likeness import likeness_told as likeness_told
+from bot.texts.likeness import format_likeness as format_likeness
+from bot.texts.likeness import likeness_summary as likeness_summary
 from bot.texts.loras import MAX_CODES_LISTED as MAX_CODES_LISTED
 from bot.texts.loras import ask_new_name as ask_new_name
 from bot.texts.loras import ask_to_remove as ask_to_remove
-from bot.texts.loras import code_card as code_card
-from bot.texts.loras import codes as codes
 from bot.texts.loras import likeness_card as likeness_card
-from bot.texts.loras import removed as removed
+from bot.texts.loras import lora_card as lora_card
+from bot.texts.loras import lora_list as lora_list
+from bot.texts.loras import lora_removed as lora_removed
 from bot.texts.photo_sets import RETENTION_DAYS as RETENTION_DAYS
 from bot.texts.photo_sets import ask_name as ask_name
-from bot.texts.photo_sets import collecting as collecting
-from bot.texts.photo_sets import consent_first as consent_first
-from bot.texts.photo_sets import consented as consented
-from bot.texts.photo_sets import further_started as further_started
+from bot.texts.photo_sets import consent_question as consent_question
+from bot.texts.photo_sets import consent_recorded as consent_recorded
+from bot.texts.photo_sets import continuation_started as continuation_started
 from bot.texts.photo_sets import good_set_reasons as good_set_reasons
 from bot.texts.photo_sets import how_to_send
-from bot.texts.photo_sets import in_a_group as in_a_group
 from bot.texts.photo_sets import nothing_to_replace as nothing_to_replace
-from bot.texts.photo_sets import set_below as set_below
+from bot.texts.photo_sets import photo_set_status as photo_set_status
 from bot.texts.photo_sets import set_card as set_card
 from bot.texts.photo_sets import set_complete as set_complete
 from bot.texts.photo_sets import set_deleted as set_deleted
 from bot.texts.photo_sets import set_is_open as set_is_open
-from bot.texts.photo_sets import set_waits as set_waits
+from bot.texts.photo_sets import set_moved as set_moved
+from bot.texts.photo_sets import set_reminder as set_reminder
 from bot.texts.photo_sets import welcome as welcome
+from bot.texts.photo_sets import with_group_hint as with_group_hint
 from bot.texts.photo_sets import wrong_name as wrong_name
 from bot.texts.photo_sets import wrong_photo as wrong_photo
 from bot.texts.photo_sets import wrong_steps as wrong_steps
 from bot.texts.results import ask_to_delete as ask_to_delete
 from bot.texts.results import best_unknown as best_unknown
 from bot.texts.results import choose_code as choose_code
-from bot.texts.results import deleted as deleted
-from bot.texts.results import draft as draft
+from bot.texts.results import deletion_confirmed as deletion_confirmed
+from bot.texts.results import draft_card as draft_card
 from bot.texts.results import draft_dropped as draft_dropped
 from bot.texts.results import draft_styles as draft_styles
-from bot.texts.results import edit_prompt as edit_prompt
-from bot.texts.results import export as export
-from bot.texts.results import not_allowed_here as not_allowed_here
-from bot.texts.results import picture_gone as picture_gone
-from bot.texts.results import recipe as recipe
-from bot.texts.results import result as result
+from bot.texts.results import lora_export as lora_export
+from bot.texts.results import picture_missing as picture_missing
+from bot.texts.results import prompt_question as prompt_question
+from bot.texts.results import recipe_card as recipe_card
+from bot.texts.results import remove_disallowed_pictures as remove_disallowed_pictures
+from bot.texts.results import result_card as result_card
 from bot.texts.results import result_deleted as result_deleted
-from bot.texts.results import withheld as withheld
-from bot.texts.sharing import asked_for as asked_for
+from bot.texts.results import withhold_pictures as withhold_pictures
+from bot.texts.sharing import access_granted as access_granted
+from bot.texts.sharing import access_requested as access_requested
+from bot.texts.sharing import already_usable as already_usable
 from bot.texts.sharing import link_ended as link_ended
-from bot.texts.sharing import reported as reported
+from bot.texts.sharing import report_received as report_received
 from bot.texts.sharing import share_card as share_card
 from bot.texts.sharing import share_link as share_link
+from bot.texts.sharing import share_list as share_list
 from bot.texts.sharing import share_revoked as share_revoked
-from bot.texts.sharing import sharing as sharing
-from bot.texts.sharing import usable_already as usable_already
-from bot.texts.sharing import you_may_draw as you_may_draw
-from bot.texts.words import age as age
-from bot.texts.words import example as example
-from bot.texts.words import left as left
-from bot.texts.words import plural as plural
-from bot.texts.words import span as span
+from bot.texts.words import example_command as example_command
+from bot.texts.words import format_age as format_age
+from bot.texts.words import format_duration as format_duration
+from bot.texts.words import format_time_left as format_time_left
+from bot.texts.words import plural_suffix as plural_suffix
 
 # Sentences without values. They are said when they are read, in the language that is spoken then.
 ALREADY_ENDED: str
@@ -189,12 +189,12 @@ if not TYPE_CHECKING:  # a name that is not above stays an error for mypy
         key = name.lower().replace("_", "-")
         if name not in __annotations__ or not has_text(key):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return say(key)
+        return translate(key)
 
 
 def apology() -> Reply:
     """Say that something broke on our side."""
-    return Reply(say("apology"))
+    return Reply(translate("apology"))
 
 
 def help_text(platform: Platform, is_admin: bool) -> Reply:
@@ -208,76 +208,76 @@ def help_text(platform: Platform, is_admin: bool) -> Reply:
     lines = [help_line(name, options) for name in COMMANDS]
     if is_admin:
         lines.append("For administrators:")
-        lines += [f"/{name} - {what}" for name, (what, _) in ADMIN_COMMANDS.items()]
-    lines.append(say("help-example", example=example(platform)))
+        lines += [f"/{name} - {description}" for name, (description, _) in ADMIN_COMMANDS.items()]
+    lines.append(translate("help-example", example=example_command(platform)))
     return Reply("\n".join(lines))
 
 
 def photos_not_fetched(name: str) -> str:
     """Say that a platform kept a file to itself."""
-    return say("photos-not-fetched", name=name)
+    return translate("photos-not-fetched", name=name)
 
 
-def photo_line(number: int, of: int, sentence: str) -> str:
+def photo_line(number: int, total: int, sentence: str) -> str:
     """Say what happened to one photo among several."""
-    return say("photo-line", number=number, sentence=sentence) if of > 1 else sentence
+    return translate("photo-line", number=number, sentence=sentence) if total > 1 else sentence
 
 
-def too_many_files(sent: int, most: int) -> str:
+def too_many_files(sent_count: int, max_count: int) -> str:
     """Refuse a pile of files before any is opened."""
-    return say("too-many-files", sent=sent, most=most)
+    return translate("too-many-files", sent=sent_count, most=max_count)
 
 
-def photos_forgotten(count: int, platform: Platform) -> Reply:
+def photos_discarded(count: int, platform: Platform) -> Reply:
     """Confirm that a photo set is gone."""
     if count == 0:
-        return Reply(say("no-photos-held"))
-    return Reply(say("photos-forgotten", count=count, how=how_to_send(platform)))
+        return Reply(translate("no-photos-held"))
+    return Reply(translate("photos-forgotten", count=count, how=how_to_send(platform)))
 
 
-def training_started(job: Job, estimate: Estimate) -> Reply:
+def training_started(job: Job, eta: Estimate) -> Reply:
     """Give a person their new LoraCode."""
-    progress = card(job, estimate.left_s, estimate.position)
-    text = f"{say('training-started', code=format_code(job.code))}\n{progress.text}"
-    return Reply(text, buttons=progress.buttons, card_of=job.id)
+    progress_card = job_card(job, eta.remaining_s, eta.position)
+    text = f"{translate('training-started', code=format_code(job.code))}\n{progress_card.text}"
+    return Reply(text, buttons=progress_card.buttons, card_job_id=job.id)
 
 
-def too_many_trainings(most: int) -> str:
+def too_many_trainings(max_count: int) -> str:
     """Ask for patience with a further training."""
-    return say("too-many-trainings", most=most)
+    return translate("too-many-trainings", most=max_count)
 
 
-def too_many_generations(most: int) -> str:
+def too_many_generations(max_count: int) -> str:
     """Ask for patience with further pictures."""
-    return say("too-many-generations", most=most)
+    return translate("too-many-generations", most=max_count)
 
 
 def unknown_code_in_prompt(code: LoraCode) -> str:
     """Say of eight digits in a prompt that they are no code of theirs, and how to write what is none."""
-    return say("unknown-code-in-prompt", code=format_code(code))
+    return translate("unknown-code-in-prompt", code=format_code(code))
 
 
 def unknown_code_of_numbers(code: LoraCode) -> str:
     """Say likewise of two numbers that a wish begins with, and where its code belongs."""
-    return say("unknown-code-of-numbers", code=format_code(code), first=code[:4], second=code[4:])
+    return translate("unknown-code-of-numbers", code=format_code(code), first=code[:4], second=code[4:])
 
 
 def too_many_codes() -> str:
     """Refuse to put more people into a picture than can meet in one."""
-    return say("too-many-codes", most=MAX_CODES)
+    return translate("too-many-codes", most=MAX_CODES_PER_PICTURE)
 
 
-def still_training(code: LoraCode, estimate: Estimate) -> str:
+def still_training(code: LoraCode, eta: Estimate) -> str:
     """Say that a LoraCode cannot draw yet, and until when."""
-    return say("still-training", code=format_code(code), left=left(estimate.left_s))
+    return translate("still-training", code=format_code(code), left=format_time_left(eta.remaining_s))
 
 
 def not_usable(lora: Lora) -> str:
     """Say that a LoraCode will never draw."""
     key = "not-usable-cancelled" if lora.state is LoraState.CANCELLED else "not-usable-failed"
-    return say(key, code=format_code(lora.code))
+    return translate(key, code=format_code(lora.code))
 
 
-def nothing_open_for(code: LoraCode) -> str:
+def no_open_job_for(code: LoraCode) -> str:
     """Say that there is nothing to cancel for a code."""
-    return say("nothing-open-for", code=format_code(code))
+    return translate("nothing-open-for", code=format_code(code))

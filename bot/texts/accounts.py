@@ -16,80 +16,93 @@ from typing import Protocol
 from bot.core.accounts import AccountId, Preferences
 from bot.core.jobs import Estimate, Job, JobKind, JobStatus
 from bot.core.loras import LoraCode, format_code
-from bot.core.messages import Button, Choice, Reply
-from bot.texts.language import languages, said_in, say, spoken_language
-from bot.texts.results import chosen, style_buttons
-from bot.texts.words import left, shape_name, style_label
+from bot.core.messages import Button, Reply, Suggestion
+from bot.texts.language import current_language, languages, translate, translate_to
+from bot.texts.results import mark_selected, style_buttons
+from bot.texts.words import format_time_left, shape_name, style_label
 from gpu_worker.protocol import SHAPES
 
 _DEFAULT_SHAPE = "square"
 
 
-def settings(account: AccountId, wanted: Preferences, style: str) -> Reply:
+def settings_card(account: AccountId, preferences: Preferences, style: str) -> Reply:
     """Show what is set and what else may be; `style` is the label of the one that is."""
-    shape = wanted.size or _DEFAULT_SHAPE
-    spoken = say("settings-language" if wanted.language else "settings-language-of-app", language=_named())
+    shape = preferences.size or _DEFAULT_SHAPE
+    language_line = translate(
+        "settings-language" if preferences.language else "settings-language-of-app",
+        language=_current_language_name(),
+    )
     lines = [
-        say("settings-title"),
-        say("settings-size", size=shape_name(shape)),
-        say("settings-style", style=style or say("style-none")),
-        say("settings-silent" if wanted.is_silent else "settings-sound"),
-        spoken,
-        say("settings-keeps-photos" if wanted.keeps_photos else "settings-forgets-photos"),
+        translate("settings-title"),
+        translate("settings-size", size=shape_name(shape)),
+        translate("settings-style", style=style or translate("style-none")),
+        translate("settings-silent" if preferences.is_silent else "settings-sound"),
+        language_line,
+        translate("settings-keeps-photos" if preferences.keeps_photos else "settings-forgets-photos"),
     ]
     buttons = (
         *(
-            Button(chosen(shape_name(each).capitalize(), each == shape), f"settings:{account}:size={each}", 0)
-            for each in SHAPES
+            Button(
+                mark_selected(shape_name(shape_option).capitalize(), shape_option == shape),
+                f"settings:{account}:size={shape_option}",
+                0,
+            )
+            for shape_option in SHAPES
         ),
         Button(style_label(style), f"settings:{account}:style", 1),
         Button(
-            chosen(say("settings-sound-button"), not wanted.is_silent), f"settings:{account}:notices=sound", 2
+            mark_selected(translate("settings-sound-button"), not preferences.is_silent),
+            f"settings:{account}:notices=sound",
+            2,
         ),
         Button(
-            chosen(say("settings-silent-button"), wanted.is_silent), f"settings:{account}:notices=silent", 2
+            mark_selected(translate("settings-silent-button"), preferences.is_silent),
+            f"settings:{account}:notices=silent",
+            2,
         ),
-        *_language_buttons(wanted, account),
+        *_language_buttons(preferences, account),
         Button(
-            chosen(say("settings-forget-button"), not wanted.keeps_photos),
+            mark_selected(translate("settings-forget-button"), not preferences.keeps_photos),
             f"settings:{account}:photos=forget",
             4,
         ),
         Button(
-            chosen(say("settings-keep-button"), wanted.keeps_photos), f"settings:{account}:photos=keep", 4
+            mark_selected(translate("settings-keep-button"), preferences.keeps_photos),
+            f"settings:{account}:photos=keep",
+            4,
         ),
     )
     return Reply("\n".join(lines), buttons)
 
 
-def settings_styles(account: AccountId, styles: Sequence[Choice], set_now: str) -> Reply:
+def settings_styles(account: AccountId, styles: Sequence[Suggestion], selected: str) -> Reply:
     """Offer the styles."""
     return Reply(
-        say("settings-which-style"),
-        style_buttons(styles, set_now, f"settings:{account}"),
-        replaces=True,
+        translate("settings-which-style"),
+        style_buttons(styles, selected, f"settings:{account}"),
+        edits_message=True,
     )
 
 
-def _language_buttons(wanted: Preferences, account: AccountId) -> tuple[Button, ...]:
+def _language_buttons(preferences: Preferences, account: AccountId) -> tuple[Button, ...]:
     # Each language is called what its own people call it: who reads no other can still find theirs.
-    named = [(code, said_in(code, "language-name")) for code in languages()]
-    offered = [("app", say("settings-app-button"), not wanted.language)]
-    offered += [(code, name, code == wanted.language) for code, name in named]
+    language_names = [(code, translate_to(code, "language-name")) for code in languages()]
+    options = [("app", translate("settings-app-button"), not preferences.language)]
+    options += [(code, name, code == preferences.language) for code, name in language_names]
     return tuple(
-        Button(chosen(label, is_set), f"settings:{account}:language={value}", 3)
-        for value, label, is_set in offered
+        Button(mark_selected(label, is_set), f"settings:{account}:language={value}", 3)
+        for value, label, is_set in options
     )
 
 
-def _named() -> str:
-    return said_in(spoken_language(), "language-name")
+def _current_language_name() -> str:
+    return translate_to(current_language(), "language-name")
 
 
 MAX_CODES_IN_RECEIPT = 20
 
 
-class Kept(Protocol):
+class StoredDataCounts(Protocol):
     """How much is kept of a person."""
 
     @property
@@ -102,7 +115,7 @@ class Kept(Protocol):
     def jobs(self) -> int: ...
 
 
-class Gone(Protocol):
+class ErasedItems(Protocol):
     """What was deleted of a person."""
 
     @property
@@ -117,77 +130,85 @@ class Gone(Protocol):
     def platforms(self) -> Sequence[str]: ...
 
 
-def privacy(kept: Kept) -> Reply:
+def privacy_summary(counts: StoredDataCounts) -> Reply:
     """Say what is kept, how long, and who sees it."""
-    return Reply(say("privacy", kept=_counted(kept)))
+    return Reply(translate("privacy", kept=_format_counts(counts)))
 
 
-def ask_to_forget(kept: Kept, account: AccountId, until_s: int) -> Reply:
+def erasure_question(counts: StoredDataCounts, account: AccountId, expires_s: int) -> Reply:
     """Ask once before everything of a person is gone for good; the button knows whom it asks, until when."""
-    yes = Button(say("delete-everything"), f"forgetme!:{account}:{until_s}")
-    return Reply(say("ask-to-forget", kept=_counted(kept)), (yes,))
+    erase_button = Button(translate("delete-everything"), f"forgetme!:{account}:{expires_s}")
+    return Reply(translate("ask-to-forget", kept=_format_counts(counts)), (erase_button,))
 
 
-def forgotten(gone: Gone, at: datetime) -> Reply:
+def erasure_receipt(erased_items: ErasedItems, at: datetime) -> Reply:
     """Give the receipt."""
-    receipt = say(
+    receipt = translate(
         "forgotten",
         day=f"{at:%Y-%m-%d}",
         time=f"{at:%H:%M}",
-        photos=len(gone.photos),
-        codes=_codes(gone.codes),
-        pictures=len(gone.pictures),
-        jobs=len(gone.jobs),
-        platforms=", ".join(each.capitalize() for each in gone.platforms) or say("forgotten-none"),
+        photos=len(erased_items.photos),
+        codes=_format_codes(erased_items.codes),
+        pictures=len(erased_items.pictures),
+        jobs=len(erased_items.jobs),
+        platforms=", ".join(platform.capitalize() for platform in erased_items.platforms)
+        or translate("forgotten-none"),
     )
-    return Reply(receipt, replaces=True)
+    return Reply(receipt, edits_message=True)
 
 
-def _codes(codes: Sequence[LoraCode]) -> str:
-    shown = ", ".join(format_code(code) for code in codes[:MAX_CODES_IN_RECEIPT])
-    more = len(codes) - MAX_CODES_IN_RECEIPT
-    if more > 0:
-        return say("forgotten-codes-more", count=str(len(codes)), codes=shown, more=str(more))
-    return say("forgotten-codes", count=str(len(codes)), codes=shown) if codes else "0"
+def _format_codes(codes: Sequence[LoraCode]) -> str:
+    codes_text = ", ".join(format_code(code) for code in codes[:MAX_CODES_IN_RECEIPT])
+    more_count = len(codes) - MAX_CODES_IN_RECEIPT
+    if more_count > 0:
+        return translate(
+            "forgotten-codes-more", count=str(len(codes)), codes=codes_text, more=str(more_count)
+        )
+    return translate("forgotten-codes", count=str(len(codes)), codes=codes_text) if codes else "0"
 
 
-def _counted(kept: Kept) -> str:
+def _format_counts(counts: StoredDataCounts) -> str:
     return ", ".join(
         (
-            say("kept-photos", count=kept.photos),
-            say("kept-codes", count=kept.loras),
-            say("pictures", count=kept.pictures),
-            say("kept-drawings", count=kept.jobs),
+            translate("kept-photos", count=counts.photos),
+            translate("kept-codes", count=counts.loras),
+            translate("pictures", count=counts.pictures),
+            translate("kept-drawings", count=counts.jobs),
         )
     )
 
 
-def queue(jobs: Sequence[tuple[Job, Estimate]]) -> Reply:
+def job_queue(jobs: Sequence[tuple[Job, Estimate]]) -> Reply:
     """List a person's open jobs, the oldest first, with a button that cancels each."""
     if not jobs:
-        return Reply(say("nothing-waits"))
-    lines = [f"{_title(job)}: {_where(job, guess)} · {left(guess.left_s)}" for job, guess in jobs]
-    buttons = [Button(say("queue-cancel", what=_title(job)), f"cancel:{job.id}") for job, _ in jobs]
+        return Reply(translate("nothing-waits"))
+    lines = [
+        f"{_format_title(job)}: {_format_position(job, eta)} · {format_time_left(eta.remaining_s)}"
+        for job, eta in jobs
+    ]
+    buttons = [
+        Button(translate("queue-cancel", what=_format_title(job)), f"cancel:{job.id}") for job, _ in jobs
+    ]
     return Reply("\n".join(lines), tuple(buttons))
 
 
-def _title(job: Job) -> str:
+def _format_title(job: Job) -> str:
     return format_code(job.code) if job.kind is JobKind.TRAIN else f"#{job.id}"
 
 
-def _where(job: Job, guess: Estimate) -> str:
+def _format_position(job: Job, eta: Estimate) -> str:
     is_training = job.kind is JobKind.TRAIN
     if job.status is JobStatus.RUNNING:
-        return say("queue-training-now" if is_training else "queue-drawing-now")
-    position = str(guess.position)
-    return say("queue-training" if is_training else "queue-drawing", position=position)
+        return translate("queue-training-now" if is_training else "queue-drawing-now")
+    position = str(eta.position)
+    return translate("queue-training" if is_training else "queue-drawing", position=position)
 
 
-def link_word(word: str) -> Reply:
+def link_token(token: str) -> Reply:
     """Show the word that joins accounts."""
-    return Reply(say("link-word", word=word))
+    return Reply(translate("link-word", word=token))
 
 
-def linked() -> Reply:
+def accounts_linked() -> Reply:
     """Say that two accounts are one."""
-    return Reply(say("linked"))
+    return Reply(translate("linked"))

@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.core.accounts import Identity, Platform, Quota, Role, Standing
-from bot.core.jobs import Job, JobKind, Times
+from bot.core.accounts import AccessStatus, Identity, Platform, Quota, Role
+from bot.core.jobs import Job, JobKind, LatencyStats
 from bot.core.loras import LoraCode, format_code
 from bot.core.messages import Reply
-from bot.core.monitoring import Act, Alarm, Finding, Report
-from bot.texts.language import ENGLISH, say, use_language
-from bot.texts.words import left, plural, quoted, span
-from gpu_worker.protocol import Health
+from bot.core.monitoring import AbuseReport, Alert, AlertKind, AuditEntry
+from bot.texts.language import ENGLISH, translate, use_language
+from bot.texts.words import format_duration, format_time_left, plural_suffix, truncate
+from gpu_worker.protocol import WorkerHealth
 
 #: What each command of administrators does, and what is written after it.
 ADMIN_COMMANDS = {
@@ -74,128 +74,143 @@ HOW_TO_QUOTA = (
 )
 
 
-def not_on_the_list(who: Identity) -> str:
+def not_on_the_list(identity: Identity) -> str:
     """Refuse somebody whom the settings do not name."""
-    return say("not-on-the-list", identity=str(who))
+    return translate("not-on-the-list", identity=str(identity))
 
 
 def invitation_first(platform: Platform) -> str:
     """Refuse somebody who has not shown a word."""
-    return say(f"invitation-first-{platform}")
+    return translate(f"invitation-first-{platform}")
 
 
-def draining(running: int) -> Reply:
+def drain_started(running_count: int) -> Reply:
     """Say that the bot ends once its jobs have."""
     return Reply(
-        f"I finish {running} running job{plural(running)}, then stop. What waits is for the next start."
+        f"I finish {running_count} running job{plural_suffix(running_count)}, then stop. "
+        f"What waits is for the next start."
     )
 
 
-def banned(people: Sequence[Identity], jobs: int) -> Reply:
+def person_banned(identities: Sequence[Identity], job_count: int) -> Reply:
     """Confirm that the bot is closed to somebody."""
-    return Reply(f"Closed to {_names(people)}; {jobs} job{plural(jobs)} of theirs stopped.")
-
-
-def unbanned(people: Sequence[Identity]) -> Reply:
-    """Confirm that the bot is open to somebody again."""
-    return Reply(f"Open to {_names(people)} again.")
-
-
-def quota(people: Sequence[Identity], standing: Standing, quota: Quota, used: tuple[int, int]) -> Reply:
-    """Say what a person may ask for, and what they did."""
-    trainings, pictures = used
     return Reply(
-        f"{_names(people)} ({standing.role}{', banned' if standing.is_banned else ''})\n"
-        f"Trainings a day: {_limit(quota.trainings_a_day)}, {trainings} used\n"
-        f"Pictures an hour: {_limit(quota.pictures_an_hour)}, {pictures} used\n"
+        f"Closed to {_format_identities(identities)}; "
+        f"{job_count} job{plural_suffix(job_count)} of theirs stopped."
+    )
+
+
+def person_unbanned(identities: Sequence[Identity]) -> Reply:
+    """Confirm that the bot is open to somebody again."""
+    return Reply(f"Open to {_format_identities(identities)} again.")
+
+
+def quota_status(
+    identities: Sequence[Identity], access_status: AccessStatus, quota: Quota, usage: tuple[int, int]
+) -> Reply:
+    """Say what a person may ask for, and what they did."""
+    training_count, picture_count = usage
+    return Reply(
+        f"{_format_identities(identities)} "
+        f"({access_status.role}{', banned' if access_status.is_banned else ''})\n"
+        f"Trainings a day: {_format_limit(quota.trainings_per_day)}, {training_count} used\n"
+        f"Pictures an hour: {_format_limit(quota.pictures_per_hour)}, {picture_count} used\n"
         f"To change it: {HOW_TO_QUOTA}"
     )
 
 
-def taken_down(code: LoraCode, pictures: int, jobs: int) -> Reply:
+def lora_taken_down(code: LoraCode, picture_count: int, job_count: int) -> Reply:
     """Confirm that everything of a Lora is gone."""
     return Reply(
-        f"{format_code(code)} is gone, with {jobs} job{plural(jobs)} and {pictures} file{plural(pictures)}."
+        f"{format_code(code)} is gone, with {job_count} job{plural_suffix(job_count)} "
+        f"and {picture_count} file{plural_suffix(picture_count)}."
     )
 
 
 def your_code_was_taken_down(code: LoraCode) -> str:
     """Tell the owner of a Lora what happened to it."""
-    return say("your-code-was-taken-down", code=format_code(code))
+    return translate("your-code-was-taken-down", code=format_code(code))
 
 
-def broadcast(people: int) -> Reply:
+def broadcast_started(recipient_count: int) -> Reply:
     """Confirm that everybody will be written to."""
-    return Reply(f"I write that to {people} {'person' if people == 1 else 'people'}, one after another.")
+    return Reply(
+        f"I write that to {recipient_count} {'person' if recipient_count == 1 else 'people'}, "
+        "one after another."
+    )
 
 
-def invitation(word: str, days: int) -> Reply:
+def invitation_created(token: str, days: int) -> Reply:
     """Hand out a word that lets somebody in."""
     return Reply(
-        f"{word}\nWhoever sends me this word first may use me. It works once, for {days} days. "
+        f"{token}\nWhoever sends me this word first may use me. It works once, for {days} days. "
         f"On Telegram it may also come behind /start."
     )
 
 
-def acts(done: Sequence[Act]) -> str:
+def audit_log(entries: Sequence[AuditEntry]) -> str:
     """List what administrators did."""
-    if not done:
+    if not entries:
         return ""
-    lines = [f"{each.at:%m-%d %H:%M} {each.admin} /{each.command} {quoted(each.about, 60)}" for each in done]
+    lines = [
+        f"{entry.created_at:%m-%d %H:%M} {entry.admin} /{entry.command} {truncate(entry.details, 60)}"
+        for entry in entries
+    ]
     return "\n".join(["", "Administrators:", *(line.rstrip() for line in lines)])
 
 
-def report_letter(code: LoraCode, who: str, words: str) -> str:
+def report_message(code: LoraCode, reporter: str, reason: str) -> str:
     """Tell an administrator of a report."""
-    told = f": {words}" if words else ", without a word why"
+    reason_text = f": {reason}" if reason else ", without a word why"
     return (
-        f"{who} reports {format_code(code)}{told}\n/takedown {code} deletes it; /reports lists the last ones."
+        f"{reporter} reports {format_code(code)}{reason_text}\n"
+        f"/takedown {code} deletes it; /reports lists the last ones."
     )
 
 
-def reports(told: Sequence[Report]) -> Reply:
+def report_list(items: Sequence[AbuseReport]) -> Reply:
     """List what people reported, for administrators."""
-    if not told:
+    if not items:
         return Reply(NO_REPORTS)
     lines = [
-        f"{each.at:%m-%d %H:%M} {format_code(each.code)} {each.who or 'somebody'} "
-        f"{quoted(each.words, 160)}".rstrip()
-        for each in told
+        f"{report.created_at:%m-%d %H:%M} {format_code(report.code)} {report.reporter or 'somebody'} "
+        f"{truncate(report.text, 160)}".rstrip()
+        for report in items
     ]
     return Reply("\n".join(lines))
 
 
-def trainings_used_up(most: int) -> str:
+def trainings_used_up(max_count: int) -> str:
     """Refuse a training that would be one too many."""
-    return say("trainings-used-up", most=most)
+    return translate("trainings-used-up", most=max_count)
 
 
-def pictures_used_up(most: int) -> str:
+def pictures_used_up(max_count: int) -> str:
     """Refuse pictures that would be too many."""
-    return say("pictures-used-up", most=most)
+    return translate("pictures-used-up", most=max_count)
 
 
-def queue_full(waiting: int, room_in_s: float) -> str:
+def queue_full(queued_count: int, wait_s: float) -> str:
     """Say that nobody else can be put in line, and until when."""
-    return say("queue-full", count=waiting, span=span(room_in_s))
+    return translate("queue-full", count=queued_count, span=format_duration(wait_s))
 
 
-def chat_full(jobs: int, room_in_s: float) -> str:
+def chat_full(job_count: int, wait_s: float) -> str:
     """Say that a chat has as much in line as it may, and until when."""
-    return say("chat-full", count=jobs, span=span(room_in_s))
+    return translate("chat-full", count=job_count, span=format_duration(wait_s))
 
 
-def not_drawn_here(words: str) -> str:
+def words_blocked(words: str) -> str:
     """Refuse words that the operator has ruled out."""
-    return say("not-drawn-here", words=words)
+    return translate("not-drawn-here", words=words)
 
 
-def _limit(limit: int | None) -> str:
+def _format_limit(limit: int | None) -> str:
     return "no limit" if limit is None else str(limit)
 
 
-def _names(people: Sequence[Identity]) -> str:
-    return ", ".join(str(each) for each in people)
+def _format_identities(identities: Sequence[Identity]) -> str:
+    return ", ".join(str(identity) for identity in identities)
 
 
 MAX_RUNNING_LISTED = 5
@@ -212,11 +227,11 @@ _ERROR_CHARS = 90
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class ErrorEntry:
     """Something that went wrong, and when."""
 
     at: datetime
-    words: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,63 +241,70 @@ class StatusReport:
 
     version: str
     uptime: timedelta
-    health: Health | None
-    running: Sequence[tuple[Job, float | None]]
-    waiting: Mapping[JobKind, int]
-    done: int
-    failed: int
-    times: Mapping[JobKind, Times | None]
-    notices_owed: int
+    health: WorkerHealth | None
+    running_jobs: Sequence[tuple[Job, float | None]]
+    queued_counts: Mapping[JobKind, int]
+    done_count: int
+    failed_count: int
+    latencies: Mapping[JobKind, LatencyStats | None]
+    pending_notices: int
     disk_free_bytes: int
     disk_total_bytes: int
-    errors: Sequence[Happened] = ()
+    errors: Sequence[ErrorEntry] = ()
     is_paused: bool = False
-    alarms: Sequence[str] = ()
+    active_alerts: Sequence[str] = ()
 
 
-def status(report: StatusReport, chart: bytes) -> Reply:
+def status_card(report: StatusReport, chart: bytes) -> Reply:
     """Write how the machine is doing, under a picture of its day; in English, like all of administrators'."""
     with use_language(ENGLISH):
-        return _status(report, chart)
+        return _format_status(report, chart)
 
 
-def _status(report: StatusReport, chart: bytes) -> Reply:
+def _format_status(report: StatusReport, chart: bytes) -> Reply:
     disk_percent = 100 * report.disk_free_bytes / report.disk_total_bytes
     lines = [
-        f"LoraCode {report.version}, up for {span(report.uptime.total_seconds())}",
+        f"LoraCode {report.version}, up for {format_duration(report.uptime.total_seconds())}",
         *(["Paused: nothing new begins until /resume"] if report.is_paused else []),
-        *([f"Alarms: {', '.join(report.alarms)}"] if report.alarms else []),
-        *_worker(report.health),
-        *(_running(job, eta_s) for job, eta_s in report.running[:MAX_RUNNING_LISTED]),
-        f"Waiting: {', '.join(f'{report.waiting[kind]} {kind}' for kind in JobKind)}",
-        f"Last 24 hours: {report.done} done, {report.failed} failed",
-        *(_times(kind, times) for kind, times in report.times.items() if times is not None),
-        f"Notices owed: {report.notices_owed}",
-        f"Disk free: {_size(report.disk_free_bytes)} ({disk_percent:.0f} %)",
-        *_errors(report.errors[:MAX_ERRORS_LISTED]),
+        *([f"Alarms: {', '.join(report.active_alerts)}"] if report.active_alerts else []),
+        *_format_worker(report.health),
+        *(_format_running(job, eta_s) for job, eta_s in report.running_jobs[:MAX_RUNNING_LISTED]),
+        f"Waiting: {', '.join(f'{report.queued_counts[kind]} {kind}' for kind in JobKind)}",
+        f"Last 24 hours: {report.done_count} done, {report.failed_count} failed",
+        *(
+            _format_latency(kind, latency)
+            for kind, latency in report.latencies.items()
+            if latency is not None
+        ),
+        f"Notices owed: {report.pending_notices}",
+        f"Disk free: {_format_bytes(report.disk_free_bytes)} ({disk_percent:.0f} %)",
+        *_format_errors(report.errors[:MAX_ERRORS_LISTED]),
     ]
-    return Reply(quoted("\n".join(lines), MAX_CHARS), pictures=(chart,))
+    return Reply(truncate("\n".join(lines), MAX_CHARS), pictures=(chart,))
 
 
-def errors(happened: Sequence[Happened]) -> Reply:
+def error_list(entries: Sequence[ErrorEntry]) -> Reply:
     """List what went wrong, the newest first."""
-    if not happened:
+    if not entries:
         return Reply("Nothing went wrong since I was started.")
-    return Reply("\n".join(_happened(each) for each in happened))
+    return Reply("\n".join(_format_error(entry) for entry in entries))
 
 
-def _worker(health: Health | None) -> list[str]:
+def _format_worker(health: WorkerHealth | None) -> list[str]:
     if health is None:
         return ["Worker: not there (starting, or it died and is being restarted)"]
-    loaded = "loaded" if health.base_model_loaded else health.loading or "not loaded yet"
+    load_state = "loaded" if health.base_model_loaded else health.loading or "not loaded yet"
     lines = [
-        f"Base model: {health.base_model} ({loaded})",
+        f"Base model: {health.base_model} ({load_state})",
         f"Device: {health.device}",
-        f"Worker memory: {_size(health.process_memory_bytes)}",
+        f"Worker memory: {_format_bytes(health.process_memory_bytes)}",
     ]
     if health.device_memory_used_bytes is not None and health.device_memory_total_bytes is not None:
-        used, total = _size(health.device_memory_used_bytes), _size(health.device_memory_total_bytes)
-        lines.append(f"Card memory: {used} of {total}")
+        used_text, total_text = (
+            _format_bytes(health.device_memory_used_bytes),
+            _format_bytes(health.device_memory_total_bytes),
+        )
+        lines.append(f"Card memory: {used_text} of {total_text}")
     if health.device_temperature_c is not None:
         lines.append(f"Temperature: {health.device_temperature_c} °C")
     if health.device_load_percent is not None:
@@ -290,74 +312,80 @@ def _worker(health: Health | None) -> list[str]:
     return lines
 
 
-def _running(job: Job, eta_s: float | None) -> str:
+def _format_running(job: Job, eta_s: float | None) -> str:
     parts = [f"Running: {job.kind} {format_code(job.code)}"]
     parts.append(f"step {job.step} of {job.steps}" if job.steps else "getting ready")
     if eta_s is not None:
-        parts.append(left(eta_s))
+        parts.append(format_time_left(eta_s))
     return ", ".join(parts)
 
 
-def _times(kind: JobKind, times: Times) -> str:
-    waited, ran = (" / ".join(_seconds(each) for each in pair) for pair in (times.waited_s, times.ran_s))
-    return f"{kind}, median / 95 %: waited {waited}, ran {ran}"
+def _format_latency(kind: JobKind, latency: LatencyStats) -> str:
+    wait_text, run_text = (
+        " / ".join(_format_seconds(seconds) for seconds in pair) for pair in (latency.wait_s, latency.run_s)
+    )
+    return f"{kind}, median / 95 %: waited {wait_text}, ran {run_text}"
 
 
-def _errors(happened: Sequence[Happened]) -> list[str]:
-    return ["Last errors:", *(_happened(each, _ERROR_CHARS) for each in happened)] if happened else []
+def _format_errors(entries: Sequence[ErrorEntry]) -> list[str]:
+    return ["Last errors:", *(_format_error(entry, _ERROR_CHARS) for entry in entries)] if entries else []
 
 
-def _happened(each: Happened, most: int = 200) -> str:
-    return f"{each.at:%m-%d %H:%M} {quoted(each.words, most)}"
+def _format_error(entry: ErrorEntry, max_chars: int = 200) -> str:
+    return f"{entry.at:%m-%d %H:%M} {truncate(entry.text, max_chars)}"
 
 
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else span(seconds)
+def _format_seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else format_duration(seconds)
 
 
-def _size(count: int) -> str:
-    gigabytes = count / 2**30
-    return f"{gigabytes:.1f} GB" if gigabytes >= 1 else f"{count / 2**20:.0f} MB"
+def _format_bytes(size_bytes: int) -> str:
+    gigabytes = size_bytes / 2**30
+    return f"{gigabytes:.1f} GB" if gigabytes >= 1 else f"{size_bytes / 2**20:.0f} MB"
 
 
-_MAX_WORDS = 300
+_MAX_ERROR_CHARS = 300
 
 
-_OVER = {
-    Alarm.WORKER: "the worker is up and stays up.",
-    Alarm.CARD_LOST: "the graphics card is back.",
-    Alarm.CARD_HOT: "the graphics card has cooled down.",
-    Alarm.DISK: "the disk has room again.",
-    Alarm.QUEUE: "nothing waits for long any more.",
-    Alarm.BACKUP: "the last backup was made.",
+_RESOLVED_TEXTS = {
+    AlertKind.WORKER: "the worker is up and stays up.",
+    AlertKind.GPU_LOST: "the graphics card is back.",
+    AlertKind.GPU_HOT: "the graphics card has cooled down.",
+    AlertKind.DISK: "the disk has room again.",
+    AlertKind.QUEUE: "nothing waits for long any more.",
+    AlertKind.BACKUP: "the last backup was made.",
 }
 
 
-def alarm(finding: Finding) -> str:
+def alert_raised(alert: Alert) -> str:
     """Wake an administrator, and say what to do."""
-    return f"Alarm: {_told(finding)}"
+    return f"Alarm: {_describe_alert(alert)}"
 
 
-def alarm_over(finding: Finding) -> str:
+def alert_resolved(alert: Alert) -> str:
     """Say that an alarm is over."""
-    return f"Over: {_OVER[finding.alarm]}"
+    return f"Over: {_RESOLVED_TEXTS[alert.kind]}"
 
 
-def _told(finding: Finding) -> str:
-    match finding.alarm:
-        case Alarm.WORKER if finding.figure:
-            times = f"{finding.figure:.0f} time{plural(round(finding.figure))}"
-            return f"the worker keeps dying, {times} in ten minutes. /logs and the bot's log say why."
-        case Alarm.WORKER:
+def _describe_alert(alert: Alert) -> str:
+    match alert.kind:
+        case AlertKind.WORKER if alert.value:
+            count_text = f"{alert.value:.0f} time{plural_suffix(round(alert.value))}"
+            return f"the worker keeps dying, {count_text} in ten minutes. /logs and the bot's log say why."
+        case AlertKind.WORKER:
             return "there has been no worker for five minutes. The bot's log says why it does not start."
-        case Alarm.CARD_LOST:
-            card = finding.words or "the graphics card"
-            return f"{card} is gone; jobs run without it, or not at all. Look at nvidia-smi, then restart."
-        case Alarm.CARD_HOT:
-            return f"the graphics card is at {finding.figure:.0f} °C. Look at its fan; /pause lets it cool."
-        case Alarm.DISK:
-            return f"{finding.figure:.1f} % of the disk is free. Make room, or photos will be refused soon."
-        case Alarm.QUEUE:
-            return f"something has been waiting for {span(finding.figure)}. /status shows the queue."
-        case Alarm.BACKUP:
-            return f"the backup failed; it is tried again every hour. {quoted(finding.words, _MAX_WORDS)}"
+        case AlertKind.GPU_LOST:
+            gpu_name = alert.text or "the graphics card"
+            return (
+                f"{gpu_name} is gone; jobs run without it, or not at all. Look at nvidia-smi, then restart."
+            )
+        case AlertKind.GPU_HOT:
+            return f"the graphics card is at {alert.value:.0f} °C. Look at its fan; /pause lets it cool."
+        case AlertKind.DISK:
+            return f"{alert.value:.1f} % of the disk is free. Make room, or photos will be refused soon."
+        case AlertKind.QUEUE:
+            return f"something has been waiting for {format_duration(alert.value)}. /status shows the queue."
+        case AlertKind.BACKUP:
+            return (
+                f"the backup failed; it is tried again every hour. {truncate(alert.text, _MAX_ERROR_CHARS)}"
+            )

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 FOLDER = Path(__file__).parent
 ENGLISH = "en"
 #: Each update of a chat, and each notice, is a task or a block of its own: they cannot hear each other.
-_SPOKEN: ContextVar[str] = ContextVar("language", default=ENGLISH)
+_current_language: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
 
 def languages() -> tuple[str, ...]:
@@ -29,7 +29,7 @@ def languages() -> tuple[str, ...]:
     return tuple(_bundles())
 
 
-def best_language(locale: str) -> str:
+def match_language(locale: str) -> str:
     """Give the language for a locale such as `it`, `it-IT` or `it_IT.UTF-8`; English where none is ours."""
     code = locale.replace("_", "-").partition(".")[0].partition("-")[0].lower()
     return code if code in _bundles() else ENGLISH
@@ -38,27 +38,27 @@ def best_language(locale: str) -> str:
 @contextmanager
 def use_language(locale: str) -> Iterator[None]:
     """Speak the language of a locale inside the block."""
-    before = _SPOKEN.set(best_language(locale))
+    token = _current_language.set(match_language(locale))
     try:
         yield
     finally:
-        _SPOKEN.reset(before)
+        _current_language.reset(token)
 
 
-def spoken_language() -> str:
+def current_language() -> str:
     """Give the code of the language that is spoken now."""
-    return _SPOKEN.get()
+    return _current_language.get()
 
 
-def say(key: str, /, **values: str | int) -> str:
+def translate(key: str, /, **values: str | int) -> str:
     """Say a text in the language that is spoken now; KeyError when not even English has it.
 
     Numbers are for texts that count: they choose the plural, and are written without separators.
     """
-    return said_in(_SPOKEN.get(), key, **values)
+    return translate_to(_current_language.get(), key, **values)
 
 
-def said_in(language: str, key: str, /, **values: str | int) -> str:
+def translate_to(language: str, key: str, /, **values: str | int) -> str:
     """Say a text in one language, for what lists all of them; KeyError when not even English has it."""
     bundle = _bundles()[language]
     if not bundle.has_message(key):
@@ -68,13 +68,13 @@ def said_in(language: str, key: str, /, **values: str | int) -> str:
     pattern = bundle.get_message(key).value
     if pattern is None:
         raise KeyError(key)
-    given = {
+    args = {
         name: fluent_number(value, useGrouping=False) if isinstance(value, int) else value
         for name, value in values.items()
     }
-    text, troubles = bundle.format_pattern(pattern, given)
-    for trouble in troubles:  # a sentence with a hole is better than none
-        log.error("the text %s of %s: %s", key, language, trouble)
+    text, errors = bundle.format_pattern(pattern, args)
+    for error in errors:  # a sentence with a hole is better than none
+        log.error("the text %s of %s: %s", key, language, error)
     return str(text)
 
 
@@ -86,10 +86,10 @@ def has_text(key: str) -> bool:
 @cache
 def _bundles() -> dict[str, FluentBundle]:
     codes = sorted((path.stem for path in FOLDER.glob("*.ftl")), key=lambda code: (code != ENGLISH, code))
-    return {code: _bundle(code) for code in codes}
+    return {code: _load_bundle(code) for code in codes}
 
 
-def _bundle(code: str) -> FluentBundle:
+def _load_bundle(code: str) -> FluentBundle:
     # Isolation marks are for mixed directions of writing; in codes and commands they would be copied along.
     bundle = FluentBundle([code], use_isolating=False)
     bundle.add_resource(FluentResource((FOLDER / f"{code}.ftl").read_text(encoding="utf-8")))

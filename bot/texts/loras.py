@@ -10,12 +10,12 @@ from datetime import datetime
 from pathlib import Path
 
 from bot.core.accounts import Platform
-from bot.core.loras import Allowed, Lora, LoraCode, LoraState, format_code
+from bot.core.loras import Lora, LoraCode, LoraState, Permission, format_code
 from bot.core.messages import Button, Reply
-from bot.texts.language import say
-from bot.texts.likeness import likeness_figure, likeness_told
+from bot.texts.language import translate
+from bot.texts.likeness import format_likeness, likeness_summary
 from bot.texts.photo_sets import how_to_send
-from bot.texts.words import age, allowed_name, example, state_name
+from bot.texts.words import example_command, format_age, permission_name, state_name
 
 MAX_CODES_LISTED = 20
 
@@ -26,15 +26,18 @@ MAX_CODE_BUTTONS = 8
 MAX_SHARED_LISTED, MAX_SHARED_BUTTONS = 8, 2
 
 
-_CODES_A_ROW = 2
+_CODES_PER_ROW = 2
 
 
-def codes(
-    loras: Sequence[Lora], now: datetime, platform: Platform, shared: Sequence[tuple[Lora, Allowed]] = ()
+def lora_list(
+    loras: Sequence[Lora],
+    now: datetime,
+    platform: Platform,
+    shared_loras: Sequence[tuple[Lora, Permission]] = (),
 ) -> Reply:
     """List a person's LoraCodes, newest first, with a button for each of the newest; then `shared` ones."""
-    if not loras and not shared:
-        return Reply(say("no-code-yet", how=how_to_send(platform)))
+    if not loras and not shared_loras:
+        return Reply(translate("no-code-yet", how=how_to_send(platform)))
     lines = [
         " · ".join(
             part
@@ -42,99 +45,105 @@ def codes(
                 format_code(lora.code),
                 lora.name,
                 state_name(lora.state),
-                age(now - lora.created_at),
+                format_age(now - lora.created_at),
             )
             if part
         )
         for lora in loras[:MAX_CODES_LISTED]
     ]
     if len(loras) > MAX_CODES_LISTED:
-        lines.append(say("codes-older", more=str(len(loras) - MAX_CODES_LISTED)))
-    if shared:
-        lines.append(say("codes-shared"))
+        lines.append(translate("codes-older", more=str(len(loras) - MAX_CODES_LISTED)))
+    if shared_loras:
+        lines.append(translate("codes-shared"))
         lines += [
-            f"{format_code(lora.code)} · {allowed_name(allowed)} · {state_name(lora.state)}"
-            for lora, allowed in shared[:MAX_SHARED_LISTED]
+            f"{format_code(lora.code)} · {permission_name(permission)} · {state_name(lora.state)}"
+            for lora, permission in shared_loras[:MAX_SHARED_LISTED]
         ]
-        if len(shared) > MAX_SHARED_LISTED:
-            lines.append(say("codes-more", more=str(len(shared) - MAX_SHARED_LISTED)))
-    mine_first = [*loras, *(lora for lora, _ in shared)]
-    ready = next((lora for lora in mine_first if lora.state is LoraState.READY), None)
-    if ready is not None:
-        lines.append(say("codes-try", example=example(platform, ready.code, ready.trigger)))
+        if len(shared_loras) > MAX_SHARED_LISTED:
+            lines.append(translate("codes-more", more=str(len(shared_loras) - MAX_SHARED_LISTED)))
+    all_loras = [*loras, *(lora for lora, _ in shared_loras)]
+    ready_lora = next((lora for lora in all_loras if lora.state is LoraState.READY), None)
+    if ready_lora is not None:
+        lines.append(
+            translate("codes-try", example=example_command(platform, ready_lora.code, ready_lora.trigger))
+        )
     buttons = [
-        Button(lora.name or format_code(lora.code), f"code:{lora.code}", number // _CODES_A_ROW)
+        Button(lora.name or format_code(lora.code), f"code:{lora.code}", number // _CODES_PER_ROW)
         for number, lora in enumerate(loras[:MAX_CODE_BUTTONS])
     ]
-    drawing = [lora.code for lora, _ in shared if lora.state is LoraState.READY]
+    shared_codes = [lora.code for lora, _ in shared_loras if lora.state is LoraState.READY]
     buttons += [
         Button(
-            say("codes-draw-with", code=format_code(code)),
+            translate("codes-draw-with", code=format_code(code)),
             f"use:{code}",
-            MAX_CODE_BUTTONS + number // _CODES_A_ROW,
+            MAX_CODE_BUTTONS + number // _CODES_PER_ROW,
         )
-        for number, code in enumerate(drawing[:MAX_SHARED_BUTTONS])
+        for number, code in enumerate(shared_codes[:MAX_SHARED_BUTTONS])
     ]
     return Reply("\n".join(lines), tuple(buttons))
 
 
-def code_card(lora: Lora, now: datetime, size_bytes: int | None) -> Reply:
+def lora_card(lora: Lora, now: datetime, size_bytes: int | None) -> Reply:
     """Show one LoraCode and what can be done with it."""
     code = lora.code
     lines = [f"{format_code(code)} · {lora.name}" if lora.name else format_code(code)]
-    about = [
+    details = [
         state_name(lora.state),
-        age(now - lora.created_at),
-        say("code-trigger", trigger=str(lora.trigger)),
+        format_age(now - lora.created_at),
+        translate("code-trigger", trigger=str(lora.trigger)),
     ]
     if size_bytes is not None:
-        about.append(f"{size_bytes / 2**20:.1f} MB")
-    lines.append(" · ".join(about))
-    if figure := likeness_figure(lora.likeness):
-        lines.append(figure.capitalize())
-    ready = (
-        Button(say("generate"), f"use:{code}", 0),
-        Button(say("export-button"), f"export:{code}", 0),
-        Button(say("share-button"), f"share:{code}", 0),
+        details.append(f"{size_bytes / 2**20:.1f} MB")
+    lines.append(" · ".join(details))
+    if likeness_text := format_likeness(lora.likeness):
+        lines.append(likeness_text.capitalize())
+    ready_buttons = (
+        Button(translate("generate"), f"use:{code}", 0),
+        Button(translate("export-button"), f"export:{code}", 0),
+        Button(translate("share-button"), f"share:{code}", 0),
     )
-    measured = Button(say("likeness-button"), f"likeness:{code}", 1)
+    likeness_button = Button(translate("likeness-button"), f"likeness:{code}", 1)
     return Reply(
         "\n".join(lines),
         (
-            *(ready if lora.state is LoraState.READY else ()),
-            *((measured,) if figure else ()),
-            *((Button(say("more-button"), f"more:{code}", 1),) if lora.state is LoraState.READY else ()),
-            Button(say("rename-button"), f"rename:{code}", 1),
-            Button(say("delete-button"), f"remove:{code}", 1),
-            Button(say("all-my-codes"), "codes:all", 2),
+            *(ready_buttons if lora.state is LoraState.READY else ()),
+            *((likeness_button,) if likeness_text else ()),
+            *(
+                (Button(translate("more-button"), f"more:{code}", 1),)
+                if lora.state is LoraState.READY
+                else ()
+            ),
+            Button(translate("rename-button"), f"rename:{code}", 1),
+            Button(translate("delete-button"), f"remove:{code}", 1),
+            Button(translate("all-my-codes"), "codes:all", 2),
         ),
     )
 
 
 def likeness_card(lora: Lora, strip: Sequence[Path]) -> Reply:
     """Show how alike a LoraCode is, and what it drew while it learnt."""
-    told = likeness_told(lora.likeness) or say("likeness-unknown")
-    return Reply(f"{format_code(lora.code)}: {told}", pictures=tuple(strip))
+    summary = likeness_summary(lora.likeness) or translate("likeness-unknown")
+    return Reply(f"{format_code(lora.code)}: {summary}", pictures=tuple(strip))
 
 
 def ask_new_name(lora: Lora, platform: Platform) -> Reply:
     """Ask for another name of a Lora."""
     key = "ask-new-name-discord" if platform is Platform.DISCORD else "ask-new-name"
-    return Reply(say(key, code=format_code(lora.code)))
+    return Reply(translate(key, code=format_code(lora.code)))
 
 
 def ask_to_remove(lora: Lora) -> Reply:
     """Ask once before a Lora is gone for good."""
     return Reply(
-        say("ask-to-remove", code=format_code(lora.code)),
+        translate("ask-to-remove", code=format_code(lora.code)),
         (
-            Button(say("delete-for-good"), f"remove!:{lora.code}", 0),
-            Button(say("keep-it"), f"code:{lora.code}", 0),
+            Button(translate("delete-for-good"), f"remove!:{lora.code}", 0),
+            Button(translate("keep-it"), f"code:{lora.code}", 0),
         ),
-        replaces=True,
+        edits_message=True,
     )
 
 
-def removed(code: LoraCode) -> Reply:
+def lora_removed(code: LoraCode) -> Reply:
     """Confirm that a Lora is gone."""
-    return Reply(say("removed", code=format_code(code)), replaces=True)
+    return Reply(translate("removed", code=format_code(code)), edits_message=True)

@@ -5,96 +5,103 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bot.core.accounts import Platform
-from bot.core.loras import Allowed, Lora, LoraCode, Share, format_code
+from bot.core.loras import Lora, LoraCode, Permission, Share, format_code
 from bot.core.messages import Button, Reply
-from bot.texts.language import say
-from bot.texts.words import allowed_name, quoted, span, to_draw
+from bot.texts.language import translate
+from bot.texts.words import format_duration, generate_command, permission_name, truncate
 
 SHARES_A_PAGE = 8
-_SHARES_A_ROW = 2
+_SHARES_PER_ROW = 2
 
 
-def asked_for(code: LoraCode) -> Reply:
+def access_requested(code: LoraCode) -> Reply:
     """Say what is said of every code that is not one's own, be it somebody's or nobody's."""
-    return Reply(say("asked-for", code=format_code(code)))
+    return Reply(translate("asked-for", code=format_code(code)))
 
 
-def usable_already(code: LoraCode, platform: Platform) -> Reply:
+def already_usable(code: LoraCode, platform: Platform) -> Reply:
     """Say that nobody need be asked."""
-    return Reply(say("usable-already", code=format_code(code), how=to_draw(platform, code)))
+    return Reply(translate("usable-already", code=format_code(code), how=generate_command(platform, code)))
 
 
 def share_card(share: Share) -> Reply:
     """Show the owner of a Lora what somebody wants or may, and what can be decided."""
-    who, code = _who(share), format_code(share.code)
-    told = {"who": who, "code": code}
-    once, always, no = (
-        Button(say(f"share-{what}"), f"share:{share.number}:{what}", 0) for what in ("once", "always", "no")
+    requester, code = _format_requester(share), format_code(share.code)
+    args = {"who": requester, "code": code}
+    once_button, always_button, no_button = (
+        Button(translate(f"share-{decision}"), f"share:{share.number}:{decision}", 0)
+        for decision in ("once", "always", "no")
     )
-    back = Button(say("share-back"), f"share:{share.number}:revoke", 0)
-    everybody = Button(say("share-everybody", code=code), f"share:{share.code}", 1)
-    match share.allowed:
-        case Allowed.ASKED:
-            return Reply(say("share-asked", **told), (once, always, no))
-        case Allowed.ONCE:
-            return Reply(say("share-may-once", **told), (always, back, everybody))
-        case Allowed.ALWAYS:
-            return Reply(say("share-may-always", **told), (back, everybody))
-        case Allowed.NO:
-            return Reply(say("share-may-not", **told), (once, always, everybody))
+    revoke_button = Button(translate("share-back"), f"share:{share.number}:revoke", 0)
+    all_shares_button = Button(translate("share-everybody", code=code), f"share:{share.code}", 1)
+    match share.permission:
+        case Permission.REQUESTED:
+            return Reply(translate("share-asked", **args), (once_button, always_button, no_button))
+        case Permission.ONCE:
+            return Reply(
+                translate("share-may-once", **args), (always_button, revoke_button, all_shares_button)
+            )
+        case Permission.ALWAYS:
+            return Reply(translate("share-may-always", **args), (revoke_button, all_shares_button))
+        case Permission.DENIED:
+            return Reply(translate("share-may-not", **args), (once_button, always_button, all_shares_button))
 
 
 def share_revoked(share: Share) -> Reply:
     """Confirm that somebody can draw with a Lora no more."""
-    text = say("share-revoked", who=_who(share), code=format_code(share.code))
-    return Reply(text, (Button(say("back"), f"share:{share.code}"),), replaces=True)
+    text = translate("share-revoked", who=_format_requester(share), code=format_code(share.code))
+    return Reply(text, (Button(translate("back"), f"share:{share.code}"),), edits_message=True)
 
 
-def you_may_draw(share: Share) -> str:
+def access_granted(share: Share) -> str:
     """Tell whoever asked that they may."""
-    key = "you-may-draw-once" if share.allowed is Allowed.ONCE else "you-may-draw-always"
-    return say(key, code=format_code(share.code), how=to_draw(share.place.platform, share.code))
+    key = "you-may-draw-once" if share.permission is Permission.ONCE else "you-may-draw-always"
+    return translate(
+        key, code=format_code(share.code), how=generate_command(share.address.platform, share.code)
+    )
 
 
-def sharing(lora: Lora, shares: Sequence[Share], page: int, link_left_s: float | None) -> Reply:
+def share_list(lora: Lora, shares: Sequence[Share], page: int, link_left_s: float | None) -> Reply:
     """Show who may draw with a Lora, a page at a time, and whether a link is open."""
     code = lora.code
-    lines = [say("sharing-some" if shares else "sharing-nobody", code=format_code(code))]
-    first = page * SHARES_A_PAGE
-    shown = shares[first : first + SHARES_A_PAGE]
-    lines += [f"{_who(each)}: {allowed_name(each.allowed)}" for each in shown]
-    lines.append(say("sharing-how", code=code))
+    lines = [translate("sharing-some" if shares else "sharing-nobody", code=format_code(code))]
+    first_index = page * SHARES_A_PAGE
+    page_shares = shares[first_index : first_index + SHARES_A_PAGE]
+    lines += [f"{_format_requester(share)}: {permission_name(share.permission)}" for share in page_shares]
+    lines.append(translate("sharing-how", code=code))
     if link_left_s is not None:
-        lines.append(say("sharing-link-open", span=span(link_left_s)))
+        lines.append(translate("sharing-link-open", span=format_duration(link_left_s)))
     buttons = [
         Button(
-            quoted(f"{each.asker or say('nobody')}: {allowed_name(each.allowed)}", 40),
-            f"share:{each.number}:show",
+            truncate(
+                f"{share.requester_name or translate('nobody')}: {permission_name(share.permission)}", 40
+            ),
+            f"share:{share.number}:show",
             row,
         )
-        for row, each in ((number // _SHARES_A_ROW, each) for number, each in enumerate(shown))
+        for row, share in ((number // _SHARES_PER_ROW, share) for number, share in enumerate(page_shares))
     ]
-    last = SHARES_A_PAGE
-    if first + SHARES_A_PAGE < len(shares):
-        buttons.append(Button(say("sharing-more"), f"share:{code}:{page + 1}", last))
-    make = say("sharing-make-link" if link_left_s is None else "sharing-new-link")
-    buttons.append(Button(make, f"invite:{code}", last))
+    last_row = SHARES_A_PAGE
+    if first_index + SHARES_A_PAGE < len(shares):
+        buttons.append(Button(translate("sharing-more"), f"share:{code}:{page + 1}", last_row))
+    link_label = translate("sharing-make-link" if link_left_s is None else "sharing-new-link")
+    buttons.append(Button(link_label, f"invite:{code}", last_row))
     if link_left_s is not None:
-        buttons.append(Button(say("sharing-end-link"), f"uninvite:{code}", last))
-    buttons.append(Button(say("back"), f"code:{code}", last))
-    return Reply("\n".join(lines), tuple(buttons), replaces=True)
+        buttons.append(Button(translate("sharing-end-link"), f"uninvite:{code}", last_row))
+    buttons.append(Button(translate("back"), f"code:{code}", last_row))
+    return Reply("\n".join(lines), tuple(buttons), edits_message=True)
 
 
-def share_link(code: LoraCode, word: str, address: str, days: int, people: int) -> Reply:
+def share_link(code: LoraCode, token: str, address: str, days: int, max_people: int) -> Reply:
     """Hand out what lets others draw with a Lora."""
-    how = say("share-link-word", word=word)
+    instructions = translate("share-link-word", word=token)
     if address:
-        how = say("share-link-address", address=address, word=word)
+        instructions = translate("share-link-address", address=address, word=token)
     return Reply(
-        say("share-link", code=format_code(code), days=days, people=people, how=how),
+        translate("share-link", code=format_code(code), days=days, people=max_people, how=instructions),
         (
-            Button(say("sharing-end-link"), f"uninvite:{code}", 0),
-            Button(say("sharing-who"), f"share:{code}", 0),
+            Button(translate("sharing-end-link"), f"uninvite:{code}", 0),
+            Button(translate("sharing-who"), f"share:{code}", 0),
         ),
     )
 
@@ -102,19 +109,19 @@ def share_link(code: LoraCode, word: str, address: str, days: int, people: int) 
 def link_ended(code: LoraCode) -> Reply:
     """Confirm that a link lets nobody in any more."""
     return Reply(
-        say("link-ended", code=format_code(code)),
-        (Button(say("sharing-who"), f"share:{code}"),),
-        replaces=True,
+        translate("link-ended", code=format_code(code)),
+        (Button(translate("sharing-who"), f"share:{code}"),),
+        edits_message=True,
     )
 
 
-def reported(code: LoraCode) -> Reply:
+def report_received(code: LoraCode) -> Reply:
     """Thank for a report; the same words whether the code is anybody's."""
-    return Reply(say("reported", code=format_code(code)))
+    return Reply(translate("reported", code=format_code(code)))
 
 
-def _who(share: Share) -> str:
-    platform = share.place.platform.capitalize()
-    if not share.asker:
-        return say("who-nameless", platform=platform)
-    return say("who-named", name=share.asker, platform=platform)
+def _format_requester(share: Share) -> str:
+    platform = share.address.platform.capitalize()
+    if not share.requester_name:
+        return translate("who-nameless", platform=platform)
+    return translate("who-named", name=share.requester_name, platform=platform)

@@ -15,10 +15,10 @@ from gpu_worker.protocol import frame_length
 
 _PR_SET_PDEATHSIG = 1
 #: What a worker is started with may take so long to be there when its first request comes.
-START_S = 60.0
+START_TIMEOUT_S = 60.0
 
 
-class FarWorker:
+class RemoteWorker:
     """Owns one worker process on its node; bytes go in by `hear` and come out of `live`, frame by frame.
 
     Never detached, never restarted by Ray: an attempt whose stream broke is lost, and the bot tries again.
@@ -27,31 +27,35 @@ class FarWorker:
     def __init__(self) -> None:
         """Start nothing yet."""
         self._process: subprocess.Popen[bytes] | None = None
-        self._started = threading.Event()
+        self._started_event = threading.Event()
 
-    def live(self, arguments: list[str]) -> Generator[bytes, None, None]:
+    def run_worker(self, arguments: list[str]) -> Generator[bytes, None, None]:
         """Run the worker, this Python with `arguments`, and yield its frames until it ends."""
         # Started by the thread that reads it: Linux kills it when that thread is gone, however we die.
         process = subprocess.Popen(  # noqa: S603 - the command is ours
             [sys.executable, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=without_secrets(dict(os.environ)),
+            env=strip_secrets(dict(os.environ)),
             preexec_fn=_die_with_parent,
         )
         self._process = process
-        self._started.set()
+        self._started_event.set()
         try:
             assert process.stdout is not None  # noqa: S101 - it was asked for as a pipe
-            while (frame := _read(process.stdout)) is not None:
+            while (frame := _read_frame(process.stdout)) is not None:
                 yield frame
         finally:
             process.kill()
             process.wait()
 
-    def hear(self, frame: bytes) -> bool:
+    def send_frame(self, frame: bytes) -> bool:
         """Give the worker a frame; False when it no longer listens."""
-        if not self._started.wait(START_S) or self._process is None or self._process.stdin is None:
+        if (
+            not self._started_event.wait(START_TIMEOUT_S)
+            or self._process is None
+            or self._process.stdin is None
+        ):
             return False
         try:
             self._process.stdin.write(frame)
@@ -60,7 +64,7 @@ class FarWorker:
             return False
         return True
 
-    def end(self) -> None:
+    def close_input(self) -> None:
         """Close the worker's input: it finishes its step and ends."""
         if self._process is not None and self._process.stdin is not None:
             try:
@@ -69,17 +73,17 @@ class FarWorker:
                 return  # it has ended already
 
 
-def without_secrets(environ: dict[str, str]) -> dict[str, str]:
+def strip_secrets(environ: dict[str, str]) -> dict[str, str]:
     """Leave tokens out, the cluster's too; but the hub's, without which a gated base model does not come."""
     return {name: value for name, value in environ.items() if "TOKEN" not in name or name == "HF_TOKEN"}
 
 
-def _read(stream: IO[bytes]) -> bytes | None:
-    head = stream.read(4)
-    if len(head) < 4:
+def _read_frame(stream: IO[bytes]) -> bytes | None:
+    header = stream.read(4)
+    if len(header) < 4:
         return None
-    body = stream.read(frame_length(head))
-    return head + body  # a torn one is found at the other end
+    body = stream.read(frame_length(header))
+    return header + body  # a torn one is found at the other end
 
 
 def _die_with_parent() -> None:

@@ -12,10 +12,10 @@ import sys
 import threading
 from typing import Any
 
-from gpu_worker.cluster.admission import Gate, our_version
-from gpu_worker.cluster.joining import NotJoined, join
+from gpu_worker.cluster.admission import NodeAdmission, local_version
+from gpu_worker.cluster.joining import ClusterJoinError, join_cluster
 
-LOOK_S = 1.0
+POLL_INTERVAL_S = 1.0
 EXIT_NOT_JOINED = 69
 
 
@@ -23,41 +23,41 @@ def main() -> int:
     """Look, tell, wait; until nobody listens."""
     parser = argparse.ArgumentParser(prog="gpu_worker.cluster.nodes", description=__doc__)
     parser.add_argument("--address", required=True, help="the head, as host:port")
-    options = parser.parse_args()
+    args = parser.parse_args()
     # Ray prints what becomes of nodes: lines keep the pipe for themselves.
-    lines = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    output = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
-        join(options.address)
-    except NotJoined as error:
+        join_cluster(args.address)
+    except ClusterJoinError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the bot logs it
         return EXIT_NOT_JOINED
     import ray
 
-    gone = threading.Event()
-    threading.Thread(target=_wait_for_end, args=(gone,), name="reader", daemon=True).start()
-    gate = Gate(our_version())
-    while not gone.is_set():
-        print(json.dumps(described(ray.nodes(), gate)), file=lines, flush=True)
-        gone.wait(LOOK_S)
+    stop_event = threading.Event()
+    threading.Thread(target=_wait_for_eof, args=(stop_event,), name="reader", daemon=True).start()
+    admission = NodeAdmission(local_version())
+    while not stop_event.is_set():
+        print(json.dumps(describe_nodes(ray.nodes(), admission)), file=output, flush=True)
+        stop_event.wait(POLL_INTERVAL_S)
     return 0
 
 
-def described(nodes: list[dict[str, Any]], gate: Gate) -> list[dict[str, Any]]:
+def describe_nodes(nodes: list[dict[str, Any]], admission: NodeAdmission) -> list[dict[str, Any]]:
     """Tell of the nodes with cards, and why one is refused; of those that are still looked at, nothing."""
-    found = []
+    entries = []
     for node in nodes:
         cards = int(node["Resources"].get("GPU", 0))
-        if not node["Alive"] or not cards or (refused := gate.refusal(node)) is None:
+        if not node["Alive"] or not cards or (refusal_reason := admission.refusal_reason(node)) is None:
             continue
         host = node["NodeManagerAddress"]
-        found.append({"id": node["NodeID"], "host": host, "cards": cards, "refused": refused})
-    return found
+        entries.append({"id": node["NodeID"], "host": host, "cards": cards, "refused": refusal_reason})
+    return entries
 
 
-def _wait_for_end(gone: threading.Event) -> None:
+def _wait_for_eof(stop_event: threading.Event) -> None:
     sys.stdin.buffer.read()  # nothing is ever said; it ends with the bot
-    gone.set()
+    stop_event.set()
 
 
 if __name__ == "__main__":

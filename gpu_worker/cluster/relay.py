@@ -12,12 +12,12 @@ import sys
 import threading
 from typing import Any, BinaryIO
 
-from gpu_worker.cluster.actor import FarWorker
-from gpu_worker.cluster.joining import NotJoined, join
+from gpu_worker.cluster.actor import RemoteWorker
+from gpu_worker.cluster.joining import ClusterJoinError, join_cluster
 from gpu_worker.protocol import frame_length
 
 #: Frames on their way that nobody has taken yet; with more the far worker has to wait.
-MAX_ON_THE_WAY = 64
+MAX_PENDING_FRAMES = 64
 EXIT_NOT_JOINED = 69
 
 
@@ -28,43 +28,47 @@ def main() -> int:
     parser.add_argument("--node", required=True, help="the id of the node whose card is meant")
     parser.add_argument("--cards", type=float, default=1.0, help="cards the worker takes (default: 1)")
     parser.add_argument("arguments", nargs="+", help="after `--`: what the worker's Python is started with")
-    options = parser.parse_args()
+    args = parser.parse_args()
     # Ray prints the far worker's log: frames keep the pipe for themselves.
     frames = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
-        join(options.address, tell_workers_logs=True)
-    except NotJoined as error:
+        join_cluster(args.address, show_worker_logs=True)
+    except ClusterJoinError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the bot logs it
         return EXIT_NOT_JOINED
     from ray.exceptions import RayError  # Ray reads its environment as it is imported: `join` settles that
 
-    far = _place(options.node, options.cards)
-    threading.Thread(target=_forward, args=(sys.stdin.buffer, far), name="forward", daemon=True).start()
+    remote_worker = _create_actor(args.node, args.cards)
+    threading.Thread(
+        target=_forward_input, args=(sys.stdin.buffer, remote_worker), name="forward", daemon=True
+    ).start()
     try:
-        return _carry(far, options.arguments, frames)
+        return _relay_output(remote_worker, args.arguments, frames)
     except RayError as error:
-        print(f"The worker on node {options.node[:8]} is lost: {_short(error)}", file=sys.stderr)  # noqa: T201
+        print(f"The worker on node {args.node[:8]} is lost: {_shorten_error(error)}", file=sys.stderr)  # noqa: T201
         return 1
 
 
-def _place(node: str, cards: float) -> Any:
+def _create_actor(node: str, cards: float) -> Any:
     # No retries and no restarts of Ray's own: a stream that it runs again drops what the first had delivered,
     # the result too. No name and no lifetime: a detached actor would work on for a bot that is gone.
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    make = ray.remote(num_cpus=0, num_gpus=cards, max_restarts=0, max_task_retries=0, max_concurrency=4)(
-        FarWorker
-    )
-    return make.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=node, soft=False)).remote()
+    actor_class = ray.remote(
+        num_cpus=0, num_gpus=cards, max_restarts=0, max_task_retries=0, max_concurrency=4
+    )(RemoteWorker)
+    return actor_class.options(
+        scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+    ).remote()
 
 
-def _carry(far: Any, arguments: list[str], frames: BinaryIO) -> int:
+def _relay_output(remote_worker: Any, arguments: list[str], frames: BinaryIO) -> int:
     import ray
 
-    stream = far.live.options(
-        num_returns="streaming", _generator_backpressure_num_objects=MAX_ON_THE_WAY
+    stream = remote_worker.run_worker.options(
+        num_returns="streaming", _generator_backpressure_num_objects=MAX_PENDING_FRAMES
     ).remote(arguments)
     for reference in stream:
         frames.write(ray.get(reference))
@@ -72,21 +76,21 @@ def _carry(far: Any, arguments: list[str], frames: BinaryIO) -> int:
     return 0
 
 
-def _forward(stream: BinaryIO, far: Any) -> None:
+def _forward_input(stream: BinaryIO, remote_worker: Any) -> None:
     """Send the bot's frames on, one after the other: the next waits until the last was written."""
     import ray
     from ray.exceptions import RayError
 
     try:
-        while len(head := stream.read(4)) == 4:
-            if not ray.get(far.hear.remote(head + stream.read(frame_length(head)))):
+        while len(header := stream.read(4)) == 4:
+            if not ray.get(remote_worker.hear.remote(header + stream.read(frame_length(header)))):
                 return
-        ray.get(far.end.remote())
+        ray.get(remote_worker.end.remote())
     except RayError:
         return  # the other thread meets the same, and tells
 
 
-def _short(error: Exception) -> str:
+def _shorten_error(error: Exception) -> str:
     return str(error).strip().splitlines()[0][:300]
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gpu_worker.device.memory_modes import Gear
+from gpu_worker.device.memory_modes import MemoryMode
 
 _GIB = 2**30
 #: SD 1.5: parameters of UNet, VAE and text encoder together.
@@ -18,7 +18,7 @@ _PARAMETERS = 1.066e9
 #: Saved activations of a training step at 512 px, batch 1, without checkpointing, measured in bf16 and fp32;
 #: and what LoRA, optimizer, CUDA context and libraries take.
 _ACTIVATIONS_BYTES = {2: 0.9 * _GIB, 4: 1.6 * _GIB}
-_REST_BYTES = 0.9 * _GIB
+_OVERHEAD_BYTES = 0.9 * _GIB
 #: bf16 needs no loss scaling, so it may be this much slower than fp16 and is still chosen; and half the
 #: memory of fp32, so it may be as much slower than that, which also hides the noise of a busy machine.
 _BF16_TOLERANCE = 1.15
@@ -28,14 +28,14 @@ _REPEATS = 5
 
 
 @dataclass(frozen=True)
-class Measure:
+class DtypeTiming:
     """One precision on this card."""
 
     seconds: float  #: of a slice of a training step, forward and backward
     is_finite: bool
 
 
-def candidates(device: torch.device) -> list[torch.dtype]:
+def candidate_dtypes(device: torch.device) -> list[torch.dtype]:
     """Return the precisions that may be fast here. fp16 on a CPU is 30 times slower than fp32 and more."""
     if device.type == "cuda":
         bf16 = [torch.bfloat16] if torch.cuda.is_bf16_supported(False) else []
@@ -45,83 +45,100 @@ def candidates(device: torch.device) -> list[torch.dtype]:
     return [torch.float32, *([torch.bfloat16] if has_bf16 else [])]
 
 
-def measure(device: torch.device, dtypes: list[torch.dtype]) -> dict[torch.dtype, Measure]:
+def benchmark_dtypes(device: torch.device, dtypes: list[torch.dtype]) -> dict[torch.dtype, DtypeTiming]:
     """Run a slice of SD 1.5's training step in each precision."""
-    return {dtype: _measure(device, dtype) for dtype in dtypes}
+    return {dtype: _benchmark_dtype(device, dtype) for dtype in dtypes}
 
 
-def _measure(device: torch.device, dtype: torch.dtype) -> Measure:
-    piece = _Slice().to(device, dtype).requires_grad_(False)
+def _benchmark_dtype(device: torch.device, dtype: torch.dtype) -> DtypeTiming:
+    unet_slice = _UNetSlice().to(device, dtype).requires_grad_(False)
     generator = torch.Generator().manual_seed(0)
     seconds = []
-    finite = True
+    is_finite = True
     for _ in range(_REPEATS):
-        given = torch.randn(1, 320, 32, 32, generator=generator).to(device, dtype).requires_grad_()
-        began = time.perf_counter()
-        answer = piece(given)
-        answer.float().square().mean().backward()
-        finite = finite and given.grad is not None and bool(given.grad.isfinite().all())  # waits for the card
-        seconds.append(time.perf_counter() - began)
-    return Measure(min(seconds), finite)
+        hidden_states = torch.randn(1, 320, 32, 32, generator=generator).to(device, dtype).requires_grad_()
+        start_time = time.perf_counter()
+        output = unet_slice(hidden_states)
+        output.float().square().mean().backward()
+        is_finite = (
+            is_finite and hidden_states.grad is not None and bool(hidden_states.grad.isfinite().all())
+        )  # waits for the card
+        seconds.append(time.perf_counter() - start_time)
+    return DtypeTiming(min(seconds), is_finite)
 
 
-class _Slice(nn.Module):
+class _UNetSlice(nn.Module):
     """A convolution, an attention and a feed-forward layer of SD 1.5's first level, at a quarter the area."""
 
     def __init__(self) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            self.convolution = nn.Conv2d(320, 320, 3, padding=1)
-            self.question = nn.Linear(320, 960)
-            self.wide, self.narrow = nn.Linear(320, 1280), nn.Linear(1280, 320)
+            self.conv = nn.Conv2d(320, 320, 3, padding=1)
+            self.qkv = nn.Linear(320, 960)
+            self.ff_in, self.ff_out = nn.Linear(320, 1280), nn.Linear(1280, 320)
 
-    def forward(self, given: Tensor) -> Tensor:
-        rows = self.convolution(given).flatten(2).transpose(1, 2)
-        heads = self.question(rows).view(1, -1, 3, 8, 40).permute(2, 0, 3, 1, 4)
-        seen = F.scaled_dot_product_attention(heads[0], heads[1], heads[2]).transpose(1, 2).flatten(2)
-        answer: Tensor = self.narrow(F.gelu(self.wide(seen)))
-        return answer
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        tokens = self.conv(hidden_states).flatten(2).transpose(1, 2)
+        qkv_heads = self.qkv(tokens).view(1, -1, 3, 8, 40).permute(2, 0, 3, 1, 4)
+        attention_output = (
+            F.scaled_dot_product_attention(qkv_heads[0], qkv_heads[1], qkv_heads[2])
+            .transpose(1, 2)
+            .flatten(2)
+        )
+        output: Tensor = self.ff_out(F.gelu(self.ff_in(attention_output)))
+        return output
 
 
-def pick(measures: Mapping[torch.dtype, Measure], memory_bytes: float | None) -> tuple[Gear, str]:
+def choose_memory_mode(
+    timings: Mapping[torch.dtype, DtypeTiming], free_bytes: float | None
+) -> tuple[MemoryMode, str]:
     """Pick the fastest precision that stays finite and fits, and checkpointing where memory is short.
 
     `memory_bytes` is what is free on the card; None where it is not the limit (a CPU).
     """
-    usable = {dtype: found for dtype, found in measures.items() if found.is_finite}
+    usable = {dtype: timing for dtype, timing in timings.items() if timing.is_finite}
     if not usable:
-        return Gear(torch.float32), "no precision gave finite numbers in a trial; trying full precision"
-    fitting = {d: m for d, m in usable.items() if memory_bytes is None or need_bytes(d, True) <= memory_bytes}
-    choice = fitting or {min(usable, key=lambda dtype: dtype.itemsize): Measure(0.0, True)}
+        return MemoryMode(torch.float32), "no precision gave finite numbers in a trial; trying full precision"
+    fitting = {d: m for d, m in usable.items() if free_bytes is None or required_bytes(d, True) <= free_bytes}
+    eligible = fitting or {min(usable, key=lambda dtype: dtype.itemsize): DtypeTiming(0.0, True)}
 
-    def seconds(dtype: torch.dtype) -> float:
-        twice = memory_bytes is not None and need_bytes(dtype, False) > memory_bytes
-        return choice[dtype].seconds * (_CHECKPOINTING_COST if twice else 1.0)
+    def step_seconds(dtype: torch.dtype) -> float:
+        needs_checkpointing = free_bytes is not None and required_bytes(dtype, False) > free_bytes
+        return eligible[dtype].seconds * (_CHECKPOINTING_COST if needs_checkpointing else 1.0)
 
-    best = min(choice, key=seconds)
+    best_dtype = min(eligible, key=step_seconds)
     if (
-        best is not torch.bfloat16
-        and torch.bfloat16 in choice
-        and seconds(torch.bfloat16) <= seconds(best) * _BF16_TOLERANCE
+        best_dtype is not torch.bfloat16
+        and torch.bfloat16 in eligible
+        and step_seconds(torch.bfloat16) <= step_seconds(best_dtype) * _BF16_TOLERANCE
     ):
-        best = torch.bfloat16
-    checkpointing = memory_bytes is not None and need_bytes(best, False) > memory_bytes
-    told = ", ".join(f"{_name(dtype)} {found.seconds * 1000:.1f} ms" for dtype, found in measures.items())
-    reason = f"{_name(best)} suits best ({told} for a slice of a step)"
-    if memory_bytes is not None:
+        best_dtype = torch.bfloat16
+    gradient_checkpointing = free_bytes is not None and required_bytes(best_dtype, False) > free_bytes
+    summary = ", ".join(
+        f"{_format_dtype(dtype)} {timing.seconds * 1000:.1f} ms" for dtype, timing in timings.items()
+    )
+    reason = f"{_format_dtype(best_dtype)} suits best ({summary} for a slice of a step)"
+    if free_bytes is not None:
+        required_gib = required_bytes(best_dtype, False) / _GIB
+        reason += f"; {free_bytes / _GIB:.1f} GiB free, a training needs {required_gib:.1f}"
         reason += (
-            f"; {memory_bytes / _GIB:.1f} GiB free, a training needs {need_bytes(best, False) / _GIB:.1f}"
+            ", so activations are computed twice"
+            if gradient_checkpointing
+            else ", so nothing is computed twice"
         )
-        reason += ", so activations are computed twice" if checkpointing else ", so nothing is computed twice"
-    return Gear(best, checkpointing=checkpointing), reason
+    return MemoryMode(best_dtype, gradient_checkpointing=gradient_checkpointing), reason
 
 
-def need_bytes(dtype: torch.dtype, checkpointing: bool) -> float:
+def required_bytes(dtype: torch.dtype, gradient_checkpointing: bool) -> float:
     """Return what SD 1.5 at 512 px needs to train; checkpointing keeps about a fifth of the activations."""
     activations = _ACTIVATIONS_BYTES[dtype.itemsize]
-    return _PARAMETERS * dtype.itemsize + (0.2 * activations if checkpointing else activations) + _REST_BYTES
+    return (
+        _PARAMETERS * dtype.itemsize
+        + (0.2 * activations if gradient_checkpointing else activations)
+        + _OVERHEAD_BYTES
+    )
 
 
-def _name(dtype: torch.dtype) -> str:
+def _format_dtype(dtype: torch.dtype) -> str:
     return {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}[str(dtype).removeprefix("torch.")]

@@ -12,11 +12,11 @@ GIB = 2**30
 
 
 #: A training in the lowest gear needs about this much of a card.
-LEAST_CARD_BYTES = 4 * GIB
+MIN_GPU_BYTES = 4 * GIB
 
 
 @dataclass(frozen=True)
-class Finding:
+class WorkerDiagnosis:
     """One line of the table; `advice` says what to do, where something is to be done."""
 
     name: str
@@ -26,104 +26,105 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Card:
+class GpuInfo:
     """What the driver says of a card."""
 
     name: str
     memory_bytes: int
     capability: kernels.Capability
-    driver: str
-    driver_cuda: int  #: the newest CUDA it knows: 12060 for 12.6
+    driver_version: str
+    driver_cuda_version: int  #: the newest CUDA it knows: 12060 for 12.6
 
 
 @dataclass(frozen=True)
-class Torch:
+class TorchInfo:
     """What the installed torch was built for, and whether it sees a card."""
 
     version: str
-    cuda: str | None
-    built_for: tuple[str, ...]
-    sees_card: bool
+    cuda_version: str | None
+    arch_list: tuple[str, ...]
+    sees_gpu: bool
 
 
-def torch_finding(torch: Torch | None, reason: str) -> Finding:
+def diagnose_torch(torch_info: TorchInfo | None, reason: str) -> WorkerDiagnosis:
     """Say which torch is there; `reason` is why it could not be loaded."""
-    if torch is None:
+    if torch_info is None:
         advice = "pip install --constraint requirements.lock --editable '.[worker]'"
-        return Finding("torch", "bad", f"cannot be loaded ({reason})", advice)
-    built = f"for CUDA {torch.cuda}" if torch.cuda else "for processors only"
-    return Finding("torch", "ok", f"{torch.version}, built {built}")
+        return WorkerDiagnosis("torch", "bad", f"cannot be loaded ({reason})", advice)
+    build_target = f"for CUDA {torch_info.cuda_version}" if torch_info.cuda_version else "for processors only"
+    return WorkerDiagnosis("torch", "ok", f"{torch_info.version}, built {build_target}")
 
 
-def card_finding(card: Card | None, torch: Torch | None) -> Finding:
+def diagnose_gpu(gpu: GpuInfo | None, torch_info: TorchInfo | None) -> WorkerDiagnosis:
     """Say whether the card and torch suit each other."""
-    if card is None:
+    if gpu is None:
         advice = "Trainings on a processor are for the demo; in Docker the card needs `gpus: all`."
-        return Finding("card", "warn", "no NVIDIA card answers", advice)
-    shown = f"{card.name}, {card.memory_bytes / GIB:.1f} GB, sm_{card.capability[0]}{card.capability[1]}"
-    if torch is None:
-        return Finding("card", "warn", shown, "See torch.")
-    if torch.cuda is None:
-        advice = f"This torch cannot use cards. {kernels.cure(card.capability, torch.version)}"
-        return Finding("card", "bad", shown, advice)
-    if not torch.sees_card:
-        needed = int(torch.cuda.split(".")[0])
-        if card.driver_cuda // 1000 < needed:
+        return WorkerDiagnosis("card", "warn", "no NVIDIA card answers", advice)
+    detail = f"{gpu.name}, {gpu.memory_bytes / GIB:.1f} GB, sm_{gpu.capability[0]}{gpu.capability[1]}"
+    if torch_info is None:
+        return WorkerDiagnosis("card", "warn", detail, "See torch.")
+    if torch_info.cuda_version is None:
+        advice = f"This torch cannot use cards. {kernels.suggest_fix(gpu.capability, torch_info.version)}"
+        return WorkerDiagnosis("card", "bad", detail, advice)
+    if not torch_info.sees_gpu:
+        required_cuda = int(torch_info.cuda_version.split(".")[0])
+        if gpu.driver_cuda_version // 1000 < required_cuda:
             advice = (
-                f"The driver {card.driver} knows CUDA {card.driver_cuda // 1000}; torch wants {needed}. "
-                f"{kernels.cure_of_old_driver(card.capability, torch.version, needed)}"
+                f"The driver {gpu.driver_version} knows CUDA {gpu.driver_cuda_version // 1000}; "
+                f"torch wants {required_cuda}. "
+                f"{kernels.suggest_driver_fix(gpu.capability, torch_info.version, required_cuda)}"
             )
         else:
             advice = "torch does not see it: is CUDA_VISIBLE_DEVICES set, or `gpus: all` missing?"
-        return Finding("card", "bad", shown, advice)
-    complaint = kernels.complaint(card.name, card.capability, torch.built_for, torch.version)
-    if complaint is not None:
-        return Finding("card", "bad", shown, complaint)
-    if card.memory_bytes < LEAST_CARD_BYTES:
-        return Finding("card", "warn", shown, "Less than 4 GB: trainings may not fit.")
-    return Finding("card", "ok", shown)
+        return WorkerDiagnosis("card", "bad", detail, advice)
+    problem = kernels.find_problem(gpu.name, gpu.capability, torch_info.arch_list, torch_info.version)
+    if problem is not None:
+        return WorkerDiagnosis("card", "bad", detail, problem)
+    if gpu.memory_bytes < MIN_GPU_BYTES:
+        return WorkerDiagnosis("card", "warn", detail, "Less than 4 GB: trainings may not fit.")
+    return WorkerDiagnosis("card", "ok", detail)
 
 
-def unused_card() -> str | None:
+def find_unused_gpu() -> str | None:
     """Say why there is a card that torch does not see, and what to do; None where there is none."""
-    card = look_at_card()
-    if card is None or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):  # hidden on purpose
+    gpu = inspect_gpu()
+    if gpu is None or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):  # hidden on purpose
         return None
-    found = card_finding(card, look_at_torch()[0])
-    return f"The card is not used ({found.detail}). {found.advice}"
+    diagnosis = diagnose_gpu(gpu, inspect_torch()[0])
+    return f"The card is not used ({diagnosis.detail}). {diagnosis.advice}"
 
 
-def look_at_torch() -> tuple[Torch | None, str]:
+def inspect_torch() -> tuple[TorchInfo | None, str]:
     """Read what torch says of itself; where it cannot be loaded, None and why."""
     try:
         import torch
     except Exception as error:  # a broken library can fail with nearly anything
         return None, (str(error).splitlines() or [type(error).__name__])[0]
-    found = Torch(
+    torch_info = TorchInfo(
         str(torch.__version__),
         torch.version.cuda,
         tuple(torch.cuda.get_arch_list()),
         torch.cuda.is_available(),
     )
-    return found, ""
+    return torch_info, ""
 
 
-def look_at_card() -> Card | None:
+def inspect_gpu() -> GpuInfo | None:
     """Ask the driver for the first card that we may see; None where none answers."""
     import pynvml
 
-    from gpu_worker.device.nvml import handle_of
+    from gpu_worker.device.nvml import get_gpu_handle
 
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
         return None
     try:
-        card = handle_of(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
-        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(card)
-        return Card(
-            str(pynvml.nvmlDeviceGetName(card)),
-            int(pynvml.nvmlDeviceGetMemoryInfo(card).total),
+        gpu = get_gpu_handle(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(gpu)
+        return GpuInfo(
+            str(pynvml.nvmlDeviceGetName(gpu)),
+            int(pynvml.nvmlDeviceGetMemoryInfo(gpu).total),
             (int(major), int(minor)),
             str(pynvml.nvmlSystemGetDriverVersion()),
             int(pynvml.nvmlSystemGetCudaDriverVersion_v2()),

@@ -11,64 +11,67 @@ _FIRST_IN_CUDA_13 = (7, 5)
 _FIRST_IN_CUDA_12 = (5, 0)
 #: The first that they do not have: RTX 50 and its like.
 _FIRST_WITHOUT_CUDA_12 = (10, 0)
-CUDA_12_6 = "https://download.pytorch.org/whl/cu126"
+CUDA_12_6_INDEX = "https://download.pytorch.org/whl/cu126"
 _ARCH = re.compile(r"(sm|compute)_([0-9]+)([0-9])([af]?)")
 
 Capability = tuple[int, int]
 
 
-def fits(capability: Capability, built_for: Iterable[str]) -> bool:
+def has_kernels(capability: Capability, arch_list: Iterable[str]) -> bool:
     """Say whether code that was built for these architectures (`sm_60`, `compute_90`) runs on a card."""
-    return any(_runs(capability, arch) for arch in built_for)
+    return any(_runs_arch(capability, arch) for arch in arch_list)
 
 
-def _runs(capability: Capability, arch: str) -> bool:
+def _runs_arch(capability: Capability, arch: str) -> bool:
     match = _ARCH.fullmatch(arch)
     if match is None:
         return False
-    built = (int(match[2]), int(match[3]))
+    arch_capability = (int(match[2]), int(match[3]))
     if match[4] == "a":  # for exactly this architecture
-        return capability == built
+        return capability == arch_capability
     if match[1] == "compute" and not match[4]:  # PTX: compiled for any newer card when it is loaded
-        return capability >= built
+        return capability >= arch_capability
     # Machine code runs on later cards of its own generation: a GTX 1060 (6.1) takes sm_60.
-    return capability[0] == built[0] and capability[1] >= built[1]
+    return capability[0] == arch_capability[0] and capability[1] >= arch_capability[1]
 
 
-def complaint(card: str, capability: Capability, built_for: Iterable[str], torch_version: str) -> str | None:
+def find_problem(
+    gpu_name: str, capability: Capability, arch_list: Iterable[str], torch_version: str
+) -> str | None:
     """Give the one line that says what to install; None when this torch can use the card."""
-    if fits(capability, built_for):
+    if has_kernels(capability, arch_list):
         return None
     return (
-        f"This torch ({torch_version}) has no kernels for the {card} (sm_{capability[0]}{capability[1]}). "
-        f"{cure(capability, torch_version)}"
+        f"This torch ({torch_version}) has no kernels for the {gpu_name} "
+        f"(sm_{capability[0]}{capability[1]}). "
+        f"{suggest_fix(capability, torch_version)}"
     )
 
 
-def cure(capability: Capability, torch_version: str) -> str:
+def suggest_fix(capability: Capability, torch_version: str) -> str:
     """Say which torch to install for a card."""
     if capability < _FIRST_IN_CUDA_12:
         return "No current torch has; hide the card with CUDA_VISIBLE_DEVICES=-1 to run on the processor."
     if capability < _FIRST_IN_CUDA_13:
-        return _build_for_cuda_12(torch_version)
-    return f"Install the usual build: pip install --force-reinstall torch=={_release(torch_version)}"
+        return _suggest_cuda_12_build(torch_version)
+    return f"Install the usual build: pip install --force-reinstall torch=={_strip_build(torch_version)}"
 
 
-def cure_of_old_driver(capability: Capability, torch_version: str, torch_cuda: int) -> str:
+def suggest_driver_fix(capability: Capability, torch_version: str, torch_cuda: int) -> str:
     """Say what to install where the driver does not know the CUDA, 12 or 13, that torch was built for."""
-    newer = "Install a newer NVIDIA driver."
+    driver_advice = "Install a newer NVIDIA driver."
     if torch_cuda < 13 or capability >= _FIRST_WITHOUT_CUDA_12:
-        return newer
+        return driver_advice
     if capability < _FIRST_IN_CUDA_13:  # with a newer driver there would still be no kernels
-        return cure(capability, torch_version)
-    return f"{newer} Or, for this one: {_build_for_cuda_12(torch_version)}"
+        return suggest_fix(capability, torch_version)
+    return f"{driver_advice} Or, for this one: {_suggest_cuda_12_build(torch_version)}"
 
 
-def _build_for_cuda_12(torch_version: str) -> str:
+def _suggest_cuda_12_build(torch_version: str) -> str:
     # By its full name: to pip, every other build of the release is what was asked for, and there already.
-    build = f"{_release(torch_version)}+cu126"
-    return f"Install a build for CUDA 12.6: pip install torch=={build} --index-url {CUDA_12_6}"
+    build = f"{_strip_build(torch_version)}+cu126"
+    return f"Install a build for CUDA 12.6: pip install torch=={build} --index-url {CUDA_12_6_INDEX}"
 
 
-def _release(torch_version: str) -> str:
+def _strip_build(torch_version: str) -> str:
     return torch_version.partition("+")[0]

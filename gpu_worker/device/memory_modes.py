@@ -9,7 +9,7 @@ import torch
 from gpu_worker.errors import WorkerError
 
 #: What those say, in plain RuntimeErrors, that take memory past torch's allocator for the card.
-_SHORT_OF_MEMORY = (
+_OOM_MESSAGES = (
     "can't allocate memory",  # the CPU's allocator
     "not enough memory",  # the same on Windows
     "CUDA error: out of memory",
@@ -19,58 +19,60 @@ _SHORT_OF_MEMORY = (
 )
 
 
-class Trouble(WorkerError):
+class ComputeError(WorkerError):
     """The card could not do a step as it was asked; a lower gear may."""
 
 
-class OutOfMemory(Trouble):
+class OutOfMemory(ComputeError):
     """The step needs more memory than there is."""
 
 
-class NotFinite(Trouble):
+class NotFinite(ComputeError):
     """The step's numbers went out of bounds."""
 
 
 @dataclass(frozen=True)
-class Gear:
+class MemoryMode:
     """Precision of the frozen weights, and what is traded for memory."""
 
     dtype: torch.dtype
-    checkpointing: bool = False  #: compute activations again in the backward pass
+    gradient_checkpointing: bool = False  #: compute activations again in the backward pass
     sliced_attention: bool = False  #: one attention head after the other
 
     def __str__(self) -> str:
-        extras = ["gradient checkpointing"] * self.checkpointing + [
+        extras = ["gradient checkpointing"] * self.gradient_checkpointing + [
             "sliced attention"
         ] * self.sliced_attention
         return ", ".join([str(self.dtype).removeprefix("torch."), *extras])
 
 
-def lower(gear: Gear, trouble: Trouble, wide_dtype: torch.dtype) -> Gear | None:
+def fall_back(
+    memory_mode: MemoryMode, compute_error: ComputeError, fallback_dtype: torch.dtype
+) -> MemoryMode | None:
     """Return the next gear down for this trouble; None when there is none.
 
     `wide_dtype` is what half precision falls back to: bf16 where the card computes it fast, else fp32.
     """
-    if isinstance(trouble, OutOfMemory):
-        if not gear.checkpointing:
-            return replace(gear, checkpointing=True)
-        if not gear.sliced_attention:
-            return replace(gear, sliced_attention=True)
+    if isinstance(compute_error, OutOfMemory):
+        if not memory_mode.gradient_checkpointing:
+            return replace(memory_mode, gradient_checkpointing=True)
+        if not memory_mode.sliced_attention:
+            return replace(memory_mode, sliced_attention=True)
         return None
-    if gear.dtype is torch.float16:
-        return replace(gear, dtype=wide_dtype)
-    if gear.dtype is torch.bfloat16:
-        return replace(gear, dtype=torch.float32)
+    if memory_mode.dtype is torch.float16:
+        return replace(memory_mode, dtype=fallback_dtype)
+    if memory_mode.dtype is torch.bfloat16:
+        return replace(memory_mode, dtype=torch.float32)
     return None
 
 
-def trouble_of(error: BaseException) -> Trouble | None:
+def as_compute_error(error: BaseException) -> ComputeError | None:
     """Tell whether an error means that the card is too small; torch has several ways to say so."""
-    if isinstance(error, Trouble):
+    if isinstance(error, ComputeError):
         return error
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return OutOfMemory(str(error))
-    said = str(error)
-    if isinstance(error, RuntimeError) and any(each in said for each in _SHORT_OF_MEMORY):
-        return OutOfMemory(said)
+    message = str(error)
+    if isinstance(error, RuntimeError) and any(each in message for each in _OOM_MESSAGES):
+        return OutOfMemory(message)
     return None

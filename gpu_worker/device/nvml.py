@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Readings:
+class DeviceMetrics:
     """What was measured now; None where there is nothing to measure."""
 
     name: str
@@ -23,10 +23,12 @@ class Readings:
     memory_used_bytes: int | None = None
     memory_total_bytes: int | None = None
     temperature_c: int | None = None
-    load_percent: int | None = None
+    utilization_percent: int | None = None
 
 
-def read_card(process_memory_bytes: int, visible: str, uuid: str = "", nvml: Any = pynvml) -> Readings:
+def read_gpu(
+    process_memory_bytes: int, visible_devices: str, uuid: str = "", nvml: Any = pynvml
+) -> DeviceMetrics:
     """Ask the driver; what this card does not tell, as some do not under WSL, is left out.
 
     `visible` is CUDA_VISIBLE_DEVICES; `uuid` is the card's own name, where CUDA is awake and has said it.
@@ -34,43 +36,47 @@ def read_card(process_memory_bytes: int, visible: str, uuid: str = "", nvml: Any
     """
     nvml.nvmlInit()
     try:
-        card = handle_of(visible, uuid, nvml)
-        memory = _if_told(lambda: nvml.nvmlDeviceGetMemoryInfo(card), nvml)
-        load = _if_told(lambda: nvml.nvmlDeviceGetUtilizationRates(card), nvml)
-        celsius = nvml.NVML_TEMPERATURE_GPU
-        temperature = _if_told(lambda: nvml.nvmlDeviceGetTemperature(card, celsius), nvml)
-        return Readings(
-            name=str(nvml.nvmlDeviceGetName(card)),
+        gpu = get_gpu_handle(visible_devices, uuid, nvml)
+        memory = _read_supported(lambda: nvml.nvmlDeviceGetMemoryInfo(gpu), nvml)
+        utilization = _read_supported(lambda: nvml.nvmlDeviceGetUtilizationRates(gpu), nvml)
+        sensor = nvml.NVML_TEMPERATURE_GPU
+        temperature = _read_supported(lambda: nvml.nvmlDeviceGetTemperature(gpu, sensor), nvml)
+        return DeviceMetrics(
+            name=str(nvml.nvmlDeviceGetName(gpu)),
             process_memory_bytes=process_memory_bytes,
             memory_used_bytes=None if memory is None else int(memory.used),
             memory_total_bytes=None if memory is None else int(memory.total),
             temperature_c=None if temperature is None else int(temperature),
-            load_percent=None if load is None else int(load.gpu),
+            utilization_percent=None if utilization is None else int(utilization.gpu),
         )
     finally:
         nvml.nvmlShutdown()
 
 
-def handle_of(visible: str, uuid: str = "", nvml: Any = pynvml) -> Any:
+def get_gpu_handle(visible_devices: str, uuid: str = "", nvml: Any = pynvml) -> Any:
     """Give the driver's handle of the first card that we may see.
 
     The driver counts all cards of a machine, also those that CUDA_VISIBLE_DEVICES keeps from us.
     """
     if uuid:
         return nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
-    first = visible.split(",")[0].strip() or "0"
-    return nvml.nvmlDeviceGetHandleByIndex(int(first)) if first.isdigit() else _by_uuid(first, nvml)
+    first_device = visible_devices.split(",")[0].strip() or "0"
+    return (
+        nvml.nvmlDeviceGetHandleByIndex(int(first_device))
+        if first_device.isdigit()
+        else _find_by_uuid(first_device, nvml)
+    )
 
 
-def _by_uuid(beginning: str, nvml: Any) -> Any:
+def _find_by_uuid(uuid_prefix: str, nvml: Any) -> Any:
     """Find a card as CUDA does: a beginning of its UUID is enough."""
-    cards = map(nvml.nvmlDeviceGetHandleByIndex, range(nvml.nvmlDeviceGetCount()))
-    found = [card for card in cards if str(nvml.nvmlDeviceGetUUID(card)).startswith(beginning)]
-    return found[0] if found else nvml.nvmlDeviceGetHandleByUUID(beginning)
+    gpus = map(nvml.nvmlDeviceGetHandleByIndex, range(nvml.nvmlDeviceGetCount()))
+    matches = [card for card in gpus if str(nvml.nvmlDeviceGetUUID(card)).startswith(uuid_prefix)]
+    return matches[0] if matches else nvml.nvmlDeviceGetHandleByUUID(uuid_prefix)
 
 
-def _if_told(ask: Callable[[], T], nvml: Any) -> T | None:
+def _read_supported(query: Callable[[], T], nvml: Any) -> T | None:
     try:
-        return ask()
+        return query()
     except nvml.NVMLError_NotSupported:
         return None

@@ -11,79 +11,83 @@ import pynvml
 import torch
 
 from gpu_worker.device import benchmark, inspect, kernels
-from gpu_worker.device.memory_modes import Gear
-from gpu_worker.device.nvml import Readings, read_card
+from gpu_worker.device.memory_modes import MemoryMode
+from gpu_worker.device.nvml import DeviceMetrics, read_gpu
 from gpu_worker.errors import BaseModelError
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Placement:
+class DeviceConfig:
     """Where the frozen weights live, how the card is used, and why."""
 
     device: torch.device
-    gear: Gear
+    memory_mode: MemoryMode
     reason: str
     #: What half precision falls back to when its numbers go out of bounds.
-    wide_dtype: torch.dtype = torch.float32
+    fallback_dtype: torch.dtype = torch.float32
 
     @property
     def dtype(self) -> torch.dtype:
         """The precision of the frozen weights."""
-        return self.gear.dtype
+        return self.memory_mode.dtype
 
 
-def choose(small_model: bool, dtype: torch.dtype | None = None) -> Placement:
+def select_device(is_small_model: bool, dtype: torch.dtype | None = None) -> DeviceConfig:
     """Choose device and gear, measured unless a precision is asked for; LoRA weights are always fp32.
 
     BaseModelError says what to install where torch has no kernels for the card.
     """
     if torch.cuda.is_available():
         device = torch.device("cuda")
-        _make_sure_of_kernels()
+        _ensure_kernels()
         # Training pictures have one size, so the search for the fastest convolution pays off.
         torch.backends.cudnn.benchmark = True
     else:
         device = torch.device("cpu")
-        if (unused := inspect.unused_card()) is not None:
-            log.warning("%s", unused)
+        if (warning := inspect.find_unused_gpu()) is not None:
+            log.warning("%s", warning)
     if dtype is not None:
-        return Placement(device, Gear(dtype), "this precision was asked for")
-    if small_model:
-        return Placement(device, Gear(torch.float32), "a small model gains nothing from less precision")
-    measures = benchmark.measure(device, benchmark.candidates(device))
+        return DeviceConfig(device, MemoryMode(dtype), "this precision was asked for")
+    if is_small_model:
+        return DeviceConfig(
+            device, MemoryMode(torch.float32), "a small model gains nothing from less precision"
+        )
+    timings = benchmark.benchmark_dtypes(device, benchmark.candidate_dtypes(device))
     free_bytes = torch.cuda.mem_get_info()[0] if device.type == "cuda" else None
-    gear, reason = benchmark.pick(measures, free_bytes)
-    bf16 = measures.get(torch.bfloat16)
-    wide = torch.bfloat16 if bf16 and bf16.is_finite and gear.dtype is torch.float16 else torch.float32
-    return Placement(device, gear, reason, wide)
+    memory_mode, reason = benchmark.choose_memory_mode(timings, free_bytes)
+    bf16 = timings.get(torch.bfloat16)
+    fallback_dtype = (
+        torch.bfloat16 if bf16 and bf16.is_finite and memory_mode.dtype is torch.float16 else torch.float32
+    )
+    return DeviceConfig(device, memory_mode, reason, fallback_dtype)
 
 
-def _make_sure_of_kernels() -> None:
-    complaint = kernels.complaint(
+def _ensure_kernels() -> None:
+    problem = kernels.find_problem(
         torch.cuda.get_device_name(),
         torch.cuda.get_device_capability(),
         torch.cuda.get_arch_list(),
         str(torch.__version__),
     )
-    if complaint is not None:
-        raise BaseModelError(complaint)
+    if problem is not None:
+        raise BaseModelError(problem)
 
 
-def read(device: torch.device | None = None) -> Readings:
+def read_metrics(device: torch.device | None = None) -> DeviceMetrics:
     """Measure the process and its card; never raises, a card that does not answer is left out.
 
     Without a device it looks whether there is a card but does not wake CUDA up.
     """
-    memory_bytes = int(psutil.Process().memory_info().rss)
-    on_card = torch.cuda.is_available() if device is None else device.type == "cuda"
-    if not on_card:
-        return Readings("cpu", memory_bytes)
+    process_memory_bytes = int(psutil.Process().memory_info().rss)
+    is_cuda = torch.cuda.is_available() if device is None else device.type == "cuda"
+    if not is_cuda:
+        return DeviceMetrics("cpu", process_memory_bytes)
     try:
         # To ask for the card's own name would wake CUDA up, which nobody may do who only looks.
         uuid = "" if device is None else str(torch.cuda.get_device_properties(device).uuid)
-        return read_card(memory_bytes, os.environ.get("CUDA_VISIBLE_DEVICES", ""), uuid)
+        return read_gpu(process_memory_bytes, os.environ.get("CUDA_VISIBLE_DEVICES", ""), uuid)
     except pynvml.NVMLError as error:
         log.warning("the card's driver does not answer: %s", error)
-        return Readings("cuda", memory_bytes)
+        return DeviceMetrics("cuda", process_memory_bytes)

@@ -18,186 +18,215 @@ from torch import Tensor
 
 from gpu_worker.generation import samplers
 from gpu_worker.lora import layers
-from gpu_worker.lora.layers import Adapter, Mixture
+from gpu_worker.lora.layers import Adapter, BatchedAdapters
 from gpu_worker.models.base import BaseModel
 
 #: Most pictures that share a pass: with guidance twice as many rows, which is what a 6 GB card can hold.
-MAX_TOGETHER = 4
+MAX_BATCH_SIZE = 4
 #: How often a number of pictures is tried before its time is believed; the first pass is slow everywhere.
-_TRIALS = 2
+_TRIALS_PER_SIZE = 2
 #: Sharing must win so much, because it gives up equality bit by bit with a picture drawn alone.
-_GAIN = 1.05
+_MIN_SPEEDUP = 1.05
 
 
 @dataclass(eq=False)
-class Canvas:
+class DenoisingImage:
     """One picture being drawn."""
 
-    words: Tensor  #: (1 or 2, tokens, width): with guidance, what to keep away from comes first
-    guidance: float
+    prompt_embeds: Tensor  #: (1 or 2, tokens, width): with guidance, what to keep away from comes first
+    guidance_scale: float
     adapter: Adapter | None
-    sampler: Any
+    scheduler: Any
     latents: Tensor  #: (1, 4, height / 8, width / 8), fp32
     generator: torch.Generator  #: of the noise that some samplers add on the way; on the CPU
-    step: int = 0  #: denoising steps done
-    guess: Tensor | None = None  #: latents of the finished picture as they look from here
+    steps_done: int = 0  #: denoising steps done
+    pred_original_sample: Tensor | None = None  #: latents of the finished picture as they look from here
 
     @property
-    def steps(self) -> int:
+    def total_steps(self) -> int:
         """Denoising steps in all."""
-        return len(self.sampler.timesteps) - self._begin
+        return len(self.scheduler.timesteps) - self._begin_index
 
     @property
     def is_done(self) -> bool:
         """Whether it is finished."""
-        return self.step >= self.steps
+        return self.steps_done >= self.total_steps
 
     @property
-    def moment(self) -> Tensor:
+    def timestep(self) -> Tensor:
         """The timestep that comes next."""
-        moment: Tensor = self.sampler.timesteps[self._begin + self.step]
-        return moment
+        timestep: Tensor = self.scheduler.timesteps[self._begin_index + self.steps_done]
+        return timestep
 
     @property
-    def kind(self) -> tuple[object, ...]:
+    def batch_key(self) -> tuple[object, ...]:
         """What pictures must have in common to share a pass."""
-        return (*self.latents.shape[1:], self.words.shape[1])
+        return (*self.latents.shape[1:], self.prompt_embeds.shape[1])
 
     @property
-    def _begin(self) -> int:
-        return self.sampler.begin_index or 0
+    def _begin_index(self) -> int:
+        return self.scheduler.begin_index or 0
 
 
-def canvas(
-    base: BaseModel, sampler: str, steps: int, noise: Tensor, start: tuple[Tensor, float] | None, **rest: Any
-) -> Canvas:
+def create_denoising_image(
+    base: BaseModel,
+    sampler_name: str,
+    steps: int,
+    noise: Tensor,
+    img2img_init: tuple[Tensor, float] | None,
+    **fields: Any,
+) -> DenoisingImage:
     """Set up a picture: nothing but noise, or latents of another one and how much of it is drawn again.
 
     `noise` has the latents' shape, a standard deviation of 1, and lies on the CPU; `rest` are the fields of
     `Canvas` that have no default.
     """
-    walk = samplers.make(sampler, base.scheduler_config, steps)
-    walk.set_timesteps(steps, device=base.device)
-    if start is None:
-        latents = noise.to(base.device) * walk.init_noise_sigma
+    scheduler = samplers.create_scheduler(sampler_name, base.scheduler_config, steps)
+    scheduler.set_timesteps(steps, device=base.device)
+    if img2img_init is None:
+        latents = noise.to(base.device) * scheduler.init_noise_sigma
     else:
-        known, redraw = start
-        begin = min(steps - 1, steps - round(steps * redraw))
-        walk.set_begin_index(begin)
-        moment = walk.timesteps[begin : begin + 1]
-        latents = walk.add_noise(known.to(base.device), noise.to(base.device), moment)
-    return Canvas(sampler=walk, latents=latents, **rest)
+        init_latents, denoising_strength = img2img_init
+        begin_index = min(steps - 1, steps - round(steps * denoising_strength))
+        scheduler.set_begin_index(begin_index)
+        timestep = scheduler.timesteps[begin_index : begin_index + 1]
+        latents = scheduler.add_noise(init_latents.to(base.device), noise.to(base.device), timestep)
+    return DenoisingImage(scheduler=scheduler, latents=latents, **fields)
 
 
 @dataclass
-class Measured:
+class BatchSizeTuner:
     """How long a pass takes for one, two, … pictures of a kind, in seconds; finds the best number."""
 
-    most: int = MAX_TOGETHER
-    _seconds: dict[tuple[object, int], list[float]] = field(default_factory=dict)
+    max_batch_size: int = MAX_BATCH_SIZE
+    _times_s: dict[tuple[object, int], list[float]] = field(default_factory=dict)
 
-    def choose(self, kind: object, waiting: int) -> int:
+    def choose_batch_size(self, batch_key: object, num_waiting: int) -> int:
         """Return how many of `waiting` pictures to draw together."""
-        numbers = [number for number in range(1, min(waiting, self.most) + 1)]
-        for number in reversed(numbers):
-            if len(self._seconds.get((kind, number), ())) < _TRIALS:
-                return number
-        alone = self._each(kind, 1)
-        best = min(numbers, key=lambda number: self._each(kind, number))
-        return best if self._each(kind, best) * _GAIN <= alone else 1
+        batch_sizes = [batch_size for batch_size in range(1, min(num_waiting, self.max_batch_size) + 1)]
+        for batch_size in reversed(batch_sizes):
+            if len(self._times_s.get((batch_key, batch_size), ())) < _TRIALS_PER_SIZE:
+                return batch_size
+        single_time_s = self._time_per_image(batch_key, 1)
+        best_size = min(batch_sizes, key=lambda batch_size: self._time_per_image(batch_key, batch_size))
+        return best_size if self._time_per_image(batch_key, best_size) * _MIN_SPEEDUP <= single_time_s else 1
 
-    def note(self, kind: object, number: int, seconds: float) -> None:
+    def record_time(self, batch_key: object, batch_size: int, elapsed_s: float) -> None:
         """Remember what a pass took."""
-        times = self._seconds.setdefault((kind, number), [])
-        times.append(seconds)
-        if len(times) > _TRIALS:  # the shortest ones: what is longer had other causes
-            times.remove(max(times))
+        times_s = self._times_s.setdefault((batch_key, batch_size), [])
+        times_s.append(elapsed_s)
+        if len(times_s) > _TRIALS_PER_SIZE:  # the shortest ones: what is longer had other causes
+            times_s.remove(max(times_s))
 
-    def _each(self, kind: object, number: int) -> float:
-        return min(self._seconds[kind, number]) / number
+    def _time_per_image(self, batch_key: object, batch_size: int) -> float:
+        return min(self._times_s[batch_key, batch_size]) / batch_size
 
 
-class Easel:
+class BatchedDenoiser:
     """The pictures of all who draw now."""
 
-    def __init__(self, base: BaseModel, together: Measured | None = None) -> None:
+    def __init__(self, base: BaseModel, tuner: BatchSizeTuner | None = None) -> None:
         self._base = base
-        self._together = together or Measured()
-        self._canvases: list[Canvas] = []
-        self.is_modest = False  #: rows go through the UNet one by one, because memory was too short
+        self._tuner = tuner or BatchSizeTuner()
+        self._images: list[DenoisingImage] = []
+        self.is_sequential = False  #: rows go through the UNet one by one, because memory was too short
 
-    def put(self, canvases: Sequence[Canvas]) -> None:
+    def add(self, images: Sequence[DenoisingImage]) -> None:
         """Let pictures take part."""
-        self._canvases += canvases
+        self._images += images
 
-    def remove(self, canvases: Sequence[Canvas]) -> None:
+    def remove(self, images: Sequence[DenoisingImage]) -> None:
         """Take pictures away, finished or not."""
-        self._canvases = [each for each in self._canvases if not any(each is gone for gone in canvases)]
+        self._images = [image for image in self._images if not any(image is removed for removed in images)]
 
-    def advance(self, first: Canvas) -> None:
+    def step(self, image: DenoisingImage) -> None:
         """Take one step in a picture, and in as many others that wait as make it faster."""
-        others = [
-            each
-            for each in self._canvases
-            if each is not first and not each.is_done and each.kind == first.kind
+        waiting_images = [
+            other
+            for other in self._images
+            if other is not image and not other.is_done and other.batch_key == image.batch_key
         ]
-        number = 1 if self.is_modest else self._together.choose(first.kind, 1 + len(others))
-        chosen = [first, *others[: number - 1]]
-        began = time.perf_counter()
-        draw_step(self._base, chosen, one_at_a_time=self.is_modest)
+        batch_size = (
+            1
+            if self.is_sequential
+            else self._tuner.choose_batch_size(image.batch_key, 1 + len(waiting_images))
+        )
+        batch = [image, *waiting_images[: batch_size - 1]]
+        started_at = time.perf_counter()
+        denoise_step(self._base, batch, is_sequential=self.is_sequential)
         if self._base.device.type == "cuda":
             torch.cuda.synchronize()  # once a denoising step: a trifle, and else nothing is measured
-        self._together.note(first.kind, number, time.perf_counter() - began)
+        self._tuner.record_time(image.batch_key, batch_size, time.perf_counter() - started_at)
 
 
 @torch.no_grad()
-def draw_step(base: BaseModel, canvases: Sequence[Canvas], one_at_a_time: bool = False) -> None:
+def denoise_step(base: BaseModel, images: Sequence[DenoisingImage], is_sequential: bool = False) -> None:
     """Take one denoising step in each picture, in one pass through the UNet.
 
     `one_at_a_time` runs the rows one after the other: a fraction of the memory.
     """
-    _take_turn(base, canvases)
-    noisy = [each.sampler.scale_model_input(each.latents, each.moment) for each in canvases]
-    rows = torch.cat([each.expand(len(c.words), -1, -1, -1) for each, c in zip(noisy, canvases, strict=True)])
-    moments = torch.cat([each.moment.reshape(1).expand(len(each.words)) for each in canvases])
-    words = torch.cat([each.words for each in canvases]).to(base.dtype)
-    answers = _answers(base, rows.to(base.dtype), moments, words, one_at_a_time)
-    shares = torch.split(answers, [len(each.words) for each in canvases])
-    for each, seen, told in zip(canvases, noisy, shares, strict=True):
-        _apply(each, seen, told)
+    _activate_adapters(base, images)
+    model_inputs = [image.scheduler.scale_model_input(image.latents, image.timestep) for image in images]
+    latent_model_input = torch.cat(
+        [
+            image.expand(len(c.prompt_embeds), -1, -1, -1)
+            for image, c in zip(model_inputs, images, strict=True)
+        ]
+    )
+    timesteps = torch.cat([image.timestep.reshape(1).expand(len(image.prompt_embeds)) for image in images])
+    prompt_embeds = torch.cat([image.prompt_embeds for image in images]).to(base.dtype)
+    noise_pred = _predict_noise(
+        base, latent_model_input.to(base.dtype), timesteps, prompt_embeds, is_sequential
+    )
+    image_noise_preds = torch.split(noise_pred, [len(image.prompt_embeds) for image in images])
+    for image, model_input, image_noise_pred in zip(images, model_inputs, image_noise_preds, strict=True):
+        _apply_noise_pred(image, model_input, image_noise_pred)
 
 
-def _answers(base: BaseModel, rows: Tensor, moments: Tensor, words: Tensor, one_at_a_time: bool) -> Tensor:
-    if not one_at_a_time:
-        told: Tensor = base.unet(rows, moments, words).sample.float()
-        return told
-    each = zip(torch.split(rows, 1), torch.split(moments, 1), torch.split(words, 1), strict=True)
-    return torch.cat([base.unet(row, moment, word).sample.float() for row, moment, word in each])
+def _predict_noise(
+    base: BaseModel, latent_model_input: Tensor, timesteps: Tensor, prompt_embeds: Tensor, is_sequential: bool
+) -> Tensor:
+    if not is_sequential:
+        noise_pred: Tensor = base.unet(latent_model_input, timesteps, prompt_embeds).sample_png.float()
+        return noise_pred
+    row_inputs = zip(
+        torch.split(latent_model_input, 1),
+        torch.split(timesteps, 1),
+        torch.split(prompt_embeds, 1),
+        strict=True,
+    )
+    return torch.cat(
+        [base.unet(sample, timestep, embeds).sample.float() for sample, timestep, embeds in row_inputs]
+    )
 
 
-def _apply(canvas: Canvas, noisy: Tensor, told: Tensor) -> None:
-    if len(told) == 2:
-        away, towards = told.chunk(2)
-        told = away + canvas.guidance * (towards - away)
-    canvas.guess = _guess(canvas.sampler, noisy, told, canvas.moment)
-    canvas.latents = samplers.step(canvas.sampler, told, canvas.moment, canvas.latents, canvas.generator)
-    canvas.step += 1
+def _apply_noise_pred(image: DenoisingImage, model_input: Tensor, noise_pred: Tensor) -> None:
+    if len(noise_pred) == 2:
+        noise_pred_uncond, noise_pred_text = noise_pred.chunk(2)
+        noise_pred = noise_pred_uncond + image.guidance_scale * (noise_pred_text - noise_pred_uncond)
+    image.pred_original_sample = _predict_original_sample(
+        image.scheduler, model_input, noise_pred, image.timestep
+    )
+    image.latents = samplers.step(image.scheduler, noise_pred, image.timestep, image.latents, image.generator)
+    image.steps_done += 1
 
 
-def _guess(sampler: Any, noisy: Tensor, told: Tensor, moment: Tensor) -> Tensor:
+def _predict_original_sample(
+    scheduler: Any, model_input: Tensor, noise_pred: Tensor, timestep: Tensor
+) -> Tensor:
     """Return the latents without their noise, if what was told is right (Song et al. 2021, eq. 12)."""
-    kept = float(sampler.alphas_cumprod[int(moment)])
-    if sampler.config.prediction_type == "v_prediction":
-        return noisy * math.sqrt(kept) - told * math.sqrt(1 - kept)
-    return (noisy - told * math.sqrt(1 - kept)) / math.sqrt(kept)
+    alpha_prod_t = float(scheduler.alphas_cumprod[int(timestep)])
+    if scheduler.config.prediction_type == "v_prediction":
+        return model_input * math.sqrt(alpha_prod_t) - noise_pred * math.sqrt(1 - alpha_prod_t)
+    return (model_input - noise_pred * math.sqrt(1 - alpha_prod_t)) / math.sqrt(alpha_prod_t)
 
 
-def _take_turn(base: BaseModel, canvases: Sequence[Canvas]) -> None:
+def _activate_adapters(base: BaseModel, images: Sequence[DenoisingImage]) -> None:
     """Put each picture's LoRA on; a training may have had its own in the meantime."""
-    first = canvases[0].adapter
-    if any(each.adapter is not first for each in canvases):
-        Mixture(base, [(each.adapter, len(each.words)) for each in canvases]).activate()
-    elif first is None:
+    first_adapter = images[0].adapter
+    if any(image.adapter is not first_adapter for image in images):
+        BatchedAdapters(base, [(image.adapter, len(image.prompt_embeds)) for image in images]).activate()
+    elif first_adapter is None:
         layers.deactivate_all(base)
     else:
-        first.activate()
+        first_adapter.activate()

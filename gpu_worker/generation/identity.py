@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.drawn.judge import Judge
+from gpu_worker.models.drawn.judge import IdentityModel
 
-Identities: TypeAlias = tuple[tuple[float, ...], ...]
+IdentityEmbeddings: TypeAlias = tuple[tuple[float, ...], ...]
 
 
-class Who:
+class IdentityEncoder:
     """Looks at pictures of one base model; loads what it needs when it is first asked."""
 
     def __init__(self, base: BaseModel) -> None:
         self._base = base
-        self._judge: Judge | None = None
+        self._model: IdentityModel | None = None
 
-    def is_in(self, pictures: Sequence[bytes]) -> Identities:
+    def embed(self, pictures: Sequence[bytes]) -> IdentityEmbeddings:
         """Give a unit vector a picture; nothing where nobody here can tell."""
-        if self._base.kind != "drawn" or not pictures:
+        if self._base.family != "drawn" or not pictures:
             return ()
-        if self._judge is None:
-            self._judge = Judge.load()
-        return tuple(tuple(row) for row in self._judge.identity(pictures).tolist())
+        if self._model is None:
+            self._model = IdentityModel.load()
+        return tuple(tuple(row) for row in self._model.embed(pictures).tolist())

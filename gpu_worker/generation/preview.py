@@ -12,37 +12,37 @@ from torch import Tensor
 from gpu_worker.models.base import BaseModel
 
 #: Longer side of a preview, in pixels.
-LONGER_SIDE_PX = 192
+MAX_SIDE_PX = 192
 #: Patches of the chart that the colours are learnt from, along a side.
 _PATCHES = 8
 
 
-class Colours:
+class LatentPreviewer:
     """The linear map from latents to colours that fits a VAE best, found with one small picture."""
 
     def __init__(self, base: BaseModel) -> None:
         """Encode a chart of colours and fit."""
         side = _PATCHES * 2
-        chart = _chart()
-        pixels = F.interpolate(chart[None], scale_factor=2 * base.vae_scale, mode="nearest")[0]
-        latents = base.encode(pixels).mean.reshape(4, -1).t()  # (side * side, 4)
+        chart = _colour_chart()
+        pixels = F.interpolate(chart[None], scale_factor=2 * base.vae_scale_factor, mode="nearest")[0]
+        latents = base.encode_image(pixels).mean.reshape(4, -1).t()  # (side * side, 4)
         colours = F.interpolate(chart[None], size=(side, side), mode="nearest")[0].reshape(3, -1).t()
         ones = torch.ones(len(latents), 1)
-        self._map = torch.linalg.lstsq(torch.cat([latents, ones], 1), colours).solution  # (5, 3)
+        self._rgb_factors = torch.linalg.lstsq(torch.cat([latents, ones], 1), colours).solution  # (5, 3)
 
-    def png(self, latents: Tensor) -> bytes:
+    def render_png(self, latents: Tensor) -> bytes:
         """Return a small picture of latents, (1, 4, height / 8, width / 8)."""
-        values = latents[0].float().cpu().permute(1, 2, 0)
-        told = values @ self._map[:4] + self._map[4]
-        image = Image.fromarray(((told + 1) * 127.5).clamp(0, 255).byte().numpy(), "RGB")
-        scale = LONGER_SIDE_PX / max(image.size)
+        latent_pixels = latents[0].float().cpu().permute(1, 2, 0)
+        rgb = latent_pixels @ self._rgb_factors[:4] + self._rgb_factors[4]
+        image = Image.fromarray(((rgb + 1) * 127.5).clamp(0, 255).byte().numpy(), "RGB")
+        scale = MAX_SIDE_PX / max(image.size)
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         file = io.BytesIO()
         image.resize(size, Image.Resampling.BICUBIC).save(file, "PNG")
         return file.getvalue()
 
 
-def _chart() -> Tensor:
+def _colour_chart() -> Tensor:
     """Return 64 colours that fill the cube, shuffled, -1 .. 1, (3, 8, 8)."""
     steps = torch.linspace(-0.9, 0.9, 4)
     colours = torch.cartesian_prod(steps, steps, steps)

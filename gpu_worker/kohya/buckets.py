@@ -12,7 +12,7 @@ _LATENT_PX = 8
 
 
 @dataclass(frozen=True)
-class Buckets:
+class BucketConfig:
     """The rules; sides in pixels."""
 
     resolution_px: Size
@@ -21,63 +21,70 @@ class Buckets:
     step_px: int = 64
     no_upscale: bool = False
 
-    def settled(self) -> Buckets:
+    def resolve_limits(self) -> BucketConfig:
         """Return the rules with their limits on multiples of the step; BadInput when they cannot be."""
-        step = self.step_px
-        if step < _LATENT_PX or step % _LATENT_PX:
-            raise BadInput(f"bucket_reso_steps must be a multiple of {_LATENT_PX} pixels, not {step}.")
-        if min(self.resolution_px) < step:
-            raise BadInput(f"The resolution is below bucket_reso_steps, {step} pixels.")
+        step_px = self.step_px
+        if step_px < _LATENT_PX or step_px % _LATENT_PX:
+            raise BadInput(f"bucket_reso_steps must be a multiple of {_LATENT_PX} pixels, not {step_px}.")
+        if min(self.resolution_px) < step_px:
+            raise BadInput(f"The resolution is below bucket_reso_steps, {step_px} pixels.")
         if self.no_upscale:  # the limits are not used
             return self
-        shortest, longest = self.min_side_px // step * step, -(-self.max_side_px // step) * step
-        if shortest > min(self.resolution_px):
-            raise BadInput(f"min_bucket_reso, {shortest} pixels, is above the resolution.")
-        if longest < max(self.resolution_px):
-            raise BadInput(f"max_bucket_reso, {longest} pixels, is below the resolution.")
-        return replace(self, min_side_px=max(step, shortest), max_side_px=longest)
+        min_side_px, max_side_px = (
+            self.min_side_px // step_px * step_px,
+            -(-self.max_side_px // step_px) * step_px,
+        )
+        if min_side_px > min(self.resolution_px):
+            raise BadInput(f"min_bucket_reso, {min_side_px} pixels, is above the resolution.")
+        if max_side_px < max(self.resolution_px):
+            raise BadInput(f"max_bucket_reso, {max_side_px} pixels, is below the resolution.")
+        return replace(self, min_side_px=max(step_px, min_side_px), max_side_px=max_side_px)
 
-    def sizes(self) -> list[Size]:
+    def list_sizes(self) -> list[Size]:
         """Return all sizes, sorted: the square, and every width with the tallest height the area allows."""
         area = self.resolution_px[0] * self.resolution_px[1]
         square = int(math.sqrt(area)) // self.step_px * self.step_px
-        found = {(square, square)}
+        sizes = {(square, square)}
         for width in range(self.min_side_px, self.max_side_px + 1, self.step_px):
             height = min(self.max_side_px, area // width // self.step_px * self.step_px)
             if height >= self.min_side_px:
-                found |= {(width, height), (height, width)}
-        return sorted(found)
+                sizes |= {(width, height), (height, width)}
+        return sorted(sizes)
 
-    def pick(self, picture_px: Size) -> Size:
+    def choose_size(self, picture_size: Size) -> Size:
         """Return the size a picture is cut to: the nearest aspect ratio, or its own if not enlarged."""
         if self.no_upscale:
-            return self._own(picture_px)
-        sizes = self.sizes()
-        if picture_px in sizes:
-            return picture_px
-        ratio = picture_px[0] / picture_px[1]
-        return min(sizes, key=lambda size: abs(size[0] / size[1] - ratio))
+            return self._size_without_upscale(picture_size)
+        sizes = self.list_sizes()
+        if picture_size in sizes:
+            return picture_size
+        aspect_ratio = picture_size[0] / picture_size[1]
+        return min(sizes, key=lambda size: abs(size[0] / size[1] - aspect_ratio))
 
-    def _own(self, picture_px: Size) -> Size:
-        width, height = picture_px
+    def _size_without_upscale(self, picture_size: Size) -> Size:
+        width, height = picture_size
         area = self.resolution_px[0] * self.resolution_px[1]
         if width * height > area:
-            ratio = width / height
+            aspect_ratio = width / height
             # Shrunk to the area; then the side whose rounding bends the ratio less is rounded.
-            wide = self._rounded(math.sqrt(area * ratio))
-            tall = self._rounded(math.sqrt(area / ratio))
-            by_width = self._error(wide, self._rounded(wide / ratio), ratio)
-            by_height = self._error(self._rounded(tall * ratio), tall, ratio)
-            if by_width < by_height:
-                width, height = wide, int(wide / ratio + 0.5)
+            rounded_width = self._round_side(math.sqrt(area * aspect_ratio))
+            rounded_height = self._round_side(math.sqrt(area / aspect_ratio))
+            width_error = self._aspect_error(
+                rounded_width, self._round_side(rounded_width / aspect_ratio), aspect_ratio
+            )
+            height_error = self._aspect_error(
+                self._round_side(rounded_height * aspect_ratio), rounded_height, aspect_ratio
+            )
+            if width_error < height_error:
+                width, height = rounded_width, int(rounded_width / aspect_ratio + 0.5)
             else:
-                width, height = int(tall * ratio + 0.5), tall
-        step = self.step_px
-        return max(step, width // step * step), max(step, height // step * step)
+                width, height = int(rounded_height * aspect_ratio + 0.5), rounded_height
+        step_px = self.step_px
+        return max(step_px, width // step_px * step_px), max(step_px, height // step_px * step_px)
 
-    def _rounded(self, side: float) -> int:
+    def _round_side(self, side: float) -> int:
         return int(side + 0.5) // self.step_px * self.step_px
 
     @staticmethod
-    def _error(width: int, height: int, ratio: float) -> float:
-        return abs(width / height - ratio) if height else math.inf
+    def _aspect_error(width: int, height: int, aspect_ratio: float) -> float:
+        return abs(width / height - aspect_ratio) if height else math.inf

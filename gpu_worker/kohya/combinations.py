@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from gpu_worker.errors import BadInput
-from gpu_worker.kohya.refused import NOT_NEEDED
+from gpu_worker.kohya.refused import IGNORED_FLAGS
 
-_Asked = argparse.Namespace
-_ADAFACTOR_RATES = ("learning_rate", "unet_lr", "text_encoder_lr", "lr_scheduler", "lr_warmup_steps")
+_Arguments = argparse.Namespace
+_LEARNING_RATE_FLAGS = ("learning_rate", "unet_lr", "text_encoder_lr", "lr_scheduler", "lr_warmup_steps")
 
 #: What cannot be: when, and the sentence.
-_IMPOSSIBLE: tuple[tuple[Callable[[_Asked], Any], str], ...] = (
+_CONFLICTS: tuple[tuple[Callable[[_Arguments], Any], str], ...] = (
     (
         lambda a: a.network_train_unet_only and a.network_train_text_encoder_only,
         "--network_train_unet_only and --network_train_text_encoder_only leave nothing to train.",
@@ -32,10 +32,10 @@ _IMPOSSIBLE: tuple[tuple[Callable[[_Asked], Any], str], ...] = (
     ),
     (lambda a: a.xformers, "--xformers is not supported: torch's own attention is as fast; use --sdpa."),
     (
-        lambda a: a.sample_prompts and not _samples(a),
+        lambda a: a.sample_prompts and not _has_samples(a),
         "--sample_prompts needs --sample_every_n_steps, --sample_every_n_epochs or --sample_at_first.",
     ),
-    (lambda a: _samples(a) and not a.sample_prompts, "Samples need a file of prompts: --sample_prompts."),
+    (lambda a: _has_samples(a) and not a.sample_prompts, "Samples need a file of prompts: --sample_prompts."),
     (
         lambda a: a.sample_every_n_steps and a.sample_every_n_epochs,
         "Choose one of --sample_every_n_steps and --sample_every_n_epochs.",
@@ -60,7 +60,7 @@ _IMPOSSIBLE: tuple[tuple[Callable[[_Asked], Any], str], ...] = (
 )
 
 #: What has no effect: flags, when, and why. A dataset file may use what the line itself does not.
-_IDLE: tuple[tuple[tuple[str, ...], Callable[[_Asked], Any], str], ...] = (
+_INEFFECTIVE: tuple[tuple[tuple[str, ...], Callable[[_Arguments], Any], str], ...] = (
     (
         ("min_bucket_reso", "max_bucket_reso", "bucket_reso_steps", "bucket_no_upscale"),
         lambda a: not a.enable_bucket and not a.dataset_config,
@@ -89,7 +89,11 @@ _IDLE: tuple[tuple[tuple[str, ...], Callable[[_Asked], Any], str], ...] = (
         "without --lr_scheduler cosine_with_restarts",
     ),
     (("lr_scheduler_power",), lambda a: a.lr_scheduler != "polynomial", "without --lr_scheduler polynomial"),
-    (_ADAFACTOR_RATES, lambda a: _finds_own_rate(a), "while Adafactor finds its own rate (relative_step)"),
+    (
+        _LEARNING_RATE_FLAGS,
+        lambda a: _uses_relative_step(a),
+        "while Adafactor finds its own rate (relative_step)",
+    ),
     (("text_encoder_lr",), lambda a: a.network_train_unet_only, "with --network_train_unet_only"),
     (("unet_lr",), lambda a: a.network_train_text_encoder_only, "with --network_train_text_encoder_only"),
     (("network_dim", "network_alpha"), lambda a: a.dim_from_weights, "with --dim_from_weights"),
@@ -97,30 +101,32 @@ _IDLE: tuple[tuple[tuple[str, ...], Callable[[_Asked], Any], str], ...] = (
 )
 
 
-def check(asked: argparse.Namespace) -> None:
+def check_conflicts(args: argparse.Namespace) -> None:
     """Raise BadInput when the flags cannot be used together."""
-    for is_so, sentence in _IMPOSSIBLE:
-        if is_so(asked):
-            raise BadInput(sentence)
+    for is_conflict, message in _CONFLICTS:
+        if is_conflict(args):
+            raise BadInput(message)
 
 
-def without_effect(asked: argparse.Namespace, usual: Callable[[str], Any]) -> list[str]:
+def describe_ineffective(args: argparse.Namespace, get_default: Callable[[str], Any]) -> list[str]:
     """Return a sentence for every flag that was given and changes nothing; `usual` tells defaults."""
 
-    def is_given(name: str) -> bool:
-        return bool(getattr(asked, name) != usual(name))
+    def is_set(name: str) -> bool:
+        return bool(getattr(args, name) != get_default(name))
 
-    told = [f"--{name} is not needed here: {why}." for name, why in NOT_NEEDED.items() if is_given(name)]
-    for names, is_so, why in _IDLE:
-        if is_so(asked):
-            told += [f"--{name} has no effect {why}." for name in names if is_given(name)]
-    return told
-
-
-def _samples(asked: argparse.Namespace) -> bool:
-    return bool(asked.sample_every_n_steps or asked.sample_every_n_epochs or asked.sample_at_first)
+    notes = [
+        f"--{name} is not needed here: {reason}." for name, reason in IGNORED_FLAGS.items() if is_set(name)
+    ]
+    for names, is_ineffective, reason in _INEFFECTIVE:
+        if is_ineffective(args):
+            notes += [f"--{name} has no effect {reason}." for name in names if is_set(name)]
+    return notes
 
 
-def _finds_own_rate(asked: argparse.Namespace) -> bool:
-    own = not any(text.replace(" ", "") == "relative_step=False" for text in asked.optimizer_args)
-    return own and asked.optimizer_type == "Adafactor"
+def _has_samples(args: argparse.Namespace) -> bool:
+    return bool(args.sample_every_n_steps or args.sample_every_n_epochs or args.sample_at_first)
+
+
+def _uses_relative_step(args: argparse.Namespace) -> bool:
+    is_relative = not any(text.replace(" ", "") == "relative_step=False" for text in args.optimizer_args)
+    return is_relative and args.optimizer_type == "Adafactor"

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from gpu_worker.errors import BadInput
-from gpu_worker.kohya.buckets import Buckets
-from gpu_worker.kohya.folders import Sizing, Subset
-from gpu_worker.kohya.refused import REFUSED
+from gpu_worker.kohya.buckets import BucketConfig
+from gpu_worker.kohya.folders import ResolutionRules, Subset
+from gpu_worker.kohya.refused import UNSUPPORTED_FLAGS
 from gpu_worker.models.pixels import Size
 from gpu_worker.training.data import CaptionRules
 
-_SUBSET: dict[str, tuple[type, ...]] = {
+_SUBSET_TYPES: dict[str, tuple[type, ...]] = {
     "num_repeats": (int,),
     "shuffle_caption": (bool,),
     "keep_tokens": (int,),
@@ -30,12 +30,12 @@ _SUBSET: dict[str, tuple[type, ...]] = {
     "flip_aug": (bool,),
     "alpha_mask": (bool,),
 }
-_ONLY_SUBSET: dict[str, tuple[type, ...]] = {
+_SUBSET_ONLY_TYPES: dict[str, tuple[type, ...]] = {
     "image_dir": (str,),
     "is_reg": (bool,),
     "conditioning_data_dir": (str,),
 }
-_DATASET: dict[str, tuple[type, ...]] = {
+_DATASET_TYPES: dict[str, tuple[type, ...]] = {
     "resolution": (int, list),
     "batch_size": (int,),
     "enable_bucket": (bool,),
@@ -54,7 +54,7 @@ _LIMITS: dict[str, tuple[float, float | None]] = {
     "max_bucket_reso": (1, None),
 }
 #: What only these files can say and is not supported; the flags' own reasons are in REFUSED.
-_REFUSED = {
+_UNSUPPORTED = {
     "metadata_file": "write the captions into files beside the pictures",
     "custom_attributes": "nothing here reads them",
     "network_multiplier": "this trains one LoRA at full strength",
@@ -62,132 +62,143 @@ _REFUSED = {
 
 
 @dataclass(frozen=True)
-class Defaults:
+class DatasetDefaults:
     """What the command line says where the file says nothing."""
 
     subset: Subset
-    buckets: Buckets
+    buckets: BucketConfig
     enable_bucket: bool
     batch_size: int
 
 
 @dataclass(frozen=True)
-class Described:
+class DatasetSpec:
     """A file, read: subsets with the sizes of their pictures."""
 
-    subsets: tuple[tuple[Subset, Sizing], ...]
+    subsets: tuple[tuple[Subset, ResolutionRules], ...]
     batch_size: int
 
 
-def read(path: Path, defaults: Defaults) -> Described:
+def read_dataset_config(path: Path, defaults: DatasetDefaults) -> DatasetSpec:
     """Read a file; BadInput names what is wrong with it."""
-    told = _loaded(path)
-    general = _checked(told.pop("general", {}), {**_SUBSET, **_DATASET}, "[general]")
-    datasets = told.pop("datasets", None)
-    if told or not _are_tables(datasets):
+    document = _load_document(path)
+    general = _check_table(document.pop("general", {}), {**_SUBSET_TYPES, **_DATASET_TYPES}, "[general]")
+    datasets = document.pop("datasets", None)
+    if document or not _is_table_list(datasets):
         raise BadInput(f"{path.name} needs [[datasets]] with [[datasets.subsets]], and may have [general].")
-    subsets: list[tuple[Subset, Sizing]] = []
-    batches = set()
+    subsets: list[tuple[Subset, ResolutionRules]] = []
+    batch_sizes = set()
     for dataset in datasets:
-        inner = dataset.pop("subsets", None)
-        if not _are_tables(inner):
+        subset_tables = dataset.pop("subsets", None)
+        if not _is_table_list(subset_tables):
             raise BadInput(f"Every dataset in {path.name} needs [[datasets.subsets]].")
-        own = {**general, **_checked(dataset, {**_SUBSET, **_DATASET}, "a dataset")}
-        batches.add(own.get("batch_size", defaults.batch_size))
-        sizing = _sizing(own, defaults)
-        subsets += [(_subset({**own, **_checked_subset(each)}, defaults.subset), sizing) for each in inner]
-    if len(batches) > 1:
+        settings = {**general, **_check_table(dataset, {**_SUBSET_TYPES, **_DATASET_TYPES}, "a dataset")}
+        batch_sizes.add(settings.get("batch_size", defaults.batch_size))
+        resolution_rules = _build_resolution_rules(settings, defaults)
+        subsets += [
+            (_build_subset({**settings, **_check_subset(subset_table)}, defaults.subset), resolution_rules)
+            for subset_table in subset_tables
+        ]
+    if len(batch_sizes) > 1:
         raise BadInput("All datasets need the same batch_size here.")
-    return Described(tuple(subsets), batches.pop())
+    return DatasetSpec(tuple(subsets), batch_sizes.pop())
 
 
-def _loaded(path: Path) -> dict[str, Any]:
-    kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
+def _load_document(path: Path) -> dict[str, Any]:
+    format_name = "JSON" if path.suffix.lower() == ".json" else "TOML"
     try:
         text = path.read_text("utf-8")
-        told = json.loads(text) if kind == "JSON" else tomllib.loads(text)
+        document = json.loads(text) if format_name == "JSON" else tomllib.loads(text)
     except FileNotFoundError:
         raise BadInput(f"The dataset file {path} does not exist.") from None
     except ValueError as error:
-        raise BadInput(f"The dataset file {path.name} is no {kind}: {error}.") from error
-    if not isinstance(told, dict):
+        raise BadInput(f"The dataset file {path.name} is no {format_name}: {error}.") from error
+    if not isinstance(document, dict):
         raise BadInput(f"The dataset file {path.name} must hold tables.")
-    return told
+    return document
 
 
-def _are_tables(told: Any) -> bool:
-    return isinstance(told, list) and bool(told) and all(isinstance(each, dict) for each in told)
+def _is_table_list(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
 
 
-def _checked_subset(told: dict[str, Any]) -> dict[str, Any]:
-    if "image_dir" not in told:
+def _check_subset(table: dict[str, Any]) -> dict[str, Any]:
+    if "image_dir" not in table:
         raise BadInput("Every subset of the dataset file needs image_dir.")
-    return _checked(told, {**_SUBSET, **_ONLY_SUBSET}, "a subset")
+    return _check_table(table, {**_SUBSET_TYPES, **_SUBSET_ONLY_TYPES}, "a subset")
 
 
-def _checked(told: Any, known: dict[str, tuple[type, ...]], where: str) -> dict[str, Any]:
-    if not isinstance(told, dict):
-        raise BadInput(f"{where} must be a table, not {told!r}.")
-    for name, value in told.items():
-        if name not in known:
-            raise BadInput(_about(name, known, where))
+def _check_table(table: Any, allowed_types: dict[str, tuple[type, ...]], location: str) -> dict[str, Any]:
+    if not isinstance(table, dict):
+        raise BadInput(f"{location} must be a table, not {table!r}.")
+    for name, value in table.items():
+        if name not in allowed_types:
+            raise BadInput(_describe_unknown_key(name, allowed_types, location))
         # In Python a bool is an int; in a settings file it is a mistake.
-        right = isinstance(value, known[name]) and (bool in known[name] or not isinstance(value, bool))
-        if not right or not _is_within(name, value):
-            raise BadInput(f"{name} in {where} cannot be {value!r}.")
-    return told
+        is_valid_type = isinstance(value, allowed_types[name]) and (
+            bool in allowed_types[name] or not isinstance(value, bool)
+        )
+        if not is_valid_type or not _is_within(name, value):
+            raise BadInput(f"{name} in {location} cannot be {value!r}.")
+    return table
 
 
-def _about(name: str, known: dict[str, tuple[type, ...]], where: str) -> str:
-    reason = _REFUSED.get(name) or REFUSED.get(name)
+def _describe_unknown_key(name: str, allowed_types: dict[str, tuple[type, ...]], location: str) -> str:
+    reason = _UNSUPPORTED.get(name) or UNSUPPORTED_FLAGS.get(name)
     if reason:
-        return f"{name} in {where} is not supported: {reason}."
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"{where} cannot have {name}" + (f"; did you mean {near[0]}?" if near else ".")
+        return f"{name} in {location} is not supported: {reason}."
+    close_matches = difflib.get_close_matches(name, allowed_types, n=1)
+    return f"{location} cannot have {name}" + (
+        f"; did you mean {close_matches[0]}?" if close_matches else "."
+    )
 
 
 def _is_within(name: str, value: Any) -> bool:
-    least, most = _LIMITS.get(name, (None, None))
-    return (least is None or value >= least) and (most is None or value <= most)
+    minimum, maximum = _LIMITS.get(name, (None, None))
+    return (minimum is None or value >= minimum) and (maximum is None or value <= maximum)
 
 
-def _sizing(told: dict[str, Any], usual: Defaults) -> Sizing:
-    resolution = _size(told["resolution"]) if "resolution" in told else usual.buckets.resolution_px
-    if not told.get("enable_bucket", usual.enable_bucket):
-        return Sizing(resolution).settled()
-    names = {
+def _build_resolution_rules(settings: dict[str, Any], defaults: DatasetDefaults) -> ResolutionRules:
+    resolution = (
+        _parse_resolution(settings["resolution"])
+        if "resolution" in settings
+        else defaults.buckets.resolution_px
+    )
+    if not settings.get("enable_bucket", defaults.enable_bucket):
+        return ResolutionRules(resolution).resolve()
+    field_names = {
         "min_bucket_reso": "min_side_px",
         "max_bucket_reso": "max_side_px",
         "bucket_reso_steps": "step_px",
         "bucket_no_upscale": "no_upscale",
     }
-    limits = {names[key]: told[key] for key in names if key in told}
-    return Sizing(resolution, replace(usual.buckets, **limits)).settled()
+    limits = {field_names[key]: settings[key] for key in field_names if key in settings}
+    return ResolutionRules(resolution, replace(defaults.buckets, **limits)).resolve()
 
 
-def _size(told: Any) -> Size:
-    sides = told if isinstance(told, list) else [told, told]
+def _parse_resolution(value: Any) -> Size:
+    sides = value if isinstance(value, list) else [value, value]
     if len(sides) != 2 or not all(type(side) is int for side in sides):
-        raise BadInput(f"The resolution must be a side or [width, height], not {told}.")
+        raise BadInput(f"The resolution must be a side or [width, height], not {value}.")
     return sides[0], sides[1]
 
 
-def _subset(told: dict[str, Any], usual: Subset) -> Subset:
-    rules = usual.caption_rules
-    masks = told.get("conditioning_data_dir")
+def _build_subset(settings: dict[str, Any], defaults: Subset) -> Subset:
+    rules = defaults.caption_rules
+    mask_dir = settings.get("conditioning_data_dir")
     return Subset(
-        folder=Path(told["image_dir"]),
-        repeats=told.get("num_repeats", 1),
-        words=told.get("class_tokens"),
-        is_regularisation=told.get("is_reg", False),
-        caption_extension=told.get("caption_extension", usual.caption_extension),
+        folder=Path(settings["image_dir"]),
+        repeats=settings.get("num_repeats", 1),
+        default_caption=settings.get("class_tokens"),
+        is_regularisation=settings.get("is_reg", False),
+        caption_extension=settings.get("caption_extension", defaults.caption_extension),
         caption_rules=CaptionRules(
-            shuffle=told.get("shuffle_caption", rules.shuffle),
-            keep_tokens=told.get("keep_tokens", rules.keep_tokens),
-            separator=told.get("caption_separator", rules.separator),
-            dropout_rate=told.get("caption_dropout_rate", rules.dropout_rate),
+            shuffle=settings.get("shuffle_caption", rules.shuffle),
+            keep_tokens=settings.get("keep_tokens", rules.keep_tokens),
+            separator=settings.get("caption_separator", rules.separator),
+            dropout_rate=settings.get("caption_dropout_rate", rules.dropout_rate),
         ),
-        flip=told.get("flip_aug", usual.flip),
-        masks=Path(masks) if masks else None,
-        alpha_mask=told.get("alpha_mask", usual.alpha_mask),
+        flip=settings.get("flip_aug", defaults.flip),
+        mask_dir=Path(mask_dir) if mask_dir else None,
+        alpha_mask=settings.get("alpha_mask", defaults.alpha_mask),
     )

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from gpu_worker.errors import BadInput
 from gpu_worker.kohya import combinations
-from gpu_worker.kohya.refused import NOT_NEEDED, REFUSED
+from gpu_worker.kohya.refused import IGNORED_FLAGS, UNSUPPORTED_FLAGS
 from gpu_worker.kohya.values import only, optimizer, positive, rate, seed, share, warm_up, whole
 from gpu_worker.lora import file as lora_file
 from gpu_worker.training import optimizers
@@ -25,65 +25,71 @@ class _Parser(argparse.ArgumentParser):
         raise BadInput(f"{message[0].upper()}{message[1:]}.")
 
 
-def parse(line: Sequence[str]) -> argparse.Namespace:
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """Read a command line; BadInput names what is refused with its reason, unknown with the nearest."""
-    parser = build()
-    known, unknown = parser.parse_known_args(_with_config_file(parser, list(line)))
-    for word in unknown:
-        if word.startswith("--"):
-            raise BadInput(_about(word.removeprefix("--").split("=")[0], parser))
+    parser = build_parser()
+    args, unknown = parser.parse_known_args(_prepend_config_file(parser, list(argv)))
+    for argument in unknown:
+        if argument.startswith("--"):
+            raise BadInput(_describe_unknown_flag(argument.removeprefix("--").split("=")[0], parser))
     if unknown:
         raise BadInput(f"{unknown[0]} belongs to no flag.")
-    combinations.check(known)
-    known.notes = combinations.without_effect(known, parser.get_default)
-    return known
+    combinations.check_conflicts(args)
+    args.notes = combinations.describe_ineffective(args, parser.get_default)
+    return args
 
 
-def _about(name: str, parser: argparse.ArgumentParser) -> str:
-    if name in REFUSED:
-        return f"--{name} is not supported: {REFUSED[name]}."
-    known = [option.removeprefix("--") for action in parser._actions for option in action.option_strings]
-    near = difflib.get_close_matches(name, [*known, *REFUSED], n=1)
-    return f"--{name} is no flag of this program" + (f"; did you mean --{near[0]}?" if near else ".")
+def _describe_unknown_flag(name: str, parser: argparse.ArgumentParser) -> str:
+    if name in UNSUPPORTED_FLAGS:
+        return f"--{name} is not supported: {UNSUPPORTED_FLAGS[name]}."
+    known_flags = [
+        option.removeprefix("--") for action in parser._actions for option in action.option_strings
+    ]
+    close_matches = difflib.get_close_matches(name, [*known_flags, *UNSUPPORTED_FLAGS], n=1)
+    return f"--{name} is no flag of this program" + (
+        f"; did you mean --{close_matches[0]}?" if close_matches else "."
+    )
 
 
-def _with_config_file(parser: argparse.ArgumentParser, line: list[str]) -> list[str]:
+def _prepend_config_file(parser: argparse.ArgumentParser, argv: list[str]) -> list[str]:
     """Put the flags of a `--config_file` in front of the line, which wins. Its sections are only headings."""
-    early = _Parser(add_help=False, allow_abbrev=False)
-    early.add_argument("--config_file", type=Path)
-    path = early.parse_known_args(line)[0].config_file
+    config_parser = _Parser(add_help=False, allow_abbrev=False)
+    config_parser.add_argument("--config_file", type=Path)
+    path = config_parser.parse_known_args(argv)[0].config_file
     if path is None:
-        return line
+        return argv
     path = path if path.suffix == ".toml" else path.with_name(path.name + ".toml")
-    front: list[str] = []
-    for name, value in _flat(_toml(path)).items():
-        front += _words(name, value, parser, path.name)
-    return front + line
+    config_arguments: list[str] = []
+    for name, value in _flatten_sections(_read_toml(path)).items():
+        config_arguments += _to_arguments(name, value, parser, path.name)
+    return config_arguments + argv
 
 
-def _words(name: str, value: Any, parser: argparse.ArgumentParser, file: str) -> list[str]:
+def _to_arguments(name: str, value: Any, parser: argparse.ArgumentParser, file_name: str) -> list[str]:
     """Return a setting of a config file as it would stand on the line."""
-    action = next((each for each in parser._actions if f"--{name}" in each.option_strings), None)
-    if action is None and (name not in REFUSED or value is not False):
-        raise BadInput(f"{file}: {_about(name, parser)}")
+    action = next(
+        (candidate for candidate in parser._actions if f"--{name}" in candidate.option_strings), None
+    )
+    if action is None and (name not in UNSUPPORTED_FLAGS or value is not False):
+        raise BadInput(f"{file_name}: {_describe_unknown_flag(name, parser)}")
     takes_value = action is not None and action.nargs != 0
     if takes_value == isinstance(value, bool):
         kind = "takes a value" if takes_value else "is true or false"
-        raise BadInput(f"{name} in {file} {kind}, and cannot be {value!r}.")
+        raise BadInput(f"{name} in {file_name} {kind}, and cannot be {value!r}.")
     if not takes_value:
         return [f"--{name}"] if value else []
     # With an equals sign a value may begin with a dash; a list cannot have one.
     return [f"--{name}", *map(str, value)] if isinstance(value, list) else [f"--{name}={value}"]
 
 
-def _flat(told: dict[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in told.items():
-        flat |= value if isinstance(value, dict) else {name: value}
-    return flat
+def _flatten_sections(sections: dict[str, Any]) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for name, value in sections.items():
+        settings |= value if isinstance(value, dict) else {name: value}
+    return settings
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -92,23 +98,23 @@ def _toml(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path.name} is no TOML file: {error}.") from error
 
 
-def build() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the parser; `--help` shows every flag with its default."""
     parser = _Parser(
         prog="train_network.py",
         description="Train a LoRA with the flags and file format of kohya's sd-scripts; docs/training.md.",
         allow_abbrev=False,
     )
-    _model_flags(parser.add_argument_group("base model and output").add_argument)
-    _data_flags(parser.add_argument_group("pictures").add_argument)
-    _length_flags(parser.add_argument_group("length and rate").add_argument)
-    _network_flags(parser.add_argument_group("network").add_argument)
-    _loss_flags(parser.add_argument_group("noise and loss").add_argument)
-    _watch_flags(parser.add_argument_group("precision, samples, logs").add_argument)
+    _add_model_flags(parser.add_argument_group("base model and output").add_argument)
+    _add_data_flags(parser.add_argument_group("pictures").add_argument)
+    _add_length_flags(parser.add_argument_group("length and rate").add_argument)
+    _add_network_flags(parser.add_argument_group("network").add_argument)
+    _add_loss_flags(parser.add_argument_group("noise and loss").add_argument)
+    _add_monitoring_flags(parser.add_argument_group("precision, samples, logs").add_argument)
     return parser
 
 
-def _model_flags(add: Any) -> None:
+def _add_model_flags(add: Any) -> None:
     add("--pretrained_model_name_or_path", required=True, help="folder, .safetensors, hub id, tiny or drawn")
     add("--output_dir", type=Path, required=True, help="where the LoRA is written; made if missing")
     add("--output_name", default="last", help="file name without .safetensors (default: last)")
@@ -124,7 +130,7 @@ def _model_flags(add: Any) -> None:
     add("--config_file", type=Path, help="TOML file of flags; the command line wins")
 
 
-def _data_flags(add: Any) -> None:
+def _add_data_flags(add: Any) -> None:
     add("--train_data_dir", type=Path, help="folder of `<repeats>_<words>` folders")
     add("--reg_data_dir", type=Path, help="the same for regularisation pictures")
     add("--dataset_config", type=Path, help="TOML file that describes the pictures instead")
@@ -143,12 +149,12 @@ def _data_flags(add: Any) -> None:
     add("--alpha_mask", action="store_true", help="a picture's transparency is its mask")
     add("--cache_latents", action="store_true", help="pictures are always encoded only once here")
     add("--cache_latents_to_disk", action="store_true", help="keep encoded pictures beside the output")
-    for name, why in NOT_NEEDED.items():
-        switch = {"action": "store_true"} if name.startswith("persistent") else {"type": int}
-        add(f"--{name}", help=f"not needed here: {why}", **switch)
+    for name, reason in IGNORED_FLAGS.items():
+        options = {"action": "store_true"} if name.startswith("persistent") else {"type": int}
+        add(f"--{name}", help=f"not needed here: {reason}", **options)
 
 
-def _length_flags(add: Any) -> None:
+def _add_length_flags(add: Any) -> None:
     add("--train_batch_size", type=positive, default=1, help="pictures that go through together (default: 1)")
     add("--gradient_accumulation_steps", type=positive, default=1, help="batches in a step (default: 1)")
     add("--max_train_steps", type=positive, default=1600, help="optimizer steps (default: 1600)")
@@ -156,11 +162,11 @@ def _length_flags(add: Any) -> None:
     add("--learning_rate", type=float, default=2e-6, help="default: 2e-6")
     add("--unet_lr", type=float, help="learning rate of the UNet (default: --learning_rate)")
     add("--text_encoder_lr", type=float, help="of the text encoder (default: --learning_rate)")
-    add("--lr_scheduler", choices=optimizers.SCHEDULERS, default="constant", help="default: constant")
+    add("--lr_scheduler", choices=optimizers.LR_SCHEDULER_NAMES, default="constant", help="default: constant")
     add("--lr_warmup_steps", type=warm_up, default=0, help="steps, a share below 1, 10%% (default: 0)")
     add("--lr_scheduler_num_cycles", type=positive, default=1, help="of cosine_with_restarts (default: 1)")
     add("--lr_scheduler_power", type=float, default=1.0, help="of polynomial (default: 1)")
-    names = ", ".join(optimizers.NAMES)
+    names = ", ".join(optimizers.OPTIMIZER_NAMES)
     add("--optimizer_type", type=optimizer, default="AdamW", help=f"{names} (default: AdamW)")
     add("--optimizer_args", nargs="*", default=[], help='its own settings, such as "weight_decay=0.1"')
     add(
@@ -169,7 +175,7 @@ def _length_flags(add: Any) -> None:
     add("--seed", type=seed, help="default: that of --resume, or drawn; printed")
 
 
-def _network_flags(add: Any) -> None:
+def _add_network_flags(add: Any) -> None:
     plain = only("networks.lora", "other kinds of LoRA are not trained here")
     add("--network_module", type=plain, default="networks.lora", help="networks.lora only")
     add("--network_dim", type=positive, help="rank (default: 4)")
@@ -182,7 +188,7 @@ def _network_flags(add: Any) -> None:
     add("--dim_from_weights", action="store_true", help="take rank and alpha from --network_weights")
 
 
-def _loss_flags(add: Any) -> None:
+def _add_loss_flags(add: Any) -> None:
     add("--noise_offset", type=float, default=0.0, help="noise common to a channel (default: 0)")
     add("--multires_noise_iterations", type=whole, default=0, help="coarser noises added (default: 0)")
     add("--multires_noise_discount", type=float, default=0.3, help="of each to the one before (default: 0.3)")
@@ -199,7 +205,7 @@ def _loss_flags(add: Any) -> None:
     add("--clip_skip", type=positive, help="read this layer of the text encoder, from the last (default: 1)")
 
 
-def _watch_flags(add: Any) -> None:
+def _add_monitoring_flags(add: Any) -> None:
     add("--mixed_precision", choices=_PRECISIONS, help="of the frozen weights (default: measured at start)")
     add("--gradient_checkpointing", action="store_true", help="less memory, 40 %% more time")
     add("--sdpa", action="store_true", help="torch's fast attention; always on here")

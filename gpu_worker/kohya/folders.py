@@ -10,9 +10,9 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from gpu_worker.errors import BadInput
-from gpu_worker.kohya.buckets import Buckets
+from gpu_worker.kohya.buckets import BucketConfig
 from gpu_worker.models.pixels import Size
-from gpu_worker.training.data import CaptionRules, Example
+from gpu_worker.training.data import CaptionRules, TrainingImage
 
 log = logging.getLogger(__name__)
 
@@ -26,82 +26,86 @@ class Subset:
 
     folder: Path
     repeats: int = 1
-    words: str | None = None  #: the caption of pictures without a caption file
+    default_caption: str | None = None  #: the caption of pictures without a caption file
     is_regularisation: bool = False
     caption_extension: str = ".caption"
     caption_rules: CaptionRules = field(default_factory=CaptionRules)
     flip: bool = False
-    masks: Path | None = None  #: folder of grey pictures with the same names
+    mask_dir: Path | None = None  #: folder of grey pictures with the same names
     alpha_mask: bool = False  #: transparency is the mask
 
 
 @dataclass(frozen=True)
-class Sizing:
+class ResolutionRules:
     """How large pictures are shown."""
 
     resolution_px: Size
-    buckets: Buckets | None = None  #: None: all at the resolution
+    buckets: BucketConfig | None = None  #: None: all at the resolution
 
-    def settled(self) -> Sizing:
+    def resolve(self) -> ResolutionRules:
         """Return sizes that can be trained at; BadInput when there are none."""
         if self.buckets is None:
             check_resolution(self.resolution_px)
             return self
-        return Sizing(self.resolution_px, replace(self.buckets, resolution_px=self.resolution_px).settled())
+        return ResolutionRules(
+            self.resolution_px, replace(self.buckets, resolution_px=self.resolution_px).resolve_limits()
+        )
 
-    def of(self, picture_px: Size) -> Size:
+    def size_for(self, picture_size: Size) -> Size:
         """Return the size that a picture is cut to."""
-        return self.resolution_px if self.buckets is None else self.buckets.pick(picture_px)
+        return self.resolution_px if self.buckets is None else self.buckets.choose_size(picture_size)
 
 
 def check_resolution(resolution_px: Size) -> None:
     """Raise BadInput unless both sides can be trained at."""
     if any(side < _SQUARE_STEP_PX or side % _SQUARE_STEP_PX for side in resolution_px):
-        told = f"{resolution_px[0]},{resolution_px[1]}"
-        raise BadInput(f"Both sides of the resolution must be multiples of 64 pixels, not {told}.")
+        resolution_text = f"{resolution_px[0]},{resolution_px[1]}"
+        raise BadInput(f"Both sides of the resolution must be multiples of 64 pixels, not {resolution_text}.")
 
 
-def find_subsets(folder: Path, rules: Subset) -> list[Subset]:
+def find_subsets(folder: Path, template: Subset) -> list[Subset]:
     """Return the `<repeats>_<words>` folders in here, sorted by name, with the rules' settings."""
     if not folder.is_dir():
         raise BadInput(f"The data folder {folder} does not exist.")
-    found = []
+    subsets = []
     for path in sorted(path for path in folder.iterdir() if path.is_dir()):
-        repeats, _, words = path.name.partition("_")
+        repeats, _, default_caption = path.name.partition("_")
         if repeats.isdecimal() and int(repeats) > 0:
-            found.append(replace(rules, folder=path, repeats=int(repeats), words=words))
+            subsets.append(
+                replace(template, folder=path, repeats=int(repeats), default_caption=default_caption)
+            )
         else:
             log.warning("the folder %s is left out: its name does not begin with a number and _", path.name)
-    return found
+    return subsets
 
 
-def read(subset: Subset, sizing: Sizing) -> list[Example]:
+def read_subset(subset: Subset, resolution_rules: ResolutionRules) -> list[TrainingImage]:
     """Read a subset's pictures; BadInput when one cannot be used."""
     if not subset.folder.is_dir():
         raise BadInput(f"The data folder {subset.folder} does not exist.")
     paths = sorted(path for path in subset.folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
     if not paths:
         log.warning("there are no pictures in %s", subset.folder.name)
-    return [_example(path, subset, sizing) for path in paths]
+    return [_read_training_image(path, subset, resolution_rules) for path in paths]
 
 
-def _example(path: Path, subset: Subset, sizing: Sizing) -> Example:
+def _read_training_image(path: Path, subset: Subset, resolution_rules: ResolutionRules) -> TrainingImage:
     data = path.read_bytes()
-    picture = _open(data, path)
-    return Example(
+    picture = _open_picture(data, path)
+    return TrainingImage(
         data=data,
-        caption=_caption(path.with_suffix(subset.caption_extension), subset.words or ""),
+        caption=_read_caption(path.with_suffix(subset.caption_extension), subset.default_caption or ""),
         repeats=subset.repeats,
         folder=subset.folder.name,
-        size_px=sizing.of(picture.size),
+        size_px=resolution_rules.size_for(picture.size),
         is_regularisation=subset.is_regularisation,
         flip=subset.flip,
-        mask=_mask(path, picture, subset),
+        mask=_read_mask(path, picture, subset),
         caption_rules=subset.caption_rules,
     )
 
 
-def _open(data: bytes, path: Path) -> Image.Image:
+def _open_picture(data: bytes, path: Path) -> Image.Image:
     try:
         with Image.open(io.BytesIO(data)) as opened:
             return ImageOps.exif_transpose(opened)
@@ -109,9 +113,9 @@ def _open(data: bytes, path: Path) -> Image.Image:
         raise BadInput(f"{path.name} cannot be read as a picture.") from error
 
 
-def _mask(path: Path, picture: Image.Image, subset: Subset) -> bytes | None:
-    if subset.masks is not None:
-        return _mask_beside(path, picture, subset.masks)
+def _read_mask(path: Path, picture: Image.Image, subset: Subset) -> bytes | None:
+    if subset.mask_dir is not None:
+        return _find_mask(path, picture, subset.mask_dir)
     if subset.alpha_mask and picture.has_transparency_data:
         file = io.BytesIO()
         picture.convert("RGBA").getchannel("A").save(file, "PNG")
@@ -119,22 +123,24 @@ def _mask(path: Path, picture: Image.Image, subset: Subset) -> bytes | None:
     return None
 
 
-def _mask_beside(path: Path, picture: Image.Image, folder: Path) -> bytes:
+def _find_mask(path: Path, picture: Image.Image, folder: Path) -> bytes:
     if not folder.is_dir():
         raise BadInput(f"The folder of masks {folder} does not exist.")
-    for found in sorted(folder.iterdir()):
-        if found.stem == path.stem and found.suffix.lower() in PICTURE_SUFFIXES:
-            data = found.read_bytes()
+    for mask_path in sorted(folder.iterdir()):
+        if mask_path.stem == path.stem and mask_path.suffix.lower() in PICTURE_SUFFIXES:
+            data = mask_path.read_bytes()
             # Mask and picture are cut alike, so they must be of one size to stay on top of each other.
-            if (size := _open(data, found).size) != picture.size:
-                raise BadInput(f"The mask {found.name} is {size}, its picture {path.name} is {picture.size}.")
+            if (size := _open_picture(data, mask_path).size) != picture.size:
+                raise BadInput(
+                    f"The mask {mask_path.name} is {size}, its picture {path.name} is {picture.size}."
+                )
             return data
     raise BadInput(f"There is no mask for {path.name} in {folder}.")
 
 
-def _caption(path: Path, words: str) -> str:
+def _read_caption(path: Path, default_caption: str) -> str:
     if not path.is_file():
-        return words
+        return default_caption
     try:
         text = path.read_text("utf-8-sig")  # some editors put a mark in front
     except UnicodeDecodeError as error:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from gpu_worker.errors import BadInput
 
-_SHARES = ("rank_dropout", "module_dropout")
-_ONE_SHAPE = "only the transformers' layers are adapted, as networks.lora does by itself"
-_ONE_RANK = "every module has the same rank and alpha"
-_ONE_RATE = "every block has the same rate; UNet and text encoder have --unet_lr and --text_encoder_lr"
-_REFUSED = {
-    **dict.fromkeys(("conv_dim", "conv_alpha"), _ONE_SHAPE),
-    **dict.fromkeys(("block_dims", "block_alphas", "conv_block_dims", "conv_block_alphas"), _ONE_RANK),
+_DROPOUT_KEYS = ("rank_dropout", "module_dropout")
+_SHAPE_REASON = "only the transformers' layers are adapted, as networks.lora does by itself"
+_RANK_REASON = "every module has the same rank and alpha"
+_RATE_REASON = "every block has the same rate; UNet and text encoder have --unet_lr and --text_encoder_lr"
+_UNSUPPORTED = {
+    **dict.fromkeys(("conv_dim", "conv_alpha"), _SHAPE_REASON),
+    **dict.fromkeys(("block_dims", "block_alphas", "conv_block_dims", "conv_block_alphas"), _RANK_REASON),
     **dict.fromkeys(
-        ("down_lr_weight", "mid_lr_weight", "up_lr_weight", "block_lr_zero_threshold"), _ONE_RATE
+        ("down_lr_weight", "mid_lr_weight", "up_lr_weight", "block_lr_zero_threshold"), _RATE_REASON
     ),
     **dict.fromkeys(
         ("loraplus_lr_ratio", "loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio"),
@@ -22,27 +22,27 @@ _REFUSED = {
 }
 
 
-def read(told: list[str]) -> dict[str, float]:
+def parse_network_args(settings: list[str]) -> dict[str, float]:
     """Return the shares of dropout; BadInput names what is not supported."""
-    found = dict.fromkeys(_SHARES, 0.0)
-    for text in told:
-        name, value = pair(text, "--network_args")
-        if name in _REFUSED:
-            raise BadInput(f"{name} in --network_args is not supported: {_REFUSED[name]}.")
-        if name not in found:
-            raise BadInput(f"--network_args knows {' and '.join(_SHARES)}, not {name}.")
+    dropouts = dict.fromkeys(_DROPOUT_KEYS, 0.0)
+    for text in settings:
+        name, value = split_pair(text, "--network_args")
+        if name in _UNSUPPORTED:
+            raise BadInput(f"{name} in --network_args is not supported: {_UNSUPPORTED[name]}.")
+        if name not in dropouts:
+            raise BadInput(f"--network_args knows {' and '.join(_DROPOUT_KEYS)}, not {name}.")
         try:
-            found[name] = float(value)
+            dropouts[name] = float(value)
         except ValueError:
             raise BadInput(f"{name} in --network_args is a share, not {value}.") from None
-        if not 0 <= found[name] < 1:
+        if not 0 <= dropouts[name] < 1:
             raise BadInput(f"{name} in --network_args is a share from 0 to below 1, not {value}.")
-    return found
+    return dropouts
 
 
-def pair(text: str, flag: str) -> tuple[str, str]:
+def split_pair(text: str, flag: str) -> tuple[str, str]:
     """Part `name=value`."""
-    name, equals, value = text.partition("=")
-    if not equals:
+    name, separator, value = text.partition("=")
+    if not separator:
         raise BadInput(f'{flag} takes "name=value", not {text}.')
     return name.strip(), value.strip()

@@ -10,41 +10,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpu_worker.errors import BadInput
-from gpu_worker.training.checkpoint import Snapshot
+from gpu_worker.training.checkpoint import Checkpoint
 
 _STATE_FILE = "state.safetensors"
 
 
 @dataclass(frozen=True)
-class Outputs:
+class OutputFiles:
     """The names sd-scripts gives its files."""
 
     folder: Path
     name: str
     steps_per_epoch: int
-    by_epoch: bool  #: intermediate files are counted in epochs
+    is_by_epoch: bool  #: intermediate files are counted in epochs
 
     def write_lora(self, data: bytes, step: int | None = None) -> Path:
         """Write a LoRA: the finished one, or that of a step."""
-        return write(self.folder / f"{self._stem(step)}.safetensors", data)
+        return write_file(self.folder / f"{self._file_stem(step)}.safetensors", data)
 
     def write_state(self, data: bytes, step: int | None = None) -> Path:
         """Write what `--resume` takes, in a folder as sd-scripts has it."""
-        return write(self.folder / f"{self._stem(step)}-state" / _STATE_FILE, data)
+        return write_file(self.folder / f"{self._file_stem(step)}-state" / _STATE_FILE, data)
 
     def write_sample(self, png: bytes, step: int, number: int) -> Path:
         """Write a sample picture."""
-        return write(self.folder / "sample" / f"{self.name}_{step:06d}_{number:02d}.png", png)
+        return write_file(self.folder / "sample" / f"{self.name}_{step:06d}_{number:02d}.png", png)
 
-    def _stem(self, step: int | None) -> str:
+    def _file_stem(self, step: int | None) -> str:
         if step is None:
             return self.name
-        if self.by_epoch:
+        if self.is_by_epoch:
             return f"{self.name}-{step // self.steps_per_epoch:06d}"
         return f"{self.name}-step{step:08d}"
 
 
-def prepare(folder: Path) -> None:
+def prepare_folder(folder: Path) -> None:
     """Make the output folder and see that files can be written: before the training, not after it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,37 +63,37 @@ def read_state(path: Path) -> bytes:
         raise BadInput(f"The state {path} cannot be read: {error.strerror}.") from error
 
 
-def seed_of(state: bytes) -> int:
+def read_state_seed(state: bytes) -> int:
     """Return the seed of the training that a state belongs to; BadInput when the state is damaged."""
-    told = json.loads(Snapshot.decode(state).fingerprint)
-    return int(told[1]["seed"])
+    fingerprint = json.loads(Checkpoint.decode(state).fingerprint)
+    return int(fingerprint[1]["seed"])
 
 
-def write(path: Path, data: bytes) -> Path:
+def write_file(path: Path, data: bytes) -> Path:
     """Write a file that is whole or not there: a full disk or a crash leaves nothing half-written."""
-    was_there = path.parent.is_dir()
+    is_existing_folder = path.parent.is_dir()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(path, data)
+        _write_atomic(path, data)
     except OSError as error:
-        if not was_there:
+        if not is_existing_folder:
             _remove_if_empty(path.parent)
         raise BadInput(f"{path} could not be written: {error.strerror}.") from error
     return path
 
 
-def _write_whole(path: Path, data: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    part = Path(name)
+def _write_atomic(path: Path, data: bytes) -> None:
+    descriptor, temp_name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temp_path = Path(temp_name)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        part.chmod(0o644)
-        part.replace(path)
+        temp_path.chmod(0o644)
+        temp_path.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        temp_path.unlink(missing_ok=True)
 
 
 def _remove_if_empty(folder: Path) -> None:

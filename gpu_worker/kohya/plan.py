@@ -10,113 +10,120 @@ from pathlib import Path
 
 from gpu_worker.errors import BadInput
 from gpu_worker.kohya import dataset_config, folders, network_args, sample_file
-from gpu_worker.kohya.buckets import Buckets
-from gpu_worker.kohya.folders import Sizing, Subset
+from gpu_worker.kohya.buckets import BucketConfig
+from gpu_worker.kohya.folders import ResolutionRules, Subset
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.pixels import Size
-from gpu_worker.training.config import Dials
-from gpu_worker.training.data import CaptionRules, Example, Order
+from gpu_worker.training.config import TrainingConfig
+from gpu_worker.training.data import BatchSampler, CaptionRules, TrainingImage
 
-_USUAL_RANK = 4
-_STEP_PX = 64
+_DEFAULT_RANK = 4
+_RESOLUTION_STEP_PX = 64
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What is to be done; `steps_per_epoch` counts optimizer steps."""
 
-    examples: tuple[Example, ...]
-    dials: Dials
+    training_images: tuple[TrainingImage, ...]
+    config: TrainingConfig
     steps_per_epoch: int
-    start_from: bytes | None  #: a finished LoRA
+    initial_lora: bytes | None  #: a finished LoRA
 
 
-def make(asked: argparse.Namespace, native_px: int) -> Plan:
+def make_plan(args: argparse.Namespace, native_px: int) -> TrainingPlan:
     """Turn flags into a plan; BadInput says what cannot be."""
-    described = _described(asked, native_px)
-    examples = _examples(described, asked)
-    start_from = _read(asked.network_weights)
-    dials = _dials(asked, described.batch_size, start_from)
-    per_epoch = math.ceil(
-        Order(examples, dials.batch_size, dials.seed).batches_per_round / dials.gradient_accumulation
+    dataset_spec = _read_dataset(args, native_px)
+    training_images = _read_training_images(dataset_spec, args)
+    initial_lora = _read_lora(args.network_weights)
+    config = _build_config(args, dataset_spec.batch_size, initial_lora)
+    steps_per_epoch = math.ceil(
+        BatchSampler(training_images, config.batch_size, config.seed).batches_per_epoch
+        / config.gradient_accumulation
     )
-    steps = per_epoch * asked.max_train_epochs if asked.max_train_epochs else asked.max_train_steps
-    warm_up = asked.lr_warmup_steps
-    save_every = asked.save_every_n_steps or (asked.save_every_n_epochs or 0) * per_epoch
-    sample_every = asked.sample_every_n_steps or (asked.sample_every_n_epochs or 0) * per_epoch
-    shortest = min(described.subsets[0][1].resolution_px)
-    dials = replace(
-        dials,
+    steps = steps_per_epoch * args.max_train_epochs if args.max_train_epochs else args.max_train_steps
+    warmup = args.lr_warmup_steps
+    save_every_steps = args.save_every_n_steps or (args.save_every_n_epochs or 0) * steps_per_epoch
+    sample_every_steps = args.sample_every_n_steps or (args.sample_every_n_epochs or 0) * steps_per_epoch
+    shortest_side_px = min(dataset_spec.subsets[0][1].resolution_px)
+    config = replace(
+        config,
         steps=steps,
         # Every example has its own size; this one is told in the file, and must be on the grid.
-        resolution_px=max(_STEP_PX, shortest - shortest % _STEP_PX),
-        warm_up_steps=int(warm_up * steps) if warm_up < 1 else int(warm_up),
-        masked_loss=asked.masked_loss or any(subset.alpha_mask for subset, _ in described.subsets),
-        checkpoint_every_steps=save_every or steps,
+        resolution_px=max(_RESOLUTION_STEP_PX, shortest_side_px - shortest_side_px % _RESOLUTION_STEP_PX),
+        warm_up_steps=int(warmup * steps) if warmup < 1 else int(warmup),
+        masked_loss=args.masked_loss or any(subset.alpha_mask for subset, _ in dataset_spec.subsets),
+        checkpoint_every_steps=save_every_steps or steps,
         checkpoint_every_s=math.inf,
         # A picture of step 0 only, or also later ones.
-        sample_every_steps=sample_every or (steps + 1 if asked.sample_prompts else None),
-        sample_at_first=asked.sample_at_first,
-        sample_prompts=sample_file.read(asked.sample_prompts) if asked.sample_prompts else (),
+        sample_every_steps=sample_every_steps or (steps + 1 if args.sample_prompts else None),
+        sample_at_first=args.sample_at_first,
+        sample_prompts=sample_file.read_sample_prompts(args.sample_prompts) if args.sample_prompts else (),
     )
-    return Plan(examples, dials, per_epoch, start_from)
+    return TrainingPlan(training_images, config, steps_per_epoch, initial_lora)
 
 
-def _examples(described: dataset_config.Described, asked: argparse.Namespace) -> tuple[Example, ...]:
+def _read_training_images(
+    dataset_spec: dataset_config.DatasetSpec, args: argparse.Namespace
+) -> tuple[TrainingImage, ...]:
     """Read all pictures; BadInput when there are none, or masks that nothing would use."""
-    subsets = [subset for subset, _ in described.subsets]
-    if any(subset.masks for subset in subsets) and not asked.masked_loss:
+    subsets = [subset for subset, _ in dataset_spec.subsets]
+    if any(subset.mask_dir for subset in subsets) and not args.masked_loss:
         raise BadInput("conditioning_data_dir in the dataset file needs --masked_loss.")
-    if asked.masked_loss and subsets and not any(subset.masks or subset.alpha_mask for subset in subsets):
+    if args.masked_loss and subsets and not any(subset.mask_dir or subset.alpha_mask for subset in subsets):
         raise BadInput("--masked_loss needs masks: alpha_mask or conditioning_data_dir in a subset.")
-    found = [folders.read(subset, sizing) for subset, sizing in described.subsets]
-    examples = tuple(example for some in found for example in some)
-    if all(example.is_regularisation for example in examples):
-        where = asked.train_data_dir or asked.dataset_config
-        raise BadInput(f"There are no pictures in {where}: put them into a folder such as `300_sks person`.")
-    if asked.reg_data_dir and not any(example.is_regularisation for example in examples):
-        raise BadInput(
-            f"There are no pictures in {asked.reg_data_dir}: put them into `1_person` or the like."
-        )
-    if not asked.preserve_class:
-        return examples
-    called = tuple(replace(example, trigger=asked.trigger) for example in examples)
-    if all(example.class_words(example.caption) is None for example in called):
-        raise BadInput(f"No caption has --trigger {asked.trigger} and a class word beside it.")
-    return called
+    images_by_subset = [
+        folders.read_subset(subset, resolution_rules) for subset, resolution_rules in dataset_spec.subsets
+    ]
+    training_images = tuple(image for subset_images in images_by_subset for image in subset_images)
+    if all(image.is_regularisation for image in training_images):
+        source = args.train_data_dir or args.dataset_config
+        raise BadInput(f"There are no pictures in {source}: put them into a folder such as `300_sks person`.")
+    if args.reg_data_dir and not any(image.is_regularisation for image in training_images):
+        raise BadInput(f"There are no pictures in {args.reg_data_dir}: put them into `1_person` or the like.")
+    if not args.preserve_class:
+        return training_images
+    triggered_images = tuple(replace(image, trigger=args.trigger) for image in training_images)
+    if all(image.class_caption(image.caption) is None for image in triggered_images):
+        raise BadInput(f"No caption has --trigger {args.trigger} and a class word beside it.")
+    return triggered_images
 
 
-def _described(asked: argparse.Namespace, native_px: int) -> dataset_config.Described:
+def _read_dataset(args: argparse.Namespace, native_px: int) -> dataset_config.DatasetSpec:
     """Return the subsets that the line or its dataset file names."""
-    resolution = _resolution(asked.resolution, native_px)
-    buckets = Buckets(
+    resolution = _parse_resolution(args.resolution, native_px)
+    buckets = BucketConfig(
         resolution,
-        asked.min_bucket_reso,
-        asked.max_bucket_reso,
-        asked.bucket_reso_steps,
-        asked.bucket_no_upscale,
+        args.min_bucket_reso,
+        args.max_bucket_reso,
+        args.bucket_reso_steps,
+        args.bucket_no_upscale,
     )
-    rules = Subset(
-        folder=asked.output_dir,
-        caption_extension=asked.caption_extension,
+    template = Subset(
+        folder=args.output_dir,
+        caption_extension=args.caption_extension,
         caption_rules=CaptionRules(
-            asked.shuffle_caption, asked.keep_tokens, asked.caption_separator, asked.caption_dropout_rate
+            args.shuffle_caption, args.keep_tokens, args.caption_separator, args.caption_dropout_rate
         ),
-        flip=asked.flip_aug,
-        alpha_mask=asked.alpha_mask,
+        flip=args.flip_aug,
+        alpha_mask=args.alpha_mask,
     )
-    if asked.dataset_config:
+    if args.dataset_config:
         # What a dataset does not say comes from the line, so both are judged together there.
-        defaults = dataset_config.Defaults(rules, buckets, asked.enable_bucket, asked.train_batch_size)
-        return dataset_config.read(asked.dataset_config, defaults)
-    sizing = Sizing(resolution, buckets if asked.enable_bucket else None).settled()
-    found = folders.find_subsets(asked.train_data_dir, rules)
-    if asked.reg_data_dir:
-        found += folders.find_subsets(asked.reg_data_dir, replace(rules, is_regularisation=True))
-    return dataset_config.Described(tuple((subset, sizing) for subset in found), asked.train_batch_size)
+        defaults = dataset_config.DatasetDefaults(
+            template, buckets, args.enable_bucket, args.train_batch_size
+        )
+        return dataset_config.read_dataset_config(args.dataset_config, defaults)
+    resolution_rules = ResolutionRules(resolution, buckets if args.enable_bucket else None).resolve()
+    subsets = folders.find_subsets(args.train_data_dir, template)
+    if args.reg_data_dir:
+        subsets += folders.find_subsets(args.reg_data_dir, replace(template, is_regularisation=True))
+    return dataset_config.DatasetSpec(
+        tuple((subset, resolution_rules) for subset in subsets), args.train_batch_size
+    )
 
 
-def _resolution(text: str | None, native_px: int) -> Size:
+def _parse_resolution(text: str | None, native_px: int) -> Size:
     if text is None:
         return native_px, native_px
     sides = [side.strip() for side in text.split(",")]
@@ -125,52 +132,54 @@ def _resolution(text: str | None, native_px: int) -> Size:
     return int(sides[0]), int(sides[-1])
 
 
-def _dials(asked: argparse.Namespace, batch_size: int, start_from: bytes | None) -> Dials:
-    rank, alpha = _rank_and_alpha(asked, start_from)
-    dropouts = network_args.read(asked.network_args)
-    return Dials(
+def _build_config(args: argparse.Namespace, batch_size: int, initial_lora: bytes | None) -> TrainingConfig:
+    rank, alpha = _rank_and_alpha(args, initial_lora)
+    dropouts = network_args.parse_network_args(args.network_args)
+    return TrainingConfig(
         batch_size=batch_size,
-        gradient_accumulation=asked.gradient_accumulation_steps,
-        seed=secrets.randbelow(2**31) if asked.seed is None else asked.seed,
+        gradient_accumulation=args.gradient_accumulation_steps,
+        seed=secrets.randbelow(2**31) if args.seed is None else args.seed,
         rank=rank,
         alpha=alpha,
-        dropout=asked.network_dropout,
+        dropout=args.network_dropout,
         rank_dropout=dropouts["rank_dropout"],
         module_dropout=dropouts["module_dropout"],
-        train_unet=not asked.network_train_text_encoder_only,
-        train_text_encoder=not asked.network_train_unet_only,
-        optimizer=asked.optimizer_type,
-        optimizer_args=tuple(network_args.pair(text, "--optimizer_args") for text in asked.optimizer_args),
-        unet_rate=asked.learning_rate if asked.unet_lr is None else asked.unet_lr,
-        text_rate=asked.learning_rate if asked.text_encoder_lr is None else asked.text_encoder_lr,
-        scheduler=asked.lr_scheduler,
-        scheduler_cycles=asked.lr_scheduler_num_cycles,
-        scheduler_power=asked.lr_scheduler_power,
-        max_gradient_norm=asked.max_grad_norm,
-        min_snr_gamma=asked.min_snr_gamma or None,  # 0 is off
-        noise_offset=asked.noise_offset,
-        multires_noise_iterations=asked.multires_noise_iterations,
-        multires_noise_discount=asked.multires_noise_discount,
-        prior_loss_weight=asked.prior_loss_weight,
-        preserve_class=asked.preserve_class,
-        masked_loss=asked.masked_loss,
-        clip_skip=asked.clip_skip,
-        gradient_checkpointing=True if asked.gradient_checkpointing else None,
-        save_precision=asked.save_precision,
+        train_unet=not args.network_train_text_encoder_only,
+        train_text_encoder=not args.network_train_unet_only,
+        optimizer=args.optimizer_type,
+        optimizer_args=tuple(
+            network_args.split_pair(text, "--optimizer_args") for text in args.optimizer_args
+        ),
+        unet_rate=args.learning_rate if args.unet_lr is None else args.unet_lr,
+        text_rate=args.learning_rate if args.text_encoder_lr is None else args.text_encoder_lr,
+        scheduler=args.lr_scheduler,
+        scheduler_cycles=args.lr_scheduler_num_cycles,
+        scheduler_power=args.lr_scheduler_power,
+        max_gradient_norm=args.max_grad_norm,
+        min_snr_gamma=args.min_snr_gamma or None,  # 0 is off
+        noise_offset=args.noise_offset,
+        multires_noise_iterations=args.multires_noise_iterations,
+        multires_noise_discount=args.multires_noise_discount,
+        prior_loss_weight=args.prior_loss_weight,
+        preserve_class=args.preserve_class,
+        masked_loss=args.masked_loss,
+        clip_skip=args.clip_skip,
+        gradient_checkpointing=True if args.gradient_checkpointing else None,
+        save_precision=args.save_precision,
     )
 
 
-def _rank_and_alpha(asked: argparse.Namespace, start_from: bytes | None) -> tuple[int, float]:
-    if not asked.dim_from_weights:
-        rank = asked.network_dim or _USUAL_RANK
-        return rank, asked.network_alpha or float(rank)
-    if start_from is None:
+def _rank_and_alpha(args: argparse.Namespace, initial_lora: bytes | None) -> tuple[int, float]:
+    if not args.dim_from_weights:
+        rank = args.network_dim or _DEFAULT_RANK
+        return rank, args.network_alpha or float(rank)
+    if initial_lora is None:
         raise BadInput("--dim_from_weights needs --network_weights.")
-    first = next(iter(lora_file.read(start_from).matrices.values()))
-    return first.down.shape[0], first.alpha
+    first_weights = next(iter(lora_file.read(initial_lora).weights.values()))
+    return first_weights.down.shape[0], first_weights.alpha
 
 
-def _read(path: Path | None) -> bytes | None:
+def _read_lora(path: Path | None) -> bytes | None:
     if path is None:
         return None
     try:

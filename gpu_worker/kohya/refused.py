@@ -16,13 +16,13 @@ _LOG = "logs are TensorBoard's, in --logging_dir"
 _VALIDATE = "five photos are too few to hold some back; watch the samples"
 
 #: Accepted, and told that they have no effect.
-NOT_NEEDED = {
+IGNORED_FLAGS = {
     "max_data_loader_n_workers": "pictures are encoded once, so nobody loads them",
     "persistent_data_loader_workers": "pictures are encoded once, so nobody loads them",
     "vae_batch_size": "pictures are encoded one by one, which needs the least memory",
 }
 
-REFUSED = {
+UNSUPPORTED_FLAGS = {
     **dict.fromkeys(
         ("v2", "v_parameterization", "v_pred_like_loss", "scale_v_pred_loss_like_noise_pred"), _OTHER_MODEL
     ),

@@ -22,10 +22,10 @@ _FIELDS = {
     "scale": ("guidance", float),
 }
 #: What sd-scripts draws where nothing is said; sides are the base model's own, 512 for SD 1.5.
-_USUAL_STEPS, _USUAL_GUIDANCE = 30, 7.5
-_MOST_STEPS = 1000
-_SHORTEST_PX = 64
-_LETTERS = {
+_DEFAULT_STEPS, _DEFAULT_GUIDANCE_SCALE = 30, 7.5
+_MAX_STEPS = 1000
+_MIN_SIDE_PX = 64
+_OPTION_KEYS = {
     "n": "negative_prompt",
     "w": "width",
     "h": "height",
@@ -35,18 +35,18 @@ _LETTERS = {
 }
 
 
-def read(path: Path) -> tuple[SamplePrompt, ...]:
+def read_sample_prompts(path: Path) -> tuple[SamplePrompt, ...]:
     """Read the prompts; BadInput when the file cannot be used."""
     try:
         text = path.read_text("utf-8")
         if path.suffix == ".toml":
             common = dict(tomllib.loads(text)["prompt"])
-            told: Any = [{**common, **subset} for subset in common.pop("subset")]
+            entries: Any = [{**common, **subset} for subset in common.pop("subset")]
         elif path.suffix == ".json":
-            told = json.loads(text)
+            entries = json.loads(text)
         else:
             lines = [line.strip() for line in text.splitlines()]
-            told = [line for line in lines if line and not line.startswith("#")]
+            entries = [line for line in lines if line and not line.startswith("#")]
     except FileNotFoundError:
         raise BadInput(f"The file of sample prompts {path} does not exist.") from None
     except UnicodeDecodeError:
@@ -55,41 +55,41 @@ def read(path: Path) -> tuple[SamplePrompt, ...]:
         raise BadInput(f"The sample prompts {path.name} need [prompt] with [[prompt.subset]].") from None
     except (ValueError, TypeError) as error:
         raise BadInput(f"The sample prompts {path.name} cannot be read: {error}.") from error
-    if not isinstance(told, list) or not all(isinstance(each, str | dict) for each in told):
+    if not isinstance(entries, list) or not all(isinstance(entry, str | dict) for entry in entries):
         raise BadInput(f"The sample prompts {path.name} must be a list of texts or tables.")
-    if not told:
+    if not entries:
         raise BadInput(f"There are no prompts in {path.name}.")
-    return tuple(_prompt(_from_line(each) if isinstance(each, str) else each) for each in told)
+    return tuple(_build_prompt(_parse_line(entry) if isinstance(entry, str) else entry) for entry in entries)
 
 
-def _from_line(line: str) -> dict[str, Any]:
-    prompt, *settings = line.split(" --")
-    told: dict[str, Any] = {"prompt": prompt.strip()}
-    for setting in settings:
-        letter, _, value = setting.strip().partition(" ")
+def _parse_line(line: str) -> dict[str, Any]:
+    prompt, *options = line.split(" --")
+    entry: dict[str, Any] = {"prompt": prompt.strip()}
+    for option in options:
+        letter, _, value = option.strip().partition(" ")
         letter = letter.lower()
-        if letter not in _LETTERS:
-            known = " ".join(f"--{name}" for name in _LETTERS)
-            raise BadInput(f"A sample prompt has the setting --{letter}; known are {known}.")
-        told[_LETTERS[letter]] = value.strip()
-    return told
+        if letter not in _OPTION_KEYS:
+            known_options = " ".join(f"--{name}" for name in _OPTION_KEYS)
+            raise BadInput(f"A sample prompt has the setting --{letter}; known are {known_options}.")
+        entry[_OPTION_KEYS[letter]] = value.strip()
+    return entry
 
 
-def _prompt(told: dict[str, Any]) -> SamplePrompt:
-    unknown = set(told) - set(_FIELDS)
-    if unknown or "prompt" not in told:
+def _build_prompt(entry: dict[str, Any]) -> SamplePrompt:
+    unknown = set(entry) - set(_FIELDS)
+    if unknown or "prompt" not in entry:
         raise BadInput(f"A sample prompt needs `prompt`, and may have {', '.join(_FIELDS)}.")
-    values: dict[str, Any] = {"steps": _USUAL_STEPS, "guidance": _USUAL_GUIDANCE}
-    for name, value in told.items():
-        field, kind = _FIELDS[name]
+    values: dict[str, Any] = {"steps": _DEFAULT_STEPS, "guidance": _DEFAULT_GUIDANCE_SCALE}
+    for name, value in entry.items():
+        field, convert = _FIELDS[name]
         try:
-            values[field] = kind(value)
+            values[field] = convert(value)
         except (TypeError, ValueError):
             raise BadInput(f"A sample prompt's {name} is no number: {value}.") from None
     for side in ("width_px", "height_px"):
         # sd-scripts rounds down as well; the latents are an eighth.
         if side in values:
-            values[side] = max(_SHORTEST_PX, values[side] - values[side] % 8)
-    values["steps"] = max(1, min(_MOST_STEPS, values["steps"]))
+            values[side] = max(_MIN_SIDE_PX, values[side] - values[side] % 8)
+    values["steps"] = max(1, min(_MAX_STEPS, values["steps"]))
     values["prompt"] = re.sub(r"\s+", " ", values["prompt"])
     return SamplePrompt(**values)

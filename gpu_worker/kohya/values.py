@@ -62,18 +62,20 @@ def seed(text: str) -> int:
 
 def optimizer(text: str) -> str:
     """Read the name of an optimizer in any case; nothing is sd-scripts' default."""
-    known = {name.lower(): name for name in optimizers.NAMES} | {"": "AdamW"}
-    if text.lower() not in known:
-        raise argparse.ArgumentTypeError(f"{text} is not supported; choose {', '.join(optimizers.NAMES)}")
-    return known[text.lower()]
+    names_by_lower = {name.lower(): name for name in optimizers.OPTIMIZER_NAMES} | {"": "AdamW"}
+    if text.lower() not in names_by_lower:
+        raise argparse.ArgumentTypeError(
+            f"{text} is not supported; choose {', '.join(optimizers.OPTIMIZER_NAMES)}"
+        )
+    return names_by_lower[text.lower()]
 
 
-def only(value: str, why: str) -> Callable[[str], str]:
+def only(value: str, reason: str) -> Callable[[str], str]:
     """Return what reads this one value and refuses others with a reason."""
 
     def read(text: str) -> str:
         if text != value:
-            raise argparse.ArgumentTypeError(f"{text} is not supported, only {value}: {why}")
+            raise argparse.ArgumentTypeError(f"{text} is not supported, only {value}: {reason}")
         return text
 
     return read

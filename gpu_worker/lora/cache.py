@@ -9,66 +9,76 @@ import torch
 
 from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.file import LoraFile
-from gpu_worker.lora.layers import Adapter, LoraMatrices, check_fit
+from gpu_worker.lora.layers import Adapter, LoraWeights, check_fit
 from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import LoraUse
 
 #: A LoRA of rank 16 takes 18 MiB on the card; people draw several times with one and then not for long.
-MAX_KEPT = 8
+MAX_ADAPTERS = 8
 
 
-class LoraShelf:
+class AdapterCache:
     """Adapters by the files and strengths they are made of; the one not used for longest goes first."""
 
-    def __init__(self, max_kept: int = MAX_KEPT) -> None:
-        self._max_kept = max_kept
+    def __init__(self, max_adapters: int = MAX_ADAPTERS) -> None:
+        self._max_adapters = max_adapters
         self._adapters: OrderedDict[tuple[object, ...], tuple[Adapter, tuple[str, ...]]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._adapters)
 
-    def take(self, base: BaseModel, uses: Sequence[LoraUse]) -> tuple[Adapter | None, tuple[str, ...]]:
+    def get(self, base: BaseModel, lora_uses: Sequence[LoraUse]) -> tuple[Adapter | None, tuple[str, ...]]:
         """Return the adapter that has the effect of all uses together, and the short hash of each file.
 
         None without a LoRA. Raises BadInput when a file is damaged or does not fit the base model.
         """
-        if not uses:
+        if not lora_uses:
             return None, ()
-        key = (base.name, base.dtype, *((use.sha256, use.strength) for use in uses))
-        found = self._adapters.pop(key, None)
-        if found is None:
-            files = [lora_file.read(use.data) for use in uses]
+        key = (base.name, base.dtype, *((use.sha256, use.strength) for use in lora_uses))
+        entry = self._adapters.pop(key, None)
+        if entry is None:
+            files = [lora_file.read(use.data) for use in lora_uses]
             for file in files:
-                check_fit(base, file.matrices)
-            together = blend([(file, use.strength) for file, use in zip(files, uses, strict=True)])
-            found = Adapter(base, together), tuple(file.short_hash for file in files)
-        self._adapters[key] = found
-        while len(self._adapters) > self._max_kept:
+                check_fit(base, file.weights)
+            merged_weights = merge_loras(
+                [(file, use.strength) for file, use in zip(files, lora_uses, strict=True)]
+            )
+            entry = Adapter(base, merged_weights), tuple(file.short_hash for file in files)
+        self._adapters[key] = entry
+        while len(self._adapters) > self._max_adapters:
             self._adapters.popitem(last=False)
-        return found
+        return entry
 
     def clear(self) -> None:
         """Let go of all of them."""
         self._adapters.clear()
 
 
-def blend(files: Sequence[tuple[LoraFile, float]]) -> dict[str, LoraMatrices]:
+def merge_loras(files: Sequence[tuple[LoraFile, float]]) -> dict[str, LoraWeights]:
     """Return one LoRA with the effect of several, each at its strength: their ranks side by side."""
     if len(files) == 1:
         file, strength = files[0]
         return {
-            name: LoraMatrices(each.down, each.up, each.alpha * strength)
-            for name, each in file.matrices.items()
+            name: LoraWeights(weights.down, weights.up, weights.alpha * strength)
+            for name, weights in file.weights.items()
         }
-    names = dict.fromkeys(name for file, _ in files for name in file.matrices)
+    names = dict.fromkeys(name for file, _ in files for name in file.weights)
     return {
-        name: _side_by_side([(file.matrices[name], by) for file, by in files if name in file.matrices])
+        name: _concat_ranks(
+            [(file.weights[name], lora_strength) for file, lora_strength in files if name in file.weights]
+        )
         for name in names
     }
 
 
-def _side_by_side(parts: Sequence[tuple[LoraMatrices, float]]) -> LoraMatrices:
-    down = torch.cat([each.down for each, _ in parts])
+def _concat_ranks(weighted_loras: Sequence[tuple[LoraWeights, float]]) -> LoraWeights:
+    down = torch.cat([weights.down for weights, _ in weighted_loras])
     # Each part's own scale goes into its matrix, so that alpha over rank is 1 for the whole.
-    up = torch.cat([each.up * (each.alpha / each.down.shape[0] * by) for each, by in parts], dim=1)
-    return LoraMatrices(down, up, float(down.shape[0]))
+    up = torch.cat(
+        [
+            weights.up * (weights.alpha / weights.down.shape[0] * lora_strength)
+            for weights, lora_strength in weighted_loras
+        ],
+        dim=1,
+    )
+    return LoraWeights(down, up, float(down.shape[0]))

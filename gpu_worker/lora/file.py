@@ -17,9 +17,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from gpu_worker.errors import BadInput
-from gpu_worker.lora.layers import LoraMatrices
+from gpu_worker.lora.layers import LoraWeights
 
-OUT_OF_BOUNDS = "The training went out of bounds (numbers too large); try a smaller learning rate."
+OUT_OF_BOUNDS_MESSAGE = "The training went out of bounds (numbers too large); try a smaller learning rate."
 PRECISIONS = {"float": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _DOWN, _UP, _ALPHA = ".lora_down.weight", ".lora_up.weight", ".alpha"
 #: The hash AUTOMATIC1111 shows is cut to this many hexadecimal digits.
@@ -31,7 +31,7 @@ _HEADER_LENGTH_BYTES = 8
 class LoraFile:
     """A LoRA as it is stored: matrices by kohya name, and metadata."""
 
-    matrices: dict[str, LoraMatrices]
+    weights: dict[str, LoraWeights]
     metadata: dict[str, str]
 
     @property
@@ -40,26 +40,26 @@ class LoraFile:
         return self.metadata.get("sshs_model_hash", "")[:_SHORT_HASH]
 
 
-def write(matrices: Mapping[str, LoraMatrices], metadata: Mapping[str, str], precision: str) -> bytes:
+def write(weights: Mapping[str, LoraWeights], metadata: Mapping[str, str], precision: str) -> bytes:
     """Return the file's bytes with its hashes; BadInput when the training went out of bounds."""
     dtype = PRECISIONS[precision]
     tensors: dict[str, Tensor] = {}
-    for name, values in matrices.items():
+    for name, values in weights.items():
         tensors[name + _ALPHA] = torch.tensor(float(values.alpha), dtype=dtype)
         tensors[name + _DOWN] = values.down.to(dtype).contiguous()
         tensors[name + _UP] = values.up.to(dtype).contiguous()
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise BadInput(OUT_OF_BOUNDS)
+        raise BadInput(OUT_OF_BOUNDS_MESSAGE)
     # Hashes are taken over the file as it would be with the training's metadata only.
     training_metadata = {key: value for key, value in metadata.items() if key.startswith("ss_")}
-    return save(tensors, {**metadata, **_hashes(save(tensors, training_metadata))})
+    return save(tensors, {**metadata, **_compute_hashes(save(tensors, training_metadata))})
 
 
-def _hashes(file: bytes) -> dict[str, str]:
+def _compute_hashes(file: bytes) -> dict[str, str]:
     """Compute both hashes as sd-scripts and AUTOMATIC1111 do: of the weights, and of one early stretch."""
-    header = int.from_bytes(file[:_HEADER_LENGTH_BYTES], "little")
+    header_bytes = int.from_bytes(file[:_HEADER_LENGTH_BYTES], "little")
     return {
-        "sshs_model_hash": hashlib.sha256(file[_HEADER_LENGTH_BYTES + header :]).hexdigest(),
+        "sshs_model_hash": hashlib.sha256(file[_HEADER_LENGTH_BYTES + header_bytes :]).hexdigest(),
         "sshs_legacy_hash": hashlib.sha256(file[0x100000:0x110000]).hexdigest()[:8],
     }
 
@@ -72,20 +72,20 @@ def read(data: bytes) -> LoraFile:
     except (SafetensorError, ValueError) as error:
         raise BadInput("This LoRA file is damaged, or no safetensors file.") from error
     names = {key.removesuffix(_DOWN) for key in tensors if key.endswith(_DOWN)}
-    known = {name + suffix for name in names for suffix in (_DOWN, _UP, _ALPHA)}
-    if not names or not set(tensors) <= known:
+    expected_keys = {name + suffix for name in names for suffix in (_DOWN, _UP, _ALPHA)}
+    if not names or not set(tensors) <= expected_keys:
         raise BadInput("This file holds no LoRA in kohya's format.")
-    return LoraFile({name: _module(tensors, name) for name in sorted(names)}, metadata)
+    return LoraFile({name: _read_module(tensors, name) for name in sorted(names)}, metadata)
 
 
 def read_metadata(data: bytes) -> dict[str, str]:
     """Return the metadata of a safetensors file."""
-    header = int.from_bytes(data[:_HEADER_LENGTH_BYTES], "little")
-    told = json.loads(data[_HEADER_LENGTH_BYTES : _HEADER_LENGTH_BYTES + header])
-    return {str(key): str(value) for key, value in (told.get("__metadata__") or {}).items()}
+    header_bytes = int.from_bytes(data[:_HEADER_LENGTH_BYTES], "little")
+    header = json.loads(data[_HEADER_LENGTH_BYTES : _HEADER_LENGTH_BYTES + header_bytes])
+    return {str(key): str(value) for key, value in (header.get("__metadata__") or {}).items()}
 
 
-def _module(tensors: Mapping[str, Tensor], name: str) -> LoraMatrices:
+def _read_module(tensors: Mapping[str, Tensor], name: str) -> LoraWeights:
     down, up = tensors[name + _DOWN], tensors.get(name + _UP)
     if up is None or down.dim() < 2 or up.dim() < 2 or not 0 < down.shape[0] == up.shape[1]:
         raise BadInput("This LoRA file is incomplete.")
@@ -93,4 +93,4 @@ def _module(tensors: Mapping[str, Tensor], name: str) -> LoraMatrices:
     if alpha is not None and (alpha.numel() != 1 or alpha.is_complex()):
         raise BadInput("This LoRA file has an alpha that is no number.")
     # Files without alpha mean "as strong as the rank", as sd-scripts reads them.
-    return LoraMatrices(down.float(), up.float(), float(down.shape[0] if alpha is None else alpha))
+    return LoraWeights(down.float(), up.float(), float(down.shape[0] if alpha is None else alpha))

@@ -14,20 +14,20 @@ from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
 from gpu_worker.device import placement as device_placement
-from gpu_worker.device.memory_modes import Gear, NotFinite
-from gpu_worker.device.placement import Placement
+from gpu_worker.device.memory_modes import MemoryMode, NotFinite
+from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.errors import BaseModelError
 from gpu_worker.models import drawn, lora_hooks, tiny
-from gpu_worker.models.family import Kind
-from gpu_worker.models.hub import SD15, Tell
-from gpu_worker.models.latents import Moments
-from gpu_worker.models.lora_hooks import Slots, Target
+from gpu_worker.models.family import ModelFamily
+from gpu_worker.models.hub import SD15, ProgressCallback
+from gpu_worker.models.latents import LatentDistribution
+from gpu_worker.models.lora_hooks import LoraHooks, LoraTarget
 from gpu_worker.models.sd15 import loading
-from gpu_worker.models.sd15.config import MAX_TOKENS, SCHEDULER, clip_tokenizer
+from gpu_worker.models.sd15.config import MAX_TOKENS, SCHEDULER_CONFIG, load_clip_tokenizer
 
 log = logging.getLogger(__name__)
 
-_SHIPPED: dict[str, Kind] = {tiny.NAME: "tiny", drawn.NAME: "drawn"}
+_SHIPPED_FAMILIES: dict[str, ModelFamily] = {tiny.NAME: "tiny", drawn.NAME: "drawn"}
 
 
 @dataclass(eq=False)
@@ -40,158 +40,166 @@ class BaseModel:
     text_encoder: Any
     tokenizer: Any
     scheduler_config: dict[str, Any]
-    placement: Placement
-    gear: Gear
-    kind: Kind  #: which default settings suit it
-    unet_targets: tuple[Target, ...] = field(repr=False)
-    text_targets: tuple[Target, ...] = field(repr=False)
-    slots: Slots = field(default_factory=Slots, repr=False)
+    device_config: DeviceConfig
+    memory_mode: MemoryMode
+    family: ModelFamily  #: which default settings suit it
+    unet_targets: tuple[LoraTarget, ...] = field(repr=False)
+    text_encoder_targets: tuple[LoraTarget, ...] = field(repr=False)
+    lora_hooks: LoraHooks = field(default_factory=LoraHooks, repr=False)
 
     @classmethod
-    def load(cls, name: str = "", dtype: torch.dtype | None = None, tell: Tell = lambda _: None) -> BaseModel:
+    def load(
+        cls, name: str = "", dtype: torch.dtype | None = None, on_progress: ProgressCallback = lambda _: None
+    ) -> BaseModel:
         """Load `tiny`, `drawn`, a diffusers folder, a `.safetensors` file or a hub id.
 
         An empty name means SD 1.5 where there is a CUDA card, and the small drawn model elsewhere; `tell`
         hears how far a download is.
         Raises BaseModelError if it cannot.
         """
-        _keep_libraries_quiet()
+        _silence_libraries()
         name = name or (SD15 if torch.cuda.is_available() else drawn.NAME)
-        placement = _placement(name, dtype)
+        device_config = _select_device(name, dtype)
         if name == tiny.NAME:
-            parts = loading.Parts(*tiny.build_parts(), clip_tokenizer(), SCHEDULER)
-            for part in (parts.unet, parts.vae, parts.text_encoder):
-                part.to(device=placement.device, dtype=placement.dtype)
+            components = loading.ModelComponents(*tiny.build_parts(), load_clip_tokenizer(), SCHEDULER_CONFIG)
+            for component in (components.unet, components.vae, components.text_encoder):
+                component.recipient(device=device_config.device, dtype=device_config.dtype)
         else:
-            where = str(drawn.MODEL) if name == drawn.NAME else name
-            parts = loading.read(where, placement, tell)
-        log.info("base model %s on %s: %s", _public_name(name), placement.device, placement.reason)
-        return cls._frozen(name, parts, placement)
+            source = str(drawn.MODEL) if name == drawn.NAME else name
+            components = loading.read_model(source, device_config, on_progress)
+        log.info(
+            "base model %s on %s: %s", _get_public_name(name), device_config.device, device_config.reason
+        )
+        return cls._from_components(name, components, device_config)
 
     @classmethod
-    def _frozen(cls, name: str, parts: loading.Parts, placement: Placement) -> BaseModel:
-        for part in (parts.unet, parts.vae, parts.text_encoder):
-            part.requires_grad_(False).eval()
+    def _from_components(
+        cls, name: str, components: loading.ModelComponents, device_config: DeviceConfig
+    ) -> BaseModel:
+        for component in (components.unet, components.vae, components.text_encoder):
+            component.requires_grad_(False).eval()
         base = cls(
-            name=_public_name(name),
-            unet=parts.unet,
-            vae=parts.vae,
-            text_encoder=parts.text_encoder,
-            tokenizer=parts.tokenizer,
-            scheduler_config=dict(parts.scheduler_config),
-            placement=placement,
-            gear=Gear(placement.dtype),
-            kind=_SHIPPED.get(name, "sd15"),
-            unet_targets=lora_hooks.unet_targets(parts.unet),
-            text_targets=lora_hooks.text_targets(parts.text_encoder),
+            name=_get_public_name(name),
+            unet=components.unet,
+            vae=components.vae,
+            text_encoder=components.text_encoder,
+            tokenizer=components.tokenizer,
+            scheduler_config=dict(components.scheduler_config),
+            device_config=device_config,
+            memory_mode=MemoryMode(device_config.dtype),
+            family=_SHIPPED_FAMILIES.get(name, "sd15"),
+            unet_targets=lora_hooks.unet_targets(components.unet),
+            text_encoder_targets=lora_hooks.text_encoder_targets(components.text_encoder),
         )
-        base.slots.install(base.unet, base.unet_targets)
-        base.slots.install(base.text_encoder, base.text_targets)
-        base.shift(placement.gear)
+        base.lora_hooks.install(base.unet, base.unet_targets)
+        base.lora_hooks.install(base.text_encoder, base.text_encoder_targets)
+        base.set_memory_mode(device_config.memory_mode)
         return base
 
     @property
-    def vae_scale(self) -> int:
+    def vae_scale_factor(self) -> int:
         """How many pixels one latent is wide."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
     @property
     def native_px(self) -> int:
         """The side of the pictures it was made for, in pixels."""
-        return int(self.unet.config.sample_size) * self.vae_scale
+        return int(self.unet.config.sample_size) * self.vae_scale_factor
 
     @property
     def device(self) -> torch.device:
         """Where the weights live."""
-        return self.placement.device
+        return self.device_config.device
 
     @property
     def dtype(self) -> torch.dtype:
         """The precision of the frozen weights."""
-        return self.gear.dtype
+        return self.memory_mode.dtype
 
-    def shift(self, gear: Gear) -> None:
+    def set_memory_mode(self, memory_mode: MemoryMode) -> None:
         """Use the card in another way from now on; where memory is too short for it, nothing has changed."""
-        if gear.dtype is not self.gear.dtype:
+        if memory_mode.dtype is not self.memory_mode.dtype:
             try:
-                self._cast(gear.dtype)
+                self._cast_weights(memory_mode.dtype)
             except Exception:
-                self._cast(self.gear.dtype)  # what was cast already would fit nothing else
+                self._cast_weights(self.memory_mode.dtype)  # what was cast already would fit nothing else
                 raise
-        if gear.checkpointing:
+        if memory_mode.gradient_checkpointing:
             self.unet.enable_gradient_checkpointing()  # the text encoder's activations are too few to matter
         else:
             self.unet.disable_gradient_checkpointing()
         self.unet.set_attn_processor(
-            SlicedAttnProcessor(slice_size=1) if gear.sliced_attention else AttnProcessor2_0()
+            SlicedAttnProcessor(slice_size=1) if memory_mode.sliced_attention else AttnProcessor2_0()
         )
-        self.gear = gear
+        self.memory_mode = memory_mode
 
-    def _cast(self, dtype: torch.dtype) -> None:
-        for part in (self.unet, self.vae, self.text_encoder):
-            part.to(dtype)
+    def _cast_weights(self, dtype: torch.dtype) -> None:
+        for component in (self.unet, self.vae, self.text_encoder):
+            component.recipient(dtype)
 
-    def embed(self, texts: list[str], clip_skip: int | None = None) -> Tensor:
+    def encode_prompts(self, prompts: list[str], clip_skip: int | None = None) -> Tensor:
         """Return what the text encoder makes of texts, (texts, 77, width); what is over 77 tokens is cut off.
 
         `clip_skip` names the layer that is read, counted from the last, 1; it gets the last norm too.
         """
         tokens = self.tokenizer(
-            texts, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt"
+            prompts, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt"
         )
-        ids = tokens.input_ids.to(self.device)
+        input_ids = tokens.input_ids.recipient(self.device)
         if clip_skip is None or clip_skip == 1:
-            embedded_texts: Tensor = self.text_encoder(ids)[0]
-            return embedded_texts
-        layers = self.text_encoder(ids, output_hidden_states=True).hidden_states
-        inner = getattr(self.text_encoder, "text_model", self.text_encoder)
-        normed: Tensor = inner.final_layer_norm(layers[-clip_skip])
-        return normed
+            prompt_embeds: Tensor = self.text_encoder(input_ids)[0]
+            return prompt_embeds
+        hidden_states = self.text_encoder(input_ids, output_hidden_states=True).hidden_states
+        text_model = getattr(self.text_encoder, "text_model", self.text_encoder)
+        normed_embeds: Tensor = text_model.final_layer_norm(hidden_states[-clip_skip])
+        return normed_embeds
 
-    def read_tokens(self, ids: Tensor) -> Tensor:
+    def encode_tokens(self, input_ids: Tensor) -> Tensor:
         """Return what the text encoder makes of token ids, (texts, 77) to (texts, 77, width)."""
-        seen: Tensor = self.text_encoder(ids.to(self.device))[0]
-        return seen
+        prompt_embeds: Tensor = self.text_encoder(input_ids.to(self.device))[0]
+        return prompt_embeds
 
     @torch.no_grad()
-    def encode(self, pixels: Tensor) -> Moments:
+    def encode_image(self, pixels: Tensor) -> LatentDistribution:
         """Return what the VAE sees in a picture of -1 .. 1, (3, height, width); NotFinite when no numbers."""
-        spread = self.vae.encode(pixels[None].to(self.device, self.dtype)).latent_dist
-        scale = float(self.vae.config.scaling_factor)
-        seen = Moments(spread.mean[0].float().cpu() * scale, spread.std[0].float().cpu() * scale)
-        if not bool(seen.mean.isfinite().all() and seen.std.isfinite().all()):
+        posterior = self.vae.encode(pixels[None].to(self.device, self.dtype)).latent_dist
+        scaling_factor = float(self.vae.config.scaling_factor)
+        distribution = LatentDistribution(
+            posterior.mean[0].float().cpu() * scaling_factor, posterior.std[0].float().cpu() * scaling_factor
+        )
+        if not bool(distribution.mean.isfinite().all() and distribution.std.isfinite().all()):
             raise NotFinite("what the VAE sees in a picture are no numbers")
-        return seen
+        return distribution
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Return pixels in -1 .. 1 as fp32 on the CPU; beyond the model's own size in tiles."""
-        scaled = (latents / float(self.vae.config.scaling_factor)).to(self.dtype)
+        unscaled_latents = (latents / float(self.vae.config.scaling_factor)).to(self.dtype)
         self.vae.use_tiling = max(latents.shape[-2:]) > int(self.unet.config.sample_size)
         try:
-            pixels: Tensor = self.vae.decode(scaled).sample
+            pixels: Tensor = self.vae.decode(unscaled_latents).sample_png
         finally:
             self.vae.use_tiling = False  # trainings encode whole pictures
         return pixels.float().clamp(-1, 1).cpu()
 
     @torch.no_grad()
-    def encode_tiled(self, pixels: Tensor) -> Tensor:
+    def encode_image_tiled(self, pixels: Tensor) -> Tensor:
         """Return the mean latents of a picture of -1 .. 1 that may be larger than the model's own size."""
         self.vae.use_tiling = max(pixels.shape[-2:]) > self.native_px
         try:
-            return self.encode(pixels).mean
+            return self.encode_image(pixels).mean
         finally:
             self.vae.use_tiling = False
 
 
-def _placement(name: str, dtype: torch.dtype | None) -> Placement:
-    placement = device_placement.choose(small_model=name in _SHIPPED, dtype=dtype)
-    if placement.dtype is torch.float16 and placement.device.type == "cpu":
+def _select_device(name: str, dtype: torch.dtype | None) -> DeviceConfig:
+    device_config = device_placement.select_device(is_small_model=name in _SHIPPED_FAMILIES, dtype=dtype)
+    if device_config.dtype is torch.float16 and device_config.device.type == "cpu":
         raise BaseModelError("A CPU is far too slow in fp16; choose bf16 or full precision.")
-    return placement
+    return device_config
 
 
-def _public_name(name: str) -> str:
+def _get_public_name(name: str) -> str:
     """Name a folder or file by its last part, so that no path gets into files people share."""
     path = Path(name)
     if path.is_dir():
@@ -199,7 +207,7 @@ def _public_name(name: str) -> str:
     return path.stem if path.is_file() else name
 
 
-def _keep_libraries_quiet() -> None:
+def _silence_libraries() -> None:
     for libraries_log in (diffusers_logging, transformers_logging):
         libraries_log.set_verbosity_error()
         libraries_log.disable_progress_bar()

@@ -27,11 +27,11 @@ from gpu_worker.errors import BaseModelError
 log = logging.getLogger(__name__)
 
 #: So often in a row a line may break without a byte having come.
-MAX_VAIN_TRIES = 5
+MAX_FAILED_TRIES = 5
 
 
 @dataclass(frozen=True)
-class Source:
+class DownloadSource:
     """Where a file is, and how it is known to be whole."""
 
     name: str
@@ -40,87 +40,89 @@ class Source:
     sha256: str
     timeout_s: float
     #: Between a line that broke and the next try.
-    pause_s: float
+    retry_delay_s: float
 
 
-def size_of(path: Path) -> int:
+def get_size_bytes(path: Path) -> int:
     """Give a file's size in bytes; 0 where there is none."""
     return path.stat().st_size if path.is_file() else 0
 
 
-def part_of(target: Path) -> Path:
+def get_part_path(target: Path) -> Path:
     """Name the file that holds what has come so far."""
     return target.with_name(f"{target.name}.part")
 
 
-def fetch(source: Source, target: Path, tell: Callable[[int], None]) -> None:
+def download(source: DownloadSource, target: Path, on_bytes: Callable[[int], None]) -> None:
     """Bring a file to `target`, where it appears whole and checked; `tell` hears of bytes as they come.
 
     Bytes that were there already are told too; a negative number takes some back. Raises the hub's errors and
     OSError; BaseModelError when the file is not what the hub says.
     """
-    part = part_of(target)
+    part_path = get_part_path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     # Two workers of one machine start at once, and both lack it.
-    with WeakFileLock(f"{part}.lock"):
+    with WeakFileLock(f"{part_path}.lock"):
         if target.exists():
-            tell(source.size_bytes)
+            on_bytes(source.size_bytes)
             return
-        tell(size_of(part))
-        _complete(source, part, tell)
-        if sha256_of(part) != source.sha256:
-            part.unlink()
+        on_bytes(get_size_bytes(part_path))
+        _download_rest(source, part_path, on_bytes)
+        if hash_file(part_path) != source.sha256:
+            part_path.unlink()
             raise BaseModelError(f"{source.name} arrived damaged and was deleted; it is downloaded again.")
-        part.replace(target)
+        part_path.replace(target)
         log.info("%s: sha256 %s, as the hub says", source.name, source.sha256)
 
 
-def sha256_of(path: Path) -> str:
+def hash_file(path: Path) -> str:
     """Compute a file's SHA-256, in hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _complete(source: Source, part: Path, tell: Callable[[int], None]) -> None:
-    vain = 0
-    while (have := size_of(part)) != source.size_bytes:
-        broke: Exception = OSError("the server sends nothing")
+def _download_rest(source: DownloadSource, part_path: Path, on_bytes: Callable[[int], None]) -> None:
+    failed_tries = 0
+    while (present_bytes := get_size_bytes(part_path)) != source.size_bytes:
+        last_error: Exception = OSError("the server sends nothing")
         try:
-            _append(source, part, have, tell)
+            _append_bytes(source, part_path, present_bytes, on_bytes)
         except HTTPError as error:
-            if _is_refused(error):
+            if _is_client_error(error):
                 raise
-            broke = error
-        if size_of(part) == source.size_bytes:
+            last_error = error
+        if get_size_bytes(part_path) == source.size_bytes:
             return
-        vain = 0 if size_of(part) > have else vain + 1
-        if vain == MAX_VAIN_TRIES:
-            raise broke
-        log.warning("the download of %s broke off (%s); it goes on", source.name, type(broke).__name__)
-        time.sleep(source.pause_s)
+        failed_tries = 0 if get_size_bytes(part_path) > present_bytes else failed_tries + 1
+        if failed_tries == MAX_FAILED_TRIES:
+            raise last_error
+        log.warning("the download of %s broke off (%s); it goes on", source.name, type(last_error).__name__)
+        time.sleep(source.retry_delay_s)
 
 
-def _is_refused(error: Exception) -> bool:
-    answer = getattr(error, "response", None)  # a line that broke has none
-    return answer is not None and 400 <= answer.status_code < 500
+def _is_client_error(error: Exception) -> bool:
+    response = getattr(error, "response", None)  # a line that broke has none
+    return response is not None and 400 <= response.status_code < 500
 
 
-def _append(source: Source, part: Path, have: int, tell: Callable[[int], None]) -> None:
-    if have > source.size_bytes:  # of another release of it; the server would refuse the range
-        part.unlink()
-        tell(-have)
-        have = 0
+def _append_bytes(
+    source: DownloadSource, part_path: Path, present_bytes: int, on_bytes: Callable[[int], None]
+) -> None:
+    if present_bytes > source.size_bytes:  # of another release of it; the server would refuse the range
+        part_path.unlink()
+        on_bytes(-present_bytes)
+        present_bytes = 0
     headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
-    if have:
-        headers["Range"] = f"bytes={have}-"
+    if present_bytes:
+        headers["Range"] = f"bytes={present_bytes}-"
     with get_session().stream("GET", source.url, headers=headers, timeout=source.timeout_s) as response:
         hf_raise_for_status(response)
-        goes_on = response.status_code == 206
-        if have and not goes_on:
-            tell(-have)
-        with part.open("ab" if goes_on else "wb") as file:
-            for piece in response.iter_bytes():  # as they come: a buffer would be lost with the line
-                file.write(piece)
-                tell(len(piece))
+        is_resumed = response.status_code == 206
+        if present_bytes and not is_resumed:
+            on_bytes(-present_bytes)
+        with part_path.open("ab" if is_resumed else "wb") as file:
+            for chunk in response.iter_bytes():  # as they come: a buffer would be lost with the line
+                file.write(chunk)
+                on_bytes(len(chunk))
             file.flush()
             os.fsync(file.fileno())

@@ -9,12 +9,12 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Moments:
+class LatentDistribution:
     """Mean and spread of a picture's latents, scaled, (4, height / 8, width / 8), fp32 on the CPU."""
 
     mean: Tensor = field(repr=False)
     std: Tensor = field(repr=False)
 
-    def draw(self, generator: torch.Generator) -> Tensor:
+    def sample(self, generator: torch.Generator) -> Tensor:
         """Return latents drawn from their distribution."""
         return self.mean + self.std * torch.randn(self.mean.shape, generator=generator)

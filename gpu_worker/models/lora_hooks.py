@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Target:
+class LoraTarget:
     """One module that a LoRA adapts."""
 
     kohya_name: str  #: `lora_unet_down_blocks_0_attentions_0_proj_in`
@@ -18,62 +18,62 @@ class Target:
     weight_shape: tuple[int, ...]
 
 
-class Addition(Protocol):
+class LoraDelta(Protocol):
     """What a slot adds to its module's output."""
 
-    def add(self, module: nn.Module, given: Tensor, output: Tensor) -> Tensor:
+    def add(self, module: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
         """Return the output with the addition."""
 
 
-class Slot:
+class LoraHook:
     """A forward hook that does nothing until something is put into it."""
 
-    __slots__ = ("active",)
+    __slots__ = ("active_delta",)
 
     def __init__(self) -> None:
-        self.active: Addition | None = None
+        self.active_delta: LoraDelta | None = None
 
-    def __call__(self, module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
         """Called by torch after the module's own forward."""
-        return None if self.active is None else self.active.add(module, given[0], output)
+        return None if self.active_delta is None else self.active_delta.add(module, inputs[0], output)
 
 
 @dataclass(eq=False)
-class Slots:
+class LoraHooks:
     """All slots of a base model by kohya name, and who fills them now."""
 
-    by_name: dict[str, Slot] = field(default_factory=dict)
-    holder: object | None = None
+    by_name: dict[str, LoraHook] = field(default_factory=dict)
+    active_adapter: object | None = None
 
-    def install(self, part: nn.Module, targets: tuple[Target, ...]) -> None:
+    def install(self, model: nn.Module, targets: tuple[LoraTarget, ...]) -> None:
         """Put a slot at each target of a part."""
         for target in targets:
-            slot = self.by_name[target.kohya_name] = Slot()
-            hook: Any = slot
-            part.get_submodule(target.path).register_forward_hook(hook)
+            lora_hook = self.by_name[target.kohya_name] = LoraHook()
+            hook: Any = lora_hook
+            model.get_submodule(target.path).register_forward_hook(hook)
 
 
-_TEXT_BLOCKS = ("CLIPAttention", "CLIPSdpaAttention", "CLIPMLP")
+_TEXT_ENCODER_BLOCKS = ("CLIPAttention", "CLIPSdpaAttention", "CLIPMLP")
 
 
-def unet_targets(unet: nn.Module) -> tuple[Target, ...]:
+def unet_targets(unet: nn.Module) -> tuple[LoraTarget, ...]:
     """Return what `networks.lora` adapts in a UNet: its transformers' linear layers and convolutions."""
-    return tuple(_targets(unet, ("Transformer2DModel",), "lora_unet_"))
+    return tuple(_find_targets(unet, ("Transformer2DModel",), "lora_unet_"))
 
 
-def text_targets(text_encoder: nn.Module) -> tuple[Target, ...]:
+def text_encoder_targets(text_encoder: nn.Module) -> tuple[LoraTarget, ...]:
     """Return what `networks.lora` adapts in CLIP's text encoder: attention and feed-forward layers."""
-    return tuple(_targets(text_encoder, _TEXT_BLOCKS, "lora_te_text_model_"))
+    return tuple(_find_targets(text_encoder, _TEXT_ENCODER_BLOCKS, "lora_te_text_model_"))
 
 
-def _targets(part: nn.Module, block_classes: tuple[str, ...], prefix: str) -> Iterator[Target]:
+def _find_targets(model: nn.Module, block_classes: tuple[str, ...], prefix: str) -> Iterator[LoraTarget]:
     """Yield every linear layer and convolution inside blocks of these classes, in the model's order."""
-    for block_path, block in part.named_modules():
+    for block_path, block in model.named_modules():
         if type(block).__name__ not in block_classes:
             continue
         for path, module in block.named_modules():
             if isinstance(module, nn.Linear | nn.Conv2d):
-                full = f"{block_path}.{path}"
+                full_path = f"{block_path}.{path}"
                 # transformers 5 dropped the `text_model.` level that kohya's names still have.
-                bare = full.removeprefix("text_model.").replace(".", "_")
-                yield Target(prefix + bare, full, tuple(module.weight.shape))
+                kohya_suffix = full_path.removeprefix("text_model.").replace(".", "_")
+                yield LoraTarget(prefix + kohya_suffix, full_path, tuple(module.weight.shape))

@@ -20,27 +20,29 @@ def to_pixels(photo: bytes, size_px: Size, crop: Crop | None = None) -> Tensor:
 
     BadInput when it is no picture.
     """
-    values = torch.from_numpy(np.array(_fit(photo, size_px, "RGB", crop))).permute(2, 0, 1)
+    values = torch.from_numpy(np.array(_load_and_fit(photo, size_px, "RGB", crop))).permute(2, 0, 1)
     return values.float() / 127.5 - 1
 
 
-def to_weights(mask: bytes, size_px: Size, latent_px: int, crop: Crop | None = None) -> Tensor:
+def to_loss_mask(mask: bytes, size_px: Size, vae_scale_factor: int, crop: Crop | None = None) -> Tensor:
     """Return a mask as loss weights 0 .. 1 on the latents' grid: each is that many pixels wide."""
-    values = torch.from_numpy(np.array(_fit(mask, size_px, "L", crop))).float() / 255
-    return torch.nn.functional.interpolate(values[None, None], scale_factor=1 / latent_px, mode="area")[0]
+    values = torch.from_numpy(np.array(_load_and_fit(mask, size_px, "L", crop))).float() / 255
+    return torch.nn.functional.interpolate(
+        values[None, None], scale_factor=1 / vae_scale_factor, mode="area"
+    )[0]
 
 
-def _fit(photo: bytes, size_px: Size, mode: str, crop: Crop | None) -> Image.Image:
+def _load_and_fit(photo: bytes, size_px: Size, mode: str, crop: Crop | None) -> Image.Image:
     try:
-        with Image.open(io.BytesIO(photo)) as opened:
-            upright = ImageOps.exif_transpose(opened).convert(mode)
+        with Image.open(io.BytesIO(photo)) as file_image:
+            image = ImageOps.exif_transpose(file_image).convert(mode)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadInput("One of the photos cannot be read as a picture.") from error
     if crop is not None:
-        wide, high = upright.size
-        left, top = round(crop.left * wide), round(crop.top * high)
-        right, bottom = round((crop.left + crop.width) * wide), round((crop.top + crop.height) * high)
-        upright = upright.crop((max(0, left), max(0, top), min(wide, right), min(high, bottom)))
-        if not (upright.width and upright.height):
+        width, height = image.size
+        left, top = round(crop.left * width), round(crop.top * height)
+        right, bottom = round((crop.left + crop.width) * width), round((crop.top + crop.height) * height)
+        image = image.crop((max(0, left), max(0, top), min(width, right), min(height, bottom)))
+        if not (image.width and image.height):
             raise BadInput("Nothing is left of one of the photos when it is cropped.")
-    return ImageOps.fit(upright, size_px, Image.Resampling.LANCZOS)
+    return ImageOps.fit(image, size_px, Image.Resampling.LANCZOS)

@@ -14,17 +14,17 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from gpu_worker.models.sd15.config import Widths, text_config, unet_config, vae_config
+from gpu_worker.models.sd15.config import Widths, text_encoder_config, unet_config, vae_config
 
 NAME = "tiny"
 WIDTHS = Widths(
     unet=(32, 64, 96, 96),
     vae=(16, 32, 64, 64),
     norm_groups=16,
-    text=96,
+    text_encoder=96,
     text_feed_forward=192,
-    picture_px=128,
-    latent_scale=0.75,
+    image_px=128,
+    scaling_factor=0.75,
 )
 _SEED = 20
 
@@ -36,17 +36,17 @@ def build_parts() -> tuple[Any, Any, CLIPTextModel]:
     with torch.random.fork_rng(devices=[]):
         unet = UNet2DConditionModel(**unet_config(WIDTHS))
         vae = AutoencoderKL(**vae_config(WIDTHS))
-        text_encoder = CLIPTextModel(CLIPTextConfig(**text_config(WIDTHS)))
+        text_encoder = CLIPTextModel(CLIPTextConfig(**text_encoder_config(WIDTHS)))
     generator = torch.Generator().manual_seed(_SEED)
-    for part in (unet, vae, text_encoder):
-        _fill(part, generator)
+    for model in (unet, vae, text_encoder):
+        _init_weights(model, generator)
     return unet, vae, text_encoder
 
 
 @torch.no_grad()
-def _fill(part: nn.Module, generator: torch.Generator) -> None:
+def _init_weights(model: nn.Module, generator: torch.Generator) -> None:
     """Draw every weight so that a signal keeps about its size from layer to layer."""
-    for module in part.modules():
+    for module in model.modules():
         weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
         if isinstance(module, nn.Embedding):
             module.weight.normal_(0.0, 0.02, generator=generator)

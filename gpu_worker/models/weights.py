@@ -45,86 +45,93 @@ class MappedFile:
             raise BaseModelError(
                 f"The base model file {path.name} is damaged or no safetensors file."
             ) from error
-        header = int.from_bytes(self._map[:_HEADER_LENGTH_BYTES], "little")
-        self._data = _HEADER_LENGTH_BYTES + header
-        told: dict[str, Any] = json.loads(self._map[_HEADER_LENGTH_BYTES : self._data])
-        told.pop("__metadata__", None)
-        self._told = told
+        header_bytes = int.from_bytes(self._map[:_HEADER_LENGTH_BYTES], "little")
+        self._data_offset = _HEADER_LENGTH_BYTES + header_bytes
+        header: dict[str, Any] = json.loads(self._map[_HEADER_LENGTH_BYTES : self._data_offset])
+        header.pop("__metadata__", None)
+        self._header = header
         self._file_name = path.name
 
     def views(self) -> dict[str, Tensor]:
         """Return all tensors as views of the mapping; no page is read yet."""
-        return {name: self._view(name) for name in self._told}
+        return {name: self._create_view(name) for name in self._header}
 
-    def _view(self, name: str) -> Tensor:
-        told = self._told[name]
-        dtype = _DTYPES.get(told["dtype"])
+    def _create_view(self, name: str) -> Tensor:
+        tensor_info = self._header[name]
+        dtype = _DTYPES.get(tensor_info["dtype"])
         if dtype is None:
-            raise BaseModelError(f"The base model file {self._file_name} holds {told['dtype']} numbers.")
-        first, last = told["data_offsets"]
-        if first == last:
-            return torch.empty(told["shape"], dtype=dtype)
+            raise BaseModelError(
+                f"The base model file {self._file_name} holds {tensor_info['dtype']} numbers."
+            )
+        start, end = tensor_info["data_offsets"]
+        if start == end:
+            return torch.empty(tensor_info["shape"], dtype=dtype)
         flat = torch.frombuffer(
-            self._map, dtype=dtype, count=(last - first) // dtype.itemsize, offset=self._data + first
+            self._map, dtype=dtype, count=(end - start) // dtype.itemsize, offset=self._data_offset + start
         )
-        return flat.view(told["shape"])
+        return flat.view(tensor_info["shape"])
 
-    def give_back(self, view: Tensor) -> None:
+    def release(self, view: Tensor) -> None:
         """Let the system take back the memory of a view's pages; a later read brings them in again."""
         if not hasattr(mmap, "MADV_DONTNEED"):  # Windows: the pages go when the mapping does
             return
         start = view.data_ptr() - torch.frombuffer(self._map, dtype=torch.uint8).data_ptr()
         end = start + view.numel() * view.element_size()
-        first, last = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE, end // mmap.PAGESIZE * mmap.PAGESIZE
-        if last > first:
-            self._map.madvise(mmap.MADV_DONTNEED, first, last - first)
+        first_page, last_page = (
+            -(-start // mmap.PAGESIZE) * mmap.PAGESIZE,
+            end // mmap.PAGESIZE * mmap.PAGESIZE,
+        )
+        if last_page > first_page:
+            self._map.madvise(mmap.MADV_DONTNEED, first_page, last_page - first_page)
 
 
-class Source:
+class WeightSource:
     """The tensors that one part of a model is filled from, each with the file it lies in."""
 
-    def __init__(self, files: Mapping[str, tuple[MappedFile, Tensor]]) -> None:
-        self._found = dict(files)
+    def __init__(self, tensors: Mapping[str, tuple[MappedFile, Tensor]]) -> None:
+        self._tensors = dict(tensors)
 
     @classmethod
-    def of(cls, paths: list[Path]) -> Source:
+    def open_files(cls, paths: list[Path]) -> WeightSource:
         """Map files; a model may be spread over several."""
-        found: dict[str, tuple[MappedFile, Tensor]] = {}
+        tensors: dict[str, tuple[MappedFile, Tensor]] = {}
         for path in paths:
             file = MappedFile(path)
-            found |= {name: (file, view) for name, view in file.views().items()}
-        return cls(found)
+            tensors |= {name: (file, view) for name, view in file.views().items()}
+        return cls(tensors)
 
     def views(self) -> dict[str, Tensor]:
         """Return all tensors by name."""
-        return {name: view for name, (_, view) in self._found.items()}
+        return {name: view for name, (_, view) in self._tensors.items()}
 
-    def renamed(self, views: Mapping[str, Tensor]) -> Source:
+    def with_names(self, views: Mapping[str, Tensor]) -> WeightSource:
         """Return a source with these views, some of ours under other names or shapes."""
-        owners = {view.data_ptr(): file for file, view in self._found.values()}
-        return Source({name: (owners[view.data_ptr()], view) for name, view in views.items()})
+        owners = {view.data_ptr(): file for file, view in self._tensors.values()}
+        return WeightSource({name: (owners[view.data_ptr()], view) for name, view in views.items()})
 
     def items(self) -> Iterator[tuple[str, MappedFile, Tensor]]:
         """Yield name, file and view."""
-        for name, (file, view) in self._found.items():
+        for name, (file, view) in self._tensors.items():
             yield name, file, view
 
 
-def place(part: nn.Module, source: Source, device: torch.device, dtype: torch.dtype) -> list[str]:
+def load_weights(
+    model: nn.Module, source: WeightSource, device: torch.device, dtype: torch.dtype
+) -> list[str]:
     """Fill a part that was built on the meta device; return the names it has and the source has not.
 
     Tensors the part does not know are left out.
     """
-    wanted = set(part.state_dict())
-    placed: dict[str, Tensor] = {}
+    expected_names = set(model.state_dict())
+    state_dict: dict[str, Tensor] = {}
     for name, file, view in source.items():
-        if name not in wanted:
+        if name not in expected_names:
             continue
         if view.dtype == dtype and device.type == "cpu":
-            placed[name] = view
+            state_dict[name] = view
             continue
-        placed[name] = view.to(device, dtype, copy=True)
-        file.give_back(view)
-    missing = sorted(wanted - placed.keys())
-    part.load_state_dict(placed, strict=False, assign=True)
-    return missing
+        state_dict[name] = view.to(device, dtype, copy=True)
+        file.release(view)
+    missing_names = sorted(expected_names - state_dict.keys())
+    model.load_state_dict(state_dict, strict=False, assign=True)
+    return missing_names

@@ -17,85 +17,87 @@ from typing import BinaryIO, Protocol
 from gpu_worker.errors import BadInput, BaseModelError, ProtocolError
 from gpu_worker.protocol import (
     VERSION,
-    Cancel,
+    CancelledEvent,
+    CancelRequest,
     Crop,
-    Done,
-    Event,
-    Failed,
-    Forget,
-    Generate,
-    Health,
-    Heartbeat,
-    Message,
-    Prepare,
-    Progress,
-    Ready,
-    Request,
-    Shutdown,
-    Stopped,
-    Train,
+    DoneEvent,
+    FailedEvent,
+    ForgetRequest,
+    GenerateRequest,
+    HeartbeatMessage,
+    PrefetchRequest,
+    ProgressEvent,
+    ProtocolMessage,
+    ReadyMessage,
+    ShutdownRequest,
+    TrainRequest,
+    WorkerEvent,
+    WorkerHealth,
+    WorkerRequest,
     decode_request,
-    encode,
+    encode_frame,
     read_frame,
 )
-from gpu_worker.serve.prefetch import Ahead
-from gpu_worker.serve.scheduler import GENERATE_SHARE, Turn, Turns
+from gpu_worker.serve.prefetch import PrefetchQueue
+from gpu_worker.serve.scheduler import GENERATE_SHARE, ScheduledJob, StepScheduler
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_S = 1.0
+HEARTBEAT_INTERVAL_S = 1.0
 #: Progress of one job is sent at most this often; the last step's always is.
-PROGRESS_PAUSE_S = 0.5
-UNEXPECTED = "Something went wrong while working on this; the log of the worker says more. Please try again."
+PROGRESS_INTERVAL_S = 0.5
+UNEXPECTED_ERROR = (
+    "Something went wrong while working on this; the log of the worker says more. Please try again."
+)
 #: While idle, what is past its time is looked for this often.
-TIDY_S = 60.0
+EVICT_INTERVAL_S = 60.0
 #: Exit status after an error that leaves the card unusable for this process.
-EXIT_CARD_LOST = 75
+EXIT_DEVICE_LOST = 75
 
 
-class Performer(Protocol):
+class Engine(Protocol):
     """Does the work. A generator yields after every step; closing it cancels, and it cleans up itself."""
 
-    def train(self, request: Train) -> Generator[Event, None, None]:
+    def train(self, request: TrainRequest) -> Generator[WorkerEvent, None, None]:
         """Train a LoRA."""
 
-    def generate(self, request: Generate) -> Generator[Event, None, None]:
+    def generate(self, request: GenerateRequest) -> Generator[WorkerEvent, None, None]:
         """Draw pictures."""
 
-    def warm(self) -> None:
+    def preload(self) -> None:
         """Load what every job needs, so that the first one does not wait for it."""
 
-    def prepare(self, photo: bytes, crop: Crop | None) -> None:
+    def prefetch(self, photo: bytes, crop: Crop | None) -> None:
         """Encode a photo, or a part of it, for a training that may come."""
 
-    def forget(self, photos: tuple[str, ...]) -> None:
+    def forget(self, photo_hashes: tuple[str, ...]) -> None:
         """Drop what was prepared of these photos, named by their SHA-256."""
 
-    def tidy(self) -> None:
+    def evict_expired(self) -> None:
         """Drop what is past its time; called now and then while there is nothing to do."""
 
-    def health(self) -> Health:
+    def read_health(self) -> WorkerHealth:
         """Say how the process and its card are; called from another thread, never raises."""
 
 
-class Speaker:
+class FrameWriter:
     """Writes frames; one at a time, whole."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._lock = threading.Lock()
 
-    def say(self, message: Message) -> None:
+    def write(self, message: ProtocolMessage) -> None:
         """Send a message; BrokenPipeError when nobody listens any more."""
-        frame = encode(message)
+        frame = encode_frame(message)
         with self._lock:
             self._stream.write(frame)
             self._stream.flush()
 
 
 def serve(
-    make_performer: Callable[[], Performer],
-    first_health: Health,
+    create_engine: Callable[[], Engine],
+    initial_health: WorkerHealth,
     stdin: BinaryIO,
     stdout: BinaryIO,
     generate_share: float = GENERATE_SHARE,
@@ -105,19 +107,19 @@ def serve(
     `generate_share` is how much of the card's time generations may take from a training; `first_health` is
     what can be said before the performer, which is heavy to import, exists.
     """
-    speaker = Speaker(stdout)
-    speaker.say(Ready(version=VERSION, pid=os.getpid(), health=first_health))
-    requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(stdin, requests), name="reader", daemon=True).start()
-    pulse = _Pulse(speaker, first_health)
-    pulse.start()
+    writer = FrameWriter(stdout)
+    writer.write(ReadyMessage(version=VERSION, pid=os.getpid(), health=initial_health))
+    requests: queue.SimpleQueue[WorkerRequest | None] = queue.SimpleQueue()
+    threading.Thread(target=_read_requests, args=(stdin, requests), name="reader", daemon=True).start()
+    heartbeat = _HeartbeatThread(writer, initial_health)
+    heartbeat.start()
     try:
-        return _Desk(make_performer, speaker, requests, pulse, generate_share).work()
+        return _WorkerLoop(create_engine, writer, requests, heartbeat, generate_share).run()
     finally:
-        pulse.stop()
+        heartbeat.stop()
 
 
-def _read(stream: BinaryIO, requests: queue.SimpleQueue[Request | None]) -> None:
+def _read_requests(stream: BinaryIO, requests: queue.SimpleQueue[WorkerRequest | None]) -> None:
     try:
         while (body := read_frame(stream)) is not None:
             requests.put(decode_request(body))
@@ -126,106 +128,108 @@ def _read(stream: BinaryIO, requests: queue.SimpleQueue[Request | None]) -> None
     requests.put(None)  # the bot is gone, so what we do is of use to nobody
 
 
-class _Pulse:
+class _HeartbeatThread:
     """The heartbeat."""
 
-    def __init__(self, speaker: Speaker, health: Health) -> None:
-        self._speaker = speaker
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        self.health: Callable[[], Health] = lambda: health
+    def __init__(self, writer: FrameWriter, health: WorkerHealth) -> None:
+        self._writer = writer
+        self._stop_event = threading.Event()
+        self._thread = threading.Thread(target=self._send_heartbeats, name="heartbeat", daemon=True)
+        self.read_health: Callable[[], WorkerHealth] = lambda: health
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        self._stopped.set()
+        self._stop_event.set()
         self._thread.join()
 
-    def _beat(self) -> None:
-        while not self._stopped.wait(HEARTBEAT_S):
+    def _send_heartbeats(self) -> None:
+        while not self._stop_event.wait(HEARTBEAT_INTERVAL_S):
             try:
-                self._speaker.say(Heartbeat(health=self.health()))
+                self._writer.write(HeartbeatMessage(health=self.read_health()))
             except OSError:  # the bot is gone; the reader has seen the end of its input too
                 return
 
 
-class _Desk:
+class _WorkerLoop:
     """The thread of the card: takes requests in between steps, and advances whose turn it is."""
 
     def __init__(
         self,
-        make_performer: Callable[[], Performer],
-        speaker: Speaker,
-        requests: queue.SimpleQueue[Request | None],
-        pulse: _Pulse,
+        create_engine: Callable[[], Engine],
+        writer: FrameWriter,
+        requests: queue.SimpleQueue[WorkerRequest | None],
+        heartbeat: _HeartbeatThread,
         generate_share: float,
     ) -> None:
-        self._make_performer = make_performer
-        self._performer: Performer | None = None
-        self._speaker = speaker
+        self._create_engine = create_engine
+        self._engine: Engine | None = None
+        self._writer = writer
         self._requests = requests
-        self._pulse = pulse
-        self._turns: Turns[Event] = Turns(generate_share)
-        self._told_at: dict[tuple[int, int], float] = {}
-        self._ahead = Ahead()
-        self._prepared_last = False
+        self._heartbeat = heartbeat
+        self._scheduler: StepScheduler[WorkerEvent] = StepScheduler(generate_share)
+        self._progress_sent_at: dict[tuple[int, int], float] = {}
+        self._prefetch_queue = PrefetchQueue()
+        self._has_just_prefetched = False
 
-    def work(self) -> int:
+    def run(self) -> int:
         try:
-            self._warm()
-            while self._take_requests():
-                if self._prepare():
+            self._preload()
+            while self._handle_requests():
+                if self._prefetch_photo():
                     continue
-                turn = self._turns.next()
-                if turn is not None and not self._advance(turn):
-                    return EXIT_CARD_LOST
+                job = self._scheduler.next_job()
+                if job is not None and not self._run_step(job):
+                    return EXIT_DEVICE_LOST
         except OSError:
             log.info("the bot no longer listens")
-        for turn in self._turns.clear():
-            turn.steps.close()
+        for job in self._scheduler.clear():
+            job.steps.close()
         return 0
 
-    def _warm(self) -> None:
+    def _preload(self) -> None:
         """Load the base model while nobody waits; what is wrong with it is told to the first who asks."""
         try:
-            self._made().warm()
+            self._get_engine().preload()
         except (BadInput, BaseModelError) as error:
             log.error("%s", error)
 
-    def _made(self) -> Performer:
-        if self._performer is None:
-            self._performer = self._make_performer()
-            self._pulse.health = self._performer.health
-        return self._performer
+    def _get_engine(self) -> Engine:
+        if self._engine is None:
+            self._engine = self._create_engine()
+            self._heartbeat.read_health = self._engine.read_health
+        return self._engine
 
-    def _prepare(self) -> bool:
+    def _prefetch_photo(self) -> bool:
         """Encode one photo that was sent ahead, unless a picture waits; False when it is a job's turn.
 
         Beside a training, photos for the next one take turns with its steps.
         """
-        self._prepared_last = (
-            bool(self._ahead) and not self._turns.has_generation and not (self._turns and self._prepared_last)
+        self._has_just_prefetched = (
+            bool(self._prefetch_queue)
+            and not self._scheduler.has_generation
+            and not (self._scheduler and self._has_just_prefetched)
         )
-        if not self._prepared_last:
+        if not self._has_just_prefetched:
             return False
-        ahead = self._ahead.take()
+        photo_request = self._prefetch_queue.pop()
         try:
-            self._made().prepare(ahead.photo, ahead.crop)
+            self._get_engine().prefetch(photo_request.photo, photo_request.crop)
         except (BadInput, BaseModelError) as error:
             log.info("a photo was not prepared: %s", error)  # the training itself will tell the person
         except Exception as error:
-            if _card_is_lost(error):
+            if _is_device_lost(error):
                 raise
             log.exception("a photo was not prepared")  # such as for want of memory beside a training
         return True
 
-    def _forget(self, photos: tuple[str, ...]) -> None:
-        self._ahead.forget(photos)
-        if self._performer is not None:
-            self._performer.forget(photos)
+    def _forget_photos(self, photo_hashes: tuple[str, ...]) -> None:
+        self._prefetch_queue.forget(photo_hashes)
+        if self._engine is not None:
+            self._engine.forget(photo_hashes)
 
-    def _take_requests(self) -> bool:
+    def _handle_requests(self) -> bool:
         """Take what has come; waits only when there is nothing else to do. False: it is time to go."""
         while True:
             try:
@@ -233,96 +237,98 @@ class _Desk:
             except queue.Empty:
                 return True
             match request:
-                case None | Shutdown():
+                case None | ShutdownRequest():
                     return False
-                case Cancel():
-                    self._cancel((request.job_id, request.attempt))
-                case Train() | Generate():
-                    self._begin(request)
-                case Prepare():
-                    self._ahead.add(request)
-                case Forget():
-                    self._forget(request.photos)
+                case CancelRequest():
+                    self._cancel_job((request.job_id, request.attempt))
+                case TrainRequest() | GenerateRequest():
+                    self._start_job(request)
+                case PrefetchRequest():
+                    self._prefetch_queue.add(request)
+                case ForgetRequest():
+                    self._forget_photos(request.photo_hashes)
 
-    def _next_request(self) -> Request | None:
+    def _next_request(self) -> WorkerRequest | None:
         """Return the next request; queue.Empty when none has come and there is work.
 
         While there is neither, what is kept for nobody any more is dropped.
         """
-        while not self._turns:
-            wait_s = self._ahead.settles_in_s() if self._ahead else TIDY_S
+        while not self._scheduler:
+            wait_s = self._prefetch_queue.remaining_grace_s() if self._prefetch_queue else EVICT_INTERVAL_S
             try:
                 return self._requests.get(timeout=wait_s)
             except queue.Empty:
-                if self._ahead:
+                if self._prefetch_queue:
                     raise
-                if self._performer is not None:
-                    self._performer.tidy()
+                if self._engine is not None:
+                    self._engine.evict_expired()
         return self._requests.get_nowait()
 
-    def _begin(self, request: Train | Generate) -> None:
-        if isinstance(request, Train):
-            self._ahead.leave_to_training(request.photos)
-        is_generation = isinstance(request, Generate)
-        self._turns.add(Turn((request.job_id, request.attempt), is_generation, self._perform(request)))
+    def _start_job(self, request: TrainRequest | GenerateRequest) -> None:
+        if isinstance(request, TrainRequest):
+            self._prefetch_queue.drop_training_photos(request.photos)
+        is_generation = isinstance(request, GenerateRequest)
+        self._scheduler.add(
+            ScheduledJob((request.job_id, request.attempt), is_generation, self._run_job(request))
+        )
 
-    def _perform(self, request: Train | Generate) -> Generator[Event, None, None]:
-        performer = self._made()
-        if isinstance(request, Generate):
-            yield from performer.generate(request)
+    def _run_job(self, request: TrainRequest | GenerateRequest) -> Generator[WorkerEvent, None, None]:
+        engine = self._get_engine()
+        if isinstance(request, GenerateRequest):
+            yield from engine.generate(request)
         else:
-            yield from performer.train(request)
+            yield from engine.train(request)
 
-    def _cancel(self, key: tuple[int, int]) -> None:
+    def _cancel_job(self, key: tuple[int, int]) -> None:
         # A cancel that crossed the job's own end on the way, or of an older attempt, finds nobody.
-        turn = self._turns.remove(key)
-        if turn is not None:
-            turn.steps.close()
-            self._end(turn, Stopped(job_id=key[0], attempt=key[1]))
+        job = self._scheduler.remove(key)
+        if job is not None:
+            job.steps.close()
+            self._finish_job(job, CancelledEvent(job_id=key[0], attempt=key[1]))
 
-    def _advance(self, turn: Turn[Event]) -> bool:
+    def _run_step(self, job: ScheduledJob[WorkerEvent]) -> bool:
         """Do one step of a job; False when the card is lost to this process."""
-        job_id, attempt = turn.key
-        began = time.monotonic()
+        job_id, attempt = job.key
+        started_at = time.monotonic()
         try:
-            event = next(turn.steps)
-            self._turns.took(turn, time.monotonic() - began)
+            event = next(job.steps)
+            self._scheduler.record_step_time(job, time.monotonic() - started_at)
         except StopIteration:
             log.error("job %d ended without a result", job_id)
-            self._end(turn, Failed(job_id=job_id, attempt=attempt, reason=UNEXPECTED))
+            self._finish_job(job, FailedEvent(job_id=job_id, attempt=attempt, reason=UNEXPECTED_ERROR))
         except (BadInput, BaseModelError) as error:
-            self._end(turn, Failed(job_id=job_id, attempt=attempt, reason=str(error)))
+            self._finish_job(job, FailedEvent(job_id=job_id, attempt=attempt, reason=str(error)))
         except Exception as error:
             log.exception("job %d attempt %d met the unexpected", job_id, attempt)
-            if _card_is_lost(error):
+            if _is_device_lost(error):
                 return False
-            self._end(turn, Failed(job_id=job_id, attempt=attempt, reason=UNEXPECTED))
+            self._finish_job(job, FailedEvent(job_id=job_id, attempt=attempt, reason=UNEXPECTED_ERROR))
         else:
-            self._tell(turn, event)
+            self._handle_event(job, event)
         return True
 
-    def _tell(self, turn: Turn[Event], event: Event) -> None:
-        if isinstance(event, Done | Failed):
-            turn.steps.close()
-            self._end(turn, event)
-        elif isinstance(event, Progress):
+    def _handle_event(self, job: ScheduledJob[WorkerEvent], event: WorkerEvent) -> None:
+        if isinstance(event, DoneEvent | FailedEvent):
+            job.steps.close()
+            self._finish_job(job, event)
+        elif isinstance(event, ProgressEvent):
             now = time.monotonic()
-            last = self._told_at.get(turn.key, 0.0)
-            if event.step >= event.steps or now - last >= PROGRESS_PAUSE_S:
-                self._told_at[turn.key] = now
-                self._speaker.say(event)
+            last_sent_at = self._progress_sent_at.get(job.key, 0.0)
+            if event.step >= event.steps or now - last_sent_at >= PROGRESS_INTERVAL_S:
+                self._progress_sent_at[job.key] = now
+                self._writer.write(event)
         else:
-            self._speaker.say(event)
+            self._writer.write(event)
 
-    def _end(self, turn: Turn[Event], last: Event) -> None:
-        self._turns.remove(turn.key)
-        self._told_at.pop(turn.key, None)
-        self._speaker.say(last)
+    def _finish_job(self, job: ScheduledJob[WorkerEvent], final_event: WorkerEvent) -> None:
+        self._scheduler.remove(job.key)
+        self._progress_sent_at.pop(job.key, None)
+        self._writer.write(final_event)
 
 
-def _card_is_lost(error: BaseException) -> bool:
+def _is_device_lost(error: BaseException) -> bool:
     """Say whether an error leaves the CUDA context unusable; by name, as torch may not be here."""
-    names = {each.__name__ for each in type(error).__mro__}
-    if "OutOfMemoryError" in names:
+    class_names = {each.__name__ for each in type(error).__mro__}
+    if "OutOfMemoryError" in class_names:
         return False
-    return bool(names & {"AcceleratorError", "DeferredCudaCallError"}) or "CUDA error" in str(error)
+    return bool(class_names & {"AcceleratorError", "DeferredCudaCallError"}) or "CUDA error" in str(error)

@@ -11,48 +11,48 @@ from collections import deque
 from collections.abc import Callable, Collection
 from time import monotonic
 
-from gpu_worker.protocol import Prepare
+from gpu_worker.protocol import PrefetchRequest
 
 #: Photos that wait; the oldest are left to their trainings.
-MAX_AHEAD = 64
+MAX_QUEUED_PHOTOS = 64
 #: The photo that completes a set is followed by its training, which begins with another one. That long it
 #: waits for the training, lest the first step wait for the photo.
-SETTLE_S = 0.25
+TRAINING_GRACE_S = 0.25
 
 
-class Ahead:
+class PrefetchQueue:
     """The photos that wait to be encoded while nobody else needs the card."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._photos: deque[Prepare] = deque(maxlen=MAX_AHEAD)
-        self._settled_at = 0.0
+        self._photos: deque[PrefetchRequest] = deque(maxlen=MAX_QUEUED_PHOTOS)
+        self._grace_ends_at = 0.0
 
     def __len__(self) -> int:
         return len(self._photos)
 
-    def add(self, photo: Prepare) -> None:
+    def add(self, request: PrefetchRequest) -> None:
         """Let a photo wait."""
-        self._photos.append(photo)
-        self._settled_at = self._clock() + SETTLE_S
+        self._photos.append(request)
+        self._grace_ends_at = self._clock() + TRAINING_GRACE_S
 
-    def take(self) -> Prepare:
+    def pop(self) -> PrefetchRequest:
         """Return the photo that waits longest; IndexError when none does."""
         return self._photos.popleft()
 
-    def settles_in_s(self) -> float:
+    def remaining_grace_s(self) -> float:
         """Return for how long a training may still follow the photo that came last; 0: it does not."""
-        return max(0.0, self._settled_at - self._clock()) if self._photos else 0.0
+        return max(0.0, self._grace_ends_at - self._clock()) if self._photos else 0.0
 
-    def leave_to_training(self, photos: Collection[bytes]) -> None:
+    def drop_training_photos(self, photos: Collection[bytes]) -> None:
         """Drop the photos of a training that has come: it encodes each when a step first needs it."""
-        self._keep(lambda ahead: ahead.photo not in photos)
+        self._retain(lambda request: request.photo not in photos)
 
-    def forget(self, names: Collection[str]) -> None:
+    def forget(self, photo_hashes: Collection[str]) -> None:
         """Drop photos, named by their SHA-256."""
-        self._keep(lambda ahead: hashlib.sha256(ahead.photo).hexdigest() not in names)
+        self._retain(lambda request: hashlib.sha256(request.photo).hexdigest() not in photo_hashes)
 
-    def _keep(self, wanted: Callable[[Prepare], bool]) -> None:
-        kept = [photo for photo in self._photos if wanted(photo)]
+    def _retain(self, should_keep: Callable[[PrefetchRequest], bool]) -> None:
+        retained = [request for request in self._photos if should_keep(request)]
         self._photos.clear()
-        self._photos.extend(kept)
+        self._photos.extend(retained)

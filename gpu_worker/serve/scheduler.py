@@ -21,7 +21,7 @@ WINDOW_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Turn(Generic[E]):
+class ScheduledJob(Generic[E]):
     """A job at the card: `key` names the attempt, `steps` does one step each time it is advanced."""
 
     key: tuple[int, int]
@@ -29,7 +29,7 @@ class Turn(Generic[E]):
     steps: Generator[E, None, None]
 
 
-class Turns(Generic[E]):
+class StepScheduler(Generic[E]):
     """The jobs at the card. Generations go first and take turns; so do trainings among themselves.
 
     `generate_share` bounds what generations take while a training waits; a new one's first step may pass
@@ -43,70 +43,72 @@ class Turns(Generic[E]):
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._generate_share, self._window_s, self._clock = generate_share, window_s, clock
-        self._new: deque[Turn[E]] = deque()  # generations that have not had a step yet
-        self._generations: deque[Turn[E]] = deque()
-        self._trainings: deque[Turn[E]] = deque()
-        self._taken: deque[tuple[float, float]] = deque()  # by generations: when it ended, seconds
-        self._trained_last = True
+        self._new_generations: deque[ScheduledJob[E]] = deque()  # generations that have not had a step yet
+        self._generations: deque[ScheduledJob[E]] = deque()
+        self._trainings: deque[ScheduledJob[E]] = deque()
+        self._generation_times: deque[tuple[float, float]] = deque()  # by generations: when it ended, seconds
+        self._has_just_trained = True
 
     def __len__(self) -> int:
-        return len(self._new) + len(self._generations) + len(self._trainings)
+        return len(self._new_generations) + len(self._generations) + len(self._trainings)
 
     @property
     def has_generation(self) -> bool:
         """Whether a picture waits or is being drawn."""
-        return bool(self._new or self._generations)
+        return bool(self._new_generations or self._generations)
 
-    def add(self, turn: Turn[E]) -> None:
+    def add(self, job: ScheduledJob[E]) -> None:
         """Let a job take part."""
-        (self._new if turn.is_generation else self._trainings).append(turn)
+        (self._new_generations if job.is_generation else self._trainings).append(job)
 
-    def remove(self, key: tuple[int, int]) -> Turn[E] | None:
+    def remove(self, key: tuple[int, int]) -> ScheduledJob[E] | None:
         """Take a job out; None when it is not there (an older attempt, or one that has ended)."""
-        for turns in (self._new, self._generations, self._trainings):
-            for turn in turns:
-                if turn.key == key:
-                    turns.remove(turn)
-                    return turn
+        for queue in (self._new_generations, self._generations, self._trainings):
+            for job in queue:
+                if job.key == key:
+                    queue.remove(job)
+                    return job
         return None
 
-    def next(self) -> Turn[E] | None:
+    def next_job(self) -> ScheduledJob[E] | None:
         """Say who does the next step."""
-        if self._trainings and not (self._may_begin() or self._may_draw()):
-            self._trained_last = True
+        if self._trainings and not (self._can_start_generation() or self._can_run_generation()):
+            self._has_just_trained = True
             self._trainings.rotate(-1)
             return self._trainings[-1]
-        self._trained_last = False
-        if self._new:
-            self._generations.append(self._new.popleft())
+        self._has_just_trained = False
+        if self._new_generations:
+            self._generations.append(self._new_generations.popleft())
             return self._generations[-1]
         if self._generations:
             self._generations.rotate(-1)
             return self._generations[-1]
         return None
 
-    def took(self, turn: Turn[E], seconds: float) -> None:
+    def record_step_time(self, job: ScheduledJob[E], elapsed_s: float) -> None:
         """Note how long a step was."""
         # Time that nobody waited for is not taken from anybody.
-        if turn.is_generation and self._trainings:
-            self._taken.append((self._clock(), seconds))
+        if job.is_generation and self._trainings:
+            self._generation_times.append((self._clock(), elapsed_s))
 
-    def clear(self) -> list[Turn[E]]:
+    def clear(self) -> list[ScheduledJob[E]]:
         """Take everybody out."""
-        everybody = [*self._new, *self._generations, *self._trainings]
-        for turns in (self._new, self._generations, self._trainings):
-            turns.clear()
-        return everybody
+        all_jobs = [*self._new_generations, *self._generations, *self._trainings]
+        for queue in (self._new_generations, self._generations, self._trainings):
+            queue.clear()
+        return all_jobs
 
-    def _may_begin(self) -> bool:
+    def _can_start_generation(self) -> bool:
         """Whether a generation that just came goes next: it waits for one training step at most."""
-        return bool(self._new) and (self._trained_last or self._within_share())
+        return bool(self._new_generations) and (self._has_just_trained or self._is_within_share())
 
-    def _may_draw(self) -> bool:
-        return bool(self._generations) and self._within_share()
+    def _can_run_generation(self) -> bool:
+        return bool(self._generations) and self._is_within_share()
 
-    def _within_share(self) -> bool:
+    def _is_within_share(self) -> bool:
         now = self._clock()
-        while self._taken and self._taken[0][0] <= now - self._window_s:
-            self._taken.popleft()
-        return sum(seconds for _, seconds in self._taken) < self._generate_share * self._window_s
+        while self._generation_times and self._generation_times[0][0] <= now - self._window_s:
+            self._generation_times.popleft()
+        return (
+            sum(elapsed_s for _, elapsed_s in self._generation_times) < self._generate_share * self._window_s
+        )

@@ -10,67 +10,72 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from gpu_worker.generation import denoiser, generate
-from gpu_worker.generation.identity import Identities, Who
+from gpu_worker.generation.identity import IdentityEmbeddings, IdentityEncoder
 from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.layers import Adapter
 from gpu_worker.models.base import BaseModel
-from gpu_worker.protocol import Candidate, Event, Generate, Progress
-from gpu_worker.training.config import Dials
+from gpu_worker.protocol import CandidateEvent, GenerateRequest, ProgressEvent, WorkerEvent
+from gpu_worker.training.config import TrainingConfig
 
 #: The first picture's seed; any would do.
 FIRST_SEED = 500
 
 
-def due(step: int, dials: Dials) -> bool:
+def is_candidate_due(step: int, config: TrainingConfig) -> bool:
     """Say whether a candidate comes after this step; the last step's is always one."""
-    if not dials.candidate_prompts or dials.candidate_every_steps is None:
+    if not config.candidate_prompts or config.candidate_every_steps is None:
         return False
-    if step == dials.steps:
+    if step == config.steps:
         return True
-    return step >= dials.candidates_from_step and step % dials.candidate_every_steps == 0
+    return step >= config.candidates_from_step and step % config.candidate_every_steps == 0
 
 
-def due_as_it_was(step: int, start_from: bytes | None, dials: Dials) -> bool:
+def is_initial_candidate_due(step: int, initial_lora: bytes | None, config: TrainingConfig) -> bool:
     """Say whether the LoRA that is gone on with is a candidate itself: nothing learnt may be worth it."""
-    return start_from is not None and step == 0 and bool(dials.candidate_prompts)
+    return initial_lora is not None and step == 0 and bool(config.candidate_prompts)
 
 
-class Candidates:
+class CandidateMaker:
     """Makes the candidates of one training."""
 
-    def __init__(self, base: BaseModel, photos: Sequence[bytes], dials: Dials) -> None:
-        self._base, self._photos, self._dials = base, photos, dials
-        self._who = Who(base)
-        self._of_photos: Identities = ()
+    def __init__(self, base: BaseModel, photos: Sequence[bytes], config: TrainingConfig) -> None:
+        self._base, self._photos, self._config = base, photos, config
+        self._identity_encoder = IdentityEncoder(base)
+        self._photo_identities: IdentityEmbeddings = ()
 
-    def make(
-        self, adapter: Adapter, metadata: dict[str, str], step: int, job: Any
-    ) -> Generator[Event, None, None]:
+    def make_candidate(
+        self, adapter: Adapter, metadata: dict[str, str], step: int, job_fields: Any
+    ) -> Generator[WorkerEvent, None, None]:
         """Draw the pictures of a candidate, a Progress after each denoising step, and hand it out."""
         pictures: list[bytes] = []
-        for number, prompt in enumerate(self._dials.candidate_prompts):
-            wish = Generate(
-                **job, prompt=prompt, steps=self._dials.candidate_picture_steps, seed=FIRST_SEED + number
+        for index, prompt in enumerate(self._config.candidate_prompts):
+            request = GenerateRequest(
+                **job_fields,
+                prompt=prompt,
+                steps=self._config.candidate_picture_steps,
+                seed=FIRST_SEED + index,
             )
-            recipe = generate.settle(self._base, wish)[0]
-            canvas = generate.canvas(
-                self._base, recipe, adapter, generate.listen(self._base, recipe, adapter)
+            recipe = generate.resolve_recipes(self._base, request)[0]
+            image = generate.create_image(
+                self._base, recipe, adapter, generate.encode_recipe_prompts(self._base, recipe, adapter)
             )
-            while not canvas.is_done:
+            while not image.is_done:
                 # Both halves of the guidance in one pass, which still takes less memory than a training step.
-                denoiser.draw_step(self._base, [canvas], one_at_a_time=self._base.gear.checkpointing)
-                yield Progress(**job, step=step, steps=self._dials.steps)
-            pictures.append(generate.to_png(self._base, canvas.latents, recipe))
-        yield Candidate(
-            **job,
-            step=self._dials.steps_before + step,
-            lora=lora_file.write(adapter.matrices(), metadata, self._dials.save_precision),
+                denoiser.denoise_step(
+                    self._base, [image], is_sequential=self._base.memory_mode.gradient_checkpointing
+                )
+                yield ProgressEvent(**job_fields, step=step, steps=self._config.steps)
+            pictures.append(generate.decode_to_png(self._base, image.latents, recipe))
+        yield CandidateEvent(
+            **job_fields,
+            step=self._config.steps_before + step,
+            lora=lora_file.write(adapter.copy_weights(), metadata, self._config.save_precision),
             pictures=tuple(pictures),
-            identities=self._who.is_in(pictures),
-            photo_identities=self._identities_of_photos(),
+            picture_embeddings=self._identity_encoder.embed(pictures),
+            photo_embeddings=self._encode_photos(),
         )
 
-    def _identities_of_photos(self) -> Identities:
-        if not self._of_photos:
-            self._of_photos = self._who.is_in(self._photos)
-        return self._of_photos
+    def _encode_photos(self) -> IdentityEmbeddings:
+        if not self._photo_identities:
+            self._photo_identities = self._identity_encoder.embed(self._photos)
+        return self._photo_identities

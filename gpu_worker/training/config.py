@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gpu_worker.models.family import Kind
+from gpu_worker.models.family import ModelFamily
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class SamplePrompt:
     #: The words, trigger included.
     prompt: str
     #: What to keep away from.
-    negative: str = ""
+    negative_prompt: str = ""
     #: Side lengths in pixels, multiples of 8.
     width_px: int | None = None
     #: See `width_px`.
@@ -22,13 +22,13 @@ class SamplePrompt:
     #: Denoising steps.
     steps: int | None = None
     #: Classifier-free guidance scale.
-    guidance: float | None = None
+    guidance_scale: float | None = None
     #: The same at every sample, so that only the LoRA differs.
     seed: int = 0
 
 
 @dataclass(frozen=True)
-class Dials:
+class TrainingConfig:
     """One training's settings. The defaults are for a person on Stable Diffusion 1.5."""
 
     # --- how long, how large -----------------------------------------------------------------------------
@@ -132,9 +132,9 @@ class Dials:
 
 
 #: `tiny` has learnt nothing: large strides, so that a few steps leave a mark that can be seen.
-_TRAININGS: dict[Kind, Dials] = {
-    "sd15": Dials(sample_every_steps=250, candidate_every_steps=250, candidates_from_step=500),
-    "drawn": Dials(
+_TRAINING_CONFIGS: dict[ModelFamily, TrainingConfig] = {
+    "sd15": TrainingConfig(sample_every_steps=250, candidate_every_steps=250, candidates_from_step=500),
+    "drawn": TrainingConfig(
         steps=250,
         batch_size=4,
         resolution_px=64,
@@ -146,7 +146,7 @@ _TRAININGS: dict[Kind, Dials] = {
         candidates_from_step=100,
         candidate_picture_steps=8,
     ),
-    "tiny": Dials(
+    "tiny": TrainingConfig(
         steps=80,
         resolution_px=128,
         unet_rate=2e-3,
@@ -157,6 +157,6 @@ _TRAININGS: dict[Kind, Dials] = {
 }
 
 
-def training_dials(kind: Kind, native_px: int) -> Dials:
+def default_training_config(family: ModelFamily, native_px: int) -> TrainingConfig:
     """Return the default settings of a training on this kind of base model."""
-    return replace(_TRAININGS[kind], resolution_px=native_px)
+    return replace(_TRAINING_CONFIGS[family], resolution_px=native_px)

@@ -11,29 +11,29 @@ import torch
 from torch import Tensor
 
 
-class Pace:
+class AsyncLossReader:
     """Waits for the step before the one just queued, and knows its loss."""
 
     def __init__(self, device: torch.device) -> None:
-        self._on_card = device.type == "cuda"
-        self._under_way: tuple[Tensor, torch.cuda.Event] | None = None
+        self._is_cuda = device.type == "cuda"
+        self._pending: tuple[Tensor, torch.cuda.Event] | None = None
 
-    def after(self, loss: Tensor) -> float | None:
+    def push(self, loss: Tensor) -> float | None:
         """Note a step's loss; return the one known now: on a CPU this one, on a card the last one."""
-        if not self._on_card:
+        if not self._is_cuda:
             return float(loss)
-        known = self.last()
-        copy = torch.empty((), pin_memory=True).copy_(loss, non_blocking=True)
+        previous_loss = self.flush()
+        loss_copy = torch.empty((), pin_memory=True).copy_(loss, non_blocking=True)
         event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record()
-        self._under_way = (copy, event)
-        return known
+        self._pending = (loss_copy, event)
+        return previous_loss
 
-    def last(self) -> float | None:
+    def flush(self) -> float | None:
         """Wait for the step that is under way and return its loss; None when there is none."""
-        if self._under_way is None:
+        if self._pending is None:
             return None
-        copy, event = self._under_way
+        loss_copy, event = self._pending
         event.synchronize()
-        self._under_way = None
-        return float(copy)
+        self._pending = None
+        return float(loss_copy)

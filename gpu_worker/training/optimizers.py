@@ -11,7 +11,7 @@ import torch
 from diffusers.optimization import get_scheduler
 
 from gpu_worker.errors import BadInput
-from gpu_worker.training.config import Dials
+from gpu_worker.training.config import TrainingConfig
 
 #: name: (module, class, package to install, settings of ours that its library leaves open)
 _OPTIMIZERS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
@@ -22,45 +22,54 @@ _OPTIMIZERS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
     "lion": ("lion_pytorch", "Lion", "lion-pytorch", {}),
     "adafactor": ("transformers.optimization", "Adafactor", "transformers", {"relative_step": True}),
 }
-NAMES = ("AdamW", "AdamW8bit", "Prodigy", "Lion", "Adafactor")
-SCHEDULERS = ("linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup")
+OPTIMIZER_NAMES = ("AdamW", "AdamW8bit", "Prodigy", "Lion", "Adafactor")
+LR_SCHEDULER_NAMES = (
+    "linear",
+    "cosine",
+    "cosine_with_restarts",
+    "polynomial",
+    "constant",
+    "constant_with_warmup",
+)
 
 
-def build(dials: Dials, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+def build_optimizer(config: TrainingConfig, param_groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     """Return the optimizer of a training; BadInput when its library is missing or a setting is wrong."""
     try:
-        module, name, package, ours = _OPTIMIZERS[dials.optimizer.lower()]
+        module, name, package, default_args = _OPTIMIZERS[config.optimizer.lower()]
     except KeyError:
-        raise BadInput(f"There is no optimizer {dials.optimizer} here; choose {', '.join(NAMES)}.") from None
+        raise BadInput(
+            f"There is no optimizer {config.optimizer} here; choose {', '.join(OPTIMIZER_NAMES)}."
+        ) from None
     try:
-        maker = getattr(importlib.import_module(module), name)
+        optimizer_class = getattr(importlib.import_module(module), name)
     except ImportError as error:
         raise BadInput(f"The optimizer {name} needs the package {package}: pip install {package}.") from error
-    if dials.optimizer.lower() == "prodigy" and len({group["lr"] for group in groups}) > 1:
+    if config.optimizer.lower() == "prodigy" and len({group["lr"] for group in param_groups}) > 1:
         raise BadInput(
             "The optimizer Prodigy takes one learning rate for UNet and text encoder, 1.0 as a rule."
         )
-    settings = {**ours, **{key: _value(text) for key, text in dials.optimizer_args}}
-    if dials.optimizer.lower() == "adafactor" and settings["relative_step"]:
+    optimizer_args = {**default_args, **{key: _parse_value(text) for key, text in config.optimizer_args}}
+    if config.optimizer.lower() == "adafactor" and optimizer_args["relative_step"]:
         # It finds its own step size then, and takes none.
-        groups = [{**group, "lr": None} for group in groups]
-        settings["lr"] = None
+        param_groups = [{**group, "lr": None} for group in param_groups]
+        optimizer_args["lr"] = None
     try:
-        built: torch.optim.Optimizer = maker(groups, **settings)
+        optimizer: torch.optim.Optimizer = optimizer_class(param_groups, **optimizer_args)
     except (TypeError, ValueError) as error:
         raise BadInput(f"The optimizer {name} does not take these settings: {error}") from error
-    return built
+    return optimizer
 
 
-def class_name(dials: Dials) -> str:
+def optimizer_class_name(config: TrainingConfig) -> str:
     """Name the optimizer's class as sd-scripts writes it into a file's metadata."""
-    module, name, _, _ = _OPTIMIZERS[dials.optimizer.lower()]
+    module, name, _, _ = _OPTIMIZERS[config.optimizer.lower()]
     if name == "AdamW":
         return "torch.optim.adamw.AdamW"
     return f"{module}.{name}"
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     """Read `0.01`, `(0.9, 0.99)` or `True` as sd-scripts does, with Python's own literals."""
     try:
         return ast.literal_eval(text)
@@ -68,21 +77,23 @@ def _value(text: str) -> Any:
         return text
 
 
-def rate_multiplier(dials: Dials) -> Callable[[int], float]:
+def build_lr_lambda(config: TrainingConfig) -> Callable[[int], float]:
     """Return the schedule: what the rates are multiplied with at a step, counted from 0.
 
     A pure function of the step, so that a resumed training needs no memory of it.
     """
-    if dials.scheduler not in SCHEDULERS:
-        raise BadInput(f"There is no schedule {dials.scheduler} here; choose {', '.join(SCHEDULERS)}.")
+    if config.scheduler not in LR_SCHEDULER_NAMES:
+        raise BadInput(
+            f"There is no schedule {config.scheduler} here; choose {', '.join(LR_SCHEDULER_NAMES)}."
+        )
     parameter = torch.nn.Parameter(torch.zeros(()))
-    schedule = get_scheduler(
-        dials.scheduler,
+    lr_scheduler = get_scheduler(
+        config.scheduler,
         torch.optim.SGD([parameter], lr=1.0),
-        num_warmup_steps=dials.warm_up_steps,
-        num_training_steps=dials.steps,
-        num_cycles=dials.scheduler_cycles,
-        power=dials.scheduler_power,
+        num_warmup_steps=config.warm_up_steps,
+        num_training_steps=config.steps,
+        num_cycles=config.scheduler_cycles,
+        power=config.scheduler_power,
     )
-    told: Callable[[int], float] = schedule.lr_lambdas[0]
-    return told
+    lr_lambda: Callable[[int], float] = lr_scheduler.lr_lambdas[0]
+    return lr_lambda

@@ -14,70 +14,81 @@ from torch import Tensor
 
 from gpu_worker.lora import layers
 from gpu_worker.models.base import BaseModel
-from gpu_worker.training.config import Dials
-from gpu_worker.training.data import Example
+from gpu_worker.training.config import TrainingConfig
+from gpu_worker.training.data import TrainingImage
 
 
 @dataclass(frozen=True)
-class Shown:
+class ModelInput:
     """What the model is shown: (batch, 4, h, w) noisy latents, (batch,) timesteps, and words for each."""
 
-    noisy: Tensor
-    times: Tensor
-    words: tuple[str, ...]
+    noisy_latents: Tensor
+    timesteps: Tensor
+    captions: tuple[str, ...]
 
-    def __add__(self, other: Shown) -> Shown:
-        noisy, times = torch.cat([self.noisy, other.noisy]), torch.cat([self.times, other.times])
-        return Shown(noisy, times, self.words + other.words)
+    def __add__(self, other: ModelInput) -> ModelInput:
+        noisy_latents, timesteps = (
+            torch.cat([self.noisy_latents, other.noisy_latents]),
+            torch.cat([self.timesteps, other.timesteps]),
+        )
+        return ModelInput(noisy_latents, timesteps, self.captions + other.captions)
 
-    def pick(self, rows: Sequence[int], words: tuple[str, ...]) -> Shown:
+    def select_rows(self, rows: Sequence[int], captions: tuple[str, ...]) -> ModelInput:
         """Return some of it with other words."""
         # Stacked row by row: a list of places would have to be sent to the card, which waits for it.
-        noisy, times = (torch.stack([tensor[row] for row in rows]) for tensor in (self.noisy, self.times))
-        return Shown(noisy, times, words)
+        noisy_latents, timesteps = (
+            torch.stack([tensor[row] for row in rows]) for tensor in (self.noisy_latents, self.timesteps)
+        )
+        return ModelInput(noisy_latents, timesteps, captions)
 
 
 @dataclass(frozen=True)
-class Again:
+class PreservationBatch:
     """What of a batch is shown again, the base model's own answers (fp32), and how much they count."""
 
-    shown: Shown
-    own: Tensor
-    weight: float
+    model_input: ModelInput
+    target: Tensor
+    loss_weight: float
 
 
-class Preservation:
+class PriorPreservation:
     """Chooses what is shown again in a step, and asks the base model itself about it."""
 
-    def __init__(self, base: BaseModel, dials: Dials) -> None:
-        self._base, self._dials = base, dials
+    def __init__(self, base: BaseModel, config: TrainingConfig) -> None:
+        self._base, self._config = base, config
         # The frozen text encoder says the same of the same words at every step.
-        self._said: dict[str, Tensor] = {}
+        self._embed_cache: dict[str, Tensor] = {}
 
-    def of(self, shown: Shown, examples: Sequence[Example], batch_number: int) -> Again | None:
+    def build_batch(
+        self, model_input: ModelInput, images: Sequence[TrainingImage], batch_number: int
+    ) -> PreservationBatch | None:
         """Return what of a batch is shown again, None when nothing is. May leave every adapter off."""
-        rows = self._choose(shown, examples, batch_number) if self._dials.preserve_class else {}
+        rows = self._choose_rows(model_input, images, batch_number) if self._config.preserve_class else {}
         if not rows:
             return None
-        weight = self._dials.preserve_class * self._dials.preserve_every * len(rows) / len(examples)
-        again = shown.pick(tuple(rows), tuple(rows.values()))
-        return Again(again, self._answers(again), weight)
+        loss_weight = self._config.preserve_class * self._config.preserve_every * len(rows) / len(images)
+        class_input = model_input.select_rows(tuple(rows), tuple(rows.values()))
+        return PreservationBatch(class_input, self._predict_base(class_input), loss_weight)
 
-    def _choose(self, shown: Shown, examples: Sequence[Example], batch_number: int) -> dict[int, str]:
+    def _choose_rows(
+        self, model_input: ModelInput, images: Sequence[TrainingImage], batch_number: int
+    ) -> dict[int, str]:
         """Return rows with their words without the trigger; by number, so that resuming changes none."""
-        first, found = batch_number * self._dials.batch_size, {}
-        for row, (example, said) in enumerate(zip(examples, shown.words, strict=True)):
-            words = example.class_words(said)
-            if words is not None and (first + row + 1) % self._dials.preserve_every == 0:
-                found[row] = words
-        return found
+        first_number, class_captions = batch_number * self._config.batch_size, {}
+        for row, (image, caption) in enumerate(zip(images, model_input.captions, strict=True)):
+            class_caption = image.class_caption(caption)
+            if class_caption is not None and (first_number + row + 1) % self._config.preserve_every == 0:
+                class_captions[row] = class_caption
+        return class_captions
 
     @torch.no_grad()
-    def _answers(self, shown: Shown) -> Tensor:
+    def _predict_base(self, model_input: ModelInput) -> Tensor:
         layers.deactivate_all(self._base)
-        for text in shown.words:
-            if text not in self._said:
-                self._said[text] = self._base.embed([text], self._dials.clip_skip)[0]
-        heard = torch.stack([self._said[text] for text in shown.words])
-        told: Tensor = self._base.unet(shown.noisy, shown.times, heard).sample
-        return told.float()
+        for caption in model_input.captions:
+            if caption not in self._embed_cache:
+                self._embed_cache[caption] = self._base.encode_prompts([caption], self._config.clip_skip)[0]
+        prompt_embeds = torch.stack([self._embed_cache[caption] for caption in model_input.captions])
+        model_pred: Tensor = self._base.unet(
+            model_input.noisy_latents, model_input.timesteps, prompt_embeds
+        ).sample_png
+        return model_pred.float()

@@ -8,48 +8,50 @@ from typing import Any
 from gpu_worker.generation import denoiser, generate
 from gpu_worker.lora.layers import Adapter
 from gpu_worker.models.base import BaseModel
-from gpu_worker.protocol import Event, Generate, Progress, Sample
-from gpu_worker.training.config import Dials, SamplePrompt
+from gpu_worker.protocol import GenerateRequest, ProgressEvent, SampleEvent, WorkerEvent
+from gpu_worker.training.config import SamplePrompt, TrainingConfig
 
 
-def due(step: int, dials: Dials) -> list[int]:
+def due_sample_steps(step: int, config: TrainingConfig) -> list[int]:
     """Return which samples are due after a step: the first ones, without the LoRA, only after step 1.
 
     Step 1 comes first, so that nobody waits for a picture before the training has begun; and a LoRA has no
     effect yet at step 0, so that the bare base model draws the same.
     """
-    if not dials.sample_prompts or dials.sample_every_steps is None:
+    if not config.sample_prompts or config.sample_every_steps is None:
         return []
-    found = [0] if step == 1 and dials.sample_at_first else []
-    return [*found, step] if step % dials.sample_every_steps == 0 else found
+    due_steps = [0] if step == 1 and config.sample_at_first else []
+    return [*due_steps, step] if step % config.sample_every_steps == 0 else due_steps
 
 
-def draw(
-    base: BaseModel, adapter: Adapter, job: Any, dials: Dials, step: int, now: int
-) -> Generator[Event, None, None]:
+def generate_samples(
+    base: BaseModel, adapter: Adapter, job_fields: Any, config: TrainingConfig, step: int, current_step: int
+) -> Generator[WorkerEvent, None, None]:
     """Draw the samples of a step, one picture and one half of the guidance at a time: memory stays low.
 
     `now` is the training's own step, which the Progress between two denoising steps repeats.
     """
-    own = adapter if step else None
-    for prompt in dials.sample_prompts:
-        recipe = generate.settle(base, _wish(prompt, job))[0]
-        canvas = generate.canvas(base, recipe, own, generate.listen(base, recipe, own))
-        while not canvas.is_done:
-            denoiser.draw_step(base, [canvas], one_at_a_time=True)
-            yield Progress(**job, step=now, steps=dials.steps)
-        png = generate.to_png(base, canvas.latents, recipe)
-        yield Sample(**job, step=dials.steps_before + step, png=png)
+    active_adapter = adapter if step else None
+    for prompt in config.sample_prompts:
+        recipe = generate.resolve_recipes(base, _build_request(prompt, job_fields))[0]
+        image = generate.create_image(
+            base, recipe, active_adapter, generate.encode_recipe_prompts(base, recipe, active_adapter)
+        )
+        while not image.is_done:
+            denoiser.denoise_step(base, [image], is_sequential=True)
+            yield ProgressEvent(**job_fields, step=current_step, steps=config.steps)
+        png = generate.decode_to_png(base, image.latents, recipe)
+        yield SampleEvent(**job_fields, step=config.steps_before + step, png=png)
 
 
-def _wish(prompt: SamplePrompt, job: Any) -> Generate:
-    return Generate(
-        **job,
+def _build_request(prompt: SamplePrompt, job_fields: Any) -> GenerateRequest:
+    return GenerateRequest(
+        **job_fields,
         prompt=prompt.prompt,
-        negative=prompt.negative,
+        negative_prompt=prompt.negative_prompt,
         width_px=prompt.width_px,
         height_px=prompt.height_px,
         steps=prompt.steps,
-        guidance=prompt.guidance,
+        guidance_scale=prompt.guidance_scale,
         seed=prompt.seed,
     )

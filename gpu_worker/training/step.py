@@ -12,116 +12,132 @@ from torch import Tensor
 from gpu_worker.models.base import BaseModel
 from gpu_worker.training import loss as training_loss
 from gpu_worker.training.checkpoint import TrainingState
-from gpu_worker.training.config import Dials
-from gpu_worker.training.data import Example, Order
-from gpu_worker.training.latents import Study
-from gpu_worker.training.preservation import Preservation, Shown
+from gpu_worker.training.config import TrainingConfig
+from gpu_worker.training.data import BatchSampler, TrainingImage
+from gpu_worker.training.latents import EncodedSample
+from gpu_worker.training.preservation import ModelInput, PriorPreservation
 
 
-class Studies(Protocol):
+class SampleDataset(Protocol):
     """All pictures of a training; one may be encoded only when it is asked for."""
 
     @property
-    def examples(self) -> tuple[Example, ...]:
+    def images(self) -> tuple[TrainingImage, ...]:
         """What they are made from."""
 
-    def __getitem__(self, index: int) -> Study:
+    def __getitem__(self, index: int) -> EncodedSample:
         """Return a picture as the model gets it."""
 
 
-class Lesson:
+class TrainStep:
     """What stays the same during a training, and one step of it."""
 
-    def __init__(self, base: BaseModel, dials: Dials, studies: Studies) -> None:
-        self._base, self._dials, self._studies = base, dials, studies
-        self._schedule = DDPMScheduler.from_config(base.scheduler_config)
-        self._loss = training_loss.Loss(self._schedule, dials, base.device)
-        self._order = Order(studies.examples, dials.batch_size, dials.seed)
-        self._preservation = Preservation(base, dials)
+    def __init__(self, base: BaseModel, config: TrainingConfig, dataset: SampleDataset) -> None:
+        self._base, self._config, self._dataset = base, config, dataset
+        self._noise_scheduler = DDPMScheduler.from_config(base.scheduler_config)
+        self._loss_fn = training_loss.DiffusionLoss(self._noise_scheduler, config, base.device)
+        self._batch_sampler = BatchSampler(dataset.images, config.batch_size, config.seed)
+        self._preservation = PriorPreservation(base, config)
         # A text encoder that does not learn says the same of the same words at every step.
-        self._said: dict[str, Tensor] = {}
+        self._embed_cache: dict[str, Tensor] = {}
 
-    def step(self, state: TrainingState) -> Tensor:
+    def run(self, state: TrainingState) -> Tensor:
         """Do one optimizer step; return its loss, on the model's device, detached."""
         # Whoever ran between two steps left another adapter on, or none.
         state.adapter.activate()
-        state.set_rates()
-        parts = self._dials.gradient_accumulation
-        total = torch.zeros((), device=self._base.device)
+        state.set_learning_rates()
+        num_batches = self._config.gradient_accumulation
+        total_loss = torch.zeros((), device=self._base.device)
         with torch.enable_grad():
-            for part in range(parts):
-                share = self.loss(state, state.step * parts + part) / parts
-                state.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
-                total += share.detach()
-        if self._dials.max_gradient_norm:
+            for batch_offset in range(num_batches):
+                batch_loss = self.compute_loss(state, state.step * num_batches + batch_offset) / num_batches
+                state.scaler.scale(batch_loss).backward()  # type: ignore[no-untyped-call]
+                total_loss += batch_loss.detach()
+        if self._config.max_gradient_norm:
             state.scaler.unscale_(state.optimizer)
-            torch.nn.utils.clip_grad_norm_(state.parameters, self._dials.max_gradient_norm)
+            torch.nn.utils.clip_grad_norm_(state.parameters, self._config.max_gradient_norm)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
         state.step += 1
-        return total
+        return total_loss
 
-    def loss(self, state: TrainingState, batch_number: int) -> Tensor:
+    def compute_loss(self, state: TrainingState, batch_number: int) -> Tensor:
         """Return how badly the model tells the noise in a batch of noisy photos."""
-        chosen = [self._studies[index] for index in self._order.batch(batch_number)]
-        luck = Random(f"{self._dials.seed} {batch_number}")  # noqa: S311 - training noise
-        captions = tuple(study.example.words(luck) for study in chosen)
+        batch = [self._dataset[index] for index in self._batch_sampler.get_batch(batch_number)]
+        rng = Random(f"{self._config.seed} {batch_number}")  # noqa: S311 - training noise
+        captions = tuple(sample.image.sample_caption(rng) for sample in batch)
         # Drawn for every picture, so that one's setting does not change another's luck.
-        mirrored = [luck.random() < 0.5 and study.mirrored is not None for study in chosen]
-        clean = torch.stack([_view(study, flip) for study, flip in zip(chosen, mirrored, strict=True)])
-        count = self._schedule.config.num_train_timesteps
-        chance = training_loss.draw(tuple(clean.shape), self._dials, count, state.generator)
-        if state.adapter.drops:
-            state.adapter.draw_dropout(int(torch.randint(2**31, (), generator=state.generator)))
-        clean = self._send(clean)
-        chance = training_loss.Draw(self._send(chance.noise), self._send(chance.times))
-        noisy = self._schedule.add_noise(clean, chance.noise, chance.times).to(self._base.dtype)
-        shown = Shown(noisy, chance.times, captions)
-        wanted, count = self._loss.wanted(clean, chance), len(chosen)
-        masks, weights = self._masks(chosen, mirrored), self._weights(chosen)
-        again = self._preservation.of(shown, [study.example for study in chosen], batch_number)
-        if again is None:
-            return self._loss(self._answers(shown), wanted, chance.times, masks, weights)
+        flips = [rng.random() < 0.5 and sample.flipped_latents is not None for sample in batch]
+        latents = torch.stack(
+            [_pick_latents(sample, flip) for sample, flip in zip(batch, flips, strict=True)]
+        )
+        count = self._noise_scheduler.config.num_train_timesteps
+        noise_sample = training_loss.sample_noise(tuple(latents.shape), self._config, count, state.generator)
+        if state.adapter.has_dropout:
+            state.adapter.seed_dropout(int(torch.randint(2**31, (), generator=state.generator)))
+        latents = self._to_device(latents)
+        noise_sample = training_loss.NoiseSample(
+            self._to_device(noise_sample.noise), self._to_device(noise_sample.timesteps)
+        )
+        noisy_latents = self._noise_scheduler.add_noise(
+            latents, noise_sample.noise, noise_sample.timesteps
+        ).to(self._base.dtype)
+        model_input = ModelInput(noisy_latents, noise_sample.timesteps, captions)
+        target, count = self._loss_fn.compute_target(latents, noise_sample), len(batch)
+        masks, loss_weights = self._stack_masks(batch, flips), self._build_loss_weights(batch)
+        preservation_batch = self._preservation.build_batch(
+            model_input, [sample.image for sample in batch], batch_number
+        )
+        if preservation_batch is None:
+            return self._loss_fn(
+                self._predict(model_input), target, noise_sample.timesteps, masks, loss_weights
+            )
         state.adapter.activate()
-        told = self._answers(shown + again.shown)
-        photos = self._loss(told[:count], wanted, chance.times, masks, weights)
-        return photos + again.weight * self._loss(told[count:], again.own, again.shown.times)
-
-    def _answers(self, shown: Shown) -> Tensor:
-        told: Tensor = self._base.unet(shown.noisy, shown.times, self._words(shown.words)).sample
-        return told.float()
-
-    def _words(self, captions: tuple[str, ...]) -> Tensor:
-        if self._dials.train_text_encoder:
-            return self._base.embed(list(captions), self._dials.clip_skip)
-        with torch.no_grad():
-            for caption in captions:
-                if caption not in self._said:
-                    self._said[caption] = self._base.embed([caption], self._dials.clip_skip)[0]
-        return torch.stack([self._said[caption] for caption in captions])
-
-    def _masks(self, chosen: list[Study], mirrored: list[bool]) -> Tensor | None:
-        if not self._dials.masked_loss:
-            return None
-        masks = []
-        for study, flip in zip(chosen, mirrored, strict=True):
-            mask = torch.ones(1, *study.latents.shape[1:]) if study.mask is None else study.mask
-            masks.append(mask.flip(-1) if flip else mask)
-        return self._send(torch.stack(masks))
-
-    def _weights(self, chosen: list[Study]) -> Tensor:
-        prior = self._dials.prior_loss_weight
-        return self._send(
-            torch.tensor([prior if study.example.is_regularisation else 1.0 for study in chosen])
+        model_pred = self._predict(model_input + preservation_batch.model_input)
+        photo_loss = self._loss_fn(model_pred[:count], target, noise_sample.timesteps, masks, loss_weights)
+        return photo_loss + preservation_batch.loss_weight * self._loss_fn(
+            model_pred[count:], preservation_batch.target, preservation_batch.model_input.timesteps
         )
 
-    def _send(self, tensor: Tensor) -> Tensor:
+    def _predict(self, model_input: ModelInput) -> Tensor:
+        model_pred: Tensor = self._base.unet(
+            model_input.noisy_latents, model_input.timesteps, self._encode_captions(model_input.captions)
+        ).sample_png
+        return model_pred.float()
+
+    def _encode_captions(self, captions: tuple[str, ...]) -> Tensor:
+        if self._config.train_text_encoder:
+            return self._base.encode_prompts(list(captions), self._config.clip_skip)
+        with torch.no_grad():
+            for caption in captions:
+                if caption not in self._embed_cache:
+                    self._embed_cache[caption] = self._base.encode_prompts([caption], self._config.clip_skip)[
+                        0
+                    ]
+        return torch.stack([self._embed_cache[caption] for caption in captions])
+
+    def _stack_masks(self, batch: list[EncodedSample], flips: list[bool]) -> Tensor | None:
+        if not self._config.masked_loss:
+            return None
+        masks = []
+        for sample, flip in zip(batch, flips, strict=True):
+            mask = torch.ones(1, *sample.latents.shape[1:]) if sample.mask is None else sample.mask
+            masks.append(mask.flip(-1) if flip else mask)
+        return self._to_device(torch.stack(masks))
+
+    def _build_loss_weights(self, batch: list[EncodedSample]) -> Tensor:
+        prior_loss_weight = self._config.prior_loss_weight
+        return self._to_device(
+            torch.tensor([prior_loss_weight if sample.image.is_regularisation else 1.0 for sample in batch])
+        )
+
+    def _to_device(self, tensor: Tensor) -> Tensor:
         """Bring a small tensor to the card without waiting for what the card is doing."""
         if self._base.device.type != "cuda":
             return tensor
         return tensor.pin_memory().to(self._base.device, non_blocking=True)
 
 
-def _view(study: Study, mirrored: bool) -> Tensor:
-    return study.mirrored if mirrored and study.mirrored is not None else study.latents
+def _pick_latents(sample: EncodedSample, is_flipped: bool) -> Tensor:
+    return sample.flipped_latents if is_flipped and sample.flipped_latents is not None else sample.latents

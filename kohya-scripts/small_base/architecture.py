@@ -18,14 +18,14 @@ def build_vae(settings: SmallBaseSettings) -> AutoencoderKL:
         layers_per_block=1,
         latent_channels=4,
         norm_num_groups=8,
-        sample_size=settings.picture_px,
+        sample_size=settings.image_px,
     )
 
 
 def build_unet(settings: SmallBaseSettings) -> UNet2DConditionModel:
     """Return an untrained UNet: like SD 1.5, text reaches every level but the deepest."""
     return UNet2DConditionModel(
-        sample_size=settings.picture_px // 4,
+        sample_size=settings.image_px // 4,
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
         block_out_channels=settings.unet_widths,

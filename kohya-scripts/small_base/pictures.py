@@ -15,16 +15,16 @@ import drawn
 Pixels = npt.NDArray[np.uint8]
 
 
-def drawings(path: Path, count: int, side_px: int) -> Pixels:
+def load_drawings(path: Path, count: int, side_px: int) -> Pixels:
     """Return drawings 0 .. count-1 as (count, 3, side, side), from the file where it is complete."""
     if path.exists():
         pixels: Pixels = np.load(path, mmap_mode="r")
         if pixels.shape == (count, 3, side_px, side_px):
             return pixels
     pixels = np.stack([draw_pixels(index, index, side_px) for index in range(count)])
-    part = path.with_suffix(".part.npy")
-    np.save(part, pixels)
-    part.replace(path)
+    part_path = path.with_suffix(".part.npy")
+    np.save(part_path, pixels)
+    part_path.replace(path)
     return pixels
 
 
@@ -39,13 +39,13 @@ def to_tensor(pixels: Pixels) -> Tensor:
     return torch.from_numpy(np.array(pixels)).float().div_(127.5).sub_(1.0)
 
 
-def shuffled(count: int, batch: int, seed: int, start_step: int = 0) -> Iterator[list[int]]:
+def iterate_batches(count: int, batch_size: int, seed: int, start_step: int = 0) -> Iterator[list[int]]:
     """Yield batches of indices for ever, the same from a step on however often a run was interrupted."""
-    per_round = count // batch
+    batches_per_epoch = count // batch_size
     step = start_step
     while True:
-        round_number, within = divmod(step, per_round)
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed + round_number))
-        for index in range(within, per_round):
-            yield order[index * batch : (index + 1) * batch].tolist()
+        epoch, first_index = divmod(step, batches_per_epoch)
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed + epoch))
+        for index in range(first_index, batches_per_epoch):
+            yield order[index * batch_size : (index + 1) * batch_size].tolist()
             step += 1

@@ -8,34 +8,34 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from small_base.settings import SmallBaseSettings
-from small_base.state import TrainingState
+from small_base.state import SmallBaseState
 
 
 @dataclass(frozen=True)
-class Run:
+class SmallBaseRun:
     """Where a run keeps what it has done, and how it tells."""
 
     folder: Path
     settings: SmallBaseSettings
-    say: Callable[[str], None]
+    log: Callable[[str], None]
 
 
-class Saver:
+class StateSaver:
     """Writes a stage's state now and then, by the clock."""
 
-    def __init__(self, run: Run, path: Path) -> None:
-        self._pause_s = run.settings.checkpoint_every_s
+    def __init__(self, run: SmallBaseRun, path: Path) -> None:
+        self._interval_s = run.settings.checkpoint_every_s
         self._path = path
-        self._saved = time.monotonic()
+        self._last_saved_at = time.monotonic()
 
-    def save(self, state: TrainingState, last: bool) -> None:
+    def save(self, state: SmallBaseState, is_last: bool) -> None:
         """Write the state when it is due, and at the end."""
-        if last or time.monotonic() - self._saved > self._pause_s:
+        if is_last or time.monotonic() - self._last_saved_at > self._interval_s:
             state.save(self._path)
-            self._saved = time.monotonic()
+            self._last_saved_at = time.monotonic()
 
 
-def rate_at(step: int, steps: int, rate: float, settings: SmallBaseSettings) -> float:
+def compute_lr(step: int, steps: int, peak_lr: float, settings: SmallBaseSettings) -> float:
     """Return the learning rate: a warm-up, a plateau, a straight line down to almost nothing."""
-    cool_down = max(1.0, steps * settings.cool_down_share)
-    return rate * min((step + 1) / settings.warm_up_steps, (steps - step) / cool_down, 1.0)
+    decay_steps = max(1.0, steps * settings.lr_decay_share)
+    return peak_lr * min((step + 1) / settings.lr_warmup_steps, (steps - step) / decay_steps, 1.0)

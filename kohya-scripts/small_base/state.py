@@ -10,23 +10,23 @@ from safetensors.torch import save_file
 from torch import nn
 
 
-class TrainingState:
+class SmallBaseState:
     """Weights, their moving average and AdamW's memory of one training stage."""
 
-    def __init__(self, model: nn.Module, rate: float, ema_decay: float) -> None:
+    def __init__(self, model: nn.Module, learning_rate: float, ema_decay: float) -> None:
         self.model = model
         self.step = 0
         self._ema_decay = ema_decay
         self.ema = {name: value.detach().clone() for name, value in model.named_parameters()}
         self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+            model.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
 
-    def advance(self, rate: float, gradient_norm: float) -> float:
+    def apply_gradients(self, learning_rate: float, max_grad_norm: float) -> float:
         """Take one optimizer step on the gradients that are there; return their norm."""
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), gradient_norm)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), max_grad_norm)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = learning_rate
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step += 1
@@ -42,13 +42,13 @@ class TrainingState:
         tensors: dict[str, torch.Tensor] = {f"ema.{name}": value for name, value in self.ema.items()}
         for name, value in self.model.named_parameters():
             tensors[f"model.{name}"] = value.detach()
-            for key, memory in self.optimizer.state.get(value, {}).items():
-                tensors[f"adam.{key}.{name}"] = memory
-        part = path.with_suffix(".part")
+            for key, optimizer_tensor in self.optimizer.state.get(value, {}).items():
+                tensors[f"adam.{key}.{name}"] = optimizer_tensor
+        part_path = path.with_suffix(".part")
         save_file(
-            {name: value.contiguous() for name, value in tensors.items()}, part, {"step": str(self.step)}
+            {name: value.contiguous() for name, value in tensors.items()}, part_path, {"step": str(self.step)}
         )
-        part.replace(path)
+        part_path.replace(path)
 
     def load(self, path: Path) -> None:
         """Take up the state of a saved run; does nothing where there is none."""
@@ -60,15 +60,15 @@ class TrainingState:
             for name, value in self.model.named_parameters():
                 value.copy_(file.get_tensor(f"model.{name}"))
                 self.ema[name].copy_(file.get_tensor(f"ema.{name}"))
-                memory = {
+                optimizer_tensors = {
                     key: file.get_tensor(f"adam.{key}.{name}")
                     for key in ("step", "exp_avg", "exp_avg_sq")
                     if f"adam.{key}.{name}" in keys
                 }
-                if memory:
-                    self.optimizer.state[value] = memory
+                if optimizer_tensors:
+                    self.optimizer.state[value] = optimizer_tensors
 
-    def use_average(self) -> None:
+    def apply_ema(self) -> None:
         """Put the moving average into the model: what is shipped and sampled."""
         with torch.no_grad():
             for name, value in self.model.named_parameters():

@@ -12,15 +12,15 @@ from random import Random
 from transformers import CLIPTokenizer
 
 import drawn
-from gpu_worker.models.sd15.config import MAX_TOKENS, byte_letters, spell
+from gpu_worker.models.sd15.config import MAX_TOKENS, build_clip_tokenizer, list_byte_symbols
 from small_base.settings import SmallBaseSettings
 
-_SENTENCES = 4_000
+_CAPTION_COUNT = 4_000
 
 
 def build_tokenizer(settings: SmallBaseSettings) -> CLIPTokenizer:
     """Return the tokenizer; the same one for the same settings."""
-    return spell(_learn_merges(settings), MAX_TOKENS)
+    return build_clip_tokenizer(_learn_merges(settings), MAX_TOKENS)
 
 
 def _learn_merges(settings: SmallBaseSettings) -> list[tuple[str, str]]:
@@ -28,33 +28,35 @@ def _learn_merges(settings: SmallBaseSettings) -> list[tuple[str, str]]:
     rng = Random(settings.seed)  # noqa: S311 - teaching material, not secrets
     counts = Counter(
         word
-        for index in range(_SENTENCES)
+        for index in range(_CAPTION_COUNT)
         for word in drawn.varied_caption(drawn.identity(index), drawn.scene(index), rng)
         .replace(",", " ,")
         .split()
     )
-    letters = set(byte_letters())
-    words = {word: (*word[:-1], word[-1] + "</w>") for word in counts if set(word) <= letters}
+    symbols = set(list_byte_symbols())
+    word_symbols = {word: (*word[:-1], word[-1] + "</w>") for word in counts if set(word) <= symbols}
     merges: list[tuple[str, str]] = []
-    while len(merges) < settings.merges:
+    while len(merges) < settings.num_merges:
         pairs: Counter[tuple[str, str]] = Counter()
-        for word, parts in words.items():
-            for pair in itertools.pairwise(parts):
+        for word, symbols_of_word in word_symbols.items():
+            for pair in itertools.pairwise(symbols_of_word):
                 pairs[pair] += counts[word]
         if not pairs:
             break
         # Ties are broken by the letters, so that the order of a dict decides nothing.
-        best = max(pairs, key=lambda pair: (pairs[pair], pair))
-        merges.append(best)
-        words = {word: _join(parts, best) for word, parts in words.items()}
+        best_pair = max(pairs, key=lambda pair: (pairs[pair], pair))
+        merges.append(best_pair)
+        word_symbols = {
+            word: _merge_pair(symbols_of_word, best_pair) for word, symbols_of_word in word_symbols.items()
+        }
     return merges
 
 
-def _join(parts: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
-    joined: list[str] = []
-    for part in parts:
-        if joined and (joined[-1], part) == pair:
-            joined[-1] += part
+def _merge_pair(symbols: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
+    merged: list[str] = []
+    for symbol in symbols:
+        if merged and (merged[-1], symbol) == pair:
+            merged[-1] += symbol
         else:
-            joined.append(part)
-    return tuple(joined)
+            merged.append(symbol)
+    return tuple(merged)

@@ -15,33 +15,33 @@ from simcord.builders import ChannelHandle, RoleHandle, UserHandle
 from simcord.env import Env
 from simcord.results import InteractionResult
 
-from bot.chats.discord import DiscordChat, LoraCodeClient
-from bot.chats.discord.buttons import PREFIX
+from bot.chats.discord import DiscordAdapter, LoraCodeClient
+from bot.chats.discord.buttons import CUSTOM_ID_PREFIX
 from bot.core.accounts import AccountId, Identity, Platform
 from bot.core.jobs import Job
 from bot.core.loras import LoraCode
-from bot.core.messages import Chat
+from bot.core.messages import ChatAdapter
 from bot.core.photos import PHOTOS_PER_LORA
-from bot.db import Ledger
-from bot.delivery.direct_messages import Postman
-from bot.delivery.notices import Notifier
+from bot.db import Database
+from bot.delivery.direct_messages import DirectMessageSender
+from bot.delivery.notices import NoticeSender
 from bot.jobs.backends.base import GpuBackend
 from bot.jobs.backends.fake import FakeBackend
 from bot.jobs.dispatcher import Dispatcher
-from bot.jobs.styles import read_styles
-from bot.media.quality import Coach, Eye
-from bot.media.storage import Files
-from bot.services.context import Gate, Tools
-from bot.services.studio import Studio
-from gpu_worker.protocol import Generate
+from bot.jobs.styles import load_styles
+from bot.media.quality import PhotoAnalyzer, PhotoCoach
+from bot.media.storage import Storage
+from bot.services.context import ServiceContext, UploadDecoder
+from bot.services.studio import Services
+from gpu_worker.protocol import GenerateRequest
 from tests.acceptance.uses import note, of_button
 from tests.integration.engine_room import until
-from tests.integration.studio_desk import Clock, GateHere, consented, photo
+from tests.integration.studio_desk import Clock, InProcessDecoder, consented, photo
 
 #: The buttons of a result with one picture.
 ONE_PICTURE = ["Again", "Variations", "Larger", "Edit prompt", "Recipe", "Delete"]
 PhotoFile = tuple[str, bytes]
-NewStudio = Callable[[Tools, Gate, Set[Identity]], Studio]
+NewStudio = Callable[[ServiceContext, UploadDecoder, Set[Identity]], Services]
 
 
 def photos(count: int, first: int = 1) -> list[PhotoFile]:
@@ -54,42 +54,44 @@ def photos(count: int, first: int = 1) -> list[PhotoFile]:
 class FrontEnd:
     """One run of the bot; a restart makes another one on the same folder."""
 
-    ledger: Ledger
-    studio: Studio
-    notifier: Notifier
+    ledger: Database
+    studio: Services
+    notifier: NoticeSender
     dispatcher: Dispatcher
-    chat: DiscordChat
-    postman: Postman
+    chat: DiscordAdapter
+    postman: DirectMessageSender
 
 
 async def front_end(
     stage_folder: Path,
     clock: Clock,
     backend: GpuBackend,
-    gate: Gate,
+    gate: UploadDecoder,
     admin: str,
-    new_studio: NewStudio = Studio,
+    new_studio: NewStudio = Services,
 ) -> FrontEnd:
-    files = Files(stage_folder)
-    files.prepare()
-    ledger = await Ledger.open(stage_folder / "ledger.sqlite3", clock)
-    chats: dict[Platform, Chat] = {}
-    notifier = Notifier(ledger, chats, files, clock, card_pause_s=0.0)
-    styles = read_styles()
+    files = Storage(stage_folder)
+    files.create_folders()
+    ledger = await Database.open(stage_folder / "ledger.sqlite3", clock)
+    chats: dict[Platform, ChatAdapter] = {}
+    notifier = NoticeSender(ledger, chats, files, clock, card_pause_s=0.0)
+    styles = load_styles()
     dispatcher = Dispatcher(ledger, backend, files, notifier, styles)
-    tools = Tools(ledger, dispatcher, files, styles, clock, lambda platform: chats[platform].max_file_bytes)
+    tools = ServiceContext(
+        ledger, dispatcher, files, styles, clock, lambda platform: chats[platform].max_file_bytes
+    )
     studio = new_studio(tools, gate, {Identity(Platform.DISCORD, admin)})
-    chat = DiscordChat("a token", studio, stage_folder / "discord-commands.sha256", NotingClient)
+    chat = DiscordAdapter("a token", studio, stage_folder / "discord-commands.sha256", NotingClient)
     chats[Platform.DISCORD] = chat
-    postman = Postman(ledger, chats, clock, pause_s=0.0)
+    postman = DirectMessageSender(ledger, chats, clock, send_interval_s=0.0)
     return FrontEnd(ledger, studio, notifier, dispatcher, chat, postman)
 
 
 class NotingClient(LoraCodeClient):
     """The client, with a note of what people did."""
 
-    def __init__(self, studio: Studio, commands_mark: Path | None = None) -> None:
-        super().__init__(studio, commands_mark)
+    def __init__(self, services: Services, commands_hash_path: Path | None = None) -> None:
+        super().__init__(services, commands_hash_path)
         self._pressed: set[tuple[Any, ...]] = set()
 
     async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
@@ -101,7 +103,7 @@ class NotingClient(LoraCodeClient):
             case discord.InteractionType.application_command:
                 note(Platform.DISCORD, f"Apps: {data['name']}")
             case discord.InteractionType.component:
-                self._note_press(interaction, data["custom_id"].removeprefix(PREFIX))
+                self._note_press(interaction, data["custom_id"].removeprefix(CUSTOM_ID_PREFIX))
             case discord.InteractionType.modal_submit:
                 note(Platform.DISCORD, "form")
                 _note_photos(len(data.get("resolved", {}).get("attachments", ())))
@@ -141,9 +143,9 @@ class Stage:
     folder: Path
     clock: Clock
     backend: FakeBackend
-    gate: Gate
+    gate: UploadDecoder
     bot: FrontEnd
-    new_studio: NewStudio = Studio
+    new_studio: NewStudio = Services
     #: What may break inside the bot in this test, in order.
     expected_errors: list[type[BaseException]] = field(default_factory=list)
     env: Env = field(init=False)
@@ -176,9 +178,9 @@ class Stage:
     async def tell(self) -> None:
         """Bring cards, notices and letters out."""
         await self.bot.notifier.edit_cards()
-        await self.bot.notifier.deliver_owed()
-        await self.bot.notifier.take_out_deleted()
-        await self.bot.postman.deliver()
+        await self.bot.notifier.deliver_due()
+        await self.bot.notifier.scrub_deleted()
+        await self.bot.postman.deliver_due()
 
     async def restart(self) -> None:
         """Stop the bot and start it again, as another process would."""
@@ -207,7 +209,7 @@ class Stage:
 
     async def held(self) -> int:
         """Count the photos that are kept for Anna's next training."""
-        return await self.bot.ledger.held(await self.account())
+        return await self.bot.ledger.count_collected(await self.account())
 
     async def trained(self) -> LoraCode:
         """Anna trains a Lora and is told that it is ready."""
@@ -217,15 +219,15 @@ class Stage:
 
     async def account(self) -> AccountId:
         """Give Anna's account."""
-        return await self.bot.ledger.account_of(Identity(Platform.DISCORD, str(self.anna.id)))
+        return await self.bot.ledger.get_or_create(Identity(Platform.DISCORD, str(self.anna.id)))
 
     async def code(self) -> LoraCode:
         """Give Anna's newest LoraCode."""
-        return (await self.bot.ledger.loras_of(await self.account()))[0].code
+        return (await self.bot.ledger.list_for_account(await self.account()))[0].code
 
     async def training(self) -> Job:
         """Give the job of Anna's newest LoraCode."""
-        job = await self.bot.ledger.training_of(await self.code())
+        job = await self.bot.ledger.get_last_training(await self.code())
         assert job is not None
         return job
 
@@ -246,9 +248,9 @@ class Stage:
     @asynccontextmanager
     async def previewing(self, preview: bytes) -> AsyncIterator[None]:
         """Hold the one drawing that waits where its card shows a preview."""
-        (job,) = await self.bot.ledger.open_jobs_of(await self.account())
-        self.backend.preview = preview
-        self.backend.gate.clear()
+        (job,) = await self.bot.ledger.list_open_for_account(await self.account())
+        self.backend.preview_png = preview
+        self.backend.proceed_event.clear()
         drawing = asyncio.create_task(self.bot.dispatcher.drain())
         path = self.folder / "previews" / f"{job.id}.png"
 
@@ -260,13 +262,13 @@ class Stage:
             await self.tell()
             yield
         finally:
-            self.backend.gate.set()
+            self.backend.proceed_event.set()
             await drawing
 
-    def request(self) -> Generate:
+    def request(self) -> GenerateRequest:
         """What the worker was asked to draw last."""
         request = self.backend.requests[-1]
-        assert isinstance(request, Generate)
+        assert isinstance(request, GenerateRequest)
         return request
 
     def dms(self) -> list[discord.Message]:
@@ -299,20 +301,20 @@ class Stage:
         return [each.json for each in requests if each.method == method and each.path.endswith(ending)]
 
 
-def coached(eye: Eye) -> NewStudio:
+def coached(eye: PhotoAnalyzer) -> NewStudio:
     """Make a Studio whose coach looks with an eye."""
-    return lambda tools, gate, admins: Studio(replace(tools, coach=Coach(eye)), gate, admins)
+    return lambda tools, gate, admins: Services(replace(tools, coach=PhotoCoach(eye)), gate, admins)
 
 
 @asynccontextmanager
 async def on_stage(
     folder: Path,
-    gate: Gate | None = None,
+    gate: UploadDecoder | None = None,
     worker: GpuBackend | None = None,
-    new_studio: NewStudio = Studio,
+    new_studio: NewStudio = Services,
 ) -> AsyncIterator[Stage]:
     """Set everything up; the card is a fake one unless there is a `worker`."""
-    clock, backend, door = Clock(), FakeBackend(), gate or GateHere()
+    clock, backend, door = Clock(), FakeBackend(), gate or InProcessDecoder()
     # Nobody is an administrator before there are people; Bert is one after a restart.
     first = await front_end(folder, clock, worker or backend, door, "0", new_studio)
     stage = Stage(folder, clock, backend, door, first, new_studio)

@@ -13,15 +13,15 @@ from typing import Any
 from telegram import Update
 
 import drawn
-from bot.app.root import App, opened
+from bot.app.root import App, open_app
 from bot.app.settings import Settings
-from bot.chats.telegram import Limit, Limits, TelegramChat
-from bot.core.accounts import Access, Identity, Platform
+from bot.chats.telegram import RateLimit, RateLimits, TelegramAdapter
+from bot.core.accounts import AccessMode, Identity, Platform
 from bot.core.loras import LoraCode
 from bot.jobs.backends.base import GpuBackend
 from bot.jobs.backends.fake import FakeBackend
-from bot.media.quality import Eye
-from gpu_worker.protocol import Generate
+from bot.media.quality import PhotoAnalyzer
+from gpu_worker.protocol import GenerateRequest
 from tests.acceptance.telegram_person import GROUP as GROUP
 from tests.acceptance.telegram_person import Person
 from tests.acceptance.telegram_server import TOKEN, Shown, TelegramServer, telegram_server, until
@@ -34,7 +34,7 @@ PEOPLE = (7, 8)
 #: Who runs the bot.
 ADMIN = 50
 #: People of a test do in a second what others do in minutes.
-NO_LIMITS = Limits(*(Limit(10**6, 1.0, 10**6) for _ in range(3)))
+NO_LIMITS = RateLimits(*(RateLimit(10**6, 1.0, 10**6) for _ in range(3)))
 
 
 @asynccontextmanager
@@ -43,19 +43,19 @@ async def telegram_bot(
     folder: Path,
     backend: GpuBackend,
     acknowledge_within_s: float = 60.0,
-    access: Access = Access.OPEN,
-    eye: Eye | None = None,
-    limits: Limits = NO_LIMITS,
+    access: AccessMode = AccessMode.OPEN,
+    eye: PhotoAnalyzer | None = None,
+    limits: RateLimits = NO_LIMITS,
     album_pause_s: float = 0.2,
 ) -> AsyncIterator[App]:
     """The whole front end, listening to the server; it looks at photos if it has an eye."""
     admins = frozenset({Identity(Platform.TELEGRAM, str(ADMIN))})
     settings = Settings(data_dir=folder, telegram_api_url=server.base_url, admins=admins, access=access)
     settings = settings.model_copy(update={"coach": "off" if eye is None else "on"})
-    async with opened(settings, backend, eye=eye) as app:
-        await consented(app.ledger, *(Identity(Platform.TELEGRAM, str(number)) for number in PEOPLE))
-        chat = TelegramChat(
-            *(app.studio, TOKEN, settings.telegram_api_url, album_pause_s, acknowledge_within_s),
+    async with open_app(settings, backend, photo_analyzer=eye) as app:
+        await consented(app.database, *(Identity(Platform.TELEGRAM, str(number)) for number in PEOPLE))
+        chat = TelegramAdapter(
+            *(app.services, TOKEN, settings.telegram_api_url, album_pause_s, acknowledge_within_s),
             limits=limits,
         )
         app.chats[chat.platform] = chat
@@ -92,8 +92,8 @@ class Stage:
     folder: Path
     card: FakeBackend
     acknowledge_within_s: float
-    eye: Eye | None = None
-    limits: Limits = NO_LIMITS
+    eye: PhotoAnalyzer | None = None
+    limits: RateLimits = NO_LIMITS
     app: App = field(init=False)
     anna: Person = field(init=False)
     bert: Person = field(init=False)
@@ -119,20 +119,20 @@ class Stage:
         await self._running.aclose()
 
     @property
-    def chat(self) -> TelegramChat:
+    def chat(self) -> TelegramAdapter:
         """The adapter."""
         chat = self.app.chats[Platform.TELEGRAM]
-        assert isinstance(chat, TelegramChat)
+        assert isinstance(chat, TelegramAdapter)
         return chat
 
     async def brings(self, update: dict[str, Any]) -> None:
         """Hand the bot an update of a kind that it does not ask for, and the emulator does not know."""
-        await self.chat._incoming.take([Update.de_json(update, self.chat._app.bot)])
+        await self.chat._processor.accept([Update.de_json(update, self.chat._app.bot)])
 
     @property
-    def drawings(self) -> list[Generate]:
+    def drawings(self) -> list[GenerateRequest]:
         """What the card was asked to draw."""
-        return [each for each in self.card.requests if isinstance(each, Generate)]
+        return [each for each in self.card.requests if isinstance(each, GenerateRequest)]
 
     async def result(self, options: str = "", chat: int | None = None) -> Shown:
         """Have Anna draw a boat with a new LoraCode, and give the message with its result."""
@@ -155,8 +155,8 @@ class Stage:
 async def on_stage(
     folder: Path,
     acknowledge_within_s: float = 60.0,
-    eye: Eye | None = None,
-    limits: Limits = NO_LIMITS,
+    eye: PhotoAnalyzer | None = None,
+    limits: RateLimits = NO_LIMITS,
 ) -> AsyncIterator[Stage]:
     """Set everything up and start the bot."""
     async with telegram_server() as server:

@@ -63,13 +63,13 @@ def test_a_wrong_setting_ends_the_start_with_one_line(
 
 
 def test_a_folder_of_photos_can_be_typed(tmp_path: Path) -> None:
-    from bot.chats.console import photo_paths
+    from bot.chats.console import parse_photo_paths
 
     for number, data in enumerate(drawn.sample_photos(3, count=2), 1):
         (tmp_path / f"{number} of two.png").write_bytes(data)
     (tmp_path / "notes.txt").write_text("not a photo")
     both = [tmp_path / "1 of two.png", tmp_path / "2 of two.png"]
-    assert photo_paths(str(tmp_path)) == both
-    assert photo_paths(str(both[0])) == both[:1]
-    assert photo_paths(f"'{both[0]}' '{both[1]}'") == both
-    assert photo_paths("neither here nor there") == []
+    assert parse_photo_paths(str(tmp_path)) == both
+    assert parse_photo_paths(str(both[0])) == both[:1]
+    assert parse_photo_paths(f"'{both[0]}' '{both[1]}'") == both
+    assert parse_photo_paths("neither here nor there") == []

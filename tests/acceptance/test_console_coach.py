@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bot.jobs.backends.fake import FakeBackend
 from tests.acceptance.test_console_pictures import console
-from tests.integration.colour_eye import SOMEBODY_ELSE, ColourEye, painted
+from tests.integration.colour_eye import SOMEBODY_ELSE, ColourAnalyzer, painted
 from tests.integration.engine_room import png
 from tests.integration.studio_desk import album
 
@@ -18,7 +18,7 @@ async def test_a_set_with_a_bad_photo_ends_in_a_better_one(tmp_path: Path) -> No
     for number, photo in enumerate([*good[:4], painted(SOMEBODY_ELSE)], 1):
         (folder / f"{number}.png").write_bytes(photo.data or b"")
     (tmp_path / "better.png").write_bytes(good[4].data or b"")
-    async with console(tmp_path / "data", FakeBackend(picture=png()), ColourEye()) as person:
+    async with console(tmp_path / "data", FakeBackend(picture=png()), ColourAnalyzer()) as person:
         await person.types(str(folder), r"Photo 5 seems to show somebody else[^\n]*\n[^\n]*Start over\n")
         await person.presses("✕ 5", "4 of 5")
         await person.types(str(tmp_path / "better.png"), r"\d{4} \d{4} is ready")

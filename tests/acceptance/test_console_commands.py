@@ -11,9 +11,9 @@ import pytest
 
 import drawn
 from bot import texts
-from bot.chats.console import HERE, ME
+from bot.chats.console import CONSOLE_ADDRESS, CONSOLE_IDENTITY
 from bot.core.accounts import Identity, Platform
-from bot.core.loras import Asker, LoraCode
+from bot.core.loras import LoraCode, Requester
 from bot.jobs.backends.fake import FakeBackend
 from tests.acceptance.test_console_pictures import RESULT, Console, console, last_request
 from tests.integration.engine_room import png
@@ -159,8 +159,8 @@ async def test_every_option_reaches_the_worker(tmp_path: Path) -> None:
         )
         request = last_request(card)
         assert (request.count, request.shape, request.seed, request.steps) == (2, "portrait", 7, 12)
-        assert (request.guidance, request.sampler, request.loras[0].strength) == (6.5, "euler a", 0.8)
-        assert "fog, rain" in request.negative
+        assert (request.guidance_scale, request.sampler, request.loras[0].strength) == (6.5, "euler a", 0.8)
+        assert "fog, rain" in request.negative_prompt
         assert request.prompt.startswith("oil painting of")
 
 
@@ -179,18 +179,18 @@ async def test_every_option_reaches_the_worker(tmp_path: Path) -> None:
     "[uninvite:*]",
 )
 async def test_sharing_is_decided_by_numbers(person: Console, tmp_path: Path) -> None:
-    code, ledger = await trained(person, tmp_path / "album"), person.app.ledger
+    code, ledger = await trained(person, tmp_path / "album"), person.app.database
     for number, answer in enumerate(("Once", "Always", "No"), 1):
         who = Identity(Platform.TELEGRAM, str(number), name=f"Friend {number}")
-        await person.app.studio.ask(who, who.alone, code)
+        await person.app.services.request_access(who, who.private_address, code)
         await person.reads(rf"Friend {number} \(Telegram\) wants to draw(?s:.*?)No\n")
         await person.presses(answer, r"Friend|said no|No more|refused|Nobody|may draw|not|no ")
-    await ledger.invite(code, "ABCDEFGHJKLM", datetime.now(UTC) + timedelta(days=1))
+    await ledger.save_share_link(code, "ABCDEFGHJKLM", datetime.now(UTC) + timedelta(days=1))
     for number in range(100, 109):
         who = Identity(Platform.TELEGRAM, str(number))
-        friend = Asker(await ledger.account_of(who), f"Other {number}", who.alone)
-        assert await ledger.accept(friend, "ABCDEFGHJKLM") == code
-    person.app.postman.wake()
+        friend = Requester(await ledger.get_or_create(who), f"Other {number}", who.private_address)
+        assert await ledger.accept_share_link(friend, "ABCDEFGHJKLM") == code
+    person.app.direct_message_sender.wake()
     await person.reads(r"Other 108(?s:.*?)Everybody with[^\n]*\n")  # a letter brings buttons of its own
     await person.types("/codes", r"\[1\] \d{4} \d{4}(?s:.*?)\n")
     await person.presses(f"{code[:4]} {code[4:]}", "Share(?s:.*)All my codes\n")
@@ -237,6 +237,9 @@ async def test_who_sits_here_runs_the_machine(person: Console, tmp_path: Path) -
 
 
 async def test_the_person_at_the_console_is_never_asked_to_agree(person: Console) -> None:
-    assert await person.app.studio.consent_question(ME) is None
-    offered = [each.action for each in (await person.app.studio.train(ME, HERE)).buttons]
+    assert await person.app.services.get_consent_question(CONSOLE_IDENTITY) is None
+    offered = [
+        each.action
+        for each in (await person.app.services.start_training(CONSOLE_IDENTITY, CONSOLE_ADDRESS)).buttons
+    ]
     assert "consent" not in offered

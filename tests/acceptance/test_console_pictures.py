@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 import drawn
-from bot.app.root import App, opened
+from bot.app.root import App, open_app
 from bot.app.settings import Settings
-from bot.chats.console import ConsoleChat
+from bot.chats.console import ConsoleAdapter
 from bot.core.accounts import Platform
 from bot.jobs.backends.fake import FakeBackend
-from bot.media.quality import Eye
-from gpu_worker.protocol import Generate
+from bot.media.quality import PhotoAnalyzer
+from gpu_worker.protocol import GenerateRequest
 from tests.acceptance.uses import note, of_button, of_words
 from tests.integration.engine_room import png, until
 
@@ -33,7 +33,7 @@ class Console:
         self._screen = io.StringIO()
         self._keyboard = os.fdopen(reading)
         self.app = app
-        self.chat = ConsoleChat(app.studio, self._keyboard, self._screen)
+        self.chat = ConsoleAdapter(app.services, self._keyboard, self._screen)
         self._seen = 0
         self._pressed: object = None
 
@@ -76,11 +76,13 @@ class Console:
 
 
 @asynccontextmanager
-async def console(folder: Path, card: FakeBackend, eye: Eye | None = None) -> AsyncIterator[Console]:
+async def console(
+    folder: Path, card: FakeBackend, eye: PhotoAnalyzer | None = None
+) -> AsyncIterator[Console]:
     """The program, started on a data folder and stopped again; it looks at photos if it has an eye."""
     note(Platform.CONSOLE, *(["restart"] * folder.exists()))
     settings = Settings(data_dir=folder, coach="off" if eye is None else "on")
-    async with opened(settings, card, eye=eye) as app:
+    async with open_app(settings, card, photo_analyzer=eye) as app:
         person = Console(app)
         app.chats[Platform.CONSOLE] = person.chat
         running = asyncio.create_task(app.run({"console": person.chat.run()}))
@@ -93,9 +95,9 @@ async def console(folder: Path, card: FakeBackend, eye: Eye | None = None) -> As
             running.result()
 
 
-def last_request(card: FakeBackend) -> Generate:
+def last_request(card: FakeBackend) -> GenerateRequest:
     request = card.requests[-1]
-    assert isinstance(request, Generate)
+    assert isinstance(request, GenerateRequest)
     return request
 
 
@@ -136,11 +138,11 @@ async def test_everything_that_can_be_done_with_a_result(tmp_path: Path) -> None
 
         await person.types(f"/show {number}", RESULT)
         await person.presses("Variations 2", RESULT)
-        assert (last_request(card).seed, last_request(card).variation) == (8, 0.25)
+        assert (last_request(card).seed, last_request(card).variation_strength) == (8, 0.25)
 
         await person.types(f"/show {number}", RESULT)
         await person.presses("Larger 1", RESULT)
-        assert (last_request(card).width_px, last_request(card).start is None) == (128, False)
+        assert (last_request(card).width_px, last_request(card).init_image is None) == (128, False)
 
         await person.types(f"/show {number}", RESULT)
         await person.presses("Edit prompt", r"Now write the new prompt[^\n]*\non the moon")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import drawn
 from bot.app.root import App
-from bot.core.accounts import Identity, Place, Platform
+from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.jobs.backends.fake import FakeBackend
 from tests.acceptance.test_console_pictures import Console, console
 from tests.integration.engine_room import png
 
 BERT = Identity(Platform.TELEGRAM, "8", name="Bert")
-BERTS = BERT.alone
+BERTS = BERT.private_address
 
 
 async def trained(person: Console, folder: Path) -> str:
@@ -26,7 +26,7 @@ async def trained(person: Console, folder: Path) -> str:
 async def test_an_owner_at_the_console_is_asked_and_decides(tmp_path: Path) -> None:
     async with console(tmp_path / "data", FakeBackend(picture=png())) as person:
         code = await trained(person, tmp_path / "album")
-        await person.app.studio.ask(BERT, BERTS, code)
+        await person.app.services.request_access(BERT, BERTS, code)
         await person.reads(r"Bert \(Telegram\) wants to draw with your(?s:.*)\[3\] No")
         await person.presses("Always", "until you take it back")
         assert (await draws(person.app, code)).startswith("Drawing 1 picture")
@@ -49,4 +49,8 @@ async def test_the_person_at_the_console_asks_and_reports(tmp_path: Path) -> Non
 
 
 async def draws(app: App, code: str) -> str:
-    return (await app.studio.generate_text(BERT, Place(Platform.TELEGRAM, "8", "8"), f"{code} a boat")).text
+    return (
+        await app.services.generate_from_text(
+            BERT, ChatAddress(Platform.TELEGRAM, "8", "8"), f"{code} a boat"
+        )
+    ).text

@@ -9,10 +9,10 @@ from pathlib import Path
 import discord
 import pytest
 
-from bot.chats.discord.buttons import view_of
-from bot.core.accounts import Identity, Place
-from bot.core.messages import Attachment, Button, Choice, Reply
-from bot.services.studio import Studio
+from bot.chats.discord.buttons import build_view
+from bot.core.accounts import ChatAddress, Identity
+from bot.core.messages import Attachment, Button, Reply, Suggestion
+from bot.services.studio import Services
 from tests.acceptance.discord_stage import Stage, labels, on_stage, said, text_of
 
 AN_HOUR_S = 3600.0
@@ -20,16 +20,16 @@ TWO_S = 2.0
 HERE = Button("Change", "draft:style")
 
 
-class Scripted(Studio):
+class Scripted(Services):
     """Answers what the test has written down; all else is the real one."""
 
     reply: Reply = Reply("nothing yet")
     slow = False
 
-    async def codes(self, who: Identity, place: Place) -> Reply:
+    async def list_loras(self, who: Identity, address: ChatAddress) -> Reply:
         return self.reply
 
-    async def press(self, who: Identity, place: Place, action: str) -> Reply:
+    async def handle_button(self, who: Identity, address: ChatAddress, action: str) -> Reply:
         return self.reply
 
     async def language_of(self, who: Identity) -> str:
@@ -37,15 +37,15 @@ class Scripted(Studio):
             await asyncio.sleep(AN_HOUR_S)
         return await super().language_of(who)
 
-    async def edit_text(self, who: Identity, job_id: int) -> str:
+    async def get_prompt(self, who: Identity, job_id: int) -> str:
         if self.slow:
             await asyncio.sleep(AN_HOUR_S)
         return "x" * 3000
 
-    async def codes_like(self, who: Identity, typed: str) -> list[Choice]:
+    async def suggest_codes(self, who: Identity, query: str) -> list[Suggestion]:
         if self.slow:
             await asyncio.sleep(AN_HOUR_S)
-        return [Choice(f"{number:0150}", str(number)) for number in range(40)]
+        return [Suggestion(f"{number:0150}", str(number)) for number in range(40)]
 
 
 @pytest.fixture
@@ -83,10 +83,12 @@ async def test_a_reply_that_replaces_edits_the_message_with_the_button(
     if prompt.startswith("an answer"):
         message = await asked(stage, before)
     else:
-        place = Place(stage.bot.chat.platform, str(stage.channel.id), str(stage.anna.id))
+        place = ChatAddress(stage.bot.chat.platform, str(stage.channel.id), str(stage.anna.id))
         await stage.bot.chat.send(place, before, nonce="n")
         (message,) = stage.public()
-    script(stage, Reply("after", (Button("Other", "codes"),), (picture(tmp_path, "b.png"),), replaces=True))
+    script(
+        stage, Reply("after", (Button("Other", "codes"),), (picture(tmp_path, "b.png"),), edits_message=True)
+    )
     pressed = await stage.anna.click(message, label="Change")
     assert pressed.followups == []
     assert pressed.response is not None
@@ -100,16 +102,16 @@ async def test_a_reply_that_replaces_edits_the_message_with_the_button(
 
 async def test_a_replaced_message_loses_what_the_reply_does_not_have(stage: Stage, tmp_path: Path) -> None:
     message = await asked(stage, Reply("before", (HERE,), (picture(tmp_path, "a.png"),)))
-    script(stage, Reply("after", replaces=True))
+    script(stage, Reply("after", edits_message=True))
     pressed = await stage.anna.click(message, label="Change")
     assert pressed.response is not None
     assert (pressed.response.message.components, pressed.response.attachments) == ([], [])
 
 
 async def test_a_message_is_edited_by_the_bot_itself_when_the_interaction_ended(stage: Stage) -> None:
-    place = Place(stage.bot.chat.platform, str(stage.channel.id), str(stage.anna.id))
+    place = ChatAddress(stage.bot.chat.platform, str(stage.channel.id), str(stage.anna.id))
     await stage.bot.chat.send(place, Reply("before", (HERE,)), nonce="n")
-    script(stage, Reply("after", replaces=True))
+    script(stage, Reply("after", edits_message=True))
     stage.refuse("PATCH", "/webhooks/*/messages/@original", 401, 50027)
     pressed = await stage.anna.click(stage.public()[0], label="Change")
     assert pressed.followups == []
@@ -118,14 +120,14 @@ async def test_a_message_is_edited_by_the_bot_itself_when_the_interaction_ended(
 
 async def test_a_message_that_is_gone_is_answered_by_a_new_one(stage: Stage) -> None:
     message = await asked(stage, Reply("before", (HERE,)))
-    script(stage, Reply("after", replaces=True))
+    script(stage, Reply("after", edits_message=True))
     stage.refuse("PATCH", "/webhooks/*/messages/@original", 404, 10008)
     stage.refuse("PATCH", f"/channels/{stage.channel.id}/messages/*", 404, 10008)
     assert said(await stage.anna.click(message, label="Change")) == "after"
 
 
 async def test_a_reply_that_replaces_is_an_answer_where_there_is_nothing_to_replace(stage: Stage) -> None:
-    assert (await asked(stage, Reply("after", replaces=True))).content == "after"
+    assert (await asked(stage, Reply("after", edits_message=True))).content == "after"
 
 
 async def test_an_acknowledgement_that_arrived_before_its_answer_was_lost_still_counts(stage: Stage) -> None:
@@ -152,7 +154,7 @@ async def test_what_cannot_be_acknowledged_is_not_done(
 
 async def test_files_of_an_owed_message_are_sent_as_they_are(stage: Stage, tmp_path: Path) -> None:
     files = tuple(Attachment(picture(tmp_path, f"{number}"), f"part-{number}.bin") for number in range(12))
-    place = Place(stage.bot.chat.platform, "dm", str(stage.anna.id))
+    place = ChatAddress(stage.bot.chat.platform, "dm", str(stage.anna.id))
     await stage.bot.chat.send(place, Reply("here", files=files), nonce="n")
     sent = stage.dms()
     assert [len(each.attachments) for each in sent] == [10, 2]
@@ -210,7 +212,7 @@ async def test_offers_that_take_too_long_are_none(stage: Stage) -> None:
 
 def rows(*buttons: int | None) -> list[list[str]]:
     """The rows of buttons that ask for these rows; a button is named by its number."""
-    view = view_of([Button(str(number), "codes", row) for number, row in enumerate(buttons)])
+    view = build_view([Button(str(number), "codes", row) for number, row in enumerate(buttons)])
     assert view is not None
     return [[child["label"] for child in row["components"]] for row in view.to_components()]
 

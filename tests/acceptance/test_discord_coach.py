@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.discord_stage import PhotoFile, Stage, coached, labels, on_stage, photos, shown
-from tests.integration.colour_eye import NOBODY, TWO_PEOPLE, ColourEye, painted
+from tests.integration.colour_eye import NOBODY, TWO_PEOPLE, ColourAnalyzer, painted
 
 
 def bad(colour: str) -> PhotoFile:
@@ -19,7 +19,7 @@ def bad(colour: str) -> PhotoFile:
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with on_stage(tmp_path, new_studio=coached(ColourEye())) as each:
+    async with on_stage(tmp_path, new_studio=coached(ColourAnalyzer())) as each:
         yield each
 
 
@@ -38,7 +38,7 @@ async def test_a_set_with_a_bad_photo_ends_in_a_better_one(stage: Stage) -> None
     await stage.album(photos(1, first=5))
     assert "That is all five" in stage.dms()[0].content
     await stage.work()
-    assert await stage.bot.ledger.lora(await stage.code()) is not None
+    assert await stage.bot.ledger.get_by_code(await stage.code()) is not None
 
 
 async def test_the_form_shows_what_is_wrong_and_whoever_insists_gets_their_training(stage: Stage) -> None:

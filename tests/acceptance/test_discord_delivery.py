@@ -12,9 +12,9 @@ import pytest
 from PIL import ExifTags, Image, PngImagePlugin
 from simcord.builders import ChannelHandle
 
-from bot.chats.discord import DiscordChat
+from bot.chats.discord import DiscordAdapter
 from bot.chats.discord.attachments import MAX_FILE_BYTES
-from bot.core.accounts import Place, Platform
+from bot.core.accounts import ChatAddress, Platform
 from bot.core.errors import ChatBusy, ChatUnreachable
 from bot.core.jobs import JobStatus
 from bot.core.loras import format_code
@@ -30,12 +30,12 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield each
 
 
-def here(stage: Stage) -> Place:
-    return Place(Platform.DISCORD, str(stage.channel.id), str(stage.anna.id))
+def here(stage: Stage) -> ChatAddress:
+    return ChatAddress(Platform.DISCORD, str(stage.channel.id), str(stage.anna.id))
 
 
-def alone(stage: Stage) -> Place:
-    return Place(Platform.DISCORD, "dm", str(stage.anna.id))
+def alone(stage: Stage) -> ChatAddress:
+    return ChatAddress(Platform.DISCORD, "dm", str(stage.anna.id))
 
 
 async def test_a_result_arrives_long_after_its_interaction_ended(stage: Stage) -> None:
@@ -198,7 +198,7 @@ async def test_who_is_only_busy_is_not_given_up(
 
 
 async def test_nothing_is_sent_before_discord_is_connected(stage: Stage) -> None:
-    chat = DiscordChat("a token", stage.bot.studio)
+    chat = DiscordAdapter("a token", stage.bot.studio)
     with pytest.raises(ChatBusy):
         await chat.send(alone(stage), Reply("hello"), nonce="n")
 

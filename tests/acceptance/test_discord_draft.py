@@ -74,7 +74,7 @@ async def test_what_was_said_with_the_command_is_kept_until_the_words_come(stage
     await stage.work()
     request = stage.request()
     assert (request.seed, request.count, request.width_px) == (7, 2, 512)
-    assert "fog" in request.negative
+    assert "fog" in request.negative_prompt
 
 
 async def test_words_without_a_code_are_drawn_with_the_only_one(stage: Stage) -> None:

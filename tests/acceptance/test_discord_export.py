@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.chats.discord import DiscordChat
+from bot.chats.discord import DiscordAdapter
 from tests.acceptance.discord_stage import Stage, on_stage, photos, text_of
 
 TEN_MIB = 10 * 2**20
@@ -104,4 +104,4 @@ async def test_a_code_that_is_still_training_has_no_file_yet(stage: Stage) -> No
 
 
 async def test_the_chat_tells_its_limit(stage: Stage) -> None:
-    assert DiscordChat("a token", stage.bot.studio).max_file_bytes == TEN_MIB
+    assert DiscordAdapter("a token", stage.bot.studio).max_file_bytes == TEN_MIB

@@ -9,7 +9,7 @@ import discord
 import pytest
 
 from bot import texts
-from bot.core.accounts import Identity, Place, Platform
+from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import UserError
 from tests.acceptance.discord_stage import Stage, delete, number_of, on_stage, text_of
 
@@ -63,9 +63,9 @@ async def test_a_form_with_nothing_in_it_to_draw_is_told(stage: Stage) -> None:
 async def test_a_form_for_somebody_else_s_result_draws_nothing(stage: Stage) -> None:
     first = await stage.drawn()
     other = int(number_of(first))
-    studio, place = stage.bot.studio, Place(Platform.DISCORD, str(stage.channel.id), str(stage.bert.id))
+    studio, place = stage.bot.studio, ChatAddress(Platform.DISCORD, str(stage.channel.id), str(stage.bert.id))
     with pytest.raises(UserError, match=texts.STALE_BUTTON):
-        await studio.edit(Identity(Platform.DISCORD, str(stage.bert.id)), place, other, "a ship")
+        await studio.generate_edited(Identity(Platform.DISCORD, str(stage.bert.id)), place, other, "a ship")
 
 
 async def test_a_form_that_came_too_late_can_be_opened_again(

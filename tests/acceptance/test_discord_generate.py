@@ -70,22 +70,27 @@ async def test_every_option_reaches_the_worker(stage: Stage) -> None:
         sampler="euler a",
     )
     request = stage.request()
-    assert (request.seed, request.count, request.steps, request.guidance) == (7, 4, 12, 6.5)
+    assert (request.seed, request.count, request.steps, request.guidance_scale) == (7, 4, 12, 6.5)
     assert (request.shape, request.width_px, request.height_px) == ("portrait", None, None)
     assert request.sampler == "euler a"
     assert [lora.strength for lora in request.loras] == [0.8]
     assert request.prompt.startswith("oil painting of sks person")
     assert "a boat" in request.prompt
-    assert "blurry" in request.negative
-    assert "photo" in request.negative, "what the style avoids"
+    assert "blurry" in request.negative_prompt
+    assert "photo" in request.negative_prompt, "what the style avoids"
     assert len(card.attachments) == 4
 
 
 async def test_without_options_the_worker_s_defaults_hold(stage: Stage) -> None:
     await stage.drawn()
     request = stage.request()
-    assert (request.count, request.steps, request.guidance, request.sampler) == (1, None, None, "")
-    assert (request.shape, request.width_px, request.height_px, request.negative) == ("", None, None, "")
+    assert (request.count, request.steps, request.guidance_scale, request.sampler) == (1, None, None, "")
+    assert (request.shape, request.width_px, request.height_px, request.negative_prompt) == (
+        "",
+        None,
+        None,
+        "",
+    )
     assert request.seed is not None, "settled here, so that a second attempt draws the same"
 
 
@@ -153,7 +158,7 @@ async def test_somebody_else_s_code_in_the_prompt_is_unknown(stage: Stage) -> No
     await stage.bert.submit_modal(shown, {"photos": photos(5, first=6)})
     await stage.work()
     berts = Identity(Platform.DISCORD, str(stage.bert.id))
-    (his,) = await stage.bot.ledger.loras_of(await stage.bot.ledger.account_of(berts))
+    (his,) = await stage.bot.ledger.list_for_account(await stage.bot.ledger.get_or_create(berts))
     answer = await stage.draw(hers, f"a handshake with {his.code}")
     assert (text_of(answer), answer.ephemeral) == (texts.unknown_code_in_prompt(his.code), True)
 

@@ -46,7 +46,12 @@ async def test_again_draws_the_same_wish_with_another_seed_beside_the_first(stag
     before = stage.request()
     second = await drawn_anew(stage, first, "Again")
     after = stage.request()
-    assert (after.prompt, after.negative, after.steps, after.guidance) == (before.prompt, "fog", 12, 6.5)
+    assert (after.prompt, after.negative_prompt, after.steps, after.guidance_scale) == (
+        before.prompt,
+        "fog",
+        12,
+        6.5,
+    )
     assert after.seed not in (7, None)
     assert [len(each.attachments) for each in stage.public()] == [1, 1]
     assert second.content.startswith(stage.anna.mention)
@@ -66,7 +71,7 @@ async def test_variations_are_four_of_the_chosen_picture(stage: Stage) -> None:
     assert labels(first)[:4] == ["Variations 1", "Larger 1", "Variations 2", "Larger 2"]
     second = await drawn_anew(stage, first, "Variations 2")
     request = stage.request()
-    assert (request.seed, request.count, request.variation) == (8, 4, 0.25)
+    assert (request.seed, request.count, request.variation_strength) == (8, 4, 0.25)
     assert len(second.attachments) == 4
     assert len(labels(second)) == 12
 
@@ -77,8 +82,8 @@ async def test_larger_begins_from_the_chosen_picture_with_twice_its_sides(stage:
     await drawn_anew(stage, first, "Larger")
     request = stage.request()
     assert (request.width_px, request.height_px, request.count) == (1024, 1024, 1)
-    assert request.start is not None
-    assert request.start.picture == stage.backend.picture
+    assert request.init_image is not None
+    assert request.init_image.data == stage.backend.picture
 
 
 async def test_larger_says_so_when_the_picture_is_gone_and_offers_again(stage: Stage) -> None:

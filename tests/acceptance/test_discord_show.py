@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.chats.discord.sender import own_dm
+from bot.chats.discord.sender import dm_address
 from bot.core.accounts import Identity, Platform
 from tests.acceptance.discord_stage import ONE_PICTURE, Stage, labels, number_of, on_stage, text_of
 
@@ -44,7 +44,7 @@ async def test_what_is_not_one_s_own_result_cannot_be_shown(stage: Stage, number
 
 async def test_a_result_that_is_still_drawn_is_shown_as_its_card(stage: Stage) -> None:
     await stage.draw(await stage.trained())
-    (job,) = await stage.bot.ledger.open_jobs_of(await stage.account())
+    (job,) = await stage.bot.ledger.list_open_for_account(await stage.account())
     await stage.anna_alone.slash("show", id=str(job.id))
     assert labels(stage.dms()[-1]) == ["Cancel"]
     await stage.work()
@@ -53,7 +53,7 @@ async def test_a_result_that_is_still_drawn_is_shown_as_its_card(stage: Stage) -
 
 async def test_a_card_that_show_brings_is_another_message_for_discord_too(stage: Stage) -> None:
     await stage.draw(await stage.trained())
-    (job,) = await stage.bot.ledger.open_jobs_of(await stage.account())
+    (job,) = await stage.bot.ledger.list_open_for_account(await stage.account())
     for _ in range(2):
         await stage.anna_alone.slash("show", id=str(job.id))
     nonces = [each["nonce"] for each in stage.asked("POST", "/messages")[-3:]]
@@ -80,14 +80,16 @@ async def test_a_cancelled_drawing_loses_its_preview(stage: Stage) -> None:
     await stage.tell()
     (card,) = stage.public()
     assert (card.attachments, card.components) == ([], [])
-    assert await stage.bot.ledger.open_jobs_of(await stage.account()) == []
+    assert await stage.bot.ledger.list_open_for_account(await stage.account()) == []
 
 
 @pytest.mark.covers("discord", "words")
 async def test_a_prompt_that_was_begun_by_buttons_is_taken_from_a_dm(stage: Stage) -> None:
     code = await stage.trained()
-    place = own_dm(stage.anna.id)
-    draft = await stage.bot.studio.generate_text(Identity(Platform.DISCORD, str(stage.anna.id)), place, "")
+    place = dm_address(stage.anna.id)
+    draft = await stage.bot.studio.generate_from_text(
+        Identity(Platform.DISCORD, str(stage.anna.id)), place, ""
+    )
     await stage.bot.chat.send(place, draft, nonce="draft")
     question = stage.dms()[-1]
     await stage.anna_alone.click(question, label="Portrait")
@@ -108,5 +110,5 @@ async def test_a_prompt_that_was_begun_by_buttons_is_taken_from_a_dm(stage: Stag
 
 async def test_words_in_a_dm_without_anything_begun_are_told_how_to_begin(stage: Stage) -> None:
     await stage.anna_alone.send_dm("a boat")
-    told = texts.welcome(Platform.DISCORD, must_consent=False, examples=[Path("examples.jpg")]).text
+    told = texts.welcome(Platform.DISCORD, needs_consent=False, examples=[Path("examples.jpg")]).text
     assert stage.dms()[-1].content == told

@@ -10,10 +10,10 @@ import pytest
 from simcord.builders import UserHandle
 
 from bot import texts
-from bot.core.accounts import Identity, Place, Platform
+from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.jobs import JobStatus
 from bot.core.loras import format_code
-from bot.services.studio import Studio
+from bot.services.studio import Services
 from tests.acceptance.discord_stage import PhotoFile, Stage, labels, on_stage, photos, said, shown, text_of
 from tests.acceptance.uses import note
 
@@ -98,7 +98,7 @@ async def test_two_people_s_sets_at_once_stay_theirs(stage: Stage) -> None:
     (request,) = stage.backend.requests
     assert request.job_id == (await stage.training()).id
     berts = Identity(Platform.DISCORD, str(stage.bert.id))
-    assert await stage.bot.ledger.held(await stage.bot.ledger.account_of(berts)) == 4
+    assert await stage.bot.ledger.count_collected(await stage.bot.ledger.get_or_create(berts)) == 4
 
 
 @pytest.mark.covers("discord", "message deleted")
@@ -117,7 +117,7 @@ async def test_who_blocked_the_bot_is_left_alone_and_holds_nobody_up(stage: Stag
     stage.close_dms()  # Discord says the same of a block
     await stage.work()
     assert (await stage.training()).status is JobStatus.DONE
-    assert await stage.bot.ledger.notices_owed() == 0, "it is not tried for ever"
+    assert await stage.bot.ledger.count_undelivered() == 0, "it is not tried for ever"
     asked = len(stage.asked("POST", "/messages"))
     stage.clock.forward(minutes=10)
     await stage.tell()
@@ -162,15 +162,15 @@ async def test_cancel_pressed_twice_says_that_it_is_over(stage: Stage) -> None:
     assert said(second) == texts.ALREADY_ENDED
 
 
-class SlowCard(Studio):
+class SlowCard(Services):
     """Lets a card of a set be on its way while the set may become complete."""
 
-    async def set_message(self, who: Identity, place: Place) -> str | None:
-        account = await self._ledger.account_of(who)
+    async def get_set_message(self, who: Identity, address: ChatAddress) -> str | None:
+        account = await self._database.get_or_create(who)
         for _ in range(1000):
-            if await self._ledger.open_jobs_of(account):
+            if await self._database.list_open_for_account(account):
                 break
-        return await super().set_message(who, place)
+        return await super().get_set_message(who, address)
 
 
 @pytest.mark.covers("discord", "two sets at once")

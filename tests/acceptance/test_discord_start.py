@@ -14,22 +14,22 @@ import discord
 import pytest
 
 from bot import texts
-from bot.chats.discord import DiscordChat, LoraCodeClient
+from bot.chats.discord import DiscordAdapter, LoraCodeClient
 from bot.core.errors import SettingsError
-from bot.db import Ledger
-from bot.media.storage import Files
-from bot.services.studio import Studio
-from tests.integration.studio_desk import Clock, GateHere, NotedQueue, tools
+from bot.db import Database
+from bot.media.storage import Storage
+from bot.services.studio import Services
+from tests.integration.studio_desk import Clock, InProcessDecoder, RecordingQueue, tools
 
 CANARY = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GcanaR.y-in-a-coal-mine-27-chars-xx"
-NewClient = Callable[[Studio, Path | None], LoraCodeClient]
+NewClient = Callable[[Services, Path | None], LoraCodeClient]
 
 
 @pytest.fixture
-async def studio(tmp_path: Path) -> AsyncIterator[Studio]:
+async def studio(tmp_path: Path) -> AsyncIterator[Services]:
     clock = Clock()
-    ledger = await Ledger.open(tmp_path / "ledger.sqlite3", clock)
-    yield Studio(tools(ledger, NotedQueue(), Files(tmp_path), clock), GateHere(), frozenset())
+    ledger = await Database.open(tmp_path / "ledger.sqlite3", clock)
+    yield Services(tools(ledger, RecordingQueue(), Storage(tmp_path), clock), InProcessDecoder(), frozenset())
     await ledger.close()
 
 
@@ -50,33 +50,35 @@ def closed(code: int) -> discord.ConnectionClosed:
 
 @pytest.mark.parametrize("error", [discord.LoginFailure("Improper token"), closed(4004)])
 async def test_a_wrong_token_ends_the_start_with_one_line_that_names_the_setting(
-    studio: Studio, error: Exception
+    studio: Services, error: Exception
 ) -> None:
     with pytest.raises(SettingsError) as refused:
-        await DiscordChat(CANARY, studio, new_client=refusing(error)).run()
+        await DiscordAdapter(CANARY, studio, client_factory=refusing(error)).run()
     assert str(refused.value).startswith("DISCORD_BOT_TOKEN ")
     assert "\n" not in str(refused.value)
     assert CANARY not in str(refused.value)
 
 
-async def test_a_connection_that_cannot_be_kept_for_another_reason_is_not_hidden(studio: Studio) -> None:
+async def test_a_connection_that_cannot_be_kept_for_another_reason_is_not_hidden(studio: Services) -> None:
     with pytest.raises(discord.ConnectionClosed):
-        await DiscordChat(CANARY, studio, new_client=refusing(closed(4010))).run()
+        await DiscordAdapter(CANARY, studio, client_factory=refusing(closed(4010))).run()
 
 
-async def test_a_discord_that_names_no_gateway_just_now_is_asked_again(studio: Studio) -> None:
+async def test_a_discord_that_names_no_gateway_just_now_is_asked_again(studio: Services) -> None:
     class Second(LoraCodeClient):
         async def start(self, token: str, *, reconnect: bool = True) -> None:
             return
 
     clients = iter([refusing(discord.GatewayNotFound()), Second])  # what discord.py makes of a 503 there
-    chat = DiscordChat(CANARY, studio, new_client=lambda *parts: next(clients)(*parts), first_pause_s=0.01)
+    chat = DiscordAdapter(
+        CANARY, studio, client_factory=lambda *parts: next(clients)(*parts), initial_retry_s=0.01
+    )
     await chat.run()
     assert isinstance(chat.client, Second)
 
 
 async def test_without_a_network_it_keeps_trying_and_says_so(
-    studio: Studio, caplog: pytest.LogCaptureFixture
+    studio: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     tries = 0
@@ -84,14 +86,14 @@ async def test_without_a_network_it_keeps_trying_and_says_so(
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         address = f"http://127.0.0.1:{nobody.getsockname()[1]}"
 
-    def new_client(studio: Studio, mark: Path | None) -> LoraCodeClient:
+    def new_client(studio: Services, mark: Path | None) -> LoraCodeClient:
         nonlocal tries
         tries += 1
         if tries == 3:
             third.set()
         return LoraCodeClient(studio, mark, proxy=address)
 
-    chat = DiscordChat(CANARY, studio, new_client=new_client, first_pause_s=0.01)
+    chat = DiscordAdapter(CANARY, studio, client_factory=new_client, initial_retry_s=0.01)
     running = asyncio.create_task(chat.run())
     await asyncio.wait_for(third.wait(), 20)
     running.cancel()
@@ -101,12 +103,12 @@ async def test_without_a_network_it_keeps_trying_and_says_so(
     assert CANARY not in caplog.text
 
 
-async def test_it_asks_for_no_privileged_intent(studio: Studio) -> None:
+async def test_it_asks_for_no_privileged_intent(studio: Services) -> None:
     intents = LoraCodeClient(studio).intents
     assert not (intents.message_content or intents.members or intents.presences)
 
 
-async def test_every_command_works_in_servers_and_dms_for_servers_and_people(studio: Studio) -> None:
+async def test_every_command_works_in_servers_and_dms_for_servers_and_people(studio: Services) -> None:
     tree = LoraCodeClient(studio).tree
     for command in tree.get_commands():
         if command.name in texts.ADMIN_COMMANDS:

@@ -14,10 +14,10 @@ from bot import texts
 from bot.core.accounts import Identity, Platform
 from bot.core.jobs import JobStatus
 from bot.core.loras import LoraState, format_code
-from bot.jobs.backends.local import LocalBackend
-from bot.media.decoding import NOT_A_PICTURE, TOO_MANY_BYTES, PhotoGate
-from bot.media.storage import Files
-from gpu_worker.protocol import Train
+from bot.jobs.backends.local import ProcessBackend
+from bot.media.decoding import NOT_A_PICTURE_SENTENCE, TOO_MANY_BYTES_SENTENCE, SandboxedPhotoDecoder
+from bot.media.storage import Storage
+from gpu_worker.protocol import TrainRequest
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, text_of
 from tests.integration.engine_room import PNG
 
@@ -51,10 +51,10 @@ async def test_five_photos_in_the_form_become_a_lora_code_a_card_and_a_notice(st
 
 async def test_the_card_shows_how_far_the_training_is(stage: Stage) -> None:
     await stage.form(photos(5))
-    job = await stage.bot.ledger.claim((await stage.training()).kind)
+    job = await stage.bot.ledger.claim_next((await stage.training()).kind)
     assert job is not None
-    await stage.bot.ledger.progressed(job.id, job.attempt, 750, 1500)
-    stage.bot.notifier.progressed(job.id)
+    await stage.bot.ledger.record_progress(job.id, job.attempt, 750, 1500)
+    stage.bot.notifier.on_job_changed(job.id)
     await stage.tell()
     (card,) = stage.dms()
     assert "step 750 of 1500" in card.content
@@ -62,12 +62,12 @@ async def test_the_card_shows_how_far_the_training_is(stage: Stage) -> None:
 
 async def test_the_card_shows_what_was_drawn_so_far_and_goes_on_showing_it(stage: Stage) -> None:
     await stage.form(photos(5))
-    job = await stage.bot.ledger.claim((await stage.training()).kind)
+    job = await stage.bot.ledger.claim_next((await stage.training()).kind)
     assert job is not None
-    await Files(stage.folder).write_preview(job.id, PNG)
+    await Storage(stage.folder).write_preview(job.id, PNG)
     for step in (750, 760):
-        await stage.bot.ledger.progressed(job.id, job.attempt, step, 1500)
-        stage.bot.notifier.progressed(job.id)
+        await stage.bot.ledger.record_progress(job.id, job.attempt, step, 1500)
+        stage.bot.notifier.on_job_changed(job.id)
         await stage.tell()
         (card,) = stage.dms()
         assert f"step {step} of 1500" in card.content
@@ -93,7 +93,7 @@ async def test_a_form_that_stayed_open_over_a_restart_keeps_its_photos_in_their_
     assert format_code(await stage.code()) in text_of(answer)
     await stage.work()
     (request,) = stage.backend.requests
-    assert isinstance(request, Train)
+    assert isinstance(request, TrainRequest)
     for number, data in enumerate(request.photos, 1):
         with Image.open(io.BytesIO(data)) as picture:
             sent = (number * 37 % 256, number * 91 % 256, 128)
@@ -105,9 +105,9 @@ async def test_two_people_s_forms_at_once_stay_two_people_s(stage: Stage) -> Non
     his = await stage.bert.slash(stage.channel, "train")
     await stage.anna.submit_modal(hers, {"photos": photos(5)})
     await stage.bert.submit_modal(his, {"photos": [*photos(5, first=6), *photos(1, first=11)]})
-    assert await stage.bot.ledger.held(await stage.account()) == 0, "hers are being trained on"
+    assert await stage.bot.ledger.count_collected(await stage.account()) == 0, "hers are being trained on"
     berts = Identity(Platform.DISCORD, str(stage.bert.id))
-    assert await stage.bot.ledger.held(await stage.bot.ledger.account_of(berts)) == 6
+    assert await stage.bot.ledger.count_collected(await stage.bot.ledger.get_or_create(berts)) == 6
 
 
 @pytest.mark.covers("discord", "[first5]", "more than five")
@@ -180,20 +180,20 @@ async def test_the_same_photo_twice_is_taken_once(stage: Stage) -> None:
 
 
 async def test_a_text_file_called_jpg_is_named_and_the_rest_is_kept(tmp_path: Path) -> None:
-    gate = PhotoGate()
+    gate = SandboxedPhotoDecoder()
     async with on_stage(tmp_path, gate) as stage:
         answer = await stage.form([*photos(4), ("holiday.jpg", b"Dear diary, " * 50)])
-        assert f"Photo 5: {NOT_A_PICTURE}" in text_of(answer)
+        assert f"Photo 5: {NOT_A_PICTURE_SENTENCE}" in text_of(answer)
         assert "4 of 5" in text_of(answer)
         assert await stage.held() == 4
     await gate.close()
 
 
 async def test_a_file_over_20_mb_is_refused_without_fetching_it(tmp_path: Path) -> None:
-    gate = PhotoGate()
+    gate = SandboxedPhotoDecoder()
     async with on_stage(tmp_path, gate) as stage:
         await stage.album([("big.png", b"")], size=21 * 2**20)
-        assert stage.dms()[-1].content.startswith(TOO_MANY_BYTES)
+        assert stage.dms()[-1].content.startswith(TOO_MANY_BYTES_SENTENCE)
 
 
 async def test_photos_that_discord_does_not_hand_over_are_asked_for_again(stage: Stage) -> None:
@@ -259,7 +259,7 @@ async def test_codes_lists_them_for_their_owner_s_eyes(stage: Stage) -> None:
 
 @pytest.mark.skipif(not REAL_PHOTOS.is_dir(), reason="the real photos are not here")
 async def test_five_real_photos_become_a_picture_by_the_real_worker(tmp_path: Path) -> None:
-    gate, worker = PhotoGate(), LocalBackend(WORKER)
+    gate, worker = SandboxedPhotoDecoder(), ProcessBackend(WORKER)
     await worker.start()
     try:
         async with on_stage(tmp_path, gate, worker) as stage:

@@ -8,7 +8,7 @@ import pytest
 
 from bot.core.loras import format_code
 from bot.jobs.backends.fake import FakeBackend
-from gpu_worker.protocol import Train
+from gpu_worker.protocol import TrainRequest
 from tests.acceptance import discord_stage, telegram_stage
 from tests.acceptance.discord_stage import photos, shown
 from tests.acceptance.telegram_server import until
@@ -49,8 +49,8 @@ async def test_on_telegram_five_new_photos_train_the_same_code_further_also_afte
         await anna.hears("for 200 more steps")
         await anna.hears("more steps, and your photos are deleted")
         request = stage.card.requests[-1]
-        assert isinstance(request, Train)
-        assert request.start_from is not None
+        assert isinstance(request, TrainRequest)
+        assert request.initial_lora is not None
         await anna.says(f"/replace {code} 4")
         await anna.hears("are deleted, as I promised")
         await anna.says("/settings")

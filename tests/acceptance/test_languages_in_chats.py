@@ -10,10 +10,10 @@ import discord
 import pytest
 
 from bot import texts
-from bot.chats.console import locale_of
+from bot.chats.console import terminal_locale
 from bot.chats.discord import LoraCodeClient
-from bot.chats.discord.localization import Translator
-from bot.chats.discord.replies import person
+from bot.chats.discord.localization import CommandTranslator
+from bot.chats.discord.replies import identity_from_interaction
 from bot.jobs.backends.fake import FakeBackend
 from tests.acceptance import discord_stage, telegram_stage
 from tests.acceptance.discord_stage import shown, text_of
@@ -24,7 +24,7 @@ from tests.integration.engine_room import png
 
 
 def italian(key: str, **values: str | int) -> str:
-    return texts.said_in("it", key, **values)
+    return texts.translate_to("it", key, **values)
 
 
 async def test_on_telegram_the_app_s_language_is_spoken_from_the_first_word_to_the_notice(
@@ -86,7 +86,9 @@ async def test_discord_is_told_names_and_descriptions_in_every_language(tmp_path
         for command in client.tree.get_commands():
             if command.name in texts.ADMIN_COMMANDS:
                 continue
-            payload: dict[str, Any] = dict(await command.get_translated_payload(client.tree, Translator()))
+            payload: dict[str, Any] = dict(
+                await command.get_translated_payload(client.tree, CommandTranslator())
+            )
             if isinstance(command, discord.app_commands.ContextMenu):  # it has no description
                 assert payload["name_localizations"] == {"it": italian("discord-menu-train")}
                 continue
@@ -94,13 +96,13 @@ async def test_discord_is_told_names_and_descriptions_in_every_language(tmp_path
             assert payload["description_localizations"] == {"it": italian(f"discord-{command.name}")}
             for option in payload["options"]:
                 assert set(option["description_localizations"]) == {"it"}, option["name"]
-        assert isinstance(client.tree.translator, Translator)
+        assert isinstance(client.tree.translator, CommandTranslator)
 
 
 def test_discord_s_locale_of_whoever_acts_goes_to_the_studio() -> None:
     user = SimpleNamespace(id=5, name="anna", display_name="Anna")
     interaction: Any = SimpleNamespace(user=user, locale=discord.Locale.italian)
-    assert person(interaction).locale == "it"
+    assert identity_from_interaction(interaction).locale == "it"
 
 
 @pytest.mark.covers("console", "[settings:*:language=*]")
@@ -112,6 +114,6 @@ async def test_at_the_console_commands_are_understood_in_every_language(tmp_path
 
 
 def test_a_terminal_s_locale_is_the_first_that_is_set() -> None:
-    assert locale_of({"LANG": "it_IT.UTF-8"}) == "it_IT.UTF-8"
-    assert locale_of({"LANG": "it_IT.UTF-8", "LC_ALL": "en_GB.UTF-8"}) == "en_GB.UTF-8"
-    assert locale_of({"LANG": ""}) == ""
+    assert terminal_locale({"LANG": "it_IT.UTF-8"}) == "it_IT.UTF-8"
+    assert terminal_locale({"LANG": "it_IT.UTF-8", "LC_ALL": "en_GB.UTF-8"}) == "en_GB.UTF-8"
+    assert terminal_locale({"LANG": ""}) == ""

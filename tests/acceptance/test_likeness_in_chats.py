@@ -20,7 +20,7 @@ TOLD = "The most alike of 4: likeness 90%. The others: 40%, 20%, 50%."
 
 def measured(card: FakeBackend) -> FakeBackend:
     """Let a card's worker say who is in pictures."""
-    card.likeness, card.drawn_alike, card.picture = {2: 0.9}, [0.4, 0.2, 0.9, 0.5], png()
+    card.likeness_by_step, card.picture_likenesses, card.picture = {2: 0.9}, [0.4, 0.2, 0.9, 0.5], png()
     return card
 
 

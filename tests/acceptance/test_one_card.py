@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 import drawn
-from bot.app.root import App, opened
+from bot.app.root import App, open_app
 from bot.app.settings import Settings
-from bot.core.accounts import Identity, Place, Platform
+from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.jobs import Job, JobId, JobKind, JobStatus
 from bot.core.messages import Upload
 from bot.core.outbox import NoticeKind
@@ -22,27 +22,27 @@ from tests.integration.engine_room import RememberingChat, until
 from tests.integration.studio_desk import consented
 
 PEOPLE = [Identity(Platform.TELEGRAM, str(number)) for number in range(1, 6)]
-PLACES = {who: Place(who.platform, who.user_id, who.user_id) for who in PEOPLE}
+PLACES = {who: ChatAddress(who.platform, who.user_id, who.user_id) for who in PEOPLE}
 
 
 async def sends_five_photos(app: App, who: Identity, seed: int) -> JobId:
     uploads = [Upload(f"{n}.jpg", data) for n, data in enumerate(drawn.sample_photos(seed, 5, 256))]
-    reply = await app.studio.add_photos(who, PLACES[who], uploads)
-    assert reply.card_of is not None
-    await app.studio.card_shown(reply.card_of, f"card-{reply.card_of}")
-    return reply.card_of
+    reply = await app.services.add_photos(who, PLACES[who], uploads)
+    assert reply.card_job_id is not None
+    await app.services.record_card(reply.card_job_id, f"card-{reply.card_job_id}")
+    return reply.card_job_id
 
 
 async def asks(app: App, who: Identity, code: str, seed: int) -> JobId:
     words = f"{code} sks person --seed {seed} --steps 4"
-    reply = await app.studio.generate_text(who, PLACES[who], words)
-    assert reply.card_of is not None
-    await app.studio.card_shown(reply.card_of, f"card-{reply.card_of}")
-    return reply.card_of
+    reply = await app.services.generate_from_text(who, PLACES[who], words)
+    assert reply.card_job_id is not None
+    await app.services.record_card(reply.card_job_id, f"card-{reply.card_job_id}")
+    return reply.card_job_id
 
 
 async def job_of(app: App, job_id: JobId) -> Job:
-    job = await app.ledger.job(job_id)
+    job = await app.database.get(job_id)
     assert job is not None
     return job
 
@@ -64,10 +64,10 @@ async def test_ten_pictures_beside_a_training_all_come_and_the_lora_is_the_one_w
     tmp_path: Path,
 ) -> None:
     settings = Settings(data_dir=tmp_path, base_model="tiny", train_steps=24)
-    async with opened(settings) as app:
+    async with open_app(settings) as app:
         chat = RememberingChat()
         app.chats[chat.platform] = chat
-        await consented(app.ledger, *PEOPLE)
+        await consented(app.database, *PEOPLE)
         running = asyncio.create_task(app.run({}))
         try:
             first = [await sends_five_photos(app, who, seed=n) for n, who in enumerate(PEOPLE[:4], 1)]
@@ -81,12 +81,12 @@ async def test_ten_pictures_beside_a_training_all_come_and_the_lora_is_the_one_w
             started = [(await job_of(app, each)).kind for each in pictures]
             assert started == [JobKind.GENERATE] * 10
             await until(lambda: are_done(app, training, *pictures), timeout_s=200)
-            await app.notifier.deliver_owed()
+            await app.notice_sender.deliver_due()
         finally:
             running.cancel()
             await asyncio.wait([running])
 
-        told = [reply for message, reply in chat.edits if reply.pictures and not reply.card_of]
+        told = [reply for message, reply in chat.edits if reply.pictures and not reply.card_job_id]
         assert len({reply.pictures for reply in told}) == 10
         looks = set()
         for reply in told:
@@ -94,10 +94,12 @@ async def test_ten_pictures_beside_a_training_all_come_and_the_lora_is_the_one_w
                 assert image.size == (128, 128)
                 looks.add(np.asarray(image).tobytes())
         assert len(looks) == 10
-        assert not [each for each in await app.ledger.owed(100) if each.kind is NoticeKind.GENERATE_DONE]
+        assert not [
+            each for each in await app.database.list_due_notices(100) if each.kind is NoticeKind.GENERATE_DONE
+        ]
         alone = lora_file.read((tmp_path / "loras" / f"{codes[3]}.safetensors").read_bytes())
         code = (await job_of(app, training)).code
         beside = lora_file.read((tmp_path / "loras" / f"{code}.safetensors").read_bytes())
-        for name, each in alone.matrices.items():
-            assert torch.equal(each.down, beside.matrices[name].down)
-            assert torch.equal(each.up, beside.matrices[name].up)
+        for name, each in alone.weights.items():
+            assert torch.equal(each.down, beside.weights[name].down)
+            assert torch.equal(each.up, beside.weights[name].up)

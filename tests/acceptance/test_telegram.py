@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from lo_bot_api_emulator import ApiRefusal
 
-from bot.app.root import App, opened
+from bot.app.root import App, open_app
 from bot.app.settings import Settings
-from bot.chats.telegram import TelegramChat
+from bot.chats.telegram import TelegramAdapter
 from bot.core.errors import SettingsError
 from bot.jobs.backends.fake import FakeBackend
-from bot.jobs.backends.local import LocalBackend
-from bot.media.decoding import TOO_MANY_BYTES
+from bot.jobs.backends.local import ProcessBackend
+from bot.media.decoding import TOO_MANY_BYTES_SENTENCE
 from tests.acceptance.telegram_server import TOKEN, TelegramServer, telegram_server, until
 from tests.acceptance.telegram_stage import PHOTOS, Person, code_in, telegram_bot, trained
 
@@ -118,7 +118,7 @@ async def test_a_file_over_20_mb_is_refused_without_fetching_it(anna: Person, se
     server.refusals["getFile"] = [ApiRefusal("Bad Request: file is too big", 400)]
     await anna.sends_file("big.jpg", b"", size=21 * 2**20)
     await until(lambda: anna.sees)
-    assert anna.sees[0].text.startswith(TOO_MANY_BYTES)
+    assert anna.sees[0].text.startswith(TOO_MANY_BYTES_SENTENCE)
     assert server.refusals["getFile"], "the file was asked for"
 
 
@@ -134,27 +134,27 @@ async def test_a_code_of_somebody_else_reads_like_no_code_at_all(anna: Person, b
 async def test_the_card_shows_what_a_training_drew_so_far_and_goes_on_showing_it(
     anna: Person, card: FakeBackend
 ) -> None:
-    card.sample = PHOTOS[5]
-    card.gate.clear()
+    card.sample_png = PHOTOS[5]
+    card.proceed_event.clear()
     await anna.sends_photos(PHOTOS[:5])
     shown = await until(lambda: [each for each in anna.sees if each.photos and "step" in each.text])
     strip = shown[0].photos
     assert shown[0].labels == [["Cancel"]]
-    card.sample = None
-    card.gate.set()
+    card.sample_png = None
+    card.proceed_event.set()
     await until(lambda: "100 %" in shown[0].text)
     assert shown[0].photos == strip
 
 
 @pytest.mark.covers("telegram", "[cancel:*]")
 async def test_a_training_can_be_cancelled_by_its_button(anna: Person, card: FakeBackend) -> None:
-    card.gate.clear()
+    card.proceed_event.clear()
     await anna.sends_photos(PHOTOS[:5])
     shown = await until(lambda: [each for each in anna.sees if each.buttons])
     await until(lambda: card.requests)
     await anna.presses(shown[0], "Cancel")
     await anna.hears("Cancelled")
-    await until(lambda: card.cancelled)
+    await until(lambda: card.cancelled_jobs)
 
 
 async def test_status_is_for_administrators(anna: Person) -> None:
@@ -176,31 +176,31 @@ async def test_a_rate_limit_is_obeyed_and_the_notice_arrives(anna: Person, serve
 async def test_somebody_who_blocked_the_bot_costs_nothing(
     anna: Person, bert: Person, server: TelegramServer, app: App, card: FakeBackend
 ) -> None:
-    card.gate.clear()
+    card.proceed_event.clear()
     await anna.sends_photos(PHOTOS[:5])
     await until(lambda: card.requests)
     server.refusals["sendMessage"] = [ApiRefusal("Forbidden: bot was blocked by the user", 403)]
     server.refusals["editMessageText"] = [ApiRefusal("Forbidden: bot was blocked by the user", 403)] * 9
-    card.gate.set()
+    card.proceed_event.set()
     await until(lambda: not server.refusals["sendMessage"])
     server.refusals.clear()
     await trained(bert)
-    assert (await app.ledger.counts()).notices_owed == 0
+    assert (await app.database.count_all()).pending_notices == 0
 
 
 async def test_a_chat_that_is_gone_is_not_tried_again(
     anna: Person, server: TelegramServer, app: App, card: FakeBackend
 ) -> None:
-    card.gate.clear()
+    card.proceed_event.clear()
     await anna.sends_photos(PHOTOS[:5])
     await until(lambda: card.requests)
     gone = ApiRefusal("Bad Request: chat not found", 400)
     server.refusals = {"sendMessage": [gone], "editMessageText": [gone] * 9}
-    card.gate.set()
+    card.proceed_event.set()
     await until(lambda: not server.refusals["sendMessage"])
     server.refusals.clear()
     await trained(Person(server, 8))
-    assert (await app.ledger.counts()).notices_owed == 0
+    assert (await app.database.count_all()).pending_notices == 0
 
 
 @pytest.mark.parametrize(
@@ -223,8 +223,8 @@ async def test_photos_that_telegram_does_not_hand_over_at_once_are_asked_for_aga
 
 async def test_a_wrong_token_is_one_line_without_the_token(server: TelegramServer, tmp_path: Path) -> None:
     server.refusals["getMe"] = [ApiRefusal("Unauthorized", 401)]
-    async with opened(Settings(data_dir=tmp_path), FakeBackend()) as app:
-        chat = TelegramChat(app.studio, TOKEN, server.base_url)
+    async with open_app(Settings(data_dir=tmp_path), FakeBackend()) as app:
+        chat = TelegramAdapter(app.services, TOKEN, server.base_url)
         with pytest.raises(SettingsError, match="TELEGRAM_BOT_TOKEN was refused") as caught:
             await chat.run()
     assert "canary" not in str(caught.value)
@@ -258,13 +258,13 @@ async def test_after_a_restart_the_set_the_queue_and_the_notices_are_there(
 ) -> None:
     anna, bert = Person(server, 7), Person(server, 8)
     card = FakeBackend(picture=PHOTOS[0])
-    card.gate.clear()
+    card.proceed_event.clear()
     async with telegram_bot(server, tmp_path, card):
         await anna.sends_photos(PHOTOS[:3])
         await until(lambda: anna.sees)
         await bert.sends_photos(PHOTOS[:5])
         await until(lambda: card.requests)
-    card.gate.set()
+    card.proceed_event.set()
     async with telegram_bot(server, tmp_path, card):
         await bert.hears("is ready")
         await anna.sends_photos(PHOTOS[3:5])
@@ -280,7 +280,7 @@ async def test_with_the_real_worker_a_kill_in_the_middle_is_told_once_and_a_pict
     photos = (
         [path.read_bytes() for path in sorted(REAL_PHOTOS.iterdir())[:5]] if kind == "real" else PHOTOS[:5]
     )
-    anna, worker = Person(server, 7), LocalBackend(WORKER)
+    anna, worker = Person(server, 7), ProcessBackend(WORKER)
     async with telegram_bot(server, tmp_path, worker) as app:
         await anna.sends_photos(photos)
         await until(lambda: worker.health() is not None and worker._attempts)
@@ -292,5 +292,5 @@ async def test_with_the_real_worker_a_kill_in_the_middle_is_told_once_and_a_pict
         await anna.says(f"/generate {code} in a garden --seed 3")
         shown = await until(lambda: [each for each in anna.sees if "Again" in dict(each.buttons)])
         assert shown[0].photos[0].startswith(b"\x89PNG")
-        while (await app.ledger.counts()).notices_owed:  # noted just after it was shown
+        while (await app.database.count_all()).pending_notices:  # noted just after it was shown
             await asyncio.sleep(0.01)

@@ -10,7 +10,7 @@ import pytest
 from lo_bot_api_emulator import ApiRefusal
 
 from bot import texts
-from bot.core.accounts import Access
+from bot.core.accounts import AccessMode
 from bot.jobs.backends.fake import FakeBackend
 from tests.acceptance.telegram_server import telegram_server, until
 from tests.acceptance.telegram_stage import (
@@ -39,7 +39,7 @@ def admin(stage: Stage) -> Person:
 @pytest.mark.covers("telegram", "/status")
 async def test_status_is_one_message_with_text_and_a_picture(stage: Stage, admin: Person) -> None:
     await trained(stage.anna)
-    await stage.app.watchman.look()
+    await stage.app.monitor.check()
     await admin.says("/status")
     shown = await admin.hears("LoraCode ")
     assert "Waiting: 0 train, 0 generate" in shown.text
@@ -110,14 +110,14 @@ async def test_while_paused_trainings_wait_also_after_a_restart(stage: Stage, ad
 
 @pytest.mark.covers("telegram", "/drain")
 async def test_drain_finishes_what_runs_tells_its_person_and_ends(stage: Stage, admin: Person) -> None:
-    stage.card.gate.clear()
+    stage.card.proceed_event.clear()
     await stage.anna.sends_photos(PHOTOS[:5])
     await until(lambda: stage.card.requests)
     await admin.says("/drain")
     await admin.hears("I finish 1 running job, then stop")
     await stage.anna.says("/codes")
     await stage.anna.hears("training")
-    stage.card.gate.set()
+    stage.card.proceed_event.set()
     await stage.anna.hears("is ready")
     await until(lambda: "front-end" not in {task.get_name() for task in asyncio.all_tasks()})
 
@@ -160,16 +160,16 @@ async def test_quota_is_shown_and_changed(stage: Stage, admin: Person) -> None:
 async def test_a_takedown_ends_the_training_that_runs_and_its_owner_is_told(
     stage: Stage, admin: Person
 ) -> None:
-    stage.card.gate.clear()
+    stage.card.proceed_event.clear()
     await stage.anna.sends_photos(PHOTOS[:5])
     code = code_in(await stage.anna.hears("Your LoraCode is"))
     await until(lambda: stage.card.requests)
     await admin.says(f"/takedown {code[:4]} {code[4:]}")
     await admin.hears("is gone, with 1 job")
     await stage.anna.hears("has deleted your LoraCode")
-    assert stage.card.cancelled
-    assert await stage.app.ledger.lora(code) is None
-    stage.card.gate.set()
+    assert stage.card.cancelled_jobs
+    assert await stage.app.database.get_by_code(code) is None
+    stage.card.proceed_event.set()
     await admin.says("/logs")
     assert f"telegram:{ADMIN} /takedown {code[:4]} {code[4:]}" in (await admin.hears("Administrators")).text
 
@@ -180,10 +180,10 @@ async def test_a_broadcast_obeys_a_rate_limit_and_leaves_those_who_blocked_the_b
         ApiRefusal("Too Many Requests", 429, {"retry_after": 1}),
         ApiRefusal("Forbidden: bot was blocked by the user", 403),
     ]
-    await stage.app.ledger.owe_everybody("We are closed")
-    stage.app.postman.wake()
+    await stage.app.database.add_broadcast("We are closed")
+    stage.app.direct_message_sender.wake()
     await stage.anna.hears("We are closed")
-    while await stage.app.ledger.notices_owed():  # noted just after it was shown
+    while await stage.app.database.count_undelivered():  # noted just after it was shown
         await asyncio.sleep(0)
     assert len(stage.anna.sees) == 1
     assert stage.bert.sees == []
@@ -201,7 +201,7 @@ async def test_a_broadcast_is_written_by_an_administrator(stage: Stage, admin: P
 async def test_by_invitation_a_link_with_a_word_lets_in(tmp_path: Path) -> None:
     async with telegram_server() as server:
         anna, admin = Person(server, 71), Person(server, ADMIN)
-        async with telegram_bot(server, tmp_path, FakeBackend(), access=Access.INVITATION):
+        async with telegram_bot(server, tmp_path, FakeBackend(), access=AccessMode.INVITATION):
             await anna.says("/start")
             await anna.hears("by invitation")
             await admin.says("/invite")
@@ -213,7 +213,7 @@ async def test_by_invitation_a_link_with_a_word_lets_in(tmp_path: Path) -> None:
 async def test_photos_of_whom_nobody_let_in_are_not_even_fetched(tmp_path: Path) -> None:
     async with telegram_server() as server:
         stranger = Person(server, 71)
-        async with telegram_bot(server, tmp_path, FakeBackend(), access=Access.INVITATION):
+        async with telegram_bot(server, tmp_path, FakeBackend(), access=AccessMode.INVITATION):
             await stranger.sends_photos(PHOTOS[:2])
             await stranger.sends_file("3.png", PHOTOS[2])
             await until(lambda: len(stranger.sees) == 2)

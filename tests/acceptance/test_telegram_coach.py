@@ -9,7 +9,7 @@ import pytest
 
 from tests.acceptance.telegram_server import until
 from tests.acceptance.telegram_stage import Stage, on_stage
-from tests.integration.colour_eye import NOBODY, TWO_PEOPLE, ColourEye, painted
+from tests.integration.colour_eye import NOBODY, TWO_PEOPLE, ColourAnalyzer, painted
 from tests.integration.studio_desk import album
 
 GOOD = [photo.data or b"" for photo in album(1, 2, 3, 4, 5)]
@@ -17,7 +17,7 @@ GOOD = [photo.data or b"" for photo in album(1, 2, 3, 4, 5)]
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with on_stage(tmp_path, eye=ColourEye()) as each:
+    async with on_stage(tmp_path, eye=ColourAnalyzer()) as each:
         yield each
 
 

@@ -11,7 +11,7 @@ import pytest
 from lo_bot_api_emulator import ApiRefusal
 
 from bot.core.jobs import JobId
-from bot.db import Ledger
+from bot.db import Database
 from tests.acceptance.telegram_server import Shown, until
 from tests.acceptance.telegram_stage import GROUP, PHOTOS, Stage, on_stage
 from tests.acceptance.test_telegram_results import number_of, until_noted
@@ -71,7 +71,7 @@ async def test_a_bot_that_was_killed_before_it_emptied_them_does_so_when_it_is_b
     await until_noted(stage)
     shown = await brought_back(stage, result)
     await stage.stop()
-    ledger = await Ledger.open(stage.folder / "ledger.sqlite3", utc_now)
+    ledger = await Database.open(stage.folder / "ledger.sqlite3", utc_now)
     await ledger.delete_result(JobId(int(number_of(result))))
     await ledger.close()
     assert not is_empty(shown)

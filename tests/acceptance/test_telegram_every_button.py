@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from lo_bot_api_emulator import ApiRefusal
 
-from bot.core.accounts import Identity, Place, Platform
+from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.messages import Button, Reply
 from tests.acceptance.telegram_server import Shown, until
 from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person, Stage, on_stage, trained
@@ -57,7 +57,7 @@ async def every_button(stage: Stage) -> dict[str, str]:
     await Person(stage.server, 9).says("/start")
     await anna.sends_photos(PHOTOS[:2])
     await anna.hears("2 of 5")
-    stage.card.gate.clear()
+    stage.card.proceed_event.clear()
     await anna.says(f"/generate {code} a boat")
     await anna.hears("Drawing 1 picture")
     await anna.says("/generate")
@@ -76,7 +76,7 @@ async def every_button(stage: Stage) -> dict[str, str]:
 
 async def shown(stage: Stage, action: str, chat: int = 7) -> Shown:
     """Show Anna a message with one button."""
-    place = Place(Platform.TELEGRAM, str(chat), "7")
+    place = ChatAddress(Platform.TELEGRAM, str(chat), "7")
     message_id = await stage.chat.send(place, Reply("Here", (Button("Press", action),)), nonce="")
     return stage.server.shown[int(message_id)]
 
@@ -88,12 +88,14 @@ def in_order(buttons: Iterable[str]) -> list[str]:
 
 async def kept(stage: Stage) -> list[Any]:
     """Give all that can be changed of Anna's."""
-    ledger = stage.app.ledger
-    account = await ledger.account_of(ANNA)
-    loras, preferences = await ledger.loras_of(account), await ledger.preferences_of(account)
-    calls = (ledger.photo_set, ledger.draft_of, ledger.question_of, ledger.belongings_of)
-    jobs = [job.id for job in await ledger.open_jobs_of(account)]
-    shares = [(await ledger.shares_of(each.code), await ledger.invitation_until(each.code)) for each in loras]
+    ledger = stage.app.database
+    account = await ledger.get_or_create(ANNA)
+    loras, preferences = await ledger.list_for_account(account), await ledger.get_preferences(account)
+    calls = (ledger.get_set, ledger.get_draft, ledger.get_question, ledger.count_stored_data)
+    jobs = [job.id for job in await ledger.list_open_for_account(account)]
+    shares = [
+        (await ledger.list_shares(each.code), await ledger.get_share_link_expiry(each.code)) for each in loras
+    ]
     return [loras, preferences, jobs, shares, *[await call(account) for call in calls]]
 
 
@@ -112,7 +114,7 @@ async def test_pressed_by_somebody_else_no_button_changes_anything(stage: Stage)
     told = {kind: await stage.bert.presses(message, "Press") for kind, message in messages.items()}
     assert {kind for kind, alert in told.items() if not alert} == FOR_ANYBODY
     assert await kept(stage) == before
-    stage.card.gate.set()
+    stage.card.proceed_event.set()
 
 
 @pytest.mark.covers("telegram", "restart", "pressed twice", "expired press")
@@ -126,7 +128,7 @@ async def test_pressed_twice_while_the_bot_is_away_every_button_counts_once_when
     presses = [await stage.anna.taps(each, "Press") for each in messages for _ in range(2)]
     await stage.start()
     await until(lambda: len(set(presses) & set(stage.server.pressed)) == len(presses) - 10, 120)
-    jobs = await stage.app.ledger.open_jobs_of(await stage.app.ledger.account_of(ANNA))
+    jobs = await stage.app.database.list_open_for_account(await stage.app.database.get_or_create(ANNA))
     assert len(jobs) == 3, "again, variations and larger; cancel stopped the one that was under way"
     for kind in LAST:
         message = await shown(stage, buttons[kind])
@@ -134,7 +136,7 @@ async def test_pressed_twice_while_the_bot_is_away_every_button_counts_once_when
         # The message may read otherwise by now; who pressed twice had the button before them.
         await stage.anna.sends_action(message, buttons[kind])
     assert went_wrong(caplog) == []
-    stage.card.gate.set()
+    stage.card.proceed_event.set()
 
 
 @pytest.mark.covers("telegram", "message deleted", "years later")
@@ -149,7 +151,7 @@ async def test_of_a_message_that_is_gone_every_button_is_answered_by_another_one
         if not await stage.anna.presses(message, "Press", years_later=True):
             await until(lambda before=before: stage.server.changes > before, 60)
     assert went_wrong(caplog) == []
-    stage.card.gate.set()
+    stage.card.proceed_event.set()
 
 
 @pytest.mark.covers("telegram", "blocked")
@@ -165,4 +167,4 @@ async def test_blocked_meanwhile_no_button_breaks_anything(
     await stage.anna.says("/help")
     await until(lambda: any("/train" in each.text for each in stage.anna.sees))
     assert went_wrong(caplog) == []
-    stage.card.gate.set()
+    stage.card.proceed_event.set()

@@ -96,7 +96,7 @@ async def test_what_cannot_be_drawn_is_said_in_one_sentence(stage: Stage, typed:
     refusal = await says_and_hears(stage.anna, f"/generate {code} {typed}")
     assert refusal.text != texts.apology().text
     assert refusal.buttons == []
-    assert (await stage.app.ledger.counts()).notices_owed == 0
+    assert (await stage.app.database.count_all()).pending_notices == 0
     assert stage.drawings == []
 
 
@@ -121,8 +121,8 @@ async def test_of_two_pictures_the_second_follows_alone(stage: Stage) -> None:
 async def drawing_with_a_preview(stage: Stage) -> Shown:
     """Have Anna's picture half drawn: its card shows a preview."""
     code = await trained(stage.anna)
-    stage.card.preview = PREVIEW
-    stage.card.gate.clear()
+    stage.card.preview_png = PREVIEW
+    stage.card.proceed_event.clear()
     card = await says_and_hears(stage.anna, f"/generate {code} a boat")
     await until(lambda: card.photos == [PREVIEW])
     assert card.labels == [["Cancel"]]
@@ -133,7 +133,7 @@ async def test_a_preview_takes_the_place_of_the_card_and_the_picture_that_of_the
     stage: Stage,
 ) -> None:
     card = await drawing_with_a_preview(stage)
-    stage.card.gate.set()
+    stage.card.proceed_event.set()
     await until(lambda: card.photos == PHOTOS[:1])
     assert "Again" in card.labels[0]
 
@@ -149,7 +149,7 @@ async def test_of_a_picture_that_was_cancelled_no_preview_is_left(stage: Stage) 
 async def test_of_a_picture_that_failed_no_preview_is_left(stage: Stage) -> None:
     card = await drawing_with_a_preview(stage)
     stage.card.fail_with = "The card is on fire."
-    stage.card.gate.set()
+    stage.card.proceed_event.set()
     await until(lambda: "on fire" in card.text)
     assert card.photos != [PREVIEW]
 
@@ -266,11 +266,11 @@ async def test_the_card_of_another_chat_is_shown_as_it_is_and_its_own_becomes_th
     stage: Stage,
 ) -> None:
     code = await trained(stage.anna)
-    stage.card.gate.clear()
+    stage.card.proceed_event.clear()
     await stage.anna.says(f"/generate {code} a boat")
     card = await stage.anna.hears("Drawing 1 picture")
     [(_, cancel)] = card.buttons
     await stage.anna.says(f"/show {cancel.partition(':')[2]}", chat=GROUP)
     await until(lambda: stage.anna.sees_in(GROUP))
-    stage.card.gate.set()
+    stage.card.proceed_event.set()
     assert (await stage.next_result(0)).id == card.id

@@ -119,12 +119,12 @@ async def test_a_private_chat_with_topics_is_private_and_answers_stay_in_them(st
 
 @pytest.mark.covers("telegram", "thread", "group")
 async def test_a_notice_for_a_topic_that_is_gone_comes_to_its_group(stage: Stage) -> None:
-    stage.card.gate.clear()
+    stage.card.proceed_event.clear()
     how = await asked_to_train(stage, **TOPIC)
     await stage.anna.sends_photos(PHOTOS[:5], chat=GROUP, to=how, **TOPIC)
     await until(lambda: any("Your LoraCode is" in each.versions[0] for each in stage.anna.sees_in(GROUP)))
     stage.server.refusals["sendMessage"] = [ApiRefusal("Bad Request: message thread not found")]
-    stage.card.gate.set()
+    stage.card.proceed_event.set()
     (ready,) = await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "is ready" in each.text])
     assert ready.topic is None
     assert ready.rings
@@ -179,11 +179,11 @@ async def test_whoever_wants_no_sound_has_none_of_a_notice_in_a_group(stage: Sta
 @pytest.mark.covers("telegram", "group", "message deleted")
 async def test_a_result_that_is_sent_anew_in_a_group_rings_its_person(stage: Stage) -> None:
     code = await trained(stage.anna)
-    stage.card.gate.clear()
+    stage.card.proceed_event.clear()
     await stage.anna.says(f"/generate {code} a boat", chat=GROUP)
     (card,) = await until(lambda: stage.anna.sees_in(GROUP))
     stage.server.delete(card)
-    stage.card.gate.set()
+    stage.card.proceed_event.set()
     result = await stage.next_result(0, GROUP)
     assert result.rings == {stage.anna.id: f"Person {stage.anna.id}"}
     assert result.photos

@@ -13,7 +13,7 @@ import drawn
 from bot import texts
 from bot.core.accounts import Identity, Platform
 from bot.jobs.backends.fake import FakeBackend
-from bot.media.quality import Sight
+from bot.media.quality import PhotoMeasurements
 from tests.acceptance.telegram_person import Person
 from tests.acceptance.telegram_server import telegram_server, until
 from tests.acceptance.telegram_stage import PEOPLE, PHOTOS, Stage, on_stage, telegram_bot, trained
@@ -111,7 +111,7 @@ async def test_photos_that_come_faster_than_they_are_shown_end_as_a_set_that_is_
 
 
 async def test_a_set_that_is_shown_while_the_last_photo_is_looked_at_is_ended_too(tmp_path: Path) -> None:
-    eye = DrowsyEye()
+    eye = DrowsyAnalyzer()
     async with on_stage(tmp_path, eye=eye) as stage:
         stage.server.refusals["sendPhoto"] = [WAIT_1]
         await stage.anna.sends_photos(PHOTOS[:4])
@@ -119,21 +119,21 @@ async def test_a_set_that_is_shown_while_the_last_photo_is_looked_at_is_ended_to
         await stage.anna.sends_photos(PHOTOS[4:5], album=False)
         await until(lambda: len(eye.photos) == 5)
         card = await stage.anna.hears("4 of 5")
-        account = await stage.app.ledger.account_of(Identity(Platform.TELEGRAM, str(stage.anna.id)))
-        while (await stage.app.ledger.photo_set(account)).card_message_id is None:  # noted after it was shown
+        account = await stage.app.database.get_or_create(Identity(Platform.TELEGRAM, str(stage.anna.id)))
+        while (await stage.app.database.get_set(account)).card_message_id is None:  # noted after it was shown
             await asyncio.sleep(0.005)
         eye.is_awake.set()
         await until(lambda: "That is all five" in card.text)
 
 
-class DrowsyEye:
+class DrowsyAnalyzer:
     """Sees nothing in particular, and the fifth photo not before it is awake."""
 
     def __init__(self) -> None:
         self.is_awake = asyncio.Event()
         self.photos = list[bytes]()
 
-    async def see(self, photo: bytes) -> Sight | None:
+    async def analyze(self, photo: bytes) -> PhotoMeasurements | None:
         if photo not in self.photos:
             self.photos.append(photo)
         if self.photos.index(photo) == 4:

@@ -24,7 +24,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 @pytest.mark.covers("telegram", "/queue", "[cancel:*]")
 async def test_queue_lists_what_waits_and_cancels_it(stage: Stage) -> None:
-    stage.card.gate.clear()
+    stage.card.proceed_event.clear()
     await stage.anna.sends_photos(PHOTOS[:5])
     code = code_in(await stage.anna.hears("Your LoraCode is"))
     await stage.anna.says("/queue")
@@ -32,7 +32,7 @@ async def test_queue_lists_what_waits_and_cancels_it(stage: Stage) -> None:
     assert f"{code[:4]} {code[4:]}" in listed.text
     await stage.anna.presses(listed, f"Cancel {code[:4]} {code[4:]}")
     await stage.anna.hears("will not be trained")
-    stage.card.gate.set()
+    stage.card.proceed_event.set()
 
 
 @pytest.mark.covers("telegram", "/privacy")
@@ -52,9 +52,9 @@ async def test_everything_goes_with_a_press_also_after_a_restart(stage: Stage) -
     receipt = await stage.anna.hears("Receipt")
     assert receipt.id == asked.id, "the question becomes the receipt"
     assert not receipt.buttons
-    assert await stage.app.ledger.lora(code) is None
-    assert await stage.app.ledger.known_account(ANNA) is None
-    assert not stage.app.files.lora_path(f"{code}.safetensors").exists()
+    assert await stage.app.database.get_by_code(code) is None
+    assert await stage.app.database.find_by_identity(ANNA) is None
+    assert not stage.app.storage.lora_path(f"{code}.safetensors").exists()
 
 
 @pytest.mark.covers("telegram", "/start", "[consent]", "restart")
@@ -149,18 +149,18 @@ async def test_a_code_has_a_card_with_everything_that_can_be_done(stage: Stage) 
     assert await stage.bert.presses(card, "Delete for good") == texts.UNKNOWN_CODE
     await anna.presses(card, "Delete for good")
     await until(lambda: "is deleted" in card.text)
-    assert await stage.app.ledger.lora(code) is None
-    assert not stage.app.files.lora_path(f"{code}.safetensors").exists()
+    assert await stage.app.database.get_by_code(code) is None
+    assert not stage.app.storage.lora_path(f"{code}.safetensors").exists()
 
 
 @pytest.mark.covers("telegram", "/link")
 async def test_a_word_from_elsewhere_brings_its_codes(stage: Stage) -> None:
-    there = await stage.app.ledger.account_of(Identity(Platform.DISCORD, "70"))
-    await stage.app.ledger.give_link_word(there, "ABCDEF", datetime.now(UTC) + timedelta(minutes=5))
+    there = await stage.app.database.get_or_create(Identity(Platform.DISCORD, "70"))
+    await stage.app.database.save_link_token(there, "ABCDEF", datetime.now(UTC) + timedelta(minutes=5))
     code = await trained(stage.anna)
     await stage.anna.says("/link abcdef")
     await stage.anna.hears("Linked")
-    lora = await stage.app.ledger.lora(code)
+    lora = await stage.app.database.get_by_code(code)
     assert lora is not None
     assert lora.account == there
     await stage.anna.says("/link", chat=GROUP)
@@ -173,12 +173,12 @@ async def test_in_a_group_nobody_answers_for_somebody_else(stage: Stage) -> None
     await stage.anna.says("/forgetme", chat=GROUP)
     asked = await until(lambda: stage.anna.sees_in(GROUP))
     assert await stage.bert.presses(asked[0], "Delete everything") == texts.STALE_BUTTON
-    assert await stage.app.ledger.lora(code) is not None
+    assert await stage.app.database.get_by_code(code) is not None
 
 
 @pytest.mark.covers("telegram", "/cancel")
 async def test_cancel_stops_the_training_of_a_code_or_the_newest_job(stage: Stage) -> None:
-    stage.card.gate.clear()
+    stage.card.proceed_event.clear()
     await stage.anna.sends_photos(PHOTOS[:5])
     code = code_in(await stage.anna.hears("Your LoraCode is"))
     await stage.anna.says("/cancel 00000001")
@@ -187,7 +187,7 @@ async def test_cancel_stops_the_training_of_a_code_or_the_newest_job(stage: Stag
     await stage.anna.hears("will not be trained")
     await stage.anna.says("/cancel")
     await stage.anna.hears(texts.NOTHING_OPEN)
-    stage.card.gate.set()
+    stage.card.proceed_event.set()
 
 
 @pytest.mark.covers("telegram", "[draw:*]", "words")
@@ -222,4 +222,4 @@ async def test_start_over_deletes_the_photos_of_the_set(stage: Stage) -> None:
     await until(lambda: card.text == texts.set_deleted())
     assert card.photos[0] not in PHOTOS
     assert not card.buttons
-    assert await stage.app.ledger.held(await stage.app.ledger.account_of(ANNA)) == 0
+    assert await stage.app.database.count_collected(await stage.app.database.get_or_create(ANNA)) == 0

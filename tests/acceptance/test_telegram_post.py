@@ -11,8 +11,8 @@ import pytest
 from lo_bot_api_emulator import ApiRefusal
 from PIL import Image
 
-from bot.chats.telegram import Limit, Limits
-from bot.core.accounts import Place, Platform
+from bot.chats.telegram import RateLimit, RateLimits
+from bot.core.accounts import ChatAddress, Platform
 from bot.core.errors import ChatBusy, ChatUnreachable
 from bot.core.jobs import JobId
 from bot.core.messages import Button, Reply
@@ -20,7 +20,7 @@ from bot.texts import SMALLER_COPY
 from tests.acceptance.telegram_server import Shown, until
 from tests.acceptance.telegram_stage import PHOTOS, Stage, on_stage
 
-HERE = Place(Platform.TELEGRAM, "7", "7")
+HERE = ChatAddress(Platform.TELEGRAM, "7", "7")
 JOB = JobId(1)
 WAIT_7 = ApiRefusal("Too Many Requests: retry after 7", 429, {"retry_after": 7})
 WAIT_1 = ApiRefusal("Too Many Requests: retry after 1", 429, {"retry_after": 1})
@@ -52,12 +52,12 @@ async def test_a_card_may_turn_from_text_to_picture_to_picture_to_text(
     stage: Stage, pictures: tuple[Path, ...]
 ) -> None:
     cancel = (Button("Cancel", "cancel:1"),)
-    card = await sent(stage, Reply("in line", cancel, card_of=JOB))
-    await edited(stage, card, Reply("half", cancel, pictures[:1], card_of=JOB))
+    card = await sent(stage, Reply("in line", cancel, card_job_id=JOB))
+    await edited(stage, card, Reply("half", cancel, pictures[:1], card_job_id=JOB))
     assert (card.text, card.photos) == ("half", PHOTOS[:1])
-    await edited(stage, card, Reply("more", cancel, pictures[1:2], card_of=JOB))
+    await edited(stage, card, Reply("more", cancel, pictures[1:2], card_job_id=JOB))
     assert (card.text, card.photos) == ("more", PHOTOS[1:2])
-    await edited(stage, card, Reply("in line again", cancel, card_of=JOB))
+    await edited(stage, card, Reply("in line again", cancel, card_job_id=JOB))
     assert (card.text, card.photos, card.labels) == ("in line again", PHOTOS[1:2], [["Cancel"]])
     await edited(stage, card, Reply("Cancelled."))
     assert (card.text, card.labels) == ("Cancelled.", [])
@@ -82,8 +82,8 @@ async def test_pictures_under_a_spoiler_are_covered_each_of_them_and_others_are_
 async def test_an_edit_that_changes_nothing_is_quiet(
     stage: Stage, pictures: tuple[Path, ...], has_picture: bool
 ) -> None:
-    card = await sent(stage, Reply("a card", pictures=pictures[:1] if has_picture else (), card_of=JOB))
-    await edited(stage, card, Reply("a card", card_of=JOB))
+    card = await sent(stage, Reply("a card", pictures=pictures[:1] if has_picture else (), card_job_id=JOB))
+    await edited(stage, card, Reply("a card", card_job_id=JOB))
     assert card.versions == ["a card"]
 
 
@@ -95,7 +95,7 @@ async def test_a_rate_limit_of_an_edit_names_the_seconds_to_wait(
     stage.server.refusals[method] = [WAIT_7]
     shown = pictures[1:2] if method.endswith("Media") else ()
     with pytest.raises(ChatBusy) as busy:
-        await edited(stage, card, Reply("changed", pictures=shown, card_of=JOB))
+        await edited(stage, card, Reply("changed", pictures=shown, card_job_id=JOB))
     assert busy.value.retry_after_s == 7
     assert card.text == "a card"
 
@@ -113,7 +113,7 @@ async def test_what_is_owed_to_a_group_goes_where_the_group_has_moved(
     moved = ApiRefusal(
         "Bad Request: group chat was upgraded to a supergroup chat", 400, {"migrate_to_chat_id": -1005}
     )
-    place = Place(Platform.TELEGRAM, "-500", "7")
+    place = ChatAddress(Platform.TELEGRAM, "-500", "7")
     stage.server.refusals = {"sendPhoto": [moved], "editMessageText": [moved]}
     with pytest.raises(ChatUnreachable):  # its messages have other numbers now
         await stage.chat.edit(place, "1", Reply("a result"))
@@ -138,7 +138,7 @@ async def test_an_album_that_is_put_off_is_sent_once_beside_its_first_picture(
 async def test_an_album_that_is_put_off_has_the_edit_repeated(
     stage: Stage, pictures: tuple[Path, ...]
 ) -> None:
-    card = await sent(stage, Reply("a card", card_of=JOB))
+    card = await sent(stage, Reply("a card", card_job_id=JOB))
     stage.server.refusals["sendMediaGroup"] = [WAIT_1]
     with pytest.raises(ChatBusy):
         await edited(stage, card, Reply("four", pictures=pictures))
@@ -147,7 +147,7 @@ async def test_an_album_that_is_put_off_has_the_edit_repeated(
 
 
 async def test_of_pictures_that_are_gone_nothing_is_shown(stage: Stage, pictures: tuple[Path, ...]) -> None:
-    card = await sent(stage, Reply("a card", card_of=JOB))
+    card = await sent(stage, Reply("a card", card_job_id=JOB))
     pictures[3].unlink()
     with pytest.raises(FileNotFoundError):
         await sent(stage, Reply("four", pictures=pictures))
@@ -162,7 +162,7 @@ async def test_an_album_that_is_refused_leaves_what_was_shown_before_it(
     refused = ApiRefusal("Bad Request: IMAGE_PROCESS_FAILED")
     stage.server.refusals["sendMediaGroup"] = [refused, refused]
     first = await sent(stage, Reply("four", pictures=pictures))
-    card = await sent(stage, Reply("a card", card_of=JOB))
+    card = await sent(stage, Reply("a card", card_job_id=JOB))
     await edited(stage, card, Reply("four more", pictures=pictures))
     assert stage.anna.sees == [first, card]
     assert (first.text, card.text) == ("four", "four more")
@@ -171,11 +171,11 @@ async def test_an_album_that_is_refused_leaves_what_was_shown_before_it(
 async def test_more_than_telegram_allows_in_a_chat_is_put_off_and_progress_cards_first(
     tmp_path: Path,
 ) -> None:
-    plenty, two_an_hour = Limit(10**6, 1.0, 10**6), Limit(2, 3600.0, 1)
-    async with on_stage(tmp_path / "data", limits=Limits(plenty, two_an_hour, plenty)) as stage:
+    plenty, two_an_hour = RateLimit(10**6, 1.0, 10**6), RateLimit(2, 3600.0, 1)
+    async with on_stage(tmp_path / "data", limits=RateLimits(plenty, two_an_hour, plenty)) as stage:
         message = await sent(stage, Reply("one"))
         with pytest.raises(ChatBusy):
-            await edited(stage, message, Reply("a card", card_of=JOB))
+            await edited(stage, message, Reply("a card", card_job_id=JOB))
         await edited(stage, message, Reply("two"))
         with pytest.raises(ChatBusy) as busy:
             await sent(stage, Reply("three"))
@@ -228,8 +228,8 @@ async def test_texts_of_emoji_fit_as_telegram_counts_them(stage: Stage, pictures
     split = await sent(stage, Reply(many, pictures=pictures[:1]))
     assert (split.text, split.photos) == (many, [])
     assert stage.anna.sees[-1].photos == PHOTOS[:1]
-    caption = await sent(stage, Reply("a card", pictures=pictures[:1], card_of=JOB))
-    await edited(stage, caption, Reply(many, card_of=JOB))
+    caption = await sent(stage, Reply("a card", pictures=pictures[:1], card_job_id=JOB))
+    await edited(stage, caption, Reply(many, card_job_id=JOB))
     assert caption.text == "😀" * 511 + "…"
     text = await sent(stage, Reply("😀" * 3000))
     assert text.text == "😀" * 2047 + "…"
@@ -245,7 +245,7 @@ async def test_buttons_of_one_row_share_it_and_those_without_have_their_own(stag
 async def test_pictures_that_followed_go_with_what_they_belong_to(
     stage: Stage, pictures: tuple[Path, ...]
 ) -> None:
-    card = await stage.chat.send(HERE, Reply("drawing", card_of=JOB), nonce="n")
+    card = await stage.chat.send(HERE, Reply("drawing", card_job_id=JOB), nonce="n")
     four = await stage.chat.edit(HERE, card, Reply("four", pictures=pictures))
     first, *others = four.split(",")
     assert (first, len(others)) == (card, 3)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from bot import texts
 from bot.core.jobs import JobId
-from gpu_worker.protocol import Generate
+from gpu_worker.protocol import GenerateRequest
 from tests.acceptance.telegram_server import Shown, until
 from tests.acceptance.telegram_stage import GROUP, PHOTOS, Stage, on_stage, trained
 
@@ -32,20 +32,20 @@ def number_of(result: Shown) -> str:
 
 async def until_noted(stage: Stage) -> None:
     """Wait until it is noted that everything was shown."""
-    while (await stage.app.ledger.counts()).notices_owed:
+    while (await stage.app.database.count_all()).pending_notices:
         await asyncio.sleep(0.01)
 
 
 async def picture_files(stage: Stage) -> list[Path]:
     """Give where the pictures of the first result are kept."""
-    pictures = await stage.app.ledger.pictures_of(JobId(stage.drawings[0].job_id))
-    return [stage.app.files.picture_path(picture.file) for picture in pictures]
+    pictures = await stage.app.database.list_pictures(JobId(stage.drawings[0].job_id))
+    return [stage.app.storage.picture_path(picture.file) for picture in pictures]
 
 
-async def next_drawing(stage: Stage) -> Generate:
+async def next_drawing(stage: Stage) -> GenerateRequest:
     """Wait for what the card is asked to draw after the first result."""
     drawings = await until(lambda: stage.drawings[1:])
-    assert isinstance(drawings[0], Generate)
+    assert isinstance(drawings[0], GenerateRequest)
     return drawings[0]
 
 
@@ -60,13 +60,13 @@ async def test_a_group_that_lets_nobody_send_pictures_is_told_where_they_are(
 ) -> None:
     code = await trained(stage.anna)
     no_right = ApiRefusal("Bad Request: not enough rights to send photos to the chat")
-    stage.card.gate.clear()
+    stage.card.proceed_event.clear()
     await stage.anna.says(f"/generate {code} a boat", chat=GROUP)
     (card,) = await until(lambda: stage.anna.sees_in(GROUP))
     gone = [] if is_edited else [ApiRefusal("Bad Request: message to edit not found")]
     stage.server.refusals["editMessageMedia"] = [*gone, no_right]
     stage.server.refusals["sendPhoto"] = [] if is_edited else [no_right]
-    stage.card.gate.set()
+    stage.card.proceed_event.set()
     told = await until(
         lambda: [each for each in stage.anna.sees_in(GROUP) if "I may send no pictures" in each.text]
     )
@@ -106,7 +106,7 @@ async def test_variations_are_four_that_are_like_that_picture(stage: Stage) -> N
     await stage.anna.presses(result, "Variations 2")
     request = await next_drawing(stage)
     assert (request.seed, request.count) == (6, 4)
-    assert 0 < request.variation < 1
+    assert 0 < request.variation_strength < 1
 
 
 @pytest.mark.covers("telegram", "[large:*:*]")
@@ -116,8 +116,8 @@ async def test_larger_begins_from_that_picture_and_doubles_its_sides(stage: Stag
     request = await next_drawing(stage)
     side_px = Image.open(io.BytesIO(PHOTOS[0])).width
     assert (request.width_px, request.height_px, request.count) == (2 * side_px, 2 * side_px, 1)
-    assert request.start is not None
-    assert request.start.picture == PHOTOS[0]
+    assert request.init_image is not None
+    assert request.init_image.data == PHOTOS[0]
 
 
 async def test_of_a_picture_that_is_gone_larger_offers_to_draw_it_again(stage: Stage) -> None:

@@ -11,12 +11,12 @@ import pytest
 from lo_bot_api_emulator import ApiRefusal
 
 from bot import texts
-from bot.core.accounts import Identity, Place, Platform
-from bot.core.loras import Asker, LoraCode
+from bot.core.accounts import ChatAddress, Identity, Platform
+from bot.core.loras import LoraCode, Requester
 from tests.acceptance.telegram_server import Shown, until
 from tests.acceptance.telegram_stage import ADMIN, GROUP, Person, Stage, on_stage, trained
 
-BERTS = Place(Platform.TELEGRAM, "8", "8")
+BERTS = ChatAddress(Platform.TELEGRAM, "8", "8")
 
 
 @pytest.fixture
@@ -85,13 +85,13 @@ async def test_no_is_not_told_and_always_can_be_taken_back(stage: Stage) -> None
     assert stage.bert.sees[-1].text == stage.bert.sees[0].text, "the same words as the first time"
     await stage.anna.presses(question, "Always")
     await stage.bert.hears("as often as you like")
-    stage.card.gate.clear()
+    stage.card.proceed_event.clear()
     await stage.bert.says(f"/generate {code} a boat")
     drawing = await stage.bert.hears("Drawing 1 picture")
     await stage.anna.presses(question, "Take it back")
     await until(lambda: "can no longer draw" in question.text)
     await until(lambda: "Cancelled" in drawing.text)
-    stage.card.gate.set()
+    stage.card.proceed_event.set()
 
 
 async def test_nobody_s_code_gets_the_same_answer(stage: Stage) -> None:
@@ -115,10 +115,10 @@ async def test_a_deep_link_opens_the_bot_and_lets_a_stranger_draw(stage: Stage) 
     await until(lambda: "is over" in shown.text)
     await stage.bert.says(f"/start {word}")
     await stage.bert.hears(texts.SHARE_WORD_UNKNOWN)
-    stage.card.gate.clear()  # else its card may be a picture before anybody looks
+    stage.card.proceed_event.clear()  # else its card may be a picture before anybody looks
     await carla.says(f"/generate {code} a boat")
     await carla.hears("Drawing 1 picture")
-    stage.card.gate.set()
+    stage.card.proceed_event.set()
     await stage.anna.presses(told, "Take it back")
     await until(lambda: "can no longer draw" in told.text)
     await stage.anna.presses(told, "Back")
@@ -133,14 +133,14 @@ async def test_in_a_group_sharing_is_for_its_owner_alone(stage: Stage) -> None:
 
 async def test_an_owner_who_blocked_the_bot_is_let_be(stage: Stage) -> None:
     code = await trained(stage.anna)
-    asker = Asker(await stage.app.ledger.account_of(Identity(Platform.TELEGRAM, "8")), "Bert", BERTS)
-    assert await stage.app.ledger.ask_for(asker, code)
+    asker = Requester(await stage.app.database.get_or_create(Identity(Platform.TELEGRAM, "8")), "Bert", BERTS)
+    assert await stage.app.database.add_request(asker, code)
     stage.server.refusals["sendMessage"] = [ApiRefusal("Forbidden: bot was blocked by the user", 403)]
-    stage.app.postman.wake()
+    stage.app.direct_message_sender.wake()
     await until(lambda: not stage.server.refusals["sendMessage"])
     await stage.bert.says(f"/ask {code}")
     await stage.bert.hears("I have asked its owner")
-    assert await stage.app.ledger.next_letter(Platform.TELEGRAM) is None
+    assert await stage.app.database.get_due_direct_message(Platform.TELEGRAM) is None
     card = await card_of(stage, code)
     await stage.anna.presses(card, "Share")
     await until(lambda: "Bert (Telegram): asked" in card.text)
@@ -167,12 +167,12 @@ async def test_a_report_reaches_the_administrators(stage: Stage) -> None:
 
 @pytest.mark.covers("telegram", "[share:*:*]", "[share:*:show]", "[share:*:revoke]")
 async def test_of_many_who_draw_each_is_found_on_a_page(stage: Stage) -> None:
-    code, ledger = await trained(stage.anna), stage.app.ledger
-    await ledger.invite(code, "ABCDEFGHJKLM", datetime.now(UTC) + timedelta(days=1))
+    code, ledger = await trained(stage.anna), stage.app.database
+    await ledger.save_share_link(code, "ABCDEFGHJKLM", datetime.now(UTC) + timedelta(days=1))
     for number in range(100, 109):
         who = Identity(Platform.TELEGRAM, str(number))
-        friend = Asker(await ledger.account_of(who), f"Friend {number}", who.alone)
-        assert await ledger.accept(friend, "ABCDEFGHJKLM") == code
+        friend = Requester(await ledger.get_or_create(who), f"Friend {number}", who.private_address)
+        assert await ledger.accept_share_link(friend, "ABCDEFGHJKLM") == code
     card = await card_of(stage, code)
     await stage.anna.presses(card, "Share")
     await until(lambda: card.text.count("Friend") == 8)

@@ -16,8 +16,8 @@ from lo_bot_api_emulator import ApiRefusal
 from telegram import Update
 from telegram.ext import ApplicationBuilder, ContextTypes, TypeHandler
 
-from bot.chats.telegram.updates import MAX_AT_ONCE, Incoming
-from bot.db import Ledger
+from bot.chats.telegram.updates import MAX_CONCURRENT_UPDATES, UpdateProcessor
+from bot.db import Database
 from tests.acceptance.telegram_person import Person
 from tests.acceptance.telegram_server import TOKEN, Shown, TelegramServer, until
 from tests.acceptance.telegram_stage import ADMIN, PHOTOS, Stage, on_stage, trained
@@ -142,9 +142,9 @@ async def test_what_was_said_is_forgotten_when_it_was_worked_off(stage: Stage) -
     await stage.anna.says("my secret lighthouse")
     await until(lambda: stage.anna.sees)
     await stage.stop()
-    ledger = await Ledger.open(stage.folder / "ledger.sqlite3", utc_now)
-    assert await ledger.left_over() == []
-    await ledger.compact()
+    ledger = await Database.open(stage.folder / "ledger.sqlite3", utc_now)
+    assert await ledger.list_pending_updates() == []
+    await ledger.checkpoint_wal()
     await ledger.close()
     assert b"lighthouse" not in b"".join(path.read_bytes() for path in stage.folder.glob("ledger.sqlite3*"))
 
@@ -167,8 +167,8 @@ async def test_an_update_that_can_no_longer_be_read_is_forgotten_and_others_are_
     await stage.start()
     await stage.anna.hears("/generate")
     await stage.stop()
-    ledger = await Ledger.open(stage.folder / "ledger.sqlite3", utc_now)
-    assert await ledger.left_over() == []
+    ledger = await Database.open(stage.folder / "ledger.sqlite3", utc_now)
+    assert await ledger.list_pending_updates() == []
     await ledger.close()
 
 
@@ -184,13 +184,13 @@ async def test_a_chat_that_has_to_wait_keeps_no_other_waiting(stage: Stage) -> N
     library = ApplicationBuilder().token(TOKEN).base_url(f"{stage.server.base_url}/bot").updater(None).build()
     library.add_handler(TypeHandler(Update, hear))
     async with library:
-        incoming = Incoming(library, stage.app.studio)
-        for number in range(MAX_AT_ONCE + 1):
-            person = stage.anna if number < MAX_AT_ONCE else stage.bert
+        incoming = UpdateProcessor(library, stage.app.services)
+        for number in range(MAX_CONCURRENT_UPDATES + 1):
+            person = stage.anna if number < MAX_CONCURRENT_UPDATES else stage.bert
             sender = {"id": person.id, "is_bot": False, "first_name": "Person"}
             message = {"message_id": number, "date": 1, "chat": {"id": person.id, "type": "private"}}
             said = {"update_id": number, "message": {**message, "from": sender, "text": "hello"}}
-            await incoming.take([Update.de_json(said, library.bot)])
+            await incoming.accept([Update.de_json(said, library.bot)])
         async with asyncio.timeout(60):
             await heard_bert.wait()
         may_go_on.set()

@@ -12,10 +12,10 @@ import aiohttp
 import pytest
 from lo_bot_api_emulator import ApiRefusal
 
-from bot.app.root import opened, webhook
+from bot.app.root import make_webhook, open_app
 from bot.app.settings import Settings
-from bot.chats.telegram import TelegramChat, Webhook
-from bot.core.addresses import Address
+from bot.chats.telegram import TelegramAdapter, Webhook
+from bot.core.addresses import ListenAddress
 from bot.core.errors import SettingsError
 from bot.jobs.backends.fake import FakeBackend
 from tests.acceptance.telegram_server import TOKEN, TelegramServer, telegram_server, until
@@ -35,14 +35,14 @@ async def server() -> AsyncIterator[TelegramServer]:
 def door() -> Webhook:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    return Webhook(f"http://127.0.0.1:{port}/hook", Address("127.0.0.1", port), SECRET)
+    return Webhook(f"http://127.0.0.1:{port}/hook", ListenAddress("127.0.0.1", port), SECRET)
 
 
 @asynccontextmanager
 async def listening(server: TelegramServer, folder: Path, door: Webhook) -> AsyncIterator[None]:
     settings = Settings(data_dir=folder, telegram_api_url=server.base_url, coach="off")
-    async with opened(settings, FakeBackend()) as app:
-        chat = TelegramChat(app.studio, TOKEN, settings.telegram_api_url, 0.2, webhook=door)
+    async with open_app(settings, FakeBackend()) as app:
+        chat = TelegramAdapter(app.services, TOKEN, settings.telegram_api_url, 0.2, webhook=door)
         app.chats[chat.platform] = chat
         running = asyncio.create_task(app.run({"telegram": chat.run()}))
         told = asyncio.create_task(until(lambda: server.commands))
@@ -95,7 +95,7 @@ async def test_a_secret_that_is_no_text_is_no_secret(
     server: TelegramServer, tmp_path: Path, door: Webhook
 ) -> None:
     async with listening(server, tmp_path, door):
-        reader, writer = await asyncio.open_connection(door.address.host, door.address.port)
+        reader, writer = await asyncio.open_connection(door.listen_address.host, door.listen_address.port)
         name = HEADER.encode()
         writer.write(b"POST /hook HTTP/1.1\r\nHost: here\r\n" + name + b": \xff\r\nContent-Length: 0\r\n\r\n")
         assert await reader.readline() == b"HTTP/1.1 403 Forbidden\r\n"
@@ -144,7 +144,7 @@ async def test_a_port_that_is_taken_is_one_line(
     server: TelegramServer, tmp_path: Path, door: Webhook
 ) -> None:
     with (
-        socket.create_server(tuple(door.address)),
+        socket.create_server(tuple(door.listen_address)),
         pytest.raises(SettingsError, match=r"^TELEGRAM_WEBHOOK_LISTEN: "),
     ):
         async with listening(server, tmp_path, door):
@@ -154,10 +154,10 @@ async def test_a_port_that_is_taken_is_one_line(
 def test_each_start_has_a_secret_of_its_own_unless_one_is_set() -> None:
     wanted = {"TELEGRAM_WEBHOOK_URL": "https://bot.example.org/hook"}
     settings = Settings.from_environ(wanted)
-    first, second = webhook(settings), webhook(settings)
+    first, second = make_webhook(settings), make_webhook(settings)
     assert first is not None and second is not None
     assert first.secret != second.secret and len(first.secret) > 30
     assert first.secret not in repr(first)
-    chosen = webhook(Settings.from_environ({**wanted, "TELEGRAM_WEBHOOK_SECRET": SECRET}))
+    chosen = make_webhook(Settings.from_environ({**wanted, "TELEGRAM_WEBHOOK_SECRET": SECRET}))
     assert chosen is not None and chosen.secret == SECRET
-    assert webhook(Settings.from_environ({})) is None
+    assert make_webhook(Settings.from_environ({})) is None

@@ -18,55 +18,57 @@ from typing import ClassVar
 
 import pytest
 
-from bot.jobs.backends.base import GpuBackend, Seat
+from bot.jobs.backends.base import GpuBackend, WorkerSlot
 from bot.jobs.backends.fake import FakeBackend
-from bot.jobs.backends.local import AMONG_OTHERS, LocalBackend
-from bot.jobs.backends.pool import Fleet
+from bot.jobs.backends.local import POOL_TIMEOUTS, ProcessBackend
+from bot.jobs.backends.pool import WorkerPool
 from bot.jobs.backends.ray import RayBackend
-from gpu_worker.cluster.admission import LABEL
+from gpu_worker.cluster.admission import VERSION_LABEL
 from gpu_worker.errors import BadInput
 from gpu_worker.protocol import (
     Crop,
-    Done,
-    Event,
-    Failed,
-    Generate,
+    DoneEvent,
+    FailedEvent,
+    GenerateRequest,
     JobRequest,
     LoraUse,
-    Preview,
-    Sample,
-    Train,
+    PreviewEvent,
+    SampleEvent,
+    TrainRequest,
+    WorkerEvent,
 )
-from gpu_worker.serve.loop import UNEXPECTED
+from gpu_worker.serve.loop import UNEXPECTED_ERROR
 from tests.integration.fake_worker import FakePerformer
-from tests.integration.ray_cluster import START_S, Cluster, walled_off
+from tests.integration.ray_cluster import START_TIMEOUT_S, RayCluster, walled_off
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("fake_worker.py"))]
 #: What no worker may see.
 TOKENS = {"TELEGRAM_BOT_TOKEN": "1:canary", "DISCORD_BOT_TOKEN": "a.b.c"}
 
 
-def train(job_id: int, order: bytes = b"steps=3", *, attempt: int = 1, resume: bytes | None = None) -> Train:
+def train(
+    job_id: int, order: bytes = b"steps=3", *, attempt: int = 1, resume: bytes | None = None
+) -> TrainRequest:
     """A training that does what its photos say (fake_worker.py)."""
-    return Train(job_id=job_id, attempt=attempt, photos=(order,) * 5, resume=resume)
+    return TrainRequest(job_id=job_id, attempt=attempt, photos=(order,) * 5, resume_checkpoint=resume)
 
 
-def generate(job_id: int, prompt: str = "x", lora: str = "") -> Generate:
+def generate(job_id: int, prompt: str = "x", lora: str = "") -> GenerateRequest:
     """A generation that does what its prompt says, with a LoRA if one is named."""
     use = LoraUse(data=b"lora", sha256=lora * 64, name=lora)
-    return Generate(job_id=job_id, attempt=1, prompt=prompt, loras=(use,) if lora else ())
+    return GenerateRequest(job_id=job_id, attempt=1, prompt=prompt, loras=(use,) if lora else ())
 
 
-async def all_events(backend: GpuBackend, request: JobRequest) -> list[Event]:
+async def all_events(backend: GpuBackend, request: JobRequest) -> list[WorkerEvent]:
     """Carry out an attempt to its end."""
-    async with asyncio.timeout(START_S):
+    async with asyncio.timeout(START_TIMEOUT_S):
         return [event async for event in backend.run(request)]
 
 
-async def drawn_by(backend: GpuBackend, request: Generate) -> str:
+async def drawn_by(backend: GpuBackend, request: GenerateRequest) -> str:
     """Draw, and give the name of the worker that did."""
     done = (await all_events(backend, request))[-1]
-    assert isinstance(done, Done)
+    assert isinstance(done, DoneEvent)
     return done.pictures[0].decode()
 
 
@@ -79,7 +81,7 @@ class Running:
 
     async def name(self) -> str:
         """Give the name of its worker, once it has one."""
-        async with asyncio.timeout(START_S):
+        async with asyncio.timeout(START_TIMEOUT_S):
             await asyncio.wait([self.named, self.task], return_when=asyncio.FIRST_COMPLETED)
         return self.named.result() if self.named.done() else await self.task  # which tells why there is none
 
@@ -91,7 +93,7 @@ class Running:
     async def _follow(self, backend: GpuBackend, request: JobRequest) -> str:
         async with aclosing(backend.run(request)) as events:
             async for event in events:
-                if isinstance(event, Sample | Preview):
+                if isinstance(event, SampleEvent | PreviewEvent):
                     self.named.set_result(event.png.decode())
         raise AssertionError("it has ended")
 
@@ -107,7 +109,7 @@ class Misfit(StrEnum):
 class Rig(ABC):
     """Some workers, and what may happen to them."""
 
-    backend: Fleet
+    backend: WorkerPool
     #: Workers that are there, or come again.
     size = 0
 
@@ -115,8 +117,8 @@ class Rig(ABC):
         """Have at least so many, and all that there are with their base model."""
         while self.size < workers:
             await self.add()
-        async with asyncio.timeout(START_S):
-            while self.backend.seats() != self.size or not self._is_loaded():
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while self.backend.worker_count() != self.size or not self._is_loaded():
                 await asyncio.sleep(0.02)
 
     def _is_loaded(self) -> bool:
@@ -150,19 +152,19 @@ class Rig(ABC):
 
 async def told(log: pytest.LogCaptureFixture, words: str) -> str:
     """Wait for a line of the log with these words."""
-    async with asyncio.timeout(START_S):
+    async with asyncio.timeout(START_TIMEOUT_S):
         while not (found := [line for line in log.messages if words in line]):
             await asyncio.sleep(0.02)
     return found[0]
 
 
 @asynccontextmanager
-async def _with_seat(fleet: Fleet, seat: Seat) -> AsyncIterator[None]:
-    await fleet.join(seat)
+async def _with_slot(pool: WorkerPool, slot: WorkerSlot) -> AsyncIterator[None]:
+    await pool.add_slot(slot)
     try:
         yield
     finally:
-        await fleet.leave(seat)
+        await pool.remove_slot(slot)
 
 
 class _OrderedFake(FakeBackend):
@@ -171,53 +173,55 @@ class _OrderedFake(FakeBackend):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
-        self._performer = FakePerformer(name, die=self.kill, spoil=self.kill)
+        self._performer = FakePerformer(name, die=self.crash, spoil=self.crash)
 
-    def work(self, request: JobRequest) -> Iterator[Event]:
+    def iter_events(self, request: JobRequest) -> Iterator[WorkerEvent]:
         performer, job, attempt = self._performer, request.job_id, request.attempt
         try:
-            yield from performer.train(request) if isinstance(request, Train) else performer.generate(request)
+            yield from (
+                performer.train(request) if isinstance(request, TrainRequest) else performer.generate(request)
+            )
         except BadInput as error:
-            yield Failed(job_id=job, attempt=attempt, reason=str(error))
+            yield FailedEvent(job_id=job, attempt=attempt, reason=str(error))
         except ZeroDivisionError:
-            yield Failed(job_id=job, attempt=attempt, reason=UNEXPECTED)
+            yield FailedEvent(job_id=job, attempt=attempt, reason=UNEXPECTED_ERROR)
 
-    async def prepare(self, photo: bytes, crop: Crop | None = None) -> None:
-        self._performer.prepare(photo, crop)
+    async def prefetch(self, photo: bytes, crop: Crop | None = None) -> None:
+        self._performer.prefetch(photo, crop)
 
-    async def forget(self, photos: Sequence[str]) -> None:
-        self._performer.forget(tuple(photos))
+    async def forget(self, photo_hashes: Sequence[str]) -> None:
+        self._performer.forget(tuple(photo_hashes))
 
 
 class FakeRig(Rig):
     """Workers in this event loop."""
 
     def __init__(self) -> None:
-        self.backend = Fleet(room_grace_s=START_S)
-        self._seats: dict[str, _OrderedFake] = {}
+        self.backend = WorkerPool(slot_timeout_s=START_TIMEOUT_S)
+        self._slots: dict[str, _OrderedFake] = {}
         self._names = (f"fake {number}" for number in itertools.count(1))
 
     async def add(self) -> None:
         name = next(self._names)
         self.size += 1
-        self._seats[name] = _OrderedFake(name)
-        await self.backend.join(self._seats[name])
+        self._slots[name] = _OrderedFake(name)
+        await self.backend.add_slot(self._slots[name])
 
     async def kill(self, name: str) -> None:
-        self._seats[name].kill()
+        self._slots[name].crash()
 
     async def freeze(self, name: str) -> None:
-        self._seats[name].freeze()
+        self._slots[name].freeze()
 
     async def leave(self, name: str) -> None:
         self.size -= 1
-        await self.backend.leave(self._seats.pop(name))
+        await self.backend.remove_slot(self._slots.pop(name))
 
     @asynccontextmanager
     async def misfit(self, why: Misfit, log: pytest.LogCaptureFixture) -> AsyncIterator[str]:
-        seat = FakeBackend()
-        seat.refusal = str(why)
-        async with _with_seat(self.backend, seat):
+        slot = FakeBackend()
+        slot.refusal_reason = str(why)
+        async with _with_slot(self.backend, slot):
             yield await told(log, str(why))
 
 
@@ -233,15 +237,15 @@ class LocalRig(Rig):
     }
 
     def __init__(self) -> None:
-        self.backend = Fleet(room_grace_s=START_S)
+        self.backend = WorkerPool(slot_timeout_s=START_TIMEOUT_S)
         self._environ = {**os.environ, **TOKENS}
-        self._seats: list[LocalBackend] = []
+        self._slots: list[ProcessBackend] = []
 
     async def add(self) -> None:
         self.size += 1
-        seat = LocalBackend(COMMAND, self._environ, AMONG_OTHERS)
-        self._seats.append(seat)
-        await self.backend.join(seat)
+        slot = ProcessBackend(COMMAND, self._environ, POOL_TIMEOUTS)
+        self._slots.append(slot)
+        await self.backend.add_slot(slot)
 
     async def kill(self, name: str) -> None:
         os.kill(int(name), signal.SIGKILL)
@@ -250,54 +254,54 @@ class LocalRig(Rig):
         os.kill(int(name), signal.SIGSTOP)
 
     async def leave(self, name: str) -> None:
-        [seat] = [seat for seat in self._seats if seat.worker_pid == int(name)]
+        [slot] = [slot for slot in self._slots if slot.worker_pid == int(name)]
         self.size -= 1
-        self._seats.remove(seat)
-        await self.backend.leave(seat)
+        self._slots.remove(slot)
+        await self.backend.remove_slot(slot)
 
     @asynccontextmanager
     async def misfit(self, why: Misfit, log: pytest.LogCaptureFixture) -> AsyncIterator[str]:
         command, words = self._COMMANDS[why]
-        patience = replace(AMONG_OTHERS, start_s=0.5, cancel_grace_s=0.5)
-        async with _with_seat(self.backend, LocalBackend(command, self._environ, patience)):
+        timeouts = replace(POOL_TIMEOUTS, start_timeout_s=0.5, cancel_timeout_s=0.5)
+        async with _with_slot(self.backend, ProcessBackend(command, self._environ, timeouts)):
             yield await told(log, words)
 
 
 class RayRig(Rig):
     """Workers on the nodes of a cluster, which are processes here too."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: RayCluster) -> None:
         self.cluster = cluster
         self.backend = RayBackend(
-            cluster.address, COMMAND[1:], {**cluster.environ, **TOKENS}, room_grace_s=START_S
+            cluster.address, COMMAND[1:], {**cluster.environ, **TOKENS}, slot_timeout_s=START_TIMEOUT_S
         )
         # Ray lets it try for 20 s, while other tests run.
-        self._stranger = cluster.stranger()
+        self._stranger = cluster.start_foreign_node()
 
     async def add(self) -> None:
         self.size += 1
-        self.cluster.node(is_kept=True)
+        self.cluster.start_node(is_restarted=True)
 
     async def kill(self, name: str) -> None:
         os.kill(int(name), signal.SIGKILL)
 
     async def freeze(self, name: str) -> None:
         self.size -= 1
-        self.cluster.signal(self.cluster.node_of(int(name)), signal.SIGSTOP)
+        self.cluster.signal_node(self.cluster.find_node(int(name)), signal.SIGSTOP)
 
     async def leave(self, name: str) -> None:
         self.size -= 1
-        self.cluster.kill(self.cluster.node_of(int(name)))
+        self.cluster.kill_node(self.cluster.find_node(int(name)))
 
     @asynccontextmanager
     async def misfit(self, why: Misfit, log: pytest.LogCaptureFixture) -> AsyncIterator[str]:
         if why is Misfit.TOKEN:
-            assert await asyncio.to_thread(self._stranger.wait, START_S) != 0
-            words = self.cluster.words_of(self._stranger)
+            assert await asyncio.to_thread(self._stranger.wait, START_TIMEOUT_S) != 0
+            words = self.cluster.read_log(self._stranger)
             assert "Authentication token is missing or incorrect" in words
             yield words
         elif why is Misfit.VERSION:
-            with self._node(self.cluster.node(f"--labels={LABEL}=0.0.1-1")):
+            with self._node(self.cluster.start_node(f"--labels={VERSION_LABEL}=0.0.1-1")):
                 yield await told(log, "it runs LoraCode 0.0.1-1 and we")
         else:
             with walled_off() as wall, self._node(wall.node_inside(self.cluster)):
@@ -308,4 +312,4 @@ class RayRig(Rig):
         try:
             yield
         finally:
-            self.cluster.kill(node)
+            self.cluster.kill_node(node)

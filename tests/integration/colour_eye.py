@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from bot.core.messages import Upload
-from bot.media.quality import Sight
+from bot.media.quality import PhotoMeasurements
 from tests.unit.coach_sights import face, person, sight
 
 #: What photos of these colours are taken for.
@@ -27,28 +27,28 @@ def painted(colour: str, number: int = 1) -> Upload:
 
 
 @dataclass
-class ColourEye:
+class ColourAnalyzer:
     """Sees one good face on every photo but the painted ones; `photos` are those it was shown."""
 
     photos: list[bytes] = field(default_factory=list)
 
-    async def see(self, photo: bytes) -> Sight | None:
+    async def analyze(self, photo: bytes) -> PhotoMeasurements | None:
         self.photos.append(photo)
         with Image.open(io.BytesIO(photo)) as opened:
             colour = opened.convert("RGB").resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
         assert isinstance(colour, tuple)
-        look = random.Random(hashlib.sha256(photo).digest()).randbytes(16)
+        hash_bytes = random.Random(hashlib.sha256(photo).digest()).randbytes(16)
         if 60 < colour[2] < 200:  # not painted
-            return sight(0, hash=look)
+            return sight(0, hash=hash_bytes)
         match tuple(each > 200 for each in colour):
             case (True, False, False):
-                return sight(0, hash=look, faces=())
+                return sight(0, hash=hash_bytes, faces=())
             case (True, True, False):
-                return sight(0, face(), face(), hash=look)
+                return sight(0, face(), face(), hash=hash_bytes)
             case (False, False, True):
-                return sight(0, face(identity=person(2)), hash=look)
+                return sight(0, face(identity=person(2)), hash=hash_bytes)
             case (True, True, True):
-                return sight(0, face(sharpness=50.0), hash=look)
+                return sight(0, face(sharpness=50.0), hash=hash_bytes)
         raise AssertionError(colour)
 
     async def close(self) -> None:

@@ -11,25 +11,25 @@ from pathlib import Path
 
 from PIL import Image
 
-from bot.core.accounts import Place, Platform
+from bot.core.accounts import ChatAddress, Platform
 from bot.core.jobs import Job, JobStatus
 from bot.core.messages import Reply
 from bot.core.outbox import NoticeKind
-from bot.db import Ledger
-from bot.delivery.notices import Notifier
+from bot.db import Database
+from bot.delivery.notices import NoticeSender
 from bot.jobs.backends.fake import FakeBackend
 from bot.jobs.dispatcher import Dispatcher
-from bot.jobs.styles import read_styles
-from bot.media.storage import Files
-from bot.services.studio import Studio
+from bot.jobs.styles import load_styles
+from bot.media.storage import Storage
+from bot.services.studio import Services
 from tests.integration.studio_desk import (
     ANNA,
     ANNAS,
     BERT,
     Clock,
     Desk,
-    GateHere,
-    NotedQueue,
+    InProcessDecoder,
+    RecordingQueue,
     consented,
     tools,
 )
@@ -54,7 +54,7 @@ class RememberingChat:
 
     platform: Platform = Platform.TELEGRAM
     max_file_bytes: int = 50_000_000
-    sent: list[tuple[Place, Reply, str]] = field(default_factory=list)
+    sent: list[tuple[ChatAddress, Reply, str]] = field(default_factory=list)
     edits: list[tuple[str, Reply]] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
     line: asyncio.Event = field(default_factory=asyncio.Event)
@@ -62,13 +62,13 @@ class RememberingChat:
     def __post_init__(self) -> None:
         self.line.set()
 
-    async def send(self, place: Place, reply: Reply, *, nonce: str) -> str:
+    async def send(self, address: ChatAddress, reply: Reply, *, nonce: str) -> str:
         self._fail()
-        self.sent.append((place, reply, nonce))
+        self.sent.append((address, reply, nonce))
         await self.line.wait()
         return f"m{len(self.sent)}"
 
-    async def edit(self, place: Place, message_id: str, reply: Reply) -> str:
+    async def edit(self, address: ChatAddress, message_id: str, reply: Reply) -> str:
         self._fail()
         self.edits.append((message_id, reply))
         return message_id
@@ -88,18 +88,18 @@ async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 100
 @dataclass
 class EngineRoom:
     desk: Desk
-    files: Files
+    files: Storage
     backend: FakeBackend
     chat: RememberingChat
-    notifier: Notifier
+    notifier: NoticeSender
     dispatcher: Dispatcher
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> Database:
         return self.desk.ledger
 
     async def job(self, job: Job) -> Job:
-        found = await self.ledger.job(job.id)
+        found = await self.ledger.get(job.id)
         assert found is not None
         return found
 
@@ -114,36 +114,36 @@ class EngineRoom:
         return bool(self.chat.sent)
 
     async def owed(self) -> list[NoticeKind]:
-        return [notice.kind for notice in await self.ledger.owed(100)]
+        return [notice.kind for notice in await self.ledger.list_due_notices(100)]
 
     async def trained(self) -> Job:
         """Train a Lora of Anna's to its end and deliver its notice."""
         job = await self.desk.train(ANNA)
         await self.dispatcher.drain()
-        await self.notifier.deliver_owed()
+        await self.notifier.deliver_due()
         return await self.job(job)
 
     async def draws(self, code: str, prompt: str = "on the moon") -> Job:
-        reply = await self.desk.studio.generate_text(ANNA, ANNAS, f"{code} {prompt}")
-        assert reply.card_of is not None
-        job = await self.ledger.job(reply.card_of)
+        reply = await self.desk.studio.generate_from_text(ANNA, ANNAS, f"{code} {prompt}")
+        assert reply.card_job_id is not None
+        job = await self.ledger.get(reply.card_job_id)
         assert job is not None
         return job
 
 
 @asynccontextmanager
 async def open_engine_room(folder: Path) -> AsyncIterator[EngineRoom]:
-    clock, backend, chat, files = Clock(), FakeBackend(), RememberingChat(), Files(folder)
-    files.prepare()
-    ledger = await Ledger.open(folder / "ledger.sqlite3", clock)
-    notifier = Notifier(ledger, {chat.platform: chat}, files, clock, card_pause_s=0.0)
-    dispatcher = Dispatcher(ledger, backend, files, notifier, read_styles())
+    clock, backend, chat, files = Clock(), FakeBackend(), RememberingChat(), Storage(folder)
+    files.create_folders()
+    ledger = await Database.open(folder / "ledger.sqlite3", clock)
+    notifier = NoticeSender(ledger, {chat.platform: chat}, files, clock, card_pause_s=0.0)
+    dispatcher = Dispatcher(ledger, backend, files, notifier, load_styles())
     desk_tools = tools(ledger, dispatcher, files, clock)
     await consented(ledger, ANNA, BERT)
-    studio = Studio(desk_tools, GateHere(), frozenset())
+    studio = Services(desk_tools, InProcessDecoder(), frozenset())
     try:
         yield EngineRoom(
-            Desk(ledger, NotedQueue(), clock, studio, files), files, backend, chat, notifier, dispatcher
+            Desk(ledger, RecordingQueue(), clock, studio, files), files, backend, chat, notifier, dispatcher
         )
     finally:
         await ledger.close()

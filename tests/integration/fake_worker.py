@@ -16,22 +16,22 @@ from collections.abc import Callable, Generator
 
 from gpu_worker.errors import BadInput
 from gpu_worker.protocol import (
-    Checkpoint,
+    CheckpointEvent,
     Crop,
-    Done,
-    Event,
-    Generate,
-    Health,
-    Preview,
-    Progress,
-    Ready,
-    Sample,
-    Started,
-    Train,
+    DoneEvent,
+    GenerateRequest,
+    PreviewEvent,
+    ProgressEvent,
+    ReadyMessage,
+    SampleEvent,
+    StartedEvent,
+    TrainRequest,
+    WorkerEvent,
+    WorkerHealth,
 )
-from gpu_worker.serve.loop import Speaker, serve
+from gpu_worker.serve.loop import FrameWriter, serve
 
-HEALTH = Health(device="fake", base_model="fake", base_model_loaded=False, process_memory_bytes=1)
+HEALTH = WorkerHealth(device="fake", base_model="fake", base_model_loaded=False, process_memory_bytes=1)
 STEP_S = 0.002  # the work of a step
 
 
@@ -56,24 +56,24 @@ class FakePerformer:
         self._spoil = spoil
         self._prepared: list[bytes] = []
 
-    def health(self) -> Health:
-        return Health(device="fake", base_model="fake", base_model_loaded=True, process_memory_bytes=2)
+    def read_health(self) -> WorkerHealth:
+        return WorkerHealth(device="fake", base_model="fake", base_model_loaded=True, process_memory_bytes=2)
 
-    def warm(self) -> None:
+    def preload(self) -> None:
         """There is no model to load."""
 
-    def tidy(self) -> None:
+    def evict_expired(self) -> None:
         """Nothing is past its time."""
 
-    def prepare(self, photo: bytes, crop: Crop | None) -> None:
+    def prefetch(self, photo: bytes, crop: Crop | None) -> None:
         self._prepared.append(photo)
 
-    def forget(self, photos: tuple[str, ...]) -> None:
+    def forget(self, photo_hashes: tuple[str, ...]) -> None:
         self._prepared = [
-            photo for photo in self._prepared if hashlib.sha256(photo).hexdigest() not in photos
+            photo for photo in self._prepared if hashlib.sha256(photo).hexdigest() not in photo_hashes
         ]
 
-    def train(self, request: Train) -> Generator[Event, None, None]:
+    def train(self, request: TrainRequest) -> Generator[WorkerEvent, None, None]:
         order = request.photos[0]
         job, attempt = request.job_id, request.attempt
         steps, is_asked_who = steering(order)
@@ -81,39 +81,39 @@ class FakePerformer:
             raise BadInput("These photos cannot be used.")
         if order == b"bug":
             raise ZeroDivisionError
-        first = int(request.resume) if request.resume else 0
-        yield Started(job_id=job, attempt=attempt, step=first, steps=steps)
+        first = int(request.resume_checkpoint) if request.resume_checkpoint else 0
+        yield StartedEvent(job_id=job, attempt=attempt, step=first, steps=steps)
         for step in range(first + 1, steps + 1):
             time.sleep(STEP_S)
             if order == b"poison" and step == 2:
                 self._die()
             if order == b"garbage":
                 self._spoil()
-            yield Progress(job_id=job, attempt=attempt, step=step, steps=steps)
+            yield ProgressEvent(job_id=job, attempt=attempt, step=step, steps=steps)
             if is_asked_who and step == first + 1:
-                yield Sample(job_id=job, attempt=attempt, step=step, png=self._name)
-            yield Checkpoint(job_id=job, attempt=attempt, step=step, data=str(step).encode())
+                yield SampleEvent(job_id=job, attempt=attempt, step=step, png=self._name)
+            yield CheckpointEvent(job_id=job, attempt=attempt, step=step, data=str(step).encode())
         lora = order if len(order) > 100 else b"lora of %d" % first
         if order == b"prepared?":
             lora = b"prepared: " + b",".join(self._prepared)
-        yield Done(job_id=job, attempt=attempt, lora=as_lora(lora))
+        yield DoneEvent(job_id=job, attempt=attempt, lora=as_lora(lora))
 
-    def generate(self, request: Generate) -> Generator[Event, None, None]:
+    def generate(self, request: GenerateRequest) -> Generator[WorkerEvent, None, None]:
         job, attempt = request.job_id, request.attempt
         steps, is_asked_who = steering(request.prompt.encode(), 1)
-        yield Started(job_id=job, attempt=attempt, step=0, steps=steps)
+        yield StartedEvent(job_id=job, attempt=attempt, step=0, steps=steps)
         for step in range(1, steps + 1):
             time.sleep(STEP_S)
-            yield Progress(job_id=job, attempt=attempt, step=step, steps=steps)
+            yield ProgressEvent(job_id=job, attempt=attempt, step=step, steps=steps)
             if is_asked_who and step == 1:
-                yield Preview(job_id=job, attempt=attempt, png=self._name)
-        if request.preview_every_s is not None:
-            yield Preview(job_id=job, attempt=attempt, png=b"preview")
+                yield PreviewEvent(job_id=job, attempt=attempt, png=self._name)
+        if request.preview_interval_s is not None:
+            yield PreviewEvent(job_id=job, attempt=attempt, png=b"preview")
         seen = ",".join(sorted(name for name in os.environ if "TOKEN" in name)).encode()
         loras = " ".join(f"{lora.name}:{lora.strength:g}" for lora in request.loras)
         recipe = f"{request.prompt} {loras}".strip()
         picture = self._name if is_asked_who else seen
-        yield Done(job_id=job, attempt=attempt, pictures=(picture,), recipes=(recipe,))
+        yield DoneEvent(job_id=job, attempt=attempt, pictures=(picture,), recipes=(recipe,))
 
 
 def steering(order: bytes, steps: int = 3) -> tuple[int, bool]:
@@ -135,7 +135,7 @@ if __name__ == "__main__":
     print("a stray print must not tear a frame")  # noqa: T201 - that is the test
     sys.stdout.flush()
     if len(sys.argv) > 1:
-        Speaker(frames).say(Ready(version=int(sys.argv[1]), pid=os.getpid(), health=HEALTH))
+        FrameWriter(frames).write(ReadyMessage(version=int(sys.argv[1]), pid=os.getpid(), health=HEALTH))
         sys.stdin.read()  # until the bot, who does not understand it, is done with it
         os._exit(0)
     status = serve(lambda: FakePerformer(spoil=spoil), HEALTH, sys.stdin.buffer, frames)

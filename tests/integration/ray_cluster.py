@@ -12,9 +12,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from benchmarks.ray_cluster import START_S, Cluster, running_cluster
+from benchmarks.ray_cluster import START_TIMEOUT_S, RayCluster, running_cluster
 
-__all__ = ["START_S", "Cluster", "Wall", "needs_ray", "running_cluster", "walled_off"]
+__all__ = ["START_TIMEOUT_S", "RayCluster", "Wall", "needs_ray", "running_cluster", "walled_off"]
 
 HAS_RAY = sys.platform == "linux" and importlib.util.find_spec("ray") is not None
 needs_ray = pytest.mark.skipif(not HAS_RAY, reason="Ray (the extra `ray`, Linux) is not installed")
@@ -48,10 +48,10 @@ class Wall:
         for device in ("lo", "door"):
             _ip(*inside, "link", "set", device, "up")
 
-    def node_inside(self, cluster: Cluster) -> subprocess.Popen[bytes]:
+    def node_inside(self, cluster: RayCluster) -> subprocess.Popen[bytes]:
         """Start a node that reaches the head and cannot be reached."""
         head = f"{self.OUTSIDE}:{cluster.port}"
-        return cluster.node_at(head, f"--node-ip-address={self.INSIDE}", prefix=self._enter)
+        return cluster.start_node_via(head, f"--node-ip-address={self.INSIDE}", prefix=self._enter)
 
     def pull_down(self) -> None:
         """Leave nothing of it."""

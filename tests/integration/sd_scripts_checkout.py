@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 from PIL import Image
 
-from gpu_worker.protocol import Train
+from gpu_worker.protocol import TrainRequest
 
 FAKE = Path(__file__).with_name("fake_sd_scripts.py")
 GONE_S = 20.0  # ends what hangs; nothing waits for it otherwise
@@ -65,7 +65,7 @@ def photo(kind: str = "JPEG") -> bytes:
     return file.getvalue()
 
 
-def request(**changes: Any) -> Train:
+def request(**changes: Any) -> TrainRequest:
     """Ask for a training on five photos."""
     five = (photo(), photo("PNG"), photo("WEBP"), photo(), photo())
-    return Train(**{"job_id": 7, "attempt": 2, "photos": five, "seed": 11, **changes})
+    return TrainRequest(**{"job_id": 7, "attempt": 2, "photos": five, "seed": 11, **changes})

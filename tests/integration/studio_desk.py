@@ -11,24 +11,24 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from bot.core.accounts import Identity, Place, Platform
+from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.jobs import Job, JobId, JobKind
 from bot.core.loras import Lora
 from bot.core.messages import Reply, Upload
 from bot.core.photos import NewPhoto
-from bot.db import Ledger
-from bot.jobs.styles import read_styles
-from bot.media.decoding import decode
-from bot.media.storage import Files
-from bot.services.context import JobQueue, Tools
-from bot.services.studio import Studio
-from gpu_worker.protocol import Crop, Health
+from bot.db import Database
+from bot.jobs.styles import load_styles
+from bot.media.decoding import decode_photo
+from bot.media.storage import Storage
+from bot.services.context import JobQueue, ServiceContext
+from bot.services.studio import Services
+from gpu_worker.protocol import Crop, WorkerHealth
 
 ANNA = Identity(Platform.TELEGRAM, "1")
 BERT = Identity(Platform.DISCORD, "2")
 ADMIN = Identity(Platform.TELEGRAM, "99")
-ANNAS = Place(Platform.TELEGRAM, "100", "1")
-BERTS = Place(Platform.DISCORD, "200", "2")
+ANNAS = ChatAddress(Platform.TELEGRAM, "100", "1")
+BERTS = ChatAddress(Platform.DISCORD, "200", "2")
 PLACES = {ANNA: ANNAS, BERT: BERTS}
 
 
@@ -58,90 +58,90 @@ class Clock:
         self.now += timedelta(**passed)
 
 
-class GateHere:
+class InProcessDecoder:
     """The real decode, without the child process around it."""
 
-    async def check(self, upload: Upload) -> NewPhoto:
-        return decode(upload.data or b"")
+    async def decode(self, upload: Upload) -> NewPhoto:
+        return decode_photo(upload.data or b"")
 
 
 @dataclass
-class NotedQueue:
+class RecordingQueue:
     """A queue that carries nothing out."""
 
-    woken: int = 0
-    stopped: list[JobId] = field(default_factory=list)
-    seen_again: list[JobId] = field(default_factory=list)
-    said: Health | None = None
-    is_finishing: bool = False
-    prepared: list[bytes] = field(default_factory=list)
-    crops: list[Crop | None] = field(default_factory=list)
-    forgotten: list[str] = field(default_factory=list)
+    wake_count: int = 0
+    aborted_jobs: list[JobId] = field(default_factory=list)
+    changed_jobs: list[JobId] = field(default_factory=list)
+    current_health: WorkerHealth | None = None
+    is_shutting_down: bool = False
+    prefetched_photos: list[bytes] = field(default_factory=list)
+    prefetched_crops: list[Crop | None] = field(default_factory=list)
+    forgotten_hashes: list[str] = field(default_factory=list)
 
     def wake(self) -> None:
-        self.woken += 1
+        self.wake_count += 1
 
-    def prepare(self, photos: Iterable[bytes], crops: Iterable[Crop | None] = ()) -> None:
-        self.prepared.extend(photos)
-        self.crops.extend(crops)
+    def prefetch(self, photos: Iterable[bytes], crops: Iterable[Crop | None] = ()) -> None:
+        self.prefetched_photos.extend(photos)
+        self.prefetched_crops.extend(crops)
 
-    def forget(self, photos: Sequence[str]) -> None:
-        self.forgotten.extend(photos)
+    def forget(self, photo_hashes: Sequence[str]) -> None:
+        self.forgotten_hashes.extend(photo_hashes)
 
-    async def stop(self, job_id: JobId) -> None:
-        self.stopped.append(job_id)
+    async def abort_job(self, job_id: JobId) -> None:
+        self.aborted_jobs.append(job_id)
 
-    def changed(self, job_id: JobId) -> None:
-        self.seen_again.append(job_id)
+    def notify_changed(self, job_id: JobId) -> None:
+        self.changed_jobs.append(job_id)
 
-    def health(self) -> Health | None:
-        return self.said
+    def health(self) -> WorkerHealth | None:
+        return self.current_health
 
-    def finish(self) -> None:
-        self.is_finishing = True
+    def request_shutdown(self) -> None:
+        self.is_shutting_down = True
 
 
-async def consented(ledger: Ledger, *people: Identity) -> None:
+async def consented(ledger: Database, *people: Identity) -> None:
     """Let people have agreed to what their photos must be, as nearly all of them have."""
     for who in people:
-        await ledger.consent(await ledger.account_of(who))
+        await ledger.record_consent(await ledger.get_or_create(who))
 
 
 def tools(
-    ledger: Ledger, queue: JobQueue, files: Files, clock: Clock, max_file_bytes: int = 50_000_000
-) -> Tools:
-    return Tools(ledger, queue, files, read_styles(), clock, lambda platform: max_file_bytes)
+    ledger: Database, queue: JobQueue, files: Storage, clock: Clock, max_file_bytes: int = 50_000_000
+) -> ServiceContext:
+    return ServiceContext(ledger, queue, files, load_styles(), clock, lambda platform: max_file_bytes)
 
 
 @dataclass
 class Desk:
     """All that a test of the use cases needs."""
 
-    ledger: Ledger
-    queue: NotedQueue
+    ledger: Database
+    queue: RecordingQueue
     clock: Clock
-    studio: Studio
-    files: Files
+    studio: Services
+    files: Storage
 
     async def send(self, who: Identity, *numbers: int) -> Reply:
         return await self.studio.add_photos(who, PLACES[who], album(*numbers))
 
     async def loras(self, who: Identity) -> list[Lora]:
-        return await self.ledger.loras_of(await self.ledger.account_of(who))
+        return await self.ledger.list_for_account(await self.ledger.get_or_create(who))
 
     async def jobs(self, who: Identity) -> list[Job]:
-        return await self.ledger.open_jobs_of(await self.ledger.account_of(who))
+        return await self.ledger.list_open_for_account(await self.ledger.get_or_create(who))
 
     async def train(self, who: Identity, first: int = 1) -> Job:
         """Send five photos and give the job they started."""
         reply = await self.send(who, *range(first, first + 5))
-        assert reply.card_of is not None
-        job = await self.ledger.job(reply.card_of)
+        assert reply.card_job_id is not None
+        job = await self.ledger.get(reply.card_job_id)
         assert job is not None
         return job
 
     async def claim(self, kind: JobKind) -> Job:
-        job = await self.ledger.claim(kind)
+        job = await self.ledger.claim_next(kind)
         assert job is not None
         return job
 
@@ -149,7 +149,7 @@ class Desk:
         """Have a Lora trained; the job it gives is done."""
         await self.train(who, first)
         job = await self.claim(JobKind.TRAIN)
-        assert await self.ledger.progressed(job.id, job.attempt, 1500, 1500)
+        assert await self.ledger.record_progress(job.id, job.attempt, 1500, 1500)
         self.clock.forward(seconds=seconds)
         assert await self.ledger.finish_training(job.id, job.attempt, (f"{job.code}.safetensors", "0" * 64))
         return job
@@ -157,12 +157,12 @@ class Desk:
 
 @asynccontextmanager
 async def open_desk(folder: Path) -> AsyncIterator[Desk]:
-    clock, queue, files = Clock(), NotedQueue(), Files(folder)
-    files.prepare()
-    ledger = await Ledger.open(folder / "ledger.sqlite3", clock)
+    clock, queue, files = Clock(), RecordingQueue(), Storage(folder)
+    files.create_folders()
+    ledger = await Database.open(folder / "ledger.sqlite3", clock)
     await consented(ledger, ANNA, BERT)
     try:
-        studio = Studio(tools(ledger, queue, files, clock), GateHere(), {ADMIN})
+        studio = Services(tools(ledger, queue, files, clock), InProcessDecoder(), {ADMIN})
         yield Desk(ledger, queue, clock, studio, files)
     finally:
         await ledger.close()

@@ -18,18 +18,18 @@ import pytest_asyncio
 
 from bot.core.errors import WorkerLost
 from gpu_worker.protocol import (
-    Done,
-    Failed,
-    Generate,
+    CancelledEvent,
+    DoneEvent,
+    FailedEvent,
+    GenerateRequest,
+    InitImage,
     LoraUse,
-    Preview,
-    Progress,
-    Start,
-    Started,
-    Stopped,
-    Train,
+    PreviewEvent,
+    ProgressEvent,
+    StartedEvent,
+    TrainRequest,
 )
-from gpu_worker.serve.loop import UNEXPECTED
+from gpu_worker.serve.loop import UNEXPECTED_ERROR
 from tests.integration.backend_rigs import (
     FakeRig,
     LocalRig,
@@ -65,10 +65,10 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
 async def test_events_come_in_order_and_end_with_one_terminal_event(rig: Rig) -> None:
     await rig.have(1)
     events = await all_events(rig.backend, train(1))
-    assert isinstance(events[0], Started)
-    assert isinstance(events[-1], Done)
-    assert sum(isinstance(event, Done | Failed | Stopped) for event in events) == 1
-    steps = [event.step for event in events if isinstance(event, Progress)]
+    assert isinstance(events[0], StartedEvent)
+    assert isinstance(events[-1], DoneEvent)
+    assert sum(isinstance(event, DoneEvent | FailedEvent | CancelledEvent) for event in events) == 1
+    steps = [event.step for event in events if isinstance(event, ProgressEvent)]
     assert steps == sorted(steps)
     assert steps[-1] == 3
     assert {(event.job_id, event.attempt) for event in events} == {(1, 1)}
@@ -78,9 +78,9 @@ async def test_after_a_cancel_the_next_job_is_right(rig: Rig) -> None:
     await rig.have(1)
     async with aclosing(rig.backend.run(train(1, ENDLESS))) as events:
         async for event in events:
-            if isinstance(event, Progress):
+            if isinstance(event, ProgressEvent):
                 break
-    assert isinstance((await all_events(rig.backend, train(2)))[-1], Done)
+    assert isinstance((await all_events(rig.backend, train(2)))[-1], DoneEvent)
 
 
 async def test_twenty_cancelled_waiters_leave_the_next_job_right(rig: Rig) -> None:
@@ -91,7 +91,7 @@ async def test_twenty_cancelled_waiters_leave_the_next_job_right(rig: Rig) -> No
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    assert isinstance((await all_events(rig.backend, train(99)))[-1], Done)
+    assert isinstance((await all_events(rig.backend, train(99)))[-1], DoneEvent)
 
 
 async def test_a_worker_draws_while_it_trains(rig: Rig) -> None:
@@ -108,51 +108,51 @@ async def test_a_worker_draws_while_it_trains(rig: Rig) -> None:
 async def test_twenty_megabytes_travel_both_ways(rig: Rig) -> None:
     await rig.have(1)
     data = os.urandom(1024) * 20_480
-    done = (await all_events(rig.backend, Train(job_id=1, attempt=1, photos=(data,))))[-1]
-    assert isinstance(done, Done)
+    done = (await all_events(rig.backend, TrainRequest(job_id=1, attempt=1, photos=(data,))))[-1]
+    assert isinstance(done, DoneEvent)
     assert (done.lora == as_lora(data)) is True, "what came back is not what was sent"
 
 
 async def test_previews_and_recipes_come_with_pictures(rig: Rig) -> None:
     await rig.have(1)
-    request = Generate(
+    request = GenerateRequest(
         job_id=1,
         attempt=1,
         prompt="a boat",
         loras=(LoraUse(data=b"lora", sha256="0" * 64, name="40713386", strength=0.5),),
-        start=Start(picture=b"picture", redraw=0.35),
+        init_image=InitImage(data=b"picture", denoising_strength=0.35),
         shape="portrait",
-        preview_every_s=4.0,
+        preview_interval_s=4.0,
     )
     *_, preview, done = await all_events(rig.backend, request)
-    assert preview == Preview(job_id=1, attempt=1, png=b"preview")
-    assert isinstance(done, Done)
+    assert preview == PreviewEvent(job_id=1, attempt=1, png=b"preview")
+    assert isinstance(done, DoneEvent)
     assert done.recipes == ("a boat 40713386:0.5",)
 
 
 async def test_tokens_never_reach_a_worker(rig: Rig) -> None:
     await rig.have(1)
     done = (await all_events(rig.backend, generate(1)))[-1]
-    assert isinstance(done, Done)
+    assert isinstance(done, DoneEvent)
     assert b"BOT_TOKEN" not in done.pictures[0]
 
 
 async def test_a_training_goes_on_as_ever_after_its_photos_were_sent_ahead(rig: Rig) -> None:
     await rig.have(1)
-    await rig.backend.prepare(b"steps=3")
-    assert isinstance((await all_events(rig.backend, train(2)))[-1], Done)
+    await rig.backend.prefetch(b"steps=3")
+    assert isinstance((await all_events(rig.backend, train(2)))[-1], DoneEvent)
     await rig.backend.forget([hashlib.sha256(b"steps=3").hexdigest()])
-    assert isinstance((await all_events(rig.backend, train(3)))[-1], Done)
+    assert isinstance((await all_events(rig.backend, train(3)))[-1], DoneEvent)
 
 
 async def test_photos_may_be_sent_ahead_while_a_training_runs(rig: Rig) -> None:
     await rig.have(1)
     steps = []
     async for event in rig.backend.run(train(1, b"steps=50")):
-        if isinstance(event, Progress):
+        if isinstance(event, ProgressEvent):
             steps.append(event.step)
             photo = os.urandom(1000)
-            await rig.backend.prepare(photo)
+            await rig.backend.prefetch(photo)
             await rig.backend.forget(["0" * 64, hashlib.sha256(photo).hexdigest()])
     assert steps[-1] == 50
 
@@ -161,10 +161,10 @@ async def test_a_training_finds_the_photos_sent_ahead_but_not_the_forgotten(rig:
     await rig.have(1)
     photos = [os.urandom(8).hex().encode() for _photo in range(3)]
     for photo in photos:
-        await rig.backend.prepare(photo)
+        await rig.backend.prefetch(photo)
     await rig.backend.forget([hashlib.sha256(photos[1]).hexdigest()])
     done = (await all_events(rig.backend, train(1, b"prepared?")))[-1]
-    assert isinstance(done, Done)
+    assert isinstance(done, DoneEvent)
     assert done.lora is not None
     assert [photo in done.lora for photo in photos] == [True, False, True]
 
@@ -183,39 +183,39 @@ async def test_a_lora_goes_back_to_the_worker_that_holds_it(rig: Rig) -> None:
 
 async def test_a_killed_worker_is_a_lost_attempt_and_the_next_goes_on_from_its_checkpoint(rig: Rig) -> None:
     await rig.have(1)
-    before = rig.backend.deaths()
+    before = rig.backend.crash_count()
     running = Running(rig.backend, train(1, ENDLESS))
     await rig.kill(await running.name())
     with pytest.raises(WorkerLost):
         await running.task
     done = (await all_events(rig.backend, train(1, b"steps=9", attempt=2, resume=b"7")))[-1]
-    assert isinstance(done, Done)
+    assert isinstance(done, DoneEvent)
     assert done.lora == as_lora(b"lora of 7")
-    assert rig.backend.deaths() == before + 1
+    assert rig.backend.crash_count() == before + 1
 
 
 @pytest.mark.parametrize("order", [b"poison", b"garbage"])
 async def test_a_job_that_breaks_its_worker_is_lost_and_the_next_one_runs(rig: Rig, order: bytes) -> None:
     await rig.have(1)
-    before = rig.backend.deaths()
+    before = rig.backend.crash_count()
     with pytest.raises(WorkerLost):
         await all_events(rig.backend, train(1, order))
-    assert rig.backend.deaths() == before + 1
-    assert isinstance((await all_events(rig.backend, train(2)))[-1], Done)
+    assert rig.backend.crash_count() == before + 1
+    assert isinstance((await all_events(rig.backend, train(2)))[-1], DoneEvent)
 
 
 @pytest.mark.parametrize(
-    ("order", "reason"), [(b"refuse", "These photos cannot be used."), (b"bug", UNEXPECTED)]
+    ("order", "reason"), [(b"refuse", "These photos cannot be used."), (b"bug", UNEXPECTED_ERROR)]
 )
 async def test_bad_input_and_a_bug_end_one_job_and_not_the_worker(
     rig: Rig, order: bytes, reason: str
 ) -> None:
     await rig.have(1)
-    before = rig.backend.deaths()
+    before = rig.backend.crash_count()
     failed = (await all_events(rig.backend, train(2, order)))[-1]
-    assert failed == Failed(job_id=2, attempt=1, reason=reason)
-    assert isinstance((await all_events(rig.backend, train(3)))[-1], Done)
-    assert rig.backend.deaths() == before
+    assert failed == FailedEvent(job_id=2, attempt=1, reason=reason)
+    assert isinstance((await all_events(rig.backend, train(3)))[-1], DoneEvent)
+    assert rig.backend.crash_count() == before
 
 
 async def test_a_worker_that_joins_late_is_given_what_waits(rig: Rig) -> None:
@@ -264,6 +264,6 @@ async def test_a_worker_that_does_not_fit_is_told_of_and_given_nothing(
     async with rig.misfit(why, caplog):
         jobs = [Running(rig.backend, train(number, ENDLESS)) for number in range(rig.size)]
         names = {await job.name() for job in jobs}
-        assert len(names) == rig.backend.seats() == rig.size
+        assert len(names) == rig.backend.worker_count() == rig.size
         for job in jobs:
             await job.cancel()

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from bot import db as bot_db
-from bot.core.errors import BackupError, LedgerError
-from bot.db import Ledger
+from bot.core.errors import BackupError, DatabaseError
+from bot.db import Database
 from bot.ops import backup
-from bot.ops.backup._create import is_same
+from bot.ops.backup._create import is_same_file
 from bot.ops.backup._disk import sha256_of
-from bot.ops.daily_backup import Backups
+from bot.ops.daily_backup import DailyBackups
 from tests.acceptance.telegram_server import until
 from tests.integration.engine_room import PNG, EngineRoom, open_engine_room
 from tests.integration.processes import living_children
@@ -46,13 +46,13 @@ def names_in(folder: Path) -> set[str]:
 
 
 async def test_what_was_backed_up_comes_back_byte_by_byte(room: EngineRoom, tmp_path: Path) -> None:
-    room.backend.sample = PNG
+    room.backend.sample_png = PNG
     job = await room.trained()
     drawing = await room.draws(job.code)
     await room.dispatcher.drain()
     await room.desk.send(ANNA, 6, 7)
     (data(room) / "loras" / "notes.txt").write_text("nobody's row names this")
-    made = backup.back_up(data(room), tmp_path / "safe", NOW)
+    made = backup.create_backup(data(room), tmp_path / "safe", NOW)
     kept = {f"loras/{job.code}.safetensors", f"pictures/{job.id}-0.png", f"pictures/{drawing.id}-1.png"}
     assert names_in(made.folder) == {"ledger.sqlite3", "manifest.json", *kept}
     assert made.folder.name == "loracode-20261123T120000Z"
@@ -61,11 +61,11 @@ async def test_what_was_backed_up_comes_back_byte_by_byte(room: EngineRoom, tmp_
     assert str(restored) == "the ledger and 3 files"
     for name in kept:
         assert (tmp_path / "new" / name).read_bytes() == (data(room) / name).read_bytes()
-    there = await Ledger.open(tmp_path / "new" / "ledger.sqlite3", Clock())
+    there = await Database.open(tmp_path / "new" / "ledger.sqlite3", Clock())
     try:
-        assert await there.held(await there.account_of(ANNA)) == 2
-        lora = await there.lora(job.code)
-        assert lora == await room.ledger.lora(job.code)
+        assert await there.count_collected(await there.get_or_create(ANNA)) == 2
+        lora = await there.get_by_code(job.code)
+        assert lora == await room.ledger.get_by_code(job.code)
     finally:
         await there.close()
 
@@ -98,7 +98,7 @@ async def test_a_backup_under_load_holds_all_that_was_committed_before_it_and_no
                 await asyncio.sleep(0)
             before = committed[-1]
             made = await asyncio.to_thread(
-                backup.back_up, data(room), tmp_path / "safe", NOW + timedelta(seconds=turn)
+                backup.create_backup, data(room), tmp_path / "safe", NOW + timedelta(seconds=turn)
             )
             backup.restore(made.folder, tmp_path / f"new-{turn}", NOW)
             with closing(sqlite3.connect(tmp_path / f"new-{turn}" / "ledger.sqlite3")) as db:
@@ -117,7 +117,7 @@ async def test_the_ledger_can_be_written_while_it_is_backed_up(room: EngineRoom,
     with closing(sqlite3.connect(f"{(data(room) / 'ledger.sqlite3').as_uri()}?mode=ro", uri=True)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM jobs").fetchone()  # as `backup` holds it while it copies
-        await asyncio.wait_for(room.ledger.account_of(ANNA), 2)
+        await asyncio.wait_for(room.ledger.get_or_create(ANNA), 2)
 
 
 async def test_a_lora_that_is_deleted_while_it_is_being_backed_up_is_not_in_the_backup(
@@ -128,18 +128,18 @@ async def test_a_lora_that_is_deleted_while_it_is_being_backed_up_is_not_in_the_
     copies: list[bool] = []
 
     def copy(source: Path, target: Path) -> None:
-        bot_db.copy_to(source, target)
-        copies.append(job.code in str(bot_db.named_files(target).loras))
+        bot_db.copy_database(source, target)
+        copies.append(job.code in str(bot_db.list_referenced_files(target).loras))
         if lora.exists():  # its owner deletes it now: first the row, then the file
             with closing(sqlite3.connect(source)) as db, db:
                 db.execute("UPDATE loras SET file = NULL")
             lora.unlink()
 
-    made = backup.back_up(data(room), tmp_path / "safe", NOW, copy=copy)
+    made = backup.create_backup(data(room), tmp_path / "safe", NOW, copy_database=copy)
     assert copies == [True, False]
     assert made.manifest.missing == ()
     assert names_in(made.folder) == {"ledger.sqlite3", "manifest.json"}
-    assert not bot_db.named_files(made.folder / "ledger.sqlite3").loras
+    assert not bot_db.list_referenced_files(made.folder / "ledger.sqlite3").loras
 
 
 async def test_a_file_that_somebody_took_away_is_said_and_the_rest_is_backed_up(
@@ -147,7 +147,7 @@ async def test_a_file_that_somebody_took_away_is_said_and_the_rest_is_backed_up(
 ) -> None:
     job = await room.trained()
     (data(room) / "loras" / f"{job.code}.safetensors").unlink()
-    made = backup.back_up(data(room), tmp_path / "safe", NOW)
+    made = backup.create_backup(data(room), tmp_path / "safe", NOW)
     assert made.manifest.missing == (f"loras/{job.code}.safetensors",)
     assert "1 were not there" in str(made)
     backup.restore(made.folder, tmp_path / "new", NOW)
@@ -156,17 +156,17 @@ async def test_a_file_that_somebody_took_away_is_said_and_the_rest_is_backed_up(
 async def test_a_second_backup_shares_the_files_of_the_first(room: EngineRoom, tmp_path: Path) -> None:
     job = await room.trained()
     name = f"loras/{job.code}.safetensors"
-    one = backup.back_up(data(room), tmp_path / "safe", NOW)
+    one = backup.create_backup(data(room), tmp_path / "safe", NOW)
     # As on another disk: the file there has the same time and size, and no link to the data folder.
     content = (data(room) / name).read_bytes()
     times = (data(room) / name).stat()
     (one.folder / name).unlink()
     (one.folder / name).write_bytes(content)
     os.utime(one.folder / name, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert is_same(one.folder / name, data(room) / name)
-    two = backup.back_up(data(room), tmp_path / "safe", NOW + timedelta(days=1))
+    assert is_same_file(one.folder / name, data(room) / name)
+    two = backup.create_backup(data(room), tmp_path / "safe", NOW + timedelta(days=1))
     assert (two.folder / name).read_bytes() == content
-    backup.forget_old(tmp_path / "safe", 1, NOW + timedelta(days=1))
+    backup.delete_old_backups(tmp_path / "safe", 1, NOW + timedelta(days=1))
     assert (two.folder / name).read_bytes() == content, "what is shared outlives the first"
     restored = tmp_path / "new"
     backup.restore(two.folder, restored, NOW)
@@ -174,7 +174,7 @@ async def test_a_second_backup_shares_the_files_of_the_first(room: EngineRoom, t
 
 
 async def test_backups_are_for_their_owner_only(room: EngineRoom, tmp_path: Path) -> None:
-    made = backup.back_up(data(room), tmp_path / "safe", NOW)
+    made = backup.create_backup(data(room), tmp_path / "safe", NOW)
     assert stat.S_IMODE((tmp_path / "safe").stat().st_mode) == 0o700
     assert stat.S_IMODE(made.folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((made.folder / "ledger.sqlite3").stat().st_mode) == 0o600
@@ -183,22 +183,22 @@ async def test_backups_are_for_their_owner_only(room: EngineRoom, tmp_path: Path
 async def test_a_deleted_photo_is_in_no_backup_after_thirty_days(room: EngineRoom, tmp_path: Path) -> None:
     canary = b"canary-photo-" * 40
     with closing(sqlite3.connect(data(room) / "ledger.sqlite3", isolation_level=None)) as db:
-        account = await room.ledger.account_of(ANNA)
+        account = await room.ledger.get_or_create(ANNA)
         insert = "INSERT INTO photos (account, sha256, created_ms, data) VALUES (?, 'x', 0, ?)"
         db.execute(insert, (account, canary))
     clock = Clock()
-    backups = Backups(data(room), tmp_path / "safe", 30, clock)
-    await backups.keep()
+    backups = DailyBackups(data(room), tmp_path / "safe", 30, clock)
+    await backups.run_if_due()
     assert len(holding(tmp_path / "safe", canary)) == 1
-    await room.ledger.forget_photos(account)
+    await room.ledger.delete_set(account)
     clock.forward(days=29)
-    await backups.keep()
+    await backups.run_if_due()
     assert len(holding(tmp_path / "safe", canary)) == 1
     for _ in range(23):  # as the clock tells it, every hour
         clock.forward(hours=1)
-        await backups.keep()
+        await backups.run_if_due()
     assert not holding(tmp_path / "safe", canary)
-    assert backup.newest(tmp_path / "safe") is not None
+    assert backup.newest_backup(tmp_path / "safe") is not None
 
 
 def holding(folder: Path, content: bytes) -> list[Path]:
@@ -209,41 +209,41 @@ async def test_a_backup_is_made_once_a_day_and_at_once_when_the_machine_was_off(
     room: EngineRoom, tmp_path: Path
 ) -> None:
     clock = Clock()
-    backups = Backups(data(room), tmp_path / "safe", 30, clock)
+    backups = DailyBackups(data(room), tmp_path / "safe", 30, clock)
     for _ in range(48):
-        await backups.keep()
+        await backups.run_if_due()
         clock.forward(hours=1)
-    assert len(backup.all_in(tmp_path / "safe")) == 2
+    assert len(backup.list_backups(tmp_path / "safe")) == 2
     clock.forward(days=3)
-    await backups.keep()
-    assert len(backup.all_in(tmp_path / "safe")) == 3
+    await backups.run_if_due()
+    assert len(backup.list_backups(tmp_path / "safe")) == 3
 
 
 async def test_a_failed_backup_is_remembered_until_one_succeeds(
     room: EngineRoom, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "safe").write_text("a file where the folder should be")
-    backups = Backups(data(room), tmp_path / "safe", 30, Clock())
-    await backups.keep()
-    assert backups.trouble
+    backups = DailyBackups(data(room), tmp_path / "safe", 30, Clock())
+    await backups.run_if_due()
+    assert backups.last_error
     assert [record.levelname for record in caplog.records if "backup" in record.name] == ["ERROR"]
     (tmp_path / "safe").unlink()
-    await backups.keep()
-    assert backups.trouble == ""
+    await backups.run_if_due()
+    assert backups.last_error == ""
 
 
 async def test_a_backup_whose_folder_or_program_is_refused_is_trouble_and_ends_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Nobody can look there, not even root.
-    unreadable = Backups(tmp_path / "data", tmp_path / ("x" * 300), 30, Clock())
-    assert unreadable.last_at() is None
-    await unreadable.keep()
-    assert "File name too long" in str(unreadable.trouble)
+    unreadable = DailyBackups(tmp_path / "data", tmp_path / ("x" * 300), 30, Clock())
+    assert unreadable.last_backup_at() is None
+    await unreadable.run_if_due()
+    assert "File name too long" in str(unreadable.last_error)
     # More than a program may be started with.
-    unstartable = Backups(Path("x" * 2**18), tmp_path / "safe", 30, Clock())
-    await unstartable.keep()
-    assert "could not be started" in str(unstartable.trouble)
+    unstartable = DailyBackups(Path("x" * 2**18), tmp_path / "safe", 30, Clock())
+    await unstartable.run_if_due()
+    assert "could not be started" in str(unstartable.last_error)
     assert [record.levelname for record in caplog.records if "backup" in record.name] == ["ERROR"] * 2
 
 
@@ -252,8 +252,8 @@ async def test_a_backup_that_is_being_made_ends_with_the_bot(
     room: EngineRoom, tmp_path: Path, is_cancelled: bool
 ) -> None:
     before = set(living_children())
-    backups = Backups(data(room), tmp_path / "safe", 30, Clock())
-    making = asyncio.create_task(backups.keep())
+    backups = DailyBackups(data(room), tmp_path / "safe", 30, Clock())
+    making = asyncio.create_task(backups.run_if_due())
     await until(lambda: set(living_children()) - before)
     if is_cancelled:
         making.cancel()
@@ -263,7 +263,7 @@ async def test_a_backup_that_is_being_made_ends_with_the_bot(
     assert not set(living_children()) - before
     await asyncio.wait([making])
     assert making.cancelled() == is_cancelled
-    assert not backup.all_in(tmp_path / "safe")
+    assert not backup.list_backups(tmp_path / "safe")
 
 
 async def test_an_unfinished_backup_is_none_and_goes_with_the_next(room: EngineRoom, tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ async def test_an_unfinished_backup_is_none_and_goes_with_the_next(room: EngineR
     (torn / "ledger.sqlite3").write_bytes(b"half")
     with pytest.raises(BackupError, match="no backup"):
         backup.restore(tmp_path / "safe", tmp_path / "new", NOW)
-    backup.back_up(data(room), tmp_path / "safe", NOW)
+    backup.create_backup(data(room), tmp_path / "safe", NOW)
     assert not torn.exists()
 
 
@@ -283,7 +283,7 @@ def test_an_unfinished_backup_is_not_what_leaves_no_room_for_the_next(tmp_path: 
     with (tmp_path / "data" / "ledger.sqlite3").open("wb") as ledger_file:
         ledger_file.truncate(2**43)  # with holes: more than there is room for
     with pytest.raises(BackupError, match="MB are free"):
-        backup.back_up(tmp_path / "data", tmp_path / "safe", NOW)
+        backup.create_backup(tmp_path / "data", tmp_path / "safe", NOW)
     assert not torn.exists()
 
 
@@ -291,7 +291,7 @@ def test_what_is_left_of_a_backup_that_was_being_deleted_is_deleted_too(tmp_path
     left = tmp_path / "loracode-20261022T120000Z" / "pictures"
     left.mkdir(parents=True)
     (left / "1-0.png").write_bytes(PNG)
-    backup.forget_old(tmp_path, 30, NOW)
+    backup.delete_old_backups(tmp_path, 30, NOW)
     assert not left.parent.exists()
 
 
@@ -300,21 +300,21 @@ def test_a_disk_that_rounds_times_holds_the_same_file(tmp_path: Path) -> None:
     for path, at_s in ((one, 1_000_000_001.9999999), (other, 1_000_000_000.0)):
         path.write_bytes(b"lora")
         os.utime(path, (at_s, at_s))
-    assert is_same(one, other)  # FAT keeps even seconds
+    assert is_same_file(one, other)  # FAT keeps even seconds
     os.utime(other, (1_000_000_009, 1_000_000_009))
-    assert not is_same(one, other)
+    assert not is_same_file(one, other)
 
 
 async def test_a_backup_of_a_newer_version_is_refused_and_an_earlier_one_named(
     room: EngineRoom, tmp_path: Path
 ) -> None:
-    made = backup.back_up(data(room), tmp_path / "safe", NOW)
+    made = backup.create_backup(data(room), tmp_path / "safe", NOW)
     with closing(sqlite3.connect(made.folder / "ledger.sqlite3")) as db, db:
         db.execute("INSERT INTO migrations SELECT max(number) + 1, 'of tomorrow', '' FROM migrations")
     manifest = made.folder / "manifest.json"
     digests = (sha256_of(made.folder / "ledger.sqlite3"), made.manifest.files["ledger.sqlite3"])
     manifest.write_text(manifest.read_text().replace(digests[1], digests[0]))
-    with pytest.raises(LedgerError, match="newer LoraCode: upgrade, or take an earlier backup"):
+    with pytest.raises(DatabaseError, match="newer LoraCode: upgrade, or take an earlier backup"):
         backup.restore(made.folder, tmp_path / "new", NOW)
     assert not (tmp_path / "new").exists()
 
@@ -326,7 +326,7 @@ def test_a_data_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
 
 async def test_a_changed_backup_is_refused_and_nothing_is_touched(room: EngineRoom, tmp_path: Path) -> None:
     job = await room.trained()
-    made = backup.back_up(data(room), tmp_path / "safe", NOW)
+    made = backup.create_backup(data(room), tmp_path / "safe", NOW)
     lora = made.folder / "loras" / f"{job.code}.safetensors"
     content = lora.read_bytes()
     lora.unlink()
@@ -340,7 +340,7 @@ async def test_a_changed_backup_is_refused_and_nothing_is_touched(room: EngineRo
 async def test_a_manifest_that_names_other_files_is_refused(
     room: EngineRoom, tmp_path: Path, name: str
 ) -> None:
-    made = backup.back_up(data(room), tmp_path / "safe", NOW)
+    made = backup.create_backup(data(room), tmp_path / "safe", NOW)
     manifest = made.folder / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"ledger.sqlite3"', f'"{name}"'))
     with pytest.raises(BackupError, match="no file of ours"):
@@ -352,8 +352,8 @@ async def test_restore_replaces_nothing_unasked_and_never_under_a_running_bot(tm
     folder.mkdir()
     async with open_engine_room(folder) as room:
         await room.desk.send(ANNA, 1, 2)
-        backup.back_up(folder, tmp_path / "safe", NOW)
-        with pytest.raises(LedgerError, match="already running"):
+        backup.create_backup(folder, tmp_path / "safe", NOW)
+        with pytest.raises(DatabaseError, match="already running"):
             backup.restore(tmp_path / "safe", folder, NOW, replace=True)
         await room.desk.send(ANNA, 3)
     with pytest.raises(BackupError, match="--replace"):
@@ -366,8 +366,8 @@ async def test_restore_replaces_nothing_unasked_and_never_under_a_running_bot(tm
 
 
 async def held(folder: Path) -> int:
-    there = await Ledger.open(folder / "ledger.sqlite3", Clock())
+    there = await Database.open(folder / "ledger.sqlite3", Clock())
     try:
-        return await there.held(await there.account_of(ANNA))
+        return await there.count_collected(await there.get_or_create(ANNA))
     finally:
         await there.close()

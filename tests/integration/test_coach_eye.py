@@ -14,14 +14,14 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 import drawn
-from bot.media.decoding import decode
-from bot.media.quality import ChildEye, Coach, Grade, Reason
-from bot.media.quality._child import NEEDED_FOR_FACES
+from bot.media.decoding import decode_photo
+from bot.media.quality import PhotoCoach, PhotoGrade, PhotoProblem, SandboxedPhotoAnalyzer
+from bot.media.quality._child import FACE_MODULES
 
 #: Photos of real people are never part of the project; they lie beside it where it is developed.
 PEOPLE = Path(__file__).parents[3] / "shared" / "photos" / "people"
 has_faces = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in NEEDED_FOR_FACES),
+    any(importlib.util.find_spec(name) is None for name in FACE_MODULES),
     reason="the extra `faces` is not installed",
 )
 has_people = pytest.mark.skipif(not PEOPLE.is_dir(), reason="no real photos lie beside the project")
@@ -30,19 +30,19 @@ ONE_PERSON = 0.6
 
 
 @pytest.fixture
-async def eye() -> AsyncIterator[ChildEye]:
-    eye = ChildEye(timeout_s=60.0)  # a busy machine must not fail a test
+async def eye() -> AsyncIterator[SandboxedPhotoAnalyzer]:
+    eye = SandboxedPhotoAnalyzer(timeout_s=60.0)  # a busy machine must not fail a test
     yield eye
     await eye.close()
 
 
 def toy() -> bytes:
     """A photo without any person, as the gate keeps it."""
-    return decode(drawn.sample_photos(3, count=1, side_px=256)[0]).data
+    return decode_photo(drawn.sample_photos(3, count=1, side_px=256)[0]).data
 
 
 def real(*names: str) -> list[bytes]:
-    return [decode((PEOPLE / name).read_bytes()).data for name in names]
+    return [decode_photo((PEOPLE / name).read_bytes()).data for name in names]
 
 
 def pictures_of_one(photo: bytes) -> Sequence[bytes]:
@@ -63,15 +63,15 @@ def pictures_of_one(photo: bytes) -> Sequence[bytes]:
 def _png(picture: Image.Image) -> bytes:
     file = io.BytesIO()
     picture.save(file, "PNG")
-    return decode(file.getvalue()).data
+    return decode_photo(file.getvalue()).data
 
 
 @has_faces
 @has_people
-async def test_it_counts_the_faces_of_real_photos(eye: ChildEye) -> None:
+async def test_it_counts_the_faces_of_real_photos(eye: SandboxedPhotoAnalyzer) -> None:
     counted = {}
     for path in sorted(PEOPLE.glob("*_[0-9].jpg")):
-        seen = await eye.see(decode(path.read_bytes()).data)
+        seen = await eye.analyze(decode_photo(path.read_bytes()).data)
         assert seen is not None
         assert seen.faces is not None
         counted[path.name] = len(seen.faces)
@@ -81,13 +81,13 @@ async def test_it_counts_the_faces_of_real_photos(eye: ChildEye) -> None:
 
 @has_faces
 @has_people
-async def test_two_photos_of_one_person_are_nearer_than_those_of_two(eye: ChildEye) -> None:
+async def test_two_photos_of_one_person_are_nearer_than_those_of_two(eye: SandboxedPhotoAnalyzer) -> None:
     numbers = []
     for photo in real("person_B/007_B.jpg", "person_B/008_B.jpg", "astronaut.jpg"):
-        seen = await eye.see(photo)
+        seen = await eye.analyze(photo)
         assert seen is not None
         assert seen.main_face is not None
-        numbers.append(seen.main_face.identity)
+        numbers.append(seen.main_face.embedding)
     one, again, other = numbers
     assert math.dist(one, again) < ONE_PERSON < min(math.dist(one, other), math.dist(again, other))
 
@@ -96,57 +96,67 @@ async def test_two_photos_of_one_person_are_nearer_than_those_of_two(eye: ChildE
 @has_people
 @pytest.mark.parametrize(
     ("bad", "reason"),
-    [("person_B/007_B.jpg", Reason.OTHER_PERSON), ("010_2.jpg", Reason.MORE_FACES)],
+    [("person_B/007_B.jpg", PhotoProblem.OTHER_PERSON), ("010_2.jpg", PhotoProblem.SEVERAL_FACES)],
 )
-async def test_one_bad_photo_among_five_is_the_red_one(eye: ChildEye, bad: str, reason: Reason) -> None:
+async def test_one_bad_photo_among_five_is_the_red_one(
+    eye: SandboxedPhotoAnalyzer, bad: str, reason: PhotoProblem
+) -> None:
     [astronaut, wrong] = real("astronaut.jpg", bad)
     one, two, three, four = pictures_of_one(astronaut)
-    coach = Coach(eye, patience_s=120.0)
-    said = await coach.look([one, two, wrong, three, four], "person")
+    coach = PhotoCoach(eye, timeout_s=120.0)
+    said = await coach.review_photos([one, two, wrong, three, four], "person")
     assert said is not None
-    assert [verdict.grade is Grade.RED for verdict in said.verdicts] == [False, False, True, False, False]
-    assert said.verdicts[2].reason is reason
-    better = await coach.look([one, two, three, four], "person")
+    assert [verdict.grade is PhotoGrade.RED for verdict in said.verdicts] == [
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert said.verdicts[2].problem is reason
+    better = await coach.review_photos([one, two, three, four], "person")
     assert better is not None
-    assert better.worst < Grade.RED
+    assert better.worst_grade < PhotoGrade.RED
     await coach.close()
 
 
 async def test_without_the_extra_a_photo_is_measured_as_a_whole() -> None:
-    eye = ChildEye(timeout_s=60.0, faces=False)
-    seen = await eye.see(toy())
+    eye = SandboxedPhotoAnalyzer(timeout_s=60.0, detect_faces=False)
+    seen = await eye.analyze(toy())
     await eye.close()
     assert seen is not None
     assert seen.faces is None
     assert (seen.width_px, seen.height_px) == (256, 256)
 
 
-async def test_bytes_that_are_no_photo_are_not_seen_and_the_next_photo_is(eye: ChildEye) -> None:
-    assert await eye.see(b"\xff\xd8 no photo") is None
+async def test_bytes_that_are_no_photo_are_not_seen_and_the_next_photo_is(
+    eye: SandboxedPhotoAnalyzer,
+) -> None:
+    assert await eye.analyze(b"\xff\xd8 no photo") is None
     first = eye.pid
-    assert await eye.see(toy()) is not None
+    assert await eye.analyze(toy()) is not None
     assert eye.pid == first
 
 
-async def test_an_eye_that_was_killed_costs_one_look(eye: ChildEye) -> None:
-    assert await eye.see(toy()) is not None
+async def test_an_eye_that_was_killed_costs_one_look(eye: SandboxedPhotoAnalyzer) -> None:
+    assert await eye.analyze(toy()) is not None
     assert eye.pid is not None
     os.kill(eye.pid, signal.SIGKILL)
-    assert await eye.see(toy()) is None
-    assert await eye.see(toy()) is not None
+    assert await eye.analyze(toy()) is None
+    assert await eye.analyze(toy()) is not None
 
 
 async def test_where_no_eye_can_be_started_nothing_is_seen(
-    eye: ChildEye, monkeypatch: pytest.MonkeyPatch
+    eye: SandboxedPhotoAnalyzer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as crowded:
         crowded.setenv("PATH", "x" * 2**18)  # more than a program may be started with
-        assert await eye.see(toy()) is None
-    assert await eye.see(toy()) is not None
+        assert await eye.analyze(toy()) is None
+    assert await eye.analyze(toy()) is not None
 
 
-async def test_a_closed_eye_leaves_no_process(eye: ChildEye) -> None:
-    await eye.see(toy())
+async def test_a_closed_eye_leaves_no_process(eye: SandboxedPhotoAnalyzer) -> None:
+    await eye.analyze(toy())
     pid = eye.pid
     assert pid is not None
     await eye.close()

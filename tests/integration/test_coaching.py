@@ -11,33 +11,33 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bot.app.root import coach_is_wanted
+from bot.app.root import is_coach_enabled
 from bot.app.settings import Settings
-from bot.core.accounts import Place, Platform
+from bot.core.accounts import ChatAddress, Platform
 from bot.core.jobs import JobKind
 from bot.core.messages import Reply, Upload
-from bot.jobs.requests import Requests
-from bot.jobs.styles import read_styles
-from bot.media.quality import Coach, Sight
-from bot.services.studio import Studio
-from gpu_worker.protocol import Health, Train
-from tests.integration.colour_eye import NOBODY, SOFT, SOMEBODY_ELSE, TWO_PEOPLE, ColourEye, painted
-from tests.integration.studio_desk import ADMIN, ANNA, Desk, GateHere, album, open_desk, tools
+from bot.jobs.requests import RequestBuilder
+from bot.jobs.styles import load_styles
+from bot.media.quality import PhotoCoach, PhotoMeasurements
+from bot.services.studio import Services
+from gpu_worker.protocol import TrainRequest, WorkerHealth
+from tests.integration.colour_eye import NOBODY, SOFT, SOMEBODY_ELSE, TWO_PEOPLE, ColourAnalyzer, painted
+from tests.integration.studio_desk import ADMIN, ANNA, Desk, InProcessDecoder, album, open_desk, tools
 from tests.unit.coach_sights import sight
 
-ALONE = Place(Platform.TELEGRAM, "1", "1")
+ALONE = ChatAddress(Platform.TELEGRAM, "1", "1")
 
 
 @pytest.fixture
-def eye() -> ColourEye:
-    return ColourEye()
+def eye() -> ColourAnalyzer:
+    return ColourAnalyzer()
 
 
 @pytest.fixture
-async def desk(tmp_path: Path, eye: ColourEye) -> AsyncIterator[Desk]:
+async def desk(tmp_path: Path, eye: ColourAnalyzer) -> AsyncIterator[Desk]:
     async with open_desk(tmp_path) as desk:
-        with_coach = replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), coach=Coach(eye))
-        desk.studio = Studio(with_coach, GateHere(), {ADMIN})
+        with_coach = replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), coach=PhotoCoach(eye))
+        desk.studio = Services(with_coach, InProcessDecoder(), {ADMIN})
         yield desk
 
 
@@ -47,7 +47,7 @@ async def send(desk: Desk, *uploads: Upload) -> Reply:
 
 async def press(desk: Desk, reply: Reply, label: str) -> Reply:
     (action,) = [button.action for button in reply.buttons if button.label == label]
-    return await desk.studio.press(ANNA, ALONE, action)
+    return await desk.studio.handle_button(ANNA, ALONE, action)
 
 
 def labels(reply: Reply) -> list[str]:
@@ -74,12 +74,12 @@ async def test_the_contact_sheet_frames_each_photo_by_its_grade(desk: Desk) -> N
 
 
 async def test_five_good_photos_begin_their_training_by_themselves(desk: Desk) -> None:
-    assert (await send(desk, *album(1, 2, 3), painted(SOFT), *album(4))).card_of is not None
+    assert (await send(desk, *album(1, 2, 3), painted(SOFT), *album(4))).card_job_id is not None
 
 
 async def test_five_with_a_bad_one_wait_for_their_person(desk: Desk) -> None:
     reply = await send(desk, *album(1, 2, 3, 4), painted(SOMEBODY_ELSE))
-    assert reply.card_of is None
+    assert reply.card_job_id is None
     assert not await desk.jobs(ANNA)
     assert "Photo 5 seems to show somebody else" in reply.text
     assert "Use them anyway" in labels(reply)
@@ -90,9 +90,9 @@ async def test_a_bad_photo_is_replaced_alone_and_the_better_set_begins(desk: Des
     reply = await press(desk, reply, "✕ 3")
     assert "4 of 5" in reply.text
     reply = await send(desk, *album(5))
-    assert reply.card_of is not None
-    photos = await desk.ledger.photos_of(reply.card_of)
-    good = [(await GateHere().check(each)).data for each in album(1, 2, 3, 4, 5)]
+    assert reply.card_job_id is not None
+    photos = await desk.ledger.get_job_photos(reply.card_job_id)
+    good = [(await InProcessDecoder().decode(each)).data for each in album(1, 2, 3, 4, 5)]
     assert list(photos) == good
 
 
@@ -100,25 +100,25 @@ async def test_of_six_the_bad_one_taken_out_leaves_five_that_begin(desk: Desk) -
     await send(desk, *album(1, 2), painted(NOBODY), *album(3, 4))
     reply = await send(desk, *album(5))
     assert "exactly 5" in reply.text
-    assert (await press(desk, reply, "✕ 3")).card_of is not None
+    assert (await press(desk, reply, "✕ 3")).card_job_id is not None
 
 
 async def test_of_six_a_good_one_taken_out_leaves_five_that_wait(desk: Desk) -> None:
     await send(desk, *album(1, 2), painted(NOBODY), *album(3, 4))
     reply = await press(desk, await send(desk, *album(5)), "✕ 1")
-    assert reply.card_of is None
+    assert reply.card_job_id is None
     assert "no clear face on photo 2" in reply.text
 
 
 async def test_whoever_insists_trains_on_what_they_have(desk: Desk) -> None:
     reply = await send(desk, *album(1, 2, 3, 4), painted(NOBODY))
-    assert (await press(desk, reply, "Use them anyway")).card_of is not None
+    assert (await press(desk, reply, "Use them anyway")).card_job_id is not None
 
 
 async def test_train_shows_the_card_again_while_a_photo_is_bad(desk: Desk) -> None:
     await send(desk, *album(1, 2, 3, 4), painted(NOBODY))
-    reply = await desk.studio.train(ANNA, ALONE)
-    assert reply.card_of is None
+    reply = await desk.studio.start_training(ANNA, ALONE)
+    assert reply.card_job_id is None
     assert "no clear face on photo 5" in reply.text
 
 
@@ -131,54 +131,60 @@ async def test_another_class_makes_a_waiting_set_good_and_offers_to_train(desk: 
     reply = await send(desk, *album(1, 2, 3, 4), painted(NOBODY))
     reply = await press(desk, reply, "Style")
     assert "face" not in reply.text
-    assert (await press(desk, reply, "Train on these")).card_of is not None
+    assert (await press(desk, reply, "Train on these")).card_job_id is not None
 
 
-async def test_a_photo_is_looked_at_once(desk: Desk, eye: ColourEye) -> None:
+async def test_a_photo_is_looked_at_once(desk: Desk, eye: ColourAnalyzer) -> None:
     await send(desk, *album(1))
     await send(desk, *album(2))
-    await desk.studio.train(ANNA, ALONE)
+    await desk.studio.start_training(ANNA, ALONE)
     assert len(eye.photos) == len(set(eye.photos)) == 2
 
 
 async def test_what_was_measured_goes_with_the_photo(tmp_path: Path) -> None:
-    coach = NotedCoach(ColourEye())
+    coach = InspectableCoach(ColourAnalyzer())
     async with open_desk(tmp_path) as desk:
-        studio = Studio(
-            replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), coach=coach), GateHere(), {ADMIN}
+        studio = Services(
+            replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), coach=coach),
+            InProcessDecoder(),
+            {ADMIN},
         )
         await studio.add_photos(ANNA, ALONE, album(1, 2))
-        kept = [(await GateHere().check(each)).data for each in album(1, 2)]
+        kept = [(await InProcessDecoder().decode(each)).data for each in album(1, 2)]
         first, second = [hashlib.sha256(each).hexdigest() for each in kept]
-        assert set(coach.known) == {first, second}
-        (action,) = [each.action for each in (await studio.train(ANNA, ALONE)).buttons if each.label == "✕ 1"]
-        await studio.press(ANNA, ALONE, action)
-        assert set(coach.known) == {second}
+        assert set(coach.cached_hashes) == {first, second}
+        (action,) = [
+            each.action for each in (await studio.start_training(ANNA, ALONE)).buttons if each.label == "✕ 1"
+        ]
+        await studio.handle_button(ANNA, ALONE, action)
+        assert set(coach.cached_hashes) == {second}
         await studio.add_photos(ANNA, ALONE, album(3, 4, 5, 6))
-        assert await desk.ledger.claim(JobKind.TRAIN) is not None
-        assert not coach.known
+        assert await desk.ledger.claim_next(JobKind.TRAIN) is not None
+        assert not coach.cached_hashes
 
 
 async def test_of_a_photo_that_was_deleted_under_the_eye_nothing_is_kept() -> None:
-    eye = GatedEye()
-    coach = NotedCoach(eye)
-    [photo] = [(await GateHere().check(each)).data for each in album(1)]
-    look = asyncio.ensure_future(coach.look([photo], "person"))
+    eye = GatedAnalyzer()
+    coach = InspectableCoach(eye)
+    [photo] = [(await InProcessDecoder().decode(each)).data for each in album(1)]
+    look = asyncio.ensure_future(coach.review_photos([photo], "person"))
     await eye.began.wait()
     coach.forget([hashlib.sha256(photo).hexdigest()])
     eye.gate.set()
     assert await look is not None
-    assert not coach.known
+    assert not coach.cached_hashes
 
 
 async def test_who_is_not_heard_in_time_says_nothing_and_the_set_begins(tmp_path: Path) -> None:
-    blind = Blind()
+    blind = BlockedAnalyzer()
     async with open_desk(tmp_path) as desk:
-        coach = Coach(blind, patience_s=0.01)
-        studio = Studio(
-            replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), coach=coach), GateHere(), {ADMIN}
+        coach = PhotoCoach(blind, timeout_s=0.01)
+        studio = Services(
+            replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), coach=coach),
+            InProcessDecoder(),
+            {ADMIN},
         )
-        assert (await studio.add_photos(ANNA, ALONE, album(1, 2, 3, 4, 5))).card_of is not None
+        assert (await studio.add_photos(ANNA, ALONE, album(1, 2, 3, 4, 5))).card_job_id is not None
         await coach.close()
         assert blind.is_closed
 
@@ -197,19 +203,21 @@ async def test_who_is_not_heard_in_time_says_nothing_and_the_set_begins(tmp_path
 )
 def test_toys_are_not_looked_at_unless_asked(coach: str, model: str, said: str | None, wanted: bool) -> None:
     settings = Settings.from_environ({"COACH": coach, "BASE_MODEL": model})
-    health = said and Health(device="", base_model=said, base_model_loaded=True, process_memory_bytes=0)
-    assert coach_is_wanted(settings, health or None) is wanted
+    health = said and WorkerHealth(device="", base_model=said, base_model_loaded=True, process_memory_bytes=0)
+    assert is_coach_enabled(settings, health or None) is wanted
 
 
 async def test_what_was_seen_goes_to_the_worker_with_the_photos(desk: Desk) -> None:
     await send(desk, *album(1, 2, 3, 4))
-    assert [crop is not None for crop in desk.queue.crops] == [True] * 4
+    assert [crop is not None for crop in desk.queue.prefetched_crops] == [True] * 4
     reply = await send(desk, *album(5))
-    assert reply.card_of is not None
+    assert reply.card_job_id is not None
     job = await desk.claim(JobKind.TRAIN)
-    request = await Requests(desk.ledger, desk.files, read_styles(), face_mask=True).of(job)
-    assert isinstance(request, Train)
-    assert list(request.crops) == desk.queue.crops, "else what was encoded ahead would be of no use"
+    request = await RequestBuilder(desk.ledger, desk.files, load_styles(), face_mask=True).build(job)
+    assert isinstance(request, TrainRequest)
+    assert list(request.crops) == desk.queue.prefetched_crops, (
+        "else what was encoded ahead would be of no use"
+    )
     assert request.captions == ("sks person, medium shot",) * 5
     assert all(mask is not None and mask.startswith(b"\x89PNG") for mask in request.masks)
 
@@ -217,25 +225,27 @@ async def test_what_was_seen_goes_to_the_worker_with_the_photos(desk: Desk) -> N
 async def test_of_a_dog_nothing_is_cropped_and_nothing_said(desk: Desk) -> None:
     await press(desk, await send(desk, *album(1, 2, 3, 4)), "Dog")
     await send(desk, *album(5))
-    request = await Requests(desk.ledger, desk.files, read_styles()).of(await desk.claim(JobKind.TRAIN))
-    assert isinstance(request, Train)
+    request = await RequestBuilder(desk.ledger, desk.files, load_styles()).build(
+        await desk.claim(JobKind.TRAIN)
+    )
+    assert isinstance(request, TrainRequest)
     assert (request.crops, request.captions, request.masks) == ((), (), ())
 
 
-class NotedCoach(Coach):
+class InspectableCoach(PhotoCoach):
     """A coach that lets a test see of which photos it knows."""
 
     @property
-    def known(self) -> list[str]:
-        return list(self._sights)
+    def cached_hashes(self) -> list[str]:
+        return list(self._measurements)
 
 
-class Blind:
+class BlockedAnalyzer:
     """An eye that sees nothing for ever."""
 
     is_closed = False
 
-    async def see(self, photo: bytes) -> Sight | None:
+    async def analyze(self, photo: bytes) -> PhotoMeasurements | None:
         await asyncio.Event().wait()
         return sight()
 
@@ -243,13 +253,13 @@ class Blind:
         self.is_closed = True
 
 
-class GatedEye:
+class GatedAnalyzer:
     """An eye that looks for as long as a test wants."""
 
     def __init__(self) -> None:
         self.began, self.gate = asyncio.Event(), asyncio.Event()
 
-    async def see(self, photo: bytes) -> Sight | None:
+    async def analyze(self, photo: bytes) -> PhotoMeasurements | None:
         self.began.set()
         await self.gate.wait()
         return sight()

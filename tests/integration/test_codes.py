@@ -23,15 +23,15 @@ async def room(tmp_path: Path) -> AsyncIterator[EngineRoom]:
 
 
 async def press(room: EngineRoom, action: str) -> Reply:
-    return await room.desk.studio.press(ANNA, ANNAS, action)
+    return await room.desk.studio.handle_button(ANNA, ANNAS, action)
 
 
 async def test_the_list_leads_to_a_card_and_back(room: EngineRoom) -> None:
     code = (await room.trained()).code
-    listed = await room.desk.studio.codes(ANNA, ANNAS)
+    listed = await room.desk.studio.list_loras(ANNA, ANNAS)
     assert [each.action for each in listed.buttons] == [f"code:{code}"]
     card = await press(room, f"code:{code}")
-    assert card.replaces
+    assert card.edits_message
     assert "ready" in card.text
     assert "MB" in card.text
     assert [each.label for each in card.buttons] == [
@@ -44,7 +44,7 @@ async def test_the_list_leads_to_a_card_and_back(room: EngineRoom) -> None:
         "All my codes",
     ]
     back = await press(room, "codes:all")
-    assert (back.text, back.replaces) == (listed.text, True)
+    assert (back.text, back.edits_message) == (listed.text, True)
 
 
 async def test_what_is_still_training_can_neither_draw_nor_be_exported(room: EngineRoom) -> None:
@@ -56,17 +56,17 @@ async def test_what_is_still_training_can_neither_draw_nor_be_exported(room: Eng
 async def test_a_new_name_is_the_next_plain_message(room: EngineRoom) -> None:
     code = (await room.trained()).code
     await press(room, f"rename:{code}")
-    card = await room.desk.studio.plain_text(ANNA, ANNAS, "Me in spring")
+    card = await room.desk.studio.handle_text(ANNA, ANNAS, "Me in spring")
     assert card is not None
     assert "Me in spring" in card.text
-    assert "Me in spring" in (await room.desk.studio.codes(ANNA, ANNAS)).text
-    assert await room.desk.studio.plain_text(ANNA, ANNAS, "thanks") is None
+    assert "Me in spring" in (await room.desk.studio.list_loras(ANNA, ANNAS)).text
+    assert await room.desk.studio.handle_text(ANNA, ANNAS, "thanks") is None
 
 
 async def test_a_name_that_nobody_wrote_within_the_hour_is_no_longer_waited_for(room: EngineRoom) -> None:
     await press(room, f"rename:{(await room.trained()).code}")
     room.desk.clock.forward(minutes=61)
-    assert await room.desk.studio.plain_text(ANNA, ANNAS, "hello") is None
+    assert await room.desk.studio.handle_text(ANNA, ANNAS, "hello") is None
 
 
 async def test_deleting_asks_and_takes_pictures_and_open_jobs_along(room: EngineRoom, tmp_path: Path) -> None:
@@ -75,15 +75,15 @@ async def test_deleting_asks_and_takes_pictures_and_open_jobs_along(room: Engine
     await room.dispatcher.drain()
     waiting = await room.draws(code, "another")
     asked = await press(room, f"remove:{code}")
-    assert await room.ledger.lora(code) is not None
+    assert await room.ledger.get_by_code(code) is not None
     assert f"remove!:{code}" in [each.action for each in asked.buttons]
     assert "deleted" in (await press(room, f"remove!:{code}")).text
-    assert await room.ledger.lora(code) is None
-    assert await room.ledger.job(waiting.id) is None
+    assert await room.ledger.get_by_code(code) is None
+    assert await room.ledger.get(waiting.id) is None
     assert [*(tmp_path / "loras").iterdir(), *(tmp_path / "pictures").iterdir()] == []
     with pytest.raises(UserError) as caught:
         await press(room, f"remove!:{code}")
-    assert caught.value.sentence == texts.UNKNOWN_CODE
+    assert caught.value.message == texts.UNKNOWN_CODE
 
 
 async def test_a_drawing_with_two_codes_goes_with_either(room: EngineRoom) -> None:
@@ -92,22 +92,22 @@ async def test_a_drawing_with_two_codes_goes_with_either(room: EngineRoom) -> No
     await room.dispatcher.drain()
     both = await room.draws(job.code, f"with {first}")
     await press(room, f"remove!:{first}")
-    assert await room.ledger.job(both.id) is None
-    assert await room.ledger.lora(job.code) is not None
+    assert await room.ledger.get(both.id) is None
+    assert await room.ledger.get_by_code(job.code) is not None
 
 
 @pytest.mark.parametrize("asked", ["/generate", "/more"])
 async def test_what_is_asked_of_a_code_while_it_is_deleted_is_answered(room: EngineRoom, asked: str) -> None:
     studio, code = room.desk.studio, (await room.trained()).code
     meanwhile = (
-        studio.more(ANNA, ANNAS, code)
+        studio.continue_training(ANNA, ANNAS, code)
         if asked == "/more"
-        else studio.generate_text(ANNA, ANNAS, f"{code} a boat")
+        else studio.generate_from_text(ANNA, ANNAS, f"{code} a boat")
     )
     first, second = await asyncio.gather(press(room, f"remove!:{code}"), meanwhile, return_exceptions=True)
     assert isinstance(first, Reply)
     assert isinstance(second, Reply | UserError)
-    assert await room.ledger.lora(code) is None
+    assert await room.ledger.get_by_code(code) is None
 
 
 async def test_a_stranger_s_press_and_an_unknown_code_are_one_answer(room: EngineRoom) -> None:
@@ -116,6 +116,6 @@ async def test_a_stranger_s_press_and_an_unknown_code_are_one_answer(room: Engin
     for what in ("code", "export", "rename", "remove", "remove!"):
         for asked in (code, unknown):
             with pytest.raises(UserError) as caught:
-                await room.desk.studio.press(BERT, BERTS, f"{what}:{asked}")
-            assert caught.value.sentence == texts.UNKNOWN_CODE
-    assert await room.ledger.lora(code) is not None
+                await room.desk.studio.handle_button(BERT, BERTS, f"{what}:{asked}")
+            assert caught.value.message == texts.UNKNOWN_CODE
+    assert await room.ledger.get_by_code(code) is not None

@@ -17,7 +17,7 @@ import yaml
 
 from bot.app.environ import read_environ
 from bot.app.settings import Settings
-from gpu_worker.cluster.start import command
+from gpu_worker.cluster.start import build_command
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -183,7 +183,7 @@ def test_what_a_node_is_started_with_is_what_the_program_takes(tmp_path: Path, r
     token.touch(mode=0o600)
     words = [word.replace("/run/secrets/cluster-token", str(token)) for word in service["command"]]
     environ = dict(service["environment"])
-    line = command(words, environ)
+    line = build_command(words, environ)
     listener.close()
     assert service["entrypoint"] == ["python", "-m", "gpu_worker.cluster.start"]
     assert line[1] == "start" and environ["RAY_AUTH_TOKEN_PATH"] == str(token)

@@ -11,10 +11,17 @@ from PIL import Image
 
 from bot.core.jobs import JobStatus
 from bot.jobs.backends.fake import FakeBackend
-from bot.jobs.dispatcher import MAX_AHEAD, Dispatcher
-from bot.jobs.styles import read_styles
-from bot.media.training_strip import TILE_PX, evenly
-from gpu_worker.protocol import Adjusted, Event, JobRequest, Sample, Started, Train
+from bot.jobs.dispatcher import MAX_PREFETCH_PHOTOS, Dispatcher
+from bot.jobs.styles import load_styles
+from bot.media.training_strip import TILE_PX, pick_evenly
+from gpu_worker.protocol import (
+    FallbackEvent,
+    JobRequest,
+    SampleEvent,
+    StartedEvent,
+    TrainRequest,
+    WorkerEvent,
+)
 from tests.integration.engine_room import PNG, EngineRoom, open_engine_room, until
 from tests.integration.studio_desk import ANNA
 
@@ -26,10 +33,10 @@ async def room(tmp_path: Path) -> AsyncIterator[EngineRoom]:
 
 
 async def test_the_samples_of_a_training_come_as_one_picture_with_the_ready_message(room: EngineRoom) -> None:
-    room.backend.sample, room.backend.steps = PNG, 3
+    room.backend.sample_png, room.backend.steps = PNG, 3
     job = await room.trained()
     request = room.backend.requests[0]
-    assert isinstance(request, Train)
+    assert isinstance(request, TrainRequest)
     assert request.sample_prompt == "photo of sks person"
     [(_, reply, _)] = [sent for sent in room.chat.sent if "is ready" in sent[1].text]
     [path] = reply.pictures
@@ -39,9 +46,9 @@ async def test_the_samples_of_a_training_come_as_one_picture_with_the_ready_mess
 
 
 async def test_the_card_of_a_training_shows_what_was_drawn_so_far_each_picture_once(room: EngineRoom) -> None:
-    room.backend.sample, room.backend.steps = PNG, 10_000
+    room.backend.sample_png, room.backend.steps = PNG, 10_000
     job = await room.desk.train(ANNA)
-    await room.desk.studio.card_shown(job.id, "card7")
+    await room.desk.studio.record_card(job.id, "card7")
     working = asyncio.create_task(room.dispatcher.drain())
     strip = room.files.preview_path(job.id)
 
@@ -56,10 +63,10 @@ async def test_the_card_of_a_training_shows_what_was_drawn_so_far_each_picture_o
     await until(shows_the_strip)
     with Image.open(strip) as picture:
         assert picture.width % TILE_PX == 0
-    room.backend.sample = None
+    room.backend.sample_png = None
     await until(went_on)
     assert room.chat.edits[-1][1].keeps_pictures
-    await room.desk.studio.cancel(ANNA)
+    await room.desk.studio.cancel_job(ANNA)
     await working
     await room.notifier.edit_cards()
     assert not room.chat.edits[-1][1].keeps_pictures
@@ -67,9 +74,9 @@ async def test_the_card_of_a_training_shows_what_was_drawn_so_far_each_picture_o
 
 
 async def test_the_card_of_a_training_that_is_done_goes_on_showing_what_it_drew(room: EngineRoom) -> None:
-    room.backend.sample, room.backend.steps = PNG, 3
+    room.backend.sample_png, room.backend.steps = PNG, 3
     job = await room.desk.train(ANNA)
-    await room.desk.studio.card_shown(job.id, "card7")
+    await room.desk.studio.record_card(job.id, "card7")
     await room.dispatcher.drain()
     await room.notifier.edit_cards()
     [(_, card)] = room.chat.edits
@@ -78,17 +85,17 @@ async def test_the_card_of_a_training_that_is_done_goes_on_showing_what_it_drew(
 
 
 async def test_samples_of_a_cancelled_training_are_deleted(room: EngineRoom) -> None:
-    room.backend.sample, room.backend.steps = PNG, 10_000
+    room.backend.sample_png, room.backend.steps = PNG, 10_000
     job = await room.desk.train(ANNA)
     working = asyncio.create_task(room.dispatcher.drain())
     await until(lambda: room.has_step(job))
-    await room.desk.studio.cancel(ANNA)
+    await room.desk.studio.cancel_job(ANNA)
     await working
     assert await room.files.read_samples(job.id) == {}
 
 
 async def test_samples_from_before_an_interruption_are_in_the_strip_too(room: EngineRoom) -> None:
-    room.backend.sample, room.backend.steps, room.backend.lose_at = PNG, 4, [3]
+    room.backend.sample_png, room.backend.steps, room.backend.lost_at_steps = PNG, 4, [3]
     await room.trained()
     [(_, reply, _)] = [sent for sent in room.chat.sent if "is ready" in sent[1].text]
     with Image.open(reply.pictures[0]) as strip:
@@ -98,7 +105,7 @@ async def test_samples_from_before_an_interruption_are_in_the_strip_too(room: En
 async def test_samples_that_are_no_pictures_do_not_cost_the_lora(
     room: EngineRoom, caplog: pytest.LogCaptureFixture
 ) -> None:
-    room.backend.sample = b"not a picture"
+    room.backend.sample_png = b"not a picture"
     job = await room.trained()
     assert job.status is JobStatus.DONE
     [(_, reply, _)] = room.chat.sent
@@ -109,7 +116,7 @@ async def test_samples_that_are_no_pictures_do_not_cost_the_lora(
 async def test_a_training_that_was_adjusted_goes_on_and_leaves_a_line_in_the_log(
     room: EngineRoom, caplog: pytest.LogCaptureFixture
 ) -> None:
-    room.backend.adjusts = True
+    room.backend.emits_adjusted = True
     with caplog.at_level("WARNING"):
         job = await room.trained()
     assert job.status is JobStatus.DONE
@@ -119,40 +126,40 @@ async def test_a_training_that_was_adjusted_goes_on_and_leaves_a_line_in_the_log
 class Telling(FakeBackend):
     """Begins at step 5 of 10, tells `event` once its gate is open, and waits to be closed."""
 
-    def __init__(self, event: Callable[[Train], Event]) -> None:
+    def __init__(self, event: Callable[[TrainRequest], WorkerEvent]) -> None:
         super().__init__()
         self.event = event
-        self.gate.clear()
+        self.proceed_event.clear()
 
-    async def run(self, request: JobRequest) -> AsyncGenerator[Event, None]:
-        assert isinstance(request, Train)
+    async def run(self, request: JobRequest) -> AsyncGenerator[WorkerEvent, None]:
+        assert isinstance(request, TrainRequest)
         try:
-            yield Started(job_id=request.job_id, attempt=request.attempt, step=5, steps=10)
-            await self.gate.wait()
+            yield StartedEvent(job_id=request.job_id, attempt=request.attempt, step=5, steps=10)
+            await self.proceed_event.wait()
             yield self.event(request)
             await asyncio.Event().wait()
         finally:
-            self.cancelled.append(request.job_id)
+            self.cancelled_jobs.append(request.job_id)
 
 
-def adjusted(request: Train) -> Event:
-    return Adjusted(job_id=request.job_id, attempt=request.attempt, step=2, reason="One notch down.")
+def adjusted(request: TrainRequest) -> WorkerEvent:
+    return FallbackEvent(job_id=request.job_id, attempt=request.attempt, step=2, reason="One notch down.")
 
 
-def sample(request: Train) -> Event:
-    return Sample(job_id=request.job_id, attempt=request.attempt, step=5, png=PNG)
+def sample(request: TrainRequest) -> WorkerEvent:
+    return SampleEvent(job_id=request.job_id, attempt=request.attempt, step=5, png=PNG)
 
 
 async def test_an_adjusted_training_says_so_on_its_card_with_the_step_it_went_back_to(
     room: EngineRoom,
 ) -> None:
     backend = Telling(adjusted)
-    dispatcher = Dispatcher(room.ledger, backend, room.files, room.notifier, read_styles())
+    dispatcher = Dispatcher(room.ledger, backend, room.files, room.notifier, load_styles())
     job = await room.desk.train(ANNA)
-    await room.desk.studio.card_shown(job.id, "card1")
+    await room.desk.studio.record_card(job.id, "card1")
     working = asyncio.create_task(dispatcher.drain())
     await until(lambda: room.has_step(job))
-    backend.gate.set()
+    backend.proceed_event.set()
 
     async def shown() -> bool:
         await room.notifier.edit_cards()
@@ -166,25 +173,25 @@ async def test_an_adjusted_training_says_so_on_its_card_with_the_step_it_went_ba
 
 @pytest.mark.parametrize("event", [adjusted, sample])
 async def test_what_comes_of_an_attempt_that_is_no_longer_running_changes_nothing(
-    room: EngineRoom, event: Callable[[Train], Event], caplog: pytest.LogCaptureFixture
+    room: EngineRoom, event: Callable[[TrainRequest], WorkerEvent], caplog: pytest.LogCaptureFixture
 ) -> None:
     backend = Telling(event)
-    dispatcher = Dispatcher(room.ledger, backend, room.files, room.notifier, read_styles())
+    dispatcher = Dispatcher(room.ledger, backend, room.files, room.notifier, load_styles())
     job = await room.desk.train(ANNA)
     working = asyncio.create_task(dispatcher.drain())
     await until(lambda: room.has_step(job))
     await room.ledger.cancel(job.id)  # as another hand would: the attempt is not told
-    backend.gate.set()
+    backend.proceed_event.set()
     await asyncio.wait_for(working, 100)
     assert (await room.job(job)).step == 5
     assert await room.files.read_samples(job.id) == {}
     assert "One notch down." not in caplog.text
-    assert backend.cancelled == [job.id], "the attempt was closed"
+    assert backend.cancelled_jobs == [job.id], "the attempt was closed"
 
 
 async def test_a_training_that_has_had_its_last_chance_leaves_no_files_behind(room: EngineRoom) -> None:
     job = await room.desk.train(ANNA)
-    room.backend.poison = {job.id}
+    room.backend.crashing_jobs = {job.id}
     await room.files.write_checkpoint(job.id, b"0")
     await room.files.write_sample(job.id, 0, PNG)
     await room.dispatcher.drain()
@@ -195,44 +202,44 @@ async def test_a_training_that_has_had_its_last_chance_leaves_no_files_behind(ro
 
 async def test_photos_are_sent_ahead_and_forgotten_while_the_dispatcher_runs(room: EngineRoom) -> None:
     running = asyncio.create_task(room.dispatcher.run())
-    room.dispatcher.prepare([b"one", b"two"])
+    room.dispatcher.prefetch([b"one", b"two"])
     room.dispatcher.forget(["0" * 64])
 
     async def all_told() -> bool:
-        return len(room.backend.forgotten) == 1
+        return len(room.backend.forgotten_hashes) == 1
 
     await until(all_told)
-    assert room.backend.prepared == [b"one", b"two"]
+    assert room.backend.prefetched_photos == [b"one", b"two"]
     running.cancel()
     await asyncio.wait([running])
 
 
 async def test_a_flood_of_photos_is_not_kept_waiting_without_end(room: EngineRoom) -> None:
-    room.dispatcher.prepare(b"%d" % number for number in range(MAX_AHEAD + 50))
+    room.dispatcher.prefetch(b"%d" % number for number in range(MAX_PREFETCH_PHOTOS + 50))
     running = asyncio.create_task(room.dispatcher.run())
 
     async def all_told() -> bool:
-        return len(room.backend.prepared) >= MAX_AHEAD
+        return len(room.backend.prefetched_photos) >= MAX_PREFETCH_PHOTOS
 
     await until(all_told)
-    assert len(room.backend.prepared) == MAX_AHEAD
+    assert len(room.backend.prefetched_photos) == MAX_PREFETCH_PHOTOS
     running.cancel()
     await asyncio.wait([running])
 
 
 async def test_what_is_to_be_forgotten_is_told_also_after_a_flood_of_photos(room: EngineRoom) -> None:
-    names = [f"{number:064x}" for number in range(MAX_AHEAD + 1)]
+    names = [f"{number:064x}" for number in range(MAX_PREFETCH_PHOTOS + 1)]
     for name in names:
         room.dispatcher.forget([name])
-    room.dispatcher.prepare([b"photo"] * MAX_AHEAD)
+    room.dispatcher.prefetch([b"photo"] * MAX_PREFETCH_PHOTOS)
     room.dispatcher.forget(["f" * 64])
     running = asyncio.create_task(room.dispatcher.run())
 
     async def all_told() -> bool:
-        return len(room.backend.forgotten) == len(names) + 1
+        return len(room.backend.forgotten_hashes) == len(names) + 1
 
     await until(all_told)
-    assert sorted(room.backend.forgotten) == sorted([*names, "f" * 64])
+    assert sorted(room.backend.forgotten_hashes) == sorted([*names, "f" * 64])
     running.cancel()
     await asyncio.wait([running])
 
@@ -244,4 +251,4 @@ async def test_what_is_to_be_forgotten_is_told_also_after_a_flood_of_photos(room
 def test_a_long_training_shows_its_first_and_last_sample_and_some_between(
     steps: list[int], chosen: list[int]
 ) -> None:
-    assert evenly(steps) == chosen
+    assert pick_evenly(steps) == chosen

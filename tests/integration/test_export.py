@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import load, save
 
 from bot import texts
-from bot.core.accounts import Identity, Place
+from bot.core.accounts import ChatAddress, Identity
 from bot.core.errors import UserError
 from bot.core.loras import LoraCode
 from bot.core.messages import Reply
-from bot.services.studio import Studio
+from bot.services.studio import Services
 from tests.integration.engine_room import EngineRoom, open_engine_room
-from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS, GateHere, tools
+from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS, InProcessDecoder, tools
 
 LORA = save(
     {
@@ -36,10 +36,12 @@ async def room(tmp_path: Path) -> AsyncIterator[EngineRoom]:
 
 
 async def export(
-    room: EngineRoom, code: LoraCode, who: Identity = ANNA, place: Place = ANNAS, most: int = 50_000_000
+    room: EngineRoom, code: LoraCode, who: Identity = ANNA, place: ChatAddress = ANNAS, most: int = 50_000_000
 ) -> Reply:
     desk_tools = tools(room.ledger, room.dispatcher, room.files, room.desk.clock, most)
-    return await Studio(desk_tools, GateHere(), frozenset()).export(who, place, f"{code[:4]} {code[4:]}")
+    return await Services(desk_tools, InProcessDecoder(), frozenset()).export_lora(
+        who, place, f"{code[:4]} {code[4:]}"
+    )
 
 
 async def test_the_owner_gets_the_file_under_a_name_that_web_uis_show_well(room: EngineRoom) -> None:
@@ -79,7 +81,7 @@ async def test_exported_twice_at_once_it_comes_whole_twice(room: EngineRoom) -> 
 async def test_parts_go_at_once_with_their_lora(room: EngineRoom) -> None:
     code, other = (await room.trained()).code, (await room.trained()).code
     parts, others = [await export(room, each, most=len(LORA) // 2) for each in (code, other)]
-    await room.desk.studio.press(ANNA, ANNAS, f"remove!:{code}")
+    await room.desk.studio.handle_button(ANNA, ANNAS, f"remove!:{code}")
     assert not any(file.path.exists() for file in parts.files)
     assert all(file.path.exists() for file in others.files)
 
@@ -88,14 +90,14 @@ async def test_what_cannot_be_cut_so_small_is_told(room: EngineRoom) -> None:
     code = (await room.trained()).code
     with pytest.raises(UserError) as caught:
         await export(room, code, most=500)
-    assert caught.value.sentence == texts.TOO_COARSE_TO_SPLIT
+    assert caught.value.message == texts.TOO_COARSE_TO_SPLIT
 
 
 async def test_nobody_else_gets_it(room: EngineRoom) -> None:
     code = (await room.trained()).code
     with pytest.raises(UserError) as caught:
         await export(room, code, BERT, BERTS)
-    assert caught.value.sentence == texts.UNKNOWN_CODE
+    assert caught.value.message == texts.UNKNOWN_CODE
 
 
 async def test_a_code_in_training_and_a_file_that_is_gone_are_told(room: EngineRoom) -> None:
@@ -106,6 +108,6 @@ async def test_a_code_in_training_and_a_file_that_is_gone_are_told(room: EngineR
     room.files.lora_path(f"{training}.safetensors").unlink()
     with pytest.raises(UserError) as caught:
         await export(room, training)
-    assert caught.value.sentence == texts.LORA_FILE_GONE
+    assert caught.value.message == texts.LORA_FILE_GONE
     with pytest.raises(UserError, match="eight digits"):
-        await room.desk.studio.export(ANNA, ANNAS, "")
+        await room.desk.studio.export_lora(ANNA, ANNAS, "")

@@ -10,15 +10,15 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from bot.jobs.backends.local import LocalBackend, Patience
-from gpu_worker.protocol import Health
+from bot.jobs.backends.local import ProcessBackend, WorkerTimeouts
+from gpu_worker.protocol import WorkerHealth
 from tests.integration.small_hub import MODEL, UNET, small_hub
 
 ROOT = Path(__file__).resolve().parents[2]
 DRAWN = ROOT / "gpu_worker/models/drawn/model"
 
 
-async def until(backend: LocalBackend, holds: Callable[[Health], bool]) -> Health:
+async def until(backend: ProcessBackend, holds: Callable[[WorkerHealth], bool]) -> WorkerHealth:
     """Wait until what the worker says of itself is as wished."""
     async with asyncio.timeout(240):
         while (health := backend.health()) is None or not holds(health):
@@ -36,7 +36,7 @@ async def test_the_first_start_downloads_tells_how_far_and_a_killed_worker_goes_
         hub.holds[UNET] = (half, go_on)
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path)}
         command = [sys.executable, "-m", "gpu_worker", "--base-model", MODEL]
-        backend = LocalBackend(command, environ, Patience(short_life_s=0.0))
+        backend = ProcessBackend(command, environ, WorkerTimeouts(min_uptime_s=0.0))
         await backend.start()
         try:
             total = sum(len(content) for content in hub.files.values())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.app.cli import NOT_RIGHT, loracode
+from bot.app.cli import EXIT_ERROR, loracode
 from bot.app.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,7 +54,7 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
 def test_the_service_is_not_started_again_where_that_cannot_help() -> None:
     service = unit()["Service"]
     assert service["Restart"] == "on-failure"
-    assert service["RestartPreventExitStatus"] == str(NOT_RIGHT)
+    assert service["RestartPreventExitStatus"] == str(EXIT_ERROR)
     assert service["ExecStart"].endswith("/loracode run")
     assert service["MemoryMax"] == "6G"
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.ledger.calls import ARGUMENTS
-from benchmarks.ledger.filling import Size, fill
-from benchmarks.ledger.world import World
+from benchmarks.ledger.calls import MAKE_ARGUMENTS
+from benchmarks.ledger.filling import DatabaseSize, fill_database
+from benchmarks.ledger.world import RandomRecords
 from bot.core.accounts import AccountId
-from bot.db import Ledger
-from bot.db.accounts import AT_ONCE
+from bot.db import Database
+from bot.db.accounts import JOB_COUNT_BATCH_SIZE
 
-SIZE = Size(jobs=500, accounts=100)
+SIZE = DatabaseSize(jobs=500, accounts=100)
 #: Tables with one row for each person, job, picture, and the like.
 GROWING = (
     *("accounts", "asks", "audit", "bans", "copies", "drafts", "further_codes", "identities", "invitations"),
@@ -45,40 +45,42 @@ OF_FEW = re.compile(r"USING (COVERING )?INDEX (asks_to_pass_on|copies_due|update
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def world(tmp_path: Path) -> AsyncIterator[RandomRecords]:
     path = tmp_path / "ledger.sqlite3"
-    for _ in fill(path, SIZE):
+    for _ in fill_database(path, SIZE):
         pass  # it tells of each table
-    ledger = await Ledger.open(path, lambda: datetime.now(UTC))
-    yield World(ledger, SIZE)
+    ledger = await Database.open(path, lambda: datetime.now(UTC))
+    yield RandomRecords(ledger, SIZE)
     await ledger.close()
 
 
 def test_everything_that_can_be_asked_of_the_ledger_is_measured() -> None:
-    methods = {name for name in dir(Ledger) if not name.startswith("_") and callable(getattr(Ledger, name))}
-    assert ARGUMENTS.keys() == methods - NOT_ASKED
+    methods = {
+        name for name in dir(Database) if not name.startswith("_") and callable(getattr(Database, name))
+    }
+    assert MAKE_ARGUMENTS.keys() == methods - NOT_ASKED
 
 
-async def test_no_statement_reads_a_table_that_grows_from_end_to_end(world: World) -> None:
+async def test_no_statement_reads_a_table_that_grows_from_end_to_end(world: RandomRecords) -> None:
     read: dict[str, list[str]] = {}
-    for name, make in ARGUMENTS.items():
+    for name, make in MAKE_ARGUMENTS.items():
         made = make(world)
         arguments = made if isinstance(made, tuple) else await made
         statements: list[str] = []
-        await world.ledger._db.read(lambda db, seen=statements: db.set_trace_callback(seen.append))
-        await getattr(world.ledger, name)(*arguments)
-        await world.ledger._db.read(lambda db: db.set_trace_callback(None))
+        await world.database._connection.read(lambda db, seen=statements: db.set_trace_callback(seen.append))
+        await getattr(world.database, name)(*arguments)
+        await world.database._connection.read(lambda db: db.set_trace_callback(None))
         # What a trigger does is told as a comment.
-        plans = [await planned(world.ledger, each) for each in statements if not each.startswith("--")]
+        plans = [await planned(world.database, each) for each in statements if not each.startswith("--")]
         read[name] = [step for plan in plans for step in plan if SCAN.match(step) and not OF_FEW.search(step)]
     assert {name for name, steps in read.items() if steps} == LAST_FEW, read
 
 
-async def test_all_pictures_of_somebody_are_counted_however_many_they_are(world: World) -> None:
-    account = await world.newcomer()
-    await world.ledger._db.write(lambda db: has_drawn(db, account, 2 * AT_ONCE + 1))
-    held = await world.ledger.belongings_of(account)
-    assert (held.jobs, held.pictures) == (2 * AT_ONCE + 1, AT_ONCE)
+async def test_all_pictures_of_somebody_are_counted_however_many_they_are(world: RandomRecords) -> None:
+    account = await world.create_account()
+    await world.database._connection.write(lambda db: has_drawn(db, account, 2 * JOB_COUNT_BATCH_SIZE + 1))
+    held = await world.database.count_stored_data(account)
+    assert (held.jobs, held.pictures) == (2 * JOB_COUNT_BATCH_SIZE + 1, JOB_COUNT_BATCH_SIZE)
 
 
 def has_drawn(db: sqlite3.Connection, account: AccountId, jobs: int) -> None:
@@ -94,14 +96,14 @@ def has_drawn(db: sqlite3.Connection, account: AccountId, jobs: int) -> None:
         db.execute("INSERT INTO pictures VALUES (?, ?, ?, ?, ?)", picture)
 
 
-async def planned(ledger: Ledger, statement: str) -> list[str]:
-    return [row["detail"] for row in await ledger._rows(f"EXPLAIN QUERY PLAN {statement}")]
+async def planned(ledger: Database, statement: str) -> list[str]:
+    return [row["detail"] for row in await ledger._fetch_rows(f"EXPLAIN QUERY PLAN {statement}")]
 
 
 async def test_every_reference_has_an_index_or_a_deleted_row_would_read_all_that_may_refer_to_it(
-    world: World,
+    world: RandomRecords,
 ) -> None:
-    assert await world.ledger._db.read(unindexed) == []
+    assert await world.database._connection.read(unindexed) == []
 
 
 def unindexed(db: sqlite3.Connection) -> list[tuple[str, str]]:

@@ -15,12 +15,12 @@ import msgspec
 import pytest
 
 from bot.core.accounts import AccountId, Identity, Platform
-from bot.core.errors import LedgerError
-from bot.core.jobs import GenerateWish, JobKind, JobStatus, TrainWish
+from bot.core.errors import DatabaseError
+from bot.core.jobs import GenerationParams, JobKind, JobStatus, TrainingParams
 from bot.core.loras import INSTANCE_TOKENS
 from bot.core.photos import NewPhoto
-from bot.db import Ledger
-from bot.db.migrate import MIGRATIONS, Migration, migrate, read_migrations
+from bot.db import Database
+from bot.db.migrate import MIGRATIONS_DIR, Migration, migrate, read_migrations
 from tests.integration.studio_desk import ANNA, ANNAS, BERT, Clock
 
 CANARY = b"canary-photo-bytes-" * 50
@@ -36,83 +36,83 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path, clock: Clock) -> AsyncIterator[Ledger]:
-    opened = await Ledger.open(tmp_path / "ledger.sqlite3", clock)
+async def ledger(tmp_path: Path, clock: Clock) -> AsyncIterator[Database]:
+    opened = await Database.open(tmp_path / "ledger.sqlite3", clock)
     yield opened
     await opened.close()
 
 
 @pytest.fixture
-async def anna(ledger: Ledger) -> AccountId:
-    return await ledger.account_of(ANNA)
+async def anna(ledger: Database) -> AccountId:
+    return await ledger.get_or_create(ANNA)
 
 
 def on_disk(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
 
 
-async def test_an_identity_keeps_its_account(ledger: Ledger, anna: AccountId) -> None:
-    assert await ledger.account_of(ANNA) == anna
-    assert await ledger.account_of(BERT) != anna
+async def test_an_identity_keeps_its_account(ledger: Database, anna: AccountId) -> None:
+    assert await ledger.get_or_create(ANNA) == anna
+    assert await ledger.get_or_create(BERT) != anna
 
 
-async def test_the_fifth_photo_starts_exactly_one_training(ledger: Ledger, anna: AccountId) -> None:
+async def test_the_fifth_photo_starts_exactly_one_training(ledger: Database, anna: AccountId) -> None:
     for number in range(4):
-        assert (await ledger.add_photos(anna, photos(number, 1), ANNAS, TrainWish())).job is None
-    added = await ledger.add_photos(anna, photos(4, 1), ANNAS, TrainWish())
+        assert (await ledger.add_photos(anna, photos(number, 1), ANNAS, TrainingParams())).job is None
+    added = await ledger.add_photos(anna, photos(4, 1), ANNAS, TrainingParams())
     assert added.job is not None
     assert len(added.job.code) == 8
     assert added.job.code.isdigit()
-    assert await ledger.held(anna) == 0
-    assert await ledger.photos_of(added.job.id) == tuple(photo.data for photo in photos(0))
+    assert await ledger.count_collected(anna) == 0
+    assert await ledger.get_job_photos(added.job.id) == tuple(photo.data for photo in photos(0))
 
 
-async def test_codes_differ_and_keep_their_leading_zeros(ledger: Ledger, anna: AccountId) -> None:
+async def test_codes_differ_and_keep_their_leading_zeros(ledger: Database, anna: AccountId) -> None:
     codes = set()
     for number in range(40):
-        job = (await ledger.add_photos(anna, photos(number * 5), ANNAS, TrainWish())).job
+        job = (await ledger.add_photos(anna, photos(number * 5), ANNAS, TrainingParams())).job
         assert job is not None
         codes.add(job.code)
     assert len(codes) == 40
     assert all(len(code) == 8 for code in codes)
 
 
-async def test_an_older_attempt_may_not_write(ledger: Ledger, anna: AccountId) -> None:
-    await ledger.add_photos(anna, photos(0), ANNAS, TrainWish())
-    first = await ledger.claim(JobKind.TRAIN)
+async def test_an_older_attempt_may_not_write(ledger: Database, anna: AccountId) -> None:
+    await ledger.add_photos(anna, photos(0), ANNAS, TrainingParams())
+    first = await ledger.claim_next(JobKind.TRAIN)
     assert first is not None
-    await ledger.release_running()
-    second = await ledger.claim(JobKind.TRAIN)
+    await ledger.requeue_running()
+    second = await ledger.claim_next(JobKind.TRAIN)
     assert second is not None
     assert second.attempt == first.attempt + 1
-    assert not await ledger.progressed(first.id, first.attempt, 9, 10)
+    assert not await ledger.record_progress(first.id, first.attempt, 9, 10)
     assert not await ledger.finish_training(first.id, first.attempt, ("zombie", "x"))
     assert not await ledger.fail(first.id, first.attempt, "zombie")
-    assert await ledger.lost(first.id, first.attempt) is None
-    assert await ledger.progressed(second.id, second.attempt, 1, 10)
+    assert await ledger.record_lost_attempt(first.id, first.attempt) is None
+    assert await ledger.record_progress(second.id, second.attempt, 1, 10)
 
 
-async def test_a_cancelled_job_takes_no_more_writes(ledger: Ledger, anna: AccountId) -> None:
-    await ledger.add_photos(anna, photos(0), ANNAS, TrainWish())
-    job = await ledger.claim(JobKind.TRAIN)
+async def test_a_cancelled_job_takes_no_more_writes(ledger: Database, anna: AccountId) -> None:
+    await ledger.add_photos(anna, photos(0), ANNAS, TrainingParams())
+    job = await ledger.claim_next(JobKind.TRAIN)
     assert job is not None
     assert await ledger.cancel(job.id) is not None
     assert await ledger.cancel(job.id) is None
     assert not await ledger.finish_training(job.id, job.attempt, ("x", "y"))
-    assert await ledger.owed(10) == []
+    assert await ledger.list_due_notices(10) == []
 
 
 @pytest.mark.parametrize("ending", ["done", "failed", "cancelled", "forgotten"])
 async def test_photos_leave_no_byte_behind(
-    ledger: Ledger, anna: AccountId, tmp_path: Path, ending: str
+    ledger: Database, anna: AccountId, tmp_path: Path, ending: str
 ) -> None:
     if ending == "forgotten":
-        await ledger.add_photos(anna, photos(0, 3), ANNAS, TrainWish())
+        await ledger.add_photos(anna, photos(0, 3), ANNAS, TrainingParams())
         assert CANARY in on_disk(tmp_path)
-        assert len(await ledger.forget_photos(anna)) == 3
+        assert len(await ledger.delete_set(anna)) == 3
     else:
-        await ledger.add_photos(anna, photos(0), ANNAS, TrainWish())
-        job = await ledger.claim(JobKind.TRAIN)
+        await ledger.add_photos(anna, photos(0), ANNAS, TrainingParams())
+        job = await ledger.claim_next(JobKind.TRAIN)
         assert job is not None
         assert CANARY in on_disk(tmp_path)
         if ending == "done":
@@ -121,80 +121,80 @@ async def test_photos_leave_no_byte_behind(
             assert await ledger.fail(job.id, job.attempt, "no")
         else:
             assert await ledger.cancel(job.id)
-    await ledger.compact()
+    await ledger.checkpoint_wal()
     assert CANARY not in on_disk(tmp_path)
 
 
 async def test_photos_are_forgotten_a_day_later_also_where_the_bot_died_before_it_showed_them(
-    ledger: Ledger, clock: Clock, anna: AccountId
+    ledger: Database, clock: Clock, anna: AccountId
 ) -> None:
-    await ledger.add_photos(anna, photos(0, 3), ANNAS, TrainWish())
+    await ledger.add_photos(anna, photos(0, 3), ANNAS, TrainingParams())
     clock.forward(hours=24, seconds=1)
-    assert len(await ledger.forget_sets_before(clock.now - timedelta(hours=24))) == 3
-    assert await ledger.held(anna) == 0
+    assert len(await ledger.delete_sets_before(clock.now - timedelta(hours=24))) == 3
+    assert await ledger.count_collected(anna) == 0
 
 
 async def test_photos_older_than_a_week_are_forgotten_and_their_training_fails(
-    ledger: Ledger, anna: AccountId, clock: Clock
+    ledger: Database, anna: AccountId, clock: Clock
 ) -> None:
-    job = (await ledger.add_photos(anna, photos(0), ANNAS, TrainWish())).job
+    job = (await ledger.add_photos(anna, photos(0), ANNAS, TrainingParams())).job
     assert job is not None
     clock.forward(days=6)
-    await ledger.add_photos(anna, photos(10, 2), ANNAS, TrainWish())
+    await ledger.add_photos(anna, photos(10, 2), ANNAS, TrainingParams())
     clock.forward(days=2)
-    names = await ledger.names_of(job.id)
-    assert await ledger.forget_photos_before(clock() - timedelta(days=7)) == names
-    failed = await ledger.job(job.id)
+    names = await ledger.list_job_hashes(job.id)
+    assert await ledger.delete_photos_before(clock() - timedelta(days=7)) == names
+    failed = await ledger.get(job.id)
     assert failed is not None
     assert failed.status is JobStatus.FAILED
-    assert await ledger.held(anna) == 2
+    assert await ledger.count_collected(anna) == 2
 
 
 async def test_everything_is_there_after_a_restart(tmp_path: Path, clock: Clock) -> None:
-    ledger = await Ledger.open(tmp_path / "ledger.sqlite3", clock)
-    anna = await ledger.account_of(ANNA)
-    job = (await ledger.add_photos(anna, photos(0), ANNAS, TrainWish(steps=7, seed=3))).job
-    await ledger.add_photos(anna, photos(9, 2), ANNAS, TrainWish())
+    ledger = await Database.open(tmp_path / "ledger.sqlite3", clock)
+    anna = await ledger.get_or_create(ANNA)
+    job = (await ledger.add_photos(anna, photos(0), ANNAS, TrainingParams(steps=7, seed=3))).job
+    await ledger.add_photos(anna, photos(9, 2), ANNAS, TrainingParams())
     await ledger.close()
-    again = await Ledger.open(tmp_path / "ledger.sqlite3", clock)
+    again = await Database.open(tmp_path / "ledger.sqlite3", clock)
     try:
         assert job is not None
-        assert await again.job(job.id) == job
-        assert await again.held(await again.account_of(ANNA)) == 2
+        assert await again.get(job.id) == job
+        assert await again.count_collected(await again.get_or_create(ANNA)) == 2
     finally:
         await again.close()
 
 
-async def test_only_one_process_may_hold_a_ledger(ledger: Ledger, tmp_path: Path, clock: Clock) -> None:
-    with pytest.raises(LedgerError, match="already running"):
-        await Ledger.open(tmp_path / "ledger.sqlite3", clock)
+async def test_only_one_process_may_hold_a_ledger(ledger: Database, tmp_path: Path, clock: Clock) -> None:
+    with pytest.raises(DatabaseError, match="already running"):
+        await Database.open(tmp_path / "ledger.sqlite3", clock)
 
 
 async def test_a_file_that_is_no_ledger_is_one_clear_line(tmp_path: Path, clock: Clock) -> None:
     (tmp_path / "ledger.sqlite3").write_bytes(b"not a database" * 100)
-    with pytest.raises(LedgerError, match="cannot be used"):
-        await Ledger.open(tmp_path / "ledger.sqlite3", clock)
+    with pytest.raises(DatabaseError, match="cannot be used"):
+        await Database.open(tmp_path / "ledger.sqlite3", clock)
 
 
-async def test_a_cancelled_caller_leaves_whole_transactions(ledger: Ledger, anna: AccountId) -> None:
+async def test_a_cancelled_caller_leaves_whole_transactions(ledger: Database, anna: AccountId) -> None:
     chance = random.Random(1)
     for number in range(60):
-        task = asyncio.create_task(ledger.add_photos(anna, photos(number * 5), ANNAS, TrainWish()))
+        task = asyncio.create_task(ledger.add_photos(anna, photos(number * 5), ANNAS, TrainingParams()))
         for _ in range(chance.randrange(4)):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
-    jobs = await ledger.open_jobs_of(anna)
-    assert [len(await ledger.photos_of(job.id)) for job in jobs] == [5] * len(jobs)
-    assert await ledger.held(anna) == 0
+    jobs = await ledger.list_open_for_account(anna)
+    assert [len(await ledger.get_job_photos(job.id)) for job in jobs] == [5] * len(jobs)
+    assert await ledger.count_collected(anna) == 0
 
 
-async def test_nobody_waits_for_themselves(ledger: Ledger, anna: AccountId) -> None:
-    jobs = [(await ledger.add_photos(anna, photos(n * 5), ANNAS, TrainWish())).job for n in range(3)]
+async def test_nobody_waits_for_themselves(ledger: Database, anna: AccountId) -> None:
+    jobs = [(await ledger.add_photos(anna, photos(n * 5), ANNAS, TrainingParams())).job for n in range(3)]
     first, second, third = [job for job in jobs if job is not None]
-    assert [await ledger.position(job.id) for job in (first, second, third)] == [1, 2, 3]
-    await ledger.claim(JobKind.TRAIN)
-    assert [await ledger.position(job.id) for job in (first, second, third)] == [1, 2, 3]
+    assert [await ledger.get_queue_position(job.id) for job in (first, second, third)] == [1, 2, 3]
+    await ledger.claim_next(JobKind.TRAIN)
+    assert [await ledger.get_queue_position(job.id) for job in (first, second, third)] == [1, 2, 3]
 
 
 CRASHER = """
@@ -255,15 +255,15 @@ def test_migrating_twice_changes_nothing_and_an_edited_migration_is_refused() ->
     migrate(db, read_migrations())
     assert db.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall() == before
     edited = [Migration(each.number, each.name, each.sql, "other") for each in read_migrations()]
-    with pytest.raises(LedgerError, match="was changed after"):
+    with pytest.raises(DatabaseError, match="was changed after"):
         migrate(db, edited)
-    with pytest.raises(LedgerError, match="newer LoraCode"):
+    with pytest.raises(DatabaseError, match="newer LoraCode"):
         migrate(db, [])
     db.close()
 
 
 def test_an_installation_without_migrations_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(LedgerError, match=r"no migrations in .*--editable"):
+    with pytest.raises(DatabaseError, match=r"no migrations in .*--editable"):
         read_migrations(tmp_path)
 
 
@@ -289,34 +289,34 @@ def test_results_of_before_get_their_pictures_from_their_notices() -> None:
 
 def test_a_wish_of_before_is_still_read() -> None:
     old = b'{"prompt":"a boat","negative":"","seed":7,"width_px":512,"height_px":768,"count":2}'
-    wish = msgspec.json.decode(old, type=GenerateWish)
-    assert wish == GenerateWish("a boat", seed=7, width_px=512, height_px=768, count=2)
+    wish = msgspec.json.decode(old, type=GenerationParams)
+    assert wish == GenerationParams("a boat", seed=7, width_px=512, height_px=768, count=2)
 
 
-async def test_the_loras_of_an_account_have_tokens_of_their_own(ledger: Ledger, anna: AccountId) -> None:
+async def test_the_loras_of_an_account_have_tokens_of_their_own(ledger: Database, anna: AccountId) -> None:
     tokens = []
     for number in range(len(INSTANCE_TOKENS) + 1):
-        job = (await ledger.add_photos(anna, photos(number * 5), ANNAS, TrainWish())).job
+        job = (await ledger.add_photos(anna, photos(number * 5), ANNAS, TrainingParams())).job
         assert job is not None
-        assert isinstance(job.wish, TrainWish)
-        lora = await ledger.lora(job.code)
+        assert isinstance(job.params, TrainingParams)
+        lora = await ledger.get_by_code(job.code)
         assert lora is not None
-        assert lora.trigger == job.wish.trigger, "the training learns the words that will call it"
-        tokens.append(job.wish.trigger.token)
+        assert lora.trigger == job.params.trigger, "the training learns the words that will call it"
+        tokens.append(job.params.trigger.token)
     assert tokens == [*INSTANCE_TOKENS, INSTANCE_TOKENS[0]]
 
 
-async def test_the_token_of_a_cancelled_training_is_free_again(ledger: Ledger, anna: AccountId) -> None:
-    first = (await ledger.add_photos(anna, photos(0), ANNAS, TrainWish())).job
+async def test_the_token_of_a_cancelled_training_is_free_again(ledger: Database, anna: AccountId) -> None:
+    first = (await ledger.add_photos(anna, photos(0), ANNAS, TrainingParams())).job
     assert first is not None
     await ledger.cancel(first.id)
-    second = (await ledger.add_photos(anna, photos(5), ANNAS, TrainWish())).job
+    second = (await ledger.add_photos(anna, photos(5), ANNAS, TrainingParams())).job
     assert second is not None
-    assert second.wish == TrainWish()
+    assert second.params == TrainingParams()
 
 
 def test_every_migration_says_its_reason() -> None:
-    for path in MIGRATIONS.glob("*.sql"):
+    for path in MIGRATIONS_DIR.glob("*.sql"):
         assert path.read_text(encoding="utf-8").startswith("-- Reason: ")
 
 

@@ -12,8 +12,8 @@ import pytest_asyncio
 
 from bot.core.errors import WorkerLost
 from bot.jobs.backends.fake import FakeBackend
-from bot.jobs.backends.local import LocalBackend, Patience
-from gpu_worker.protocol import VERSION, Done
+from bot.jobs.backends.local import ProcessBackend, WorkerTimeouts
+from gpu_worker.protocol import VERSION, DoneEvent
 from tests.integration.backend_rigs import COMMAND, all_events, told, train
 from tests.integration.fake_worker import as_lora
 
@@ -36,8 +36,10 @@ sys.stdin.read()
 
 
 @asynccontextmanager
-async def running(command: Sequence[str], patience: Patience | None = None) -> AsyncIterator[LocalBackend]:
-    backend = LocalBackend(command, patience=patience)
+async def running(
+    command: Sequence[str], patience: WorkerTimeouts | None = None
+) -> AsyncIterator[ProcessBackend]:
+    backend = ProcessBackend(command, timeouts=patience)
     await backend.start()
     try:
         yield backend
@@ -46,43 +48,43 @@ async def running(command: Sequence[str], patience: Patience | None = None) -> A
 
 
 @pytest_asyncio.fixture
-async def local() -> AsyncIterator[LocalBackend]:
+async def local() -> AsyncIterator[ProcessBackend]:
     async with running(COMMAND) as backend:
         yield backend
 
 
 async def test_photos_sent_ahead_to_nobody_are_no_error() -> None:
-    for backend in (LocalBackend(COMMAND), FakeBackend()):
-        await backend.prepare(b"photo")
+    for backend in (ProcessBackend(COMMAND), FakeBackend()):
+        await backend.prefetch(b"photo")
         await backend.forget(["0" * 64])
 
 
 async def test_photos_sent_before_the_worker_is_up_are_not_kept_for_it() -> None:
-    backend = LocalBackend(COMMAND)
-    await backend.prepare(b"early")
+    backend = ProcessBackend(COMMAND)
+    await backend.prefetch(b"early")
     await backend.start()
     try:
         done = (await all_events(backend, train(1, b"prepared?")))[-1]
     finally:
         await backend.close()
-    assert isinstance(done, Done)
+    assert isinstance(done, DoneEvent)
     assert done.lora == as_lora(b"prepared: ")
 
 
-async def test_photos_sent_ahead_to_a_worker_that_was_closed_are_no_error(local: LocalBackend) -> None:
+async def test_photos_sent_ahead_to_a_worker_that_was_closed_are_no_error(local: ProcessBackend) -> None:
     await all_events(local, train(1))
     await local.close()
-    await local.prepare(b"late")
+    await local.prefetch(b"late")
     await local.forget(["0" * 64])
 
 
-async def test_an_ordered_end_is_no_death(local: LocalBackend) -> None:
+async def test_an_ordered_end_is_no_death(local: ProcessBackend) -> None:
     await all_events(local, train(1))
     await local.close()
-    assert local.deaths() == 0
+    assert local.crash_count() == 0
 
 
-async def test_bad_input_and_a_bug_leave_the_process_as_it_is(local: LocalBackend) -> None:
+async def test_bad_input_and_a_bug_leave_the_process_as_it_is(local: ProcessBackend) -> None:
     await all_events(local, train(1))
     pid = local.pid
     for job_id, order in enumerate((b"refuse", b"bug"), start=2):
@@ -92,7 +94,10 @@ async def test_bad_input_and_a_bug_leave_the_process_as_it_is(local: LocalBacken
 
 async def test_a_worker_that_never_speaks_is_replaced() -> None:
     command = [sys.executable, "-c", "import time; time.sleep(600)"]
-    async with running(command, Patience(start_s=0.2, cancel_grace_s=0.2)) as backend, asyncio.timeout(200):
+    async with (
+        running(command, WorkerTimeouts(start_timeout_s=0.2, cancel_timeout_s=0.2)) as backend,
+        asyncio.timeout(200),
+    ):
         pids = set()
         while len(pids) < 2:
             process = backend._process
@@ -106,13 +111,17 @@ def quiet(state: str) -> list[str]:
 
 
 async def test_a_worker_may_be_quiet_until_its_base_model_is_there() -> None:
-    async with running(quiet("loading"), Patience(silence_s=0.1, start_s=60.0)) as backend:
-        assert isinstance((await all_events(backend, train(1)))[-1], Done)
-        assert backend.deaths() == 0
+    async with running(
+        quiet("loading"), WorkerTimeouts(silence_timeout_s=0.1, start_timeout_s=60.0)
+    ) as backend:
+        assert isinstance((await all_events(backend, train(1)))[-1], DoneEvent)
+        assert backend.crash_count() == 0
 
 
 async def test_a_worker_that_is_quiet_after_that_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
-    async with running(quiet("loaded"), Patience(silence_s=0.1, start_s=60.0)) as backend:
+    async with running(
+        quiet("loaded"), WorkerTimeouts(silence_timeout_s=0.1, start_timeout_s=60.0)
+    ) as backend:
         with pytest.raises(WorkerLost):
             await all_events(backend, train(1))
         await told(caplog, "has been silent for 0 s")

@@ -18,21 +18,21 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from bot.app.root import opened
+from bot.app.root import open_app
 from bot.app.settings import Settings
-from bot.core.addresses import Address
+from bot.core.addresses import ListenAddress
 from bot.core.errors import SettingsError
 from bot.core.jobs import JobKind
 from bot.jobs.backends.fake import FakeBackend
-from bot.ops.health_server import Lookout
-from bot.ops.metrics import LAG, Dials, Meter
-from gpu_worker.protocol import Health
+from bot.ops.health_server import HealthServer
+from bot.ops.metrics import COUNTING_LAG, MetricsExporter, MetricSources
+from gpu_worker.protocol import WorkerHealth
 from tests.integration.engine_room import until
 from tests.integration.studio_desk import ADMIN, ANNA, ANNAS, Desk, open_desk
 
 OPS = Path(__file__).parents[2] / "docs" / "ops"
 RULES = OPS / "loracode.rules.yml"
-HEALTH = Health("NVIDIA GeForce GTX 1060 6GB", "tiny", True, 2**30, 3 * 2**30, 6 * 2**30, 71, 98)
+HEALTH = WorkerHealth("NVIDIA GeForce GTX 1060 6GB", "tiny", True, 2**30, 3 * 2**30, 6 * 2**30, 71, 98)
 PROMTOOL = shutil.which("promtool")
 CANARY = "a canary in a red hat"
 
@@ -42,20 +42,20 @@ class Machine:
     """A desk, and what is read besides its ledger."""
 
     desk: Desk
-    health: Health | None = HEALTH
+    health: WorkerHealth | None = HEALTH
     deaths: int = 2
     backup_at: datetime | None = None
-    meter: Meter = field(init=False)
+    meter: MetricsExporter = field(init=False)
 
     def __post_init__(self) -> None:
-        dials = Dials(
+        dials = MetricSources(
             lambda: self.health, lambda: self.deaths, lambda: 5, lambda: self.backup_at, self.desk.files.root
         )
-        self.meter = Meter(self.desk.ledger, dials, self.desk.clock)
+        self.meter = MetricsExporter(self.desk.ledger, dials, self.desk.clock)
 
     async def figures(self) -> dict[str, float]:
         """Every sample by its name and labels."""
-        text = (await self.meter.read()).decode()
+        text = (await self.meter.export()).decode()
         return {
             each.name + "".join(f" {value}" for _, value in sorted(each.labels.items())): each.value
             for family in text_string_to_metric_families(text)
@@ -71,7 +71,7 @@ async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
 
 @asynccontextmanager
 async def listening(machine: Machine) -> AsyncIterator[str]:
-    lookout = Lookout(machine.meter, Address("127.0.0.1", 0))
+    lookout = HealthServer(machine.meter, ListenAddress("127.0.0.1", 0))
     serving = asyncio.create_task(lookout.run())
 
     async def is_up() -> bool:
@@ -102,7 +102,7 @@ async def test_figures_are_those_of_the_queue_the_card_and_the_disk(machine: Mac
     assert figures["loracode_last_backup_timestamp_seconds"] == desk.clock.now.timestamp()
     assert 0 < figures["loracode_disk_free_bytes"] < figures["loracode_disk_total_bytes"]
     assert figures["loracode_paused"] == 0
-    await desk.studio.admin(ADMIN, "pause")
+    await desk.studio.run_admin_command(ADMIN, "pause")
     assert (await machine.figures())["loracode_paused"] == 1
 
 
@@ -120,7 +120,7 @@ async def test_each_end_of_a_job_is_counted_once(machine: Machine) -> None:
     job = await desk.claim(JobKind.TRAIN)
     assert await desk.ledger.fail(job.id, job.attempt, "It broke.")
     assert (await machine.figures())["loracode_jobs_ended_total train failed"] == 0, "it may be of just now"
-    desk.clock.forward(seconds=LAG.total_seconds() + 1)
+    desk.clock.forward(seconds=COUNTING_LAG.total_seconds() + 1)
     for _ in range(3):
         figures = await machine.figures()
         assert figures["loracode_jobs_ended_total train failed"] == 1
@@ -132,14 +132,14 @@ async def test_each_end_of_a_job_is_counted_once(machine: Machine) -> None:
 
 async def test_an_alarm_that_is_on_is_a_figure(machine: Machine) -> None:
     assert (await machine.figures())["loracode_alarm disk"] == 0
-    await machine.desk.ledger.turn_alarm("disk", True, [], "words")
+    await machine.desk.ledger.set_alert("disk", True, [], "words")
     assert (await machine.figures())["loracode_alarm disk"] == 1
 
 
 async def test_they_are_answered_over_http_and_tell_nothing_of_anybody(machine: Machine) -> None:
     desk = machine.desk
     job = await desk.ready(ANNA)
-    await desk.studio.generate_text(ANNA, ANNAS, f"{job.code} {CANARY}")
+    await desk.studio.generate_from_text(ANNA, ANNAS, f"{job.code} {CANARY}")
     async with listening(machine) as url, aiohttp.ClientSession() as client:
         async with client.get(f"{url}/metrics") as answer:
             assert answer.status == 200
@@ -159,7 +159,7 @@ async def test_they_are_answered_over_http_and_tell_nothing_of_anybody(machine: 
 
 async def test_a_ledger_that_cannot_be_read_is_an_ill_bot(machine: Machine) -> None:
     async with listening(machine) as url, aiohttp.ClientSession() as client:
-        await machine.desk.ledger._db.write(lambda db: db.execute("ALTER TABLE jobs RENAME TO gone"))
+        await machine.desk.ledger._connection.write(lambda db: db.execute("ALTER TABLE jobs RENAME TO gone"))
         async with client.get(f"{url}/healthz") as answer:
             assert answer.status == 503
             assert (await answer.json())["why"] == "the ledger cannot be read"
@@ -169,7 +169,7 @@ async def test_a_port_that_is_taken_is_one_line(machine: Machine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SettingsError, match=rf"^METRICS_LISTEN: 127\.0\.0\.1:{port} cannot be"):
-            await Lookout(machine.meter, Address("127.0.0.1", port)).run()
+            await HealthServer(machine.meter, ListenAddress("127.0.0.1", port)).run()
 
 
 async def test_every_figure_that_an_alert_rule_asks_for_is_told(machine: Machine) -> None:
@@ -203,7 +203,7 @@ async def test_a_running_bot_answers_where_it_was_told_to_and_no_more_once_it_en
     environ = {"DATA_DIR": str(tmp_path), "METRICS_LISTEN": f"127.0.0.1:{port}", "BACKUP_DAYS": "0"}
     async with (
         aiohttp.ClientSession() as client,
-        opened(Settings.from_environ(environ), FakeBackend()) as app,
+        open_app(Settings.from_environ(environ), FakeBackend()) as app,
     ):
         running = asyncio.create_task(app.run({}))
 

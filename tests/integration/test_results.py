@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from bot import texts
-from bot.core.accounts import Place, Platform
+from bot.core.accounts import ChatAddress, Platform
 from bot.core.errors import UserError
-from bot.core.jobs import GenerateWish, Job, JobStatus
+from bot.core.jobs import GenerationParams, Job, JobStatus
 from bot.core.messages import Reply
-from bot.services.generation import twice_as_large
-from bot.services.studio import Studio
-from gpu_worker.protocol import Generate
+from bot.services.generation import double_size
+from bot.services.studio import Services
+from gpu_worker.protocol import GenerateRequest
 from tests.integration.engine_room import EngineRoom, open_engine_room, png
-from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS, GateHere, tools
+from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS, InProcessDecoder, tools
 
 SIDE_PX = 64  # of the pictures that `png` draws
 
@@ -32,45 +32,45 @@ async def room(tmp_path: Path) -> AsyncIterator[EngineRoom]:
 async def drawn(room: EngineRoom, prompt: str = "on the moon --seed 7 --n 2") -> Job:
     """Have a result of Anna's delivered."""
     code = (await room.trained()).code
-    return await finished(room, await room.desk.studio.generate_text(ANNA, ANNAS, f"{code} {prompt}"))
+    return await finished(room, await room.desk.studio.generate_from_text(ANNA, ANNAS, f"{code} {prompt}"))
 
 
 async def finished(room: EngineRoom, reply: Reply) -> Job:
-    assert reply.card_of is not None, reply.text
-    await room.desk.studio.card_shown(reply.card_of, f"card{reply.card_of}")
+    assert reply.card_job_id is not None, reply.text
+    await room.desk.studio.record_card(reply.card_job_id, f"card{reply.card_job_id}")
     await room.dispatcher.drain()
-    await room.notifier.deliver_owed()
-    job = await room.ledger.job(reply.card_of)
+    await room.notifier.deliver_due()
+    job = await room.ledger.get(reply.card_job_id)
     assert job is not None
     assert job.status is JobStatus.DONE
     return job
 
 
 async def press(room: EngineRoom, action: str) -> Reply:
-    return await room.desk.studio.press(ANNA, ANNAS, action)
+    return await room.desk.studio.handle_button(ANNA, ANNAS, action)
 
 
-async def pressed(room: EngineRoom, action: str) -> tuple[Job, GenerateWish]:
+async def pressed(room: EngineRoom, action: str) -> tuple[Job, GenerationParams]:
     job = await finished(room, await press(room, action))
-    assert isinstance(job.wish, GenerateWish)
-    return job, job.wish
+    assert isinstance(job.params, GenerationParams)
+    return job, job.params
 
 
-def wish_of(job: Job) -> GenerateWish:
-    assert isinstance(job.wish, GenerateWish)
-    return job.wish
+def wish_of(job: Job) -> GenerationParams:
+    assert isinstance(job.params, GenerationParams)
+    return job.params
 
 
-def requested(room: EngineRoom) -> Generate:
+def requested(room: EngineRoom) -> GenerateRequest:
     request = room.backend.requests[-1]
-    assert isinstance(request, Generate)
+    assert isinstance(request, GenerateRequest)
     return request
 
 
 async def refusal(room: EngineRoom, action: str) -> str:
     with pytest.raises(UserError) as caught:
         await press(room, action)
-    return caught.value.sentence
+    return caught.value.message
 
 
 async def test_a_result_comes_with_its_number_and_every_button(room: EngineRoom) -> None:
@@ -92,9 +92,9 @@ async def test_a_seed_is_settled_before_the_first_attempt_so_a_second_one_draws_
     room: EngineRoom,
 ) -> None:
     code = (await room.trained()).code
-    room.backend.lose_at = [2]
-    await finished(room, await room.desk.studio.generate_text(ANNA, ANNAS, f"{code} a boat"))
-    first, second = (each for each in room.backend.requests if isinstance(each, Generate))
+    room.backend.lost_at_steps = [2]
+    await finished(room, await room.desk.studio.generate_from_text(ANNA, ANNAS, f"{code} a boat"))
+    first, second = (each for each in room.backend.requests if isinstance(each, GenerateRequest))
     assert (first.attempt, second.attempt) == (1, 2)
     assert first.seed is not None
     assert first.seed == second.seed < 2**32
@@ -113,8 +113,12 @@ async def test_variations_are_four_of_one_picture_s_seed(room: EngineRoom) -> No
     _, wish = await pressed(room, f"vary:{job.id}:2")
     assert (wish.seed, wish.count, wish.variation) == (8, 4, 0.25)
     request = requested(room)
-    assert (request.seed, request.variation, request.variation_seed) == (8, 0.25, wish.variation_seed)
-    assert request.start is None
+    assert (request.seed, request.variation_strength, request.variation_seed) == (
+        8,
+        0.25,
+        wish.variation_seed,
+    )
+    assert request.init_image is None
 
 
 async def test_again_on_variations_gives_other_variations_of_the_same_picture(room: EngineRoom) -> None:
@@ -130,9 +134,9 @@ async def test_variations_of_a_variation_begin_from_the_picture_itself(room: Eng
     first, _ = await pressed(room, f"vary:{job.id}:1")
     _, wish = await pressed(room, f"vary:{first.id}:3")
     assert (wish.source, wish.source_picture, wish.count, wish.variation) == (first.id, 3, 4, 0.0)
-    start = requested(room).start
+    start = requested(room).init_image
     assert start is not None
-    assert start.picture == room.backend.picture
+    assert start.data == room.backend.picture
 
 
 async def test_larger_is_one_picture_of_twice_the_sides_that_begins_from_the_stored_one(
@@ -143,8 +147,8 @@ async def test_larger_is_one_picture_of_twice_the_sides_that_begins_from_the_sto
     assert (wish.count, wish.source, wish.source_picture) == (1, job.id, 2)
     request = requested(room)
     assert (request.width_px, request.height_px) == (2 * SIDE_PX, 2 * SIDE_PX)
-    assert request.start is not None
-    assert (request.start.picture, request.start.redraw) == (room.backend.picture, 0.35)
+    assert request.init_image is not None
+    assert (request.init_image.data, request.init_image.denoising_strength) == (room.backend.picture, 0.35)
 
 
 async def test_larger_again_begins_from_the_same_picture(room: EngineRoom) -> None:
@@ -160,7 +164,7 @@ async def test_a_picture_whose_file_is_gone_cannot_grow_but_be_drawn_again(room:
     reply = await press(room, f"large:{job.id}:2")
     assert "Picture 2" in reply.text
     assert [button.action for button in reply.buttons] == [f"again:{job.id}"]
-    assert reply.card_of is None
+    assert reply.card_job_id is None
 
 
 async def test_a_picture_that_vanishes_while_its_job_waits_is_told(room: EngineRoom) -> None:
@@ -168,16 +172,16 @@ async def test_a_picture_that_vanishes_while_its_job_waits_is_told(room: EngineR
     reply = await press(room, f"large:{job.id}:1")
     room.files.picture_path(f"{job.id}-1.png").unlink()
     await room.dispatcher.drain()
-    assert reply.card_of is not None
-    failed = await room.ledger.job(reply.card_of)
+    assert reply.card_job_id is not None
+    failed = await room.ledger.get(reply.card_job_id)
     assert failed is not None
     assert (failed.status, failed.error) == (JobStatus.FAILED, texts.PICTURE_GONE)
 
 
 async def test_other_words_keep_everything_else_but_the_seed(room: EngineRoom) -> None:
     job = await drawn(room, "on the moon --seed 7 --n 2 --style oil")
-    assert await room.desk.studio.edit_text(ANNA, job.id) == "on the moon"
-    reply = await room.desk.studio.edit(ANNA, ANNAS, job.id, "under the sea --n 1")
+    assert await room.desk.studio.get_prompt(ANNA, job.id) == "on the moon"
+    reply = await room.desk.studio.generate_edited(ANNA, ANNAS, job.id, "under the sea --n 1")
     wish = wish_of(await finished(room, reply))
     assert (wish.prompt, wish.count, wish.style, wish.source) == ("under the sea", 1, "oil", job.id)
     assert wish.seed != 7
@@ -187,16 +191,16 @@ async def test_edit_asks_and_the_next_plain_message_is_the_prompt(room: EngineRo
     job = await drawn(room)
     asked = await press(room, f"edit:{job.id}")
     assert "on the moon" in asked.text
-    reply = await room.desk.studio.plain_text(ANNA, ANNAS, "under the sea")
+    reply = await room.desk.studio.handle_text(ANNA, ANNAS, "under the sea")
     assert reply is not None
     assert wish_of(await finished(room, reply)).prompt == "under the sea"
-    assert await room.desk.studio.plain_text(ANNA, ANNAS, "thank you") is None
+    assert await room.desk.studio.handle_text(ANNA, ANNAS, "thank you") is None
 
 
 async def test_a_recipe_names_all_that_it_takes(room: EngineRoom) -> None:
     job = await drawn(room, "on the moon --seed 7 --n 2 --style oil --no rain --strength 0.5 --size 64x128")
     text = (await press(room, f"recipe:{job.id}")).text
-    lora = await room.ledger.lora(job.code)
+    lora = await room.ledger.get_by_code(job.code)
     assert lora is not None
     assert lora.sha256 is not None
     for said in (
@@ -218,34 +222,34 @@ async def test_a_recipe_names_all_that_it_takes(room: EngineRoom) -> None:
 async def test_show_brings_a_result_back_with_its_buttons(room: EngineRoom) -> None:
     job = await drawn(room)
     for written in (str(job.id), f"#{job.id}", f" # {job.id} "):
-        shown = await room.desk.studio.show(ANNA, ANNAS, written)
-        assert replace(shown, copy_of=None) == room.chat.edits[-1][1]
-        assert shown.copy_of == job.id
+        shown = await room.desk.studio.show_result(ANNA, ANNAS, written)
+        assert replace(shown, result_job_id=None) == room.chat.edits[-1][1]
+        assert shown.result_job_id == job.id
 
 
 async def test_show_of_what_is_not_done_is_its_card(room: EngineRoom) -> None:
     code = (await room.trained()).code
     job = await room.draws(code)
-    shown = await room.desk.studio.show(ANNA, ANNAS, str(job.id))
-    assert shown.card_of == job.id
-    await room.desk.studio.cancel(ANNA)
-    assert "Cancelled" in (await room.desk.studio.show(ANNA, ANNAS, str(job.id))).text
+    shown = await room.desk.studio.show_result(ANNA, ANNAS, str(job.id))
+    assert shown.card_job_id == job.id
+    await room.desk.studio.cancel_job(ANNA)
+    assert "Cancelled" in (await room.desk.studio.show_result(ANNA, ANNAS, str(job.id))).text
 
 
 async def test_a_card_is_followed_where_its_job_s_messages_can_be_edited_alone(room: EngineRoom) -> None:
     job = await room.draws((await room.trained()).code)
-    topic = Place(Platform.TELEGRAM, f"{ANNAS.chat_id}:7", ANNAS.user_id)
-    places = (ANNAS, topic, Place(Platform.TELEGRAM, "-5", ANNAS.user_id), BERTS)
-    shown = [await room.desk.studio.show(ANNA, each, str(job.id)) for each in places]
-    assert [each.card_of for each in shown] == [job.id, job.id, None, None]
+    topic = ChatAddress(Platform.TELEGRAM, f"{ANNAS.chat_id}:7", ANNAS.user_id)
+    places = (ANNAS, topic, ChatAddress(Platform.TELEGRAM, "-5", ANNAS.user_id), BERTS)
+    shown = [await room.desk.studio.show_result(ANNA, each, str(job.id)) for each in places]
+    assert [each.card_job_id for each in shown] == [job.id, job.id, None, None]
     assert len({(each.text, each.buttons) for each in shown}) == 1
 
 
 @pytest.mark.parametrize("written", ["", "0", "-1", "x", "999999", "9" * 40, "1 2", "\u0667"])
 async def test_show_of_nothing_is_a_sentence(room: EngineRoom, written: str) -> None:
     with pytest.raises(UserError) as caught:
-        await room.desk.studio.show(ANNA, ANNAS, written)
-    assert caught.value.sentence == texts.NO_SUCH_RESULT
+        await room.desk.studio.show_result(ANNA, ANNAS, written)
+    assert caught.value.message == texts.NO_SUCH_RESULT
 
 
 async def test_delete_asks_once_and_then_nothing_is_left(room: EngineRoom) -> None:
@@ -254,12 +258,12 @@ async def test_delete_asks_once_and_then_nothing_is_left(room: EngineRoom) -> No
     assert [button.action for button in question.buttons] == [f"delete!:{job.id}"]
     assert all(path.exists() for path in room.chat.edits[-1][1].pictures)
     done = await press(room, f"delete!:{job.id}")
-    assert done.replaces
+    assert done.edits_message
     assert not any(path.exists() for path in room.chat.edits[-1][1].pictures)
-    await room.notifier.take_out_deleted()
+    await room.notifier.scrub_deleted()
     message_id, reply = room.chat.edits[-1]
     assert (message_id, reply.buttons, reply.pictures) == (f"card{job.id}", (), ())
-    await room.ledger.compact()
+    await room.ledger.checkpoint_wal()
     for file in room.files.root.glob("ledger.sqlite3*"):
         assert b"very private" not in file.read_bytes()
 
@@ -273,9 +277,9 @@ async def test_everything_of_a_deleted_result_says_deleted(room: EngineRoom) -> 
     ):
         assert await refusal(room, action) == texts.DELETED
     for call in (
-        room.desk.studio.show(ANNA, ANNAS, str(job.id)),
-        room.desk.studio.edit(ANNA, ANNAS, job.id, "a cat"),
-        room.desk.studio.edit_text(ANNA, job.id),
+        room.desk.studio.show_result(ANNA, ANNAS, str(job.id)),
+        room.desk.studio.generate_edited(ANNA, ANNAS, job.id, "a cat"),
+        room.desk.studio.get_prompt(ANNA, job.id),
     ):
         with pytest.raises(UserError, match="You deleted"):
             await call
@@ -286,7 +290,7 @@ async def test_a_result_deleted_before_its_message_arrived_is_delivered_as_delet
     job = await room.draws(code)
     await room.dispatcher.drain()
     await press(room, f"delete!:{job.id}")
-    await room.notifier.deliver_owed()
+    await room.notifier.deliver_due()
     assert room.chat.sent[-1][1] == texts.result_deleted(job)
 
 
@@ -300,13 +304,13 @@ async def test_nobody_else_may_press_and_hears_no_more_than_of_a_number_that_nev
             *(f"{what}:{number}:1" for what in ("vary", "large")),
         ):
             with pytest.raises(UserError) as caught:
-                await room.desk.studio.press(BERT, BERTS, action)
-            assert caught.value.sentence == texts.STALE_BUTTON
+                await room.desk.studio.handle_button(BERT, BERTS, action)
+            assert caught.value.message == texts.STALE_BUTTON
         with pytest.raises(UserError) as caught:
-            await room.desk.studio.show(BERT, BERTS, str(number))
-        assert caught.value.sentence == texts.NO_SUCH_RESULT
+            await room.desk.studio.show_result(BERT, BERTS, str(number))
+        assert caught.value.message == texts.NO_SUCH_RESULT
         with pytest.raises(UserError):
-            await room.desk.studio.edit_text(BERT, number)
+            await room.desk.studio.get_prompt(BERT, number)
     assert [path.exists() for path in room.chat.edits[-1][1].pictures] == [True, True]
 
 
@@ -329,14 +333,14 @@ async def test_buttons_work_after_a_restart_and_a_year(room: EngineRoom) -> None
     job = await drawn(room)
     room.desk.clock.forward(days=365)
     desk_tools = tools(room.ledger, room.dispatcher, room.files, room.desk.clock)
-    room.desk.studio = Studio(desk_tools, GateHere(), frozenset())
+    room.desk.studio = Services(desk_tools, InProcessDecoder(), frozenset())
     _, wish = await pressed(room, f"vary:{job.id}:1")
     assert wish.seed == 7
     assert "Seed: 7" in (await press(room, f"recipe:{job.id}")).text
 
 
 def test_a_picture_of_the_largest_size_grows_no_more() -> None:
-    assert twice_as_large((512, 768)) == (1024, 1536)
-    assert twice_as_large((768, 1024)) == (1536, 2048)
-    assert twice_as_large((1024, 1536)) == (1360, 2048), "as far as it may, in its shape"
-    assert twice_as_large((1360, 2048)) is None
+    assert double_size((512, 768)) == (1024, 1536)
+    assert double_size((768, 1024)) == (1536, 2048)
+    assert double_size((1024, 1536)) == (1360, 2048), "as far as it may, in its shape"
+    assert double_size((1360, 2048)) is None

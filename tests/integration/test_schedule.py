@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.accounts import Place
+from bot.core.accounts import ChatAddress
 from bot.core.errors import ChatBusy
 from bot.core.jobs import JobId, JobStatus
-from bot.core.loras import Asker
+from bot.core.loras import Requester
 from bot.core.photos import PhotoSet
-from bot.ops.daily_backup import Backups
+from bot.ops.daily_backup import DailyBackups
 from bot.ops.schedule import Schedule
 from tests.integration.engine_room import PNG, EngineRoom, open_engine_room
 from tests.integration.processes import living_children
@@ -40,8 +40,8 @@ class Bell:
     def wake(self) -> None:
         self.woken.append(1)
 
-    async def remind(self, place: Place, photo_set: PhotoSet) -> bool:
-        return await self.room.notifier.remind(place, photo_set)
+    async def send_reminder(self, address: ChatAddress, photo_set: PhotoSet) -> bool:
+        return await self.room.notifier.send_reminder(address, photo_set)
 
 
 def schedule(room: EngineRoom, woken: list[int]) -> Schedule:
@@ -53,13 +53,13 @@ async def test_photos_are_forgotten_after_seven_days_and_the_person_is_told(room
     await room.desk.send(ANNA, 6, 7)
     woken: list[int] = []
     room.desk.clock.forward(days=7, seconds=1)
-    names = [*await room.ledger.names_of(job.id), *await room.ledger.held_names(job.account)]
-    await schedule(room, woken).keep_house()
-    assert room.desk.queue.forgotten == names, "what was derived of them goes too"
+    names = [*await room.ledger.list_job_hashes(job.id), *await room.ledger.list_set_hashes(job.account)]
+    await schedule(room, woken).run_retention()
+    assert room.desk.queue.forgotten_hashes == names, "what was derived of them goes too"
     failed = await room.job(job)
     assert failed.status is JobStatus.FAILED
     assert "seven days" in (failed.error or "")
-    assert await room.ledger.held(job.account) == 0
+    assert await room.ledger.count_collected(job.account) == 0
     assert len(await room.owed()) == 1
     assert woken
 
@@ -69,14 +69,14 @@ async def test_a_set_is_remembered_once_and_forgotten_after_a_day(room: EngineRo
     room.desk.clock.forward(hours=21)
     room.chat.errors.append(ChatBusy("later", 1.0))
     for _ in range(3):  # the first is refused, the second heard, the third not needed
-        await schedule(room, []).keep_house()
+        await schedule(room, []).run_retention()
     [(place, reply, _)] = room.chat.sent
     assert place == ANNAS
     assert "2 of 5 photos are still waiting" in reply.text
     room.desk.clock.forward(hours=4)
-    await schedule(room, []).keep_house()
-    assert await room.ledger.held(await room.ledger.account_of(ANNA)) == 0
-    assert len(room.desk.queue.forgotten) == 2
+    await schedule(room, []).run_retention()
+    assert await room.ledger.count_collected(await room.ledger.get_or_create(ANNA)) == 0
+    assert len(room.desk.queue.forgotten_hashes) == 2
 
 
 async def test_a_reminder_that_fails_does_not_keep_the_house_from_being_kept(
@@ -86,32 +86,32 @@ async def test_a_reminder_that_fails_does_not_keep_the_house_from_being_kept(
     room.desk.clock.forward(hours=21)
     room.chat.errors.append(RuntimeError("bug"))
     woken: list[int] = []
-    await schedule(room, woken).keep_house()
+    await schedule(room, woken).run_retention()
     assert woken, "what comes after it is done all the same"
     assert "a reminder failed" in caplog.text
-    await schedule(room, woken).keep_house()
+    await schedule(room, woken).run_retention()
     assert len(room.chat.sent) == 1, "it is tried again"
 
 
 async def test_links_that_are_over_and_requests_that_nobody_answered_are_forgotten(room: EngineRoom) -> None:
     code = (await room.desk.train(ANNA)).code
-    await room.ledger.invite(code, "ABCDEFGHJKLM", room.desk.clock.now)
-    await room.ledger.ask_for(Asker(await room.ledger.account_of(BERT), "Bert", BERTS), code)
-    await room.ledger.pass_requests_on()
-    await schedule(room, []).keep_house()
-    assert len(await room.ledger.shares_of(code)) == 1
+    await room.ledger.save_share_link(code, "ABCDEFGHJKLM", room.desk.clock.now)
+    await room.ledger.add_request(Requester(await room.ledger.get_or_create(BERT), "Bert", BERTS), code)
+    await room.ledger.forward_requests()
+    await schedule(room, []).run_retention()
+    assert len(await room.ledger.list_shares(code)) == 1
     room.desk.clock.forward(days=7, seconds=1)
-    await schedule(room, []).keep_house()
-    assert await room.ledger.shares_of(code) == []
+    await schedule(room, []).run_retention()
+    assert await room.ledger.list_shares(code) == []
     for table in ("invitations", "asks", "letters WHERE share NOT NULL"):
-        assert await room.ledger._rows(f"SELECT * FROM {table}") == []  # noqa: S608 - our own names
+        assert await room.ledger._fetch_rows(f"SELECT * FROM {table}") == []  # noqa: S608 - our own names
 
 
 async def test_younger_photos_stay(room: EngineRoom) -> None:
     job = await room.desk.train(ANNA)
     room.desk.clock.forward(days=6, hours=23)
-    await schedule(room, []).keep_house()
-    assert len(await room.ledger.photos_of(job.id)) == 5
+    await schedule(room, []).run_retention()
+    assert len(await room.ledger.get_job_photos(job.id)) == 5
 
 
 async def test_what_a_crash_left_behind_is_swept_and_what_is_needed_stays(
@@ -126,7 +126,7 @@ async def test_what_a_crash_left_behind_is_swept_and_what_is_needed_stays(
     fresh.write_bytes(b"being written")
     for path in [half, *(tmp_path / "checkpoints").iterdir()]:
         os.utime(path, (0, 0))
-    await schedule(room, []).keep_house()
+    await schedule(room, []).run_retention()
     assert await room.files.read_checkpoint(job.id) == b"needed"
     assert await room.files.read_checkpoint(JobId(99)) is None
     assert not half.exists()
@@ -136,7 +136,7 @@ async def test_what_a_crash_left_behind_is_swept_and_what_is_needed_stays(
 async def test_results_without_a_row_are_swept_and_those_of_people_stay(
     room: EngineRoom, tmp_path: Path
 ) -> None:
-    room.backend.sample = PNG
+    room.backend.sample_png = PNG
     job = await room.trained()
     drawing = await room.draws(job.code)
     await room.dispatcher.drain()
@@ -151,7 +151,7 @@ async def test_results_without_a_row_are_swept_and_those_of_people_stay(
         os.utime(path, (0, 0))
     young = tmp_path / "pictures" / "78-1.png"
     young.touch()
-    await schedule(room, []).keep_house()
+    await schedule(room, []).run_retention()
     left = {path.name for folder in folders for path in folder.iterdir()}
     assert left == kept | {young.name}
 
@@ -162,7 +162,7 @@ async def test_a_deleted_result_is_not_kept_for_its_notice(room: EngineRoom) -> 
     await room.dispatcher.drain()
     await room.ledger.delete_result(drawing.id)  # and then the machine lost power
     os.utime(room.files.picture_path(f"{drawing.id}-1.png"), (0, 0))
-    await schedule(room, []).keep_house()
+    await schedule(room, []).run_retention()
     assert not room.files.picture_path(f"{drawing.id}-1.png").exists()
 
 
@@ -172,9 +172,9 @@ async def test_the_data_folder_is_for_its_owner_only(room: EngineRoom, tmp_path:
 
 
 async def test_the_schedule_starts_and_stops(room: EngineRoom) -> None:
-    await room.desk.studio.start(ANNA, ANNAS)
+    await room.desk.studio.start_chat(ANNA, ANNAS)
     each = schedule(room, [])
-    each.start(room.desk.ledger.compact)
+    each.start(room.desk.ledger.checkpoint_wal)
     await each.close()
     await each.close()
 
@@ -182,7 +182,7 @@ async def test_the_schedule_starts_and_stops(room: EngineRoom) -> None:
 async def test_what_comes_late_is_done_all_the_same(room: EngineRoom) -> None:
     woken: list[int] = []
     each = schedule(room, woken)
-    each.start(room.desk.ledger.compact)
+    each.start(room.desk.ledger.checkpoint_wal)
     time.sleep(1.5)  # noqa: ASYNC251 - the machine stands still, for longer than APScheduler excuses
     async with asyncio.timeout(20):
         while not woken:
@@ -196,21 +196,21 @@ async def test_what_is_under_way_when_the_bot_stops_is_broken_off_and_begins_no_
     await room.desk.send(ANNA, 6, 7)
     room.desk.clock.forward(hours=21)
     before, bell = set(living_children()), SlowBell(room, [])
-    backups = Backups(room.files.root, tmp_path / "safe", 30, room.desk.clock)
+    backups = DailyBackups(room.files.root, tmp_path / "safe", 30, room.desk.clock)
     house = Schedule(room.ledger, room.files, bell, room.desk.clock, room.desk.queue.forget, backups)
-    house.start(house.look_at_notices)
+    house.start(house.wake_notices)
     await bell.asked.wait()
     await house.close()
     assert bell.was_broken_off
     assert not set(living_children()) - before
-    assert backups.last_at() is None and backups.trouble is None
+    assert backups.last_backup_at() is None and backups.last_error is None
 
 
 async def test_a_backup_under_way_when_the_bot_stops_ends_with_it(room: EngineRoom, tmp_path: Path) -> None:
     before = set(living_children())
-    backups = Backups(room.files.root, tmp_path / "safe", 30, room.desk.clock)
+    backups = DailyBackups(room.files.root, tmp_path / "safe", 30, room.desk.clock)
     house = Schedule(room.ledger, room.files, Bell(room, []), room.desk.clock, lambda _: None, backups)
-    house.start(house.look_at_notices)
+    house.start(house.wake_notices)
     async with asyncio.timeout(60):
         while not set(living_children()) - before:
             await asyncio.sleep(0.01)
@@ -221,14 +221,14 @@ async def test_a_backup_under_way_when_the_bot_stops_ends_with_it(room: EngineRo
 async def test_a_house_that_cannot_be_kept_is_backed_up_all_the_same(
     room: EngineRoom, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    backups = Backups(room.files.root, tmp_path / "safe", 30, room.desk.clock)
+    backups = DailyBackups(room.files.root, tmp_path / "safe", 30, room.desk.clock)
 
     def fails(left: Sequence[str]) -> None:
         raise OSError("no luck")
 
-    await Schedule(room.ledger, room.files, Bell(room, []), room.desk.clock, fails, backups).every_hour()
+    await Schedule(room.ledger, room.files, Bell(room, []), room.desk.clock, fails, backups).run_hourly()
     assert "the house could not be kept" in caplog.text
-    assert backups.last_at() is not None
+    assert backups.last_backup_at() is not None
 
 
 @dataclass
@@ -238,7 +238,7 @@ class SlowBell(Bell):
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     was_broken_off: bool = False
 
-    async def remind(self, place: Place, photo_set: PhotoSet) -> bool:
+    async def send_reminder(self, address: ChatAddress, photo_set: PhotoSet) -> bool:
         self.asked.set()
         try:
             await asyncio.Event().wait()

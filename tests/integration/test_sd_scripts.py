@@ -10,17 +10,17 @@ from typing import Any, Protocol
 import pytest
 import torch
 
-from gpu_worker.device.memory_modes import Gear
+from gpu_worker.device.memory_modes import MemoryMode
 from gpu_worker.errors import BadInput, BaseModelError
 from gpu_worker.kohya.external import trainer
-from gpu_worker.kohya.external.output import Listener
+from gpu_worker.kohya.external.output import ProgressParser
 from gpu_worker.kohya.external.trainer import SdScriptsTrainer
 from gpu_worker.lora import file as lora_file
-from gpu_worker.protocol import Done, Event, Progress, Started
+from gpu_worker.protocol import DoneEvent, ProgressEvent, StartedEvent, WorkerEvent
 from tests.integration.sd_scripts_checkout import Checkout, is_gone, request
 from tests.unit.test_dataset import torn_png
 
-BF16 = Gear(torch.bfloat16)
+BF16 = MemoryMode(torch.bfloat16)
 
 
 class Prepare(Protocol):
@@ -48,11 +48,11 @@ def prepare(checkout: Checkout, tmp_path: Path) -> Iterator[Prepare]:
     assert checkout.is_quiet()
 
 
-def until(steps: Generator[Event, None, None], wanted: Callable[[Event], bool]) -> Event:
+def until(steps: Generator[WorkerEvent, None, None], wanted: Callable[[WorkerEvent], bool]) -> WorkerEvent:
     return next(event for event in steps if wanted(event))
 
 
-def failure(training: Generator[Event, None, None]) -> BadInput:
+def failure(training: Generator[WorkerEvent, None, None]) -> BadInput:
     with pytest.raises(BadInput) as caught:
         list(training)
     return caught.value
@@ -61,15 +61,15 @@ def failure(training: Generator[Event, None, None]) -> BadInput:
 def test_the_events_are_those_of_our_own_trainer(prepare: Prepare) -> None:
     events = list(prepare("well").train(request()))
     first, *between, last = events
-    assert first == Started(job_id=7, attempt=2, step=0, steps=5)
-    assert all(isinstance(event, Progress) and event.steps == 5 for event in between)
-    told = [event.step for event in between if isinstance(event, Progress)]
+    assert first == StartedEvent(job_id=7, attempt=2, step=0, steps=5)
+    assert all(isinstance(event, ProgressEvent) and event.steps == 5 for event in between)
+    told = [event.step for event in between if isinstance(event, ProgressEvent)]
     assert told == sorted(told)
     assert told[-1] == 5
-    assert isinstance(last, Done)
+    assert isinstance(last, DoneEvent)
     assert last.lora is not None
     assert lora_file.read(last.lora).metadata["ss_steps"] == "5"
-    assert last.seconds > 0
+    assert last.elapsed_s > 0
     assert {(event.job_id, event.attempt) for event in events} == {(7, 2)}
 
 
@@ -109,10 +109,14 @@ def test_it_runs_with_the_usual_settings_on_a_private_folder(prepare: Prepare, c
 
 
 def test_precision_and_memory_are_as_measured(prepare: Prepare, checkout: Checkout) -> None:
-    list(prepare("well", measure=lambda: Gear(torch.float16, checkpointing=True)).train(request()))
+    list(
+        prepare("well", measure=lambda: MemoryMode(torch.float16, gradient_checkpointing=True)).train(
+            request()
+        )
+    )
     assert checkout.seen["args"]["mixed_precision"] == "fp16"
     assert checkout.seen["args"]["gradient_checkpointing"]
-    list(prepare("well", measure=lambda: Gear(torch.float32)).train(request()))
+    list(prepare("well", measure=lambda: MemoryMode(torch.float32)).train(request()))
     assert checkout.seen["args"]["mixed_precision"] == "no"
 
 
@@ -140,9 +144,9 @@ def test_an_interpreter_of_its_own_is_used_without_our_paths(
 
 def test_progress_comes_while_it_runs_and_also_when_no_step_was_done(prepare: Prepare) -> None:
     training = prepare("hang").train(request())
-    until(training, lambda event: isinstance(event, Progress) and event.step == 2)
+    until(training, lambda event: isinstance(event, ProgressEvent) and event.step == 2)
     again = [next(training), next(training)]
-    assert again == [Progress(job_id=7, attempt=2, step=2, steps=5)] * 2
+    assert again == [ProgressEvent(job_id=7, attempt=2, step=2, steps=5)] * 2
     training.close()
 
 
@@ -151,7 +155,7 @@ def test_cancelling_ends_it_and_what_it_started_and_removes_its_folder(
     prepare: Prepare, checkout: Checkout, tmp_path: Path, how: str
 ) -> None:
     training = prepare(how).train(request())
-    until(training, lambda event: isinstance(event, Progress) and event.step == 2)
+    until(training, lambda event: isinstance(event, ProgressEvent) and event.step == 2)
     assert len(list((tmp_path / "workspaces").iterdir())) == 1
     training.close()
     assert not list((tmp_path / "workspaces").iterdir())
@@ -161,7 +165,7 @@ def test_cancelling_ends_it_and_what_it_started_and_removes_its_folder(
 
 def test_cancelling_before_it_began_leaves_nothing(prepare: Prepare, checkout: Checkout) -> None:
     training = prepare("hang").train(request())
-    assert isinstance(next(training), Started)
+    assert isinstance(next(training), StartedEvent)
     training.close()
     assert not checkout.was_started
 
@@ -170,14 +174,14 @@ def test_a_child_that_stays_does_not_keep_the_lora_from_the_person(
     prepare: Prepare, checkout: Checkout
 ) -> None:
     events = list(prepare("linger").train(request()))
-    assert isinstance(events[-1], Done)
+    assert isinstance(events[-1], DoneEvent)
     assert is_gone(checkout.seen["pids"][1])
 
 
 def test_noise_in_the_output_is_no_progress(prepare: Prepare) -> None:
     events = list(prepare("garbage").train(request()))
-    assert isinstance(events[-1], Done)
-    assert all(event.step <= 5 for event in events if isinstance(event, Progress))
+    assert isinstance(events[-1], DoneEvent)
+    assert all(event.step <= 5 for event in events if isinstance(event, ProgressEvent))
 
 
 def test_a_crash_is_one_sentence_and_its_last_lines_are_for_the_log(
@@ -259,7 +263,7 @@ def test_a_base_model_that_it_cannot_use_or_would_unpickle_is_refused(
         (tmp_path / "half" / part).mkdir(parents=True)
         (tmp_path / "half" / part / "model.safetensors").write_bytes(b"")
     with pytest.raises(BaseModelError, match=sentence):
-        trainer.usable_base_model(name)
+        trainer.resolve_base_model(name)
 
 
 def test_hub_ids_folders_and_files_are_told_as_they_are_found_from_elsewhere(
@@ -269,15 +273,15 @@ def test_hub_ids_folders_and_files_are_told_as_they_are_found_from_elsewhere(
     for part in ("unet", "vae", "text_encoder"):
         (tmp_path / "folder" / part).mkdir(parents=True)
         (tmp_path / "folder" / part / "model.safetensors").write_bytes(b"")
-    assert trainer.usable_base_model("owner/name") == "owner/name"
-    assert trainer.usable_base_model("folder") == str(tmp_path / "folder")
-    assert trainer.usable_base_model(checkout.model.name) == str(checkout.model)
+    assert trainer.resolve_base_model("owner/name") == "owner/name"
+    assert trainer.resolve_base_model("folder") == str(tmp_path / "folder")
+    assert trainer.resolve_base_model(checkout.model.name) == str(checkout.model)
 
 
 def test_a_bar_is_read_and_what_stands_behind_it_is_kept(tmp_path: Path) -> None:
-    listener = Listener(1500)
-    listener.hear("steps:  12%|█▏        | 180/1500 [02:06<15:24,  1.43it/s, avr_loss=0.12]Traceback:")
-    listener.hear("steps:   0%|          | 7/9 [00:00<?, ?it/s]")
-    listener.hear("steps:  11%|█         | 179/1500 [02:06<15:24,  1.43it/s]")
+    listener = ProgressParser(1500)
+    listener.parse_line("steps:  12%|█▏        | 180/1500 [02:06<15:24,  1.43it/s, avr_loss=0.12]Traceback:")
+    listener.parse_line("steps:   0%|          | 7/9 [00:00<?, ?it/s]")
+    listener.parse_line("steps:  11%|█         | 179/1500 [02:06<15:24,  1.43it/s]")
     assert listener.step == 180
-    assert listener.tail(tmp_path) == "Traceback:\nsteps:   0%|          | 7/9 [00:00<?, ?it/s]"
+    assert listener.format_tail(tmp_path) == "Traceback:\nsteps:   0%|          | 7/9 [00:00<?, ?it/s]"

@@ -11,11 +11,18 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from bot.app.root import worker_command
+from bot.app.root import make_worker_command
 from bot.app.settings import Settings
 from gpu_worker import protocol
 from gpu_worker.kohya.external.trainer import SdScriptsTrainer
-from gpu_worker.protocol import Cancel, Done, Failed, Progress, Ready, Stopped
+from gpu_worker.protocol import (
+    CancelledEvent,
+    CancelRequest,
+    DoneEvent,
+    FailedEvent,
+    ProgressEvent,
+    ReadyMessage,
+)
 from tests.integration.sd_scripts_checkout import Checkout, is_gone, request
 
 Worker = subprocess.Popen[bytes]
@@ -36,17 +43,17 @@ with workspace(parent()) as folder:
 """
 
 
-def talk(worker: Worker, *requests: protocol.Message) -> None:
+def talk(worker: Worker, *requests: protocol.ProtocolMessage) -> None:
     assert worker.stdin is not None
     for each in requests:
-        worker.stdin.write(protocol.encode(each))
+        worker.stdin.write(protocol.encode_frame(each))
     worker.stdin.flush()
 
 
-def answers(worker: Worker) -> Iterator[protocol.Answer]:
+def answers(worker: Worker) -> Iterator[protocol.WorkerMessage]:
     stream = cast("BinaryIO", worker.stdout)
     while (body := protocol.read_frame(stream)) is not None:
-        yield protocol.decode_answer(body)
+        yield protocol.decode_message(body)
 
 
 @pytest.fixture
@@ -55,7 +62,7 @@ def start_worker(tmp_path: Path) -> Iterator[StartWorker]:
 
     def start(**settings: str) -> Worker:
         environ = {**os.environ, "TMPDIR": str(tmp_path)}
-        command = worker_command(Settings.from_environ(settings))
+        command = make_worker_command(Settings.from_environ(settings))
         worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ)
         started.append(worker)
         return worker
@@ -75,19 +82,19 @@ def test_the_settings_make_the_worker_train_with_it(tmp_path: Path, start_worker
     )  # fmt: skip
     heard = answers(worker)
     talk(worker, request())
-    last = next(each for each in heard if isinstance(each, Done | Failed))
-    assert isinstance(last, Done), last
+    last = next(each for each in heard if isinstance(each, DoneEvent | FailedEvent))
+    assert isinstance(last, DoneEvent), last
     checkout.behave("crash")
     talk(worker, request(attempt=3))
-    last = next(each for each in heard if isinstance(each, Done | Failed))
+    last = next(each for each in heard if isinstance(each, DoneEvent | FailedEvent))
     reason = "sd-scripts stopped with status 1; the log of the worker says more."
-    assert last == Failed(job_id=7, attempt=3, reason=reason)
+    assert last == FailedEvent(job_id=7, attempt=3, reason=reason)
     checkout.behave("hang")
     talk(worker, request(attempt=4))
-    next(each for each in heard if isinstance(each, Progress) and each.step == 2)
-    talk(worker, Cancel(job_id=7, attempt=4))
-    end = next(each for each in heard if isinstance(each, Done | Failed | Stopped))
-    assert end == Stopped(job_id=7, attempt=4)
+    next(each for each in heard if isinstance(each, ProgressEvent) and each.step == 2)
+    talk(worker, CancelRequest(job_id=7, attempt=4))
+    end = next(each for each in heard if isinstance(each, DoneEvent | FailedEvent | CancelledEvent))
+    assert end == CancelledEvent(job_id=7, attempt=4)
     assert checkout.is_quiet()
 
 
@@ -104,7 +111,7 @@ def test_what_a_killed_worker_left_is_removed_when_the_next_one_starts(
     dying.kill()
     dying.communicate()
     assert (Path(folder) / "photo-1.jpg").exists()
-    assert isinstance(next(answers(start_worker())), Ready)
+    assert isinstance(next(answers(start_worker())), ReadyMessage)
     assert not Path(folder).exists()
     assert is_gone(int(stray))
 
@@ -114,9 +121,9 @@ def test_the_folder_of_a_worker_that_lives_is_left_alone(tmp_path: Path, start_w
     checkout.behave("hang")
     workspaces = tmp_path / f"loracode-sd-scripts-{os.getuid()}"
     training = SdScriptsTrainer(checkout.folder, None, str(checkout.model), 5, workspaces).train(request())
-    next(event for event in training if isinstance(event, Progress) and event.step == 2)
-    assert isinstance(next(answers(start_worker())), Ready)
-    assert next(training) == Progress(job_id=7, attempt=2, step=2, steps=5)
+    next(event for event in training if isinstance(event, ProgressEvent) and event.step == 2)
+    assert isinstance(next(answers(start_worker())), ReadyMessage)
+    assert next(training) == ProgressEvent(job_id=7, attempt=2, step=2, steps=5)
     training.close()
     assert not list(workspaces.iterdir())
     assert checkout.is_quiet()

@@ -11,9 +11,9 @@ import pytest
 from bot import texts
 from bot.core.accounts import Preferences
 from bot.core.errors import UserError
-from bot.core.jobs import GenerateWish
+from bot.core.jobs import GenerationParams
 from bot.core.messages import Reply
-from bot.delivery.direct_messages import Postman
+from bot.delivery.direct_messages import DirectMessageSender
 from tests.integration.engine_room import EngineRoom, RememberingChat, open_engine_room
 from tests.integration.studio_desk import ANNA, ANNAS, BERT, BERTS, Desk
 
@@ -27,26 +27,26 @@ async def room(tmp_path: Path) -> AsyncIterator[EngineRoom]:
 async def presses(desk: Desk, reply: Reply, label: str) -> Reply:
     [action] = [each.action for each in reply.buttons if each.label == label]
     assert len(action.encode()) <= 64
-    return await desk.studio.press(ANNA, ANNAS, action)
+    return await desk.studio.handle_button(ANNA, ANNAS, action)
 
 
 async def chose(desk: Desk, size: str, style: str) -> None:
-    reply = await presses(desk, await desk.studio.settings(ANNA), size)
+    reply = await presses(desk, await desk.studio.show_settings(ANNA), size)
     reply = await presses(desk, reply, "Style")
     await presses(desk, reply, style)
 
 
-async def wish_of(desk: Desk, text: str) -> GenerateWish:
-    reply = await desk.studio.generate_text(ANNA, ANNAS, text)
-    assert reply.card_of is not None
-    job = await desk.ledger.job(reply.card_of)
+async def wish_of(desk: Desk, text: str) -> GenerationParams:
+    reply = await desk.studio.generate_from_text(ANNA, ANNAS, text)
+    assert reply.card_job_id is not None
+    job = await desk.ledger.get(reply.card_job_id)
     assert job is not None
-    assert isinstance(job.wish, GenerateWish)
-    return job.wish
+    assert isinstance(job.params, GenerationParams)
+    return job.params
 
 
 async def test_at_first_nothing_is_set(room: EngineRoom) -> None:
-    shown = await room.desk.studio.settings(ANNA)
+    shown = await room.desk.studio.show_settings(ANNA)
     for line in ("Size: square", "Style: none", "Notices: with a sound"):
         assert line in shown.text
     wish = await wish_of(room.desk, f"{(await room.trained()).code} a boat")
@@ -58,7 +58,7 @@ async def test_what_is_set_yields_to_what_is_said(
 ) -> None:
     code = (await room.trained()).code
     await chose(room.desk, "Portrait", "Oil painting")
-    assert "Size: portrait\nStyle: Oil painting" in (await room.desk.studio.settings(ANNA)).text
+    assert "Size: portrait\nStyle: Oil painting" in (await room.desk.studio.show_settings(ANNA)).text
     wish = await wish_of(room.desk, f"{code} a boat")
     assert (wish.shape, wish.style) == ("portrait", "oil")
     wish = await wish_of(room.desk, f"{code} a boat --size 512x768 --style none")
@@ -70,22 +70,22 @@ async def test_what_is_set_yields_to_what_is_said(
 async def test_a_draft_begins_with_what_is_set_and_may_leave_it(room: EngineRoom) -> None:
     await room.trained()
     await chose(room.desk, "Landscape", "Oil painting")
-    draft = await room.desk.studio.generate_text(ANNA, ANNAS, "")
+    draft = await room.desk.studio.generate_from_text(ANNA, ANNAS, "")
     assert "style: Oil painting · size: landscape" in draft.text
     styles = await presses(room.desk, draft, "Style: Oil painting")
     assert "style: none" in (await presses(room.desk, styles, "No style")).text
-    reply = await room.desk.studio.plain_text(ANNA, ANNAS, "a boat")
+    reply = await room.desk.studio.handle_text(ANNA, ANNAS, "a boat")
     assert reply is not None
-    assert reply.card_of is not None
-    job = await room.ledger.job(reply.card_of)
+    assert reply.card_job_id is not None
+    job = await room.ledger.get(reply.card_job_id)
     assert job is not None
-    assert isinstance(job.wish, GenerateWish)
-    assert job.wish.style == ""
+    assert isinstance(job.params, GenerationParams)
+    assert job.params.style == ""
 
 
 async def test_settings_are_changed_by_their_person_alone_and_by_whole_words(room: EngineRoom) -> None:
-    shown = await room.desk.studio.settings(ANNA)
-    account = await room.ledger.account_of(ANNA)
+    shown = await room.desk.studio.show_settings(ANNA)
+    account = await room.ledger.get_or_create(ANNA)
     wrong = [
         f"settings:{account}:{what}" for what in ("size=huge", "size", "style=cubist", "notices", "other=1")
     ]
@@ -94,24 +94,24 @@ async def test_settings_are_changed_by_their_person_alone_and_by_whole_words(roo
         *((ANNA, ANNAS, each) for each in (*wrong, "settings")),
     ]:
         with pytest.raises(UserError) as caught:
-            await room.desk.studio.press(who, place, action)
-        assert caught.value.sentence == texts.STALE_BUTTON
-    assert await room.ledger.preferences_of(account) == Preferences()
+            await room.desk.studio.handle_button(who, place, action)
+        assert caught.value.message == texts.STALE_BUTTON
+    assert await room.ledger.get_preferences(account) == Preferences()
 
 
 async def test_of_two_presses_at_once_none_undoes_the_other(room: EngineRoom) -> None:
-    account = await room.ledger.account_of(ANNA)
-    await room.desk.studio.press(ANNA, ANNAS, f"settings:{account}:photos=keep")
+    account = await room.ledger.get_or_create(ANNA)
+    await room.desk.studio.handle_button(ANNA, ANNAS, f"settings:{account}:photos=keep")
     both = (f"settings:{account}:photos=forget", f"settings:{account}:size=portrait")
-    await asyncio.gather(*(room.desk.studio.press(ANNA, ANNAS, each) for each in both))
-    assert await room.ledger.preferences_of(account) == Preferences("portrait")
+    await asyncio.gather(*(room.desk.studio.handle_button(ANNA, ANNAS, each) for each in both))
+    assert await room.ledger.get_preferences(account) == Preferences("portrait")
 
 
 async def test_a_style_that_left_its_file_is_passed_over(room: EngineRoom) -> None:
     code = (await room.trained()).code
-    account = await room.ledger.account_of(ANNA)
-    await room.ledger.prefer(account, Preferences(style="of long ago"))
-    assert "Style: none" in (await room.desk.studio.settings(ANNA)).text
+    account = await room.ledger.get_or_create(ANNA)
+    await room.ledger.save_preferences(account, Preferences(style="of long ago"))
+    assert "Style: none" in (await room.desk.studio.show_settings(ANNA)).text
     assert (await wish_of(room.desk, f"{code} a boat")).style == ""
 
 
@@ -119,19 +119,21 @@ async def test_a_style_that_left_its_file_is_passed_over(room: EngineRoom) -> No
 async def test_notices_and_letters_sound_as_their_person_wants(
     room: EngineRoom, label: str, is_silent: bool
 ) -> None:
-    await presses(room.desk, await room.desk.studio.settings(ANNA), label)
+    await presses(room.desk, await room.desk.studio.show_settings(ANNA), label)
     await room.trained()
     [(_, notice, _)] = room.chat.sent
     assert notice.is_silent is is_silent
-    await room.ledger.owe_letters([ANNA], "hello")
+    await room.ledger.add_direct_messages([ANNA], "hello")
     chat = RememberingChat()
-    await Postman(room.ledger, {chat.platform: chat}, room.desk.clock, pause_s=0.0).deliver()
+    await DirectMessageSender(
+        room.ledger, {chat.platform: chat}, room.desk.clock, send_interval_s=0.0
+    ).deliver_due()
     assert [reply.is_silent for _, reply, _ in chat.sent] == [is_silent]
 
 
 async def test_settings_of_both_accounts_are_one_after_joining(room: EngineRoom) -> None:
     await chose(room.desk, "Portrait", "Oil painting")
-    bert = await room.ledger.account_of(BERT)
-    await room.ledger.give_link_word(bert, "ABCDEF", room.desk.clock.now.replace(year=2031))
-    assert await room.ledger.join_accounts("ABCDEF", await room.ledger.account_of(ANNA))
-    assert await room.ledger.preferences_of(bert) == Preferences("portrait", "oil")
+    bert = await room.ledger.get_or_create(BERT)
+    await room.ledger.save_link_token(bert, "ABCDEF", room.desk.clock.now.replace(year=2031))
+    assert await room.ledger.merge_accounts("ABCDEF", await room.ledger.get_or_create(ANNA))
+    assert await room.ledger.get_preferences(bert) == Preferences("portrait", "oil")

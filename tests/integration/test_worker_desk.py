@@ -10,29 +10,29 @@ from typing import Any
 
 from gpu_worker.errors import BadInput, BaseModelError
 from gpu_worker.protocol import (
-    Answer,
     Crop,
-    Done,
-    Event,
-    Failed,
-    Forget,
-    Generate,
-    Health,
-    Heartbeat,
-    Message,
-    Prepare,
-    Progress,
-    Ready,
-    Train,
-    decode_answer,
-    encode,
+    DoneEvent,
+    FailedEvent,
+    ForgetRequest,
+    GenerateRequest,
+    HeartbeatMessage,
+    PrefetchRequest,
+    ProgressEvent,
+    ProtocolMessage,
+    ReadyMessage,
+    TrainRequest,
+    WorkerEvent,
+    WorkerHealth,
+    WorkerMessage,
+    decode_message,
+    encode_frame,
 )
 from gpu_worker.serve.loop import serve
-from gpu_worker.serve.prefetch import MAX_AHEAD
+from gpu_worker.serve.prefetch import MAX_QUEUED_PHOTOS
 
-HEALTH = Health(device="none", base_model="none", base_model_loaded=False, process_memory_bytes=0)
-TRAIN = Train(job_id=1, attempt=1, photos=(b"a", b"b"))
-GENERATE = Generate(job_id=2, attempt=1, prompt="sks person")
+HEALTH = WorkerHealth(device="none", base_model="none", base_model_loaded=False, process_memory_bytes=0)
+TRAIN = TrainRequest(job_id=1, attempt=1, photos=(b"a", b"b"))
+GENERATE = GenerateRequest(job_id=2, attempt=1, prompt="sks person")
 
 
 class Diarist:
@@ -43,48 +43,48 @@ class Diarist:
         self.wrong_base = wrong_base
         self.all_asked = threading.Event()
 
-    def warm(self) -> None:
+    def preload(self) -> None:
         assert self.all_asked.wait(30)
         self.diary.append("warm")
         if self.wrong_base:
             raise BaseModelError("The base model is a pickle.")
 
-    def tidy(self) -> None:
+    def evict_expired(self) -> None:
         self.diary.append("tidy")
 
-    def prepare(self, photo: bytes, crop: Crop | None) -> None:
+    def prefetch(self, photo: bytes, crop: Crop | None) -> None:
         self.diary.append(f"prepare {photo.decode()}")
         if photo == b"torn":
             raise BadInput("One of the photos cannot be read as a picture.")
         if photo == b"large":
             raise MemoryError("there is too little beside the training")
 
-    def forget(self, photos: tuple[str, ...]) -> None:
-        self.diary.append(f"forget {len(photos)}")
+    def forget(self, photo_hashes: tuple[str, ...]) -> None:
+        self.diary.append(f"forget {len(photo_hashes)}")
 
-    def train(self, request: Train) -> Generator[Event, None, None]:
+    def train(self, request: TrainRequest) -> Generator[WorkerEvent, None, None]:
         if self.wrong_base:
             raise BaseModelError("The base model is a pickle.")
         self.diary.append("train")
-        yield Progress(job_id=1, attempt=1, step=1, steps=1)
-        yield Done(job_id=1, attempt=1, lora=b"lora")
+        yield ProgressEvent(job_id=1, attempt=1, step=1, steps=1)
+        yield DoneEvent(job_id=1, attempt=1, lora=b"lora")
 
-    def generate(self, request: Generate) -> Generator[Event, None, None]:
+    def generate(self, request: GenerateRequest) -> Generator[WorkerEvent, None, None]:
         self.diary.append("generate")
-        yield Done(job_id=2, attempt=1, pictures=(b"png",))
+        yield DoneEvent(job_id=2, attempt=1, pictures=(b"png",))
 
-    def health(self) -> Health:
+    def read_health(self) -> WorkerHealth:
         return HEALTH
 
 
 class Bot(io.RawIOBase):
     """The other end of both streams: asks everything at once, hears every answer, then hangs up."""
 
-    def __init__(self, requests: tuple[Message, ...]) -> None:
-        self._asked = io.BytesIO(b"".join(encode(request) for request in requests))
-        self._jobs = sum(isinstance(request, Train | Generate) for request in requests)
+    def __init__(self, requests: tuple[ProtocolMessage, ...]) -> None:
+        self._asked = io.BytesIO(b"".join(encode_frame(request) for request in requests))
+        self._jobs = sum(isinstance(request, TrainRequest | GenerateRequest) for request in requests)
         self.all_asked, self._served = threading.Event(), threading.Event()
-        self.answers: list[Answer] = []
+        self.answers: list[WorkerMessage] = []
         if not self._jobs:
             self._served.set()
 
@@ -98,10 +98,10 @@ class Bot(io.RawIOBase):
 
     def write(self, frame: Any, /) -> int:
         """Hear an answer."""
-        answer = decode_answer(bytes(frame)[4:])
-        if not isinstance(answer, Heartbeat):
+        answer = decode_message(bytes(frame)[4:])
+        if not isinstance(answer, HeartbeatMessage):
             self.answers.append(answer)
-        if sum(isinstance(each, Done | Failed) for each in self.answers) == self._jobs:
+        if sum(isinstance(each, DoneEvent | FailedEvent) for each in self.answers) == self._jobs:
             self._served.set()
         return len(frame)
 
@@ -109,7 +109,7 @@ class Bot(io.RawIOBase):
         """There is nothing to flush."""
 
 
-def work(performer: Diarist, *requests: Message) -> list[Answer]:
+def work(performer: Diarist, *requests: ProtocolMessage) -> list[WorkerMessage]:
     """Serve requests that have all come before the first is looked at; return the answers."""
     bot = Bot(requests)
     performer.all_asked = bot.all_asked
@@ -121,55 +121,70 @@ def work(performer: Diarist, *requests: Message) -> list[Answer]:
 def test_the_base_model_is_loaded_before_the_first_request() -> None:
     performer = Diarist()
     [ready] = work(performer)
-    assert isinstance(ready, Ready)
+    assert isinstance(ready, ReadyMessage)
     assert performer.diary == ["warm"]
 
 
 def test_a_base_model_that_cannot_be_loaded_is_told_to_who_asks_and_ends_nothing() -> None:
     _, failed = work(Diarist(wrong_base=True), TRAIN)
-    assert failed == Failed(job_id=1, attempt=1, reason="The base model is a pickle.")
+    assert failed == FailedEvent(job_id=1, attempt=1, reason="The base model is a pickle.")
 
 
 def test_photos_of_another_training_take_turns_with_the_steps_of_this_one() -> None:
     performer = Diarist()
-    answers = work(performer, Prepare(photo=b"x"), Prepare(photo=b"y"), TRAIN)
+    answers = work(performer, PrefetchRequest(photo=b"x"), PrefetchRequest(photo=b"y"), TRAIN)
     assert performer.diary == ["warm", "prepare x", "train", "prepare y"]
-    assert isinstance(answers[-1], Done)
+    assert isinstance(answers[-1], DoneEvent)
 
 
 def test_the_first_step_does_not_wait_for_photos_of_its_own_that_are_not_encoded_yet() -> None:
     performer = Diarist()
-    work(performer, Prepare(photo=b"x"), Prepare(photo=b"a"), Prepare(photo=b"b"), TRAIN)
+    work(
+        performer,
+        PrefetchRequest(photo=b"x"),
+        PrefetchRequest(photo=b"a"),
+        PrefetchRequest(photo=b"b"),
+        TRAIN,
+    )
     assert performer.diary == ["warm", "prepare x", "train"]
 
 
 def test_a_picture_does_not_wait_for_photos_sent_ahead() -> None:
     performer = Diarist()
-    work(performer, Prepare(photo=b"a"), GENERATE)
+    work(performer, PrefetchRequest(photo=b"a"), GENERATE)
     assert performer.diary[:2] == ["warm", "generate"]
 
 
 def test_a_photo_that_is_no_picture_is_left_for_its_training_to_tell() -> None:
     performer = Diarist()
-    answers = work(performer, Prepare(photo=b"torn"), TRAIN)
-    assert isinstance(answers[-1], Done)
+    answers = work(performer, PrefetchRequest(photo=b"torn"), TRAIN)
+    assert isinstance(answers[-1], DoneEvent)
 
 
 def test_a_photo_that_memory_is_too_short_for_costs_no_job_anything() -> None:
     performer = Diarist()
-    answers = work(performer, Prepare(photo=b"large"), Prepare(photo=b"c"), TRAIN)
-    assert isinstance(answers[-1], Done)
+    answers = work(performer, PrefetchRequest(photo=b"large"), PrefetchRequest(photo=b"c"), TRAIN)
+    assert isinstance(answers[-1], DoneEvent)
     assert {"prepare large", "prepare c", "train"} <= set(performer.diary)
 
 
 def test_a_forgotten_photo_is_not_encoded_any_more() -> None:
     performer = Diarist()
-    work(performer, Prepare(photo=b"a"), Forget(photos=(hashlib.sha256(b"a").hexdigest(),)), TRAIN)
+    work(
+        performer,
+        PrefetchRequest(photo=b"a"),
+        ForgetRequest(photo_hashes=(hashlib.sha256(b"a").hexdigest(),)),
+        TRAIN,
+    )
     assert performer.diary == ["warm", "forget 1", "train"]
 
 
 def test_of_too_many_photos_the_oldest_are_left_to_their_training() -> None:
     performer = Diarist()
-    work(performer, *(Prepare(photo=f"{number}".encode()) for number in range(MAX_AHEAD + 2)), TRAIN)
+    work(
+        performer,
+        *(PrefetchRequest(photo=f"{number}".encode()) for number in range(MAX_QUEUED_PHOTOS + 2)),
+        TRAIN,
+    )
     prepared = [line for line in performer.diary if line.startswith("prepare")]
     assert prepared[0] == "prepare 2"

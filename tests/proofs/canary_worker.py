@@ -10,7 +10,17 @@ from collections.abc import Generator
 
 from PIL import Image
 
-from gpu_worker.protocol import Checkpoint, Done, Event, Generate, Preview, Progress, Sample, Started, Train
+from gpu_worker.protocol import (
+    CheckpointEvent,
+    DoneEvent,
+    GenerateRequest,
+    PreviewEvent,
+    ProgressEvent,
+    SampleEvent,
+    StartedEvent,
+    TrainRequest,
+    WorkerEvent,
+)
 from gpu_worker.serve.loop import serve
 from tests.integration.fake_worker import HEALTH, FakePerformer, as_lora
 
@@ -27,24 +37,24 @@ def picture(words: bytes) -> bytes:
 class CanaryPerformer(FakePerformer):
     """Everything is derived from the photos, or from the prompt."""
 
-    def train(self, request: Train) -> Generator[Event, None, None]:
+    def train(self, request: TrainRequest) -> Generator[WorkerEvent, None, None]:
         job, words = {"job_id": request.job_id, "attempt": request.attempt}, b"derived ".join(request.photos)
         steps = STEPS if b"slow" in request.photos[0] else 3
-        yield Started(**job, step=0, steps=steps)
+        yield StartedEvent(**job, step=0, steps=steps)
         for step in range(1, steps + 1):
             time.sleep(STEP_S)
-            yield Sample(**job, step=step, png=picture(words))
-            yield Checkpoint(**job, step=step, data=words)
-            yield Progress(**job, step=step, steps=steps)
-        yield Done(**job, lora=as_lora(words))
+            yield SampleEvent(**job, step=step, png=picture(words))
+            yield CheckpointEvent(**job, step=step, data=words)
+            yield ProgressEvent(**job, step=step, steps=steps)
+        yield DoneEvent(**job, lora=as_lora(words))
 
-    def generate(self, request: Generate) -> Generator[Event, None, None]:
+    def generate(self, request: GenerateRequest) -> Generator[WorkerEvent, None, None]:
         job = {"job_id": request.job_id, "attempt": request.attempt}
         words = request.prompt.encode() + b"".join(use.data for use in request.loras)
-        yield Started(**job, step=0, steps=2)
-        yield Preview(**job, png=picture(words))
-        yield Progress(**job, step=2, steps=2)
-        yield Done(**job, pictures=(picture(words),), recipes=(request.prompt,))
+        yield StartedEvent(**job, step=0, steps=2)
+        yield PreviewEvent(**job, png=picture(words))
+        yield ProgressEvent(**job, step=2, steps=2)
+        yield DoneEvent(**job, pictures=(picture(words),), recipes=(request.prompt,))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from bot.core.accounts import Place
+from bot.core.accounts import ChatAddress
 from bot.core.messages import Reply
 from bot.db.connection import Connection
 from bot.media.storage import Disk
@@ -85,11 +85,11 @@ class FaultyDisk(Disk):
 
         self._plan.call("write", lambda: super(FaultyDisk, self).write(file, data), half)
 
-    def sync(self, file_no: int) -> None:
-        self._plan.call("sync", lambda: super(FaultyDisk, self).sync(file_no), _io_error)
+    def sync(self, fd: int) -> None:
+        self._plan.call("sync", lambda: super(FaultyDisk, self).sync(fd), _io_error)
 
-    def replace(self, path: Path, by: Path) -> None:
-        self._plan.call("replace", lambda: super(FaultyDisk, self).replace(path, by), _io_error)
+    def replace(self, path: Path, source: Path) -> None:
+        self._plan.call("replace", lambda: super(FaultyDisk, self).replace(path, source), _io_error)
 
     def read(self, path: Path) -> bytes:
         return self._plan.call("read", lambda: super(FaultyDisk, self).read(path), _io_error)
@@ -113,11 +113,11 @@ class FaultyStatements:
 
     def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
         if sql == "ROLLBACK":  # what a failed transaction leaves is SQLite's own affair, also without it
-            return self._db.execute(sql)
-        return self._plan.call(_verb(sql), lambda: self._db.execute(sql, *values), _disk_error)
+            return self._connection.execute(sql)
+        return self._plan.call(_verb(sql), lambda: self._connection.execute(sql, *values), _disk_error)
 
     def executemany(self, sql: str, *values: Any) -> sqlite3.Cursor:
-        return self._plan.call(_verb(sql), lambda: self._db.executemany(sql, *values), _disk_error)
+        return self._plan.call(_verb(sql), lambda: self._connection.executemany(sql, *values), _disk_error)
 
 
 def _verb(sql: str) -> str:
@@ -133,8 +133,8 @@ def faulty_connection(plan: Plan) -> type[Connection]:
     """Give a connection to the ledger whose statements fail by plan, also while it is opened."""
 
     class FaultyConnection(Connection):
-        async def _in_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:
-            return await super()._in_thread(lambda db: work(FaultyStatements(db, plan)))
+        async def _run_in_thread(self, function: Callable[[sqlite3.Connection], T]) -> T:
+            return await super()._run_in_thread(lambda db: function(FaultyStatements(db, plan)))
 
     return FaultyConnection
 
@@ -145,14 +145,14 @@ class FaultyChat(RememberingChat):
 
     plan: Plan = field(default_factory=lambda: Plan(0, Way.ONCE, is_on=False))
 
-    async def send(self, place: Place, reply: Reply, *, nonce: str) -> str:
+    async def send(self, address: ChatAddress, reply: Reply, *, nonce: str) -> str:
         def sent() -> str:
-            self.sent.append((place, reply, nonce))
+            self.sent.append((address, reply, nonce))
             return f"m{len(self.sent)}"
 
         return self.plan.call("send", sent, lambda: ConnectionError("no network"))
 
-    async def edit(self, place: Place, message_id: str, reply: Reply) -> str:
+    async def edit(self, address: ChatAddress, message_id: str, reply: Reply) -> str:
         self.plan.call(
             "edit", lambda: self.edits.append((message_id, reply)), lambda: ConnectionError("no network")
         )

@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bot.core.accounts import Identity, Place, Platform
-from bot.core.jobs import TERMINAL, GenerateWish, Job, TrainWish
-from bot.core.loras import Asker, LoraCode
+from bot.core.accounts import ChatAddress, Identity, Platform
+from bot.core.jobs import TERMINAL_STATUSES, GenerationParams, Job, TrainingParams
+from bot.core.loras import LoraCode, Requester
 from bot.core.photos import NewPhoto
-from bot.db import Ledger
+from bot.db import Database
 from bot.db.migrate import read_migrations
-from bot.delivery.notices import Notifier
+from bot.delivery.notices import NoticeSender
 from bot.jobs.backends.base import GpuBackend
-from bot.jobs.backends.local import LocalBackend, Patience
+from bot.jobs.backends.local import ProcessBackend, WorkerTimeouts
 from bot.jobs.dispatcher import Dispatcher
-from bot.jobs.styles import read_styles
-from bot.media.storage import Files
+from bot.jobs.styles import load_styles
+from bot.media.storage import Storage
 from tests.integration.engine_room import RememberingChat
 
 ROOT = Path(__file__).parents[2]
@@ -32,8 +32,8 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def place(person: int) -> Place:
-    return Place(Platform.TELEGRAM, str(1000 + person), str(person))
+def place(person: int) -> ChatAddress:
+    return ChatAddress(Platform.TELEGRAM, str(1000 + person), str(person))
 
 
 def photos(order: bytes, of: int) -> list[NewPhoto]:
@@ -46,51 +46,54 @@ def photos(order: bytes, of: int) -> list[NewPhoto]:
 class House:
     """Its parts."""
 
-    ledger: Ledger
-    files: Files
+    ledger: Database
+    files: Storage
     backend: GpuBackend
     chat: RememberingChat
-    notifier: Notifier
+    notifier: NoticeSender
     dispatcher: Dispatcher
 
     async def train(self, order: bytes, person: int, of: int = 1) -> Job:
         """Have somebody send five photos."""
-        account = await self.ledger.account_of(Identity(Platform.TELEGRAM, str(person)))
-        added = await self.ledger.add_photos(account, photos(order, of), place(person), TrainWish())
+        account = await self.ledger.get_or_create(Identity(Platform.TELEGRAM, str(person)))
+        added = await self.ledger.add_photos(account, photos(order, of), place(person), TrainingParams())
         assert added.job is not None
         self.dispatcher.wake()
         return added.job
 
     async def generate(self, code: LoraCode, prompt: str, person: int) -> Job:
         """Have somebody ask for a picture; whose Lora it is lets them."""
-        account = await self.ledger.account_of(Identity(Platform.TELEGRAM, str(person)))
-        lora = await self.ledger.lora(code)
+        account = await self.ledger.get_or_create(Identity(Platform.TELEGRAM, str(person)))
+        lora = await self.ledger.get_by_code(code)
         assert lora is not None
-        if await self.ledger.usable_lora(account, code) is None:
-            await self.ledger.invite(code, f"word{code}", lora.created_at + timedelta(days=7))
-            assert await self.ledger.accept(Asker(account, "", place(person)), f"word{code}") == code
-        job = await self.ledger.add_generation(account, code, GenerateWish(prompt), place(person))
+        if await self.ledger.get_usable_lora(account, code) is None:
+            await self.ledger.save_share_link(code, f"word{code}", lora.created_at + timedelta(days=7))
+            assert (
+                await self.ledger.accept_share_link(Requester(account, "", place(person)), f"word{code}")
+                == code
+            )
+        job = await self.ledger.add_generation(account, code, GenerationParams(prompt), place(person))
         self.dispatcher.wake()
         return job
 
     async def ended(self, job: Job) -> Job:
         """Wait until a job has ended."""
-        while (found := await self.now(job)).status not in TERMINAL:
+        while (found := await self.now(job)).status not in TERMINAL_STATUSES:
             await asyncio.sleep(0.01)
         return found
 
     async def now(self, job: Job) -> Job:
-        found = await self.ledger.job(job.id)
+        found = await self.ledger.get(job.id)
         assert found is not None
         return found
 
     async def told(self, job: Job) -> list[str]:
         """Wait until nothing is owed any more, and give what was said of a job."""
         await until_true(self._owes_nothing)
-        return [reply.text for where, reply, _ in self.chat.sent if where == job.place]
+        return [reply.text for where, reply, _ in self.chat.sent if where == job.address]
 
     async def _owes_nothing(self) -> bool:
-        return (await self.ledger.counts()).notices_owed == 0
+        return (await self.ledger.count_all()).pending_notices == 0
 
 
 async def until_true(condition: Callable[[], Awaitable[bool]], every_s: float = 0.01) -> None:
@@ -101,15 +104,15 @@ async def until_true(condition: Callable[[], Awaitable[bool]], every_s: float = 
 
 @asynccontextmanager
 async def open_house(
-    folder: Path, command: Sequence[str], environ: dict[str, str], patience: Patience
+    folder: Path, command: Sequence[str], environ: dict[str, str], patience: WorkerTimeouts
 ) -> AsyncIterator[House]:
     """Run dispatcher and notifier beside each other, as the program does."""
-    files, chat = Files(folder), RememberingChat()
-    files.prepare()
-    ledger = await Ledger.open(folder / "ledger.sqlite3", utc_now)
-    backend = LocalBackend(command, environ, patience)
-    notifier = Notifier(ledger, {chat.platform: chat}, files, utc_now)
-    dispatcher = Dispatcher(ledger, backend, files, notifier, read_styles())
+    files, chat = Storage(folder), RememberingChat()
+    files.create_folders()
+    ledger = await Database.open(folder / "ledger.sqlite3", utc_now)
+    backend = ProcessBackend(command, environ, patience)
+    notifier = NoticeSender(ledger, {chat.platform: chat}, files, utc_now)
+    dispatcher = Dispatcher(ledger, backend, files, notifier, load_styles())
     await backend.start()
     parts = [asyncio.create_task(part.run()) for part in (dispatcher, notifier)]
     try:

@@ -10,40 +10,44 @@ from typing import Any
 from bot.core.errors import WorkerLost
 from bot.jobs.backends.fake import FakeBackend
 from gpu_worker.protocol import (
-    Adjusted,
-    Checkpoint,
-    Done,
-    Event,
-    Failed,
+    CancelledEvent,
+    CheckpointEvent,
+    DoneEvent,
+    FailedEvent,
+    FallbackEvent,
     JobRequest,
-    Preview,
-    Progress,
-    Sample,
-    Started,
-    Stopped,
-    Train,
+    PreviewEvent,
+    ProgressEvent,
+    SampleEvent,
+    StartedEvent,
+    TrainRequest,
+    WorkerEvent,
 )
 from tests.integration.engine_room import PNG
 
-_Say = Callable[[int, int], Event]
+_Say = Callable[[int, int], WorkerEvent]
 #: What it says of a job and an attempt; after the last word it vanishes.
 _EVENTS: dict[str, _Say] = {
-    "started": lambda job, attempt: Started(job_id=job, attempt=attempt, step=0, steps=10),
-    "progress": lambda job, attempt: Progress(job_id=job, attempt=attempt, step=7, steps=10),
-    "back": lambda job, attempt: Progress(job_id=job, attempt=attempt, step=1, steps=10),
-    "beyond": lambda job, attempt: Progress(job_id=job, attempt=attempt, step=99, steps=10),
-    "another": lambda job, attempt: Progress(job_id=job + 1, attempt=attempt + 1, step=3, steps=10),
-    "checkpoint": lambda job, attempt: Checkpoint(job_id=job, attempt=attempt, step=5, data=b"5"),
-    "garbage checkpoint": lambda job, attempt: Checkpoint(
+    "started": lambda job, attempt: StartedEvent(job_id=job, attempt=attempt, step=0, steps=10),
+    "progress": lambda job, attempt: ProgressEvent(job_id=job, attempt=attempt, step=7, steps=10),
+    "back": lambda job, attempt: ProgressEvent(job_id=job, attempt=attempt, step=1, steps=10),
+    "beyond": lambda job, attempt: ProgressEvent(job_id=job, attempt=attempt, step=99, steps=10),
+    "another": lambda job, attempt: ProgressEvent(job_id=job + 1, attempt=attempt + 1, step=3, steps=10),
+    "checkpoint": lambda job, attempt: CheckpointEvent(job_id=job, attempt=attempt, step=5, data=b"5"),
+    "garbage checkpoint": lambda job, attempt: CheckpointEvent(
         job_id=job, attempt=attempt, step=3, data=b"?" * 99
     ),
-    "sample": lambda job, attempt: Sample(job_id=job, attempt=attempt, step=5, png=PNG),
-    "garbage sample": lambda job, attempt: Sample(job_id=job, attempt=attempt, step=5, png=b"no picture"),
-    "preview": lambda job, attempt: Preview(job_id=job, attempt=attempt, png=PNG),
-    "adjusted": lambda job, attempt: Adjusted(job_id=job, attempt=attempt, step=0, reason="Down a notch."),
-    "nothing": lambda job, attempt: Done(job_id=job, attempt=attempt),
-    "failed": lambda job, attempt: Failed(job_id=job, attempt=attempt, reason="These cannot be used."),
-    "stopped": lambda job, attempt: Stopped(job_id=job, attempt=attempt),
+    "sample": lambda job, attempt: SampleEvent(job_id=job, attempt=attempt, step=5, png=PNG),
+    "garbage sample": lambda job, attempt: SampleEvent(
+        job_id=job, attempt=attempt, step=5, png=b"no picture"
+    ),
+    "preview": lambda job, attempt: PreviewEvent(job_id=job, attempt=attempt, png=PNG),
+    "adjusted": lambda job, attempt: FallbackEvent(
+        job_id=job, attempt=attempt, step=0, reason="Down a notch."
+    ),
+    "nothing": lambda job, attempt: DoneEvent(job_id=job, attempt=attempt),
+    "failed": lambda job, attempt: FailedEvent(job_id=job, attempt=attempt, reason="These cannot be used."),
+    "stopped": lambda job, attempt: CancelledEvent(job_id=job, attempt=attempt),
 }
 WORDS = (*_EVENTS, "done", "meanwhile")
 
@@ -58,7 +62,7 @@ class LyingBackend(FakeBackend):
         self.meanwhile: Callable[[], Coroutine[Any, Any, None]] | None = None
         self.others: list[asyncio.Task[None]] = []
 
-    async def run(self, request: JobRequest) -> AsyncGenerator[Event, None]:
+    async def run(self, request: JobRequest) -> AsyncGenerator[WorkerEvent, None]:
         """Carry out one attempt, or say so."""
         words = self.script or ["started", "progress", "checkpoint", "done"]
         self.script = []
@@ -81,8 +85,8 @@ class LyingBackend(FakeBackend):
             await asyncio.sleep(0)
 
 
-def _done(request: JobRequest) -> Done:
+def _done(request: JobRequest) -> DoneEvent:
     job, attempt = request.job_id, request.attempt
-    if isinstance(request, Train):
-        return Done(job_id=job, attempt=attempt, lora=b"lora of %d" % job)
-    return Done(job_id=job, attempt=attempt, pictures=(PNG,) * request.count)
+    if isinstance(request, TrainRequest):
+        return DoneEvent(job_id=job, attempt=attempt, lora=b"lora of %d" % job)
+    return DoneEvent(job_id=job, attempt=attempt, pictures=(PNG,) * request.count)

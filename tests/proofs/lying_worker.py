@@ -15,22 +15,22 @@ from pathlib import Path
 
 from gpu_worker.protocol import (
     VERSION,
-    Adjusted,
-    Done,
-    Failed,
-    Health,
-    Heartbeat,
-    Message,
-    Progress,
-    Ready,
-    Started,
-    Train,
+    DoneEvent,
+    FailedEvent,
+    FallbackEvent,
+    HeartbeatMessage,
+    ProgressEvent,
+    ProtocolMessage,
+    ReadyMessage,
+    StartedEvent,
+    TrainRequest,
+    WorkerHealth,
     decode_request,
-    encode,
+    encode_frame,
     read_frame,
 )
 
-HEALTH = Health(device="liar", base_model="liar", base_model_loaded=True, process_memory_bytes=1)
+HEALTH = WorkerHealth(device="liar", base_model="liar", base_model_loaded=True, process_memory_bytes=1)
 LENGTH_BYTES = 4
 PAUSE_S = 0.01
 
@@ -60,8 +60,8 @@ class Liar:
         self._frames = frames
         self._lock = threading.Lock()
 
-    def say(self, *messages: Message) -> None:
-        self.write(b"".join(encode(message) for message in messages))
+    def say(self, *messages: ProtocolMessage) -> None:
+        self.write(b"".join(encode_frame(message) for message in messages))
 
     def write(self, data: bytes) -> None:
         with self._lock:
@@ -72,7 +72,7 @@ class Liar:
         if what in BEFORE_READY:
             getattr(self, what)()
         else:
-            self.say(Ready(version=VERSION, pid=os.getpid(), health=HEALTH))
+            self.say(ReadyMessage(version=VERSION, pid=os.getpid(), health=HEALTH))
             if what == "deaf":
                 self._beat_for_ever()
             job = self._job()
@@ -87,21 +87,21 @@ class Liar:
             if body is None:
                 os._exit(0)
             request = decode_request(body)
-            if isinstance(request, Train):
+            if isinstance(request, TrainRequest):
                 return {"job_id": request.job_id, "attempt": request.attempt}
 
     def _beat_for_ever(self) -> None:
         while True:
-            self.say(Heartbeat(health=HEALTH))
+            self.say(HeartbeatMessage(health=HEALTH))
             time.sleep(PAUSE_S)
 
     # --- lies before anything was asked ------------------------------------------------------------------
 
     def wrong_version(self) -> None:
-        self.say(Ready(version=VERSION + 1, pid=os.getpid(), health=HEALTH))
+        self.say(ReadyMessage(version=VERSION + 1, pid=os.getpid(), health=HEALTH))
 
     def not_ready(self) -> None:
-        self.say(Heartbeat(health=HEALTH))
+        self.say(HeartbeatMessage(health=HEALTH))
 
     # --- lies about a job --------------------------------------------------------------------------------
 
@@ -109,7 +109,7 @@ class Liar:
         self.write(b"\x00\x00\x01\x00" + bytes(range(256)))
 
     def text_that_is_none(self, job: dict[str, int]) -> None:
-        frame = encode(Failed(**job, reason="why"))
+        frame = encode_frame(FailedEvent(**job, reason="why"))
         body = frame[LENGTH_BYTES:].replace(b"why", b"\xff\xfe\xfd")
         self.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
 
@@ -120,35 +120,35 @@ class Liar:
 
     def another_job(self, job: dict[str, int]) -> None:
         other = {**job, "job_id": job["job_id"] + 1}
-        self.say(Started(**other, step=0, steps=3), Done(**other, lora=b"not yours"))
+        self.say(StartedEvent(**other, step=0, steps=3), DoneEvent(**other, lora=b"not yours"))
 
     def silence(self, job: dict[str, int]) -> None:
-        self.say(Started(**job, step=0, steps=3))
+        self.say(StartedEvent(**job, step=0, steps=3))
 
     def hang(self, job: dict[str, int]) -> None:
-        self.say(Started(**job, step=0, steps=3))
+        self.say(StartedEvent(**job, step=0, steps=3))
 
     def endless_progress(self, job: dict[str, int]) -> None:
-        self.say(Started(**job, step=0, steps=3))
+        self.say(StartedEvent(**job, step=0, steps=3))
         while True:
-            self.say(Progress(**job, step=1, steps=3))
+            self.say(ProgressEvent(**job, step=1, steps=3))
 
     def more_steps_than_there_are(self, job: dict[str, int]) -> None:
         for step in itertools.count():
-            self.say(Progress(**job, step=step, steps=3))
+            self.say(ProgressEvent(**job, step=step, steps=3))
 
     def back_again_and_again(self, job: dict[str, int]) -> None:
         while True:
-            self.say(Progress(**job, step=1, steps=3), Adjusted(**job, step=0, reason="Once more."))
+            self.say(ProgressEvent(**job, step=1, steps=3), FallbackEvent(**job, step=0, reason="Once more."))
 
     def nothing_done(self, job: dict[str, int]) -> None:
-        self.say(Started(**job, step=0, steps=3), Done(**job))
+        self.say(StartedEvent(**job, step=0, steps=3), DoneEvent(**job))
 
     def a_book_for_a_reason(self, job: dict[str, int]) -> None:
-        self.say(Failed(**job, reason="word " * 200_000))
+        self.say(FailedEvent(**job, reason="word " * 200_000))
 
     def half_a_frame(self, job: dict[str, int]) -> None:
-        self.write(encode(Done(**job, lora=b"lora"))[:-2])
+        self.write(encode_frame(DoneEvent(**job, lora=b"lora"))[:-2])
         os._exit(0)
 
 

@@ -12,7 +12,14 @@ import sys
 import time
 from collections.abc import Generator
 
-from gpu_worker.protocol import Checkpoint, Done, Event, Progress, Started, Train
+from gpu_worker.protocol import (
+    CheckpointEvent,
+    DoneEvent,
+    ProgressEvent,
+    StartedEvent,
+    TrainRequest,
+    WorkerEvent,
+)
 from gpu_worker.serve.loop import serve
 from tests.integration.fake_worker import HEALTH, FakePerformer, as_lora
 
@@ -23,20 +30,20 @@ STEP_S = 0.002  # the work of a step
 class SteadyPerformer(FakePerformer):
     """Goes on where it was."""
 
-    def train(self, request: Train) -> Generator[Event, None, None]:
+    def train(self, request: TrainRequest) -> Generator[WorkerEvent, None, None]:
         order, job = request.photos[0], {"job_id": request.job_id, "attempt": request.attempt}
         steps = int(order.removeprefix(b"steps=")) if order.startswith(b"steps=") else 40
-        first = int(request.resume) if request.resume else 0
-        yield Started(**job, step=first, steps=steps)
+        first = int(request.resume_checkpoint) if request.resume_checkpoint else 0
+        yield StartedEvent(**job, step=first, steps=steps)
         for step in range(first + 1, steps + 1):
             os.write(journal, b"%d %d %d\n" % (request.job_id, request.attempt, step))
             time.sleep(STEP_S)
             if order == b"poison" and step == 2:
                 os.kill(os.getpid(), signal.SIGKILL)
-            yield Progress(**job, step=step, steps=steps)
+            yield ProgressEvent(**job, step=step, steps=steps)
             if step % CHECKPOINT_EVERY_STEPS == 0 and step < steps:
-                yield Checkpoint(**job, step=step, data=b"%d" % step)
-        yield Done(**job, lora=as_lora(b"lora of %d" % request.job_id))
+                yield CheckpointEvent(**job, step=step, data=b"%d" % step)
+        yield DoneEvent(**job, lora=as_lora(b"lora of %d" % request.job_id))
 
 
 if __name__ == "__main__":

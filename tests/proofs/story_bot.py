@@ -13,16 +13,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bot.app.root import opened
+from bot.app.root import open_app
 from bot.app.settings import Settings
-from bot.chats.telegram import Limit, Limits, TelegramChat
-from bot.core.logging import set_up_logging
-from bot.jobs.backends.local import LocalBackend, Patience
+from bot.chats.telegram import RateLimit, RateLimits, TelegramAdapter
+from bot.core.logging import configure_logging
+from bot.jobs.backends.local import ProcessBackend, WorkerTimeouts
 from tests.acceptance.telegram_server import TOKEN
 
 ALBUM_PAUSE_S = 0.3
 #: Its people do in seconds what others do in hours.
-NO_LIMITS = Limits(*(Limit(10**6, 1.0, 10**6) for _ in range(3)))
+NO_LIMITS = RateLimits(*(RateLimit(10**6, 1.0, 10**6) for _ in range(3)))
 WORKER = Path(__file__).with_name("story_worker.py")
 
 
@@ -40,14 +40,14 @@ async def main(api_url: str, folder: Path) -> None:
     """Serve until killed, or told to end by the test."""
     settings = Settings(data_dir=folder, telegram_api_url=api_url, coach="off", backup_days=0)
     # Its workers die with it, far more often than any does by itself.
-    backend = LocalBackend([sys.executable, str(WORKER)], os.environ, Patience(short_life_s=0.0))
-    async with opened(settings, backend, clock_that_may_be_set(folder.parent / "clock")) as app:
+    backend = ProcessBackend([sys.executable, str(WORKER)], os.environ, WorkerTimeouts(min_uptime_s=0.0))
+    async with open_app(settings, backend, clock_that_may_be_set(folder.parent / "clock")) as app:
         api_url = settings.telegram_api_url
-        chat = TelegramChat(app.studio, TOKEN, api_url, ALBUM_PAUSE_S, limits=NO_LIMITS)
+        chat = TelegramAdapter(app.services, TOKEN, api_url, ALBUM_PAUSE_S, limits=NO_LIMITS)
         app.chats[chat.platform] = chat
         await app.run({chat.platform: chat.run()})
 
 
 if __name__ == "__main__":
-    set_up_logging("DEBUG", os.environ.get("LOG_FORMAT", "text"))
+    configure_logging("DEBUG", os.environ.get("LOG_FORMAT", "text"))
     asyncio.run(main(sys.argv[1], Path(sys.argv[2])))

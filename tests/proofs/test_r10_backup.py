@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from bot.core.jobs import JobId
-from bot.db import Ledger
-from bot.jobs.backends.local import Patience
+from bot.db import Database
+from bot.jobs.backends.local import WorkerTimeouts
 from bot.ops import backup
 from tests.proofs.frame import Proof, forms
 from tests.proofs.house import ROOT, House, open_house, utc_now, wrong_with
@@ -47,7 +47,7 @@ async def test_r10_a_backup_made_under_load_comes_back_to_the_last_second(
     wrong, kept = [], 0
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(WORKER), str(tmp_path / "journal")]
-    async with open_house(tmp_path / "data", command, environ, Patience()) as house:
+    async with open_house(tmp_path / "data", command, environ, WorkerTimeouts()) as house:
         load = Load(house)
         working = asyncio.create_task(load.go_on())
         try:
@@ -55,13 +55,13 @@ async def test_r10_a_backup_made_under_load_comes_back_to_the_last_second(
                 await load.grows(by=5)
                 before = list(load.acknowledged)
                 safe, restored = tmp_path / f"safe{number}", tmp_path / f"restored{number}"
-                await asyncio.to_thread(backup.back_up, tmp_path / "data", safe, utc_now())
+                await asyncio.to_thread(backup.create_backup, tmp_path / "data", safe, utc_now())
                 assert not working.done(), "people went on meanwhile"
                 await asyncio.to_thread(backup.restore, safe, restored, utc_now())
                 wrong += wrong_with(restored)
-                ledger = await Ledger.open(restored / "ledger.sqlite3", utc_now)
+                ledger = await Database.open(restored / "ledger.sqlite3", utc_now)
                 try:
-                    lost = [each for each in before if await ledger.job(each) is None]
+                    lost = [each for each in before if await ledger.get(each) is None]
                 finally:
                     await ledger.close()
                 kept += len(before) - len(lost)

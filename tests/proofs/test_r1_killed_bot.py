@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot.core.accounts import Identity, Platform
-from bot.db import Ledger
+from bot.db import Database
 from tests.acceptance.telegram_server import TelegramServer, telegram_server
 from tests.acceptance.telegram_stage import PHOTOS, Person
 from tests.integration.studio_desk import consented
@@ -212,7 +212,7 @@ async def test_r1_what_people_were_told_of_outlives_every_kill(
         people = [Person(server, number) for number in PEOPLE]
         story = Story(server, tmp_path, [Player(each, random.Random(each.id)) for each in people])
         story.data.mkdir(mode=0o700)
-        ledger = await Ledger.open(story.data / "ledger.sqlite3", utc_now)
+        ledger = await Database.open(story.data / "ledger.sqlite3", utc_now)
         await consented(ledger, *(Identity(Platform.TELEGRAM, str(number)) for number in PEOPLE))
         await ledger.close()
         stop = asyncio.Event()

@@ -16,8 +16,8 @@ from statistics import median, quantiles
 
 from bot.core.jobs import MAX_ATTEMPTS, Job, JobKind, JobStatus
 from bot.core.loras import LoraCode
-from bot.db.jobs import WORKER_KEEPS_DYING
-from bot.jobs.backends.local import LocalBackend, Patience
+from bot.db.jobs import WORKER_CRASHED_MESSAGE
+from bot.jobs.backends.local import ProcessBackend, WorkerTimeouts
 from tests.proofs.frame import Proof, forms
 from tests.proofs.house import ROOT, House, open_house, wrong_with
 from tests.proofs.steady_worker import CHECKPOINT_EVERY_STEPS
@@ -46,7 +46,7 @@ async def test_r2_a_killed_worker_costs_at_most_the_steps_since_its_last_checkpo
     tally, journal, data = Tally(), tmp_path / "journal", tmp_path / "data"
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     # Killed far more often than any worker dies by itself, it is not to be waited for longer and longer.
-    patience = Patience(short_life_s=0.0)
+    patience = WorkerTimeouts(min_uptime_s=0.0)
     async with open_house(data, [sys.executable, str(WORKER), str(journal)], environ, patience) as house:
         killing = asyncio.create_task(kill_again_and_again(house, kills, tally))
         await asyncio.gather(keep_busy(house, killing, tally), killing)
@@ -78,7 +78,7 @@ async def test_r2_a_killed_worker_costs_at_most_the_steps_since_its_last_checkpo
 async def kill_again_and_again(house: House, kills: int, tally: Tally) -> None:
     """Kill at random times: mostly while it works, sometimes while it starts."""
     chance, backend = random.Random(SEED), house.backend
-    assert isinstance(backend, LocalBackend)
+    assert isinstance(backend, ProcessBackend)
     for number in range(kills):
         if number % 5:
             await ready(backend)
@@ -96,7 +96,7 @@ async def kill_again_and_again(house: House, kills: int, tally: Tally) -> None:
             tally.away_s.append(time.monotonic() - gone_at)
 
 
-async def ready(backend: LocalBackend) -> None:
+async def ready(backend: ProcessBackend) -> None:
     while backend.pid is None:
         await asyncio.sleep(0.001)
 
@@ -132,11 +132,17 @@ async def poisoned(house: House) -> list[str]:
     following = await house.train(b"steps=5", person=99, of=-2)
     failed, done = await house.ended(job), await house.ended(following)
     wrong = []
-    if (failed.status, failed.error, failed.losses) != (JobStatus.FAILED, WORKER_KEEPS_DYING, MAX_ATTEMPTS):
-        wrong.append(f"the poisoned job is {failed.status} after {failed.losses} losses: {failed.error}")
+    if (failed.status, failed.error, failed.lost_attempts) != (
+        JobStatus.FAILED,
+        WORKER_CRASHED_MESSAGE,
+        MAX_ATTEMPTS,
+    ):
+        wrong.append(
+            f"the poisoned job is {failed.status} after {failed.lost_attempts} losses: {failed.error}"
+        )
     if done.status is not JobStatus.DONE:
         wrong.append(f"the job after the poisoned one is {done.status}")
-    said = [text for text in await house.told(failed) if WORKER_KEEPS_DYING in text]
+    said = [text for text in await house.told(failed) if WORKER_CRASHED_MESSAGE in text]
     if len(said) != 1:
         wrong.append(f"whose job was poisoned heard of it {len(said)} times")
     return wrong

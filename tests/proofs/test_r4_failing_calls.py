@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot.core.errors import LoraCodeError
-from bot.core.jobs import GenerateWish, Job, JobId, JobKind, JobStatus, TrainWish
-from bot.db import Ledger
-from bot.delivery.notices import Notifier
+from bot.core.jobs import GenerationParams, Job, JobId, JobKind, JobStatus, TrainingParams
+from bot.db import Database
+from bot.delivery.notices import NoticeSender
 from bot.jobs.backends.fake import FakeBackend
 from bot.jobs.dispatcher import Dispatcher
-from bot.jobs.styles import read_styles
-from bot.media.storage import Files
+from bot.jobs.styles import load_styles
+from bot.media.storage import Storage
 from bot.ops.schedule import Schedule
-from bot.services.studio import Studio
+from bot.services.studio import Services
 from tests.integration.engine_room import PNG
-from tests.integration.studio_desk import ANNA, ANNAS, Clock, GateHere, tools
+from tests.integration.studio_desk import ANNA, ANNAS, Clock, InProcessDecoder, tools
 from tests.proofs.faults import FaultyChat, FaultyDisk, Plan, Way, faulty_connection
 from tests.proofs.frame import Proof, forms
 from tests.proofs.house import photos, wrong_with
@@ -55,29 +55,31 @@ class Life:
     """The program from one start to its end."""
 
     world: World
-    ledger: Ledger
-    studio: Studio
+    ledger: Database
+    studio: Services
     dispatcher: Dispatcher
-    notifier: Notifier
+    notifier: NoticeSender
     schedule: Schedule
 
     async def jobs(self, kind: JobKind) -> list[Job]:
-        found = [await self.ledger.job(JobId(number)) for number in range(1, 10)]
+        found = [await self.ledger.get(JobId(number)) for number in range(1, 10)]
         return [job for job in found if job is not None and job.kind is kind]
 
 
 @asynccontextmanager
 async def life(world: World) -> AsyncIterator[Life]:
     world.starts += 1
-    files = Files(world.folder, FaultyDisk(world.plan))
-    files.prepare()
+    files = Storage(world.folder, FaultyDisk(world.plan))
+    files.create_folders()
     connection = await faulty_connection(world.plan).open(world.folder / "ledger.sqlite3", world.clock)
-    ledger, backend = Ledger(connection), FakeBackend()
-    backend.sample = PNG
+    ledger, backend = Database(connection), FakeBackend()
+    backend.sample_png = PNG
     try:
-        notifier = Notifier(ledger, {world.chat.platform: world.chat}, files, world.clock, card_pause_s=0.0)
-        dispatcher = Dispatcher(ledger, backend, files, notifier, read_styles())
-        studio = Studio(tools(ledger, dispatcher, files, world.clock), GateHere(), frozenset())
+        notifier = NoticeSender(
+            ledger, {world.chat.platform: world.chat}, files, world.clock, card_pause_s=0.0
+        )
+        dispatcher = Dispatcher(ledger, backend, files, notifier, load_styles())
+        studio = Services(tools(ledger, dispatcher, files, world.clock), InProcessDecoder(), frozenset())
         schedule = Schedule(ledger, files, notifier, world.clock, dispatcher.forget)
         yield Life(world, ledger, studio, dispatcher, notifier, schedule)
     finally:
@@ -88,30 +90,30 @@ async def life(world: World) -> AsyncIterator[Life]:
 
 
 async def photos_are_sent(now: Life) -> None:
-    account = await now.ledger.account_of(ANNA)
+    account = await now.ledger.get_or_create(ANNA)
     if not await now.jobs(JobKind.TRAIN):
-        added = await now.ledger.add_photos(account, photos(b"me", of=1), ANNAS, TrainWish())
+        added = await now.ledger.add_photos(account, photos(b"me", of=1), ANNAS, TrainingParams())
         assert added.job is not None
         now.world.asked.append(added.job.id)
 
 
 async def a_picture_is_asked_for(now: Life) -> None:
-    account = await now.ledger.account_of(ANNA)
+    account = await now.ledger.get_or_create(ANNA)
     [training] = await now.jobs(JobKind.TRAIN)
     if not await now.jobs(JobKind.GENERATE):
-        job = await now.ledger.add_generation(account, training.code, GenerateWish("a boat"), ANNAS)
+        job = await now.ledger.add_generation(account, training.code, GenerationParams("a boat"), ANNAS)
         now.world.asked.append(job.id)
 
 
 async def the_worker_works(now: Life) -> None:
-    await now.ledger.release_running()
+    await now.ledger.requeue_running()
     await now.dispatcher.drain()
     await now.notifier.edit_cards()
 
 
 async def notices_are_delivered(now: Life) -> None:
     for _ in range(20):
-        await now.notifier.deliver_owed()
+        await now.notifier.deliver_due()
         if await now.ledger.next_notice_at() is None:
             return
         now.world.clock.forward(hours=1)
@@ -122,12 +124,12 @@ async def the_house_is_kept(now: Life) -> None:
     long_ago = time.time() - 3600
     for path in (path for folder in KEPT for path in (now.world.folder / folder).iterdir()):
         os.utime(path, (long_ago, long_ago))
-    await now.schedule.keep_house()
+    await now.schedule.run_retention()
 
 
 async def everything_is_there(now: Life) -> None:
     for job_id in now.world.asked:
-        job = await now.ledger.job(job_id)
+        job = await now.ledger.get(job_id)
         assert job is not None, f"job {job_id} is lost"
         assert job.status is JobStatus.DONE, f"job {job_id} is {job.status}: {job.error}"
     assert wrong_with(now.world.folder) == []
@@ -136,9 +138,9 @@ async def everything_is_there(now: Life) -> None:
 
 
 async def everything_is_forgotten(now: Life) -> None:
-    if await now.ledger.known_account(ANNA) is not None:
-        asked = await now.studio.forgetme(ANNA)
-        await now.studio.press(ANNA, ANNAS, asked.buttons[0].action)
+    if await now.ledger.find_by_identity(ANNA) is not None:
+        asked = await now.studio.ask_to_erase(ANNA)
+        await now.studio.handle_button(ANNA, ANNAS, asked.buttons[0].action)
 
 
 async def nothing_is_left(now: Life) -> None:

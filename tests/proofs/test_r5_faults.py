@@ -18,7 +18,7 @@ import pytest
 from lo_bot_api_emulator import ApiRefusal
 
 from bot.core.accounts import Identity, Platform
-from bot.db import Ledger
+from bot.db import Database
 from tests.acceptance.telegram_server import TOKEN, TelegramServer, telegram_server
 from tests.acceptance.telegram_stage import PHOTOS, Person
 from tests.integration.studio_desk import consented
@@ -203,7 +203,7 @@ async def scene_on(folder: Path, fault_s: float) -> AsyncIterator[Scene]:
     """Set a scene, whose bot meets a network that is not there yet."""
     data = folder / "data"
     data.mkdir(mode=0o700, exist_ok=True)
-    ledger = await Ledger.open(data / "ledger.sqlite3", utc_now)
+    ledger = await Database.open(data / "ledger.sqlite3", utc_now)
     await consented(ledger, Identity(Platform.TELEGRAM, "7"))
     await ledger.close()
     async with telegram_server() as server, line_to(server.base_url) as line:

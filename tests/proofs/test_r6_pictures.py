@@ -16,7 +16,7 @@ import pytest
 
 from bot.core.errors import UserError
 from bot.core.messages import Upload
-from bot.media.decoding import MAX_FILE_BYTES, SENTENCES, PhotoGate
+from bot.media.decoding import MAX_FILE_BYTES, SENTENCES, SandboxedPhotoDecoder
 from tests.proofs.frame import Proof, forms
 from tests.proofs.pictures import Named, damaged, large, made_wrong, seeds
 
@@ -67,7 +67,7 @@ async def test_r6_each_malformed_picture_is_one_clear_sentence_in_time_and_withi
 ) -> None:
     tally = Tally()
     queue: asyncio.Queue[Named | None] = asyncio.Queue(8)
-    gates = [PhotoGate(children=1) for _ in range(2)]
+    gates = [SandboxedPhotoDecoder(max_children=1) for _ in range(2)]
     lanes = [asyncio.create_task(lane(gate, queue, tally)) for gate in gates]
     for picture in everything(mutants):
         await queue.put(picture)
@@ -99,7 +99,7 @@ def given() -> Iterable[Named]:
     return [(path.name, path.read_bytes()) for path in paths if path.stat().st_size <= MAX_FILE_BYTES + 1]
 
 
-async def lane(gate: PhotoGate, queue: asyncio.Queue[Named | None], tally: Tally) -> None:
+async def lane(gate: SandboxedPhotoDecoder, queue: asyncio.Queue[Named | None], tally: Tally) -> None:
     while (picture := await queue.get()) is not None:
         name, data = picture
         # Whatever else runs on this machine only adds to the time, so one that seems slow has two more tries.
@@ -110,15 +110,15 @@ async def lane(gate: PhotoGate, queue: asyncio.Queue[Named | None], tally: Tally
         tally.note(name, answer, cost)
 
 
-async def cost_of(gate: PhotoGate, data: bytes) -> tuple[str | None, Spent]:
+async def cost_of(gate: SandboxedPhotoDecoder, data: bytes) -> tuple[str | None, Spent]:
     """Check one picture; gives its sentence, None when it was kept, and what it took."""
-    if not gate._idle:  # to start a child is no part of a picture's time
-        await gate.check(Upload("photo", SOUND))
+    if not gate._idle_children:  # to start a child is no part of a picture's time
+        await gate.decode(Upload("photo", SOUND))
     before, began, answer = spent(gate, from_now=True), time.monotonic(), None
     try:
-        await gate.check(Upload("photo", data))
+        await gate.decode(Upload("photo", data))
     except UserError as error:
-        answer = error.sentence
+        answer = error.message
     except Exception as error:
         answer = f"escaped as {type(error).__name__}"
     after = spent(gate)
@@ -136,11 +136,11 @@ class Spent:
     peak_bytes: int
 
 
-def spent(gate: PhotoGate, *, from_now: bool = False) -> Spent:
+def spent(gate: SandboxedPhotoDecoder, *, from_now: bool = False) -> Spent:
     """Look at the gate's child between two pictures; `from_now` begins a new peak of its memory."""
-    if not gate._idle:
+    if not gate._idle_children:
         return Spent(None, 0.0, 0)
-    pid = gate._idle[0].pid
+    pid = gate._idle_children[0].pid
     if from_now:
         Path(f"/proc/{pid}/clear_refs").write_text("5")
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from benchmarks.load.crowd import Crowd, at, trains
-from benchmarks.load.stage import on_stage
-from benchmarks.load.telegram import Ask
+from benchmarks.load.crowd import SimulatedUsers, send_training_photos, sleep_until
+from benchmarks.load.stage import run_bot
+from benchmarks.load.telegram import PendingRequest
 from benchmarks.percentiles import strict_percentile
 from tests.proofs.frame import Proof, forms
 from tests.proofs.house import until_true, wrong_with
@@ -43,50 +43,56 @@ async def test_r7_nothing_is_lost_and_no_limit_crossed_when_thousands_come(
     proof: Proof, tmp_path: Path, size: Size
 ) -> None:
     people = range(FIRST, FIRST + size.people)
-    async with on_stage(tmp_path, people, size.train_s, generate_s=0.1) as stage:
-        crowd = stage.crowd
+    async with run_bot(tmp_path, people, size.train_s, generate_s=0.1) as stage:
+        crowd = stage.users
         await all_send(crowd, people, size.pause_s)
         sent_s = monotonic()
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_ANSWER_WITHIN_S):
                 await until_true(lambda: all_heard(crowd, people), every_s=0.1)
         last_s = monotonic() - sent_s
-        looks = stage.looks()
-    unheard = [each for each in people if crowd.server.chats[each].ready != 1]
-    wrong = [f"{each} heard {crowd.server.chats[each].ready} times that it is ready" for each in unheard]
-    wrong += [f"{ask.what} was not answered" for ask in crowd.asks if ask.answered_s is None]
-    wrong += crowd.server.flood.crossed + trainings_missing(stage.data, size.people) + wrong_with(stage.data)
-    worst_s = strict_percentile([ask.took_s for ask in crowd.asks], 99)
+        looks = stage.read_samples()
+    unheard = [each for each in people if crowd.server.chats[each].ready_count != 1]
+    wrong = [
+        f"{each} heard {crowd.server.chats[each].ready_count} times that it is ready" for each in unheard
+    ]
+    wrong += [f"{ask.kind} was not answered" for ask in crowd.requests if ask.answered_at_s is None]
+    wrong += (
+        crowd.server.flood_control.violations
+        + trainings_missing(stage.data_dir, size.people)
+        + wrong_with(stage.data_dir)
+    )
+    worst_s = strict_percentile([ask.response_time_s for ask in crowd.requests], 99)
     if size.counts_time and worst_s >= ANSWER_WITHIN_S:
         wrong.append(f"the 99th percentile of first answers is {worst_s:.3f} s")
     late_s = strict_percentile([look.late_s for look in looks], 99)
     proof.concludes(
         f"{size.people} people, {5 * size.people} photos at {PHOTOS_A_SECOND:.0f}/s: {len(unheard)} unheard, "
-        f"{len(crowd.server.flood.crossed)} limits crossed, {answers(crowd.asks)}; "
+        f"{len(crowd.server.flood_control.violations)} limits crossed, {answers(crowd.requests)}; "
         f"all ready {last_s:.0f} s after the last photo; the loop late by {late_s:.3f} s (p99 of seconds)",
         wrong,
     )
 
 
-async def all_send(crowd: Crowd, people: Sequence[int], pause_s: float) -> None:
+async def all_send(crowd: SimulatedUsers, people: Sequence[int], pause_s: float) -> None:
     """Let everybody send five photos; who comes when is fixed before."""
     start_s, luck = monotonic(), random.Random(SEED)
 
     async def sends(number: int, person: int) -> None:
-        await at(start_s + number * 5 / PHOTOS_A_SECOND)
-        await trains(crowd, person, luck, pause_s)
+        await sleep_until(start_s + number * 5 / PHOTOS_A_SECOND)
+        await send_training_photos(crowd, person, luck, pause_s)
 
     async with asyncio.TaskGroup() as everybody:
         for number, person in enumerate(people):
             everybody.create_task(sends(number, person))
 
 
-async def all_heard(crowd: Crowd, people: Sequence[int]) -> bool:
-    return all(crowd.server.chats[each].ready for each in people)
+async def all_heard(crowd: SimulatedUsers, people: Sequence[int]) -> bool:
+    return all(crowd.server.chats[each].ready_count for each in people)
 
 
-def answers(asks: Sequence[Ask]) -> str:
-    took_s = [ask.took_s for ask in asks]
+def answers(asks: Sequence[PendingRequest]) -> str:
+    took_s = [ask.response_time_s for ask in asks]
     middle_s, worst_s = strict_percentile(took_s, 50), strict_percentile(took_s, 99)
     return f"first answers {middle_s:.3f} s (median), {worst_s:.3f} s (p99)"
 

@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.load.evening import Rates, evening
-from benchmarks.load.stage import Stage, on_stage
-from benchmarks.load.watch import Look, slope
+from benchmarks.load.evening import ArrivalRates, run_evening
+from benchmarks.load.stage import RunningBot, run_bot
+from benchmarks.load.watch import LoopSample, median_slope
 from tests.proofs.frame import Proof, forms
 from tests.proofs.house import until_true
 
@@ -30,7 +30,7 @@ class Measure:
     """What must not grow: by at most so much after the warm-up, and never to more than `most`."""
 
     name: str
-    of: Callable[[Look], float]
+    of: Callable[[LoopSample], float]
     grows: float
     most: float
 
@@ -45,21 +45,21 @@ MEASURES = (
 async def test_r8_nothing_grows_under_ten_times_the_normal_load(
     proof: Proof, tmp_path: Path, lasts_s: float
 ) -> None:
-    rates = Rates.of(TIMES_NORMAL)
-    async with on_stage(tmp_path, PEOPLE, train_s=0.3, generate_s=0.1) as stage:
+    rates = ArrivalRates.from_load(TIMES_NORMAL)
+    async with run_bot(tmp_path, PEOPLE, train_s=0.3, generate_s=0.1) as stage:
         await until_true(lambda: has_looked(stage))
-        before = stage.looks()[-1]
-        await evening(stage.crowd, PEOPLE, rates, lasts_s, SEED)
-        looks = stage.looks()
+        before = stage.read_samples()[-1]
+        await run_evening(stage.users, PEOPLE, rates, lasts_s, SEED)
+        looks = stage.read_samples()
         # How many are at work depends on the machine; what is left when all is done is a leak.
         with suppress(TimeoutError):
             async with asyncio.timeout(REST_S):
                 await until_true(lambda: is_at_rest(stage, before), every_s=1.0)
-        after = stage.looks()[-1]
-        server = stage.crowd.server
-        ready = sum(server.chats[each].ready for each in PEOPLE)
-        drawn = sum(server.chats[each].results for each in PEOPLE)
-    wrong = [f"{crossed}: Telegram's limit" for crossed in server.flood.crossed]
+        after = stage.read_samples()[-1]
+        server = stage.users.server
+        ready = sum(server.chats[each].ready_count for each in PEOPLE)
+        drawn = sum(server.chats[each].result_count for each in PEOPLE)
+    wrong = [f"{crossed}: Telegram's limit" for crossed in server.flood_control.violations]
     wrong += [
         f"{each.name}: {max(map(each.of, looks)):.0f}"
         for each in MEASURES
@@ -67,7 +67,7 @@ async def test_r8_nothing_grows_under_ten_times_the_normal_load(
     ]
     if not is_as(after, before):
         wrong.append("tasks or descriptors are left when all is done")
-    figures = f"{lasts_s:.0f} s, {len(stage.crowd.asks)} requests, {ready} trainings, {drawn} pictures, "
+    figures = f"{lasts_s:.0f} s, {len(stage.users.requests)} requests, {ready} trainings, {drawn} pictures, "
     figures += f"{before.tasks} tasks and {before.descriptors} descriptors before, "
     figures += f"{after.tasks} and {after.descriptors} after"
     if lasts_s >= 600:  # a slope over seconds says nothing
@@ -76,26 +76,26 @@ async def test_r8_nothing_grows_under_ten_times_the_normal_load(
     proof.concludes(figures, wrong)
 
 
-async def has_looked(stage: Stage) -> bool:
-    return bool(stage.looks())
+async def has_looked(stage: RunningBot) -> bool:
+    return bool(stage.read_samples())
 
 
-async def is_at_rest(stage: Stage, before: Look) -> bool:
-    return is_as(stage.looks()[-1], before)
+async def is_at_rest(stage: RunningBot, before: LoopSample) -> bool:
+    return is_as(stage.read_samples()[-1], before)
 
 
-def is_as(after: Look, before: Look) -> bool:
+def is_as(after: LoopSample, before: LoopSample) -> bool:
     """Whether there is nothing more than before, but connections that are kept and children that decode."""
     return after.tasks <= before.tasks + MORE_TASKS and after.descriptors <= before.descriptors + MORE_FILES
 
 
-def growth(looks: Sequence[Look]) -> tuple[str, list[str]]:
+def growth(looks: Sequence[LoopSample]) -> tuple[str, list[str]]:
     """Tell how each measure went, and which grew."""
     times_s = [look.at_s for look in looks]
     told, grown = [], []
     for measure in MEASURES:
         values = [measure.of(look) for look in looks]
-        change = slope(times_s, values) * (times_s[-1] - times_s[0])
+        change = median_slope(times_s, values) * (times_s[-1] - times_s[0])
         told.append(f"{values[0]:.0f} to {values[-1]:.0f} {measure.name} (trend {change:+.1f})")
         if change > measure.grows:
             grown.append(f"{measure.name} grew by {change:.1f}")

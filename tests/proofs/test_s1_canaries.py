@@ -18,7 +18,7 @@ from lo_bot_api_emulator import ApiRefusal
 from bot.app.settings import Settings
 from bot.core.accounts import Identity, Platform
 from bot.core.logging import JsonFormatter, RedactingFormatter
-from bot.db import Ledger
+from bot.db import Database
 from tests.acceptance.discord_stage import on_stage as on_discord
 from tests.acceptance.telegram_server import TOKEN, TelegramServer, telegram_server, until
 from tests.acceptance.telegram_stage import PHOTOS, Person, code_in
@@ -73,7 +73,7 @@ async def logged(folder: Path, log_format: str, luck: random.Random, words: Word
     data, log = folder / "data", folder / "log"
     data.mkdir(parents=True, mode=0o700)
     async with telegram_server() as server:
-        ledger = await Ledger.open(data / "ledger.sqlite3", utc_now)
+        ledger = await Database.open(data / "ledger.sqlite3", utc_now)
         await consented(ledger, Identity(Platform.TELEGRAM, "7"))
         await ledger.close()
         environ = {

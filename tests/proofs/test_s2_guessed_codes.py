@@ -9,12 +9,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bot.core.accounts import Identity, Place, Platform
+from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import UserError
-from bot.core.jobs import GenerateWish, JobKind
-from bot.core.loras import Asker, LoraCode
-from bot.db import MAX_HEARD_A_DAY
-from bot.services.code_guesses import MOST_OF_ALL, MOST_OF_ONE
+from bot.core.jobs import GenerationParams, JobKind
+from bot.core.loras import LoraCode, Requester
+from bot.db import MAX_FORWARDED_PER_DAY
+from bot.services.code_guesses import MAX_IN_TOTAL, MAX_PER_ACCOUNT
 from tests.integration.studio_desk import Desk, open_desk, photo
 from tests.proofs.frame import Proof, forms
 
@@ -23,8 +23,10 @@ OWNERS = 20
 MAX_TIMES = 1.1
 
 
-def guesser(number: int) -> tuple[Identity, Place]:
-    return Identity(Platform.TELEGRAM, f"{7000 + number}"), Place(Platform.TELEGRAM, f"{number}", f"{number}")
+def guesser(number: int) -> tuple[Identity, ChatAddress]:
+    return Identity(Platform.TELEGRAM, f"{7000 + number}"), ChatAddress(
+        Platform.TELEGRAM, f"{number}", f"{number}"
+    )
 
 
 async def owned_codes(desk: Desk) -> list[LoraCode]:
@@ -32,23 +34,23 @@ async def owned_codes(desk: Desk) -> list[LoraCode]:
     codes = []
     for number in range(OWNERS):
         who = Identity(Platform.DISCORD, f"{number}")
-        where = Place(Platform.DISCORD, f"{number}", f"{number}")
-        await desk.ledger.consent(await desk.ledger.account_of(who))
+        where = ChatAddress(Platform.DISCORD, f"{number}", f"{number}")
+        await desk.ledger.record_consent(await desk.ledger.get_or_create(who))
         reply = await desk.studio.add_photos(who, where, [photo(5 * number + each) for each in range(5)])
-        assert reply.card_of is not None
+        assert reply.card_job_id is not None
         job = await desk.claim(JobKind.TRAIN)
         assert await desk.ledger.finish_training(job.id, job.attempt, (f"{job.code}.safetensors", "0" * 64))
         codes.append(job.code)
     return codes
 
 
-async def answer(desk: Desk, who: Identity, place: Place, code: str) -> tuple[str, float]:
+async def answer(desk: Desk, who: Identity, place: ChatAddress, code: str) -> tuple[str, float]:
     """What a guess is answered, and the seconds it took."""
     began = time.perf_counter()
     try:
-        await desk.studio.generate(who, place, code, GenerateWish("a boat"))
+        await desk.studio.generate(who, place, code, GenerationParams("a boat"))
     except UserError as refusal:
-        return refusal.sentence, time.perf_counter() - began
+        return refusal.message, time.perf_counter() - began
     return "drawn", time.perf_counter() - began
 
 
@@ -90,7 +92,7 @@ async def test_s2_guesses_draw_nothing_tell_nothing_and_bother_nobody(
     (accounts, guesses), luck, wrong, heard = size, random.Random(22), [], Heard()
     async with open_desk(tmp_path) as desk:
         codes = await owned_codes(desk)
-        woken = desk.queue.woken
+        woken = desk.queue.wake_count
         for number in range(accounts):
             one = await guess(desk, number, guesses, codes, luck)
             for kind in heard.words:
@@ -98,10 +100,10 @@ async def test_s2_guesses_draw_nothing_tell_nothing_and_bother_nobody(
                 heard.took_s[kind] += one.took_s[kind]
         if set(heard.words["foreign"]) != set(heard.words["unknown"]) or len(heard.all) != 2:
             wrong.append(f"words differ: {heard.words}")
-        if min(heard.all.values()) > accounts * MOST_OF_ONE:
+        if min(heard.all.values()) > accounts * MAX_PER_ACCOUNT:
             wrong.append("wrong guesses were not limited")
-        if desk.queue.woken != woken or any(
-            kind is JobKind.GENERATE for kind, _ in (await desk.ledger.counts()).jobs
+        if desk.queue.wake_count != woken or any(
+            kind is JobKind.GENERATE for kind, _ in (await desk.ledger.count_all()).jobs
         ):
             wrong.append("something is to be drawn")
         if letters := await _letters(desk):
@@ -120,13 +122,13 @@ async def test_s2_the_same_statements_are_run_for_foreign_and_unknown_codes(tmp_
     async with open_desk(tmp_path) as desk:
         [foreign, *_] = await owned_codes(desk)
         who, place = guesser(1)
-        await desk.ledger.account_of(who)
+        await desk.ledger.get_or_create(who)
         seen = []
         for code in (foreign, "00000000" if foreign != "00000000" else "00000001"):
             statements: list[str] = []
-            await desk.ledger._db._db.set_trace_callback(statements.append)
+            await desk.ledger._connection._connection.set_trace_callback(statements.append)
             await answer(desk, who, place, code)
-            await desk.ledger._db._db.set_trace_callback(None)
+            await desk.ledger._connection._connection.set_trace_callback(None)
             seen.append([line.replace(code, "CODE") for line in statements])
         assert seen[0] == seen[1]
         assert any("CODE" in line for line in seen[0])
@@ -137,22 +139,22 @@ async def test_s2_owners_are_not_bothered_by_people_who_ask_for_every_code(tmp_p
         codes = await owned_codes(desk)
         for number in range(40):
             who, place = guesser(number)
-            asker = Asker(await desk.ledger.account_of(who), "", place)
+            asker = Requester(await desk.ledger.get_or_create(who), "", place)
             for code in codes:
-                await desk.ledger.ask_for(asker, code)
-        await desk.ledger.pass_requests_on()
-        shares = [len(await desk.ledger.shares_of(code)) for code in codes]
-        assert 0 < max(shares) <= MAX_HEARD_A_DAY
+                await desk.ledger.add_request(asker, code)
+        await desk.ledger.forward_requests()
+        shares = [len(await desk.ledger.list_shares(code)) for code in codes]
+        assert 0 < max(shares) <= MAX_FORWARDED_PER_DAY
 
 
 async def test_s2_whoever_guesses_too_often_still_draws_with_their_own(tmp_path: Path) -> None:
     async with open_desk(tmp_path) as desk:
         who, place = guesser(1)
-        await desk.ledger.consent(await desk.ledger.account_of(who))
+        await desk.ledger.record_consent(await desk.ledger.get_or_create(who))
         await desk.studio.add_photos(who, place, [photo(each) for each in range(5)])
         job = await desk.claim(JobKind.TRAIN)
         await desk.ledger.finish_training(job.id, job.attempt, (f"{job.code}.safetensors", "0" * 64))
-        said = [(await answer(desk, who, place, f"{number:08}"))[0] for number in range(MOST_OF_ONE + 5)]
+        said = [(await answer(desk, who, place, f"{number:08}"))[0] for number in range(MAX_PER_ACCOUNT + 5)]
         assert len(set(said)) == 2
         assert "Too many" in said[-1]
         assert (await answer(desk, who, place, job.code))[0] == "drawn"
@@ -162,14 +164,16 @@ async def test_s2_whoever_guesses_too_often_still_draws_with_their_own(tmp_path:
 
 async def test_s2_all_together_are_limited_and_the_innocent_are_not(tmp_path: Path) -> None:
     async with open_desk(tmp_path) as desk:
-        guesses = desk.studio._guesses
-        for number in range(MOST_OF_ALL):
-            assert guesses.wrong(number, desk.clock())  # type: ignore[arg-type]
-        assert guesses.wrong(1_000_000, desk.clock())  # type: ignore[arg-type]
-        assert not guesses.wrong(1_000_000, desk.clock()), "one mistake is forgiven, a second is not now"  # type: ignore[arg-type]
+        guesses = desk.studio._guess_limiter
+        for number in range(MAX_IN_TOTAL):
+            assert guesses.record_wrong_code(number, desk.clock())  # type: ignore[arg-type]
+        assert guesses.record_wrong_code(1_000_000, desk.clock())  # type: ignore[arg-type]
+        assert not guesses.record_wrong_code(1_000_000, desk.clock()), (
+            "one mistake is forgiven, a second is not now"
+        )  # type: ignore[arg-type]
 
 
 async def _letters(desk: Desk) -> int:
-    await desk.ledger.pass_requests_on()
-    rows = await desk.ledger._rows("SELECT count(*) AS n FROM letters")
+    await desk.ledger.forward_requests()
+    rows = await desk.ledger._fetch_rows("SELECT count(*) AS n FROM letters")
     return int(rows[0]["n"])

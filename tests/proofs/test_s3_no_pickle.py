@@ -16,13 +16,13 @@ import torch
 from bot.app.settings import Settings
 from bot.core.errors import SettingsError, UserError
 from bot.media import lora_files
-from bot.media.decoding import decode
+from bot.media.decoding import decode_photo
 from gpu_worker.errors import BadInput, BaseModelError
-from gpu_worker.kohya.external.trainer import usable_base_model
+from gpu_worker.kohya.external.trainer import resolve_base_model
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.base import BaseModel
-from gpu_worker.training.checkpoint import Snapshot
-from gpu_worker.training.latents import Key, LatentCache
+from gpu_worker.training.checkpoint import Checkpoint
+from gpu_worker.training.latents import LatentCache, LatentKey
 from tests.integration.ml.test_embedded_model import save_folder
 from tests.proofs.frame import Proof, forms
 from tests.proofs.lint import offences
@@ -37,9 +37,9 @@ WEIGHTS = ("unet", "vae", "text_encoder")
 #: Where a file's bytes come in, and how each says no.
 BYTES_DOORS: dict[str, tuple[Callable[[bytes], object], type[Exception]]] = {
     "a LoRA for a picture": (lora_file.read, BadInput),
-    "a LoRA from a worker": (lora_files.check, ValueError),
-    "a training's checkpoint": (Snapshot.decode, BadInput),
-    "a person's photo": (decode, UserError),
+    "a LoRA from a worker": (lora_files.validate_lora, ValueError),
+    "a training's checkpoint": (Checkpoint.decode, BadInput),
+    "a person's photo": (decode_photo, UserError),
 }
 
 
@@ -127,14 +127,14 @@ def as_base_model(what: str, data: bytes, folder: Path) -> Iterator[Knock]:
         )
     for name in set(names) - {"model.safetensors", "model.ckpt.safetensors"}:
         path = f"{folder}/{name}"
-        yield Knock(f"{what} to sd-scripts as {name}", lambda p=path: usable_base_model(p), BaseModelError)
+        yield Knock(f"{what} to sd-scripts as {name}", lambda p=path: resolve_base_model(p), BaseModelError)
     link = f"{folder}/link.safetensors"
-    yield Knock(f"{what} to sd-scripts by a link", lambda: usable_base_model(link), BaseModelError)
+    yield Knock(f"{what} to sd-scripts by a link", lambda: resolve_base_model(link), BaseModelError)
 
 
 def as_latents(what: str, data: bytes, folder: Path) -> Knock:
     """A file in the folder of latents, which is made again when it cannot be read."""
-    cache, key = LatentCache(folder), Key("0" * 64, (64, 64), mirrored=False, model="tiny")
+    cache, key = LatentCache(folder), LatentKey("0" * 64, (64, 64), is_flipped=False, model="tiny")
     (folder / key.file_name).write_bytes(data)
 
     def look() -> None:
@@ -176,7 +176,7 @@ def in_folders(data: bytes, folder: Path) -> Iterator[Knock]:
             if trick in ("instead", "indexed"):
                 yield Knock(
                     f"a pickle {trick} in {part} to sd-scripts",
-                    lambda w=where: usable_base_model(w),
+                    lambda w=where: resolve_base_model(w),
                     BaseModelError,
                 )
 

@@ -10,16 +10,16 @@ from datetime import timedelta
 from pathlib import Path
 
 from bot.core.accounts import Identity, Platform, Preferences
-from bot.core.jobs import PAUSED, JobStatus, TrainWish
+from bot.core.jobs import PAUSED_SWITCH, JobStatus, TrainingParams
 from bot.core.photos import NewPhoto
-from bot.jobs.backends.local import Patience
-from bot.jobs.styles import read_styles
-from bot.media.quality import Box, Feed
+from bot.jobs.backends.local import WorkerTimeouts
+from bot.jobs.styles import load_styles
+from bot.media.quality import Box, TrainingHint
 from bot.ops import backup
 from bot.ops.schedule import Schedule
-from bot.services.context import Tools
-from bot.services.studio import Studio
-from tests.integration.studio_desk import ADMIN, GateHere
+from bot.services.context import ServiceContext
+from bot.services.studio import Services
+from tests.integration.studio_desk import ADMIN, InProcessDecoder
 from tests.proofs.frame import Proof, forms
 from tests.proofs.house import ROOT, House, open_house, place, utc_now
 
@@ -44,39 +44,41 @@ def canary(name: str) -> bytes:
 
 
 def photos(words: bytes, order: bytes = b"") -> list[NewPhoto]:
-    hint = Feed(8, 8, Box(0.1, 0.1, 0.5, 0.5), (words.decode(),)).written()
+    hint = TrainingHint(8, 8, Box(0.1, 0.1, 0.5, 0.5), (words.decode(),)).to_json()
     data = [order + b" %d " % number + words * 50 for number in range(5)]
     return [NewPhoto(hashlib.sha256(each).hexdigest(), each, hint) for each in data]
 
 
-def studio_of(house: House) -> Studio:
-    tools = Tools(house.ledger, house.dispatcher, house.files, read_styles(), utc_now, lambda _: 50_000_000)
-    return Studio(tools, GateHere(), {ADMIN})
+def studio_of(house: House) -> Services:
+    tools = ServiceContext(
+        house.ledger, house.dispatcher, house.files, load_styles(), utc_now, lambda _: 50_000_000
+    )
+    return Services(tools, InProcessDecoder(), {ADMIN})
 
 
 async def story(house: House, canaries: dict[str, bytes]) -> None:
     """Somebody keeps photos, trains, draws, names, waits in a training, and collects another set."""
     studio, ledger = studio_of(house), house.ledger
-    account = await ledger.account_of(ANNA)
-    await ledger.consent(account)
-    await ledger.prefer(account, Preferences(keeps_photos=True))
-    done = await ledger.add_photos(account, photos(canaries["photo"]), place(1), TrainWish())
+    account = await ledger.get_or_create(ANNA)
+    await ledger.record_consent(account)
+    await ledger.save_preferences(account, Preferences(keeps_photos=True))
+    done = await ledger.add_photos(account, photos(canaries["photo"]), place(1), TrainingParams())
     assert done.job is not None
     house.dispatcher.wake()
     assert (await house.ended(done.job)).status is JobStatus.DONE
-    assert await ledger.keeps_photos_of(done.job.code)
-    card = await studio.press(ANNA, place(1), f"rename:{done.job.code}")
+    assert await ledger.has_kept_photos(done.job.code)
+    card = await studio.handle_button(ANNA, place(1), f"rename:{done.job.code}")
     assert card.text
-    await studio.plain_text(ANNA, place(1), canaries["name"].decode()[:40])
+    await studio.handle_text(ANNA, place(1), canaries["name"].decode()[:40])
     drawing = await house.generate(done.job.code, canaries["prompt"].decode(), person=1)
     assert (await house.ended(drawing)).status is JobStatus.DONE
     await house.told(drawing)
-    slow = await ledger.add_photos(account, photos(canaries["photo"], b"slow"), place(1), TrainWish())
+    slow = await ledger.add_photos(account, photos(canaries["photo"], b"slow"), place(1), TrainingParams())
     assert slow.job is not None
     house.dispatcher.wake()
     while (await house.now(slow.job)).step < 3:
         await house.told(done.job)
-    await ledger.add_photos(account, photos(canaries["waiting"])[:3], place(1), TrainWish())
+    await ledger.add_photos(account, photos(canaries["waiting"])[:3], place(1), TrainingParams())
 
 
 @forms("rounds", short=1, long=50)
@@ -88,17 +90,19 @@ async def test_s4_no_byte_is_left_of_whoever_was_forgotten(proof: Proof, tmp_pat
         canaries = {name: canary(name) for name in ("photo", "waiting", "prompt")}
         canaries["name"] = canary("name")[:40]
         environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-        async with open_house(folder / "data", [sys.executable, str(WORKER)], environ, Patience()) as house:
+        async with open_house(
+            folder / "data", [sys.executable, str(WORKER)], environ, WorkerTimeouts()
+        ) as house:
             await story(house, canaries)
             seen = {each.split(" in ")[0] for each in found_in(folder, canaries)}
             assert seen == set(canaries), f"the search finds what is there, but only {seen}"
-            backup.back_up(folder / "data", folder / "safe", utc_now())
+            backup.create_backup(folder / "data", folder / "safe", utc_now())
             studio = studio_of(house)
-            [button] = (await studio.forgetme(ANNA)).buttons
-            await studio.press(ANNA, place(1), button.action)
+            [button] = (await studio.ask_to_erase(ANNA)).buttons
+            await studio.handle_button(ANNA, place(1), button.action)
             left += found_in(folder / "data", canaries)
             searched += sum(path.stat().st_size for path in (folder / "data").rglob("*") if path.is_file())
-            backup.forget_old(folder / "safe", 30, utc_now() + timedelta(days=30, seconds=1))
+            backup.delete_old_backups(folder / "safe", 30, utc_now() + timedelta(days=30, seconds=1))
             left += found_in(folder, canaries)
     proof.concludes(f"{rounds} people forgotten, {searched} bytes searched after them", left)
 
@@ -106,16 +110,18 @@ async def test_s4_no_byte_is_left_of_whoever_was_forgotten(proof: Proof, tmp_pat
 async def test_s4_a_photo_is_gone_when_its_time_is_over(tmp_path: Path) -> None:
     canaries = {name: canary(name) for name in ("photo", "waiting", "kept")}
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    async with open_house(tmp_path / "data", [sys.executable, str(WORKER)], environ, Patience()) as house:
-        account = await house.ledger.account_of(ANNA)
-        await house.ledger.prefer(account, Preferences(keeps_photos=True))
-        done = await house.ledger.add_photos(account, photos(canaries["kept"]), place(1), TrainWish())
+    async with open_house(
+        tmp_path / "data", [sys.executable, str(WORKER)], environ, WorkerTimeouts()
+    ) as house:
+        account = await house.ledger.get_or_create(ANNA)
+        await house.ledger.save_preferences(account, Preferences(keeps_photos=True))
+        done = await house.ledger.add_photos(account, photos(canaries["kept"]), place(1), TrainingParams())
         assert done.job is not None
         house.dispatcher.wake()
         await house.ended(done.job)
-        await house.ledger.switch(PAUSED, True)
-        await house.ledger.add_photos(account, photos(canaries["photo"]), place(1), TrainWish())
-        await house.ledger.add_photos(account, photos(canaries["waiting"])[:2], place(1), TrainWish())
+        await house.ledger.set_switch(PAUSED_SWITCH, True)
+        await house.ledger.add_photos(account, photos(canaries["photo"]), place(1), TrainingParams())
+        await house.ledger.add_photos(account, photos(canaries["waiting"])[:2], place(1), TrainingParams())
         assert {each.split(" in ")[0] for each in found_in(tmp_path, canaries)} == set(canaries)
         schedule = Schedule(
             house.ledger,
@@ -124,6 +130,6 @@ async def test_s4_a_photo_is_gone_when_its_time_is_over(tmp_path: Path) -> None:
             lambda: utc_now() + timedelta(days=8),
             house.dispatcher.forget,
         )
-        await schedule.keep_house()
+        await schedule.run_retention()
         # What this worker learnt is the photos themselves; a real LoRA stays until its person deletes it.
         assert [each for each in found_in(tmp_path, canaries) if "loras" not in each] == []

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from bot.core.jobs import JobStatus
-from bot.jobs.backends.local import Patience
+from bot.jobs.backends.local import WorkerTimeouts
 from tests.integration.studio_desk import ADMIN
 from tests.proofs.frame import Proof, forms
 from tests.proofs.house import ROOT, open_house, wrong_with
@@ -26,18 +26,21 @@ async def test_s5_a_code_is_gone_within_a_minute_while_its_job_runs(
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(WORKER), str(tmp_path / "journal")]
     data = tmp_path / "data"
-    async with open_house(data, command, environ, Patience()) as house:
+    async with open_house(data, command, environ, WorkerTimeouts()) as house:
         studio = studio_of(house)
         for number in range(rounds):
             job = await house.train(b"steps=100000", person=number, of=10 * number)
             while (await house.now(job)).step < 1:
                 await house.told(job)
             began = time.monotonic()
-            reply = await studio.admin(ADMIN, "takedown", job.code)
+            reply = await studio.run_admin_command(ADMIN, "takedown", job.code)
             took_s.append(time.monotonic() - began)
             if job.code[:4] not in reply.text:
                 wrong.append(f"the administrator reads {reply.text!r}")
-            if await house.ledger.job(job.id) is not None or await house.ledger.lora(job.code) is not None:
+            if (
+                await house.ledger.get(job.id) is not None
+                or await house.ledger.get_by_code(job.code) is not None
+            ):
                 wrong.append(f"rows of {job.code} are left")
             name = {"the code": job.code.encode()}
             wrong += [each for each in found_in(data, name) if "ledger" not in each]

@@ -17,14 +17,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from bot.core.accounts import Identity
 from bot.core.errors import UserError
-from bot.core.jobs import MAX_ATTEMPTS, TERMINAL, JobId, JobKind
-from bot.db import Ledger
-from bot.delivery.notices import Notifier
+from bot.core.jobs import MAX_ATTEMPTS, TERMINAL_STATUSES, JobId, JobKind
+from bot.db import Database
+from bot.delivery.notices import NoticeSender
 from bot.jobs.dispatcher import Dispatcher
-from bot.jobs.styles import read_styles
-from bot.media.storage import Files
+from bot.jobs.styles import load_styles
+from bot.media.storage import Storage
 from bot.ops.schedule import Schedule
-from bot.services.studio import Studio
+from bot.services.studio import Services
 from tests.integration.engine_room import RememberingChat
 from tests.integration.studio_desk import (
     ADMIN,
@@ -32,7 +32,7 @@ from tests.integration.studio_desk import (
     BERT,
     PLACES,
     Clock,
-    GateHere,
+    InProcessDecoder,
     album,
     consented,
     tools,
@@ -83,14 +83,14 @@ class Doings(RuleBasedStateMachine):
         return self.runner.run(work)
 
     async def _open(self) -> None:
-        files = Files(self.folder)
-        files.prepare()
-        self.ledger = await Ledger.open(self.folder / "ledger.sqlite3", self.clock)
+        files = Storage(self.folder)
+        files.create_folders()
+        self.ledger = await Database.open(self.folder / "ledger.sqlite3", self.clock)
         chats = {platform: self.chat for platform in {place.platform for place in PLACES.values()}}
-        self.notifier = Notifier(self.ledger, chats, files, self.clock, card_pause_s=0.0)
-        self.dispatcher = Dispatcher(self.ledger, self.backend, files, self.notifier, read_styles())
+        self.notifier = NoticeSender(self.ledger, chats, files, self.clock, card_pause_s=0.0)
+        self.dispatcher = Dispatcher(self.ledger, self.backend, files, self.notifier, load_styles())
         desk = tools(self.ledger, self.dispatcher, files, self.clock)
-        self.studio = Studio(desk, GateHere(), {ADMIN})
+        self.studio = Services(desk, InProcessDecoder(), {ADMIN})
         self.schedule = Schedule(self.ledger, files, self.notifier, self.clock, self.dispatcher.forget)
         await consented(self.ledger, *PEOPLE)
 
@@ -101,7 +101,7 @@ class Doings(RuleBasedStateMachine):
             try:
                 await work
             except UserError as refusal:
-                assert refusal.sentence
+                assert refusal.message
 
         self.do(asked())
 
@@ -133,7 +133,7 @@ class Doings(RuleBasedStateMachine):
 
     @rule(who=st.sampled_from(PEOPLE), luck=st.integers(0, 9), count=st.integers(1, 4))
     def draws(self, who: Identity, luck: int, count: int) -> None:
-        self.asks(self.studio.generate_text(who, PLACES[who], f"{self.a_code(luck)} a boat --n {count}"))
+        self.asks(self.studio.generate_from_text(who, PLACES[who], f"{self.a_code(luck)} a boat --n {count}"))
 
     @rule(
         who=st.sampled_from(PEOPLE),
@@ -142,19 +142,21 @@ class Doings(RuleBasedStateMachine):
     )
     def presses(self, who: Identity, what: str, job: int) -> None:
         action = f"{what}:{job}:1" if what in ("vary", "large") else f"{what}:{job}"
-        self.asks(self.studio.press(who, PLACES[who], action))
+        self.asks(self.studio.handle_button(who, PLACES[who], action))
 
     @rule(who=st.sampled_from(PEOPLE), action=st.sampled_from(("restart", "first5")))
     def presses_at_the_set(self, who: Identity, action: str) -> None:
-        self.asks(self.studio.press(who, PLACES[who], action))
+        self.asks(self.studio.handle_button(who, PLACES[who], action))
 
     @rule(who=st.sampled_from(PEOPLE), luck=st.integers(0, 9), keeps=st.booleans())
     def trains_further(self, who: Identity, luck: int, keeps: bool) -> None:
-        account = self.do(self.ledger.account_of(who))
+        account = self.do(self.ledger.get_or_create(who))
         self.asks(
-            self.studio.press(who, PLACES[who], f"settings:{account}:photos={'keep' if keeps else 'forget'}")
+            self.studio.handle_button(
+                who, PLACES[who], f"settings:{account}:photos={'keep' if keeps else 'forget'}"
+            )
         )
-        self.asks(self.studio.more(who, PLACES[who], self.a_code(luck)))
+        self.asks(self.studio.continue_training(who, PLACES[who], self.a_code(luck)))
 
     @rule(who=st.sampled_from(PEOPLE), luck=st.integers(0, 9), photo=st.integers(1, 5))
     def swaps_a_photo(self, who: Identity, luck: int, photo: int) -> None:
@@ -163,7 +165,7 @@ class Doings(RuleBasedStateMachine):
 
     @rule(who=st.sampled_from(PEOPLE))
     def cancels(self, who: Identity) -> None:
-        self.asks(self.studio.cancel(who))
+        self.asks(self.studio.cancel_job(who))
 
     @rule(who=st.sampled_from(PEOPLE))
     def wants_to_be_forgotten(self, who: Identity) -> None:
@@ -171,21 +173,21 @@ class Doings(RuleBasedStateMachine):
         self.do(self._forget(who))
 
     async def _forget(self, who: Identity) -> None:
-        asked = await self.studio.forgetme(who)
+        asked = await self.studio.ask_to_erase(who)
         for button in asked.buttons[:1]:
-            await self.studio.press(who, PLACES[who], button.action)
+            await self.studio.handle_button(who, PLACES[who], button.action)
         await consented(self.ledger, who)  # and comes again
 
     # --- administrators ----------------------------------------------------------------------------------
 
     @rule(what=st.sampled_from(("pause", "resume", "resume")))
     def switches(self, what: str) -> None:
-        self.asks(self.studio.admin(ADMIN, what))
+        self.asks(self.studio.run_admin_command(ADMIN, what))
 
     @rule(luck=st.integers(0, 9))
     def takes_down(self, luck: int) -> None:
         self.may_vanish = True
-        self.asks(self.studio.admin(ADMIN, "takedown", self.a_code(luck)))
+        self.asks(self.studio.run_admin_command(ADMIN, "takedown", self.a_code(luck)))
 
     # --- the worker, and what goes on meanwhile ----------------------------------------------------------
 
@@ -209,15 +211,15 @@ class Doings(RuleBasedStateMachine):
         try:
             match what:
                 case "cancel":
-                    await self.studio.cancel(who)
+                    await self.studio.cancel_job(who)
                 case "forget":
                     await self._forget(who)
                 case "takedown":
-                    await self.studio.admin(ADMIN, "takedown", self.a_code(0))
+                    await self.studio.run_admin_command(ADMIN, "takedown", self.a_code(0))
                 case "release":
-                    await self.ledger.release_running()
+                    await self.ledger.requeue_running()
         except UserError as refusal:
-            assert refusal.sentence
+            assert refusal.message
 
     @rule(luck=st.integers(0, 9), earlier=st.integers(1, 2), who=st.sampled_from(PEOPLE))
     def says_something_late(self, luck: int, earlier: int, who: Identity) -> None:
@@ -229,20 +231,20 @@ class Doings(RuleBasedStateMachine):
 
     async def _late_while_another_runs(self, earlier: int) -> None:
         for kind in JobKind:
-            running = await self.ledger.claim(kind)
+            running = await self.ledger.claim_next(kind)
             if running is not None:
                 await self._late(running.id, earlier)
-        await self.ledger.release_running()
+        await self.ledger.requeue_running()
 
     async def _late(self, job_id: JobId, earlier: int) -> None:
-        job = await self.ledger.job(job_id)
-        if job is None or (job.status not in TERMINAL and not earlier):
+        job = await self.ledger.get(job_id)
+        if job is None or (job.status not in TERMINAL_STATUSES and not earlier):
             return
         attempt = job.attempt - earlier
-        assert not await self.ledger.progressed(job_id, attempt, 9, 9)
-        assert not await self.ledger.checkpointed(job_id, attempt, 9)
+        assert not await self.ledger.record_progress(job_id, attempt, 9, 9)
+        assert not await self.ledger.record_checkpoint(job_id, attempt, 9)
         assert not await self.ledger.fail(job_id, attempt, "late")
-        assert await self.ledger.lost(job_id, attempt) is None
+        assert await self.ledger.record_lost_attempt(job_id, attempt) is None
         if job.kind is JobKind.TRAIN:
             assert not await self.ledger.finish_training(job_id, attempt, ("late", "0" * 64))
         else:
@@ -253,22 +255,22 @@ class Doings(RuleBasedStateMachine):
     @rule(errors=st.integers(0, 2))
     def delivers(self, errors: int) -> None:
         self.chat.errors = [ConnectionError("no network")] * errors
-        self.do(self.notifier.deliver_owed())
+        self.do(self.notifier.deliver_due())
         self.do(self.notifier.edit_cards())
         self.chat.errors.clear()
 
     @rule(hours=st.integers(1, 30))
     def time_passes(self, hours: int) -> None:
         self.clock.forward(hours=hours)
-        self.do(self.schedule.keep_house())
+        self.do(self.schedule.run_retention())
 
     @rule(is_running=st.booleans())
     def is_started_again(self, is_running: bool) -> None:
         if is_running:
-            self.do(self.ledger.claim(JobKind.TRAIN))
+            self.do(self.ledger.claim_next(JobKind.TRAIN))
         self.do(self.ledger.close())
         self.do(self._open())
-        self.do(self.ledger.release_running())
+        self.do(self.ledger.requeue_running())
 
     # --- what always holds -------------------------------------------------------------------------------
 
@@ -291,7 +293,7 @@ class Doings(RuleBasedStateMachine):
                 assert now[job] == status, f"job {job} was {status} and is {now[job]}"
             else:
                 assert self.may_vanish, f"job {job} has vanished"
-        self.ended = {JobId(job): status for job, status in now.items() if status in set(TERMINAL)}
+        self.ended = {JobId(job): status for job, status in now.items() if status in set(TERMINAL_STATUSES)}
         self.may_vanish = False
         assert not self.rows(f"SELECT id FROM jobs WHERE losses > {MAX_ATTEMPTS}")  # noqa: S608
 

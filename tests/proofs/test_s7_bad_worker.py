@@ -16,25 +16,25 @@ from pathlib import Path
 import psutil
 
 from bot.core.jobs import MAX_ATTEMPTS, JobStatus
-from bot.db.jobs import WORKER_KEEPS_DYING
-from bot.jobs.backends.local import Patience
+from bot.db.jobs import WORKER_CRASHED_MESSAGE
+from bot.jobs.backends.local import WorkerTimeouts
 from tests.proofs.frame import Proof, forms
 from tests.proofs.house import ROOT, open_house, wrong_with
 from tests.proofs.lying_worker import BEFORE_READY, LIES
 
 WORKER = Path(__file__).with_name("lying_worker.py")
-PATIENCE = Patience(
-    silence_s=2.0,
+PATIENCE = WorkerTimeouts(
+    silence_timeout_s=2.0,
     # Long enough to start a Python on a machine that does much besides: else it is ended before it could lie.
-    start_s=30.0,
-    ready_grace_s=30.0,
-    cancel_grace_s=2.0,
-    stall_s=1.0,
-    loading_s=1.0,
-    short_life_s=0.0,
+    start_timeout_s=30.0,
+    ready_timeout_s=30.0,
+    cancel_timeout_s=2.0,
+    stall_timeout_s=1.0,
+    load_timeout_s=1.0,
+    min_uptime_s=0.0,
 )
 #: Of a worker that never gets ready; its job waits in vain, and may fail before it was restarted as often.
-OF_NONE = replace(PATIENCE, start_s=10.0, ready_grace_s=3.0)
+OF_NONE = replace(PATIENCE, start_timeout_s=10.0, ready_timeout_s=3.0)
 #: More than a pipe and its buffers take in, so that a worker that does not read is noticed.
 LARGE = b"large" * 100_000
 MAX_GROWTH_BYTES = 200 * 2**20
@@ -97,11 +97,11 @@ async def outcome(lie: str, folder: Path) -> Outcome:
     async with asyncio.timeout(240), open_house(folder / "data", command, environ, patience) as house:
         job = await house.train(LARGE, person=1)
         failed = await house.ended(job)
-        if (failed.status, failed.error) != (JobStatus.FAILED, WORKER_KEEPS_DYING):
+        if (failed.status, failed.error) != (JobStatus.FAILED, WORKER_CRASHED_MESSAGE):
             wrong.append(f"{lie}: its job is {failed.status}, {failed.error!r}")
         (folder / "honest").touch()
         said = await house.told(failed)
-        if sum(WORKER_KEEPS_DYING in text for text in said) != 1:
+        if sum(WORKER_CRASHED_MESSAGE in text for text in said) != 1:
             wrong.append(f"{lie}: its person heard {said}")
         following = await house.ended(await house.train(b"steps=3", person=2, of=2))
         if following.status is not JobStatus.DONE:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bot.media.quality import Box, Face, Sight
+from bot.media.quality import Box, Face, PhotoMeasurements
 
 
 def person(seed: int, nearness: float = 0.0) -> tuple[float, ...]:
@@ -24,18 +24,18 @@ def face(**changes: Any) -> Face:
         box=Box(0.35, 0.2, 0.3, 0.25),
         width_px=270,
         is_cut=False,
-        turn=0.0,
+        yaw=0.0,
         sharpness=250,
         highlight=190,
         blown_out=0.0,
-        identity=person(1),
+        embedding=person(1),
     )
     return msgspec.structs.replace(good, **changes)
 
 
-def sight(seed: int = 0, *faces: Face, **changes: Any) -> Sight:
+def sight(seed: int = 0, *faces: Face, **changes: Any) -> PhotoMeasurements:
     """Give a photo without faults; each seed looks like none before."""
-    good = Sight(
+    good = PhotoMeasurements(
         width_px=900,
         height_px=1200,
         sharpness=400,

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from gpu_worker.kohya import flags, plan
-from gpu_worker.kohya.plan import Plan
+from gpu_worker.kohya.plan import TrainingPlan
 
 
 def png(size: tuple[int, int] = (64, 64), mode: str = "RGB") -> bytes:
@@ -30,7 +30,7 @@ def photo_folders(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def make(data: Path, *more: str, source: str = "--train_data_dir") -> Plan:
+def make(data: Path, *more: str, source: str = "--train_data_dir") -> TrainingPlan:
     """Plan a training as a command line would."""
     line = ["--pretrained_model_name_or_path", "tiny", "--output_dir", "out", source, str(data), *more]
-    return plan.make(flags.parse(line), native_px=512)
+    return plan.make_plan(flags.parse_arguments(line), native_px=512)

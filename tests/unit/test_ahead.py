@@ -6,8 +6,8 @@ import hashlib
 
 import pytest
 
-from gpu_worker.protocol import Prepare
-from gpu_worker.serve.prefetch import MAX_AHEAD, SETTLE_S, Ahead
+from gpu_worker.protocol import PrefetchRequest
+from gpu_worker.serve.prefetch import MAX_QUEUED_PHOTOS, TRAINING_GRACE_S, PrefetchQueue
 
 
 class Clock:
@@ -21,44 +21,44 @@ class Clock:
 
 
 def test_photos_are_taken_in_the_order_they_came() -> None:
-    ahead = Ahead()
-    ahead.add(Prepare(photo=b"a"))
-    ahead.add(Prepare(photo=b"b"))
-    assert [ahead.take().photo, ahead.take().photo, len(ahead)] == [b"a", b"b", 0]
+    ahead = PrefetchQueue()
+    ahead.add(PrefetchRequest(photo=b"a"))
+    ahead.add(PrefetchRequest(photo=b"b"))
+    assert [ahead.pop().photo, ahead.pop().photo, len(ahead)] == [b"a", b"b", 0]
     with pytest.raises(IndexError):
-        ahead.take()
+        ahead.pop()
 
 
 def test_of_too_many_photos_the_oldest_are_left_to_their_training() -> None:
-    ahead = Ahead()
-    for number in range(MAX_AHEAD + 2):
-        ahead.add(Prepare(photo=f"{number}".encode()))
-    assert len(ahead) == MAX_AHEAD
-    assert ahead.take().photo == b"2"
+    ahead = PrefetchQueue()
+    for number in range(MAX_QUEUED_PHOTOS + 2):
+        ahead.add(PrefetchRequest(photo=f"{number}".encode()))
+    assert len(ahead) == MAX_QUEUED_PHOTOS
+    assert ahead.pop().photo == b"2"
 
 
 def test_only_the_photo_that_came_last_waits_for_the_training_that_may_follow() -> None:
     clock = Clock()
-    ahead = Ahead(clock)
-    assert ahead.settles_in_s() == 0
-    ahead.add(Prepare(photo=b"a"))
-    clock.now_s += SETTLE_S / 5
-    assert ahead.settles_in_s() == pytest.approx(SETTLE_S * 4 / 5)
-    clock.now_s += SETTLE_S
-    assert ahead.settles_in_s() == 0
+    ahead = PrefetchQueue(clock)
+    assert ahead.remaining_grace_s() == 0
+    ahead.add(PrefetchRequest(photo=b"a"))
+    clock.now_s += TRAINING_GRACE_S / 5
+    assert ahead.remaining_grace_s() == pytest.approx(TRAINING_GRACE_S * 4 / 5)
+    clock.now_s += TRAINING_GRACE_S
+    assert ahead.remaining_grace_s() == 0
 
 
 def test_a_training_that_came_encodes_its_own_photos() -> None:
-    ahead = Ahead()
+    ahead = PrefetchQueue()
     for photo in (b"a", b"x", b"b"):
-        ahead.add(Prepare(photo=photo))
-    ahead.leave_to_training((b"a", b"b"))
-    assert [ahead.take().photo, len(ahead)] == [b"x", 0]
+        ahead.add(PrefetchRequest(photo=photo))
+    ahead.drop_training_photos((b"a", b"b"))
+    assert [ahead.pop().photo, len(ahead)] == [b"x", 0]
 
 
 def test_a_forgotten_photo_waits_no_more() -> None:
-    ahead = Ahead()
-    ahead.add(Prepare(photo=b"a"))
-    ahead.add(Prepare(photo=b"b"))
+    ahead = PrefetchQueue()
+    ahead.add(PrefetchRequest(photo=b"a"))
+    ahead.add(PrefetchRequest(photo=b"b"))
     ahead.forget({hashlib.sha256(b"a").hexdigest()})
-    assert [ahead.take().photo, len(ahead)] == [b"b", 0]
+    assert [ahead.pop().photo, len(ahead)] == [b"b", 0]

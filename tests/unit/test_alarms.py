@@ -10,39 +10,39 @@ import pytest
 
 from bot import texts
 from bot.core.jobs import JobKind
-from bot.core.monitoring import Alarm, Sample, View, judge
+from bot.core.monitoring import AlertKind, MonitorSample, MonitorSnapshot, evaluate_alerts
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 CARD = "NVIDIA GeForce GTX 1060 6GB"
-FINE = Sample(NOW, dict.fromkeys(JobKind, 0), CARD, temperature_c=60)
+FINE = MonitorSample(NOW, dict.fromkeys(JobKind, 0), CARD, temperature_c=60)
 GONE = replace(FINE, device=None, temperature_c=None)
 
 
-def minutes(*samples: Sample) -> list[Sample]:
+def minutes(*samples: MonitorSample) -> list[MonitorSample]:
     """Samples one minute apart, the last one now."""
     count = len(samples) - 1
     return [replace(each, at=NOW - timedelta(minutes=count - at)) for at, each in enumerate(samples)]
 
 
-def deaths(*counts: int) -> list[Sample]:
-    return minutes(*(replace(FINE, worker_deaths=count) for count in counts))
+def deaths(*counts: int) -> list[MonitorSample]:
+    return minutes(*(replace(FINE, worker_crashes=count) for count in counts))
 
 
-def view(samples: Sequence[Sample] = (FINE,)) -> View:
-    return View(samples, 0.5, None, is_paused=False, backup_trouble="")
+def view(samples: Sequence[MonitorSample] = (FINE,)) -> MonitorSnapshot:
+    return MonitorSnapshot(samples, 0.5, None, is_paused=False, backup_error="")
 
 
-def said(of: Alarm, seen: View) -> bool | None:
-    (finding,) = (each for each in judge(seen) if each.alarm is of)
-    assert texts.alarm(finding).startswith("Alarm: ")
-    assert texts.alarm_over(finding).startswith("Over: ")
+def said(of: AlertKind, seen: MonitorSnapshot) -> bool | None:
+    (finding,) = (each for each in evaluate_alerts(seen) if each.kind is of)
+    assert texts.alert_raised(finding).startswith("Alarm: ")
+    assert texts.alert_resolved(finding).startswith("Over: ")
     return finding.is_bad
 
 
 def test_every_rule_is_asked_and_all_is_well_where_it_is() -> None:
-    findings = judge(view())
-    assert {each.alarm for each in findings} == set(Alarm)
-    assert [each.is_bad for each in findings] == [False] * len(Alarm)
+    findings = evaluate_alerts(view())
+    assert {each.kind for each in findings} == set(AlertKind)
+    assert [each.is_bad for each in findings] == [False] * len(AlertKind)
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,10 @@ def test_every_rule_is_asked_and_all_is_well_where_it_is() -> None:
         ([replace(GONE, at=NOW - timedelta(hours=1)), GONE], None),
     ],
 )
-def test_a_worker_that_keeps_dying_or_does_not_come(samples: list[Sample], is_bad: bool | None) -> None:
-    assert said(Alarm.WORKER, view(samples)) is is_bad
+def test_a_worker_that_keeps_dying_or_does_not_come(
+    samples: list[MonitorSample], is_bad: bool | None
+) -> None:
+    assert said(AlertKind.WORKER, view(samples)) is is_bad
 
 
 @pytest.mark.parametrize(
@@ -80,42 +82,42 @@ def test_a_worker_that_keeps_dying_or_does_not_come(samples: list[Sample], is_ba
         (minutes(*[replace(GONE, device="cpu")] * 9), False),  # there never was one
     ],
 )
-def test_a_card_that_was_there_is_missed(samples: list[Sample], is_bad: bool | None) -> None:
-    assert said(Alarm.CARD_LOST, view(samples)) is is_bad
+def test_a_card_that_was_there_is_missed(samples: list[MonitorSample], is_bad: bool | None) -> None:
+    assert said(AlertKind.GPU_LOST, view(samples)) is is_bad
 
 
 @pytest.mark.parametrize(
     ("temperature_c", "is_bad"), [(84, False), (85, None), (90, None), (91, True), (None, None)]
 )
 def test_a_card_over_90_degrees(temperature_c: int | None, is_bad: bool | None) -> None:
-    assert said(Alarm.CARD_HOT, view([replace(FINE, temperature_c=temperature_c)])) is is_bad
+    assert said(AlertKind.GPU_HOT, view([replace(FINE, temperature_c=temperature_c)])) is is_bad
 
 
 @pytest.mark.parametrize(("share", "is_bad"), [(0.049, True), (0.05, None), (0.06, None), (0.061, False)])
 def test_a_disk_under_5_percent(share: float, is_bad: bool | None) -> None:
-    assert said(Alarm.DISK, replace(view(), disk_free_share=share)) is is_bad
+    assert said(AlertKind.DISK, replace(view(), disk_free_share=share)) is is_bad
 
 
 @pytest.mark.parametrize(
     ("waited_min", "is_bad"), [(0, False), (44, False), (50, None), (60, None), (61, True)]
 )
 def test_a_queue_older_than_an_hour(waited_min: int, is_bad: bool | None) -> None:
-    waits = replace(view(), oldest_waiting_at=NOW - timedelta(minutes=waited_min))
-    assert said(Alarm.QUEUE, waits) is is_bad
+    waits = replace(view(), oldest_queued_at=NOW - timedelta(minutes=waited_min))
+    assert said(AlertKind.QUEUE, waits) is is_bad
     paused = replace(waits, is_paused=True)
-    assert said(Alarm.QUEUE, paused) is (None if is_bad else is_bad), "an administrator wants it so"
+    assert said(AlertKind.QUEUE, paused) is (None if is_bad else is_bad), "an administrator wants it so"
 
 
 @pytest.mark.parametrize(("trouble", "is_bad"), [("", False), ("no room", True), (None, None)])
 def test_a_backup_that_failed(trouble: str | None, is_bad: bool | None) -> None:
-    assert said(Alarm.BACKUP, replace(view(), backup_trouble=trouble)) is is_bad
+    assert said(AlertKind.BACKUP, replace(view(), backup_error=trouble)) is is_bad
 
 
 def test_a_letter_says_the_figure_and_what_to_do() -> None:
     hot = [replace(FINE, temperature_c=93)]
-    letters = [texts.alarm(each) for each in judge(view(hot)) if each.is_bad]
+    letters = [texts.alert_raised(each) for each in evaluate_alerts(view(hot)) if each.is_bad]
     assert letters == ["Alarm: the graphics card is at 93 °C. Look at its fan; /pause lets it cool."]
-    dying = [texts.alarm(each) for each in judge(view(deaths(0, 4))) if each.is_bad]
+    dying = [texts.alert_raised(each) for each in evaluate_alerts(view(deaths(0, 4))) if each.is_bad]
     assert dying == [
         "Alarm: the worker keeps dying, 4 times in ten minutes. /logs and the bot's log say why."
     ]

@@ -46,8 +46,8 @@ def test_everything_that_is_pinned_has_a_licence_that_fits() -> None:
 
 def test_what_is_not_installed_is_told_and_is_no_failure() -> None:
     (found,) = audit.licences(["surely-not-installed"])
-    lines, status = audit.judged([FINE, found], {"dependencies": [CLEAN]})
-    assert found.is_fit is None
+    lines, status = audit.save_likeness([FINE, found], {"dependencies": [CLEAN]})
+    assert found.is_allowed is None
     assert "licences: 1 not installed here, so not read" in lines
     assert status == 0
 
@@ -66,13 +66,13 @@ def test_what_is_not_installed_is_told_and_is_no_failure() -> None:
 def test_what_was_not_looked_up_is_not_called_clean(
     report: dict[str, object] | None, status: int, line: str
 ) -> None:
-    lines, said = audit.judged([FINE], report)
+    lines, said = audit.save_likeness([FINE], report)
     assert said == status
     assert any(each.startswith(line) for each in lines)
 
 
 def test_a_licence_that_does_not_fit_fails_it() -> None:
-    lines, status = audit.judged([audit.Licence("far", "AGPL-3.0", False)], {"dependencies": [CLEAN]})
+    lines, status = audit.save_likeness([audit.Licence("far", "AGPL-3.0", False)], {"dependencies": [CLEAN]})
     assert status == 1
     assert "LICENCE: far says AGPL-3.0" in lines
 

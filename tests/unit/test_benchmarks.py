@@ -15,17 +15,17 @@ from safetensors.torch import load_file
 from torch import nn
 
 from benchmarks import measure
-from benchmarks.__main__ import arguments, write
-from benchmarks.figure import Figure
-from benchmarks.figures import FIGURES, chosen
-from benchmarks.lab import training_of
+from benchmarks.__main__ import parse_arguments, write_results
+from benchmarks.figure import FigureSpec
+from benchmarks.figures import FIGURES, select_figures
+from benchmarks.lab import parse_training
 from benchmarks.machine import Machine
 from benchmarks.measure import GIB, NotMeasured
-from benchmarks.notebook import Notebook
-from benchmarks.peer import Bar, Peer
+from benchmarks.notebook import RunCache
+from benchmarks.peer import Peer, ProgressBarReader
 from benchmarks.probes.card import idle_percent
-from benchmarks.rows import Goal, Row, Verdict, table
-from benchmarks.runs import CardRun, Choice, DrawingRun, PeerRun, SwitchRun, Training, WorkerRun
+from benchmarks.rows import FigureRow, Goal, GoalVerdict, format_table
+from benchmarks.runs import CardRun, DrawingRun, PeerRun, PrecisionChoice, SwitchRun, TrainingRun, WorkerRun
 from benchmarks.sd15_model import write_weights
 
 LINE = re.compile(
@@ -43,11 +43,11 @@ class SmallLab:
     precision_kept: bool = True
     calls: list[str] = field(default_factory=list)
 
-    def train(self, precision: str) -> Training:
+    def train(self, precision: str) -> TrainingRun:
         self.calls.append(f"train {precision}")
         kept = {"fp32": "float32", "bf16": "bfloat16", "default": "bfloat16"}[precision]
         steps_s = (13.0, 13.2, 13.1) if precision == "fp32" else (7.6, 7.8, 7.7)
-        return Training(
+        return TrainingRun(
             precision=kept if self.precision_kept else "float32",
             start_s=50.0,
             steps_s=steps_s,
@@ -73,8 +73,8 @@ class SmallLab:
             return WorkerRun(0.3, 6.0)
         return WorkerRun(0.3, 6.0, "bf16", 8.2, (7.7, 7.6), 30.0, (7.7, 7.6), 4 * GIB)
 
-    def choice(self) -> Choice:
-        return Choice("bfloat16", "it is the fastest", 0)
+    def choice(self) -> PrecisionChoice:
+        return PrecisionChoice("bfloat16", "it is the fastest", 0)
 
     def card(self) -> CardRun:
         return CardRun("float16", (0.3, 0.3), 5 * 10**9, 2.0)
@@ -97,29 +97,29 @@ class SmallLab:
         return {"fp32": 183.0, "bf16": 420.0}[precision]
 
 
-def rows(lab: SmallLab) -> dict[str, Row]:
-    book = Notebook(lab)
-    return {figure.name: figure.row(book) for figure in FIGURES}
+def rows(lab: SmallLab) -> dict[str, FigureRow]:
+    book = RunCache(lab)
+    return {figure.name: figure.measure_row(book) for figure in FIGURES}
 
 
-def row(value: float | None, goal: str, note: str = "") -> Row:
-    return Row("some-row", "what it is", "s", Goal.parse(goal), value, note)
+def row(value: float | None, goal: str, note: str = "") -> FigureRow:
+    return FigureRow("some-row", "what it is", "s", Goal.parse(goal), value, note)
 
 
 @pytest.mark.parametrize(
     ("value", "goal", "verdict"),
     [
-        (1.0, "<= 1.0", Verdict.HOLDS),
-        (1.0001, "<= 1.0", Verdict.SHORT),
-        (2.0, ">= 2.0", Verdict.HOLDS),
-        (1.99, ">= 2.0", Verdict.SHORT),
-        (5.5, "< 5.5", Verdict.SHORT),
-        (0.0, "<= 0", Verdict.HOLDS),
-        (float("nan"), "<= 1.0", Verdict.SHORT),
-        (None, "<= 1.0", Verdict.NOT_MEASURED),
+        (1.0, "<= 1.0", GoalVerdict.HOLDS),
+        (1.0001, "<= 1.0", GoalVerdict.SHORT),
+        (2.0, ">= 2.0", GoalVerdict.HOLDS),
+        (1.99, ">= 2.0", GoalVerdict.SHORT),
+        (5.5, "< 5.5", GoalVerdict.SHORT),
+        (0.0, "<= 0", GoalVerdict.HOLDS),
+        (float("nan"), "<= 1.0", GoalVerdict.SHORT),
+        (None, "<= 1.0", GoalVerdict.NOT_MEASURED),
     ],
 )
-def test_a_figure_is_judged_by_its_goal(value: float | None, goal: str, verdict: Verdict) -> None:
+def test_a_figure_is_judged_by_its_goal(value: float | None, goal: str, verdict: GoalVerdict) -> None:
     assert row(value, goal).verdict is verdict
 
 
@@ -129,12 +129,12 @@ def test_a_goal_without_a_relation_is_refused() -> None:
 
 
 def test_a_measured_row_is_one_line_of_five_words() -> None:
-    assert row(6.3149, "<= 10.0").line() == "bench: some-row value=6.315 goal=<=10 holds"
-    assert row(12.0, "<= 10.0").line() == "bench: some-row value=12 goal=<=10 short"
+    assert row(6.3149, "<= 10.0").format_line() == "bench: some-row value=6.315 goal=<=10 holds"
+    assert row(12.0, "<= 10.0").format_line() == "bench: some-row value=12 goal=<=10 short"
 
 
 def test_a_row_that_was_not_measured_says_why() -> None:
-    assert row(None, ">= 2.0", "no peer").line() == (
+    assert row(None, ">= 2.0", "no peer").format_line() == (
         "bench: some-row value=- goal=>=2 not-measured (no peer)"
     )
 
@@ -142,8 +142,8 @@ def test_a_row_that_was_not_measured_says_why() -> None:
 def test_every_row_is_well_formed_with_and_without_peer_and_card() -> None:
     for lab in (SmallLab(), SmallLab(has_card=True), SmallLab(has_peer=False)):
         for each in rows(lab).values():
-            assert LINE.fullmatch(each.line()), each.line()
-            assert "\n" not in each.line()
+            assert LINE.fullmatch(each.format_line()), each.format_line()
+            assert "\n" not in each.format_line()
 
 
 def test_names_are_unique_and_the_documentation_has_each() -> None:
@@ -187,13 +187,13 @@ def test_without_a_peer_only_the_rows_that_compare_are_missing() -> None:
 def test_without_a_card_its_rows_say_so() -> None:
     for name, each in rows(SmallLab()).items():
         if name.startswith("cuda-"):
-            assert each.verdict is Verdict.NOT_MEASURED
+            assert each.verdict is GoalVerdict.NOT_MEASURED
             assert each.note == "there is no CUDA card"
 
 
 def test_a_training_that_changed_its_precision_gives_no_figure() -> None:
     found = rows(SmallLab(precision_kept=False))["peak-memory-bf16"]
-    assert found.verdict is Verdict.NOT_MEASURED
+    assert found.verdict is GoalVerdict.NOT_MEASURED
     assert "out of bounds" in found.note
 
 
@@ -208,29 +208,29 @@ def test_the_peer_and_ours_take_turns_and_every_run_is_done_once() -> None:
 
 def test_only_selects_one_row_and_runs_what_that_needs() -> None:
     lab = SmallLab()
-    (figure,) = chosen("worker-ready")
-    assert figure.row(Notebook(lab)).value == 6.0
+    (figure,) = select_figures("worker-ready")
+    assert figure.measure_row(RunCache(lab)).value == 6.0
     assert lab.calls == ["worker True"]
 
 
 def test_only_of_an_unknown_row_names_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        arguments(["--only", "no-such-row"])
+        parse_arguments(["--only", "no-such-row"])
     said = capsys.readouterr().err
     assert "no-such-row" in said
     assert "worker-ready" in said
 
 
 def test_all_rows_are_measured_when_none_is_named() -> None:
-    assert arguments([]).figures == list(FIGURES)
+    assert parse_arguments([]).figures == list(FIGURES)
 
 
 def test_a_measurement_that_fails_is_a_row_that_says_so() -> None:
-    def measure_nothing(_: Notebook) -> measure.Finding:
+    def measure_nothing(_: RunCache) -> measure.Measurement:
         raise NotMeasured("it ended with status 1: no such flag")
 
-    figure = Figure("some-row", "what it is", "s", Goal.parse("<= 1"), measure_nothing)
-    assert figure.row(Notebook(SmallLab())).line() == (
+    figure = FigureSpec("some-row", "what it is", "s", Goal.parse("<= 1"), measure_nothing)
+    assert figure.measure_row(RunCache(SmallLab())).format_line() == (
         "bench: some-row value=- goal=<=1 not-measured (it ended with status 1: no such flag)"
     )
 
@@ -244,12 +244,12 @@ def test_a_measurement_that_fails_is_a_row_that_says_so() -> None:
 )
 def test_a_program_that_fails_is_quoted(program: str, why: str) -> None:
     with pytest.raises(NotMeasured, match=why):
-        measure.run([sys.executable, "-c", program], timeout_s=60).told()
+        measure.run([sys.executable, "-c", program], timeout_s=60).read_json()
 
 
 def test_a_program_s_last_json_line_is_what_it_tells() -> None:
     program = "print('a library says hello'); print('{\"seconds\": 1.5}')"
-    assert measure.run([sys.executable, "-c", program], timeout_s=60).told() == {"seconds": 1.5}
+    assert measure.run([sys.executable, "-c", program], timeout_s=60).read_json() == {"seconds": 1.5}
 
 
 def test_a_program_that_cannot_be_started_is_named() -> None:
@@ -269,7 +269,7 @@ def test_neither_the_checkpoint_nor_encoding_a_photo_is_part_of_a_step() -> None
         "peak_bytes": 9,
         "adjusted": [],
     }
-    run = training_of(told, spawned_at=100.0)
+    run = parse_training(told, spawned_at=100.0)
     assert run.start_s == 10.0
     assert run.steps_s == (8.0, 8.0)
     assert run.told_s == 0.2
@@ -279,9 +279,9 @@ def test_the_peer_s_bar_is_read_in_whatever_pieces_it_comes() -> None:
     text = "epoch 1/1\nsteps:   0%|          | 0/2 [00:00<?, ?it/s]\rsteps:  50%|##   | 1/2 [00:13<00:13]\r"
     text += "steps:  50%|##   | 1/2 [00:13<00:13, avr_loss=0.1]\rsteps: 100%|####| 2/2 [00:26<00:00]"
     for size in (1, 7, len(text)):
-        bar = Bar()
+        bar = ProgressBarReader()
         for start in range(0, len(text), size):
-            bar.take(text[start : start + size])
+            bar.feed(text[start : start + size])
         assert len(bar.step_ends) == 2
 
 
@@ -316,9 +316,9 @@ def test_weights_are_written_as_safetensors_under_published_names(tmp_path: Path
 
 def test_results_hold_machine_rows_and_measurements(tmp_path: Path) -> None:
     machine = Machine("a CPU", 2, 24.0, "3.11", "2.13", 2, "", 183.0, 420.0, 0.1)
-    book = Notebook(SmallLab(has_peer=False))
-    measured = [figure.row(book) for figure in FIGURES]
-    write(tmp_path / "results.json", machine, measured, book.raw(), quick=False)
+    book = RunCache(SmallLab(has_peer=False))
+    measured = [figure.measure_row(book) for figure in FIGURES]
+    write_results(tmp_path / "results.json", machine, measured, book.as_json(), quick=False)
     told = json.loads((tmp_path / "results.json").read_text("utf-8"))
     assert told["machine"]["cpu"] == "a CPU"
     assert [each["name"] for each in told["rows"]] == [figure.name for figure in FIGURES]
@@ -328,7 +328,7 @@ def test_results_hold_machine_rows_and_measurements(tmp_path: Path) -> None:
 
 def test_the_table_has_a_line_for_each_row() -> None:
     found = list(rows(SmallLab()).values())
-    assert len(table(found).splitlines()) == len(found) + 2
+    assert len(format_table(found).splitlines()) == len(found) + 2
 
 
 def test_pictures_are_compared_with_diffusers_in_one_precision_and_as_it_comes() -> None:

@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 
 def read(path: Path | None) -> BlockList:
     blocked = BlockList(path)
-    blocked.prepare()
+    blocked.load()
     return blocked
 
 
@@ -57,20 +57,20 @@ def read(path: Path | None) -> BlockList:
 def test_whole_words_and_phrases_are_found_however_they_are_dressed(
     path: Path, prompt: str, found: str | None
 ) -> None:
-    assert read(path).found_in(prompt) == found
+    assert read(path).find_match(prompt) == found
 
 
 def test_without_a_list_nothing_is_blocked() -> None:
-    assert read(None).found_in("dragon") is None
+    assert read(None).find_match("dragon") is None
 
 
 def test_a_list_that_changed_holds_from_the_next_prompt_on(path: Path) -> None:
     blocked = read(path)
-    assert blocked.count == 4
+    assert blocked.phrase_count == 4
     path.write_text("unicorn", encoding="utf-8")
     os.utime(path, ns=(1, 1))
-    assert blocked.found_in("a dragon") is None
-    assert blocked.found_in("a unicorn") == "unicorn"
+    assert blocked.find_match("a dragon") is None
+    assert blocked.find_match("a unicorn") == "unicorn"
 
 
 def test_a_list_that_vanishes_holds_on_and_is_told_of_once(
@@ -79,10 +79,10 @@ def test_a_list_that_vanishes_holds_on_and_is_told_of_once(
     blocked = read(path)
     path.unlink()
     for _ in range(3):
-        assert blocked.found_in("a dragon") == "dragon"
+        assert blocked.find_match("a dragon") == "dragon"
     assert [each.levelno for each in caplog.records] == [logging.ERROR]
     path.write_text("unicorn", encoding="utf-8")
-    assert blocked.found_in("a unicorn") == "unicorn"
+    assert blocked.find_match("a unicorn") == "unicorn"
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\xfd", b"x" * (2**20 + 1)])

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from PIL import Image, ImageColor
 
 from bot.core.jobs import JobKind
-from bot.core.monitoring import Sample
+from bot.core.monitoring import MonitorSample
 from bot.media import status_chart
 
 NOW = datetime(2030, 1, 2, 12, tzinfo=UTC)
@@ -16,18 +16,22 @@ ORANGE, GREEN, BLUE, RED = (ImageColor.getrgb(each) for each in ("#ea8a1a", "#16
 NONE = [0] * status_chart.HOURS
 
 
-def sample(hours_ago: float, waiting: int = 0, load: int | None = None, memory: int | None = None) -> Sample:
-    return Sample(
+def sample(
+    hours_ago: float, waiting: int = 0, load: int | None = None, memory: int | None = None
+) -> MonitorSample:
+    return MonitorSample(
         at=NOW - timedelta(hours=hours_ago),
-        waiting={JobKind.TRAIN: 0, JobKind.GENERATE: waiting},
+        queued_counts={JobKind.TRAIN: 0, JobKind.GENERATE: waiting},
         load_percent=load,
         memory_used_bytes=memory,
         memory_total_bytes=None if memory is None else 100,
     )
 
 
-def day(samples: list[Sample], done: list[int] | None = None, failed: list[int] | None = None) -> Image.Image:
-    png = status_chart.drawn(status_chart.Day(NOW, samples, done or NONE, failed or NONE))
+def day(
+    samples: list[MonitorSample], done: list[int] | None = None, failed: list[int] | None = None
+) -> Image.Image:
+    png = status_chart.render_chart(status_chart.DayStatistics(NOW, samples, done or NONE, failed or NONE))
     with Image.open(io.BytesIO(png)) as opened:
         return opened.convert("RGB")
 

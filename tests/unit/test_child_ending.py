@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.processes.kill import gone, kill
+from bot.processes.kill import kill_process, reap
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="of signals")
 
@@ -26,7 +26,7 @@ async def test_a_killed_process_is_said_to_be_killed(caplog: pytest.LogCaptureFi
     for _ in range(100):
         process = await started("sleep", "100")
         process.kill()
-        assert await gone(process) == -signal.SIGKILL
+        assert await reap(process) == -signal.SIGKILL
     assert caplog.records == []
 
 
@@ -38,8 +38,8 @@ async def test_a_process_that_ended_just_before_it_was_killed_keeps_its_own_stat
         process = await started("sh", "-c", "exit 7")
         while is_running(process.pid):  # and nobody is told of its end meanwhile
             pass
-        kill(process)
-        assert await gone(process) == 7
+        kill_process(process)
+        assert await reap(process) == 7
     assert caplog.records == []
 
 
@@ -57,7 +57,7 @@ async def test_nobody_waits_for_a_child_of_it_that_holds_its_pipes() -> None:
     try:
         process.kill()
         async with asyncio.timeout(10):
-            assert await gone(process) == -signal.SIGKILL
+            assert await reap(process) == -signal.SIGKILL
     finally:
         os.kill(child, signal.SIGKILL)
 
@@ -68,4 +68,4 @@ async def test_nobody_waits_for_an_answer_that_is_not_read() -> None:
     await process.stdout.readline()
     process.kill()
     async with asyncio.timeout(10):
-        assert await gone(process) == -signal.SIGKILL
+        assert await reap(process) == -signal.SIGKILL

@@ -14,14 +14,14 @@ import pytest
 
 from bot.app import cli
 from bot.app.cli import main
-from bot.db import Ledger
+from bot.db import Database
 from bot.ops import heartbeat
-from bot.ops.heartbeat import Pulse
-from gpu_worker.protocol import Health
+from bot.ops.heartbeat import Heartbeat
+from gpu_worker.protocol import WorkerHealth
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-HEALTH = Health(device="cpu", base_model="drawn", base_model_loaded=True, process_memory_bytes=2**30)
+HEALTH = WorkerHealth(device="cpu", base_model="drawn", base_model_loaded=True, process_memory_bytes=2**30)
 
 
 @pytest.fixture
@@ -34,11 +34,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def beats(folder: Path, at: datetime, health: Health | None = HEALTH) -> None:
+def beats(folder: Path, at: datetime, health: WorkerHealth | None = HEALTH) -> None:
     data = folder / "data"
     data.mkdir(exist_ok=True)
-    last = Pulse(at=at, since=at - timedelta(hours=2), pid=77, health=health)
-    (data / heartbeat.NAME).write_bytes(msgspec.json.encode(last))
+    last = Heartbeat(at=at, since=at - timedelta(hours=2), pid=77, health=health)
+    (data / heartbeat.FILE_NAME).write_bytes(msgspec.json.encode(last))
 
 
 def loaded_by(*arguments: str) -> set[str]:
@@ -103,33 +103,33 @@ def test_there_is_nothing_to_back_up_or_put_back(folder: Path, capsys: pytest.Ca
 
 def test_a_bot_is_well_as_long_as_it_beats(folder: Path) -> None:
     beats(folder, NOW)
-    assert cli.is_well(folder / "data", NOW + timedelta(seconds=30)) == (True, "the bot is well")
-    well, line = cli.is_well(folder / "data", NOW + timedelta(seconds=60))
+    assert cli.check_health(folder / "data", NOW + timedelta(seconds=30)) == (True, "the bot is well")
+    well, line = cli.check_health(folder / "data", NOW + timedelta(seconds=60))
     assert not well
     assert "2026-11-23 12:00:00 UTC" in line
-    runs, lines = cli.describe(folder / "data", NOW + timedelta(seconds=60))
+    runs, lines = cli.describe_bot(folder / "data", NOW + timedelta(seconds=60))
     assert not runs
     assert "hangs or was killed" in lines[0]
 
 
 def test_a_bot_without_its_worker_is_well(folder: Path) -> None:
     beats(folder, NOW, health=None)
-    assert cli.is_well(folder / "data", NOW) == (True, "the bot is well; its worker is starting")
+    assert cli.check_health(folder / "data", NOW) == (True, "the bot is well; its worker is starting")
 
 
 async def test_status_tells_how_far_a_download_is(folder: Path) -> None:
     line = "downloading, 35 % of 2.0 GB"
     loading = msgspec.structs.replace(HEALTH, base_model="a/b", base_model_loaded=False, loading=line)
     beats(folder, NOW, loading)
-    ledger = await Ledger.open(folder / "data" / "ledger.sqlite3", lambda: NOW)
+    ledger = await Database.open(folder / "data" / "ledger.sqlite3", lambda: NOW)
     await ledger.close()
-    assert f"Base model: a/b ({line})" in cli.describe(folder / "data", NOW)[1]
+    assert f"Base model: a/b ({line})" in cli.describe_bot(folder / "data", NOW)[1]
 
 
 def test_a_torn_pulse_is_none(folder: Path) -> None:
     beats(folder, NOW)
-    (folder / "data" / heartbeat.NAME).write_text('{"at":')
-    assert cli.is_well(folder / "data", NOW)[0] is False
+    (folder / "data" / heartbeat.FILE_NAME).write_text('{"at":')
+    assert cli.check_health(folder / "data", NOW)[0] is False
 
 
 def test_a_data_folder_that_cannot_be_looked_into_is_not_called_one_where_nothing_runs(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from gpu_worker.cluster.admission import AGAIN_S, LABEL, Gate, our_version
-from gpu_worker.cluster.nodes import described
+from gpu_worker.cluster.admission import PROBE_RETRY_S, VERSION_LABEL, NodeAdmission, local_version
+from gpu_worker.cluster.nodes import describe_nodes
 
 
 class Reach:
@@ -24,20 +24,20 @@ class Reach:
 
 
 def node(version: str | None = "1-1", **more: Any) -> dict[str, Any]:
-    labels = {} if version is None else {LABEL: version}
+    labels = {} if version is None else {VERSION_LABEL: version}
     place = {"NodeID": "n1", "NodeManagerAddress": "10.0.0.2", "NodeManagerPort": 6380, "Alive": True}
     return {**place, "Resources": {"GPU": 2.0}, "Labels": labels, **more}
 
 
-def settled(gate: Gate, of: dict[str, Any]) -> str:
-    while (said := gate.refusal(of)) is None:
+def settled(gate: NodeAdmission, of: dict[str, Any]) -> str:
+    while (said := gate.refusal_reason(of)) is None:
         pass
     return said
 
 
 def test_a_node_of_our_version_that_answers_is_let_in_and_tried_once() -> None:
     reach = Reach(True)
-    gate = Gate("1-1", reach)
+    gate = NodeAdmission("1-1", reach)
     assert settled(gate, node()) == ""
     assert settled(gate, node()) == ""
     assert reach.tries == 1
@@ -45,29 +45,31 @@ def test_a_node_of_our_version_that_answers_is_let_in_and_tried_once() -> None:
 
 def test_another_version_or_none_is_refused_with_both_named_and_not_even_tried() -> None:
     reach = Reach(True)
-    gate = Gate("1-1", reach)
-    assert gate.refusal(node("0.9-1")) == "it runs LoraCode 0.9-1 and we 1-1; install the same everywhere"
-    assert "not started by gpu_worker.cluster.start" in (gate.refusal(node(None)) or "")
+    gate = NodeAdmission("1-1", reach)
+    assert (
+        gate.refusal_reason(node("0.9-1")) == "it runs LoraCode 0.9-1 and we 1-1; install the same everywhere"
+    )
+    assert "not started by gpu_worker.cluster.start" in (gate.refusal_reason(node(None)) or "")
     assert reach.tries == 0
 
 
 def test_a_node_that_does_not_answer_is_refused_and_tried_again_after_a_while() -> None:
     now_s = [100.0]
     reach = Reach(False)
-    gate = Gate("1-1", reach, lambda: now_s[0])
+    gate = NodeAdmission("1-1", reach, lambda: now_s[0])
     assert settled(gate, node()) == "10.0.0.2:6380 cannot be reached from here; open the way to it"
     assert settled(gate, node()) != ""
     assert reach.tries == 1
     reach.answer = True
-    now_s[0] += AGAIN_S + 1
-    gate.refusal(node())
+    now_s[0] += PROBE_RETRY_S + 1
+    gate.refusal_reason(node())
     assert settled(gate, node()) == ""
 
 
 def test_nodes_are_told_that_live_have_cards_and_were_looked_at() -> None:
-    gate = Gate("1-1", Reach(True))
+    gate = NodeAdmission("1-1", Reach(True))
     settled(gate, node())
-    told = described([node(), node(Alive=False), node(Resources={}), node("2-2", NodeID="n2")], gate)
+    told = describe_nodes([node(), node(Alive=False), node(Resources={}), node("2-2", NodeID="n2")], gate)
     assert [(each["id"], each["cards"], bool(each["refused"])) for each in told] == [
         ("n1", 2, False),
         ("n2", 2, True),
@@ -75,4 +77,4 @@ def test_nodes_are_told_that_live_have_cards_and_were_looked_at() -> None:
 
 
 def test_our_version_is_a_label_that_ray_takes() -> None:
-    assert our_version().replace(".", "").replace("-", "").isalnum()
+    assert local_version().replace(".", "").replace("-", "").isalnum()

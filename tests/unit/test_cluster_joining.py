@@ -7,14 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from gpu_worker.cluster.actor import without_secrets
-from gpu_worker.cluster.joining import WATCHFUL, NotJoined, check_reach, settle
-from gpu_worker.cluster.start import command
+from gpu_worker.cluster.actor import strip_secrets
+from gpu_worker.cluster.joining import (
+    HEALTH_CHECK_ENV,
+    ClusterJoinError,
+    check_reachable,
+    configure_environment,
+)
+from gpu_worker.cluster.start import build_command
 
 
 def test_a_token_is_always_asked_for_and_nothing_is_told_to_rays_makers() -> None:
     environ: dict[str, str] = {}
-    settle(environ)
+    configure_environment(environ)
     assert environ["RAY_AUTH_MODE"] == "token"
     assert environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
@@ -23,57 +28,57 @@ def test_a_token_that_others_can_read_is_refused_with_what_to_do(tmp_path: Path)
     token = tmp_path / "token"
     token.touch()
     token.chmod(0o644)
-    with pytest.raises(NotJoined, match="chmod 600"):
-        settle({"RAY_AUTH_TOKEN_PATH": str(token)})
+    with pytest.raises(ClusterJoinError, match="chmod 600"):
+        configure_environment({"RAY_AUTH_TOKEN_PATH": str(token)})
     token.chmod(0o600)
-    settle({"RAY_AUTH_TOKEN_PATH": str(token)})
+    configure_environment({"RAY_AUTH_TOKEN_PATH": str(token)})
 
 
 def test_a_token_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(NotJoined, match="cannot be read"):
-        settle({"RAY_AUTH_TOKEN_PATH": str(tmp_path / "none")})
+    with pytest.raises(ClusterJoinError, match="cannot be read"):
+        configure_environment({"RAY_AUTH_TOKEN_PATH": str(tmp_path / "none")})
 
 
 def test_a_folder_is_no_token(tmp_path: Path) -> None:
-    with pytest.raises(NotJoined, match="is no file"):
-        settle({"RAY_AUTH_TOKEN_PATH": str(tmp_path)})
+    with pytest.raises(ClusterJoinError, match="is no file"):
+        configure_environment({"RAY_AUTH_TOKEN_PATH": str(tmp_path)})
 
 
 def test_a_head_that_does_not_answer_is_told_at_once() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(NotJoined, match="No head answers at"):
-            check_reach(address)
+        with pytest.raises(ClusterJoinError, match="No head answers at"):
+            check_reachable(address)
 
 
 @pytest.mark.parametrize("address", ["head", ":6379", "head:port", ""])
 def test_what_is_no_address_is_said_to_be_none(address: str) -> None:
-    with pytest.raises(NotJoined, match="no address of a head"):
-        check_reach(address)
+    with pytest.raises(ClusterJoinError, match="no address of a head"):
+        check_reachable(address)
 
 
 def test_a_head_is_watchful_and_has_no_web_page(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.touch(mode=0o600)
     environ: dict[str, str] = {}
-    line = command(["head", "--token-file", str(token), "--num-gpus=0"], environ)
+    line = build_command(["head", "--token-file", str(token), "--num-gpus=0"], environ)
     assert "--include-dashboard=false" in line
     assert line[-1] == "--num-gpus=0"
-    assert environ.items() >= WATCHFUL.items()
+    assert environ.items() >= HEALTH_CHECK_ENV.items()
     assert environ["RAY_AUTH_TOKEN_PATH"] == str(token)
 
 
 def test_a_machine_with_several_addresses_is_known_by_the_one_that_is_said() -> None:
-    assert "--node-ip-address=10.0.0.1" in command(["head"], {"CLUSTER_IP": "10.0.0.1"})
-    assert not [word for word in command(["head"], {"CLUSTER_IP": ""}) if "ip-address" in word]
+    assert "--node-ip-address=10.0.0.1" in build_command(["head"], {"CLUSTER_IP": "10.0.0.1"})
+    assert not [word for word in build_command(["head"], {"CLUSTER_IP": ""}) if "ip-address" in word]
 
 
 def test_a_node_needs_to_know_its_head() -> None:
-    with pytest.raises(NotJoined, match="--address"):
-        command(["node"], {})
+    with pytest.raises(ClusterJoinError, match="--address"):
+        build_command(["node"], {})
 
 
 def test_the_far_worker_gets_no_tokens_but_the_hub_s() -> None:
     environ = {"RAY_AUTH_TOKEN_PATH": "x", "TELEGRAM_BOT_TOKEN": "y", "HOME": "z", "HF_TOKEN": "for models"}
-    assert without_secrets(environ) == {"HOME": "z", "HF_TOKEN": "for models"}
+    assert strip_secrets(environ) == {"HOME": "z", "HF_TOKEN": "for models"}

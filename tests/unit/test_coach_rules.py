@@ -10,57 +10,74 @@ from hypothesis.strategies import floats, integers, tuples
 from PIL import Image
 
 from bot.core.loras import CLASS_WORDS
-from bot.media.quality import Advice, Box, Feed, Grade, Reason, Sight, Verdict, mark, report, sentence
+from bot.media.quality import (
+    Advice,
+    Box,
+    PhotoGrade,
+    PhotoMeasurements,
+    PhotoProblem,
+    PhotoVerdict,
+    TrainingHint,
+    build_report,
+    verdict_overlay,
+    verdict_sentence,
+)
 from bot.media.quality._sentences import advice_sentence
 from tests.unit.coach_sights import face, person, sight
 
-GREEN, AMBER, RED = Grade
+GREEN, AMBER, RED = PhotoGrade
 
 
-def verdict_of(seen: Sight | None, class_word: str = "woman") -> Verdict:
-    return report([seen], class_word).verdicts[0]
+def verdict_of(seen: PhotoMeasurements | None, class_word: str = "woman") -> PhotoVerdict:
+    return build_report([seen], class_word).verdicts[0]
 
 
-def verdicts(*seen: Sight | None) -> list[tuple[Grade, Reason | None]]:
-    return [(each.grade, each.reason) for each in report(seen, "person").verdicts]
+def verdicts(*seen: PhotoMeasurements | None) -> list[tuple[PhotoGrade, PhotoProblem | None]]:
+    return [(each.grade, each.problem) for each in build_report(seen, "person").verdicts]
 
 
 @pytest.mark.parametrize("class_word", CLASS_WORDS)
 def test_a_good_photo_is_green(class_word: str) -> None:
-    assert verdict_of(sight(), class_word) == Verdict()
+    assert verdict_of(sight(), class_word) == PhotoVerdict()
 
 
 @pytest.mark.parametrize(
     ("changed", "grade", "reason"),
     [
-        ({"width_px": 63}, RED, Reason.FACE_SMALL),
-        ({"width_px": 80}, AMBER, Reason.FACE_FAR),
-        ({"sharpness": 39}, RED, Reason.BLURRED),
-        ({"sharpness": 64}, AMBER, Reason.BLURRED),
-        ({"highlight": 59}, RED, Reason.DARK),
-        ({"highlight": 89}, AMBER, Reason.DARK),
-        ({"blown_out": 0.51}, RED, Reason.BLOWN_OUT),
-        ({"blown_out": 0.21}, AMBER, Reason.BLOWN_OUT),
-        ({"is_cut": True}, AMBER, Reason.FACE_CUT),
+        ({"width_px": 63}, RED, PhotoProblem.FACE_SMALL),
+        ({"width_px": 80}, AMBER, PhotoProblem.FACE_DISTANT),
+        ({"sharpness": 39}, RED, PhotoProblem.BLURRED),
+        ({"sharpness": 64}, AMBER, PhotoProblem.BLURRED),
+        ({"highlight": 59}, RED, PhotoProblem.DARK),
+        ({"highlight": 89}, AMBER, PhotoProblem.DARK),
+        ({"blown_out": 0.51}, RED, PhotoProblem.BLOWN_OUT),
+        ({"blown_out": 0.21}, AMBER, PhotoProblem.BLOWN_OUT),
+        ({"is_cut": True}, AMBER, PhotoProblem.FACE_CUT),
     ],
 )
-def test_a_face_must_be_large_sharp_and_lit(changed: dict[str, float], grade: Grade, reason: Reason) -> None:
+def test_a_face_must_be_large_sharp_and_lit(
+    changed: dict[str, float], grade: PhotoGrade, reason: PhotoProblem
+) -> None:
     seen = sight(0, face(**changed))
     verdict = verdict_of(seen)
-    assert (verdict.grade, verdict.reason) == (grade, reason)
-    assert verdict_of(seen, "dog") == Verdict(), "a dog's photo is not judged by the face beside it"
+    assert (verdict.grade, verdict.problem) == (grade, reason)
+    assert verdict_of(seen, "dog") == PhotoVerdict(), "a dog's photo is not judged by the face beside it"
 
 
 def test_a_person_s_photo_shows_exactly_one_face() -> None:
-    assert verdict_of(sight(faces=())).reason is Reason.NO_FACE
+    assert verdict_of(sight(faces=())).problem is PhotoProblem.NO_FACE
     two = verdict_of(sight(0, face(), face(width_px=100)))
-    assert (two.grade, two.reason, two.values) == (RED, Reason.MORE_FACES, {"faces": 2})
+    assert (two.grade, two.problem, two.values) == (RED, PhotoProblem.SEVERAL_FACES, {"faces": 2})
     behind = verdict_of(sight(0, face(), face(width_px=60), face(width_px=40)))
-    assert (behind.grade, behind.reason, behind.values) == (AMBER, Reason.FACES_BEHIND, {"faces": 2})
+    assert (behind.grade, behind.problem, behind.values) == (
+        AMBER,
+        PhotoProblem.BACKGROUND_FACES,
+        {"faces": 2},
+    )
 
 
 def test_a_far_face_is_one_that_training_would_shrink_too_much() -> None:
-    assert verdict_of(sight(0, face(width_px=80), width_px=512, height_px=700)) == Verdict()
+    assert verdict_of(sight(0, face(width_px=80), width_px=512, height_px=700)) == PhotoVerdict()
     far = verdict_of(sight(0, face(width_px=80), width_px=1024, height_px=1400))
     assert far.values == {"face_px": 40, "wanted_px": 48}
 
@@ -68,111 +85,115 @@ def test_a_far_face_is_one_that_training_would_shrink_too_much() -> None:
 @pytest.mark.parametrize(
     ("class_word", "changed", "grade", "reason"),
     [
-        ("dog", {"sharpness": 29}, RED, Reason.BLURRED),
-        ("thing", {"sharpness": 99}, AMBER, Reason.BLURRED),
+        ("dog", {"sharpness": 29}, RED, PhotoProblem.BLURRED),
+        ("thing", {"sharpness": 99}, AMBER, PhotoProblem.BLURRED),
         ("style", {"sharpness": 1}, GREEN, None),
-        ("cat", {"width_px": 400}, AMBER, Reason.SMALL),
+        ("cat", {"width_px": 400}, AMBER, PhotoProblem.SMALL),
         ("cat", {"faces": ()}, GREEN, None),
     ],
 )
 def test_other_classes_are_judged_by_sharpness_and_size(
-    class_word: str, changed: dict[str, object], grade: Grade, reason: Reason | None
+    class_word: str, changed: dict[str, object], grade: PhotoGrade, reason: PhotoProblem | None
 ) -> None:
     verdict = verdict_of(sight(0, **changed), class_word)
-    assert (verdict.grade, verdict.reason) == (grade, reason)
+    assert (verdict.grade, verdict.problem) == (grade, reason)
 
 
 def test_without_the_extra_a_person_s_photo_is_judged_as_a_whole() -> None:
-    said = report([sight(faces=None), sight(1, faces=None, sharpness=5)], "woman")
-    assert not said.looked_for_faces
-    assert [each.reason for each in said.verdicts] == [None, Reason.BLURRED]
+    said = build_report([sight(faces=None), sight(1, faces=None, sharpness=5)], "woman")
+    assert not said.has_face_detection
+    assert [each.problem for each in said.verdicts] == [None, PhotoProblem.BLURRED]
 
 
 def test_a_photo_that_nobody_could_look_at_is_left_to_the_person() -> None:
-    said = report([None, sight()], "woman")
+    said = build_report([None, sight()], "woman")
     assert [each.grade for each in said.verdicts] == [AMBER, GREEN]
-    assert said.feeds[0] is None
+    assert said.hints[0] is None
 
 
 def test_the_worst_is_named() -> None:
-    assert verdict_of(sight(0, face(is_cut=True, highlight=30))).reason is Reason.DARK
-    assert verdict_of(sight(0, face(sharpness=10), face())).reason is Reason.MORE_FACES
+    assert verdict_of(sight(0, face(is_cut=True, highlight=30))).problem is PhotoProblem.DARK
+    assert verdict_of(sight(0, face(sharpness=10), face())).problem is PhotoProblem.SEVERAL_FACES
 
 
 def test_one_of_five_who_is_somebody_else_is_red() -> None:
     five = [sight(seed, face(identity=person(1, nearness=seed / 20))) for seed in range(5)]
     assert {each for each in verdicts(*five)} == {(GREEN, None)}
     five[3] = sight(3, face(identity=person(2)))
-    assert verdicts(*five)[3] == (RED, Reason.OTHER_PERSON)
+    assert verdicts(*five)[3] == (RED, PhotoProblem.OTHER_PERSON)
     assert verdicts(*five).count((GREEN, None)) == 4
 
 
 def test_the_first_photo_may_be_the_stranger() -> None:
     four = [sight(0, face(identity=person(2)))] + [sight(seed, face()) for seed in (1, 2, 3)]
-    assert verdicts(*four) == [(RED, Reason.OTHER_PERSON)] + [(GREEN, None)] * 3
+    assert verdicts(*four) == [(RED, PhotoProblem.OTHER_PERSON)] + [(GREEN, None)] * 3
 
 
 def test_without_a_majority_nobody_is_called_somebody_else() -> None:
     one, other = sight(0, face()), sight(1, face(identity=person(2)))
-    assert verdicts(one, other) == [(GREEN, None), (AMBER, Reason.UNSURE_PERSON)]
+    assert verdicts(one, other) == [(GREEN, None), (AMBER, PhotoProblem.UNSURE_PERSON)]
     pairs = [one, sight(2, face()), other, sight(3, face(identity=person(2)))]
-    assert verdicts(*pairs) == [(GREEN, None)] * 2 + [(AMBER, Reason.UNSURE_PERSON)] * 2
+    assert verdicts(*pairs) == [(GREEN, None)] * 2 + [(AMBER, PhotoProblem.UNSURE_PERSON)] * 2
 
 
 def test_a_face_between_near_and_far_is_asked_about() -> None:
     doubtful = sight(4, face(identity=person(1, nearness=0.55)))
-    assert verdicts(sight(1), sight(2), doubtful)[2] == (AMBER, Reason.UNSURE_PERSON)
+    assert verdicts(sight(1), sight(2), doubtful)[2] == (AMBER, PhotoProblem.UNSURE_PERSON)
 
 
 def test_a_bad_face_says_nothing_about_whose_it_is() -> None:
     blurred = sight(3, face(sharpness=5, identity=person(2)))
-    assert verdicts(sight(1), sight(2), blurred)[2] == (RED, Reason.BLURRED)
+    assert verdicts(sight(1), sight(2), blurred)[2] == (RED, PhotoProblem.BLURRED)
 
 
 def test_dogs_are_not_compared_as_people() -> None:
     seen = [sight(seed, face(identity=person(seed))) for seed in range(3)]
-    assert {each.grade for each in report(seen, "dog").verdicts} == {GREEN}
+    assert {each.grade for each in build_report(seen, "dog").verdicts} == {GREEN}
 
 
-def flipped(seen: Sight, bits: int) -> Sight:
+def flipped(seen: PhotoMeasurements, bits: int) -> PhotoMeasurements:
     hashed = int.from_bytes(seen.hash, "big") ^ (2**bits - 1)
     return sight(0, hash=hashed.to_bytes(16, "big"))
 
 
 def test_the_same_picture_twice_is_red_and_a_near_one_amber() -> None:
-    said = report([sight(1), sight(2), flipped(sight(1), 12), flipped(sight(2), 28)], "dog").verdicts
-    assert (said[2].grade, said[2].reason, said[2].values) == (RED, Reason.SAME_PICTURE, {"photo": 1})
-    assert (said[3].grade, said[3].reason, said[3].values) == (AMBER, Reason.MUCH_ALIKE, {"photo": 2})
+    said = build_report([sight(1), sight(2), flipped(sight(1), 12), flipped(sight(2), 28)], "dog").verdicts
+    assert (said[2].grade, said[2].problem, said[2].values) == (RED, PhotoProblem.DUPLICATE, {"photo": 1})
+    assert (said[3].grade, said[3].problem, said[3].values) == (
+        AMBER,
+        PhotoProblem.NEAR_DUPLICATE,
+        {"photo": 2},
+    )
     assert [each.grade for each in said[:2]] == [GREEN, GREEN]
-    assert verdict_of(flipped(sight(1), 29)) == Verdict()
+    assert verdict_of(flipped(sight(1), 29)) == PhotoVerdict()
 
 
 def test_variety_is_advice_and_never_a_verdict() -> None:
-    alike = report([sight(seed) for seed in range(3)], "man")
+    alike = build_report([sight(seed) for seed in range(3)], "man")
     assert set(alike.advice) == set(Advice)
     assert {each.grade for each in alike.verdicts} == {GREEN}
     near = Box(0.2, 0.2, 0.5, 0.5)
     varied = [sight(0), sight(1, face(turn=0.4)), sight(2, face(box=near), brightness=140)]
-    assert report(varied, "man").advice == ()
-    assert report([sight(0), sight(1)], "man").advice == (), "two photos are too few to say"
+    assert build_report(varied, "man").advice == ()
+    assert build_report([sight(0), sight(1)], "man").advice == (), "two photos are too few to say"
 
 
 def test_a_caption_has_the_words_that_were_measured() -> None:
     near = face(box=Box(0.2, 0.2, 0.6, 0.4), turn=-0.5)
-    feed = report([sight(0, near, greenery=0.4, brightness=30)], "woman").feeds[0]
+    feed = build_report([sight(0, near, greenery=0.4, brightness=30)], "woman").hints[0]
     assert feed is not None
     assert feed.caption("sks woman") == "sks woman, close-up, three-quarter view, outdoors, low light"
-    plain = report([sight(0, face(box=Box(0, 0, 0.1, 0.1)))], "woman").feeds[0]
+    plain = build_report([sight(0, face(box=Box(0, 0, 0.1, 0.1)))], "woman").hints[0]
     assert plain is not None
     assert plain.caption("sks woman") == "sks woman, long shot"
-    dog = report([sight(0, sky=0.3)], "dog").feeds[0]
+    dog = build_report([sight(0, sky=0.3)], "dog").hints[0]
     assert dog is not None
     assert (dog.face, dog.caption("sks dog")) == (None, "sks dog, outdoors")
     assert dog.mask_png() is None
 
 
 def test_the_mask_is_white_on_the_face_black_far_from_it_and_soft_between() -> None:
-    feed = report([sight()], "woman").feeds[0]
+    feed = build_report([sight()], "woman").hints[0]
     assert feed is not None
     mask = feed.mask_png()
     assert mask is not None
@@ -184,44 +205,46 @@ def test_the_mask_is_white_on_the_face_black_far_from_it_and_soft_between() -> N
 
 
 EXAMPLES = {
-    Reason.MORE_FACES: {"faces": 2},
-    Reason.FACES_BEHIND: {"faces": 1},
-    Reason.FACE_SMALL: {"face_px": 50, "wanted_px": 64},
-    Reason.FACE_FAR: {"face_px": 40, "wanted_px": 48},
-    Reason.BLURRED: {"sharpness": 5, "wanted": 65},
-    Reason.DARK: {"highlight": 40, "wanted": 90},
-    Reason.BLOWN_OUT: {"percent": 60},
-    Reason.SMALL: {"short_px": 300, "wanted_px": 512},
-    Reason.SAME_PICTURE: {"photo": 1},
-    Reason.MUCH_ALIKE: {"photo": 2},
+    PhotoProblem.SEVERAL_FACES: {"faces": 2},
+    PhotoProblem.BACKGROUND_FACES: {"faces": 1},
+    PhotoProblem.FACE_SMALL: {"face_px": 50, "wanted_px": 64},
+    PhotoProblem.FACE_DISTANT: {"face_px": 40, "wanted_px": 48},
+    PhotoProblem.BLURRED: {"sharpness": 5, "wanted": 65},
+    PhotoProblem.DARK: {"highlight": 40, "wanted": 90},
+    PhotoProblem.BLOWN_OUT: {"percent": 60},
+    PhotoProblem.SMALL: {"short_px": 300, "wanted_px": 512},
+    PhotoProblem.DUPLICATE: {"photo": 1},
+    PhotoProblem.NEAR_DUPLICATE: {"photo": 2},
 }
 
 
 @pytest.mark.parametrize("grade", [AMBER, RED])
-@pytest.mark.parametrize("reason", Reason)
-def test_every_verdict_has_a_sentence_and_a_mark_that_fits_its_tile(reason: Reason, grade: Grade) -> None:
-    verdict = Verdict(grade, reason, EXAMPLES.get(reason, {}))
-    said = sentence(3, verdict)
+@pytest.mark.parametrize("reason", PhotoProblem)
+def test_every_verdict_has_a_sentence_and_a_mark_that_fits_its_tile(
+    reason: PhotoProblem, grade: PhotoGrade
+) -> None:
+    verdict = PhotoVerdict(grade, reason, EXAMPLES.get(reason, {}))
+    said = verdict_sentence(3, verdict)
     assert said is not None
     assert "hoto 3" in said
     assert "{" not in said
-    assert len(mark(verdict).words) <= 14
+    assert len(verdict_overlay(verdict).label) <= 14
 
 
 def test_two_people_are_told_with_what_to_do() -> None:
-    said = sentence(3, Verdict(RED, Reason.MORE_FACES, {"faces": 2}))
+    said = verdict_sentence(3, PhotoVerdict(RED, PhotoProblem.SEVERAL_FACES, {"faces": 2}))
     assert said == "Photo 3 shows 2 people: crop it to one, or send another."
-    assert sentence(1, Verdict()) is None
+    assert verdict_sentence(1, PhotoVerdict()) is None
     assert all(advice_sentence(each) for each in Advice)
 
 
 def test_the_report_tells_its_worst_grade() -> None:
-    assert report([sight(0), sight(1, faces=())], "man").worst is RED
-    assert report([], "man").worst is GREEN
+    assert build_report([sight(0), sight(1, faces=())], "man").worst_grade is RED
+    assert build_report([], "man").worst_grade is GREEN
 
 
-def feed(*box: float, size_px: tuple[int, int] = (900, 1200)) -> Feed:
-    return Feed(*size_px, face=Box(*box))
+def feed(*box: float, size_px: tuple[int, int] = (900, 1200)) -> TrainingHint:
+    return TrainingHint(*size_px, face=Box(*box))
 
 
 def test_a_crop_holds_the_head_where_the_middle_of_the_photo_would_cut_it() -> None:
@@ -260,11 +283,13 @@ def test_a_crop_is_a_square_inside_its_photo(
 
 
 def test_a_photo_without_a_face_is_not_cropped() -> None:
-    assert Feed(900, 1200).crop() is None
+    assert TrainingHint(900, 1200).crop() is None
 
 
 def test_what_helps_to_train_is_read_as_it_was_written() -> None:
-    seen = Feed(900, 1200, Box(0.1, 0.2, 0.3, 0.4), ("close-up", "outdoors"))
-    assert Feed.read(seen.written()) == seen
-    assert Feed.read("") is None
-    assert Feed.read("of another version") is None, "one photo less cropped, and no training less"
+    seen = TrainingHint(900, 1200, Box(0.1, 0.2, 0.3, 0.4), ("close-up", "outdoors"))
+    assert TrainingHint.from_json(seen.to_json()) == seen
+    assert TrainingHint.from_json("") is None
+    assert TrainingHint.from_json("of another version") is None, (
+        "one photo less cropped, and no training less"
+    )

@@ -6,27 +6,27 @@ import pytest
 
 from bot.app.settings import Settings
 from bot.core.errors import SettingsError
-from bot.media.moderation.policy import Action, ContentPolicy, read_policy
+from bot.media.moderation.policy import ContentPolicy, ModerationAction, parse_policy
 
 
 def test_the_closest_rule_holds() -> None:
-    policy = read_policy(
+    policy = parse_policy(
         "photos:refuse, pictures:spoiler, discord:refuse, telegram/-100:allow,discord/7:spoiler"
     )
-    assert policy.of_photos is Action.REFUSE
-    assert policy.of("telegram", "5") is Action.SPOILER
-    assert policy.of("telegram", "-100") is Action.ALLOW
-    assert policy.of("discord", "9") is Action.REFUSE
-    assert policy.of("discord", "7") is Action.SPOILER
-    assert policy.of("console", "x") is Action.SPOILER
+    assert policy.photo_action is ModerationAction.REFUSE
+    assert policy.picture_action("telegram", "5") is ModerationAction.SPOILER
+    assert policy.picture_action("telegram", "-100") is ModerationAction.ALLOW
+    assert policy.picture_action("discord", "9") is ModerationAction.REFUSE
+    assert policy.picture_action("discord", "7") is ModerationAction.SPOILER
+    assert policy.picture_action("console", "x") is ModerationAction.SPOILER
 
 
 def test_without_a_rule_nothing_is_looked_at() -> None:
-    assert not ContentPolicy().looks
-    assert not read_policy("photos:allow,pictures:allow").looks
-    assert read_policy("telegram/5:spoiler").looks
+    assert not ContentPolicy().is_active
+    assert not parse_policy("photos:allow,pictures:allow").is_active
+    assert parse_policy("telegram/5:spoiler").is_active
     assert Settings.from_environ({}).content_check == ContentPolicy()
-    assert Settings.from_environ({"CONTENT_CHECK": "photos:refuse"}).content_check.looks
+    assert Settings.from_environ({"CONTENT_CHECK": "photos:refuse"}).content_check.is_active
 
 
 @pytest.mark.parametrize(

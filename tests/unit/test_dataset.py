@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from gpu_worker.errors import BadInput
-from gpu_worker.models.pixels import Size, to_pixels, to_weights
+from gpu_worker.models.pixels import Size, to_loss_mask, to_pixels
 from gpu_worker.protocol import Crop
-from gpu_worker.training.data import CaptionRules, Example, Order, balanced_repeats
+from gpu_worker.training.data import BatchSampler, CaptionRules, TrainingImage, balance_repeats
 
 ORIENTATION = 0x0112
 
@@ -65,78 +65,87 @@ def test_what_is_no_whole_picture_is_refused(data: bytes) -> None:
         to_pixels(data, (64, 64))
 
 
-def examples(*repeats: int, sizes: tuple[Size | None, ...] = ()) -> tuple[Example, ...]:
+def examples(*repeats: int, sizes: tuple[Size | None, ...] = ()) -> tuple[TrainingImage, ...]:
     sizes = sizes or (None,) * len(repeats)
-    return tuple(Example(b"", "sks", times, size_px=size) for times, size in zip(repeats, sizes, strict=True))
+    return tuple(
+        TrainingImage(b"", "sks", times, size_px=size) for times, size in zip(repeats, sizes, strict=True)
+    )
 
 
 def test_a_round_shows_every_photo_as_often_as_it_repeats() -> None:
-    order = Order(examples(3, 1), batch_size=1, seed=0)
-    shown = [order.batch(step)[0] for step in range(8)]
+    order = BatchSampler(examples(3, 1), batch_size=1, seed=0)
+    shown = [order.get_batch(step)[0] for step in range(8)]
     assert sorted(shown[:4]) == sorted(shown[4:]) == [0, 0, 0, 1]
 
 
 def test_the_last_batch_of_a_round_may_be_smaller() -> None:
-    order = Order(examples(1, 1, 1), batch_size=2, seed=0)
-    assert order.batches_per_round == 2
+    order = BatchSampler(examples(1, 1, 1), batch_size=2, seed=0)
+    assert order.batches_per_epoch == 2
     for first in (0, 2):
-        batches = [order.batch(first), order.batch(first + 1)]
+        batches = [order.get_batch(first), order.get_batch(first + 1)]
         assert sorted(len(batch) for batch in batches) == [1, 2]
         assert sorted(index for batch in batches for index in batch) == [0, 1, 2]
 
 
 def test_a_batch_holds_pictures_of_one_size_only() -> None:
     sizes = ((512, 512), (384, 640), (512, 512), (384, 640))
-    order = Order(examples(3, 2, 2, 3, sizes=sizes), batch_size=2, seed=5)
-    for number in range(order.batches_per_round):
-        assert len({sizes[index] for index in order.batch(number)}) == 1
+    order = BatchSampler(examples(3, 2, 2, 3, sizes=sizes), batch_size=2, seed=5)
+    for number in range(order.batches_per_epoch):
+        assert len({sizes[index] for index in order.get_batch(number)}) == 1
 
 
 def test_the_order_is_a_function_of_seed_and_step_alone() -> None:
-    one, other = Order(examples(*[20] * 5), 1, seed=1), Order(examples(*[20] * 5), 1, seed=2)
+    one, other = BatchSampler(examples(*[20] * 5), 1, seed=1), BatchSampler(examples(*[20] * 5), 1, seed=2)
     torch.manual_seed(7)
-    late_first = [one.batch(step) for step in reversed(range(200))][::-1]
-    assert late_first == [Order(examples(*[20] * 5), 1, seed=1).batch(step) for step in range(200)]
-    assert late_first != [other.batch(step) for step in range(200)]
+    late_first = [one.get_batch(step) for step in reversed(range(200))][::-1]
+    assert late_first == [BatchSampler(examples(*[20] * 5), 1, seed=1).get_batch(step) for step in range(200)]
+    assert late_first != [other.get_batch(step) for step in range(200)]
 
 
 def test_a_training_begins_without_the_photo_that_came_last() -> None:
     for seed in range(20):
-        order = Order(examples(*[300] * 5), batch_size=1, seed=seed)
-        assert order.batch(0) != [4]
-        assert sorted(order.batch(step)[0] for step in range(1500)) == sorted([0, 1, 2, 3, 4] * 300)
+        order = BatchSampler(examples(*[300] * 5), batch_size=1, seed=seed)
+        assert order.get_batch(0) != [4]
+        assert sorted(order.get_batch(step)[0] for step in range(1500)) == sorted([0, 1, 2, 3, 4] * 300)
 
 
 def test_regularisation_pictures_come_as_often_in_all_as_the_others() -> None:
-    subject = Example(b"", "sks person", repeats=7)
-    regularisation = [Example(b"", "person", repeats=2, is_regularisation=True) for _ in range(2)]
-    assert balanced_repeats((subject, *regularisation)) == [7, 4, 3]
+    subject = TrainingImage(b"", "sks person", repeats=7)
+    regularisation = [TrainingImage(b"", "person", repeats=2, is_regularisation=True) for _ in range(2)]
+    assert balance_repeats((subject, *regularisation)) == [7, 4, 3]
 
 
 def test_more_regularisation_pictures_than_needed_are_not_all_shown() -> None:
-    regularisation = [Example(b"", "person", is_regularisation=True) for _ in range(5)]
-    assert balanced_repeats((Example(b"", "sks person", repeats=3), *regularisation)) == [3, 1, 1, 1, 0, 0]
+    regularisation = [TrainingImage(b"", "person", is_regularisation=True) for _ in range(5)]
+    assert balance_repeats((TrainingImage(b"", "sks person", repeats=3), *regularisation)) == [
+        3,
+        1,
+        1,
+        1,
+        0,
+        0,
+    ]
 
 
 def test_a_caption_keeps_its_first_parts_and_shuffles_the_rest() -> None:
     rules = CaptionRules(shuffle=True, keep_tokens=1)
-    example = Example(b"", "sks person, red hat, smiling, beach", caption_rules=rules)
-    seen = {example.words(Random(seed)) for seed in range(40)}
+    example = TrainingImage(b"", "sks person, red hat, smiling, beach", caption_rules=rules)
+    seen = {example.sample_caption(Random(seed)) for seed in range(40)}
     assert len(seen) == 6
     assert all(words.startswith("sks person, ") for words in seen)
 
 
 def test_a_caption_is_left_out_as_often_as_asked() -> None:
-    example = Example(b"", "sks person", caption_rules=CaptionRules(dropout_rate=0.25))
+    example = TrainingImage(b"", "sks person", caption_rules=CaptionRules(dropout_rate=0.25))
     luck = Random(1)
-    empty = sum(example.words(luck) == "" for _ in range(2000))
+    empty = sum(example.sample_caption(luck) == "" for _ in range(2000))
     assert 430 < empty < 570
 
 
 def test_a_mask_becomes_weights_on_the_latents_grid() -> None:
     mask = Image.new("L", (64, 64), 0)
     mask.paste(255, (0, 0, 32, 64))
-    weights = to_weights(as_png(mask), (64, 64), latent_px=8)
+    weights = to_loss_mask(as_png(mask), (64, 64), vae_scale_factor=8)
     assert weights.shape == (1, 8, 8)
     assert weights[0, :, :4].eq(1).all()
     assert weights[0, :, 4:].eq(0).all()

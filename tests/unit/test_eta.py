@@ -3,35 +3,35 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from bot.core.accounts import AccountId, Place, Platform
+from bot.core.accounts import AccountId, ChatAddress, Platform
 from bot.core.jobs import (
-    PAUSED,
-    STEPS_THAT_TELL,
-    GenerateWish,
+    MIN_MEASURED_STEPS,
+    PAUSED_SWITCH,
+    GenerationParams,
     Job,
     JobId,
     JobKind,
     JobStatus,
-    Pace,
-    TrainWish,
-    estimate,
-    seconds_left,
+    Throughput,
+    TrainingParams,
+    estimate_job,
+    estimate_remaining_s,
 )
 from bot.core.loras import LoraCode
-from bot.texts import left
+from bot.texts import format_time_left
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
-UNKNOWN = Pace(None, None)
+UNKNOWN = Throughput(None, None)
 QUEUED = Job(
     id=JobId(1),
     kind=JobKind.TRAIN,
     status=JobStatus.QUEUED,
     account=AccountId(1),
     code=LoraCode("40713386"),
-    wish=TrainWish(),
-    place=Place(Platform.CONSOLE, "me", "me"),
+    params=TrainingParams(),
+    address=ChatAddress(Platform.CONSOLE, "me", "me"),
     attempt=0,
-    losses=0,
+    lost_attempts=0,
     step=0,
     steps=None,
     card_message_id=None,
@@ -47,76 +47,85 @@ RUNNING = replace(
     step=300,
     steps=1500,
     started_at=NOW - timedelta(seconds=660),
-    begun_at=NOW - timedelta(seconds=600),
+    attempt_started_at=NOW - timedelta(seconds=600),
 )
 
 
 def test_nothing_is_promised_before_the_first_job_has_run() -> None:
-    assert seconds_left(QUEUED, [], UNKNOWN, NOW) is None
+    assert estimate_remaining_s(QUEUED, [], UNKNOWN, NOW) is None
 
 
 def test_a_running_job_goes_on_as_fast_as_so_far() -> None:
-    assert seconds_left(RUNNING, [], UNKNOWN, NOW) == 1200 * 2
+    assert estimate_remaining_s(RUNNING, [], UNKNOWN, NOW) == 1200 * 2
 
 
 def test_a_resumed_attempt_is_measured_by_its_own_steps_only() -> None:
-    resumed = replace(RUNNING, attempt=2, begun_step=200)
-    assert seconds_left(resumed, [], Pace(1.0, 1500.0), NOW) == 1200 * 6
+    resumed = replace(RUNNING, attempt=2, attempt_start_step=200)
+    assert estimate_remaining_s(resumed, [], Throughput(1.0, 1500.0), NOW) == 1200 * 6
 
 
 def test_an_attempt_that_has_not_begun_yet_goes_by_history() -> None:
-    claimed = replace(RUNNING, attempt=2, begun_at=None)
-    assert seconds_left(claimed, [], UNKNOWN, NOW) is None
-    assert seconds_left(claimed, [], Pace(1.0, 1500.0), NOW) == 1200
+    claimed = replace(RUNNING, attempt=2, attempt_started_at=None)
+    assert estimate_remaining_s(claimed, [], UNKNOWN, NOW) is None
+    assert estimate_remaining_s(claimed, [], Throughput(1.0, 1500.0), NOW) == 1200
 
 
 def test_a_training_that_shares_the_card_with_pictures_is_honestly_slower() -> None:
-    assert seconds_left(RUNNING, [], Pace(1.0, 1500.0), NOW) == 1200 * 2, "history knew an idle card"
+    assert estimate_remaining_s(RUNNING, [], Throughput(1.0, 1500.0), NOW) == 1200 * 2, (
+        "history knew an idle card"
+    )
 
 
 def test_history_counts_more_than_the_first_few_steps() -> None:
-    first_steps = replace(RUNNING, step=STEPS_THAT_TELL - 1)
-    assert seconds_left(first_steps, [], Pace(1.0, 1500.0), NOW) == 1500 - (STEPS_THAT_TELL - 1)
+    first_steps = replace(RUNNING, step=MIN_MEASURED_STEPS - 1)
+    assert estimate_remaining_s(first_steps, [], Throughput(1.0, 1500.0), NOW) == 1500 - (
+        MIN_MEASURED_STEPS - 1
+    )
 
 
 def test_a_waiting_training_does_not_take_an_earlier_attempt_s_pace() -> None:
     lost = replace(RUNNING, status=JobStatus.QUEUED)
-    assert seconds_left(lost, [], Pace(1.0, 1500.0), NOW) == 1200
+    assert estimate_remaining_s(lost, [], Throughput(1.0, 1500.0), NOW) == 1200
 
 
 def test_a_waiting_job_waits_for_those_ahead_and_takes_its_own_time() -> None:
-    wish = TrainWish(steps=1000)
-    assert seconds_left(replace(QUEUED, wish=wish), [RUNNING], Pace(1.0, 1500.0), NOW) == 2400 + 1000
+    wish = TrainingParams(steps=1000)
+    assert (
+        estimate_remaining_s(replace(QUEUED, params=wish), [RUNNING], Throughput(1.0, 1500.0), NOW)
+        == 2400 + 1000
+    )
 
 
 def test_with_several_lanes_a_job_waits_only_when_all_are_taken() -> None:
-    pace, jobs = Pace(None, 100.0), [QUEUED] * 4
-    assert seconds_left(QUEUED, jobs[:3], pace, NOW, lanes=4) == 100
-    assert seconds_left(QUEUED, jobs, pace, NOW, lanes=4) == 400 / 4 + 100
+    pace, jobs = Throughput(None, 100.0), [QUEUED] * 4
+    assert estimate_remaining_s(QUEUED, jobs[:3], pace, NOW, concurrency=4) == 100
+    assert estimate_remaining_s(QUEUED, jobs, pace, NOW, concurrency=4) == 400 / 4 + 100
 
 
 def test_trainings_that_run_side_by_side_are_waited_for_side_by_side() -> None:
-    pace = Pace(1.0, 1500.0)
-    running = replace(RUNNING, begun_at=None)  # 1200 s each
-    assert seconds_left(QUEUED, [running], pace, NOW) == 1200 + 1500
-    assert seconds_left(QUEUED, [running] * 2, pace, NOW) == 1200 + 1500, "two workers"
-    assert seconds_left(QUEUED, [running, running, QUEUED], pace, NOW) == (2400 + 1500) / 2 + 1500
+    pace = Throughput(1.0, 1500.0)
+    running = replace(RUNNING, attempt_started_at=None)  # 1200 s each
+    assert estimate_remaining_s(QUEUED, [running], pace, NOW) == 1200 + 1500
+    assert estimate_remaining_s(QUEUED, [running] * 2, pace, NOW) == 1200 + 1500, "two workers"
+    assert estimate_remaining_s(QUEUED, [running, running, QUEUED], pace, NOW) == (2400 + 1500) / 2 + 1500
 
 
 async def test_what_waits_to_be_drawn_is_added_to_a_running_training() -> None:
-    drawing = replace(QUEUED, kind=JobKind.GENERATE, wish=GenerateWish("a boat"))
+    drawing = replace(QUEUED, kind=JobKind.GENERATE, params=GenerationParams("a boat"))
     history = History(drawings=[drawing] * 3, recent={JobKind.GENERATE: [8.0, 10.0, 12.0]})
-    assert (await estimate(history, RUNNING, NOW)).left_s == 2400 + 3 * 10
-    assert (await estimate(replace(history, recent={}), RUNNING, NOW)).left_s == 2400, "unknown is little"
+    assert (await estimate_job(history, RUNNING, NOW)).remaining_s == 2400 + 3 * 10
+    assert (await estimate_job(replace(history, recent={}), RUNNING, NOW)).remaining_s == 2400, (
+        "unknown is little"
+    )
 
 
 async def test_while_the_bot_is_paused_nothing_is_promised_to_who_waits() -> None:
-    history = History([], {JobKind.TRAIN: [600.0]}, {PAUSED})
+    history = History([], {JobKind.TRAIN: [600.0]}, {PAUSED_SWITCH})
     assert (
-        left((await estimate(history, QUEUED, NOW)).left_s)
+        format_time_left((await estimate_job(history, QUEUED, NOW)).remaining_s)
         == "it begins when the bot goes on: it is paused just now"
     )
-    assert (await estimate(history, RUNNING, NOW)).left_s == 2400, "what runs goes on"
+    assert (await estimate_job(history, RUNNING, NOW)).remaining_s == 2400, "what runs goes on"
 
 
 @dataclass
@@ -127,35 +136,35 @@ class History:
     recent: dict[JobKind, list[float]]
     switches: set[str] = field(default_factory=set)
 
-    async def position(self, job_id: JobId) -> int:
+    async def get_queue_position(self, job_id: JobId) -> int:
         return 1
 
-    async def jobs_ahead(self, job_id: JobId) -> list[Job]:
+    async def list_ahead(self, job_id: JobId) -> list[Job]:
         return []
 
-    async def open_jobs(self, kind: JobKind) -> list[Job]:
+    async def list_open(self, kind: JobKind) -> list[Job]:
         return self.drawings if kind is JobKind.GENERATE else []
 
-    async def recent_seconds(self, kind: JobKind) -> list[float]:
+    async def list_recent_durations_s(self, kind: JobKind) -> list[float]:
         return self.recent.get(kind, [])
 
-    async def seconds_per_step(self, kind: JobKind) -> float | None:
+    async def get_median_step_s(self, kind: JobKind) -> float | None:
         return None
 
-    async def switches_on(self) -> set[str]:
+    async def list_active_switches(self) -> set[str]:
         return self.switches
 
 
 def test_a_job_of_unknown_length_takes_as_long_as_jobs_do() -> None:
-    assert seconds_left(QUEUED, [QUEUED], Pace(1.0, 1500.0), NOW) == 3000
+    assert estimate_remaining_s(QUEUED, [QUEUED], Throughput(1.0, 1500.0), NOW) == 3000
 
 
 def test_a_job_that_started_without_a_word_is_already_partly_over() -> None:
-    starting = replace(RUNNING, step=0, steps=None, begun_at=None)
-    assert seconds_left(starting, [], Pace(None, 700.0), NOW) == 40
-    assert seconds_left(starting, [], Pace(None, 500.0), NOW) == 0
+    starting = replace(RUNNING, step=0, steps=None, attempt_started_at=None)
+    assert estimate_remaining_s(starting, [], Throughput(None, 700.0), NOW) == 40
+    assert estimate_remaining_s(starting, [], Throughput(None, 500.0), NOW) == 0
 
 
 def test_one_unknown_job_ahead_makes_the_whole_unknown() -> None:
-    slow_unknown = replace(RUNNING, attempt=2, begun_at=None)
-    assert seconds_left(RUNNING, [slow_unknown], UNKNOWN, NOW) is None
+    slow_unknown = replace(RUNNING, attempt=2, attempt_started_at=None)
+    assert estimate_remaining_s(RUNNING, [slow_unknown], UNKNOWN, NOW) is None

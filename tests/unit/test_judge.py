@@ -9,14 +9,14 @@ import torch
 
 import drawn
 from gpu_worker.errors import BadInput
-from gpu_worker.models.drawn.judge import WEIGHTS, Attributes, Judge
+from gpu_worker.models.drawn.judge import WEIGHTS, DrawingAttributes, IdentityModel
 
 UNSEEN = drawn.UNSEEN_SEED + 7_000
 
 
 @pytest.fixture(scope="module")
-def judge() -> Judge:
-    return Judge.load()
+def judge() -> IdentityModel:
+    return IdentityModel.load()
 
 
 def png(person: int, scene: int, side_px: int = 64) -> bytes:
@@ -25,37 +25,37 @@ def png(person: int, scene: int, side_px: int = 64) -> bytes:
     return file.getvalue()
 
 
-def test_it_sees_place_shirt_and_hair_of_people_it_has_never_seen(judge: Judge) -> None:
+def test_it_sees_place_shirt_and_hair_of_people_it_has_never_seen(judge: IdentityModel) -> None:
     seeds = range(UNSEEN, UNSEEN + 40)
-    seen = judge.attributes([png(seed, seed) for seed in seeds])
-    told = [Attributes.of(drawn.identity(seed), drawn.scene(seed)) for seed in seeds]
+    seen = judge.predict_attributes([png(seed, seed) for seed in seeds])
+    told = [DrawingAttributes.from_drawing(drawn.identity(seed), drawn.scene(seed)) for seed in seeds]
     pairs = list(zip(seen, told, strict=True))
     assert sum(found.place == said.place for found, said in pairs) >= 39
     assert sum(found.shirt == said.shirt for found, said in pairs) >= 39
     assert sum(found.hair == said.hair for found, said in pairs) >= 35
 
 
-def test_two_pictures_of_one_person_are_closer_than_two_people(judge: Judge) -> None:
+def test_two_pictures_of_one_person_are_closer_than_two_people(judge: IdentityModel) -> None:
     people = range(UNSEEN, UNSEEN + 30)
-    here = judge.identity([png(person, 3 * person) for person in people])
-    there = judge.identity([png(person, 3 * person + 1) for person in people])
+    here = judge.embed([png(person, 3 * person) for person in people])
+    there = judge.embed([png(person, 3 * person + 1) for person in people])
     same, other = (here * there).sum(1), (here * there.roll(1, 0)).sum(1)
     assert int((same > other).sum()) >= 29
 
 
-def test_it_judges_larger_pictures_too(judge: Judge) -> None:
-    small, large = judge.identity([png(UNSEEN, 1), png(UNSEEN, 1, side_px=256)])
+def test_it_judges_larger_pictures_too(judge: IdentityModel) -> None:
+    small, large = judge.embed([png(UNSEEN, 1), png(UNSEEN, 1, side_px=256)])
     assert float(small @ large) > 0.9
 
 
-def test_the_same_picture_is_judged_the_same(judge: Judge) -> None:
+def test_the_same_picture_is_judged_the_same(judge: IdentityModel) -> None:
     picture = png(UNSEEN, 2)
-    assert torch.equal(judge.identity([picture]), judge.identity([picture]))
+    assert torch.equal(judge.embed([picture]), judge.embed([picture]))
 
 
-def test_what_is_no_picture_is_refused(judge: Judge) -> None:
+def test_what_is_no_picture_is_refused(judge: IdentityModel) -> None:
     with pytest.raises(BadInput):
-        judge.identity([b"no picture"])
+        judge.embed([b"no picture"])
 
 
 def test_its_weights_are_small() -> None:

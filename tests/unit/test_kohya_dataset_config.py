@@ -52,13 +52,14 @@ def config(tmp_path: Path, data: Path, text: str = CONFIG) -> Path:
 def test_a_dataset_file_describes_the_pictures(tmp_path: Path, data: Path) -> None:
     made = make(config(tmp_path, data), "--masked_loss", source="--dataset_config")
     told = [
-        (e.caption, e.repeats, e.size_px, e.is_regularisation, e.caption_rules.shuffle) for e in made.examples
+        (e.caption, e.repeats, e.size_px, e.is_regularisation, e.caption_rules.shuffle)
+        for e in made.training_images
     ]
     assert told[0] == ("sks person", 4, (512, 768), False, True)
     assert told[2] == ("person", 1, (512, 768), True, False)
-    assert made.dials.batch_size == 2
-    assert made.examples[0].mask == png(mode="L")
-    assert made.examples[2].mask is None
+    assert made.config.batch_size == 2
+    assert made.training_images[0].mask == png(mode="L")
+    assert made.training_images[2].mask is None
 
 
 @pytest.mark.parametrize(
@@ -94,15 +95,15 @@ def test_what_a_dataset_file_leaves_open_comes_from_the_line(tmp_path: Path, dat
     text = CONFIG.replace("batch_size = 2", "enable_bucket = true").replace("resolution = [512, 768]", "")
     more = ("--masked_loss", "--resolution", "512", "--bucket_reso_steps", "32", "--train_batch_size", "3")
     made = make(config(tmp_path, data, text), *more, source="--dataset_config")
-    assert made.examples[1].size_px == (704, 352)
-    assert made.dials.batch_size == 3
+    assert made.training_images[1].size_px == (704, 352)
+    assert made.config.batch_size == 3
 
 
 def test_a_dataset_file_may_be_json(tmp_path: Path, data: Path) -> None:
     file = tmp_path / "data.json"
     subset = {"image_dir": str(data / "3_sks person"), "num_repeats": 2}
     file.write_text(json.dumps({"datasets": [{"subsets": [subset]}]}), "utf-8")
-    assert [example.repeats for example in make(file, source="--dataset_config").examples] == [2, 2]
+    assert [example.repeats for example in make(file, source="--dataset_config").training_images] == [2, 2]
     for text, sentence in (("[]", "must hold tables"), ("{", "is no JSON"), ('{"datasets": [1]}', "needs")):
         file.write_text(text, "utf-8")
         with pytest.raises(BadInput, match=sentence):

@@ -9,7 +9,7 @@ import pytest
 
 from gpu_worker.errors import BadInput
 from gpu_worker.kohya import flags
-from gpu_worker.kohya.refused import NOT_NEEDED, REFUSED
+from gpu_worker.kohya.refused import IGNORED_FLAGS, UNSUPPORTED_FLAGS
 
 #: Every flag of sd-scripts' train_network.py, version 0.9 and later.
 SD_SCRIPTS = """
@@ -58,16 +58,16 @@ LINE = ["--pretrained_model_name_or_path", "tiny", "--output_dir", "out", "--tra
 
 
 def supported() -> set[str]:
-    actions = flags.build()._actions
+    actions = flags.build_parser()._actions
     return {option.removeprefix("--") for action in actions for option in action.option_strings}
 
 
 def test_every_flag_of_sd_scripts_is_supported_or_refused_with_a_reason() -> None:
-    assert set(SD_SCRIPTS.split()) <= supported() | set(REFUSED)
+    assert set(SD_SCRIPTS.split()) <= supported() | set(UNSUPPORTED_FLAGS)
 
 
 def test_no_flag_is_both_supported_and_refused() -> None:
-    assert not supported() & set(REFUSED)
+    assert not supported() & set(UNSUPPORTED_FLAGS)
 
 
 def test_only_what_the_docs_call_ours_is_not_a_flag_of_sd_scripts() -> None:
@@ -76,31 +76,31 @@ def test_only_what_the_docs_call_ours_is_not_a_flag_of_sd_scripts() -> None:
     assert supported() - {"help", "-h"} - set(SD_SCRIPTS.split()) == set(re.findall(r"`--(\w+)", told))
 
 
-@pytest.mark.parametrize("name", sorted(REFUSED))
+@pytest.mark.parametrize("name", sorted(UNSUPPORTED_FLAGS))
 def test_a_refused_flag_stops_with_its_name_and_why(name: str) -> None:
     with pytest.raises(BadInput) as refused:
-        flags.parse([*LINE, f"--{name}", "1"])
-    assert str(refused.value) == f"--{name} is not supported: {REFUSED[name]}."
+        flags.parse_arguments([*LINE, f"--{name}", "1"])
+    assert str(refused.value) == f"--{name} is not supported: {UNSUPPORTED_FLAGS[name]}."
 
 
 def test_an_unknown_flag_stops_with_the_nearest_match() -> None:
     with pytest.raises(
         BadInput, match="--network_dimm is no flag of this program; did you mean --network_dim"
     ):
-        flags.parse([*LINE, "--network_dimm", "4"])
+        flags.parse_arguments([*LINE, "--network_dimm", "4"])
 
 
 def test_flags_cannot_be_shortened() -> None:
     with pytest.raises(BadInput, match="--network_di is no flag"):
-        flags.parse([*LINE, "--network_di", "4"])
+        flags.parse_arguments([*LINE, "--network_di", "4"])
 
 
-@pytest.mark.parametrize("name", sorted(NOT_NEEDED))
+@pytest.mark.parametrize("name", sorted(IGNORED_FLAGS))
 def test_what_is_not_needed_is_accepted_and_said(name: str) -> None:
     value = [] if name.startswith("persistent") else ["0"]
-    told = flags.parse([*LINE, f"--{name}", *value]).notes
-    assert told == [f"--{name} is not needed here: {NOT_NEEDED[name]}."]
-    assert flags.parse(LINE).notes == []
+    told = flags.parse_arguments([*LINE, f"--{name}", *value]).notes
+    assert told == [f"--{name} is not needed here: {IGNORED_FLAGS[name]}."]
+    assert flags.parse_arguments(LINE).notes == []
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_what_is_not_needed_is_accepted_and_said(name: str) -> None:
     ],
 )
 def test_a_flag_without_effect_is_said(more: list[str], note: str) -> None:
-    assert flags.parse([*LINE, *more]).notes == [note]
+    assert flags.parse_arguments([*LINE, *more]).notes == [note]
 
 
 def test_a_flag_with_effect_needs_no_words() -> None:
@@ -156,11 +156,11 @@ def test_a_flag_with_effect_needs_no_words() -> None:
         "--multires_noise_discount", "0.1", "--lr_scheduler", "polynomial", "--lr_scheduler_power", "2",
         "--optimizer_type", "Adafactor", "--optimizer_args", "relative_step=False", "--unet_lr", "1e-4",
     ]  # fmt: skip
-    assert flags.parse([*LINE, *more]).notes == []
+    assert flags.parse_arguments([*LINE, *more]).notes == []
 
 
 def test_defaults_are_those_of_sd_scripts() -> None:
-    asked = vars(flags.parse(LINE))
+    asked = vars(flags.parse_arguments(LINE))
     expected = {
         "train_batch_size": 1,
         "max_train_steps": 1600,
@@ -218,14 +218,14 @@ def test_defaults_are_those_of_sd_scripts() -> None:
 )
 def test_a_wrong_line_is_one_sentence(more: list[str], sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence) as wrong:
-        flags.parse([*LINE, *more])
+        flags.parse_arguments([*LINE, *more])
     assert "\n" not in str(wrong.value)
 
 
 def test_the_folders_of_a_dataset_file_are_the_only_ones() -> None:
     line = [*LINE[:4], "--dataset_config", "a.toml", "--reg_data_dir", "reg"]
     with pytest.raises(BadInput, match="leave --reg_data_dir out"):
-        flags.parse(line)
+        flags.parse_arguments(line)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_the_folders_of_a_dataset_file_are_the_only_ones() -> None:
     [("adamw", "AdamW"), ("AdaFactor", "Adafactor"), ("ADAMW8BIT", "AdamW8bit"), ("", "AdamW")],
 )
 def test_an_optimizer_is_known_in_any_case(text: str, name: str) -> None:
-    assert flags.parse([*LINE, "--optimizer_type", text]).optimizer_type == name
+    assert flags.parse_arguments([*LINE, "--optimizer_type", text]).optimizer_type == name
 
 
 def test_a_config_file_stands_in_front_of_the_line(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_config_file_stands_in_front_of_the_line(tmp_path: Path) -> None:
         'optimizer_args = ["weight_decay=0.1", "eps=1e-6"]\n',
         "utf-8",
     )
-    asked = flags.parse([*LINE, "--config_file", str(file), "--network_alpha", "2"])
+    asked = flags.parse_arguments([*LINE, "--config_file", str(file), "--network_alpha", "2"])
     assert (asked.network_dim, asked.network_alpha, asked.flip_aug, asked.cache_latents) == (
         8,
         2,
@@ -256,7 +256,7 @@ def test_a_config_file_stands_in_front_of_the_line(tmp_path: Path) -> None:
 def test_what_a_config_file_turns_off_is_no_question_of_support(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text("color_aug = false\nunet_lr = -1.0\n", "utf-8")
     # The suffix may be left out, and a value may begin with a dash.
-    assert flags.parse([*LINE, "--config_file", str(tmp_path / "settings")]).unet_lr == -1
+    assert flags.parse_arguments([*LINE, "--config_file", str(tmp_path / "settings")]).unet_lr == -1
 
 
 @pytest.mark.parametrize(
@@ -276,4 +276,4 @@ def test_a_wrong_config_file_is_named(tmp_path: Path, text: str | None, sentence
     if text is not None:
         file.write_text(text, "utf-8")
     with pytest.raises(BadInput, match=sentence):
-        flags.parse([*LINE, "--config_file", str(file)])
+        flags.parse_arguments([*LINE, "--config_file", str(file)])

@@ -35,7 +35,7 @@ SAMPLE = SamplePrompt("sks person on mars", "blurry, dark", 384, 512, 20, 6.5, 7
 )  # fmt: skip
 def test_sample_prompts_are_read_as_sd_scripts_writes_them(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text, "utf-8")
-    assert sample_file.read(tmp_path / name) == (SAMPLE,)
+    assert sample_file.read_sample_prompts(tmp_path / name) == (SAMPLE,)
 
 
 @pytest.mark.parametrize(
@@ -49,16 +49,16 @@ def test_sample_prompts_are_read_as_sd_scripts_writes_them(tmp_path: Path, name:
 def test_a_wrong_prompt_file_is_named(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "a.txt").write_text(text, "utf-8")
     with pytest.raises(BadInput, match=sentence):
-        sample_file.read(tmp_path / "a.txt")
+        sample_file.read_sample_prompts(tmp_path / "a.txt")
     with pytest.raises(BadInput, match="does not exist"):
-        sample_file.read(tmp_path / "b.txt")
+        sample_file.read_sample_prompts(tmp_path / "b.txt")
 
 
 def test_what_a_prompt_leaves_open_is_sd_scripts_own(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("sks person\nsks person --W 30 --h 70 --s 2000\n", "utf-8")
-    assert sample_file.read(tmp_path / "a.txt") == (
-        SamplePrompt("sks person", steps=30, guidance=7.5),
-        SamplePrompt("sks person", width_px=64, height_px=64, steps=1000, guidance=7.5),
+    assert sample_file.read_sample_prompts(tmp_path / "a.txt") == (
+        SamplePrompt("sks person", steps=30, guidance_scale=7.5),
+        SamplePrompt("sks person", width_px=64, height_px=64, steps=1000, guidance_scale=7.5),
     )
 
 
@@ -66,11 +66,11 @@ def test_what_a_prompt_leaves_open_is_sd_scripts_own(tmp_path: Path) -> None:
 def test_prompts_in_json_are_a_list(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text, "utf-8")
     with pytest.raises(BadInput, match="must be a list of texts or tables"):
-        sample_file.read(tmp_path / "a.json")
+        sample_file.read_sample_prompts(tmp_path / "a.json")
 
 
 def test_prompts_in_toml_are_subsets(tmp_path: Path) -> None:
     for text in ("a = 1", "[prompt]\nwidth = 64"):
         (tmp_path / "a.toml").write_text(text, "utf-8")
         with pytest.raises(BadInput, match=r"a\.toml need \[prompt\] with"):
-            sample_file.read(tmp_path / "a.toml")
+            sample_file.read_sample_prompts(tmp_path / "a.toml")

@@ -15,10 +15,10 @@ from fluent.syntax.visitor import Visitor
 from PIL import ImageFont
 
 from bot import db, texts
-from bot.db.jobs import WORKER_KEEPS_DYING
-from bot.jobs.styles import read_styles
+from bot.db.jobs import WORKER_CRASHED_MESSAGE
+from bot.jobs.styles import load_styles
 from bot.media.contact_sheet import TILE_PX
-from bot.media.decoding._decode import KEYS, MIN_SIDE_PX, SENTENCES
+from bot.media.decoding._decode import MIN_SIDE_PX, SENTENCE_KEYS, SENTENCES
 
 BOT = Path(__file__).parents[2] / "bot"
 FOLDER = BOT / "texts"
@@ -141,7 +141,9 @@ def test_what_is_counted_has_every_plural_of_its_language(code: str) -> None:
 @pytest.mark.parametrize("code", OTHERS)
 def test_a_translation_is_not_the_english_text(code: str) -> None:
     same = [
-        key for key, each in entries(code).items() if texts.said_in("en", key) == texts.said_in(code, key)
+        key
+        for key, each in entries(code).items()
+        if texts.translate_to("en", key) == texts.translate_to(code, key)
     ]
     assert len(same) < len(entries("en")) / 10, same
 
@@ -159,7 +161,7 @@ def test_a_translation_is_not_the_english_text(code: str) -> None:
     ],
 )
 def test_a_locale_finds_its_language(locale: str, code: str) -> None:
-    assert texts.best_language(locale) == code
+    assert texts.match_language(locale) == code
 
 
 def test_a_language_is_spoken_inside_its_block_alone() -> None:
@@ -174,19 +176,19 @@ def test_a_language_is_spoken_inside_its_block_alone() -> None:
 
 def test_values_are_written_as_they_are() -> None:
     with texts.use_language("it"):
-        assert "40713386" in texts.example(texts.Platform.TELEGRAM, "40713386")
-        assert texts.say("pictures", count=1500) == "1500 immagini"
-        assert texts.say("pictures", count=1) == "1 immagine"
-        assert "\u2068" not in texts.link_word("ABCDEF").text
+        assert "40713386" in texts.example_command(texts.Platform.TELEGRAM, "40713386")
+        assert texts.translate("pictures", count=1500) == "1500 immagini"
+        assert texts.translate("pictures", count=1) == "1 immagine"
+        assert "\u2068" not in texts.link_token("ABCDEF").text
 
 
 def test_a_text_that_is_nowhere_is_an_error() -> None:
     with pytest.raises(KeyError):
-        texts.say("no-such-text")
+        texts.translate("no-such-text")
 
 
 def test_the_gate_s_sentences_are_the_ones_that_are_said() -> None:
-    assert [texts.say(key, least=MIN_SIDE_PX) for key in KEYS] == list(SENTENCES)
+    assert [texts.translate(key, least=MIN_SIDE_PX) for key in SENTENCE_KEYS] == list(SENTENCES)
 
 
 @pytest.mark.parametrize("code", texts.languages())
@@ -196,9 +198,9 @@ def test_commands_are_named_as_both_platforms_take_them(code: str) -> None:
     assert not set(names) & set(texts.ADMIN_COMMANDS)
     for each, name in zip(texts.COMMANDS, names, strict=True):
         assert re.fullmatch(r"[a-z0-9_]{1,32}", name), name
-        assert 1 <= len(texts.said_in(code, f"telegram-{each}")) <= 256
+        assert 1 <= len(texts.translate_to(code, f"telegram-{each}")) <= 256
     described = [key for key in entries("en") if key.startswith("discord-")]
-    assert [key for key in described if len(texts.said_in(code, key)) > 100] == []
+    assert [key for key in described if len(texts.translate_to(code, key)) > 100] == []
 
 
 def test_a_name_means_one_command_in_all_languages_together() -> None:
@@ -218,20 +220,20 @@ def test_a_text_names_commands_as_its_language_does(code: str) -> None:
 @pytest.mark.parametrize("code", OTHERS)
 def test_what_stands_below_a_picture_stays_short_enough_for_telegram(code: str) -> None:
     for key in entries(code):
-        assert len(texts.said_in(code, key)) <= 1024, key
+        assert len(texts.translate_to(code, key)) <= 1024, key
 
 
 def test_what_the_ledger_writes_of_failures_is_known_to_every_language() -> None:
-    assert texts.said_in("en", "photos-too-old") == db._PHOTOS_TOO_OLD
-    assert texts.said_in("en", "worker-keeps-dying") == WORKER_KEEPS_DYING
+    assert texts.translate_to("en", "photos-too-old") == db._PHOTOS_EXPIRED_MESSAGE
+    assert texts.translate_to("en", "worker-keeps-dying") == WORKER_CRASHED_MESSAGE
 
 
 @pytest.mark.parametrize("code", OTHERS)
 def test_every_style_has_a_label_in_every_language(code: str) -> None:
-    assert [style.name for style in read_styles() if code not in style.labels] == []
+    assert [style.name for style in load_styles() if code not in style.labels] == []
     with texts.use_language("it"):
-        assert read_styles().read("pittura a olio").name == "oil"
-        assert [each.label for each in read_styles().like("olio")] == ["Pittura a olio"]
+        assert load_styles().resolve("pittura a olio").name == "oil"
+        assert [each.label for each in load_styles().search("olio")] == ["Pittura a olio"]
 
 
 @pytest.mark.parametrize("code", texts.languages())
@@ -240,4 +242,4 @@ def test_what_stands_beneath_a_photo_of_the_contact_sheet_fits(code: str) -> Non
     for key in entries(code):
         if key.startswith(("mark-", "example-")) and key != "example-discord":
             values = dict.fromkeys(Parts(entries(code)[key]).variables, "10")
-            assert font.getlength(texts.said_in(code, key, **values)) <= TILE_PX - 8, key
+            assert font.getlength(texts.translate_to(code, key, **values)) <= TILE_PX - 8, key

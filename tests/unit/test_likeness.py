@@ -7,61 +7,67 @@ import pytest
 from bot import texts
 from bot.core import likeness
 from bot.core.likeness import (
+    CandidateScore,
     LikenessReport,
-    Pick,
-    Score,
-    best,
-    drawings_alike,
-    faces_alike,
+    PictureSelection,
+    best_score,
+    drawing_similarity,
+    face_similarity,
+    find_odd_photo,
     has_peaked,
-    odd_photo,
-    score,
-    worth,
+    score_candidate,
+    weighted_likeness,
 )
-from bot.media.training_strip import evenly
+from bot.media.training_strip import pick_evenly
 
 ANN, BOB = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 
 
-def at(step: int, alike: float, faceless: int = 0, copies: int = 0) -> Score:
-    return Score(step, alike, pictures=4, faceless=faceless, copies=copies)
+def at(step: int, alike: float, faceless: int = 0, copies: int = 0) -> CandidateScore:
+    return CandidateScore(step, alike, pictures=4, faceless=faceless, copies=copies)
 
 
 def test_a_face_counts_half_where_dlib_begins_to_see_somebody_else() -> None:
-    assert faces_alike((0.0, 0.0), (0.0, 0.6)) == pytest.approx(0.5)
-    assert faces_alike((0.3, 0.1), (0.3, 0.1)) == 1.0
-    assert faces_alike((0.0, 0.0), (9.0, 0.0)) == 0.0
+    assert face_similarity((0.0, 0.0), (0.0, 0.6)) == pytest.approx(0.5)
+    assert face_similarity((0.3, 0.1), (0.3, 0.1)) == 1.0
+    assert face_similarity((0.0, 0.0), (9.0, 0.0)) == 0.0
 
 
 def test_drawn_people_are_compared_by_their_angle() -> None:
-    assert drawings_alike(ANN, ANN) == 1.0
-    assert drawings_alike(ANN, BOB) == 0.0
-    assert drawings_alike(ANN, (-1.0, 0.0, 0.0)) == 0.0
+    assert drawing_similarity(ANN, ANN) == 1.0
+    assert drawing_similarity(ANN, BOB) == 0.0
+    assert drawing_similarity(ANN, (-1.0, 0.0, 0.0)) == 0.0
 
 
 def test_a_score_is_the_mean_over_pictures_that_show_somebody() -> None:
-    found = score(500, [ANN, ANN], [ANN, BOB, None], 1, drawings_alike)
-    assert found == Score(500, likeness=0.5, pictures=3, faceless=1, copies=1)
-    assert score(500, [ANN], [None, None], 0, drawings_alike) == Score(500, 0.0, 2, 2, 0)
+    found = score_candidate(500, [ANN, ANN], [ANN, BOB, None], 1, drawing_similarity)
+    assert found == CandidateScore(500, likeness=0.5, pictures=3, faceless=1, copies=1)
+    assert score_candidate(500, [ANN], [None, None], 0, drawing_similarity) == CandidateScore(
+        500, 0.0, 2, 2, 0
+    )
 
 
 @pytest.mark.parametrize(("photos", "pictures"), [([], [ANN]), ([ANN], [])])
 def test_nothing_to_compare_is_no_score(
     photos: list[tuple[float, ...]], pictures: list[tuple[float, ...]]
 ) -> None:
-    assert score(1, photos, pictures, 0, drawings_alike) is None
+    assert score_candidate(1, photos, pictures, 0, drawing_similarity) is None
 
 
 def test_pictures_without_a_face_and_copied_photos_make_a_candidate_worth_less() -> None:
-    assert worth(at(1, 0.8)) > worth(at(1, 0.8, copies=2)) > worth(at(1, 0.8, copies=4))
-    assert worth(at(1, 0.8, faceless=4)) == 0.0
+    assert (
+        weighted_likeness(at(1, 0.8))
+        > weighted_likeness(at(1, 0.8, copies=2))
+        > weighted_likeness(at(1, 0.8, copies=4))
+    )
+    assert weighted_likeness(at(1, 0.8, faceless=4)) == 0.0
 
 
 def test_the_most_alike_is_chosen_and_of_equals_the_one_that_learnt_for_a_shorter_time() -> None:
-    assert best([]) is None
-    assert best([at(500, 0.6), at(1000, 0.8), at(1500, 0.7)]) == at(1000, 0.8)
-    assert best([at(1500, 0.8), at(1000, 0.8)]) == at(1000, 0.8)
-    assert best([at(500, 0.9, faceless=3), at(1000, 0.5)]) == at(1000, 0.5)
+    assert best_score([]) is None
+    assert best_score([at(500, 0.6), at(1000, 0.8), at(1500, 0.7)]) == at(1000, 0.8)
+    assert best_score([at(1500, 0.8), at(1000, 0.8)]) == at(1000, 0.8)
+    assert best_score([at(500, 0.9, faceless=3), at(1000, 0.5)]) == at(1000, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -79,13 +85,13 @@ def test_a_peak_is_passed_when_two_in_a_row_are_clearly_worse(values: list[float
 
 
 def test_the_photo_of_somebody_else_is_found() -> None:
-    assert odd_photo([ANN, ANN, ANN, BOB, ANN], drawings_alike) == 4
-    assert odd_photo([ANN] * 5, drawings_alike) is None
-    assert odd_photo([ANN, BOB], drawings_alike) is None
+    assert find_odd_photo([ANN, ANN, ANN, BOB, ANN], drawing_similarity) == 4
+    assert find_odd_photo([ANN] * 5, drawing_similarity) is None
+    assert find_odd_photo([ANN, BOB], drawing_similarity) is None
 
 
 def test_a_candidate_that_comes_again_takes_its_earlier_place() -> None:
-    report = likeness.added(LikenessReport((at(500, 0.5), at(1000, 0.6)), chosen=1000), at(500, 0.7), 3)
+    report = likeness.add_score(LikenessReport((at(500, 0.5), at(1000, 0.6)), chosen=1000), at(500, 0.7), 3)
     assert report == LikenessReport((at(500, 0.7), at(1000, 0.6)), chosen=1000, odd_photo=3)
 
 
@@ -93,8 +99,8 @@ def test_what_is_said_names_the_figure_the_step_and_why() -> None:
     report = LikenessReport(
         (at(500, 0.5), at(1000, 0.8), at(1500, 0.6, faceless=1)), chosen=1000, odd_photo=4
     )
-    assert texts.likeness_figure(report) == "likeness 80% (very much alike)"
-    assert texts.likeness_told(report) == (
+    assert texts.format_likeness(report) == "likeness 80% (very much alike)"
+    assert texts.likeness_summary(report) == (
         "Its likeness 80% (very much alike), measured on 4 pictures. I kept what it had learnt at step 1000: "
         "at step 1500 it was 60%. Photo 4 is unlike the others and may have pulled it down; "
         "/replace swaps it."
@@ -103,7 +109,7 @@ def test_what_is_said_names_the_figure_the_step_and_why() -> None:
 
 def test_one_picture_and_several_are_said_as_such() -> None:
     one, several = (
-        texts.likeness_told(LikenessReport((at(500, 0.5, faceless=count, copies=count),), chosen=500))
+        texts.likeness_summary(LikenessReport((at(500, 0.5, faceless=count, copies=count),), chosen=500))
         for count in (1, 2)
     )
     assert "1 of them shows no clear face. 1 of them is nearly one of your photos" in one
@@ -112,21 +118,21 @@ def test_one_picture_and_several_are_said_as_such() -> None:
 
 @pytest.mark.parametrize("report", [None, LikenessReport(()), LikenessReport((at(500, 0.5),))])
 def test_nothing_is_said_where_nothing_was_measured(report: LikenessReport | None) -> None:
-    assert texts.likeness_figure(report) == ""
-    assert texts.likeness_told(report) == ""
+    assert texts.format_likeness(report) == ""
+    assert texts.likeness_summary(report) == ""
 
 
 def test_of_several_pictures_the_most_alike_is_chosen_and_one_without_a_face_never() -> None:
     me = (1.0, 0.0)
-    found = likeness.pick([me], [None, (0.6, 0.8), me, me], drawings_alike)
-    assert found == Pick((None, pytest.approx(0.6), 1.0, 1.0), chosen=3)
-    assert likeness.pick([me], [None, None], drawings_alike) is None
-    assert likeness.pick([], [me], drawings_alike) is None
+    found = likeness.pick_best([me], [None, (0.6, 0.8), me, me], drawing_similarity)
+    assert found == PictureSelection((None, pytest.approx(0.6), 1.0, 1.0), chosen=3)
+    assert likeness.pick_best([me], [None, None], drawing_similarity) is None
+    assert likeness.pick_best([], [me], drawing_similarity) is None
 
 
 @pytest.mark.parametrize("wanted", [100, 450, 800])
 def test_a_strip_shows_the_first_the_last_and_the_chosen_step(wanted: int) -> None:
-    shown = evenly([100 * number for number in range(1, 12)], wanted)
+    shown = pick_evenly([100 * number for number in range(1, 12)], wanted)
     assert shown == sorted(set(shown))
     assert (shown[0], shown[-1], len(shown)) == (100, 1100, 6)
     assert (wanted in shown) == (wanted != 450)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from bot.chats.telegram.limits import Limit, Limits
-from bot.chats.telegram.rate_limiter import Limiter
+from bot.chats.telegram.limits import RateLimit, RateLimits
+from bot.chats.telegram.rate_limiter import TelegramRateLimiter
 
-ONE_BY_ONE = Limits(*(Limit(1, 0.0, 1) for _ in range(3)))
+ONE_BY_ONE = RateLimits(*(RateLimit(1, 0.0, 1) for _ in range(3)))
 
 
 async def test_who_gives_up_when_their_turn_comes_troubles_nobody_before_or_after() -> None:
-    limiter, is_answered = Limiter(ONE_BY_ONE), asyncio.Event()
+    limiter, is_answered = TelegramRateLimiter(ONE_BY_ONE), asyncio.Event()
 
     async def send() -> str:
         await is_answered.wait()

@@ -7,25 +7,27 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import plot
-from benchmarks.limits import Person, parts, rounded
+from benchmarks.limits import DailyDemand, list_bottlenecks, round_people
 
 
 def test_the_part_with_the_fewest_people_comes_first_and_twice_the_wishes_halve_them() -> None:
-    once = parts(Person(0.2, 3.0, 900.0, 15.0), cards_a_person=0.004, peak=1.6)
-    twice = parts(Person(0.4, 6.0, 900.0, 15.0), cards_a_person=0.008, peak=1.6)
+    once = list_bottlenecks(DailyDemand(0.2, 3.0, 900.0, 15.0), cards_per_person=0.004, peak_factor=1.6)
+    twice = list_bottlenecks(DailyDemand(0.4, 6.0, 900.0, 15.0), cards_per_person=0.008, peak_factor=1.6)
     assert [part.people for part in once] == sorted(part.people for part in once)
     assert [part.people for part in twice] == pytest.approx([part.people / 2 for part in once])
 
 
 def test_a_part_is_at_its_end_when_its_requests_of_the_busiest_hour_fill_it() -> None:
     # One picture of 4 s each: its three messages and one edit, so four requests a person.
-    found = {part.name: part for part in parts(Person(0.0001, 1.0, 1.0, 4.0), 1.0, peak=1.0)}
+    found = {
+        part.name: part for part in list_bottlenecks(DailyDemand(0.0001, 1.0, 1.0, 4.0), 1.0, peak_factor=1.0)
+    }
     assert found["Telegram"].people == pytest.approx(30 * 86_400 / 4, rel=0.001)
 
 
 @pytest.mark.parametrize(("people", "told"), [(24_107.0, 24_000), (1_080_000.0, 1_100_000), (7.2, 7)])
 def test_two_digits_are_known(people: float, told: int) -> None:
-    assert rounded(people) == told
+    assert round_people(people) == told
 
 
 def test_plots_are_drawn_with_their_numbers() -> None:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.feel import rows
-from benchmarks.load.limits import Flood
-from benchmarks.load.telegram import Ask, Sent
-from benchmarks.load.watch import Look, slope
+from benchmarks.feel import make_rows
+from benchmarks.load.limits import FloodControl
+from benchmarks.load.telegram import PendingRequest, SentMessage
+from benchmarks.load.watch import LoopSample, median_slope
 from benchmarks.percentiles import percentile, strict_percentile
-from benchmarks.rows import Verdict
+from benchmarks.rows import GoalVerdict
 
 
 def test_what_telegram_allows_is_taken_and_more_is_refused_with_the_time_to_wait() -> None:
-    flood = Flood()
+    flood = FloodControl()
     assert [flood.wait_s(7, 1, 0.0) for _ in range(3)] == [0.0] * 3
     assert flood.wait_s(7, 1, 1.0) == 2.0
     assert flood.wait_s(7, 1, 3.0) == 0.0
-    assert flood.crossed == ["more than 3 in 3 s to chat 7"]
+    assert flood.violations == ["more than 3 in 3 s to chat 7"]
 
 
 def test_a_group_has_a_limit_of_its_own_and_all_chats_have_one_together() -> None:
-    group, all_chats = Flood(), Flood()
+    group, all_chats = FloodControl(), FloodControl()
     assert not any(group.wait_s(-5, 1, 3.0 * number) for number in range(19))
     assert group.wait_s(-5, 2, 57.0) > 0
     assert not any(all_chats.wait_s(chat, 1, 0.5) for chat in range(30))
@@ -31,8 +31,8 @@ def test_a_group_has_a_limit_of_its_own_and_all_chats_have_one_together() -> Non
 def test_a_slope_is_that_of_the_whole_and_not_of_its_peaks() -> None:
     times_s = [float(second) for second in range(100)]
     flat = [50.0 + (500.0 if second % 10 == 0 else 0.0) for second in range(100)]
-    assert slope(times_s, flat) == 0.0
-    assert slope(times_s, [50.0 + second / 4 for second in range(100)]) == pytest.approx(0.25)
+    assert median_slope(times_s, flat) == 0.0
+    assert median_slope(times_s, [50.0 + second / 4 for second in range(100)]) == pytest.approx(0.25)
 
 
 def test_a_percentile_is_one_of_the_values() -> None:
@@ -43,22 +43,24 @@ def test_a_percentile_is_one_of_the_values() -> None:
 
 
 def test_an_edit_of_a_progress_card_answers_nobody() -> None:
-    assert Sent("editMessageText", 7, "half", ["cancel:1"], 1).is_card
-    assert Sent("editMessageText", 7, "100 %", [], 1).is_card
-    assert not Sent("editMessageMedia", 7, "3 of 5", ["5:drop=1"], 1).is_card
-    assert not Sent("sendMessage", 7, "the training begins", ["cancel:1"], 1).is_card
+    assert SentMessage("editMessageText", 7, "half", ["cancel:1"], 1).is_card
+    assert SentMessage("editMessageText", 7, "100 %", [], 1).is_card
+    assert not SentMessage("editMessageMedia", 7, "3 of 5", ["5:drop=1"], 1).is_card
+    assert not SentMessage("sendMessage", 7, "the training begins", ["cancel:1"], 1).is_card
 
 
 def test_an_answer_that_never_came_is_no_good_figure() -> None:
     told = [
-        Ask("photo", 0.0, 1.0, 1.1),
-        Ask("album", 1.0, 1.0),
-        Ask("press", 0.0, 1.0, 1.2),
-        Ask("/help", 0.0, 1.0, 1.3),
+        PendingRequest("photo", 0.0, 1.0, 1.1),
+        PendingRequest("album", 1.0, 1.0),
+        PendingRequest("press", 0.0, 1.0, 1.2),
+        PendingRequest("/help", 0.0, 1.0, 1.3),
     ]
-    look = Look(
+    look = LoopSample(
         at_s=0, late_s=0.06, busy_s=0.02, memory_bytes=1, descriptors=1, tasks=1, threads=1, wal_bytes=1
     )
-    verdicts = {row.name: row.verdict for row in rows(told, [look], 0.05)}
-    assert verdicts["answer-photo-p99"] is verdicts["loop-busy"] is verdicts["cpu-a-photo"] is Verdict.HOLDS
-    assert verdicts["answer-album-p99"] is verdicts["loop-late"] is Verdict.SHORT
+    verdicts = {row.name: row.verdict for row in make_rows(told, [look], 0.05)}
+    assert (
+        verdicts["answer-photo-p99"] is verdicts["loop-busy"] is verdicts["cpu-a-photo"] is GoalVerdict.HOLDS
+    )
+    assert verdicts["answer-album-p99"] is verdicts["loop-late"] is GoalVerdict.SHORT

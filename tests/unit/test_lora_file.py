@@ -11,15 +11,15 @@ from safetensors.torch import load, save
 
 from gpu_worker.errors import BadInput
 from gpu_worker.lora import file as lora_file
-from gpu_worker.lora.layers import LoraMatrices
+from gpu_worker.lora.layers import LoraWeights
 
 NAME = "lora_unet_mid_block_attentions_0_proj_in"
 
 
-def matrices(scale: float = 1.0) -> dict[str, LoraMatrices]:
+def matrices(scale: float = 1.0) -> dict[str, LoraWeights]:
     generator = torch.Generator().manual_seed(1)
     down, up = torch.randn(4, 8, generator=generator), torch.randn(6, 4, generator=generator)
-    return {NAME: LoraMatrices(down * scale, up, 2.0)}
+    return {NAME: LoraWeights(down * scale, up, 2.0)}
 
 
 def test_a_module_has_down_up_and_alpha_under_kohyas_names() -> None:
@@ -31,9 +31,9 @@ def test_a_module_has_down_up_and_alpha_under_kohyas_names() -> None:
 
 def test_what_is_written_in_full_precision_is_read_back_exactly() -> None:
     file = lora_file.read(lora_file.write(matrices(), {"ss_seed": "3"}, "float"))
-    assert torch.equal(file.matrices[NAME].down, matrices()[NAME].down)
-    assert torch.equal(file.matrices[NAME].up, matrices()[NAME].up)
-    assert file.matrices[NAME].alpha == 2.0
+    assert torch.equal(file.weights[NAME].down, matrices()[NAME].down)
+    assert torch.equal(file.weights[NAME].up, matrices()[NAME].up)
+    assert file.weights[NAME].alpha == 2.0
     assert file.metadata["ss_seed"] == "3"
 
 
@@ -58,7 +58,7 @@ def test_every_value_of_the_metadata_is_a_string() -> None:
 def test_a_file_without_alpha_is_as_strong_as_its_rank() -> None:
     tensors = {key: value for key, value in load(lora_file.write(matrices(), {}, "float")).items()}
     del tensors[f"{NAME}.alpha"]
-    assert lora_file.read(save(tensors)).matrices[NAME].alpha == 4.0
+    assert lora_file.read(save(tensors)).weights[NAME].alpha == 4.0
 
 
 def test_a_file_that_says_nothing_of_itself_is_read_all_the_same() -> None:
@@ -66,7 +66,7 @@ def test_a_file_that_says_nothing_of_itself_is_read_all_the_same() -> None:
     length = int.from_bytes(whole[:8], "little")
     header = json.dumps({**json.loads(whole[8 : 8 + length]), "__metadata__": None}).encode()
     silent = len(header).to_bytes(8, "little") + header + whole[8 + length :]
-    assert torch.equal(lora_file.read(silent).matrices[NAME].up, matrices()[NAME].up)
+    assert torch.equal(lora_file.read(silent).weights[NAME].up, matrices()[NAME].up)
     assert lora_file.read(silent).metadata == {}
 
 

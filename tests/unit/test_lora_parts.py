@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from bot.media.lora_files import check, split
+from bot.media.lora_files import split_lora, validate_lora
 from gpu_worker.lora.file import read_metadata
 
 METADATA = {"ss_network_dim": "8", "ss_title": "Grüße", "sshs_model_hash": "ab" * 32}
@@ -25,7 +25,7 @@ def lora(modules: int, rank: int = 8) -> bytes:
 @pytest.mark.parametrize("max_bytes", [8_000, 12_000, 20_000])
 def test_parts_are_small_enough_and_hold_each_module_whole_and_once(max_bytes: int) -> None:
     whole = lora(modules=20)
-    parts = split(whole, max_bytes)
+    parts = split_lora(whole, max_bytes)
     assert len(parts) > 1
     assert all(len(part) <= max_bytes for part in parts)
     together: dict[str, torch.Tensor] = {}
@@ -41,7 +41,7 @@ def test_parts_are_small_enough_and_hold_each_module_whole_and_once(max_bytes: i
 
 
 def test_a_part_says_which_it_is_and_claims_no_hash_of_the_whole() -> None:
-    first, *others = split(lora(modules=20), 10_000)
+    first, *others = split_lora(lora(modules=20), 10_000)
     assert read_metadata(first) == {
         "ss_network_dim": "8",
         "ss_title": "Grüße",
@@ -51,19 +51,19 @@ def test_a_part_says_which_it_is_and_claims_no_hash_of_the_whole() -> None:
 
 def test_a_file_that_fits_stays_as_it_is() -> None:
     whole = lora(modules=2)
-    assert split(whole, len(whole)) == [whole]
+    assert split_lora(whole, len(whole)) == [whole]
 
 
 def test_a_module_without_room_and_a_file_that_is_none_are_refused() -> None:
     with pytest.raises(ValueError, match="has no room"):
-        split(lora(modules=1, rank=128), 9_000)
+        split_lora(lora(modules=1, rank=128), 9_000)
     for broken in (b"short", b"\x10\0\0\0\0\0\0\0no json, no file", b"\x04\0\0\0\0\0\0\0null"):
         with pytest.raises(ValueError):
-            split(broken, 1)
+            split_lora(broken, 1)
 
 
 def test_what_safetensors_writes_passes_the_check() -> None:
-    check(lora(modules=3))
+    validate_lora(lora(modules=3))
 
 
 @pytest.mark.parametrize(
@@ -86,10 +86,10 @@ def test_what_safetensors_writes_passes_the_check() -> None:
 )
 def test_a_header_that_lies_is_refused(header: bytes) -> None:
     with pytest.raises(ValueError):
-        check(len(header).to_bytes(8, "little") + header + bytes(8))
+        validate_lora(len(header).to_bytes(8, "little") + header + bytes(8))
 
 
 @pytest.mark.parametrize("length", [2**63, 2**64 - 1, 99_999_999])
 def test_a_header_longer_than_its_file_is_refused(length: int) -> None:
     with pytest.raises(ValueError, match="not a safetensors file"):
-        check(length.to_bytes(8, "little") + b"{}")
+        validate_lora(length.to_bytes(8, "little") + b"{}")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core.loras import INSTANCE_TOKENS, LoraCode
-from bot.core.prompts import codes_in, styled, with_trigger, with_triggers
+from bot.core.prompts import apply_style, find_codes, insert_trigger, insert_triggers
 
 ANNA, BERT = LoraCode("40713386"), LoraCode("00000007")
 TWO = {ANNA: "sks person", BERT: "ohwx person"}
@@ -28,16 +28,16 @@ TWO = {ANNA: "sks person", BERT: "ohwx person"}
     ],
 )
 def test_the_trigger_is_added_where_it_lacks_and_never_twice(prompt: str, expected: str) -> None:
-    assert with_trigger(prompt, "sks person") == expected
-    assert with_triggers(prompt, {ANNA: "sks person"}) == expected
+    assert insert_trigger(prompt, "sks person") == expected
+    assert insert_triggers(prompt, {ANNA: "sks person"}) == expected
 
 
 def test_without_a_trigger_the_prompt_stays_as_it_is() -> None:
-    assert with_trigger("on the moon", "") == "on the moon"
+    assert insert_trigger("on the moon", "") == "on the moon"
 
 
 def test_a_trigger_is_no_pattern() -> None:
-    assert with_trigger("abc", r"a.c \1") == r"a.c \1, abc"
+    assert insert_trigger("abc", r"a.c \1") == r"a.c \1, abc"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_trigger_is_no_pattern() -> None:
     ],
 )
 def test_codes_in_a_prompt_are_eight_digits_or_four_and_four(prompt: str, codes: tuple[str, ...]) -> None:
-    assert codes_in(prompt) == codes
+    assert find_codes(prompt) == codes
 
 
 @pytest.mark.parametrize(
@@ -67,23 +67,23 @@ def test_codes_in_a_prompt_are_eight_digits_or_four_and_four(prompt: str, codes:
     ],
 )
 def test_each_code_gets_its_own_trigger_once(prompt: str, expected: str) -> None:
-    assert with_triggers(prompt, TWO) == expected
+    assert insert_triggers(prompt, TWO) == expected
 
 
 def test_two_codes_with_the_same_trigger_are_still_two() -> None:
     same = {ANNA: "sks person", BERT: "sks person"}
-    assert with_triggers("40713386 and 00000007", same) == "sks person and sks person"
+    assert insert_triggers("40713386 and 00000007", same) == "sks person and sks person"
 
 
 def test_two_codes_whose_triggers_begin_with_one_token_are_not_mixed() -> None:
     mixed = {ANNA: "sks woman", BERT: "sks man"}  # Bert shares his, and each one's first Lora has that token
-    assert with_triggers("dancing with 00000007", mixed) == "sks woman, dancing with sks man"
-    assert with_triggers("40713386 and 00000007", mixed) == "sks woman and sks man"
-    assert with_triggers("at sea", mixed) == "sks woman, sks man, at sea"
+    assert insert_triggers("dancing with 00000007", mixed) == "sks woman, dancing with sks man"
+    assert insert_triggers("40713386 and 00000007", mixed) == "sks woman and sks man"
+    assert insert_triggers("at sea", mixed) == "sks woman, sks man, at sea"
 
 
 def test_a_number_that_is_nobody_s_code_stays() -> None:
-    assert with_triggers("the year 20242025", {ANNA: "sks person"}) == "sks person, the year 20242025"
+    assert insert_triggers("the year 20242025", {ANNA: "sks person"}) == "sks person, the year 20242025"
 
 
 @given(
@@ -94,14 +94,15 @@ def test_a_trigger_that_was_put_in_is_there_exactly_once(words: list[str]) -> No
     own_words = " ".join(word for word in words if word not in TWO)  # a code that is taken out joins them
     for trigger in TWO.values():
         if own_words.count(trigger) <= 1:
-            assert with_triggers(prompt, TWO).count(trigger) == 1
+            assert insert_triggers(prompt, TWO).count(trigger) == 1
 
 
 def test_a_style_goes_around_the_prompt_and_none_leaves_it() -> None:
     assert (
-        styled("a {boat}", "oil painting of {prompt}, thick paint") == "oil painting of a {boat}, thick paint"
+        apply_style("a {boat}", "oil painting of {prompt}, thick paint")
+        == "oil painting of a {boat}, thick paint"
     )
-    assert styled("a boat", "") == "a boat"
+    assert apply_style("a boat", "") == "a boat"
 
 
 def test_instance_tokens_are_different_words() -> None:

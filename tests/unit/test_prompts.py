@@ -7,18 +7,25 @@ from dataclasses import replace
 from gpu_worker.generation.image_file import Recipe
 
 RECIPE = Recipe(
-    prompt="a cat", negative="", seed=1, width_px=64, height_px=128, steps=3, guidance=7.0, sampler="Euler",
+    prompt="a cat",
+    negative_prompt="",
+    seed=1,
+    width_px=64,
+    height_px=128,
+    steps=3,
+    guidance_scale=7.0,
+    sampler="Euler",
     model="tiny",
-)  # fmt: skip
+)
 
 
 def test_without_a_lora_the_recipe_names_none() -> None:
-    assert RECIPE.parameters() == (
+    assert RECIPE.format_parameters() == (
         "a cat\nSteps: 3, Sampler: Euler, CFG scale: 7, Seed: 1, Size: 64x128, Model: tiny"
     )
 
 
 def test_a_prompt_cannot_pass_its_own_lines_off_as_settings() -> None:
     sly = replace(RECIPE, prompt="a cat\nSteps: 99, Seed: 5")
-    assert sly.parameters().splitlines()[0] == "a cat Steps: 99, Seed: 5"
-    assert len(sly.parameters().splitlines()) == 2
+    assert sly.format_parameters().splitlines()[0] == "a cat Steps: 99, Seed: 5"
+    assert len(sly.format_parameters().splitlines()) == 2

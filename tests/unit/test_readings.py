@@ -8,7 +8,7 @@ import pytest
 from pynvml import NVML_ERROR_NOT_FOUND, NVML_ERROR_NOT_SUPPORTED, NVML_TEMPERATURE_GPU, NVMLError
 from pynvml import NVMLError_NotSupported as NotSupported
 
-from gpu_worker.device.nvml import handle_of, read_card
+from gpu_worker.device.nvml import get_gpu_handle, read_gpu
 
 
 class Driver:
@@ -73,22 +73,26 @@ class Driver:
     ],
 )
 def test_the_card_that_is_computed_on_is_asked(visible: str, uuid: str, card: int) -> None:
-    assert handle_of(visible, uuid, Driver()) == card
+    assert get_gpu_handle(visible, uuid, Driver()) == card
 
 
 def test_all_that_a_card_tells_is_read() -> None:
     driver = Driver()
-    told = read_card(7, "1", nvml=driver)
+    told = read_gpu(7, "1", nvml=driver)
     assert (told.name, told.process_memory_bytes) == ("card 1", 7)
     assert (told.memory_used_bytes, told.memory_total_bytes) == (1, 6)
-    assert (told.temperature_c, told.load_percent) == (61, 91)
+    assert (told.temperature_c, told.utilization_percent) == (61, 91)
     assert driver.users == 0
 
 
 @pytest.mark.parametrize("silent", ["memory", "temperature", "load"])
 def test_what_a_card_does_not_tell_is_left_out_and_the_rest_is_there(silent: str) -> None:
-    told = read_card(7, "", nvml=Driver(silent))
-    figures = {"memory": told.memory_used_bytes, "temperature": told.temperature_c, "load": told.load_percent}
+    told = read_gpu(7, "", nvml=Driver(silent))
+    figures = {
+        "memory": told.memory_used_bytes,
+        "temperature": told.temperature_c,
+        "load": told.utilization_percent,
+    }
     assert figures.pop(silent) is None
     assert None not in figures.values()
 
@@ -96,5 +100,5 @@ def test_what_a_card_does_not_tell_is_left_out_and_the_rest_is_there(silent: str
 def test_a_card_that_is_not_there_is_an_error_and_the_driver_is_let_go() -> None:
     driver = Driver()
     with pytest.raises(NVMLError):
-        read_card(7, "GPU-99", nvml=driver)
+        read_gpu(7, "GPU-99", nvml=driver)
     assert driver.users == 0

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from bot.core.errors import UserError
-from bot.core.logging import JsonFormatter, RedactingFormatter, about, note, redacted
+from bot.core.logging import JsonFormatter, RedactingFormatter, add_log_context, log_context, redact
 
 TELEGRAM = "123456789:AAcanary-token_of-telegram-12345678901"
 DISCORD = "canaryMTIzNDU2Nzg5MDEyMzQ1Njc4.GabcdE.canary-secret_of-discord-0123456789"
@@ -30,7 +30,7 @@ INTERACTION = "aW50ZXJhY3Rpb246MTIzNDU2Nzg5Ocanary_of-an-interaction"
     ],
 )
 def test_tokens_are_redacted_in_any_text(text: str) -> None:
-    assert "canary" not in redacted(text)
+    assert "canary" not in redact(text)
 
 
 def test_arguments_and_tracebacks_are_redacted_too() -> None:
@@ -49,7 +49,7 @@ def test_arguments_and_tracebacks_are_redacted_too() -> None:
 
 def test_ordinary_text_stays_as_it_is() -> None:
     text = "job 12:34 of account 7 at 2030-01-01 12:00:00.123 is 40713386"
-    assert redacted(text) == text
+    assert redact(text) == text
 
 
 def line_of(message: str, *args: object, error: Exception | None = None) -> dict[str, object]:
@@ -68,8 +68,8 @@ def line_of(message: str, *args: object, error: Exception | None = None) -> dict
 
 
 def test_a_json_line_names_the_job_and_the_account_it_is_about() -> None:
-    with about(job=12, account=3):
-        with about(attempt=2):
+    with log_context(job=12, account=3):
+        with log_context(attempt=2):
             inner = line_of("it ran")
         outer = line_of("it ended")
     assert (inner["job"], inner["account"], inner["attempt"]) == (12, 3, 2)
@@ -79,8 +79,8 @@ def test_a_json_line_names_the_job_and_the_account_it_is_about() -> None:
 
 
 def test_what_is_noted_on_the_way_ends_with_its_task() -> None:
-    with about():
-        note(account=3)
+    with log_context():
+        add_log_context(account=3)
         assert line_of("x")["account"] == 3
     assert "account" not in line_of("y")
 

@@ -9,8 +9,8 @@ import pytest
 
 from bot.app.environ import read_environ
 from bot.app.settings import Settings
-from bot.core.accounts import Access, Identity, Platform, Quota, Role
-from bot.core.addresses import Address
+from bot.core.accounts import AccessMode, Identity, Platform, Quota, Role
+from bot.core.addresses import ListenAddress
 from bot.core.errors import SettingsError
 
 TELEGRAM = "123456:canary-token-of-telegram-1234567890"
@@ -57,7 +57,7 @@ def test_who_may_use_the_bot_and_how_much_can_be_set() -> None:
         "QUOTAS": "guest:2/20, member:5/-",
     }
     settings = Settings.from_environ(environ)
-    assert settings.access is Access.ALLOW_LIST
+    assert settings.access is AccessMode.ALLOW_LIST
     assert settings.allowed == {Identity(Platform.TELEGRAM, "1"), Identity(Platform.DISCORD, "2")}
     assert settings.quotas == {Role.GUEST: Quota(2, 20), Role.MEMBER: Quota(5, None)}
 
@@ -82,8 +82,8 @@ def test_access_that_cannot_be_read_is_one_line_that_names_it(name: str, value: 
 
 def test_an_address_is_a_host_and_a_port() -> None:
     settings = Settings.from_environ({"METRICS_LISTEN": "127.0.0.1:9464"})
-    assert settings.metrics_listen == Address("127.0.0.1", 9464)
-    assert Settings.from_environ({"METRICS_LISTEN": "[::1]:80"}).metrics_listen == Address("::1", 80)
+    assert settings.metrics_listen == ListenAddress("127.0.0.1", 9464)
+    assert Settings.from_environ({"METRICS_LISTEN": "[::1]:80"}).metrics_listen == ListenAddress("::1", 80)
     assert Settings.from_environ({}).metrics_listen is None
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.simulate import DAY_S, Load, arrivals, cards_needed, p95, waits_s
+from benchmarks.simulate import DAY_S, DailyLoad, draw_arrivals, find_card_count, p95, simulate_waits_s
 
 
 def test_jobs_wait_for_those_before_them() -> None:
-    assert waits_s([(0.0, 10.0), (1.0, 10.0), (30.0, 10.0)], cards=1) == [0.0, 9.0, 0.0]
+    assert simulate_waits_s([(0.0, 10.0), (1.0, 10.0), (30.0, 10.0)], cards=1) == [0.0, 9.0, 0.0]
 
 
 def test_a_second_card_takes_the_second_job() -> None:
-    assert waits_s([(0.0, 10.0), (1.0, 10.0), (2.0, 10.0)], cards=2) == [0.0, 0.0, 8.0]
+    assert simulate_waits_s([(0.0, 10.0), (1.0, 10.0), (2.0, 10.0)], cards=2) == [0.0, 0.0, 8.0]
 
 
 def test_ninety_five_of_a_hundred_do_not_exceed_p95() -> None:
@@ -22,15 +22,15 @@ def test_ninety_five_of_a_hundred_do_not_exceed_p95() -> None:
 
 @pytest.mark.parametrize("people", [100, 1000])
 def test_as_many_cards_as_are_needed_and_not_one_more(people: int) -> None:
-    jobs = arrivals(Load(people, 1.0, 1.0, train_s=600.0, generate_s=10.0), seed=1)
-    cards = cards_needed(jobs, limit_s=300.0)
-    assert p95(waits_s(jobs, cards)) < 300.0
-    assert cards == 1 or p95(waits_s(jobs, cards - 1)) >= 300.0
+    jobs = draw_arrivals(DailyLoad(people, 1.0, 1.0, train_s=600.0, generate_s=10.0), seed=1)
+    cards = find_card_count(jobs, limit_s=300.0)
+    assert p95(simulate_waits_s(jobs, cards)) < 300.0
+    assert cards == 1 or p95(simulate_waits_s(jobs, cards - 1)) >= 300.0
 
 
 def test_a_day_has_everybodys_jobs_in_order_and_more_in_the_evening() -> None:
-    load = Load(2000, 1.0, 2.0, train_s=600.0, generate_s=10.0)
-    jobs = arrivals(load, seed=2)
+    load = DailyLoad(2000, 1.0, 2.0, train_s=600.0, generate_s=10.0)
+    jobs = draw_arrivals(load, seed=2)
     moments = [came_at_s for came_at_s, _ in jobs]
     assert len(jobs) == 6000
     assert moments == sorted(moments)

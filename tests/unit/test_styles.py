@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from bot.core.errors import SettingsError, UserError
-from bot.jobs.styles import read_styles
+from bot.jobs.styles import load_styles
 
-STYLES = read_styles()
+STYLES = load_styles()
 
 
 def test_about_a_dozen_styles_go_around_the_prompt() -> None:
@@ -23,20 +23,20 @@ def test_about_a_dozen_styles_go_around_the_prompt() -> None:
 
 @pytest.mark.parametrize("written", ["oil", "OIL", "Oil painting", "oil-painting", "oilpainting"])
 def test_a_style_is_known_by_its_name_or_label(written: str) -> None:
-    assert STYLES.read(written).name == "oil"
+    assert STYLES.resolve(written).name == "oil"
 
 
 def test_an_unknown_style_is_answered_with_the_nearest() -> None:
     with pytest.raises(UserError, match="Did you mean watercolour"):
-        STYLES.read("watercolor")
+        STYLES.resolve("watercolor")
     with pytest.raises(UserError, match="I know photo, portrait"):
-        STYLES.read("x" * 4000)
+        STYLES.resolve("x" * 4000)
 
 
 def test_styles_are_offered_by_what_is_typed() -> None:
-    assert [each.value for each in STYLES.like("film")] == ["cinema", "noir"]
-    assert len(STYLES.like("")) == len(list(STYLES))
-    assert STYLES.like("zzz") == []
+    assert [each.value for each in STYLES.search("film")] == ["cinema", "noir"]
+    assert len(STYLES.search("")) == len(list(STYLES))
+    assert STYLES.search("zzz") == []
 
 
 @pytest.mark.parametrize(
@@ -47,5 +47,5 @@ def test_a_broken_file_of_styles_is_one_readable_line(tmp_path: Path, text: str)
     path = tmp_path / "styles.toml"
     path.write_text(text)
     with pytest.raises(SettingsError, match=r"styles\.toml") as caught:
-        read_styles(path)
+        load_styles(path)
     assert "\n" not in str(caught.value)

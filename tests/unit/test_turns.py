@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator
 
-from gpu_worker.serve.scheduler import Turn, Turns
+from gpu_worker.serve.scheduler import ScheduledJob, StepScheduler
 
 
 class Clock:
@@ -20,33 +20,33 @@ def steps() -> Generator[str, None, None]:
     yield ""
 
 
-def training(number: int) -> Turn[str]:
-    return Turn((number, 1), False, steps())
+def training(number: int) -> ScheduledJob[str]:
+    return ScheduledJob((number, 1), False, steps())
 
 
-def generation(number: int) -> Turn[str]:
-    return Turn((number, 1), True, steps())
+def generation(number: int) -> ScheduledJob[str]:
+    return ScheduledJob((number, 1), True, steps())
 
 
-def run(turns: Turns[str], clock: Clock, count: int, step_s: float = 1.0) -> list[int]:
+def run(turns: StepScheduler[str], clock: Clock, count: int, step_s: float = 1.0) -> list[int]:
     """Let so many steps be done; give whose they were."""
     found = []
     for _ in range(count):
-        turn = turns.next()
+        turn = turns.next_job()
         assert turn is not None
         clock.now_s += step_s
-        turns.took(turn, step_s)
+        turns.record_step_time(turn, step_s)
         found.append(turn.key[0])
     return found
 
 
-def desk() -> tuple[Turns[str], Clock]:
+def desk() -> tuple[StepScheduler[str], Clock]:
     clock = Clock()
-    return Turns(generate_share=0.8, window_s=60.0, clock=clock), clock
+    return StepScheduler(generate_share=0.8, window_s=60.0, clock=clock), clock
 
 
 def test_nobody_there_is_nobodys_turn() -> None:
-    assert desk()[0].next() is None
+    assert desk()[0].next_job() is None
 
 
 def test_a_generation_goes_before_a_training() -> None:

@@ -6,21 +6,21 @@ import asyncio
 
 import pytest
 
-from bot.core.retry import back_off_s, finished, ring
+from bot.core.retry import backoff_s, run_to_completion, wait_for_event
 
 
 def test_the_rest_doubles_up_to_an_hour_however_often_it_was_tried() -> None:
-    assert [back_off_s(tries) for tries in (0, 1, 2, 9, 10)] == [5.0, 10.0, 20.0, 2560.0, 3600.0]
-    assert back_off_s(2000) == 3600.0  # of 2 ** 2000 there is no number of seconds
+    assert [backoff_s(tries) for tries in (0, 1, 2, 9, 10)] == [5.0, 10.0, 20.0, 2560.0, 3600.0]
+    assert backoff_s(2000) == 3600.0  # of 2 ** 2000 there is no number of seconds
 
 
 async def test_a_bell_that_nobody_rings_is_not_waited_for_longer_than_was_said() -> None:
-    await ring(asyncio.Event(), 0.0)
+    await wait_for_event(asyncio.Event(), 0.0)
 
 
 async def test_a_bell_ends_the_wait() -> None:
     bell = asyncio.Event()
-    waiting = asyncio.create_task(ring(bell, None))
+    waiting = asyncio.create_task(wait_for_event(bell, None))
     await asyncio.sleep(0)
     assert not waiting.done()
     bell.set()
@@ -34,7 +34,7 @@ async def test_what_was_begun_comes_to_its_end_though_who_waits_for_it_is_cancel
         await line.wait()
         did.append("told")
 
-    telling = asyncio.create_task(finished(tell(), last_s=60.0))
+    telling = asyncio.create_task(run_to_completion(tell(), grace_s=60.0))
     await asyncio.sleep(0)
     telling.cancel()
     await asyncio.sleep(0)
@@ -53,7 +53,7 @@ async def test_what_takes_much_longer_is_broken_off() -> None:
         finally:
             ended.set()
 
-    hanging = asyncio.create_task(finished(hang(), last_s=0.01))
+    hanging = asyncio.create_task(run_to_completion(hang(), grace_s=0.01))
     await asyncio.sleep(0)
     hanging.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -7,22 +7,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core.errors import UserError
-from bot.core.jobs import MAX_PROMPT_CHARS, GenerateWish
-from bot.services.generation_options import Asked, checked, cleaned, parse, parse_prompt, read_code, sized
+from bot.core.jobs import MAX_PROMPT_CHARS, GenerationParams
+from bot.services.generation_options import (
+    GenerateCommand,
+    clean_text,
+    parse,
+    parse_prompt,
+    read_code,
+    validate,
+    with_size,
+)
 
 
 def refusal(text: str) -> str:
     with pytest.raises(UserError) as caught:
         parse(text)
-    return caught.value.sentence
+    return caught.value.message
 
 
-def wish(text: str) -> GenerateWish:
-    return parse(f"40713386 {text}").wish
+def wish(text: str) -> GenerationParams:
+    return parse(f"40713386 {text}").params
 
 
 def test_a_code_and_a_prompt_are_enough() -> None:
-    assert parse("40713386 sks person on a boat") == Asked("40713386", GenerateWish("sks person on a boat"))  # type: ignore[arg-type]
+    assert parse("40713386 sks person on a boat") == GenerateCommand(
+        "40713386", GenerationParams("sks person on a boat")
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("code", ["40713386", "4071 3386", "4071-3386", " 4071 3386", "40713386\n"])
@@ -35,7 +45,7 @@ def test_leading_zeros_of_a_code_stay() -> None:
 
 
 def test_a_prompt_may_begin_with_a_number() -> None:
-    assert parse("4071 3386 2024 was fine").wish.prompt == "2024 was fine"
+    assert parse("4071 3386 2024 was fine").params.prompt == "2024 was fine"
 
 
 @pytest.mark.parametrize("code", ["4071338", "407133861", "4071 338", "abcd1234", "", "4O713386", "٤٠٧١٣٣٨٦"])
@@ -56,7 +66,7 @@ def test_every_option_is_read() -> None:
         "a boat --seed 7 --no blurry, dark hands --size 512x768 --n 2 --steps 20 --guidance 7.5"
         " --strength 0.8 --style oil --sampler unipc"
     )
-    assert asked == GenerateWish(
+    assert asked == GenerationParams(
         prompt="a boat",
         negative="blurry, dark hands",
         seed=7,
@@ -73,12 +83,12 @@ def test_every_option_is_read() -> None:
 
 @pytest.mark.parametrize("value", ["4", "1-of-4", "1of4"])
 def test_the_best_of_four_draws_four(value: str) -> None:
-    assert wish(f"a boat --best {value}") == GenerateWish("a boat", count=4, best=True)
+    assert wish(f"a boat --best {value}") == GenerationParams("a boat", count=4, best=True)
 
 
 def test_how_many_are_drawn_is_said_once_and_the_last_word_counts() -> None:
     assert "leave --n out" in refusal("40713386 a boat --best 4 --n 2")
-    assert parse_prompt("a boat --n 2", wish("a boat --best 4")) == GenerateWish("a boat", count=2)
+    assert parse_prompt("a boat --n 2", wish("a boat --best 4")) == GenerationParams("a boat", count=2)
 
 
 @pytest.mark.parametrize("value", ["1", "5", "2-of-4", "all"])
@@ -88,18 +98,21 @@ def test_the_best_of_what_cannot_be_drawn_is_explained(value: str) -> None:
 
 @pytest.mark.parametrize("shape", ["square", "Portrait", "LANDSCAPE"])
 def test_a_named_size_is_a_shape_whose_sides_the_worker_knows(shape: str) -> None:
-    assert wish(f"a boat --size {shape}") == GenerateWish("a boat", shape=shape.lower())
+    assert wish(f"a boat --size {shape}") == GenerationParams("a boat", shape=shape.lower())
 
 
 @pytest.mark.parametrize("size", ["640\u00d764", "640x64", "640X64", "640*64"])
 def test_a_size_may_be_written_out(size: str) -> None:
-    assert wish(f"a boat --size {size}") == GenerateWish("a boat", width_px=640, height_px=64)
+    assert wish(f"a boat --size {size}") == GenerationParams("a boat", width_px=640, height_px=64)
 
 
 def test_a_size_stands_above_the_earlier_one() -> None:
-    exact, named = GenerateWish("a boat", width_px=64, height_px=64), GenerateWish("a boat", shape="portrait")
-    assert sized(exact, "portrait") == named
-    assert sized(named, "64x64") == exact
+    exact, named = (
+        GenerationParams("a boat", width_px=64, height_px=64),
+        GenerationParams("a boat", shape="portrait"),
+    )
+    assert with_size(exact, "portrait") == named
+    assert with_size(named, "64x64") == exact
 
 
 @pytest.mark.parametrize(
@@ -117,7 +130,7 @@ def test_a_size_stands_above_the_earlier_one() -> None:
 )
 @pytest.mark.parametrize("form", ["--sampler {} at sea", "--sampler={} at sea", "at sea --sampler {}"])
 def test_a_sampler_is_known_by_its_name_however_it_is_written(form: str, written: str, sampler: str) -> None:
-    assert wish("a boat " + form.format(written)) == GenerateWish("a boat at sea", sampler=sampler)
+    assert wish("a boat " + form.format(written)) == GenerationParams("a boat at sea", sampler=sampler)
 
 
 def test_an_unknown_sampler_is_answered_with_the_known_ones() -> None:
@@ -127,7 +140,7 @@ def test_an_unknown_sampler_is_answered_with_the_known_ones() -> None:
 
 
 def test_options_of_a_later_prompt_stand_above_the_earlier_ones() -> None:
-    base = GenerateWish("a boat", "dark", 7, shape="portrait", count=4, style="oil")
+    base = GenerationParams("a boat", "dark", 7, shape="portrait", count=4, style="oil")
     assert parse_prompt("a cat", base) == replace(base, prompt="a cat")
     assert parse_prompt("a cat --n 1 --size 64x64 --no rain", base) == replace(
         base, prompt="a cat", negative="rain", count=1, shape="", width_px=64, height_px=64
@@ -145,7 +158,7 @@ def test_values_may_follow_an_equals_sign_or_a_comma() -> None:
 
 @pytest.mark.parametrize("dash", ["--", "\u2014", "\u2013", "---"])
 def test_dashes_that_phones_write_for_two_hyphens_count_as_two_hyphens(dash: str) -> None:
-    assert wish(f"a boat {dash}seed 7") == GenerateWish("a boat", seed=7)
+    assert wish(f"a boat {dash}seed 7") == GenerationParams("a boat", seed=7)
 
 
 def test_a_dash_between_words_is_punctuation() -> None:
@@ -223,7 +236,7 @@ def test_a_value_out_of_range_is_refused_by_its_option(option: str) -> None:
 )
 def test_a_wish_that_was_not_typed_is_held_to_the_same_ranges(wrong: dict[str, object]) -> None:
     with pytest.raises(UserError):
-        checked(replace(GenerateWish("a boat"), **wrong))  # type: ignore[arg-type]
+        validate(replace(GenerationParams("a boat"), **wrong))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("prompt", ["", "   ", "\u200b\u200d\ufeff", "\x00\x07", "\u2800\u3164", "--seed 7"])
@@ -252,7 +265,7 @@ def test_whatever_is_typed_ends_in_a_clean_wish_or_a_sentence(text: str) -> None
     try:
         asked = parse(f"40713386 {text}")
     except UserError as refused:
-        assert 0 < len(refused.sentence) < 400
+        assert 0 < len(refused.message) < 400
     else:
-        assert asked.wish.prompt == cleaned(asked.wish.prompt) != ""
-        asked.wish.prompt.encode()
+        assert asked.params.prompt == clean_text(asked.params.prompt) != ""
+        asked.params.prompt.encode()

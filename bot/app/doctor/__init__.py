@@ -1,7 +1,7 @@
 """`loracode doctor`: looks at all that LoraCode needs and says what to do."""
 
-from bot.app.doctor._checks import Doors as Doors
-from bot.app.doctor._checks import examine as examine
-from bot.app.doctor._table import Finding as Finding
-from bot.app.doctor._table import is_ill as is_ill
-from bot.app.doctor._table import table as table
+from bot.app.doctor._checks import Endpoints as Endpoints
+from bot.app.doctor._checks import run_checks as run_checks
+from bot.app.doctor._table import Diagnosis as Diagnosis
+from bot.app.doctor._table import format_table as format_table
+from bot.app.doctor._table import has_problems as has_problems

@@ -5,33 +5,37 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 
-from bot.app.doctor._table import Finding
+from bot.app.doctor._table import Diagnosis
 from bot.app.settings import Settings
 
-_LONGEST_S = 5.0
+_TIMEOUT_S = 5.0
 
 
-def port_findings(settings: Settings) -> Iterator[Finding]:
+def check_ports(settings: Settings) -> Iterator[Diagnosis]:
     """Say which ports are needed, of each that is opened whether it is free, and whether a head answers."""
-    opened = []
+    listeners = []
     if settings.metrics_listen is not None:
-        opened.append((settings.metrics_listen, "METRICS_LISTEN"))
+        listeners.append((settings.metrics_listen, "METRICS_LISTEN"))
     if settings.telegram_webhook_url:
-        opened.append((settings.telegram_webhook_listen, "TELEGRAM_WEBHOOK_LISTEN"))
-    shown = " and ".join(f"{address} for {name}" for address, name in opened)
-    told = f"{shown} can be opened" if shown else "none is opened"
-    taken = [(address, name) for address, name in opened if not is_free(address.host, address.port)]
-    if taken:
-        told = " and ".join(f"{address} is taken" for address, _ in taken)
-        names = " and ".join(name for _, name in taken)
-        yield Finding("ports", "warn", told, f"By the bot itself if it runs; else set {names} to others.")
+        listeners.append((settings.telegram_webhook_listen, "TELEGRAM_WEBHOOK_LISTEN"))
+    listeners_text = " and ".join(f"{address} for {name}" for address, name in listeners)
+    detail = f"{listeners_text} can be opened" if listeners_text else "none is opened"
+    taken_listeners = [
+        (address, name) for address, name in listeners if not is_port_free(address.host, address.port)
+    ]
+    if taken_listeners:
+        detail = " and ".join(f"{address} is taken" for address, _ in taken_listeners)
+        setting_names = " and ".join(name for _, name in taken_listeners)
+        yield Diagnosis(
+            "ports", "warn", detail, f"By the bot itself if it runs; else set {setting_names} to others."
+        )
     else:
-        yield Finding("ports", "ok", f"{told}; the bot calls out by HTTPS (443)")
+        yield Diagnosis("ports", "ok", f"{detail}; the bot calls out by HTTPS (443)")
     if settings.backend == "ray" and settings.ray_address is not None:
-        yield head_finding(settings.ray_address)
+        yield check_ray_head(settings.ray_address)
 
 
-def is_free(host: str, port: int) -> bool:
+def is_port_free(host: str, port: int) -> bool:
     """Say whether a port of this machine can be opened now."""
     try:
         with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
@@ -40,13 +44,13 @@ def is_free(host: str, port: int) -> bool:
         return False
 
 
-def head_finding(address: str) -> Finding:
+def check_ray_head(address: str) -> Diagnosis:
     """Say whether a cluster's head can be reached."""
     host, _, port = address.rpartition(":")
     try:
-        with socket.create_connection((host, int(port)), timeout=_LONGEST_S):
-            return Finding("cluster", "ok", f"a head answers at {address}")
+        with socket.create_connection((host, int(port)), timeout=_TIMEOUT_S):
+            return Diagnosis("cluster", "ok", f"a head answers at {address}")
     except OSError as error:
         reason = error.strerror or type(error).__name__
         advice = "Start it (docs/scale.md), or set RAY_ADDRESS to where it is."
-        return Finding("cluster", "bad", f"no head answers at {address} ({reason})", advice)
+        return Diagnosis("cluster", "bad", f"no head answers at {address} ({reason})", advice)

@@ -8,11 +8,11 @@ from typing import Literal
 
 import msgspec
 
-_MARKS = {"ok": "ok", "warn": "LOOK", "bad": "BAD"}
+_VERDICT_LABELS = {"ok": "ok", "warn": "LOOK", "bad": "BAD"}
 _ADVICE_COLUMNS = 90
 
 
-class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Diagnosis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One line of the table; `advice` says what to do, where something is to be done."""
 
     name: str
@@ -21,21 +21,25 @@ class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     advice: str = ""
 
 
-def table(findings: Sequence[Finding]) -> str:
+def format_table(diagnoses: Sequence[Diagnosis]) -> str:
     """Write the findings below each other, what to do beneath each, and a last line that sums up."""
-    width = max(len(each.name) for each in findings)
+    width = max(len(diagnosis.name) for diagnosis in diagnoses)
     lines = []
-    for each in findings:
-        lines.append(f"{_MARKS[each.verdict]:<5} {each.name:<{width}}  {each.detail}".rstrip())
-        for part in textwrap.wrap(
-            each.advice, _ADVICE_COLUMNS, break_long_words=False, break_on_hyphens=False
+    for diagnosis in diagnoses:
+        lines.append(
+            f"{_VERDICT_LABELS[diagnosis.verdict]:<5} {diagnosis.name:<{width}}  {diagnosis.detail}".rstrip()
+        )
+        for advice_line in textwrap.wrap(
+            diagnosis.advice, _ADVICE_COLUMNS, break_long_words=False, break_on_hyphens=False
         ):
-            lines.append(f"{'':<5} {'':<{width}}  -> {part}")
-    count = sum(each.verdict == "bad" for each in findings)
-    lines.append("Everything needed is there." if not count else f"To be done before it can run: {count}.")
+            lines.append(f"{'':<5} {'':<{width}}  -> {advice_line}")
+    bad_count = sum(diagnosis.verdict == "bad" for diagnosis in diagnoses)
+    lines.append(
+        "Everything needed is there." if not bad_count else f"To be done before it can run: {bad_count}."
+    )
     return "\n".join(lines)
 
 
-def is_ill(findings: Iterable[Finding]) -> bool:
+def has_problems(diagnoses: Iterable[Diagnosis]) -> bool:
     """Say whether something has to be done before LoraCode can work."""
-    return any(each.verdict == "bad" for each in findings)
+    return any(diagnosis.verdict == "bad" for diagnosis in diagnoses)

@@ -14,41 +14,43 @@ from discord import app_commands
 from bot import texts
 from bot.core.accounts import Identity
 from bot.core.messages import Reply
-from bot.services.studio import Studio
+from bot.services.studio import Services
 
 if TYPE_CHECKING:
     from bot.chats.discord.client import LoraCodeClient
 
     _Interaction: TypeAlias = discord.Interaction[LoraCodeClient]
 
-_DESCRIPTION_CHARS = 100
+MAX_DESCRIPTION_CHARS = 100
 
 
-def written(studio: Studio, who: Identity, text: str) -> Awaitable[Reply] | None:
+def parse_admin_command(services: Services, identity: Identity, text: str) -> Awaitable[Reply] | None:
     """Read a direct message as a command of an administrator; None when it is none."""
-    word, _, rest = text.strip().partition(" ")
-    name = word.removeprefix("/")
-    if word.startswith("/") and name in texts.ADMIN_COMMANDS and studio.is_admin(who):
-        return studio.admin(who, name, rest)
+    command, _, arguments = text.strip().partition(" ")
+    name = command.removeprefix("/")
+    if command.startswith("/") and name in texts.ADMIN_COMMANDS and services.is_admin(identity):
+        return services.run_admin_command(identity, name, arguments)
     return None
 
 
-def _command(name: str, description: str, argument: str) -> app_commands.Command[Any, ..., None]:
-    async def ask(interaction: _Interaction, text: str = "") -> None:
-        studio = interaction.client.studio
-        await interaction.client.answer(interaction, lambda who, _: studio.admin(who, name, text))
+def _build_command(name: str, description: str, argument: str) -> app_commands.Command[Any, ..., None]:
+    async def run_with_argument(interaction: _Interaction, text: str = "") -> None:
+        services = interaction.client.services
+        await interaction.client.respond(
+            interaction, lambda who, _: services.run_admin_command(who, name, text)
+        )
 
-    async def ask_alone(interaction: _Interaction) -> None:
-        await ask(interaction)
+    async def run_without_argument(interaction: _Interaction) -> None:
+        await run_with_argument(interaction)
 
-    work: Callable[..., Any] = ask_alone
+    callback: Callable[..., Any] = run_without_argument
     if argument:
-        work = app_commands.describe(text=f"{argument}, and what else belongs to it")(ask)
-        work = app_commands.rename(text=argument)(work)
+        callback = app_commands.describe(text=f"{argument}, and what else belongs to it")(run_with_argument)
+        callback = app_commands.rename(text=argument)(callback)
     command: app_commands.Command[Any, ..., None] = app_commands.Command(
         name=name,
-        description=f"For administrators: {description}"[:_DESCRIPTION_CHARS],
-        callback=work,
+        description=f"For administrators: {description}"[:MAX_DESCRIPTION_CHARS],
+        callback=callback,
         allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=False, private_channel=False),
         allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
     )
@@ -57,5 +59,6 @@ def _command(name: str, description: str, argument: str) -> app_commands.Command
 
 
 ADMIN_COMMANDS = tuple(
-    _command(name, description, argument) for name, (description, argument) in texts.ADMIN_COMMANDS.items()
+    _build_command(name, description, argument)
+    for name, (description, argument) in texts.ADMIN_COMMANDS.items()
 )

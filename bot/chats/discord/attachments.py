@@ -13,7 +13,7 @@ import discord
 from PIL import Image
 
 from bot import texts
-from bot.core.messages import Attachment, Picture, Reply
+from bot.core.messages import Attachment, PictureSource, Reply
 
 log = logging.getLogger(__name__)
 
@@ -23,22 +23,22 @@ MAX_FILE_BYTES = discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
 MAX_REQUEST_BYTES = 24_000_000
 MAX_FILES = 10
 #: What is in no file of ours is a contact sheet.
-SHEET_NAME = "photos.jpg"
+CONTACT_SHEET_NAME = "photos.jpg"
 #: Where JPEGs hold the settings that a PNG holds as `parameters`; web UIs read them there.
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class MessagePart:
     """One file of a message."""
 
     name: str
     content: bytes | Path
     size_bytes: int
-    smaller_copy: bool = False
+    is_reduced: bool = False
     is_spoiler: bool = False
 
-    def file(self) -> discord.File:
+    def open_file(self) -> discord.File:
         """Open it; a File can be sent once, so a second address, or a retry, takes a new one."""
         content = self.content
         source = io.BytesIO(content) if isinstance(content, bytes) else content
@@ -46,62 +46,64 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class MessageBatch:
     """A reply's text and, for each message that it takes, the files of that message."""
 
     text: str
-    loads: tuple[tuple[Part, ...], ...]
+    messages: tuple[tuple[MessagePart, ...], ...]
 
-    def files(self, message: int = 0) -> list[discord.File]:
+    def open_files(self, message_index: int = 0) -> list[discord.File]:
         """Open the files of one of the messages."""
-        return [each.file() for each in self.loads[message]]
+        return [each.open_file() for each in self.messages[message_index]]
 
 
-async def packed(reply: Reply) -> Parcel:
+async def pack_reply(reply: Reply) -> MessageBatch:
     """Read a reply's pictures and weigh its files; FileNotFoundError when a file is gone."""
-    pictures, files = await asyncio.to_thread(_parts, reply)
-    text = plain(reply.text)
-    if any(each.smaller_copy for each in pictures):
-        remark = texts.SMALLER_COPY_ON_DISCORD
-        text = f"{clipped(text, MAX_TEXT_CHARS - 2 * len(remark))}\n{remark}"
-    return Parcel(text, _loads([*pictures, *files]))
+    pictures, files = await asyncio.to_thread(_collect_parts, reply)
+    text = escape_text(reply.text)
+    if any(each.is_reduced for each in pictures):
+        note = texts.SMALLER_COPY_ON_DISCORD
+        text = f"{clip_text(text, MAX_TEXT_CHARS - 2 * len(note))}\n{note}"
+    return MessageBatch(text, _split_messages([*pictures, *files]))
 
 
-def plain(text: str) -> str:
+def escape_text(text: str) -> str:
     """Write a text so that Discord shows it as it is, without its markup."""
-    return clipped(discord.utils.escape_markdown(text))
+    return clip_text(discord.utils.escape_markdown(text))
 
 
-def clipped(text: str, room: int = MAX_TEXT_CHARS) -> str:
+def clip_text(text: str, max_chars: int = MAX_TEXT_CHARS) -> str:
     """Cut a text to what fits into one message."""
-    return text if len(text) <= room else text[: room - 1] + "…"
+    return text if len(text) <= max_chars else text[: max_chars - 1] + "…"
 
 
-def _parts(reply: Reply) -> tuple[list[Part], list[Part]]:
+def _collect_parts(reply: Reply) -> tuple[list[MessagePart], list[MessagePart]]:
     # Pictures stay together in one message, whose size is limited too.
     limit_bytes = min(MAX_FILE_BYTES, MAX_REQUEST_BYTES // max(1, len(reply.pictures)))
-    pictures = [_picture(path, limit_bytes) for path in reply.pictures]
-    shown = [replace(each, is_spoiler=reply.is_spoiler) for each in pictures if each is not None]
-    return shown, [_attached(each) for each in reply.files]
+    pictures = [_picture_part(path, limit_bytes) for path in reply.pictures]
+    picture_parts = [replace(each, is_spoiler=reply.is_spoiler) for each in pictures if each is not None]
+    return picture_parts, [_attachment_part(each) for each in reply.files]
 
 
-def _attached(attachment: Attachment) -> Part:
-    return Part(attachment.name, attachment.path, attachment.path.stat().st_size)
+def _attachment_part(attachment: Attachment) -> MessagePart:
+    return MessagePart(attachment.name, attachment.path, attachment.path.stat().st_size)
 
 
-def _loads(parts: Sequence[Part]) -> tuple[tuple[Part, ...], ...]:
-    loads: list[list[Part]] = [[]]
+def _split_messages(parts: Sequence[MessagePart]) -> tuple[tuple[MessagePart, ...], ...]:
+    messages: list[list[MessagePart]] = [[]]
     for part in parts:
-        held_bytes = sum(each.size_bytes for each in loads[-1])
-        if loads[-1] and (len(loads[-1]) == MAX_FILES or held_bytes + part.size_bytes > MAX_REQUEST_BYTES):
-            loads.append([])
-        loads[-1].append(part)
-    return tuple(tuple(load) for load in loads)
+        used_bytes = sum(each.size_bytes for each in messages[-1])
+        if messages[-1] and (
+            len(messages[-1]) == MAX_FILES or used_bytes + part.size_bytes > MAX_REQUEST_BYTES
+        ):
+            messages.append([])
+        messages[-1].append(part)
+    return tuple(tuple(load) for load in messages)
 
 
-def _picture(path: Picture, limit_bytes: int) -> Part | None:
+def _picture_part(path: PictureSource, limit_bytes: int) -> MessagePart | None:
     if isinstance(path, bytes):
-        return Part(SHEET_NAME, path, len(path))
+        return MessagePart(CONTACT_SHEET_NAME, path, len(path))
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -109,22 +111,22 @@ def _picture(path: Picture, limit_bytes: int) -> Part | None:
         log.warning("the picture %s was gone before it could be shown", path.name)
         return None
     if len(data) <= limit_bytes:
-        return Part(path.name, data, len(data))
-    data = _smaller(data, limit_bytes)
-    return Part(f"{path.stem}.jpg", data, len(data), smaller_copy=True)
+        return MessagePart(path.name, data, len(data))
+    data = _compress_to_jpeg(data, limit_bytes)
+    return MessagePart(f"{path.stem}.jpg", data, len(data), is_reduced=True)
 
 
-def _smaller(png: bytes, limit_bytes: int) -> bytes:
-    with Image.open(io.BytesIO(png)) as picture:
+def _compress_to_jpeg(data: bytes, limit_bytes: int) -> bytes:
+    with Image.open(io.BytesIO(data)) as picture:
         picture.load()
         exif = Image.Exif()
-        settings = picture.info.get("parameters")
-        if isinstance(settings, str):
-            exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + settings.encode("utf-16-be")
+        parameters = picture.info.get("parameters")
+        if isinstance(parameters, str):
+            exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + parameters.encode("utf-16-be")
         rgb = picture.convert("RGB")
     for quality in (95, 85, 70):
-        copy = io.BytesIO()
-        rgb.save(copy, "JPEG", quality=quality, exif=exif)
-        if copy.tell() <= limit_bytes:
+        buffer = io.BytesIO()
+        rgb.save(buffer, "JPEG", quality=quality, exif=exif)
+        if buffer.tell() <= limit_bytes:
             break
-    return copy.getvalue()
+    return buffer.getvalue()

@@ -12,18 +12,18 @@ import discord
 from bot.core.messages import Button
 
 #: Marks our ids; what follows goes to `Studio.press` as it is.
-PREFIX = "lc:"
+CUSTOM_ID_PREFIX = "lc:"
 #: What Discord shows under one message at most.
-ROWS, BUTTONS_IN_A_ROW = 5, 5
+MAX_ROWS, BUTTONS_PER_ROW = 5, 5
 
 
 class ActionButton(
-    discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]], template=rf"{PREFIX}(?P<action>.+)"
+    discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]], template=rf"{CUSTOM_ID_PREFIX}(?P<action>.+)"
 ):
     """A button whose id holds its action."""
 
     def __init__(self, label: str | None, action: str, row: int | None = None) -> None:
-        super().__init__(discord.ui.Button(label=label, custom_id=f"{PREFIX}{action}", row=row))
+        super().__init__(discord.ui.Button(label=label, custom_id=f"{CUSTOM_ID_PREFIX}{action}", row=row))
         self._action = action
 
     @classmethod
@@ -38,23 +38,23 @@ class ActionButton(
         await interaction.client.press(interaction, self._action)
 
 
-def view_of(buttons: Sequence[Button]) -> discord.ui.View | None:
+def build_view(buttons: Sequence[Button]) -> discord.ui.View | None:
     """Give the buttons as discord.py takes them; None when there are none."""
     if not buttons:
         return None
     view = discord.ui.View(timeout=None)
-    for number, row in enumerate(_rows(buttons)):
+    for row_index, row in enumerate(_layout_rows(buttons)):
         for button in row:
-            view.add_item(ActionButton(button.label, button.action, number))
+            view.add_item(ActionButton(button.label, button.action, row_index))
     return view
 
 
-def _rows(buttons: Sequence[Button]) -> list[Sequence[Button]]:
+def _layout_rows(buttons: Sequence[Button]) -> list[Sequence[Button]]:
     # Those without a row fill rows of five: one below the other would use up the five rows at once.
     groups = [list(group) for _, group in groupby(buttons, key=lambda button: button.row)]
-    rows = [row for group in groups for row in _filled(group)]
-    return rows if len(rows) <= ROWS else _filled(buttons)[:ROWS]
+    rows = [row for group in groups for row in _chunk_rows(group)]
+    return rows if len(rows) <= MAX_ROWS else _chunk_rows(buttons)[:MAX_ROWS]
 
 
-def _filled(buttons: Sequence[Button]) -> list[Sequence[Button]]:
-    return [buttons[at : at + BUTTONS_IN_A_ROW] for at in range(0, len(buttons), BUTTONS_IN_A_ROW)]
+def _chunk_rows(buttons: Sequence[Button]) -> list[Sequence[Button]]:
+    return [buttons[at : at + BUTTONS_PER_ROW] for at in range(0, len(buttons), BUTTONS_PER_ROW)]

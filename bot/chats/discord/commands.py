@@ -8,10 +8,10 @@ import discord
 from discord import app_commands
 
 from bot.chats.discord.admin_commands import ADMIN_COMMANDS
-from bot.chats.discord.generate import generate, offer_codes
-from bot.chats.discord.localization import words
-from bot.chats.discord.photos import photos_of
-from bot.core.loras import LEAST_MORE_STEPS, MORE_STEPS, MOST_MORE_STEPS
+from bot.chats.discord.generate import autocomplete_codes, generate
+from bot.chats.discord.localization import localized
+from bot.chats.discord.photos import message_attachments
+from bot.core.loras import DEFAULT_EXTRA_STEPS, MAX_EXTRA_STEPS, MIN_EXTRA_STEPS
 from bot.core.photos import PHOTOS_PER_LORA
 
 if TYPE_CHECKING:
@@ -19,11 +19,17 @@ if TYPE_CHECKING:
 
     _Interaction: TypeAlias = discord.Interaction[LoraCodeClient]
 
-_PHOTO = words("discord-train-photo")
+_PHOTO_DESCRIPTION = localized("discord-train-photo")
 
 
-@app_commands.command(name=words("command-train"), description=words("discord-train"))
-@app_commands.describe(photo1=_PHOTO, photo2=_PHOTO, photo3=_PHOTO, photo4=_PHOTO, photo5=_PHOTO)
+@app_commands.command(name=localized("command-train"), description=localized("discord-train"))
+@app_commands.describe(
+    photo1=_PHOTO_DESCRIPTION,
+    photo2=_PHOTO_DESCRIPTION,
+    photo3=_PHOTO_DESCRIPTION,
+    photo4=_PHOTO_DESCRIPTION,
+    photo5=_PHOTO_DESCRIPTION,
+)
 async def train(
     interaction: _Interaction,
     photo1: discord.Attachment | None = None,
@@ -33,151 +39,153 @@ async def train(
     photo5: discord.Attachment | None = None,
 ) -> None:
     """Open the form, or take the photos that came with the command."""
-    given = [photo for photo in (photo1, photo2, photo3, photo4, photo5) if photo is not None]
-    if given:
-        await interaction.client.take_photos(interaction, given)
+    photos = [photo for photo in (photo1, photo2, photo3, photo4, photo5) if photo is not None]
+    if photos:
+        await interaction.client.take_photos(interaction, photos)
     else:
-        await interaction.client.open_photo_form(interaction)
+        await interaction.client.open_photos_modal(interaction)
 
 
-@app_commands.command(name=words("command-start"), description=words("discord-start"))
-@app_commands.describe(word=words("discord-start-word"))
+@app_commands.command(name=localized("command-start"), description=localized("discord-start"))
+@app_commands.describe(word=localized("discord-start-word"))
 async def start(interaction: _Interaction, word: str = "") -> None:
     """Say what will happen, or take a word."""
-    studio = interaction.client.studio
-    await interaction.client.answer(interaction, lambda who, place: studio.start(who, place, word))
+    services = interaction.client.services
+    await interaction.client.respond(interaction, lambda who, place: services.start_chat(who, place, word))
 
 
-@app_commands.command(name=words("command-show"), description=words("discord-show"))
+@app_commands.command(name=localized("command-show"), description=localized("discord-show"))
 @app_commands.rename(number="id")
-@app_commands.describe(number=words("discord-show-id"))
+@app_commands.describe(number=localized("discord-show-id"))
 async def show(interaction: _Interaction, number: str) -> None:
     """Bring a result back."""
-    studio = interaction.client.studio
-    await interaction.client.answer(interaction, lambda who, place: studio.show(who, place, number))
+    services = interaction.client.services
+    await interaction.client.respond(interaction, lambda who, place: services.show_result(who, place, number))
 
 
-@app_commands.command(name=words("command-export"), description=words("discord-export"))
-@app_commands.describe(code=words("discord-export-code"))
-@app_commands.autocomplete(code=offer_codes)
+@app_commands.command(name=localized("command-export"), description=localized("discord-export"))
+@app_commands.describe(code=localized("discord-export-code"))
+@app_commands.autocomplete(code=autocomplete_codes)
 async def export(interaction: _Interaction, code: str) -> None:
     """Hand out a LoRA file."""
-    studio = interaction.client.studio
-    await interaction.client.answer(interaction, lambda who, place: studio.export(who, place, code))
+    services = interaction.client.services
+    await interaction.client.respond(interaction, lambda who, place: services.export_lora(who, place, code))
 
 
-@app_commands.command(name=words("command-ask"), description=words("discord-ask"))
-@app_commands.describe(code=words("discord-ask-code"))
+@app_commands.command(name=localized("command-ask"), description=localized("discord-ask"))
+@app_commands.describe(code=localized("discord-ask-code"))
 async def ask(interaction: _Interaction, code: str) -> None:
     """Ask for somebody else's LoraCode."""
-    studio = interaction.client.studio
-    await interaction.client.answer(interaction, lambda who, place: studio.ask(who, place, code))
-
-
-@app_commands.command(name=words("command-report"), description=words("discord-report"))
-@app_commands.describe(code=words("discord-report-code"), words=words("discord-report-words"))
-async def report(interaction: _Interaction, code: str, words: str = "") -> None:
-    """Report a LoraCode."""
-    studio = interaction.client.studio
-    await interaction.client.answer(
-        interaction, lambda who, place: studio.report(who, place, f"{code} {words}")
+    services = interaction.client.services
+    await interaction.client.respond(
+        interaction, lambda who, place: services.request_access(who, place, code)
     )
 
 
-@app_commands.command(name=words("command-codes"), description=words("discord-codes"))
+@app_commands.command(name=localized("command-report"), description=localized("discord-report"))
+@app_commands.describe(code=localized("discord-report-code"), words=localized("discord-report-words"))
+async def report(interaction: _Interaction, code: str, words: str = "") -> None:
+    """Report a LoraCode."""
+    services = interaction.client.services
+    await interaction.client.respond(
+        interaction, lambda who, place: services.report_lora(who, place, f"{code} {words}")
+    )
+
+
+@app_commands.command(name=localized("command-codes"), description=localized("discord-codes"))
 async def codes(interaction: _Interaction) -> None:
     """List a person's LoraCodes."""
-    studio = interaction.client.studio
-    await interaction.client.answer(interaction, studio.codes)
+    services = interaction.client.services
+    await interaction.client.respond(interaction, services.list_loras)
 
 
-@app_commands.command(name=words("command-more"), description=words("discord-more"))
-@app_commands.describe(code=words("discord-more-code"), steps=words("discord-more-steps"))
-@app_commands.autocomplete(code=offer_codes)
+@app_commands.command(name=localized("command-more"), description=localized("discord-more"))
+@app_commands.describe(code=localized("discord-more-code"), steps=localized("discord-more-steps"))
+@app_commands.autocomplete(code=autocomplete_codes)
 async def more(
     interaction: _Interaction,
     code: str,
-    steps: app_commands.Range[int, LEAST_MORE_STEPS, MOST_MORE_STEPS] = MORE_STEPS,
+    steps: app_commands.Range[int, MIN_EXTRA_STEPS, MAX_EXTRA_STEPS] = DEFAULT_EXTRA_STEPS,
 ) -> None:
     """Train a LoraCode further."""
-    studio = interaction.client.studio
-    await interaction.client.answer(
-        interaction, lambda who, place: studio.more(who, place, f"{code} {steps}")
+    services = interaction.client.services
+    await interaction.client.respond(
+        interaction, lambda who, place: services.continue_training(who, place, f"{code} {steps}")
     )
 
 
-@app_commands.command(name=words("command-replace"), description=words("discord-replace"))
-@app_commands.describe(code=words("discord-replace-code"), photo=words("discord-replace-photo"))
-@app_commands.autocomplete(code=offer_codes)
+@app_commands.command(name=localized("command-replace"), description=localized("discord-replace"))
+@app_commands.describe(code=localized("discord-replace-code"), photo=localized("discord-replace-photo"))
+@app_commands.autocomplete(code=autocomplete_codes)
 async def replace(
     interaction: _Interaction, code: str, photo: app_commands.Range[int, 1, PHOTOS_PER_LORA]
 ) -> None:
     """Swap a photo of a LoraCode."""
-    studio = interaction.client.studio
-    await interaction.client.answer(
-        interaction, lambda who, place: studio.replace_photo(who, place, f"{code} {photo}")
+    services = interaction.client.services
+    await interaction.client.respond(
+        interaction, lambda who, place: services.replace_photo(who, place, f"{code} {photo}")
     )
 
 
-@app_commands.command(name=words("command-queue"), description=words("discord-queue"))
+@app_commands.command(name=localized("command-queue"), description=localized("discord-queue"))
 async def queue(interaction: _Interaction) -> None:
     """List a person's open jobs."""
-    studio = interaction.client.studio
-    await interaction.client.answer(interaction, lambda who, _: studio.queue(who))
+    services = interaction.client.services
+    await interaction.client.respond(interaction, lambda who, _: services.show_queue(who))
 
 
-@app_commands.command(name=words("command-cancel"), description=words("discord-cancel"))
-@app_commands.describe(code=words("discord-cancel-code"))
+@app_commands.command(name=localized("command-cancel"), description=localized("discord-cancel"))
+@app_commands.describe(code=localized("discord-cancel-code"))
 async def cancel(interaction: _Interaction, code: str = "") -> None:
     """Cancel a job."""
-    studio = interaction.client.studio
-    await interaction.client.answer(interaction, lambda who, _: studio.cancel(who, code))
+    services = interaction.client.services
+    await interaction.client.respond(interaction, lambda who, _: services.cancel_job(who, code))
 
 
-@app_commands.command(name=words("command-link"), description=words("discord-link"))
-@app_commands.describe(word=words("discord-link-word"))
+@app_commands.command(name=localized("command-link"), description=localized("discord-link"))
+@app_commands.describe(word=localized("discord-link-word"))
 async def link(interaction: _Interaction, word: str = "") -> None:
     """Show the word that joins accounts, or join by one."""
-    studio = interaction.client.studio
-    await interaction.client.answer(interaction, lambda who, place: studio.link(who, place, word))
+    services = interaction.client.services
+    await interaction.client.respond(interaction, lambda who, place: services.link_accounts(who, place, word))
 
 
-@app_commands.command(name=words("command-settings"), description=words("discord-settings"))
+@app_commands.command(name=localized("command-settings"), description=localized("discord-settings"))
 async def settings(interaction: _Interaction) -> None:
     """Show what a person set."""
-    studio = interaction.client.studio
-    await interaction.client.answer(interaction, lambda who, _: studio.settings(who))
+    services = interaction.client.services
+    await interaction.client.respond(interaction, lambda who, _: services.show_settings(who))
 
 
-@app_commands.command(name=words("command-privacy"), description=words("discord-privacy"))
+@app_commands.command(name=localized("command-privacy"), description=localized("discord-privacy"))
 async def privacy(interaction: _Interaction) -> None:
     """Say what is kept of a person."""
-    studio = interaction.client.studio
-    await interaction.client.answer(interaction, lambda who, _: studio.privacy(who))
+    services = interaction.client.services
+    await interaction.client.respond(interaction, lambda who, _: services.show_privacy(who))
 
 
-@app_commands.command(name=words("command-forgetme"), description=words("discord-forgetme"))
+@app_commands.command(name=localized("command-forgetme"), description=localized("discord-forgetme"))
 async def forgetme(interaction: _Interaction) -> None:
     """Ask whether everything shall be deleted."""
-    studio = interaction.client.studio
-    await interaction.client.answer(interaction, lambda who, _: studio.forgetme(who))
+    services = interaction.client.services
+    await interaction.client.respond(interaction, lambda who, _: services.ask_to_erase(who))
 
 
-@app_commands.command(name=words("command-help"), description=words("discord-help"))
+@app_commands.command(name=localized("command-help"), description=localized("discord-help"))
 async def help_(interaction: _Interaction) -> None:
     """List the commands."""
-    studio = interaction.client.studio
-    await interaction.client.answer(interaction, lambda who, _: studio.help(who))
+    services = interaction.client.services
+    await interaction.client.respond(interaction, lambda who, _: services.show_help(who))
 
 
-@app_commands.context_menu(name=words("discord-menu-train"))
-async def train_on_these(interaction: _Interaction, message: discord.Message) -> None:
+@app_commands.context_menu(name=localized("discord-menu-train"))
+async def train_on_message(interaction: _Interaction, message: discord.Message) -> None:
     """Take the photos of a message that stands in a chat; Discord shows us that one message alone."""
-    if photos := photos_of(message):
+    if photos := message_attachments(message):
         await interaction.client.take_photos(interaction, photos)
     else:
-        studio = interaction.client.studio
-        await interaction.client.answer(interaction, lambda who, place: studio.train(who, place))
+        services = interaction.client.services
+        await interaction.client.respond(interaction, lambda who, place: services.start_training(who, place))
 
 
 COMMANDS: tuple[app_commands.Command[Any, ..., None] | app_commands.ContextMenu, ...] = (
@@ -198,6 +206,6 @@ COMMANDS: tuple[app_commands.Command[Any, ..., None] | app_commands.ContextMenu,
     privacy,
     forgetme,
     help_,
-    train_on_these,
+    train_on_message,
     *ADMIN_COMMANDS,
 )

@@ -12,12 +12,12 @@ from discord import app_commands
 from discord.app_commands import Range
 
 from bot import texts
-from bot.chats.discord.localization import words
-from bot.chats.discord.replies import person
-from bot.core.accounts import Identity, Place
-from bot.core.jobs import MAX_PICTURES, GenerateWish
-from bot.core.messages import Choice, Reply
-from bot.services.generation_options import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, MAX_STRENGTH, sized
+from bot.chats.discord.localization import localized
+from bot.chats.discord.replies import identity_from_interaction
+from bot.core.accounts import ChatAddress, Identity
+from bot.core.jobs import MAX_PICTURES, GenerationParams
+from bot.core.messages import Reply, Suggestion
+from bot.services.generation_options import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, MAX_STRENGTH, with_size
 from gpu_worker.protocol import SAMPLERS, SHAPES
 
 if TYPE_CHECKING:
@@ -28,44 +28,46 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Offers must come within 3 s.
-OFFER_S = 2.0
+AUTOCOMPLETE_TIMEOUT_S = 2.0
 #: What Discord takes: choices in all, and characters of each.
 MAX_CHOICES, MAX_CHOICE_CHARS = 25, 100
 _SAMPLER_CHOICES = [app_commands.Choice(name=name, value=name) for name in SAMPLERS]
 
 
-async def offer_codes(interaction: _Interaction, typed: str) -> list[app_commands.Choice[str]]:
+async def autocomplete_codes(interaction: _Interaction, current: str) -> list[app_commands.Choice[str]]:
     """Offer a person's own LoraCodes; none when they cannot be looked up in time."""
-    return await _in_time(interaction.client.studio.codes_like(person(interaction), typed))
+    return await _choices_in_time(
+        interaction.client.services.suggest_codes(identity_from_interaction(interaction), current)
+    )
 
 
-async def offer_styles(interaction: _Interaction, typed: str) -> list[app_commands.Choice[str]]:
+async def autocomplete_styles(interaction: _Interaction, current: str) -> list[app_commands.Choice[str]]:
     """Offer the styles there are."""
     with texts.use_language(interaction.locale.value):
-        return _choices(interaction.client.studio.styles_like(typed))
+        return _to_choices(interaction.client.services.suggest_styles(current))
 
 
-async def offer_sizes(interaction: _Interaction, typed: str) -> list[app_commands.Choice[str]]:
+async def autocomplete_sizes(interaction: _Interaction, current: str) -> list[app_commands.Choice[str]]:
     """Offer the named sizes; any other may be typed."""
-    return _choices([Choice(name, name) for name in SHAPES if typed.strip().lower() in name])
+    return _to_choices([Suggestion(name, name) for name in SHAPES if current.strip().lower() in name])
 
 
-@app_commands.command(name=words("command-generate"), description=words("discord-generate"))
+@app_commands.command(name=localized("command-generate"), description=localized("discord-generate"))
 @app_commands.describe(
-    code=words("discord-generate-code"),
-    prompt=words("discord-generate-prompt"),
-    negative=words("discord-generate-negative"),
-    style=words("discord-generate-style"),
-    size=words("discord-generate-size"),
-    count=words("discord-generate-count"),
-    best=words("discord-generate-best"),
-    seed=words("discord-generate-seed"),
-    steps=words("discord-generate-steps"),
-    guidance=words("discord-generate-guidance"),
-    strength=words("discord-generate-strength"),
-    sampler=words("discord-generate-sampler"),
+    code=localized("discord-generate-code"),
+    prompt=localized("discord-generate-prompt"),
+    negative=localized("discord-generate-negative"),
+    style=localized("discord-generate-style"),
+    size=localized("discord-generate-size"),
+    count=localized("discord-generate-count"),
+    best=localized("discord-generate-best"),
+    seed=localized("discord-generate-seed"),
+    steps=localized("discord-generate-steps"),
+    guidance=localized("discord-generate-guidance"),
+    strength=localized("discord-generate-strength"),
+    sampler=localized("discord-generate-sampler"),
 )
-@app_commands.autocomplete(code=offer_codes, style=offer_styles, size=offer_sizes)
+@app_commands.autocomplete(code=autocomplete_codes, style=autocomplete_styles, size=autocomplete_sizes)
 @app_commands.choices(sampler=_SAMPLER_CHOICES)
 async def generate(
     interaction: _Interaction,
@@ -83,7 +85,7 @@ async def generate(
     sampler: str = "",
 ) -> None:
     """Ask for pictures; without a code or a prompt, by buttons and a form."""
-    wish = GenerateWish(
+    params = GenerationParams(
         prompt=prompt,
         negative=negative,
         style=style,
@@ -96,25 +98,25 @@ async def generate(
         sampler=sampler,
     )
 
-    async def draw(who: Identity, place: Place) -> Reply:
-        complete = sized(wish, size.strip()) if size.strip() else wish
-        return await interaction.client.studio.generate(who, place, code, complete)
+    async def start_generation(identity: Identity, address: ChatAddress) -> Reply:
+        sized_params = with_size(params, size.strip()) if size.strip() else params
+        return await interaction.client.services.generate(identity, address, code, sized_params)
 
-    await interaction.client.answer(interaction, draw, prefer_dm=False)
+    await interaction.client.respond(interaction, start_generation, prefer_dm=False)
 
 
-async def _in_time(offer: Awaitable[list[Choice]]) -> list[app_commands.Choice[str]]:
+async def _choices_in_time(lookup: Awaitable[list[Suggestion]]) -> list[app_commands.Choice[str]]:
     try:
-        async with asyncio.timeout(OFFER_S):
-            return _choices(await offer)
+        async with asyncio.timeout(AUTOCOMPLETE_TIMEOUT_S):
+            return _to_choices(await lookup)
     except TimeoutError:
         log.warning("offers were not found in time")
         return []
 
 
-def _choices(offered: Sequence[Choice]) -> list[app_commands.Choice[str]]:
-    fitting = [each for each in offered if len(each.value) <= MAX_CHOICE_CHARS]
+def _to_choices(choices: Sequence[Suggestion]) -> list[app_commands.Choice[str]]:
+    short_choices = [each for each in choices if len(each.value) <= MAX_CHOICE_CHARS]
     return [
         app_commands.Choice(name=each.label[:MAX_CHOICE_CHARS], value=each.value)
-        for each in fitting[:MAX_CHOICES]
+        for each in short_choices[:MAX_CHOICES]
     ]

@@ -8,12 +8,12 @@ from discord import app_commands
 from bot import texts
 
 
-def words(key: str) -> app_commands.locale_str:
+def localized(key: str) -> app_commands.locale_str:
     """Give a text that Discord shows: in English, with the key that finds it in other languages."""
-    return app_commands.locale_str(texts.said_in(texts.ENGLISH, key), key=key)
+    return app_commands.locale_str(texts.translate_to(texts.ENGLISH, key), key=key)
 
 
-class Translator(app_commands.Translator):
+class CommandTranslator(app_commands.Translator):
     """Says in a locale what `words` gave; nothing where that is English anyway."""
 
     async def translate(
@@ -23,5 +23,5 @@ class Translator(app_commands.Translator):
         context: app_commands.TranslationContextTypes,
     ) -> str | None:
         """Give the text in a locale; None leaves the English one."""
-        key, language = string.extras.get("key"), texts.best_language(locale.value)
-        return None if key is None or language == texts.ENGLISH else texts.said_in(language, str(key))
+        key, language = string.extras.get("key"), texts.match_language(locale.value)
+        return None if key is None or language == texts.ENGLISH else texts.translate_to(language, str(key))

@@ -16,18 +16,18 @@ from bot.media.decoding import MAX_FILE_BYTES
 log = logging.getLogger(__name__)
 
 
-def photos_of(message: discord.Message) -> list[discord.Attachment]:
+def message_attachments(message: discord.Message) -> list[discord.Attachment]:
     """Give the files of a message; one that was forwarded has them in the message that stands in it."""
     forwarded = [each for snapshot in message.message_snapshots for each in snapshot.attachments]
     return [*message.attachments, *forwarded]
 
 
-async def fetched(photos: Sequence[discord.Attachment]) -> list[Upload]:
+async def fetch_uploads(photos: Sequence[discord.Attachment]) -> list[Upload]:
     """Fetch photos, soon, as their addresses expire; UserError asks for one that is not handed over."""
-    return [await _upload(photo) for photo in photos]
+    return [await _fetch_upload(photo) for photo in photos]
 
 
-async def _upload(photo: discord.Attachment) -> Upload:
+async def _fetch_upload(photo: discord.Attachment) -> Upload:
     if photo.size > MAX_FILE_BYTES:
         return Upload(photo.filename, None)
     try:

@@ -16,18 +16,18 @@ from bot.chats.discord.sender import NETWORK_ERRORS
 log = logging.getLogger(__name__)
 
 
-async def sync_when_changed(tree: app_commands.CommandTree, mark: Path | None) -> None:
+async def sync_commands(tree: app_commands.CommandTree, hash_path: Path | None) -> None:
     """Send the commands unless `mark` says that Discord has them; a failure is logged and tried next time."""
-    wanted = await _fingerprint(tree)
-    if mark is not None and _read(mark) == wanted:
+    fingerprint = await _fingerprint(tree)
+    if hash_path is not None and _read_hash(hash_path) == fingerprint:
         return
     try:
         await tree.sync()
     except (discord.DiscordException, *NETWORK_ERRORS):
         log.exception("Discord did not take the commands; the old ones stay until the next start")
         return
-    if mark is not None:
-        _write(mark, wanted)
+    if hash_path is not None:
+        _write_hash(hash_path, fingerprint)
 
 
 async def _fingerprint(tree: app_commands.CommandTree) -> str:
@@ -46,15 +46,15 @@ async def _payload(command: Any, tree: app_commands.CommandTree) -> dict[str, An
     return dict(await command.get_translated_payload(tree, tree.translator))
 
 
-def _read(mark: Path) -> str:
+def _read_hash(hash_path: Path) -> str:
     try:
-        return mark.read_text(encoding="ascii").strip()
+        return hash_path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
         return ""  # then they are sent once more, which does no harm
 
 
-def _write(mark: Path, text: str) -> None:
+def _write_hash(hash_path: Path, fingerprint: str) -> None:
     try:
-        mark.write_text(text, encoding="ascii")
+        hash_path.write_text(fingerprint, encoding="ascii")
     except OSError:
         log.exception("the mark of the commands could not be written")

@@ -1,7 +1,7 @@
 """Telegram: one thin adapter on python-telegram-bot."""
 
-from bot.chats.telegram.adapter import TelegramChat
-from bot.chats.telegram.limits import Limit, Limits
+from bot.chats.telegram.adapter import TelegramAdapter
+from bot.chats.telegram.limits import RateLimit, RateLimits
 from bot.chats.telegram.webhook import Webhook
 
-__all__ = ["Limit", "Limits", "TelegramChat", "Webhook"]
+__all__ = ["RateLimit", "RateLimits", "TelegramAdapter", "Webhook"]

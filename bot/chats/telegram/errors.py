@@ -16,15 +16,15 @@ from bot.core.errors import ChatBusy, ChatUnreachable
 log = logging.getLogger(__name__)
 
 #: When the network failed and Telegram gave no number.
-BUSY_S = 5.0
+BUSY_RETRY_S = 5.0
 #: Somebody waits for a direct answer: so often it is tried, and after a longer pause it would come too late.
-TRIES = 4
-LONGEST_PATIENCE_S = 60.0
+MAX_ATTEMPTS = 4
+MAX_RETRY_WAIT_S = 60.0
 _T = TypeVar("_T")
 
 
 @contextlib.contextmanager
-def translated() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Turn what Telegram refuses into ChatUnreachable, and what it puts off into ChatBusy."""
     try:
         yield
@@ -33,26 +33,26 @@ def translated() -> Iterator[None]:
     except ChatMigrated as error:
         raise ChatUnreachable("the group has become another chat") from error
     except RetryAfter as error:
-        raise ChatBusy("Telegram asks to wait", seconds_of(error)) from error
+        raise ChatBusy("Telegram asks to wait", retry_after_s(error)) from error
     except BadRequest as error:  # a NetworkError to the library, but trying again would not help
         raise ChatUnreachable(f"Telegram refuses: {error.message}") from error
     except TelegramError as error:  # such as 401, which comes and goes while Telegram is ill
-        raise ChatBusy(f"Telegram could not be reached: {type(error).__name__}", BUSY_S) from error
+        raise ChatBusy(f"Telegram could not be reached: {type(error).__name__}", BUSY_RETRY_S) from error
 
 
-def seconds_of(error: RetryAfter) -> float:
+def retry_after_s(error: RetryAfter) -> float:
     """Give how long Telegram wants to be left alone."""
-    wait = error.retry_after
-    return wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
+    retry_after = error.retry_after
+    return retry_after.total_seconds() if isinstance(retry_after, timedelta) else float(retry_after)
 
 
-async def patiently(call: Callable[[], Awaitable[_T]]) -> _T:
+async def retry_when_busy(call: Callable[[], Awaitable[_T]]) -> _T:
     """Call until it is not put off; ChatBusy when that takes too long."""
-    for _ in range(TRIES - 1):
+    for _ in range(MAX_ATTEMPTS - 1):
         try:
             return await call()
         except ChatBusy as busy:
-            if busy.retry_after_s > LONGEST_PATIENCE_S:
+            if busy.retry_after_s > MAX_RETRY_WAIT_S:
                 raise
             log.info("an answer waits %.1f s: %s", busy.retry_after_s, busy)
             await asyncio.sleep(busy.retry_after_s)

@@ -13,73 +13,73 @@ from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 from telegram.constants import FileSizeLimit, MessageLimit
 
 from bot import texts
-from bot.core.messages import Button, Picture
+from bot.core.messages import Button, PictureSource
 
-MAX_TEXT = int(MessageLimit.MAX_TEXT_LENGTH)
-MAX_CAPTION = int(MessageLimit.CAPTION_LENGTH)
+MAX_TEXT_CHARS = int(MessageLimit.MAX_TEXT_LENGTH)
+MAX_CAPTION_CHARS = int(MessageLimit.CAPTION_LENGTH)
 _BLANK_SIZE_PX, _BLANK_COLOUR = (512, 96), "#808080"
 
 
 @dataclass(frozen=True, slots=True)
-class Photo:
+class TelegramPhoto:
     """A picture as Telegram takes photos, and what is to be said of it."""
 
     data: bytes
-    remark: str = ""
+    note: str = ""
 
-    def caption(self, text: str) -> str:
+    def build_caption(self, text: str) -> str:
         """Give a text with the remark below it, as long as a caption may be."""
-        if not self.remark:
-            return clipped(text, MAX_CAPTION)
-        room = MAX_CAPTION - length(self.remark) - 1
-        return f"{clipped(text, room)}\n{self.remark}" if text else self.remark
+        if not self.note:
+            return clip_text(text, MAX_CAPTION_CHARS)
+        max_chars = MAX_CAPTION_CHARS - utf16_length(self.note) - 1
+        return f"{clip_text(text, max_chars)}\n{self.note}" if text else self.note
 
 
-def length(text: str) -> int:
+def utf16_length(text: str) -> int:
     """Count a text as Telegram does: an emoji is two or more."""
     return len(text.encode("utf-16-le")) // 2
 
 
-def clipped(text: str, room: int = MAX_TEXT) -> str:
+def clip_text(text: str, max_chars: int = MAX_TEXT_CHARS) -> str:
     """Cut a text to what fits."""
-    if length(text) <= room:
+    if utf16_length(text) <= max_chars:
         return text
-    cut = text.encode("utf-16-le")[: 2 * (room - 1)]
-    return cut.decode("utf-16-le", errors="ignore") + "…"
+    clipped_bytes = text.encode("utf-16-le")[: 2 * (max_chars - 1)]
+    return clipped_bytes.decode("utf-16-le", errors="ignore") + "…"
 
 
-def keyboard(buttons: Sequence[Button]) -> InlineKeyboardMarkup | None:
+def build_keyboard(buttons: Sequence[Button]) -> InlineKeyboardMarkup | None:
     """Lay buttons out; None when there are none."""
-    return InlineKeyboardMarkup(list(_rows(buttons))) if buttons else None
+    return InlineKeyboardMarkup(list(_layout_rows(buttons))) if buttons else None
 
 
-async def photo(picture: Picture) -> Photo:
+async def load_photo(picture: PictureSource) -> TelegramPhoto:
     """Read a picture; over 10 MB it goes as JPEG. FileNotFoundError when it is gone."""
-    return await asyncio.to_thread(_photo, picture)
+    return await asyncio.to_thread(_encode_photo, picture)
 
 
-def blank() -> Photo:
+def blank_photo() -> TelegramPhoto:
     """Give the picture that takes the place of one which is to be seen no more."""
-    file = io.BytesIO()
-    Image.new("RGB", _BLANK_SIZE_PX, _BLANK_COLOUR).save(file, "JPEG")
-    return Photo(file.getvalue())
+    buffer = io.BytesIO()
+    Image.new("RGB", _BLANK_SIZE_PX, _BLANK_COLOUR).save(buffer, "JPEG")
+    return TelegramPhoto(buffer.getvalue())
 
 
-def _rows(buttons: Sequence[Button]) -> Iterator[list[InlineKeyboardButton]]:
+def _layout_rows(buttons: Sequence[Button]) -> Iterator[list[InlineKeyboardButton]]:
     for row, group in groupby(buttons, key=lambda button: button.row):
-        keys = [InlineKeyboardButton(each.label, callback_data=each.action) for each in group]
-        yield from ([key] for key in keys) if row is None else (keys,)
+        row_buttons = [InlineKeyboardButton(each.label, callback_data=each.action) for each in group]
+        yield from ([key] for key in row_buttons) if row is None else (row_buttons,)
 
 
-def _photo(source: Picture) -> Photo:
+def _encode_photo(source: PictureSource) -> TelegramPhoto:
     data = source if isinstance(source, bytes) else source.read_bytes()
     if len(data) <= FileSizeLimit.PHOTOSIZE_UPLOAD:
-        return Photo(data)
+        return TelegramPhoto(data)
     with Image.open(io.BytesIO(data)) as picture:
         rgb = picture.convert("RGB")
     for quality in (95, 85, 70):
-        copy = io.BytesIO()
-        rgb.save(copy, "JPEG", quality=quality)
-        if copy.tell() <= FileSizeLimit.PHOTOSIZE_UPLOAD:
+        buffer = io.BytesIO()
+        rgb.save(buffer, "JPEG", quality=quality)
+        if buffer.tell() <= FileSizeLimit.PHOTOSIZE_UPLOAD:
             break
-    return Photo(copy.getvalue(), texts.SMALLER_COPY)
+    return TelegramPhoto(buffer.getvalue(), texts.SMALLER_COPY)

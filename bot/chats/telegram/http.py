@@ -15,14 +15,14 @@ from telegram.request import BaseRequest, RequestData
 READ_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 5.0
 #: For all of a call: 50 MB may have to go up a slow line.
-CALL_TIMEOUT_S = 600.0
+TOTAL_TIMEOUT_S = 600.0
 
 
-class HttpRequest(BaseRequest):
+class AiohttpRequest(BaseRequest):
     """Makes calls over at most so many connections; further calls wait for one."""
 
-    def __init__(self, connections: int, proxy: str | None = None) -> None:
-        self._connections = connections
+    def __init__(self, max_connections: int, proxy: str | None = None) -> None:
+        self._max_connections = max_connections
         self._proxy = proxy
         self._session: ClientSession | None = None
 
@@ -53,12 +53,12 @@ class HttpRequest(BaseRequest):
     ) -> tuple[int, bytes]:
         """Make a call; the time-outs other than for reading are ours. NetworkError never quotes the URL."""
         if self._session is None:
-            self._session = self._opened()
+            self._session = self._open_session()
         if self._session.closed:
             raise NetworkError("the bot is ending")
-        read_s = READ_TIMEOUT_S if read_timeout is self.DEFAULT_NONE else read_timeout
-        timeout = ClientTimeout(CALL_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S, sock_read=read_s)
-        data = None if request_data is None else _body(request_data)
+        read_timeout_s = READ_TIMEOUT_S if read_timeout is self.DEFAULT_NONE else read_timeout
+        timeout = ClientTimeout(TOTAL_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S, sock_read=read_timeout_s)
+        data = None if request_data is None else _build_body(request_data)
         try:
             async with self._session.request(method, url, data=data, timeout=timeout) as response:
                 return response.status, await response.read()
@@ -67,26 +67,26 @@ class HttpRequest(BaseRequest):
         except ClientError as error:
             raise NetworkError(f"{type(error).__name__} in a call of Telegram") from None
 
-    def _opened(self) -> ClientSession:
-        connector = TCPConnector(limit=self._connections)
+    def _open_session(self) -> ClientSession:
+        connector = TCPConnector(limit=self._max_connections)
         headers = {"User-Agent": self.USER_AGENT}
         return ClientSession(connector=connector, proxy=self._proxy, headers=headers)
 
 
 def proxy_for(url: str) -> str | None:
     """Give the proxy that the environment names for an address, as `HTTPS_PROXY` and `NO_PROXY` do."""
-    parts = urlsplit(url)
-    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+    url_parts = urlsplit(url)
+    return None if proxy_bypass(url_parts.hostname or "") else getproxies().get(url_parts.scheme)
 
 
-def _body(request: RequestData) -> FormData | dict[str, str]:
+def _build_body(request: RequestData) -> FormData | dict[str, str]:
     if not request.contains_files:
         return request.json_parameters
     form = FormData()
     for name, value in request.json_parameters.items():
         form.add_field(name, value)
-    for name, (filename, content, kind) in request.multipart_data.items():
+    for name, (filename, content, content_type) in request.multipart_data.items():
         # As a file it goes piece by piece, and other calls between them.
         file = io.BytesIO(content) if isinstance(content, bytes) else content
-        form.add_field(name, file, filename=filename, content_type=kind)
+        form.add_field(name, file, filename=filename, content_type=content_type)
     return form

@@ -12,7 +12,7 @@ from enum import IntEnum
 from telegram.constants import FloodLimit
 
 
-class Rank(IntEnum):
+class Priority(IntEnum):
     """Who goes first."""
 
     ANSWER = 0  #: somebody waits for it
@@ -21,165 +21,169 @@ class Rank(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class RateLimit:
     """So many messages in any period; of those so many for progress cards, which leave room for answers."""
 
     count: int
     period_s: float
-    cards: int
+    card_count: int
 
-    def of(self, rank: Rank) -> int:
+    def count_for(self, priority: Priority) -> int:
         """Give how many there may be at a rank."""
-        return self.cards if rank is Rank.CARD else self.count
+        return self.card_count if priority is Priority.CARD else self.count
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RateLimits:
     """What Telegram allows: in all, in any chat, and in a group besides. Edits count as messages.
 
     https://core.telegram.org/bots/faq: one a second in a chat, with short bursts; 20 a minute in a group.
     """
 
-    overall: Limit = Limit(int(FloodLimit.MESSAGES_PER_SECOND), 1.0, 24)
-    chat: Limit = Limit(3, 3.0, 1)
-    group: Limit = Limit(int(FloodLimit.MESSAGES_PER_MINUTE_PER_GROUP), 60.0, 14)
+    overall: RateLimit = RateLimit(int(FloodLimit.MESSAGES_PER_SECOND), 1.0, 24)
+    chat: RateLimit = RateLimit(3, 3.0, 1)
+    group: RateLimit = RateLimit(int(FloodLimit.MESSAGES_PER_MINUTE_PER_GROUP), 60.0, 14)
 
 
-class Window:
+class SlidingWindow:
     """The messages of the last period.
 
     One counts from before it is sent until a period after it was answered: however long each is on its way,
     no more than allowed arrive at Telegram within any period.
     """
 
-    def __init__(self, limit: Limit) -> None:
+    def __init__(self, limit: RateLimit) -> None:
         self._limit = limit
-        self._under_way = 0
-        self._until_s: deque[float] = deque()
+        self._in_flight = 0
+        self._expiry_times_s: deque[float] = deque()
 
-    def wait_s(self, weight: int, rank: Rank, now_s: float) -> float:
+    def wait_s(self, message_count: int, priority: Priority, now_s: float) -> float:
         """Give how long a call of so many messages has to wait; inf: until one under way has ended."""
-        while self._until_s and self._until_s[0] <= now_s:
-            self._until_s.popleft()
-        used = self._under_way + len(self._until_s)
+        while self._expiry_times_s and self._expiry_times_s[0] <= now_s:
+            self._expiry_times_s.popleft()
+        used_count = self._in_flight + len(self._expiry_times_s)
         # An album of more than ever may be goes once there is nothing else.
-        too_many = min(used, used + weight - self._limit.of(rank))
-        if too_many <= 0:
+        excess_count = min(used_count, used_count + message_count - self._limit.count_for(priority))
+        if excess_count <= 0:
             return 0.0
-        return math.inf if too_many > len(self._until_s) else self._until_s[too_many - 1] - now_s
+        return (
+            math.inf
+            if excess_count > len(self._expiry_times_s)
+            else self._expiry_times_s[excess_count - 1] - now_s
+        )
 
-    def begin(self, weight: int) -> None:
+    def begin(self, message_count: int) -> None:
         """Count a call that goes now."""
-        self._under_way += weight
+        self._in_flight += message_count
 
-    def end(self, weight: int, now_s: float) -> None:
+    def end(self, message_count: int, now_s: float) -> None:
         """Note that it was answered."""
-        self._under_way -= weight
-        self._until_s.extend([now_s + self._limit.period_s] * weight)
+        self._in_flight -= message_count
+        self._expiry_times_s.extend([now_s + self._limit.period_s] * message_count)
 
     def is_empty(self, now_s: float) -> bool:
         """Tell whether nothing counts any more."""
-        return self.wait_s(self._limit.count, Rank.ANSWER, now_s) == 0.0
+        return self.wait_s(self._limit.count, Priority.ANSWER, now_s) == 0.0
 
 
 @dataclass(slots=True)
-class Chat:
+class ChatState:
     """What counts in one chat. `held_until_s`: Telegram itself asked to be left alone there."""
 
-    windows: tuple[Window, ...]
-    held_until_s: float = -math.inf
-    calls: int = 0  #: that wait or are under way
+    windows: tuple[SlidingWindow, ...]
+    paused_until_s: float = -math.inf
+    open_calls: int = 0  #: that wait or are under way
 
 
 @dataclass(eq=False, slots=True)
-class Call:
+class ApiCall:
     """Something to be sent to a chat: one message, or an album of `weight` pictures."""
 
     chat_id: int
-    rank: Rank
-    weight: int = 1
-    number: int = field(default=0, init=False)
+    priority: Priority
+    message_count: int = 1
+    sequence: int = field(default=0, init=False)
 
 
-class Line:
+class SendQueue:
     """Calls that wait for their turn. Those of one chat and rank keep their order."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: RateLimits) -> None:
         self._limits = limits
-        self._overall = Window(limits.overall)
-        self._chats: dict[int, Chat] = {}
-        self._waiting: list[Call] = []
-        self._count = 0
+        self._overall = SlidingWindow(limits.overall)
+        self._chats: dict[int, ChatState] = {}
+        self._pending: list[ApiCall] = []
+        self._last_sequence = 0
 
     def __len__(self) -> int:
         """Count the chats that are remembered."""
         return len(self._chats)
 
-    def join(self, call: Call) -> None:
+    def add(self, call: ApiCall) -> None:
         """Let a call wait."""
-        self._count += 1
-        call.number = self._count
-        self._chat(call.chat_id).calls += 1
-        insort(self._waiting, call, key=lambda each: (each.rank, each.number))
+        self._last_sequence += 1
+        call.sequence = self._last_sequence
+        self._get_chat(call.chat_id).open_calls += 1
+        insort(self._pending, call, key=lambda each: (each.priority, each.sequence))
 
-    def leave(self, call: Call) -> bool:
+    def remove(self, call: ApiCall) -> bool:
         """Forget a call that waits no longer; False when its turn has come already."""
-        if call not in self._waiting:
+        if call not in self._pending:
             return False
-        self._waiting.remove(call)
-        self._chat(call.chat_id).calls -= 1
+        self._pending.remove(call)
+        self._get_chat(call.chat_id).open_calls -= 1
         return True
 
-    def chat_wait_s(self, call: Call, now_s: float) -> float:
+    def chat_wait_s(self, call: ApiCall, now_s: float) -> float:
         """Give how long its chat makes a call wait, whatever else there is to say."""
-        chat = self._chat(call.chat_id)
-        waits_s = (each.wait_s(call.weight, call.rank, now_s) for each in chat.windows)
-        return max(chat.held_until_s - now_s, *waits_s)
+        chat = self._get_chat(call.chat_id)
+        window_waits_s = (each.wait_s(call.message_count, call.priority, now_s) for each in chat.windows)
+        return max(chat.paused_until_s - now_s, *window_waits_s)
 
-    def go(self, now_s: float) -> Iterator[Call]:
+    def pop_ready(self, now_s: float) -> Iterator[ApiCall]:
         """Give the calls whose turn it is; each counts from then on, until it is told to have ended."""
-        blocked: set[int] = set()
-        for call in list(self._waiting):
-            if self._overall.wait_s(call.weight, call.rank, now_s) > 0:
+        blocked_chats: set[int] = set()
+        for call in list(self._pending):
+            if self._overall.wait_s(call.message_count, call.priority, now_s) > 0:
                 return  # whoever comes later has no better right
-            if call.chat_id in blocked or self.chat_wait_s(call, now_s) > 0:
-                blocked.add(call.chat_id)
+            if call.chat_id in blocked_chats or self.chat_wait_s(call, now_s) > 0:
+                blocked_chats.add(call.chat_id)
                 continue
-            self._waiting.remove(call)
-            for window in (self._overall, *self._chat(call.chat_id).windows):
-                window.begin(call.weight)
+            self._pending.remove(call)
+            for window in (self._overall, *self._get_chat(call.chat_id).windows):
+                window.begin(call.message_count)
             yield call
 
-    def end(self, call: Call, now_s: float, hold_s: float = 0.0) -> None:
+    def complete(self, call: ApiCall, now_s: float, pause_s: float = 0.0) -> None:
         """Note that a call was answered, and whether Telegram asked to be left alone in that chat."""
-        chat = self._chat(call.chat_id)
+        chat = self._get_chat(call.chat_id)
         for window in (self._overall, *chat.windows):
-            window.end(call.weight, now_s)
-        chat.held_until_s = max(chat.held_until_s, now_s + hold_s)
-        chat.calls -= 1
+            window.end(call.message_count, now_s)
+        chat.paused_until_s = max(chat.paused_until_s, now_s + pause_s)
+        chat.open_calls -= 1
 
     def wait_s(self, now_s: float) -> float:
         """Give the time after which somebody may go, if nothing happens before; inf: nobody."""
-        soonest_s, chats = math.inf, set[int]()
-        for call in self._waiting:
-            overall_s = self._overall.wait_s(call.weight, call.rank, now_s)
+        soonest_s, seen_chats = math.inf, set[int]()
+        for call in self._pending:
+            overall_s = self._overall.wait_s(call.message_count, call.priority, now_s)
             if overall_s > 0:
                 return min(soonest_s, overall_s)
-            if call.chat_id not in chats:  # whoever comes later goes after the first one there
-                chats.add(call.chat_id)
+            if call.chat_id not in seen_chats:  # whoever comes later goes after the first one there
+                seen_chats.add(call.chat_id)
                 soonest_s = min(soonest_s, self.chat_wait_s(call, now_s))
         return soonest_s
 
-    def tidy(self, now_s: float) -> None:
+    def drop_idle_chats(self, now_s: float) -> None:
         """Forget chats in which nothing counts any more."""
         for chat_id, chat in list(self._chats.items()):
-            is_quiet = not chat.calls and chat.held_until_s <= now_s
-            if is_quiet and all(window.is_empty(now_s) for window in chat.windows):
+            is_idle = not chat.open_calls and chat.paused_until_s <= now_s
+            if is_idle and all(window.is_empty(now_s) for window in chat.windows):
                 del self._chats[chat_id]
 
-    def _chat(self, chat_id: int) -> Chat:
+    def _get_chat(self, chat_id: int) -> ChatState:
         chat = self._chats.get(chat_id)
         if chat is None:
             limits = (self._limits.chat, self._limits.group) if chat_id < 0 else (self._limits.chat,)
-            chat = self._chats[chat_id] = Chat(tuple(Window(each) for each in limits))
+            chat = self._chats[chat_id] = ChatState(tuple(SlidingWindow(each) for each in limits))
         return chat

@@ -14,37 +14,45 @@ from telegram.error import BadRequest, ChatMigrated
 from telegram.ext import ExtBot
 
 from bot import texts
-from bot.chats.telegram.errors import patiently, translated
-from bot.chats.telegram.formatting import MAX_CAPTION, Photo, blank, clipped, keyboard, length, photo
-from bot.chats.telegram.limits import Rank
-from bot.chats.telegram.registration import named
-from bot.core.accounts import Place
+from bot.chats.telegram.errors import retry_when_busy, translate_errors
+from bot.chats.telegram.formatting import (
+    MAX_CAPTION_CHARS,
+    TelegramPhoto,
+    blank_photo,
+    build_keyboard,
+    clip_text,
+    load_photo,
+    utf16_length,
+)
+from bot.chats.telegram.limits import Priority
+from bot.chats.telegram.registration import add_mention
+from bot.core.accounts import ChatAddress
 from bot.core.errors import ChatError, ChatUnreachable
-from bot.core.messages import Attachment, Picture, Reply
+from bot.core.messages import Attachment, PictureSource, Reply
 
 log = logging.getLogger(__name__)
 
-_ALBUM = int(MediaGroupLimit.MAX_MEDIA_LENGTH)
+_MAX_ALBUM_SIZE = int(MediaGroupLimit.MAX_MEDIA_LENGTH)
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class TelegramChatId:
     """Where a message stands: a chat, and its topic if the chat is a group that has some."""
 
     chat_id: int
-    topic_id: int | None = None
+    thread_id: int | None = None
 
     def __str__(self) -> str:
-        return str(self.chat_id) if self.topic_id is None else f"{self.chat_id}:{self.topic_id}"
+        return str(self.chat_id) if self.thread_id is None else f"{self.chat_id}:{self.thread_id}"
 
 
-def room_of(place: Place) -> Room:
+def parse_chat_address(address: ChatAddress) -> TelegramChatId:
     """Read where a place is."""
-    chat_id, _, topic_id = place.chat_id.partition(":")
-    return Room(int(chat_id), int(topic_id) if topic_id else None)
+    chat_id, _, thread_id = address.chat_id.partition(":")
+    return TelegramChatId(int(chat_id), int(thread_id) if thread_id else None)
 
 
-class Post:
+class TelegramSender:
     """Shows replies as messages; every method raises ChatUnreachable or ChatBusy.
 
     A message has at most one picture. Of several the first carries text and buttons, the others follow as an
@@ -53,231 +61,245 @@ class Post:
     `rank` says who goes first when there is much to send.
     """
 
-    def __init__(self, bot: ExtBot[Rank], rank: Rank = Rank.ANSWER) -> None:
+    def __init__(self, bot: ExtBot[Priority], priority: Priority = Priority.ANSWER) -> None:
         self._bot = bot
-        self._rank = rank
+        self._priority = priority
 
     async def send(
-        self, room: Room, reply: Reply, answer_to: int | None = None, rings: int | None = None
+        self,
+        chat: TelegramChatId,
+        reply: Reply,
+        reply_to: int | None = None,
+        mention_user_id: int | None = None,
     ) -> str:
         """Send a message, `answer_to` another one, and give its id; in a group it `rings` somebody."""
-        photos = await _read(reply.pictures)
+        photos = await _load_photos(reply.pictures)
         mentions: tuple[MessageEntity, ...] = ()
-        if rings is not None:
-            reply, mention = await named(self._bot, room.chat_id, rings, reply)
+        if mention_user_id is not None:
+            reply, mention = await add_mention(self._bot, chat.chat_id, mention_user_id, reply)
             mentions = (mention,)
-        moved = ""
-        with translated():
+        chat_prefix = ""
+        with translate_errors():
             try:
-                message_id, others = await self._first(room, reply, photos, answer_to, mentions)
+                message_id, other_photos = await self._send_first(chat, reply, photos, reply_to, mentions)
             except ChatMigrated as error:
-                room, moved = Room(error.new_chat_id), f"{error.new_chat_id}:"
-                message_id, others = await self._first(room, reply, photos, None, mentions)
+                chat, chat_prefix = TelegramChatId(error.new_chat_id), f"{error.new_chat_id}:"
+                message_id, other_photos = await self._send_first(chat, reply, photos, None, mentions)
             except BadRequest as refusal:
-                if room.topic_id is None or "thread not found" not in refusal.message.lower():
+                if chat.thread_id is None or "thread not found" not in refusal.message.lower():
                     raise
-                room = Room(room.chat_id)
-                message_id, others = await self._first(room, reply, photos, answer_to, mentions)
+                chat = TelegramChatId(chat.chat_id)
+                message_id, other_photos = await self._send_first(chat, reply, photos, reply_to, mentions)
         ids = [message_id]
-        for call in self._further(room, message_id, others, reply):
+        for call in self._remaining_sends(chat, message_id, other_photos, reply):
             try:
-                ids += await patiently(call)  # to raise would have the first message sent again
+                ids += await retry_when_busy(call)  # to raise would have the first message sent again
             except ChatError as error:
-                _left_out(message_id, error)
-        return moved + ",".join(map(str, ids))
+                _log_skipped_part(message_id, error)
+        return chat_prefix + ",".join(map(str, ids))
 
-    async def edit(self, room: Room, message_id: str, reply: Reply) -> str:
+    async def edit(self, chat: TelegramChatId, message_id: str, reply: Reply) -> str:
         """Make a message read like `reply`, quiet when it already does; gives the id it has then."""
-        photos = await _read(reply.pictures)
-        moved, colon, ids = message_id.rpartition(":")
-        room = Room(int(moved)) if moved else room
-        first, *further = map(int, ids.split(","))
-        with translated():
-            while further and reply.card_of is None:  # first: these may be there when the other one is gone
-                await self._take_away(room.chat_id, further.pop())
-            await self._edit_first(room.chat_id, first, reply, photos)
-        for call in self._further(room, first, photos[1:], reply):
+        photos = await _load_photos(reply.pictures)
+        new_chat_id, colon, ids = message_id.rpartition(":")
+        chat = TelegramChatId(int(new_chat_id)) if new_chat_id else chat
+        first_id, *other_ids = map(int, ids.split(","))
+        with translate_errors():
+            while (
+                other_ids and reply.card_job_id is None
+            ):  # first: these may be there when the other one is gone
+                await self._delete_message(chat.chat_id, other_ids.pop())
+            await self._edit_first(chat.chat_id, first_id, reply, photos)
+        for call in self._remaining_sends(chat, first_id, photos[1:], reply):
             try:
-                further += await call()
+                other_ids += await call()
             except ChatUnreachable as error:
-                _left_out(first, error)
-        return moved + colon + ",".join(map(str, [first, *further]))
+                _log_skipped_part(first_id, error)
+        return new_chat_id + colon + ",".join(map(str, [first_id, *other_ids]))
 
-    async def _first(
+    async def _send_first(
         self,
-        room: Room,
+        chat: TelegramChatId,
         reply: Reply,
-        photos: Sequence[Photo],
-        answer_to: int | None,
+        photos: Sequence[TelegramPhoto],
+        reply_to: int | None,
         mentions: Sequence[MessageEntity],
-    ) -> tuple[int, Sequence[Photo]]:
+    ) -> tuple[int, Sequence[TelegramPhoto]]:
         try:
-            return await self._as_it_is(room, reply, photos, answer_to, mentions)
+            return await self._send_unchanged(chat, reply, photos, reply_to, mentions)
         except BadRequest as refusal:
-            if not photos or not _is_no_right(refusal):
+            if not photos or not _is_missing_permission(refusal):
                 raise
-            return await self._as_it_is(room, texts.not_allowed_here(reply), (), answer_to, mentions)
+            return await self._send_unchanged(
+                chat, texts.remove_disallowed_pictures(reply), (), reply_to, mentions
+            )
 
-    async def _as_it_is(
+    async def _send_unchanged(
         self,
-        room: Room,
+        chat: TelegramChatId,
         reply: Reply,
-        photos: Sequence[Photo],
-        answer_to: int | None,
+        photos: Sequence[TelegramPhoto],
+        reply_to: int | None,
         mentions: Sequence[MessageEntity],
-    ) -> tuple[int, Sequence[Photo]]:
-        keys = keyboard(reply.buttons)
-        quote = None if answer_to is None else _answering(answer_to)
-        if photos and length(reply.text) <= MAX_CAPTION:
-            picture, *others = photos
-            sent = await self._bot.send_photo(
-                room.chat_id,
-                picture.data,
-                message_thread_id=room.topic_id,
-                caption=picture.caption(reply.text),
+    ) -> tuple[int, Sequence[TelegramPhoto]]:
+        reply_markup = build_keyboard(reply.buttons)
+        reply_parameters = None if reply_to is None else _reply_parameters(reply_to)
+        if photos and utf16_length(reply.text) <= MAX_CAPTION_CHARS:
+            first_photo, *other_photos = photos
+            message = await self._bot.send_photo(
+                chat.chat_id,
+                first_photo.data,
+                message_thread_id=chat.thread_id,
+                caption=first_photo.build_caption(reply.text),
                 caption_entities=mentions or None,
                 has_spoiler=reply.is_spoiler or None,
-                reply_markup=keys,
-                reply_parameters=quote,
+                reply_markup=reply_markup,
+                reply_parameters=reply_parameters,
                 disable_notification=reply.is_silent,
-                rate_limit_args=self._rank,
+                rate_limit_args=self._priority,
             )
-            return int(sent.message_id), others
-        text = clipped(reply.text)
-        sent = await self._bot.send_message(
-            room.chat_id,
+            return int(message.message_id), other_photos
+        text = clip_text(reply.text)
+        message = await self._bot.send_message(
+            chat.chat_id,
             text,
             entities=mentions or None,
-            message_thread_id=room.topic_id,
-            reply_markup=keys,
-            reply_parameters=quote,
+            message_thread_id=chat.thread_id,
+            reply_markup=reply_markup,
+            reply_parameters=reply_parameters,
             disable_notification=reply.is_silent,
-            rate_limit_args=self._rank,
+            rate_limit_args=self._priority,
         )
-        return int(sent.message_id), photos
+        return int(message.message_id), photos
 
-    async def _edit_first(self, chat_id: int, message_id: int, reply: Reply, photos: Sequence[Photo]) -> None:
+    async def _edit_first(
+        self, chat_id: int, message_id: int, reply: Reply, photos: Sequence[TelegramPhoto]
+    ) -> None:
         if photos:
             try:
-                await self._put_photo(chat_id, message_id, reply, photos[0])
+                await self._replace_photo(chat_id, message_id, reply, photos[0])
             except BadRequest as refusal:
-                if not _is_no_right(refusal):
+                if not _is_missing_permission(refusal):
                     raise
-                await self._edit_first(chat_id, message_id, texts.not_allowed_here(reply), ())
+                await self._edit_first(chat_id, message_id, texts.remove_disallowed_pictures(reply), ())
             return
-        bot, rank, keys = self._bot, self._rank, keyboard(reply.buttons)
+        bot, priority, reply_markup = self._bot, self._priority, build_keyboard(reply.buttons)
         try:
-            text = clipped(reply.text)
-            call = bot.edit_message_text(text, chat_id, message_id, reply_markup=keys, rate_limit_args=rank)
-            await _changed(call)
+            text = clip_text(reply.text)
+            edit_call = bot.edit_message_text(
+                text, chat_id, message_id, reply_markup=reply_markup, rate_limit_args=priority
+            )
+            await _ignore_unmodified(edit_call)
         except BadRequest as refusal:
             if "no text in the message" not in refusal.message.lower():
                 raise
             # A message keeps its kind: the picture goes, a blank one comes.
-            if reply.card_of is None and not reply.keeps_pictures:
-                await self._put_photo(chat_id, message_id, reply, blank())
+            if reply.card_job_id is None and not reply.keeps_pictures:
+                await self._replace_photo(chat_id, message_id, reply, blank_photo())
                 return
-            caption = clipped(reply.text, MAX_CAPTION)
-            await _changed(
+            caption = clip_text(reply.text, MAX_CAPTION_CHARS)
+            await _ignore_unmodified(
                 bot.edit_message_caption(
-                    chat_id, message_id, caption=caption, reply_markup=keys, rate_limit_args=rank
+                    chat_id, message_id, caption=caption, reply_markup=reply_markup, rate_limit_args=priority
                 )
             )
 
-    async def _put_photo(self, chat_id: int, message_id: int, reply: Reply, picture: Photo) -> None:
-        caption = picture.caption(reply.text)
-        media = InputMediaPhoto(picture.data, caption=caption, has_spoiler=reply.is_spoiler or None)
-        keys = keyboard(reply.buttons)
-        await _changed(
+    async def _replace_photo(self, chat_id: int, message_id: int, reply: Reply, photo: TelegramPhoto) -> None:
+        caption = photo.build_caption(reply.text)
+        media = InputMediaPhoto(photo.data, caption=caption, has_spoiler=reply.is_spoiler or None)
+        reply_markup = build_keyboard(reply.buttons)
+        await _ignore_unmodified(
             self._bot.edit_message_media(
-                media, chat_id, message_id, reply_markup=keys, rate_limit_args=self._rank
+                media, chat_id, message_id, reply_markup=reply_markup, rate_limit_args=self._priority
             )
         )
 
-    async def _take_away(self, chat_id: int, message_id: int) -> None:
+    async def _delete_message(self, chat_id: int, message_id: int) -> None:
         try:
-            await self._bot.delete_message(chat_id, message_id, rate_limit_args=self._rank)
+            await self._bot.delete_message(chat_id, message_id, rate_limit_args=self._priority)
         except BadRequest:  # after two days a message cannot be deleted, but its picture still be covered
             try:
-                await self._put_photo(chat_id, message_id, Reply(""), blank())
+                await self._replace_photo(chat_id, message_id, Reply(""), blank_photo())
             except BadRequest as refusal:
                 log.info("a further picture is gone already: %s", refusal.message)
 
-    def _further(
-        self, room: Room, message_id: int, photos: Sequence[Photo], reply: Reply
+    def _remaining_sends(
+        self, chat: TelegramChatId, message_id: int, photos: Sequence[TelegramPhoto], reply: Reply
     ) -> Iterator[Callable[[], Awaitable[list[int]]]]:
-        for at in range(0, len(photos), _ALBUM):
-            album = photos[at : at + _ALBUM]
-            yield partial(self._send_album, room, message_id, album, reply)
+        for start in range(0, len(photos), _MAX_ALBUM_SIZE):
+            album = photos[start : start + _MAX_ALBUM_SIZE]
+            yield partial(self._send_album, chat, message_id, album, reply)
         for file in reply.files:
-            yield partial(self._send_file, room, message_id, file, reply.is_silent)
+            yield partial(self._send_document, chat, message_id, file, reply.is_silent)
 
     async def _send_album(
-        self, room: Room, answer_to: int, photos: Sequence[Photo], reply: Reply
+        self, chat: TelegramChatId, reply_to: int, photos: Sequence[TelegramPhoto], reply: Reply
     ) -> list[int]:
-        quote, is_spoiler = _answering(answer_to), reply.is_spoiler or None
-        with translated():
+        reply_parameters, is_spoiler = _reply_parameters(reply_to), reply.is_spoiler or None
+        with translate_errors():
             if len(photos) == 1:  # an album has two at least
-                (only,) = photos
-                caption = only.caption("") or None
-                alone = await self._bot.send_photo(
-                    room.chat_id,
-                    only.data,
-                    message_thread_id=room.topic_id,
+                (photo,) = photos
+                caption = photo.build_caption("") or None
+                message = await self._bot.send_photo(
+                    chat.chat_id,
+                    photo.data,
+                    message_thread_id=chat.thread_id,
                     caption=caption,
-                    reply_parameters=quote,
+                    reply_parameters=reply_parameters,
                     has_spoiler=is_spoiler,
                     disable_notification=reply.is_silent,
-                    rate_limit_args=self._rank,
+                    rate_limit_args=self._priority,
                 )
-                return [int(alone.message_id)]
-            remark = next((each.remark for each in photos if each.remark), None)
-            album = [InputMediaPhoto(each.data, has_spoiler=is_spoiler) for each in photos]
-            sent = await self._bot.send_media_group(
-                room.chat_id,
-                album,
-                message_thread_id=room.topic_id,
-                caption=remark,
-                reply_parameters=quote,
+                return [int(message.message_id)]
+            note = next((each.note for each in photos if each.note), None)
+            media = [InputMediaPhoto(each.data, has_spoiler=is_spoiler) for each in photos]
+            messages = await self._bot.send_media_group(
+                chat.chat_id,
+                media,
+                message_thread_id=chat.thread_id,
+                caption=note,
+                reply_parameters=reply_parameters,
                 disable_notification=reply.is_silent,
-                rate_limit_args=self._rank,
+                rate_limit_args=self._priority,
             )
-            return [int(each.message_id) for each in sent]
+            return [int(each.message_id) for each in messages]
 
-    async def _send_file(self, room: Room, answer_to: int, file: Attachment, is_silent: bool) -> list[int]:
+    async def _send_document(
+        self, chat: TelegramChatId, reply_to: int, file: Attachment, is_silent: bool
+    ) -> list[int]:
         data = await asyncio.to_thread(file.path.read_bytes)  # given a path, the library would read it here
-        with translated():
+        with translate_errors():
             await self._bot.send_document(
-                room.chat_id,
+                chat.chat_id,
                 data,
-                message_thread_id=room.topic_id,
+                message_thread_id=chat.thread_id,
                 filename=file.name,
-                reply_parameters=_answering(answer_to),
+                reply_parameters=_reply_parameters(reply_to),
                 disable_notification=is_silent,
-                rate_limit_args=self._rank,
+                rate_limit_args=self._priority,
             )
         return []  # whoever takes a file keeps it
 
 
-async def _read(pictures: Sequence[Picture]) -> list[Photo]:
+async def _load_photos(pictures: Sequence[PictureSource]) -> list[TelegramPhoto]:
     """Read all pictures of a message before any is shown: they may be deleted meanwhile."""
-    return [await photo(each) for each in pictures]
+    return [await load_photo(each) for each in pictures]
 
 
-def _left_out(message_id: int, error: ChatError) -> None:
+def _log_skipped_part(message_id: int, error: ChatError) -> None:
     log.warning("a further part of message %d was left out: %s", message_id, error)
 
 
-def _is_no_right(refusal: BadRequest) -> bool:
+def _is_missing_permission(refusal: BadRequest) -> bool:
     """Say whether a group's rules are why a picture was refused: administrators may forbid media alone."""
     return "not enough rights to send" in refusal.message.lower()
 
 
-def _answering(message_id: int) -> ReplyParameters:
+def _reply_parameters(message_id: int) -> ReplyParameters:
     return ReplyParameters(message_id, allow_sending_without_reply=True)
 
 
-async def _changed(call: Awaitable[object]) -> None:
+async def _ignore_unmodified(call: Awaitable[object]) -> None:
     """Edit a message; that it reads so already is as good."""
     try:
         await call

@@ -17,87 +17,89 @@ from telegram import Bot, Update
 from telegram.error import Conflict, RetryAfter, TelegramError, TimedOut
 from telegram.ext import Application, ExtBot
 
-from bot.chats.telegram.errors import seconds_of
+from bot.chats.telegram.errors import retry_after_s
 from bot.chats.telegram.http import READ_TIMEOUT_S
-from bot.chats.telegram.limits import Rank
-from bot.core.errors import LedgerError
-from bot.core.messages import asked_by
-from bot.core.outbox import Handed
-from bot.services.studio import Studio
+from bot.chats.telegram.limits import Priority
+from bot.core.errors import DatabaseError
+from bot.core.messages import request_context
+from bot.core.outbox import IncomingUpdate
+from bot.services.studio import Services
 
 log = logging.getLogger(__name__)
 
 
 #: So many are worked off at the same time; the photos of an album each are one.
-MAX_AT_ONCE = 256
+MAX_CONCURRENT_UPDATES = 256
 
 
 #: Of those in one chat: answers there may have to wait for Telegram's limits, and others not for them.
-MAX_AT_ONCE_IN_A_CHAT = 32
+MAX_CONCURRENT_PER_CHAT = 32
 
 
 #: Who still waits when the bot ends is answered, unless it takes longer: then it is done at the next start.
-LAST_ANSWERS_S = 10.0
+SHUTDOWN_GRACE_S = 10.0
 
 
-class Incoming:
+class UpdateProcessor:
     """Takes updates, works each off in a task of its own, and forgets it then."""
 
-    def __init__(self, app: Application, studio: Studio) -> None:  # type: ignore[type-arg]
+    def __init__(self, app: Application, services: Services) -> None:  # type: ignore[type-arg]
         self._app = app
-        self._intake = studio.intake
+        self._inbox = services.update_inbox
         self._tasks: set[asyncio.Task[None]] = set()
-        self._room = asyncio.Semaphore(MAX_AT_ONCE)
-        self._rooms: WeakValueDictionary[int | None, asyncio.Semaphore] = WeakValueDictionary()  # by chat
+        self._semaphore = asyncio.Semaphore(MAX_CONCURRENT_UPDATES)
+        self._chat_semaphores: WeakValueDictionary[int | None, asyncio.Semaphore] = (
+            WeakValueDictionary()
+        )  # by chat
 
-    async def take(self, updates: Sequence[Update]) -> None:
+    async def accept(self, updates: Sequence[Update]) -> None:
         """Keep updates and begin with those that are new; LedgerError when they cannot be kept."""
-        new = await self._intake.take([_handed(each) for each in updates])
+        new_ids = await self._inbox.store([_to_incoming_update(each) for each in updates])
         for update in updates:
-            if update.update_id in new:
-                self._begin(update)
+            if update.update_id in new_ids:
+                self._start_processing(update)
 
     async def resume(self) -> None:
         """Begin again with what an earlier run was not done with."""
-        for each in await self._intake.left_over():
-            update = read(json.loads(each.body), self._app.bot)
+        for stored_update in await self._inbox.list_pending():
+            update = parse_update(json.loads(stored_update.body), self._app.bot)
             if update is None:
-                await self._intake.worked_off(each.id)
+                await self._inbox.mark_processed(stored_update.id)
                 continue
-            log.info("update %d is worked off again", each.id)
-            self._begin(update, is_again=True)
+            log.info("update %d is worked off again", stored_update.id)
+            self._start_processing(update, is_replay=True)
 
     async def close(self) -> None:
         """Let what is under way come to its end, for a while."""
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=LAST_ANSWERS_S)
+            await asyncio.wait(self._tasks, timeout=SHUTDOWN_GRACE_S)
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _begin(self, update: Update, is_again: bool = False) -> None:
-        task = asyncio.create_task(self._work_off(update, is_again), name=f"update-{update.update_id}")
+    def _start_processing(self, update: Update, is_replay: bool = False) -> None:
+        task = asyncio.create_task(self._process_update(update, is_replay), name=f"update-{update.update_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _work_off(self, update: Update, is_again: bool) -> None:
+    async def _process_update(self, update: Update, is_replay: bool) -> None:
         chat = update.effective_chat
-        name = None if chat is None else chat.id
-        its_room = self._rooms.setdefault(name, asyncio.Semaphore(MAX_AT_ONCE_IN_A_CHAT))
+        chat_id = None if chat is None else chat.id
+        chat_semaphore = self._chat_semaphores.setdefault(chat_id, asyncio.Semaphore(MAX_CONCURRENT_PER_CHAT))
         try:
-            async with its_room, self._room:
-                with asked_by(_name_of(update), is_again=is_again):
-                    if not (is_again and await self._intake.has_begun()):
+            async with chat_semaphore, self._semaphore:
+                with request_context(_idempotency_key(update), is_replay=is_replay):
+                    if not (is_replay and await self._inbox.has_job()):
                         await self._app.process_update(update)
-            await self._intake.worked_off(update.update_id)
-        except LedgerError as error:  # it is worked off again at the next start
+            await self._inbox.mark_processed(update.update_id)
+        except DatabaseError as error:  # it is worked off again at the next start
             log.error("update %d could not be noted as worked off: %s", update.update_id, error)
         except Exception:
             log.exception("update %d could not be worked off", update.update_id)
 
 
-def read(raw: Any, bot: Bot) -> Update | None:
+def parse_update(raw: Any, bot: Bot) -> Update | None:
     """Read an update as it came; None, with a line in the log, for one that would read no better later."""
     try:
         return Update.de_json(raw, bot)
@@ -106,12 +108,12 @@ def read(raw: Any, bot: Bot) -> Update | None:
         return None
 
 
-def _handed(update: Update) -> Handed:
+def _to_incoming_update(update: Update) -> IncomingUpdate:
     user = update.effective_user
-    return Handed(update.update_id, "" if user is None else str(user.id), update.to_json())
+    return IncomingUpdate(update.update_id, "" if user is None else str(user.id), update.to_json())
 
 
-def _name_of(update: Update) -> str:
+def _idempotency_key(update: Update) -> str:
     """Name what an update asks for: an album is one, in as many updates as it has photos."""
     message = update.message
     if message is not None and message.media_group_id is not None:
@@ -120,55 +122,64 @@ def _name_of(update: Update) -> str:
 
 
 #: Telegram answers at once when there is something, and else after so long.
-WAIT_S = 10
+LONG_POLL_S = 10
 
 
 #: To read and to write down 100, which Telegram would give, holds everybody up for 60 ms and more.
-MOST_UPDATES = 40
+MAX_UPDATES = 40
 
 
 #: Between tries while something is wrong, from the first to the longest; each is half as long again.
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
+INITIAL_BACKOFF_S, MAX_BACKOFF_S = 1.0, 30.0
 
 
 _T = TypeVar("_T")
 
 
-class PolledBot(ExtBot[Rank]):
+class PollingBot(ExtBot[Priority]):
     """The library's bot, which gives updates as they are: where it cannot read one it would give none."""
 
-    async def handed_over(self, offset: int | None, kinds: Sequence[str]) -> list[dict[str, Any]]:
+    async def fetch_updates(self, offset: int | None, allowed_updates: Sequence[str]) -> list[dict[str, Any]]:
         """Ask for updates from a number on, and wait a while where there are none."""
-        data = {"offset": offset, "limit": MOST_UPDATES, "timeout": WAIT_S, "allowed_updates": list(kinds)}
-        return list(await self._post("getUpdates", data, read_timeout=READ_TIMEOUT_S + WAIT_S))
+        data = {
+            "offset": offset,
+            "limit": MAX_UPDATES,
+            "timeout": LONG_POLL_S,
+            "allowed_updates": list(allowed_updates),
+        }
+        return list(await self._post("getUpdates", data, read_timeout=READ_TIMEOUT_S + LONG_POLL_S))
 
 
-class Polling:
+class UpdatePoller:
     """What was handed over is kept first and confirmed then, by asking for what comes after it."""
 
-    def __init__(self, bot: PolledBot, incoming: Incoming, updates: Sequence[str]) -> None:
+    def __init__(self, bot: PollingBot, processor: UpdateProcessor, allowed_updates: Sequence[str]) -> None:
         self._bot = bot
-        self._incoming = incoming
-        self._updates = updates
+        self._processor = processor
+        self._allowed_updates = allowed_updates
 
     async def run(self) -> None:
         """Ask until cancelled; whatever goes wrong is logged and tried again."""
-        await _insist(self._bot.delete_webhook)  # while there is one, Telegram refuses to be asked
+        await _retry_forever(self._bot.delete_webhook)  # while there is one, Telegram refuses to be asked
         offset: int | None = None
         while True:
-            if handed := await _insist(partial(self._bot.handed_over, offset, self._updates)):
-                updates = [each for each in (read(raw, self._bot) for raw in handed) if each is not None]
-                await _insist(partial(self._incoming.take, updates))
-                offset = handed[-1]["update_id"] + 1
+            if raw_updates := await _retry_forever(
+                partial(self._bot.fetch_updates, offset, self._allowed_updates)
+            ):
+                updates = [
+                    each for each in (parse_update(raw, self._bot) for raw in raw_updates) if each is not None
+                ]
+                await _retry_forever(partial(self._processor.accept, updates))
+                offset = raw_updates[-1]["update_id"] + 1
 
 
-async def _insist(call: Callable[[], Awaitable[_T]]) -> _T:
-    pause_s = FIRST_PAUSE_S
+async def _retry_forever(call: Callable[[], Awaitable[_T]]) -> _T:
+    backoff_s = INITIAL_BACKOFF_S
     while True:
         try:
             return await call()
         except RetryAfter as error:
-            wait_s = seconds_of(error)
+            wait_s = retry_after_s(error)
             log.warning("Telegram asks to wait %.0f s before it is asked for updates again", wait_s)
             await asyncio.sleep(wait_s)
             continue
@@ -178,9 +189,9 @@ async def _insist(call: Callable[[], Awaitable[_T]]) -> _T:
             log.info("Telegram did not answer in time; it is asked again")
         except TelegramError as error:
             log.warning("updates cannot be had (%s: %s); trying again", type(error).__name__, error.message)
-        except LedgerError as error:
+        except DatabaseError as error:
             log.error("updates cannot be kept: %s; trying again", error)
         except Exception:
             log.exception("updates cannot be read; trying again")
-        await asyncio.sleep(pause_s)
-        pause_s = min(LONGEST_PAUSE_S, pause_s * 1.5)
+        await asyncio.sleep(backoff_s)
+        backoff_s = min(MAX_BACKOFF_S, backoff_s * 1.5)

@@ -9,27 +9,27 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
 from bot.core.errors import WorkerLost
 from gpu_worker.protocol import (
-    Adjusted,
-    Candidate,
-    Checkpoint,
+    CandidateEvent,
+    CheckpointEvent,
     Crop,
-    Done,
-    Event,
-    Failed,
-    Generate,
-    Health,
+    DoneEvent,
+    FailedEvent,
+    FallbackEvent,
+    GenerateRequest,
     JobRequest,
-    Preview,
-    Progress,
-    Sample,
-    Started,
-    Train,
+    PreviewEvent,
+    ProgressEvent,
+    SampleEvent,
+    StartedEvent,
+    TrainRequest,
+    WorkerEvent,
+    WorkerHealth,
 )
 
 log = logging.getLogger(__name__)
 
 #: That it is frozen is noticed after so long.
-NOTICED_S = 0.05
+FREEZE_DETECTION_S = 0.05
 
 
 class FakeBackend:
@@ -47,196 +47,203 @@ class FakeBackend:
         self.picture = picture
         self.steps = steps
         self.fail_with = fail_with
-        self.lose_at: list[int] = []
-        self.poison: set[int] = set()
-        self.gate = asyncio.Event()
-        self.gate.set()
+        self.lost_at_steps: list[int] = []
+        self.crashing_jobs: set[int] = set()
+        self.proceed_event = asyncio.Event()
+        self.proceed_event.set()
         self.requests: list[JobRequest] = []
-        self.cancelled: list[int] = []
-        self.prepared: list[bytes] = []
-        self.forgotten: list[str] = []
-        self.sample: bytes | None = None  # a picture that a training gives at every step
+        self.cancelled_jobs: list[int] = []
+        self.prefetched_photos: list[bytes] = []
+        self.forgotten_hashes: list[str] = []
+        self.sample_png: bytes | None = None  # a picture that a training gives at every step
         #: How alike a training's LoRA is to its photos after each step, 0 to 1; none: nothing is said of it.
         #: At 0 it is the one that is trained further.
-        self.likeness: dict[int, float] = {}
+        self.likeness_by_step: dict[int, float] = {}
         #: How alike each picture of a drawing is, where that is asked for; none: nothing is said of it.
-        self.drawn_alike: list[float] = []
-        self.preview: bytes | None = None  # a picture that a generation gives at every step
-        self.at_once = 0  # the most jobs that ran at the same time
-        self._running = 0
-        self._deaths = 0
-        self._life_over = asyncio.Event()
+        self.picture_likenesses: list[float] = []
+        self.preview_png: bytes | None = None  # a picture that a generation gives at every step
+        self.max_concurrency = 0  # the most jobs that ran at the same time
+        self._running_count = 0
+        self._crash_count = 0
+        self._process_ended = asyncio.Event()
         self._is_frozen = False
-        self.refusal = ""
-        self.adjusts = False
+        self.refusal_reason = ""
+        self.emits_adjusted = False
         self.name = "fake"
-        self.workers = 1
-        self._tell: Callable[[], None] = lambda: None
+        self.ready_workers = 1
+        self._on_change: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
         """There is nothing to bring up."""
-        if self.refusal:
-            log.error("%s is refused: %s", self.name, self.refusal)
-            self.play(workers=0)
+        if self.refusal_reason:
+            log.error("%s is refused: %s", self.name, self.refusal_reason)
+            self.set_workers(workers=0)
 
     async def close(self) -> None:
         """Lose what runs."""
-        self._end_life()
+        self._end_process()
 
-    def health(self) -> Health | None:
+    def health(self) -> WorkerHealth | None:
         """Say that all is well."""
-        return Health(device="fake", base_model="fake", base_model_loaded=True, process_memory_bytes=0)
+        return WorkerHealth(device="fake", base_model="fake", base_model_loaded=True, process_memory_bytes=0)
 
-    def deaths(self) -> int:
+    def crash_count(self) -> int:
         """Count the lives that ended of themselves."""
-        return self._deaths
+        return self._crash_count
 
     @property
     def is_ready(self) -> bool:
         """Whether there is a worker."""
-        return self.workers > 0
+        return self.ready_workers > 0
 
-    def seats(self) -> int:
+    def worker_count(self) -> int:
         """Give the number of workers that it plays."""
-        return self.workers
+        return self.ready_workers
 
-    def tell_changes(self, tell: Callable[[], None]) -> None:
+    def subscribe(self, on_change: Callable[[], None]) -> None:
         """Remember whom to tell."""
-        self._tell = tell
+        self._on_change = on_change
 
-    def play(self, workers: int) -> None:
+    def set_workers(self, workers: int) -> None:
         """Go on as so many workers."""
-        self.workers = workers
-        self._tell()
+        self.ready_workers = workers
+        self._on_change()
 
-    def kill(self) -> None:
+    def crash(self) -> None:
         """Die, with all that runs, and be there again."""
-        self._deaths += 1
-        self._end_life()
-        workers = self.workers
-        self.play(workers=0)
-        self.play(workers)
+        self._crash_count += 1
+        self._end_process()
+        worker_count = self.ready_workers
+        self.set_workers(workers=0)
+        self.set_workers(worker_count)
 
     def freeze(self) -> None:
         """Do nothing any more until that is noticed, which is the end of this life."""
         self._is_frozen = True
-        asyncio.get_running_loop().call_later(NOTICED_S, self.kill)
+        asyncio.get_running_loop().call_later(FREEZE_DETECTION_S, self.crash)
 
-    def _end_life(self) -> None:
+    def _end_process(self) -> None:
         self._is_frozen = False
-        self._life_over.set()
-        self._life_over = asyncio.Event()
+        self._process_ended.set()
+        self._process_ended = asyncio.Event()
 
-    async def prepare(self, photo: bytes, crop: Crop | None = None) -> None:
+    async def prefetch(self, photo: bytes, crop: Crop | None = None) -> None:
         """Take note."""
-        self.prepared.append(photo)
+        self.prefetched_photos.append(photo)
 
-    async def forget(self, photos: Sequence[str]) -> None:
+    async def forget(self, photo_hashes: Sequence[str]) -> None:
         """Take note."""
-        self.forgotten.extend(photos)
+        self.forgotten_hashes.extend(photo_hashes)
 
-    async def run(self, request: JobRequest) -> AsyncGenerator[Event, None]:
+    async def run(self, request: JobRequest) -> AsyncGenerator[WorkerEvent, None]:
         """Carry out one attempt."""
         self.requests.append(request)
-        lose_at = self.lose_at.pop(0) if self.lose_at else None
-        life_over, is_over, has_stepped = self._life_over, False, False
-        self._running += 1
-        self.at_once = max(self.at_once, self._running)
+        lost_at_step = self.lost_at_steps.pop(0) if self.lost_at_steps else None
+        process_ended, is_ended, has_stepped = self._process_ended, False, False
+        self._running_count += 1
+        self.max_concurrency = max(self.max_concurrency, self._running_count)
         try:
-            for event in self.work(request):
-                if isinstance(event, Progress | Done | Failed):
-                    await self._turn(life_over, may_wait=has_stepped)
+            for event in self.iter_events(request):
+                if isinstance(event, ProgressEvent | DoneEvent | FailedEvent):
+                    await self._wait_for_turn(process_ended, may_wait=has_stepped)
                     has_stepped = True
-                if isinstance(event, Progress) and request.job_id in self.poison:
-                    self.kill()
-                if life_over.is_set() or (isinstance(event, Progress) and event.step == lose_at):
-                    is_over = True
+                if isinstance(event, ProgressEvent) and request.job_id in self.crashing_jobs:
+                    self.crash()
+                if process_ended.is_set() or (
+                    isinstance(event, ProgressEvent) and event.step == lost_at_step
+                ):
+                    is_ended = True
                     raise WorkerLost("the fake worker was told to vanish")
                 yield event
-            is_over = True
+            is_ended = True
         finally:
-            self._running -= 1
-            if not is_over:
-                self.cancelled.append(request.job_id)
+            self._running_count -= 1
+            if not is_ended:
+                self.cancelled_jobs.append(request.job_id)
 
-    async def _turn(self, life_over: asyncio.Event, may_wait: bool) -> None:
+    async def _wait_for_turn(self, process_ended: asyncio.Event, may_wait: bool) -> None:
         """Wait until the job may go on, or this life is over."""
         await asyncio.sleep(0)
         if self._is_frozen:
-            await life_over.wait()
-        elif may_wait and not self.gate.is_set():
-            await _first_of(self.gate, life_over)
+            await process_ended.wait()
+        elif may_wait and not self.proceed_event.is_set():
+            await _wait_for_any(self.proceed_event, process_ended)
 
-    def work(self, request: JobRequest) -> Iterator[Event]:
+    def iter_events(self, request: JobRequest) -> Iterator[WorkerEvent]:
         """Do the steps of an attempt, each beginning with its Progress."""
-        job, attempt = request.job_id, request.attempt
-        resume = request.resume if isinstance(request, Train) else None
-        first, steps = int(resume) if resume else 0, self.steps
-        yield Started(job_id=job, attempt=attempt, step=first, steps=steps)
-        if isinstance(request, Train) and request.start_from and first == 0 and 0 in self.likeness:
-            yield self._candidate(request, 0)
-        for step in range(first + 1, steps + 1):
-            yield Progress(job_id=job, attempt=attempt, step=step, steps=steps)
-            yield from self._beside(request, step)
-        yield self._last(request)
+        job_id, attempt = request.job_id, request.attempt
+        resume = request.resume_checkpoint if isinstance(request, TrainRequest) else None
+        start_step, steps = int(resume) if resume else 0, self.steps
+        yield StartedEvent(job_id=job_id, attempt=attempt, step=start_step, steps=steps)
+        if (
+            isinstance(request, TrainRequest)
+            and request.initial_lora
+            and start_step == 0
+            and 0 in self.likeness_by_step
+        ):
+            yield self._make_candidate(request, 0)
+        for step in range(start_step + 1, steps + 1):
+            yield ProgressEvent(job_id=job_id, attempt=attempt, step=step, steps=steps)
+            yield from self._step_events(request, step)
+        yield self._final_event(request)
 
-    def _beside(self, request: JobRequest, step: int) -> Iterator[Event]:
-        job, attempt = request.job_id, request.attempt
-        if isinstance(request, Train):
-            if self.sample is not None:
-                yield Sample(job_id=job, attempt=attempt, step=step, png=self.sample)
-            if step in self.likeness:
-                yield self._candidate(request, step)
-            if self.adjusts:
-                yield Adjusted(job_id=job, attempt=attempt, step=step, reason="One notch down.")
-            yield Checkpoint(job_id=job, attempt=attempt, step=step, data=str(step).encode())
-        elif self.preview is not None:
-            yield Preview(job_id=job, attempt=attempt, png=self.preview)
+    def _step_events(self, request: JobRequest, step: int) -> Iterator[WorkerEvent]:
+        job_id, attempt = request.job_id, request.attempt
+        if isinstance(request, TrainRequest):
+            if self.sample_png is not None:
+                yield SampleEvent(job_id=job_id, attempt=attempt, step=step, png=self.sample_png)
+            if step in self.likeness_by_step:
+                yield self._make_candidate(request, step)
+            if self.emits_adjusted:
+                yield FallbackEvent(job_id=job_id, attempt=attempt, step=step, reason="One notch down.")
+            yield CheckpointEvent(job_id=job_id, attempt=attempt, step=step, data=str(step).encode())
+        elif self.preview_png is not None:
+            yield PreviewEvent(job_id=job_id, attempt=attempt, png=self.preview_png)
 
-    def _candidate(self, request: Train, step: int) -> Candidate:
-        alike = self.likeness[step]
-        return Candidate(
+    def _make_candidate(self, request: TrainRequest, step: int) -> CandidateEvent:
+        likeness = self.likeness_by_step[step]
+        return CandidateEvent(
             job_id=request.job_id,
             attempt=request.attempt,
             step=request.start_step + step,
             lora=self.lora + f" of step {request.start_step + step}".encode(),
             pictures=(self.picture,),
-            identities=((alike, math.sqrt(1 - alike**2)),),
-            photo_identities=((1.0, 0.0),) * len(request.photos),
+            picture_embeddings=((likeness, math.sqrt(1 - likeness**2)),),
+            photo_embeddings=((1.0, 0.0),) * len(request.photos),
         )
 
-    def _last(self, request: JobRequest) -> Event:
-        job, attempt = request.job_id, request.attempt
+    def _final_event(self, request: JobRequest) -> WorkerEvent:
+        job_id, attempt = request.job_id, request.attempt
         if self.fail_with is not None:
-            return Failed(job_id=job, attempt=attempt, reason=self.fail_with)
-        if isinstance(request, Train):
-            return Done(job_id=job, attempt=attempt, lora=self.lora)
-        recipes = tuple(_recipe(request, number) for number in range(request.count))
-        alike = self.drawn_alike if request.compare_with else []
-        return Done(
-            job_id=job,
+            return FailedEvent(job_id=job_id, attempt=attempt, reason=self.fail_with)
+        if isinstance(request, TrainRequest):
+            return DoneEvent(job_id=job_id, attempt=attempt, lora=self.lora)
+        recipes = tuple(_format_recipe(request, number) for number in range(request.count))
+        likenesses = self.picture_likenesses if request.reference_pictures else []
+        return DoneEvent(
+            job_id=job_id,
             attempt=attempt,
             pictures=(self.picture,) * request.count,
             recipes=recipes,
-            identities=tuple((each, math.sqrt(1 - each**2)) for each in alike),
-            compared_identities=((1.0, 0.0),) * len(request.compare_with) if alike else (),
+            picture_embeddings=tuple((each, math.sqrt(1 - each**2)) for each in likenesses),
+            reference_embeddings=((1.0, 0.0),) * len(request.reference_pictures) if likenesses else (),
         )
 
 
-def _recipe(request: Generate, number: int) -> str:
+def _format_recipe(request: GenerateRequest, number: int) -> str:
     hashes = ", ".join(f"{lora.name}: {lora.sha256[:12]}" for lora in request.loras)
     size = f"{request.width_px or 512}x{request.height_px or 512}"
     return (
         f"{request.prompt}\nSteps: {request.steps or 25}, Sampler: {request.sampler or 'DPM++ 2M Karras'}, "
-        f"CFG scale: {7.5 if request.guidance is None else request.guidance:g}, "
+        f"CFG scale: {7.5 if request.guidance_scale is None else request.guidance_scale:g}, "
         f'Seed: {(request.seed or 0) + number}, Size: {size}, Model: fake, Lora hashes: "{hashes}"'
     )
 
 
-async def _first_of(*events: asyncio.Event) -> None:
-    waiting = [asyncio.create_task(event.wait()) for event in events]
+async def _wait_for_any(*events: asyncio.Event) -> None:
+    wait_tasks = [asyncio.create_task(event.wait()) for event in events]
     try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(wait_tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in waiting:
+        for task in wait_tasks:
             task.cancel()

@@ -11,195 +11,201 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from bot.core.errors import WorkerLost
-from bot.core.jobs import MAX_GENERATIONS_AT_ONCE
-from bot.jobs.backends.base import Seat
-from gpu_worker.protocol import Crop, Event, Generate, Health, JobRequest, Train
+from bot.core.jobs import MAX_CONCURRENT_GENERATIONS
+from bot.jobs.backends.base import WorkerSlot
+from gpu_worker.protocol import Crop, GenerateRequest, JobRequest, TrainRequest, WorkerEvent, WorkerHealth
 
 log = logging.getLogger(__name__)
 
 #: A job waits so long for a worker with room; one that was free when it was claimed may have gone meanwhile.
-ROOM_GRACE_S = 60.0
+SLOT_TIMEOUT_S = 60.0
 #: Things remembered of each worker: LoRAs it drew with, photos it was sent ahead.
-MAX_KNOWN = 256
+MAX_CACHED_HASHES = 256
 #: What it costs to go to a worker that has to be given the LoRA first, in neighbours on the card.
-STRANGER = 1.5
+CACHE_MISS_COST = 1.5
 #: A training beside a generation, in neighbours: pictures go first, so it is little.
-BESIDE_TRAINING = 0.5
+TRAINING_COST = 0.5
 
 
 @dataclass(slots=True, eq=False)
-class _Place:
+class _SlotState:
     """A seat, and what is known of it."""
 
-    seat: Seat
-    trainings: int = 0
-    generations: int = 0
+    slot: WorkerSlot
+    training_count: int = 0
+    generation_count: int = 0
     #: SHA-256 of what its worker holds, the latest last.
-    holds: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    cached_hashes: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
-    def has_room(self, request: JobRequest) -> bool:
-        if not self.seat.is_ready:
+    def has_capacity(self, request: JobRequest) -> bool:
+        if not self.slot.is_ready:
             return False
-        if isinstance(request, Train):
-            return self.trainings == 0
-        return self.generations < MAX_GENERATIONS_AT_ONCE
+        if isinstance(request, TrainRequest):
+            return self.training_count == 0
+        return self.generation_count < MAX_CONCURRENT_GENERATIONS
 
-    def cost(self, request: JobRequest, names: Sequence[str]) -> float:
+    def cost(self, request: JobRequest, hashes: Sequence[str]) -> float:
         """Tell how badly it suits a request, in neighbours on the card."""
-        missing = sum(name not in self.holds for name in names) / len(names) if names else 0.0
-        if isinstance(request, Train):
-            return self.generations + STRANGER * missing
-        return self.generations + BESIDE_TRAINING * self.trainings + STRANGER * missing
+        missing_share = (
+            sum(sha256 not in self.cached_hashes for sha256 in hashes) / len(hashes) if hashes else 0.0
+        )
+        if isinstance(request, TrainRequest):
+            return self.generation_count + CACHE_MISS_COST * missing_share
+        return self.generation_count + TRAINING_COST * self.training_count + CACHE_MISS_COST * missing_share
 
-    def count(self, request: JobRequest, by: int) -> None:
-        if isinstance(request, Train):
-            self.trainings += by
+    def add_jobs(self, request: JobRequest, delta: int) -> None:
+        if isinstance(request, TrainRequest):
+            self.training_count += delta
         else:
-            self.generations += by
+            self.generation_count += delta
 
-    def learn(self, names: Iterable[str]) -> None:
-        for name in names:
-            self.holds[name] = None
-            self.holds.move_to_end(name)
-        while len(self.holds) > MAX_KNOWN:
-            self.holds.popitem(last=False)
+    def remember_hashes(self, hashes: Iterable[str]) -> None:
+        for sha256 in hashes:
+            self.cached_hashes[sha256] = None
+            self.cached_hashes.move_to_end(sha256)
+        while len(self.cached_hashes) > MAX_CACHED_HASHES:
+            self.cached_hashes.popitem(last=False)
 
 
-class Fleet:
+class WorkerPool:
     """A backend of several seats, which may come and go while it runs.
 
     A job goes to the worker that suits it best: one that has its LoRA or its photos, and little else to do.
     """
 
-    def __init__(self, seats: Iterable[Seat] = (), room_grace_s: float = ROOM_GRACE_S) -> None:
-        self._places: list[_Place] = []
-        self._room_grace_s = room_grace_s
-        self._changed = asyncio.Event()
-        self._tell: Callable[[], None] = lambda: None
-        self._deaths_of_left = 0
-        for seat in seats:
-            self._place(seat)
+    def __init__(self, slots: Iterable[WorkerSlot] = (), slot_timeout_s: float = SLOT_TIMEOUT_S) -> None:
+        self._slot_states: list[_SlotState] = []
+        self._slot_timeout_s = slot_timeout_s
+        self._change_event = asyncio.Event()
+        self._on_change: Callable[[], None] = lambda: None
+        self._removed_crash_count = 0
+        for slot in slots:
+            self._register_slot(slot)
 
     async def start(self) -> None:
         """Begin bringing the workers up."""
-        for place in self._places:
-            await place.seat.start()
+        for state in self._slot_states:
+            await state.slot.start()
 
-    async def join(self, seat: Seat) -> None:
+    async def add_slot(self, slot: WorkerSlot) -> None:
         """Take a seat in and begin bringing its worker up; it gets jobs once it is ready."""
-        self._place(seat)
-        await seat.start()
+        self._register_slot(slot)
+        await slot.start()
 
-    async def leave(self, seat: Seat) -> None:
+    async def remove_slot(self, slot: WorkerSlot) -> None:
         """Let a seat go; attempts that run there raise WorkerLost."""
-        self._places = [place for place in self._places if place.seat is not seat]
-        await seat.close()
-        self._deaths_of_left += seat.deaths()
-        self._changes()
+        self._slot_states = [state for state in self._slot_states if state.slot is not slot]
+        await slot.close()
+        self._removed_crash_count += slot.crash_count()
+        self._handle_change()
 
-    def seats(self) -> int:
+    def worker_count(self) -> int:
         """Give the number of workers that are ready."""
-        return sum(place.seat.is_ready for place in self._places)
+        return sum(state.slot.is_ready for state in self._slot_states)
 
-    def tell_changes(self, tell: Callable[[], None]) -> None:
+    def subscribe(self, on_change: Callable[[], None]) -> None:
         """Have `tell` called when a worker becomes ready or is gone."""
-        self._tell = tell
+        self._on_change = on_change
 
-    def health(self) -> Health | None:
+    def health(self) -> WorkerHealth | None:
         """Put together what the workers said of themselves."""
-        return together([found for place in self._places if (found := place.seat.health()) is not None])
+        return merge_health(
+            [health for state in self._slot_states if (health := state.slot.health()) is not None]
+        )
 
-    def deaths(self) -> int:
+    def crash_count(self) -> int:
         """Count the ends of workers that nobody ordered, also of those that have left since."""
-        return self._deaths_of_left + sum(place.seat.deaths() for place in self._places)
+        return self._removed_crash_count + sum(state.slot.crash_count() for state in self._slot_states)
 
-    async def run(self, request: JobRequest) -> AsyncGenerator[Event, None]:
+    async def run(self, request: JobRequest) -> AsyncGenerator[WorkerEvent, None]:
         """Carry out one attempt on the worker that suits it best."""
-        names = _names(request)
-        place = await self._best(request, names)
-        place.count(request, 1)
-        place.learn(names)
-        log.info("job %d goes to %s", request.job_id, place.seat.name)
+        hashes = _content_hashes(request)
+        state = await self._select_slot(request, hashes)
+        state.add_jobs(request, 1)
+        state.remember_hashes(hashes)
+        log.info("job %d goes to %s", request.job_id, state.slot.name)
         try:
-            async with aclosing(place.seat.run(request)) as events:
+            async with aclosing(state.slot.run(request)) as events:
                 async for event in events:
                     yield event
         finally:
-            place.count(request, -1)
-            self._changes()
+            state.add_jobs(request, -1)
+            self._handle_change()
 
-    async def prepare(self, photo: bytes, crop: Crop | None = None) -> None:
+    async def prefetch(self, photo: bytes, crop: Crop | None = None) -> None:
         """Send a photo ahead to the worker that a training would go to now."""
-        ready = [place for place in self._places if place.seat.is_ready]
-        if ready:
+        ready_states = [state for state in self._slot_states if state.slot.is_ready]
+        if ready_states:
             # Photos of a set come one by one: all go to the same worker, unless it gets busy meanwhile.
-            best = min(ready, key=lambda place: (place.trainings, place.generations))
-            best.learn([hashlib.sha256(photo).hexdigest()])
-            await best.seat.prepare(photo, crop)
+            best_state = min(ready_states, key=lambda state: (state.training_count, state.generation_count))
+            best_state.remember_hashes([hashlib.sha256(photo).hexdigest()])
+            await best_state.slot.prefetch(photo, crop)
 
-    async def forget(self, photos: Sequence[str]) -> None:
+    async def forget(self, photo_hashes: Sequence[str]) -> None:
         """Let all workers forget photos."""
-        for place in self._places:
-            for name in photos:
-                place.holds.pop(name, None)
-            await place.seat.forget(photos)
+        for state in self._slot_states:
+            for sha256 in photo_hashes:
+                state.cached_hashes.pop(sha256, None)
+            await state.slot.forget(photo_hashes)
 
     async def close(self) -> None:
         """Stop all workers; running attempts raise WorkerLost."""
-        await asyncio.gather(*(place.seat.close() for place in self._places))
+        await asyncio.gather(*(state.slot.close() for state in self._slot_states))
 
-    def _place(self, seat: Seat) -> None:
-        self._places.append(_Place(seat))
-        seat.tell_changes(self._changes)
+    def _register_slot(self, slot: WorkerSlot) -> None:
+        self._slot_states.append(_SlotState(slot))
+        slot.subscribe(self._handle_change)
 
-    def _changes(self) -> None:
-        for place in self._places:
-            if not place.seat.is_ready:
-                place.holds.clear()  # its next life knows nothing
-        self._changed.set()
-        self._changed = asyncio.Event()
-        self._tell()
+    def _handle_change(self) -> None:
+        for state in self._slot_states:
+            if not state.slot.is_ready:
+                state.cached_hashes.clear()  # its next life knows nothing
+        self._change_event.set()
+        self._change_event = asyncio.Event()
+        self._on_change()
 
-    async def _best(self, request: JobRequest, names: Sequence[str]) -> _Place:
+    async def _select_slot(self, request: JobRequest, hashes: Sequence[str]) -> _SlotState:
         try:
-            async with asyncio.timeout(self._room_grace_s):
-                while not (fit := [place for place in self._places if place.has_room(request)]):
-                    await self._changed.wait()
+            async with asyncio.timeout(self._slot_timeout_s):
+                while not (
+                    candidates := [state for state in self._slot_states if state.has_capacity(request)]
+                ):
+                    await self._change_event.wait()
         except TimeoutError:
             raise WorkerLost("no worker became ready") from None
-        return min(fit, key=lambda place: place.cost(request, names))
+        return min(candidates, key=lambda state: state.cost(request, hashes))
 
 
-def _names(request: JobRequest) -> list[str]:
+def _content_hashes(request: JobRequest) -> list[str]:
     """Name what a worker may hold already of a request."""
-    if isinstance(request, Generate):
+    if isinstance(request, GenerateRequest):
         return [lora.sha256 for lora in request.loras]
     return [hashlib.sha256(photo).hexdigest() for photo in request.photos]
 
 
-def together(healths: Sequence[Health]) -> Health | None:
+def merge_health(healths: Sequence[WorkerHealth]) -> WorkerHealth | None:
     """Put what several workers say of themselves into one: sums, and the hottest card; None of none."""
     if len(healths) < 2:
         return healths[0] if healths else None
     devices = [each.device for each in healths]
-    kinds = [f"{devices.count(name)} x {name}" for name in dict.fromkeys(devices)]
-    loads = [each.device_load_percent for each in healths if each.device_load_percent is not None]
-    return Health(
-        device=", ".join(kinds),
+    device_labels = [f"{devices.count(name)} x {name}" for name in dict.fromkeys(devices)]
+    load_percents = [each.device_load_percent for each in healths if each.device_load_percent is not None]
+    return WorkerHealth(
+        device=", ".join(device_labels),
         base_model=healths[0].base_model,
         base_model_loaded=all(each.base_model_loaded for each in healths),
         process_memory_bytes=sum(each.process_memory_bytes for each in healths),
-        device_memory_used_bytes=_sum(each.device_memory_used_bytes for each in healths),
-        device_memory_total_bytes=_sum(each.device_memory_total_bytes for each in healths),
+        device_memory_used_bytes=_sum_known(each.device_memory_used_bytes for each in healths),
+        device_memory_total_bytes=_sum_known(each.device_memory_total_bytes for each in healths),
         device_temperature_c=max(
             (each.device_temperature_c for each in healths if each.device_temperature_c is not None),
             default=None,
         ),
-        device_load_percent=sum(loads) // len(loads) if loads else None,
+        device_load_percent=sum(load_percents) // len(load_percents) if load_percents else None,
         loading=next((each.loading for each in healths if each.loading), ""),
     )
 
 
-def _sum(numbers: Iterable[int | None]) -> int | None:
-    known = [number for number in numbers if number is not None]
-    return sum(known) if known else None
+def _sum_known(numbers: Iterable[int | None]) -> int | None:
+    known_numbers = [number for number in numbers if number is not None]
+    return sum(known_numbers) if known_numbers else None

@@ -16,17 +16,17 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from bot.jobs.backends.local import AMONG_OTHERS, LocalBackend, Patience
-from bot.jobs.backends.pool import ROOM_GRACE_S, Fleet
-from bot.processes.kill import gone, kill
+from bot.jobs.backends.local import POOL_TIMEOUTS, ProcessBackend, WorkerTimeouts
+from bot.jobs.backends.pool import SLOT_TIMEOUT_S, WorkerPool
+from bot.processes.kill import kill_process, reap
 
 log = logging.getLogger(__name__)
 
 #: Pause before the cluster is asked again after it could not be joined or has gone.
-REJOIN_S = 5.0
+REJOIN_DELAY_S = 5.0
 
 
-class Node(msgspec.Struct, frozen=True):
+class ClusterNode(msgspec.Struct, frozen=True):
     """A node that has cards."""
 
     id: str
@@ -35,10 +35,10 @@ class Node(msgspec.Struct, frozen=True):
     refused: str = ""  #: why its cards are not used
 
 
-_lines = msgspec.json.Decoder(list[Node])
+_nodes_decoder = msgspec.json.Decoder(list[ClusterNode])
 
 
-class RayBackend(Fleet):
+class RayBackend(WorkerPool):
     """A fleet whose seats are the cards of a cluster; they come and go with its nodes."""
 
     def __init__(
@@ -46,52 +46,52 @@ class RayBackend(Fleet):
         address: str,
         arguments: Sequence[str],
         environ: Mapping[str, str] | None = None,
-        patience: Patience = AMONG_OTHERS,
-        room_grace_s: float = ROOM_GRACE_S,
+        timeouts: WorkerTimeouts = POOL_TIMEOUTS,
+        slot_timeout_s: float = SLOT_TIMEOUT_S,
     ) -> None:
         """`arguments` start the worker with a node's own Python; `address` is the head's `host:port`."""
-        super().__init__(room_grace_s=room_grace_s)
+        super().__init__(slot_timeout_s=slot_timeout_s)
         self._address = address
         self._arguments = list(arguments)
         self._environ = dict(os.environ if environ is None else environ)
-        self._patience = patience
-        self._seats: dict[tuple[str, int], LocalBackend] = {}
-        self._scout: asyncio.Task[None] | None = None
-        self._leaving: set[asyncio.Task[None]] = set()
-        self._refused: dict[str, str] = {}
+        self._timeouts = timeouts
+        self._card_slots: dict[tuple[str, int], ProcessBackend] = {}
+        self._watcher_task: asyncio.Task[None] | None = None
+        self._removal_tasks: set[asyncio.Task[None]] = set()
+        self._refused_nodes: dict[str, str] = {}
 
     async def start(self) -> None:
         """Begin asking the cluster for its nodes."""
-        if self._scout is None:
-            self._scout = asyncio.create_task(self._scout_for_ever(), name="ray-scout")
+        if self._watcher_task is None:
+            self._watcher_task = asyncio.create_task(self._watch_nodes(), name="ray-scout")
 
     async def close(self) -> None:
         """Stop all workers; running attempts raise WorkerLost."""
-        if self._scout is not None:
-            self._scout.cancel()
-            await asyncio.wait([self._scout])
-            self._scout = None
+        if self._watcher_task is not None:
+            self._watcher_task.cancel()
+            await asyncio.wait([self._watcher_task])
+            self._watcher_task = None
         await super().close()
-        if self._leaving:
-            await asyncio.wait(self._leaving)
+        if self._removal_tasks:
+            await asyncio.wait(self._removal_tasks)
 
     def worker_pids(self) -> list[int]:
         """Give the pids of the workers that are ready, each on its own node."""
-        return [seat.worker_pid for seat in self._seats.values() if seat.is_ready and seat.worker_pid]
+        return [slot.worker_pid for slot in self._card_slots.values() if slot.is_ready and slot.worker_pid]
 
-    async def _scout_for_ever(self) -> None:
+    async def _watch_nodes(self) -> None:
         while True:
             try:
-                await self._one_look()
+                await self._follow_cluster()
             except TimeoutError:
-                log.error("the cluster has not answered for %.0f s", self._patience.start_s)
+                log.error("the cluster has not answered for %.0f s", self._timeouts.start_timeout_s)
             except (OSError, ValueError):  # the latter: a line that is none
                 log.exception("the cluster's nodes could not be asked for")
-            await asyncio.sleep(REJOIN_S)
+            await asyncio.sleep(REJOIN_DELAY_S)
 
-    async def _one_look(self) -> None:
+    async def _follow_cluster(self) -> None:
         """Follow the cluster until it is gone. Workers that we have stay meanwhile: each knows by itself."""
-        scout = await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gpu_worker.cluster.nodes", "--address", self._address),
             stdin=PIPE,
             stdout=PIPE,
@@ -99,63 +99,66 @@ class RayBackend(Fleet):
             env=self._environ,
             start_new_session=True,
         )
-        words = asyncio.create_task(_last_line(scout), name="ray-scout-log")
+        stderr_task = asyncio.create_task(_read_last_line(process), name="ray-scout-log")
         try:
-            assert scout.stdout is not None  # noqa: S101 - it was asked for as a pipe
-            while line := await self._heard(scout.stdout):
-                await self._settle(_lines.decode(line))
-            await asyncio.wait([words], timeout=self._patience.cancel_grace_s)
-            log.error("%s", words.result() if words.done() else "the cluster is gone")
+            assert process.stdout is not None  # noqa: S101 - it was asked for as a pipe
+            while line := await self._read_line(process.stdout):
+                await self._sync_slots(_nodes_decoder.decode(line))
+            await asyncio.wait([stderr_task], timeout=self._timeouts.cancel_timeout_s)
+            log.error("%s", stderr_task.result() if stderr_task.done() else "the cluster is gone")
         finally:
-            words.cancel()
-            kill(scout)
-            await gone(scout)
+            stderr_task.cancel()
+            kill_process(process)
+            await reap(process)
 
-    async def _heard(self, lines: asyncio.StreamReader) -> bytes:
+    async def _read_line(self, stream: asyncio.StreamReader) -> bytes:
         # One comes each second; Ray itself may wait for a head that hangs for ever.
-        async with asyncio.timeout(self._patience.start_s):
-            return await lines.readline()
+        async with asyncio.timeout(self._timeouts.start_timeout_s):
+            return await stream.readline()
 
-    async def _settle(self, nodes: Sequence[Node]) -> None:
+    async def _sync_slots(self, nodes: Sequence[ClusterNode]) -> None:
         """Have a seat for each card that there is."""
-        self._tell_refused(nodes)
-        let_in = [node for node in nodes if not node.refused]
-        wanted = {(node.id, card): node for node in let_in for card in range(node.cards)}
-        for key in self._seats.keys() - wanted.keys():
-            seat = self._seats.pop(key)
-            log.warning("%s has left the cluster", seat.name)
+        self._log_refused(nodes)
+        admitted_nodes = [node for node in nodes if not node.refused]
+        nodes_by_card = {(node.id, card): node for node in admitted_nodes for card in range(node.cards)}
+        for key in self._card_slots.keys() - nodes_by_card.keys():
+            slot = self._card_slots.pop(key)
+            log.warning("%s has left the cluster", slot.name)
             # Beside us: to take leave of one that is frozen takes a while.
-            leaving = asyncio.create_task(self.leave(seat), name=f"leave-{seat.name}")
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
-        for key, node in wanted.items():
-            if key not in self._seats:
-                seat = self._seats[key] = LocalBackend(
-                    self._relay(node), self._environ, self._patience, _name(node, key[1])
+            removal_task = asyncio.create_task(self.remove_slot(slot), name=f"leave-{slot.name}")
+            self._removal_tasks.add(removal_task)
+            removal_task.add_done_callback(self._removal_tasks.discard)
+        for key, node in nodes_by_card.items():
+            if key not in self._card_slots:
+                slot = self._card_slots[key] = ProcessBackend(
+                    self._relay_command(node), self._environ, self._timeouts, _slot_name(node, key[1])
                 )
-                log.info("%s has joined the cluster", seat.name)
-                await self.join(seat)
+                log.info("%s has joined the cluster", slot.name)
+                await self.add_slot(slot)
 
-    def _tell_refused(self, nodes: Sequence[Node]) -> None:
+    def _log_refused(self, nodes: Sequence[ClusterNode]) -> None:
         """Log each node that is not let in, once."""
-        before, self._refused = self._refused, {node.id: node.refused for node in nodes if node.refused}
+        previous_refusals, self._refused_nodes = (
+            self._refused_nodes,
+            {node.id: node.refused for node in nodes if node.refused},
+        )
         for node in nodes:
-            if node.refused and before.get(node.id) != node.refused:
+            if node.refused and previous_refusals.get(node.id) != node.refused:
                 log.error("node %s (%s) is refused: %s", node.id[:8], node.host, node.refused)
 
-    def _relay(self, node: Node) -> list[str]:
-        relay = [sys.executable, "-m", "gpu_worker.cluster.relay", "--address", self._address]
-        return [*relay, "--node", node.id, "--", *self._arguments]
+    def _relay_command(self, node: ClusterNode) -> list[str]:
+        command = [sys.executable, "-m", "gpu_worker.cluster.relay", "--address", self._address]
+        return [*command, "--node", node.id, "--", *self._arguments]
 
 
-def _name(node: Node, card: int) -> str:
+def _slot_name(node: ClusterNode, card: int) -> str:
     return f"card {card} of node {node.id[:8]} ({node.host})"
 
 
-async def _last_line(process: Process) -> str:
+async def _read_last_line(process: Process) -> str:
     """Read what a process writes to its stderr to its end; gives the last line."""
     assert process.stderr is not None  # noqa: S101 - it was asked for as a pipe
-    last = "the cluster is gone"
+    last_line = "the cluster is gone"
     while line := await process.stderr.readline():
-        last = line.decode(errors="replace").strip() or last
-    return last
+        last_line = line.decode(errors="replace").strip() or last_line
+    return last_line

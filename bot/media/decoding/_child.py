@@ -6,26 +6,26 @@ import sys
 from typing import BinaryIO
 
 from bot.core.errors import UserError
-from bot.media.decoding._codec import ANSWER, PHOTO, READY, REFUSED
-from bot.media.decoding._decode import SENTENCES, decode
-from bot.processes.sandboxed import opened
+from bot.media.decoding._codec import PHOTO_REPLY, READY_REPLY, REFUSED_REPLY, REPLY_HEADER
+from bot.media.decoding._decode import SENTENCES, decode_photo
+from bot.processes.sandboxed import enter_sandbox
 
 
 def main() -> None:
     """Decode until the input ends; the command line says how many bytes of memory there may be."""
-    answers, pictures = opened(int(sys.argv[1]))
-    _say(answers, READY, b"")
+    output, pictures = enter_sandbox(int(sys.argv[1]))
+    _write_reply(output, READY_REPLY, b"")
     while True:
         try:
-            photo = decode(pictures.get())
+            photo = decode_photo(pictures.get())
         except UserError as error:
-            _say(answers, REFUSED, bytes([SENTENCES.index(error.sentence)]))
+            _write_reply(output, REFUSED_REPLY, bytes([SENTENCES.index(error.message)]))
         else:
-            _say(answers, PHOTO, bytes.fromhex(photo.sha256) + photo.data)
+            _write_reply(output, PHOTO_REPLY, bytes.fromhex(photo.sha256) + photo.data)
 
 
-def _say(stream: BinaryIO, kind: int, body: bytes) -> None:
-    stream.write(ANSWER.pack(kind, len(body)) + body)
+def _write_reply(stream: BinaryIO, kind: int, body: bytes) -> None:
+    stream.write(REPLY_HEADER.pack(kind, len(body)) + body)
     stream.flush()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-ANSWER = struct.Struct(">BI")  #: what it is, length of what follows
-READY, PHOTO, REFUSED = 0, 1, 2
+REPLY_HEADER = struct.Struct(">BI")  #: what it is, length of what follows
+READY_REPLY, PHOTO_REPLY, REFUSED_REPLY = 0, 1, 2
 #: A photo is this much of its pixels' hash, then the JPEG.
 SHA256_BYTES = 32

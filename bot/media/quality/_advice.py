@@ -7,25 +7,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from statistics import median
 
-from bot.media.quality._rules import Reason, Verdict, amber, red
-from bot.media.quality._types import IDENTITY_NUMBERS, Face, Sight
+from bot.media.quality._rules import PhotoProblem, PhotoVerdict, amber, red
+from bot.media.quality._types import EMBEDDING_SIZE, Face, PhotoMeasurements
 
 #: Distances of dlib's numbers: people are told apart from SOMEONE_ELSE on, and one person's photos are
 #: nearer than UNSURE.
-SOMEONE_ELSE, UNSURE = 0.6, 0.48
+OTHER_PERSON_DISTANCE, UNSURE_DISTANCE = 0.6, 0.48
 #: Of a hash's 128 bits: below the first it is the same picture again, below the second nearly.
-SAME_BITS, ALIKE_BITS = 13, 29
+DUPLICATE_BITS, NEAR_DUPLICATE_BITS = 13, 29
 #: Advice takes this many photos.
-ENOUGH_PHOTOS = 3
-_SAME_TURN, _SAME_LIGHT = 0.12, 12.0
-CLOSE_UP, MEDIUM = 0.3, 0.12  # of the photo's height, that the face takes
+MIN_ADVICE_PHOTOS = 3
+_SAME_YAW, _SAME_LIGHT = 0.12, 12.0
+CLOSE_UP_SHARE, MEDIUM_SHOT_SHARE = 0.3, 0.12  # of the photo's height, that the face takes
 
 
 class Advice(StrEnum):
     """What would make a good set better; never a refusal."""
 
     #: The head looks the same way in all of them.
-    TURN = "turn"
+    YAW = "turn"
     #: All are taken from about the same distance.
     DISTANCE = "distance"
     #: All have about the same light.
@@ -34,68 +34,80 @@ class Advice(StrEnum):
 
 def distance_word(face: Face) -> str:
     """Say from how far a face was taken, as a caption does."""
-    if face.box.height >= CLOSE_UP:
+    if face.box.height >= CLOSE_UP_SHARE:
         return "close-up"
-    return "medium shot" if face.box.height >= MEDIUM else "long shot"
+    return "medium shot" if face.box.height >= MEDIUM_SHOT_SHARE else "long shot"
 
 
-def repeats(sights: Sequence[Sight | None]) -> Iterator[tuple[int, Verdict]]:
+def find_duplicates(
+    measurements_list: Sequence[PhotoMeasurements | None],
+) -> Iterator[tuple[int, PhotoVerdict]]:
     """Give each photo that repeats an earlier one, by its place from 0."""
-    for place, sight in enumerate(sights):
+    for index, measurements in enumerate(measurements_list):
         earlier = [
-            (_bits_apart(sight.hash, other.hash), number)
-            for number, other in enumerate(sights[:place], 1)
-            if sight is not None and other is not None
+            (_hamming_distance(measurements.hash, other_measurements.hash), number)
+            for number, other_measurements in enumerate(measurements_list[:index], 1)
+            if measurements is not None and other_measurements is not None
         ]
-        bits, photo = min(earlier, default=(ALIKE_BITS, 0))
-        if bits < SAME_BITS:
-            yield place, red(Reason.SAME_PICTURE, photo=photo)
-        elif bits < ALIKE_BITS:
-            yield place, amber(Reason.MUCH_ALIKE, photo=photo)
+        bits, photo = min(earlier, default=(NEAR_DUPLICATE_BITS, 0))
+        if bits < DUPLICATE_BITS:
+            yield index, red(PhotoProblem.DUPLICATE, photo=photo)
+        elif bits < NEAR_DUPLICATE_BITS:
+            yield index, amber(PhotoProblem.NEAR_DUPLICATE, photo=photo)
 
 
-def strangers(faces: Mapping[int, Face]) -> Iterator[tuple[int, Verdict]]:
+def find_strangers(faces: Mapping[int, Face]) -> Iterator[tuple[int, PhotoVerdict]]:
     """Give each photo that shows somebody else than most of the others; `faces` are by place from 0."""
-    known = {place: face.identity for place, face in faces.items() if len(face.identity) == IDENTITY_NUMBERS}
-    if len(known) < 2:
+    embeddings = {
+        index: face.embedding for index, face in faces.items() if len(face.embedding) == EMBEDDING_SIZE
+    }
+    if len(embeddings) < 2:
         return
-    near = {
-        place: [other for other in known if math.dist(known[place], known[other]) < SOMEONE_ELSE]
-        for place in known
+    neighbours = {
+        index: [
+            other
+            for other in embeddings
+            if math.dist(embeddings[index], embeddings[other]) < OTHER_PERSON_DISTANCE
+        ]
+        for index in embeddings
     }
     # The middle of the largest group; of equals the one whose photo came first.
-    middle = max(near, key=lambda place: (len(near[place]), -place))
-    group = near[middle]
-    is_clear = 2 * len(group) > len(known)
-    for place, numbers in known.items():
-        apart = median(
-            math.dist(numbers, known[other]) for other in group if other != place or len(group) == 1
+    centre = max(neighbours, key=lambda index: (len(neighbours[index]), -index))
+    largest_group = neighbours[centre]
+    has_majority = 2 * len(largest_group) > len(embeddings)
+    for index, embedding in embeddings.items():
+        distance = median(
+            math.dist(embedding, embeddings[other])
+            for other in largest_group
+            if other != index or len(largest_group) == 1
         )
-        if place not in group and apart >= SOMEONE_ELSE and is_clear:
-            yield place, red(Reason.OTHER_PERSON)
-        elif place not in group or apart >= UNSURE:
-            yield place, amber(Reason.UNSURE_PERSON)
+        if index not in largest_group and distance >= OTHER_PERSON_DISTANCE and has_majority:
+            yield index, red(PhotoProblem.OTHER_PERSON)
+        elif index not in largest_group or distance >= UNSURE_DISTANCE:
+            yield index, amber(PhotoProblem.UNSURE_PERSON)
 
 
-def advice(sights: Sequence[Sight]) -> tuple[Advice, ...]:
+def give_advice(measurements_list: Sequence[PhotoMeasurements]) -> tuple[Advice, ...]:
     """Say what all photos have in common that they had better not."""
-    if len(sights) < ENOUGH_PHOTOS:
+    if len(measurements_list) < MIN_ADVICE_PHOTOS:
         return ()
-    faces = [sight.main_face for sight in sights if sight.main_face is not None]
-    given = []
-    if len(faces) == len(sights):
-        if _spread([face.turn for face in faces]) < _SAME_TURN:
-            given.append(Advice.TURN)
+    faces = [
+        measurements.main_face for measurements in measurements_list if measurements.main_face is not None
+    ]
+    advice_list = []
+    if len(faces) == len(measurements_list):
+        if _spread([face.yaw for face in faces]) < _SAME_YAW:
+            advice_list.append(Advice.YAW)
         if len({distance_word(face) for face in faces}) == 1:
-            given.append(Advice.DISTANCE)
-    if _spread([sight.brightness for sight in sights]) < _SAME_LIGHT:
-        given.append(Advice.LIGHT)
-    return tuple(given)
+            advice_list.append(Advice.DISTANCE)
+    if _spread([measurements.brightness for measurements in measurements_list]) < _SAME_LIGHT:
+        advice_list.append(Advice.LIGHT)
+    return tuple(advice_list)
 
 
 def _spread(values: Sequence[float]) -> float:
     return max(values) - min(values)
 
 
-def _bits_apart(one: bytes, other: bytes) -> int:
+def _hamming_distance(one: bytes, other: bytes) -> int:
     return (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).bit_count()

@@ -9,52 +9,59 @@ from typing import BinaryIO, Protocol
 
 from PIL import Image
 
-from bot.media.quality._codec import ANSWER, FACES, NOT_SEEN, READY, SIGHT, encoder
-from bot.media.quality._measurements import read, sight
+from bot.media.quality._codec import (
+    MEASUREMENTS_REPLY,
+    READY_REPLY,
+    REPLY_HEADER,
+    UNREADABLE_REPLY,
+    WITH_FACES,
+    encoder,
+)
+from bot.media.quality._measurements import decode_photo, measure_photo
 from bot.media.quality._types import Face
-from bot.processes.sandboxed import opened
+from bot.processes.sandboxed import enter_sandbox
 
 #: The extra `faces`.
-NEEDED_FOR_FACES = ("ai_edge_litert", "dlib", "face_recognition_models", "numpy")
+FACE_MODULES = ("ai_edge_litert", "dlib", "face_recognition_models", "numpy")
 
 
-class Finder(Protocol):
+class FaceDetector(Protocol):
     """Finds faces."""
 
-    def find(self, picture: Image.Image) -> tuple[Face, ...]:
+    def detect(self, picture: Image.Image) -> tuple[Face, ...]:
         """Find the faces of an RGB picture, the largest first."""
 
 
 def main() -> None:
     """Measure until the input ends; the command line says how much memory there may be."""
-    answers, photos = opened(int(sys.argv[1]), maps_much=True)
-    finder = load_finder() if sys.argv[2] == FACES else None
-    _say(answers, READY, bytes([finder is not None]))
+    output, photos = enter_sandbox(int(sys.argv[1]), has_large_mappings=True)
+    detector = load_detector() if sys.argv[2] == WITH_FACES else None
+    _write_reply(output, READY_REPLY, bytes([detector is not None]))
     while True:
-        _answer(answers, photos.get(), finder)
+        _process_photo(output, photos.get(), detector)
 
 
-def load_finder(needed: Sequence[str] = NEEDED_FOR_FACES) -> Finder | None:
+def load_detector(module_names: Sequence[str] = FACE_MODULES) -> FaceDetector | None:
     """Load what finds faces; None where the extra `faces` is not installed."""
-    if any(importlib.util.find_spec(name) is None for name in needed):
+    if any(importlib.util.find_spec(name) is None for name in module_names):
         return None
-    from bot.media.quality._faces import FaceFinder  # only here: the libraries may be missing
+    from bot.media.quality._faces import BlazeFaceDetector  # only here: the libraries may be missing
 
-    return FaceFinder()
+    return BlazeFaceDetector()
 
 
-def _answer(answers: BinaryIO, photo: bytes, finder: Finder | None) -> None:
+def _process_photo(output: BinaryIO, photo: bytes, detector: FaceDetector | None) -> None:
     try:
-        picture = read(photo)
-        seen = sight(picture, None if finder is None else finder.find(picture))
+        picture = decode_photo(photo)
+        measurements = measure_photo(picture, None if detector is None else detector.detect(picture))
     except Exception as error:  # on hostile bytes decoders raise nearly every kind
-        _say(answers, NOT_SEEN, type(error).__name__.encode()[:100])
+        _write_reply(output, UNREADABLE_REPLY, type(error).__name__.encode()[:100])
     else:
-        _say(answers, SIGHT, encoder.encode(seen))
+        _write_reply(output, MEASUREMENTS_REPLY, encoder.encode(measurements))
 
 
-def _say(stream: BinaryIO, kind: int, body: bytes) -> None:
-    stream.write(ANSWER.pack(kind, len(body)) + body)
+def _write_reply(stream: BinaryIO, kind: int, body: bytes) -> None:
+    stream.write(REPLY_HEADER.pack(kind, len(body)) + body)
     stream.flush()
 
 

@@ -10,13 +10,13 @@ import struct
 
 import msgspec
 
-from bot.media.quality._types import Sight
+from bot.media.quality._types import PhotoMeasurements
 
-ANSWER = struct.Struct(">BI")  #: what it is, length of what follows
-READY, SIGHT, NOT_SEEN = 0, 1, 2
-FACES, NO_FACES = "faces", "no-faces"  #: on the child's command line, behind its bytes of memory
-MAX_ANSWER_BYTES = 2**16
+REPLY_HEADER = struct.Struct(">BI")  #: what it is, length of what follows
+READY_REPLY, MEASUREMENTS_REPLY, UNREADABLE_REPLY = 0, 1, 2
+WITH_FACES, WITHOUT_FACES = "faces", "no-faces"  #: on the child's command line, behind its bytes of memory
+MAX_REPLY_BYTES = 2**16
 
 encoder = msgspec.msgpack.Encoder()
 #: Checks every type and range: what does not fit is no answer.
-decoder = msgspec.msgpack.Decoder(Sight)
+decoder = msgspec.msgpack.Decoder(PhotoMeasurements)

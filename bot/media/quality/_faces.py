@@ -20,21 +20,21 @@ from PIL import Image
 from bot.media.quality._measurements import blown_out, face_sharpness, highlight
 from bot.media.quality._types import MAX_FACES, Box, Face
 
-Array = NDArray[np.float32]
+FloatArray = NDArray[np.float32]
 
-DETECTOR = Path(__file__).with_name("blazeface_full_range.tflite")
-_INPUT_PX, _CELLS = 192, 48
+DETECTOR_FILE = Path(__file__).with_name("blazeface_full_range.tflite")
+_INPUT_PX, _GRID_CELLS = 192, 48
 #: Scores from here on are faces; from MAYBE on they are looked at again from nearer.
-SURE, MAYBE = 0.7, 0.35
-MAX_SECOND_LOOKS = 16
-_OVERLAP = 0.3  # of two boxes that are one face
-_NEARER = 3.0  # widths of the face that the second look takes in
-_CUT = 0.1  # of a face beyond the edge
+FACE_SCORE, CANDIDATE_SCORE = 0.7, 0.35
+MAX_RECHECKS = 16
+_MIN_IOU = 0.3  # of two boxes that are one face
+_RECHECK_SCALE = 3.0  # widths of the face that the second look takes in
+_CUT_SHARE = 0.1  # of a face beyond the edge
 _RIGHT_EYE, _LEFT_EYE, _NOSE = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Detection:
     """A face in pixels of the picture that was looked at; `points` are eyes, nose, mouth, ears."""
 
     score: float
@@ -42,108 +42,129 @@ class Found:
     top: float
     width: float
     height: float
-    points: Array
+    keypoints: FloatArray
 
-    def overlap(self, other: Found) -> float:
+    def iou(self, other: Detection) -> float:
         """Give the part that both share of all that they cover."""
-        wide = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
-        high = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
-        both = max(0.0, wide) * max(0.0, high)
-        return both / (self.width * self.height + other.width * other.height - both)
+        overlap_width = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
+        overlap_height = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
+        intersection = max(0.0, overlap_width) * max(0.0, overlap_height)
+        return intersection / (self.width * self.height + other.width * other.height - intersection)
 
 
-class FaceFinder:
+class BlazeFaceDetector:
     """The two networks, loaded once."""
 
     def __init__(self) -> None:
         # The delegate would save 12 ms of a photo, and print a line into whatever console there is.
-        kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-        self._detector = Interpreter(str(DETECTOR), num_threads=1, experimental_op_resolver_type=kernels)
-        self._detector.allocate_tensors()
-        self._input = self._detector.get_input_details()[0]["index"]
-        outputs = sorted(self._detector.get_output_details(), key=lambda each: -int(each["shape"][-1]))
-        self._boxes, self._logits = (each["index"] for each in outputs)
-        centres = (np.arange(_CELLS, dtype=np.float32) + 0.5) / _CELLS
-        self._anchors = np.stack(np.meshgrid(centres, centres), -1).reshape(-1, 2)
-        folder = _models()
-        self._points = dlib.shape_predictor(str(folder / "shape_predictor_5_face_landmarks.dat"))
-        network = str(folder / "dlib_face_recognition_resnet_model_v1.dat")
-        self._identity = dlib.face_recognition_model_v1(network)
-
-    def find(self, picture: Image.Image) -> tuple[Face, ...]:
-        """Find the faces of an RGB picture, the largest first."""
-        seen = self._look(picture)
-        found = [each for each in seen if each.score >= SURE]
-        maybe = [each for each in seen if each.score < SURE][:MAX_SECOND_LOOKS]
-        found += [each for each in maybe if self._is_face(picture, each)]
-        found.sort(key=lambda each: -each.width)
-        return tuple(self._face(picture, each, at == 0) for at, each in enumerate(found[:MAX_FACES]))
-
-    def _is_face(self, picture: Image.Image, maybe: Found) -> bool:
-        """Look again at what may be a small face: a real one becomes clearer, a button does not."""
-        middle_x, middle_y = maybe.left + maybe.width / 2, maybe.top + maybe.height / 2
-        reach = _NEARER / 2 * max(maybe.width, maybe.height)
-        left, top = max(0, int(middle_x - reach)), max(0, int(middle_y - reach))
-        right, bottom = min(picture.width, int(middle_x + reach)), min(picture.height, int(middle_y + reach))
-        moved = Found(
-            maybe.score, maybe.left - left, maybe.top - top, maybe.width, maybe.height, maybe.points
+        op_resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        self._detector = Interpreter(
+            str(DETECTOR_FILE), num_threads=1, experimental_op_resolver_type=op_resolver
         )
-        seen = self._look(picture.crop((left, top, right, bottom)))
-        return any(each.score >= SURE and each.overlap(moved) >= _OVERLAP for each in seen)
+        self._detector.allocate_tensors()
+        self._input_index = self._detector.get_input_details()[0]["index"]
+        outputs = sorted(self._detector.get_output_details(), key=lambda each: -int(each["shape"][-1]))
+        self._boxes_index, self._logits_index = (each["index"] for each in outputs)
+        centres = (np.arange(_GRID_CELLS, dtype=np.float32) + 0.5) / _GRID_CELLS
+        self._anchors = np.stack(np.meshgrid(centres, centres), -1).reshape(-1, 2)
+        folder = _models_folder()
+        self._landmark_predictor = dlib.shape_predictor(str(folder / "shape_predictor_5_face_landmarks.dat"))
+        embedding_file = str(folder / "dlib_face_recognition_resnet_model_v1.dat")
+        self._embedding_model = dlib.face_recognition_model_v1(embedding_file)
 
-    def _look(self, picture: Image.Image) -> list[Found]:
+    def detect(self, picture: Image.Image) -> tuple[Face, ...]:
+        """Find the faces of an RGB picture, the largest first."""
+        detections = self._run_detector(picture)
+        faces = [each for each in detections if each.score >= FACE_SCORE]
+        candidates = [each for each in detections if each.score < FACE_SCORE][:MAX_RECHECKS]
+        faces += [each for each in candidates if self._is_face(picture, each)]
+        faces.sort(key=lambda each: -each.width)
+        return tuple(
+            self._measure_face(picture, each, index == 0) for index, each in enumerate(faces[:MAX_FACES])
+        )
+
+    def _is_face(self, picture: Image.Image, candidate: Detection) -> bool:
+        """Look again at what may be a small face: a real one becomes clearer, a button does not."""
+        middle_x, middle_y = candidate.left + candidate.width / 2, candidate.top + candidate.height / 2
+        half_side = _RECHECK_SCALE / 2 * max(candidate.width, candidate.height)
+        left, top = max(0, int(middle_x - half_side)), max(0, int(middle_y - half_side))
+        right, bottom = (
+            min(picture.width, int(middle_x + half_side)),
+            min(picture.height, int(middle_y + half_side)),
+        )
+        shifted_candidate = Detection(
+            candidate.score,
+            candidate.left - left,
+            candidate.top - top,
+            candidate.width,
+            candidate.height,
+            candidate.keypoints,
+        )
+        detections = self._run_detector(picture.crop((left, top, right, bottom)))
+        return any(
+            each.score >= FACE_SCORE and each.iou(shifted_candidate) >= _MIN_IOU for each in detections
+        )
+
+    def _run_detector(self, picture: Image.Image) -> list[Detection]:
         scale = _INPUT_PX / max(picture.size)
         size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
         left, top = ((_INPUT_PX - side) // 2 for side in size)
-        page = Image.new("RGB", (_INPUT_PX, _INPUT_PX))
-        page.paste(picture.resize(size, Image.Resampling.BILINEAR), (left, top))
-        pixels = np.asarray(page, np.float32) / 127.5 - 1
-        self._detector.set_tensor(self._input, pixels[None])
+        input_image = Image.new("RGB", (_INPUT_PX, _INPUT_PX))
+        input_image.paste(picture.resize(size, Image.Resampling.BILINEAR), (left, top))
+        pixels = np.asarray(input_image, np.float32) / 127.5 - 1
+        self._detector.set_tensor(self._input_index, pixels[None])
         self._detector.invoke()
-        logits = self._detector.get_tensor(self._logits)[0, :, 0]
+        logits = self._detector.get_tensor(self._logits_index)[0, :, 0]
         scores = 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
-        rows = np.flatnonzero(scores >= MAYBE)
-        rows = rows[np.argsort(-scores[rows])]
+        indices = np.flatnonzero(scores >= CANDIDATE_SCORE)
+        indices = indices[np.argsort(-scores[indices])]
         # A row holds the box's middle and size, then points, all of them from its cell's centre.
-        places = self._detector.get_tensor(self._boxes)[0][rows].reshape(-1, 8, 2) / _INPUT_PX
-        places[:, [0, 2, 3, 4, 5, 6, 7]] += self._anchors[rows, None]
-        places[:, [0, 2, 3, 4, 5, 6, 7]] -= np.array([left, top], np.float32) / _INPUT_PX
-        places *= _INPUT_PX / scale
-        kept: list[Found] = []
-        for score, place in zip(scores[rows], places, strict=True):
-            (x, y), (width, height) = place[0].tolist(), place[1].tolist()
+        keypoints = self._detector.get_tensor(self._boxes_index)[0][indices].reshape(-1, 8, 2) / _INPUT_PX
+        keypoints[:, [0, 2, 3, 4, 5, 6, 7]] += self._anchors[indices, None]
+        keypoints[:, [0, 2, 3, 4, 5, 6, 7]] -= np.array([left, top], np.float32) / _INPUT_PX
+        keypoints *= _INPUT_PX / scale
+        detections: list[Detection] = []
+        for score, points in zip(scores[indices], keypoints, strict=True):
+            (x, y), (width, height) = points[0].tolist(), points[1].tolist()
             if min(width, height) < 1 or not (0 <= x < picture.width and 0 <= y < picture.height):
                 continue
-            one = Found(float(score), x - width / 2, y - height / 2, width, height, place[2:])
-            if all(one.overlap(other) < _OVERLAP for other in kept):
-                kept.append(one)
-        return kept
+            detection = Detection(float(score), x - width / 2, y - height / 2, width, height, points[2:])
+            if all(detection.iou(other) < _MIN_IOU for other in detections):
+                detections.append(detection)
+        return detections
 
-    def _face(self, picture: Image.Image, found: Found, is_main: bool) -> Face:
-        left, top = max(0.0, found.left), max(0.0, found.top)
-        right = min(float(picture.width), found.left + found.width)
-        bottom = min(float(picture.height), found.top + found.height)
+    def _measure_face(self, picture: Image.Image, detection: Detection, is_main: bool) -> Face:
+        left, top = max(0.0, detection.left), max(0.0, detection.top)
+        right = min(float(picture.width), detection.left + detection.width)
+        bottom = min(float(picture.height), detection.top + detection.height)
         grey = picture.crop((int(left), int(top), math.ceil(right), math.ceil(bottom))).convert("L")
-        wide, high = picture.size
+        picture_width, picture_height = picture.size
         return Face(
-            box=Box(left / wide, top / high, (right - left) / wide, (bottom - top) / high),
-            width_px=found.width,
-            is_cut=(right - left) * (bottom - top) < (1 - _CUT) * found.width * found.height,
-            turn=_turn(found.points),
+            box=Box(
+                left / picture_width,
+                top / picture_height,
+                (right - left) / picture_width,
+                (bottom - top) / picture_height,
+            ),
+            width_px=detection.width,
+            is_cut=(right - left) * (bottom - top) < (1 - _CUT_SHARE) * detection.width * detection.height,
+            yaw=_head_yaw(detection.keypoints),
             sharpness=face_sharpness(grey),
             highlight=highlight(grey),
             blown_out=blown_out(grey),
-            identity=self._numbers(picture, found) if is_main else (),
+            embedding=self._embed_face(picture, detection) if is_main else (),
         )
 
-    def _numbers(self, picture: Image.Image, found: Found) -> tuple[float, ...]:
+    def _embed_face(self, picture: Image.Image, detection: Detection) -> tuple[float, ...]:
         pixels = np.asarray(picture)
-        left, top = int(found.left), int(found.top)
-        rectangle = dlib.rectangle(left, top, left + int(found.width), top + int(found.height))
-        return tuple(self._identity.compute_face_descriptor(pixels, self._points(pixels, rectangle)))
+        left, top = int(detection.left), int(detection.top)
+        rectangle = dlib.rectangle(left, top, left + int(detection.width), top + int(detection.height))
+        return tuple(
+            self._embedding_model.compute_face_descriptor(pixels, self._landmark_predictor(pixels, rectangle))
+        )
 
 
-def _models() -> Path:
+def _models_folder() -> Path:
     # Its own `__init__` needs pkg_resources, which new setuptools no longer have; the files are enough.
     spec = importlib.util.find_spec("face_recognition_models")
     if spec is None or not spec.submodule_search_locations:
@@ -151,10 +172,10 @@ def _models() -> Path:
     return Path(spec.submodule_search_locations[0]) / "models"
 
 
-def _turn(points: Array) -> float:
+def _head_yaw(points: FloatArray) -> float:
     """Give how far the nose is from between the eyes, in distances of the eyes, at any tilt."""
     right, left, nose = points[_RIGHT_EYE], points[_LEFT_EYE], points[_NOSE]
-    along = left - right
-    length = max(1e-6, math.hypot(*along.tolist()))
-    turn = float(np.dot(nose - (left + right) / 2, along)) / length**2
-    return min(9.0, max(-9.0, turn))
+    eye_vector = left - right
+    eye_distance = max(1e-6, math.hypot(*eye_vector.tolist()))
+    yaw = float(np.dot(nose - (left + right) / 2, eye_vector)) / eye_distance**2
+    return min(9.0, max(-9.0, yaw))

@@ -8,35 +8,35 @@ from itertools import pairwise
 
 from PIL import Image, ImageFilter, ImageOps, ImageStat
 
-from bot.media.quality._types import MAX_SIDE_PX, Face, Sight
+from bot.media.quality._types import MAX_SIDE_PX, Face, PhotoMeasurements
 
 FACE_SIDE_PX = 160
-_WHOLE_SIDE_PX, _TILES = 768, 6
+_SHARPNESS_SIDE_PX, _TILES_PER_SIDE = 768, 6
 #: A background may be out of focus; this many of the 36 tiles must be sharp, and one of them may be a speck.
 _SHARP_TILES = 4
-_SCALE = 4
-_LAPLACIAN = ImageFilter.Kernel((3, 3), (0, 1, 0, 1, -4, 1, 0, 1, 0), scale=_SCALE, offset=128)
-BLOWN_OUT = 250
+_LAPLACIAN_SCALE = 4
+_LAPLACIAN = ImageFilter.Kernel((3, 3), (0, 1, 0, 1, -4, 1, 0, 1, 0), scale=_LAPLACIAN_SCALE, offset=128)
+BLOWN_OUT_LEVEL = 250
 _COLOURS_SIDE_PX = 64
 
 
-def read(photo: bytes) -> Image.Image:
+def decode_photo(photo: bytes) -> Image.Image:
     """Decode a photo of our own gate; ValueError when it is larger than those are."""
-    with Image.open(io.BytesIO(photo), formats=("JPEG",)) as opened:
-        if max(opened.size) > MAX_SIDE_PX:
+    with Image.open(io.BytesIO(photo), formats=("JPEG",)) as image:
+        if max(image.size) > MAX_SIDE_PX:
             raise ValueError("larger than what the gate keeps")
-        return opened.convert("RGB")
+        return image.convert("RGB")
 
 
-def sight(picture: Image.Image, faces: tuple[Face, ...] | None) -> Sight:
+def measure_photo(picture: Image.Image, faces: tuple[Face, ...] | None) -> PhotoMeasurements:
     """Measure a photo as a whole."""
     grey = picture.convert("L")
-    grey.thumbnail((_WHOLE_SIDE_PX, _WHOLE_SIDE_PX), Image.Resampling.BILINEAR)
-    greenery, sky = _colours(picture)
-    return Sight(
+    grey.thumbnail((_SHARPNESS_SIDE_PX, _SHARPNESS_SIDE_PX), Image.Resampling.BILINEAR)
+    greenery, sky = _colour_shares(picture)
+    return PhotoMeasurements(
         width_px=picture.width,
         height_px=picture.height,
-        sharpness=_sharpest(grey),
+        sharpness=_tile_sharpness(grey),
         brightness=ImageStat.Stat(grey).mean[0],
         highlight=highlight(grey),
         blown_out=blown_out(grey),
@@ -53,7 +53,7 @@ def face_sharpness(crop: Image.Image) -> float:
     The contrast is stretched first, so that neither weak light nor the shade of a skin reads as blur.
     """
     small = crop.resize((FACE_SIDE_PX, FACE_SIDE_PX), Image.Resampling.BILINEAR)
-    return _variance(_edges(ImageOps.autocontrast(small, cutoff=1)))
+    return _variance(_filter_edges(ImageOps.autocontrast(small, cutoff=1)))
 
 
 def highlight(grey: Image.Image) -> float:
@@ -61,61 +61,61 @@ def highlight(grey: Image.Image) -> float:
 
     A shade of skin changes the mean; eyes and the light on a forehead are bright on everyone who is lit.
     """
-    left = grey.width * grey.height / 20
+    pixels_left = grey.width * grey.height / 20
     for value, count in reversed(list(enumerate(grey.histogram()))):
-        left -= count
-        if left <= 0:
+        pixels_left -= count
+        if pixels_left <= 0:
             return value
     return 0
 
 
 def blown_out(grey: Image.Image) -> float:
     """Give the share of pixels that are white."""
-    return sum(grey.histogram()[BLOWN_OUT:]) / (grey.width * grey.height)
+    return sum(grey.histogram()[BLOWN_OUT_LEVEL:]) / (grey.width * grey.height)
 
 
 def perceptual_hash(picture: Image.Image) -> bytes:
     """Say of 8 x 8 places whether it gets darker to the right and downwards: 128 bits."""
     grey = picture.convert("L")
-    across = grey.resize((9, 8), Image.Resampling.BILINEAR).tobytes()
-    down = grey.resize((8, 9), Image.Resampling.BILINEAR).tobytes()
-    bits = [across[9 * y + x] > across[9 * y + x + 1] for y in range(8) for x in range(8)]
-    bits += [down[8 * y + x] > down[8 * (y + 1) + x] for y in range(8) for x in range(8)]
-    return sum(bit << place for place, bit in enumerate(bits)).to_bytes(16, "big")
+    horizontal = grey.resize((9, 8), Image.Resampling.BILINEAR).tobytes()
+    vertical = grey.resize((8, 9), Image.Resampling.BILINEAR).tobytes()
+    bits = [horizontal[9 * y + x] > horizontal[9 * y + x + 1] for y in range(8) for x in range(8)]
+    bits += [vertical[8 * y + x] > vertical[8 * (y + 1) + x] for y in range(8) for x in range(8)]
+    return sum(bit << index for index, bit in enumerate(bits)).to_bytes(16, "big")
 
 
-def _sharpest(grey: Image.Image) -> float:
-    edges, tiles = _edges(grey), []
-    across, down = _cuts(edges.width), _cuts(edges.height)
-    for top, bottom in pairwise(down):
-        for left, right in pairwise(across):
-            tiles.append(_variance(edges.crop((left, top, right, bottom))))
-    return sorted(tiles)[-_SHARP_TILES]
+def _tile_sharpness(grey: Image.Image) -> float:
+    edges, variances = _filter_edges(grey), []
+    x_edges, y_edges = _tile_edges(edges.width), _tile_edges(edges.height)
+    for top, bottom in pairwise(y_edges):
+        for left, right in pairwise(x_edges):
+            variances.append(_variance(edges.crop((left, top, right, bottom))))
+    return sorted(variances)[-_SHARP_TILES]
 
 
-def _cuts(length_px: int) -> Sequence[int]:
-    return [number * length_px // _TILES for number in range(_TILES + 1)]
+def _tile_edges(length_px: int) -> Sequence[int]:
+    return [number * length_px // _TILES_PER_SIDE for number in range(_TILES_PER_SIDE + 1)]
 
 
-def _edges(grey: Image.Image) -> Image.Image:
+def _filter_edges(grey: Image.Image) -> Image.Image:
     # The outermost pixels have no neighbours, and Pillow leaves them as they were.
     return grey.filter(_LAPLACIAN).crop((1, 1, grey.width - 1, grey.height - 1))
 
 
 def _variance(edges: Image.Image) -> float:
-    return ImageStat.Stat(edges).var[0] * _SCALE**2
+    return ImageStat.Stat(edges).var[0] * _LAPLACIAN_SCALE**2
 
 
-def _colours(picture: Image.Image) -> tuple[float, float]:
+def _colour_shares(picture: Image.Image) -> tuple[float, float]:
     """Give the shares of leaf green that is not plain, and of sky blue in the upper half."""
     small = picture.resize((_COLOURS_SIDE_PX, _COLOURS_SIDE_PX), Image.Resampling.BOX).convert("HSV")
-    hues, colourful, values = (band.tobytes() for band in small.split())
+    hues, saturations, values = (band.tobytes() for band in small.split())
     greenery = sky = 0
-    for at, (hue, saturation, value) in enumerate(zip(hues, colourful, values, strict=True)):
-        left = values[at - 1] if at % _COLOURS_SIDE_PX else value
+    for index, (hue, saturation, value) in enumerate(zip(hues, saturations, values, strict=True)):
+        left_value = values[index - 1] if index % _COLOURS_SIDE_PX else value
         # Hue in 256ths of the circle. Leaves and grass vary from spot to spot; painted walls do not.
-        if 35 <= hue <= 100 and saturation > 60 and value > 40 and abs(value - left) >= 3:
+        if 35 <= hue <= 100 and saturation > 60 and value > 40 and abs(value - left_value) >= 3:
             greenery += 1
-        elif 130 <= hue <= 180 and saturation > 40 and value > 90 and at < len(values) // 2:
+        elif 130 <= hue <= 180 and saturation > 40 and value > 90 and index < len(values) // 2:
             sky += 1
     return greenery / len(values), sky / len(values)

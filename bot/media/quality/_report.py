@@ -10,25 +10,25 @@ from dataclasses import dataclass
 import msgspec
 from PIL import Image, ImageDraw, ImageFilter
 
-from bot.media.quality._advice import Advice, advice, distance_word, repeats, strangers
-from bot.media.quality._rules import PEOPLE, TRAINED_SIDE_PX, Grade, Verdict, of_photo
-from bot.media.quality._types import Box, Sight
+from bot.media.quality._advice import Advice, distance_word, find_duplicates, find_strangers, give_advice
+from bot.media.quality._rules import PEOPLE, TRAINED_SIDE_PX, PhotoGrade, PhotoVerdict, check_photo
+from bot.media.quality._types import Box, PhotoMeasurements
 from gpu_worker.protocol import Crop
 
 log = logging.getLogger(__name__)
 
-_TURNED = 0.3
-_OUTDOORS = 0.2  # of the photo that is leaves, or sky
+_THREE_QUARTER_YAW = 0.3
+_OUTDOORS_SHARE = 0.2  # of the photo that is leaves, or sky
 _LOW_LIGHT = 45.0
 #: A head, in widths and heights of its face: how far it reaches to each side, up and down.
 _HEAD_SIDE, _HEAD_UP, _HEAD_DOWN = 0.2, 0.45, 0.15
-_SOFT_EDGE = 0.06  # of the face's width
+_BLUR_SHARE = 0.06  # of the face's width
 #: A face takes at least this much of its square, 64 of 512 pixels, and is a little above the middle.
 _FACE_SHARE, _FACE_DOWN = 0.125, 0.42
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class TrainingHint:
     """What a training can use of one photo: the face in shares of it, and words for its caption."""
 
     width_px: int
@@ -51,23 +51,26 @@ class Feed:
         short_px = min(self.width_px, self.height_px)
         face_px = max(self.face.width * self.width_px, self.face.height * self.height_px)
         side_px = max(min(short_px, face_px / _FACE_SHARE), min(short_px, TRAINED_SIDE_PX))
-        across = (self.face.left + self.face.width / 2) * self.width_px - side_px / 2
-        down = (self.face.top + self.face.height / 2) * self.height_px - side_px * _FACE_DOWN
-        left = min(max(0.0, across), self.width_px - side_px)
-        top = min(max(0.0, down), self.height_px - side_px)
+        centred_left_px = (self.face.left + self.face.width / 2) * self.width_px - side_px / 2
+        centred_top_px = (self.face.top + self.face.height / 2) * self.height_px - side_px * _FACE_DOWN
+        left_px = min(max(0.0, centred_left_px), self.width_px - side_px)
+        top_px = min(max(0.0, centred_top_px), self.height_px - side_px)
         return Crop(
-            left / self.width_px, top / self.height_px, side_px / self.width_px, side_px / self.height_px
+            left_px / self.width_px,
+            top_px / self.height_px,
+            side_px / self.width_px,
+            side_px / self.height_px,
         )
 
-    def written(self) -> str:
+    def to_json(self) -> str:
         """Write it down, for the time its photo is kept."""
         return msgspec.json.encode(self).decode()
 
     @staticmethod
-    def read(text: str) -> Feed | None:
+    def from_json(text: str) -> TrainingHint | None:
         """Read what was written down; None where nothing was, or nothing that this version understands."""
         try:
-            return msgspec.json.decode(text, type=Feed) if text else None
+            return msgspec.json.decode(text, type=TrainingHint) if text else None
         except msgspec.DecodeError:
             log.warning("what the coach wrote of a photo cannot be read; it is trained on as it is")
             return None
@@ -76,76 +79,86 @@ class Feed:
         """Give a grey PNG of the photo's size, softly white where the head is; None without a face."""
         if self.face is None:
             return None
-        wide, high = self.face.width * self.width_px, self.face.height * self.height_px
-        left, top = self.face.left * self.width_px, self.face.top * self.height_px
+        face_width_px, face_height_px = self.face.width * self.width_px, self.face.height * self.height_px
+        left_px, top_px = self.face.left * self.width_px, self.face.top * self.height_px
         mask = Image.new("L", (self.width_px, self.height_px))
-        head = (
-            left - _HEAD_SIDE * wide,
-            top - _HEAD_UP * high,
-            left + (1 + _HEAD_SIDE) * wide,
-            top + (1 + _HEAD_DOWN) * high,
+        head_box = (
+            left_px - _HEAD_SIDE * face_width_px,
+            top_px - _HEAD_UP * face_height_px,
+            left_px + (1 + _HEAD_SIDE) * face_width_px,
+            top_px + (1 + _HEAD_DOWN) * face_height_px,
         )
-        ImageDraw.Draw(mask).ellipse(head, fill=255)
-        file = io.BytesIO()
-        mask.filter(ImageFilter.GaussianBlur(_SOFT_EDGE * wide)).save(file, "PNG")
-        return file.getvalue()
+        ImageDraw.Draw(mask).ellipse(head_box, fill=255)
+        buffer = io.BytesIO()
+        mask.filter(ImageFilter.GaussianBlur(_BLUR_SHARE * face_width_px)).save(buffer, "PNG")
+        return buffer.getvalue()
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class QualityReport:
     """One verdict and one feed a photo, in the photos' order; advice for all of them together.
 
     `looked_for_faces` is False where nothing could: then the verdicts say less.
     """
 
-    verdicts: tuple[Verdict, ...]
-    feeds: tuple[Feed | None, ...]
+    verdicts: tuple[PhotoVerdict, ...]
+    hints: tuple[TrainingHint | None, ...]
     advice: tuple[Advice, ...]
-    looked_for_faces: bool
+    has_face_detection: bool
 
     @property
-    def worst(self) -> Grade:
+    def worst_grade(self) -> PhotoGrade:
         """The grade of the worst photo."""
-        return max((verdict.grade for verdict in self.verdicts), default=Grade.GREEN)
+        return max((verdict.grade for verdict in self.verdicts), default=PhotoGrade.GREEN)
 
 
-def report(sights: Sequence[Sight | None], class_word: str) -> Report:
+def build_report(measurements_list: Sequence[PhotoMeasurements | None], class_word: str) -> QualityReport:
     """Judge photos by what was measured; None stands for one that could not be."""
-    found = [list(of_photo(sight, class_word)) for sight in sights]
+    verdicts_by_photo = [list(check_photo(measurements, class_word)) for measurements in measurements_list]
     is_person = class_word in PEOPLE
     if is_person:
         # A face that is no good by itself says nothing about whose it is.
-        clear = {
-            place: sight.main_face
-            for place, sight in enumerate(sights)
-            if sight is not None and sight.main_face is not None and _worst(found[place]).grade < Grade.RED
+        clear_faces = {
+            index: measurements.main_face
+            for index, measurements in enumerate(measurements_list)
+            if measurements is not None
+            and measurements.main_face is not None
+            and _worst_verdict(verdicts_by_photo[index]).grade < PhotoGrade.RED
         }
-        for place, verdict in strangers(clear):
-            found[place].append(verdict)
-    for place, verdict in repeats(sights):
-        found[place].append(verdict)
-    seen = [sight for sight in sights if sight is not None]
-    return Report(
-        verdicts=tuple(_worst(verdicts) for verdicts in found),
-        feeds=tuple(None if sight is None else _feed(sight, is_person) for sight in sights),
-        advice=advice(seen),
-        looked_for_faces=any(sight.faces is not None for sight in seen),
+        for index, verdict in find_strangers(clear_faces):
+            verdicts_by_photo[index].append(verdict)
+    for index, verdict in find_duplicates(measurements_list):
+        verdicts_by_photo[index].append(verdict)
+    known_measurements = [measurements for measurements in measurements_list if measurements is not None]
+    return QualityReport(
+        verdicts=tuple(_worst_verdict(verdicts) for verdicts in verdicts_by_photo),
+        hints=tuple(
+            None if measurements is None else _build_hint(measurements, is_person)
+            for measurements in measurements_list
+        ),
+        advice=give_advice(known_measurements),
+        has_face_detection=any(measurements.faces is not None for measurements in known_measurements),
     )
 
 
-def _worst(verdicts: Sequence[Verdict]) -> Verdict:
-    return max(verdicts, key=lambda verdict: verdict.grade, default=Verdict())
+def _worst_verdict(verdicts: Sequence[PhotoVerdict]) -> PhotoVerdict:
+    return max(verdicts, key=lambda verdict: verdict.grade, default=PhotoVerdict())
 
 
-def _feed(sight: Sight, is_person: bool) -> Feed:
-    face = sight.main_face if is_person else None
-    words = []
+def _build_hint(measurements: PhotoMeasurements, is_person: bool) -> TrainingHint:
+    face = measurements.main_face if is_person else None
+    caption_words = []
     if face is not None:
-        words.append(distance_word(face))
-        if abs(face.turn) >= _TURNED:
-            words.append("three-quarter view")
-    if max(sight.greenery, sight.sky) >= _OUTDOORS:
-        words.append("outdoors")
-    if sight.brightness < _LOW_LIGHT:
-        words.append("low light")
-    return Feed(sight.width_px, sight.height_px, None if face is None else face.box, tuple(words))
+        caption_words.append(distance_word(face))
+        if abs(face.yaw) >= _THREE_QUARTER_YAW:
+            caption_words.append("three-quarter view")
+    if max(measurements.greenery, measurements.sky) >= _OUTDOORS_SHARE:
+        caption_words.append("outdoors")
+    if measurements.brightness < _LOW_LIGHT:
+        caption_words.append("low light")
+    return TrainingHint(
+        measurements.width_px,
+        measurements.height_px,
+        None if face is None else face.box,
+        tuple(caption_words),
+    )

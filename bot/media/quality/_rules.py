@@ -9,26 +9,26 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
-from bot.media.quality._types import Face, Sight
+from bot.media.quality._types import Face, PhotoMeasurements
 
 PEOPLE = ("person", "woman", "man")
 #: A style may be soft on purpose.
-_MAY_BE_SOFT = "style"
+_SOFT_CLASS_WORD = "style"
 
 MIN_FACE_PX = 64
 TRAINED_SIDE_PX = 512  # what Stable Diffusion 1.5 looks at
 #: Of a face once its photo is that small: fewer are too few for the model's latents, of which one is 8 px.
 MIN_TRAINED_FACE_PX = 48
 #: A face this much smaller than the main one is somebody in the background.
-BACKGROUND_FACE = 0.25
+BACKGROUND_FACE_RATIO = 0.25
 
-BLURRED_FACE, SOFT_FACE = 40.0, 65.0
-BLURRED, SOFT = 30.0, 100.0
-DARK, DIM = 60.0, 90.0
-BLOWN_OUT, BRIGHT = 0.5, 0.2
+BLURRED_FACE_SHARPNESS, SOFT_FACE_SHARPNESS = 40.0, 65.0
+BLURRED_SHARPNESS, SOFT_SHARPNESS = 30.0, 100.0
+DARK_HIGHLIGHT, DIM_HIGHLIGHT = 60.0, 90.0
+RED_BLOWN_OUT, AMBER_BLOWN_OUT = 0.5, 0.2
 
 
-class Grade(IntEnum):
+class PhotoGrade(IntEnum):
     """How good a photo is; the larger is the worse."""
 
     #: As it should be.
@@ -39,21 +39,21 @@ class Grade(IntEnum):
     RED = 2
 
 
-class Reason(StrEnum):
+class PhotoProblem(StrEnum):
     """Why a photo is not green, and what its verdict's values are."""
 
     #: Nobody could look at it.
-    NOT_SEEN = "not-seen"
+    UNREADABLE = "not-seen"
     #: There is no clear face.
     NO_FACE = "no-face"
     #: There are several; `faces`.
-    MORE_FACES = "more-faces"
+    SEVERAL_FACES = "more-faces"
     #: There are small ones besides the main one; `faces` besides.
-    FACES_BEHIND = "faces-behind"
+    BACKGROUND_FACES = "faces-behind"
     #: The face has too few pixels; `face_px`, `wanted_px`.
     FACE_SMALL = "face-small"
     #: The face will have too few pixels unless the photo is cropped; `face_px`, `wanted_px` when trained.
-    FACE_FAR = "face-far"
+    FACE_DISTANT = "face-far"
     #: The face goes on beyond the edge.
     FACE_CUT = "face-cut"
     #: It is not sharp; `sharpness`, `wanted`.
@@ -69,78 +69,78 @@ class Reason(StrEnum):
     #: It may show somebody else than the others.
     UNSURE_PERSON = "unsure-person"
     #: It is the same picture as `photo`, counted from 1.
-    SAME_PICTURE = "same-picture"
+    DUPLICATE = "same-picture"
     #: It is nearly the same picture as `photo`, counted from 1.
-    MUCH_ALIKE = "much-alike"
+    NEAR_DUPLICATE = "much-alike"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class PhotoVerdict:
     """What is thought of one photo: the worst that was found, none when it is green."""
 
-    grade: Grade = Grade.GREEN
-    reason: Reason | None = None
+    grade: PhotoGrade = PhotoGrade.GREEN
+    problem: PhotoProblem | None = None
     values: Mapping[str, int] = field(default_factory=dict)
 
 
-def red(reason: Reason, **values: int) -> Verdict:
+def red(problem: PhotoProblem, **values: int) -> PhotoVerdict:
     """A photo to be replaced."""
-    return Verdict(Grade.RED, reason, values)
+    return PhotoVerdict(PhotoGrade.RED, problem, values)
 
 
-def amber(reason: Reason, **values: int) -> Verdict:
+def amber(problem: PhotoProblem, **values: int) -> PhotoVerdict:
     """A photo that a person may insist on."""
-    return Verdict(Grade.AMBER, reason, values)
+    return PhotoVerdict(PhotoGrade.AMBER, problem, values)
 
 
-def of_photo(sight: Sight | None, class_word: str) -> Iterator[Verdict]:
+def check_photo(measurements: PhotoMeasurements | None, class_word: str) -> Iterator[PhotoVerdict]:
     """Give all that is found in one photo by itself, the most important first."""
-    if sight is None:
-        yield amber(Reason.NOT_SEEN)
-    elif class_word in PEOPLE and sight.faces is not None:
-        yield from _of_faces(sight, sight.faces)
+    if measurements is None:
+        yield amber(PhotoProblem.UNREADABLE)
+    elif class_word in PEOPLE and measurements.faces is not None:
+        yield from _check_faces(measurements, measurements.faces)
     else:
-        yield from _of_whole(sight, class_word)
+        yield from _check_whole(measurements, class_word)
 
 
-def _of_faces(sight: Sight, faces: tuple[Face, ...]) -> Iterator[Verdict]:
+def _check_faces(measurements: PhotoMeasurements, faces: tuple[Face, ...]) -> Iterator[PhotoVerdict]:
     if not faces:
-        yield red(Reason.NO_FACE)
+        yield red(PhotoProblem.NO_FACE)
         return
-    face, *others = faces
-    near = [each for each in others if each.width_px >= BACKGROUND_FACE * face.width_px]
-    if near:
-        yield red(Reason.MORE_FACES, faces=1 + len(near))
+    face, *other_faces = faces
+    large_faces = [each for each in other_faces if each.width_px >= BACKGROUND_FACE_RATIO * face.width_px]
+    if large_faces:
+        yield red(PhotoProblem.SEVERAL_FACES, faces=1 + len(large_faces))
     if face.width_px < MIN_FACE_PX:
-        yield red(Reason.FACE_SMALL, face_px=round(face.width_px), wanted_px=MIN_FACE_PX)
-    yield from _of_sharpness(face.sharpness, BLURRED_FACE, SOFT_FACE)
-    yield from _of_light(face.highlight, face.blown_out)
+        yield red(PhotoProblem.FACE_SMALL, face_px=round(face.width_px), wanted_px=MIN_FACE_PX)
+    yield from _check_sharpness(face.sharpness, BLURRED_FACE_SHARPNESS, SOFT_FACE_SHARPNESS)
+    yield from _check_light(face.highlight, face.blown_out)
     if face.is_cut:
-        yield amber(Reason.FACE_CUT)
-    trained_px = face.width_px * min(1.0, TRAINED_SIDE_PX / sight.short_px)
+        yield amber(PhotoProblem.FACE_CUT)
+    trained_px = face.width_px * min(1.0, TRAINED_SIDE_PX / measurements.short_px)
     if trained_px < MIN_TRAINED_FACE_PX:
-        yield amber(Reason.FACE_FAR, face_px=round(trained_px), wanted_px=MIN_TRAINED_FACE_PX)
-    if others and not near:
-        yield amber(Reason.FACES_BEHIND, faces=len(others))
+        yield amber(PhotoProblem.FACE_DISTANT, face_px=round(trained_px), wanted_px=MIN_TRAINED_FACE_PX)
+    if other_faces and not large_faces:
+        yield amber(PhotoProblem.BACKGROUND_FACES, faces=len(other_faces))
 
 
-def _of_whole(sight: Sight, class_word: str) -> Iterator[Verdict]:
-    if class_word != _MAY_BE_SOFT:
-        yield from _of_sharpness(sight.sharpness, BLURRED, SOFT)
-    if sight.short_px < TRAINED_SIDE_PX:
-        yield amber(Reason.SMALL, short_px=sight.short_px, wanted_px=TRAINED_SIDE_PX)
+def _check_whole(measurements: PhotoMeasurements, class_word: str) -> Iterator[PhotoVerdict]:
+    if class_word != _SOFT_CLASS_WORD:
+        yield from _check_sharpness(measurements.sharpness, BLURRED_SHARPNESS, SOFT_SHARPNESS)
+    if measurements.short_px < TRAINED_SIDE_PX:
+        yield amber(PhotoProblem.SMALL, short_px=measurements.short_px, wanted_px=TRAINED_SIDE_PX)
 
 
-def _of_sharpness(sharpness: float, blurred: float, soft: float) -> Iterator[Verdict]:
+def _check_sharpness(sharpness: float, blurred: float, soft: float) -> Iterator[PhotoVerdict]:
     if sharpness < soft:
-        how = red if sharpness < blurred else amber
-        yield how(Reason.BLURRED, sharpness=round(sharpness), wanted=round(soft))
+        make_verdict = red if sharpness < blurred else amber
+        yield make_verdict(PhotoProblem.BLURRED, sharpness=round(sharpness), wanted=round(soft))
 
 
-def _of_light(highlight: float, blown_out: float) -> Iterator[Verdict]:
-    if highlight < DIM:
-        how = red if highlight < DARK else amber
-        yield how(Reason.DARK, highlight=round(highlight), wanted=round(DIM))
-    if blown_out > BRIGHT:
-        how = red if blown_out > BLOWN_OUT else amber
-        yield how(Reason.BLOWN_OUT, percent=round(100 * blown_out))
+def _check_light(highlight: float, blown_out: float) -> Iterator[PhotoVerdict]:
+    if highlight < DIM_HIGHLIGHT:
+        make_verdict = red if highlight < DARK_HIGHLIGHT else amber
+        yield make_verdict(PhotoProblem.DARK, highlight=round(highlight), wanted=round(DIM_HIGHLIGHT))
+    if blown_out > AMBER_BLOWN_OUT:
+        make_verdict = red if blown_out > RED_BLOWN_OUT else amber
+        yield make_verdict(PhotoProblem.BLOWN_OUT, percent=round(100 * blown_out))

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-IDENTITY_NUMBERS = 128
+EMBEDDING_SIZE = 128
 MAX_FACES = 64
 MAX_SIDE_PX = 1536  #: what our own gate lets through is never larger
 _Share = Annotated[float, Meta(ge=0, le=1)]
@@ -29,14 +29,14 @@ class Face(msgspec.Struct, frozen=True):
     box: Box
     width_px: Annotated[float, Meta(ge=0, le=2 * MAX_SIDE_PX)]
     is_cut: bool  #: it goes on beyond the edge of the photo
-    turn: Annotated[float, Meta(ge=-9, le=9)]  #: of the head: 0 looks at us, positive to the photo's right
+    yaw: Annotated[float, Meta(ge=-9, le=9)]  #: of the head: 0 looks at us, positive to the photo's right
     sharpness: Annotated[float, Meta(ge=0)]  #: variance of the Laplacian at 160 x 160
     highlight: _Light  #: the brightest twentieth begins here
     blown_out: _Share
-    identity: Annotated[tuple[float, ...], Meta(max_length=IDENTITY_NUMBERS)] = ()
+    embedding: Annotated[tuple[float, ...], Meta(max_length=EMBEDDING_SIZE)] = ()
 
 
-class Sight(msgspec.Struct, frozen=True):
+class PhotoMeasurements(msgspec.Struct, frozen=True):
     """One photo. `faces` is None where nothing looks for faces; else the largest comes first."""
 
     width_px: Annotated[int, Meta(ge=1, le=MAX_SIDE_PX)]

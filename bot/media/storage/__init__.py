@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from bot.media.storage._disk import Disk
-from bot.media.storage._storage import Files
+from bot.media.storage._storage import Storage
 
-__all__ = ["Disk", "Files"]
+__all__ = ["Disk", "Storage"]

@@ -19,13 +19,13 @@ class Disk:
         file.write(data)
         file.flush()
 
-    def sync(self, file_no: int) -> None:
+    def sync(self, fd: int) -> None:
         """Wait until what was written, or what was renamed in a folder, lies on the disk."""
-        os.fsync(file_no)
+        os.fsync(fd)
 
-    def replace(self, path: Path, by: Path) -> None:
+    def replace(self, path: Path, source: Path) -> None:
         """Put a file in another's place."""
-        by.replace(path)
+        source.replace(path)
 
     def read(self, path: Path) -> bytes:
         """Give a file's bytes."""

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 FOLDERS = ("loras", "checkpoints", "candidates", "pictures", "samples", "previews", "exports", "examples")
 
 
-class DataFolder:
+class DataDirectory:
     """`DATA_DIR`, and how files are written into it."""
 
     def __init__(self, data_dir: Path, disk: Disk | None = None) -> None:
@@ -28,12 +28,12 @@ class DataFolder:
         """The data folder."""
         return self._root
 
-    def free_share(self) -> float:
+    def free_disk_share(self) -> float:
         """Say how much of the disk is free, 0 to 1."""
-        disk = shutil.disk_usage(self._root)
-        return disk.free / disk.total
+        usage = shutil.disk_usage(self._root)
+        return usage.free / usage.total
 
-    def prepare(self) -> None:
+    def create_folders(self) -> None:
         """Create the folders, for their owner only; SettingsError when that cannot be."""
         try:
             for folder in FOLDERS:
@@ -47,32 +47,32 @@ class DataFolder:
         except OSError as error:
             raise SettingsError(f"DATA_DIR: {self._root} is not writable ({error.strerror}).") from error
 
-    def _read(self, path: Path) -> bytes | None:
+    def _read_optional(self, path: Path) -> bytes | None:
         try:
             return self._disk.read(path)
         except FileNotFoundError:
             return None
 
-    async def _written(self, path: Path, data: bytes, durably: bool = True) -> None:
+    async def _write_shielded(self, path: Path, data: bytes, is_durable: bool = True) -> None:
         """Write in a thread and be cancelled only afterwards: what comes late would outlive its clean-up."""
-        write = asyncio.ensure_future(asyncio.to_thread(self._write, path, data, durably))
+        task = asyncio.ensure_future(asyncio.to_thread(self._write_atomically, path, data, is_durable))
         try:
-            await asyncio.shield(write)
+            await asyncio.shield(task)
         except asyncio.CancelledError:
-            await asyncio.wait([write])
+            await asyncio.wait([task])
             raise
 
-    def _write(self, path: Path, data: bytes, durably: bool = True) -> None:
+    def _write_atomically(self, path: Path, data: bytes, is_durable: bool = True) -> None:
         """Write beside, flush to the disk, rename: a reader sees the old file or the new one."""
-        beside = path.with_name(path.name + ".tmp")
-        with self._disk.create(beside) as file:
+        temp_path = path.with_name(path.name + ".tmp")
+        with self._disk.create(temp_path) as file:
             self._disk.write(file, data)
-            if durably:
+            if is_durable:
                 self._disk.sync(file.fileno())
-        self._disk.replace(path, by=beside)
-        if durably and os.name == "posix":  # the rename itself is durable once the folder is
-            folder = os.open(path.parent, os.O_RDONLY)
+        self._disk.replace(path, source=temp_path)
+        if is_durable and os.name == "posix":  # the rename itself is durable once the folder is
+            folder_fd = os.open(path.parent, os.O_RDONLY)
             try:
-                self._disk.sync(folder)
+                self._disk.sync(folder_fd)
             finally:
-                os.close(folder)
+                os.close(folder_fd)

@@ -15,31 +15,37 @@ from pathlib import Path
 from bot.core.jobs import JobId
 from bot.core.loras import LoraCode
 from bot.media.storage._folder import FOLDERS
-from bot.media.storage._work_files import WorkFiles
+from bot.media.storage._work_files import WorkStorage
 
 #: What we name files that rows name; others in these folders are not ours to delete.
-_OURS = {
+_RESULT_PATTERNS = {
     "loras": re.compile(r"[0-9]{8}(-[0-9]+)?\.safetensors"),
     "pictures": re.compile(r"[0-9]+-[0-9]+\.png"),
 }
 #: Names that are looked up at once.
-_AT_ONCE = 100
+_BATCH_SIZE = 100
 #: Picks from names of files in a folder those that no row names.
-Unnamed = Callable[[str, Sequence[str]], Awaitable[Sequence[str]]]
+FindUnreferenced = Callable[[str, Sequence[str]], Awaitable[Sequence[str]]]
 #: A file younger than this may belong to somebody who is just writing it.
-_BEING_WRITTEN_S = 600.0
+_MIN_ORPHAN_AGE_S = 600.0
 
 
-class Files(WorkFiles):
+class Storage(WorkStorage):
     """Files under `DATA_DIR`. Names are ours, never a person's."""
 
-    async def write_lora(self, code: LoraCode, data: bytes, further: JobId | None = None) -> tuple[str, str]:
+    async def write_lora(
+        self, code: LoraCode, data: bytes, continuation_job_id: JobId | None = None
+    ) -> tuple[str, str]:
         """Store a LoRA; gives its name and the SHA-256 of its bytes.
 
         That of a `further` training has a name of its own: it is not yet the one that is drawn with.
         """
-        name = f"{code}.safetensors" if further is None else f"{code}-{further}.safetensors"
-        await self._written(self._root / "loras" / name, data)
+        name = (
+            f"{code}.safetensors"
+            if continuation_job_id is None
+            else f"{code}-{continuation_job_id}.safetensors"
+        )
+        await self._write_shielded(self._root / "loras" / name, data)
         return name, hashlib.sha256(data).hexdigest()
 
     async def read_lora(self, name: str) -> bytes:
@@ -50,19 +56,19 @@ class Files(WorkFiles):
         """Say where a LoRA lies."""
         return self._root / "loras" / name
 
-    async def forget_lora(self, code: LoraCode) -> None:
+    async def delete_lora(self, code: LoraCode) -> None:
         """Delete the files of a Lora that is nobody's any more, parts of it that were handed over too."""
-        for path in await asyncio.to_thread(self._loras, code):
+        for path in await asyncio.to_thread(self._lora_files, code):
             await asyncio.to_thread(self._disk.delete, path)
 
-    async def forget_lora_file(self, name: str) -> None:
+    async def delete_lora_file(self, name: str) -> None:
         """Delete a LoRA that another one took the place of, or that came too late to be anybody's."""
         await asyncio.to_thread(self._disk.delete, self.lora_path(name))
 
     async def write_picture(self, job_id: JobId, number: int, png: bytes) -> str:
         """Store a picture; gives its name."""
         name = f"{job_id}-{number}.png"
-        await self._written(self._root / "pictures" / name, png)
+        await self._write_shielded(self._root / "pictures" / name, png)
         return name
 
     async def read_picture(self, name: str) -> bytes:
@@ -73,14 +79,14 @@ class Files(WorkFiles):
         """Say where a picture lies."""
         return self._root / "pictures" / name
 
-    async def forget_pictures(self, names: Iterable[str]) -> None:
+    async def delete_pictures(self, names: Iterable[str]) -> None:
         """Delete pictures."""
         for name in names:
             await asyncio.to_thread(self._disk.delete, self.picture_path(name))
 
-    async def write_pulse(self, name: str, data: bytes) -> None:
+    async def write_heartbeat(self, name: str, data: bytes) -> None:
         """Store what the bot last said of itself; a power failure may take it."""
-        await self._written(self._root / name, data, durably=False)
+        await self._write_shielded(self._root / name, data, is_durable=False)
 
     async def write_export(self, name: str, data: bytes) -> Path:
         """Store a file that is to be handed over; it is swept soon.
@@ -88,12 +94,12 @@ class Files(WorkFiles):
         Its name here is its own: the same may be asked for twice at once.
         """
         path = self._root / "exports" / f"{Path(name).stem}-{secrets.token_hex(4)}.safetensors"
-        await self._written(path, data, durably=False)
+        await self._write_shielded(path, data, is_durable=False)
         return path
 
     async def write_example(self, name: str, jpeg: bytes) -> None:
         """Store a drawn example; a power failure may take it."""
-        await self._written(self.example_path(name), jpeg, durably=False)
+        await self._write_shielded(self.example_path(name), jpeg, is_durable=False)
 
     def example_path(self, name: str) -> Path:
         """Say where a drawn example lies, if it was drawn already."""
@@ -104,51 +110,53 @@ class Files(WorkFiles):
         folder = self._root / "demo"
         await asyncio.to_thread(folder.mkdir, exist_ok=True)
         for number, photo in enumerate(photos, 1):
-            await asyncio.to_thread(self._write, folder / f"photo-{number}.jpg", photo)
+            await asyncio.to_thread(self._write_atomically, folder / f"photo-{number}.jpg", photo)
         return folder
 
-    async def sweep(self, open_jobs: Iterable[JobId], unnamed: Unnamed) -> int:
+    async def delete_orphans(self, open_jobs: Iterable[JobId], find_unreferenced: FindUnreferenced) -> int:
         """Delete what a crash left behind: half-written files, the work of ended jobs, results no row names.
 
         `unnamed` picks the latter from some names of a folder. Gives how many were deleted.
         """
-        left = await asyncio.to_thread(self._left_work, {str(job_id) for job_id in open_jobs})
-        swept = await asyncio.to_thread(self._delete_old, left)
-        for folder in _OURS:
+        orphans = await asyncio.to_thread(self._orphaned_work, {str(job_id) for job_id in open_jobs})
+        deleted_count = await asyncio.to_thread(self._delete_old, orphans)
+        for folder in _RESULT_PATTERNS:
             # Some at a time: there may be a million, and the ledger answers others meanwhile.
-            names = self._results_in(folder)
-            while some := await asyncio.to_thread(_next_of, names):
-                stray = [self._root / folder / name for name in await unnamed(folder, some)]
-                swept += await asyncio.to_thread(self._delete_old, stray)
-        return swept
+            names = self._iter_results(folder)
+            while batch := await asyncio.to_thread(_next_batch, names):
+                unreferenced_paths = [
+                    self._root / folder / name for name in await find_unreferenced(folder, batch)
+                ]
+                deleted_count += await asyncio.to_thread(self._delete_old, unreferenced_paths)
+        return deleted_count
 
-    def _loras(self, code: LoraCode) -> list[Path]:
-        exported = (self._root / "exports").glob(f"loracode-{code}-*.safetensors")
-        return [*(self._root / "loras").glob(f"{code}*.safetensors"), *exported]
+    def _lora_files(self, code: LoraCode) -> list[Path]:
+        export_files = (self._root / "exports").glob(f"loracode-{code}-*.safetensors")
+        return [*(self._root / "loras").glob(f"{code}*.safetensors"), *export_files]
 
-    def _left_work(self, open_jobs: set[str]) -> list[Path]:
-        stale = [path for folder in FOLDERS for path in (self._root / folder).glob("*.tmp")]
-        stale += (self._root / "exports").glob("*.safetensors")
-        return stale + [path for path in self._all_work() if path.stem.partition("-")[0] not in open_jobs]
+    def _orphaned_work(self, open_jobs: set[str]) -> list[Path]:
+        orphans = [path for folder in FOLDERS for path in (self._root / folder).glob("*.tmp")]
+        orphans += (self._root / "exports").glob("*.safetensors")
+        return orphans + [path for path in self._work_paths() if path.stem.partition("-")[0] not in open_jobs]
 
-    def _results_in(self, folder: str) -> Iterator[str]:
-        with os.scandir(self._root / folder) as found:
-            yield from (each.name for each in found if _OURS[folder].fullmatch(each.name))
+    def _iter_results(self, folder: str) -> Iterator[str]:
+        with os.scandir(self._root / folder) as entries:
+            yield from (each.name for each in entries if _RESULT_PATTERNS[folder].fullmatch(each.name))
 
-    def _delete_old(self, stale: Iterable[Path]) -> int:
-        before = time.time() - _BEING_WRITTEN_S
-        old = [path for path in stale if _written_before(path, before)]
-        for path in old:
+    def _delete_old(self, paths: Iterable[Path]) -> int:
+        newest_s = time.time() - _MIN_ORPHAN_AGE_S
+        old_paths = [path for path in paths if _is_older_than(path, newest_s)]
+        for path in old_paths:
             self._disk.delete(path)
-        return len(old)
+        return len(old_paths)
 
 
-def _next_of(names: Iterator[str]) -> list[str]:
-    return list(islice(names, _AT_ONCE))
+def _next_batch(names: Iterator[str]) -> list[str]:
+    return list(islice(names, _BATCH_SIZE))
 
 
-def _written_before(path: Path, time_s: float) -> bool:
+def _is_older_than(path: Path, newest_s: float) -> bool:
     try:
-        return path.stat().st_mtime < time_s
+        return path.stat().st_mtime < newest_s
     except FileNotFoundError:  # its job has just ended
         return False

@@ -8,8 +8,8 @@ before it (hard links) where the disk can.
 
 from __future__ import annotations
 
-from bot.ops.backup._catalog import Backup, all_in, forget_old, newest
-from bot.ops.backup._create import back_up
+from bot.ops.backup._catalog import Backup, delete_old_backups, list_backups, newest_backup
+from bot.ops.backup._create import create_backup
 from bot.ops.backup._restore import restore
 
-__all__ = ["Backup", "all_in", "back_up", "forget_old", "newest", "restore"]
+__all__ = ["Backup", "create_backup", "delete_old_backups", "list_backups", "newest_backup", "restore"]

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bot.core.errors import LoraCodeError
-from bot.ops.backup import back_up
+from bot.ops.backup import create_backup
 
 
 def main(data_dir: Path, folder: Path, now: datetime) -> int:
@@ -16,11 +16,11 @@ def main(data_dir: Path, folder: Path, now: datetime) -> int:
     if os.name == "posix":
         os.nice(10)
     try:
-        made = back_up(data_dir, folder, now)
+        backup = create_backup(data_dir, folder, now)
     except LoraCodeError as error:
         sys.stdout.write(f"{error}\n")
         return 1
-    sys.stdout.write(f"{made.folder}: {made}\n")
+    sys.stdout.write(f"{backup.folder}: {backup}\n")
     return 0
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import msgspec
 
-from bot.ops.backup._disk import told
+from bot.ops.backup._disk import wrap_os_errors
 
-LEDGER, MANIFEST = "ledger.sqlite3", "manifest.json"
+DATABASE_NAME, MANIFEST_NAME = "ledger.sqlite3", "manifest.json"
 #: What rows name files of.
 FOLDERS = ("loras", "pictures")
-TIME = "%Y%m%dT%H%M%SZ"
-_NAME = re.compile(r"loracode-([0-9]{8}T[0-9]{6}Z)")
+TIME_FORMAT = "%Y%m%dT%H%M%SZ"
+_NAME_PATTERN = re.compile(r"loracode-([0-9]{8}T[0-9]{6}Z)")
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,31 +42,35 @@ class Backup:
         return f"the ledger and {count} files" + (f"; {missing} were not there" if missing else "")
 
 
-def all_in(folder: Path) -> list[tuple[datetime, Path]]:
+def list_backups(folder: Path) -> list[tuple[datetime, Path]]:
     """List the backups in a folder, the oldest first."""
-    with told(f"The backups in {folder} cannot be listed"):
-        return [(made_at, path) for made_at, path in _dated(folder) if (path / MANIFEST).is_file()]
+    with wrap_os_errors(f"The backups in {folder} cannot be listed"):
+        return [(made_at, path) for made_at, path in _list_dated(folder) if (path / MANIFEST_NAME).is_file()]
 
 
-def _dated(folder: Path) -> list[tuple[datetime, Path]]:
+def _list_dated(folder: Path) -> list[tuple[datetime, Path]]:
     """List what has a backup's name, also without a manifest: what was left when one was being deleted."""
-    matches = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()] if folder.is_dir() else []
+    matches = (
+        [(_NAME_PATTERN.fullmatch(path.name), path) for path in folder.iterdir()] if folder.is_dir() else []
+    )
     return sorted(
-        (datetime.strptime(match[1], TIME).replace(tzinfo=UTC), path) for match, path in matches if match
+        (datetime.strptime(match[1], TIME_FORMAT).replace(tzinfo=UTC), path)
+        for match, path in matches
+        if match
     )
 
 
-def newest(folder: Path) -> Path | None:
+def newest_backup(folder: Path) -> Path | None:
     """Give the newest backup in a folder."""
-    backups = all_in(folder)
+    backups = list_backups(folder)
     return backups[-1][1] if backups else None
 
 
-def forget_old(folder: Path, keep_days: int, now: datetime) -> list[Path]:
+def delete_old_backups(folder: Path, keep_days: int, now: datetime) -> list[Path]:
     """Delete backups older than that, as photos of people are in them; gives those that are gone."""
-    limit = now - timedelta(days=keep_days)
-    with told(f"Old backups in {folder} could not be deleted"):
-        old = [path for made_at, path in _dated(folder) if made_at <= limit]
-        for path in old:
+    cutoff = now - timedelta(days=keep_days)
+    with wrap_os_errors(f"Old backups in {folder} could not be deleted"):
+        old_paths = [path for made_at, path in _list_dated(folder) if made_at <= cutoff]
+        for path in old_paths:
             shutil.rmtree(path)
-    return old
+    return old_paths

@@ -33,17 +33,17 @@ def sync_file(path: Path) -> None:
 def sync_folder(folder: Path) -> None:
     """Wait until what was made or renamed in a folder lies on the disk, where the system can."""
     if os.name == "posix":
-        number = os.open(folder, os.O_RDONLY)
+        fd = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(number)
+            os.fsync(fd)
         finally:
-            os.close(number)
+            os.close(fd)
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
+def wrap_os_errors(message: str) -> Iterator[None]:
     """Make one readable line of what the disk says."""
     try:
         yield
     except OSError as error:
-        raise BackupError(f"{what}: {error.strerror or error}") from error
+        raise BackupError(f"{message}: {error.strerror or error}") from error

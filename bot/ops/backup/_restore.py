@@ -11,9 +11,9 @@ import msgspec
 
 from bot import db
 from bot.core.errors import BackupError
-from bot.ops.backup._catalog import LEDGER, MANIFEST, Backup, Manifest, newest
-from bot.ops.backup._create import back_up
-from bot.ops.backup._disk import sha256_of, sync_file, sync_folder, told
+from bot.ops.backup._catalog import DATABASE_NAME, MANIFEST_NAME, Backup, Manifest, newest_backup
+from bot.ops.backup._create import create_backup
+from bot.ops.backup._disk import sha256_of, sync_file, sync_folder, wrap_os_errors
 
 
 def restore(folder: Path, data_dir: Path, now: datetime, *, replace: bool = False) -> Backup:
@@ -22,62 +22,65 @@ def restore(folder: Path, data_dir: Path, now: datetime, *, replace: bool = Fals
     `folder` is a backup, or holds several: then the newest. With `replace`, what is in the data folder now is
     backed up beside the backup first.
     """
-    with told(f"{folder} could not be put back"):
-        chosen = folder if (folder / MANIFEST).is_file() else newest(folder)
-        if chosen is None:
+    with wrap_os_errors(f"{folder} could not be put back"):
+        source = folder if (folder / MANIFEST_NAME).is_file() else newest_backup(folder)
+        if source is None:
             raise BackupError(f"There is no backup in {folder}.")
-        backup = Backup(chosen, _checked(chosen))
+        backup = Backup(source, _verify_backup(source))
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with told(f"{chosen} could not be put back"), db.nobody_else(data_dir / LEDGER):
-        if (data_dir / LEDGER).exists():
+    with wrap_os_errors(f"{source} could not be put back"), db.hold_exclusively(data_dir / DATABASE_NAME):
+        if (data_dir / DATABASE_NAME).exists():
             if not replace:
                 raise BackupError(
                     f"There is a ledger in {data_dir} already. With --replace it is backed up to "
-                    f"{chosen.parent} and then replaced."
+                    f"{source.parent} and then replaced."
                 )
-            back_up(data_dir, chosen.parent, now)
-        _put_back(backup, data_dir)
+            create_backup(data_dir, source.parent, now)
+        _restore_files(backup, data_dir)
     return backup
 
 
-def _checked(folder: Path) -> Manifest:
+def _verify_backup(folder: Path) -> Manifest:
     """Compare every file of a backup with its manifest."""
     try:
-        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode((folder / MANIFEST_NAME).read_bytes(), type=Manifest)
     except (OSError, msgspec.MsgspecError) as error:
-        raise BackupError(f"{folder / MANIFEST} cannot be read: {error}") from error
+        raise BackupError(f"{folder / MANIFEST_NAME} cannot be read: {error}") from error
     for name, digest in manifest.files.items():
-        if not _is_ours(name):
-            raise BackupError(f"{folder / MANIFEST} names {name}, which is no file of ours.")
+        if not _is_backup_file(name):
+            raise BackupError(f"{folder / MANIFEST_NAME} names {name}, which is no file of ours.")
         try:
             if sha256_of(folder / name) != digest:
                 raise BackupError(f"{folder / name} is not as it was backed up; take another backup.")
         except OSError as error:
             raise BackupError(f"{folder / name} cannot be read: {error.strerror}") from error
-    db.check(folder / LEDGER)
+    db.check_integrity(folder / DATABASE_NAME)
     return manifest
 
 
-def _is_ours(name: str) -> bool:
-    return name == LEDGER or re.fullmatch(r"(loras|pictures)/[0-9A-Za-z][0-9A-Za-z._-]*", name) is not None
+def _is_backup_file(name: str) -> bool:
+    return (
+        name == DATABASE_NAME
+        or re.fullmatch(r"(loras|pictures)/[0-9A-Za-z][0-9A-Za-z._-]*", name) is not None
+    )
 
 
-def _put_back(backup: Backup, data_dir: Path) -> None:
+def _restore_files(backup: Backup, data_dir: Path) -> None:
     """Files first, the ledger that names them last."""
     for name in backup.manifest.files:
-        if name != LEDGER:
+        if name != DATABASE_NAME:
             (data_dir / name).parent.mkdir(exist_ok=True, mode=0o700)
-            _replaced(backup.folder / name, data_dir / name)
-    for name in (f"{LEDGER}-wal", f"{LEDGER}-shm"):  # they belong to the ledger that goes
+            _replace_file(backup.folder / name, data_dir / name)
+    for name in (f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-shm"):  # they belong to the ledger that goes
         (data_dir / name).unlink(missing_ok=True)
-    _replaced(backup.folder / LEDGER, data_dir / LEDGER)
+    _replace_file(backup.folder / DATABASE_NAME, data_dir / DATABASE_NAME)
     sync_folder(data_dir)
 
 
-def _replaced(source: Path, target: Path) -> None:
+def _replace_file(source: Path, target: Path) -> None:
     """Copy beside, rename: a copy and no link, as the backup has to stay as it is."""
-    beside = target.with_name(target.name + ".tmp")
-    shutil.copy2(source, beside)
-    sync_file(beside)
-    beside.chmod(0o600)
-    beside.replace(target)
+    temporary = target.with_name(target.name + ".tmp")
+    shutil.copy2(source, temporary)
+    sync_file(temporary)
+    temporary.chmod(0o600)
+    temporary.replace(target)

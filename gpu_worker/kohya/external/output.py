@@ -7,9 +7,9 @@ from collections import deque
 from pathlib import Path
 
 TAIL_LINES = 40
-_LOG_SAYS_MORE = "the log of the worker says more"
+_SEE_LOG = "the log of the worker says more"
 #: What is looked for in the last lines, and the sentence for it; the first that fits is told.
-_CAUSES = (
+_FAILURE_CAUSES = (
     ("no space left on device", "The disk is full, so sd-scripts could not go on"),
     ("out of memory", "sd-scripts ran out of memory on the card"),
     ("outofmemoryerror", "sd-scripts ran out of memory on the card"),
@@ -19,10 +19,10 @@ _CAUSES = (
     ),
     ("requires a gpu", "The Python that runs sd-scripts finds no CUDA card"),
 )
-_BAR = re.compile(r"steps:\s+\d+%\|.*\|\s*(\d{1,9})/(\d{1,9}) \[[^\]]*\](.*)")
+_PROGRESS_BAR = re.compile(r"steps:\s+\d+%\|.*\|\s*(\d{1,9})/(\d{1,9}) \[[^\]]*\](.*)")
 
 
-class Listener:
+class ProgressParser:
     """What is kept of the output: the step it is at, and its last lines."""
 
     def __init__(self, steps: int) -> None:
@@ -30,32 +30,33 @@ class Listener:
         self._steps = steps
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
 
-    def hear(self, line: str) -> None:
+    def parse_line(self, line: str) -> None:
         """Take a line of output, such as one of sd-scripts' progress bar.
 
         `steps:  12%|█▏        | 180/1500 [02:06<15:24,  1.43it/s, avr_loss=0.12]`
         """
-        bar = _BAR.match(line)
-        if bar is None or int(bar[2]) != self._steps:
+        match = _PROGRESS_BAR.match(line)
+        if match is None or int(match[2]) != self._steps:
             self._tail.append(line)
             return
-        self.step = max(self.step, min(int(bar[1]), self._steps))
+        self.step = max(self.step, min(int(match[1]), self._steps))
         # A traceback begins where the bar stood, on its line.
-        if bar[3].strip():
-            self._tail.append(bar[3].strip())
+        if match[3].strip():
+            self._tail.append(match[3].strip())
 
-    def tail(self, folder: Path) -> str:
+    def format_tail(self, folder: Path) -> str:
         """Return the last lines, progress left out, without the folder's path and the photos' names."""
-        told = "\n".join(self._tail).replace(str(folder), "(folder)")
-        return re.sub(r"photo-\d+\.\w+", "(photo)", told)
+        text = "\n".join(self._tail).replace(str(folder), "(folder)")
+        return re.sub(r"photo-\d+\.\w+", "(photo)", text)
 
 
-def sentence(status: int, tail: str) -> str:
+def describe_failure(status: int, tail: str) -> str:
     """Say in one sentence why it ended with this status."""
     if status < 0:
-        return f"sd-scripts was killed (signal {-status}), perhaps for lack of memory; {_LOG_SAYS_MORE}."
-    lower = tail.lower()
-    told = next(
-        (cause for sign, cause in _CAUSES if sign in lower), f"sd-scripts stopped with status {status}"
+        return f"sd-scripts was killed (signal {-status}), perhaps for lack of memory; {_SEE_LOG}."
+    lowered_tail = tail.lower()
+    message = next(
+        (cause for pattern, cause in _FAILURE_CAUSES if pattern in lowered_tail),
+        f"sd-scripts stopped with status {status}",
     )
-    return f"{told}; {_LOG_SAYS_MORE}."
+    return f"{message}; {_SEE_LOG}."

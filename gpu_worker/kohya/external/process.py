@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 #: How long a program may take to end after it was asked to, before it is killed.
 TERMINATE_GRACE_S = 3.0
 #: How long the last of its output may take to arrive after its end.
-_DRAIN_S = 2.0
+_DRAIN_TIMEOUT_S = 2.0
 _CHUNK_BYTES = 65536
 #: A line without an end is cut to this, so that noise cannot fill the memory.
-_MAX_LINE = 4000
+_MAX_LINE_CHARS = 4000
 _LINE_END = re.compile(r"[\r\n]+")
 
 
-class Run:
+class ExternalProcess:
     """A running program, in a session of its own so that its children can be ended with it."""
 
     def __init__(
@@ -51,60 +51,60 @@ class Run:
         assert self._process.stdout is not None  # noqa: S101 - it was asked for as a pipe
         self._output = self._process.stdout
         self._on_line = on_line
-        self._news = threading.Event()
-        self._heard_at = time.monotonic()
-        self._reader = threading.Thread(target=self._read, name="sd-scripts output", daemon=True)
+        self._output_event = threading.Event()
+        self._last_output_at = time.monotonic()
+        self._reader = threading.Thread(target=self._read_output, name="sd-scripts output", daemon=True)
         self._reader.start()
 
     @property
-    def silent_s(self) -> float:
+    def silence_s(self) -> float:
         """How long it has said nothing."""
-        return time.monotonic() - self._heard_at
+        return time.monotonic() - self._last_output_at
 
-    def wait(self, at_most_s: float) -> int | None:
+    def wait(self, timeout_s: float) -> int | None:
         """Wait for output or the end; gives the exit status once it has ended."""
-        self._news.wait(at_most_s)
-        self._news.clear()
+        self._output_event.wait(timeout_s)
+        self._output_event.clear()
         return self._process.poll()
 
     def close(self) -> None:
         """End the program and its children, and take the last of its output."""
         if self._process.poll() is None:
-            self._end_group(kill=False)
+            self._signal_group(is_kill=False)
             try:
                 self._process.wait(TERMINATE_GRACE_S)
             except subprocess.TimeoutExpired:
                 log.warning("sd-scripts did not end when asked to, so it is killed")
         # Also after it has ended by itself: children may have stayed.
-        self._end_group(kill=True)
+        self._signal_group(is_kill=True)
         self._process.wait()
-        self._reader.join(_DRAIN_S)
+        self._reader.join(_DRAIN_TIMEOUT_S)
         if self._reader.is_alive():
             log.warning("something that sd-scripts started still holds its output open")
         else:
             self._output.close()
 
-    def _end_group(self, kill: bool) -> None:
+    def _signal_group(self, is_kill: bool) -> None:
         if os.name != "posix":  # no groups of processes there
             self._process.kill()
             return
         try:
-            os.killpg(self._process.pid, signal.SIGKILL if kill else signal.SIGTERM)
+            os.killpg(self._process.pid, signal.SIGKILL if is_kill else signal.SIGTERM)
         except (ProcessLookupError, PermissionError):  # macOS says the latter of a group that has ended
             log.debug("the group of sd-scripts has ended already")
 
-    def _read(self) -> None:
+    def _read_output(self) -> None:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        rest = ""
+        partial_line = ""
         while chunk := os.read(self._output.fileno(), _CHUNK_BYTES):
-            self._heard_at = time.monotonic()
-            *lines, rest = _LINE_END.split(rest + decoder.decode(chunk))
-            rest = rest[-_MAX_LINE:]
-            self._tell(lines)
-        self._tell([rest])
+            self._last_output_at = time.monotonic()
+            *lines, partial_line = _LINE_END.split(partial_line + decoder.decode(chunk))
+            partial_line = partial_line[-_MAX_LINE_CHARS:]
+            self._emit_lines(lines)
+        self._emit_lines([partial_line])
 
-    def _tell(self, lines: Sequence[str]) -> None:
+    def _emit_lines(self, lines: Sequence[str]) -> None:
         for line in lines:
             if line.strip():
-                self._on_line(line.rstrip()[-_MAX_LINE:])
-        self._news.set()
+                self._on_line(line.rstrip()[-_MAX_LINE_CHARS:])
+        self._output_event.set()

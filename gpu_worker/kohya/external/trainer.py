@@ -20,28 +20,28 @@ import torch
 from PIL import Image
 
 from gpu_worker.device import placement
-from gpu_worker.device.memory_modes import Gear
+from gpu_worker.device.memory_modes import MemoryMode
 from gpu_worker.errors import BadInput, BaseModelError
 from gpu_worker.kohya.external import output
-from gpu_worker.kohya.external.process import Run
-from gpu_worker.kohya.external.workspace import PROGRAM, parent, workspace
+from gpu_worker.kohya.external.process import ExternalProcess
+from gpu_worker.kohya.external.workspace import PROGRAM, create_workspace, workspaces_root
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models import drawn, tiny
 from gpu_worker.models.hub import SD15
-from gpu_worker.protocol import Done, Event, Progress, Started, Train
-from gpu_worker.training.config import Dials
+from gpu_worker.protocol import DoneEvent, ProgressEvent, StartedEvent, TrainRequest, WorkerEvent
+from gpu_worker.training.config import TrainingConfig
 
 log = logging.getLogger(__name__)
 
 #: Progress is yielded at least this often, so that other requests of the worker get their turn.
-LOOK_S = 0.2
+POLL_INTERVAL_S = 0.2
 #: So long without a word is a hang; downloading and loading a base model are shorter, and a step is too.
-SILENCE_S = 3600.0
+SILENCE_TIMEOUT_S = 3600.0
 #: Base models of our own, narrower than any that sd-scripts takes.
-_SHIPPED = (tiny.NAME, drawn.NAME)
-_NAME = "lora"
+_SHIPPED_MODELS = (tiny.NAME, drawn.NAME)
+_OUTPUT_NAME = "lora"
 #: The LoRA that a training goes on from.
-_START = "start.safetensors"
+_INITIAL_LORA_FILE = "start.safetensors"
 _WEIGHT_FOLDERS = ("unet", "vae", "text_encoder")
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 #: As accelerate names them.
@@ -52,104 +52,117 @@ _NEEDS_SD15 = (
 )
 
 
-def measured_gear() -> Gear:
+def measure_memory_mode() -> MemoryMode:
     """Measure which precision is fast here, and whether memory has to be saved."""
-    return placement.choose(small_model=False).gear
+    return placement.select_device(is_small_model=False).memory_mode
 
 
 @dataclass(frozen=True)
 class SdScriptsTrainer:
     """Runs one checkout's trainer with one base model; each training is a process of its own."""
 
-    checkout: Path  #: absolute, because the program is started in there
+    checkout_dir: Path  #: absolute, because the program is started in there
     python: Path | None  #: the interpreter; None: the worker's own
     base_model: str
     train_steps: int | None = None  #: None: as many as for a person on SD 1.5
-    workspaces: Path = field(default_factory=parent)
-    silence_s: float = SILENCE_S
-    measure: Callable[[], Gear] = measured_gear
+    workspaces_dir: Path = field(default_factory=workspaces_root)
+    silence_s: float = SILENCE_TIMEOUT_S
+    measure: Callable[[], MemoryMode] = measure_memory_mode
 
-    def train(self, request: Train) -> Generator[Event, None, None]:
+    def train(self, request: TrainRequest) -> Generator[WorkerEvent, None, None]:
         """Train the LoRA of a request: Started, Progress now and then, Done with the file.
 
         Raises BadInput or BaseModelError; closing the generator ends the program and removes its folder.
         """
         if not request.photos:
             raise BadInput("There are no photos to train on.")
-        began = time.monotonic()
-        steps = request.steps or self.train_steps or Dials().steps
-        job: Any = {"job_id": request.job_id, "attempt": request.attempt}
-        model = usable_base_model(self.base_model)
-        with workspace(self.workspaces) as folder:
+        started_at = time.monotonic()
+        steps = request.steps or self.train_steps or TrainingConfig().steps
+        job_fields: Any = {"job_id": request.job_id, "attempt": request.attempt}
+        base_model = resolve_base_model(self.base_model)
+        with create_workspace(self.workspaces_dir) as folder:
             _write_photos(folder, request, repeats=max(1, steps // len(request.photos)))
-            _write_start(folder, request)
-            yield Started(**job, step=0, steps=steps)
-            gear = self.measure()
-            usual = replace(
-                Dials(), steps=steps, seed=request.seed, gradient_checkpointing=gear.checkpointing
+            _write_initial_lora(folder, request)
+            yield StartedEvent(**job_fields, step=0, steps=steps)
+            memory_mode = self.measure()
+            config = replace(
+                TrainingConfig(),
+                steps=steps,
+                seed=request.seed,
+                gradient_checkpointing=memory_mode.gradient_checkpointing,
             )
-            command = self._command(folder, model, usual, _PRECISIONS[gear.dtype])
-            listener = output.Listener(steps)
-            for step in self._run(command, folder, listener):
-                yield Progress(**job, step=step, steps=steps)
-            lora = _result(folder, listener)
-            yield Progress(**job, step=steps, steps=steps)
-        yield Done(**job, lora=lora, seconds=time.monotonic() - began)
+            command = self._build_command(folder, base_model, config, _PRECISIONS[memory_mode.dtype])
+            progress_parser = output.ProgressParser(steps)
+            for step in self._run(command, folder, progress_parser):
+                yield ProgressEvent(**job_fields, step=step, steps=steps)
+            lora = _read_result(folder, progress_parser)
+            yield ProgressEvent(**job_fields, step=steps, steps=steps)
+        yield DoneEvent(**job_fields, lora=lora, elapsed_s=time.monotonic() - started_at)
 
-    def _run(self, command: list[str], folder: Path, listener: output.Listener) -> Generator[int, None, None]:
+    def _run(
+        self, command: list[str], folder: Path, progress_parser: output.ProgressParser
+    ) -> Generator[int, None, None]:
         """Yield the step it is at, now and then, until it has ended well; BadInput when it has not."""
         try:
-            run = Run(command, self.checkout, self._environ(folder), listener.hear)
+            process = ExternalProcess(
+                command, self.checkout_dir, self._build_environ(folder), progress_parser.parse_line
+            )
         except OSError as error:
             raise BadInput(f"The Python for sd-scripts cannot be started ({error.strerror}).") from error
         try:
-            while (status := run.wait(LOOK_S)) is None and run.silent_s < self.silence_s:
-                yield listener.step
+            while (status := process.wait(POLL_INTERVAL_S)) is None and process.silence_s < self.silence_s:
+                yield progress_parser.step
         finally:
-            run.close()
+            process.close()
         if status is None:
-            raise _failure("sd-scripts has said nothing for too long, so it was ended.", listener, folder)
+            raise _make_failure(
+                "sd-scripts has said nothing for too long, so it was ended.", progress_parser, folder
+            )
         if status != 0:
-            raise _failure(output.sentence(status, listener.tail(folder)), listener, folder)
+            raise _make_failure(
+                output.describe_failure(status, progress_parser.format_tail(folder)), progress_parser, folder
+            )
 
-    def _command(self, folder: Path, model: str, dials: Dials, precision: str) -> list[str]:
+    def _build_command(
+        self, folder: Path, base_model: str, config: TrainingConfig, precision: str
+    ) -> list[str]:
         """Write the dials as sd-scripts' flags; what is not here is at its default."""
         flags = {
-            "pretrained_model_name_or_path": model,
+            "pretrained_model_name_or_path": base_model,
             "train_data_dir": folder / "photos",
             "output_dir": folder / "out",
-            "output_name": _NAME,
+            "output_name": _OUTPUT_NAME,
             "save_model_as": "safetensors",
-            "save_precision": dials.save_precision,
-            "resolution": f"{dials.resolution_px},{dials.resolution_px}",
-            "train_batch_size": dials.batch_size,
-            "max_train_steps": dials.steps,
-            "seed": dials.seed,
+            "save_precision": config.save_precision,
+            "resolution": f"{config.resolution_px},{config.resolution_px}",
+            "train_batch_size": config.batch_size,
+            "max_train_steps": config.steps,
+            "seed": config.seed,
             "network_module": "networks.lora",
-            "network_dim": dials.rank,
-            "network_alpha": dials.alpha,
-            "optimizer_type": dials.optimizer,
-            "learning_rate": dials.unet_rate,
-            "unet_lr": dials.unet_rate,
-            "text_encoder_lr": dials.text_rate,
-            "lr_scheduler": dials.scheduler,
-            "max_grad_norm": dials.max_gradient_norm,
+            "network_dim": config.rank,
+            "network_alpha": config.alpha,
+            "optimizer_type": config.optimizer,
+            "learning_rate": config.unet_rate,
+            "unet_lr": config.unet_rate,
+            "text_encoder_lr": config.text_rate,
+            "lr_scheduler": config.scheduler,
+            "max_grad_norm": config.max_gradient_norm,
             "mixed_precision": precision,
             # Everything is in memory once the latents are cached: helpers would only cost some.
             "max_data_loader_n_workers": 0,
         }
-        if (start := folder / _START).exists():
-            flags["network_weights"] = start
-        if dials.min_snr_gamma is not None:
-            flags["min_snr_gamma"] = dials.min_snr_gamma
+        if (initial_lora_path := folder / _INITIAL_LORA_FILE).exists():
+            flags["network_weights"] = initial_lora_path
+        if config.min_snr_gamma is not None:
+            flags["min_snr_gamma"] = config.min_snr_gamma
         switches = ["--sdpa", "--cache_latents"]
-        switches += ["--network_train_unet_only"] * (not dials.train_text_encoder)
-        switches += ["--gradient_checkpointing"] * bool(dials.gradient_checkpointing)
+        switches += ["--network_train_unet_only"] * (not config.train_text_encoder)
+        switches += ["--gradient_checkpointing"] * bool(config.gradient_checkpointing)
         python = str(self.python or sys.executable)
-        program = [python, str(self.checkout / PROGRAM)]
+        program = [python, str(self.checkout_dir / PROGRAM)]
         return [*program, *(f"--{name}={value}" for name, value in flags.items()), *switches]
 
-    def _environ(self, folder: Path) -> dict[str, str]:
+    def _build_environ(self, folder: Path) -> dict[str, str]:
         environ = dict(os.environ)
         if self.python is not None:  # our interpreter's paths would lead another one astray
             for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
@@ -159,43 +172,45 @@ class SdScriptsTrainer:
         return environ | {"TMPDIR": str(folder / "tmp")}
 
 
-def usable_base_model(name: str) -> str:
+def resolve_base_model(name: str) -> str:
     """Return what sd-scripts is told to train on; BaseModelError when it could not, or would unpickle."""
-    if name in _SHIPPED or (not name and not torch.cuda.is_available()):
+    if name in _SHIPPED_MODELS or (not name and not torch.cuda.is_available()):
         raise BaseModelError(_NEEDS_SD15)
     path = Path(name or SD15)
     # sd-scripts follows links, and takes every other suffix for a pickle.
     if path.is_file() and path.resolve().suffix.lower() != ".safetensors":
         raise BaseModelError(f"The base model {path.name} is no .safetensors file; pickles can run code.")
     # A part of a folder that has no safetensors would be unpickled.
-    for part in _WEIGHT_FOLDERS if path.is_dir() else ():
-        if not any((path / part).glob("*.safetensors")):
-            raise BaseModelError(f"The base model folder {path.name} has no .safetensors weights in {part}.")
+    for component in _WEIGHT_FOLDERS if path.is_dir() else ():
+        if not any((path / component).glob("*.safetensors")):
+            raise BaseModelError(
+                f"The base model folder {path.name} has no .safetensors weights in {component}."
+            )
     if not path.exists() and (path.is_absolute() or path.suffix):
         raise BaseModelError(f"The base model {path.name} does not exist.")
     return str(path.absolute()) if path.exists() else name or SD15
 
 
-def _write_photos(folder: Path, request: Train, repeats: int) -> None:
+def _write_photos(folder: Path, request: TrainRequest, repeats: int) -> None:
     """Lay the photos out as sd-scripts wants them: `photos/300_sks person/photo-1.jpg`."""
     subset = folder / "photos" / f"{repeats}_{request.token} {request.class_word}"
     if subset.parent != folder / "photos" or "\0" in subset.name:
         raise BadInput("The words for the subject cannot have a slash.")
     try:
-        for needed in (folder / "tmp", folder / "out", subset):
-            needed.mkdir(parents=True)
+        for directory in (folder / "tmp", folder / "out", subset):
+            directory.mkdir(parents=True)
         for number, photo in enumerate(request.photos, 1):
             (subset / f"photo-{number}{_suffix(photo)}").write_bytes(photo)
     except OSError as error:
         raise BadInput(f"The photos cannot be laid out for sd-scripts ({error.strerror}).") from error
 
 
-def _write_start(folder: Path, request: Train) -> None:
+def _write_initial_lora(folder: Path, request: TrainRequest) -> None:
     """Lay out the LoRA to go on from, if there is one."""
-    if request.start_from is None:
+    if request.initial_lora is None:
         return
     try:
-        (folder / _START).write_bytes(request.start_from)
+        (folder / _INITIAL_LORA_FILE).write_bytes(request.initial_lora)
     except OSError as error:
         raise BadInput(f"The LoRA cannot be laid out for sd-scripts ({error.strerror}).") from error
 
@@ -209,29 +224,29 @@ def _suffix(photo: bytes) -> str:
         raise BadInput("One of the photos cannot be read as a picture.") from error
 
 
-def _result(folder: Path, listener: output.Listener) -> bytes:
+def _read_result(folder: Path, progress_parser: output.ProgressParser) -> bytes:
     """Read the file it wrote; BadInput when there is none, or none that can be used."""
     try:
-        data = (folder / "out" / f"{_NAME}.safetensors").read_bytes()
+        data = (folder / "out" / f"{_OUTPUT_NAME}.safetensors").read_bytes()
     except OSError as error:
-        raise _failure("sd-scripts ended without writing a LoRA.", listener, folder) from error
+        raise _make_failure("sd-scripts ended without writing a LoRA.", progress_parser, folder) from error
     try:
-        matrices = lora_file.read(data).matrices.values()
+        matrices = lora_file.read(data).weights.values()
     except BadInput as error:
-        raise _failure("sd-scripts wrote a LoRA that is damaged.", listener, folder) from error
-    if not all(bool(each.down.isfinite().all() and each.up.isfinite().all()) for each in matrices):
-        raise _failure(
+        raise _make_failure("sd-scripts wrote a LoRA that is damaged.", progress_parser, folder) from error
+    if not all(bool(weights.down.isfinite().all() and weights.up.isfinite().all()) for weights in matrices):
+        raise _make_failure(
             "The training went out of bounds (numbers too large); try a smaller learning rate.",
-            listener,
+            progress_parser,
             folder,
         )
     return data
 
 
-def _failure(sentence: str, listener: output.Listener, folder: Path) -> BadInput:
+def _make_failure(message: str, progress_parser: output.ProgressParser, folder: Path) -> BadInput:
     """Give the error for the person; the last lines go to the log, and as a note with the error."""
-    tail = listener.tail(folder) or "(nothing)"
-    log.error("%s Its last lines:\n%s", sentence, tail)
-    error = BadInput(sentence)
+    tail = progress_parser.format_tail(folder) or "(nothing)"
+    log.error("%s Its last lines:\n%s", message, tail)
+    error = BadInput(message)
     error.add_note(f"the last lines of sd-scripts:\n{tail}")
     return error

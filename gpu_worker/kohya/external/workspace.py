@@ -22,60 +22,60 @@ log = logging.getLogger(__name__)
 
 PROGRAM = "train_network.py"
 #: A process whose start is this much later than its folder's last change only inherited the number.
-_CLOCK_BLUR_S = 2.0
+_CLOCK_TOLERANCE_S = 2.0
 
 
-def parent() -> Path:
+def workspaces_root() -> Path:
     """Name the folder of this user's workspaces."""
     user = os.getuid() if hasattr(os, "getuid") else "me"
     return Path(tempfile.gettempdir()) / f"loracode-sd-scripts-{user}"
 
 
 @contextmanager
-def workspace(inside: Path) -> Iterator[Path]:
+def create_workspace(parent_dir: Path) -> Iterator[Path]:
     """Give a folder that only this user can read, and remove it and all it holds afterwards."""
     try:
-        inside.mkdir(mode=0o700, exist_ok=True)
+        parent_dir.mkdir(mode=0o700, exist_ok=True)
         # The name begins with the owner, so that a later worker can tell whether anybody still uses it.
-        folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=inside)).resolve()
+        folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent_dir)).resolve()
     except OSError as error:
         raise BadInput(f"No temporary folder can be made for sd-scripts ({error.strerror}).") from error
     try:
         yield folder
     finally:
-        _remove(folder)
+        _remove_folder(folder)
 
 
-def sweep(inside: Path) -> None:
+def remove_stale_workspaces(parent_dir: Path) -> None:
     """Remove the folders of workers that no longer live, and end the trainings that still run in them."""
-    for folder in sorted(inside.glob("[0-9]*-*")):
-        owner = folder.name.partition("-")[0]
+    for folder in sorted(parent_dir.glob("[0-9]*-*")):
+        owner_pid = folder.name.partition("-")[0]
         try:
-            is_used = not owner.isdecimal() or _lives(int(owner), folder.stat().st_mtime)
+            is_used = not owner_pid.isdecimal() or _is_alive(int(owner_pid), folder.stat().st_mtime)
         except FileNotFoundError:
             continue  # another worker has just swept it, or ended in peace
         if not is_used:
-            log.warning("removing what worker %s left behind", owner)
-            _end_strays(folder.resolve())
-            _remove(folder)
+            log.warning("removing what worker %s left behind", owner_pid)
+            _kill_orphans(folder.resolve())
+            _remove_folder(folder)
 
 
-def _lives(pid: int, changed_at: float) -> bool:
+def _is_alive(pid: int, modified_at: float) -> bool:
     """Say whether the worker that made a folder is still there; numbers of processes are used again."""
     try:
-        return psutil.Process(pid).create_time() <= changed_at + _CLOCK_BLUR_S
+        return psutil.Process(pid).create_time() <= modified_at + _CLOCK_TOLERANCE_S
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:
         return True
 
 
-def _end_strays(folder: Path) -> None:
+def _kill_orphans(folder: Path) -> None:
     """Kill the group of every sd-scripts that works in this folder: nobody waits for its LoRA."""
     for process in psutil.process_iter(["pid", "cmdline"]):
-        words = process.info["cmdline"] or ()
-        if not any(word.endswith(PROGRAM) for word in words) or not any(
-            str(folder) in word for word in words
+        command_line = process.info["cmdline"] or ()
+        if not any(argument.endswith(PROGRAM) for argument in command_line) or not any(
+            str(folder) in argument for argument in command_line
         ):
             continue
         try:
@@ -87,7 +87,7 @@ def _end_strays(folder: Path) -> None:
             log.warning("process %d of a worker that is gone cannot be ended", process.pid)
 
 
-def _remove(folder: Path) -> None:
+def _remove_folder(folder: Path) -> None:
     try:
         shutil.rmtree(folder)
     except OSError as error:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import drawn
-from drawn import Identity, Scene
+from drawn import DrawnPerson, Scene
 from gpu_worker.errors import BadInput
 
 WEIGHTS = Path(__file__).parent / "judge.safetensors"
@@ -25,12 +25,12 @@ PLACES = tuple(drawn.PLACES)
 SHIRTS = tuple(drawn.SHIRTS)
 #: What a picture can show of hair: a colour with a word, one without, or none at all.
 HAIRS = (*drawn.HAIR_COLOURS, "unnamed", "bald")
-_WORN = ("glasses", "hat", "beard")
+_ACCESSORIES = ("glasses", "hat", "beard")
 _IDENTITY_WIDTH = 64
 
 
 @dataclass(frozen=True)
-class Attributes:
+class DrawingAttributes:
     """What a caption can say of a picture."""
 
     place: str
@@ -38,13 +38,13 @@ class Attributes:
     hair: str
 
     @classmethod
-    def of(cls, person: Identity, where: Scene) -> Attributes:
+    def from_drawing(cls, person: DrawnPerson, scene: Scene) -> DrawingAttributes:
         """Return what a drawing of this person there shows."""
         hair = "bald" if person.hair_style == "bald" else person.hair_word or "unnamed"
-        return cls(where.place, where.shirt, hair)
+        return cls(scene.place, scene.shirt, hair)
 
 
-class JudgeNet(nn.Module):
+class IdentityNet(nn.Module):
     """Four strided convolutions, one head for each question, one for who it is."""
 
     def __init__(self) -> None:
@@ -53,8 +53,12 @@ class JudgeNet(nn.Module):
         self.trunk = nn.Sequential(
             *(
                 layer
-                for given, wide in itertools.pairwise(widths)
-                for layer in (nn.Conv2d(given, wide, 3, 2, 1), nn.GroupNorm(8, wide), nn.SiLU())
+                for in_channels, out_channels in itertools.pairwise(widths)
+                for layer in (
+                    nn.Conv2d(in_channels, out_channels, 3, 2, 1),
+                    nn.GroupNorm(8, out_channels),
+                    nn.SiLU(),
+                )
             ),
             nn.Flatten(),
             nn.Linear(128 * (SIDE_PX // 16) ** 2, 160),
@@ -63,72 +67,72 @@ class JudgeNet(nn.Module):
         self.place = nn.Linear(160, len(PLACES))
         self.shirt = nn.Linear(160, len(SHIRTS))
         self.hair = nn.Linear(160, len(HAIRS))
-        self.worn = nn.Linear(160, len(_WORN))
+        self.worn = nn.Linear(160, len(_ACCESSORIES))
         self.identity = nn.Linear(160, _IDENTITY_WIDTH)
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """Return logits by question and the normalised identity, for pixels -1 .. 1, (n, 3, 64, 64)."""
-        seen = self.trunk(pixels)
+        features = self.trunk(pixels)
         return {
-            "place": self.place(seen),
-            "shirt": self.shirt(seen),
-            "hair": self.hair(seen),
-            "worn": self.worn(seen),
-            "identity": F.normalize(self.identity(seen), dim=-1),
+            "place": self.place(features),
+            "shirt": self.shirt(features),
+            "hair": self.hair(features),
+            "worn": self.worn(features),
+            "identity": F.normalize(self.identity(features), dim=-1),
         }
 
 
-class Judge:
+class IdentityModel:
     """The trained net."""
 
-    def __init__(self, net: JudgeNet) -> None:
+    def __init__(self, net: IdentityNet) -> None:
         self._net = net.eval().requires_grad_(False)
 
     @classmethod
-    def load(cls, path: Path = WEIGHTS) -> Judge:
+    def load(cls, path: Path = WEIGHTS) -> IdentityModel:
         """Load the shipped weights."""
-        net = JudgeNet()
+        net = IdentityNet()
         net.load_state_dict({name: value.float() for name, value in load_file(path).items()})
         return cls(net)
 
-    def attributes(self, pictures: Sequence[bytes]) -> list[Attributes]:
+    def predict_attributes(self, pictures: Sequence[bytes]) -> list[DrawingAttributes]:
         """Say what each picture file shows."""
-        told = self._net(to_pixels(pictures))
-        best = {name: told[name].argmax(dim=1).tolist() for name in ("place", "shirt", "hair")}
+        logits = self._net(to_pixels(pictures))
+        best = {name: logits[name].argmax(dim=1).tolist() for name in ("place", "shirt", "hair")}
         return [
-            Attributes(PLACES[place], SHIRTS[shirt], HAIRS[hair])
+            DrawingAttributes(PLACES[place], SHIRTS[shirt], HAIRS[hair])
             for place, shirt, hair in zip(best["place"], best["shirt"], best["hair"], strict=True)
         ]
 
-    def identity(self, pictures: Sequence[bytes]) -> Tensor:
+    def embed(self, pictures: Sequence[bytes]) -> Tensor:
         """Return who is in each picture file, as unit vectors (n, 64)."""
-        found: Tensor = self._net(to_pixels(pictures))["identity"]
-        return found
+        embeddings: Tensor = self._net(to_pixels(pictures))["identity"]
+        return embeddings
 
-    def likeness(self, pictures: Sequence[bytes], photos: Sequence[bytes]) -> Tensor:
+    def score_likeness(self, pictures: Sequence[bytes], photos: Sequence[bytes]) -> Tensor:
         """Return how much each picture is like the person of the photos, -1 .. 1: the mean cosine."""
-        return (self.identity(pictures) @ self.identity(photos).T).mean(dim=1)
+        return (self.embed(pictures) @ self.embed(photos).T).mean(dim=1)
 
 
 def to_pixels(pictures: Sequence[bytes]) -> Tensor:
     """Return picture files as (n, 3, 64, 64) in -1 .. 1; BadInput when one is none."""
-    found = []
+    pixels = []
     for picture in pictures:
         try:
-            with Image.open(io.BytesIO(picture)) as opened:
-                small = opened.convert("RGB").resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX)
+            with Image.open(io.BytesIO(picture)) as image:
+                resized = image.convert("RGB").resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX)
         except OSError as error:
             raise BadInput("This is no picture.") from error
-        found.append(torch.from_numpy(np.array(small)).permute(2, 0, 1))
-    return torch.stack(found).float() / 127.5 - 1
+        pixels.append(torch.from_numpy(np.array(resized)).permute(2, 0, 1))
+    return torch.stack(pixels).float() / 127.5 - 1
 
 
-def labels(person: Identity, where: Scene) -> list[int]:
+def encode_labels(person: DrawnPerson, scene: Scene) -> list[int]:
     """Return the answers to the net's questions as numbers: place, shirt, hair, and what is worn."""
-    told = Attributes.of(person, where)
+    attributes = DrawingAttributes.from_drawing(person, scene)
     return [
-        PLACES.index(told.place),
-        SHIRTS.index(told.shirt),
-        HAIRS.index(told.hair),
-        *(int(getattr(person, name)) for name in _WORN),
+        PLACES.index(attributes.place),
+        SHIRTS.index(attributes.shirt),
+        HAIRS.index(attributes.hair),
+        *(int(getattr(person, name)) for name in _ACCESSORIES),
     ]

@@ -13,7 +13,7 @@ from typing import Any
 
 from transformers import CLIPTokenizer
 
-_VOCABULARY = Path(__file__).parent / "clip_vocabulary" / "bpe_simple_vocab_16e6.txt.gz"
+_VOCABULARY_PATH = Path(__file__).parent / "clip_vocabulary" / "bpe_simple_vocab_16e6.txt.gz"
 #: CLIP keeps 49,408 tokens: 256 bytes, the same ending a word, the merges and two marks.
 VOCABULARY_SIZE = 49_408
 _MERGES = VOCABULARY_SIZE - 2 * 256 - 2
@@ -27,14 +27,14 @@ class Widths:
     unet: tuple[int, int, int, int] = (320, 640, 1280, 1280)
     vae: tuple[int, int, int, int] = (128, 256, 512, 512)
     norm_groups: int = 32
-    text: int = 768
+    text_encoder: int = 768
     text_feed_forward: int = 3072
-    picture_px: int = 512
-    latent_scale: float = 0.18215  #: brings the VAE's latents to a standard deviation of about 1
+    image_px: int = 512
+    scaling_factor: float = 0.18215  #: brings the VAE's latents to a standard deviation of about 1
 
 
 #: Scheduler configuration that SD 1.5 was trained with; every sampler is made from it.
-SCHEDULER: dict[str, Any] = {
+SCHEDULER_CONFIG: dict[str, Any] = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
     "beta_schedule": "scaled_linear",
@@ -49,7 +49,7 @@ SCHEDULER: dict[str, Any] = {
 def unet_config(widths: Widths) -> dict[str, Any]:
     """Return the configuration for `UNet2DConditionModel`."""
     return {
-        "sample_size": widths.picture_px // 8,
+        "sample_size": widths.image_px // 8,
         "in_channels": 4,
         "out_channels": 4,
         "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
@@ -57,7 +57,7 @@ def unet_config(widths: Widths) -> dict[str, Any]:
         "block_out_channels": widths.unet,
         "layers_per_block": 2,
         "norm_num_groups": widths.norm_groups,
-        "cross_attention_dim": widths.text,
+        "cross_attention_dim": widths.text_encoder,
         "attention_head_dim": 8,  # in this model's configurations it means the number of heads
     }
 
@@ -71,50 +71,52 @@ def vae_config(widths: Widths) -> dict[str, Any]:
         "layers_per_block": 2,
         "latent_channels": 4,
         "norm_num_groups": widths.norm_groups,
-        "sample_size": widths.picture_px,
-        "scaling_factor": widths.latent_scale,
+        "sample_size": widths.image_px,
+        "scaling_factor": widths.scaling_factor,
     }
 
 
-def text_config(widths: Widths) -> dict[str, Any]:
+def text_encoder_config(widths: Widths) -> dict[str, Any]:
     """Return the configuration for `CLIPTextConfig`."""
     return {
         "vocab_size": VOCABULARY_SIZE,
-        "hidden_size": widths.text,
+        "hidden_size": widths.text_encoder,
         "intermediate_size": widths.text_feed_forward,
         "num_hidden_layers": 12,
         "num_attention_heads": 12,
         "max_position_embeddings": MAX_TOKENS,
         "hidden_act": "quick_gelu",
-        "projection_dim": widths.text,
+        "projection_dim": widths.text_encoder,
         "bos_token_id": 0,
         "eos_token_id": 2,
         "pad_token_id": 1,
     }
 
 
-def clip_tokenizer() -> CLIPTokenizer:
+def load_clip_tokenizer() -> CLIPTokenizer:
     """Return CLIP's own tokenizer, built from the vocabulary that is shipped here."""
-    lines = gzip.decompress(_VOCABULARY.read_bytes()).decode().split("\n")[1 : _MERGES + 1]
-    return spell([(left, right) for left, right in (line.split() for line in lines)], MAX_TOKENS)
+    lines = gzip.decompress(_VOCABULARY_PATH.read_bytes()).decode().split("\n")[1 : _MERGES + 1]
+    return build_clip_tokenizer(
+        [(left, right) for left, right in (line.split() for line in lines)], MAX_TOKENS
+    )
 
 
-def spell(merges: list[tuple[str, str]], max_tokens: int) -> CLIPTokenizer:
+def build_clip_tokenizer(merges: list[tuple[str, str]], max_tokens: int) -> CLIPTokenizer:
     """Return a tokenizer of CLIP's kind: every byte, every byte ending a word, the merges, two marks."""
-    letters = byte_letters()
+    symbols = list_byte_symbols()
     tokens = [
-        *letters,
-        *(letter + "</w>" for letter in letters),
+        *symbols,
+        *(symbol + "</w>" for symbol in symbols),
         *(left + right for left, right in merges),
         "<|startoftext|>",
         "<|endoftext|>",
     ]
-    vocabulary = {token: number for number, token in enumerate(tokens)}
+    vocabulary = {token: index for index, token in enumerate(tokens)}
     # transformers' annotation says strings; the tokenizer behind it takes pairs.
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=max_tokens)  # type: ignore[arg-type]
 
 
-def byte_letters() -> list[str]:
+def list_byte_symbols() -> list[str]:
     """Return one printable letter for each byte, in the vocabulary's order: visible bytes, then the rest."""
     visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     hidden = 256 - len(visible)

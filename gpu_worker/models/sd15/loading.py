@@ -17,31 +17,31 @@ from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, con
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from gpu_worker.device.placement import Placement
+from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.errors import BaseModelError
-from gpu_worker.models.hub import FOLDERS, WEIGHT_FOLDERS, Hub, Tell, is_id
+from gpu_worker.models.hub import MODEL_FOLDERS, WEIGHT_FOLDERS, Hub, ProgressCallback, is_hub_id
 from gpu_worker.models.sd15.config import (
     MAX_TOKENS,
-    SCHEDULER,
+    SCHEDULER_CONFIG,
     Widths,
-    clip_tokenizer,
-    text_config,
+    load_clip_tokenizer,
+    text_encoder_config,
     unet_config,
     vae_config,
 )
-from gpu_worker.models.weights import Source, place
+from gpu_worker.models.weights import WeightSource, load_weights
 
-_PICKLES = {".ckpt", ".pt", ".pth", ".bin", ".pkl"}
-_OTHER_KIND = "{} is another kind of Stable Diffusion than 1.x for pictures from text."
-_LDM_TEXT = "cond_stage_model.transformer."
-_LDM_FIRST = "model.diffusion_model.input_blocks.0.0.weight"
+_PICKLE_SUFFIXES = {".ckpt", ".pt", ".pth", ".bin", ".pkl"}
+_UNSUPPORTED_MODEL = "{} is another kind of Stable Diffusion than 1.x for pictures from text."
+_LDM_TEXT_ENCODER = "cond_stage_model.transformer."
+_LDM_CONV_IN = "model.diffusion_model.input_blocks.0.0.weight"
 _LDM_ATTENTION = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
 #: How the VAE's attention was called before diffusers 0.18; SD 1.5's own files still say so.
-_OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+_LEGACY_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class ModelComponents:
     """What a Stable Diffusion model is made of."""
 
     unet: Any
@@ -51,47 +51,51 @@ class Parts:
     scheduler_config: dict[str, Any]
 
 
-def read(name: str, placement: Placement, tell: Tell) -> Parts:
+def read_model(name: str, device_config: DeviceConfig, on_progress: ProgressCallback) -> ModelComponents:
     """Read a folder, a file or a hub id to its place; BaseModelError says what is wrong with it.
 
     `tell` hears how far a download is.
     """
     path = Path(name)
-    if path.suffix.lower() in _PICKLES:
+    if path.suffix.lower() in _PICKLE_SUFFIXES:
         raise BaseModelError(
             f"The base model {path.name} is a pickle, which can run code; convert it to .safetensors first."
         )
     if path.is_dir():
-        return _read_folder(path, placement)
+        return _read_folder(path, device_config)
     if path.suffix.lower() == ".safetensors":
         if not path.is_file():
             raise BaseModelError(f"The base model file {name} does not exist.")
-        return read_single_file(path, placement)
-    if not is_id(name):
+        return read_single_file(path, device_config)
+    if not is_hub_id(name):
         raise BaseModelError(f"The base model {name} does not exist: no such folder or .safetensors file.")
     # Half-precision files are half the download; not every model has them.
-    return _read_folder(Hub().folder(name, placement.dtype is not torch.float32, tell), placement)
+    return _read_folder(
+        Hub().get_folder(name, device_config.dtype is not torch.float32, on_progress), device_config
+    )
 
 
-def read_single_file(path: Path, placement: Placement, widths: Widths | None = None) -> Parts:
+def read_single_file(
+    path: Path, device_config: DeviceConfig, widths: Widths | None = None
+) -> ModelComponents:
     """Read one file, in the original (LDM) layout or in diffusers' names; widths: SD 1.5's unless told."""
     widths = widths or Widths()
-    source = Source.of([path])
+    source = WeightSource.open_files([path])
     views = source.views()
-    layout = _DiffusersNames() if any(key.startswith("unet.") for key in views) else _LdmNames()
-    attention, first, has_text = layout.tell(views)
-    if attention is None or first is None or not has_text:
+    key_names = _DiffusersNames() if any(key.startswith("unet.") for key in views) else _LdmNames()
+    attention_weight, first_conv, has_text_encoder = key_names.find_key_weights(views)
+    if attention_weight is None or first_conv is None or not has_text_encoder:
         raise BaseModelError(f"{path.name} is not a Stable Diffusion 1.x checkpoint.")
-    if attention.shape[1] != widths.text or first.shape[1] != 4:
-        raise BaseModelError(_OTHER_KIND.format(path.name))
-    return _build(
+    if attention_weight.shape[1] != widths.text_encoder or first_conv.shape[1] != 4:
+        raise BaseModelError(_UNSUPPORTED_MODEL.format(path.name))
+    return _build_components(
         {
-            "unet": (unet_config(widths), source.renamed(layout.unet(views, unet_config(widths)))),
-            "vae": (vae_config(widths), source.renamed(layout.vae(views, vae_config(widths)))),
-            "text_encoder": (text_config(widths), source.renamed(layout.text(views))),
+            "unet": (unet_config(widths), source.with_names(key_names.unet(views, unet_config(widths)))),
+            "vae": (vae_config(widths), source.with_names(key_names.vae(views, vae_config(widths)))),
+            "text_encoder": (text_encoder_config(widths), source.with_names(key_names.text_encoder(views))),
         },
-        placement,
-        (clip_tokenizer(), SCHEDULER),
+        device_config,
+        (load_clip_tokenizer(), SCHEDULER_CONFIG),
         path.name,
     )
 
@@ -99,100 +103,108 @@ def read_single_file(path: Path, placement: Placement, widths: Widths | None = N
 class _LdmNames:
     """The names that CompVis' original code gives; AUTOMATIC1111's checkpoints have them."""
 
-    def tell(self, views: dict[str, Tensor]) -> tuple[Tensor | None, Tensor | None, bool]:
+    def find_key_weights(self, views: dict[str, Tensor]) -> tuple[Tensor | None, Tensor | None, bool]:
         """Return an attention weight, the first convolution, and whether there is a text encoder."""
-        has_text = any(key.startswith(_LDM_TEXT) for key in views)
-        return views.get(_LDM_ATTENTION), views.get(_LDM_FIRST), has_text
+        has_text_encoder = any(key.startswith(_LDM_TEXT_ENCODER) for key in views)
+        return views.get(_LDM_ATTENTION), views.get(_LDM_CONV_IN), has_text_encoder
 
     def unet(self, views: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Tensor]:
         """Return the UNet's tensors by diffusers' names."""
-        found: dict[str, Tensor] = convert_ldm_unet_checkpoint(dict(views), config)
-        return found
+        weights: dict[str, Tensor] = convert_ldm_unet_checkpoint(dict(views), config)
+        return weights
 
     def vae(self, views: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Tensor]:
         """Return the VAE's tensors by diffusers' names."""
-        found: dict[str, Tensor] = convert_ldm_vae_checkpoint(dict(views), config)
-        return found
+        weights: dict[str, Tensor] = convert_ldm_vae_checkpoint(dict(views), config)
+        return weights
 
-    def text(self, views: dict[str, Tensor]) -> dict[str, Tensor]:
+    def text_encoder(self, views: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the text encoder's tensors by transformers' names."""
-        return _without(_LDM_TEXT, views)
+        return _select_prefix(_LDM_TEXT_ENCODER, views)
 
 
 class _DiffusersNames:
     """diffusers' names with each part's in front."""
 
-    def tell(self, views: dict[str, Tensor]) -> tuple[Tensor | None, Tensor | None, bool]:
+    def find_key_weights(self, views: dict[str, Tensor]) -> tuple[Tensor | None, Tensor | None, bool]:
         """Return an attention weight, the first convolution, and whether there is a text encoder."""
-        attention = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
-        has_text = any(key.startswith("text_encoder.") for key in views)
-        return views.get(attention), views.get("unet.conv_in.weight"), has_text
+        attention_key = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
+        has_text_encoder = any(key.startswith("text_encoder.") for key in views)
+        return views.get(attention_key), views.get("unet.conv_in.weight"), has_text_encoder
 
     def unet(self, views: dict[str, Tensor], _config: dict[str, Any]) -> dict[str, Tensor]:
         """Return the UNet's tensors."""
-        return _without("unet.", views)
+        return _select_prefix("unet.", views)
 
     def vae(self, views: dict[str, Tensor], _config: dict[str, Any]) -> dict[str, Tensor]:
         """Return the VAE's tensors."""
-        return _without("vae.", views)
+        return _select_prefix("vae.", views)
 
-    def text(self, views: dict[str, Tensor]) -> dict[str, Tensor]:
+    def text_encoder(self, views: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the text encoder's tensors."""
-        return _without("text_encoder.", views)
+        return _select_prefix("text_encoder.", views)
 
 
-def _without(prefix: str, views: dict[str, Tensor]) -> dict[str, Tensor]:
+def _select_prefix(prefix: str, views: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): view for key, view in views.items() if key.startswith(prefix)}
 
 
-def _build(
-    told: dict[str, tuple[dict[str, Any], Source]],
-    placement: Placement,
-    words: tuple[Any, dict[str, Any]],
+def _build_components(
+    sources: dict[str, tuple[dict[str, Any], WeightSource]],
+    device_config: DeviceConfig,
+    tokenizer_and_scheduler: tuple[Any, dict[str, Any]],
     public_name: str,
-) -> Parts:
+) -> ModelComponents:
     """Build the three parts without filling them with numbers first, then put their weights in."""
-    makers: dict[str, Callable[[dict[str, Any]], Any]] = {
+    builders: dict[str, Callable[[dict[str, Any]], Any]] = {
         "unet": UNet2DConditionModel.from_config,
         "vae": AutoencoderKL.from_config,
         "text_encoder": lambda config: CLIPTextModel(CLIPTextConfig.from_dict(config)),
     }
-    parts = {}
-    for name, (config, source) in told.items():
+    components = {}
+    for name, (config, source) in sources.items():
         with torch.device("meta"):
-            part = makers[name](config)
+            model = builders[name](config)
         try:
-            missing = place(part, _named_as(part, source), placement.device, placement.dtype)
+            missing_names = load_weights(
+                model, _rename_legacy_keys(model, source), device_config.device, device_config.dtype
+            )
         except RuntimeError as error:  # load_state_dict: a weight has another shape
             raise BaseModelError(f"{public_name} does not fit its own {name}'s configuration.") from error
-        if missing:
-            raise BaseModelError(f"{public_name} lacks parts of its {name} ({missing[0]}).")
-        _fill_buffers(part, placement.device)
-        parts[name] = part
-    return Parts(**parts, tokenizer=words[0], scheduler_config=words[1])
-
-
-def _named_as(part: nn.Module, source: Source) -> Source:
-    """Bring older names to those of the installed libraries."""
-    wanted = set(part.state_dict())
-    return source.renamed(
-        {_known(name, wanted): view for name, view in source.views().items() if "position_ids" not in name}
+        if missing_names:
+            raise BaseModelError(f"{public_name} lacks parts of its {name} ({missing_names[0]}).")
+        _fill_buffers(model, device_config.device)
+        components[name] = model
+    return ModelComponents(
+        **components, tokenizer=tokenizer_and_scheduler[0], scheduler_config=tokenizer_and_scheduler[1]
     )
 
 
-def _known(name: str, wanted: Iterable[str]) -> str:
-    if name in wanted:
+def _rename_legacy_keys(model: nn.Module, source: WeightSource) -> WeightSource:
+    """Bring older names to those of the installed libraries."""
+    expected_names = set(model.state_dict())
+    return source.with_names(
+        {
+            _find_current_name(name, expected_names): view
+            for name, view in source.views().items()
+            if "position_ids" not in name
+        }
+    )
+
+
+def _find_current_name(name: str, expected_names: Iterable[str]) -> str:
+    if name in expected_names:
         return name
-    *path, module, kind = name.split(".")
+    *path, module, weight_kind = name.split(".")
     candidates = [name.removeprefix("text_model."), f"text_model.{name}"]
-    if module in _OLD_ATTENTION:
-        candidates.append(".".join([*path, _OLD_ATTENTION[module], kind]))
-    return next((candidate for candidate in candidates if candidate in wanted), name)
+    if module in _LEGACY_ATTENTION:
+        candidates.append(".".join([*path, _LEGACY_ATTENTION[module], weight_kind]))
+    return next((candidate for candidate in candidates if candidate in expected_names), name)
 
 
-def _fill_buffers(part: nn.Module, device: torch.device) -> None:
+def _fill_buffers(model: nn.Module, device: torch.device) -> None:
     """Make what a model computes for itself and no file holds: CLIP's position numbers."""
-    for module in part.modules():
+    for module in model.modules():
         for name, buffer in list(module.named_buffers(recurse=False)):
             if buffer.is_meta:
                 if name != "position_ids":
@@ -202,8 +214,8 @@ def _fill_buffers(part: nn.Module, device: torch.device) -> None:
                 )
 
 
-def _read_folder(path: Path, placement: Placement) -> Parts:
-    for part in FOLDERS:
+def _read_folder(path: Path, device_config: DeviceConfig) -> ModelComponents:
+    for part in MODEL_FOLDERS:
         if not (path / part).is_dir():
             raise BaseModelError(
                 f"The folder {path.name} is no diffusers model for Stable Diffusion 1.x: it has no {part}."
@@ -213,33 +225,35 @@ def _read_folder(path: Path, placement: Placement) -> Parts:
             part: json.loads((path / part / "config.json").read_text("utf-8")) for part in WEIGHT_FOLDERS
         }
         tokenizer = CLIPTokenizer.from_pretrained(str(path), subfolder="tokenizer", local_files_only=True)
-        scheduler = dict(DDPMScheduler.load_config(str(path), subfolder="scheduler", local_files_only=True))
+        scheduler_config = dict(
+            DDPMScheduler.load_config(str(path), subfolder="scheduler", local_files_only=True)
+        )
     except (OSError, ValueError) as error:
         raise BaseModelError(
-            f"The base model folder {path.name} cannot be loaded: {_first_line(error)}"
+            f"The base model folder {path.name} cannot be loaded: {_get_first_line(error)}"
         ) from error
     # SDXL wants more than a text, inpainting models more than a picture.
     if configs["unet"].get("addition_embed_type") is not None or configs["unet"].get("in_channels", 4) != 4:
-        raise BaseModelError(_OTHER_KIND.format(path.name))
-    told = {
-        part: (configs[part], Source.of(_weight_files(path / part, placement.dtype)))
+        raise BaseModelError(_UNSUPPORTED_MODEL.format(path.name))
+    sources = {
+        part: (configs[part], WeightSource.open_files(_select_weight_files(path / part, device_config.dtype)))
         for part in WEIGHT_FOLDERS
     }
-    return _build(told, placement, (tokenizer, scheduler), path.name)
+    return _build_components(sources, device_config, (tokenizer, scheduler_config), path.name)
 
 
-def _weight_files(folder: Path, dtype: torch.dtype) -> list[Path]:
+def _select_weight_files(folder: Path, dtype: torch.dtype) -> list[Path]:
     """Choose between full and half-precision files where both are there; a model may be in several pieces."""
     files = sorted(folder.glob("*.safetensors"))
-    halves = [file for file in files if ".fp16." in file.name]
-    full = [file for file in files if file not in halves and ".non_ema" not in file.name]
-    chosen = (full or halves) if dtype is torch.float32 else (halves or full)
-    if not chosen:
+    half_files = [file for file in files if ".fp16." in file.name]
+    full_files = [file for file in files if file not in half_files and ".non_ema" not in file.name]
+    chosen_files = (full_files or half_files) if dtype is torch.float32 else (half_files or full_files)
+    if not chosen_files:
         raise BaseModelError(
             f"The base model's folder {folder.parent.name}/{folder.name} has no safetensors."
         )
-    return chosen
+    return chosen_files
 
 
-def _first_line(error: Exception) -> str:
+def _get_first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -12,7 +12,7 @@ import torch
 import drawn
 from gpu_worker.models.base import BaseModel
 from gpu_worker.training import config
-from gpu_worker.training.config import Dials
+from gpu_worker.training.config import TrainingConfig
 
 
 def weights_hash(base: BaseModel) -> str:
@@ -27,8 +27,8 @@ def weights_hash(base: BaseModel) -> str:
 
 def has_adapters(base: BaseModel) -> bool:
     """Tell whether any LoRA, or a trace of one, is left on the base model."""
-    filled = [slot for slot in base.slots.by_name.values() if slot.active is not None]
-    return bool(filled) or base.slots.holder is not None
+    filled = [slot for slot in base.lora_hooks.by_name.values() if slot.active_delta is not None]
+    return bool(filled) or base.lora_hooks.active_adapter is not None
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +54,7 @@ def photos() -> tuple[bytes, ...]:
 
 
 @pytest.fixture
-def quick() -> Dials:
+def quick() -> TrainingConfig:
     """Return settings of a training that is done in a second."""
-    usual = config.training_dials("tiny", native_px=128)
+    usual = config.default_training_config("tiny", native_px=128)
     return replace(usual, steps=3, resolution_px=64, rank=4, checkpoint_every_steps=1)

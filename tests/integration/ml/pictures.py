@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gpu_worker.generation.denoiser import Measured
-from gpu_worker.generation.generate import Room, generate
+from gpu_worker.generation.denoiser import BatchSizeTuner
+from gpu_worker.generation.generate import GenerationContext, generate
 from gpu_worker.models.base import BaseModel
-from gpu_worker.protocol import Done, Generate, LoraUse, Train
-from gpu_worker.training.config import Dials
+from gpu_worker.protocol import DoneEvent, GenerateRequest, LoraUse, TrainRequest
+from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.trainer import train
 
-ASKED = Generate(
+ASKED = GenerateRequest(
     job_id=5,
     attempt=1,
     prompt="sks person, on the moon",
@@ -28,7 +28,7 @@ ASKED = Generate(
 )
 
 
-def with_(**changes: object) -> Generate:
+def with_(**changes: object) -> GenerateRequest:
     return msgspec.structs.replace(ASKED, **changes)
 
 
@@ -36,27 +36,27 @@ def use(data: bytes, name: str = "04071338", strength: float = 1.0) -> LoraUse:
     return LoraUse(data=data, sha256=hashlib.sha256(data).hexdigest(), name=name, strength=strength)
 
 
-def alone(base: BaseModel) -> Room:
+def alone(base: BaseModel) -> GenerationContext:
     """Give a room where no two pictures share a pass: bit by bit the same whoever else draws."""
-    return Room(base, Measured(most=1))
+    return GenerationContext(base, BatchSizeTuner(max_batch_size=1))
 
 
 def lora_of(base: BaseModel, photos: tuple[bytes, ...], seed: int = 0) -> bytes:
     """Train a LoRA that leaves a mark."""
-    dials = Dials(steps=3, resolution_px=64, rank=4, unet_rate=5e-2, text_rate=5e-2)
-    last = list(train(base, Train(job_id=1, attempt=1, photos=photos, seed=seed), dials))[-1]
-    assert isinstance(last, Done)
+    dials = TrainingConfig(steps=3, resolution_px=64, rank=4, unet_rate=5e-2, text_rate=5e-2)
+    last = list(train(base, TrainRequest(job_id=1, attempt=1, photos=photos, seed=seed), dials))[-1]
+    assert isinstance(last, DoneEvent)
     assert last.lora is not None
     return last.lora
 
 
-def done(base: BaseModel, asked: Generate) -> Done:
+def done(base: BaseModel, asked: GenerateRequest) -> DoneEvent:
     last = list(generate(alone(base), asked))[-1]
-    assert isinstance(last, Done)
+    assert isinstance(last, DoneEvent)
     return last
 
 
-def pictures(base: BaseModel, asked: Generate) -> tuple[bytes, ...]:
+def pictures(base: BaseModel, asked: GenerateRequest) -> tuple[bytes, ...]:
     return done(base, asked).pictures
 
 

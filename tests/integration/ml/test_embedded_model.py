@@ -28,8 +28,8 @@ def save_folder(base: BaseModel, folder: Path) -> Path:
 
 def test_it_has_the_lora_targets_of_stable_diffusion_15(tiny: BaseModel) -> None:
     assert len(tiny.unet_targets) == 192
-    assert len(tiny.text_targets) == 72
-    names = {target.kohya_name for target in (*tiny.unet_targets, *tiny.text_targets)}
+    assert len(tiny.text_encoder_targets) == 72
+    names = {target.kohya_name for target in (*tiny.unet_targets, *tiny.text_encoder_targets)}
     assert "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q" in names
     assert "lora_unet_mid_block_attentions_0_transformer_blocks_0_ff_net_0_proj" in names
     assert "lora_unet_up_blocks_3_attentions_2_proj_out" in names
@@ -52,14 +52,14 @@ def test_it_is_frozen_in_full_precision_on_a_cpu(tiny: BaseModel) -> None:
     assert not any(parameter.requires_grad for parameter in parameters)
     if not torch.cuda.is_available():
         assert {parameter.dtype for parameter in parameters} == {torch.float32}
-        assert "small model" in tiny.placement.reason
+        assert "small model" in tiny.device_config.reason
 
 
 @pytest.mark.parametrize("text", ["", "a photo of sks person", "日本 é 😀", "word " * 500])
 def test_any_text_can_be_embedded(tiny: BaseModel, text: str) -> None:
     with torch.no_grad():
-        words = tiny.embed([text])
-    assert words.shape == (1, 77, models_tiny.WIDTHS.text)
+        words = tiny.encode_prompts([text])
+    assert words.shape == (1, 77, models_tiny.WIDTHS.text_encoder)
     assert words.isfinite().all()
 
 
@@ -70,7 +70,7 @@ def test_the_tokenizer_is_clips_own(tiny: BaseModel) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a machine with a card starts with SD 1.5")
 def test_without_a_card_the_embedded_model_is_the_default() -> None:
-    assert BaseModel.load("").kind == "drawn"
+    assert BaseModel.load("").family == "drawn"
 
 
 def test_a_diffusers_folder_gives_the_same_model(tiny: BaseModel, tmp_path: Path) -> None:
@@ -78,13 +78,15 @@ def test_a_diffusers_folder_gives_the_same_model(tiny: BaseModel, tmp_path: Path
     read = BaseModel.load(str(folder), torch.float32)
     assert weights_hash(read) == weights_hash(tiny)
     assert read.name == "my.model-v1.5"
-    assert read.kind == "sd15"
-    assert [target.kohya_name for target in read.text_targets] == [t.kohya_name for t in tiny.text_targets]
+    assert read.family == "sd15"
+    assert [target.kohya_name for target in read.text_encoder_targets] == [
+        t.kohya_name for t in tiny.text_encoder_targets
+    ]
 
 
 def test_a_single_file_in_the_original_layout_gives_the_same_model(tiny: BaseModel, tmp_path: Path) -> None:
     save_file(to_ldm(tiny), tmp_path / "model.safetensors")
-    parts = loading.read_single_file(tmp_path / "model.safetensors", tiny.placement, models_tiny.WIDTHS)
+    parts = loading.read_single_file(tmp_path / "model.safetensors", tiny.device_config, models_tiny.WIDTHS)
     for read, ours in (
         (parts.unet, tiny.unet),
         (parts.vae, tiny.vae),

@@ -18,8 +18,8 @@ from gpu_worker.errors import BadInput, BaseModelError
 from gpu_worker.generation.generate import generate
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.base import BaseModel
-from gpu_worker.protocol import Done, Progress, Started, Train
-from gpu_worker.serve.engine import CardPerformer
+from gpu_worker.protocol import DoneEvent, ProgressEvent, StartedEvent, TrainRequest
+from gpu_worker.serve.engine import TorchEngine
 from tests.integration.ml.conftest import has_adapters
 from tests.integration.ml.pictures import ASKED, alone, lora_of, pictures, pixels_of, text_of, use, with_
 
@@ -31,9 +31,9 @@ def lora(loaded_tiny: BaseModel, photos: tuple[bytes, ...]) -> bytes:
 
 def test_every_denoising_step_is_told(tiny: BaseModel) -> None:
     events = list(generate(alone(tiny), with_(count=2, steps=3)))
-    assert events[0] == Started(job_id=5, attempt=1, step=0, steps=6)
-    assert [event.step for event in events if isinstance(event, Progress)] == [1, 2, 3, 4, 5, 6, 6]
-    assert isinstance(events[-1], Done)
+    assert events[0] == StartedEvent(job_id=5, attempt=1, step=0, steps=6)
+    assert [event.step for event in events if isinstance(event, ProgressEvent)] == [1, 2, 3, 4, 5, 6, 6]
+    assert isinstance(events[-1], DoneEvent)
     assert len(events[-1].pictures) == 2
 
 
@@ -87,8 +87,8 @@ def test_two_pictures_in_turn_each_keep_their_own_lora(
     one, other = generate(alone(tiny), with_()), generate(alone(tiny), with_(loras=(use(lora),)))
     in_turn = list(zip(one, other, strict=True))
     last = in_turn[-1]
-    assert isinstance(last[0], Done)
-    assert isinstance(last[1], Done)
+    assert isinstance(last[0], DoneEvent)
+    assert isinstance(last[1], DoneEvent)
     assert list(one) == list(other) == []
     assert (last[0].pictures, last[1].pictures) == (plain, painted)
 
@@ -161,12 +161,12 @@ def test_a_lora_of_another_base_model_is_refused_and_leaves_nothing(tiny: BaseMo
 
 
 def test_the_performer_loads_its_model_with_the_first_job_and_reports_from_any_thread() -> None:
-    performer = CardPerformer("tiny", train_steps=1)
-    assert not performer.health().base_model_loaded
+    performer = TorchEngine("tiny", train_steps=1)
+    assert not performer.read_health().base_model_loaded
     done = list(performer.generate(with_(steps=1)))[-1]
-    assert isinstance(done, Done)
+    assert isinstance(done, DoneEvent)
     found = []
-    thread = threading.Thread(target=lambda: found.append(performer.health()))
+    thread = threading.Thread(target=lambda: found.append(performer.read_health()))
     thread.start()
     thread.join()
     assert found[0].base_model == "tiny"
@@ -175,13 +175,13 @@ def test_the_performer_loads_its_model_with_the_first_job_and_reports_from_any_t
 
 
 def test_the_performer_trains_as_many_steps_as_it_was_told(photos: tuple[bytes, ...]) -> None:
-    performer = CardPerformer("tiny", train_steps=2)
-    events = list(performer.train(Train(job_id=1, attempt=1, photos=photos[:1])))
-    assert events[0] == Started(job_id=1, attempt=1, step=0, steps=2)
-    asked = Train(job_id=1, attempt=1, photos=photos[:1], steps=1)
-    assert next(iter(performer.train(asked))) == Started(job_id=1, attempt=1, step=0, steps=1)
+    performer = TorchEngine("tiny", train_steps=2)
+    events = list(performer.train(TrainRequest(job_id=1, attempt=1, photos=photos[:1])))
+    assert events[0] == StartedEvent(job_id=1, attempt=1, step=0, steps=2)
+    asked = TrainRequest(job_id=1, attempt=1, photos=photos[:1], steps=1)
+    assert next(iter(performer.train(asked))) == StartedEvent(job_id=1, attempt=1, step=0, steps=1)
 
 
 def test_the_performer_hands_on_what_is_wrong_with_the_base_model() -> None:
     with pytest.raises(BaseModelError, match="pickle"):
-        list(CardPerformer("model.ckpt", None).generate(ASKED))
+        list(TorchEngine("model.ckpt", None).generate(ASKED))

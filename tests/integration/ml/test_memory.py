@@ -8,14 +8,14 @@ import psutil
 import pytest
 
 from gpu_worker.models.base import BaseModel
-from gpu_worker.training.config import Dials
+from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.trainer import train
 from tests.integration.ml.test_training import request
 
 WARM_UP = 3  # libraries keep buffers of their own after the first few
 
 
-def grown(base: BaseModel, photos: tuple[bytes, ...], quick: Dials, trainings: int) -> float:
+def grown(base: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig, trainings: int) -> float:
     """Return by how much the process is larger after so many trainings, as a share of what it was."""
     process = psutil.Process()
     start = 0
@@ -29,13 +29,13 @@ def grown(base: BaseModel, photos: tuple[bytes, ...], quick: Dials, trainings: i
 
 
 def test_eight_trainings_leave_memory_as_it_was(
-    tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
     assert grown(tiny, photos, quick, 8) < 0.05
 
 
 @pytest.mark.soak
 def test_fifty_trainings_leave_memory_as_it_was(
-    tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
     assert grown(tiny, photos, quick, 50) < 0.05

@@ -14,15 +14,15 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
-from gpu_worker.lora.layers import LoraMatrices
+from gpu_worker.lora.layers import LoraWeights
 from gpu_worker.models import tiny as models_tiny
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.sd15.config import SCHEDULER, clip_tokenizer
+from gpu_worker.models.sd15.config import SCHEDULER_CONFIG, load_clip_tokenizer
 from gpu_worker.training.checkpoint import TrainingState
-from gpu_worker.training.config import Dials
-from gpu_worker.training.data import Example
-from gpu_worker.training.latents import Study
-from gpu_worker.training.step import Lesson
+from gpu_worker.training.config import TrainingConfig
+from gpu_worker.training.data import TrainingImage
+from gpu_worker.training.latents import EncodedSample
+from gpu_worker.training.step import TrainStep
 
 RELATIVE = 1e-4
 CAPTIONS = ("sks person", "photo of a person on the beach")
@@ -32,14 +32,14 @@ CAPTIONS = ("sks person", "photo of a person on the beach")
 class Case:
     """A batch of two pictures, of which the second may be for regularisation, and what is switched on."""
 
-    dials: Dials
+    dials: TrainingConfig
     regularisation: bool = False
     masks: bool = False
     captions: tuple[str, str] = CAPTIONS
     trigger: str = ""
 
 
-PLAIN = Dials(
+PLAIN = TrainingConfig(
     steps=4,
     batch_size=2,
     rank=4,
@@ -66,55 +66,55 @@ CASES = {
 
 
 @dataclass(frozen=True)
-class Pile:
+class InMemoryDataset:
     """Studies that nobody has to encode."""
 
-    studies: tuple[Study, ...]
+    samples: tuple[EncodedSample, ...]
 
     @property
-    def examples(self) -> tuple[Example, ...]:
-        return tuple(study.example for study in self.studies)
+    def images(self) -> tuple[TrainingImage, ...]:
+        return tuple(study.image for study in self.samples)
 
-    def __getitem__(self, index: int) -> Study:
-        return self.studies[index]
+    def __getitem__(self, index: int) -> EncodedSample:
+        return self.samples[index]
 
 
-def studies(case: Case) -> tuple[Study, ...]:
+def studies(case: Case) -> tuple[EncodedSample, ...]:
     stream = torch.Generator().manual_seed(12)
     found = []
     for number, caption in enumerate(case.captions):
         latents = torch.randn(4, 8, 8, generator=stream)
         mask = torch.rand(1, 8, 8, generator=stream) if case.masks else None
         is_regularisation = case.regularisation and number == 1
-        example = Example(b"", caption, is_regularisation=is_regularisation, trigger=case.trigger)
-        found.append(Study(example, latents, mask=mask))
+        example = TrainingImage(b"", caption, is_regularisation=is_regularisation, trigger=case.trigger)
+        found.append(EncodedSample(example, latents, mask=mask))
     return tuple(found)
 
 
-def start(state: TrainingState) -> dict[str, LoraMatrices]:
+def start(state: TrainingState) -> dict[str, LoraWeights]:
     """Give `up` values too, or half of the gradients would be zero; return both."""
     stream = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for parameter in state.parameters:
             if not parameter.any():
                 parameter.copy_(torch.randn(parameter.shape, generator=stream) * 0.05)
-    return state.adapter.matrices()
+    return state.adapter.copy_weights()
 
 
 def our_gradients(base: BaseModel, case: Case) -> tuple[dict[str, tuple[Tensor, Tensor]], Any, list[int]]:
     state = TrainingState(base, case.dials)
     matrices = start(state)
-    lesson = Lesson(base, case.dials, Pile(studies(case)))
+    lesson = TrainStep(base, case.dials, InMemoryDataset(studies(case)))
     state.adapter.activate()
     try:
         with torch.enable_grad():
-            lesson.loss(state, 0).backward()  # type: ignore[no-untyped-call]
+            lesson.compute_loss(state, 0).backward()  # type: ignore[no-untyped-call]
         names = list(matrices)
         grads = [gradient(parameter) for parameter in state.parameters]
         pairs = {n: (grads[2 * i], grads[2 * i + 1]) for i, n in enumerate(names)}
     finally:
-        state.adapter.remove()
-    order = lesson._order.batch(0)
+        state.adapter.deactivate()
+    order = lesson._batch_sampler.get_batch(0)
     return pairs, matrices, order
 
 
@@ -126,14 +126,14 @@ def gradient(parameter: Tensor) -> Tensor:
 def reference_gradients(
     base: BaseModel,
     case: Case,
-    matrices: dict[str, LoraMatrices],
+    matrices: dict[str, LoraWeights],
     order: list[int],
     loss: Callable[[Any, Any, Case, list[int]], Tensor] | None = None,
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Do the same step as a textbook would, on modules of its own."""
     unet, _, text_encoder = models_tiny.build_parts()
     layers: dict[str, LoraLayer] = {}
-    for part, targets in ((unet, base.unet_targets), (text_encoder, base.text_targets)):
+    for part, targets in ((unet, base.unet_targets), (text_encoder, base.text_encoder_targets)):
         part.requires_grad_(False).eval()
         wanted = [target for target in targets if target.kohya_name in matrices]
         if wanted:
@@ -171,12 +171,12 @@ def reference_draw(unet: Any, text_encoder: Any, case: Case, order: list[int]) -
     if dials.noise_offset:
         noise = noise + dials.noise_offset * torch.randn(2, 4, 1, 1, generator=stream)
     times = torch.randint(0, 1000, (2,), generator=stream)
-    kept = DDPMScheduler.from_config(SCHEDULER).alphas_cumprod[times].view(-1, 1, 1, 1)
+    kept = DDPMScheduler.from_config(SCHEDULER_CONFIG).alphas_cumprod[times].view(-1, 1, 1, 1)
     return Draw(kept.sqrt() * clean + (1 - kept).sqrt() * noise, noise, times, kept)
 
 
 def read(text_encoder: Any, captions: list[str], clip_skip: int | None) -> Tensor:
-    tokens = clip_tokenizer()(captions, padding="max_length", max_length=77, return_tensors="pt")
+    tokens = load_clip_tokenizer()(captions, padding="max_length", max_length=77, return_tensors="pt")
     if clip_skip:
         hidden = text_encoder(tokens.input_ids, output_hidden_states=True).hidden_states[-clip_skip]
         return text_encoder.final_layer_norm(hidden)  # type: ignore[no-any-return]
@@ -186,14 +186,14 @@ def read(text_encoder: Any, captions: list[str], clip_skip: int | None) -> Tenso
 def reference_loss(unet: Any, text_encoder: Any, case: Case, order: list[int]) -> Tensor:
     dials, shown = case.dials, [studies(case)[index] for index in order]
     draw = reference_draw(unet, text_encoder, case, order)
-    words = read(text_encoder, [study.example.caption for study in shown], dials.clip_skip)
-    told = unet(draw.noisy, draw.times, words).sample
+    words = read(text_encoder, [study.image.caption for study in shown], dials.clip_skip)
+    told = unet(draw.noisy, draw.times, words).sample_png
     errors = F.mse_loss(told, draw.noise, reduction="none")
     if dials.masked_loss:
         errors = errors * torch.stack([study.mask for study in shown if study.mask is not None])
     losses = errors.mean(dim=[1, 2, 3])
     losses = losses * torch.tensor(
-        [dials.prior_loss_weight if study.example.is_regularisation else 1.0 for study in shown]
+        [dials.prior_loss_weight if study.image.is_regularisation else 1.0 for study in shown]
     )
     snr = (draw.kept / (1 - draw.kept)).flatten()
     if dials.min_snr_gamma:
@@ -240,16 +240,16 @@ def test_what_is_switched_on_changes_the_gradients(tiny: BaseModel) -> None:
 def test_accumulated_batches_give_the_mean_of_their_gradients(tiny: BaseModel) -> None:
     single = replace(PLAIN, batch_size=1, gradient_accumulation=1, optimizer_args=())
     double = replace(single, gradient_accumulation=2)
-    shown = Pile(studies(CASES["plain"]))
+    shown = InMemoryDataset(studies(CASES["plain"]))
     means: list[Tensor] = []
     state = TrainingState(tiny, single)
     start(state)
     state.adapter.activate()
     with torch.enable_grad():
         for number in range(2):
-            (Lesson(tiny, single, shown).loss(state, number) / 2).backward()  # type: ignore[no-untyped-call]
+            (TrainStep(tiny, single, shown).compute_loss(state, number) / 2).backward()  # type: ignore[no-untyped-call]
     means = [parameter.grad.clone() for parameter in state.parameters if parameter.grad is not None]
-    state.adapter.remove()
+    state.adapter.deactivate()
 
     seen: list[Tensor] = []
     other = TrainingState(tiny, double)
@@ -257,7 +257,7 @@ def test_accumulated_batches_give_the_mean_of_their_gradients(tiny: BaseModel) -
     other.optimizer.register_step_pre_hook(
         lambda *_: seen.extend(p.grad.clone() for p in other.parameters if p.grad is not None)
     )
-    Lesson(tiny, double, shown).step(other)
-    other.adapter.remove()
+    TrainStep(tiny, double, shown).run(other)
+    other.adapter.deactivate()
     assert len(seen) == len(means)
     assert all(torch.equal(one, two) for one, two in zip(seen, means, strict=True))

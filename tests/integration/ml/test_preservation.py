@@ -11,15 +11,15 @@ from torch import Tensor
 
 from gpu_worker.models import tiny as models_tiny
 from gpu_worker.models.base import BaseModel
-from gpu_worker.protocol import Started
+from gpu_worker.protocol import StartedEvent
 from gpu_worker.training.checkpoint import TrainingState
-from gpu_worker.training.config import Dials
-from gpu_worker.training.step import Lesson
+from gpu_worker.training.config import TrainingConfig
+from gpu_worker.training.step import TrainStep
 from gpu_worker.training.trainer import train
 from tests.integration.ml.test_parity import (
     PLAIN,
     Case,
-    Pile,
+    InMemoryDataset,
     check_equal,
     our_gradients,
     read,
@@ -38,18 +38,18 @@ BARE = Case(
 
 def with_bare_class(unet: Any, text_encoder: Any, case: Case, order: list[int]) -> Tensor:
     """Add what a textbook would: of two pictures the second is shown again, and counts for both."""
-    draw, words = reference_draw(unet, text_encoder, case, order), studies(case)[order[1]].example.caption
+    draw, words = reference_draw(unet, text_encoder, case, order), studies(case)[order[1]].image.caption
     bare = words.replace("sks ", "")
     noisy, times = draw.noisy[1:], draw.times[1:]
     own_unet, _, own_text_encoder = models_tiny.build_parts()
 
     def own(text: str) -> Tensor:
         with torch.no_grad():
-            told: Tensor = own_unet(noisy, times, read(own_text_encoder, [text], None)).sample
+            told: Tensor = own_unet(noisy, times, read(own_text_encoder, [text], None)).sample_png
             return told
 
     def told(text: str) -> Tensor:
-        answer: Tensor = unet(noisy, times, read(text_encoder, [text], None)).sample
+        answer: Tensor = unet(noisy, times, read(text_encoder, [text], None)).sample_png
         return answer
 
     loss = reference_loss(unet, text_encoder, case, order)
@@ -78,7 +78,8 @@ def test_single_pictures_are_shown_again_by_turns_and_count_for_all(tiny: BaseMo
     state = TrainingState(tiny, dials)
     start(state)
     lesson, plain = (
-        Lesson(tiny, each, Pile(studies(BARE))) for each in (dials, replace(dials, preserve_class=0.0))
+        TrainStep(tiny, each, InMemoryDataset(studies(BARE)))
+        for each in (dials, replace(dials, preserve_class=0.0))
     )
     differences = []
     for number in range(6):
@@ -87,20 +88,20 @@ def test_single_pictures_are_shown_again_by_turns_and_count_for_all(tiny: BaseMo
             state.generator.manual_seed(number)
             state.adapter.activate()
             with torch.no_grad():
-                losses.append(float(each.loss(state, number)))
+                losses.append(float(each.compute_loss(state, number)))
         differences.append(losses[0] > losses[1])
-    state.adapter.remove()
+    state.adapter.deactivate()
     assert differences == [False, False, True, False, False, True]
 
 
 def test_a_preserving_training_killed_at_any_step_gives_the_same_lora_bit_for_bit(
-    tiny: BaseModel, photos: tuple[bytes, ...], quick: Dials
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
     dials = replace(quick, steps=4, save_precision="float", preserve_class=1.0, dropout=0.1)
     whole = lora_of(train(tiny, request(photos), dials))
     for step in (1, 3):
         state = checkpoint_at(step, train(tiny, request(photos), dials))
         resumed = list(train(tiny, request(photos, state), dials))
-        assert resumed[0] == Started(job_id=7, attempt=2, step=step, steps=4)
+        assert resumed[0] == StartedEvent(job_id=7, attempt=2, step=step, steps=4)
         assert same_weights(lora_of(resumed), whole)
     assert not same_weights(lora_of(train(tiny, request(photos), replace(dials, preserve_class=0.0))), whole)

@@ -16,8 +16,8 @@ from benchmarks.small_base import measures, pairs
 from drawn import UNSEEN_SEED
 from gpu_worker.models import drawn
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.drawn.judge import Judge
-from gpu_worker.training.config import training_dials
+from gpu_worker.models.drawn.judge import IdentityModel
+from gpu_worker.training.config import default_training_config
 from gpu_worker.training.trainer import train
 from tests.integration.ml.test_training import lora_of, request, same_weights
 
@@ -39,8 +39,8 @@ def base() -> Iterator[BaseModel]:
 
 
 @pytest.fixture(scope="module")
-def judge() -> Judge:
-    return Judge.load()
+def judge() -> IdentityModel:
+    return IdentityModel.load()
 
 
 Seen: TypeAlias = tuple[list[bytes], list[bytes]]
@@ -59,42 +59,45 @@ def unlearnt(base: BaseModel) -> Seen:
 
 
 def trained(base: BaseModel, **changed: float) -> Seen:
-    settings = replace(pairs.settings_of_two(base), **changed)  # type: ignore[arg-type]
-    lora = pairs.lora_of_two(base, PEOPLE, settings)
-    return pairs.pictures_of_two(base, lora, FIRST_SEED, DENOISING_STEPS)
+    settings = replace(pairs.default_pair_config(base), **changed)  # type: ignore[arg-type]
+    lora = pairs.train_pair_lora(base, PEOPLE, settings)
+    return pairs.generate_pair_pictures(base, lora, FIRST_SEED, DENOISING_STEPS)
 
 
-def closer_than_base(base: BaseModel, judge: Judge, seen: Seen) -> int:
-    photos, bare = pairs.photos_of(PEOPLE), pairs.pictures_of_two(base, None, FIRST_SEED, DENOISING_STEPS)
-    shares = [measures.closer(judge, *each) for each in zip(photos, seen, bare, strict=True)]
-    return sum(share.right for share in shares)
+def closer_than_base(base: BaseModel, judge: IdentityModel, seen: Seen) -> int:
+    photos, bare = (
+        pairs.draw_pair_photos(PEOPLE),
+        pairs.generate_pair_pictures(base, None, FIRST_SEED, DENOISING_STEPS),
+    )
+    shares = [measures.measure_likeness_gain(judge, *each) for each in zip(photos, seen, bare, strict=True)]
+    return sum(share.hits for share in shares)
 
 
 def test_a_lora_draws_its_people_and_the_base_model_does_not(
-    base: BaseModel, judge: Judge, learnt: Seen
+    base: BaseModel, judge: IdentityModel, learnt: Seen
 ) -> None:
     assert closer_than_base(base, judge, learnt) >= LEARNT
 
 
-def test_the_trigger_says_which_of_two_people_is_drawn(judge: Judge, learnt: Seen) -> None:
-    assert pairs.told_apart(judge, PEOPLE, learnt).right >= LEARNT
+def test_the_trigger_says_which_of_two_people_is_drawn(judge: IdentityModel, learnt: Seen) -> None:
+    assert pairs.measure_trigger_accuracy(judge, PEOPLE, learnt).hits >= LEARNT
 
 
-def test_pictures_with_a_lora_are_where_the_prompt_says(judge: Judge, learnt: Seen) -> None:
-    assert sum(measures.obeys(judge, pictures).right for pictures in learnt) >= LEARNT
+def test_pictures_with_a_lora_are_where_the_prompt_says(judge: IdentityModel, learnt: Seen) -> None:
+    assert sum(measures.measure_place_accuracy(judge, pictures).hits for pictures in learnt) >= LEARNT
 
 
 def test_a_lora_that_may_not_learn_fails_the_same_tests(
-    base: BaseModel, judge: Judge, unlearnt: Seen
+    base: BaseModel, judge: IdentityModel, unlearnt: Seen
 ) -> None:
     assert closer_than_base(base, judge, unlearnt) < LEARNT
-    assert pairs.told_apart(judge, PEOPLE, unlearnt).right < LEARNT
+    assert pairs.measure_trigger_accuracy(judge, PEOPLE, unlearnt).hits < LEARNT
 
 
-def test_pictures_show_the_place_and_shirt_of_their_caption(base: BaseModel, judge: Judge) -> None:
-    found = measures.quality(base, judge, PEOPLE[0], count=8)
-    assert found.place.right >= 7
-    assert found.shirt.right >= 6
+def test_pictures_show_the_place_and_shirt_of_their_caption(base: BaseModel, judge: IdentityModel) -> None:
+    found = measures.measure_caption_accuracy(base, judge, PEOPLE[0], count=8)
+    assert found.place.hits >= 7
+    assert found.shirt.hits >= 6
 
 
 def test_the_whole_model_is_small() -> None:
@@ -108,7 +111,7 @@ def test_it_is_stable_diffusions_architecture(base: BaseModel) -> None:
     assert type(base.text_encoder).__name__ == "CLIPTextModel"
     assert base.native_px == 64
     assert base.unet_targets
-    assert base.text_targets
+    assert base.text_encoder_targets
 
 
 def test_masks_weigh_its_latents_which_are_finer_than_stable_diffusions(
@@ -117,7 +120,7 @@ def test_masks_weigh_its_latents_which_are_finer_than_stable_diffusions(
     file = io.BytesIO()
     Image.new("L", (96, 96), 255).save(file, "PNG")
     white = (file.getvalue(), *[None] * (len(photos) - 1))
-    dials = replace(training_dials("drawn", base.native_px), steps=2)
+    dials = replace(default_training_config("drawn", base.native_px), steps=2)
     plain = request(photos)
     masked = msgspec.structs.replace(plain, masks=white)
     assert same_weights(lora_of(train(base, masked, dials)), lora_of(train(base, plain, dials)))
@@ -126,4 +129,4 @@ def test_masks_weigh_its_latents_which_are_finer_than_stable_diffusions(
 def test_any_text_can_be_read(base: BaseModel) -> None:
     for text in ("", "sks person on mars", "日本語 é 😀", "x" * 5000):
         with torch.no_grad():
-            assert base.embed([text]).isfinite().all()
+            assert base.encode_prompts([text]).isfinite().all()

@@ -49,7 +49,7 @@ def test_it_trains_as_a_program_and_writes_the_file(data: Path, tmp_path: Path) 
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     file = lora_file.read((out / "last.safetensors").read_bytes())
-    assert len(file.matrices) == 264
+    assert len(file.weights) == 264
     assert file.metadata["ss_steps"] == "2"
     assert file.metadata["ss_network_dim"] == "2"
     assert file.metadata["ss_tag_frequency"] == ('{"2_sks person": {"sks person": 2, "at the lake": 1}}')
@@ -67,7 +67,7 @@ def test_intermediate_files_are_named_by_their_steps(
     assert names == ["me-step00000002.safetensors", "me.safetensors"]
     half, whole = (lora_file.read((tmp_path / "out" / name).read_bytes()) for name in names)
     assert (half.metadata["ss_steps"], whole.metadata["ss_steps"]) == ("2", "4")
-    assert len(half.matrices) == len(whole.matrices) == 192
+    assert len(half.weights) == len(whole.weights) == 192
     assert half.metadata["sshs_model_hash"] != whole.metadata["sshs_model_hash"]
 
 
@@ -140,7 +140,7 @@ def test_a_finished_lora_is_trained_on_with_its_own_rank(
     # What had learnt once begins with an effect, so even the first step moves `down`.
     before = lora_file.read((out / "last.safetensors").read_bytes())
     name = "lora_unet_mid_block_attentions_0_proj_in"
-    assert not on.matrices[name].down.equal(before.matrices[name].down)
+    assert not on.weights[name].down.equal(before.weights[name].down)
 
 
 def test_samples_and_logs_are_written(

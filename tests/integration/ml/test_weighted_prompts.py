@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu_worker.generation import prompts
-from gpu_worker.generation.prompts import PIECE_TOKENS, Part, parse
+from gpu_worker.generation.prompts import CHUNK_TOKENS, PromptPart, parse_prompt
 from gpu_worker.models.base import BaseModel
 
 
@@ -30,25 +30,25 @@ from gpu_worker.models.base import BaseModel
     ],
 )  # fmt: skip
 def test_brackets_are_read_by_the_rules(prompt: str, expected: list[tuple[str, float]]) -> None:
-    found = [(part.text, round(part.weight, 6)) for part in parse(prompt)]
+    found = [(part.text, round(part.weight, 6)) for part in parse_prompt(prompt)]
     assert found == [(text, round(min(10.0, weight), 6)) for text, weight in expected]
 
 
 @given(st.text(alphabet="ab ,()[]:\\1.5", max_size=40))
 def test_any_text_can_be_read(prompt: str) -> None:
-    parts = parse(prompt)
+    parts = parse_prompt(prompt)
     assert all(part.text and abs(part.weight) <= 10 for part in parts)
     assert len("".join(part.text for part in parts)) <= len(prompt)
 
 
 def test_without_weights_a_prompt_is_what_the_encoder_makes_of_it(tiny: BaseModel) -> None:
-    found = prompts.embed(tiny, ["sks person on the moon", ""])
-    assert torch.equal(found, tiny.embed(["sks person on the moon", ""]))
+    found = prompts.encode_weighted_prompts(tiny, ["sks person on the moon", ""])
+    assert torch.equal(found, tiny.encode_prompts(["sks person on the moon", ""]))
 
 
 def test_a_weight_moves_the_words_it_is_about_and_keeps_the_mean(tiny: BaseModel) -> None:
-    plain = prompts.embed(tiny, ["a red house"])[0]
-    heavy = prompts.embed(tiny, ["a (red:1.5) house"])[0]
+    plain = prompts.encode_weighted_prompts(tiny, ["a red house"])[0]
+    heavy = prompts.encode_weighted_prompts(tiny, ["a (red:1.5) house"])[0]
     assert torch.allclose(heavy.mean(), plain.mean(), atol=1e-4)
     ratio = heavy / plain
     usual = ratio[0].median()  # how much the mean's keeping scales everything
@@ -58,17 +58,17 @@ def test_a_weight_moves_the_words_it_is_about_and_keeps_the_mean(tiny: BaseModel
 
 def test_a_long_prompt_is_read_to_its_end(tiny: BaseModel) -> None:
     begin = "word " * 80
-    one = prompts.embed(tiny, [begin + "red", "blurry"])
-    other = prompts.embed(tiny, [begin + "blue", "blurry"])
+    one = prompts.encode_weighted_prompts(tiny, [begin + "red", "blurry"])
+    other = prompts.encode_weighted_prompts(tiny, [begin + "blue", "blurry"])
     assert one.shape[:2] == (2, 2 * 77)
     assert torch.equal(one[0, :77], other[0, :77])
     assert not torch.equal(one[0, 77:], other[0, 77:])
-    assert torch.equal(one[1, 77:], prompts.embed(tiny, [""])[0])  # filled up with nothing
+    assert torch.equal(one[1, 77:], prompts.encode_weighted_prompts(tiny, [""])[0])  # filled up with nothing
 
 
 def test_a_long_prompt_is_cut_at_a_comma_where_one_is_near(tiny: BaseModel) -> None:
     words = ["word"] * 70 + [",", *["more"] * 30]
-    pieces = prompts._pieces(tiny, [Part(" ".join(words))])
+    pieces = prompts._split_chunks(tiny, [PromptPart(" ".join(words))])
     assert [len(piece.tokens) for piece in pieces] == [71, 30]
-    without = prompts._pieces(tiny, [Part("word " * 100)])
-    assert [len(piece.tokens) for piece in without] == [PIECE_TOKENS, 25]
+    without = prompts._split_chunks(tiny, [PromptPart("word " * 100)])
+    assert [len(piece.tokens) for piece in without] == [CHUNK_TOKENS, 25]

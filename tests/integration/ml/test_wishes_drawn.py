@@ -12,14 +12,14 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionImg2ImgPipeline
 from PIL import Image
 
-from gpu_worker.device.memory_modes import Gear
+from gpu_worker.device.memory_modes import MemoryMode
 from gpu_worker.errors import BadInput
 from gpu_worker.generation import generate
 from gpu_worker.lora import file as lora_file
-from gpu_worker.lora.cache import blend
+from gpu_worker.lora.cache import merge_loras
 from gpu_worker.lora.layers import Adapter
 from gpu_worker.models.base import BaseModel
-from gpu_worker.protocol import SAMPLERS, Done, Event, Preview, Progress, Start
+from gpu_worker.protocol import SAMPLERS, DoneEvent, InitImage, PreviewEvent, ProgressEvent, WorkerEvent
 from tests.integration.ml.pictures import (
     alone,
     done,
@@ -58,8 +58,8 @@ def test_every_sampler_draws_and_draws_the_same_again(tiny: BaseModel, sampler: 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_takes_as_many_steps_as_may_be_asked_for(tiny: BaseModel, sampler: str) -> None:
     for steps in (generate.STEPS.start, 50, 51, 100, generate.STEPS.stop - 1):
-        asked = generate.settle(tiny, with_(sampler=sampler, steps=steps))[0]
-        assert generate.canvas(tiny, asked, None, torch.zeros(1, 77, 96)).steps == steps
+        asked = generate.resolve_recipes(tiny, with_(sampler=sampler, steps=steps))[0]
+        assert generate.create_image(tiny, asked, None, torch.zeros(1, 77, 96)).total_steps == steps
     assert pixels_of(pictures(tiny, with_(sampler=sampler, steps=51, guidance=1.0))[0]).std() > 1
 
 
@@ -95,7 +95,7 @@ def test_a_size_in_pixels_is_that_of_the_file_also_where_pictures_are_enlarged(
 
 def test_two_loras_have_the_effect_of_both(tiny: BaseModel, two: tuple[bytes, bytes]) -> None:
     one, other = (lora_file.read(each) for each in two)
-    both = Adapter(tiny, blend([(one, 0.5), (other, 1.5)]))
+    both = Adapter(tiny, merge_loras([(one, 0.5), (other, 1.5)]))
     words = torch.randn(1, 77, tiny.unet.config.cross_attention_dim)
     noise, moment = torch.randn(1, 4, 8, 8), torch.tensor([500])
 
@@ -103,9 +103,9 @@ def test_two_loras_have_the_effect_of_both(tiny: BaseModel, two: tuple[bytes, by
         with torch.no_grad():
             if adapter is not None:
                 adapter.activate()
-            told: torch.Tensor = tiny.unet(noise, moment, words).sample
+            told: torch.Tensor = tiny.unet(noise, moment, words).sample_png
         if adapter is not None:
-            adapter.remove()
+            adapter.deactivate()
         return told
 
     plain = answer(None)
@@ -113,11 +113,11 @@ def test_two_loras_have_the_effect_of_both(tiny: BaseModel, two: tuple[bytes, by
     summed = copy.deepcopy(tiny.unet)
     for file, strength in ((one, 0.5), (other, 1.5)):
         for target in tiny.unet_targets:
-            each = file.matrices[target.kohya_name]
+            each = file.weights[target.kohya_name]
             product = each.up.flatten(1) @ each.down.flatten(1) * (each.alpha / each.down.shape[0] * strength)
             summed.get_submodule(target.path).weight.data += product.view(target.weight_shape)
     with torch.no_grad():
-        expected = summed(noise, moment, words).sample
+        expected = summed(noise, moment, words).sample_png
     assert (expected - plain).abs().max() > 1e-3
     assert torch.allclose(together, expected, atol=2e-5)
 
@@ -152,7 +152,7 @@ def test_variations_differ_and_stay_closer_to_their_picture_than_another_seed_do
 def test_diffusers_draws_the_same_picture_from_an_earlier_one(tiny: BaseModel) -> None:
     earlier = pictures(tiny, with_(seed=3))[0]
     ours = pixels_of(
-        pictures(tiny, with_(steps=6, guidance=4.0, start=Start(picture=earlier, redraw=0.5)))[0]
+        pictures(tiny, with_(steps=6, guidance=4.0, start=InitImage(data=earlier, denoising_strength=0.5)))[0]
     )
     pipeline = StableDiffusionImg2ImgPipeline(
         vae=copy.deepcopy(tiny.vae),
@@ -166,7 +166,7 @@ def test_diffusers_draws_the_same_picture_from_an_earlier_one(tiny: BaseModel) -
     )
     pipeline.set_progress_bar_config(disable=True)
     pixels = torch.from_numpy(pixels_of(earlier)).permute(2, 0, 1).float() / 127.5 - 1
-    latents = tiny.encode(pixels).mean[None]
+    latents = tiny.encode_image(pixels).mean[None]
     theirs = pipeline(
         "sks person, on the moon", negative_prompt="", image=latents, strength=0.5, num_inference_steps=6,
         guidance_scale=4.0, generator=torch.Generator().manual_seed(7),
@@ -180,7 +180,10 @@ def test_the_less_is_drawn_again_the_more_a_picture_stays(drawn_model: BaseModel
     earlier = pictures(drawn_model, with_(**own_size, seed=3))[0]
     changed = [
         float(np.abs(pixels_of(png) - pixels_of(earlier)).mean())
-        for start in (Start(picture=earlier, redraw=0.1), Start(picture=earlier, redraw=0.9))
+        for start in (
+            InitImage(data=earlier, denoising_strength=0.1),
+            InitImage(data=earlier, denoising_strength=0.9),
+        )
         for png in pictures(drawn_model, with_(**own_size, sampler=sampler, start=start))
     ]
     assert changed[0] < changed[1] / 2
@@ -190,7 +193,9 @@ def test_a_picture_twice_as_large_as_the_models_own_is_drawn_from_an_earlier_one
     drawn_model: BaseModel,
 ) -> None:
     earlier = pictures(drawn_model, with_(width_px=256, height_px=256, steps=4))[0]
-    asked = with_(width_px=512, height_px=512, steps=6, start=Start(picture=earlier, redraw=0.35))
+    asked = with_(
+        width_px=512, height_px=512, steps=6, start=InitImage(data=earlier, denoising_strength=0.35)
+    )
     large = pictures(drawn_model, asked)[0]
     assert size_of(large) == (512, 512)
     small_again = Image.fromarray(pixels_of(large).astype(np.uint8)).resize((256, 256))
@@ -204,14 +209,14 @@ def test_a_preview_comes_no_oftener_than_asked_and_shows_the_colours_of_the_pict
 ) -> None:
     asked = with_(prompt="a person in the snow", width_px=None, height_px=None, steps=8, preview_every_s=0.0)
     events = list(generate.generate(alone(drawn_model), asked))
-    previews = [event.png for event in events if isinstance(event, Preview)]
+    previews = [event.png for event in events if isinstance(event, PreviewEvent)]
     assert len(previews) == 8
     assert size_of(previews[-1]) == (192, 192)
     finished = Image.fromarray(pixels_of(events[-1].pictures[0]).astype(np.uint8)).resize((192, 192))  # type: ignore[union-attr]
     likeness = np.corrcoef(pixels_of(previews[-1]).ravel(), np.asarray(finished).ravel())[0, 1]
     assert likeness > 0.85
     rarely = with_(steps=4, preview_every_s=3600.0)
-    assert not [e for e in generate.generate(alone(drawn_model), rarely) if isinstance(e, Preview)]
+    assert not [e for e in generate.generate(alone(drawn_model), rarely) if isinstance(e, PreviewEvent)]
 
 
 @pytest.mark.parametrize(
@@ -220,8 +225,11 @@ def test_a_preview_comes_no_oftener_than_asked_and_shows_the_colours_of_the_pict
         ({"sampler": "magic"}, "There is no sampler 'magic'; there are DPM"),
         ({"shape": "round"}, "There is no shape 'round'; there are square"),
         ({"variation": 1.5}, "The variation must be 0 to 1"),
-        ({"start": Start(picture=b"no picture")}, "The picture to begin from is damaged"),
-        ({"start": Start(picture=b"", redraw=float("nan"))}, "How much is drawn again must be 0 to 1"),
+        ({"start": InitImage(data=b"no picture")}, "The picture to begin from is damaged"),
+        (
+            {"start": InitImage(data=b"", denoising_strength=float("nan"))},
+            "How much is drawn again must be 0 to 1",
+        ),
         ({"loras": (use(b"", strength=9.0),)}, "The strength must be -2 to 2"),
         ({"loras": tuple(use(b"", str(n)) for n in range(5))}, "At most 4 LoraCodes"),
     ],
@@ -244,7 +252,7 @@ def test_too_little_memory_once_draws_the_rows_one_by_one_and_twice_is_said(tiny
     hook = tiny.unet.register_forward_pre_hook(short_of_memory)
     events = list(generate.generate(room, with_()))
     hook.remove()
-    assert room.easel.is_modest
+    assert room.denoiser.is_sequential
     assert np.abs(pixels_of(events[-1].pictures[0]) - expected).max() <= 1  # type: ignore[union-attr]
     hook = tiny.unet.register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(BadInput, match="too large for the graphics card"):
@@ -261,7 +269,7 @@ def test_numbers_out_of_bounds_are_drawn_again_in_a_wider_precision() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     base = BaseModel.load("tiny")
-    base.shift(Gear(torch.bfloat16))
+    base.set_memory_mode(MemoryMode(torch.bfloat16))
 
     base.vae.decoder.conv_out.register_forward_hook(overflow)
     png = pictures(base, with_())[0]
@@ -277,12 +285,12 @@ def test_a_preview_out_of_bounds_costs_no_picture() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     base = BaseModel.load("tiny")
-    base.shift(Gear(torch.bfloat16))
+    base.set_memory_mode(MemoryMode(torch.bfloat16))
 
     base.vae.encoder.conv_out.register_forward_hook(overflow)
     events = list(generate.generate(alone(base), with_(preview_every_s=0.0)))
-    assert any(isinstance(event, Preview) for event in events)
-    assert isinstance(events[-1], Done)
+    assert any(isinstance(event, PreviewEvent) for event in events)
+    assert isinstance(events[-1], DoneEvent)
     torch.set_num_threads(threads)
 
 
@@ -290,27 +298,27 @@ def test_two_pictures_out_of_bounds_at_once_are_both_drawn_again_in_a_wider_prec
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     base = BaseModel.load("tiny")
-    base.shift(Gear(torch.bfloat16))
+    base.set_memory_mode(MemoryMode(torch.bfloat16))
 
     def overflow(_: object, __: object, output: object) -> None:
         if base.dtype is torch.bfloat16:
-            output.sample.mul_(float("nan"))  # type: ignore[attr-defined]
+            output.sample_png.mul_(float("nan"))  # type: ignore[attr-defined]
 
     base.unet.register_forward_hook(overflow)
     room = alone(base)
     in_turn = [generate.generate(room, with_(seed=seed)) for seed in (1, 2)]
-    last: list[Event] = []
+    last: list[WorkerEvent] = []
     while in_turn:
         for each in list(in_turn):
             event = next(each)
-            if isinstance(event, Done):
+            if isinstance(event, DoneEvent):
                 in_turn.remove(each)
                 last.append(event)
-    assert all(pixels_of(event.pictures[0]).std() > 1 for event in last if isinstance(event, Done))
+    assert all(pixels_of(event.pictures[0]).std() > 1 for event in last if isinstance(event, DoneEvent))
     assert len(last) == 2
     torch.set_num_threads(threads)
 
 
 def test_a_training_may_go_on_between_two_finished_pictures(tiny: BaseModel) -> None:
     events = list(generate.generate(alone(tiny), with_(count=3, steps=1)))
-    assert [e.step for e in events if isinstance(e, Progress)] == [1, 2, 3, 3, 3]
+    assert [e.step for e in events if isinstance(e, ProgressEvent)] == [1, 2, 3, 3, 3]

@@ -1,6 +1,6 @@
 """One worker process on this machine, started, watched and restarted here."""
 
-from bot.jobs.backends.local._backend import LocalBackend
-from bot.jobs.backends.local._validator import AMONG_OTHERS, Patience
+from bot.jobs.backends.local._backend import ProcessBackend
+from bot.jobs.backends.local._validator import POOL_TIMEOUTS, WorkerTimeouts
 
-__all__ = ["AMONG_OTHERS", "LocalBackend", "Patience"]
+__all__ = ["POOL_TIMEOUTS", "ProcessBackend", "WorkerTimeouts"]

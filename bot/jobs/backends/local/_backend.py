@@ -10,76 +10,78 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from bot.core.errors import WorkerLost
-from bot.jobs.backends.local._attempt import Attempt
-from bot.jobs.backends.local._validator import Patience, Watch
-from bot.processes.kill import gone, kill
+from bot.jobs.backends.local._attempt import AttemptEvents
+from bot.jobs.backends.local._validator import AttemptValidator, WorkerTimeouts
+from bot.processes.kill import kill_process, reap
 from gpu_worker.protocol import (
     VERSION,
-    Answer,
-    Cancel,
+    CancelledEvent,
+    CancelRequest,
     Crop,
-    Done,
-    Event,
-    Failed,
-    Forget,
-    Health,
-    Heartbeat,
+    DoneEvent,
+    FailedEvent,
+    ForgetRequest,
+    HeartbeatMessage,
     JobRequest,
-    Message,
-    Prepare,
+    PrefetchRequest,
     ProtocolError,
-    Ready,
-    Shutdown,
-    Stopped,
-    decode_answer,
-    encode,
+    ProtocolMessage,
+    ReadyMessage,
+    ShutdownRequest,
+    WorkerEvent,
+    WorkerHealth,
+    WorkerMessage,
+    decode_message,
+    encode_frame,
     read_frame_async,
 )
 
 log = logging.getLogger(__name__)
 worker_log = logging.getLogger("gpu_worker")
 
-MAX_PAUSE_S = 30.0
+MAX_BACKOFF_S = 30.0
 #: The last of what a worker wrote to its stderr may take so long to arrive; children of its may hold it open.
-LAST_WORDS_S = 2.0
-_SECRETS = ("TELEGRAM_BOT_TOKEN", "DISCORD_BOT_TOKEN")
+FINAL_OUTPUT_TIMEOUT_S = 2.0
+_SECRET_PREFIXES = ("TELEGRAM_BOT_TOKEN", "DISCORD_BOT_TOKEN")
 
-_Key = tuple[int, int]
+_AttemptKey = tuple[int, int]
 
 
-class LocalBackend:
+class ProcessBackend:
     """A worker at the other end of a pipe. `command` is its command line."""
 
     def __init__(
         self,
         command: Sequence[str],
         environ: Mapping[str, str] | None = None,
-        patience: Patience | None = None,
+        timeouts: WorkerTimeouts | None = None,
         name: str = "the worker",
     ) -> None:
         self.name = name
         self._command = list(command)
-        given = os.environ if environ is None else environ
-        self._environ = {name: value for name, value in given.items() if not name.startswith(_SECRETS)}
-        self._patience = patience or Patience()
+        parent_environ = os.environ if environ is None else environ
+        self._environ = {
+            name: value for name, value in parent_environ.items() if not name.startswith(_SECRET_PREFIXES)
+        }
+        self._timeouts = timeouts or WorkerTimeouts()
         self._process: Process | None = None
         self._ready = asyncio.Event()
-        self._health: Health | None = None
-        self._attempts: dict[_Key, Attempt] = {}
-        self._given: set[_Key] = set()  # attempts that this life of the worker was asked for
-        self._keeper: asyncio.Task[None] | None = None
-        self._burial: asyncio.Task[None] | None = None
-        self._closing = False
-        self._deaths = 0
-        self._tell: Callable[[], None] = lambda: None
+        self._health: WorkerHealth | None = None
+        self._attempts: dict[_AttemptKey, AttemptEvents] = {}
+        self._sent_attempts: set[_AttemptKey] = set()  # attempts that this life of the worker was asked for
+        self._supervisor: asyncio.Task[None] | None = None
+        self._reap_task: asyncio.Task[None] | None = None
+        self._is_closing = False
+        self._crash_count = 0
+        self._on_change: Callable[[], None] = lambda: None
         self.worker_pid: int | None = (
             None  #: as the worker said it; `pid` is the process at our end of the pipe
         )
 
     async def start(self) -> None:
         """Begin bringing the worker up."""
-        if self._keeper is None:
-            self._keeper = asyncio.create_task(self._keep_alive(), name="worker-keeper")
+        if self._supervisor is None:
+            self._supervisor = asyncio.create_task(self._supervise(), name="worker-keeper")
 
     @property
     def pid(self) -> int | None:
@@ -91,79 +93,79 @@ class LocalBackend:
         """Whether the worker is up and has said so."""
         return self._ready.is_set()
 
-    def seats(self) -> int:
+    def worker_count(self) -> int:
         """Give 1 at all times: a job that comes while the worker restarts waits for it."""
         return 1
 
-    def tell_changes(self, tell: Callable[[], None]) -> None:
+    def subscribe(self, on_change: Callable[[], None]) -> None:
         """Have `tell` called when the worker becomes ready or is gone."""
-        self._tell = tell
+        self._on_change = on_change
 
-    def health(self) -> Health | None:
+    def health(self) -> WorkerHealth | None:
         """What the worker last said of itself."""
         return self._health
 
-    def deaths(self) -> int:
+    def crash_count(self) -> int:
         """Count the ends of the worker that nobody ordered; one that could not be started is such an end."""
-        return self._deaths
+        return self._crash_count
 
-    async def run(self, request: JobRequest) -> AsyncGenerator[Event, None]:
+    async def run(self, request: JobRequest) -> AsyncGenerator[WorkerEvent, None]:
         """Carry out one attempt; closing the iterator cancels it and waits until the worker is free again."""
-        process = await self._worker()
+        process = await self._ready_process()
         key = (request.job_id, request.attempt)
-        attempt = self._attempts[key] = Attempt(Watch(request, time.monotonic()))
-        self._given.add(key)
-        ended = False
+        attempt_events = self._attempts[key] = AttemptEvents(AttemptValidator(request, time.monotonic()))
+        self._sent_attempts.add(key)
+        has_ended = False
         try:
-            await self._say(process, request)
-            while not ended:
-                event = await attempt.take()
+            await self._send(process, request)
+            while not has_ended:
+                event = await attempt_events.get()
                 if event is None:
-                    ended = True
+                    has_ended = True
                     raise WorkerLost("the worker process ended")
-                ended = isinstance(event, Done | Failed | Stopped)
+                has_ended = isinstance(event, DoneEvent | FailedEvent | CancelledEvent)
                 yield event
         finally:
             # Shielded: the next job may begin only when this one no longer uses the card.
-            if not ended:
-                await asyncio.shield(self._cancel(process, key, attempt))
-            attempt.end()
+            if not has_ended:
+                await asyncio.shield(self._cancel_attempt(process, key, attempt_events))
+            attempt_events.close()
             self._attempts.pop(key, None)
 
-    async def prepare(self, photo: bytes, crop: Crop | None = None) -> None:
+    async def prefetch(self, photo: bytes, crop: Crop | None = None) -> None:
         """Send a photo ahead, if the worker is up."""
-        await self._send_ahead(Prepare(photo=photo, crop=crop))
+        await self._send_if_ready(PrefetchRequest(photo=photo, crop=crop))
 
-    async def forget(self, photos: Sequence[str]) -> None:
+    async def forget(self, photo_hashes: Sequence[str]) -> None:
         """Let the worker forget photos, if it is up; one that is not has forgotten."""
-        await self._send_ahead(Forget(photos=tuple(photos)))
+        await self._send_if_ready(ForgetRequest(photo_hashes=tuple(photo_hashes)))
 
-    async def _send_ahead(self, message: Message) -> None:
+    async def _send_if_ready(self, message: ProtocolMessage) -> None:
         process = self._process
         if process is None or not self._ready.is_set():
             log.debug("no worker is up to hear %s", type(message).__name__)
             return
         try:
-            await self._say(process, message)
+            await self._send(process, message)
         except WorkerLost:
             log.debug("the worker was gone before photos could be sent ahead")
 
     async def close(self) -> None:
         """End the worker; running attempts raise WorkerLost."""
-        if self._keeper is None:
+        if self._supervisor is None:
             return
-        process, self._closing = self._process, True
-        self._keeper.cancel()
-        await asyncio.wait([self._keeper])
-        self._keeper = None
-        if self._burial is not None:
-            await asyncio.wait([self._burial])
+        process, self._is_closing = self._process, True
+        self._supervisor.cancel()
+        await asyncio.wait([self._supervisor])
+        self._supervisor = None
+        if self._reap_task is not None:
+            await asyncio.wait([self._reap_task])
         if process is not None and process.returncode is None:
-            await self._end(process)
+            await self._shut_down(process)
 
-    async def _worker(self) -> Process:
+    async def _ready_process(self) -> Process:
         try:
-            async with asyncio.timeout(self._patience.ready_grace_s):
+            async with asyncio.timeout(self._timeouts.ready_timeout_s):
                 await self._ready.wait()
         except TimeoutError:
             raise WorkerLost("no worker became ready") from None
@@ -171,137 +173,141 @@ class LocalBackend:
             raise WorkerLost("the worker process ended")
         return self._process
 
-    async def _cancel(self, process: Process, key: _Key, attempt: Attempt) -> None:
+    async def _cancel_attempt(
+        self, process: Process, key: _AttemptKey, attempt_events: AttemptEvents
+    ) -> None:
         try:
             # In here too: a worker that does not read would let us wait for ever.
-            async with asyncio.timeout(self._patience.cancel_grace_s):
-                await self._say(process, Cancel(job_id=key[0], attempt=key[1]))
-                while not isinstance(await attempt.take(), Done | Failed | Stopped | None):
+            async with asyncio.timeout(self._timeouts.cancel_timeout_s):
+                await self._send(process, CancelRequest(job_id=key[0], attempt=key[1]))
+                while not isinstance(
+                    await attempt_events.get(), DoneEvent | FailedEvent | CancelledEvent | None
+                ):
                     pass
         except WorkerLost:
             log.debug("the worker was gone before attempt %s could be cancelled", key)
         except TimeoutError:
             log.warning("the worker did not let go of attempt %s and is restarted", key)
-            kill(process, with_group=True)
+            kill_process(process, kill_group=True)
 
-    async def _say(self, process: Process, message: Message) -> None:
+    async def _send(self, process: Process, message: ProtocolMessage) -> None:
         if process.stdin is None:
             raise WorkerLost("the worker process has no input")
         try:
-            process.stdin.write(encode(message))
+            process.stdin.write(encode_frame(message))
             await process.stdin.drain()
         except OSError as error:
             raise WorkerLost("the worker process ended") from error
 
-    async def _keep_alive(self) -> None:
+    async def _supervise(self) -> None:
         """Start the worker, listen to it until it is gone, start it again: at once, unless it keeps dying."""
-        pause_s = 0.0
+        backoff_s = 0.0
         while True:
-            born = time.monotonic()
+            started_s = time.monotonic()
             try:
-                await self._one_life()
+                await self._run_process()
             except OSError:
-                self._deaths += 1
+                self._crash_count += 1
                 log.exception("the worker could not be started")
-            lived_s = time.monotonic() - born
-            short = lived_s <= self._patience.short_life_s
-            pause_s = min(MAX_PAUSE_S, max(0.1, 2 * pause_s)) if short else 0.0
-            await asyncio.sleep(pause_s)
+            uptime_s = time.monotonic() - started_s
+            is_short = uptime_s <= self._timeouts.min_uptime_s
+            backoff_s = min(MAX_BACKOFF_S, max(0.1, 2 * backoff_s)) if is_short else 0.0
+            await asyncio.sleep(backoff_s)
 
-    async def _one_life(self) -> None:
+    async def _run_process(self) -> None:
         process = await asyncio.create_subprocess_exec(
             *self._command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=self._environ, start_new_session=True
         )
         self._process = process
-        self._given.clear()
-        errors = asyncio.create_task(_log_lines(process), name="worker-log")
+        self._sent_attempts.clear()
+        stderr_task = asyncio.create_task(_forward_stderr(process), name="worker-log")
         try:
-            await self._listen(process)
+            await self._read_answers(process)
         except ProtocolError as error:
             log.error("%s could not be understood: %s", self.name, error)
         except TimeoutError:
-            log.error("%s has been silent for %.0f s", self.name, self._silence_s())
+            log.error("%s has been silent for %.0f s", self.name, self._silence_limit_s())
         except Exception:  # whatever it said: without a keeper there would be no worker any more
             log.exception("the worker could not be listened to")
         finally:
             self._ready.clear()
             self._process, self._health, self.worker_pid = None, None, None
-            self._tell()
-            for attempt in self._attempts.values():
-                attempt.end()
-            if self._closing:
-                errors.cancel()  # close() ends the process itself, in peace
+            self._on_change()
+            for attempt_events in self._attempts.values():
+                attempt_events.close()
+            if self._is_closing:
+                stderr_task.cancel()  # close() ends the process itself, in peace
             else:
-                self._deaths += 1
-                kill(process, with_group=True)
+                self._crash_count += 1
+                kill_process(process, kill_group=True)
                 # A task of its own: who closes us meanwhile waits for it, so that no process is left.
-                self._burial = asyncio.create_task(self._bury(process, errors), name="worker-burial")
-                await asyncio.shield(self._burial)
+                self._reap_task = asyncio.create_task(self._reap(process, stderr_task), name="worker-burial")
+                await asyncio.shield(self._reap_task)
 
-    async def _bury(self, process: Process, errors: asyncio.Task[None]) -> None:
-        await asyncio.wait([errors], timeout=LAST_WORDS_S)
-        errors.cancel()
-        status = await gone(process)
-        log.warning("%s (pid %d) has ended with status %d", self.name, process.pid, status)
+    async def _reap(self, process: Process, stderr_task: asyncio.Task[None]) -> None:
+        await asyncio.wait([stderr_task], timeout=FINAL_OUTPUT_TIMEOUT_S)
+        stderr_task.cancel()
+        exit_status = await reap(process)
+        log.warning("%s (pid %d) has ended with status %d", self.name, process.pid, exit_status)
 
-    async def _listen(self, process: Process) -> None:
+    async def _read_answers(self, process: Process) -> None:
         assert process.stdout is not None  # noqa: S101 - it was asked for as a pipe
         while True:
-            async with asyncio.timeout(self._silence_s()):
+            async with asyncio.timeout(self._silence_limit_s()):
                 body = await read_frame_async(process.stdout)
             if body is None:
                 return
-            await self._hear(decode_answer(body))
-            self._look_for_a_hang()
+            await self._handle_answer(decode_message(body))
+            self._check_stalls()
 
-    def _silence_s(self) -> float:
-        return self._patience.silence_s if self._is_loaded() else self._patience.start_s
+    def _silence_limit_s(self) -> float:
+        return self._timeouts.silence_timeout_s if self._is_loaded() else self._timeouts.start_timeout_s
 
     def _is_loaded(self) -> bool:
         return self._health is not None and self._health.base_model_loaded
 
-    async def _hear(self, answer: Answer) -> None:
-        if isinstance(answer, Ready) is self._ready.is_set():
+    async def _handle_answer(self, answer: WorkerMessage) -> None:
+        if isinstance(answer, ReadyMessage) is self._ready.is_set():
             raise ProtocolError(f"{type(answer).__name__} is not what comes now")
         match answer:
-            case Ready():
+            case ReadyMessage():
                 if answer.version != VERSION:
                     raise ProtocolError(f"it speaks version {answer.version}, we speak {VERSION}")
                 self._health = answer.health
                 self.worker_pid = answer.pid
                 self._ready.set()
-                self._tell()
+                self._on_change()
                 log.info("%s (pid %d) is ready", self.name, answer.pid)
-            case Heartbeat():
+            case HeartbeatMessage():
                 self._health = answer.health
             case _:
                 key = (answer.job_id, answer.attempt)
-                if key not in self._given:
+                if key not in self._sent_attempts:
                     raise ProtocolError(f"it speaks of attempt {key}, which nobody asked it for")
-                attempt = self._attempts.get(key)
-                if attempt is not None:  # else it has ended meanwhile, and nobody waits for it
-                    attempt.watch.hear(answer, time.monotonic())
-                    await attempt.put(answer)
+                attempt_events = self._attempts.get(key)
+                if attempt_events is not None:  # else it has ended meanwhile, and nobody waits for it
+                    attempt_events.validator.validate(answer, time.monotonic())
+                    await attempt_events.put(answer)
 
-    def _look_for_a_hang(self) -> None:
-        limit_s = self._patience.stall_s if self._is_loaded() else self._patience.loading_s
-        for key, attempt in self._attempts.items():
-            if attempt.watch.stands_still_s(time.monotonic()) > limit_s:
+    def _check_stalls(self) -> None:
+        limit_s = self._timeouts.stall_timeout_s if self._is_loaded() else self._timeouts.load_timeout_s
+        for key, attempt_events in self._attempts.items():
+            if attempt_events.validator.stalled_for_s(time.monotonic()) > limit_s:
                 raise ProtocolError(f"attempt {key} has not got on for {limit_s:.0f} s")
 
-    async def _end(self, process: Process) -> None:
+    async def _shut_down(self, process: Process) -> None:
         try:
-            async with asyncio.timeout(self._patience.cancel_grace_s):
-                await self._say(process, Shutdown())
+            async with asyncio.timeout(self._timeouts.cancel_timeout_s):
+                await self._send(process, ShutdownRequest())
                 if process.stdin is not None:
                     process.stdin.close()
                 await process.communicate()
         except (WorkerLost, TimeoutError):
-            kill(process, with_group=True)
-            await gone(process)
+            kill_process(process, kill_group=True)
+            await reap(process)
 
 
-async def _log_lines(process: Process) -> None:
+async def _forward_stderr(process: Process) -> None:
     """Pass on what the worker writes to its stderr."""
     assert process.stderr is not None  # noqa: S101 - it was asked for as a pipe
     while chunk := await process.stderr.read(65536):

@@ -9,91 +9,91 @@ from dataclasses import dataclass
 
 from bot.media import lora_files
 from gpu_worker.protocol import (
-    Adjusted,
-    Checkpoint,
-    Done,
-    Event,
-    Failed,
+    CheckpointEvent,
+    DoneEvent,
+    FailedEvent,
+    FallbackEvent,
     JobRequest,
-    Progress,
+    ProgressEvent,
     ProtocolError,
-    Sample,
-    Started,
-    Train,
+    SampleEvent,
+    StartedEvent,
+    TrainRequest,
+    WorkerEvent,
 )
 
 #: No training has more.
 MAX_STEPS = 1_000_000
 #: Gears are few, so a worker that goes back more often gets nowhere.
-MAX_ADJUSTED = 20
+MAX_ADJUSTMENTS = 20
 #: A sentence for a person is never so long.
-MAX_REASON = 2000
+MAX_REASON_CHARS = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class WorkerTimeouts:
     """How long the bot waits for its worker, in seconds."""
 
     #: A worker says every second that it lives, so this long a silence is death.
-    silence_s: float = 30.0
+    silence_timeout_s: float = 30.0
     #: The same until its base model is there: libraries that come from a slow disk let no thread of it speak.
-    start_s: float = 90.0
+    start_timeout_s: float = 90.0
     #: A job waits so long for a worker that is being started.
-    ready_grace_s: float = 60.0
+    ready_timeout_s: float = 60.0
     #: A cancelled job may take so long to its next step before its worker is killed.
-    cancel_grace_s: float = 20.0
+    cancel_timeout_s: float = 20.0
     #: A worker that lives but does no step for so long hangs; slow processors need minutes for one.
-    stall_s: float = 1800.0
+    stall_timeout_s: float = 1800.0
     #: The same before its base model is there, which it may have to download.
-    loading_s: float = 4 * 3600.0
+    load_timeout_s: float = 4 * 3600.0
     #: A worker that lived shorter is not started again at once.
-    short_life_s: float = 5.0
+    min_uptime_s: float = 5.0
 
 
 #: Where others can take its jobs over, they are there within 15 s after a worker froze or lost its network.
-AMONG_OTHERS = Patience(silence_s=8.0)
+POOL_TIMEOUTS = WorkerTimeouts(silence_timeout_s=8.0)
 
 
-class Watch:
+class AttemptValidator:
     """Judges what a worker says of one attempt."""
 
     def __init__(self, request: JobRequest, now_s: float) -> None:
         self._request = request
-        self._got_on_at_s = now_s
-        self._step = -1
-        self._adjusted = 0
+        self._progressed_at_s = now_s
+        self._last_step = -1
+        self._adjustment_count = 0
 
-    def hear(self, event: Event, now_s: float) -> None:
+    def validate(self, event: WorkerEvent, now_s: float) -> None:
         """Take note of an event; ProtocolError when no honest worker says it."""
         match event:
-            case Started() | Progress():
-                self._check(event.step, event.steps)
-            case Checkpoint() | Sample():
-                self._check(event.step, MAX_STEPS)
-            case Adjusted():
-                self._check(event.step, MAX_STEPS)
+            case StartedEvent() | ProgressEvent():
+                self._check_step(event.step, event.steps)
+            case CheckpointEvent() | SampleEvent():
+                self._check_step(event.step, MAX_STEPS)
+            case FallbackEvent():
+                self._check_step(event.step, MAX_STEPS)
                 _check_reason(event.reason)
-                self._adjusted += 1
-                if self._adjusted > MAX_ADJUSTED:
+                self._adjustment_count += 1
+                if self._adjustment_count > MAX_ADJUSTMENTS:
                     raise ProtocolError("it goes back again and again")
-                self._step = -1
-            case Failed():
+                self._last_step = -1
+            case FailedEvent():
                 _check_reason(event.reason)
-            case Done():
+            case DoneEvent():
                 self._check_result(event)
-        if isinstance(event, Started | Progress) and event.step > self._step:
-            self._step, self._got_on_at_s = event.step, now_s
+        if isinstance(event, StartedEvent | ProgressEvent) and event.step > self._last_step:
+            self._last_step, self._progressed_at_s = event.step, now_s
 
-    def stands_still_s(self, now_s: float) -> float:
+    def stalled_for_s(self, now_s: float) -> float:
         """Tell how long the attempt has not got on."""
-        return now_s - self._got_on_at_s
+        return now_s - self._progressed_at_s
 
-    def _check(self, step: int, steps: int) -> None:
+    def _check_step(self, step: int, steps: int) -> None:
         if not 0 <= step <= steps <= MAX_STEPS:
             raise ProtocolError(f"it is at step {step} of {steps}")
 
-    def _check_result(self, done: Done) -> None:
-        if isinstance(self._request, Train):
+    def _check_result(self, done: DoneEvent) -> None:
+        if isinstance(self._request, TrainRequest):
             _check_lora(done.lora)
         elif not 1 <= len(done.pictures) <= self._request.count:
             raise ProtocolError(f"{len(done.pictures)} pictures came of {self._request.count} asked for")
@@ -105,11 +105,11 @@ def _check_lora(lora: bytes | None) -> None:
     if lora is None:
         raise ProtocolError("a training ended without a LoRA")
     try:
-        lora_files.check(lora)
+        lora_files.validate_lora(lora)
     except ValueError as error:
         raise ProtocolError(f"its LoRA is no safetensors file: {error}") from error
 
 
 def _check_reason(reason: str) -> None:
-    if len(reason) > MAX_REASON:
+    if len(reason) > MAX_REASON_CHARS:
         raise ProtocolError(f"its reason has {len(reason)} characters")
