@@ -95,7 +95,7 @@ OPTION_VALUES = {
 
 
 #: What a blank is filled with, where a button is made for more than one owner.
-PLACEHOLDER_VALUES: dict[str, Sequence[str]] = {"of": ("draft", "settings:<account>")}
+PLACEHOLDER_VALUES: dict[str, Sequence[str]] = {"action_prefix": ("draft", "settings:<account>")}
 
 
 def list_buttons() -> list[ButtonEntry]:
@@ -146,7 +146,7 @@ def _expand_placeholders(action: str, values: Mapping[str, Sequence[str]]) -> It
 
 def _render_label(node: ast.expr) -> str:
     for call in ast.walk(node):
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "say":
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "translate":
             key, placeholders = (
                 call.args[0],
                 {keyword.arg: f"<{keyword.arg}>" for keyword in call.keywords if keyword.arg},

@@ -146,7 +146,7 @@ def main() -> None:
     args = parse_arguments()
     print("| people a day | jobs | cards | wait, median | p95 | longest | card time used |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    rows, per_person = [], (args.trainings_per_person, args.generations_per_person)
+    rows, per_person = [], (args.trainings_each, args.generations_each)
     for people in PEOPLE_PER_DAY:
         if people <= args.most_people:
             rows.append(
@@ -160,7 +160,7 @@ def main() -> None:
     for bottleneck in bottlenecks:
         print(f"| {bottleneck.name} | {bottleneck.limit} | {limits.round_people(bottleneck.people):,} |")
     if args.pictures is not None:
-        cards = [(per_person.people, per_person.cards) for per_person in rows]
+        cards = [(row.people, row.cards) for row in rows]
         (args.pictures / "cards.svg").write_text(plot.line("people a day", "cards", cards), "utf-8")
         bars = [(bottleneck.name, limits.round_people(bottleneck.people)) for bottleneck in bottlenecks]
         (args.pictures / "limits.svg").write_text(plot.bars("people a day", bars), "utf-8")

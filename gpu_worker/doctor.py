@@ -46,11 +46,11 @@ def diagnose_memory(total_bytes: int, free_bytes: int) -> WorkerDiagnosis:
 
 def _diagnose_kernels(torch_info: TorchInfo | None) -> WorkerDiagnosis:
     """Let the device that would be used multiply two matrices."""
-    import torch as library
+    import torch
 
     device = "cuda" if torch_info is not None and torch_info.sees_gpu else "cpu"
     try:
-        ones = library.ones(_MATRIX_SIDE, _MATRIX_SIDE, device=device)
+        ones = torch.ones(_MATRIX_SIDE, _MATRIX_SIDE, device=device)
         product = float((ones @ ones)[0, 0])
     except RuntimeError as error:
         message = (str(error).splitlines() or [type(error).__name__])[0]

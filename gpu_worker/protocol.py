@@ -16,7 +16,7 @@ import msgspec
 
 from gpu_worker.errors import ProtocolError as ProtocolError  # part of this door
 
-VERSION = 6
+VERSION = 7
 #: Largest frame either side accepts: five photos or a checkpoint are tens of MB, never more than this.
 MAX_FRAME_BYTES = 512 * 2**20
 #: Width and height of a named shape, in sides of the square that the base model was made for.

@@ -48,13 +48,11 @@ def main() -> int:
     scale = encode_drawings(run, vae, pixels).scaling_factor
     vae.register_to_config(scaling_factor=round(scale, 5))
     for name, component in (("unet", painter.unet), ("vae", vae), ("text_encoder", painter.text_encoder)):
-        write_component(component, args.recipient / name, WEIGHTS[name])
+        write_component(component, args.to / name, WEIGHTS[name])
     tokenizer.save_pretrained(args.to / "tokenizer")
-    (args.recipient / "scheduler").mkdir(exist_ok=True)
+    (args.to / "scheduler").mkdir(exist_ok=True)
     scheduler = {"_class_name": "DDPMScheduler", **SCHEDULER_CONFIG}
-    (args.recipient / "scheduler" / "scheduler_config.json").write_text(
-        json.dumps(scheduler, indent=2) + "\n"
-    )
+    (args.to / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler, indent=2) + "\n")
     size = sum(path.stat().st_size for path in args.to.rglob("*") if path.is_file())
     print(f"{args.to}: {size / 2**20:.1f} MiB")
     return 0
@@ -75,9 +73,7 @@ def write_component(component: nn.Module, folder: Path, file_name: str) -> None:
     component.config.to_json_file(folder / "config.json") if hasattr(
         component.config, "to_json_file"
     ) else component.save_config(folder)
-    tensors = {
-        name: value.recipient(torch.float16).contiguous() for name, value in component.state_dict().items()
-    }
+    tensors = {name: value.to(torch.float16).contiguous() for name, value in component.state_dict().items()}
     save_file(tensors, folder / file_name, {"format": "pt"})
 
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.proofs.frame import PROPERTY
+from tests.proofs.verdict import PROPERTY
 
 # Small models gain little from a second thread, and threads that wait for each other actively on a busy
 # machine make everything many times slower; the suite uses the cores by running files side by side.
@@ -19,3 +19,23 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     properties = [told for report in reports for told in getattr(report, "user_properties", ())]
     for line in sorted({value for name, value in properties if name == PROPERTY}):
         terminalreporter.write_line(line)
+
+
+#: They take longest, so they come first: none is the last one to end where files run side by side.
+SLOW = (
+    "tests/acceptance/",
+    "tests/proofs/",
+    "tests/bot/jobs/test_backend_contract.py",
+    "tests/bot/jobs/test_ray_backend.py",
+    "tests/bot/media/test_decoding.py",
+    "tests/gpu_worker/generation/",
+    "tests/gpu_worker/models/test_base_model.py",
+    "tests/gpu_worker/models/test_small_base.py",
+    "tests/gpu_worker/training/",
+    "tests/project/test_image.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put slow files first; apart from that the order stays."""
+    items.sort(key=lambda item: not item.nodeid.startswith(SLOW))

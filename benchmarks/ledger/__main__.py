@@ -29,9 +29,9 @@ from bot.db import Database
 #: The goals.
 CALL_MS, START_S, STATUS_S, MEMORY_MB = 10.0, 2.0, 1.0, 200.0
 #: Asked less often: they do a lot each time.
-CALL_COUNTS = {"owe_everybody": 3, "compact": 20}
+CALL_COUNTS = {"add_broadcast": 3, "checkpoint_wal": 20}
 #: Done in many transactions or reads: each of them counts, as others have their turn between two.
-MULTI_STEP_METHODS = {"belongings_of", "owe_everybody"}
+MULTI_STEP_METHODS = {"count_stored_data", "add_broadcast"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ async def time_methods(path: Path, size: DatabaseSize, names: Sequence[str], cal
     gc.collect()
     gc.freeze()
     # What tells everybody fills a table that others look at: last.
-    for name in sorted(names, key=lambda name: name == "owe_everybody"):
+    for name in sorted(names, key=lambda name: name == "add_broadcast"):
         timings.append(await time_calls(records, name, min(calls, CALL_COUNTS.get(name, calls))))
         _print_line(f"{name}: {timings[-1].p99_ms:.2f} ms")
     await database.close()
@@ -113,7 +113,7 @@ async def time_calls(records: RandomRecords, name: str, calls: int) -> CallTimin
             steps = [(time.perf_counter() - began_s, time.process_time() - cpu_s)]
         times_ms += [clock_s * 1000 for clock_s, _ in steps]
         cpu_ms += [own_s * 1000 for _, own_s in steps]
-    if name == "claim":
+    if name == "claim_next":
         await records.database.requeue_running()  # nobody has as many cards as calls were made
     return CallTiming(
         name, len(times_ms), percentile(times_ms, 50), percentile(times_ms, 99), percentile(cpu_ms, 99)

@@ -67,7 +67,7 @@ def measure_merge_s(base: BaseModel, lora: dict[str, LoraWeights]) -> float:
                 @ lora_weights.down.flatten(1)
                 * (lora_weights.alpha / lora_weights.down.shape[0])
             )
-            (weight.float() + product.view(target.weight_shape).to(weight.device)).recipient(weight.dtype)
+            (weight.float() + product.view(target.weight_shape).to(weight.device)).to(weight.dtype)
     return time.monotonic() - started_at
 
 

@@ -83,9 +83,9 @@ def _forward_input(stream: BinaryIO, remote_worker: Any) -> None:
 
     try:
         while len(header := stream.read(4)) == 4:
-            if not ray.get(remote_worker.hear.remote(header + stream.read(frame_length(header)))):
+            if not ray.get(remote_worker.send_frame.remote(header + stream.read(frame_length(header)))):
                 return
-        ray.get(remote_worker.end.remote())
+        ray.get(remote_worker.close_input.remote())
     except RayError:
         return  # the other thread meets the same, and tells
 

@@ -169,8 +169,8 @@ def denoise_step(base: BaseModel, images: Sequence[DenoisingImage], is_sequentia
     model_inputs = [image.scheduler.scale_model_input(image.latents, image.timestep) for image in images]
     latent_model_input = torch.cat(
         [
-            image.expand(len(c.prompt_embeds), -1, -1, -1)
-            for image, c in zip(model_inputs, images, strict=True)
+            model_input.expand(len(image.prompt_embeds), -1, -1, -1)
+            for model_input, image in zip(model_inputs, images, strict=True)
         ]
     )
     timesteps = torch.cat([image.timestep.reshape(1).expand(len(image.prompt_embeds)) for image in images])
@@ -187,7 +187,7 @@ def _predict_noise(
     base: BaseModel, latent_model_input: Tensor, timesteps: Tensor, prompt_embeds: Tensor, is_sequential: bool
 ) -> Tensor:
     if not is_sequential:
-        noise_pred: Tensor = base.unet(latent_model_input, timesteps, prompt_embeds).sample_png.float()
+        noise_pred: Tensor = base.unet(latent_model_input, timesteps, prompt_embeds).sample.float()
         return noise_pred
     row_inputs = zip(
         torch.split(latent_model_input, 1),

@@ -255,8 +255,8 @@ def create_image(
         noise = _slerp(noise, variation_noise, recipe.variation_strength)
     sampler_name = recipe.sampler.lower()
     fields = {
-        "words": prompt_embeds,
-        "guidance": recipe.guidance_scale,
+        "prompt_embeds": prompt_embeds,
+        "guidance_scale": recipe.guidance_scale,
         "adapter": adapter,
         "generator": generator,
     }

@@ -14,12 +14,12 @@ from gpu_worker.training.config import SamplePrompt
 #: sd-scripts' names of the same things.
 _FIELDS = {
     "prompt": ("prompt", str),
-    "negative_prompt": ("negative", str),
+    "negative_prompt": ("negative_prompt", str),
     "width": ("width_px", int),
     "height": ("height_px", int),
     "seed": ("seed", int),
     "sample_steps": ("steps", int),
-    "scale": ("guidance", float),
+    "scale": ("guidance_scale", float),
 }
 #: What sd-scripts draws where nothing is said; sides are the base model's own, 512 for SD 1.5.
 _DEFAULT_STEPS, _DEFAULT_GUIDANCE_SCALE = 30, 7.5
@@ -79,7 +79,7 @@ def _build_prompt(entry: dict[str, Any]) -> SamplePrompt:
     unknown = set(entry) - set(_FIELDS)
     if unknown or "prompt" not in entry:
         raise BadInput(f"A sample prompt needs `prompt`, and may have {', '.join(_FIELDS)}.")
-    values: dict[str, Any] = {"steps": _DEFAULT_STEPS, "guidance": _DEFAULT_GUIDANCE_SCALE}
+    values: dict[str, Any] = {"steps": _DEFAULT_STEPS, "guidance_scale": _DEFAULT_GUIDANCE_SCALE}
     for name, value in entry.items():
         field, convert = _FIELDS[name]
         try:

@@ -63,7 +63,7 @@ class BaseModel:
         if name == tiny.NAME:
             components = loading.ModelComponents(*tiny.build_parts(), load_clip_tokenizer(), SCHEDULER_CONFIG)
             for component in (components.unet, components.vae, components.text_encoder):
-                component.recipient(device=device_config.device, dtype=device_config.dtype)
+                component.to(device=device_config.device, dtype=device_config.dtype)
         else:
             source = str(drawn.MODEL) if name == drawn.NAME else name
             components = loading.read_model(source, device_config, on_progress)
@@ -135,7 +135,7 @@ class BaseModel:
 
     def _cast_weights(self, dtype: torch.dtype) -> None:
         for component in (self.unet, self.vae, self.text_encoder):
-            component.recipient(dtype)
+            component.to(dtype)
 
     def encode_prompts(self, prompts: list[str], clip_skip: int | None = None) -> Tensor:
         """Return what the text encoder makes of texts, (texts, 77, width); what is over 77 tokens is cut off.
@@ -145,7 +145,7 @@ class BaseModel:
         tokens = self.tokenizer(
             prompts, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt"
         )
-        input_ids = tokens.input_ids.recipient(self.device)
+        input_ids = tokens.input_ids.to(self.device)
         if clip_skip is None or clip_skip == 1:
             prompt_embeds: Tensor = self.text_encoder(input_ids)[0]
             return prompt_embeds
@@ -177,7 +177,7 @@ class BaseModel:
         unscaled_latents = (latents / float(self.vae.config.scaling_factor)).to(self.dtype)
         self.vae.use_tiling = max(latents.shape[-2:]) > int(self.unet.config.sample_size)
         try:
-            pixels: Tensor = self.vae.decode(unscaled_latents).sample_png
+            pixels: Tensor = self.vae.decode(unscaled_latents).sample
         finally:
             self.vae.use_tiling = False  # trainings encode whole pictures
         return pixels.float().clamp(-1, 1).cpu()

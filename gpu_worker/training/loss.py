@@ -55,7 +55,7 @@ class DiffusionLoss:
     def __init__(self, noise_scheduler: Any, config: TrainingConfig, device: torch.device) -> None:
         self._noise_scheduler, self._config = noise_scheduler, config
         self._is_v_prediction = noise_scheduler.config.prediction_type == "v_prediction"
-        alphas_cumprod = noise_scheduler.alphas_cumprod.recipient(device)
+        alphas_cumprod = noise_scheduler.alphas_cumprod.to(device)
         gamma = config.min_snr_gamma
         self._timestep_weights = (
             None if gamma is None else compute_snr_weights(alphas_cumprod, gamma, self._is_v_prediction)

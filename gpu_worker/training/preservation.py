@@ -90,5 +90,5 @@ class PriorPreservation:
         prompt_embeds = torch.stack([self._embed_cache[caption] for caption in model_input.captions])
         model_pred: Tensor = self._base.unet(
             model_input.noisy_latents, model_input.timesteps, prompt_embeds
-        ).sample_png
+        ).sample
         return model_pred.float()

@@ -72,8 +72,10 @@ class TrainStep:
         latents = torch.stack(
             [_pick_latents(sample, flip) for sample, flip in zip(batch, flips, strict=True)]
         )
-        count = self._noise_scheduler.config.num_train_timesteps
-        noise_sample = training_loss.sample_noise(tuple(latents.shape), self._config, count, state.generator)
+        num_timesteps = self._noise_scheduler.config.num_train_timesteps
+        noise_sample = training_loss.sample_noise(
+            tuple(latents.shape), self._config, num_timesteps, state.generator
+        )
         if state.adapter.has_dropout:
             state.adapter.seed_dropout(int(torch.randint(2**31, (), generator=state.generator)))
         latents = self._to_device(latents)
@@ -84,7 +86,7 @@ class TrainStep:
             latents, noise_sample.noise, noise_sample.timesteps
         ).to(self._base.dtype)
         model_input = ModelInput(noisy_latents, noise_sample.timesteps, captions)
-        target, count = self._loss_fn.compute_target(latents, noise_sample), len(batch)
+        target, batch_size = self._loss_fn.compute_target(latents, noise_sample), len(batch)
         masks, loss_weights = self._stack_masks(batch, flips), self._build_loss_weights(batch)
         preservation_batch = self._preservation.build_batch(
             model_input, [sample.image for sample in batch], batch_number
@@ -95,15 +97,17 @@ class TrainStep:
             )
         state.adapter.activate()
         model_pred = self._predict(model_input + preservation_batch.model_input)
-        photo_loss = self._loss_fn(model_pred[:count], target, noise_sample.timesteps, masks, loss_weights)
+        photo_loss = self._loss_fn(
+            model_pred[:batch_size], target, noise_sample.timesteps, masks, loss_weights
+        )
         return photo_loss + preservation_batch.loss_weight * self._loss_fn(
-            model_pred[count:], preservation_batch.target, preservation_batch.model_input.timesteps
+            model_pred[batch_size:], preservation_batch.target, preservation_batch.model_input.timesteps
         )
 
     def _predict(self, model_input: ModelInput) -> Tensor:
         model_pred: Tensor = self._base.unet(
             model_input.noisy_latents, model_input.timesteps, self._encode_captions(model_input.captions)
-        ).sample_png
+        ).sample
         return model_pred.float()
 
     def _encode_captions(self, captions: tuple[str, ...]) -> Tensor:

@@ -135,7 +135,7 @@ class _NoisePredictionLoss:
         )
         with torch.autocast("cpu", torch.bfloat16):
             prompt_embeds = self._model.text_encoder(tokens.input_ids)[0]
-            noise_pred = self._model.unet(noisy_latents, timesteps, prompt_embeds).sample_png
+            noise_pred = self._model.unet(noisy_latents, timesteps, prompt_embeds).sample
         losses = F.mse_loss(noise_pred.float(), noise, reduction="none").mean(dim=(1, 2, 3))
         snr = noise_scheduler.alphas_cumprod[timesteps] / (1 - noise_scheduler.alphas_cumprod[timesteps])
         snr_floor = settings.snr_floor if step >= settings.snr_floor_from_step else 0.0

@@ -26,7 +26,7 @@ def train_vae(run: SmallBaseRun, pixels: Pixels) -> AutoencoderKL:
         images = to_tensor(pixels[indices]).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             posterior = vae.encode(images).latent_dist
-            reconstructions = vae.decode(posterior.sample_png()).sample_png
+            reconstructions = vae.decode(posterior.sample()).sample
         reconstructions = reconstructions.float()
         pixel_loss, edge_loss = F.l1_loss(reconstructions, images), compute_edge_loss(reconstructions, images)
         kl = posterior.kl().mean() / posterior.mean[0].numel()

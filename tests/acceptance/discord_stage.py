@@ -35,8 +35,8 @@ from bot.services.context import ServiceContext, UploadDecoder
 from bot.services.studio import Services
 from gpu_worker.protocol import GenerateRequest
 from tests.acceptance.uses import note, of_button
-from tests.integration.engine_room import until
-from tests.integration.studio_desk import Clock, InProcessDecoder, consented, photo
+from tests.support.engine import until
+from tests.support.services import Clock, InProcessDecoder, consented, photo
 
 #: The buttons of a result with one picture.
 ONE_PICTURE = ["Again", "Variations", "Larger", "Edit prompt", "Recipe", "Delete"]

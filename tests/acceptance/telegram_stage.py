@@ -26,7 +26,7 @@ from tests.acceptance.telegram_person import GROUP as GROUP
 from tests.acceptance.telegram_person import Person
 from tests.acceptance.telegram_server import TOKEN, Shown, TelegramServer, telegram_server, until
 from tests.acceptance.uses import note
-from tests.integration.studio_desk import consented
+from tests.support.services import consented
 
 PHOTOS = drawn.sample_photos(11, count=6, side_px=256)
 #: Anna and Bert, who have agreed to what their photos must be.

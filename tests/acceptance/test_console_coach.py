@@ -6,9 +6,9 @@ from pathlib import Path
 
 from bot.jobs.backends.fake import FakeBackend
 from tests.acceptance.test_console_pictures import console
-from tests.integration.colour_eye import SOMEBODY_ELSE, ColourAnalyzer, painted
-from tests.integration.engine_room import png
-from tests.integration.studio_desk import album
+from tests.support.color_analyzer import SOMEBODY_ELSE, ColourAnalyzer, painted
+from tests.support.engine import png
+from tests.support.services import album
 
 
 async def test_a_set_with_a_bad_photo_ends_in_a_better_one(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from bot.core.accounts import Identity, Platform
 from bot.core.loras import LoraCode, Requester
 from bot.jobs.backends.fake import FakeBackend
 from tests.acceptance.test_console_pictures import RESULT, Console, console, last_request
-from tests.integration.engine_room import png
+from tests.support.engine import png
 
 PHOTOS = drawn.sample_photos(5, count=6)
 

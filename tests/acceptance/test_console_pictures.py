@@ -21,7 +21,7 @@ from bot.jobs.backends.fake import FakeBackend
 from bot.media.quality import PhotoAnalyzer
 from gpu_worker.protocol import GenerateRequest
 from tests.acceptance.uses import note, of_button, of_words
-from tests.integration.engine_room import png, until
+from tests.support.engine import png, until
 
 
 class Console:

@@ -9,7 +9,7 @@ from bot.app.root import App
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.jobs.backends.fake import FakeBackend
 from tests.acceptance.test_console_pictures import Console, console
-from tests.integration.engine_room import png
+from tests.support.engine import png
 
 BERT = Identity(Platform.TELEGRAM, "8", name="Bert")
 BERTS = BERT.private_address

@@ -8,7 +8,7 @@ from PIL import Image
 
 from bot.jobs.backends.fake import FakeBackend
 from tests.acceptance.test_console_pictures import console
-from tests.integration.engine_room import png
+from tests.support.engine import png
 
 
 async def test_start_shows_five_examples(tmp_path: Path) -> None:

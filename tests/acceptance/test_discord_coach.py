@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.discord_stage import PhotoFile, Stage, coached, labels, on_stage, photos, shown
-from tests.integration.colour_eye import NOBODY, TWO_PEOPLE, ColourAnalyzer, painted
+from tests.support.color_analyzer import NOBODY, TWO_PEOPLE, ColourAnalyzer, painted
 
 
 def bad(colour: str) -> PhotoFile:

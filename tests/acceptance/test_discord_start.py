@@ -19,7 +19,7 @@ from bot.core.errors import SettingsError
 from bot.db import Database
 from bot.media.storage import Storage
 from bot.services.studio import Services
-from tests.integration.studio_desk import Clock, InProcessDecoder, RecordingQueue, tools
+from tests.support.services import Clock, InProcessDecoder, RecordingQueue, tools
 
 CANARY = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GcanaR.y-in-a-coal-mine-27-chars-xx"
 NewClient = Callable[[Services, Path | None], LoraCodeClient]

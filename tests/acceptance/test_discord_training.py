@@ -19,7 +19,7 @@ from bot.media.decoding import NOT_A_PICTURE_SENTENCE, TOO_MANY_BYTES_SENTENCE, 
 from bot.media.storage import Storage
 from gpu_worker.protocol import TrainRequest
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, text_of
-from tests.integration.engine_room import PNG
+from tests.support.engine import PNG
 
 WORKER = [sys.executable, "-m", "gpu_worker", "--base-model", "tiny", "--train-steps", "4"]
 REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "photos" / "dog3"

@@ -14,8 +14,8 @@ from tests.acceptance.discord_stage import photos, shown
 from tests.acceptance.telegram_server import until
 from tests.acceptance.telegram_stage import PHOTOS, trained
 from tests.acceptance.test_console_pictures import console
-from tests.integration.engine_room import png
-from tests.integration.studio_desk import album
+from tests.support.engine import png
+from tests.support.services import album
 
 
 @pytest.mark.covers(

@@ -20,7 +20,7 @@ from tests.acceptance.discord_stage import shown, text_of
 from tests.acceptance.telegram_server import until
 from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person
 from tests.acceptance.test_console_pictures import console
-from tests.integration.engine_room import png
+from tests.support.engine import png
 
 
 def italian(key: str, **values: str | int) -> str:

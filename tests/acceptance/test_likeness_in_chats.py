@@ -12,8 +12,8 @@ from tests.acceptance.discord_stage import photos, said, shown
 from tests.acceptance.telegram_server import until
 from tests.acceptance.telegram_stage import trained
 from tests.acceptance.test_console_pictures import console
-from tests.integration.engine_room import png
-from tests.integration.studio_desk import album
+from tests.support.engine import png
+from tests.support.services import album
 
 TOLD = "The most alike of 4: likeness 90%. The others: 40%, 20%, 50%."
 

@@ -18,8 +18,8 @@ from bot.core.jobs import Job, JobId, JobKind, JobStatus
 from bot.core.messages import Upload
 from bot.core.outbox import NoticeKind
 from gpu_worker.lora import file as lora_file
-from tests.integration.engine_room import RememberingChat, until
-from tests.integration.studio_desk import consented
+from tests.support.engine import RememberingChat, until
+from tests.support.services import consented
 
 PEOPLE = [Identity(Platform.TELEGRAM, str(number)) for number in range(1, 6)]
 PLACES = {who: ChatAddress(who.platform, who.user_id, who.user_id) for who in PEOPLE}

@@ -9,8 +9,8 @@ import pytest
 
 from tests.acceptance.telegram_server import until
 from tests.acceptance.telegram_stage import Stage, on_stage
-from tests.integration.colour_eye import NOBODY, TWO_PEOPLE, ColourAnalyzer, painted
-from tests.integration.studio_desk import album
+from tests.support.color_analyzer import NOBODY, TWO_PEOPLE, ColourAnalyzer, painted
+from tests.support.services import album
 
 GOOD = [photo.data or b"" for photo in album(1, 2, 3, 4, 5)]
 

@@ -15,7 +15,7 @@ from bot.db import Database
 from tests.acceptance.telegram_server import Shown, until
 from tests.acceptance.telegram_stage import GROUP, PHOTOS, Stage, on_stage
 from tests.acceptance.test_telegram_results import number_of, until_noted
-from tests.proofs.house import utc_now
+from tests.proofs.invariants import utc_now
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from bot.db import Database
 from tests.acceptance.telegram_person import Person
 from tests.acceptance.telegram_server import TOKEN, Shown, TelegramServer, until
 from tests.acceptance.telegram_stage import ADMIN, PHOTOS, Stage, on_stage, trained
-from tests.proofs.house import utc_now
+from tests.proofs.invariants import utc_now
 
 
 @pytest.fixture

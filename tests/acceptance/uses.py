@@ -2,7 +2,7 @@
 
 A test claims what it shows by `@pytest.mark.covers("telegram", "/train", "[cancel:*]", "restart")`: commands,
 options, buttons in brackets with numbers and values as `*`, other ways in, and situations. The stages note
-what people did, and a claim of what was not done fails. `tests/unit/test_acceptance_index.py` asks that
+what people did, and a claim of what was not done fails. `tests/project/test_acceptance_coverage.py` asks that
 everything be claimed.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 from bot.core.accounts import Platform
 from bot.services.generation_options import OPTIONS
 from bot.texts import ADMIN_COMMANDS, COMMANDS, command_names
-from tests.programs import loaded
+from tests.support.programs import loaded
 
 _PAGE = Path(__file__).parents[2] / ".ci" / "commands.py"
 #: What people do besides commands, options and buttons.
@@ -111,7 +111,7 @@ def of_button(action: str) -> str:
 def everything(platform: Platform) -> frozenset[str]:
     """Give all that can be done on a platform."""
     page = _page()
-    buttons = {of_button(re.sub(r"<[^>]*>", "0", key.action)) for key in page.buttons()}
+    buttons = {of_button(re.sub(r"<[^>]*>", "0", key.action)) for key in page.list_buttons()}
     buttons -= _ELSEWHERE[platform]
     commands = {f"/{name}" for name in (*COMMANDS, *ADMIN_COMMANDS)}
     return frozenset(commands | buttons | _options(platform, page) | _WAYS[platform])

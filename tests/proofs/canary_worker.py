@@ -22,7 +22,7 @@ from gpu_worker.protocol import (
     WorkerEvent,
 )
 from gpu_worker.serve.loop import serve
-from tests.integration.fake_worker import HEALTH, FakePerformer, as_lora
+from tests.support.fake_worker import HEALTH, FakePerformer, as_lora
 
 STEPS, STEP_S = 400, 0.005
 

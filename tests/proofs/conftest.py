@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.proofs.frame import PROPERTY, Proof
+from tests.proofs.verdict import PROPERTY, Proof
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from bot.core.jobs import JobId
 from bot.db import Database
 from bot.jobs.backends.local import WorkerTimeouts
 from bot.ops import backup
-from tests.proofs.frame import Proof, forms
-from tests.proofs.house import ROOT, House, open_house, utc_now, wrong_with
+from tests.proofs.invariants import ROOT, House, open_house, utc_now, wrong_with
+from tests.proofs.verdict import Proof, forms
 
-WORKER = Path(__file__).with_name("steady_worker.py")
+WORKER = Path(__file__).with_name("journaling_worker.py")
 
 
 class Load:

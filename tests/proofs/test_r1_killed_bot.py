@@ -20,12 +20,12 @@ from bot.core.accounts import Identity, Platform
 from bot.db import Database
 from tests.acceptance.telegram_server import TelegramServer, telegram_server
 from tests.acceptance.telegram_stage import PHOTOS, Person
-from tests.integration.studio_desk import consented
-from tests.proofs.frame import Proof, forms
-from tests.proofs.house import ROOT, until_true, utc_now, wrong_with
+from tests.proofs.invariants import ROOT, until_true, utc_now, wrong_with
+from tests.proofs.verdict import Proof, forms
+from tests.support.services import consented
 
 SEED = 20261123
-PROGRAM = Path(__file__).with_name("story_bot.py")
+PROGRAM = Path(__file__).with_name("scripted_bot.py")
 PEOPLE = range(7, 11)
 #: Whoever hears nothing for so long says it again; on a machine that is not busy that is for ever.
 PATIENCE_S = 240.0

@@ -18,12 +18,12 @@ from bot.core.jobs import MAX_ATTEMPTS, Job, JobKind, JobStatus
 from bot.core.loras import LoraCode
 from bot.db.jobs import WORKER_CRASHED_MESSAGE
 from bot.jobs.backends.local import ProcessBackend, WorkerTimeouts
-from tests.proofs.frame import Proof, forms
-from tests.proofs.house import ROOT, House, open_house, wrong_with
-from tests.proofs.steady_worker import CHECKPOINT_EVERY_STEPS
+from tests.proofs.invariants import ROOT, House, open_house, wrong_with
+from tests.proofs.journaling_worker import CHECKPOINT_EVERY_STEPS
+from tests.proofs.verdict import Proof, forms
 
 SEED = 20261123
-WORKER = Path(__file__).with_name("steady_worker.py")
+WORKER = Path(__file__).with_name("journaling_worker.py")
 OPEN_JOBS = 4
 LIMIT_S = 1.0
 #: Fewer kills say nothing of how long the slowest of a hundred takes.

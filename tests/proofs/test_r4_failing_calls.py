@@ -22,11 +22,11 @@ from bot.jobs.styles import load_styles
 from bot.media.storage import Storage
 from bot.ops.schedule import Schedule
 from bot.services.studio import Services
-from tests.integration.engine_room import PNG
-from tests.integration.studio_desk import ANNA, ANNAS, Clock, InProcessDecoder, tools
-from tests.proofs.faults import FaultyChat, FaultyDisk, Plan, Way, faulty_connection
-from tests.proofs.frame import Proof, forms
-from tests.proofs.house import photos, wrong_with
+from tests.proofs.fault_injection import FaultyChat, FaultyDisk, Plan, Way, faulty_connection
+from tests.proofs.invariants import photos, wrong_with
+from tests.proofs.verdict import Proof, forms
+from tests.support.engine import PNG
+from tests.support.services import ANNA, ANNAS, Clock, InProcessDecoder, tools
 
 #: What a part of the program ends with when a call failed under it; whoever runs it starts it again.
 TROUBLE = (LoraCodeError, OSError, sqlite3.Error, ExceptionGroup)

@@ -21,12 +21,12 @@ from bot.core.accounts import Identity, Platform
 from bot.db import Database
 from tests.acceptance.telegram_server import TOKEN, TelegramServer, telegram_server
 from tests.acceptance.telegram_stage import PHOTOS, Person
-from tests.integration.studio_desk import consented
-from tests.proofs.frame import Proof, forms
-from tests.proofs.house import ROOT, utc_now, wrong_with
-from tests.proofs.line import Line, State, line_to
+from tests.proofs.faulty_network import Line, State, line_to
+from tests.proofs.invariants import ROOT, utc_now, wrong_with
+from tests.proofs.verdict import Proof, forms
+from tests.support.services import consented
 
-PROGRAM = Path(__file__).with_name("story_bot.py")
+PROGRAM = Path(__file__).with_name("scripted_bot.py")
 #: A training takes a second; after a fault everything is tried again within half a minute.
 WITHIN_S = 120.0
 #: Whoever looks after the program starts it again after so long.

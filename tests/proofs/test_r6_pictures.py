@@ -17,8 +17,8 @@ import pytest
 from bot.core.errors import UserError
 from bot.core.messages import Upload
 from bot.media.decoding import MAX_FILE_BYTES, SENTENCES, SandboxedPhotoDecoder
-from tests.proofs.frame import Proof, forms
-from tests.proofs.pictures import Named, damaged, large, made_wrong, seeds
+from tests.proofs.malformed_images import Named, damaged, large, made_wrong, seeds
+from tests.proofs.verdict import Proof, forms
 
 SEED = 20261123
 LIMIT_S, LIMIT_BYTES, MOST_SENTENCES = 1.0, 700 * 10**6, 8

@@ -15,8 +15,8 @@ from benchmarks.load.crowd import SimulatedUsers, send_training_photos, sleep_un
 from benchmarks.load.stage import run_bot
 from benchmarks.load.telegram import PendingRequest
 from benchmarks.percentiles import strict_percentile
-from tests.proofs.frame import Proof, forms
-from tests.proofs.house import until_true, wrong_with
+from tests.proofs.invariants import until_true, wrong_with
+from tests.proofs.verdict import Proof, forms
 
 SEED = 7
 FIRST = 1000

@@ -11,8 +11,8 @@ from pathlib import Path
 from benchmarks.load.evening import ArrivalRates, run_evening
 from benchmarks.load.stage import RunningBot, run_bot
 from benchmarks.load.watch import LoopSample, median_slope
-from tests.proofs.frame import Proof, forms
-from tests.proofs.house import until_true
+from tests.proofs.invariants import until_true
+from tests.proofs.verdict import Proof, forms
 
 SEED = 8
 PEOPLE = range(1000, 1240)

@@ -22,13 +22,13 @@ from bot.db import Database
 from tests.acceptance.discord_stage import on_stage as on_discord
 from tests.acceptance.telegram_server import TOKEN, TelegramServer, telegram_server, until
 from tests.acceptance.telegram_stage import PHOTOS, Person, code_in
-from tests.integration.studio_desk import consented
-from tests.proofs.frame import Proof, forms
-from tests.proofs.house import ROOT, utc_now
+from tests.proofs.invariants import ROOT, utc_now
 from tests.proofs.test_s4_nothing_left import canary, found_in
+from tests.proofs.verdict import Proof, forms
+from tests.support.services import consented
 
 DISCORD_TOKEN = "canarycanarycanarycanary.canary.canarycanarycanarycanarycanary"
-PROGRAM = Path(__file__).with_name("story_bot.py")
+PROGRAM = Path(__file__).with_name("scripted_bot.py")
 #: What Telegram may refuse without stopping a story for good: the bot tries again, or goes without.
 REFUSED = ("editMessageText", "editMessageMedia", "setMyCommands")
 

@@ -15,8 +15,8 @@ from bot.core.jobs import GenerationParams, JobKind
 from bot.core.loras import LoraCode, Requester
 from bot.db import MAX_FORWARDED_PER_DAY
 from bot.services.code_guesses import MAX_IN_TOTAL, MAX_PER_ACCOUNT
-from tests.integration.studio_desk import Desk, open_desk, photo
-from tests.proofs.frame import Proof, forms
+from tests.proofs.verdict import Proof, forms
+from tests.support.services import Desk, open_desk, photo
 
 OWNERS = 20
 #: How much longer one kind of wrong code may take than the other, by the medians of the long form.

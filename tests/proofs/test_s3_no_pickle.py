@@ -23,10 +23,10 @@ from gpu_worker.lora import file as lora_file
 from gpu_worker.models.base import BaseModel
 from gpu_worker.training.checkpoint import Checkpoint
 from gpu_worker.training.latents import LatentCache, LatentKey
-from tests.integration.ml.test_embedded_model import save_folder
-from tests.proofs.frame import Proof, forms
-from tests.proofs.lint import offences
-from tests.proofs.pickles import payloads
+from tests.gpu_worker.models.test_base_model import save_folder
+from tests.proofs.pickle_lint import offences
+from tests.proofs.pickle_payloads import payloads
+from tests.proofs.verdict import Proof, forms
 
 SEED = 20261123
 ROOT = Path(__file__).parents[2]

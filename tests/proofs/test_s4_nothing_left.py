@@ -19,9 +19,9 @@ from bot.ops import backup
 from bot.ops.schedule import Schedule
 from bot.services.context import ServiceContext
 from bot.services.studio import Services
-from tests.integration.studio_desk import ADMIN, InProcessDecoder
-from tests.proofs.frame import Proof, forms
-from tests.proofs.house import ROOT, House, open_house, place, utc_now
+from tests.proofs.invariants import ROOT, House, open_house, place, utc_now
+from tests.proofs.verdict import Proof, forms
+from tests.support.services import ADMIN, InProcessDecoder
 
 WORKER = Path(__file__).with_name("canary_worker.py")
 ANNA = Identity(Platform.TELEGRAM, "1")

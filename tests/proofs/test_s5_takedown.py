@@ -9,12 +9,12 @@ from pathlib import Path
 
 from bot.core.jobs import JobStatus
 from bot.jobs.backends.local import WorkerTimeouts
-from tests.integration.studio_desk import ADMIN
-from tests.proofs.frame import Proof, forms
-from tests.proofs.house import ROOT, open_house, wrong_with
+from tests.proofs.invariants import ROOT, open_house, wrong_with
 from tests.proofs.test_s4_nothing_left import found_in, studio_of
+from tests.proofs.verdict import Proof, forms
+from tests.support.services import ADMIN
 
-WORKER = Path(__file__).with_name("steady_worker.py")
+WORKER = Path(__file__).with_name("journaling_worker.py")
 WITHIN_S = 60.0
 
 

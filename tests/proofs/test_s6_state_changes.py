@@ -25,8 +25,11 @@ from bot.jobs.styles import load_styles
 from bot.media.storage import Storage
 from bot.ops.schedule import Schedule
 from bot.services.studio import Services
-from tests.integration.engine_room import RememberingChat
-from tests.integration.studio_desk import (
+from tests.proofs.bad_backend import WORDS, LyingBackend
+from tests.proofs.invariants import wrong_with
+from tests.proofs.verdict import Proof, forms
+from tests.support.engine import RememberingChat
+from tests.support.services import (
     ADMIN,
     ANNA,
     BERT,
@@ -37,9 +40,6 @@ from tests.integration.studio_desk import (
     consented,
     tools,
 )
-from tests.proofs.frame import Proof, forms
-from tests.proofs.house import wrong_with
-from tests.proofs.lying_backend import WORDS, LyingBackend
 
 T = TypeVar("T")
 PEOPLE = (ANNA, BERT)

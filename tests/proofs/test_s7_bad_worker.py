@@ -18,11 +18,11 @@ import psutil
 from bot.core.jobs import MAX_ATTEMPTS, JobStatus
 from bot.db.jobs import WORKER_CRASHED_MESSAGE
 from bot.jobs.backends.local import WorkerTimeouts
-from tests.proofs.frame import Proof, forms
-from tests.proofs.house import ROOT, open_house, wrong_with
-from tests.proofs.lying_worker import BEFORE_READY, LIES
+from tests.proofs.bad_worker import BEFORE_READY, LIES
+from tests.proofs.invariants import ROOT, open_house, wrong_with
+from tests.proofs.verdict import Proof, forms
 
-WORKER = Path(__file__).with_name("lying_worker.py")
+WORKER = Path(__file__).with_name("bad_worker.py")
 PATIENCE = WorkerTimeouts(
     silence_timeout_s=2.0,
     # Long enough to start a Python on a machine that does much besides: else it is ended before it could lie.

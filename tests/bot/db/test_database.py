@@ -1,0 +1,324 @@
+"""What is written stays written, what is fenced off stays out, what is deleted is gone from the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bot.core.accounts import AccountId, Identity, Platform
+from bot.core.errors import DatabaseError
+from bot.core.jobs import GenerationParams, JobKind, JobStatus, TrainingParams
+from bot.core.loras import INSTANCE_TOKENS
+from bot.core.photos import NewPhoto
+from bot.db import Database
+from bot.db.migrate import MIGRATIONS_DIR, Migration, migrate, read_migrations
+from tests.support.services import ANNA, ANNAS, BERT, Clock
+
+CANARY = b"canary-photo-bytes-" * 50
+
+
+def photos(first: int, count: int = 5) -> list[NewPhoto]:
+    return [NewPhoto(f"sha{number}", CANARY + str(number).encode()) for number in range(first, first + count)]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path, clock: Clock) -> AsyncIterator[Database]:
+    opened = await Database.open(tmp_path / "ledger.sqlite3", clock)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def anna(ledger: Database) -> AccountId:
+    return await ledger.get_or_create(ANNA)
+
+
+def on_disk(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
+
+
+async def test_an_identity_keeps_its_account(ledger: Database, anna: AccountId) -> None:
+    assert await ledger.get_or_create(ANNA) == anna
+    assert await ledger.get_or_create(BERT) != anna
+
+
+async def test_the_fifth_photo_starts_exactly_one_training(ledger: Database, anna: AccountId) -> None:
+    for number in range(4):
+        assert (await ledger.add_photos(anna, photos(number, 1), ANNAS, TrainingParams())).job is None
+    added = await ledger.add_photos(anna, photos(4, 1), ANNAS, TrainingParams())
+    assert added.job is not None
+    assert len(added.job.code) == 8
+    assert added.job.code.isdigit()
+    assert await ledger.count_collected(anna) == 0
+    assert await ledger.get_job_photos(added.job.id) == tuple(photo.data for photo in photos(0))
+
+
+async def test_codes_differ_and_keep_their_leading_zeros(ledger: Database, anna: AccountId) -> None:
+    codes = set()
+    for number in range(40):
+        job = (await ledger.add_photos(anna, photos(number * 5), ANNAS, TrainingParams())).job
+        assert job is not None
+        codes.add(job.code)
+    assert len(codes) == 40
+    assert all(len(code) == 8 for code in codes)
+
+
+async def test_an_older_attempt_may_not_write(ledger: Database, anna: AccountId) -> None:
+    await ledger.add_photos(anna, photos(0), ANNAS, TrainingParams())
+    first = await ledger.claim_next(JobKind.TRAIN)
+    assert first is not None
+    await ledger.requeue_running()
+    second = await ledger.claim_next(JobKind.TRAIN)
+    assert second is not None
+    assert second.attempt == first.attempt + 1
+    assert not await ledger.record_progress(first.id, first.attempt, 9, 10)
+    assert not await ledger.finish_training(first.id, first.attempt, ("zombie", "x"))
+    assert not await ledger.fail(first.id, first.attempt, "zombie")
+    assert await ledger.record_lost_attempt(first.id, first.attempt) is None
+    assert await ledger.record_progress(second.id, second.attempt, 1, 10)
+
+
+async def test_a_cancelled_job_takes_no_more_writes(ledger: Database, anna: AccountId) -> None:
+    await ledger.add_photos(anna, photos(0), ANNAS, TrainingParams())
+    job = await ledger.claim_next(JobKind.TRAIN)
+    assert job is not None
+    assert await ledger.cancel(job.id) is not None
+    assert await ledger.cancel(job.id) is None
+    assert not await ledger.finish_training(job.id, job.attempt, ("x", "y"))
+    assert await ledger.list_due_notices(10) == []
+
+
+@pytest.mark.parametrize("ending", ["done", "failed", "cancelled", "forgotten"])
+async def test_photos_leave_no_byte_behind(
+    ledger: Database, anna: AccountId, tmp_path: Path, ending: str
+) -> None:
+    if ending == "forgotten":
+        await ledger.add_photos(anna, photos(0, 3), ANNAS, TrainingParams())
+        assert CANARY in on_disk(tmp_path)
+        assert len(await ledger.delete_set(anna)) == 3
+    else:
+        await ledger.add_photos(anna, photos(0), ANNAS, TrainingParams())
+        job = await ledger.claim_next(JobKind.TRAIN)
+        assert job is not None
+        assert CANARY in on_disk(tmp_path)
+        if ending == "done":
+            assert await ledger.finish_training(job.id, job.attempt, ("x", "y"))
+        elif ending == "failed":
+            assert await ledger.fail(job.id, job.attempt, "no")
+        else:
+            assert await ledger.cancel(job.id)
+    await ledger.checkpoint_wal()
+    assert CANARY not in on_disk(tmp_path)
+
+
+async def test_photos_are_forgotten_a_day_later_also_where_the_bot_died_before_it_showed_them(
+    ledger: Database, clock: Clock, anna: AccountId
+) -> None:
+    await ledger.add_photos(anna, photos(0, 3), ANNAS, TrainingParams())
+    clock.forward(hours=24, seconds=1)
+    assert len(await ledger.delete_sets_before(clock.now - timedelta(hours=24))) == 3
+    assert await ledger.count_collected(anna) == 0
+
+
+async def test_photos_older_than_a_week_are_forgotten_and_their_training_fails(
+    ledger: Database, anna: AccountId, clock: Clock
+) -> None:
+    job = (await ledger.add_photos(anna, photos(0), ANNAS, TrainingParams())).job
+    assert job is not None
+    clock.forward(days=6)
+    await ledger.add_photos(anna, photos(10, 2), ANNAS, TrainingParams())
+    clock.forward(days=2)
+    names = await ledger.list_job_hashes(job.id)
+    assert await ledger.delete_photos_before(clock() - timedelta(days=7)) == names
+    failed = await ledger.get(job.id)
+    assert failed is not None
+    assert failed.status is JobStatus.FAILED
+    assert await ledger.count_collected(anna) == 2
+
+
+async def test_everything_is_there_after_a_restart(tmp_path: Path, clock: Clock) -> None:
+    ledger = await Database.open(tmp_path / "ledger.sqlite3", clock)
+    anna = await ledger.get_or_create(ANNA)
+    job = (await ledger.add_photos(anna, photos(0), ANNAS, TrainingParams(steps=7, seed=3))).job
+    await ledger.add_photos(anna, photos(9, 2), ANNAS, TrainingParams())
+    await ledger.close()
+    again = await Database.open(tmp_path / "ledger.sqlite3", clock)
+    try:
+        assert job is not None
+        assert await again.get(job.id) == job
+        assert await again.count_collected(await again.get_or_create(ANNA)) == 2
+    finally:
+        await again.close()
+
+
+async def test_only_one_process_may_hold_a_ledger(ledger: Database, tmp_path: Path, clock: Clock) -> None:
+    with pytest.raises(DatabaseError, match="already running"):
+        await Database.open(tmp_path / "ledger.sqlite3", clock)
+
+
+async def test_a_file_that_is_no_ledger_is_one_clear_line(tmp_path: Path, clock: Clock) -> None:
+    (tmp_path / "ledger.sqlite3").write_bytes(b"not a database" * 100)
+    with pytest.raises(DatabaseError, match="cannot be used"):
+        await Database.open(tmp_path / "ledger.sqlite3", clock)
+
+
+async def test_a_cancelled_caller_leaves_whole_transactions(ledger: Database, anna: AccountId) -> None:
+    chance = random.Random(1)
+    for number in range(60):
+        task = asyncio.create_task(ledger.add_photos(anna, photos(number * 5), ANNAS, TrainingParams()))
+        for _ in range(chance.randrange(4)):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+    jobs = await ledger.list_open_for_account(anna)
+    assert [len(await ledger.get_job_photos(job.id)) for job in jobs] == [5] * len(jobs)
+    assert await ledger.count_collected(anna) == 0
+
+
+async def test_nobody_waits_for_themselves(ledger: Database, anna: AccountId) -> None:
+    jobs = [(await ledger.add_photos(anna, photos(n * 5), ANNAS, TrainingParams())).job for n in range(3)]
+    first, second, third = [job for job in jobs if job is not None]
+    assert [await ledger.get_queue_position(job.id) for job in (first, second, third)] == [1, 2, 3]
+    await ledger.claim_next(JobKind.TRAIN)
+    assert [await ledger.get_queue_position(job.id) for job in (first, second, third)] == [1, 2, 3]
+
+
+CRASHER = """
+import asyncio, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from bot.core import *
+from bot.db import Ledger
+
+async def main():
+    ledger = await Ledger.open(Path(sys.argv[1]), lambda: datetime.now(UTC))
+    anna = await ledger.account_of(Identity(Platform.TELEGRAM, "1"))
+    place = Place(Platform.TELEGRAM, "1", "1")
+    number = int(sys.argv[2])
+    while True:
+        photo = NewPhoto(f"sha{number}", b"x" * 20000)
+        added = await ledger.add_photos(anna, [photo], place, TrainWish())
+        print(number, added.job.id if added.job else 0, flush=True)
+        number += 1
+
+asyncio.run(main())
+"""
+
+
+def test_a_killed_process_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    acknowledged: list[int] = []
+    for life in range(5):
+        command = [sys.executable, "-c", CRASHER, str(path), str(1000 * life)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for _ in range(7 + life):
+                acknowledged.append(int(process.stdout.readline().split()[0]))
+            process.kill()
+            acknowledged += [int(line.split()[0]) for line in process.stdout if line.endswith("\n")]
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        kept = {row[0] for row in db.execute("SELECT sha256 FROM photos")}
+        complete = db.execute("SELECT count(*) FROM photos WHERE job IS NOT NULL GROUP BY job").fetchall()
+    db.close()
+    assert {f"sha{number}" for number in acknowledged} <= kept
+    assert set(complete) == {(5,)}
+
+
+def test_a_migration_is_whole_or_not_there() -> None:
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    broken = Migration(1, "0001_broken", "CREATE TABLE one (a);\nCREATE TABLE one (a);\n", "x")
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(db, [broken])
+    assert db.execute("SELECT name FROM sqlite_master WHERE name = 'one'").fetchall() == []
+    db.close()
+
+
+def test_migrating_twice_changes_nothing_and_an_edited_migration_is_refused() -> None:
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(db, read_migrations())
+    before = db.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
+    migrate(db, read_migrations())
+    assert db.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall() == before
+    edited = [Migration(each.number, each.name, each.sql, "other") for each in read_migrations()]
+    with pytest.raises(DatabaseError, match="was changed after"):
+        migrate(db, edited)
+    with pytest.raises(DatabaseError, match="newer LoraCode"):
+        migrate(db, [])
+    db.close()
+
+
+def test_an_installation_without_migrations_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match=r"no migrations in .*--editable"):
+        read_migrations(tmp_path)
+
+
+def test_results_of_before_get_their_pictures_from_their_notices() -> None:
+    first, *others = read_migrations()
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(db, [first])
+    db.execute("INSERT INTO accounts VALUES (1, 0)")
+    db.execute("INSERT INTO loras VALUES ('40713386', 1, 'sks', 'person', 'ready', NULL, NULL, 0, 0)")
+    db.execute(
+        "INSERT INTO jobs (id, kind, status, account, code, wish, platform, chat_id, user_id, created_ms)"
+        """ VALUES (7, 'generate', 'done', 1, '40713386', '{"prompt":"a boat"}', 'console', 'me', 'me', 0)"""
+    )
+    db.execute(
+        "INSERT INTO notices (job, kind, files, state, next_try_ms, created_ms)"
+        """ VALUES (7, 'generate_done', '["7-1.png","7-2.png"]', 'sent', 0, 0)"""
+    )
+    migrate(db, [first, *others])
+    rows = db.execute("SELECT job, number, file, deleted_ms FROM pictures ORDER BY number").fetchall()
+    assert rows == [(7, 1, "7-1.png", None), (7, 2, "7-2.png", None)]
+    db.close()
+
+
+def test_a_wish_of_before_is_still_read() -> None:
+    old = b'{"prompt":"a boat","negative":"","seed":7,"width_px":512,"height_px":768,"count":2}'
+    wish = msgspec.json.decode(old, type=GenerationParams)
+    assert wish == GenerationParams("a boat", seed=7, width_px=512, height_px=768, count=2)
+
+
+async def test_the_loras_of_an_account_have_tokens_of_their_own(ledger: Database, anna: AccountId) -> None:
+    tokens = []
+    for number in range(len(INSTANCE_TOKENS) + 1):
+        job = (await ledger.add_photos(anna, photos(number * 5), ANNAS, TrainingParams())).job
+        assert job is not None
+        assert isinstance(job.params, TrainingParams)
+        lora = await ledger.get_by_code(job.code)
+        assert lora is not None
+        assert lora.trigger == job.params.trigger, "the training learns the words that will call it"
+        tokens.append(job.params.trigger.token)
+    assert tokens == [*INSTANCE_TOKENS, INSTANCE_TOKENS[0]]
+
+
+async def test_the_token_of_a_cancelled_training_is_free_again(ledger: Database, anna: AccountId) -> None:
+    first = (await ledger.add_photos(anna, photos(0), ANNAS, TrainingParams())).job
+    assert first is not None
+    await ledger.cancel(first.id)
+    second = (await ledger.add_photos(anna, photos(5), ANNAS, TrainingParams())).job
+    assert second is not None
+    assert second.params == TrainingParams()
+
+
+def test_every_migration_says_its_reason() -> None:
+    for path in MIGRATIONS_DIR.glob("*.sql"):
+        assert path.read_text(encoding="utf-8").startswith("-- Reason: ")
+
+
+def test_identities_read_as_people_write_them() -> None:
+    assert str(Identity(Platform.TELEGRAM, "123")) == "telegram:123"

@@ -1,0 +1,127 @@
+"""What holds for a worker process here beside the contract of all backends (test_backend_contract.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+import pytest_asyncio
+
+from bot.core.errors import WorkerLost
+from bot.jobs.backends.fake import FakeBackend
+from bot.jobs.backends.local import ProcessBackend, WorkerTimeouts
+from gpu_worker.protocol import VERSION, DoneEvent
+from tests.support.backend_fixtures import COMMAND, all_events, told, train
+from tests.support.fake_worker import as_lora
+
+#: Says that it is there, and no word more until it has done what it is asked for, if it is.
+QUIET = """
+import sys, time
+from gpu_worker.protocol import Done, Health, Ready, Started, decode_request, encode, read_frame
+from tests.support.fake_worker import as_lora
+def say(message):
+    sys.stdout.buffer.write(encode(message))
+    sys.stdout.buffer.flush()
+is_loaded = sys.argv[1] == "loaded"
+say(Ready(version={version}, pid=1, health=Health("quiet", "quiet", is_loaded, 1)))
+job = decode_request(read_frame(sys.stdin.buffer))
+time.sleep(0.5)
+say(Started(job_id=job.job_id, attempt=job.attempt, step=0, steps=1))
+say(Done(job_id=job.job_id, attempt=job.attempt, lora=as_lora(b"quiet")))
+sys.stdin.read()
+"""
+
+
+@asynccontextmanager
+async def running(
+    command: Sequence[str], patience: WorkerTimeouts | None = None
+) -> AsyncIterator[ProcessBackend]:
+    backend = ProcessBackend(command, timeouts=patience)
+    await backend.start()
+    try:
+        yield backend
+    finally:
+        await backend.close()
+
+
+@pytest_asyncio.fixture
+async def local() -> AsyncIterator[ProcessBackend]:
+    async with running(COMMAND) as backend:
+        yield backend
+
+
+async def test_photos_sent_ahead_to_nobody_are_no_error() -> None:
+    for backend in (ProcessBackend(COMMAND), FakeBackend()):
+        await backend.prefetch(b"photo")
+        await backend.forget(["0" * 64])
+
+
+async def test_photos_sent_before_the_worker_is_up_are_not_kept_for_it() -> None:
+    backend = ProcessBackend(COMMAND)
+    await backend.prefetch(b"early")
+    await backend.start()
+    try:
+        done = (await all_events(backend, train(1, b"prepared?")))[-1]
+    finally:
+        await backend.close()
+    assert isinstance(done, DoneEvent)
+    assert done.lora == as_lora(b"prepared: ")
+
+
+async def test_photos_sent_ahead_to_a_worker_that_was_closed_are_no_error(local: ProcessBackend) -> None:
+    await all_events(local, train(1))
+    await local.close()
+    await local.prefetch(b"late")
+    await local.forget(["0" * 64])
+
+
+async def test_an_ordered_end_is_no_death(local: ProcessBackend) -> None:
+    await all_events(local, train(1))
+    await local.close()
+    assert local.crash_count() == 0
+
+
+async def test_bad_input_and_a_bug_leave_the_process_as_it_is(local: ProcessBackend) -> None:
+    await all_events(local, train(1))
+    pid = local.pid
+    for job_id, order in enumerate((b"refuse", b"bug"), start=2):
+        await all_events(local, train(job_id, order))
+    assert local.pid == pid is not None
+
+
+async def test_a_worker_that_never_speaks_is_replaced() -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    async with (
+        running(command, WorkerTimeouts(start_timeout_s=0.2, cancel_timeout_s=0.2)) as backend,
+        asyncio.timeout(200),
+    ):
+        pids = set()
+        while len(pids) < 2:
+            process = backend._process
+            if process is not None:
+                pids.add(process.pid)
+            await asyncio.sleep(0.01)
+
+
+def quiet(state: str) -> list[str]:
+    return [sys.executable, "-c", QUIET.format(version=VERSION), state]
+
+
+async def test_a_worker_may_be_quiet_until_its_base_model_is_there() -> None:
+    async with running(
+        quiet("loading"), WorkerTimeouts(silence_timeout_s=0.1, start_timeout_s=60.0)
+    ) as backend:
+        assert isinstance((await all_events(backend, train(1)))[-1], DoneEvent)
+        assert backend.crash_count() == 0
+
+
+async def test_a_worker_that_is_quiet_after_that_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    async with running(
+        quiet("loaded"), WorkerTimeouts(silence_timeout_s=0.1, start_timeout_s=60.0)
+    ) as backend:
+        with pytest.raises(WorkerLost):
+            await all_events(backend, train(1))
+        await told(caplog, "has been silent for 0 s")

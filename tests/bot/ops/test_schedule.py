@@ -1,0 +1,247 @@
+"""What the clock does: photos go in time, files without an owner go, the bot's folder is its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from bot.core.accounts import ChatAddress
+from bot.core.errors import ChatBusy
+from bot.core.jobs import JobId, JobStatus
+from bot.core.loras import Requester
+from bot.core.photos import PhotoSet
+from bot.ops.daily_backup import DailyBackups
+from bot.ops.schedule import Schedule
+from tests.support.engine import PNG, EngineRoom, open_engine_room
+from tests.support.processes import living_children
+from tests.support.services import ANNA, ANNAS, BERT, BERTS
+
+
+@pytest.fixture
+async def room(tmp_path: Path) -> AsyncIterator[EngineRoom]:
+    async with open_engine_room(tmp_path) as each:
+        yield each
+
+
+@dataclass
+class Bell:
+    """The room's notifier, counting how often it was woken."""
+
+    room: EngineRoom
+    woken: list[int]
+
+    def wake(self) -> None:
+        self.woken.append(1)
+
+    async def send_reminder(self, address: ChatAddress, photo_set: PhotoSet) -> bool:
+        return await self.room.notifier.send_reminder(address, photo_set)
+
+
+def schedule(room: EngineRoom, woken: list[int]) -> Schedule:
+    return Schedule(room.ledger, room.files, Bell(room, woken), room.desk.clock, room.desk.queue.forget)
+
+
+async def test_photos_are_forgotten_after_seven_days_and_the_person_is_told(room: EngineRoom) -> None:
+    job = await room.desk.train(ANNA)
+    await room.desk.send(ANNA, 6, 7)
+    woken: list[int] = []
+    room.desk.clock.forward(days=7, seconds=1)
+    names = [*await room.ledger.list_job_hashes(job.id), *await room.ledger.list_set_hashes(job.account)]
+    await schedule(room, woken).run_retention()
+    assert room.desk.queue.forgotten_hashes == names, "what was derived of them goes too"
+    failed = await room.job(job)
+    assert failed.status is JobStatus.FAILED
+    assert "seven days" in (failed.error or "")
+    assert await room.ledger.count_collected(job.account) == 0
+    assert len(await room.owed()) == 1
+    assert woken
+
+
+async def test_a_set_is_remembered_once_and_forgotten_after_a_day(room: EngineRoom) -> None:
+    await room.desk.send(ANNA, 6, 7)
+    room.desk.clock.forward(hours=21)
+    room.chat.errors.append(ChatBusy("later", 1.0))
+    for _ in range(3):  # the first is refused, the second heard, the third not needed
+        await schedule(room, []).run_retention()
+    [(place, reply, _)] = room.chat.sent
+    assert place == ANNAS
+    assert "2 of 5 photos are still waiting" in reply.text
+    room.desk.clock.forward(hours=4)
+    await schedule(room, []).run_retention()
+    assert await room.ledger.count_collected(await room.ledger.get_or_create(ANNA)) == 0
+    assert len(room.desk.queue.forgotten_hashes) == 2
+
+
+async def test_a_reminder_that_fails_does_not_keep_the_house_from_being_kept(
+    room: EngineRoom, caplog: pytest.LogCaptureFixture
+) -> None:
+    await room.desk.send(ANNA, 6, 7)
+    room.desk.clock.forward(hours=21)
+    room.chat.errors.append(RuntimeError("bug"))
+    woken: list[int] = []
+    await schedule(room, woken).run_retention()
+    assert woken, "what comes after it is done all the same"
+    assert "a reminder failed" in caplog.text
+    await schedule(room, woken).run_retention()
+    assert len(room.chat.sent) == 1, "it is tried again"
+
+
+async def test_links_that_are_over_and_requests_that_nobody_answered_are_forgotten(room: EngineRoom) -> None:
+    code = (await room.desk.train(ANNA)).code
+    await room.ledger.save_share_link(code, "ABCDEFGHJKLM", room.desk.clock.now)
+    await room.ledger.add_request(Requester(await room.ledger.get_or_create(BERT), "Bert", BERTS), code)
+    await room.ledger.forward_requests()
+    await schedule(room, []).run_retention()
+    assert len(await room.ledger.list_shares(code)) == 1
+    room.desk.clock.forward(days=7, seconds=1)
+    await schedule(room, []).run_retention()
+    assert await room.ledger.list_shares(code) == []
+    for table in ("invitations", "asks", "letters WHERE share NOT NULL"):
+        assert await room.ledger._fetch_rows(f"SELECT * FROM {table}") == []  # noqa: S608 - our own names
+
+
+async def test_younger_photos_stay(room: EngineRoom) -> None:
+    job = await room.desk.train(ANNA)
+    room.desk.clock.forward(days=6, hours=23)
+    await schedule(room, []).run_retention()
+    assert len(await room.ledger.get_job_photos(job.id)) == 5
+
+
+async def test_what_a_crash_left_behind_is_swept_and_what_is_needed_stays(
+    room: EngineRoom, tmp_path: Path
+) -> None:
+    job = await room.desk.train(ANNA)
+    await room.files.write_checkpoint(job.id, b"needed")
+    await room.files.write_checkpoint(JobId(99), b"orphan")
+    half = tmp_path / "loras" / "12345678.safetensors.tmp"
+    half.write_bytes(b"half")
+    fresh = tmp_path / "pictures" / "5-1.png.tmp"
+    fresh.write_bytes(b"being written")
+    for path in [half, *(tmp_path / "checkpoints").iterdir()]:
+        os.utime(path, (0, 0))
+    await schedule(room, []).run_retention()
+    assert await room.files.read_checkpoint(job.id) == b"needed"
+    assert await room.files.read_checkpoint(JobId(99)) is None
+    assert not half.exists()
+    assert fresh.exists()
+
+
+async def test_results_without_a_row_are_swept_and_those_of_people_stay(
+    room: EngineRoom, tmp_path: Path
+) -> None:
+    room.backend.sample_png = PNG
+    job = await room.trained()
+    drawing = await room.draws(job.code)
+    await room.dispatcher.drain()
+    kept = {f"{job.code}.safetensors", f"{job.id}-0.png", f"{drawing.id}-1.png", "my own notes.txt"}
+    (tmp_path / "pictures" / "my own notes.txt").touch()
+    for orphan in ("pictures/77-1.png", "pictures/77-0.png", "exports/loracode-1of2.safetensors"):
+        (tmp_path / orphan).touch()
+    (tmp_path / "loras" / f"{(int(job.code) + 1) % 10**8:08d}.safetensors").touch()
+    (tmp_path / "previews" / "77.png").touch()
+    folders = [tmp_path / name for name in ("loras", "pictures", "exports", "previews")]
+    for path in [each for folder in folders for each in folder.iterdir()]:
+        os.utime(path, (0, 0))
+    young = tmp_path / "pictures" / "78-1.png"
+    young.touch()
+    await schedule(room, []).run_retention()
+    left = {path.name for folder in folders for path in folder.iterdir()}
+    assert left == kept | {young.name}
+
+
+async def test_a_deleted_result_is_not_kept_for_its_notice(room: EngineRoom) -> None:
+    job = await room.trained()
+    drawing = await room.draws(job.code)
+    await room.dispatcher.drain()
+    await room.ledger.delete_result(drawing.id)  # and then the machine lost power
+    os.utime(room.files.picture_path(f"{drawing.id}-1.png"), (0, 0))
+    await schedule(room, []).run_retention()
+    assert not room.files.picture_path(f"{drawing.id}-1.png").exists()
+
+
+async def test_the_data_folder_is_for_its_owner_only(room: EngineRoom, tmp_path: Path) -> None:
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "ledger.sqlite3").stat().st_mode) == 0o600
+
+
+async def test_the_schedule_starts_and_stops(room: EngineRoom) -> None:
+    await room.desk.studio.start_chat(ANNA, ANNAS)
+    each = schedule(room, [])
+    each.start(room.desk.ledger.checkpoint_wal)
+    await each.close()
+    await each.close()
+
+
+async def test_what_comes_late_is_done_all_the_same(room: EngineRoom) -> None:
+    woken: list[int] = []
+    each = schedule(room, woken)
+    each.start(room.desk.ledger.checkpoint_wal)
+    time.sleep(1.5)  # noqa: ASYNC251 - the machine stands still, for longer than APScheduler excuses
+    async with asyncio.timeout(20):
+        while not woken:
+            await asyncio.sleep(0.01)
+    await each.close()
+
+
+async def test_what_is_under_way_when_the_bot_stops_is_broken_off_and_begins_no_backup(
+    room: EngineRoom, tmp_path: Path
+) -> None:
+    await room.desk.send(ANNA, 6, 7)
+    room.desk.clock.forward(hours=21)
+    before, bell = set(living_children()), SlowBell(room, [])
+    backups = DailyBackups(room.files.root, tmp_path / "safe", 30, room.desk.clock)
+    house = Schedule(room.ledger, room.files, bell, room.desk.clock, room.desk.queue.forget, backups)
+    house.start(house.wake_notices)
+    await bell.asked.wait()
+    await house.close()
+    assert bell.was_broken_off
+    assert not set(living_children()) - before
+    assert backups.last_backup_at() is None and backups.last_error is None
+
+
+async def test_a_backup_under_way_when_the_bot_stops_ends_with_it(room: EngineRoom, tmp_path: Path) -> None:
+    before = set(living_children())
+    backups = DailyBackups(room.files.root, tmp_path / "safe", 30, room.desk.clock)
+    house = Schedule(room.ledger, room.files, Bell(room, []), room.desk.clock, lambda _: None, backups)
+    house.start(house.wake_notices)
+    async with asyncio.timeout(60):
+        while not set(living_children()) - before:
+            await asyncio.sleep(0.01)
+    await house.close()
+    assert not set(living_children()) - before
+
+
+async def test_a_house_that_cannot_be_kept_is_backed_up_all_the_same(
+    room: EngineRoom, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    backups = DailyBackups(room.files.root, tmp_path / "safe", 30, room.desk.clock)
+
+    def fails(left: Sequence[str]) -> None:
+        raise OSError("no luck")
+
+    await Schedule(room.ledger, room.files, Bell(room, []), room.desk.clock, fails, backups).run_hourly()
+    assert "the house could not be kept" in caplog.text
+    assert backups.last_backup_at() is not None
+
+
+@dataclass
+class SlowBell(Bell):
+    """Hangs at the first person it is to remind."""
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    was_broken_off: bool = False
+
+    async def send_reminder(self, address: ChatAddress, photo_set: PhotoSet) -> bool:
+        self.asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.was_broken_off = True
+        raise AssertionError("nobody rings")

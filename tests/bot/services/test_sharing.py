@@ -1,0 +1,551 @@
+"""Sharing: an owner decides who draws with their Lora; whoever asks for a code learns nothing of it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot import texts
+from bot.core.accounts import ChatAddress, Identity, Platform
+from bot.core.errors import ShareEnded, UserError
+from bot.core.jobs import GenerationParams, JobKind, JobStatus
+from bot.core.loras import LoraCode, Permission, format_code
+from bot.core.messages import Reply, request_context
+from bot.db import MAX_PENDING_REQUESTS, MAX_PEOPLE_PER_LINK, MAX_REQUESTS_PER_DAY
+from bot.delivery.direct_messages import DirectMessageSender
+from tests.support.engine import RememberingChat
+from tests.support.services import ANNA, BERT, BERTS, Desk, open_desk
+
+#: Anna on Telegram, alone with the bot.
+ALONE = ChatAddress(Platform.TELEGRAM, "1", "1")
+BERT_BY_NAME = replace(BERT, name="Bert\n@bert")
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with open_desk(tmp_path) as desk:
+        yield desk
+
+
+def unknown(code: LoraCode) -> LoraCode:
+    return LoraCode(f"{(int(code) + 1) % 10**8:08d}")
+
+
+async def post(desk: Desk) -> list[tuple[ChatAddress, Reply]]:
+    """Bring all letters; gives them."""
+    chats = [RememberingChat(Platform.TELEGRAM), RememberingChat(Platform.DISCORD)]
+    await DirectMessageSender(
+        desk.ledger, {chat.platform: chat for chat in chats}, desk.clock, send_interval_s=0.0
+    ).deliver_due()
+    return [(place, reply) for chat in chats for place, reply, _ in chat.sent]
+
+
+async def asked(desk: Desk) -> tuple[LoraCode, Reply]:
+    """Bert asks for Anna's code; gives it with the letter she got."""
+    code = (await desk.ready(ANNA)).code
+    await desk.studio.request_access(BERT_BY_NAME, BERTS, code)
+    [(place, letter)] = await post(desk)
+    assert place == ANNA.private_address
+    return code, letter
+
+
+async def presses(desk: Desk, reply: Reply, label: str, who: Identity = ANNA) -> Reply:
+    [action] = [each.action for each in reply.buttons if each.label == label]
+    assert len(action.encode()) <= 64
+    return await desk.studio.handle_button(who, ALONE if who is ANNA else BERTS, action)
+
+
+async def trace(desk: Desk, note: Callable[[str], None] | None) -> None:
+    """Note every statement that the ledger runs, or no longer."""
+    await desk.ledger._connection.read(lambda db: db.set_trace_callback(note))
+
+
+async def draws(desk: Desk, code: str, who: Identity = BERT) -> Reply:
+    return await desk.studio.generate_from_text(who, BERTS, f"{code} a boat")
+
+
+async def refused(desk: Desk, code: str, who: Identity = BERT) -> bool:
+    with pytest.raises(UserError) as caught:
+        await draws(desk, code, who)
+    assert caught.value.message == texts.UNKNOWN_CODE
+    return True
+
+
+async def word_of(desk: Desk, code: LoraCode) -> str:
+    found = re.search(
+        r"share_[A-Z0-9]{12}", (await desk.studio.handle_button(ANNA, ALONE, f"invite:{code}")).text
+    )
+    assert found is not None
+    return found[0]
+
+
+async def test_an_owner_is_asked_by_name_and_once_is_one_generation(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    assert "Bert @bert (Discord) wants to draw with your" in letter.text
+    assert [each.label for each in letter.buttons] == ["Once", "Always", "No"]
+    assert await refused(desk, code)
+    assert (await presses(desk, letter, "Once")).edits_message
+    [(place, told)] = await post(desk)
+    assert place == BERT.private_address
+    assert f"/generate code:{code}" in told.text
+    job = (await draws(desk, code)).card_job_id
+    assert job is not None
+    assert await refused(desk, code)
+
+
+async def test_always_lasts_until_it_is_taken_back_which_stops_what_runs(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    card = await presses(desk, letter, "Always")
+    for _ in range(2):
+        await draws(desk, code)
+    [first, second] = await desk.jobs(BERT)
+    gone = await presses(desk, card, "Take it back")
+    assert "can no longer" in gone.text
+    assert desk.queue.aborted_jobs == desk.queue.changed_jobs == [first.id, second.id]
+    for each in (first, second):
+        job = await desk.ledger.get(each.id)
+        assert job is not None
+        assert job.status is JobStatus.CANCELLED
+    assert await refused(desk, code)
+
+
+@pytest.mark.parametrize("how", ["no", "back"])
+async def test_a_bot_that_dies_when_a_share_was_taken_back_draws_no_more_with_it(
+    desk: Desk, how: str
+) -> None:
+    code, letter = await asked(desk)
+    own = (await desk.ready(BERT, first=11)).code
+    await presses(desk, letter, "Always")
+    for each in (code, f"{own} with {code} and", own):
+        await draws(desk, each)
+    [share] = await desk.ledger.list_shares(code)
+    anna = await desk.ledger.get_or_create(ANNA)
+    if how == "no":
+        await desk.ledger.set_permission(anna, share.number, Permission.DENIED)
+    else:
+        await desk.ledger.revoke_share(anna, share.number)
+    assert (await desk.claim(JobKind.GENERATE)).code == own
+    assert await desk.ledger.claim_next(JobKind.GENERATE) is None
+
+
+async def test_who_asks_for_somebody_s_nobody_s_or_a_refused_code_hears_the_same(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    answers = [(await desk.studio.request_access(BERT, BERTS, each)).text for each in (code, unknown(code))]
+    await presses(desk, letter, "No")
+    answers.append((await desk.studio.request_access(BERT, BERTS, code)).text)
+    assert len({re.sub(r"\d{4} \d{4}", "", each) for each in answers}) == 1
+    assert await post(desk) == [], "neither is the owner told twice, nor whoever asked that it was refused"
+
+
+async def test_whoever_asked_is_not_told_what_was_taken_back_before_they_heard(desk: Desk) -> None:
+    _, letter = await asked(desk)
+    await presses(desk, letter, "Always")
+    await presses(desk, letter, "No")
+    assert await post(desk) == []
+    card = await presses(desk, letter, "Once")
+    await presses(desk, card, "Take it back")
+    assert await post(desk) == []
+
+
+async def test_asking_and_drawing_do_the_same_work_for_every_code_that_is_not_one_s_own(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    done: list[list[str]] = []
+    for number, each in enumerate((code, unknown(code))):
+        who = Identity(Platform.DISCORD, str(60 + number))
+        await desk.ledger.get_or_create(who)
+        statements: list[str] = []
+        await trace(desk, statements.append)
+        await desk.studio.request_access(who, BERTS, each)
+        with pytest.raises(UserError):
+            await desk.studio.generate_from_text(who, BERTS, f"{each} a boat")
+        await trace(desk, None)
+        done.append([re.sub(r"'[^']*'|\d+", "?", statement) for statement in statements])
+    assert done[0] == done[1]
+    assert any(statement.startswith("INSERT INTO asks") for statement in done[0])
+    assert len(await post(desk)) == 1, "its owner hears of it afterwards"
+
+
+async def test_whoever_asks_for_their_own_is_not_told_that_it_draws_before_it_does(desk: Desk) -> None:
+    code = (await desk.train(ANNA)).code
+    with pytest.raises(UserError, match="is still training"):
+        await desk.studio.request_access(ANNA, ALONE, code)
+    job = await desk.claim(JobKind.TRAIN)
+    assert await desk.ledger.fail(job.id, job.attempt, "The card is on fire.")
+    with pytest.raises(UserError, match="failed"):
+        await desk.studio.request_access(ANNA, ALONE, code)
+    assert (
+        "You can draw"
+        in (await desk.studio.request_access(ANNA, ALONE, (await desk.ready(ANNA, 11)).code)).text
+    )
+
+
+async def test_the_limit_of_asking_counts_codes_of_nobody_alike(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    for _ in range(MAX_REQUESTS_PER_DAY):
+        await desk.studio.request_access(BERT, BERTS, unknown(code))
+    for each in (code, unknown(code)):
+        with pytest.raises(UserError) as caught:
+            await desk.studio.request_access(BERT, BERTS, each)
+        assert caught.value.message == texts.ASKED_TOO_OFTEN
+    assert await post(desk) == []
+    desk.clock.forward(days=1, seconds=1)
+    await desk.studio.request_access(BERT, BERTS, code)
+    assert len(await post(desk)) == 1
+
+
+async def test_an_owner_is_not_flooded_and_nobody_can_tell(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    people = [Identity(Platform.DISCORD, str(number)) for number in range(50, 52 + MAX_PENDING_REQUESTS)]
+    answers = {(await desk.studio.request_access(who, BERTS, code)).text for who in people}
+    assert len(answers) == 1
+    assert len(await post(desk)) == MAX_PENDING_REQUESTS
+
+
+async def test_a_stranger_s_press_about_a_share_does_nothing(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    for label in ("Once", "Always", "No"):
+        with pytest.raises(UserError) as caught:
+            await presses(desk, letter, label, BERT)
+        assert caught.value.message == texts.STALE_BUTTON
+    for what in ("share", "invite", "uninvite"):
+        for each in (code, unknown(code)):
+            with pytest.raises(UserError) as caught:
+                await desk.studio.handle_button(BERT, BERTS, f"{what}:{each}")
+            assert caught.value.message == texts.UNKNOWN_CODE
+    assert await refused(desk, code)
+
+
+async def test_pressed_twice_counts_once_and_the_button_of_an_ended_share_is_dead(
+    desk: Desk,
+) -> None:
+    code, letter = await asked(desk)
+    for _ in range(2):
+        await presses(desk, letter, "Once")
+    assert len(await post(desk)) == 1
+    await draws(desk, code)
+    job = await desk.claim(JobKind.GENERATE)
+    assert await desk.ledger.finish_generation(job.id, job.attempt, ["9-1.png"])
+    await desk.studio.request_access(Identity(Platform.DISCORD, "77"), BERTS, code)
+    assert len(await post(desk)) == 1
+    with pytest.raises(UserError) as caught:
+        await presses(desk, letter, "Always")
+    assert caught.value.message == texts.STALE_BUTTON
+    assert {each.permission for each in await desk.ledger.list_shares(code)} == {Permission.REQUESTED}
+
+
+async def test_a_share_draws_and_does_nothing_else(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Always")
+    for what in ("code", "export", "rename", "remove", "remove!", "share", "invite"):
+        with pytest.raises(UserError) as caught:
+            await desk.studio.handle_button(BERT, BERTS, f"{what}:{code}")
+        assert caught.value.message == texts.UNKNOWN_CODE
+    with pytest.raises(UserError):
+        await desk.studio.export_lora(BERT, BERTS, code)
+    listed = await desk.studio.list_loras(BERT, BERTS)
+    assert "Shared with you:" in listed.text
+    assert "· always" in listed.text
+    assert (
+        "Press “What to draw”" in (await presses(desk, listed, f"Draw with {code[:4]} {code[4:]}", BERT)).text
+    )
+    assert [each.value for each in await desk.studio.suggest_codes(BERT, "")] == [code]
+
+
+async def test_what_was_drawn_belongs_to_whoever_asked(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Once")
+    number = (await draws(desk, code)).card_job_id
+    assert (await desk.studio.show_result(BERT, BERTS, str(number))).card_job_id == number
+    with pytest.raises(UserError) as caught:
+        await desk.studio.show_result(ANNA, ALONE, str(number))
+    assert caught.value.message == texts.NO_SUCH_RESULT
+
+
+async def test_what_is_drawn_with_a_shared_code_is_cancelled_by_it(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Once")
+    await draws(desk, code)
+    assert "Cancelled" in (await desk.studio.cancel_job(BERT, code)).text
+    assert await desk.jobs(BERT) == []
+
+
+async def test_a_shared_code_inside_a_prompt_is_spent_too(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    own = (await desk.ready(BERT, first=11)).code
+    await presses(desk, letter, "Once")
+    await draws(desk, f"{own} with {code} and")
+    unknown = "00000000" if "00000000" not in (code, own) else "00000001"
+    for spent in (code, LoraCode(unknown)):
+        with pytest.raises(UserError) as caught:
+            await draws(desk, f"{own} with {spent} and")
+        assert caught.value.message == texts.translate("unknown-code-in-prompt", code=format_code(spent))
+
+
+async def test_what_ended_since_the_look_queues_nothing(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Once")
+    lora = await desk.ledger.get_by_code(code)
+    assert lora is not None
+    await draws(desk, code)
+    [job] = await desk.jobs(BERT)
+    with pytest.raises(ShareEnded):
+        await desk.ledger.add_generation(job.account, code, replace(job.params), BERTS)  # type: ignore[arg-type]
+    assert len(await desk.jobs(BERT)) == 1
+
+
+@pytest.mark.parametrize("end", ["fail", "cancel"])
+async def test_what_drew_nothing_gives_once_back_and_what_drew_has_spent_it(desk: Desk, end: str) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Once")
+    await draws(desk, code)
+    job = await desk.claim(JobKind.GENERATE)
+    assert await refused(desk, code), "one at a time"
+    if end == "fail":
+        assert await desk.ledger.fail(job.id, job.attempt, "The card is on fire.")
+    else:
+        await desk.studio.cancel_job(BERT)
+    await draws(desk, code)
+    job = await desk.claim(JobKind.GENERATE)
+    assert await desk.ledger.finish_generation(job.id, job.attempt, ["9-1.png"])
+    assert await refused(desk, code)
+    assert await desk.ledger.list_shares(code) == []
+
+
+async def test_a_drawing_with_two_codes_that_goes_with_one_gives_the_other_back(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    own = (await desk.ready(BERT, first=11)).code
+    await presses(desk, letter, "Once")
+    await draws(desk, f"{own} with {code} and")
+    await desk.studio.handle_button(BERT, BERTS, f"remove!:{own}")
+    assert "Drawing" in (await draws(desk, code)).text
+
+
+async def test_a_request_that_nobody_answers_is_forgotten_after_a_week(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    desk.clock.forward(days=7, seconds=1)
+    await desk.ledger.delete_expired_requests(desk.clock.now)
+    assert await desk.ledger.list_shares(code) == []
+    with pytest.raises(UserError) as caught:
+        await presses(desk, letter, "Always")
+    assert caught.value.message == texts.STALE_BUTTON
+    await desk.studio.request_access(BERT, BERTS, code)
+    assert len(await post(desk)) == 1
+
+
+async def test_always_counts_at_once_also_while_once_is_being_drawn(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Once")
+    await draws(desk, code)
+    await presses(desk, letter, "Always")
+    for _ in range(2):
+        await draws(desk, code)
+    job = await desk.claim(JobKind.GENERATE)
+    assert await desk.ledger.finish_generation(job.id, job.attempt, ["9-1.png"])
+    await draws(desk, code)
+
+
+async def test_of_two_at_once_one_has_what_is_for_once(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Once")
+    account = await desk.ledger.get_or_create(BERT)
+    both = [desk.ledger.add_generation(account, code, GenerationParams("a boat"), BERTS) for _ in range(2)]
+    ended = await asyncio.gather(*both, return_exceptions=True)
+    assert sorted(type(each).__name__ for each in ended) == ["Job", "ShareEnded"]
+    assert len(await desk.jobs(BERT)) == 1
+
+
+async def test_a_button_of_a_result_draws_no_more_than_its_share_allows(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Once")
+    await draws(desk, code)
+    job = await desk.claim(JobKind.GENERATE)
+    assert await desk.ledger.finish_generation(job.id, job.attempt, ["1-1.png"])
+    for action in (f"again:{job.id}", f"vary:{job.id}:1", f"edit:{job.id}"):
+        if action.startswith("edit"):
+            await desk.studio.handle_button(BERT, BERTS, action)
+        with pytest.raises(UserError) as caught:
+            if action.startswith("edit"):
+                await desk.studio.handle_text(BERT, BERTS, "a ship")
+            else:
+                await desk.studio.handle_button(BERT, BERTS, action)
+        assert caught.value.message == texts.UNKNOWN_CODE
+    assert await desk.jobs(BERT) == []
+
+
+async def test_a_link_lets_people_in_for_a_week_and_its_owner_hears_of_each(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    word = await word_of(desk, code)
+    assert f"/generate code:{code}" in (await desk.studio.start_chat(BERT, BERTS, word.lower())).text
+    [(place, letter)] = await post(desk)
+    assert place == ANNA.private_address
+    assert "until you take it back" in letter.text
+    assert "Drawing" in (await draws(desk, code)).text
+    again = await desk.studio.handle_text(BERT, BERTS, word)
+    assert again is not None
+    assert await post(desk) == []
+    desk.clock.forward(days=7, seconds=1)
+    with pytest.raises(UserError) as caught:
+        await desk.studio.request_access(Identity(Platform.DISCORD, "77"), BERTS, word)
+    assert caught.value.message == texts.SHARE_WORD_UNKNOWN
+
+
+async def test_a_link_ends_by_a_press_by_a_newer_one_and_by_too_many(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    first, second = await word_of(desk, code), await word_of(desk, code)
+    with pytest.raises(UserError):
+        await desk.studio.start_chat(BERT, BERTS, first)
+    people = [Identity(Platform.DISCORD, str(number)) for number in range(50, 51 + MAX_PEOPLE_PER_LINK)]
+    for who in people[:-1]:
+        await desk.studio.start_chat(who, BERTS, second)
+    with pytest.raises(UserError):
+        await desk.studio.start_chat(people[-1], BERTS, second)
+    third = await word_of(desk, code)
+    await desk.studio.handle_button(ANNA, ALONE, f"uninvite:{code}")
+    with pytest.raises(UserError) as caught:
+        await desk.studio.start_chat(BERT, BERTS, third)
+    assert caught.value.message == texts.SHARE_WORD_UNKNOWN
+
+
+async def test_whom_an_owner_refused_no_link_lets_in(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "No")
+    with pytest.raises(UserError) as caught:
+        await desk.studio.start_chat(BERT, BERTS, await word_of(desk, code))
+    assert caught.value.message == texts.SHARE_WORD_UNKNOWN
+
+
+async def test_from_whom_it_is_taken_back_does_not_come_in_again_by_the_open_link(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    word = await word_of(desk, code)
+    await desk.studio.start_chat(BERT, BERTS, word)
+    [(_, letter)] = await post(desk)
+    told = await presses(desk, letter, "Take it back")
+    with pytest.raises(UserError) as caught:
+        await desk.studio.start_chat(BERT, BERTS, word)
+    assert caught.value.message == texts.SHARE_WORD_UNKNOWN
+    assert await refused(desk, code)
+    menu = await presses(desk, told, "Back")
+    assert f"Somebody on Discord: {Permission.DENIED}" in menu.text
+    await presses(desk, await presses(desk, menu, f"Somebody: {Permission.DENIED}"), "Always")
+    await draws(desk, code)
+
+
+async def test_words_of_links_cannot_be_guessed(desk: Desk) -> None:
+    word = await word_of(desk, (await desk.ready(ANNA)).code)
+    for _ in range(5):
+        with pytest.raises(UserError):
+            await desk.studio.start_chat(BERT, BERTS, "share_AAAAAAAAAAAA")
+    with pytest.raises(UserError) as caught:
+        await desk.studio.start_chat(BERT, BERTS, word)
+    assert caught.value.message == texts.SHARE_WORD_TOO_OFTEN
+    desk.clock.forward(minutes=11)
+    await desk.studio.start_chat(BERT, BERTS, word)
+
+
+async def test_many_words_of_links_at_once_and_one_s_own_between_count_no_less(desk: Desk) -> None:
+    own = await word_of(desk, (await desk.ready(ANNA)).code)
+    for _ in range(2):
+        await desk.studio.start_chat(ANNA, ALONE, own)
+        wrong = [desk.studio.start_chat(ANNA, ALONE, "share_AAAAAAAAAAAA") for _ in range(4)]
+        answers = await asyncio.gather(*wrong, return_exceptions=True)
+    assert [str(each) for each in answers].count(texts.SHARE_WORD_TOO_OFTEN) == 3
+
+
+async def test_the_menu_shows_everybody_a_page_at_a_time(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    word = await word_of(desk, code)
+    for number in range(50, 60):
+        who = Identity(Platform.DISCORD, str(number), name=f"Number {number}")
+        await desk.studio.start_chat(who, BERTS, word)
+        desk.clock.forward(seconds=1)
+    first = await desk.studio.handle_button(ANNA, ALONE, f"share:{code}")
+    assert first.edits_message
+    rows = [each.row for each in first.buttons]
+    assert len(set(rows)) <= 5, "Discord has five rows"
+    second = await presses(desk, first, "More")
+    told = first.text + second.text
+    assert all(f"Number {number}" in told for number in range(50, 60))
+    card = await presses(desk, second, "Number 50: always")
+    assert "Number 50 (Discord) may draw" in card.text
+    await presses(desk, card, "Take it back")
+    assert "Number 50" not in (await desk.studio.handle_button(ANNA, ALONE, f"share:{code}:1")).text
+
+
+async def test_where_others_read_along_nobody_is_named_and_no_link_is_shown(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    for what in ("share", "invite"):
+        with pytest.raises(UserError) as caught:
+            await desk.studio.handle_button(
+                ANNA, ChatAddress(Platform.TELEGRAM, "-500", "1"), f"{what}:{code}"
+            )
+        assert caught.value.message == texts.SHARE_IN_PRIVATE
+
+
+async def test_shares_end_with_the_lora_and_with_the_person(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Always")
+    account = await desk.ledger.get_or_create(BERT)
+    await desk.ledger.erase_account(account)
+    assert await desk.ledger.list_shares(code) == []
+    await desk.studio.request_access(BERT, BERTS, code)
+    await desk.ledger.erase_account(await desk.ledger.get_or_create(BERT))
+    assert all("wants to draw" not in reply.text for _, reply in await post(desk)), "the request goes unread"
+    await desk.studio.request_access(BERT, BERTS, code)
+    await desk.studio.handle_button(ANNA, ALONE, f"remove!:{code}")
+    assert await desk.ledger.list_shares(code) == []
+    assert await refused(desk, code)
+
+
+async def test_joining_accounts_makes_a_share_between_them_needless(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Once")
+    word = (await desk.studio.link_accounts(ANNA, ALONE, "")).text.partition("word is ")[2][:6]
+    await desk.studio.link_accounts(BERT, BERTS, word)
+    assert await desk.ledger.list_shares(code) == []
+    for _ in range(2):
+        await draws(desk, code)
+
+
+async def test_joining_accounts_leaves_to_others_what_they_may(desk: Desk) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Always")
+    word = (await desk.studio.link_accounts(ANNA, ALONE, "")).text.partition("word is ")[2][:6]
+    await desk.studio.link_accounts(Identity(Platform.DISCORD, "77"), BERTS, word)
+    await draws(desk, code)
+
+
+@pytest.mark.parametrize("decided", ["Always", "No"])
+@pytest.mark.parametrize("first", ["decided", "asked"])
+async def test_of_two_accounts_that_are_joined_neither_leave_nor_refusal_is_lost(
+    desk: Desk, decided: str, first: str
+) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, decided)
+    also_bert = Identity(Platform.TELEGRAM, "7")
+    await desk.studio.request_access(also_bert, also_bert.private_address, code)
+    shows, types = (BERT, also_bert) if first == "decided" else (also_bert, BERT)
+    word = (await desk.studio.link_accounts(shows, shows.private_address, "")).text.partition("word is ")[2][
+        :6
+    ]
+    await post(desk)
+    await desk.studio.link_accounts(types, types.private_address, word)
+    assert [each.permission for each in await desk.ledger.list_shares(code)] == [Permission(decided.lower())]
+
+
+async def test_a_request_that_is_carried_out_again_is_there_already(desk: Desk) -> None:
+    code = (await desk.ready(ANNA)).code
+    for number, each in enumerate([unknown(code)] * MAX_REQUESTS_PER_DAY):
+        for _ in range(2):
+            with request_context(f"telegram:{number}", is_replay=True):
+                answer = await desk.studio.request_access(BERT, BERTS, each)
+            assert answer == texts.access_requested(each), (
+                "the last one is not one too many when it is done again"
+            )
+    with pytest.raises(UserError) as caught, request_context("telegram:99"):
+        await desk.studio.request_access(BERT, BERTS, code)
+    assert caught.value.message == texts.ASKED_TOO_OFTEN

@@ -1,0 +1,324 @@
+"""What a person can ask of a picture: samplers, shapes, several LoRAs, variations, an earlier picture."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from diffusers import DPMSolverMultistepScheduler, StableDiffusionImg2ImgPipeline
+from PIL import Image
+
+from gpu_worker.device.memory_modes import MemoryMode
+from gpu_worker.errors import BadInput
+from gpu_worker.generation import generate
+from gpu_worker.lora import file as lora_file
+from gpu_worker.lora.cache import merge_loras
+from gpu_worker.lora.layers import Adapter
+from gpu_worker.models.base import BaseModel
+from gpu_worker.protocol import SAMPLERS, DoneEvent, InitImage, PreviewEvent, ProgressEvent, WorkerEvent
+from tests.support.generated_images import (
+    alone,
+    done,
+    lora_of,
+    pictures,
+    pixels_of,
+    size_of,
+    text_of,
+    use,
+    with_,
+)
+
+
+@pytest.fixture(scope="module")
+def two(loaded_tiny: BaseModel, photos: tuple[bytes, ...]) -> tuple[bytes, bytes]:
+    return lora_of(loaded_tiny, photos[:2], seed=1), lora_of(loaded_tiny, photos[2:4], seed=2)
+
+
+@pytest.fixture
+def drawn_model() -> Iterator[BaseModel]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield BaseModel.load("drawn")
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_draws_and_draws_the_same_again(tiny: BaseModel, sampler: str) -> None:
+    torch.manual_seed(1)
+    first = pictures(tiny, with_(sampler=sampler, steps=4))
+    torch.manual_seed(2)  # the global stream has no say
+    assert pictures(tiny, with_(sampler=sampler.upper(), steps=4)) == first
+    assert pixels_of(first[0]).std() > 1
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_takes_as_many_steps_as_may_be_asked_for(tiny: BaseModel, sampler: str) -> None:
+    for steps in (generate.STEPS.start, 50, 51, 100, generate.STEPS.stop - 1):
+        asked = generate.resolve_recipes(tiny, with_(sampler=sampler, steps=steps))[0]
+        assert generate.create_image(tiny, asked, None, torch.zeros(1, 77, 96)).total_steps == steps
+    assert pixels_of(pictures(tiny, with_(sampler=sampler, steps=51, guidance=1.0))[0]).std() > 1
+
+
+def test_samplers_differ_and_the_recipe_names_the_one_used(tiny: BaseModel) -> None:
+    found = [pictures(tiny, with_(sampler=sampler, steps=4))[0] for sampler in SAMPLERS]
+    assert len({pixels_of(png).tobytes() for png in found}) == len(SAMPLERS)
+    named = [text_of(png).split("Sampler: ")[1].split(",")[0] for png in found]
+    assert named == ["DPM++ 2M Karras", "Euler a", "UniPC", "LCM"]
+
+
+def test_a_shape_is_in_proportion_to_what_the_model_was_made_for(
+    tiny: BaseModel, drawn_model: BaseModel
+) -> None:
+    sizes = {
+        shape: [size_of(pictures(base, with_(shape=shape, width_px=None, height_px=None, steps=1))[0])
+                for base in (tiny, drawn_model)]
+        for shape in ("square", "portrait", "landscape")
+    }  # fmt: skip
+    assert sizes == {
+        "square": [(128, 128), (256, 256)],
+        "portrait": [(128, 192), (256, 384)],
+        "landscape": [(192, 128), (384, 256)],
+    }
+
+
+def test_a_size_in_pixels_is_that_of_the_file_also_where_pictures_are_enlarged(
+    drawn_model: BaseModel,
+) -> None:
+    png = pictures(drawn_model, with_(width_px=512, height_px=250 // 8 * 8, steps=1))[0]
+    assert size_of(png) == (512, 256)  # as near as steps of 32 come
+    assert "Size: 512x256" in text_of(png)
+
+
+def test_two_loras_have_the_effect_of_both(tiny: BaseModel, two: tuple[bytes, bytes]) -> None:
+    one, other = (lora_file.read(each) for each in two)
+    both = Adapter(tiny, merge_loras([(one, 0.5), (other, 1.5)]))
+    words = torch.randn(1, 77, tiny.unet.config.cross_attention_dim)
+    noise, moment = torch.randn(1, 4, 8, 8), torch.tensor([500])
+
+    def answer(adapter: Adapter | None) -> torch.Tensor:
+        with torch.no_grad():
+            if adapter is not None:
+                adapter.activate()
+            told: torch.Tensor = tiny.unet(noise, moment, words).sample
+        if adapter is not None:
+            adapter.deactivate()
+        return told
+
+    plain = answer(None)
+    together = answer(both)
+    summed = copy.deepcopy(tiny.unet)
+    for file, strength in ((one, 0.5), (other, 1.5)):
+        for target in tiny.unet_targets:
+            each = file.weights[target.kohya_name]
+            product = each.up.flatten(1) @ each.down.flatten(1) * (each.alpha / each.down.shape[0] * strength)
+            summed.get_submodule(target.path).weight.data += product.view(target.weight_shape)
+    with torch.no_grad():
+        expected = summed(noise, moment, words).sample
+    assert (expected - plain).abs().max() > 1e-3
+    assert torch.allclose(together, expected, atol=2e-5)
+
+
+def test_strength_zero_is_the_base_model_and_the_recipe_tells_each_lora(
+    tiny: BaseModel, two: tuple[bytes, bytes]
+) -> None:
+    nothing = pictures(tiny, with_(loras=(use(two[0], strength=0.0),)))[0]
+    assert np.array_equal(pixels_of(nothing), pixels_of(pictures(tiny, with_())[0]))
+    both = done(tiny, with_(loras=(use(two[0], "00000001"), use(two[1], "00000002", 0.75))))
+    hashes = [lora_file.read(each).metadata["sshs_model_hash"][:12] for each in two]
+    assert "<lora:00000001:1> <lora:00000002:0.75>" in both.recipes[0]
+    assert f'Lora hashes: "00000001: {hashes[0]}, 00000002: {hashes[1]}"' in both.recipes[0]
+    assert text_of(both.pictures[0]) == both.recipes[0]
+
+
+def test_variations_differ_and_stay_closer_to_their_picture_than_another_seed_does(tiny: BaseModel) -> None:
+    original = pixels_of(pictures(tiny, with_())[0])
+    varied = [pixels_of(png) for png in pictures(tiny, with_(variation=0.25, variation_seed=50, count=3))]
+    stranger = pixels_of(pictures(tiny, with_(seed=99))[0])
+
+    def distance(one: npt.NDArray[np.int16], other: npt.NDArray[np.int16]) -> float:
+        return float(np.abs(one - other).mean())
+
+    assert len({each.tobytes() for each in varied}) == 3
+    assert all(0 < distance(each, original) < distance(stranger, original) for each in varied)
+    again = pictures(tiny, with_(variation=0.25, variation_seed=51))
+    assert np.array_equal(pixels_of(again[0]), varied[1])
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # inside diffusers' sampler
+def test_diffusers_draws_the_same_picture_from_an_earlier_one(tiny: BaseModel) -> None:
+    earlier = pictures(tiny, with_(seed=3))[0]
+    ours = pixels_of(
+        pictures(tiny, with_(steps=6, guidance=4.0, start=InitImage(data=earlier, denoising_strength=0.5)))[0]
+    )
+    pipeline = StableDiffusionImg2ImgPipeline(
+        vae=copy.deepcopy(tiny.vae),
+        unet=copy.deepcopy(tiny.unet),
+        text_encoder=copy.deepcopy(tiny.text_encoder),
+        tokenizer=tiny.tokenizer,
+        scheduler=DPMSolverMultistepScheduler.from_config(tiny.scheduler_config, use_karras_sigmas=True),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    pixels = torch.from_numpy(pixels_of(earlier)).permute(2, 0, 1).float() / 127.5 - 1
+    latents = tiny.encode_image(pixels).mean[None]
+    theirs = pipeline(
+        "sks person, on the moon", negative_prompt="", image=latents, strength=0.5, num_inference_steps=6,
+        guidance_scale=4.0, generator=torch.Generator().manual_seed(7),
+    ).images[0]  # fmt: skip
+    assert np.abs(ours - np.asarray(theirs, dtype=np.int16)).max() <= 1
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_less_is_drawn_again_the_more_a_picture_stays(drawn_model: BaseModel, sampler: str) -> None:
+    own_size = {"width_px": None, "height_px": None, "steps": 10, "prompt": "a person in the snow"}
+    earlier = pictures(drawn_model, with_(**own_size, seed=3))[0]
+    changed = [
+        float(np.abs(pixels_of(png) - pixels_of(earlier)).mean())
+        for start in (
+            InitImage(data=earlier, denoising_strength=0.1),
+            InitImage(data=earlier, denoising_strength=0.9),
+        )
+        for png in pictures(drawn_model, with_(**own_size, sampler=sampler, start=start))
+    ]
+    assert changed[0] < changed[1] / 2
+
+
+def test_a_picture_twice_as_large_as_the_models_own_is_drawn_from_an_earlier_one(
+    drawn_model: BaseModel,
+) -> None:
+    earlier = pictures(drawn_model, with_(width_px=256, height_px=256, steps=4))[0]
+    asked = with_(
+        width_px=512, height_px=512, steps=6, start=InitImage(data=earlier, denoising_strength=0.35)
+    )
+    large = pictures(drawn_model, asked)[0]
+    assert size_of(large) == (512, 512)
+    small_again = Image.fromarray(pixels_of(large).astype(np.uint8)).resize((256, 256))
+    difference = np.abs(np.asarray(small_again, dtype=np.int16) - pixels_of(earlier)).mean()
+    stranger = pictures(drawn_model, with_(width_px=256, height_px=256, steps=4, seed=123))[0]
+    assert difference < np.abs(pixels_of(stranger) - pixels_of(earlier)).mean() / 2
+
+
+def test_a_preview_comes_no_oftener_than_asked_and_shows_the_colours_of_the_picture(
+    drawn_model: BaseModel,
+) -> None:
+    asked = with_(prompt="a person in the snow", width_px=None, height_px=None, steps=8, preview_every_s=0.0)
+    events = list(generate.generate(alone(drawn_model), asked))
+    previews = [event.png for event in events if isinstance(event, PreviewEvent)]
+    assert len(previews) == 8
+    assert size_of(previews[-1]) == (192, 192)
+    finished = Image.fromarray(pixels_of(events[-1].pictures[0]).astype(np.uint8)).resize((192, 192))  # type: ignore[union-attr]
+    likeness = np.corrcoef(pixels_of(previews[-1]).ravel(), np.asarray(finished).ravel())[0, 1]
+    assert likeness > 0.85
+    rarely = with_(steps=4, preview_every_s=3600.0)
+    assert not [e for e in generate.generate(alone(drawn_model), rarely) if isinstance(e, PreviewEvent)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"sampler": "magic"}, "There is no sampler 'magic'; there are DPM"),
+        ({"shape": "round"}, "There is no shape 'round'; there are square"),
+        ({"variation": 1.5}, "The variation must be 0 to 1"),
+        ({"start": InitImage(data=b"no picture")}, "The picture to begin from is damaged"),
+        (
+            {"start": InitImage(data=b"", denoising_strength=float("nan"))},
+            "How much is drawn again must be 0 to 1",
+        ),
+        ({"loras": (use(b"", strength=9.0),)}, "The strength must be -2 to 2"),
+        ({"loras": tuple(use(b"", str(n)) for n in range(5))}, "At most 4 LoraCodes"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said_in_one_sentence(
+    tiny: BaseModel, changes: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        list(generate.generate(alone(tiny), with_(**changes)))
+
+
+def test_too_little_memory_once_draws_the_rows_one_by_one_and_twice_is_said(tiny: BaseModel) -> None:
+    expected = pixels_of(pictures(tiny, with_())[0])
+    room = alone(tiny)
+
+    def short_of_memory(_: object, given: tuple[torch.Tensor, ...]) -> None:
+        if len(given[0]) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    hook = tiny.unet.register_forward_pre_hook(short_of_memory)
+    events = list(generate.generate(room, with_()))
+    hook.remove()
+    assert room.denoiser.is_sequential
+    assert np.abs(pixels_of(events[-1].pictures[0]) - expected).max() <= 1  # type: ignore[union-attr]
+    hook = tiny.unet.register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(MemoryError()))
+    with pytest.raises(BadInput, match="too large for the graphics card"):
+        list(generate.generate(room, with_()))
+    hook.remove()
+
+
+def overflow(_: object, __: object, output: torch.Tensor) -> torch.Tensor:
+    """Give no numbers in half precision, as a hook of a module."""
+    return output * float("nan") if output.dtype is torch.bfloat16 else output
+
+
+def test_numbers_out_of_bounds_are_drawn_again_in_a_wider_precision() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    base = BaseModel.load("tiny")
+    base.set_memory_mode(MemoryMode(torch.bfloat16))
+
+    base.vae.decoder.conv_out.register_forward_hook(overflow)
+    png = pictures(base, with_())[0]
+    assert base.dtype is torch.float32
+    assert pixels_of(png).std() > 1
+    base.vae.decoder.conv_out.register_forward_hook(lambda _, __, output: output * float("nan"))
+    with pytest.raises(BadInput, match="out of bounds"):
+        pictures(base, with_())
+    torch.set_num_threads(threads)
+
+
+def test_a_preview_out_of_bounds_costs_no_picture() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    base = BaseModel.load("tiny")
+    base.set_memory_mode(MemoryMode(torch.bfloat16))
+
+    base.vae.encoder.conv_out.register_forward_hook(overflow)
+    events = list(generate.generate(alone(base), with_(preview_every_s=0.0)))
+    assert any(isinstance(event, PreviewEvent) for event in events)
+    assert isinstance(events[-1], DoneEvent)
+    torch.set_num_threads(threads)
+
+
+def test_two_pictures_out_of_bounds_at_once_are_both_drawn_again_in_a_wider_precision() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    base = BaseModel.load("tiny")
+    base.set_memory_mode(MemoryMode(torch.bfloat16))
+
+    def overflow(_: object, __: object, output: object) -> None:
+        if base.dtype is torch.bfloat16:
+            output.sample.mul_(float("nan"))  # type: ignore[attr-defined]
+
+    base.unet.register_forward_hook(overflow)
+    room = alone(base)
+    in_turn = [generate.generate(room, with_(seed=seed)) for seed in (1, 2)]
+    last: list[WorkerEvent] = []
+    while in_turn:
+        for each in list(in_turn):
+            event = next(each)
+            if isinstance(event, DoneEvent):
+                in_turn.remove(each)
+                last.append(event)
+    assert all(pixels_of(event.pictures[0]).std() > 1 for event in last if isinstance(event, DoneEvent))
+    assert len(last) == 2
+    torch.set_num_threads(threads)
+
+
+def test_a_training_may_go_on_between_two_finished_pictures(tiny: BaseModel) -> None:
+    events = list(generate.generate(alone(tiny), with_(count=3, steps=1)))
+    assert [e.step for e in events if isinstance(e, ProgressEvent)] == [1, 2, 3, 3, 3]

@@ -1,0 +1,148 @@
+"""The base model: the embedded one, and models read from folders and files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import PNDMScheduler, UNet2DConditionModel
+from safetensors.torch import save_file
+
+from gpu_worker.errors import BaseModelError
+from gpu_worker.models import tiny as models_tiny
+from gpu_worker.models.base import BaseModel
+from gpu_worker.models.sd15 import loading
+from gpu_worker.models.sd15.config import unet_config
+from tests.gpu_worker.conftest import weights_hash
+from tests.support.ldm_checkpoint import to_ldm
+
+
+def save_folder(base: BaseModel, folder: Path) -> Path:
+    for name, part in (("unet", base.unet), ("vae", base.vae), ("text_encoder", base.text_encoder)):
+        part.save_pretrained(folder / name)
+    base.tokenizer.save_pretrained(folder / "tokenizer")
+    PNDMScheduler(**base.scheduler_config).save_pretrained(folder / "scheduler")
+    return folder
+
+
+def test_it_has_the_lora_targets_of_stable_diffusion_15(tiny: BaseModel) -> None:
+    assert len(tiny.unet_targets) == 192
+    assert len(tiny.text_encoder_targets) == 72
+    names = {target.kohya_name for target in (*tiny.unet_targets, *tiny.text_encoder_targets)}
+    assert "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q" in names
+    assert "lora_unet_mid_block_attentions_0_transformer_blocks_0_ff_net_0_proj" in names
+    assert "lora_unet_up_blocks_3_attentions_2_proj_out" in names
+    assert "lora_te_text_model_encoder_layers_11_self_attn_out_proj" in names
+    assert "lora_te_text_model_encoder_layers_0_mlp_fc1" in names
+
+
+def test_its_weights_are_the_same_every_time_and_leave_the_global_random_state_alone(
+    tiny: BaseModel,
+) -> None:
+    torch.manual_seed(1234)
+    before = torch.get_rng_state()
+    again = BaseModel.load("tiny")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert weights_hash(again) == weights_hash(tiny)
+
+
+def test_it_is_frozen_in_full_precision_on_a_cpu(tiny: BaseModel) -> None:
+    parameters = [*tiny.unet.parameters(), *tiny.vae.parameters(), *tiny.text_encoder.parameters()]
+    assert not any(parameter.requires_grad for parameter in parameters)
+    if not torch.cuda.is_available():
+        assert {parameter.dtype for parameter in parameters} == {torch.float32}
+        assert "small model" in tiny.device_config.reason
+
+
+@pytest.mark.parametrize("text", ["", "a photo of sks person", "日本 é 😀", "word " * 500])
+def test_any_text_can_be_embedded(tiny: BaseModel, text: str) -> None:
+    with torch.no_grad():
+        words = tiny.encode_prompts([text])
+    assert words.shape == (1, 77, models_tiny.WIDTHS.text_encoder)
+    assert words.isfinite().all()
+
+
+def test_the_tokenizer_is_clips_own(tiny: BaseModel) -> None:
+    # The numbers that OpenAI's CLIP gives these words.
+    assert tiny.tokenizer("a photo of sks person").input_ids == [49406, 320, 1125, 539, 48136, 2533, 49407]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a machine with a card starts with SD 1.5")
+def test_without_a_card_the_embedded_model_is_the_default() -> None:
+    assert BaseModel.load("").family == "drawn"
+
+
+def test_a_diffusers_folder_gives_the_same_model(tiny: BaseModel, tmp_path: Path) -> None:
+    folder = save_folder(tiny, tmp_path / "my.model-v1.5")
+    read = BaseModel.load(str(folder), torch.float32)
+    assert weights_hash(read) == weights_hash(tiny)
+    assert read.name == "my.model-v1.5"
+    assert read.family == "sd15"
+    assert [target.kohya_name for target in read.text_encoder_targets] == [
+        t.kohya_name for t in tiny.text_encoder_targets
+    ]
+
+
+def test_a_single_file_in_the_original_layout_gives_the_same_model(tiny: BaseModel, tmp_path: Path) -> None:
+    save_file(to_ldm(tiny), tmp_path / "model.safetensors")
+    parts = loading.read_single_file(tmp_path / "model.safetensors", tiny.device_config, models_tiny.WIDTHS)
+    for read, ours in (
+        (parts.unet, tiny.unet),
+        (parts.vae, tiny.vae),
+        (parts.text_encoder, tiny.text_encoder),
+    ):
+        found, expected = read.state_dict(), ours.state_dict()
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[key], expected[key]) for key in expected)
+
+
+def test_a_single_file_of_another_width_is_refused(tiny: BaseModel, tmp_path: Path) -> None:
+    save_file(to_ldm(tiny), tmp_path / "model.safetensors")
+    with pytest.raises(BaseModelError, match=r"model\.safetensors is another kind"):
+        BaseModel.load(str(tmp_path / "model.safetensors"))
+
+
+def test_a_folder_with_an_inpainting_model_is_refused(tiny: BaseModel, tmp_path: Path) -> None:
+    folder = save_folder(tiny, tmp_path / "model")
+    config = {**unet_config(models_tiny.WIDTHS), "in_channels": 9}
+    with torch.random.fork_rng():
+        UNet2DConditionModel(**config).save_pretrained(folder / "unet")
+    with pytest.raises(BaseModelError, match="model is another kind"):
+        BaseModel.load(str(folder))
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+    save_file({"some.lora_down.weight": torch.zeros(1)}, tmp_path / "lora.safetensors")
+    with pytest.raises(BaseModelError, match="is not a Stable Diffusion"):
+        BaseModel.load(str(tmp_path / "lora.safetensors"))
+
+
+@pytest.mark.parametrize("name", ["model.ckpt", "model.pt", "model.bin"])
+def test_pickles_are_refused_unopened(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"not even read")
+    with pytest.raises(BaseModelError, match="is a pickle"):
+        BaseModel.load(str(tmp_path / name))
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{}")
+    with pytest.raises(BaseModelError, match="damaged"):
+        BaseModel.load(str(tmp_path / "model.safetensors"))
+
+
+@pytest.mark.parametrize("name", ["nothing", "nothing.safetensors", "./nothing"])
+def test_what_does_not_exist_is_said_in_one_sentence(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BaseModelError, match="does not exist"):
+        BaseModel.load(f"{tmp_path}/{name}")
+
+
+def test_a_folder_that_is_no_model_is_said_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(BaseModelError, match=r"is no diffusers model .* it has no unet"):
+        BaseModel.load(str(tmp_path))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="about machines without a card")
+def test_a_cpu_never_runs_in_fp16() -> None:
+    with pytest.raises(BaseModelError, match="too slow in fp16"):
+        BaseModel.load("tiny", torch.float16)

@@ -1,0 +1,154 @@
+"""A base model comes once, whole and checked, from where it stopped; what is wrong with it is one line."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gpu_worker.errors import BaseModelError
+from gpu_worker.models import files
+from gpu_worker.models.download import MAX_FAILED_TRIES
+from gpu_worker.models.hub import Hub
+from tests.support.model_hub import MODEL, UNET, WEIGHTS, SmallHub, sha256, small_hub
+
+
+@pytest.fixture
+def hub() -> Iterator[SmallHub]:
+    with small_hub() as opened:
+        yield opened
+
+
+def door(hub: SmallHub, tmp_path: Path) -> Hub:
+    return Hub(endpoint=hub.url, cache_dir=tmp_path / "models", timeout_s=5.0, retry_delay_s=0.0)
+
+
+def part(tmp_path: Path) -> Path:
+    folder = tmp_path / "models" / f"models--{MODEL.replace('/', '--')}" / "blobs"
+    return folder / f"{sha256(WEIGHTS[UNET])}.part"
+
+
+def silent(_: str) -> None:
+    """Hear nothing."""
+
+
+def test_a_model_comes_whole_and_is_asked_for_once(hub: SmallHub, tmp_path: Path) -> None:
+    told: list[str] = []
+
+    folder = door(hub, tmp_path).get_folder(MODEL, True, told.append)
+
+    assert (folder / UNET).read_bytes() == WEIGHTS[UNET]
+    assert told[-2].startswith("downloading, 100 %") and told[-1] == ""
+    percents = [int(line.split()[1]) for line in told[:-1]]
+    assert percents == sorted(percents) and len(set(percents)) > 2
+
+    asked = list(hub.asked)
+    again = Hub(endpoint="http://127.0.0.1:9", cache_dir=tmp_path / "models").get_folder(MODEL, True, silent)
+    assert again == folder and hub.asked == asked  # without the hub
+
+
+def test_a_line_that_breaks_goes_on_where_it_was(hub: SmallHub, tmp_path: Path) -> None:
+    hub.breaks[UNET] = [50_000, 60_000]
+
+    folder = door(hub, tmp_path).get_folder(MODEL, True, silent)
+
+    assert hub.starts(UNET) == [0, 50_000, 110_000]
+    assert (folder / UNET).read_bytes() == WEIGHTS[UNET]
+
+
+def test_what_came_before_a_kill_does_not_come_again(hub: SmallHub, tmp_path: Path) -> None:
+    hub.breaks[UNET] = [70_000] + [0] * MAX_FAILED_TRIES
+    with pytest.raises(BaseModelError, match="tried again with the next job or start"):
+        door(hub, tmp_path).get_folder(MODEL, True, silent)
+    assert part(tmp_path).stat().st_size == 70_000
+    told: list[str] = []
+
+    folder = door(hub, tmp_path).get_folder(MODEL, True, told.append)
+
+    assert hub.starts(UNET)[-1] == 70_000
+    assert (folder / UNET).read_bytes() == WEIGHTS[UNET]
+    assert not part(tmp_path).exists()
+    total = sum(len(content) for content in hub.files.values())
+    assert int(told[1].split()[1]) == 100 * 70_000 // total  # what is here counts at once
+
+
+def test_a_server_without_ranges_begins_anew_and_the_count_with_it(hub: SmallHub, tmp_path: Path) -> None:
+    hub.breaks[UNET] = [50_000]
+    hub.whole_only = True
+    told: list[str] = []
+
+    folder = door(hub, tmp_path).get_folder(MODEL, True, told.append)
+
+    assert (folder / UNET).read_bytes() == WEIGHTS[UNET]
+    assert told[-2].startswith("downloading, 100 %")
+
+
+def test_a_damaged_file_is_said_deleted_and_comes_again(
+    hub: SmallHub, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub.damaged[UNET] = b"!" * len(WEIGHTS[UNET])
+    with pytest.raises(BaseModelError, match="arrived damaged and was deleted"):
+        door(hub, tmp_path).get_folder(MODEL, True, silent)
+    assert not part(tmp_path).exists()
+    hub.damaged.clear()
+    caplog.set_level(logging.INFO, logger="gpu_worker")
+
+    folder = door(hub, tmp_path).get_folder(MODEL, True, silent)
+
+    assert (folder / UNET).read_bytes() == WEIGHTS[UNET]
+    assert f"sha256 {sha256(WEIGHTS[UNET])}, as the hub says" in caplog.text
+
+
+def test_two_workers_that_start_at_once_download_once(hub: SmallHub, tmp_path: Path) -> None:
+    folders: list[Path] = []
+    both = [
+        threading.Thread(target=lambda: folders.append(door(hub, tmp_path).get_folder(MODEL, True, silent)))
+        for _ in range(2)
+    ]
+    for each in both:
+        each.start()
+    for each in both:
+        each.join()
+
+    assert len(folders) == 2 and folders[0] == folders[1]
+    assert hub.starts(UNET) == [0]
+
+
+def test_a_gated_model_is_one_line_that_says_what_to_do(hub: SmallHub, tmp_path: Path) -> None:
+    hub.gated = True
+    with pytest.raises(BaseModelError) as told:
+        door(hub, tmp_path).get_folder(MODEL, True, silent)
+    assert "is gated: accept its terms" in str(told.value) and "\n" not in str(told.value)
+
+
+def test_a_wrong_id_is_one_line(hub: SmallHub, tmp_path: Path) -> None:
+    with pytest.raises(BaseModelError) as told:
+        door(hub, tmp_path).get_folder("somebody/nothing", True, silent)
+    assert str(told.value) == (
+        "The base model somebody/nothing is not on the hub, or it is private: check BASE_MODEL."
+    )
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line(tmp_path: Path) -> None:
+    gone = Hub(endpoint="http://127.0.0.1:9", cache_dir=tmp_path, timeout_s=5.0)
+    with pytest.raises(BaseModelError) as told:
+        gone.get_folder(MODEL, True, silent)
+    assert "can be neither found nor downloaded" in str(told.value) and "\n" not in str(told.value)
+
+
+def test_a_model_without_safetensors_is_refused(hub: SmallHub, tmp_path: Path) -> None:
+    del hub.files[UNET]
+    hub.files["unet/diffusion_pytorch_model.bin"] = b"a pickle"
+    with pytest.raises(BaseModelError, match="has no safetensors"):
+        door(hub, tmp_path).get_folder(MODEL, True, silent)
+    assert hub.asked == []
+
+
+def test_doctor_says_how_much_will_be_downloaded(hub: SmallHub, tmp_path: Path) -> None:
+    verdict, line, _ = files.inspect_model(MODEL, door(hub, tmp_path))
+    assert verdict == "ok" and "are downloaded at the first start" in line
+    door(hub, tmp_path).get_folder(MODEL, True, silent)
+    assert files.inspect_model(MODEL, door(hub, tmp_path)) == ("ok", f"{MODEL}, downloaded", "")

@@ -1,0 +1,132 @@
+"""The small trained base model draws what it is told, and a LoRA on it learns its person."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TypeAlias
+
+import msgspec
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks.small_base import measures, pairs
+from drawn import UNSEEN_SEED
+from gpu_worker.models import drawn
+from gpu_worker.models.base import BaseModel
+from gpu_worker.models.drawn.judge import IdentityModel
+from gpu_worker.training.config import default_training_config
+from gpu_worker.training.trainer import train
+from tests.gpu_worker.training.test_trainer import lora_of, request, same_weights
+
+#: Nobody that the model or the judge was taught with.
+PEOPLE = UNSEEN_SEED + 60_000, UNSEEN_SEED + 60_001
+#: Enough to tell learning from none; the product's own settings learn more, in two minutes on one core.
+QUICK_STEPS = 100
+FIRST_SEED, DENOISING_STEPS = 40, 10
+#: Of twelve pictures, so many must be right.
+LEARNT = 10
+
+
+@pytest.fixture(scope="module")
+def base() -> Iterator[BaseModel]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield BaseModel.load(drawn.NAME)
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def judge() -> IdentityModel:
+    return IdentityModel.load()
+
+
+Seen: TypeAlias = tuple[list[bytes], list[bytes]]
+
+
+@pytest.fixture(scope="module")
+def learnt(base: BaseModel) -> Seen:
+    """What a LoRA of two people draws at their triggers."""
+    return trained(base, steps=QUICK_STEPS)
+
+
+@pytest.fixture(scope="module")
+def unlearnt(base: BaseModel) -> Seen:
+    """The same of a trainer that changes nothing."""
+    return trained(base, steps=1, unet_rate=0.0, text_rate=0.0)
+
+
+def trained(base: BaseModel, **changed: float) -> Seen:
+    settings = replace(pairs.default_pair_config(base), **changed)  # type: ignore[arg-type]
+    lora = pairs.train_pair_lora(base, PEOPLE, settings)
+    return pairs.generate_pair_pictures(base, lora, FIRST_SEED, DENOISING_STEPS)
+
+
+def closer_than_base(base: BaseModel, judge: IdentityModel, seen: Seen) -> int:
+    photos, bare = (
+        pairs.draw_pair_photos(PEOPLE),
+        pairs.generate_pair_pictures(base, None, FIRST_SEED, DENOISING_STEPS),
+    )
+    shares = [measures.measure_likeness_gain(judge, *each) for each in zip(photos, seen, bare, strict=True)]
+    return sum(share.hits for share in shares)
+
+
+def test_a_lora_draws_its_people_and_the_base_model_does_not(
+    base: BaseModel, judge: IdentityModel, learnt: Seen
+) -> None:
+    assert closer_than_base(base, judge, learnt) >= LEARNT
+
+
+def test_the_trigger_says_which_of_two_people_is_drawn(judge: IdentityModel, learnt: Seen) -> None:
+    assert pairs.measure_trigger_accuracy(judge, PEOPLE, learnt).hits >= LEARNT
+
+
+def test_pictures_with_a_lora_are_where_the_prompt_says(judge: IdentityModel, learnt: Seen) -> None:
+    assert sum(measures.measure_place_accuracy(judge, pictures).hits for pictures in learnt) >= LEARNT
+
+
+def test_a_lora_that_may_not_learn_fails_the_same_tests(
+    base: BaseModel, judge: IdentityModel, unlearnt: Seen
+) -> None:
+    assert closer_than_base(base, judge, unlearnt) < LEARNT
+    assert pairs.measure_trigger_accuracy(judge, PEOPLE, unlearnt).hits < LEARNT
+
+
+def test_pictures_show_the_place_and_shirt_of_their_caption(base: BaseModel, judge: IdentityModel) -> None:
+    found = measures.measure_caption_accuracy(base, judge, PEOPLE[0], count=8)
+    assert found.place.hits >= 7
+    assert found.shirt.hits >= 6
+
+
+def test_the_whole_model_is_small() -> None:
+    size = sum(path.stat().st_size for path in drawn.MODEL.rglob("*") if path.is_file())
+    assert size < 24 * 2**20
+
+
+def test_it_is_stable_diffusions_architecture(base: BaseModel) -> None:
+    assert type(base.unet).__name__ == "UNet2DConditionModel"
+    assert type(base.vae).__name__ == "AutoencoderKL"
+    assert type(base.text_encoder).__name__ == "CLIPTextModel"
+    assert base.native_px == 64
+    assert base.unet_targets
+    assert base.text_encoder_targets
+
+
+def test_masks_weigh_its_latents_which_are_finer_than_stable_diffusions(
+    base: BaseModel, photos: tuple[bytes, ...]
+) -> None:
+    file = io.BytesIO()
+    Image.new("L", (96, 96), 255).save(file, "PNG")
+    white = (file.getvalue(), *[None] * (len(photos) - 1))
+    dials = replace(default_training_config("drawn", base.native_px), steps=2)
+    plain = request(photos)
+    masked = msgspec.structs.replace(plain, masks=white)
+    assert same_weights(lora_of(train(base, masked, dials)), lora_of(train(base, plain, dials)))
+
+
+def test_any_text_can_be_read(base: BaseModel) -> None:
+    for text in ("", "sks person on mars", "日本語 é 😀", "x" * 5000):
+        with torch.no_grad():
+            assert base.encode_prompts([text]).isfinite().all()

@@ -1,0 +1,372 @@
+"""What a training lives through: kills at any step, full memory, numbers out of bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from gpu_worker.device import memory_modes
+from gpu_worker.device.memory_modes import MemoryMode
+from gpu_worker.errors import BadInput
+from gpu_worker.lora import file as lora_file
+from gpu_worker.models.base import BaseModel
+from gpu_worker.protocol import (
+    CheckpointEvent,
+    DoneEvent,
+    FallbackEvent,
+    ProgressEvent,
+    SampleEvent,
+    StartedEvent,
+    WorkerEvent,
+)
+from gpu_worker.training.config import SamplePrompt, TrainingConfig
+from gpu_worker.training.data import TrainingImage
+from gpu_worker.training.trainer import StepReport, TrainingTask, train, train_photos
+from tests.gpu_worker.training.test_trainer import checkpoint_at, lora_of, request, same_weights
+from tests.support.generated_images import pictures, pixels_of, with_
+
+OPTIMIZERS = {
+    "AdamW": (),
+    "Prodigy": (("safeguard_warmup", "True"),),
+    "Lion": (("weight_decay", "0.01"),),
+    "Adafactor": (("relative_step", "False"), ("scale_parameter", "False")),
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_training_killed_at_any_step_gives_the_same_lora_bit_for_bit(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig, optimizer: str
+) -> None:
+    dials = replace(
+        quick,
+        steps=4,
+        optimizer=optimizer,
+        optimizer_args=OPTIMIZERS[optimizer],
+        scheduler="cosine",
+        warm_up_steps=1,
+        save_precision="float",
+        dropout=0.1,
+        module_dropout=0.1,
+        gradient_accumulation=2,
+        unet_rate=1.0 if optimizer == "Prodigy" else 1e-3,
+        text_rate=1.0 if optimizer == "Prodigy" else 1e-3,
+        noise_offset=0.05,
+        multires_noise_iterations=3,
+    )
+    whole = lora_of(train(tiny, request(photos), dials))
+    for step in (1, 3):
+        resumed = list(
+            train(tiny, request(photos, checkpoint_at(step, train(tiny, request(photos), dials))), dials)
+        )
+        assert resumed[0] == StartedEvent(job_id=7, attempt=2, step=step, steps=4)
+        assert same_weights(lora_of(resumed), whole)
+
+
+def test_a_training_killed_again_and_again_counts_its_steps_right(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
+) -> None:
+    dials = replace(quick, steps=4, save_precision="float")
+    data = None
+    for step in (1, 2, 3):
+        events = train(tiny, request(photos, data), dials)
+        assert next(events) == StartedEvent(job_id=7, attempt=2, step=step - 1, steps=4)
+        data = checkpoint_at(step, events)
+    last = list(train(tiny, request(photos, data), dials))
+    assert [e.step for e in last if isinstance(e, ProgressEvent)] == [4]
+    assert lora_file.read(lora_of(last)).metadata["ss_steps"] == "4"
+    assert same_weights(lora_of(last), lora_of(train(tiny, request(photos), dials)))
+
+
+class Trap(nn.Module):
+    """Lets the UNet's forward passes through until one of them meets trouble, as a card does."""
+
+    def __init__(self, fails_at: set[int], trouble: str) -> None:
+        super().__init__()
+        self.fails_at, self.trouble, self.passes = fails_at, trouble, 0
+
+    def __call__(self, module: nn.Module, given: object, output: object) -> None:
+        if not torch.is_grad_enabled():
+            return
+        self.passes += 1
+        if self.passes in self.fails_at:
+            if self.trouble == "memory":
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            output.sample.mul_(float("nan"))  # type: ignore[attr-defined]
+
+
+@contextmanager
+def trapped(base: BaseModel, fails_at: set[int], trouble: str) -> Iterator[Trap]:
+    gear, trap = base.memory_mode, Trap(fails_at, trouble)
+    handle = base.unet.register_forward_hook(trap)
+    try:
+        yield trap
+    finally:
+        handle.remove()
+        base.set_memory_mode(gear)
+
+
+def test_out_of_memory_costs_a_notch_and_not_the_training(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
+) -> None:
+    dials = replace(quick, steps=4, save_precision="float")
+    with trapped(tiny, {3}, "memory"):
+        events = list(train(tiny, request(photos), dials))
+        assert tiny.memory_mode == MemoryMode(torch.float32, gradient_checkpointing=True)
+    [adjusted] = [event for event in events if isinstance(event, FallbackEvent)]
+    assert adjusted.step == 2  # the checkpoint before the step that failed
+    assert "too little memory" in adjusted.reason
+    assert "gradient checkpointing" in adjusted.reason
+    steps = [event.step for event in events if isinstance(event, ProgressEvent)]
+    assert steps[-2:] == [3, 4]
+    assert isinstance(events[-1], DoneEvent)
+    # The same numbers, computed in another way.
+    found, expected = (
+        lora_file.read(lora_of(events)),
+        lora_file.read(lora_of(train(tiny, request(photos), dials))),
+    )
+    for name, matrices in expected.weights.items():
+        assert torch.allclose(found.weights[name].up, matrices.up, rtol=1e-3, atol=1e-6)
+
+
+def test_every_notch_is_tried_before_a_training_fails_for_memory(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
+) -> None:
+    told: list[WorkerEvent] = []
+    with trapped(tiny, set(range(1, 99)), "memory"), pytest.raises(BadInput, match="too little memory"):
+        told.extend(train(tiny, request(photos), quick))
+    gears_tried = [event.reason for event in told if isinstance(event, FallbackEvent)]
+    assert len(gears_tried) == 2
+    assert "sliced attention" in gears_tried[-1]
+
+
+def test_numbers_out_of_bounds_in_half_precision_go_on_in_a_wider_one(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
+) -> None:
+    precise = tiny.memory_mode
+    weights = {name: value.clone() for name, value in tiny.unet.state_dict().items()}
+    others = [{n: v.clone() for n, v in part.state_dict().items()} for part in (tiny.vae, tiny.text_encoder)]
+    try:
+        tiny.set_memory_mode(replace(precise, dtype=torch.bfloat16))
+        with trapped(tiny, {2}, "NaN"):
+            events = list(train(tiny, request(photos), replace(quick, steps=3)))
+            assert tiny.memory_mode.dtype is torch.float32
+        [adjusted] = [event for event in events if isinstance(event, FallbackEvent)]
+        assert adjusted.step == 1
+        assert "out of bounds with bfloat16; going on with float32" in adjusted.reason
+        assert isinstance(events[-1], DoneEvent)
+    finally:
+        tiny.set_memory_mode(precise)
+        for part, saved in zip((tiny.unet, tiny.vae, tiny.text_encoder), (weights, *others), strict=True):
+            part.load_state_dict(saved)
+
+
+@pytest.mark.parametrize("checkpoint_every", [20, 99])
+def test_gradients_that_are_never_numbers_in_fp16_go_on_in_a_wider_precision(
+    photos: tuple[bytes, ...], quick: TrainingConfig, checkpoint_every: int
+) -> None:
+    base = BaseModel.load("tiny")
+    base.set_memory_mode(MemoryMode(torch.float16))
+
+    def overflow(_: object, __: object, output: Any) -> None:
+        if torch.is_grad_enabled() and base.dtype is torch.float16:
+            output.sample.register_hook(lambda gradient: gradient * float("nan"))
+
+    base.unet.register_forward_hook(overflow)
+    dials = replace(quick, steps=24, checkpoint_every_steps=checkpoint_every, checkpoint_every_s=3600)
+    events = list(train(base, request(photos), dials))
+    assert [event.step for event in events if isinstance(event, FallbackEvent)] == [0]
+    assert base.dtype is torch.float32
+    learnt = lora_file.read(lora_of(events)).weights.values()
+    assert all(matrices.up.any() for matrices in learnt)
+
+
+def test_one_photo_that_is_no_numbers_in_fp16_is_learnt_in_a_wider_precision(
+    photos: tuple[bytes, ...], quick: TrainingConfig
+) -> None:
+    base = BaseModel.load("tiny")
+    base.set_memory_mode(MemoryMode(torch.float16))
+    seen: list[torch.dtype] = []
+
+    def overflow(_: object, __: object, output: torch.Tensor) -> torch.Tensor:
+        seen.append(output.dtype)
+        return output * float("nan") if len(seen) == 3 else output
+
+    base.vae.encoder.conv_out.register_forward_hook(overflow)
+    events = list(train(base, request(photos), replace(quick, steps=5)))
+    assert seen == [torch.float16] * 3 + [torch.float32] * 3  # it, and the two that come after it
+    assert [type(event) for event in events].count(FallbackEvent) == 1
+    assert isinstance(events[-1], DoneEvent)
+
+
+class Wall(nn.Module):
+    """A part of a base model in bf16 that finds no room on the card in full precision."""
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Wall:
+        if fn(torch.zeros((), dtype=torch.bfloat16)).dtype is torch.float32:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self
+
+
+def test_a_wider_precision_that_finds_no_room_leaves_the_base_model_whole(
+    photos: tuple[bytes, ...], quick: TrainingConfig
+) -> None:
+    base = BaseModel.load("tiny")
+    base.set_memory_mode(MemoryMode(torch.bfloat16))
+    base.text_encoder.add_module("wall", Wall())
+    with trapped(base, set(range(1, 99)), "NaN"), pytest.raises(BadInput, match="too little memory"):
+        list(train(base, request(photos), quick))
+    with pytest.raises(torch.OutOfMemoryError):
+        base.set_memory_mode(MemoryMode(torch.float32))
+    assert base.memory_mode == MemoryMode(torch.bfloat16)
+    assert isinstance(list(train(base, request(photos), quick))[-1], DoneEvent)
+    hook = base.vae.decoder.conv_out.register_forward_hook(lambda _, __, output: output * float("nan"))
+    with pytest.raises(BadInput, match="out of bounds"):
+        pictures(base, with_())
+    hook.remove()
+    assert pixels_of(pictures(base, with_())[0]).std() > 1
+
+
+def test_numbers_out_of_bounds_in_full_precision_are_said_in_a_sentence(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
+) -> None:
+    with trapped(tiny, {2}, "NaN"), pytest.raises(BadInput, match="smaller learning rate"):
+        list(train(tiny, request(photos), quick))
+    assert tiny.lora_hooks.active_adapter is None
+
+
+@pytest.mark.parametrize(
+    ("gear", "trouble", "expected"),
+    [
+        (MemoryMode(torch.float16), memory_modes.NotFinite(), MemoryMode(torch.bfloat16)),
+        (
+            MemoryMode(torch.bfloat16, gradient_checkpointing=True),
+            memory_modes.NotFinite(),
+            MemoryMode(torch.float32, gradient_checkpointing=True),
+        ),
+        (MemoryMode(torch.float32), memory_modes.NotFinite(), None),
+        (
+            MemoryMode(torch.float16),
+            memory_modes.OutOfMemory(),
+            MemoryMode(torch.float16, gradient_checkpointing=True),
+        ),
+        (
+            MemoryMode(torch.float16, True),
+            memory_modes.OutOfMemory(),
+            MemoryMode(torch.float16, True, sliced_attention=True),
+        ),
+        (MemoryMode(torch.float16, True, True), memory_modes.OutOfMemory(), None),
+    ],
+)
+def test_each_trouble_has_its_own_way_down(
+    gear: MemoryMode, trouble: memory_modes.ComputeError, expected: MemoryMode | None
+) -> None:
+    assert memory_modes.fall_back(gear, trouble, torch.bfloat16) == expected
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+        torch.AcceleratorError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("FIND was unable to find an engine to execute this computation"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),
+    ],
+)
+def test_too_little_memory_is_known_in_all_its_words(error: Exception) -> None:
+    assert isinstance(memory_modes.as_compute_error(error), memory_modes.OutOfMemory)
+
+
+def test_a_lost_card_is_no_trouble_that_a_lower_gear_helps() -> None:
+    assert (
+        memory_modes.as_compute_error(torch.AcceleratorError("CUDA error: an illegal memory access")) is None
+    )
+
+
+def test_prodigy_says_that_it_wants_one_rate(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
+) -> None:
+    with pytest.raises(BadInput, match="one learning rate"):
+        list(train(tiny, request(photos), replace(quick, optimizer="Prodigy")))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"optimizer": "Sophia"}, "no optimizer Sophia here; choose AdamW"),
+        ({"optimizer_args": (("wieght_decay", "1"),)}, "does not take these settings"),
+        ({"scheduler": "sawtooth"}, "no schedule sawtooth here; choose"),
+        ({"train_unet": False, "train_text_encoder": False}, "something to train"),
+    ],
+)
+def test_settings_that_do_not_exist_are_named(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig, changes: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        list(train(tiny, request(photos), replace(quick, **changes)))
+
+
+def test_a_finished_lora_can_be_trained_on(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
+) -> None:
+    dials = replace(quick, save_precision="float")
+    first = lora_of(train(tiny, request(photos), dials))
+    task = task_of(photos, replace(dials, steps=1, unet_rate=0.0, text_rate=0.0), start_from=first)
+    assert same_weights(lora_of(train_photos(tiny, task)), first)
+
+
+def test_a_lora_of_another_rank_cannot_be_trained_on(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
+) -> None:
+    first = lora_of(train(tiny, request(photos), quick))
+    with pytest.raises(BadInput, match="another rank"):
+        list(train_photos(tiny, task_of(photos, replace(quick, rank=8), start_from=first)))
+
+
+def test_samples_show_the_same_words_from_the_bare_model_on(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
+) -> None:
+    shown = (SamplePrompt("sks person", steps=2, width_px=64, height_px=64, seed=4),)
+    dials = replace(quick, steps=4, sample_every_steps=2, sample_prompts=shown, unet_rate=0.05)
+    events = list(train_photos(tiny, task_of(photos, dials)))
+    found = [event for event in events if isinstance(event, SampleEvent)]
+    assert [sample.step for sample in found] == [0, 2, 4]
+    assert len({sample.png for sample in found}) == 3
+    without = list(train_photos(tiny, task_of(photos, replace(dials, sample_every_steps=None))))
+    assert same_weights(lora_of(events), lora_of(without))
+
+
+def test_every_step_reports_its_loss_and_rates(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
+) -> None:
+    reports: list[StepReport] = []
+    dials = replace(quick, steps=4, scheduler="linear", unet_rate=1e-3, text_rate=1e-4)
+    list(train_photos(tiny, task_of(photos, dials, on_step=reports.append)))
+    assert [report.step for report in reports] == [1, 2, 3, 4]
+    assert [round(report.unet_lr, 9) for report in reports] == [1e-3, 7.5e-4, 5e-4, 2.5e-4]
+    assert all(report.text_encoder_lr == pytest.approx(report.unet_lr / 10) for report in reports)
+    assert all(0 < report.loss < 10 for report in reports)
+
+
+def test_checkpoints_hold_no_pickle(
+    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
+) -> None:
+    [first, *_] = [
+        event for event in train(tiny, request(photos), quick) if isinstance(event, CheckpointEvent)
+    ]
+    header = int.from_bytes(first.data[:8], "little")
+    assert first.data[8 : 8 + header].startswith(b"{")
+    assert b"\x80\x04" not in first.data[: 8 + header]
+
+
+def task_of(photos: tuple[bytes, ...], dials: TrainingConfig, **more: Any) -> TrainingTask:
+    shown = tuple(TrainingImage(photo, "sks person") for photo in photos)
+    return TrainingTask(shown, dials, **more)

@@ -1,1 +1,0 @@
-"""Tests of the worker's models: they run on the embedded base model."""
