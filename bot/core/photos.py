@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from bot.core.accounts import AccountId, ChatAddress
 from bot.core.loras import DEFAULT_EXTRA_STEPS, LoraCode
@@ -10,6 +11,8 @@ from bot.core.loras import DEFAULT_EXTRA_STEPS, LoraCode
 PHOTOS_PER_LORA = 5
 #: Photos kept of a set that came too large (an album of ten), so that the person can still choose.
 MAX_PHOTOS_IN_SET = 10
+#: The longest a photo is kept, whatever becomes of its training; texts and retention take it from here.
+PHOTO_RETENTION = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,13 @@ from typing import Protocol
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bot.core.accounts import ChatAddress
-from bot.core.photos import PhotoSet
+from bot.core.photos import PHOTO_RETENTION, PhotoSet
 from bot.db import Database
 from bot.media.storage import Storage
 from bot.ops.daily_backup import DailyBackups
 
 log = logging.getLogger(__name__)
 
-#: The longest a photo is kept, whatever becomes of its training.
-PHOTO_RETENTION = timedelta(days=7)
 #: Telegram brings an update again for a day; so long its number is known.
 UPDATE_RETENTION = timedelta(days=2)
 #: How long a set that nobody works on waits for its person to be reminded, and then to be forgotten.

@@ -11,12 +11,12 @@ from bot.core.accounts import Platform
 from bot.core.jobs import Estimate, Job, TrainingParams
 from bot.core.loras import CLASS_WORDS, LoraCode, format_code
 from bot.core.messages import Button, Reply
-from bot.core.photos import PHOTOS_PER_LORA, PhotoSet
+from bot.core.photos import PHOTO_RETENTION, PHOTOS_PER_LORA, PhotoSet
 from bot.texts.cards import job_card
 from bot.texts.language import translate
 from bot.texts.words import class_name
 
-RETENTION_DAYS = 7
+RETENTION_DAYS = PHOTO_RETENTION.days
 _BUTTONS_PER_ROW = 5
 _CLASSES_PER_ROW = 4
 
