@@ -19,8 +19,8 @@ from bot.chats.console import ConsoleAdapter
 from bot.chats.discord import LoraCodeClient
 from bot.chats.telegram.handlers import MessageHandlers
 from bot.chats.telegram.replies import TelegramReplies
+from bot.services import Services
 from bot.services.generation_options import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, MAX_STRENGTH, OPTIONS
-from bot.services.studio import Services
 from gpu_worker.protocol import SAMPLERS, SHAPES
 
 ROOT = Path(__file__).parents[1]

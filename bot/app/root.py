@@ -43,8 +43,8 @@ from bot.ops.health_server import HealthServer
 from bot.ops.metrics import MetricsExporter, MetricSources
 from bot.ops.monitor import HealthInputs, Monitor
 from bot.ops.schedule import Schedule
+from bot.services import Services
 from bot.services.context import ServiceContext
-from bot.services.studio import Services
 from gpu_worker.protocol import WorkerHealth
 
 log = logging.getLogger(__name__)

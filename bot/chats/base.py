@@ -12,7 +12,7 @@ from bot import texts
 from bot.core.accounts import Identity
 from bot.core.errors import UserError
 from bot.core.messages import Reply
-from bot.services.studio import Services
+from bot.services import Services
 
 log = logging.getLogger(__name__)
 #: Longer nobody waits for a language: their app's is good enough.

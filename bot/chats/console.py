@@ -19,7 +19,7 @@ from bot import texts
 from bot.chats.base import run_use_case, use_language_of
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.messages import Button, Reply, Upload
-from bot.services.studio import Services
+from bot.services import Services
 
 CONSOLE_IDENTITY = Identity(Platform.CONSOLE, "me")
 CONSOLE_ADDRESS = ChatAddress(Platform.CONSOLE, "me", "me")

@@ -1,16 +1,28 @@
-"""Who is let in, and how much they may ask for. Administrators are always let in, without limits."""
+"""Who may use the bot, how much they may ask for, and what is theirs.
+
+Administrators are always let in, without limits. "No such thing" and "not yours" are one answer from one
+look-up. A LoraCode is a name and no key: naming one gives nothing, whoever it belongs to, so the limit of
+wrong codes keeps nobody's picture safe; it keeps machines that try numbers from being answered for ever.
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
+import logging
 import math
-from collections.abc import Sequence
-from datetime import timedelta
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeVar
 
 from bot import texts
 from bot.core.accounts import AccessMode, AccessStatus, AccountId, ChatAddress, Identity, Quota, Role
-from bot.core.errors import UserError
-from bot.core.jobs import Job, estimate_job
+from bot.core.errors import UnknownCode, UserError
+from bot.core.jobs import Job, JobId, JobKind, JobStatus, Picture, estimate_job
 from bot.core.logging import add_log_context
+from bot.core.loras import Lora, LoraCode, LoraState
+from bot.db import Database
 from bot.services.context import ServiceContext
 
 ONE_DAY, ONE_HOUR = timedelta(days=1), timedelta(hours=1)
@@ -140,3 +152,126 @@ def _refusal_text(access: AccessMode, identity: Identity) -> str:
     if access is AccessMode.INVITATION:
         return texts.invitation_first(identity.platform)
     return texts.not_on_the_list(identity)
+
+
+log = logging.getLogger(__name__)
+
+#: Wrong codes within an hour: of one account, and of all together.
+MAX_PER_ACCOUNT, MAX_IN_TOTAL = 20, 2000
+WINDOW = timedelta(hours=1)
+_MAX_ACCOUNTS = 10_000  # accounts; the one that was wrong longest ago is forgotten first
+
+
+class CodeGuessLimiter:
+    """Counts wrong codes, in memory: a restart forgives."""
+
+    def __init__(self) -> None:
+        self._by_account: OrderedDict[AccountId, deque[datetime]] = OrderedDict()
+        self._in_total: deque[datetime] = deque(maxlen=MAX_IN_TOTAL)
+
+    def record_wrong_code(self, account: AccountId, now: datetime) -> bool:
+        """Count a wrong code; False when it was one too many."""
+        window_start = now - WINDOW
+        account_times = self._by_account.setdefault(account, deque(maxlen=MAX_PER_ACCOUNT))
+        self._by_account.move_to_end(account)
+        while len(self._by_account) > _MAX_ACCOUNTS:
+            self._by_account.popitem(last=False)
+        for times in (account_times, self._in_total):
+            while times and times[0] <= window_start:
+                times.popleft()
+        is_over_limit = len(account_times) == MAX_PER_ACCOUNT or (
+            len(self._in_total) == MAX_IN_TOTAL and bool(account_times)
+        )
+        if len(account_times) == MAX_PER_ACCOUNT - 1:
+            log.warning(
+                "account %d named %d codes within an hour that are not its own", account, MAX_PER_ACCOUNT
+            )
+        if not is_over_limit:
+            account_times.append(now)
+            self._in_total.append(now)
+        return not is_over_limit
+
+
+class WrongCodeCounter(Protocol):
+    """Use cases that take codes."""
+
+    async def count_wrong_code(self, who: Identity) -> bool:
+        """Count a wrong code of somebody; False when it was one too many."""
+
+
+_CounterT = TypeVar("_CounterT", bound=WrongCodeCounter)
+
+
+def limit_wrong_codes(cls: type[_CounterT]) -> type[_CounterT]:
+    """Let each public use case of a class count the codes of `who` that are not theirs."""
+    for name, method in list(vars(cls).items()):
+        if name.startswith("_") or name == "count_wrong_code" or not inspect.iscoroutinefunction(method):
+            continue
+        if "who" in inspect.signature(method).parameters:
+            setattr(cls, name, _wrap_limited(method))
+    return cls
+
+
+def _wrap_limited(use_case: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    @functools.wraps(use_case)
+    async def wrapper(services: WrongCodeCounter, who: Identity, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await use_case(services, who, *args, **kwargs)
+        except UnknownCode as error:
+            if await services.count_wrong_code(who):
+                raise
+            raise UserError(texts.TOO_MANY_WRONG_CODES) from error
+
+    return wrapper
+
+
+async def require_lora(database: Database, account: AccountId, code: LoraCode) -> Lora:
+    """Give a Lora of the account; UserError tells a stranger nothing of it."""
+    lora = await database.get_by_code(code)
+    if lora is None or lora.account != account:
+        raise UnknownCode(texts.UNKNOWN_CODE)
+    return lora
+
+
+async def require_ready_lora(database: Database, account: AccountId, code: LoraCode, now: datetime) -> Lora:
+    """Give a Lora of the account that can draw; UserError says until when it cannot, or why it never will."""
+    return await _require_ready(database, await require_lora(database, account, code), now)
+
+
+async def require_usable_lora(database: Database, account: AccountId, code: LoraCode, now: datetime) -> Lora:
+    """Give a Lora that the account may draw with, its own or a shared one; UserError as above."""
+    lora = await database.get_usable_lora(account, code)
+    if lora is None:
+        raise UnknownCode(texts.UNKNOWN_CODE)
+    return await _require_ready(database, lora, now)
+
+
+async def _require_ready(database: Database, lora: Lora, now: datetime) -> Lora:
+    code = lora.code
+    if lora.state is LoraState.READY:
+        return lora
+    job = await database.get_last_training(code)
+    if lora.state is LoraState.TRAINING and job is not None:
+        raise UserError(texts.still_training(code, await estimate_job(database, job, now)))
+    raise UserError(texts.not_usable(lora))
+
+
+async def require_job(database: Database, account: AccountId, job_id: JobId, not_found_text: str) -> Job:
+    """Give a job of the account; UserError with the sentence `unknown`."""
+    job = await database.get(job_id)
+    if job is None or job.account != account:
+        raise UserError(not_found_text)
+    return job
+
+
+async def require_result(
+    database: Database, account: AccountId, job_id: JobId, not_found_text: str
+) -> tuple[Job, list[Picture]]:
+    """Give a finished generation of the account with its pictures; UserError also when it was deleted."""
+    job = await require_job(database, account, job_id, not_found_text)
+    if job.kind is not JobKind.GENERATE or job.status is not JobStatus.DONE:
+        raise UserError(texts.NOT_DONE)
+    pictures = await database.list_pictures(job_id)
+    if any(picture.is_deleted for picture in pictures):
+        raise UserError(texts.DELETED)
+    return job, pictures

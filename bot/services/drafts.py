@@ -11,10 +11,10 @@ from bot.core.errors import UserError
 from bot.core.jobs import Draft, GenerationParams
 from bot.core.loras import Lora, LoraCode, LoraState
 from bot.core.messages import Reply
-from bot.services import generation_options, ownership
+from bot.services import access, generation_options
+from bot.services.accounts import PreferencesService
 from bot.services.context import ServiceContext
 from bot.services.generation import NO_STYLE, GenerationService
-from bot.services.settings import PreferencesService
 
 #: A wish that says nothing yet.
 EMPTY_PARAMS = GenerationParams("")
@@ -115,7 +115,7 @@ class DraftService:
 
     async def _continue_draft(self, draft: Draft) -> Reply:
         """Draw what has its code and its words; ask for the words otherwise."""
-        await ownership.require_usable_lora(
+        await access.require_usable_lora(
             self._context.database, draft.account, draft.code, self._context.clock()
         )
         if not draft.params.prompt:

@@ -25,7 +25,7 @@ from bot.core.jobs import (
 from bot.core.loras import LoraCode
 from bot.core.messages import Reply
 from bot.core.prompts import find_codes
-from bot.services import generation_options, ownership
+from bot.services import access, generation_options
 from bot.services.access import check_picture_quota
 from bot.services.context import ServiceContext
 
@@ -160,7 +160,7 @@ class GenerationService:
     async def _require_result(
         self, account: AccountId, job_id: JobId
     ) -> tuple[Job, GenerationParams, list[Picture]]:
-        job, pictures = await ownership.require_result(
+        job, pictures = await access.require_result(
             self._context.database, account, job_id, texts.STALE_BUTTON
         )
         assert isinstance(job.params, GenerationParams)  # noqa: S101 - a result is of a generation
@@ -173,7 +173,7 @@ class GenerationService:
         if (blocked_words := self._context.block_list.find_match(params.prompt)) is not None:
             raise UserError(texts.words_blocked(blocked_words))
         database, now = self._context.database, self._context.clock()
-        await ownership.require_usable_lora(database, account, code, now)
+        await access.require_usable_lora(database, account, code, now)
         if params.best and len(await database.list_training_pictures(code)) < 2:  # the first is the strip
             raise UserError(texts.best_unknown(code, params.count))
         other_codes = tuple(found_code for found_code in find_codes(params.prompt) if found_code != code)
@@ -181,7 +181,7 @@ class GenerationService:
             raise UserError(texts.too_many_codes())
         for other_code in other_codes:
             try:
-                await ownership.require_usable_lora(database, account, other_code, now)
+                await access.require_usable_lora(database, account, other_code, now)
             except UnknownCode as error:  # it may be two years: how to write those is said with it
                 raise UnknownCode(texts.unknown_code_in_prompt(other_code)) from error
         has_style = params.style and params.style.lower() != NO_STYLE

@@ -11,10 +11,10 @@ from bot.core.accounts import AccountId, ChatAddress, PendingQuestion
 from bot.core.errors import UserError
 from bot.core.loras import Lora, LoraCode
 from bot.core.messages import Reply
-from bot.services import ownership
+from bot.services import access
 from bot.services.accounts import delete_erased_data
 from bot.services.context import ServiceContext
-from bot.services.continuations import ContinuationService
+from bot.services.jobs import ContinuationService
 from bot.services.photo_sets import parse_name
 from bot.services.results import ResultService
 
@@ -39,7 +39,7 @@ class LoraService:
 
     async def show_lora(self, account: AccountId, code: LoraCode) -> Reply:
         """Show one: name, state, age, size."""
-        lora = await ownership.require_lora(self._context.database, account, code)
+        lora = await access.require_lora(self._context.database, account, code)
         path = None if lora.file is None else self._context.storage.lora_path(lora.file)
         size_bytes = None if path is None else await asyncio.to_thread(_read_size_bytes, path)
         return texts.lora_card(lora, self._context.clock(), size_bytes)
@@ -48,7 +48,7 @@ class LoraService:
         self, account: AccountId, address: ChatAddress, action: str, code: LoraCode
     ) -> Reply:
         """Do what a button of a card says."""
-        lora = await ownership.require_lora(self._context.database, account, code)
+        lora = await access.require_lora(self._context.database, account, code)
         match action:
             case "code":
                 return replace(await self.show_lora(account, code), edits_message=True)
@@ -72,7 +72,7 @@ class LoraService:
     async def rename_lora(self, account: AccountId, question: str, text: str) -> Reply:
         """Give a Lora the name its owner wrote; `about` is the question that was answered."""
         code = LoraCode(question.removeprefix(_RENAME_PREFIX))
-        await ownership.require_lora(self._context.database, account, code)
+        await access.require_lora(self._context.database, account, code)
         await self._context.database.rename(code, parse_name(text))
         return await self.show_lora(account, code)
 
@@ -84,7 +84,7 @@ class LoraService:
 
     async def _delete_lora(self, account: AccountId, code: LoraCode) -> Reply:
         async with self._context.locks.get_lock(account):
-            await ownership.require_lora(
+            await access.require_lora(
                 self._context.database, account, code
             )  # it may have gone while we waited
             await delete_erased_data(self._context, await self._context.database.erase_lora(code))

@@ -13,13 +13,14 @@ from bot.core.accounts import AccountId, ChatAddress, Identity, PendingQuestion,
 from bot.core.errors import UserError
 from bot.core.jobs import Job, JobKind, TrainingParams, estimate_job
 from bot.core.loras import CLASS_WORDS, MAX_NAME_CHARS, PERSON_CLASSES, LoraCode
-from bot.core.messages import ClosedPhotoSet, PhotoInput, Reply, Upload
+from bot.core.messages import ClosedPhotoSet, PhotoInput, Reply, Upload, current_request
 from bot.core.photos import MAX_PHOTOS_IN_SET, PHOTOS_PER_LORA, NewPhoto, PhotoSet
+from bot.db import AddPhotosResult
 from bot.media import contact_sheet
 from bot.media.example_set import ExampleSheet
-from bot.services import coaching, generation_options
+from bot.media.quality import can_start_training, list_overlays, list_remarks
+from bot.services import generation_options
 from bot.services.access import check_queue_limit, check_training_quota
-from bot.services.album import describe_refusals, prepend_lines
 from bot.services.context import ServiceContext, UploadDecoder
 from gpu_worker.protocol import Crop
 
@@ -194,9 +195,9 @@ class PhotoSetService:
         sheet = b""
         if photos and address.is_private:
             sheet = await asyncio.to_thread(
-                contact_sheet.compose, photos, coaching.list_overlays(report), self._context.thumbnails
+                contact_sheet.compose, photos, list_overlays(report), self._context.thumbnails
             )
-        remarks, can_start = coaching.list_remarks(report), coaching.can_start_training(report)
+        remarks, can_start = list_remarks(report), can_start_training(report)
         reply = texts.set_card(photo_set, address.platform, sheet, remarks, can_start)
         return self._add_group_hint(address, reply)
 
@@ -239,9 +240,7 @@ class PhotoSetService:
         )
         if len(photos) < PHOTOS_PER_LORA:
             return True
-        return coaching.can_start_training(
-            await self._context.coach.review_photos(photos, photo_set.class_word)
-        )
+        return can_start_training(await self._context.coach.review_photos(photos, photo_set.class_word))
 
     async def _collect_for_new_lora(self, account: AccountId, address: ChatAddress) -> Reply:
         """Let what is collected be for a new Lora."""
@@ -323,3 +322,24 @@ def _end_previous_card(previous_set: PhotoSet, address: ChatAddress, text: str) 
     ):
         return None
     return ClosedPhotoSet(previous_set.card_message_id, text)
+
+
+def describe_refusals(decoded: Sequence[NewPhoto | UserError], result: AddPhotosResult) -> list[str]:
+    """Say of each photo that was not taken why, by its number in the album."""
+    lines = []
+    accepted = iter(result.accepted)
+    # What was there already was put there before the bot died, and is told of now.
+    is_first_attempt = not current_request().is_replay
+    is_full = result.photo_count >= MAX_PHOTOS_IN_SET
+    for number, photo in enumerate(decoded, 1):
+        if isinstance(photo, UserError):
+            lines.append(texts.photo_line(number, len(decoded), photo.message))
+        elif not next(accepted) and (is_full or is_first_attempt):
+            sentence = texts.SAME_PHOTO_OR_NO_ROOM if is_full else texts.SAME_PHOTO
+            lines.append(texts.photo_line(number, len(decoded), sentence))
+    return lines
+
+
+def prepend_lines(lines: Sequence[str], reply: Reply) -> Reply:
+    """Put lines before a reply."""
+    return replace(reply, text="\n".join([*lines, reply.text]))

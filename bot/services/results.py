@@ -23,7 +23,7 @@ from bot.core.jobs import (
 from bot.core.loras import LoraCode
 from bot.core.messages import Attachment, Reply
 from bot.media import lora_files
-from bot.services import generation_options, ownership
+from bot.services import access, generation_options
 from bot.services.context import ServiceContext
 
 
@@ -39,9 +39,9 @@ class ResultService:
         if match is None:
             raise UserError(texts.NO_SUCH_RESULT)
         database, job_id = self._context.database, JobId(int(match[1]))
-        job = await ownership.require_job(database, account, job_id, texts.NO_SUCH_RESULT)
+        job = await access.require_job(database, account, job_id, texts.NO_SUCH_RESULT)
         if job.kind is JobKind.GENERATE and job.status is JobStatus.DONE:
-            job, pictures = await ownership.require_result(database, account, job_id, texts.NO_SUCH_RESULT)
+            job, pictures = await access.require_result(database, account, job_id, texts.NO_SUCH_RESULT)
             reply = texts.result_card(job, await asyncio.to_thread(self._existing_paths, pictures))
             return replace(reply, result_job_id=job_id)
         if job.status in TERMINAL_STATUSES:
@@ -81,9 +81,7 @@ class ResultService:
     async def export_lora(self, account: AccountId, address: ChatAddress, text: str) -> Reply:
         """Give the LoRA file of a code, in parts when the platform takes no file so large."""
         code = generation_options.read_code(text)
-        lora = await ownership.require_ready_lora(
-            self._context.database, account, code, self._context.clock()
-        )
+        lora = await access.require_ready_lora(self._context.database, account, code, self._context.clock())
         path = self._context.storage.lora_path(lora.file or "missing")
         if not await asyncio.to_thread(path.is_file):
             raise UserError(texts.LORA_FILE_GONE)
@@ -108,7 +106,7 @@ class ResultService:
         return attachments
 
     async def _require_result(self, account: AccountId, job_id: JobId) -> tuple[Job, list[Picture]]:
-        return await ownership.require_result(self._context.database, account, job_id, texts.STALE_BUTTON)
+        return await access.require_result(self._context.database, account, job_id, texts.STALE_BUTTON)
 
     def _existing_paths(self, pictures: list[Picture]) -> list[Path]:
         paths = [self._context.storage.picture_path(picture.file) for picture in pictures]

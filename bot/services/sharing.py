@@ -1,4 +1,4 @@
-"""Who draws with whose Lora: requests and what owners decide, links, and taking it back."""
+"""Who draws with whose Lora: requests and what owners decide, links, taking it back, and reports."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot import texts
-from bot.core.accounts import AccountId, ChatAddress, Identity
+from bot.core.accounts import AccountId, ChatAddress, Identity, Platform
 from bot.core.errors import UserError
 from bot.core.jobs import JobId
-from bot.core.loras import MAX_NAME_CHARS, LoraCode, Permission, Requester
+from bot.core.loras import MAX_NAME_CHARS, LoraCode, Permission, Requester, split_code
 from bot.core.messages import Reply
 from bot.db import MAX_PEOPLE_PER_LINK
-from bot.services import generation_options, ownership
+from bot.services import access, generation_options
 from bot.services.context import ServiceContext
 
 LINK_DAYS = 7
@@ -54,7 +54,7 @@ class SharingService:
             return reply
         code = generation_options.read_code(text)
         if await self._context.database.get_usable_lora(requester.account, code) is not None:
-            await ownership.require_usable_lora(
+            await access.require_usable_lora(
                 self._context.database, requester.account, code, self._context.clock()
             )
             return texts.already_usable(code, requester.address.platform)
@@ -85,7 +85,7 @@ class SharingService:
         self, account: AccountId, address: ChatAddress, code: LoraCode, page: int = 0
     ) -> Reply:
         """Show who may draw with a Lora."""
-        lora = await ownership.require_lora(self._context.database, account, code)
+        lora = await access.require_lora(self._context.database, account, code)
         _require_private_chat(address)
         expires_at = await self._context.database.get_share_link_expiry(code)
         left_s = None if expires_at is None else (expires_at - self._context.clock()).total_seconds()
@@ -93,7 +93,7 @@ class SharingService:
 
     async def create_link(self, account: AccountId, address: ChatAddress, code: LoraCode) -> Reply:
         """Make a link that lets people draw with a Lora; an earlier one is over then."""
-        await ownership.require_lora(self._context.database, account, code)
+        await access.require_lora(self._context.database, account, code)
         _require_private_chat(address)
         token = "".join(secrets.choice(_ALPHABET) for _ in range(_TOKEN_CHARS))
         expires_at = self._context.clock() + timedelta(days=LINK_DAYS)
@@ -103,7 +103,7 @@ class SharingService:
 
     async def end_link(self, account: AccountId, code: LoraCode) -> Reply:
         """Let a link let in nobody more."""
-        await ownership.require_lora(self._context.database, account, code)
+        await access.require_lora(self._context.database, account, code)
         await self._context.database.delete_share_link(code)
         return texts.link_ended(code)
 
@@ -152,3 +152,32 @@ class SharingService:
 def _require_private_chat(address: ChatAddress) -> None:
     if not address.is_private:
         raise UserError(texts.SHARE_IN_PRIVATE)
+
+
+MAX_REPORT_CHARS = 500
+
+
+class ReportService:
+    """Keeps reports and brings them to administrators."""
+
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
+
+    async def report_lora(self, identity: Identity, account: AccountId, text: str) -> Reply:
+        """Keep what a person tells of a code, and write to the administrators; it may be nobody's code."""
+        code_text, reason = split_code(generation_options.clean_text(text))
+        if not code_text:
+            raise UserError(texts.REPORT_WHAT)
+        code, reason = generation_options.read_code(code_text), reason[:MAX_REPORT_CHARS]
+        message = texts.report_message(code, str(identity), reason)
+        if not await self._context.database.add_report(
+            account, code, reason, self._list_recipients(), message
+        ):
+            raise UserError(texts.REPORTED_TOO_OFTEN)
+        self._context.direct_messages.wake()
+        return texts.report_received(code)
+
+    def _list_recipients(self) -> list[Identity]:
+        """List whom to write to: whoever sits at the console reads it only where there is nobody else."""
+        admins = sorted(self._context.rules.admins, key=str)
+        return [admin for admin in admins if admin.platform is not Platform.CONSOLE] or admins

@@ -31,8 +31,8 @@ from bot.jobs.dispatcher import Dispatcher
 from bot.jobs.styles import load_styles
 from bot.media.quality import PhotoAnalyzer, PhotoCoach
 from bot.media.storage import Storage
+from bot.services import Services
 from bot.services.context import ServiceContext, UploadDecoder
-from bot.services.studio import Services
 from gpu_worker.protocol import GenerateRequest
 from tests.acceptance.uses import note, of_button
 from tests.support.engine import until

@@ -12,7 +12,7 @@ import pytest
 from bot.chats.discord.buttons import build_view
 from bot.core.accounts import ChatAddress, Identity
 from bot.core.messages import Attachment, Button, Reply, Suggestion
-from bot.services.studio import Services
+from bot.services import Services
 from tests.acceptance.discord_stage import Stage, labels, on_stage, said, text_of
 
 AN_HOUR_S = 3600.0

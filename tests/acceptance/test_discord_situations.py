@@ -13,7 +13,7 @@ from bot import texts
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.jobs import JobStatus
 from bot.core.loras import format_code
-from bot.services.studio import Services
+from bot.services import Services
 from tests.acceptance.discord_stage import PhotoFile, Stage, labels, on_stage, photos, said, shown, text_of
 from tests.acceptance.uses import note
 

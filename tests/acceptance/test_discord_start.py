@@ -18,7 +18,7 @@ from bot.chats.discord import DiscordAdapter, LoraCodeClient
 from bot.core.errors import SettingsError
 from bot.db import Database
 from bot.media.storage import Storage
-from bot.services.studio import Services
+from bot.services import Services
 from tests.support.services import Clock, InProcessDecoder, RecordingQueue, tools
 
 CANARY = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GcanaR.y-in-a-coal-mine-27-chars-xx"

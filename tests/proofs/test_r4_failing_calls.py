@@ -21,7 +21,7 @@ from bot.jobs.dispatcher import Dispatcher
 from bot.jobs.styles import load_styles
 from bot.media.storage import Storage
 from bot.ops.schedule import Schedule
-from bot.services.studio import Services
+from bot.services import Services
 from tests.proofs.fault_injection import FaultyChat, FaultyDisk, Plan, Way, faulty_connection
 from tests.proofs.invariants import photos, wrong_with
 from tests.proofs.verdict import Proof, forms

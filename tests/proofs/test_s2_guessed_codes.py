@@ -14,7 +14,7 @@ from bot.core.errors import UserError
 from bot.core.jobs import GenerationParams, JobKind
 from bot.core.loras import LoraCode, Requester
 from bot.db import MAX_FORWARDED_PER_DAY
-from bot.services.code_guesses import MAX_IN_TOTAL, MAX_PER_ACCOUNT
+from bot.services.access import MAX_IN_TOTAL, MAX_PER_ACCOUNT
 from tests.proofs.verdict import Proof, forms
 from tests.support.services import Desk, open_desk, photo
 

@@ -17,8 +17,8 @@ from bot.jobs.styles import load_styles
 from bot.media.quality import Box, TrainingHint
 from bot.ops import backup
 from bot.ops.schedule import Schedule
+from bot.services import Services
 from bot.services.context import ServiceContext
-from bot.services.studio import Services
 from tests.proofs.invariants import ROOT, House, open_house, place, utc_now
 from tests.proofs.verdict import Proof, forms
 from tests.support.services import ADMIN, InProcessDecoder

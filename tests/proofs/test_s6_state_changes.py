@@ -24,7 +24,7 @@ from bot.jobs.dispatcher import Dispatcher
 from bot.jobs.styles import load_styles
 from bot.media.storage import Storage
 from bot.ops.schedule import Schedule
-from bot.services.studio import Services
+from bot.services import Services
 from tests.proofs.bad_backend import WORDS, LyingBackend
 from tests.proofs.invariants import wrong_with
 from tests.proofs.verdict import Proof, forms

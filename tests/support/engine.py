@@ -21,7 +21,7 @@ from bot.jobs.backends.fake import FakeBackend
 from bot.jobs.dispatcher import Dispatcher
 from bot.jobs.styles import load_styles
 from bot.media.storage import Storage
-from bot.services.studio import Services
+from bot.services import Services
 from tests.support.services import (
     ANNA,
     ANNAS,

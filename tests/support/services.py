@@ -20,8 +20,8 @@ from bot.db import Database
 from bot.jobs.styles import load_styles
 from bot.media.decoding import decode_photo
 from bot.media.storage import Storage
+from bot.services import Services
 from bot.services.context import JobQueue, ServiceContext
-from bot.services.studio import Services
 from gpu_worker.protocol import Crop, WorkerHealth
 
 ANNA = Identity(Platform.TELEGRAM, "1")

@@ -15,7 +15,7 @@ from bot.chats.discord.sender import BUSY_RETRY_S, NETWORK_ERRORS, DiscordSender
 from bot.core.accounts import ChatAddress, Platform
 from bot.core.errors import ChatBusy, SettingsError
 from bot.core.messages import Reply
-from bot.services.studio import Services
+from bot.services import Services
 
 log = logging.getLogger(__name__)
 

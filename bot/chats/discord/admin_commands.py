@@ -14,7 +14,7 @@ from discord import app_commands
 from bot import texts
 from bot.core.accounts import Identity
 from bot.core.messages import Reply
-from bot.services.studio import Services
+from bot.services import Services
 
 if TYPE_CHECKING:
     from bot.chats.discord.client import LoraCodeClient

@@ -40,7 +40,7 @@ from bot.chats.discord.sync import sync_commands
 from bot.core.accounts import ChatAddress, Identity
 from bot.core.errors import UserError
 from bot.core.messages import Reply
-from bot.services.studio import Services
+from bot.services import Services
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import ChatError
 from bot.core.jobs import JobId
 from bot.core.messages import Reply
-from bot.services.studio import Services
+from bot.services import Services
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from bot.chats.telegram.webhook import Webhook
 from bot.core.accounts import ChatAddress, Platform
 from bot.core.errors import ChatError, SettingsError
 from bot.core.messages import Reply
-from bot.services.studio import Services
+from bot.services import Services
 
 log = logging.getLogger(__name__)
 

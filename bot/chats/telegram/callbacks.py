@@ -14,7 +14,7 @@ from bot.chats.base import run_use_case, use_language_of
 from bot.chats.telegram.replies import MessageRef, TelegramReplies, to_message_ref
 from bot.core.errors import UserError
 from bot.core.messages import Reply
-from bot.services.studio import Services
+from bot.services import Services
 
 log = logging.getLogger(__name__)
 

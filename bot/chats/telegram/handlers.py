@@ -27,7 +27,7 @@ from bot.chats.telegram.replies import (
 )
 from bot.core.accounts import ChatAddress, Identity
 from bot.core.messages import PhotoInput, Reply, Upload
-from bot.services.studio import Services
+from bot.services import Services
 
 log = logging.getLogger(__name__)
 

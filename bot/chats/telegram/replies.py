@@ -15,7 +15,7 @@ from bot.chats.telegram.sender import TelegramChatId, TelegramSender
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import ChatError, ChatUnreachable
 from bot.core.messages import Reply
-from bot.services.studio import Services
+from bot.services import Services
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from bot.chats.telegram.limits import Priority
 from bot.core.errors import DatabaseError
 from bot.core.messages import request_context
 from bot.core.outbox import IncomingUpdate
-from bot.services.studio import Services
+from bot.services import Services
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,14 @@ from bot.media.quality._analyzer import PhotoAnalyzer, SandboxedPhotoAnalyzer
 from bot.media.quality._coach import PhotoCoach
 from bot.media.quality._report import QualityReport, TrainingHint, build_report
 from bot.media.quality._rules import PhotoGrade, PhotoProblem, PhotoVerdict
-from bot.media.quality._sentences import advice_sentence, verdict_overlay, verdict_sentence
+from bot.media.quality._sentences import (
+    advice_sentence,
+    can_start_training,
+    list_overlays,
+    list_remarks,
+    verdict_overlay,
+    verdict_sentence,
+)
 from bot.media.quality._types import Box, Face, PhotoMeasurements
 
 __all__ = [
@@ -23,6 +30,9 @@ __all__ = [
     "TrainingHint",
     "advice_sentence",
     "build_report",
+    "can_start_training",
+    "list_overlays",
+    "list_remarks",
     "verdict_overlay",
     "verdict_sentence",
 ]

@@ -27,7 +27,7 @@ from bot.media.moderation.__main__ import main as by_hand
 from bot.media.moderation._child import score_reply
 from bot.media.moderation._codec import SCORE_REPLY, UNREADABLE_REPLY
 from bot.media.moderation.policy import parse_policy
-from bot.services.studio import Services
+from bot.services import Services
 from tests.support.engine import RememberingChat
 from tests.support.services import ANNA, ANNAS, Desk, InProcessDecoder, open_desk, photo, tools
 

@@ -16,7 +16,7 @@ from bot.core.errors import UserError
 from bot.core.jobs import GenerationParams, JobKind, JobStatus
 from bot.core.likeness import PictureSelection
 from bot.core.messages import Reply
-from bot.services.studio import Services
+from bot.services import Services
 from tests.support.services import (
     ADMIN,
     ANNA,

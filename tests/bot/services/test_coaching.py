@@ -19,7 +19,7 @@ from bot.core.messages import Reply, Upload
 from bot.jobs.requests import RequestBuilder
 from bot.jobs.styles import load_styles
 from bot.media.quality import PhotoCoach, PhotoMeasurements
-from bot.services.studio import Services
+from bot.services import Services
 from gpu_worker.protocol import TrainRequest, WorkerHealth
 from tests.support.color_analyzer import NOBODY, SOFT, SOMEBODY_ELSE, TWO_PEOPLE, ColourAnalyzer, painted
 from tests.support.photo_measurements import sight

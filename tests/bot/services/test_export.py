@@ -15,7 +15,7 @@ from bot.core.accounts import ChatAddress, Identity
 from bot.core.errors import UserError
 from bot.core.loras import LoraCode
 from bot.core.messages import Reply
-from bot.services.studio import Services
+from bot.services import Services
 from tests.support.engine import EngineRoom, open_engine_room
 from tests.support.services import ANNA, ANNAS, BERT, BERTS, InProcessDecoder, tools
 

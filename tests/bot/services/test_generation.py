@@ -16,8 +16,8 @@ from bot.core.errors import UserError
 from bot.core.jobs import GenerationParams, JobKind
 from bot.core.loras import LoraCode
 from bot.db import Database
+from bot.services import Services
 from bot.services.generation import MAX_OPEN_GENERATIONS
-from bot.services.studio import Services
 from tests.support.services import (
     ADMIN,
     ANNA,

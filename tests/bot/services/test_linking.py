@@ -14,8 +14,8 @@ from bot import texts
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import UserError
 from bot.core.messages import Reply
+from bot.services import Services
 from bot.services.context import AccountLocks
-from bot.services.studio import Services
 from tests.support.services import ANNA, BERT, BERTS, PLACES, Desk, InProcessDecoder, open_desk, tools
 
 #: Anna on Telegram, alone with the bot; BERT is she on Discord.

@@ -19,7 +19,7 @@ from bot.core.monitoring import MonitorSample
 from bot.ops.error_log import RecentErrors
 from bot.ops.metrics import MetricsExporter, MetricSources
 from bot.ops.monitor import HealthInputs, Monitor
-from bot.services.studio import Services
+from bot.services import Services
 from gpu_worker.protocol import WorkerHealth
 from tests.support.services import (
     ADMIN,

@@ -13,7 +13,7 @@ from bot.core.accounts import AccessRules, ChatAddress, Identity, Platform
 from bot.core.errors import UserError
 from bot.core.jobs import JobKind
 from bot.media.moderation.blocked_words import BlockList
-from bot.services.studio import Services
+from bot.services import Services
 from tests.support.services import (
     ADMIN,
     ANNA,

@@ -13,8 +13,8 @@ from bot.core.accounts import ChatAddress, Platform
 from bot.core.errors import UserError
 from bot.core.jobs import GenerationParams, Job, JobStatus
 from bot.core.messages import Reply
+from bot.services import Services
 from bot.services.generation import double_size
-from bot.services.studio import Services
 from gpu_worker.protocol import GenerateRequest
 from tests.support.engine import EngineRoom, open_engine_room, png
 from tests.support.services import ANNA, ANNAS, BERT, BERTS, InProcessDecoder, tools
