@@ -3,6 +3,7 @@
 LoraCodeError
 ├── UserError                 something the person can put right; carries the sentence to show
 │   └── UnknownCode           a LoraCode that is nobody's or somebody else's: there is no difference
+├── PhotoRefused              a photo cannot be used; carries the reason (in `bot.core.photos`)
 ├── SettingsError             a wrong setting; ends the start with one readable line
 ├── LedgerError               the ledger cannot be opened, read or written
 ├── ShareEnded                a Lora may no longer be drawn with by whoever wants to

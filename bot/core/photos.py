@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import IntEnum
 
 from bot.core.accounts import AccountId, ChatAddress
+from bot.core.errors import LoraCodeError
 from bot.core.loras import DEFAULT_EXTRA_STEPS, LoraCode
 
 PHOTOS_PER_LORA = 5
@@ -13,6 +15,35 @@ PHOTOS_PER_LORA = 5
 MAX_PHOTOS_IN_SET = 10
 #: The longest a photo is kept, whatever becomes of its training; texts and retention take it from here.
 PHOTO_RETENTION = timedelta(days=7)
+#: The largest file that Telegram lets a bot download.
+MAX_PHOTO_BYTES = 20 * 2**20
+#: The largest photo of a phone.
+MAX_PHOTO_PIXELS = 50_000_000
+#: PNG and WebP can only be decoded whole: 50 million pixels would take 2 s and 860 MB.
+MAX_LOSSLESS_PIXELS = 4096 * 4096
+MIN_PHOTO_SIDE_PX = 256
+#: The longer side of a stored photo: three times what Stable Diffusion 1.5 is trained on.
+MAX_PHOTO_SIDE_PX = 1536
+
+
+class PhotoRefusal(IntEnum):
+    """Why a photo cannot be used. The sandbox sends the number; `texts.photo_refusal` has the words."""
+
+    NOT_A_PICTURE = 0
+    OTHER_FORMAT = 1
+    DAMAGED = 2
+    TOO_MANY_BYTES = 3
+    TOO_MANY_PIXELS = 4
+    TOO_SMALL = 5
+    TIMEOUT = 6
+
+
+class PhotoRefused(LoraCodeError):
+    """A photo cannot be used; `reason` says why."""
+
+    def __init__(self, reason: PhotoRefusal) -> None:
+        super().__init__(reason.name)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)

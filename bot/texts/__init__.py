@@ -89,6 +89,7 @@ from bot.texts.photo_sets import continuation_started as continuation_started
 from bot.texts.photo_sets import good_set_reasons as good_set_reasons
 from bot.texts.photo_sets import how_to_send
 from bot.texts.photo_sets import nothing_to_replace as nothing_to_replace
+from bot.texts.photo_sets import photo_refusal as photo_refusal
 from bot.texts.photo_sets import photo_set_status as photo_set_status
 from bot.texts.photo_sets import set_card as set_card
 from bot.texts.photo_sets import set_complete as set_complete

@@ -286,9 +286,9 @@ nothing-open-for = Nothing is running or in line for { $code }.
 photo-not-a-picture = This file is not a picture. Send a photo as JPEG, PNG, WebP or HEIC.
 photo-other-format = I cannot read this kind of picture. Send it as JPEG, PNG, WebP or HEIC.
 photo-broken = This picture is damaged or incomplete. Please send it again, or choose another one.
-photo-too-many-bytes = This file is too big: 20 MB is the most. Send it as a photo instead of a file.
-photo-too-many-pixels = This picture has too many pixels: 50 million is the most, and 16 million as PNG or WebP. Please make it smaller.
-photo-too-small = This picture is too small or too narrow: I need at least { $least } pixels on the short side. Send the original, as a file if you can.
+photo-too-many-bytes = This file is too big: { $max_megabytes } MB is the most. Send it as a photo instead of a file.
+photo-too-many-pixels = This picture has too many pixels: { $max_megapixels } million is the most, and { $max_lossless_megapixels } million as PNG or WebP. Please make it smaller.
+photo-too-small = This picture is too small or too narrow: I need at least { $min_side_px } pixels on the short side. Send the original, as a file if you can.
 photo-took-too-long = I could not read this picture in time. Please send it again, or choose another one.
 
 ## /generate by buttons

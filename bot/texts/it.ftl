@@ -285,9 +285,9 @@ nothing-open-for = Non c'è nulla in corso o in coda per { $code }.
 photo-not-a-picture = Questo file non è un'immagine. Manda una foto come JPEG, PNG, WebP o HEIC.
 photo-other-format = Non so leggere questo tipo di immagine. Mandala come JPEG, PNG, WebP o HEIC.
 photo-broken = Questa immagine è danneggiata o incompleta. Mandala di nuovo, o scegline un'altra.
-photo-too-many-bytes = Questo file è troppo grande: 20 MB è il massimo. Mandalo come foto invece che come file.
-photo-too-many-pixels = Questa immagine ha troppi pixel: 50 milioni è il massimo, e 16 milioni come PNG o WebP. Rimpiccioliscila, per favore.
-photo-too-small = Questa immagine è troppo piccola o troppo stretta: mi servono almeno { $least } pixel sul lato corto. Manda l'originale, se puoi come file.
+photo-too-many-bytes = Questo file è troppo grande: { $max_megabytes } MB è il massimo. Mandalo come foto invece che come file.
+photo-too-many-pixels = Questa immagine ha troppi pixel: { $max_megapixels } milioni è il massimo, e { $max_lossless_megapixels } milioni come PNG o WebP. Rimpiccioliscila, per favore.
+photo-too-small = Questa immagine è troppo piccola o troppo stretta: mi servono almeno { $min_side_px } pixel sul lato corto. Manda l'originale, se puoi come file.
 photo-took-too-long = Non sono riuscito a leggere questa immagine in tempo. Mandala di nuovo, o scegline un'altra.
 
 ## /genera con i pulsanti

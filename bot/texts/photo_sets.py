@@ -11,7 +11,16 @@ from bot.core.accounts import Platform
 from bot.core.jobs import Estimate, Job, TrainingParams
 from bot.core.loras import CLASS_WORDS, LoraCode, format_code
 from bot.core.messages import Button, Reply
-from bot.core.photos import PHOTO_RETENTION, PHOTOS_PER_LORA, PhotoSet
+from bot.core.photos import (
+    MAX_LOSSLESS_PIXELS,
+    MAX_PHOTO_BYTES,
+    MAX_PHOTO_PIXELS,
+    MIN_PHOTO_SIDE_PX,
+    PHOTO_RETENTION,
+    PHOTOS_PER_LORA,
+    PhotoRefusal,
+    PhotoSet,
+)
 from bot.texts.cards import job_card
 from bot.texts.language import translate
 from bot.texts.words import class_name
@@ -19,6 +28,15 @@ from bot.texts.words import class_name
 RETENTION_DAYS = PHOTO_RETENTION.days
 _BUTTONS_PER_ROW = 5
 _CLASSES_PER_ROW = 4
+_REFUSAL_KEYS = {
+    PhotoRefusal.NOT_A_PICTURE: "photo-not-a-picture",
+    PhotoRefusal.OTHER_FORMAT: "photo-other-format",
+    PhotoRefusal.DAMAGED: "photo-broken",
+    PhotoRefusal.TOO_MANY_BYTES: "photo-too-many-bytes",
+    PhotoRefusal.TOO_MANY_PIXELS: "photo-too-many-pixels",
+    PhotoRefusal.TOO_SMALL: "photo-too-small",
+    PhotoRefusal.TIMEOUT: "photo-took-too-long",
+}
 
 
 def how_to_send(platform: Platform) -> str:
@@ -190,6 +208,17 @@ def swap_question(photo_set: PhotoSet) -> str:
     if photo_set.replaced_number is None or not lacks_one:
         return ""
     return translate("swap-wanted", number=photo_set.replaced_number)
+
+
+def photo_refusal(reason: PhotoRefusal) -> str:
+    """Return the sentence that says why a photo cannot be used, with the limit that it breaks."""
+    return translate(
+        _REFUSAL_KEYS[reason],
+        max_megabytes=MAX_PHOTO_BYTES // 2**20,
+        max_megapixels=MAX_PHOTO_PIXELS // 10**6,
+        max_lossless_megapixels=MAX_LOSSLESS_PIXELS // 10**6,
+        min_side_px=MIN_PHOTO_SIDE_PX,
+    )
 
 
 def set_is_open(held_count: int) -> str:

@@ -14,9 +14,11 @@ from bot import texts
 from bot.core.accounts import Identity, Platform
 from bot.core.jobs import JobStatus
 from bot.core.loras import LoraState, format_code
+from bot.core.photos import PhotoRefusal
 from bot.jobs.backends.local import ProcessBackend
-from bot.media.decoding import NOT_A_PICTURE_SENTENCE, TOO_MANY_BYTES_SENTENCE, SandboxedPhotoDecoder
+from bot.media.decoding import SandboxedPhotoDecoder
 from bot.media.storage import Storage
+from bot.texts import photo_refusal
 from gpu_worker.protocol import TrainRequest
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, text_of
 from tests.support.engine import PNG
@@ -183,7 +185,7 @@ async def test_a_text_file_called_jpg_is_named_and_the_rest_is_kept(tmp_path: Pa
     gate = SandboxedPhotoDecoder()
     async with on_stage(tmp_path, gate) as stage:
         answer = await stage.form([*photos(4), ("holiday.jpg", b"Dear diary, " * 50)])
-        assert f"Photo 5: {NOT_A_PICTURE_SENTENCE}" in text_of(answer)
+        assert f"Photo 5: {photo_refusal(PhotoRefusal.NOT_A_PICTURE)}" in text_of(answer)
         assert "4 of 5" in text_of(answer)
         assert await stage.held() == 4
     await gate.close()
@@ -193,7 +195,7 @@ async def test_a_file_over_20_mb_is_refused_without_fetching_it(tmp_path: Path) 
     gate = SandboxedPhotoDecoder()
     async with on_stage(tmp_path, gate) as stage:
         await stage.album([("big.png", b"")], size=21 * 2**20)
-        assert stage.dms()[-1].content.startswith(TOO_MANY_BYTES_SENTENCE)
+        assert stage.dms()[-1].content.startswith(photo_refusal(PhotoRefusal.TOO_MANY_BYTES))
 
 
 async def test_photos_that_discord_does_not_hand_over_are_asked_for_again(stage: Stage) -> None:

@@ -18,9 +18,10 @@ from bot.app.root import App, open_app
 from bot.app.settings import Settings
 from bot.chats.telegram import TelegramAdapter
 from bot.core.errors import SettingsError
+from bot.core.photos import PhotoRefusal
 from bot.jobs.backends.fake import FakeBackend
 from bot.jobs.backends.local import ProcessBackend
-from bot.media.decoding import TOO_MANY_BYTES_SENTENCE
+from bot.texts import photo_refusal
 from tests.acceptance.telegram_server import TOKEN, TelegramServer, telegram_server, until
 from tests.acceptance.telegram_stage import PHOTOS, Person, code_in, telegram_bot, trained
 
@@ -118,7 +119,7 @@ async def test_a_file_over_20_mb_is_refused_without_fetching_it(anna: Person, se
     server.refusals["getFile"] = [ApiRefusal("Bad Request: file is too big", 400)]
     await anna.sends_file("big.jpg", b"", size=21 * 2**20)
     await until(lambda: anna.sees)
-    assert anna.sees[0].text.startswith(TOO_MANY_BYTES_SENTENCE)
+    assert anna.sees[0].text.startswith(photo_refusal(PhotoRefusal.TOO_MANY_BYTES))
     assert server.refusals["getFile"], "the file was asked for"
 
 

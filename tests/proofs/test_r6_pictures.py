@@ -14,14 +14,17 @@ from pathlib import Path
 
 import pytest
 
+from bot import texts
 from bot.core.errors import UserError
 from bot.core.messages import Upload
-from bot.media.decoding import MAX_FILE_BYTES, SENTENCES, SandboxedPhotoDecoder
+from bot.core.photos import MAX_PHOTO_BYTES, PhotoRefusal
+from bot.media.decoding import SandboxedPhotoDecoder
 from tests.proofs.malformed_images import Named, damaged, large, made_wrong, seeds
 from tests.proofs.verdict import Proof, forms
 
 SEED = 20261123
 LIMIT_S, LIMIT_BYTES, MOST_SENTENCES = 1.0, 700 * 10**6, 8
+SENTENCES = [texts.photo_refusal(reason) for reason in PhotoRefusal]
 SOUND = seeds()[0][1]
 TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
@@ -96,7 +99,7 @@ def given() -> Iterable[Named]:
     """The files of the folder that `CORPUS` names."""
     folder = os.environ.get("CORPUS")
     paths = sorted(path for path in Path(folder).rglob("*") if path.is_file()) if folder else []
-    return [(path.name, path.read_bytes()) for path in paths if path.stat().st_size <= MAX_FILE_BYTES + 1]
+    return [(path.name, path.read_bytes()) for path in paths if path.stat().st_size <= MAX_PHOTO_BYTES + 1]
 
 
 async def lane(gate: SandboxedPhotoDecoder, queue: asyncio.Queue[Named | None], tally: Tally) -> None:

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from bot.app.settings import Settings
-from bot.core.errors import SettingsError, UserError
+from bot.core.errors import SettingsError
+from bot.core.photos import PhotoRefused
 from bot.media import lora_files
 from bot.media.decoding import decode_photo
 from gpu_worker.errors import BadInput, BaseModelError
@@ -39,7 +40,7 @@ BYTES_DOORS: dict[str, tuple[Callable[[bytes], object], type[Exception]]] = {
     "a LoRA for a picture": (lora_file.read, BadInput),
     "a LoRA from a worker": (lora_files.validate_lora, ValueError),
     "a training's checkpoint": (Checkpoint.decode, BadInput),
-    "a person's photo": (decode_photo, UserError),
+    "a person's photo": (decode_photo, PhotoRefused),
 }
 
 

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from bot import texts
 from bot.core.accounts import ChatAddress, Identity, Platform
+from bot.core.errors import UserError
 from bot.core.jobs import Job, JobId, JobKind
 from bot.core.loras import Lora
 from bot.core.messages import Reply, Upload
-from bot.core.photos import NewPhoto
+from bot.core.photos import NewPhoto, PhotoRefused
 from bot.db import Database
 from bot.jobs.styles import load_styles
 from bot.media.decoding import decode_photo
@@ -62,7 +64,10 @@ class InProcessDecoder:
     """The real decode, without the child process around it."""
 
     async def decode(self, upload: Upload) -> NewPhoto:
-        return decode_photo(upload.data or b"")
+        try:
+            return decode_photo(upload.data or b"")
+        except PhotoRefused as error:
+            raise UserError(texts.photo_refusal(error.reason)) from error
 
 
 @dataclass

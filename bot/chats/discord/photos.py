@@ -11,7 +11,7 @@ from bot import texts
 from bot.chats.discord.sender import NETWORK_ERRORS
 from bot.core.errors import UserError
 from bot.core.messages import Upload
-from bot.media.decoding import MAX_FILE_BYTES
+from bot.core.photos import MAX_PHOTO_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ async def fetch_uploads(photos: Sequence[discord.Attachment]) -> list[Upload]:
 
 
 async def _fetch_upload(photo: discord.Attachment) -> Upload:
-    if photo.size > MAX_FILE_BYTES:
+    if photo.size > MAX_PHOTO_BYTES:
         return Upload(photo.filename, None)
     try:
         return Upload(photo.filename, await photo.read())

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import BinaryIO
 
-from bot.core.errors import UserError
+from bot.core.photos import PhotoRefused
 from bot.media.decoding._codec import PHOTO_REPLY, READY_REPLY, REFUSED_REPLY, REPLY_HEADER
-from bot.media.decoding._decode import SENTENCES, decode_photo
+from bot.media.decoding._decode import decode_photo
 from bot.processes.sandboxed import enter_sandbox
 
 
@@ -18,8 +18,8 @@ def main() -> None:
     while True:
         try:
             photo = decode_photo(pictures.get())
-        except UserError as error:
-            _write_reply(output, REFUSED_REPLY, bytes([SENTENCES.index(error.message)]))
+        except PhotoRefused as error:
+            _write_reply(output, REFUSED_REPLY, bytes([error.reason]))
         else:
             _write_reply(output, PHOTO_REPLY, bytes.fromhex(photo.sha256) + photo.data)
 

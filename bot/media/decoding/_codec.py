@@ -1,6 +1,6 @@
 """What gate and child say to each other.
 
-To the child: a length and a picture. Back: a byte, a length and either a photo or the number of a sentence.
+To the child: a length and a picture. Back: a byte, a length and either a photo or a `PhotoRefusal`'s number.
 Plain bytes, because whoever breaks a decoder owns the child: its answers must not be able to say more.
 """
 

@@ -1,7 +1,4 @@
-"""What a person's picture becomes: upright, in sRGB, small enough, without metadata; or one clear sentence.
-
-The sentences of refused photos live here, beside the rule that each one explains.
-"""
+"""Decode a person's picture: upright, in sRGB, small enough and without metadata, or refuse it."""
 
 from __future__ import annotations
 
@@ -13,53 +10,21 @@ import warnings
 import pi_heif
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from bot.core.errors import UserError
-from bot.core.photos import NewPhoto
+from bot.core.photos import (
+    MAX_LOSSLESS_PIXELS,
+    MAX_PHOTO_PIXELS,
+    MAX_PHOTO_SIDE_PX,
+    MIN_PHOTO_SIDE_PX,
+    NewPhoto,
+    PhotoRefusal,
+    PhotoRefused,
+)
 
-MAX_FILE_BYTES = 20 * 2**20  # what Telegram lets a bot download
-MAX_PIXELS = 50_000_000  # what phones make
-#: Of kinds that can only be decoded whole and that no camera makes: 50 million would take 2 s and 860 MB.
-MAX_PIXELS_BY_FORMAT = {"PNG": 4096 * 4096, "WEBP": 4096 * 4096}
+MAX_PIXELS_BY_FORMAT = {"PNG": MAX_LOSSLESS_PIXELS, "WEBP": MAX_LOSSLESS_PIXELS}
 #: Each scan of a JPEG is a pass over all its pixels, and costs a forger a few bytes. A sound one has 20.
-MAX_SCAN_PIXELS = 20 * MAX_PIXELS
-MIN_SIDE_PX = 256
-MAX_SIDE_PX = 1536  # of what is kept: three times what Stable Diffusion 1.5 looks at
+MAX_SCAN_PIXELS = 20 * MAX_PHOTO_PIXELS
 JPEG_QUALITY = 95
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF")  # phones' MPO opens as JPEG
-
-NOT_A_PICTURE_SENTENCE = "This file is not a picture. Send a photo as JPEG, PNG, WebP or HEIC."
-OTHER_FORMAT_SENTENCE = "I cannot read this kind of picture. Send it as JPEG, PNG, WebP or HEIC."
-BROKEN_SENTENCE = "This picture is damaged or incomplete. Please send it again, or choose another one."
-TOO_MANY_BYTES_SENTENCE = "This file is too big: 20 MB is the most. Send it as a photo instead of a file."
-TOO_MANY_PIXELS_SENTENCE = (
-    "This picture has too many pixels: 50 million is the most, and 16 million as PNG or WebP. "
-    "Please make it smaller."
-)
-TOO_SMALL_SENTENCE = (
-    f"This picture is too small or too narrow: I need at least {MIN_SIDE_PX} pixels on the short side. "
-    "Send the original, as a file if you can."
-)
-TIMEOUT_SENTENCE = "I could not read this picture in time. Please send it again, or choose another one."
-#: All that a person ever hears of a photo that cannot be used. Only its number leaves the child, and the gate
-#: says it in the language of its person: `KEYS`, in the same order.
-SENTENCES = (
-    NOT_A_PICTURE_SENTENCE,
-    OTHER_FORMAT_SENTENCE,
-    BROKEN_SENTENCE,
-    TOO_MANY_BYTES_SENTENCE,
-    TOO_MANY_PIXELS_SENTENCE,
-    TOO_SMALL_SENTENCE,
-    TIMEOUT_SENTENCE,
-)
-SENTENCE_KEYS = (
-    "photo-not-a-picture",
-    "photo-other-format",
-    "photo-broken",
-    "photo-too-many-bytes",
-    "photo-too-many-pixels",
-    "photo-too-small",
-    "photo-took-too-long",
-)
 
 #: In a scan, FF means something only before these.
 _MARKER_PATTERN = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
@@ -89,32 +54,32 @@ _OTHER_FORMAT_MAGICS = (
 
 
 def decode_photo(data: bytes) -> NewPhoto:
-    """Decode, turn, shrink and re-encode one picture; UserError says why not. Runs in a child."""
+    """Decode, turn, shrink and re-encode one picture; PhotoRefused says why not. Runs in a child."""
     # One try from open to save: on hostile bytes Pillow raises nearly every kind of error at nearly every
     # step, not only UnidentifiedImageError at the first.
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata, which is dropped; many pixels, which we check
             return _decode_image(data)
-    except UserError:
+    except PhotoRefused:
         raise
     except (Image.DecompressionBombError, MemoryError):
-        raise UserError(TOO_MANY_PIXELS_SENTENCE) from None
+        raise PhotoRefused(PhotoRefusal.TOO_MANY_PIXELS) from None
     except UnidentifiedImageError:
-        raise UserError(_unidentified_sentence(data)) from None
+        raise PhotoRefused(_unidentified_reason(data)) from None
     except Exception:
-        raise UserError(BROKEN_SENTENCE) from None
+        raise PhotoRefused(PhotoRefusal.DAMAGED) from None
 
 
 def _decode_image(data: bytes) -> NewPhoto:
     pi_heif.register_heif_opener(thumbnails=False)
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        _check_size(image.size, MAX_PIXELS_BY_FORMAT.get(image.format or "", MAX_PIXELS))
+        _check_size(image.size, MAX_PIXELS_BY_FORMAT.get(image.format or "", MAX_PHOTO_PIXELS))
         if image.format in ("JPEG", "MPO"):
             _check_scans(image.size, data)
         transposition = _TRANSPOSITIONS.get(_orientation(image))
         # JPEG can decode at a half, a quarter or an eighth: far less time and memory for large photos.
-        image.draft("RGB", (MAX_SIDE_PX, MAX_SIDE_PX))
+        image.draft("RGB", (MAX_PHOTO_SIDE_PX, MAX_PHOTO_SIDE_PX))
         image.load()  # animations: their first frame
         picture = _to_rgb(image)
     if transposition is not None:
@@ -125,11 +90,11 @@ def _decode_image(data: bytes) -> NewPhoto:
 def _check_size(size_px: tuple[int, int], max_pixels: int) -> None:
     width_px, height_px = size_px
     if width_px * height_px > max_pixels:
-        raise UserError(TOO_MANY_PIXELS_SENTENCE)
+        raise PhotoRefused(PhotoRefusal.TOO_MANY_PIXELS)
     # A long panorama loses its short side when it is made to fit, so that is what counts.
-    scale = min(1.0, MAX_SIDE_PX / max(size_px))
-    if min(size_px) * scale < MIN_SIDE_PX:
-        raise UserError(TOO_SMALL_SENTENCE)
+    scale = min(1.0, MAX_PHOTO_SIDE_PX / max(size_px))
+    if min(size_px) * scale < MIN_PHOTO_SIDE_PX:
+        raise PhotoRefused(PhotoRefusal.TOO_SMALL)
 
 
 def _check_scans(size_px: tuple[int, int], jpeg: bytes) -> None:
@@ -138,7 +103,7 @@ def _check_scans(size_px: tuple[int, int], jpeg: bytes) -> None:
         scan_count += marker[0] == _START_OF_SCAN
         offset = marker.end() + int.from_bytes(jpeg[marker.end() : marker.end() + 2], "big")
     if scan_count * size_px[0] * size_px[1] > MAX_SCAN_PIXELS:
-        raise UserError(BROKEN_SENTENCE)
+        raise PhotoRefused(PhotoRefusal.DAMAGED)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -149,7 +114,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Give the picture in sRGB, at most MAX_SIDE_PX long, transparency on white."""
+    """Give the picture in sRGB, at most MAX_PHOTO_SIDE_PX long, transparency on white."""
     profile = image.info.get("icc_profile")
     picture = image
     if picture.mode.startswith("I"):  # 16-bit grey; convert("L") would cut at 255 instead of scaling
@@ -157,7 +122,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     elif picture.mode == "P" or "transparency" in picture.info:
         picture = picture.convert("RGBA")
     # reducing_gap: shrink by whole numbers first, which needs neither the time nor the memory.
-    picture.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    picture.thumbnail((MAX_PHOTO_SIDE_PX, MAX_PHOTO_SIDE_PX), Image.Resampling.LANCZOS, reducing_gap=2.0)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         background = Image.new("RGBA", picture.size, "white")
@@ -191,17 +156,17 @@ def _encode_photo(picture: Image.Image) -> NewPhoto:
     return NewPhoto(pixel_hash.hexdigest(), buffer.getvalue())
 
 
-def _unidentified_sentence(data: bytes) -> str:
+def _unidentified_reason(data: bytes) -> PhotoRefusal:
     head = data[:1024]
     if (
         any(head[offset:].startswith(magic) for offset, magic in _OTHER_FORMAT_MAGICS)
         or b"<svg" in head.lower()
     ):
-        return OTHER_FORMAT_SENTENCE
+        return PhotoRefusal.OTHER_FORMAT
     # Pillow says "cannot identify" also of a picture whose header is cut short.
     is_our_format = head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")) or head[8:12] == b"WEBP"
     return (
-        BROKEN_SENTENCE
+        PhotoRefusal.DAMAGED
         if is_our_format or head[4:11] in (b"ftyphei", b"ftypmif", b"ftyphev")
-        else NOT_A_PICTURE_SENTENCE
+        else PhotoRefusal.NOT_A_PICTURE
     )

@@ -5,21 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from bot import texts
 from bot.core.errors import UserError
 from bot.core.messages import Upload
-from bot.core.photos import NewPhoto
+from bot.core.photos import MAX_PHOTO_BYTES, NewPhoto, PhotoRefusal, PhotoRefused
 from bot.media.decoding._codec import PHOTO_REPLY, READY_REPLY, REFUSED_REPLY, REPLY_HEADER, SHA256_BYTES
-from bot.media.decoding._decode import (
-    BROKEN_SENTENCE,
-    MAX_FILE_BYTES,
-    MIN_SIDE_PX,
-    SENTENCE_KEYS,
-    SENTENCES,
-    TIMEOUT_SENTENCE,
-    TOO_MANY_BYTES_SENTENCE,
-)
 from bot.processes.sandbox import KEEP_MEMORY_ENV, START_TIMEOUT_S, SandboxLost, SandboxProcess
-from bot.texts import translate
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +18,7 @@ MAX_CHILDREN = 2  # at most two decodes at once, each within MEMORY_BYTES
 MEMORY_BYTES = 2**30
 TIMEOUT_S = 10.0
 #: A photo is at most MAX_SIDE_PX square; as a JPEG it is never near this.
-MAX_PHOTO_BYTES = 32 * 2**20
+MAX_REPLY_BYTES = 32 * 2**20
 
 
 class SandboxedPhotoDecoder:
@@ -46,22 +37,27 @@ class SandboxedPhotoDecoder:
 
     async def decode(self, upload: Upload) -> NewPhoto:
         """Give the photo upright, in RGB and without metadata; UserError says why it cannot be used."""
-        if upload.data is None or len(upload.data) > MAX_FILE_BYTES:
-            raise _user_error(TOO_MANY_BYTES_SENTENCE)
+        try:
+            return await self._decode(upload.data)
+        except PhotoRefused as error:
+            raise UserError(texts.photo_refusal(error.reason)) from error
+
+    async def _decode(self, data: bytes | None) -> NewPhoto:
+        if data is None or len(data) > MAX_PHOTO_BYTES:
+            raise PhotoRefused(PhotoRefusal.TOO_MANY_BYTES)
         async with self._semaphore:
             child = await self._acquire_child()
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    photo = await child.decode(upload.data)
-            except UserError:
+                    photo = await child.decode(data)
+            except PhotoRefused:
                 self._idle_children.append(child)
                 raise
             except (SandboxLost, TimeoutError) as error:
-                log.warning("a photo of %d bytes ended its child: %s", len(upload.data), type(error).__name__)
+                log.warning("a photo of %d bytes ended its child: %s", len(data), type(error).__name__)
                 self._end_child(child)
-                raise _user_error(
-                    TIMEOUT_SENTENCE if isinstance(error, TimeoutError) else BROKEN_SENTENCE
-                ) from error
+                is_timeout = isinstance(error, TimeoutError)
+                raise PhotoRefused(PhotoRefusal.TIMEOUT if is_timeout else PhotoRefusal.DAMAGED) from error
             except BaseException:  # cancelled while the child goes on: the next photo must not wait for it
                 self._end_child(child)
                 raise
@@ -98,7 +94,7 @@ class SandboxedPhotoDecoder:
             return self._idle_children.pop() if self._idle_children else await self._start_child()
         except (SandboxLost, TimeoutError) as error:
             log.error("no child that decodes photos could be started: %s", str(error) or "it took too long")
-            raise _user_error(TIMEOUT_SENTENCE) from error
+            raise PhotoRefused(PhotoRefusal.TIMEOUT) from error
 
     async def _start_child(self) -> DecoderProcess:
         # Starting is not part of a photo's time: a cold machine needs seconds for it.
@@ -128,23 +124,18 @@ class DecoderProcess(SandboxProcess):
             raise SandboxLost("it did not say that it is ready")
 
     async def decode(self, picture: bytes) -> NewPhoto:
-        """Have a picture decoded; UserError when it cannot be used, ChildLost when it was too much."""
+        """Have a picture decoded; PhotoRefused when it cannot be used, ChildLost when it was too much."""
         await self.send(picture)
         kind, body = await self._read_reply()
-        if kind == REFUSED_REPLY and len(body) == 1 and body[0] < len(SENTENCES):
-            raise _user_error(SENTENCES[body[0]])
+        if kind == REFUSED_REPLY and len(body) == 1 and body[0] in list(PhotoRefusal):
+            raise PhotoRefused(PhotoRefusal(body[0]))
         jpeg = body[SHA256_BYTES:]
         if kind != PHOTO_REPLY or not jpeg.startswith(b"\xff\xd8\xff"):
-            raise SandboxLost("it gave neither a photo nor a sentence")
+            raise SandboxLost("it gave neither a photo nor a reason")
         return NewPhoto(body[:SHA256_BYTES].hex(), jpeg)
 
     async def _read_reply(self) -> tuple[int, bytes]:
         kind, size_bytes = REPLY_HEADER.unpack(await self.read(REPLY_HEADER.size))
-        if size_bytes > MAX_PHOTO_BYTES:
+        if size_bytes > MAX_REPLY_BYTES:
             raise SandboxLost(f"it announced {size_bytes} bytes")
         return kind, await self.read(size_bytes)
-
-
-def _user_error(sentence: str) -> UserError:
-    """Refuse a photo in the language of its person."""
-    return UserError(translate(SENTENCE_KEYS[SENTENCES.index(sentence)], least=MIN_SIDE_PX))

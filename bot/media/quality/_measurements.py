@@ -8,7 +8,8 @@ from itertools import pairwise
 
 from PIL import Image, ImageFilter, ImageOps, ImageStat
 
-from bot.media.quality._types import MAX_SIDE_PX, Face, PhotoMeasurements
+from bot.core.photos import MAX_PHOTO_SIDE_PX
+from bot.media.quality._types import Face, PhotoMeasurements
 
 FACE_SIDE_PX = 160
 _SHARPNESS_SIDE_PX, _TILES_PER_SIDE = 768, 6
@@ -23,7 +24,7 @@ _COLOURS_SIDE_PX = 64
 def decode_photo(photo: bytes) -> Image.Image:
     """Decode a photo of our own gate; ValueError when it is larger than those are."""
     with Image.open(io.BytesIO(photo), formats=("JPEG",)) as image:
-        if max(image.size) > MAX_SIDE_PX:
+        if max(image.size) > MAX_PHOTO_SIDE_PX:
             raise ValueError("larger than what the gate keeps")
         return image.convert("RGB")
 

@@ -7,9 +7,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from bot.core.photos import MAX_PHOTO_SIDE_PX
+
 EMBEDDING_SIZE = 128
 MAX_FACES = 64
-MAX_SIDE_PX = 1536  #: what our own gate lets through is never larger
 _Share = Annotated[float, Meta(ge=0, le=1)]
 _Light = Annotated[float, Meta(ge=0, le=255)]
 
@@ -27,7 +28,7 @@ class Face(msgspec.Struct, frozen=True):
     """A face: where it is, how it is lit, and for the largest of a photo what tells people apart."""
 
     box: Box
-    width_px: Annotated[float, Meta(ge=0, le=2 * MAX_SIDE_PX)]
+    width_px: Annotated[float, Meta(ge=0, le=2 * MAX_PHOTO_SIDE_PX)]
     is_cut: bool  #: it goes on beyond the edge of the photo
     yaw: Annotated[float, Meta(ge=-9, le=9)]  #: of the head: 0 looks at us, positive to the photo's right
     sharpness: Annotated[float, Meta(ge=0)]  #: variance of the Laplacian at 160 x 160
@@ -39,8 +40,8 @@ class Face(msgspec.Struct, frozen=True):
 class PhotoMeasurements(msgspec.Struct, frozen=True):
     """One photo. `faces` is None where nothing looks for faces; else the largest comes first."""
 
-    width_px: Annotated[int, Meta(ge=1, le=MAX_SIDE_PX)]
-    height_px: Annotated[int, Meta(ge=1, le=MAX_SIDE_PX)]
+    width_px: Annotated[int, Meta(ge=1, le=MAX_PHOTO_SIDE_PX)]
+    height_px: Annotated[int, Meta(ge=1, le=MAX_PHOTO_SIDE_PX)]
     sharpness: Annotated[float, Meta(ge=0)]  #: variance of the Laplacian where the photo is sharpest
     brightness: _Light
     highlight: _Light

@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageCms, ImageDraw, ImageOps
 
+from bot import texts
 from bot.core.errors import UserError
 from bot.core.messages import Upload
-from bot.core.photos import NewPhoto
+from bot.core.photos import MAX_PHOTO_BYTES, NewPhoto, PhotoRefusal, PhotoRefused
 from bot.media import decoding
 from bot.media.decoding import SandboxedPhotoDecoder, decode_photo
 from bot.media.decoding._codec import REPLY_HEADER
@@ -71,10 +72,10 @@ def png_that_claims(width_px: int, height_px: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
-def refusal(data: bytes) -> str:
-    with pytest.raises(UserError) as caught:
+def refusal(data: bytes) -> PhotoRefusal:
+    with pytest.raises(PhotoRefused) as caught:
         decode_photo(data)
-    return caught.value.message
+    return caught.value.reason
 
 
 @pytest.fixture
@@ -201,16 +202,16 @@ def test_what_is_kept_passes_the_gate_again() -> None:
 
 
 def test_a_text_file_called_jpg_is_not_a_picture() -> None:
-    assert refusal(b"Dear diary, today I am a photo.\n" * 40) == decoding.NOT_A_PICTURE_SENTENCE
-    assert refusal(b"") == decoding.NOT_A_PICTURE_SENTENCE
+    assert refusal(b"Dear diary, today I am a photo.\n" * 40) == PhotoRefusal.NOT_A_PICTURE
+    assert refusal(b"") == PhotoRefusal.NOT_A_PICTURE
 
 
 def test_other_kinds_of_picture_are_named_as_such() -> None:
     for kind in ("GIF", "BMP", "TIFF", "AVIF"):
-        assert refusal(as_file(picture(), kind)) == decoding.OTHER_FORMAT_SENTENCE
+        assert refusal(as_file(picture(), kind)) == PhotoRefusal.OTHER_FORMAT
     assert (
         refusal(b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>')
-        == decoding.OTHER_FORMAT_SENTENCE
+        == PhotoRefusal.OTHER_FORMAT
     )
 
 
@@ -218,29 +219,22 @@ def test_other_kinds_of_picture_are_named_as_such() -> None:
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
 def test_a_truncated_picture_is_damaged(kind: str, share: float) -> None:
     data = as_file(Image.effect_noise((400, 400), 60), kind)
-    assert refusal(data[: int(len(data) * share)]) == decoding.BROKEN_SENTENCE
+    assert refusal(data[: int(len(data) * share)]) == PhotoRefusal.DAMAGED
 
 
 def test_a_truncated_heic_is_damaged() -> None:
-    assert refusal(HEIC.read_bytes()[:2000]) == decoding.BROKEN_SENTENCE
+    assert refusal(HEIC.read_bytes()[:2000]) == PhotoRefusal.DAMAGED
 
 
 def test_a_png_of_40000_by_40000_is_refused_from_its_header() -> None:
-    assert refusal(png_that_claims(40_000, 40_000)) == decoding.TOO_MANY_PIXELS_SENTENCE
-    assert (
-        refusal(png_that_claims(10_000, 9_500)) == decoding.TOO_MANY_PIXELS_SENTENCE
-    )  # Pillow only warns here
-    assert (
-        refusal(png_that_claims(7_100, 7_100)) == decoding.TOO_MANY_PIXELS_SENTENCE
-    )  # and says nothing here
+    assert refusal(png_that_claims(40_000, 40_000)) == PhotoRefusal.TOO_MANY_PIXELS
+    assert refusal(png_that_claims(10_000, 9_500)) == PhotoRefusal.TOO_MANY_PIXELS  # Pillow only warns here
+    assert refusal(png_that_claims(7_100, 7_100)) == PhotoRefusal.TOO_MANY_PIXELS  # and says nothing here
 
 
 def test_a_large_png_or_webp_is_refused_sooner_than_a_photo() -> None:
-    assert refusal(png_that_claims(4500, 4500)) == decoding.TOO_MANY_PIXELS_SENTENCE
-    assert (
-        refusal(as_file(Image.new("1", (4500, 4500)).convert("L"), "WEBP"))
-        == decoding.TOO_MANY_PIXELS_SENTENCE
-    )
+    assert refusal(png_that_claims(4500, 4500)) == PhotoRefusal.TOO_MANY_PIXELS
+    assert refusal(as_file(Image.new("1", (4500, 4500)).convert("L"), "WEBP")) == PhotoRefusal.TOO_MANY_PIXELS
     assert kept(decode_photo(as_file(picture(4500, 4500)))).size == (1536, 1536)
 
 
@@ -248,7 +242,7 @@ def test_a_jpeg_that_asks_for_thousands_of_passes_is_refused_before_it_is_decode
     jpeg = as_file(picture(4000, 4000), progressive=True)
     assert kept(decode_photo(jpeg)).size == (1536, 1536)
     last = jpeg.rindex(b"\xff\xda")
-    assert refusal(jpeg[:last] + jpeg[last:-2] * 100 + jpeg[-2:]) == decoding.BROKEN_SENTENCE
+    assert refusal(jpeg[:last] + jpeg[last:-2] * 100 + jpeg[-2:]) == PhotoRefusal.DAMAGED
 
 
 def test_scans_are_not_counted_where_there_is_no_picture() -> None:
@@ -258,15 +252,15 @@ def test_scans_are_not_counted_where_there_is_no_picture() -> None:
 
 
 def test_a_small_or_narrow_picture_is_refused() -> None:
-    assert refusal(as_file(picture(255, 600))) == decoding.TOO_SMALL_SENTENCE
-    assert refusal(as_file(picture(6000, 300))) == decoding.TOO_SMALL_SENTENCE
+    assert refusal(as_file(picture(255, 600))) == PhotoRefusal.TOO_SMALL
+    assert refusal(as_file(picture(6000, 300))) == PhotoRefusal.TOO_SMALL
     assert kept(decode_photo(as_file(picture(256, 256)))).size == (256, 256)
 
 
 async def test_a_file_over_twenty_megabytes_is_refused_before_it_is_opened(
     gate: SandboxedPhotoDecoder,
 ) -> None:
-    for data in (b"\0" * (decoding.MAX_FILE_BYTES + 1), None):
+    for data in (b"\0" * (MAX_PHOTO_BYTES + 1), None):
         with pytest.raises(UserError, match="too big"):
             await gate.decode(Upload("big.png", data))
 
@@ -276,7 +270,7 @@ async def test_the_gate_gives_photos_and_sentences_from_its_child(gate: Sandboxe
     assert await gate.decode(Upload("me.jpg", data)) == decode_photo(data)
     with pytest.raises(UserError) as caught:
         await gate.decode(Upload("me.jpg", b"text"))
-    assert caught.value.message == decoding.NOT_A_PICTURE_SENTENCE
+    assert caught.value.message == texts.photo_refusal(PhotoRefusal.NOT_A_PICTURE)
 
 
 async def test_a_picture_that_crashes_its_decoder_gets_a_sentence_and_the_next_one_passes(
@@ -286,7 +280,7 @@ async def test_a_picture_that_crashes_its_decoder_gets_a_sentence_and_the_next_o
     data[179] = 128  # an EXIF block of impossible length: pi-heif 1.4 dies of it, a signal and not an error
     with pytest.raises(UserError) as caught:
         await gate.decode(Upload("evil.heic", bytes(data)))
-    assert caught.value.message == decoding.BROKEN_SENTENCE
+    assert caught.value.message == texts.photo_refusal(PhotoRefusal.DAMAGED)
     assert kept(await gate.decode(Upload("me.heic", HEIC.read_bytes()))).size == (320, 400)
 
 
@@ -299,7 +293,7 @@ async def test_a_decode_that_never_ends_is_ended_and_the_next_one_passes() -> No
     os.kill(child, signal.SIGSTOP)
     with pytest.raises(UserError) as caught:
         await gate.decode(Upload("slow.jpg", data))
-    assert caught.value.message == decoding.TIMEOUT_SENTENCE
+    assert caught.value.message == texts.photo_refusal(PhotoRefusal.TIMEOUT)
     assert kept(await gate.decode(Upload("me.jpg", data))).size == (320, 400)
     await gate.close()
 
@@ -342,7 +336,7 @@ async def test_a_child_can_leave_nothing_on_the_disk_and_knows_no_token(
     [
         (1, bytes(32) + b"GIF8 is not what a child gives"),
         (1, b""),
-        (2, bytes([len(decoding.SENTENCES)])),
+        (2, bytes([len(PhotoRefusal)])),
         (2, b"Your account is locked, call this number."),
         (3, b"an unknown kind"),
     ],
@@ -385,11 +379,11 @@ async def test_children_do_not_outlive_a_parent_that_was_killed(tmp_path: Path) 
     program = tmp_path / "parent.py"
     program.write_text(
         "import asyncio, sys\n"
-        "from bot.media.decoding import PhotoGate\n"
+        "from bot.media.decoding import SandboxedPhotoDecoder\n"
         "from bot.core.messages import Upload\n"
         "async def main():\n"
-        "    gate = PhotoGate(children=1)\n"
-        "    await gate.check(Upload('me.heic', open(sys.argv[1], 'rb').read()))\n"
+        "    decoder = SandboxedPhotoDecoder(max_children=1)\n"
+        "    await decoder.decode(Upload('me.heic', open(sys.argv[1], 'rb').read()))\n"
         "    print('ready', flush=True)\n"
         "    await asyncio.Event().wait()\n"
         "if __name__ == '__main__':\n"
@@ -433,7 +427,7 @@ async def test_where_no_child_can_be_started_a_photo_gets_a_sentence_and_the_nex
         gate.warm_up()
         with pytest.raises(UserError) as caught:
             await gate.decode(Upload("me.jpg", as_file(picture())))
-    assert caught.value.message == decoding.TIMEOUT_SENTENCE
+    assert caught.value.message == texts.photo_refusal(PhotoRefusal.TIMEOUT)
     assert await gate.decode(Upload("me.jpg", as_file(picture())))
 
 

@@ -15,10 +15,10 @@ from fluent.syntax.visitor import Visitor
 from PIL import ImageFont
 
 from bot import db, texts
+from bot.core.photos import PhotoRefusal
 from bot.db.jobs import WORKER_CRASHED_MESSAGE
 from bot.jobs.styles import load_styles
 from bot.media.contact_sheet import TILE_PX
-from bot.media.decoding._decode import MIN_SIDE_PX, SENTENCE_KEYS, SENTENCES
 
 BOT = Path(__file__).parents[3] / "bot"
 FOLDER = BOT / "texts"
@@ -187,8 +187,16 @@ def test_a_text_that_is_nowhere_is_an_error() -> None:
         texts.translate("no-such-text")
 
 
-def test_the_gate_s_sentences_are_the_ones_that_are_said() -> None:
-    assert [texts.translate(key, least=MIN_SIDE_PX) for key in SENTENCE_KEYS] == list(SENTENCES)
+@pytest.mark.parametrize("code", texts.languages())
+def test_each_reason_to_refuse_a_photo_has_a_sentence_of_its_own(code: str) -> None:
+    with texts.use_language(code):
+        sentences = [texts.photo_refusal(reason) for reason in PhotoRefusal]
+    assert len(set(sentences)) == len(PhotoRefusal)
+    assert not [sentence for sentence in sentences if "{" in sentence], "a value is missing"
+    assert "20 MB" in sentences[PhotoRefusal.TOO_MANY_BYTES]
+    assert "50 mil" in sentences[PhotoRefusal.TOO_MANY_PIXELS]
+    assert "16 mil" in sentences[PhotoRefusal.TOO_MANY_PIXELS]
+    assert "256 pixel" in sentences[PhotoRefusal.TOO_SMALL]
 
 
 @pytest.mark.parametrize("code", texts.languages())
