@@ -7,10 +7,16 @@ import os
 import pytest
 
 from tests.proofs.verdict import PROPERTY
+from tests.support import timeouts
 
 # Small models gain little from a second thread, and threads that wait for each other actively on a busy
 # machine make everything many times slower; the suite uses the cores by running files side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have each test that times out reported."""
+    config.pluginmanager.register(timeouts, timeouts.__name__)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -26,13 +32,11 @@ SLOW = (
     "tests/acceptance/",
     "tests/proofs/",
     "tests/bot/jobs/test_backend_contract.py",
-    "tests/bot/jobs/test_ray_backend.py",
     "tests/bot/media/test_decoding.py",
     "tests/gpu_worker/generation/",
     "tests/gpu_worker/models/test_base_model.py",
     "tests/gpu_worker/models/test_small_base.py",
     "tests/gpu_worker/training/",
-    "tests/project/test_image.py",
 )
 
 
