@@ -1,11 +1,12 @@
-# The two commands: `make run` (the bot, or the demo without tokens) and `make test` (what CI runs).
+# The two commands: `make run` (the bot, or the demo without tokens) and `make test` (what to run before a push).
+# CI runs `make test` and then `make test-cluster`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PYTHONUNBUFFERED := 1
 
-.PHONY: run test soak check bench audit docs pictures format lock hashes clean
+.PHONY: run test test-cluster soak check bench audit docs pictures format lock hashes clean
 
 run: $(VENV)/.run
 	@$(BIN)/python -m bot
@@ -20,6 +21,11 @@ soak: $(VENV)/.dev
 test: check
 	$(BIN)/python -m pytest --numprocesses $$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() + 1))') \
 		--dist loadfile --no-loadscope-reorder
+
+# Ray clusters on this machine, and images where buildah, podman and debootstrap are (as root). One after the other,
+# as each starts many processes.
+test-cluster: $(VENV)/.dev
+	$(BIN)/python -m pytest -m 'cluster and not soak'
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

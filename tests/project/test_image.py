@@ -37,7 +37,11 @@ print(json.dumps({
 """
 
 # The first of them builds the image.
-pytestmark = [pytest.mark.skipif(why_not() is not None, reason=str(why_not())), pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(why_not() is not None, reason=str(why_not())),
+    pytest.mark.timeout(900),
+]
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,9 @@ MOVED_WITHIN_S = 15.0
 
 
 @pytest_asyncio.fixture(
-    scope="module", loop_scope="module", params=["fake", "local", pytest.param("ray", marks=needs_ray)]
+    scope="module",
+    loop_scope="module",
+    params=["fake", "local", pytest.param("ray", marks=[needs_ray, pytest.mark.cluster])],
 )
 async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     with running_cluster() if request.param == "ray" else nullcontext() as cluster:

@@ -24,7 +24,12 @@ from tests.support.processes import living_children
 from tests.support.ray_cluster import START_TIMEOUT_S, RayCluster, needs_ray, running_cluster
 
 # One cluster, one loop and one bot for all of them: each is seconds of starting Python.
-pytestmark = [needs_ray, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [
+    needs_ray,
+    pytest.mark.cluster,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(300),
+]
 #: A head is waited for as long as in no real cluster.
 HEAD_GONE_S = 5
 #: Where Ray would show itself.
