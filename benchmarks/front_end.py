@@ -55,9 +55,12 @@ async def _measure_all() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         ledger = await Database.open(Path(folder) / "ledger.sqlite3", lambda: datetime.now(UTC))
-        account = await ledger.get_or_create(Identity(Platform.TELEGRAM, "1"))
+        account = await ledger.accounts.get_or_create(Identity(Platform.TELEGRAM, "1"))
         await _print_row(
-            "transaction of the ledger", COMMITS, lambda: ledger.record_consent(account), ledger.close
+            "transaction of the ledger",
+            COMMITS,
+            lambda: ledger.accounts.record_consent(account),
+            ledger.close,
         )
 
 

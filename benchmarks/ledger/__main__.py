@@ -17,6 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 
 from benchmarks.ledger.bot_process import BotTimings, measure_bot
@@ -29,9 +30,9 @@ from bot.db import Database
 #: The goals.
 CALL_MS, START_S, STATUS_S, MEMORY_MB = 10.0, 2.0, 1.0, 200.0
 #: Asked less often: they do a lot each time.
-CALL_COUNTS = {"add_broadcast": 3, "checkpoint_wal": 20}
+CALL_COUNTS = {"outbox.add_broadcast": 3, "checkpoint_wal": 20}
 #: Done in many transactions or reads: each of them counts, as others have their turn between two.
-MULTI_STEP_METHODS = {"count_stored_data", "add_broadcast"}
+MULTI_STEP_METHODS = {"privacy.count_stored_data", "outbox.add_broadcast"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1_000_000)
     parser.add_argument("--accounts", type=int, default=100_000, help="at most a fifth of the jobs")
     parser.add_argument("--calls", type=int, default=200, help="of each method (default: 200)")
-    parser.add_argument("--only", help="one method")
+    parser.add_argument("--only", help="one method, such as jobs.claim_next")
     parser.add_argument("--no-bot", action="store_true", help="do not start a bot on it")
     parser.add_argument("--dir", type=Path, default=Path("build/bench/ledger"), help="where it is kept")
     args = parser.parse_args(argv)
@@ -87,7 +88,7 @@ async def time_methods(path: Path, size: DatabaseSize, names: Sequence[str], cal
     gc.collect()
     gc.freeze()
     # What tells everybody fills a table that others look at: last.
-    for name in sorted(names, key=lambda name: name == "add_broadcast"):
+    for name in sorted(names, key=lambda name: name == "outbox.add_broadcast"):
         timings.append(await time_calls(records, name, min(calls, CALL_COUNTS.get(name, calls))))
         _print_line(f"{name}: {timings[-1].p99_ms:.2f} ms")
     await database.close()
@@ -96,7 +97,7 @@ async def time_methods(path: Path, size: DatabaseSize, names: Sequence[str], cal
 
 async def time_calls(records: RandomRecords, name: str, calls: int) -> CallTiming:
     """Ask one method so often; what each call needs is made before its clock starts."""
-    method, make_arguments = getattr(records.database, name), MAKE_ARGUMENTS[name]
+    method, make_arguments = attrgetter(name)(records.database), MAKE_ARGUMENTS[name]
     times_ms, cpu_ms = [], []
     for _ in range(calls):
         arguments_or_awaitable: Arguments | Awaitable[Arguments] = make_arguments(records)
@@ -113,8 +114,8 @@ async def time_calls(records: RandomRecords, name: str, calls: int) -> CallTimin
             steps = [(time.perf_counter() - began_s, time.process_time() - cpu_s)]
         times_ms += [clock_s * 1000 for clock_s, _ in steps]
         cpu_ms += [own_s * 1000 for _, own_s in steps]
-    if name == "claim_next":
-        await records.database.requeue_running()  # nobody has as many cards as calls were made
+    if name == "jobs.claim_next":
+        await records.database.jobs.requeue_running()  # nobody has as many cards as calls were made
     return CallTiming(
         name, len(times_ms), percentile(times_ms, 50), percentile(times_ms, 99), percentile(cpu_ms, 99)
     )

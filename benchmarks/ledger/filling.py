@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.db.migrate import migrate, read_migrations
+from bot.db.sqlite.migrate import migrate, read_migrations
 
 #: Between two jobs that were asked for: some 17,000 a day.
 JOB_INTERVAL_MS = 5_000

@@ -63,12 +63,14 @@ class RandomRecords:
 
     async def create_account(self) -> AccountId:
         """Give somebody who has nothing yet."""
-        return await self.database.get_or_create(Identity(Platform.TELEGRAM, f"new{self.next_number()}"))
+        return await self.database.accounts.get_or_create(
+            Identity(Platform.TELEGRAM, f"new{self.next_number()}")
+        )
 
     async def create_photo_set(self, photos: int = 4) -> AccountId:
         """Give somebody who has sent so many photos."""
         account = await self.create_account()
-        await self.database.add_photos(
+        await self.database.photos.add_photos(
             account, [self.new_photo() for _ in range(photos)], chat_address(account), None
         )
         return account
@@ -77,18 +79,18 @@ class RandomRecords:
         """Queue a job."""
         if kind is JobKind.GENERATE:
             account = self.account()
-            return await self.database.add_generation(
+            return await self.database.jobs.add_generation(
                 account, first_code(account), WISH, chat_address(account)
             )
         account = await self.create_photo_set(5)
-        job = await self.database.start_training(account, chat_address(account), TrainingParams())
+        job = await self.database.photos.start_training(account, chat_address(account), TrainingParams())
         assert job is not None  # noqa: S101 - there are five
         return job
 
     async def start_job(self, kind: JobKind) -> Job:
         """Have a job begin; as many wait as before."""
         await self.queue_job(kind)
-        job = await self.database.claim_next(kind)
+        job = await self.database.jobs.claim_next(kind)
         assert job is not None  # noqa: S101 - one has just been queued
         return job
 

@@ -88,7 +88,7 @@ async def _consent(data_dir: Path, people: Iterable[int]) -> None:
     database = await Database.open(data_dir / "ledger.sqlite3", lambda: datetime.now(UTC))
     try:
         for person in people:
-            account = await database.get_or_create(Identity(Platform.TELEGRAM, str(person)))
-            await database.record_consent(account)
+            account = await database.accounts.get_or_create(Identity(Platform.TELEGRAM, str(person)))
+            await database.accounts.record_consent(account)
     finally:
         await database.close()

@@ -88,7 +88,7 @@ async def play_demo(app: App, chat: ObservedConsoleAdapter) -> DemoResult:
     training_job = await _wait_for_result(
         app, chat, await app.services.add_photos(CONSOLE_IDENTITY, CONSOLE_ADDRESS, uploads)
     )
-    lora = await app.database.get_by_code(training_job.code)
+    lora = await app.database.loras.get_by_code(training_job.code)
     if lora is None or lora.file is None:
         raise LoraCodeError("the demo's LoRA has no file")
     picture_paths: list[Path] = []
@@ -118,7 +118,11 @@ async def _wait_for_end(app: App, chat: ObservedConsoleAdapter, job_id: JobId) -
     assert chat.message_shown is not None  # noqa: S101 - set by `play`
     while True:
         chat.message_shown.clear()
-        job = await app.database.get(job_id)
-        if job is not None and job.status in TERMINAL_STATUSES and not await app.database.list_due_notices(1):
+        job = await app.database.jobs.get(job_id)
+        if (
+            job is not None
+            and job.status in TERMINAL_STATUSES
+            and not await app.database.outbox.list_due_notices(1)
+        ):
             return replace(job)
         await chat.message_shown.wait()

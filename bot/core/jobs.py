@@ -172,7 +172,7 @@ class JobHistory(Protocol):
     async def list_open(self, kind: JobKind) -> list[Job]: ...
     async def list_recent_durations_s(self, kind: JobKind) -> list[float]: ...
     async def get_median_step_s(self, kind: JobKind) -> float | None: ...
-    async def list_active_switches(self) -> set[str]: ...
+    async def is_paused(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +243,7 @@ def _elapsed_s(job: Job, now: datetime) -> float:
 async def estimate_job(history: JobHistory, job: Job, now: datetime) -> Estimate:
     """Ask the ledger what an honest answer to "how long?" is."""
     position = await history.get_queue_position(job.id)
-    if job.status is JobStatus.QUEUED and PAUSED_SWITCH in await history.list_active_switches():
+    if job.status is JobStatus.QUEUED and await history.is_paused():
         return Estimate(position, math.inf)
     ahead = await history.list_ahead(job.id)
     concurrency = MAX_CONCURRENT_GENERATIONS if job.kind is JobKind.GENERATE else 1

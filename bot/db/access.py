@@ -1,4 +1,4 @@
-"""Who may use the bot, and how much of it they did: the ledger's part about access."""
+"""Who may use the bot, and how much of it they did."""
 
 from __future__ import annotations
 
@@ -6,21 +6,26 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.core.accounts import AccessStatus, AccountId, Identity, Platform, Quota, Role
-from bot.core.jobs import JobKind
-from bot.db.continuations import PhotoRepository
-from bot.db.rows import to_ms
+from bot.core.accounts import (
+    AccessStatus,
+    AccountId,
+    Identity,
+    Quota,
+    Role,
+)
+from bot.core.jobs import (
+    JobKind,
+)
+from bot.db.sqlite.connection import Connection, to_ms
 
 _ROLE_VALUES = {Role.GUEST: "", Role.MEMBER: "member", Role.TRUSTED: "trusted"}
 
 
-class AccessRepository(PhotoRepository):
-    """Roles, limits, bans and words that let people in."""
+class AccessRepository:
+    """Roles, quotas, bans and invitations."""
 
-    async def list_identities(self, account: AccountId) -> list[Identity]:
-        """List who an account is, on each platform."""
-        rows = await self._fetch_rows("SELECT * FROM identities WHERE account = ? ORDER BY platform", account)
-        return [Identity(Platform(row["platform"]), row["user_id"]) for row in rows]
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     async def get_access_status(self, identity: Identity) -> AccessStatus:
         """Tell what a person is; a guest, when they were never here."""
@@ -31,7 +36,7 @@ class AccessRepository(PhotoRepository):
             FROM (SELECT ? AS platform, ? AS user_id) AS asked
             LEFT JOIN identities USING (platform, user_id) LEFT JOIN accounts ON accounts.id = account
         """
-        row = (await self._fetch_rows(sql, str(identity.platform), identity.user_id))[0]
+        row = (await self._connection.fetch_rows(sql, str(identity.platform), identity.user_id))[0]
         quota_override = Quota(row["trainings_a_day"], row["pictures_an_hour"])
         return AccessStatus(Role(row["role"] or Role.GUEST), quota_override, bool(row["banned"]))
 
@@ -60,11 +65,13 @@ class AccessRepository(PhotoRepository):
 
     async def set_role(self, account: AccountId, role: Role) -> None:
         """Make an account something."""
-        await self._execute("UPDATE accounts SET role = ? WHERE id = ?", _ROLE_VALUES[role], account)
+        await self._connection.execute(
+            "UPDATE accounts SET role = ? WHERE id = ?", _ROLE_VALUES[role], account
+        )
 
     async def set_quota(self, account: AccountId, quota_override: Quota) -> None:
         """Give an account limits of its own; None in it: those of its role."""
-        await self._execute(
+        await self._connection.execute(
             "UPDATE accounts SET trainings_a_day = ?, pictures_an_hour = ? WHERE id = ?",
             *(quota_override.trainings_per_day, quota_override.pictures_per_hour, account),
         )
@@ -75,7 +82,7 @@ class AccessRepository(PhotoRepository):
             "SELECT count(*) FROM jobs WHERE account = ? AND kind = ? AND created_ms > ?"
             " AND (status != 'cancelled' OR started_ms NOT NULL)"
         )
-        return int((await self._fetch_rows(sql, account, str(JobKind.TRAIN), to_ms(since)))[0][0])
+        return int((await self._connection.fetch_rows(sql, account, str(JobKind.TRAIN), to_ms(since)))[0][0])
 
     async def count_pictures_since(self, account: AccountId, since: datetime) -> int:
         """Count the pictures an account asked for since then, but those that never began or failed.
@@ -88,11 +95,13 @@ class AccessRepository(PhotoRepository):
             " WHERE account = ? AND kind = ? AND created_ms > ? AND status != 'failed'"
             " AND (status != 'cancelled' OR started_ms NOT NULL)"
         )
-        return int((await self._fetch_rows(sql, account, str(JobKind.GENERATE), to_ms(since)))[0][0])
+        return int(
+            (await self._connection.fetch_rows(sql, account, str(JobKind.GENERATE), to_ms(since)))[0][0]
+        )
 
     async def save_invite_token(self, token: str, expires_at: datetime) -> None:
         """Let a word let one person in until then."""
-        await self._execute("INSERT INTO entry_words VALUES (?, ?)", token, to_ms(expires_at))
+        await self._connection.execute("INSERT INTO entry_words VALUES (?, ?)", token, to_ms(expires_at))
 
     async def redeem_invite_token(self, account: AccountId, token: str) -> bool:
         """Make an account a member by a word, which is spent; False when it lets nobody in."""

@@ -1,193 +1,296 @@
-"""What happens to jobs, as statements inside one transaction. Writes of a running attempt are fenced."""
+"""Jobs: what waits, what runs, and what became of each attempt."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from statistics import median
 
 import msgspec
 
-from bot.core.jobs import MAX_ATTEMPTS, Job, JobId, JobKind, TrainingParams
+from bot.core.accounts import (
+    AccountId,
+    ChatAddress,
+)
+from bot.core.jobs import (
+    PAUSED_SWITCH,
+    GenerationParams,
+    Job,
+    JobId,
+    JobKind,
+)
+from bot.core.likeness import LikenessReport, PictureSelection
+from bot.core.loras import (
+    LoraCode,
+)
+from bot.core.messages import current_request
 from bot.core.outbox import NoticeKind
-from bot.db import sharing
-from bot.db.rows import job_from_row
-
-HOUR_MS = 3_600_000
-WORKER_CRASHED_MESSAGE = (
-    "The graphics card process stopped five times while working on this, so I gave up. "
-    "Please try again later, or tell the person who runs this bot."
-)
-
-# Fair share: of the accounts that wait, the one with the fewest jobs of this kind started within the last
-# hour goes first; then whoever has waited longest.
-_CLAIM_SQL = """
-UPDATE jobs SET status = 'running', attempt = attempt + 1, started_ms = :now, begun_ms = NULL
-WHERE id = (
-    SELECT waiting.id FROM jobs AS waiting
-    WHERE waiting.kind = :kind AND waiting.status = 'queued'
-    ORDER BY (
-        SELECT count(*) FROM jobs AS served
-        WHERE served.kind = :kind AND served.account = waiting.account AND served.started_ms > :since
-    ), waiting.created_ms, waiting.id
-    LIMIT 1
-) AND NOT EXISTS (SELECT 1 FROM switches WHERE name = 'paused')
-RETURNING *
-"""
-
-#: Kept are those that a person asked to keep, of a Lora that they can train further.
-_DELETE_JOB_PHOTOS_SQL = """
-DELETE FROM photos WHERE job = ? AND NOT EXISTS (
-    SELECT 1 FROM jobs JOIN accounts ON accounts.id = jobs.account JOIN loras ON loras.code = jobs.code
-    WHERE jobs.id = photos.job AND accounts.keeps_photos AND (jobs.status = 'done' OR loras.state = 'ready')
-)
-"""
+from bot.db.sqlite.connection import Connection
+from bot.db.statements import queue
 
 
-def claim_next(connection: sqlite3.Connection, kind: JobKind, now_ms: int) -> Job | None:
-    """Take the next job of a kind and raise its fence."""
-    values = {"kind": str(kind), "now": now_ms, "since": now_ms - HOUR_MS}
-    row = connection.execute(_CLAIM_SQL, values).fetchone()
-    return None if row is None else job_from_row(row)
+class JobRepository:
+    """Jobs by their number; a fenced write gives False when its attempt is no longer the running one."""
 
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
-def is_current_attempt(connection: sqlite3.Connection, job_id: JobId, attempt: int) -> bool:
-    """Say whether this attempt is the running one; a write of any other is refused."""
-    row = connection.execute(
-        "SELECT 1 FROM jobs WHERE id = ? AND attempt = ? AND status = 'running'", (job_id, attempt)
-    ).fetchone()
-    return row is not None
+    async def get(self, job_id: JobId) -> Job | None:
+        """Look a job up."""
+        jobs = await self._fetch_jobs("SELECT * FROM jobs WHERE id = ?", job_id)
+        return jobs[0] if jobs else None
 
-
-def is_open(connection: sqlite3.Connection, job_id: JobId) -> bool:
-    """Say whether a job waits or runs."""
-    row = connection.execute(
-        "SELECT 1 FROM jobs WHERE id = ? AND status IN ('queued', 'running')", (job_id,)
-    ).fetchone()
-    return row is not None
-
-
-def get_trained_steps(job: Job) -> int | None:
-    """Give the steps that the LoRA which a training hands out has learnt for, in all."""
-    if job.likeness is not None and job.likeness.chosen is not None:
-        return job.likeness.chosen
-    start_step = job.params.start_step if isinstance(job.params, TrainingParams) else None
-    return job.steps if job.steps is None else (start_step or 0) + job.steps
-
-
-def end_job(
-    connection: sqlite3.Connection, job_id: JobId, status: str, error: str | None, now_ms: int
-) -> Job:
-    """Write a terminal status; the photos of a training go with it, unless their person keeps them."""
-    row = connection.execute(
-        "UPDATE jobs SET status = ?, error = ?, finished_ms = ? WHERE id = ? RETURNING *",
-        (status, error, now_ms, job_id),
-    ).fetchone()
-    connection.execute(_DELETE_JOB_PHOTOS_SQL, (job_id,))
-    sharing.release_shares(connection, job_id, is_done=status == "done")
-    job = job_from_row(row)
-    if job.kind is JobKind.TRAIN and status != "done":
-        # One that was trained further is as it was.
-        connection.execute(
-            "UPDATE loras SET state = ? WHERE code = ? AND state = 'training'", (status, job.code)
+    async def list_open_for_account(self, account: AccountId) -> list[Job]:
+        """List an account's queued and running jobs, the oldest first."""
+        return await self._fetch_jobs(
+            "SELECT * FROM jobs WHERE account = ? AND status IN ('queued', 'running') ORDER BY id", account
         )
-    return job
 
+    async def get_last_training(self, code: LoraCode) -> Job | None:
+        """Give the last training job of a LoraCode."""
+        jobs = await self._fetch_jobs(
+            "SELECT * FROM jobs WHERE code = ? AND kind = 'train' ORDER BY id DESC LIMIT 1", code
+        )
+        return jobs[0] if jobs else None
 
-def insert_pictures(
-    connection: sqlite3.Connection, job_id: JobId, pictures: Sequence[tuple[str, str]]
-) -> None:
-    """Name the pictures of a job, each by its file and its recipe."""
-    connection.executemany(
-        "INSERT INTO pictures (job, number, file, recipe) VALUES (?, ?, ?, ?)",
-        [(job_id, picture_number, *each) for picture_number, each in enumerate(pictures, 1)],
-    )
+    async def list_queued_ids(self) -> list[JobId]:
+        """List what waits."""
+        rows = await self._connection.fetch_rows(
+            "SELECT id FROM jobs WHERE kind IN ('train', 'generate') AND status = 'queued'"
+        )
+        return [JobId(row["id"]) for row in rows]
 
+    async def list_running(self) -> list[Job]:
+        """List what runs, the oldest first."""
+        return await self._fetch_jobs(
+            "SELECT * FROM jobs WHERE kind IN ('train', 'generate') AND status = 'running' ORDER BY id"
+        )
 
-def fail_job(connection: sqlite3.Connection, job_id: JobId, message: str, now_ms: int) -> Job:
-    """End a job as failed and owe its person the sentence."""
-    job = end_job(connection, job_id, "failed", message, now_ms)
-    insert_notice(
-        connection,
-        job,
-        NoticeKind.TRAIN_FAILED if job.kind is JobKind.TRAIN else NoticeKind.GENERATE_FAILED,
-        now_ms,
-    )
-    return job
+    async def list_open_in_chat(self, address: ChatAddress, limit: int) -> list[Job]:
+        """List jobs of a chat, in all its topics, that have not ended, the oldest first, at most so many."""
+        return await self._fetch_jobs(
+            "SELECT * FROM jobs WHERE platform = ? AND (chat_id = ? OR substr(chat_id, 1, ?) = ?)"
+            " AND status IN ('queued', 'running') ORDER BY id LIMIT ?",
+            *(
+                str(address.platform),
+                address.base_chat_id,
+                len(address.base_chat_id) + 1,
+                f"{address.base_chat_id}:",
+                limit,
+            ),
+        )
 
+    async def list_open(self, kind: JobKind) -> list[Job]:
+        """List what runs and waits of a kind; of those that wait and are alike, one stands for all."""
+        return await self._connection.read(lambda connection: queue.list_open(connection, kind))
 
-def record_lost_attempt(
-    connection: sqlite3.Connection, job_id: JobId, attempt: int, now_ms: int
-) -> Job | None:
-    """Count an attempt that ended without a result: the job waits again, or has had its last chance."""
-    if not is_current_attempt(connection, job_id, attempt):
-        return None
-    row = connection.execute(
-        "UPDATE jobs SET losses = losses + 1, status = 'queued' WHERE id = ? RETURNING *", (job_id,)
-    ).fetchone()
-    job = job_from_row(row)
-    if job.lost_attempts >= MAX_ATTEMPTS:
-        return fail_job(connection, job_id, WORKER_CRASHED_MESSAGE, now_ms)
-    if job.kind is JobKind.TRAIN and not row["resumed_told"]:
-        connection.execute("UPDATE jobs SET resumed_told = 1 WHERE id = ?", (job_id,))
-        insert_notice(connection, job, NoticeKind.TRAIN_RESUMED, now_ms)
-    return job
+    async def find_by_current_request(self) -> Job | None:
+        """Give the job that what is just being carried out has begun before."""
+        idempotency_key = current_request().idempotency_key
+        jobs = (
+            await self._fetch_jobs(
+                "SELECT * FROM jobs WHERE asked_by = ? ORDER BY id LIMIT 1", idempotency_key
+            )
+            if idempotency_key
+            else []
+        )
+        return jobs[0] if jobs else None
 
+    async def get_queue_position(self, job_id: JobId) -> int:
+        """Give a job's place in line; 1 is next or running."""
+        return 1 + await self._connection.read(lambda connection: queue.count_ahead(connection, job_id))
 
-def insert_notice(
-    connection: sqlite3.Connection, job: Job, kind: NoticeKind, now_ms: int, files: Sequence[str] = ()
-) -> None:
-    """Owe the person of a job a message, after what they are owed of it already."""
-    # `+`: by the job's few notices, and not by all that are owed, which are many when a platform is down.
-    connection.execute(
-        "INSERT INTO notices (job, kind, files, state, next_try_ms, created_ms)"
-        " SELECT :job, :kind, :files, 'owed', max(:now, coalesce(max(next_try_ms), 0)), :now"
-        " FROM notices WHERE job = :job AND +state = 'owed'",
-        {"job": job.id, "kind": str(kind), "files": msgspec.json.encode(list(files)).decode(), "now": now_ms},
-    )
+    async def list_ahead(self, job_id: JobId) -> list[Job]:
+        """List the jobs of its kind that a queued job waits for; as `open_jobs` does."""
+        return await self._connection.read(lambda connection: queue.list_ahead(connection, job_id))
 
+    async def is_paused(self) -> bool:
+        """Check whether an administrator lets no job begin."""
+        return bool(await self._connection.fetch_rows("SELECT 1 FROM switches WHERE name = ?", PAUSED_SWITCH))
 
-_RUNNING_SQL = "SELECT * FROM jobs WHERE kind = ? AND status = 'running' ORDER BY id"
-#: Jobs that wait, and are alike as far as anybody can tell how long they take: one of them, and how many.
-_SIMILAR_QUEUED_SQL = """
-SELECT min(id) AS id, count(*) AS n FROM jobs WHERE kind = ? AND status = 'queued'
-    AND (created_ms, id) < (?, ?) GROUP BY step, steps, json_extract(wish, '$.steps')
-"""
-_END_OF_QUEUE = (2**62, 0)
+    async def list_recent_durations_s(self, kind: JobKind, limit: int = 20) -> list[float]:
+        """Give how long the last jobs took that were done in one attempt, in seconds, the newest first."""
+        return [
+            (row["finished_ms"] - row["started_ms"]) / 1000 for row in await self._fetch_recent(kind, limit)
+        ]
 
+    async def get_median_step_s(self, kind: JobKind) -> float | None:
+        """Give the median seconds a step took lately; None when nothing was done yet."""
+        rows = [row for row in await self._fetch_recent(kind, 20) if row["steps"]]
+        if not rows:
+            return None
+        step_times_s = [float(row["finished_ms"] - row["started_ms"]) / 1000 / row["steps"] for row in rows]
+        return float(median(step_times_s))
 
-def list_ahead(connection: sqlite3.Connection, job_id: JobId) -> list[Job]:
-    """List the jobs that a queued job waits for: the running ones of its kind, then the older ones.
+    async def add_generation(
+        self, account: AccountId, code: LoraCode, params: GenerationParams, address: ChatAddress
+    ) -> Job:
+        """Queue a generation; ShareEnded when a Lora in it is not, or no longer, theirs to draw with."""
+        now_ms = self._connection.now_ms()
+        return await self._connection.write(
+            lambda connection: queue.insert_generation(connection, (account, code), params, address, now_ms)
+        )
 
-    Of those that wait and are alike, one stands for all of them.
-    """
-    row = connection.execute("SELECT kind, status, created_ms FROM jobs WHERE id = ?", (job_id,)).fetchone()
-    if row is None or row["status"] != "queued":
-        return []
-    return _list_queue(connection, row["kind"], (row["created_ms"], job_id))
+    async def cancel(self, job_id: JobId) -> Job | None:
+        """End a job that its person gave up; None when it had already ended."""
+        now_ms = self._connection.now_ms()
 
+        def transaction(connection: sqlite3.Connection) -> Job | None:
+            row = connection.execute(
+                "SELECT 1 FROM jobs WHERE id = ? AND status IN ('queued', 'running')", (job_id,)
+            ).fetchone()
+            return None if row is None else queue.end_job(connection, job_id, "cancelled", None, now_ms)
 
-def list_open(connection: sqlite3.Connection, kind: JobKind) -> list[Job]:
-    """List what runs and waits of a kind; likewise."""
-    return _list_queue(connection, str(kind), _END_OF_QUEUE)
+        return await self._connection.write(transaction)
 
+    async def claim_next(self, kind: JobKind) -> Job | None:
+        """Take the next job of a kind: fair share between accounts, then age. Raises its fence."""
+        now_ms = self._connection.now_ms()
+        return await self._connection.write(lambda connection: queue.claim_next(connection, kind, now_ms))
 
-def count_ahead(connection: sqlite3.Connection, job_id: JobId) -> int:
-    """Count the jobs that a queued job waits for."""
-    row = connection.execute("SELECT kind, status, created_ms FROM jobs WHERE id = ?", (job_id,)).fetchone()
-    if row is None or row["status"] != "queued":
-        return 0
-    sql = (
-        "SELECT (SELECT count(*) FROM jobs WHERE kind = :kind AND status = 'running') + (SELECT count(*) FROM"
-        " jobs WHERE kind = :kind AND status = 'queued' AND (created_ms, id) < (:created_ms, :id))"
-    )
-    values = {"kind": row["kind"], "created_ms": row["created_ms"], "id": job_id}
-    return int(connection.execute(sql, values).fetchone()[0])
+    async def requeue_running(self) -> int:
+        """Put running jobs back in line after a restart of the bot; that is no loss of theirs."""
+        return await self._connection.write(
+            lambda connection: (
+                connection.execute(
+                    "UPDATE jobs SET status = 'queued'"
+                    " WHERE kind IN ('train', 'generate') AND status = 'running'"
+                ).rowcount
+            )
+        )
 
+    async def record_start(self, job_id: JobId, attempt: int, step: int, steps: int) -> bool:
+        """Note where the worker began an attempt."""
+        sql = "UPDATE jobs SET begun_ms = ?, begun_step = ?, step = ?, steps = ? WHERE id = ?"
+        values = (self._connection.now_ms(), step, step, steps, job_id)
+        return await self._write_if_current(
+            job_id, attempt, lambda connection: connection.execute(sql, values)
+        )
 
-def _list_queue(connection: sqlite3.Connection, kind: str, before: tuple[int, int]) -> list[Job]:
-    running = [job_from_row(row) for row in connection.execute(_RUNNING_SQL, (kind,))]
-    queued: list[Job] = []
-    for group in connection.execute(_SIMILAR_QUEUED_SQL, (kind, *before)).fetchall():
-        row = connection.execute("SELECT * FROM jobs WHERE id = ?", (group["id"],)).fetchone()
-        queued += [job_from_row(row)] * group["n"]
-    return running + queued
+    async def record_progress(self, job_id: JobId, attempt: int, step: int, steps: int | None = None) -> bool:
+        """Note how far a job is; `steps=None`: of as many as before."""
+        sql = "UPDATE jobs SET step = ?, steps = coalesce(?, steps) WHERE id = ?"
+        return await self._write_if_current(
+            job_id, attempt, lambda connection: connection.execute(sql, (step, steps, job_id))
+        )
+
+    async def record_checkpoint(self, job_id: JobId, attempt: int, step: int) -> bool:
+        """Note that a job can go on from here; earlier losses no longer count against it."""
+        return await self._write_if_current(
+            job_id,
+            attempt,
+            lambda connection: connection.execute(
+                "UPDATE jobs SET step = ?, losses = 0 WHERE id = ?", (step, job_id)
+            ),
+        )
+
+    async def is_current_attempt(self, job_id: JobId, attempt: int) -> bool:
+        """Say whether an attempt is the running one."""
+        return await self._connection.read(
+            lambda connection: queue.is_current_attempt(connection, job_id, attempt)
+        )
+
+    async def save_likeness(self, job_id: JobId, attempt: int, report: LikenessReport) -> bool:
+        """Keep what is known of a training's likeness so far. Fenced."""
+
+        def transaction(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE jobs SET likeness = ? WHERE id = ?",
+                (msgspec.json.encode(report).decode(), job_id),
+            )
+
+        return await self._write_if_current(job_id, attempt, transaction)
+
+    async def finish_training(
+        self, job_id: JobId, attempt: int, file: tuple[str, str] | None, pictures: Sequence[str] = ()
+    ) -> bool:
+        """Job done, Lora ready with its file's name and SHA-256, photos deleted, notice owed.
+
+        Without a file a Lora that was trained further keeps its own: nothing that was learnt is better. The
+        first picture is shown, the others are those that the Lora was chosen by.
+        """
+        now_ms = self._connection.now_ms()
+
+        def transaction(connection: sqlite3.Connection) -> None:
+            job = queue.end_job(connection, job_id, "done", None, now_ms)
+            if file is not None:
+                connection.execute(
+                    "UPDATE loras SET file = ?, sha256 = ?, steps = ? WHERE code = ?",
+                    (*file, queue.get_trained_steps(job), job.code),
+                )
+            connection.execute(
+                "UPDATE loras SET state = 'ready', ready_ms = ?,"
+                " likeness = (SELECT likeness FROM jobs WHERE id = ?) WHERE code = ?",
+                (now_ms, job_id, job.code),
+            )
+            queue.insert_pictures(connection, job_id, [(name, "") for name in pictures])
+            queue.insert_notice(connection, job, NoticeKind.TRAIN_DONE, now_ms, pictures[:1])
+
+        return await self._write_if_current(job_id, attempt, transaction)
+
+    async def finish_generation(
+        self,
+        job_id: JobId,
+        attempt: int,
+        files: Sequence[str],
+        recipes: Sequence[str] = (),
+        selection: tuple[PictureSelection, GenerationParams] | None = None,
+    ) -> bool:
+        """Job done, its pictures kept, notice with them owed. Fenced: False for an older attempt.
+
+        `picked` is why it is this one of several, and the wish that draws it.
+        """
+        now_ms = self._connection.now_ms()
+        recipes = [*recipes, *[""] * (len(files) - len(recipes))]
+
+        def transaction(connection: sqlite3.Connection) -> None:
+            if selection is not None:
+                selection_json, params_json = (msgspec.json.encode(each).decode() for each in selection)
+                connection.execute(
+                    "UPDATE jobs SET likeness = ?, wish = ? WHERE id = ?",
+                    (selection_json, params_json, job_id),
+                )
+            job = queue.end_job(connection, job_id, "done", None, now_ms)
+            queue.insert_pictures(connection, job_id, list(zip(files, recipes, strict=True)))
+            queue.insert_notice(connection, job, NoticeKind.GENERATE_DONE, now_ms, files)
+
+        return await self._write_if_current(job_id, attempt, transaction)
+
+    async def fail(self, job_id: JobId, attempt: int, message: str) -> bool:
+        """Job and Lora failed, photos deleted, notice owed."""
+        now_ms = self._connection.now_ms()
+        return await self._write_if_current(
+            job_id, attempt, lambda connection: queue.fail_job(connection, job_id, message, now_ms)
+        )
+
+    async def record_lost_attempt(self, job_id: JobId, attempt: int) -> Job | None:
+        """Count an attempt without a result; the job waits again, or fails at its last. None when stale."""
+        now_ms = self._connection.now_ms()
+        return await self._connection.write(
+            lambda connection: queue.record_lost_attempt(connection, job_id, attempt, now_ms)
+        )
+
+    async def _fetch_jobs(self, sql: str, *values: object) -> list[Job]:
+        return [queue.job_from_row(row) for row in await self._connection.fetch_rows(sql, *values)]
+
+    async def _fetch_recent(self, kind: JobKind, limit: int) -> list[sqlite3.Row]:
+        return await self._connection.fetch_rows(
+            # Those during which the clock was set back tell nothing; one that ended early took fewer steps.
+            "SELECT started_ms, finished_ms,"
+            " iif(json_extract(likeness, '$.saved_s') IS NULL, steps, step) AS steps"
+            " FROM jobs WHERE kind = ? AND status = 'done'"
+            " AND attempt = 1 AND started_ms <= finished_ms ORDER BY finished_ms DESC LIMIT ?",
+            str(kind),
+            limit,
+        )
+
+    async def _write_if_current(
+        self, job_id: JobId, attempt: int, body: Callable[[sqlite3.Connection], object]
+    ) -> bool:
+        def transaction(connection: sqlite3.Connection) -> bool:
+            is_current = queue.is_current_attempt(connection, job_id, attempt)
+            if is_current:
+                body(connection)
+            return is_current
+
+        return await self._connection.write(transaction)

@@ -1,17 +1,28 @@
-"""What administrators see and do: the ledger's fourth part. Nothing here reads all jobs."""
+"""What administrators see and decide. Nothing here reads all jobs but `count_all`."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from bot.core.accounts import Identity
-from bot.core.jobs import TERMINAL_STATUSES, Job, JobKind, JobStatus, LatencyStats
+from bot.core.accounts import (
+    Identity,
+)
+from bot.core.jobs import (
+    TERMINAL_STATUSES,
+    Job,
+    JobKind,
+    JobStatus,
+    LatencyStats,
+)
+from bot.core.loras import (
+    LoraState,
+)
 from bot.core.monitoring import AuditEntry, MonitorSample
-from bot.db.direct_messages import insert_direct_messages
-from bot.db.rows import from_ms, job_from_row, sample_from_row, to_ms
-from bot.db.shares import SharingRepository
+from bot.db.sqlite.connection import Connection, from_ms, to_ms
+from bot.db.statements import messages, queue
 
 #: Jobs whose times are looked at: enough for a 95th percentile, few enough to sort at once.
 MAX_LATENCY_JOBS = 1000
@@ -29,10 +40,21 @@ FROM samples WHERE at_ms >= ?1 GROUP BY at_ms / ?2 ORDER BY at_ms
 _ALERT_PREFIX = "alarm:"
 
 
-class MonitoringRepository(SharingRepository):
-    """Figures of the last day, and what administrators decided."""
+@dataclass(frozen=True, slots=True)
+class TableCounts:
+    """How much of everything there is."""
 
-    # --- the state of things -----------------------------------------------------------------------------
+    jobs: dict[tuple[JobKind, JobStatus], int]
+    loras: dict[LoraState, int]
+    pending_notices: int
+    accounts: int
+
+
+class MonitoringRepository:
+    """Figures of the queue and the worker, switches, alerts and the audit log."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     async def add_sample(self, sample: MonitorSample) -> None:
         """Keep a sample."""
@@ -44,7 +66,7 @@ class MonitoringRepository(SharingRepository):
             sample.device,
         )
         gpu_values = (sample.load_percent, sample.memory_used_bytes, sample.memory_total_bytes)
-        await self._execute(
+        await self._connection.execute(
             "INSERT OR REPLACE INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             *values,
             *gpu_values,
@@ -54,23 +76,26 @@ class MonitoringRepository(SharingRepository):
 
     async def list_samples_since(self, since: datetime) -> list[MonitorSample]:
         """List the samples from then on, the oldest first."""
-        rows = await self._fetch_rows("SELECT * FROM samples WHERE at_ms >= ? ORDER BY at_ms", to_ms(since))
+        rows = await self._connection.fetch_rows(
+            "SELECT * FROM samples WHERE at_ms >= ? ORDER BY at_ms", to_ms(since)
+        )
         return [sample_from_row(row) for row in rows]
 
     async def list_peaks_since(self, since: datetime) -> list[MonitorSample]:
         """List one sample for every four minutes from then on, with the highest values in them."""
         return [
-            sample_from_row(row) for row in await self._fetch_rows(_PEAKS_SQL, to_ms(since), PEAK_INTERVAL_MS)
+            sample_from_row(row)
+            for row in await self._connection.fetch_rows(_PEAKS_SQL, to_ms(since), PEAK_INTERVAL_MS)
         ]
 
     async def delete_samples_before(self, before: datetime) -> None:
         """Delete older samples."""
-        await self._execute("DELETE FROM samples WHERE at_ms < ?", to_ms(before))
+        await self._connection.execute("DELETE FROM samples WHERE at_ms < ?", to_ms(before))
 
     async def count_queued(self) -> dict[JobKind, int]:
         """Count what waits, by kind."""
         sql = "SELECT count(*) FROM jobs WHERE kind = ? AND status = 'queued'"
-        return {kind: (await self._fetch_rows(sql, str(kind)))[0][0] for kind in JobKind}
+        return {kind: (await self._connection.fetch_rows(sql, str(kind)))[0][0] for kind in JobKind}
 
     async def get_oldest_queued_at(self) -> datetime | None:
         """Tell since when what waits longest does."""
@@ -78,23 +103,33 @@ class MonitoringRepository(SharingRepository):
             "SELECT created_ms FROM jobs WHERE kind = ? AND status = 'queued' ORDER BY created_ms, id LIMIT 1"
         )
         created_times = [
-            from_ms(row[0]) for kind in JobKind for row in await self._fetch_rows(sql, str(kind))
+            from_ms(row[0]) for kind in JobKind for row in await self._connection.fetch_rows(sql, str(kind))
         ]
         return min(created_times, default=None)
 
-    async def count_undelivered(self) -> int:
-        """Count the messages that people are still owed."""
-        rows = await self._fetch_rows(
-            "SELECT (SELECT count(*) FROM notices WHERE state = 'owed') + (SELECT count(*) FROM letters)"
+    async def count_all(self) -> TableCounts:
+        """Count everything there is; it reads all of it."""
+        jobs = await self._connection.fetch_rows(
+            "SELECT kind, status, count(*) AS n FROM jobs GROUP BY kind, status"
         )
-        return int(rows[0][0])
+        loras = await self._connection.fetch_rows("SELECT state, count(*) AS n FROM loras GROUP BY state")
+        pending_notices = await self._connection.fetch_rows(
+            "SELECT count(*) AS n FROM notices WHERE state = 'owed'"
+        )
+        accounts = await self._connection.fetch_rows("SELECT count(*) AS n FROM accounts")
+        return TableCounts(
+            jobs={(JobKind(row["kind"]), JobStatus(row["status"])): row["n"] for row in jobs},
+            loras={LoraState(row["state"]): row["n"] for row in loras},
+            pending_notices=pending_notices[0]["n"],
+            accounts=accounts[0]["n"],
+        )
 
     async def count_ended_by_hour(self, status: JobStatus, until: datetime, hours: int) -> list[int]:
         """Count the jobs that ended so in each of the hours before `until`, the earliest first."""
         since_ms = to_ms(until) - hours * HOUR_MS
         counts = [0] * hours
         for kind in JobKind:
-            rows = await self._fetch_rows(
+            rows = await self._connection.fetch_rows(
                 "SELECT (finished_ms - ?) / ? AS hour, count(*) AS n FROM jobs"
                 " WHERE kind = ? AND status = ? AND finished_ms >= ? AND finished_ms < ? GROUP BY hour",
                 *(since_ms, HOUR_MS, str(kind), str(status), since_ms, to_ms(until)),
@@ -111,9 +146,9 @@ class MonitoringRepository(SharingRepository):
             "SELECT count(*) FROM jobs WHERE kind = ? AND status = ? AND finished_ms >= ? AND finished_ms < ?"
         )
         return {
-            (kind, status): (await self._fetch_rows(sql, str(kind), str(status), to_ms(since), to_ms(until)))[
-                0
-            ][0]
+            (kind, status): (
+                await self._connection.fetch_rows(sql, str(kind), str(status), to_ms(since), to_ms(until))
+            )[0][0]
             for kind in JobKind
             for status in TERMINAL_STATUSES
         }
@@ -123,7 +158,7 @@ class MonitoringRepository(SharingRepository):
 
         Of those that were carried out at the first attempt: a second one forgets when the first began.
         """
-        rows = await self._fetch_rows(
+        rows = await self._connection.fetch_rows(
             "SELECT started_ms - created_ms AS waited, finished_ms - started_ms AS ran FROM jobs"
             " WHERE kind = ? AND status = 'done' AND finished_ms >= ? AND attempt = 1"
             " ORDER BY finished_ms DESC LIMIT ?",
@@ -145,7 +180,7 @@ class MonitoringRepository(SharingRepository):
                 " ORDER BY finished_ms DESC LIMIT ?"
             )
             return [
-                job_from_row(row)
+                queue.job_from_row(row)
                 for kind in JobKind
                 for row in connection.execute(sql, (str(kind), to_ms(since), limit))
             ]
@@ -153,20 +188,18 @@ class MonitoringRepository(SharingRepository):
         jobs = await self._connection.read(query)
         return sorted(jobs, key=lambda job: (job.finished_at or job.created_at, job.id), reverse=True)[:limit]
 
-    # --- what administrators decided ---------------------------------------------------------------------
-
     async def set_switch(self, name: str, is_on: bool) -> None:
         """Turn a switch on or off; `paused` lets no job begin. It outlives a restart."""
         if is_on:
-            await self._execute(
+            await self._connection.execute(
                 "INSERT OR IGNORE INTO switches VALUES (?, ?)", name, self._connection.now_ms()
             )
         else:
-            await self._execute("DELETE FROM switches WHERE name = ?", name)
+            await self._connection.execute("DELETE FROM switches WHERE name = ?", name)
 
     async def list_active_switches(self) -> set[str]:
         """List the switches that are on."""
-        return {row["name"] for row in await self._fetch_rows("SELECT name FROM switches")}
+        return {row["name"] for row in await self._connection.fetch_rows("SELECT name FROM switches")}
 
     async def set_alert(self, name: str, is_on: bool, recipients: Sequence[Identity], text: str) -> bool:
         """Turn an alarm on or off and owe people the words; False, telling nobody, when it is so already."""
@@ -179,7 +212,7 @@ class MonitoringRepository(SharingRepository):
             else:
                 cursor = connection.execute("DELETE FROM switches WHERE name = ?", (key,))
             if cursor.rowcount:
-                insert_direct_messages(
+                messages.insert_direct_messages(
                     connection,
                     [(str(identity.platform), identity.user_id) for identity in recipients],
                     text,
@@ -200,12 +233,26 @@ class MonitoringRepository(SharingRepository):
     async def add_audit_entry(self, admin: Identity, command: str, details: str) -> None:
         """Note what an administrator does."""
         sql = "INSERT INTO audit (at_ms, admin, command, about) VALUES (?, ?, ?, ?)"
-        await self._execute(sql, self._connection.now_ms(), str(admin), command, details)
+        await self._connection.execute(sql, self._connection.now_ms(), str(admin), command, details)
 
     async def list_audit_entries(self, limit: int) -> list[AuditEntry]:
         """List what administrators did last, the newest first."""
-        rows = await self._fetch_rows("SELECT * FROM audit ORDER BY id DESC LIMIT ?", limit)
+        rows = await self._connection.fetch_rows("SELECT * FROM audit ORDER BY id DESC LIMIT ?", limit)
         return [AuditEntry(from_ms(row["at_ms"]), row["admin"], row["command"], row["about"]) for row in rows]
+
+
+def sample_from_row(row: sqlite3.Row) -> MonitorSample:
+    """Read a row of `samples`."""
+    return MonitorSample(
+        at=from_ms(row["at_ms"]),
+        queued_counts={JobKind.TRAIN: row["waiting_train"], JobKind.GENERATE: row["waiting_generate"]},
+        device=row["device"],
+        load_percent=row["load_percent"],
+        memory_used_bytes=row["memory_used_bytes"],
+        memory_total_bytes=row["memory_total_bytes"],
+        temperature_c=row["temperature_c"],
+        worker_crashes=row["worker_deaths"],
+    )
 
 
 def _median_and_p95_s(times_ms: Sequence[int]) -> tuple[float, float]:

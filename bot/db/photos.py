@@ -1,314 +1,315 @@
-"""Accounts, photo sets, and the start of a training, as statements inside one transaction."""
+"""Photos: the set that is being collected, and those of trainings."""
 
 from __future__ import annotations
 
 import hashlib
-import secrets
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace
+from datetime import datetime
 
-import msgspec
-
-from bot.core.accounts import AccountId, ChatAddress, Identity, Platform
-from bot.core.errors import DatabaseError
-from bot.core.jobs import GenerationParams, Job, JobId, JobKind, TrainingParams
-from bot.core.loras import CODE_DIGITS, DEFAULT_EXTRA_STEPS, INSTANCE_TOKENS, LoraCode, Trigger
-from bot.core.messages import current_request
-from bot.core.photos import MAX_PHOTOS_IN_SET, PHOTOS_PER_LORA, NewPhoto, PhotoSet
-from bot.db.rows import AddPhotosResult, job_from_row
-
-#: Codes are drawn at random; with 10^8 of them a free one is found at once until the space is nearly full.
-_CODE_ATTEMPTS = 1000
-#: The trainings of :code that have ended; photos that are still theirs are kept ones.
-KEPT_PHOTO_JOBS_SQL = (
-    "(SELECT id FROM jobs WHERE code = :code AND kind = 'train' AND status NOT IN ('queued', 'running'))"
+from bot.core.accounts import (
+    AccountId,
+    ChatAddress,
 )
+from bot.core.jobs import (
+    Job,
+    JobId,
+    TrainingParams,
+)
+from bot.core.loras import (
+    LoraCode,
+)
+from bot.core.photos import PHOTOS_PER_LORA, NewPhoto, PhotoSet
+from bot.db.sqlite.connection import Connection, to_ms
+from bot.db.statements import photo_sets, queue
+
+_PHOTOS_EXPIRED_MESSAGE = (
+    "The photos of this training are seven days old, and I do not keep photos longer. "
+    "Please send the five photos again."
+)
+#: What the next photos of a person are for.
+_UPSERT_SET_SQL = """
+INSERT INTO photo_sets (account, touched_ms, code, steps, swaps)
+VALUES (:account, :now, :code, :steps, :swaps)
+ON CONFLICT (account) DO UPDATE SET touched_ms = :now, reminded_ms = NULL, code = :code, steps = :steps,
+    swaps = :swaps
+"""
 
 
-def get_or_create_account(connection: sqlite3.Connection, identity: Identity, now_ms: int) -> AccountId:
-    """Get or create the account of an identity."""
-    key = (str(identity.platform), identity.user_id)
-    row = connection.execute(
-        "SELECT account FROM identities WHERE platform = ? AND user_id = ?", key
-    ).fetchone()
-    if row is None:
-        account = connection.execute("INSERT INTO account_numbers DEFAULT VALUES").lastrowid
-        connection.execute("DELETE FROM account_numbers")  # the number stays given, though its row goes
-        connection.execute("INSERT INTO accounts (id, created_ms) VALUES (?, ?)", (account, now_ms))
-        connection.execute(
-            "INSERT INTO identities (platform, user_id, account, locale) VALUES (?, ?, ?, ?)",
-            (*key, account, identity.locale),
+class PhotoRepository:
+    """Photo sets by their account, photos of trainings by their job."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def get_set(self, account: AccountId) -> PhotoSet:
+        """Give the set that is being collected; it may be empty."""
+        return await self._connection.read(lambda connection: photo_sets.get_set(connection, account))
+
+    async def get_set_photos(self, account: AccountId) -> tuple[bytes, ...]:
+        """Give the photos of the set, in the order they came."""
+        rows = await self._connection.fetch_rows(
+            "SELECT data FROM photos WHERE account = ? AND job IS NULL ORDER BY coalesce(place, id), id",
+            account,
         )
-        row = (account,)
-    return AccountId(row[0])
+        return tuple(row["data"] for row in rows)
 
+    async def list_set_hashes(self, account: AccountId) -> list[str]:
+        """Give the SHA-256 of each photo's bytes in the set that is being collected, in order."""
+        return await self._connection.read(lambda connection: photo_sets.list_set_hashes(connection, account))
 
-def count_collected(connection: sqlite3.Connection, account: AccountId) -> int:
-    """Count the photos of the set that is being collected."""
-    row = connection.execute(
-        "SELECT count(*) FROM photos WHERE account = ? AND job IS NULL", (account,)
-    ).fetchone()
-    return int(row[0])
+    async def count_collected(self, account: AccountId) -> int:
+        """Count the photos of the set that is being collected."""
+        return await self._connection.read(lambda connection: photo_sets.count_collected(connection, account))
 
+    async def add_photos(
+        self,
+        account: AccountId,
+        photos: Sequence[NewPhoto],
+        address: ChatAddress,
+        params: TrainingParams | None,
+    ) -> photo_sets.AddPhotosResult:
+        """Put photos into the set; when exactly five are held then, its training is queued with them.
 
-def insert_photos(
-    connection: sqlite3.Connection, account: AccountId, photos: Sequence[NewPhoto], now_ms: int
-) -> tuple[bool, ...]:
-    """Put photos into the set; False for one that is already there or has no room."""
-    count, accepted = count_collected(connection, account), []
-    for photo in photos:
-        is_accepted = count < MAX_PHOTOS_IN_SET
-        if is_accepted:
-            is_accepted = (
-                connection.execute(
-                    "INSERT INTO photos (account, sha256, created_ms, data, hint, place)"
-                    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                    (
-                        account,
-                        photo.sha256,
-                        now_ms,
-                        photo.data,
-                        photo.hint,
-                        _get_free_position(connection, account),
-                    ),
-                ).rowcount
-                == 1
+        Without a wish they are kept and nothing begins.
+        """
+        now_ms = self._connection.now_ms()
+        request = None if params is None else (address, params)
+        return await self._connection.write(
+            lambda connection: photo_sets.add_photos_to_set(connection, account, photos, request, now_ms)
+        )
+
+    async def delete_photo(
+        self, account: AccountId, photo_id: int, address: ChatAddress, params: TrainingParams | None
+    ) -> tuple[str | None, Job | None]:
+        """Delete a photo of the set; gives the SHA-256 of its bytes, and the training when five are left.
+
+        Without a wish nothing begins.
+        """
+        now_ms = self._connection.now_ms()
+
+        def transaction(connection: sqlite3.Connection) -> tuple[str | None, Job | None]:
+            row = connection.execute(
+                "DELETE FROM photos WHERE id = ? AND account = ? AND job IS NULL RETURNING data",
+                (photo_id, account),
+            ).fetchone()
+            if row is None:
+                return None, None
+            photo_sets.touch_set(connection, account, now_ms)
+            job = None
+            if params is not None and photo_sets.count_collected(connection, account) == PHOTOS_PER_LORA:
+                job = photo_sets.start_training(connection, account, (address, params), now_ms)
+            return hashlib.sha256(row["data"]).hexdigest(), job
+
+        return await self._connection.write(transaction)
+
+    async def update_set(
+        self, account: AccountId, *, class_word: str | None = None, name: str | None = None
+    ) -> None:
+        """Keep what was chosen for the set."""
+        now_ms = self._connection.now_ms()
+
+        def transaction(connection: sqlite3.Connection) -> None:
+            photo_sets.touch_set(connection, account, now_ms)
+            connection.execute(
+                "UPDATE photo_sets SET class_word = coalesce(?, class_word), name = coalesce(?, name)"
+                " WHERE account = ?",
+                (class_word, name, account),
             )
-        count += is_accepted
-        accepted.append(is_accepted)
-    return tuple(accepted)
 
+        await self._connection.write(transaction)
 
-def add_photos_to_set(
-    connection: sqlite3.Connection,
-    account: AccountId,
-    photos: Sequence[NewPhoto],
-    request: tuple[ChatAddress, TrainingParams] | None,
-    now_ms: int,
-) -> AddPhotosResult:
-    """Put photos into the set; exactly five start its training, where one is asked for."""
-    previous_set = get_set(connection, account)
-    accepted = insert_photos(connection, account, photos, now_ms)
-    count = count_collected(connection, account)
-    job = None
-    if request is not None and count == PHOTOS_PER_LORA and any(accepted):
-        job = start_training(connection, account, request, now_ms)
-    if job is None and any(accepted):
-        touch_set(connection, account, now_ms)
-    return AddPhotosResult(accepted, 0 if job is not None else count, job, previous_set)
+    async def touch_set(self, account: AccountId, address: ChatAddress) -> None:
+        """Note where and when a person last worked on their set; on Discord its one message stays."""
+        now_ms = self._connection.now_ms()
 
+        def transaction(connection: sqlite3.Connection) -> None:
+            photo_sets.touch_set(connection, account, now_ms)
+            connection.execute(
+                "UPDATE photo_sets SET card_message_id = CASE WHEN platform = :platform"
+                " AND (chat_id = :chat OR platform = 'discord') THEN card_message_id END,"
+                " platform = :platform, chat_id = :chat, user_id = :user"
+                " WHERE account = :account",
+                {
+                    "platform": str(address.platform),
+                    "chat": address.chat_id,
+                    "user": address.user_id,
+                    "account": account,
+                },
+            )
 
-def get_set(connection: sqlite3.Connection, account: AccountId) -> PhotoSet:
-    """Give the set that is being collected; it may be empty."""
-    rows = connection.execute(
-        "SELECT id FROM photos WHERE account = ? AND job IS NULL ORDER BY coalesce(place, id), id", (account,)
-    )
-    photo_ids = tuple(row["id"] for row in rows)
-    row = connection.execute(
-        "SELECT photo_sets.*, loras.class_word AS of_lora FROM photo_sets LEFT JOIN loras USING (code)"
-        " WHERE photo_sets.account = ?",
-        (account,),
-    ).fetchone()
-    if row is None:
-        return PhotoSet(account, photo_ids)
-    return PhotoSet(
-        account,
-        photo_ids,
-        row["of_lora"] or row["class_word"],
-        row["name"],
-        ChatAddress(Platform(row["platform"]), row["chat_id"], row["user_id"]) if row["platform"] else None,
-        row["card_message_id"],
-        None if row["code"] is None else LoraCode(row["code"]),
-        row["steps"] or DEFAULT_EXTRA_STEPS,
-        row["swaps"],
-    )
+        await self._connection.write(transaction)
 
+    async def save_set_message(self, account: AccountId, message_id: str | None) -> None:
+        """Remember which message shows the set."""
+        await self._connection.execute(
+            "UPDATE photo_sets SET card_message_id = ? WHERE account = ?", message_id, account
+        )
 
-def touch_set(connection: sqlite3.Connection, account: AccountId, now_ms: int) -> None:
-    """Note that somebody works on their set: a day later it is forgotten."""
-    connection.execute(
-        "INSERT INTO photo_sets (account, touched_ms) VALUES (?, ?)"
-        " ON CONFLICT (account) DO UPDATE SET touched_ms = excluded.touched_ms, reminded_ms = NULL",
-        (account, now_ms),
-    )
+    async def delete_set(self, account: AccountId) -> list[str]:
+        """Delete the set that is being collected; gives the SHA-256 of each photo's bytes."""
+        return await self._connection.write(lambda connection: photo_sets.delete_set(connection, account))
 
+    async def delete_sets_before(self, before: datetime) -> list[str]:
+        """Delete sets that nobody touched since; gives the SHA-256 of each photo's bytes."""
 
-def delete_set(connection: sqlite3.Connection, account: AccountId) -> list[str]:
-    """Delete the set that is being collected, and what it was for; give the SHA-256 of each photo's bytes."""
-    deleted_hashes = list_set_hashes(connection, account)
-    connection.execute("DELETE FROM photos WHERE account = ? AND job IS NULL", (account,))
-    connection.execute(
-        "UPDATE photo_sets SET code = NULL, steps = NULL, swaps = NULL WHERE account = ?", (account,)
-    )
-    return deleted_hashes
+        def transaction(connection: sqlite3.Connection) -> list[str]:
+            rows = connection.execute(
+                "SELECT account FROM photo_sets WHERE touched_ms < ?", (to_ms(before),)
+            ).fetchall()
+            deleted_hashes: list[str] = []
+            for row in rows:
+                deleted_hashes += photo_sets.delete_set(connection, AccountId(row["account"]))
+                connection.execute("DELETE FROM photo_sets WHERE account = ?", (row["account"],))
+            return deleted_hashes
 
+        return await self._connection.write(transaction)
 
-def list_set_hashes(connection: sqlite3.Connection, account: AccountId) -> list[str]:
-    """Give the SHA-256 of each photo's bytes in the set that is being collected, in the order they came."""
-    rows = connection.execute(
-        "SELECT data FROM photos WHERE account = ? AND job IS NULL ORDER BY coalesce(place, id), id",
-        (account,),
-    )
-    return [hashlib.sha256(row["data"]).hexdigest() for row in rows]
+    async def list_sets_to_remind(self, before: datetime) -> list[PhotoSet]:
+        """List the sets with photos that nobody touched since, and whose person was not reminded."""
 
+        def query(connection: sqlite3.Connection) -> list[PhotoSet]:
+            rows = connection.execute(
+                "SELECT account FROM photo_sets"
+                " WHERE touched_ms < ? AND reminded_ms IS NULL AND platform != ''",
+                (to_ms(before),),
+            ).fetchall()
+            sets = [photo_sets.get_set(connection, AccountId(row["account"])) for row in rows]
+            return [each for each in sets if each.photo_ids]
 
-def list_job_hashes(connection: sqlite3.Connection, job_id: JobId) -> list[str]:
-    """Give the SHA-256 of each photo's bytes of a training, in the order they came."""
-    rows = connection.execute(
-        "SELECT data FROM photos WHERE job = ? ORDER BY coalesce(place, id), id", (job_id,)
-    )
-    return [hashlib.sha256(row["data"]).hexdigest() for row in rows]
+        return await self._connection.read(query)
 
+    async def mark_set_reminded(self, account: AccountId) -> None:
+        """Note that a person was reminded of their set."""
+        now_ms = self._connection.now_ms()
+        await self._connection.execute(
+            "UPDATE photo_sets SET reminded_ms = ? WHERE account = ?", now_ms, account
+        )
 
-def start_training(
-    connection: sqlite3.Connection,
-    account: AccountId,
-    request: tuple[ChatAddress, TrainingParams],
-    now_ms: int,
-) -> Job | None:
-    """Turn the first five photos of the set into a Lora and its queued job; the rest is dropped.
+    async def start_training(
+        self, account: AccountId, address: ChatAddress, params: TrainingParams
+    ) -> Job | None:
+        """Queue a training of the first five photos of the set and drop the rest; None if there are fewer."""
+        now_ms = self._connection.now_ms()
+        return await self._connection.write(
+            lambda connection: photo_sets.start_training(connection, account, (address, params), now_ms)
+        )
 
-    A set for a Lora that is there trains that one further; None while it is trained already.
-    """
-    if count_collected(connection, account) < PHOTOS_PER_LORA:
-        return None
-    row = connection.execute("SELECT code, steps FROM photo_sets WHERE account = ?", (account,)).fetchone()
-    if row is None or row["code"] is None:
-        job: Job | None = _start_new_training(connection, account, request, now_ms)
-    else:
-        code = LoraCode(row["code"])
-        job = continue_training(connection, (account, code), request[0], row["steps"], now_ms)
-        if job is not None:  # what was kept of it until now is in the way
-            connection.execute(f"DELETE FROM photos WHERE job IN {KEPT_PHOTO_JOBS_SQL}", {"code": code})  # noqa: S608 - our own words
-    if job is None:
-        return None
-    connection.execute(
-        "UPDATE photos SET job = ? WHERE id IN"
-        " (SELECT id FROM photos WHERE account = ? AND job IS NULL ORDER BY coalesce(place, id), id LIMIT ?)",
-        (job.id, account, PHOTOS_PER_LORA),
-    )
-    connection.execute("DELETE FROM photos WHERE account = ? AND job IS NULL", (account,))
-    connection.execute("DELETE FROM photo_sets WHERE account = ?", (account,))
-    return job
+    async def continue_training(
+        self, account: AccountId, code: LoraCode, address: ChatAddress, steps: int
+    ) -> Job | None:
+        """Queue a further training on the photos that were kept; None where there are no five."""
+        now_ms = self._connection.now_ms()
 
+        def transaction(connection: sqlite3.Connection) -> Job | None:
+            if len(photo_sets.list_kept_ids(connection, code)) != PHOTOS_PER_LORA:
+                return None
+            job = photo_sets.continue_training(connection, (account, code), address, steps, now_ms)
+            if job is not None:
+                connection.execute(
+                    f"UPDATE photos SET job = :job WHERE job IN {photo_sets.KEPT_PHOTO_JOBS_SQL}",  # noqa: S608 - our own words
+                    {"job": job.id, "code": code},
+                )
+            return job
 
-def continue_training(
-    connection: sqlite3.Connection,
-    owner_and_code: tuple[AccountId, LoraCode],
-    address: ChatAddress,
-    steps: int,
-    now_ms: int,
-) -> Job | None:
-    """Queue a further training of a Lora that is ready; None while it is trained already."""
-    account, code = owner_and_code
-    lora = connection.execute(
-        "SELECT * FROM loras WHERE code = :code AND account = :account AND state = 'ready' AND NOT EXISTS ("
-        "SELECT 1 FROM jobs WHERE code = :code AND kind = 'train' AND status IN ('queued', 'running'))",
-        {"code": code, "account": account},
-    ).fetchone()
-    if lora is None:
-        return None
-    trained_steps = lora["steps"] or 0
-    # Another seed: else it would see the very noise again that it began with.
-    params = TrainingParams(
-        Trigger(lora["token"], lora["class_word"]), steps, seed=trained_steps, start_step=trained_steps
-    )
-    return insert_job(connection, (account, code), params, address, now_ms)
+        return await self._connection.write(transaction)
 
+    async def collect_for_lora(self, account: AccountId, code: LoraCode, steps: int) -> None:
+        """Let the photos that an account is collecting be for a further training of a Lora."""
+        now_ms = self._connection.now_ms()
+        values = {"account": account, "now": now_ms, "code": code, "steps": steps, "swaps": None}
+        await self._connection.write(lambda connection: connection.execute(_UPSERT_SET_SQL, values))
 
-def delete_kept_photos(connection: sqlite3.Connection, account: AccountId) -> None:
-    """Delete the photos that were kept of trainings that have ended."""
-    connection.execute(
-        "DELETE FROM photos WHERE account = :account AND job IN (SELECT id FROM jobs"
-        " WHERE account = :account AND status NOT IN ('queued', 'running'))",
-        {"account": account},
-    )
+    async def collect_replacement(
+        self, account: AccountId, code: LoraCode, replaced_number: int, steps: int
+    ) -> bool:
+        """Let the next photo take the place of one of those that were kept; False where there are no five.
 
+        The set holds copies of the others until then: who leaves it loses nothing that is kept.
+        """
+        now_ms = self._connection.now_ms()
+        values = {"account": account, "now": now_ms, "code": code, "steps": steps, "swaps": replaced_number}
 
-def _start_new_training(
-    connection: sqlite3.Connection,
-    account: AccountId,
-    request: tuple[ChatAddress, TrainingParams],
-    now_ms: int,
-) -> Job:
-    address, params = request
-    class_word, name = _get_set_labels(connection, account, params.trigger)
-    params = replace(
-        params, trigger=_assign_trigger(connection, account, replace(params.trigger, class_word=class_word))
-    )
-    code = _generate_code(connection)
-    connection.execute(
-        "INSERT INTO loras (code, account, token, class_word, state, created_ms, name)"
-        " VALUES (?, ?, ?, ?, 'training', ?, ?)",
-        (code, account, params.trigger.token, params.trigger.class_word, now_ms, name),
-    )
-    return insert_job(connection, (account, code), params, address, now_ms)
+        def transaction(connection: sqlite3.Connection) -> bool:
+            kept_ids = photo_sets.list_kept_ids(connection, code)
+            if len(kept_ids) != PHOTOS_PER_LORA:
+                return False
+            photo_sets.delete_set(connection, account)
+            for position, photo_id in enumerate(kept_ids, 1):
+                if position != replaced_number:
+                    connection.execute(
+                        "INSERT INTO photos (account, sha256, created_ms, data, hint, place)"
+                        " SELECT account, sha256, created_ms, data, hint, ? FROM photos WHERE id = ?",
+                        (position, photo_id),
+                    )
+            connection.execute(_UPSERT_SET_SQL, values)
+            return True
 
+        return await self._connection.write(transaction)
 
-def insert_job(
-    connection: sqlite3.Connection,
-    owner_and_code: tuple[AccountId, LoraCode],
-    params: TrainingParams | GenerationParams,
-    address: ChatAddress,
-    now_ms: int,
-) -> Job:
-    """Queue a job."""
-    kind = JobKind.TRAIN if isinstance(params, TrainingParams) else JobKind.GENERATE
-    row = connection.execute(
-        "INSERT INTO jobs"
-        " (kind, status, account, code, wish, platform, chat_id, user_id, created_ms, asked_by)"
-        " VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
-        (
-            str(kind),
-            *owner_and_code,
-            msgspec.json.encode(params).decode(),
-            str(address.platform),
-            address.chat_id,
-            address.user_id,
-            now_ms,
-            current_request().idempotency_key or None,
-        ),
-    ).fetchone()
-    return job_from_row(row)
+    async def collect_for_new_lora(self, account: AccountId) -> list[str]:
+        """Let the photos that an account is collecting be for a new Lora.
 
+        Gives the SHA-256 of each photo's bytes that is deleted with that: of a swap, all of them.
+        """
 
-def _get_free_position(connection: sqlite3.Connection, account: AccountId) -> int | None:
-    """Give the place in the set that the next photo is to take, if that is free."""
-    row = connection.execute(
-        "SELECT swaps FROM photo_sets WHERE account = :account AND swaps NOT IN"
-        " (SELECT place FROM photos WHERE account = :account AND job IS NULL AND place IS NOT NULL)",
-        {"account": account},
-    ).fetchone()
-    return None if row is None else row["swaps"]
+        def transaction(connection: sqlite3.Connection) -> list[str]:
+            row = connection.execute("SELECT swaps FROM photo_sets WHERE account = ?", (account,)).fetchone()
+            is_swap = row is not None and row["swaps"] is not None
+            deleted_hashes = photo_sets.delete_set(connection, account) if is_swap else []
+            connection.execute(
+                "UPDATE photo_sets SET code = NULL, steps = NULL, swaps = NULL WHERE account = ?", (account,)
+            )
+            return deleted_hashes
 
+        return await self._connection.write(transaction)
 
-def _get_set_labels(
-    connection: sqlite3.Connection, account: AccountId, default_trigger: Trigger
-) -> tuple[str, str]:
-    """Give the class word and the name that were chosen for the set that is being collected."""
-    row = connection.execute(
-        "SELECT class_word, name FROM photo_sets WHERE account = ?", (account,)
-    ).fetchone()
-    return (default_trigger.class_word, "") if row is None else (row["class_word"], row["name"])
+    async def has_kept_photos(self, code: LoraCode) -> bool:
+        """Say whether photos of a Lora's trainings that have ended are kept."""
+        sql = f"SELECT 1 FROM photos WHERE job IN {photo_sets.KEPT_PHOTO_JOBS_SQL} LIMIT 1"  # noqa: S608 - our own words
+        rows = await self._connection.read(
+            lambda connection: connection.execute(sql, {"code": code}).fetchall()
+        )
+        return bool(rows)
 
+    async def get_job_photos(self, job_id: JobId) -> tuple[bytes, ...]:
+        """Give the photos of a training, in the order they came."""
+        rows = await self._connection.fetch_rows(
+            "SELECT data FROM photos WHERE job = ? ORDER BY coalesce(place, id), id", job_id
+        )
+        return tuple(row["data"] for row in rows)
 
-def _assign_trigger(connection: sqlite3.Connection, account: AccountId, default_trigger: Trigger) -> Trigger:
-    """Give the trigger as wished, with the token that the fewest Loras of the account have; mostly none."""
-    rows = connection.execute(
-        "SELECT token, count(*) AS n FROM loras WHERE account = ? AND state IN ('training', 'ready')"
-        " GROUP BY token",
-        (account,),
-    )
-    token_counts = {row["token"]: int(row["n"]) for row in rows}
-    tokens = (default_trigger.token, *INSTANCE_TOKENS)
-    return replace(default_trigger, token=min(tokens, key=lambda token: token_counts.get(token, 0)))
+    async def get_job_hints(self, job_id: JobId) -> tuple[str, ...]:
+        """Give what the coach saw on each photo of a training, in the order they came."""
+        rows = await self._connection.fetch_rows(
+            "SELECT hint FROM photos WHERE job = ? ORDER BY coalesce(place, id), id", job_id
+        )
+        return tuple(row["hint"] for row in rows)
 
+    async def list_job_hashes(self, job_id: JobId) -> list[str]:
+        """Give the SHA-256 of each photo's bytes of a training, in order."""
+        return await self._connection.read(lambda connection: photo_sets.list_job_hashes(connection, job_id))
 
-def _generate_code(connection: sqlite3.Connection) -> LoraCode:
-    for _ in range(_CODE_ATTEMPTS):
-        code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}d}"
-        sql = "SELECT 1 FROM loras WHERE code = :code UNION ALL SELECT 1 FROM spent_codes WHERE code = :code"
-        if connection.execute(sql, {"code": code}).fetchone() is None:
-            return LoraCode(code)
-    raise DatabaseError("No free LoraCode was found.")
+    async def delete_photos_before(self, before: datetime) -> list[str]:
+        """Delete every photo older than that, and those beside it; a training that waits for them fails.
+
+        Gives the SHA-256 of each photo's bytes.
+        """
+        limit_ms, now_ms = to_ms(before), self._connection.now_ms()
+
+        def transaction(connection: sqlite3.Connection) -> list[str]:
+            deleted_hashes: list[str] = []
+            jobs = connection.execute(
+                "SELECT DISTINCT job FROM photos WHERE created_ms < ? AND job IS NOT NULL", (limit_ms,)
+            ).fetchall()
+            for row in jobs:  # four of five are of no use
+                deleted_hashes += photo_sets.list_job_hashes(connection, JobId(row["job"]))
+                if queue.is_open(connection, JobId(row["job"])):
+                    queue.fail_job(connection, JobId(row["job"]), _PHOTOS_EXPIRED_MESSAGE, now_ms)
+                connection.execute("DELETE FROM photos WHERE job = ?", (row["job"],))
+            rows = connection.execute(
+                "DELETE FROM photos WHERE created_ms < ? RETURNING data", (limit_ms,)
+            ).fetchall()
+            return deleted_hashes + [hashlib.sha256(row["data"]).hexdigest() for row in rows]
+
+        return await self._connection.write(transaction)

@@ -1,28 +1,37 @@
-"""Who may draw with whose Lora, as statements inside one transaction."""
+"""Requests for Loras, what their owners decided, links that let people in, and reports."""
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Sequence
+from datetime import datetime
 
-from bot.core.accounts import AccountId, ChatAddress, Platform
-from bot.core.errors import ShareEnded
-from bot.core.jobs import Job, JobId
-from bot.core.loras import LoraCode, Permission, Requester, Share
+from bot.core.accounts import (
+    AccountId,
+    Identity,
+)
+from bot.core.jobs import (
+    JobId,
+)
+from bot.core.loras import (
+    GRANTED_PERMISSIONS,
+    Lora,
+    LoraCode,
+    Permission,
+    Requester,
+    Share,
+)
 from bot.core.messages import current_request
-from bot.db.rows import share_from_row
+from bot.core.monitoring import AbuseReport
+from bot.db.sqlite.connection import Connection, from_ms, to_ms
+from bot.db.statements import loras, messages, queue, shares
 
-DAY_MS = 86_400_000
-#: Requests of one person a day, whether anybody has these codes or not.
-MAX_REQUESTS_PER_DAY = 5
-#: Requests that one owner hears of a day, and that wait for them; further ones are not passed on.
-MAX_FORWARDED_PER_DAY = 10
-MAX_PENDING_REQUESTS = 5
 #: A request that nobody answered for so long is forgotten.
-REQUEST_TIMEOUT_MS = 7 * DAY_MS
-#: People who may come by one link.
-MAX_PEOPLE_PER_LINK = 10
+REQUEST_TIMEOUT_MS = 7 * shares.DAY_MS
+#: Reports of one person a day.
+MAX_REPORTS_PER_DAY = 5
+_OPEN_LINK_SQL = "SELECT expires_ms FROM invitations WHERE code = ? AND expires_ms > ? AND people < ?"
+_DENY_SQL = "UPDATE shares SET allowed = 'no', changed_ms = ?, job = NULL WHERE number = ?"
 #: Whether a Lora is :account's to draw with; one look-up, whatever the answer is.
 USABLE_LORA_SQL = """
     SELECT loras.* FROM loras LEFT JOIN shares ON shares.code = loras.code AND shares.account = :account
@@ -36,176 +45,190 @@ SHARED_WITH_SQL = """
 """
 
 
-def consume_shares(connection: sqlite3.Connection, job: Job, codes: Iterable[LoraCode]) -> None:
-    """Look once more whether a job's person may draw with Loras; what is for once is the job's then."""
-    for code in dict.fromkeys(codes):
-        row = connection.execute("SELECT account FROM loras WHERE code = ?", (code,)).fetchone()
-        if row is not None and row["account"] == job.account:
-            continue
-        share = connection.execute(
-            "SELECT number, allowed FROM shares WHERE code = ? AND account = ? AND job IS NULL"
-            " AND allowed IN ('once', 'always')",
-            (code, job.account),
-        ).fetchone()
-        if share is None:
-            raise ShareEnded(code)
-        if share["allowed"] == Permission.ONCE:
-            connection.execute("UPDATE shares SET job = ? WHERE number = ?", (job.id, share["number"]))
+class SharingRepository:
+    """Shares by the number of each, links by their word."""
 
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
-def release_shares(connection: sqlite3.Connection, job: JobId, is_done: bool) -> None:
-    """End what a job had for once; a job that drew nothing gives it back."""
-    if is_done:
-        connection.execute("DELETE FROM shares WHERE job = ? AND allowed = 'once'", (job,))
-    connection.execute("UPDATE shares SET job = NULL WHERE job = ?", (job,))
-
-
-def add_request(connection: sqlite3.Connection, requester: Requester, code: LoraCode, now_ms: int) -> bool:
-    """Write a request down, be the code anybody's or nobody's; False when it was one too many.
-
-    One of a message that is carried out again is there already.
-    """
-    idempotency_key = current_request().idempotency_key or None
-    if connection.execute("SELECT 1 FROM asks WHERE asked_by = ?", (idempotency_key,)).fetchone():
-        return True
-    connection.execute("DELETE FROM asks WHERE at_ms <= ?", (now_ms - DAY_MS,))
-    if _count_rows(connection, "asks WHERE account = ?", requester.account) >= MAX_REQUESTS_PER_DAY:
-        return False
-    address = requester.address
-    connection.execute(
-        "INSERT INTO asks (account, at_ms, code, asker, platform, chat_id, user_id, asked_by)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            requester.account,
-            now_ms,
-            code,
-            requester.name,
-            str(address.platform),
-            address.chat_id,
-            address.user_id,
-            idempotency_key,
-        ),
-    )
-    return True
-
-
-def forward_requests(connection: sqlite3.Connection, now_ms: int) -> None:
-    """Tell owners of the requests that were written down, as far as there is one who is to hear of them."""
-    for row in connection.execute("SELECT * FROM asks WHERE code IS NOT NULL ORDER BY id").fetchall():
-        code, address = (
-            LoraCode(row["code"]),
-            ChatAddress(Platform(row["platform"]), row["chat_id"], row["user_id"]),
+    async def get_usable_lora(self, account: AccountId, code: LoraCode) -> Lora | None:
+        """Give a Lora that an account may draw with: its own, or one that is shared with it."""
+        sql = USABLE_LORA_SQL
+        rows = await self._connection.read(
+            lambda connection: connection.execute(sql, {"account": account, "code": code}).fetchall()
         )
-        requester = Requester(AccountId(row["account"]), row["asker"], address)
-        lora = connection.execute("SELECT account FROM loras WHERE code = ?", (code,)).fetchone()
-        owner = None if lora is None else AccountId(lora["account"])
-        if owner == requester.account or (owner is not None and not _can_forward_to(connection, owner)):
-            owner = None
-        if owner is not None and _find_share(connection, code, requester.account) is None:
-            _notify_owner(
+        return loras.lora_from_row(rows[0]) if rows else None
+
+    async def list_shared_with(self, account: AccountId) -> list[tuple[Lora, Permission]]:
+        """List other people's Loras that an account may draw with, the newest share first."""
+        rows = await self._connection.fetch_rows(SHARED_WITH_SQL, account)
+        return [(loras.lora_from_row(row), Permission(row["allowed"])) for row in rows]
+
+    async def add_request(self, requester: Requester, code: LoraCode) -> bool:
+        """Write down that somebody wants to draw with a code; False when it was one too many today."""
+        now_ms = self._connection.now_ms()
+        return await self._connection.write(
+            lambda connection: shares.add_request(connection, requester, code, now_ms)
+        )
+
+    async def forward_requests(self) -> None:
+        """Owe the owners of codes a letter about each request that was written down."""
+        if await self._connection.fetch_rows("SELECT 1 FROM asks WHERE code IS NOT NULL LIMIT 1"):
+            now_ms = self._connection.now_ms()
+            await self._connection.write(lambda connection: shares.forward_requests(connection, now_ms))
+
+    async def list_shares(self, code: LoraCode) -> list[Share]:
+        """List what was asked and decided about a Lora: what waits for an answer first, then the newest."""
+        sql = "SELECT * FROM shares WHERE code = ? ORDER BY allowed = 'asked' DESC, changed_ms DESC, number"
+        return [shares.share_from_row(row) for row in await self._connection.fetch_rows(sql, code)]
+
+    async def get_share(self, owner: AccountId, number: int) -> Share | None:
+        """Give a share of a Lora of the account."""
+        return await self._connection.read(lambda connection: _get_owned_share(connection, owner, number))
+
+    async def set_permission(
+        self, owner: AccountId, number: int, permission: Permission
+    ) -> tuple[Share | None, list[JobId]]:
+        """Note what the owner of a Lora decided, and owe whoever asked a letter when they may.
+
+        Gives the share as it was before, None when it is gone; and what was cancelled, as they may not.
+        """
+        now_ms = self._connection.now_ms()
+
+        def transaction(connection: sqlite3.Connection) -> tuple[Share | None, list[JobId]]:
+            previous_share = _get_owned_share(connection, owner, number)
+            if previous_share is None:
+                return None, []
+            connection.execute(
+                "UPDATE shares SET allowed = :allowed, changed_ms = :now,"
+                " job = iif(:allowed = 'once', job, NULL) WHERE number = :number",
+                {"allowed": str(permission), "now": now_ms, "number": number},
+            )
+            if permission not in GRANTED_PERMISSIONS:
+                return previous_share, _cancel_generations(connection, previous_share, now_ms)
+            if previous_share.permission is not permission:
+                shares.notify_requester(connection, previous_share, now_ms)
+            return previous_share, []
+
+        return await self._connection.write(transaction)
+
+    async def revoke_share(self, owner: AccountId, number: int) -> tuple[Share | None, list[JobId]]:
+        """End a share of a Lora of the account, and what is still drawn by it; None when it is gone already.
+
+        While a link is open it becomes a refusal: they would come in again. Gives what was cancelled with it.
+        """
+        now_ms = self._connection.now_ms()
+
+        def transaction(connection: sqlite3.Connection) -> tuple[Share | None, list[JobId]]:
+            previous_share = _get_owned_share(connection, owner, number)
+            if previous_share is None:
+                return None, []
+            if (
+                connection.execute(
+                    _OPEN_LINK_SQL, (previous_share.code, now_ms, shares.MAX_PEOPLE_PER_LINK)
+                ).fetchone()
+                is None
+            ):
+                connection.execute("DELETE FROM shares WHERE number = ?", (number,))
+            else:
+                connection.execute(_DENY_SQL, (now_ms, number))
+            return previous_share, _cancel_generations(connection, previous_share, now_ms)
+
+        return await self._connection.write(transaction)
+
+    async def save_share_link(self, code: LoraCode, token: str, expires_at: datetime) -> None:
+        """Let a word let people draw with a Lora until then; the earlier one of this Lora no longer does."""
+
+        def transaction(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM invitations WHERE code = ?", (code,))
+            connection.execute(
+                "INSERT INTO invitations (word, code, expires_ms) VALUES (?, ?, ?)",
+                (token, code, to_ms(expires_at)),
+            )
+
+        await self._connection.write(transaction)
+
+    async def get_share_link_expiry(self, code: LoraCode) -> datetime | None:
+        """Tell until when a link lets people draw with a Lora; None when there is none."""
+        rows = await self._connection.fetch_rows(
+            _OPEN_LINK_SQL, code, self._connection.now_ms(), shares.MAX_PEOPLE_PER_LINK
+        )
+        return from_ms(rows[0][0]) if rows else None
+
+    async def delete_share_link(self, code: LoraCode) -> None:
+        """Let the link of a Lora let in nobody more."""
+        await self._connection.execute("DELETE FROM invitations WHERE code = ?", code)
+
+    async def accept_share_link(self, requester: Requester, token: str) -> LoraCode | None:
+        """Let somebody draw with a Lora by the word of a link; None when it lets them in no more."""
+        now_ms = self._connection.now_ms()
+        return await self._connection.write(
+            lambda connection: shares.accept_share_link(connection, requester, token, now_ms)
+        )
+
+    async def delete_expired_requests(self, now: datetime) -> None:
+        """Delete links that are over, and requests that nobody answered: they would keep others out."""
+        await self._connection.execute("DELETE FROM invitations WHERE expires_ms <= ?", to_ms(now))
+        await self._connection.execute("DELETE FROM asks WHERE at_ms <= ?", to_ms(now) - shares.DAY_MS)
+        sql = "DELETE FROM shares WHERE allowed = 'asked' AND changed_ms <= ?"
+        await self._connection.execute(sql, to_ms(now) - REQUEST_TIMEOUT_MS)
+
+    async def add_report(
+        self, account: AccountId, code: LoraCode, text: str, recipients: Sequence[Identity], message_text: str
+    ) -> bool:
+        """Keep what a person tells of a code, and owe a letter of it; False when it was one too many today.
+
+        One of a message that is carried out again is there already.
+        """
+        now_ms, idempotency_key = self._connection.now_ms(), current_request().idempotency_key or None
+
+        def transaction(connection: sqlite3.Connection) -> bool:
+            if connection.execute("SELECT 1 FROM reports WHERE asked_by = ?", (idempotency_key,)).fetchone():
+                return True
+            since_ms = now_ms - shares.DAY_MS
+            sql = "SELECT count(*) FROM reports WHERE account = ? AND created_ms > ?"
+            if connection.execute(sql, (account, since_ms)).fetchone()[0] >= MAX_REPORTS_PER_DAY:
+                return False
+            connection.execute(
+                "INSERT INTO reports (code, account, words, created_ms, asked_by) VALUES (?, ?, ?, ?, ?)",
+                (code, account, text, now_ms, idempotency_key),
+            )
+            messages.insert_direct_messages(
                 connection,
-                owner,
-                _insert_share(connection, requester, code, Permission.REQUESTED, now_ms),
+                [(str(identity.platform), identity.user_id) for identity in recipients],
+                message_text,
                 now_ms,
             )
-        else:
-            owner = None
-        connection.execute(
-            "UPDATE asks SET owner = ?, code = NULL, asker = '', platform = '', chat_id = '', user_id = ''"
-            " WHERE id = ?",
-            (owner, row["id"]),
+            return True
+
+        return await self._connection.write(transaction)
+
+    async def list_reports(self, limit: int) -> list[AbuseReport]:
+        """List what people told last, the newest first."""
+        sql = (
+            "SELECT created_ms, code, words, (SELECT platform || ':' || user_id FROM identities"
+            " WHERE identities.account = reports.account ORDER BY platform LIMIT 1) AS who"
+            " FROM reports ORDER BY id DESC LIMIT ?"
         )
+        return [
+            AbuseReport(from_ms(row["created_ms"]), LoraCode(row["code"]), row["who"] or "", row["words"])
+            for row in await self._connection.fetch_rows(sql, limit)
+        ]
 
 
-def accept_share_link(
-    connection: sqlite3.Connection, requester: Requester, token: str, now_ms: int
-) -> LoraCode | None:
-    """Let somebody in by the word of a link, and tell the owner; None when it lets them in no more."""
-    row = connection.execute(
-        "SELECT loras.code, loras.account FROM invitations JOIN loras ON loras.code = invitations.code"
-        " WHERE word = ? AND expires_ms > ? AND people < ?",
-        (token, now_ms, MAX_PEOPLE_PER_LINK),
-    ).fetchone()
-    if row is None:
-        return None
-    code, share = LoraCode(row["code"]), _find_share(connection, LoraCode(row["code"]), requester.account)
-    if row["account"] == requester.account or (share is not None and share.permission is Permission.ALWAYS):
-        return code
-    if (
-        share is not None and share.permission is Permission.DENIED
-    ):  # a link is for everybody but whom its owner refused
-        return None
-    connection.execute("DELETE FROM shares WHERE code = ? AND account = ?", (code, requester.account))
-    number = _insert_share(connection, requester, code, Permission.ALWAYS, now_ms)
-    connection.execute("UPDATE invitations SET people = people + 1 WHERE word = ?", (token,))
-    _notify_owner(connection, AccountId(row["account"]), number, now_ms)
-    return code
+def _get_owned_share(connection: sqlite3.Connection, owner: AccountId, number: int) -> Share | None:
+    sql = "SELECT * FROM shares WHERE number = ? AND code IN (SELECT code FROM loras WHERE account = ?)"
+    row = connection.execute(sql, (number, owner)).fetchone()
+    return None if row is None else shares.share_from_row(row)
 
 
-def notify_requester(connection: sqlite3.Connection, share: Share, now_ms: int) -> None:
-    """Owe whoever asked a letter about their share."""
-    _insert_share_message(
-        connection, (str(share.address.platform), share.address.user_id), share.number, now_ms
+def _cancel_generations(connection: sqlite3.Connection, share: Share, now_ms: int) -> list[JobId]:
+    """Cancel what somebody who may no longer draw with a Lora still draws with it."""
+    rows = connection.execute(
+        "SELECT id FROM jobs WHERE account = :account AND status IN ('queued', 'running')"
+        " AND (code = :code OR id IN (SELECT job FROM further_codes WHERE code = :code)) ORDER BY id",
+        {"account": share.account, "code": share.code},
     )
-
-
-def _find_share(connection: sqlite3.Connection, code: LoraCode, account: AccountId) -> Share | None:
-    sql = "SELECT * FROM shares WHERE code = ? AND account = ?"
-    row = connection.execute(sql, (code, account)).fetchone()
-    return None if row is None else share_from_row(row)
-
-
-def _insert_share(
-    connection: sqlite3.Connection, requester: Requester, code: LoraCode, permission: Permission, now_ms: int
-) -> int:
-    # Drawn at random, so that the button of a share that ended is never that of another one.
-    number = secrets.randbelow(2**53)
-    address = requester.address
-    connection.execute(
-        "INSERT INTO shares (code, account, allowed, number, asker, platform, chat_id, user_id, changed_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            *(code, requester.account, str(permission), number, requester.name),
-            *(str(address.platform), address.chat_id, address.user_id, now_ms),
-        ),
-    )
-    return number
-
-
-def _can_forward_to(connection: sqlite3.Connection, owner: AccountId) -> bool:
-    """Say whether one more request may be passed on to an owner."""
-    pending_requests = _count_rows(
-        connection,
-        "shares WHERE allowed = 'asked' AND code IN (SELECT code FROM loras WHERE account = ?)",
-        owner,
-    )
-    return (
-        pending_requests < MAX_PENDING_REQUESTS
-        and _count_rows(connection, "asks WHERE owner = ?", owner) < MAX_FORWARDED_PER_DAY
-    )
-
-
-def _notify_owner(connection: sqlite3.Connection, owner: AccountId, share_number: int, now_ms: int) -> None:
-    """Owe the owner of a Lora a letter that shows a share, where they last asked for something."""
-    row = connection.execute(
-        "SELECT platform, user_id FROM identities WHERE account = :owner ORDER BY platform = 'console',"
-        " platform = (SELECT platform FROM jobs WHERE account = :owner ORDER BY id DESC LIMIT 1) DESC,"
-        " platform",
-        {"owner": owner},
-    ).fetchone()
-    _insert_share_message(connection, (row["platform"], row["user_id"]), share_number, now_ms)
-
-
-def _insert_share_message(
-    connection: sqlite3.Connection, recipient: tuple[str, str], share_number: int, now_ms: int
-) -> None:
-    connection.execute(
-        "INSERT INTO letters (platform, user_id, words, next_try_ms, created_ms, share)"
-        " VALUES (?, ?, '', ?, ?, ?)",
-        (*recipient, now_ms, now_ms, share_number),
-    )
-
-
-def _count_rows(connection: sqlite3.Connection, table_and_condition: str, value: object) -> int:
-    row = connection.execute(f"SELECT count(*) FROM {table_and_condition}", (value,)).fetchone()  # noqa: S608 - our own words
-    return int(row[0])
+    return [
+        queue.end_job(connection, JobId(row["id"]), "cancelled", None, now_ms).id for row in rows.fetchall()
+    ]

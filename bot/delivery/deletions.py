@@ -47,13 +47,13 @@ class StaleMessages:
         while True:
             self._wake_event.clear()
             await self.scrub()
-            due_at = await self._database.next_stale_message_at()
+            due_at = await self._database.outbox.next_stale_message_at()
             wait_s = None if due_at is None else max(0.0, (due_at - self._clock()).total_seconds())
             await wait_for_event(self._wake_event, wait_s)
 
     async def scrub(self) -> None:
         """Change the messages that are due now."""
-        for message in await self._database.list_due_stale_messages(BATCH_SIZE):
+        for message in await self._database.outbox.list_due_stale_messages(BATCH_SIZE):
             with log_context(job=message.job.id, account=message.job.account):
                 await self._scrub_message(message)
 
@@ -63,7 +63,7 @@ class StaleMessages:
             await self._reschedule(message, MAX_BACKOFF_S)
             return
         try:
-            with texts.use_language(await self._database.get_language(message.address.identity)):
+            with texts.use_language(await self._database.accounts.get_language(message.address.identity)):
                 replacement = texts.result_deleted(message.job)
             async with self._lock_for(message.job.id):
                 await chat.edit(message.address, message.message_id, replacement)
@@ -76,7 +76,9 @@ class StaleMessages:
             log.exception("a message could not lose a deleted result; it is tried again")
             await self._reschedule(message, backoff_s(message.tries))
             return
-        await self._database.delete_stale_message(message)
+        await self._database.outbox.delete_stale_message(message)
 
     async def _reschedule(self, message: StaleMessage, delay_s: float) -> None:
-        await self._database.schedule_stale_message_retry(message, self._clock() + timedelta(seconds=delay_s))
+        await self._database.outbox.schedule_stale_message_retry(
+            message, self._clock() + timedelta(seconds=delay_s)
+        )

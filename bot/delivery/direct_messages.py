@@ -45,7 +45,7 @@ class DirectMessageSender:
 
     async def run(self) -> None:
         """Deliver until cancelled, on every platform that is switched on."""
-        await self._database.resume_broadcasts()
+        await self._database.outbox.resume_broadcasts()
         async with asyncio.TaskGroup() as tasks:
             for platform in self._chats:
                 tasks.create_task(self._run_platform(platform), name=f"letters-{platform}")
@@ -60,19 +60,19 @@ class DirectMessageSender:
         while True:
             wake_event.clear()
             delay_s = await self._deliver_all(platform)
-            due_at = await self._database.next_direct_message_at(platform)
+            due_at = await self._database.outbox.next_direct_message_at(platform)
             if due_at is not None:
                 delay_s = max(delay_s, (due_at - self._clock()).total_seconds())
             await wait_for_event(wake_event, None if due_at is None else delay_s)
 
     async def _deliver_all(self, platform: Platform) -> float:
         """Deliver one after another; gives how long the platform wants to be left alone then."""
-        await self._database.forward_requests()
-        while (message := await self._database.get_due_direct_message(platform)) is not None:
+        await self._database.sharing.forward_requests()
+        while (message := await self._database.outbox.get_due_direct_message(platform)) is not None:
             try:
                 await run_to_completion(self._deliver_message(self._chats[platform], message))
             except ChatBusy as busy:  # what was not tried yet waits as well
-                await self._database.schedule_direct_message_retry(
+                await self._database.outbox.schedule_direct_message_retry(
                     message, self._clock() + timedelta(seconds=busy.retry_after_s)
                 )
                 return busy.retry_after_s
@@ -81,13 +81,13 @@ class DirectMessageSender:
 
     async def _deliver_message(self, chat: ChatAdapter, message: DirectMessage) -> None:
         try:
-            with texts.use_language(await self._database.get_language(message.recipient)):
+            with texts.use_language(await self._database.accounts.get_language(message.recipient)):
                 reply = _build_reply(message)
             if reply is not None:
-                account_id = await self._database.find_by_identity(message.recipient)
+                account_id = await self._database.accounts.find_by_identity(message.recipient)
                 if account_id is not None:
                     reply = replace(
-                        reply, is_silent=(await self._database.get_preferences(account_id)).is_silent
+                        reply, is_silent=(await self._database.accounts.get_preferences(account_id)).is_silent
                     )
                 await chat.send(message.recipient.private_address, reply, nonce=f"letter-{message.id}")
         except ChatUnreachable as error:
@@ -97,9 +97,9 @@ class DirectMessageSender:
         except Exception:
             log.exception("letter %d failed; it is tried again", message.id)
             delay = timedelta(seconds=backoff_s(message.tries))
-            await self._database.schedule_direct_message_retry(message, self._clock() + delay)
+            await self._database.outbox.schedule_direct_message_retry(message, self._clock() + delay)
             return
-        await self._database.delete_direct_message(message)
+        await self._database.outbox.delete_direct_message(message)
 
 
 def _build_reply(message: DirectMessage) -> Reply | None:

@@ -114,7 +114,7 @@ class NoticeSender:
     async def deliver_due(self) -> None:
         """Deliver what is due now: different chats side by side, one chat in order."""
         notices_by_address: dict[object, list[Notice]] = defaultdict(list)
-        for notice in await self._database.list_due_notices(BATCH_SIZE):
+        for notice in await self._database.outbox.list_due_notices(BATCH_SIZE):
             notices_by_address[notice.job.address].append(notice)
         await asyncio.gather(*(self._deliver_in_order(notices) for notices in notices_by_address.values()))
 
@@ -139,7 +139,7 @@ class NoticeSender:
         while True:
             self._notices_due.clear()
             await self.deliver_due()
-            due_at = await self._database.next_notice_at()
+            due_at = await self._database.outbox.next_notice_at()
             wait_s = None if due_at is None else max(0.0, (due_at - self._clock()).total_seconds())
             await wait_for_event(self._notices_due, wait_s)
 
@@ -167,7 +167,7 @@ class NoticeSender:
                 message_id = await self._send_notice(chat, notice)
         except ChatUnreachable as error:
             log.info("notice %d cannot be delivered: %s", notice.id, error)
-            await self._database.mark_notice_undeliverable(notice.id)
+            await self._database.outbox.mark_notice_undeliverable(notice.id)
         except ChatBusy as busy:
             log.log(_log_level(notice), "notice %d waits after try %d: %s", notice.id, notice.tries + 1, busy)
             await self._reschedule(notice, max(busy.retry_after_s, backoff_s(notice.tries)))
@@ -177,7 +177,7 @@ class NoticeSender:
             await self._reschedule(notice, backoff_s(notice.tries))
             return False
         else:
-            await self._database.mark_notice_sent(notice.id, message_id)
+            await self._database.outbox.mark_notice_sent(notice.id, message_id)
         return True
 
     async def _send_notice(self, chat: ChatAdapter, notice: Notice) -> str:
@@ -185,7 +185,7 @@ class NoticeSender:
             return await self._send_message(chat, notice, await self._build_reply(notice))
         # From the look whether it was deleted on: a result must not be shown after it was taken out.
         async with self._lock_for(notice.job.id):
-            job = await self._database.get(
+            job = await self._database.jobs.get(
                 notice.job.id
             )  # its card may have been shown, or another one, since
             if job is None:
@@ -198,7 +198,7 @@ class NoticeSender:
                 except ChatUnreachable:
                     log.info("the card of job %d is gone; its result is sent anew", job.id)
             message_id = await self._send_message(chat, notice, reply)
-            await self._database.save_card_message(
+            await self._database.results.save_card_message(
                 job.id, message_id
             )  # what is to change later, such as its end
         self._stale_messages.wake()  # it may have been deleted while it was sent
@@ -215,30 +215,32 @@ class NoticeSender:
         """Edit a job's card; what stands in further messages, such as pictures, is remembered with it."""
         shown_id = await chat.edit(job.address, message_id, reply)
         if shown_id != message_id:
-            await self._database.save_card_message(job.id, shown_id)
+            await self._database.results.save_card_message(job.id, shown_id)
         return shown_id
 
     async def _apply_preferences(self, reply: Reply, account_id: AccountId) -> Reply:
-        return replace(reply, is_silent=(await self._database.get_preferences(account_id)).is_silent)
+        return replace(reply, is_silent=(await self._database.accounts.get_preferences(account_id)).is_silent)
 
     async def _format_notice(self, notice: Notice) -> Reply:
         job = notice.job
         if notice.kind is NoticeKind.GENERATE_DONE and await self._is_deleted(job):
             return texts.result_deleted(job)  # its person was quicker, with `/show`
         paths = [self._storage.picture_path(name) for name in notice.files]
-        keeps_photos = notice.kind is NoticeKind.TRAIN_DONE and await self._database.has_kept_photos(job.code)
+        keeps_photos = notice.kind is NoticeKind.TRAIN_DONE and await self._database.photos.has_kept_photos(
+            job.code
+        )
         return texts.notice_reply(notice, await asyncio.to_thread(_existing_paths, paths), keeps_photos)
 
     async def _language_at(self, address: ChatAddress) -> str:
         """Give the language of whoever asked for something at a place."""
-        return await self._database.get_language(Identity(address.platform, address.user_id))
+        return await self._database.accounts.get_language(Identity(address.platform, address.user_id))
 
     async def _edit_card(self, job_id: JobId) -> float | None:
         """Make a card true; gives how long it rests then, None when there will be no further edit."""
         async with self._lock_for(job_id):
             # First: what comes between the two is shown with the next edit, and not beside an older step.
             remark = self._remarks.get(job_id, "")
-            job = await self._database.get(job_id)
+            job = await self._database.jobs.get(job_id)
             if job is None or job.status in TERMINAL_STATUSES:
                 self._remarks.pop(job_id, None)
                 self._preview_mtimes_ns.pop(job_id, None)
@@ -275,14 +277,14 @@ class NoticeSender:
             await self._edit_message(chat, job, job.card_message_id, reply)
         elif job.status not in TERMINAL_STATUSES:  # the bot died before it could note the card it had shown
             message_id = await chat.send(job.address, reply, nonce=f"card-{job.id}")
-            await self._database.save_card_message(job.id, message_id)
+            await self._database.results.save_card_message(job.id, message_id)
         if card.pictures and mtime_ns is not None:
             self._preview_mtimes_ns[job.id] = mtime_ns
         if remark and self._remarks.get(job.id) == remark:  # else a newer one came meanwhile
             del self._remarks[job.id]
 
     async def _build_card(self, job: Job, remark: str, has_new_preview: bool) -> Reply:
-        job_estimate = await estimate_job(self._database, job, self._clock())
+        job_estimate = await estimate_job(self._database.jobs, job, self._clock())
         preview = self._storage.preview_path(job.id) if has_new_preview else None
         reply = texts.job_card(job, job_estimate.remaining_s, job_estimate.position, remark, preview)
         # A picture is sent once, not with each step; the card of a training that is done goes on showing it.
@@ -290,10 +292,12 @@ class NoticeSender:
         return replace(reply, keeps_pictures=is_successful and not reply.pictures)
 
     async def _is_deleted(self, job: Job) -> bool:
-        return any(picture.is_deleted for picture in await self._database.list_pictures(job.id))
+        return any(picture.is_deleted for picture in await self._database.results.list_pictures(job.id))
 
     async def _reschedule(self, notice: Notice, delay_s: float) -> None:
-        await self._database.schedule_notice_retry(notice.id, self._clock() + timedelta(seconds=delay_s))
+        await self._database.outbox.schedule_notice_retry(
+            notice.id, self._clock() + timedelta(seconds=delay_s)
+        )
 
     def _lock_for(self, job_id: JobId) -> asyncio.Lock:
         lock = self._card_locks.get(job_id)

@@ -123,7 +123,7 @@ class Dispatcher:
 
         Attempts under way are closed when cancelled, and taken up at the next start.
         """
-        released_count = await self._database.requeue_running()
+        released_count = await self._database.jobs.requeue_running()
         if released_count:
             log.info("%d running jobs of the last time are back in line", released_count)
         self.wake()
@@ -183,7 +183,7 @@ class Dispatcher:
                 1  # before the claim, so that no more are claimed than workers can take
             )
             try:
-                if (job := await self._database.claim_next(kind)) is None:
+                if (job := await self._database.jobs.claim_next(kind)) is None:
                     return
                 self._wake_events[kind].set()  # there may be more, for another lane
                 await self._process_job(job)
@@ -240,7 +240,7 @@ class Dispatcher:
     async def _record_loss(self, job: Job, reason: str) -> None:
         # Paused before it is in line again: other lanes would take it up at once.
         await asyncio.sleep(RETRY_BACKOFF_S * (job.lost_attempts + 1))
-        updated_job = await self._database.record_lost_attempt(job.id, job.attempt)
+        updated_job = await self._database.jobs.record_lost_attempt(job.id, job.attempt)
         if updated_job is None:
             return
         log.warning("job %d attempt %d was lost: %s", job.id, job.attempt, reason)

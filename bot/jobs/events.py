@@ -96,7 +96,7 @@ class EventRecorder:
 
     async def record_failure(self, job: Job, reason: str) -> None:
         """End a job that cannot be carried out."""
-        await self._ensure_current(self._database.fail(job.id, job.attempt, reason))
+        await self._ensure_current(self._database.jobs.fail(job.id, job.attempt, reason))
         await self._finish_job(job)
 
     async def _record_update(
@@ -108,27 +108,31 @@ class EventRecorder:
             case StartedEvent():
                 self._attempt_starts[job.id] = (event.step, monotonic())
                 await self._ensure_current(
-                    self._database.record_start(job.id, job.attempt, event.step, event.steps)
+                    self._database.jobs.record_start(job.id, job.attempt, event.step, event.steps)
                 )
                 self._listener.on_job_changed(job.id)
             case ProgressEvent():
                 await self._ensure_current(
-                    self._database.record_progress(job.id, job.attempt, event.step, event.steps)
+                    self._database.jobs.record_progress(job.id, job.attempt, event.step, event.steps)
                 )
                 self._listener.on_job_changed(job.id)
             case CheckpointEvent():
                 await self._storage.write_checkpoint(job.id, event.data)
-                await self._ensure_current(self._database.record_checkpoint(job.id, job.attempt, event.step))
+                await self._ensure_current(
+                    self._database.jobs.record_checkpoint(job.id, job.attempt, event.step)
+                )
             case SampleEvent():
-                await self._ensure_current(self._database.is_current_attempt(job.id, job.attempt))
+                await self._ensure_current(self._database.jobs.is_current_attempt(job.id, job.attempt))
                 await self._storage.write_sample(job.id, event.step, event.png)
                 await self._update_preview(job)
             case PreviewEvent():
-                await self._ensure_current(self._database.is_current_attempt(job.id, job.attempt))
+                await self._ensure_current(self._database.jobs.is_current_attempt(job.id, job.attempt))
                 await self._storage.write_preview(job.id, event.png)
                 self._listener.on_job_changed(job.id)
             case FallbackEvent():
-                await self._ensure_current(self._database.record_progress(job.id, job.attempt, event.step))
+                await self._ensure_current(
+                    self._database.jobs.record_progress(job.id, job.attempt, event.step)
+                )
                 log.warning("job %d: %s", job.id, event.reason)
                 self._listener.on_job_changed(job.id, event.reason)
 
@@ -138,22 +142,22 @@ class EventRecorder:
         report = await self._load_likeness(job)
         if not self._stop_early or report is None or not likeness.has_peaked(report.scores):
             return False
-        current_job = await self._database.get(job.id)
+        current_job = await self._database.jobs.get(job.id)
         step = event.step - (_start_step(job) or 0)
         if current_job is None or current_job.steps is None or step >= current_job.steps:
             return False
         start_step, started_s = self._attempt_starts.get(job.id, (0, monotonic()))
         step_s = (monotonic() - started_s) / max(1, step - start_step)
         report = replace(report, saved_s=step_s * (current_job.steps - step))
-        await self._ensure_current(self._database.save_likeness(job.id, job.attempt, report))
+        await self._ensure_current(self._database.jobs.save_likeness(job.id, job.attempt, report))
         log.info("job %d ends early, at step %d of %d", job.id, event.step, current_job.steps)
         return True
 
     async def _score_candidate(self, job: Job, event: CandidateEvent) -> None:
         """Score a candidate, and keep its LoRA if it is the best so far. The file comes before the row."""
-        await self._ensure_current(self._database.is_current_attempt(job.id, job.attempt))
+        await self._ensure_current(self._database.jobs.is_current_attempt(job.id, job.attempt))
         result = await self._likeness_scorer.score_candidate(
-            job, await self._database.get_job_photos(job.id), event
+            job, await self._database.photos.get_job_photos(job.id), event
         )
         if result is None:
             return
@@ -164,13 +168,13 @@ class EventRecorder:
             # Written again also where it is what was there: it may not stay the best.
             await self._storage.write_candidate(job.id, event.step, event.lora)
             report = replace(report, chosen=event.step)
-        await self._ensure_current(self._database.save_likeness(job.id, job.attempt, report))
+        await self._ensure_current(self._database.jobs.save_likeness(job.id, job.attempt, report))
         if report.chosen is not None:
             await self._storage.delete_other_candidates(job.id, report.chosen)
         self._listener.on_job_changed(job.id)
 
     async def _load_likeness(self, job: Job) -> LikenessReport | None:
-        current_job = await self._database.get(job.id)
+        current_job = await self._database.jobs.get(job.id)
         return None if current_job is None else current_job.likeness
 
     async def _select_lora(self, job: Job, last_lora: bytes) -> bytes | None:
@@ -187,7 +191,7 @@ class EventRecorder:
         if lora is None:
             log.warning("job %d: the LoRA of step %d is gone; the last is handed out", job.id, report.chosen)
             await self._ensure_current(
-                self._database.save_likeness(job.id, job.attempt, replace(report, chosen=None))
+                self._database.jobs.save_likeness(job.id, job.attempt, replace(report, chosen=None))
             )
             return last_lora
         return lora
@@ -202,13 +206,15 @@ class EventRecorder:
     async def _record_training(self, job: Job, last_lora: bytes | None) -> None:
         if last_lora is None:
             raise WorkerLost("a training ended without a LoRA")
-        file, previous_lora = None, await self._database.get_by_code(job.code)
+        file, previous_lora = None, await self._database.loras.get_by_code(job.code)
         if (data := await self._select_lora(job, last_lora)) is not None:
             continuation_job_id = job.id if job.is_continuation else None
             file = await self._storage.write_lora(job.code, data, continuation_job_id)
         pictures = await self._store_training_pictures(job)
         try:
-            await self._ensure_current(self._database.finish_training(job.id, job.attempt, file, pictures))
+            await self._ensure_current(
+                self._database.jobs.finish_training(job.id, job.attempt, file, pictures)
+            )
         except StaleAttempt:
             if await self._is_abandoned(job):
                 await self._storage.delete_pictures(pictures)
@@ -226,7 +232,7 @@ class EventRecorder:
         ]
         try:
             await self._ensure_current(
-                self._database.finish_generation(job.id, job.attempt, pictures, event.recipes, pick)
+                self._database.jobs.finish_generation(job.id, job.attempt, pictures, event.recipes, pick)
             )
         except StaleAttempt:
             if await self._is_abandoned(job):
@@ -255,7 +261,7 @@ class EventRecorder:
 
     async def _is_abandoned(self, job: Job) -> bool:
         """Say whether a result that came late is nobody's."""
-        current_job = await self._database.get(job.id)
+        current_job = await self._database.jobs.get(job.id)
         return current_job is None or current_job.status in {
             JobStatus.CANCELLED,
             JobStatus.FAILED,

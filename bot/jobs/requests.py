@@ -45,7 +45,10 @@ class RequestBuilder:
         return await self._build_generate(job, job.params)
 
     async def _build_train(self, job: Job, params: TrainingParams) -> TrainRequest:
-        photos, hints = await self._database.get_job_photos(job.id), await self._load_hints(job, params)
+        photos, hints = (
+            await self._database.photos.get_job_photos(job.id),
+            await self._load_hints(job, params),
+        )
         has_hints = any(hint is not None for hint in hints)
         return TrainRequest(
             job_id=job.id,
@@ -69,7 +72,7 @@ class RequestBuilder:
 
     async def _load_hints(self, job: Job, params: TrainingParams) -> list[TrainingHint | None]:
         """Give what was seen on each photo; nothing of what is no person, as faces are what was seen."""
-        stored_hints = await self._database.get_job_hints(job.id)
+        stored_hints = await self._database.photos.get_job_hints(job.id)
         return [
             TrainingHint.from_json(stored_hint) if params.trigger.class_word in PERSON_CLASSES else None
             for stored_hint in stored_hints
@@ -118,7 +121,7 @@ class RequestBuilder:
 
     async def _read_lora_file(self, code: LoraCode, missing_file: str | None = None) -> tuple[Lora, bytes]:
         """Read the file of a Lora; `missed` is one that was not there any more."""
-        lora = await self._database.get_by_code(code)
+        lora = await self._database.loras.get_by_code(code)
         if lora is None or lora.file in (None, missing_file) or lora.sha256 is None:
             raise MissingInput(translate_to(ENGLISH, "lora-file-gone"))
         try:
@@ -131,7 +134,7 @@ class RequestBuilder:
     async def _load_start(self, params: GenerationParams) -> InitImage | None:
         if params.redraw is None or params.source is None:
             return None
-        for picture in await self._database.list_pictures(params.source):
+        for picture in await self._database.results.list_pictures(params.source):
             if picture.number == params.source_picture:
                 try:
                     data = await self._storage.read_picture(picture.file)
@@ -149,7 +152,7 @@ async def load_references(database: Database, storage: Storage, code: LoraCode) 
         return tuple(
             [
                 await storage.read_picture(each.file)
-                for each in (await database.list_training_pictures(code))[1:]
+                for each in (await database.results.list_training_pictures(code))[1:]
             ]
         )
     except OSError:

@@ -87,18 +87,23 @@ class MetricsExporter:
 
     async def check_database(self) -> None:
         """Raise whatever keeps the ledger from being read."""
-        await self._database.count_queued()
+        await self._database.monitoring.count_queued()
 
     async def _count_ended_jobs(self) -> None:
         end = self._clock() - COUNTING_LAG
         if end > self._counted_until:
-            self._ended_counts.update(await self._database.count_ended_between(self._counted_until, end))
+            self._ended_counts.update(
+                await self._database.monitoring.count_ended_between(self._counted_until, end)
+            )
             self._counted_until = end
 
     async def _queue_metrics(self) -> list[Metric]:
         database, now = self._database, self._clock()
-        waiting_counts, oldest_at = await database.count_queued(), await database.get_oldest_queued_at()
-        running_counts = Counter(job.kind for job in await database.list_running())
+        waiting_counts, oldest_at = (
+            await database.monitoring.count_queued(),
+            await database.monitoring.get_oldest_queued_at(),
+        )
+        running_counts = Counter(job.kind for job in await database.jobs.list_running())
         waiting_metric = GaugeMetricFamily(*_name_and_help("jobs_waiting", "Jobs in line."), labels=["kind"])
         running_metric = GaugeMetricFamily(*_name_and_help("jobs_running", "Jobs at work."), labels=["kind"])
         ended_metric = CounterMetricFamily(
@@ -114,7 +119,9 @@ class MetricsExporter:
             *(waiting_metric, running_metric, ended_metric),
             _gauge("oldest_waiting_seconds", "How long the job that waits longest has waited.", oldest_s),
             _gauge(
-                "notices_owed", "Messages that people are still owed.", await database.count_undelivered()
+                "notices_owed",
+                "Messages that people are still owed.",
+                await database.outbox.count_undelivered(),
             ),
             *await self._latency_metrics(now),
         ]
@@ -128,7 +135,7 @@ class MetricsExporter:
             *_name_and_help("job_run_seconds", "Times at work, last 24 hours."), labels=labels
         )
         for kind in JobKind:
-            latency = await self._database.get_latency_stats(kind, now - _DAY)
+            latency = await self._database.monitoring.get_latency_stats(kind, now - _DAY)
             if latency is not None:
                 for index, quantile in enumerate(_QUANTILES):
                     wait_metric.add_metric([kind, quantile], latency.wait_s[index])
@@ -157,11 +164,11 @@ class MetricsExporter:
             yield from _optional_gauge(name, help_text, value)
 
     async def _alert_metrics(self) -> list[Metric]:
-        switches = await self._database.list_active_switches()
+        switches = await self._database.monitoring.list_active_switches()
         alert_metric = GaugeMetricFamily(
             *_name_and_help("alarm", "1 while administrators stand warned of it."), labels=["name"]
         )
-        active_alerts = await self._database.list_active_alerts()
+        active_alerts = await self._database.monitoring.list_active_alerts()
         for kind in AlertKind:
             alert_metric.add_metric([kind], float(kind in active_alerts))
         return [

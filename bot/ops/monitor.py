@@ -56,20 +56,20 @@ class Monitor:
     async def check(self) -> None:
         """Keep a sample of now, forget those that nobody is shown any more, and tell what has become bad."""
         now = self._clock()
-        await self._database.add_sample(await self._take_sample(now))
-        await self._database.delete_samples_before(now - SAMPLE_RETENTION)
+        await self._database.monitoring.add_sample(await self._take_sample(now))
+        await self._database.monitoring.delete_samples_before(now - SAMPLE_RETENTION)
         if self._inputs is not None:
             for alert in evaluate_alerts(await self._take_snapshot(self._inputs, now)):
                 await self._send_alert(self._inputs, alert)
 
     async def _take_snapshot(self, inputs: HealthInputs, now: datetime) -> MonitorSnapshot:
-        recent_samples = await self._database.list_samples_since(now - RECENT_WINDOW)
-        peak_samples = await self._database.list_peaks_since(now - SAMPLE_RETENTION)
+        recent_samples = await self._database.monitoring.list_samples_since(now - RECENT_WINDOW)
+        peak_samples = await self._database.monitoring.list_peaks_since(now - SAMPLE_RETENTION)
         return MonitorSnapshot(
             samples=[*(each for each in peak_samples if each.at < recent_samples[0].at), *recent_samples],
             disk_free_share=await asyncio.to_thread(inputs.disk_free_share),
-            oldest_queued_at=await self._database.get_oldest_queued_at(),
-            is_paused=PAUSED_SWITCH in await self._database.list_active_switches(),
+            oldest_queued_at=await self._database.monitoring.get_oldest_queued_at(),
+            is_paused=PAUSED_SWITCH in await self._database.monitoring.list_active_switches(),
             backup_error=inputs.backup_error(),
         )
 
@@ -78,12 +78,12 @@ class Monitor:
         if alert.is_bad is None:
             return
         text = texts.alert_raised(alert) if alert.is_bad else texts.alert_resolved(alert)
-        if await self._database.set_alert(alert.kind, alert.is_bad, inputs.admins, text):
+        if await self._database.monitoring.set_alert(alert.kind, alert.is_bad, inputs.admins, text):
             log.log(logging.ERROR if alert.is_bad else logging.INFO, "%s", text)
             inputs.wake_sender()
 
     async def _take_sample(self, now: datetime) -> MonitorSample:
-        waiting_counts, health = await self._database.count_queued(), self._health()
+        waiting_counts, health = await self._database.monitoring.count_queued(), self._health()
         crash_count = 0 if self._inputs is None else self._inputs.crash_count()
         if health is None:
             return MonitorSample(now, waiting_counts, worker_crashes=crash_count)

@@ -106,20 +106,20 @@ class Schedule:
 
     async def run_retention(self) -> None:
         """Forget photos and drafts that are too old, sweep files that nobody owns, cut the ledger's log."""
-        expired_photos = await self._database.delete_photos_before(self._clock() - PHOTO_RETENTION)
-        expired_photos += await self._database.delete_sets_before(self._clock() - FORGET_AFTER)
+        expired_photos = await self._database.photos.delete_photos_before(self._clock() - PHOTO_RETENTION)
+        expired_photos += await self._database.photos.delete_sets_before(self._clock() - FORGET_AFTER)
         self._forget_photos(expired_photos)
         await self._send_reminders()
         open_job_ids = [
-            *await self._database.list_queued_ids(),
-            *(job.id for job in await self._database.list_running()),
+            *await self._database.jobs.list_queued_ids(),
+            *(job.id for job in await self._database.jobs.list_running()),
         ]
         orphan_count = await self._storage.delete_orphans(
-            open_job_ids, self._database.list_unreferenced_files
+            open_job_ids, self._database.results.list_unreferenced_files
         )
-        await self._database.delete_expired_drafts(self._clock())
-        await self._database.delete_updates_before(self._clock() - UPDATE_RETENTION)
-        await self._database.delete_expired_requests(self._clock())
+        await self._database.results.delete_expired_drafts(self._clock())
+        await self._database.outbox.delete_updates_before(self._clock() - UPDATE_RETENTION)
+        await self._database.sharing.delete_expired_requests(self._clock())
         await self._database.checkpoint_wal()
         if expired_photos or orphan_count:
             log.info(
@@ -132,8 +132,8 @@ class Schedule:
         self._notice_sender.wake()
 
     async def _send_reminders(self) -> None:
-        for photo_set in await self._database.list_sets_to_remind(self._clock() - REMIND_AFTER):
+        for photo_set in await self._database.photos.list_sets_to_remind(self._clock() - REMIND_AFTER):
             if photo_set.address is not None and await self._notice_sender.send_reminder(
                 photo_set.address, photo_set
             ):
-                await self._database.mark_set_reminded(photo_set.account)
+                await self._database.photos.mark_set_reminded(photo_set.account)

@@ -69,18 +69,20 @@ class Services:
         if (
             share_reply is None
             and text.strip() == TRAIN_PAYLOAD
-            and await self._database.count_collected(account)
+            and await self._database.photos.count_collected(account)
         ):
             return await self._photo_sets.start_training(who, account, address)
         return share_reply or await self._photo_sets.show_welcome(who, account, address)
 
     async def count_wrong_code(self, who: Identity) -> bool:
         """Count a code that is not somebody's own; False when it was one too many."""
-        return self._guess_limiter.record_wrong_code(await self._database.get_or_create(who), self._clock())
+        return self._guess_limiter.record_wrong_code(
+            await self._database.accounts.get_or_create(who), self._clock()
+        )
 
     async def language_of(self, who: Identity) -> str:
         """Give the language, or the locale, that a person is spoken to in."""
-        return await self._database.get_language(who)
+        return await self._database.accounts.get_language(who)
 
     async def show_help(self, who: Identity) -> Reply:
         """List the commands."""
@@ -130,16 +132,18 @@ class Services:
 
     async def get_set_message(self, who: Identity, address: ChatAddress) -> str | None:
         """Name the message in a chat that shows the set which is being collected, if one does."""
-        photo_set = await self._database.get_set(await self._database.get_or_create(who))
+        photo_set = await self._database.photos.get_set(await self._database.accounts.get_or_create(who))
         return photo_set.card_message_id if photo_set.address == address else None
 
     async def record_set_message(self, who: Identity, message_id: str) -> None:
         """Remember which message shows the set, in the chat where its photos came."""
-        await self._database.save_set_message(await self._database.get_or_create(who), message_id)
+        await self._database.photos.save_set_message(
+            await self._database.accounts.get_or_create(who), message_id
+        )
 
     async def describe_ended_set(self, who: Identity) -> str | None:
         """Say what became of the set that was being shown; None when it is still collected."""
-        return await self._photo_sets.describe_ended_set(await self._database.get_or_create(who))
+        return await self._photo_sets.describe_ended_set(await self._database.accounts.get_or_create(who))
 
     async def generate_from_text(self, who: Identity, address: ChatAddress, text: str) -> Reply:
         """Draw what was typed after `/generate`; nothing typed opens a draft."""
@@ -215,10 +219,10 @@ class Services:
 
     async def suggest_codes(self, who: Identity, query: str) -> list[Suggestion]:
         """Offer the LoraCodes that a person can draw with, at most 25: their own first, the newest first."""
-        account = await self._database.get_or_create(who)
+        account = await self._database.accounts.get_or_create(who)
         digits = "".join(char for char in query if char.isdigit())
-        loras = await self._database.list_for_account(account)
-        loras += [lora for lora, _ in await self._database.list_shared_with(account)]
+        loras = await self._database.loras.list_for_account(account)
+        loras += [lora for lora, _ in await self._database.sharing.list_shared_with(account)]
         ready_loras = [each for each in loras if each.state is LoraState.READY]
         choices = [
             Suggestion(format_code(each.code), each.code) for each in ready_loras if digits in each.code
@@ -273,11 +277,11 @@ class Services:
 
     async def show_privacy(self, who: Identity) -> Reply:
         """Say what is kept of a person."""
-        return await self._accounts.show_privacy(await self._database.get_or_create(who))
+        return await self._accounts.show_privacy(await self._database.accounts.get_or_create(who))
 
     async def ask_to_erase(self, who: Identity) -> Reply:
         """Ask whether everything of a person shall be deleted."""
-        return await self._accounts.ask_to_erase(await self._database.get_or_create(who))
+        return await self._accounts.ask_to_erase(await self._database.accounts.get_or_create(who))
 
     async def run_admin_command(self, who: Identity, command: str, text: str = "") -> Reply:
         """Do what an administrator says; to others there is no such command."""
@@ -322,26 +326,26 @@ class Services:
 
     async def has_card(self, job_id: JobId) -> bool:
         """Say whether a message shows a job's progress already."""
-        job = await self._database.get(job_id)
+        job = await self._database.jobs.get(job_id)
         return job is not None and job.card_message_id is not None
 
     async def record_card(self, job_id: JobId, message_id: str) -> None:
         """Remember which message shows a job's progress."""
-        await self._database.save_card_message(job_id, message_id)
+        await self._database.results.save_card_message(job_id, message_id)
 
     async def record_copy(self, job_id: JobId, address: ChatAddress, message_id: str) -> None:
         """Remember a further message that shows a result."""
         await self._results.record_copy(job_id, address, message_id)
 
     async def _answer_question(self, account: AccountId, address: ChatAddress, text: str) -> Reply | None:
-        question = await self._database.get_question(account)
+        question = await self._database.accounts.get_question(account)
         if question is None or question.platform is not address.platform:
             return None
         if question.subject == "set":
             reply = await self._photo_sets.set_name(account, address, text)
         else:
             reply = await self._loras.rename_lora(account, question.subject, text)
-        await self._database.delete_question(account)
+        await self._database.accounts.delete_question(account)
         return reply
 
     async def _handle_plain_button(

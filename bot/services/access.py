@@ -43,21 +43,21 @@ class AccessPolicy:
         """
         rules, database = self._context.rules, self._context.database
         if identity not in rules.admins:
-            access_status = await database.get_access_status(identity)
+            access_status = await database.access.get_access_status(identity)
             if access_status.is_banned:
                 raise UserError(texts.BANNED)
             is_guest = get_role(self._context, access_status, identity) is Role.GUEST
             is_closed = rules.access is not AccessMode.OPEN and is_guest and not is_linking
             if is_closed and not await self._is_listed(identity):
                 raise UserError(_refusal_text(rules.access, identity))
-        account = await database.get_or_create(identity)
+        account = await database.accounts.get_or_create(identity)
         add_log_context(account=account)
         return account
 
     async def _is_listed(self, identity: Identity) -> bool:
         """Say whether the settings name somebody as they are known on another platform."""
-        account = await self._context.database.find_by_identity(identity)
-        identities = [] if account is None else await self._context.database.list_identities(account)
+        account = await self._context.database.accounts.find_by_identity(identity)
+        identities = [] if account is None else await self._context.database.accounts.list_identities(account)
         return not (self._context.rules.admins | self._context.rules.allow_list).isdisjoint(identities)
 
     async def redeem_invite_token(self, identity: Identity, text: str) -> bool:
@@ -66,24 +66,28 @@ class AccessPolicy:
         rules, database = self._context.rules, self._context.database
         if rules.access is not AccessMode.INVITATION or identity in rules.admins or not token.isalnum():
             return False
-        access_status = await database.get_access_status(identity)
+        access_status = await database.access.get_access_status(identity)
         if access_status.is_banned or get_role(self._context, access_status, identity) is not Role.GUEST:
             return False
-        return await database.redeem_invite_token(await database.get_or_create(identity), token)
+        return await database.access.redeem_invite_token(
+            await database.accounts.get_or_create(identity), token
+        )
 
 
 async def check_queue_limit(context: ServiceContext, account: AccountId, address: ChatAddress) -> None:
     """UserError, with a time, when there is no room in line: in all, or for one group or channel."""
     rules, database = context.rules, context.database
-    if not rules.admins.isdisjoint(await database.list_identities(account)):
+    if not rules.admins.isdisjoint(await database.accounts.list_identities(account)):
         return
-    queued_count = sum((await database.count_queued()).values())
+    queued_count = sum((await database.monitoring.count_queued()).values())
     if rules.max_queued_jobs is not None and queued_count >= rules.max_queued_jobs:
         raise UserError(
-            texts.queue_full(queued_count, await _estimate_wait_s(context, await database.list_running()))
+            texts.queue_full(
+                queued_count, await _estimate_wait_s(context, await database.jobs.list_running())
+            )
         )
     if rules.max_chat_jobs is not None and address.is_shared:
-        jobs = await database.list_open_in_chat(address, rules.max_chat_jobs)
+        jobs = await database.jobs.list_open_in_chat(address, rules.max_chat_jobs)
         if len(jobs) >= rules.max_chat_jobs:
             raise UserError(texts.chat_full(len(jobs), await _estimate_wait_s(context, jobs)))
 
@@ -91,7 +95,9 @@ async def check_queue_limit(context: ServiceContext, account: AccountId, address
 async def _estimate_wait_s(context: ServiceContext, jobs: Sequence[Job]) -> float:
     """Guess when the first of some jobs ends and leaves its place."""
     now = context.clock()
-    etas_s = [(await estimate_job(context.database, job, now)).remaining_s for job in jobs[:_MAX_ESTIMATES]]
+    etas_s = [
+        (await estimate_job(context.database.jobs, job, now)).remaining_s for job in jobs[:_MAX_ESTIMATES]
+    ]
     return max(
         _MIN_WAIT_S,
         min(
@@ -105,7 +111,7 @@ async def check_training_quota(context: ServiceContext, account: AccountId, addr
     await check_queue_limit(context, account, address)
     limit = (await get_quota(context, account)).trainings_per_day
     if limit is not None:
-        used_count = await context.database.count_trainings_since(account, context.clock() - ONE_DAY)
+        used_count = await context.database.access.count_trainings_since(account, context.clock() - ONE_DAY)
         if used_count >= limit:
             raise UserError(texts.trainings_used_up(limit))
 
@@ -117,17 +123,17 @@ async def check_picture_quota(
     await check_queue_limit(context, account, address)
     limit = (await get_quota(context, account)).pictures_per_hour
     if limit is not None:
-        used_count = await context.database.count_pictures_since(account, context.clock() - ONE_HOUR)
+        used_count = await context.database.access.count_pictures_since(account, context.clock() - ONE_HOUR)
         if used_count + count > limit:
             raise UserError(texts.pictures_used_up(limit))
 
 
 async def get_quota(context: ServiceContext, account: AccountId) -> Quota:
     """Give a person's limits: their own ones stand above those of their role."""
-    identities = await context.database.list_identities(account)
+    identities = await context.database.accounts.list_identities(account)
     if not identities or not context.rules.admins.isdisjoint(identities):
         return Quota()
-    access_status = await context.database.get_access_status(identities[0])
+    access_status = await context.database.access.get_access_status(identities[0])
     role = max((get_role(context, access_status, identity) for identity in identities), key=list(Role).index)
     role_quota = context.rules.quotas.get(role, Quota())
     quota_override = access_status.quota_override
@@ -227,7 +233,7 @@ def _wrap_limited(use_case: Callable[..., Awaitable[Any]]) -> Callable[..., Awai
 
 async def require_lora(database: Database, account: AccountId, code: LoraCode) -> Lora:
     """Give a Lora of the account; UserError tells a stranger nothing of it."""
-    lora = await database.get_by_code(code)
+    lora = await database.loras.get_by_code(code)
     if lora is None or lora.account != account:
         raise UnknownCode(texts.UNKNOWN_CODE)
     return lora
@@ -240,7 +246,7 @@ async def require_ready_lora(database: Database, account: AccountId, code: LoraC
 
 async def require_usable_lora(database: Database, account: AccountId, code: LoraCode, now: datetime) -> Lora:
     """Give a Lora that the account may draw with, its own or a shared one; UserError as above."""
-    lora = await database.get_usable_lora(account, code)
+    lora = await database.sharing.get_usable_lora(account, code)
     if lora is None:
         raise UnknownCode(texts.UNKNOWN_CODE)
     return await _require_ready(database, lora, now)
@@ -250,15 +256,15 @@ async def _require_ready(database: Database, lora: Lora, now: datetime) -> Lora:
     code = lora.code
     if lora.state is LoraState.READY:
         return lora
-    job = await database.get_last_training(code)
+    job = await database.jobs.get_last_training(code)
     if lora.state is LoraState.TRAINING and job is not None:
-        raise UserError(texts.still_training(code, await estimate_job(database, job, now)))
+        raise UserError(texts.still_training(code, await estimate_job(database.jobs, job, now)))
     raise UserError(texts.not_usable(lora))
 
 
 async def require_job(database: Database, account: AccountId, job_id: JobId, not_found_text: str) -> Job:
     """Give a job of the account; UserError with the sentence `unknown`."""
-    job = await database.get(job_id)
+    job = await database.jobs.get(job_id)
     if job is None or job.account != account:
         raise UserError(not_found_text)
     return job
@@ -271,7 +277,7 @@ async def require_result(
     job = await require_job(database, account, job_id, not_found_text)
     if job.kind is not JobKind.GENERATE or job.status is not JobStatus.DONE:
         raise UserError(texts.NOT_DONE)
-    pictures = await database.list_pictures(job_id)
+    pictures = await database.results.list_pictures(job_id)
     if any(picture.is_deleted for picture in pictures):
         raise UserError(texts.DELETED)
     return job, pictures

@@ -37,18 +37,20 @@ class AccountService:
 
     async def show_privacy(self, account: AccountId) -> Reply:
         """Say what is kept, how long, and who sees it."""
-        return texts.privacy_summary(await self._context.database.count_stored_data(account))
+        return texts.privacy_summary(await self._context.database.privacy.count_stored_data(account))
 
     async def ask_to_erase(self, account: AccountId) -> Reply:
         """Ask once; the button knows whose question it is and until when it may be answered."""
         expires_s = int((self._context.clock() + CONFIRM_WITHIN).timestamp())
-        stored_data = await self._context.database.count_stored_data(account)
+        stored_data = await self._context.database.privacy.count_stored_data(account)
         return texts.erasure_question(stored_data, account, expires_s)
 
     async def erase_account(self, identity: Identity, action: str) -> Reply:
         """Delete everything of whoever pressed, if the question was theirs; gives the receipt."""
         match = _ERASE_ACTION.fullmatch(action)
-        account = await self._context.database.find_by_identity(identity)  # whoever is unknown stays so
+        account = await self._context.database.accounts.find_by_identity(
+            identity
+        )  # whoever is unknown stays so
         if match is None or account is None or int(match[1]) != account:
             raise UserError(texts.STALE_BUTTON)
         if self._context.clock().timestamp() > int(match[2]):
@@ -57,10 +59,10 @@ class AccountService:
             account
         ):  # photos of theirs that are just looked at come first
             if (
-                await self._context.database.find_by_identity(identity) != account
+                await self._context.database.accounts.find_by_identity(identity) != account
             ):  # it was joined with another meanwhile
                 raise UserError(texts.STALE_BUTTON)
-            erasure = await self._context.database.erase_account(account)
+            erasure = await self._context.database.privacy.erase_account(account)
             await delete_erased_data(self._context, erasure)
         return texts.erasure_receipt(erasure, self._context.clock())
 
@@ -102,7 +104,9 @@ class AccountLinkService:
 
     async def _create_token(self, account: AccountId) -> Reply:
         token = "".join(secrets.choice(_ALPHABET) for _ in range(_TOKEN_CHARS))
-        await self._context.database.save_link_token(account, token, self._context.clock() + TOKEN_TTL)
+        await self._context.database.accounts.save_link_token(
+            account, token, self._context.clock() + TOKEN_TTL
+        )
         return texts.link_token(token)
 
     async def _join_accounts(self, account: AccountId, token: str) -> Reply:
@@ -112,7 +116,7 @@ class AccountLinkService:
         if len(wrong_times) >= _MAX_WRONG_TOKENS:
             raise UserError(texts.LINK_TOO_OFTEN)
         wrong_times.append(now)  # before the look, so that of many words at once each counts
-        owner = await self._context.database.get_link_token_account(token)
+        owner = await self._context.database.accounts.get_link_token_account(token)
         if owner is None:
             raise UserError(texts.LINK_UNKNOWN)
         wrong_times.remove(now)  # and no other: whoever guesses has a word of their own as well
@@ -121,13 +125,15 @@ class AccountLinkService:
         first, second = sorted((owner, account))  # always in one order: two who join each other must not wait
         async with self._context.locks.get_lock(first), self._context.locks.get_lock(second):
             await self._check_no_mixed_sets(owner, account)
-            if not await self._context.database.merge_accounts(token, account):
+            if not await self._context.database.accounts.merge_accounts(token, account):
                 raise UserError(texts.LINK_UNKNOWN)
         return texts.accounts_linked()
 
     async def _check_no_mixed_sets(self, owner: AccountId, account: AccountId) -> None:
         """UserError when photos that train a Lora further would come to lie among others."""
-        owner_set, account_set = [await self._context.database.get_set(each) for each in (owner, account)]
+        owner_set, account_set = [
+            await self._context.database.photos.get_set(each) for each in (owner, account)
+        ]
         if (
             owner_set.photo_ids
             and account_set.photo_ids
@@ -149,7 +155,7 @@ class PreferencesService:
 
     async def show_settings(self, account: AccountId) -> Reply:
         """Show what is set, with buttons that change it."""
-        preferences = await self._context.database.get_preferences(account)
+        preferences = await self._context.database.accounts.get_preferences(account)
         style = self._context.styles.get(preferences.style)
         return texts.settings_card(account, preferences, "" if style is None else style.localized_label)
 
@@ -164,7 +170,7 @@ class PreferencesService:
             return await self._apply_button(identity, account, match)
 
     async def _apply_button(self, identity: Identity, account: AccountId, button: re.Match[str]) -> Reply:
-        preferences, value = await self._context.database.get_preferences(account), button[3]
+        preferences, value = await self._context.database.accounts.get_preferences(account), button[3]
         match button[2]:
             case "size" if value in SHAPES:
                 preferences = replace(preferences, size=value)
@@ -182,7 +188,7 @@ class PreferencesService:
                 )
             case _:
                 raise UserError(texts.STALE_BUTTON)
-        await self._context.database.save_preferences(account, preferences)
+        await self._context.database.accounts.save_preferences(account, preferences)
         if button[2] == "photos" and not preferences.keeps_photos:
             await self._context.database.checkpoint_wal()  # those that were kept are gone from the disk too
         return replace(await self.show_settings(account), edits_message=True)
@@ -191,13 +197,13 @@ class PreferencesService:
         self, identity: Identity, account: AccountId, preferences: Preferences
     ) -> Reply:
         """Answer in the language that was just chosen."""
-        await self._context.database.save_preferences(account, preferences)
-        with texts.use_language(await self._context.database.get_language(identity)):
+        await self._context.database.accounts.save_preferences(account, preferences)
+        with texts.use_language(await self._context.database.accounts.get_language(identity)):
             return replace(await self.show_settings(account), edits_message=True)
 
     async def apply_defaults(self, account: AccountId, params: GenerationParams) -> GenerationParams:
         """Give the wish with what its person set where it says nothing."""
-        preferences = await self._context.database.get_preferences(account)
+        preferences = await self._context.database.accounts.get_preferences(account)
         # A style may have left its file since it was chosen.
         if not params.style and self._context.styles.get(preferences.style) is not None:
             params = replace(params, style=preferences.style)

@@ -66,44 +66,44 @@ class AdminService:
         if identity not in self._context.rules.admins or command not in self._handlers:
             raise UserError(texts.UNKNOWN_COMMAND)
         if command != "status":  # which is asked for all the time, and changes nothing
-            await self._context.database.add_audit_entry(
+            await self._context.database.monitoring.add_audit_entry(
                 identity, command, " ".join(text.split())[:_MAX_LOGGED_CHARS]
             )
         return await self._handlers[command](text.strip())
 
     async def _pause(self) -> Reply:
-        await self._context.database.set_switch(PAUSED_SWITCH, is_on=True)
+        await self._context.database.monitoring.set_switch(PAUSED_SWITCH, is_on=True)
         return Reply(texts.PAUSED)
 
     async def _resume(self) -> Reply:
-        await self._context.database.set_switch(PAUSED_SWITCH, is_on=False)
+        await self._context.database.monitoring.set_switch(PAUSED_SWITCH, is_on=False)
         self._context.queue.wake()
         return Reply(texts.RESUMED)
 
     async def _start_drain(self) -> Reply:
         self._context.queue.request_shutdown()
-        return texts.drain_started(len(await self._context.database.list_running()))
+        return texts.drain_started(len(await self._context.database.jobs.list_running()))
 
     async def _ban(self, text: str) -> Reply:
         target = await self._require_target(text)
         if not self._context.rules.admins.isdisjoint(target.identities):
             raise UserError(texts.NOT_AN_ADMIN)
-        await self._context.database.ban(target.identities)
+        await self._context.database.access.ban(target.identities)
         jobs = (
             []
             if target.account is None
-            else await self._context.database.list_open_for_account(target.account)
+            else await self._context.database.jobs.list_open_for_account(target.account)
         )
         for job in jobs:
-            photo_hashes = await self._context.database.list_job_hashes(job.id)
-            if await self._context.database.cancel(job.id) is not None:
+            photo_hashes = await self._context.database.photos.list_job_hashes(job.id)
+            if await self._context.database.jobs.cancel(job.id) is not None:
                 await self._context.queue.abort_job(job.id)
                 self._context.forget_photos(photo_hashes)
         return texts.person_banned(target.identities, len(jobs))
 
     async def _unban(self, text: str) -> Reply:
         target = await self._require_target(text)
-        if not await self._context.database.unban(target.identities):
+        if not await self._context.database.access.unban(target.identities):
             raise UserError(texts.NOT_BANNED)
         return texts.person_unbanned(target.identities)
 
@@ -114,10 +114,10 @@ class AdminService:
             raise UserError(texts.NO_SUCH_PERSON)
         await self._set_quota(target.account, new_values)
         database, now = self._context.database, self._context.clock()
-        access_status = await database.get_access_status(target.identities[0])
+        access_status = await database.access.get_access_status(target.identities[0])
         usage = (
-            await database.count_trainings_since(target.account, now - ONE_DAY),
-            await database.count_pictures_since(target.account, now - ONE_HOUR),
+            await database.access.count_trainings_since(target.account, now - ONE_DAY),
+            await database.access.count_pictures_since(target.account, now - ONE_HOUR),
         )
         access_status = replace(
             access_status, role=get_role(self._context, access_status, target.identities[0])
@@ -131,10 +131,10 @@ class AdminService:
             case []:
                 return
             case [role] if role in set(Role):
-                await self._context.database.set_role(account, Role(role))
+                await self._context.database.access.set_role(account, Role(role))
             case [trainings, pictures]:
                 quota_override = Quota(_parse_limit(trainings), _parse_limit(pictures))
-                await self._context.database.set_quota(account, quota_override)
+                await self._context.database.access.set_quota(account, quota_override)
             case _:
                 raise UserError(texts.HOW_TO_QUOTA)
 
@@ -142,19 +142,19 @@ class AdminService:
         lora = await self._require_lora(text)
         async with self._context.locks.get_lock(lora.account):
             lora = await self._require_lora(text)  # it may have gone while we waited
-            owner_identities = await self._context.database.list_identities(lora.account)
-            erasure = await self._context.database.erase_lora(lora.code)
+            owner_identities = await self._context.database.accounts.list_identities(lora.account)
+            erasure = await self._context.database.privacy.erase_lora(lora.code)
             await delete_erased_data(self._context, erasure)
         for owner in owner_identities[:1]:
-            with texts.use_language(await self._context.database.get_language(owner)):
+            with texts.use_language(await self._context.database.accounts.get_language(owner)):
                 message = texts.your_code_was_taken_down(lora.code)
-            await self._context.database.add_direct_messages([owner], message)
+            await self._context.database.outbox.add_direct_messages([owner], message)
         self._context.direct_messages.wake()
         return texts.lora_taken_down(lora.code, len(erasure.pictures), len(erasure.jobs))
 
     async def _require_lora(self, text: str) -> Lora:
         code = parse_code(text)
-        lora = None if code is None else await self._context.database.get_by_code(code)
+        lora = None if code is None else await self._context.database.loras.get_by_code(code)
         if lora is None:
             raise UserError(texts.NO_SUCH_CODE)
         return lora
@@ -162,14 +162,14 @@ class AdminService:
     async def _broadcast(self, text: str) -> Reply:
         if not text or len(text) > MAX_BROADCAST_CHARS:
             raise UserError(texts.BROADCAST_WHAT.format(most=MAX_BROADCAST_CHARS))
-        recipient_count = await self._context.database.add_broadcast(text)
+        recipient_count = await self._context.database.outbox.add_broadcast(text)
         self._context.direct_messages.wake()
         return texts.broadcast_started(recipient_count)
 
     async def _invite(self) -> Reply:
         token = "".join(secrets.choice(_ALPHABET) for _ in range(_TOKEN_CHARS))
         expires_at = self._context.clock() + timedelta(days=INVITATION_DAYS)
-        await self._context.database.save_invite_token(token, expires_at)
+        await self._context.database.access.save_invite_token(token, expires_at)
         return texts.invitation_created(token, INVITATION_DAYS)
 
     async def _require_target(self, text: str) -> _CommandTarget:
@@ -177,17 +177,18 @@ class AdminService:
         database = self._context.database
         code = parse_code(text)
         if code is not None:
-            lora = await database.get_by_code(code)
+            lora = await database.loras.get_by_code(code)
             if lora is None:
                 raise UserError(texts.NO_SUCH_CODE)
-            return _CommandTarget(tuple(await database.list_identities(lora.account)), lora.account)
+            return _CommandTarget(tuple(await database.accounts.list_identities(lora.account)), lora.account)
         platform, _, user_id = text.partition(":")
         if platform not in set(Platform) or not user_id.isascii() or not user_id.isalnum():
             raise UserError(texts.WHICH_PERSON)
         identity = Identity(Platform(platform), user_id)
-        account = await database.find_by_identity(identity)
+        account = await database.accounts.find_by_identity(identity)
         return _CommandTarget(
-            (identity,) if account is None else tuple(await database.list_identities(account)), account
+            (identity,) if account is None else tuple(await database.accounts.list_identities(account)),
+            account,
         )
 
 
@@ -230,40 +231,45 @@ class StatusService:
             uptime=now - self._started_at,
             health=self._context.queue.health(),
             running_jobs=[
-                (job, (await estimate_job(database, job, now)).remaining_s)
-                for job in await database.list_running()
+                (job, (await estimate_job(database.jobs, job, now)).remaining_s)
+                for job in await database.jobs.list_running()
             ],
-            queued_counts=await database.count_queued(),
+            queued_counts=await database.monitoring.count_queued(),
             done_count=sum(day.done_per_hour),
             failed_count=sum(day.failed_per_hour),
-            latencies={kind: await database.get_latency_stats(kind, now - CHART_PERIOD) for kind in JobKind},
-            pending_notices=await database.count_undelivered(),
+            latencies={
+                kind: await database.monitoring.get_latency_stats(kind, now - CHART_PERIOD)
+                for kind in JobKind
+            },
+            pending_notices=await database.outbox.count_undelivered(),
             disk_free_bytes=disk.free,
             disk_total_bytes=disk.total,
             errors=await self._list_errors(now, texts.MAX_ERRORS_LISTED),
-            is_paused=PAUSED_SWITCH in await database.list_active_switches(),
-            active_alerts=sorted(await database.list_active_alerts()),
+            is_paused=PAUSED_SWITCH in await database.monitoring.list_active_switches(),
+            active_alerts=sorted(await database.monitoring.list_active_alerts()),
         )
         return texts.status_card(report, await asyncio.to_thread(status_chart.render_chart, day))
 
     async def show_logs(self) -> Reply:
         """List the last errors, of failed jobs too, and what administrators did last."""
         reply = texts.error_list(await self._list_errors(self._context.clock(), MAX_ERRORS))
-        audit_text = texts.audit_log(await self._context.database.list_audit_entries(MAX_AUDIT_ENTRIES))
+        audit_text = texts.audit_log(
+            await self._context.database.monitoring.list_audit_entries(MAX_AUDIT_ENTRIES)
+        )
         return replace(reply, text=reply.text + audit_text)
 
     async def show_reports(self) -> Reply:
         """List what people reported last."""
-        return texts.report_list(await self._context.database.list_reports(MAX_REPORTS))
+        return texts.report_list(await self._context.database.sharing.list_reports(MAX_REPORTS))
 
     async def _read_day(self, now: datetime) -> status_chart.DayStatistics:
         database = self._context.database
         done_counts, failed_counts = [
-            await database.count_ended_by_hour(status, now, status_chart.HOURS)
+            await database.monitoring.count_ended_by_hour(status, now, status_chart.HOURS)
             for status in (JobStatus.DONE, JobStatus.FAILED)
         ]
         return status_chart.DayStatistics(
-            now, await database.list_peaks_since(now - CHART_PERIOD), done_counts, failed_counts
+            now, await database.monitoring.list_peaks_since(now - CHART_PERIOD), done_counts, failed_counts
         )
 
     async def _list_errors(self, now: datetime, count: int) -> list[texts.ErrorEntry]:
@@ -274,6 +280,6 @@ class StatusService:
             texts.ErrorEntry(
                 job.finished_at or job.created_at, f"job {job.id} ({job.kind}): {job.error or ''}"
             )
-            for job in await self._context.database.list_last_failed(now - CHART_PERIOD, count)
+            for job in await self._context.database.monitoring.list_last_failed(now - CHART_PERIOD, count)
         ]
         return sorted([*logged_errors, *failed_jobs], key=lambda entry: entry.at, reverse=True)[:count]

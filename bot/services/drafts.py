@@ -61,7 +61,7 @@ class DraftService:
         option, _, value = action.partition("=")
         match option:
             case "drop":
-                await self._context.database.delete_draft(account)
+                await self._context.database.results.delete_draft(account)
                 return texts.draft_dropped()
             case "code":
                 return await self._continue_draft(
@@ -86,21 +86,21 @@ class DraftService:
 
     async def generate_with_prompt(self, account: AccountId, address: ChatAddress, text: str) -> Reply | None:
         """Draw the draft with these words; None when there is no draft on this platform."""
-        draft = await self._context.database.get_draft(account)
+        draft = await self._context.database.results.get_draft(account)
         if draft is None or draft.address.platform is not address.platform:
             return None
         params = generation_options.parse_prompt(text, draft.params)
         return await self._generations.generate(account, address, draft.code, params, draft)
 
     async def _require_draft(self, account: AccountId) -> Draft:
-        draft = await self._context.database.get_draft(account)
+        draft = await self._context.database.results.get_draft(account)
         if draft is None:
             raise UserError(texts.DRAFT_GONE)
         return draft
 
     async def _require_ready_loras(self, account: AccountId) -> list[Lora]:
-        loras = await self._context.database.list_for_account(account)
-        loras += [lora for lora, _ in await self._context.database.list_shared_with(account)]
+        loras = await self._context.database.loras.list_for_account(account)
+        loras += [lora for lora, _ in await self._context.database.sharing.list_shared_with(account)]
         ready_loras = [lora for lora in loras if lora.state is LoraState.READY]
         if not ready_loras:
             raise UserError(texts.NO_READY_CODE)
@@ -110,7 +110,7 @@ class DraftService:
         """Ask for the code; what was said besides waits in the draft for it."""
         if draft.params == await self._preferences.apply_defaults(draft.account, EMPTY_PARAMS):
             return texts.choose_code(ready_loras)
-        await self._context.database.save_draft(draft)
+        await self._context.database.results.save_draft(draft)
         return texts.choose_code(ready_loras, is_draft=True)
 
     async def _continue_draft(self, draft: Draft) -> Reply:
@@ -120,10 +120,10 @@ class DraftService:
         )
         if not draft.params.prompt:
             return await self._save_draft(draft)
-        await self._context.database.save_draft(draft)
+        await self._context.database.results.save_draft(draft)
         return await self._generations.generate(draft.account, draft.address, draft.code, draft.params, draft)
 
     async def _save_draft(self, draft: Draft) -> Reply:
-        await self._context.database.save_draft(draft)
+        await self._context.database.results.save_draft(draft)
         style = self._context.styles.get(draft.params.style)
         return texts.draft_card(draft, style.localized_label if style is not None else "")

@@ -61,7 +61,7 @@ class GenerationService:
         database = self._context.database
         params = await self._resolve_params(account, code, params)
         async with self._context.locks.get_lock(account):
-            jobs = await database.list_open_for_account(account)
+            jobs = await database.jobs.list_open_for_account(account)
             if sum(job.kind is JobKind.GENERATE for job in jobs) >= MAX_OPEN_GENERATIONS:
                 raise UserError(texts.too_many_generations(MAX_OPEN_GENERATIONS))
             try:
@@ -71,7 +71,7 @@ class GenerationService:
             except ShareEnded as error:  # it was taken back, or used, since we looked
                 raise UserError(texts.UNKNOWN_CODE) from error
         self._context.queue.wake()
-        eta = await estimate_job(database, job, self._context.clock())
+        eta = await estimate_job(database.jobs, job, self._context.clock())
         return texts.job_card(job, eta.remaining_s, eta.position)
 
     async def generate_again(self, account: AccountId, address: ChatAddress, job_id: JobId) -> Reply:
@@ -137,7 +137,7 @@ class GenerationService:
     async def start_edit(self, account: AccountId, address: ChatAddress, job_id: JobId) -> Reply:
         """Wait for a result's new words."""
         job, params, _ = await self._require_result(account, job_id)
-        await self._context.database.save_draft(
+        await self._context.database.results.save_draft(
             Draft(account, job.code, make_editable_params(job, params), address)
         )
         return texts.prompt_question(job)
@@ -151,8 +151,8 @@ class GenerationService:
         draft: Draft | None,
     ) -> Job:
         if draft is None:
-            return await self._context.database.add_generation(account, code, params, address)
-        job = await self._context.database.submit_draft(draft, params, address)
+            return await self._context.database.jobs.add_generation(account, code, params, address)
+        job = await self._context.database.results.submit_draft(draft, params, address)
         if job is None:
             raise UserError(texts.DRAFT_GONE)
         return job
@@ -174,7 +174,9 @@ class GenerationService:
             raise UserError(texts.words_blocked(blocked_words))
         database, now = self._context.database, self._context.clock()
         await access.require_usable_lora(database, account, code, now)
-        if params.best and len(await database.list_training_pictures(code)) < 2:  # the first is the strip
+        if (
+            params.best and len(await database.results.list_training_pictures(code)) < 2
+        ):  # the first is the strip
             raise UserError(texts.best_unknown(code, params.count))
         other_codes = tuple(found_code for found_code in find_codes(params.prompt) if found_code != code)
         if len(other_codes) >= MAX_CODES_PER_PICTURE:

@@ -26,12 +26,12 @@ class JobService:
     async def show_queue(self, account: AccountId) -> Reply:
         """List them, with their places in line."""
         now = self._context.clock()
-        jobs = await self._database.list_open_for_account(account)
-        return texts.job_queue([(job, await estimate_job(self._database, job, now)) for job in jobs])
+        jobs = await self._database.jobs.list_open_for_account(account)
+        return texts.job_queue([(job, await estimate_job(self._database.jobs, job, now)) for job in jobs])
 
     async def cancel_latest(self, account: AccountId, text: str) -> Reply:
         """Stop the newest, or that of a code."""
-        jobs = await self._database.list_open_for_account(account)
+        jobs = await self._database.jobs.list_open_for_account(account)
         nothing_message = texts.NOTHING_OPEN
         if text.strip():
             code = generation_options.read_code(text)
@@ -51,8 +51,8 @@ class JobService:
         return await self._cancel(job)
 
     async def _cancel(self, job: Job) -> Reply:
-        photo_hashes = await self._database.list_job_hashes(job.id)
-        cancelled_job = await self._database.cancel(job.id)
+        photo_hashes = await self._database.photos.list_job_hashes(job.id)
+        cancelled_job = await self._database.jobs.cancel(job.id)
         if cancelled_job is None:  # it finished between the look and the stop
             raise UserError(texts.ALREADY_ENDED)
         await self._context.queue.abort_job(job.id)
@@ -83,14 +83,14 @@ class ContinuationService:
             await access.require_ready_lora(database, account, code, self._context.clock())
             async with self._context.admission_lock:
                 await self._photo_sets.check_open_trainings(account, address, code)
-                job = await database.continue_training(account, code, address, steps)
+                job = await database.photos.continue_training(account, code, address, steps)
             if job is None:
                 await self._check_no_other_set(account, code)
-                await database.collect_for_lora(account, code, steps)
+                await database.photos.collect_for_lora(account, code, steps)
         if job is None:
             return await self._photo_sets.repost_card(account, address)
         self._context.queue.wake()
-        return texts.continuation_started(job, await estimate_job(database, job, self._context.clock()))
+        return texts.continuation_started(job, await estimate_job(database.jobs, job, self._context.clock()))
 
     async def replace_photo(self, account: AccountId, address: ChatAddress, text: str) -> Reply:
         """Ask for the photo that takes the place of one: `4071 3386 4`."""
@@ -102,14 +102,16 @@ class ContinuationService:
             raise UserError(texts.wrong_photo())
         async with self._context.locks.get_lock(account):
             await self._photo_sets.check_open_trainings(account, address, code)
-            if await database.has_kept_photos(code):
+            if await database.photos.has_kept_photos(code):
                 await self._check_no_other_set(account, code)
-            if not await database.collect_replacement(account, code, int(photo_text), DEFAULT_EXTRA_STEPS):
+            if not await database.photos.collect_replacement(
+                account, code, int(photo_text), DEFAULT_EXTRA_STEPS
+            ):
                 return texts.nothing_to_replace(code)
         return await self._photo_sets.repost_card(account, address)
 
     async def _check_no_other_set(self, account: AccountId, code: LoraCode) -> None:
-        photo_set = await self._context.database.get_set(account)
+        photo_set = await self._context.database.photos.get_set(account)
         if photo_set.photo_ids and photo_set.code != code:
             raise UserError(texts.set_is_open(len(photo_set.photo_ids)))
 

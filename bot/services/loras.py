@@ -33,8 +33,8 @@ class LoraService:
 
     async def list_loras(self, account: AccountId, address: ChatAddress) -> Reply:
         """List a person's LoraCodes, the newest first, with a button for each."""
-        loras = await self._context.database.list_for_account(account)
-        shared_loras = await self._context.database.list_shared_with(account)
+        loras = await self._context.database.loras.list_for_account(account)
+        shared_loras = await self._context.database.sharing.list_shared_with(account)
         return texts.lora_list(loras, self._context.clock(), address.platform, shared_loras)
 
     async def show_lora(self, account: AccountId, code: LoraCode) -> Reply:
@@ -59,7 +59,7 @@ class LoraService:
             case "more":
                 return await self._continuation.continue_training(account, address, code)
             case "rename":
-                await self._context.database.save_question(
+                await self._context.database.accounts.save_question(
                     account, PendingQuestion(f"{_RENAME_PREFIX}{code}", address.platform)
                 )
                 return texts.ask_new_name(lora, address.platform)
@@ -73,12 +73,12 @@ class LoraService:
         """Give a Lora the name its owner wrote; `about` is the question that was answered."""
         code = LoraCode(question.removeprefix(_RENAME_PREFIX))
         await access.require_lora(self._context.database, account, code)
-        await self._context.database.rename(code, parse_name(text))
+        await self._context.database.loras.rename(code, parse_name(text))
         return await self.show_lora(account, code)
 
     async def _show_likeness(self, lora: Lora) -> Reply:
         """Show how alike it is: in words, and what it drew while it learnt."""
-        strips = (await self._context.database.list_training_pictures(lora.code))[:1]
+        strips = (await self._context.database.results.list_training_pictures(lora.code))[:1]
         paths = [self._context.storage.picture_path(strip.file) for strip in strips]
         return texts.likeness_card(lora, await asyncio.to_thread(_keep_existing, paths))
 
@@ -87,7 +87,7 @@ class LoraService:
             await access.require_lora(
                 self._context.database, account, code
             )  # it may have gone while we waited
-            await delete_erased_data(self._context, await self._context.database.erase_lora(code))
+            await delete_erased_data(self._context, await self._context.database.privacy.erase_lora(code))
         return texts.lora_removed(code)
 
 

@@ -43,8 +43,9 @@ class PhotoSetService:
 
     async def needs_consent(self, identity: Identity, account: AccountId) -> bool:
         """Say whether a person is still to be asked; whoever sits at the console runs this machine."""
-        return identity.platform is not Platform.CONSOLE and not await self._context.database.has_consented(
-            account
+        return (
+            identity.platform is not Platform.CONSOLE
+            and not await self._context.database.accounts.has_consented(account)
         )
 
     async def show_welcome(self, identity: Identity, account: AccountId, address: ChatAddress) -> Reply:
@@ -55,8 +56,8 @@ class PhotoSetService:
 
     async def record_consent(self, account: AccountId, address: ChatAddress) -> Reply:
         """Take a person's word, and tell them to send photos."""
-        await self._context.database.record_consent(account)
-        photo_set = await self._context.database.get_set(account)
+        await self._context.database.accounts.record_consent(account)
+        photo_set = await self._context.database.photos.get_set(account)
         reply = texts.consent_recorded(photo_set, address.platform, await self._example_sheet.get_picture())
         return replace(self._add_group_hint(address, reply), edits_message=True)
 
@@ -65,7 +66,7 @@ class PhotoSetService:
         if await self.needs_consent(identity, account):
             return texts.consent_question(0)
         await self._check_open_trainings(account, address)
-        held_count = await self._context.database.count_collected(account)
+        held_count = await self._context.database.photos.count_collected(account)
         if held_count == PHOTOS_PER_LORA and await self._can_start_training(account):
             return await self.train_first_five(identity, account, address)
         if held_count == 0:
@@ -74,9 +75,9 @@ class PhotoSetService:
 
     async def repost_card(self, account: AccountId, address: ChatAddress) -> Reply:
         """Show the set anew, below what its person wrote, and no longer above."""
-        previous_set = await self._context.database.get_set(account)
-        await self._context.database.touch_set(account, address)
-        await self._context.database.save_set_message(account, None)
+        previous_set = await self._context.database.photos.get_set(account)
+        await self._context.database.photos.touch_set(account, address)
+        await self._context.database.photos.save_set_message(account, None)
         return replace(
             await self.show_set(account, address),
             closed_photo_set=_end_previous_card(previous_set, address, texts.set_moved()),
@@ -106,12 +107,12 @@ class PhotoSetService:
             await self._check_open_trainings(account, address)
             decoded = await asyncio.gather(*(self._decode(upload) for upload in uploads))
             photos = [item for item in decoded if isinstance(item, NewPhoto)]
-            class_word = (await database.get_set(account)).class_word
+            class_word = (await database.photos.get_set(account)).class_word
             photos, crops = await self._measure_photos(photos, class_word)
             starts_training = await self._can_start_training(account, [photo.data for photo in photos])
             async with self._context.admission_lock:
                 await check_queue_limit(self._context, account, address)  # it may have become so meanwhile
-                result = await database.add_photos(
+                result = await database.photos.add_photos(
                     account, photos, address, TrainingParams() if starts_training else None
                 )
             # Encoded while the next one is on its way, so that the training can begin with the fifth.
@@ -119,7 +120,7 @@ class PhotoSetService:
                 compress((photo.data for photo in photos), result.accepted), compress(crops, result.accepted)
             )
             if result.job is None and result.photo_count:
-                await database.touch_set(account, address)
+                await database.photos.touch_set(account, address)
                 reply = await self.show_set(account, address)
             elif result.job is None:
                 reply = texts.photo_set_status(0, address.platform)
@@ -134,12 +135,12 @@ class PhotoSetService:
         database = self._context.database
         async with self._context.locks.get_lock(account):
             held_hashes, previous_set = (
-                await database.list_set_hashes(account),
-                await database.get_set(account),
+                await database.photos.list_set_hashes(account),
+                await database.photos.get_set(account),
             )
             async with self._context.admission_lock:
                 await self._check_open_trainings(account, address)
-                job = await database.start_training(account, address, TrainingParams())
+                job = await database.photos.start_training(account, address, TrainingParams())
             if job is not None:
                 self._context.forget_photos(held_hashes[PHOTOS_PER_LORA:])
         if job is not None:
@@ -148,17 +149,17 @@ class PhotoSetService:
 
     async def describe_ended_set(self, account: AccountId) -> str | None:
         """Say what became of the photos that a message has just shown; None while they are collected."""
-        if await self._context.database.count_collected(account):
+        if await self._context.database.photos.count_collected(account):
             return None
-        jobs = await self._context.database.list_open_for_account(account)
+        jobs = await self._context.database.jobs.list_open_for_account(account)
         trainings = [job for job in jobs if job.kind is JobKind.TRAIN]
         return texts.set_complete(trainings[-1]) if trainings else texts.set_deleted()
 
     async def discard_photos(self, account: AccountId, address: ChatAddress) -> Reply:
         """Delete the photos of the set that is being collected."""
         async with self._context.locks.get_lock(account):
-            previous_set = await self._context.database.get_set(account)
-            discarded_hashes = await self._context.database.delete_set(account)
+            previous_set = await self._context.database.photos.get_set(account)
+            discarded_hashes = await self._context.database.photos.delete_set(account)
             self._context.forget_photos(discarded_hashes)
         reply = texts.photos_discarded(len(discarded_hashes), address.platform)
         return replace(reply, closed_photo_set=_end_previous_card(previous_set, address, texts.set_deleted()))
@@ -172,25 +173,27 @@ class PhotoSetService:
         if option == "anew":
             return replace(await self._collect_for_new_lora(account, address), edits_message=True)
         if option == "name":
-            await self._context.database.save_question(account, PendingQuestion("set", address.platform))
+            await self._context.database.accounts.save_question(
+                account, PendingQuestion("set", address.platform)
+            )
             return texts.ask_name()
         if option == "class":
             if value not in CLASS_WORDS:
                 raise UserError(texts.STALE_BUTTON)
-            await self._context.database.update_set(account, class_word=value)
+            await self._context.database.photos.update_set(account, class_word=value)
         elif (reply := await self._drop_photo(account, address, int(value))) is not None:
             return reply
         return replace(await self.show_set(account, address), edits_message=True)
 
     async def set_name(self, account: AccountId, address: ChatAddress, text: str) -> Reply:
         """Keep the name a person wrote for the Lora to be."""
-        await self._context.database.update_set(account, name=parse_name(text))
+        await self._context.database.photos.update_set(account, name=parse_name(text))
         return await self.show_set(account, address)
 
     async def show_set(self, account: AccountId, address: ChatAddress) -> Reply:
         """Show the set: a numbered contact sheet where its person alone reads, and what can be done."""
-        photo_set = await self._context.database.get_set(account)
-        photos = await self._context.database.get_set_photos(account) if photo_set.photo_ids else ()
+        photo_set = await self._context.database.photos.get_set(account)
+        photos = await self._context.database.photos.get_set_photos(account) if photo_set.photo_ids else ()
         report = await self._context.coach.review_photos(photos, photo_set.class_word) if photos else None
         sheet = b""
         if photos and address.is_private:
@@ -228,9 +231,9 @@ class PhotoSetService:
         self, account: AccountId, new_photos: Sequence[bytes] = (), excluded_photo_id: int | None = None
     ) -> bool:
         """Say whether five photos begin a training by themselves: not before a person knows of a bad one."""
-        photo_set = await self._context.database.get_set(account)
+        photo_set = await self._context.database.photos.get_set(account)
         held_photos = zip(
-            photo_set.photo_ids, await self._context.database.get_set_photos(account), strict=True
+            photo_set.photo_ids, await self._context.database.photos.get_set_photos(account), strict=True
         )
         # A photo that is there already is refused and not added; five may be left of more.
         photos = list(
@@ -245,12 +248,12 @@ class PhotoSetService:
     async def _collect_for_new_lora(self, account: AccountId, address: ChatAddress) -> Reply:
         """Let what is collected be for a new Lora."""
         async with self._context.locks.get_lock(account):
-            self._context.forget_photos(await self._context.database.collect_for_new_lora(account))
+            self._context.forget_photos(await self._context.database.photos.collect_for_new_lora(account))
         return await self.show_set(account, address)
 
     async def _drop_photo(self, account: AccountId, address: ChatAddress, photo_id: int) -> Reply | None:
         async with self._context.locks.get_lock(account):
-            previous_set = await self._context.database.get_set(account)
+            previous_set = await self._context.database.photos.get_set(account)
             params = (
                 TrainingParams()
                 if await self._can_start_training(account, excluded_photo_id=photo_id)
@@ -261,7 +264,7 @@ class PhotoSetService:
                     len(previous_set.photo_ids) == PHOTOS_PER_LORA + 1
                 ):  # five will be left, which begin a training
                     await self._check_open_trainings(account, address)
-                photo_hash, job = await self._context.database.delete_photo(
+                photo_hash, job = await self._context.database.photos.delete_photo(
                     account, photo_id, address, params
                 )
             if photo_hash is None:
@@ -279,8 +282,8 @@ class PhotoSetService:
 
     async def _show_training(self, job: Job, previous_set: PhotoSet, address: ChatAddress) -> Reply:
         self._context.queue.wake()
-        self._context.forget_cached_photos(await self._context.database.list_job_hashes(job.id))
-        eta = await estimate_job(self._context.database, job, self._context.clock())
+        self._context.forget_cached_photos(await self._context.database.photos.list_job_hashes(job.id))
+        eta = await estimate_job(self._context.database.jobs, job, self._context.clock())
         format_reply = texts.continuation_started if job.is_continuation else texts.training_started
         reply = format_reply(job, eta)
         return replace(
@@ -291,18 +294,18 @@ class PhotoSetService:
         self, account: AccountId, address: ChatAddress, code: LoraCode | None = None
     ) -> None:
         """UserError when a person has had enough trainings, or `code` is trained already."""
-        jobs = await self._context.database.list_open_for_account(account)
+        jobs = await self._context.database.jobs.list_open_for_account(account)
         trainings = [job for job in jobs if job.kind is JobKind.TRAIN]
         for job in trainings:
             if job.code == code:
-                eta = await estimate_job(self._context.database, job, self._context.clock())
+                eta = await estimate_job(self._context.database.jobs, job, self._context.clock())
                 raise UserError(texts.still_training(job.code, eta))
         if len(trainings) >= MAX_OPEN_TRAININGS:
             raise UserError(texts.too_many_trainings(MAX_OPEN_TRAININGS))
         await check_training_quota(self._context, account, address)
 
     async def _check_open_trainings(self, account: AccountId, address: ChatAddress) -> None:
-        photo_set = await self._context.database.get_set(account)
+        photo_set = await self._context.database.photos.get_set(account)
         await self.check_open_trainings(account, address, photo_set.code)
 
 

@@ -46,13 +46,13 @@ class ResultService:
             return replace(reply, result_job_id=job_id)
         if job.status in TERMINAL_STATUSES:
             return texts.job_card(job, None, None)
-        eta = await estimate_job(database, job, self._context.clock())
+        eta = await estimate_job(database.jobs, job, self._context.clock())
         card = texts.job_card(job, eta.remaining_s, eta.position)
         return card if address.can_edit_in(job.address) else replace(card, card_job_id=None)
 
     async def record_copy(self, job_id: JobId, address: ChatAddress, message_id: str) -> None:
         """Remember a further message that shows a result."""
-        if await self._context.database.add_result_message(job_id, address, message_id):
+        if await self._context.database.results.add_result_message(job_id, address, message_id):
             self._context.queue.notify_changed(job_id)  # its person was quicker with Delete
 
     async def show_recipe(self, account: AccountId, job_id: JobId) -> Reply:
@@ -61,7 +61,7 @@ class ResultService:
         style = (
             self._context.styles.get(job.params.style) if isinstance(job.params, GenerationParams) else None
         )
-        lora = await self._context.database.get_by_code(job.code)
+        lora = await self._context.database.loras.get_by_code(job.code)
         steps = None if lora is None else lora.steps
         return texts.recipe_card(job, pictures, style.localized_label if style is not None else "", steps)
 
@@ -73,7 +73,7 @@ class ResultService:
     async def delete_result(self, account: AccountId, job_id: JobId) -> Reply:
         """Delete a result's words, then its files."""
         await self._require_result(account, job_id)
-        pictures = await self._context.database.delete_result(job_id)
+        pictures = await self._context.database.results.delete_result(job_id)
         await self._context.storage.delete_pictures(picture.file for picture in pictures)
         self._context.queue.notify_changed(job_id)  # its messages lose pictures and buttons
         return texts.deletion_confirmed(job_id)

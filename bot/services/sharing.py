@@ -53,12 +53,12 @@ class SharingService:
         if reply is not None:
             return reply
         code = generation_options.read_code(text)
-        if await self._context.database.get_usable_lora(requester.account, code) is not None:
+        if await self._context.database.sharing.get_usable_lora(requester.account, code) is not None:
             await access.require_usable_lora(
                 self._context.database, requester.account, code, self._context.clock()
             )
             return texts.already_usable(code, requester.address.platform)
-        if not await self._context.database.add_request(requester, code):
+        if not await self._context.database.sharing.add_request(requester, code):
             raise UserError(texts.ASKED_TOO_OFTEN)
         self._context.direct_messages.wake()
         return texts.access_requested(code)
@@ -74,7 +74,7 @@ class SharingService:
         if len(wrong_times) >= _MAX_WRONG_TOKENS:
             raise UserError(texts.SHARE_WORD_TOO_OFTEN)
         wrong_times.append(now)  # before the look, so that of many words at once each counts
-        code = await self._context.database.accept_share_link(requester, match[1].upper())
+        code = await self._context.database.sharing.accept_share_link(requester, match[1].upper())
         if code is None:
             raise UserError(texts.SHARE_WORD_UNKNOWN)
         wrong_times.remove(now)  # and no other: whoever guesses has a word of their own as well
@@ -87,9 +87,9 @@ class SharingService:
         """Show who may draw with a Lora."""
         lora = await access.require_lora(self._context.database, account, code)
         _require_private_chat(address)
-        expires_at = await self._context.database.get_share_link_expiry(code)
+        expires_at = await self._context.database.sharing.get_share_link_expiry(code)
         left_s = None if expires_at is None else (expires_at - self._context.clock()).total_seconds()
-        return texts.share_list(lora, await self._context.database.list_shares(code), page, left_s)
+        return texts.share_list(lora, await self._context.database.sharing.list_shares(code), page, left_s)
 
     async def create_link(self, account: AccountId, address: ChatAddress, code: LoraCode) -> Reply:
         """Make a link that lets people draw with a Lora; an earlier one is over then."""
@@ -97,14 +97,14 @@ class SharingService:
         _require_private_chat(address)
         token = "".join(secrets.choice(_ALPHABET) for _ in range(_TOKEN_CHARS))
         expires_at = self._context.clock() + timedelta(days=LINK_DAYS)
-        await self._context.database.save_share_link(code, token, expires_at)
+        await self._context.database.sharing.save_share_link(code, token, expires_at)
         token = f"share_{token}"
         return texts.share_link(code, token, self._context.start_link(token), LINK_DAYS, MAX_PEOPLE_PER_LINK)
 
     async def end_link(self, account: AccountId, code: LoraCode) -> Reply:
         """Let a link let in nobody more."""
         await access.require_lora(self._context.database, account, code)
-        await self._context.database.delete_share_link(code)
+        await self._context.database.sharing.delete_share_link(code)
         return texts.link_ended(code)
 
     async def handle_button(self, account: AccountId, address: ChatAddress, action: str) -> Reply:
@@ -126,11 +126,11 @@ class SharingService:
         stopped_job_ids: list[JobId] = []
         match action:
             case "show":
-                previous_share = await database.get_share(account, share_number)
+                previous_share = await database.sharing.get_share(account, share_number)
             case "revoke":
-                previous_share, stopped_job_ids = await database.revoke_share(account, share_number)
+                previous_share, stopped_job_ids = await database.sharing.revoke_share(account, share_number)
             case _:
-                previous_share, stopped_job_ids = await database.set_permission(
+                previous_share, stopped_job_ids = await database.sharing.set_permission(
                     account, share_number, Permission(action)
                 )
         if previous_share is None:
@@ -170,7 +170,7 @@ class ReportService:
             raise UserError(texts.REPORT_WHAT)
         code, reason = generation_options.read_code(code_text), reason[:MAX_REPORT_CHARS]
         message = texts.report_message(code, str(identity), reason)
-        if not await self._context.database.add_report(
+        if not await self._context.database.sharing.add_report(
             account, code, reason, self._list_recipients(), message
         ):
             raise UserError(texts.REPORTED_TOO_OFTEN)

@@ -18,19 +18,19 @@ class UpdateInbox:
 
     async def store(self, updates: Sequence[IncomingUpdate]) -> set[int]:
         """Keep updates; gives the numbers of those that were not handed over before."""
-        return await self._database.store_updates(updates)
+        return await self._database.outbox.store_updates(updates)
 
     async def list_pending(self) -> list[IncomingUpdate]:
         """List, in their order, the updates that an earlier run was not done with."""
-        return await self._database.list_pending_updates()
+        return await self._database.outbox.list_pending_updates()
 
     async def has_job(self) -> bool:
         """Say whether what is just being carried out has its job already, which will be shown then."""
-        job = await self._database.find_by_current_request()
+        job = await self._database.jobs.find_by_current_request()
         if job is not None:
             self._queue.notify_changed(job.id)
         return job is not None
 
     async def mark_processed(self, update_id: int) -> None:
         """Forget what an update said."""
-        await self._database.mark_update_processed(update_id)
+        await self._database.outbox.mark_update_processed(update_id)

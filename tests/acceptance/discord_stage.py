@@ -209,7 +209,7 @@ class Stage:
 
     async def held(self) -> int:
         """Count the photos that are kept for Anna's next training."""
-        return await self.bot.ledger.count_collected(await self.account())
+        return await self.bot.ledger.photos.count_collected(await self.account())
 
     async def trained(self) -> LoraCode:
         """Anna trains a Lora and is told that it is ready."""
@@ -219,15 +219,15 @@ class Stage:
 
     async def account(self) -> AccountId:
         """Give Anna's account."""
-        return await self.bot.ledger.get_or_create(Identity(Platform.DISCORD, str(self.anna.id)))
+        return await self.bot.ledger.accounts.get_or_create(Identity(Platform.DISCORD, str(self.anna.id)))
 
     async def code(self) -> LoraCode:
         """Give Anna's newest LoraCode."""
-        return (await self.bot.ledger.list_for_account(await self.account()))[0].code
+        return (await self.bot.ledger.loras.list_for_account(await self.account()))[0].code
 
     async def training(self) -> Job:
         """Give the job of Anna's newest LoraCode."""
-        job = await self.bot.ledger.get_last_training(await self.code())
+        job = await self.bot.ledger.jobs.get_last_training(await self.code())
         assert job is not None
         return job
 
@@ -248,7 +248,7 @@ class Stage:
     @asynccontextmanager
     async def previewing(self, preview: bytes) -> AsyncIterator[None]:
         """Hold the one drawing that waits where its card shows a preview."""
-        (job,) = await self.bot.ledger.list_open_for_account(await self.account())
+        (job,) = await self.bot.ledger.jobs.list_open_for_account(await self.account())
         self.backend.preview_png = preview
         self.backend.proceed_event.clear()
         drawing = asyncio.create_task(self.bot.dispatcher.drain())

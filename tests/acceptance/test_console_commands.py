@@ -185,11 +185,11 @@ async def test_sharing_is_decided_by_numbers(person: Console, tmp_path: Path) ->
         await person.app.services.request_access(who, who.private_address, code)
         await person.reads(rf"Friend {number} \(Telegram\) wants to draw(?s:.*?)No\n")
         await person.presses(answer, r"Friend|said no|No more|refused|Nobody|may draw|not|no ")
-    await ledger.save_share_link(code, "ABCDEFGHJKLM", datetime.now(UTC) + timedelta(days=1))
+    await ledger.sharing.save_share_link(code, "ABCDEFGHJKLM", datetime.now(UTC) + timedelta(days=1))
     for number in range(100, 109):
         who = Identity(Platform.TELEGRAM, str(number))
-        friend = Requester(await ledger.get_or_create(who), f"Other {number}", who.private_address)
-        assert await ledger.accept_share_link(friend, "ABCDEFGHJKLM") == code
+        friend = Requester(await ledger.accounts.get_or_create(who), f"Other {number}", who.private_address)
+        assert await ledger.sharing.accept_share_link(friend, "ABCDEFGHJKLM") == code
     person.app.direct_message_sender.wake()
     await person.reads(r"Other 108(?s:.*?)Everybody with[^\n]*\n")  # a letter brings buttons of its own
     await person.types("/codes", r"\[1\] \d{4} \d{4}(?s:.*?)\n")

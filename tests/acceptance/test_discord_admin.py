@@ -105,7 +105,7 @@ async def test_a_takedown_leaves_nothing_its_owner_is_told_and_it_is_in_the_audi
     code = await stage.trained()
     await stage.drawn(code)
     assert "is gone, with 2 jobs and" in await does(stage, "takedown", code=f"{code[:4]} {code[4:]}")
-    assert await stage.bot.ledger.get_by_code(code) is None
+    assert await stage.bot.ledger.loras.get_by_code(code) is None
     assert list((stage.folder / "loras").iterdir()) == []
     await stage.tell()
     assert "has deleted your LoraCode" in stage.dms()[-1].content
@@ -131,7 +131,7 @@ async def test_a_broadcast_leaves_whoever_closed_their_dms(stage: Stage) -> None
     await stage.tell()
     assert stage.dms() == []
     assert stage.public() == [], "a letter to one is no announcement to a channel"
-    assert await stage.bot.ledger.count_undelivered() == 0
+    assert await stage.bot.ledger.outbox.count_undelivered() == 0
 
 
 @pytest.mark.covers("discord", "/invite", "/drain", "/reports")

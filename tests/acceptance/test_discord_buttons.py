@@ -54,7 +54,7 @@ async def test_from_the_ready_notice_to_a_card_of_a_code_and_its_buttons(stage: 
     await stage.anna_alone.click(card, label=format_code(code))
     await stage.anna_alone.click(card, label="Generate")
     assert "What to draw" in labels(stage.anna_alone.dm_channel.history()[-1])
-    assert await stage.bot.ledger.get_by_code(code) is not None
+    assert await stage.bot.ledger.loras.get_by_code(code) is not None
 
 
 @pytest.mark.covers(
@@ -62,11 +62,11 @@ async def test_from_the_ready_notice_to_a_card_of_a_code_and_its_buttons(stage: 
 )
 async def test_of_many_who_draw_each_is_found_on_a_page_and_a_link_is_ended(stage: Stage) -> None:
     code, ledger = await stage.trained(), stage.bot.ledger
-    await ledger.save_share_link(code, "ABCDEFGHJKLM", stage.clock() + timedelta(days=1))
+    await ledger.sharing.save_share_link(code, "ABCDEFGHJKLM", stage.clock() + timedelta(days=1))
     for number in range(100, 109):
         who = Identity(Platform.DISCORD, str(number))
-        friend = Requester(await ledger.get_or_create(who), f"Friend {number}", who.private_address)
-        assert await ledger.accept_share_link(friend, "ABCDEFGHJKLM") == code
+        friend = Requester(await ledger.accounts.get_or_create(who), f"Friend {number}", who.private_address)
+        assert await ledger.sharing.accept_share_link(friend, "ABCDEFGHJKLM") == code
     card = shown(await stage.anna.slash(stage.channel, "codes"))
     await stage.anna.click(card, label=format_code(code))
     listed = shown(await stage.anna.click(card, label="Share"))
@@ -80,7 +80,7 @@ async def test_of_many_who_draw_each_is_found_on_a_page_and_a_link_is_ended(stag
     made = (await stage.anna.click(card, label="New link")).followups[0].message
     ended = shown(await stage.anna.click(made, label="End the link"))
     assert "is over" in ended.content
-    assert await stage.bot.ledger.accept_share_link(friend, "ABCDEFGHJKLM") is None
+    assert await stage.bot.ledger.sharing.accept_share_link(friend, "ABCDEFGHJKLM") is None
 
 
 @pytest.mark.covers(
@@ -119,4 +119,4 @@ async def test_what_stands_in_a_channel_is_its_person_s_alone_and_done_once(stag
     for _ in range(2):
         await stage.anna.click(six, label="Use the first five")
     await stage.work()
-    assert len(await stage.bot.ledger.list_for_account(await stage.account())) == 2
+    assert len(await stage.bot.ledger.loras.list_for_account(await stage.account())) == 2

@@ -38,7 +38,7 @@ async def test_a_set_with_a_bad_photo_ends_in_a_better_one(stage: Stage) -> None
     await stage.album(photos(1, first=5))
     assert "That is all five" in stage.dms()[0].content
     await stage.work()
-    assert await stage.bot.ledger.get_by_code(await stage.code()) is not None
+    assert await stage.bot.ledger.loras.get_by_code(await stage.code()) is not None
 
 
 async def test_the_form_shows_what_is_wrong_and_whoever_insists_gets_their_training(stage: Stage) -> None:

@@ -52,7 +52,7 @@ async def test_a_bot_that_died_before_it_emptied_them_does_so_when_it_is_back(
 ) -> None:
     first = await stage.drawn()
     shown = await brought_back(stage, first, alone)
-    await stage.bot.ledger.delete_result(JobId(int(number_of(first))))
+    await stage.bot.ledger.results.delete_result(JobId(int(number_of(first))))
     await stage.restart()
     await stage.tell()
     assert is_empty(shown.message)
@@ -74,7 +74,7 @@ async def test_what_its_person_alone_sees_is_emptied_after_15_minutes_when_delet
 
 async def note_of(stage: Stage) -> tuple[str, str, str]:
     """Give what is known of the message that `/show` brought."""
-    (row,) = await stage.bot.ledger._fetch_rows("SELECT message_id FROM copies")
+    (row,) = await stage.bot.ledger._connection.fetch_rows("SELECT message_id FROM copies")
     token, slash, number = str(row["message_id"]).partition("/")
     return token, slash, number
 
@@ -88,13 +88,13 @@ async def test_a_message_that_discord_no_longer_lets_anybody_change_is_left(
     await delete(stage, first)
     assert not is_empty(shown.message)
     assert is_empty(stage.public()[-1])
-    assert await stage.bot.ledger.list_due_stale_messages(10) == []
+    assert await stage.bot.ledger.outbox.list_due_stale_messages(10) == []
     assert "Traceback" not in caplog.text
 
 
 async def test_the_card_that_showed_a_preview_before_show_brought_another_is_emptied(stage: Stage) -> None:
     await stage.draw(await stage.trained())
-    (job,) = await stage.bot.ledger.list_open_for_account(await stage.account())
+    (job,) = await stage.bot.ledger.jobs.list_open_for_account(await stage.account())
     async with stage.previewing(b"preview"):
         (card,) = stage.public()
         assert len(card.attachments) == 1

@@ -158,7 +158,9 @@ async def test_somebody_else_s_code_in_the_prompt_is_unknown(stage: Stage) -> No
     await stage.bert.submit_modal(shown, {"photos": photos(5, first=6)})
     await stage.work()
     berts = Identity(Platform.DISCORD, str(stage.bert.id))
-    (his,) = await stage.bot.ledger.list_for_account(await stage.bot.ledger.get_or_create(berts))
+    (his,) = await stage.bot.ledger.loras.list_for_account(
+        await stage.bot.ledger.accounts.get_or_create(berts)
+    )
     answer = await stage.draw(hers, f"a handshake with {his.code}")
     assert (text_of(answer), answer.ephemeral) == (texts.unknown_code_in_prompt(his.code), True)
 

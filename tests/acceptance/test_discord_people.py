@@ -42,8 +42,11 @@ async def test_everything_goes_with_a_press_also_after_a_restart(stage: Stage) -
     pressed = await stage.anna.click(question, label="Delete everything")
     assert pressed.followups == []
     assert "Receipt" in shown(pressed).content, "the question becomes the receipt"
-    assert await stage.bot.ledger.get_by_code(code) is None
-    assert await stage.bot.ledger.find_by_identity(Identity(Platform.DISCORD, str(stage.anna.id))) is None
+    assert await stage.bot.ledger.loras.get_by_code(code) is None
+    assert (
+        await stage.bot.ledger.accounts.find_by_identity(Identity(Platform.DISCORD, str(stage.anna.id)))
+        is None
+    )
     assert not (stage.folder / "loras" / f"{code}.safetensors").exists()
 
 
@@ -87,7 +90,9 @@ async def test_one_card_in_dms_collects_shows_the_photos_and_is_chosen_on(stage:
     await stage.album(photos(2, first=5))
     assert "That is all five" in stage.dms()[0].content
     assert labels(stage.dms()[0]) == []
-    assert (await stage.bot.ledger.list_for_account(await stage.account()))[0].trigger.class_word == "cat"
+    assert (await stage.bot.ledger.loras.list_for_account(await stage.account()))[
+        0
+    ].trigger.class_word == "cat"
 
 
 @pytest.mark.covers(
@@ -114,7 +119,7 @@ async def test_a_code_has_a_card_with_everything_that_can_be_done(stage: Stage) 
     await stage.anna.click(card, label="Delete")
     done = await stage.anna.click(card, label="Delete for good")
     assert "is deleted" in shown(done).content
-    assert await stage.bot.ledger.get_by_code(code) is None
+    assert await stage.bot.ledger.loras.get_by_code(code) is None
 
 
 @pytest.mark.covers("discord", "/link", "/link word")
@@ -124,7 +129,7 @@ async def test_a_word_shown_here_joins_an_account_from_elsewhere(stage: Stage) -
     elsewhere = Identity(Platform.TELEGRAM, "70")
     there = ChatAddress(Platform.TELEGRAM, "70", "70")
     await stage.bot.studio.link_accounts(elsewhere, there, word)
-    assert await stage.bot.ledger.get_or_create(elsewhere) == await stage.account()
+    assert await stage.bot.ledger.accounts.get_or_create(elsewhere) == await stage.account()
     assert "I do not know that word" in text_of(await stage.anna.slash(stage.channel, "link", word=word))
 
 
@@ -134,4 +139,4 @@ async def test_the_question_is_for_its_person_alone(stage: Stage) -> None:
     assert question.flags.ephemeral
     with pytest.raises(Exception, match=r"cannot see|ephemeral|not visible|Unknown"):
         await stage.bert.click(question, label="Delete everything")
-    assert await stage.bot.ledger.get_by_code(code) is not None
+    assert await stage.bot.ledger.loras.get_by_code(code) is not None

@@ -44,7 +44,7 @@ async def test_what_is_not_one_s_own_result_cannot_be_shown(stage: Stage, number
 
 async def test_a_result_that_is_still_drawn_is_shown_as_its_card(stage: Stage) -> None:
     await stage.draw(await stage.trained())
-    (job,) = await stage.bot.ledger.list_open_for_account(await stage.account())
+    (job,) = await stage.bot.ledger.jobs.list_open_for_account(await stage.account())
     await stage.anna_alone.slash("show", id=str(job.id))
     assert labels(stage.dms()[-1]) == ["Cancel"]
     await stage.work()
@@ -53,7 +53,7 @@ async def test_a_result_that_is_still_drawn_is_shown_as_its_card(stage: Stage) -
 
 async def test_a_card_that_show_brings_is_another_message_for_discord_too(stage: Stage) -> None:
     await stage.draw(await stage.trained())
-    (job,) = await stage.bot.ledger.list_open_for_account(await stage.account())
+    (job,) = await stage.bot.ledger.jobs.list_open_for_account(await stage.account())
     for _ in range(2):
         await stage.anna_alone.slash("show", id=str(job.id))
     nonces = [each["nonce"] for each in stage.asked("POST", "/messages")[-3:]]
@@ -80,7 +80,7 @@ async def test_a_cancelled_drawing_loses_its_preview(stage: Stage) -> None:
     await stage.tell()
     (card,) = stage.public()
     assert (card.attachments, card.components) == ([], [])
-    assert await stage.bot.ledger.list_open_for_account(await stage.account()) == []
+    assert await stage.bot.ledger.jobs.list_open_for_account(await stage.account()) == []
 
 
 @pytest.mark.covers("discord", "words")

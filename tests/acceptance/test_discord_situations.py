@@ -98,7 +98,10 @@ async def test_two_people_s_sets_at_once_stay_theirs(stage: Stage) -> None:
     (request,) = stage.backend.requests
     assert request.job_id == (await stage.training()).id
     berts = Identity(Platform.DISCORD, str(stage.bert.id))
-    assert await stage.bot.ledger.count_collected(await stage.bot.ledger.get_or_create(berts)) == 4
+    assert (
+        await stage.bot.ledger.photos.count_collected(await stage.bot.ledger.accounts.get_or_create(berts))
+        == 4
+    )
 
 
 @pytest.mark.covers("discord", "message deleted")
@@ -117,7 +120,7 @@ async def test_who_blocked_the_bot_is_left_alone_and_holds_nobody_up(stage: Stag
     stage.close_dms()  # Discord says the same of a block
     await stage.work()
     assert (await stage.training()).status is JobStatus.DONE
-    assert await stage.bot.ledger.count_undelivered() == 0, "it is not tried for ever"
+    assert await stage.bot.ledger.outbox.count_undelivered() == 0, "it is not tried for ever"
     asked = len(stage.asked("POST", "/messages"))
     stage.clock.forward(minutes=10)
     await stage.tell()
@@ -166,9 +169,9 @@ class SlowCard(Services):
     """Lets a card of a set be on its way while the set may become complete."""
 
     async def get_set_message(self, who: Identity, address: ChatAddress) -> str | None:
-        account = await self._database.get_or_create(who)
+        account = await self._database.accounts.get_or_create(who)
         for _ in range(1000):
-            if await self._database.list_open_for_account(account):
+            if await self._database.jobs.list_open_for_account(account):
                 break
         return await super().get_set_message(who, address)
 

@@ -53,9 +53,9 @@ async def test_five_photos_in_the_form_become_a_lora_code_a_card_and_a_notice(st
 
 async def test_the_card_shows_how_far_the_training_is(stage: Stage) -> None:
     await stage.form(photos(5))
-    job = await stage.bot.ledger.claim_next((await stage.training()).kind)
+    job = await stage.bot.ledger.jobs.claim_next((await stage.training()).kind)
     assert job is not None
-    await stage.bot.ledger.record_progress(job.id, job.attempt, 750, 1500)
+    await stage.bot.ledger.jobs.record_progress(job.id, job.attempt, 750, 1500)
     stage.bot.notifier.on_job_changed(job.id)
     await stage.tell()
     (card,) = stage.dms()
@@ -64,11 +64,11 @@ async def test_the_card_shows_how_far_the_training_is(stage: Stage) -> None:
 
 async def test_the_card_shows_what_was_drawn_so_far_and_goes_on_showing_it(stage: Stage) -> None:
     await stage.form(photos(5))
-    job = await stage.bot.ledger.claim_next((await stage.training()).kind)
+    job = await stage.bot.ledger.jobs.claim_next((await stage.training()).kind)
     assert job is not None
     await Storage(stage.folder).write_preview(job.id, PNG)
     for step in (750, 760):
-        await stage.bot.ledger.record_progress(job.id, job.attempt, step, 1500)
+        await stage.bot.ledger.jobs.record_progress(job.id, job.attempt, step, 1500)
         stage.bot.notifier.on_job_changed(job.id)
         await stage.tell()
         (card,) = stage.dms()
@@ -107,9 +107,14 @@ async def test_two_people_s_forms_at_once_stay_two_people_s(stage: Stage) -> Non
     his = await stage.bert.slash(stage.channel, "train")
     await stage.anna.submit_modal(hers, {"photos": photos(5)})
     await stage.bert.submit_modal(his, {"photos": [*photos(5, first=6), *photos(1, first=11)]})
-    assert await stage.bot.ledger.count_collected(await stage.account()) == 0, "hers are being trained on"
+    assert await stage.bot.ledger.photos.count_collected(await stage.account()) == 0, (
+        "hers are being trained on"
+    )
     berts = Identity(Platform.DISCORD, str(stage.bert.id))
-    assert await stage.bot.ledger.count_collected(await stage.bot.ledger.get_or_create(berts)) == 6
+    assert (
+        await stage.bot.ledger.photos.count_collected(await stage.bot.ledger.accounts.get_or_create(berts))
+        == 6
+    )
 
 
 @pytest.mark.covers("discord", "[first5]", "more than five")

@@ -42,7 +42,7 @@ async def asks(app: App, who: Identity, code: str, seed: int) -> JobId:
 
 
 async def job_of(app: App, job_id: JobId) -> Job:
-    job = await app.database.get(job_id)
+    job = await app.database.jobs.get(job_id)
     assert job is not None
     return job
 
@@ -95,7 +95,9 @@ async def test_ten_pictures_beside_a_training_all_come_and_the_lora_is_the_one_w
                 looks.add(np.asarray(image).tobytes())
         assert len(looks) == 10
         assert not [
-            each for each in await app.database.list_due_notices(100) if each.kind is NoticeKind.GENERATE_DONE
+            each
+            for each in await app.database.outbox.list_due_notices(100)
+            if each.kind is NoticeKind.GENERATE_DONE
         ]
         alone = lora_file.read((tmp_path / "loras" / f"{codes[3]}.safetensors").read_bytes())
         code = (await job_of(app, training)).code

@@ -186,7 +186,7 @@ async def test_somebody_who_blocked_the_bot_costs_nothing(
     await until(lambda: not server.refusals["sendMessage"])
     server.refusals.clear()
     await trained(bert)
-    assert (await app.database.count_all()).pending_notices == 0
+    assert (await app.database.monitoring.count_all()).pending_notices == 0
 
 
 async def test_a_chat_that_is_gone_is_not_tried_again(
@@ -201,7 +201,7 @@ async def test_a_chat_that_is_gone_is_not_tried_again(
     await until(lambda: not server.refusals["sendMessage"])
     server.refusals.clear()
     await trained(Person(server, 8))
-    assert (await app.database.count_all()).pending_notices == 0
+    assert (await app.database.monitoring.count_all()).pending_notices == 0
 
 
 @pytest.mark.parametrize(
@@ -293,5 +293,5 @@ async def test_with_the_real_worker_a_kill_in_the_middle_is_told_once_and_a_pict
         await anna.says(f"/generate {code} in a garden --seed 3")
         shown = await until(lambda: [each for each in anna.sees if "Again" in dict(each.buttons)])
         assert shown[0].photos[0].startswith(b"\x89PNG")
-        while (await app.database.count_all()).pending_notices:  # noted just after it was shown
+        while (await app.database.monitoring.count_all()).pending_notices:  # noted just after it was shown
             await asyncio.sleep(0.01)

@@ -168,7 +168,7 @@ async def test_a_takedown_ends_the_training_that_runs_and_its_owner_is_told(
     await admin.hears("is gone, with 1 job")
     await stage.anna.hears("has deleted your LoraCode")
     assert stage.card.cancelled_jobs
-    assert await stage.app.database.get_by_code(code) is None
+    assert await stage.app.database.loras.get_by_code(code) is None
     stage.card.proceed_event.set()
     await admin.says("/logs")
     assert f"telegram:{ADMIN} /takedown {code[:4]} {code[4:]}" in (await admin.hears("Administrators")).text
@@ -180,10 +180,10 @@ async def test_a_broadcast_obeys_a_rate_limit_and_leaves_those_who_blocked_the_b
         ApiRefusal("Too Many Requests", 429, {"retry_after": 1}),
         ApiRefusal("Forbidden: bot was blocked by the user", 403),
     ]
-    await stage.app.database.add_broadcast("We are closed")
+    await stage.app.database.outbox.add_broadcast("We are closed")
     stage.app.direct_message_sender.wake()
     await stage.anna.hears("We are closed")
-    while await stage.app.database.count_undelivered():  # noted just after it was shown
+    while await stage.app.database.outbox.count_undelivered():  # noted just after it was shown
         await asyncio.sleep(0)
     assert len(stage.anna.sees) == 1
     assert stage.bert.sees == []

@@ -72,7 +72,7 @@ async def test_a_bot_that_was_killed_before_it_emptied_them_does_so_when_it_is_b
     shown = await brought_back(stage, result)
     await stage.stop()
     ledger = await Database.open(stage.folder / "ledger.sqlite3", utc_now)
-    await ledger.delete_result(JobId(int(number_of(result))))
+    await ledger.results.delete_result(JobId(int(number_of(result))))
     await ledger.close()
     assert not is_empty(shown)
     await stage.start()

@@ -89,12 +89,21 @@ def in_order(buttons: Iterable[str]) -> list[str]:
 async def kept(stage: Stage) -> list[Any]:
     """Give all that can be changed of Anna's."""
     ledger = stage.app.database
-    account = await ledger.get_or_create(ANNA)
-    loras, preferences = await ledger.list_for_account(account), await ledger.get_preferences(account)
-    calls = (ledger.get_set, ledger.get_draft, ledger.get_question, ledger.count_stored_data)
-    jobs = [job.id for job in await ledger.list_open_for_account(account)]
+    account = await ledger.accounts.get_or_create(ANNA)
+    loras, preferences = (
+        await ledger.loras.list_for_account(account),
+        await ledger.accounts.get_preferences(account),
+    )
+    calls = (
+        ledger.photos.get_set,
+        ledger.results.get_draft,
+        ledger.accounts.get_question,
+        ledger.privacy.count_stored_data,
+    )
+    jobs = [job.id for job in await ledger.jobs.list_open_for_account(account)]
     shares = [
-        (await ledger.list_shares(each.code), await ledger.get_share_link_expiry(each.code)) for each in loras
+        (await ledger.sharing.list_shares(each.code), await ledger.sharing.get_share_link_expiry(each.code))
+        for each in loras
     ]
     return [loras, preferences, jobs, shares, *[await call(account) for call in calls]]
 
@@ -128,7 +137,9 @@ async def test_pressed_twice_while_the_bot_is_away_every_button_counts_once_when
     presses = [await stage.anna.taps(each, "Press") for each in messages for _ in range(2)]
     await stage.start()
     await until(lambda: len(set(presses) & set(stage.server.pressed)) == len(presses) - 10, 120)
-    jobs = await stage.app.database.list_open_for_account(await stage.app.database.get_or_create(ANNA))
+    jobs = await stage.app.database.jobs.list_open_for_account(
+        await stage.app.database.accounts.get_or_create(ANNA)
+    )
     assert len(jobs) == 3, "again, variations and larger; cancel stopped the one that was under way"
     for kind in LAST:
         message = await shown(stage, buttons[kind])

@@ -96,7 +96,7 @@ async def test_what_cannot_be_drawn_is_said_in_one_sentence(stage: Stage, typed:
     refusal = await says_and_hears(stage.anna, f"/generate {code} {typed}")
     assert refusal.text != texts.apology().text
     assert refusal.buttons == []
-    assert (await stage.app.database.count_all()).pending_notices == 0
+    assert (await stage.app.database.monitoring.count_all()).pending_notices == 0
     assert stage.drawings == []
 
 

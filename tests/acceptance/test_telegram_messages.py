@@ -119,8 +119,12 @@ async def test_a_set_that_is_shown_while_the_last_photo_is_looked_at_is_ended_to
         await stage.anna.sends_photos(PHOTOS[4:5], album=False)
         await until(lambda: len(eye.photos) == 5)
         card = await stage.anna.hears("4 of 5")
-        account = await stage.app.database.get_or_create(Identity(Platform.TELEGRAM, str(stage.anna.id)))
-        while (await stage.app.database.get_set(account)).card_message_id is None:  # noted after it was shown
+        account = await stage.app.database.accounts.get_or_create(
+            Identity(Platform.TELEGRAM, str(stage.anna.id))
+        )
+        while (
+            await stage.app.database.photos.get_set(account)
+        ).card_message_id is None:  # noted after it was shown
             await asyncio.sleep(0.005)
         eye.is_awake.set()
         await until(lambda: "That is all five" in card.text)

@@ -52,8 +52,8 @@ async def test_everything_goes_with_a_press_also_after_a_restart(stage: Stage) -
     receipt = await stage.anna.hears("Receipt")
     assert receipt.id == asked.id, "the question becomes the receipt"
     assert not receipt.buttons
-    assert await stage.app.database.get_by_code(code) is None
-    assert await stage.app.database.find_by_identity(ANNA) is None
+    assert await stage.app.database.loras.get_by_code(code) is None
+    assert await stage.app.database.accounts.find_by_identity(ANNA) is None
     assert not stage.app.storage.lora_path(f"{code}.safetensors").exists()
 
 
@@ -149,18 +149,20 @@ async def test_a_code_has_a_card_with_everything_that_can_be_done(stage: Stage) 
     assert await stage.bert.presses(card, "Delete for good") == texts.UNKNOWN_CODE
     await anna.presses(card, "Delete for good")
     await until(lambda: "is deleted" in card.text)
-    assert await stage.app.database.get_by_code(code) is None
+    assert await stage.app.database.loras.get_by_code(code) is None
     assert not stage.app.storage.lora_path(f"{code}.safetensors").exists()
 
 
 @pytest.mark.covers("telegram", "/link")
 async def test_a_word_from_elsewhere_brings_its_codes(stage: Stage) -> None:
-    there = await stage.app.database.get_or_create(Identity(Platform.DISCORD, "70"))
-    await stage.app.database.save_link_token(there, "ABCDEF", datetime.now(UTC) + timedelta(minutes=5))
+    there = await stage.app.database.accounts.get_or_create(Identity(Platform.DISCORD, "70"))
+    await stage.app.database.accounts.save_link_token(
+        there, "ABCDEF", datetime.now(UTC) + timedelta(minutes=5)
+    )
     code = await trained(stage.anna)
     await stage.anna.says("/link abcdef")
     await stage.anna.hears("Linked")
-    lora = await stage.app.database.get_by_code(code)
+    lora = await stage.app.database.loras.get_by_code(code)
     assert lora is not None
     assert lora.account == there
     await stage.anna.says("/link", chat=GROUP)
@@ -173,7 +175,7 @@ async def test_in_a_group_nobody_answers_for_somebody_else(stage: Stage) -> None
     await stage.anna.says("/forgetme", chat=GROUP)
     asked = await until(lambda: stage.anna.sees_in(GROUP))
     assert await stage.bert.presses(asked[0], "Delete everything") == texts.STALE_BUTTON
-    assert await stage.app.database.get_by_code(code) is not None
+    assert await stage.app.database.loras.get_by_code(code) is not None
 
 
 @pytest.mark.covers("telegram", "/cancel")
@@ -222,4 +224,7 @@ async def test_start_over_deletes_the_photos_of_the_set(stage: Stage) -> None:
     await until(lambda: card.text == texts.set_deleted())
     assert card.photos[0] not in PHOTOS
     assert not card.buttons
-    assert await stage.app.database.count_collected(await stage.app.database.get_or_create(ANNA)) == 0
+    assert (
+        await stage.app.database.photos.count_collected(await stage.app.database.accounts.get_or_create(ANNA))
+        == 0
+    )

@@ -32,13 +32,13 @@ def number_of(result: Shown) -> str:
 
 async def until_noted(stage: Stage) -> None:
     """Wait until it is noted that everything was shown."""
-    while (await stage.app.database.count_all()).pending_notices:
+    while (await stage.app.database.monitoring.count_all()).pending_notices:
         await asyncio.sleep(0.01)
 
 
 async def picture_files(stage: Stage) -> list[Path]:
     """Give where the pictures of the first result are kept."""
-    pictures = await stage.app.database.list_pictures(JobId(stage.drawings[0].job_id))
+    pictures = await stage.app.database.results.list_pictures(JobId(stage.drawings[0].job_id))
     return [stage.app.storage.picture_path(picture.file) for picture in pictures]
 
 

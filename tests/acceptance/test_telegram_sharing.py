@@ -133,14 +133,16 @@ async def test_in_a_group_sharing_is_for_its_owner_alone(stage: Stage) -> None:
 
 async def test_an_owner_who_blocked_the_bot_is_let_be(stage: Stage) -> None:
     code = await trained(stage.anna)
-    asker = Requester(await stage.app.database.get_or_create(Identity(Platform.TELEGRAM, "8")), "Bert", BERTS)
-    assert await stage.app.database.add_request(asker, code)
+    asker = Requester(
+        await stage.app.database.accounts.get_or_create(Identity(Platform.TELEGRAM, "8")), "Bert", BERTS
+    )
+    assert await stage.app.database.sharing.add_request(asker, code)
     stage.server.refusals["sendMessage"] = [ApiRefusal("Forbidden: bot was blocked by the user", 403)]
     stage.app.direct_message_sender.wake()
     await until(lambda: not stage.server.refusals["sendMessage"])
     await stage.bert.says(f"/ask {code}")
     await stage.bert.hears("I have asked its owner")
-    assert await stage.app.database.get_due_direct_message(Platform.TELEGRAM) is None
+    assert await stage.app.database.outbox.get_due_direct_message(Platform.TELEGRAM) is None
     card = await card_of(stage, code)
     await stage.anna.presses(card, "Share")
     await until(lambda: "Bert (Telegram): asked" in card.text)
@@ -168,11 +170,11 @@ async def test_a_report_reaches_the_administrators(stage: Stage) -> None:
 @pytest.mark.covers("telegram", "[share:*:*]", "[share:*:show]", "[share:*:revoke]")
 async def test_of_many_who_draw_each_is_found_on_a_page(stage: Stage) -> None:
     code, ledger = await trained(stage.anna), stage.app.database
-    await ledger.save_share_link(code, "ABCDEFGHJKLM", datetime.now(UTC) + timedelta(days=1))
+    await ledger.sharing.save_share_link(code, "ABCDEFGHJKLM", datetime.now(UTC) + timedelta(days=1))
     for number in range(100, 109):
         who = Identity(Platform.TELEGRAM, str(number))
-        friend = Requester(await ledger.get_or_create(who), f"Friend {number}", who.private_address)
-        assert await ledger.accept_share_link(friend, "ABCDEFGHJKLM") == code
+        friend = Requester(await ledger.accounts.get_or_create(who), f"Friend {number}", who.private_address)
+        assert await ledger.sharing.accept_share_link(friend, "ABCDEFGHJKLM") == code
     card = await card_of(stage, code)
     await stage.anna.presses(card, "Share")
     await until(lambda: card.text.count("Friend") == 8)

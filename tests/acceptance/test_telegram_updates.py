@@ -143,7 +143,7 @@ async def test_what_was_said_is_forgotten_when_it_was_worked_off(stage: Stage) -
     await until(lambda: stage.anna.sees)
     await stage.stop()
     ledger = await Database.open(stage.folder / "ledger.sqlite3", utc_now)
-    assert await ledger.list_pending_updates() == []
+    assert await ledger.outbox.list_pending_updates() == []
     await ledger.checkpoint_wal()
     await ledger.close()
     assert b"lighthouse" not in b"".join(path.read_bytes() for path in stage.folder.glob("ledger.sqlite3*"))
@@ -168,7 +168,7 @@ async def test_an_update_that_can_no_longer_be_read_is_forgotten_and_others_are_
     await stage.anna.hears("/generate")
     await stage.stop()
     ledger = await Database.open(stage.folder / "ledger.sqlite3", utc_now)
-    assert await ledger.list_pending_updates() == []
+    assert await ledger.outbox.list_pending_updates() == []
     await ledger.close()
 
 

@@ -48,7 +48,7 @@ LAYERS = {
 #: A folder with more than this is two folders.
 MAX_ENTRIES = 13
 #: Folders that are being emptied.
-CROWDED = {"bot/db"}
+CROWDED: set[str] = set()
 #: Modules that may stand beside the folders.
 LOOSE = {"__init__", "__main__", "protocol", "errors", "doctor"}
 

@@ -13,7 +13,7 @@ from typing import IO, Any, TypeVar
 
 from bot.core.accounts import ChatAddress
 from bot.core.messages import Reply
-from bot.db.connection import Connection
+from bot.db.sqlite.connection import Connection
 from bot.media.storage import Disk
 from tests.support.engine import RememberingChat
 

@@ -16,7 +16,7 @@ from bot.core.jobs import TERMINAL_STATUSES, GenerationParams, Job, TrainingPara
 from bot.core.loras import LoraCode, Requester
 from bot.core.photos import NewPhoto
 from bot.db import Database
-from bot.db.migrate import read_migrations
+from bot.db.sqlite.migrate import read_migrations
 from bot.delivery.notices import NoticeSender
 from bot.jobs.backends.base import GpuBackend
 from bot.jobs.backends.local import ProcessBackend, WorkerTimeouts
@@ -55,24 +55,30 @@ class House:
 
     async def train(self, order: bytes, person: int, of: int = 1) -> Job:
         """Have somebody send five photos."""
-        account = await self.ledger.get_or_create(Identity(Platform.TELEGRAM, str(person)))
-        added = await self.ledger.add_photos(account, photos(order, of), place(person), TrainingParams())
+        account = await self.ledger.accounts.get_or_create(Identity(Platform.TELEGRAM, str(person)))
+        added = await self.ledger.photos.add_photos(
+            account, photos(order, of), place(person), TrainingParams()
+        )
         assert added.job is not None
         self.dispatcher.wake()
         return added.job
 
     async def generate(self, code: LoraCode, prompt: str, person: int) -> Job:
         """Have somebody ask for a picture; whose Lora it is lets them."""
-        account = await self.ledger.get_or_create(Identity(Platform.TELEGRAM, str(person)))
-        lora = await self.ledger.get_by_code(code)
+        account = await self.ledger.accounts.get_or_create(Identity(Platform.TELEGRAM, str(person)))
+        lora = await self.ledger.loras.get_by_code(code)
         assert lora is not None
-        if await self.ledger.get_usable_lora(account, code) is None:
-            await self.ledger.save_share_link(code, f"word{code}", lora.created_at + timedelta(days=7))
+        if await self.ledger.sharing.get_usable_lora(account, code) is None:
+            await self.ledger.sharing.save_share_link(
+                code, f"word{code}", lora.created_at + timedelta(days=7)
+            )
             assert (
-                await self.ledger.accept_share_link(Requester(account, "", place(person)), f"word{code}")
+                await self.ledger.sharing.accept_share_link(
+                    Requester(account, "", place(person)), f"word{code}"
+                )
                 == code
             )
-        job = await self.ledger.add_generation(account, code, GenerationParams(prompt), place(person))
+        job = await self.ledger.jobs.add_generation(account, code, GenerationParams(prompt), place(person))
         self.dispatcher.wake()
         return job
 
@@ -83,7 +89,7 @@ class House:
         return found
 
     async def now(self, job: Job) -> Job:
-        found = await self.ledger.get(job.id)
+        found = await self.ledger.jobs.get(job.id)
         assert found is not None
         return found
 
@@ -93,7 +99,7 @@ class House:
         return [reply.text for where, reply, _ in self.chat.sent if where == job.address]
 
     async def _owes_nothing(self) -> bool:
-        return (await self.ledger.count_all()).pending_notices == 0
+        return (await self.ledger.monitoring.count_all()).pending_notices == 0
 
 
 async def until_true(condition: Callable[[], Awaitable[bool]], every_s: float = 0.01) -> None:

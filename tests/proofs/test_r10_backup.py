@@ -61,7 +61,7 @@ async def test_r10_a_backup_made_under_load_comes_back_to_the_last_second(
                 wrong += wrong_with(restored)
                 ledger = await Database.open(restored / "ledger.sqlite3", utc_now)
                 try:
-                    lost = [each for each in before if await ledger.get(each) is None]
+                    lost = [each for each in before if await ledger.jobs.get(each) is None]
                 finally:
                     await ledger.close()
                 kept += len(before) - len(lost)

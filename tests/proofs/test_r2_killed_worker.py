@@ -16,7 +16,7 @@ from statistics import median, quantiles
 
 from bot.core.jobs import MAX_ATTEMPTS, Job, JobKind, JobStatus
 from bot.core.loras import LoraCode
-from bot.db.jobs import WORKER_CRASHED_MESSAGE
+from bot.db.statements.queue import WORKER_CRASHED_MESSAGE
 from bot.jobs.backends.local import ProcessBackend, WorkerTimeouts
 from tests.proofs.invariants import ROOT, House, open_house, wrong_with
 from tests.proofs.journaling_worker import CHECKPOINT_EVERY_STEPS

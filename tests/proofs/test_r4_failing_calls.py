@@ -62,7 +62,7 @@ class Life:
     schedule: Schedule
 
     async def jobs(self, kind: JobKind) -> list[Job]:
-        found = [await self.ledger.get(JobId(number)) for number in range(1, 10)]
+        found = [await self.ledger.jobs.get(JobId(number)) for number in range(1, 10)]
         return [job for job in found if job is not None and job.kind is kind]
 
 
@@ -90,23 +90,23 @@ async def life(world: World) -> AsyncIterator[Life]:
 
 
 async def photos_are_sent(now: Life) -> None:
-    account = await now.ledger.get_or_create(ANNA)
+    account = await now.ledger.accounts.get_or_create(ANNA)
     if not await now.jobs(JobKind.TRAIN):
-        added = await now.ledger.add_photos(account, photos(b"me", of=1), ANNAS, TrainingParams())
+        added = await now.ledger.photos.add_photos(account, photos(b"me", of=1), ANNAS, TrainingParams())
         assert added.job is not None
         now.world.asked.append(added.job.id)
 
 
 async def a_picture_is_asked_for(now: Life) -> None:
-    account = await now.ledger.get_or_create(ANNA)
+    account = await now.ledger.accounts.get_or_create(ANNA)
     [training] = await now.jobs(JobKind.TRAIN)
     if not await now.jobs(JobKind.GENERATE):
-        job = await now.ledger.add_generation(account, training.code, GenerationParams("a boat"), ANNAS)
+        job = await now.ledger.jobs.add_generation(account, training.code, GenerationParams("a boat"), ANNAS)
         now.world.asked.append(job.id)
 
 
 async def the_worker_works(now: Life) -> None:
-    await now.ledger.requeue_running()
+    await now.ledger.jobs.requeue_running()
     await now.dispatcher.drain()
     await now.notifier.edit_cards()
 
@@ -114,7 +114,7 @@ async def the_worker_works(now: Life) -> None:
 async def notices_are_delivered(now: Life) -> None:
     for _ in range(20):
         await now.notifier.deliver_due()
-        if await now.ledger.next_notice_at() is None:
+        if await now.ledger.outbox.next_notice_at() is None:
             return
         now.world.clock.forward(hours=1)
     raise ConnectionError("the platform never took it")
@@ -129,7 +129,7 @@ async def the_house_is_kept(now: Life) -> None:
 
 async def everything_is_there(now: Life) -> None:
     for job_id in now.world.asked:
-        job = await now.ledger.get(job_id)
+        job = await now.ledger.jobs.get(job_id)
         assert job is not None, f"job {job_id} is lost"
         assert job.status is JobStatus.DONE, f"job {job_id} is {job.status}: {job.error}"
     assert wrong_with(now.world.folder) == []
@@ -138,7 +138,7 @@ async def everything_is_there(now: Life) -> None:
 
 
 async def everything_is_forgotten(now: Life) -> None:
-    if await now.ledger.find_by_identity(ANNA) is not None:
+    if await now.ledger.accounts.find_by_identity(ANNA) is not None:
         asked = await now.studio.ask_to_erase(ANNA)
         await now.studio.handle_button(ANNA, ANNAS, asked.buttons[0].action)
 

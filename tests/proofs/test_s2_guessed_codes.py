@@ -35,11 +35,13 @@ async def owned_codes(desk: Desk) -> list[LoraCode]:
     for number in range(OWNERS):
         who = Identity(Platform.DISCORD, f"{number}")
         where = ChatAddress(Platform.DISCORD, f"{number}", f"{number}")
-        await desk.ledger.record_consent(await desk.ledger.get_or_create(who))
+        await desk.ledger.accounts.record_consent(await desk.ledger.accounts.get_or_create(who))
         reply = await desk.studio.add_photos(who, where, [photo(5 * number + each) for each in range(5)])
         assert reply.card_job_id is not None
         job = await desk.claim(JobKind.TRAIN)
-        assert await desk.ledger.finish_training(job.id, job.attempt, (f"{job.code}.safetensors", "0" * 64))
+        assert await desk.ledger.jobs.finish_training(
+            job.id, job.attempt, (f"{job.code}.safetensors", "0" * 64)
+        )
         codes.append(job.code)
     return codes
 
@@ -103,7 +105,7 @@ async def test_s2_guesses_draw_nothing_tell_nothing_and_bother_nobody(
         if min(heard.all.values()) > accounts * MAX_PER_ACCOUNT:
             wrong.append("wrong guesses were not limited")
         if desk.queue.wake_count != woken or any(
-            kind is JobKind.GENERATE for kind, _ in (await desk.ledger.count_all()).jobs
+            kind is JobKind.GENERATE for kind, _ in (await desk.ledger.monitoring.count_all()).jobs
         ):
             wrong.append("something is to be drawn")
         if letters := await _letters(desk):
@@ -122,7 +124,7 @@ async def test_s2_the_same_statements_are_run_for_foreign_and_unknown_codes(tmp_
     async with open_desk(tmp_path) as desk:
         [foreign, *_] = await owned_codes(desk)
         who, place = guesser(1)
-        await desk.ledger.get_or_create(who)
+        await desk.ledger.accounts.get_or_create(who)
         seen = []
         for code in (foreign, "00000000" if foreign != "00000000" else "00000001"):
             statements: list[str] = []
@@ -139,21 +141,21 @@ async def test_s2_owners_are_not_bothered_by_people_who_ask_for_every_code(tmp_p
         codes = await owned_codes(desk)
         for number in range(40):
             who, place = guesser(number)
-            asker = Requester(await desk.ledger.get_or_create(who), "", place)
+            asker = Requester(await desk.ledger.accounts.get_or_create(who), "", place)
             for code in codes:
-                await desk.ledger.add_request(asker, code)
-        await desk.ledger.forward_requests()
-        shares = [len(await desk.ledger.list_shares(code)) for code in codes]
+                await desk.ledger.sharing.add_request(asker, code)
+        await desk.ledger.sharing.forward_requests()
+        shares = [len(await desk.ledger.sharing.list_shares(code)) for code in codes]
         assert 0 < max(shares) <= MAX_FORWARDED_PER_DAY
 
 
 async def test_s2_whoever_guesses_too_often_still_draws_with_their_own(tmp_path: Path) -> None:
     async with open_desk(tmp_path) as desk:
         who, place = guesser(1)
-        await desk.ledger.record_consent(await desk.ledger.get_or_create(who))
+        await desk.ledger.accounts.record_consent(await desk.ledger.accounts.get_or_create(who))
         await desk.studio.add_photos(who, place, [photo(each) for each in range(5)])
         job = await desk.claim(JobKind.TRAIN)
-        await desk.ledger.finish_training(job.id, job.attempt, (f"{job.code}.safetensors", "0" * 64))
+        await desk.ledger.jobs.finish_training(job.id, job.attempt, (f"{job.code}.safetensors", "0" * 64))
         said = [(await answer(desk, who, place, f"{number:08}"))[0] for number in range(MAX_PER_ACCOUNT + 5)]
         assert len(set(said)) == 2
         assert "Too many" in said[-1]
@@ -174,6 +176,6 @@ async def test_s2_all_together_are_limited_and_the_innocent_are_not(tmp_path: Pa
 
 
 async def _letters(desk: Desk) -> int:
-    await desk.ledger.forward_requests()
-    rows = await desk.ledger._fetch_rows("SELECT count(*) AS n FROM letters")
+    await desk.ledger.sharing.forward_requests()
+    rows = await desk.ledger._connection.fetch_rows("SELECT count(*) AS n FROM letters")
     return int(rows[0]["n"])

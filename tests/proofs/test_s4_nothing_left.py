@@ -59,26 +59,28 @@ def studio_of(house: House) -> Services:
 async def story(house: House, canaries: dict[str, bytes]) -> None:
     """Somebody keeps photos, trains, draws, names, waits in a training, and collects another set."""
     studio, ledger = studio_of(house), house.ledger
-    account = await ledger.get_or_create(ANNA)
-    await ledger.record_consent(account)
-    await ledger.save_preferences(account, Preferences(keeps_photos=True))
-    done = await ledger.add_photos(account, photos(canaries["photo"]), place(1), TrainingParams())
+    account = await ledger.accounts.get_or_create(ANNA)
+    await ledger.accounts.record_consent(account)
+    await ledger.accounts.save_preferences(account, Preferences(keeps_photos=True))
+    done = await ledger.photos.add_photos(account, photos(canaries["photo"]), place(1), TrainingParams())
     assert done.job is not None
     house.dispatcher.wake()
     assert (await house.ended(done.job)).status is JobStatus.DONE
-    assert await ledger.has_kept_photos(done.job.code)
+    assert await ledger.photos.has_kept_photos(done.job.code)
     card = await studio.handle_button(ANNA, place(1), f"rename:{done.job.code}")
     assert card.text
     await studio.handle_text(ANNA, place(1), canaries["name"].decode()[:40])
     drawing = await house.generate(done.job.code, canaries["prompt"].decode(), person=1)
     assert (await house.ended(drawing)).status is JobStatus.DONE
     await house.told(drawing)
-    slow = await ledger.add_photos(account, photos(canaries["photo"], b"slow"), place(1), TrainingParams())
+    slow = await ledger.photos.add_photos(
+        account, photos(canaries["photo"], b"slow"), place(1), TrainingParams()
+    )
     assert slow.job is not None
     house.dispatcher.wake()
     while (await house.now(slow.job)).step < 3:
         await house.told(done.job)
-    await ledger.add_photos(account, photos(canaries["waiting"])[:3], place(1), TrainingParams())
+    await ledger.photos.add_photos(account, photos(canaries["waiting"])[:3], place(1), TrainingParams())
 
 
 @forms("rounds", short=1, long=50)
@@ -113,15 +115,19 @@ async def test_s4_a_photo_is_gone_when_its_time_is_over(tmp_path: Path) -> None:
     async with open_house(
         tmp_path / "data", [sys.executable, str(WORKER)], environ, WorkerTimeouts()
     ) as house:
-        account = await house.ledger.get_or_create(ANNA)
-        await house.ledger.save_preferences(account, Preferences(keeps_photos=True))
-        done = await house.ledger.add_photos(account, photos(canaries["kept"]), place(1), TrainingParams())
+        account = await house.ledger.accounts.get_or_create(ANNA)
+        await house.ledger.accounts.save_preferences(account, Preferences(keeps_photos=True))
+        done = await house.ledger.photos.add_photos(
+            account, photos(canaries["kept"]), place(1), TrainingParams()
+        )
         assert done.job is not None
         house.dispatcher.wake()
         await house.ended(done.job)
-        await house.ledger.set_switch(PAUSED_SWITCH, True)
-        await house.ledger.add_photos(account, photos(canaries["photo"]), place(1), TrainingParams())
-        await house.ledger.add_photos(account, photos(canaries["waiting"])[:2], place(1), TrainingParams())
+        await house.ledger.monitoring.set_switch(PAUSED_SWITCH, True)
+        await house.ledger.photos.add_photos(account, photos(canaries["photo"]), place(1), TrainingParams())
+        await house.ledger.photos.add_photos(
+            account, photos(canaries["waiting"])[:2], place(1), TrainingParams()
+        )
         assert {each.split(" in ")[0] for each in found_in(tmp_path, canaries)} == set(canaries)
         schedule = Schedule(
             house.ledger,

@@ -38,8 +38,8 @@ async def test_s5_a_code_is_gone_within_a_minute_while_its_job_runs(
             if job.code[:4] not in reply.text:
                 wrong.append(f"the administrator reads {reply.text!r}")
             if (
-                await house.ledger.get(job.id) is not None
-                or await house.ledger.get_by_code(job.code) is not None
+                await house.ledger.jobs.get(job.id) is not None
+                or await house.ledger.loras.get_by_code(job.code) is not None
             ):
                 wrong.append(f"rows of {job.code} are left")
             name = {"the code": job.code.encode()}

@@ -150,7 +150,7 @@ class Doings(RuleBasedStateMachine):
 
     @rule(who=st.sampled_from(PEOPLE), luck=st.integers(0, 9), keeps=st.booleans())
     def trains_further(self, who: Identity, luck: int, keeps: bool) -> None:
-        account = self.do(self.ledger.get_or_create(who))
+        account = self.do(self.ledger.accounts.get_or_create(who))
         self.asks(
             self.studio.handle_button(
                 who, PLACES[who], f"settings:{account}:photos={'keep' if keeps else 'forget'}"
@@ -217,7 +217,7 @@ class Doings(RuleBasedStateMachine):
                 case "takedown":
                     await self.studio.run_admin_command(ADMIN, "takedown", self.a_code(0))
                 case "release":
-                    await self.ledger.requeue_running()
+                    await self.ledger.jobs.requeue_running()
         except UserError as refusal:
             assert refusal.message
 
@@ -231,24 +231,24 @@ class Doings(RuleBasedStateMachine):
 
     async def _late_while_another_runs(self, earlier: int) -> None:
         for kind in JobKind:
-            running = await self.ledger.claim_next(kind)
+            running = await self.ledger.jobs.claim_next(kind)
             if running is not None:
                 await self._late(running.id, earlier)
-        await self.ledger.requeue_running()
+        await self.ledger.jobs.requeue_running()
 
     async def _late(self, job_id: JobId, earlier: int) -> None:
-        job = await self.ledger.get(job_id)
+        job = await self.ledger.jobs.get(job_id)
         if job is None or (job.status not in TERMINAL_STATUSES and not earlier):
             return
         attempt = job.attempt - earlier
-        assert not await self.ledger.record_progress(job_id, attempt, 9, 9)
-        assert not await self.ledger.record_checkpoint(job_id, attempt, 9)
-        assert not await self.ledger.fail(job_id, attempt, "late")
-        assert await self.ledger.record_lost_attempt(job_id, attempt) is None
+        assert not await self.ledger.jobs.record_progress(job_id, attempt, 9, 9)
+        assert not await self.ledger.jobs.record_checkpoint(job_id, attempt, 9)
+        assert not await self.ledger.jobs.fail(job_id, attempt, "late")
+        assert await self.ledger.jobs.record_lost_attempt(job_id, attempt) is None
         if job.kind is JobKind.TRAIN:
-            assert not await self.ledger.finish_training(job_id, attempt, ("late", "0" * 64))
+            assert not await self.ledger.jobs.finish_training(job_id, attempt, ("late", "0" * 64))
         else:
-            assert not await self.ledger.finish_generation(job_id, attempt, ["late"], ["late"])
+            assert not await self.ledger.jobs.finish_generation(job_id, attempt, ["late"], ["late"])
 
     # --- the house ---------------------------------------------------------------------------------------
 
@@ -267,10 +267,10 @@ class Doings(RuleBasedStateMachine):
     @rule(is_running=st.booleans())
     def is_started_again(self, is_running: bool) -> None:
         if is_running:
-            self.do(self.ledger.claim_next(JobKind.TRAIN))
+            self.do(self.ledger.jobs.claim_next(JobKind.TRAIN))
         self.do(self.ledger.close())
         self.do(self._open())
-        self.do(self.ledger.requeue_running())
+        self.do(self.ledger.jobs.requeue_running())
 
     # --- what always holds -------------------------------------------------------------------------------
 

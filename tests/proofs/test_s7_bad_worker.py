@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from bot.core.jobs import MAX_ATTEMPTS, JobStatus
-from bot.db.jobs import WORKER_CRASHED_MESSAGE
+from bot.db.statements.queue import WORKER_CRASHED_MESSAGE
 from bot.jobs.backends.local import WorkerTimeouts
 from tests.proofs.bad_worker import BEFORE_READY, LIES
 from tests.proofs.invariants import ROOT, open_house, wrong_with

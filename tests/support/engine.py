@@ -99,7 +99,7 @@ class EngineRoom:
         return self.desk.ledger
 
     async def job(self, job: Job) -> Job:
-        found = await self.ledger.get(job.id)
+        found = await self.ledger.jobs.get(job.id)
         assert found is not None
         return found
 
@@ -114,7 +114,7 @@ class EngineRoom:
         return bool(self.chat.sent)
 
     async def owed(self) -> list[NoticeKind]:
-        return [notice.kind for notice in await self.ledger.list_due_notices(100)]
+        return [notice.kind for notice in await self.ledger.outbox.list_due_notices(100)]
 
     async def trained(self) -> Job:
         """Train a Lora of Anna's to its end and deliver its notice."""
@@ -126,7 +126,7 @@ class EngineRoom:
     async def draws(self, code: str, prompt: str = "on the moon") -> Job:
         reply = await self.desk.studio.generate_from_text(ANNA, ANNAS, f"{code} {prompt}")
         assert reply.card_job_id is not None
-        job = await self.ledger.get(reply.card_job_id)
+        job = await self.ledger.jobs.get(reply.card_job_id)
         assert job is not None
         return job
 

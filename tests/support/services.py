@@ -109,7 +109,7 @@ class RecordingQueue:
 async def consented(ledger: Database, *people: Identity) -> None:
     """Let people have agreed to what their photos must be, as nearly all of them have."""
     for who in people:
-        await ledger.record_consent(await ledger.get_or_create(who))
+        await ledger.accounts.record_consent(await ledger.accounts.get_or_create(who))
 
 
 def tools(
@@ -132,21 +132,21 @@ class Desk:
         return await self.studio.add_photos(who, PLACES[who], album(*numbers))
 
     async def loras(self, who: Identity) -> list[Lora]:
-        return await self.ledger.list_for_account(await self.ledger.get_or_create(who))
+        return await self.ledger.loras.list_for_account(await self.ledger.accounts.get_or_create(who))
 
     async def jobs(self, who: Identity) -> list[Job]:
-        return await self.ledger.list_open_for_account(await self.ledger.get_or_create(who))
+        return await self.ledger.jobs.list_open_for_account(await self.ledger.accounts.get_or_create(who))
 
     async def train(self, who: Identity, first: int = 1) -> Job:
         """Send five photos and give the job they started."""
         reply = await self.send(who, *range(first, first + 5))
         assert reply.card_job_id is not None
-        job = await self.ledger.get(reply.card_job_id)
+        job = await self.ledger.jobs.get(reply.card_job_id)
         assert job is not None
         return job
 
     async def claim(self, kind: JobKind) -> Job:
-        job = await self.ledger.claim_next(kind)
+        job = await self.ledger.jobs.claim_next(kind)
         assert job is not None
         return job
 
@@ -154,9 +154,11 @@ class Desk:
         """Have a Lora trained; the job it gives is done."""
         await self.train(who, first)
         job = await self.claim(JobKind.TRAIN)
-        assert await self.ledger.record_progress(job.id, job.attempt, 1500, 1500)
+        assert await self.ledger.jobs.record_progress(job.id, job.attempt, 1500, 1500)
         self.clock.forward(seconds=seconds)
-        assert await self.ledger.finish_training(job.id, job.attempt, (f"{job.code}.safetensors", "0" * 64))
+        assert await self.ledger.jobs.finish_training(
+            job.id, job.attempt, (f"{job.code}.safetensors", "0" * 64)
+        )
         return job
 
 

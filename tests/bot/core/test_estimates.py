@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from bot.core.accounts import AccountId, ChatAddress, Platform
 from bot.core.jobs import (
     MIN_MEASURED_STEPS,
-    PAUSED_SWITCH,
     GenerationParams,
     Job,
     JobId,
@@ -120,7 +119,7 @@ async def test_what_waits_to_be_drawn_is_added_to_a_running_training() -> None:
 
 
 async def test_while_the_bot_is_paused_nothing_is_promised_to_who_waits() -> None:
-    history = History([], {JobKind.TRAIN: [600.0]}, {PAUSED_SWITCH})
+    history = History([], {JobKind.TRAIN: [600.0]}, is_paused_by_admin=True)
     assert (
         format_time_left((await estimate_job(history, QUEUED, NOW)).remaining_s)
         == "it begins when the bot goes on: it is paused just now"
@@ -134,7 +133,7 @@ class History:
 
     drawings: list[Job]
     recent: dict[JobKind, list[float]]
-    switches: set[str] = field(default_factory=set)
+    is_paused_by_admin: bool = False
 
     async def get_queue_position(self, job_id: JobId) -> int:
         return 1
@@ -151,8 +150,8 @@ class History:
     async def get_median_step_s(self, kind: JobKind) -> float | None:
         return None
 
-    async def list_active_switches(self) -> set[str]:
-        return self.switches
+    async def is_paused(self) -> bool:
+        return self.is_paused_by_admin
 
 
 def test_a_job_of_unknown_length_takes_as_long_as_jobs_do() -> None:

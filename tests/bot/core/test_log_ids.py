@@ -54,6 +54,6 @@ async def test_lines_of_an_answer_name_the_account_that_asked_and_nobody_after_i
             code = (await desk.ready(who)).code
             await desk.studio.generate_from_text(who, place, f"{code} a boat")
         queue.info("nobody asks")
-        accounts = [await desk.ledger.get_or_create(who) for who in (ANNA, BERT)]
+        accounts = [await desk.ledger.accounts.get_or_create(who) for who in (ANNA, BERT)]
     told = [each.get("account") for each in lines if each["logger"] == "bot.queue"]
     assert told == [accounts[0], accounts[0], accounts[1], accounts[1], None]

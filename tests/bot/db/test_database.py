@@ -20,7 +20,7 @@ from bot.core.jobs import GenerationParams, JobKind, JobStatus, TrainingParams
 from bot.core.loras import INSTANCE_TOKENS
 from bot.core.photos import NewPhoto
 from bot.db import Database
-from bot.db.migrate import MIGRATIONS_DIR, Migration, migrate, read_migrations
+from bot.db.sqlite.migrate import MIGRATIONS_DIR, Migration, migrate, read_migrations
 from tests.support.services import ANNA, ANNAS, BERT, Clock
 
 CANARY = b"canary-photo-bytes-" * 50
@@ -44,7 +44,7 @@ async def ledger(tmp_path: Path, clock: Clock) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def anna(ledger: Database) -> AccountId:
-    return await ledger.get_or_create(ANNA)
+    return await ledger.accounts.get_or_create(ANNA)
 
 
 def on_disk(folder: Path) -> bytes:
@@ -52,25 +52,25 @@ def on_disk(folder: Path) -> bytes:
 
 
 async def test_an_identity_keeps_its_account(ledger: Database, anna: AccountId) -> None:
-    assert await ledger.get_or_create(ANNA) == anna
-    assert await ledger.get_or_create(BERT) != anna
+    assert await ledger.accounts.get_or_create(ANNA) == anna
+    assert await ledger.accounts.get_or_create(BERT) != anna
 
 
 async def test_the_fifth_photo_starts_exactly_one_training(ledger: Database, anna: AccountId) -> None:
     for number in range(4):
-        assert (await ledger.add_photos(anna, photos(number, 1), ANNAS, TrainingParams())).job is None
-    added = await ledger.add_photos(anna, photos(4, 1), ANNAS, TrainingParams())
+        assert (await ledger.photos.add_photos(anna, photos(number, 1), ANNAS, TrainingParams())).job is None
+    added = await ledger.photos.add_photos(anna, photos(4, 1), ANNAS, TrainingParams())
     assert added.job is not None
     assert len(added.job.code) == 8
     assert added.job.code.isdigit()
-    assert await ledger.count_collected(anna) == 0
-    assert await ledger.get_job_photos(added.job.id) == tuple(photo.data for photo in photos(0))
+    assert await ledger.photos.count_collected(anna) == 0
+    assert await ledger.photos.get_job_photos(added.job.id) == tuple(photo.data for photo in photos(0))
 
 
 async def test_codes_differ_and_keep_their_leading_zeros(ledger: Database, anna: AccountId) -> None:
     codes = set()
     for number in range(40):
-        job = (await ledger.add_photos(anna, photos(number * 5), ANNAS, TrainingParams())).job
+        job = (await ledger.photos.add_photos(anna, photos(number * 5), ANNAS, TrainingParams())).job
         assert job is not None
         codes.add(job.code)
     assert len(codes) == 40
@@ -78,28 +78,28 @@ async def test_codes_differ_and_keep_their_leading_zeros(ledger: Database, anna:
 
 
 async def test_an_older_attempt_may_not_write(ledger: Database, anna: AccountId) -> None:
-    await ledger.add_photos(anna, photos(0), ANNAS, TrainingParams())
-    first = await ledger.claim_next(JobKind.TRAIN)
+    await ledger.photos.add_photos(anna, photos(0), ANNAS, TrainingParams())
+    first = await ledger.jobs.claim_next(JobKind.TRAIN)
     assert first is not None
-    await ledger.requeue_running()
-    second = await ledger.claim_next(JobKind.TRAIN)
+    await ledger.jobs.requeue_running()
+    second = await ledger.jobs.claim_next(JobKind.TRAIN)
     assert second is not None
     assert second.attempt == first.attempt + 1
-    assert not await ledger.record_progress(first.id, first.attempt, 9, 10)
-    assert not await ledger.finish_training(first.id, first.attempt, ("zombie", "x"))
-    assert not await ledger.fail(first.id, first.attempt, "zombie")
-    assert await ledger.record_lost_attempt(first.id, first.attempt) is None
-    assert await ledger.record_progress(second.id, second.attempt, 1, 10)
+    assert not await ledger.jobs.record_progress(first.id, first.attempt, 9, 10)
+    assert not await ledger.jobs.finish_training(first.id, first.attempt, ("zombie", "x"))
+    assert not await ledger.jobs.fail(first.id, first.attempt, "zombie")
+    assert await ledger.jobs.record_lost_attempt(first.id, first.attempt) is None
+    assert await ledger.jobs.record_progress(second.id, second.attempt, 1, 10)
 
 
 async def test_a_cancelled_job_takes_no_more_writes(ledger: Database, anna: AccountId) -> None:
-    await ledger.add_photos(anna, photos(0), ANNAS, TrainingParams())
-    job = await ledger.claim_next(JobKind.TRAIN)
+    await ledger.photos.add_photos(anna, photos(0), ANNAS, TrainingParams())
+    job = await ledger.jobs.claim_next(JobKind.TRAIN)
     assert job is not None
-    assert await ledger.cancel(job.id) is not None
-    assert await ledger.cancel(job.id) is None
-    assert not await ledger.finish_training(job.id, job.attempt, ("x", "y"))
-    assert await ledger.list_due_notices(10) == []
+    assert await ledger.jobs.cancel(job.id) is not None
+    assert await ledger.jobs.cancel(job.id) is None
+    assert not await ledger.jobs.finish_training(job.id, job.attempt, ("x", "y"))
+    assert await ledger.outbox.list_due_notices(10) == []
 
 
 @pytest.mark.parametrize("ending", ["done", "failed", "cancelled", "forgotten"])
@@ -107,20 +107,20 @@ async def test_photos_leave_no_byte_behind(
     ledger: Database, anna: AccountId, tmp_path: Path, ending: str
 ) -> None:
     if ending == "forgotten":
-        await ledger.add_photos(anna, photos(0, 3), ANNAS, TrainingParams())
+        await ledger.photos.add_photos(anna, photos(0, 3), ANNAS, TrainingParams())
         assert CANARY in on_disk(tmp_path)
-        assert len(await ledger.delete_set(anna)) == 3
+        assert len(await ledger.photos.delete_set(anna)) == 3
     else:
-        await ledger.add_photos(anna, photos(0), ANNAS, TrainingParams())
-        job = await ledger.claim_next(JobKind.TRAIN)
+        await ledger.photos.add_photos(anna, photos(0), ANNAS, TrainingParams())
+        job = await ledger.jobs.claim_next(JobKind.TRAIN)
         assert job is not None
         assert CANARY in on_disk(tmp_path)
         if ending == "done":
-            assert await ledger.finish_training(job.id, job.attempt, ("x", "y"))
+            assert await ledger.jobs.finish_training(job.id, job.attempt, ("x", "y"))
         elif ending == "failed":
-            assert await ledger.fail(job.id, job.attempt, "no")
+            assert await ledger.jobs.fail(job.id, job.attempt, "no")
         else:
-            assert await ledger.cancel(job.id)
+            assert await ledger.jobs.cancel(job.id)
     await ledger.checkpoint_wal()
     assert CANARY not in on_disk(tmp_path)
 
@@ -128,39 +128,39 @@ async def test_photos_leave_no_byte_behind(
 async def test_photos_are_forgotten_a_day_later_also_where_the_bot_died_before_it_showed_them(
     ledger: Database, clock: Clock, anna: AccountId
 ) -> None:
-    await ledger.add_photos(anna, photos(0, 3), ANNAS, TrainingParams())
+    await ledger.photos.add_photos(anna, photos(0, 3), ANNAS, TrainingParams())
     clock.forward(hours=24, seconds=1)
-    assert len(await ledger.delete_sets_before(clock.now - timedelta(hours=24))) == 3
-    assert await ledger.count_collected(anna) == 0
+    assert len(await ledger.photos.delete_sets_before(clock.now - timedelta(hours=24))) == 3
+    assert await ledger.photos.count_collected(anna) == 0
 
 
 async def test_photos_older_than_a_week_are_forgotten_and_their_training_fails(
     ledger: Database, anna: AccountId, clock: Clock
 ) -> None:
-    job = (await ledger.add_photos(anna, photos(0), ANNAS, TrainingParams())).job
+    job = (await ledger.photos.add_photos(anna, photos(0), ANNAS, TrainingParams())).job
     assert job is not None
     clock.forward(days=6)
-    await ledger.add_photos(anna, photos(10, 2), ANNAS, TrainingParams())
+    await ledger.photos.add_photos(anna, photos(10, 2), ANNAS, TrainingParams())
     clock.forward(days=2)
-    names = await ledger.list_job_hashes(job.id)
-    assert await ledger.delete_photos_before(clock() - timedelta(days=7)) == names
-    failed = await ledger.get(job.id)
+    names = await ledger.photos.list_job_hashes(job.id)
+    assert await ledger.photos.delete_photos_before(clock() - timedelta(days=7)) == names
+    failed = await ledger.jobs.get(job.id)
     assert failed is not None
     assert failed.status is JobStatus.FAILED
-    assert await ledger.count_collected(anna) == 2
+    assert await ledger.photos.count_collected(anna) == 2
 
 
 async def test_everything_is_there_after_a_restart(tmp_path: Path, clock: Clock) -> None:
     ledger = await Database.open(tmp_path / "ledger.sqlite3", clock)
-    anna = await ledger.get_or_create(ANNA)
-    job = (await ledger.add_photos(anna, photos(0), ANNAS, TrainingParams(steps=7, seed=3))).job
-    await ledger.add_photos(anna, photos(9, 2), ANNAS, TrainingParams())
+    anna = await ledger.accounts.get_or_create(ANNA)
+    job = (await ledger.photos.add_photos(anna, photos(0), ANNAS, TrainingParams(steps=7, seed=3))).job
+    await ledger.photos.add_photos(anna, photos(9, 2), ANNAS, TrainingParams())
     await ledger.close()
     again = await Database.open(tmp_path / "ledger.sqlite3", clock)
     try:
         assert job is not None
-        assert await again.get(job.id) == job
-        assert await again.count_collected(await again.get_or_create(ANNA)) == 2
+        assert await again.jobs.get(job.id) == job
+        assert await again.photos.count_collected(await again.accounts.get_or_create(ANNA)) == 2
     finally:
         await again.close()
 
@@ -179,39 +179,45 @@ async def test_a_file_that_is_no_ledger_is_one_clear_line(tmp_path: Path, clock:
 async def test_a_cancelled_caller_leaves_whole_transactions(ledger: Database, anna: AccountId) -> None:
     chance = random.Random(1)
     for number in range(60):
-        task = asyncio.create_task(ledger.add_photos(anna, photos(number * 5), ANNAS, TrainingParams()))
+        task = asyncio.create_task(
+            ledger.photos.add_photos(anna, photos(number * 5), ANNAS, TrainingParams())
+        )
         for _ in range(chance.randrange(4)):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
-    jobs = await ledger.list_open_for_account(anna)
-    assert [len(await ledger.get_job_photos(job.id)) for job in jobs] == [5] * len(jobs)
-    assert await ledger.count_collected(anna) == 0
+    jobs = await ledger.jobs.list_open_for_account(anna)
+    assert [len(await ledger.photos.get_job_photos(job.id)) for job in jobs] == [5] * len(jobs)
+    assert await ledger.photos.count_collected(anna) == 0
 
 
 async def test_nobody_waits_for_themselves(ledger: Database, anna: AccountId) -> None:
-    jobs = [(await ledger.add_photos(anna, photos(n * 5), ANNAS, TrainingParams())).job for n in range(3)]
+    jobs = [
+        (await ledger.photos.add_photos(anna, photos(n * 5), ANNAS, TrainingParams())).job for n in range(3)
+    ]
     first, second, third = [job for job in jobs if job is not None]
-    assert [await ledger.get_queue_position(job.id) for job in (first, second, third)] == [1, 2, 3]
-    await ledger.claim_next(JobKind.TRAIN)
-    assert [await ledger.get_queue_position(job.id) for job in (first, second, third)] == [1, 2, 3]
+    assert [await ledger.jobs.get_queue_position(job.id) for job in (first, second, third)] == [1, 2, 3]
+    await ledger.jobs.claim_next(JobKind.TRAIN)
+    assert [await ledger.jobs.get_queue_position(job.id) for job in (first, second, third)] == [1, 2, 3]
 
 
 CRASHER = """
 import asyncio, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from bot.core import *
-from bot.db import Ledger
+from bot.core.accounts import ChatAddress, Identity, Platform
+from bot.core.jobs import TrainingParams
+from bot.core.photos import NewPhoto
+from bot.db import Database
 
 async def main():
-    ledger = await Ledger.open(Path(sys.argv[1]), lambda: datetime.now(UTC))
-    anna = await ledger.account_of(Identity(Platform.TELEGRAM, "1"))
-    place = Place(Platform.TELEGRAM, "1", "1")
+    ledger = await Database.open(Path(sys.argv[1]), lambda: datetime.now(UTC))
+    anna = await ledger.accounts.get_or_create(Identity(Platform.TELEGRAM, "1"))
+    place = ChatAddress(Platform.TELEGRAM, "1", "1")
     number = int(sys.argv[2])
     while True:
         photo = NewPhoto(f"sha{number}", b"x" * 20000)
-        added = await ledger.add_photos(anna, [photo], place, TrainWish())
+        added = await ledger.photos.add_photos(anna, [photo], place, TrainingParams())
         print(number, added.job.id if added.job else 0, flush=True)
         number += 1
 
@@ -296,10 +302,10 @@ def test_a_wish_of_before_is_still_read() -> None:
 async def test_the_loras_of_an_account_have_tokens_of_their_own(ledger: Database, anna: AccountId) -> None:
     tokens = []
     for number in range(len(INSTANCE_TOKENS) + 1):
-        job = (await ledger.add_photos(anna, photos(number * 5), ANNAS, TrainingParams())).job
+        job = (await ledger.photos.add_photos(anna, photos(number * 5), ANNAS, TrainingParams())).job
         assert job is not None
         assert isinstance(job.params, TrainingParams)
-        lora = await ledger.get_by_code(job.code)
+        lora = await ledger.loras.get_by_code(job.code)
         assert lora is not None
         assert lora.trigger == job.params.trigger, "the training learns the words that will call it"
         tokens.append(job.params.trigger.token)
@@ -307,10 +313,10 @@ async def test_the_loras_of_an_account_have_tokens_of_their_own(ledger: Database
 
 
 async def test_the_token_of_a_cancelled_training_is_free_again(ledger: Database, anna: AccountId) -> None:
-    first = (await ledger.add_photos(anna, photos(0), ANNAS, TrainingParams())).job
+    first = (await ledger.photos.add_photos(anna, photos(0), ANNAS, TrainingParams())).job
     assert first is not None
-    await ledger.cancel(first.id)
-    second = (await ledger.add_photos(anna, photos(5), ANNAS, TrainingParams())).job
+    await ledger.jobs.cancel(first.id)
+    second = (await ledger.photos.add_photos(anna, photos(5), ANNAS, TrainingParams())).job
     assert second is not None
     assert second.params == TrainingParams()
 

@@ -13,7 +13,7 @@ from bot.core.loras import LoraCode
 from bot.core.messages import request_context
 from bot.core.outbox import IncomingUpdate
 from bot.db import Database
-from bot.db.updates import MAX_UPDATE_TRIES
+from bot.db.outbox import MAX_UPDATE_TRIES
 from tests.bot.db.test_database import photos
 from tests.support.services import ANNA, ANNAS, Clock
 
@@ -33,56 +33,56 @@ async def ledger(tmp_path: Path, clock: Clock) -> AsyncIterator[Database]:
 
 
 async def test_an_update_is_new_once_also_after_it_was_worked_off(ledger: Database) -> None:
-    assert await ledger.store_updates([SAID]) == {7}
-    assert await ledger.store_updates([SAID, IncomingUpdate(8, "1", "{}")]) == {8}
-    await ledger.mark_update_processed(7)
-    assert await ledger.store_updates([SAID]) == set()
+    assert await ledger.outbox.store_updates([SAID]) == {7}
+    assert await ledger.outbox.store_updates([SAID, IncomingUpdate(8, "1", "{}")]) == {8}
+    await ledger.outbox.mark_update_processed(7)
+    assert await ledger.outbox.store_updates([SAID]) == set()
 
 
 async def test_what_was_not_worked_off_is_left_over_in_its_order(ledger: Database) -> None:
-    await ledger.store_updates([IncomingUpdate(9, "1", "{}"), SAID, IncomingUpdate(8, "1", "{}")])
-    await ledger.mark_update_processed(8)
-    assert [each.id for each in await ledger.list_pending_updates()] == [7, 9]
+    await ledger.outbox.store_updates([IncomingUpdate(9, "1", "{}"), SAID, IncomingUpdate(8, "1", "{}")])
+    await ledger.outbox.mark_update_processed(8)
+    assert [each.id for each in await ledger.outbox.list_pending_updates()] == [7, 9]
 
 
 async def test_an_update_that_the_bot_keeps_dying_with_is_given_up(ledger: Database) -> None:
-    await ledger.store_updates([SAID])
+    await ledger.outbox.store_updates([SAID])
     for _ in range(MAX_UPDATE_TRIES):
-        assert await ledger.list_pending_updates() == [SAID]
-    assert await ledger.list_pending_updates() == []
+        assert await ledger.outbox.list_pending_updates() == [SAID]
+    assert await ledger.outbox.list_pending_updates() == []
 
 
 async def test_numbers_are_forgotten_in_time(ledger: Database, clock: Clock) -> None:
-    await ledger.store_updates([SAID])
-    await ledger.mark_update_processed(7)
+    await ledger.outbox.store_updates([SAID])
+    await ledger.outbox.mark_update_processed(7)
     clock.forward(days=1)
-    await ledger.delete_updates_before(clock() - timedelta(days=2))
-    assert await ledger.store_updates([SAID]) == set()
+    await ledger.outbox.delete_updates_before(clock() - timedelta(days=2))
+    assert await ledger.outbox.store_updates([SAID]) == set()
     clock.forward(days=2)
-    await ledger.delete_updates_before(clock() - timedelta(days=2))
-    assert await ledger.store_updates([SAID]) == {7}
+    await ledger.outbox.delete_updates_before(clock() - timedelta(days=2))
+    assert await ledger.outbox.store_updates([SAID]) == {7}
 
 
 async def test_whoever_is_forgotten_leaves_no_word_of_what_waits(ledger: Database, tmp_path: Path) -> None:
-    account = await ledger.get_or_create(ANNA)
-    await ledger.store_updates([SAID])
-    await ledger.erase_account(account)
+    account = await ledger.accounts.get_or_create(ANNA)
+    await ledger.outbox.store_updates([SAID])
+    await ledger.privacy.erase_account(account)
     await ledger.checkpoint_wal()
     assert b"lighthouse" not in b"".join(path.read_bytes() for path in tmp_path.glob("ledger.sqlite3*"))
-    assert await ledger.list_pending_updates() == []
+    assert await ledger.outbox.list_pending_updates() == []
 
 
 async def test_a_job_knows_what_asked_for_it(ledger: Database) -> None:
-    account = await ledger.get_or_create(ANNA)
+    account = await ledger.accounts.get_or_create(ANNA)
     with request_context("telegram:7"):
-        training = (await ledger.add_photos(account, photos(0), ANNAS, TrainingParams())).job
+        training = (await ledger.photos.add_photos(account, photos(0), ANNAS, TrainingParams())).job
     assert training is not None
     with request_context("telegram:8"):
-        assert await ledger.find_by_current_request() is None
-        drawing = await ledger.add_generation(
+        assert await ledger.jobs.find_by_current_request() is None
+        drawing = await ledger.jobs.add_generation(
             account, LoraCode(training.code), GenerationParams("a boat"), ANNAS
         )
-        assert await ledger.find_by_current_request() == drawing
+        assert await ledger.jobs.find_by_current_request() == drawing
     with request_context("telegram:7"):
-        assert await ledger.find_by_current_request() == training
-    assert await ledger.find_by_current_request() is None
+        assert await ledger.jobs.find_by_current_request() == training
+    assert await ledger.jobs.find_by_current_request() is None

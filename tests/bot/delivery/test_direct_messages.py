@@ -11,8 +11,8 @@ import pytest
 from bot.core.accounts import Identity, Platform
 from bot.core.errors import ChatBusy, ChatUnreachable
 from bot.core.messages import request_context
-from bot.db.direct_messages import BROADCAST_BATCH_SIZE, _get_or_create_broadcast, _insert_broadcast_batch
-from bot.db.rows import to_ms
+from bot.db.sqlite.connection import to_ms
+from bot.db.statements.messages import BROADCAST_BATCH_SIZE, _get_or_create_broadcast, _insert_broadcast_batch
 from bot.delivery.direct_messages import DirectMessageSender
 from tests.support.engine import RememberingChat, until
 from tests.support.services import ADMIN, ANNA, BERT, Desk, open_desk
@@ -32,37 +32,39 @@ def postman(desk: Desk, *chats: RememberingChat) -> DirectMessageSender:
 
 async def test_each_platform_brings_its_letters_to_its_people_alone(desk: Desk) -> None:
     telegram, discord = RememberingChat(), RememberingChat(Platform.DISCORD)
-    await desk.ledger.add_direct_messages([ANNA, BERT, ADMIN], "hello")
+    await desk.ledger.outbox.add_direct_messages([ANNA, BERT, ADMIN], "hello")
     await postman(desk, telegram, discord).deliver_due()
     assert [(place, reply.text) for place, reply, _ in telegram.sent] == [
         (ANNA.private_address, "hello"),
         (ADMIN.private_address, "hello"),
     ]
     assert [place for place, _, _ in discord.sent] == [BERT.private_address]
-    assert await desk.ledger.count_undelivered() == 0
+    assert await desk.ledger.outbox.count_undelivered() == 0
     assert len({nonce for _, _, nonce in telegram.sent}) == 2
 
 
 async def test_a_bot_that_dies_while_it_tells_everybody_goes_on_and_tells_nobody_twice(desk: Desk) -> None:
     for number in range(1000, 1000 + BROADCAST_BATCH_SIZE):
-        await desk.ledger.get_or_create(Identity(Platform.TELEGRAM, str(number)))
+        await desk.ledger.accounts.get_or_create(Identity(Platform.TELEGRAM, str(number)))
     now_ms = to_ms(desk.clock())
     begun = await desk.ledger._connection.write(
         lambda db: _get_or_create_broadcast(db, "telegram:7", "hello", now_ms)
     )
     await desk.ledger._connection.write(lambda db: _insert_broadcast_batch(db, begun))
-    assert await desk.ledger.count_undelivered() == BROADCAST_BATCH_SIZE, "some were not told when it died"
-    await desk.ledger.resume_broadcasts()
+    assert await desk.ledger.outbox.count_undelivered() == BROADCAST_BATCH_SIZE, (
+        "some were not told when it died"
+    )
+    await desk.ledger.outbox.resume_broadcasts()
     with request_context("telegram:7", is_replay=True):
-        told = await desk.ledger.add_broadcast("hello")
-    assert told == await desk.ledger.count_undelivered() == BROADCAST_BATCH_SIZE + 2
+        told = await desk.ledger.outbox.add_broadcast("hello")
+    assert told == await desk.ledger.outbox.count_undelivered() == BROADCAST_BATCH_SIZE + 2
 
 
 async def test_the_same_words_twice_are_two_letters_to_everybody(desk: Desk) -> None:
     for message in ("telegram:7", "telegram:8", "", ""):
         with request_context(message):
-            assert await desk.ledger.add_broadcast("hello") == 2
-    assert await desk.ledger.count_undelivered() == 8
+            assert await desk.ledger.outbox.add_broadcast("hello") == 2
+    assert await desk.ledger.outbox.count_undelivered() == 8
 
 
 async def test_an_ordered_stop_lets_a_letter_on_its_way_arrive_and_begins_no_other(
@@ -70,7 +72,7 @@ async def test_an_ordered_stop_lets_a_letter_on_its_way_arrive_and_begins_no_oth
 ) -> None:
     telegram = RememberingChat()
     telegram.line.clear()
-    await desk.ledger.add_direct_messages([ANNA, ADMIN], "hello")
+    await desk.ledger.outbox.add_direct_messages([ANNA, ADMIN], "hello")
     delivering = asyncio.create_task(postman(desk, telegram).deliver_due())
     await until(lambda: _is(telegram.sent))
     delivering.cancel()
@@ -79,7 +81,7 @@ async def test_an_ordered_stop_lets_a_letter_on_its_way_arrive_and_begins_no_oth
     with pytest.raises(asyncio.CancelledError):
         await delivering
     assert len(telegram.sent) == 1
-    assert await desk.ledger.count_undelivered() == 1
+    assert await desk.ledger.outbox.count_undelivered() == 1
     await postman(desk, telegram).deliver_due()
     assert [place for place, _, _ in telegram.sent] == [ANNA.private_address, ADMIN.private_address]
 
@@ -87,7 +89,7 @@ async def test_an_ordered_stop_lets_a_letter_on_its_way_arrive_and_begins_no_oth
 async def test_a_busy_platform_is_left_alone_and_others_are_not_held_up(desk: Desk) -> None:
     telegram, discord = RememberingChat(), RememberingChat(Platform.DISCORD)
     telegram.errors = [ChatBusy("slow down", 30.0)]
-    await desk.ledger.add_direct_messages([ANNA, ADMIN, BERT], "hello")
+    await desk.ledger.outbox.add_direct_messages([ANNA, ADMIN, BERT], "hello")
     await postman(desk, telegram, discord).deliver_due()
     assert telegram.sent == []
     assert len(discord.sent) == 1
@@ -99,24 +101,24 @@ async def test_a_busy_platform_is_left_alone_and_others_are_not_held_up(desk: De
 async def test_who_cannot_be_reached_is_not_tried_again_and_a_failure_is(desk: Desk) -> None:
     telegram = RememberingChat()
     telegram.errors = [ChatUnreachable("blocked"), RuntimeError("no luck")]
-    await desk.ledger.add_direct_messages([ANNA, ADMIN], "hello")
+    await desk.ledger.outbox.add_direct_messages([ANNA, ADMIN], "hello")
     await postman(desk, telegram).deliver_due()
     assert telegram.sent == []
-    assert await desk.ledger.count_undelivered() == 1
+    assert await desk.ledger.outbox.count_undelivered() == 1
     desk.clock.forward(seconds=6)
     await postman(desk, telegram).deliver_due()
     assert [place for place, _, _ in telegram.sent] == [ADMIN.private_address]
 
 
 async def test_letters_wait_for_a_platform_that_is_switched_off(desk: Desk) -> None:
-    await desk.ledger.add_direct_messages([BERT], "hello")
+    await desk.ledger.outbox.add_direct_messages([BERT], "hello")
     await postman(desk, RememberingChat()).deliver_due()
-    assert await desk.ledger.count_undelivered() == 1
+    assert await desk.ledger.outbox.count_undelivered() == 1
 
 
 async def test_a_running_postman_is_woken_and_comes_back_when_a_letter_is_due(desk: Desk) -> None:
     telegram = RememberingChat()
-    await desk.ledger.add_direct_messages([ANNA], "first")
+    await desk.ledger.outbox.add_direct_messages([ANNA], "first")
     man = postman(desk, telegram)
     running = asyncio.create_task(man.run())
 
@@ -125,7 +127,7 @@ async def test_a_running_postman_is_woken_and_comes_back_when_a_letter_is_due(de
 
     try:
         await until(lambda: has(1))
-        await desk.ledger.add_direct_messages([Identity(Platform.TELEGRAM, "5")], "second")
+        await desk.ledger.outbox.add_direct_messages([Identity(Platform.TELEGRAM, "5")], "second")
         man.wake()
         await until(lambda: has(2))
     finally:

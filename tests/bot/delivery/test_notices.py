@@ -64,7 +64,7 @@ async def test_an_ordered_stop_lets_a_notice_that_is_on_its_way_arrive(room: Eng
     room.chat.line.set()
     with pytest.raises(asyncio.CancelledError):
         await delivering
-    assert await room.desk.ledger.count_undelivered() == 0
+    assert await room.desk.ledger.outbox.count_undelivered() == 0
 
 
 async def test_a_busy_platform_is_obeyed_and_nothing_is_lost(room: EngineRoom) -> None:
@@ -111,29 +111,29 @@ async def test_somebody_who_blocked_us_is_not_tried_again(room: EngineRoom) -> N
     room.desk.clock.forward(days=1)
     await room.notifier.deliver_due()
     assert room.chat.sent == []
-    assert (await room.ledger.count_all()).pending_notices == 0
+    assert (await room.ledger.monitoring.count_all()).pending_notices == 0
 
 
 async def test_an_unexpected_error_keeps_the_notice(room: EngineRoom) -> None:
     room.chat.errors = [RuntimeError("bug")]
     await room.trained()
-    assert (await room.ledger.count_all()).pending_notices == 1
+    assert (await room.ledger.monitoring.count_all()).pending_notices == 1
     room.desk.clock.forward(minutes=10)
     await room.notifier.deliver_due()
-    assert (await room.ledger.count_all()).pending_notices == 0
+    assert (await room.ledger.monitoring.count_all()).pending_notices == 0
 
 
 async def test_a_card_shows_the_latest_step_and_then_the_end(room: EngineRoom) -> None:
     job = await room.desk.train(ANNA)
     await room.desk.studio.record_card(job.id, "card1")
-    claimed = await room.ledger.claim_next(job.kind)
+    claimed = await room.ledger.jobs.claim_next(job.kind)
     assert claimed is not None
     for step in (1, 2, 3):
-        await room.ledger.record_progress(job.id, 1, step, 10)
+        await room.ledger.jobs.record_progress(job.id, 1, step, 10)
         room.notifier.on_job_changed(job.id)
     await room.notifier.edit_cards()
     assert [("step 3 of 10" in reply.text) for _, reply in room.chat.edits] == [True]
-    await room.ledger.finish_training(job.id, 1, ("x", "y"))
+    await room.ledger.jobs.finish_training(job.id, 1, ("x", "y"))
     room.notifier.on_job_changed(job.id)
     await room.notifier.edit_cards()
     assert room.chat.edits[-1][1].card_job_id is None
@@ -143,7 +143,7 @@ async def test_a_remark_is_on_the_card_until_its_next_edit(room: EngineRoom) -> 
     job = await room.desk.train(ANNA)
     await room.desk.studio.record_card(job.id, "card1")
     await room.desk.claim(job.kind)
-    await room.ledger.record_progress(job.id, 1, 4, 10)
+    await room.ledger.jobs.record_progress(job.id, 1, 4, 10)
     room.notifier.on_job_changed(job.id, "One notch down.")
     room.notifier.on_job_changed(job.id)  # the next step comes before the card may be edited
     await room.notifier.edit_cards()
@@ -259,7 +259,7 @@ async def test_nobody_is_told_of_what_was_forgotten_on_its_way(room: EngineRoom)
     await room.dispatcher.drain()
     delivering = asyncio.create_task(room.notifier.deliver_due())
     await room.owed()
-    await room.ledger.erase_account(job.account)
+    await room.ledger.privacy.erase_account(job.account)
     await delivering
     assert room.chat.edits == []
     assert len(room.chat.sent) == 1
@@ -276,7 +276,7 @@ async def test_nothing_is_remembered_of_a_card_whose_job_has_ended(room: EngineR
     remembered = (room.notifier._preview_mtimes_ns, room.notifier._next_edit_at_s, room.notifier._remarks)
     assert [drawing.id in each for each in remembered] == [True, True, False]
     room.notifier.on_job_changed(drawing.id, "Another one.")
-    await room.ledger.finish_generation(drawing.id, 1, [])
+    await room.ledger.jobs.finish_generation(drawing.id, 1, [])
     await room.notifier.deliver_due()
     await room.notifier.edit_cards()
     assert [drawing.id in each for each in remembered] == [False, False, False]
@@ -298,7 +298,7 @@ async def test_a_card_that_may_not_be_edited_is_left_alone_for_as_long_as_others
 
 async def test_what_a_platform_did_not_take_holds_up_what_is_told_later_of_its_job(room: EngineRoom) -> None:
     job = await room.desk.train(ANNA)
-    await room.ledger.record_lost_attempt(job.id, (await room.desk.claim(job.kind)).attempt)
+    await room.ledger.jobs.record_lost_attempt(job.id, (await room.desk.claim(job.kind)).attempt)
     room.chat.errors = [ChatBusy("slow down", 30.0) for _ in range(2)]
     await room.notifier.deliver_due()
     await room.dispatcher.drain()

@@ -30,7 +30,7 @@ async def _has_checkpoint(room: EngineRoom, job: Job) -> bool:
 async def test_a_training_becomes_a_file_a_ready_lora_and_an_owed_notice(room: EngineRoom) -> None:
     job = await room.desk.train(ANNA)
     await room.dispatcher.drain()
-    lora = await room.ledger.get_by_code(job.code)
+    lora = await room.ledger.loras.get_by_code(job.code)
     assert lora is not None
     assert lora.state is LoraState.READY
     assert lora.file is not None
@@ -40,13 +40,13 @@ async def test_a_training_becomes_a_file_a_ready_lora_and_an_owed_notice(room: E
 
 async def test_the_photos_go_to_the_worker_in_order_and_are_gone_afterwards(room: EngineRoom) -> None:
     job = await room.desk.train(ANNA)
-    photos = await room.ledger.get_job_photos(job.id)
+    photos = await room.ledger.photos.get_job_photos(job.id)
     assert len(photos) == 5
     await room.dispatcher.drain()
     request = room.backend.requests[0]
     assert isinstance(request, TrainRequest)
     assert request.photos == photos
-    assert await room.ledger.get_job_photos(job.id) == ()
+    assert await room.ledger.photos.get_job_photos(job.id) == ()
 
 
 async def test_a_lost_worker_costs_only_the_steps_since_the_checkpoint(room: EngineRoom) -> None:
@@ -107,7 +107,7 @@ async def test_a_generation_gets_the_lora_and_its_trigger_and_stores_every_pictu
     assert (lora.data, lora.name, lora.strength) == (b"lora", job.code, 1.0)
     assert lora.sha256 == hashlib.sha256(b"lora").hexdigest()
     assert (request.prompt, request.count) == ("sks person, on the moon", 2)
-    (notice,) = await room.ledger.list_due_notices(10)
+    (notice,) = await room.ledger.outbox.list_due_notices(10)
     assert [room.files.picture_path(name).read_bytes() for name in notice.files] == [b"picture"] * 2
     assert notice.job.id == drawing.id
 

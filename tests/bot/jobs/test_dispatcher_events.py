@@ -180,7 +180,7 @@ async def test_what_comes_of_an_attempt_that_is_no_longer_running_changes_nothin
     job = await room.desk.train(ANNA)
     working = asyncio.create_task(dispatcher.drain())
     await until(lambda: room.has_step(job))
-    await room.ledger.cancel(job.id)  # as another hand would: the attempt is not told
+    await room.ledger.jobs.cancel(job.id)  # as another hand would: the attempt is not told
     backend.proceed_event.set()
     await asyncio.wait_for(working, 100)
     assert (await room.job(job)).step == 5

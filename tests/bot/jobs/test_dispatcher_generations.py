@@ -227,7 +227,7 @@ async def test_a_result_that_comes_after_its_job_was_given_up_leaves_no_file(
     dispatcher = Dispatcher(room.ledger, backend, room.files, room.notifier, load_styles())
     working = asyncio.create_task(dispatcher.drain())
     await until(lambda: room.has_step(job))
-    await room.ledger.cancel(job.id)  # as another hand would: the attempt is not told
+    await room.ledger.jobs.cancel(job.id)  # as another hand would: the attempt is not told
     backend.proceed_event.set()
     await asyncio.wait_for(working, 100)
     assert results(room) == before
@@ -258,7 +258,7 @@ async def test_a_training_cancelled_while_its_lora_is_written_leaves_no_file(
     job = await room.desk.train(BERT)
     working = asyncio.create_task(dispatcher.drain())
     await files.writing.wait()
-    await room.ledger.cancel(job.id)
+    await room.ledger.jobs.cancel(job.id)
     stopping = asyncio.create_task(dispatcher.abort_job(job.id))
     await asyncio.sleep(0)
     files.may_go_on.set()

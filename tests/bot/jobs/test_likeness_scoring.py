@@ -32,7 +32,7 @@ async def room(tmp_path: Path) -> AsyncIterator[EngineRoom]:
 
 
 async def file_of(room: EngineRoom, job: Job) -> bytes:
-    lora = await room.desk.ledger.get_by_code(job.code)
+    lora = await room.desk.ledger.loras.get_by_code(job.code)
     assert lora is not None
     assert lora.file is not None
     return await room.files.read_lora(lora.file)
@@ -66,7 +66,7 @@ async def test_a_training_past_its_best_ends_early_if_that_is_wished(
     )
     job = await room.trained()
     assert await file_of(room, job) == b"lora of step 1"
-    lora = await room.ledger.get_by_code(job.code)
+    lora = await room.ledger.loras.get_by_code(job.code)
     assert lora is not None
     assert lora.likeness is not None
     assert [each.step for each in lora.likeness.scores] == list(range(1, last + 1))
@@ -118,7 +118,7 @@ async def test_what_is_not_handed_out_goes_with_a_cancelled_training(room: Engin
     room.backend.proceed_event.set()
     await working
     assert not list((room.files.root / "candidates").iterdir())
-    lora = await room.desk.ledger.get_by_code(job.code)
+    lora = await room.desk.ledger.loras.get_by_code(job.code)
     assert lora is not None
     assert lora.state is LoraState.CANCELLED
 
@@ -143,7 +143,7 @@ async def test_the_strip_shows_how_the_likeness_went_and_what_it_was_measured_on
     shown = await room.desk.studio.handle_button(ANNA, ANNAS, action)
     assert "likeness 90% (very much alike)" in shown.text
     assert shown.pictures == reply.pictures
-    made = await room.ledger.list_training_pictures(job.code)
+    made = await room.ledger.results.list_training_pictures(job.code)
     assert [each.file for each in made] == [f"{job.id}-0.png", f"{job.id}-1.png"]
     await room.desk.studio.handle_button(ANNA, ANNAS, f"remove!:{job.code}")
     assert not list((room.files.root / "pictures").iterdir())
@@ -159,7 +159,7 @@ async def test_where_nothing_was_measured_no_likeness_is_offered(room: EngineRoo
 
 @pytest.mark.parametrize(("choice", "count"), [("woman", 2), ("dog", 0)])
 async def test_candidates_are_drawn_of_people_alone(room: EngineRoom, choice: str, count: int) -> None:
-    account = await room.desk.ledger.get_or_create(ANNA)
+    account = await room.desk.ledger.accounts.get_or_create(ANNA)
     await room.desk.send(ANNA, 1, 2, 3, 4)
     await room.desk.studio.handle_button(ANNA, ANNAS, f"set:{account}:class={choice}")
     await room.desk.send(ANNA, 5)
@@ -249,18 +249,20 @@ async def test_of_four_the_most_alike_is_handed_out_and_each_figure_is_told(room
     job, result = await best_of(room)
     assert "The most alike of 4: likeness 90%. The others: 40%, 20%, 50%." in result.text
     assert len(result.pictures) == 1
-    assert len(await room.ledger.list_pictures(job.id)) == 1
+    assert len(await room.ledger.results.list_pictures(job.id)) == 1
     request = room.backend.requests[-1]
     assert isinstance(request, GenerateRequest)
     assert (request.count, request.reference_pictures) == (4, (room.backend.picture,)), (
         "made ones: no photo is left"
     )
-    assert await room.ledger.count_pictures_since(job.account, job.created_at - timedelta(seconds=1)) == 4
+    assert (
+        await room.ledger.access.count_pictures_since(job.account, job.created_at - timedelta(seconds=1)) == 4
+    )
     recipe = await room.desk.studio.handle_button(ANNA, ANNAS, f"recipe:{job.id}")
     assert "Seed: 9\n" in recipe.text, "the third picture's own"
     assert "likeness 90%" in recipe.text
     await room.desk.studio.handle_button(ANNA, ANNAS, f"vary:{job.id}:1")
-    [varied] = await room.ledger.list_open_for_account(job.account)
+    [varied] = await room.ledger.jobs.list_open_for_account(job.account)
     assert isinstance(varied.params, GenerationParams)
     assert (varied.params.seed, varied.params.best) == (9, False)
 

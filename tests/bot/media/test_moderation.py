@@ -143,12 +143,12 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 async def drawn(desk: Desk, colour: tuple[int, int, int]) -> int:
     """Have a picture of that colour drawn for Anna; the notice of it is owed."""
     code = (await desk.ready(ANNA)).code
-    for notice in await desk.ledger.list_due_notices(9):
-        await desk.ledger.mark_notice_sent(notice.id, "1")
+    for notice in await desk.ledger.outbox.list_due_notices(9):
+        await desk.ledger.outbox.mark_notice_sent(notice.id, "1")
     await desk.studio.generate_from_text(ANNA, ANNAS, f"{code} a boat")
     job = await desk.claim(JobKind.GENERATE)
     name = await desk.files.write_picture(job.id, 1, picture(colour))
-    assert await desk.ledger.finish_generation(job.id, job.attempt, [name], ["recipe"])
+    assert await desk.ledger.jobs.finish_generation(job.id, job.attempt, [name], ["recipe"])
     return job.id
 
 
@@ -162,7 +162,7 @@ async def test_of_an_album_only_the_photo_that_was_found_is_refused(desk: Desk) 
     bare = replace(photo(1), data=picture(BARE, "JPEG"))
     reply = await desk.studio.add_photos(ANNA, ANNAS, [photo(3), bare])
     assert f"Photo 2: {texts.PHOTO_SHOWS_NUDITY}" in reply.text
-    assert await desk.ledger.count_collected(await desk.ledger.get_or_create(ANNA)) == 1
+    assert await desk.ledger.photos.count_collected(await desk.ledger.accounts.get_or_create(ANNA)) == 1
 
 
 async def test_a_notice_and_show_withhold_what_was_found(desk: Desk) -> None:

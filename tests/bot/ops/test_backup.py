@@ -63,9 +63,9 @@ async def test_what_was_backed_up_comes_back_byte_by_byte(room: EngineRoom, tmp_
         assert (tmp_path / "new" / name).read_bytes() == (data(room) / name).read_bytes()
     there = await Database.open(tmp_path / "new" / "ledger.sqlite3", Clock())
     try:
-        assert await there.count_collected(await there.get_or_create(ANNA)) == 2
-        lora = await there.get_by_code(job.code)
-        assert lora == await room.ledger.get_by_code(job.code)
+        assert await there.photos.count_collected(await there.accounts.get_or_create(ANNA)) == 2
+        lora = await there.loras.get_by_code(job.code)
+        assert lora == await room.ledger.loras.get_by_code(job.code)
     finally:
         await there.close()
 
@@ -117,7 +117,7 @@ async def test_the_ledger_can_be_written_while_it_is_backed_up(room: EngineRoom,
     with closing(sqlite3.connect(f"{(data(room) / 'ledger.sqlite3').as_uri()}?mode=ro", uri=True)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM jobs").fetchone()  # as `backup` holds it while it copies
-        await asyncio.wait_for(room.ledger.get_or_create(ANNA), 2)
+        await asyncio.wait_for(room.ledger.accounts.get_or_create(ANNA), 2)
 
 
 async def test_a_lora_that_is_deleted_while_it_is_being_backed_up_is_not_in_the_backup(
@@ -183,14 +183,14 @@ async def test_backups_are_for_their_owner_only(room: EngineRoom, tmp_path: Path
 async def test_a_deleted_photo_is_in_no_backup_after_thirty_days(room: EngineRoom, tmp_path: Path) -> None:
     canary = b"canary-photo-" * 40
     with closing(sqlite3.connect(data(room) / "ledger.sqlite3", isolation_level=None)) as db:
-        account = await room.ledger.get_or_create(ANNA)
+        account = await room.ledger.accounts.get_or_create(ANNA)
         insert = "INSERT INTO photos (account, sha256, created_ms, data) VALUES (?, 'x', 0, ?)"
         db.execute(insert, (account, canary))
     clock = Clock()
     backups = DailyBackups(data(room), tmp_path / "safe", 30, clock)
     await backups.run_if_due()
     assert len(holding(tmp_path / "safe", canary)) == 1
-    await room.ledger.delete_set(account)
+    await room.ledger.photos.delete_set(account)
     clock.forward(days=29)
     await backups.run_if_due()
     assert len(holding(tmp_path / "safe", canary)) == 1
@@ -368,6 +368,6 @@ async def test_restore_replaces_nothing_unasked_and_never_under_a_running_bot(tm
 async def held(folder: Path) -> int:
     there = await Database.open(folder / "ledger.sqlite3", Clock())
     try:
-        return await there.count_collected(await there.get_or_create(ANNA))
+        return await there.photos.count_collected(await there.accounts.get_or_create(ANNA))
     finally:
         await there.close()

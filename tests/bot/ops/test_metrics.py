@@ -118,7 +118,7 @@ async def test_each_end_of_a_job_is_counted_once(machine: Machine) -> None:
     await desk.ready(ANNA)
     await desk.train(ANNA, first=6)
     job = await desk.claim(JobKind.TRAIN)
-    assert await desk.ledger.fail(job.id, job.attempt, "It broke.")
+    assert await desk.ledger.jobs.fail(job.id, job.attempt, "It broke.")
     assert (await machine.figures())["loracode_jobs_ended_total train failed"] == 0, "it may be of just now"
     desk.clock.forward(seconds=COUNTING_LAG.total_seconds() + 1)
     for _ in range(3):
@@ -132,7 +132,7 @@ async def test_each_end_of_a_job_is_counted_once(machine: Machine) -> None:
 
 async def test_an_alarm_that_is_on_is_a_figure(machine: Machine) -> None:
     assert (await machine.figures())["loracode_alarm disk"] == 0
-    await machine.desk.ledger.set_alert("disk", True, [], "words")
+    await machine.desk.ledger.monitoring.set_alert("disk", True, [], "words")
     assert (await machine.figures())["loracode_alarm disk"] == 1
 
 

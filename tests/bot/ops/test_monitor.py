@@ -64,7 +64,7 @@ async def test_nobody_is_woken_while_all_is_well(desk: Desk) -> None:
         await machine.watchman(desk).check()
         desk.clock.forward(minutes=1)
     assert await letters(desk) == []
-    assert await desk.ledger.list_active_alerts() == set()
+    assert await desk.ledger.monitoring.list_active_alerts() == set()
     assert machine.woken == []
 
 
@@ -101,13 +101,13 @@ async def test_a_restart_tells_no_alarm_again(tmp_path: Path) -> None:
         desk.clock.forward(minutes=1)
         await bad.watchman(desk).check()
         assert await letters(desk) == []
-        assert await desk.ledger.list_active_alerts() == {AlertKind.BACKUP, AlertKind.GPU_HOT}
+        assert await desk.ledger.monitoring.list_active_alerts() == {AlertKind.BACKUP, AlertKind.GPU_HOT}
 
 
 async def test_letters_and_the_note_of_an_alarm_are_one_write(desk: Desk) -> None:
     with pytest.raises(AttributeError):  # a letter that cannot be owed
-        await desk.ledger.set_alert("disk", True, [None], "words")  # type: ignore[list-item]
-    assert await desk.ledger.list_active_alerts() == set(), "else nobody would ever hear of it"
+        await desk.ledger.monitoring.set_alert("disk", True, [None], "words")  # type: ignore[list-item]
+    assert await desk.ledger.monitoring.list_active_alerts() == set(), "else nobody would ever hear of it"
 
 
 async def test_a_worker_that_keeps_dying_is_told_of(desk: Desk) -> None:

@@ -53,13 +53,16 @@ async def test_photos_are_forgotten_after_seven_days_and_the_person_is_told(room
     await room.desk.send(ANNA, 6, 7)
     woken: list[int] = []
     room.desk.clock.forward(days=7, seconds=1)
-    names = [*await room.ledger.list_job_hashes(job.id), *await room.ledger.list_set_hashes(job.account)]
+    names = [
+        *await room.ledger.photos.list_job_hashes(job.id),
+        *await room.ledger.photos.list_set_hashes(job.account),
+    ]
     await schedule(room, woken).run_retention()
     assert room.desk.queue.forgotten_hashes == names, "what was derived of them goes too"
     failed = await room.job(job)
     assert failed.status is JobStatus.FAILED
     assert "seven days" in (failed.error or "")
-    assert await room.ledger.count_collected(job.account) == 0
+    assert await room.ledger.photos.count_collected(job.account) == 0
     assert len(await room.owed()) == 1
     assert woken
 
@@ -75,7 +78,7 @@ async def test_a_set_is_remembered_once_and_forgotten_after_a_day(room: EngineRo
     assert "2 of 5 photos are still waiting" in reply.text
     room.desk.clock.forward(hours=4)
     await schedule(room, []).run_retention()
-    assert await room.ledger.count_collected(await room.ledger.get_or_create(ANNA)) == 0
+    assert await room.ledger.photos.count_collected(await room.ledger.accounts.get_or_create(ANNA)) == 0
     assert len(room.desk.queue.forgotten_hashes) == 2
 
 
@@ -95,23 +98,25 @@ async def test_a_reminder_that_fails_does_not_keep_the_house_from_being_kept(
 
 async def test_links_that_are_over_and_requests_that_nobody_answered_are_forgotten(room: EngineRoom) -> None:
     code = (await room.desk.train(ANNA)).code
-    await room.ledger.save_share_link(code, "ABCDEFGHJKLM", room.desk.clock.now)
-    await room.ledger.add_request(Requester(await room.ledger.get_or_create(BERT), "Bert", BERTS), code)
-    await room.ledger.forward_requests()
+    await room.ledger.sharing.save_share_link(code, "ABCDEFGHJKLM", room.desk.clock.now)
+    await room.ledger.sharing.add_request(
+        Requester(await room.ledger.accounts.get_or_create(BERT), "Bert", BERTS), code
+    )
+    await room.ledger.sharing.forward_requests()
     await schedule(room, []).run_retention()
-    assert len(await room.ledger.list_shares(code)) == 1
+    assert len(await room.ledger.sharing.list_shares(code)) == 1
     room.desk.clock.forward(days=7, seconds=1)
     await schedule(room, []).run_retention()
-    assert await room.ledger.list_shares(code) == []
+    assert await room.ledger.sharing.list_shares(code) == []
     for table in ("invitations", "asks", "letters WHERE share NOT NULL"):
-        assert await room.ledger._fetch_rows(f"SELECT * FROM {table}") == []  # noqa: S608 - our own names
+        assert await room.ledger._connection.fetch_rows(f"SELECT * FROM {table}") == []  # noqa: S608 - our own names
 
 
 async def test_younger_photos_stay(room: EngineRoom) -> None:
     job = await room.desk.train(ANNA)
     room.desk.clock.forward(days=6, hours=23)
     await schedule(room, []).run_retention()
-    assert len(await room.ledger.get_job_photos(job.id)) == 5
+    assert len(await room.ledger.photos.get_job_photos(job.id)) == 5
 
 
 async def test_what_a_crash_left_behind_is_swept_and_what_is_needed_stays(
@@ -160,7 +165,7 @@ async def test_a_deleted_result_is_not_kept_for_its_notice(room: EngineRoom) -> 
     job = await room.trained()
     drawing = await room.draws(job.code)
     await room.dispatcher.drain()
-    await room.ledger.delete_result(drawing.id)  # and then the machine lost power
+    await room.ledger.results.delete_result(drawing.id)  # and then the machine lost power
     os.utime(room.files.picture_path(f"{drawing.id}-1.png"), (0, 0))
     await schedule(room, []).run_retention()
     assert not room.files.picture_path(f"{drawing.id}-1.png").exists()

@@ -47,7 +47,7 @@ def ruled(desk: Desk, rules: AccessRules) -> None:
 
 
 async def acts(desk: Desk) -> list[tuple[str, str]]:
-    return [(each.command, each.details) for each in await desk.ledger.list_audit_entries(100)]
+    return [(each.command, each.details) for each in await desk.ledger.monitoring.list_audit_entries(100)]
 
 
 async def refused(call: object) -> str:
@@ -61,9 +61,9 @@ async def test_a_command_is_not_there_for_others_and_leaves_no_line(desk: Desk, 
     code = (await desk.ready(ANNA)).code
     assert await refused(desk.studio.run_admin_command(BERT, command, code)) == texts.UNKNOWN_COMMAND
     assert await acts(desk) == []
-    assert await desk.ledger.get_by_code(code) is not None
+    assert await desk.ledger.loras.get_by_code(code) is not None
     assert not desk.queue.is_shutting_down
-    assert await desk.ledger.list_active_switches() == set()
+    assert await desk.ledger.monitoring.list_active_switches() == set()
 
 
 async def test_an_unknown_command_is_not_there_for_administrators_either(desk: Desk) -> None:
@@ -95,14 +95,14 @@ async def test_each_act_leaves_a_line_and_logs_shows_them(desk: Desk) -> None:
 async def test_while_paused_no_job_begins_also_after_a_restart(desk: Desk) -> None:
     await desk.train(ANNA)
     await desk.studio.run_admin_command(ADMIN, "pause")
-    assert await desk.ledger.claim_next(JobKind.TRAIN) is None
+    assert await desk.ledger.jobs.claim_next(JobKind.TRAIN) is None
     assert "Paused" in (await desk.studio.run_admin_command(ADMIN, "status")).text
     ruled(desk, AccessRules())
-    assert await desk.ledger.claim_next(JobKind.TRAIN) is None
+    assert await desk.ledger.jobs.claim_next(JobKind.TRAIN) is None
     woken = desk.queue.wake_count
     await desk.studio.run_admin_command(ADMIN, "resume")
     assert desk.queue.wake_count == woken + 1
-    assert await desk.ledger.claim_next(JobKind.TRAIN) is not None
+    assert await desk.ledger.jobs.claim_next(JobKind.TRAIN) is not None
     assert "Paused" not in (await desk.studio.run_admin_command(ADMIN, "status")).text
 
 
@@ -121,7 +121,7 @@ async def test_a_banned_person_is_told_so_and_their_jobs_are_stopped(desk: Desk)
     assert reply.text == "Closed to telegram:1; 1 job of theirs stopped."
     assert desk.queue.aborted_jobs == [job.id]
     assert len(desk.queue.forgotten_hashes) == 5
-    found = await desk.ledger.get(bert.id)
+    found = await desk.ledger.jobs.get(bert.id)
     assert found is not None
     assert found.status is JobStatus.QUEUED
     studio = desk.studio
@@ -143,8 +143,8 @@ async def test_a_banned_person_is_told_so_and_their_jobs_are_stopped(desk: Desk)
 
 
 async def test_a_ban_holds_for_all_platforms_of_a_person_and_outlives_forgetme(desk: Desk) -> None:
-    account = await desk.ledger.get_or_create(ANNA)
-    await desk.ledger.save_link_token(account, "ABCDEF", desk.clock.now.replace(year=2040))
+    account = await desk.ledger.accounts.get_or_create(ANNA)
+    await desk.ledger.accounts.save_link_token(account, "ABCDEF", desk.clock.now.replace(year=2040))
     await desk.studio.link_accounts(BERT, BERTS, "abcdef")
     code = (await desk.ready(ANNA)).code
     await desk.studio.run_admin_command(ADMIN, "ban", f"{code[:4]} {code[4:]}")
@@ -182,11 +182,11 @@ async def test_a_takedown_leaves_nothing_also_of_a_job_that_runs(desk: Desk) -> 
     reply = await desk.studio.run_admin_command(ADMIN, "takedown", f"{code[:4]} {code[4:]}")
     assert f"{code[:4]} {code[4:]} is gone, with 2 jobs" in reply.text
     assert desk.queue.aborted_jobs == [drawing.id]
-    assert await desk.ledger.get_by_code(code) is None
-    assert await desk.ledger.get(drawing.id) is None
+    assert await desk.ledger.loras.get_by_code(code) is None
+    assert await desk.ledger.jobs.get(drawing.id) is None
     assert not desk.files.lora_path(f"{code}.safetensors").exists()
-    assert not await desk.ledger.finish_generation(drawing.id, drawing.attempt, ["late.png"])
-    letter = await desk.ledger.get_due_direct_message(Platform.TELEGRAM)
+    assert not await desk.ledger.jobs.finish_generation(drawing.id, drawing.attempt, ["late.png"])
+    letter = await desk.ledger.outbox.get_due_direct_message(Platform.TELEGRAM)
     assert letter is not None
     assert letter.recipient == ANNA
     assert "has deleted your LoraCode" in letter.text
@@ -202,36 +202,36 @@ async def test_of_two_takedowns_at_once_one_finds_it_gone(desk: Desk) -> None:
 
 
 async def test_a_broadcast_owes_each_person_one_letter_but_not_to_whom_the_bot_is_closed(desk: Desk) -> None:
-    account = await desk.ledger.get_or_create(ANNA)
-    await desk.ledger.save_link_token(account, "ABCDEF", desk.clock.now.replace(year=2040))
+    account = await desk.ledger.accounts.get_or_create(ANNA)
+    await desk.ledger.accounts.save_link_token(account, "ABCDEF", desk.clock.now.replace(year=2040))
     await desk.studio.link_accounts(BERT, BERTS, "abcdef")
     await desk.train(BERT)
-    await desk.ledger.get_or_create(CARLA)
-    await desk.ledger.get_or_create(Identity(Platform.TELEGRAM, "4"))
+    await desk.ledger.accounts.get_or_create(CARLA)
+    await desk.ledger.accounts.get_or_create(Identity(Platform.TELEGRAM, "4"))
     await desk.studio.run_admin_command(ADMIN, "ban", "telegram:4")
     assert "2 people" in (await desk.studio.run_admin_command(ADMIN, "broadcast", "Closed\non Monday")).text
     there, here = (
-        await desk.ledger.get_due_direct_message(Platform.DISCORD),
-        await desk.ledger.get_due_direct_message(Platform.TELEGRAM),
+        await desk.ledger.outbox.get_due_direct_message(Platform.DISCORD),
+        await desk.ledger.outbox.get_due_direct_message(Platform.TELEGRAM),
     )
     assert there is not None
     assert here is not None
     assert (there.recipient, there.text) == (BERT, "Closed\non Monday"), "where they last asked for something"
     assert here.recipient == CARLA
-    assert await desk.ledger.count_undelivered() == 2
+    assert await desk.ledger.outbox.count_undelivered() == 2
 
 
 @pytest.mark.parametrize("text", ["", "  ", "x" * 1801])
 async def test_a_broadcast_of_nothing_or_of_too_much_is_refused(desk: Desk, text: str) -> None:
     assert "1800 characters at most" in await refused(desk.studio.run_admin_command(ADMIN, "broadcast", text))
-    assert await desk.ledger.count_undelivered() == 0
+    assert await desk.ledger.outbox.count_undelivered() == 0
 
 
 async def test_letters_to_whoever_is_forgotten_go_too(desk: Desk) -> None:
     await desk.studio.run_admin_command(ADMIN, "broadcast", "hello")
     question = await desk.studio.ask_to_erase(ANNA)
     await desk.studio.handle_button(ANNA, ANNAS, question.buttons[0].action)
-    assert await desk.ledger.get_due_direct_message(Platform.TELEGRAM) is None
+    assert await desk.ledger.outbox.get_due_direct_message(Platform.TELEGRAM) is None
 
 
 # --- quotas ------------------------------------------------------------------------------------------------
@@ -257,10 +257,10 @@ async def test_pictures_an_hour_are_counted_also_those_whose_result_was_deleted(
     assert "5 pictures an hour" in await refused(
         desk.studio.generate_from_text(ANNA, ANNAS, f"{code} a boat --n 2")
     )
-    assert await desk.ledger.finish_generation(
+    assert await desk.ledger.jobs.finish_generation(
         job.id, job.attempt, [f"{job.id}-{n}.png" for n in range(1, 5)]
     )
-    await desk.ledger.delete_result(job.id)
+    await desk.ledger.results.delete_result(job.id)
     await refused(desk.studio.generate_from_text(ANNA, ANNAS, f"{code} a boat --n 2"))
     await desk.studio.generate_from_text(ANNA, ANNAS, f"{code} a boat")
     desk.clock.forward(hours=1)
@@ -269,24 +269,26 @@ async def test_pictures_an_hour_are_counted_also_those_whose_result_was_deleted(
 
 async def test_of_pictures_of_which_the_most_alike_was_kept_all_count_when_it_is_deleted(desk: Desk) -> None:
     ruled(desk, AccessRules(quotas={Role.GUEST: Quota(pictures_per_hour=5)}))
-    code, account = (await desk.ready(ANNA)).code, await desk.ledger.get_or_create(ANNA)
+    code, account = (await desk.ready(ANNA)).code, await desk.ledger.accounts.get_or_create(ANNA)
     wish = GenerationParams("a boat", count=4, best=True)
-    await desk.ledger.add_generation(account, code, wish, ANNAS)
+    await desk.ledger.jobs.add_generation(account, code, wish, ANNAS)
     job = await desk.claim(JobKind.GENERATE)
     picked = PictureSelection((0.5, 0.75, 0.5, None), 2), wish
-    assert await desk.ledger.finish_generation(job.id, job.attempt, [f"{job.id}-1.png"], selection=picked)
+    assert await desk.ledger.jobs.finish_generation(
+        job.id, job.attempt, [f"{job.id}-1.png"], selection=picked
+    )
     await desk.studio.handle_button(ANNA, ANNAS, f"delete!:{job.id}")
     assert "5 pictures an hour" in await refused(
         desk.studio.generate_from_text(ANNA, ANNAS, f"{code} a boat --n 2")
     )
-    deleted = await desk.ledger.get(job.id)
+    deleted = await desk.ledger.jobs.get(job.id)
     assert deleted is not None
     assert deleted.params == GenerationParams("", count=4), "no word of it stays"
 
 
 async def test_limits_of_a_person_stand_above_those_of_their_role(desk: Desk) -> None:
     ruled(desk, AccessRules(quotas={Role.GUEST: Quota(1, 5), Role.TRUSTED: Quota(9, 90)}))
-    await desk.ledger.get_or_create(ANNA)
+    await desk.ledger.accounts.get_or_create(ANNA)
     text = (await desk.studio.run_admin_command(ADMIN, "quota", f"{ANNA}")).text
     assert "telegram:1 (guest)" in text
     assert "Trainings a day: 1, 0 used" in text
@@ -302,7 +304,7 @@ async def test_limits_of_a_person_stand_above_those_of_their_role(desk: Desk) ->
 
 @pytest.mark.parametrize("change", ["king", "1", "1 2 3", "-1 2", "1 x", "1 999999999"])
 async def test_limits_that_are_none_are_refused(desk: Desk, change: str) -> None:
-    await desk.ledger.get_or_create(ANNA)
+    await desk.ledger.accounts.get_or_create(ANNA)
     assert (
         await refused(desk.studio.run_admin_command(ADMIN, "quota", f"{ANNA} {change}")) == texts.HOW_TO_QUOTA
     )
@@ -319,13 +321,16 @@ async def test_administrators_have_no_limits(desk: Desk) -> None:
 
 
 async def test_joined_accounts_have_the_higher_role_and_the_lower_limits(desk: Desk) -> None:
-    ours, theirs = await desk.ledger.get_or_create(ANNA), await desk.ledger.get_or_create(BERT)
-    await desk.ledger.set_quota(ours, Quota(5, None))
-    await desk.ledger.set_quota(theirs, Quota(2, 10))
-    await desk.ledger.set_role(theirs, Role.TRUSTED)
-    await desk.ledger.save_link_token(ours, "ABCDEF", desk.clock.now.replace(year=2040))
+    ours, theirs = (
+        await desk.ledger.accounts.get_or_create(ANNA),
+        await desk.ledger.accounts.get_or_create(BERT),
+    )
+    await desk.ledger.access.set_quota(ours, Quota(5, None))
+    await desk.ledger.access.set_quota(theirs, Quota(2, 10))
+    await desk.ledger.access.set_role(theirs, Role.TRUSTED)
+    await desk.ledger.accounts.save_link_token(ours, "ABCDEF", desk.clock.now.replace(year=2040))
     await desk.studio.link_accounts(BERT, BERTS, "abcdef")
-    standing = await desk.ledger.get_access_status(ANNA)
+    standing = await desk.ledger.access.get_access_status(ANNA)
     assert (standing.role, standing.quota_override) == (Role.TRUSTED, Quota(2, 10))
 
 
@@ -358,9 +363,9 @@ async def test_a_word_is_good_for_a_week_and_not_for_whom_the_bot_is_closed_to(d
 
 async def test_members_come_in_on_another_platform_by_linking(desk: Desk) -> None:
     ruled(desk, AccessRules(access=AccessMode.ALLOW_LIST, allow_list=frozenset({ANNA})))
-    account = await desk.ledger.get_or_create(ANNA)
-    await desk.ledger.set_role(account, Role.MEMBER)
-    await desk.ledger.save_link_token(account, "ABCDEF", desk.clock.now.replace(year=2040))
+    account = await desk.ledger.accounts.get_or_create(ANNA)
+    await desk.ledger.access.set_role(account, Role.MEMBER)
+    await desk.ledger.accounts.save_link_token(account, "ABCDEF", desk.clock.now.replace(year=2040))
     assert str(BERT) in await refused(desk.studio.list_loras(BERT, BERTS))
     await desk.studio.link_accounts(BERT, BERTS, "abcdef")
     await desk.studio.list_loras(BERT, BERTS)

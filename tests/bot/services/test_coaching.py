@@ -91,7 +91,7 @@ async def test_a_bad_photo_is_replaced_alone_and_the_better_set_begins(desk: Des
     assert "4 of 5" in reply.text
     reply = await send(desk, *album(5))
     assert reply.card_job_id is not None
-    photos = await desk.ledger.get_job_photos(reply.card_job_id)
+    photos = await desk.ledger.photos.get_job_photos(reply.card_job_id)
     good = [(await InProcessDecoder().decode(each)).data for each in album(1, 2, 3, 4, 5)]
     assert list(photos) == good
 
@@ -159,7 +159,7 @@ async def test_what_was_measured_goes_with_the_photo(tmp_path: Path) -> None:
         await studio.handle_button(ANNA, ALONE, action)
         assert set(coach.cached_hashes) == {second}
         await studio.add_photos(ANNA, ALONE, album(3, 4, 5, 6))
-        assert await desk.ledger.claim_next(JobKind.TRAIN) is not None
+        assert await desk.ledger.jobs.claim_next(JobKind.TRAIN) is not None
         assert not coach.cached_hashes
 
 

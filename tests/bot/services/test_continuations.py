@@ -31,13 +31,13 @@ async def room(tmp_path: Path) -> AsyncIterator[EngineRoom]:
 
 
 async def keeps(room: EngineRoom, wanted: bool = True) -> None:
-    account = await room.ledger.get_or_create(ANNA)
+    account = await room.ledger.accounts.get_or_create(ANNA)
     value = "keep" if wanted else "forget"
     await room.desk.studio.handle_button(ANNA, ANNAS, f"settings:{account}:photos={value}")
 
 
 async def lora_of(room: EngineRoom, job: Job) -> Lora:
-    found = await room.ledger.get_by_code(job.code)
+    found = await room.ledger.loras.get_by_code(job.code)
     assert found is not None
     return found
 
@@ -48,13 +48,15 @@ async def more(room: EngineRoom, text: str) -> Reply:
 
 async def job_of(room: EngineRoom, reply: Reply) -> Job:
     assert reply.card_job_id is not None, reply.text
-    found = await room.ledger.get(reply.card_job_id)
+    found = await room.ledger.jobs.get(reply.card_job_id)
     assert found is not None
     return found
 
 
 async def held_photos(room: EngineRoom) -> int:
-    return (await room.ledger.count_stored_data(await room.ledger.get_or_create(ANNA))).photos
+    return (
+        await room.ledger.privacy.count_stored_data(await room.ledger.accounts.get_or_create(ANNA))
+    ).photos
 
 
 async def worked(room: EngineRoom) -> str:
@@ -96,12 +98,12 @@ async def test_with_kept_photos_it_begins_at_once(room: EngineRoom) -> None:
     await keeps(room)
     first = await room.trained()
     assert "I keep your photos" in room.chat.sent[-1][1].text
-    photos = await room.ledger.get_job_photos(first.id)
+    photos = await room.ledger.photos.get_job_photos(first.id)
     assert len(photos) == 5
     reply = await room.desk.studio.handle_button(ANNA, ANNAS, f"more:{first.code}")
     job = await job_of(room, reply)
     assert job.params.steps == 300
-    assert await room.ledger.get_job_photos(job.id) == photos
+    assert await room.ledger.photos.get_job_photos(job.id) == photos
     assert "I keep your photos" in await worked(room)
     assert await held_photos(room) == 5
 
@@ -160,14 +162,14 @@ async def test_a_further_training_that_comes_to_nothing_leaves_the_lora_as_it_wa
 async def test_a_photo_is_swapped_in_its_place_and_the_training_goes_on(room: EngineRoom) -> None:
     await keeps(room)
     first = await room.trained()
-    photos = await room.ledger.get_job_photos(first.id)
+    photos = await room.ledger.photos.get_job_photos(first.id)
     asked = await room.desk.studio.replace_photo(ANNA, ANNAS, f"{first.code} 4")
     assert "takes the place of number 4" in asked.text
     assert len([each for each in asked.buttons if each.label.startswith("✕")]) == 4
     reply = await room.desk.send(ANNA, 77)
     job = await job_of(room, reply)
     [new] = [(await InProcessDecoder().decode(each)).data for each in album(77)]
-    assert await room.ledger.get_job_photos(job.id) == (*photos[:3], new, photos[4])
+    assert await room.ledger.photos.get_job_photos(job.id) == (*photos[:3], new, photos[4])
     await worked(room)
     assert await held_photos(room) == 5, "the one that was replaced is gone"
 
@@ -196,7 +198,7 @@ async def test_photos_of_another_set_are_not_mixed_in(room: EngineRoom) -> None:
     await room.desk.send(ANNA, 21, 22)
     with pytest.raises(UserError, match="2 photos of yours wait for another LoraCode"):
         await more(room, first.code)
-    assert await room.ledger.count_collected(first.account) == 2
+    assert await room.ledger.photos.count_collected(first.account) == 2
 
 
 async def test_who_starts_over_sends_photos_for_a_new_lora(room: EngineRoom) -> None:
@@ -228,8 +230,10 @@ async def test_it_counts_as_a_training_and_one_at_a_time(room: EngineRoom) -> No
     await more(room, first.code)
     with pytest.raises(UserError, match="is still training"):
         await more(room, first.code)
-    account = await room.ledger.get_or_create(ANNA)
-    assert await room.ledger.count_trainings_since(account, first.created_at - timedelta(seconds=1)) == 2
+    account = await room.ledger.accounts.get_or_create(ANNA)
+    assert (
+        await room.ledger.access.count_trainings_since(account, first.created_at - timedelta(seconds=1)) == 2
+    )
 
 
 async def test_nobody_trains_what_is_somebody_else_s(room: EngineRoom) -> None:
@@ -259,9 +263,9 @@ async def test_a_training_that_runs_when_its_photos_are_seven_days_old_is_not_sa
     first = await room.trained()
     room.desk.clock.forward(days=6, hours=23)
     job = await job_of(room, await more(room, first.code))
-    assert await room.ledger.claim_next(JobKind.TRAIN) is not None
+    assert await room.ledger.jobs.claim_next(JobKind.TRAIN) is not None
     room.desk.clock.forward(hours=2)
-    await room.ledger.delete_photos_before(room.desk.clock.now - timedelta(days=7))
+    await room.ledger.photos.delete_photos_before(room.desk.clock.now - timedelta(days=7))
     failed = await room.job(job)
     assert (failed.error or "").startswith("The photos of this training are seven days old")
 
@@ -323,6 +327,6 @@ class SwappingStorage(Storage):
         job = self._further
         if name == f"{job.code}.safetensors":
             file = await self.write_lora(job.code, b"newer", job.id)
-            assert await self._room.ledger.finish_training(job.id, job.attempt, file)
+            assert await self._room.ledger.jobs.finish_training(job.id, job.attempt, file)
             await self.delete_lora_file(name)
         return await super().read_lora(name)

@@ -115,7 +115,7 @@ async def test_a_draft_is_forgotten_after_an_hour_without_a_touch(desk: Desk) ->
     await press(desk, "draft:n=4")
     desk.clock.forward(minutes=61)
     assert await desk.studio.handle_text(ANNA, ANNAS, "a boat") is None
-    await desk.ledger.delete_expired_drafts(desk.clock.now)
+    await desk.ledger.results.delete_expired_drafts(desk.clock.now)
     assert await desk.jobs(ANNA) == []
 
 
@@ -233,9 +233,9 @@ async def test_what_was_made_larger_can_be_drawn_with_other_words(desk: Desk) ->
     larger = GenerationParams(
         "a boat", width_px=1024, height_px=1536, redraw=0.35, source=JobId(1), source_picture=1
     )
-    await desk.ledger.add_generation(await desk.ledger.get_or_create(ANNA), code, larger, ANNAS)
+    await desk.ledger.jobs.add_generation(await desk.ledger.accounts.get_or_create(ANNA), code, larger, ANNAS)
     job = await desk.claim(JobKind.GENERATE)
-    assert await desk.ledger.finish_generation(job.id, job.attempt, [f"{job.id}-1.png"])
+    assert await desk.ledger.jobs.finish_generation(job.id, job.attempt, [f"{job.id}-1.png"])
     await press(desk, f"edit:{job.id}")
     await desk.studio.handle_text(ANNA, ANNAS, "a ship")
     wish = await only_wish(desk)

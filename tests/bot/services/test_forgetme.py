@@ -52,7 +52,7 @@ async def test_nothing_is_deleted_before_the_question_is_answered(room: EngineRo
     code = (await room.trained()).code
     asked = await room.desk.studio.ask_to_erase(ANNA)
     assert "1 LoraCode" in asked.text
-    assert await room.ledger.get_by_code(code) is not None
+    assert await room.ledger.loras.get_by_code(code) is not None
 
 
 async def test_every_row_and_file_goes_and_the_receipt_counts_them(room: EngineRoom, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ async def test_every_row_and_file_goes_and_the_receipt_counts_them(room: EngineR
         assert line in receipt.text
     assert "2030-01-01" in receipt.text
     assert files_in(tmp_path) == []
-    assert await room.ledger.find_by_identity(ANNA) is None
+    assert await room.ledger.accounts.find_by_identity(ANNA) is None
     rows = everything_in(tmp_path)
     assert b"secret lighthouse" not in rows, "deleted words are gone from the file, not only from view"
     assert lora.code.encode() in rows, "the bare code stays"
@@ -75,8 +75,8 @@ async def test_every_row_and_file_goes_and_the_receipt_counts_them(room: EngineR
 
 async def test_no_table_names_an_account_that_was_forgotten(room: EngineRoom, tmp_path: Path) -> None:
     await drawn(room, "a boat")
-    account = await room.ledger.get_or_create(ANNA)
-    await room.ledger.get_or_create(BERT)
+    account = await room.ledger.accounts.get_or_create(ANNA)
+    await room.ledger.accounts.get_or_create(BERT)
     await confirmed(room)
     with sqlite3.connect(tmp_path / "ledger.sqlite3") as db:
         tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -103,22 +103,22 @@ async def test_a_running_training_is_stopped_and_leaves_nothing(room: EngineRoom
     await confirmed(room)
     room.backend.proceed_event.set()
     await working
-    assert await room.ledger.get(job.id) is None
+    assert await room.ledger.jobs.get(job.id) is None
     assert files_in(tmp_path) == []
-    assert await room.ledger.claim_next(JobKind.TRAIN) is None
+    assert await room.ledger.jobs.claim_next(JobKind.TRAIN) is None
 
 
 async def test_what_others_own_stays(room: EngineRoom) -> None:
     theirs = await room.desk.train(BERT)
     await room.trained()
     await confirmed(room)
-    assert await room.ledger.get_by_code(theirs.code) is not None
+    assert await room.ledger.loras.get_by_code(theirs.code) is not None
 
 
 async def test_only_whoever_asked_may_answer_and_only_within_the_hour(room: EngineRoom) -> None:
     code = (await room.trained()).code
     [button] = (await room.desk.studio.ask_to_erase(ANNA)).buttons
-    await room.ledger.get_or_create(BERT)
+    await room.ledger.accounts.get_or_create(BERT)
     with pytest.raises(UserError) as caught:
         await room.desk.studio.handle_button(BERT, BERTS, button.action)
     assert caught.value.message == texts.STALE_BUTTON
@@ -126,7 +126,7 @@ async def test_only_whoever_asked_may_answer_and_only_within_the_hour(room: Engi
     with pytest.raises(UserError) as caught:
         await room.desk.studio.handle_button(ANNA, ANNAS, button.action)
     assert caught.value.message == texts.FORGET_TOO_LATE
-    assert await room.ledger.get_by_code(code) is not None
+    assert await room.ledger.loras.get_by_code(code) is not None
 
 
 async def test_a_second_press_finds_nobody_and_makes_nobody(room: EngineRoom) -> None:
@@ -136,25 +136,25 @@ async def test_a_second_press_finds_nobody_and_makes_nobody(room: EngineRoom) ->
     with pytest.raises(UserError) as caught:
         await room.desk.studio.handle_button(ANNA, ANNAS, button.action)
     assert caught.value.message == texts.STALE_BUTTON
-    assert await room.ledger.find_by_identity(ANNA) is None
+    assert await room.ledger.accounts.find_by_identity(ANNA) is None
 
 
 async def test_a_forgotten_number_is_never_another_person_s(tmp_path: Path) -> None:
     ledger = await Database.open(tmp_path / "ledger.sqlite3", Clock())
-    first = await ledger.get_or_create(ANNA)
-    await ledger.erase_account(first)
-    assert await ledger.get_or_create(Identity(Platform.TELEGRAM, "5")) > first
+    first = await ledger.accounts.get_or_create(ANNA)
+    await ledger.privacy.erase_account(first)
+    assert await ledger.accounts.get_or_create(Identity(Platform.TELEGRAM, "5")) > first
     await ledger.close()
 
 
 async def test_photos_that_were_on_their_way_do_not_bring_anybody_back(room: EngineRoom) -> None:
-    account = await room.ledger.get_or_create(ANNA)
+    account = await room.ledger.accounts.get_or_create(ANNA)
     await confirmed(room)
     with pytest.raises(DatabaseError, match="FOREIGN KEY"):
-        await room.ledger.add_photos(
+        await room.ledger.photos.add_photos(
             account, [await InProcessDecoder().decode(photo(1))], ANNAS, TrainingParams()
         )
-    assert await room.ledger.find_by_identity(ANNA) is None
+    assert await room.ledger.accounts.find_by_identity(ANNA) is None
 
 
 async def test_privacy_says_how_much_is_kept(room: EngineRoom) -> None:
@@ -172,10 +172,10 @@ async def test_which_messages_show_a_result_is_forgotten_with_it(room: EngineRoo
     await room.notifier.deliver_due()
     await room.desk.studio.record_copy(job.id, ANNAS, "7,8")
     await room.desk.studio.handle_button(ANNA, ANNAS, f"delete!:{job.id}")
-    assert [each.message_id for each in await room.ledger.list_due_stale_messages(10)] == ["7,8", "m2"]
+    assert [each.message_id for each in await room.ledger.outbox.list_due_stale_messages(10)] == ["7,8", "m2"]
     if by == "forgetme":
         await confirmed(room)
     else:
-        await room.ledger.erase_lora(code)
+        await room.ledger.privacy.erase_lora(code)
     await room.desk.studio.record_copy(job.id, ANNAS, "9")  # it was on its way
-    assert await room.ledger.next_stale_message_at() is None
+    assert await room.ledger.outbox.next_stale_message_at() is None

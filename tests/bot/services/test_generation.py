@@ -44,15 +44,18 @@ async def refusal(desk: Desk, text: str) -> str:
 
 
 class Watched:
-    """A ledger that notes what is asked of it."""
+    """A database, or one of its repositories, that records which methods are asked for."""
 
-    def __init__(self, ledger: Database) -> None:
-        self._ledger = ledger
-        self.asked: list[str] = []
+    def __init__(self, target: object, asked: list[str], prefix: str = "") -> None:
+        self._target, self._prefix = target, prefix
+        self.asked = asked
 
     def __getattr__(self, name: str) -> Any:
-        self.asked.append(name)
-        return getattr(self._ledger, name)
+        value = getattr(self._target, name)
+        if not callable(value):
+            return Watched(value, self.asked, f"{name}.")
+        self.asked.append(self._prefix + name)
+        return value
 
 
 async def test_a_ready_code_draws(desk: Desk) -> None:
@@ -96,7 +99,7 @@ async def test_no_such_code_and_not_yours_are_the_same_answer_after_the_same_loo
     own = (await desk.ready(ANNA)).code
     foreign = (await desk.ready(BERT)).code
     missing = next(code for code in ("00000000", "00000001", "00000002") if code not in (own, foreign))
-    watched = Watched(desk.ledger)
+    watched = Watched(desk.ledger, [])
     watching = tools(cast(Database, watched), desk.queue, desk.files, desk.clock)
     studio = Services(watching, InProcessDecoder(), {ADMIN})
     answers = []
@@ -130,8 +133,10 @@ async def test_two_years_at_the_beginning_are_answered_with_where_the_code_belon
 ) -> None:
     code, foreign = (await desk.ready(ANNA)).code, (await desk.ready(BERT)).code
     unknown = LoraCode("20242025")
-    await desk.ledger.save_preferences(await desk.ledger.get_or_create(ANNA), Preferences(language=language))
-    watched = Watched(desk.ledger)
+    await desk.ledger.accounts.save_preferences(
+        await desk.ledger.accounts.get_or_create(ANNA), Preferences(language=language)
+    )
+    watched = Watched(desk.ledger, [])
     watching = tools(cast(Database, watched), desk.queue, desk.files, desk.clock)
     studio, looks = Services(watching, InProcessDecoder(), {ADMIN}), set()
     for each, between in ((unknown, " "), (foreign, " "), (unknown, "-"), (foreign, "-")):
@@ -167,7 +172,7 @@ async def test_a_first_code_still_training_promises_no_time(desk: Desk) -> None:
 async def test_a_failed_or_cancelled_code_says_so(desk: Desk) -> None:
     failed = await desk.train(ANNA)
     job = await desk.claim(JobKind.TRAIN)
-    assert await desk.ledger.fail(job.id, job.attempt, "The card ran out of memory.")
+    assert await desk.ledger.jobs.fail(job.id, job.attempt, "The card ran out of memory.")
     assert "failed" in await refusal(desk, f"{failed.code} a boat")
     stopped = await desk.train(ANNA, first=11)
     await desk.studio.cancel_job(ANNA)
@@ -180,7 +185,7 @@ async def test_one_more_than_the_open_generations_allowed_has_to_wait(desk: Desk
         await desk.studio.generate_from_text(ANNA, ANNAS, f"{code} a boat")
     assert f"still drawing {MAX_OPEN_GENERATIONS} requests" in await refusal(desk, f"{code} a boat")
     job = await desk.claim(JobKind.GENERATE)
-    assert await desk.ledger.finish_generation(job.id, job.attempt, [f"{job.id}-0.png"])
+    assert await desk.ledger.jobs.finish_generation(job.id, job.attempt, [f"{job.id}-0.png"])
     await desk.studio.generate_from_text(ANNA, ANNAS, f"{code} a boat")
 
 

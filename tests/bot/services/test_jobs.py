@@ -24,7 +24,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 async def status_of(desk: Desk, job_id: int) -> JobStatus:
-    job = await desk.ledger.get(job_id)  # type: ignore[arg-type]
+    job = await desk.ledger.jobs.get(job_id)  # type: ignore[arg-type]
     assert job is not None
     return job.status
 
@@ -51,7 +51,7 @@ async def test_cancel_stops_the_newest_open_job(desk: Desk) -> None:
     assert desk.queue.aborted_jobs == [second.id]
     assert await status_of(desk, first.id) is JobStatus.QUEUED
     assert await status_of(desk, second.id) is JobStatus.CANCELLED
-    assert await desk.ledger.get_job_photos(second.id) == ()
+    assert await desk.ledger.photos.get_job_photos(second.id) == ()
 
 
 async def test_photos_of_a_cancelled_training_are_forgotten_by_the_worker(desk: Desk) -> None:
@@ -140,7 +140,7 @@ async def test_the_codes_button_lists_codes(desk: Desk) -> None:
 async def test_the_message_that_shows_a_job_is_remembered(desk: Desk) -> None:
     job = await desk.train(ANNA)
     await desk.studio.record_card(job.id, "555")
-    shown = await desk.ledger.get(job.id)
+    shown = await desk.ledger.jobs.get(job.id)
     assert shown is not None
     assert shown.card_message_id == "555"
 
@@ -161,7 +161,7 @@ async def test_status_tells_of_worker_jobs_notices_and_disk(desk: Desk) -> None:
     await desk.train(BERT)
     job = await desk.claim(JobKind.TRAIN)
     assert job.id == running.id or job.address == BERTS
-    assert await desk.ledger.record_progress(job.id, job.attempt, 300, 1500)
+    assert await desk.ledger.jobs.record_progress(job.id, job.attempt, 300, 1500)
     desk.clock.forward(minutes=5)
     text = (await desk.studio.run_admin_command(ADMIN, "status")).text
     assert "up for 30 min" in text
@@ -190,9 +190,9 @@ async def test_queue_lists_one_s_own_jobs_with_places_and_buttons(desk: Desk) ->
 async def test_a_training_that_ended_early_does_not_make_steps_seem_shorter(desk: Desk) -> None:
     await desk.train(ANNA)
     job = await desk.claim(JobKind.TRAIN)
-    assert await desk.ledger.record_start(job.id, job.attempt, 0, 800)
-    assert await desk.ledger.record_progress(job.id, job.attempt, 400, 800)
-    assert await desk.ledger.save_likeness(job.id, job.attempt, LikenessReport((), saved_s=400.0))
+    assert await desk.ledger.jobs.record_start(job.id, job.attempt, 0, 800)
+    assert await desk.ledger.jobs.record_progress(job.id, job.attempt, 400, 800)
+    assert await desk.ledger.jobs.save_likeness(job.id, job.attempt, LikenessReport((), saved_s=400.0))
     desk.clock.forward(seconds=400)
-    assert await desk.ledger.finish_training(job.id, job.attempt, (f"{job.code}.safetensors", "0" * 64))
-    assert await desk.ledger.get_median_step_s(JobKind.TRAIN) == 1.0
+    assert await desk.ledger.jobs.finish_training(job.id, job.attempt, (f"{job.code}.safetensors", "0" * 64))
+    assert await desk.ledger.jobs.get_median_step_s(JobKind.TRAIN) == 1.0

@@ -81,23 +81,23 @@ async def test_a_chosen_language_is_kept_by_linked_accounts(room: EngineRoom) ->
     await studio.handle_button(
         ANNA, ANNAS, next(each.action for each in shown.buttons if each.label == "Italiano")
     )
-    bert = await ledger.get_or_create(BERT)
-    await ledger.save_link_token(bert, "ABCDEF", room.desk.clock.now.replace(year=2031))
-    assert await ledger.merge_accounts("ABCDEF", await ledger.get_or_create(ANNA))
+    bert = await ledger.accounts.get_or_create(BERT)
+    await ledger.accounts.save_link_token(bert, "ABCDEF", room.desk.clock.now.replace(year=2031))
+    assert await ledger.accounts.merge_accounts("ABCDEF", await ledger.accounts.get_or_create(ANNA))
     assert (await studio.show_queue(BERT)).text == italian("nothing-waits")
 
 
 async def test_being_forgotten_forgets_the_language(room: EngineRoom) -> None:
     await room.desk.studio.show_queue(ITALIAN)
-    account = await room.ledger.get_or_create(ANNA)
-    await room.ledger.erase_account(account)
-    assert await room.ledger.get_language(ANNA) == ""
+    account = await room.ledger.accounts.get_or_create(ANNA)
+    await room.ledger.privacy.erase_account(account)
+    assert await room.ledger.accounts.get_language(ANNA) == ""
 
 
 async def test_somebody_new_leaves_no_row_by_being_spoken_to(room: EngineRoom) -> None:
     stranger = Identity(Platform.TELEGRAM, "404", locale="it")
     await room.desk.studio.show_help(stranger)
-    assert await room.ledger.find_by_identity(stranger) is None
+    assert await room.ledger.accounts.find_by_identity(stranger) is None
 
 
 async def test_a_letter_about_a_share_is_in_its_reader_s_language(room: EngineRoom) -> None:
@@ -138,6 +138,6 @@ async def test_a_failure_of_ours_is_told_in_the_language_of_whoever_asked(room: 
     await room.desk.studio.show_queue(ITALIAN)
     await room.desk.train(ANNA)
     room.desk.clock.forward(days=8)
-    await room.ledger.delete_photos_before(room.desk.clock.now - timedelta(days=7))
+    await room.ledger.photos.delete_photos_before(room.desk.clock.now - timedelta(days=7))
     await room.notifier.deliver_due()
     assert italian("photos-too-old") in room.chat.sent[-1][1].text

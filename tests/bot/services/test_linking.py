@@ -52,10 +52,10 @@ async def test_codes_jobs_and_photos_of_both_are_one(desk: Desk) -> None:
     assert {each.code for each in await desk.loras(ANNA)} == codes
     assert {each.code for each in await desk.loras(BERT)} == codes
     assert [each.id for each in await desk.jobs(ANNA)] == [open_job.id]
-    assert await desk.ledger.count_collected(await desk.ledger.get_or_create(BERT)) == 3, (
+    assert await desk.ledger.photos.count_collected(await desk.ledger.accounts.get_or_create(BERT)) == 3, (
         "the same photo counts once"
     )
-    [notice] = [each for each in await desk.ledger.list_due_notices(10) if each.job.code == there.code]
+    [notice] = [each for each in await desk.ledger.outbox.list_due_notices(10) if each.job.code == there.code]
     assert notice.job.address == BERTS, "notices go where the job was asked for"
 
 
@@ -128,7 +128,7 @@ async def test_nobody_gets_a_receipt_for_an_account_that_was_just_joined_with_an
     desk_tools = replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), locks=locks)
     desk.studio = Services(desk_tools, InProcessDecoder(), set())
     word, [forget] = await word_of(desk), (await desk.studio.ask_to_erase(BERT)).buttons[:1]
-    held = locks.get_lock(await desk.ledger.get_or_create(BERT))
+    held = locks.get_lock(await desk.ledger.accounts.get_or_create(BERT))
     async with held:
         at_once = []
         for doing in (

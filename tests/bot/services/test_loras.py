@@ -75,11 +75,11 @@ async def test_deleting_asks_and_takes_pictures_and_open_jobs_along(room: Engine
     await room.dispatcher.drain()
     waiting = await room.draws(code, "another")
     asked = await press(room, f"remove:{code}")
-    assert await room.ledger.get_by_code(code) is not None
+    assert await room.ledger.loras.get_by_code(code) is not None
     assert f"remove!:{code}" in [each.action for each in asked.buttons]
     assert "deleted" in (await press(room, f"remove!:{code}")).text
-    assert await room.ledger.get_by_code(code) is None
-    assert await room.ledger.get(waiting.id) is None
+    assert await room.ledger.loras.get_by_code(code) is None
+    assert await room.ledger.jobs.get(waiting.id) is None
     assert [*(tmp_path / "loras").iterdir(), *(tmp_path / "pictures").iterdir()] == []
     with pytest.raises(UserError) as caught:
         await press(room, f"remove!:{code}")
@@ -92,8 +92,8 @@ async def test_a_drawing_with_two_codes_goes_with_either(room: EngineRoom) -> No
     await room.dispatcher.drain()
     both = await room.draws(job.code, f"with {first}")
     await press(room, f"remove!:{first}")
-    assert await room.ledger.get(both.id) is None
-    assert await room.ledger.get_by_code(job.code) is not None
+    assert await room.ledger.jobs.get(both.id) is None
+    assert await room.ledger.loras.get_by_code(job.code) is not None
 
 
 @pytest.mark.parametrize("asked", ["/generate", "/more"])
@@ -107,7 +107,7 @@ async def test_what_is_asked_of_a_code_while_it_is_deleted_is_answered(room: Eng
     first, second = await asyncio.gather(press(room, f"remove!:{code}"), meanwhile, return_exceptions=True)
     assert isinstance(first, Reply)
     assert isinstance(second, Reply | UserError)
-    assert await room.ledger.get_by_code(code) is None
+    assert await room.ledger.loras.get_by_code(code) is None
 
 
 async def test_a_stranger_s_press_and_an_unknown_code_are_one_answer(room: EngineRoom) -> None:
@@ -118,4 +118,4 @@ async def test_a_stranger_s_press_and_an_unknown_code_are_one_answer(room: Engin
             with pytest.raises(UserError) as caught:
                 await room.desk.studio.handle_button(BERT, BERTS, f"{what}:{asked}")
             assert caught.value.message == texts.UNKNOWN_CODE
-    assert await room.ledger.get_by_code(code) is not None
+    assert await room.ledger.loras.get_by_code(code) is not None

@@ -102,9 +102,9 @@ async def test_of_a_hundred_thousand_jobs_no_statement_of_status_reads_them_all(
     read = [each for each in statements if each.startswith("SELECT")]
     assert len(read) > 10
     for statement in read:
-        plan = await desk.ledger._fetch_rows(f"EXPLAIN QUERY PLAN {statement}")
+        plan = await desk.ledger._connection.fetch_rows(f"EXPLAIN QUERY PLAN {statement}")
         assert not scans(plan), statement
-    everything = await desk.ledger._fetch_rows(
+    everything = await desk.ledger._connection.fetch_rows(
         "EXPLAIN QUERY PLAN SELECT count(*) FROM jobs WHERE error NOT NULL"
     )
     assert scans(everything) == ["SCAN jobs"], "such a statement would be noticed"
@@ -112,13 +112,20 @@ async def test_of_a_hundred_thousand_jobs_no_statement_of_status_reads_them_all(
 
 async def test_figures_are_those_of_the_last_day(desk: Desk) -> None:
     await fill(desk)
-    done = await desk.ledger.count_ended_by_hour(JobStatus.DONE, desk.clock.now + timedelta(seconds=1), 24)
+    done = await desk.ledger.monitoring.count_ended_by_hour(
+        JobStatus.DONE, desk.clock.now + timedelta(seconds=1), 24
+    )
     assert len(done) == 24
     assert all(690 <= count <= 720 for count in done), "one every five seconds, but those that failed"
     assert sum(done) == 17280 - sum(n % 1000 < 30 for n in range(JOBS - 17279, JOBS + 1)) - 1
-    times = await desk.ledger.get_latency_stats(JobKind.TRAIN, desk.clock.now - timedelta(hours=24))
+    times = await desk.ledger.monitoring.get_latency_stats(
+        JobKind.TRAIN, desk.clock.now - timedelta(hours=24)
+    )
     assert times == LatencyStats((20.0, 20.0), (40.0, 40.0))
-    assert await desk.ledger.get_latency_stats(JobKind.TRAIN, desk.clock.now + timedelta(hours=1)) is None
+    assert (
+        await desk.ledger.monitoring.get_latency_stats(JobKind.TRAIN, desk.clock.now + timedelta(hours=1))
+        is None
+    )
 
 
 async def test_the_95th_percentile_is_a_time_that_few_exceeded(desk: Desk) -> None:
@@ -130,7 +137,9 @@ async def test_the_95th_percentile_is_a_time_that_few_exceeded(desk: Desk) -> No
         db.execute("UPDATE jobs SET started_ms = created_ms + 1000 * (100001 - id) / 5")
 
     await desk.ledger._connection.write(work)
-    times = await desk.ledger.get_latency_stats(JobKind.TRAIN, desk.clock.now - timedelta(hours=24))
+    times = await desk.ledger.monitoring.get_latency_stats(
+        JobKind.TRAIN, desk.clock.now - timedelta(hours=24)
+    )
     assert times is not None
     median, most = times.wait_s
     assert 45 <= median <= 55
@@ -152,7 +161,7 @@ async def test_a_sample_holds_the_queue_and_the_card(desk: Desk) -> None:
     desk.queue.current_health = HEALTH
     await desk.train(ANNA)
     await watchman(desk).check()
-    (sample,) = await desk.ledger.list_samples_since(desk.clock.now)
+    (sample,) = await desk.ledger.monitoring.list_samples_since(desk.clock.now)
     assert sample == MonitorSample(
         at=desk.clock.now,
         queued_counts={JobKind.TRAIN: 1, JobKind.GENERATE: 0},
@@ -170,11 +179,14 @@ async def test_samples_are_kept_for_25_hours(desk: Desk) -> None:
     await watchman(desk).check()
     desk.clock.forward(hours=24, minutes=59)
     await watchman(desk).check()
-    assert len(await desk.ledger.list_samples_since(start)) == 2
+    assert len(await desk.ledger.monitoring.list_samples_since(start)) == 2
     desk.clock.forward(minutes=2)
     await watchman(desk).check()
-    assert [each.at > start for each in await desk.ledger.list_samples_since(start)] == [True, True]
-    assert (await desk.ledger.list_samples_since(start))[-1].device is None, "there is no worker"
+    assert [each.at > start for each in await desk.ledger.monitoring.list_samples_since(start)] == [
+        True,
+        True,
+    ]
+    assert (await desk.ledger.monitoring.list_samples_since(start))[-1].device is None, "there is no worker"
 
 
 async def test_of_many_samples_the_highest_of_each_four_minutes_are_left(desk: Desk) -> None:
@@ -183,8 +195,8 @@ async def test_of_many_samples_the_highest_of_each_four_minutes_are_left(desk: D
         desk.clock.now = start + timedelta(minutes=minute)
         load = {2: 90, 6: 70}.get(minute, 10)
         waiting = {JobKind.TRAIN: int(minute == 1), JobKind.GENERATE: 0}
-        await desk.ledger.add_sample(MonitorSample(desk.clock.now, waiting, "card", load))
-    first, second = await desk.ledger.list_peaks_since(start)
+        await desk.ledger.monitoring.add_sample(MonitorSample(desk.clock.now, waiting, "card", load))
+    first, second = await desk.ledger.monitoring.list_peaks_since(start)
     assert (first.at, second.at) == (start + timedelta(minutes=3), start + timedelta(minutes=7))
     assert (first.load_percent, second.load_percent) == (90, 70)
     assert (first.queued_counts[JobKind.TRAIN], second.queued_counts[JobKind.TRAIN]) == (1, 0)
@@ -198,7 +210,7 @@ async def test_errors_of_the_log_and_failed_jobs_stand_in_status_and_logs(desk: 
     assert "Nothing went wrong" in (await desk.studio.run_admin_command(ADMIN, "logs")).text
     await desk.train(ANNA)
     job = await desk.claim(JobKind.TRAIN)
-    assert await desk.ledger.fail(job.id, job.attempt, "It broke.")
+    assert await desk.ledger.jobs.fail(job.id, job.attempt, "It broke.")
     troubles.handle(logging.makeLogRecord({"name": "bot.x", "msg": "no luck", "created": 0.0, "levelno": 40}))
     assert f"job {job.id} (train): It broke." in (await desk.studio.run_admin_command(ADMIN, "status")).text
     lines = (await desk.studio.run_admin_command(ADMIN, "logs")).text.splitlines()

@@ -59,11 +59,11 @@ async def test_a_full_line_is_answered_with_a_time_and_takes_again_when_there_is
     await desk.train(ANNA)
     running = await desk.claim(JobKind.TRAIN)
     await desk.train(ANNA, first=6)
-    assert await desk.ledger.record_progress(running.id, running.attempt, 1, 1500)
+    assert await desk.ledger.jobs.record_progress(running.id, running.attempt, 1, 1500)
     full = "The line is full, with 1 job in it. Please ask again in about 15 min."
     assert await refused(desk.studio.add_photos(BERT, BERTS, album(1, 2, 3, 4, 5))) == full
     assert await refused(desk.studio.generate_from_text(BERT, BERTS, f"{code} a boat")) == full
-    assert await desk.ledger.count_collected(await desk.ledger.get_or_create(BERT)) == 0
+    assert await desk.ledger.photos.count_collected(await desk.ledger.accounts.get_or_create(BERT)) == 0
     await desk.claim(JobKind.TRAIN)
     assert (await desk.studio.generate_from_text(BERT, BERTS, f"{code} a boat")).card_job_id is not None
 
@@ -89,7 +89,7 @@ async def test_of_many_who_ask_at_once_no_more_come_in_than_there_is_room_for(de
     refusals = [each for each in answers if isinstance(each, UserError)]
     assert len(refusals) == 7
     assert all("The line is full, with 3 jobs in it." in each.message for each in refusals)
-    assert (await desk.ledger.count_queued())[JobKind.TRAIN] == 3
+    assert (await desk.ledger.monitoring.count_queued())[JobKind.TRAIN] == 3
 
 
 async def test_administrators_come_in_through_a_full_line(desk: Desk) -> None:
@@ -132,7 +132,7 @@ def test_where_others_read_too(place: ChatAddress, is_shared: bool) -> None:
 
 
 async def test_open_jobs_of_a_chat_are_found_without_reading_all(desk: Desk) -> None:
-    plan = await desk.ledger._fetch_rows(
+    plan = await desk.ledger._connection.fetch_rows(
         "EXPLAIN QUERY PLAN SELECT * FROM jobs WHERE platform = 'telegram' AND chat_id = '1'"
         " AND status IN ('queued', 'running') ORDER BY id LIMIT 5"
     )
@@ -145,7 +145,7 @@ async def test_blocked_words_are_not_drawn_by_any_way(desk: Desk, tmp_path: Path
     code = (await desk.ready(ANNA)).code
     drawn = await desk.studio.generate_from_text(ANNA, ANNAS, f"{code} a dragon")
     job = await desk.claim(JobKind.GENERATE)
-    assert await desk.ledger.finish_generation(job.id, job.attempt, ["1-1.png"], ["recipe"])
+    assert await desk.ledger.jobs.finish_generation(job.id, job.attempt, ["1-1.png"], ["recipe"])
     assert drawn.card_job_id == job.id
     (tmp_path / "blocked.txt").write_text("dragon", encoding="utf-8")
     ruled(desk, block_list=tmp_path / "blocked.txt")

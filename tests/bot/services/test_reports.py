@@ -24,7 +24,7 @@ async def test_administrators_are_written_to_and_have_a_list(desk: Desk) -> None
     code = (await desk.ready(ANNA)).code
     thanks = await desk.studio.report_lora(BERT, BERTS, f"{code[:4]} {code[4:]} these are\nmy photos")
     assert "Thank you" in thanks.text
-    letter = await desk.ledger.get_due_direct_message(ADMIN.platform)
+    letter = await desk.ledger.outbox.get_due_direct_message(ADMIN.platform)
     assert letter is not None
     assert letter.recipient == ADMIN
     for part in ("discord:2", f"{code[:4]} {code[4:]}", "these are my photos", f"/takedown {code}"):
@@ -60,29 +60,29 @@ async def test_without_a_code_it_says_how(desk: Desk, text: str) -> None:
     with pytest.raises(UserError) as caught:
         await desk.studio.report_lora(BERT, BERTS, text)
     assert "4071 3386" in caught.value.message
-    assert await desk.ledger.list_reports(1) == []
+    assert await desk.ledger.sharing.list_reports(1) == []
 
 
 async def test_a_report_goes_with_whoever_made_it(desk: Desk) -> None:
     await desk.studio.report_lora(Identity(Platform.DISCORD, "22"), BERTS, "40713386")
     await desk.studio.report_lora(BERT, BERTS, "40713386 a secret")
-    await desk.ledger.erase_account(await desk.ledger.get_or_create(BERT))
+    await desk.ledger.privacy.erase_account(await desk.ledger.accounts.get_or_create(BERT))
     [only] = (await desk.studio.run_admin_command(ADMIN, "reports")).text.splitlines()
     assert "discord:22" in only
-    unread = await desk.ledger.get_due_direct_message(ADMIN.platform)
+    unread = await desk.ledger.outbox.get_due_direct_message(ADMIN.platform)
     assert unread is not None
     assert unread.text.startswith("discord:22 "), "what no administrator has read yet goes too"
-    await desk.ledger.delete_direct_message(unread)
-    assert await desk.ledger.get_due_direct_message(ADMIN.platform) is None
+    await desk.ledger.outbox.delete_direct_message(unread)
+    assert await desk.ledger.outbox.get_due_direct_message(ADMIN.platform) is None
 
 
 async def test_a_report_that_is_carried_out_again_is_there_already(desk: Desk) -> None:
     for number in (1, 1, 1, 2, 3, 4, 5, 5):
         with request_context(f"telegram:{number}", is_replay=True):
             assert "Thank you" in (await desk.studio.report_lora(BERT, BERTS, "40713386")).text
-    assert len(await desk.ledger.list_reports(20)) == 5
+    assert len(await desk.ledger.sharing.list_reports(20)) == 5
     letters = 0
-    while (letter := await desk.ledger.get_due_direct_message(ADMIN.platform)) is not None:
-        await desk.ledger.delete_direct_message(letter)
+    while (letter := await desk.ledger.outbox.get_due_direct_message(ADMIN.platform)) is not None:
+        await desk.ledger.outbox.delete_direct_message(letter)
         letters += 1
     assert letters == 5

@@ -40,7 +40,7 @@ async def finished(room: EngineRoom, reply: Reply) -> Job:
     await room.desk.studio.record_card(reply.card_job_id, f"card{reply.card_job_id}")
     await room.dispatcher.drain()
     await room.notifier.deliver_due()
-    job = await room.ledger.get(reply.card_job_id)
+    job = await room.ledger.jobs.get(reply.card_job_id)
     assert job is not None
     assert job.status is JobStatus.DONE
     return job
@@ -173,7 +173,7 @@ async def test_a_picture_that_vanishes_while_its_job_waits_is_told(room: EngineR
     room.files.picture_path(f"{job.id}-1.png").unlink()
     await room.dispatcher.drain()
     assert reply.card_job_id is not None
-    failed = await room.ledger.get(reply.card_job_id)
+    failed = await room.ledger.jobs.get(reply.card_job_id)
     assert failed is not None
     assert (failed.status, failed.error) == (JobStatus.FAILED, texts.PICTURE_GONE)
 
@@ -200,7 +200,7 @@ async def test_edit_asks_and_the_next_plain_message_is_the_prompt(room: EngineRo
 async def test_a_recipe_names_all_that_it_takes(room: EngineRoom) -> None:
     job = await drawn(room, "on the moon --seed 7 --n 2 --style oil --no rain --strength 0.5 --size 64x128")
     text = (await press(room, f"recipe:{job.id}")).text
-    lora = await room.ledger.get_by_code(job.code)
+    lora = await room.ledger.loras.get_by_code(job.code)
     assert lora is not None
     assert lora.sha256 is not None
     for said in (

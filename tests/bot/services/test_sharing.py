@@ -108,7 +108,7 @@ async def test_always_lasts_until_it_is_taken_back_which_stops_what_runs(desk: D
     assert "can no longer" in gone.text
     assert desk.queue.aborted_jobs == desk.queue.changed_jobs == [first.id, second.id]
     for each in (first, second):
-        job = await desk.ledger.get(each.id)
+        job = await desk.ledger.jobs.get(each.id)
         assert job is not None
         assert job.status is JobStatus.CANCELLED
     assert await refused(desk, code)
@@ -123,14 +123,14 @@ async def test_a_bot_that_dies_when_a_share_was_taken_back_draws_no_more_with_it
     await presses(desk, letter, "Always")
     for each in (code, f"{own} with {code} and", own):
         await draws(desk, each)
-    [share] = await desk.ledger.list_shares(code)
-    anna = await desk.ledger.get_or_create(ANNA)
+    [share] = await desk.ledger.sharing.list_shares(code)
+    anna = await desk.ledger.accounts.get_or_create(ANNA)
     if how == "no":
-        await desk.ledger.set_permission(anna, share.number, Permission.DENIED)
+        await desk.ledger.sharing.set_permission(anna, share.number, Permission.DENIED)
     else:
-        await desk.ledger.revoke_share(anna, share.number)
+        await desk.ledger.sharing.revoke_share(anna, share.number)
     assert (await desk.claim(JobKind.GENERATE)).code == own
-    assert await desk.ledger.claim_next(JobKind.GENERATE) is None
+    assert await desk.ledger.jobs.claim_next(JobKind.GENERATE) is None
 
 
 async def test_who_asks_for_somebody_s_nobody_s_or_a_refused_code_hears_the_same(desk: Desk) -> None:
@@ -157,7 +157,7 @@ async def test_asking_and_drawing_do_the_same_work_for_every_code_that_is_not_on
     done: list[list[str]] = []
     for number, each in enumerate((code, unknown(code))):
         who = Identity(Platform.DISCORD, str(60 + number))
-        await desk.ledger.get_or_create(who)
+        await desk.ledger.accounts.get_or_create(who)
         statements: list[str] = []
         await trace(desk, statements.append)
         await desk.studio.request_access(who, BERTS, each)
@@ -175,7 +175,7 @@ async def test_whoever_asks_for_their_own_is_not_told_that_it_draws_before_it_do
     with pytest.raises(UserError, match="is still training"):
         await desk.studio.request_access(ANNA, ALONE, code)
     job = await desk.claim(JobKind.TRAIN)
-    assert await desk.ledger.fail(job.id, job.attempt, "The card is on fire.")
+    assert await desk.ledger.jobs.fail(job.id, job.attempt, "The card is on fire.")
     with pytest.raises(UserError, match="failed"):
         await desk.studio.request_access(ANNA, ALONE, code)
     assert (
@@ -229,13 +229,13 @@ async def test_pressed_twice_counts_once_and_the_button_of_an_ended_share_is_dea
     assert len(await post(desk)) == 1
     await draws(desk, code)
     job = await desk.claim(JobKind.GENERATE)
-    assert await desk.ledger.finish_generation(job.id, job.attempt, ["9-1.png"])
+    assert await desk.ledger.jobs.finish_generation(job.id, job.attempt, ["9-1.png"])
     await desk.studio.request_access(Identity(Platform.DISCORD, "77"), BERTS, code)
     assert len(await post(desk)) == 1
     with pytest.raises(UserError) as caught:
         await presses(desk, letter, "Always")
     assert caught.value.message == texts.STALE_BUTTON
-    assert {each.permission for each in await desk.ledger.list_shares(code)} == {Permission.REQUESTED}
+    assert {each.permission for each in await desk.ledger.sharing.list_shares(code)} == {Permission.REQUESTED}
 
 
 async def test_a_share_draws_and_does_nothing_else(desk: Desk) -> None:
@@ -289,12 +289,12 @@ async def test_a_shared_code_inside_a_prompt_is_spent_too(desk: Desk) -> None:
 async def test_what_ended_since_the_look_queues_nothing(desk: Desk) -> None:
     code, letter = await asked(desk)
     await presses(desk, letter, "Once")
-    lora = await desk.ledger.get_by_code(code)
+    lora = await desk.ledger.loras.get_by_code(code)
     assert lora is not None
     await draws(desk, code)
     [job] = await desk.jobs(BERT)
     with pytest.raises(ShareEnded):
-        await desk.ledger.add_generation(job.account, code, replace(job.params), BERTS)  # type: ignore[arg-type]
+        await desk.ledger.jobs.add_generation(job.account, code, replace(job.params), BERTS)  # type: ignore[arg-type]
     assert len(await desk.jobs(BERT)) == 1
 
 
@@ -306,14 +306,14 @@ async def test_what_drew_nothing_gives_once_back_and_what_drew_has_spent_it(desk
     job = await desk.claim(JobKind.GENERATE)
     assert await refused(desk, code), "one at a time"
     if end == "fail":
-        assert await desk.ledger.fail(job.id, job.attempt, "The card is on fire.")
+        assert await desk.ledger.jobs.fail(job.id, job.attempt, "The card is on fire.")
     else:
         await desk.studio.cancel_job(BERT)
     await draws(desk, code)
     job = await desk.claim(JobKind.GENERATE)
-    assert await desk.ledger.finish_generation(job.id, job.attempt, ["9-1.png"])
+    assert await desk.ledger.jobs.finish_generation(job.id, job.attempt, ["9-1.png"])
     assert await refused(desk, code)
-    assert await desk.ledger.list_shares(code) == []
+    assert await desk.ledger.sharing.list_shares(code) == []
 
 
 async def test_a_drawing_with_two_codes_that_goes_with_one_gives_the_other_back(desk: Desk) -> None:
@@ -328,8 +328,8 @@ async def test_a_drawing_with_two_codes_that_goes_with_one_gives_the_other_back(
 async def test_a_request_that_nobody_answers_is_forgotten_after_a_week(desk: Desk) -> None:
     code, letter = await asked(desk)
     desk.clock.forward(days=7, seconds=1)
-    await desk.ledger.delete_expired_requests(desk.clock.now)
-    assert await desk.ledger.list_shares(code) == []
+    await desk.ledger.sharing.delete_expired_requests(desk.clock.now)
+    assert await desk.ledger.sharing.list_shares(code) == []
     with pytest.raises(UserError) as caught:
         await presses(desk, letter, "Always")
     assert caught.value.message == texts.STALE_BUTTON
@@ -345,15 +345,17 @@ async def test_always_counts_at_once_also_while_once_is_being_drawn(desk: Desk) 
     for _ in range(2):
         await draws(desk, code)
     job = await desk.claim(JobKind.GENERATE)
-    assert await desk.ledger.finish_generation(job.id, job.attempt, ["9-1.png"])
+    assert await desk.ledger.jobs.finish_generation(job.id, job.attempt, ["9-1.png"])
     await draws(desk, code)
 
 
 async def test_of_two_at_once_one_has_what_is_for_once(desk: Desk) -> None:
     code, letter = await asked(desk)
     await presses(desk, letter, "Once")
-    account = await desk.ledger.get_or_create(BERT)
-    both = [desk.ledger.add_generation(account, code, GenerationParams("a boat"), BERTS) for _ in range(2)]
+    account = await desk.ledger.accounts.get_or_create(BERT)
+    both = [
+        desk.ledger.jobs.add_generation(account, code, GenerationParams("a boat"), BERTS) for _ in range(2)
+    ]
     ended = await asyncio.gather(*both, return_exceptions=True)
     assert sorted(type(each).__name__ for each in ended) == ["Job", "ShareEnded"]
     assert len(await desk.jobs(BERT)) == 1
@@ -364,7 +366,7 @@ async def test_a_button_of_a_result_draws_no_more_than_its_share_allows(desk: De
     await presses(desk, letter, "Once")
     await draws(desk, code)
     job = await desk.claim(JobKind.GENERATE)
-    assert await desk.ledger.finish_generation(job.id, job.attempt, ["1-1.png"])
+    assert await desk.ledger.jobs.finish_generation(job.id, job.attempt, ["1-1.png"])
     for action in (f"again:{job.id}", f"vary:{job.id}:1", f"edit:{job.id}"):
         if action.startswith("edit"):
             await desk.studio.handle_button(BERT, BERTS, action)
@@ -489,15 +491,15 @@ async def test_where_others_read_along_nobody_is_named_and_no_link_is_shown(desk
 async def test_shares_end_with_the_lora_and_with_the_person(desk: Desk) -> None:
     code, letter = await asked(desk)
     await presses(desk, letter, "Always")
-    account = await desk.ledger.get_or_create(BERT)
-    await desk.ledger.erase_account(account)
-    assert await desk.ledger.list_shares(code) == []
+    account = await desk.ledger.accounts.get_or_create(BERT)
+    await desk.ledger.privacy.erase_account(account)
+    assert await desk.ledger.sharing.list_shares(code) == []
     await desk.studio.request_access(BERT, BERTS, code)
-    await desk.ledger.erase_account(await desk.ledger.get_or_create(BERT))
+    await desk.ledger.privacy.erase_account(await desk.ledger.accounts.get_or_create(BERT))
     assert all("wants to draw" not in reply.text for _, reply in await post(desk)), "the request goes unread"
     await desk.studio.request_access(BERT, BERTS, code)
     await desk.studio.handle_button(ANNA, ALONE, f"remove!:{code}")
-    assert await desk.ledger.list_shares(code) == []
+    assert await desk.ledger.sharing.list_shares(code) == []
     assert await refused(desk, code)
 
 
@@ -506,7 +508,7 @@ async def test_joining_accounts_makes_a_share_between_them_needless(desk: Desk) 
     await presses(desk, letter, "Once")
     word = (await desk.studio.link_accounts(ANNA, ALONE, "")).text.partition("word is ")[2][:6]
     await desk.studio.link_accounts(BERT, BERTS, word)
-    assert await desk.ledger.list_shares(code) == []
+    assert await desk.ledger.sharing.list_shares(code) == []
     for _ in range(2):
         await draws(desk, code)
 
@@ -534,7 +536,9 @@ async def test_of_two_accounts_that_are_joined_neither_leave_nor_refusal_is_lost
     ]
     await post(desk)
     await desk.studio.link_accounts(types, types.private_address, word)
-    assert [each.permission for each in await desk.ledger.list_shares(code)] == [Permission(decided.lower())]
+    assert [each.permission for each in await desk.ledger.sharing.list_shares(code)] == [
+        Permission(decided.lower())
+    ]
 
 
 async def test_a_request_that_is_carried_out_again_is_there_already(desk: Desk) -> None:

@@ -65,7 +65,7 @@ async def test_an_album_of_five_starts_at_once(desk: Desk) -> None:
     job = await desk.train(ANNA)
     assert job.kind is JobKind.TRAIN
     assert job.address == ANNAS
-    assert len(await desk.ledger.get_job_photos(job.id)) == 5
+    assert len(await desk.ledger.photos.get_job_photos(job.id)) == 5
 
 
 async def test_the_fifth_photo_gives_an_honest_eta_once_there_is_history(desk: Desk) -> None:
@@ -94,7 +94,7 @@ async def test_the_first_five_of_six_are_used_when_asked(desk: Desk) -> None:
     reply = await desk.studio.handle_button(ANNA, ANNAS, "first5")
     (job,) = await desk.jobs(ANNA)
     assert reply.card_job_id == job.id
-    assert len(await desk.ledger.get_job_photos(job.id)) == 5
+    assert len(await desk.ledger.photos.get_job_photos(job.id)) == 5
     assert desk.queue.wake_count == 1
 
 
@@ -151,7 +151,7 @@ async def test_a_pile_of_files_is_refused_whole(desk: Desk) -> None:
         await desk.send(ANNA, *range(11))
     with pytest.raises(UserError, match="no photo"):
         await desk.studio.add_photos(ANNA, ANNAS, [])
-    assert await desk.ledger.count_collected(await desk.ledger.get_or_create(ANNA)) == 0
+    assert await desk.ledger.photos.count_collected(await desk.ledger.accounts.get_or_create(ANNA)) == 0
 
 
 async def test_photos_without_room_are_answered(desk: Desk) -> None:
@@ -195,7 +195,7 @@ async def test_each_photo_that_is_taken_is_sent_ahead_as_its_training_will_get_i
     assert len(desk.queue.prefetched_photos) == 2
     await desk.send(ANNA, 3, 4, 5)
     [job] = await desk.jobs(ANNA)
-    assert tuple(desk.queue.prefetched_photos) == await desk.ledger.get_job_photos(job.id)
+    assert tuple(desk.queue.prefetched_photos) == await desk.ledger.photos.get_job_photos(job.id)
 
 
 async def test_a_photo_that_is_refused_is_not_sent_ahead(desk: Desk) -> None:

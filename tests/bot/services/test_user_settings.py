@@ -39,7 +39,7 @@ async def chose(desk: Desk, size: str, style: str) -> None:
 async def wish_of(desk: Desk, text: str) -> GenerationParams:
     reply = await desk.studio.generate_from_text(ANNA, ANNAS, text)
     assert reply.card_job_id is not None
-    job = await desk.ledger.get(reply.card_job_id)
+    job = await desk.ledger.jobs.get(reply.card_job_id)
     assert job is not None
     assert isinstance(job.params, GenerationParams)
     return job.params
@@ -77,7 +77,7 @@ async def test_a_draft_begins_with_what_is_set_and_may_leave_it(room: EngineRoom
     reply = await room.desk.studio.handle_text(ANNA, ANNAS, "a boat")
     assert reply is not None
     assert reply.card_job_id is not None
-    job = await room.ledger.get(reply.card_job_id)
+    job = await room.ledger.jobs.get(reply.card_job_id)
     assert job is not None
     assert isinstance(job.params, GenerationParams)
     assert job.params.style == ""
@@ -85,7 +85,7 @@ async def test_a_draft_begins_with_what_is_set_and_may_leave_it(room: EngineRoom
 
 async def test_settings_are_changed_by_their_person_alone_and_by_whole_words(room: EngineRoom) -> None:
     shown = await room.desk.studio.show_settings(ANNA)
-    account = await room.ledger.get_or_create(ANNA)
+    account = await room.ledger.accounts.get_or_create(ANNA)
     wrong = [
         f"settings:{account}:{what}" for what in ("size=huge", "size", "style=cubist", "notices", "other=1")
     ]
@@ -96,21 +96,21 @@ async def test_settings_are_changed_by_their_person_alone_and_by_whole_words(roo
         with pytest.raises(UserError) as caught:
             await room.desk.studio.handle_button(who, place, action)
         assert caught.value.message == texts.STALE_BUTTON
-    assert await room.ledger.get_preferences(account) == Preferences()
+    assert await room.ledger.accounts.get_preferences(account) == Preferences()
 
 
 async def test_of_two_presses_at_once_none_undoes_the_other(room: EngineRoom) -> None:
-    account = await room.ledger.get_or_create(ANNA)
+    account = await room.ledger.accounts.get_or_create(ANNA)
     await room.desk.studio.handle_button(ANNA, ANNAS, f"settings:{account}:photos=keep")
     both = (f"settings:{account}:photos=forget", f"settings:{account}:size=portrait")
     await asyncio.gather(*(room.desk.studio.handle_button(ANNA, ANNAS, each) for each in both))
-    assert await room.ledger.get_preferences(account) == Preferences("portrait")
+    assert await room.ledger.accounts.get_preferences(account) == Preferences("portrait")
 
 
 async def test_a_style_that_left_its_file_is_passed_over(room: EngineRoom) -> None:
     code = (await room.trained()).code
-    account = await room.ledger.get_or_create(ANNA)
-    await room.ledger.save_preferences(account, Preferences(style="of long ago"))
+    account = await room.ledger.accounts.get_or_create(ANNA)
+    await room.ledger.accounts.save_preferences(account, Preferences(style="of long ago"))
     assert "Style: none" in (await room.desk.studio.show_settings(ANNA)).text
     assert (await wish_of(room.desk, f"{code} a boat")).style == ""
 
@@ -123,7 +123,7 @@ async def test_notices_and_letters_sound_as_their_person_wants(
     await room.trained()
     [(_, notice, _)] = room.chat.sent
     assert notice.is_silent is is_silent
-    await room.ledger.add_direct_messages([ANNA], "hello")
+    await room.ledger.outbox.add_direct_messages([ANNA], "hello")
     chat = RememberingChat()
     await DirectMessageSender(
         room.ledger, {chat.platform: chat}, room.desk.clock, send_interval_s=0.0
@@ -133,7 +133,7 @@ async def test_notices_and_letters_sound_as_their_person_wants(
 
 async def test_settings_of_both_accounts_are_one_after_joining(room: EngineRoom) -> None:
     await chose(room.desk, "Portrait", "Oil painting")
-    bert = await room.ledger.get_or_create(BERT)
-    await room.ledger.save_link_token(bert, "ABCDEF", room.desk.clock.now.replace(year=2031))
-    assert await room.ledger.merge_accounts("ABCDEF", await room.ledger.get_or_create(ANNA))
-    assert await room.ledger.get_preferences(bert) == Preferences("portrait", "oil")
+    bert = await room.ledger.accounts.get_or_create(BERT)
+    await room.ledger.accounts.save_link_token(bert, "ABCDEF", room.desk.clock.now.replace(year=2031))
+    assert await room.ledger.accounts.merge_accounts("ABCDEF", await room.ledger.accounts.get_or_create(ANNA))
+    assert await room.ledger.accounts.get_preferences(bert) == Preferences("portrait", "oil")

@@ -16,7 +16,7 @@ from PIL import ImageFont
 
 from bot import db, texts
 from bot.core.photos import PhotoRefusal
-from bot.db.jobs import WORKER_CRASHED_MESSAGE
+from bot.db.statements.queue import WORKER_CRASHED_MESSAGE
 from bot.jobs.styles import load_styles
 from bot.media.contact_sheet import TILE_PX
 

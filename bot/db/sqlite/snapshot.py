@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.core.errors import DatabaseError
-from bot.db.connection import acquire_process_lock
-from bot.db.migrate import read_migrations
-from bot.db.results import query_referenced_files
-from bot.db.rows import ReferencedFiles
+from bot.db.results import ReferencedFiles, query_referenced_files
+from bot.db.sqlite.connection import acquire_process_lock
+from bot.db.sqlite.migrate import read_migrations
 
 _TIMEOUT_S = 5.0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bot.core.errors import DatabaseError
 
-MIGRATIONS_DIR = Path(__file__).resolve().parents[2] / "migrations"
+MIGRATIONS_DIR = Path(__file__).resolve().parents[3] / "migrations"
 
 
 @dataclass(frozen=True, slots=True)

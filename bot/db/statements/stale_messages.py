@@ -1,13 +1,16 @@
-"""Messages that show a result beside its card, as statements inside one transaction."""
+"""Messages that show a result, and are to lose it once it is deleted."""
 
 from __future__ import annotations
 
 import sqlite3
 
-from bot.core.accounts import ChatAddress, Platform
-from bot.core.jobs import JobId
-from bot.core.outbox import StaleMessage
-from bot.db.rows import MAX_RETRY_DELAY_MS, job_from_row
+from bot.core.accounts import (
+    ChatAddress,
+)
+from bot.core.jobs import (
+    JobId,
+)
+from bot.db.statements import queue
 
 _IS_DELETED_SQL = "EXISTS (SELECT 1 FROM pictures WHERE job = jobs.id AND deleted_ms IS NOT NULL)"
 # A message with several pictures is several: `12,13,14`. Numbers mean something in their chat alone.
@@ -54,7 +57,7 @@ def save_card_message(connection: sqlite3.Connection, job_id: JobId, message_id:
     connection.execute("UPDATE jobs SET card_message_id = ? WHERE id = ?", (message_id, job_id))
     previous_id, new_first_id = row["card_message_id"], message_id.partition(",")[0]
     if previous_id is not None and previous_id.partition(",")[0] != new_first_id:
-        add_result_message(connection, job_id, job_from_row(row).address, previous_id, now_ms)
+        add_result_message(connection, job_id, queue.job_from_row(row).address, previous_id, now_ms)
     if connection.execute(f"SELECT 1 FROM jobs WHERE id = ? AND {_IS_DELETED_SQL}", (job_id,)).fetchone():  # noqa: S608
         connection.execute(_INSERT_CARD_SQL, {"job": job_id, "now": now_ms})
 
@@ -63,19 +66,3 @@ def mark_stale(connection: sqlite3.Connection, job: JobId, now_ms: int) -> None:
     """Let every message that shows a result, its card too, lose it now."""
     connection.execute(_INSERT_CARD_SQL, {"job": job, "now": now_ms})
     connection.execute("UPDATE copies SET next_try_ms = ? WHERE job = ?", (now_ms, job))
-
-
-def list_due_stale_messages(connection: sqlite3.Connection, now_ms: int, limit: int) -> list[StaleMessage]:
-    """List the messages that are to lose their result now, the oldest first."""
-    rows = connection.execute(
-        "SELECT * FROM copies WHERE next_try_ms IS NOT NULL AND (next_try_ms <= ? OR next_try_ms > ?)"
-        " ORDER BY next_try_ms, id LIMIT ?",
-        (now_ms, now_ms + MAX_RETRY_DELAY_MS, limit),
-    ).fetchall()
-    return [_stale_message_from_row(connection, row) for row in rows]
-
-
-def _stale_message_from_row(connection: sqlite3.Connection, row: sqlite3.Row) -> StaleMessage:
-    job = job_from_row(connection.execute("SELECT * FROM jobs WHERE id = ?", (row["job"],)).fetchone())
-    address = ChatAddress(Platform(row["platform"]), row["chat_id"], row["user_id"])
-    return StaleMessage(row["id"], job, address, row["message_id"], row["tries"])

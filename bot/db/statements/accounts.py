@@ -1,14 +1,32 @@
-"""Joining the two accounts of one person, as statements inside one transaction."""
+"""Accounts, the tokens by which two of them are linked, and their merging."""
 
 from __future__ import annotations
 
 import sqlite3
 
-from bot.core.accounts import AccountId
+from bot.core.accounts import AccountId, Identity
 
 #: All of it moves. Of what an account has once only, the one that stays keeps its own.
 _MOVED_TABLES = ("loras", "jobs", "reports", "asks", "identities")
 _SINGLE_ROW_TABLES = ("photo_sets", "drafts", "questions")
+
+
+def get_or_create_account(connection: sqlite3.Connection, identity: Identity, now_ms: int) -> AccountId:
+    """Get or create the account of an identity."""
+    key = (str(identity.platform), identity.user_id)
+    row = connection.execute(
+        "SELECT account FROM identities WHERE platform = ? AND user_id = ?", key
+    ).fetchone()
+    if row is None:
+        account = connection.execute("INSERT INTO account_numbers DEFAULT VALUES").lastrowid
+        connection.execute("DELETE FROM account_numbers")  # the number stays given, though its row goes
+        connection.execute("INSERT INTO accounts (id, created_ms) VALUES (?, ?)", (account, now_ms))
+        connection.execute(
+            "INSERT INTO identities (platform, user_id, account, locale) VALUES (?, ?, ?, ?)",
+            (*key, account, identity.locale),
+        )
+        row = (account,)
+    return AccountId(row[0])
 
 
 def save_link_token(connection: sqlite3.Connection, account: AccountId, token: str, expires_ms: int) -> None:

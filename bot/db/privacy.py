@@ -1,19 +1,34 @@
-"""Deleting for good, as statements inside one transaction. Of a Lora, its bare code stays."""
+"""What is kept of a person, how it is deleted for good, and how two accounts become one."""
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
-from bot.core.accounts import AccountId
-from bot.core.jobs import JobId
-from bot.core.loras import LoraCode
-from bot.db import sharing
-from bot.db.rows import ErasureResult
+from bot.core.accounts import (
+    AccountId,
+)
+from bot.core.jobs import (
+    JobId,
+)
+from bot.core.loras import (
+    LoraCode,
+)
+from bot.db.sqlite.connection import Connection
+from bot.db.statements import shares
 
+#: So many jobs and their pictures are counted in one read, a millisecond or two; then others have their turn.
+JOB_COUNT_BATCH_SIZE = 500
+_JOB_BATCH_SQL = """
+SELECT created_ms, id,
+    (SELECT count(*) FROM pictures WHERE job = jobs.id AND deleted_ms IS NULL) AS pictures
+FROM jobs WHERE account = ? AND kind = 'generate' AND (created_ms, id) > (?, ?)
+ORDER BY created_ms, id LIMIT ?
+"""
 _ACCOUNT_TABLES = (
     "photos",
     "drafts",
@@ -25,6 +40,64 @@ _ACCOUNT_TABLES = (
     "asks",
     "identities",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredData:
+    """How much is kept of an account."""
+
+    photos: int
+    loras: int
+    pictures: int
+    jobs: int
+    identities: int
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureResult:
+    """What was deleted for good; files and attempts that went with it are for the caller to end."""
+
+    codes: tuple[LoraCode, ...]
+    photos: tuple[str, ...]  #: SHA-256 of each one's bytes
+    pictures: tuple[str, ...]  #: names of files
+    jobs: tuple[JobId, ...]
+    open_jobs: tuple[JobId, ...]  #: those of them that waited or ran
+    platforms: tuple[str, ...]
+
+
+class PrivacyRepository:
+    """Counts and deletes what is kept of an account."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def count_stored_data(self, account: AccountId) -> StoredData:
+        """Count what is kept of an account."""
+        sql = """
+            SELECT (SELECT count(*) FROM photos WHERE account = :account) AS photos,
+                (SELECT count(*) FROM loras WHERE account = :account) AS loras,
+                (SELECT count(*) FROM identities WHERE account = :account) AS identities
+        """
+        row = await self._connection.read(
+            lambda connection: connection.execute(sql, {"account": account}).fetchone()
+        )
+        jobs = pictures = 0
+        after = (0, 0)
+        while batch := await self._connection.fetch_rows(
+            _JOB_BATCH_SQL, account, *after, JOB_COUNT_BATCH_SIZE
+        ):
+            jobs += len(batch)
+            pictures += sum(each["pictures"] for each in batch)
+            after = (batch[-1]["created_ms"], batch[-1]["id"])
+        return StoredData(**row, jobs=jobs, pictures=pictures)
+
+    async def erase_account(self, account: AccountId) -> ErasureResult:
+        """Delete everything of an account, and all that anybody drew with its Loras; bare codes stay."""
+        return await self._connection.write(lambda connection: erase_account(connection, account))
+
+    async def erase_lora(self, code: LoraCode) -> ErasureResult:
+        """Delete a Lora and all that anybody drew with it; its bare code stays."""
+        return await self._connection.write(lambda connection: erase_lora(connection, code))
 
 
 def erase_account(connection: sqlite3.Connection, account: AccountId) -> ErasureResult:
@@ -107,7 +180,7 @@ def _erase_loras(
             files.update(msgspec.json.decode(notice["files"], type=list[str]))
         for table in ("photos", "notices", "pictures", "copies"):
             connection.execute(f"DELETE FROM {table} WHERE job = ?", (job,))  # noqa: S608 - our own names
-        sharing.release_shares(connection, job, is_done=False)
+        shares.release_shares(connection, job, is_done=False)
         connection.execute("DELETE FROM jobs WHERE id = ?", (job,))
     for code in codes:
         for table in ("drafts", "shares", "invitations", "photo_sets", "loras"):

@@ -7,15 +7,14 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from contextvars import copy_context
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TypeVar
 
 import aiosqlite
 
 from bot.core.errors import DatabaseError
-from bot.db.migrate import migrate, read_migrations
-from bot.db.rows import to_ms
+from bot.db.sqlite.migrate import migrate, read_migrations
 
 T = TypeVar("T")
 _PRAGMAS = (
@@ -28,6 +27,16 @@ _PRAGMAS = (
     "PRAGMA busy_timeout=30000",
     "PRAGMA secure_delete=ON",
 )
+
+
+def to_ms(time: datetime) -> int:
+    """Return a time as it is stored: whole milliseconds since 1970, UTC."""
+    return round(time.timestamp() * 1000)
+
+
+def from_ms(value: int) -> datetime:
+    """Return the UTC time of a stored value."""
+    return datetime.fromtimestamp(value / 1000, UTC)
 
 
 class Connection:
@@ -96,6 +105,14 @@ class Connection:
             return await self._run_in_thread(transaction)
         except sqlite3.Error as error:
             raise DatabaseError(f"The ledger could not be written: {error}") from error
+
+    async def fetch_rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        """Run one query and return its rows."""
+        return await self.read(lambda connection: connection.execute(sql, values).fetchall())
+
+    async def execute(self, sql: str, *values: object) -> None:
+        """Run one statement as a transaction."""
+        await self.write(lambda connection: connection.execute(sql, values))
 
     async def _run_in_thread(self, function: Callable[[sqlite3.Connection], T]) -> T:
         # aiosqlite runs what it is given in the connection's own thread, one after another: that is the

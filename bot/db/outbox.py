@@ -1,0 +1,264 @@
+"""Messages that are to be delivered, and updates of Telegram that are to be processed."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from bot.core.accounts import (
+    ChatAddress,
+    Identity,
+    Platform,
+)
+from bot.core.jobs import (
+    Job,
+)
+from bot.core.messages import current_request
+from bot.core.outbox import DirectMessage, IncomingUpdate, Notice, NoticeId, NoticeKind, StaleMessage
+from bot.db.sqlite.connection import Connection, from_ms, to_ms
+from bot.db.statements import messages, queue, shares
+
+log = logging.getLogger(__name__)
+
+
+#: Nothing is put off for longer; what seems to be was so before the clock was set back, and is due.
+MAX_RETRY_DELAY_MS = 6 * 3_600_000
+#: An update that the bot died with so often is given up: it may be what kills it.
+MAX_UPDATE_TRIES = 10
+
+
+class OutboxRepository:
+    """Notices, direct messages and stale messages until they are delivered, updates until processed."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def list_due_notices(self, limit: int) -> list[Notice]:
+        """List the notices that are due, the oldest first."""
+        now_ms = self._connection.now_ms()
+
+        def query(connection: sqlite3.Connection) -> list[Notice]:
+            rows = connection.execute(
+                "SELECT * FROM notices WHERE state = 'owed' AND (next_try_ms <= ? OR next_try_ms > ?)"
+                " ORDER BY next_try_ms, id LIMIT ?",
+                (now_ms, now_ms + MAX_RETRY_DELAY_MS, limit),
+            ).fetchall()
+            job_sql = "SELECT * FROM jobs WHERE id = ?"
+            return [
+                notice_from_row(
+                    row, queue.job_from_row(connection.execute(job_sql, (row["job"],)).fetchone())
+                )
+                for row in rows
+            ]
+
+        return await self._connection.read(query)
+
+    async def next_notice_at(self) -> datetime | None:
+        """Tell when the next notice is due."""
+        rows = await self._connection.fetch_rows(
+            "SELECT next_try_ms FROM notices WHERE state = 'owed' ORDER BY next_try_ms LIMIT 1"
+        )
+        return from_ms(rows[0]["next_try_ms"]) if rows else None
+
+    async def mark_notice_sent(self, notice_id: NoticeId, message_id: str) -> None:
+        """The platform has taken it."""
+        await self._connection.execute(
+            "UPDATE notices SET state = 'sent', message_id = ? WHERE id = ?", message_id, notice_id
+        )
+
+    async def schedule_notice_retry(self, notice_id: NoticeId, at: datetime) -> None:
+        """Try it again then, and not before it what its job owes besides."""
+        sql = (
+            "UPDATE notices SET tries = tries + (id = :id),"
+            " next_try_ms = iif(id = :id, :at, max(next_try_ms, :at))"
+            " WHERE job = (SELECT job FROM notices WHERE id = :id) AND id >= :id AND state = 'owed'"
+        )
+        await self._connection.write(
+            lambda connection: connection.execute(sql, {"id": notice_id, "at": to_ms(at)})
+        )
+
+    async def mark_notice_undeliverable(self, notice_id: NoticeId) -> None:
+        """Nobody is there to take it."""
+        await self._connection.execute("UPDATE notices SET state = 'undeliverable' WHERE id = ?", notice_id)
+
+    async def add_direct_messages(self, recipients: Sequence[Identity], text: str) -> None:
+        """Owe people a letter."""
+        now_ms = self._connection.now_ms()
+        await self._connection.write(
+            lambda connection: messages.insert_direct_messages(
+                connection,
+                [(str(identity.platform), identity.user_id) for identity in recipients],
+                text,
+                now_ms,
+            )
+        )
+
+    async def add_broadcast(self, text: str) -> int:
+        """Owe everybody a letter, but those whom the bot is closed to; gives their number.
+
+        Asked for again by the same message, it goes on where it was.
+        """
+        now_ms, idempotency_key = self._connection.now_ms(), current_request().idempotency_key or None
+        broadcast_id = await self._connection.write(
+            lambda connection: messages._get_or_create_broadcast(connection, idempotency_key, text, now_ms)
+        )
+        return await self._run_broadcast(broadcast_id)
+
+    async def resume_broadcasts(self) -> None:
+        """Go on with the letters to everybody that an earlier run was not done with."""
+        for row in await self._connection.fetch_rows(
+            "SELECT id FROM broadcasts WHERE NOT is_done ORDER BY id"
+        ):
+            await self._run_broadcast(row["id"])
+
+    async def get_due_direct_message(self, platform: Platform) -> DirectMessage | None:
+        """Give a letter that is due on a platform, the oldest first."""
+        now_ms = self._connection.now_ms()
+
+        def query(connection: sqlite3.Connection) -> DirectMessage | None:
+            row = connection.execute(
+                "SELECT * FROM letters WHERE platform = ? AND (next_try_ms <= ? OR next_try_ms > ?)"
+                " ORDER BY next_try_ms, id LIMIT 1",
+                (str(platform), now_ms, now_ms + MAX_RETRY_DELAY_MS),
+            ).fetchone()
+            if row is None:
+                return None
+            share = connection.execute("SELECT * FROM shares WHERE number = ?", (row["share"],)).fetchone()
+            return messages.direct_message_from_row(
+                row, None if share is None else shares.share_from_row(share)
+            )
+
+        return await self._connection.read(query)
+
+    async def next_direct_message_at(self, platform: Platform) -> datetime | None:
+        """Tell when the next letter on a platform is due."""
+        sql = "SELECT next_try_ms FROM letters WHERE platform = ? ORDER BY next_try_ms, id LIMIT 1"
+        rows = await self._connection.fetch_rows(sql, str(platform))
+        return from_ms(rows[0][0]) if rows else None
+
+    async def delete_direct_message(self, message: DirectMessage) -> None:
+        """The platform has taken it, or nobody is there to take it."""
+        await self._connection.execute("DELETE FROM letters WHERE id = ?", message.id)
+
+    async def schedule_direct_message_retry(self, message: DirectMessage, at: datetime) -> None:
+        """Try it again then."""
+        await self._connection.execute(
+            "UPDATE letters SET tries = tries + 1, next_try_ms = ? WHERE id = ?", to_ms(at), message.id
+        )
+
+    async def list_due_stale_messages(self, limit: int) -> list[StaleMessage]:
+        """List the messages that are to lose their result now, the oldest first."""
+        now_ms = self._connection.now_ms()
+        return await self._connection.read(
+            lambda connection: list_due_stale_messages(connection, now_ms, limit)
+        )
+
+    async def next_stale_message_at(self) -> datetime | None:
+        """Tell when the next message is to lose its result."""
+        rows = await self._connection.fetch_rows(
+            "SELECT min(next_try_ms) FROM copies WHERE next_try_ms IS NOT NULL"
+        )
+        return None if rows[0][0] is None else from_ms(rows[0][0])
+
+    async def delete_stale_message(self, message: StaleMessage) -> None:
+        """It shows nothing any more, or nobody can change it."""
+        await self._connection.execute("DELETE FROM copies WHERE id = ?", message.id)
+
+    async def schedule_stale_message_retry(self, message: StaleMessage, at: datetime) -> None:
+        """Try it again then."""
+        sql = "UPDATE copies SET tries = tries + 1, next_try_ms = ? WHERE id = ?"
+        await self._connection.execute(sql, to_ms(at), message.id)
+
+    async def count_undelivered(self) -> int:
+        """Count the messages that people are still owed."""
+        rows = await self._connection.fetch_rows(
+            "SELECT (SELECT count(*) FROM notices WHERE state = 'owed') + (SELECT count(*) FROM letters)"
+        )
+        return int(rows[0][0])
+
+    async def store_updates(self, updates: Sequence[IncomingUpdate]) -> set[int]:
+        """Keep updates; gives the numbers of those that were not handed over before."""
+        now_ms = self._connection.now_ms()
+
+        def transaction(connection: sqlite3.Connection) -> set[int]:
+            sql = (
+                "INSERT INTO updates (id, user_id, body, came_ms) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+            )
+            return {
+                each.id
+                for each in updates
+                if connection.execute(sql, (each.id, each.user_id, each.body, now_ms)).rowcount
+            }
+
+        return await self._connection.write(transaction)
+
+    async def list_pending_updates(self) -> list[IncomingUpdate]:
+        """List, in their order, the updates that an earlier run was not done with."""
+
+        def transaction(connection: sqlite3.Connection) -> list[IncomingUpdate]:
+            connection.execute("UPDATE updates SET tries = tries + 1 WHERE body IS NOT NULL")
+            discarded_count = connection.execute(
+                "UPDATE updates SET body = NULL, user_id = '' WHERE body IS NOT NULL AND tries > ?",
+                (MAX_UPDATE_TRIES,),
+            ).rowcount
+            if discarded_count:
+                log.error(
+                    "%d updates are given up: the bot died %d times with them",
+                    discarded_count,
+                    MAX_UPDATE_TRIES,
+                )
+            rows = connection.execute(
+                "SELECT id, user_id, body FROM updates WHERE body IS NOT NULL ORDER BY id"
+            )
+            return [IncomingUpdate(row["id"], row["user_id"], row["body"]) for row in rows]
+
+        return await self._connection.write(transaction)
+
+    async def mark_update_processed(self, update_id: int) -> None:
+        """Forget what an update said."""
+        await self._connection.execute("UPDATE updates SET body = NULL, user_id = '' WHERE id = ?", update_id)
+
+    async def delete_updates_before(self, before: datetime) -> None:
+        """Forget even the numbers of older ones: Telegram keeps none that long."""
+        await self._connection.execute("DELETE FROM updates WHERE came_ms < ?", to_ms(before))
+
+    async def _run_broadcast(self, broadcast_id: int) -> int:
+        while (
+            recipient_count := await self._connection.write(
+                lambda connection: messages._insert_broadcast_batch(connection, broadcast_id)
+            )
+        ) is None:
+            pass  # others have their turn between two transactions
+        return recipient_count
+
+
+def notice_from_row(row: sqlite3.Row, job: Job) -> Notice:
+    """Read a row of `notices`."""
+    return Notice(
+        id=NoticeId(row["id"]),
+        kind=NoticeKind(row["kind"]),
+        job=job,
+        files=tuple(msgspec.json.decode(row["files"], type=list[str])),
+        tries=row["tries"],
+        next_try_at=from_ms(row["next_try_ms"]),
+    )
+
+
+def list_due_stale_messages(connection: sqlite3.Connection, now_ms: int, limit: int) -> list[StaleMessage]:
+    """List the messages that are to lose their result now, the oldest first."""
+    rows = connection.execute(
+        "SELECT * FROM copies WHERE next_try_ms IS NOT NULL AND (next_try_ms <= ? OR next_try_ms > ?)"
+        " ORDER BY next_try_ms, id LIMIT ?",
+        (now_ms, now_ms + MAX_RETRY_DELAY_MS, limit),
+    ).fetchall()
+    return [_stale_message_from_row(connection, row) for row in rows]
+
+
+def _stale_message_from_row(connection: sqlite3.Connection, row: sqlite3.Row) -> StaleMessage:
+    job = queue.job_from_row(connection.execute("SELECT * FROM jobs WHERE id = ?", (row["job"],)).fetchone())
+    address = ChatAddress(Platform(row["platform"]), row["chat_id"], row["user_id"])
+    return StaleMessage(row["id"], job, address, row["message_id"], row["tries"])

@@ -1,0 +1,1 @@
+"""The SQLite file: its one connection, its migrations, and reading it from outside."""

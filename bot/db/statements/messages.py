@@ -1,0 +1,80 @@
+"""Direct messages and broadcasts."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from bot.core.accounts import (
+    Identity,
+    Platform,
+)
+from bot.core.loras import (
+    Share,
+)
+from bot.core.outbox import DirectMessage
+
+#: So many people are owed a letter in one transaction: some milliseconds.
+BROADCAST_BATCH_SIZE = 50
+#: A broadcast is known for so long after it, should the message that asked for it be carried out again.
+BROADCAST_RETENTION_MS = 86_400_000
+# One letter a person: on the platform where they last asked for something.
+_INSERT_BATCH_SQL = """
+INSERT INTO letters (platform, user_id, words, next_try_ms, created_ms)
+SELECT platform, user_id, :words, :now, :now FROM (
+    SELECT platform, user_id, row_number() OVER (PARTITION BY account ORDER BY platform = (
+        SELECT jobs.platform FROM jobs WHERE jobs.account = identities.account ORDER BY jobs.id DESC LIMIT 1
+    ) DESC, platform) AS place
+    FROM identities
+    WHERE account > :after AND account <= :last AND platform != 'console'
+        AND NOT EXISTS (SELECT 1 FROM bans WHERE (bans.platform, bans.user_id)
+            = (identities.platform, identities.user_id))
+) WHERE place = 1
+"""
+
+
+def insert_direct_messages(
+    connection: sqlite3.Connection, recipients: Sequence[tuple[str, str]], text: str, now_ms: int
+) -> None:
+    """Owe people a letter, inside a transaction."""
+    connection.executemany(
+        "INSERT INTO letters (platform, user_id, words, next_try_ms, created_ms) VALUES (?, ?, ?, ?, ?)",
+        [(*identity, text, now_ms, now_ms) for identity in recipients],
+    )
+
+
+def direct_message_from_row(row: sqlite3.Row, share: Share | None) -> DirectMessage:
+    """Read a row of `letters`."""
+    recipient = Identity(Platform(row["platform"]), row["user_id"])
+    return DirectMessage(row["id"], recipient, row["words"], row["tries"], share)
+
+
+def _get_or_create_broadcast(
+    connection: sqlite3.Connection, idempotency_key: str | None, text: str, now_ms: int
+) -> int:
+    connection.execute(
+        "DELETE FROM broadcasts WHERE is_done AND created_ms <= ?", (now_ms - BROADCAST_RETENTION_MS,)
+    )
+    row = connection.execute("SELECT id FROM broadcasts WHERE asked = ?", (idempotency_key,)).fetchone()
+    if row is None:
+        sql = "INSERT INTO broadcasts (asked, words, created_ms) VALUES (?, ?, ?) RETURNING id"
+        row = connection.execute(sql, (idempotency_key, text, now_ms)).fetchone()
+    return int(row["id"])
+
+
+def _insert_broadcast_batch(connection: sqlite3.Connection, broadcast_id: int) -> int | None:
+    """Owe the next people their letter; gives how many there were in all, None while there are more."""
+    row = connection.execute("SELECT * FROM broadcasts WHERE id = ?", (broadcast_id,)).fetchone()
+    after_account, recipient_count = row["told_up_to"], int(row["people"])
+    sql = "SELECT max(id) FROM (SELECT id FROM accounts WHERE id > ? ORDER BY id LIMIT ?)"
+    last_account = connection.execute(sql, (after_account, BROADCAST_BATCH_SIZE)).fetchone()[0]
+    if row["is_done"] or last_account is None:
+        connection.execute("UPDATE broadcasts SET is_done = 1 WHERE id = ?", (broadcast_id,))
+        return recipient_count
+    values = {"words": row["words"], "now": row["created_ms"], "after": after_account, "last": last_account}
+    recipient_count += connection.execute(_INSERT_BATCH_SQL, values).rowcount
+    connection.execute(
+        "UPDATE broadcasts SET told_up_to = ?, people = ? WHERE id = ?",
+        (last_account, recipient_count, broadcast_id),
+    )
+    return None

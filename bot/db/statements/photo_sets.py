@@ -1,0 +1,272 @@
+"""The photo set that is being collected, and the training it starts, as statements inside one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bot.core.accounts import (
+    AccountId,
+    ChatAddress,
+    Platform,
+)
+from bot.core.jobs import (
+    Job,
+    JobId,
+    TrainingParams,
+)
+from bot.core.loras import (
+    DEFAULT_EXTRA_STEPS,
+    LoraCode,
+    Trigger,
+)
+from bot.core.photos import MAX_PHOTOS_IN_SET, PHOTOS_PER_LORA, NewPhoto, PhotoSet
+from bot.db.statements import loras, queue
+
+#: The trainings of :code that have ended; photos that are still theirs are kept ones.
+KEPT_PHOTO_JOBS_SQL = (
+    "(SELECT id FROM jobs WHERE code = :code AND kind = 'train' AND status NOT IN ('queued', 'running'))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AddPhotosResult:
+    """What became of the photos given: one `accepted` each, the size of the set, the job it started.
+
+    `before` is the set as it was, with the message that showed it.
+    """
+
+    accepted: tuple[bool, ...]
+    photo_count: int
+    job: Job | None
+    previous_set: PhotoSet
+
+
+def count_collected(connection: sqlite3.Connection, account: AccountId) -> int:
+    """Count the photos of the set that is being collected."""
+    row = connection.execute(
+        "SELECT count(*) FROM photos WHERE account = ? AND job IS NULL", (account,)
+    ).fetchone()
+    return int(row[0])
+
+
+def insert_photos(
+    connection: sqlite3.Connection, account: AccountId, photos: Sequence[NewPhoto], now_ms: int
+) -> tuple[bool, ...]:
+    """Put photos into the set; False for one that is already there or has no room."""
+    count, accepted = count_collected(connection, account), []
+    for photo in photos:
+        is_accepted = count < MAX_PHOTOS_IN_SET
+        if is_accepted:
+            is_accepted = (
+                connection.execute(
+                    "INSERT INTO photos (account, sha256, created_ms, data, hint, place)"
+                    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    (
+                        account,
+                        photo.sha256,
+                        now_ms,
+                        photo.data,
+                        photo.hint,
+                        _get_free_position(connection, account),
+                    ),
+                ).rowcount
+                == 1
+            )
+        count += is_accepted
+        accepted.append(is_accepted)
+    return tuple(accepted)
+
+
+def add_photos_to_set(
+    connection: sqlite3.Connection,
+    account: AccountId,
+    photos: Sequence[NewPhoto],
+    request: tuple[ChatAddress, TrainingParams] | None,
+    now_ms: int,
+) -> AddPhotosResult:
+    """Put photos into the set; exactly five start its training, where one is asked for."""
+    previous_set = get_set(connection, account)
+    accepted = insert_photos(connection, account, photos, now_ms)
+    count = count_collected(connection, account)
+    job = None
+    if request is not None and count == PHOTOS_PER_LORA and any(accepted):
+        job = start_training(connection, account, request, now_ms)
+    if job is None and any(accepted):
+        touch_set(connection, account, now_ms)
+    return AddPhotosResult(accepted, 0 if job is not None else count, job, previous_set)
+
+
+def get_set(connection: sqlite3.Connection, account: AccountId) -> PhotoSet:
+    """Give the set that is being collected; it may be empty."""
+    rows = connection.execute(
+        "SELECT id FROM photos WHERE account = ? AND job IS NULL ORDER BY coalesce(place, id), id", (account,)
+    )
+    photo_ids = tuple(row["id"] for row in rows)
+    row = connection.execute(
+        "SELECT photo_sets.*, loras.class_word AS of_lora FROM photo_sets LEFT JOIN loras USING (code)"
+        " WHERE photo_sets.account = ?",
+        (account,),
+    ).fetchone()
+    if row is None:
+        return PhotoSet(account, photo_ids)
+    return PhotoSet(
+        account,
+        photo_ids,
+        row["of_lora"] or row["class_word"],
+        row["name"],
+        ChatAddress(Platform(row["platform"]), row["chat_id"], row["user_id"]) if row["platform"] else None,
+        row["card_message_id"],
+        None if row["code"] is None else LoraCode(row["code"]),
+        row["steps"] or DEFAULT_EXTRA_STEPS,
+        row["swaps"],
+    )
+
+
+def touch_set(connection: sqlite3.Connection, account: AccountId, now_ms: int) -> None:
+    """Note that somebody works on their set: a day later it is forgotten."""
+    connection.execute(
+        "INSERT INTO photo_sets (account, touched_ms) VALUES (?, ?)"
+        " ON CONFLICT (account) DO UPDATE SET touched_ms = excluded.touched_ms, reminded_ms = NULL",
+        (account, now_ms),
+    )
+
+
+def delete_set(connection: sqlite3.Connection, account: AccountId) -> list[str]:
+    """Delete the set that is being collected, and what it was for; give the SHA-256 of each photo's bytes."""
+    deleted_hashes = list_set_hashes(connection, account)
+    connection.execute("DELETE FROM photos WHERE account = ? AND job IS NULL", (account,))
+    connection.execute(
+        "UPDATE photo_sets SET code = NULL, steps = NULL, swaps = NULL WHERE account = ?", (account,)
+    )
+    return deleted_hashes
+
+
+def list_set_hashes(connection: sqlite3.Connection, account: AccountId) -> list[str]:
+    """Give the SHA-256 of each photo's bytes in the set that is being collected, in the order they came."""
+    rows = connection.execute(
+        "SELECT data FROM photos WHERE account = ? AND job IS NULL ORDER BY coalesce(place, id), id",
+        (account,),
+    )
+    return [hashlib.sha256(row["data"]).hexdigest() for row in rows]
+
+
+def list_job_hashes(connection: sqlite3.Connection, job_id: JobId) -> list[str]:
+    """Give the SHA-256 of each photo's bytes of a training, in the order they came."""
+    rows = connection.execute(
+        "SELECT data FROM photos WHERE job = ? ORDER BY coalesce(place, id), id", (job_id,)
+    )
+    return [hashlib.sha256(row["data"]).hexdigest() for row in rows]
+
+
+def start_training(
+    connection: sqlite3.Connection,
+    account: AccountId,
+    request: tuple[ChatAddress, TrainingParams],
+    now_ms: int,
+) -> Job | None:
+    """Turn the first five photos of the set into a Lora and its queued job; the rest is dropped.
+
+    A set for a Lora that is there trains that one further; None while it is trained already.
+    """
+    if count_collected(connection, account) < PHOTOS_PER_LORA:
+        return None
+    row = connection.execute("SELECT code, steps FROM photo_sets WHERE account = ?", (account,)).fetchone()
+    if row is None or row["code"] is None:
+        job: Job | None = _start_new_training(connection, account, request, now_ms)
+    else:
+        code = LoraCode(row["code"])
+        job = continue_training(connection, (account, code), request[0], row["steps"], now_ms)
+        if job is not None:  # what was kept of it until now is in the way
+            connection.execute(f"DELETE FROM photos WHERE job IN {KEPT_PHOTO_JOBS_SQL}", {"code": code})  # noqa: S608 - our own words
+    if job is None:
+        return None
+    connection.execute(
+        "UPDATE photos SET job = ? WHERE id IN"
+        " (SELECT id FROM photos WHERE account = ? AND job IS NULL ORDER BY coalesce(place, id), id LIMIT ?)",
+        (job.id, account, PHOTOS_PER_LORA),
+    )
+    connection.execute("DELETE FROM photos WHERE account = ? AND job IS NULL", (account,))
+    connection.execute("DELETE FROM photo_sets WHERE account = ?", (account,))
+    return job
+
+
+def continue_training(
+    connection: sqlite3.Connection,
+    owner_and_code: tuple[AccountId, LoraCode],
+    address: ChatAddress,
+    steps: int,
+    now_ms: int,
+) -> Job | None:
+    """Queue a further training of a Lora that is ready; None while it is trained already."""
+    account, code = owner_and_code
+    lora = connection.execute(
+        "SELECT * FROM loras WHERE code = :code AND account = :account AND state = 'ready' AND NOT EXISTS ("
+        "SELECT 1 FROM jobs WHERE code = :code AND kind = 'train' AND status IN ('queued', 'running'))",
+        {"code": code, "account": account},
+    ).fetchone()
+    if lora is None:
+        return None
+    trained_steps = lora["steps"] or 0
+    # Another seed: else it would see the very noise again that it began with.
+    params = TrainingParams(
+        Trigger(lora["token"], lora["class_word"]), steps, seed=trained_steps, start_step=trained_steps
+    )
+    return queue.insert_job(connection, (account, code), params, address, now_ms)
+
+
+def delete_kept_photos(connection: sqlite3.Connection, account: AccountId) -> None:
+    """Delete the photos that were kept of trainings that have ended."""
+    connection.execute(
+        "DELETE FROM photos WHERE account = :account AND job IN (SELECT id FROM jobs"
+        " WHERE account = :account AND status NOT IN ('queued', 'running'))",
+        {"account": account},
+    )
+
+
+def list_kept_ids(connection: sqlite3.Connection, code: LoraCode) -> list[int]:
+    sql = f"SELECT id FROM photos WHERE job IN {KEPT_PHOTO_JOBS_SQL} ORDER BY coalesce(place, id), id"  # noqa: S608 - our own words
+    return [row["id"] for row in connection.execute(sql, {"code": code})]
+
+
+def _start_new_training(
+    connection: sqlite3.Connection,
+    account: AccountId,
+    request: tuple[ChatAddress, TrainingParams],
+    now_ms: int,
+) -> Job:
+    address, params = request
+    class_word, name = _get_set_labels(connection, account, params.trigger)
+    params = replace(
+        params,
+        trigger=loras.assign_trigger(connection, account, replace(params.trigger, class_word=class_word)),
+    )
+    code = loras.generate_code(connection)
+    connection.execute(
+        "INSERT INTO loras (code, account, token, class_word, state, created_ms, name)"
+        " VALUES (?, ?, ?, ?, 'training', ?, ?)",
+        (code, account, params.trigger.token, params.trigger.class_word, now_ms, name),
+    )
+    return queue.insert_job(connection, (account, code), params, address, now_ms)
+
+
+def _get_free_position(connection: sqlite3.Connection, account: AccountId) -> int | None:
+    """Give the place in the set that the next photo is to take, if that is free."""
+    row = connection.execute(
+        "SELECT swaps FROM photo_sets WHERE account = :account AND swaps NOT IN"
+        " (SELECT place FROM photos WHERE account = :account AND job IS NULL AND place IS NOT NULL)",
+        {"account": account},
+    ).fetchone()
+    return None if row is None else row["swaps"]
+
+
+def _get_set_labels(
+    connection: sqlite3.Connection, account: AccountId, default_trigger: Trigger
+) -> tuple[str, str]:
+    """Give the class word and the name that were chosen for the set that is being collected."""
+    row = connection.execute(
+        "SELECT class_word, name FROM photo_sets WHERE account = ?", (account,)
+    ).fetchone()
+    return (default_trigger.class_word, "") if row is None else (row["class_word"], row["name"])
