@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import json
 import shutil
+import tomllib
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from tests.acceptance.telegram_server import TOKEN, TelegramServer, telegram_server, until
-from tests.support.container_images import Yard, copy_of_checkout, why_not, yard
+from tests.support.container_images import ROOT, Yard, copy_of_checkout, why_not, yard
 
 CANARY = "canary-that-must-not-get-into-an-image"
 BOT, ALL = "localhost/loracode:bot", "localhost/loracode:all"
@@ -83,6 +84,11 @@ def test_without_a_token_it_says_what_is_missing_and_ends(built: Yard) -> None:
     assert ran.returncode == 2
     assert "TELEGRAM_BOT_TOKEN or DISCORD_BOT_TOKEN has to be set" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_the_version_is_the_one_of_the_checkout(built: Yard) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert built.run(BOT, "--version").stdout == f"loracode, version {project['version']}\n"
 
 
 async def test_the_bot_lives_is_well_and_ends_when_told(built: Yard) -> None:

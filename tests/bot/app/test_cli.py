@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from importlib import metadata
 from pathlib import Path
 
 import msgspec
@@ -58,9 +59,14 @@ def loaded_by(*arguments: str) -> set[str]:
     return set(ran.stderr.splitlines())
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("status", "--health")])
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("status", "--health")])
 def test_help_and_the_health_check_load_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert not loaded_by(*arguments) & {"torch", "diffusers", "telegram", "discord", "PIL", "pydantic"}
+
+
+def test_the_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"loracode, version {metadata.version('loracode')}\n"
 
 
 def test_the_readme_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
