@@ -14,13 +14,15 @@ from typing import Any, cast
 from discord import app_commands
 from telegram.ext import CommandHandler
 
-from bot import texts
 from bot.chats.console import ConsoleAdapter
 from bot.chats.discord import LoraCodeClient
 from bot.chats.telegram.handlers import MessageHandlers
 from bot.chats.telegram.replies import TelegramReplies
 from bot.services import Services
 from bot.services.generation_options import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, MAX_STRENGTH, OPTIONS
+from bot.texts import ENGLISH, languages, translate_to
+from bot.texts.admin import ADMIN_COMMANDS
+from bot.texts.commands import COMMANDS, command_name
 from gpu_worker.protocol import SAMPLERS, SHAPES
 
 ROOT = Path(__file__).parents[1]
@@ -152,7 +154,7 @@ def _render_label(node: ast.expr) -> str:
                 {keyword.arg: f"<{keyword.arg}>" for keyword in call.keywords if keyword.arg},
             )
             if isinstance(key, ast.Constant):
-                return texts.translate_to(texts.ENGLISH, str(key.value), **placeholders)
+                return translate_to(ENGLISH, str(key.value), **placeholders)
     return _render_expression(node) if isinstance(node, ast.JoinedStr) else "(what it stands for)"
 
 
@@ -189,18 +191,18 @@ def _command_rows(tree: app_commands.CommandTree[Any]) -> list[tuple[str, ...]]:
     return [
         (
             f"`/{name}`",
-            texts.translate_to(texts.ENGLISH, f"telegram-{name}"),
+            translate_to(ENGLISH, f"telegram-{name}"),
             *_list_platforms(name, tree),
-            *(f"`/{texts.command_name(name, language)}`" for language in _list_other_languages()),
+            *(f"`/{command_name(name, language)}`" for language in _list_other_languages()),
         )
-        for name in texts.COMMANDS
+        for name in COMMANDS
     ]
 
 
 def _admin_command_rows(tree: app_commands.CommandTree[Any]) -> list[tuple[str, ...]]:
     return [
         (f"`/{name}{f' <{argument}>' if argument else ''}`", description, *_list_platforms(name, tree))
-        for name, (description, argument) in texts.ADMIN_COMMANDS.items()
+        for name, (description, argument) in ADMIN_COMMANDS.items()
     ]
 
 
@@ -244,7 +246,7 @@ def _render_menus(tree: app_commands.CommandTree[Any]) -> list[str]:
 
 
 def _list_other_languages() -> list[str]:
-    return [each for each in texts.languages() if each != texts.ENGLISH]
+    return [each for each in languages() if each != ENGLISH]
 
 
 def _render_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

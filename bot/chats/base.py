@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from bot import texts
 from bot.core.accounts import Identity
 from bot.core.errors import UserError
 from bot.core.messages import Reply
 from bot.services import Services
+from bot.texts import translate, use_language
 
 log = logging.getLogger(__name__)
 #: Longer nobody waits for a language: their app's is good enough.
@@ -28,7 +28,7 @@ async def run_use_case(use_case: Awaitable[_Result]) -> _Result | Reply:
         return Reply(error.message)
     except Exception:
         log.exception("a use case failed")  # first of all, so that it is seen even if the apology breaks
-        return texts.apology()
+        return Reply(translate("apology"))
 
 
 @asynccontextmanager
@@ -40,5 +40,5 @@ async def use_language_of(services: Services, identity: Identity) -> AsyncIterat
     except Exception:
         log.exception("a language could not be looked up")  # what is asked for will be answered all the same
         language = identity.locale
-    with texts.use_language(language):
+    with use_language(language):
         yield

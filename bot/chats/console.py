@@ -15,11 +15,13 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from bot import texts
 from bot.chats.base import run_use_case, use_language_of
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.messages import Button, Reply, Upload
 from bot.services import Services
+from bot.texts import translate
+from bot.texts.admin import ADMIN_COMMANDS
+from bot.texts.commands import COMMANDS, command_names
 
 CONSOLE_IDENTITY = Identity(Platform.CONSOLE, "me")
 CONSOLE_ADDRESS = ChatAddress(Platform.CONSOLE, "me", "me")
@@ -68,7 +70,7 @@ class ConsoleAdapter:
     async def run(self) -> None:
         """Answer what is typed until the input ends or `/quit`."""
         async with use_language_of(self._services, self._identity):
-            self.print_line(texts.CONSOLE_HINT)
+            self.print_line(translate("console-hint"))
         async for line in read_lines(self._stdin):
             if line in {"/quit", "/exit"}:
                 return
@@ -149,7 +151,7 @@ class ConsoleAdapter:
             if command.startswith("/")
             else await self._services.handle_text(self._identity, CONSOLE_ADDRESS, line)
         )
-        return reply or Reply(texts.CONSOLE_LOST)
+        return reply or Reply(translate("console-lost"))
 
     def commands(self) -> dict[str, Callable[[str], Awaitable[Reply]]]:
         """Give what can be typed, under every name it has, and what it does."""
@@ -172,9 +174,9 @@ class ConsoleAdapter:
             "/settings": lambda _: services.show_settings(self._identity),
             "/privacy": lambda _: services.show_privacy(self._identity),
             "/forgetme": lambda _: services.ask_to_erase(self._identity),
-            **{f"/{name}": self._admin_handler(name) for name in texts.ADMIN_COMMANDS},
+            **{f"/{name}": self._admin_handler(name) for name in ADMIN_COMMANDS},
         }
-        aliases = [(also, each) for each in texts.COMMANDS for also in texts.command_names(each)]
+        aliases = [(also, each) for each in COMMANDS for also in command_names(each)]
         return handlers | {f"/{also}": handlers[f"/{each}"] for also, each in aliases}
 
     def _admin_handler(self, name: str) -> Callable[[str], Awaitable[Reply]]:

@@ -7,15 +7,16 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from bot import texts
 from bot.core.accounts import Platform
 from bot.core.errors import ChatBusy, ChatUnreachable
 from bot.core.jobs import JobId
 from bot.core.logging import log_context
-from bot.core.messages import ChatAdapter
+from bot.core.messages import ChatAdapter, Reply
 from bot.core.outbox import StaleMessage
 from bot.core.retry import MAX_BACKOFF_S, backoff_s, wait_for_event
 from bot.db import Database
+from bot.texts import translate, use_language
+from bot.texts.results import result_title
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +64,8 @@ class StaleMessages:
             await self._reschedule(message, MAX_BACKOFF_S)
             return
         try:
-            with texts.use_language(await self._database.accounts.get_language(message.address.identity)):
-                replacement = texts.result_deleted(message.job)
+            with use_language(await self._database.accounts.get_language(message.address.identity)):
+                replacement = Reply(translate("result-deleted", result=result_title(message.job)))
             async with self._lock_for(message.job.id):
                 await chat.edit(message.address, message.message_id, replacement)
         except ChatUnreachable as error:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bot import texts
 from bot.core.accounts import Platform
 from bot.core.errors import ChatBusy, ChatUnreachable
 from bot.core.messages import ChatAdapter, Reply
 from bot.core.outbox import DirectMessage
 from bot.core.retry import backoff_s, run_to_completion, wait_for_event
 from bot.db import Database
+from bot.texts import use_language
+from bot.texts.sharing import access_granted, share_card
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ class DirectMessageSender:
 
     async def _deliver_message(self, chat: ChatAdapter, message: DirectMessage) -> None:
         try:
-            with texts.use_language(await self._database.accounts.get_language(message.recipient)):
+            with use_language(await self._database.accounts.get_language(message.recipient)):
                 reply = _build_reply(message)
             if reply is not None:
                 account_id = await self._database.accounts.find_by_identity(message.recipient)
@@ -108,5 +109,5 @@ def _build_reply(message: DirectMessage) -> Reply | None:
     if share is None:
         return Reply(message.text)
     if message.recipient == share.address.identity:
-        return Reply(texts.access_granted(share)) if share.is_granted else None
-    return texts.share_card(share)
+        return Reply(access_granted(share)) if share.is_granted else None
+    return share_card(share)

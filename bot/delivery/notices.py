@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from bot import texts
 from bot.core.accounts import AccountId, ChatAddress, Identity, Platform
 from bot.core.errors import ChatBusy, ChatUnreachable
 from bot.core.jobs import TERMINAL_STATUSES, Job, JobId, JobKind, JobStatus, estimate_job
@@ -25,6 +24,10 @@ from bot.db import Database
 from bot.delivery.deletions import StaleMessages
 from bot.media.moderation import Moderator
 from bot.media.storage import Storage
+from bot.texts import translate, use_language
+from bot.texts.cards import job_card, notice_reply
+from bot.texts.photo_sets import set_reminder
+from bot.texts.results import result_title
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +93,8 @@ class NoticeSender:
             return False
         nonce = f"set-{max(photo_set.photo_ids)}"
         try:
-            with texts.use_language(await self._language_at(address)):
-                reminder = texts.set_reminder(len(photo_set.photo_ids))
+            with use_language(await self._language_at(address)):
+                reminder = set_reminder(len(photo_set.photo_ids))
             reply = await self._apply_preferences(reminder, photo_set.account)
             await chat.send(address, reply, nonce=nonce)
         except ChatUnreachable as error:
@@ -163,7 +166,7 @@ class NoticeSender:
             await self._reschedule(notice, DISABLED_CHAT_RETRY_S)
             return False
         try:
-            with texts.use_language(await self._language_at(notice.job.address)):
+            with use_language(await self._language_at(notice.job.address)):
                 message_id = await self._send_notice(chat, notice)
         except ChatUnreachable as error:
             log.info("notice %d cannot be delivered: %s", notice.id, error)
@@ -224,12 +227,14 @@ class NoticeSender:
     async def _format_notice(self, notice: Notice) -> Reply:
         job = notice.job
         if notice.kind is NoticeKind.GENERATE_DONE and await self._is_deleted(job):
-            return texts.result_deleted(job)  # its person was quicker, with `/show`
+            return Reply(
+                translate("result-deleted", result=result_title(job))
+            )  # its person was quicker, with `/show`
         paths = [self._storage.picture_path(name) for name in notice.files]
         keeps_photos = notice.kind is NoticeKind.TRAIN_DONE and await self._database.photos.has_kept_photos(
             job.code
         )
-        return texts.notice_reply(notice, await asyncio.to_thread(_existing_paths, paths), keeps_photos)
+        return notice_reply(notice, await asyncio.to_thread(_existing_paths, paths), keeps_photos)
 
     async def _language_at(self, address: ChatAddress) -> str:
         """Give the language of whoever asked for something at a place."""
@@ -255,7 +260,7 @@ class NoticeSender:
                 self._stale_cards.add(job_id)
                 return 1.0
             try:
-                with texts.use_language(await self._language_at(job.address)):
+                with use_language(await self._language_at(job.address)):
                     await self._show_card(chat, job, remark)
             except ChatBusy as busy:
                 self._stale_cards.add(job_id)
@@ -286,7 +291,7 @@ class NoticeSender:
     async def _build_card(self, job: Job, remark: str, has_new_preview: bool) -> Reply:
         job_estimate = await estimate_job(self._database.jobs, job, self._clock())
         preview = self._storage.preview_path(job.id) if has_new_preview else None
-        reply = texts.job_card(job, job_estimate.remaining_s, job_estimate.position, remark, preview)
+        reply = job_card(job, job_estimate.remaining_s, job_estimate.position, remark, preview)
         # A picture is sent once, not with each step; the card of a training that is done goes on showing it.
         is_successful = job.status not in {JobStatus.FAILED, JobStatus.CANCELLED}
         return replace(reply, keeps_pictures=is_successful and not reply.pictures)

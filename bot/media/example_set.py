@@ -8,10 +8,10 @@ import logging
 from pathlib import Path
 
 import drawn
-from bot import texts
 from bot.media import contact_sheet
 from bot.media.contact_sheet import TILE_PX, Overlay
 from bot.media.storage import Storage
+from bot.texts.photo_sets import good_set_reasons
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class ExampleSheet:
 
     async def get_picture(self) -> tuple[Path, ...]:
         """Give the picture with the reasons in the words of the moment; nothing where it cannot be kept."""
-        reasons = texts.good_set_reasons()
+        reasons = good_set_reasons()
         # Named by its words, so that other words, such as another language's, are another file.
         name = f"good-set-{hashlib.sha256('|'.join(reasons).encode()).hexdigest()[:12]}.jpg"
         path = self._storage.example_path(name)

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot import texts
 from bot.core.accounts import Identity
 from bot.core.jobs import PAUSED_SWITCH
 from bot.core.monitoring import Alert, MonitorSample, MonitorSnapshot, evaluate_alerts
 from bot.db import Database
+from bot.texts.admin import alert_raised, alert_resolved
 from gpu_worker.protocol import WorkerHealth
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class Monitor:
         """Tell of a change; that it was told stands in the ledger with the letters, so it is told once."""
         if alert.is_bad is None:
             return
-        text = texts.alert_raised(alert) if alert.is_bad else texts.alert_resolved(alert)
+        text = alert_raised(alert) if alert.is_bad else alert_resolved(alert)
         if await self._database.monitoring.set_alert(alert.kind, alert.is_bad, inputs.admins, text):
             log.log(logging.ERROR if alert.is_bad else logging.INFO, "%s", text)
             inputs.wake_sender()

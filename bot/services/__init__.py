@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence, Set
 from dataclasses import replace
 
-from bot import texts
 from bot.core.accounts import AccountId, ChatAddress, Identity, Platform
 from bot.core.errors import UnknownCode, UserError
 from bot.core.jobs import GenerationParams, JobId
@@ -25,6 +24,9 @@ from bot.services.photo_sets import TRAIN_PAYLOAD, PhotoSetService
 from bot.services.results import ResultService
 from bot.services.sharing import ReportService, SharingService, make_requester
 from bot.services.updates import UpdateInbox
+from bot.texts import translate
+from bot.texts.commands import help_text
+from bot.texts.photo_sets import consent_question
 
 MAX_CHOICES = 25
 _JOB_ACTION = re.compile(r"(cancel|again|edit|recipe|delete|delete!):([0-9]{1,15})")
@@ -86,7 +88,7 @@ class Services:
 
     async def show_help(self, who: Identity) -> Reply:
         """List the commands."""
-        return texts.help_text(who.platform, who in self._admins)
+        return help_text(who.platform, who in self._admins)
 
     async def get_consent_question(self, who: Identity) -> Reply | None:
         """Give the question that comes before any photo; None when it was answered."""
@@ -96,7 +98,7 @@ class Services:
             )
         except UserError as error:
             return Reply(error.message)
-        return texts.consent_question(0) if needs_consent else None
+        return consent_question(0) if needs_consent else None
 
     async def start_training(self, who: Identity, address: ChatAddress) -> Reply:
         """Say which photos are missing or how to send them; start when exactly five are there."""
@@ -155,7 +157,14 @@ class Services:
             try:
                 await access.require_usable_lora(self._database, account, command.code, self._clock())
             except UnknownCode as error:
-                raise UnknownCode(texts.unknown_code_of_numbers(command.code)) from error
+                raise UnknownCode(
+                    translate(
+                        "unknown-code-of-numbers",
+                        code=format_code(command.code),
+                        first=command.code[:4],
+                        second=command.code[4:],
+                    )
+                ) from error
         params = await self._preferences.apply_defaults(account, command.params)
         return await self._generations.generate(account, address, command.code, params)
 
@@ -214,7 +223,7 @@ class Services:
             await self._access_policy.require_account(who), address, text
         )
         if reply is None:
-            raise UserError(texts.DRAFT_GONE)
+            raise UserError(translate("draft-gone"))
         return reply
 
     async def suggest_codes(self, who: Identity, query: str) -> list[Suggestion]:
@@ -362,7 +371,7 @@ class Services:
                 return replace(await self.list_loras(identity, address), edits_message=True)
             case "consent":
                 return await self._photo_sets.record_consent(account, address)
-        raise UserError(texts.STALE_BUTTON)
+        raise UserError(translate("stale-button"))
 
     async def _handle_job_button(
         self, account: AccountId, address: ChatAddress, action_name: str, job_id: JobId

@@ -16,14 +16,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
-from bot import texts
 from bot.core.accounts import AccessMode, AccessStatus, AccountId, ChatAddress, Identity, Quota, Role
 from bot.core.errors import UnknownCode, UserError
 from bot.core.jobs import Job, JobId, JobKind, JobStatus, Picture, estimate_job
 from bot.core.logging import add_log_context
-from bot.core.loras import Lora, LoraCode, LoraState
+from bot.core.loras import Lora, LoraCode, LoraState, format_code
 from bot.db import Database
 from bot.services.context import ServiceContext
+from bot.texts import translate
+from bot.texts.loras import not_usable
+from bot.texts.words import format_duration, format_time_left
 
 ONE_DAY, ONE_HOUR = timedelta(days=1), timedelta(hours=1)
 #: Of a full line: so many jobs are asked when they end; told when none of them knows; never told less.
@@ -45,7 +47,7 @@ class AccessPolicy:
         if identity not in rules.admins:
             access_status = await database.access.get_access_status(identity)
             if access_status.is_banned:
-                raise UserError(texts.BANNED)
+                raise UserError(translate("banned"))
             is_guest = get_role(self._context, access_status, identity) is Role.GUEST
             is_closed = rules.access is not AccessMode.OPEN and is_guest and not is_linking
             if is_closed and not await self._is_listed(identity):
@@ -81,15 +83,13 @@ async def check_queue_limit(context: ServiceContext, account: AccountId, address
         return
     queued_count = sum((await database.monitoring.count_queued()).values())
     if rules.max_queued_jobs is not None and queued_count >= rules.max_queued_jobs:
-        raise UserError(
-            texts.queue_full(
-                queued_count, await _estimate_wait_s(context, await database.jobs.list_running())
-            )
-        )
+        wait_s = await _estimate_wait_s(context, await database.jobs.list_running())
+        raise UserError(translate("queue-full", count=queued_count, span=format_duration(wait_s)))
     if rules.max_chat_jobs is not None and address.is_shared:
         jobs = await database.jobs.list_open_in_chat(address, rules.max_chat_jobs)
         if len(jobs) >= rules.max_chat_jobs:
-            raise UserError(texts.chat_full(len(jobs), await _estimate_wait_s(context, jobs)))
+            wait_s = await _estimate_wait_s(context, jobs)
+            raise UserError(translate("chat-full", count=len(jobs), span=format_duration(wait_s)))
 
 
 async def _estimate_wait_s(context: ServiceContext, jobs: Sequence[Job]) -> float:
@@ -113,7 +113,7 @@ async def check_training_quota(context: ServiceContext, account: AccountId, addr
     if limit is not None:
         used_count = await context.database.access.count_trainings_since(account, context.clock() - ONE_DAY)
         if used_count >= limit:
-            raise UserError(texts.trainings_used_up(limit))
+            raise UserError(translate("trainings-used-up", most=limit))
 
 
 async def check_picture_quota(
@@ -125,7 +125,7 @@ async def check_picture_quota(
     if limit is not None:
         used_count = await context.database.access.count_pictures_since(account, context.clock() - ONE_HOUR)
         if used_count + count > limit:
-            raise UserError(texts.pictures_used_up(limit))
+            raise UserError(translate("pictures-used-up", most=limit))
 
 
 async def get_quota(context: ServiceContext, account: AccountId) -> Quota:
@@ -156,8 +156,8 @@ def get_role(context: ServiceContext, access_status: AccessStatus, identity: Ide
 
 def _refusal_text(access: AccessMode, identity: Identity) -> str:
     if access is AccessMode.INVITATION:
-        return texts.invitation_first(identity.platform)
-    return texts.not_on_the_list(identity)
+        return translate(f"invitation-first-{identity.platform}")
+    return translate("not-on-the-list", identity=str(identity))
 
 
 log = logging.getLogger(__name__)
@@ -226,7 +226,7 @@ def _wrap_limited(use_case: Callable[..., Awaitable[Any]]) -> Callable[..., Awai
         except UnknownCode as error:
             if await services.count_wrong_code(who):
                 raise
-            raise UserError(texts.TOO_MANY_WRONG_CODES) from error
+            raise UserError(translate("too-many-wrong-codes")) from error
 
     return wrapper
 
@@ -235,7 +235,7 @@ async def require_lora(database: Database, account: AccountId, code: LoraCode) -
     """Give a Lora of the account; UserError tells a stranger nothing of it."""
     lora = await database.loras.get_by_code(code)
     if lora is None or lora.account != account:
-        raise UnknownCode(texts.UNKNOWN_CODE)
+        raise UnknownCode(translate("unknown-code"))
     return lora
 
 
@@ -248,18 +248,24 @@ async def require_usable_lora(database: Database, account: AccountId, code: Lora
     """Give a Lora that the account may draw with, its own or a shared one; UserError as above."""
     lora = await database.sharing.get_usable_lora(account, code)
     if lora is None:
-        raise UnknownCode(texts.UNKNOWN_CODE)
+        raise UnknownCode(translate("unknown-code"))
     return await _require_ready(database, lora, now)
 
 
 async def _require_ready(database: Database, lora: Lora, now: datetime) -> Lora:
-    code = lora.code
     if lora.state is LoraState.READY:
         return lora
-    job = await database.jobs.get_last_training(code)
+    job = await database.jobs.get_last_training(lora.code)
     if lora.state is LoraState.TRAINING and job is not None:
-        raise UserError(texts.still_training(code, await estimate_job(database.jobs, job, now)))
-    raise UserError(texts.not_usable(lora))
+        raise await make_still_training_error(database, job, now)
+    raise UserError(not_usable(lora))
+
+
+async def make_still_training_error(database: Database, training: Job, now: datetime) -> UserError:
+    """Return the refusal to draw with a LoraCode that is still in training; it states the time left."""
+    eta = await estimate_job(database.jobs, training, now)
+    left = format_time_left(eta.remaining_s)
+    return UserError(translate("still-training", code=format_code(training.code), left=left))
 
 
 async def require_job(database: Database, account: AccountId, job_id: JobId, not_found_text: str) -> Job:
@@ -276,8 +282,8 @@ async def require_result(
     """Give a finished generation of the account with its pictures; UserError also when it was deleted."""
     job = await require_job(database, account, job_id, not_found_text)
     if job.kind is not JobKind.GENERATE or job.status is not JobStatus.DONE:
-        raise UserError(texts.NOT_DONE)
+        raise UserError(translate("not-done"))
     pictures = await database.results.list_pictures(job_id)
     if any(picture.is_deleted for picture in pictures):
-        raise UserError(texts.DELETED)
+        raise UserError(translate("deleted"))
     return job, pictures

@@ -12,7 +12,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
-from bot import texts
 from bot.core.accounts import AccountId, ChatAddress, Identity, Preferences
 from bot.core.errors import UserError
 from bot.core.jobs import GenerationParams
@@ -21,7 +20,14 @@ from bot.core.messages import Reply
 from bot.db import ErasureResult
 from bot.services import generation_options
 from bot.services.context import ServiceContext
-from bot.texts import use_language
+from bot.texts import languages, translate, use_language
+from bot.texts.accounts import (
+    erasure_question,
+    erasure_receipt,
+    format_counts,
+    settings_card,
+    settings_styles,
+)
 from gpu_worker.protocol import SHAPES
 
 #: A question whether everything shall be deleted is not to be answered by accident, a year later.
@@ -37,13 +43,17 @@ class AccountService:
 
     async def show_privacy(self, account: AccountId) -> Reply:
         """Say what is kept, how long, and who sees it."""
-        return texts.privacy_summary(await self._context.database.privacy.count_stored_data(account))
+        return Reply(
+            translate(
+                "privacy", kept=format_counts(await self._context.database.privacy.count_stored_data(account))
+            )
+        )
 
     async def ask_to_erase(self, account: AccountId) -> Reply:
         """Ask once; the button knows whose question it is and until when it may be answered."""
         expires_s = int((self._context.clock() + CONFIRM_WITHIN).timestamp())
         stored_data = await self._context.database.privacy.count_stored_data(account)
-        return texts.erasure_question(stored_data, account, expires_s)
+        return erasure_question(stored_data, account, expires_s)
 
     async def erase_account(self, identity: Identity, action: str) -> Reply:
         """Delete everything of whoever pressed, if the question was theirs; gives the receipt."""
@@ -52,19 +62,19 @@ class AccountService:
             identity
         )  # whoever is unknown stays so
         if match is None or account is None or int(match[1]) != account:
-            raise UserError(texts.STALE_BUTTON)
+            raise UserError(translate("stale-button"))
         if self._context.clock().timestamp() > int(match[2]):
-            raise UserError(texts.FORGET_TOO_LATE)
+            raise UserError(translate("forget-too-late"))
         async with self._context.locks.get_lock(
             account
         ):  # photos of theirs that are just looked at come first
             if (
                 await self._context.database.accounts.find_by_identity(identity) != account
             ):  # it was joined with another meanwhile
-                raise UserError(texts.STALE_BUTTON)
+                raise UserError(translate("stale-button"))
             erasure = await self._context.database.privacy.erase_account(account)
             await delete_erased_data(self._context, erasure)
-        return texts.erasure_receipt(erasure, self._context.clock())
+        return erasure_receipt(erasure, self._context.clock())
 
 
 async def delete_erased_data(context: ServiceContext, erasure: ErasureResult) -> None:
@@ -98,7 +108,7 @@ class AccountLinkService:
     async def link_accounts(self, account: AccountId, address: ChatAddress, text: str) -> Reply:
         """Show a word, or join with the account whose word was typed."""
         if not address.is_private:  # whoever reads the word could take the account
-            raise UserError(texts.LINK_IN_PRIVATE)
+            raise UserError(translate("link-in-private"))
         token = text.strip().upper()
         return await self._join_accounts(account, token) if token else await self._create_token(account)
 
@@ -107,27 +117,27 @@ class AccountLinkService:
         await self._context.database.accounts.save_link_token(
             account, token, self._context.clock() + TOKEN_TTL
         )
-        return texts.link_token(token)
+        return Reply(translate("link-word", word=token))
 
     async def _join_accounts(self, account: AccountId, token: str) -> Reply:
         now = self._context.clock()
         wrong_times = self._wrong_times[account]
         wrong_times[:] = [at for at in wrong_times if now - at < TOKEN_TTL]
         if len(wrong_times) >= _MAX_WRONG_TOKENS:
-            raise UserError(texts.LINK_TOO_OFTEN)
+            raise UserError(translate("link-too-often"))
         wrong_times.append(now)  # before the look, so that of many words at once each counts
         owner = await self._context.database.accounts.get_link_token_account(token)
         if owner is None:
-            raise UserError(texts.LINK_UNKNOWN)
+            raise UserError(translate("link-unknown"))
         wrong_times.remove(now)  # and no other: whoever guesses has a word of their own as well
         if owner == account:
-            raise UserError(texts.LINK_SAME)
+            raise UserError(translate("link-same"))
         first, second = sorted((owner, account))  # always in one order: two who join each other must not wait
         async with self._context.locks.get_lock(first), self._context.locks.get_lock(second):
             await self._check_no_mixed_sets(owner, account)
             if not await self._context.database.accounts.merge_accounts(token, account):
-                raise UserError(texts.LINK_UNKNOWN)
-        return texts.accounts_linked()
+                raise UserError(translate("link-unknown"))
+        return Reply(translate("linked"))
 
     async def _check_no_mixed_sets(self, owner: AccountId, account: AccountId) -> None:
         """UserError when photos that train a Lora further would come to lie among others."""
@@ -139,7 +149,7 @@ class AccountLinkService:
             and account_set.photo_ids
             and (owner_set.code is not None or account_set.code is not None)
         ):
-            raise UserError(texts.set_is_open(len(account_set.photo_ids)))
+            raise UserError(translate("set-is-open", held=len(account_set.photo_ids)))
 
 
 _SETTINGS_ACTION = re.compile(
@@ -157,13 +167,13 @@ class PreferencesService:
         """Show what is set, with buttons that change it."""
         preferences = await self._context.database.accounts.get_preferences(account)
         style = self._context.styles.get(preferences.style)
-        return texts.settings_card(account, preferences, "" if style is None else style.localized_label)
+        return settings_card(account, preferences, "" if style is None else style.localized_label)
 
     async def handle_button(self, identity: Identity, account: AccountId, action: str) -> Reply:
         """Do what a button says: `settings:5:size=portrait`, `…:style`, `…:language=it`; of account 5."""
         match = _SETTINGS_ACTION.fullmatch(action)
         if match is None or int(match[1]) != account:
-            raise UserError(texts.STALE_BUTTON)
+            raise UserError(translate("stale-button"))
         async with self._context.locks.get_lock(
             account
         ):  # all is kept at once: two presses must not undo each other
@@ -175,19 +185,19 @@ class PreferencesService:
             case "size" if value in SHAPES:
                 preferences = replace(preferences, size=value)
             case "style" if value is None:
-                return texts.settings_styles(account, self._context.styles.search(""), preferences.style)
+                return settings_styles(account, self._context.styles.search(""), preferences.style)
             case "style" if not value or self._context.styles.get(value) is not None:
                 preferences = replace(preferences, style=value)
             case "notices" if value in ("sound", "silent"):
                 preferences = replace(preferences, is_silent=value == "silent")
             case "photos" if value in ("forget", "keep"):
                 preferences = replace(preferences, keeps_photos=value == "keep")
-            case "language" if value in ("app", *texts.languages()):
+            case "language" if value in ("app", *languages()):
                 return await self._change_language(
                     identity, account, replace(preferences, language=_parse_language(value))
                 )
             case _:
-                raise UserError(texts.STALE_BUTTON)
+                raise UserError(translate("stale-button"))
         await self._context.database.accounts.save_preferences(account, preferences)
         if button[2] == "photos" and not preferences.keeps_photos:
             await self._context.database.checkpoint_wal()  # those that were kept are gone from the disk too
@@ -198,7 +208,7 @@ class PreferencesService:
     ) -> Reply:
         """Answer in the language that was just chosen."""
         await self._context.database.accounts.save_preferences(account, preferences)
-        with texts.use_language(await self._context.database.accounts.get_language(identity)):
+        with use_language(await self._context.database.accounts.get_language(identity)):
             return replace(await self.show_settings(account), edits_message=True)
 
     async def apply_defaults(self, account: AccountId, params: GenerationParams) -> GenerationParams:

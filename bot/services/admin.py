@@ -10,16 +10,41 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib import metadata
 
-from bot import texts
 from bot.core.accounts import AccountId, Identity, Platform, Quota, Role
 from bot.core.errors import UserError
 from bot.core.jobs import PAUSED_SWITCH, JobKind, JobStatus, estimate_job
-from bot.core.loras import Lora, parse_code
+from bot.core.loras import Lora, format_code, parse_code
 from bot.core.messages import Reply
 from bot.media import status_chart
 from bot.services.access import ONE_DAY, ONE_HOUR, get_quota, get_role
 from bot.services.accounts import delete_erased_data
 from bot.services.context import ServiceContext
+from bot.texts import translate, use_language
+from bot.texts.admin import (
+    BROADCAST_WHAT,
+    HOW_TO_QUOTA,
+    MAX_ERRORS_LISTED,
+    NO_SUCH_CODE,
+    NO_SUCH_PERSON,
+    NOT_AN_ADMIN,
+    NOT_BANNED,
+    PAUSED,
+    RESUMED,
+    WHICH_PERSON,
+    ErrorEntry,
+    StatusReport,
+    audit_log,
+    broadcast_started,
+    drain_started,
+    error_list,
+    invitation_created,
+    lora_taken_down,
+    person_banned,
+    person_unbanned,
+    quota_status,
+    report_list,
+    status_card,
+)
 
 INVITATION_DAYS = 7
 #: What Discord takes in one message, with room for whom it is addressed to.
@@ -64,7 +89,7 @@ class AdminService:
     async def run_command(self, identity: Identity, command: str, text: str) -> Reply:
         """Do what a command says; UserError, as for a command that is not there, for anybody else."""
         if identity not in self._context.rules.admins or command not in self._handlers:
-            raise UserError(texts.UNKNOWN_COMMAND)
+            raise UserError(translate("unknown-command"))
         if command != "status":  # which is asked for all the time, and changes nothing
             await self._context.database.monitoring.add_audit_entry(
                 identity, command, " ".join(text.split())[:_MAX_LOGGED_CHARS]
@@ -73,21 +98,21 @@ class AdminService:
 
     async def _pause(self) -> Reply:
         await self._context.database.monitoring.set_switch(PAUSED_SWITCH, is_on=True)
-        return Reply(texts.PAUSED)
+        return Reply(PAUSED)
 
     async def _resume(self) -> Reply:
         await self._context.database.monitoring.set_switch(PAUSED_SWITCH, is_on=False)
         self._context.queue.wake()
-        return Reply(texts.RESUMED)
+        return Reply(RESUMED)
 
     async def _start_drain(self) -> Reply:
         self._context.queue.request_shutdown()
-        return texts.drain_started(len(await self._context.database.jobs.list_running()))
+        return drain_started(len(await self._context.database.jobs.list_running()))
 
     async def _ban(self, text: str) -> Reply:
         target = await self._require_target(text)
         if not self._context.rules.admins.isdisjoint(target.identities):
-            raise UserError(texts.NOT_AN_ADMIN)
+            raise UserError(NOT_AN_ADMIN)
         await self._context.database.access.ban(target.identities)
         jobs = (
             []
@@ -99,19 +124,19 @@ class AdminService:
             if await self._context.database.jobs.cancel(job.id) is not None:
                 await self._context.queue.abort_job(job.id)
                 self._context.forget_photos(photo_hashes)
-        return texts.person_banned(target.identities, len(jobs))
+        return person_banned(target.identities, len(jobs))
 
     async def _unban(self, text: str) -> Reply:
         target = await self._require_target(text)
         if not await self._context.database.access.unban(target.identities):
-            raise UserError(texts.NOT_BANNED)
-        return texts.person_unbanned(target.identities)
+            raise UserError(NOT_BANNED)
+        return person_unbanned(target.identities)
 
     async def _show_quota(self, text: str) -> Reply:
         target_text, *new_values = _split_target(text)
         target = await self._require_target(target_text)
         if target.account is None:
-            raise UserError(texts.NO_SUCH_PERSON)
+            raise UserError(NO_SUCH_PERSON)
         await self._set_quota(target.account, new_values)
         database, now = self._context.database, self._context.clock()
         access_status = await database.access.get_access_status(target.identities[0])
@@ -122,7 +147,7 @@ class AdminService:
         access_status = replace(
             access_status, role=get_role(self._context, access_status, target.identities[0])
         )
-        return texts.quota_status(
+        return quota_status(
             target.identities, access_status, await get_quota(self._context, target.account), usage
         )
 
@@ -136,7 +161,7 @@ class AdminService:
                 quota_override = Quota(_parse_limit(trainings), _parse_limit(pictures))
                 await self._context.database.access.set_quota(account, quota_override)
             case _:
-                raise UserError(texts.HOW_TO_QUOTA)
+                raise UserError(HOW_TO_QUOTA)
 
     async def _take_down(self, text: str) -> Reply:
         lora = await self._require_lora(text)
@@ -146,31 +171,31 @@ class AdminService:
             erasure = await self._context.database.privacy.erase_lora(lora.code)
             await delete_erased_data(self._context, erasure)
         for owner in owner_identities[:1]:
-            with texts.use_language(await self._context.database.accounts.get_language(owner)):
-                message = texts.your_code_was_taken_down(lora.code)
+            with use_language(await self._context.database.accounts.get_language(owner)):
+                message = translate("your-code-was-taken-down", code=format_code(lora.code))
             await self._context.database.outbox.add_direct_messages([owner], message)
         self._context.direct_messages.wake()
-        return texts.lora_taken_down(lora.code, len(erasure.pictures), len(erasure.jobs))
+        return lora_taken_down(lora.code, len(erasure.pictures), len(erasure.jobs))
 
     async def _require_lora(self, text: str) -> Lora:
         code = parse_code(text)
         lora = None if code is None else await self._context.database.loras.get_by_code(code)
         if lora is None:
-            raise UserError(texts.NO_SUCH_CODE)
+            raise UserError(NO_SUCH_CODE)
         return lora
 
     async def _broadcast(self, text: str) -> Reply:
         if not text or len(text) > MAX_BROADCAST_CHARS:
-            raise UserError(texts.BROADCAST_WHAT.format(most=MAX_BROADCAST_CHARS))
+            raise UserError(BROADCAST_WHAT.format(most=MAX_BROADCAST_CHARS))
         recipient_count = await self._context.database.outbox.add_broadcast(text)
         self._context.direct_messages.wake()
-        return texts.broadcast_started(recipient_count)
+        return broadcast_started(recipient_count)
 
     async def _invite(self) -> Reply:
         token = "".join(secrets.choice(_ALPHABET) for _ in range(_TOKEN_CHARS))
         expires_at = self._context.clock() + timedelta(days=INVITATION_DAYS)
         await self._context.database.access.save_invite_token(token, expires_at)
-        return texts.invitation_created(token, INVITATION_DAYS)
+        return invitation_created(token, INVITATION_DAYS)
 
     async def _require_target(self, text: str) -> _CommandTarget:
         """Read whom a command is about: an identity, or the owner of a LoraCode. UserError when nobody is."""
@@ -179,11 +204,11 @@ class AdminService:
         if code is not None:
             lora = await database.loras.get_by_code(code)
             if lora is None:
-                raise UserError(texts.NO_SUCH_CODE)
+                raise UserError(NO_SUCH_CODE)
             return _CommandTarget(tuple(await database.accounts.list_identities(lora.account)), lora.account)
         platform, _, user_id = text.partition(":")
         if platform not in set(Platform) or not user_id.isascii() or not user_id.isalnum():
-            raise UserError(texts.WHICH_PERSON)
+            raise UserError(WHICH_PERSON)
         identity = Identity(Platform(platform), user_id)
         account = await database.accounts.find_by_identity(identity)
         return _CommandTarget(
@@ -204,7 +229,7 @@ def _parse_limit(text: str) -> int | None:
     if text == "-":
         return None
     if not text.isascii() or not text.isdigit() or int(text) > _MAX_QUOTA:
-        raise UserError(texts.HOW_TO_QUOTA)
+        raise UserError(HOW_TO_QUOTA)
     return int(text)
 
 
@@ -226,7 +251,7 @@ class StatusService:
         now, database = self._context.clock(), self._context.database
         day = await self._read_day(now)
         disk = await asyncio.to_thread(shutil.disk_usage, self._context.storage.root)
-        report = texts.StatusReport(
+        report = StatusReport(
             version=metadata.version("loracode"),
             uptime=now - self._started_at,
             health=self._context.queue.health(),
@@ -244,23 +269,21 @@ class StatusService:
             pending_notices=await database.outbox.count_undelivered(),
             disk_free_bytes=disk.free,
             disk_total_bytes=disk.total,
-            errors=await self._list_errors(now, texts.MAX_ERRORS_LISTED),
+            errors=await self._list_errors(now, MAX_ERRORS_LISTED),
             is_paused=PAUSED_SWITCH in await database.monitoring.list_active_switches(),
             active_alerts=sorted(await database.monitoring.list_active_alerts()),
         )
-        return texts.status_card(report, await asyncio.to_thread(status_chart.render_chart, day))
+        return status_card(report, await asyncio.to_thread(status_chart.render_chart, day))
 
     async def show_logs(self) -> Reply:
         """List the last errors, of failed jobs too, and what administrators did last."""
-        reply = texts.error_list(await self._list_errors(self._context.clock(), MAX_ERRORS))
-        audit_text = texts.audit_log(
-            await self._context.database.monitoring.list_audit_entries(MAX_AUDIT_ENTRIES)
-        )
+        reply = error_list(await self._list_errors(self._context.clock(), MAX_ERRORS))
+        audit_text = audit_log(await self._context.database.monitoring.list_audit_entries(MAX_AUDIT_ENTRIES))
         return replace(reply, text=reply.text + audit_text)
 
     async def show_reports(self) -> Reply:
         """List what people reported last."""
-        return texts.report_list(await self._context.database.sharing.list_reports(MAX_REPORTS))
+        return report_list(await self._context.database.sharing.list_reports(MAX_REPORTS))
 
     async def _read_day(self, now: datetime) -> status_chart.DayStatistics:
         database = self._context.database
@@ -272,14 +295,12 @@ class StatusService:
             now, await database.monitoring.list_peaks_since(now - CHART_PERIOD), done_counts, failed_counts
         )
 
-    async def _list_errors(self, now: datetime, count: int) -> list[texts.ErrorEntry]:
+    async def _list_errors(self, now: datetime, count: int) -> list[ErrorEntry]:
         logged_errors = [
-            texts.ErrorEntry(entry.at, entry.text) for entry in self._context.recent_errors.last(count)
+            ErrorEntry(entry.at, entry.text) for entry in self._context.recent_errors.last(count)
         ]
         failed_jobs = [
-            texts.ErrorEntry(
-                job.finished_at or job.created_at, f"job {job.id} ({job.kind}): {job.error or ''}"
-            )
+            ErrorEntry(job.finished_at or job.created_at, f"job {job.id} ({job.kind}): {job.error or ''}")
             for job in await self._context.database.monitoring.list_last_failed(now - CHART_PERIOD, count)
         ]
         return sorted([*logged_errors, *failed_jobs], key=lambda entry: entry.at, reverse=True)[:count]

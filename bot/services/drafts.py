@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bot import texts
 from bot.core.accounts import AccountId, ChatAddress
 from bot.core.errors import UserError
 from bot.core.jobs import Draft, GenerationParams
@@ -15,6 +14,8 @@ from bot.services import access, generation_options
 from bot.services.accounts import PreferencesService
 from bot.services.context import ServiceContext
 from bot.services.generation import NO_STYLE, GenerationService
+from bot.texts import translate
+from bot.texts.results import choose_code, draft_card, draft_styles
 
 #: A wish that says nothing yet.
 EMPTY_PARAMS = GenerationParams("")
@@ -62,13 +63,13 @@ class DraftService:
         match option:
             case "drop":
                 await self._context.database.results.delete_draft(account)
-                return texts.draft_dropped()
+                return Reply(translate("draft-dropped"), edits_message=True)
             case "code":
                 return await self._continue_draft(
                     replace(draft, code=generation_options.read_code(value), address=address)
                 )
             case "style" if action == "style":
-                return texts.draft_styles(self._context.styles.search(""), draft.params.style)
+                return draft_styles(self._context.styles.search(""), draft.params.style)
             case "style":
                 style = self._context.styles.resolve(value).name if value else ""
                 params = replace(draft.params, style=style)
@@ -77,7 +78,7 @@ class DraftService:
             case "n" if value.isdecimal() and len(value) == 1:
                 params = replace(draft.params, count=int(value), best=False)
             case _:
-                raise UserError(texts.STALE_BUTTON)
+                raise UserError(translate("stale-button"))
         return await self._save_draft(Draft(account, draft.code, params, address))
 
     async def get_prompt(self, account: AccountId) -> str:
@@ -95,7 +96,7 @@ class DraftService:
     async def _require_draft(self, account: AccountId) -> Draft:
         draft = await self._context.database.results.get_draft(account)
         if draft is None:
-            raise UserError(texts.DRAFT_GONE)
+            raise UserError(translate("draft-gone"))
         return draft
 
     async def _require_ready_loras(self, account: AccountId) -> list[Lora]:
@@ -103,15 +104,15 @@ class DraftService:
         loras += [lora for lora, _ in await self._context.database.sharing.list_shared_with(account)]
         ready_loras = [lora for lora in loras if lora.state is LoraState.READY]
         if not ready_loras:
-            raise UserError(texts.NO_READY_CODE)
+            raise UserError(translate("no-ready-code"))
         return ready_loras
 
     async def _ask_code(self, draft: Draft, ready_loras: Sequence[Lora]) -> Reply:
         """Ask for the code; what was said besides waits in the draft for it."""
         if draft.params == await self._preferences.apply_defaults(draft.account, EMPTY_PARAMS):
-            return texts.choose_code(ready_loras)
+            return choose_code(ready_loras)
         await self._context.database.results.save_draft(draft)
-        return texts.choose_code(ready_loras, is_draft=True)
+        return choose_code(ready_loras, is_draft=True)
 
     async def _continue_draft(self, draft: Draft) -> Reply:
         """Draw what has its code and its words; ask for the words otherwise."""
@@ -126,4 +127,4 @@ class DraftService:
     async def _save_draft(self, draft: Draft) -> Reply:
         await self._context.database.results.save_draft(draft)
         style = self._context.styles.get(draft.params.style)
-        return texts.draft_card(draft, style.localized_label if style is not None else "")
+        return draft_card(draft, style.localized_label if style is not None else "")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from bot import texts
 from bot.core.accounts import AccountId, ChatAddress
 from bot.core.errors import ShareEnded, UnknownCode, UserError
 from bot.core.jobs import (
@@ -22,12 +21,15 @@ from bot.core.jobs import (
     Picture,
     estimate_job,
 )
-from bot.core.loras import LoraCode
+from bot.core.loras import LoraCode, format_code
 from bot.core.messages import Reply
 from bot.core.prompts import find_codes
 from bot.services import access, generation_options
 from bot.services.access import check_picture_quota
 from bot.services.context import ServiceContext
+from bot.texts import translate
+from bot.texts.cards import job_card
+from bot.texts.results import picture_missing
 
 MAX_OPEN_GENERATIONS = 4
 VARIATIONS = 4
@@ -63,16 +65,16 @@ class GenerationService:
         async with self._context.locks.get_lock(account):
             jobs = await database.jobs.list_open_for_account(account)
             if sum(job.kind is JobKind.GENERATE for job in jobs) >= MAX_OPEN_GENERATIONS:
-                raise UserError(texts.too_many_generations(MAX_OPEN_GENERATIONS))
+                raise UserError(translate("too-many-generations", most=MAX_OPEN_GENERATIONS))
             try:
                 async with self._context.admission_lock:
                     await check_picture_quota(self._context, account, address, params.count)
                     job = await self._add_job(account, address, code, params, draft)
             except ShareEnded as error:  # it was taken back, or used, since we looked
-                raise UserError(texts.UNKNOWN_CODE) from error
+                raise UserError(translate("unknown-code")) from error
         self._context.queue.wake()
         eta = await estimate_job(database.jobs, job, self._context.clock())
-        return texts.job_card(job, eta.remaining_s, eta.position)
+        return job_card(job, eta.remaining_s, eta.position)
 
     async def generate_again(self, account: AccountId, address: ChatAddress, job_id: JobId) -> Reply:
         """Draw a result's wish once more, with other noise."""
@@ -104,7 +106,7 @@ class GenerationService:
         path = self._context.storage.picture_path(picture.file)
         size_px = await asyncio.to_thread(_read_size_px, path)
         if size_px is None:
-            return texts.picture_missing(job.id, number)
+            return picture_missing(job.id, number)
         new_params = _make_redraw_params(params, job, number, size_px, VARIATION_REDRAW)
         return await self.generate(account, address, job.code, replace(new_params, count=VARIATIONS))
 
@@ -114,10 +116,10 @@ class GenerationService:
         path = self._context.storage.picture_path(_find_picture(pictures, number).file)
         size_px = await asyncio.to_thread(_read_size_px, path)
         if size_px is None:
-            return texts.picture_missing(job.id, number)
+            return picture_missing(job.id, number)
         larger_px = double_size(size_px)
         if larger_px is None:
-            raise UserError(texts.AS_LARGE_AS_I_CAN)
+            raise UserError(translate("as-large-as-i-can"))
         return await self.generate(
             account, address, job.code, _make_redraw_params(params, job, number, larger_px, LARGER_REDRAW)
         )
@@ -140,7 +142,7 @@ class GenerationService:
         await self._context.database.results.save_draft(
             Draft(account, job.code, make_editable_params(job, params), address)
         )
-        return texts.prompt_question(job)
+        return Reply(translate("edit-prompt", result=f"#{job.id}", prompt=params.prompt))
 
     async def _add_job(
         self,
@@ -154,14 +156,14 @@ class GenerationService:
             return await self._context.database.jobs.add_generation(account, code, params, address)
         job = await self._context.database.results.submit_draft(draft, params, address)
         if job is None:
-            raise UserError(texts.DRAFT_GONE)
+            raise UserError(translate("draft-gone"))
         return job
 
     async def _require_result(
         self, account: AccountId, job_id: JobId
     ) -> tuple[Job, GenerationParams, list[Picture]]:
         job, pictures = await access.require_result(
-            self._context.database, account, job_id, texts.STALE_BUTTON
+            self._context.database, account, job_id, translate("stale-button")
         )
         assert isinstance(job.params, GenerationParams)  # noqa: S101 - a result is of a generation
         return job, job.params, pictures
@@ -171,21 +173,23 @@ class GenerationService:
     ) -> GenerationParams:
         """Give the wish with its codes looked up, its style known and its seed drawn."""
         if (blocked_words := self._context.block_list.find_match(params.prompt)) is not None:
-            raise UserError(texts.words_blocked(blocked_words))
+            raise UserError(translate("not-drawn-here", words=blocked_words))
         database, now = self._context.database, self._context.clock()
         await access.require_usable_lora(database, account, code, now)
         if (
             params.best and len(await database.results.list_training_pictures(code)) < 2
         ):  # the first is the strip
-            raise UserError(texts.best_unknown(code, params.count))
+            raise UserError(translate("best-unknown", code=format_code(code), count=params.count))
         other_codes = tuple(found_code for found_code in find_codes(params.prompt) if found_code != code)
         if len(other_codes) >= MAX_CODES_PER_PICTURE:
-            raise UserError(texts.too_many_codes())
+            raise UserError(translate("too-many-codes", most=MAX_CODES_PER_PICTURE))
         for other_code in other_codes:
             try:
                 await access.require_usable_lora(database, account, other_code, now)
             except UnknownCode as error:  # it may be two years: how to write those is said with it
-                raise UnknownCode(texts.unknown_code_in_prompt(other_code)) from error
+                raise UnknownCode(
+                    translate("unknown-code-in-prompt", code=format_code(other_code))
+                ) from error
         has_style = params.style and params.style.lower() != NO_STYLE
         style = self._context.styles.resolve(params.style).name if has_style else ""
         seed = _new_seed() if params.seed is None else params.seed
@@ -232,7 +236,7 @@ def _find_picture(pictures: list[Picture], number: int) -> Picture:
     for picture in pictures:
         if picture.number == number:
             return picture
-    raise UserError(texts.STALE_BUTTON)
+    raise UserError(translate("stale-button"))
 
 
 def _new_seed() -> int:

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import re
 
-from bot import texts
 from bot.core.accounts import AccountId, ChatAddress
 from bot.core.errors import UserError
 from bot.core.jobs import TERMINAL_STATUSES, Job, JobId, estimate_job
-from bot.core.loras import DEFAULT_EXTRA_STEPS, MAX_EXTRA_STEPS, MIN_EXTRA_STEPS, LoraCode, split_code
+from bot.core.loras import (
+    DEFAULT_EXTRA_STEPS,
+    MAX_EXTRA_STEPS,
+    MIN_EXTRA_STEPS,
+    LoraCode,
+    format_code,
+    split_code,
+)
 from bot.core.messages import Reply
 from bot.core.photos import PHOTOS_PER_LORA
 from bot.services import access, generation_options
 from bot.services.context import ServiceContext
 from bot.services.photo_sets import PhotoSetService
+from bot.texts import translate
+from bot.texts.accounts import job_queue
+from bot.texts.cards import job_cancelled
+from bot.texts.photo_sets import continuation_started, nothing_to_replace
 
 
 class JobService:
@@ -27,16 +37,16 @@ class JobService:
         """List them, with their places in line."""
         now = self._context.clock()
         jobs = await self._database.jobs.list_open_for_account(account)
-        return texts.job_queue([(job, await estimate_job(self._database.jobs, job, now)) for job in jobs])
+        return job_queue([(job, await estimate_job(self._database.jobs, job, now)) for job in jobs])
 
     async def cancel_latest(self, account: AccountId, text: str) -> Reply:
         """Stop the newest, or that of a code."""
         jobs = await self._database.jobs.list_open_for_account(account)
-        nothing_message = texts.NOTHING_OPEN
+        nothing_message = translate("nothing-open")
         if text.strip():
             code = generation_options.read_code(text)
             jobs = [job for job in jobs if job.code == code]  # also with a code that is shared with them
-            nothing_message = texts.no_open_job_for(code)
+            nothing_message = translate("nothing-open-for", code=format_code(code))
             if not jobs:
                 await access.require_lora(self._database, account, code)
         if not jobs:
@@ -45,19 +55,19 @@ class JobService:
 
     async def cancel_job(self, account: AccountId, job_id: JobId) -> Reply:
         """Stop this one."""
-        job = await access.require_job(self._database, account, job_id, texts.STALE_BUTTON)
+        job = await access.require_job(self._database, account, job_id, translate("stale-button"))
         if job.status in TERMINAL_STATUSES:
-            raise UserError(texts.ALREADY_ENDED)
+            raise UserError(translate("already-ended"))
         return await self._cancel(job)
 
     async def _cancel(self, job: Job) -> Reply:
         photo_hashes = await self._database.photos.list_job_hashes(job.id)
         cancelled_job = await self._database.jobs.cancel(job.id)
         if cancelled_job is None:  # it finished between the look and the stop
-            raise UserError(texts.ALREADY_ENDED)
+            raise UserError(translate("already-ended"))
         await self._context.queue.abort_job(job.id)
         self._context.forget_photos(photo_hashes)
-        return texts.job_cancelled(cancelled_job)
+        return job_cancelled(cancelled_job)
 
 
 class ContinuationService:
@@ -90,7 +100,7 @@ class ContinuationService:
         if job is None:
             return await self._photo_sets.repost_card(account, address)
         self._context.queue.wake()
-        return texts.continuation_started(job, await estimate_job(database.jobs, job, self._context.clock()))
+        return continuation_started(job, await estimate_job(database.jobs, job, self._context.clock()))
 
     async def replace_photo(self, account: AccountId, address: ChatAddress, text: str) -> Reply:
         """Ask for the photo that takes the place of one: `4071 3386 4`."""
@@ -99,7 +109,7 @@ class ContinuationService:
         code = generation_options.read_code(code_text)
         await access.require_ready_lora(database, account, code, self._context.clock())
         if not re.fullmatch(rf"[1-{PHOTOS_PER_LORA}]", photo_text):
-            raise UserError(texts.wrong_photo())
+            raise UserError(translate("replace-range", most=PHOTOS_PER_LORA))
         async with self._context.locks.get_lock(account):
             await self._photo_sets.check_open_trainings(account, address, code)
             if await database.photos.has_kept_photos(code):
@@ -107,18 +117,18 @@ class ContinuationService:
             if not await database.photos.collect_replacement(
                 account, code, int(photo_text), DEFAULT_EXTRA_STEPS
             ):
-                return texts.nothing_to_replace(code)
+                return nothing_to_replace(code)
         return await self._photo_sets.repost_card(account, address)
 
     async def _check_no_other_set(self, account: AccountId, code: LoraCode) -> None:
         photo_set = await self._context.database.photos.get_set(account)
         if photo_set.photo_ids and photo_set.code != code:
-            raise UserError(texts.set_is_open(len(photo_set.photo_ids)))
+            raise UserError(translate("set-is-open", held=len(photo_set.photo_ids)))
 
 
 def _parse_steps(text: str) -> int:
     if not text:
         return DEFAULT_EXTRA_STEPS
     if not re.fullmatch(r"[0-9]{1,6}", text) or not MIN_EXTRA_STEPS <= int(text) <= MAX_EXTRA_STEPS:
-        raise UserError(texts.wrong_steps(MIN_EXTRA_STEPS, MAX_EXTRA_STEPS))
+        raise UserError(translate("more-range", least=MIN_EXTRA_STEPS, most=MAX_EXTRA_STEPS))
     return int(text)

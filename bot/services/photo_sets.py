@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import compress
 
-from bot import texts
 from bot.core.accounts import AccountId, ChatAddress, Identity, PendingQuestion, Platform
 from bot.core.errors import UserError
 from bot.core.jobs import Job, JobKind, TrainingParams, estimate_job
-from bot.core.loras import CLASS_WORDS, MAX_NAME_CHARS, PERSON_CLASSES, LoraCode
+from bot.core.loras import CLASS_WORDS, MAX_NAME_CHARS, PERSON_CLASSES, LoraCode, format_code
 from bot.core.messages import ClosedPhotoSet, PhotoInput, Reply, Upload, current_request
 from bot.core.photos import MAX_PHOTOS_IN_SET, PHOTOS_PER_LORA, NewPhoto, PhotoSet
 from bot.db import AddPhotosResult
@@ -20,8 +19,21 @@ from bot.media import contact_sheet
 from bot.media.example_set import ExampleSheet
 from bot.media.quality import can_start_training, list_overlays, list_remarks
 from bot.services import generation_options
-from bot.services.access import check_queue_limit, check_training_quota
+from bot.services.access import check_queue_limit, check_training_quota, make_still_training_error
 from bot.services.context import ServiceContext, UploadDecoder
+from bot.texts import translate
+from bot.texts.photo_sets import (
+    consent_question,
+    consent_recorded,
+    continuation_started,
+    photo_line,
+    photo_set_status,
+    photos_discarded,
+    set_card,
+    training_started,
+    welcome,
+    with_group_hint,
+)
 from gpu_worker.protocol import Crop
 
 MAX_OPEN_TRAININGS = 2
@@ -51,20 +63,20 @@ class PhotoSetService:
     async def show_welcome(self, identity: Identity, account: AccountId, address: ChatAddress) -> Reply:
         """Say what will happen, show what makes a good set, and ask for consent once."""
         needs_consent = await self.needs_consent(identity, account)
-        welcome = texts.welcome(identity.platform, needs_consent, await self._example_sheet.get_picture())
-        return self._add_group_hint(address, welcome)
+        reply = welcome(identity.platform, needs_consent, await self._example_sheet.get_picture())
+        return self._add_group_hint(address, reply)
 
     async def record_consent(self, account: AccountId, address: ChatAddress) -> Reply:
         """Take a person's word, and tell them to send photos."""
         await self._context.database.accounts.record_consent(account)
         photo_set = await self._context.database.photos.get_set(account)
-        reply = texts.consent_recorded(photo_set, address.platform, await self._example_sheet.get_picture())
+        reply = consent_recorded(photo_set, address.platform, await self._example_sheet.get_picture())
         return replace(self._add_group_hint(address, reply), edits_message=True)
 
     async def start_training(self, identity: Identity, account: AccountId, address: ChatAddress) -> Reply:
         """Say which photos are missing or how to send them; start when exactly five are there."""
         if await self.needs_consent(identity, account):
-            return texts.consent_question(0)
+            return consent_question(0)
         await self._check_open_trainings(account, address)
         held_count = await self._context.database.photos.count_collected(account)
         if held_count == PHOTOS_PER_LORA and await self._can_start_training(account):
@@ -80,7 +92,7 @@ class PhotoSetService:
         await self._context.database.photos.save_set_message(account, None)
         return replace(
             await self.show_set(account, address),
-            closed_photo_set=_end_previous_card(previous_set, address, texts.set_moved()),
+            closed_photo_set=_end_previous_card(previous_set, address, translate("set-below")),
         )
 
     async def predecode_photo(self, identity: Identity, account: AccountId, upload: Upload) -> PhotoInput:
@@ -97,11 +109,11 @@ class PhotoSetService:
     ) -> Reply:
         """Take the photos of one message or album; exactly five in the set start its training."""
         if not uploads:
-            raise UserError(texts.NO_PHOTO_SENT)
+            raise UserError(translate("no-photo-sent"))
         if len(uploads) > MAX_PHOTOS_IN_SET:
-            raise UserError(texts.too_many_files(len(uploads), MAX_PHOTOS_IN_SET))
+            raise UserError(translate("too-many-files", sent=len(uploads), most=MAX_PHOTOS_IN_SET))
         if await self.needs_consent(identity, account):
-            return texts.consent_question(len(uploads))
+            return consent_question(len(uploads))
         database, queue = self._context.database, self._context.queue
         async with self._context.locks.get_lock(account):
             await self._check_open_trainings(account, address)
@@ -123,7 +135,7 @@ class PhotoSetService:
                 await database.photos.touch_set(account, address)
                 reply = await self.show_set(account, address)
             elif result.job is None:
-                reply = texts.photo_set_status(0, address.platform)
+                reply = photo_set_status(0, address.platform)
         if result.job is not None:
             reply = await self._show_training(result.job, result.previous_set, address)
         return prepend_lines(describe_refusals(decoded, result), reply)
@@ -131,7 +143,7 @@ class PhotoSetService:
     async def train_first_five(self, identity: Identity, account: AccountId, address: ChatAddress) -> Reply:
         """Train on the first five of a set that came too large."""
         if await self.needs_consent(identity, account):
-            return texts.consent_question(0)
+            return consent_question(0)
         database = self._context.database
         async with self._context.locks.get_lock(account):
             held_hashes, previous_set = (
@@ -145,7 +157,7 @@ class PhotoSetService:
                 self._context.forget_photos(held_hashes[PHOTOS_PER_LORA:])
         if job is not None:
             return await self._show_training(job, previous_set, address)
-        return await self.show_set(account, address) if held_hashes else Reply(texts.NO_PHOTOS_HELD)
+        return await self.show_set(account, address) if held_hashes else Reply(translate("no-photos-held"))
 
     async def describe_ended_set(self, account: AccountId) -> str | None:
         """Say what became of the photos that a message has just shown; None while they are collected."""
@@ -153,7 +165,11 @@ class PhotoSetService:
             return None
         jobs = await self._context.database.jobs.list_open_for_account(account)
         trainings = [job for job in jobs if job.kind is JobKind.TRAIN]
-        return texts.set_complete(trainings[-1]) if trainings else texts.set_deleted()
+        return (
+            translate("set-complete", code=format_code(trainings[-1].code))
+            if trainings
+            else translate("set-deleted")
+        )
 
     async def discard_photos(self, account: AccountId, address: ChatAddress) -> Reply:
         """Delete the photos of the set that is being collected."""
@@ -161,14 +177,16 @@ class PhotoSetService:
             previous_set = await self._context.database.photos.get_set(account)
             discarded_hashes = await self._context.database.photos.delete_set(account)
             self._context.forget_photos(discarded_hashes)
-        reply = texts.photos_discarded(len(discarded_hashes), address.platform)
-        return replace(reply, closed_photo_set=_end_previous_card(previous_set, address, texts.set_deleted()))
+        reply = photos_discarded(len(discarded_hashes), address.platform)
+        return replace(
+            reply, closed_photo_set=_end_previous_card(previous_set, address, translate("set-deleted"))
+        )
 
     async def handle_button(self, account: AccountId, address: ChatAddress, action: str) -> Reply:
         """Do what a button of the set says: `5:class=dog`, `5:drop=17`, `5:name`; 5 is whose it is."""
         match = _SET_ACTION.fullmatch(action)
         if match is None or int(match[1]) != account:
-            raise UserError(texts.STALE_BUTTON)
+            raise UserError(translate("stale-button"))
         option, _, value = match[2].partition("=")
         if option == "anew":
             return replace(await self._collect_for_new_lora(account, address), edits_message=True)
@@ -176,10 +194,10 @@ class PhotoSetService:
             await self._context.database.accounts.save_question(
                 account, PendingQuestion("set", address.platform)
             )
-            return texts.ask_name()
+            return Reply(translate("ask-name"))
         if option == "class":
             if value not in CLASS_WORDS:
-                raise UserError(texts.STALE_BUTTON)
+                raise UserError(translate("stale-button"))
             await self._context.database.photos.update_set(account, class_word=value)
         elif (reply := await self._drop_photo(account, address, int(value))) is not None:
             return reply
@@ -201,13 +219,13 @@ class PhotoSetService:
                 contact_sheet.compose, photos, list_overlays(report), self._context.thumbnails
             )
         remarks, can_start = list_remarks(report), can_start_training(report)
-        reply = texts.set_card(photo_set, address.platform, sheet, remarks, can_start)
+        reply = set_card(photo_set, address.platform, sheet, remarks, can_start)
         return self._add_group_hint(address, reply)
 
     def _add_group_hint(self, address: ChatAddress, reply: Reply) -> Reply:
         # What a person sent alone may be in the set too: nothing of it is shown where others read along.
         link = "" if address.is_private else self._context.start_link(TRAIN_PAYLOAD)
-        return texts.with_group_hint(reply, link) if link else reply
+        return with_group_hint(reply, link) if link else reply
 
     async def _measure_photos(
         self, photos: Sequence[NewPhoto], class_word: str
@@ -268,7 +286,7 @@ class PhotoSetService:
                     account, photo_id, address, params
                 )
             if photo_hash is None:
-                raise UserError(texts.PHOTO_GONE)
+                raise UserError(translate("photo-gone"))
             self._context.forget_photos([photo_hash])
         return None if job is None else await self._show_training(job, previous_set, address)
 
@@ -284,10 +302,13 @@ class PhotoSetService:
         self._context.queue.wake()
         self._context.forget_cached_photos(await self._context.database.photos.list_job_hashes(job.id))
         eta = await estimate_job(self._context.database.jobs, job, self._context.clock())
-        format_reply = texts.continuation_started if job.is_continuation else texts.training_started
+        format_reply = continuation_started if job.is_continuation else training_started
         reply = format_reply(job, eta)
         return replace(
-            reply, closed_photo_set=_end_previous_card(previous_set, address, texts.set_complete(job))
+            reply,
+            closed_photo_set=_end_previous_card(
+                previous_set, address, translate("set-complete", code=format_code(job.code))
+            ),
         )
 
     async def check_open_trainings(
@@ -298,10 +319,9 @@ class PhotoSetService:
         trainings = [job for job in jobs if job.kind is JobKind.TRAIN]
         for job in trainings:
             if job.code == code:
-                eta = await estimate_job(self._context.database.jobs, job, self._context.clock())
-                raise UserError(texts.still_training(job.code, eta))
+                raise await make_still_training_error(self._context.database, job, self._context.clock())
         if len(trainings) >= MAX_OPEN_TRAININGS:
-            raise UserError(texts.too_many_trainings(MAX_OPEN_TRAININGS))
+            raise UserError(translate("too-many-trainings", most=MAX_OPEN_TRAININGS))
         await check_training_quota(self._context, account, address)
 
     async def _check_open_trainings(self, account: AccountId, address: ChatAddress) -> None:
@@ -313,7 +333,7 @@ def parse_name(text: str) -> str:
     """Read the name of a Lora; UserError when it is empty or too long."""
     name = generation_options.clean_text(text)
     if not name or len(name) > MAX_NAME_CHARS:
-        raise UserError(texts.wrong_name(MAX_NAME_CHARS))
+        raise UserError(translate("wrong-name", most=MAX_NAME_CHARS))
     return name
 
 
@@ -336,10 +356,10 @@ def describe_refusals(decoded: Sequence[NewPhoto | UserError], result: AddPhotos
     is_full = result.photo_count >= MAX_PHOTOS_IN_SET
     for number, photo in enumerate(decoded, 1):
         if isinstance(photo, UserError):
-            lines.append(texts.photo_line(number, len(decoded), photo.message))
+            lines.append(photo_line(number, len(decoded), photo.message))
         elif not next(accepted) and (is_full or is_first_attempt):
-            sentence = texts.SAME_PHOTO_OR_NO_ROOM if is_full else texts.SAME_PHOTO
-            lines.append(texts.photo_line(number, len(decoded), sentence))
+            sentence = translate("same-photo-or-no-room") if is_full else translate("same-photo")
+            lines.append(photo_line(number, len(decoded), sentence))
     return lines
 
 

@@ -7,7 +7,6 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from bot import texts
 from bot.core.accounts import AccountId, ChatAddress
 from bot.core.errors import UserError
 from bot.core.jobs import (
@@ -25,6 +24,9 @@ from bot.core.messages import Attachment, Reply
 from bot.media import lora_files
 from bot.services import access, generation_options
 from bot.services.context import ServiceContext
+from bot.texts import translate
+from bot.texts.cards import job_card
+from bot.texts.results import ask_to_delete, lora_export, recipe_card, result_card
 
 
 class ResultService:
@@ -37,17 +39,19 @@ class ResultService:
         """Bring a result back; of a job that is not done, its card."""
         match = re.fullmatch(r"#?\s*([0-9]{1,15})", text.strip())
         if match is None:
-            raise UserError(texts.NO_SUCH_RESULT)
+            raise UserError(translate("no-such-result"))
         database, job_id = self._context.database, JobId(int(match[1]))
-        job = await access.require_job(database, account, job_id, texts.NO_SUCH_RESULT)
+        job = await access.require_job(database, account, job_id, translate("no-such-result"))
         if job.kind is JobKind.GENERATE and job.status is JobStatus.DONE:
-            job, pictures = await access.require_result(database, account, job_id, texts.NO_SUCH_RESULT)
-            reply = texts.result_card(job, await asyncio.to_thread(self._existing_paths, pictures))
+            job, pictures = await access.require_result(
+                database, account, job_id, translate("no-such-result")
+            )
+            reply = result_card(job, await asyncio.to_thread(self._existing_paths, pictures))
             return replace(reply, result_job_id=job_id)
         if job.status in TERMINAL_STATUSES:
-            return texts.job_card(job, None, None)
+            return job_card(job, None, None)
         eta = await estimate_job(database.jobs, job, self._context.clock())
-        card = texts.job_card(job, eta.remaining_s, eta.position)
+        card = job_card(job, eta.remaining_s, eta.position)
         return card if address.can_edit_in(job.address) else replace(card, card_job_id=None)
 
     async def record_copy(self, job_id: JobId, address: ChatAddress, message_id: str) -> None:
@@ -63,12 +67,12 @@ class ResultService:
         )
         lora = await self._context.database.loras.get_by_code(job.code)
         steps = None if lora is None else lora.steps
-        return texts.recipe_card(job, pictures, style.localized_label if style is not None else "", steps)
+        return recipe_card(job, pictures, style.localized_label if style is not None else "", steps)
 
     async def ask_to_delete(self, account: AccountId, job_id: JobId) -> Reply:
         """Ask once."""
         _, pictures = await self._require_result(account, job_id)
-        return replace(texts.ask_to_delete(job_id, len(pictures)), pressed_result_job_id=job_id)
+        return replace(ask_to_delete(job_id, len(pictures)), pressed_result_job_id=job_id)
 
     async def delete_result(self, account: AccountId, job_id: JobId) -> Reply:
         """Delete a result's words, then its files."""
@@ -76,7 +80,7 @@ class ResultService:
         pictures = await self._context.database.results.delete_result(job_id)
         await self._context.storage.delete_pictures(picture.file for picture in pictures)
         self._context.queue.notify_changed(job_id)  # its messages lose pictures and buttons
-        return texts.deletion_confirmed(job_id)
+        return Reply(translate("result-is-deleted", result=f"#{job_id}"), edits_message=True)
 
     async def export_lora(self, account: AccountId, address: ChatAddress, text: str) -> Reply:
         """Give the LoRA file of a code, in parts when the platform takes no file so large."""
@@ -84,9 +88,9 @@ class ResultService:
         lora = await access.require_ready_lora(self._context.database, account, code, self._context.clock())
         path = self._context.storage.lora_path(lora.file or "missing")
         if not await asyncio.to_thread(path.is_file):
-            raise UserError(texts.LORA_FILE_GONE)
+            raise UserError(translate("lora-file-gone"))
         max_bytes = self._context.max_file_bytes(address.platform)
-        return texts.lora_export(code, str(lora.trigger), await self._make_attachments(code, path, max_bytes))
+        return lora_export(code, str(lora.trigger), await self._make_attachments(code, path, max_bytes))
 
     async def _make_attachments(self, code: LoraCode, path: Path, max_bytes: int) -> list[Attachment]:
         base_name = f"loracode-{code}"
@@ -96,7 +100,7 @@ class ResultService:
         try:
             parts = await asyncio.to_thread(lora_files.split_lora, data, max_bytes)
         except ValueError as error:
-            raise UserError(texts.TOO_COARSE_TO_SPLIT) from error
+            raise UserError(translate("too-coarse-to-split")) from error
         attachments = []
         for number, part in enumerate(parts, 1):
             part_name = f"{base_name}-{number}of{len(parts)}.safetensors"
@@ -106,7 +110,7 @@ class ResultService:
         return attachments
 
     async def _require_result(self, account: AccountId, job_id: JobId) -> tuple[Job, list[Picture]]:
-        return await access.require_result(self._context.database, account, job_id, texts.STALE_BUTTON)
+        return await access.require_result(self._context.database, account, job_id, translate("stale-button"))
 
     def _existing_paths(self, pictures: list[Picture]) -> list[Path]:
         paths = [self._context.storage.picture_path(picture.file) for picture in pictures]

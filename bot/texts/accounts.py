@@ -19,7 +19,7 @@ from bot.core.loras import LoraCode, format_code
 from bot.core.messages import Button, Reply, Suggestion
 from bot.texts.language import current_language, languages, translate, translate_to
 from bot.texts.results import mark_selected, style_buttons
-from bot.texts.words import format_time_left, shape_name, style_label
+from bot.texts.words import format_time_left, style_label
 from gpu_worker.protocol import SHAPES
 
 _DEFAULT_SHAPE = "square"
@@ -34,7 +34,7 @@ def settings_card(account: AccountId, preferences: Preferences, style: str) -> R
     )
     lines = [
         translate("settings-title"),
-        translate("settings-size", size=shape_name(shape)),
+        translate("settings-size", size=translate(f"shape-{shape}")),
         translate("settings-style", style=style or translate("style-none")),
         translate("settings-silent" if preferences.is_silent else "settings-sound"),
         language_line,
@@ -43,7 +43,7 @@ def settings_card(account: AccountId, preferences: Preferences, style: str) -> R
     buttons = (
         *(
             Button(
-                mark_selected(shape_name(shape_option).capitalize(), shape_option == shape),
+                mark_selected(translate(f"shape-{shape_option}").capitalize(), shape_option == shape),
                 f"settings:{account}:size={shape_option}",
                 0,
             )
@@ -130,15 +130,10 @@ class ErasedItems(Protocol):
     def platforms(self) -> Sequence[str]: ...
 
 
-def privacy_summary(counts: StoredDataCounts) -> Reply:
-    """Say what is kept, how long, and who sees it."""
-    return Reply(translate("privacy", kept=_format_counts(counts)))
-
-
 def erasure_question(counts: StoredDataCounts, account: AccountId, expires_s: int) -> Reply:
     """Ask once before everything of a person is gone for good; the button knows whom it asks, until when."""
     erase_button = Button(translate("delete-everything"), f"forgetme!:{account}:{expires_s}")
-    return Reply(translate("ask-to-forget", kept=_format_counts(counts)), (erase_button,))
+    return Reply(translate("ask-to-forget", kept=format_counts(counts)), (erase_button,))
 
 
 def erasure_receipt(erased_items: ErasedItems, at: datetime) -> Reply:
@@ -167,7 +162,8 @@ def _format_codes(codes: Sequence[LoraCode]) -> str:
     return translate("forgotten-codes", count=str(len(codes)), codes=codes_text) if codes else "0"
 
 
-def _format_counts(counts: StoredDataCounts) -> str:
+def format_counts(counts: StoredDataCounts) -> str:
+    """List how much is stored of a person: `2 photos, 1 LoraCode, 4 pictures, 3 drawings`."""
     return ", ".join(
         (
             translate("kept-photos", count=counts.photos),
@@ -202,13 +198,3 @@ def _format_position(job: Job, eta: Estimate) -> str:
         return translate("queue-training-now" if is_training else "queue-drawing-now")
     position = str(eta.position)
     return translate("queue-training" if is_training else "queue-drawing", position=position)
-
-
-def link_token(token: str) -> Reply:
-    """Show the word that joins accounts."""
-    return Reply(translate("link-word", word=token))
-
-
-def accounts_linked() -> Reply:
-    """Say that two accounts are one."""
-    return Reply(translate("linked"))

@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.core.accounts import AccessStatus, Identity, Platform, Quota, Role
+from bot.core.accounts import AccessStatus, Identity, Quota, Role
 from bot.core.jobs import Job, JobKind, LatencyStats
 from bot.core.loras import LoraCode, format_code
 from bot.core.messages import Reply
 from bot.core.monitoring import AbuseReport, Alert, AlertKind, AuditEntry
-from bot.texts.language import ENGLISH, translate, use_language
+from bot.texts.language import ENGLISH, use_language
 from bot.texts.words import format_duration, format_time_left, plural_suffix, truncate
 from gpu_worker.protocol import WorkerHealth
 
@@ -74,16 +74,6 @@ HOW_TO_QUOTA = (
 )
 
 
-def not_on_the_list(identity: Identity) -> str:
-    """Refuse somebody whom the settings do not name."""
-    return translate("not-on-the-list", identity=str(identity))
-
-
-def invitation_first(platform: Platform) -> str:
-    """Refuse somebody who has not shown a word."""
-    return translate(f"invitation-first-{platform}")
-
-
 def drain_started(running_count: int) -> Reply:
     """Say that the bot ends once its jobs have."""
     return Reply(
@@ -125,11 +115,6 @@ def lora_taken_down(code: LoraCode, picture_count: int, job_count: int) -> Reply
         f"{format_code(code)} is gone, with {job_count} job{plural_suffix(job_count)} "
         f"and {picture_count} file{plural_suffix(picture_count)}."
     )
-
-
-def your_code_was_taken_down(code: LoraCode) -> str:
-    """Tell the owner of a Lora what happened to it."""
-    return translate("your-code-was-taken-down", code=format_code(code))
 
 
 def broadcast_started(recipient_count: int) -> Reply:
@@ -178,31 +163,6 @@ def report_list(items: Sequence[AbuseReport]) -> Reply:
         for report in items
     ]
     return Reply("\n".join(lines))
-
-
-def trainings_used_up(max_count: int) -> str:
-    """Refuse a training that would be one too many."""
-    return translate("trainings-used-up", most=max_count)
-
-
-def pictures_used_up(max_count: int) -> str:
-    """Refuse pictures that would be too many."""
-    return translate("pictures-used-up", most=max_count)
-
-
-def queue_full(queued_count: int, wait_s: float) -> str:
-    """Say that nobody else can be put in line, and until when."""
-    return translate("queue-full", count=queued_count, span=format_duration(wait_s))
-
-
-def chat_full(job_count: int, wait_s: float) -> str:
-    """Say that a chat has as much in line as it may, and until when."""
-    return translate("chat-full", count=job_count, span=format_duration(wait_s))
-
-
-def words_blocked(words: str) -> str:
-    """Refuse words that the operator has ruled out."""
-    return translate("not-drawn-here", words=words)
 
 
 def _format_limit(limit: int | None) -> str:

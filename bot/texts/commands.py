@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from bot.core.accounts import Platform
+from bot.core.messages import Reply
+from bot.texts.admin import ADMIN_COMMANDS
 from bot.texts.language import languages, translate, translate_to
+from bot.texts.words import example_command
 
 #: In the order in which they are listed.
 COMMANDS = (
@@ -43,3 +47,19 @@ def help_line(command: str, options: str) -> str:
         translate("help-generate", options=options) if command == "generate" else translate(f"help-{command}")
     )
     return f"/{name} - {description}"
+
+
+def help_text(platform: Platform, is_admin: bool) -> Reply:
+    """List the commands, those of administrators for an administrator, and an example."""
+    options = (
+        "--n 2, --best 4, --size portrait, --style oil, --no blurry, --seed 7, --strength 0.8, --steps 25, "
+        "--guidance 7.5, --sampler lcm"
+    )
+    if platform is Platform.DISCORD:
+        options = "count, best, size, style, negative, seed, strength, steps, guidance, sampler"
+    lines = [help_line(name, options) for name in COMMANDS]
+    if is_admin:
+        lines.append("For administrators:")
+        lines += [f"/{name} - {description}" for name, (description, _) in ADMIN_COMMANDS.items()]
+    lines.append(translate("help-example", example=example_command(platform)))
+    return Reply("\n".join(lines))

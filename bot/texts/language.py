@@ -78,11 +78,6 @@ def translate_to(language: str, key: str, /, **values: str | int) -> str:
     return str(text)
 
 
-def has_text(key: str) -> bool:
-    """Say whether there is a text of that name."""
-    return _bundles()[ENGLISH].has_message(key)
-
-
 @cache
 def _bundles() -> dict[str, FluentBundle]:
     codes = sorted((path.stem for path in FOLDER.glob("*.ftl")), key=lambda code: (code != ENGLISH, code))

@@ -10,12 +10,11 @@ from datetime import datetime
 from pathlib import Path
 
 from bot.core.accounts import Platform
-from bot.core.loras import Lora, LoraCode, LoraState, Permission, format_code
+from bot.core.loras import Lora, LoraState, Permission, format_code
 from bot.core.messages import Button, Reply
 from bot.texts.language import translate
 from bot.texts.likeness import format_likeness, likeness_summary
-from bot.texts.photo_sets import how_to_send
-from bot.texts.words import example_command, format_age, permission_name, state_name
+from bot.texts.words import example_command, format_age
 
 MAX_CODES_LISTED = 20
 
@@ -37,14 +36,14 @@ def lora_list(
 ) -> Reply:
     """List a person's LoraCodes, newest first, with a button for each of the newest; then `shared` ones."""
     if not loras and not shared_loras:
-        return Reply(translate("no-code-yet", how=how_to_send(platform)))
+        return Reply(translate("no-code-yet", how=translate(f"how-to-send-{platform}")))
     lines = [
         " · ".join(
             part
             for part in (
                 format_code(lora.code),
                 lora.name,
-                state_name(lora.state),
+                translate(f"state-{lora.state}"),
                 format_age(now - lora.created_at),
             )
             if part
@@ -55,10 +54,9 @@ def lora_list(
         lines.append(translate("codes-older", more=str(len(loras) - MAX_CODES_LISTED)))
     if shared_loras:
         lines.append(translate("codes-shared"))
-        lines += [
-            f"{format_code(lora.code)} · {permission_name(permission)} · {state_name(lora.state)}"
-            for lora, permission in shared_loras[:MAX_SHARED_LISTED]
-        ]
+        for lora, permission in shared_loras[:MAX_SHARED_LISTED]:
+            permission_text, state_text = translate(f"allowed-{permission}"), translate(f"state-{lora.state}")
+            lines.append(f"{format_code(lora.code)} · {permission_text} · {state_text}")
         if len(shared_loras) > MAX_SHARED_LISTED:
             lines.append(translate("codes-more", more=str(len(shared_loras) - MAX_SHARED_LISTED)))
     all_loras = [*loras, *(lora for lora, _ in shared_loras)]
@@ -88,7 +86,7 @@ def lora_card(lora: Lora, now: datetime, size_bytes: int | None) -> Reply:
     code = lora.code
     lines = [f"{format_code(code)} · {lora.name}" if lora.name else format_code(code)]
     details = [
-        state_name(lora.state),
+        translate(f"state-{lora.state}"),
         format_age(now - lora.created_at),
         translate("code-trigger", trigger=str(lora.trigger)),
     ]
@@ -144,6 +142,7 @@ def ask_to_remove(lora: Lora) -> Reply:
     )
 
 
-def lora_removed(code: LoraCode) -> Reply:
-    """Confirm that a Lora is gone."""
-    return Reply(translate("removed", code=format_code(code)), edits_message=True)
+def not_usable(lora: Lora) -> str:
+    """Return why a LoraCode will never draw."""
+    key = "not-usable-cancelled" if lora.state is LoraState.CANCELLED else "not-usable-failed"
+    return translate(key, code=format_code(lora.code))

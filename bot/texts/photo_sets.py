@@ -23,7 +23,6 @@ from bot.core.photos import (
 )
 from bot.texts.cards import job_card
 from bot.texts.language import translate
-from bot.texts.words import class_name
 
 RETENTION_DAYS = PHOTO_RETENTION.days
 _BUTTONS_PER_ROW = 5
@@ -37,11 +36,6 @@ _REFUSAL_KEYS = {
     PhotoRefusal.TOO_SMALL: "photo-too-small",
     PhotoRefusal.TIMEOUT: "photo-took-too-long",
 }
-
-
-def how_to_send(platform: Platform) -> str:
-    """Say how photos are sent there."""
-    return translate(f"how-to-send-{platform}")
 
 
 def consent_button() -> Button:
@@ -61,7 +55,7 @@ def good_set_reasons() -> tuple[str, ...]:
 
 def welcome(platform: Platform, needs_consent: bool, examples: Sequence[Path] = ()) -> Reply:
     """Say in three lines what will happen, show examples, and ask for consent where it was not given."""
-    instructions = how_to_send(platform)
+    instructions = translate(f"how-to-send-{platform}")
     if examples:
         instructions = f"{instructions} {translate('like-these')}"
     text = translate("welcome", how=instructions, days=RETENTION_DAYS)
@@ -91,7 +85,7 @@ def photo_set_status(held_count: int, platform: Platform, can_start: bool = True
             (use_button, start_over_button()),
         )
     if held_count == 0:
-        return Reply(how_to_send(platform))
+        return Reply(translate(f"how-to-send-{platform}"))
     if held_count == target_count and not can_start:
         use_anyway_button = Button(translate("use-anyway"), "first5")
         return Reply(translate("photos-doubtful"), (use_anyway_button, start_over_button()))
@@ -114,7 +108,9 @@ def set_card(
 ) -> Reply:
     """Show the set: its contact sheet, empty where others read along, and what the coach remarks."""
     status = photo_set_status(len(photo_set.photo_ids), platform, can_start)
-    purpose = set_purpose(photo_set) or translate("set-shows", **{"class": class_name(photo_set.class_word)})
+    purpose = set_purpose(photo_set) or translate(
+        "set-shows", **{"class": translate(f"class-{photo_set.class_word}")}
+    )
     lines = [swap_question(photo_set) or status.text, purpose]
     if photo_set.name and photo_set.code is None:
         lines[1] += f" · {translate('set-name', name=photo_set.name)}"
@@ -129,7 +125,7 @@ def set_card(
     for start in range(0, 0 if photo_set.code else len(CLASS_WORDS), _CLASSES_PER_ROW):
         row = next(row_numbers)
         for class_word in CLASS_WORDS[start : start + _CLASSES_PER_ROW]:
-            class_label = class_name(class_word).capitalize()
+            class_label = translate(f"class-{class_word}").capitalize()
             label = f"✓ {class_label}" if class_word == photo_set.class_word else class_label
             buttons.append(Button(label, f"set:{owner}:class={class_word}", row))
     row = next(row_numbers)
@@ -148,34 +144,29 @@ def with_group_hint(reply: Reply, link: str) -> Reply:
     return replace(reply, text=f"{reply.text}\n{translate('photos-in-a-group', link=link)}")
 
 
-def set_complete(job: Job) -> str:
-    """Say on the message that showed a set what became of it."""
-    return translate("set-complete", code=format_code(job.code))
-
-
-def set_deleted() -> str:
-    """Say on the message that showed a set that it is gone."""
-    return translate("set-deleted")
-
-
-def set_moved() -> str:
-    """Say on the message that showed a set that another one does now."""
-    return translate("set-below")
-
-
 def set_reminder(held_count: int) -> Reply:
     """Remind a person of photos that will be forgotten."""
     return Reply(translate("set-waits", held=held_count, wanted=PHOTOS_PER_LORA), (start_over_button(),))
 
 
-def ask_name() -> Reply:
-    """Ask for the name of a Lora."""
-    return Reply(translate("ask-name"))
+def photo_line(number: int, total: int, sentence: str) -> str:
+    """Return a sentence about one photo, with its number when there are several."""
+    return translate("photo-line", number=number, sentence=sentence) if total > 1 else sentence
 
 
-def wrong_name(max_chars: int) -> str:
-    """Refuse a name."""
-    return translate("wrong-name", most=max_chars)
+def photos_discarded(count: int, platform: Platform) -> Reply:
+    """Confirm that a photo set is deleted."""
+    if count == 0:
+        return Reply(translate("no-photos-held"))
+    how = translate(f"how-to-send-{platform}")
+    return Reply(translate("photos-forgotten", count=count, how=how))
+
+
+def training_started(job: Job, eta: Estimate) -> Reply:
+    """Announce a new LoraCode, with the progress card of its training."""
+    progress_card = job_card(job, eta.remaining_s, eta.position)
+    text = f"{translate('training-started', code=format_code(job.code))}\n{progress_card.text}"
+    return Reply(text, buttons=progress_card.buttons, card_job_id=job.id)
 
 
 def continuation_started(job: Job, eta: Estimate) -> Reply:
@@ -219,18 +210,3 @@ def photo_refusal(reason: PhotoRefusal) -> str:
         max_lossless_megapixels=MAX_LOSSLESS_PIXELS // 10**6,
         min_side_px=MIN_PHOTO_SIDE_PX,
     )
-
-
-def set_is_open(held_count: int) -> str:
-    """Say that other photos are being collected."""
-    return translate("set-is-open", held=held_count)
-
-
-def wrong_steps(min_steps: int, max_steps: int) -> str:
-    """Refuse a number of further steps."""
-    return translate("more-range", least=min_steps, most=max_steps)
-
-
-def wrong_photo() -> str:
-    """Refuse the number of a photo to replace."""
-    return translate("replace-range", most=PHOTOS_PER_LORA)

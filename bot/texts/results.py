@@ -17,7 +17,7 @@ from bot.core.jobs import Draft, GenerationParams, Job, JobId, Picture
 from bot.core.loras import Lora, LoraCode, format_code
 from bot.core.messages import Attachment, Button, Reply, Suggestion
 from bot.texts.language import translate
-from bot.texts.words import shape_name, style_label, truncate
+from bot.texts.words import style_label, truncate
 from gpu_worker.protocol import SHAPES
 
 #: A recipe shows the whole prompt; with the rest it stays below the 2000 characters of a Discord message.
@@ -41,16 +41,16 @@ _SHOWN_SETTINGS = (
 
 def result_card(job: Job, picture_paths: Sequence[Path]) -> Reply:
     """Show the pictures of a finished generation and what can be done with them."""
-    text = f"#{job.id} · {format_code(job.code)}: {truncate(_generation_params(job).prompt)}"
+    text = f"{result_title(job)}: {truncate(_generation_params(job).prompt)}"
     text = "\n".join(filter(None, (text, _format_pick(job))))
     if not picture_paths:
         return Reply(f"{text}\n{translate('pictures-gone')}", (_again_button(job.id),))
     return Reply(text, _result_buttons(job.id, len(picture_paths)), tuple(picture_paths))
 
 
-def result_deleted(job: Job) -> Reply:
-    """Show where a result has been."""
-    return Reply(translate("result-deleted", result=f"#{job.id} · {format_code(job.code)}"))
+def result_title(job: Job) -> str:
+    """Return what a result is called: `#123 · 4071 3386`."""
+    return f"#{job.id} · {format_code(job.code)}"
 
 
 def ask_to_delete(job_id: JobId, count: int) -> Reply:
@@ -59,19 +59,9 @@ def ask_to_delete(job_id: JobId, count: int) -> Reply:
     return Reply(question, (Button(translate("delete-button"), f"delete!:{job_id}"),))
 
 
-def deletion_confirmed(job_id: JobId) -> Reply:
-    """Confirm that a result is gone."""
-    return Reply(translate("result-is-deleted", result=f"#{job_id}"), edits_message=True)
-
-
 def picture_missing(job_id: JobId, number: int) -> Reply:
     """Say that a picture cannot be worked on because its file is gone."""
     return Reply(translate("one-picture-gone", number=number, result=f"#{job_id}"), (_again_button(job_id),))
-
-
-def prompt_question(job: Job) -> Reply:
-    """Ask for other words in place of a result's."""
-    return Reply(translate("edit-prompt", result=f"#{job.id}", prompt=_generation_params(job).prompt))
 
 
 def recipe_card(job: Job, pictures: Sequence[Picture], style: str, trained_steps: int | None) -> Reply:
@@ -119,11 +109,6 @@ def lora_export(code: LoraCode, trigger: str, files: Sequence[Attachment]) -> Re
     if len(files) > 1:
         lines.append(translate("export-parts", count=str(len(files))))
     return Reply("\n".join(lines), files=tuple(files))
-
-
-def best_unknown(code: LoraCode, count: int) -> str:
-    """Refuse to say which picture is the most alike."""
-    return translate("best-unknown", code=format_code(code), count=count)
 
 
 def _format_pick(job: Job) -> str:
@@ -185,11 +170,6 @@ _COUNTS = (1, 2, 4)
 _CODES_PER_ROW, _STYLES_PER_ROW = 2, 3
 
 
-def draft_dropped() -> Reply:
-    """Confirm that a draft is gone."""
-    return Reply(translate("draft-dropped"), edits_message=True)
-
-
 def choose_code(loras: Sequence[Lora], is_draft: bool = False) -> Reply:
     """Ask which of several LoraCodes shall draw, the draft if there is one; the newest come first."""
     buttons = [
@@ -214,7 +194,11 @@ def draft_card(draft: Draft, style: str, replaces: bool = True) -> Reply:
         count=params.count,
     )
     shape_buttons = [
-        Button(mark_selected(shape_name(shape).capitalize(), shape == params.shape), f"draft:size={shape}", 1)
+        Button(
+            mark_selected(translate(f"shape-{shape}").capitalize(), shape == params.shape),
+            f"draft:size={shape}",
+            1,
+        )
         for shape in SHAPES
     ]
     count_buttons = [
@@ -259,7 +243,7 @@ def style_buttons(styles: Sequence[Suggestion], selected: str, action_prefix: st
 def _format_size(params: GenerationParams) -> str:
     if params.width_px is not None:
         return f"{params.width_px}x{params.height_px}"
-    return shape_name(params.shape or "square")
+    return translate(f"shape-{params.shape or 'square'}")
 
 
 def mark_selected(label: str, is_selected: bool) -> str:

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.core.accounts import Platform
 from bot.core.loras import Lora, LoraCode, Permission, Share, format_code
 from bot.core.messages import Button, Reply
 from bot.texts.language import translate
-from bot.texts.words import format_duration, generate_command, permission_name, truncate
+from bot.texts.words import format_duration, generate_command, truncate
 
 SHARES_A_PAGE = 8
 _SHARES_PER_ROW = 2
-
-
-def access_requested(code: LoraCode) -> Reply:
-    """Say what is said of every code that is not one's own, be it somebody's or nobody's."""
-    return Reply(translate("asked-for", code=format_code(code)))
-
-
-def already_usable(code: LoraCode, platform: Platform) -> Reply:
-    """Say that nobody need be asked."""
-    return Reply(translate("usable-already", code=format_code(code), how=generate_command(platform, code)))
 
 
 def share_card(share: Share) -> Reply:
@@ -67,14 +56,17 @@ def share_list(lora: Lora, shares: Sequence[Share], page: int, link_left_s: floa
     lines = [translate("sharing-some" if shares else "sharing-nobody", code=format_code(code))]
     first_index = page * SHARES_A_PAGE
     page_shares = shares[first_index : first_index + SHARES_A_PAGE]
-    lines += [f"{_format_requester(share)}: {permission_name(share.permission)}" for share in page_shares]
+    lines += [
+        f"{_format_requester(share)}: {translate(f'allowed-{share.permission}')}" for share in page_shares
+    ]
     lines.append(translate("sharing-how", code=code))
     if link_left_s is not None:
         lines.append(translate("sharing-link-open", span=format_duration(link_left_s)))
     buttons = [
         Button(
             truncate(
-                f"{share.requester_name or translate('nobody')}: {permission_name(share.permission)}", 40
+                f"{share.requester_name or translate('nobody')}: {translate(f'allowed-{share.permission}')}",
+                40,
             ),
             f"share:{share.number}:show",
             row,
@@ -113,11 +105,6 @@ def link_ended(code: LoraCode) -> Reply:
         (Button(translate("sharing-who"), f"share:{code}"),),
         edits_message=True,
     )
-
-
-def report_received(code: LoraCode) -> Reply:
-    """Thank for a report; the same words whether the code is anybody's."""
-    return Reply(translate("reported", code=format_code(code)))
 
 
 def _format_requester(share: Share) -> str:

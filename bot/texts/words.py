@@ -6,7 +6,7 @@ import math
 from datetime import timedelta
 
 from bot.core.accounts import Platform
-from bot.core.loras import LoraState, Permission, Trigger
+from bot.core.loras import Trigger
 from bot.texts.language import translate
 
 QUOTE_CHARS = 300  # of a prompt or an error, inside a longer text
@@ -79,26 +79,6 @@ def plural_suffix(count: int) -> str:
     return "" if count == 1 else "s"
 
 
-def shape_name(shape: str) -> str:
-    """Name a shape of pictures."""
-    return translate(f"shape-{shape}")
-
-
 def style_label(style: str) -> str:
     """Label the button that offers styles; `style` is the one that is chosen."""
     return translate("style-button-set", style=style) if style else translate("style-button")
-
-
-def class_name(class_word: str) -> str:
-    """Name what photos can be of."""
-    return translate(f"class-{class_word}")
-
-
-def state_name(state: LoraState) -> str:
-    """Name the state of a Lora."""
-    return translate(f"state-{state}")
-
-
-def permission_name(permission: Permission) -> str:
-    """Name what the owner of a Lora decided."""
-    return translate(f"allowed-{permission}")

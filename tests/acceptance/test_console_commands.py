@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 import drawn
-from bot import texts
 from bot.chats.console import CONSOLE_ADDRESS, CONSOLE_IDENTITY
 from bot.core.accounts import Identity, Platform
 from bot.core.loras import LoraCode, Requester
 from bot.jobs.backends.fake import FakeBackend
+from bot.texts import translate
+from bot.texts.admin import NO_REPORTS
 from tests.acceptance.test_console_pictures import RESULT, Console, console, last_request
 from tests.support.engine import png
 
@@ -75,7 +76,7 @@ async def test_a_set_is_put_together_started_over_trained_and_cancelled(
     await person.presses("Use the first five", r"LoraCode is(?s:.*)Cancel\n")
     await person.types("/queue", r"Cancel \d{4} \d{4}\n")
     await person.types("1", "will not be trained")
-    await person.types("/cancel", texts.NOTHING_OPEN)
+    await person.types("/cancel", translate("nothing-open"))
     await person.types("/link", "Your word is [A-Z0-9]{6}")
     await person.types("/privacy", "What I keep of you")
 
@@ -114,7 +115,7 @@ async def test_a_code_is_used_named_exported_and_deleted_also_after_a_restart(tm
         await person.types("/codes", rf"\] {spaced}(?s:.*?)\n")
         await person.presses(spaced, "trigger: sks person(?s:.*)All my codes\n")
         await person.presses("Export", r"file: \S+")
-        await person.types("/export 00000001", texts.UNKNOWN_CODE)
+        await person.types("/export 00000001", translate("unknown-code"))
         await person.presses("Rename", "write")
         await person.types("Sunny", "Sunny(?s:.*)All my codes\n")
         await person.presses("Generate", "Now write what to draw(?s:.*)Drop\n")
@@ -122,9 +123,9 @@ async def test_a_code_is_used_named_exported_and_deleted_also_after_a_restart(tm
         await person.presses("Oil painting", "style: Oil painting(?s:.*)Drop\n")
         await person.presses("Style: Oil painting", "Which style(?s:.*)No style\n")
         await person.presses("No style", "style: none(?s:.*)Drop\n")
-        await person.presses("Drop", texts.draft_dropped().text)
-        await person.presses("Drop", texts.DRAFT_GONE)
-        await person.types("/show 999", texts.NO_SUCH_RESULT)
+        await person.presses("Drop", translate("draft-dropped"))
+        await person.presses("Drop", translate("draft-gone"))
+        await person.types("/show 999", translate("no-such-result"))
         await person.types("/codes", r"\] Sunny(?s:.*?)\n")
         await person.presses("Sunny", "trigger: sks person(?s:.*)All my codes\n")
         await person.presses("Delete", "for good(?s:.*)Keep it\n")
@@ -231,7 +232,7 @@ async def test_who_sits_here_runs_the_machine(person: Console, tmp_path: Path) -
     await person.types("/invite", "It works once, for 7 days")
     await person.types("/broadcast We are closed", "I write that to")
     await person.types(f"/takedown {code}", f"{code[:4]} {code[4:]} is gone")
-    await person.types("/reports", re.escape(texts.NO_REPORTS))
+    await person.types("/reports", re.escape(NO_REPORTS))
     await person.types("/logs", r"console:me /takedown")
     await person.types("/drain", "I finish 0 running jobs, then stop")
 

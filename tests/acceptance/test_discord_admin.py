@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bot import texts
 from bot.core.jobs import JobStatus
+from bot.texts import translate
+from bot.texts.admin import ADMIN_COMMANDS, NO_REPORTS, PAUSED, RESUMED, WHICH_PERSON
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, shown, text_of
 
 
@@ -36,16 +37,16 @@ async def test_status_is_one_answer_with_text_and_a_picture(stage: Stage) -> Non
 
 
 async def test_discord_hides_the_commands_from_who_administers_no_server(stage: Stage) -> None:
-    assert not set(texts.ADMIN_COMMANDS) & set(stage.anna.available_commands(stage.channel))
-    assert set(texts.ADMIN_COMMANDS) < set(stage.bert.available_commands(stage.channel))
+    assert not set(ADMIN_COMMANDS) & set(stage.anna.available_commands(stage.channel))
+    assert set(ADMIN_COMMANDS) < set(stage.bert.available_commands(stage.channel))
 
 
 async def test_who_administers_a_server_but_not_the_bot_is_told_that_there_is_no_such_command(
     stage: Stage,
 ) -> None:
     carla = stage.channel.guild.add_member(stage.env.create_user("carla"), roles=[stage.office])
-    for command in texts.ADMIN_COMMANDS:
-        assert text_of(await carla.slash(stage.channel, command)) == texts.UNKNOWN_COMMAND
+    for command in ADMIN_COMMANDS:
+        assert text_of(await carla.slash(stage.channel, command)) == translate("unknown-command")
 
 
 async def test_in_a_dm_they_are_written_and_nobody_else_s_words_are_commands(stage: Stage) -> None:
@@ -54,7 +55,7 @@ async def test_in_a_dm_they_are_written_and_nobody_else_s_words_are_commands(sta
     told = [each for each in stage.bert_alone.dm_channel.history() if each.author.id != stage.bert.id]
     assert "Waiting: 0 train" in told[0].content
     assert len(told[0].attachments) == 1
-    assert told[1].content == texts.PAUSED
+    assert told[1].content == PAUSED
     await stage.anna_alone.send_dm("/resume")
     await stage.form(photos(5))
     await stage.work()
@@ -63,13 +64,13 @@ async def test_in_a_dm_they_are_written_and_nobody_else_s_words_are_commands(sta
 
 @pytest.mark.covers("discord", "/pause", "/resume", "restart")
 async def test_while_paused_trainings_wait_also_after_a_restart(stage: Stage) -> None:
-    assert await does(stage, "pause") == texts.PAUSED
+    assert await does(stage, "pause") == PAUSED
     await stage.form(photos(5))
     await stage.restart()
     await stage.work()
     assert not stage.backend.requests
     assert "Paused" in await does(stage, "status")
-    assert await does(stage, "resume") == texts.RESUMED
+    assert await does(stage, "resume") == RESUMED
     await stage.work()
     assert "is ready" in stage.dms()[-1].content
 
@@ -83,12 +84,12 @@ async def test_a_banned_person_s_jobs_stop_and_nothing_answers_them_until_they_m
     person = f"discord:{stage.anna.id}"
     assert await does(stage, "ban", person=person) == f"Closed to {person}; 1 job of theirs stopped."
     assert (await stage.training()).status is JobStatus.CANCELLED
-    assert text_of(await stage.anna.slash(stage.channel, "codes")) == texts.BANNED
-    assert said(await stage.anna_alone.click(card, label="Cancel")) == texts.BANNED
-    assert text_of(await stage.anna.slash(stage.channel, "train")) == texts.BANNED
+    assert text_of(await stage.anna.slash(stage.channel, "codes")) == translate("banned")
+    assert said(await stage.anna_alone.click(card, label="Cancel")) == translate("banned")
+    assert text_of(await stage.anna.slash(stage.channel, "train")) == translate("banned")
     assert await does(stage, "unban", person=person) == f"Open to {person} again."
     assert (await stage.anna.slash(stage.channel, "train")).modal is not None
-    assert await does(stage, "ban", person="anna") == texts.WHICH_PERSON
+    assert await does(stage, "ban", person="anna") == WHICH_PERSON
 
 
 @pytest.mark.covers("discord", "/quota", "/quota person")
@@ -137,7 +138,7 @@ async def test_a_broadcast_leaves_whoever_closed_their_dms(stage: Stage) -> None
 @pytest.mark.covers("discord", "/invite", "/drain", "/reports")
 async def test_words_that_let_in_reports_and_the_end(stage: Stage) -> None:
     assert "It works once, for 7 days" in await does(stage, "invite")
-    assert await does(stage, "reports") == texts.NO_REPORTS
+    assert await does(stage, "reports") == NO_REPORTS
     assert "I finish 0 running jobs, then stop" in await does(stage, "drain")
     assert "/drain" in await does(stage, "logs")
     await stage.form(photos(5))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bot import texts
 from bot.core.accounts import Identity, Platform
 from bot.core.loras import Requester, format_code
+from bot.texts import translate
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, shown
 
 
@@ -93,7 +93,7 @@ async def test_a_style_is_chosen_for_a_draft_and_given_up_again(stage: Stage) ->
         draft = shown(await stage.anna.click(draft, label=label))
     assert "style: none" in draft.content
     assert "pictures: 4" in draft.content
-    assert shown(await stage.anna.click(draft, label="Drop")).content == texts.draft_dropped().text
+    assert shown(await stage.anna.click(draft, label="Drop")).content == translate("draft-dropped")
 
 
 @pytest.mark.covers(
@@ -112,9 +112,9 @@ async def test_what_stands_in_a_channel_is_its_person_s_alone_and_done_once(stag
     await stage.draw(code)
     (card,) = stage.public()
     refused = (await stage.bert.click(card, label="Cancel")).followups[0]
-    assert (refused.content, refused.ephemeral) == (texts.STALE_BUTTON, True)
+    assert (refused.content, refused.ephemeral) == (translate("stale-button"), True)
     twice = [await stage.anna.click(card, label="Cancel") for _ in range(2)]
-    assert twice[1].followups[0].content == texts.ALREADY_ENDED
+    assert twice[1].followups[0].content == translate("already-ended")
     six = shown(await stage.form(photos(6)))
     for _ in range(2):
         await stage.anna.click(six, label="Use the first five")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from simcord.results import InteractionResult
 
-from bot import texts
 from bot.core.loras import LoraCode, format_code
+from bot.texts import translate
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, shown, text_of
 
 WRITE = "What to draw"
@@ -97,7 +97,7 @@ async def test_words_without_a_code_wait_for_the_one_that_is_chosen_of_several(s
     assert stage.request().seed == 7
     assert "a boat" in stage.public()[-1].content
     pressed = await stage.anna.click(question, label=format_code(second))
-    assert said(pressed) == texts.DRAFT_GONE, "it was drawn"
+    assert said(pressed) == translate("draft-gone"), "it was drawn"
 
 
 @pytest.mark.covers("discord", "[use:*]")
@@ -130,8 +130,8 @@ async def test_somebody_else_s_code_is_unknown_and_without_any_it_is_said_how_to
     code = await stage.trained()
     for each in (code, f"{(int(code) + 1) % 10**8:08d}"):
         answer = await stage.bert.slash(stage.channel, "generate", code=each)
-        assert text_of(answer) == texts.UNKNOWN_CODE
-    assert text_of(await stage.bert.slash(stage.channel, "generate")) == texts.NO_READY_CODE
+        assert text_of(answer) == translate("unknown-code")
+    assert text_of(await stage.bert.slash(stage.channel, "generate")) == translate("no-ready-code")
 
 
 @pytest.mark.covers("discord", "[draft:write]", "form", "restart")
@@ -142,7 +142,7 @@ async def test_forms_that_stayed_open_over_a_restart_are_drawn_once(stage: Stage
     await stage.restart()
     await stage.anna.submit_modal(first, {"prompt": "a boat"})
     again = await stage.anna.submit_modal(second, {"prompt": "a boat"})
-    assert text_of(again) == texts.DRAFT_GONE
+    assert text_of(again) == translate("draft-gone")
     await stage.work()
     assert len(stage.public()) == 1
 
@@ -152,13 +152,13 @@ async def test_a_draft_that_was_dropped_opens_no_form_and_takes_none(stage: Stag
     await stage.trained()
     draft = shown(await asked(stage))
     form = await stage.anna.click(draft, label=WRITE)
-    assert shown(await stage.anna.click(draft, label="Drop")).content == texts.draft_dropped().text
-    assert text_of(await stage.anna.submit_modal(form, {"prompt": "a boat"})) == texts.DRAFT_GONE
+    assert shown(await stage.anna.click(draft, label="Drop")).content == translate("draft-dropped")
+    assert text_of(await stage.anna.submit_modal(form, {"prompt": "a boat"})) == translate("draft-gone")
     other = shown(await asked(stage))
     await stage.anna.click(shown(await asked(stage)), label="Drop")
     pressed = await stage.anna.click(other, label=WRITE)
     assert pressed.modal is None
-    assert (text_of(pressed), pressed.ephemeral) == (texts.DRAFT_GONE, True)
+    assert (text_of(pressed), pressed.ephemeral) == (translate("draft-gone"), True)
 
 
 async def test_in_a_dm_a_plain_message_does_what_the_form_does(stage: Stage) -> None:

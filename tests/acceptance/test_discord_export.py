@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bot import texts
 from bot.chats.discord import DiscordAdapter
+from bot.texts import translate
 from tests.acceptance.discord_stage import Stage, on_stage, photos, text_of
 
 TEN_MIB = 10 * 2**20
@@ -92,7 +92,7 @@ async def test_nobody_else_gets_it_and_an_unknown_code_reads_the_same(stage: Sta
     unknown = "00000000" if code != "00000000" else "11111111"
     for each in (code, unknown):
         answer = await stage.bert.slash(stage.channel, "export", code=each)
-        assert (text_of(answer), answer.ephemeral) == (texts.UNKNOWN_CODE, True)
+        assert (text_of(answer), answer.ephemeral) == (translate("unknown-code"), True)
         assert answer.response is not None
         assert answer.response.attachments == []
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import discord
 import pytest
 
-from bot import texts
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import UserError
+from bot.texts import translate
 from tests.acceptance.discord_stage import Stage, delete, number_of, on_stage, text_of
 
 
@@ -50,7 +50,7 @@ async def test_a_form_that_comes_back_after_its_result_was_deleted_is_told(stage
     await delete(stage, first)
     answer = await stage.anna.submit_modal(shown, {"prompt": "a ship"})
     assert answer.ephemeral
-    assert text_of(answer) == texts.DELETED
+    assert text_of(answer) == translate("deleted")
 
 
 async def test_a_form_with_nothing_in_it_to_draw_is_told(stage: Stage) -> None:
@@ -64,7 +64,7 @@ async def test_a_form_for_somebody_else_s_result_draws_nothing(stage: Stage) -> 
     first = await stage.drawn()
     other = int(number_of(first))
     studio, place = stage.bot.studio, ChatAddress(Platform.DISCORD, str(stage.channel.id), str(stage.bert.id))
-    with pytest.raises(UserError, match=texts.STALE_BUTTON):
+    with pytest.raises(UserError, match=translate("stale-button")):
         await studio.generate_edited(Identity(Platform.DISCORD, str(stage.bert.id)), place, other, "a ship")
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import discord
 import pytest
 
-from bot import texts
 from bot.core.accounts import Identity, Platform
 from bot.core.loras import format_code
+from bot.texts import translate
 from gpu_worker.protocol import SAMPLERS
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, text_of
 
@@ -162,14 +162,17 @@ async def test_somebody_else_s_code_in_the_prompt_is_unknown(stage: Stage) -> No
         await stage.bot.ledger.accounts.get_or_create(berts)
     )
     answer = await stage.draw(hers, f"a handshake with {his.code}")
-    assert (text_of(answer), answer.ephemeral) == (texts.unknown_code_in_prompt(his.code), True)
+    assert (text_of(answer), answer.ephemeral) == (
+        translate("unknown-code-in-prompt", code=format_code(his.code)),
+        True,
+    )
 
 
 async def test_a_fifth_request_waits_for_the_four_that_are_open(stage: Stage) -> None:
     code = await stage.trained()
     answers = [await stage.draw(code) for _ in range(6)]
     refused = [text_of(each) for each in answers if each.response is not None]
-    assert refused == [texts.too_many_generations(4)] * 2
+    assert refused == [translate("too-many-generations", most=4)] * 2
     await stage.work()
     assert [len(each.attachments) for each in stage.public()] == [1, 1, 1, 1]
 
@@ -224,7 +227,7 @@ async def test_a_foreign_and_an_unknown_code_read_the_same(stage: Stage) -> None
     answers = [
         await stage.bert.slash(stage.channel, "generate", code=each, prompt="x") for each in (code, unknown)
     ]
-    assert {text_of(each) for each in answers} == {texts.UNKNOWN_CODE}
+    assert {text_of(each) for each in answers} == {translate("unknown-code")}
     assert all(each.ephemeral for each in answers)
     assert stage.public() == []
 
@@ -263,7 +266,7 @@ async def test_nobody_else_can_cancel_by_the_button(stage: Stage) -> None:
     code = await stage.trained()
     await stage.draw(code)
     pressed = await stage.bert.click(stage.public()[0], label="Cancel")
-    assert texts.STALE_BUTTON in said(pressed)
+    assert translate("stale-button") in said(pressed)
     await stage.work()
     assert await bytes_of(stage.public()[0]) == [b"picture"]
 

@@ -10,8 +10,8 @@ import discord
 import pytest
 from PIL import Image
 
-from bot import texts
 from bot.core.loras import format_code
+from bot.texts import translate
 from tests.acceptance.discord_stage import (
     ONE_PICTURE,
     Stage,
@@ -131,7 +131,7 @@ async def test_each_button_of_a_deleted_result_says_deleted(stage: Stage, label:
     pressed = await stage.anna.click(shown.response.message, label=label)
     answer = pressed.response if label == "Edit prompt" else pressed.followups[0]
     assert answer is not None
-    assert answer.content == texts.DELETED
+    assert answer.content == translate("deleted")
     assert answer.ephemeral
     assert len(stage.public()) == 1
 
@@ -141,7 +141,7 @@ async def test_delete_answered_twice_deletes_once(stage: Stage) -> None:
     questions = [(await stage.anna.click(first, label="Delete")).followups[0].message for _ in range(2)]
     deleted, already = [await stage.anna.click(each, label="Delete") for each in questions]
     assert deleted.followups == []
-    assert said(already) == texts.DELETED
+    assert said(already) == translate("deleted")
 
 
 @pytest.mark.covers("discord", "pressed twice")
@@ -162,7 +162,7 @@ async def test_nobody_else_can_press(stage: Stage, label: str) -> None:
     assert pressed.modal is None
     answer = pressed.response if label == "Edit prompt" else pressed.followups[0]
     assert answer is not None
-    assert (answer.content, answer.ephemeral) == (texts.STALE_BUTTON, True)
+    assert (answer.content, answer.ephemeral) == (translate("stale-button"), True)
     await stage.work()
     (same,) = stage.public()
     assert (same.content, labels(same), len(same.attachments)) == (first.content, ONE_PICTURE, 1)

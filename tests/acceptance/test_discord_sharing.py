@@ -9,8 +9,8 @@ from pathlib import Path
 import discord
 import pytest
 
-from bot import texts
 from bot.core.loras import LoraCode
+from bot.texts import translate
 from tests.acceptance.discord_stage import Stage, labels, on_stage, said, shown, text_of
 
 
@@ -54,9 +54,9 @@ async def test_once_is_one_generation_also_after_a_restart(stage: Stage) -> None
     await stage.bert.slash(stage.channel, "generate", code=code, prompt="a boat")
     await stage.work()
     assert "a boat" in stage.public()[-1].content
-    assert await draws(stage, code) == texts.UNKNOWN_CODE
+    assert await draws(stage, code) == translate("unknown-code")
     gone = await stage.anna_alone.click(stage.dms()[-1], label="Always")
-    assert said(gone) == texts.STALE_BUTTON
+    assert said(gone) == translate("stale-button")
 
 
 @pytest.mark.covers("discord", "[share:*:no]")
@@ -88,19 +88,19 @@ async def test_a_word_lets_people_draw_until_it_is_taken_back(stage: Stage) -> N
     await stage.restart()
     await stage.anna_alone.click(stage.dms()[-1], label="Take it back")
     assert "can no longer draw" in stage.dms()[-1].content
-    assert await draws(stage, code) == texts.UNKNOWN_CODE
+    assert await draws(stage, code) == translate("unknown-code")
 
 
 @pytest.mark.covers("discord", "/start word")
 async def test_a_word_that_is_over_says_so_with_start(stage: Stage) -> None:
     answer = await stage.bert.slash(stage.channel, "start", word="share_AAAAAAAAAAAA")
-    assert text_of(answer) == texts.SHARE_WORD_UNKNOWN
+    assert text_of(answer) == translate("share-word-unknown")
 
 
 async def test_a_word_may_be_written_as_a_direct_message(stage: Stage) -> None:
     answer = await stage.anna_alone.send_dm("share_AAAAAAAAAAAA")
     assert answer is not None
-    assert stage.dms()[-1].content == texts.SHARE_WORD_UNKNOWN
+    assert stage.dms()[-1].content == translate("share-word-unknown")
 
 
 async def test_where_dms_are_closed_nothing_is_lost(stage: Stage) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bot import texts
 from bot.chats.discord.sender import dm_address
 from bot.core.accounts import Identity, Platform
+from bot.texts import translate
+from bot.texts.photo_sets import welcome
 from tests.acceptance.discord_stage import ONE_PICTURE, Stage, labels, number_of, on_stage, text_of
 
 
@@ -39,7 +40,7 @@ async def test_what_is_not_one_s_own_result_cannot_be_shown(stage: Stage, number
     first = await stage.drawn()
     asked = number_of(first) if number == "#1" else number
     answer = await stage.bert.slash(stage.channel, "show", id=asked)
-    assert (text_of(answer), answer.ephemeral) == (texts.NO_SUCH_RESULT, True)
+    assert (text_of(answer), answer.ephemeral) == (translate("no-such-result"), True)
 
 
 async def test_a_result_that_is_still_drawn_is_shown_as_its_card(stage: Stage) -> None:
@@ -110,5 +111,5 @@ async def test_a_prompt_that_was_begun_by_buttons_is_taken_from_a_dm(stage: Stag
 
 async def test_words_in_a_dm_without_anything_begun_are_told_how_to_begin(stage: Stage) -> None:
     await stage.anna_alone.send_dm("a boat")
-    told = texts.welcome(Platform.DISCORD, needs_consent=False, examples=[Path("examples.jpg")]).text
+    told = welcome(Platform.DISCORD, needs_consent=False, examples=[Path("examples.jpg")]).text
     assert stage.dms()[-1].content == told

@@ -9,11 +9,11 @@ import discord
 import pytest
 from simcord.builders import UserHandle
 
-from bot import texts
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.jobs import JobStatus
 from bot.core.loras import format_code
 from bot.services import Services
+from bot.texts import translate
 from tests.acceptance.discord_stage import PhotoFile, Stage, labels, on_stage, photos, said, shown, text_of
 from tests.acceptance.uses import note
 
@@ -162,7 +162,7 @@ async def test_cancel_pressed_twice_says_that_it_is_over(stage: Stage) -> None:
     [card] = stage.dms()
     first, second = [await stage.anna_alone.click(card, label="Cancel") for _ in range(2)]
     assert "will not be trained" in said(first)
-    assert said(second) == texts.ALREADY_ENDED
+    assert said(second) == translate("already-ended")
 
 
 class SlowCard(Services):

@@ -13,12 +13,12 @@ from typing import Any
 import discord
 import pytest
 
-from bot import texts
 from bot.chats.discord import DiscordAdapter, LoraCodeClient
 from bot.core.errors import SettingsError
 from bot.db import Database
 from bot.media.storage import Storage
 from bot.services import Services
+from bot.texts.admin import ADMIN_COMMANDS
 from tests.support.services import Clock, InProcessDecoder, RecordingQueue, tools
 
 CANARY = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GcanaR.y-in-a-coal-mine-27-chars-xx"
@@ -111,7 +111,7 @@ async def test_it_asks_for_no_privileged_intent(studio: Services) -> None:
 async def test_every_command_works_in_servers_and_dms_for_servers_and_people(studio: Services) -> None:
     tree = LoraCodeClient(studio).tree
     for command in tree.get_commands():
-        if command.name in texts.ADMIN_COMMANDS:
+        if command.name in ADMIN_COMMANDS:
             continue  # hidden from who administers no server; written in a direct message elsewhere
         told = command.to_dict(tree)
         assert told["contexts"] == [0, 1, 2], command.name

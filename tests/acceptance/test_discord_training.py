@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bot import texts
 from bot.core.accounts import Identity, Platform
 from bot.core.jobs import JobStatus
 from bot.core.loras import LoraState, format_code
@@ -18,7 +17,8 @@ from bot.core.photos import PhotoRefusal
 from bot.jobs.backends.local import ProcessBackend
 from bot.media.decoding import SandboxedPhotoDecoder
 from bot.media.storage import Storage
-from bot.texts import photo_refusal
+from bot.texts import translate
+from bot.texts.photo_sets import photo_refusal
 from gpu_worker.protocol import TrainRequest
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, text_of
 from tests.support.engine import PNG
@@ -182,7 +182,7 @@ async def test_in_dms_the_card_is_the_answer(stage: Stage) -> None:
 
 async def test_the_same_photo_twice_is_taken_once(stage: Stage) -> None:
     answer = await stage.form([*photos(4), *photos(1)])
-    assert f"Photo 5: {texts.SAME_PHOTO}" in text_of(answer)
+    assert f"Photo 5: {translate('same-photo')}" in text_of(answer)
     assert "4 of 5" in text_of(answer)
 
 
@@ -252,7 +252,7 @@ async def test_cancel_takes_a_code_or_the_newest(stage: Stage) -> None:
     await stage.form(photos(5, first=6))
     await stage.anna.slash(stage.channel, "cancel")
     assert (await stage.training()).status is JobStatus.CANCELLED
-    assert texts.NOTHING_OPEN in text_of(await stage.anna.slash(stage.channel, "cancel"))
+    assert translate("nothing-open") in text_of(await stage.anna.slash(stage.channel, "cancel"))
 
 
 async def test_codes_lists_them_for_their_owner_s_eyes(stage: Stage) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 import discord
 import pytest
 
-from bot import texts
 from bot.chats.console import terminal_locale
 from bot.chats.discord import LoraCodeClient
 from bot.chats.discord.localization import CommandTranslator
 from bot.chats.discord.replies import identity_from_interaction
 from bot.jobs.backends.fake import FakeBackend
+from bot.texts import translate, translate_to
+from bot.texts.admin import ADMIN_COMMANDS
+from bot.texts.commands import COMMANDS
 from tests.acceptance import discord_stage, telegram_stage
 from tests.acceptance.discord_stage import shown, text_of
 from tests.acceptance.telegram_server import until
@@ -24,7 +26,7 @@ from tests.support.engine import png
 
 
 def italian(key: str, **values: str | int) -> str:
-    return texts.translate_to("it", key, **values)
+    return translate_to("it", key, **values)
 
 
 async def test_on_telegram_the_app_s_language_is_spoken_from_the_first_word_to_the_notice(
@@ -41,7 +43,7 @@ async def test_on_telegram_the_app_s_language_is_spoken_from_the_first_word_to_t
         await anna.sends_photos(PHOTOS[:5])
         await anna.hears("è pronto, e le tue foto sono cancellate.")
         await stage.bert.says("/queue")
-        await stage.bert.hears(texts.NOTHING_WAITS)
+        await stage.bert.hears(translate("nothing-waits"))
 
 
 @pytest.mark.covers("telegram", "[settings:*:language=*]", "by somebody else", "group")
@@ -51,7 +53,7 @@ async def test_on_telegram_an_italian_in_a_group_is_answered_in_italian(tmp_path
         await anna.says("/impostazioni", chat=GROUP)
         [card] = await until(lambda: anna.sees_in(GROUP))
         assert italian("settings-title") in card.text
-        assert await stage.bert.presses(card, italian("settings-silent-button")) == texts.STALE_BUTTON
+        assert await stage.bert.presses(card, italian("settings-silent-button")) == translate("stale-button")
         await anna.presses(card, "English")
         await until(lambda: "Language: English" in card.text)
 
@@ -59,9 +61,9 @@ async def test_on_telegram_an_italian_in_a_group_is_answered_in_italian(tmp_path
 async def test_telegram_is_told_the_commands_of_every_language(tmp_path: Path) -> None:
     async with telegram_stage.on_stage(tmp_path) as stage:
         await until(lambda: "it" in stage.server.commands_in)
-        assert set(stage.server.commands) == set(texts.COMMANDS)
+        assert set(stage.server.commands) == set(COMMANDS)
         assert stage.server.commands_in["it"] == {
-            italian(f"command-{each}"): italian(f"telegram-{each}") for each in texts.COMMANDS
+            italian(f"command-{each}"): italian(f"telegram-{each}") for each in COMMANDS
         }
 
 
@@ -76,7 +78,7 @@ async def test_on_discord_a_chosen_language_is_spoken_by_answers_forms_and_notic
         spaced = f"{code[:4]} {code[4:]}"
         ready = italian("notice-ready", code=spaced, photos=italian("photos-deleted"))
         assert ready in stage.dms()[-1].content
-        assert text_of(await stage.bert.slash(stage.channel, "queue")) == texts.NOTHING_WAITS
+        assert text_of(await stage.bert.slash(stage.channel, "queue")) == translate("nothing-waits")
 
 
 async def test_discord_is_told_names_and_descriptions_in_every_language(tmp_path: Path) -> None:
@@ -84,7 +86,7 @@ async def test_discord_is_told_names_and_descriptions_in_every_language(tmp_path
         client = stage.bot.chat.client
         assert isinstance(client, LoraCodeClient)
         for command in client.tree.get_commands():
-            if command.name in texts.ADMIN_COMMANDS:
+            if command.name in ADMIN_COMMANDS:
                 continue
             payload: dict[str, Any] = dict(
                 await command.get_translated_payload(client.tree, CommandTranslator())

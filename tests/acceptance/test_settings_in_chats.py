@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bot import texts
 from bot.jobs.backends.fake import FakeBackend
+from bot.texts import translate
 from tests.acceptance import discord_stage, telegram_stage
 from tests.acceptance.discord_stage import shown, text_of
 from tests.acceptance.telegram_server import until
@@ -53,7 +53,7 @@ async def test_in_a_group_of_telegram_nobody_changes_another_s_settings(tmp_path
     async with telegram_stage.on_stage(tmp_path) as stage:
         await stage.anna.says("/settings", chat=GROUP)
         [card] = await until(lambda: stage.anna.sees_in(GROUP))
-        assert await stage.bert.presses(card, "Portrait") == texts.STALE_BUTTON
+        assert await stage.bert.presses(card, "Portrait") == translate("stale-button")
         await stage.anna.presses(card, "Silent")
         await until(lambda: "Notices: silent" in card.text)
 

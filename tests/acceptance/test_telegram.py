@@ -21,7 +21,7 @@ from bot.core.errors import SettingsError
 from bot.core.photos import PhotoRefusal
 from bot.jobs.backends.fake import FakeBackend
 from bot.jobs.backends.local import ProcessBackend
-from bot.texts import photo_refusal
+from bot.texts.photo_sets import photo_refusal
 from tests.acceptance.telegram_server import TOKEN, TelegramServer, telegram_server, until
 from tests.acceptance.telegram_stage import PHOTOS, Person, code_in, telegram_bot, trained
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from lo_bot_api_emulator import ApiRefusal
 
-from bot import texts
 from bot.core.accounts import AccessMode
 from bot.jobs.backends.fake import FakeBackend
+from bot.texts import translate
+from bot.texts.admin import ADMIN_COMMANDS
 from tests.acceptance.telegram_server import telegram_server, until
 from tests.acceptance.telegram_stage import (
     ADMIN,
@@ -48,11 +49,11 @@ async def test_status_is_one_message_with_text_and_a_picture(stage: Stage, admin
     assert len(admin.sees) == 1
 
 
-@pytest.mark.parametrize("command", texts.ADMIN_COMMANDS)
+@pytest.mark.parametrize("command", ADMIN_COMMANDS)
 async def test_others_are_told_that_there_is_no_such_command(stage: Stage, command: str) -> None:
     await stage.anna.says(f"/{command}")
     shown = await until(lambda: stage.anna.sees)
-    assert [each.text for each in shown] == [texts.UNKNOWN_COMMAND]
+    assert [each.text for each in shown] == [translate("unknown-command")]
 
 
 async def test_commands_that_telegram_puts_off_are_listed_later(tmp_path: Path) -> None:
@@ -69,11 +70,11 @@ async def test_commands_are_listed_to_administrators_and_hidden_from_others(
 ) -> None:
     await until(lambda: stage.server.commands_of)
     assert set(stage.server.commands_of) == {ADMIN}
-    assert set(texts.ADMIN_COMMANDS) < set(stage.server.commands_of[ADMIN])
-    assert not set(texts.ADMIN_COMMANDS) & set(stage.server.commands)
+    assert set(ADMIN_COMMANDS) < set(stage.server.commands_of[ADMIN])
+    assert not set(ADMIN_COMMANDS) & set(stage.server.commands)
     await admin.says("/help")
     listed = (await admin.hears("/train")).text
-    assert all(f"/{each}" in listed for each in texts.ADMIN_COMMANDS)
+    assert all(f"/{each}" in listed for each in ADMIN_COMMANDS)
     await stage.anna.says("/help")
     assert "/pause" not in (await stage.anna.hears("/train")).text
 
@@ -132,7 +133,7 @@ async def test_a_banned_person_reads_so_and_may_come_back(stage: Stage, admin: P
     await stage.start()
     await stage.anna.says("/train")
     await until(lambda: len(stage.anna.sees) == 2)
-    assert stage.anna.sees[1].text == texts.BANNED
+    assert stage.anna.sees[1].text == translate("banned")
     await admin.says(f"/unban telegram:{stage.anna.id}")
     await admin.hears("Open to")
     await trained(stage.anna)
@@ -144,7 +145,7 @@ async def test_a_button_of_before_does_nothing_for_a_banned_person(stage: Stage,
     card = await until(lambda: [e for e in stage.anna.sees if any(b == f"code:{code}" for _, b in e.buttons)])
     await admin.says(f"/ban {code}")
     await admin.hears("Closed to")
-    assert await stage.anna.presses(card[0], f"{code[:4]} {code[4:]}") == texts.BANNED
+    assert await stage.anna.presses(card[0], f"{code[:4]} {code[4:]}") == translate("banned")
 
 
 @pytest.mark.covers("telegram", "/quota")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import drawn
-from bot import texts
 from bot.core.loras import format_code
+from bot.texts import translate
 from tests.acceptance.telegram_server import Shown, until
 from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person, Stage, on_stage, trained
 
@@ -94,7 +94,7 @@ async def test_what_follows_a_command_may_stand_on_the_next_line(stage: Stage) -
 async def test_what_cannot_be_drawn_is_said_in_one_sentence(stage: Stage, typed: str) -> None:
     code = await trained(stage.anna)
     refusal = await says_and_hears(stage.anna, f"/generate {code} {typed}")
-    assert refusal.text != texts.apology().text
+    assert refusal.text != translate("apology")
     assert refusal.buttons == []
     assert (await stage.app.database.monitoring.count_all()).pending_notices == 0
     assert stage.drawings == []
@@ -155,7 +155,7 @@ async def test_of_a_picture_that_failed_no_preview_is_left(stage: Stage) -> None
 
 
 async def test_generate_alone_without_a_code_says_what_is_missing(stage: Stage) -> None:
-    assert (await says_and_hears(stage.anna, "/generate")).text == texts.NO_READY_CODE
+    assert (await says_and_hears(stage.anna, "/generate")).text == translate("no-ready-code")
 
 
 @pytest.mark.covers("telegram", "words", "[draft:n=*]", "[draft:size=*]", "[draft:style]", "[draft:style=*]")
@@ -193,9 +193,9 @@ async def test_a_dropped_draft_takes_no_prompt(stage: Stage) -> None:
     await trained(stage.anna)
     options = await says_and_hears(stage.anna, "/generate")
     await pressed(stage.anna, options, "Drop")
-    assert options.text == texts.draft_dropped().text
+    assert options.text == translate("draft-dropped")
     assert options.buttons == []
-    assert (await says_and_hears(stage.anna, "a boat")).text == texts.UNKNOWN_COMMAND
+    assert (await says_and_hears(stage.anna, "a boat")).text == translate("unknown-command")
 
 
 @pytest.mark.covers("telegram", "[use:*]")
@@ -221,13 +221,13 @@ async def test_a_draft_survives_a_restart(stage: Stage) -> None:
 
 async def test_words_without_a_draft_and_unknown_commands_get_the_usual_sentence(stage: Stage) -> None:
     for text in ("hello", "/nonsense", "/generate_me"):
-        assert (await says_and_hears(stage.anna, text)).text == texts.UNKNOWN_COMMAND
+        assert (await says_and_hears(stage.anna, text)).text == translate("unknown-command")
 
 
 async def test_a_command_is_no_prompt(stage: Stage) -> None:
     await trained(stage.anna)
     await says_and_hears(stage.anna, "/generate")
-    assert (await says_and_hears(stage.anna, "/nonsense")).text == texts.UNKNOWN_COMMAND
+    assert (await says_and_hears(stage.anna, "/nonsense")).text == translate("unknown-command")
     await stage.anna.says("a boat")
     await until(lambda: stage.drawings)
 
@@ -251,7 +251,7 @@ async def test_who_writes_under_a_name_that_many_share_has_no_codes(stage: Stage
     group = {"id": GROUP, "type": "group", "title": "Friends"}
     await stage.anna.says("/codes", chat=GROUP, sender_chat=group)
     answer = (await until(lambda: stage.anna.sees_in(GROUP)))[0]
-    assert answer.text == texts.WHO_ARE_YOU
+    assert answer.text == translate("who-are-you")
 
 
 async def test_the_menu_offers_every_command(stage: Stage) -> None:

@@ -10,10 +10,10 @@ import pytest
 from lo_bot_api_emulator import ApiRefusal
 
 import drawn
-from bot import texts
 from bot.core.accounts import Identity, Platform
 from bot.jobs.backends.fake import FakeBackend
 from bot.media.quality import PhotoMeasurements
+from bot.texts import translate
 from tests.acceptance.telegram_person import Person
 from tests.acceptance.telegram_server import telegram_server, until
 from tests.acceptance.telegram_stage import PEOPLE, PHOTOS, Stage, on_stage, telegram_bot, trained
@@ -85,7 +85,7 @@ async def test_what_is_edited_later_is_not_done_again(stage: Stage) -> None:
     await stage.brings(stage.anna.edits({"caption": "/forgetme"}))
     seen = len(stage.anna.sees)
     await stage.anna.says("hello")
-    await stage.anna.hears(texts.UNKNOWN_COMMAND)
+    await stage.anna.hears(translate("unknown-command"))
     assert len(stage.anna.sees) == seen + 1, "the edits had no answer"
     assert len(stage.drawings) == 1
 

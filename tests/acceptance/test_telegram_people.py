@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bot import texts
 from bot.core.accounts import Identity, Platform
+from bot.texts import translate
 from tests.acceptance.telegram_server import until
 from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person, Stage, code_in, on_stage, trained
 
@@ -146,7 +146,7 @@ async def test_a_code_has_a_card_with_everything_that_can_be_done(stage: Stage) 
     await until(lambda: [each for each in anna.sees if each.files])
     await anna.presses(card, "Delete")
     await until(lambda: "for good" in card.text)
-    assert await stage.bert.presses(card, "Delete for good") == texts.UNKNOWN_CODE
+    assert await stage.bert.presses(card, "Delete for good") == translate("unknown-code")
     await anna.presses(card, "Delete for good")
     await until(lambda: "is deleted" in card.text)
     assert await stage.app.database.loras.get_by_code(code) is None
@@ -174,7 +174,7 @@ async def test_in_a_group_nobody_answers_for_somebody_else(stage: Stage) -> None
     code = await trained(stage.anna)
     await stage.anna.says("/forgetme", chat=GROUP)
     asked = await until(lambda: stage.anna.sees_in(GROUP))
-    assert await stage.bert.presses(asked[0], "Delete everything") == texts.STALE_BUTTON
+    assert await stage.bert.presses(asked[0], "Delete everything") == translate("stale-button")
     assert await stage.app.database.loras.get_by_code(code) is not None
 
 
@@ -184,11 +184,11 @@ async def test_cancel_stops_the_training_of_a_code_or_the_newest_job(stage: Stag
     await stage.anna.sends_photos(PHOTOS[:5])
     code = code_in(await stage.anna.hears("Your LoraCode is"))
     await stage.anna.says("/cancel 00000001")
-    await stage.anna.hears(texts.UNKNOWN_CODE)
+    await stage.anna.hears(translate("unknown-code"))
     await stage.anna.says(f"/cancel {code[:4]} {code[4:]}")
     await stage.anna.hears("will not be trained")
     await stage.anna.says("/cancel")
-    await stage.anna.hears(texts.NOTHING_OPEN)
+    await stage.anna.hears(translate("nothing-open"))
     stage.card.proceed_event.set()
 
 
@@ -221,7 +221,7 @@ async def test_start_over_deletes_the_photos_of_the_set(stage: Stage) -> None:
     card = await stage.anna.hears("3 of 5")
     await stage.anna.presses(card, "Start over")
     await stage.anna.hears("Deleted: 3 photos")
-    await until(lambda: card.text == texts.set_deleted())
+    await until(lambda: card.text == translate("set-deleted"))
     assert card.photos[0] not in PHOTOS
     assert not card.buttons
     assert (

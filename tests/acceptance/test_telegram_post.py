@@ -16,7 +16,7 @@ from bot.core.accounts import ChatAddress, Platform
 from bot.core.errors import ChatBusy, ChatUnreachable
 from bot.core.jobs import JobId
 from bot.core.messages import Button, Reply
-from bot.texts import SMALLER_COPY
+from bot.texts import translate
 from tests.acceptance.telegram_server import Shown, until
 from tests.acceptance.telegram_stage import PHOTOS, Stage, on_stage
 
@@ -215,11 +215,11 @@ async def test_a_picture_too_large_for_a_photo_goes_as_jpeg_and_says_so(stage: S
     noise.save(large)
     assert large.stat().st_size > 10_000_000
     first = await sent(stage, Reply("a result", pictures=(large,)))
-    assert first.text == f"a result\n{SMALLER_COPY}"
+    assert first.text == f"a result\n{translate('smaller-copy')}"
     assert Image.open(io.BytesIO(first.photos[0])).format == "JPEG"
     await edited(stage, first, Reply("two", pictures=(large, large)))
     second = stage.anna.sees[-1]
-    assert second.text == SMALLER_COPY
+    assert second.text == translate("smaller-copy")
     assert Image.open(io.BytesIO(second.photos[0])).size == noise.size
 
 

@@ -13,8 +13,8 @@ import safetensors.numpy
 from lo_bot_api_emulator import ApiRefusal
 from PIL import Image
 
-from bot import texts
 from bot.core.jobs import JobId
+from bot.texts import translate
 from gpu_worker.protocol import GenerateRequest
 from tests.acceptance.telegram_server import Shown, until
 from tests.acceptance.telegram_stage import GROUP, PHOTOS, Stage, on_stage, trained
@@ -187,7 +187,7 @@ async def test_the_buttons_of_a_deleted_result_say_so(stage: Stage, what: str) -
     await until(lambda: result.buttons == [])
     press = await stage.anna.sends_action(result, action)
     await until(lambda: press in stage.server.pressed)
-    assert stage.server.pressed[press] == texts.DELETED
+    assert stage.server.pressed[press] == translate("deleted")
     assert len(stage.drawings) == 1
 
 
@@ -198,8 +198,8 @@ async def test_pressed_by_somebody_else_a_button_tells_them_alone_that_it_does_n
 ) -> None:
     result = await stage.result(chat=GROUP)
     before = len(stage.server.shown)
-    assert await stage.bert.presses(result, label) == texts.STALE_BUTTON
-    assert await stage.bert.presses(result, label) == texts.STALE_BUTTON
+    assert await stage.bert.presses(result, label) == translate("stale-button")
+    assert await stage.bert.presses(result, label) == translate("stale-button")
     assert len(stage.server.shown) == before, "others are not told"
     assert len(stage.drawings) == 1
 
@@ -211,7 +211,7 @@ async def test_a_foreign_and_an_unknown_result_are_answered_alike(stage: Stage) 
         press = await stage.bert.sends_action(result, f"recipe:{job}")
         await until(lambda press=press: press in stage.server.pressed)
         told.append(stage.server.pressed[press])
-    assert told == [texts.STALE_BUTTON] * 2
+    assert told == [translate("stale-button")] * 2
 
 
 @pytest.mark.covers("telegram", "pressed twice", "restart")
@@ -244,7 +244,7 @@ async def test_a_refusal_that_comes_too_late_for_an_alert_is_a_message(stage: St
     result = await stage.result()
     stage.server.refusals["answerCallbackQuery"] = [ApiRefusal("Bad Request: query is too old")]
     await stage.anna.sends_action(result, "again:999999")
-    assert (await stage.anna.hears(texts.STALE_BUTTON)).buttons == []
+    assert (await stage.anna.hears(translate("stale-button"))).buttons == []
 
 
 async def test_a_press_is_acknowledged_also_while_its_work_takes_long(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ async def test_a_press_is_acknowledged_also_while_its_work_takes_long(tmp_path: 
         assert await stage.anna.presses(result, "Again") == ""
         await stage.next_result()
         press = await stage.anna.sends_action(result, "again:999999")
-        await stage.anna.hears(texts.STALE_BUTTON)
+        await stage.anna.hears(translate("stale-button"))
         assert stage.server.pressed[press] == "", "an alert cannot be had any more"
 
 
@@ -292,7 +292,7 @@ async def test_show_says_the_same_of_a_foreign_and_of_no_result(stage: Stage) ->
     for job in (number_of(result), "999999", "", "x"):
         await stage.bert.says(f"/show {job}")
     await until(lambda: len(stage.bert.sees) == 4)
-    assert {each.text for each in stage.bert.sees} == {texts.NO_SUCH_RESULT}
+    assert {each.text for each in stage.bert.sees} == {translate("no-such-result")}
 
 
 @pytest.mark.covers("telegram", "/export")
@@ -327,7 +327,7 @@ async def test_in_a_chat_with_others_the_lora_goes_to_its_owner_alone(stage: Sta
     code = await trained(stage.anna)
     await stage.anna.says(f"/export {code}", chat=GROUP)
     (line,) = await until(lambda: stage.anna.sees_in(GROUP))
-    assert line.text == texts.SENT_TO_YOU_ALONE
+    assert line.text == translate("sent-to-you-alone")
     assert not line.files
     assert [each for each in stage.anna.sees if each.files]
 
@@ -339,7 +339,7 @@ async def test_who_never_wrote_to_the_bot_is_asked_to_before_an_export(stage: St
     ]
     await stage.anna.says(f"/export {code}", chat=GROUP)
     (line,) = await until(lambda: stage.anna.sees_in(GROUP))
-    assert line.text == texts.OPEN_A_PRIVATE_CHAT
+    assert line.text == translate("open-a-private-chat")
 
 
 async def test_export_says_the_same_of_a_foreign_and_of_no_code(stage: Stage) -> None:
@@ -347,4 +347,4 @@ async def test_export_says_the_same_of_a_foreign_and_of_no_code(stage: Stage) ->
     for each in (code, "00000001"):
         await stage.bert.says(f"/export {each}")
     await until(lambda: len(stage.bert.sees) == 2)
-    assert {each.text for each in stage.bert.sees} == {texts.UNKNOWN_CODE}
+    assert {each.text for each in stage.bert.sees} == {translate("unknown-code")}

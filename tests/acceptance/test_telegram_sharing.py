@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from lo_bot_api_emulator import ApiRefusal
 
-from bot import texts
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.loras import LoraCode, Requester
+from bot.texts import translate
 from tests.acceptance.telegram_server import Shown, until
 from tests.acceptance.telegram_stage import ADMIN, GROUP, Person, Stage, on_stage, trained
 
@@ -63,15 +63,15 @@ async def test_once_is_one_generation_also_after_a_restart(stage: Stage) -> None
     code, question = await asked(stage)
     await stage.stop()
     await stage.start()
-    assert await stage.bert.presses(question, "Always") == texts.STALE_BUTTON, "another's question"
+    assert await stage.bert.presses(question, "Always") == translate("stale-button"), "another's question"
     await stage.anna.presses(question, "Once")
     await until(lambda: "may draw with your" in question.text)
     await stage.bert.hears(f"once: /generate {code}")
     await stage.bert.says(f"/generate {code} a boat")
     await until(lambda: [each for each in stage.bert.sees if "again" in str(each.buttons)])
     await stage.bert.says(f"/generate {code} a boat")
-    await stage.bert.hears(texts.UNKNOWN_CODE)
-    assert await stage.anna.presses(question, "Always") == texts.STALE_BUTTON, "it was used up"
+    await stage.bert.hears(translate("unknown-code"))
+    assert await stage.anna.presses(question, "Always") == translate("stale-button"), "it was used up"
 
 
 @pytest.mark.covers("telegram", "[share:*:no]", "[share:*:always]", "[share:*:revoke]")
@@ -114,7 +114,7 @@ async def test_a_deep_link_opens_the_bot_and_lets_a_stranger_draw(stage: Stage) 
     await stage.anna.presses(shown, "End the link")
     await until(lambda: "is over" in shown.text)
     await stage.bert.says(f"/start {word}")
-    await stage.bert.hears(texts.SHARE_WORD_UNKNOWN)
+    await stage.bert.hears(translate("share-word-unknown"))
     stage.card.proceed_event.clear()  # else its card may be a picture before anybody looks
     await carla.says(f"/generate {code} a boat")
     await carla.hears("Drawing 1 picture")
@@ -127,8 +127,8 @@ async def test_a_deep_link_opens_the_bot_and_lets_a_stranger_draw(stage: Stage) 
 
 async def test_in_a_group_sharing_is_for_its_owner_alone(stage: Stage) -> None:
     card = await card_of(stage, await trained(stage.anna), GROUP)
-    assert await stage.anna.presses(card, "Share") == texts.SHARE_IN_PRIVATE
-    assert await stage.bert.presses(card, "Share") == texts.UNKNOWN_CODE
+    assert await stage.anna.presses(card, "Share") == translate("share-in-private")
+    assert await stage.bert.presses(card, "Share") == translate("unknown-code")
 
 
 async def test_an_owner_who_blocked_the_bot_is_let_be(stage: Stage) -> None:

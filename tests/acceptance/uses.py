@@ -16,7 +16,8 @@ from typing import Any
 
 from bot.core.accounts import Platform
 from bot.services.generation_options import OPTIONS
-from bot.texts import ADMIN_COMMANDS, COMMANDS, command_names
+from bot.texts.admin import ADMIN_COMMANDS
+from bot.texts.commands import COMMANDS, command_names
 from tests.support.programs import loaded
 
 _PAGE = Path(__file__).parents[2] / ".ci" / "commands.py"

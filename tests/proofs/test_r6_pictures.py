@@ -14,17 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from bot import texts
 from bot.core.errors import UserError
 from bot.core.messages import Upload
 from bot.core.photos import MAX_PHOTO_BYTES, PhotoRefusal
 from bot.media.decoding import SandboxedPhotoDecoder
+from bot.texts.photo_sets import photo_refusal
 from tests.proofs.malformed_images import Named, damaged, large, made_wrong, seeds
 from tests.proofs.verdict import Proof, forms
 
 SEED = 20261123
 LIMIT_S, LIMIT_BYTES, MOST_SENTENCES = 1.0, 700 * 10**6, 8
-SENTENCES = [texts.photo_refusal(reason) for reason in PhotoRefusal]
+SENTENCES = [photo_refusal(reason) for reason in PhotoRefusal]
 SOUND = seeds()[0][1]
 TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 

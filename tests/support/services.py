@@ -11,7 +11,6 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from bot import texts
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import UserError
 from bot.core.jobs import Job, JobId, JobKind
@@ -24,6 +23,7 @@ from bot.media.decoding import decode_photo
 from bot.media.storage import Storage
 from bot.services import Services
 from bot.services.context import JobQueue, ServiceContext
+from bot.texts.photo_sets import photo_refusal
 from gpu_worker.protocol import Crop, WorkerHealth
 
 ANNA = Identity(Platform.TELEGRAM, "1")
@@ -67,7 +67,7 @@ class InProcessDecoder:
         try:
             return decode_photo(upload.data or b"")
         except PhotoRefused as error:
-            raise UserError(texts.photo_refusal(error.reason)) from error
+            raise UserError(photo_refusal(error.reason)) from error
 
 
 @dataclass

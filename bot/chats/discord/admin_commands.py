@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import discord
 from discord import app_commands
 
-from bot import texts
 from bot.core.accounts import Identity
 from bot.core.messages import Reply
 from bot.services import Services
+from bot.texts import admin as admin_texts
 
 if TYPE_CHECKING:
     from bot.chats.discord.client import LoraCodeClient
@@ -28,7 +28,7 @@ def parse_admin_command(services: Services, identity: Identity, text: str) -> Aw
     """Read a direct message as a command of an administrator; None when it is none."""
     command, _, arguments = text.strip().partition(" ")
     name = command.removeprefix("/")
-    if command.startswith("/") and name in texts.ADMIN_COMMANDS and services.is_admin(identity):
+    if command.startswith("/") and name in admin_texts.ADMIN_COMMANDS and services.is_admin(identity):
         return services.run_admin_command(identity, name, arguments)
     return None
 
@@ -60,5 +60,5 @@ def _build_command(name: str, description: str, argument: str) -> app_commands.C
 
 ADMIN_COMMANDS = tuple(
     _build_command(name, description, argument)
-    for name, (description, argument) in texts.ADMIN_COMMANDS.items()
+    for name, (description, argument) in admin_texts.ADMIN_COMMANDS.items()
 )

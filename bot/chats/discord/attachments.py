@@ -12,8 +12,8 @@ from pathlib import Path
 import discord
 from PIL import Image
 
-from bot import texts
 from bot.core.messages import Attachment, PictureSource, Reply
+from bot.texts import translate
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ async def pack_reply(reply: Reply) -> MessageBatch:
     pictures, files = await asyncio.to_thread(_collect_parts, reply)
     text = escape_text(reply.text)
     if any(each.is_reduced for each in pictures):
-        note = texts.SMALLER_COPY_ON_DISCORD
+        note = translate("smaller-copy-on-discord")
         text = f"{clip_text(text, MAX_TEXT_CHARS - 2 * len(note))}\n{note}"
     return MessageBatch(text, _split_messages([*pictures, *files]))
 

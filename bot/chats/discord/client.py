@@ -11,7 +11,6 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot import texts
 from bot.chats.base import run_use_case, use_language_of
 from bot.chats.discord.admin_commands import parse_admin_command
 from bot.chats.discord.buttons import ActionButton
@@ -41,6 +40,7 @@ from bot.core.accounts import ChatAddress, Identity
 from bot.core.errors import UserError
 from bot.core.messages import Reply
 from bot.services import Services
+from bot.texts import translate
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ class LoraCodeClient(discord.AutoShardedClient):
     async def handle_error(self, interaction: Interaction, error: Exception) -> None:
         """Log what broke, then tell the person."""
         async with use_language_of(self.services, identity_from_interaction(interaction)):
-            apology = texts.apology()
+            apology = Reply(translate("apology"))
         await send_apology(interaction, apology, error)
 
     async def _open_prompt_modal(self, interaction: Interaction, action: str) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 
 import discord
 
-from bot import texts
 from bot.chats.discord.buttons import CUSTOM_ID_PREFIX
 from bot.core.jobs import MAX_PROMPT_CHARS
 from bot.core.photos import MAX_PHOTOS_IN_SET, PHOTOS_PER_LORA
+from bot.texts import translate
 
 #: Until then discord.py remembers that a form is open; what comes back later is taken all the same.
 MODAL_TIMEOUT_S = 3600.0
@@ -33,13 +33,15 @@ class PhotosModal(discord.ui.Modal):
 
     def __init__(self) -> None:
         super().__init__(
-            title=texts.FORM_PHOTOS, timeout=MODAL_TIMEOUT_S, custom_id=f"{CUSTOM_ID_PREFIX}{PHOTOS_ACTION}"
+            title=translate("form-photos"),
+            timeout=MODAL_TIMEOUT_S,
+            custom_id=f"{CUSTOM_ID_PREFIX}{PHOTOS_ACTION}",
         )
         upload: discord.ui.FileUpload[PhotosModal] = discord.ui.FileUpload(
             custom_id=PHOTOS_ACTION, min_values=PHOTOS_PER_LORA, max_values=MAX_PHOTOS_IN_SET
         )
         label: discord.ui.Label[PhotosModal] = discord.ui.Label(
-            text=texts.FORM_PHOTOS_LABEL, description=texts.FORM_PHOTOS_ABOUT, component=upload
+            text=translate("form-photos-label"), description=translate("form-photos-about"), component=upload
         )
         self.add_item(label)
 
@@ -48,7 +50,7 @@ class PromptModal(discord.ui.Modal):
     """Asks what to draw, for the button whose action is its id; `prompt` stands in it already."""
 
     def __init__(self, action: str, prompt: str) -> None:
-        title = texts.FORM_DRAFT if action == DRAFT_ACTION else texts.FORM_PROMPT
+        title = translate("form-draft") if action == DRAFT_ACTION else translate("form-prompt")
         super().__init__(title=title, timeout=MODAL_TIMEOUT_S, custom_id=f"{CUSTOM_ID_PREFIX}{action}")
         text_input: discord.ui.TextInput[PromptModal] = discord.ui.TextInput(
             custom_id=PROMPT_FIELD,
@@ -57,7 +59,7 @@ class PromptModal(discord.ui.Modal):
             max_length=MAX_PROMPT_CHARS,
         )
         label: discord.ui.Label[PromptModal] = discord.ui.Label(
-            text=texts.FORM_PROMPT_LABEL, component=text_input
+            text=translate("form-prompt-label"), component=text_input
         )
         self.add_item(label)
 

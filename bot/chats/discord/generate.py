@@ -11,13 +11,13 @@ import discord
 from discord import app_commands
 from discord.app_commands import Range
 
-from bot import texts
 from bot.chats.discord.localization import localized
 from bot.chats.discord.replies import identity_from_interaction
 from bot.core.accounts import ChatAddress, Identity
 from bot.core.jobs import MAX_PICTURES, GenerationParams
 from bot.core.messages import Reply, Suggestion
 from bot.services.generation_options import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, MAX_STRENGTH, with_size
+from bot.texts import use_language
 from gpu_worker.protocol import SAMPLERS, SHAPES
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ async def autocomplete_codes(interaction: _Interaction, current: str) -> list[ap
 
 async def autocomplete_styles(interaction: _Interaction, current: str) -> list[app_commands.Choice[str]]:
     """Offer the styles there are."""
-    with texts.use_language(interaction.locale.value):
+    with use_language(interaction.locale.value):
         return _to_choices(interaction.client.services.suggest_styles(current))
 
 

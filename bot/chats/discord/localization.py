@@ -5,12 +5,12 @@ from __future__ import annotations
 import discord
 from discord import app_commands
 
-from bot import texts
+from bot.texts import ENGLISH, match_language, translate_to
 
 
 def localized(key: str) -> app_commands.locale_str:
     """Give a text that Discord shows: in English, with the key that finds it in other languages."""
-    return app_commands.locale_str(texts.translate_to(texts.ENGLISH, key), key=key)
+    return app_commands.locale_str(translate_to(ENGLISH, key), key=key)
 
 
 class CommandTranslator(app_commands.Translator):
@@ -23,5 +23,5 @@ class CommandTranslator(app_commands.Translator):
         context: app_commands.TranslationContextTypes,
     ) -> str | None:
         """Give the text in a locale; None leaves the English one."""
-        key, language = string.extras.get("key"), texts.match_language(locale.value)
-        return None if key is None or language == texts.ENGLISH else texts.translate_to(language, str(key))
+        key, language = string.extras.get("key"), match_language(locale.value)
+        return None if key is None or language == ENGLISH else translate_to(language, str(key))

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import discord
 
-from bot import texts
 from bot.chats.discord.sender import NETWORK_ERRORS
 from bot.core.errors import UserError
 from bot.core.messages import Upload
 from bot.core.photos import MAX_PHOTO_BYTES
+from bot.texts import translate
 
 log = logging.getLogger(__name__)
 
@@ -34,4 +34,4 @@ async def _fetch_upload(photo: discord.Attachment) -> Upload:
         return Upload(photo.filename, await photo.read())
     except (discord.HTTPException, *NETWORK_ERRORS) as error:
         log.warning("a photo could not be fetched from Discord: %s", type(error).__name__)
-        raise UserError(texts.photos_not_fetched(photo.filename)) from error
+        raise UserError(translate("photos-not-fetched", name=photo.filename)) from error

@@ -14,7 +14,6 @@ from telegram.error import InvalidToken, RetryAfter, TelegramError
 from telegram.ext import Application, ApplicationBuilder, CallbackQueryHandler, ContextTypes
 from telegram.helpers import create_deep_linked_url
 
-from bot import texts
 from bot.chats.telegram.callbacks import ACKNOWLEDGE_TIMEOUT_S, CallbackHandlers
 from bot.chats.telegram.errors import retry_after_s, retry_when_busy, translate_errors
 from bot.chats.telegram.handlers import MessageHandlers
@@ -29,6 +28,9 @@ from bot.core.accounts import ChatAddress, Platform
 from bot.core.errors import ChatError, SettingsError
 from bot.core.messages import Reply
 from bot.services import Services
+from bot.texts import ENGLISH, languages, translate, translate_to, use_language
+from bot.texts.admin import ADMIN_COMMANDS
+from bot.texts.commands import COMMANDS, command_name
 
 log = logging.getLogger(__name__)
 
@@ -147,21 +149,21 @@ class TelegramAdapter:
                 return
 
     async def _publish_commands(self) -> None:
-        for language in texts.languages():
+        for language in languages():
             await self._publish_commands_in(language)
 
     async def _publish_commands_in(self, language: str) -> None:
         # What has no language code is for everybody whose language is none of ours.
-        language_code = None if language == texts.ENGLISH else language
+        language_code = None if language == ENGLISH else language
         commands = [
-            BotCommand(texts.command_name(each, language), texts.translate_to(language, f"telegram-{each}"))
-            for each in texts.COMMANDS
+            BotCommand(command_name(each, language), translate_to(language, f"telegram-{each}"))
+            for each in COMMANDS
         ]
         try:
             await retry_when_busy(partial(self._set_commands, commands, None, language_code))
         except ChatError:
             log.exception("the list of commands could not be published")
-        commands += [BotCommand(name, what) for name, (what, _) in texts.ADMIN_COMMANDS.items()]
+        commands += [BotCommand(name, what) for name, (what, _) in ADMIN_COMMANDS.items()]
         for admin in self._services.list_admins(self.platform):
             scope = BotCommandScopeChat(int(admin.user_id))
             try:
@@ -181,5 +183,7 @@ class TelegramAdapter:
             user = update.effective_user
             locale = "" if user is None else user.language_code or ""
             # The failure itself is in the log already.
-            with contextlib.suppress(ChatError), texts.use_language(locale):
-                await self._reply_sender.send(TelegramChatId(update.effective_chat.id), texts.apology())
+            with contextlib.suppress(ChatError), use_language(locale):
+                await self._reply_sender.send(
+                    TelegramChatId(update.effective_chat.id), Reply(translate("apology"))
+                )

@@ -12,8 +12,8 @@ from PIL import Image
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 from telegram.constants import FileSizeLimit, MessageLimit
 
-from bot import texts
 from bot.core.messages import Button, PictureSource
+from bot.texts import translate
 
 MAX_TEXT_CHARS = int(MessageLimit.MAX_TEXT_LENGTH)
 MAX_CAPTION_CHARS = int(MessageLimit.CAPTION_LENGTH)
@@ -82,4 +82,4 @@ def _encode_photo(source: PictureSource) -> TelegramPhoto:
         rgb.save(buffer, "JPEG", quality=quality)
         if buffer.tell() <= FileSizeLimit.PHOTOSIZE_UPLOAD:
             break
-    return TelegramPhoto(buffer.getvalue(), texts.SMALLER_COPY)
+    return TelegramPhoto(buffer.getvalue(), translate("smaller-copy"))

@@ -14,7 +14,6 @@ from telegram import Bot, Chat, Document, Message, PhotoSize, Update
 from telegram.constants import FileSizeLimit
 from telegram.ext import CommandHandler, ContextTypes, MessageHandler, filters
 
-from bot import texts
 from bot.chats.base import run_use_case, use_language_of
 from bot.chats.telegram.errors import retry_when_busy, translate_errors
 from bot.chats.telegram.replies import (
@@ -28,6 +27,9 @@ from bot.chats.telegram.replies import (
 from bot.core.accounts import ChatAddress, Identity
 from bot.core.messages import PhotoInput, Reply, Upload
 from bot.services import Services
+from bot.texts import translate
+from bot.texts.admin import ADMIN_COMMANDS
+from bot.texts.commands import COMMANDS, command_names
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +94,7 @@ class MessageHandlers:
             "settings": lambda who, place, _: services.show_settings(who),
             "privacy": lambda who, place, _: services.show_privacy(who),
             "forgetme": lambda who, place, _: services.ask_to_erase(who),
-            **{name: self._admin_use_case(name) for name in texts.ADMIN_COMMANDS},
+            **{name: self._admin_use_case(name) for name in ADMIN_COMMANDS},
         }
 
     def _admin_use_case(self, name: str) -> _UseCase:
@@ -107,7 +109,7 @@ class MessageHandlers:
             await self._handle_message(update.effective_message, run_command)
 
         # Whatever a command is called in any language, it is understood: people change their app's.
-        names = texts.command_names(name) if name in texts.COMMANDS else (name,)
+        names = command_names(name) if name in COMMANDS else (name,)
         return CommandHandler(names, handle_update, filters.UpdateType.MESSAGE)
 
     async def _on_photo(self, update: Update, context: _Context) -> None:
@@ -175,7 +177,7 @@ class MessageHandlers:
     async def _on_text(self, update: Update, context: _Context) -> None:
         async def answer_text(ref: MessageRef, message: Message) -> Reply:
             reply = await self._services.handle_text(ref.identity, ref.address, message.text or "")
-            return Reply(texts.UNKNOWN_COMMAND) if reply is None else reply
+            return Reply(translate("unknown-command")) if reply is None else reply
 
         await self._handle_message(update.effective_message, answer_text)
 
@@ -196,7 +198,7 @@ class MessageHandlers:
 
     async def _on_other(self, update: Update, context: _Context) -> None:
         async def answer_unknown(ref: MessageRef, message: Message) -> Reply:
-            return Reply(texts.UNKNOWN_COMMAND)
+            return Reply(translate("unknown-command"))
 
         await self._handle_message(update.effective_message, answer_unknown)
 
@@ -208,7 +210,7 @@ class MessageHandlers:
             return
         async with use_language_of(self._services, ref.identity):
             if is_anonymous(message):
-                reply = Reply(texts.WHO_ARE_YOU)
+                reply = Reply(translate("who-are-you"))
             else:
                 reply = await run_use_case(handler(ref, message))
             await self._replies.show(ref, reply)

@@ -8,18 +8,18 @@ from dataclasses import replace
 from telegram import Bot, MessageEntity, User
 from telegram.error import TelegramError
 
-from bot import texts
 from bot.chats.telegram.formatting import utf16_length
 from bot.core.loras import MAX_NAME_CHARS
 from bot.core.messages import Reply
 from bot.services.generation_options import clean_text
+from bot.texts import translate
 
 log = logging.getLogger(__name__)
 
 
 async def add_mention(bot: Bot, chat_id: int, user_id: int, reply: Reply) -> tuple[Reply, MessageEntity]:
     """Begin a reply with the name of somebody in a group; gives with it what makes the name ring."""
-    name = await _fetch_first_name(bot, chat_id, user_id) or texts.FOR_YOU  # a word rings as well
+    name = await _fetch_first_name(bot, chat_id, user_id) or translate("for-you")  # a word rings as well
     mention = MessageEntity(
         MessageEntity.TEXT_MENTION, 0, utf16_length(name), user=User(user_id, name, is_bot=False)
     )

@@ -9,13 +9,13 @@ from weakref import WeakValueDictionary
 
 from telegram import Bot, Chat, MaybeInaccessibleMessage, Message, MessageEntity, User
 
-from bot import texts
 from bot.chats.telegram.errors import retry_when_busy
 from bot.chats.telegram.sender import TelegramChatId, TelegramSender
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import ChatError, ChatUnreachable
 from bot.core.messages import Reply
 from bot.services import Services
+from bot.texts import translate
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +156,6 @@ class TelegramReplies:
         try:
             await retry_when_busy(lambda: self._sender.send(TelegramChatId(int(ref.identity.user_id)), reply))
         except ChatUnreachable:
-            await self._send_reply(ref, Reply(texts.OPEN_A_PRIVATE_CHAT))
+            await self._send_reply(ref, Reply(translate("open-a-private-chat")))
         else:
-            await self._send_reply(ref, Reply(texts.SENT_TO_YOU_ALONE))
+            await self._send_reply(ref, Reply(translate("sent-to-you-alone")))

@@ -13,7 +13,6 @@ from telegram.constants import MediaGroupLimit
 from telegram.error import BadRequest, ChatMigrated
 from telegram.ext import ExtBot
 
-from bot import texts
 from bot.chats.telegram.errors import retry_when_busy, translate_errors
 from bot.chats.telegram.formatting import (
     MAX_CAPTION_CHARS,
@@ -29,6 +28,7 @@ from bot.chats.telegram.registration import add_mention
 from bot.core.accounts import ChatAddress
 from bot.core.errors import ChatError, ChatUnreachable
 from bot.core.messages import Attachment, PictureSource, Reply
+from bot.texts.results import remove_disallowed_pictures
 
 log = logging.getLogger(__name__)
 
@@ -130,9 +130,7 @@ class TelegramSender:
         except BadRequest as refusal:
             if not photos or not _is_missing_permission(refusal):
                 raise
-            return await self._send_unchanged(
-                chat, texts.remove_disallowed_pictures(reply), (), reply_to, mentions
-            )
+            return await self._send_unchanged(chat, remove_disallowed_pictures(reply), (), reply_to, mentions)
 
     async def _send_unchanged(
         self,
@@ -181,7 +179,7 @@ class TelegramSender:
             except BadRequest as refusal:
                 if not _is_missing_permission(refusal):
                     raise
-                await self._edit_first(chat_id, message_id, texts.remove_disallowed_pictures(reply), ())
+                await self._edit_first(chat_id, message_id, remove_disallowed_pictures(reply), ())
             return
         bot, priority, reply_markup = self._bot, self._priority, build_keyboard(reply.buttons)
         try:

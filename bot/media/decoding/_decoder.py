@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from bot import texts
 from bot.core.errors import UserError
 from bot.core.messages import Upload
 from bot.core.photos import MAX_PHOTO_BYTES, NewPhoto, PhotoRefusal, PhotoRefused
 from bot.media.decoding._codec import PHOTO_REPLY, READY_REPLY, REFUSED_REPLY, REPLY_HEADER, SHA256_BYTES
 from bot.processes.sandbox import KEEP_MEMORY_ENV, START_TIMEOUT_S, SandboxLost, SandboxProcess
+from bot.texts.photo_sets import photo_refusal
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class SandboxedPhotoDecoder:
         try:
             return await self._decode(upload.data)
         except PhotoRefused as error:
-            raise UserError(texts.photo_refusal(error.reason)) from error
+            raise UserError(photo_refusal(error.reason)) from error
 
     async def _decode(self, data: bytes | None) -> NewPhoto:
         if data is None or len(data) > MAX_PHOTO_BYTES:

@@ -8,13 +8,14 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import Protocol
 
-from bot import texts
 from bot.core.accounts import ChatAddress
 from bot.core.errors import UserError
 from bot.core.messages import PictureSource, Reply, Upload
 from bot.core.photos import NewPhoto
 from bot.media.moderation._scorer import NsfwScorer
 from bot.media.moderation.policy import ContentPolicy, ModerationAction
+from bot.texts import translate
+from bot.texts.results import withhold_pictures
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +57,9 @@ class Moderator:
             return
         score = await self._scorer.score(photo)
         if score is None and self._is_fail_closed:
-            raise UserError(texts.PHOTO_NOT_CHECKED)
+            raise UserError(translate("photo-not-checked"))
         if score is not None and score >= self._threshold:
-            raise UserError(texts.PHOTO_SHOWS_NUDITY)
+            raise UserError(translate("photo-shows-nudity"))
 
     async def filter_reply(self, address: ChatAddress, reply: Reply) -> Reply:
         """Give a reply as it may be shown in a place."""
@@ -71,7 +72,7 @@ class Moderator:
             return reply
         if action is ModerationAction.SPOILER:
             return replace(reply, is_spoiler=True)
-        return texts.withhold_pictures(reply, is_unscored)
+        return withhold_pictures(reply, is_unscored)
 
     async def close(self) -> None:
         """Let the looker go."""

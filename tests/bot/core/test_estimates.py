@@ -17,7 +17,7 @@ from bot.core.jobs import (
     estimate_remaining_s,
 )
 from bot.core.loras import LoraCode
-from bot.texts import format_time_left
+from bot.texts.words import format_time_left
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 UNKNOWN = Throughput(None, None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from bot import texts
 from bot.core import likeness
 from bot.core.likeness import (
     CandidateScore,
@@ -19,6 +18,7 @@ from bot.core.likeness import (
     weighted_likeness,
 )
 from bot.media.training_strip import pick_evenly
+from bot.texts.likeness import format_likeness, likeness_summary
 
 ANN, BOB = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 
@@ -99,8 +99,8 @@ def test_what_is_said_names_the_figure_the_step_and_why() -> None:
     report = LikenessReport(
         (at(500, 0.5), at(1000, 0.8), at(1500, 0.6, faceless=1)), chosen=1000, odd_photo=4
     )
-    assert texts.format_likeness(report) == "likeness 80% (very much alike)"
-    assert texts.likeness_summary(report) == (
+    assert format_likeness(report) == "likeness 80% (very much alike)"
+    assert likeness_summary(report) == (
         "Its likeness 80% (very much alike), measured on 4 pictures. I kept what it had learnt at step 1000: "
         "at step 1500 it was 60%. Photo 4 is unlike the others and may have pulled it down; "
         "/replace swaps it."
@@ -109,7 +109,7 @@ def test_what_is_said_names_the_figure_the_step_and_why() -> None:
 
 def test_one_picture_and_several_are_said_as_such() -> None:
     one, several = (
-        texts.likeness_summary(LikenessReport((at(500, 0.5, faceless=count, copies=count),), chosen=500))
+        likeness_summary(LikenessReport((at(500, 0.5, faceless=count, copies=count),), chosen=500))
         for count in (1, 2)
     )
     assert "1 of them shows no clear face. 1 of them is nearly one of your photos" in one
@@ -118,8 +118,8 @@ def test_one_picture_and_several_are_said_as_such() -> None:
 
 @pytest.mark.parametrize("report", [None, LikenessReport(()), LikenessReport((at(500, 0.5),))])
 def test_nothing_is_said_where_nothing_was_measured(report: LikenessReport | None) -> None:
-    assert texts.format_likeness(report) == ""
-    assert texts.likeness_summary(report) == ""
+    assert format_likeness(report) == ""
+    assert likeness_summary(report) == ""
 
 
 def test_of_several_pictures_the_most_alike_is_chosen_and_one_without_a_face_never() -> None:

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot import texts
 from bot.core.jobs import JobKind
 from bot.core.monitoring import AlertKind, MonitorSample, MonitorSnapshot, evaluate_alerts
+from bot.texts.admin import alert_raised, alert_resolved
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 CARD = "NVIDIA GeForce GTX 1060 6GB"
@@ -34,8 +34,8 @@ def view(samples: Sequence[MonitorSample] = (FINE,)) -> MonitorSnapshot:
 
 def said(of: AlertKind, seen: MonitorSnapshot) -> bool | None:
     (finding,) = (each for each in evaluate_alerts(seen) if each.kind is of)
-    assert texts.alert_raised(finding).startswith("Alarm: ")
-    assert texts.alert_resolved(finding).startswith("Over: ")
+    assert alert_raised(finding).startswith("Alarm: ")
+    assert alert_resolved(finding).startswith("Over: ")
     return finding.is_bad
 
 
@@ -115,9 +115,9 @@ def test_a_backup_that_failed(trouble: str | None, is_bad: bool | None) -> None:
 
 def test_a_letter_says_the_figure_and_what_to_do() -> None:
     hot = [replace(FINE, temperature_c=93)]
-    letters = [texts.alert_raised(each) for each in evaluate_alerts(view(hot)) if each.is_bad]
+    letters = [alert_raised(each) for each in evaluate_alerts(view(hot)) if each.is_bad]
     assert letters == ["Alarm: the graphics card is at 93 °C. Look at its fan; /pause lets it cool."]
-    dying = [texts.alert_raised(each) for each in evaluate_alerts(view(deaths(0, 4))) if each.is_bad]
+    dying = [alert_raised(each) for each in evaluate_alerts(view(deaths(0, 4))) if each.is_bad]
     assert dying == [
         "Alarm: the worker keeps dying, 4 times in ten minutes. /logs and the bot's log say why."
     ]

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageCms, ImageDraw, ImageOps
 
-from bot import texts
 from bot.core.errors import UserError
 from bot.core.messages import Upload
 from bot.core.photos import MAX_PHOTO_BYTES, NewPhoto, PhotoRefusal, PhotoRefused
@@ -25,6 +24,7 @@ from bot.media.decoding import SandboxedPhotoDecoder, decode_photo
 from bot.media.decoding._codec import REPLY_HEADER
 from bot.media.decoding._decoder import DecoderProcess
 from bot.processes.sandbox import SandboxLost
+from bot.texts.photo_sets import photo_refusal
 from tests.acceptance.telegram_server import until
 
 # Drawn shapes, encoded once with pillow-heif (pi-heif only decodes), with a canary in its EXIF block.
@@ -270,7 +270,7 @@ async def test_the_gate_gives_photos_and_sentences_from_its_child(gate: Sandboxe
     assert await gate.decode(Upload("me.jpg", data)) == decode_photo(data)
     with pytest.raises(UserError) as caught:
         await gate.decode(Upload("me.jpg", b"text"))
-    assert caught.value.message == texts.photo_refusal(PhotoRefusal.NOT_A_PICTURE)
+    assert caught.value.message == photo_refusal(PhotoRefusal.NOT_A_PICTURE)
 
 
 async def test_a_picture_that_crashes_its_decoder_gets_a_sentence_and_the_next_one_passes(
@@ -280,7 +280,7 @@ async def test_a_picture_that_crashes_its_decoder_gets_a_sentence_and_the_next_o
     data[179] = 128  # an EXIF block of impossible length: pi-heif 1.4 dies of it, a signal and not an error
     with pytest.raises(UserError) as caught:
         await gate.decode(Upload("evil.heic", bytes(data)))
-    assert caught.value.message == texts.photo_refusal(PhotoRefusal.DAMAGED)
+    assert caught.value.message == photo_refusal(PhotoRefusal.DAMAGED)
     assert kept(await gate.decode(Upload("me.heic", HEIC.read_bytes()))).size == (320, 400)
 
 
@@ -293,7 +293,7 @@ async def test_a_decode_that_never_ends_is_ended_and_the_next_one_passes() -> No
     os.kill(child, signal.SIGSTOP)
     with pytest.raises(UserError) as caught:
         await gate.decode(Upload("slow.jpg", data))
-    assert caught.value.message == texts.photo_refusal(PhotoRefusal.TIMEOUT)
+    assert caught.value.message == photo_refusal(PhotoRefusal.TIMEOUT)
     assert kept(await gate.decode(Upload("me.jpg", data))).size == (320, 400)
     await gate.close()
 
@@ -427,7 +427,7 @@ async def test_where_no_child_can_be_started_a_photo_gets_a_sentence_and_the_nex
         gate.warm_up()
         with pytest.raises(UserError) as caught:
             await gate.decode(Upload("me.jpg", as_file(picture())))
-    assert caught.value.message == texts.photo_refusal(PhotoRefusal.TIMEOUT)
+    assert caught.value.message == photo_refusal(PhotoRefusal.TIMEOUT)
     assert await gate.decode(Upload("me.jpg", as_file(picture())))
 
 

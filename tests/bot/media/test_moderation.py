@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from bot import texts
 from bot.app.root import make_moderator
 from bot.app.settings import Settings
 from bot.core.accounts import ChatAddress, Platform
@@ -28,6 +27,7 @@ from bot.media.moderation._child import score_reply
 from bot.media.moderation._codec import SCORE_REPLY, UNREADABLE_REPLY
 from bot.media.moderation.policy import parse_policy
 from bot.services import Services
+from bot.texts import translate
 from tests.support.engine import RememberingChat
 from tests.support.services import ANNA, ANNAS, Desk, InProcessDecoder, open_desk, photo, tools
 
@@ -75,7 +75,10 @@ def shows(*colours: tuple[int, int, int]) -> Reply:
 
 async def test_photos_that_come_are_refused_each_with_its_reason() -> None:
     await guard().check_photo(picture(DRESSED, "JPEG"))
-    for colour, sentence in ((BARE, texts.PHOTO_SHOWS_NUDITY), (UNSEEN, texts.PHOTO_NOT_CHECKED)):
+    for colour, sentence in (
+        (BARE, translate("photo-shows-nudity")),
+        (UNSEEN, translate("photo-not-checked")),
+    ):
         with pytest.raises(UserError) as caught:
             await guard().check_photo(picture(colour))
         assert caught.value.message == sentence
@@ -161,7 +164,7 @@ async def test_of_an_album_only_the_photo_that_was_found_is_refused(desk: Desk) 
     guarded(desk, guard())
     bare = replace(photo(1), data=picture(BARE, "JPEG"))
     reply = await desk.studio.add_photos(ANNA, ANNAS, [photo(3), bare])
-    assert f"Photo 2: {texts.PHOTO_SHOWS_NUDITY}" in reply.text
+    assert f"Photo 2: {translate('photo-shows-nudity')}" in reply.text
     assert await desk.ledger.photos.count_collected(await desk.ledger.accounts.get_or_create(ANNA)) == 1
 
 

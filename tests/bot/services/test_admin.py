@@ -10,13 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from bot import texts
 from bot.core.accounts import AccessMode, AccessRules, Identity, Platform, Quota, Role
 from bot.core.errors import UserError
 from bot.core.jobs import GenerationParams, JobKind, JobStatus
 from bot.core.likeness import PictureSelection
 from bot.core.messages import Reply
 from bot.services import Services
+from bot.texts import translate
+from bot.texts.admin import (
+    ADMIN_COMMANDS,
+    HOW_TO_QUOTA,
+    NO_SUCH_CODE,
+    NO_SUCH_PERSON,
+    NOT_AN_ADMIN,
+    NOT_BANNED,
+    WHICH_PERSON,
+)
 from tests.support.services import (
     ADMIN,
     ANNA,
@@ -56,10 +65,10 @@ async def refused(call: object) -> str:
     return caught.value.message
 
 
-@pytest.mark.parametrize("command", [*texts.ADMIN_COMMANDS, "nonsense"])
+@pytest.mark.parametrize("command", [*ADMIN_COMMANDS, "nonsense"])
 async def test_a_command_is_not_there_for_others_and_leaves_no_line(desk: Desk, command: str) -> None:
     code = (await desk.ready(ANNA)).code
-    assert await refused(desk.studio.run_admin_command(BERT, command, code)) == texts.UNKNOWN_COMMAND
+    assert await refused(desk.studio.run_admin_command(BERT, command, code)) == translate("unknown-command")
     assert await acts(desk) == []
     assert await desk.ledger.loras.get_by_code(code) is not None
     assert not desk.queue.is_shutting_down
@@ -67,7 +76,7 @@ async def test_a_command_is_not_there_for_others_and_leaves_no_line(desk: Desk, 
 
 
 async def test_an_unknown_command_is_not_there_for_administrators_either(desk: Desk) -> None:
-    assert await refused(desk.studio.run_admin_command(ADMIN, "nonsense")) == texts.UNKNOWN_COMMAND
+    assert await refused(desk.studio.run_admin_command(ADMIN, "nonsense")) == translate("unknown-command")
 
 
 async def test_each_act_leaves_a_line_and_logs_shows_them(desk: Desk) -> None:
@@ -135,8 +144,8 @@ async def test_a_banned_person_is_told_so_and_their_jobs_are_stopped(desk: Desk)
         studio.handle_button(ANNA, ANNAS, f"code:{code}"),
         studio.link_accounts(ANNA, ANNAS, ""),
     ):
-        assert await refused(call) == texts.BANNED
-    assert await studio.get_consent_question(ANNA) == Reply(texts.BANNED)
+        assert await refused(call) == translate("banned")
+    assert await studio.get_consent_question(ANNA) == Reply(translate("banned"))
     assert "What I keep" in (await studio.show_privacy(ANNA)).text
     await studio.run_admin_command(ADMIN, "unban", str(ANNA))
     assert "4071" not in (await studio.list_loras(ANNA, ANNAS)).text
@@ -151,7 +160,7 @@ async def test_a_ban_holds_for_all_platforms_of_a_person_and_outlives_forgetme(d
     question = await desk.studio.ask_to_erase(BERT)
     assert "Receipt" in (await desk.studio.handle_button(BERT, BERTS, question.buttons[0].action)).text
     for who in (ANNA, BERT):
-        assert await refused(desk.studio.start_chat(who, who.private_address)) == texts.BANNED
+        assert await refused(desk.studio.start_chat(who, who.private_address)) == translate("banned")
     await desk.studio.run_admin_command(ADMIN, "unban", str(BERT))
     await desk.studio.start_chat(BERT, BERTS)
 
@@ -160,18 +169,18 @@ async def test_who_is_banned_does_not_go_on_elsewhere_by_a_word_they_still_have(
     await desk.ready(ANNA)
     word = (await desk.studio.link_accounts(ANNA, ANNA.private_address, "")).text.partition("word is ")[2][:6]
     await desk.studio.run_admin_command(ADMIN, "ban", str(ANNA))
-    assert await refused(desk.studio.link_accounts(BERT, BERTS, word)) == texts.LINK_UNKNOWN
+    assert await refused(desk.studio.link_accounts(BERT, BERTS, word)) == translate("link-unknown")
     assert await desk.loras(BERT) == []
 
 
 @pytest.mark.parametrize("person", ["", "anna", "telegram:", "telegram:1 2", "signal:1", "telegram:1'--"])
 async def test_a_person_that_is_none_is_asked_for_again(desk: Desk, person: str) -> None:
-    assert await refused(desk.studio.run_admin_command(ADMIN, "ban", person)) == texts.WHICH_PERSON
+    assert await refused(desk.studio.run_admin_command(ADMIN, "ban", person)) == WHICH_PERSON
 
 
 async def test_administrators_are_not_banned(desk: Desk) -> None:
-    assert await refused(desk.studio.run_admin_command(ADMIN, "ban", str(ADMIN))) == texts.NOT_AN_ADMIN
-    assert await refused(desk.studio.run_admin_command(ADMIN, "unban", str(ANNA))) == texts.NOT_BANNED
+    assert await refused(desk.studio.run_admin_command(ADMIN, "ban", str(ADMIN))) == NOT_AN_ADMIN
+    assert await refused(desk.studio.run_admin_command(ADMIN, "unban", str(ANNA))) == NOT_BANNED
 
 
 async def test_a_takedown_leaves_nothing_also_of_a_job_that_runs(desk: Desk) -> None:
@@ -190,7 +199,7 @@ async def test_a_takedown_leaves_nothing_also_of_a_job_that_runs(desk: Desk) -> 
     assert letter is not None
     assert letter.recipient == ANNA
     assert "has deleted your LoraCode" in letter.text
-    assert await refused(desk.studio.run_admin_command(ADMIN, "takedown", code)) == texts.NO_SUCH_CODE
+    assert await refused(desk.studio.run_admin_command(ADMIN, "takedown", code)) == NO_SUCH_CODE
 
 
 async def test_of_two_takedowns_at_once_one_finds_it_gone(desk: Desk) -> None:
@@ -198,7 +207,7 @@ async def test_of_two_takedowns_at_once_one_finds_it_gone(desk: Desk) -> None:
     both = [desk.studio.run_admin_command(ADMIN, "takedown", code) for _ in range(2)]
     first, second = await asyncio.gather(*both, return_exceptions=True)
     assert isinstance(first, Reply)
-    assert str(second) == texts.NO_SUCH_CODE
+    assert str(second) == NO_SUCH_CODE
 
 
 async def test_a_broadcast_owes_each_person_one_letter_but_not_to_whom_the_bot_is_closed(desk: Desk) -> None:
@@ -305,12 +314,10 @@ async def test_limits_of_a_person_stand_above_those_of_their_role(desk: Desk) ->
 @pytest.mark.parametrize("change", ["king", "1", "1 2 3", "-1 2", "1 x", "1 999999999"])
 async def test_limits_that_are_none_are_refused(desk: Desk, change: str) -> None:
     await desk.ledger.accounts.get_or_create(ANNA)
-    assert (
-        await refused(desk.studio.run_admin_command(ADMIN, "quota", f"{ANNA} {change}")) == texts.HOW_TO_QUOTA
-    )
+    assert await refused(desk.studio.run_admin_command(ADMIN, "quota", f"{ANNA} {change}")) == HOW_TO_QUOTA
     assert (
         await refused(desk.studio.run_admin_command(ADMIN, "quota", f"telegram:777 {change}"))
-        == texts.NO_SUCH_PERSON
+        == NO_SUCH_PERSON
     )
 
 
@@ -356,7 +363,7 @@ async def test_a_word_is_good_for_a_week_and_not_for_whom_the_bot_is_closed_to(d
     ruled(desk, AccessRules(access=AccessMode.INVITATION))
     word = (await desk.studio.run_admin_command(ADMIN, "invite")).text.splitlines()[0]
     await desk.studio.run_admin_command(ADMIN, "ban", str(CARLA))
-    assert await refused(desk.studio.start_chat(CARLA, CARLAS, word)) == texts.BANNED
+    assert await refused(desk.studio.start_chat(CARLA, CARLAS, word)) == translate("banned")
     desk.clock.forward(days=7)
     assert "by invitation" in await refused(desk.studio.start_chat(ANNA, ANNAS, word))
 

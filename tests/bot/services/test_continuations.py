@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from bot import texts
 from bot.core.accounts import Preferences
 from bot.core.errors import UserError
 from bot.core.jobs import Job, JobKind, JobStatus
@@ -19,6 +18,7 @@ from bot.jobs.requests import RequestBuilder
 from bot.jobs.styles import load_styles
 from bot.media.storage import Storage
 from bot.ops.schedule import Schedule
+from bot.texts import translate
 from gpu_worker.protocol import GenerateRequest, TrainRequest
 from tests.support.engine import EngineRoom, open_engine_room
 from tests.support.services import ANNA, ANNAS, BERT, BERTS, InProcessDecoder, album
@@ -241,7 +241,7 @@ async def test_nobody_trains_what_is_somebody_else_s(room: EngineRoom) -> None:
     for call, value in ((room.desk.studio.continue_training, 300), (room.desk.studio.replace_photo, 4)):
         with pytest.raises(UserError) as caught:
             await call(BERT, BERTS, f"{first.code} {value}")
-        assert caught.value.message == texts.UNKNOWN_CODE
+        assert caught.value.message == translate("unknown-code")
 
 
 async def test_kept_photos_go_when_they_are_seven_days_old_and_fail_nothing(room: EngineRoom) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bot import texts
 from bot.core.errors import UserError
 from bot.core.jobs import GenerationParams, JobId, JobKind
 from bot.core.messages import Reply
+from bot.texts import translate
 from tests.support.services import ANNA, ANNAS, BERT, BERTS, Desk, open_desk
 
 
@@ -39,7 +39,7 @@ async def test_without_a_ready_code_there_is_nothing_to_choose(desk: Desk) -> No
     await desk.train(ANNA)
     with pytest.raises(UserError) as caught:
         await desk.studio.generate_from_text(ANNA, ANNAS, " ")
-    assert caught.value.message == texts.NO_READY_CODE
+    assert caught.value.message == translate("no-ready-code")
 
 
 async def test_the_only_code_goes_straight_to_its_options(desk: Desk) -> None:
@@ -103,7 +103,7 @@ async def test_a_draft_may_be_dropped(desk: Desk) -> None:
     assert await desk.studio.handle_text(ANNA, ANNAS, "a boat") is None
     with pytest.raises(UserError) as caught:
         await press(desk, "draft:n=2")
-    assert caught.value.message == texts.DRAFT_GONE
+    assert caught.value.message == translate("draft-gone")
 
 
 async def test_a_draft_is_forgotten_after_an_hour_without_a_touch(desk: Desk) -> None:
@@ -198,7 +198,7 @@ async def test_a_stranger_s_code_cannot_be_used(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     with pytest.raises(UserError) as caught:
         await desk.studio.handle_button(BERT, BERTS, f"use:{code}")
-    assert caught.value.message == texts.UNKNOWN_CODE
+    assert caught.value.message == translate("unknown-code")
 
 
 async def test_what_a_form_lacks_is_asked_for_and_what_it_says_is_kept(desk: Desk) -> None:
@@ -214,7 +214,7 @@ async def test_what_a_form_lacks_is_asked_for_and_what_it_says_is_kept(desk: Des
     await desk.studio.generate_draft(ANNA, ANNAS, "a ship")
     assert (await desk.jobs(ANNA))[-1].params == GenerationParams("a ship", seed=8, count=2)
     for gone in (desk.studio.get_draft_prompt(ANNA), desk.studio.generate_draft(ANNA, ANNAS, "a cat")):
-        with pytest.raises(UserError, match=texts.DRAFT_GONE):
+        with pytest.raises(UserError, match=translate("draft-gone")):
             await gone
 
 
@@ -223,7 +223,7 @@ async def test_a_code_that_is_not_one_s_own_cannot_be_chosen_for_a_draft(desk: D
         await desk.ready(ANNA, 10 * number)
     foreign = (await desk.ready(BERT, 30)).code
     await desk.studio.generate(ANNA, ANNAS, "", GenerationParams("a boat"))
-    with pytest.raises(UserError, match=texts.UNKNOWN_CODE):
+    with pytest.raises(UserError, match=translate("unknown-code")):
         await press(desk, f"draft:code={foreign}")
     assert await desk.jobs(ANNA) == []
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from bot import texts
 from bot.core.accounts import ChatAddress, Identity
 from bot.core.errors import UserError
 from bot.core.loras import LoraCode
 from bot.core.messages import Reply
 from bot.services import Services
+from bot.texts import translate
 from tests.support.engine import EngineRoom, open_engine_room
 from tests.support.services import ANNA, ANNAS, BERT, BERTS, InProcessDecoder, tools
 
@@ -90,14 +90,14 @@ async def test_what_cannot_be_cut_so_small_is_told(room: EngineRoom) -> None:
     code = (await room.trained()).code
     with pytest.raises(UserError) as caught:
         await export(room, code, most=500)
-    assert caught.value.message == texts.TOO_COARSE_TO_SPLIT
+    assert caught.value.message == translate("too-coarse-to-split")
 
 
 async def test_nobody_else_gets_it(room: EngineRoom) -> None:
     code = (await room.trained()).code
     with pytest.raises(UserError) as caught:
         await export(room, code, BERT, BERTS)
-    assert caught.value.message == texts.UNKNOWN_CODE
+    assert caught.value.message == translate("unknown-code")
 
 
 async def test_a_code_in_training_and_a_file_that_is_gone_are_told(room: EngineRoom) -> None:
@@ -108,6 +108,6 @@ async def test_a_code_in_training_and_a_file_that_is_gone_are_told(room: EngineR
     room.files.lora_path(f"{training}.safetensors").unlink()
     with pytest.raises(UserError) as caught:
         await export(room, training)
-    assert caught.value.message == texts.LORA_FILE_GONE
+    assert caught.value.message == translate("lora-file-gone")
     with pytest.raises(UserError, match="eight digits"):
         await room.desk.studio.export_lora(ANNA, ANNAS, "")

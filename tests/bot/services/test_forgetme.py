@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from bot import texts
 from bot.core.accounts import Identity, Platform
 from bot.core.errors import DatabaseError, UserError
 from bot.core.jobs import JobKind, TrainingParams
 from bot.core.loras import format_code
 from bot.core.messages import Reply
 from bot.db import Database
+from bot.texts import translate
 from tests.support.engine import EngineRoom, open_engine_room, until
 from tests.support.services import ANNA, ANNAS, BERT, BERTS, Clock, InProcessDecoder, photo
 
@@ -121,11 +121,11 @@ async def test_only_whoever_asked_may_answer_and_only_within_the_hour(room: Engi
     await room.ledger.accounts.get_or_create(BERT)
     with pytest.raises(UserError) as caught:
         await room.desk.studio.handle_button(BERT, BERTS, button.action)
-    assert caught.value.message == texts.STALE_BUTTON
+    assert caught.value.message == translate("stale-button")
     room.desk.clock.forward(minutes=61)
     with pytest.raises(UserError) as caught:
         await room.desk.studio.handle_button(ANNA, ANNAS, button.action)
-    assert caught.value.message == texts.FORGET_TOO_LATE
+    assert caught.value.message == translate("forget-too-late")
     assert await room.ledger.loras.get_by_code(code) is not None
 
 
@@ -135,7 +135,7 @@ async def test_a_second_press_finds_nobody_and_makes_nobody(room: EngineRoom) ->
     await room.desk.studio.handle_button(ANNA, ANNAS, button.action)
     with pytest.raises(UserError) as caught:
         await room.desk.studio.handle_button(ANNA, ANNAS, button.action)
-    assert caught.value.message == texts.STALE_BUTTON
+    assert caught.value.message == translate("stale-button")
     assert await room.ledger.accounts.find_by_identity(ANNA) is None
 
 

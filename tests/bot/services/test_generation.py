@@ -10,14 +10,14 @@ from typing import Any, cast
 
 import pytest
 
-from bot import texts
 from bot.core.accounts import Preferences
 from bot.core.errors import UserError
 from bot.core.jobs import GenerationParams, JobKind
-from bot.core.loras import LoraCode
+from bot.core.loras import LoraCode, format_code
 from bot.db import Database
 from bot.services import Services
 from bot.services.generation import MAX_OPEN_GENERATIONS
+from bot.texts import translate, use_language
 from tests.support.services import (
     ADMIN,
     ANNA,
@@ -111,7 +111,7 @@ async def test_no_such_code_and_not_yours_are_the_same_answer_after_the_same_loo
             await studio.cancel_job(ANNA, code)
         answers.append((caught.value.message, cancelled.value.message, tuple(watched.asked)))
     assert answers[0] == answers[1]
-    assert answers[0][0] == texts.UNKNOWN_CODE
+    assert answers[0][0] == translate("unknown-code")
     assert await desk.jobs(ANNA) == []
 
 
@@ -122,7 +122,9 @@ async def test_two_years_in_a_prompt_are_told_from_a_code_by_a_comma(desk: Desk)
     assert "comma" in sentence
     foreign = (await desk.ready(BERT)).code
     told = await refusal(desk, f"{code} with {foreign}")
-    assert told == texts.unknown_code_in_prompt(foreign), "somebody's code reads like nobody's"
+    assert told == translate("unknown-code-in-prompt", code=format_code(foreign)), (
+        "somebody's code reads like nobody's"
+    )
     await desk.studio.generate_from_text(ANNA, ANNAS, f"{code} 2024, 2025 fashion")
     assert len(await desk.jobs(ANNA)) == 1
 
@@ -143,8 +145,10 @@ async def test_two_years_at_the_beginning_are_answered_with_where_the_code_belon
         watched.asked.clear()
         with pytest.raises(UserError) as caught:
             await studio.generate_from_text(ANNA, ANNAS, f"{each[:4]}{between}{each[4:]} fashion")
-        with texts.use_language(language):
-            assert caught.value.message == texts.unknown_code_of_numbers(each)
+        with use_language(language):
+            assert caught.value.message == translate(
+                "unknown-code-of-numbers", code=format_code(each), first=each[:4], second=each[4:]
+            )
             assert f"{generate} 4071 3386 {each[:4]}, {each[4:]}" in caught.value.message
         looks.add(tuple(watched.asked))
     assert len(looks) == 1, "somebody's code takes the same look as nobody's"
@@ -154,7 +158,7 @@ async def test_two_years_at_the_beginning_are_answered_with_where_the_code_belon
 
 async def test_a_foreign_code_in_training_says_nothing_of_it(desk: Desk) -> None:
     code = (await desk.train(BERT)).code
-    assert await refusal(desk, f"{code} a boat") == texts.UNKNOWN_CODE
+    assert await refusal(desk, f"{code} a boat") == translate("unknown-code")
 
 
 async def test_a_code_still_training_says_how_long(desk: Desk) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bot import texts
 from bot.core.errors import UserError
 from bot.core.jobs import JobKind, JobStatus
 from bot.core.likeness import LikenessReport
 from bot.core.loras import format_code
+from bot.texts import translate
 from gpu_worker.protocol import WorkerHealth
 from tests.support.services import ADMIN, ANNA, ANNAS, BERT, BERTS, Desk, open_desk
 
@@ -101,7 +101,7 @@ async def test_nobody_else_may_press_cancel_nor_learn_that_the_job_exists(desk: 
         with pytest.raises(UserError) as caught:
             await desk.studio.handle_button(BERT, BERTS, action)
         answers.add(caught.value.message)
-    assert answers == {texts.STALE_BUTTON}
+    assert answers == {translate("stale-button")}
     assert await status_of(desk, job.id) is JobStatus.QUEUED
     assert desk.queue.aborted_jobs == []
 
@@ -127,7 +127,7 @@ async def test_an_unknown_button_is_answered_and_does_nothing(desk: Desk, action
     job = await desk.train(ANNA)
     with pytest.raises(UserError) as caught:
         await desk.studio.handle_button(ANNA, ANNAS, action)
-    assert caught.value.message == texts.STALE_BUTTON
+    assert caught.value.message == translate("stale-button")
     assert await status_of(desk, job.id) is JobStatus.QUEUED
 
 
@@ -148,7 +148,7 @@ async def test_the_message_that_shows_a_job_is_remembered(desk: Desk) -> None:
 async def test_status_is_for_administrators_and_for_others_there_is_no_such_command(desk: Desk) -> None:
     with pytest.raises(UserError) as caught:
         await desk.studio.run_admin_command(ANNA, "status")
-    assert caught.value.message == texts.UNKNOWN_COMMAND
+    assert caught.value.message == translate("unknown-command")
 
 
 async def test_status_tells_of_worker_jobs_notices_and_disk(desk: Desk) -> None:
@@ -174,7 +174,7 @@ async def test_status_tells_of_worker_jobs_notices_and_disk(desk: Desk) -> None:
 
 
 async def test_queue_lists_one_s_own_jobs_with_places_and_buttons(desk: Desk) -> None:
-    assert (await desk.studio.show_queue(ANNA)).text == texts.NOTHING_WAITS
+    assert (await desk.studio.show_queue(ANNA)).text == translate("nothing-waits")
     code = (await desk.ready(ANNA)).code
     await desk.train(BERT)
     training = await desk.train(ANNA, first=11)

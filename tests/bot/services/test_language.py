@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bot import texts
 from bot.core.accounts import Identity, Platform
 from bot.core.errors import UserError
 from bot.core.messages import Upload
 from bot.delivery.direct_messages import DirectMessageSender
 from bot.media.decoding import SandboxedPhotoDecoder
+from bot.texts import translate, translate_to, use_language
 from tests.support.engine import EngineRoom, RememberingChat, open_engine_room
 from tests.support.services import ANNA, ANNAS, BERT, BERTS
 
@@ -28,7 +28,7 @@ async def room(tmp_path: Path) -> AsyncIterator[EngineRoom]:
 
 
 def italian(key: str, **values: str | int) -> str:
-    return texts.translate_to("it", key, **values)
+    return translate_to("it", key, **values)
 
 
 async def test_an_app_s_locale_is_the_language_of_answers_and_refusals(room: EngineRoom) -> None:
@@ -37,8 +37,8 @@ async def test_an_app_s_locale_is_the_language_of_answers_and_refusals(room: Eng
     with pytest.raises(UserError) as caught:
         await studio.handle_button(ITALIAN, ANNAS, "nonsense")
     assert caught.value.message == italian("stale-button")
-    assert (await studio.show_queue(BERT)).text == texts.NOTHING_WAITS
-    assert texts.translate_to("en", "stale-button") == texts.STALE_BUTTON, "afterwards all is as it was"
+    assert (await studio.show_queue(BERT)).text == translate("nothing-waits")
+    assert translate_to("en", "stale-button") == translate("stale-button"), "afterwards all is as it was"
 
 
 async def test_the_last_locale_is_remembered_where_none_is_told(room: EngineRoom) -> None:
@@ -46,7 +46,7 @@ async def test_the_last_locale_is_remembered_where_none_is_told(room: EngineRoom
     await studio.show_queue(ITALIAN)
     assert (await studio.show_queue(ANNA)).text == italian("nothing-waits")
     await studio.show_queue(replace(ANNA, locale="en-GB"))
-    assert (await studio.show_queue(ANNA)).text == texts.NOTHING_WAITS
+    assert (await studio.show_queue(ANNA)).text == translate("nothing-waits")
 
 
 async def test_settings_stand_above_the_app_and_can_be_left_to_it_again(room: EngineRoom) -> None:
@@ -56,7 +56,7 @@ async def test_settings_stand_above_the_app_and_can_be_left_to_it_again(room: En
     [english] = [each.action for each in shown.buttons if each.label == "English"]
     shown = await studio.handle_button(ITALIAN, ANNAS, english)
     assert "Language: English" in shown.text.splitlines(), "the answer is in the language that was chosen"
-    assert (await studio.show_queue(ITALIAN)).text == texts.NOTHING_WAITS
+    assert (await studio.show_queue(ITALIAN)).text == translate("nothing-waits")
     [app] = [each.action for each in shown.buttons if each.label == "As my app"]
     assert "come la tua app" in (await studio.handle_button(ITALIAN, ANNAS, app)).text
 
@@ -72,7 +72,7 @@ async def test_nobody_changes_another_s_language_nor_chooses_one_that_is_not_the
     ):
         with pytest.raises(UserError):
             await studio.handle_button(who, place, pressed)
-    assert (await studio.show_queue(ANNA)).text == texts.NOTHING_WAITS
+    assert (await studio.show_queue(ANNA)).text == translate("nothing-waits")
 
 
 async def test_a_chosen_language_is_kept_by_linked_accounts(room: EngineRoom) -> None:
@@ -127,7 +127,7 @@ async def test_cards_and_notices_are_in_the_language_of_whoever_asked(room: Engi
 async def test_a_photo_is_refused_in_its_person_s_language(tmp_path: Path) -> None:
     gate = SandboxedPhotoDecoder()
     try:
-        with texts.use_language("it"), pytest.raises(UserError) as caught:
+        with use_language("it"), pytest.raises(UserError) as caught:
             await gate.decode(Upload("diary.txt", b"Dear diary, today I am a photo." * 40))
     finally:
         await gate.close()

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from bot import texts
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import UserError
 from bot.core.messages import Reply
 from bot.services import Services
 from bot.services.context import AccountLocks
+from bot.texts import translate
 from tests.support.services import ANNA, BERT, BERTS, PLACES, Desk, InProcessDecoder, open_desk, tools
 
 #: Anna on Telegram, alone with the bot; BERT is she on Discord.
@@ -62,25 +62,25 @@ async def test_codes_jobs_and_photos_of_both_are_one(desk: Desk) -> None:
 async def test_a_word_joins_once_and_for_ten_minutes(desk: Desk) -> None:
     word = await word_of(desk)
     desk.clock.forward(minutes=10, seconds=1)
-    assert await refusal(desk, word) == texts.LINK_UNKNOWN
+    assert await refusal(desk, word) == translate("link-unknown")
     first, second = await word_of(desk), await word_of(desk)
-    assert await refusal(desk, first) == texts.LINK_UNKNOWN, "the newest alone is valid"
+    assert await refusal(desk, first) == translate("link-unknown"), "the newest alone is valid"
     await desk.studio.link_accounts(BERT, BERTS, second)
-    assert await refusal(desk, second) == texts.LINK_UNKNOWN
+    assert await refusal(desk, second) == translate("link-unknown")
 
 
 async def test_one_s_own_word_does_nothing(desk: Desk) -> None:
     word = await word_of(desk)
     with pytest.raises(UserError) as caught:
         await desk.studio.link_accounts(ANNA, ALONE, word)
-    assert caught.value.message == texts.LINK_SAME
+    assert caught.value.message == translate("link-same")
 
 
 async def test_words_cannot_be_guessed(desk: Desk) -> None:
     word = await word_of(desk)
     for _ in range(5):
-        assert await refusal(desk, "WRONGG") == texts.LINK_UNKNOWN
-    assert await refusal(desk, word) == texts.LINK_TOO_OFTEN
+        assert await refusal(desk, "WRONGG") == translate("link-unknown")
+    assert await refusal(desk, word) == translate("link-too-often")
     desk.clock.forward(minutes=11)
     assert "Linked" in (await desk.studio.link_accounts(BERT, BERTS, await word_of(desk))).text
 
@@ -92,7 +92,7 @@ async def test_many_words_at_once_and_one_s_own_between_count_no_less(desk: Desk
             await desk.studio.link_accounts(ANNA, ALONE, own)
         wrong = [desk.studio.link_accounts(ANNA, ALONE, "WRONGG") for _ in range(4)]
         answers = await asyncio.gather(*wrong, return_exceptions=True)
-    assert [str(each) for each in answers].count(texts.LINK_TOO_OFTEN) == 3
+    assert [str(each) for each in answers].count(translate("link-too-often")) == 3
 
 
 @pytest.mark.parametrize("further", [ANNA, BERT])
@@ -140,11 +140,11 @@ async def test_nobody_gets_a_receipt_for_an_account_that_was_just_joined_with_an
                 await asyncio.sleep(0)
     linked, forgotten = await asyncio.gather(*at_once, return_exceptions=True)
     assert isinstance(linked, Reply)
-    assert str(forgotten) == texts.STALE_BUTTON
+    assert str(forgotten) == translate("stale-button")
     assert len(await desk.loras(ANNA)) == 1
 
 
 async def test_where_others_read_along_no_word_is_shown_nor_taken(desk: Desk) -> None:
     with pytest.raises(UserError) as caught:
         await desk.studio.link_accounts(ANNA, ChatAddress(Platform.TELEGRAM, "-500", "1"), "")
-    assert caught.value.message == texts.LINK_IN_PRIVATE
+    assert caught.value.message == translate("link-in-private")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bot import texts
 from bot.core.errors import UserError
 from bot.core.loras import LoraCode
 from bot.core.messages import Reply
+from bot.texts import translate
 from tests.support.engine import EngineRoom, open_engine_room
 from tests.support.services import ANNA, ANNAS, BERT, BERTS
 
@@ -83,7 +83,7 @@ async def test_deleting_asks_and_takes_pictures_and_open_jobs_along(room: Engine
     assert [*(tmp_path / "loras").iterdir(), *(tmp_path / "pictures").iterdir()] == []
     with pytest.raises(UserError) as caught:
         await press(room, f"remove!:{code}")
-    assert caught.value.message == texts.UNKNOWN_CODE
+    assert caught.value.message == translate("unknown-code")
 
 
 async def test_a_drawing_with_two_codes_goes_with_either(room: EngineRoom) -> None:
@@ -117,5 +117,5 @@ async def test_a_stranger_s_press_and_an_unknown_code_are_one_answer(room: Engin
         for asked in (code, unknown):
             with pytest.raises(UserError) as caught:
                 await room.desk.studio.handle_button(BERT, BERTS, f"{what}:{asked}")
-            assert caught.value.message == texts.UNKNOWN_CODE
+            assert caught.value.message == translate("unknown-code")
     assert await room.ledger.loras.get_by_code(code) is not None

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bot import texts
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import UserError
 from bot.core.jobs import TrainingParams
 from bot.core.messages import Reply, Upload
 from bot.core.photos import NewPhoto
 from bot.media import contact_sheet
+from bot.texts import translate
 from tests.support.services import ANNA, BERT, BERTS, PLACES, Desk, album, open_desk, photo
 
 #: Anna's private chat: on Telegram it has her number.
@@ -94,7 +94,7 @@ async def test_a_photo_is_removed_by_its_number_and_only_once(desk: Desk) -> Non
     assert "2 of 5" in after.text
     with pytest.raises(UserError) as caught:
         await press(desk, card, "✕ 2")  # the same button: it is about a photo, not about a place
-    assert caught.value.message == texts.PHOTO_GONE
+    assert caught.value.message == translate("photo-gone")
     assert len(desk.queue.forgotten_hashes) == 1
     assert "3 of 5" in (await send(desk, 2)).text, "it may come again"
 
@@ -136,7 +136,7 @@ async def test_nobody_presses_for_somebody_else(desk: Desk) -> None:
         if button.action.startswith("set:"):
             with pytest.raises(UserError) as caught:
                 await desk.studio.handle_button(BERT, BERTS, button.action)
-            assert caught.value.message == texts.STALE_BUTTON
+            assert caught.value.message == translate("stale-button")
     assert PLACES[BERT] == BERTS
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bot import texts
 from bot.core.accounts import Identity, Platform
 from bot.core.errors import UserError
 from bot.core.messages import request_context
+from bot.texts import translate
 from tests.support.services import ADMIN, ANNA, BERT, BERTS, Desk, open_desk
 
 
@@ -33,7 +33,7 @@ async def test_administrators_are_written_to_and_have_a_list(desk: Desk) -> None
     assert "discord:2 these are my photos" in listed
     with pytest.raises(UserError) as caught:
         await desk.studio.run_admin_command(BERT, "reports")
-    assert caught.value.message == texts.UNKNOWN_COMMAND
+    assert caught.value.message == translate("unknown-command")
 
 
 async def test_a_code_of_nobody_is_taken_with_the_same_words(desk: Desk) -> None:
@@ -50,7 +50,7 @@ async def test_five_a_day_are_taken(desk: Desk) -> None:
         await desk.studio.report_lora(BERT, BERTS, "40713386")
     with pytest.raises(UserError) as caught:
         await desk.studio.report_lora(BERT, BERTS, "40713386")
-    assert caught.value.message == texts.REPORTED_TOO_OFTEN
+    assert caught.value.message == translate("reported-too-often")
     desk.clock.forward(days=1, seconds=1)
     await desk.studio.report_lora(BERT, BERTS, "40713386")
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from bot import texts
 from bot.core.accounts import ChatAddress, Platform
 from bot.core.errors import UserError
 from bot.core.jobs import GenerationParams, Job, JobStatus
 from bot.core.messages import Reply
 from bot.services import Services
 from bot.services.generation import double_size
+from bot.texts import translate
+from bot.texts.results import result_title
 from gpu_worker.protocol import GenerateRequest
 from tests.support.engine import EngineRoom, open_engine_room, png
 from tests.support.services import ANNA, ANNAS, BERT, BERTS, InProcessDecoder, tools
@@ -175,7 +176,7 @@ async def test_a_picture_that_vanishes_while_its_job_waits_is_told(room: EngineR
     assert reply.card_job_id is not None
     failed = await room.ledger.jobs.get(reply.card_job_id)
     assert failed is not None
-    assert (failed.status, failed.error) == (JobStatus.FAILED, texts.PICTURE_GONE)
+    assert (failed.status, failed.error) == (JobStatus.FAILED, translate("picture-gone"))
 
 
 async def test_other_words_keep_everything_else_but_the_seed(room: EngineRoom) -> None:
@@ -249,7 +250,7 @@ async def test_a_card_is_followed_where_its_job_s_messages_can_be_edited_alone(r
 async def test_show_of_nothing_is_a_sentence(room: EngineRoom, written: str) -> None:
     with pytest.raises(UserError) as caught:
         await room.desk.studio.show_result(ANNA, ANNAS, written)
-    assert caught.value.message == texts.NO_SUCH_RESULT
+    assert caught.value.message == translate("no-such-result")
 
 
 async def test_delete_asks_once_and_then_nothing_is_left(room: EngineRoom) -> None:
@@ -275,7 +276,7 @@ async def test_everything_of_a_deleted_result_says_deleted(room: EngineRoom) -> 
         *(f"{what}:{job.id}" for what in ("again", "edit", "recipe", "delete", "delete!")),
         *(f"{what}:{job.id}:1" for what in ("vary", "large")),
     ):
-        assert await refusal(room, action) == texts.DELETED
+        assert await refusal(room, action) == translate("deleted")
     for call in (
         room.desk.studio.show_result(ANNA, ANNAS, str(job.id)),
         room.desk.studio.generate_edited(ANNA, ANNAS, job.id, "a cat"),
@@ -291,7 +292,7 @@ async def test_a_result_deleted_before_its_message_arrived_is_delivered_as_delet
     await room.dispatcher.drain()
     await press(room, f"delete!:{job.id}")
     await room.notifier.deliver_due()
-    assert room.chat.sent[-1][1] == texts.result_deleted(job)
+    assert room.chat.sent[-1][1] == Reply(translate("result-deleted", result=result_title(job)))
 
 
 async def test_nobody_else_may_press_and_hears_no_more_than_of_a_number_that_never_was(
@@ -305,10 +306,10 @@ async def test_nobody_else_may_press_and_hears_no_more_than_of_a_number_that_nev
         ):
             with pytest.raises(UserError) as caught:
                 await room.desk.studio.handle_button(BERT, BERTS, action)
-            assert caught.value.message == texts.STALE_BUTTON
+            assert caught.value.message == translate("stale-button")
         with pytest.raises(UserError) as caught:
             await room.desk.studio.show_result(BERT, BERTS, str(number))
-        assert caught.value.message == texts.NO_SUCH_RESULT
+        assert caught.value.message == translate("no-such-result")
         with pytest.raises(UserError):
             await room.desk.studio.get_prompt(BERT, number)
     assert [path.exists() for path in room.chat.edits[-1][1].pictures] == [True, True]
@@ -325,8 +326,8 @@ async def test_a_forged_button_does_nothing(room: EngineRoom, action: str) -> No
 
 async def test_a_training_has_no_buttons_of_a_result(room: EngineRoom) -> None:
     job = await room.trained()
-    assert await refusal(room, f"again:{job.id}") == texts.NOT_DONE
-    assert await refusal(room, f"delete!:{job.id}") == texts.NOT_DONE
+    assert await refusal(room, f"again:{job.id}") == translate("not-done")
+    assert await refusal(room, f"delete!:{job.id}") == translate("not-done")
 
 
 async def test_buttons_work_after_a_restart_and_a_year(room: EngineRoom) -> None:

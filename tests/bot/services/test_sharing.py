@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from bot import texts
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import ShareEnded, UserError
 from bot.core.jobs import GenerationParams, JobKind, JobStatus
@@ -18,6 +17,7 @@ from bot.core.loras import LoraCode, Permission, format_code
 from bot.core.messages import Reply, request_context
 from bot.db import MAX_PENDING_REQUESTS, MAX_PEOPLE_PER_LINK, MAX_REQUESTS_PER_DAY
 from bot.delivery.direct_messages import DirectMessageSender
+from bot.texts import translate
 from tests.support.engine import RememberingChat
 from tests.support.services import ANNA, BERT, BERTS, Desk, open_desk
 
@@ -72,7 +72,7 @@ async def draws(desk: Desk, code: str, who: Identity = BERT) -> Reply:
 async def refused(desk: Desk, code: str, who: Identity = BERT) -> bool:
     with pytest.raises(UserError) as caught:
         await draws(desk, code, who)
-    assert caught.value.message == texts.UNKNOWN_CODE
+    assert caught.value.message == translate("unknown-code")
     return True
 
 
@@ -191,7 +191,7 @@ async def test_the_limit_of_asking_counts_codes_of_nobody_alike(desk: Desk) -> N
     for each in (code, unknown(code)):
         with pytest.raises(UserError) as caught:
             await desk.studio.request_access(BERT, BERTS, each)
-        assert caught.value.message == texts.ASKED_TOO_OFTEN
+        assert caught.value.message == translate("asked-too-often")
     assert await post(desk) == []
     desk.clock.forward(days=1, seconds=1)
     await desk.studio.request_access(BERT, BERTS, code)
@@ -211,12 +211,12 @@ async def test_a_stranger_s_press_about_a_share_does_nothing(desk: Desk) -> None
     for label in ("Once", "Always", "No"):
         with pytest.raises(UserError) as caught:
             await presses(desk, letter, label, BERT)
-        assert caught.value.message == texts.STALE_BUTTON
+        assert caught.value.message == translate("stale-button")
     for what in ("share", "invite", "uninvite"):
         for each in (code, unknown(code)):
             with pytest.raises(UserError) as caught:
                 await desk.studio.handle_button(BERT, BERTS, f"{what}:{each}")
-            assert caught.value.message == texts.UNKNOWN_CODE
+            assert caught.value.message == translate("unknown-code")
     assert await refused(desk, code)
 
 
@@ -234,7 +234,7 @@ async def test_pressed_twice_counts_once_and_the_button_of_an_ended_share_is_dea
     assert len(await post(desk)) == 1
     with pytest.raises(UserError) as caught:
         await presses(desk, letter, "Always")
-    assert caught.value.message == texts.STALE_BUTTON
+    assert caught.value.message == translate("stale-button")
     assert {each.permission for each in await desk.ledger.sharing.list_shares(code)} == {Permission.REQUESTED}
 
 
@@ -244,7 +244,7 @@ async def test_a_share_draws_and_does_nothing_else(desk: Desk) -> None:
     for what in ("code", "export", "rename", "remove", "remove!", "share", "invite"):
         with pytest.raises(UserError) as caught:
             await desk.studio.handle_button(BERT, BERTS, f"{what}:{code}")
-        assert caught.value.message == texts.UNKNOWN_CODE
+        assert caught.value.message == translate("unknown-code")
     with pytest.raises(UserError):
         await desk.studio.export_lora(BERT, BERTS, code)
     listed = await desk.studio.list_loras(BERT, BERTS)
@@ -263,7 +263,7 @@ async def test_what_was_drawn_belongs_to_whoever_asked(desk: Desk) -> None:
     assert (await desk.studio.show_result(BERT, BERTS, str(number))).card_job_id == number
     with pytest.raises(UserError) as caught:
         await desk.studio.show_result(ANNA, ALONE, str(number))
-    assert caught.value.message == texts.NO_SUCH_RESULT
+    assert caught.value.message == translate("no-such-result")
 
 
 async def test_what_is_drawn_with_a_shared_code_is_cancelled_by_it(desk: Desk) -> None:
@@ -283,7 +283,7 @@ async def test_a_shared_code_inside_a_prompt_is_spent_too(desk: Desk) -> None:
     for spent in (code, LoraCode(unknown)):
         with pytest.raises(UserError) as caught:
             await draws(desk, f"{own} with {spent} and")
-        assert caught.value.message == texts.translate("unknown-code-in-prompt", code=format_code(spent))
+        assert caught.value.message == translate("unknown-code-in-prompt", code=format_code(spent))
 
 
 async def test_what_ended_since_the_look_queues_nothing(desk: Desk) -> None:
@@ -332,7 +332,7 @@ async def test_a_request_that_nobody_answers_is_forgotten_after_a_week(desk: Des
     assert await desk.ledger.sharing.list_shares(code) == []
     with pytest.raises(UserError) as caught:
         await presses(desk, letter, "Always")
-    assert caught.value.message == texts.STALE_BUTTON
+    assert caught.value.message == translate("stale-button")
     await desk.studio.request_access(BERT, BERTS, code)
     assert len(await post(desk)) == 1
 
@@ -375,7 +375,7 @@ async def test_a_button_of_a_result_draws_no_more_than_its_share_allows(desk: De
                 await desk.studio.handle_text(BERT, BERTS, "a ship")
             else:
                 await desk.studio.handle_button(BERT, BERTS, action)
-        assert caught.value.message == texts.UNKNOWN_CODE
+        assert caught.value.message == translate("unknown-code")
     assert await desk.jobs(BERT) == []
 
 
@@ -393,7 +393,7 @@ async def test_a_link_lets_people_in_for_a_week_and_its_owner_hears_of_each(desk
     desk.clock.forward(days=7, seconds=1)
     with pytest.raises(UserError) as caught:
         await desk.studio.request_access(Identity(Platform.DISCORD, "77"), BERTS, word)
-    assert caught.value.message == texts.SHARE_WORD_UNKNOWN
+    assert caught.value.message == translate("share-word-unknown")
 
 
 async def test_a_link_ends_by_a_press_by_a_newer_one_and_by_too_many(desk: Desk) -> None:
@@ -410,7 +410,7 @@ async def test_a_link_ends_by_a_press_by_a_newer_one_and_by_too_many(desk: Desk)
     await desk.studio.handle_button(ANNA, ALONE, f"uninvite:{code}")
     with pytest.raises(UserError) as caught:
         await desk.studio.start_chat(BERT, BERTS, third)
-    assert caught.value.message == texts.SHARE_WORD_UNKNOWN
+    assert caught.value.message == translate("share-word-unknown")
 
 
 async def test_whom_an_owner_refused_no_link_lets_in(desk: Desk) -> None:
@@ -418,7 +418,7 @@ async def test_whom_an_owner_refused_no_link_lets_in(desk: Desk) -> None:
     await presses(desk, letter, "No")
     with pytest.raises(UserError) as caught:
         await desk.studio.start_chat(BERT, BERTS, await word_of(desk, code))
-    assert caught.value.message == texts.SHARE_WORD_UNKNOWN
+    assert caught.value.message == translate("share-word-unknown")
 
 
 async def test_from_whom_it_is_taken_back_does_not_come_in_again_by_the_open_link(desk: Desk) -> None:
@@ -429,7 +429,7 @@ async def test_from_whom_it_is_taken_back_does_not_come_in_again_by_the_open_lin
     told = await presses(desk, letter, "Take it back")
     with pytest.raises(UserError) as caught:
         await desk.studio.start_chat(BERT, BERTS, word)
-    assert caught.value.message == texts.SHARE_WORD_UNKNOWN
+    assert caught.value.message == translate("share-word-unknown")
     assert await refused(desk, code)
     menu = await presses(desk, told, "Back")
     assert f"Somebody on Discord: {Permission.DENIED}" in menu.text
@@ -444,7 +444,7 @@ async def test_words_of_links_cannot_be_guessed(desk: Desk) -> None:
             await desk.studio.start_chat(BERT, BERTS, "share_AAAAAAAAAAAA")
     with pytest.raises(UserError) as caught:
         await desk.studio.start_chat(BERT, BERTS, word)
-    assert caught.value.message == texts.SHARE_WORD_TOO_OFTEN
+    assert caught.value.message == translate("share-word-too-often")
     desk.clock.forward(minutes=11)
     await desk.studio.start_chat(BERT, BERTS, word)
 
@@ -455,7 +455,7 @@ async def test_many_words_of_links_at_once_and_one_s_own_between_count_no_less(d
         await desk.studio.start_chat(ANNA, ALONE, own)
         wrong = [desk.studio.start_chat(ANNA, ALONE, "share_AAAAAAAAAAAA") for _ in range(4)]
         answers = await asyncio.gather(*wrong, return_exceptions=True)
-    assert [str(each) for each in answers].count(texts.SHARE_WORD_TOO_OFTEN) == 3
+    assert [str(each) for each in answers].count(translate("share-word-too-often")) == 3
 
 
 async def test_the_menu_shows_everybody_a_page_at_a_time(desk: Desk) -> None:
@@ -485,7 +485,7 @@ async def test_where_others_read_along_nobody_is_named_and_no_link_is_shown(desk
             await desk.studio.handle_button(
                 ANNA, ChatAddress(Platform.TELEGRAM, "-500", "1"), f"{what}:{code}"
             )
-        assert caught.value.message == texts.SHARE_IN_PRIVATE
+        assert caught.value.message == translate("share-in-private")
 
 
 async def test_shares_end_with_the_lora_and_with_the_person(desk: Desk) -> None:
@@ -547,9 +547,9 @@ async def test_a_request_that_is_carried_out_again_is_there_already(desk: Desk) 
         for _ in range(2):
             with request_context(f"telegram:{number}", is_replay=True):
                 answer = await desk.studio.request_access(BERT, BERTS, each)
-            assert answer == texts.access_requested(each), (
+            assert answer == Reply(translate("asked-for", code=format_code(each))), (
                 "the last one is not one too many when it is done again"
             )
     with pytest.raises(UserError) as caught, request_context("telegram:99"):
         await desk.studio.request_access(BERT, BERTS, code)
-    assert caught.value.message == texts.ASKED_TOO_OFTEN
+    assert caught.value.message == translate("asked-too-often")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bot import texts
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.media.contact_sheet import TILE_PX
+from bot.texts.photo_sets import good_set_reasons
 from tests.support.services import ANNA, ANNAS, Desk, open_desk
 
 CARLA = Identity(Platform.TELEGRAM, "9")
@@ -58,7 +58,7 @@ async def test_where_the_picture_cannot_be_kept_the_words_come_all_the_same(
 
 
 def test_each_example_has_a_reason_that_fits_beneath_it() -> None:
-    reasons = texts.good_set_reasons()
+    reasons = good_set_reasons()
     assert len(reasons) == len(set(reasons)) == 5
     assert all(0 < len(each) <= 20 for each in reasons)
 

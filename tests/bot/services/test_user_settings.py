@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bot import texts
 from bot.core.accounts import Preferences
 from bot.core.errors import UserError
 from bot.core.jobs import GenerationParams
 from bot.core.messages import Reply
 from bot.delivery.direct_messages import DirectMessageSender
+from bot.texts import translate
 from tests.support.engine import EngineRoom, RememberingChat, open_engine_room
 from tests.support.services import ANNA, ANNAS, BERT, BERTS, Desk
 
@@ -95,7 +95,7 @@ async def test_settings_are_changed_by_their_person_alone_and_by_whole_words(roo
     ]:
         with pytest.raises(UserError) as caught:
             await room.desk.studio.handle_button(who, place, action)
-        assert caught.value.message == texts.STALE_BUTTON
+        assert caught.value.message == translate("stale-button")
     assert await room.ledger.accounts.get_preferences(account) == Preferences()
 
 

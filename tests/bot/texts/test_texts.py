@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bot import texts
 from bot.core.accounts import AccountId, ChatAddress, Platform
 from bot.core.jobs import (
     Estimate,
@@ -22,7 +21,13 @@ from bot.core.jobs import (
 )
 from bot.core.loras import Lora, LoraCode, LoraState, Trigger
 from bot.core.outbox import Notice, NoticeId, NoticeKind
-from bot.texts import ErrorEntry, StatusReport
+from bot.texts.admin import ErrorEntry, StatusReport, status_card
+from bot.texts.cards import job_card, notice_reply
+from bot.texts.commands import help_text
+from bot.texts.loras import lora_list
+from bot.texts.photo_sets import photo_set_status, training_started, welcome
+from bot.texts.results import recipe_card, result_card
+from bot.texts.words import example_command, format_duration
 from gpu_worker.protocol import WorkerHealth
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -59,42 +64,42 @@ def lora(state: LoraState, **other: object) -> Lora:
 
 
 def test_a_running_card_shows_bar_share_step_and_time_left() -> None:
-    card = texts.job_card(TRAINING, 720.0, 1)
+    card = job_card(TRAINING, 720.0, 1)
     assert card.text == "Training 4071 3386\n▓▓▓░░░░░░░ 38 % · step 570 of 1500 · about 12 min left"
     assert card.card_job_id == TRAINING.id
     assert [button.action for button in card.buttons] == ["cancel:7"]
 
 
 def test_a_running_card_without_an_estimate_promises_nothing() -> None:
-    assert "left" not in texts.job_card(TRAINING, None, 1).text
+    assert "left" not in job_card(TRAINING, None, 1).text
 
 
 def test_a_remark_is_a_line_of_its_own_under_the_progress() -> None:
-    plain, told = texts.job_card(TRAINING, 720.0, 1), texts.job_card(TRAINING, 720.0, 1, "One notch down.")
+    plain, told = job_card(TRAINING, 720.0, 1), job_card(TRAINING, 720.0, 1, "One notch down.")
     assert told == replace(plain, text=f"{plain.text}\nOne notch down.")
 
 
 def test_a_remark_of_any_length_leaves_the_card_within_a_caption() -> None:
-    assert len(texts.job_card(TRAINING, 720.0, 1, "x" * 5000).text) < CAPTION_CHARS
+    assert len(job_card(TRAINING, 720.0, 1, "x" * 5000).text) < CAPTION_CHARS
 
 
 @pytest.mark.parametrize("status", [status for status in JobStatus if status is not JobStatus.RUNNING])
 def test_only_a_running_card_shows_a_remark(status: JobStatus) -> None:
     job = replace(TRAINING, status=status)
-    assert texts.job_card(job, 720.0, 1, "One notch down.") == texts.job_card(job, 720.0, 1)
+    assert job_card(job, 720.0, 1, "One notch down.") == job_card(job, 720.0, 1)
 
 
 def test_a_queued_card_shows_the_place_in_line_and_the_time() -> None:
-    card = texts.job_card(replace(TRAINING, status=JobStatus.QUEUED, step=0, steps=None), 1500.0, 2)
+    card = job_card(replace(TRAINING, status=JobStatus.QUEUED, step=0, steps=None), 1500.0, 2)
     assert card.text == "Training 4071 3386\nIn line: number 2 · about 25 min left"
-    unknown = texts.job_card(replace(TRAINING, status=JobStatus.QUEUED), None, 1)
+    unknown = job_card(replace(TRAINING, status=JobStatus.QUEUED), None, 1)
     assert "not known until the first one here has run" in unknown.text
 
 
 def test_the_bar_is_full_only_at_the_end() -> None:
-    almost = texts.job_card(replace(TRAINING, step=1499), 1.0, 1).text
+    almost = job_card(replace(TRAINING, step=1499), 1.0, 1).text
     assert "▓▓▓▓▓▓▓▓▓░ 99 %" in almost
-    assert "▓▓▓▓▓▓▓▓▓▓ 100 %" in texts.job_card(replace(TRAINING, step=1500), 0.0, 1).text
+    assert "▓▓▓▓▓▓▓▓▓▓ 100 %" in job_card(replace(TRAINING, step=1500), 0.0, 1).text
 
 
 @pytest.mark.parametrize("status", [JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED])
@@ -102,13 +107,13 @@ def test_the_bar_is_full_only_at_the_end() -> None:
 def test_the_card_of_an_ended_job_is_no_longer_edited_and_has_nothing_to_press(
     job: Job, status: JobStatus
 ) -> None:
-    card = texts.job_card(replace(job, status=status), None, None)
+    card = job_card(replace(job, status=status), None, None)
     assert card.card_job_id is None
     assert card.buttons == ()
 
 
 def test_a_drawing_card_counts_its_pictures() -> None:
-    assert texts.job_card(DRAWING, 10.0, 1).text.startswith("Drawing 2 pictures with 4071 3386\n")
+    assert job_card(DRAWING, 10.0, 1).text.startswith("Drawing 2 pictures with 4071 3386\n")
 
 
 @pytest.mark.parametrize(
@@ -124,12 +129,12 @@ def test_a_drawing_card_counts_its_pictures() -> None:
     ],
 )
 def test_times_are_written_as_people_say_them(seconds: float, written: str) -> None:
-    assert texts.format_duration(seconds) == written
+    assert format_duration(seconds) == written
 
 
 def test_a_finished_training_brings_the_command_to_draw_with_it() -> None:
     wish = TrainingParams(trigger=Trigger("sks", "dog"))
-    reply = texts.notice_reply(owed(NoticeKind.TRAIN_DONE, replace(TRAINING, params=wish)), [])
+    reply = notice_reply(owed(NoticeKind.TRAIN_DONE, replace(TRAINING, params=wish)), [])
     assert "4071 3386 is ready" in reply.text
     assert reply.text.endswith("/generate 40713386 sks dog as an astronaut")
 
@@ -137,34 +142,32 @@ def test_a_finished_training_brings_the_command_to_draw_with_it() -> None:
 def test_a_finished_training_shows_the_strip_of_its_samples_where_there_is_one() -> None:
     strip = Path("7-0.png")
     notice = owed(NoticeKind.TRAIN_DONE, TRAINING)
-    assert texts.notice_reply(notice, [strip]).pictures == (strip,)
-    assert texts.notice_reply(notice, [strip]).text == texts.notice_reply(notice, []).text
-    assert texts.notice_reply(notice, []).pictures == ()
+    assert notice_reply(notice, [strip]).pictures == (strip,)
+    assert notice_reply(notice, [strip]).text == notice_reply(notice, []).text
+    assert notice_reply(notice, []).pictures == ()
 
 
 def test_the_example_is_written_as_its_platform_takes_it() -> None:
-    assert (
-        texts.example_command(Platform.DISCORD) == "/generate code:40713386 prompt:sks person as an astronaut"
-    )
-    assert texts.example_command(Platform.TELEGRAM) == "/generate 40713386 sks person as an astronaut"
+    assert example_command(Platform.DISCORD) == "/generate code:40713386 prompt:sks person as an astronaut"
+    assert example_command(Platform.TELEGRAM) == "/generate 40713386 sks person as an astronaut"
 
 
 def test_pictures_come_with_their_number_and_prompt() -> None:
     paths = (Path("7-0.png"), Path("7-1.png"))
-    reply = texts.notice_reply(owed(NoticeKind.GENERATE_DONE, DRAWING), paths)
+    reply = notice_reply(owed(NoticeKind.GENERATE_DONE, DRAWING), paths)
     assert reply.pictures == paths
     assert reply.text == "#7 · 4071 3386: sks person on a boat"
 
 
 def test_pictures_that_are_gone_can_be_drawn_again() -> None:
-    reply = texts.notice_reply(owed(NoticeKind.GENERATE_DONE, DRAWING), [])
+    reply = notice_reply(owed(NoticeKind.GENERATE_DONE, DRAWING), [])
     assert "no longer here" in reply.text
     assert [button.action for button in reply.buttons] == ["again:7"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_a_result_s_buttons_fit_a_phone_and_discord(count: int) -> None:
-    reply = texts.result_card(DRAWING, [Path(f"{number}.png") for number in range(count)])
+    reply = result_card(DRAWING, [Path(f"{number}.png") for number in range(count)])
     rows = [button.row for button in reply.buttons]
     assert rows == sorted(rows, key=lambda row: -1 if row is None else row), "neighbours share a row"
     assert len(set(rows)) <= 5
@@ -178,7 +181,7 @@ def test_a_result_s_buttons_fit_a_phone_and_discord(count: int) -> None:
 def test_a_recipe_of_the_longest_wish_fits_into_a_message() -> None:
     wish = GenerationParams("ü" * 1000, "x" * 1000, 7, codes=(LoraCode("00000001"), LoraCode("00000002")))
     pictures = [Picture(JobId(7), 1, "7-1.png", "a boat\nSteps: 25, Sampler: UniPC, Size: 8x8", False)]
-    reply = texts.recipe_card(replace(DRAWING, params=wish), pictures, "Oil painting", 1500)
+    reply = recipe_card(replace(DRAWING, params=wish), pictures, "Oil painting", 1500)
     assert len(reply.text) < 2000
     assert "ü" * 1000 in reply.text
     assert "Size: 8x8 · Steps: 25 · Sampler: UniPC" in reply.text
@@ -186,22 +189,20 @@ def test_a_recipe_of_the_longest_wish_fits_into_a_message() -> None:
 
 def test_a_recipe_of_before_recipes_were_kept_tells_what_was_asked() -> None:
     pictures = [Picture(JobId(7), 1, "7-1.png", "", False)]
-    text = texts.recipe_card(
-        replace(DRAWING, params=GenerationParams("a boat", seed=7)), pictures, "", None
-    ).text
+    text = recipe_card(replace(DRAWING, params=GenerationParams("a boat", seed=7)), pictures, "", None).text
     assert text == "#7\nPrompt: a boat\nSeed: 7\nLoRA: 4071 3386\nBring it back: /show 7"
 
 
 def test_a_preview_is_shown_while_it_runs_and_never_afterwards() -> None:
     preview = Path("7.png")
     for status in JobStatus:
-        shown = texts.job_card(replace(DRAWING, status=status), None, None, preview=preview).pictures
+        shown = job_card(replace(DRAWING, status=status), None, None, preview=preview).pictures
         assert shown == ((preview,) if status is JobStatus.RUNNING else ())
 
 
 @pytest.mark.parametrize("platform", list(Platform))
 def test_help_names_every_command_and_option(platform: Platform) -> None:
-    said = texts.help_text(platform, is_admin=False).text
+    said = help_text(platform, is_admin=False).text
     for command in ("/train", "/generate", "/show", "/codes", "/export", "/cancel", "/help"):
         assert f"{command} - " in said
     for option in ("size", "style", "seed", "strength", "steps", "guidance", "sampler"):
@@ -213,21 +214,21 @@ def test_help_names_every_command_and_option(platform: Platform) -> None:
 def test_every_notice_has_words_and_fits_under_a_picture(kind: NoticeKind, job: Job) -> None:
     wish = GenerationParams("ü" * 1000) if job is DRAWING else job.params
     long = replace(job, params=wish, error="x" * 5000, status=JobStatus.FAILED)
-    for reply in (texts.notice_reply(owed(kind, long), [Path("a.png")]), texts.job_card(long, None, None)):
+    for reply in (notice_reply(owed(kind, long), [Path("a.png")]), job_card(long, None, None)):
         assert 0 < len(reply.text) < CAPTION_CHARS
         assert all(len(button.action.encode()) <= 64 for button in reply.buttons)
 
 
 def test_a_failed_training_says_why_and_what_to_do() -> None:
     failed = replace(TRAINING, status=JobStatus.FAILED, error="The card ran out of memory.")
-    reply = texts.notice_reply(owed(NoticeKind.TRAIN_FAILED, failed), [])
+    reply = notice_reply(owed(NoticeKind.TRAIN_FAILED, failed), [])
     assert "The card ran out of memory." in reply.text
     assert "/train" in reply.text
 
 
 def test_a_first_lora_code_is_told_with_its_place_and_time() -> None:
     queued = replace(TRAINING, status=JobStatus.QUEUED, step=0, steps=None)
-    reply = texts.training_started(queued, Estimate(2, 1500.0))
+    reply = training_started(queued, Estimate(2, 1500.0))
     assert "all five" in reply.text
     assert "Your LoraCode is 4071 3386" in reply.text
     assert "number 2 · about 25 min" in reply.text
@@ -236,7 +237,7 @@ def test_a_first_lora_code_is_told_with_its_place_and_time() -> None:
 
 @pytest.mark.parametrize("platform", list(Platform))
 def test_start_is_three_lines_on_each_platform(platform: Platform) -> None:
-    lines = texts.welcome(platform, needs_consent=False).text.splitlines()
+    lines = welcome(platform, needs_consent=False).text.splitlines()
     assert len(lines) == 3
     assert "five photos" in lines[0]
     assert "7 days" in lines[1]
@@ -244,26 +245,26 @@ def test_start_is_three_lines_on_each_platform(platform: Platform) -> None:
 
 
 def test_help_shows_status_to_administrators_only() -> None:
-    assert "/status" in texts.help_text(Platform.TELEGRAM, is_admin=True).text
-    assert "/status" not in texts.help_text(Platform.TELEGRAM, is_admin=False).text
+    assert "/status" in help_text(Platform.TELEGRAM, is_admin=True).text
+    assert "/status" not in help_text(Platform.TELEGRAM, is_admin=False).text
 
 
 def test_a_set_says_what_is_missing() -> None:
-    assert texts.photo_set_status(4, Platform.TELEGRAM).text == "You have 4 of 5; send 1 more."
-    too_many = texts.photo_set_status(6, Platform.TELEGRAM)
+    assert photo_set_status(4, Platform.TELEGRAM).text == "You have 4 of 5; send 1 more."
+    too_many = photo_set_status(6, Platform.TELEGRAM)
     assert "Nothing has started" in too_many.text
     assert [button.action for button in too_many.buttons] == ["first5", "restart"]
 
 
 def test_codes_come_with_state_and_age_and_what_to_type() -> None:
-    listed = texts.lora_list([lora(LoraState.TRAINING), lora(LoraState.READY)], NOW, Platform.TELEGRAM).text
+    listed = lora_list([lora(LoraState.TRAINING), lora(LoraState.READY)], NOW, Platform.TELEGRAM).text
     assert listed.splitlines()[0] == "4071 3386 · training · 3 hours ago"
     assert "/generate 40713386" in listed
-    assert "no LoraCode yet" in texts.lora_list([], NOW, Platform.TELEGRAM).text
+    assert "no LoraCode yet" in lora_list([], NOW, Platform.TELEGRAM).text
 
 
 def test_a_long_list_of_codes_is_bounded_and_says_so() -> None:
-    reply = texts.lora_list([lora(LoraState.READY)] * 500, NOW, Platform.TELEGRAM)
+    reply = lora_list([lora(LoraState.READY)] * 500, NOW, Platform.TELEGRAM)
     assert len(reply.text) < CAPTION_CHARS
     assert "and 480 older ones" in reply.text
 
@@ -293,7 +294,7 @@ def test_status_tells_all_that_was_measured() -> None:
         disk_total_bytes=100 * 2**30,
         errors=[ErrorEntry(NOW, "the worker was silent")],
     )
-    reply = texts.status_card(report, b"chart")
+    reply = status_card(report, b"chart")
     text = reply.text
     assert reply.pictures == (b"chart",)
     for said in (
@@ -315,11 +316,11 @@ def test_status_tells_all_that_was_measured() -> None:
         assert said in text
     assert "generate, median" not in text
     assert "Paused" not in text
-    assert "Paused" in texts.status_card(replace(report, is_paused=True), b"").text
-    assert "Worker: not there" in texts.status_card(replace(report, health=None, running_jobs=[]), b"").text
+    assert "Paused" in status_card(replace(report, is_paused=True), b"").text
+    assert "Worker: not there" in status_card(replace(report, health=None, running_jobs=[]), b"").text
     line = "downloading, 35 % of 2.0 GB"
     loading = msgspec.structs.replace(health, base_model_loaded=False, loading=line)
-    assert f"Base model: tiny ({line})" in texts.status_card(replace(report, health=loading), b"").text
+    assert f"Base model: tiny ({line})" in status_card(replace(report, health=loading), b"").text
 
 
 def test_a_status_with_everything_in_it_fits_below_a_picture() -> None:
@@ -340,6 +341,6 @@ def test_a_status_with_everything_in_it_fits_below_a_picture() -> None:
         errors=[ErrorEntry(NOW, "e" * 500)] * 9,
         is_paused=True,
     )
-    reply = texts.status_card(report, b"chart")
+    reply = status_card(report, b"chart")
     assert len(reply.text) <= CAPTION_CHARS
     assert "Disk free" in reply.text
