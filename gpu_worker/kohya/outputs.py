@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import tempfile
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from gpu_worker.errors import BadInput
 from gpu_worker.training.checkpoint import Checkpoint
+from gpu_worker.training.fingerprint import read_seed
 
 _STATE_FILE = "state.safetensors"
 
@@ -65,8 +65,7 @@ def read_state(path: Path) -> bytes:
 
 def read_state_seed(state: bytes) -> int:
     """Return the seed of the training that a state belongs to; BadInput when the state is damaged."""
-    fingerprint = json.loads(Checkpoint.decode(state).fingerprint)
-    return int(fingerprint[1]["seed"])
+    return read_seed(Checkpoint.decode(state).fingerprint)
 
 
 def write_file(path: Path, data: bytes) -> Path:

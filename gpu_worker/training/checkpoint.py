@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -236,16 +236,3 @@ def _join_optimizer_state(plain_state: dict[str, Any], tensors: Mapping[str, Ten
         section, number, key = name.split(".", 2)
         (state[int(number)] if section == "state" else groups[int(number)])[key] = tensor.clone()
     return {"state": state, "param_groups": groups}
-
-
-def compute_fingerprint(base: BaseModel, config: TrainingConfig, image_descriptions: list[str]) -> str:
-    """Name a training by all that must be the same for its checkpoint to fit.
-
-    Precision and memory settings are left out: a training that shifted down a gear goes on with its numbers.
-    So are the steps: more of them may be wanted.
-    """
-    settings = {key: value for key, value in asdict(config).items() if not key.startswith(_IGNORED_PREFIXES)}
-    return json.dumps([base.name, settings, image_descriptions], sort_keys=True)
-
-
-_IGNORED_PREFIXES = ("steps", "gradient_checkpointing", "save_precision", "checkpoint_", "sample_")

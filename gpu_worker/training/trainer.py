@@ -7,7 +7,6 @@ thread advances several of them in turn: between two steps a picture may have be
 from __future__ import annotations
 
 import gc
-import hashlib
 import logging
 import math
 import time
@@ -32,11 +31,12 @@ from gpu_worker.protocol import (
     TrainRequest,
     WorkerEvent,
 )
-from gpu_worker.training import candidates, checkpoint, samples
+from gpu_worker.training import candidates, samples
 from gpu_worker.training import metadata as training_metadata
 from gpu_worker.training.checkpoint import Checkpoint, TrainingState
 from gpu_worker.training.config import SamplePrompt, TrainingConfig
 from gpu_worker.training.data import TrainingImage
+from gpu_worker.training.fingerprint import compute_fingerprint
 from gpu_worker.training.latents import LatentCache, LatentDataset
 from gpu_worker.training.loss_reader import AsyncLossReader
 from gpu_worker.training.step import TrainStep
@@ -252,7 +252,7 @@ class RunState:
     def __init__(self, base: BaseModel, task: TrainingTask) -> None:
         self._resumed_at = time.monotonic()
         self._base = base
-        self.fingerprint = checkpoint.compute_fingerprint(base, task.config, _describe_images(task))
+        self.fingerprint = compute_fingerprint(base.name, task.config, task.images)
         self.checkpoint = _load_checkpoint(task, self.fingerprint)
         self._started_at = self.checkpoint.started_at if self.checkpoint else time.time()
         self._previous_seconds = self.checkpoint.seconds if self.checkpoint else 0.0
@@ -320,15 +320,6 @@ def _validate_task(task: TrainingTask) -> None:
         raise BadInput(f"The resolution must be a multiple of 64 pixels, not {config.resolution_px}.")
     if not (config.train_unet or config.train_text_encoder):
         raise BadInput("A training needs something to train: the UNet, the text encoder, or both.")
-
-
-def _describe_images(task: TrainingTask) -> list[str]:
-    descriptions = []
-    for image in task.images:
-        bare_image = replace(image, data=b"", mask=None)
-        mask_hash = hashlib.sha256(image.mask).hexdigest() if image.mask else ""
-        descriptions.append(f"{hashlib.sha256(image.data).hexdigest()} {mask_hash} {bare_image}")
-    return descriptions
 
 
 def _load_checkpoint(task: TrainingTask, fingerprint: str) -> Checkpoint | None:
