@@ -27,7 +27,7 @@ from bot.core import likeness
 from bot.core.likeness import CandidateScore
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.drawn.judge import IdentityModel
-from gpu_worker.training.candidates import FIRST_SEED
+from gpu_worker.training.previews import FIRST_SEED
 
 PEOPLE = 20
 #: The same people as `benchmarks/small_base/__main__.py` has, so that their LoRAs are trained once.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from gpu_worker.errors import BadInput
 from gpu_worker.models.family import ModelFamily
 
 
@@ -131,7 +132,17 @@ class TrainingConfig:
     candidate_picture_steps: int = 12
 
 
-#: `tiny` has learnt nothing: large strides, so that a few steps leave a mark that can be seen.
+def check_config(config: TrainingConfig) -> None:
+    """Raise BadInput if these settings cannot be trained with."""
+    if config.steps < 1:
+        raise BadInput("A training needs at least one step.")
+    if config.resolution_px % 64 or config.resolution_px < 64:
+        raise BadInput(f"The resolution must be a multiple of 64 pixels, not {config.resolution_px}.")
+    if not (config.train_unet or config.train_text_encoder):
+        raise BadInput("A training needs something to train: the UNet, the text encoder, or both.")
+
+
+#: `tiny` has random weights: with high learning rates a few steps already change its pictures visibly.
 _TRAINING_CONFIGS: dict[ModelFamily, TrainingConfig] = {
     "sd15": TrainingConfig(sample_every_steps=250, candidate_every_steps=250, candidates_from_step=500),
     "drawn": TrainingConfig(

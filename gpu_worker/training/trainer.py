@@ -1,19 +1,17 @@
-"""Training a LoRA, from photos to file. Read it from top to bottom.
+"""Train a LoRA, from photos to file.
 
-Every generator here yields after each step and keeps no torch context open across a yield, because one
-thread advances several of them in turn: between two steps a picture may have been drawn on the same model.
+Every generator here yields after each step and keeps no torch context open across a yield: one thread runs
+several of them in turn, so between two steps another job may have used the same base model.
 """
 
 from __future__ import annotations
 
 import gc
 import logging
-import math
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -31,28 +29,25 @@ from gpu_worker.protocol import (
     TrainRequest,
     WorkerEvent,
 )
-from gpu_worker.training import candidates, samples
 from gpu_worker.training import metadata as training_metadata
+from gpu_worker.training import previews
 from gpu_worker.training.checkpoint import Checkpoint, TrainingState
-from gpu_worker.training.config import SamplePrompt, TrainingConfig
+from gpu_worker.training.config import SamplePrompt, TrainingConfig, check_config
 from gpu_worker.training.data import TrainingImage
 from gpu_worker.training.fingerprint import compute_fingerprint
 from gpu_worker.training.latents import LatentCache, LatentDataset
-from gpu_worker.training.loss_reader import AsyncLossReader
+from gpu_worker.training.loss_reader import AsyncLossReader, NanGuard
+from gpu_worker.training.previews import PreviewMaker
 from gpu_worker.training.step import TrainStep
 
 log = logging.getLogger(__name__)
 
-#: So many steps in a row without a finite loss, and half precision is too narrow for this training: one or
-#: two are the loss scaler finding its scale.
-_MAX_BAD_FP16_STEPS = 8
-
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one optimizer step did. Rates are those it was taken with."""
+    """Loss and learning rates of one optimizer step."""
 
-    step: int
+    step: int  #: counted from 1
     loss: float
     unet_lr: float
     text_encoder_lr: float
@@ -60,35 +55,29 @@ class StepReport:
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """One training: what to learn from, how, and whose job it is."""
+    """One training: images, settings, and the job it belongs to."""
 
     images: tuple[TrainingImage, ...] = field(repr=False)
     config: TrainingConfig
     job_id: int = 0
     attempt: int = 0
-    name: str = "lora"  #: put into the file's metadata
-    comment: str = ""  #: put into the file's metadata
-    resume_checkpoint: bytes | None = field(default=None, repr=False)  #: the data of a Checkpoint
-    initial_lora: bytes | None = field(default=None, repr=False)  #: a finished LoRA to go on from
-    must_resume: bool = (
-        False  #: a checkpoint that does not fit is an error, and not a start from the beginning
-    )
-    checkpoint_at_end: bool = False  #: give one after the last step too, to go on with more steps later
-    latents_dir: Path | None = None  #: where encoded pictures are kept for another time
+    name: str = "lora"  #: written into the file's metadata
+    comment: str = ""  #: written into the file's metadata
+    resume_checkpoint: bytes | None = field(default=None, repr=False)  #: an encoded Checkpoint
+    initial_lora: bytes | None = field(default=None, repr=False)  #: a finished LoRA to train further
+    must_resume: bool = False  #: raise BadInput for a checkpoint that does not fit, instead of starting over
+    checkpoint_at_end: bool = False  #: save one after the last step too, so that more steps can follow later
+    latents_dir: Path | None = None  #: folder that keeps encoded images for later trainings
     on_step: Callable[[StepReport], None] | None = None
-
-    @property
-    def job_fields(self) -> Any:
-        """The fields that every event of this training has."""
-        return {"job_id": self.job_id, "attempt": self.attempt}
 
 
 def train(
     base: BaseModel, request: TrainRequest, config: TrainingConfig, latent_cache: LatentCache | None = None
 ) -> Generator[WorkerEvent, None, None]:
-    """Train the LoRA of a request; the request's own steps and seed go before the dials'."""
+    """Train the LoRA of a request. Steps and seed of the request override those of `config`."""
     steps = config.steps if request.steps is None else request.steps
-    if request.initial_lora is not None:  # it has learnt enough to be somebody's choice, and is no bare model
+    if request.initial_lora is not None:
+        # It has learnt enough to be a candidate at once, and samples of the bare base model say nothing new.
         config = replace(
             config, steps_before=request.start_step, candidates_from_step=0, sample_at_first=False
         )
@@ -128,15 +117,19 @@ def _build_images(request: TrainRequest, repeats: int) -> tuple[TrainingImage, .
 def train_photos(
     base: BaseModel, task: TrainingTask, latent_cache: LatentCache | None = None
 ) -> Generator[WorkerEvent, None, None]:
-    """Train a LoRA: Started, Progress after every step, Sample and Checkpoint now and then, Done at last.
+    """Train a LoRA and yield its events.
 
-    When the card cannot do a step, the training shifts a gear down, goes on from its last checkpoint and says
-    so with Adjusted. Raises BadInput when the photos or settings cannot be used, or no gear is left.
+    These are StartedEvent, ProgressEvent after every step, SampleEvent, CandidateEvent and CheckpointEvent as
+    they are due, and DoneEvent. After OOM or NaN the training takes the next memory mode, continues from its
+    last checkpoint and yields FallbackEvent. Raises BadInput if images or settings cannot be used, or if no
+    memory mode is left.
     """
-    _validate_task(task)
+    if not task.images:
+        raise BadInput("There are no photos to train on.")
+    check_config(task.config)
     run_state = RunState(base, task)
-    yield StartedEvent(**task.job_fields, step=run_state.step, steps=task.config.steps)
-    if latent_cache is None:  # an empty one is a cache too
+    yield StartedEvent(job_id=task.job_id, attempt=task.attempt, step=run_state.step, steps=task.config.steps)
+    if latent_cache is None:  # not `or`: an empty cache is falsy
         latent_cache = LatentCache(task.latents_dir)
     if task.config.gradient_checkpointing is not None:
         base.set_memory_mode(
@@ -145,13 +138,13 @@ def train_photos(
     compute_error = None
     while True:
         try:
-            # Outside the handler, so that the error no longer holds the failed step's tensors.
+            # Not in the handler below: there the exception would keep the failed step's tensors alive.
             if compute_error is not None:
                 yield _fall_back(base, task, run_state, compute_error)
-                compute_error = None  # its traceback holds the failed attempt's tensors
+                compute_error = None  # its traceback refers to the failed attempt's tensors
             yield from _run_attempt(base, task, latent_cache, run_state)
             return
-        except Exception as error:  # also when a wider precision needs more memory than there is
+        except Exception as error:  # also raised when the wider dtype needs more memory than there is
             compute_error = memory_modes.as_compute_error(error)
             if compute_error is None:
                 raise
@@ -160,7 +153,7 @@ def train_photos(
 def _run_attempt(
     base: BaseModel, task: TrainingTask, latent_cache: LatentCache, run_state: RunState
 ) -> Generator[WorkerEvent, None, None]:
-    """Train in one gear, from the last snapshot on."""
+    """Train in one memory mode, from the last checkpoint on."""
     config = task.config
     dataset = LatentDataset(base, task.images, config, latent_cache)
     initial_weights = lora_file.read(task.initial_lora).weights if task.initial_lora else None
@@ -171,7 +164,7 @@ def _run_attempt(
         lora = lora_file.write(
             state.adapter.copy_weights(), run_state.build_metadata(task, state.step), config.save_precision
         )
-        yield DoneEvent(**task.job_fields, lora=lora, elapsed_s=run_state.elapsed_s())
+        yield DoneEvent(job_id=task.job_id, attempt=task.attempt, lora=lora, elapsed_s=run_state.elapsed_s())
     finally:
         state.adapter.deactivate()
 
@@ -179,32 +172,29 @@ def _run_attempt(
 def _run_steps(
     train_step: TrainStep, state: TrainingState, base: BaseModel, task: TrainingTask, run_state: RunState
 ) -> Generator[WorkerEvent, None, None]:
-    """Step until done; give out checkpoints by count and by clock, whichever is due first, and samples."""
+    """Run the remaining steps; yield previews as they are due, and checkpoints by steps or by seconds."""
     config = task.config
-    loss_reader, nan_guard = AsyncLossReader(base.device), NanGuard(base)
-    candidate_maker = candidates.CandidateMaker(base, [image.data for image in task.images], config)
+    loss_reader, nan_guard = AsyncLossReader(base.device), NanGuard(base.dtype)
+    photos = [image.data for image in task.images]
+    preview_maker = PreviewMaker(base, photos, config, job_id=task.job_id, attempt=task.attempt)
     last_saved_at = time.monotonic()
-    if candidates.is_initial_candidate_due(state.step, task.initial_lora, config):
-        yield from candidate_maker.make_candidate(
-            state.adapter, run_state.build_metadata(task, state.step), state.step, task.job_fields
-        )
+    if previews.is_initial_candidate_due(state.step, task.initial_lora, config):
+        metadata = run_state.build_metadata(task, state.step)
+        yield from preview_maker.make_candidate(state.adapter, metadata, state.step)
     while state.step < config.steps:
         report = _run_step(train_step, state, loss_reader, nan_guard)
         if task.on_step is not None and report is not None:
             task.on_step(report)
-        yield ProgressEvent(**task.job_fields, step=state.step, steps=config.steps)
-        for sampled_step in samples.due_sample_steps(state.step, config):
-            yield from samples.generate_samples(
-                base, state.adapter, task.job_fields, config, sampled_step, state.step
-            )
-        if candidates.is_candidate_due(state.step, config):
+        yield ProgressEvent(job_id=task.job_id, attempt=task.attempt, step=state.step, steps=config.steps)
+        for sampled_step in previews.due_sample_steps(state.step, config):
+            yield from preview_maker.draw_samples(state.adapter, sampled_step, state.step)
+        if previews.is_candidate_due(state.step, config):
             nan_guard.check(loss_reader.flush())
-            yield from candidate_maker.make_candidate(
-                state.adapter, run_state.build_metadata(task, state.step), state.step, task.job_fields
-            )
-        is_checkpoint_due = state.step % config.checkpoint_every_steps == 0
-        is_checkpoint_due = is_checkpoint_due or time.monotonic() - last_saved_at >= config.checkpoint_every_s
-        if is_checkpoint_due and state.step < config.steps:
+            metadata = run_state.build_metadata(task, state.step)
+            yield from preview_maker.make_candidate(state.adapter, metadata, state.step)
+        is_due_by_steps = state.step % config.checkpoint_every_steps == 0
+        is_due_by_time = time.monotonic() - last_saved_at >= config.checkpoint_every_s
+        if (is_due_by_steps or is_due_by_time) and state.step < config.steps:
             yield run_state.save_checkpoint(state, task)
             last_saved_at = time.monotonic()
     nan_guard.check(loss_reader.flush())
@@ -216,7 +206,7 @@ def _run_steps(
 def _run_step(
     train_step: TrainStep, state: TrainingState, loss_reader: AsyncLossReader, nan_guard: NanGuard
 ) -> StepReport | None:
-    """Do one step; report the one whose loss is known by now, on a card the one before."""
+    """Run one step. Return the report of the step whose loss is known: on a GPU the one before."""
     learning_rates = state.set_learning_rates()
     loss = loss_reader.push(train_step.run(state))
     nan_guard.check(loss)
@@ -230,24 +220,8 @@ def _ensure_finite_gradients(state: TrainingState) -> None:
         raise NotFinite("the gradients are no numbers")
 
 
-class NanGuard:
-    """Sees to it that the numbers stay numbers."""
-
-    def __init__(self, base: BaseModel) -> None:
-        self._max_bad_steps = _MAX_BAD_FP16_STEPS if base.dtype is torch.float16 else 1
-        self._bad_steps = 0
-
-    def check(self, loss: float | None) -> None:
-        """Look at a step's loss; NotFinite when too many in a row were none."""
-        if loss is None:
-            return
-        self._bad_steps = 0 if math.isfinite(loss) else self._bad_steps + 1
-        if self._bad_steps >= self._max_bad_steps:
-            raise NotFinite("the loss is no number")
-
-
 class RunState:
-    """Where a training began, this time and at first, which one it is, and where it can go on."""
+    """Fingerprint, last checkpoint and clock of a training, over all its attempts."""
 
     def __init__(self, base: BaseModel, task: TrainingTask) -> None:
         self._resumed_at = time.monotonic()
@@ -259,30 +233,32 @@ class RunState:
 
     @property
     def step(self) -> int:
-        """The step to go on from."""
+        """The step to resume from; 0 without a checkpoint."""
         return self.checkpoint.step if self.checkpoint else 0
 
     def elapsed_s(self) -> float:
-        """Return how long the training has taken, its earlier attempts up to their checkpoint included."""
+        """Return the training time, including that of earlier attempts up to the checkpoint."""
         return self._previous_seconds + time.monotonic() - self._resumed_at
 
     def save_checkpoint(self, state: TrainingState, task: TrainingTask) -> CheckpointEvent:
-        """Remember where the training is; NotFinite when it could not go on from here."""
+        """Keep a checkpoint to fall back to, and return it as an event; NotFinite if it is not usable."""
         checkpoint = state.to_checkpoint(self.elapsed_s(), self._started_at, self.fingerprint)
         if not checkpoint.is_finite():
             raise NotFinite("the LoRA's numbers went out of bounds")
         _ensure_finite_gradients(state)
         self.checkpoint = checkpoint
-        return CheckpointEvent(**task.job_fields, step=state.step, data=checkpoint.encode())
+        return CheckpointEvent(
+            job_id=task.job_id, attempt=task.attempt, step=state.step, data=checkpoint.encode()
+        )
 
     def build_metadata(self, task: TrainingTask, steps_done: int) -> dict[str, str]:
-        """Return what a file tells of the training so far."""
+        """Return the metadata of a LoRA file written after so many steps."""
         record = training_metadata.TrainingRecord(
-            task.name,
-            task.config.steps_before + steps_done,
-            self._started_at,
-            time.time(),
-            task.comment,
+            name=task.name,
+            steps_done=task.config.steps_before + steps_done,
+            started_at=self._started_at,
+            finished_at=time.time(),
+            comment=task.comment,
         )
         return training_metadata.build_metadata(self._base, task.images, task.config, record)
 
@@ -290,7 +266,7 @@ class RunState:
 def _fall_back(
     base: BaseModel, task: TrainingTask, run_state: RunState, compute_error: ComputeError
 ) -> FallbackEvent:
-    """Take the next gear down; BadInput when there is none."""
+    """Set the next memory mode after OOM or NaN; BadInput if there is none."""
     gc.collect()
     if base.device.type == "cuda":
         torch.cuda.empty_cache()
@@ -307,23 +283,11 @@ def _fall_back(
     reason = f"At step {run_state.step}, {cause} with {base.memory_mode}; going on with {memory_mode}."
     log.warning("job %d: %s (%s)", task.job_id, reason, compute_error)
     base.set_memory_mode(memory_mode)
-    return FallbackEvent(**task.job_fields, step=run_state.step, reason=reason)
-
-
-def _validate_task(task: TrainingTask) -> None:
-    config = task.config
-    if not task.images:
-        raise BadInput("There are no photos to train on.")
-    if config.steps < 1:
-        raise BadInput("A training needs at least one step.")
-    if config.resolution_px % 64 or config.resolution_px < 64:
-        raise BadInput(f"The resolution must be a multiple of 64 pixels, not {config.resolution_px}.")
-    if not (config.train_unet or config.train_text_encoder):
-        raise BadInput("A training needs something to train: the UNet, the text encoder, or both.")
+    return FallbackEvent(job_id=task.job_id, attempt=task.attempt, step=run_state.step, reason=reason)
 
 
 def _load_checkpoint(task: TrainingTask, fingerprint: str) -> Checkpoint | None:
-    """Read the checkpoint; one that does not fit costs its steps, never the training."""
+    """Return the checkpoint to resume from; one that does not fit is dropped, unless it must be resumed."""
     if task.resume_checkpoint is None:
         return None
     try:
@@ -333,6 +297,6 @@ def _load_checkpoint(task: TrainingTask, fingerprint: str) -> Checkpoint | None:
     except BadInput as error:
         if task.must_resume:
             raise
-        log.warning("job %d starts over: %s", task.job_id, error)
+        log.warning("job %d cannot resume and starts over: %s", task.job_id, error)
         return None
     return checkpoint

@@ -76,7 +76,7 @@ def test_the_events_are_those_of_our_own_trainer(prepare: Prepare) -> None:
 def test_a_finished_lora_is_gone_on_with(prepare: Prepare, checkout: Checkout) -> None:
     list(prepare("well").train(request()))
     assert checkout.seen["args"]["network_weights"] is None
-    list(prepare("well").train(request(start_from=b"a LoRA", start_step=1500)))
+    list(prepare("well").train(request(initial_lora=b"a LoRA", start_step=1500)))
     assert Path(checkout.seen["args"]["network_weights"]).name == "start.safetensors"
 
 

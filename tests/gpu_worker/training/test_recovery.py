@@ -319,7 +319,7 @@ def test_a_finished_lora_can_be_trained_on(
 ) -> None:
     dials = replace(quick, save_precision="float")
     first = lora_of(train(tiny, request(photos), dials))
-    task = task_of(photos, replace(dials, steps=1, unet_rate=0.0, text_rate=0.0), start_from=first)
+    task = task_of(photos, replace(dials, steps=1, unet_rate=0.0, text_rate=0.0), initial_lora=first)
     assert same_weights(lora_of(train_photos(tiny, task)), first)
 
 
@@ -328,7 +328,7 @@ def test_a_lora_of_another_rank_cannot_be_trained_on(
 ) -> None:
     first = lora_of(train(tiny, request(photos), quick))
     with pytest.raises(BadInput, match="another rank"):
-        list(train_photos(tiny, task_of(photos, replace(quick, rank=8), start_from=first)))
+        list(train_photos(tiny, task_of(photos, replace(quick, rank=8), initial_lora=first)))
 
 
 def test_samples_show_the_same_words_from_the_bare_model_on(
