@@ -1,4 +1,4 @@
-"""Messages on their way: what people are owed to hear, and what a platform handed over."""
+"""Messages that are owed to people, and updates that a platform handed over."""
 
 from __future__ import annotations
 
@@ -36,6 +36,16 @@ class Notice:
     tries: int
     next_try_at: datetime
 
+    @property
+    def address(self) -> ChatAddress:
+        """The chat that the job was asked for in."""
+        return self.job.address
+
+    @property
+    def log_ids(self) -> dict[str, int]:
+        """Ids for the log: the job and its account."""
+        return {"job": self.job.id, "account": self.job.account}
+
 
 @dataclass(frozen=True, slots=True)
 class DirectMessage:
@@ -49,6 +59,16 @@ class DirectMessage:
     text: str
     tries: int
     share: Share | None = None
+
+    @property
+    def address(self) -> ChatAddress:
+        """The private chat of the recipient."""
+        return self.recipient.private_address
+
+    @property
+    def log_ids(self) -> dict[str, int]:
+        """Ids for the log: none, as it belongs to no job."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +89,8 @@ class StaleMessage:
     address: ChatAddress
     message_id: str
     tries: int
+
+    @property
+    def log_ids(self) -> dict[str, int]:
+        """Ids for the log: the job and its account."""
+        return {"job": self.job.id, "account": self.job.account}

@@ -30,6 +30,19 @@ MAX_RETRY_DELAY_MS = 6 * 3_600_000
 #: An update that the bot died with so often is given up: it may be what kills it.
 MAX_UPDATE_TRIES = 10
 
+_DUE_NOTICES_SQL = """
+SELECT * FROM notices WHERE state = 'owed' AND (next_try_ms <= :now OR next_try_ms > :latest)
+    AND (:platform IS NULL OR EXISTS
+        (SELECT 1 FROM jobs WHERE jobs.id = notices.job AND jobs.platform = :platform))
+ORDER BY next_try_ms, id LIMIT :limit
+"""
+_NEXT_NOTICE_SQL = """
+SELECT next_try_ms FROM notices WHERE state = 'owed'
+    AND (:platform IS NULL OR EXISTS
+        (SELECT 1 FROM jobs WHERE jobs.id = notices.job AND jobs.platform = :platform))
+ORDER BY next_try_ms LIMIT 1
+"""
+
 
 class OutboxRepository:
     """Notices, direct messages and stale messages until they are delivered, updates until processed."""
@@ -37,32 +50,33 @@ class OutboxRepository:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def list_due_notices(self, limit: int) -> list[Notice]:
-        """List the notices that are due, the oldest first."""
+    async def list_due_notices(self, limit: int, platform: Platform | None = None) -> list[Notice]:
+        """List the notices that are due, the oldest first, of one platform or of all."""
         now_ms = self._connection.now_ms()
+        values = {
+            "platform": platform,
+            "now": now_ms,
+            "latest": now_ms + MAX_RETRY_DELAY_MS,
+            "limit": limit,
+        }
 
         def query(connection: sqlite3.Connection) -> list[Notice]:
-            rows = connection.execute(
-                "SELECT * FROM notices WHERE state = 'owed' AND (next_try_ms <= ? OR next_try_ms > ?)"
-                " ORDER BY next_try_ms, id LIMIT ?",
-                (now_ms, now_ms + MAX_RETRY_DELAY_MS, limit),
-            ).fetchall()
             job_sql = "SELECT * FROM jobs WHERE id = ?"
             return [
                 notice_from_row(
                     row, queue.job_from_row(connection.execute(job_sql, (row["job"],)).fetchone())
                 )
-                for row in rows
+                for row in connection.execute(_DUE_NOTICES_SQL, values).fetchall()
             ]
 
         return await self._connection.read(query)
 
-    async def next_notice_at(self) -> datetime | None:
-        """Tell when the next notice is due."""
-        rows = await self._connection.fetch_rows(
-            "SELECT next_try_ms FROM notices WHERE state = 'owed' ORDER BY next_try_ms LIMIT 1"
+    async def next_notice_at(self, platform: Platform | None = None) -> datetime | None:
+        """Return when the next notice is due, on one platform or on any; None when none is owed."""
+        row = await self._connection.read(
+            lambda connection: connection.execute(_NEXT_NOTICE_SQL, {"platform": platform}).fetchone()
         )
-        return from_ms(rows[0]["next_try_ms"]) if rows else None
+        return None if row is None else from_ms(row["next_try_ms"])
 
     async def mark_notice_sent(self, notice_id: NoticeId, message_id: str) -> None:
         """The platform has taken it."""
@@ -150,17 +164,21 @@ class OutboxRepository:
             "UPDATE letters SET tries = tries + 1, next_try_ms = ? WHERE id = ?", to_ms(at), message.id
         )
 
-    async def list_due_stale_messages(self, limit: int) -> list[StaleMessage]:
-        """List the messages that are to lose their result now, the oldest first."""
+    async def list_due_stale_messages(
+        self, limit: int, platform: Platform | None = None
+    ) -> list[StaleMessage]:
+        """List the messages that are to lose their result now, the oldest first, of one platform or all."""
         now_ms = self._connection.now_ms()
         return await self._connection.read(
-            lambda connection: list_due_stale_messages(connection, now_ms, limit)
+            lambda connection: list_due_stale_messages(connection, now_ms, limit, platform)
         )
 
-    async def next_stale_message_at(self) -> datetime | None:
-        """Tell when the next message is to lose its result."""
+    async def next_stale_message_at(self, platform: Platform | None = None) -> datetime | None:
+        """Return when the next message is to lose its result; None when there is none."""
         rows = await self._connection.fetch_rows(
             "SELECT min(next_try_ms) FROM copies WHERE next_try_ms IS NOT NULL"
+            " AND platform = coalesce(?, platform)",
+            platform,
         )
         return None if rows[0][0] is None else from_ms(rows[0][0])
 
@@ -248,12 +266,14 @@ def notice_from_row(row: sqlite3.Row, job: Job) -> Notice:
     )
 
 
-def list_due_stale_messages(connection: sqlite3.Connection, now_ms: int, limit: int) -> list[StaleMessage]:
-    """List the messages that are to lose their result now, the oldest first."""
+def list_due_stale_messages(
+    connection: sqlite3.Connection, now_ms: int, limit: int, platform: Platform | None
+) -> list[StaleMessage]:
+    """List the messages that are to lose their result now, the oldest first, of one platform or all."""
     rows = connection.execute(
         "SELECT * FROM copies WHERE next_try_ms IS NOT NULL AND (next_try_ms <= ? OR next_try_ms > ?)"
-        " ORDER BY next_try_ms, id LIMIT ?",
-        (now_ms, now_ms + MAX_RETRY_DELAY_MS, limit),
+        " AND platform = coalesce(?, platform) ORDER BY next_try_ms, id LIMIT ?",
+        (now_ms, now_ms + MAX_RETRY_DELAY_MS, platform, limit),
     ).fetchall()
     return [_stale_message_from_row(connection, row) for row in rows]
 

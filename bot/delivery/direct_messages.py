@@ -1,30 +1,63 @@
-"""Brings letters: one after another on each platform, no faster than the platform likes."""
+"""Deliver direct messages: one after another on each platform, no faster than the platform allows."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 from bot.core.accounts import Platform
-from bot.core.errors import ChatBusy, ChatUnreachable
 from bot.core.messages import ChatAdapter, Reply
 from bot.core.outbox import DirectMessage
-from bot.core.retry import backoff_s, run_to_completion, wait_for_event
 from bot.db import Database
+from bot.delivery.outbox import Outbox, OutboxWorker
+from bot.delivery.preferences import apply_silence
 from bot.texts import use_language
 from bot.texts.sharing import access_granted, share_card
-
-log = logging.getLogger(__name__)
 
 #: Telegram lets a bot write to 30 people a second in all; answers to people come first.
 SEND_INTERVAL_S = 0.1
 
 
+class DirectMessageOutbox(Outbox[DirectMessage]):
+    """Messages that belong to no job."""
+
+    name = "direct message"
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list_due(self, platform: Platform) -> Sequence[DirectMessage]:
+        """Return the one message that is due next, with its share as it is now."""
+        await self._database.sharing.forward_requests()
+        message = await self._database.outbox.get_due_direct_message(platform)
+        return () if message is None else (message,)
+
+    async def next_due_at(self, platform: Platform) -> datetime | None:
+        """Return when the next message is due."""
+        return await self._database.outbox.next_direct_message_at(platform)
+
+    async def deliver(self, chat: ChatAdapter, message: DirectMessage) -> str:
+        """Send a message in the language of its recipient; an answer that was taken back is not sent."""
+        with use_language(await self._database.accounts.get_language(message.recipient)):
+            reply = _build_reply(message)
+        if reply is None:
+            return ""
+        account = await self._database.accounts.find_by_identity(message.recipient)
+        if account is not None:
+            reply = await apply_silence(self._database, reply, account)
+        return await chat.send(message.address, reply, nonce=f"letter-{message.id}")
+
+    async def finish(self, message: DirectMessage, message_id: str | None) -> None:
+        """Forget a message that was sent, or that nobody can receive."""
+        await self._database.outbox.delete_direct_message(message)
+
+    async def reschedule(self, message: DirectMessage, at: datetime) -> None:
+        """Try a message again at a time."""
+        await self._database.outbox.schedule_direct_message_retry(message, at)
+
+
 class DirectMessageSender:
-    """Letters come from the ledger and survive everything. `pause_s` lies between two on one platform."""
+    """Sends direct messages, `send_interval_s` apart on one platform."""
 
     def __init__(
         self,
@@ -34,77 +67,24 @@ class DirectMessageSender:
         send_interval_s: float = SEND_INTERVAL_S,
     ) -> None:
         self._database = database
-        self._chats = chats
-        self._clock = clock
-        self._send_interval_s = send_interval_s
-        self._wake_events: dict[Platform, asyncio.Event] = {}
+        self._worker = OutboxWorker(DirectMessageOutbox(database), chats, clock, send_interval_s)
 
     def wake(self) -> None:
-        """Say that letters are owed."""
-        for wake_event in self._wake_events.values():
-            wake_event.set()
+        """Note that a direct message is owed."""
+        self._worker.wake()
 
     async def run(self) -> None:
-        """Deliver until cancelled, on every platform that is switched on."""
+        """Finish broadcasts that an earlier run began, then deliver until cancelled."""
         await self._database.outbox.resume_broadcasts()
-        async with asyncio.TaskGroup() as tasks:
-            for platform in self._chats:
-                tasks.create_task(self._run_platform(platform), name=f"letters-{platform}")
-            await asyncio.Event().wait()  # also with no platform at all
+        await self._worker.run()
 
     async def deliver_due(self) -> None:
         """Deliver what is due now."""
-        await asyncio.gather(*(self._deliver_all(platform) for platform in self._chats))
-
-    async def _run_platform(self, platform: Platform) -> None:
-        wake_event = self._wake_events[platform] = asyncio.Event()
-        while True:
-            wake_event.clear()
-            delay_s = await self._deliver_all(platform)
-            due_at = await self._database.outbox.next_direct_message_at(platform)
-            if due_at is not None:
-                delay_s = max(delay_s, (due_at - self._clock()).total_seconds())
-            await wait_for_event(wake_event, None if due_at is None else delay_s)
-
-    async def _deliver_all(self, platform: Platform) -> float:
-        """Deliver one after another; gives how long the platform wants to be left alone then."""
-        await self._database.sharing.forward_requests()
-        while (message := await self._database.outbox.get_due_direct_message(platform)) is not None:
-            try:
-                await run_to_completion(self._deliver_message(self._chats[platform], message))
-            except ChatBusy as busy:  # what was not tried yet waits as well
-                await self._database.outbox.schedule_direct_message_retry(
-                    message, self._clock() + timedelta(seconds=busy.retry_after_s)
-                )
-                return busy.retry_after_s
-            await asyncio.sleep(self._send_interval_s)
-        return 0.0
-
-    async def _deliver_message(self, chat: ChatAdapter, message: DirectMessage) -> None:
-        try:
-            with use_language(await self._database.accounts.get_language(message.recipient)):
-                reply = _build_reply(message)
-            if reply is not None:
-                account_id = await self._database.accounts.find_by_identity(message.recipient)
-                if account_id is not None:
-                    reply = replace(
-                        reply, is_silent=(await self._database.accounts.get_preferences(account_id)).is_silent
-                    )
-                await chat.send(message.recipient.private_address, reply, nonce=f"letter-{message.id}")
-        except ChatUnreachable as error:
-            log.info("letter %d cannot be delivered: %s", message.id, error)
-        except ChatBusy:
-            raise
-        except Exception:
-            log.exception("letter %d failed; it is tried again", message.id)
-            delay = timedelta(seconds=backoff_s(message.tries))
-            await self._database.outbox.schedule_direct_message_retry(message, self._clock() + delay)
-            return
-        await self._database.outbox.delete_direct_message(message)
+        await self._worker.deliver_due()
 
 
 def _build_reply(message: DirectMessage) -> Reply | None:
-    """Give what a letter says; nothing when its owner thought better of what whoever asked was to hear."""
+    """Return what a message says; None when the owner of the LoRA has taken back their permission since."""
     share = message.share
     if share is None:
         return Reply(message.text)

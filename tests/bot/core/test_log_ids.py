@@ -39,7 +39,7 @@ def lines() -> Iterator[list[dict[str, object]]]:
 async def test_lines_of_a_job_name_it_and_its_account(tmp_path: Path, lines: list[dict[str, object]]) -> None:
     async with open_engine_room(tmp_path) as room:
         job = await room.trained()
-    of_dispatcher = [each for each in lines if str(each["logger"]).startswith("bot.jobs.dispatcher")]
+    of_dispatcher = [each for each in lines if str(each["logger"]).startswith("bot.jobs.")]
     assert len(of_dispatcher) >= 2
     assert {(each["job"], each["account"]) for each in of_dispatcher} == {(job.id, job.account)}
 

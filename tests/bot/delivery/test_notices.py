@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from bot.core.accounts import Platform
 from bot.core.errors import ChatBusy, ChatUnreachable
-from bot.delivery.notices import WARN_AFTER_ATTEMPTS, NoticeSender
-from tests.support.engine import PNG, EngineRoom, open_engine_room, until
-from tests.support.services import ANNA, ANNAS
+from bot.delivery.notices import NoticeSender
+from bot.delivery.outbox import WARN_AFTER_ATTEMPTS
+from tests.support.engine import PNG, EngineRoom, RememberingChat, open_engine_room, until
+from tests.support.services import ANNA, ANNAS, BERT, BERTS
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ async def test_a_busy_platform_is_obeyed_and_nothing_is_lost(room: EngineRoom) -
 async def test_a_platform_that_stays_busy_is_told_of_in_the_log_and_in_the_end_loudly(
     room: EngineRoom, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "bot.delivery.notices")
+    caplog.set_level(logging.INFO, "bot.delivery.outbox")
     room.chat.errors = [ChatBusy("slow down", 1.0) for _ in range(WARN_AFTER_ATTEMPTS + 1)]
     await room.trained()
     for _ in range(WARN_AFTER_ATTEMPTS + 1):
@@ -273,7 +275,8 @@ async def test_nothing_is_remembered_of_a_card_whose_job_has_ended(room: EngineR
     await room.files.write_preview(drawing.id, PNG)
     room.notifier.on_job_changed(drawing.id, "One notch down.")
     await room.notifier.edit_cards()
-    remembered = (room.notifier._preview_mtimes_ns, room.notifier._next_edit_at_s, room.notifier._remarks)
+    cards = room.notifier.cards
+    remembered = (cards._preview_mtimes_ns, cards._next_edit_at_s, cards._remarks)
     assert [drawing.id in each for each in remembered] == [True, True, False]
     room.notifier.on_job_changed(drawing.id, "Another one.")
     await room.ledger.jobs.finish_generation(drawing.id, 1, [])
@@ -310,3 +313,41 @@ async def test_what_a_platform_did_not_take_holds_up_what_is_told_later_of_its_j
         await room.notifier.deliver_due()
     first, last = (reply.text for _, reply, _ in room.chat.sent)
     assert ("goes on" in first, "is ready" in last) == (True, True)
+
+
+async def test_a_platform_that_hangs_does_not_hold_up_notices_of_another(room: EngineRoom) -> None:
+    discord = RememberingChat(Platform.DISCORD)
+    chats = {Platform.TELEGRAM: room.chat, Platform.DISCORD: discord}
+    sender = NoticeSender(room.ledger, chats, room.files, room.desk.clock)
+    room.chat.line.clear()
+    await room.desk.train(ANNA)
+    await room.dispatcher.drain()
+
+    async def has_discord_sent() -> bool:
+        return bool(discord.sent)
+
+    running = asyncio.create_task(sender.run())
+    try:
+        await until(room.has_sent)
+        await room.desk.train(BERT)
+        await room.dispatcher.drain()
+        sender.wake()
+        await until(has_discord_sent, timeout_s=10.0)
+    finally:
+        room.chat.line.set()
+        running.cancel()
+        await asyncio.wait([running])
+    assert [address for address, _, _ in discord.sent] == [BERTS]
+
+
+async def test_notices_of_a_platform_that_is_switched_off_arrive_when_it_is_on_again(
+    room: EngineRoom,
+) -> None:
+    await room.desk.train(BERT)
+    await room.dispatcher.drain()
+    await room.notifier.deliver_due()
+    assert len(await room.owed()) == 1
+    discord = RememberingChat(Platform.DISCORD)
+    await NoticeSender(room.ledger, {Platform.DISCORD: discord}, room.files, room.desk.clock).deliver_due()
+    assert [address for address, _, _ in discord.sent] == [BERTS]
+    assert await room.owed() == []

@@ -91,7 +91,7 @@ async def test_a_reminder_that_fails_does_not_keep_the_house_from_being_kept(
     woken: list[int] = []
     await schedule(room, woken).run_retention()
     assert woken, "what comes after it is done all the same"
-    assert "a reminder failed" in caplog.text
+    assert "the reminder for account 1 failed" in caplog.text
     await schedule(room, woken).run_retention()
     assert len(room.chat.sent) == 1, "it is tried again"
 
