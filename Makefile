@@ -44,9 +44,10 @@ audit: $(VENV)/.dev
 		|| echo "pip-audit cannot be installed from the index that is used here"
 	@$(BIN)/python .ci/audit.py build/audit/bin/pip-audit
 
-# docs/commands.md, from the code.
+# The generated pages and diagrams, from the code.
 docs: $(VENV)/.dev
 	$(BIN)/python .ci/commands.py
+	$(BIN)/python .ci/diagrams.py
 
 # The README's pictures of the chats. Chromium is Debian's (apt install chromium) or, where there is none, Playwright's.
 pictures: $(VENV)/.dev

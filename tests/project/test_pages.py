@@ -1,0 +1,79 @@
+"""The pages: links resolve, names in them exist, generated diagrams are up to date."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bot.db.sqlite.migrate import read_migrations
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TOP_FOLDERS = (
+    "bot/",
+    "gpu_worker/",
+    "kohya-scripts/",
+    "benchmarks/",
+    "drawn/",
+    "migrations/",
+    "tests/",
+    "docs/",
+)
+
+
+def anchors_of(text: str) -> set[str]:
+    titles = re.findall(r"(?m)^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    return {re.sub(r"[^a-z0-9 _-]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def page_name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_links_of_a_page_resolve(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith(("http://", "https://")):
+            continue
+        file, _, anchor = target.partition("#")
+        path = page.parent / file if file else page
+        assert path.exists(), f"{page_name(page)} links to {target}"
+        if anchor:
+            assert anchor in anchors_of(path.read_text("utf-8")), f"{page_name(page)} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_paths_in_a_page_exist(page: Path) -> None:
+    for name in re.findall(r"`([\w./-]+)`", page.read_text("utf-8")):
+        if name.startswith(TOP_FOLDERS):
+            assert (ROOT / name).exists(), f"{page_name(page)} names {name}"
+
+
+def test_words_of_the_glossary_are_classes_or_tables() -> None:
+    schema = "\n".join(migration.sql for migration in read_migrations())
+    rows = re.findall(
+        r"(?m)^\| ([^|]+) \| ([^|]+) \| [^|]+ \|$", (ROOT / "docs/glossary.md").read_text("utf-8")
+    )
+    places = {word: place for word, place in rows if "`" in place}
+    assert len(places) > 20
+    for word, place in places.items():
+        *_, name = re.findall(r"`([\w.]+)`", place)
+        if "table" in place:
+            column = re.search(r"column `(\w+)`", place)
+            assert column is None or re.search(rf"\b{column[1]}\b", schema), f"{word}: no column {column[1]}"
+            assert re.search(rf"CREATE TABLE {name}\b", schema), f"{word}: no table {name}"
+        else:
+            module, _, thing = name.rpartition(".")
+            assert hasattr(importlib.import_module(module), thing), f"{word}: {name} does not exist"
+
+
+def test_generated_diagrams_are_as_the_code_is() -> None:
+    check = [sys.executable, str(ROOT / ".ci" / "diagrams.py"), "--check"]
+    done = subprocess.run(check, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
