@@ -165,6 +165,8 @@ async def _lost_attempt_args(w: RandomRecords) -> Arguments:
 #: The arguments of each public method of the ledger; a test looks that none is missing.
 MAKE_ARGUMENTS: dict[str, Callable[[RandomRecords], Arguments | Awaitable[Arguments]]] = {
     "sharing.accept_share_link": _guest_args,
+    "access.read_request_state": lambda w: (w.identity(),),
+    "accounts.save_locale": lambda w: (w.identity(),),
     "accounts.get_or_create": lambda w: (w.identity(),),
     "jobs.add_generation": lambda w: (a := w.account(), first_code(a), WISH, chat_address(a)),
     "photos.add_photos": _four_photos_args,

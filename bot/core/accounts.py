@@ -8,9 +8,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import NewType
 
 AccountId = NewType("AccountId", int)
+#: How far back a quota counts trainings, and pictures.
+TRAINING_QUOTA_PERIOD, PICTURE_QUOTA_PERIOD = timedelta(days=1), timedelta(hours=1)
 
 
 class Platform(enum.StrEnum):

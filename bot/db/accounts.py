@@ -9,14 +9,10 @@ from bot.core.accounts import (
     AccountId,
     Identity,
     PendingQuestion,
-    Platform,
     Preferences,
 )
 from bot.db.sqlite.connection import Connection, to_ms
-from bot.db.statements import accounts, photo_sets
-
-#: A question that nobody answered for so long is forgotten: a later message was not meant for it.
-QUESTION_TIMEOUT_MS = 3_600_000
+from bot.db.statements import accounts, conversation, photo_sets
 
 
 class AccountRepository:
@@ -26,24 +22,25 @@ class AccountRepository:
         self._connection = connection
 
     async def get_or_create(self, identity: Identity) -> AccountId:
-        """Get or create the account of an identity."""
+        """Return the account of an identity; it is created where nobody has it.
+
+        A known identity costs no write.
+        """
+        account = await self.find_by_identity(identity)
+        if account is not None:
+            return account
         now_ms = self._connection.now_ms()
         return await self._connection.write(
             lambda connection: accounts.get_or_create_account(connection, identity, now_ms)
         )
 
     async def find_by_identity(self, identity: Identity) -> AccountId | None:
-        """Give the account of an identity without making one; None for somebody new."""
-        sql = "SELECT account FROM identities WHERE platform = ? AND user_id = ?"
-        rows = await self._connection.fetch_rows(sql, str(identity.platform), identity.user_id)
-        return AccountId(rows[0]["account"]) if rows else None
+        """Return the account of an identity, None where nobody has it."""
+        return await self._connection.read(lambda connection: accounts.find_account(connection, identity))
 
     async def list_identities(self, account: AccountId) -> list[Identity]:
-        """List who an account is, on each platform."""
-        rows = await self._connection.fetch_rows(
-            "SELECT * FROM identities WHERE account = ? ORDER BY platform", account
-        )
-        return [Identity(Platform(row["platform"]), row["user_id"]) for row in rows]
+        """Return the identities of an account, by platform."""
+        return await self._connection.read(lambda connection: accounts.list_identities(connection, account))
 
     async def save_link_token(self, account: AccountId, token: str, expires_at: datetime) -> None:
         """Let a word stand for an account until then."""
@@ -84,18 +81,9 @@ class AccountRepository:
         await self._connection.execute(sql, self._connection.now_ms(), account)
 
     async def get_preferences(self, account: AccountId) -> Preferences:
-        """Give what an account set."""
+        """Return the preferences of an account; the defaults where it is gone."""
         rows = await self._connection.fetch_rows("SELECT * FROM accounts WHERE id = ?", account)
-        if not rows:
-            return Preferences()
-        row = rows[0]
-        return Preferences(
-            row["size"],
-            row["style"],
-            bool(row["is_silent"]),
-            row["language"] or "",
-            bool(row["keeps_photos"]),
-        )
+        return accounts.preferences_from_row(rows[0]) if rows else Preferences()
 
     async def save_preferences(self, account: AccountId, preferences: Preferences) -> None:
         """Keep what an account set; photos that it no longer keeps are deleted."""
@@ -131,9 +119,17 @@ class AccountRepository:
         if not rows:
             return identity.locale
         if identity.locale and identity.locale != rows[0]["locale"]:
-            update = "UPDATE identities SET locale = ? WHERE platform = ? AND user_id = ?"
-            await self._connection.execute(update, identity.locale, *key)
+            await self.save_locale(identity)
         return rows[0]["language"] or identity.locale or rows[0]["locale"]
+
+    async def save_locale(self, identity: Identity) -> None:
+        """Save the locale that an identity brings: notices are sent when no app tells any."""
+        await self._connection.execute(
+            "UPDATE identities SET locale = ? WHERE platform = ? AND user_id = ?",
+            identity.locale,
+            str(identity.platform),
+            identity.user_id,
+        )
 
     async def save_question(self, account: AccountId, question: PendingQuestion) -> None:
         """Remember what a person was asked, over an earlier question."""
@@ -141,12 +137,11 @@ class AccountRepository:
         await self._connection.execute("INSERT OR REPLACE INTO questions VALUES (?, ?, ?, ?)", *values)
 
     async def get_question(self, account: AccountId) -> PendingQuestion | None:
-        """Give what a person was asked, unless they left it."""
-        sql = "SELECT * FROM questions WHERE account = ? AND asked_ms > ?"
-        rows = await self._connection.fetch_rows(
-            sql, account, self._connection.now_ms() - QUESTION_TIMEOUT_MS
+        """Return the question that the next plain message of an account answers, None where there is none."""
+        now_ms = self._connection.now_ms()
+        return await self._connection.read(
+            lambda connection: conversation.get_question(connection, account, now_ms)
         )
-        return PendingQuestion(rows[0]["about"], Platform(rows[0]["platform"])) if rows else None
 
     async def delete_question(self, account: AccountId) -> None:
         """Forget what a person was asked."""

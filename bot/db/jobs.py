@@ -41,9 +41,9 @@ class JobRepository:
         return jobs[0] if jobs else None
 
     async def list_open_for_account(self, account: AccountId) -> list[Job]:
-        """List an account's queued and running jobs, the oldest first."""
-        return await self._fetch_jobs(
-            "SELECT * FROM jobs WHERE account = ? AND status IN ('queued', 'running') ORDER BY id", account
+        """Return the queued and running jobs of an account, the oldest first."""
+        return await self._connection.read(
+            lambda connection: queue.list_open_for_account(connection, account)
         )
 
     async def get_last_training(self, code: LoraCode) -> Job | None:

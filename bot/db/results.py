@@ -12,7 +12,6 @@ import msgspec
 from bot.core.accounts import (
     AccountId,
     ChatAddress,
-    Platform,
 )
 from bot.core.jobs import (
     Draft,
@@ -25,10 +24,8 @@ from bot.core.loras import (
     LoraCode,
 )
 from bot.db.sqlite.connection import Connection, to_ms
-from bot.db.statements import queue, stale_messages
+from bot.db.statements import conversation, queue, stale_messages
 
-#: A draft that nobody touched for so long is forgotten: a later message was not meant for it.
-DRAFT_TIMEOUT_MS = 3_600_000
 # A file's name begins with what it belongs to, so that nothing has to be searched.
 _IS_REFERENCED_SQL = {
     "loras": "SELECT EXISTS (SELECT 1 FROM loras WHERE code = substr(:file, 1, 8) AND file = :file)",
@@ -149,9 +146,10 @@ class ResultRepository:
 
     async def get_draft(self, account: AccountId) -> Draft | None:
         """Give what a person is putting together, unless they left it."""
-        sql = "SELECT * FROM drafts WHERE account = ? AND updated_ms > ?"
-        rows = await self._connection.fetch_rows(sql, account, self._connection.now_ms() - DRAFT_TIMEOUT_MS)
-        return draft_from_row(rows[0]) if rows else None
+        now_ms = self._connection.now_ms()
+        return await self._connection.read(
+            lambda connection: conversation.get_draft(connection, account, now_ms)
+        )
 
     async def submit_draft(self, draft: Draft, params: GenerationParams, address: ChatAddress) -> Job | None:
         """Queue what a draft has become and drop it; None when it is no longer there. ShareEnded likewise."""
@@ -171,7 +169,7 @@ class ResultRepository:
     async def delete_expired_drafts(self, now: datetime) -> None:
         """Delete the drafts that were left."""
         await self._connection.execute(
-            "DELETE FROM drafts WHERE updated_ms <= ?", to_ms(now) - DRAFT_TIMEOUT_MS
+            "DELETE FROM drafts WHERE updated_ms <= ?", to_ms(now) - conversation.DRAFT_TIMEOUT_MS
         )
 
 
@@ -179,16 +177,6 @@ def picture_from_row(row: sqlite3.Row) -> Picture:
     """Read a row of `pictures`."""
     is_deleted = row["deleted_ms"] is not None
     return Picture(JobId(row["job"]), row["number"], row["file"], row["recipe"], is_deleted)
-
-
-def draft_from_row(row: sqlite3.Row) -> Draft:
-    """Read a row of `drafts`."""
-    return Draft(
-        account=AccountId(row["account"]),
-        code=LoraCode(row["code"]),
-        params=msgspec.json.decode(row["wish"], type=GenerationParams),
-        address=ChatAddress(Platform(row["platform"]), row["chat_id"], row["user_id"]),
-    )
 
 
 def query_referenced_files(connection: sqlite3.Connection) -> ReferencedFiles:

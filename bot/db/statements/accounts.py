@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from bot.core.accounts import AccountId, Identity
+from bot.core.accounts import AccountId, Identity, Platform, Preferences
 
 #: All of it moves. Of what an account has once only, the one that stays keeps its own.
 _MOVED_TABLES = ("loras", "jobs", "reports", "asks", "identities")
@@ -12,21 +12,45 @@ _SINGLE_ROW_TABLES = ("photo_sets", "drafts", "questions")
 
 
 def get_or_create_account(connection: sqlite3.Connection, identity: Identity, now_ms: int) -> AccountId:
-    """Get or create the account of an identity."""
-    key = (str(identity.platform), identity.user_id)
+    """Return the account of an identity; it is created where nobody has it."""
+    account = find_account(connection, identity)
+    if account is not None:
+        return account
+    number = connection.execute("INSERT INTO account_numbers DEFAULT VALUES").lastrowid
+    connection.execute("DELETE FROM account_numbers")  # the number stays given, though its row goes
+    connection.execute("INSERT INTO accounts (id, created_ms) VALUES (?, ?)", (number, now_ms))
+    connection.execute(
+        "INSERT INTO identities (platform, user_id, account, locale) VALUES (?, ?, ?, ?)",
+        (str(identity.platform), identity.user_id, number, identity.locale),
+    )
+    assert number is not None  # noqa: S101 - an INSERT has a row
+    return AccountId(number)
+
+
+def find_account(connection: sqlite3.Connection, identity: Identity) -> AccountId | None:
+    """Return the account of an identity, None where nobody has it."""
     row = connection.execute(
-        "SELECT account FROM identities WHERE platform = ? AND user_id = ?", key
+        "SELECT account FROM identities WHERE platform = ? AND user_id = ?",
+        (str(identity.platform), identity.user_id),
     ).fetchone()
-    if row is None:
-        account = connection.execute("INSERT INTO account_numbers DEFAULT VALUES").lastrowid
-        connection.execute("DELETE FROM account_numbers")  # the number stays given, though its row goes
-        connection.execute("INSERT INTO accounts (id, created_ms) VALUES (?, ?)", (account, now_ms))
-        connection.execute(
-            "INSERT INTO identities (platform, user_id, account, locale) VALUES (?, ?, ?, ?)",
-            (*key, account, identity.locale),
-        )
-        row = (account,)
-    return AccountId(row[0])
+    return None if row is None else AccountId(row["account"])
+
+
+def list_identities(connection: sqlite3.Connection, account: AccountId) -> list[Identity]:
+    """Return the identities of an account, by platform."""
+    rows = connection.execute("SELECT * FROM identities WHERE account = ? ORDER BY platform", (account,))
+    return [Identity(Platform(row["platform"]), row["user_id"]) for row in rows]
+
+
+def preferences_from_row(row: sqlite3.Row) -> Preferences:
+    """Read the preferences in a row of `accounts`."""
+    return Preferences(
+        size=row["size"],
+        style=row["style"],
+        is_silent=bool(row["is_silent"]),
+        language=row["language"] or "",
+        keeps_photos=bool(row["keeps_photos"]),
+    )
 
 
 def save_link_token(connection: sqlite3.Connection, account: AccountId, token: str, expires_ms: int) -> None:

@@ -259,6 +259,14 @@ def list_ahead(connection: sqlite3.Connection, job_id: JobId) -> list[Job]:
     return _list_queue(connection, row["kind"], (row["created_ms"], job_id))
 
 
+def list_open_for_account(connection: sqlite3.Connection, account: AccountId) -> list[Job]:
+    """Return the queued and running jobs of an account, the oldest first."""
+    rows = connection.execute(
+        "SELECT * FROM jobs WHERE account = ? AND status IN ('queued', 'running') ORDER BY id", (account,)
+    )
+    return [job_from_row(row) for row in rows]
+
+
 def list_open(connection: sqlite3.Connection, kind: JobKind) -> list[Job]:
     """List what runs and waits of a kind; likewise."""
     return _list_queue(connection, str(kind), _END_OF_QUEUE)

@@ -1,0 +1,42 @@
+"""What the next plain message of a person answers: a question, or a draft of a generation."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from bot.core.accounts import AccountId, ChatAddress, PendingQuestion, Platform
+from bot.core.jobs import Draft, GenerationParams
+from bot.core.loras import LoraCode
+
+#: A question that nobody answered for so long is forgotten: a later message was not meant for it.
+QUESTION_TIMEOUT_MS = 3_600_000
+#: A draft that nobody touched for so long is forgotten, for the same reason.
+DRAFT_TIMEOUT_MS = 3_600_000
+
+
+def get_question(connection: sqlite3.Connection, account: AccountId, now_ms: int) -> PendingQuestion | None:
+    """Return the question that an account was asked, None where there is none or it has timed out."""
+    row = connection.execute(
+        "SELECT * FROM questions WHERE account = ? AND asked_ms > ?", (account, now_ms - QUESTION_TIMEOUT_MS)
+    ).fetchone()
+    return None if row is None else PendingQuestion(row["about"], Platform(row["platform"]))
+
+
+def get_draft(connection: sqlite3.Connection, account: AccountId, now_ms: int) -> Draft | None:
+    """Return the generation that an account is composing, None where there is none or it has timed out."""
+    row = connection.execute(
+        "SELECT * FROM drafts WHERE account = ? AND updated_ms > ?", (account, now_ms - DRAFT_TIMEOUT_MS)
+    ).fetchone()
+    return None if row is None else draft_from_row(row)
+
+
+def draft_from_row(row: sqlite3.Row) -> Draft:
+    """Read a row of `drafts`."""
+    return Draft(
+        account=AccountId(row["account"]),
+        code=LoraCode(row["code"]),
+        params=msgspec.json.decode(row["wish"], type=GenerationParams),
+        address=ChatAddress(Platform(row["platform"]), row["chat_id"], row["user_id"]),
+    )
