@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 def kill_process(process: Process, *, kill_group: bool = False) -> None:
-    """Kill a process, if it has not ended by itself; `with_group` with all that it has started.
+    """Kill a process, if it has not ended by itself; `kill_group` with all that it has started.
 
     `Process.kill` asks after its status first, and takes that of one that has just ended away from who waits.
     """

@@ -1,4 +1,4 @@
-"""The child's side; it imports nothing that a decoder does not need, as its memory is counted."""
+"""The child's side of a sandbox. It imports only what a decoder needs, as its memory is limited."""
 
 from __future__ import annotations
 
@@ -7,45 +7,74 @@ import queue
 import struct
 import sys
 import threading
-from typing import BinaryIO
+from collections.abc import Callable
+from enum import IntEnum
+from typing import BinaryIO, NoReturn, TypeAlias
 
-#: What comes before each picture: its length.
+#: Before each request: its length.
 REQUEST_HEADER = struct.Struct(">I")
+#: Before each reply: its kind, and the length of its body.
+REPLY_HEADER = struct.Struct(">BI")
 
 
-def enter_sandbox(
-    memory_bytes: int, *, has_large_mappings: bool = False
-) -> tuple[BinaryIO, queue.SimpleQueue[bytes]]:
-    """Bound this process; gives where to answer, and the pictures that it is given until its parent ends.
+class ReplyKind(IntEnum):
+    """The kind of a child's reply."""
 
-    `maps_much`: its libraries map far more memory than they use, so what is mapped is not counted.
+    READY = 0  #: sent once, before the first request
+    RESULT = 1
+    REFUSED = 2  #: the input cannot be used; the body may say why
+
+
+Reply: TypeAlias = tuple[ReplyKind, bytes]
+
+
+def serve_requests(load_handler: Callable[[], Callable[[bytes], Reply]]) -> NoReturn:
+    """Limit this process, load what handles requests, and answer them until the parent closes the pipe.
+
+    The parent passes the limit of memory in bytes, and which one it is, as the first two arguments.
     """
-    # What libraries print must not tear an answer.
-    output = os.fdopen(os.dup(1), "wb")
+    # What libraries print must not end up inside a reply.
+    replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    _limit_resources(memory_bytes, has_large_mappings)
-    pictures: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    # A reader of its own, so that the end of the parent also ends a look that never would.
-    threading.Thread(target=_read_requests, args=(sys.stdin.buffer, pictures), daemon=True).start()
-    return output, pictures
+    _limit_resources(int(sys.argv[1]), sys.argv[2])
+    requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    # A thread of its own, so that the end of the parent also ends a request that never would.
+    threading.Thread(target=_read_requests, args=(sys.stdin.buffer, requests), daemon=True).start()
+    handle = load_handler()
+    _write_reply(replies, ReplyKind.READY, b"")
+    while True:
+        _write_reply(replies, *handle(requests.get()))
 
 
-def _read_requests(stream: BinaryIO, pictures: queue.SimpleQueue[bytes]) -> None:
+def refuse(error: Exception) -> Reply:
+    """Return the reply to an input that cannot be used.
+
+    A child must not write it to stderr instead: where that is a file, RLIMIT_FSIZE makes the write fail.
+    """
+    return ReplyKind.REFUSED, type(error).__name__.encode()[:100]
+
+
+def _write_reply(stream: BinaryIO, kind: ReplyKind, body: bytes) -> None:
+    stream.write(REPLY_HEADER.pack(kind, len(body)) + body)
+    stream.flush()
+
+
+def _read_requests(stream: BinaryIO, requests: queue.SimpleQueue[bytes]) -> None:
     while len(header := stream.read(REQUEST_HEADER.size)) == REQUEST_HEADER.size:
         (size_bytes,) = REQUEST_HEADER.unpack(header)
-        if len(picture := stream.read(size_bytes)) < size_bytes:
+        if len(request := stream.read(size_bytes)) < size_bytes:
             break
-        pictures.put(picture)
+        requests.put(request)
     os._exit(0)
 
 
-def _limit_resources(memory_bytes: int, has_large_mappings: bool) -> None:
-    """Bound the memory; no file may grow, and none that holds a picture is left by a crash."""
+def _limit_resources(memory_bytes: int, memory_limit: str) -> None:
+    """Limit the memory, and forbid files: a crash must not leave a picture on the disk."""
     try:
         import resource  # there is none on Windows
     except ImportError:
         return
-    memory_limit = resource.RLIMIT_DATA if has_large_mappings else resource.RLIMIT_AS
-    resource.setrlimit(memory_limit, (memory_bytes, memory_bytes))
+    kind = resource.RLIMIT_DATA if memory_limit == "data" else resource.RLIMIT_AS
+    resource.setrlimit(kind, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -115,7 +115,7 @@ async def lane(gate: SandboxedPhotoDecoder, queue: asyncio.Queue[Named | None], 
 
 async def cost_of(gate: SandboxedPhotoDecoder, data: bytes) -> tuple[str | None, Spent]:
     """Check one picture; gives its sentence, None when it was kept, and what it took."""
-    if not gate._idle_children:  # to start a child is no part of a picture's time
+    if not gate.pids:  # to start a child is no part of a picture's time
         await gate.decode(Upload("photo", SOUND))
     before, began, answer = spent(gate, from_now=True), time.monotonic(), None
     try:
@@ -141,9 +141,9 @@ class Spent:
 
 def spent(gate: SandboxedPhotoDecoder, *, from_now: bool = False) -> Spent:
     """Look at the gate's child between two pictures; `from_now` begins a new peak of its memory."""
-    if not gate._idle_children:
+    if not gate.pids:
         return Spent(None, 0.0, 0)
-    pid = gate._idle_children[0].pid
+    [pid] = gate.pids
     if from_now:
         Path(f"/proc/{pid}/clear_refs").write_text("5")
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -46,7 +46,7 @@ class ColourAnalyzer:
             case (True, True, False):
                 return sight(0, face(), face(), hash=hash_bytes)
             case (False, False, True):
-                return sight(0, face(identity=person(2)), hash=hash_bytes)
+                return sight(0, face(embedding=person(2)), hash=hash_bytes)
             case (True, True, True):
                 return sight(0, face(sharpness=50.0), hash=hash_bytes)
         raise AssertionError(colour)

@@ -1,17 +1,17 @@
-"""The child that looks at pictures: it loads the network once, then scores what it is given."""
+"""The child process that scores pictures: it loads the network once."""
 
 from __future__ import annotations
 
 import io
-import sys
-from typing import BinaryIO, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 from PIL import Image
 
-from bot.media.moderation._codec import READY_REPLY, REPLY, SCORE_REPLY, UNREADABLE_REPLY
-from bot.processes.sandboxed import enter_sandbox
+from bot.media.moderation._codec import encode_score
+from bot.processes.sandboxed import Reply, refuse, serve_requests
 
-#: What we make ourselves; every photo was encoded anew by our gate.
+#: We encode these ourselves: photos in the decoder, pictures in the worker.
 _FORMATS = ("JPEG", "PNG")
 
 
@@ -22,33 +22,22 @@ class ImageScorer(Protocol):
         """Score an RGB picture, 0 to 1."""
 
 
-def main() -> None:
-    """Score until the input ends; the command line says how much memory there may be."""
-    output, pictures = enter_sandbox(int(sys.argv[1]), has_large_mappings=True)
-    from bot.media.moderation._model import (
-        OpenNsfwModel,  # only here: the library may be missing, and loads much
-    )
+def load_handler() -> Callable[[bytes], Reply]:
+    """Load the network, and return what scores a picture by it."""
+    from bot.media.moderation._model import OpenNsfwModel  # here: the library may be missing, and loads much
 
     scorer = OpenNsfwModel()
-    _write_reply(output, READY_REPLY, 0.0)
-    while True:
-        _write_reply(output, *score_reply(scorer, pictures.get()))
+    return lambda picture: score_picture(picture, scorer)
 
 
-def score_reply(scorer: ImageScorer, picture: bytes) -> tuple[int, float]:
-    """Give what is to be answered."""
+def score_picture(picture: bytes, scorer: ImageScorer) -> Reply:
+    """Score an encoded picture."""
     try:
         with Image.open(io.BytesIO(picture), formats=_FORMATS) as image:
-            return SCORE_REPLY, scorer.score(image.convert("RGB"))
+            return encode_score(scorer.score(image.convert("RGB")))
     except Exception as error:  # on hostile bytes decoders raise nearly every kind
-        print(f"a picture of {len(picture)} bytes: {type(error).__name__}", file=sys.stderr)  # noqa: T201
-        return UNREADABLE_REPLY, 0.0
-
-
-def _write_reply(stream: BinaryIO, kind: int, score: float) -> None:
-    stream.write(REPLY.pack(kind, score))
-    stream.flush()
+        return refuse(error)
 
 
 if __name__ == "__main__":
-    main()
+    serve_requests(load_handler)

@@ -1,22 +1,36 @@
-"""What the eye and its child say to each other.
+"""What the child that measures photos replies: measurements as MessagePack, or the name of an error.
 
-To the child: a length and a JPEG. Back: a byte, a length and what was measured, as MessagePack. The photo was
-decoded and encoded anew by another child before; whoever broke that one must not get further here.
+The photo was decoded and encoded again by another child before: somebody who broke into that one must not
+get further here.
 """
 
 from __future__ import annotations
 
-import struct
+import logging
 
 import msgspec
 
 from bot.media.quality._types import PhotoMeasurements
+from bot.processes.sandboxed import ReplyKind
 
-REPLY_HEADER = struct.Struct(">BI")  #: what it is, length of what follows
-READY_REPLY, MEASUREMENTS_REPLY, UNREADABLE_REPLY = 0, 1, 2
-WITH_FACES, WITHOUT_FACES = "faces", "no-faces"  #: on the child's command line, behind its bytes of memory
+log = logging.getLogger(__name__)
+
+WITH_FACES, WITHOUT_FACES = "faces", "no-faces"  #: the child's last argument
 MAX_REPLY_BYTES = 2**16
 
 encoder = msgspec.msgpack.Encoder()
-#: Checks every type and range: what does not fit is no answer.
-decoder = msgspec.msgpack.Decoder(PhotoMeasurements)
+#: Checks every type and range.
+_decoder = msgspec.msgpack.Decoder(PhotoMeasurements)
+
+
+def decode_reply(kind: ReplyKind, body: bytes) -> PhotoMeasurements | None:
+    """Return the measurements, None when the photo could not be read. Raise ValueError for anything else."""
+    if kind is ReplyKind.REFUSED:
+        log.warning("a photo cannot be measured: %.100r", body)
+        return None
+    if kind is not ReplyKind.RESULT:
+        raise ValueError("not a reply to a photo")
+    try:
+        return _decoder.decode(body)
+    except msgspec.DecodeError as error:
+        raise ValueError("not measurements") from error

@@ -21,11 +21,12 @@ from bot.core.messages import Upload
 from bot.core.photos import MAX_PHOTO_BYTES, NewPhoto, PhotoRefusal, PhotoRefused
 from bot.media import decoding
 from bot.media.decoding import SandboxedPhotoDecoder, decode_photo
-from bot.media.decoding._codec import REPLY_HEADER
-from bot.media.decoding._decoder import DecoderProcess
+from bot.media.decoding._codec import decode_reply
 from bot.processes.sandbox import SandboxLost
+from bot.processes.sandboxed import REPLY_HEADER
 from bot.texts.photo_sets import photo_refusal
 from tests.acceptance.telegram_server import until
+from tests.support.sandbox_child import lying_pool
 
 # Drawn shapes, encoded once with pillow-heif (pi-heif only decodes), with a canary in its EXIF block.
 HEIC = Path(__file__).parents[2] / "data" / "drawn_face.heic"
@@ -342,36 +343,10 @@ async def test_a_child_can_leave_nothing_on_the_disk_and_knows_no_token(
     ],
 )
 async def test_what_a_broken_into_child_says_is_not_believed(answer: tuple[int, bytes]) -> None:
-    child = await child_that_says(REPLY_HEADER.pack(answer[0], len(answer[1])) + answer[1])
+    pool = lying_pool(REPLY_HEADER.pack(answer[0], len(answer[1])) + answer[1], decode_reply)
     with pytest.raises(SandboxLost):
-        await child.decode(b"a picture")
-    await child.end()
-
-
-async def test_a_child_that_announces_gigabytes_is_not_listened_to() -> None:
-    child = await child_that_says(REPLY_HEADER.pack(1, 2**32 - 1) + b"\xff\xd8\xff")
-    with pytest.raises(SandboxLost, match="announced"):
-        await child.decode(b"a picture")
-    await child.end()
-
-
-async def test_a_child_whose_answer_nobody_reads_can_be_ended() -> None:
-    child = await child_that_says(REPLY_HEADER.pack(1, 3_000_000) + bytes(2_999_999))
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.5):
-            await child.decode(b"a picture")
-    await asyncio.wait_for(child.end(), 20)
-
-
-async def child_that_says(answer: bytes) -> DecoderProcess:
-    program = (
-        f"import sys, zlib; say = sys.stdout.buffer; say.write(zlib.decompress({zlib.compress(answer)!r}))"
-    )
-    program += "; say.flush(); sys.stdin.read()"
-    pipe = asyncio.subprocess.PIPE
-    return DecoderProcess(
-        await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdin=pipe, stdout=pipe)
-    )
+        await pool.request(b"a picture")
+    await pool.close()
 
 
 @linux

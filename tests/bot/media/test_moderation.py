@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 import os
 import signal
 import sys
@@ -23,9 +24,10 @@ from bot.core.messages import Button, Reply
 from bot.delivery.notices import NoticeSender
 from bot.media.moderation import ModeratedDecoder, Moderator, SandboxedNsfwScorer, is_installed
 from bot.media.moderation.__main__ import main as by_hand
-from bot.media.moderation._child import score_reply
-from bot.media.moderation._codec import SCORE_REPLY, UNREADABLE_REPLY
+from bot.media.moderation._child import score_picture
+from bot.media.moderation._codec import decode_reply, encode_score
 from bot.media.moderation.policy import parse_policy
+from bot.processes.sandboxed import ReplyKind
 from bot.services import Services
 from bot.texts import translate
 from tests.support.engine import RememberingChat
@@ -206,13 +208,25 @@ class SizeScorer:
         return picture.width / 1000
 
 
-def test_the_child_answers_whatever_it_is_given(capsys: pytest.CaptureFixture[str]) -> None:
-    assert score_reply(SizeScorer(), picture(BARE)) == (SCORE_REPLY, 0.3)
+def test_the_child_answers_whatever_it_is_given() -> None:
+    assert decode_reply(*score_picture(picture(BARE), SizeScorer())) == 0.3
     small = io.BytesIO()
     Image.new("RGB", (2, 2)).save(small, "PNG")
     for broken in (b"", b"\x89PNG\r\n\x1a\n" + b"\0" * 99, small.getvalue(), b"GIF89a" + b"\0" * 99):
-        assert score_reply(SizeScorer(), broken) == (UNREADABLE_REPLY, 0.0)
-    assert "ValueError" in capsys.readouterr().err
+        assert decode_reply(*score_picture(broken, SizeScorer())) is None
+    assert score_picture(small.getvalue(), SizeScorer()) == (ReplyKind.REFUSED, b"ValueError")
+
+
+@pytest.mark.parametrize("score", [-0.1, 1.1, math.nan, math.inf])
+def test_a_score_out_of_its_range_is_not_believed(score: float) -> None:
+    with pytest.raises(ValueError, match="out of its range"):
+        decode_reply(*encode_score(score))
+
+
+@pytest.mark.parametrize("reply", [(ReplyKind.RESULT, b"0.3"), (ReplyKind.READY, bytes(8))])
+def test_a_reply_that_is_no_score_is_not_believed(reply: tuple[ReplyKind, bytes]) -> None:
+    with pytest.raises(ValueError, match="not a score"):
+        decode_reply(*reply)
 
 
 @pytest.fixture

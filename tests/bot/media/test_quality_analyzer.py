@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import math
 import os
@@ -16,14 +15,11 @@ from PIL import Image, ImageEnhance, ImageOps
 import drawn
 from bot.media.decoding import decode_photo
 from bot.media.quality import PhotoCoach, PhotoGrade, PhotoProblem, SandboxedPhotoAnalyzer
-from bot.media.quality._child import FACE_MODULES
+from bot.media.quality._analyzer import is_face_detection_installed
 
 #: Photos of real people are never part of the project; they lie beside it where it is developed.
 PEOPLE = Path(__file__).parents[4] / "shared" / "photos" / "people"
-has_faces = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in FACE_MODULES),
-    reason="the extra `faces` is not installed",
-)
+has_faces = pytest.mark.skipif(not is_face_detection_installed(), reason="the extra `faces` is not installed")
 has_people = pytest.mark.skipif(not PEOPLE.is_dir(), reason="no real photos lie beside the project")
 #: dlib takes what is nearer for one person.
 ONE_PERSON = 0.6

@@ -117,37 +117,37 @@ def test_the_worst_is_named() -> None:
 
 
 def test_one_of_five_who_is_somebody_else_is_red() -> None:
-    five = [sight(seed, face(identity=person(1, nearness=seed / 20))) for seed in range(5)]
+    five = [sight(seed, face(embedding=person(1, nearness=seed / 20))) for seed in range(5)]
     assert {each for each in verdicts(*five)} == {(GREEN, None)}
-    five[3] = sight(3, face(identity=person(2)))
+    five[3] = sight(3, face(embedding=person(2)))
     assert verdicts(*five)[3] == (RED, PhotoProblem.OTHER_PERSON)
     assert verdicts(*five).count((GREEN, None)) == 4
 
 
 def test_the_first_photo_may_be_the_stranger() -> None:
-    four = [sight(0, face(identity=person(2)))] + [sight(seed, face()) for seed in (1, 2, 3)]
+    four = [sight(0, face(embedding=person(2)))] + [sight(seed, face()) for seed in (1, 2, 3)]
     assert verdicts(*four) == [(RED, PhotoProblem.OTHER_PERSON)] + [(GREEN, None)] * 3
 
 
 def test_without_a_majority_nobody_is_called_somebody_else() -> None:
-    one, other = sight(0, face()), sight(1, face(identity=person(2)))
+    one, other = sight(0, face()), sight(1, face(embedding=person(2)))
     assert verdicts(one, other) == [(GREEN, None), (AMBER, PhotoProblem.UNSURE_PERSON)]
-    pairs = [one, sight(2, face()), other, sight(3, face(identity=person(2)))]
+    pairs = [one, sight(2, face()), other, sight(3, face(embedding=person(2)))]
     assert verdicts(*pairs) == [(GREEN, None)] * 2 + [(AMBER, PhotoProblem.UNSURE_PERSON)] * 2
 
 
 def test_a_face_between_near_and_far_is_asked_about() -> None:
-    doubtful = sight(4, face(identity=person(1, nearness=0.55)))
+    doubtful = sight(4, face(embedding=person(1, nearness=0.55)))
     assert verdicts(sight(1), sight(2), doubtful)[2] == (AMBER, PhotoProblem.UNSURE_PERSON)
 
 
 def test_a_bad_face_says_nothing_about_whose_it_is() -> None:
-    blurred = sight(3, face(sharpness=5, identity=person(2)))
+    blurred = sight(3, face(sharpness=5, embedding=person(2)))
     assert verdicts(sight(1), sight(2), blurred)[2] == (RED, PhotoProblem.BLURRED)
 
 
 def test_dogs_are_not_compared_as_people() -> None:
-    seen = [sight(seed, face(identity=person(seed))) for seed in range(3)]
+    seen = [sight(seed, face(embedding=person(seed))) for seed in range(3)]
     assert {each.grade for each in build_report(seen, "dog").verdicts} == {GREEN}
 
 
@@ -173,13 +173,13 @@ def test_variety_is_advice_and_never_a_verdict() -> None:
     assert set(alike.advice) == set(Advice)
     assert {each.grade for each in alike.verdicts} == {GREEN}
     near = Box(0.2, 0.2, 0.5, 0.5)
-    varied = [sight(0), sight(1, face(turn=0.4)), sight(2, face(box=near), brightness=140)]
+    varied = [sight(0), sight(1, face(yaw=0.4)), sight(2, face(box=near), brightness=140)]
     assert build_report(varied, "man").advice == ()
     assert build_report([sight(0), sight(1)], "man").advice == (), "two photos are too few to say"
 
 
 def test_a_caption_has_the_words_that_were_measured() -> None:
-    near = face(box=Box(0.2, 0.2, 0.6, 0.4), turn=-0.5)
+    near = face(box=Box(0.2, 0.2, 0.6, 0.4), yaw=-0.5)
     feed = build_report([sight(0, near, greenery=0.4, brightness=30)], "woman").hints[0]
     assert feed is not None
     assert feed.caption("sks woman") == "sks woman, close-up, three-quarter view, outdoors, low light"
