@@ -1,4 +1,4 @@
-"""Writes docs/commands.md from the code: `make docs`; with `--check` says whether it is as the code is."""
+"""Write docs/commands.md from the code: `make docs`; with `--check` compare it."""
 
 from __future__ import annotations
 
@@ -27,56 +27,48 @@ from gpu_worker.protocol import SAMPLERS, SHAPES
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "commands.md"
-#: Adapters say what they listen to before they have anybody to ask.
+#: Adapters list what they listen to before they have anybody to ask.
 NO_SERVICES = Services.__new__(Services)
-YES, NO = "yes", "-"
 
 
 @dataclass(frozen=True, slots=True)
 class ButtonEntry:
-    """A button as the code makes it: its label, what it does when it is pressed, and what it is made for."""
+    """A button as the code makes it: what it does when it is pressed, and its label."""
 
-    label: str
     action: str
-    purpose: str
+    label: str
 
 
 def render_page() -> str:
-    """Give the page as the code is now."""
+    """Return the page as the code is now."""
     tree = LoraCodeClient(NO_SERVICES).tree
     parts = [
         "# Commands",
         "Made from the code by `make docs`; a test compares. Do not edit it.",
-        "## What everybody can say",
-        "Each command is understood by every name it has; a platform lists those of a person's language.",
+        "## For everybody",
+        f"{_describe_platforms(tree)} Options in brackets may be left out; a range is the values they take.",
         _render_table(
             (
                 "command",
-                "it is for",
-                "Telegram",
-                "Discord",
-                "console",
+                "description",
                 *(f"in {each}" for each in _list_other_languages()),
+                "options on Discord",
             ),
             _command_rows(tree),
         ),
-        "What administrators alone can say; to others there is no such command:",
-        _render_table(("command", "it is for", "Telegram", "Discord", "console"), _admin_command_rows(tree)),
-        "Besides: photos, albums and files in a chat with the bot, or in a Telegram group as an answer to it"
-        " or with its name in the caption, join the set that is being collected; a"
-        " plain message is a name, a prompt or a word where one is waited for. At the console a path is a"
-        " photo, a number presses the button that has it, and `/quit` ends it.",
-        "## Options of `/generate`, written behind the prompt",
-        _render_table(("option", "it takes"), [(f"`--{each}`", OPTION_VALUES[each]) for each in OPTIONS]),
-        "## Options on Discord",
-        _render_table(("command", "option", "it takes", "it is for"), _discord_option_rows(tree)),
+        "Photos in a private chat join the set that is being collected; in a Telegram group they must answer"
+        " the bot or name it. A plain message answers a question of the bot. At the console a path is a"
+        " photo, a number presses a button, and `/quit` ends it.",
+        "## For administrators",
+        _render_table(("command", "description"), _admin_command_rows()),
+        "## Options of `/generate`",
+        "On Telegram and the console they stand behind the prompt.",
+        _render_table(("option", "value"), [(f"`--{each}`", OPTION_VALUES[each]) for each in OPTIONS]),
         *_render_menus(tree),
         "## Buttons",
-        "The same on all chats. An action is all that a button holds, so it works after a restart and years"
-        " later; whoever presses what is not theirs is told so, alone.",
-        _render_table(
-            ("button", "action", "made to"), [(k.label, f"`{k.action}`", k.purpose) for k in list_buttons()]
-        ),
+        "They are the same on all chats. A button holds its action and nothing else, so it works after a"
+        " restart. “…” is a label that is a value, such as a code.",
+        _render_table(("action", "label"), _button_rows()),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -84,15 +76,15 @@ def render_page() -> str:
 #: What each option that is written behind a prompt takes.
 OPTION_VALUES = {
     "n": "how many pictures",
-    "size": f"{', '.join(SHAPES)}, or width x height such as 512x768",
+    "size": f"{', '.join(SHAPES)}, or pixels such as 512x768",
     "seed": f"0 to {MAX_SEED}",
-    "no": "words, up to the next option: what not to draw",
+    "no": "what not to draw: words up to the next option",
     "steps": f"1 to {MAX_STEPS}",
     "guidance": f"0 to {MAX_GUIDANCE:g}",
     "strength": f"0 to {MAX_STRENGTH:g}",
     "style": "a style of `bot/jobs/styles.toml`",
     "sampler": ", ".join(SAMPLERS),
-    "best": "of how many pictures you get the most alike: 1-of-4, or 2 to 4",
+    "best": "how many pictures the most alike is chosen from: 2 to 4",
 }
 
 
@@ -101,17 +93,21 @@ PLACEHOLDER_VALUES: dict[str, Sequence[str]] = {"action_prefix": ("draft", "sett
 
 
 def list_buttons() -> list[ButtonEntry]:
-    """Find every button that the texts make, by what they do."""
-    entries = {
-        entry for path in sorted((ROOT / "bot" / "texts").glob("*.py")) for entry in _find_buttons(path)
-    }
-    return sorted(entries, key=lambda each: (each.action, each.label, each.purpose))
+    """Return every button that the texts make, sorted by its action."""
+    entries = {entry for path in (ROOT / "bot" / "texts").glob("*.py") for entry in _find_buttons(path)}
+    return sorted(entries, key=lambda each: (each.action, each.label))
+
+
+def _button_rows() -> list[tuple[str, str]]:
+    return [
+        (f"`{action}`", ", ".join(each.label for each in entries))
+        for action, entries in groupby(list_buttons(), key=lambda each: each.action)
+    ]
 
 
 def _find_buttons(path: Path) -> Iterator[ButtonEntry]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for function in (each for each in tree.body if isinstance(each, ast.FunctionDef)):
-        purpose = (ast.get_docstring(function) or ast.get_docstring(tree) or "").splitlines()[0].rstrip(".")
         loop_values = _find_loop_values(function)
         for call in ast.walk(function):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Button":
@@ -120,7 +116,7 @@ def _find_buttons(path: Path) -> Iterator[ButtonEntry]:
                     for action_text in _expand_placeholders(
                         _render_expression(action), {**PLACEHOLDER_VALUES, **loop_values}
                     ):
-                        yield ButtonEntry(_render_label(label), action_text, purpose)
+                        yield ButtonEntry(action_text, _render_label(label))
 
 
 def _find_loop_values(function: ast.FunctionDef) -> dict[str, Sequence[str]]:
@@ -155,7 +151,7 @@ def _render_label(node: ast.expr) -> str:
             )
             if isinstance(key, ast.Constant):
                 return translate_to(ENGLISH, str(key.value), **placeholders)
-    return _render_expression(node) if isinstance(node, ast.JoinedStr) else "(what it stands for)"
+    return _render_expression(node) if isinstance(node, ast.JoinedStr) else "…"
 
 
 def _render_expression(node: ast.expr) -> str:
@@ -188,61 +184,62 @@ def _console_commands() -> set[str]:
 
 
 def _command_rows(tree: app_commands.CommandTree[Any]) -> list[tuple[str, ...]]:
+    options = {
+        command.name: " ".join(_describe_option(parameter) for parameter in command.parameters)
+        for command in list_slash_commands(tree)
+    }
     return [
         (
             f"`/{name}`",
             translate_to(ENGLISH, f"telegram-{name}"),
-            *_list_platforms(name, tree),
             *(f"`/{command_name(name, language)}`" for language in _list_other_languages()),
+            options[name],
         )
         for name in COMMANDS
     ]
 
 
-def _admin_command_rows(tree: app_commands.CommandTree[Any]) -> list[tuple[str, ...]]:
+def _admin_command_rows() -> list[tuple[str, ...]]:
     return [
-        (f"`/{name}{f' <{argument}>' if argument else ''}`", description, *_list_platforms(name, tree))
+        (f"`/{name}{f' <{argument}>' if argument else ''}`", description)
         for name, (description, argument) in ADMIN_COMMANDS.items()
     ]
 
 
-def _list_platforms(name: str, tree: app_commands.CommandTree[Any]) -> tuple[str, str, str]:
-    chats = (_telegram_commands(), {each.name for each in list_slash_commands(tree)}, _console_commands())
-    telegram, discord, console = (YES if name in names else NO for names in chats)
-    return telegram, discord, console
+def _describe_platforms(tree: app_commands.CommandTree[Any]) -> str:
+    platforms = {
+        "Telegram": _telegram_commands(),
+        "Discord": {each.name for each in list_slash_commands(tree)},
+        "the console": _console_commands(),
+    }
+    missing = [
+        f"`/{name}` is not on {platform}."
+        for platform, names in platforms.items()
+        for name in (*COMMANDS, *ADMIN_COMMANDS)
+        if name not in names
+    ]
+    return " ".join(missing) or "Every command is on Telegram, Discord and the console."
 
 
 def list_slash_commands(tree: app_commands.CommandTree[Any]) -> list[app_commands.Command[Any, ..., Any]]:
     return [each for each in tree.get_commands() if isinstance(each, app_commands.Command)]
 
 
-def _discord_option_rows(tree: app_commands.CommandTree[Any]) -> list[tuple[str, ...]]:
-    return [
-        (
-            f"`/{command.name}`",
-            f"`{parameter.display_name}`",
-            _describe_option(parameter),
-            str(parameter.description),
-        )
-        for command in list_slash_commands(tree)
-        for parameter in command.parameters
-    ]
-
-
 def _describe_option(option: app_commands.Parameter) -> str:
-    parts = [option.type.name, "" if option.required else "optional"]
-    if option.min_value is not None or option.max_value is not None:
-        parts.append(f"{option.min_value} to {option.max_value}")
-    parts += ["offered while typing" if option.autocomplete else "", f"{len(option.choices)} choices"]
-    return ", ".join(part for part in parts if part and part != "0 choices")
+    has_range = option.min_value is not None or option.max_value is not None
+    text = option.display_name + (
+        f" {_number(option.min_value)}-{_number(option.max_value)}" if has_range else ""
+    )
+    return f"`{text}`" if option.required else f"`[{text}]`"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else str(int(value)) if value == int(value) else str(value)
 
 
 def _render_menus(tree: app_commands.CommandTree[Any]) -> list[str]:
     menus = [menu for menu in tree.get_commands() if isinstance(menu, app_commands.ContextMenu)]
-    if not menus:
-        return []
-    rows = [(menu.name, f"a {menu.type.name}") for menu in menus]
-    return ["## In Discord's menu *Apps*", _render_table(("entry", "of"), rows)]
+    return [f"Discord's menu *Apps* of a {menu.type.name} has *{menu.name}*." for menu in menus]
 
 
 def _list_other_languages() -> list[str]:
@@ -261,7 +258,7 @@ def _escape_cell(text: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the page, or with `--check` compare it; 1 when it is not as the code is."""
+    """Write the page, or with `--check` compare it; return 1 when it is out of date."""
     if "--check" not in arguments:
         PAGE.write_text(render_page(), encoding="utf-8")
         return 0
