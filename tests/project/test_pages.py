@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from bot.core.jobs import JobStatus
 from bot.db.sqlite.migrate import read_migrations
+from tests.proofs.test_s6_state_changes import LEGAL_OF_JOBS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -77,3 +79,13 @@ def test_generated_diagrams_are_as_the_code_is() -> None:
     check = [sys.executable, str(ROOT / ".ci" / "diagrams.py"), "--check"]
     done = subprocess.run(check, capture_output=True, text=True, timeout=60, cwd=ROOT)
     assert done.returncode == 0, done.stderr
+
+
+def test_job_states_of_the_diagram_are_those_of_the_code() -> None:
+    text = (ROOT / "docs/architecture.md").read_text("utf-8")
+    edges = set(re.findall(r"(?m)^  (\w+) --> (\w+)", text.partition("stateDiagram")[2].partition("```")[0]))
+    assert {state for edge in edges for state in edge} == {status.value for status in JobStatus}
+    proven = {(before, after) for before, after, _ in LEGAL_OF_JOBS}
+    # A job whose photos expire while it waits is the one change that S6 does not play: it needs a week.
+    assert edges - proven == {("queued", "failed")}
+    assert proven <= edges
