@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from statistics import median
 from typing import NewType, Protocol
 
 from bot.core.accounts import AccountId, ChatAddress
@@ -164,23 +163,34 @@ class LatencyStats:
 MIN_MEASURED_STEPS = 10
 
 
-class JobHistory(Protocol):
-    """What an estimate asks of the ledger."""
-
-    async def get_queue_position(self, job_id: JobId) -> int: ...
-    async def list_ahead(self, job_id: JobId) -> list[Job]: ...
-    async def list_open(self, kind: JobKind) -> list[Job]: ...
-    async def list_recent_durations_s(self, kind: JobKind) -> list[float]: ...
-    async def get_median_step_s(self, kind: JobKind) -> float | None: ...
-    async def is_paused(self) -> bool: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Throughput:
     """What the jobs of one kind took so far; None while none of them is done."""
 
     step_s: float | None
     job_s: float | None
+
+
+NO_THROUGHPUT = Throughput(None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """The queue around one job at one moment. Of queued jobs that are alike, one stands for all."""
+
+    position: int  #: 1 is next, running or ended
+    is_paused: bool = False  #: whether an administrator lets no job begin
+    ahead: tuple[Job, ...] = ()  #: of its kind: the running ones, then the older queued ones; () once it runs
+    open_generations: tuple[Job, ...] = ()  #: running and queued ones; read for a training only
+    throughput: Throughput = NO_THROUGHPUT  #: of its kind
+    generation_throughput: Throughput = NO_THROUGHPUT
+
+
+class QueueReader(Protocol):
+    """The part of the database that an estimate reads."""
+
+    async def read_queue_state(self, job_id: JobId) -> QueueState:
+        """Return the queue around a job, in one read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,23 +250,18 @@ def _elapsed_s(job: Job, now: datetime) -> float:
     return max(0.0, (now - job.started_at).total_seconds())
 
 
-async def estimate_job(history: JobHistory, job: Job, now: datetime) -> Estimate:
-    """Ask the ledger what an honest answer to "how long?" is."""
-    position = await history.get_queue_position(job.id)
-    if job.status is JobStatus.QUEUED and await history.is_paused():
-        return Estimate(position, math.inf)
-    ahead = await history.list_ahead(job.id)
+async def estimate_job(jobs: QueueReader, job: Job, now: datetime) -> Estimate:
+    """Return the place of a job in the queue and the time until it is done. One read of the database."""
+    return estimate_from_queue(await jobs.read_queue_state(job.id), job, now)
+
+
+def estimate_from_queue(queue: QueueState, job: Job, now: datetime) -> Estimate:
+    """Return the place of a job in a queue that was read, and the time until it is done."""
+    if job.status is JobStatus.QUEUED and queue.is_paused:
+        return Estimate(queue.position, math.inf)
     concurrency = MAX_CONCURRENT_GENERATIONS if job.kind is JobKind.GENERATE else 1
-    remaining_s = estimate_remaining_s(job, ahead, await _get_throughput(history, job.kind), now, concurrency)
+    remaining_s = estimate_remaining_s(job, queue.ahead, queue.throughput, now, concurrency)
     if job.kind is JobKind.TRAIN and remaining_s is not None:
         # Pictures go first: what they take of the card is added. Unknown is little beside a training.
-        generations = await history.list_open(JobKind.GENERATE)
-        remaining_s += (
-            sum_remaining_s(generations, await _get_throughput(history, JobKind.GENERATE), now) or 0.0
-        )
-    return Estimate(position, remaining_s)
-
-
-async def _get_throughput(history: JobHistory, kind: JobKind) -> Throughput:
-    durations_s = await history.list_recent_durations_s(kind)
-    return Throughput(await history.get_median_step_s(kind), median(durations_s) if durations_s else None)
+        remaining_s += sum_remaining_s(queue.open_generations, queue.generation_throughput, now) or 0.0
+    return Estimate(queue.position, remaining_s)

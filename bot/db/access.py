@@ -18,10 +18,10 @@ from bot.core.accounts import (
     Quota,
     Role,
 )
-from bot.core.jobs import PAUSED_SWITCH, Draft, Job, JobKind
+from bot.core.jobs import Draft, Job, JobKind
 from bot.core.photos import PhotoSet
 from bot.db.sqlite.connection import Connection, to_ms
-from bot.db.statements import accounts, conversation, photo_sets, queue
+from bot.db.statements import accounts, conversation, photo_sets, queue, queue_state
 
 _ROLE_VALUES = {Role.GUEST: "", Role.MEMBER: "member", Role.TRUSTED: "trusted"}
 
@@ -147,12 +147,11 @@ class AccessRepository:
 
 def _read_request_state(connection: sqlite3.Connection, identity: Identity, now_ms: int) -> RequestState:
     queued_sql = "SELECT count(*) FROM jobs WHERE kind = ? AND status = 'queued'"
-    paused = connection.execute("SELECT 1 FROM switches WHERE name = ?", (PAUSED_SWITCH,)).fetchone()
     return RequestState(
         access=_get_access_status(connection, identity),
         account_state=_read_account_state(connection, identity, now_ms),
         queued_counts={kind: connection.execute(queued_sql, (str(kind),)).fetchone()[0] for kind in JobKind},
-        is_paused=paused is not None,
+        is_paused=queue_state.is_paused(connection),
     )
 
 

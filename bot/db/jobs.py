@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from statistics import median
 
 import msgspec
 
@@ -13,11 +12,11 @@ from bot.core.accounts import (
     ChatAddress,
 )
 from bot.core.jobs import (
-    PAUSED_SWITCH,
     GenerationParams,
     Job,
     JobId,
     JobKind,
+    QueueState,
 )
 from bot.core.likeness import LikenessReport, PictureSelection
 from bot.core.loras import (
@@ -26,7 +25,7 @@ from bot.core.loras import (
 from bot.core.messages import current_request
 from bot.core.outbox import NoticeKind
 from bot.db.sqlite.connection import Connection
-from bot.db.statements import queue
+from bot.db.statements import queue, queue_state
 
 
 class JobRepository:
@@ -80,10 +79,6 @@ class JobRepository:
             ),
         )
 
-    async def list_open(self, kind: JobKind) -> list[Job]:
-        """List what runs and waits of a kind; of those that wait and are alike, one stands for all."""
-        return await self._connection.read(lambda connection: queue.list_open(connection, kind))
-
     async def find_by_current_request(self) -> Job | None:
         """Give the job that what is just being carried out has begun before."""
         idempotency_key = current_request().idempotency_key
@@ -96,31 +91,9 @@ class JobRepository:
         )
         return jobs[0] if jobs else None
 
-    async def get_queue_position(self, job_id: JobId) -> int:
-        """Give a job's place in line; 1 is next or running."""
-        return 1 + await self._connection.read(lambda connection: queue.count_ahead(connection, job_id))
-
-    async def list_ahead(self, job_id: JobId) -> list[Job]:
-        """List the jobs of its kind that a queued job waits for; as `open_jobs` does."""
-        return await self._connection.read(lambda connection: queue.list_ahead(connection, job_id))
-
-    async def is_paused(self) -> bool:
-        """Check whether an administrator lets no job begin."""
-        return bool(await self._connection.fetch_rows("SELECT 1 FROM switches WHERE name = ?", PAUSED_SWITCH))
-
-    async def list_recent_durations_s(self, kind: JobKind, limit: int = 20) -> list[float]:
-        """Give how long the last jobs took that were done in one attempt, in seconds, the newest first."""
-        return [
-            (row["finished_ms"] - row["started_ms"]) / 1000 for row in await self._fetch_recent(kind, limit)
-        ]
-
-    async def get_median_step_s(self, kind: JobKind) -> float | None:
-        """Give the median seconds a step took lately; None when nothing was done yet."""
-        rows = [row for row in await self._fetch_recent(kind, 20) if row["steps"]]
-        if not rows:
-            return None
-        step_times_s = [float(row["finished_ms"] - row["started_ms"]) / 1000 / row["steps"] for row in rows]
-        return float(median(step_times_s))
+    async def read_queue_state(self, job_id: JobId) -> QueueState:
+        """Return the queue around a job: all that an estimate of its end needs, in one read."""
+        return await self._connection.read(lambda connection: queue_state.read_state(connection, job_id))
 
     async def add_generation(
         self, account: AccountId, code: LoraCode, params: GenerationParams, address: ChatAddress
@@ -272,17 +245,6 @@ class JobRepository:
 
     async def _fetch_jobs(self, sql: str, *values: object) -> list[Job]:
         return [queue.job_from_row(row) for row in await self._connection.fetch_rows(sql, *values)]
-
-    async def _fetch_recent(self, kind: JobKind, limit: int) -> list[sqlite3.Row]:
-        return await self._connection.fetch_rows(
-            # Those during which the clock was set back tell nothing; one that ended early took fewer steps.
-            "SELECT started_ms, finished_ms,"
-            " iif(json_extract(likeness, '$.saved_s') IS NULL, steps, step) AS steps"
-            " FROM jobs WHERE kind = ? AND status = 'done'"
-            " AND attempt = 1 AND started_ms <= finished_ms ORDER BY finished_ms DESC LIMIT ?",
-            str(kind),
-            limit,
-        )
 
     async def _write_if_current(
         self, job_id: JobId, attempt: int, body: Callable[[sqlite3.Connection], object]

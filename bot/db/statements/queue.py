@@ -58,13 +58,6 @@ DELETE FROM photos WHERE job = ? AND NOT EXISTS (
     WHERE jobs.id = photos.job AND accounts.keeps_photos AND (jobs.status = 'done' OR loras.state = 'ready')
 )
 """
-_RUNNING_SQL = "SELECT * FROM jobs WHERE kind = ? AND status = 'running' ORDER BY id"
-#: Jobs that wait, and are alike as far as anybody can tell how long they take: one of them, and how many.
-_SIMILAR_QUEUED_SQL = """
-SELECT min(id) AS id, count(*) AS n FROM jobs WHERE kind = ? AND status = 'queued'
-    AND (created_ms, id) < (?, ?) GROUP BY step, steps, json_extract(wish, '$.steps')
-"""
-_END_OF_QUEUE = (2**62, 0)
 
 
 def job_from_row(row: sqlite3.Row) -> Job:
@@ -248,47 +241,9 @@ def insert_notice(
     )
 
 
-def list_ahead(connection: sqlite3.Connection, job_id: JobId) -> list[Job]:
-    """List the jobs that a queued job waits for: the running ones of its kind, then the older ones.
-
-    Of those that wait and are alike, one stands for all of them.
-    """
-    row = connection.execute("SELECT kind, status, created_ms FROM jobs WHERE id = ?", (job_id,)).fetchone()
-    if row is None or row["status"] != "queued":
-        return []
-    return _list_queue(connection, row["kind"], (row["created_ms"], job_id))
-
-
 def list_open_for_account(connection: sqlite3.Connection, account: AccountId) -> list[Job]:
     """Return the queued and running jobs of an account, the oldest first."""
     rows = connection.execute(
         "SELECT * FROM jobs WHERE account = ? AND status IN ('queued', 'running') ORDER BY id", (account,)
     )
     return [job_from_row(row) for row in rows]
-
-
-def list_open(connection: sqlite3.Connection, kind: JobKind) -> list[Job]:
-    """List what runs and waits of a kind; likewise."""
-    return _list_queue(connection, str(kind), _END_OF_QUEUE)
-
-
-def count_ahead(connection: sqlite3.Connection, job_id: JobId) -> int:
-    """Count the jobs that a queued job waits for."""
-    row = connection.execute("SELECT kind, status, created_ms FROM jobs WHERE id = ?", (job_id,)).fetchone()
-    if row is None or row["status"] != "queued":
-        return 0
-    sql = (
-        "SELECT (SELECT count(*) FROM jobs WHERE kind = :kind AND status = 'running') + (SELECT count(*) FROM"
-        " jobs WHERE kind = :kind AND status = 'queued' AND (created_ms, id) < (:created_ms, :id))"
-    )
-    values = {"kind": row["kind"], "created_ms": row["created_ms"], "id": job_id}
-    return int(connection.execute(sql, values).fetchone()[0])
-
-
-def _list_queue(connection: sqlite3.Connection, kind: str, before: tuple[int, int]) -> list[Job]:
-    running = [job_from_row(row) for row in connection.execute(_RUNNING_SQL, (kind,))]
-    queued: list[Job] = []
-    for group in connection.execute(_SIMILAR_QUEUED_SQL, (kind, *before)).fetchall():
-        row = connection.execute("SELECT * FROM jobs WHERE id = ?", (group["id"],)).fetchone()
-        queued += [job_from_row(row)] * group["n"]
-    return running + queued

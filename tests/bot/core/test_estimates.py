@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from bot.core.accounts import AccountId, ChatAddress, Platform
@@ -11,9 +11,10 @@ from bot.core.jobs import (
     JobId,
     JobKind,
     JobStatus,
+    QueueState,
     Throughput,
     TrainingParams,
-    estimate_job,
+    estimate_from_queue,
     estimate_remaining_s,
 )
 from bot.core.loras import LoraCode
@@ -109,49 +110,21 @@ def test_trainings_that_run_side_by_side_are_waited_for_side_by_side() -> None:
     assert estimate_remaining_s(QUEUED, [running, running, QUEUED], pace, NOW) == (2400 + 1500) / 2 + 1500
 
 
-async def test_what_waits_to_be_drawn_is_added_to_a_running_training() -> None:
+def test_what_waits_to_be_drawn_is_added_to_a_running_training() -> None:
     drawing = replace(QUEUED, kind=JobKind.GENERATE, params=GenerationParams("a boat"))
-    history = History(drawings=[drawing] * 3, recent={JobKind.GENERATE: [8.0, 10.0, 12.0]})
-    assert (await estimate_job(history, RUNNING, NOW)).remaining_s == 2400 + 3 * 10
-    assert (await estimate_job(replace(history, recent={}), RUNNING, NOW)).remaining_s == 2400, (
-        "unknown is little"
-    )
+    queue = QueueState(1, open_generations=(drawing,) * 3, generation_throughput=Throughput(None, 10.0))
+    assert estimate_from_queue(queue, RUNNING, NOW).remaining_s == 2400 + 3 * 10
+    unknown = replace(queue, generation_throughput=UNKNOWN)
+    assert estimate_from_queue(unknown, RUNNING, NOW).remaining_s == 2400, "unknown is little"
 
 
-async def test_while_the_bot_is_paused_nothing_is_promised_to_who_waits() -> None:
-    history = History([], {JobKind.TRAIN: [600.0]}, is_paused_by_admin=True)
+def test_while_the_bot_is_paused_nothing_is_promised_to_who_waits() -> None:
+    queue = QueueState(1, is_paused=True, throughput=Throughput(None, 600.0))
     assert (
-        format_time_left((await estimate_job(history, QUEUED, NOW)).remaining_s)
+        format_time_left(estimate_from_queue(queue, QUEUED, NOW).remaining_s)
         == "it begins when the bot goes on: it is paused just now"
     )
-    assert (await estimate_job(history, RUNNING, NOW)).remaining_s == 2400, "what runs goes on"
-
-
-@dataclass
-class History:
-    """What a ledger would answer."""
-
-    drawings: list[Job]
-    recent: dict[JobKind, list[float]]
-    is_paused_by_admin: bool = False
-
-    async def get_queue_position(self, job_id: JobId) -> int:
-        return 1
-
-    async def list_ahead(self, job_id: JobId) -> list[Job]:
-        return []
-
-    async def list_open(self, kind: JobKind) -> list[Job]:
-        return self.drawings if kind is JobKind.GENERATE else []
-
-    async def list_recent_durations_s(self, kind: JobKind) -> list[float]:
-        return self.recent.get(kind, [])
-
-    async def get_median_step_s(self, kind: JobKind) -> float | None:
-        return None
-
-    async def is_paused(self) -> bool:
-        return self.is_paused_by_admin
+    assert estimate_from_queue(queue, RUNNING, NOW).remaining_s == 2400, "what runs goes on"
 
 
 def test_a_job_of_unknown_length_takes_as_long_as_jobs_do() -> None:

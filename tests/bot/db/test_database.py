@@ -196,9 +196,17 @@ async def test_nobody_waits_for_themselves(ledger: Database, anna: AccountId) ->
         (await ledger.photos.add_photos(anna, photos(n * 5), ANNAS, TrainingParams())).job for n in range(3)
     ]
     first, second, third = [job for job in jobs if job is not None]
-    assert [await ledger.jobs.get_queue_position(job.id) for job in (first, second, third)] == [1, 2, 3]
+    assert [(await ledger.jobs.read_queue_state(job.id)).position for job in (first, second, third)] == [
+        1,
+        2,
+        3,
+    ]
     await ledger.jobs.claim_next(JobKind.TRAIN)
-    assert [await ledger.jobs.get_queue_position(job.id) for job in (first, second, third)] == [1, 2, 3]
+    assert [(await ledger.jobs.read_queue_state(job.id)).position for job in (first, second, third)] == [
+        1,
+        2,
+        3,
+    ]
 
 
 CRASHER = """

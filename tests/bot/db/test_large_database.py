@@ -40,7 +40,7 @@ SCAN = re.compile(rf"SCAN ({'|'.join(GROWING)})\b")
 #: `count_all` is for tests.
 NOT_ASKED = {"monitoring.count_all"}
 #: A repository with more than this is two.
-MAX_METHODS = 26
+MAX_METHODS = 25
 #: They take the last few and stop.
 LAST_FEW = {"monitoring.list_audit_entries", "sharing.list_reports"}
 #: An index of the few rows that are meant is read to its end.

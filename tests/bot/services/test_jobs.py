@@ -195,4 +195,4 @@ async def test_a_training_that_ended_early_does_not_make_steps_seem_shorter(desk
     assert await desk.ledger.jobs.save_likeness(job.id, job.attempt, LikenessReport((), saved_s=400.0))
     desk.clock.forward(seconds=400)
     assert await desk.ledger.jobs.finish_training(job.id, job.attempt, (f"{job.code}.safetensors", "0" * 64))
-    assert await desk.ledger.jobs.get_median_step_s(JobKind.TRAIN) == 1.0
+    assert (await desk.ledger.jobs.read_queue_state(job.id)).throughput.step_s == 1.0
