@@ -124,9 +124,13 @@ def main() -> int:
     )
     # Every second step shows its photo again: an even number of steps is half and half.
     preserve_cost = measure_cost(
-        base, replace(config, preserve_class=1.0, preserve_every=1, candidate_every_steps=None), args.kind
+        base,
+        replace(
+            config, class_preservation_weight=1.0, class_preservation_interval=1, candidate_every_steps=None
+        ),
+        args.kind,
     )
-    extra_share = (preserve_cost.step_s / cost.step_s - 1) / TrainingConfig().preserve_every
+    extra_share = (preserve_cost.step_s / cost.step_s - 1) / TrainingConfig().class_preservation_interval
     report_result(
         f"{args.kind}-preserve-class",
         extra_share,

@@ -171,7 +171,7 @@ def train_pair_lora(context: EvaluationContext, people: tuple[int, int], kind: s
     """Train as the product trains, or in a way in which the trigger cannot be learnt."""
     settings, tokens = pairs.default_pair_config(context.base), pairs.TOKENS
     if kind == "rate":
-        settings = replace(settings, unet_rate=0.0, text_rate=0.0)
+        settings = replace(settings, unet_lr=0.0, text_encoder_lr=0.0)
     if kind == "words":  # the photos of one job with the words of another
         tokens = pairs.OTHER_TOKENS
     if kind == "trigger":

@@ -53,7 +53,7 @@ def build_pair_captions(people: tuple[int, int], tokens: tuple[str, str] = TOKEN
 
 def default_pair_config(base: BaseModel) -> TrainingConfig:
     """Return the product's settings, with words that learn faster, and without what comes out on the way."""
-    return replace(default_config(base), text_rate=TEXT_ENCODER_LR, candidate_every_steps=None)
+    return replace(default_config(base), text_encoder_lr=TEXT_ENCODER_LR, candidate_every_steps=None)
 
 
 def train_pair_lora(

@@ -39,7 +39,7 @@ def make_plan(args: argparse.Namespace, native_px: int) -> TrainingPlan:
     config = _build_config(args, dataset_spec.batch_size, initial_lora)
     steps_per_epoch = math.ceil(
         BatchSampler(training_images, config.batch_size, config.seed).batches_per_epoch
-        / config.gradient_accumulation
+        / config.gradient_accumulation_steps
     )
     steps = steps_per_epoch * args.max_train_epochs if args.max_train_epochs else args.max_train_steps
     warmup = args.lr_warmup_steps
@@ -51,7 +51,7 @@ def make_plan(args: argparse.Namespace, native_px: int) -> TrainingPlan:
         steps=steps,
         # Every example has its own size; this one is told in the file, and must be on the grid.
         resolution_px=max(_RESOLUTION_STEP_PX, shortest_side_px - shortest_side_px % _RESOLUTION_STEP_PX),
-        warm_up_steps=int(warmup * steps) if warmup < 1 else int(warmup),
+        lr_warmup_steps=int(warmup * steps) if warmup < 1 else int(warmup),
         masked_loss=args.masked_loss or any(subset.alpha_mask for subset, _ in dataset_spec.subsets),
         checkpoint_every_steps=save_every_steps or steps,
         checkpoint_every_s=math.inf,
@@ -137,7 +137,7 @@ def _build_config(args: argparse.Namespace, batch_size: int, initial_lora: bytes
     dropouts = network_args.parse_network_args(args.network_args)
     return TrainingConfig(
         batch_size=batch_size,
-        gradient_accumulation=args.gradient_accumulation_steps,
+        gradient_accumulation_steps=args.gradient_accumulation_steps,
         seed=secrets.randbelow(2**31) if args.seed is None else args.seed,
         rank=rank,
         alpha=alpha,
@@ -146,22 +146,22 @@ def _build_config(args: argparse.Namespace, batch_size: int, initial_lora: bytes
         module_dropout=dropouts["module_dropout"],
         train_unet=not args.network_train_text_encoder_only,
         train_text_encoder=not args.network_train_unet_only,
-        optimizer=args.optimizer_type,
+        optimizer_type=args.optimizer_type,
         optimizer_args=tuple(
             network_args.split_pair(text, "--optimizer_args") for text in args.optimizer_args
         ),
-        unet_rate=args.learning_rate if args.unet_lr is None else args.unet_lr,
-        text_rate=args.learning_rate if args.text_encoder_lr is None else args.text_encoder_lr,
-        scheduler=args.lr_scheduler,
-        scheduler_cycles=args.lr_scheduler_num_cycles,
-        scheduler_power=args.lr_scheduler_power,
-        max_gradient_norm=args.max_grad_norm,
+        unet_lr=args.learning_rate if args.unet_lr is None else args.unet_lr,
+        text_encoder_lr=args.learning_rate if args.text_encoder_lr is None else args.text_encoder_lr,
+        lr_scheduler=args.lr_scheduler,
+        lr_scheduler_num_cycles=args.lr_scheduler_num_cycles,
+        lr_scheduler_power=args.lr_scheduler_power,
+        max_grad_norm=args.max_grad_norm,
         min_snr_gamma=args.min_snr_gamma or None,  # 0 is off
         noise_offset=args.noise_offset,
         multires_noise_iterations=args.multires_noise_iterations,
         multires_noise_discount=args.multires_noise_discount,
         prior_loss_weight=args.prior_loss_weight,
-        preserve_class=args.preserve_class,
+        class_preservation_weight=args.preserve_class,
         masked_loss=args.masked_loss,
         clip_skip=args.clip_skip,
         gradient_checkpointing=True if args.gradient_checkpointing else None,

@@ -115,7 +115,7 @@ class TrainingState:
             dropout_rates=dropout_rates,
         )
         self.parameters = self.adapter.parameters()
-        self._learning_rates = {"lora_unet_": config.unet_rate, "lora_te_": config.text_rate}
+        self._learning_rates = {"lora_unet_": config.unet_lr, "lora_te_": config.text_encoder_lr}
         param_groups = [
             {"params": parameters, "lr": learning_rate}
             for prefix, learning_rate in self._learning_rates.items()

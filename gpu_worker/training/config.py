@@ -40,7 +40,7 @@ class TrainingConfig:
     #: Pictures that go through the model together.
     batch_size: int = 1
     #: Batches whose gradients are averaged into one optimizer step; sd-scripts' default.
-    gradient_accumulation: int = 1
+    gradient_accumulation_steps: int = 1
     #: Where the random draws begin: start values, noise, timesteps, order of the photos.
     seed: int = 0
 
@@ -62,23 +62,23 @@ class TrainingConfig:
 
     # --- the optimizer -----------------------------------------------------------------------------------
     #: Which optimizer, by sd-scripts' name; AdamW is its default. `optimizers.py` has the list.
-    optimizer: str = "AdamW"
+    optimizer_type: str = "AdamW"
     #: The optimizer's own settings as (name, value) pairs, such as weight_decay; none: its library's.
     optimizer_args: tuple[tuple[str, str], ...] = ()
     #: Step size for the UNet, per step; kohya's guide and most presets.
-    unet_rate: float = 1e-4
+    unet_lr: float = 1e-4
     #: Step size for the text encoder; smaller, because words forget quickly (presets: 1e-5 to 5e-5).
-    text_rate: float = 5e-5
+    text_encoder_lr: float = 5e-5
     #: How the rates go over the steps, by sd-scripts' name; its default. diffusers' schedules.
-    scheduler: str = "constant"
+    lr_scheduler: str = "constant"
     #: Steps in which the rates rise from zero; sd-scripts' default.
-    warm_up_steps: int = 0
+    lr_warmup_steps: int = 0
     #: Cycles of the schedule `cosine_with_restarts`; sd-scripts' default.
-    scheduler_cycles: int = 1
+    lr_scheduler_num_cycles: int = 1
     #: Exponent of the schedule `polynomial`; sd-scripts' default.
-    scheduler_power: float = 1.0
+    lr_scheduler_power: float = 1.0
     #: Length the gradient of all matrices together is cut down to; sd-scripts' default. 0: never cut.
-    max_gradient_norm: float = 1.0
+    max_grad_norm: float = 1.0
 
     # --- noise and loss ----------------------------------------------------------------------------------
     #: Gamma of min-SNR weighting (Hang et al. 2023; 5 in the paper and most presets); None: all steps alike.
@@ -94,9 +94,9 @@ class TrainingConfig:
     #: Weight of the loss that keeps the class as it was: a noisy photo is shown again, its caption without
     #: the trigger, and the frozen base model's own answer is wanted. The idea of OneTrainer's prior
     #: prediction and ai-toolkit's differential output preservation; sd-scripts has no such thing. 0: off.
-    preserve_class: float = 0.0
+    class_preservation_weight: float = 0.0
     #: Every so many'th picture is shown so too; that one's loss counts for as many. More is cheaper.
-    preserve_every: int = 2
+    class_preservation_interval: int = 2
     #: Whether an example's mask weighs the loss, pixel by pixel (sd-scripts' `masked_loss`).
     masked_loss: bool = False
     #: Which of the text encoder's layers is read, counted from the last, 1; None: the last (SD 1.5).
@@ -124,7 +124,7 @@ class TrainingConfig:
     #: Not before this step: a LoRA that has hardly learnt is nobody's choice.
     candidates_from_step: int = 0
     #: Steps that the LoRA which is gone on with had learnt for; what comes out on the way counts from there.
-    steps_before: int = 0
+    previous_steps: int = 0
     #: What a candidate's pictures show; none: no candidates.
     candidate_prompts: tuple[str, ...] = ()
     #: Denoising steps of these pictures: enough to see who it is. Kept low, as all candidates of a training
@@ -149,8 +149,8 @@ _TRAINING_CONFIGS: dict[ModelFamily, TrainingConfig] = {
         steps=250,
         batch_size=4,
         resolution_px=64,
-        unet_rate=2e-3,
-        text_rate=5e-4,
+        unet_lr=2e-3,
+        text_encoder_lr=5e-4,
         checkpoint_every_steps=50,
         sample_every_steps=50,
         candidate_every_steps=50,
@@ -160,8 +160,8 @@ _TRAINING_CONFIGS: dict[ModelFamily, TrainingConfig] = {
     "tiny": TrainingConfig(
         steps=80,
         resolution_px=128,
-        unet_rate=2e-3,
-        text_rate=5e-4,
+        unet_lr=2e-3,
+        text_encoder_lr=5e-4,
         checkpoint_every_steps=20,
         sample_every_steps=20,
     ),

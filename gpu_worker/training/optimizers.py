@@ -36,21 +36,21 @@ LR_SCHEDULER_NAMES = (
 def build_optimizer(config: TrainingConfig, param_groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     """Return the optimizer of a training; BadInput when its library is missing or a setting is wrong."""
     try:
-        module, name, package, default_args = _OPTIMIZERS[config.optimizer.lower()]
+        module, name, package, default_args = _OPTIMIZERS[config.optimizer_type.lower()]
     except KeyError:
         raise BadInput(
-            f"There is no optimizer {config.optimizer} here; choose {', '.join(OPTIMIZER_NAMES)}."
+            f"There is no optimizer {config.optimizer_type} here; choose {', '.join(OPTIMIZER_NAMES)}."
         ) from None
     try:
         optimizer_class = getattr(importlib.import_module(module), name)
     except ImportError as error:
         raise BadInput(f"The optimizer {name} needs the package {package}: pip install {package}.") from error
-    if config.optimizer.lower() == "prodigy" and len({group["lr"] for group in param_groups}) > 1:
+    if config.optimizer_type.lower() == "prodigy" and len({group["lr"] for group in param_groups}) > 1:
         raise BadInput(
             "The optimizer Prodigy takes one learning rate for UNet and text encoder, 1.0 as a rule."
         )
     optimizer_args = {**default_args, **{key: _parse_value(text) for key, text in config.optimizer_args}}
-    if config.optimizer.lower() == "adafactor" and optimizer_args["relative_step"]:
+    if config.optimizer_type.lower() == "adafactor" and optimizer_args["relative_step"]:
         # It finds its own step size then, and takes none.
         param_groups = [{**group, "lr": None} for group in param_groups]
         optimizer_args["lr"] = None
@@ -63,7 +63,7 @@ def build_optimizer(config: TrainingConfig, param_groups: list[dict[str, Any]]) 
 
 def optimizer_class_name(config: TrainingConfig) -> str:
     """Name the optimizer's class as sd-scripts writes it into a file's metadata."""
-    module, name, _, _ = _OPTIMIZERS[config.optimizer.lower()]
+    module, name, _, _ = _OPTIMIZERS[config.optimizer_type.lower()]
     if name == "AdamW":
         return "torch.optim.adamw.AdamW"
     return f"{module}.{name}"
@@ -82,18 +82,18 @@ def build_lr_lambda(config: TrainingConfig) -> Callable[[int], float]:
 
     A pure function of the step, so that a resumed training needs no memory of it.
     """
-    if config.scheduler not in LR_SCHEDULER_NAMES:
+    if config.lr_scheduler not in LR_SCHEDULER_NAMES:
         raise BadInput(
-            f"There is no schedule {config.scheduler} here; choose {', '.join(LR_SCHEDULER_NAMES)}."
+            f"There is no schedule {config.lr_scheduler} here; choose {', '.join(LR_SCHEDULER_NAMES)}."
         )
     parameter = torch.nn.Parameter(torch.zeros(()))
     lr_scheduler = get_scheduler(
-        config.scheduler,
+        config.lr_scheduler,
         torch.optim.SGD([parameter], lr=1.0),
-        num_warmup_steps=config.warm_up_steps,
+        num_warmup_steps=config.lr_warmup_steps,
         num_training_steps=config.steps,
-        num_cycles=config.scheduler_cycles,
-        power=config.scheduler_power,
+        num_cycles=config.lr_scheduler_num_cycles,
+        power=config.lr_scheduler_power,
     )
     lr_lambda: Callable[[int], float] = lr_scheduler.lr_lambdas[0]
     return lr_lambda

@@ -63,10 +63,19 @@ class PriorPreservation:
         self, model_input: ModelInput, images: Sequence[TrainingImage], batch_number: int
     ) -> PreservationBatch | None:
         """Return what of a batch is shown again, None when nothing is. May leave every adapter off."""
-        rows = self._choose_rows(model_input, images, batch_number) if self._config.preserve_class else {}
+        rows = (
+            self._choose_rows(model_input, images, batch_number)
+            if self._config.class_preservation_weight
+            else {}
+        )
         if not rows:
             return None
-        loss_weight = self._config.preserve_class * self._config.preserve_every * len(rows) / len(images)
+        loss_weight = (
+            self._config.class_preservation_weight
+            * self._config.class_preservation_interval
+            * len(rows)
+            / len(images)
+        )
         class_input = model_input.select_rows(tuple(rows), tuple(rows.values()))
         return PreservationBatch(class_input, self._predict_base(class_input), loss_weight)
 
@@ -77,7 +86,10 @@ class PriorPreservation:
         first_number, class_captions = batch_number * self._config.batch_size, {}
         for row, (image, caption) in enumerate(zip(images, model_input.captions, strict=True)):
             class_caption = image.class_caption(caption)
-            if class_caption is not None and (first_number + row + 1) % self._config.preserve_every == 0:
+            if (
+                class_caption is not None
+                and (first_number + row + 1) % self._config.class_preservation_interval == 0
+            ):
                 class_captions[row] = class_caption
         return class_captions
 

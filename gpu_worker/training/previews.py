@@ -83,7 +83,7 @@ class PreviewMaker:
             yield SampleEvent(
                 job_id=self._job_id,
                 attempt=self._attempt,
-                step=self._config.steps_before + step,
+                step=self._config.previous_steps + step,
                 png=png,
             )
 
@@ -107,7 +107,7 @@ class PreviewMaker:
         yield CandidateEvent(
             job_id=self._job_id,
             attempt=self._attempt,
-            step=self._config.steps_before + step,
+            step=self._config.previous_steps + step,
             lora=lora_file.write(adapter.copy_weights(), metadata, self._config.save_precision),
             pictures=tuple(pictures),
             picture_embeddings=self._identity_encoder.embed(pictures),

@@ -46,16 +46,16 @@ class TrainStep:
         # Whoever ran between two steps left another adapter on, or none.
         state.adapter.activate()
         state.set_learning_rates()
-        num_batches = self._config.gradient_accumulation
+        num_batches = self._config.gradient_accumulation_steps
         total_loss = torch.zeros((), device=self._base.device)
         with torch.enable_grad():
             for batch_offset in range(num_batches):
                 batch_loss = self.compute_loss(state, state.step * num_batches + batch_offset) / num_batches
                 state.scaler.scale(batch_loss).backward()  # type: ignore[no-untyped-call]
                 total_loss += batch_loss.detach()
-        if self._config.max_gradient_norm:
+        if self._config.max_grad_norm:
             state.scaler.unscale_(state.optimizer)
-            torch.nn.utils.clip_grad_norm_(state.parameters, self._config.max_gradient_norm)
+            torch.nn.utils.clip_grad_norm_(state.parameters, self._config.max_grad_norm)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)

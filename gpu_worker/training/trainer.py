@@ -79,7 +79,7 @@ def train(
     if request.initial_lora is not None:
         # It has learnt enough to be a candidate at once, and samples of the bare base model say nothing new.
         config = replace(
-            config, steps_before=request.start_step, candidates_from_step=0, sample_at_first=False
+            config, previous_steps=request.start_step, candidates_from_step=0, sample_at_first=False
         )
     repeats = max(1, steps * config.batch_size // max(1, len(request.photos)))
     sample_prompts = (SamplePrompt(request.sample_prompt),) if request.sample_prompt else ()
@@ -255,7 +255,7 @@ class RunState:
         """Return the metadata of a LoRA file written after so many steps."""
         record = training_metadata.TrainingRecord(
             name=task.name,
-            steps_done=task.config.steps_before + steps_done,
+            steps_done=task.config.previous_steps + steps_done,
             started_at=self._started_at,
             finished_at=time.time(),
             comment=task.comment,

@@ -43,7 +43,7 @@ def alone(base: BaseModel) -> GenerationContext:
 
 def lora_of(base: BaseModel, photos: tuple[bytes, ...], seed: int = 0) -> bytes:
     """Train a LoRA that leaves a mark."""
-    dials = TrainingConfig(steps=3, resolution_px=64, rank=4, unet_rate=5e-2, text_rate=5e-2)
+    dials = TrainingConfig(steps=3, resolution_px=64, rank=4, unet_lr=5e-2, text_encoder_lr=5e-2)
     last = list(train(base, TrainRequest(job_id=1, attempt=1, photos=photos, seed=seed), dials))[-1]
     assert isinstance(last, DoneEvent)
     assert last.lora is not None

@@ -53,13 +53,13 @@ def test_epochs_go_before_steps(data: Path, more: tuple[str, ...], steps: int) -
 
 def test_rates_fall_back_on_the_common_one(data: Path) -> None:
     dials = make(data, "--learning_rate", "1e-3", "--text_encoder_lr", "0.5").config
-    assert (dials.unet_rate, dials.text_rate) == (1e-3, 0.5)
+    assert (dials.unet_lr, dials.text_encoder_lr) == (1e-3, 0.5)
 
 
 @pytest.mark.parametrize(("told", "steps"), [("0.1", 5), ("10%", 5), ("10", 10), ("1", 1), ("0", 0)])
 def test_warm_up_is_steps_or_a_share(data: Path, told: str, steps: int) -> None:
     more = ("--lr_scheduler", "cosine", "--max_train_steps", "50", "--lr_warmup_steps", told)
-    assert make(data, *more).config.warm_up_steps == steps
+    assert make(data, *more).config.lr_warmup_steps == steps
 
 
 def test_nothing_means_sd_scripts_own(data: Path) -> None:
@@ -85,8 +85,8 @@ def test_every_flag_reaches_its_dial(data: Path) -> None:
         0.2,
         0.3,
     )
-    assert (dials.optimizer, dials.optimizer_args) == ("Lion", (("weight_decay", "0.1"),))
-    assert (dials.scheduler, dials.scheduler_cycles, dials.max_gradient_norm) == (
+    assert (dials.optimizer_type, dials.optimizer_args) == ("Lion", (("weight_decay", "0.1"),))
+    assert (dials.lr_scheduler, dials.lr_scheduler_num_cycles, dials.max_grad_norm) == (
         "cosine_with_restarts",
         3,
         0.5,

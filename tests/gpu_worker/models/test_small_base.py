@@ -55,7 +55,7 @@ def learnt(base: BaseModel) -> Seen:
 @pytest.fixture(scope="module")
 def unlearnt(base: BaseModel) -> Seen:
     """The same of a trainer that changes nothing."""
-    return trained(base, steps=1, unet_rate=0.0, text_rate=0.0)
+    return trained(base, steps=1, unet_lr=0.0, text_encoder_lr=0.0)
 
 
 def trained(base: BaseModel, **changed: float) -> Seen:

@@ -47,7 +47,7 @@ PLAIN = TrainingConfig(
     seed=4,
     resolution_px=64,
     min_snr_gamma=None,
-    max_gradient_norm=0.0,
+    max_grad_norm=0.0,
 )
 CASES = {
     "plain": Case(PLAIN),
@@ -238,8 +238,8 @@ def test_what_is_switched_on_changes_the_gradients(tiny: BaseModel) -> None:
 
 
 def test_accumulated_batches_give_the_mean_of_their_gradients(tiny: BaseModel) -> None:
-    single = replace(PLAIN, batch_size=1, gradient_accumulation=1, optimizer_args=())
-    double = replace(single, gradient_accumulation=2)
+    single = replace(PLAIN, batch_size=1, gradient_accumulation_steps=1, optimizer_args=())
+    double = replace(single, gradient_accumulation_steps=2)
     shown = InMemoryDataset(studies(CASES["plain"]))
     means: list[Tensor] = []
     state = TrainingState(tiny, single)

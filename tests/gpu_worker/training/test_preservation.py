@@ -32,7 +32,9 @@ from tests.gpu_worker.training.test_parity import (
 from tests.gpu_worker.training.test_trainer import checkpoint_at, lora_of, request, same_weights
 
 BARE = Case(
-    replace(PLAIN, preserve_class=0.7), captions=("sks person", "a photo of sks person"), trigger="sks"
+    replace(PLAIN, class_preservation_weight=0.7),
+    captions=("sks person", "a photo of sks person"),
+    trigger="sks",
 )
 
 
@@ -53,13 +55,13 @@ def with_bare_class(unet: Any, text_encoder: Any, case: Case, order: list[int]) 
         return answer
 
     loss = reference_loss(unet, text_encoder, case, order)
-    return loss + case.dials.preserve_class * F.mse_loss(told(bare), own(bare))
+    return loss + case.dials.class_preservation_weight * F.mse_loss(told(bare), own(bare))
 
 
 def test_every_gradient_of_the_preservation_equals_a_reference_step(tiny: BaseModel) -> None:
     ours, matrices, order = our_gradients(tiny, BARE)
     check_equal(ours, reference_gradients(tiny, BARE, matrices, order, with_bare_class))
-    plain, _, _ = our_gradients(tiny, replace(BARE, dials=replace(BARE.dials, preserve_class=0.0)))
+    plain, _, _ = our_gradients(tiny, replace(BARE, dials=replace(BARE.dials, class_preservation_weight=0.0)))
     assert any(not torch.equal(down, plain[name][0]) for name, (down, _) in ours.items())
 
 
@@ -67,19 +69,19 @@ def test_a_caption_without_the_trigger_is_learnt_as_ever(tiny: BaseModel) -> Non
     """A photo whose words are the class's own cannot be kept apart from the class."""
     case = replace(BARE, captions=("person", "a photo of a person"))
     ours, _, _ = our_gradients(tiny, case)
-    plain, _, _ = our_gradients(tiny, replace(case, dials=replace(case.dials, preserve_class=0.0)))
+    plain, _, _ = our_gradients(tiny, replace(case, dials=replace(case.dials, class_preservation_weight=0.0)))
     assert all(
         torch.equal(one, two) for name in ours for one, two in zip(ours[name], plain[name], strict=True)
     )
 
 
 def test_single_pictures_are_shown_again_by_turns_and_count_for_all(tiny: BaseModel) -> None:
-    dials = replace(BARE.dials, batch_size=1, preserve_every=3)
+    dials = replace(BARE.dials, batch_size=1, class_preservation_interval=3)
     state = TrainingState(tiny, dials)
     start(state)
     lesson, plain = (
         TrainStep(tiny, each, InMemoryDataset(studies(BARE)))
-        for each in (dials, replace(dials, preserve_class=0.0))
+        for each in (dials, replace(dials, class_preservation_weight=0.0))
     )
     differences = []
     for number in range(6):
@@ -97,11 +99,13 @@ def test_single_pictures_are_shown_again_by_turns_and_count_for_all(tiny: BaseMo
 def test_a_preserving_training_killed_at_any_step_gives_the_same_lora_bit_for_bit(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
-    dials = replace(quick, steps=4, save_precision="float", preserve_class=1.0, dropout=0.1)
+    dials = replace(quick, steps=4, save_precision="float", class_preservation_weight=1.0, dropout=0.1)
     whole = lora_of(train(tiny, request(photos), dials))
     for step in (1, 3):
         state = checkpoint_at(step, train(tiny, request(photos), dials))
         resumed = list(train(tiny, request(photos, state), dials))
         assert resumed[0] == StartedEvent(job_id=7, attempt=2, step=step, steps=4)
         assert same_weights(lora_of(resumed), whole)
-    assert not same_weights(lora_of(train(tiny, request(photos), replace(dials, preserve_class=0.0))), whole)
+    assert not same_weights(
+        lora_of(train(tiny, request(photos), replace(dials, class_preservation_weight=0.0))), whole
+    )

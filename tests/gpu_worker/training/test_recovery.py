@@ -46,16 +46,16 @@ def test_a_training_killed_at_any_step_gives_the_same_lora_bit_for_bit(
     dials = replace(
         quick,
         steps=4,
-        optimizer=optimizer,
+        optimizer_type=optimizer,
         optimizer_args=OPTIMIZERS[optimizer],
-        scheduler="cosine",
-        warm_up_steps=1,
+        lr_scheduler="cosine",
+        lr_warmup_steps=1,
         save_precision="float",
         dropout=0.1,
         module_dropout=0.1,
-        gradient_accumulation=2,
-        unet_rate=1.0 if optimizer == "Prodigy" else 1e-3,
-        text_rate=1.0 if optimizer == "Prodigy" else 1e-3,
+        gradient_accumulation_steps=2,
+        unet_lr=1.0 if optimizer == "Prodigy" else 1e-3,
+        text_encoder_lr=1.0 if optimizer == "Prodigy" else 1e-3,
         noise_offset=0.05,
         multires_noise_iterations=3,
     )
@@ -295,15 +295,15 @@ def test_prodigy_says_that_it_wants_one_rate(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
     with pytest.raises(BadInput, match="one learning rate"):
-        list(train(tiny, request(photos), replace(quick, optimizer="Prodigy")))
+        list(train(tiny, request(photos), replace(quick, optimizer_type="Prodigy")))
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"optimizer": "Sophia"}, "no optimizer Sophia here; choose AdamW"),
+        ({"optimizer_type": "Sophia"}, "no optimizer Sophia here; choose AdamW"),
         ({"optimizer_args": (("wieght_decay", "1"),)}, "does not take these settings"),
-        ({"scheduler": "sawtooth"}, "no schedule sawtooth here; choose"),
+        ({"lr_scheduler": "sawtooth"}, "no schedule sawtooth here; choose"),
         ({"train_unet": False, "train_text_encoder": False}, "something to train"),
     ],
 )
@@ -319,7 +319,7 @@ def test_a_finished_lora_can_be_trained_on(
 ) -> None:
     dials = replace(quick, save_precision="float")
     first = lora_of(train(tiny, request(photos), dials))
-    task = task_of(photos, replace(dials, steps=1, unet_rate=0.0, text_rate=0.0), initial_lora=first)
+    task = task_of(photos, replace(dials, steps=1, unet_lr=0.0, text_encoder_lr=0.0), initial_lora=first)
     assert same_weights(lora_of(train_photos(tiny, task)), first)
 
 
@@ -335,7 +335,7 @@ def test_samples_show_the_same_words_from_the_bare_model_on(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
     shown = (SamplePrompt("sks person", steps=2, width_px=64, height_px=64, seed=4),)
-    dials = replace(quick, steps=4, sample_every_steps=2, sample_prompts=shown, unet_rate=0.05)
+    dials = replace(quick, steps=4, sample_every_steps=2, sample_prompts=shown, unet_lr=0.05)
     events = list(train_photos(tiny, task_of(photos, dials)))
     found = [event for event in events if isinstance(event, SampleEvent)]
     assert [sample.step for sample in found] == [0, 2, 4]
@@ -348,7 +348,7 @@ def test_every_step_reports_its_loss_and_rates(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
     reports: list[StepReport] = []
-    dials = replace(quick, steps=4, scheduler="linear", unet_rate=1e-3, text_rate=1e-4)
+    dials = replace(quick, steps=4, lr_scheduler="linear", unet_lr=1e-3, text_encoder_lr=1e-4)
     list(train_photos(tiny, task_of(photos, dials, on_step=reports.append)))
     assert [report.step for report in reports] == [1, 2, 3, 4]
     assert [round(report.unet_lr, 9) for report in reports] == [1e-3, 7.5e-4, 5e-4, 2.5e-4]

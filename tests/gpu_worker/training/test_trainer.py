@@ -71,8 +71,8 @@ def uninterrupted(loaded_tiny: BaseModel, photos: tuple[bytes, ...]) -> bytes:
         steps=3,
         resolution_px=64,
         rank=4,
-        unet_rate=2e-3,
-        text_rate=5e-4,
+        unet_lr=2e-3,
+        text_encoder_lr=5e-4,
         checkpoint_every_steps=1,
         save_precision="float",
     )
