@@ -1,8 +1,7 @@
-"""Noise and loss of one training step, formula by formula."""
+"""Noise, timesteps and loss of a training step."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,33 +11,28 @@ from torch import Tensor
 from gpu_worker.training.config import TrainingConfig
 
 
-@dataclass(frozen=True)
-class NoiseSample:
-    """What chance settles in a step, on the model's device: (batch, 4, h, w) noise and (batch,) timesteps."""
-
-    noise: Tensor
-    timesteps: Tensor
-
-
 def sample_noise(
     shape: tuple[int, ...], config: TrainingConfig, num_timesteps: int, generator: torch.Generator
-) -> NoiseSample:
-    """Draw noise and timesteps on the CPU from the training's own stream: the same on every card."""
+) -> tuple[Tensor, Tensor]:
+    """Return noise of a shape (batch, 4, h, w), and timesteps (batch,).
+
+    Both are drawn on the CPU from the training's own generator, so they are the same on every device.
+    """
     noise = torch.randn(shape, generator=generator)
     if config.noise_offset:
-        # One number for a whole channel: lets a LoRA learn pictures that are dark or bright all over.
+        # One number per channel: with it a LoRA can learn images that are dark or bright all over.
         noise = noise + config.noise_offset * torch.randn(*shape[:2], 1, 1, generator=generator)
     if config.multires_noise_iterations:
         noise = _add_multires_noise(noise, config, generator)
-    return NoiseSample(noise, torch.randint(0, num_timesteps, shape[:1], generator=generator))
+    return noise, torch.randint(0, num_timesteps, shape[:1], generator=generator)
 
 
 def _add_multires_noise(noise: Tensor, config: TrainingConfig, generator: torch.Generator) -> Tensor:
-    """Add noises of ever larger grain, each weaker by the discount, and bring the sum back to deviation 1."""
+    """Add coarser noise, each weaker by the discount, and scale the sum back to a standard deviation of 1."""
     height, width = noise.shape[2:]
     scale = 1.0
     for iteration in range(config.multires_noise_iterations):
-        factor = 2 + 2 * float(torch.rand((), generator=generator))  # 2 to 4, so that grains differ
+        factor = 2 + 2 * float(torch.rand((), generator=generator))  # from 2 to 4, as in sd-scripts
         scale = factor**iteration
         coarse_size = (max(1, int(height / scale)), max(1, int(width / scale)))
         coarse_noise = torch.randn(*noise.shape[:2], *coarse_size, generator=generator)
@@ -50,7 +44,7 @@ def _add_multires_noise(noise: Tensor, config: TrainingConfig, generator: torch.
 
 
 class DiffusionLoss:
-    """How wrong the model's answer is, as one number."""
+    """Mean squared error of the prediction, weighted by mask, image and timestep."""
 
     def __init__(self, noise_scheduler: Any, config: TrainingConfig, device: torch.device) -> None:
         self._noise_scheduler, self._config = noise_scheduler, config
@@ -61,14 +55,12 @@ class DiffusionLoss:
             None if gamma is None else compute_snr_weights(alphas_cumprod, gamma, self._is_v_prediction)
         )
 
-    def compute_target(self, latents: Tensor, noise_sample: NoiseSample) -> Tensor:
-        """Return what the model should have answered."""
+    def compute_target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Return what the model should predict: the noise, or the velocity for v-prediction models."""
         if self._is_v_prediction:
-            velocity: Tensor = self._noise_scheduler.get_velocity(
-                latents, noise_sample.noise, noise_sample.timesteps
-            )
+            velocity: Tensor = self._noise_scheduler.get_velocity(latents, noise, timesteps)
             return velocity
-        return noise_sample.noise
+        return noise
 
     def __call__(
         self,
@@ -78,9 +70,10 @@ class DiffusionLoss:
         masks: Tensor | None = None,
         loss_weights: Tensor | None = None,
     ) -> Tensor:
-        """Return the loss of a batch.
+        """Return the loss of a batch, shape ().
 
-        `told` is the answer, fp32; `masks` (batch, 1, h, w) weighs pixels, `weights` (batch,) pictures.
+        `model_pred` and `target` are (batch, 4, h, w) in fp32. `masks` (batch, 1, h, w) weighs latents,
+        `loss_weights` (batch,) images.
         """
         losses = F.mse_loss(model_pred, target, reduction="none")
         if masks is not None:
@@ -94,7 +87,10 @@ class DiffusionLoss:
 
 
 def compute_snr_weights(alphas_cumprod: Tensor, gamma: float, is_v_prediction: bool) -> Tensor:
-    """Return min(SNR, gamma) / SNR for every timestep (Hang et al. 2023), so that nearly clean photos do not
-    drown the rest; divided by SNR + 1 for v-prediction."""
+    """Return the min-SNR weight of every timestep, (timesteps,), as in Hang et al. 2023.
+
+    It is min(SNR, gamma) / SNR, and min(SNR, gamma) / (SNR + 1) for v-prediction. Without it, timesteps
+    with little noise dominate the loss.
+    """
     snr = alphas_cumprod / (1 - alphas_cumprod)
     return snr.clamp(max=gamma) / (snr + 1 if is_v_prediction else snr)

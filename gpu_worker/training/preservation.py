@@ -1,7 +1,7 @@
-"""Keeping the class as it was: without the trigger, the base model's own answer is the right one.
+"""Prior preservation: without the trigger, the model must predict what the frozen base model predicts.
 
-A LoRA that only ever sees one person learns that everybody looks so. Photos of other people would tell it
-otherwise (regularisation); the frozen base model can say the same without any.
+A LoRA that only sees one person learns that everybody looks like that person. Regularisation images of other
+people prevent it; the predictions of the frozen base model do so without any images.
 """
 
 from __future__ import annotations
@@ -20,76 +20,71 @@ from gpu_worker.training.data import TrainingImage
 
 @dataclass(frozen=True)
 class ModelInput:
-    """What the model is shown: (batch, 4, h, w) noisy latents, (batch,) timesteps, and words for each."""
+    """The inputs of the UNet: (batch, 4, h, w) noisy latents, (batch,) timesteps, and a caption each."""
 
     noisy_latents: Tensor
     timesteps: Tensor
     captions: tuple[str, ...]
 
     def __add__(self, other: ModelInput) -> ModelInput:
-        noisy_latents, timesteps = (
-            torch.cat([self.noisy_latents, other.noisy_latents]),
-            torch.cat([self.timesteps, other.timesteps]),
+        return ModelInput(
+            noisy_latents=torch.cat([self.noisy_latents, other.noisy_latents]),
+            timesteps=torch.cat([self.timesteps, other.timesteps]),
+            captions=self.captions + other.captions,
         )
-        return ModelInput(noisy_latents, timesteps, self.captions + other.captions)
 
     def select_rows(self, rows: Sequence[int], captions: tuple[str, ...]) -> ModelInput:
-        """Return some of it with other words."""
-        # Stacked row by row: a list of places would have to be sent to the card, which waits for it.
-        noisy_latents, timesteps = (
-            torch.stack([tensor[row] for row in rows]) for tensor in (self.noisy_latents, self.timesteps)
+        """Return some of the rows with other captions."""
+        # Stacked row by row: a list of indices would have to be sent to the GPU, which waits for it.
+        return ModelInput(
+            noisy_latents=torch.stack([self.noisy_latents[row] for row in rows]),
+            timesteps=torch.stack([self.timesteps[row] for row in rows]),
+            captions=captions,
         )
-        return ModelInput(noisy_latents, timesteps, captions)
 
 
 @dataclass(frozen=True)
 class PreservationBatch:
-    """What of a batch is shown again, the base model's own answers (fp32), and how much they count."""
+    """The rows of a batch that are run again without the trigger."""
 
     model_input: ModelInput
-    target: Tensor
-    loss_weight: float
+    target: Tensor  #: the base model's predictions, (rows, 4, h, w), fp32
+    loss_weight: float  #: of this part's loss
 
 
 class PriorPreservation:
-    """Chooses what is shown again in a step, and asks the base model itself about it."""
+    """Builds the preservation part of each batch."""
 
     def __init__(self, base: BaseModel, config: TrainingConfig) -> None:
         self._base, self._config = base, config
-        # The frozen text encoder says the same of the same words at every step.
+        # The frozen text encoder returns the same embeddings at every step.
         self._embed_cache: dict[str, Tensor] = {}
 
     def build_batch(
         self, model_input: ModelInput, images: Sequence[TrainingImage], batch_number: int
     ) -> PreservationBatch | None:
-        """Return what of a batch is shown again, None when nothing is. May leave every adapter off."""
+        """Return the preservation part of a batch, or None. Side effect: it deactivates every adapter."""
+        config = self._config
         rows = (
-            self._choose_rows(model_input, images, batch_number)
-            if self._config.class_preservation_weight
-            else {}
+            self._choose_rows(model_input, images, batch_number) if config.class_preservation_weight else {}
         )
         if not rows:
             return None
-        loss_weight = (
-            self._config.class_preservation_weight
-            * self._config.class_preservation_interval
-            * len(rows)
-            / len(images)
-        )
+        row_weight = config.class_preservation_weight * config.class_preservation_interval
+        loss_weight = row_weight * len(rows) / len(images)
         class_input = model_input.select_rows(tuple(rows), tuple(rows.values()))
         return PreservationBatch(class_input, self._predict_base(class_input), loss_weight)
 
     def _choose_rows(
         self, model_input: ModelInput, images: Sequence[TrainingImage], batch_number: int
     ) -> dict[int, str]:
-        """Return rows with their words without the trigger; by number, so that resuming changes none."""
-        first_number, class_captions = batch_number * self._config.batch_size, {}
+        """Return row: caption without the trigger. Rows are chosen by number, so resuming changes none."""
+        class_captions = {}
+        first_number = batch_number * self._config.batch_size + 1
         for row, (image, caption) in enumerate(zip(images, model_input.captions, strict=True)):
             class_caption = image.class_caption(caption)
-            if (
-                class_caption is not None
-                and (first_number + row + 1) % self._config.class_preservation_interval == 0
-            ):
+            is_due = (first_number + row) % self._config.class_preservation_interval == 0
+            if class_caption is not None and is_due:
                 class_captions[row] = class_caption
         return class_captions
 
