@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import discord
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
 from bot.chats.discord.attachments import MAX_FILE_BYTES
 from bot.chats.discord.client import LoraCodeClient
@@ -56,13 +56,13 @@ class DiscordAdapter:
         self.client = self._create_client()
 
     async def run(self) -> None:
-        """Stay connected until cancelled; SettingsError when Discord refuses the token."""
-        retry_s = self._initial_retry_s
-        while not await self._run_client():
-            log.warning("Discord cannot be reached; the next try is in %.0f s", retry_s)
-            await asyncio.sleep(retry_s)
-            retry_s = min(2 * retry_s, MAX_RETRY_S)
-            self.client = self._create_client()
+        """Stay connected until cancelled. Raise SettingsError when Discord refuses the token."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(_CONNECT_ERRORS),
+            wait=wait_exponential(multiplier=self._initial_retry_s, max=MAX_RETRY_S),
+            before_sleep=_log_connect_error,
+        )
+        await retrying(self._run_client)
 
     async def send(self, address: ChatAddress, reply: Reply, *, nonce: str) -> str:
         """Send a new message; the id is `<channel id>/<message id>`, so that it can be found again."""
@@ -73,8 +73,10 @@ class DiscordAdapter:
         await self._get_sender().edit(address, message_id, reply)
         return message_id
 
-    async def _run_client(self) -> bool:
-        """Run the client until it is closed; False when Discord could not be reached."""
+    async def _run_client(self) -> None:
+        """Run the client until it is closed."""
+        if self.client.is_closed():
+            self.client = self._create_client()
         try:
             async with self.client:
                 await self.client.start(self._token)
@@ -84,13 +86,18 @@ class DiscordAdapter:
             if closed.code == _AUTHENTICATION_FAILED:
                 raise SettingsError(REFUSED_SENTENCE) from None
             raise
-        except _CONNECT_ERRORS as error:
-            # The class only: an error of the network layer may quote the request with its headers.
-            log.warning("connecting to Discord failed: %s", type(error).__name__)
-            return False
-        return True
 
     def _get_sender(self) -> DiscordSender:
         if not self.client.is_ready():
             raise ChatBusy("Discord is not connected yet", BUSY_RETRY_S)
         return self.client.replies.sender
+
+
+def _log_connect_error(state: RetryCallState) -> None:
+    # The class only: an error of the network layer may quote the request with its headers.
+    error = None if state.outcome is None else state.outcome.exception()
+    log.warning(
+        "Discord cannot be reached; the next try is in %.0f s (%s)",
+        state.upcoming_sleep,
+        type(error).__name__,
+    )

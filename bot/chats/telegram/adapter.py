@@ -13,9 +13,16 @@ from telegram.constants import FileSizeLimit, UpdateType
 from telegram.error import InvalidToken, RetryAfter, TelegramError
 from telegram.ext import Application, ApplicationBuilder, CallbackQueryHandler, ContextTypes
 from telegram.helpers import create_deep_linked_url
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    retry_if_not_exception_type,
+    wait_exception,
+)
 
 from bot.chats.telegram.callbacks import ACKNOWLEDGE_TIMEOUT_S, CallbackHandlers
-from bot.chats.telegram.errors import retry_after_s, retry_when_busy, translate_errors
+from bot.chats.telegram.errors import get_error, retry_after_s, retry_when_busy, translate_errors
 from bot.chats.telegram.handlers import MessageHandlers
 from bot.chats.telegram.http import AiohttpRequest, proxy_for
 from bot.chats.telegram.limits import Priority, RateLimits
@@ -134,19 +141,17 @@ class TelegramAdapter:
         return create_deep_linked_url(self._username, payload) if self._username else ""
 
     async def _connect(self) -> None:
-        while True:
-            try:
-                await self._app.initialize()
-                self._username = self._app.bot.username
-            except InvalidToken:
-                message = "TELEGRAM_BOT_TOKEN was refused by Telegram; ask BotFather for the bot's token."
-                raise SettingsError(message) from None  # the cause may quote the token
-            except TelegramError as error:
-                log.warning("Telegram cannot be reached (%s); trying again", type(error).__name__)
-                retry_s = retry_after_s(error) if isinstance(error, RetryAfter) else CONNECT_RETRY_S
-                await asyncio.sleep(retry_s)
-            else:
-                return
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(TelegramError) & retry_if_not_exception_type(InvalidToken),
+            wait=wait_exception(_connect_retry_s),
+            before_sleep=_log_connect_error,
+        )
+        try:
+            await retrying(self._app.initialize)
+        except InvalidToken:
+            message = "TELEGRAM_BOT_TOKEN was refused by Telegram; ask BotFather for the bot's token."
+            raise SettingsError(message) from None  # the cause may quote the token
+        self._username = self._app.bot.username
 
     async def _publish_commands(self) -> None:
         for language in languages():
@@ -187,3 +192,11 @@ class TelegramAdapter:
                 await self._reply_sender.send(
                     TelegramChatId(update.effective_chat.id), Reply(translate("apology"))
                 )
+
+
+def _connect_retry_s(error: BaseException) -> float:
+    return retry_after_s(error) if isinstance(error, RetryAfter) else CONNECT_RETRY_S
+
+
+def _log_connect_error(state: RetryCallState) -> None:
+    log.warning("Telegram cannot be reached (%s); trying again", type(get_error(state)).__name__)

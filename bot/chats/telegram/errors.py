@@ -1,8 +1,7 @@
-"""Telegram's errors as ours, and the patience that a rate limit asks for."""
+"""Translate Telegram's errors into ours, and retry calls that it is too busy for."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator
@@ -10,6 +9,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, TelegramError
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exception
 
 from bot.core.errors import ChatBusy, ChatUnreachable
 
@@ -47,13 +47,33 @@ def retry_after_s(error: RetryAfter) -> float:
 
 
 async def retry_when_busy(call: Callable[[], Awaitable[_T]]) -> _T:
-    """Call until it is not put off; ChatBusy when that takes too long."""
-    for _ in range(MAX_ATTEMPTS - 1):
-        try:
-            return await call()
-        except ChatBusy as busy:
-            if busy.retry_after_s > MAX_RETRY_WAIT_S:
-                raise
-            log.info("an answer waits %.1f s: %s", busy.retry_after_s, busy)
-            await asyncio.sleep(busy.retry_after_s)
-    return await call()
+    """Call until Telegram is not too busy. Raise ChatBusy when that takes too long."""
+    retrying = AsyncRetrying(
+        retry=retry_if_exception(_is_short_wait),
+        wait=wait_exception(_busy_retry_s),
+        stop=stop_after_attempt(MAX_ATTEMPTS),
+        before_sleep=_log_busy,
+        reraise=True,
+    )
+
+    async def attempt() -> _T:  # tenacity does not wait for what a lambda returns
+        return await call()
+
+    return await retrying(attempt)
+
+
+def _is_short_wait(error: BaseException) -> bool:
+    return isinstance(error, ChatBusy) and error.retry_after_s <= MAX_RETRY_WAIT_S
+
+
+def _busy_retry_s(error: BaseException) -> float:
+    return error.retry_after_s if isinstance(error, ChatBusy) else BUSY_RETRY_S
+
+
+def _log_busy(state: RetryCallState) -> None:
+    log.info("an answer waits %.1f s: %s", state.upcoming_sleep, get_error(state))
+
+
+def get_error(state: RetryCallState) -> BaseException | None:
+    """Return the error that the last attempt of a retried call ended with."""
+    return None if state.outcome is None else state.outcome.exception()

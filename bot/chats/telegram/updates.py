@@ -16,8 +16,9 @@ from weakref import WeakValueDictionary
 from telegram import Bot, Update
 from telegram.error import Conflict, RetryAfter, TelegramError, TimedOut
 from telegram.ext import Application, ExtBot
+from tenacity import AsyncRetrying, RetryCallState, wait_exponential
 
-from bot.chats.telegram.errors import retry_after_s
+from bot.chats.telegram.errors import get_error, retry_after_s
 from bot.chats.telegram.http import READ_TIMEOUT_S
 from bot.chats.telegram.limits import Priority
 from bot.core.errors import DatabaseError
@@ -129,8 +130,8 @@ LONG_POLL_S = 10
 MAX_UPDATES = 40
 
 
-#: Between tries while something is wrong, from the first to the longest; each is half as long again.
-INITIAL_BACKOFF_S, MAX_BACKOFF_S = 1.0, 30.0
+#: Seconds between attempts while something is wrong: 1, 1.5, 2.25 and so on, at most 30.
+_BACKOFF = wait_exponential(multiplier=1.0, exp_base=1.5, max=30.0)
 
 
 _T = TypeVar("_T")
@@ -174,24 +175,25 @@ class UpdatePoller:
 
 
 async def _retry_forever(call: Callable[[], Awaitable[_T]]) -> _T:
-    backoff_s = INITIAL_BACKOFF_S
-    while True:
-        try:
-            return await call()
-        except RetryAfter as error:
-            wait_s = retry_after_s(error)
-            log.warning("Telegram asks to wait %.0f s before it is asked for updates again", wait_s)
-            await asyncio.sleep(wait_s)
-            continue
-        except Conflict as error:
+    return await AsyncRetrying(wait=_retry_delay_s, before_sleep=_log_retry)(call)
+
+
+def _retry_delay_s(state: RetryCallState) -> float:
+    error = get_error(state)
+    return retry_after_s(error) if isinstance(error, RetryAfter) else _BACKOFF(state)
+
+
+def _log_retry(state: RetryCallState) -> None:
+    match error := get_error(state):
+        case RetryAfter():
+            log.warning("Telegram refuses to be asked for updates for %.0f s", state.upcoming_sleep)
+        case Conflict():
             log.error("another program asks for this bot's updates (%s); it has to end", error.message)
-        except TimedOut:
+        case TimedOut():
             log.info("Telegram did not answer in time; it is asked again")
-        except TelegramError as error:
+        case TelegramError():
             log.warning("updates cannot be had (%s: %s); trying again", type(error).__name__, error.message)
-        except DatabaseError as error:
+        case DatabaseError():
             log.error("updates cannot be kept: %s; trying again", error)
-        except Exception:
-            log.exception("updates cannot be read; trying again")
-        await asyncio.sleep(backoff_s)
-        backoff_s = min(MAX_BACKOFF_S, backoff_s * 1.5)
+        case _:
+            log.error("updates cannot be read; trying again", exc_info=error)

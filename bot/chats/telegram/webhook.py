@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import logging
 from collections.abc import AsyncIterator, Sequence
@@ -12,7 +11,15 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from telegram import Bot
 from telegram.error import BadRequest, NetworkError, RetryAfter
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    retry_if_not_exception_type,
+    wait_fixed,
+)
 
+from bot.chats.telegram.errors import get_error
 from bot.chats.telegram.updates import UpdateProcessor, parse_update
 from bot.core.addresses import ListenAddress
 from bot.core.errors import DatabaseError, SettingsError
@@ -61,19 +68,27 @@ class Webhook:
             await runner.cleanup()
 
     async def _register(self, bot: Bot, allowed_updates: Sequence[str]) -> None:
-        while True:
-            try:
-                await bot.set_webhook(
-                    self.url, allowed_updates=list(allowed_updates), secret_token=self.secret
-                )
-            except BadRequest as refusal:
-                message = f"TELEGRAM_WEBHOOK_URL: Telegram refuses it ({refusal.message})."
-                raise SettingsError(message) from None
-            except (NetworkError, RetryAfter) as error:
-                log.warning("Telegram could not be told where we listen (%s)", type(error).__name__)
-                await asyncio.sleep(REGISTER_RETRY_S)
-            else:
-                return
+        retrying = AsyncRetrying(
+            # A BadRequest is a NetworkError to the library, but trying again would not help.
+            retry=retry_if_exception_type((NetworkError, RetryAfter))
+            & retry_if_not_exception_type(BadRequest),
+            wait=wait_fixed(REGISTER_RETRY_S),
+            before_sleep=_log_register_error,
+        )
+        try:
+            await retrying(
+                bot.set_webhook,
+                self.url,
+                allowed_updates=list(allowed_updates),
+                secret_token=self.secret,
+            )
+        except BadRequest as refusal:
+            message = f"TELEGRAM_WEBHOOK_URL: Telegram refuses it ({refusal.message})."
+            raise SettingsError(message) from None
+
+
+def _log_register_error(state: RetryCallState) -> None:
+    log.warning("Telegram could not be told where we listen (%s)", type(get_error(state)).__name__)
 
 
 class WebhookHandler:
