@@ -121,11 +121,13 @@ def everything(platform: Platform) -> frozenset[str]:
 def _options(platform: Platform, page: ModuleType) -> set[str]:
     if platform is not Platform.DISCORD:
         return {f"--{each}" for each in OPTIONS}
-    tree: Any = page.LoraCodeClient(page.NOBODY).tree
-    menus = {f"Apps: {each.name}" for each in tree.get_commands() if each not in page.slash_commands(tree)}
+    tree: Any = page.LoraCodeClient(page.NO_SERVICES).tree
+    menus = {
+        f"Apps: {each.name}" for each in tree.get_commands() if each not in page.list_slash_commands(tree)
+    }
     return menus | {
         f"/{command.name} {each.display_name}"
-        for command in page.slash_commands(tree)
+        for command in page.list_slash_commands(tree)
         for each in command.parameters
     }
 
