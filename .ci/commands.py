@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import io
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any, cast
 from discord import app_commands
 from telegram.ext import CommandHandler
 
-from bot.chats.console import ConsoleAdapter
+from bot.chats.commands import COMMAND_NAMES, find_command
 from bot.chats.discord import LoraCodeClient
 from bot.chats.telegram.handlers import MessageHandlers
 from bot.chats.telegram.replies import TelegramReplies
@@ -22,7 +21,7 @@ from bot.services import Services
 from bot.services.generation_options import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, MAX_STRENGTH, OPTIONS
 from bot.texts import ENGLISH, languages, translate_to
 from bot.texts.admin import ADMIN_COMMANDS
-from bot.texts.commands import COMMANDS, command_name
+from bot.texts.commands import command_name
 from gpu_worker.protocol import SAMPLERS, SHAPES
 
 ROOT = Path(__file__).parents[1]
@@ -169,7 +168,9 @@ def _render_expression(node: ast.expr) -> str:
 
 
 def _telegram_commands() -> set[str]:
-    message_handlers = MessageHandlers(NO_SERVICES, cast(TelegramReplies, None), 0.0)
+    message_handlers = MessageHandlers(
+        NO_SERVICES, cast(TelegramReplies, None), is_replay=lambda _: False, album_timeout_s=0.0
+    )
     return {
         name
         for handler in message_handlers.handlers()
@@ -179,8 +180,7 @@ def _telegram_commands() -> set[str]:
 
 
 def _console_commands() -> set[str]:
-    chat = ConsoleAdapter(NO_SERVICES, io.StringIO(), io.StringIO())
-    return {name.removeprefix("/") for name in chat.commands()}
+    return {name for name in (*COMMAND_NAMES, *ADMIN_COMMANDS) if find_command(name) is not None}
 
 
 def _command_rows(tree: app_commands.CommandTree[Any]) -> list[tuple[str, ...]]:
@@ -195,7 +195,7 @@ def _command_rows(tree: app_commands.CommandTree[Any]) -> list[tuple[str, ...]]:
             *(f"`/{command_name(name, language)}`" for language in _list_other_languages()),
             options[name],
         )
-        for name in COMMANDS
+        for name in COMMAND_NAMES
     ]
 
 
@@ -215,7 +215,7 @@ def _describe_platforms(tree: app_commands.CommandTree[Any]) -> str:
     missing = [
         f"`/{name}` is not on {platform}."
         for platform, names in platforms.items()
-        for name in (*COMMANDS, *ADMIN_COMMANDS)
+        for name in (*COMMAND_NAMES, *ADMIN_COMMANDS)
         if name not in names
     ]
     return " ".join(missing) or "Every command is on Telegram, Discord and the console."

@@ -11,11 +11,12 @@ from pathlib import Path
 import drawn
 from bot.app.root import App, open_app
 from bot.app.settings import Settings
+from bot.chats.base import handle
 from bot.chats.console import CONSOLE_ADDRESS, CONSOLE_IDENTITY, ConsoleAdapter, terminal_locale
 from bot.core.accounts import ChatAddress, Platform
 from bot.core.errors import LoraCodeError
 from bot.core.jobs import TERMINAL_STATUSES, Job, JobId, JobStatus
-from bot.core.messages import Reply, Upload
+from bot.core.messages import Reply, Request, Upload
 
 PROMPTS = (
     "{} on mars",
@@ -81,13 +82,13 @@ async def _play_and_chat(app: App, chat: ObservedConsoleAdapter) -> None:
 async def play_demo(app: App, chat: ObservedConsoleAdapter) -> DemoResult:
     """Send five drawn photos, wait for the LoRA, ask for pictures."""
     chat.message_shown = asyncio.Event()
-    await app.services.discard_photos(CONSOLE_IDENTITY, CONSOLE_ADDRESS)
+    request, services = Request(CONSOLE_IDENTITY, CONSOLE_ADDRESS), app.services
+    await handle(services, services.photo_sets.discard_photos, request)
     photos = await asyncio.to_thread(drawn.sample_photos, PHOTO_SEED)
-    uploads = [Upload(f"photo {number}", data) for number, data in enumerate(photos, 1)]
+    uploads = tuple(Upload(f"photo {number}", data) for number, data in enumerate(photos, 1))
     chat.print_line("you: (five photos of somebody who does not exist)")
-    training_job = await _wait_for_result(
-        app, chat, await app.services.add_photos(CONSOLE_IDENTITY, CONSOLE_ADDRESS, uploads)
-    )
+    reply = await handle(services, services.photo_sets.add_photos, replace(request, uploads=uploads))
+    training_job = await _wait_for_result(app, chat, reply)
     lora = await app.database.loras.get_by_code(training_job.code)
     if lora is None or lora.file is None:
         raise LoraCodeError("the demo's LoRA has no file")
@@ -95,9 +96,10 @@ async def play_demo(app: App, chat: ObservedConsoleAdapter) -> DemoResult:
     for prompt in PROMPTS:
         command_text = f"{training_job.code} {prompt.format(lora.trigger)}"
         chat.print_line(f"you: /generate {command_text}")
-        generation_job = await _wait_for_result(
-            app, chat, await app.services.generate_from_text(CONSOLE_IDENTITY, CONSOLE_ADDRESS, command_text)
+        reply = await handle(
+            services, services.drafts.generate_from_text, replace(request, text=command_text)
         )
+        generation_job = await _wait_for_result(app, chat, reply)
         picture_paths += sorted(app.storage.picture_path("x").parent.glob(f"{generation_job.id}-*.png"))
     chat.print_line(f"The five photos, to compare: {await app.storage.write_demo_photos(photos)}")
     return DemoResult(training_job.code, app.storage.lora_path(lora.file), tuple(picture_paths))

@@ -43,7 +43,7 @@ from bot.ops.health_server import HealthServer
 from bot.ops.metrics import MetricsExporter, MetricSources
 from bot.ops.monitor import HealthInputs, Monitor
 from bot.ops.schedule import Schedule
-from bot.services import Services
+from bot.services import Services, make_services
 from bot.services.context import ServiceContext
 from gpu_worker.protocol import WorkerHealth
 
@@ -155,7 +155,11 @@ async def open_app(
         )
         recent_errors, direct_message_sender = RecentErrors(), DirectMessageSender(database, chats, clock)
         context = ServiceContext(
-            *(database, dispatcher, storage, styles, clock),
+            database=database,
+            queue=dispatcher,
+            storage=storage,
+            styles=styles,
+            clock=clock,
             max_file_bytes=lambda platform: chats[platform].max_file_bytes,
             recent_errors=recent_errors,
             rules=make_rules(settings),
@@ -165,10 +169,7 @@ async def open_app(
             start_link=lambda word: make_start_link(chats.get(Platform.TELEGRAM), word),
             coach=coach,
         )
-        # Who sits at the console runs this machine.
-        services = Services(
-            context, ModeratedDecoder(photo_decoder, moderator), settings.admins | {CONSOLE_IDENTITY}
-        )
+        services = make_services(context, ModeratedDecoder(photo_decoder, moderator))
         daily_backups = make_backups(settings, clock)
         if daily_backups is not None:
             exit_stack.push_async_callback(daily_backups.close)
@@ -191,19 +192,17 @@ async def open_app(
         logging.getLogger().addHandler(recent_errors)
         exit_stack.callback(logging.getLogger().removeHandler, recent_errors)
         yield App(
-            *(
-                database,
-                storage,
-                services,
-                gpu_backend,
-                dispatcher,
-                notice_sender,
-                schedule,
-                monitor,
-                direct_message_sender,
-                photo_decoder,
-                chats,
-            ),
+            database=database,
+            storage=storage,
+            services=services,
+            backend=gpu_backend,
+            dispatcher=dispatcher,
+            notice_sender=notice_sender,
+            schedule=schedule,
+            monitor=monitor,
+            direct_message_sender=direct_message_sender,
+            photo_decoder=photo_decoder,
+            chats=chats,
             health_server=make_health_server(settings, database, metric_sources, clock),
         )
 
@@ -282,7 +281,7 @@ def make_moderator(settings: Settings) -> Moderator:
 def make_rules(settings: Settings) -> AccessRules:
     """Give the rules by which people are served."""
     return AccessRules(
-        admins=settings.admins,
+        admins=settings.admins | {CONSOLE_IDENTITY},  # whoever sits at the console runs this machine
         access=settings.access,
         allow_list=settings.allowed,
         quotas=settings.quotas,

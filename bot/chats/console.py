@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import shlex
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
@@ -15,13 +15,13 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from bot.chats.base import run_use_case, use_language_of
+from bot.chats.base import handle, handle_action, handle_command, use_language_of
+from bot.chats.commands import find_command
 from bot.core.accounts import ChatAddress, Identity, Platform
-from bot.core.messages import Button, Reply, Upload
+from bot.core.messages import Button, Reply, Request, Upload
 from bot.services import Services
+from bot.services.access import AccessLevel
 from bot.texts import translate
-from bot.texts.admin import ADMIN_COMMANDS
-from bot.texts.commands import COMMANDS, command_names
 
 CONSOLE_IDENTITY = Identity(Platform.CONSOLE, "me")
 CONSOLE_ADDRESS = ChatAddress(Platform.CONSOLE, "me", "me")
@@ -75,9 +75,7 @@ class ConsoleAdapter:
             if line in {"/quit", "/exit"}:
                 return
             if line:
-                async with use_language_of(self._services, self._identity):
-                    reply = await run_use_case(self._handle_line(line))
-                await self.show_reply(reply)
+                await self.show_reply(await self._handle_line(line))
 
     async def send(self, address: ChatAddress, reply: Reply, *, nonce: str) -> str:
         """Print a message; the id counts the messages of this run."""
@@ -94,10 +92,10 @@ class ConsoleAdapter:
         return message_id
 
     async def show_reply(self, reply: Reply) -> None:
-        """Print an answer of the Studio; a progress card is shown until its job has ended."""
+        """Print a reply; a progress card is shown until its job has ended."""
         self._print_reply(reply)
         if reply.card_job_id is not None:
-            await self._services.record_card(reply.card_job_id, str(next(self._message_ids)))
+            await self._services.jobs.record_card(reply.card_job_id, str(next(self._message_ids)))
 
     def print_line(self, text: str) -> None:
         """Print a line of our own."""
@@ -133,54 +131,29 @@ class ConsoleAdapter:
             self._live.stop()
 
     async def _handle_line(self, line: str) -> Reply:
+        request = Request(self._identity, CONSOLE_ADDRESS)
         if line.isdecimal() and 1 <= int(line) <= len(self._buttons):
-            return await self._services.handle_button(
-                self._identity, CONSOLE_ADDRESS, self._buttons[int(line) - 1].action
-            )
-        command, _, arguments = line.partition(" ")
-        if (handler := self.commands().get(command)) is not None:
-            return await handler(arguments.strip())
-        paths = await asyncio.to_thread(parse_photo_paths, line)
+            return await handle_action(self._services, self._buttons[int(line) - 1].action, request)
+        word, _, arguments = line.partition(" ")
+        command = find_command(word.removeprefix("/")) if word.startswith("/") else None
+        if command is not None:
+            request = replace(request, text=arguments.strip())
+            return await handle_command(self._services, command, request)
+        return await handle(
+            self._services, self._answer_line, replace(request, text=line), AccessLevel.INVITED
+        )
+
+    async def _answer_line(self, request: Request) -> Reply:
+        """Take a line that is no command as paths of photos, or as a message."""
+        paths = await asyncio.to_thread(parse_photo_paths, request.text)
         if paths:
             uploads = await asyncio.to_thread(
-                lambda: [Upload(path.name, path.read_bytes()) for path in paths]
+                lambda: tuple(Upload(path.name, path.read_bytes()) for path in paths)
             )
-            return await self._services.add_photos(self._identity, CONSOLE_ADDRESS, uploads)
-        reply = (
-            None
-            if command.startswith("/")
-            else await self._services.handle_text(self._identity, CONSOLE_ADDRESS, line)
-        )
+            return await self._services.photo_sets.add_photos(replace(request, uploads=uploads))
+        is_command = request.text.startswith("/")
+        reply = None if is_command else await self._services.messages.answer_text(request)
         return reply or Reply(translate("console-lost"))
-
-    def commands(self) -> dict[str, Callable[[str], Awaitable[Reply]]]:
-        """Give what can be typed, under every name it has, and what it does."""
-        services = self._services
-        handlers: dict[str, Callable[[str], Awaitable[Reply]]] = {
-            "/start": lambda text: services.start_chat(self._identity, CONSOLE_ADDRESS, text),
-            "/help": lambda _: services.show_help(self._identity),
-            "/train": lambda _: services.start_training(self._identity, CONSOLE_ADDRESS),
-            "/generate": lambda text: services.generate_from_text(self._identity, CONSOLE_ADDRESS, text),
-            "/show": lambda text: services.show_result(self._identity, CONSOLE_ADDRESS, text),
-            "/export": lambda text: services.export_lora(self._identity, CONSOLE_ADDRESS, text),
-            "/ask": lambda text: services.request_access(self._identity, CONSOLE_ADDRESS, text),
-            "/report": lambda text: services.report_lora(self._identity, CONSOLE_ADDRESS, text),
-            "/codes": lambda _: services.list_loras(self._identity, CONSOLE_ADDRESS),
-            "/more": lambda text: services.continue_training(self._identity, CONSOLE_ADDRESS, text),
-            "/replace": lambda text: services.replace_photo(self._identity, CONSOLE_ADDRESS, text),
-            "/queue": lambda _: services.show_queue(self._identity),
-            "/cancel": lambda text: services.cancel_job(self._identity, text),
-            "/link": lambda text: services.link_accounts(self._identity, CONSOLE_ADDRESS, text),
-            "/settings": lambda _: services.show_settings(self._identity),
-            "/privacy": lambda _: services.show_privacy(self._identity),
-            "/forgetme": lambda _: services.ask_to_erase(self._identity),
-            **{f"/{name}": self._admin_handler(name) for name in ADMIN_COMMANDS},
-        }
-        aliases = [(also, each) for each in COMMANDS for also in command_names(each)]
-        return handlers | {f"/{also}": handlers[f"/{each}"] for also, each in aliases}
-
-    def _admin_handler(self, name: str) -> Callable[[str], Awaitable[Reply]]:
-        return lambda text: self._services.run_admin_command(self._identity, name, text)
 
 
 def terminal_locale(environ: Mapping[str, str]) -> str:

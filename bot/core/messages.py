@@ -1,20 +1,17 @@
-"""What the use cases take from a chat and give back to it; plain data, the same for every platform.
-
-What is just being carried out, by its name on its platform: a message is not carried out twice.
-"""
+"""What a use case takes and returns: a Request and a Reply, the same on every platform."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from bot.core.accounts import ChatAddress, Platform
+from bot.core.accounts import AccountId, ChatAddress, Identity, Platform
 from bot.core.errors import UserError
-from bot.core.jobs import JobId
+from bot.core.jobs import GenerationParams, JobId
 from bot.core.photos import NewPhoto
 
 
@@ -31,9 +28,39 @@ PhotoInput: TypeAlias = Upload | NewPhoto | UserError
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asks for: a command, a message, photos, a button or a form.
+
+    The chat fills in all but the last two, which are known once the request was let in.
+    """
+
+    identity: Identity
+    address: ChatAddress
+    text: str = ""  #: what follows a command, a plain message, or the words of a form
+    arguments: tuple[str, ...] = ()  #: what the action of a button holds, without its name
+    uploads: tuple[PhotoInput, ...] = ()
+    params: GenerationParams | None = None  #: options of `/generate` that a platform has fields for
+    command: str = ""  #: the name of the command, in English
+    #: The platform's name for the message or press. What was done for a key is not done again.
+    idempotency_key: str = ""
+    is_replay: bool = False  #: whether the bot ended while it carried this out before
+    account_id: AccountId | None = None
+    was_invited: bool = False  #: the text was a word that just let the person in
+
+    @property
+    def account(self) -> AccountId:
+        """Return the account of a request that was let in."""
+        assert self.account_id is not None, "the request was not let in"  # noqa: S101
+        return self.account_id
+
+
+@dataclass(frozen=True, slots=True)
 class Button:
-    """Something to press. `action` goes back to `Studio.press` as it is, also after a restart: at most
-    64 bytes, ids only, never state. Neighbours with the same `row` share a row; None: a row of its own."""
+    """Something to press.
+
+    `action` comes back as it is, also after a restart: at most 64 bytes, ids only, never state. Neighbours
+    with the same `row` share a row; None: a row of its own.
+    """
 
     label: str
     action: str
@@ -72,30 +99,29 @@ PictureSource: TypeAlias = Path | bytes
 class Reply:
     """One message to a person: plain text (no markup), then pictures, then buttons, then files.
 
-    `card_of` marks the message that will be edited to show that job's progress: whoever shows it tells
-    `Studio.card_shown` its message id. `replaces` asks to edit the message whose button was pressed so that
-    it reads like this, instead of sending a new one. `shows_set` marks the one message that shows the photos
-    a person is collecting: whoever shows it edits the one `Studio.set_message` names, or sends it anew and
-    tells `Studio.set_shown`. `ends_set` is the end of such a message. `is_silent` asks for no sound,
-    `is_spoiler` for pictures that are covered until somebody wants to see them. `keeps_pictures` says
-    of an edit that the message goes on showing what it shows. `copy_of` marks a message that shows a result
-    once more, and `pressed_copy_of` says that of the message whose button was pressed: whoever has it tells
-    `Studio.copy_shown` its id, so that it can be found when the result is deleted.
+    Whoever shows a reply stores the id of its message where `card_job_id`, `shows_photo_set`,
+    `result_job_id` or `pressed_result_job_id` asks for it, so that the message can be edited later.
     """
 
     text: str
     buttons: tuple[Button, ...] = ()
     pictures: tuple[PictureSource, ...] = ()
-    card_job_id: JobId | None = None
+    card_job_id: JobId | None = None  #: the message shows this job's progress and is edited as it goes on
     files: tuple[Attachment, ...] = ()
-    edits_message: bool = False
-    shows_photo_set: bool = False
+    edits_message: bool = False  #: edit the message whose button was pressed, instead of a new message
+    shows_photo_set: bool = False  #: the one message that shows the photos a person is collecting
     closed_photo_set: ClosedPhotoSet | None = None
-    is_silent: bool = False
-    is_spoiler: bool = False
-    keeps_pictures: bool = False
-    result_job_id: JobId | None = None
-    pressed_result_job_id: JobId | None = None
+    is_silent: bool = False  #: without a sound
+    is_spoiler: bool = False  #: pictures are covered until somebody wants to see them
+    keeps_pictures: bool = False  #: the edited message goes on showing the pictures that it shows
+    result_job_id: JobId | None = None  #: the message shows this result once more
+    pressed_result_job_id: JobId | None = None  #: likewise the message whose button was pressed
+    is_refusal: bool = False  #: says why nothing was done
+    language: str = field(default="", compare=False)  #: the language it is written in
+
+
+#: Everything that can be asked for.
+UseCase: TypeAlias = Callable[[Request], Awaitable[Reply]]
 
 
 class ChatAdapter(Protocol):

@@ -7,20 +7,29 @@ wrong codes keeps nobody's picture safe; it keeps machines that try numbers from
 
 from __future__ import annotations
 
-import functools
-import inspect
+import enum
 import logging
 import math
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeVar
 
-from bot.core.accounts import AccessMode, AccessStatus, AccountId, ChatAddress, Identity, Quota, Role
+from bot.core.accounts import (
+    AccessMode,
+    AccessStatus,
+    AccountId,
+    ChatAddress,
+    Identity,
+    Platform,
+    Quota,
+    Role,
+)
 from bot.core.errors import UnknownCode, UserError
 from bot.core.jobs import Job, JobId, JobKind, JobStatus, Picture, estimate_job
 from bot.core.logging import add_log_context
 from bot.core.loras import Lora, LoraCode, LoraState, format_code
+from bot.core.messages import Request
 from bot.db import Database
 from bot.services.context import ServiceContext
 from bot.texts import translate
@@ -30,41 +39,81 @@ from bot.texts.words import format_duration, format_time_left
 ONE_DAY, ONE_HOUR = timedelta(days=1), timedelta(hours=1)
 #: Of a full line: so many jobs are asked when they end; told when none of them knows; never told less.
 _MAX_ESTIMATES, _DEFAULT_WAIT_S, _MIN_WAIT_S = 5, 600.0, 60.0
+#: How much of the words after an administrator's command is stored.
+_MAX_AUDIT_CHARS = 200
+
+
+class AccessLevel(enum.Enum):
+    """Who may ask for something."""
+
+    ANYBODY = enum.auto()  #: also somebody who was banned or never let in; the request has no account
+    LINKING = enum.auto()  #: whoever links a platform where the bot does not know them yet
+    INVITED = enum.auto()  #: whoever may use the bot, or just wrote a word that lets them in
+    PERSON = enum.auto()  #: whoever may use the bot
+    ADMIN = enum.auto()  #: administrators; to others there is no such command
 
 
 class AccessPolicy:
-    """Looks at everybody who asks for something."""
+    """Checks who asks, and how often they name codes that are not theirs."""
 
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
+        self._guess_limiter = CodeGuessLimiter()
 
-    async def require_account(self, identity: Identity, is_linking: bool = False) -> AccountId:
-        """Give the account of whoever may use the bot; UserError says why somebody else may not.
+    def is_admin(self, identity: Identity) -> bool:
+        """Return whether somebody is an administrator."""
+        return identity in self._context.rules.admins
 
-        `is_joining` is for a member who comes on another platform, where they are not known yet.
-        """
+    def list_admins(self, platform: Platform) -> list[Identity]:
+        """Return the administrators on a platform."""
+        return sorted((each for each in self._context.rules.admins if each.platform is platform), key=str)
+
+    async def get_language(self, identity: Identity) -> str:
+        """Return the language, or the locale, in which a person is answered."""
+        return await self._context.database.accounts.get_language(identity)
+
+    async def admit(self, request: Request, level: AccessLevel) -> Request:
+        """Return the request with its account. Raise UserError for somebody who may not ask for it."""
+        if level is AccessLevel.ANYBODY:
+            return request
+        if level is AccessLevel.ADMIN:
+            await self._admit_admin(request)
+            return request
+        was_invited = level is AccessLevel.INVITED and await self._redeem_invite_token(request)
+        account = await self._require_account(request.identity, level)
+        add_log_context(account=account)
+        return replace(request, account_id=account, was_invited=was_invited)
+
+    async def _admit_admin(self, request: Request) -> None:
+        if not self.is_admin(request.identity):
+            raise UserError(translate("unknown-command"))
+        if request.command != "status":  # which is asked for all the time, and changes nothing
+            details = " ".join(request.text.split())[:_MAX_AUDIT_CHARS]
+            await self._context.database.monitoring.add_audit_entry(
+                request.identity, request.command, details
+            )
+
+    async def _require_account(self, identity: Identity, level: AccessLevel) -> AccountId:
         rules, database = self._context.rules, self._context.database
         if identity not in rules.admins:
             access_status = await database.access.get_access_status(identity)
             if access_status.is_banned:
                 raise UserError(translate("banned"))
             is_guest = get_role(self._context, access_status, identity) is Role.GUEST
-            is_closed = rules.access is not AccessMode.OPEN and is_guest and not is_linking
+            is_closed = rules.access is not AccessMode.OPEN and is_guest and level is not AccessLevel.LINKING
             if is_closed and not await self._is_listed(identity):
                 raise UserError(_refusal_text(rules.access, identity))
-        account = await database.accounts.get_or_create(identity)
-        add_log_context(account=account)
-        return account
+        return await database.accounts.get_or_create(identity)
 
     async def _is_listed(self, identity: Identity) -> bool:
-        """Say whether the settings name somebody as they are known on another platform."""
+        """Return whether the settings name somebody as they are known on another platform."""
         account = await self._context.database.accounts.find_by_identity(identity)
         identities = [] if account is None else await self._context.database.accounts.list_identities(account)
         return not (self._context.rules.admins | self._context.rules.allow_list).isdisjoint(identities)
 
-    async def redeem_invite_token(self, identity: Identity, text: str) -> bool:
-        """Let somebody in by the word they wrote, where there are such words; False when it is none."""
-        token = text.strip().upper()
+    async def _redeem_invite_token(self, request: Request) -> bool:
+        """Make somebody a member by the word they wrote; return False when it is no such word."""
+        identity, token = request.identity, request.text.strip().upper()
         rules, database = self._context.rules, self._context.database
         if rules.access is not AccessMode.INVITATION or identity in rules.admins or not token.isalnum():
             return False
@@ -75,6 +124,10 @@ class AccessPolicy:
             await database.accounts.get_or_create(identity), token
         )
 
+    def record_wrong_code(self, account: AccountId) -> bool:
+        """Count a code that is not the account's own; return False when it was one too many."""
+        return self._guess_limiter.record_wrong_code(account, self._context.clock())
+
 
 async def check_queue_limit(context: ServiceContext, account: AccountId, address: ChatAddress) -> None:
     """UserError, with a time, when there is no room in line: in all, or for one group or channel."""
@@ -83,13 +136,21 @@ async def check_queue_limit(context: ServiceContext, account: AccountId, address
         return
     queued_count = sum((await database.monitoring.count_queued()).values())
     if rules.max_queued_jobs is not None and queued_count >= rules.max_queued_jobs:
-        wait_s = await _estimate_wait_s(context, await database.jobs.list_running())
-        raise UserError(translate("queue-full", count=queued_count, span=format_duration(wait_s)))
+        raise UserError(
+            translate(
+                "queue-full",
+                count=queued_count,
+                span=format_duration(await _estimate_wait_s(context, await database.jobs.list_running())),
+            )
+        )
     if rules.max_chat_jobs is not None and address.is_shared:
         jobs = await database.jobs.list_open_in_chat(address, rules.max_chat_jobs)
         if len(jobs) >= rules.max_chat_jobs:
-            wait_s = await _estimate_wait_s(context, jobs)
-            raise UserError(translate("chat-full", count=len(jobs), span=format_duration(wait_s)))
+            raise UserError(
+                translate(
+                    "chat-full", count=len(jobs), span=format_duration(await _estimate_wait_s(context, jobs))
+                )
+            )
 
 
 async def _estimate_wait_s(context: ServiceContext, jobs: Sequence[Job]) -> float:
@@ -198,39 +259,6 @@ class CodeGuessLimiter:
         return not is_over_limit
 
 
-class WrongCodeCounter(Protocol):
-    """Use cases that take codes."""
-
-    async def count_wrong_code(self, who: Identity) -> bool:
-        """Count a wrong code of somebody; False when it was one too many."""
-
-
-_CounterT = TypeVar("_CounterT", bound=WrongCodeCounter)
-
-
-def limit_wrong_codes(cls: type[_CounterT]) -> type[_CounterT]:
-    """Let each public use case of a class count the codes of `who` that are not theirs."""
-    for name, method in list(vars(cls).items()):
-        if name.startswith("_") or name == "count_wrong_code" or not inspect.iscoroutinefunction(method):
-            continue
-        if "who" in inspect.signature(method).parameters:
-            setattr(cls, name, _wrap_limited(method))
-    return cls
-
-
-def _wrap_limited(use_case: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    @functools.wraps(use_case)
-    async def wrapper(services: WrongCodeCounter, who: Identity, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return await use_case(services, who, *args, **kwargs)
-        except UnknownCode as error:
-            if await services.count_wrong_code(who):
-                raise
-            raise UserError(translate("too-many-wrong-codes")) from error
-
-    return wrapper
-
-
 async def require_lora(database: Database, account: AccountId, code: LoraCode) -> Lora:
     """Give a Lora of the account; UserError tells a stranger nothing of it."""
     lora = await database.loras.get_by_code(code)
@@ -253,19 +281,19 @@ async def require_usable_lora(database: Database, account: AccountId, code: Lora
 
 
 async def _require_ready(database: Database, lora: Lora, now: datetime) -> Lora:
+    code = lora.code
     if lora.state is LoraState.READY:
         return lora
-    job = await database.jobs.get_last_training(lora.code)
+    job = await database.jobs.get_last_training(code)
     if lora.state is LoraState.TRAINING and job is not None:
-        raise await make_still_training_error(database, job, now)
+        raise UserError(
+            translate(
+                "still-training",
+                code=format_code(code),
+                left=format_time_left((await estimate_job(database.jobs, job, now)).remaining_s),
+            )
+        )
     raise UserError(not_usable(lora))
-
-
-async def make_still_training_error(database: Database, training: Job, now: datetime) -> UserError:
-    """Return the refusal to draw with a LoraCode that is still in training; it states the time left."""
-    eta = await estimate_job(database.jobs, training, now)
-    left = format_time_left(eta.remaining_s)
-    return UserError(translate("still-training", code=format_code(training.code), left=left))
 
 
 async def require_job(database: Database, account: AccountId, job_id: JobId, not_found_text: str) -> Job:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-import re
 import secrets
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeVar
 
-from bot.core.accounts import AccountId, ChatAddress, Identity, Preferences
+from bot.core.accounts import AccountId
 from bot.core.errors import UserError
 from bot.core.jobs import GenerationParams
-from bot.core.logging import log_context
-from bot.core.messages import Reply
+from bot.core.messages import Reply, Request
 from bot.db import ErasureResult
 from bot.services import generation_options
 from bot.services.context import ServiceContext
@@ -32,7 +26,6 @@ from gpu_worker.protocol import SHAPES
 
 #: A question whether everything shall be deleted is not to be answered by accident, a year later.
 CONFIRM_WITHIN = timedelta(hours=1)
-_ERASE_ACTION = re.compile(r"forgetme!:([0-9]{1,15}):([0-9]{1,12})")
 
 
 class AccountService:
@@ -41,38 +34,37 @@ class AccountService:
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
 
-    async def show_privacy(self, account: AccountId) -> Reply:
-        """Say what is kept, how long, and who sees it."""
+    async def show_privacy(self, request: Request) -> Reply:
+        """Return what is kept of a person, how long, and who sees it; also for somebody who was banned."""
+        account = await self._context.database.accounts.get_or_create(request.identity)
         return Reply(
             translate(
                 "privacy", kept=format_counts(await self._context.database.privacy.count_stored_data(account))
             )
         )
 
-    async def ask_to_erase(self, account: AccountId) -> Reply:
+    async def ask_to_erase(self, request: Request) -> Reply:
         """Ask once; the button knows whose question it is and until when it may be answered."""
+        account = await self._context.database.accounts.get_or_create(request.identity)
         expires_s = int((self._context.clock() + CONFIRM_WITHIN).timestamp())
         stored_data = await self._context.database.privacy.count_stored_data(account)
         return erasure_question(stored_data, account, expires_s)
 
-    async def erase_account(self, identity: Identity, action: str) -> Reply:
-        """Delete everything of whoever pressed, if the question was theirs; gives the receipt."""
-        match = _ERASE_ACTION.fullmatch(action)
-        account = await self._context.database.accounts.find_by_identity(
-            identity
-        )  # whoever is unknown stays so
-        if match is None or account is None or int(match[1]) != account:
+    async def erase_account(self, request: Request) -> Reply:
+        """Delete everything of whoever pressed, if the question was theirs; return the receipt."""
+        asked_account, expires_s = (int(each) for each in request.arguments)
+        database = self._context.database
+        account = await database.accounts.find_by_identity(request.identity)  # whoever is unknown stays so
+        if account is None or asked_account != account:
             raise UserError(translate("stale-button"))
-        if self._context.clock().timestamp() > int(match[2]):
+        if self._context.clock().timestamp() > expires_s:
             raise UserError(translate("forget-too-late"))
-        async with self._context.locks.get_lock(
-            account
-        ):  # photos of theirs that are just looked at come first
+        async with self._context.locks.get_lock(account):  # photos of theirs that are decoded now come first
             if (
-                await self._context.database.accounts.find_by_identity(identity) != account
-            ):  # it was joined with another meanwhile
+                await database.accounts.find_by_identity(request.identity) != account
+            ):  # it was merged meanwhile
                 raise UserError(translate("stale-button"))
-            erasure = await self._context.database.privacy.erase_account(account)
+            erasure = await database.privacy.erase_account(account)
             await delete_erased_data(self._context, erasure)
         return erasure_receipt(erasure, self._context.clock())
 
@@ -105,12 +97,14 @@ class AccountLinkService:
         self._context = context
         self._wrong_times: defaultdict[AccountId, list[datetime]] = defaultdict(list)
 
-    async def link_accounts(self, account: AccountId, address: ChatAddress, text: str) -> Reply:
-        """Show a word, or join with the account whose word was typed."""
-        if not address.is_private:  # whoever reads the word could take the account
+    async def link_accounts(self, request: Request) -> Reply:
+        """Show a word, or merge with the account whose word was typed."""
+        if not request.address.is_private:  # whoever reads the word could take the account
             raise UserError(translate("link-in-private"))
-        token = text.strip().upper()
-        return await self._join_accounts(account, token) if token else await self._create_token(account)
+        token = request.text.strip().upper()
+        if not token:
+            return await self._create_token(request.account)
+        return await self._join_accounts(request.account, token)
 
     async def _create_token(self, account: AccountId) -> Reply:
         token = "".join(secrets.choice(_ALPHABET) for _ in range(_TOKEN_CHARS))
@@ -152,40 +146,38 @@ class AccountLinkService:
             raise UserError(translate("set-is-open", held=len(account_set.photo_ids)))
 
 
-_SETTINGS_ACTION = re.compile(
-    r"settings:([0-9]{1,15}):(size|style|notices|language|photos)(?:=([a-z0-9_-]{0,30}))?"
-)
-
-
 class PreferencesService:
     """Shows and changes what a person set, and puts it into a wish that says nothing about it."""
 
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
 
-    async def show_settings(self, account: AccountId) -> Reply:
+    async def show_settings(self, request: Request) -> Reply:
         """Show what is set, with buttons that change it."""
+        account = request.account
         preferences = await self._context.database.accounts.get_preferences(account)
         style = self._context.styles.get(preferences.style)
         return settings_card(account, preferences, "" if style is None else style.localized_label)
 
-    async def handle_button(self, identity: Identity, account: AccountId, action: str) -> Reply:
-        """Do what a button says: `settings:5:size=portrait`, `…:style`, `…:language=it`; of account 5."""
-        match = _SETTINGS_ACTION.fullmatch(action)
-        if match is None or int(match[1]) != account:
-            raise UserError(translate("stale-button"))
-        async with self._context.locks.get_lock(
-            account
-        ):  # all is kept at once: two presses must not undo each other
-            return await self._apply_button(identity, account, match)
+    async def list_styles(self, request: Request) -> Reply:
+        """Show the styles to choose from."""
+        _require_own_settings(request)
+        preferences = await self._context.database.accounts.get_preferences(request.account)
+        return settings_styles(request.account, self._context.styles.search(""), preferences.style)
 
-    async def _apply_button(self, identity: Identity, account: AccountId, button: re.Match[str]) -> Reply:
-        preferences, value = await self._context.database.accounts.get_preferences(account), button[3]
-        match button[2]:
+    async def change_setting(self, request: Request) -> Reply:
+        """Change a setting: the arguments are the account, the name of the setting and its value."""
+        _require_own_settings(request)
+        # All settings are stored at once: two presses must not undo each other.
+        async with self._context.locks.get_lock(request.account):
+            return await self._change(request)
+
+    async def _change(self, request: Request) -> Reply:
+        account, (_, setting, value) = request.account, request.arguments
+        preferences = await self._context.database.accounts.get_preferences(account)
+        match setting:
             case "size" if value in SHAPES:
                 preferences = replace(preferences, size=value)
-            case "style" if value is None:
-                return settings_styles(account, self._context.styles.search(""), preferences.style)
             case "style" if not value or self._context.styles.get(value) is not None:
                 preferences = replace(preferences, style=value)
             case "notices" if value in ("sound", "silent"):
@@ -193,23 +185,17 @@ class PreferencesService:
             case "photos" if value in ("forget", "keep"):
                 preferences = replace(preferences, keeps_photos=value == "keep")
             case "language" if value in ("app", *languages()):
-                return await self._change_language(
-                    identity, account, replace(preferences, language=_parse_language(value))
-                )
+                preferences = replace(preferences, language="" if value == "app" else value)
             case _:
                 raise UserError(translate("stale-button"))
         await self._context.database.accounts.save_preferences(account, preferences)
-        if button[2] == "photos" and not preferences.keeps_photos:
+        if setting == "photos" and not preferences.keeps_photos:
             await self._context.database.checkpoint_wal()  # those that were kept are gone from the disk too
-        return replace(await self.show_settings(account), edits_message=True)
-
-    async def _change_language(
-        self, identity: Identity, account: AccountId, preferences: Preferences
-    ) -> Reply:
-        """Answer in the language that was just chosen."""
-        await self._context.database.accounts.save_preferences(account, preferences)
-        with use_language(await self._context.database.accounts.get_language(identity)):
-            return replace(await self.show_settings(account), edits_message=True)
+        if setting != "language":
+            return replace(await self.show_settings(request), edits_message=True)
+        language = await self._context.database.accounts.get_language(request.identity)
+        with use_language(language):  # the answer is in the language that was just chosen
+            return replace(await self.show_settings(request), edits_message=True, language=language)
 
     async def apply_defaults(self, account: AccountId, params: GenerationParams) -> GenerationParams:
         """Give the wish with what its person set where it says nothing."""
@@ -222,34 +208,7 @@ class PreferencesService:
         return params
 
 
-def _parse_language(value: str) -> str:
-    return "" if value == "app" else value
-
-
-class LanguageSource(Protocol):
-    """Knows which language somebody is spoken to in."""
-
-    async def language_of(self, who: Identity) -> str:
-        """Give a language or a locale; empty where nobody knows."""
-
-
-_LanguageSourceT = TypeVar("_LanguageSourceT", bound=LanguageSource)
-
-
-def use_user_language(cls: type[_LanguageSourceT]) -> type[_LanguageSourceT]:
-    """Let each public use case of a class speak the language of `who`, the person it is for."""
-    for name, method in list(vars(cls).items()):
-        if name.startswith("_") or name == "language_of" or not inspect.iscoroutinefunction(method):
-            continue
-        if "who" in inspect.signature(method).parameters:
-            setattr(cls, name, _wrap_with_language(method))
-    return cls
-
-
-def _wrap_with_language(use_case: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    @functools.wraps(use_case)
-    async def wrapper(services: LanguageSource, who: Identity, *args: Any, **kwargs: Any) -> Any:
-        with log_context(), use_language(await services.language_of(who)):
-            return await use_case(services, who, *args, **kwargs)
-
-    return wrapper
+def _require_own_settings(request: Request) -> None:
+    """Raise UserError for a button of somebody else's settings."""
+    if int(request.arguments[0]) != request.account:
+        raise UserError(translate("stale-button"))

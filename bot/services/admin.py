@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib import metadata
@@ -14,7 +13,7 @@ from bot.core.accounts import AccountId, Identity, Platform, Quota, Role
 from bot.core.errors import UserError
 from bot.core.jobs import PAUSED_SWITCH, JobKind, JobStatus, estimate_job
 from bot.core.loras import Lora, format_code, parse_code
-from bot.core.messages import Reply
+from bot.core.messages import Reply, Request
 from bot.media import status_chart
 from bot.services.access import ONE_DAY, ONE_HOUR, get_quota, get_role
 from bot.services.accounts import delete_erased_data
@@ -53,8 +52,6 @@ MAX_BROADCAST_CHARS = 1800
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _TOKEN_CHARS = 8
 _MAX_QUOTA = 100_000
-#: What is kept of the words after a command.
-_MAX_LOGGED_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,51 +63,30 @@ class _CommandTarget:
 
 
 class AdminService:
-    """Answers administrators; to others there is nothing of this."""
+    """The commands of administrators."""
 
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
-        status_service = StatusService(context, context.clock())
-        self._handlers: dict[str, Callable[[str], Awaitable[Reply]]] = {
-            "status": lambda _: status_service.show_status(),
-            "logs": lambda _: status_service.show_logs(),
-            "reports": lambda _: status_service.show_reports(),
-            "pause": lambda _: self._pause(),
-            "resume": lambda _: self._resume(),
-            "drain": lambda _: self._start_drain(),
-            "ban": self._ban,
-            "unban": self._unban,
-            "quota": self._show_quota,
-            "takedown": self._take_down,
-            "broadcast": self._broadcast,
-            "invite": lambda _: self._invite(),
-        }
 
-    async def run_command(self, identity: Identity, command: str, text: str) -> Reply:
-        """Do what a command says; UserError, as for a command that is not there, for anybody else."""
-        if identity not in self._context.rules.admins or command not in self._handlers:
-            raise UserError(translate("unknown-command"))
-        if command != "status":  # which is asked for all the time, and changes nothing
-            await self._context.database.monitoring.add_audit_entry(
-                identity, command, " ".join(text.split())[:_MAX_LOGGED_CHARS]
-            )
-        return await self._handlers[command](text.strip())
-
-    async def _pause(self) -> Reply:
+    async def pause(self, request: Request) -> Reply:
+        """Start no further job; what runs goes on."""
         await self._context.database.monitoring.set_switch(PAUSED_SWITCH, is_on=True)
         return Reply(PAUSED)
 
-    async def _resume(self) -> Reply:
+    async def resume(self, request: Request) -> Reply:
+        """Start jobs again."""
         await self._context.database.monitoring.set_switch(PAUSED_SWITCH, is_on=False)
         self._context.queue.wake()
         return Reply(RESUMED)
 
-    async def _start_drain(self) -> Reply:
+    async def drain(self, request: Request) -> Reply:
+        """Finish what runs, then stop the bot."""
         self._context.queue.request_shutdown()
         return drain_started(len(await self._context.database.jobs.list_running()))
 
-    async def _ban(self, text: str) -> Reply:
-        target = await self._require_target(text)
+    async def ban(self, request: Request) -> Reply:
+        """Close the bot to a person and stop their jobs."""
+        target = await self._require_target(request.text.strip())
         if not self._context.rules.admins.isdisjoint(target.identities):
             raise UserError(NOT_AN_ADMIN)
         await self._context.database.access.ban(target.identities)
@@ -126,14 +102,16 @@ class AdminService:
                 self._context.forget_photos(photo_hashes)
         return person_banned(target.identities, len(jobs))
 
-    async def _unban(self, text: str) -> Reply:
-        target = await self._require_target(text)
+    async def unban(self, request: Request) -> Reply:
+        """Open the bot to a person again."""
+        target = await self._require_target(request.text.strip())
         if not await self._context.database.access.unban(target.identities):
             raise UserError(NOT_BANNED)
         return person_unbanned(target.identities)
 
-    async def _show_quota(self, text: str) -> Reply:
-        target_text, *new_values = _split_target(text)
+    async def show_quota(self, request: Request) -> Reply:
+        """Show what a person may ask for; with numbers or a role, change it first."""
+        target_text, *new_values = _split_target(request.text)
         target = await self._require_target(target_text)
         if target.account is None:
             raise UserError(NO_SUCH_PERSON)
@@ -163,7 +141,9 @@ class AdminService:
             case _:
                 raise UserError(HOW_TO_QUOTA)
 
-    async def _take_down(self, text: str) -> Reply:
+    async def take_down(self, request: Request) -> Reply:
+        """Delete a LoraCode with all that was generated with it."""
+        text = request.text.strip()
         lora = await self._require_lora(text)
         async with self._context.locks.get_lock(lora.account):
             lora = await self._require_lora(text)  # it may have gone while we waited
@@ -184,14 +164,17 @@ class AdminService:
             raise UserError(NO_SUCH_CODE)
         return lora
 
-    async def _broadcast(self, text: str) -> Reply:
+    async def broadcast(self, request: Request) -> Reply:
+        """Write to everybody."""
+        text = request.text.strip()
         if not text or len(text) > MAX_BROADCAST_CHARS:
             raise UserError(BROADCAST_WHAT.format(most=MAX_BROADCAST_CHARS))
         recipient_count = await self._context.database.outbox.add_broadcast(text)
         self._context.direct_messages.wake()
         return broadcast_started(recipient_count)
 
-    async def _invite(self) -> Reply:
+    async def invite(self, request: Request) -> Reply:
+        """Make a word that lets one person in."""
         token = "".join(secrets.choice(_ALPHABET) for _ in range(_TOKEN_CHARS))
         expires_at = self._context.clock() + timedelta(days=INVITATION_DAYS)
         await self._context.database.access.save_invite_token(token, expires_at)
@@ -246,7 +229,7 @@ class StatusService:
         self._context = context
         self._started_at = started_at
 
-    async def show_status(self) -> Reply:
+    async def show_status(self, request: Request) -> Reply:
         """Tell how the machine is doing, with a picture of the last 24 hours."""
         now, database = self._context.clock(), self._context.database
         day = await self._read_day(now)
@@ -275,13 +258,13 @@ class StatusService:
         )
         return status_card(report, await asyncio.to_thread(status_chart.render_chart, day))
 
-    async def show_logs(self) -> Reply:
+    async def show_logs(self, request: Request) -> Reply:
         """List the last errors, of failed jobs too, and what administrators did last."""
         reply = error_list(await self._list_errors(self._context.clock(), MAX_ERRORS))
         audit_text = audit_log(await self._context.database.monitoring.list_audit_entries(MAX_AUDIT_ENTRIES))
         return replace(reply, text=reply.text + audit_text)
 
-    async def show_reports(self) -> Reply:
+    async def show_reports(self, request: Request) -> Reply:
         """List what people reported last."""
         return report_list(await self._context.database.sharing.list_reports(MAX_REPORTS))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bot.core.accounts import AccountId, ChatAddress
-from bot.core.errors import UserError
+from bot.core.accounts import AccountId
+from bot.core.errors import UnknownCode, UserError
 from bot.core.jobs import Draft, GenerationParams
-from bot.core.loras import Lora, LoraCode, LoraState
-from bot.core.messages import Reply
+from bot.core.loras import Lora, LoraCode, LoraState, format_code
+from bot.core.messages import Reply, Request
 from bot.services import access, generation_options
 from bot.services.accounts import PreferencesService
 from bot.services.context import ServiceContext
@@ -22,7 +22,7 @@ EMPTY_PARAMS = GenerationParams("")
 
 
 class DraftService:
-    """Keeps one draft a person; it survives restarts and is forgotten after an hour."""
+    """Keeps one draft for each person; it survives restarts and is forgotten after an hour."""
 
     def __init__(
         self, context: ServiceContext, generations: GenerationService, preferences: PreferencesService
@@ -31,33 +31,67 @@ class DraftService:
         self._generations = generations
         self._preferences = preferences
 
-    async def start_draft(
-        self,
-        account: AccountId,
-        address: ChatAddress,
-        code_text: str = "",
-        params: GenerationParams = EMPTY_PARAMS,
-    ) -> Reply:
-        """Ask for what a wish lacks, code or words; the only LoraCode that can draw is no question."""
-        params = await self._preferences.apply_defaults(account, generation_options.validate_draft(params))
+    async def generate_from_text(self, request: Request) -> Reply:
+        """Generate what was typed after `/generate`; nothing typed starts a draft."""
+        if not generation_options.clean_text(request.text):
+            return await self.start_draft(replace(request, text=""))
+        account, command = request.account, generation_options.parse(request.text)
+        if generation_options.starts_with_two_numbers(request.text):  # they need not be meant as a code
+            try:
+                await access.require_usable_lora(
+                    self._context.database, account, command.code, self._context.clock()
+                )
+            except UnknownCode as error:
+                raise UnknownCode(
+                    translate(
+                        "unknown-code-of-numbers",
+                        code=format_code(command.code),
+                        first=command.code[:4],
+                        second=command.code[4:],
+                    )
+                ) from error
+        params = await self._preferences.apply_defaults(account, command.params)
+        return await self._generations.generate(request, command.code, params)
+
+    async def generate_from_options(self, request: Request) -> Reply:
+        """Generate with typed options, the code as the text; what lacks of code and prompt is asked for."""
+        params = request.params or EMPTY_PARAMS
+        if not (request.text and params.prompt):
+            return await self.start_draft(request)
+        code, params = generation_options.read_code(request.text), generation_options.validate(params)
+        params = await self._preferences.apply_defaults(request.account, params)
+        return await self._generations.generate(request, code, params)
+
+    async def start_draft(self, request: Request) -> Reply:
+        """Ask for the code or the prompt that lacks; the only LoraCode that can draw is no question."""
+        account, address = request.account, request.address
+        params = generation_options.validate_draft(request.params or EMPTY_PARAMS)
+        params = await self._preferences.apply_defaults(account, params)
         if params.style and params.style.lower() != NO_STYLE:
             params = replace(params, style=self._context.styles.resolve(params.style).name)
-        if code_text:
-            code = generation_options.read_code(code_text)
+        if request.text:
+            code = generation_options.read_code(request.text)
         else:
             ready_loras = await self._require_ready_loras(account)
             if len(ready_loras) > 1:
                 return await self._ask_code(Draft(account, ready_loras[0].code, params, address), ready_loras)
             code = ready_loras[0].code
-        return replace(await self._continue_draft(Draft(account, code, params, address)), edits_message=False)
+        reply = await self._continue_draft(request, Draft(account, code, params, address))
+        return replace(reply, edits_message=False)
 
-    async def start_with_code(self, account: AccountId, address: ChatAddress, code: LoraCode) -> Reply:
-        """Begin with a LoraCode."""
-        params = await self._preferences.apply_defaults(account, EMPTY_PARAMS)
-        return await self._continue_draft(Draft(account, code, params, address))
+    async def start_with_code(self, request: Request) -> Reply:
+        """Start a draft with the LoraCode of a button, in the message of the button."""
+        params = await self._preferences.apply_defaults(request.account, EMPTY_PARAMS)
+        draft = Draft(request.account, LoraCode(request.arguments[0]), params, request.address)
+        return replace(await self._continue_draft(request, draft), edits_message=True)
 
-    async def handle_button(self, account: AccountId, address: ChatAddress, action: str) -> Reply:
+    async def start_after_notice(self, request: Request) -> Reply:
+        """Start a draft likewise; the notice that a LoraCode is ready stays as it is."""
+        return replace(await self.start_with_code(request), edits_message=False)
+
+    async def handle_button(self, request: Request) -> Reply:
         """Do what a button of the draft says: `style`, `style=oil`, `size=…`, `n=2`, `code=…`, `drop`."""
+        account, address, [action] = request.account, request.address, request.arguments
         draft = await self._require_draft(account)
         option, _, value = action.partition("=")
         match option:
@@ -66,7 +100,7 @@ class DraftService:
                 return Reply(translate("draft-dropped"), edits_message=True)
             case "code":
                 return await self._continue_draft(
-                    replace(draft, code=generation_options.read_code(value), address=address)
+                    request, replace(draft, code=generation_options.read_code(value), address=address)
                 )
             case "style" if action == "style":
                 return draft_styles(self._context.styles.search(""), draft.params.style)
@@ -81,17 +115,24 @@ class DraftService:
                 raise UserError(translate("stale-button"))
         return await self._save_draft(Draft(account, draft.code, params, address))
 
-    async def get_prompt(self, account: AccountId) -> str:
-        """Give the words that a draft has so far."""
-        return (await self._require_draft(account)).params.prompt
+    async def get_prompt(self, request: Request) -> str:
+        """Return the prompt that a draft has so far."""
+        return (await self._require_draft(request.account)).params.prompt
 
-    async def generate_with_prompt(self, account: AccountId, address: ChatAddress, text: str) -> Reply | None:
-        """Draw the draft with these words; None when there is no draft on this platform."""
-        draft = await self._context.database.results.get_draft(account)
-        if draft is None or draft.address.platform is not address.platform:
+    async def generate_draft(self, request: Request) -> Reply:
+        """Generate the draft with the prompt of a form."""
+        reply = await self.generate_with_prompt(request)
+        if reply is None:
+            raise UserError(translate("draft-gone"))
+        return reply
+
+    async def generate_with_prompt(self, request: Request) -> Reply | None:
+        """Generate the draft with a prompt; return None when there is no draft on this platform."""
+        draft = await self._context.database.results.get_draft(request.account)
+        if draft is None or draft.address.platform is not request.address.platform:
             return None
-        params = generation_options.parse_prompt(text, draft.params)
-        return await self._generations.generate(account, address, draft.code, params, draft)
+        params = generation_options.parse_prompt(request.text, draft.params)
+        return await self._generations.generate(request, draft.code, params, draft)
 
     async def _require_draft(self, account: AccountId) -> Draft:
         draft = await self._context.database.results.get_draft(account)
@@ -114,15 +155,15 @@ class DraftService:
         await self._context.database.results.save_draft(draft)
         return choose_code(ready_loras, is_draft=True)
 
-    async def _continue_draft(self, draft: Draft) -> Reply:
-        """Draw what has its code and its words; ask for the words otherwise."""
+    async def _continue_draft(self, request: Request, draft: Draft) -> Reply:
+        """Generate a draft that has its code and its prompt; otherwise ask for the prompt."""
         await access.require_usable_lora(
             self._context.database, draft.account, draft.code, self._context.clock()
         )
         if not draft.params.prompt:
             return await self._save_draft(draft)
         await self._context.database.results.save_draft(draft)
-        return await self._generations.generate(draft.account, draft.address, draft.code, draft.params, draft)
+        return await self._generations.generate(request, draft.code, draft.params, draft)
 
     async def _save_draft(self, draft: Draft) -> Reply:
         await self._context.database.results.save_draft(draft)

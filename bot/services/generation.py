@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from bot.core.accounts import AccountId, ChatAddress
+from bot.core.accounts import AccountId
 from bot.core.errors import ShareEnded, UnknownCode, UserError
 from bot.core.jobs import (
     MAX_CODES_PER_PICTURE,
@@ -22,7 +22,7 @@ from bot.core.jobs import (
     estimate_job,
 )
 from bot.core.loras import LoraCode, format_code
-from bot.core.messages import Reply
+from bot.core.messages import Reply, Request, Suggestion
 from bot.core.prompts import find_codes
 from bot.services import access, generation_options
 from bot.services.access import check_picture_quota
@@ -33,6 +33,7 @@ from bot.texts.results import picture_missing
 
 MAX_OPEN_GENERATIONS = 4
 VARIATIONS = 4
+MAX_SUGGESTIONS = 25
 #: Share of other noise in a variation: the picture is recognised, its details are others.
 VARIATION_STRENGTH = 0.25
 #: How much of a picture is drawn anew when it becomes larger: enough for detail, too little to change it.
@@ -46,21 +47,20 @@ _SEED_COUNT = 2**32 - VARIATIONS
 
 
 class GenerationService:
-    """Queues generations; each method gives the card to show."""
+    """Queues generations; each method returns the card to show."""
 
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
 
     async def generate(
         self,
-        account: AccountId,
-        address: ChatAddress,
+        request: Request,
         code: LoraCode,
         params: GenerationParams,
         draft: Draft | None = None,
     ) -> Reply:
-        """Draw a checked wish with a Lora the account may use; `draft`, which it came from, ends with it."""
-        database = self._context.database
+        """Queue a generation with checked options; the `draft` that they came from ends with it."""
+        database, account = self._context.database, request.account
         params = await self._resolve_params(account, code, params)
         async with self._context.locks.get_lock(account):
             jobs = await database.jobs.list_open_for_account(account)
@@ -68,28 +68,31 @@ class GenerationService:
                 raise UserError(translate("too-many-generations", most=MAX_OPEN_GENERATIONS))
             try:
                 async with self._context.admission_lock:
-                    await check_picture_quota(self._context, account, address, params.count)
-                    job = await self._add_job(account, address, code, params, draft)
+                    await check_picture_quota(self._context, account, request.address, params.count)
+                    job = await self._add_job(request, code, params, draft)
             except ShareEnded as error:  # it was taken back, or used, since we looked
                 raise UserError(translate("unknown-code")) from error
         self._context.queue.wake()
         eta = await estimate_job(database.jobs, job, self._context.clock())
         return job_card(job, eta.remaining_s, eta.position)
 
-    async def generate_again(self, account: AccountId, address: ChatAddress, job_id: JobId) -> Reply:
-        """Draw a result's wish once more, with other noise."""
-        job, params, _ = await self._require_result(account, job_id)
+    def suggest_styles(self, query: str) -> list[Suggestion]:
+        """Return styles that fit what is being typed, at most 25."""
+        return self._context.styles.search(query)[:MAX_SUGGESTIONS]
+
+    async def generate_again(self, request: Request) -> Reply:
+        """Generate a result's prompt and options once more, with other noise."""
+        job, params, _ = await self._require_result(request)
         # What changes between variations is the noise that is mixed in.
         new_params = (
             replace(params, variation_seed=_new_seed()) if params.variation else replace(params, seed=None)
         )
-        return await self.generate(account, address, job.code, _with_source(new_params, job))
+        return await self.generate(request, job.code, _with_source(new_params, job))
 
-    async def generate_variations(
-        self, account: AccountId, address: ChatAddress, job_id: JobId, number: int
-    ) -> Reply:
-        """Draw four that are like one picture of a result."""
-        job, params, pictures = await self._require_result(account, job_id)
+    async def generate_variations(self, request: Request) -> Reply:
+        """Generate four pictures that are like one picture of a result."""
+        job, params, pictures = await self._require_result(request)
+        number = int(request.arguments[1])
         picture = _find_picture(pictures, number)
         if params.redraw is None and not params.variation and params.seed is not None:
             new_params = replace(
@@ -102,17 +105,18 @@ class GenerationService:
                 source=job.id,
                 source_picture=number,
             )
-            return await self.generate(account, address, job.code, new_params)
+            return await self.generate(request, job.code, new_params)
         path = self._context.storage.picture_path(picture.file)
         size_px = await asyncio.to_thread(_read_size_px, path)
         if size_px is None:
             return picture_missing(job.id, number)
         new_params = _make_redraw_params(params, job, number, size_px, VARIATION_REDRAW)
-        return await self.generate(account, address, job.code, replace(new_params, count=VARIATIONS))
+        return await self.generate(request, job.code, replace(new_params, count=VARIATIONS))
 
-    async def enlarge(self, account: AccountId, address: ChatAddress, job_id: JobId, number: int) -> Reply:
-        """Draw one picture of a result with sides twice as long."""
-        job, params, pictures = await self._require_result(account, job_id)
+    async def enlarge(self, request: Request) -> Reply:
+        """Generate one picture of a result with sides twice as long."""
+        job, params, pictures = await self._require_result(request)
+        number = int(request.arguments[1])
         path = self._context.storage.picture_path(_find_picture(pictures, number).file)
         size_px = await asyncio.to_thread(_read_size_px, path)
         if size_px is None:
@@ -121,49 +125,44 @@ class GenerationService:
         if larger_px is None:
             raise UserError(translate("as-large-as-i-can"))
         return await self.generate(
-            account, address, job.code, _make_redraw_params(params, job, number, larger_px, LARGER_REDRAW)
+            request, job.code, _make_redraw_params(params, job, number, larger_px, LARGER_REDRAW)
         )
 
-    async def get_prompt(self, account: AccountId, job_id: JobId) -> str:
-        """Give the words of a result."""
-        return (await self._require_result(account, job_id))[1].prompt
+    async def get_prompt(self, request: Request) -> str:
+        """Return the prompt of a result."""
+        return (await self._require_result(request))[1].prompt
 
-    async def generate_edited(
-        self, account: AccountId, address: ChatAddress, job_id: JobId, text: str
-    ) -> Reply:
-        """Draw a result's wish with other words and another seed."""
-        job, params, _ = await self._require_result(account, job_id)
-        params = generation_options.parse_prompt(text, make_editable_params(job, params))
-        return await self.generate(account, address, job.code, params)
+    async def generate_edited(self, request: Request) -> Reply:
+        """Generate a result again with another prompt and another seed."""
+        job, params, _ = await self._require_result(request)
+        params = generation_options.parse_prompt(request.text, make_editable_params(job, params))
+        return await self.generate(request, job.code, params)
 
-    async def start_edit(self, account: AccountId, address: ChatAddress, job_id: JobId) -> Reply:
-        """Wait for a result's new words."""
-        job, params, _ = await self._require_result(account, job_id)
+    async def start_edit(self, request: Request) -> Reply:
+        """Wait for a result's new prompt."""
+        job, params, _ = await self._require_result(request)
         await self._context.database.results.save_draft(
-            Draft(account, job.code, make_editable_params(job, params), address)
+            Draft(request.account, job.code, make_editable_params(job, params), request.address)
         )
         return Reply(translate("edit-prompt", result=f"#{job.id}", prompt=params.prompt))
 
     async def _add_job(
-        self,
-        account: AccountId,
-        address: ChatAddress,
-        code: LoraCode,
-        params: GenerationParams,
-        draft: Draft | None,
+        self, request: Request, code: LoraCode, params: GenerationParams, draft: Draft | None
     ) -> Job:
+        database, address = self._context.database, request.address
         if draft is None:
-            return await self._context.database.jobs.add_generation(account, code, params, address)
-        job = await self._context.database.results.submit_draft(draft, params, address)
+            return await database.jobs.add_generation(request.account, code, params, address)
+        job = await database.results.submit_draft(draft, params, address)
         if job is None:
             raise UserError(translate("draft-gone"))
         return job
 
-    async def _require_result(
-        self, account: AccountId, job_id: JobId
-    ) -> tuple[Job, GenerationParams, list[Picture]]:
+    async def _require_result(self, request: Request) -> tuple[Job, GenerationParams, list[Picture]]:
         job, pictures = await access.require_result(
-            self._context.database, account, job_id, translate("stale-button")
+            self._context.database,
+            request.account,
+            JobId(int(request.arguments[0])),
+            translate("stale-button"),
         )
         assert isinstance(job.params, GenerationParams)  # noqa: S101 - a result is of a generation
         return job, job.params, pictures

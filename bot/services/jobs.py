@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bot.core.accounts import AccountId, ChatAddress
+from bot.core.accounts import AccountId
 from bot.core.errors import UserError
 from bot.core.jobs import TERMINAL_STATUSES, Job, JobId, estimate_job
 from bot.core.loras import (
@@ -15,7 +15,7 @@ from bot.core.loras import (
     format_code,
     split_code,
 )
-from bot.core.messages import Reply
+from bot.core.messages import Reply, Request
 from bot.core.photos import PHOTOS_PER_LORA
 from bot.services import access, generation_options
 from bot.services.context import ServiceContext
@@ -33,32 +33,42 @@ class JobService:
         self._context = context
         self._database = context.database
 
-    async def show_queue(self, account: AccountId) -> Reply:
-        """List them, with their places in line."""
+    async def show_queue(self, request: Request) -> Reply:
+        """List a person's open jobs, with their places in line."""
         now = self._context.clock()
-        jobs = await self._database.jobs.list_open_for_account(account)
+        jobs = await self._database.jobs.list_open_for_account(request.account)
         return job_queue([(job, await estimate_job(self._database.jobs, job, now)) for job in jobs])
 
-    async def cancel_latest(self, account: AccountId, text: str) -> Reply:
-        """Stop the newest, or that of a code."""
-        jobs = await self._database.jobs.list_open_for_account(account)
+    async def cancel_latest(self, request: Request) -> Reply:
+        """Stop the newest open job, or that of a code."""
+        jobs = await self._database.jobs.list_open_for_account(request.account)
         nothing_message = translate("nothing-open")
-        if text.strip():
-            code = generation_options.read_code(text)
+        if request.text.strip():
+            code = generation_options.read_code(request.text)
             jobs = [job for job in jobs if job.code == code]  # also with a code that is shared with them
             nothing_message = translate("nothing-open-for", code=format_code(code))
             if not jobs:
-                await access.require_lora(self._database, account, code)
+                await access.require_lora(self._database, request.account, code)
         if not jobs:
             raise UserError(nothing_message)
         return await self._cancel(max(jobs, key=lambda job: job.id))
 
-    async def cancel_job(self, account: AccountId, job_id: JobId) -> Reply:
-        """Stop this one."""
-        job = await access.require_job(self._database, account, job_id, translate("stale-button"))
+    async def cancel_job(self, request: Request) -> Reply:
+        """Stop the job of a button."""
+        job_id = JobId(int(request.arguments[0]))
+        job = await access.require_job(self._database, request.account, job_id, translate("stale-button"))
         if job.status in TERMINAL_STATUSES:
             raise UserError(translate("already-ended"))
         return await self._cancel(job)
+
+    async def has_card(self, job_id: JobId) -> bool:
+        """Return whether a message shows a job's progress already."""
+        job = await self._database.jobs.get(job_id)
+        return job is not None and job.card_message_id is not None
+
+    async def record_card(self, job_id: JobId, message_id: str) -> None:
+        """Store which message shows a job's progress."""
+        await self._database.results.save_card_message(job_id, message_id)
 
     async def _cancel(self, job: Job) -> Reply:
         photo_hashes = await self._database.photos.list_job_hashes(job.id)
@@ -71,24 +81,25 @@ class JobService:
 
 
 class ContinuationService:
-    """Trains Loras further; each belongs to whoever asks."""
+    """Trains Loras further."""
 
     def __init__(self, context: ServiceContext, photo_sets: PhotoSetService) -> None:
         self._context = context
         self._photo_sets = photo_sets
 
-    async def continue_from_text(self, account: AccountId, address: ChatAddress, text: str) -> Reply:
+    async def continue_from_text(self, request: Request) -> Reply:
         """Train a Lora further: `4071 3386 300`."""
-        code_text, steps_text = split_code(generation_options.clean_text(text))
-        return await self.continue_training(
-            account, address, generation_options.read_code(code_text), _parse_steps(steps_text)
-        )
+        code_text, steps_text = split_code(generation_options.clean_text(request.text))
+        code, steps = generation_options.read_code(code_text), _parse_steps(steps_text)
+        return await self._continue_training(request, code, steps)
 
-    async def continue_training(
-        self, account: AccountId, address: ChatAddress, code: LoraCode, steps: int = DEFAULT_EXTRA_STEPS
-    ) -> Reply:
+    async def continue_from_button(self, request: Request) -> Reply:
+        """Train the Lora of a button further."""
+        return await self._continue_training(request, LoraCode(request.arguments[0]), DEFAULT_EXTRA_STEPS)
+
+    async def _continue_training(self, request: Request, code: LoraCode, steps: int) -> Reply:
         """Begin at once where its photos are kept; else ask for five."""
-        database = self._context.database
+        database, account, address = self._context.database, request.account, request.address
         async with self._context.locks.get_lock(account):
             await access.require_ready_lora(database, account, code, self._context.clock())
             async with self._context.admission_lock:
@@ -98,27 +109,27 @@ class ContinuationService:
                 await self._check_no_other_set(account, code)
                 await database.photos.collect_for_lora(account, code, steps)
         if job is None:
-            return await self._photo_sets.repost_card(account, address)
+            return await self._photo_sets.repost_card(request)
         self._context.queue.wake()
         return continuation_started(job, await estimate_job(database.jobs, job, self._context.clock()))
 
-    async def replace_photo(self, account: AccountId, address: ChatAddress, text: str) -> Reply:
+    async def replace_photo(self, request: Request) -> Reply:
         """Ask for the photo that takes the place of one: `4071 3386 4`."""
-        database = self._context.database
-        code_text, photo_text = split_code(generation_options.clean_text(text))
+        database, account = self._context.database, request.account
+        code_text, photo_text = split_code(generation_options.clean_text(request.text))
         code = generation_options.read_code(code_text)
         await access.require_ready_lora(database, account, code, self._context.clock())
         if not re.fullmatch(rf"[1-{PHOTOS_PER_LORA}]", photo_text):
             raise UserError(translate("replace-range", most=PHOTOS_PER_LORA))
         async with self._context.locks.get_lock(account):
-            await self._photo_sets.check_open_trainings(account, address, code)
+            await self._photo_sets.check_open_trainings(account, request.address, code)
             if await database.photos.has_kept_photos(code):
                 await self._check_no_other_set(account, code)
             if not await database.photos.collect_replacement(
                 account, code, int(photo_text), DEFAULT_EXTRA_STEPS
             ):
                 return nothing_to_replace(code)
-        return await self._photo_sets.repost_card(account, address)
+        return await self._photo_sets.repost_card(request)
 
     async def _check_no_other_set(self, account: AccountId, code: LoraCode) -> None:
         photo_set = await self._context.database.photos.get_set(account)

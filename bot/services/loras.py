@@ -1,4 +1,4 @@
-"""`/codes`: a card for each Lora of a person, and what can be done with it."""
+"""A person's Loras: the list of `/codes`, a card for each, and what can be done with it."""
 
 from __future__ import annotations
 
@@ -6,90 +6,98 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-from bot.core.accounts import AccountId, ChatAddress, PendingQuestion
-from bot.core.errors import UserError
-from bot.core.loras import Lora, LoraCode, format_code
-from bot.core.messages import Reply
+from bot.core.accounts import AccountId, Identity, PendingQuestion
+from bot.core.loras import Lora, LoraCode, LoraState, format_code
+from bot.core.messages import Reply, Request, Suggestion
 from bot.services import access
 from bot.services.accounts import delete_erased_data
 from bot.services.context import ServiceContext
-from bot.services.jobs import ContinuationService
 from bot.services.photo_sets import parse_name
-from bot.services.results import ResultService
 from bot.texts import translate
 from bot.texts.loras import ask_new_name, ask_to_remove, likeness_card, lora_card, lora_list
 
-_RENAME_PREFIX = "rename:"
+#: Begins the question whose answer is the new name of a Lora.
+RENAME_PREFIX = "rename:"
+MAX_SUGGESTIONS = 25
 
 
 class LoraService:
-    """Shows, names, hands over and deletes Loras; each belongs to whoever asks."""
+    """Shows, renames and deletes Loras; each belongs to whoever asks."""
 
-    def __init__(
-        self, context: ServiceContext, results: ResultService, continuation: ContinuationService
-    ) -> None:
+    def __init__(self, context: ServiceContext) -> None:
         self._context = context
-        self._results = results
-        self._continuation = continuation
 
-    async def list_loras(self, account: AccountId, address: ChatAddress) -> Reply:
+    async def list_loras(self, request: Request) -> Reply:
         """List a person's LoraCodes, the newest first, with a button for each."""
-        loras = await self._context.database.loras.list_for_account(account)
-        shared_loras = await self._context.database.sharing.list_shared_with(account)
-        return lora_list(loras, self._context.clock(), address.platform, shared_loras)
+        loras = await self._context.database.loras.list_for_account(request.account)
+        shared_loras = await self._context.database.sharing.list_shared_with(request.account)
+        return lora_list(loras, self._context.clock(), request.address.platform, shared_loras)
 
-    async def show_lora(self, account: AccountId, code: LoraCode) -> Reply:
-        """Show one: name, state, age, size."""
+    async def go_back_to_list(self, request: Request) -> Reply:
+        """List them in the message of the button."""
+        return replace(await self.list_loras(request), edits_message=True)
+
+    async def suggest_codes(self, identity: Identity, query: str) -> list[Suggestion]:
+        """Return the LoraCodes that a person can generate with, at most 25: their own first, newest first."""
+        database, digits = self._context.database, "".join(char for char in query if char.isdigit())
+        account = await database.accounts.get_or_create(identity)
+        loras = await database.loras.list_for_account(account)
+        loras += [lora for lora, _ in await database.sharing.list_shared_with(account)]
+        ready_loras = [each for each in loras if each.state is LoraState.READY]
+        choices = [
+            Suggestion(format_code(each.code), each.code) for each in ready_loras if digits in each.code
+        ]
+        return choices[:MAX_SUGGESTIONS]
+
+    async def show_lora(self, request: Request) -> Reply:
+        """Show the Lora of a button, in its message."""
+        return replace(await self._show(request.account, _code(request)), edits_message=True)
+
+    async def _show(self, account: AccountId, code: LoraCode) -> Reply:
+        """Return the card of a Lora: name, state, age, size."""
         lora = await access.require_lora(self._context.database, account, code)
         path = None if lora.file is None else self._context.storage.lora_path(lora.file)
         size_bytes = None if path is None else await asyncio.to_thread(_read_size_bytes, path)
         return lora_card(lora, self._context.clock(), size_bytes)
 
-    async def handle_button(
-        self, account: AccountId, address: ChatAddress, action: str, code: LoraCode
-    ) -> Reply:
-        """Do what a button of a card says."""
-        lora = await access.require_lora(self._context.database, account, code)
-        match action:
-            case "code":
-                return replace(await self.show_lora(account, code), edits_message=True)
-            case "export":
-                return await self._results.export_lora(account, address, code)
-            case "likeness":
-                return await self._show_likeness(lora)
-            case "more":
-                return await self._continuation.continue_training(account, address, code)
-            case "rename":
-                await self._context.database.accounts.save_question(
-                    account, PendingQuestion(f"{_RENAME_PREFIX}{code}", address.platform)
-                )
-                return ask_new_name(lora, address.platform)
-            case "remove":
-                return ask_to_remove(lora)
-            case "remove!":
-                return await self._delete_lora(account, code)
-        raise UserError(translate("stale-button"))
+    async def ask_new_name(self, request: Request) -> Reply:
+        """Ask for a new name: the person's next message is the answer."""
+        lora = await self._require_lora(request)
+        question = PendingQuestion(f"{RENAME_PREFIX}{lora.code}", request.address.platform)
+        await self._context.database.accounts.save_question(request.account, question)
+        return ask_new_name(lora, request.address.platform)
 
-    async def rename_lora(self, account: AccountId, question: str, text: str) -> Reply:
-        """Give a Lora the name its owner wrote; `about` is the question that was answered."""
-        code = LoraCode(question.removeprefix(_RENAME_PREFIX))
-        await access.require_lora(self._context.database, account, code)
-        await self._context.database.loras.rename(code, parse_name(text))
-        return await self.show_lora(account, code)
+    async def rename_lora(self, request: Request, code: LoraCode) -> Reply:
+        """Give a Lora the name its owner wrote."""
+        await access.require_lora(self._context.database, request.account, code)
+        await self._context.database.loras.rename(code, parse_name(request.text))
+        return await self._show(request.account, code)
 
-    async def _show_likeness(self, lora: Lora) -> Reply:
-        """Show how alike it is: in words, and what it drew while it learnt."""
+    async def show_likeness(self, request: Request) -> Reply:
+        """Show how alike it is: in words, and what it generated while it was trained."""
+        lora = await self._require_lora(request)
         strips = (await self._context.database.results.list_training_pictures(lora.code))[:1]
         paths = [self._context.storage.picture_path(strip.file) for strip in strips]
         return likeness_card(lora, await asyncio.to_thread(_keep_existing, paths))
 
-    async def _delete_lora(self, account: AccountId, code: LoraCode) -> Reply:
-        async with self._context.locks.get_lock(account):
-            await access.require_lora(
-                self._context.database, account, code
-            )  # it may have gone while we waited
+    async def ask_to_delete(self, request: Request) -> Reply:
+        """Ask once whether a Lora shall be deleted."""
+        return ask_to_remove(await self._require_lora(request))
+
+    async def delete_lora(self, request: Request) -> Reply:
+        """Delete a Lora and all that anybody generated with it."""
+        code = _code(request)
+        async with self._context.locks.get_lock(request.account):
+            await self._require_lora(request)
             await delete_erased_data(self._context, await self._context.database.privacy.erase_lora(code))
         return Reply(translate("removed", code=format_code(code)), edits_message=True)
+
+    async def _require_lora(self, request: Request) -> Lora:
+        return await access.require_lora(self._context.database, request.account, _code(request))
+
+
+def _code(request: Request) -> LoraCode:
+    return LoraCode(request.arguments[0])
 
 
 def _keep_existing(paths: list[Path]) -> list[Path]:

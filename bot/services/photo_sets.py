@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import compress
@@ -12,14 +11,14 @@ from bot.core.accounts import AccountId, ChatAddress, Identity, PendingQuestion,
 from bot.core.errors import UserError
 from bot.core.jobs import Job, JobKind, TrainingParams, estimate_job
 from bot.core.loras import CLASS_WORDS, MAX_NAME_CHARS, PERSON_CLASSES, LoraCode, format_code
-from bot.core.messages import ClosedPhotoSet, PhotoInput, Reply, Upload, current_request
+from bot.core.messages import ClosedPhotoSet, PhotoInput, Reply, Request, Upload
 from bot.core.photos import MAX_PHOTOS_IN_SET, PHOTOS_PER_LORA, NewPhoto, PhotoSet
 from bot.db import AddPhotosResult
 from bot.media import contact_sheet
 from bot.media.example_set import ExampleSheet
 from bot.media.quality import can_start_training, list_overlays, list_remarks
 from bot.services import generation_options
-from bot.services.access import check_queue_limit, check_training_quota, make_still_training_error
+from bot.services.access import check_queue_limit, check_training_quota
 from bot.services.context import ServiceContext, UploadDecoder
 from bot.texts import translate
 from bot.texts.photo_sets import (
@@ -34,6 +33,7 @@ from bot.texts.photo_sets import (
     welcome,
     with_group_hint,
 )
+from bot.texts.words import format_time_left
 from gpu_worker.protocol import Crop
 
 MAX_OPEN_TRAININGS = 2
@@ -41,7 +41,6 @@ MAX_OPEN_TRAININGS = 2
 ANY_PERSON_CLASS = PERSON_CLASSES[0]
 #: What a link to the private chat hands over, so that it goes on with the set.
 TRAIN_PAYLOAD = "train"
-_SET_ACTION = re.compile(r"([0-9]{1,15}):(name|anew|class=[a-z]{1,10}|drop=[0-9]{1,15})")
 
 
 class PhotoSetService:
@@ -53,114 +52,129 @@ class PhotoSetService:
         self._example_sheet = ExampleSheet(context.storage)
         self._predecode_limit = asyncio.Semaphore(1)
 
-    async def needs_consent(self, identity: Identity, account: AccountId) -> bool:
-        """Say whether a person is still to be asked; whoever sits at the console runs this machine."""
-        return (
-            identity.platform is not Platform.CONSOLE
-            and not await self._context.database.accounts.has_consented(account)
+    async def needs_consent(self, request: Request) -> bool:
+        """Return whether a person is still to agree; whoever sits at the console runs this machine."""
+        if request.identity.platform is Platform.CONSOLE:
+            return False
+        return not await self._context.database.accounts.has_consented(request.account)
+
+    async def show_welcome(self, request: Request) -> Reply:
+        """Return what will happen and what makes a good set, and ask for consent once."""
+        reply = welcome(
+            request.identity.platform,
+            await self.needs_consent(request),
+            await self._example_sheet.get_picture(),
         )
+        return self._add_group_hint(request.address, reply)
 
-    async def show_welcome(self, identity: Identity, account: AccountId, address: ChatAddress) -> Reply:
-        """Say what will happen, show what makes a good set, and ask for consent once."""
-        needs_consent = await self.needs_consent(identity, account)
-        reply = welcome(identity.platform, needs_consent, await self._example_sheet.get_picture())
-        return self._add_group_hint(address, reply)
+    async def record_consent(self, request: Request) -> Reply:
+        """Record that a person agreed, and ask for photos."""
+        await self._context.database.accounts.record_consent(request.account)
+        photo_set = await self._context.database.photos.get_set(request.account)
+        reply = consent_recorded(photo_set, request.address.platform, await self._example_sheet.get_picture())
+        return replace(self._add_group_hint(request.address, reply), edits_message=True)
 
-    async def record_consent(self, account: AccountId, address: ChatAddress) -> Reply:
-        """Take a person's word, and tell them to send photos."""
-        await self._context.database.accounts.record_consent(account)
-        photo_set = await self._context.database.photos.get_set(account)
-        reply = consent_recorded(photo_set, address.platform, await self._example_sheet.get_picture())
-        return replace(self._add_group_hint(address, reply), edits_message=True)
-
-    async def start_training(self, identity: Identity, account: AccountId, address: ChatAddress) -> Reply:
-        """Say which photos are missing or how to send them; start when exactly five are there."""
-        if await self.needs_consent(identity, account):
+    async def start_training(self, request: Request) -> Reply:
+        """Return which photos are missing or how to send them; start when exactly five are there."""
+        if await self.needs_consent(request):
             return consent_question(0)
-        await self._check_open_trainings(account, address)
-        held_count = await self._context.database.photos.count_collected(account)
-        if held_count == PHOTOS_PER_LORA and await self._can_start_training(account):
-            return await self.train_first_five(identity, account, address)
+        await self._check_open_trainings(request)
+        held_count = await self._context.database.photos.count_collected(request.account)
+        if held_count == PHOTOS_PER_LORA and await self._can_start_training(request.account):
+            return await self.train_first_five(request)
         if held_count == 0:
-            return await self.show_set(account, address)
-        return await self.repost_card(account, address)
+            return await self.show_set(request)
+        return await self.repost_card(request)
 
-    async def repost_card(self, account: AccountId, address: ChatAddress) -> Reply:
-        """Show the set anew, below what its person wrote, and no longer above."""
+    async def repost_card(self, request: Request) -> Reply:
+        """Show the set in a new message, below what its person wrote; the earlier message ends."""
+        account, address = request.account, request.address
         previous_set = await self._context.database.photos.get_set(account)
         await self._context.database.photos.touch_set(account, address)
         await self._context.database.photos.save_set_message(account, None)
         return replace(
-            await self.show_set(account, address),
+            await self.show_set(request),
             closed_photo_set=_end_previous_card(previous_set, address, translate("set-below")),
         )
 
-    async def predecode_photo(self, identity: Identity, account: AccountId, upload: Upload) -> PhotoInput:
-        """Open a photo before it is taken; whoever has not agreed yet finds it as it came."""
-        if await self.needs_consent(identity, account):
+    async def predecode_photo(self, request: Request) -> PhotoInput:
+        """Decode the photo of a request before its album is complete; without consent, return it as it is."""
+        [upload] = request.uploads
+        if await self.needs_consent(request):
             return upload
-        async with (
-            self._predecode_limit
-        ):  # one at a time: nobody waits for it yet, but somebody does for the gate
+        async with self._predecode_limit:  # one at a time: nobody waits for it yet
             return await self._decode(upload)
 
-    async def add_photos(
-        self, identity: Identity, account: AccountId, address: ChatAddress, uploads: Sequence[PhotoInput]
-    ) -> Reply:
-        """Take the photos of one message or album; exactly five in the set start its training."""
-        if not uploads:
+    async def add_photos(self, request: Request) -> Reply:
+        """Add the photos of one message or album; exactly five in the set start its training."""
+        if not request.uploads:
             raise UserError(translate("no-photo-sent"))
-        if len(uploads) > MAX_PHOTOS_IN_SET:
-            raise UserError(translate("too-many-files", sent=len(uploads), most=MAX_PHOTOS_IN_SET))
-        if await self.needs_consent(identity, account):
-            return consent_question(len(uploads))
-        database, queue = self._context.database, self._context.queue
-        async with self._context.locks.get_lock(account):
-            await self._check_open_trainings(account, address)
-            decoded = await asyncio.gather(*(self._decode(upload) for upload in uploads))
-            photos = [item for item in decoded if isinstance(item, NewPhoto)]
-            class_word = (await database.photos.get_set(account)).class_word
-            photos, crops = await self._measure_photos(photos, class_word)
-            starts_training = await self._can_start_training(account, [photo.data for photo in photos])
-            async with self._context.admission_lock:
-                await check_queue_limit(self._context, account, address)  # it may have become so meanwhile
-                result = await database.photos.add_photos(
-                    account, photos, address, TrainingParams() if starts_training else None
-                )
-            # Encoded while the next one is on its way, so that the training can begin with the fifth.
-            queue.prefetch(
-                compress((photo.data for photo in photos), result.accepted), compress(crops, result.accepted)
-            )
+        if len(request.uploads) > MAX_PHOTOS_IN_SET:
+            raise UserError(translate("too-many-files", sent=len(request.uploads), most=MAX_PHOTOS_IN_SET))
+        if await self.needs_consent(request):
+            return consent_question(len(request.uploads))
+        async with self._context.locks.get_lock(request.account):
+            await self._check_open_trainings(request)
+            decoded = await asyncio.gather(*(self._decode(upload) for upload in request.uploads))
+            photos = [each for each in decoded if isinstance(each, NewPhoto)]
+            result = await self._add_decoded(request, photos)
             if result.job is None and result.photo_count:
-                await database.photos.touch_set(account, address)
-                reply = await self.show_set(account, address)
+                await self._context.database.photos.touch_set(request.account, request.address)
+                reply = await self.show_set(request)
             elif result.job is None:
-                reply = photo_set_status(0, address.platform)
+                reply = photo_set_status(0, request.address.platform)
         if result.job is not None:
-            reply = await self._show_training(result.job, result.previous_set, address)
-        return prepend_lines(describe_refusals(decoded, result), reply)
+            reply = await self._show_training(result.job, result.previous_set, request.address)
+        return prepend_lines(describe_refusals(decoded, result, is_replay=request.is_replay), reply)
 
-    async def train_first_five(self, identity: Identity, account: AccountId, address: ChatAddress) -> Reply:
-        """Train on the first five of a set that came too large."""
-        if await self.needs_consent(identity, account):
-            return consent_question(0)
-        database = self._context.database
-        async with self._context.locks.get_lock(account):
-            held_hashes, previous_set = (
-                await database.photos.list_set_hashes(account),
-                await database.photos.get_set(account),
+    async def _add_decoded(self, request: Request, photos: Sequence[NewPhoto]) -> AddPhotosResult:
+        account, database = request.account, self._context.database
+        class_word = (await database.photos.get_set(account)).class_word
+        photos, crops = await self._measure_photos(photos, class_word)
+        starts_training = await self._can_start_training(account, [photo.data for photo in photos])
+        async with self._context.admission_lock:
+            await check_queue_limit(self._context, account, request.address)  # it may be full by now
+            result = await database.photos.add_photos(
+                account, photos, request.address, TrainingParams() if starts_training else None
             )
+        # Encoded while the next one is on its way, so that the training can begin with the fifth.
+        self._context.queue.prefetch(
+            compress((photo.data for photo in photos), result.accepted), compress(crops, result.accepted)
+        )
+        return result
+
+    async def train_first_five(self, request: Request) -> Reply:
+        """Train on the first five of a set that came too large."""
+        if await self.needs_consent(request):
+            return consent_question(0)
+        account, database = request.account, self._context.database
+        async with self._context.locks.get_lock(account):
+            held_hashes = await database.photos.list_set_hashes(account)
+            previous_set = await database.photos.get_set(account)
             async with self._context.admission_lock:
-                await self._check_open_trainings(account, address)
-                job = await database.photos.start_training(account, address, TrainingParams())
+                await self._check_open_trainings(request)
+                job = await database.photos.start_training(account, request.address, TrainingParams())
             if job is not None:
                 self._context.forget_photos(held_hashes[PHOTOS_PER_LORA:])
         if job is not None:
-            return await self._show_training(job, previous_set, address)
-        return await self.show_set(account, address) if held_hashes else Reply(translate("no-photos-held"))
+            return await self._show_training(job, previous_set, request.address)
+        return await self.show_set(request) if held_hashes else Reply(translate("no-photos-held"))
 
-    async def describe_ended_set(self, account: AccountId) -> str | None:
-        """Say what became of the photos that a message has just shown; None while they are collected."""
+    async def get_set_message(self, identity: Identity, address: ChatAddress) -> str | None:
+        """Return the id of the message in a chat that shows the collected set, None where none does."""
+        photo_set = await self._context.database.photos.get_set(
+            await self._context.database.accounts.get_or_create(identity)
+        )
+        return photo_set.card_message_id if photo_set.address == address else None
+
+    async def record_set_message(self, identity: Identity, message_id: str) -> None:
+        """Store which message shows the set, in the chat where its photos came."""
+        account = await self._context.database.accounts.get_or_create(identity)
+        await self._context.database.photos.save_set_message(account, message_id)
+
+    async def describe_ended_set(self, identity: Identity) -> str | None:
+        """Return what became of the photos that a message has just shown; None while they are collected."""
+        account = await self._context.database.accounts.get_or_create(identity)
         if await self._context.database.photos.count_collected(account):
             return None
         jobs = await self._context.database.jobs.list_open_for_account(account)
@@ -171,47 +185,54 @@ class PhotoSetService:
             else translate("set-deleted")
         )
 
-    async def discard_photos(self, account: AccountId, address: ChatAddress) -> Reply:
+    async def discard_photos(self, request: Request) -> Reply:
         """Delete the photos of the set that is being collected."""
+        account = request.account
         async with self._context.locks.get_lock(account):
             previous_set = await self._context.database.photos.get_set(account)
             discarded_hashes = await self._context.database.photos.delete_set(account)
             self._context.forget_photos(discarded_hashes)
-        reply = photos_discarded(len(discarded_hashes), address.platform)
-        return replace(
-            reply, closed_photo_set=_end_previous_card(previous_set, address, translate("set-deleted"))
+        reply = photos_discarded(len(discarded_hashes), request.address.platform)
+        closed_set = _end_previous_card(previous_set, request.address, translate("set-deleted"))
+        return replace(reply, closed_photo_set=closed_set)
+
+    async def ask_name(self, request: Request) -> Reply:
+        """Ask for the name of the Lora to be: the person's next message is the answer."""
+        _require_own_set(request)
+        await self._context.database.accounts.save_question(
+            request.account, PendingQuestion("set", request.address.platform)
         )
+        return Reply(translate("ask-name"))
 
-    async def handle_button(self, account: AccountId, address: ChatAddress, action: str) -> Reply:
-        """Do what a button of the set says: `5:class=dog`, `5:drop=17`, `5:name`; 5 is whose it is."""
-        match = _SET_ACTION.fullmatch(action)
-        if match is None or int(match[1]) != account:
+    async def set_name(self, request: Request) -> Reply:
+        """Store the name a person wrote for the Lora to be."""
+        await self._context.database.photos.update_set(request.account, name=parse_name(request.text))
+        return await self.show_set(request)
+
+    async def set_class(self, request: Request) -> Reply:
+        """Store whom the photos show: a person, a dog, …"""
+        _require_own_set(request)
+        class_word = request.arguments[1]
+        if class_word not in CLASS_WORDS:
             raise UserError(translate("stale-button"))
-        option, _, value = match[2].partition("=")
-        if option == "anew":
-            return replace(await self._collect_for_new_lora(account, address), edits_message=True)
-        if option == "name":
-            await self._context.database.accounts.save_question(
-                account, PendingQuestion("set", address.platform)
+        await self._context.database.photos.update_set(request.account, class_word=class_word)
+        return replace(await self.show_set(request), edits_message=True)
+
+    async def collect_for_new_lora(self, request: Request) -> Reply:
+        """Use what is collected for a new Lora, instead of training one further."""
+        _require_own_set(request)
+        async with self._context.locks.get_lock(request.account):
+            self._context.forget_photos(
+                await self._context.database.photos.collect_for_new_lora(request.account)
             )
-            return Reply(translate("ask-name"))
-        if option == "class":
-            if value not in CLASS_WORDS:
-                raise UserError(translate("stale-button"))
-            await self._context.database.photos.update_set(account, class_word=value)
-        elif (reply := await self._drop_photo(account, address, int(value))) is not None:
-            return reply
-        return replace(await self.show_set(account, address), edits_message=True)
+        return replace(await self.show_set(request), edits_message=True)
 
-    async def set_name(self, account: AccountId, address: ChatAddress, text: str) -> Reply:
-        """Keep the name a person wrote for the Lora to be."""
-        await self._context.database.photos.update_set(account, name=parse_name(text))
-        return await self.show_set(account, address)
-
-    async def show_set(self, account: AccountId, address: ChatAddress) -> Reply:
+    async def show_set(self, request: Request) -> Reply:
         """Show the set: a numbered contact sheet where its person alone reads, and what can be done."""
-        photo_set = await self._context.database.photos.get_set(account)
-        photos = await self._context.database.photos.get_set_photos(account) if photo_set.photo_ids else ()
+        address, photo_set = request.address, await self._context.database.photos.get_set(request.account)
+        photos = (
+            await self._context.database.photos.get_set_photos(request.account) if photo_set.photo_ids else ()
+        )
         report = await self._context.coach.review_photos(photos, photo_set.class_word) if photos else None
         sheet = b""
         if photos and address.is_private:
@@ -263,32 +284,25 @@ class PhotoSetService:
             return True
         return can_start_training(await self._context.coach.review_photos(photos, photo_set.class_word))
 
-    async def _collect_for_new_lora(self, account: AccountId, address: ChatAddress) -> Reply:
-        """Let what is collected be for a new Lora."""
-        async with self._context.locks.get_lock(account):
-            self._context.forget_photos(await self._context.database.photos.collect_for_new_lora(account))
-        return await self.show_set(account, address)
-
-    async def _drop_photo(self, account: AccountId, address: ChatAddress, photo_id: int) -> Reply | None:
+    async def drop_photo(self, request: Request) -> Reply:
+        """Delete one photo of the set; where five are left, their training begins."""
+        _require_own_set(request)
+        account, photo_id = request.account, int(request.arguments[1])
         async with self._context.locks.get_lock(account):
             previous_set = await self._context.database.photos.get_set(account)
-            params = (
-                TrainingParams()
-                if await self._can_start_training(account, excluded_photo_id=photo_id)
-                else None
-            )
+            can_start = await self._can_start_training(account, excluded_photo_id=photo_id)
             async with self._context.admission_lock:
-                if (
-                    len(previous_set.photo_ids) == PHOTOS_PER_LORA + 1
-                ):  # five will be left, which begin a training
-                    await self._check_open_trainings(account, address)
+                if len(previous_set.photo_ids) == PHOTOS_PER_LORA + 1:  # five will be left: a training
+                    await self._check_open_trainings(request)
                 photo_hash, job = await self._context.database.photos.delete_photo(
-                    account, photo_id, address, params
+                    account, photo_id, request.address, TrainingParams() if can_start else None
                 )
             if photo_hash is None:
                 raise UserError(translate("photo-gone"))
             self._context.forget_photos([photo_hash])
-        return None if job is None else await self._show_training(job, previous_set, address)
+        if job is not None:
+            return await self._show_training(job, previous_set, request.address)
+        return replace(await self.show_set(request), edits_message=True)
 
     async def _decode(self, upload: PhotoInput) -> NewPhoto | UserError:
         if not isinstance(upload, Upload):
@@ -319,14 +333,19 @@ class PhotoSetService:
         trainings = [job for job in jobs if job.kind is JobKind.TRAIN]
         for job in trainings:
             if job.code == code:
-                raise await make_still_training_error(self._context.database, job, self._context.clock())
+                eta = await estimate_job(self._context.database.jobs, job, self._context.clock())
+                raise UserError(
+                    translate(
+                        "still-training", code=format_code(job.code), left=format_time_left(eta.remaining_s)
+                    )
+                )
         if len(trainings) >= MAX_OPEN_TRAININGS:
             raise UserError(translate("too-many-trainings", most=MAX_OPEN_TRAININGS))
         await check_training_quota(self._context, account, address)
 
-    async def _check_open_trainings(self, account: AccountId, address: ChatAddress) -> None:
-        photo_set = await self._context.database.photos.get_set(account)
-        await self.check_open_trainings(account, address, photo_set.code)
+    async def _check_open_trainings(self, request: Request) -> None:
+        photo_set = await self._context.database.photos.get_set(request.account)
+        await self.check_open_trainings(request.account, request.address, photo_set.code)
 
 
 def parse_name(text: str) -> str:
@@ -335,6 +354,12 @@ def parse_name(text: str) -> str:
     if not name or len(name) > MAX_NAME_CHARS:
         raise UserError(translate("wrong-name", most=MAX_NAME_CHARS))
     return name
+
+
+def _require_own_set(request: Request) -> None:
+    """Raise UserError for a button of somebody else's set."""
+    if int(request.arguments[0]) != request.account:
+        raise UserError(translate("stale-button"))
 
 
 def _end_previous_card(previous_set: PhotoSet, address: ChatAddress, text: str) -> ClosedPhotoSet | None:
@@ -347,17 +372,17 @@ def _end_previous_card(previous_set: PhotoSet, address: ChatAddress, text: str) 
     return ClosedPhotoSet(previous_set.card_message_id, text)
 
 
-def describe_refusals(decoded: Sequence[NewPhoto | UserError], result: AddPhotosResult) -> list[str]:
-    """Say of each photo that was not taken why, by its number in the album."""
+def describe_refusals(
+    decoded: Sequence[NewPhoto | UserError], result: AddPhotosResult, *, is_replay: bool
+) -> list[str]:
+    """Return why each photo that was not added was refused, by its number in the album."""
     lines = []
     accepted = iter(result.accepted)
-    # What was there already was put there before the bot died, and is told of now.
-    is_first_attempt = not current_request().is_replay
     is_full = result.photo_count >= MAX_PHOTOS_IN_SET
     for number, photo in enumerate(decoded, 1):
         if isinstance(photo, UserError):
             lines.append(photo_line(number, len(decoded), photo.message))
-        elif not next(accepted) and (is_full or is_first_attempt):
+        elif not next(accepted) and (is_full or not is_replay):  # the first run added what is there
             sentence = translate("same-photo-or-no-room") if is_full else translate("same-photo")
             lines.append(photo_line(number, len(decoded), sentence))
     return lines

@@ -20,7 +20,7 @@ from bot.core.jobs import (
     estimate_job,
 )
 from bot.core.loras import LoraCode
-from bot.core.messages import Attachment, Reply
+from bot.core.messages import Attachment, Reply, Request
 from bot.media import lora_files
 from bot.services import access, generation_options
 from bot.services.context import ServiceContext
@@ -30,13 +30,18 @@ from bot.texts.results import ask_to_delete, lora_export, recipe_card, result_ca
 
 
 class ResultService:
-    """Looks after what was drawn and what was learnt."""
+    """Shows, explains, deletes and exports what was generated and what was trained."""
 
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
 
-    async def show_result(self, account: AccountId, address: ChatAddress, text: str) -> Reply:
-        """Bring a result back; of a job that is not done, its card."""
+    async def show_result(self, request: Request) -> Reply:
+        """Return a result by its number, as far as the policy of this chat lets it be seen."""
+        reply = await self._find_result(request.account, request.address, request.text)
+        return await self._context.moderator.filter_reply(request.address, reply)
+
+    async def _find_result(self, account: AccountId, address: ChatAddress, text: str) -> Reply:
+        """Return a result; of a job that is not done, its card."""
         match = re.fullmatch(r"#?\s*([0-9]{1,15})", text.strip())
         if match is None:
             raise UserError(translate("no-such-result"))
@@ -55,13 +60,13 @@ class ResultService:
         return card if address.can_edit_in(job.address) else replace(card, card_job_id=None)
 
     async def record_copy(self, job_id: JobId, address: ChatAddress, message_id: str) -> None:
-        """Remember a further message that shows a result."""
+        """Store a further message that shows a result."""
         if await self._context.database.results.add_result_message(job_id, address, message_id):
             self._context.queue.notify_changed(job_id)  # its person was quicker with Delete
 
-    async def show_recipe(self, account: AccountId, job_id: JobId) -> Reply:
-        """Tell all that a result was made of."""
-        job, pictures = await self._require_result(account, job_id)
+    async def show_recipe(self, request: Request) -> Reply:
+        """Return all that a result was made of."""
+        job, pictures = await self._require_result(request)
         style = (
             self._context.styles.get(job.params.style) if isinstance(job.params, GenerationParams) else None
         )
@@ -69,27 +74,30 @@ class ResultService:
         steps = None if lora is None else lora.steps
         return recipe_card(job, pictures, style.localized_label if style is not None else "", steps)
 
-    async def ask_to_delete(self, account: AccountId, job_id: JobId) -> Reply:
-        """Ask once."""
-        _, pictures = await self._require_result(account, job_id)
-        return replace(ask_to_delete(job_id, len(pictures)), pressed_result_job_id=job_id)
+    async def ask_to_delete(self, request: Request) -> Reply:
+        """Ask once whether a result shall be deleted."""
+        job, pictures = await self._require_result(request)
+        return replace(ask_to_delete(job.id, len(pictures)), pressed_result_job_id=job.id)
 
-    async def delete_result(self, account: AccountId, job_id: JobId) -> Reply:
-        """Delete a result's words, then its files."""
-        await self._require_result(account, job_id)
-        pictures = await self._context.database.results.delete_result(job_id)
+    async def delete_result(self, request: Request) -> Reply:
+        """Delete the prompt of a result, then its files."""
+        job, _ = await self._require_result(request)
+        pictures = await self._context.database.results.delete_result(job.id)
         await self._context.storage.delete_pictures(picture.file for picture in pictures)
-        self._context.queue.notify_changed(job_id)  # its messages lose pictures and buttons
-        return Reply(translate("result-is-deleted", result=f"#{job_id}"), edits_message=True)
+        self._context.queue.notify_changed(job.id)  # its messages lose pictures and buttons
+        return Reply(translate("result-is-deleted", result=f"#{job.id}"), edits_message=True)
 
-    async def export_lora(self, account: AccountId, address: ChatAddress, text: str) -> Reply:
-        """Give the LoRA file of a code, in parts when the platform takes no file so large."""
+    async def export_lora(self, request: Request) -> Reply:
+        """Return the LoRA file of a code, typed or of a button."""
+        [text] = request.arguments or (request.text,)
         code = generation_options.read_code(text)
-        lora = await access.require_ready_lora(self._context.database, account, code, self._context.clock())
+        lora = await access.require_ready_lora(
+            self._context.database, request.account, code, self._context.clock()
+        )
         path = self._context.storage.lora_path(lora.file or "missing")
         if not await asyncio.to_thread(path.is_file):
             raise UserError(translate("lora-file-gone"))
-        max_bytes = self._context.max_file_bytes(address.platform)
+        max_bytes = self._context.max_file_bytes(request.address.platform)
         return lora_export(code, str(lora.trigger), await self._make_attachments(code, path, max_bytes))
 
     async def _make_attachments(self, code: LoraCode, path: Path, max_bytes: int) -> list[Attachment]:
@@ -109,8 +117,13 @@ class ResultService:
             )
         return attachments
 
-    async def _require_result(self, account: AccountId, job_id: JobId) -> tuple[Job, list[Picture]]:
-        return await access.require_result(self._context.database, account, job_id, translate("stale-button"))
+    async def _require_result(self, request: Request) -> tuple[Job, list[Picture]]:
+        return await access.require_result(
+            self._context.database,
+            request.account,
+            JobId(int(request.arguments[0])),
+            translate("stale-button"),
+        )
 
     def _existing_paths(self, pictures: list[Picture]) -> list[Path]:
         paths = [self._context.storage.picture_path(picture.file) for picture in pictures]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -12,7 +13,7 @@ from bot.core.accounts import AccountId, ChatAddress, Identity, Platform
 from bot.core.errors import UserError
 from bot.core.jobs import JobId
 from bot.core.loras import MAX_NAME_CHARS, LoraCode, Permission, Requester, format_code, split_code
-from bot.core.messages import Reply
+from bot.core.messages import Reply, Request
 from bot.db import MAX_PEOPLE_PER_LINK
 from bot.services import access, generation_options
 from bot.services.context import ServiceContext
@@ -27,15 +28,14 @@ _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _TOKEN_CHARS = 12
 #: With what Discord puts before an underscore when a message is copied.
 _TOKEN_PATTERN = re.compile(r"share\\?_([A-Za-z0-9]{12})", re.IGNORECASE)
-_SHARE_ACTION = re.compile(r"share:([0-9]{1,16}):(show|once|always|no|revoke)")
-_LINK_ACTION = re.compile(r"(share|invite|uninvite):([0-9]{8})(?::([0-9]{1,3}))?")
 #: Wrong words of one account within ten minutes.
 _MAX_WRONG_TOKENS, _WRONG_TOKEN_WINDOW = 5, timedelta(minutes=10)
 
 
-def make_requester(identity: Identity, account: AccountId, address: ChatAddress) -> Requester:
-    """Say who wants something, as its owner will read it."""
-    return Requester(account, generation_options.clean_text(identity.name)[:MAX_NAME_CHARS], address)
+def make_requester(request: Request) -> Requester:
+    """Return who asks for access, as the owner will read it."""
+    name = generation_options.clean_text(request.identity.name)[:MAX_NAME_CHARS]
+    return Requester(request.account, name, request.address)
 
 
 class SharingService:
@@ -48,30 +48,36 @@ class SharingService:
         self._context = context
         self._wrong_times: defaultdict[AccountId, list[datetime]] = defaultdict(list)
 
-    async def request_access(self, requester: Requester, text: str) -> Reply:
+    async def request_access(self, request: Request) -> Reply:
         """Ask the owner of a code, if there is one; the word of a link needs no asking."""
-        if not text.strip():
+        if not request.text.strip():
             raise UserError(translate("ask-what"))
-        reply = await self.redeem_token(requester, text)
+        reply = await self.redeem_token(request)
         if reply is not None:
             return reply
-        code = generation_options.read_code(text)
+        requester, code = make_requester(request), generation_options.read_code(request.text)
         if await self._context.database.sharing.get_usable_lora(requester.account, code) is not None:
             await access.require_usable_lora(
                 self._context.database, requester.account, code, self._context.clock()
             )
-            return _format_usable(code, requester.address.platform)
+            return Reply(
+                translate(
+                    "usable-already",
+                    code=format_code(code),
+                    how=generate_command(requester.address.platform, code),
+                )
+            )
         if not await self._context.database.sharing.add_request(requester, code):
             raise UserError(translate("asked-too-often"))
         self._context.direct_messages.wake()
         return Reply(translate("asked-for", code=format_code(code)))
 
-    async def redeem_token(self, requester: Requester, text: str) -> Reply | None:
-        """Let somebody draw by the word of a link; None when the text is no such word."""
-        match = _TOKEN_PATTERN.fullmatch(text.strip())
+    async def redeem_token(self, request: Request) -> Reply | None:
+        """Give access to a Lora by the word of a link; return None when the text is no such word."""
+        match = _TOKEN_PATTERN.fullmatch(request.text.strip())
         if match is None:
             return None
-        now = self._context.clock()
+        requester, now = make_requester(request), self._context.clock()
         wrong_times = self._wrong_times[requester.account]
         wrong_times[:] = [at for at in wrong_times if now - at < _WRONG_TOKEN_WINDOW]
         if len(wrong_times) >= _MAX_WRONG_TOKENS:
@@ -82,74 +88,77 @@ class SharingService:
             raise UserError(translate("share-word-unknown"))
         wrong_times.remove(now)  # and no other: whoever guesses has a word of their own as well
         self._context.direct_messages.wake()
-        return _format_usable(code, requester.address.platform)
+        return Reply(
+            translate(
+                "usable-already",
+                code=format_code(code),
+                how=generate_command(requester.address.platform, code),
+            )
+        )
 
-    async def show_shares(
-        self, account: AccountId, address: ChatAddress, code: LoraCode, page: int = 0
-    ) -> Reply:
-        """Show who may draw with a Lora."""
-        lora = await access.require_lora(self._context.database, account, code)
-        _require_private_chat(address)
+    async def show_shares(self, request: Request) -> Reply:
+        """Show who may generate with a Lora."""
+        code, page = LoraCode(request.arguments[0]), int(request.arguments[1] or 0)
+        lora = await access.require_lora(self._context.database, request.account, code)
+        _require_private_chat(request.address)
         expires_at = await self._context.database.sharing.get_share_link_expiry(code)
         left_s = None if expires_at is None else (expires_at - self._context.clock()).total_seconds()
         return share_list(lora, await self._context.database.sharing.list_shares(code), page, left_s)
 
-    async def create_link(self, account: AccountId, address: ChatAddress, code: LoraCode) -> Reply:
-        """Make a link that lets people draw with a Lora; an earlier one is over then."""
-        await access.require_lora(self._context.database, account, code)
-        _require_private_chat(address)
+    async def create_link(self, request: Request) -> Reply:
+        """Make a link that gives people access to a Lora; an earlier one ends."""
+        code = LoraCode(request.arguments[0])
+        await access.require_lora(self._context.database, request.account, code)
+        _require_private_chat(request.address)
         token = "".join(secrets.choice(_ALPHABET) for _ in range(_TOKEN_CHARS))
         expires_at = self._context.clock() + timedelta(days=LINK_DAYS)
         await self._context.database.sharing.save_share_link(code, token, expires_at)
         token = f"share_{token}"
         return share_link(code, token, self._context.start_link(token), LINK_DAYS, MAX_PEOPLE_PER_LINK)
 
-    async def end_link(self, account: AccountId, code: LoraCode) -> Reply:
-        """Let a link let in nobody more."""
-        await access.require_lora(self._context.database, account, code)
+    async def end_link(self, request: Request) -> Reply:
+        """End a link: it gives nobody else access."""
+        code = LoraCode(request.arguments[0])
+        await access.require_lora(self._context.database, request.account, code)
         await self._context.database.sharing.delete_share_link(code)
         return link_ended(code)
 
-    async def handle_button(self, account: AccountId, address: ChatAddress, action: str) -> Reply:
-        """Do what a button about a person says, `share:17:once`, or about a Lora, `share:40713386`."""
-        if (match := _SHARE_ACTION.fullmatch(action)) is not None:
-            return await self._handle_share_button(account, int(match[1]), match[2])
-        match = _LINK_ACTION.fullmatch(action)
-        if match is None:
+    async def show_share(self, request: Request) -> Reply:
+        """Show one person's access to a Lora."""
+        share = await self._context.database.sharing.get_share(request.account, int(request.arguments[0]))
+        if share is None:
             raise UserError(translate("stale-button"))
-        code = LoraCode(match[2])
-        if match[1] == "invite":
-            return await self.create_link(account, address, code)
-        if match[1] == "uninvite":
-            return await self.end_link(account, code)
-        return await self.show_shares(account, address, code, int(match[3] or 0))
+        return replace(share_card(share), edits_message=True)
 
-    async def _handle_share_button(self, account: AccountId, share_number: int, action: str) -> Reply:
-        database = self._context.database
-        stopped_job_ids: list[JobId] = []
-        match action:
-            case "show":
-                previous_share = await database.sharing.get_share(account, share_number)
-            case "revoke":
-                previous_share, stopped_job_ids = await database.sharing.revoke_share(account, share_number)
-            case _:
-                previous_share, stopped_job_ids = await database.sharing.set_permission(
-                    account, share_number, Permission(action)
-                )
+    async def revoke_share(self, request: Request) -> Reply:
+        """Take one person's access to a Lora back."""
+        share, stopped_job_ids = await self._context.database.sharing.revoke_share(
+            request.account, int(request.arguments[0])
+        )
+        await self._stop_jobs(stopped_job_ids)
+        if share is None:
+            raise UserError(translate("stale-button"))
+        return share_revoked(share)
+
+    async def decide(self, request: Request) -> Reply:
+        """Store what the owner decided: `once`, `always` or `no`."""
+        permission = Permission(request.arguments[1])
+        previous_share, stopped_job_ids = await self._context.database.sharing.set_permission(
+            request.account, int(request.arguments[0]), permission
+        )
+        await self._stop_jobs(stopped_job_ids)
         if previous_share is None:
             raise UserError(translate("stale-button"))
-        for job_id in stopped_job_ids:
-            await self._context.queue.abort_job(job_id)
-            self._context.queue.notify_changed(job_id)
-        if action == "show":
-            return replace(share_card(previous_share), edits_message=True)
-        if action == "revoke":
-            return share_revoked(previous_share)
-        share = replace(previous_share, permission=Permission(action))
+        share = replace(previous_share, permission=permission)
         if share.is_granted and previous_share.permission is not share.permission:
             # A refusal is not announced: that would reveal that the code exists.
             self._context.direct_messages.wake()
         return replace(share_card(share), edits_message=True)
+
+    async def _stop_jobs(self, job_ids: Sequence[JobId]) -> None:
+        for job_id in job_ids:
+            await self._context.queue.abort_job(job_id)
+            self._context.queue.notify_changed(job_id)
 
 
 def _require_private_chat(address: ChatAddress) -> None:
@@ -166,15 +175,15 @@ class ReportService:
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
 
-    async def report_lora(self, identity: Identity, account: AccountId, text: str) -> Reply:
-        """Keep what a person tells of a code, and write to the administrators; it may be nobody's code."""
-        code_text, reason = split_code(generation_options.clean_text(text))
+    async def report_lora(self, request: Request) -> Reply:
+        """Store a person's report of a code and write to the administrators; it may be nobody's code."""
+        code_text, reason = split_code(generation_options.clean_text(request.text))
         if not code_text:
             raise UserError(translate("report-what"))
         code, reason = generation_options.read_code(code_text), reason[:MAX_REPORT_CHARS]
-        message = report_message(code, str(identity), reason)
+        message = report_message(code, str(request.identity), reason)
         if not await self._context.database.sharing.add_report(
-            account, code, reason, self._list_recipients(), message
+            request.account, code, reason, self._list_recipients(), message
         ):
             raise UserError(translate("reported-too-often"))
         self._context.direct_messages.wake()
@@ -184,7 +193,3 @@ class ReportService:
         """List whom to write to: whoever sits at the console reads it only where there is nobody else."""
         admins = sorted(self._context.rules.admins, key=str)
         return [admin for admin in admins if admin.platform is not Platform.CONSOLE] or admins
-
-
-def _format_usable(code: LoraCode, platform: Platform) -> Reply:
-    return Reply(translate("usable-already", code=format_code(code), how=generate_command(platform, code)))

@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bot.core.accounts import Platform
 from bot.core.messages import Reply
 from bot.texts.admin import ADMIN_COMMANDS
 from bot.texts.language import languages, translate, translate_to
 from bot.texts.words import example_command
-
-#: In the order in which they are listed.
-COMMANDS = (
-    "start",
-    "train",
-    "generate",
-    "show",
-    "codes",
-    "more",
-    "replace",
-    "ask",
-    "export",
-    "queue",
-    "cancel",
-    "link",
-    "settings",
-    "report",
-    "privacy",
-    "forgetme",
-    "help",
-)
 
 
 def command_name(command: str, language: str) -> str:
@@ -49,7 +30,7 @@ def help_line(command: str, options: str) -> str:
     return f"/{name} - {description}"
 
 
-def help_text(platform: Platform, is_admin: bool) -> Reply:
+def help_text(platform: Platform, commands: Sequence[str], *, is_admin: bool) -> Reply:
     """List the commands, those of administrators for an administrator, and an example."""
     options = (
         "--n 2, --best 4, --size portrait, --style oil, --no blurry, --seed 7, --strength 0.8, --steps 25, "
@@ -57,7 +38,7 @@ def help_text(platform: Platform, is_admin: bool) -> Reply:
     )
     if platform is Platform.DISCORD:
         options = "count, best, size, style, negative, seed, strength, steps, guidance, sampler"
-    lines = [help_line(name, options) for name in COMMANDS]
+    lines = [help_line(name, options) for name in commands]
     if is_admin:
         lines.append("For administrators:")
         lines += [f"/{name} - {description}" for name, (description, _) in ADMIN_COMMANDS.items()]

@@ -37,11 +37,12 @@ from gpu_worker.protocol import GenerateRequest
 from tests.acceptance.uses import note, of_button
 from tests.support.engine import until
 from tests.support.services import Clock, InProcessDecoder, consented, photo
+from tests.support.use_cases import Studio
 
 #: The buttons of a result with one picture.
 ONE_PICTURE = ["Again", "Variations", "Larger", "Edit prompt", "Recipe", "Delete"]
 PhotoFile = tuple[str, bytes]
-NewStudio = Callable[[ServiceContext, UploadDecoder, Set[Identity]], Services]
+NewStudio = Callable[[ServiceContext, UploadDecoder, Set[Identity]], Studio]
 
 
 def photos(count: int, first: int = 1) -> list[PhotoFile]:
@@ -55,7 +56,7 @@ class FrontEnd:
     """One run of the bot; a restart makes another one on the same folder."""
 
     ledger: Database
-    studio: Services
+    studio: Studio
     notifier: NoticeSender
     dispatcher: Dispatcher
     chat: DiscordAdapter
@@ -68,7 +69,7 @@ async def front_end(
     backend: GpuBackend,
     gate: UploadDecoder,
     admin: str,
-    new_studio: NewStudio = Services,
+    new_studio: NewStudio = Studio,
 ) -> FrontEnd:
     files = Storage(stage_folder)
     files.create_folders()
@@ -81,7 +82,7 @@ async def front_end(
         ledger, dispatcher, files, styles, clock, lambda platform: chats[platform].max_file_bytes
     )
     studio = new_studio(tools, gate, {Identity(Platform.DISCORD, admin)})
-    chat = DiscordAdapter("a token", studio, stage_folder / "discord-commands.sha256", NotingClient)
+    chat = DiscordAdapter("a token", studio.services, stage_folder / "discord-commands.sha256", NotingClient)
     chats[Platform.DISCORD] = chat
     postman = DirectMessageSender(ledger, chats, clock, send_interval_s=0.0)
     return FrontEnd(ledger, studio, notifier, dispatcher, chat, postman)
@@ -145,7 +146,7 @@ class Stage:
     backend: FakeBackend
     gate: UploadDecoder
     bot: FrontEnd
-    new_studio: NewStudio = Services
+    new_studio: NewStudio = Studio
     #: What may break inside the bot in this test, in order.
     expected_errors: list[type[BaseException]] = field(default_factory=list)
     env: Env = field(init=False)
@@ -303,7 +304,7 @@ class Stage:
 
 def coached(eye: PhotoAnalyzer) -> NewStudio:
     """Make a Studio whose coach looks with an eye."""
-    return lambda tools, gate, admins: Services(replace(tools, coach=PhotoCoach(eye)), gate, admins)
+    return lambda tools, gate, admins: Studio(replace(tools, coach=PhotoCoach(eye)), gate, admins)
 
 
 @asynccontextmanager
@@ -311,7 +312,7 @@ async def on_stage(
     folder: Path,
     gate: UploadDecoder | None = None,
     worker: GpuBackend | None = None,
-    new_studio: NewStudio = Services,
+    new_studio: NewStudio = Studio,
 ) -> AsyncIterator[Stage]:
     """Set everything up; the card is a fake one unless there is a `worker`."""
     clock, backend, door = Clock(), FakeBackend(), gate or InProcessDecoder()

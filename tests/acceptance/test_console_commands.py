@@ -13,11 +13,13 @@ import drawn
 from bot.chats.console import CONSOLE_ADDRESS, CONSOLE_IDENTITY
 from bot.core.accounts import Identity, Platform
 from bot.core.loras import LoraCode, Requester
+from bot.core.messages import Request
 from bot.jobs.backends.fake import FakeBackend
 from bot.texts import translate
 from bot.texts.admin import NO_REPORTS
 from tests.acceptance.test_console_pictures import RESULT, Console, console, last_request
 from tests.support.engine import png
+from tests.support.use_cases import Studio
 
 PHOTOS = drawn.sample_photos(5, count=6)
 
@@ -183,7 +185,7 @@ async def test_sharing_is_decided_by_numbers(person: Console, tmp_path: Path) ->
     code, ledger = await trained(person, tmp_path / "album"), person.app.database
     for number, answer in enumerate(("Once", "Always", "No"), 1):
         who = Identity(Platform.TELEGRAM, str(number), name=f"Friend {number}")
-        await person.app.services.request_access(who, who.private_address, code)
+        await Studio.over(person.app.services).request_access(who, who.private_address, code)
         await person.reads(rf"Friend {number} \(Telegram\) wants to draw(?s:.*?)No\n")
         await person.presses(answer, r"Friend|said no|No more|refused|Nobody|may draw|not|no ")
     await ledger.sharing.save_share_link(code, "ABCDEFGHJKLM", datetime.now(UTC) + timedelta(days=1))
@@ -238,9 +240,12 @@ async def test_who_sits_here_runs_the_machine(person: Console, tmp_path: Path) -
 
 
 async def test_the_person_at_the_console_is_never_asked_to_agree(person: Console) -> None:
-    assert await person.app.services.get_consent_question(CONSOLE_IDENTITY) is None
+    request = Request(CONSOLE_IDENTITY, CONSOLE_ADDRESS)
+    assert not await person.app.services.photo_sets.needs_consent(request)
     offered = [
         each.action
-        for each in (await person.app.services.start_training(CONSOLE_IDENTITY, CONSOLE_ADDRESS)).buttons
+        for each in (
+            await Studio.over(person.app.services).start_training(CONSOLE_IDENTITY, CONSOLE_ADDRESS)
+        ).buttons
     ]
     assert "consent" not in offered

@@ -10,6 +10,7 @@ from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.jobs.backends.fake import FakeBackend
 from tests.acceptance.test_console_pictures import Console, console
 from tests.support.engine import png
+from tests.support.use_cases import Studio
 
 BERT = Identity(Platform.TELEGRAM, "8", name="Bert")
 BERTS = BERT.private_address
@@ -26,7 +27,7 @@ async def trained(person: Console, folder: Path) -> str:
 async def test_an_owner_at_the_console_is_asked_and_decides(tmp_path: Path) -> None:
     async with console(tmp_path / "data", FakeBackend(picture=png())) as person:
         code = await trained(person, tmp_path / "album")
-        await person.app.services.request_access(BERT, BERTS, code)
+        await Studio.over(person.app.services).request_access(BERT, BERTS, code)
         await person.reads(r"Bert \(Telegram\) wants to draw with your(?s:.*)\[3\] No")
         await person.presses("Always", "until you take it back")
         assert (await draws(person.app, code)).startswith("Drawing 1 picture")
@@ -50,7 +51,7 @@ async def test_the_person_at_the_console_asks_and_reports(tmp_path: Path) -> Non
 
 async def draws(app: App, code: str) -> str:
     return (
-        await app.services.generate_from_text(
+        await Studio.over(app.services).generate_from_text(
             BERT, ChatAddress(Platform.TELEGRAM, "8", "8"), f"{code} a boat"
         )
     ).text

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import discord
@@ -11,59 +12,90 @@ import pytest
 
 from bot.chats.discord.buttons import build_view
 from bot.core.accounts import ChatAddress, Identity
-from bot.core.messages import Attachment, Button, Reply, Suggestion
-from bot.services import Services
+from bot.core.messages import Attachment, Button, Reply, Request, Suggestion
+from bot.services.access import AccessPolicy
+from bot.services.context import ServiceContext, UploadDecoder
+from bot.services.drafts import DraftService
+from bot.services.generation import GenerationService
+from bot.services.loras import LoraService
 from tests.acceptance.discord_stage import Stage, labels, on_stage, said, text_of
+from tests.support.use_cases import Studio
 
 AN_HOUR_S = 3600.0
 TWO_S = 2.0
 HERE = Button("Change", "draft:style")
 
 
-class Scripted(Services):
-    """Answers what the test has written down; all else is the real one."""
+@dataclass
+class Script:
+    """What is answered from now on, and whether it comes late."""
 
-    reply: Reply = Reply("nothing yet")
-    slow = False
+    reply: Reply = field(default_factory=lambda: Reply("nothing yet"))
+    is_slow: bool = False
 
-    async def list_loras(self, who: Identity, address: ChatAddress) -> Reply:
-        return self.reply
-
-    async def handle_button(self, who: Identity, address: ChatAddress, action: str) -> Reply:
-        return self.reply
-
-    async def language_of(self, who: Identity) -> str:
-        if self.slow:
+    async def wait(self) -> None:
+        if self.is_slow:
             await asyncio.sleep(AN_HOUR_S)
-        return await super().language_of(who)
 
-    async def get_prompt(self, who: Identity, job_id: int) -> str:
-        if self.slow:
-            await asyncio.sleep(AN_HOUR_S)
+
+SCRIPT = Script()
+
+
+class ScriptedLoras(LoraService):
+    async def list_loras(self, request: Request) -> Reply:
+        return SCRIPT.reply
+
+    async def suggest_codes(self, identity: Identity, query: str) -> list[Suggestion]:
+        await SCRIPT.wait()
+        return [Suggestion(f"{number:0150}", str(number)) for number in range(40)]
+
+
+class ScriptedDrafts(DraftService):
+    async def handle_button(self, request: Request) -> Reply:
+        return SCRIPT.reply
+
+
+class ScriptedGeneration(GenerationService):
+    async def get_prompt(self, request: Request) -> str:
+        await SCRIPT.wait()
         return "x" * 3000
 
-    async def suggest_codes(self, who: Identity, query: str) -> list[Suggestion]:
-        if self.slow:
-            await asyncio.sleep(AN_HOUR_S)
-        return [Suggestion(f"{number:0150}", str(number)) for number in range(40)]
+
+class ScriptedAccess(AccessPolicy):
+    async def get_language(self, identity: Identity) -> str:
+        await SCRIPT.wait()
+        return await super().get_language(identity)
+
+
+def scripted(tools: ServiceContext, gate: UploadDecoder, admins: Set[Identity]) -> Studio:
+    """Answer what the test has written down; all else is the real one."""
+    studio = Studio(tools, gate, admins)
+    generation = ScriptedGeneration(tools)
+    studio.services = replace(
+        studio.services,
+        access=ScriptedAccess(tools),
+        drafts=ScriptedDrafts(tools, generation, studio.services.preferences),
+        generation=generation,
+        loras=ScriptedLoras(tools),
+    )
+    return studio
 
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with on_stage(tmp_path, new_studio=Scripted) as each:
+    script(Reply("nothing yet"))
+    async with on_stage(tmp_path, new_studio=scripted) as each:
         yield each
 
 
-def script(stage: Stage, reply: Reply, slow: bool = False) -> None:
-    """Write down what the studio answers from now on."""
-    studio = stage.bot.studio
-    assert isinstance(studio, Scripted)
-    studio.reply, studio.slow = reply, slow
+def script(reply: Reply, slow: bool = False) -> None:
+    """Write down what is answered from now on."""
+    SCRIPT.reply, SCRIPT.is_slow = reply, slow
 
 
 async def asked(stage: Stage, reply: Reply) -> discord.Message:
     """Anna asks in the channel; gives the answer."""
-    script(stage, reply)
+    script(reply)
     answer = await stage.anna.slash(stage.channel, "codes")
     assert answer.response is not None
     return answer.response.message
@@ -86,9 +118,7 @@ async def test_a_reply_that_replaces_edits_the_message_with_the_button(
         place = ChatAddress(stage.bot.chat.platform, str(stage.channel.id), str(stage.anna.id))
         await stage.bot.chat.send(place, before, nonce="n")
         (message,) = stage.public()
-    script(
-        stage, Reply("after", (Button("Other", "codes"),), (picture(tmp_path, "b.png"),), edits_message=True)
-    )
+    script(Reply("after", (Button("Other", "codes"),), (picture(tmp_path, "b.png"),), edits_message=True))
     pressed = await stage.anna.click(message, label="Change")
     assert pressed.followups == []
     assert pressed.response is not None
@@ -102,7 +132,7 @@ async def test_a_reply_that_replaces_edits_the_message_with_the_button(
 
 async def test_a_replaced_message_loses_what_the_reply_does_not_have(stage: Stage, tmp_path: Path) -> None:
     message = await asked(stage, Reply("before", (HERE,), (picture(tmp_path, "a.png"),)))
-    script(stage, Reply("after", edits_message=True))
+    script(Reply("after", edits_message=True))
     pressed = await stage.anna.click(message, label="Change")
     assert pressed.response is not None
     assert (pressed.response.message.components, pressed.response.attachments) == ([], [])
@@ -111,7 +141,7 @@ async def test_a_replaced_message_loses_what_the_reply_does_not_have(stage: Stag
 async def test_a_message_is_edited_by_the_bot_itself_when_the_interaction_ended(stage: Stage) -> None:
     place = ChatAddress(stage.bot.chat.platform, str(stage.channel.id), str(stage.anna.id))
     await stage.bot.chat.send(place, Reply("before", (HERE,)), nonce="n")
-    script(stage, Reply("after", edits_message=True))
+    script(Reply("after", edits_message=True))
     stage.refuse("PATCH", "/webhooks/*/messages/@original", 401, 50027)
     pressed = await stage.anna.click(stage.public()[0], label="Change")
     assert pressed.followups == []
@@ -120,7 +150,7 @@ async def test_a_message_is_edited_by_the_bot_itself_when_the_interaction_ended(
 
 async def test_a_message_that_is_gone_is_answered_by_a_new_one(stage: Stage) -> None:
     message = await asked(stage, Reply("before", (HERE,)))
-    script(stage, Reply("after", edits_message=True))
+    script(Reply("after", edits_message=True))
     stage.refuse("PATCH", "/webhooks/*/messages/@original", 404, 10008)
     stage.refuse("PATCH", f"/channels/{stage.channel.id}/messages/*", 404, 10008)
     assert said(await stage.anna.click(message, label="Change")) == "after"
@@ -132,7 +162,7 @@ async def test_a_reply_that_replaces_is_an_answer_where_there_is_nothing_to_repl
 
 async def test_an_acknowledgement_that_arrived_before_its_answer_was_lost_still_counts(stage: Stage) -> None:
     message = await asked(stage, Reply("before", (HERE,)))
-    script(stage, Reply("after"))
+    script(Reply("after"))
     stage.refuse("POST", "/interactions/*/callback", 400, 40060)
     pressed = await stage.anna.click(message, label="Change")
     assert said(pressed) == "after"
@@ -143,7 +173,7 @@ async def test_what_cannot_be_acknowledged_is_not_done(
     stage: Stage, status: int, code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     message = await asked(stage, Reply("before", (HERE,)))
-    script(stage, Reply("after"))
+    script(Reply("after"))
     before = len(stage.env.http_requests)
     stage.refuse("POST", "/interactions/*/callback", status, code, times=None)
     await stage.anna.click(message, label="Change")
@@ -173,7 +203,7 @@ async def test_a_picture_that_is_gone_leaves_the_text(stage: Stage, tmp_path: Pa
 async def test_a_file_that_is_gone_is_an_apology_and_not_a_shrug(
     stage: Stage, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    script(stage, Reply("text", files=(Attachment(tmp_path / "gone", "gone"),)))
+    script(Reply("text", files=(Attachment(tmp_path / "gone", "gone"),)))
     stage.expected_errors = [discord.app_commands.CommandInvokeError]
     answer = await stage.anna.slash(stage.channel, "codes")
     assert "Sorry" in text_of(answer)
@@ -182,7 +212,7 @@ async def test_a_file_that_is_gone_is_an_apology_and_not_a_shrug(
 
 async def test_a_form_opens_empty_when_its_words_are_not_found_in_time(stage: Stage) -> None:
     message = await asked(stage, Reply("before", (Button("Edit", "edit:7"),)))
-    script(stage, Reply("x"), slow=True)
+    script(Reply("x"), slow=True)
     shown = await stage.anna.click(message, label="Edit")
     for _ in range(2):  # their person's language is not found either
         await stage.env.advance_time(TWO_S)
@@ -204,7 +234,7 @@ async def test_offers_keep_to_what_discord_takes(stage: Stage) -> None:
 
 
 async def test_offers_that_take_too_long_are_none(stage: Stage) -> None:
-    script(stage, Reply("x"), slow=True)
+    script(Reply("x"), slow=True)
     await stage.anna.autocomplete(stage.channel, "generate", "code", "")
     await stage.env.advance_time(TWO_S)
     assert stage.asked("POST", "/callback")[-1]["data"] == {"choices": []}

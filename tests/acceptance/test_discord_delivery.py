@@ -198,7 +198,7 @@ async def test_who_is_only_busy_is_not_given_up(
 
 
 async def test_nothing_is_sent_before_discord_is_connected(stage: Stage) -> None:
-    chat = DiscordAdapter("a token", stage.bot.studio)
+    chat = DiscordAdapter("a token", stage.bot.studio.services)
     with pytest.raises(ChatBusy):
         await chat.send(alone(stage), Reply("hello"), nonce="n")
 

@@ -104,4 +104,4 @@ async def test_a_code_that_is_still_training_has_no_file_yet(stage: Stage) -> No
 
 
 async def test_the_chat_tells_its_limit(stage: Stage) -> None:
-    assert DiscordAdapter("a token", stage.bot.studio).max_file_bytes == TEN_MIB
+    assert DiscordAdapter("a token", stage.bot.studio.services).max_file_bytes == TEN_MIB

@@ -62,4 +62,4 @@ async def test_who_has_not_agreed_is_asked_first(stage: Stage) -> None:
 
 async def test_the_client_takes_as_many_connections_as_discord_asks_for(stage: Stage) -> None:
     assert isinstance(stage.bot.chat.client, discord.AutoShardedClient)
-    assert LoraCodeClient(stage.bot.studio).shard_count is None, "Discord says how many"
+    assert LoraCodeClient(stage.bot.studio.services).shard_count is None, "Discord says how many"

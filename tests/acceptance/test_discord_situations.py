@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
+from dataclasses import replace
 from pathlib import Path
 
 import discord
@@ -12,10 +13,12 @@ from simcord.builders import UserHandle
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.jobs import JobStatus
 from bot.core.loras import format_code
-from bot.services import Services
+from bot.services.context import ServiceContext, UploadDecoder
+from bot.services.photo_sets import PhotoSetService
 from bot.texts import translate
 from tests.acceptance.discord_stage import PhotoFile, Stage, labels, on_stage, photos, said, shown, text_of
 from tests.acceptance.uses import note
+from tests.support.use_cases import Studio
 
 SIXTEEN_MINUTES_S = 16 * 60
 
@@ -165,22 +168,29 @@ async def test_cancel_pressed_twice_says_that_it_is_over(stage: Stage) -> None:
     assert said(second) == translate("already-ended")
 
 
-class SlowCard(Services):
+class SlowCard(PhotoSetService):
     """Lets a card of a set be on its way while the set may become complete."""
 
-    async def get_set_message(self, who: Identity, address: ChatAddress) -> str | None:
-        account = await self._database.accounts.get_or_create(who)
+    async def get_set_message(self, identity: Identity, address: ChatAddress) -> str | None:
+        database = self._context.database
+        account = await database.accounts.get_or_create(identity)
         for _ in range(1000):
-            if await self._database.jobs.list_open_for_account(account):
+            if await database.jobs.list_open_for_account(account):
                 break
-        return await super().get_set_message(who, address)
+        return await super().get_set_message(identity, address)
+
+
+def with_a_slow_card(tools: ServiceContext, gate: UploadDecoder, admins: Set[Identity]) -> Studio:
+    studio = Studio(tools, gate, admins)
+    studio.services = replace(studio.services, photo_sets=SlowCard(tools, gate))
+    return studio
 
 
 @pytest.mark.covers("discord", "two sets at once")
 async def test_a_set_that_becomes_complete_while_its_card_is_on_its_way_leaves_no_card_behind(
     tmp_path: Path,
 ) -> None:
-    async with on_stage(tmp_path, new_studio=SlowCard) as stage:
+    async with on_stage(tmp_path, new_studio=with_a_slow_card) as stage:
         await arrive_at_once(stage, (stage.anna_alone, photos(4)), (stage.anna_alone, photos(1, first=5)))
         code = format_code(await stage.code())
         [card, training] = stage.dms()

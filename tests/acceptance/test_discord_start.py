@@ -17,7 +17,7 @@ from bot.chats.discord import DiscordAdapter, LoraCodeClient
 from bot.core.errors import SettingsError
 from bot.db import Database
 from bot.media.storage import Storage
-from bot.services import Services
+from bot.services import Services, make_services
 from bot.texts.admin import ADMIN_COMMANDS
 from tests.support.services import Clock, InProcessDecoder, RecordingQueue, tools
 
@@ -29,7 +29,7 @@ NewClient = Callable[[Services, Path | None], LoraCodeClient]
 async def studio(tmp_path: Path) -> AsyncIterator[Services]:
     clock = Clock()
     ledger = await Database.open(tmp_path / "ledger.sqlite3", clock)
-    yield Services(tools(ledger, RecordingQueue(), Storage(tmp_path), clock), InProcessDecoder(), frozenset())
+    yield make_services(tools(ledger, RecordingQueue(), Storage(tmp_path), clock), InProcessDecoder())
     await ledger.close()
 
 

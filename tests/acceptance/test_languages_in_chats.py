@@ -9,6 +9,7 @@ from typing import Any
 import discord
 import pytest
 
+from bot.chats.commands import COMMAND_NAMES
 from bot.chats.console import terminal_locale
 from bot.chats.discord import LoraCodeClient
 from bot.chats.discord.localization import CommandTranslator
@@ -16,7 +17,6 @@ from bot.chats.discord.replies import identity_from_interaction
 from bot.jobs.backends.fake import FakeBackend
 from bot.texts import translate, translate_to
 from bot.texts.admin import ADMIN_COMMANDS
-from bot.texts.commands import COMMANDS
 from tests.acceptance import discord_stage, telegram_stage
 from tests.acceptance.discord_stage import shown, text_of
 from tests.acceptance.telegram_server import until
@@ -61,9 +61,9 @@ async def test_on_telegram_an_italian_in_a_group_is_answered_in_italian(tmp_path
 async def test_telegram_is_told_the_commands_of_every_language(tmp_path: Path) -> None:
     async with telegram_stage.on_stage(tmp_path) as stage:
         await until(lambda: "it" in stage.server.commands_in)
-        assert set(stage.server.commands) == set(COMMANDS)
+        assert set(stage.server.commands) == set(COMMAND_NAMES)
         assert stage.server.commands_in["it"] == {
-            italian(f"command-{each}"): italian(f"telegram-{each}") for each in COMMANDS
+            italian(f"command-{each}"): italian(f"telegram-{each}") for each in COMMAND_NAMES
         }
 
 

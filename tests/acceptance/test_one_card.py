@@ -20,6 +20,7 @@ from bot.core.outbox import NoticeKind
 from gpu_worker.lora import file as lora_file
 from tests.support.engine import RememberingChat, until
 from tests.support.services import consented
+from tests.support.use_cases import Studio
 
 PEOPLE = [Identity(Platform.TELEGRAM, str(number)) for number in range(1, 6)]
 PLACES = {who: ChatAddress(who.platform, who.user_id, who.user_id) for who in PEOPLE}
@@ -27,17 +28,17 @@ PLACES = {who: ChatAddress(who.platform, who.user_id, who.user_id) for who in PE
 
 async def sends_five_photos(app: App, who: Identity, seed: int) -> JobId:
     uploads = [Upload(f"{n}.jpg", data) for n, data in enumerate(drawn.sample_photos(seed, 5, 256))]
-    reply = await app.services.add_photos(who, PLACES[who], uploads)
+    reply = await Studio.over(app.services).add_photos(who, PLACES[who], uploads)
     assert reply.card_job_id is not None
-    await app.services.record_card(reply.card_job_id, f"card-{reply.card_job_id}")
+    await Studio.over(app.services).record_card(reply.card_job_id, f"card-{reply.card_job_id}")
     return reply.card_job_id
 
 
 async def asks(app: App, who: Identity, code: str, seed: int) -> JobId:
     words = f"{code} sks person --seed {seed} --steps 4"
-    reply = await app.services.generate_from_text(who, PLACES[who], words)
+    reply = await Studio.over(app.services).generate_from_text(who, PLACES[who], words)
     assert reply.card_job_id is not None
-    await app.services.record_card(reply.card_job_id, f"card-{reply.card_job_id}")
+    await Studio.over(app.services).record_card(reply.card_job_id, f"card-{reply.card_job_id}")
     return reply.card_job_id
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from bot.chats.commands import COMMAND_NAMES
 from bot.core.accounts import Platform
 from bot.services.generation_options import OPTIONS
 from bot.texts.admin import ADMIN_COMMANDS
-from bot.texts.commands import COMMANDS, command_names
+from bot.texts.commands import command_names
 from tests.support.programs import loaded
 
 _PAGE = Path(__file__).parents[2] / ".ci" / "commands.py"
@@ -114,7 +115,7 @@ def everything(platform: Platform) -> frozenset[str]:
     page = _page()
     buttons = {of_button(re.sub(r"<[^>]*>", "0", key.action)) for key in page.list_buttons()}
     buttons -= _ELSEWHERE[platform]
-    commands = {f"/{name}" for name in (*COMMANDS, *ADMIN_COMMANDS)}
+    commands = {f"/{name}" for name in (*COMMAND_NAMES, *ADMIN_COMMANDS)}
     return frozenset(commands | buttons | _options(platform, page) | _WAYS[platform])
 
 
@@ -133,7 +134,7 @@ def _options(platform: Platform, page: ModuleType) -> set[str]:
 
 
 def _plain_name(called: str) -> str:
-    return next((name for name in COMMANDS if called in command_names(name)), called)
+    return next((name for name in COMMAND_NAMES if called in command_names(name)), called)
 
 
 def _page() -> ModuleType:

@@ -21,12 +21,12 @@ from bot.jobs.dispatcher import Dispatcher
 from bot.jobs.styles import load_styles
 from bot.media.storage import Storage
 from bot.ops.schedule import Schedule
-from bot.services import Services
 from tests.proofs.fault_injection import FaultyChat, FaultyDisk, Plan, Way, faulty_connection
 from tests.proofs.invariants import photos, wrong_with
 from tests.proofs.verdict import Proof, forms
 from tests.support.engine import PNG
 from tests.support.services import ANNA, ANNAS, Clock, InProcessDecoder, tools
+from tests.support.use_cases import Studio
 
 #: What a part of the program ends with when a call failed under it; whoever runs it starts it again.
 TROUBLE = (LoraCodeError, OSError, sqlite3.Error, ExceptionGroup)
@@ -56,7 +56,7 @@ class Life:
 
     world: World
     ledger: Database
-    studio: Services
+    studio: Studio
     dispatcher: Dispatcher
     notifier: NoticeSender
     schedule: Schedule
@@ -79,7 +79,7 @@ async def life(world: World) -> AsyncIterator[Life]:
             ledger, {world.chat.platform: world.chat}, files, world.clock, card_pause_s=0.0
         )
         dispatcher = Dispatcher(ledger, backend, files, notifier, load_styles())
-        studio = Services(tools(ledger, dispatcher, files, world.clock), InProcessDecoder(), frozenset())
+        studio = Studio(tools(ledger, dispatcher, files, world.clock), InProcessDecoder(), frozenset())
         schedule = Schedule(ledger, files, notifier, world.clock, dispatcher.forget)
         yield Life(world, ledger, studio, dispatcher, notifier, schedule)
     finally:

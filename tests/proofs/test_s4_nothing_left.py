@@ -17,11 +17,11 @@ from bot.jobs.styles import load_styles
 from bot.media.quality import Box, TrainingHint
 from bot.ops import backup
 from bot.ops.schedule import Schedule
-from bot.services import Services
 from bot.services.context import ServiceContext
 from tests.proofs.invariants import ROOT, House, open_house, place, utc_now
 from tests.proofs.verdict import Proof, forms
 from tests.support.services import ADMIN, InProcessDecoder
+from tests.support.use_cases import Studio
 
 WORKER = Path(__file__).with_name("canary_worker.py")
 ANNA = Identity(Platform.TELEGRAM, "1")
@@ -49,11 +49,11 @@ def photos(words: bytes, order: bytes = b"") -> list[NewPhoto]:
     return [NewPhoto(hashlib.sha256(each).hexdigest(), each, hint) for each in data]
 
 
-def studio_of(house: House) -> Services:
+def studio_of(house: House) -> Studio:
     tools = ServiceContext(
         house.ledger, house.dispatcher, house.files, load_styles(), utc_now, lambda _: 50_000_000
     )
-    return Services(tools, InProcessDecoder(), {ADMIN})
+    return Studio(tools, InProcessDecoder(), {ADMIN})
 
 
 async def story(house: House, canaries: dict[str, bytes]) -> None:

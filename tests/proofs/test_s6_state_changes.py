@@ -24,7 +24,6 @@ from bot.jobs.dispatcher import Dispatcher
 from bot.jobs.styles import load_styles
 from bot.media.storage import Storage
 from bot.ops.schedule import Schedule
-from bot.services import Services
 from tests.proofs.bad_backend import WORDS, LyingBackend
 from tests.proofs.invariants import wrong_with
 from tests.proofs.verdict import Proof, forms
@@ -40,6 +39,7 @@ from tests.support.services import (
     consented,
     tools,
 )
+from tests.support.use_cases import Studio
 
 T = TypeVar("T")
 PEOPLE = (ANNA, BERT)
@@ -90,7 +90,7 @@ class Doings(RuleBasedStateMachine):
         self.notifier = NoticeSender(self.ledger, chats, files, self.clock, card_pause_s=0.0)
         self.dispatcher = Dispatcher(self.ledger, self.backend, files, self.notifier, load_styles())
         desk = tools(self.ledger, self.dispatcher, files, self.clock)
-        self.studio = Services(desk, InProcessDecoder(), {ADMIN})
+        self.studio = Studio(desk, InProcessDecoder(), {ADMIN})
         self.schedule = Schedule(self.ledger, files, self.notifier, self.clock, self.dispatcher.forget)
         await consented(self.ledger, *PEOPLE)
 

@@ -21,7 +21,6 @@ from bot.jobs.backends.fake import FakeBackend
 from bot.jobs.dispatcher import Dispatcher
 from bot.jobs.styles import load_styles
 from bot.media.storage import Storage
-from bot.services import Services
 from tests.support.services import (
     ANNA,
     ANNAS,
@@ -33,6 +32,7 @@ from tests.support.services import (
     consented,
     tools,
 )
+from tests.support.use_cases import Studio
 
 
 def png(shade: int = 90) -> bytes:
@@ -140,7 +140,7 @@ async def open_engine_room(folder: Path) -> AsyncIterator[EngineRoom]:
     dispatcher = Dispatcher(ledger, backend, files, notifier, load_styles())
     desk_tools = tools(ledger, dispatcher, files, clock)
     await consented(ledger, ANNA, BERT)
-    studio = Services(desk_tools, InProcessDecoder(), frozenset())
+    studio = Studio(desk_tools, InProcessDecoder(), frozenset())
     try:
         yield EngineRoom(
             Desk(ledger, RecordingQueue(), clock, studio, files), files, backend, chat, notifier, dispatcher

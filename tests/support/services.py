@@ -21,10 +21,10 @@ from bot.db import Database
 from bot.jobs.styles import load_styles
 from bot.media.decoding import decode_photo
 from bot.media.storage import Storage
-from bot.services import Services
 from bot.services.context import JobQueue, ServiceContext
 from bot.texts.photo_sets import photo_refusal
 from gpu_worker.protocol import Crop, WorkerHealth
+from tests.support.use_cases import Studio
 
 ANNA = Identity(Platform.TELEGRAM, "1")
 BERT = Identity(Platform.DISCORD, "2")
@@ -125,7 +125,7 @@ class Desk:
     ledger: Database
     queue: RecordingQueue
     clock: Clock
-    studio: Services
+    studio: Studio
     files: Storage
 
     async def send(self, who: Identity, *numbers: int) -> Reply:
@@ -169,7 +169,7 @@ async def open_desk(folder: Path) -> AsyncIterator[Desk]:
     ledger = await Database.open(folder / "ledger.sqlite3", clock)
     await consented(ledger, ANNA, BERT)
     try:
-        studio = Services(tools(ledger, queue, files, clock), InProcessDecoder(), {ADMIN})
+        studio = Studio(tools(ledger, queue, files, clock), InProcessDecoder(), {ADMIN})
         yield Desk(ledger, queue, clock, studio, files)
     finally:
         await ledger.close()

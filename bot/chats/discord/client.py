@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import discord
 from discord import app_commands
 
-from bot.chats.base import run_use_case, use_language_of
-from bot.chats.discord.admin_commands import parse_admin_command
+from bot.chats.base import enter, handle, handle_action, handle_command, use_language_of
+from bot.chats.commands import Command, find_command
 from bot.chats.discord.buttons import ActionButton
-from bot.chats.discord.commands import COMMANDS
+from bot.chats.discord.commands import TRAIN, build_commands
 from bot.chats.discord.forms import (
     PHOTOS_ACTION,
     PhotosModal,
@@ -28,7 +29,6 @@ from bot.chats.discord.photos import fetch_uploads, message_attachments
 from bot.chats.discord.replies import (
     DiscordReplies,
     Interaction,
-    UseCase,
     identity_from_interaction,
     identity_from_user,
     send_apology,
@@ -36,11 +36,11 @@ from bot.chats.discord.replies import (
 )
 from bot.chats.discord.sender import dm_address
 from bot.chats.discord.sync import sync_commands
-from bot.core.accounts import ChatAddress, Identity
 from bot.core.errors import UserError
-from bot.core.messages import Reply
+from bot.core.messages import Reply, Request, UseCase
 from bot.services import Services
-from bot.texts import translate
+from bot.services.access import AccessLevel
+from bot.texts import translate, use_language
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class LoraCodeClient(discord.AutoShardedClient):
             ),
         )
         self.tree.error(self.handle_error)
-        for command in COMMANDS:
+        for command in build_commands():
             self.tree.add_command(command)
 
     async def setup_hook(self) -> None:
@@ -96,20 +96,19 @@ class LoraCodeClient(discord.AutoShardedClient):
         """Answer a DM: photos are taken like an album, words may be a prompt; else, how to begin."""
         if message.guild is not None or message.author.bot or message.type not in _TEXT_MESSAGE_TYPES:
             return
+        # A message tells no locale: that of the last command counts.
         identity = identity_from_user(message.author)
-        address = dm_address(message.author.id)
-        async with use_language_of(
-            self.services, identity
-        ):  # a message tells no locale: that of the last command counts
-            uploads = await run_use_case(fetch_uploads(message_attachments(message)))
-            async with self.replies.lock_for(identity):
-                if isinstance(uploads, Reply):
-                    reply = uploads
-                elif uploads:
-                    reply = await run_use_case(self.services.add_photos(identity, address, uploads))
-                else:
-                    reply = await run_use_case(self._answer_text(identity, address, message.content))
-                await self.replies.show_photo_set(identity, address, reply, nonce=f"re-{message.id}")
+        request = Request(identity, dm_address(message.author.id), text=message.content)
+        attachments = message_attachments(message)
+        async with self.replies.lock_for(identity):
+            if attachments:
+                reply = await self._add_photos(request, attachments)
+            else:
+                reply = await self._answer_text(request)
+            with use_language(reply.language):
+                await self.replies.show_photo_set(
+                    request.identity, request.address, reply, f"re-{message.id}"
+                )
 
     async def on_interaction(self, interaction: Interaction) -> None:
         """Take a form that was filled in, also one that was opened before a restart."""
@@ -127,7 +126,7 @@ class LoraCodeClient(discord.AutoShardedClient):
                 return
             await self.respond(
                 interaction,
-                lambda who, place: self._submit_prompt(who, place, action, prompt),
+                lambda request: self._submit_prompt(replace(request, text=prompt), action),
                 prefer_dm=False,
             )
         except Exception as error:
@@ -136,22 +135,33 @@ class LoraCodeClient(discord.AutoShardedClient):
 
     async def take_photos(self, interaction: Interaction, photos: Sequence[discord.Attachment]) -> None:
         """Take photos that came with a command or a form."""
-        await self.respond(interaction, lambda who, place: self._add_photos(who, place, photos))
+        await self.respond(interaction, lambda request: self._add_photos(request, photos))
 
     async def open_photos_modal(self, interaction: Interaction) -> None:
         """Open the form for photos; whoever has not agreed to what they must be is asked that first."""
         # A form can only be the very first response, so this is looked up before it, and not for long.
+        identity = identity_from_interaction(interaction)
+        request = Request(identity, identity.private_address)
         try:
-            async with asyncio.timeout(LOOKUP_TIMEOUT_S):
-                question = await self.services.get_consent_question(identity_from_interaction(interaction))
+            async with asyncio.timeout(LOOKUP_TIMEOUT_S), enter(self.services, request) as entered:
+                needs_answer = await self.services.photo_sets.needs_consent(entered)
+        except UserError:
+            needs_answer = True
         except TimeoutError:
             log.warning("a consent was not found in time; the photos will be asked about again")
-            question = None
-        if question is None:
-            async with use_language_of(self.services, identity_from_interaction(interaction)):
-                await interaction.response.send_modal(PhotosModal())
+            needs_answer = False
+        if needs_answer:
+            await self.run_command(interaction, TRAIN)
         else:
-            await self.respond(interaction, lambda who, place: self.services.start_training(who, place))
+            async with use_language_of(self.services, request.identity):
+                await interaction.response.send_modal(PhotosModal())
+
+    async def run_command(self, interaction: Interaction, command: Command, text: str = "") -> None:
+        """Answer a command."""
+        await self.respond(
+            interaction,
+            lambda request: handle_command(self.services, command, replace(request, text=text)),
+        )
 
     async def press(self, interaction: Interaction, action: str) -> None:
         """Do what a button says."""
@@ -161,19 +171,19 @@ class LoraCodeClient(discord.AutoShardedClient):
                 return
             await self.respond(
                 interaction,
-                lambda who, place: self.services.handle_button(who, place, action),
+                lambda request: handle_action(self.services, action, request),
                 prefer_dm=action.partition(":")[0] not in _GENERATE_ACTIONS,
             )
         except Exception as error:
             # discord.py only logs what a dynamic button raises, and the person would wait in vain.
             await self.handle_error(interaction, error)
 
-    async def respond(self, interaction: Interaction, use_case: UseCase, prefer_dm: bool = True) -> None:
-        """Acknowledge within Discord's 3 seconds, do the work, show its reply.
+    async def respond(self, interaction: Interaction, answer: UseCase, prefer_dm: bool = True) -> None:
+        """Acknowledge within Discord's 3 seconds, carry out what is asked for, show the reply.
 
         `prefer_dm` is for what is private: a progress card and the results go to DMs where they are open.
         """
-        await self.replies.respond(interaction, use_case, prefer_dm)
+        await self.replies.respond(interaction, answer, prefer_dm)
 
     async def handle_error(self, interaction: Interaction, error: Exception) -> None:
         """Log what broke, then tell the person."""
@@ -184,12 +194,13 @@ class LoraCodeClient(discord.AutoShardedClient):
     async def _open_prompt_modal(self, interaction: Interaction, action: str) -> None:
         # A form can only be the very first response, so the prompt is looked up before it, and not for long.
         identity, job_id = identity_from_interaction(interaction), parse_edited_job_id(action)
+        request = Request(identity, identity.private_address, arguments=(str(job_id),))
         try:
-            async with asyncio.timeout(LOOKUP_TIMEOUT_S):
+            async with asyncio.timeout(LOOKUP_TIMEOUT_S), enter(self.services, request) as entered:
                 if job_id is None:
-                    prompt = await self.services.get_draft_prompt(identity)
+                    prompt = await self.services.drafts.get_prompt(entered)
                 else:
-                    prompt = await self.services.get_prompt(identity, job_id)
+                    prompt = await self.services.generation.get_prompt(entered)
         except UserError as error:
             await send_ephemeral(interaction, Reply(error.message))
             return
@@ -199,23 +210,30 @@ class LoraCodeClient(discord.AutoShardedClient):
         async with use_language_of(self.services, identity):
             await interaction.response.send_modal(PromptModal(action, prompt))
 
-    async def _submit_prompt(
-        self, identity: Identity, address: ChatAddress, action: str, prompt: str
-    ) -> Reply:
+    async def _submit_prompt(self, request: Request, action: str) -> Reply:
         job_id = parse_edited_job_id(action)
         if job_id is None:
-            return await self.services.generate_draft(identity, address, prompt)
-        return await self.services.generate_edited(identity, address, job_id, prompt)
+            return await handle(self.services, self.services.drafts.generate_draft, request)
+        request = replace(request, arguments=(str(job_id),))
+        return await handle(self.services, self.services.generation.generate_edited, request)
 
-    async def _answer_text(self, identity: Identity, address: ChatAddress, text: str) -> Reply:
-        admin_reply = parse_admin_command(self.services, identity, text)
-        if admin_reply is not None:
-            return await admin_reply
-        return await self.services.handle_text(identity, address, text) or await self.services.start_chat(
-            identity, address
-        )
+    async def _answer_text(self, request: Request) -> Reply:
+        """Take a direct message as a command of an administrator, as an answer, or as a beginning."""
+        word, _, arguments = request.text.strip().partition(" ")
+        command = find_command(word.removeprefix("/")) if word.startswith("/") else None
+        is_admin = self.services.access.is_admin(request.identity)
+        if command is not None and command.is_admin and is_admin:
+            return await handle_command(self.services, command, replace(request, text=arguments))
 
-    async def _add_photos(
-        self, identity: Identity, address: ChatAddress, photos: Sequence[discord.Attachment]
-    ) -> Reply:
-        return await self.services.add_photos(identity, address, await fetch_uploads(photos))
+        async def answer_text(request: Request) -> Reply:
+            reply = await self.services.messages.answer_text(request)
+            return reply or await self.services.messages.start_chat(replace(request, text=""))
+
+        return await handle(self.services, answer_text, request, AccessLevel.INVITED)
+
+    async def _add_photos(self, request: Request, photos: Sequence[discord.Attachment]) -> Reply:
+        async def add_photos(request: Request) -> Reply:
+            uploads = tuple(await fetch_uploads(photos))
+            return await self.services.photo_sets.add_photos(replace(request, uploads=uploads))
+
+        return await handle(self.services, add_photos, request)

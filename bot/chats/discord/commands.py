@@ -1,18 +1,21 @@
-"""The slash commands: parse, call one method of the Studio, show the reply."""
+"""The slash commands: each command of the registry with its arguments as options.
+
+`/train` takes photos and `/generate` has typed options: these two, and the menu, are written by hand.
+"""
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import discord
 from discord import app_commands
 
-from bot.chats.discord.admin_commands import ADMIN_COMMANDS
+from bot.chats.commands import COMMANDS, Argument, Command
+from bot.chats.discord.admin_commands import build_admin_command
 from bot.chats.discord.generate import autocomplete_codes, generate
 from bot.chats.discord.localization import localized
 from bot.chats.discord.photos import message_attachments
-from bot.core.loras import DEFAULT_EXTRA_STEPS, MAX_EXTRA_STEPS, MIN_EXTRA_STEPS
-from bot.core.photos import PHOTOS_PER_LORA
 
 if TYPE_CHECKING:
     from bot.chats.discord.client import LoraCodeClient
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     _Interaction: TypeAlias = discord.Interaction[LoraCodeClient]
 
 _PHOTO_DESCRIPTION = localized("discord-train-photo")
+
+
+TRAIN = next(command for command in COMMANDS if command.name == "train")
 
 
 @app_commands.command(name=localized("command-train"), description=localized("discord-train"))
@@ -46,166 +52,58 @@ async def train(
         await interaction.client.open_photos_modal(interaction)
 
 
-@app_commands.command(name=localized("command-start"), description=localized("discord-start"))
-@app_commands.describe(word=localized("discord-start-word"))
-async def start(interaction: _Interaction, word: str = "") -> None:
-    """Say what will happen, or take a word."""
-    services = interaction.client.services
-    await interaction.client.respond(interaction, lambda who, place: services.start_chat(who, place, word))
-
-
-@app_commands.command(name=localized("command-show"), description=localized("discord-show"))
-@app_commands.rename(number="id")
-@app_commands.describe(number=localized("discord-show-id"))
-async def show(interaction: _Interaction, number: str) -> None:
-    """Bring a result back."""
-    services = interaction.client.services
-    await interaction.client.respond(interaction, lambda who, place: services.show_result(who, place, number))
-
-
-@app_commands.command(name=localized("command-export"), description=localized("discord-export"))
-@app_commands.describe(code=localized("discord-export-code"))
-@app_commands.autocomplete(code=autocomplete_codes)
-async def export(interaction: _Interaction, code: str) -> None:
-    """Hand out a LoRA file."""
-    services = interaction.client.services
-    await interaction.client.respond(interaction, lambda who, place: services.export_lora(who, place, code))
-
-
-@app_commands.command(name=localized("command-ask"), description=localized("discord-ask"))
-@app_commands.describe(code=localized("discord-ask-code"))
-async def ask(interaction: _Interaction, code: str) -> None:
-    """Ask for somebody else's LoraCode."""
-    services = interaction.client.services
-    await interaction.client.respond(
-        interaction, lambda who, place: services.request_access(who, place, code)
-    )
-
-
-@app_commands.command(name=localized("command-report"), description=localized("discord-report"))
-@app_commands.describe(code=localized("discord-report-code"), words=localized("discord-report-words"))
-async def report(interaction: _Interaction, code: str, words: str = "") -> None:
-    """Report a LoraCode."""
-    services = interaction.client.services
-    await interaction.client.respond(
-        interaction, lambda who, place: services.report_lora(who, place, f"{code} {words}")
-    )
-
-
-@app_commands.command(name=localized("command-codes"), description=localized("discord-codes"))
-async def codes(interaction: _Interaction) -> None:
-    """List a person's LoraCodes."""
-    services = interaction.client.services
-    await interaction.client.respond(interaction, services.list_loras)
-
-
-@app_commands.command(name=localized("command-more"), description=localized("discord-more"))
-@app_commands.describe(code=localized("discord-more-code"), steps=localized("discord-more-steps"))
-@app_commands.autocomplete(code=autocomplete_codes)
-async def more(
-    interaction: _Interaction,
-    code: str,
-    steps: app_commands.Range[int, MIN_EXTRA_STEPS, MAX_EXTRA_STEPS] = DEFAULT_EXTRA_STEPS,
-) -> None:
-    """Train a LoraCode further."""
-    services = interaction.client.services
-    await interaction.client.respond(
-        interaction, lambda who, place: services.continue_training(who, place, f"{code} {steps}")
-    )
-
-
-@app_commands.command(name=localized("command-replace"), description=localized("discord-replace"))
-@app_commands.describe(code=localized("discord-replace-code"), photo=localized("discord-replace-photo"))
-@app_commands.autocomplete(code=autocomplete_codes)
-async def replace(
-    interaction: _Interaction, code: str, photo: app_commands.Range[int, 1, PHOTOS_PER_LORA]
-) -> None:
-    """Swap a photo of a LoraCode."""
-    services = interaction.client.services
-    await interaction.client.respond(
-        interaction, lambda who, place: services.replace_photo(who, place, f"{code} {photo}")
-    )
-
-
-@app_commands.command(name=localized("command-queue"), description=localized("discord-queue"))
-async def queue(interaction: _Interaction) -> None:
-    """List a person's open jobs."""
-    services = interaction.client.services
-    await interaction.client.respond(interaction, lambda who, _: services.show_queue(who))
-
-
-@app_commands.command(name=localized("command-cancel"), description=localized("discord-cancel"))
-@app_commands.describe(code=localized("discord-cancel-code"))
-async def cancel(interaction: _Interaction, code: str = "") -> None:
-    """Cancel a job."""
-    services = interaction.client.services
-    await interaction.client.respond(interaction, lambda who, _: services.cancel_job(who, code))
-
-
-@app_commands.command(name=localized("command-link"), description=localized("discord-link"))
-@app_commands.describe(word=localized("discord-link-word"))
-async def link(interaction: _Interaction, word: str = "") -> None:
-    """Show the word that joins accounts, or join by one."""
-    services = interaction.client.services
-    await interaction.client.respond(interaction, lambda who, place: services.link_accounts(who, place, word))
-
-
-@app_commands.command(name=localized("command-settings"), description=localized("discord-settings"))
-async def settings(interaction: _Interaction) -> None:
-    """Show what a person set."""
-    services = interaction.client.services
-    await interaction.client.respond(interaction, lambda who, _: services.show_settings(who))
-
-
-@app_commands.command(name=localized("command-privacy"), description=localized("discord-privacy"))
-async def privacy(interaction: _Interaction) -> None:
-    """Say what is kept of a person."""
-    services = interaction.client.services
-    await interaction.client.respond(interaction, lambda who, _: services.show_privacy(who))
-
-
-@app_commands.command(name=localized("command-forgetme"), description=localized("discord-forgetme"))
-async def forgetme(interaction: _Interaction) -> None:
-    """Ask whether everything shall be deleted."""
-    services = interaction.client.services
-    await interaction.client.respond(interaction, lambda who, _: services.ask_to_erase(who))
-
-
-@app_commands.command(name=localized("command-help"), description=localized("discord-help"))
-async def help_(interaction: _Interaction) -> None:
-    """List the commands."""
-    services = interaction.client.services
-    await interaction.client.respond(interaction, lambda who, _: services.show_help(who))
-
-
 @app_commands.context_menu(name=localized("discord-menu-train"))
 async def train_on_message(interaction: _Interaction, message: discord.Message) -> None:
     """Take the photos of a message that stands in a chat; Discord shows us that one message alone."""
     if photos := message_attachments(message):
         await interaction.client.take_photos(interaction, photos)
     else:
-        services = interaction.client.services
-        await interaction.client.respond(interaction, lambda who, place: services.start_training(who, place))
+        await interaction.client.run_command(interaction, TRAIN)
 
 
-COMMANDS: tuple[app_commands.Command[Any, ..., None] | app_commands.ContextMenu, ...] = (
-    start,
-    train,
-    generate,
-    show,
-    export,
-    codes,
-    more,
-    replace,
-    ask,
-    queue,
-    cancel,
-    link,
-    settings,
-    report,
-    privacy,
-    forgetme,
-    help_,
-    train_on_message,
-    *ADMIN_COMMANDS,
-)
+def _build_command(command: Command) -> app_commands.Command[Any, ..., None]:
+    """Return the slash command of a command: its arguments become options."""
+
+    async def run(interaction: _Interaction, **options: str | int) -> None:
+        values = [str(options[argument.name]) for argument in command.arguments]
+        await interaction.client.run_command(interaction, command, " ".join(values))
+
+    # discord.py reads the options from the signature.
+    parameters = [inspect.Parameter("interaction", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+    parameters += [_build_option(argument) for argument in command.arguments]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    descriptions = {
+        argument.name: localized(f"discord-{command.name}-{argument.name}") for argument in command.arguments
+    }
+    callback = app_commands.describe(**descriptions)(run)
+    if any(argument.suggests_codes for argument in command.arguments):
+        callback = app_commands.autocomplete(code=autocomplete_codes)(callback)
+    return app_commands.Command(
+        name=localized(f"command-{command.name}"),
+        description=localized(f"discord-{command.name}"),
+        callback=callback,
+    )
+
+
+def _build_option(argument: Argument) -> inspect.Parameter:
+    option_type: Any = str
+    if argument.number_range is not None:
+        option_type = app_commands.Range[int, argument.number_range[0], argument.number_range[1]]
+    default: Any = inspect.Parameter.empty
+    if not argument.is_required:
+        default = "" if argument.default is None else argument.default
+    return inspect.Parameter(
+        argument.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option_type
+    )
+
+
+def build_commands() -> list[app_commands.Command[Any, ..., None] | app_commands.ContextMenu]:
+    """Return all that Discord is told: every command, and the entry of its menu *Apps*."""
+    by_hand: dict[str, app_commands.Command[Any, ..., None]] = {"train": train, "generate": generate}
+    slash_commands = [
+        build_admin_command(command)
+        if command.is_admin
+        else by_hand.get(command.name) or _build_command(command)
+        for command in COMMANDS
+    ]
+    return [*slash_commands, train_on_message]

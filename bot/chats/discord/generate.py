@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import discord
 from discord import app_commands
 from discord.app_commands import Range
 
+from bot.chats.base import handle
 from bot.chats.discord.localization import localized
 from bot.chats.discord.replies import identity_from_interaction
-from bot.core.accounts import ChatAddress, Identity
 from bot.core.jobs import MAX_PICTURES, GenerationParams
-from bot.core.messages import Reply, Suggestion
+from bot.core.messages import Reply, Request, Suggestion
 from bot.services.generation_options import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, MAX_STRENGTH, with_size
 from bot.texts import use_language
 from gpu_worker.protocol import SAMPLERS, SHAPES
@@ -36,15 +37,14 @@ _SAMPLER_CHOICES = [app_commands.Choice(name=name, value=name) for name in SAMPL
 
 async def autocomplete_codes(interaction: _Interaction, current: str) -> list[app_commands.Choice[str]]:
     """Offer a person's own LoraCodes; none when they cannot be looked up in time."""
-    return await _choices_in_time(
-        interaction.client.services.suggest_codes(identity_from_interaction(interaction), current)
-    )
+    identity = identity_from_interaction(interaction)
+    return await _choices_in_time(interaction.client.services.loras.suggest_codes(identity, current))
 
 
 async def autocomplete_styles(interaction: _Interaction, current: str) -> list[app_commands.Choice[str]]:
     """Offer the styles there are."""
     with use_language(interaction.locale.value):
-        return _to_choices(interaction.client.services.suggest_styles(current))
+        return _to_choices(interaction.client.services.generation.suggest_styles(current))
 
 
 async def autocomplete_sizes(interaction: _Interaction, current: str) -> list[app_commands.Choice[str]]:
@@ -98,11 +98,16 @@ async def generate(
         sampler=sampler,
     )
 
-    async def start_generation(identity: Identity, address: ChatAddress) -> Reply:
-        sized_params = with_size(params, size.strip()) if size.strip() else params
-        return await interaction.client.services.generate(identity, address, code, sized_params)
+    services = interaction.client.services
 
-    await interaction.client.respond(interaction, start_generation, prefer_dm=False)
+    async def generate_from_options(request: Request) -> Reply:
+        sized_params = with_size(params, size.strip()) if size.strip() else params
+        request = replace(request, text=code, params=sized_params)
+        return await services.drafts.generate_from_options(request)
+
+    await interaction.client.respond(
+        interaction, lambda request: handle(services, generate_from_options, request), prefer_dm=False
+    )
 
 
 async def _choices_in_time(lookup: Awaitable[list[Suggestion]]) -> list[app_commands.Choice[str]]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
 import discord
 
-from bot.chats.base import run_use_case, use_language_of
 from bot.chats.discord.attachments import MessageBatch, escape_text, pack_reply
 from bot.chats.discord.buttons import build_view
 from bot.chats.discord.sender import (
@@ -26,13 +24,13 @@ from bot.chats.discord.sender import (
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import ChatError
 from bot.core.jobs import JobId
-from bot.core.messages import Reply
+from bot.core.messages import Reply, Request, UseCase
 from bot.services import Services
+from bot.texts import use_language
 
 log = logging.getLogger(__name__)
 
 Interaction: TypeAlias = discord.Interaction[Any]
-UseCase: TypeAlias = Callable[[Identity, ChatAddress], Awaitable[Reply]]
 SEND_ERRORS = (discord.HTTPException, *NETWORK_ERRORS)
 #: Discord's codes of an interaction whose 3 seconds are over, and of one that was acknowledged by a try
 #: whose answer was lost.
@@ -40,7 +38,10 @@ _UNKNOWN_INTERACTION, _ALREADY_ACKNOWLEDGED = 10062, 40060
 
 
 class DiscordReplies:
-    """Acknowledges, does the work, shows its reply; the Studio is told which message shows a job or a set."""
+    """Acknowledges an interaction, carries it out and shows the reply.
+
+    The database stores which message shows a job or a photo set.
+    """
 
     def __init__(self, client: discord.Client, services: Services) -> None:
         self._client = client
@@ -48,16 +49,16 @@ class DiscordReplies:
         self._person_locks: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
         self.sender = DiscordSender(client)
 
-    async def respond(self, interaction: Interaction, use_case: UseCase, prefer_dm: bool) -> None:
-        """Answer a command, a form or a press; where it cannot be acknowledged, nothing is done."""
-        identity, address = (
-            identity_from_interaction(interaction),
-            self._resolve_address(interaction, prefer_dm),
-        )
+    async def respond(self, interaction: Interaction, answer: UseCase, prefer_dm: bool) -> None:
+        """Answer a command, a form or a button; where it cannot be acknowledged, nothing is done."""
+        address = self._resolve_address(interaction, prefer_dm)
         if not await _acknowledge(interaction):
             return
-        async with use_language_of(self._services, identity):
-            reply = await run_use_case(use_case(identity, address))
+        reply = await answer(Request(identity_from_interaction(interaction), address))
+        with use_language(reply.language):
+            await self._show(interaction, address, reply)
+
+    async def _show(self, interaction: Interaction, address: ChatAddress, reply: Reply) -> None:
         await self._close_photo_set(address, reply)
         if reply.pressed_result_job_id is not None and interaction.message is not None:
             await self._record_message(interaction, address, reply.pressed_result_job_id, interaction.message)
@@ -66,7 +67,7 @@ class DiscordReplies:
         card_message_id = None
         if reply.card_job_id is not None:
             # A further one has a name of its own: Discord would give the earlier message back.
-            has_card = await self._services.has_card(reply.card_job_id)
+            has_card = await self._services.jobs.has_card(reply.card_job_id)
             nonce = f"re-{interaction.id}" if has_card else f"card-{reply.card_job_id}"
             card_message_id = await self.send(address, reply, nonce)
         if card_message_id is not None and card_message_id.startswith(f"{interaction.channel_id}/"):
@@ -90,12 +91,12 @@ class DiscordReplies:
             await self.send(address, reply, nonce)
             await self._close_photo_set(address, reply)
             return
-        shown_id = await self._services.get_set_message(identity, address)
+        shown_id = await self._services.photo_sets.get_set_message(identity, address)
         if shown_id is not None and await self._try_edit(address, shown_id, reply):
             return
         message_id = await self.send(address, reply, nonce)
         if message_id is not None:
-            await self._services.record_set_message(identity, message_id)
+            await self._services.photo_sets.record_set_message(identity, message_id)
 
     async def send(self, address: ChatAddress, reply: Reply, nonce: str) -> str | None:
         """Send as a message of its own; None when it could not be."""
@@ -105,9 +106,9 @@ class DiscordReplies:
             log.warning("a message could not be sent: %s", error)
             return None
         if reply.card_job_id is not None:
-            await self._services.record_card(reply.card_job_id, message_id)
+            await self._services.jobs.record_card(reply.card_job_id, message_id)
         if reply.result_job_id is not None:
-            await self._services.record_copy(reply.result_job_id, address, message_id)
+            await self._services.results.record_copy(reply.result_job_id, address, message_id)
         return message_id
 
     async def _close_photo_set(self, address: ChatAddress, reply: Reply) -> None:
@@ -174,9 +175,9 @@ class DiscordReplies:
         self, interaction: Interaction, address: ChatAddress, job_id: JobId, message: discord.Message
     ) -> None:
         if message.flags.ephemeral:
-            await self._services.record_copy(job_id, address, f"{interaction.token}/{message.id}")
+            await self._services.results.record_copy(job_id, address, f"{interaction.token}/{message.id}")
         else:
-            await self._services.record_copy(job_id, address, f"{message.channel.id}/{message.id}")
+            await self._services.results.record_copy(job_id, address, f"{message.channel.id}/{message.id}")
 
 
 def identity_from_interaction(interaction: Interaction) -> Identity:

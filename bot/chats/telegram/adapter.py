@@ -21,6 +21,7 @@ from tenacity import (
     wait_exception,
 )
 
+from bot.chats.commands import COMMANDS
 from bot.chats.telegram.callbacks import ACKNOWLEDGE_TIMEOUT_S, CallbackHandlers
 from bot.chats.telegram.errors import get_error, retry_after_s, retry_when_busy, translate_errors
 from bot.chats.telegram.handlers import MessageHandlers
@@ -37,7 +38,7 @@ from bot.core.messages import Reply
 from bot.services import Services
 from bot.texts import ENGLISH, languages, translate, translate_to, use_language
 from bot.texts.admin import ADMIN_COMMANDS
-from bot.texts.commands import COMMANDS, command_name
+from bot.texts.commands import command_name
 
 log = logging.getLogger(__name__)
 
@@ -91,9 +92,15 @@ class TelegramAdapter:
             TelegramSender(self._app.bot, rank) for rank in (Priority.NOTICE, Priority.CARD)
         )
         replies = TelegramReplies(self._reply_sender, services)
-        self._app.add_handlers(MessageHandlers(services, replies, album_timeout_s).handlers())
+        self._app.add_handlers(
+            MessageHandlers(services, replies, self._processor.is_replay, album_timeout_s).handlers()
+        )
         self._app.add_handler(
-            CallbackQueryHandler(CallbackHandlers(services, replies, acknowledge_timeout_s).on_callback_query)
+            CallbackQueryHandler(
+                CallbackHandlers(
+                    services, replies, self._processor.is_replay, acknowledge_timeout_s
+                ).on_callback_query
+            )
         )
         self._app.add_error_handler(self._on_error)
 
@@ -161,15 +168,18 @@ class TelegramAdapter:
         # What has no language code is for everybody whose language is none of ours.
         language_code = None if language == ENGLISH else language
         commands = [
-            BotCommand(command_name(each, language), translate_to(language, f"telegram-{each}"))
+            BotCommand(command_name(each.name, language), translate_to(language, f"telegram-{each.name}"))
             for each in COMMANDS
+            if not each.is_admin
         ]
         try:
             await retry_when_busy(partial(self._set_commands, commands, None, language_code))
         except ChatError:
             log.exception("the list of commands could not be published")
-        commands += [BotCommand(name, what) for name, (what, _) in ADMIN_COMMANDS.items()]
-        for admin in self._services.list_admins(self.platform):
+        commands += [
+            BotCommand(each.name, ADMIN_COMMANDS[each.name][0]) for each in COMMANDS if each.is_admin
+        ]
+        for admin in self._services.access.list_admins(self.platform):
             scope = BotCommandScopeChat(int(admin.user_id))
             try:
                 await retry_when_busy(partial(self._set_commands, commands, scope, language_code))

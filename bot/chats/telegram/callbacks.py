@@ -1,20 +1,22 @@
-"""Buttons: their actions go to the Studio as they are, so that they work after a restart and years later."""
+"""Buttons: each is handled by its action alone, so that it works after a restart and years later."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from telegram import CallbackQuery, Update
 from telegram.constants import CallbackQueryLimit
 from telegram.error import TelegramError
 from telegram.ext import ContextTypes
 
-from bot.chats.base import run_use_case, use_language_of
+from bot.chats.base import handle_action
 from bot.chats.telegram.replies import MessageRef, TelegramReplies, to_message_ref
-from bot.core.errors import UserError
-from bot.core.messages import Reply
+from bot.chats.telegram.updates import idempotency_key
+from bot.core.messages import Reply, Request
 from bot.services import Services
+from bot.texts import use_language
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +32,12 @@ class CallbackHandlers:
         self,
         services: Services,
         replies: TelegramReplies,
+        is_replay: Callable[[int], bool],
         acknowledge_timeout_s: float = ACKNOWLEDGE_TIMEOUT_S,
     ) -> None:
         self._services = services
         self._replies = replies
+        self._is_replay = is_replay
         self._acknowledge_timeout_s = acknowledge_timeout_s
         self._in_progress: set[tuple[MessageRef, str]] = set()
 
@@ -50,35 +54,46 @@ class CallbackHandlers:
             await _acknowledge(query)
             return
         self._in_progress.add(press)
+        request = Request(
+            ref.identity,
+            ref.address,
+            idempotency_key=idempotency_key(update),
+            is_replay=self._is_replay(update.update_id),
+        )
         try:
-            async with use_language_of(self._services, ref.identity):
-                await self._run_action(query, ref, query.data)
+            await self._run_action(query, ref, request)
         finally:
             self._in_progress.discard(press)
 
-    async def _run_action(self, query: CallbackQuery, ref: MessageRef, action: str) -> None:
+    async def _run_action(self, query: CallbackQuery, ref: MessageRef, request: Request) -> None:
         # A press can be acknowledged once only, and the refusal is what it is wanted for: we wait for one,
         # but not for long.
-        task: asyncio.Task[Reply] = asyncio.ensure_future(
-            self._services.handle_button(ref.identity, ref.address, action)
-        )
+        task = asyncio.ensure_future(handle_action(self._services, query.data or "", request))
         await asyncio.wait([task], timeout=self._acknowledge_timeout_s)
         refusal = _refusal_text(task)
         was_acknowledged = await _acknowledge(query, refusal)
-        reply = await run_use_case(task)
+        reply = await task
         if refusal and was_acknowledged:
             return
+        with use_language(reply.language):
+            await self._show(ref, reply)
+
+    async def _show(self, ref: MessageRef, reply: Reply) -> None:
         if reply.pressed_result_job_id is not None:
-            await self._services.record_copy(reply.pressed_result_job_id, ref.address, str(ref.message_id))
+            await self._services.results.record_copy(
+                reply.pressed_result_job_id, ref.address, str(ref.message_id)
+            )
         if reply.edits_message and await self._replies.replace_message(ref, reply):
             return
         await self._replies.show(ref, reply)
 
 
-def _refusal_text(task: asyncio.Task[Reply]) -> str | None:
-    """Give the sentence of a refusal that is short enough to be told by an alert."""
-    error = task.exception() if task.done() and not task.cancelled() else None
-    return error.message if isinstance(error, UserError) and len(error.message) <= MAX_ALERT_CHARS else None
+def _refusal_text(task: asyncio.Future[Reply]) -> str | None:
+    """Return the sentence of a refusal that is short enough for an alert."""
+    reply = task.result() if task.done() and not task.cancelled() else None
+    return (
+        reply.text if reply is not None and reply.is_refusal and len(reply.text) <= MAX_ALERT_CHARS else None
+    )
 
 
 async def _acknowledge(query: CallbackQuery, alert: str | None = None) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -14,7 +14,8 @@ from telegram import Bot, Chat, Document, Message, PhotoSize, Update
 from telegram.constants import FileSizeLimit
 from telegram.ext import CommandHandler, ContextTypes, MessageHandler, filters
 
-from bot.chats.base import run_use_case, use_language_of
+from bot.chats.base import enter, handle, handle_command
+from bot.chats.commands import COMMANDS, Command
 from bot.chats.telegram.errors import retry_when_busy, translate_errors
 from bot.chats.telegram.replies import (
     MessageRef,
@@ -24,12 +25,11 @@ from bot.chats.telegram.replies import (
     is_reply_to_bot,
     to_message_ref,
 )
-from bot.core.accounts import ChatAddress, Identity
-from bot.core.messages import PhotoInput, Reply, Upload
+from bot.chats.telegram.updates import idempotency_key
+from bot.core.messages import PhotoInput, Reply, Request, Upload, UseCase
 from bot.services import Services
-from bot.texts import translate
-from bot.texts.admin import ADMIN_COMMANDS
-from bot.texts.commands import COMMANDS, command_names
+from bot.services.access import AccessLevel
+from bot.texts import translate, use_language
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,8 @@ log = logging.getLogger(__name__)
 MAX_REMEMBERED_ALBUMS = 100
 
 _Context: TypeAlias = ContextTypes.DEFAULT_TYPE
-_UseCase: TypeAlias = Callable[[Identity, ChatAddress, str], Awaitable[Reply]]
+#: The answer to what is not meant for us: nothing is shown.
+NO_REPLY = Reply("")
 
 
 @dataclass(eq=False, slots=True)
@@ -50,74 +51,55 @@ class _Album:
 
 
 class MessageHandlers:
-    """Takes messages. An album is whole when no further photo of it came for `album_pause_s`."""
+    """Takes messages. An album is whole when no further photo of it came for `album_timeout_s`."""
 
-    def __init__(self, services: Services, replies: TelegramReplies, album_timeout_s: float) -> None:
+    def __init__(
+        self,
+        services: Services,
+        replies: TelegramReplies,
+        is_replay: Callable[[int], bool],
+        album_timeout_s: float,
+    ) -> None:
         self._services = services
         self._replies = replies
+        self._is_replay = is_replay
         self._album_timeout_s = album_timeout_s
         self._albums: dict[tuple[int, str], _Album] = {}  # each chat has numbers of its own
         self._addressed_albums: deque[tuple[int, str | None]] = deque(maxlen=MAX_REMEMBERED_ALBUMS)
 
     def handlers(self) -> list[CommandHandler[_Context, Any] | MessageHandler[_Context, Any]]:
-        """Give what listens, in the order in which it is asked."""
+        """Return what listens, in the order in which it is asked."""
         new_message = filters.UpdateType.MESSAGE
         private = filters.ChatType.PRIVATE & new_message
         group = filters.ChatType.GROUPS & new_message
         photos = filters.PHOTO | filters.Document.ALL
         text = filters.TEXT & ~filters.COMMAND
         return [
-            *(self._build_handler(name, call) for name, call in self._use_cases().items()),
+            *(self._build_handler(command) for command in COMMANDS),
             MessageHandler((private | group) & photos, self._on_photo),
             MessageHandler(private & text, self._on_text),
             MessageHandler(private & ~filters.StatusUpdate.ALL, self._on_other),
             MessageHandler(group & filters.REPLY & text, self._on_group_text),
         ]
 
-    def _use_cases(self) -> dict[str, _UseCase]:
-        services = self._services
-        return {
-            "start": services.start_chat,
-            "help": lambda who, place, _: services.show_help(who),
-            "train": lambda who, place, _: services.start_training(who, place),
-            "generate": services.generate_from_text,
-            "show": services.show_result,
-            "export": services.export_lora,
-            "ask": services.request_access,
-            "report": services.report_lora,
-            "codes": lambda who, place, _: services.list_loras(who, place),
-            "more": services.continue_training,
-            "replace": services.replace_photo,
-            "queue": lambda who, place, _: services.show_queue(who),
-            "cancel": lambda who, place, text: services.cancel_job(who, text),
-            "link": services.link_accounts,
-            "settings": lambda who, place, _: services.show_settings(who),
-            "privacy": lambda who, place, _: services.show_privacy(who),
-            "forgetme": lambda who, place, _: services.ask_to_erase(who),
-            **{name: self._admin_use_case(name) for name in ADMIN_COMMANDS},
-        }
+    def _build_handler(self, command: Command) -> CommandHandler[_Context, None]:
+        async def on_command(update: Update, context: _Context) -> None:
+            async def answer_command(request: Request) -> Reply:
+                _, *arguments = request.text.split(maxsplit=1)
+                request = replace(request, text=arguments[0] if arguments else "")
+                return await handle_command(self._services, command, request)
 
-    def _admin_use_case(self, name: str) -> _UseCase:
-        return lambda who, place, text: self._services.run_admin_command(who, name, text)
-
-    def _build_handler(self, name: str, use_case: _UseCase) -> CommandHandler[_Context, None]:
-        async def run_command(ref: MessageRef, message: Message) -> Reply:
-            _, *arguments = (message.text or "").split(maxsplit=1)
-            return await use_case(ref.identity, ref.address, arguments[0] if arguments else "")
-
-        async def handle_update(update: Update, context: _Context) -> None:
-            await self._handle_message(update.effective_message, run_command)
+            await self._answer(update, answer_command)
 
         # Whatever a command is called in any language, it is understood: people change their app's.
-        names = command_names(name) if name in COMMANDS else (name,)
-        return CommandHandler(names, handle_update, filters.UpdateType.MESSAGE)
+        return CommandHandler(command.names, on_command, filters.UpdateType.MESSAGE)
 
     async def _on_photo(self, update: Update, context: _Context) -> None:
         message = update.effective_message
         if message is None:
             return
         if message.media_group_id is None:
-            await self._handle_album(_Album([message]), context.bot)
+            await self._handle_album(update, _Album([message]), context.bot)
             return
         album_key = message.chat.id, message.media_group_id
         album = self._albums.setdefault(album_key, _Album())
@@ -127,42 +109,35 @@ class MessageHandlers:
         if message.chat.type == Chat.PRIVATE and ref is not None:
             album.photo_tasks[message.message_id] = asyncio.create_task(self._prepare_photo(ref, message))
         await asyncio.sleep(self._album_timeout_s)
-        if len(album.messages) > message_count:  # none of its messages is worked off before it is
+        if len(album.messages) > message_count:  # none of its messages is processed before it is
             await album.handled.wait()
             return
         self._albums.pop(album_key, None)
         try:
-            await self._handle_album(album, context.bot)
+            await self._handle_album(update, album, context.bot)
         finally:
             album.handled.set()
 
     async def _prepare_photo(self, ref: MessageRef, message: Message) -> PhotoInput:
-        """Fetch and open a photo of an album while it is not known yet whether another one comes."""
-        upload = await self._fetch_upload(ref, message)
-        async with use_language_of(self._services, ref.identity):
-            return await self._services.predecode_photo(ref.identity, upload)
+        """Fetch and decode a photo of an album while it is not known yet whether another one comes."""
+        async with enter(self._services, Request(ref.identity, ref.address)) as request:
+            upload = await _download_upload(message)
+            return await self._services.photo_sets.predecode_photo(replace(request, uploads=(upload,)))
 
-    async def _fetch_upload(self, ref: MessageRef, message: Message) -> Upload:
-        await self._services.require_access(ref.identity)
-        return await _download_upload(message)
-
-    async def _handle_album(self, album: _Album, bot: Bot) -> None:
+    async def _handle_album(self, update: Update, album: _Album, bot: Bot) -> None:
         messages = sorted(album.messages, key=lambda each: each.message_id)
         is_private = messages[0].chat.type == Chat.PRIVATE
         if not is_private and not self._is_addressed(album, bot):
             return  # what people show each other in a group is not even fetched
 
-        async def add_photos(ref: MessageRef, message: Message) -> Reply:
+        async def add_photos(request: Request) -> Reply:
             # What could not be opened early says so here, where its person is told.
             uploads = await asyncio.gather(
-                *(
-                    album.photo_tasks.get(each.message_id) or self._fetch_upload(ref, each)
-                    for each in messages
-                )
+                *(album.photo_tasks.get(each.message_id) or _download_upload(each) for each in messages)
             )
-            return await self._services.add_photos(ref.identity, ref.address, uploads)
+            return await self._services.photo_sets.add_photos(replace(request, uploads=tuple(uploads)))
 
-        await self._handle_message(messages[-1], add_photos)
+        await self._answer(update, lambda request: handle(self._services, add_photos, request), messages[-1])
 
     def _is_addressed(self, album: _Album, bot: Bot) -> bool:
         """Tell whether an album in a group is for us: its first photo alone says so, others may be late."""
@@ -175,45 +150,63 @@ class MessageHandlers:
         return True
 
     async def _on_text(self, update: Update, context: _Context) -> None:
-        async def answer_text(ref: MessageRef, message: Message) -> Reply:
-            reply = await self._services.handle_text(ref.identity, ref.address, message.text or "")
-            return Reply(translate("unknown-command")) if reply is None else reply
+        async def answer_text(request: Request) -> Reply:
+            reply = await self._services.messages.answer_text(request)
+            return reply or Reply(translate("unknown-command"))
 
-        await self._handle_message(update.effective_message, answer_text)
+        await self._answer(
+            update, lambda request: handle(self._services, answer_text, request, AccessLevel.INVITED)
+        )
 
     async def _on_group_text(self, update: Update, context: _Context) -> None:
         """Take an answer to a message of ours as a prompt; what people say to each other is theirs."""
         message = update.effective_message
-        if message is None or not is_reply_to_bot(context.bot, message):
+        if message is None or not is_reply_to_bot(context.bot, message) or is_anonymous(message):
             return
-        ref = to_message_ref(message)
-        if ref is None or is_anonymous(message):
-            return
-        async with use_language_of(self._services, ref.identity):
-            reply = await run_use_case(
-                self._services.handle_text(ref.identity, ref.address, message.text or "")
-            )
-            if reply is not None:
-                await self._replies.show(ref, reply)
+
+        async def answer_text(request: Request) -> Reply:
+            return await self._services.messages.answer_text(request) or NO_REPLY
+
+        await self._answer(
+            update, lambda request: handle(self._services, answer_text, request, AccessLevel.INVITED)
+        )
 
     async def _on_other(self, update: Update, context: _Context) -> None:
-        async def answer_unknown(ref: MessageRef, message: Message) -> Reply:
+        async def answer_unknown(request: Request) -> Reply:
             return Reply(translate("unknown-command"))
 
-        await self._handle_message(update.effective_message, answer_unknown)
+        await self._answer(
+            update, lambda request: handle(self._services, answer_unknown, request, AccessLevel.ANYBODY)
+        )
 
-    async def _handle_message(
-        self, message: Message | None, handler: Callable[[MessageRef, Message], Awaitable[Reply]]
-    ) -> None:
+    async def _answer(self, update: Update, use_case: UseCase, message: Message | None = None) -> None:
+        """Carry out what a message asks for and show the reply."""
+        message = message or update.effective_message
         ref = to_message_ref(message) if message is not None else None
         if message is None or ref is None:
             return
-        async with use_language_of(self._services, ref.identity):
-            if is_anonymous(message):
-                reply = Reply(translate("who-are-you"))
-            else:
-                reply = await run_use_case(handler(ref, message))
-            await self._replies.show(ref, reply)
+        if is_anonymous(message):
+
+            async def ask_who(request: Request) -> Reply:
+                return Reply(translate("who-are-you"))
+
+            reply = await handle(
+                self._services, ask_who, self._to_request(update, ref, message), AccessLevel.ANYBODY
+            )
+        else:
+            reply = await use_case(self._to_request(update, ref, message))
+        if reply != NO_REPLY:
+            with use_language(reply.language):
+                await self._replies.show(ref, reply)
+
+    def _to_request(self, update: Update, ref: MessageRef, message: Message) -> Request:
+        return Request(
+            ref.identity,
+            ref.address,
+            text=message.text or "",
+            idempotency_key=idempotency_key(update),
+            is_replay=self._is_replay(update.update_id),
+        )
 
 
 async def _download_upload(message: Message) -> Upload:

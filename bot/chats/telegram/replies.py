@@ -80,7 +80,7 @@ def is_addressed_to_bot(bot: Bot, message: Message) -> bool:
 
 
 class TelegramReplies:
-    """Shows the replies of use cases; the Studio is told which message shows a job or a set of photos."""
+    """Shows the replies of use cases; the database stores which message shows a job or a photo set."""
 
     def __init__(self, sender: TelegramSender, services: Services) -> None:
         self._sender = sender
@@ -116,18 +116,18 @@ class TelegramReplies:
     async def _show_photo_set(self, ref: MessageRef, reply: Reply) -> None:
         lock = self._photo_set_locks.setdefault(ref.identity, asyncio.Lock())
         async with lock:
-            if await self._services.describe_ended_set(ref.identity) is not None:
+            if await self._services.photo_sets.describe_ended_set(ref.identity) is not None:
                 return  # others of its photos were quicker, and so was the answer to them
-            message_id = await self._services.get_set_message(ref.identity, ref.address)
+            message_id = await self._services.photo_sets.get_set_message(ref.identity, ref.address)
             if message_id is None or not await self._try_edit(ref, message_id, reply):
                 reply_to = None if ref.is_private else ref.message_id
                 message_id = await retry_when_busy(lambda: self._sender.send(ref.chat, reply, reply_to))
-                await self._services.record_set_message(ref.identity, message_id)
+                await self._services.photo_sets.record_set_message(ref.identity, message_id)
             await self._close_late_set(ref, message_id)
 
     async def _close_late_set(self, ref: MessageRef, message_id: str) -> None:
         """Let a message show a set no longer whose end came while it was on its way."""
-        closing_text = await self._services.describe_ended_set(ref.identity)
+        closing_text = await self._services.photo_sets.describe_ended_set(ref.identity)
         if closing_text is not None:
             await self._try_edit(ref, message_id, Reply(closing_text))
 
@@ -147,9 +147,9 @@ class TelegramReplies:
         reply_to = None if ref.is_private else ref.message_id
         message_id = await retry_when_busy(lambda: self._sender.send(ref.chat, reply, reply_to))
         if reply.card_job_id is not None:
-            await self._services.record_card(reply.card_job_id, message_id)
+            await self._services.jobs.record_card(reply.card_job_id, message_id)
         if reply.result_job_id is not None:
-            await self._services.record_copy(reply.result_job_id, ref.address, message_id)
+            await self._services.results.record_copy(reply.result_job_id, ref.address, message_id)
 
     async def _send_privately(self, ref: MessageRef, reply: Reply) -> None:
         # A file of a group is everybody's. The private chat with a person has the number of the person.

@@ -46,9 +46,10 @@ class UpdateProcessor:
 
     def __init__(self, app: Application, services: Services) -> None:  # type: ignore[type-arg]
         self._app = app
-        self._inbox = services.update_inbox
+        self._inbox = services.updates
         self._tasks: set[asyncio.Task[None]] = set()
         self._semaphore = asyncio.Semaphore(MAX_CONCURRENT_UPDATES)
+        self._replayed_ids: set[int] = set()
         self._chat_semaphores: WeakValueDictionary[int | None, asyncio.Semaphore] = (
             WeakValueDictionary()
         )  # by chat
@@ -70,8 +71,12 @@ class UpdateProcessor:
             log.info("update %d is worked off again", stored_update.id)
             self._start_processing(update, is_replay=True)
 
+    def is_replay(self, update_id: int) -> bool:
+        """Return whether an earlier run began with an update that is processed now."""
+        return update_id in self._replayed_ids
+
     async def close(self) -> None:
-        """Let what is under way come to its end, for a while."""
+        """Wait for a while until what is under way has ended."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=SHUTDOWN_GRACE_S)
         for task in self._tasks:
@@ -88,9 +93,11 @@ class UpdateProcessor:
         chat = update.effective_chat
         chat_id = None if chat is None else chat.id
         chat_semaphore = self._chat_semaphores.setdefault(chat_id, asyncio.Semaphore(MAX_CONCURRENT_PER_CHAT))
+        if is_replay:
+            self._replayed_ids.add(update.update_id)
         try:
             async with chat_semaphore, self._semaphore:
-                with request_context(_idempotency_key(update), is_replay=is_replay):
+                with request_context(idempotency_key(update), is_replay=is_replay):
                     if not (is_replay and await self._inbox.has_job()):
                         await self._app.process_update(update)
             await self._inbox.mark_processed(update.update_id)
@@ -98,6 +105,8 @@ class UpdateProcessor:
             log.error("update %d could not be noted as worked off: %s", update.update_id, error)
         except Exception:
             log.exception("update %d could not be worked off", update.update_id)
+        finally:
+            self._replayed_ids.discard(update.update_id)
 
 
 def parse_update(raw: Any, bot: Bot) -> Update | None:
@@ -114,7 +123,7 @@ def _to_incoming_update(update: Update) -> IncomingUpdate:
     return IncomingUpdate(update.update_id, "" if user is None else str(user.id), update.to_json())
 
 
-def _idempotency_key(update: Update) -> str:
+def idempotency_key(update: Update) -> str:
     """Name what an update asks for: an album is one, in as many updates as it has photos."""
     message = update.message
     if message is not None and message.media_group_id is not None:

@@ -28,10 +28,10 @@ from bot.media.moderation._child import score_picture
 from bot.media.moderation._codec import decode_reply, encode_score
 from bot.media.moderation.policy import parse_policy
 from bot.processes.sandboxed import ReplyKind
-from bot.services import Services
 from bot.texts import translate
 from tests.support.engine import RememberingChat
 from tests.support.services import ANNA, ANNAS, Desk, InProcessDecoder, open_desk, photo, tools
+from tests.support.use_cases import Studio
 
 #: Colours stand for what a picture shows.
 BARE, DRESSED, UNSEEN = (200, 0, 0), (0, 200, 0), (0, 0, 200)
@@ -159,7 +159,7 @@ async def drawn(desk: Desk, colour: tuple[int, int, int]) -> int:
 
 def guarded(desk: Desk, guard: Moderator) -> None:
     of_desk = replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), moderator=guard)
-    desk.studio = Services(of_desk, ModeratedDecoder(InProcessDecoder(), guard), frozenset())
+    desk.studio = Studio(of_desk, ModeratedDecoder(InProcessDecoder(), guard), frozenset())
 
 
 async def test_of_an_album_only_the_photo_that_was_found_is_refused(desk: Desk) -> None:

@@ -15,7 +15,6 @@ from bot.core.errors import UserError
 from bot.core.jobs import GenerationParams, JobKind, JobStatus
 from bot.core.likeness import PictureSelection
 from bot.core.messages import Reply
-from bot.services import Services
 from bot.texts import translate
 from bot.texts.admin import (
     ADMIN_COMMANDS,
@@ -38,6 +37,7 @@ from tests.support.services import (
     open_desk,
     tools,
 )
+from tests.support.use_cases import Studio
 
 CARLA = Identity(Platform.TELEGRAM, "3")
 CARLAS = CARLA.private_address
@@ -52,7 +52,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 def ruled(desk: Desk, rules: AccessRules) -> None:
     """Let the desk work by these rules."""
     desk_tools = replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), rules=rules)
-    desk.studio = Services(desk_tools, InProcessDecoder(), {ADMIN})
+    desk.studio = Studio(desk_tools, InProcessDecoder(), {ADMIN})
 
 
 async def acts(desk: Desk) -> list[tuple[str, str]]:
@@ -145,7 +145,9 @@ async def test_a_banned_person_is_told_so_and_their_jobs_are_stopped(desk: Desk)
         studio.link_accounts(ANNA, ANNAS, ""),
     ):
         assert await refused(call) == translate("banned")
-    assert await studio.get_consent_question(ANNA) == Reply(translate("banned"))
+    with pytest.raises(UserError) as caught:
+        await studio.get_draft_prompt(ANNA)  # which Discord asks before it opens a form
+    assert caught.value.message == translate("banned")
     assert "What I keep" in (await studio.show_privacy(ANNA)).text
     await studio.run_admin_command(ADMIN, "unban", str(ANNA))
     assert "4071" not in (await studio.list_loras(ANNA, ANNAS)).text

@@ -19,11 +19,11 @@ from bot.core.messages import Reply, Upload
 from bot.jobs.requests import RequestBuilder
 from bot.jobs.styles import load_styles
 from bot.media.quality import PhotoCoach, PhotoMeasurements
-from bot.services import Services
 from gpu_worker.protocol import TrainRequest, WorkerHealth
 from tests.support.color_analyzer import NOBODY, SOFT, SOMEBODY_ELSE, TWO_PEOPLE, ColourAnalyzer, painted
 from tests.support.photo_measurements import sight
 from tests.support.services import ADMIN, ANNA, Desk, InProcessDecoder, album, open_desk, tools
+from tests.support.use_cases import Studio
 
 ALONE = ChatAddress(Platform.TELEGRAM, "1", "1")
 
@@ -37,7 +37,7 @@ def eye() -> ColourAnalyzer:
 async def desk(tmp_path: Path, eye: ColourAnalyzer) -> AsyncIterator[Desk]:
     async with open_desk(tmp_path) as desk:
         with_coach = replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), coach=PhotoCoach(eye))
-        desk.studio = Services(with_coach, InProcessDecoder(), {ADMIN})
+        desk.studio = Studio(with_coach, InProcessDecoder(), {ADMIN})
         yield desk
 
 
@@ -144,7 +144,7 @@ async def test_a_photo_is_looked_at_once(desk: Desk, eye: ColourAnalyzer) -> Non
 async def test_what_was_measured_goes_with_the_photo(tmp_path: Path) -> None:
     coach = InspectableCoach(ColourAnalyzer())
     async with open_desk(tmp_path) as desk:
-        studio = Services(
+        studio = Studio(
             replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), coach=coach),
             InProcessDecoder(),
             {ADMIN},
@@ -179,7 +179,7 @@ async def test_who_is_not_heard_in_time_says_nothing_and_the_set_begins(tmp_path
     blind = BlockedAnalyzer()
     async with open_desk(tmp_path) as desk:
         coach = PhotoCoach(blind, timeout_s=0.01)
-        studio = Services(
+        studio = Studio(
             replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), coach=coach),
             InProcessDecoder(),
             {ADMIN},

@@ -14,10 +14,10 @@ from bot.core.accounts import ChatAddress, Identity
 from bot.core.errors import UserError
 from bot.core.loras import LoraCode
 from bot.core.messages import Reply
-from bot.services import Services
 from bot.texts import translate
 from tests.support.engine import EngineRoom, open_engine_room
 from tests.support.services import ANNA, ANNAS, BERT, BERTS, InProcessDecoder, tools
+from tests.support.use_cases import Studio
 
 LORA = save(
     {
@@ -39,7 +39,7 @@ async def export(
     room: EngineRoom, code: LoraCode, who: Identity = ANNA, place: ChatAddress = ANNAS, most: int = 50_000_000
 ) -> Reply:
     desk_tools = tools(room.ledger, room.dispatcher, room.files, room.desk.clock, most)
-    return await Services(desk_tools, InProcessDecoder(), frozenset()).export_lora(
+    return await Studio(desk_tools, InProcessDecoder(), frozenset()).export_lora(
         who, place, f"{code[:4]} {code[4:]}"
     )
 

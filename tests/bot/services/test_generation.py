@@ -15,7 +15,6 @@ from bot.core.errors import UserError
 from bot.core.jobs import GenerationParams, JobKind
 from bot.core.loras import LoraCode, format_code
 from bot.db import Database
-from bot.services import Services
 from bot.services.generation import MAX_OPEN_GENERATIONS
 from bot.texts import translate, use_language
 from tests.support.services import (
@@ -29,6 +28,7 @@ from tests.support.services import (
     open_desk,
     tools,
 )
+from tests.support.use_cases import Studio
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ async def test_no_such_code_and_not_yours_are_the_same_answer_after_the_same_loo
     missing = next(code for code in ("00000000", "00000001", "00000002") if code not in (own, foreign))
     watched = Watched(desk.ledger, [])
     watching = tools(cast(Database, watched), desk.queue, desk.files, desk.clock)
-    studio = Services(watching, InProcessDecoder(), {ADMIN})
+    studio = Studio(watching, InProcessDecoder(), {ADMIN})
     answers = []
     for code in (missing, foreign):
         watched.asked.clear()
@@ -140,7 +140,7 @@ async def test_two_years_at_the_beginning_are_answered_with_where_the_code_belon
     )
     watched = Watched(desk.ledger, [])
     watching = tools(cast(Database, watched), desk.queue, desk.files, desk.clock)
-    studio, looks = Services(watching, InProcessDecoder(), {ADMIN}), set()
+    studio, looks = Studio(watching, InProcessDecoder(), {ADMIN}), set()
     for each, between in ((unknown, " "), (foreign, " "), (unknown, "-"), (foreign, "-")):
         watched.asked.clear()
         with pytest.raises(UserError) as caught:

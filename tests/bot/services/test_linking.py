@@ -13,10 +13,10 @@ import pytest
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import UserError
 from bot.core.messages import Reply
-from bot.services import Services
 from bot.services.context import AccountLocks
 from bot.texts import translate
 from tests.support.services import ANNA, BERT, BERTS, PLACES, Desk, InProcessDecoder, open_desk, tools
+from tests.support.use_cases import Studio
 
 #: Anna on Telegram, alone with the bot; BERT is she on Discord.
 ALONE = ChatAddress(Platform.TELEGRAM, "1", "1")
@@ -126,7 +126,7 @@ async def test_nobody_gets_a_receipt_for_an_account_that_was_just_joined_with_an
     await desk.ready(BERT)
     locks = AccountLocks()
     desk_tools = replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), locks=locks)
-    desk.studio = Services(desk_tools, InProcessDecoder(), set())
+    desk.studio = Studio(desk_tools, InProcessDecoder(), set())
     word, [forget] = await word_of(desk), (await desk.studio.ask_to_erase(BERT)).buttons[:1]
     held = locks.get_lock(await desk.ledger.accounts.get_or_create(BERT))
     async with held:

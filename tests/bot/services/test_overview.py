@@ -19,7 +19,6 @@ from bot.core.monitoring import MonitorSample
 from bot.ops.error_log import RecentErrors
 from bot.ops.metrics import MetricsExporter, MetricSources
 from bot.ops.monitor import HealthInputs, Monitor
-from bot.services import Services
 from gpu_worker.protocol import WorkerHealth
 from tests.support.services import (
     ADMIN,
@@ -32,6 +31,7 @@ from tests.support.services import (
     open_desk,
     tools,
 )
+from tests.support.use_cases import Studio
 
 HEALTH = WorkerHealth("NVIDIA GeForce GTX 1060 6GB", "tiny", True, 2**30, 3 * 2**30, 6 * 2**30, 71, 98)
 JOBS = 100_000
@@ -206,7 +206,7 @@ async def test_of_many_samples_the_highest_of_each_four_minutes_are_left(desk: D
 async def test_errors_of_the_log_and_failed_jobs_stand_in_status_and_logs(desk: Desk) -> None:
     troubles = RecentErrors()
     desk_tools = replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), recent_errors=troubles)
-    desk.studio = Services(desk_tools, InProcessDecoder(), {ADMIN})
+    desk.studio = Studio(desk_tools, InProcessDecoder(), {ADMIN})
     assert "Nothing went wrong" in (await desk.studio.run_admin_command(ADMIN, "logs")).text
     await desk.train(ANNA)
     job = await desk.claim(JobKind.TRAIN)

@@ -13,7 +13,6 @@ from bot.core.accounts import AccessRules, ChatAddress, Identity, Platform
 from bot.core.errors import UserError
 from bot.core.jobs import JobKind
 from bot.media.moderation.blocked_words import BlockList
-from bot.services import Services
 from tests.support.services import (
     ADMIN,
     ANNA,
@@ -27,6 +26,7 @@ from tests.support.services import (
     open_desk,
     tools,
 )
+from tests.support.use_cases import Studio
 
 GROUP = ChatAddress(Platform.TELEGRAM, "-100", "1")
 
@@ -42,7 +42,7 @@ def ruled(desk: Desk, rules: AccessRules | None = None, block_list: Path | None 
     blocked = BlockList(block_list)
     blocked.load()
     of_desk = tools(desk.ledger, desk.queue, desk.files, desk.clock)
-    desk.studio = Services(
+    desk.studio = Studio(
         replace(of_desk, rules=rules or AccessRules(), block_list=blocked), InProcessDecoder(), {ADMIN}
     )
 

@@ -12,13 +12,13 @@ from bot.core.accounts import ChatAddress, Platform
 from bot.core.errors import UserError
 from bot.core.jobs import GenerationParams, Job, JobStatus
 from bot.core.messages import Reply
-from bot.services import Services
 from bot.services.generation import double_size
 from bot.texts import translate
 from bot.texts.results import result_title
 from gpu_worker.protocol import GenerateRequest
 from tests.support.engine import EngineRoom, open_engine_room, png
 from tests.support.services import ANNA, ANNAS, BERT, BERTS, InProcessDecoder, tools
+from tests.support.use_cases import Studio
 
 SIDE_PX = 64  # of the pictures that `png` draws
 
@@ -334,7 +334,7 @@ async def test_buttons_work_after_a_restart_and_a_year(room: EngineRoom) -> None
     job = await drawn(room)
     room.desk.clock.forward(days=365)
     desk_tools = tools(room.ledger, room.dispatcher, room.files, room.desk.clock)
-    room.desk.studio = Services(desk_tools, InProcessDecoder(), frozenset())
+    room.desk.studio = Studio(desk_tools, InProcessDecoder(), frozenset())
     _, wish = await pressed(room, f"vary:{job.id}:1")
     assert wish.seed == 7
     assert "Seed: 7" in (await press(room, f"recipe:{job.id}")).text

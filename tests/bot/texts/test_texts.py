@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bot.chats.commands import COMMAND_NAMES
 from bot.core.accounts import AccountId, ChatAddress, Platform
 from bot.core.jobs import (
     Estimate,
@@ -202,7 +203,7 @@ def test_a_preview_is_shown_while_it_runs_and_never_afterwards() -> None:
 
 @pytest.mark.parametrize("platform", list(Platform))
 def test_help_names_every_command_and_option(platform: Platform) -> None:
-    said = help_text(platform, is_admin=False).text
+    said = help_text(platform, COMMAND_NAMES, is_admin=False).text
     for command in ("/train", "/generate", "/show", "/codes", "/export", "/cancel", "/help"):
         assert f"{command} - " in said
     for option in ("size", "style", "seed", "strength", "steps", "guidance", "sampler"):
@@ -245,8 +246,8 @@ def test_start_is_three_lines_on_each_platform(platform: Platform) -> None:
 
 
 def test_help_shows_status_to_administrators_only() -> None:
-    assert "/status" in help_text(Platform.TELEGRAM, is_admin=True).text
-    assert "/status" not in help_text(Platform.TELEGRAM, is_admin=False).text
+    assert "/status" in help_text(Platform.TELEGRAM, COMMAND_NAMES, is_admin=True).text
+    assert "/status" not in help_text(Platform.TELEGRAM, COMMAND_NAMES, is_admin=False).text
 
 
 def test_a_set_says_what_is_missing() -> None:

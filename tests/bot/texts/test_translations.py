@@ -15,6 +15,7 @@ from fluent.syntax.visitor import Visitor
 from PIL import ImageFont
 
 from bot import db
+from bot.chats.commands import COMMAND_NAMES
 from bot.core.accounts import Platform
 from bot.core.photos import PhotoRefusal
 from bot.db.statements.queue import WORKER_CRASHED_MESSAGE
@@ -22,7 +23,7 @@ from bot.jobs.styles import load_styles
 from bot.media.contact_sheet import TILE_PX
 from bot.texts import languages, match_language, translate, translate_to, use_language
 from bot.texts.admin import ADMIN_COMMANDS
-from bot.texts.commands import COMMANDS, command_name, command_names
+from bot.texts.commands import command_name, command_names
 from bot.texts.photo_sets import photo_refusal
 from bot.texts.words import example_command
 
@@ -275,10 +276,10 @@ def test_each_reason_to_refuse_a_photo_has_a_sentence_of_its_own(code: str) -> N
 
 @pytest.mark.parametrize("code", languages())
 def test_commands_are_named_as_both_platforms_take_them(code: str) -> None:
-    names = [command_name(each, code) for each in COMMANDS]
+    names = [command_name(each, code) for each in COMMAND_NAMES]
     assert len(set(names)) == len(names)
     assert not set(names) & set(ADMIN_COMMANDS)
-    for each, name in zip(COMMANDS, names, strict=True):
+    for each, name in zip(COMMAND_NAMES, names, strict=True):
         assert re.fullmatch(r"[a-z0-9_]{1,32}", name), name
         assert 1 <= len(translate_to(code, f"telegram-{each}")) <= 256
     described = [key for key in entries("en") if key.startswith("discord-")]
@@ -286,13 +287,13 @@ def test_commands_are_named_as_both_platforms_take_them(code: str) -> None:
 
 
 def test_a_name_means_one_command_in_all_languages_together() -> None:
-    meanings = [(also, each) for each in COMMANDS for also in command_names(each)]
+    meanings = [(also, each) for each in COMMAND_NAMES for also in command_names(each)]
     assert len(dict(meanings)) == len(meanings)
 
 
 @pytest.mark.parametrize("code", languages())
 def test_a_text_names_commands_as_its_language_does(code: str) -> None:
-    known = {command_name(each, code) for each in COMMANDS} | {"quit"}
+    known = {command_name(each, code) for each in COMMAND_NAMES} | {"quit"}
     source = (FOLDER / f"{code}.ftl").read_text(encoding="utf-8")
     lines = [line for line in source.splitlines() if not line.startswith("#")]
     named = {name for line in lines for name in re.findall(r"(?<![\w/])/([a-z]+)", line)}
