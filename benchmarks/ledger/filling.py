@@ -97,7 +97,8 @@ _FILL: tuple[tuple[str, str, str], ...] = (
     (
         "photos",
         "",
-        "INSERT INTO photos (account, job, sha256, created_ms, data) SELECT account, id, printf('%064x', n),"
+        "INSERT INTO photos (account, job, sha256, data_sha256, created_ms, data) SELECT account, id,"
+        " printf('%064x', n), printf('%064x', n),"
         " :now, randomblob(30000) FROM jobs, (SELECT 1 AS n UNION SELECT 2 UNION SELECT 3 UNION SELECT 4"
         " UNION SELECT 5) WHERE kind = 'train' AND status = 'queued'",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import IntEnum
@@ -50,13 +51,20 @@ class PhotoRefused(LoraCodeError):
 class NewPhoto:
     """A photo that passed the gate: RGB, upright, without metadata, as JPEG bytes.
 
-    `sha256` is of the decoded pixels, so that the same photo is known again in another wrapping. `hint` is
-    what the coach saw on it that helps to train on it, as the coach writes it.
+    `pixel_sha256` is of the decoded pixels: it finds the same photo in another file. `data_sha256` is of the
+    stored bytes: it names the photo to caches and to the worker, and is computed where it is not given.
+    `hint` is what the coach saw on it that helps to train on it, as the coach writes it.
     """
 
-    sha256: str
+    pixel_sha256: str
     data: bytes
     hint: str = ""
+    data_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        """Compute the hash of the bytes once; `dataclasses.replace` keeps it."""
+        if not self.data_sha256:
+            object.__setattr__(self, "data_sha256", hashlib.sha256(self.data).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +80,4 @@ class PhotoSet:
     code: LoraCode | None = None  #: the Lora that they are to train further; None: a new one
     steps: int = DEFAULT_EXTRA_STEPS  #: for so many steps
     replaced_number: int | None = None  #: the number of the photo that the next one takes the place of
+    photo_hashes: tuple[str, ...] = ()  #: the SHA-256 of each one's stored bytes

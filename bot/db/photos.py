@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
@@ -90,7 +89,7 @@ class PhotoRepository:
 
         def transaction(connection: sqlite3.Connection) -> tuple[str | None, Job | None]:
             row = connection.execute(
-                "DELETE FROM photos WHERE id = ? AND account = ? AND job IS NULL RETURNING data",
+                "DELETE FROM photos WHERE id = ? AND account = ? AND job IS NULL RETURNING data_sha256",
                 (photo_id, account),
             ).fetchone()
             if row is None:
@@ -99,7 +98,7 @@ class PhotoRepository:
             job = None
             if params is not None and photo_sets.count_collected(connection, account) == PHOTOS_PER_LORA:
                 job = photo_sets.start_training(connection, account, (address, params), now_ms)
-            return hashlib.sha256(row["data"]).hexdigest(), job
+            return row["data_sha256"], job
 
         return await self._connection.write(transaction)
 
@@ -238,8 +237,9 @@ class PhotoRepository:
             for position, photo_id in enumerate(kept_ids, 1):
                 if position != replaced_number:
                     connection.execute(
-                        "INSERT INTO photos (account, sha256, created_ms, data, hint, place)"
-                        " SELECT account, sha256, created_ms, data, hint, ? FROM photos WHERE id = ?",
+                        "INSERT INTO photos (account, sha256, data_sha256, created_ms, data, hint, place)"
+                        " SELECT account, sha256, data_sha256, created_ms, data, hint, ? FROM photos"
+                        " WHERE id = ?",
                         (position, photo_id),
                     )
             connection.execute(_UPSERT_SET_SQL, values)
@@ -308,8 +308,8 @@ class PhotoRepository:
                     queue.fail_job(connection, JobId(row["job"]), _PHOTOS_EXPIRED_MESSAGE, now_ms)
                 connection.execute("DELETE FROM photos WHERE job = ?", (row["job"],))
             rows = connection.execute(
-                "DELETE FROM photos WHERE created_ms < ? RETURNING data", (limit_ms,)
+                "DELETE FROM photos WHERE created_ms < ? RETURNING data_sha256", (limit_ms,)
             ).fetchall()
-            return deleted_hashes + [hashlib.sha256(row["data"]).hexdigest() for row in rows]
+            return deleted_hashes + [row["data_sha256"] for row in rows]
 
         return await self._connection.write(transaction)

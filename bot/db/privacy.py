@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -115,8 +114,8 @@ def erase_account(connection: sqlite3.Connection, account: AccountId) -> Erasure
         "SELECT platform FROM identities WHERE account = ? ORDER BY platform", (account,)
     ).fetchall()
     photo_hashes = [
-        hashlib.sha256(row["data"]).hexdigest()
-        for row in connection.execute("SELECT data FROM photos WHERE account = ?", (account,))
+        row["data_sha256"]
+        for row in connection.execute("SELECT data_sha256 FROM photos WHERE account = ?", (account,))
     ]
     files, open_jobs, jobs = _erase_loras(connection, codes, own_jobs)
     connection.execute(
@@ -155,10 +154,11 @@ def erase_lora(connection: sqlite3.Connection, code: LoraCode) -> ErasureResult:
     # Those of its trainings, and those that are being collected for a further one.
     rows = connection.execute(
         "DELETE FROM photos WHERE job IN (SELECT id FROM jobs WHERE code = :code AND kind = 'train')"
-        " OR (job IS NULL AND account IN (SELECT account FROM photo_sets WHERE code = :code)) RETURNING data",
+        " OR (job IS NULL AND account IN (SELECT account FROM photo_sets WHERE code = :code))"
+        " RETURNING data_sha256",
         {"code": code},
     )
-    photo_hashes = [hashlib.sha256(row["data"]).hexdigest() for row in rows.fetchall()]
+    photo_hashes = [row["data_sha256"] for row in rows.fetchall()]
     files, open_jobs, jobs = _erase_loras(connection, [code], [])
     return ErasureResult((code,), tuple(photo_hashes), files, jobs, open_jobs, ())
 

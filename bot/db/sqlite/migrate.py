@@ -38,7 +38,12 @@ def read_migrations(folder: Path = MIGRATIONS_DIR) -> list[Migration]:
 
 
 def migrate(connection: sqlite3.Connection, migrations: list[Migration]) -> None:
-    """Apply what is missing. `db` must be in autocommit mode; LedgerError when it is not our ledger."""
+    """Apply the migrations that are missing; `connection` must be in autocommit mode.
+
+    Raise DatabaseError where the file was written by a newer version, or a migration was edited since.
+    """
+    # SQLite has no SHA-256.
+    connection.create_function("sha256_hex", 1, _sha256_hex, deterministic=True)
     connection.execute(
         "CREATE TABLE IF NOT EXISTS migrations"
         " (number INTEGER PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL) STRICT"
@@ -53,6 +58,10 @@ def migrate(connection: sqlite3.Connection, migrations: list[Migration]) -> None
             raise DatabaseError(
                 f"Migration {migration.name} was changed after it was applied to this ledger."
             )
+
+
+def _sha256_hex(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _apply_migration(connection: sqlite3.Connection, migration: Migration) -> None:

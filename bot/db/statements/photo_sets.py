@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -62,11 +61,12 @@ def insert_photos(
         if is_accepted:
             is_accepted = (
                 connection.execute(
-                    "INSERT INTO photos (account, sha256, created_ms, data, hint, place)"
-                    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    "INSERT INTO photos (account, sha256, data_sha256, created_ms, data, hint, place)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                     (
                         account,
-                        photo.sha256,
+                        photo.pixel_sha256,
+                        photo.data_sha256,
                         now_ms,
                         photo.data,
                         photo.hint,
@@ -102,26 +102,33 @@ def add_photos_to_set(
 def get_set(connection: sqlite3.Connection, account: AccountId) -> PhotoSet:
     """Give the set that is being collected; it may be empty."""
     rows = connection.execute(
-        "SELECT id FROM photos WHERE account = ? AND job IS NULL ORDER BY coalesce(place, id), id", (account,)
-    )
+        "SELECT id, data_sha256 FROM photos WHERE account = ? AND job IS NULL"
+        " ORDER BY coalesce(place, id), id",
+        (account,),
+    ).fetchall()
     photo_ids = tuple(row["id"] for row in rows)
+    photo_hashes = tuple(row["data_sha256"] for row in rows)
     row = connection.execute(
         "SELECT photo_sets.*, loras.class_word AS of_lora FROM photo_sets LEFT JOIN loras USING (code)"
         " WHERE photo_sets.account = ?",
         (account,),
     ).fetchone()
     if row is None:
-        return PhotoSet(account, photo_ids)
+        return PhotoSet(account, photo_ids, photo_hashes=photo_hashes)
+    has_address = bool(row["platform"])
     return PhotoSet(
-        account,
-        photo_ids,
-        row["of_lora"] or row["class_word"],
-        row["name"],
-        ChatAddress(Platform(row["platform"]), row["chat_id"], row["user_id"]) if row["platform"] else None,
-        row["card_message_id"],
-        None if row["code"] is None else LoraCode(row["code"]),
-        row["steps"] or DEFAULT_EXTRA_STEPS,
-        row["swaps"],
+        account=account,
+        photo_ids=photo_ids,
+        photo_hashes=photo_hashes,
+        class_word=row["of_lora"] or row["class_word"],
+        name=row["name"],
+        address=ChatAddress(Platform(row["platform"]), row["chat_id"], row["user_id"])
+        if has_address
+        else None,
+        card_message_id=row["card_message_id"],
+        code=None if row["code"] is None else LoraCode(row["code"]),
+        steps=row["steps"] or DEFAULT_EXTRA_STEPS,
+        replaced_number=row["swaps"],
     )
 
 
@@ -147,18 +154,18 @@ def delete_set(connection: sqlite3.Connection, account: AccountId) -> list[str]:
 def list_set_hashes(connection: sqlite3.Connection, account: AccountId) -> list[str]:
     """Give the SHA-256 of each photo's bytes in the set that is being collected, in the order they came."""
     rows = connection.execute(
-        "SELECT data FROM photos WHERE account = ? AND job IS NULL ORDER BY coalesce(place, id), id",
+        "SELECT data_sha256 FROM photos WHERE account = ? AND job IS NULL ORDER BY coalesce(place, id), id",
         (account,),
     )
-    return [hashlib.sha256(row["data"]).hexdigest() for row in rows]
+    return [row["data_sha256"] for row in rows]
 
 
 def list_job_hashes(connection: sqlite3.Connection, job_id: JobId) -> list[str]:
     """Give the SHA-256 of each photo's bytes of a training, in the order they came."""
     rows = connection.execute(
-        "SELECT data FROM photos WHERE job = ? ORDER BY coalesce(place, id), id", (job_id,)
+        "SELECT data_sha256 FROM photos WHERE job = ? ORDER BY coalesce(place, id), id", (job_id,)
     )
-    return [hashlib.sha256(row["data"]).hexdigest() for row in rows]
+    return [row["data_sha256"] for row in rows]
 
 
 def start_training(

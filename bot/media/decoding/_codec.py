@@ -17,7 +17,7 @@ def encode_reply(photo: NewPhoto | PhotoRefusal) -> Reply:
     """Return what the child sends of a photo or its refusal."""
     if isinstance(photo, PhotoRefusal):
         return ReplyKind.REFUSED, bytes([photo])
-    return ReplyKind.RESULT, bytes.fromhex(photo.sha256) + photo.data
+    return ReplyKind.RESULT, bytes.fromhex(photo.pixel_sha256) + photo.data
 
 
 def decode_reply(kind: ReplyKind, body: bytes) -> NewPhoto | PhotoRefusal:

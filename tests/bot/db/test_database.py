@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 import sqlite3
 import subprocess
@@ -279,6 +280,46 @@ def test_migrating_twice_changes_nothing_and_an_edited_migration_is_refused() ->
 def test_an_installation_without_migrations_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match=r"no migrations in .*--editable"):
         read_migrations(tmp_path)
+
+
+def test_photos_and_identities_of_before_keep_their_values_and_get_their_hashes() -> None:
+    earlier, later = read_migrations()[:21], read_migrations()
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    db.execute("PRAGMA foreign_keys=ON")
+    migrate(db, earlier)
+    db.execute("INSERT INTO accounts (id, created_ms) VALUES (1, 0), (2, 0)")
+    people = [("discord", "8", 2, ""), ("telegram", "7", 1, "it-IT")]
+    db.executemany("INSERT INTO identities (platform, user_id, account, locale) VALUES (?, ?, ?, ?)", people)
+    insert = "INSERT INTO photos (account, sha256, created_ms, data, hint) VALUES (1, ?, 0, ?, 'seen')"
+    db.executemany(insert, [("pixels1", b"one"), ("pixels2", b"two"), ("pixels3", b"deleted")])
+    db.execute("DELETE FROM photos WHERE id = 3")
+    indexes = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql NOT NULL"
+    before = {table: set(db.execute(indexes, (table,)).fetchall()) for table in ("photos", "identities")}
+    migrate(db, later)
+    assert before == {table: set(db.execute(indexes, (table,)).fetchall()) for table in before}
+    photo_rows = db.execute("SELECT id, sha256, data, hint, data_sha256 FROM photos ORDER BY id").fetchall()
+    assert photo_rows == [
+        (number, f"pixels{number}", data, "seen", hashlib.sha256(data).hexdigest())
+        for number, data in ((1, b"one"), (2, b"two"))
+    ]
+    new = "INSERT INTO photos (account, sha256, data_sha256, created_ms, data) VALUES (1, 'p', 'd', 0, x'00')"
+    assert db.execute(new).lastrowid == 4, "the number of a deleted photo is not given again"
+    assert db.execute("SELECT * FROM identities ORDER BY platform").fetchall() == people
+    db.execute("INSERT INTO identities (platform, user_id, account) VALUES ('matrix', '@a:b', 1)")
+    with pytest.raises(sqlite3.IntegrityError):
+        db.execute("INSERT INTO identities (platform, user_id, account) VALUES ('matrix', '@c:d', 99)")
+    with pytest.raises(sqlite3.IntegrityError):
+        db.execute("INSERT INTO identities (platform, user_id, account) VALUES ('telegram', '7', 2)")
+    assert db.execute("PRAGMA foreign_key_check").fetchall() == []
+    db.close()
+
+
+def test_no_table_names_the_platforms() -> None:
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(db, read_migrations())
+    for name, sql in db.execute("SELECT name, sql FROM sqlite_master WHERE sql NOT NULL"):
+        assert "telegram" not in sql, name
+    db.close()
 
 
 def test_results_of_before_get_their_pictures_from_their_notices() -> None:

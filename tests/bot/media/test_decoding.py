@@ -194,8 +194,8 @@ def test_the_same_pixels_in_another_wrapping_are_the_same_photo() -> None:
         decode_photo(as_file(picture(), "PNG", exif=exif)),
     )
     other = decode_photo(as_file(picture().transpose(Image.Transpose.ROTATE_180), "PNG"))
-    assert plain.sha256 == wrapped.sha256
-    assert plain.sha256 != other.sha256
+    assert plain.pixel_sha256 == wrapped.pixel_sha256
+    assert plain.pixel_sha256 != other.pixel_sha256
 
 
 def test_what_is_kept_passes_the_gate_again() -> None:

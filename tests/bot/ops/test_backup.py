@@ -184,7 +184,9 @@ async def test_a_deleted_photo_is_in_no_backup_after_thirty_days(room: EngineRoo
     canary = b"canary-photo-" * 40
     with closing(sqlite3.connect(data(room) / "ledger.sqlite3", isolation_level=None)) as db:
         account = await room.ledger.accounts.get_or_create(ANNA)
-        insert = "INSERT INTO photos (account, sha256, created_ms, data) VALUES (?, 'x', 0, ?)"
+        insert = (
+            "INSERT INTO photos (account, sha256, data_sha256, created_ms, data) VALUES (?, 'x', 'y', 0, ?)"
+        )
         db.execute(insert, (account, canary))
     clock = Clock()
     backups = DailyBackups(data(room), tmp_path / "safe", 30, clock)
