@@ -147,7 +147,7 @@ def test_without_a_network_the_token_is_not_called_wrong() -> None:
         pass  # nobody listens there any more
     for found in (
         _checks.check_telegram_token(TELEGRAM, url, 5.0),
-        doctor._checks.discord(DISCORD, url, 5.0),
+        _checks.check_discord_token(DISCORD, url, 5.0),
     ):
         assert found.verdict == "warn"
         assert "offline?" in found.detail
