@@ -47,6 +47,7 @@ audit: $(VENV)/.dev
 # The generated pages and diagrams, from the code.
 docs: $(VENV)/.dev
 	$(BIN)/python .ci/commands.py
+	$(BIN)/python .ci/configuration.py
 	$(BIN)/python .ci/diagrams.py
 
 # The README's pictures of the chats. Chromium is Debian's (apt install chromium) or, where there is none, Playwright's.

@@ -145,7 +145,7 @@ def _start(settings: Settings, is_demo: bool) -> int:
 
 
 def _read_environ() -> dict[str, str]:
-    from bot.app.environ import read_environ
+    from bot.app.env_file import read_environ
 
     return read_environ(os.environ, Path(".env"))
 

@@ -6,25 +6,17 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import Field, PositiveInt, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bot.app.environ import read_secret_files
-from bot.app.settings_values import parse_address, parse_identity, parse_quota
-from bot.core.accounts import AccessMode, Identity, Quota, Role
+from bot.app.settings_source import EnvironSource
+from bot.app.settings_values import Address, Identities, LocalPath, LogLevel, Policy, Quotas
+from bot.core.accounts import AccessMode
 from bot.core.addresses import ListenAddress
 from bot.core.errors import SettingsError
-from bot.media.moderation.policy import ContentPolicy, parse_policy
+from bot.media.moderation.policy import ContentPolicy
 
 #: Base models that come with LoraCode; sd-scripts cannot take their widths.
 SHIPPED_MODELS = ("tiny", "drawn")
@@ -33,163 +25,179 @@ _WEBHOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{16,256}")
 _TELEGRAM_TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]{20,}")
 
 
-class Settings(BaseModel):
-    """The settings. Each field's environment variable is its name in capitals; empty means unset."""
+class Settings(BaseSettings):
+    """The settings. Each field's environment variable is its name in capitals; empty means unset.
 
-    model_config = ConfigDict(frozen=True)
+    Their descriptions are the page docs/configuration.md (`make docs`).
+    """
+
+    model_config = SettingsConfigDict(frozen=True, enable_decoding=False)
 
     telegram_bot_token: SecretStr | None = Field(
-        default=None, description="the token BotFather gave you; switches the Telegram bot on"
+        default=None, description="The token from BotFather. Enables the Telegram bot."
     )
     discord_bot_token: SecretStr | None = Field(
-        default=None, description="the token of your Discord application's bot; switches the Discord bot on"
+        default=None, description="The bot token of your Discord application. Enables the Discord bot."
     )
-    admins: frozenset[Identity] = Field(
-        default=frozenset(), description="who runs the bot (`/status`, `/pause`, …): `telegram:1,discord:2`"
+    admins: Identities = Field(
+        default=frozenset(),
+        description="Administrators (`/status`, `/pause`, …), by user id: `telegram:1,discord:2`.",
     )
     access: AccessMode = Field(
         default=AccessMode.OPEN,
-        description="whom it serves: `open` (everybody), `invitation` (who has a word of `/invite`)"
-        " or `allow-list` (whom `ALLOWED` names)",
+        description="Who may use the bot: `open` (everybody), `invitation` (people with an invitation word"
+        " from `/invite`) or `allow-list` (people in `ALLOWED`).",
     )
-    allowed: frozenset[Identity] = Field(
-        default=frozenset(), description="who is a member without a word: `telegram:123,discord:456`"
+    allowed: Identities = Field(
+        default=frozenset(),
+        description="Members who need no invitation, by user id: `telegram:123,discord:456`.",
     )
-    quotas: Mapping[Role, Quota] = Field(
+    quotas: Quotas = Field(
         default={},
-        description="trainings a day and pictures an hour, by role (`guest`, `member`, `trusted`):"
-        " `guest:2/20,member:5/60`; a role that is missing, or `-`, has no limit",
+        description="Trainings per day and pictures per hour for each role (`guest`, `member`, `trusted`):"
+        " `guest:2/20,member:5/60`. A role that is missing, or `-`, has no limit.",
     )
-    data_dir: Path = Field(
+    data_dir: LocalPath = Field(
         default=Path("data"),
-        description="the folder for the ledger, LoRAs and pictures; created when missing",
+        description="The folder for the database, LoRAs and pictures. It is created when it is missing.",
     )
-    base_model: str = Field(
-        default="",
-        description="what LoRAs are trained on: a hub id, a diffusers folder, a `.safetensors` file"
-        ", `drawn` or `tiny`; empty: Stable Diffusion 1.5 with a CUDA card, else `drawn`",
-    )
-    backup_dir: Path | None = Field(
+    backup_dir: LocalPath | None = Field(
         default=None,
-        description="where the daily backups go; empty: `backups` in `DATA_DIR`. Better on another disk",
+        description="The folder for daily backups, best on another disk. Empty: `backups` in `DATA_DIR`.",
     )
     backup_days: int = Field(
         default=30,
         ge=0,
         le=30,
-        description="how many days a backup is kept, 30 at most as photos are in it; 0: none are made daily",
+        description="How many days a backup is kept. At most 30, because backups hold photos. 0: no daily"
+        " backups.",
+    )
+    base_model: str = Field(
+        default="",
+        description="The base model for LoRAs: a hub id, a diffusers folder, a `.safetensors` file, `drawn`"
+        " or `tiny`. Empty: Stable Diffusion 1.5 with a CUDA card, otherwise `drawn`.",
     )
     coach: Literal["auto", "on", "off"] = Field(
         default="auto",
-        description="whether photos are looked at before they train: `on`, `off`, or `auto`: on, but with the"
-        " models that come with LoraCode, which draw toys",
+        description="Whether photos are checked before a training: `on`, `off`, or `auto`, which is off for"
+        " the shipped models because they draw toys.",
     )
     face_mask: bool = Field(
-        default=False,
-        description="`on`: trainings on people learn the head alone and not what is behind it",
+        default=False, description="`on`: trainings on people learn only the head, not the background."
     )
     stop_early: bool = Field(
         default=False,
-        description="`on`: a training ends before its last step when its likeness is clearly past its best",
+        description="`on`: a training ends early when its likeness is clearly past its best.",
     )
     train_steps: PositiveInt | None = Field(
         default=None,
-        description="steps of a training; empty: 1500 (300 a photo), fewer for `drawn` and `tiny`",
+        description="Steps of a training. Empty: 1500 (300 per photo), fewer for `drawn` and `tiny`.",
+    )
+    trainer: Literal["own", "sd-scripts"] = Field(
+        default="own",
+        description="The trainer: `own`, or `sd-scripts` for a checkout of kohya's (needs a real SD 1.5).",
+    )
+    sd_scripts_dir: Path | None = Field(
+        default=None,
+        validate_default=True,
+        description="For `TRAINER=sd-scripts`: the checkout, the folder with `train_network.py`.",
+    )
+    sd_scripts_python: Path | None = Field(
+        default=None,
+        description="The Python with sd-scripts' requirements. Empty: the one that runs LoraCode.",
     )
     generate_share: float = Field(
         default=0.8,
         gt=0,
         le=1,
-        description="most of the card's time over a minute that pictures may take from a training that waits",
+        description="The largest share of the card's time in a minute that pictures take from a training.",
     )
     workers: PositiveInt = Field(
-        default=1,
-        le=64,
-        description="worker processes on this machine, one for each graphics card it has",
+        default=1, le=64, description="Worker processes on this machine: one for each graphics card."
     )
     backend: Literal["local", "ray"] = Field(
-        default="local", description="where workers run: `local`, or `ray` for the cards of a Ray cluster"
+        default="local",
+        description="Where workers run: `local` for this machine, `ray` for the cards of a Ray cluster.",
     )
     ray_address: str | None = Field(
         default=None,
         validate_default=True,
-        description="for `BACKEND=ray`: the cluster's head, as `host:port`",
-    )
-    trainer: Literal["own", "sd-scripts"] = Field(
-        default="own",
-        description="what trains: `own`, or `sd-scripts` for a checkout of kohya's (needs a real SD 1.5)",
-    )
-    sd_scripts_dir: Path | None = Field(
-        default=None,
-        validate_default=True,
-        description="for `TRAINER=sd-scripts`: the checkout, the folder that has `train_network.py`",
-    )
-    sd_scripts_python: Path | None = Field(
-        default=None,
-        description="the Python that has sd-scripts' requirements; empty: the one LoraCode runs with",
+        description="For `BACKEND=ray`: the address of the cluster's head, as `host:port`.",
     )
     telegram_api_url: str = Field(
-        default="https://api.telegram.org", description="Telegram's Bot API, or your own Bot API server"
+        default="https://api.telegram.org", description="Telegram's Bot API, or your own Bot API server."
     )
     telegram_webhook_url: str = Field(
         default="",
-        description="where Telegram brings updates, `https://…` on port 443, 80, 88 or 8443; empty: they are"
-        " asked for, which needs no address",
+        description="The public `https://` URL to which Telegram sends updates, on port 443, 80, 88 or 8443."
+        " Empty: the bot polls, which needs no public address.",
     )
-    telegram_webhook_listen: ListenAddress = Field(
+    telegram_webhook_listen: Address = Field(
         default=ListenAddress("127.0.0.1", 8443),
-        description="where the bot listens for them, in plain HTTP: what stands in front speaks TLS",
+        description="Where the bot listens for webhook calls, in plain HTTP: put a TLS-terminating proxy in"
+        " front.",
     )
     telegram_webhook_secret: SecretStr | None = Field(
         default=None,
-        description="what proves that it is Telegram: letters, digits, `_`, `-`; empty: new at each start",
-    )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="how much is logged: `DEBUG`, `INFO`, `WARNING` or `ERROR`"
-    )
-
-    log_format: Literal["text", "json"] = Field(
-        default="text",
-        description="`text`, or `json`: an object a line, with job and account numbers and nobody's words",
+        description="The secret that proves that a webhook call is from Telegram: 16 to 256 letters, digits,"
+        " `_` and `-`. Empty: a new one at each start.",
     )
     queue_limit: PositiveInt = Field(
-        default=10_000, description="jobs that may wait in all; who comes then is told when to ask again"
+        default=10_000,
+        description="Maximum number of queued jobs. Beyond it people are told when to try again.",
     )
     chat_limit: PositiveInt = Field(
-        default=50, description="open jobs that may be of one group or channel; likewise"
+        default=50,
+        description="Maximum number of open jobs of one group or channel. Beyond it people are told when to"
+        " try again.",
     )
-    block_list: Path | None = Field(
+    block_list: LocalPath | None = Field(
         default=None,
-        description="a text file of words and phrases that are not drawn, one a line; read anew when changed",
+        description="A text file of words and phrases that are not drawn, one per line. It is read again when"
+        " it changes.",
     )
-    content_check: ContentPolicy = Field(
+    content_check: Policy = Field(
         default=ContentPolicy(),
-        description="what becomes of nudity (extra `safety`): `photos:refuse,pictures:spoiler,discord:allow`,"
-        " by platform or chat; empty: nothing is looked at",
+        description="What happens to nudity (extra `safety`), by direction, platform or chat:"
+        " `photos:refuse,pictures:spoiler,discord:allow`. Empty: nothing is checked.",
     )
     content_check_threshold: float = Field(
-        default=0.5, gt=0, le=1, description="from which score on, 0 to 1, a picture counts as nudity"
+        default=0.5, gt=0, le=1, description="The score, 0 to 1, from which a picture counts as nudity."
     )
     content_check_fail_closed: bool = Field(
-        default=True, description="whether a picture that could not be looked at counts as nudity too"
+        default=True, description="Whether a picture that could not be checked counts as nudity."
     )
-    metrics_listen: ListenAddress | None = Field(
+    log_level: LogLevel = Field(
+        default="INFO", description="How much is logged: `DEBUG`, `INFO`, `WARNING` or `ERROR`."
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="`text`, or `json`: one object per line, with job and account numbers and no words of"
+        " people.",
+    )
+    metrics_listen: Address | None = Field(
         default=None,
-        description="where `/healthz` and Prometheus' `/metrics` are, like `127.0.0.1:9464`; empty: nowhere",
+        description="Where `/healthz` and Prometheus' `/metrics` are served, like `127.0.0.1:9464`. Empty:"
+        " nowhere.",
     )
 
     @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the only source of `Settings(…)`: its arguments. `from_environ` reads an environment."""
+        return (init_settings,)
+
+    @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
-        """Read the settings; SettingsError names the first wrong one and says what is expected."""
-        secret_names = (
-            name.upper()
-            for name, field in cls.model_fields.items()
-            if SecretStr in (field.annotation, *get_args(field.annotation))
-        )
-        environ = {**environ, **read_secret_files(secret_names, environ)}
-        values = {name: environ[name.upper()].strip() for name in cls.model_fields if name.upper() in environ}
+        """Read the settings from an environment. Raise SettingsError that names the first wrong one."""
         try:
-            return cls.model_validate({name: value for name, value in values.items() if value})
+            return cls(**EnvironSource(cls, environ)())
         except ValidationError as error:
             first_error = error.errors(include_input=False, include_url=False)[0]
             name = str(first_error["loc"][0]).upper()
@@ -209,30 +217,6 @@ class Settings(BaseModel):
         if token is not None and token.get_secret_value().count(".") != 2:
             raise ValueError("this does not look like a bot token; Discord's have three parts with dots")
         return token
-
-    @field_validator("admins", "allowed", mode="before")
-    @classmethod
-    def _parse_identities(cls, text: Any) -> Any:
-        if not isinstance(text, str):
-            return text
-        return frozenset(parse_identity(part.strip()) for part in text.split(",") if part.strip())
-
-    @field_validator("content_check", mode="before")
-    @classmethod
-    def _parse_content_policy(cls, text: Any) -> Any:
-        return parse_policy(text) if isinstance(text, str) else text
-
-    @field_validator("quotas", mode="before")
-    @classmethod
-    def _parse_quotas(cls, text: Any) -> Any:
-        if not isinstance(text, str):
-            return text
-        return dict(parse_quota(part.strip()) for part in text.split(",") if part.strip())
-
-    @field_validator("data_dir", "backup_dir", "block_list")
-    @classmethod
-    def _expand_home(cls, path: Path | None) -> Path | None:
-        return None if path is None else path.expanduser()
 
     @field_validator("base_model")
     @classmethod
@@ -295,19 +279,9 @@ class Settings(BaseModel):
             raise ValueError("expected 16 to 256 letters, digits, _ and -")
         return secret
 
-    @field_validator("metrics_listen", "telegram_webhook_listen", mode="before")
-    @classmethod
-    def _parse_address(cls, text: Any) -> Any:
-        return parse_address(text) if isinstance(text, str) else text
-
     @field_validator("telegram_api_url")
     @classmethod
     def _check_api_url(cls, url: str) -> str:
         if not re.match(r"https?://[^/\s]+", url):
             raise ValueError("expected a URL that begins with http:// or https://")
         return url.rstrip("/")
-
-    @field_validator("log_level", mode="before")
-    @classmethod
-    def _uppercase_level(cls, level: Any) -> Any:
-        return level.upper() if isinstance(level, str) else level

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bot.app.environ import read_environ
+from bot.app.env_file import read_environ
 from bot.app.settings import Settings
 from gpu_worker.cluster.start import build_command
 
@@ -176,15 +176,14 @@ def test_another_machine_brings_its_card_to_the_head_by_one_service(tmp_path: Pa
 
 @pytest.mark.parametrize("role", ["head", "worker"])
 def test_what_a_node_is_started_with_is_what_the_program_takes(tmp_path: Path, role: str) -> None:
-    listener = socket.create_server(("127.0.0.1", 0))
-    address = f"127.0.0.1:{listener.getsockname()[1]}"
-    service = services(with_example(tmp_path, RAY_ADDRESS=address).config("cluster"))[f"cluster-{role}"]
     token = tmp_path / "token"
     token.touch(mode=0o600)
-    words = [word.replace("/run/secrets/cluster-token", str(token)) for word in service["command"]]
-    environ = dict(service["environment"])
-    line = build_command(words, environ)
-    listener.close()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        service = services(with_example(tmp_path, RAY_ADDRESS=address).config("cluster"))[f"cluster-{role}"]
+        words = [word.replace("/run/secrets/cluster-token", str(token)) for word in service["command"]]
+        environ = dict(service["environment"])
+        line = build_command(words, environ)
     assert service["entrypoint"] == ["python", "-m", "gpu_worker.cluster.start"]
     assert line[1] == "start" and environ["RAY_AUTH_TOKEN_PATH"] == str(token)
 

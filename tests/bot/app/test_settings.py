@@ -1,4 +1,4 @@
-"""A wrong setting is one readable line; a token is never shown; the README tells them all."""
+"""A wrong setting is one readable line; a token is never shown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.app.environ import read_environ
+from bot.app.env_file import read_environ
 from bot.app.settings import Settings
 from bot.core.accounts import AccessMode, Identity, Platform, Quota, Role
 from bot.core.addresses import ListenAddress
@@ -173,10 +173,17 @@ def test_sd_scripts_without_what_it_needs_is_one_line(environ: dict[str, str], l
     assert str(caught.value) == line
 
 
-def test_the_readme_tells_every_setting_as_the_code_does() -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
-    for name, field in Settings.model_fields.items():
-        assert f"| `{name.upper()}` | {field.description} |" in readme
+def test_settings_made_by_hand_read_no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BASE_MODEL", "owner/name")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("TRAIN_STEPS=7\n", encoding="utf-8")
+    settings = Settings(data_dir=tmp_path)
+    assert (settings.base_model, settings.train_steps, settings.data_dir) == ("", None, tmp_path)
+    assert Settings.from_environ({"TRAIN_STEPS": "8"}) == Settings(train_steps=8)
+
+
+def test_variables_in_lower_case_are_none_of_ours() -> None:
+    assert Settings.from_environ({"base_model": "owner/name", "Coach": "on"}) == Settings()
 
 
 def test_a_secret_may_lie_in_a_file(tmp_path: Path) -> None:
