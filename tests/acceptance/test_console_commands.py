@@ -223,7 +223,7 @@ async def test_sharing_is_decided_by_numbers(person: Console, tmp_path: Path) ->
     "/invite",
     "/drain",
 )
-async def test_who_sits_here_runs_the_machine(person: Console, tmp_path: Path) -> None:
+async def test_the_console_user_is_an_administrator(person: Console, tmp_path: Path) -> None:
     code = await trained(person, tmp_path / "album")
     await person.types("/status", r"Waiting: 0 train(?s:.*)Disk free")
     await person.types("/pause", "Paused")

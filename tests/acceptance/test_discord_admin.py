@@ -41,7 +41,7 @@ async def test_discord_hides_the_commands_from_who_administers_no_server(stage: 
     assert set(ADMIN_COMMANDS) < set(stage.bert.available_commands(stage.channel))
 
 
-async def test_who_administers_a_server_but_not_the_bot_is_told_that_there_is_no_such_command(
+async def test_a_server_administrator_gets_no_command_of_the_bots_administrators(
     stage: Stage,
 ) -> None:
     carla = stage.channel.guild.add_member(stage.env.create_user("carla"), roles=[stage.office])

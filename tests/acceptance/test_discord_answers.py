@@ -169,7 +169,7 @@ async def test_an_acknowledgement_that_arrived_before_its_answer_was_lost_still_
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, 10062), (503, 0)])
-async def test_what_cannot_be_acknowledged_is_not_done(
+async def test_an_interaction_that_cannot_be_acknowledged_is_not_carried_out(
     stage: Stage, status: int, code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     message = await asked(stage, Reply("before", (HERE,)))

@@ -60,7 +60,7 @@ async def test_from_the_ready_notice_to_a_card_of_a_code_and_its_buttons(stage: 
 @pytest.mark.covers(
     "discord", "[share:*]", "[share:*:*]", "[share:*:show]", "[share:*:revoke]", "[invite:*]", "[uninvite:*]"
 )
-async def test_of_many_who_draw_each_is_found_on_a_page_and_a_link_is_ended(stage: Stage) -> None:
+async def test_every_guest_of_many_is_found_on_a_page_and_a_link_is_ended(stage: Stage) -> None:
     code, ledger = await stage.trained(), stage.bot.ledger
     await ledger.sharing.save_share_link(code, "ABCDEFGHJKLM", stage.clock() + timedelta(days=1))
     for number in range(100, 109):
@@ -107,7 +107,7 @@ async def test_a_style_that_was_set_is_given_up_again(stage: Stage) -> None:
 
 
 @pytest.mark.covers("discord", "[first5]", "pressed twice", "by somebody else")
-async def test_what_stands_in_a_channel_is_its_person_s_alone_and_done_once(stage: Stage) -> None:
+async def test_a_button_in_a_channel_belongs_to_its_person_and_works_once(stage: Stage) -> None:
     code = await stage.trained()
     await stage.draw(code)
     (card,) = stage.public()

@@ -60,7 +60,7 @@ async def test_a_bot_that_died_before_it_emptied_them_does_so_when_it_is_back(
 
 
 @pytest.mark.covers("discord", "[delete:*]", "[delete!:*]")
-async def test_what_its_person_alone_sees_is_emptied_after_15_minutes_when_delete_is_pressed_under_it(
+async def test_an_ephemeral_answer_is_emptied_after_15_minutes_when_delete_is_pressed_under_it(
     stage: Stage,
 ) -> None:
     first = await stage.drawn()

@@ -173,13 +173,13 @@ async def test_a_picture_goes_elsewhere_when_its_thread_may_not_be_opened(stage:
 
 
 @pytest.mark.parametrize("code", [50007, 50033])
-async def test_whom_discord_calls_no_recipient_is_unreachable(stage: Stage, code: int) -> None:
+async def test_an_invalid_recipient_on_discord_is_unreachable(stage: Stage, code: int) -> None:
     stage.refuse("POST", "/users/@me/channels", 400, code)
     with pytest.raises(ChatUnreachable, match=str(code)):
         await stage.bot.chat.send(alone(stage), Reply("hello"), nonce="n")
 
 
-async def test_who_cannot_be_reached_anywhere_is_unreachable(stage: Stage) -> None:
+async def test_a_person_without_any_open_chat_is_unreachable(stage: Stage) -> None:
     stage.close_dms()
     with pytest.raises(ChatUnreachable, match="50007"):
         await stage.bot.chat.send(alone(stage), Reply("hello"), nonce="n")
@@ -188,7 +188,7 @@ async def test_who_cannot_be_reached_anywhere_is_unreachable(stage: Stage) -> No
 
 
 @pytest.mark.parametrize(("status", "code", "at_least_s"), [(403, 40003, 30), (429, 0, 1), (503, 0, 1)])
-async def test_who_is_only_busy_is_not_given_up(
+async def test_a_busy_platform_is_not_given_up(
     stage: Stage, status: int, code: int, at_least_s: float
 ) -> None:
     stage.refuse("POST", "/users/@me/channels", status, code)
@@ -259,7 +259,7 @@ async def test_a_text_that_is_too_long_is_cut_and_sent(stage: Stage) -> None:
     assert len(message.content) == 2000
 
 
-async def test_what_breaks_inside_is_logged_and_the_person_is_told(
+async def test_an_unexpected_error_is_logged_and_apologised_for(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     await stage.bot.ledger.close()

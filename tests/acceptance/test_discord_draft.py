@@ -65,7 +65,7 @@ async def test_alone_it_is_put_together_by_buttons_and_a_form(stage: Stage) -> N
     assert len(result.attachments) == 2, "in the channel, as after a whole /generate"
 
 
-async def test_what_was_said_with_the_command_is_kept_until_the_words_come(stage: Stage) -> None:
+async def test_options_of_a_command_stay_until_the_prompt_comes(stage: Stage) -> None:
     code = await stage.trained()
     draft = shown(await asked(stage, code=code, style="oil", size="512x768", count=2, seed=7, negative="fog"))
     assert "style: Oil painting · size: 512x768 · pictures: 2" in draft.content
@@ -117,14 +117,14 @@ async def test_alone_with_several_codes_the_code_is_asked_for_first(stage: Stage
         ({"code": "1"}, "eight digits"),
     ],
 )
-async def test_what_is_wrong_is_said_before_anything_is_asked(
+async def test_a_wrong_option_is_reported_before_any_question(
     stage: Stage, options: dict[str, str], told: str
 ) -> None:
     await stage.trained()
     assert told in text_of(await asked(stage, **options))
 
 
-async def test_somebody_else_s_code_is_unknown_and_without_any_it_is_said_how_to_get_one(
+async def test_a_foreign_code_is_unknown_and_a_missing_one_is_explained(
     stage: Stage,
 ) -> None:
     code = await stage.trained()

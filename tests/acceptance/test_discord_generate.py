@@ -152,7 +152,7 @@ async def test_a_second_code_in_the_prompt_takes_part(stage: Stage) -> None:
     assert format_code(second) not in stage.request().prompt
 
 
-async def test_somebody_else_s_code_in_the_prompt_is_unknown(stage: Stage) -> None:
+async def test_a_foreign_code_in_the_prompt_is_unknown(stage: Stage) -> None:
     hers = await stage.trained()
     shown = await stage.bert.slash(stage.channel, "train")
     await stage.bert.submit_modal(shown, {"photos": photos(5, first=6)})
@@ -239,7 +239,7 @@ async def test_a_code_may_be_written_with_a_space(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(("code", "prompt"), [("1234567", "x"), ("40713386", " "), ("40713386", "x" * 5000)])
-async def test_what_cannot_be_drawn_is_said_to_its_person_alone(stage: Stage, code: str, prompt: str) -> None:
+async def test_a_refused_generation_is_answered_privately(stage: Stage, code: str, prompt: str) -> None:
     answer = await stage.draw(code, prompt)
     assert answer.ephemeral
     assert text_of(answer)

@@ -51,7 +51,7 @@ async def test_a_message_without_photos_is_answered_with_what_is_missing(stage: 
     assert await stage.held() == 0
 
 
-async def test_who_has_not_agreed_is_asked_first(stage: Stage) -> None:
+async def test_a_person_without_consent_is_asked_first(stage: Stage) -> None:
     carla = stage.channel.guild.add_member(stage.env.create_user("carla"))
     message = await posted(stage, photos(5))
     answer = await carla.context_menu(stage.channel, ENTRY, message)

@@ -123,7 +123,7 @@ async def test_a_code_has_a_card_with_everything_that_can_be_done(stage: Stage) 
 
 
 @pytest.mark.covers("discord", "/link", "/link word")
-async def test_a_word_shown_here_joins_an_account_from_elsewhere(stage: Stage) -> None:
+async def test_a_link_token_shown_here_joins_an_account_from_elsewhere(stage: Stage) -> None:
     answer = text_of(await stage.anna.slash(stage.channel, "link"))
     word = answer.partition("Your word is ")[2][:6]
     elsewhere = Identity(Platform.TELEGRAM, "70")

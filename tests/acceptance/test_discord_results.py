@@ -41,7 +41,7 @@ async def drawn_anew(stage: Stage, result: discord.Message, label: str) -> disco
 
 
 @pytest.mark.covers("discord", "[again:*]")
-async def test_again_draws_the_same_wish_with_another_seed_beside_the_first(stage: Stage) -> None:
+async def test_again_draws_the_same_request_with_another_seed_beside_the_first(stage: Stage) -> None:
     first = await stage.drawn(seed=7, steps=12, guidance=6.5, negative="fog")
     before = stage.request()
     second = await drawn_anew(stage, first, "Again")

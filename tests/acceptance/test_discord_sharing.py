@@ -71,7 +71,7 @@ async def test_nobody_s_code_gets_the_same_answer_and_a_refusal_is_not_told(stag
 
 
 @pytest.mark.covers("discord", "[share:*]", "[invite:*]", "[share:*:revoke]", "restart")
-async def test_a_word_lets_people_draw_until_it_is_taken_back(stage: Stage) -> None:
+async def test_a_share_link_lets_people_draw_until_it_is_revoked(stage: Stage) -> None:
     code = await stage.trained()
     card = shown(await stage.anna.slash(stage.channel, "codes"))
     await stage.anna.click(card, label=f"{code[:4]} {code[4:]}")
@@ -92,12 +92,12 @@ async def test_a_word_lets_people_draw_until_it_is_taken_back(stage: Stage) -> N
 
 
 @pytest.mark.covers("discord", "/start word")
-async def test_a_word_that_is_over_says_so_with_start(stage: Stage) -> None:
+async def test_an_expired_token_is_reported_at_start(stage: Stage) -> None:
     answer = await stage.bert.slash(stage.channel, "start", word="share_AAAAAAAAAAAA")
     assert text_of(answer) == translate("share-word-unknown")
 
 
-async def test_a_word_may_be_written_as_a_direct_message(stage: Stage) -> None:
+async def test_a_link_token_may_be_written_as_a_direct_message(stage: Stage) -> None:
     answer = await stage.anna_alone.send_dm("share_AAAAAAAAAAAA")
     assert answer is not None
     assert stage.dms()[-1].content == translate("share-word-unknown")

@@ -36,7 +36,7 @@ async def test_a_result_whose_message_was_deleted_can_be_brought_back(stage: Sta
 
 
 @pytest.mark.parametrize("number", ["#1", "999", "x", "-1", "1" * 40])
-async def test_what_is_not_one_s_own_result_cannot_be_shown(stage: Stage, number: str) -> None:
+async def test_a_foreign_result_cannot_be_shown(stage: Stage, number: str) -> None:
     first = await stage.drawn()
     asked = number_of(first) if number == "#1" else number
     answer = await stage.bert.slash(stage.channel, "show", id=asked)

@@ -118,7 +118,7 @@ async def test_a_set_whose_message_was_deleted_is_shown_by_another(stage: Stage)
 
 
 @pytest.mark.covers("discord", "blocked")
-async def test_who_blocked_the_bot_is_left_alone_and_holds_nobody_up(stage: Stage) -> None:
+async def test_a_person_who_blocked_the_bot_holds_up_nobody(stage: Stage) -> None:
     await stage.album(photos(5))
     stage.close_dms()  # Discord says the same of a block
     await stage.work()

@@ -103,7 +103,7 @@ async def test_without_a_network_it_keeps_trying_and_says_so(
     assert CANARY not in caplog.text
 
 
-async def test_it_asks_for_no_privileged_intent(studio: Services) -> None:
+async def test_the_client_asks_for_no_privileged_intent(studio: Services) -> None:
     intents = LoraCodeClient(studio).intents
     assert not (intents.message_content or intents.members or intents.presences)
 

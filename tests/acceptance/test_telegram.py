@@ -174,7 +174,7 @@ async def test_a_rate_limit_is_obeyed_and_the_notice_arrives(anna: Person, serve
 
 
 @pytest.mark.covers("telegram", "blocked")
-async def test_somebody_who_blocked_the_bot_costs_nothing(
+async def test_a_person_who_blocked_the_bot_costs_nothing(
     anna: Person, bert: Person, server: TelegramServer, app: App, card: FakeBackend
 ) -> None:
     card.proceed_event.clear()

@@ -81,7 +81,7 @@ async def test_a_bot_that_was_killed_before_it_emptied_them_does_so_when_it_is_b
 
 
 @pytest.mark.covers("telegram", "message deleted")
-async def test_of_a_message_that_somebody_deleted_the_further_pictures_go_too(stage: Stage) -> None:
+async def test_further_pictures_of_a_deleted_message_go_too(stage: Stage) -> None:
     result = await stage.result("--n 3")
     await until_noted(stage)
     shown = await brought_back(stage, result)

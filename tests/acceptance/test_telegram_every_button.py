@@ -151,7 +151,7 @@ async def test_pressed_twice_while_the_bot_is_away_every_button_counts_once_when
 
 
 @pytest.mark.covers("telegram", "message deleted", "years later")
-async def test_of_a_message_that_is_gone_every_button_is_answered_by_another_one(
+async def test_buttons_of_a_deleted_message_are_answered_by_a_new_one(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     buttons = await every_button(stage)

@@ -81,7 +81,7 @@ async def test_two_codes_in_one_prompt_draw_together(stage: Stage) -> None:
     assert second not in request.prompt.replace(" ", "")
 
 
-async def test_what_follows_a_command_may_stand_on_the_next_line(stage: Stage) -> None:
+async def test_arguments_of_a_command_may_be_on_the_next_line(stage: Stage) -> None:
     code = await trained(stage.anna)
     await stage.anna.says(f"/generate\n{code} a boat\nat sea")
     assert "at sea" in (await until(lambda: stage.drawings))[0].prompt
@@ -91,7 +91,7 @@ async def test_what_follows_a_command_may_stand_on_the_next_line(stage: Stage) -
     "typed",
     ["a boat --size 7x7", "a boat --guidance nan", "a boat --steps -3", "--n 2", "a boat --style oyl"],
 )
-async def test_what_cannot_be_drawn_is_said_in_one_sentence(stage: Stage, typed: str) -> None:
+async def test_an_impossible_request_fails_with_one_sentence(stage: Stage, typed: str) -> None:
     code = await trained(stage.anna)
     refusal = await says_and_hears(stage.anna, f"/generate {code} {typed}")
     assert refusal.text != translate("apology")
@@ -247,7 +247,7 @@ async def test_where_others_write_only_an_answer_to_the_bot_is_a_prompt(stage: S
     assert stage.anna.sees_in(GROUP) == [options, result], "the bot does not talk into what people say"
 
 
-async def test_who_writes_under_a_name_that_many_share_has_no_codes(stage: Stage) -> None:
+async def test_a_message_in_the_name_of_a_channel_has_no_codes(stage: Stage) -> None:
     group = {"id": GROUP, "type": "group", "title": "Friends"}
     await stage.anna.says("/codes", chat=GROUP, sender_chat=group)
     answer = (await until(lambda: stage.anna.sees_in(GROUP)))[0]

@@ -163,13 +163,13 @@ async def test_in_a_group_the_notice_rings_its_person(stage: Stage) -> None:
     assert not any(each.rings for each in others), "answers and cards ring nobody"
 
 
-async def test_who_has_no_name_for_us_is_rung_all_the_same(stage: Stage) -> None:
+async def test_a_person_without_a_name_is_mentioned_all_the_same(stage: Stage) -> None:
     stage.server.refusals["getChatMember"] = [ApiRefusal("Bad Request: CHAT_ADMIN_REQUIRED")]
     ready = await notice_in_the_group(stage)
     assert ready.rings == {stage.anna.id: "For you"}
 
 
-async def test_whoever_wants_no_sound_has_none_of_a_notice_in_a_group(stage: Stage) -> None:
+async def test_silent_notices_in_a_group_mention_nobody(stage: Stage) -> None:
     await stage.anna.says("/settings")
     (card,) = await until(lambda: stage.anna.sees)
     await stage.anna.presses(card, "Silent")

@@ -75,7 +75,7 @@ async def test_a_caption_is_no_command_and_no_prompt_and_the_photo_counts(stage:
 
 
 @pytest.mark.covers("telegram", "edited", "caption")
-async def test_what_is_edited_later_is_not_done_again(stage: Stage) -> None:
+async def test_an_edited_message_is_not_carried_out_again(stage: Stage) -> None:
     code = await trained(stage.anna)
     await stage.anna.says(f"/generate {code} a boat")
     await stage.next_result(0)

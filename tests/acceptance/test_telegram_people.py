@@ -154,7 +154,7 @@ async def test_a_code_has_a_card_with_everything_that_can_be_done(stage: Stage) 
 
 
 @pytest.mark.covers("telegram", "/link")
-async def test_a_word_from_elsewhere_brings_its_codes(stage: Stage) -> None:
+async def test_a_link_token_from_another_platform_brings_its_codes(stage: Stage) -> None:
     there = await stage.app.database.accounts.get_or_create(Identity(Platform.DISCORD, "70"))
     await stage.app.database.accounts.save_link_token(
         there, "ABCDEF", datetime.now(UTC) + timedelta(minutes=5)

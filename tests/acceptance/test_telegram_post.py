@@ -107,7 +107,7 @@ async def test_a_message_that_is_gone_cannot_be_edited(stage: Stage, pictures: t
             await edited(stage, gone, reply)
 
 
-async def test_what_is_owed_to_a_group_goes_where_the_group_has_moved(
+async def test_messages_owed_to_a_group_follow_it_to_its_supergroup(
     stage: Stage, pictures: tuple[Path, ...]
 ) -> None:
     moved = ApiRefusal(
@@ -146,7 +146,7 @@ async def test_an_album_that_is_put_off_has_the_edit_repeated(
     assert [each.photos for each in stage.anna.sees] == [PHOTOS[:1], PHOTOS[1:4]]
 
 
-async def test_of_pictures_that_are_gone_nothing_is_shown(stage: Stage, pictures: tuple[Path, ...]) -> None:
+async def test_deleted_pictures_are_not_shown(stage: Stage, pictures: tuple[Path, ...]) -> None:
     card = await sent(stage, Reply("a card", card_job_id=JOB))
     pictures[3].unlink()
     with pytest.raises(FileNotFoundError):

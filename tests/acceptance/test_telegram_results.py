@@ -80,7 +80,7 @@ async def test_a_group_that_lets_nobody_send_pictures_is_told_where_they_are(
     await until(lambda: [each for each in stage.anna.sees if each.photos and number_of(each) == str(number)])
 
 
-async def test_who_wants_no_sound_hears_none_of_further_pictures_either(stage: Stage) -> None:
+async def test_silent_notices_stay_silent_for_further_pictures(stage: Stage) -> None:
     await stage.anna.says("/settings")
     card = await stage.anna.hears("Size: square")
     await stage.anna.presses(card, "Silent")
@@ -120,7 +120,7 @@ async def test_larger_begins_from_that_picture_and_doubles_its_sides(stage: Stag
     assert request.init_image.data == PHOTOS[0]
 
 
-async def test_of_a_picture_that_is_gone_larger_offers_to_draw_it_again(stage: Stage) -> None:
+async def test_larger_offers_to_draw_a_deleted_picture_again(stage: Stage) -> None:
     result = await stage.result()
     for path in await picture_files(stage):
         path.unlink()
@@ -332,7 +332,7 @@ async def test_in_a_chat_with_others_the_lora_goes_to_its_owner_alone(stage: Sta
     assert [each for each in stage.anna.sees if each.files]
 
 
-async def test_who_never_wrote_to_the_bot_is_asked_to_before_an_export(stage: Stage) -> None:
+async def test_an_export_asks_a_person_to_open_a_private_chat_first(stage: Stage) -> None:
     code = await trained(stage.anna)
     stage.server.refusals["sendMessage"] = [
         ApiRefusal("Forbidden: bot can't initiate conversation with a user", 403)

@@ -168,7 +168,7 @@ async def test_a_report_reaches_the_administrators(stage: Stage) -> None:
 
 
 @pytest.mark.covers("telegram", "[share:*:*]", "[share:*:show]", "[share:*:revoke]")
-async def test_of_many_who_draw_each_is_found_on_a_page(stage: Stage) -> None:
+async def test_every_guest_of_many_is_found_on_a_page(stage: Stage) -> None:
     code, ledger = await trained(stage.anna), stage.app.database
     await ledger.sharing.save_share_link(code, "ABCDEFGHJKLM", datetime.now(UTC) + timedelta(days=1))
     for number in range(100, 109):

@@ -52,7 +52,7 @@ def died_with(folder: Path, updates: list[dict[str, Any]]) -> None:
         )
 
 
-async def test_what_a_killed_bot_was_handed_is_worked_off_by_the_next(stage: Stage) -> None:
+async def test_updates_of_a_killed_bot_are_processed_by_the_next(stage: Stage) -> None:
     await stage.stop()
     await stage.anna.sends_photos(PHOTOS[:5])
     handed = await waiting(stage.server)
@@ -138,7 +138,7 @@ def heard(reader: Person) -> list[Shown]:
     return [each for each in reader.sees if "Person 7" in each.text or "telegram:7 " in each.text]
 
 
-async def test_what_was_said_is_forgotten_when_it_was_worked_off(stage: Stage) -> None:
+async def test_the_text_of_an_update_is_deleted_when_it_is_processed(stage: Stage) -> None:
     await stage.anna.says("my secret lighthouse")
     await until(lambda: stage.anna.sees)
     await stage.stop()
@@ -207,7 +207,7 @@ async def test_a_chat_that_has_to_wait_keeps_no_other_waiting(stage: Stage) -> N
     ],
     ids=lambda refusal: str(refusal.status),
 )
-async def test_whatever_telegram_says_it_is_asked_again(
+async def test_polling_continues_after_any_answer_of_telegram(
     stage: Stage, caplog: pytest.LogCaptureFixture, refusal: ApiRefusal
 ) -> None:
     stage.server.refusals["getUpdates"] = [refusal]

@@ -57,16 +57,14 @@ async def listening(server: TelegramServer, folder: Path, door: Webhook) -> Asyn
             running.result()
 
 
-async def test_what_telegram_brings_is_answered(
-    server: TelegramServer, tmp_path: Path, door: Webhook
-) -> None:
+async def test_a_webhook_update_is_answered(server: TelegramServer, tmp_path: Path, door: Webhook) -> None:
     anna = Person(server, 7)
     async with listening(server, tmp_path, door):
         await anna.says("/help")
         await anna.hears("/generate")
 
 
-async def test_what_came_while_the_bot_was_away_is_answered_when_it_is_back(
+async def test_updates_sent_while_the_bot_was_down_are_answered_later(
     server: TelegramServer, tmp_path: Path, door: Webhook
 ) -> None:
     anna = Person(server, 7)
@@ -103,7 +101,7 @@ async def test_a_secret_that_is_no_text_is_no_secret(
         await writer.wait_closed()
 
 
-async def test_what_telegram_brings_twice_is_answered_once(
+async def test_an_update_delivered_twice_is_answered_once(
     server: TelegramServer, tmp_path: Path, door: Webhook
 ) -> None:
     async with listening(server, tmp_path, door), aiohttp.ClientSession() as client:
@@ -120,7 +118,7 @@ def _hello(user_id: int) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("body", [b"", b"no json", b"[1]", b'{"update_id": {}, "message": 3}'])
-async def test_what_cannot_be_read_is_not_brought_again_and_stops_nothing(
+async def test_an_unreadable_update_is_confirmed_and_stops_nothing(
     server: TelegramServer, tmp_path: Path, door: Webhook, body: bytes
 ) -> None:
     anna = Person(server, 7)

@@ -10,7 +10,7 @@ from benchmarks import plot
 from benchmarks.limits import DailyDemand, list_bottlenecks, round_people
 
 
-def test_the_part_with_the_fewest_people_comes_first_and_twice_the_wishes_halve_them() -> None:
+def test_the_tightest_part_comes_first_and_twice_the_requests_halve_its_people() -> None:
     once = list_bottlenecks(DailyDemand(0.2, 3.0, 900.0, 15.0), cards_per_person=0.004, peak_factor=1.6)
     twice = list_bottlenecks(DailyDemand(0.4, 6.0, 900.0, 15.0), cards_per_person=0.008, peak_factor=1.6)
     assert [part.people for part in once] == sorted(part.people for part in once)

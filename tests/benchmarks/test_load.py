@@ -12,7 +12,7 @@ from benchmarks.percentiles import percentile, strict_percentile
 from benchmarks.rows import GoalVerdict
 
 
-def test_what_telegram_allows_is_taken_and_more_is_refused_with_the_time_to_wait() -> None:
+def test_calls_within_telegrams_limits_pass_and_others_get_a_retry_time() -> None:
     flood = FloodControl()
     assert [flood.wait_s(7, 1, 0.0) for _ in range(3)] == [0.0] * 3
     assert flood.wait_s(7, 1, 1.0) == 2.0

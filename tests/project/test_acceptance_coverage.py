@@ -31,7 +31,7 @@ def test_everything_has_an_acceptance_test(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize("platform", Platform)
-def test_what_tests_claim_is_there_to_be_done(platform: Platform) -> None:
+def test_uses_that_tests_claim_exist(platform: Platform) -> None:
     assert sorted(claims()[platform] - everything(platform) - SITUATIONS[platform]) == []
 
 

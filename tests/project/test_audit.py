@@ -33,7 +33,7 @@ SKIPPED = {"name": "far", "skip_reason": "Dependency not found on PyPI and could
         ("", False),
     ],
 )
-def test_which_licences_may_be_shipped_with_mit_code(licence: str, fits: bool) -> None:
+def test_licences_that_fit_mit_distribution_are_accepted(licence: str, fits: bool) -> None:
     assert audit.is_allowed(licence) is fits
 
 
@@ -44,7 +44,7 @@ def test_everything_that_is_pinned_has_a_licence_that_fits() -> None:
     assert [each for each in found if each.is_allowed is False] == []
 
 
-def test_what_is_not_installed_is_told_and_is_no_failure() -> None:
+def test_a_package_not_installed_is_reported_without_failure() -> None:
     (found,) = audit.read_licences(["surely-not-installed"])
     lines, status = audit.summarize([FINE, found], {"dependencies": [CLEAN]})
     assert found.is_allowed is None
@@ -63,7 +63,7 @@ def test_what_is_not_installed_is_told_and_is_no_failure() -> None:
         (None, 3, "advisories: NOT CHECKED for 1 of 1 packages"),
     ],
 )
-def test_what_was_not_looked_up_is_not_called_clean(
+def test_a_package_not_looked_up_is_not_called_clean(
     report: dict[str, object] | None, status: int, line: str
 ) -> None:
     lines, said = audit.summarize([FINE], report)

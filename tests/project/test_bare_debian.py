@@ -32,7 +32,7 @@ def lines_of(title: str) -> str:
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-def test_who_follows_the_guide_on_a_bare_debian_gets_the_demo_and_the_tests(tmp_path: Path) -> None:
+def test_the_guide_on_a_bare_debian_leads_to_the_demo_and_the_tests(tmp_path: Path) -> None:
     sources = copy_of_checkout(tmp_path / "sources")
     git = ["git", "-C", str(sources), "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "all"]):

@@ -175,7 +175,7 @@ def test_another_machine_brings_its_card_to_the_head_by_one_service(tmp_path: Pa
 
 
 @pytest.mark.parametrize("role", ["head", "worker"])
-def test_what_a_node_is_started_with_is_what_the_program_takes(tmp_path: Path, role: str) -> None:
+def test_the_arguments_of_a_node_are_those_the_program_takes(tmp_path: Path, role: str) -> None:
     token = tmp_path / "token"
     token.touch(mode=0o600)
     with socket.create_server(("127.0.0.1", 0)) as listener:

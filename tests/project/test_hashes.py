@@ -53,7 +53,7 @@ def test_of_a_release_the_wheels_for_linux_are_taken(file: str, is_meant: bool) 
     ) is is_meant
 
 
-def test_what_has_no_wheel_is_built_from_its_source() -> None:
+def test_a_package_without_a_wheel_is_built_from_source() -> None:
     assert hashes.select_files("some==1.2", ["some-1.2.tar.gz", "some-1.1-py3-none-any.whl"]) == [
         "some-1.2.tar.gz"
     ]

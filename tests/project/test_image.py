@@ -91,7 +91,7 @@ def test_the_version_is_the_one_of_the_checkout(built: Yard) -> None:
     assert built.run(BOT, "--version").stdout == f"loracode, version {project['version']}\n"
 
 
-async def test_the_bot_lives_is_well_and_ends_when_told(built: Yard) -> None:
+async def test_the_bot_starts_is_healthy_and_stops_on_request(built: Yard) -> None:
     async with telegram_server() as telegram, container(built, telegram) as name:
         await until(lambda: telegram.commands, timeout_s=120)  # it has greeted the platform
         check = built.health_check(BOT)

@@ -104,7 +104,7 @@ def test_the_forms_of_the_guide_are_those_of_compose() -> None:
     assert all(f"`{form}`" in row for each in forms for form in each.split(", "))
 
 
-def test_whoever_is_told_to_install_an_extra_gets_no_copy_without_the_migrations() -> None:
+def test_install_commands_of_extras_are_editable() -> None:
     told = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     for folder in ("bot", "gpu_worker", "kohya-scripts"):
         told += (ROOT / folder).rglob("*.py")

@@ -100,7 +100,9 @@ def test_where_nothing_runs_status_says_so_with_its_own_exit_status(
     assert "No LoraCode runs on" in capsys.readouterr().out
 
 
-def test_there_is_nothing_to_back_up_or_put_back(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_data_folder_has_nothing_to_back_up_or_restore(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["backup", "safe"]) == 2
     assert "no ledger" in capsys.readouterr().err
     assert main(["restore", str(folder)]) == 2
@@ -132,7 +134,7 @@ async def test_status_tells_how_far_a_download_is(folder: Path) -> None:
     assert f"Base model: a/b ({line})" in cli.describe_bot(folder / "data", NOW)[1]
 
 
-def test_a_torn_pulse_is_none(folder: Path) -> None:
+def test_a_torn_heartbeat_file_counts_as_none(folder: Path) -> None:
     beats(folder, NOW)
     (folder / "data" / heartbeat.FILE_NAME).write_text('{"at":')
     assert cli.check_health(folder / "data", NOW)[0] is False

@@ -155,7 +155,7 @@ def test_without_a_network_the_token_is_not_called_wrong() -> None:
     assert "--offline" in _checks.check_telegram_token(TELEGRAM, url, 5.0, is_online=False).detail
 
 
-def test_a_windows_folder_is_no_place_for_the_ledger() -> None:
+def test_a_windows_folder_is_refused_for_the_database() -> None:
     mounts = "rootfs / ext4 rw 0 0\nC:\\134 /mnt/c 9p rw 0 0\nx /mnt/c/with\\040space cifs rw 0 0\n"
     assert find_file_system(Path("/mnt/c/Users/me"), mounts) == "9p"
     assert find_file_system(Path("/mnt/c/with space/me"), mounts) == "cifs"
@@ -170,7 +170,7 @@ def test_versions_and_sizes_have_their_lines() -> None:
     assert [check_disk(size * 2**30).verdict for size in (0, 5, 50)] == ["bad", "warn", "ok"]
 
 
-async def test_a_ledger_in_use_is_whole_and_says_so(tmp_path: Path) -> None:
+async def test_a_database_in_use_is_whole_and_reported_as_in_use(tmp_path: Path) -> None:
     from bot.app.doctor._checks import _check_database
     from bot.db import Database
 

@@ -50,7 +50,7 @@ def test_everything_can_be_set() -> None:
     assert settings.log_level == "DEBUG"
 
 
-def test_who_may_use_the_bot_and_how_much_can_be_set() -> None:
+def test_access_and_quotas_can_be_set() -> None:
     environ = {
         "ACCESS": "allow-list",
         "ALLOWED": "telegram:1, discord:2",

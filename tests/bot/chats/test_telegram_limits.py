@@ -75,9 +75,7 @@ def test_an_album_counts_as_many_as_it_has_pictures_and_a_large_one_goes_alone()
 
 
 @pytest.mark.parametrize(("earlier", "wait_s"), [((ANNA,), 3.0), ((4, 5), 1.0)], ids=["its chat", "all"])
-def test_who_stands_behind_an_album_is_not_looked_at_before_it_may_go(
-    earlier: tuple[int, ...], wait_s: float
-) -> None:
+def test_a_call_behind_a_waiting_album_waits_with_it(earlier: tuple[int, ...], wait_s: float) -> None:
     line = SendQueue(FEW)
     before = joined(line, (ApiCall(chat, Priority.ANSWER) for chat in earlier))
     assert gone(line, 0.0) == before
@@ -96,7 +94,7 @@ def test_a_chat_in_which_telegram_wants_peace_waits_alone() -> None:
     assert gone(line, 7.0) == [again]
 
 
-def test_who_gives_up_is_not_waited_for() -> None:
+def test_a_cancelled_waiter_is_not_waited_for() -> None:
     line = SendQueue(FEW)
     calls = joined(line, (ApiCall(ANNA, Priority.ANSWER) for _ in range(2)))
     line.remove(calls[0])

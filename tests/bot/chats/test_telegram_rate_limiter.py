@@ -10,7 +10,7 @@ from bot.chats.telegram.rate_limiter import TelegramRateLimiter
 ONE_BY_ONE = RateLimits(*(RateLimit(1, 0.0, 1) for _ in range(3)))
 
 
-async def test_who_gives_up_when_their_turn_comes_troubles_nobody_before_or_after() -> None:
+async def test_a_waiter_cancelled_at_its_turn_disturbs_no_other() -> None:
     limiter, is_answered = TelegramRateLimiter(ONE_BY_ONE), asyncio.Event()
 
     async def send() -> str:

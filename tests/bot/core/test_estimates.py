@@ -110,7 +110,7 @@ def test_trainings_that_run_side_by_side_are_waited_for_side_by_side() -> None:
     assert estimate_remaining_s(QUEUED, [running, running, QUEUED], pace, NOW) == (2400 + 1500) / 2 + 1500
 
 
-def test_what_waits_to_be_drawn_is_added_to_a_running_training() -> None:
+def test_waiting_generations_run_beside_a_training() -> None:
     drawing = replace(QUEUED, kind=JobKind.GENERATE, params=GenerationParams("a boat"))
     queue = QueueState(1, open_generations=(drawing,) * 3, generation_throughput=Throughput(None, 10.0))
     assert estimate_from_queue(queue, RUNNING, NOW).remaining_s == 2400 + 3 * 10

@@ -95,7 +95,7 @@ def test_a_candidate_that_comes_again_takes_its_earlier_place() -> None:
     assert report == LikenessReport((at(500, 0.7), at(1000, 0.6)), chosen=1000, odd_photo=3)
 
 
-def test_what_is_said_names_the_figure_the_step_and_why() -> None:
+def test_the_likeness_text_names_figure_step_and_reason() -> None:
     report = LikenessReport(
         (at(500, 0.5), at(1000, 0.8), at(1500, 0.6, faceless=1)), chosen=1000, odd_photo=4
     )

@@ -78,7 +78,7 @@ def test_a_json_line_names_the_job_and_the_account_it_is_about() -> None:
     assert not {"job", "account"} & line_of("nothing").keys()
 
 
-def test_what_is_noted_on_the_way_ends_with_its_task() -> None:
+def test_log_context_added_in_a_task_ends_with_the_task() -> None:
     with log_context():
         add_log_context(account=3)
         assert line_of("x")["account"] == 3

@@ -113,7 +113,7 @@ def test_a_backup_that_failed(trouble: str | None, is_bad: bool | None) -> None:
     assert said(AlertKind.BACKUP, replace(view(), backup_error=trouble)) is is_bad
 
 
-def test_a_letter_says_the_figure_and_what_to_do() -> None:
+def test_an_alert_message_names_the_figure_and_what_to_do() -> None:
     hot = [replace(FINE, temperature_c=93)]
     letters = [alert_raised(each) for each in evaluate_alerts(view(hot)) if each.is_bad]
     assert letters == ["Alarm: the graphics card is at 93 °C. Look at its fan; /pause lets it cool."]

@@ -14,11 +14,11 @@ def test_the_rest_doubles_up_to_an_hour_however_often_it_was_tried() -> None:
     assert backoff_s(2000) == 3600.0  # of 2 ** 2000 there is no number of seconds
 
 
-async def test_a_bell_that_nobody_rings_is_not_waited_for_longer_than_was_said() -> None:
+async def test_an_event_that_is_never_set_is_waited_for_until_the_timeout() -> None:
     await wait_for_event(asyncio.Event(), 0.0)
 
 
-async def test_a_bell_ends_the_wait() -> None:
+async def test_an_event_ends_the_wait() -> None:
     bell = asyncio.Event()
     waiting = asyncio.create_task(wait_for_event(bell, None))
     await asyncio.sleep(0)
@@ -27,7 +27,7 @@ async def test_a_bell_ends_the_wait() -> None:
     await waiting
 
 
-async def test_what_was_begun_comes_to_its_end_though_who_waits_for_it_is_cancelled() -> None:
+async def test_a_started_call_finishes_though_its_caller_is_cancelled() -> None:
     line, did = asyncio.Event(), []
 
     async def tell() -> None:
@@ -44,7 +44,7 @@ async def test_what_was_begun_comes_to_its_end_though_who_waits_for_it_is_cancel
     assert did == ["told"]
 
 
-async def test_what_takes_much_longer_is_broken_off() -> None:
+async def test_a_scan_that_takes_much_longer_is_stopped() -> None:
     ended = asyncio.Event()
 
     async def hang() -> None:

@@ -166,12 +166,12 @@ async def test_everything_is_there_after_a_restart(tmp_path: Path, clock: Clock)
         await again.close()
 
 
-async def test_only_one_process_may_hold_a_ledger(ledger: Database, tmp_path: Path, clock: Clock) -> None:
+async def test_only_one_process_may_hold_a_database(ledger: Database, tmp_path: Path, clock: Clock) -> None:
     with pytest.raises(DatabaseError, match="already running"):
         await Database.open(tmp_path / "ledger.sqlite3", clock)
 
 
-async def test_a_file_that_is_no_ledger_is_one_clear_line(tmp_path: Path, clock: Clock) -> None:
+async def test_a_file_that_is_not_a_database_is_one_clear_line(tmp_path: Path, clock: Clock) -> None:
     (tmp_path / "ledger.sqlite3").write_bytes(b"not a database" * 100)
     with pytest.raises(DatabaseError, match="cannot be used"):
         await Database.open(tmp_path / "ledger.sqlite3", clock)
@@ -342,7 +342,7 @@ def test_results_of_before_get_their_pictures_from_their_notices() -> None:
     db.close()
 
 
-def test_a_wish_of_before_is_still_read() -> None:
+def test_stored_parameters_of_older_versions_are_still_read() -> None:
     old = b'{"prompt":"a boat","negative":"","seed":7,"width_px":512,"height_px":768,"count":2}'
     wish = msgspec.json.decode(old, type=GenerationParams)
     assert wish == GenerationParams("a boat", seed=7, width_px=512, height_px=768, count=2)

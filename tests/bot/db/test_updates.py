@@ -39,7 +39,7 @@ async def test_an_update_is_new_once_also_after_it_was_worked_off(ledger: Databa
     assert await ledger.outbox.store_updates([SAID]) == set()
 
 
-async def test_what_was_not_worked_off_is_left_over_in_its_order(ledger: Database) -> None:
+async def test_unprocessed_updates_stay_in_order(ledger: Database) -> None:
     await ledger.outbox.store_updates([IncomingUpdate(9, "1", "{}"), SAID, IncomingUpdate(8, "1", "{}")])
     await ledger.outbox.mark_update_processed(8)
     assert [each.id for each in await ledger.outbox.list_pending_updates()] == [7, 9]
@@ -63,7 +63,7 @@ async def test_numbers_are_forgotten_in_time(ledger: Database, clock: Clock) -> 
     assert await ledger.outbox.store_updates([SAID]) == {7}
 
 
-async def test_whoever_is_forgotten_leaves_no_word_of_what_waits(ledger: Database, tmp_path: Path) -> None:
+async def test_an_erased_person_leaves_no_text_in_waiting_messages(ledger: Database, tmp_path: Path) -> None:
     account = await ledger.accounts.get_or_create(ANNA)
     await ledger.outbox.store_updates([SAID])
     await ledger.privacy.erase_account(account)

@@ -30,7 +30,7 @@ def postman(desk: Desk, *chats: RememberingChat) -> DirectMessageSender:
     )
 
 
-async def test_each_platform_brings_its_letters_to_its_people_alone(desk: Desk) -> None:
+async def test_direct_messages_go_to_their_platform_alone(desk: Desk) -> None:
     telegram, discord = RememberingChat(), RememberingChat(Platform.DISCORD)
     await desk.ledger.outbox.add_direct_messages([ANNA, BERT, ADMIN], "hello")
     await postman(desk, telegram, discord).deliver_due()
@@ -43,7 +43,7 @@ async def test_each_platform_brings_its_letters_to_its_people_alone(desk: Desk) 
     assert len({nonce for _, _, nonce in telegram.sent}) == 2
 
 
-async def test_a_bot_that_dies_while_it_tells_everybody_goes_on_and_tells_nobody_twice(desk: Desk) -> None:
+async def test_a_bot_killed_during_a_broadcast_continues_and_repeats_nobody(desk: Desk) -> None:
     for number in range(1000, 1000 + BROADCAST_BATCH_SIZE):
         await desk.ledger.accounts.get_or_create(Identity(Platform.TELEGRAM, str(number)))
     now_ms = to_ms(desk.clock())
@@ -60,7 +60,7 @@ async def test_a_bot_that_dies_while_it_tells_everybody_goes_on_and_tells_nobody
     assert told == await desk.ledger.outbox.count_undelivered() == BROADCAST_BATCH_SIZE + 2
 
 
-async def test_the_same_words_twice_are_two_letters_to_everybody(desk: Desk) -> None:
+async def test_one_broadcast_sent_twice_is_two_messages_for_everybody(desk: Desk) -> None:
     for message in ("telegram:7", "telegram:8", "", ""):
         with request_context(message):
             assert await desk.ledger.outbox.add_broadcast("hello") == 2
@@ -98,7 +98,7 @@ async def test_a_busy_platform_is_left_alone_and_others_are_not_held_up(desk: De
     assert {place for place, _, _ in telegram.sent} == {ANNA.private_address, ADMIN.private_address}
 
 
-async def test_who_cannot_be_reached_is_not_tried_again_and_a_failure_is(desk: Desk) -> None:
+async def test_an_unreachable_person_is_not_tried_again_and_a_failure_is(desk: Desk) -> None:
     telegram = RememberingChat()
     telegram.errors = [ChatUnreachable("blocked"), RuntimeError("no luck")]
     await desk.ledger.outbox.add_direct_messages([ANNA, ADMIN], "hello")
@@ -116,7 +116,7 @@ async def test_letters_wait_for_a_platform_that_is_switched_off(desk: Desk) -> N
     assert await desk.ledger.outbox.count_undelivered() == 1
 
 
-async def test_a_running_postman_is_woken_and_comes_back_when_a_letter_is_due(desk: Desk) -> None:
+async def test_a_running_outbox_worker_is_woken_and_returns_when_a_message_is_due(desk: Desk) -> None:
     telegram = RememberingChat()
     await desk.ledger.outbox.add_direct_messages([ANNA], "first")
     man = postman(desk, telegram)

@@ -107,7 +107,7 @@ async def test_a_clock_that_is_set_back_does_not_put_off_what_is_owed(room: Engi
     assert len(room.chat.sent) == 1
 
 
-async def test_somebody_who_blocked_us_is_not_tried_again(room: EngineRoom) -> None:
+async def test_a_person_who_blocked_the_bot_is_not_tried_again(room: EngineRoom) -> None:
     room.chat.errors = [ChatUnreachable("blocked")]
     await room.trained()
     room.desk.clock.forward(days=1)
@@ -254,7 +254,7 @@ async def test_a_picture_takes_the_place_of_a_card_that_was_still_on_its_way(roo
     assert len(room.chat.sent) == 2, "no second message beside a card that never ends"
 
 
-async def test_nobody_is_told_of_what_was_forgotten_on_its_way(room: EngineRoom) -> None:
+async def test_an_erased_job_notifies_nobody(room: EngineRoom) -> None:
     job = await room.trained()
     drawing = await room.draws(job.code)
     await room.desk.studio.record_card(drawing.id, "card7")
@@ -267,7 +267,7 @@ async def test_nobody_is_told_of_what_was_forgotten_on_its_way(room: EngineRoom)
     assert len(room.chat.sent) == 1
 
 
-async def test_nothing_is_remembered_of_a_card_whose_job_has_ended(room: EngineRoom) -> None:
+async def test_a_card_is_forgotten_when_its_job_has_ended(room: EngineRoom) -> None:
     job = await room.trained()
     drawing = await room.draws(job.code)
     await room.desk.studio.record_card(drawing.id, "card7")
@@ -299,7 +299,7 @@ async def test_a_card_that_may_not_be_edited_is_left_alone_for_as_long_as_others
     assert room.chat.edits == [], "a platform shuts out a bot that goes on with what it refuses"
 
 
-async def test_what_a_platform_did_not_take_holds_up_what_is_told_later_of_its_job(room: EngineRoom) -> None:
+async def test_an_undelivered_notice_holds_up_later_ones_of_its_job(room: EngineRoom) -> None:
     job = await room.desk.train(ANNA)
     await room.ledger.jobs.record_lost_attempt(job.id, (await room.desk.claim(job.kind)).attempt)
     room.chat.errors = [ChatBusy("slow down", 30.0) for _ in range(2)]

@@ -172,7 +172,7 @@ async def test_an_adjusted_training_says_so_on_its_card_with_the_step_it_went_ba
 
 
 @pytest.mark.parametrize("event", [adjusted, sample])
-async def test_what_comes_of_an_attempt_that_is_no_longer_running_changes_nothing(
+async def test_events_of_an_old_attempt_change_nothing(
     room: EngineRoom, event: Callable[[TrainRequest], WorkerEvent], caplog: pytest.LogCaptureFixture
 ) -> None:
     backend = Telling(event)
@@ -227,7 +227,7 @@ async def test_a_flood_of_photos_is_not_kept_waiting_without_end(room: EngineRoo
     await asyncio.wait([running])
 
 
-async def test_what_is_to_be_forgotten_is_told_also_after_a_flood_of_photos(room: EngineRoom) -> None:
+async def test_a_forget_request_arrives_also_after_a_flood_of_photos(room: EngineRoom) -> None:
     names = [f"{number:064x}" for number in range(MAX_PREFETCH_PHOTOS + 1)]
     for name in names:
         room.dispatcher.forget([name])

@@ -112,7 +112,7 @@ async def test_several_people_s_pictures_are_with_the_worker_at_once(room: Engin
     await asyncio.wait([run])
 
 
-async def test_what_waits_is_taken_as_soon_as_a_lane_is_free(room: EngineRoom) -> None:
+async def test_a_queued_job_starts_as_soon_as_a_consumer_is_free(room: EngineRoom) -> None:
     code = (await room.trained()).code
     run = asyncio.create_task(room.dispatcher.run())
     for _ in range(3):

@@ -108,7 +108,7 @@ async def test_a_kept_lora_that_was_taken_away_does_not_cost_the_last_one(
     assert "the LoRA of step 1 is gone" in caplog.text
 
 
-async def test_what_is_not_handed_out_goes_with_a_cancelled_training(room: EngineRoom) -> None:
+async def test_candidates_of_a_cancelled_training_are_deleted(room: EngineRoom) -> None:
     room.backend.likeness_by_step = {1: 0.9}
     room.backend.proceed_event.clear()
     job = await room.desk.train(ANNA)
@@ -228,7 +228,7 @@ async def test_a_picture_that_is_a_photo_again_is_a_copy(room: EngineRoom) -> No
     assert scored[0].copies == 1
 
 
-async def test_without_eyes_nothing_is_said(room: EngineRoom) -> None:
+async def test_without_an_analyzer_the_coach_gives_no_remarks(room: EngineRoom) -> None:
     job = await room.desk.train(ANNA)
     assert await LikenessScorer(None).score_candidate(job, [b"a"], candidate(b"b")) is None
 
@@ -244,7 +244,7 @@ async def best_of(room: EngineRoom, options: str = "--best 1-of-4") -> tuple[Job
     return await room.job(drawing), result
 
 
-async def test_of_four_the_most_alike_is_handed_out_and_each_figure_is_told(room: EngineRoom) -> None:
+async def test_best_of_four_sends_the_most_alike_and_names_each_figure(room: EngineRoom) -> None:
     room.backend.picture_likenesses = [0.4, 0.2, 0.9, 0.5]
     job, result = await best_of(room)
     assert "The most alike of 4: likeness 90%. The others: 40%, 20%, 50%." in result.text
@@ -267,7 +267,7 @@ async def test_of_four_the_most_alike_is_handed_out_and_each_figure_is_told(room
     assert (varied.params.seed, varied.params.best) == (9, False)
 
 
-async def test_what_nobody_can_tell_apart_is_handed_out_whole(room: EngineRoom) -> None:
+async def test_a_class_without_a_likeness_measure_hands_out_the_last_lora(room: EngineRoom) -> None:
     room.backend.picture_likenesses = []
     _, result = await best_of(room)
     assert "I could not tell which is the most alike" in result.text

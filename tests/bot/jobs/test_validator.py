@@ -36,7 +36,7 @@ def progress(step: int, steps: int = 9) -> ProgressEvent:
     return ProgressEvent(**JOB, step=step, steps=steps)
 
 
-def test_what_an_honest_worker_says_is_believed() -> None:
+def test_the_events_of_an_honest_worker_are_accepted() -> None:
     watch = AttemptValidator(TRAIN, 0.0)
     story: list[WorkerEvent] = [
         StartedEvent(**JOB, step=3, steps=9),
@@ -70,7 +70,7 @@ def test_what_an_honest_worker_says_is_believed() -> None:
         DoneEvent(**JOB, lora=LORA, recipes=("of what?",)),
     ],
 )
-def test_what_no_training_can_be_is_refused(event: WorkerEvent) -> None:
+def test_impossible_training_parameters_are_refused(event: WorkerEvent) -> None:
     with pytest.raises(ProtocolError):
         AttemptValidator(TRAIN, 0.0).validate(event, 1.0)
 
@@ -100,7 +100,7 @@ def test_only_a_further_step_counts_as_getting_on() -> None:
     assert watch.stalled_for_s(200.0) == 0.0
 
 
-def test_a_step_that_is_done_again_in_a_lower_gear_counts_as_getting_on() -> None:
+def test_a_step_repeated_in_a_lower_memory_mode_counts_as_progress() -> None:
     watch = AttemptValidator(TRAIN, 0.0)
     watch.validate(progress(5), 10.0)
     watch.validate(FallbackEvent(**JOB, step=0, reason="Slower."), 20.0)
@@ -116,7 +116,7 @@ async def test_events_come_out_as_they_went_in_and_end() -> None:
     assert [await attempt.get() for _ in range(3)] == [progress(1), progress(2), None]
 
 
-async def test_who_says_more_than_is_written_down_has_to_wait() -> None:
+async def test_a_person_with_too_many_stored_requests_has_to_wait() -> None:
     import asyncio
 
     attempt = AttemptEvents(AttemptValidator(TRAIN, 0.0))

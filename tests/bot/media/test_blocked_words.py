@@ -54,7 +54,7 @@ def read(path: Path | None) -> BlockList:
         ("", None),
     ],
 )
-def test_whole_words_and_phrases_are_found_however_they_are_dressed(
+def test_whole_words_and_phrases_are_found_in_any_spelling_form(
     path: Path, prompt: str, found: str | None
 ) -> None:
     assert read(path).find_match(prompt) == found

@@ -198,7 +198,7 @@ def test_the_same_pixels_in_another_wrapping_are_the_same_photo() -> None:
     assert plain.pixel_sha256 != other.pixel_sha256
 
 
-def test_what_is_kept_passes_the_gate_again() -> None:
+def test_a_stored_photo_passes_the_decoder_again() -> None:
     assert kept(decode_photo(decode_photo(as_file(picture())).data)).size == (320, 400)
 
 
@@ -342,7 +342,7 @@ async def test_a_child_can_leave_nothing_on_the_disk_and_knows_no_token(
         (3, b"an unknown kind"),
     ],
 )
-async def test_what_a_broken_into_child_says_is_not_believed(answer: tuple[int, bytes]) -> None:
+async def test_the_answer_of_a_compromised_child_is_not_trusted(answer: tuple[int, bytes]) -> None:
     pool = lying_pool(REPLY_HEADER.pack(answer[0], len(answer[1])) + answer[1], decode_reply)
     with pytest.raises(SandboxLost):
         await pool.request(b"a picture")

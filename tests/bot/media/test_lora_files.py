@@ -62,7 +62,7 @@ def test_a_module_without_room_and_a_file_that_is_none_are_refused() -> None:
             split_lora(broken, 1)
 
 
-def test_what_safetensors_writes_passes_the_check() -> None:
+def test_a_file_written_by_safetensors_passes_the_check() -> None:
     validate_lora(lora(modules=3))
 
 

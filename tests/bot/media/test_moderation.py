@@ -102,7 +102,7 @@ async def test_a_card_under_way_loses_its_preview_without_a_word() -> None:
     assert await guard().filter_reply(ANNAS, card) == replace(card, pictures=())
 
 
-async def test_where_it_is_covered_it_is_covered_and_where_it_is_allowed_nobody_looks() -> None:
+async def test_covering_rules_cover_and_allowing_rules_skip_the_check() -> None:
     looker = ColourNsfwScorer()
     guarded = guard("pictures:spoiler,telegram/7:allow", looker)
     assert await guarded.filter_reply(ANNAS, shows(BARE)) == replace(shows(BARE), is_spoiler=True)
@@ -112,7 +112,7 @@ async def test_where_it_is_covered_it_is_covered_and_where_it_is_allowed_nobody_
     assert looker.score_count == 1
 
 
-async def test_what_cannot_be_looked_at_is_found_where_it_fails_closed() -> None:
+async def test_an_unscorable_picture_counts_as_found_when_failing_closed() -> None:
     withheld = await guard().filter_reply(ANNAS, shows(UNSEEN))
     assert withheld.pictures == ()
     assert "could not look at it just now" in withheld.text
@@ -256,7 +256,7 @@ async def test_the_real_network_lets_a_drawn_person_in_a_coat_pass(looker: Sandb
     assert await looker.score(person()) == pytest.approx(score)
 
 
-async def test_where_no_child_can_be_started_nothing_is_seen(
+async def test_without_a_scorer_process_nothing_is_scored(
     looker: SandboxedNsfwScorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "x" * 2**18)  # more than a program may be started with

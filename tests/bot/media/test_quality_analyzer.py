@@ -64,7 +64,7 @@ def _png(picture: Image.Image) -> bytes:
 
 @has_faces
 @has_people
-async def test_it_counts_the_faces_of_real_photos(eye: SandboxedPhotoAnalyzer) -> None:
+async def test_the_analyzer_counts_the_faces_of_real_photos(eye: SandboxedPhotoAnalyzer) -> None:
     counted = {}
     for path in sorted(PEOPLE.glob("*_[0-9].jpg")):
         seen = await eye.analyze(decode_photo(path.read_bytes()).data)
@@ -142,7 +142,7 @@ async def test_an_eye_that_was_killed_costs_one_look(eye: SandboxedPhotoAnalyzer
     assert await eye.analyze(toy()) is not None
 
 
-async def test_where_no_eye_can_be_started_nothing_is_seen(
+async def test_without_an_analyzer_process_nothing_is_measured(
     eye: SandboxedPhotoAnalyzer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as crowded:

@@ -286,7 +286,7 @@ def test_a_photo_without_a_face_is_not_cropped() -> None:
     assert TrainingHint(900, 1200).crop() is None
 
 
-def test_what_helps_to_train_is_read_as_it_was_written() -> None:
+def test_training_hints_are_read_as_they_were_written() -> None:
     seen = TrainingHint(900, 1200, Box(0.1, 0.2, 0.3, 0.4), ("close-up", "outdoors"))
     assert TrainingHint.from_json(seen.to_json()) == seen
     assert TrainingHint.from_json("") is None

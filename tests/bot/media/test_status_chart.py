@@ -67,7 +67,7 @@ def test_use_and_memory_of_the_card_are_lines_of_their_own() -> None:
     assert use[3] < memory[1]
 
 
-def test_what_is_not_known_is_not_drawn_and_a_pause_of_the_bot_is_a_gap() -> None:
+def test_unknown_figures_are_not_plotted_and_a_pause_is_a_gap() -> None:
     assert where(day([sample(2), sample(1)]), 1, GREEN) is None
     picture = day([sample(20, load=50), sample(19.99, load=50), sample(1.01, load=50), sample(1, load=50)])
     row = [x for x in range(300, 700) if any(picture.getpixel((x, y)) == GREEN for y in range(240, 380))]

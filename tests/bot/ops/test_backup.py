@@ -45,7 +45,7 @@ def names_in(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-async def test_what_was_backed_up_comes_back_byte_by_byte(room: EngineRoom, tmp_path: Path) -> None:
+async def test_a_backup_is_restored_byte_by_byte(room: EngineRoom, tmp_path: Path) -> None:
     room.backend.sample_png = PNG
     job = await room.trained()
     drawing = await room.draws(job.code)
@@ -112,7 +112,7 @@ async def test_a_backup_under_load_holds_all_that_was_committed_before_it_and_no
     assert committed[-1] > last, "somebody wrote until the end"
 
 
-async def test_the_ledger_can_be_written_while_it_is_backed_up(room: EngineRoom, tmp_path: Path) -> None:
+async def test_the_database_can_be_written_while_it_is_backed_up(room: EngineRoom, tmp_path: Path) -> None:
     """Nobody waits: a copy that is under way holds up no writer."""
     with closing(sqlite3.connect(f"{(data(room) / 'ledger.sqlite3').as_uri()}?mode=ro", uri=True)) as reader:
         reader.execute("BEGIN")
@@ -289,7 +289,7 @@ def test_an_unfinished_backup_is_not_what_leaves_no_room_for_the_next(tmp_path: 
     assert not torn.exists()
 
 
-def test_what_is_left_of_a_backup_that_was_being_deleted_is_deleted_too(tmp_path: Path) -> None:
+def test_a_half_deleted_backup_is_deleted_too(tmp_path: Path) -> None:
     left = tmp_path / "loracode-20261022T120000Z" / "pictures"
     left.mkdir(parents=True)
     (left / "1-0.png").write_bytes(PNG)

@@ -106,7 +106,7 @@ async def test_figures_are_those_of_the_queue_the_card_and_the_disk(machine: Mac
     assert (await machine.figures())["loracode_paused"] == 1
 
 
-async def test_what_nobody_can_tell_is_left_out(machine: Machine) -> None:
+async def test_unknown_figures_are_left_out(machine: Machine) -> None:
     machine.health = None
     figures = await machine.figures()
     assert figures["loracode_worker_up"] == 0
@@ -136,7 +136,7 @@ async def test_an_alarm_that_is_on_is_a_figure(machine: Machine) -> None:
     assert (await machine.figures())["loracode_alarm disk"] == 1
 
 
-async def test_they_are_answered_over_http_and_tell_nothing_of_anybody(machine: Machine) -> None:
+async def test_metrics_are_served_over_http_and_name_no_person(machine: Machine) -> None:
     desk = machine.desk
     job = await desk.ready(ANNA)
     await desk.studio.generate_from_text(ANNA, ANNAS, f"{job.code} {CANARY}")
@@ -157,7 +157,7 @@ async def test_they_are_answered_over_http_and_tell_nothing_of_anybody(machine: 
     assert not re.search("canary|telegram|discord", text)
 
 
-async def test_a_ledger_that_cannot_be_read_is_an_ill_bot(machine: Machine) -> None:
+async def test_an_unreadable_database_makes_the_bot_unhealthy(machine: Machine) -> None:
     async with listening(machine) as url, aiohttp.ClientSession() as client:
         await machine.desk.ledger._connection.write(lambda db: db.execute("ALTER TABLE jobs RENAME TO gone"))
         async with client.get(f"{url}/healthz") as answer:

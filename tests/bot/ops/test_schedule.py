@@ -82,7 +82,7 @@ async def test_a_set_is_remembered_once_and_forgotten_after_a_day(room: EngineRo
     assert len(room.desk.queue.forgotten_hashes) == 2
 
 
-async def test_a_reminder_that_fails_does_not_keep_the_house_from_being_kept(
+async def test_a_failed_reminder_does_not_stop_the_retention_run(
     room: EngineRoom, caplog: pytest.LogCaptureFixture
 ) -> None:
     await room.desk.send(ANNA, 6, 7)
@@ -119,9 +119,7 @@ async def test_younger_photos_stay(room: EngineRoom) -> None:
     assert len(await room.ledger.photos.get_job_photos(job.id)) == 5
 
 
-async def test_what_a_crash_left_behind_is_swept_and_what_is_needed_stays(
-    room: EngineRoom, tmp_path: Path
-) -> None:
+async def test_files_of_a_crash_are_deleted_and_needed_ones_stay(room: EngineRoom, tmp_path: Path) -> None:
     job = await room.desk.train(ANNA)
     await room.files.write_checkpoint(job.id, b"needed")
     await room.files.write_checkpoint(JobId(99), b"orphan")
@@ -184,7 +182,7 @@ async def test_the_schedule_starts_and_stops(room: EngineRoom) -> None:
     await each.close()
 
 
-async def test_what_comes_late_is_done_all_the_same(room: EngineRoom) -> None:
+async def test_a_late_scheduled_run_still_happens(room: EngineRoom) -> None:
     woken: list[int] = []
     each = schedule(room, woken)
     each.start(room.desk.ledger.checkpoint_wal)
@@ -195,7 +193,7 @@ async def test_what_comes_late_is_done_all_the_same(room: EngineRoom) -> None:
     await each.close()
 
 
-async def test_what_is_under_way_when_the_bot_stops_is_broken_off_and_begins_no_backup(
+async def test_a_run_under_way_at_shutdown_is_cancelled_and_starts_no_backup(
     room: EngineRoom, tmp_path: Path
 ) -> None:
     await room.desk.send(ANNA, 6, 7)
@@ -223,7 +221,7 @@ async def test_a_backup_under_way_when_the_bot_stops_ends_with_it(room: EngineRo
     assert not set(living_children()) - before
 
 
-async def test_a_house_that_cannot_be_kept_is_backed_up_all_the_same(
+async def test_a_failed_retention_run_is_backed_up_all_the_same(
     room: EngineRoom, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     backups = DailyBackups(room.files.root, tmp_path / "safe", 30, room.desk.clock)

@@ -167,7 +167,7 @@ async def test_a_ban_holds_for_all_platforms_of_a_person_and_outlives_forgetme(d
     await desk.studio.start_chat(BERT, BERTS)
 
 
-async def test_who_is_banned_does_not_go_on_elsewhere_by_a_word_they_still_have(desk: Desk) -> None:
+async def test_a_banned_person_cannot_link_another_platform_with_an_old_token(desk: Desk) -> None:
     await desk.ready(ANNA)
     word = (await desk.studio.link_accounts(ANNA, ANNA.private_address, "")).text.partition("word is ")[2][:6]
     await desk.studio.run_admin_command(ADMIN, "ban", str(ANNA))
@@ -204,7 +204,7 @@ async def test_a_takedown_leaves_nothing_also_of_a_job_that_runs(desk: Desk) -> 
     assert await refused(desk.studio.run_admin_command(ADMIN, "takedown", code)) == NO_SUCH_CODE
 
 
-async def test_of_two_takedowns_at_once_one_finds_it_gone(desk: Desk) -> None:
+async def test_the_second_of_two_takedowns_at_once_finds_nothing(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     both = [desk.studio.run_admin_command(ADMIN, "takedown", code) for _ in range(2)]
     first, second = await asyncio.gather(*both, return_exceptions=True)
@@ -212,7 +212,7 @@ async def test_of_two_takedowns_at_once_one_finds_it_gone(desk: Desk) -> None:
     assert str(second) == NO_SUCH_CODE
 
 
-async def test_a_broadcast_owes_each_person_one_letter_but_not_to_whom_the_bot_is_closed(desk: Desk) -> None:
+async def test_a_broadcast_owes_each_person_one_message_and_banned_ones_none(desk: Desk) -> None:
     account = await desk.ledger.accounts.get_or_create(ANNA)
     await desk.ledger.accounts.save_link_token(account, "ABCDEF", desk.clock.now.replace(year=2040))
     await desk.studio.link_accounts(BERT, BERTS, "abcdef")
@@ -238,7 +238,7 @@ async def test_a_broadcast_of_nothing_or_of_too_much_is_refused(desk: Desk, text
     assert await desk.ledger.outbox.count_undelivered() == 0
 
 
-async def test_letters_to_whoever_is_forgotten_go_too(desk: Desk) -> None:
+async def test_direct_messages_of_an_erased_person_are_deleted(desk: Desk) -> None:
     await desk.studio.run_admin_command(ADMIN, "broadcast", "hello")
     question = await desk.studio.ask_to_erase(ANNA)
     await desk.studio.handle_button(ANNA, ANNAS, question.buttons[0].action)
@@ -278,7 +278,7 @@ async def test_pictures_an_hour_are_counted_also_those_whose_result_was_deleted(
     await desk.studio.generate_from_text(ANNA, ANNAS, f"{code} a boat --n 4")
 
 
-async def test_of_pictures_of_which_the_most_alike_was_kept_all_count_when_it_is_deleted(desk: Desk) -> None:
+async def test_all_pictures_of_a_best_of_request_count_after_deleting(desk: Desk) -> None:
     ruled(desk, AccessRules(quotas={Role.GUEST: Quota(pictures_per_hour=5)}))
     code, account = (await desk.ready(ANNA)).code, await desk.ledger.accounts.get_or_create(ANNA)
     wish = GenerationParams("a boat", count=4, best=True)
@@ -361,7 +361,7 @@ async def test_by_invitation_a_word_lets_one_person_in(desk: Desk) -> None:
     assert "photos" in reply.text
 
 
-async def test_a_word_is_good_for_a_week_and_not_for_whom_the_bot_is_closed_to(desk: Desk) -> None:
+async def test_an_invitation_is_valid_for_a_week_and_not_for_banned_people(desk: Desk) -> None:
     ruled(desk, AccessRules(access=AccessMode.INVITATION))
     word = (await desk.studio.run_admin_command(ADMIN, "invite")).text.splitlines()[0]
     await desk.studio.run_admin_command(ADMIN, "ban", str(CARLA))
@@ -382,7 +382,7 @@ async def test_members_come_in_on_another_platform_by_linking(desk: Desk) -> Non
 
 @pytest.mark.parametrize("access", [AccessMode.ALLOW_LIST, AccessMode.INVITATION])
 @pytest.mark.parametrize("named", [ANNA, ADMIN])
-async def test_whom_the_settings_name_comes_in_on_another_platform_by_linking(
+async def test_a_person_named_in_settings_enters_on_another_platform_by_linking(
     desk: Desk, named: Identity, access: AccessMode
 ) -> None:
     ruled(desk, AccessRules(access=access, allow_list=frozenset({ANNA})))

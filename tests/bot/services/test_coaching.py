@@ -110,7 +110,7 @@ async def test_of_six_a_good_one_taken_out_leaves_five_that_wait(desk: Desk) -> 
     assert "no clear face on photo 2" in reply.text
 
 
-async def test_whoever_insists_trains_on_what_they_have(desk: Desk) -> None:
+async def test_a_person_who_insists_trains_on_the_photos_there(desk: Desk) -> None:
     reply = await send(desk, *album(1, 2, 3, 4), painted(NOBODY))
     assert (await press(desk, reply, "Use them anyway")).card_job_id is not None
 
@@ -141,7 +141,7 @@ async def test_a_photo_is_looked_at_once(desk: Desk, eye: ColourAnalyzer) -> Non
     assert len(eye.photos) == len(set(eye.photos)) == 2
 
 
-async def test_what_was_measured_goes_with_the_photo(tmp_path: Path) -> None:
+async def test_measurements_are_deleted_with_the_photo(tmp_path: Path) -> None:
     coach = InspectableCoach(ColourAnalyzer())
     async with open_desk(tmp_path) as desk:
         studio = Studio(
@@ -163,7 +163,7 @@ async def test_what_was_measured_goes_with_the_photo(tmp_path: Path) -> None:
         assert not coach.cached_hashes
 
 
-async def test_of_a_photo_that_was_deleted_under_the_eye_nothing_is_kept() -> None:
+async def test_a_photo_deleted_during_analysis_leaves_nothing() -> None:
     eye = GatedAnalyzer()
     coach = InspectableCoach(eye)
     [photo] = [(await InProcessDecoder().decode(each)).data for each in album(1)]
@@ -175,7 +175,7 @@ async def test_of_a_photo_that_was_deleted_under_the_eye_nothing_is_kept() -> No
     assert not coach.cached_hashes
 
 
-async def test_who_is_not_heard_in_time_says_nothing_and_the_set_begins(tmp_path: Path) -> None:
+async def test_an_analyzer_that_is_too_slow_does_not_hold_up_the_training(tmp_path: Path) -> None:
     blind = BlockedAnalyzer()
     async with open_desk(tmp_path) as desk:
         coach = PhotoCoach(blind, timeout_s=0.01)
@@ -207,7 +207,7 @@ def test_toys_are_not_looked_at_unless_asked(coach: str, model: str, said: str |
     assert is_coach_enabled(settings, health or None) is wanted
 
 
-async def test_what_was_seen_goes_to_the_worker_with_the_photos(desk: Desk) -> None:
+async def test_training_hints_go_to_the_worker_with_the_photos(desk: Desk) -> None:
     await send(desk, *album(1, 2, 3, 4))
     assert [crop is not None for crop in desk.queue.prefetched_crops] == [True] * 4
     reply = await send(desk, *album(5))
@@ -222,7 +222,7 @@ async def test_what_was_seen_goes_to_the_worker_with_the_photos(desk: Desk) -> N
     assert all(mask is not None and mask.startswith(b"\x89PNG") for mask in request.masks)
 
 
-async def test_of_a_dog_nothing_is_cropped_and_nothing_said(desk: Desk) -> None:
+async def test_photos_of_a_dog_are_neither_cropped_nor_captioned(desk: Desk) -> None:
     await press(desk, await send(desk, *album(1, 2, 3, 4)), "Dog")
     await send(desk, *album(5))
     request = await RequestBuilder(desk.ledger, desk.files, load_styles()).build(

@@ -108,7 +108,7 @@ async def test_with_kept_photos_it_begins_at_once(room: EngineRoom) -> None:
     assert await held_photos(room) == 5
 
 
-async def test_what_learnt_nothing_better_stays_as_it_is(room: EngineRoom) -> None:
+async def test_a_lora_stays_when_nothing_better_was_learnt(room: EngineRoom) -> None:
     await keeps(room)
     room.backend.likeness_by_step = {0: 0.8, 2: 0.8, 3: 0.7}
     first = await room.trained()
@@ -174,7 +174,7 @@ async def test_a_photo_is_swapped_in_its_place_and_the_training_goes_on(room: En
     assert await held_photos(room) == 5, "the one that was replaced is gone"
 
 
-async def test_who_leaves_a_swap_loses_nothing_that_is_kept(room: EngineRoom) -> None:
+async def test_leaving_a_replacement_deletes_no_kept_photo(room: EngineRoom) -> None:
     await keeps(room)
     first = await room.trained()
     asked = await room.desk.studio.replace_photo(ANNA, ANNAS, f"{first.code} 1")
@@ -201,7 +201,7 @@ async def test_photos_of_another_set_are_not_mixed_in(room: EngineRoom) -> None:
     assert await room.ledger.photos.count_collected(first.account) == 2
 
 
-async def test_who_starts_over_sends_photos_for_a_new_lora(room: EngineRoom) -> None:
+async def test_starting_over_collects_photos_for_a_new_lora(room: EngineRoom) -> None:
     first = await room.trained()
     await more(room, first.code)
     await room.desk.send(ANNA, 21, 22)
@@ -224,7 +224,7 @@ async def test_a_photo_to_replace_is_one_of_five(room: EngineRoom, number: str) 
         await room.desk.studio.replace_photo(ANNA, ANNAS, f"{first.code} {number}")
 
 
-async def test_it_counts_as_a_training_and_one_at_a_time(room: EngineRoom) -> None:
+async def test_a_continued_training_counts_against_quota_and_open_jobs(room: EngineRoom) -> None:
     await keeps(room)
     first = await room.trained()
     await more(room, first.code)
@@ -294,7 +294,7 @@ async def test_photos_of_a_first_training_that_came_to_nothing_are_never_kept(ro
     assert await held_photos(room) == 0
 
 
-async def test_unless_it_is_asked_for_nothing_is_kept(room: EngineRoom) -> None:
+async def test_photos_are_not_kept_unless_asked_for(room: EngineRoom) -> None:
     assert not Preferences().keeps_photos
     shown = await room.desk.studio.show_settings(ANNA)
     assert "Photos: deleted when their training ends" in shown.text

@@ -67,7 +67,7 @@ async def test_of_several_codes_one_is_chosen_first(desk: Desk) -> None:
     assert job.code == codes[5]
 
 
-async def test_what_was_chosen_is_drawn_with_the_next_plain_words(desk: Desk) -> None:
+async def test_a_draft_is_drawn_with_the_next_plain_message(desk: Desk) -> None:
     await desk.ready(ANNA)
     await desk.studio.generate_from_text(ANNA, ANNAS, "")
     for action in ("draft:style=oil", "draft:size=portrait", "draft:n=4"):
@@ -145,7 +145,7 @@ async def test_no_style_is_none_however_it_is_written(desk: Desk) -> None:
     assert (await only_wish(desk)).style == ""
 
 
-async def test_of_as_many_pictures_as_are_chosen_all_are_given(desk: Desk) -> None:
+async def test_all_pictures_are_sent_when_as_many_are_chosen(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     await desk.studio.generate(ANNA, ANNAS, code, GenerationParams("", count=4, best=True))
     await press(desk, "draft:n=2")
@@ -201,7 +201,7 @@ async def test_a_stranger_s_code_cannot_be_used(desk: Desk) -> None:
     assert caught.value.message == translate("unknown-code")
 
 
-async def test_what_a_form_lacks_is_asked_for_and_what_it_says_is_kept(desk: Desk) -> None:
+async def test_a_field_missing_in_a_form_is_asked_for_and_the_others_stay(desk: Desk) -> None:
     old, new = [(await desk.ready(ANNA, 10 * number)).code for number in range(2)]
     reply = await desk.studio.generate(ANNA, ANNAS, "", GenerationParams("a boat", seed=7))
     assert actions(reply) == [f"draft:code={new}", f"draft:code={old}"]
@@ -228,7 +228,7 @@ async def test_a_code_that_is_not_one_s_own_cannot_be_chosen_for_a_draft(desk: D
     assert await desk.jobs(ANNA) == []
 
 
-async def test_what_was_made_larger_can_be_drawn_with_other_words(desk: Desk) -> None:
+async def test_an_enlarged_picture_can_be_drawn_with_another_prompt(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     larger = GenerationParams(
         "a boat", width_px=1024, height_px=1536, redraw=0.35, source=JobId(1), source_picture=1

@@ -86,7 +86,7 @@ async def test_parts_go_at_once_with_their_lora(room: EngineRoom) -> None:
     assert all(file.path.exists() for file in others.files)
 
 
-async def test_what_cannot_be_cut_so_small_is_told(room: EngineRoom) -> None:
+async def test_a_file_that_cannot_be_split_so_small_is_refused(room: EngineRoom) -> None:
     code = (await room.trained()).code
     with pytest.raises(UserError) as caught:
         await export(room, code, most=500)

@@ -108,7 +108,7 @@ async def test_a_running_training_is_stopped_and_leaves_nothing(room: EngineRoom
     assert await room.ledger.jobs.claim_next(JobKind.TRAIN) is None
 
 
-async def test_what_others_own_stays(room: EngineRoom) -> None:
+async def test_rows_of_other_accounts_stay(room: EngineRoom) -> None:
     theirs = await room.desk.train(BERT)
     await room.trained()
     await confirmed(room)
@@ -165,7 +165,7 @@ async def test_privacy_says_how_much_is_kept(room: EngineRoom) -> None:
 
 
 @pytest.mark.parametrize("by", ["forgetme", "takedown"])
-async def test_which_messages_show_a_result_is_forgotten_with_it(room: EngineRoom, by: str) -> None:
+async def test_messages_that_show_a_result_are_forgotten_with_it(room: EngineRoom, by: str) -> None:
     code = (await room.trained()).code
     job = await room.draws(code)
     await room.dispatcher.drain()

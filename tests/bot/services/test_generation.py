@@ -83,7 +83,7 @@ async def test_a_code_of_seven_digits_is_explained(desk: Desk) -> None:
         await desk.studio.generate(ANNA, ANNAS, "4071338", GenerationParams("a boat"))
 
 
-async def test_a_wish_from_a_form_is_checked_like_a_typed_one(desk: Desk) -> None:
+async def test_parameters_from_a_form_are_checked_like_typed_ones(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     for wish in (
         GenerationParams("a boat", count=9),

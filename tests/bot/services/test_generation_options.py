@@ -234,7 +234,7 @@ def test_a_value_out_of_range_is_refused_by_its_option(option: str) -> None:
         {"width_px": 512, "height_px": 20},
     ],
 )
-def test_a_wish_that_was_not_typed_is_held_to_the_same_ranges(wrong: dict[str, object]) -> None:
+def test_parameters_that_were_not_typed_are_held_to_the_same_ranges(wrong: dict[str, object]) -> None:
     with pytest.raises(UserError):
         validate(replace(GenerationParams("a boat"), **wrong))  # type: ignore[arg-type]
 
@@ -261,7 +261,7 @@ def test_the_prompt_s_limit_is_exact() -> None:
 
 
 @given(st.text())
-def test_whatever_is_typed_ends_in_a_clean_wish_or_a_sentence(text: str) -> None:
+def test_any_typed_text_gives_valid_parameters_or_a_sentence(text: str) -> None:
     try:
         asked = parse(f"40713386 {text}")
     except UserError as refused:

@@ -94,13 +94,13 @@ async def test_being_forgotten_forgets_the_language(room: EngineRoom) -> None:
     assert await room.ledger.accounts.get_language(ANNA) == ""
 
 
-async def test_somebody_new_leaves_no_row_by_being_spoken_to(room: EngineRoom) -> None:
+async def test_a_new_person_leaves_no_row_by_being_answered(room: EngineRoom) -> None:
     stranger = Identity(Platform.TELEGRAM, "404", locale="it")
     await room.desk.studio.show_help(stranger)
     assert await room.ledger.accounts.find_by_identity(stranger) is None
 
 
-async def test_a_letter_about_a_share_is_in_its_reader_s_language(room: EngineRoom) -> None:
+async def test_a_direct_message_about_a_share_is_in_its_readers_language(room: EngineRoom) -> None:
     code = (await room.trained()).code
     await room.desk.studio.show_queue(ITALIAN)
     await room.desk.studio.request_access(BERT, BERTS, code)

@@ -59,7 +59,7 @@ async def test_codes_jobs_and_photos_of_both_are_one(desk: Desk) -> None:
     assert notice.job.address == BERTS, "notices go where the job was asked for"
 
 
-async def test_a_word_joins_once_and_for_ten_minutes(desk: Desk) -> None:
+async def test_a_link_token_works_once_and_for_ten_minutes(desk: Desk) -> None:
     word = await word_of(desk)
     desk.clock.forward(minutes=10, seconds=1)
     assert await refusal(desk, word) == translate("link-unknown")
@@ -69,7 +69,7 @@ async def test_a_word_joins_once_and_for_ten_minutes(desk: Desk) -> None:
     assert await refusal(desk, second) == translate("link-unknown")
 
 
-async def test_one_s_own_word_does_nothing(desk: Desk) -> None:
+async def test_an_own_link_token_does_nothing(desk: Desk) -> None:
     word = await word_of(desk)
     with pytest.raises(UserError) as caught:
         await desk.studio.link_accounts(ANNA, ALONE, word)
@@ -85,7 +85,7 @@ async def test_words_cannot_be_guessed(desk: Desk) -> None:
     assert "Linked" in (await desk.studio.link_accounts(BERT, BERTS, await word_of(desk))).text
 
 
-async def test_many_words_at_once_and_one_s_own_between_count_no_less(desk: Desk) -> None:
+async def test_wrong_tokens_at_once_are_all_counted(desk: Desk) -> None:
     own = await word_of(desk)
     for _ in range(2):
         with pytest.raises(UserError, match="the word of this account"):

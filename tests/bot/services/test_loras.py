@@ -47,7 +47,7 @@ async def test_the_list_leads_to_a_card_and_back(room: EngineRoom) -> None:
     assert (back.text, back.edits_message) == (listed.text, True)
 
 
-async def test_what_is_still_training_can_neither_draw_nor_be_exported(room: EngineRoom) -> None:
+async def test_a_lora_in_training_can_neither_draw_nor_be_exported(room: EngineRoom) -> None:
     code = (await room.desk.train(ANNA)).code
     labels = [each.label for each in (await press(room, f"code:{code}")).buttons]
     assert labels == ["Rename", "Delete", "All my codes"]
@@ -97,7 +97,7 @@ async def test_a_drawing_with_two_codes_goes_with_either(room: EngineRoom) -> No
 
 
 @pytest.mark.parametrize("asked", ["/generate", "/more"])
-async def test_what_is_asked_of_a_code_while_it_is_deleted_is_answered(room: EngineRoom, asked: str) -> None:
+async def test_a_request_about_a_code_being_deleted_is_answered(room: EngineRoom, asked: str) -> None:
     studio, code = room.desk.studio, (await room.trained()).code
     meanwhile = (
         studio.continue_training(ANNA, ANNAS, code)

@@ -63,7 +63,7 @@ async def test_consent_is_asked_once(desk: Desk) -> None:
     assert "1 of 5" in (await desk.studio.add_photos(NEW, NEWS, album(1))).text
 
 
-async def test_whoever_runs_the_machine_is_not_asked(desk: Desk) -> None:
+async def test_the_console_user_is_not_asked_for_consent(desk: Desk) -> None:
     me, here = Identity(Platform.CONSOLE, "me"), ChatAddress(Platform.CONSOLE, "me", "me")
     assert "1 of 5" in (await desk.studio.add_photos(me, here, album(1))).text
 
@@ -169,7 +169,7 @@ async def test_a_photo_that_was_opened_early_counts_like_any_other(desk: Desk) -
     assert "2 of 5" in reply.text
 
 
-async def test_what_is_wrong_with_a_photo_that_was_opened_early_is_said_with_its_album(desk: Desk) -> None:
+async def test_a_refusal_of_a_predecoded_photo_comes_with_its_album(desk: Desk) -> None:
     early = await desk.studio.predecode_photo(ANNA, Upload("notes.txt", b"no picture"))
     assert isinstance(early, UserError)
     reply = await desk.studio.add_photos(ANNA, ALONE, [photo(1), early])

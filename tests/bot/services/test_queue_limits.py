@@ -80,7 +80,7 @@ async def test_a_job_during_which_the_clock_was_set_back_tells_nobody_how_long_j
     assert "is not known" in (await desk.send(BERT, 1, 2, 3, 4, 5)).text
 
 
-async def test_of_many_who_ask_at_once_no_more_come_in_than_there_is_room_for(desk: Desk) -> None:
+async def test_a_full_share_link_admits_no_more_of_many_at_once(desk: Desk) -> None:
     ruled(desk, AccessRules(max_queued_jobs=3))
     people = [Identity(Platform.TELEGRAM, str(number)) for number in range(200, 210)]
     await consented(desk.ledger, *people)

@@ -102,7 +102,7 @@ async def test_a_seed_is_settled_before_the_first_attempt_so_a_second_one_draws_
     assert len(room.chat.edits) == 1, "delivered once"
 
 
-async def test_again_draws_the_same_wish_with_another_seed(room: EngineRoom) -> None:
+async def test_again_draws_the_same_request_with_another_seed(room: EngineRoom) -> None:
     job = await drawn(room, "on the moon --seed 7 --n 2 --style oil --strength 0.5")
     _, wish = await pressed(room, f"again:{job.id}")
     assert wish.seed != 7

@@ -133,7 +133,7 @@ async def test_a_bot_that_dies_when_a_share_was_taken_back_draws_no_more_with_it
     assert await desk.ledger.jobs.claim_next(JobKind.GENERATE) is None
 
 
-async def test_who_asks_for_somebody_s_nobody_s_or_a_refused_code_hears_the_same(desk: Desk) -> None:
+async def test_requests_for_existing_unknown_and_refused_codes_get_one_answer(desk: Desk) -> None:
     code, letter = await asked(desk)
     answers = [(await desk.studio.request_access(BERT, BERTS, each)).text for each in (code, unknown(code))]
     await presses(desk, letter, "No")
@@ -142,7 +142,7 @@ async def test_who_asks_for_somebody_s_nobody_s_or_a_refused_code_hears_the_same
     assert await post(desk) == [], "neither is the owner told twice, nor whoever asked that it was refused"
 
 
-async def test_whoever_asked_is_not_told_what_was_taken_back_before_they_heard(desk: Desk) -> None:
+async def test_a_revoked_permission_is_not_announced_to_the_requester(desk: Desk) -> None:
     _, letter = await asked(desk)
     await presses(desk, letter, "Always")
     await presses(desk, letter, "No")
@@ -170,7 +170,7 @@ async def test_asking_and_drawing_do_the_same_work_for_every_code_that_is_not_on
     assert len(await post(desk)) == 1, "its owner hears of it afterwards"
 
 
-async def test_whoever_asks_for_their_own_is_not_told_that_it_draws_before_it_does(desk: Desk) -> None:
+async def test_a_request_for_an_own_code_in_training_promises_no_picture(desk: Desk) -> None:
     code = (await desk.train(ANNA)).code
     with pytest.raises(UserError, match="is still training"):
         await desk.studio.request_access(ANNA, ALONE, code)
@@ -256,7 +256,7 @@ async def test_a_share_draws_and_does_nothing_else(desk: Desk) -> None:
     assert [each.value for each in await desk.studio.suggest_codes(BERT, "")] == [code]
 
 
-async def test_what_was_drawn_belongs_to_whoever_asked(desk: Desk) -> None:
+async def test_a_picture_belongs_to_the_requester(desk: Desk) -> None:
     code, letter = await asked(desk)
     await presses(desk, letter, "Once")
     number = (await draws(desk, code)).card_job_id
@@ -266,7 +266,7 @@ async def test_what_was_drawn_belongs_to_whoever_asked(desk: Desk) -> None:
     assert caught.value.message == translate("no-such-result")
 
 
-async def test_what_is_drawn_with_a_shared_code_is_cancelled_by_it(desk: Desk) -> None:
+async def test_a_generation_with_a_shared_code_is_cancelled_by_that_code(desk: Desk) -> None:
     code, letter = await asked(desk)
     await presses(desk, letter, "Once")
     await draws(desk, code)
@@ -286,7 +286,7 @@ async def test_a_shared_code_inside_a_prompt_is_spent_too(desk: Desk) -> None:
         assert caught.value.message == translate("unknown-code-in-prompt", code=format_code(spent))
 
 
-async def test_what_ended_since_the_look_queues_nothing(desk: Desk) -> None:
+async def test_a_permission_that_ended_meanwhile_queues_nothing(desk: Desk) -> None:
     code, letter = await asked(desk)
     await presses(desk, letter, "Once")
     lora = await desk.ledger.loras.get_by_code(code)
@@ -299,7 +299,9 @@ async def test_what_ended_since_the_look_queues_nothing(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("end", ["fail", "cancel"])
-async def test_what_drew_nothing_gives_once_back_and_what_drew_has_spent_it(desk: Desk, end: str) -> None:
+async def test_a_failed_generation_returns_a_single_permission_and_a_done_one_spends_it(
+    desk: Desk, end: str
+) -> None:
     code, letter = await asked(desk)
     await presses(desk, letter, "Once")
     await draws(desk, code)
@@ -349,7 +351,7 @@ async def test_always_counts_at_once_also_while_once_is_being_drawn(desk: Desk) 
     await draws(desk, code)
 
 
-async def test_of_two_at_once_one_has_what_is_for_once(desk: Desk) -> None:
+async def test_a_single_permission_goes_to_one_of_two_requests_at_once(desk: Desk) -> None:
     code, letter = await asked(desk)
     await presses(desk, letter, "Once")
     account = await desk.ledger.accounts.get_or_create(BERT)
@@ -413,7 +415,7 @@ async def test_a_link_ends_by_a_press_by_a_newer_one_and_by_too_many(desk: Desk)
     assert caught.value.message == translate("share-word-unknown")
 
 
-async def test_whom_an_owner_refused_no_link_lets_in(desk: Desk) -> None:
+async def test_a_refused_person_cannot_enter_by_a_link(desk: Desk) -> None:
     code, letter = await asked(desk)
     await presses(desk, letter, "No")
     with pytest.raises(UserError) as caught:
@@ -421,7 +423,7 @@ async def test_whom_an_owner_refused_no_link_lets_in(desk: Desk) -> None:
     assert caught.value.message == translate("share-word-unknown")
 
 
-async def test_from_whom_it_is_taken_back_does_not_come_in_again_by_the_open_link(desk: Desk) -> None:
+async def test_a_revoked_person_cannot_enter_again_by_the_open_link(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     word = await word_of(desk, code)
     await desk.studio.start_chat(BERT, BERTS, word)
@@ -449,7 +451,7 @@ async def test_words_of_links_cannot_be_guessed(desk: Desk) -> None:
     await desk.studio.start_chat(BERT, BERTS, word)
 
 
-async def test_many_words_of_links_at_once_and_one_s_own_between_count_no_less(desk: Desk) -> None:
+async def test_wrong_link_tokens_at_once_are_all_counted(desk: Desk) -> None:
     own = await word_of(desk, (await desk.ready(ANNA)).code)
     for _ in range(2):
         await desk.studio.start_chat(ANNA, ALONE, own)

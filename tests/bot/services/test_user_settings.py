@@ -53,7 +53,7 @@ async def test_at_first_nothing_is_set(room: EngineRoom) -> None:
     assert (wish.shape, wish.style) == ("", "")
 
 
-async def test_what_is_set_yields_to_what_is_said(
+async def test_options_of_a_command_override_settings(
     room: EngineRoom,
 ) -> None:
     code = (await room.trained()).code
@@ -99,7 +99,7 @@ async def test_settings_are_changed_by_their_person_alone_and_by_whole_words(roo
     assert await room.ledger.accounts.get_preferences(account) == Preferences()
 
 
-async def test_of_two_presses_at_once_none_undoes_the_other(room: EngineRoom) -> None:
+async def test_two_presses_at_once_do_not_undo_each_other(room: EngineRoom) -> None:
     account = await room.ledger.accounts.get_or_create(ANNA)
     await room.desk.studio.handle_button(ANNA, ANNAS, f"settings:{account}:photos=keep")
     both = (f"settings:{account}:photos=forget", f"settings:{account}:size=portrait")
@@ -116,7 +116,7 @@ async def test_a_style_that_left_its_file_is_passed_over(room: EngineRoom) -> No
 
 
 @pytest.mark.parametrize(("label", "is_silent"), [("Silent", True), ("✓ With a sound", False)])
-async def test_notices_and_letters_sound_as_their_person_wants(
+async def test_notices_and_direct_messages_follow_the_sound_setting(
     room: EngineRoom, label: str, is_silent: bool
 ) -> None:
     await presses(room.desk, await room.desk.studio.show_settings(ANNA), label)

@@ -179,7 +179,7 @@ def test_a_result_s_buttons_fit_a_phone_and_discord(count: int) -> None:
     assert (f"Larger {count}" in labels) == (count > 1)
 
 
-def test_a_recipe_of_the_longest_wish_fits_into_a_message() -> None:
+def test_a_recipe_of_the_longest_request_fits_into_a_message() -> None:
     wish = GenerationParams("ü" * 1000, "x" * 1000, 7, codes=(LoraCode("00000001"), LoraCode("00000002")))
     pictures = [Picture(JobId(7), 1, "7-1.png", "a boat\nSteps: 25, Sampler: UniPC, Size: 8x8", False)]
     reply = recipe_card(replace(DRAWING, params=wish), pictures, "Oil painting", 1500)

@@ -209,7 +209,7 @@ def test_every_language_uses_the_same_values(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", languages())
-def test_what_is_counted_has_every_plural_of_its_language(code: str) -> None:
+def test_counted_texts_have_every_plural_form_of_their_language(code: str) -> None:
     for key, message in entries(code).items():
         for variable, forms in Parts(message).plurals:
             assert forms == PLURALS[code], key
@@ -301,12 +301,12 @@ def test_a_text_names_commands_as_its_language_does(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", OTHERS)
-def test_what_stands_below_a_picture_stays_short_enough_for_telegram(code: str) -> None:
+def test_a_caption_stays_short_enough_for_telegram(code: str) -> None:
     for key in entries(code):
         assert len(translate_to(code, key)) <= 1024, key
 
 
-def test_what_the_ledger_writes_of_failures_is_known_to_every_language() -> None:
+def test_failure_reasons_have_a_text_in_every_language() -> None:
     assert translate_to("en", "photos-too-old") == db._PHOTOS_EXPIRED_MESSAGE
     assert translate_to("en", "worker-keeps-dying") == WORKER_CRASHED_MESSAGE
 
@@ -320,7 +320,7 @@ def test_every_style_has_a_label_in_every_language(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", languages())
-def test_what_stands_beneath_a_photo_of_the_contact_sheet_fits(code: str) -> None:
+def test_a_remark_under_a_photo_of_the_contact_sheet_fits(code: str) -> None:
     font = ImageFont.load_default(17)
     for key in entries(code):
         if key.startswith(("mark-", "example-")) and key != "example-discord":

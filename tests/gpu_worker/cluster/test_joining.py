@@ -53,7 +53,7 @@ def test_a_head_that_does_not_answer_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("address", ["head", ":6379", "head:port", ""])
-def test_what_is_no_address_is_said_to_be_none(address: str) -> None:
+def test_an_invalid_listen_address_is_refused(address: str) -> None:
     with pytest.raises(ClusterJoinError, match="no address of a head"):
         check_reachable(address)
 

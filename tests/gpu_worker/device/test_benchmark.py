@@ -78,7 +78,7 @@ def test_a_measurement_leaves_the_global_random_state_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_whoever_runs_on_the_processor_is_told_why_their_card_is_not_used(
+def test_a_cpu_run_beside_a_card_logs_why_the_card_is_not_used(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

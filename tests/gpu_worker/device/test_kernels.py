@@ -101,7 +101,7 @@ def test_the_command_names_a_build_that_pip_does_not_take_for_the_one_that_is_th
     assert [each in asked for each in ("2.13.0", "2.13.0+cu130", "2.13.0+cu126")] == [False, False, True]
 
 
-def test_what_is_there_is_shown() -> None:
+def test_a_backup_folder_lists_its_backups() -> None:
     torch = TorchInfo("2.13.0+cu126", "12.6", CUDA_12_6, True)
     assert diagnose_torch(torch, "").detail == "2.13.0+cu126, built for CUDA 12.6"
     assert diagnose_gpu(GTX_1060, torch).detail == "NVIDIA GeForce GTX 1060 6GB, 6.0 GB, sm_61"

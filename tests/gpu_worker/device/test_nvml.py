@@ -86,7 +86,7 @@ def test_all_that_a_card_tells_is_read() -> None:
 
 
 @pytest.mark.parametrize("silent", ["memory", "temperature", "load"])
-def test_what_a_card_does_not_tell_is_left_out_and_the_rest_is_there(silent: str) -> None:
+def test_a_figure_the_card_does_not_give_is_left_out_alone(silent: str) -> None:
     told = read_gpu(7, "", nvml=Driver(silent))
     figures = {
         "memory": told.memory_used_bytes,

@@ -82,7 +82,7 @@ def test_only_pictures_of_one_size_share_a_pass(tiny: BaseModel) -> None:
     assert set(passes) == {2}
 
 
-def test_one_who_comes_late_joins_at_the_next_step(tiny: BaseModel) -> None:
+def test_a_late_picture_joins_at_the_next_step(tiny: BaseModel) -> None:
     room = GenerationContext(tiny, Always())
     first = generate.generate(room, with_(steps=6))
     for _ in range(3):
@@ -100,7 +100,7 @@ def test_one_who_comes_late_joins_at_the_next_step(tiny: BaseModel) -> None:
     second.close()
 
 
-def test_one_who_leaves_takes_only_the_own_pictures_away(tiny: BaseModel) -> None:
+def test_a_cancelled_request_removes_only_its_own_pictures(tiny: BaseModel) -> None:
     room = GenerationContext(tiny, Always())
     expected = in_turn(room, [with_(steps=3)])
     stays, leaves = generate.generate(room, with_(steps=3)), generate.generate(room, with_(seed=1))

@@ -145,7 +145,7 @@ def test_diffusers_draws_the_same_picture_from_the_same_file(tiny: BaseModel, lo
         ({"loras": (use(b"\x80\x04\x95 a pickle"),)}, "damaged, or no safetensors"),
     ],
 )
-def test_what_cannot_be_drawn_is_said_in_one_sentence(
+def test_an_impossible_request_fails_with_one_sentence(
     tiny: BaseModel, changes: dict[str, object], sentence: str
 ) -> None:
     with pytest.raises(BadInput, match=sentence):
@@ -174,7 +174,7 @@ def test_the_performer_loads_its_model_with_the_first_job_and_reports_from_any_t
     assert found[0].process_memory_bytes > 0
 
 
-def test_the_performer_trains_as_many_steps_as_it_was_told(photos: tuple[bytes, ...]) -> None:
+def test_the_engine_trains_the_requested_number_of_steps(photos: tuple[bytes, ...]) -> None:
     performer = TorchEngine("tiny", train_steps=2)
     events = list(performer.train(TrainRequest(job_id=1, attempt=1, photos=photos[:1])))
     assert events[0] == StartedEvent(job_id=1, attempt=1, step=0, steps=2)
@@ -182,6 +182,6 @@ def test_the_performer_trains_as_many_steps_as_it_was_told(photos: tuple[bytes, 
     assert next(iter(performer.train(asked))) == StartedEvent(job_id=1, attempt=1, step=0, steps=1)
 
 
-def test_the_performer_hands_on_what_is_wrong_with_the_base_model() -> None:
+def test_the_engine_reports_a_broken_base_model() -> None:
     with pytest.raises(BaseModelError, match="pickle"):
         list(TorchEngine("model.ckpt", None).generate(ASKED))

@@ -234,7 +234,7 @@ def test_a_preview_comes_no_oftener_than_asked_and_shows_the_colours_of_the_pict
         ({"loras": tuple(use(b"", str(n)) for n in range(5))}, "At most 4 LoraCodes"),
     ],
 )
-def test_what_cannot_be_drawn_is_said_in_one_sentence(
+def test_an_impossible_request_fails_with_one_sentence(
     tiny: BaseModel, changes: dict[str, object], sentence: str
 ) -> None:
     with pytest.raises(BadInput, match=sentence):

@@ -80,7 +80,9 @@ def test_a_finished_lora_is_gone_on_with(prepare: Prepare, checkout: Checkout) -
     assert Path(checkout.seen["args"]["network_weights"]).name == "start.safetensors"
 
 
-def test_it_runs_with_the_usual_settings_on_a_private_folder(prepare: Prepare, checkout: Checkout) -> None:
+def test_sd_scripts_runs_with_the_usual_settings_on_a_private_folder(
+    prepare: Prepare, checkout: Checkout
+) -> None:
     list(prepare("well", train_steps=None).train(request()))
     found = checkout.seen
     args = found["args"]

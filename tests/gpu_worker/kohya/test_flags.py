@@ -96,7 +96,7 @@ def test_flags_cannot_be_shortened() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(IGNORED_FLAGS))
-def test_what_is_not_needed_is_accepted_and_said(name: str) -> None:
+def test_unneeded_flags_are_accepted_and_reported(name: str) -> None:
     value = [] if name.startswith("persistent") else ["0"]
     told = flags.parse_arguments([*LINE, f"--{name}", *value]).notes
     assert told == [f"--{name} is not needed here: {IGNORED_FLAGS[name]}."]
@@ -253,7 +253,7 @@ def test_a_config_file_stands_in_front_of_the_line(tmp_path: Path) -> None:
     assert asked.optimizer_args == ["weight_decay=0.1", "eps=1e-6"]
 
 
-def test_what_a_config_file_turns_off_is_no_question_of_support(tmp_path: Path) -> None:
+def test_a_flag_turned_off_in_a_config_file_needs_no_support(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text("color_aug = false\nunet_lr = -1.0\n", "utf-8")
     # The suffix may be left out, and a value may begin with a dash.
     assert flags.parse_arguments([*LINE, "--config_file", str(tmp_path / "settings")]).unet_lr == -1

@@ -157,7 +157,7 @@ def test_transparency_is_the_mask_if_asked(data: Path) -> None:
         (("--network_args", "conv_block_dims=4"), "conv_block_dims in --network_args is not supported"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(data: Path, more: tuple[str, ...], sentence: str) -> None:
+def test_an_impossible_setting_is_one_sentence(data: Path, more: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
         make(data, *(word.format(unused=data / "unused") for word in more))
 

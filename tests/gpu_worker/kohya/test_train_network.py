@@ -43,7 +43,7 @@ def line(data: Path, out: Path, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
-def test_it_trains_as_a_program_and_writes_the_file(data: Path, tmp_path: Path) -> None:
+def test_train_network_trains_as_a_program_and_writes_the_file(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-W", "error", str(PROGRAM), *line(data, out, "--max_train_steps", "2")]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400, cwd=tmp_path)
@@ -118,7 +118,7 @@ def test_a_state_of_another_training_is_refused(
     assert "made with other settings or photos" in capsys.readouterr().err
 
 
-def test_what_a_new_file_will_lack_is_said(
+def test_weights_missing_in_the_new_file_are_reported(
     program: ModuleType, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"

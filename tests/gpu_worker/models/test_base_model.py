@@ -26,7 +26,7 @@ def save_folder(base: BaseModel, folder: Path) -> Path:
     return folder
 
 
-def test_it_has_the_lora_targets_of_stable_diffusion_15(tiny: BaseModel) -> None:
+def test_the_model_has_the_lora_targets_of_stable_diffusion_15(tiny: BaseModel) -> None:
     assert len(tiny.unet_targets) == 192
     assert len(tiny.text_encoder_targets) == 72
     names = {target.kohya_name for target in (*tiny.unet_targets, *tiny.text_encoder_targets)}
@@ -47,7 +47,7 @@ def test_its_weights_are_the_same_every_time_and_leave_the_global_random_state_a
     assert weights_hash(again) == weights_hash(tiny)
 
 
-def test_it_is_frozen_in_full_precision_on_a_cpu(tiny: BaseModel) -> None:
+def test_the_model_is_frozen_in_full_precision_on_a_cpu(tiny: BaseModel) -> None:
     parameters = [*tiny.unet.parameters(), *tiny.vae.parameters(), *tiny.text_encoder.parameters()]
     assert not any(parameter.requires_grad for parameter in parameters)
     if not torch.cuda.is_available():
@@ -132,7 +132,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nothing", "nothing.safetensors", "./nothing"])
-def test_what_does_not_exist_is_said_in_one_sentence(tmp_path: Path, name: str) -> None:
+def test_a_missing_model_is_one_sentence(tmp_path: Path, name: str) -> None:
     with pytest.raises(BaseModelError, match="does not exist"):
         BaseModel.load(f"{tmp_path}/{name}")
 

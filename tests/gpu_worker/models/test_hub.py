@@ -59,7 +59,7 @@ def test_a_line_that_breaks_goes_on_where_it_was(hub: SmallHub, tmp_path: Path) 
     assert (folder / UNET).read_bytes() == WEIGHTS[UNET]
 
 
-def test_what_came_before_a_kill_does_not_come_again(hub: SmallHub, tmp_path: Path) -> None:
+def test_a_message_sent_before_a_kill_is_not_sent_again(hub: SmallHub, tmp_path: Path) -> None:
     hub.breaks[UNET] = [70_000] + [0] * MAX_FAILED_TRIES
     with pytest.raises(BaseModelError, match="tried again with the next job or start"):
         door(hub, tmp_path).get_folder(MODEL, True, silent)

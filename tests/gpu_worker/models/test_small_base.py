@@ -105,7 +105,7 @@ def test_the_whole_model_is_small() -> None:
     assert size < 24 * 2**20
 
 
-def test_it_is_stable_diffusions_architecture(base: BaseModel) -> None:
+def test_the_model_has_stable_diffusions_architecture(base: BaseModel) -> None:
     assert type(base.unet).__name__ == "UNet2DConditionModel"
     assert type(base.vae).__name__ == "AutoencoderKL"
     assert type(base.text_encoder).__name__ == "CLIPTextModel"

@@ -125,7 +125,7 @@ def test_the_base_model_is_loaded_before_the_first_request() -> None:
     assert performer.diary == ["warm"]
 
 
-def test_a_base_model_that_cannot_be_loaded_is_told_to_who_asks_and_ends_nothing() -> None:
+def test_a_base_model_that_cannot_be_loaded_fails_each_job_and_ends_nothing() -> None:
     _, failed = work(Diarist(wrong_base=True), TRAIN)
     assert failed == FailedEvent(job_id=1, attempt=1, reason="The base model is a pickle.")
 

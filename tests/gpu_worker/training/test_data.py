@@ -60,7 +60,7 @@ def torn_png() -> bytes:
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", as_png(Image.new("RGB", (64, 64)))[:60], torn_png()])
-def test_what_is_no_whole_picture_is_refused(data: bytes) -> None:
+def test_an_incomplete_picture_is_refused(data: bytes) -> None:
     with pytest.raises(BadInput, match="cannot be read as a picture"):
         to_pixels(data, (64, 64))
 

@@ -228,7 +228,7 @@ def check_equal(ours: dict[str, tuple[Tensor, Tensor]], reference: dict[str, tup
             assert distance < RELATIVE or unseen, f"{kohya_name}: {distance:.2e}"
 
 
-def test_what_is_switched_on_changes_the_gradients(tiny: BaseModel) -> None:
+def test_each_switched_on_option_changes_the_gradients(tiny: BaseModel) -> None:
     """Or the parity above would prove nothing."""
     seen = []
     for case in CASES.values():

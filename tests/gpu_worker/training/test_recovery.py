@@ -111,7 +111,7 @@ def trapped(base: BaseModel, fails_at: set[int], trouble: str) -> Iterator[Trap]
         base.set_memory_mode(gear)
 
 
-def test_out_of_memory_costs_a_notch_and_not_the_training(
+def test_out_of_memory_costs_a_memory_mode_and_not_the_training(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
     dials = replace(quick, steps=4, save_precision="float")
@@ -134,7 +134,7 @@ def test_out_of_memory_costs_a_notch_and_not_the_training(
         assert torch.allclose(found.weights[name].up, matrices.up, rtol=1e-3, atol=1e-6)
 
 
-def test_every_notch_is_tried_before_a_training_fails_for_memory(
+def test_every_memory_mode_is_tried_before_a_training_fails(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
     told: list[WorkerEvent] = []
@@ -263,7 +263,7 @@ def test_numbers_out_of_bounds_in_full_precision_are_said_in_a_sentence(
         (MemoryMode(torch.float16, True, True), memory_modes.OutOfMemory(), None),
     ],
 )
-def test_each_trouble_has_its_own_way_down(
+def test_each_compute_error_has_its_own_fallback(
     gear: MemoryMode, trouble: memory_modes.ComputeError, expected: MemoryMode | None
 ) -> None:
     assert memory_modes.fall_back(gear, trouble, torch.bfloat16) == expected
@@ -285,7 +285,7 @@ def test_too_little_memory_is_known_in_all_its_words(error: Exception) -> None:
     assert isinstance(memory_modes.as_compute_error(error), memory_modes.OutOfMemory)
 
 
-def test_a_lost_card_is_no_trouble_that_a_lower_gear_helps() -> None:
+def test_a_lost_card_is_not_answered_by_a_lower_memory_mode() -> None:
     assert (
         memory_modes.as_compute_error(torch.AcceleratorError("CUDA error: an illegal memory access")) is None
     )

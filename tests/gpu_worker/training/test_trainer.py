@@ -242,7 +242,7 @@ def test_a_checkpoint_of_other_photos_or_settings_is_not_taken_up(
         running.close()
 
 
-def test_what_cannot_be_trained_on_is_said_in_one_sentence(
+def test_untrainable_photos_fail_with_one_sentence(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
     for wrong, dials, sentence in (
