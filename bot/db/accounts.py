@@ -43,20 +43,23 @@ class AccountRepository:
         return await self._connection.read(lambda connection: accounts.list_identities(connection, account))
 
     async def save_link_token(self, account: AccountId, token: str, expires_at: datetime) -> None:
-        """Let a word stand for an account until then."""
+        """Save a token that links another account to this one until it expires."""
         await self._connection.write(
             lambda connection: accounts.save_link_token(connection, account, token, to_ms(expires_at))
         )
 
     async def get_link_token_account(self, token: str) -> AccountId | None:
-        """Give the account that a word stands for now."""
+        """Return the account of a valid link token, None where it is not valid."""
         now_ms = self._connection.now_ms()
         return await self._connection.read(
             lambda connection: accounts.get_link_token_account(connection, token, now_ms)
         )
 
     async def merge_accounts(self, token: str, account: AccountId) -> bool:
-        """Make an account one with that of a word, which is spent; False when it stands for none any more."""
+        """Merge an account into that of a link token, and spend the token.
+
+        Return False where the token is not valid, or is of this account.
+        """
         now_ms = self._connection.now_ms()
 
         def transaction(connection: sqlite3.Connection) -> bool:
@@ -69,14 +72,14 @@ class AccountRepository:
         return await self._connection.write(transaction)
 
     async def has_consented(self, account: AccountId) -> bool:
-        """Say whether a person has agreed to what the photos must be."""
+        """Check whether an account has agreed to the rules on photos."""
         rows = await self._connection.fetch_rows(
             "SELECT 1 FROM accounts WHERE id = ? AND consented_ms NOT NULL", account
         )
         return bool(rows)
 
     async def record_consent(self, account: AccountId) -> None:
-        """Note that a person agreed, and when they first did."""
+        """Record that an account agreed to the rules; the first time stays."""
         sql = "UPDATE accounts SET consented_ms = coalesce(consented_ms, ?) WHERE id = ?"
         await self._connection.execute(sql, self._connection.now_ms(), account)
 
@@ -86,7 +89,7 @@ class AccountRepository:
         return accounts.preferences_from_row(rows[0]) if rows else Preferences()
 
     async def save_preferences(self, account: AccountId, preferences: Preferences) -> None:
-        """Keep what an account set; photos that it no longer keeps are deleted."""
+        """Save the preferences of an account. Kept photos are deleted where it no longer keeps them."""
         sql = (
             "UPDATE accounts SET size = ?, style = ?, is_silent = ?, language = ?, keeps_photos = ?"
             " WHERE id = ?"
@@ -106,9 +109,9 @@ class AccountRepository:
         await self._connection.write(transaction)
 
     async def get_language(self, identity: Identity) -> str:
-        """Give the language a person chose, else the locale their app told last; empty for somebody new.
+        """Return the language that a person chose, else the locale of their app; empty if unknown.
 
-        A locale that `who` carries is remembered: notices come when no app tells any.
+        The locale that the identity brings is saved: notices are sent when no app tells any.
         """
         sql = (
             "SELECT locale, language FROM identities JOIN accounts ON accounts.id = account"
@@ -132,7 +135,7 @@ class AccountRepository:
         )
 
     async def save_question(self, account: AccountId, question: PendingQuestion) -> None:
-        """Remember what a person was asked, over an earlier question."""
+        """Save the question that an account was asked; it replaces an earlier one."""
         values = (account, question.subject, str(question.platform), self._connection.now_ms())
         await self._connection.execute("INSERT OR REPLACE INTO questions VALUES (?, ?, ?, ?)", *values)
 
@@ -144,5 +147,5 @@ class AccountRepository:
         )
 
     async def delete_question(self, account: AccountId) -> None:
-        """Forget what a person was asked."""
+        """Delete the question of an account."""
         await self._connection.execute("DELETE FROM questions WHERE account = ?", account)

@@ -29,13 +29,13 @@ from bot.db.statements import queue, queue_state
 
 
 class JobRepository:
-    """Jobs by their number; a fenced write gives False when its attempt is no longer the running one."""
+    """Jobs by their id. A fenced write returns False where its attempt is no longer the running one."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def get(self, job_id: JobId) -> Job | None:
-        """Look a job up."""
+        """Return a job, None where there is none."""
         jobs = await self._fetch_jobs("SELECT * FROM jobs WHERE id = ?", job_id)
         return jobs[0] if jobs else None
 
@@ -46,27 +46,27 @@ class JobRepository:
         )
 
     async def get_last_training(self, code: LoraCode) -> Job | None:
-        """Give the last training job of a LoraCode."""
+        """Return the last training of a LoraCode, None where there is none."""
         jobs = await self._fetch_jobs(
             "SELECT * FROM jobs WHERE code = ? AND kind = 'train' ORDER BY id DESC LIMIT 1", code
         )
         return jobs[0] if jobs else None
 
     async def list_queued_ids(self) -> list[JobId]:
-        """List what waits."""
+        """Return the ids of all queued jobs."""
         rows = await self._connection.fetch_rows(
             "SELECT id FROM jobs WHERE kind IN ('train', 'generate') AND status = 'queued'"
         )
         return [JobId(row["id"]) for row in rows]
 
     async def list_running(self) -> list[Job]:
-        """List what runs, the oldest first."""
+        """Return all running jobs, the oldest first."""
         return await self._fetch_jobs(
             "SELECT * FROM jobs WHERE kind IN ('train', 'generate') AND status = 'running' ORDER BY id"
         )
 
     async def list_open_in_chat(self, address: ChatAddress, limit: int) -> list[Job]:
-        """List jobs of a chat, in all its topics, that have not ended, the oldest first, at most so many."""
+        """Return up to `limit` queued and running jobs of a chat and its topics, the oldest first."""
         return await self._fetch_jobs(
             "SELECT * FROM jobs WHERE platform = ? AND (chat_id = ? OR substr(chat_id, 1, ?) = ?)"
             " AND status IN ('queued', 'running') ORDER BY id LIMIT ?",
@@ -80,7 +80,7 @@ class JobRepository:
         )
 
     async def find_by_current_request(self) -> Job | None:
-        """Give the job that what is just being carried out has begun before."""
+        """Return the job that an earlier try of the current request queued, None where there is none."""
         idempotency_key = current_request().idempotency_key
         jobs = (
             await self._fetch_jobs(
@@ -98,14 +98,14 @@ class JobRepository:
     async def add_generation(
         self, account: AccountId, code: LoraCode, params: GenerationParams, address: ChatAddress
     ) -> Job:
-        """Queue a generation; ShareEnded when a Lora in it is not, or no longer, theirs to draw with."""
+        """Queue a generation. Raise ShareEnded where the account may not use one of its Loras."""
         now_ms = self._connection.now_ms()
         return await self._connection.write(
             lambda connection: queue.insert_generation(connection, (account, code), params, address, now_ms)
         )
 
     async def cancel(self, job_id: JobId) -> Job | None:
-        """End a job that its person gave up; None when it had already ended."""
+        """Cancel a job and return it, None where it had already ended."""
         now_ms = self._connection.now_ms()
 
         def transaction(connection: sqlite3.Connection) -> Job | None:
@@ -117,12 +117,18 @@ class JobRepository:
         return await self._connection.write(transaction)
 
     async def claim_next(self, kind: JobKind) -> Job | None:
-        """Take the next job of a kind: fair share between accounts, then age. Raises its fence."""
+        """Start the next job of a kind, None where none waits: fair share between accounts, then age.
+
+        Its attempt number is raised, so that writes of earlier attempts are refused.
+        """
         now_ms = self._connection.now_ms()
         return await self._connection.write(lambda connection: queue.claim_next(connection, kind, now_ms))
 
     async def requeue_running(self) -> int:
-        """Put running jobs back in line after a restart of the bot; that is no loss of theirs."""
+        """Queue the running jobs again after a restart of the bot. Return how many.
+
+        No lost attempt is counted.
+        """
         return await self._connection.write(
             lambda connection: (
                 connection.execute(
@@ -133,7 +139,7 @@ class JobRepository:
         )
 
     async def record_start(self, job_id: JobId, attempt: int, step: int, steps: int) -> bool:
-        """Note where the worker began an attempt."""
+        """Record at which step the worker started an attempt. Fenced."""
         sql = "UPDATE jobs SET begun_ms = ?, begun_step = ?, step = ?, steps = ? WHERE id = ?"
         values = (self._connection.now_ms(), step, step, steps, job_id)
         return await self._write_if_current(
@@ -141,14 +147,14 @@ class JobRepository:
         )
 
     async def record_progress(self, job_id: JobId, attempt: int, step: int, steps: int | None = None) -> bool:
-        """Note how far a job is; `steps=None`: of as many as before."""
+        """Record the progress of a job; with `steps=None` their number stays. Fenced."""
         sql = "UPDATE jobs SET step = ?, steps = coalesce(?, steps) WHERE id = ?"
         return await self._write_if_current(
             job_id, attempt, lambda connection: connection.execute(sql, (step, steps, job_id))
         )
 
     async def record_checkpoint(self, job_id: JobId, attempt: int, step: int) -> bool:
-        """Note that a job can go on from here; earlier losses no longer count against it."""
+        """Record a checkpoint, and reset the count of lost attempts. Fenced."""
         return await self._write_if_current(
             job_id,
             attempt,
@@ -158,13 +164,13 @@ class JobRepository:
         )
 
     async def is_current_attempt(self, job_id: JobId, attempt: int) -> bool:
-        """Say whether an attempt is the running one."""
+        """Check whether an attempt is the running one."""
         return await self._connection.read(
             lambda connection: queue.is_current_attempt(connection, job_id, attempt)
         )
 
     async def save_likeness(self, job_id: JobId, attempt: int, report: LikenessReport) -> bool:
-        """Keep what is known of a training's likeness so far. Fenced."""
+        """Save the likeness report of a running training. Fenced."""
 
         def transaction(connection: sqlite3.Connection) -> None:
             connection.execute(
@@ -177,7 +183,7 @@ class JobRepository:
     async def finish_training(
         self, job_id: JobId, attempt: int, file: tuple[str, str] | None, pictures: Sequence[str] = ()
     ) -> bool:
-        """Job done, Lora ready with its file's name and SHA-256, photos deleted, notice owed.
+        """End a training as done: its Lora is ready, its photos are deleted, a notice is queued. Fenced.
 
         Without a file a Lora that was trained further keeps its own: nothing that was learnt is better. The
         first picture is shown, the others are those that the Lora was chosen by.
@@ -209,9 +215,9 @@ class JobRepository:
         recipes: Sequence[str] = (),
         selection: tuple[PictureSelection, GenerationParams] | None = None,
     ) -> bool:
-        """Job done, its pictures kept, notice with them owed. Fenced: False for an older attempt.
+        """End a generation as done: its pictures are recorded, a notice with them is queued. Fenced.
 
-        `picked` is why it is this one of several, and the wish that draws it.
+        `selection` says why this picture of several was chosen, and has the parameters that make it.
         """
         now_ms = self._connection.now_ms()
         recipes = [*recipes, *[""] * (len(files) - len(recipes))]
@@ -230,14 +236,17 @@ class JobRepository:
         return await self._write_if_current(job_id, attempt, transaction)
 
     async def fail(self, job_id: JobId, attempt: int, message: str) -> bool:
-        """Job and Lora failed, photos deleted, notice owed."""
+        """End a job as failed: its photos are deleted, a notice is queued. Fenced."""
         now_ms = self._connection.now_ms()
         return await self._write_if_current(
             job_id, attempt, lambda connection: queue.fail_job(connection, job_id, message, now_ms)
         )
 
     async def record_lost_attempt(self, job_id: JobId, attempt: int) -> Job | None:
-        """Count an attempt without a result; the job waits again, or fails at its last. None when stale."""
+        """Count an attempt that ended without a result: the job is queued again, or fails at the limit.
+
+        Return the job, None where the attempt is not the running one.
+        """
         now_ms = self._connection.now_ms()
         return await self._connection.write(
             lambda connection: queue.record_lost_attempt(connection, job_id, attempt, now_ms)

@@ -20,15 +20,15 @@ class LoraRepository:
         self._connection = connection
 
     async def get_by_code(self, code: LoraCode) -> Lora | None:
-        """Look a LoraCode up."""
+        """Return the Lora of a code, None where there is none."""
         rows = await self._connection.fetch_rows("SELECT * FROM loras WHERE code = ?", code)
         return loras.lora_from_row(rows[0]) if rows else None
 
     async def list_for_account(self, account: AccountId) -> list[Lora]:
-        """List an account's Loras, the newest first."""
+        """Return the Loras of an account, the newest first."""
         sql = "SELECT * FROM loras WHERE account = ? ORDER BY created_ms DESC, code"
         return [loras.lora_from_row(row) for row in await self._connection.fetch_rows(sql, account)]
 
     async def rename(self, code: LoraCode, name: str) -> None:
-        """Give a Lora a name."""
+        """Set the name of a Lora."""
         await self._connection.execute("UPDATE loras SET name = ? WHERE code = ?", name, code)

@@ -42,7 +42,7 @@ _ALERT_PREFIX = "alarm:"
 
 @dataclass(frozen=True, slots=True)
 class TableCounts:
-    """How much of everything there is."""
+    """The number of rows of each kind."""
 
     jobs: dict[tuple[JobKind, JobStatus], int]
     loras: dict[LoraState, int]
@@ -57,7 +57,7 @@ class MonitoringRepository:
         self._connection = connection
 
     async def add_sample(self, sample: MonitorSample) -> None:
-        """Keep a sample."""
+        """Save a sample."""
         queued_counts = sample.queued_counts
         values = (
             to_ms(sample.at),
@@ -75,14 +75,14 @@ class MonitoringRepository:
         )
 
     async def list_samples_since(self, since: datetime) -> list[MonitorSample]:
-        """List the samples from then on, the oldest first."""
+        """Return the samples since a time, the oldest first."""
         rows = await self._connection.fetch_rows(
             "SELECT * FROM samples WHERE at_ms >= ? ORDER BY at_ms", to_ms(since)
         )
         return [sample_from_row(row) for row in rows]
 
     async def list_peaks_since(self, since: datetime) -> list[MonitorSample]:
-        """List one sample for every four minutes from then on, with the highest values in them."""
+        """Return one sample for every four minutes since a time, with the highest values in them."""
         return [
             sample_from_row(row)
             for row in await self._connection.fetch_rows(_PEAKS_SQL, to_ms(since), PEAK_INTERVAL_MS)
@@ -93,12 +93,12 @@ class MonitoringRepository:
         await self._connection.execute("DELETE FROM samples WHERE at_ms < ?", to_ms(before))
 
     async def count_queued(self) -> dict[JobKind, int]:
-        """Count what waits, by kind."""
+        """Count the queued jobs by kind."""
         sql = "SELECT count(*) FROM jobs WHERE kind = ? AND status = 'queued'"
         return {kind: (await self._connection.fetch_rows(sql, str(kind)))[0][0] for kind in JobKind}
 
     async def get_oldest_queued_at(self) -> datetime | None:
-        """Tell since when what waits longest does."""
+        """Return when the oldest queued job was created, None where none waits."""
         sql = (
             "SELECT created_ms FROM jobs WHERE kind = ? AND status = 'queued' ORDER BY created_ms, id LIMIT 1"
         )
@@ -108,7 +108,7 @@ class MonitoringRepository:
         return min(created_times, default=None)
 
     async def count_all(self) -> TableCounts:
-        """Count everything there is; it reads all of it."""
+        """Count the rows of each kind. It reads all of them."""
         jobs = await self._connection.fetch_rows(
             "SELECT kind, status, count(*) AS n FROM jobs GROUP BY kind, status"
         )
@@ -125,7 +125,7 @@ class MonitoringRepository:
         )
 
     async def count_ended_by_hour(self, status: JobStatus, until: datetime, hours: int) -> list[int]:
-        """Count the jobs that ended so in each of the hours before `until`, the earliest first."""
+        """Count the jobs that ended with a status in each of the hours before `until`, the earliest first."""
         since_ms = to_ms(until) - hours * HOUR_MS
         counts = [0] * hours
         for kind in JobKind:
@@ -141,7 +141,7 @@ class MonitoringRepository:
     async def count_ended_between(
         self, since: datetime, until: datetime
     ) -> dict[tuple[JobKind, JobStatus], int]:
-        """Count the jobs that ended from `since` on and before `until`, by kind and how they ended."""
+        """Count the jobs that ended from `since` on and before `until`, by kind and status."""
         sql = (
             "SELECT count(*) FROM jobs WHERE kind = ? AND status = ? AND finished_ms >= ? AND finished_ms < ?"
         )
@@ -154,9 +154,9 @@ class MonitoringRepository:
         }
 
     async def get_latency_stats(self, kind: JobKind, since: datetime) -> LatencyStats | None:
-        """Tell how long jobs that were done since then took; None when there were none.
+        """Return how long the jobs that were done since a time waited and ran, None where there are none.
 
-        Of those that were carried out at the first attempt: a second one forgets when the first began.
+        Jobs of one attempt only: a second one overwrites when the first started.
         """
         rows = await self._connection.fetch_rows(
             "SELECT started_ms - created_ms AS waited, finished_ms - started_ms AS ran FROM jobs"
@@ -172,7 +172,7 @@ class MonitoringRepository:
         )
 
     async def list_last_failed(self, since: datetime, limit: int) -> list[Job]:
-        """List the jobs that failed last, the newest first."""
+        """Return up to `limit` jobs that failed since a time, the newest first."""
 
         def query(connection: sqlite3.Connection) -> list[Job]:
             sql = (
@@ -198,11 +198,14 @@ class MonitoringRepository:
             await self._connection.execute("DELETE FROM switches WHERE name = ?", name)
 
     async def list_active_switches(self) -> set[str]:
-        """List the switches that are on."""
+        """Return the names of the switches that are on."""
         return {row["name"] for row in await self._connection.fetch_rows("SELECT name FROM switches")}
 
     async def set_alert(self, name: str, is_on: bool, recipients: Sequence[Identity], text: str) -> bool:
-        """Turn an alarm on or off and owe people the words; False, telling nobody, when it is so already."""
+        """Turn an alert on or off and queue a message to people.
+
+        Return False, and queue none, where it is so already.
+        """
         now_ms = self._connection.now_ms()
         key = f"{_ALERT_PREFIX}{name}"
 
@@ -223,7 +226,7 @@ class MonitoringRepository:
         return await self._connection.write(transaction)
 
     async def list_active_alerts(self) -> set[str]:
-        """List the alarms that are on."""
+        """Return the names of the alerts that are on."""
         return {
             name.removeprefix(_ALERT_PREFIX)
             for name in await self.list_active_switches()
@@ -231,12 +234,12 @@ class MonitoringRepository:
         }
 
     async def add_audit_entry(self, admin: Identity, command: str, details: str) -> None:
-        """Note what an administrator does."""
+        """Record a command of an administrator."""
         sql = "INSERT INTO audit (at_ms, admin, command, about) VALUES (?, ?, ?, ?)"
         await self._connection.execute(sql, self._connection.now_ms(), str(admin), command, details)
 
     async def list_audit_entries(self, limit: int) -> list[AuditEntry]:
-        """List what administrators did last, the newest first."""
+        """Return the last `limit` commands of administrators, the newest first."""
         rows = await self._connection.fetch_rows("SELECT * FROM audit ORDER BY id DESC LIMIT ?", limit)
         return [AuditEntry(from_ms(row["at_ms"]), row["admin"], row["command"], row["about"]) for row in rows]
 
@@ -256,7 +259,7 @@ def sample_from_row(row: sqlite3.Row) -> MonitorSample:
 
 
 def _median_and_p95_s(times_ms: Sequence[int]) -> tuple[float, float]:
-    """Give the median and the 95th percentile in seconds, both of them times that were really taken."""
+    """Return the median and the 95th percentile in seconds; both are among the times given."""
     sorted_ms = sorted(times_ms)
     last_index = len(sorted_ms) - 1
     return sorted_ms[last_index // 2] / 1000, sorted_ms[-(-last_index * 95 // 100)] / 1000

@@ -51,7 +51,7 @@ class OutboxRepository:
         self._connection = connection
 
     async def list_due_notices(self, limit: int, platform: Platform | None = None) -> list[Notice]:
-        """List the notices that are due, the oldest first, of one platform or of all."""
+        """Return up to `limit` notices that are due, the oldest first, of one platform or of all."""
         now_ms = self._connection.now_ms()
         values = {
             "platform": platform,
@@ -79,13 +79,13 @@ class OutboxRepository:
         return None if row is None else from_ms(row["next_try_ms"])
 
     async def mark_notice_sent(self, notice_id: NoticeId, message_id: str) -> None:
-        """The platform has taken it."""
+        """Mark a notice as delivered in a message."""
         await self._connection.execute(
             "UPDATE notices SET state = 'sent', message_id = ? WHERE id = ?", message_id, notice_id
         )
 
     async def schedule_notice_retry(self, notice_id: NoticeId, at: datetime) -> None:
-        """Try it again then, and not before it what its job owes besides."""
+        """Retry a notice at a time. Later notices of its job wait for it."""
         sql = (
             "UPDATE notices SET tries = tries + (id = :id),"
             " next_try_ms = iif(id = :id, :at, max(next_try_ms, :at))"
@@ -96,11 +96,11 @@ class OutboxRepository:
         )
 
     async def mark_notice_undeliverable(self, notice_id: NoticeId) -> None:
-        """Nobody is there to take it."""
+        """Mark a notice as undeliverable: its recipient cannot be reached."""
         await self._connection.execute("UPDATE notices SET state = 'undeliverable' WHERE id = ?", notice_id)
 
     async def add_direct_messages(self, recipients: Sequence[Identity], text: str) -> None:
-        """Owe people a letter."""
+        """Queue a direct message to people."""
         now_ms = self._connection.now_ms()
         await self._connection.write(
             lambda connection: messages.insert_direct_messages(
@@ -112,9 +112,9 @@ class OutboxRepository:
         )
 
     async def add_broadcast(self, text: str) -> int:
-        """Owe everybody a letter, but those whom the bot is closed to; gives their number.
+        """Queue a direct message to everybody who is not banned, and return how many they are.
 
-        Asked for again by the same message, it goes on where it was.
+        A repeated request continues where the earlier one stopped.
         """
         now_ms, idempotency_key = self._connection.now_ms(), current_request().idempotency_key or None
         broadcast_id = await self._connection.write(
@@ -123,14 +123,14 @@ class OutboxRepository:
         return await self._run_broadcast(broadcast_id)
 
     async def resume_broadcasts(self) -> None:
-        """Go on with the letters to everybody that an earlier run was not done with."""
+        """Continue the broadcasts that an earlier run did not finish."""
         for row in await self._connection.fetch_rows(
             "SELECT id FROM broadcasts WHERE NOT is_done ORDER BY id"
         ):
             await self._run_broadcast(row["id"])
 
     async def get_due_direct_message(self, platform: Platform) -> DirectMessage | None:
-        """Give a letter that is due on a platform, the oldest first."""
+        """Return the oldest direct message that is due on a platform, None where none is."""
         now_ms = self._connection.now_ms()
 
         def query(connection: sqlite3.Connection) -> DirectMessage | None:
@@ -149,17 +149,17 @@ class OutboxRepository:
         return await self._connection.read(query)
 
     async def next_direct_message_at(self, platform: Platform) -> datetime | None:
-        """Tell when the next letter on a platform is due."""
+        """Return when the next direct message on a platform is due, None where there is none."""
         sql = "SELECT next_try_ms FROM letters WHERE platform = ? ORDER BY next_try_ms, id LIMIT 1"
         rows = await self._connection.fetch_rows(sql, str(platform))
         return from_ms(rows[0][0]) if rows else None
 
     async def delete_direct_message(self, message: DirectMessage) -> None:
-        """The platform has taken it, or nobody is there to take it."""
+        """Delete a direct message that was delivered, or cannot be."""
         await self._connection.execute("DELETE FROM letters WHERE id = ?", message.id)
 
     async def schedule_direct_message_retry(self, message: DirectMessage, at: datetime) -> None:
-        """Try it again then."""
+        """Retry a direct message at a time."""
         await self._connection.execute(
             "UPDATE letters SET tries = tries + 1, next_try_ms = ? WHERE id = ?", to_ms(at), message.id
         )
@@ -167,7 +167,7 @@ class OutboxRepository:
     async def list_due_stale_messages(
         self, limit: int, platform: Platform | None = None
     ) -> list[StaleMessage]:
-        """List the messages that are to lose their result now, the oldest first, of one platform or all."""
+        """Return up to `limit` messages whose deleted result is to be removed now, the oldest first."""
         now_ms = self._connection.now_ms()
         return await self._connection.read(
             lambda connection: list_due_stale_messages(connection, now_ms, limit, platform)
@@ -183,23 +183,23 @@ class OutboxRepository:
         return None if rows[0][0] is None else from_ms(rows[0][0])
 
     async def delete_stale_message(self, message: StaleMessage) -> None:
-        """It shows nothing any more, or nobody can change it."""
+        """Delete a stale message: its result was removed, or cannot be."""
         await self._connection.execute("DELETE FROM copies WHERE id = ?", message.id)
 
     async def schedule_stale_message_retry(self, message: StaleMessage, at: datetime) -> None:
-        """Try it again then."""
+        """Retry a stale message at a time."""
         sql = "UPDATE copies SET tries = tries + 1, next_try_ms = ? WHERE id = ?"
         await self._connection.execute(sql, to_ms(at), message.id)
 
     async def count_undelivered(self) -> int:
-        """Count the messages that people are still owed."""
+        """Count the notices and direct messages that are not delivered yet."""
         rows = await self._connection.fetch_rows(
             "SELECT (SELECT count(*) FROM notices WHERE state = 'owed') + (SELECT count(*) FROM letters)"
         )
         return int(rows[0][0])
 
     async def store_updates(self, updates: Sequence[IncomingUpdate]) -> set[int]:
-        """Keep updates; gives the numbers of those that were not handed over before."""
+        """Save updates of Telegram. Return the ids of those that are new."""
         now_ms = self._connection.now_ms()
 
         def transaction(connection: sqlite3.Connection) -> set[int]:
@@ -215,7 +215,7 @@ class OutboxRepository:
         return await self._connection.write(transaction)
 
     async def list_pending_updates(self) -> list[IncomingUpdate]:
-        """List, in their order, the updates that an earlier run was not done with."""
+        """Return the updates that an earlier run did not finish, in their order."""
 
         def transaction(connection: sqlite3.Connection) -> list[IncomingUpdate]:
             connection.execute("UPDATE updates SET tries = tries + 1 WHERE body IS NOT NULL")
@@ -237,11 +237,11 @@ class OutboxRepository:
         return await self._connection.write(transaction)
 
     async def mark_update_processed(self, update_id: int) -> None:
-        """Forget what an update said."""
+        """Delete the content of a processed update; its id stays, so that it is known again."""
         await self._connection.execute("UPDATE updates SET body = NULL, user_id = '' WHERE id = ?", update_id)
 
     async def delete_updates_before(self, before: datetime) -> None:
-        """Forget even the numbers of older ones: Telegram keeps none that long."""
+        """Delete the ids of updates older than a time: Telegram sends none that old again."""
         await self._connection.execute("DELETE FROM updates WHERE came_ms < ?", to_ms(before))
 
     async def _run_broadcast(self, broadcast_id: int) -> int:
@@ -269,7 +269,7 @@ def notice_from_row(row: sqlite3.Row, job: Job) -> Notice:
 def list_due_stale_messages(
     connection: sqlite3.Connection, now_ms: int, limit: int, platform: Platform | None
 ) -> list[StaleMessage]:
-    """List the messages that are to lose their result now, the oldest first, of one platform or all."""
+    """Return up to `limit` messages whose deleted result is to be removed now, the oldest first."""
     rows = connection.execute(
         "SELECT * FROM copies WHERE next_try_ms IS NOT NULL AND (next_try_ms <= ? OR next_try_ms > ?)"
         " AND platform = coalesce(?, platform) ORDER BY next_try_ms, id LIMIT ?",

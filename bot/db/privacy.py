@@ -43,7 +43,7 @@ _ACCOUNT_TABLES = (
 
 @dataclass(frozen=True, slots=True)
 class StoredData:
-    """How much is kept of an account."""
+    """The number of rows that are kept of an account."""
 
     photos: int
     loras: int
@@ -54,7 +54,7 @@ class StoredData:
 
 @dataclass(frozen=True, slots=True)
 class ErasureResult:
-    """What was deleted for good; files and attempts that went with it are for the caller to end."""
+    """What was deleted. The caller deletes its files and stops its attempts."""
 
     codes: tuple[LoraCode, ...]
     photos: tuple[str, ...]  #: SHA-256 of each one's bytes
@@ -65,13 +65,13 @@ class ErasureResult:
 
 
 class PrivacyRepository:
-    """Counts and deletes what is kept of an account."""
+    """The data of an account: counting it and deleting it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def count_stored_data(self, account: AccountId) -> StoredData:
-        """Count what is kept of an account."""
+        """Count the rows that are kept of an account."""
         sql = """
             SELECT (SELECT count(*) FROM photos WHERE account = :account) AS photos,
                 (SELECT count(*) FROM loras WHERE account = :account) AS loras,
@@ -91,16 +91,16 @@ class PrivacyRepository:
         return StoredData(**row, jobs=jobs, pictures=pictures)
 
     async def erase_account(self, account: AccountId) -> ErasureResult:
-        """Delete everything of an account, and all that anybody drew with its Loras; bare codes stay."""
+        """Delete an account with its data, and all that anybody generated with its Loras; bare codes stay."""
         return await self._connection.write(lambda connection: erase_account(connection, account))
 
     async def erase_lora(self, code: LoraCode) -> ErasureResult:
-        """Delete a Lora and all that anybody drew with it; its bare code stays."""
+        """Delete a Lora and all that anybody generated with it; its bare code stays."""
         return await self._connection.write(lambda connection: erase_lora(connection, code))
 
 
 def erase_account(connection: sqlite3.Connection, account: AccountId) -> ErasureResult:
-    """Delete everything of an account, and all that anybody drew with its Loras."""
+    """Delete an account with its data, and all that anybody generated with its Loras."""
     codes = [
         LoraCode(row["code"])
         for row in connection.execute(
@@ -150,7 +150,7 @@ def erase_account(connection: sqlite3.Connection, account: AccountId) -> Erasure
 
 
 def erase_lora(connection: sqlite3.Connection, code: LoraCode) -> ErasureResult:
-    """Delete a Lora and all that anybody drew with it."""
+    """Delete a Lora and all that anybody generated with it."""
     # Those of its trainings, and those that are being collected for a further one.
     rows = connection.execute(
         "DELETE FROM photos WHERE job IN (SELECT id FROM jobs WHERE code = :code AND kind = 'train')"
@@ -166,7 +166,7 @@ def erase_lora(connection: sqlite3.Connection, code: LoraCode) -> ErasureResult:
 def _erase_loras(
     connection: sqlite3.Connection, codes: Sequence[LoraCode], extra_jobs: Iterable[JobId]
 ) -> tuple[tuple[str, ...], tuple[JobId, ...], tuple[JobId, ...]]:
-    """Delete Loras with their jobs, and `further` jobs; gives picture files, open jobs, all jobs."""
+    """Delete Loras with their jobs, and `extra_jobs`. Return picture files, open jobs and all jobs."""
     jobs = sorted({*extra_jobs, *(job for code in codes for job in _list_jobs_using(connection, code))})
     files, open_jobs = set[str](), []
     for job in jobs:
@@ -191,7 +191,7 @@ def _erase_loras(
 
 
 def _list_jobs_using(connection: sqlite3.Connection, code: LoraCode) -> list[JobId]:
-    """List the jobs a Lora takes part in: as the one that was named first, or inside a prompt."""
+    """Return the jobs that use a Lora: as their first code, or inside the prompt."""
     rows = connection.execute(
         "SELECT id FROM jobs WHERE code = :code UNION SELECT job FROM further_codes WHERE code = :code",
         {"code": code},

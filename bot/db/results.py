@@ -40,7 +40,7 @@ _IS_REFERENCED_SQL = {
 
 @dataclass(frozen=True, slots=True)
 class ReferencedFiles:
-    """The files that rows name; whatever else lies beside them has no owner."""
+    """The files that rows refer to; other files beside them have no owner."""
 
     loras: frozenset[str]
     pictures: frozenset[str]
@@ -53,14 +53,14 @@ class ResultRepository:
         self._connection = connection
 
     async def list_pictures(self, job_id: JobId) -> list[Picture]:
-        """List the pictures of a result, deleted ones too."""
+        """Return the pictures of a job, deleted ones too."""
         rows = await self._connection.fetch_rows(
             "SELECT * FROM pictures WHERE job = ? ORDER BY number", job_id
         )
         return [picture_from_row(row) for row in rows]
 
     async def list_training_pictures(self, code: LoraCode) -> list[Picture]:
-        """List what the last training of a Lora drew: its strip, then the pictures the Lora was chosen by."""
+        """Return the pictures of a Lora's last training: its strip, then those that chose the Lora."""
         rows = await self._connection.fetch_rows(
             "SELECT * FROM pictures WHERE job = (SELECT max(id) FROM jobs WHERE code = ? AND kind = 'train'"
             " AND status = 'done') ORDER BY number",
@@ -69,9 +69,9 @@ class ResultRepository:
         return [picture_from_row(row) for row in rows]
 
     async def delete_result(self, job_id: JobId) -> list[Picture]:
-        """Blank a result's words and mark its pictures; gives those whose files are to be deleted now.
+        """Blank the prompt of a result and mark its pictures as deleted. Return them: their files are to go.
 
-        How many were drawn still counts. Messages that show it are to lose it from then on.
+        Their number still counts. Messages that show the result become stale.
         """
         now_ms = self._connection.now_ms()
 
@@ -95,14 +95,14 @@ class ResultRepository:
         return await self._connection.write(transaction)
 
     async def save_card_message(self, job_id: JobId, message_id: str) -> None:
-        """Remember which message shows a job's progress."""
+        """Save which message shows the progress of a job."""
         now_ms = self._connection.now_ms()
         await self._connection.write(
             lambda connection: stale_messages.save_card_message(connection, job_id, message_id, now_ms)
         )
 
     async def add_result_message(self, job_id: JobId, address: ChatAddress, message_id: str) -> bool:
-        """Remember a further message that shows a result; True when the result was deleted meanwhile."""
+        """Save a further message that shows a result. Return True where the result was deleted meanwhile."""
         now_ms = self._connection.now_ms()
         return await self._connection.write(
             lambda connection: stale_messages.add_result_message(
@@ -111,7 +111,7 @@ class ResultRepository:
         )
 
     async def list_unreferenced_files(self, folder: str, names: Sequence[str]) -> list[str]:
-        """Give those of a folder's files that no row names: `loras` or `pictures`, a few at a time."""
+        """Return which files of a folder, `loras` or `pictures`, no row refers to. Pass a few at a time."""
         sql = _IS_REFERENCED_SQL[folder]
 
         def query(connection: sqlite3.Connection) -> list[str]:
@@ -120,9 +120,9 @@ class ResultRepository:
         return await self._connection.read(query)
 
     async def save_draft(self, draft: Draft) -> None:
-        """Keep what a person is putting together, over an earlier one.
+        """Save the generation that a person is composing; it replaces an earlier one.
 
-        It waits for the next plain message, which answers no earlier question then.
+        The next plain message completes it, so an earlier question is deleted.
         """
         address, params_json = draft.address, msgspec.json.encode(draft.params).decode()
         values = (
@@ -145,14 +145,17 @@ class ResultRepository:
         await self._connection.write(transaction)
 
     async def get_draft(self, account: AccountId) -> Draft | None:
-        """Give what a person is putting together, unless they left it."""
+        """Return the generation that an account is composing, None if there is none or it timed out."""
         now_ms = self._connection.now_ms()
         return await self._connection.read(
             lambda connection: conversation.get_draft(connection, account, now_ms)
         )
 
     async def submit_draft(self, draft: Draft, params: GenerationParams, address: ChatAddress) -> Job | None:
-        """Queue what a draft has become and drop it; None when it is no longer there. ShareEnded likewise."""
+        """Queue the generation of a draft and delete the draft. Return None where the draft is gone.
+
+        Raise ShareEnded where the account may not use one of its Loras.
+        """
         now_ms = self._connection.now_ms()
 
         def transaction(connection: sqlite3.Connection) -> Job | None:
@@ -163,11 +166,11 @@ class ResultRepository:
         return await self._connection.write(transaction)
 
     async def delete_draft(self, account: AccountId) -> None:
-        """Forget what a person was putting together."""
+        """Delete the draft of an account."""
         await self._connection.execute("DELETE FROM drafts WHERE account = ?", account)
 
     async def delete_expired_drafts(self, now: datetime) -> None:
-        """Delete the drafts that were left."""
+        """Delete the drafts that have timed out."""
         await self._connection.execute(
             "DELETE FROM drafts WHERE updated_ms <= ?", to_ms(now) - conversation.DRAFT_TIMEOUT_MS
         )
@@ -180,7 +183,7 @@ def picture_from_row(row: sqlite3.Row) -> Picture:
 
 
 def query_referenced_files(connection: sqlite3.Connection) -> ReferencedFiles:
-    """List the files that rows name."""
+    """Return the files that rows refer to."""
     loras = connection.execute("SELECT file FROM loras WHERE file IS NOT NULL")
     pictures = connection.execute(
         "SELECT file FROM pictures WHERE deleted_ms IS NULL"

@@ -52,7 +52,7 @@ class SharingRepository:
         self._connection = connection
 
     async def get_usable_lora(self, account: AccountId, code: LoraCode) -> Lora | None:
-        """Give a Lora that an account may draw with: its own, or one that is shared with it."""
+        """Return a Lora that an account may use, its own or a shared one; None where it may not."""
         sql = USABLE_LORA_SQL
         rows = await self._connection.read(
             lambda connection: connection.execute(sql, {"account": account, "code": code}).fetchall()
@@ -60,38 +60,38 @@ class SharingRepository:
         return loras.lora_from_row(rows[0]) if rows else None
 
     async def list_shared_with(self, account: AccountId) -> list[tuple[Lora, Permission]]:
-        """List other people's Loras that an account may draw with, the newest share first."""
+        """Return the Loras that are shared with an account, the newest share first."""
         rows = await self._connection.fetch_rows(SHARED_WITH_SQL, account)
         return [(loras.lora_from_row(row), Permission(row["allowed"])) for row in rows]
 
     async def add_request(self, requester: Requester, code: LoraCode) -> bool:
-        """Write down that somebody wants to draw with a code; False when it was one too many today."""
+        """Save a request to use a code. Return False where it is over the daily limit."""
         now_ms = self._connection.now_ms()
         return await self._connection.write(
             lambda connection: shares.add_request(connection, requester, code, now_ms)
         )
 
     async def forward_requests(self) -> None:
-        """Owe the owners of codes a letter about each request that was written down."""
+        """Queue a direct message to the owners of requested codes."""
         if await self._connection.fetch_rows("SELECT 1 FROM asks WHERE code IS NOT NULL LIMIT 1"):
             now_ms = self._connection.now_ms()
             await self._connection.write(lambda connection: shares.forward_requests(connection, now_ms))
 
     async def list_shares(self, code: LoraCode) -> list[Share]:
-        """List what was asked and decided about a Lora: what waits for an answer first, then the newest."""
+        """Return the shares of a Lora: open requests first, then the newest."""
         sql = "SELECT * FROM shares WHERE code = ? ORDER BY allowed = 'asked' DESC, changed_ms DESC, number"
         return [shares.share_from_row(row) for row in await self._connection.fetch_rows(sql, code)]
 
     async def get_share(self, owner: AccountId, number: int) -> Share | None:
-        """Give a share of a Lora of the account."""
+        """Return a share of a Lora that the account owns, None where there is none."""
         return await self._connection.read(lambda connection: _get_owned_share(connection, owner, number))
 
     async def set_permission(
         self, owner: AccountId, number: int, permission: Permission
     ) -> tuple[Share | None, list[JobId]]:
-        """Note what the owner of a Lora decided, and owe whoever asked a letter when they may.
+        """Save the owner's decision on a share, and queue a message to the requester where it grants.
 
-        Gives the share as it was before, None when it is gone; and what was cancelled, as they may not.
+        Return the share as it was before, None where it is gone, and the jobs that a refusal cancelled.
         """
         now_ms = self._connection.now_ms()
 
@@ -113,9 +113,9 @@ class SharingRepository:
         return await self._connection.write(transaction)
 
     async def revoke_share(self, owner: AccountId, number: int) -> tuple[Share | None, list[JobId]]:
-        """End a share of a Lora of the account, and what is still drawn by it; None when it is gone already.
+        """End a share of a Lora that the account owns. Return it, None if it is gone, and the cancelled jobs.
 
-        While a link is open it becomes a refusal: they would come in again. Gives what was cancelled with it.
+        While a share link is open it becomes a refusal: else the person could come in again.
         """
         now_ms = self._connection.now_ms()
 
@@ -137,7 +137,7 @@ class SharingRepository:
         return await self._connection.write(transaction)
 
     async def save_share_link(self, code: LoraCode, token: str, expires_at: datetime) -> None:
-        """Let a word let people draw with a Lora until then; the earlier one of this Lora no longer does."""
+        """Save a link by which people may use a Lora until it expires; it replaces an earlier one."""
 
         def transaction(connection: sqlite3.Connection) -> None:
             connection.execute("DELETE FROM invitations WHERE code = ?", (code,))
@@ -149,25 +149,25 @@ class SharingRepository:
         await self._connection.write(transaction)
 
     async def get_share_link_expiry(self, code: LoraCode) -> datetime | None:
-        """Tell until when a link lets people draw with a Lora; None when there is none."""
+        """Return when the share link of a Lora expires, None where there is none."""
         rows = await self._connection.fetch_rows(
             _OPEN_LINK_SQL, code, self._connection.now_ms(), shares.MAX_PEOPLE_PER_LINK
         )
         return from_ms(rows[0][0]) if rows else None
 
     async def delete_share_link(self, code: LoraCode) -> None:
-        """Let the link of a Lora let in nobody more."""
+        """Delete the share link of a Lora."""
         await self._connection.execute("DELETE FROM invitations WHERE code = ?", code)
 
     async def accept_share_link(self, requester: Requester, token: str) -> LoraCode | None:
-        """Let somebody draw with a Lora by the word of a link; None when it lets them in no more."""
+        """Share a Lora by its link. Return its code, None where the link is not valid for them."""
         now_ms = self._connection.now_ms()
         return await self._connection.write(
             lambda connection: shares.accept_share_link(connection, requester, token, now_ms)
         )
 
     async def delete_expired_requests(self, now: datetime) -> None:
-        """Delete links that are over, and requests that nobody answered: they would keep others out."""
+        """Delete expired links, and requests that nobody answered: they would keep others out."""
         await self._connection.execute("DELETE FROM invitations WHERE expires_ms <= ?", to_ms(now))
         await self._connection.execute("DELETE FROM asks WHERE at_ms <= ?", to_ms(now) - shares.DAY_MS)
         sql = "DELETE FROM shares WHERE allowed = 'asked' AND changed_ms <= ?"
@@ -176,9 +176,9 @@ class SharingRepository:
     async def add_report(
         self, account: AccountId, code: LoraCode, text: str, recipients: Sequence[Identity], message_text: str
     ) -> bool:
-        """Keep what a person tells of a code, and owe a letter of it; False when it was one too many today.
+        """Save a report on a code and queue a message about it. Return False if it is over the daily limit.
 
-        One of a message that is carried out again is there already.
+        A repeated request is not saved again.
         """
         now_ms, idempotency_key = self._connection.now_ms(), current_request().idempotency_key or None
 
@@ -204,7 +204,7 @@ class SharingRepository:
         return await self._connection.write(transaction)
 
     async def list_reports(self, limit: int) -> list[AbuseReport]:
-        """List what people told last, the newest first."""
+        """Return the last `limit` reports, the newest first."""
         sql = (
             "SELECT created_ms, code, words, (SELECT platform || ':' || user_id FROM identities"
             " WHERE identities.account = reports.account ORDER BY platform LIMIT 1) AS who"
@@ -223,7 +223,7 @@ def _get_owned_share(connection: sqlite3.Connection, owner: AccountId, number: i
 
 
 def _cancel_generations(connection: sqlite3.Connection, share: Share, now_ms: int) -> list[JobId]:
-    """Cancel what somebody who may no longer draw with a Lora still draws with it."""
+    """Cancel the open jobs that use a share which ended. Return their ids."""
     rows = connection.execute(
         "SELECT id FROM jobs WHERE account = :account AND status IN ('queued', 'running')"
         " AND (code = :code OR id IN (SELECT job FROM further_codes WHERE code = :code)) ORDER BY id",

@@ -1,4 +1,4 @@
-"""The one connection to the ledger, and the one place where transactions begin and end."""
+"""The one connection to the database, and the one place where transactions begin and end."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Connection:
 
     @classmethod
     async def open(cls, path: Path, clock: Callable[[], datetime]) -> Connection:
-        """Open or create the ledger and bring it to this version; LedgerError in one readable line."""
+        """Open or create the database and migrate it. Raise DatabaseError with one readable line."""
         lock = acquire_process_lock(path.with_suffix(".lock"))
         try:
             connection = await aiosqlite.connect(path, isolation_level=None)
@@ -75,20 +75,23 @@ class Connection:
         return instance
 
     async def close(self) -> None:
-        """Close the ledger; may be called twice."""
+        """Close the connection; it may be called twice."""
         await self._connection.close()
         self._lock.close()
 
     def now_ms(self) -> int:
-        """Tell the time as it is stored."""
+        """Return the time as it is stored."""
         return to_ms(self._clock())
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` on the connection; between transactions, so it sees whole ones only."""
+        """Run `query` on the connection and return its result. It runs between transactions."""
         return await self._run_in_thread(query)
 
     async def write(self, body: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` as one transaction: all of it, or nothing."""
+        """Run `body` as one transaction, all of it or nothing, and return its result.
+
+        Raise DatabaseError where SQLite fails.
+        """
 
         def transaction(connection: sqlite3.Connection) -> T:
             connection.execute("BEGIN IMMEDIATE")
@@ -136,7 +139,7 @@ def _prepare_connection(connection: sqlite3.Connection) -> None:
 
 
 def acquire_process_lock(path: Path) -> IO[str]:
-    """Hold a lock file for as long as the ledger is open; LedgerError when another process does."""
+    """Lock a file for as long as the database is open. Raise DatabaseError where another process holds it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.parent.chmod(0o700)

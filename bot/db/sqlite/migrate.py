@@ -1,4 +1,4 @@
-"""Brings a ledger to this version: numbered SQL files, each applied with its record in one transaction."""
+"""Migrations: numbered SQL files, each applied with its record in one transaction."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Migration:
 
 
 def read_migrations(folder: Path = MIGRATIONS_DIR) -> list[Migration]:
-    """Read the migrations of a folder, in order; LedgerError when one is missing or double."""
+    """Return the migrations of a folder, in order. Raise DatabaseError where one is missing or double."""
     migrations = []
     for path in sorted(folder.glob("*.sql")):
         sql = path.read_text(encoding="utf-8")

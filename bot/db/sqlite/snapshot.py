@@ -1,4 +1,4 @@
-"""The ledger from outside its one connection: read only, beside a bot that writes, or while there is none."""
+"""Reading a database from outside its connection: beside a bot that writes, or while there is none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class StatusSnapshot:
-    """What is seen of the queue at one look."""
+    """The queue at one moment."""
 
     running_jobs: int
     queued_jobs: int
@@ -26,7 +26,7 @@ class StatusSnapshot:
 
 
 def copy_database(database_path: Path, target: Path) -> None:
-    """Copy a ledger that may be written meanwhile: all that was committed until now, and nothing half.
+    """Copy a database that may be written meanwhile: whole transactions only.
 
     One step over all pages: a copy in several steps begins anew whenever somebody writes, so under load it
     would never end. Writers do not wait for it, as the ledger keeps a write-ahead log.
@@ -38,7 +38,7 @@ def copy_database(database_path: Path, target: Path) -> None:
 
 
 def check_integrity(database_path: Path) -> None:
-    """LedgerError when a ledger is damaged, or of a newer form than this LoraCode knows."""
+    """Raise DatabaseError where a database is damaged, or was written by a newer version."""
     with _open_readonly(database_path) as connection:
         integrity = str(connection.execute("PRAGMA integrity_check").fetchone()[0])
         if integrity == "ok":
@@ -52,20 +52,20 @@ def check_integrity(database_path: Path) -> None:
 
 
 def list_referenced_files(database_path: Path) -> ReferencedFiles:
-    """List the files that a ledger's rows name."""
+    """Return the files that the rows of a database refer to."""
     with _open_readonly(database_path) as connection:
         return query_referenced_files(connection)
 
 
 @contextmanager
 def hold_exclusively(database_path: Path) -> Iterator[None]:
-    """Keep every other process from using a ledger; LedgerError when one does."""
+    """Lock a database against every other process. Raise DatabaseError where one uses it."""
     with closing(acquire_process_lock(database_path.with_suffix(".lock"))):
         yield
 
 
 def read_status_snapshot(database_path: Path) -> StatusSnapshot:
-    """Look at the queue."""
+    """Return the state of the queue."""
     with _open_readonly(database_path) as connection:
         by_status = dict(
             connection.execute(
@@ -81,7 +81,7 @@ def read_status_snapshot(database_path: Path) -> StatusSnapshot:
 
 @contextmanager
 def _open_readonly(database_path: Path) -> Iterator[sqlite3.Connection]:
-    """Open read only; sqlite's errors become one readable line."""
+    """Open a database read only. Raise DatabaseError with one readable line where SQLite fails."""
     try:
         with closing(
             sqlite3.connect(f"{database_path.absolute().as_uri()}?mode=ro", uri=True, timeout=_TIMEOUT_S)

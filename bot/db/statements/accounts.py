@@ -54,13 +54,13 @@ def preferences_from_row(row: sqlite3.Row) -> Preferences:
 
 
 def save_link_token(connection: sqlite3.Connection, account: AccountId, token: str, expires_ms: int) -> None:
-    """Let a word stand for an account until then; its earlier one no longer does."""
+    """Save the link token of an account; it replaces an earlier one."""
     connection.execute("DELETE FROM link_words WHERE account = ?", (account,))
     connection.execute("INSERT INTO link_words VALUES (?, ?, ?)", (token, account, expires_ms))
 
 
 def get_link_token_account(connection: sqlite3.Connection, token: str, now_ms: int) -> AccountId | None:
-    """Give the account that a word stands for; None when it never did, or no longer does."""
+    """Return the account of a valid link token, None where it is not valid."""
     sql = "SELECT account FROM link_words WHERE word = ? AND expires_ms > ?"
     row = connection.execute(sql, (token, now_ms)).fetchone()
     return None if row is None else AccountId(row["account"])
@@ -69,7 +69,7 @@ def get_link_token_account(connection: sqlite3.Connection, token: str, now_ms: i
 def merge_accounts(
     connection: sqlite3.Connection, kept_account: AccountId, merged_account: AccountId
 ) -> None:
-    """Move everything of one account to another and end it."""
+    """Move everything of one account to another and delete the first."""
     values = {"stays": kept_account, "goes": merged_account}
     for table in _MOVED_TABLES:
         connection.execute(f"UPDATE {table} SET account = :stays WHERE account = :goes", values)  # noqa: S608 - our names

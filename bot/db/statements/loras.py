@@ -47,7 +47,7 @@ def lora_from_row(row: sqlite3.Row) -> Lora:
 
 
 def assign_trigger(connection: sqlite3.Connection, account: AccountId, default_trigger: Trigger) -> Trigger:
-    """Give the trigger as wished, with the token that the fewest Loras of the account have; mostly none."""
+    """Return the trigger with the token that the fewest Loras of the account have."""
     rows = connection.execute(
         "SELECT token, count(*) AS n FROM loras WHERE account = ? AND state IN ('training', 'ready')"
         " GROUP BY token",

@@ -36,7 +36,7 @@ SELECT platform, user_id, :words, :now, :now FROM (
 def insert_direct_messages(
     connection: sqlite3.Connection, recipients: Sequence[tuple[str, str]], text: str, now_ms: int
 ) -> None:
-    """Owe people a letter, inside a transaction."""
+    """Queue a direct message to people."""
     connection.executemany(
         "INSERT INTO letters (platform, user_id, words, next_try_ms, created_ms) VALUES (?, ?, ?, ?, ?)",
         [(*identity, text, now_ms, now_ms) for identity in recipients],
@@ -63,7 +63,7 @@ def _get_or_create_broadcast(
 
 
 def _insert_broadcast_batch(connection: sqlite3.Connection, broadcast_id: int) -> int | None:
-    """Owe the next people their letter; gives how many there were in all, None while there are more."""
+    """Queue a broadcast to the next people. Return how many there were in all, None while there are more."""
     row = connection.execute("SELECT * FROM broadcasts WHERE id = ?", (broadcast_id,)).fetchone()
     after_account, recipient_count = row["told_up_to"], int(row["people"])
     sql = "SELECT max(id) FROM (SELECT id FROM accounts WHERE id > ? ORDER BY id LIMIT ?)"

@@ -103,7 +103,7 @@ def insert_job(
     address: ChatAddress,
     now_ms: int,
 ) -> Job:
-    """Queue a job."""
+    """Queue a job and return it."""
     kind = JobKind.TRAIN if isinstance(params, TrainingParams) else JobKind.GENERATE
     row = connection.execute(
         "INSERT INTO jobs"
@@ -139,14 +139,14 @@ def insert_generation(
 
 
 def claim_next(connection: sqlite3.Connection, kind: JobKind, now_ms: int) -> Job | None:
-    """Take the next job of a kind and raise its fence."""
+    """Start the next job of a kind and raise its attempt number. Return it, None where none waits."""
     values = {"kind": str(kind), "now": now_ms, "since": now_ms - HOUR_MS}
     row = connection.execute(_CLAIM_SQL, values).fetchone()
     return None if row is None else job_from_row(row)
 
 
 def is_current_attempt(connection: sqlite3.Connection, job_id: JobId, attempt: int) -> bool:
-    """Say whether this attempt is the running one; a write of any other is refused."""
+    """Check whether an attempt is the running one; a write of any other is refused."""
     row = connection.execute(
         "SELECT 1 FROM jobs WHERE id = ? AND attempt = ? AND status = 'running'", (job_id, attempt)
     ).fetchone()
@@ -154,7 +154,7 @@ def is_current_attempt(connection: sqlite3.Connection, job_id: JobId, attempt: i
 
 
 def is_open(connection: sqlite3.Connection, job_id: JobId) -> bool:
-    """Say whether a job waits or runs."""
+    """Check whether a job is queued or running."""
     row = connection.execute(
         "SELECT 1 FROM jobs WHERE id = ? AND status IN ('queued', 'running')", (job_id,)
     ).fetchone()
@@ -162,7 +162,7 @@ def is_open(connection: sqlite3.Connection, job_id: JobId) -> bool:
 
 
 def get_trained_steps(job: Job) -> int | None:
-    """Give the steps that the LoRA which a training hands out has learnt for, in all."""
+    """Return the total steps of the LoRA that a training hands out, None where they are not known."""
     if job.likeness is not None and job.likeness.chosen is not None:
         return job.likeness.chosen
     start_step = job.params.start_step if isinstance(job.params, TrainingParams) else None
@@ -172,7 +172,7 @@ def get_trained_steps(job: Job) -> int | None:
 def end_job(
     connection: sqlite3.Connection, job_id: JobId, status: str, error: str | None, now_ms: int
 ) -> Job:
-    """Write a terminal status; the photos of a training go with it, unless their person keeps them."""
+    """Set the final status of a job and return it. Photos of a training are deleted unless they are kept."""
     row = connection.execute(
         "UPDATE jobs SET status = ?, error = ?, finished_ms = ? WHERE id = ? RETURNING *",
         (status, error, now_ms, job_id),
@@ -191,7 +191,7 @@ def end_job(
 def insert_pictures(
     connection: sqlite3.Connection, job_id: JobId, pictures: Sequence[tuple[str, str]]
 ) -> None:
-    """Name the pictures of a job, each by its file and its recipe."""
+    """Insert the pictures of a job, each with its file name and its recipe."""
     connection.executemany(
         "INSERT INTO pictures (job, number, file, recipe) VALUES (?, ?, ?, ?)",
         [(job_id, picture_number, *each) for picture_number, each in enumerate(pictures, 1)],
@@ -199,7 +199,7 @@ def insert_pictures(
 
 
 def fail_job(connection: sqlite3.Connection, job_id: JobId, message: str, now_ms: int) -> Job:
-    """End a job as failed and owe its person the sentence."""
+    """End a job as failed and queue a notice with the reason."""
     job = end_job(connection, job_id, "failed", message, now_ms)
     insert_notice(
         connection,
@@ -213,7 +213,7 @@ def fail_job(connection: sqlite3.Connection, job_id: JobId, message: str, now_ms
 def record_lost_attempt(
     connection: sqlite3.Connection, job_id: JobId, attempt: int, now_ms: int
 ) -> Job | None:
-    """Count an attempt that ended without a result: the job waits again, or has had its last chance."""
+    """Count an attempt that ended without a result: the job is queued again, or fails at the limit."""
     if not is_current_attempt(connection, job_id, attempt):
         return None
     row = connection.execute(
@@ -231,7 +231,7 @@ def record_lost_attempt(
 def insert_notice(
     connection: sqlite3.Connection, job: Job, kind: NoticeKind, now_ms: int, files: Sequence[str] = ()
 ) -> None:
-    """Owe the person of a job a message, after what they are owed of it already."""
+    """Queue a notice, after those that are queued for its job already."""
     # `+`: by the job's few notices, and not by all that are owed, which are many when a platform is down.
     connection.execute(
         "INSERT INTO notices (job, kind, files, state, next_try_ms, created_ms)"

@@ -70,7 +70,7 @@ def insert_share(
 
 
 def consume_shares(connection: sqlite3.Connection, job: Job, codes: Iterable[LoraCode]) -> None:
-    """Look once more whether a job's person may draw with Loras; what is for once is the job's then."""
+    """Reserve the shares that a job uses, those for one time only. Raise ShareEnded where one is gone."""
     for code in dict.fromkeys(codes):
         row = connection.execute("SELECT account FROM loras WHERE code = ?", (code,)).fetchone()
         if row is not None and row["account"] == job.account:
@@ -87,16 +87,16 @@ def consume_shares(connection: sqlite3.Connection, job: Job, codes: Iterable[Lor
 
 
 def release_shares(connection: sqlite3.Connection, job: JobId, is_done: bool) -> None:
-    """End what a job had for once; a job that drew nothing gives it back."""
+    """Delete the one-time shares of a job that is done; other jobs give them back."""
     if is_done:
         connection.execute("DELETE FROM shares WHERE job = ? AND allowed = 'once'", (job,))
     connection.execute("UPDATE shares SET job = NULL WHERE job = ?", (job,))
 
 
 def add_request(connection: sqlite3.Connection, requester: Requester, code: LoraCode, now_ms: int) -> bool:
-    """Write a request down, be the code anybody's or nobody's; False when it was one too many.
+    """Save a request, whether the code exists or not. Return False where it is over the daily limit.
 
-    One of a message that is carried out again is there already.
+    A repeated request is not saved again.
     """
     idempotency_key = current_request().idempotency_key or None
     if connection.execute("SELECT 1 FROM asks WHERE asked_by = ?", (idempotency_key,)).fetchone():
@@ -123,7 +123,7 @@ def add_request(connection: sqlite3.Connection, requester: Requester, code: Lora
 
 
 def forward_requests(connection: sqlite3.Connection, now_ms: int) -> None:
-    """Tell owners of the requests that were written down, as far as there is one who is to hear of them."""
+    """Queue messages to the owners of requested codes; drop requests without an owner or over their limit."""
     for row in connection.execute("SELECT * FROM asks WHERE code IS NOT NULL ORDER BY id").fetchall():
         code, address = (
             LoraCode(row["code"]),
@@ -153,7 +153,7 @@ def forward_requests(connection: sqlite3.Connection, now_ms: int) -> None:
 def accept_share_link(
     connection: sqlite3.Connection, requester: Requester, token: str, now_ms: int
 ) -> LoraCode | None:
-    """Let somebody in by the word of a link, and tell the owner; None when it lets them in no more."""
+    """Share a Lora by its link and queue a message to its owner. Return None where the link is not valid."""
     row = connection.execute(
         "SELECT loras.code, loras.account FROM invitations JOIN loras ON loras.code = invitations.code"
         " WHERE word = ? AND expires_ms > ? AND people < ?",
@@ -179,14 +179,14 @@ def accept_share_link(
 
 
 def notify_requester(connection: sqlite3.Connection, share: Share, now_ms: int) -> None:
-    """Owe whoever asked a letter about their share."""
+    """Queue a message to the requester about their share."""
     _insert_share_message(
         connection, (str(share.address.platform), share.address.user_id), share.number, now_ms
     )
 
 
 def _can_forward_to(connection: sqlite3.Connection, owner: AccountId) -> bool:
-    """Say whether one more request may be passed on to an owner."""
+    """Check whether one more request may be forwarded to an owner."""
     pending_requests = _count_rows(
         connection,
         "shares WHERE allowed = 'asked' AND code IN (SELECT code FROM loras WHERE account = ?)",
@@ -199,7 +199,7 @@ def _can_forward_to(connection: sqlite3.Connection, owner: AccountId) -> bool:
 
 
 def _notify_owner(connection: sqlite3.Connection, owner: AccountId, share_number: int, now_ms: int) -> None:
-    """Owe the owner of a Lora a letter that shows a share, where they last asked for something."""
+    """Queue a message about a share to an owner, on the platform that they used last."""
     row = connection.execute(
         "SELECT platform, user_id FROM identities WHERE account = :owner ORDER BY platform = 'console',"
         " platform = (SELECT platform FROM jobs WHERE account = :owner ORDER BY id DESC LIMIT 1) DESC,"

@@ -1,4 +1,4 @@
-"""Messages that show a result, and are to lose it once it is deleted."""
+"""Messages that show a result, from which it is removed once it is deleted."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WHERE id = :job AND kind = 'generate' AND card_message_id IS NOT NULL
 def add_result_message(
     connection: sqlite3.Connection, job: JobId, address: ChatAddress, message_id: str, now_ms: int
 ) -> bool:
-    """Remember a message that shows a result; True when the result was deleted meanwhile."""
+    """Save a message that shows a result. Return True where the result was deleted meanwhile."""
     address_values = {
         "platform": str(address.platform),
         "chat_id": address.chat_id,
@@ -50,7 +50,7 @@ def add_result_message(
 
 
 def save_card_message(connection: sqlite3.Connection, job_id: JobId, message_id: str, now_ms: int) -> None:
-    """Remember which message shows a job's progress; the one that did before may show how far it was."""
+    """Save which message shows the progress of a job. The earlier one may show a preview: it gets stale."""
     row = connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if row is None:
         return
@@ -63,6 +63,6 @@ def save_card_message(connection: sqlite3.Connection, job_id: JobId, message_id:
 
 
 def mark_stale(connection: sqlite3.Connection, job: JobId, now_ms: int) -> None:
-    """Let every message that shows a result, its card too, lose it now."""
+    """Mark every message that shows a result, its card too, as stale now."""
     connection.execute(_INSERT_CARD_SQL, {"job": job, "now": now_ms})
     connection.execute("UPDATE copies SET next_try_ms = ? WHERE job = ?", (now_ms, job))
