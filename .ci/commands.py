@@ -83,7 +83,7 @@ OPTION_VALUES = {
     "strength": f"0 to {MAX_STRENGTH:g}",
     "style": "a style of `bot/jobs/styles.toml`",
     "sampler": ", ".join(SAMPLERS),
-    "best": "how many pictures the most alike is chosen from: 2 to 4",
+    "best": "how many pictures to draw and send the best match of: 2 to 4",
 }
 
 

@@ -5,29 +5,29 @@ language-name = English
 
 ## Said in many places
 
-unknown-command = I do not know that. /help lists what I can do.
-too-many-wrong-codes = Too many LoraCodes that are not yours. Try again in an hour; /codes lists yours, which go on working.
-unknown-code = You have no LoraCode like that. /codes lists yours. If it is somebody else's, write /ask and the code.
-unknown-code-in-prompt = I read { $code } in your prompt as a LoraCode, and you have none like that: /codes lists yours. If it is something else, such as two years, put a comma or a word between the digits.
-unknown-code-of-numbers = I read the first eight digits, { $code }, as a LoraCode, and you have none like that: /codes lists yours. If it is somebody else's, write /ask and the code. If they are for the picture, such as two years, write your LoraCode before them and a comma between: /generate 4071 3386 { $first }, { $second } …
-stale-button = That button no longer does anything. /help lists what I can do.
-nothing-open = Nothing of yours is running or in line.
-already-ended = That has already ended. /codes shows where your LoraCodes stand.
-no-photos-held = No photos of yours are waiting. /train says how to begin; /codes lists what you have.
-no-photo-sent = There was no photo in that. /train says how to send them.
+unknown-command = I do not understand that. /help lists what I can do.
+too-many-wrong-codes = Too many LoraCodes that are not yours. Try again in an hour; your own keep working, and /codes lists them.
+unknown-code = You have no LoraCode with that number. /codes lists yours. If it belongs to someone else, write /ask and the code.
+unknown-code-in-prompt = I read { $code } in your prompt as a LoraCode, and you have none with that number: /codes lists yours. If it is something else, such as two years, put a comma or a word between the digits.
+unknown-code-of-numbers = I read the first eight digits, { $code }, as a LoraCode, and you have none with that number: /codes lists yours. If it belongs to someone else, write /ask and the code. If the digits are part of the picture, such as two years, write your LoraCode first and put a comma between them: /generate 4071 3386 { $first }, { $second } …
+stale-button = That button no longer works. /help lists what I can do.
+nothing-open = You have nothing running or in line.
+already-ended = That has already ended. /codes shows how your LoraCodes are doing.
+no-photos-held = You have no photos waiting. /train shows how to start; /codes lists what you have.
+no-photo-sent = There was no photo in that. /train shows how to send them.
 apology = Sorry, something went wrong on my side. Please try again in a minute.
 for-you = For you
-sent-to-you-alone = I have sent it to you alone, in our private chat.
-open-a-private-chat = That is for you alone: open a private chat with me, press Start, and ask there again.
-who-are-you = Telegram does not tell me who you are here. Write to me in a private chat, or as yourself.
-photos-not-fetched = Discord did not give me { $name }, so I took none of these photos. Please send them again.
+sent-to-you-alone = I have sent it to you in our private chat.
+open-a-private-chat = That is only for you: open a private chat with me, press Start, and ask again there.
+who-are-you = Telegram does not tell me who you are here. Write to me in a private chat, or under your own name.
+photos-not-fetched = I could not get { $name } from Discord, so I took none of these photos. Please send them again.
 console-hint = Type the path of a photo or of a folder of photos, /help, or /quit.
 console-lost = I do not know what to do with that. { console-hint }
 
 ## Times, counts, words
 
-eta-unknown = how long it takes is not known until the first one here has run
-eta-paused = it begins when the bot goes on: it is paused just now
+eta-unknown = no estimate until the first job here has finished
+eta-paused = the bot is paused; it starts when the bot resumes
 about-left = about { $span } left
 half-a-minute = half a minute
 unit-d = d
@@ -57,18 +57,18 @@ style-button-set = Style: { $style }
 
 ## /link
 
-link-in-private = That is for you alone: open a private chat with me and ask there.
+link-in-private = That is only for you: open a private chat with me and ask there.
 link-unknown = I do not know that word, or its ten minutes are over. /link shows a new one; type it exactly.
-link-same = That is the word of this account. Type it to me on the other platform: /link and the word.
-link-too-often = That were too many wrong words. Please wait ten minutes, then ask for a new one with /link.
+link-same = That is the word of this same account. Type it to me on the other platform: /link and the word.
+link-too-often = Too many wrong words. Please wait ten minutes, then ask for a new one with /link.
 link-word =
     Your word is { $word }. Within ten minutes, type it to me on the other platform: /link { $word }
-    Then your LoraCodes are the same on both. Show it to nobody: whoever types it shares your account.
-linked = Linked: your LoraCodes, pictures and limits are now the same on both platforms.
+    After that you have the same LoraCodes on both. Show it to nobody: whoever types it shares your account.
+linked = Linked: you now have the same LoraCodes, pictures and limits on both platforms.
 
 ## /queue
 
-nothing-waits = Nothing of yours is running or in line. /train makes a LoraCode, /generate draws with one.
+nothing-waits = You have nothing running or in line. /train makes a LoraCode, /generate draws with one.
 queue-cancel = Cancel { $what }
 queue-training-now = training now
 queue-drawing-now = drawing now
@@ -77,30 +77,30 @@ queue-drawing = drawing, in line: number { $position }
 
 ## /settings
 
-settings-title = What I take where you do not say otherwise:
+settings-title = Your defaults:
 settings-size = Size: { $size }
 settings-style = Style: { $style }
-settings-sound = Notices: with a sound
-settings-silent = Notices: silent
+settings-sound = Notifications: on
+settings-silent = Notifications: silent
 settings-language = Language: { $language }
-settings-language-of-app = Language: { $language }, as your app
-settings-forgets-photos = Photos: deleted when their training ends
+settings-language-of-app = Language: { $language }, same as your app
+settings-forgets-photos = Photos: deleted when the training ends
 settings-keeps-photos = Photos: kept until they are seven days old, so that /more and /replace need none anew
-settings-sound-button = With a sound
+settings-sound-button = Notifications on
 settings-silent-button = Silent
 settings-forget-button = Delete photos
 settings-keep-button = Keep photos 7 days
-settings-app-button = As my app
-settings-which-style = Which style, where you name none? --style none draws without.
+settings-app-button = Same as my app
+settings-which-style = Default style? --style none draws without one.
 
 ## Words of buttons and lists
 
-smaller-copy-on-discord = (Sent as JPEG: the PNG is larger than Discord takes.)
-smaller-copy = (Sent as JPEG: the PNG is larger than Telegram takes as a photo.)
+smaller-copy-on-discord = (Sent as JPEG: the PNG is larger than Discord allows.)
+smaller-copy = (Sent as JPEG: the PNG is too large for a Telegram photo.)
 my-codes = My codes
 cancel = Cancel
 back = Back
-nobody = Somebody
+nobody = Someone
 pictures = { $count ->
     [one] { $count } picture
    *[other] { $count } pictures
@@ -138,24 +138,24 @@ could-not-be-finished = it could not be finished
 getting-ready = getting ready
 step-of = step { $step } of { $steps }
 notice-ready = { $code } is ready, { $photos }.
-notice-further-ready = { $code } has learnt for { $steps } more steps, { $photos }.
-notice-further-no-better = { $code } is as it was: { $steps } more steps made it no more alike, { $photos }.
+notice-further-ready = { $code } has trained for { $steps } more steps, { $photos }.
+notice-further-no-better = { $code }: { $steps } more steps did not improve the likeness, so I kept it as it was, { $photos }.
 notice-further-failed =
     Training { $code } further failed: { $why }
-    It is as it was, and draws as before.
-photos-deleted = and your photos are deleted
+    It is unchanged, and draws as before.
+photos-deleted = and your photos have been deleted
 photos-kept = and I keep your photos until they are seven days old, as you set
 try-it = Try:
 notice-train-failed =
-    The training of { $code } failed: { $why }
-    Your photos are deleted. To try again: /train
-notice-train-resumed = The training of { $code } was interrupted and goes on by itself. You need not do anything.
+    Training { $code } failed: { $why }
+    Your photos have been deleted. To try again: /train
+notice-train-resumed = The training of { $code } was interrupted and is continuing by itself. You do not need to do anything.
 notice-generate-failed =
     No picture with { $code }: { $why }
-    Your LoraCode is fine; ask again with /generate.
-cancelled-training = Cancelled: { $code } will not be trained, and its photos are deleted. Send five photos to begin again: /train
-cancelled-further = Cancelled: { $code } is as it was, and draws as before.
-cancelled-drawing = Cancelled: no pictures this time. { $code } is as it was.
+    Your LoraCode is fine; try again with /generate.
+cancelled-training = Cancelled: { $code } will not be trained, and its photos have been deleted. To start again, send five photos: /train
+cancelled-further = Cancelled: { $code } is unchanged, and draws as before.
+cancelled-drawing = Cancelled: no pictures this time. { $code } is unchanged.
 worker-keeps-dying = The graphics card process stopped five times while working on this, so I gave up. Please try again later, or tell the person who runs this bot.
 photos-too-old = The photos of this training are seven days old, and I do not keep photos longer. Please send the five photos again.
 
@@ -164,26 +164,26 @@ photos-too-old = The photos of this training are seven days old, and I do not ke
 likeness = likeness { $percent }% ({ $words })
 likeness-button = Likeness
 likeness-unknown = nothing was measured.
-likeness-very = very much alike
-likeness-alike = alike
-likeness-somewhat = somewhat alike
-likeness-hardly = hardly alike
+likeness-very = very close
+likeness-close = close
+likeness-fair = fair
+likeness-poor = poor
 likeness-measured = { $count ->
-    [one] Its { $likeness }, measured on { $count } picture.
-   *[other] Its { $likeness }, measured on { $count } pictures.
+    [one] Its likeness is { $percent }% ({ $words }), measured on { $count } picture.
+   *[other] Its likeness is { $percent }% ({ $words }), measured on { $count } pictures.
 }
-likeness-ended-early = I ended at step { $step }, as it was past its best: { $span } saved.
-likeness-earlier-step = I kept what it had learnt at step { $step }: at step { $last } it was { $percent }%.
-likeness-earlier-step-no-worse = I kept what it had learnt at step { $step }; more steps made it no better.
+likeness-ended-early = I stopped at step { $step }, as it was past its best; that saved { $span }.
+likeness-earlier-step = I kept step { $step }: by step { $last } it was down to { $percent }%.
+likeness-earlier-step-no-worse = I kept step { $step }; more steps made it no better.
 likeness-faceless = { $count ->
     [one] { $count } of them shows no clear face.
    *[other] { $count } of them show no clear face.
 }
 likeness-copies = { $count ->
-    [one] { $count } of them is nearly one of your photos again: send more different ones.
-   *[other] { $count } of them are nearly one of your photos again: send more different ones.
+    [one] { $count } of them nearly repeats one of your photos: send more varied ones.
+   *[other] { $count } of them nearly repeat one of your photos: send more varied ones.
 }
-likeness-odd-photo = Photo { $number } is unlike the others and may have pulled it down; /replace swaps it.
+likeness-odd-photo = Photo { $number } is unlike the others and may have lowered it; /replace swaps it.
 
 ## /codes
 
@@ -200,82 +200,82 @@ rename-button = Rename
 more-button = Train further
 delete-button = Delete
 all-my-codes = All my codes
-ask-new-name = Now write the new name of { $code }; you alone see it.
-ask-new-name-discord = Now write the new name of { $code } to me in a direct message; you alone see it.
-ask-to-remove = Shall I delete { $code } for good, with its file and every picture that was drawn with it? What runs with it is stopped. To keep a copy, export it first.
+ask-new-name = Now write the new name for { $code }; only you will see it.
+ask-new-name-discord = Now write me the new name for { $code } in a direct message; only you will see it.
+ask-to-remove = Shall I delete { $code } for good, with its file and every picture drawn with it? Jobs that use it are stopped. To keep a copy, export it first.
 delete-for-good = Delete for good
 keep-it = Keep it
-removed = { $code } is deleted, with its pictures. Nobody gets this number again.
+removed = { $code } is deleted, along with its pictures. Nobody will get this number again.
 
 ## /more, /replace
 
-further-started = I train { $code } for { $steps } more steps. It draws as before until then.
-set-further = They train { $code } further, for { $steps } steps. I no longer have photos of it, so I need five again; /settings can have them kept the next time.
-set-swaps = They train { $code } further, for { $steps } steps, with another photo in place of number { $number }.
-swap-wanted = Now send the photo that takes the place of number { $number }.
+further-started = I am training { $code } for { $steps } more steps. Until then it draws as before.
+set-further = These photos will train { $code } for { $steps } more steps. I no longer have the old ones, so I need five again; /settings can keep them next time.
+set-swaps = These photos will train { $code } for { $steps } more steps, with a new photo in place of number { $number }.
+swap-wanted = Now send the photo that replaces number { $number }.
 set-leave = Not for { $code }
 send-five-again = Send five again
 nothing-to-replace = The photos of { $code } are deleted, as I promised, so I cannot swap one. Send all five again, with the better one among them, and I train it further with those. To have photos kept for seven days the next time: /settings
 set-is-open = { $held ->
-    [one] { $held } photo of yours waits for another LoraCode. Start over or send the rest first: /train
-   *[other] { $held } photos of yours wait for another LoraCode. Start over or send the rest first: /train
+    [one] { $held } photo of yours is waiting for another LoraCode. First start over or send the rest: /train
+   *[other] { $held } photos of yours are waiting for another LoraCode. First start over or send the rest: /train
 }
-more-range = How many more steps? From { $least } to { $most }, as in: /more 4071 3386 300
-replace-range = Which photo? Write its number, 1 to { $most }, as in: /replace 4071 3386 4
+more-range = How many more steps? From { $least } to { $most }, for example: /more 4071 3386 300
+replace-range = Which photo? Write its number, 1 to { $most }, for example: /replace 4071 3386 4
 
 ## The first minute, and photos
 
 how-to-send-telegram = Send me five photos of one person: together as an album, one by one, or as files.
 how-to-send-discord = Type /train: it opens a form for five photos of one person.
-how-to-send-console = Type the paths of five photos of one person, or of a folder that holds them.
+how-to-send-console = Type the paths of five photos of one person, or the path of a folder that holds them.
 agree = I agree
 use-first-five = Use the first five
 start-over = Start over
-ask-consent = Do you agree that they are photos of you, or of someone who said yes, and that you are 18 or older?
-like-these = Five like these make a good set, as each shows something the others do not.
+ask-consent = Please confirm: the photos show you, or someone who said yes, and you are 18 or older.
+like-these = Five like these make a good set: each shows something the others do not.
 example-close = close, face clear
-example-far = further away
+example-far = farther away
 example-angle = another angle
 example-mood = another mood
-example-light = other light
+example-light = different light
 welcome =
-    { $how } You get an 8-digit LoraCode, and a message when it can draw.
+    { $how } You get an 8-digit LoraCode, and a message when it is ready.
     Your photos are deleted when the training ends, and after { $days } days at the latest.
-    Only you, and whom you allow, can draw with your LoraCode: knowing it is not enough.
+    Only you and the people you allow can draw with your LoraCode: knowing it is not enough.
 consent-first =
     One thing first. { ask-consent } Your photos are deleted when the training ends.
     Press the button.
 consent-first-photos =
-    Thank you, but one thing first, so I kept none of these yet. { ask-consent } Your photos are deleted when the training ends.
+    Thank you, but one thing first; I have not kept any of these yet. { ask-consent } Your photos are deleted when the training ends.
     Press the button, then send them once more.
 thank-you = Thank you. { $next }
-photos-too-many = You have { $held } photos, and it takes exactly { $wanted }. Nothing has started. Shall I use the first five, or do you want to start over?
+photos-too-many = You have { $held } photos, and I need exactly { $wanted }. Nothing has started. Shall I use the first five, or do you want to start over?
 photos-held = You have { $held } of { $wanted }; send { $missing } more.
 photos-in-a-group =
-    Others read along here. In our private chat I show your photos to you alone: { $link }
-    Or send them here, as an answer to a message of mine.
+    Others can read along here. In our private chat I show your photos only to you: { $link }
+    Or send them here, as a reply to a message of mine.
 set-shows = They show: { $class }
 set-name = name: { $name }
 name-it = Name it
 set-complete = That is all five: { $code }.
 set-deleted = These photos are deleted.
 set-below = Your photos are shown again below.
-set-waits = Your { $held } of { $wanted } photos are still waiting, and in a few hours I delete them. Send the rest to go on; /train shows what I have.
-ask-name = Now write the name; you alone see it.
-wrong-name = A name has 1 to { $most } characters. Write it again, shorter.
+set-waits = You still have { $held } of { $wanted } photos waiting, and in a few hours I delete them. Send the rest to go on; /train shows what I have.
+ask-name = Now write the name; only you will see it.
+wrong-name = A name has 1 to { $most } characters. Please write another one.
 photo-gone = That photo is no longer in the set. /train shows what I have.
 photo-line = Photo { $number }: { $sentence }
-same-photo = I have this one already; send a different one.
-same-photo-or-no-room = not kept: I have it already, or there is no room, since I keep at most ten.
-too-many-files = That is { $sent } files at once and { $most } is the most, so I took none. Send exactly five photos.
+same-photo = I already have this one; send a different one.
+same-photo-or-no-room = not kept: I already have it, or there is no room, as I keep ten at most.
+too-many-files = That is { $sent } files at once, and I take { $most } at most, so I took none. Send exactly five photos.
 photos-forgotten = { $count ->
     [one] Deleted: { $count } photo. { $how }
    *[other] Deleted: { $count } photos. { $how }
 }
 training-started = Thank you, that is all five. Your LoraCode is { $code }.
-too-many-trainings = You have { $most } trainings under way already. Send new photos when one has ended, or /cancel one.
-too-many-generations = I am still drawing { $most } requests of yours. Ask again when one has ended, or /cancel one.
-too-many-codes = That is more than { $most } LoraCodes in one picture; leave some out.
+too-many-trainings = You already have { $most } trainings under way. Send new photos when one has ended, or /cancel one.
+too-many-generations = I am still drawing { $most } requests of yours. Ask again when one is done, or /cancel one.
+too-many-codes = One picture takes { $most } LoraCodes at most; leave some out.
 still-training = { $code } is still training: { $left }. I will write when it is ready.
 not-usable-failed = The training of { $code } failed. Send five photos to get a new LoraCode: /train
 not-usable-cancelled = The training of { $code } was cancelled. Send five photos to get a new LoraCode: /train
@@ -286,61 +286,61 @@ nothing-open-for = Nothing is running or in line for { $code }.
 photo-not-a-picture = This file is not a picture. Send a photo as JPEG, PNG, WebP or HEIC.
 photo-other-format = I cannot read this kind of picture. Send it as JPEG, PNG, WebP or HEIC.
 photo-broken = This picture is damaged or incomplete. Please send it again, or choose another one.
-photo-too-many-bytes = This file is too big: { $max_megabytes } MB is the most. Send it as a photo instead of a file.
-photo-too-many-pixels = This picture has too many pixels: { $max_megapixels } million is the most, and { $max_lossless_megapixels } million as PNG or WebP. Please make it smaller.
+photo-too-many-bytes = This file is too big: the limit is { $max_megabytes } MB. Send it as a photo instead of a file.
+photo-too-many-pixels = This picture has too many pixels: the limit is { $max_megapixels } million, or { $max_lossless_megapixels } million as PNG or WebP. Please make it smaller.
 photo-too-small = This picture is too small or too narrow: I need at least { $min_side_px } pixels on the short side. Send the original, as a file if you can.
 photo-took-too-long = I could not read this picture in time. Please send it again, or choose another one.
 
 ## /generate by buttons
 
-no-ready-code = You have no LoraCode that can draw yet. /codes shows where they stand; /train makes one.
-draft-gone = I have forgotten that one; /generate begins anew.
-draft-dropped = Dropped. /generate begins anew.
-choose-code = Which LoraCode shall draw?
+no-ready-code = None of your LoraCodes can draw yet. /codes shows how they are doing; /train makes one.
+draft-gone = That draft is gone; /generate starts a new one.
+draft-dropped = Discarded. /generate starts a new one.
+choose-code = Which LoraCode should draw?
 draft =
     With { $code } · style: { $style } · size: { $size } · pictures: { $count }
     Now write what to draw.
 draft-with-form =
     With { $code } · style: { $style } · size: { $size } · pictures: { $count }
-    Press “What to draw” when you have chosen.
+    Press “What to draw” when you are ready.
 draft-write = What to draw
-draft-drop = Drop
+draft-drop = Discard
 which-style = Which style?
 no-style = No style
 
 ## Results
 
-no-such-result = You have no result like that. The number stands before its prompt, as in: /show 12
-deleted = You deleted that result, words and pictures. /generate draws something new.
-not-done = That is not a finished picture. /show and its number say where it stands.
-as-large-as-i-can = This picture is as large as I can draw.
+no-such-result = You have no result with that number. It stands in front of the prompt, for example: /show 12
+deleted = You deleted that result, prompt and pictures. /generate draws something new.
+not-done = That is not a finished picture. /show and its number tell you how it is doing.
+as-large-as-i-can = This picture is already as large as I can draw.
 picture-gone = The picture this was to begin from is no longer here.
 lora-file-gone = The file of this LoraCode is missing here. Please tell the person who runs this bot.
-too-coarse-to-split = This LoRA cannot be cut into pieces small enough for this platform.
+too-coarse-to-split = This LoRA cannot be split into files small enough for this platform.
 pictures-gone = The pictures are no longer here; draw them again.
 result-deleted = { $result }: deleted
 ask-to-delete = { $count ->
-    [one] { $result }: shall I delete this picture and the words for good?
-   *[other] { $result }: shall I delete these { $count } pictures and the words for good?
+    [one] { $result }: shall I delete this picture and its prompt for good?
+   *[other] { $result }: shall I delete these { $count } pictures and their prompt for good?
 }
-result-is-deleted = { $result } is deleted, words and pictures.
-one-picture-gone = Picture { $number } of { $result } is no longer here; it can be drawn again.
+result-is-deleted = { $result } is deleted, prompt and pictures.
+one-picture-gone = Picture { $number } of { $result } is no longer here; you can draw it again.
 edit-prompt =
-    Now write the new prompt for { $result }; all else stays. The old one:
+    Now write the new prompt for { $result }; everything else stays. The old one:
     { $prompt }
-best-told = The most alike of { $count }: likeness { $chosen }. The others: { $others }.
+best-told = The best match of { $count }: likeness { $chosen }. The others: { $others }.
 best-nobody = no clear face
-best-not-told = I could not tell which is the most alike, so these are all.
-best-unknown = I cannot tell how alike pictures of { $code } are: nothing was measured when it was trained. --n { $count } draws { $count }, and you choose.
+best-not-told = I could not tell which is the best match, so here they all are.
+best-unknown = I cannot compare the likeness of pictures of { $code }: nothing was measured when it was trained. --n { $count } draws { $count }, and you choose.
 recipe-prompt = Prompt: { $prompt }
-recipe-not = Not: { $words }
+recipe-not = Negative: { $words }
 recipe-seed = Seed: { $seed }
 recipe-seeds = Seed: { $seed } to { $last }
 recipe-size = Size
 recipe-steps = Steps
 recipe-guidance = Guidance
 recipe-sampler = Sampler
-recipe-redrawn = Redrawn
+recipe-redrawn = Denoising
 recipe-variation-seed = Variation seed
 recipe-variation = Variation
 recipe-model = Model
@@ -349,9 +349,9 @@ recipe-lora = LoRA: { $lora }
 recipe-lora-steps = LoRA: { $lora }, trained for { $steps } steps
 recipe-hash = { $code }, hash { $hash }
 recipe-source = Made from { $result }
-recipe-show = Bring it back: /show { $number }
-export = { $code } as a file. AUTOMATIC1111: put it into models/Lora and write { $words }. ComfyUI: models/loras, node Load LoRA.
-export-parts = It is too large for one file here: use all { $count } parts together, equally strong.
+recipe-show = See it again: /show { $number }
+export = { $code } as a file. AUTOMATIC1111: put it in models/Lora and write { $words }. ComfyUI: models/loras, node Load LoRA.
+export-parts = It is too large for one file here: use all { $count } parts together, at the same strength.
 again = Again
 edit-prompt-button = Edit prompt
 recipe-button = Recipe
@@ -360,7 +360,7 @@ larger = Larger
 
 ## /privacy, /forgetme
 
-forget-too-late = I asked that more than an hour ago, so nothing was deleted. Ask again: /forgetme
+forget-too-late = I asked more than an hour ago, so nothing was deleted. Ask again: /forgetme
 privacy =
     What I keep of you, and how long:
     Photos: until their training ends, or only if you choose that in /settings, until they are 7 days old, so that a LoraCode can be trained further; never longer. Those you are still collecting: 24 hours.
@@ -369,16 +369,16 @@ privacy =
     Photos and pictures stay on the machine of the person who runs this bot. They are not shown to others, and nothing else learns from them. Place and time are cut out of photos when they come.
     Now: { $kept }.
     /forgetme deletes everything at once.
-ask-to-forget = Shall I forget you? This deletes { $kept }. What runs is stopped, and what others drew with your LoraCodes goes too. It cannot be undone. To keep a LoRA, /export it first.
+ask-to-forget = Shall I forget you? This deletes { $kept }. Anything running is stopped, and what others drew with your LoraCodes goes too. It cannot be undone. To keep a LoRA, /export it first.
 delete-everything = Delete everything
 forgotten =
-    Receipt: everything of yours was deleted on { $day } at { $time } UTC.
+    Receipt: all your data was deleted on { $day } at { $time } UTC.
     Photos: { $photos }
     LoraCodes with their files: { $codes }
     Pictures: { $pictures }
-    Trainings and drawings, with their words: { $jobs }
-    Links to you on: { $platforms }
-    What stays: the bare numbers of these codes, so that nobody is given them again; nothing leads from them to you. What stands in our chat is yours to delete there.
+    Trainings and drawings, with their prompts: { $jobs }
+    Accounts on: { $platforms }
+    What stays: the bare numbers of these codes, so that nobody gets them again; nothing links them to you. The messages in our chat are yours to delete there.
 forgotten-codes = { $count } ({ $codes })
 forgotten-codes-more = { $count } ({ $codes } and { $more } more)
 forgotten-none = none
@@ -397,81 +397,81 @@ kept-drawings = { $count ->
 
 ## Sharing, reports
 
-ask-what = Write the code of somebody else's after it, as in: /ask 4071 3386
-asked-too-often = You have asked for as many LoraCodes as I pass on in a day. Please ask again tomorrow.
+ask-what = After the command, write someone else's LoraCode, for example: /ask 4071 3386
+asked-too-often = You have asked for as many LoraCodes as you can in a day. Please ask again tomorrow.
 share-in-private = That is between us: open a private chat with me and press it there.
-share-word-unknown = That invitation is over, or I never gave it. Ask for a new one, or write /ask and the LoraCode.
-share-word-too-often = Those were too many wrong words. Please wait ten minutes.
-report-what = Write the code, and in a few words what is wrong with it: /report 4071 3386 these are my photos
-reported-too-often = You have reported as much as I take in a day. If it cannot wait, write to who runs this bot.
-reported = Thank you. I have told the people who run this bot about { $code }.
-asked-for = If there is a LoraCode { $code }, I have asked its owner. You hear from me when they allow it.
+share-word-unknown = That invitation has expired or never existed. Ask for a new one, or write /ask and the LoraCode.
+share-word-too-often = Too many wrong words. Please wait ten minutes.
+report-what = Write the code and, in a few words, what is wrong with it: /report 4071 3386 these are my photos
+reported-too-often = You have sent as many reports as you can in a day. If it cannot wait, contact the bot's admin.
+reported = Thank you. I have told the bot's admin about { $code }.
+asked-for = If there is a LoraCode { $code }, I have asked its owner. You will hear from me if they allow it.
 usable-already = You can draw with { $code }: { $how }
 share-once = Once
 share-always = Always
 share-no = No
 share-back = Take it back
-share-everybody = Everybody with { $code }
-share-asked = { $who } wants to draw with your { $code }. They could not export, rename or delete it, and what they draw is theirs. May they?
+share-everybody = Everyone with { $code }
+share-asked = { $who } wants to draw with your { $code }. They cannot export, rename or delete it, and what they draw is theirs. Do you allow it?
 share-may-once = { $who } may draw with your { $code } once.
 share-may-always = { $who } may draw with your { $code } until you take it back.
-share-may-not = { $who } may not draw with your { $code }. I tell you no more of their asking, and them nothing.
+share-may-not = { $who } may not draw with your { $code }. You will not be asked again, and they are not told.
 share-revoked = { $who } can no longer draw with your { $code }. What they drew stays theirs.
-you-may-draw-once = You may draw with { $code } now, once: { $how }
-you-may-draw-always = You may draw with { $code } now, as often as you like: { $how }
-sharing-nobody = { $code }: you alone draw with it.
-sharing-some = { $code }, shared:
-sharing-how = Whoever knows the number can ask you: /ask { $code }. Or send them a link.
+you-may-draw-once = You may now draw with { $code } once: { $how }
+you-may-draw-always = You may now draw with { $code } as often as you like: { $how }
+sharing-nobody = { $code }: only you can draw with it.
+sharing-some = Who may draw with { $code }:
+sharing-how = Anyone who knows the number can ask you: /ask { $code }. Or send them a link.
 sharing-link-open = A link is open for another { $span }.
 sharing-more = More
 sharing-make-link = Make a link
 sharing-new-link = New link
-sharing-end-link = End the link
+sharing-end-link = End link
 sharing-who = Who has it
 share-link-address =
     { $address }
-    On Discord they write me this word: { $word }
-share-link-word = They write me this word: { $word }
+    On Discord they send me this word: { $word }
+share-link-word = They send me this word: { $word }
 share-link =
-    Whoever has this may draw with { $code }, for { $days } days and { $people } people at most. I tell you of each, and you can take it back.
+    Whoever has this may draw with { $code }, for { $days } days and { $people } people at most. I tell you about each one, and you can take it back.
     { $how }
-link-ended = The link of { $code } is over. Whoever came by it stays, until you take it back.
+link-ended = The link to { $code } has ended. People who used it can still draw, until you take it back.
 who-named = { $name } ({ $platform })
-who-nameless = Somebody on { $platform }
+who-nameless = Someone on { $platform }
 
 ## Who is let in, and how much
 
-banned = The person who runs this bot has closed it to you. /privacy and /forgetme still work.
-not-on-the-list = This bot serves only people its administrator has named. Ask them, and tell them your number: { $identity }
-invitation-first-telegram = This bot is by invitation. Send me the word you were given.
-invitation-first-discord = This bot is by invitation. Send me the word you were given, in a direct message.
-invitation-first-console = This bot is by invitation. Type the word you were given.
+banned = You have been banned from this bot. /privacy and /forgetme still work.
+not-on-the-list = This bot is only for people its admin has listed. Ask to be added, and give them your ID: { $identity }
+invitation-first-telegram = This bot is by invitation only. Send me the word you were given.
+invitation-first-discord = This bot is by invitation only. Send me the word you were given, in a direct message.
+invitation-first-console = This bot is by invitation only. Type the word you were given.
 trainings-used-up = { $most ->
-    [one] You may have { $most } training a day, and have had that. Come back tomorrow.
-   *[other] You may have { $most } trainings a day, and have had that. Come back tomorrow.
+    [one] You may have { $most } training a day, and you have used it. Come back tomorrow.
+   *[other] You may have { $most } trainings a day, and you have used them. Come back tomorrow.
 }
 pictures-used-up = { $most ->
-    [one] You may have { $most } picture an hour. Ask for fewer, or a little later.
-   *[other] You may have { $most } pictures an hour. Ask for fewer, or a little later.
+    [one] You may have { $most } picture an hour. Ask for fewer, or try again a little later.
+   *[other] You may have { $most } pictures an hour. Ask for fewer, or try again a little later.
 }
-your-code-was-taken-down = The person who runs this bot has deleted your LoraCode { $code }, with everything that was drawn with it. If you think that is wrong, please write to them.
+your-code-was-taken-down = The bot's admin has deleted your LoraCode { $code } and everything drawn with it. If you think this is a mistake, please contact them.
 
 ## Wishes that cannot be read
 
 wish-example = /generate 40713386 sks person as an astronaut
 wish-wrong-code = A LoraCode has eight digits, like 4071 3386. Write it first, then what to draw: { wish-example }
-wish-wrong-size = --size is square, portrait, landscape, or width x height such as 512x768: from { $least } to { $most }, in steps of { $step }.
-wish-empty = What shall I draw? Write it after the code: { wish-example }
-wish-prompt-too-long = The prompt has { $count } characters; { $most } is the most. Shorten it.
-wish-negative-too-long = The text after --no has { $count } characters; { $most } is the most. Shorten it.
+wish-wrong-size = --size is square, portrait, landscape, or width x height such as 512x768: { $least } to { $most }, in steps of { $step }.
+wish-empty = What should I draw? Write it after the code: { wish-example }
+wish-prompt-too-long = The prompt has { $count } characters; the limit is { $most }. Please shorten it.
+wish-negative-too-long = The text after --no has { $count } characters; the limit is { $most }. Please shorten it.
 wish-unknown-option = I do not know the option --{ $name }. I know { $options }.
-wish-twice = --{ $name } is there twice; keep one of them.
+wish-twice = --{ $name } appears twice; keep one of them.
 wish-needs-value = --{ $name } needs a value after it, as in: { wish-example } --seed 7 --no blurry
 wish-sampler = --sampler is one of: { $samplers }.
-wish-whole = --{ $name } is a whole number, such as --{ $name } 2.
-wish-number = --{ $name } is a number, such as --{ $name } 7.5.
-wish-best = --best says of how many pictures you get the most alike: --best 1-of-{ $most }, or 2 to { $most }.
-wish-n-and-best = --best draws as many as it says; leave --n out.
+wish-whole = --{ $name } takes a whole number, such as --{ $name } 2.
+wish-number = --{ $name } takes a number, such as --{ $name } 7.5.
+wish-best = --best 1-of-{ $most } draws { $most } pictures and sends the best match; anything from 2 to { $most } works.
+wish-n-and-best = --best already says how many to draw; leave --n out.
 wish-range = --{ $name } goes from { $low } to { $high }.
 unknown-style-near = I do not know the style { $style }. Did you mean { $near }?
 unknown-style = I do not know the style { $style }. I know { $styles }.
@@ -497,144 +497,144 @@ command-privacy = privacy
 command-forgetme = forgetme
 command-help = help
 
-help-start = what I do, and photos that make a good set
-help-train = begin, or see which photos are missing
+help-start = what I do, and which photos make a good set
+help-train = start, or see which photos are missing
 help-generate = draw: your LoraCode, then what to draw; options { $options }
-help-show = bring a result back by its number
+help-show = show a result again, by its number
 help-codes = your LoraCodes: draw, share, name, export, delete
 help-more = train a LoraCode further: its code, then how many steps
 help-replace = swap one photo of a LoraCode, by its number, and train it further
 help-ask = ask the owner of a LoraCode whether you may draw with it
 help-export = the LoRA file of a code, for other programs
-help-queue = what of yours is running or in line
-help-cancel = stop your newest job, or that of a code
+help-queue = what you have running or in line
+help-cancel = stop your newest job, or the one of a code
 help-link = use the same LoraCodes on another platform
-help-settings = size, style, notices and language where you say nothing
-help-report = tell the people who run this bot about a LoraCode
-help-privacy = what I keep of you, and how long
-help-forgetme = delete everything of yours
+help-settings = default size, style, notifications and language
+help-report = report a LoraCode to the bot's admin
+help-privacy = what I keep about you, and for how long
+help-forgetme = delete all your data
 help-help = this list
 help-example = Example: { $example }
 
 telegram-start = what this bot does
 telegram-train = make a LoraCode from five photos
-telegram-generate = draw: /generate <code> <prompt>, or alone
-telegram-show = bring a result back: /show <number>
+telegram-generate = draw: /generate <code> <prompt>, or /generate alone
+telegram-show = show a result again: /show <number>
 telegram-codes = your LoraCodes
 telegram-more = train a code further: /more <code> 300
 telegram-replace = swap a photo: /replace <code> 4
-telegram-ask = draw with somebody else's: /ask <code>
+telegram-ask = draw with someone else's: /ask <code>
 telegram-export = the LoRA file of a code: /export <code>
-telegram-queue = what of yours is running or in line
+telegram-queue = what you have running or in line
 telegram-cancel = stop your newest job
 telegram-link = the same LoraCodes on another platform
-telegram-settings = size, style, notices, language
-telegram-report = tell about a LoraCode: /report <code>
-telegram-privacy = what I keep of you, and how long
-telegram-forgetme = delete everything of yours
+telegram-settings = default size, style, notifications, language
+telegram-report = report a LoraCode: /report <code>
+telegram-privacy = what I keep about you, and for how long
+telegram-forgetme = delete all your data
 telegram-help = all commands
 
-discord-start = What this bot does, and what photos it wants
-discord-start-word = A word you were given, if you were
+discord-start = What this bot does, and which photos it needs
+discord-start-word = The word you were given, if you have one
 discord-train = Train on five photos of one person; opens a form for them
-discord-train-photo = Only if the form does not open for you: a photo
+discord-train-photo = A photo, only if the form does not open for you
 discord-menu-train = Train on these photos
 discord-generate = Draw with one of your LoraCodes
 discord-generate-code = Your LoraCode: eight digits
-discord-generate-prompt = What to draw, such as: sks person as an astronaut; further LoraCodes may stand in it
+discord-generate-prompt = What to draw, such as: sks person as an astronaut; it may name further LoraCodes
 discord-generate-negative = What not to draw
-discord-generate-style = A preset of words around yours; none: not even the one you set
+discord-generate-style = A preset of words around yours; none: not even your default
 discord-generate-size = portrait, square, landscape, or width x height in px such as 512x768
 discord-generate-count = How many pictures
-discord-generate-best = Draw so many and give the one that is most alike
+discord-generate-best = Draw this many and send the best match
 discord-generate-seed = The same seed draws the same picture again
-discord-generate-steps = How often each picture is refined
+discord-generate-steps = How many steps each picture is refined for
 discord-generate-guidance = How closely to follow the prompt
-discord-generate-strength = How strongly the LoRA takes part: 1 is as it was trained
-discord-generate-sampler = The way from noise to picture
-discord-show = Bring one of your results back, with its pictures and buttons
+discord-generate-strength = How strongly the LoRA is applied: 1 is as it was trained
+discord-generate-sampler = How noise is turned into the picture
+discord-show = Show one of your results again, with its pictures and buttons
 discord-show-id = The number in the result's text, such as #123
 discord-export = The file of one of your LoraCodes, for AUTOMATIC1111 and ComfyUI
 discord-export-code = Your LoraCode: eight digits
 discord-more = Train one of your LoraCodes further
 discord-more-code = Your LoraCode: eight digits
-discord-more-steps = For how many more steps
+discord-more-steps = How many more steps
 discord-replace = Swap one photo of a LoraCode and train it further
 discord-replace-code = Your LoraCode: eight digits
 discord-replace-photo = Which photo: its number in the set
 discord-ask = Ask the owner of a LoraCode whether you may draw with it
 discord-ask-code = The LoraCode, or the word of an invitation: share_…
-discord-report = Tell the people who run this bot about a LoraCode
+discord-report = Report a LoraCode to the bot's admin
 discord-report-code = The LoraCode
 discord-report-words = What is wrong with it
 discord-codes = Your LoraCodes
-discord-queue = What of yours is running or in line
-discord-cancel = Stop your newest job, or that of a LoraCode
+discord-queue = What you have running or in line
+discord-cancel = Stop your newest job, or the one of a LoraCode
 discord-cancel-code = Only the job of this LoraCode
 discord-link = Use the same LoraCodes on another platform
 discord-link-word = The word I showed you on the other platform; leave it out to get one
-discord-settings = Size, style, notices and language where you say nothing
-discord-privacy = What I keep of you, and how long
-discord-forgetme = Delete everything of yours
+discord-settings = Default size, style, notifications and language
+discord-privacy = What I keep about you, and for how long
+discord-forgetme = Delete all your data
 discord-help = What I can do
 
 form-photos = Train on five photos
 form-photos-label = Five photos of one person
-form-photos-about = JPEG, PNG, WebP or HEIC, each up to 20 MB. Deleted once trained, unless you set otherwise.
+form-photos-about = JPEG, PNG, WebP or HEIC, up to 20 MB each. Deleted after training, unless you set otherwise.
 form-draft = Draw a picture
-form-prompt = Draw it with other words
+form-prompt = Draw it with a new prompt
 form-prompt-label = What to draw
 
 ## What is not taken or not shown
 
-photo-shows-nudity = This photo looks as if it showed nudity, so I did not take it. Please send one with clothes on. If I am wrong, another photo of the same scene may pass.
+photo-shows-nudity = This photo seems to show nudity, so I did not take it. Please send one with clothes on. If I am wrong, another photo of the same scene may pass.
 photo-not-checked = I could not check this photo just now, so I did not take it. Please send it again later.
-withheld = Not shown: the check of this bot took it for nudity. Draw it again, dressed.
-no-pictures-here = I may send no pictures in this chat; /show in our private chat brings them.
-withheld-unseen = Not shown: the check of this bot could not look at it just now. /show and its number try again.
+withheld = Not shown: this bot's check took it for nudity. Try again with clothing in the prompt.
+no-pictures-here = I am not allowed to send pictures in this chat; use /show in our private chat to see them.
+withheld-unseen = Not shown: this bot could not check it just now. To try again: /show and its number.
 queue-full = { $count ->
-    [one] The line is full, with { $count } job in it. Please ask again in about { $span }.
-   *[other] The line is full, with { $count } jobs in it. Please ask again in about { $span }.
+    [one] The queue is full, with { $count } job in it. Please ask again in about { $span }.
+   *[other] The queue is full, with { $count } jobs in it. Please ask again in about { $span }.
 }
 chat-full = { $count ->
-    [one] I have { $count } job of this chat in line, and that is the most. Please ask again in about { $span }, or write to me alone.
-   *[other] I have { $count } jobs of this chat in line, and that is the most. Please ask again in about { $span }, or write to me alone.
+    [one] This chat has { $count } job in line, and that is the limit. Please ask again in about { $span }, or write to me in private.
+   *[other] This chat has { $count } jobs in line, and that is the limit. Please ask again in about { $span }, or write to me in private.
 }
-not-drawn-here = Whoever runs this bot does not have “{ $words }” drawn. Please ask for something else.
+not-drawn-here = “{ $words }” is blocked on this bot. Please ask for something else.
 
 ## Photos that the coach looked at
 
 use-anyway = Use them anyway
 train-on-these = Train on these
-photos-doubtful = You have all five, and I have not started yet: please look at this first. Take out a photo with ✕ and its number and send another, or use them as they are.
+photos-doubtful = You have all five, and I have not started yet: please look at this first. Remove a photo with ✕ and its number and send another, or use them as they are.
 photos-all-five = You have all five.
 codes-more = and { $more } more
 coach-not-seen = I could not look at photo { $number } closely. You can use it, or send it again.
-coach-no-face = I see no clear face on photo { $number }: send one where the face is seen from the front.
+coach-no-face = I see no clear face in photo { $number }: send one where the face is seen from the front.
 coach-more-faces = Photo { $number } shows { $faces } people: crop it to one, or send another.
-coach-faces-behind = Somebody is in the background of photo { $number }: crop it, or use it as it is.
-coach-face-small = The face on photo { $number } is { $face_px } pixels wide, and I need { $wanted_px }: send one from nearer, or the original file.
-coach-face-far = The face on photo { $number } is far away: crop it closer, or use it as it is.
-coach-face-cut = The face on photo { $number } is cut by the edge: one that shows all of it is better.
-coach-blurred = Photo { $number } is blurred: send a sharper one.
+coach-faces-behind = Someone is in the background of photo { $number }: crop it, or use it as it is.
+coach-face-small = The face in photo { $number } is { $face_px } pixels wide, and I need { $wanted_px }: send a closer one, or the original file.
+coach-face-far = The face in photo { $number } is far away: crop it closer, or use it as it is.
+coach-face-cut = The face in photo { $number } is cut off at the edge: one that shows all of it is better.
+coach-blurred = Photo { $number } is blurry: send a sharper one.
 coach-blurred-mild = Photo { $number } is a little soft: a sharper one is better.
 coach-dark = Photo { $number } is dark: send one with more light on the face.
 coach-dark-mild = Photo { $number } is a little dark: more light on the face is better.
-coach-blown-out = Photo { $number } has too much light: { $percent } % of the face is white. Send another.
-coach-blown-out-mild = Photo { $number } is very bright: { $percent } % of the face is plain white.
-coach-small = Photo { $number } is only { $short_px } pixels on its short side, and { $wanted_px } are better: send the original file if you can.
-coach-other-person = Photo { $number } seems to show somebody else than the others: send another.
+coach-blown-out = Photo { $number } has too much light: { $percent }% of the face is white. Send another.
+coach-blown-out-mild = Photo { $number } is very bright: { $percent }% of the face is pure white.
+coach-small = Photo { $number } is only { $short_px } pixels on its short side, and { $wanted_px } would be better: send the original file if you can.
+coach-other-person = Photo { $number } seems to show someone else: send another.
 coach-unsure-person = I am not sure that photo { $number } shows the same person as the others. Does it?
 coach-same-picture = Photo { $number } is the same picture as photo { $photo }: send another.
-coach-much-alike = Photo { $number } is much like photo { $photo }: another moment would teach more.
+coach-much-alike = Photos { $photo } and { $number } are nearly identical; a different one would help more.
 mark-not-seen = not seen
 mark-no-face = no face
 mark-more-faces = { $faces } people
 mark-faces-behind = background
 mark-face-small = face small
 mark-face-far = face far
-mark-face-cut = face cut
-mark-blurred = blurred
+mark-face-cut = face cut off
+mark-blurred = blurry
 mark-dark = dark
 mark-blown-out = too bright
 mark-small = small
@@ -642,6 +642,6 @@ mark-other-person = other person
 mark-unsure-person = same person?
 mark-same-picture = same as { $photo }
 mark-much-alike = like { $photo }
-advice-turn = The head looks the same way on all of them: one from the side would help.
-advice-distance = All are taken from the same distance: one from nearer or further away would help.
+advice-turn = The head faces the same way in all of them: one from the side would help.
+advice-distance = All are taken from the same distance: one from nearer or farther away would help.
 advice-light = All have the same light: one taken somewhere else would help.

@@ -4,29 +4,29 @@ language-name = Italiano
 
 ## Dette in molti posti
 
-unknown-command = Questo non lo conosco. /aiuto elenca quello che so fare.
-too-many-wrong-codes = Troppi LoraCode che non sono tuoi. Riprova tra un’ora; /codici elenca i tuoi, che continuano a funzionare.
-unknown-code = Non hai un LoraCode così. /codici elenca i tuoi. Se è di qualcun altro, scrivi /chiedi e il codice.
-unknown-code-in-prompt = Nel tuo prompt leggo { $code } come LoraCode, e non ne hai uno così: /codici elenca i tuoi. Se è altro, per esempio due anni, metti una virgola o una parola tra le cifre.
-unknown-code-of-numbers = Leggo le prime otto cifre, { $code }, come LoraCode, e non ne hai uno così: /codici elenca i tuoi. Se è di qualcun altro, scrivi /chiedi e il codice. Se sono per l'immagine, per esempio due anni, scrivi prima il tuo LoraCode e una virgola in mezzo: /genera 4071 3386 { $first }, { $second } …
-stale-button = Questo pulsante non fa più nulla. /aiuto elenca quello che so fare.
+unknown-command = Non ho capito. /aiuto elenca quello che so fare.
+too-many-wrong-codes = Troppi LoraCode che non sono tuoi. Riprova tra un'ora; i tuoi continuano a funzionare, e /codici li elenca.
+unknown-code = Non hai un LoraCode con questo numero. /codici elenca i tuoi. Se è di qualcun altro, scrivi /chiedi e il codice.
+unknown-code-in-prompt = Nella tua descrizione leggo { $code } come LoraCode, ma non ne hai uno con questo numero: /codici elenca i tuoi. Se è altro, per esempio due anni, metti una virgola o una parola tra le cifre.
+unknown-code-of-numbers = Leggo le prime otto cifre, { $code }, come LoraCode, ma non ne hai uno con questo numero: /codici elenca i tuoi. Se è di qualcun altro, scrivi /chiedi e il codice. Se le cifre fanno parte dell'immagine, per esempio due anni, scrivi prima il tuo LoraCode e metti una virgola in mezzo: /genera 4071 3386 { $first }, { $second } …
+stale-button = Questo pulsante non funziona più. /aiuto elenca quello che so fare.
 nothing-open = Non hai nulla in corso o in coda.
 already-ended = È già finito. /codici mostra a che punto sono i tuoi LoraCode.
-no-photos-held = Non ci sono tue foto in attesa. /addestra dice come si comincia; /codici elenca quello che hai.
-no-photo-sent = Non c'era nessuna foto. /addestra dice come si mandano.
+no-photos-held = Non hai foto in attesa. /addestra spiega come si comincia; /codici elenca quello che hai.
+no-photo-sent = Qui non c'era nessuna foto. /addestra spiega come si mandano.
 apology = Scusa, qualcosa è andato storto da parte mia. Riprova tra un minuto.
 for-you = Per te
-sent-to-you-alone = L'ho mandato solo a te, nella nostra chat privata.
+sent-to-you-alone = Te l'ho mandato nella nostra chat privata.
 open-a-private-chat = È solo per te: apri una chat privata con me, premi Avvia e chiedilo di nuovo lì.
 who-are-you = Qui Telegram non mi dice chi sei. Scrivimi in una chat privata, o con il tuo nome.
-photos-not-fetched = Discord non mi ha dato { $name }, quindi non ho preso nessuna di queste foto. Mandale di nuovo, per favore.
+photos-not-fetched = Non ho potuto prendere { $name } da Discord, quindi non ho preso nessuna di queste foto. Mandale di nuovo, per favore.
 console-hint = Scrivi il percorso di una foto o di una cartella di foto, /aiuto oppure /quit.
 console-lost = Non so che cosa farne. { console-hint }
 
 ## Tempi, numeri, parole
 
-eta-unknown = quanto ci vuole si saprà quando qui sarà finito il primo
-eta-paused = comincia quando il bot riprende: ora è in pausa
+eta-unknown = nessuna stima finché qui non è finito il primo lavoro
+eta-paused = il bot è in pausa; comincia quando riprende
 about-left = ancora { $span } circa
 half-a-minute = mezzo minuto
 unit-d = g
@@ -57,13 +57,13 @@ style-button-set = Stile: { $style }
 ## /collega
 
 link-in-private = È solo per te: apri una chat privata con me e chiedilo lì.
-link-unknown = Non conosco questa parola, o i suoi dieci minuti sono passati. /collega ne mostra una nuova; scrivila esattamente.
-link-same = Questa è la parola di questo account. Scrivimela sull'altra piattaforma: /collega e la parola.
+link-unknown = Non conosco questa parola, o i suoi dieci minuti sono passati. /collega te ne dà una nuova; scrivila esattamente.
+link-same = Questa è la parola di questo stesso account. Scrivimela sull'altra piattaforma: /collega e la parola.
 link-too-often = Troppe parole sbagliate. Aspetta dieci minuti, poi chiedine una nuova con /collega.
 link-word =
     La tua parola è { $word }. Entro dieci minuti, scrivimela sull'altra piattaforma: /collega { $word }
-    Così i tuoi LoraCode sono gli stessi su entrambe. Non mostrarla a nessuno: chi la scrive condivide il tuo account.
-linked = Fatto: i tuoi LoraCode, le immagini e i limiti ora sono gli stessi su entrambe le piattaforme.
+    Da quel momento hai gli stessi LoraCode su entrambe. Non mostrarla a nessuno: chi la scrive condivide il tuo account.
+linked = Fatto: ora hai gli stessi LoraCode, immagini e limiti su entrambe le piattaforme.
 
 ## /coda
 
@@ -76,26 +76,26 @@ queue-drawing = disegno, in coda: numero { $position }
 
 ## /impostazioni
 
-settings-title = Quello che prendo quando non dici altro:
+settings-title = Le tue impostazioni predefinite:
 settings-size = Formato: { $size }
 settings-style = Stile: { $style }
-settings-sound = Avvisi: con suono
-settings-silent = Avvisi: silenziosi
+settings-sound = Notifiche: attive
+settings-silent = Notifiche: silenziose
 settings-language = Lingua: { $language }
 settings-language-of-app = Lingua: { $language }, come la tua app
-settings-forgets-photos = Foto: cancellate alla fine del loro addestramento
+settings-forgets-photos = Foto: cancellate alla fine dell'addestramento
 settings-keeps-photos = Foto: tenute finché hanno sette giorni, così /continua e /sostituisci non ne chiedono di nuove
-settings-sound-button = Con suono
-settings-silent-button = Silenziosi
+settings-sound-button = Notifiche attive
+settings-silent-button = Silenziose
 settings-forget-button = Cancella le foto
 settings-keep-button = Tieni le foto 7 giorni
 settings-app-button = Come la mia app
-settings-which-style = Quale stile, se non ne dici uno? --style none disegna senza.
+settings-which-style = Stile predefinito? --style none disegna senza.
 
-## Words of buttons and lists
+## Parole di pulsanti ed elenchi
 
-smaller-copy-on-discord = (Inviata come JPEG: il PNG è più grande di quanto Discord accetta.)
-smaller-copy = (Inviata come JPEG: il PNG è più grande di quanto Telegram accetta come foto.)
+smaller-copy-on-discord = (Inviata come JPEG: il PNG supera il limite di Discord.)
+smaller-copy = (Inviata come JPEG: il PNG è troppo grande per una foto di Telegram.)
 my-codes = I miei codici
 cancel = Annulla
 back = Indietro
@@ -115,7 +115,7 @@ state-training = in addestramento
 state-ready = pronto
 state-failed = non riuscito
 state-cancelled = annullato
-allowed-asked = chiesto
+allowed-asked = ha chiesto
 allowed-once = una volta
 allowed-always = sempre
 allowed-no = no
@@ -137,24 +137,24 @@ could-not-be-finished = non è stato possibile finirlo
 getting-ready = mi preparo
 step-of = passo { $step } di { $steps }
 notice-ready = { $code } è pronto, { $photos }.
-notice-further-ready = { $code } ha imparato per altri { $steps } passi, { $photos }.
-notice-further-no-better = { $code } è com'era: altri { $steps } passi non l'hanno reso più somigliante, { $photos }.
+notice-further-ready = { $code } è stato addestrato per altri { $steps } passi, { $photos }.
+notice-further-no-better = { $code }: altri { $steps } passi non hanno migliorato la somiglianza, quindi l'ho lasciato com'era, { $photos }.
 notice-further-failed =
     L'addestramento ulteriore di { $code } non è riuscito: { $why }
-    È com'era, e disegna come prima.
-photos-deleted = e le tue foto sono cancellate
+    È rimasto com'era, e disegna come prima.
+photos-deleted = e le tue foto sono state cancellate
 photos-kept = e tengo le tue foto finché hanno sette giorni, come hai scelto
 try-it = Prova:
 notice-train-failed =
     L'addestramento di { $code } non è riuscito: { $why }
-    Le tue foto sono cancellate. Per riprovare: /addestra
-notice-train-resumed = L'addestramento di { $code } è stato interrotto e riprende da solo. Non devi fare nulla.
+    Le tue foto sono state cancellate. Per riprovare: /addestra
+notice-train-resumed = L'addestramento di { $code } è stato interrotto e sta riprendendo da solo. Non devi fare nulla.
 notice-generate-failed =
     Nessuna immagine con { $code }: { $why }
-    Il tuo LoraCode è a posto; chiedi di nuovo con /genera.
-cancelled-training = Annullato: { $code } non verrà addestrato, e le sue foto sono cancellate. Manda cinque foto per ricominciare: /addestra
-cancelled-further = Annullato: { $code } è com'era, e disegna come prima.
-cancelled-drawing = Annullato: nessuna immagine, stavolta. { $code } è come prima.
+    Il tuo LoraCode è a posto; riprova con /genera.
+cancelled-training = Annullato: { $code } non verrà addestrato, e le sue foto sono state cancellate. Per ricominciare, manda cinque foto: /addestra
+cancelled-further = Annullato: { $code } è rimasto com'era, e disegna come prima.
+cancelled-drawing = Annullato: nessuna immagine, stavolta. { $code } è rimasto com'era.
 worker-keeps-dying = Il processo della scheda grafica si è fermato cinque volte lavorando a questo, quindi ho rinunciato. Riprova più tardi, o dillo a chi gestisce questo bot.
 photos-too-old = Le foto di questo addestramento hanno sette giorni, e io non le tengo più a lungo. Manda di nuovo le cinque foto, per favore.
 
@@ -163,24 +163,24 @@ photos-too-old = Le foto di questo addestramento hanno sette giorni, e io non le
 likeness = somiglianza { $percent }% ({ $words })
 likeness-button = Somiglianza
 likeness-unknown = non è stato misurato nulla.
-likeness-very = molto somigliante
-likeness-alike = somigliante
-likeness-somewhat = abbastanza somigliante
-likeness-hardly = poco somigliante
+likeness-very = molto alta
+likeness-close = alta
+likeness-fair = discreta
+likeness-poor = scarsa
 likeness-measured = { $count ->
-    [one] La sua { $likeness }, misurata su { $count } immagine.
-   *[other] La sua { $likeness }, misurata su { $count } immagini.
+    [one] La sua somiglianza è { $percent }% ({ $words }), misurata su { $count } immagine.
+   *[other] La sua somiglianza è { $percent }% ({ $words }), misurata su { $count } immagini.
 }
-likeness-ended-early = Ho finito al passo { $step }, perché aveva passato il suo meglio: risparmiati { $span }.
-likeness-earlier-step = Ho tenuto quello che aveva imparato al passo { $step }: al passo { $last } era { $percent }%.
-likeness-earlier-step-no-worse = Ho tenuto quello che aveva imparato al passo { $step }; altri passi non l'hanno migliorato.
+likeness-ended-early = Mi sono fermato al passo { $step }, perché il meglio era passato: { $span } risparmiati.
+likeness-earlier-step = Ho tenuto il passo { $step }: al passo { $last } era scesa al { $percent }%.
+likeness-earlier-step-no-worse = Ho tenuto il passo { $step }; altri passi non l'hanno migliorata.
 likeness-faceless = { $count ->
-    [one] { $count } di queste non mostra un viso chiaro.
-   *[other] { $count } di queste non mostrano un viso chiaro.
+    [one] { $count } di queste non mostra un viso nitido.
+   *[other] { $count } di queste non mostrano un viso nitido.
 }
 likeness-copies = { $count ->
-    [one] { $count } di queste è quasi una delle tue foto: mandane di più diverse.
-   *[other] { $count } di queste sono quasi una delle tue foto: mandane di più diverse.
+    [one] { $count } di queste ripete quasi una delle tue foto: mandane di più varie.
+   *[other] { $count } di queste ripetono quasi una delle tue foto: mandane di più varie.
 }
 likeness-odd-photo = La foto { $number } è diversa dalle altre e può averla abbassata; /sostituisci la cambia.
 
@@ -201,17 +201,17 @@ delete-button = Elimina
 all-my-codes = Tutti i miei codici
 ask-new-name = Ora scrivi il nuovo nome di { $code }; lo vedi solo tu.
 ask-new-name-discord = Ora scrivimi il nuovo nome di { $code } in un messaggio diretto; lo vedi solo tu.
-ask-to-remove = Elimino per sempre { $code }, con il suo file e ogni immagine disegnata con esso? Quello che è in corso viene fermato. Per tenerne una copia, esportalo prima.
+ask-to-remove = Elimino per sempre { $code }, con il suo file e ogni immagine disegnata con esso? I lavori che lo usano vengono fermati. Per tenerne una copia, prima esportalo.
 delete-for-good = Elimina per sempre
 keep-it = Tienilo
-removed = { $code } è eliminato, con le sue immagini. Nessuno riceverà più questo numero.
+removed = { $code } è stato eliminato, con le sue immagini. Nessuno riceverà più questo numero.
 
 ## /continua, /sostituisci
 
 further-started = Addestro { $code } per altri { $steps } passi. Fino ad allora disegna come prima.
-set-further = Addestrano ancora { $code }, per { $steps } passi. Non ho più le sue foto, quindi me ne servono di nuovo cinque; con /impostazioni la prossima volta le tengo.
-set-swaps = Addestrano ancora { $code }, per { $steps } passi, con un'altra foto al posto della numero { $number }.
-swap-wanted = Ora manda la foto che prende il posto della numero { $number }.
+set-further = Queste foto addestreranno { $code } per altri { $steps } passi. Non ho più le vecchie, quindi me ne servono di nuovo cinque; con /impostazioni la prossima volta le tengo.
+set-swaps = Queste foto addestreranno { $code } per altri { $steps } passi, con una nuova foto al posto della numero { $number }.
+swap-wanted = Ora manda la foto che sostituisce la numero { $number }.
 set-leave = Non per { $code }
 send-five-again = Manda di nuovo cinque
 nothing-to-replace = Le foto di { $code } sono cancellate, come promesso, quindi non posso sostituirne una. Manda di nuovo tutte e cinque, con quella migliore, e lo addestro ancora con quelle. Per far tenere le foto sette giorni la prossima volta: /impostazioni
@@ -226,55 +226,55 @@ replace-range = Quale foto? Scrivi il suo numero, da 1 a { $most }, per esempio:
 
 how-to-send-telegram = Mandami cinque foto di una persona: insieme come album, una per una, o come file.
 how-to-send-discord = Scrivi /addestra: apre un modulo per cinque foto di una persona.
-how-to-send-console = Scrivi i percorsi di cinque foto di una persona, o di una cartella che le contiene.
-agree = Sono d'accordo
+how-to-send-console = Scrivi i percorsi di cinque foto di una persona, o quello di una cartella che le contiene.
+agree = Confermo
 use-first-five = Usa le prime cinque
 start-over = Ricomincia
-ask-consent = Confermi che sono foto tue, o di qualcuno che ha detto di sì, e che hai almeno 18 anni?
-like-these = Cinque come queste vanno bene, perché ognuna mostra qualcosa che le altre non mostrano.
-example-close = vicino, viso chiaro
+ask-consent = Conferma, per favore: le foto mostrano te, o qualcuno che ha detto di sì, e hai almeno 18 anni.
+like-these = Cinque come queste formano una buona serie: ognuna mostra qualcosa che le altre non mostrano.
+example-close = vicino, viso nitido
 example-far = più lontano
-example-angle = un altro lato
-example-mood = un'altra aria
-example-light = un'altra luce
+example-angle = altra angolazione
+example-mood = altra espressione
+example-light = altra luce
 welcome =
-    { $how } Ricevi un LoraCode di 8 cifre, e un messaggio quando può disegnare.
-    Le tue foto vengono cancellate quando finisce l'addestramento, e al più tardi dopo { $days } giorni.
-    Solo tu, e chi autorizzi, può disegnare con il tuo LoraCode: conoscerlo non basta.
+    { $how } Ricevi un LoraCode di 8 cifre, e un messaggio quando è pronto.
+    Le tue foto vengono cancellate alla fine dell'addestramento, e al più tardi dopo { $days } giorni.
+    Solo tu e le persone che autorizzi potete disegnare con il tuo LoraCode: conoscerlo non basta.
 consent-first =
-    Prima una cosa. { ask-consent } Le tue foto vengono cancellate quando finisce l'addestramento.
+    Prima una cosa. { ask-consent } Le tue foto vengono cancellate alla fine dell'addestramento.
     Premi il pulsante.
 consent-first-photos =
-    Grazie, ma prima una cosa, quindi non ho ancora tenuto nessuna di queste. { ask-consent } Le tue foto vengono cancellate quando finisce l'addestramento.
-    Premi il pulsante, poi mandale un'altra volta.
+    Grazie, ma prima una cosa; non ho ancora tenuto nessuna di queste. { ask-consent } Le tue foto vengono cancellate alla fine dell'addestramento.
+    Premi il pulsante, poi mandale di nuovo.
 thank-you = Grazie. { $next }
-photos-too-many = Hai { $held } foto, e ne servono esattamente { $wanted }. Non è cominciato nulla. Uso le prime cinque, o vuoi ricominciare?
-photos-held = Ne hai { $held } di { $wanted }; mandane { $missing } in più.
+photos-too-many = Hai { $held } foto, e me ne servono esattamente { $wanted }. Non è cominciato nulla. Uso le prime cinque, o vuoi ricominciare?
+photos-held = Ne hai { $held } su { $wanted }; mandane ancora { $missing }.
 photos-in-a-group =
     Qui leggono anche altri. Nella nostra chat privata mostro le tue foto solo a te: { $link }
     Oppure mandale qui, in risposta a un mio messaggio.
 set-shows = Mostrano: { $class }
 set-name = nome: { $name }
 name-it = Dai un nome
-set-complete = Sono cinque, tutte: { $code }.
-set-deleted = Queste foto sono cancellate.
-set-below = Le tue foto sono mostrate di nuovo qui sotto.
-set-waits = Le tue { $held } foto di { $wanted } aspettano ancora, e tra qualche ora le cancello. Manda le altre per continuare; /addestra mostra quello che ho.
+set-complete = Sono tutte e cinque: { $code }.
+set-deleted = Queste foto sono state cancellate.
+set-below = Le tue foto sono di nuovo qui sotto.
+set-waits = Hai ancora { $held } foto su { $wanted } in attesa, e tra qualche ora le cancello. Manda le altre per continuare; /addestra mostra quello che ho.
 ask-name = Ora scrivi il nome; lo vedi solo tu.
-wrong-name = Un nome ha da 1 a { $most } caratteri. Scrivilo di nuovo, più corto.
-photo-gone = Quella foto non c'è più nella serie. /addestra mostra quello che ho.
+wrong-name = Un nome ha da 1 a { $most } caratteri. Scrivine un altro, per favore.
+photo-gone = Quella foto non è più nella serie. /addestra mostra quello che ho.
 photo-line = Foto { $number }: { $sentence }
-same-photo = Questa l'ho già; mandane un'altra.
-same-photo-or-no-room = non tenuta: l'ho già, o non c'è posto, perché ne tengo dieci al massimo.
-too-many-files = Sono { $sent } file in una volta e { $most } è il massimo, quindi non ne ho preso nessuno. Manda esattamente cinque foto.
+same-photo = Questa ce l'ho già; mandane un'altra.
+same-photo-or-no-room = non tenuta: ce l'ho già, o non c'è posto, perché ne tengo al massimo dieci.
+too-many-files = Sono { $sent } file in una volta, e ne prendo al massimo { $most }, quindi non ne ho preso nessuno. Manda esattamente cinque foto.
 photos-forgotten = { $count ->
     [one] Cancellata: { $count } foto. { $how }
    *[other] Cancellate: { $count } foto. { $how }
 }
-training-started = Grazie, sono cinque, tutte. Il tuo LoraCode è { $code }.
+training-started = Grazie, sono tutte e cinque. Il tuo LoraCode è { $code }.
 too-many-trainings = Hai già { $most } addestramenti in corso. Manda altre foto quando uno è finito, o fermane uno con /annulla.
 too-many-generations = Sto ancora disegnando { $most } delle tue richieste. Chiedi di nuovo quando una è finita, o fermane una con /annulla.
-too-many-codes = Sono più di { $most } LoraCode in un'immagine; togline qualcuno.
+too-many-codes = In un'immagine ci stanno al massimo { $most } LoraCode; togline qualcuno.
 still-training = { $code } è ancora in addestramento: { $left }. Ti scrivo quando è pronto.
 not-usable-failed = L'addestramento di { $code } non è riuscito. Manda cinque foto per avere un nuovo LoraCode: /addestra
 not-usable-cancelled = L'addestramento di { $code } è stato annullato. Manda cinque foto per avere un nuovo LoraCode: /addestra
@@ -285,61 +285,61 @@ nothing-open-for = Non c'è nulla in corso o in coda per { $code }.
 photo-not-a-picture = Questo file non è un'immagine. Manda una foto come JPEG, PNG, WebP o HEIC.
 photo-other-format = Non so leggere questo tipo di immagine. Mandala come JPEG, PNG, WebP o HEIC.
 photo-broken = Questa immagine è danneggiata o incompleta. Mandala di nuovo, o scegline un'altra.
-photo-too-many-bytes = Questo file è troppo grande: { $max_megabytes } MB è il massimo. Mandalo come foto invece che come file.
-photo-too-many-pixels = Questa immagine ha troppi pixel: { $max_megapixels } milioni è il massimo, e { $max_lossless_megapixels } milioni come PNG o WebP. Rimpiccioliscila, per favore.
+photo-too-many-bytes = Questo file è troppo grande: il limite è { $max_megabytes } MB. Mandalo come foto invece che come file.
+photo-too-many-pixels = Questa immagine ha troppi pixel: il limite è { $max_megapixels } milioni, o { $max_lossless_megapixels } milioni come PNG o WebP. Rimpiccioliscila, per favore.
 photo-too-small = Questa immagine è troppo piccola o troppo stretta: mi servono almeno { $min_side_px } pixel sul lato corto. Manda l'originale, se puoi come file.
 photo-took-too-long = Non sono riuscito a leggere questa immagine in tempo. Mandala di nuovo, o scegline un'altra.
 
 ## /genera con i pulsanti
 
-no-ready-code = Non hai ancora un LoraCode che può disegnare. /codici mostra a che punto sono; /addestra ne crea uno.
-draft-gone = Quello l'ho dimenticato; /genera ricomincia da capo.
-draft-dropped = Lasciato perdere. /genera ricomincia da capo.
+no-ready-code = Nessuno dei tuoi LoraCode può ancora disegnare. /codici mostra a che punto sono; /addestra ne crea uno.
+draft-gone = Quella bozza non c'è più; /genera ne comincia una nuova.
+draft-dropped = Scartata. /genera ne comincia una nuova.
 choose-code = Quale LoraCode deve disegnare?
 draft =
     Con { $code } · stile: { $style } · formato: { $size } · immagini: { $count }
     Ora scrivi che cosa disegnare.
 draft-with-form =
     Con { $code } · stile: { $style } · formato: { $size } · immagini: { $count }
-    Premi «Che cosa disegnare» quando hai scelto.
+    Premi «Che cosa disegnare» quando sei a posto.
 draft-write = Che cosa disegnare
-draft-drop = Lascia perdere
+draft-drop = Scarta
 which-style = Quale stile?
 no-style = Nessuno stile
 
 ## Risultati
 
-no-such-result = Non hai un risultato così. Il numero sta davanti alla sua descrizione, come in: /mostra 12
-deleted = Hai eliminato quel risultato, parole e immagini. /genera disegna qualcosa di nuovo.
-not-done = Questa non è un'immagine finita. /mostra e il suo numero dicono a che punto è.
+no-such-result = Non hai un risultato con questo numero. Sta davanti alla descrizione, per esempio: /mostra 12
+deleted = Hai eliminato quel risultato, descrizione e immagini. /genera disegna qualcosa di nuovo.
+not-done = Questa non è un'immagine finita. /mostra e il suo numero ti dicono a che punto è.
 as-large-as-i-can = Questa immagine è già la più grande che so disegnare.
 picture-gone = L'immagine da cui si doveva cominciare non c'è più.
 lora-file-gone = Il file di questo LoraCode qui manca. Dillo a chi gestisce questo bot, per favore.
-too-coarse-to-split = Questo LoRA non si può dividere in pezzi abbastanza piccoli per questa piattaforma.
+too-coarse-to-split = Questo LoRA non si può dividere in file abbastanza piccoli per questa piattaforma.
 pictures-gone = Le immagini non ci sono più; disegnale di nuovo.
 result-deleted = { $result }: eliminato
 ask-to-delete = { $count ->
-    [one] { $result }: elimino per sempre questa immagine e le sue parole?
-   *[other] { $result }: elimino per sempre queste { $count } immagini e le loro parole?
+    [one] { $result }: elimino per sempre questa immagine e la sua descrizione?
+   *[other] { $result }: elimino per sempre queste { $count } immagini e la loro descrizione?
 }
-result-is-deleted = { $result } è eliminato, parole e immagini.
-one-picture-gone = L'immagine { $number } di { $result } non c'è più; si può disegnare di nuovo.
+result-is-deleted = { $result } è stato eliminato, descrizione e immagini.
+one-picture-gone = L'immagine { $number } di { $result } non c'è più; puoi disegnarla di nuovo.
 edit-prompt =
-    Ora scrivi la nuova descrizione per { $result }; il resto rimane. Quella vecchia:
+    Ora scrivi la nuova descrizione per { $result }; tutto il resto rimane. Quella vecchia:
     { $prompt }
-best-told = La più somigliante di { $count }: somiglianza { $chosen }. Le altre: { $others }.
-best-nobody = nessun viso chiaro
-best-not-told = Non ho saputo dire quale è la più somigliante, quindi eccole tutte.
-best-unknown = Non so dire quanto somigliano le immagini di { $code }: durante il suo addestramento non è stato misurato nulla. --n { $count } ne disegna { $count }, e scegli tu.
+best-told = La più somigliante su { $count }: somiglianza { $chosen }. Le altre: { $others }.
+best-nobody = nessun viso nitido
+best-not-told = Non so dire quale sia la più somigliante, quindi eccole tutte.
+best-unknown = Non posso confrontare la somiglianza delle immagini di { $code }: durante l'addestramento non è stato misurato nulla. --n { $count } ne disegna { $count }, e scegli tu.
 recipe-prompt = Descrizione: { $prompt }
-recipe-not = Senza: { $words }
+recipe-not = Da evitare: { $words }
 recipe-seed = Seme: { $seed }
 recipe-seeds = Semi: da { $seed } a { $last }
 recipe-size = Formato
 recipe-steps = Passi
 recipe-guidance = Fedeltà
 recipe-sampler = Campionatore
-recipe-redrawn = Ridisegnato
+recipe-redrawn = Riduzione del rumore
 recipe-variation-seed = Seme della variazione
 recipe-variation = Variazione
 recipe-model = Modello
@@ -347,12 +347,12 @@ recipe-strength = Forza: { $strength }
 recipe-lora = LoRA: { $lora }
 recipe-lora-steps = LoRA: { $lora }, addestrato per { $steps } passi
 recipe-hash = { $code }, hash { $hash }
-recipe-source = Fatto da { $result }
+recipe-source = Fatta a partire da { $result }
 recipe-show = Per rivederlo: /mostra { $number }
 export = { $code } come file. AUTOMATIC1111: mettilo in models/Lora e scrivi { $words }. ComfyUI: models/loras, nodo Load LoRA.
 export-parts = È troppo grande per un solo file qui: usa tutte le { $count } parti insieme, con la stessa forza.
 again = Ancora
-edit-prompt-button = Cambia parole
+edit-prompt-button = Cambia descrizione
 recipe-button = Ricetta
 variations = Variazioni
 larger = Più grande
@@ -368,16 +368,16 @@ privacy =
     Foto e immagini restano sulla macchina di chi gestisce questo bot. Non vengono mostrate ad altri, e nient'altro impara da loro. Luogo e ora vengono tolti dalle foto quando arrivano.
     Adesso: { $kept }.
     /dimenticami cancella tutto subito.
-ask-to-forget = Ti dimentico? Vengono cancellati: { $kept }. Quello che è in corso viene fermato, e sparisce anche quello che altri hanno disegnato con i tuoi LoraCode. Non si può tornare indietro. Per tenere un LoRA, prima usa /esporta.
+ask-to-forget = Ti dimentico? Vengono cancellati: { $kept }. Tutto quello che è in corso viene fermato, e sparisce anche quello che altri hanno disegnato con i tuoi LoraCode. Non si può tornare indietro. Per tenere un LoRA, prima usa /esporta.
 delete-everything = Cancella tutto
 forgotten =
-    Ricevuta: tutto quello che era tuo è stato cancellato il { $day } alle { $time } UTC.
+    Ricevuta: tutti i tuoi dati sono stati cancellati il { $day } alle { $time } UTC.
     Foto: { $photos }
     LoraCode con i loro file: { $codes }
     Immagini: { $pictures }
-    Addestramenti e disegni, con le loro parole: { $jobs }
-    Collegamenti a te su: { $platforms }
-    Quello che resta: i soli numeri di questi codici, perché nessuno li riceva di nuovo; nulla porta da loro a te. Quello che sta nella nostra chat puoi cancellarlo tu lì.
+    Addestramenti e disegni, con le loro descrizioni: { $jobs }
+    Account su: { $platforms }
+    Quello che resta: i soli numeri di questi codici, perché nessuno li riceva di nuovo; nulla li collega a te. I messaggi nella nostra chat puoi cancellarli tu lì.
 forgotten-codes = { $count } ({ $codes })
 forgotten-codes-more = { $count } ({ $codes } e altri { $more })
 forgotten-none = nessuna
@@ -396,32 +396,32 @@ kept-drawings = { $count ->
 
 ## Condivisione, segnalazioni
 
-ask-what = Scrivi dopo il codice di qualcun altro, come in: /chiedi 4071 3386
-asked-too-often = Hai chiesto tanti LoraCode quanti ne inoltro in un giorno. Chiedi di nuovo domani, per favore.
+ask-what = Dopo il comando scrivi il LoraCode di qualcun altro, per esempio: /chiedi 4071 3386
+asked-too-often = Hai chiesto tutti i LoraCode che puoi chiedere in un giorno. Chiedi di nuovo domani, per favore.
 share-in-private = Questo resta tra noi: apri una chat privata con me e premilo lì.
-share-word-unknown = Quell'invito è scaduto, o non l'ho mai dato. Chiedine uno nuovo, o scrivi /chiedi e il LoraCode.
+share-word-unknown = Quell'invito è scaduto, o non è mai esistito. Chiedine uno nuovo, o scrivi /chiedi e il LoraCode.
 share-word-too-often = Troppe parole sbagliate. Aspetta dieci minuti, per favore.
-report-what = Scrivi il codice, e in poche parole che cosa non va: /segnala 4071 3386 sono foto mie
-reported-too-often = Hai segnalato tutto quello che accetto in un giorno. Se non può aspettare, scrivi a chi gestisce questo bot.
-reported = Grazie. Ho informato chi gestisce questo bot di { $code }.
-asked-for = Se esiste un LoraCode { $code }, l'ho chiesto al suo proprietario. Ti scrivo quando lo permette.
+report-what = Scrivi il codice e, in poche parole, che cosa non va: /segnala 4071 3386 sono foto mie
+reported-too-often = Hai mandato tutte le segnalazioni che puoi mandare in un giorno. Se non può aspettare, scrivi a chi gestisce questo bot.
+reported = Grazie. Ho segnalato { $code } a chi gestisce questo bot.
+asked-for = Se esiste un LoraCode { $code }, ho chiesto al suo proprietario. Ti scrivo se lo permette.
 usable-already = Puoi disegnare con { $code }: { $how }
 share-once = Una volta
 share-always = Sempre
 share-no = No
 share-back = Revoca
 share-everybody = Tutti quelli con { $code }
-share-asked = { $who } vuole disegnare con il tuo { $code }. Non potrebbe esportarlo, rinominarlo o eliminarlo, e quello che disegna è suo. Può farlo?
+share-asked = { $who } vuole disegnare con il tuo { $code }. Non può esportarlo, rinominarlo o eliminarlo, e quello che disegna è suo. Lo permetti?
 share-may-once = { $who } può disegnare una volta con il tuo { $code }.
 share-may-always = { $who } può disegnare con il tuo { $code } finché non lo revochi.
-share-may-not = { $who } non può disegnare con il tuo { $code }. Non ti dico più che lo chiede, e a lui o lei non dico nulla.
+share-may-not = { $who } non può disegnare con il tuo { $code }. Non te lo chiederò più, e l'altra persona non ne saprà nulla.
 share-revoked = { $who } non può più disegnare con il tuo { $code }. Quello che ha disegnato resta suo.
-you-may-draw-once = Ora puoi disegnare con { $code }, una volta: { $how }
-you-may-draw-always = Ora puoi disegnare con { $code }, quante volte vuoi: { $how }
-sharing-nobody = { $code }: ci disegni solo tu.
-sharing-some = { $code }, condiviso:
+you-may-draw-once = Ora puoi disegnare una volta con { $code }: { $how }
+you-may-draw-always = Ora puoi disegnare con { $code } quante volte vuoi: { $how }
+sharing-nobody = { $code }: puoi disegnarci solo tu.
+sharing-some = Chi può disegnare con { $code }:
 sharing-how = Chi conosce il numero può chiedertelo: /chiedi { $code }. Oppure manda un link.
-sharing-link-open = Un link è aperto ancora per { $span }.
+sharing-link-open = Un link resta aperto ancora per { $span }.
 sharing-more = Altri
 sharing-make-link = Crea un link
 sharing-new-link = Nuovo link
@@ -429,48 +429,48 @@ sharing-end-link = Chiudi il link
 sharing-who = Chi ce l'ha
 share-link-address =
     { $address }
-    Su Discord mi scrivono questa parola: { $word }
-share-link-word = Mi scrivono questa parola: { $word }
+    Su Discord mi mandano questa parola: { $word }
+share-link-word = Mi mandano questa parola: { $word }
 share-link =
-    Chi ha questo può disegnare con { $code }, per { $days } giorni e { $people } persone al massimo. Ti dico di ognuna, e puoi revocarlo.
+    Chi lo riceve può disegnare con { $code }, per { $days } giorni e { $people } persone al massimo. Ti avviso per ognuna, e puoi revocarlo.
     { $how }
-link-ended = Il link di { $code } è chiuso. Chi è arrivato da lì rimane, finché non lo revochi.
+link-ended = Il link per { $code } è chiuso. Chi l'ha usato può ancora disegnare, finché non lo revochi.
 who-named = { $name } ({ $platform })
 who-nameless = Qualcuno su { $platform }
 
 ## Chi può entrare, e quanto
 
-banned = Chi gestisce questo bot te l'ha chiuso. /privacy e /dimenticami funzionano ancora.
-not-on-the-list = Questo bot serve solo le persone che il suo amministratore ha indicato. Chiedi a lui, e digli il tuo numero: { $identity }
-invitation-first-telegram = Questo bot è su invito. Mandami la parola che hai ricevuto.
-invitation-first-discord = Questo bot è su invito. Mandami la parola che hai ricevuto, in un messaggio diretto.
-invitation-first-console = Questo bot è su invito. Scrivi la parola che hai ricevuto.
+banned = Il tuo accesso a questo bot è stato bloccato. /privacy e /dimenticami funzionano ancora.
+not-on-the-list = Questo bot è solo per le persone indicate da chi lo gestisce. Chiedi l'accesso, e comunica il tuo ID: { $identity }
+invitation-first-telegram = Questo bot è solo su invito. Mandami la parola che hai ricevuto.
+invitation-first-discord = Questo bot è solo su invito. Mandami la parola che hai ricevuto, in un messaggio diretto.
+invitation-first-console = Questo bot è solo su invito. Scrivi la parola che hai ricevuto.
 trainings-used-up = { $most ->
-    [one] Puoi avere { $most } addestramento al giorno, e l'hai già avuto. Torna domani.
-   *[other] Puoi avere { $most } addestramenti al giorno, e li hai già avuti. Torna domani.
+    [one] Puoi fare { $most } addestramento al giorno, e l'hai già fatto. Torna domani.
+   *[other] Puoi fare { $most } addestramenti al giorno, e li hai già fatti. Torna domani.
 }
 pictures-used-up = { $most ->
-    [one] Puoi avere { $most } immagine all'ora. Chiedine di meno, o un po' più tardi.
-   *[other] Puoi avere { $most } immagini all'ora. Chiedine di meno, o un po' più tardi.
+    [one] Puoi avere { $most } immagine all'ora. Chiedine di meno, o riprova un po' più tardi.
+   *[other] Puoi avere { $most } immagini all'ora. Chiedine di meno, o riprova un po' più tardi.
 }
-your-code-was-taken-down = Chi gestisce questo bot ha eliminato il tuo LoraCode { $code }, con tutto quello che è stato disegnato con esso. Se pensi che sia un errore, scrivigli.
+your-code-was-taken-down = Chi gestisce questo bot ha eliminato il tuo LoraCode { $code } e tutto quello che è stato disegnato con esso. Se pensi che sia un errore, scrivigli.
 
 ## Richieste che non si possono leggere
 
 wish-example = /genera 40713386 sks person as an astronaut
 wish-wrong-code = Un LoraCode ha otto cifre, come 4071 3386. Scrivilo per primo, poi che cosa disegnare: { wish-example }
 wish-wrong-size = --size è square, portrait, landscape, oppure larghezza x altezza come 512x768: da { $least } a { $most }, a passi di { $step }.
-wish-empty = Che cosa disegno? Scrivilo dopo il codice: { wish-example }
-wish-prompt-too-long = La descrizione ha { $count } caratteri; { $most } è il massimo. Accorciala.
-wish-negative-too-long = Il testo dopo --no ha { $count } caratteri; { $most } è il massimo. Accorcialo.
+wish-empty = Che cosa devo disegnare? Scrivilo dopo il codice: { wish-example }
+wish-prompt-too-long = La descrizione ha { $count } caratteri; il limite è { $most }. Accorciala, per favore.
+wish-negative-too-long = Il testo dopo --no ha { $count } caratteri; il limite è { $most }. Accorcialo, per favore.
 wish-unknown-option = Non conosco l'opzione --{ $name }. Conosco { $options }.
-wish-twice = --{ $name } c'è due volte; tienine una.
-wish-needs-value = --{ $name } ha bisogno di un valore dopo, come in: { wish-example } --seed 7 --no blurry
+wish-twice = --{ $name } compare due volte; lasciane una.
+wish-needs-value = --{ $name } vuole un valore dopo, come in: { wish-example } --seed 7 --no blurry
 wish-sampler = --sampler è uno tra: { $samplers }.
-wish-whole = --{ $name } è un numero intero, come --{ $name } 2.
-wish-number = --{ $name } è un numero, come --{ $name } 7.5.
-wish-best = --best dice fra quante immagini ricevi la più somigliante: --best 1-of-{ $most }, oppure da 2 a { $most }.
-wish-n-and-best = --best ne disegna tante quante dice; lascia via --n.
+wish-whole = --{ $name } vuole un numero intero, come --{ $name } 2.
+wish-number = --{ $name } vuole un numero, come --{ $name } 7.5.
+wish-best = --best 1-of-{ $most } disegna { $most } immagini e manda la più somigliante; va bene da 2 a { $most }.
+wish-n-and-best = --best dice già quante disegnarne; togli --n.
 wish-range = --{ $name } va da { $low } a { $high }.
 unknown-style-near = Non conosco lo stile { $style }. Intendevi { $near }?
 unknown-style = Non conosco lo stile { $style }. Conosco { $styles }.
@@ -508,16 +508,16 @@ help-export = il file LoRA di un codice, per altri programmi
 help-queue = quello che hai in corso o in coda
 help-cancel = ferma il tuo lavoro più recente, o quello di un codice
 help-link = usa gli stessi LoraCode su un'altra piattaforma
-help-settings = formato, stile, avvisi e lingua quando non dici altro
+help-settings = formato, stile, notifiche e lingua predefiniti
 help-report = segnala un LoraCode a chi gestisce questo bot
-help-privacy = quello che tengo di te, e per quanto
-help-forgetme = cancella tutto quello che è tuo
+help-privacy = che cosa conservo di te, e per quanto
+help-forgetme = cancella tutti i tuoi dati
 help-help = questo elenco
 help-example = Esempio: { $example }
 
 telegram-start = che cosa fa questo bot
 telegram-train = crea un LoraCode da cinque foto
-telegram-generate = disegna: /genera <codice> <descrizione>, o da solo
+telegram-generate = disegna: /genera <codice> <descrizione>, o /genera da solo
 telegram-show = rivedi un risultato: /mostra <numero>
 telegram-codes = i tuoi LoraCode
 telegram-more = addestra ancora un codice: /continua <codice> 300
@@ -527,37 +527,37 @@ telegram-export = il file LoRA di un codice: /esporta <codice>
 telegram-queue = quello che hai in corso o in coda
 telegram-cancel = ferma il tuo lavoro più recente
 telegram-link = gli stessi LoraCode su un'altra piattaforma
-telegram-settings = formato, stile, avvisi, lingua
+telegram-settings = formato, stile, notifiche, lingua predefiniti
 telegram-report = segnala un LoraCode: /segnala <codice>
-telegram-privacy = quello che tengo di te, e per quanto
-telegram-forgetme = cancella tutto quello che è tuo
+telegram-privacy = che cosa conservo di te, e per quanto
+telegram-forgetme = cancella tutti i tuoi dati
 telegram-help = tutti i comandi
 
-discord-start = Che cosa fa questo bot, e quali foto vuole
-discord-start-word = Una parola che hai ricevuto, se ce l'hai
+discord-start = Che cosa fa questo bot, e quali foto servono
+discord-start-word = La parola che hai ricevuto, se ne hai una
 discord-train = Addestra su cinque foto di una persona; apre un modulo per mandarle
-discord-train-photo = Solo se il modulo non ti si apre: una foto
+discord-train-photo = Una foto, solo se il modulo non ti si apre
 discord-menu-train = Addestra su queste foto
 discord-generate = Disegna con uno dei tuoi LoraCode
 discord-generate-code = Il tuo LoraCode: otto cifre
 discord-generate-prompt = Che cosa disegnare, come: sks person as an astronaut; può contenere altri LoraCode
 discord-generate-negative = Che cosa non disegnare
-discord-generate-style = Parole pronte intorno alle tue; none: nemmeno quelle che hai impostato
+discord-generate-style = Parole pronte intorno alle tue; none: nemmeno il tuo stile predefinito
 discord-generate-size = portrait, square, landscape, o larghezza x altezza in px come 512x768
 discord-generate-count = Quante immagini
-discord-generate-best = Ne disegna tante e dà la più somigliante
+discord-generate-best = Ne disegna tante e manda la più somigliante
 discord-generate-seed = Lo stesso seme disegna di nuovo la stessa immagine
-discord-generate-steps = Quante volte ogni immagine viene rifinita
+discord-generate-steps = Per quanti passi ogni immagine viene rifinita
 discord-generate-guidance = Quanto seguire da vicino la descrizione
-discord-generate-strength = Con quanta forza partecipa il LoRA: 1 è come è stato addestrato
-discord-generate-sampler = La strada dal rumore all'immagine
+discord-generate-strength = Con quanta forza si applica il LoRA: 1 è come è stato addestrato
+discord-generate-sampler = Come il rumore diventa l'immagine
 discord-show = Rivedi uno dei tuoi risultati, con le immagini e i pulsanti
 discord-show-id = Il numero nel testo del risultato, come #123
 discord-export = Il file di uno dei tuoi LoraCode, per AUTOMATIC1111 e ComfyUI
 discord-export-code = Il tuo LoraCode: otto cifre
 discord-more = Addestra ancora uno dei tuoi LoraCode
 discord-more-code = Il tuo LoraCode: otto cifre
-discord-more-steps = Per quanti altri passi
+discord-more-steps = Quanti altri passi
 discord-replace = Sostituisci una foto di un LoraCode e addestralo ancora
 discord-replace-code = Il tuo LoraCode: otto cifre
 discord-replace-photo = Quale foto: il suo numero nella serie
@@ -572,34 +572,34 @@ discord-cancel = Ferma il tuo lavoro più recente, o quello di un LoraCode
 discord-cancel-code = Solo il lavoro di questo LoraCode
 discord-link = Usa gli stessi LoraCode su un'altra piattaforma
 discord-link-word = La parola che ti ho mostrato sull'altra piattaforma; lasciala vuota per averne una
-discord-settings = Formato, stile, avvisi e lingua quando non dici altro
-discord-privacy = Quello che tengo di te, e per quanto
-discord-forgetme = Cancella tutto quello che è tuo
+discord-settings = Formato, stile, notifiche e lingua predefiniti
+discord-privacy = Che cosa conservo di te, e per quanto
+discord-forgetme = Cancella tutti i tuoi dati
 discord-help = Che cosa so fare
 
 form-photos = Addestra su cinque foto
 form-photos-label = Cinque foto di una persona
 form-photos-about = JPEG, PNG, WebP o HEIC, fino a 20 MB. Cancellate a fine addestramento, se non scegli altro.
 form-draft = Disegna un'immagine
-form-prompt = Disegnalo con altre parole
+form-prompt = Disegna con una nuova descrizione
 form-prompt-label = Che cosa disegnare
 
 ## Quello che non viene preso o mostrato
 
 photo-shows-nudity = Questa foto sembra mostrare nudità, quindi non l'ho presa. Mandane una con i vestiti. Se mi sbaglio, un'altra foto della stessa scena può andare bene.
 photo-not-checked = Ora non ho potuto controllare questa foto, quindi non l'ho presa. Mandala di nuovo più tardi, per favore.
-withheld = Non mostrata: il controllo di questo bot l'ha presa per nudità. Disegnala di nuovo, vestita.
-no-pictures-here = In questa chat non posso mandare immagini; /mostra nella nostra chat privata le porta.
-withheld-unseen = Non mostrata: ora il controllo di questo bot non ha potuto guardarla. /mostra e il suo numero ci riprovano.
+withheld = Non mostrata: il controllo di questo bot l'ha presa per nudità. Riprova con dei vestiti nella descrizione.
+no-pictures-here = In questa chat non posso mandare immagini; usa /mostra nella nostra chat privata per vederle.
+withheld-unseen = Non mostrata: ora questo bot non ha potuto controllarla. Per riprovare: /mostra e il suo numero.
 queue-full = { $count ->
     [one] La coda è piena, con { $count } lavoro. Chiedi di nuovo tra circa { $span }, per favore.
    *[other] La coda è piena, con { $count } lavori. Chiedi di nuovo tra circa { $span }, per favore.
 }
 chat-full = { $count ->
-    [one] Ho { $count } lavoro di questa chat in coda, ed è il massimo. Chiedi di nuovo tra circa { $span }, o scrivimi in privato.
-   *[other] Ho { $count } lavori di questa chat in coda, ed è il massimo. Chiedi di nuovo tra circa { $span }, o scrivimi in privato.
+    [one] Questa chat ha { $count } lavoro in coda, ed è il limite. Chiedi di nuovo tra circa { $span }, o scrivimi in privato.
+   *[other] Questa chat ha { $count } lavori in coda, ed è il limite. Chiedi di nuovo tra circa { $span }, o scrivimi in privato.
 }
-not-drawn-here = Chi gestisce questo bot non fa disegnare “{ $words }”. Chiedi qualcos'altro, per favore.
+not-drawn-here = “{ $words }” è bloccato su questo bot. Chiedi qualcos'altro, per favore.
 
 ## Foto che il consigliere ha guardato
 
@@ -609,23 +609,23 @@ photos-doubtful = Le hai tutte e cinque, e non ho ancora cominciato: guarda prim
 photos-all-five = Le hai tutte e cinque.
 codes-more = e altri { $more }
 coach-not-seen = Non ho potuto guardare bene la foto { $number }. Puoi usarla, o mandarla di nuovo.
-coach-no-face = Non vedo un viso chiaro nella foto { $number }: mandane una con il viso di fronte.
+coach-no-face = Non vedo un viso nitido nella foto { $number }: mandane una con il viso di fronte.
 coach-more-faces = La foto { $number } mostra { $faces } persone: ritagliala a una sola, o mandane un'altra.
 coach-faces-behind = C'è qualcuno sullo sfondo della foto { $number }: ritagliala, o usala così com'è.
 coach-face-small = Il viso nella foto { $number } è largo { $face_px } pixel, e me ne servono { $wanted_px }: mandane una più da vicino, o il file originale.
 coach-face-far = Il viso nella foto { $number } è lontano: ritagliala più da vicino, o usala così com'è.
-coach-face-cut = Il viso nella foto { $number } è tagliato dal bordo: meglio una che lo mostra tutto.
+coach-face-cut = Il viso nella foto { $number } è tagliato dal bordo: meglio una che lo mostri tutto.
 coach-blurred = La foto { $number } è sfocata: mandane una più nitida.
-coach-blurred-mild = La foto { $number } è un po' morbida: meglio una più nitida.
+coach-blurred-mild = La foto { $number } è un po' sfocata: meglio una più nitida.
 coach-dark = La foto { $number } è scura: mandane una con più luce sul viso.
 coach-dark-mild = La foto { $number } è un po' scura: meglio più luce sul viso.
-coach-blown-out = La foto { $number } ha troppa luce: il { $percent } % del viso è bianco. Mandane un'altra.
-coach-blown-out-mild = La foto { $number } è molto chiara: il { $percent } % del viso è tutto bianco.
-coach-small = La foto { $number } ha solo { $short_px } pixel sul lato corto, e { $wanted_px } sono meglio: manda il file originale, se puoi.
-coach-other-person = La foto { $number } sembra mostrare qualcun altro: mandane un'altra.
+coach-blown-out = La foto { $number } ha troppa luce: il { $percent }% del viso è bianco. Mandane un'altra.
+coach-blown-out-mild = La foto { $number } è molto chiara: il { $percent }% del viso è bianco puro.
+coach-small = La foto { $number } ha solo { $short_px } pixel sul lato corto, e { $wanted_px } sarebbero meglio: manda il file originale, se puoi.
+coach-other-person = La foto { $number } sembra mostrare un'altra persona: mandane un'altra.
 coach-unsure-person = Non sono sicuro che la foto { $number } mostri la stessa persona delle altre. È così?
 coach-same-picture = La foto { $number } è la stessa immagine della foto { $photo }: mandane un'altra.
-coach-much-alike = La foto { $number } somiglia molto alla foto { $photo }: un altro momento insegnerebbe di più.
+coach-much-alike = Le foto { $photo } e { $number } sono quasi identiche; una diversa aiuterebbe di più.
 mark-not-seen = non vista
 mark-no-face = senza viso
 mark-more-faces = { $faces } persone

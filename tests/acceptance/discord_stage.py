@@ -351,7 +351,7 @@ def shown(result: InteractionResult) -> discord.Message:
 def said(pressed: InteractionResult) -> str:
     """What the person reads in a message of its own after a press."""
     (answer,) = pressed.followups
-    assert answer.ephemeral or answer.message.guild is None, "others read along"
+    assert answer.ephemeral or answer.message.guild is None, "others can read along"
     return str(answer.content)
 
 

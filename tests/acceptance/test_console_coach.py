@@ -19,6 +19,6 @@ async def test_a_set_with_a_bad_photo_ends_in_a_better_one(tmp_path: Path) -> No
         (folder / f"{number}.png").write_bytes(photo.data or b"")
     (tmp_path / "better.png").write_bytes(good[4].data or b"")
     async with console(tmp_path / "data", FakeBackend(picture=png()), ColourAnalyzer()) as person:
-        await person.types(str(folder), r"Photo 5 seems to show somebody else[^\n]*\n[^\n]*Start over\n")
+        await person.types(str(folder), r"Photo 5 seems to show someone else[^\n]*\n[^\n]*Start over\n")
         await person.presses("✕ 5", "4 of 5")
         await person.types(str(tmp_path / "better.png"), r"\d{4} \d{4} is ready")

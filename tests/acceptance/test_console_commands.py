@@ -120,13 +120,13 @@ async def test_a_code_is_used_named_exported_and_deleted_also_after_a_restart(tm
         await person.types("/export 00000001", translate("unknown-code"))
         await person.presses("Rename", "write")
         await person.types("Sunny", "Sunny(?s:.*)All my codes\n")
-        await person.presses("Generate", "Now write what to draw(?s:.*)Drop\n")
+        await person.presses("Generate", "Now write what to draw(?s:.*)Discard\n")
         await person.presses("Style", "Which style(?s:.*)No style\n")
-        await person.presses("Oil painting", "style: Oil painting(?s:.*)Drop\n")
+        await person.presses("Oil painting", "style: Oil painting(?s:.*)Discard\n")
         await person.presses("Style: Oil painting", "Which style(?s:.*)No style\n")
-        await person.presses("No style", "style: none(?s:.*)Drop\n")
-        await person.presses("Drop", translate("draft-dropped"))
-        await person.presses("Drop", translate("draft-gone"))
+        await person.presses("No style", "style: none(?s:.*)Discard\n")
+        await person.presses("Discard", translate("draft-dropped"))
+        await person.presses("Discard", translate("draft-gone"))
         await person.types("/show 999", translate("no-such-result"))
         await person.types("/codes", r"\] Sunny(?s:.*?)\n")
         await person.presses("Sunny", "trigger: sks person(?s:.*)All my codes\n")
@@ -154,7 +154,7 @@ async def test_every_option_reaches_the_worker(tmp_path: Path) -> None:
     card = FakeBackend(picture=png())
     async with console(tmp_path / "data", card) as person:
         code = await trained(person, tmp_path / "album")
-        await person.presses("Generate", "Now write what to draw(?s:.*)Drop\n")
+        await person.presses("Generate", "Now write what to draw(?s:.*)Discard\n")
         await person.types(
             f"/generate {code} a boat --n 2 --size portrait --seed 7 --no fog, rain --steps 12 --guidance 6.5"
             " --strength 0.8 --style oil --sampler euler a",
@@ -194,16 +194,16 @@ async def test_sharing_is_decided_by_numbers(person: Console, tmp_path: Path) ->
         friend = Requester(await ledger.accounts.get_or_create(who), f"Other {number}", who.private_address)
         assert await ledger.sharing.accept_share_link(friend, "ABCDEFGHJKLM") == code
     person.app.direct_message_sender.wake()
-    await person.reads(r"Other 108(?s:.*?)Everybody with[^\n]*\n")  # a letter brings buttons of its own
+    await person.reads(r"Other 108(?s:.*?)Everyone with[^\n]*\n")  # a letter brings buttons of its own
     await person.types("/codes", r"\[1\] \d{4} \d{4}(?s:.*?)\n")
     await person.presses(f"{code[:4]} {code[4:]}", "Share(?s:.*)All my codes\n")
     await person.presses("Share", r"(?s:.*)Back\n")
     await person.presses("More", r"(?s:.*)Back\n")
-    await person.types("1", r"may draw with your(?s:.*?)Everybody with[^\n]*\n")
+    await person.types("1", r"may draw with your(?s:.*?)Everyone with[^\n]*\n")
     await person.presses("Take it back", "can no longer draw(?s:.*?)Back\n")
     await person.presses("Back", r"(?s:.*)Back\n")
     await person.presses("New link", r"share_[A-Z0-9]{12}(?s:.*?)Who has it\n")
-    await person.presses("End the link", "is over")
+    await person.presses("End link", "has ended")
     await person.types("/ask 4071 3386", "I have asked its owner")
     await person.types("/report 4071 3386 mine", "Thank you")
 

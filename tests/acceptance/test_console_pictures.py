@@ -149,7 +149,7 @@ async def test_everything_that_can_be_done_with_a_result(tmp_path: Path) -> None
         assert "under the sea" in await person.types("under the sea", RESULT)
 
         await person.types(f"/show {number}", RESULT)
-        recipe = await person.presses("Recipe", r"Prompt: on the moon\n(?:.*\n)*?Bring it back: /show \d+")
+        recipe = await person.presses("Recipe", r"Prompt: on the moon\n(?:.*\n)*?See it again: /show \d+")
         assert "Seed: 7 to 8" in recipe
         assert "Style: Oil painting" in recipe
         assert recipe.endswith(number)
@@ -158,7 +158,7 @@ async def test_everything_that_can_be_done_with_a_result(tmp_path: Path) -> None
     async with console(data, card) as person:
         shown = await person.types(f"/show {number}", RESULT)
         await person.presses("Delete", r"for good\?\n  \[1\] Delete\n")
-        await person.types("1", "is deleted, words and pictures")
+        await person.types("1", "is deleted, prompt and pictures")
         assert not any(Path(path).exists() for path in re.findall(r"picture: (\S+)", shown))
         await person.types(f"/show {number}", "You deleted that result")
 
@@ -176,11 +176,11 @@ async def test_generate_alone_is_put_together_by_buttons(tmp_path: Path) -> None
         (album / f"{number}.png").write_bytes(photo)
     async with console(tmp_path / "data", card) as person:
         await person.types(str(album), r"\d{4} \d{4} is ready")
-        await person.types("/generate", "Now write what to draw.(?s:.*)Drop\n")
+        await person.types("/generate", "Now write what to draw.(?s:.*)Discard\n")
         await person.presses("Style", r"Which style\?(?s:.*)No style\n")
-        await person.presses("Oil painting", "style: Oil painting(?s:.*)Drop\n")
-        await person.presses("Portrait", "size: portrait(?s:.*)Drop\n")
-        await person.presses("4 pictures", "pictures: 4(?s:.*)Drop\n")
+        await person.presses("Oil painting", "style: Oil painting(?s:.*)Discard\n")
+        await person.presses("Portrait", "size: portrait(?s:.*)Discard\n")
+        await person.presses("4 pictures", "pictures: 4(?s:.*)Discard\n")
         result = await person.types("on the moon", RESULT)
         assert result.count("picture: ") == 4
         request = last_request(card)

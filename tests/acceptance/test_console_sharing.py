@@ -35,15 +35,15 @@ async def test_an_owner_at_the_console_is_asked_and_decides(tmp_path: Path) -> N
         await person.types("1", "Share")
         await person.presses("Share", r"Bert \(Telegram\): always(?s:.*)Back\n")
         await person.presses("Make a link", r"share_[A-Z0-9]{12}\n")
-        await person.presses("End the link", "is over")
+        await person.presses("End link", "has ended")
 
 
 async def test_the_person_at_the_console_asks_and_reports(tmp_path: Path) -> None:
     async with console(tmp_path / "data", FakeBackend(picture=png())) as person:
         await person.types("/ask 4071 3386", "If there is a LoraCode 4071 3386, I have asked its owner")
-        await person.types("/ask", "Write the code of somebody else's")
-        await person.types("share_AAAAAAAAAAAA", "That invitation is over")
-        await person.types("/start share_AAAAAAAAAAAA", "That invitation is over")
+        await person.types("/ask", "After the command, write someone else's LoraCode")
+        await person.types("share_AAAAAAAAAAAA", "That invitation has expired")
+        await person.types("/start share_AAAAAAAAAAAA", "That invitation has expired")
         await person.types("/report 4071 3386 mine", "Thank you")
         await person.reads("console:me reports 4071 3386: mine")
         await person.types("/reports", "4071 3386 console:me mine")

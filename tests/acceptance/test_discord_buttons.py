@@ -78,8 +78,8 @@ async def test_every_guest_of_many_is_found_on_a_page_and_a_link_is_ended(stage:
     assert "can no longer draw" in shown(await stage.anna.click(card, label="Take it back")).content
     await stage.anna.click(card, label="Back")
     made = (await stage.anna.click(card, label="New link")).followups[0].message
-    ended = shown(await stage.anna.click(made, label="End the link"))
-    assert "is over" in ended.content
+    ended = shown(await stage.anna.click(made, label="End link"))
+    assert "has ended" in ended.content
     assert await stage.bot.ledger.sharing.accept_share_link(friend, "ABCDEFGHJKLM") is None
 
 
@@ -93,7 +93,7 @@ async def test_a_style_is_chosen_for_a_draft_and_given_up_again(stage: Stage) ->
         draft = shown(await stage.anna.click(draft, label=label))
     assert "style: none" in draft.content
     assert "pictures: 4" in draft.content
-    assert shown(await stage.anna.click(draft, label="Drop")).content == translate("draft-dropped")
+    assert shown(await stage.anna.click(draft, label="Discard")).content == translate("draft-dropped")
 
 
 @pytest.mark.covers(

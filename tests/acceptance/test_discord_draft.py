@@ -51,7 +51,7 @@ async def test_alone_it_is_put_together_by_buttons_and_a_form(stage: Stage) -> N
     assert f"With {format_code(code)}" in draft.content
     assert labels(draft) == [
         *("Style", "Square", "Portrait", "Landscape", "✓ 1 picture", "2 pictures", "4 pictures"),
-        *(WRITE, "Drop"),
+        *(WRITE, "Discard"),
     ]
     for label in ("Portrait", "2 pictures", "Style", "Oil painting"):
         assert shown(await stage.anna.click(draft, label=label)).id == draft.id
@@ -152,10 +152,10 @@ async def test_a_draft_that_was_dropped_opens_no_form_and_takes_none(stage: Stag
     await stage.trained()
     draft = shown(await asked(stage))
     form = await stage.anna.click(draft, label=WRITE)
-    assert shown(await stage.anna.click(draft, label="Drop")).content == translate("draft-dropped")
+    assert shown(await stage.anna.click(draft, label="Discard")).content == translate("draft-dropped")
     assert text_of(await stage.anna.submit_modal(form, {"prompt": "a boat"})) == translate("draft-gone")
     other = shown(await asked(stage))
-    await stage.anna.click(shown(await asked(stage)), label="Drop")
+    await stage.anna.click(shown(await asked(stage)), label="Discard")
     pressed = await stage.anna.click(other, label=WRITE)
     assert pressed.modal is None
     assert (text_of(pressed), pressed.ephemeral) == (translate("draft-gone"), True)

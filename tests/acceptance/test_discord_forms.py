@@ -56,7 +56,7 @@ async def test_a_form_that_comes_back_after_its_result_was_deleted_is_told(stage
 async def test_a_form_with_nothing_in_it_to_draw_is_told(stage: Stage) -> None:
     shown = await stage.anna.click(await stage.drawn(), label="Edit prompt")
     answer = await stage.anna.submit_modal(shown, {"prompt": "\u200b \u200b"})
-    assert "What shall I draw?" in text_of(answer)
+    assert "What should I draw?" in text_of(answer)
     assert len(stage.public()) == 1
 
 

@@ -56,7 +56,7 @@ async def test_a_person_without_consent_is_asked_first(stage: Stage) -> None:
     message = await posted(stage, photos(5))
     answer = await carla.context_menu(stage.channel, ENTRY, message)
     assert answer.ephemeral
-    assert "agree" in text_of(answer)
+    assert "Please confirm" in text_of(answer)
     assert not stage.backend.requests
 
 

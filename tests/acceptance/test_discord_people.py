@@ -20,7 +20,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 @pytest.mark.covers("discord", "/queue")
 async def test_queue_lists_what_waits(stage: Stage) -> None:
-    assert "Nothing of yours" in text_of(await stage.anna.slash(stage.channel, "queue"))
+    assert "You have nothing" in text_of(await stage.anna.slash(stage.channel, "queue"))
     await stage.form(photos(5))
     listed = shown(await stage.anna.slash(stage.channel, "queue"))
     assert "in line: number 1" in listed.content

@@ -48,7 +48,7 @@ async def test_once_is_one_generation_also_after_a_restart(stage: Stage) -> None
     assert labels(question) == ["Once", "Always", "No"]
     await stage.restart()
     await stage.anna_alone.click(question, label="Once")
-    assert labels(stage.dms()[-1]) == ["Always", "Take it back", f"Everybody with {code[:4]} {code[4:]}"]
+    assert labels(stage.dms()[-1]) == ["Always", "Take it back", f"Everyone with {code[:4]} {code[4:]}"]
     await stage.tell()
     assert f"once: /generate code:{code}" in berts_dms(stage)[-1]
     await stage.bert.slash(stage.channel, "generate", code=code, prompt="a boat")
@@ -78,7 +78,7 @@ async def test_a_share_link_lets_people_draw_until_it_is_revoked(stage: Stage) -
     await stage.anna.click(card, label="Share")
     made = said(await stage.anna.click(card, label="Make a link"))
     # As it is copied from Discord, with the mark that keeps it from being read as italics.
-    found = re.search(r"They write me this word: (share\\_[A-Z0-9]{12})", made)
+    found = re.search(r"They send me this word: (share\\_[A-Z0-9]{12})", made)
     assert found is not None, made
     assert "You can draw with" in text_of(await stage.bert.slash(stage.channel, "ask", code=found[1]))
     await stage.tell()

@@ -155,7 +155,7 @@ async def test_a_button_of_a_set_pressed_twice_is_done_once(stage: Stage) -> Non
     six = shown(await stage.form(photos(6)))
     for _ in range(2):
         pressed = await stage.anna.click(six, label="Use the first five")
-    assert said(pressed).startswith("No photos of yours are waiting.")
+    assert said(pressed).startswith("You have no photos waiting.")
     await stage.work()
     assert len(stage.backend.requests) == 1
 

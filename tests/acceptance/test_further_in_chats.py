@@ -42,19 +42,19 @@ async def test_on_telegram_five_new_photos_train_the_same_code_further_also_afte
         await anna.presses(wanted, f"Not for {code[:4]} {code[4:]}")
         await until(lambda: "They show: person" in wanted.text)
         await anna.says(f"/more {code} 200")
-        await anna.hears("for 200 steps")
+        await anna.hears("for 200 more steps")
         await stage.stop()
         await stage.start()
         await anna.sends_photos(PHOTOS[1:6])
         await anna.hears("for 200 more steps")
-        await anna.hears("more steps, and your photos are deleted")
+        await anna.hears("more steps, and your photos have been deleted")
         request = stage.card.requests[-1]
         assert isinstance(request, TrainRequest)
         assert request.initial_lora is not None
         await anna.says(f"/replace {code} 4")
         await anna.hears("are deleted, as I promised")
         await anna.says("/settings")
-        settings = await anna.hears("Photos: deleted when their training ends")
+        settings = await anna.hears("Photos: deleted when the training ends")
         await anna.presses(settings, "Keep photos 7 days")
         await until(lambda: "until they are seven days old" in settings.text)
 
@@ -78,10 +78,10 @@ async def test_on_discord_kept_photos_begin_at_once(tmp_path: Path) -> None:
         await stage.work()
         assert "and I keep your photos" in stage.dms()[-1].content
         asked = shown(await stage.anna.slash(stage.channel, "replace", code=code, photo=2))
-        assert "takes the place of number 2" in asked.content
+        assert "replaces number 2" in asked.content
         await stage.album(photos(1, first=8))
         await stage.work()
-        assert "has learnt for 3 more steps" in stage.dms()[-1].content
+        assert "has trained for 3 more steps" in stage.dms()[-1].content
 
 
 @pytest.mark.covers("discord", "[more:*]", "[set:*:anew]", "restart")
@@ -93,7 +93,7 @@ async def test_on_discord_photos_asked_for_a_code_are_of_a_new_one_instead_also_
         listed = shown(await stage.anna.slash(stage.channel, "codes"))
         card = shown(await stage.anna.click(listed, label=format_code(code)))
         wanted = (await stage.anna.click(card, label="Train further")).followups[0].message
-        assert f"They train {format_code(code)} further" in wanted.content
+        assert f"These photos will train {format_code(code)}" in wanted.content
         await stage.restart()
         left = shown(await stage.anna.click(wanted, label=f"Not for {format_code(code)}"))
         assert (left.id, "They show: person" in left.content) == (wanted.id, True)
@@ -115,12 +115,12 @@ async def test_at_the_console_kept_photos_begin_at_once_and_one_is_swapped(tmp_p
         await person.types("/settings", "Size: square(?s:.*)Keep photos 7 days\n")
         await person.presses("Keep photos 7 days", "until they are seven days old")
         code = (await person.types(str(folder), r"\d{4} \d{4} is ready"))[:9]
-        learnt = f"{code} has learnt for 3 more steps"
+        learnt = f"{code} has trained for 3 more steps"
         await person.types("/codes", rf"\] {code}[^\n]*\n")
         await person.presses(code, "trigger: sks person(?s:.*)All my codes\n")
-        await person.presses("Train further", f"I train {code} for 300 more steps(?s:.*){learnt}")
-        await person.types(f"/more {code} 200", f"I train {code} for 200 more steps(?s:.*){learnt}")
-        await person.types(f"/replace {code} 4", "takes the place of number 4(?s:.*)Start over\n")
+        await person.presses("Train further", f"I am training {code} for 300 more steps(?s:.*){learnt}")
+        await person.types(f"/more {code} 200", f"I am training {code} for 200 more steps(?s:.*){learnt}")
+        await person.types(f"/replace {code} 4", "replaces number 4(?s:.*)Start over\n")
         await person.presses(f"Not for {code}", "They show: person")
-        await person.types(f"/replace {code} 4", "takes the place of number 4")
+        await person.types(f"/replace {code} 4", "replaces number 4")
         await person.types(str(tmp_path / "other.png"), learnt)

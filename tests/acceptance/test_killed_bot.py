@@ -49,7 +49,7 @@ async def test_a_killed_bot_has_its_set_its_queue_and_its_notices_when_it_is_sta
         async with program(server, tmp_path):
             for each in (anna, bert):
                 await each.says("/start")
-                await each.presses(await each.hears("Do you agree"), "I agree")
+                await each.presses(await each.hears("Please confirm"), "I agree")
             await anna.sends_photos(PHOTOS[:3])
             await anna.hears("3 of 5")
             await bert.sends_photos(PHOTOS[:5])

@@ -41,7 +41,7 @@ async def test_on_telegram_the_app_s_language_is_spoken_from_the_first_word_to_t
         await anna.says("ciao")
         await anna.hears(italian("unknown-command"))
         await anna.sends_photos(PHOTOS[:5])
-        await anna.hears("è pronto, e le tue foto sono cancellate.")
+        await anna.hears("è pronto, e le tue foto sono state cancellate.")
         await stage.bert.says("/queue")
         await stage.bert.hears(translate("nothing-waits"))
 
@@ -110,7 +110,7 @@ def test_discord_s_locale_of_whoever_acts_goes_to_the_studio() -> None:
 @pytest.mark.covers("console", "[settings:*:language=*]")
 async def test_at_the_console_commands_are_understood_in_every_language(tmp_path: Path) -> None:
     async with console(tmp_path / "data", FakeBackend(picture=png())) as typing:
-        await typing.types("/impostazioni", "Language: English, as your app(?s:.*)Italiano")
+        await typing.types("/impostazioni", "Language: English, same as your app(?s:.*)Italiano")
         await typing.presses("Italiano", "Lingua: Italiano\n")
         await typing.types("/queue", italian("nothing-waits"))
 

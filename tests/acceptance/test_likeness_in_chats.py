@@ -15,7 +15,7 @@ from tests.acceptance.test_console_pictures import console
 from tests.support.engine import png
 from tests.support.services import album
 
-TOLD = "The most alike of 4: likeness 90%. The others: 40%, 20%, 50%."
+TOLD = "The best match of 4: likeness 90%. The others: 40%, 20%, 50%."
 
 
 def measured(card: FakeBackend) -> FakeBackend:
@@ -47,7 +47,7 @@ async def test_on_discord(tmp_path: Path) -> None:
         measured(stage.backend)
         await stage.form(photos(5))
         await stage.work()
-        assert "likeness 90%" in stage.dms()[-1].content
+        assert "likeness is 90%" in stage.dms()[-1].content
         code = await stage.code()
         listed = shown(await stage.anna.slash(stage.channel, "codes"))
         card = shown(await stage.anna.click(listed, label=f"{code[:4]} {code[4:]}"))

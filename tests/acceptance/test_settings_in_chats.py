@@ -55,7 +55,7 @@ async def test_in_a_group_of_telegram_nobody_changes_another_s_settings(tmp_path
         [card] = await until(lambda: stage.anna.sees_in(GROUP))
         assert await stage.bert.presses(card, "Portrait") == translate("stale-button")
         await stage.anna.presses(card, "Silent")
-        await until(lambda: "Notices: silent" in card.text)
+        await until(lambda: "Notifications: silent" in card.text)
 
 
 @pytest.mark.covers(
@@ -68,7 +68,7 @@ async def test_on_discord_what_is_set_is_drawn_and_notices_make_no_sound(tmp_pat
         card = shown(answer)
         await stage.restart()
         assert "Size: landscape" in shown(await stage.anna.click(card, label="Landscape")).content
-        assert "Notices: silent" in shown(await stage.anna.click(card, label="Silent")).content
+        assert "Notifications: silent" in shown(await stage.anna.click(card, label="Silent")).content
         code = await stage.trained()
         assert stage.dms()[-1].flags.suppress_notifications
         await stage.drawn(code)
@@ -95,8 +95,8 @@ async def test_at_the_console_settings_are_pressed_by_number(tmp_path: Path) -> 
     async with console(tmp_path / "data", FakeBackend(picture=png())) as person:
         await person.types("/settings", "Size: square(?s:.*)Silent[^\n]*\n")
         await person.presses("Portrait", "Size: portrait(?s:.*)Silent[^\n]*\n")
-        await person.presses("Silent", "Notices: silent(?s:.*)Silent[^\n]*\n")
-        await person.presses("Style", "Which style(?s:.*)No style\n")
+        await person.presses("Silent", "Notifications: silent(?s:.*)Silent[^\n]*\n")
+        await person.presses("Style", "Default style(?s:.*)No style\n")
         await person.presses("Oil painting", "Style: Oil painting(?s:.*)Silent[^\n]*\n")
-        await person.presses("Style: Oil painting", "Which style(?s:.*)No style\n")
+        await person.presses("Style: Oil painting", "Default style(?s:.*)No style\n")
         await person.presses("No style", "Style: none")

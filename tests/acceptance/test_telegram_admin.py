@@ -128,7 +128,7 @@ async def test_a_banned_person_reads_so_and_may_come_back(stage: Stage, admin: P
     await admin.says(f"/ban telegram:{stage.anna.id}")
     await admin.hears("Closed to telegram:7")
     await stage.anna.sends_photos(PHOTOS[:5])
-    await stage.anna.hears("has closed it to you")
+    await stage.anna.hears("You have been banned from this bot")
     await stage.stop()
     await stage.start()
     await stage.anna.says("/train")

@@ -40,7 +40,7 @@ async def test_a_set_with_a_bad_photo_ends_in_a_better_one(stage: Stage) -> None
 @pytest.mark.covers("telegram", "[first5]", "by somebody else")
 async def test_a_person_who_insists_gets_the_training(stage: Stage) -> None:
     await stage.anna.sends_photos([*GOOD[:4], painted(NOBODY).data or b""])
-    card = await stage.anna.hears("no clear face on photo 5")
+    card = await stage.anna.hears("no clear face in photo 5")
     await stage.bert.sends_action(card, next(a for _, a in card.buttons if a == "first5"))
     assert not stage.card.requests, "it is not Bert's"
     await stage.anna.presses(card, "Use them anyway")

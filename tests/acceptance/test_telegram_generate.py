@@ -192,7 +192,7 @@ async def test_a_style_can_be_taken_back(stage: Stage) -> None:
 async def test_a_dropped_draft_takes_no_prompt(stage: Stage) -> None:
     await trained(stage.anna)
     options = await says_and_hears(stage.anna, "/generate")
-    await pressed(stage.anna, options, "Drop")
+    await pressed(stage.anna, options, "Discard")
     assert options.text == translate("draft-dropped")
     assert options.buttons == []
     assert (await says_and_hears(stage.anna, "a boat")).text == translate("unknown-command")

@@ -40,7 +40,7 @@ async def test_an_album_that_answers_the_bot_is_taken_and_shown_in_private_alone
     assert "https://t.me/loracode_bot?start=train" in how.text
     await stage.anna.sends_photos(PHOTOS[:3], chat=GROUP, to=how)
     (card,) = await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "3 of 5" in each.text])
-    assert not card.photos, "others read along"
+    assert not card.photos, "others can read along"
     assert card.answers is not None
     await stage.anna.says("/start train")
     shown = await stage.anna.hears("3 of 5")
@@ -142,7 +142,7 @@ async def test_the_first_message_of_a_topic_is_answered_by_nobody(stage: Stage) 
     await stage.anna.sends_photos(PHOTOS[:2], chat=GROUP, reply_to_message=opened, **TOPIC)
     await stage.anna.says("/queue", chat=GROUP, **TOPIC)
     await until(lambda: len(stage.anna.sees_in(GROUP)) == 2)
-    assert "Nothing of yours" in stage.anna.sees_in(GROUP)[1].text
+    assert "You have nothing" in stage.anna.sees_in(GROUP)[1].text
 
 
 async def notice_in_the_group(stage: Stage) -> Shown:

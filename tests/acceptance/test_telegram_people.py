@@ -76,7 +76,7 @@ async def test_start_shows_five_examples_as_one_picture_then_asks_for_consent(st
 async def test_consent_comes_before_the_first_photo(stage: Stage) -> None:
     carla = Person(stage.server, 9)
     await carla.sends_photos(PHOTOS[:2])
-    asked = await carla.hears("I kept none of these")
+    asked = await carla.hears("I have not kept any of these yet")
     await carla.presses(asked, "I agree")
     await carla.hears("Thank you. Send me five photos")
     await carla.sends_photos(PHOTOS[:2])

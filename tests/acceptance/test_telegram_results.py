@@ -68,7 +68,9 @@ async def test_a_group_that_lets_nobody_send_pictures_is_told_where_they_are(
     stage.server.refusals["sendPhoto"] = [] if is_edited else [no_right]
     stage.card.proceed_event.set()
     told = await until(
-        lambda: [each for each in stage.anna.sees_in(GROUP) if "I may send no pictures" in each.text]
+        lambda: [
+            each for each in stage.anna.sees_in(GROUP) if "I am not allowed to send pictures" in each.text
+        ]
     )
     assert (told[0] == card) == is_edited
     assert not told[0].photos

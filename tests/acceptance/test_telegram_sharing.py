@@ -50,7 +50,7 @@ async def link_of(stage: Stage, code: LoraCode) -> tuple[str, Shown]:
     """Anna makes a link; gives what stands behind /start, and the message with it."""
     card = await card_of(stage, code)
     await stage.anna.presses(card, "Share")
-    await until(lambda: "you alone draw with it" in card.text)
+    await until(lambda: "only you can draw with it" in card.text)
     await stage.anna.presses(card, "Make a link")
     shown = await stage.anna.hears("https://t.me/")
     found = re.search(r"https://t\.me/loracode_bot\?start=(share_[A-Z0-9]{12})\n", shown.text)
@@ -111,8 +111,8 @@ async def test_a_deep_link_opens_the_bot_and_lets_a_stranger_draw(stage: Stage) 
     told = await stage.anna.hears("Person 9 (Telegram) may draw with your")
     await stage.stop()
     await stage.start()
-    await stage.anna.presses(shown, "End the link")
-    await until(lambda: "is over" in shown.text)
+    await stage.anna.presses(shown, "End link")
+    await until(lambda: "has ended" in shown.text)
     await stage.bert.says(f"/start {word}")
     await stage.bert.hears(translate("share-word-unknown"))
     stage.card.proceed_event.clear()  # else its card may be a picture before anybody looks
@@ -122,7 +122,7 @@ async def test_a_deep_link_opens_the_bot_and_lets_a_stranger_draw(stage: Stage) 
     await stage.anna.presses(told, "Take it back")
     await until(lambda: "can no longer draw" in told.text)
     await stage.anna.presses(told, "Back")
-    await until(lambda: "you alone draw with it" in told.text)
+    await until(lambda: "only you can draw with it" in told.text)
 
 
 async def test_in_a_group_sharing_is_for_its_owner_alone(stage: Stage) -> None:

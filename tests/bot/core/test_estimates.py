@@ -122,7 +122,7 @@ def test_while_the_bot_is_paused_nothing_is_promised_to_who_waits() -> None:
     queue = QueueState(1, is_paused=True, throughput=Throughput(None, 600.0))
     assert (
         format_time_left(estimate_from_queue(queue, QUEUED, NOW).remaining_s)
-        == "it begins when the bot goes on: it is paused just now"
+        == "the bot is paused; it starts when the bot resumes"
     )
     assert estimate_from_queue(queue, RUNNING, NOW).remaining_s == 2400, "what runs goes on"
 

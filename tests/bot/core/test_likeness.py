@@ -99,10 +99,10 @@ def test_the_likeness_text_names_figure_step_and_reason() -> None:
     report = LikenessReport(
         (at(500, 0.5), at(1000, 0.8), at(1500, 0.6, faceless=1)), chosen=1000, odd_photo=4
     )
-    assert format_likeness(report) == "likeness 80% (very much alike)"
+    assert format_likeness(report) == "likeness 80% (very close)"
     assert likeness_summary(report) == (
-        "Its likeness 80% (very much alike), measured on 4 pictures. I kept what it had learnt at step 1000: "
-        "at step 1500 it was 60%. Photo 4 is unlike the others and may have pulled it down; "
+        "Its likeness is 80% (very close), measured on 4 pictures. I kept step 1000: "
+        "by step 1500 it was down to 60%. Photo 4 is unlike the others and may have lowered it; "
         "/replace swaps it."
     )
 
@@ -112,8 +112,8 @@ def test_one_picture_and_several_are_said_as_such() -> None:
         likeness_summary(LikenessReport((at(500, 0.5, faceless=count, copies=count),), chosen=500))
         for count in (1, 2)
     )
-    assert "1 of them shows no clear face. 1 of them is nearly one of your photos" in one
-    assert "2 of them show no clear face. 2 of them are nearly one of your photos" in several
+    assert "1 of them shows no clear face. 1 of them nearly repeats one of your photos" in one
+    assert "2 of them show no clear face. 2 of them nearly repeat one of your photos" in several
 
 
 @pytest.mark.parametrize("report", [None, LikenessReport(()), LikenessReport((at(500, 0.5),))])

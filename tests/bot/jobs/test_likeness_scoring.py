@@ -49,10 +49,10 @@ async def test_the_most_alike_candidate_is_handed_out_and_its_person_hears_why(r
     job = await room.trained()
     assert await file_of(room, job) == b"lora of step 3"
     [text] = [reply.text for _, reply, _ in room.chat.sent if "is ready" in reply.text]
-    assert "likeness 90% (very much alike)" in text
-    assert "at step 3: at step 4 it was 50%" in text
+    assert "likeness is 90% (very close)" in text
+    assert "step 3: by step 4 it was down to 50%" in text
     card = await room.desk.studio.handle_button(ANNA, ANNAS, f"code:{job.code}")
-    assert "Likeness 90% (very much alike)" in card.text
+    assert "Likeness 90% (very close)" in card.text
     assert not list((room.files.root / "candidates").iterdir()), "work that nobody needs any more"
 
 
@@ -71,7 +71,7 @@ async def test_a_training_past_its_best_ends_early_if_that_is_wished(
     assert lora.likeness is not None
     assert [each.step for each in lora.likeness.scores] == list(range(1, last + 1))
     [text] = [reply.text for _, reply, _ in room.chat.sent if "is ready" in reply.text]
-    assert ("I ended at step 3, as it was past its best" in text) == stop_early
+    assert ("I stopped at step 3, as it was past its best" in text) == stop_early
 
 
 async def test_a_training_that_still_gets_better_goes_on(room: EngineRoom) -> None:
@@ -141,7 +141,7 @@ async def test_the_strip_shows_how_the_likeness_went_and_what_it_was_measured_on
     card = await room.desk.studio.handle_button(ANNA, ANNAS, f"code:{job.code}")
     [action] = [each.action for each in card.buttons if each.label == "Likeness"]
     shown = await room.desk.studio.handle_button(ANNA, ANNAS, action)
-    assert "likeness 90% (very much alike)" in shown.text
+    assert "likeness is 90% (very close)" in shown.text
     assert shown.pictures == reply.pictures
     made = await room.ledger.results.list_training_pictures(job.code)
     assert [each.file for each in made] == [f"{job.id}-0.png", f"{job.id}-1.png"]
@@ -247,7 +247,7 @@ async def best_of(room: EngineRoom, options: str = "--best 1-of-4") -> tuple[Job
 async def test_best_of_four_sends_the_most_alike_and_names_each_figure(room: EngineRoom) -> None:
     room.backend.picture_likenesses = [0.4, 0.2, 0.9, 0.5]
     job, result = await best_of(room)
-    assert "The most alike of 4: likeness 90%. The others: 40%, 20%, 50%." in result.text
+    assert "The best match of 4: likeness 90%. The others: 40%, 20%, 50%." in result.text
     assert len(result.pictures) == 1
     assert len(await room.ledger.results.list_pictures(job.id)) == 1
     request = room.backend.requests[-1]
@@ -270,7 +270,7 @@ async def test_best_of_four_sends_the_most_alike_and_names_each_figure(room: Eng
 async def test_a_class_without_a_likeness_measure_hands_out_the_last_lora(room: EngineRoom) -> None:
     room.backend.picture_likenesses = []
     _, result = await best_of(room)
-    assert "I could not tell which is the most alike" in result.text
+    assert "I could not tell which is the best match" in result.text
     assert len(result.pictures) == 4
 
 

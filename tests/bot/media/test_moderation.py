@@ -115,7 +115,7 @@ async def test_covering_rules_cover_and_allowing_rules_skip_the_check() -> None:
 async def test_an_unscorable_picture_counts_as_found_when_failing_closed() -> None:
     withheld = await guard().filter_reply(ANNAS, shows(UNSEEN))
     assert withheld.pictures == ()
-    assert "could not look at it just now" in withheld.text
+    assert "could not check it just now" in withheld.text
     assert (await guard("pictures:spoiler").filter_reply(ANNAS, shows(UNSEEN))).is_spoiler
     assert (await guard(closed=False).filter_reply(ANNAS, shows(UNSEEN))) == shows(UNSEEN)
 

@@ -81,7 +81,7 @@ async def test_five_with_a_bad_one_wait_for_their_person(desk: Desk) -> None:
     reply = await send(desk, *album(1, 2, 3, 4), painted(SOMEBODY_ELSE))
     assert reply.card_job_id is None
     assert not await desk.jobs(ANNA)
-    assert "Photo 5 seems to show somebody else" in reply.text
+    assert "Photo 5 seems to show someone else" in reply.text
     assert "Use them anyway" in labels(reply)
 
 
@@ -107,7 +107,7 @@ async def test_of_six_a_good_one_taken_out_leaves_five_that_wait(desk: Desk) -> 
     await send(desk, *album(1, 2), painted(NOBODY), *album(3, 4))
     reply = await press(desk, await send(desk, *album(5)), "✕ 1")
     assert reply.card_job_id is None
-    assert "no clear face on photo 2" in reply.text
+    assert "no clear face in photo 2" in reply.text
 
 
 async def test_a_person_who_insists_trains_on_the_photos_there(desk: Desk) -> None:
@@ -119,7 +119,7 @@ async def test_train_shows_the_card_again_while_a_photo_is_bad(desk: Desk) -> No
     await send(desk, *album(1, 2, 3, 4), painted(NOBODY))
     reply = await desk.studio.start_training(ANNA, ALONE)
     assert reply.card_job_id is None
-    assert "no clear face on photo 5" in reply.text
+    assert "no clear face in photo 5" in reply.text
 
 
 async def test_of_a_dog_no_face_is_asked(desk: Desk) -> None:

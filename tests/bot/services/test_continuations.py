@@ -72,7 +72,7 @@ async def test_without_kept_photos_five_are_asked_for_again_and_the_same_code_le
     first = await room.trained()
     assert await held_photos(room) == 0
     asked = await more(room, f"{first.code} 200")
-    assert "for 200 steps" in asked.text
+    assert "for 200 more steps" in asked.text
     assert "need five again" in asked.text
     assert not any("class=" in each.action for each in asked.buttons), "what it shows is known"
     room.backend.lora = b"better"
@@ -82,7 +82,7 @@ async def test_without_kept_photos_five_are_asked_for_again_and_the_same_code_le
     assert "for 200 more steps" in reply.text
     assert (await lora_of(room, first)).state is LoraState.READY, "it draws all the while"
     said = await worked(room)
-    assert "has learnt for 3 more steps, and your photos are deleted" in said
+    assert "has trained for 3 more steps, and your photos have been deleted" in said
     request = room.backend.requests[-1]
     assert isinstance(request, TrainRequest)
     assert (request.initial_lora, request.start_step, request.steps) == (b"lora", 3, 200)
@@ -115,7 +115,7 @@ async def test_a_lora_stays_when_nothing_better_was_learnt(room: EngineRoom) -> 
     before = await lora_of(room, first)
     assert before.steps == 2
     await more(room, first.code)
-    assert "is as it was: 3 more steps made it no more alike" in await worked(room)
+    assert "3 more steps did not improve the likeness, so I kept it as it was" in await worked(room)
     after = await lora_of(room, first)
     assert (after.file, after.sha256, after.steps) == (before.file, before.sha256, 2)
     assert after.likeness is not None
@@ -131,7 +131,7 @@ async def test_the_most_alike_of_what_was_learnt_further_is_taken(room: EngineRo
     first = await room.trained()
     room.backend.likeness_by_step = {0: 0.5, 1: 0.9, 3: 0.4}
     await more(room, first.code)
-    assert "likeness 90%" in await worked(room)
+    assert "likeness is 90%" in await worked(room)
     lora = await lora_of(room, first)
     assert (await room.files.read_lora(lora.file or ""), lora.steps) == (b"lora of step 3", 3)
 
@@ -148,9 +148,9 @@ async def test_a_further_training_that_comes_to_nothing_leaves_the_lora_as_it_wa
     if end == "failed":
         room.backend.fail_with = "No luck."
         room.backend.likeness_by_step = {1: 0.9}
-        assert "is as it was, and draws as before" in await worked(room)
+        assert "is unchanged, and draws as before" in await worked(room)
     else:
-        assert "is as it was" in (await room.desk.studio.cancel_job(ANNA)).text
+        assert "is unchanged" in (await room.desk.studio.cancel_job(ANNA)).text
     assert (await room.job(job)).status == JobStatus(end)
     assert await lora_of(room, first) == before
     assert await held_photos(room) == 5, "of a Lora that is there they are kept, as was asked"
@@ -164,7 +164,7 @@ async def test_a_photo_is_swapped_in_its_place_and_the_training_goes_on(room: En
     first = await room.trained()
     photos = await room.ledger.photos.get_job_photos(first.id)
     asked = await room.desk.studio.replace_photo(ANNA, ANNAS, f"{first.code} 4")
-    assert "takes the place of number 4" in asked.text
+    assert "replaces number 4" in asked.text
     assert len([each for each in asked.buttons if each.label.startswith("✕")]) == 4
     reply = await room.desk.send(ANNA, 77)
     job = await job_of(room, reply)
@@ -196,7 +196,7 @@ async def test_without_kept_photos_a_swap_is_five_new_ones(room: EngineRoom) -> 
 async def test_photos_of_another_set_are_not_mixed_in(room: EngineRoom) -> None:
     first = await room.trained()
     await room.desk.send(ANNA, 21, 22)
-    with pytest.raises(UserError, match="2 photos of yours wait for another LoraCode"):
+    with pytest.raises(UserError, match="2 photos of yours are waiting for another LoraCode"):
         await more(room, first.code)
     assert await room.ledger.photos.count_collected(first.account) == 2
 
@@ -297,7 +297,7 @@ async def test_photos_of_a_first_training_that_came_to_nothing_are_never_kept(ro
 async def test_photos_are_not_kept_unless_asked_for(room: EngineRoom) -> None:
     assert not Preferences().keeps_photos
     shown = await room.desk.studio.show_settings(ANNA)
-    assert "Photos: deleted when their training ends" in shown.text
+    assert "Photos: deleted when the training ends" in shown.text
     await keeps(room)
     assert "until they are seven days old" in (await room.desk.studio.show_settings(ANNA)).text
 

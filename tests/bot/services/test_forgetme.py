@@ -63,7 +63,7 @@ async def test_every_row_and_file_goes_and_the_receipt_counts_them(room: EngineR
     receipt = await confirmed(room)
     assert receipt.edits_message
     code = format_code(lora.code)
-    for line in ("Photos: 2", f"1 ({code})", "Pictures: 1", "with their words: 2", "on: Telegram"):
+    for line in ("Photos: 2", f"1 ({code})", "Pictures: 1", "with their prompts: 2", "on: Telegram"):
         assert line in receipt.text
     assert "2030-01-01" in receipt.text
     assert files_in(tmp_path) == []

@@ -170,7 +170,7 @@ async def test_a_code_still_training_says_how_long(desk: Desk) -> None:
 
 async def test_a_first_code_still_training_promises_no_time(desk: Desk) -> None:
     code = (await desk.train(ANNA)).code
-    assert "not known until" in await refusal(desk, f"{code} a boat")
+    assert "no estimate until" in await refusal(desk, f"{code} a boat")
 
 
 async def test_a_failed_or_cancelled_code_says_so(desk: Desk) -> None:

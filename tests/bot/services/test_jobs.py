@@ -47,7 +47,7 @@ async def test_someone_without_codes_is_told_how_to_get_one(desk: Desk) -> None:
 async def test_cancel_stops_the_newest_open_job(desk: Desk) -> None:
     first, second = await desk.train(ANNA), await desk.train(ANNA, first=11)
     reply = await desk.studio.cancel_job(ANNA)
-    assert "photos are deleted" in reply.text
+    assert "photos have been deleted" in reply.text
     assert desk.queue.aborted_jobs == [second.id]
     assert await status_of(desk, first.id) is JobStatus.QUEUED
     assert await status_of(desk, second.id) is JobStatus.CANCELLED
@@ -75,12 +75,12 @@ async def test_cancel_with_a_code_stops_the_job_of_that_code(desk: Desk) -> None
 async def test_a_cancelled_generation_keeps_the_code(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     await desk.studio.generate_from_text(ANNA, ANNAS, f"{code} a boat")
-    assert "is as it was" in (await desk.studio.cancel_job(ANNA)).text
+    assert "is unchanged" in (await desk.studio.cancel_job(ANNA)).text
     assert "ready" in (await desk.studio.list_loras(ANNA, ANNAS)).text
 
 
 async def test_cancel_with_nothing_open_or_a_wrong_code_is_answered(desk: Desk) -> None:
-    with pytest.raises(UserError, match="Nothing of yours"):
+    with pytest.raises(UserError, match="You have nothing"):
         await desk.studio.cancel_job(ANNA)
     with pytest.raises(UserError, match="eight digits"):
         await desk.studio.cancel_job(ANNA, "4071")

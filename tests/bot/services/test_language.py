@@ -57,7 +57,7 @@ async def test_settings_stand_above_the_app_and_can_be_left_to_it_again(room: En
     shown = await studio.handle_button(ITALIAN, ANNAS, english)
     assert "Language: English" in shown.text.splitlines(), "the answer is in the language that was chosen"
     assert (await studio.show_queue(ITALIAN)).text == translate("nothing-waits")
-    [app] = [each.action for each in shown.buttons if each.label == "As my app"]
+    [app] = [each.action for each in shown.buttons if each.label == "Same as my app"]
     assert "come la tua app" in (await studio.handle_button(ITALIAN, ANNAS, app)).text
 
 

@@ -49,7 +49,7 @@ def sheet_size(reply: Reply) -> tuple[int, int]:
 
 async def test_photos_before_consent_are_not_kept_and_the_question_has_a_button(desk: Desk) -> None:
     reply = await desk.studio.add_photos(NEW, NEWS, album(1, 2))
-    assert "I kept none of these" in reply.text
+    assert "I have not kept any of these yet" in reply.text
     assert [button.action for button in reply.buttons] == ["consent"]
     assert await desk.ledger.photos.count_collected(await desk.ledger.accounts.get_or_create(NEW)) == 0
 

@@ -60,7 +60,7 @@ async def test_a_full_line_is_answered_with_a_time_and_takes_again_when_there_is
     running = await desk.claim(JobKind.TRAIN)
     await desk.train(ANNA, first=6)
     assert await desk.ledger.jobs.record_progress(running.id, running.attempt, 1, 1500)
-    full = "The line is full, with 1 job in it. Please ask again in about 15 min."
+    full = "The queue is full, with 1 job in it. Please ask again in about 15 min."
     assert await refused(desk.studio.add_photos(BERT, BERTS, album(1, 2, 3, 4, 5))) == full
     assert await refused(desk.studio.generate_from_text(BERT, BERTS, f"{code} a boat")) == full
     assert await desk.ledger.photos.count_collected(await desk.ledger.accounts.get_or_create(BERT)) == 0
@@ -77,7 +77,7 @@ async def test_a_full_line_has_a_time_also_when_nobody_knows(desk: Desk) -> None
 
 async def test_a_job_during_which_the_clock_was_set_back_tells_nobody_how_long_jobs_take(desk: Desk) -> None:
     await desk.ready(ANNA, seconds=-3600)
-    assert "is not known" in (await desk.send(BERT, 1, 2, 3, 4, 5)).text
+    assert "no estimate" in (await desk.send(BERT, 1, 2, 3, 4, 5)).text
 
 
 async def test_a_full_share_link_admits_no_more_of_many_at_once(desk: Desk) -> None:
@@ -88,7 +88,7 @@ async def test_a_full_share_link_admits_no_more_of_many_at_once(desk: Desk) -> N
     answers = await asyncio.gather(*asked, return_exceptions=True)
     refusals = [each for each in answers if isinstance(each, UserError)]
     assert len(refusals) == 7
-    assert all("The line is full, with 3 jobs in it." in each.message for each in refusals)
+    assert all("The queue is full, with 3 jobs in it." in each.message for each in refusals)
     assert (await desk.ledger.monitoring.count_queued())[JobKind.TRAIN] == 3
 
 
@@ -107,8 +107,8 @@ async def test_one_group_has_no_more_in_line_than_it_may_and_others_are_not_held
     berts = replace(GROUP, user_id="2")
     sentence = await refused(desk.studio.add_photos(BERT, berts, album(1, 2, 3, 4, 5)))
     assert sentence == (
-        "I have 1 job of this chat in line, and that is the most. Please ask again in about 10 min, "
-        "or write to me alone."
+        "This chat has 1 job in line, and that is the limit. Please ask again in about 10 min, "
+        "or write to me in private."
     )
     assert (await desk.studio.add_photos(BERT, BERTS, album(1, 2, 3, 4, 5))).card_job_id is not None
     assert not (await refused(desk.studio.add_photos(ANNA, ANNA.private_address, []))).startswith(
@@ -149,7 +149,7 @@ async def test_blocked_words_are_not_drawn_by_any_way(desk: Desk, tmp_path: Path
     assert drawn.card_job_id == job.id
     (tmp_path / "blocked.txt").write_text("dragon", encoding="utf-8")
     ruled(desk, block_list=tmp_path / "blocked.txt")
-    sentence = "Whoever runs this bot does not have “dragon” drawn. Please ask for something else."
+    sentence = "“dragon” is blocked on this bot. Please ask for something else."
     assert await refused(desk.studio.generate_from_text(ANNA, ANNAS, f"{code} a Dragon")) == sentence
     assert await refused(desk.studio.handle_button(ANNA, ANNAS, f"again:{job.id}")) == sentence
     assert await refused(desk.studio.handle_button(ANNA, ANNAS, f"vary:{job.id}:1")) == sentence

@@ -206,7 +206,7 @@ async def test_a_recipe_names_all_that_it_takes(room: EngineRoom) -> None:
     assert lora.sha256 is not None
     for said in (
         "Prompt: on the moon",
-        "Not: rain",
+        "Negative: rain",
         "Seed: 7 to 8",
         "Size: 64x128",
         "Steps: 25",

@@ -434,8 +434,8 @@ async def test_a_revoked_person_cannot_enter_again_by_the_open_link(desk: Desk) 
     assert caught.value.message == translate("share-word-unknown")
     assert await refused(desk, code)
     menu = await presses(desk, told, "Back")
-    assert f"Somebody on Discord: {Permission.DENIED}" in menu.text
-    await presses(desk, await presses(desk, menu, f"Somebody: {Permission.DENIED}"), "Always")
+    assert f"Someone on Discord: {Permission.DENIED}" in menu.text
+    await presses(desk, await presses(desk, menu, f"Someone: {Permission.DENIED}"), "Always")
     await draws(desk, code)
 
 

@@ -55,7 +55,7 @@ async def test_each_single_photo_is_counted_and_the_fifth_gives_a_lora_code(desk
     (job,) = await desk.jobs(ANNA)
     assert re.search(rf"Your LoraCode is {lora.code[:4]} {lora.code[4:]}\.", reply.text)
     assert "number 1" in reply.text
-    assert "not known until" in reply.text
+    assert "no estimate until" in reply.text
     assert (reply.card_job_id, lora.state) == (job.id, LoraState.TRAINING)
     assert [button.action for button in reply.buttons] == [f"cancel:{job.id}"]
     assert desk.queue.wake_count == 1
@@ -102,7 +102,7 @@ async def test_use_the_first_five_pressed_twice_starts_one_training(desk: Desk) 
     await desk.send(ANNA, 1, 2, 3, 4, 5, 6)
     replies = await asyncio.gather(*(desk.studio.handle_button(ANNA, ANNAS, "first5") for _ in range(2)))
     assert len(await desk.jobs(ANNA)) == 1
-    assert sum("No photos of yours are waiting" in reply.text for reply in replies) == 1
+    assert sum("You have no photos waiting" in reply.text for reply in replies) == 1
 
 
 async def test_use_the_first_five_with_too_few_says_what_is_missing(desk: Desk) -> None:
@@ -113,7 +113,7 @@ async def test_use_the_first_five_with_too_few_says_what_is_missing(desk: Desk) 
 async def test_start_over_deletes_the_set_and_twice_is_friendly(desk: Desk) -> None:
     await desk.send(ANNA, 1, 2, 3, 4, 5, 6)
     assert "Deleted: 6 photos" in (await desk.studio.handle_button(ANNA, ANNAS, "restart")).text
-    assert "No photos of yours are waiting" in (await desk.studio.handle_button(ANNA, ANNAS, "restart")).text
+    assert "You have no photos waiting" in (await desk.studio.handle_button(ANNA, ANNAS, "restart")).text
     assert "1 of 5" in (await desk.send(ANNA, 7)).text
 
 
@@ -122,15 +122,15 @@ async def test_the_same_photo_five_times_is_taken_once_and_each_other_answered(d
     assert "1 of 5" in text
     assert "Photo 1:" not in text
     for number in (2, 3, 4, 5):
-        assert f"Photo {number}: I have this one already" in text
-    assert "I have this one already" in (await desk.send(ANNA, 1)).text
+        assert f"Photo {number}: I already have this one" in text
+    assert "I already have this one" in (await desk.send(ANNA, 1)).text
 
 
 async def test_refused_photos_of_an_album_are_answered_by_their_number(desk: Desk) -> None:
     reply = await desk.studio.add_photos(ANNA, ANNAS, [photo(1), TEXT_FILE, photo(2), photo(1)])
     lines = reply.text.splitlines()
     assert lines[0].startswith("Photo 2: This file is not a picture")
-    assert lines[1].startswith("Photo 4: I have this one already")
+    assert lines[1].startswith("Photo 4: I already have this one")
     assert lines[2] == "You have 2 of 5; send 3 more."
 
 

@@ -47,7 +47,7 @@ async def wish_of(desk: Desk, text: str) -> GenerationParams:
 
 async def test_at_first_nothing_is_set(room: EngineRoom) -> None:
     shown = await room.desk.studio.show_settings(ANNA)
-    for line in ("Size: square", "Style: none", "Notices: with a sound"):
+    for line in ("Size: square", "Style: none", "Notifications: on"):
         assert line in shown.text
     wish = await wish_of(room.desk, f"{(await room.trained()).code} a boat")
     assert (wish.shape, wish.style) == ("", "")
@@ -115,7 +115,7 @@ async def test_a_style_that_left_its_file_is_passed_over(room: EngineRoom) -> No
     assert (await wish_of(room.desk, f"{code} a boat")).style == ""
 
 
-@pytest.mark.parametrize(("label", "is_silent"), [("Silent", True), ("✓ With a sound", False)])
+@pytest.mark.parametrize(("label", "is_silent"), [("Silent", True), ("✓ Notifications on", False)])
 async def test_notices_and_direct_messages_follow_the_sound_setting(
     room: EngineRoom, label: str, is_silent: bool
 ) -> None:

@@ -94,7 +94,7 @@ def test_a_queued_card_shows_the_place_in_line_and_the_time() -> None:
     card = job_card(replace(TRAINING, status=JobStatus.QUEUED, step=0, steps=None), 1500.0, 2)
     assert card.text == "Training 4071 3386\nIn line: number 2 · about 25 min left"
     unknown = job_card(replace(TRAINING, status=JobStatus.QUEUED), None, 1)
-    assert "not known until the first one here has run" in unknown.text
+    assert "no estimate until the first job here has finished" in unknown.text
 
 
 def test_the_bar_is_full_only_at_the_end() -> None:
@@ -191,7 +191,7 @@ def test_a_recipe_of_the_longest_request_fits_into_a_message() -> None:
 def test_a_recipe_of_before_recipes_were_kept_tells_what_was_asked() -> None:
     pictures = [Picture(JobId(7), 1, "7-1.png", "", False)]
     text = recipe_card(replace(DRAWING, params=GenerationParams("a boat", seed=7)), pictures, "", None).text
-    assert text == "#7\nPrompt: a boat\nSeed: 7\nLoRA: 4071 3386\nBring it back: /show 7"
+    assert text == "#7\nPrompt: a boat\nSeed: 7\nLoRA: 4071 3386\nSee it again: /show 7"
 
 
 def test_a_preview_is_shown_while_it_runs_and_never_afterwards() -> None:

@@ -14,10 +14,10 @@ from fluent.syntax import ast as fluent
 from fluent.syntax.visitor import Visitor
 from PIL import ImageFont
 
-from bot import db
 from bot.chats.commands import COMMAND_NAMES
 from bot.core.accounts import Platform
 from bot.core.photos import PhotoRefusal
+from bot.db.photos import _PHOTOS_EXPIRED_MESSAGE
 from bot.db.statements.queue import WORKER_CRASHED_MESSAGE
 from bot.jobs.styles import load_styles
 from bot.media.contact_sheet import TILE_PX
@@ -307,7 +307,7 @@ def test_a_caption_stays_short_enough_for_telegram(code: str) -> None:
 
 
 def test_failure_reasons_have_a_text_in_every_language() -> None:
-    assert translate_to("en", "photos-too-old") == db._PHOTOS_EXPIRED_MESSAGE
+    assert translate_to("en", "photos-too-old") == _PHOTOS_EXPIRED_MESSAGE
     assert translate_to("en", "worker-keeps-dying") == WORKER_CRASHED_MESSAGE
 
 
