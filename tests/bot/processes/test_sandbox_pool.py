@@ -38,6 +38,8 @@ async def test_a_child_answers_one_request_after_another(pool: SandboxPool[str])
 
 async def test_workers_answer_side_by_side() -> None:
     pool = SandboxPool(CHILD, decode_text, 2, LIMITS)
+    assert await asyncio.gather(pool.request(b"one"), pool.request(b"two")) == ["ONE", "TWO"]
+    assert len(pool.pids) == 2
     hanging = asyncio.create_task(pool.request(b"hang"))
     assert await pool.request(b"meanwhile") == "MEANWHILE"
     assert not hanging.done()
@@ -131,6 +133,7 @@ async def test_a_failed_start_is_not_repeated_before_its_delay() -> None:
         await pool.request(b"one")
     with pytest.raises(SandboxUnavailable, match="failed just now"):
         await pool.request(b"two")
+    await pool.close()
 
 
 async def test_after_so_many_failed_starts_none_is_tried() -> None:
@@ -141,3 +144,4 @@ async def test_after_so_many_failed_starts_none_is_tried() -> None:
             await pool.request(b"one")
     with pytest.raises(SandboxUnavailable, match="2 starts failed"):
         await pool.request(b"three")
+    await pool.close()
