@@ -32,7 +32,7 @@ from bot.jobs.dispatcher import Dispatcher
 from bot.jobs.likeness_scoring import LikenessScorer
 from bot.jobs.styles import load_styles
 from bot.media.decoding import SandboxedPhotoDecoder
-from bot.media.moderation import ModeratedDecoder, Moderator, SandboxedNsfwScorer, is_installed
+from bot.media.moderation import Moderator, SandboxedNsfwScorer, is_installed
 from bot.media.moderation.blocked_words import BlockList
 from bot.media.quality import PhotoAnalyzer, PhotoCoach, SandboxedPhotoAnalyzer
 from bot.media.storage import Storage
@@ -169,7 +169,7 @@ async def open_app(
             start_link=lambda word: make_start_link(chats.get(Platform.TELEGRAM), word),
             coach=coach,
         )
-        services = make_services(context, ModeratedDecoder(photo_decoder, moderator))
+        services = make_services(context, photo_decoder)
         daily_backups = make_backups(settings, clock)
         if daily_backups is not None:
             exit_stack.push_async_callback(daily_backups.close)

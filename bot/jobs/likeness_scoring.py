@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Protocol
 
 from bot.core import likeness
 from bot.core.jobs import Job
 from bot.core.likeness import CandidateScore, PictureSelection
-from bot.media.quality import PhotoMeasurements
+from bot.media.quality import PhotoAnalyzer, PhotoMeasurements
 from gpu_worker.protocol import CandidateEvent, DoneEvent
 
 log = logging.getLogger(__name__)
 
 
-class PictureAnalyzer(Protocol):
-    """Sees what is in a picture; the coach's eye is one."""
-
-    async def analyze(self, photo: bytes) -> PhotoMeasurements | None:
-        """Measure a picture; None when it cannot be seen."""
-
-
 class LikenessScorer:
     """Scores candidates: by what the worker says of drawn people, else by the faces that the eye finds."""
 
-    def __init__(self, analyzer: PictureAnalyzer | None) -> None:
+    def __init__(self, analyzer: PhotoAnalyzer | None) -> None:
         self._analyzer = analyzer
 
     async def score_candidate(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bot.services.access import AccessPolicy
 from bot.services.accounts import AccountLinkService, AccountService, PreferencesService
 from bot.services.admin import AdminService, StatusService
-from bot.services.context import ServiceContext, UploadDecoder
+from bot.services.context import PhotoDecoder, ServiceContext
 from bot.services.drafts import DraftService
 from bot.services.generation import GenerationService
 from bot.services.jobs import ContinuationService, JobService
@@ -41,7 +41,7 @@ class Services:
     updates: UpdateInbox
 
 
-def make_services(context: ServiceContext, decoder: UploadDecoder) -> Services:
+def make_services(context: ServiceContext, decoder: PhotoDecoder) -> Services:
     """Build the use cases over one context."""
     preferences = PreferencesService(context)
     generation = GenerationService(context)

@@ -24,11 +24,11 @@ from bot.ops.error_log import RecentErrors
 from gpu_worker.protocol import Crop, WorkerHealth
 
 
-class UploadDecoder(Protocol):
-    """Lets photos in."""
+class PhotoDecoder(Protocol):
+    """Decodes photos that people send."""
 
     async def decode(self, upload: Upload) -> NewPhoto:
-        """Give the photo as it is kept; UserError says why it cannot be used."""
+        """Return the photo as it is stored. Raise UserError when it cannot be used."""
 
 
 class JobQueue(Protocol):

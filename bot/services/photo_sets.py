@@ -19,7 +19,7 @@ from bot.media.example_set import ExampleSheet
 from bot.media.quality import can_start_training, list_overlays, list_remarks
 from bot.services import generation_options
 from bot.services.access import check_queue_limit, check_training_quota
-from bot.services.context import ServiceContext, UploadDecoder
+from bot.services.context import PhotoDecoder, ServiceContext
 from bot.texts import translate
 from bot.texts.photo_sets import (
     consent_question,
@@ -46,7 +46,7 @@ TRAIN_PAYLOAD = "train"
 class PhotoSetService:
     """Takes photos of people who agreed to what they must be, until five begin a training."""
 
-    def __init__(self, context: ServiceContext, decoder: UploadDecoder) -> None:
+    def __init__(self, context: ServiceContext, decoder: PhotoDecoder) -> None:
         self._context = context
         self._decoder = decoder
         self._example_sheet = ExampleSheet(context.storage)
@@ -308,9 +308,11 @@ class PhotoSetService:
         if not isinstance(upload, Upload):
             return upload
         try:
-            return await self._decoder.decode(upload)
+            photo = await self._decoder.decode(upload)
+            await self._context.moderator.check_photo(photo.data)
         except UserError as error:
             return error
+        return photo
 
     async def _show_training(self, job: Job, previous_set: PhotoSet, address: ChatAddress) -> Reply:
         self._context.queue.wake()

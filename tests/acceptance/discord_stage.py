@@ -32,7 +32,7 @@ from bot.jobs.styles import load_styles
 from bot.media.quality import PhotoAnalyzer, PhotoCoach
 from bot.media.storage import Storage
 from bot.services import Services
-from bot.services.context import ServiceContext, UploadDecoder
+from bot.services.context import PhotoDecoder, ServiceContext
 from gpu_worker.protocol import GenerateRequest
 from tests.acceptance.uses import note, of_button
 from tests.support.engine import until
@@ -42,7 +42,7 @@ from tests.support.use_cases import Studio
 #: The buttons of a result with one picture.
 ONE_PICTURE = ["Again", "Variations", "Larger", "Edit prompt", "Recipe", "Delete"]
 PhotoFile = tuple[str, bytes]
-NewStudio = Callable[[ServiceContext, UploadDecoder, Set[Identity]], Studio]
+NewStudio = Callable[[ServiceContext, PhotoDecoder, Set[Identity]], Studio]
 
 
 def photos(count: int, first: int = 1) -> list[PhotoFile]:
@@ -67,7 +67,7 @@ async def front_end(
     stage_folder: Path,
     clock: Clock,
     backend: GpuBackend,
-    gate: UploadDecoder,
+    gate: PhotoDecoder,
     admin: str,
     new_studio: NewStudio = Studio,
 ) -> FrontEnd:
@@ -144,7 +144,7 @@ class Stage:
     folder: Path
     clock: Clock
     backend: FakeBackend
-    gate: UploadDecoder
+    gate: PhotoDecoder
     bot: FrontEnd
     new_studio: NewStudio = Studio
     #: What may break inside the bot in this test, in order.
@@ -310,7 +310,7 @@ def coached(eye: PhotoAnalyzer) -> NewStudio:
 @asynccontextmanager
 async def on_stage(
     folder: Path,
-    gate: UploadDecoder | None = None,
+    gate: PhotoDecoder | None = None,
     worker: GpuBackend | None = None,
     new_studio: NewStudio = Studio,
 ) -> AsyncIterator[Stage]:

@@ -14,7 +14,7 @@ from bot.chats.discord.buttons import build_view
 from bot.core.accounts import ChatAddress, Identity
 from bot.core.messages import Attachment, Button, Reply, Request, Suggestion
 from bot.services.access import AccessPolicy
-from bot.services.context import ServiceContext, UploadDecoder
+from bot.services.context import PhotoDecoder, ServiceContext
 from bot.services.drafts import DraftService
 from bot.services.generation import GenerationService
 from bot.services.loras import LoraService
@@ -67,7 +67,7 @@ class ScriptedAccess(AccessPolicy):
         return await super().get_language(identity)
 
 
-def scripted(tools: ServiceContext, gate: UploadDecoder, admins: Set[Identity]) -> Studio:
+def scripted(tools: ServiceContext, gate: PhotoDecoder, admins: Set[Identity]) -> Studio:
     """Answer what the test has written down; all else is the real one."""
     studio = Studio(tools, gate, admins)
     generation = ScriptedGeneration(tools)

@@ -13,7 +13,7 @@ from simcord.builders import UserHandle
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.jobs import JobStatus
 from bot.core.loras import format_code
-from bot.services.context import ServiceContext, UploadDecoder
+from bot.services.context import PhotoDecoder, ServiceContext
 from bot.services.photo_sets import PhotoSetService
 from bot.texts import translate
 from tests.acceptance.discord_stage import PhotoFile, Stage, labels, on_stage, photos, said, shown, text_of
@@ -180,7 +180,7 @@ class SlowCard(PhotoSetService):
         return await super().get_set_message(identity, address)
 
 
-def with_a_slow_card(tools: ServiceContext, gate: UploadDecoder, admins: Set[Identity]) -> Studio:
+def with_a_slow_card(tools: ServiceContext, gate: PhotoDecoder, admins: Set[Identity]) -> Studio:
     studio = Studio(tools, gate, admins)
     studio.services = replace(studio.services, photo_sets=SlowCard(tools, gate))
     return studio

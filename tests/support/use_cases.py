@@ -14,14 +14,14 @@ from bot.core.jobs import GenerationParams, JobId
 from bot.core.messages import PhotoInput, Reply, Request, Suggestion, Upload, UseCase
 from bot.services import Services, make_services
 from bot.services.access import AccessLevel
-from bot.services.context import ServiceContext, UploadDecoder
+from bot.services.context import PhotoDecoder, ServiceContext
 from bot.texts import translate_to
 
 
 class Studio:
     """The use cases behind the entry of all requests; a refusal is raised, so that a test can expect it."""
 
-    def __init__(self, context: ServiceContext, decoder: UploadDecoder, admins: Set[Identity]) -> None:
+    def __init__(self, context: ServiceContext, decoder: PhotoDecoder, admins: Set[Identity]) -> None:
         rules = replace(context.rules, admins=context.rules.admins | admins)
         self.services = make_services(replace(context, rules=rules), decoder)
 

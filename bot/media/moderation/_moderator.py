@@ -6,12 +6,10 @@ import asyncio
 import logging
 from collections import OrderedDict
 from dataclasses import replace
-from typing import Protocol
 
 from bot.core.accounts import ChatAddress
 from bot.core.errors import UserError
-from bot.core.messages import PictureSource, Reply, Upload
-from bot.core.photos import NewPhoto
+from bot.core.messages import PictureSource, Reply
 from bot.media.moderation._scorer import NsfwScorer
 from bot.media.moderation.policy import ContentPolicy, ModerationAction
 from bot.texts import translate
@@ -21,13 +19,6 @@ log = logging.getLogger(__name__)
 
 #: Of files: `/show` brings the same ones back. A file of ours is never changed once it is there.
 MAX_CACHED_SCORES = 500
-
-
-class PhotoDecoder(Protocol):
-    """Lets photos in."""
-
-    async def decode(self, upload: Upload) -> NewPhoto:
-        """Give the photo as it is kept; UserError says why it cannot be used."""
 
 
 class Moderator:
@@ -95,17 +86,3 @@ class Moderator:
             while len(self._score_cache) > MAX_CACHED_SCORES:
                 self._score_cache.popitem(last=False)
         return score >= self._threshold
-
-
-class ModeratedDecoder:
-    """A gate for photos, and behind it the guard."""
-
-    def __init__(self, decoder: PhotoDecoder, moderator: Moderator) -> None:
-        self._decoder = decoder
-        self._moderator = moderator
-
-    async def decode(self, upload: Upload) -> NewPhoto:
-        """Give the photo as it is kept; UserError says why it cannot be used."""
-        photo = await self._decoder.decode(upload)
-        await self._moderator.check_photo(photo.data)
-        return photo

@@ -22,7 +22,7 @@ from bot.core.errors import UserError
 from bot.core.jobs import JobKind
 from bot.core.messages import Button, Reply
 from bot.delivery.notices import NoticeSender
-from bot.media.moderation import ModeratedDecoder, Moderator, SandboxedNsfwScorer, is_installed
+from bot.media.moderation import Moderator, SandboxedNsfwScorer, is_installed
 from bot.media.moderation.__main__ import main as by_hand
 from bot.media.moderation._child import score_picture
 from bot.media.moderation._codec import decode_reply, encode_score
@@ -159,7 +159,7 @@ async def drawn(desk: Desk, colour: tuple[int, int, int]) -> int:
 
 def guarded(desk: Desk, guard: Moderator) -> None:
     of_desk = replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), moderator=guard)
-    desk.studio = Studio(of_desk, ModeratedDecoder(InProcessDecoder(), guard), frozenset())
+    desk.studio = Studio(of_desk, InProcessDecoder(), frozenset())
 
 
 async def test_of_an_album_only_the_photo_that_was_found_is_refused(desk: Desk) -> None:
