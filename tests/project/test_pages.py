@@ -6,12 +6,21 @@ import importlib
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from bot.app.cli import MAX_BACKUP_DAYS
 from bot.core.jobs import JobStatus
+from bot.core.photos import PHOTO_RETENTION
 from bot.db.sqlite.migrate import read_migrations
+from bot.db.statements.conversation import DRAFT_TIMEOUT_MS, QUESTION_TIMEOUT_MS
+from bot.ops.monitor import SAMPLE_RETENTION
+from bot.ops.schedule import FORGET_AFTER, REMIND_AFTER, UPDATE_RETENTION
+from bot.services.accounts import TOKEN_TTL
+from bot.services.admin import INVITATION_DAYS
+from bot.services.sharing import LINK_DAYS
 from tests.proofs.test_s6_state_changes import LEGAL_OF_JOBS
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +35,11 @@ TOP_FOLDERS = (
     "tests/",
     "docs/",
 )
+
+
+def _hours(period: timedelta) -> str:
+    hours = round(period / timedelta(hours=1))
+    return f"{hours} hour{'s' if hours != 1 else ''}"
 
 
 def anchors_of(text: str) -> set[str]:
@@ -89,3 +103,41 @@ def test_job_states_of_the_diagram_are_those_of_the_code() -> None:
     # A job whose photos expire while it waits is the one change that S6 does not play: it needs a week.
     assert edges - proven == {("queued", "failed")}
     assert proven <= edges
+
+
+@pytest.mark.parametrize(
+    ("kept", "amounts"),
+    [
+        (
+            "photos of a set being collected",
+            [f"{_hours(FORGET_AFTER)} hours", f"{_hours(REMIND_AFTER)} hours"],
+        ),
+        ("photos of a training", [f"{PHOTO_RETENTION.days} days"]),
+        ("an update of Telegram", [f"{UPDATE_RETENTION.days} days"]),
+        ("drafts", [_hours(timedelta(milliseconds=DRAFT_TIMEOUT_MS))]),
+        ("questions without an answer", [_hours(timedelta(milliseconds=QUESTION_TIMEOUT_MS))]),
+        ("a token that links accounts", [f"{TOKEN_TTL.seconds // 60} minutes"]),
+        ("links to share", [f"{LINK_DAYS} days"]),
+        ("invitations to the bot", [f"{INVITATION_DAYS} days"]),
+        ("figures of the machine", [_hours(SAMPLE_RETENTION)]),
+        ("backups", [f"{MAX_BACKUP_DAYS} days"]),
+    ],
+)
+def test_times_of_the_retention_table_are_those_of_the_code(kept: str, amounts: list[str]) -> None:
+    table = (ROOT / "docs/operations.md").read_text("utf-8").partition("## Retention")[2]
+    (until,) = re.findall(rf"(?m)^\| {kept} \| (.+) \|$", table)
+    assert re.findall(r"[0-9]+ (?:days|hours?|minutes)", until) == amounts
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/SECURITY.md", "docs/likeness.md"])
+def test_a_page_that_names_the_time_photos_are_kept_names_that_of_the_code(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    sentences = re.split(r"\.\s", re.sub(r"\s+", " ", text))
+    days = {
+        number
+        for sentence in sentences
+        if "photo" in sentence.lower() or "deleted when its training ends" in sentence
+        for number in re.findall(r"([0-9]+) days", sentence)
+        if "ackup" not in sentence
+    }
+    assert days == {str(PHOTO_RETENTION.days)}
