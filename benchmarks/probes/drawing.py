@@ -14,6 +14,7 @@ from diffusers import StableDiffusionPipeline
 from benchmarks.measure import gaps, peak_bytes
 from benchmarks.probes.task import DTYPES, parse_arguments, random_lora
 from gpu_worker.generation import denoiser, generate
+from gpu_worker.generation.recipes import resolve_recipes
 from gpu_worker.lora.layers import Adapter, LoraWeights
 from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import GenerateRequest
@@ -76,7 +77,7 @@ def time_our_steps(base: BaseModel, adapter: Adapter | None, side_px: int, steps
     request = GenerateRequest(
         job_id=1, attempt=1, prompt=PROMPT, seed=1, width_px=side_px, height_px=side_px, steps=steps + 1
     )
-    recipe = generate.resolve_recipes(base, request)[0]
+    recipe = resolve_recipes(base, request)[0]
     image = generate.create_image(
         base, recipe, adapter, generate.encode_recipe_prompts(base, recipe, adapter)
     )

@@ -1,8 +1,8 @@
-"""Pictures that are being drawn, a denoising step at a time, together where that is faster.
+"""Denoise pictures step by step, several in one batch where that is faster.
 
-Each picture has its own sampler, prompt, guidance and LoRA, so any that have the same size can share a pass
-through the UNet, whatever step each is at: one that comes late joins at the next step. Whether sharing
-pays is measured on the work itself.
+Each picture has its own scheduler, prompt, guidance and LoRA, so pictures of one size can share a pass
+through the UNet whatever step each is at. A picture that comes late joins at the next step. Whether a batch
+is faster is measured on the steps themselves.
 """
 
 from __future__ import annotations
@@ -21,46 +21,46 @@ from gpu_worker.lora import layers
 from gpu_worker.lora.layers import Adapter, BatchedAdapters
 from gpu_worker.models.base import BaseModel
 
-#: Most pictures that share a pass: with guidance twice as many rows, which is what a 6 GB card can hold.
+#: Most pictures in a batch. With guidance it has twice as many rows, which is what a 6 GB card can hold.
 MAX_BATCH_SIZE = 4
-#: How often a number of pictures is tried before its time is believed; the first pass is slow everywhere.
+#: How often a batch size is tried before its time counts; the first pass is always slow.
 _TRIALS_PER_SIZE = 2
-#: Sharing must win so much, because it gives up equality bit by bit with a picture drawn alone.
+#: Minimum speed-up before batching is used: a batched picture is not bit-identical to one drawn alone.
 _MIN_SPEEDUP = 1.05
 
 
 @dataclass(eq=False)
 class DenoisingImage:
-    """One picture being drawn."""
+    """The state of one picture between two denoising steps."""
 
-    prompt_embeds: Tensor  #: (1 or 2, tokens, width): with guidance, what to keep away from comes first
+    prompt_embeds: Tensor  #: (1, tokens, width); with guidance (2, tokens, width), negative prompt first
     guidance_scale: float
     adapter: Adapter | None
     scheduler: Any
     latents: Tensor  #: (1, 4, height / 8, width / 8), fp32
-    generator: torch.Generator  #: of the noise that some samplers add on the way; on the CPU
-    steps_done: int = 0  #: denoising steps done
-    pred_original_sample: Tensor | None = None  #: latents of the finished picture as they look from here
+    generator: torch.Generator  #: for the noise that some samplers add in a step; on the CPU
+    steps_done: int = 0
+    pred_original_sample: Tensor | None = None  #: the last step's prediction of the final latents
 
     @property
     def total_steps(self) -> int:
-        """Denoising steps in all."""
+        """Number of denoising steps."""
         return len(self.scheduler.timesteps) - self._begin_index
 
     @property
     def is_done(self) -> bool:
-        """Whether it is finished."""
+        """Whether all denoising steps are done."""
         return self.steps_done >= self.total_steps
 
     @property
     def timestep(self) -> Tensor:
-        """The timestep that comes next."""
+        """The timestep of the next denoising step, shape ()."""
         timestep: Tensor = self.scheduler.timesteps[self._begin_index + self.steps_done]
         return timestep
 
     @property
     def batch_key(self) -> tuple[object, ...]:
-        """What pictures must have in common to share a pass."""
+        """What pictures must have in common to share a batch: sizes of latents and prompt embeddings."""
         return (*self.latents.shape[1:], self.prompt_embeds.shape[1])
 
     @property
@@ -68,18 +68,17 @@ class DenoisingImage:
         return self.scheduler.begin_index or 0
 
 
-def create_denoising_image(
+def start_from_noise(
     base: BaseModel,
     sampler_name: str,
     steps: int,
     noise: Tensor,
-    img2img_init: tuple[Tensor, float] | None,
-    **fields: Any,
-) -> DenoisingImage:
-    """Set up a picture: nothing but noise, or latents of another one and how much of it is drawn again.
+    img2img_init: tuple[Tensor, float] | None = None,
+) -> tuple[Any, Tensor]:
+    """Return a scheduler with its timesteps set, and the latents before the first step.
 
-    `noise` has the latents' shape, a standard deviation of 1, and lies on the CPU; `rest` are the fields of
-    `Canvas` that have no default.
+    `noise` has the latents' shape, a standard deviation of 1, and lies on the CPU. `img2img_init` are the
+    latents of an initial image and the denoising strength.
     """
     scheduler = samplers.create_scheduler(sampler_name, base.scheduler_config, steps)
     scheduler.set_timesteps(steps, device=base.device)
@@ -91,19 +90,19 @@ def create_denoising_image(
         scheduler.set_begin_index(begin_index)
         timestep = scheduler.timesteps[begin_index : begin_index + 1]
         latents = scheduler.add_noise(init_latents.to(base.device), noise.to(base.device), timestep)
-    return DenoisingImage(scheduler=scheduler, latents=latents, **fields)
+    return scheduler, latents
 
 
 @dataclass
 class BatchSizeTuner:
-    """How long a pass takes for one, two, … pictures of a kind, in seconds; finds the best number."""
+    """Measures passes of one, two, … pictures, and chooses the batch size with the least time per picture."""
 
     max_batch_size: int = MAX_BATCH_SIZE
     _times_s: dict[tuple[object, int], list[float]] = field(default_factory=dict)
 
     def choose_batch_size(self, batch_key: object, num_waiting: int) -> int:
-        """Return how many of `waiting` pictures to draw together."""
-        batch_sizes = [batch_size for batch_size in range(1, min(num_waiting, self.max_batch_size) + 1)]
+        """Return how many of the waiting pictures to denoise together."""
+        batch_sizes = range(1, min(num_waiting, self.max_batch_size) + 1)
         for batch_size in reversed(batch_sizes):
             if len(self._times_s.get((batch_key, batch_size), ())) < _TRIALS_PER_SIZE:
                 return batch_size
@@ -112,10 +111,10 @@ class BatchSizeTuner:
         return best_size if self._time_per_image(batch_key, best_size) * _MIN_SPEEDUP <= single_time_s else 1
 
     def record_time(self, batch_key: object, batch_size: int, elapsed_s: float) -> None:
-        """Remember what a pass took."""
+        """Record the time of a pass."""
         times_s = self._times_s.setdefault((batch_key, batch_size), [])
         times_s.append(elapsed_s)
-        if len(times_s) > _TRIALS_PER_SIZE:  # the shortest ones: what is longer had other causes
+        if len(times_s) > _TRIALS_PER_SIZE:  # only the shortest count: longer ones had other causes
             times_s.remove(max(times_s))
 
     def _time_per_image(self, batch_key: object, batch_size: int) -> float:
@@ -123,24 +122,24 @@ class BatchSizeTuner:
 
 
 class BatchedDenoiser:
-    """The pictures of all who draw now."""
+    """Denoises the pictures of all running generations."""
 
     def __init__(self, base: BaseModel, tuner: BatchSizeTuner | None = None) -> None:
         self._base = base
         self._tuner = tuner or BatchSizeTuner()
         self._images: list[DenoisingImage] = []
-        self.is_sequential = False  #: rows go through the UNet one by one, because memory was too short
+        self.is_sequential = False  #: rows go through the UNet one by one, after OOM
 
     def add(self, images: Sequence[DenoisingImage]) -> None:
-        """Let pictures take part."""
+        """Add pictures to those that can share a batch."""
         self._images += images
 
     def remove(self, images: Sequence[DenoisingImage]) -> None:
-        """Take pictures away, finished or not."""
+        """Remove pictures, finished or not."""
         self._images = [image for image in self._images if not any(image is removed for removed in images)]
 
     def step(self, image: DenoisingImage) -> None:
-        """Take one step in a picture, and in as many others that wait as make it faster."""
+        """Take one denoising step in a picture, and in as many waiting ones as make it faster."""
         waiting_images = [
             other
             for other in self._images
@@ -155,7 +154,7 @@ class BatchedDenoiser:
         started_at = time.perf_counter()
         denoise_step(self._base, batch, is_sequential=self.is_sequential)
         if self._base.device.type == "cuda":
-            torch.cuda.synchronize()  # once a denoising step: a trifle, and else nothing is measured
+            torch.cuda.synchronize()  # without it nothing is measured; once a step costs little
         self._tuner.record_time(image.batch_key, batch_size, time.perf_counter() - started_at)
 
 
@@ -163,7 +162,7 @@ class BatchedDenoiser:
 def denoise_step(base: BaseModel, images: Sequence[DenoisingImage], is_sequential: bool = False) -> None:
     """Take one denoising step in each picture, in one pass through the UNet.
 
-    `one_at_a_time` runs the rows one after the other: a fraction of the memory.
+    `is_sequential` runs the rows one after the other, which takes a fraction of the memory.
     """
     _activate_adapters(base, images)
     model_inputs = [image.scheduler.scale_model_input(image.latents, image.timestep) for image in images]
@@ -214,7 +213,7 @@ def _apply_noise_pred(image: DenoisingImage, model_input: Tensor, noise_pred: Te
 def _predict_original_sample(
     scheduler: Any, model_input: Tensor, noise_pred: Tensor, timestep: Tensor
 ) -> Tensor:
-    """Return the latents without their noise, if what was told is right (Song et al. 2021, eq. 12)."""
+    """Return the predicted final latents (Song et al. 2021, eq. 12; v-prediction: Salimans and Ho 2022)."""
     alpha_prod_t = float(scheduler.alphas_cumprod[int(timestep)])
     if scheduler.config.prediction_type == "v_prediction":
         return model_input * math.sqrt(alpha_prod_t) - noise_pred * math.sqrt(1 - alpha_prod_t)
@@ -222,7 +221,7 @@ def _predict_original_sample(
 
 
 def _activate_adapters(base: BaseModel, images: Sequence[DenoisingImage]) -> None:
-    """Put each picture's LoRA on; a training may have had its own in the meantime."""
+    """Activate the LoRA of each picture; a training may have activated its own in the meantime."""
     first_adapter = images[0].adapter
     if any(image.adapter is not first_adapter for image in images):
         BatchedAdapters(base, [(image.adapter, len(image.prompt_embeds)) for image in images]).activate()

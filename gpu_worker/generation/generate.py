@@ -1,40 +1,36 @@
-"""Drawing pictures: one denoising step per yield.
+"""Generate pictures, with one denoising step per yield.
 
-Every picture is a function of its own seed and wish, so the third of four can be drawn again by itself. No
-torch context stays open across a yield, and each step puts its own adapter on first, because a training may
-take a step in between.
+Every picture depends on its own recipe alone, so the third of four can be drawn again by itself. No torch
+context stays open across a yield, and each step activates its own adapter first, because a training may take
+a step in between.
 """
 
 from __future__ import annotations
 
-import io
 import math
-import secrets
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from gpu_worker.device import memory_modes
 from gpu_worker.device.memory_modes import NotFinite, OutOfMemory
 from gpu_worker.errors import BadInput
-from gpu_worker.generation import config as generation_config
-from gpu_worker.generation import denoiser, image_file, prompts, samplers
+from gpu_worker.generation import denoiser, image_file, prompts
+from gpu_worker.generation.config import default_sampling_config
 from gpu_worker.generation.denoiser import BatchedDenoiser, BatchSizeTuner, DenoisingImage
 from gpu_worker.generation.identity import IdentityEncoder
 from gpu_worker.generation.image_file import Recipe, RecipeLora
 from gpu_worker.generation.preview import LatentPreviewer
+from gpu_worker.generation.recipes import render_size_px, resolve_recipes
 from gpu_worker.lora import layers
 from gpu_worker.lora.cache import AdapterCache
 from gpu_worker.lora.layers import Adapter
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.pixels import to_pixels
 from gpu_worker.protocol import (
-    SHAPES,
     DoneEvent,
     GenerateRequest,
     PreviewEvent,
@@ -43,21 +39,12 @@ from gpu_worker.protocol import (
     WorkerEvent,
 )
 
-SIDES_PX = range(64, 2048 + 1, 8)
-STEPS = range(1, 150 + 1)
-COUNTS = range(1, 16 + 1)
-SEEDS = range(2**63 - COUNTS.stop)
-STRENGTHS = (-2.0, 2.0)
-MAX_LORAS = 4
-#: A drawn seed has at most ten digits, so that people can type it.
-_RANDOM_SEEDS = 2**32
-_MAX_GUIDANCE = 50.0
 _TOO_LARGE_MESSAGE = "This is too large for the graphics card here; ask for a smaller size or fewer pictures."
 _NOT_FINITE_MESSAGE = "The picture went out of bounds (numbers too large); try less strength or guidance."
 
 
 class GenerationContext:
-    """What drawing keeps between requests on one base model."""
+    """What is kept between requests on one base model: adapters, denoiser, preview and identity models."""
 
     def __init__(self, base: BaseModel, tuner: BatchSizeTuner | None = None) -> None:
         self.base = base
@@ -67,17 +54,18 @@ class GenerationContext:
         self._previewer: LatentPreviewer | None = None
 
     def render_preview(self, latents: Tensor) -> bytes:
-        """Return a small picture of latents as PNG."""
+        """Return a small PNG of latents, (1, 4, height / 8, width / 8)."""
         if self._previewer is None:
             self._previewer = LatentPreviewer(self.base)
         return self._previewer.render_png(latents)
 
 
 def generate(context: GenerationContext, request: GenerateRequest) -> Generator[WorkerEvent, None, None]:
-    """Draw the pictures of a request: Started, Progress per denoising step, Done with PNGs and recipes.
+    """Generate the pictures of a request and yield its events.
 
-    When memory is short, or half precision is not precise enough, the card is used more modestly and the
-    pictures are begun again. Raises BadInput when something cannot be drawn.
+    These are StartedEvent, ProgressEvent per denoising step, PreviewEvent as asked for, and DoneEvent. After
+    OOM or NaN, a memory mode that needs less or is more precise is set, and the pictures are started again.
+    Raises BadInput if something cannot be drawn.
     """
     started_at = time.monotonic()
     recipes = resolve_recipes(context.base, request)
@@ -91,9 +79,9 @@ def generate(context: GenerationContext, request: GenerateRequest) -> Generator[
         else:
             break
     recipe_texts = tuple(recipe.format_parameters() for recipe in _attach_loras(context, request, recipes))
-    job_fields: Any = {"job_id": request.job_id, "attempt": request.attempt}
     yield DoneEvent(
-        **job_fields,
+        job_id=request.job_id,
+        attempt=request.attempt,
         pictures=pictures,
         recipes=recipe_texts,
         elapsed_s=time.monotonic() - started_at,
@@ -103,13 +91,12 @@ def generate(context: GenerationContext, request: GenerateRequest) -> Generator[
 
 
 class _GenerationAttempt:
-    """One try at a request's pictures."""
+    """One attempt at the pictures of a request, in one memory mode."""
 
     def __init__(
         self, context: GenerationContext, request: GenerateRequest, recipes: Sequence[Recipe]
     ) -> None:
         self._context, self._request, self._recipes = context, request, recipes
-        self._job_fields: Any = {"job_id": request.job_id, "attempt": request.attempt}
         self._last_preview_at = time.monotonic()
 
     def run(self) -> Generator[WorkerEvent, None, tuple[bytes, ...]]:
@@ -121,15 +108,13 @@ class _GenerationAttempt:
             img2img_init = _encode_init_image(context.base, request, recipes[0])
             images = _create_images(context.base, recipes, adapter, img2img_init)
             total_steps = sum(image.total_steps for image in images)
-            yield StartedEvent(**self._job_fields, step=0, steps=total_steps)
+            yield StartedEvent(job_id=request.job_id, attempt=request.attempt, step=0, steps=total_steps)
             context.denoiser.add(images)
             yield from self._denoise(images, total_steps)
             pictures: list[bytes] = []
             for image, recipe in zip(images, recipes, strict=True):
-                if pictures:
-                    yield ProgressEvent(
-                        **self._job_fields, step=total_steps, steps=total_steps
-                    )  # a training may go on in between
+                if pictures:  # a training may take a step before the next one is decoded
+                    yield self._report_progress(total_steps, total_steps)
                 pictures.append(decode_to_png(context.base, image.latents, recipe))
             return tuple(pictures)
         finally:
@@ -142,12 +127,16 @@ class _GenerationAttempt:
         reported_steps = 0
         while reported_steps < total_steps:
             steps_done = sum(image.steps_done for image in images)
-            if steps_done > reported_steps:  # also when another request took the step along
+            if steps_done > reported_steps:  # also if another request denoised these pictures too
                 reported_steps = steps_done
-                yield ProgressEvent(**self._job_fields, step=reported_steps, steps=total_steps)
+                yield self._report_progress(reported_steps, total_steps)
                 yield from self._emit_preview(images)
             else:
                 self._context.denoiser.step(next(image for image in images if not image.is_done))
+
+    def _report_progress(self, step: int, steps: int) -> ProgressEvent:
+        request = self._request
+        return ProgressEvent(job_id=request.job_id, attempt=request.attempt, step=step, steps=steps)
 
     def _emit_preview(self, images: Sequence[DenoisingImage]) -> Generator[WorkerEvent, None, None]:
         interval_s, now = self._request.preview_interval_s, time.monotonic()
@@ -157,14 +146,16 @@ class _GenerationAttempt:
         current_image = next((image for image in images if not image.is_done), images[-1])
         if current_image.pred_original_sample is not None:
             yield PreviewEvent(
-                **self._job_fields, png=self._context.render_preview(current_image.pred_original_sample)
+                job_id=self._request.job_id,
+                attempt=self._request.attempt,
+                png=self._context.render_preview(current_image.pred_original_sample),
             )
 
 
 def _fall_back(context: GenerationContext, error: Exception, dtype: torch.dtype) -> bool:
-    """Use the card more modestly after trouble; False when it was none, BadInput when nothing is left.
+    """Prepare another attempt after OOM or NaN. Return False for other errors.
 
-    `dtype` is the precision that the picture was begun in.
+    `dtype` is the precision of the attempt that failed. Raises BadInput if no memory mode is left.
     """
     compute_error = memory_modes.as_compute_error(error)
     if compute_error is None:
@@ -177,7 +168,7 @@ def _fall_back(context: GenerationContext, error: Exception, dtype: torch.dtype)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         return True
-    if context.base.dtype is not dtype:  # others met the same, and the picture was not yet tried in this one
+    if context.base.dtype is not dtype:  # another job has set a wider precision, which was not tried yet
         return True
     memory_mode = memory_modes.fall_back(
         context.base.memory_mode, compute_error, context.base.device_config.fallback_dtype
@@ -205,13 +196,11 @@ def _attach_loras(
 def _encode_init_image(
     base: BaseModel, request: GenerateRequest, recipe: Recipe
 ) -> tuple[Tensor, float] | None:
-    """Return the latents of the picture to begin from, and how much of it is drawn again."""
+    """Return the latents of the initial image, (1, 4, h, w), and the denoising strength; None without one."""
     if request.init_image is None:
         return None
-    size_px = render_size_px(base, recipe)
-    return base.encode_image_tiled(to_pixels(request.init_image.data, size_px))[
-        None
-    ], request.init_image.denoising_strength
+    pixels = to_pixels(request.init_image.data, render_size_px(base, recipe))
+    return base.encode_image_tiled(pixels)[None], request.init_image.denoising_strength
 
 
 def _create_images(
@@ -225,7 +214,10 @@ def _create_images(
 
 
 def encode_recipe_prompts(base: BaseModel, recipe: Recipe, adapter: Adapter | None) -> Tensor:
-    """Take in the prompt; with guidance also what to keep away from, which comes first."""
+    """Return the prompt embeddings with the LoRA active, (1, tokens, width).
+
+    With guidance they are (2, tokens, width), and those of the negative prompt come first.
+    """
     if adapter is None:
         layers.deactivate_all(base)
     else:
@@ -242,10 +234,10 @@ def create_image(
     prompt_embeds: Tensor,
     img2img_init: tuple[Tensor, float] | None = None,
 ) -> DenoisingImage:
-    """Set up one picture."""
+    """Return the state of one picture before its first denoising step."""
     width_px, height_px = render_size_px(base, recipe)
     latent_shape = (1, 4, height_px // base.vae_scale_factor, width_px // base.vae_scale_factor)
-    # Drawn on the CPU, so that a seed means the same picture on every card.
+    # Drawn on the CPU, so that a seed gives the same picture on every device.
     generator = torch.Generator().manual_seed(recipe.seed)
     noise = torch.randn(latent_shape, generator=generator)
     if recipe.variation_strength:
@@ -253,116 +245,32 @@ def create_image(
             latent_shape, generator=torch.Generator().manual_seed(recipe.variation_seed)
         )
         noise = _slerp(noise, variation_noise, recipe.variation_strength)
-    sampler_name = recipe.sampler.lower()
-    fields = {
-        "prompt_embeds": prompt_embeds,
-        "guidance_scale": recipe.guidance_scale,
-        "adapter": adapter,
-        "generator": generator,
-    }
-    return denoiser.create_denoising_image(base, sampler_name, recipe.steps, noise, img2img_init, **fields)
+    scheduler, latents = denoiser.start_from_noise(
+        base, recipe.sampler.lower(), recipe.steps, noise, img2img_init
+    )
+    return DenoisingImage(
+        prompt_embeds=prompt_embeds,
+        guidance_scale=recipe.guidance_scale,
+        adapter=adapter,
+        scheduler=scheduler,
+        latents=latents,
+        generator=generator,
+    )
 
 
 def _slerp(noise: Tensor, other_noise: Tensor, weight: float) -> Tensor:
-    """Go a share of the way from one noise to another on the sphere that they lie on (slerp)."""
+    """Interpolate between two noises on the sphere that they lie on; `weight` is the share of the other."""
     cosine = float((noise * other_noise).sum() / (noise.norm() * other_noise.norm()))
     angle = math.acos(max(-1.0, min(1.0, cosine)))
     return (math.sin((1 - weight) * angle) * noise + math.sin(weight * angle) * other_noise) / math.sin(angle)
 
 
 def decode_to_png(base: BaseModel, latents: Tensor, recipe: Recipe) -> bytes:
-    """Return a finished picture's file, as large as this kind of base model hands pictures out.
+    """Return the PNG file of finished latents, enlarged as its model family asks for.
 
-    Raises NotFinite when the numbers went out of bounds on the way.
+    Raises NotFinite if the pixels are not finite.
     """
     pixels = base.decode(latents)
     if not bool(pixels.isfinite().all()):
         raise NotFinite(_NOT_FINITE_MESSAGE)
-    return image_file.encode_png(
-        pixels, recipe, generation_config.default_sampling_config(base.family).upscale_factor
-    )
-
-
-def render_size_px(base: BaseModel, recipe: Recipe) -> tuple[int, int]:
-    """Return width and height as they are drawn, before the picture is enlarged to what was asked for."""
-    upscale_factor = generation_config.default_sampling_config(base.family).upscale_factor
-    return recipe.width_px // upscale_factor, recipe.height_px // upscale_factor
-
-
-def resolve_recipes(base: BaseModel, request: GenerateRequest) -> list[Recipe]:
-    """Fill in what the person left open, for each picture; BadInput when something cannot be drawn."""
-    _validate(request)
-    defaults = generation_config.default_sampling_config(base.family)
-    width_px, height_px = _resolve_size_px(base, request)
-    first_recipe = Recipe(
-        prompt=request.prompt,
-        negative_prompt=request.negative_prompt,
-        seed=secrets.randbelow(_RANDOM_SEEDS) if request.seed is None else request.seed,
-        width_px=width_px,
-        height_px=height_px,
-        steps=defaults.steps if request.steps is None else request.steps,
-        guidance_scale=defaults.guidance_scale if request.guidance_scale is None else request.guidance_scale,
-        sampler=samplers.DISPLAY_NAMES[samplers.normalize_name(request.sampler)],
-        model=base.name,
-        variation_strength=request.variation_strength,
-        variation_seed=request.variation_seed,
-        denoising_strength=None if request.init_image is None else request.init_image.denoising_strength,
-    )
-    if request.variation_strength:  # one seed, each with other noise mixed in
-        return [
-            replace(first_recipe, variation_seed=first_recipe.variation_seed + index)
-            for index in range(request.count)
-        ]
-    return [replace(first_recipe, seed=first_recipe.seed + index) for index in range(request.count)]
-
-
-def _resolve_size_px(base: BaseModel, request: GenerateRequest) -> tuple[int, int]:
-    """Return the size of the file: what was asked for, in steps that this base model can draw."""
-    upscale_factor = generation_config.default_sampling_config(base.family).upscale_factor
-    if request.shape and request.shape not in SHAPES:
-        raise BadInput(f"There is no shape {request.shape[:40]!r}; there are {', '.join(SHAPES)}.")
-    shape = SHAPES[request.shape or "square"]
-    default_sides_px = [round(base.native_px * upscale_factor * side) for side in shape]
-    requested_sides_px = (request.width_px, request.height_px)
-    target_sides_px = [
-        default_px if requested_px is None else requested_px
-        for default_px, requested_px in zip(default_sides_px, requested_sides_px, strict=True)
-    ]
-    step_px = 8 * upscale_factor
-    width_px, height_px = (max(step_px, round(side / step_px) * step_px) for side in target_sides_px)
-    return width_px, height_px
-
-
-def _validate(request: GenerateRequest) -> None:
-    side_range = f"{SIDES_PX.start} to {SIDES_PX.stop - 1}"
-    for value, allowed, message in (
-        (request.width_px, SIDES_PX, f"The width must be a multiple of 8 from {side_range} pixels."),
-        (request.height_px, SIDES_PX, f"The height must be a multiple of 8 from {side_range} pixels."),
-        (request.steps, STEPS, f"Steps must be {STEPS.start} to {STEPS.stop - 1}."),
-        (request.count, COUNTS, f"The number of pictures must be {COUNTS.start} to {COUNTS.stop - 1}."),
-        (request.seed, SEEDS, "The seed must be a whole number from 0 on."),
-        (request.variation_seed, SEEDS, "The seed must be a whole number from 0 on."),
-    ):
-        if value is not None and value not in allowed:
-            raise BadInput(message)
-    denoising_strength = None if request.init_image is None else request.init_image.denoising_strength
-    for number, low, high, label in (
-        (request.guidance_scale, 0.0, _MAX_GUIDANCE, "Guidance"),
-        (request.variation_strength, 0.0, 1.0, "The variation"),
-        (denoising_strength, 0.0, 1.0, "How much is drawn again"),
-        *((lora.strength, *STRENGTHS, "The strength") for lora in request.loras),
-    ):
-        if number is not None and not low <= number <= high:  # NaN is in no range
-            raise BadInput(f"{label} must be {low:g} to {high:g}.")
-    if len(request.loras) > MAX_LORAS:
-        raise BadInput(f"At most {MAX_LORAS} LoraCodes fit into one picture.")
-    if request.init_image is not None:
-        _validate_init_image(request.init_image.data)
-
-
-def _validate_init_image(data: bytes) -> None:
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as picture:
-            picture.verify()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInput("The picture to begin from is damaged.") from error
+    return image_file.encode_png(pixels, recipe, default_sampling_config(base.family).upscale_factor)

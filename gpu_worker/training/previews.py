@@ -10,6 +10,7 @@ from collections.abc import Generator, Sequence
 
 from gpu_worker.generation import denoiser, generate
 from gpu_worker.generation.identity import IdentityEmbeddings, IdentityEncoder
+from gpu_worker.generation.recipes import resolve_recipes
 from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.layers import Adapter
 from gpu_worker.models.base import BaseModel
@@ -119,7 +120,7 @@ class PreviewMaker:
     ) -> Generator[WorkerEvent, None, bytes]:
         """Yield a ProgressEvent after each denoising step, and return the picture as a PNG file."""
         base = self._base
-        recipe = generate.resolve_recipes(base, request)[0]
+        recipe = resolve_recipes(base, request)[0]
         prompt_embeds = generate.encode_recipe_prompts(base, recipe, adapter)
         image = generate.create_image(base, recipe, adapter, prompt_embeds)
         while not image.is_done:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from gpu_worker.device.memory_modes import MemoryMode
 from gpu_worker.errors import BadInput
-from gpu_worker.generation import generate
+from gpu_worker.generation import generate, recipes
 from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.cache import merge_loras
 from gpu_worker.lora.layers import Adapter
@@ -57,8 +57,8 @@ def test_every_sampler_draws_and_draws_the_same_again(tiny: BaseModel, sampler: 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_takes_as_many_steps_as_may_be_asked_for(tiny: BaseModel, sampler: str) -> None:
-    for steps in (generate.STEPS.start, 50, 51, 100, generate.STEPS.stop - 1):
-        asked = generate.resolve_recipes(tiny, with_(sampler=sampler, steps=steps))[0]
+    for steps in (recipes.STEPS.start, 50, 51, 100, recipes.STEPS.stop - 1):
+        asked = recipes.resolve_recipes(tiny, with_(sampler=sampler, steps=steps))[0]
         assert generate.create_image(tiny, asked, None, torch.zeros(1, 77, 96)).total_steps == steps
     assert pixels_of(pictures(tiny, with_(sampler=sampler, steps=51, guidance=1.0))[0]).std() > 1
 

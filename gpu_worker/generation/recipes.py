@@ -1,0 +1,112 @@
+"""From a request to the recipe of each picture: defaults filled in, and limits checked."""
+
+from __future__ import annotations
+
+import io
+import secrets
+from dataclasses import replace
+
+from PIL import Image
+
+from gpu_worker.errors import BadInput
+from gpu_worker.generation import samplers
+from gpu_worker.generation.config import default_sampling_config
+from gpu_worker.generation.image_file import Recipe
+from gpu_worker.models.base import BaseModel
+from gpu_worker.models.pixels import Size
+from gpu_worker.protocol import SHAPES, GenerateRequest
+
+SIDES_PX = range(64, 2048 + 1, 8)
+STEPS = range(1, 150 + 1)
+COUNTS = range(1, 16 + 1)
+SEEDS = range(2**63 - COUNTS.stop)
+STRENGTHS = (-2.0, 2.0)
+MAX_LORAS = 4
+#: A random seed has at most ten digits, so that people can type it.
+_RANDOM_SEEDS = 2**32
+_MAX_GUIDANCE = 50.0
+
+
+def resolve_recipes(base: BaseModel, request: GenerateRequest) -> list[Recipe]:
+    """Return the recipe of each picture, with defaults filled in; BadInput if it cannot be drawn."""
+    _validate(request)
+    defaults = default_sampling_config(base.family)
+    width_px, height_px = _resolve_size_px(base, request)
+    first_recipe = Recipe(
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        seed=secrets.randbelow(_RANDOM_SEEDS) if request.seed is None else request.seed,
+        width_px=width_px,
+        height_px=height_px,
+        steps=defaults.steps if request.steps is None else request.steps,
+        guidance_scale=defaults.guidance_scale if request.guidance_scale is None else request.guidance_scale,
+        sampler=samplers.DISPLAY_NAMES[samplers.normalize_name(request.sampler)],
+        model=base.name,
+        variation_strength=request.variation_strength,
+        variation_seed=request.variation_seed,
+        denoising_strength=None if request.init_image is None else request.init_image.denoising_strength,
+    )
+    if request.variation_strength:  # the same seed for all, each with other noise mixed in
+        return [
+            replace(first_recipe, variation_seed=first_recipe.variation_seed + index)
+            for index in range(request.count)
+        ]
+    return [replace(first_recipe, seed=first_recipe.seed + index) for index in range(request.count)]
+
+
+def render_size_px(base: BaseModel, recipe: Recipe) -> Size:
+    """Return width and height that are denoised, before the picture is enlarged to the size of its file."""
+    upscale_factor = default_sampling_config(base.family).upscale_factor
+    return recipe.width_px // upscale_factor, recipe.height_px // upscale_factor
+
+
+def _resolve_size_px(base: BaseModel, request: GenerateRequest) -> Size:
+    """Return the size of the file: the requested one, rounded to what this base model can draw."""
+    upscale_factor = default_sampling_config(base.family).upscale_factor
+    if request.shape and request.shape not in SHAPES:
+        raise BadInput(f"There is no shape {request.shape[:40]!r}; there are {', '.join(SHAPES)}.")
+    shape = SHAPES[request.shape or "square"]
+    default_sides_px = [round(base.native_px * upscale_factor * side) for side in shape]
+    requested_sides_px = (request.width_px, request.height_px)
+    target_sides_px = [
+        default_px if requested_px is None else requested_px
+        for default_px, requested_px in zip(default_sides_px, requested_sides_px, strict=True)
+    ]
+    step_px = 8 * upscale_factor
+    width_px, height_px = (max(step_px, round(side / step_px) * step_px) for side in target_sides_px)
+    return width_px, height_px
+
+
+def _validate(request: GenerateRequest) -> None:
+    side_range = f"{SIDES_PX.start} to {SIDES_PX.stop - 1}"
+    for value, allowed, message in (
+        (request.width_px, SIDES_PX, f"The width must be a multiple of 8 from {side_range} pixels."),
+        (request.height_px, SIDES_PX, f"The height must be a multiple of 8 from {side_range} pixels."),
+        (request.steps, STEPS, f"Steps must be {STEPS.start} to {STEPS.stop - 1}."),
+        (request.count, COUNTS, f"The number of pictures must be {COUNTS.start} to {COUNTS.stop - 1}."),
+        (request.seed, SEEDS, "The seed must be a whole number from 0 on."),
+        (request.variation_seed, SEEDS, "The seed must be a whole number from 0 on."),
+    ):
+        if value is not None and value not in allowed:
+            raise BadInput(message)
+    denoising_strength = None if request.init_image is None else request.init_image.denoising_strength
+    for number, low, high, label in (
+        (request.guidance_scale, 0.0, _MAX_GUIDANCE, "Guidance"),
+        (request.variation_strength, 0.0, 1.0, "The variation"),
+        (denoising_strength, 0.0, 1.0, "How much is drawn again"),
+        *((lora.strength, *STRENGTHS, "The strength") for lora in request.loras),
+    ):
+        if number is not None and not low <= number <= high:  # NaN is in no range
+            raise BadInput(f"{label} must be {low:g} to {high:g}.")
+    if len(request.loras) > MAX_LORAS:
+        raise BadInput(f"At most {MAX_LORAS} LoraCodes fit into one picture.")
+    if request.init_image is not None:
+        _validate_init_image(request.init_image.data)
+
+
+def _validate_init_image(data: bytes) -> None:
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as picture:
+            picture.verify()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BadInput("The picture to begin from is damaged.") from error
