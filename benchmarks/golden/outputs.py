@@ -16,8 +16,15 @@ FileContents: TypeAlias = dict[str, Any]
 #: The files of a case by their path in its folder.
 CaseOutputs: TypeAlias = dict[str, FileContents]
 
-#: Metadata that are times; those inside JSON texts have the same names.
-_TIME_KEYS = {"ss_training_started_at", "ss_training_finished_at", "seconds", "started_at"}
+#: Metadata that differ from run to run: times, under the same names inside JSON texts, and the legacy hash.
+#: That one is of a fixed stretch of the file, whose contents move with the number of digits of the times.
+_UNSTABLE_KEYS = {
+    "ss_training_started_at",
+    "ss_training_finished_at",
+    "seconds",
+    "started_at",
+    "sshs_legacy_hash",
+}
 _MAX_LISTED_FILES = 4
 _MAX_VALUE_LENGTH = 80
 
@@ -67,11 +74,11 @@ def _count_changed_tensors(before: Mapping[str, str], after: Mapping[str, str]) 
 
 
 def _read_safetensors(path: Path) -> FileContents:
-    """Return dtype, shape and hash of each tensor, and the metadata without times."""
+    """Return dtype, shape and hash of each tensor, and the stable metadata."""
     data = path.read_bytes()
     data_start = 8 + int.from_bytes(data[:8], "little")
     header: dict[str, Any] = json.loads(data[8:data_start])
-    metadata = _drop_times(header.pop("__metadata__", {}))
+    metadata = _drop_unstable(header.pop("__metadata__", {}))
     tensors = {}
     for name, entry in header.items():
         begin, end = entry["data_offsets"]
@@ -80,16 +87,16 @@ def _read_safetensors(path: Path) -> FileContents:
     return {"tensors": tensors, "metadata": metadata}
 
 
-def _drop_times(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return metadata without times; values that are JSON objects are decoded and treated alike."""
+def _drop_unstable(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metadata without unstable keys; values that are JSON objects are decoded and treated alike."""
     timeless = {}
     for name, value in metadata.items():
         decoded = None
         if isinstance(value, str) and value.startswith("{"):
             with contextlib.suppress(ValueError):
                 decoded = json.loads(value)
-        if name not in _TIME_KEYS:
-            timeless[name] = _drop_times(decoded) if isinstance(decoded, dict) else value
+        if name not in _UNSTABLE_KEYS:
+            timeless[name] = _drop_unstable(decoded) if isinstance(decoded, dict) else value
     return timeless
 
 

@@ -1,4 +1,4 @@
-"""Measures a card before a base model is put on it, and picks precision and memory settings with a reason."""
+"""Benchmark precisions on the device, and choose precision and memory mode with a reason."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from gpu_worker.device.memory_modes import MemoryMode
 _GIB = 2**30
 #: SD 1.5: parameters of UNet, VAE and text encoder together.
 _PARAMETERS = 1.066e9
-#: Saved activations of a training step at 512 px, batch 1, without checkpointing, measured in bf16 and fp32;
-#: and what LoRA, optimizer, CUDA context and libraries take.
+#: Saved activations of a training step at 512 px, batch 1, without checkpointing, measured in bf16 and fp32.
 _ACTIVATIONS_BYTES = {2: 0.9 * _GIB, 4: 1.6 * _GIB}
+#: LoRA, optimizer, CUDA context and libraries.
 _OVERHEAD_BYTES = 0.9 * _GIB
-#: bf16 needs no loss scaling, so it may be this much slower than fp16 and is still chosen; and half the
-#: memory of fp32, so it may be as much slower than that, which also hides the noise of a busy machine.
+#: bf16 is chosen up to this factor in time: over fp16 as it needs no loss scaling, and over fp32 as it takes
+#: half the memory. The factor also covers the noise of a busy machine.
 _BF16_TOLERANCE = 1.15
-#: Computing activations again makes a step this much longer (measured at 256 px in fp32).
+#: Gradient checkpointing makes a step this much longer (measured at 256 px in fp32).
 _CHECKPOINTING_COST = 1.4
 _REPEATS = 5
 
 
 @dataclass(frozen=True)
 class DtypeTiming:
-    """One precision on this card."""
+    """The result of one precision."""
 
-    seconds: float  #: of a slice of a training step, forward and backward
+    seconds: float  #: forward and backward of a slice of the UNet
     is_finite: bool
 
 
 def candidate_dtypes(device: torch.device) -> list[torch.dtype]:
-    """Return the precisions that may be fast here. fp16 on a CPU is 30 times slower than fp32 and more."""
+    """Return the precisions that may be fast here. On a CPU, fp16 is 30 times slower than fp32."""
     if device.type == "cuda":
         bf16 = [torch.bfloat16] if torch.cuda.is_bf16_supported(False) else []
         return [torch.float16, torch.float32, *bf16]
@@ -46,7 +46,7 @@ def candidate_dtypes(device: torch.device) -> list[torch.dtype]:
 
 
 def benchmark_dtypes(device: torch.device, dtypes: list[torch.dtype]) -> dict[torch.dtype, DtypeTiming]:
-    """Run a slice of SD 1.5's training step in each precision."""
+    """Time a slice of SD 1.5's UNet, forward and backward, in each precision."""
     return {dtype: _benchmark_dtype(device, dtype) for dtype in dtypes}
 
 
@@ -62,7 +62,7 @@ def _benchmark_dtype(device: torch.device, dtype: torch.dtype) -> DtypeTiming:
         output.float().square().mean().backward()
         is_finite = (
             is_finite and hidden_states.grad is not None and bool(hidden_states.grad.isfinite().all())
-        )  # waits for the card
+        )  # waits for the GPU
         seconds.append(time.perf_counter() - start_time)
     return DtypeTiming(min(seconds), is_finite)
 
@@ -93,9 +93,9 @@ class _UNetSlice(nn.Module):
 def choose_memory_mode(
     timings: Mapping[torch.dtype, DtypeTiming], free_bytes: float | None
 ) -> tuple[MemoryMode, str]:
-    """Pick the fastest precision that stays finite and fits, and checkpointing where memory is short.
+    """Return the fastest memory mode that is finite and fits, and the reason in one sentence.
 
-    `memory_bytes` is what is free on the card; None where it is not the limit (a CPU).
+    `free_bytes` is the free memory of the GPU; None where memory is not the limit (a CPU).
     """
     usable = {dtype: timing for dtype, timing in timings.items() if timing.is_finite}
     if not usable:
@@ -131,7 +131,7 @@ def choose_memory_mode(
 
 
 def required_bytes(dtype: torch.dtype, gradient_checkpointing: bool) -> float:
-    """Return what SD 1.5 at 512 px needs to train; checkpointing keeps about a fifth of the activations."""
+    """Return the memory of a training of SD 1.5 at 512 px; checkpointing keeps a fifth of the activations."""
     activations = _ACTIVATIONS_BYTES[dtype.itemsize]
     return (
         _PARAMETERS * dtype.itemsize

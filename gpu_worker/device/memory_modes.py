@@ -1,4 +1,4 @@
-"""How the card is used, and one notch down when it is too much for it. Pure."""
+"""Precision and memory modes, and the order of fallbacks after OOM or NaN. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from gpu_worker.errors import WorkerError
 
-#: What those say, in plain RuntimeErrors, that take memory past torch's allocator for the card.
+#: Messages of RuntimeErrors for memory that torch's CUDA allocator does not manage.
 _OOM_MESSAGES = (
     "can't allocate memory",  # the CPU's allocator
     "not enough memory",  # the same on Windows
@@ -20,24 +20,24 @@ _OOM_MESSAGES = (
 
 
 class ComputeError(WorkerError):
-    """The card could not do a step as it was asked; a lower gear may."""
+    """A step failed in this memory mode; another mode may work."""
 
 
 class OutOfMemory(ComputeError):
-    """The step needs more memory than there is."""
+    """A step needs more memory than there is."""
 
 
 class NotFinite(ComputeError):
-    """The step's numbers went out of bounds."""
+    """A step computed NaN or infinite values."""
 
 
 @dataclass(frozen=True)
 class MemoryMode:
-    """Precision of the frozen weights, and what is traded for memory."""
+    """Dtype of the frozen weights, and the measures that save memory."""
 
     dtype: torch.dtype
-    gradient_checkpointing: bool = False  #: compute activations again in the backward pass
-    sliced_attention: bool = False  #: one attention head after the other
+    gradient_checkpointing: bool = False  #: recompute activations in the backward pass
+    sliced_attention: bool = False  #: compute attention head by head
 
     def __str__(self) -> str:
         extras = ["gradient checkpointing"] * self.gradient_checkpointing + [
@@ -49,9 +49,9 @@ class MemoryMode:
 def fall_back(
     memory_mode: MemoryMode, compute_error: ComputeError, fallback_dtype: torch.dtype
 ) -> MemoryMode | None:
-    """Return the next gear down for this trouble; None when there is none.
+    """Return the next memory mode after an error; None if there is none.
 
-    `wide_dtype` is what half precision falls back to: bf16 where the card computes it fast, else fp32.
+    `fallback_dtype` replaces fp16 after NaN: bf16 where the device computes it fast, else fp32.
     """
     if isinstance(compute_error, OutOfMemory):
         if not memory_mode.gradient_checkpointing:
@@ -67,7 +67,7 @@ def fall_back(
 
 
 def as_compute_error(error: BaseException) -> ComputeError | None:
-    """Tell whether an error means that the card is too small; torch has several ways to say so."""
+    """Return an error as ComputeError if it means OOM or NaN, else None; torch raises OOM in several ways."""
     if isinstance(error, ComputeError):
         return error
     if isinstance(error, torch.OutOfMemoryError | MemoryError):

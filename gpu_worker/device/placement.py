@@ -1,4 +1,4 @@
-"""Where the model lives and in which precision: chosen once, with the reason; and what the card reports."""
+"""Choose device and precision once, with a reason, and read the metrics of the device."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DeviceConfig:
-    """Where the frozen weights live, how the card is used, and why."""
+    """Device and memory mode of the frozen weights, and why they were chosen."""
 
     device: torch.device
     memory_mode: MemoryMode
     reason: str
-    #: What half precision falls back to when its numbers go out of bounds.
+    #: What replaces fp16 after NaN.
     fallback_dtype: torch.dtype = torch.float32
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision of the frozen weights."""
+        """The dtype of the frozen weights."""
         return self.memory_mode.dtype
 
 
 def select_device(is_small_model: bool, dtype: torch.dtype | None = None) -> DeviceConfig:
-    """Choose device and gear, measured unless a precision is asked for; LoRA weights are always fp32.
+    """Choose the device and the memory mode; measure precisions unless `dtype` is given.
 
-    BaseModelError says what to install where torch has no kernels for the card.
+    Raises BaseModelError, which says what to install, if torch has no kernels for the card.
     """
     if torch.cuda.is_available():
         device = torch.device("cuda")
         _ensure_kernels()
-        # Training pictures have one size, so the search for the fastest convolution pays off.
+        # Images of a training have few sizes, so the search for the fastest convolution pays off.
         torch.backends.cudnn.benchmark = True
     else:
         device = torch.device("cpu")
@@ -76,18 +76,18 @@ def _ensure_kernels() -> None:
 
 
 def read_metrics(device: torch.device | None = None) -> DeviceMetrics:
-    """Measure the process and its card; never raises, a card that does not answer is left out.
+    """Return the memory of the process, and the metrics of the GPU. Never raises: failures are logged.
 
-    Without a device it looks whether there is a card but does not wake CUDA up.
+    Without a device it detects a GPU without initialising CUDA.
     """
     process_memory_bytes = int(psutil.Process().memory_info().rss)
     is_cuda = torch.cuda.is_available() if device is None else device.type == "cuda"
     if not is_cuda:
         return DeviceMetrics("cpu", process_memory_bytes)
     try:
-        # To ask for the card's own name would wake CUDA up, which nobody may do who only looks.
+        # Without a device, the name must not be read from CUDA: that would initialise it.
         uuid = "" if device is None else str(torch.cuda.get_device_properties(device).uuid)
         return read_gpu(process_memory_bytes, os.environ.get("CUDA_VISIBLE_DEVICES", ""), uuid)
     except pynvml.NVMLError as error:
-        log.warning("the card's driver does not answer: %s", error)
+        log.warning("could not read the metrics of the GPU: %s", error)
         return DeviceMetrics("cuda", process_memory_bytes)

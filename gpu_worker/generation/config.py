@@ -1,4 +1,4 @@
-"""The settings of a picture, each with its unit and source. Torch-free."""
+"""Default settings of a generation, each with its unit and source. Torch-free."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from gpu_worker.models.family import ModelFamily
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """What a picture is drawn with where the person did not say."""
+    """The settings of a picture where the request leaves them open."""
 
     #: Denoising steps; DPM++ 2M Karras is done in 20 to 30.
     steps: int = 25
     #: Classifier-free guidance scale; AUTOMATIC1111's default.
     guidance_scale: float = 7.0
-    #: How many times larger a picture is handed out than it was drawn.
+    #: Factor by which the finished picture is enlarged.
     upscale_factor: int = 1
 
 
@@ -27,5 +27,5 @@ _SAMPLING_CONFIGS: dict[ModelFamily, SamplingConfig] = {
 
 
 def default_sampling_config(family: ModelFamily) -> SamplingConfig:
-    """Return the default settings of a picture from this kind of base model."""
+    """Return the defaults of a model family."""
     return _SAMPLING_CONFIGS[family]

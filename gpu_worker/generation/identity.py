@@ -1,4 +1,4 @@
-"""Who is in pictures, where a base model has a judge of its own; faces of real people are others' to tell."""
+"""Identity embeddings for the `drawn` model. Faces of real people are compared in the bot (dlib)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ IdentityEmbeddings: TypeAlias = tuple[tuple[float, ...], ...]
 
 
 class IdentityEncoder:
-    """Looks at pictures of one base model; loads what it needs when it is first asked."""
+    """Computes identity embeddings of pictures; loads its model when it is first used."""
 
     def __init__(self, base: BaseModel) -> None:
         self._base = base
         self._model: IdentityModel | None = None
 
     def embed(self, pictures: Sequence[bytes]) -> IdentityEmbeddings:
-        """Give a unit vector a picture; nothing where nobody here can tell."""
+        """Return a unit vector for each picture, or () if the base model has no identity model."""
         if self._base.family != "drawn" or not pictures:
             return ()
         if self._model is None:

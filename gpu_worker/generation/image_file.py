@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class RecipeLora:
-    """A LoRA as a recipe names it."""
+    """A LoRA as it is named in a recipe."""
 
     name: str  #: the LoraCode
     short_hash: str = ""  #: the short one, as AUTOMATIC1111 shows it
@@ -21,7 +21,7 @@ class RecipeLora:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that is needed to draw one picture again."""
+    """Everything that is needed to draw one picture again."""
 
     prompt: str
     negative_prompt: str
@@ -66,7 +66,7 @@ class Recipe:
 
 
 def encode_png(pixels: Tensor, recipe: Recipe, upscale_factor: int = 1) -> bytes:
-    """Return a PNG of pixels in -1 .. 1, (1, 3, height, width), so many times enlarged, with its recipe."""
+    """Return a PNG of pixels, (1, 3, height, width), -1 .. 1, enlarged by a factor, with its recipe."""
     pixel_bytes = ((pixels[0] + 1) * 127.5).round().clamp(0, 255).byte()
     pnginfo = PngInfo()
     pnginfo.add_text("parameters", recipe.format_parameters())

@@ -1,4 +1,4 @@
-"""What a picture looks like while it is drawn, without the VAE: colours are nearly linear in latents."""
+"""Small pictures of latents without the VAE decoder: RGB is nearly linear in the latents."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from gpu_worker.models.base import BaseModel
 
 #: Longer side of a preview, in pixels.
 MAX_SIDE_PX = 192
-#: Patches of the chart that the colours are learnt from, along a side.
+#: Patches along a side of the colour chart that the factors are fitted to.
 _PATCHES = 8
 
 
 class LatentPreviewer:
-    """The linear map from latents to colours that fits a VAE best, found with one small picture."""
+    """The linear map from latents to RGB that fits a VAE best (least squares over one colour chart)."""
 
     def __init__(self, base: BaseModel) -> None:
-        """Encode a chart of colours and fit."""
+        """Encode the colour chart and fit the factors."""
         side = _PATCHES * 2
         chart = _colour_chart()
         pixels = F.interpolate(chart[None], scale_factor=2 * base.vae_scale_factor, mode="nearest")[0]
@@ -31,7 +31,7 @@ class LatentPreviewer:
         self._rgb_factors = torch.linalg.lstsq(torch.cat([latents, ones], 1), colours).solution  # (5, 3)
 
     def render_png(self, latents: Tensor) -> bytes:
-        """Return a small picture of latents, (1, 4, height / 8, width / 8)."""
+        """Return a PNG of latents, (1, 4, height / 8, width / 8); its longer side is MAX_SIDE_PX."""
         latent_pixels = latents[0].float().cpu().permute(1, 2, 0)
         rgb = latent_pixels @ self._rgb_factors[:4] + self._rgb_factors[4]
         image = Image.fromarray(((rgb + 1) * 127.5).clamp(0, 255).byte().numpy(), "RGB")
@@ -43,7 +43,7 @@ class LatentPreviewer:
 
 
 def _colour_chart() -> Tensor:
-    """Return 64 colours that fill the cube, shuffled, -1 .. 1, (3, 8, 8)."""
+    """Return 64 colours spread over the RGB cube in random order, (3, 8, 8), -1 .. 1."""
     steps = torch.linspace(-0.9, 0.9, 4)
     colours = torch.cartesian_prod(steps, steps, steps)
     order = torch.randperm(len(colours), generator=torch.Generator().manual_seed(0))

@@ -1,9 +1,9 @@
-"""From a prompt to what the UNet attends to: weights such as `(word:1.2)` and prompts of any length.
+"""Encode prompts with weights such as `(word:1.2)` and of any length.
 
-The rules are AUTOMATIC1111's, because pictures carry its `parameters` text and people move prompts between
-the two: `(x)` is 1.1 times as strong, `[x]` as much weaker, `(x:1.3)` says it outright, a backslash takes a
-bracket as it is; text is read in pieces of 75 tokens, cut at a comma where one is near; the weights scale the
-encoder's output, whose mean is kept.
+The rules are those of AUTOMATIC1111, because pictures carry its `parameters` text and people copy prompts
+between the two. `(x)` multiplies by 1.1, `[x]` divides by 1.1, `(x:1.3)` sets the weight, and a backslash
+escapes a bracket. The text is split into chunks of 75 tokens, at a comma where one is near. Weights multiply
+the encoder's output, which is then scaled back to its original mean.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from torch import Tensor
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.sd15.config import MAX_TOKENS
 
-#: One pair of brackets, in A1111's rules.
+#: Factor of one pair of brackets; A1111's.
 ATTENTION_FACTOR = 1.1
-#: A piece's own tokens; a mark is put before and after them.
+#: Tokens of a chunk, without the start and end tokens around them.
 CHUNK_TOKENS = MAX_TOKENS - 2
-#: A piece may end so many tokens early to end at a comma; A1111's default.
+#: A chunk may end this many tokens early to end at a comma; A1111's default.
 COMMA_BACKTRACK = 20
-#: Weights beyond this only break the picture.
+#: Larger weights only break the picture.
 _MAX_WEIGHT = 10.0
 _LEXEME = re.compile(r"\\[()\[\]\\]|[()\[\]]|:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*\)|[^\\()\[\]:]+|.", re.DOTALL)
-#: Of numbers around 1 a mean below this is what rounding left of none, and nothing to be kept.
+#: The activations are around 1. A smaller mean is rounding error, and scaling by it would only amplify that.
 _MIN_MEAN = 1e-6
 
 
 @dataclass(frozen=True)
 class PromptPart:
-    """A stretch of a prompt and its weight."""
+    """A part of a prompt and its weight."""
 
     text: str
     weight: float = 1.0
@@ -41,14 +41,14 @@ class PromptPart:
 
 @dataclass(frozen=True)
 class _TokenChunk:
-    """As many tokens as the encoder reads at once, with a weight each."""
+    """The tokens that the text encoder reads at once, at most CHUNK_TOKENS, with a weight each."""
 
     tokens: tuple[int, ...]
     weights: tuple[float, ...]
 
 
 def parse_prompt(prompt: str) -> list[PromptPart]:
-    """Read a prompt's brackets; those without a partner are text, or reach to the end."""
+    """Parse a prompt's brackets. An unmatched `)` is text; an unmatched `(` reaches to the end."""
     parts: list[PromptPart] = []
     round_starts: list[int] = []  # where brackets that are still open began
     square_starts: list[int] = []
@@ -92,9 +92,9 @@ def _merge_parts(parts: Sequence[PromptPart]) -> list[PromptPart]:
 
 @torch.no_grad()
 def encode_weighted_prompts(base: BaseModel, prompts: Sequence[str]) -> Tensor:
-    """Return what the UNet attends to for each prompt, (prompts, 77 times the pieces, width).
+    """Return the prompt embeddings, (prompts, 77 * chunks, width).
 
-    The longest prompt decides the number of pieces; shorter ones are filled up with empty ones.
+    The longest prompt decides the number of chunks; shorter ones are padded with empty chunks.
     """
     prompt_chunks = [_split_chunks(base, parse_prompt(prompt)) for prompt in prompts]
     num_chunks = max(map(len, prompt_chunks))
@@ -108,7 +108,7 @@ def encode_weighted_prompts(base: BaseModel, prompts: Sequence[str]) -> Tensor:
 def _encode_chunk(base: BaseModel, chunk: _TokenChunk) -> Tensor:
     tokenizer = base.tokenizer
     padding_length = CHUNK_TOKENS - len(chunk.tokens)
-    # What follows the end is padding, and no more than that to the encoder: it looks back only.
+    # Attention is causal, so the padding after the end token does not affect the tokens before it.
     padding = [tokenizer.pad_token_id] * padding_length
     input_ids = [tokenizer.bos_token_id, *chunk.tokens, tokenizer.eos_token_id, *padding]
     hidden_states = base.encode_tokens(torch.tensor([input_ids]))[0]
@@ -141,7 +141,7 @@ def _split_chunks(base: BaseModel, parts: Sequence[PromptPart]) -> list[_TokenCh
 
 
 def _find_chunk_end(tokens: Sequence[int], commas: set[int]) -> int:
-    """Say where a piece ends: after the last comma within reach, else where it is full."""
+    """Return the end of the first chunk: after the last comma within reach, else CHUNK_TOKENS."""
     for end in range(CHUNK_TOKENS, CHUNK_TOKENS - COMMA_BACKTRACK, -1):
         if tokens[end - 1] in commas:
             return end

@@ -1,4 +1,4 @@
-"""Ways from noise to picture, by name; the arithmetic is diffusers'."""
+"""Samplers by name, each a scheduler of diffusers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from torch import Tensor
 from gpu_worker.errors import BadInput
 from gpu_worker.protocol import SAMPLERS
 
-#: Steps that models for LCM are taught with.
+#: Steps that LCM models are distilled from.
 _LCM_STEPS = 50
-#: As AUTOMATIC1111 writes them.
+#: Names as AUTOMATIC1111 writes them.
 DISPLAY_NAMES = dict(zip(SAMPLERS, ("DPM++ 2M Karras", "Euler a", "UniPC", "LCM"), strict=True))
 
 
 def normalize_name(name: str) -> str:
-    """Return the name of a sampler, the default's for an empty one; BadInput when there is none like it."""
+    """Return a sampler's name in lower case, the default for an empty text; BadInput if it is unknown."""
     normalized = name.lower() or SAMPLERS[0]
     if normalized not in DISPLAY_NAMES:
         raise BadInput(f"There is no sampler {name[:40]!r}; there are {', '.join(DISPLAY_NAMES.values())}.")
@@ -32,17 +32,17 @@ def normalize_name(name: str) -> str:
 
 
 def create_scheduler(name: str, scheduler_config: dict[str, Any], steps: int) -> Any:
-    """Return a sampler for one picture of so many steps: it remembers the steps before."""
+    """Return the scheduler of one picture; it holds the state of its steps, so it cannot be shared."""
     match name:
         case "euler a":
             with warnings.catch_warnings():
-                # diffusers hands torch's tensors to numpy here, which they answer with a deprecation warning.
+                # diffusers passes tensors to numpy here, which warns of a deprecation.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 scheduler = EulerAncestralDiscreteScheduler.from_config(scheduler_config)
         case "unipc":
             scheduler = UniPCMultistepScheduler.from_config(scheduler_config)
         case "lcm":
-            # It takes its steps out of these, and refuses to take more.
+            # LCM picks its steps from these, and refuses more steps than there are.
             original_steps = max(_LCM_STEPS, steps)
             scheduler = LCMScheduler.from_config(scheduler_config, original_inference_steps=original_steps)
         case _:
@@ -50,7 +50,7 @@ def create_scheduler(name: str, scheduler_config: dict[str, Any], steps: int) ->
                 scheduler_config, algorithm_type="dpmsolver++", solver_order=2, use_karras_sigmas=True
             )
     if name != "lcm":
-        # Handed to numpy at each `set_timesteps`: the same warning.
+        # Passed to numpy by each `set_timesteps`: the same warning.
         scheduler.alphas_cumprod = scheduler.alphas_cumprod.numpy()
     return scheduler
 
@@ -58,7 +58,7 @@ def create_scheduler(name: str, scheduler_config: dict[str, Any], steps: int) ->
 def step(
     scheduler: Any, noise_pred: Tensor, timestep: Tensor, latents: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Take a step with what the UNet told; `generator` is on the CPU: a seed means the same everywhere."""
+    """Return the latents after a step. `generator` is on the CPU, so a seed is the same everywhere."""
     extra_step_kwargs = {} if isinstance(scheduler, UniPCMultistepScheduler) else {"generator": generator}
     prev_sample: Tensor = scheduler.step(
         noise_pred, timestep, latents, return_dict=False, **extra_step_kwargs

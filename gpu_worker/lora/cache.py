@@ -1,4 +1,4 @@
-"""LoRAs that were drawn with lately, ready on the card; several can be one."""
+"""Adapters on the device that were used lately; several LoRAs can be merged into one."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from gpu_worker.lora.layers import Adapter, LoraWeights, check_fit
 from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import LoraUse
 
-#: A LoRA of rank 16 takes 18 MiB on the card; people draw several times with one and then not for long.
+#: A LoRA of rank 16 takes 18 MiB on the device. People use one several times, and then not for long.
 MAX_ADAPTERS = 8
 
 
 class AdapterCache:
-    """Adapters by the files and strengths they are made of; the one not used for longest goes first."""
+    """Adapters by the files and strengths that they are made of; the least recently used is dropped first."""
 
     def __init__(self, max_adapters: int = MAX_ADAPTERS) -> None:
         self._max_adapters = max_adapters
@@ -28,9 +28,9 @@ class AdapterCache:
         return len(self._adapters)
 
     def get(self, base: BaseModel, lora_uses: Sequence[LoraUse]) -> tuple[Adapter | None, tuple[str, ...]]:
-        """Return the adapter that has the effect of all uses together, and the short hash of each file.
+        """Return the adapter of all LoRAs together, and the short hash of each file.
 
-        None without a LoRA. Raises BadInput when a file is damaged or does not fit the base model.
+        The adapter is None if there is no LoRA. Raises BadInput if a file is damaged or does not fit.
         """
         if not lora_uses:
             return None, ()
@@ -50,12 +50,12 @@ class AdapterCache:
         return entry
 
     def clear(self) -> None:
-        """Let go of all of them."""
+        """Drop all adapters."""
         self._adapters.clear()
 
 
 def merge_loras(files: Sequence[tuple[LoraFile, float]]) -> dict[str, LoraWeights]:
-    """Return one LoRA with the effect of several, each at its strength: their ranks side by side."""
+    """Return one LoRA with the effect of several, each at its strength, by concatenating their ranks."""
     if len(files) == 1:
         file, strength = files[0]
         return {
@@ -73,7 +73,7 @@ def merge_loras(files: Sequence[tuple[LoraFile, float]]) -> dict[str, LoraWeight
 
 def _concat_ranks(weighted_loras: Sequence[tuple[LoraWeights, float]]) -> LoraWeights:
     down = torch.cat([weights.down for weights, _ in weighted_loras])
-    # Each part's own scale goes into its matrix, so that alpha over rank is 1 for the whole.
+    # Each LoRA's own scale is multiplied into `up`, so that alpha / rank is 1 for the whole.
     up = torch.cat(
         [
             weights.up * (weights.alpha / weights.down.shape[0] * lora_strength)

@@ -29,19 +29,19 @@ _HEADER_LENGTH_BYTES = 8
 
 @dataclass(frozen=True)
 class LoraFile:
-    """A LoRA as it is stored: matrices by kohya name, and metadata."""
+    """The contents of a LoRA file: weights by kohya's module name, and metadata."""
 
     weights: dict[str, LoraWeights]
     metadata: dict[str, str]
 
     @property
     def short_hash(self) -> str:
-        """Return the hash that pictures name it by."""
+        """The hash by which the metadata of pictures name it."""
         return self.metadata.get("sshs_model_hash", "")[:_SHORT_HASH]
 
 
 def write(weights: Mapping[str, LoraWeights], metadata: Mapping[str, str], precision: str) -> bytes:
-    """Return the file's bytes with its hashes; BadInput when the training went out of bounds."""
+    """Return the bytes of a file, with its hashes; BadInput if a weight is not finite in this precision."""
     dtype = PRECISIONS[precision]
     tensors: dict[str, Tensor] = {}
     for name, values in weights.items():
@@ -50,13 +50,13 @@ def write(weights: Mapping[str, LoraWeights], metadata: Mapping[str, str], preci
         tensors[name + _UP] = values.up.to(dtype).contiguous()
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise BadInput(OUT_OF_BOUNDS_MESSAGE)
-    # Hashes are taken over the file as it would be with the training's metadata only.
+    # The hashes are those of a file with the `ss_` metadata only, as sd-scripts computes them.
     training_metadata = {key: value for key, value in metadata.items() if key.startswith("ss_")}
     return save(tensors, {**metadata, **_compute_hashes(save(tensors, training_metadata))})
 
 
 def _compute_hashes(file: bytes) -> dict[str, str]:
-    """Compute both hashes as sd-scripts and AUTOMATIC1111 do: of the weights, and of one early stretch."""
+    """Return both hashes of sd-scripts and AUTOMATIC1111: of the weights, and of 64 KiB from 1 MiB on."""
     header_bytes = int.from_bytes(file[:_HEADER_LENGTH_BYTES], "little")
     return {
         "sshs_model_hash": hashlib.sha256(file[_HEADER_LENGTH_BYTES + header_bytes :]).hexdigest(),
@@ -65,7 +65,7 @@ def _compute_hashes(file: bytes) -> dict[str, str]:
 
 
 def read(data: bytes) -> LoraFile:
-    """Read a file's bytes; BadInput when it is damaged, a pickle, or holds no LoRA of this format."""
+    """Read the bytes of a file; BadInput if it is damaged, a pickle, or no LoRA in this format."""
     try:
         tensors = load(data)
         metadata = read_metadata(data)
@@ -92,5 +92,5 @@ def _read_module(tensors: Mapping[str, Tensor], name: str) -> LoraWeights:
     alpha = tensors.get(name + _ALPHA)
     if alpha is not None and (alpha.numel() != 1 or alpha.is_complex()):
         raise BadInput("This LoRA file has an alpha that is no number.")
-    # Files without alpha mean "as strong as the rank", as sd-scripts reads them.
+    # Without an alpha, sd-scripts takes the rank.
     return LoraWeights(down.float(), up.float(), float(down.shape[0] if alpha is None else alpha))

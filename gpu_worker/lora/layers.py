@@ -1,9 +1,9 @@
 """LoRA adapters on the frozen base model.
 
-Every module that a LoRA may adapt carries a slot, a forward hook that adds what the active LoRA says. So the
-base model's modules are never wrapped or changed, and switching from one LoRA to another is setting a
-few hundred references. Several adapters exist at once (a training and a generation, interleaved in one
-thread), so whoever runs the model says first whose turn it is: `activate` before every step.
+Every module that a LoRA may adapt has a forward hook, which adds the output of the active LoRA's layer. So
+the modules of the base model are never wrapped or changed, and switching to another LoRA sets a few hundred
+references. Several adapters exist at once (a training and a generation, interleaved in one thread), so each
+step activates its own first.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +23,7 @@ from gpu_worker.models.lora_hooks import LoraTarget
 
 @dataclass(frozen=True)
 class LoraWeights:
-    """The two fp32 matrices of one module, W + alpha/rank * up @ down, with its alpha."""
+    """The fp32 matrices of one module, which becomes W + alpha / rank * up @ down, and its alpha."""
 
     down: Tensor
     up: Tensor
@@ -33,7 +32,7 @@ class LoraWeights:
 
 @dataclass(frozen=True)
 class DropoutRates:
-    """What is left out at random in a training step; each a share from 0 to 1, see `Dials`."""
+    """What is dropped at random in a training step, as shares from 0 to 1; see `TrainingConfig`."""
 
     activations: float = 0.0
     rank: float = 0.0
@@ -41,14 +40,14 @@ class DropoutRates:
 
     @property
     def is_enabled(self) -> bool:
-        """Whether anything is ever left out."""
+        """Whether anything is dropped."""
         return bool(self.activations or self.rank or self.modules)
 
 
 def init_lora_weights(
     targets: tuple[LoraTarget, ...], rank: int, alpha: float, generator: torch.Generator
 ) -> dict[str, LoraWeights]:
-    """Return the start of a training by kohya name: `down` as kohya draws it, `up` zero, so no effect yet."""
+    """Return the initial weights by kohya's name: `down` as kohya draws it, `up` zero: no effect yet."""
     weights = {}
     for target in targets:
         out_features, in_features, *kernel_size = target.weight_shape
@@ -61,7 +60,7 @@ def init_lora_weights(
 
 
 class Adapter:
-    """One LoRA on the base model: it has an effect while it is the active one."""
+    """One LoRA on the base model. It has an effect while it is active."""
 
     def __init__(
         self,
@@ -70,9 +69,9 @@ class Adapter:
         is_trainable: bool = False,
         dropout_rates: DropoutRates | None = None,
     ) -> None:
-        """Bring the matrices to the base model's device; BadInput when they do not fit it.
+        """Copy the weights to the base model's device; BadInput if they do not fit it.
 
-        One that trains keeps fp32 matrices with gradients; others take the base model's precision.
+        A trainable adapter keeps fp32 weights with gradients; others take the base model's dtype.
         """
         check_fit(base, weights)
         self._base = base
@@ -87,7 +86,7 @@ class Adapter:
         }
 
     def activate(self) -> None:
-        """Make this the only adapter that has an effect."""
+        """Make this the only active adapter."""
         lora_hooks = self._base.lora_hooks
         if lora_hooks.active_adapter is not self:
             for name, hook in lora_hooks.by_name.items():
@@ -95,7 +94,7 @@ class Adapter:
             lora_hooks.active_adapter = self
 
     def parameters(self, prefix: str = "") -> list[nn.Parameter]:
-        """Return the matrices of the modules whose kohya name starts with the prefix."""
+        """Return the parameters of the modules whose kohya name starts with a prefix."""
         return [
             matrix
             for name, layer in self._layers.items()
@@ -104,7 +103,7 @@ class Adapter:
         ]
 
     def copy_weights(self) -> dict[str, LoraWeights]:
-        """Return fp32 copies of the matrices as they are now, on the CPU, by kohya name."""
+        """Return fp32 copies of the weights on the CPU, by kohya's name."""
         return {
             name: LoraWeights(
                 layer.down.detach().to("cpu", torch.float32, copy=True),
@@ -116,34 +115,34 @@ class Adapter:
 
     @property
     def has_dropout(self) -> bool:
-        """Whether anything is left out at random while it trains."""
+        """Whether any layer has dropout."""
         return any(layer.dropout is not None for layer in self._layers.values())
 
     def seed_dropout(self, seed: int) -> None:
-        """Settle what the next step leaves out."""
+        """Set the seed of the next step's dropout."""
         for layer in self._layers.values():
             if layer.dropout is not None:
                 layer.dropout.seed = seed
 
     def get_layer(self, name: str) -> LoraLayer | None:
-        """Return what it does at a module; None when it leaves that alone."""
+        """Return the layer of a module; None if it does not adapt that module."""
         return self._layers.get(name)
 
     def deactivate(self) -> None:
-        """End its effect; the base model is itself again."""
+        """Stop its effect, if it is the active adapter."""
         if self._base.lora_hooks.active_adapter is self:
             deactivate_all(self._base)
 
 
 class BatchedAdapters:
-    """Several adapters at once, each on its own rows of a batch; None leaves its rows as they are."""
+    """Several adapters at once, each on its own rows of a batch; None stands for no adapter."""
 
     def __init__(self, base: BaseModel, adapter_rows: Sequence[tuple[Adapter | None, int]]) -> None:
-        """Take adapters and how many rows each has, in the batch's order."""
+        """Take the adapters and their row counts, in the order of the batch."""
         self._base, self._adapter_rows = base, adapter_rows
 
     def activate(self) -> None:
-        """Make each adapter have its effect on its rows, and no other have any."""
+        """Make each adapter active on its rows, and all others inactive."""
         lora_hooks = self._base.lora_hooks
         row_counts = [count for _, count in self._adapter_rows]
         for name, hook in lora_hooks.by_name.items():
@@ -153,23 +152,23 @@ class BatchedAdapters:
 
 
 def deactivate_all(base: BaseModel) -> None:
-    """Run the base model as it is."""
+    """Make the base model run without any adapter."""
     if base.lora_hooks.active_adapter is not None:
-        for slot in base.lora_hooks.by_name.values():
-            slot.active_delta = None
+        for hook in base.lora_hooks.by_name.values():
+            hook.active_delta = None
         base.lora_hooks.active_adapter = None
 
 
 class BatchedLayers:
-    """One module's pairs of a mixture."""
+    """The layers of several adapters at one module."""
 
     def __init__(self, layers: Sequence[LoraLayer | None], row_counts: Sequence[int]) -> None:
-        self._pairs, self._row_counts = layers, list(row_counts)
+        self._layers, self._row_counts = layers, list(row_counts)
 
     def add(self, module: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
-        """Return the module's output, each pair's part added to its rows."""
+        """Return the module's output, with each layer's output added to its rows."""
         input_rows, output_rows = torch.split(inputs, self._row_counts), torch.split(output, self._row_counts)
-        row_groups = zip(self._pairs, input_rows, output_rows, strict=True)
+        row_groups = zip(self._layers, input_rows, output_rows, strict=True)
         return torch.cat(
             [
                 row_output if layer is None else layer.add(module, row_inputs, row_output)
@@ -179,23 +178,25 @@ class BatchedLayers:
 
 
 class LoraLayer:
-    """The two matrices of one module, at work."""
+    """The LoRA of one module: its parameters on the device."""
 
     def __init__(
         self, base: BaseModel, values: LoraWeights, is_trainable: bool, dropout: LoraDropout | None
     ) -> None:
-        tensor_options: Any = {"device": base.device, "dtype": torch.float32 if is_trainable else base.dtype}
-        self.down = nn.Parameter(values.down.to(**tensor_options, copy=True), requires_grad=is_trainable)
-        self.up = nn.Parameter(values.up.to(**tensor_options, copy=True), requires_grad=is_trainable)
+        dtype = torch.float32 if is_trainable else base.dtype
+        down = values.down.to(base.device, dtype, copy=True)
+        up = values.up.to(base.device, dtype, copy=True)
+        self.down = nn.Parameter(down, requires_grad=is_trainable)
+        self.up = nn.Parameter(up, requires_grad=is_trainable)
         self.alpha = values.alpha
         self.scale = values.alpha / values.down.shape[0]
         self.dropout = dropout
 
     def add(self, module: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
-        """Return the module's output with the LoRA's part added."""
+        """Return the module's output plus the LoRA's output."""
         if self.dropout is not None and self.dropout.should_skip_module():
             return output
-        # In the precision of the frozen weights, as under autocast; the masters stay fp32.
+        # Computed in the dtype of the frozen weights, as under autocast; the parameters stay fp32.
         down, up = self.down.to(inputs.dtype), self.up.to(inputs.dtype)
         if isinstance(module, nn.Conv2d):
             hidden_states = F.conv2d(inputs, down, None, module.stride, module.padding)
@@ -205,12 +206,10 @@ class LoraLayer:
         hidden_states = F.linear(inputs, down)
         if self.dropout is not None:
             hidden_states = self.dropout.apply(hidden_states, channel_dim=-1)
-        # Product and sum in one pass over the output; in place where no gradient is wanted, since autograd
-        # would copy whole gradients for it.
-        rows, hidden_states = (
-            output.view(-1, output.shape[-1]),
-            hidden_states.view(-1, hidden_states.shape[-1]),
-        )
+        # Product and sum in one pass over the output. In place only without gradients: otherwise autograd
+        # would copy whole gradients.
+        rows = output.view(-1, output.shape[-1])
+        hidden_states = hidden_states.view(-1, hidden_states.shape[-1])
         if torch.is_grad_enabled():
             return rows.addmm(hidden_states, up.t(), alpha=self.scale).view(output.shape)
         rows.addmm_(hidden_states, up.t(), alpha=self.scale)
@@ -218,20 +217,20 @@ class LoraLayer:
 
 
 class LoraDropout:
-    """One module's dropout. A function of seed and module, so that recomputing a layer draws the same."""
+    """Dropout of one layer, a function of seed and layer: gradient checkpointing draws the same again."""
 
     def __init__(self, rates: DropoutRates, index: int) -> None:
         self._rates, self._index = rates, index
         self.seed = 0
 
     def should_skip_module(self) -> bool:
-        """Whether this module has no LoRA in this step."""
+        """Return True if the whole layer is dropped in this step."""
         return bool(
             torch.rand((), generator=self._create_generator(torch.device("cpu"))) < self._rates.modules
         )
 
     def apply(self, hidden_states: Tensor, channel_dim: int) -> Tensor:
-        """Drop activations and dimensions of the rank; what is left grows, so that the mean stays."""
+        """Return activations with entries and ranks dropped, and the rest scaled to keep the mean."""
         generator = self._create_generator(hidden_states.device)
         if self._rates.activations:
             hidden_states = hidden_states * _build_dropout_mask(
@@ -257,7 +256,7 @@ def _build_dropout_mask(
 
 
 def check_fit(base: BaseModel, weights: Mapping[str, LoraWeights]) -> None:
-    """Raise BadInput unless every module of the LoRA is in the base model and of its size."""
+    """Raise BadInput if a module of the LoRA is not in the base model, or has another size."""
     targets = {target.kohya_name: target for target in _all_targets(base)}
     if not weights or not weights.keys() <= targets.keys():
         raise BadInput("This LoRA was made for another kind of base model.")

@@ -32,9 +32,9 @@ _SHIPPED_FAMILIES: dict[str, ModelFamily] = {tiny.NAME: "tiny", drawn.NAME: "dra
 
 @dataclass(eq=False)
 class BaseModel:
-    """The frozen parts of one Stable Diffusion model and where they live."""
+    """The frozen components of one Stable Diffusion model, on their device."""
 
-    name: str  #: as people may see it: never a path of this machine
+    name: str  #: as people may see it; never a path
     unet: Any
     vae: Any
     text_encoder: Any
@@ -53,9 +53,8 @@ class BaseModel:
     ) -> BaseModel:
         """Load `tiny`, `drawn`, a diffusers folder, a `.safetensors` file or a hub id.
 
-        An empty name means SD 1.5 where there is a CUDA card, and the small drawn model elsewhere; `tell`
-        hears how far a download is.
-        Raises BaseModelError if it cannot.
+        An empty name means SD 1.5 on a machine with CUDA, and `drawn` elsewhere. `on_progress` is called
+        with the progress of a download. Raises BaseModelError if the model cannot be loaded.
         """
         _silence_libraries()
         name = name or (SD15 if torch.cuda.is_available() else drawn.NAME)
@@ -98,34 +97,34 @@ class BaseModel:
 
     @property
     def vae_scale_factor(self) -> int:
-        """How many pixels one latent is wide."""
+        """Width of one latent in pixels."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
     @property
     def native_px(self) -> int:
-        """The side of the pictures it was made for, in pixels."""
+        """Side of the pictures that the model was trained on, in pixels."""
         return int(self.unet.config.sample_size) * self.vae_scale_factor
 
     @property
     def device(self) -> torch.device:
-        """Where the weights live."""
+        """The device of the weights."""
         return self.device_config.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision of the frozen weights."""
+        """The dtype of the frozen weights."""
         return self.memory_mode.dtype
 
     def set_memory_mode(self, memory_mode: MemoryMode) -> None:
-        """Use the card in another way from now on; where memory is too short for it, nothing has changed."""
+        """Set precision and memory savings. If memory runs out on the way, the old mode stays."""
         if memory_mode.dtype is not self.memory_mode.dtype:
             try:
                 self._cast_weights(memory_mode.dtype)
             except Exception:
-                self._cast_weights(self.memory_mode.dtype)  # what was cast already would fit nothing else
+                self._cast_weights(self.memory_mode.dtype)  # all components must have one dtype
                 raise
         if memory_mode.gradient_checkpointing:
-            self.unet.enable_gradient_checkpointing()  # the text encoder's activations are too few to matter
+            self.unet.enable_gradient_checkpointing()  # the text encoder's activations are small
         else:
             self.unet.disable_gradient_checkpointing()
         self.unet.set_attn_processor(
@@ -138,9 +137,10 @@ class BaseModel:
             component.to(dtype)
 
     def encode_prompts(self, prompts: list[str], clip_skip: int | None = None) -> Tensor:
-        """Return what the text encoder makes of texts, (texts, 77, width); what is over 77 tokens is cut off.
+        """Return the prompt embeddings, (prompts, 77, width). Prompts are truncated to 77 tokens.
 
-        `clip_skip` names the layer that is read, counted from the last, 1; it gets the last norm too.
+        `clip_skip` is the layer that is used, counted from the last, which is 1. The final layer norm is
+        applied to it too, as SD 1.5 expects.
         """
         tokens = self.tokenizer(
             prompts, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt"
@@ -155,36 +155,42 @@ class BaseModel:
         return normed_embeds
 
     def encode_tokens(self, input_ids: Tensor) -> Tensor:
-        """Return what the text encoder makes of token ids, (texts, 77) to (texts, 77, width)."""
+        """Return the prompt embeddings of token ids, (prompts, 77), as (prompts, 77, width)."""
         prompt_embeds: Tensor = self.text_encoder(input_ids.to(self.device))[0]
         return prompt_embeds
 
     @torch.no_grad()
     def encode_image(self, pixels: Tensor) -> LatentDistribution:
-        """Return what the VAE sees in a picture of -1 .. 1, (3, height, width); NotFinite when no numbers."""
+        """Return the scaled latent distribution of pixels, (3, height, width), -1 .. 1.
+
+        Raises NotFinite if it overflows.
+        """
         posterior = self.vae.encode(pixels[None].to(self.device, self.dtype)).latent_dist
         scaling_factor = float(self.vae.config.scaling_factor)
         distribution = LatentDistribution(
             posterior.mean[0].float().cpu() * scaling_factor, posterior.std[0].float().cpu() * scaling_factor
         )
         if not bool(distribution.mean.isfinite().all() and distribution.std.isfinite().all()):
-            raise NotFinite("what the VAE sees in a picture are no numbers")
+            raise NotFinite("the latents of an image are not finite")
         return distribution
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """Return pixels in -1 .. 1 as fp32 on the CPU; beyond the model's own size in tiles."""
+        """Return the pixels of latents, (1, 4, h, w), as (1, 3, height, width), -1 .. 1, fp32, on the CPU.
+
+        Pictures larger than the model's native size are decoded in tiles.
+        """
         unscaled_latents = (latents / float(self.vae.config.scaling_factor)).to(self.dtype)
         self.vae.use_tiling = max(latents.shape[-2:]) > int(self.unet.config.sample_size)
         try:
             pixels: Tensor = self.vae.decode(unscaled_latents).sample
         finally:
-            self.vae.use_tiling = False  # trainings encode whole pictures
+            self.vae.use_tiling = False  # trainings encode whole images
         return pixels.float().clamp(-1, 1).cpu()
 
     @torch.no_grad()
     def encode_image_tiled(self, pixels: Tensor) -> Tensor:
-        """Return the mean latents of a picture of -1 .. 1 that may be larger than the model's own size."""
+        """Return the mean latents, (4, h, w), of pixels, (3, height, width), of any size."""
         self.vae.use_tiling = max(pixels.shape[-2:]) > self.native_px
         try:
             return self.encode_image(pixels).mean
@@ -200,7 +206,7 @@ def _select_device(name: str, dtype: torch.dtype | None) -> DeviceConfig:
 
 
 def _get_public_name(name: str) -> str:
-    """Name a folder or file by its last part, so that no path gets into files people share."""
+    """Return a folder's or file's last part, so that no path gets into files that people share."""
     path = Path(name)
     if path.is_dir():
         return path.resolve().name

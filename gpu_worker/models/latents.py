@@ -1,4 +1,4 @@
-"""What the VAE makes of a picture: a distribution of latents."""
+"""The latent distribution that a VAE encoder returns."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class LatentDistribution:
-    """Mean and spread of a picture's latents, scaled, (4, height / 8, width / 8), fp32 on the CPU."""
+    """Mean and standard deviation of an image's scaled latents, each (4, h, w), fp32, on the CPU."""
 
     mean: Tensor = field(repr=False)
     std: Tensor = field(repr=False)
 
     def sample(self, generator: torch.Generator) -> Tensor:
-        """Return latents drawn from their distribution."""
+        """Return latents drawn from the distribution, (4, h, w)."""
         return self.mean + self.std * torch.randn(self.mean.shape, generator=generator)

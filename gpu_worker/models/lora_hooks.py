@@ -1,4 +1,4 @@
-"""Where a LoRA takes effect: one slot at every module that kohya's LoRAs adapt."""
+"""Forward hooks at every module that kohya's LoRAs adapt; an active adapter sets them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class LoraTarget:
-    """One module that a LoRA adapts."""
+    """A module that a LoRA adapts."""
 
     kohya_name: str  #: `lora_unet_down_blocks_0_attentions_0_proj_in`
-    path: str  #: where it lies in its part: `down_blocks.0.attentions.0.proj_in`
+    path: str  #: in its component: `down_blocks.0.attentions.0.proj_in`
     weight_shape: tuple[int, ...]
 
 
 class LoraDelta(Protocol):
-    """What a slot adds to its module's output."""
+    """What a hook adds to its module's output."""
 
     def add(self, module: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
-        """Return the output with the addition."""
+        """Return the module's output with the LoRA's output added."""
 
 
 class LoraHook:
-    """A forward hook that does nothing until something is put into it."""
+    """A forward hook that does nothing until a delta is set."""
 
     __slots__ = ("active_delta",)
 
@@ -40,13 +40,13 @@ class LoraHook:
 
 @dataclass(eq=False)
 class LoraHooks:
-    """All slots of a base model by kohya name, and who fills them now."""
+    """All hooks of a base model by kohya's name, and the adapter that is active."""
 
     by_name: dict[str, LoraHook] = field(default_factory=dict)
     active_adapter: object | None = None
 
     def install(self, model: nn.Module, targets: tuple[LoraTarget, ...]) -> None:
-        """Put a slot at each target of a part."""
+        """Register a hook at each target of a component."""
         for target in targets:
             lora_hook = self.by_name[target.kohya_name] = LoraHook()
             hook: Any = lora_hook
@@ -57,12 +57,12 @@ _TEXT_ENCODER_BLOCKS = ("CLIPAttention", "CLIPSdpaAttention", "CLIPMLP")
 
 
 def unet_targets(unet: nn.Module) -> tuple[LoraTarget, ...]:
-    """Return what `networks.lora` adapts in a UNet: its transformers' linear layers and convolutions."""
+    """Return the modules that `networks.lora` adapts in a UNet: those of its transformer blocks."""
     return tuple(_find_targets(unet, ("Transformer2DModel",), "lora_unet_"))
 
 
 def text_encoder_targets(text_encoder: nn.Module) -> tuple[LoraTarget, ...]:
-    """Return what `networks.lora` adapts in CLIP's text encoder: attention and feed-forward layers."""
+    """Return the modules that `networks.lora` adapts in CLIP: attention and feed-forward layers."""
     return tuple(_find_targets(text_encoder, _TEXT_ENCODER_BLOCKS, "lora_te_text_model_"))
 
 

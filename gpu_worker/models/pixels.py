@@ -1,4 +1,4 @@
-"""Photos and masks as tensors."""
+"""Decode photos and masks to tensors."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Size = tuple[int, int]  #: width and height in pixels
 
 
 def to_pixels(photo: bytes, size_px: Size, crop: Crop | None = None) -> Tensor:
-    """Return the middle of a photo, or of a part of it, as (3, height, width) in -1 .. 1.
+    """Return a photo, or a part of it, cropped to the centre and resized, as (3, height, width), -1 .. 1.
 
-    BadInput when it is no picture.
+    Raises BadInput if it cannot be read.
     """
     values = torch.from_numpy(np.array(_load_and_fit(photo, size_px, "RGB", crop))).permute(2, 0, 1)
     return values.float() / 127.5 - 1
 
 
 def to_loss_mask(mask: bytes, size_px: Size, vae_scale_factor: int, crop: Crop | None = None) -> Tensor:
-    """Return a mask as loss weights 0 .. 1 on the latents' grid: each is that many pixels wide."""
+    """Return a mask as loss weights on the grid of latents, (1, h, w), 0 .. 1."""
     values = torch.from_numpy(np.array(_load_and_fit(mask, size_px, "L", crop))).float() / 255
     return torch.nn.functional.interpolate(
         values[None, None], scale_factor=1 / vae_scale_factor, mode="area"

@@ -1,4 +1,4 @@
-"""What a training needs to go on elsewhere, bit for bit: one safetensors blob, never a pickle."""
+"""The state of a training, and its checkpoint: one safetensors blob, from which it resumes bit for bit."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gpu_worker.errors import BadInput
 from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.layers import Adapter, DropoutRates, LoraWeights, init_lora_weights
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.lora_hooks import LoraTarget
 from gpu_worker.training import optimizers
 from gpu_worker.training.config import TrainingConfig
 
@@ -26,20 +27,20 @@ _DOWN, _UP, _OPTIMIZER = "down.", "up.", "optimizer."
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint, read: everything that moves during a training."""
+    """A copy of everything that changes during a training."""
 
     step: int
-    seconds: float  #: that the training had taken
+    seconds: float  #: time that the training had taken
     started_at: float  #: Unix time of its first start
-    fingerprint: str  #: which training this belongs to
+    fingerprint: str  #: of the training that it belongs to
     scaler: dict[str, float]
-    optimizer: dict[str, Any]  #: its numbers and settings; its tensors are in `memory`
+    optimizer: dict[str, Any]  #: its plain values; its tensors are in `optimizer_tensors`
     weights: dict[str, LoraWeights] = field(repr=False)
     optimizer_tensors: dict[str, Tensor] = field(repr=False)
     rng_state: Tensor = field(repr=False)
 
     def encode(self) -> bytes:
-        """Return the blob."""
+        """Return the checkpoint as safetensors bytes."""
         tensors = {"random": self.rng_state}
         tensors |= {_OPTIMIZER + name: tensor for name, tensor in self.optimizer_tensors.items()}
         for name, values in self.weights.items():
@@ -58,7 +59,7 @@ class Checkpoint:
 
     @classmethod
     def decode(cls, data: bytes) -> Checkpoint:
-        """Read a blob; BadInput when it is damaged or of another version."""
+        """Read the bytes of a checkpoint; BadInput if they are damaged or of another version."""
         try:
             tensors = load(data)
             header: dict[str, Any] = json.loads(lora_file.read_metadata(data)[_METADATA_KEY])
@@ -82,12 +83,12 @@ class Checkpoint:
             raise BadInput("The checkpoint of this training is damaged.") from error
 
     def is_finite(self) -> bool:
-        """Tell whether the training could go on from here."""
+        """Return True if all weights are finite, so that the training can resume from here."""
         return all(bool(v.down.isfinite().all() and v.up.isfinite().all()) for v in self.weights.values())
 
 
 class TrainingState:
-    """A training's moving parts: adapter, optimizer, its own random stream, steps done."""
+    """What changes during a training: adapter, optimizer, random generator, loss scaler, steps done."""
 
     def __init__(
         self,
@@ -96,7 +97,7 @@ class TrainingState:
         checkpoint: Checkpoint | None = None,
         initial_weights: Mapping[str, LoraWeights] | None = None,
     ) -> None:
-        """Begin, go on from a snapshot, or begin from the matrices of a finished LoRA."""
+        """Start new, from a checkpoint, or with the weights of a finished LoRA."""
         self.step = checkpoint.step if checkpoint else 0
         self.generator = torch.Generator().manual_seed(config.seed)
         fresh_weights = init_lora_weights(
@@ -123,20 +124,20 @@ class TrainingState:
         ]
         self.optimizer = optimizers.build_optimizer(config, param_groups)
         self._lr_lambda = optimizers.build_lr_lambda(config)
-        # Only fp16 gradients are so small that they vanish; elsewhere it passes everything through.
+        # Only fp16 gradients underflow; with other dtypes the scaler does nothing.
         self.scaler = torch.amp.GradScaler(base.device.type, enabled=base.dtype is torch.float16)
         if checkpoint:
             self._restore(checkpoint)
 
     @property
     def has_finite_gradients(self) -> bool:
-        """Whether gradients come out as numbers now and then; on a card it is waited for."""
-        # The scaler halves the loss after each step it had to leave out. Where the true size is too large,
-        # fp16 is too narrow for the gradients, or they are no numbers at any size.
+        """Whether gradients are finite at a scale of at least 1. Waits for the GPU."""
+        # The scaler halves its scale after each step that it skips. Below 1 the true gradients overflow
+        # fp16, or they are not finite at any scale.
         return bool(self.scaler.get_scale() >= 1.0)
 
     def set_learning_rates(self) -> dict[str, float]:
-        """Give the optimizer the rates of the coming step; return them, UNet and text encoder."""
+        """Set the optimizer's learning rates for the next step; return them by prefix of kohya's names."""
         multiplier = self._lr_lambda(self.step)
         learning_rates = {
             prefix: learning_rate * multiplier for prefix, learning_rate in self._learning_rates.items()
@@ -147,7 +148,7 @@ class TrainingState:
             if self.adapter.parameters(prefix)
         ]
         for group, learning_rate in zip(self.optimizer.param_groups, active_rates, strict=True):
-            if group["lr"] is not None:  # Adafactor may find its own
+            if group["lr"] is not None:  # None: Adafactor computes its own
                 group["lr"] = learning_rate
         return learning_rates
 
@@ -159,14 +160,14 @@ class TrainingState:
         current_groups = self.optimizer.state_dict()["param_groups"]
         for group, current_group in zip(optimizer_state["param_groups"], current_groups, strict=True):
             group["params"] = current_group["params"]
-            # JSON knows lists only, and some optimizers compare.
+            # JSON turned tuples into lists, and some optimizers compare with tuples.
             group |= {
                 key: tuple(value) for key, value in group.items() if isinstance(current_group.get(key), tuple)
             }
         self.optimizer.load_state_dict(optimizer_state)
 
     def to_checkpoint(self, seconds: float, started_at: float, fingerprint: str) -> Checkpoint:
-        """Return copies of everything that moves."""
+        """Return a checkpoint with copies of all tensors."""
         optimizer_state, optimizer_tensors = _split_optimizer_state(self.optimizer.state_dict())
         return Checkpoint(
             step=self.step,
@@ -181,15 +182,15 @@ class TrainingState:
         )
 
 
-def _select_lora_targets(base: BaseModel, config: TrainingConfig) -> Any:
-    targets = base.unet_targets if config.train_unet else ()
-    return targets + (base.text_encoder_targets if config.train_text_encoder else ())
+def _select_lora_targets(base: BaseModel, config: TrainingConfig) -> tuple[LoraTarget, ...]:
+    unet_targets = base.unet_targets if config.train_unet else ()
+    return unet_targets + (base.text_encoder_targets if config.train_text_encoder else ())
 
 
 def _merge_initial_weights(
     fresh_weights: Mapping[str, LoraWeights], initial_weights: Mapping[str, LoraWeights]
 ) -> dict[str, LoraWeights]:
-    """Put the matrices of a finished LoRA in the place of fresh ones; BadInput when none of it fits."""
+    """Return fresh weights, replaced by those of a finished LoRA; BadInput if it does not fit."""
     if not initial_weights.keys() & fresh_weights.keys():
         raise BadInput("The LoRA to go on from was made for another kind of base model.")
     for name in initial_weights.keys() & fresh_weights.keys():
@@ -202,7 +203,7 @@ def _merge_initial_weights(
 
 
 def _split_optimizer_state(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Part an optimizer's state into what JSON can say and tensors."""
+    """Split an optimizer's state into plain values for JSON, and tensors by name."""
     tensors: dict[str, Tensor] = {}
 
     def extract_plain(prefix: str, values: Mapping[Any, Any]) -> dict[str, Any]:
@@ -227,7 +228,7 @@ def _split_optimizer_state(state: dict[str, Any]) -> tuple[dict[str, Any], dict[
 
 
 def _join_optimizer_state(plain_state: dict[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Put together what `_parted` parted."""
+    """Reverse `_split_optimizer_state`."""
     state: dict[int, dict[str, Any]] = {
         int(index): dict(values) for index, values in plain_state["state"].items()
     }

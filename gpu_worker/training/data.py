@@ -1,4 +1,4 @@
-"""The pictures of a training: what each one is, how it becomes pixels, and the order they come in."""
+"""The images of a training, their captions, and the batches they come in."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from gpu_worker.protocol import Crop
 
 @dataclass(frozen=True)
 class CaptionRules:
-    """What is done to a caption each time it is shown; sd-scripts' flags of the same names."""
+    """How a caption is changed each time it is used; as sd-scripts' flags of these names."""
 
-    shuffle: bool = False  #: put its parts into a new order
-    keep_tokens: int = 0  #: this many parts in front stay where they are
+    shuffle: bool = False  #: shuffle its parts
+    keep_tokens: int = 0  #: number of leading parts that are not shuffled
     separator: str = ","
-    dropout_rate: float = 0.0  #: the share of times that it is shown empty
+    dropout_rate: float = 0.0  #: probability that it is replaced by an empty one
 
 
 @dataclass(frozen=True)
 class TrainingImage:
-    """One training picture as a file's bytes, the words for it, and how often it comes in a round."""
+    """One training image: the bytes of its file, its caption, and how often an epoch has it."""
 
     data: bytes = field(repr=False)
     caption: str
     repeats: int = 1
     folder: str = ""  #: the data folder it came from, for the LoRA file's metadata
-    size_px: Size | None = None  #: its bucket; None: the training's square resolution
+    size_px: Size | None = None  #: its bucket size; None: the training's square resolution
     is_regularisation: bool = False  #: shows the class, not the subject
-    flip: bool = False  #: shown mirrored half of the times
-    mask: bytes | None = field(default=None, repr=False)  #: a grey picture: white is learnt, black is not
-    crop: Crop | None = None  #: the part of picture and mask that counts; None: all of it
+    flip: bool = False  #: flipped horizontally half of the time
+    mask: bytes | None = field(default=None, repr=False)  #: a grey image: white is trained on, black is not
+    crop: Crop | None = None  #: the part of image and mask that is used; None: all of it
     caption_rules: CaptionRules = CaptionRules()
-    trigger: str = ""  #: the word that calls the subject; a caption without it is of the class alone
+    trigger: str = ""  #: the word for the subject; a caption without it is of the class alone
 
     def sample_caption(self, rng: Random) -> str:
-        """Return the caption as it is shown this time."""
+        """Return the caption for one use, shuffled or dropped by its rules."""
         rules = self.caption_rules
         if rules.dropout_rate and rng.random() < rules.dropout_rate:
             return ""
@@ -48,10 +48,11 @@ class TrainingImage:
         parts = [part.strip() for part in self.caption.split(rules.separator)]
         fixed_parts, free_parts = parts[: rules.keep_tokens], parts[rules.keep_tokens :]
         rng.shuffle(free_parts)
-        return ", ".join([*fixed_parts, *free_parts])  # whatever parted them, as in sd-scripts
+        # Joined by commas whatever the separator was, as in sd-scripts.
+        return ", ".join([*fixed_parts, *free_parts])
 
     def class_caption(self, caption: str) -> str | None:
-        """Return words of this example without the trigger; None when they are no other than before."""
+        """Return the caption without the trigger; None if it has no trigger or nothing else."""
         if not self.trigger:
             return None
         pieces = re.split(rf"(?<!\w){re.escape(self.trigger)}(?!\w)", caption)
@@ -60,10 +61,10 @@ class TrainingImage:
 
 
 class BatchSampler:
-    """Which pictures a batch holds: every round a new shuffle, a pure function of seed and batch number.
+    """Chooses the images of each batch: a new shuffle every epoch, a pure function of seed and batch number.
 
-    So a resumed training needs no memory of it, and nobody else's random draws can change it. A batch holds
-    pictures of one size only; the last of a size may be smaller, as in sd-scripts.
+    So a resumed training needs no saved state of it, and other random draws do not change it. A batch holds
+    images of one size only; the last batch of a size may be smaller, as in sd-scripts.
     """
 
     def __init__(self, images: tuple[TrainingImage, ...], batch_size: int, seed: int) -> None:
@@ -76,7 +77,7 @@ class BatchSampler:
         self._shuffled_epoch: tuple[int, list[list[int]]] = (-1, [])
 
     def get_batch(self, batch_number: int) -> list[int]:
-        """Return the indices of batch `number`, counted from 0."""
+        """Return the image indices of a batch; batches are counted from 0."""
         epoch, batch_index = divmod(batch_number, self.batches_per_epoch)
         if self._shuffled_epoch[0] != epoch:
             self._shuffled_epoch = (epoch, self._shuffle_epoch(epoch))
@@ -96,7 +97,7 @@ class BatchSampler:
         return order
 
     def _defer_last_photo(self, batches: list[list[int]]) -> None:
-        """Let the first batch be without the picture that came last: it may not be encoded yet."""
+        """Move a batch without the last photo to the front: that photo may not be encoded yet."""
         last_index = max(index for batch in batches for index in batch)
         for position, batch in enumerate(batches):
             if last_index not in batch:
@@ -105,19 +106,17 @@ class BatchSampler:
 
 
 def balance_repeats(images: tuple[TrainingImage, ...]) -> list[int]:
-    """Return how often each comes in a round: regularisation pictures as often in all as the others.
+    """Return how often an epoch has each image, with as many regularisation images as others.
 
-    As sd-scripts does it: they are taken in turn, each with its repeats, until there are as many or more.
+    As in sd-scripts: regularisation images are taken in turn, each with its repeats, until they are enough.
     """
     repeats = [0 if image.is_regularisation else image.repeats for image in images]
-    subject_count, regularisation_indices = (
-        sum(repeats),
-        [i for i, image in enumerate(images) if image.is_regularisation],
-    )
+    subject_count = sum(repeats)
+    regularisation_indices = [index for index, image in enumerate(images) if image.is_regularisation]
     regularisation_count, is_first_pass = 0, True
     while regularisation_indices and regularisation_count < subject_count:
         for index in regularisation_indices:
-            # After the first time round each comes once more, until there are enough.
+            # After the first pass, each image is added once more until there are enough.
             repeat_count = images[index].repeats if is_first_pass else 1
             repeats[index] += repeat_count
             regularisation_count += repeat_count

@@ -1,7 +1,4 @@
-"""Photos as the VAE sees them: encoded once, kept while a training may need them.
-
-From examples to studies: every picture is encoded once, when it is first needed.
-"""
+"""Latents of training images: encoded once by the VAE when first needed, and cached."""
 
 from __future__ import annotations
 
@@ -27,27 +24,25 @@ from gpu_worker.protocol import Crop
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.data import TrainingImage
 
-#: Photo sets that wait are few; a photo's latents at 512 px are 128 KiB.
+#: Few photo sets wait at a time. The latents of a photo at 512 px take 128 KiB.
 MAX_CACHED_PHOTOS = 256
-
-
-#: What nobody has asked for in this time was prepared for a set that was never completed.
+#: Latents that were not used in this time belong to a photo set that was never completed.
 MAX_AGE_S = 3600.0
 
 
 @dataclass(frozen=True)
 class LatentKey:
-    """Which picture, how large, mirrored or not, by which model."""
+    """What identifies the latents of an image."""
 
     photo_hash: str  #: SHA-256 of the file, hexadecimal
     size_px: Size
     is_flipped: bool
     model: str  #: name and precision of the base model
-    crop: Crop | None = None  #: the part of the picture; None: all of it
+    crop: Crop | None = None  #: the part of the image; None: all of it
 
     @property
     def file_name(self) -> str:
-        """A name for this on disk."""
+        """The name of its file in a cache folder."""
         description = f"{self.photo_hash} {self.size_px} {self.is_flipped} {self.model}"
         if self.crop is not None:
             description += f" {self.crop}"
@@ -55,12 +50,12 @@ class LatentKey:
 
 
 def hash_photo(photo: bytes) -> str:
-    """Name a photo by its contents."""
+    """Return the SHA-256 of a photo's bytes, hexadecimal."""
     return hashlib.sha256(photo).hexdigest()
 
 
 class LatentCache:
-    """Moments in memory, the oldest dropped first; in a folder too, if one is given."""
+    """Latent distributions in memory, and in a folder if one is given."""
 
     def __init__(self, folder: Path | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._entries: OrderedDict[LatentKey, tuple[float, LatentDistribution]] = OrderedDict()
@@ -73,14 +68,14 @@ class LatentCache:
         return len(self._entries)
 
     def get(self, key: LatentKey) -> LatentDistribution | None:
-        """Return what is kept under a key."""
+        """Return the distribution of a key; None if it is not cached."""
         self.drop_expired()
         if key in self._entries:
             return self._entries[key][1]
         return self._read_file(self._folder / key.file_name) if self._folder is not None else None
 
     def put(self, key: LatentKey, distribution: LatentDistribution) -> None:
-        """Keep moments; BadInput when the folder takes no more."""
+        """Add a distribution; BadInput if its file cannot be written."""
         self.drop_expired()
         self._entries[key] = (self._clock(), distribution)
         self._entries.move_to_end(key)
@@ -97,13 +92,13 @@ class LatentCache:
                 raise BadInput(f"{path} could not be written: {error.strerror}.") from error
 
     def drop_photos(self, photo_hashes: Iterable[str]) -> None:
-        """Drop all that is in memory of these photos."""
+        """Drop the distributions of these photos from memory."""
         hashes = set(photo_hashes)
         for key in [key for key in self._entries if key.photo_hash in hashes]:
             del self._entries[key]
 
     def drop_expired(self) -> None:
-        """Drop what was kept longer than MAX_AGE_S."""
+        """Drop what is older than MAX_AGE_S from memory."""
         cutoff = self._clock() - MAX_AGE_S
         while self._entries and next(iter(self._entries.values()))[0] < cutoff:
             self._entries.popitem(last=False)
@@ -116,13 +111,13 @@ class LatentCache:
         except FileNotFoundError:
             return None
         except (SafetensorError, KeyError):
-            path.unlink()  # damaged: it is made again
+            path.unlink()  # damaged: it is encoded again
             return None
 
 
 @dataclass(frozen=True)
 class EncodedSample:
-    """An example as the model gets it: latents (4, h, w), mirrored too if it is flipped, and loss weights."""
+    """A training image, encoded: latents (4, h, w), and those of the flipped image if `flip` is set."""
 
     image: TrainingImage
     latents: Tensor = field(repr=False)
@@ -131,13 +126,15 @@ class EncodedSample:
 
 
 class LatentDataset:
-    """The studies of a training. A photo that was sent ahead is there at once; another when a step needs it,
-    so that a training begins before its last photo is encoded."""
+    """The encoded images of a training, each encoded when a step first needs it.
+
+    So a training starts before its last photo is encoded. Prefetched photos are in the cache already.
+    """
 
     def __init__(
         self, base: BaseModel, images: tuple[TrainingImage, ...], config: TrainingConfig, cache: LatentCache
     ) -> None:
-        """Look at every picture; BadInput when one is none."""
+        """Decode every image once; BadInput if one cannot be read."""
         self._base, self._config, self._cache = base, config, cache
         self.images = images
         self._samples: dict[int, EncodedSample] = {}
@@ -145,7 +142,7 @@ class LatentDataset:
             models_pixels.to_pixels(image.data, self._resolve_size_px(image), image.crop)
 
     def __getitem__(self, index: int) -> EncodedSample:
-        """Return a study, encoding its picture if nobody has yet."""
+        """Return an encoded image; encode it now if it is the first use."""
         if index not in self._samples:
             self._samples[index] = self._encode_sample(index)
         return self._samples[index]
@@ -153,7 +150,7 @@ class LatentDataset:
     def _encode_sample(self, index: int) -> EncodedSample:
         image = self.images[index]
         size_px = self._resolve_size_px(image)
-        # A stream for each picture: a resumed training must see the same, whatever was needed first.
+        # A generator for each image, so that the order in which images are first needed changes nothing.
         seed = Random(f"{self._config.seed} latents {index}").getrandbits(63)  # noqa: S311 - training noise
         generator = torch.Generator().manual_seed(seed)
         latents = encode_photo(self._base, image.data, size_px, self._cache, image.crop).sample(generator)
@@ -180,7 +177,7 @@ def encode_photo(
     crop: Crop | None = None,
     is_flipped: bool = False,
 ) -> LatentDistribution:
-    """Return a photo's moments, encoding it if nobody has yet; BadInput when it is no picture."""
+    """Return a photo's latent distribution, from the cache or the VAE; BadInput if it cannot be read."""
     key = LatentKey(hash_photo(photo), size_px, is_flipped, f"{base.name} {base.dtype}", crop)
     distribution = cache.get(key)
     if distribution is None:

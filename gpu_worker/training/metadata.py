@@ -14,7 +14,7 @@ from gpu_worker.training.optimizers import optimizer_class_name
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """What is told about a training besides its settings; times are Unix times in seconds."""
+    """What the metadata say of a training besides its settings; times are Unix times in seconds."""
 
     name: str
     steps_done: int
@@ -26,7 +26,7 @@ class TrainingRecord:
 def build_metadata(
     base: BaseModel, images: tuple[TrainingImage, ...], config: TrainingConfig, record: TrainingRecord
 ) -> dict[str, str]:
-    """Return the metadata of a finished or intermediate LoRA; every value is a string."""
+    """Return the metadata of a finished or intermediate LoRA, all as strings."""
     subject_images = tuple(image for image in images if not image.is_regularisation)
     regularisation_images = tuple(image for image in images if image.is_regularisation)
     batches_per_epoch = BatchSampler(images, config.batch_size, config.seed).batches_per_epoch

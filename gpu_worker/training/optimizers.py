@@ -1,4 +1,4 @@
-"""Optimizers by sd-scripts' names, each from the library that owns it, and the schedule of their rates."""
+"""Optimizers and learning rate schedules by the names that sd-scripts gives them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from diffusers.optimization import get_scheduler
 from gpu_worker.errors import BadInput
 from gpu_worker.training.config import TrainingConfig
 
-#: name: (module, class, package to install, settings of ours that its library leaves open)
+#: name: (module, class, package to install, our defaults of its arguments)
 _OPTIMIZERS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
-    # fused: one pass over all matrices. Betas and decay are the class's own defaults, as in sd-scripts.
+    # fused: one pass over all parameters. Betas and weight decay are torch's defaults, as in sd-scripts.
     "adamw": ("torch.optim", "AdamW", "torch", {"fused": True}),
     "adamw8bit": ("bitsandbytes.optim", "AdamW8bit", "bitsandbytes", {}),
     "prodigy": ("prodigyopt", "Prodigy", "prodigyopt", {}),
     "lion": ("lion_pytorch", "Lion", "lion-pytorch", {}),
     "adafactor": ("transformers.optimization", "Adafactor", "transformers", {"relative_step": True}),
 }
-OPTIMIZER_NAMES = ("AdamW", "AdamW8bit", "Prodigy", "Lion", "Adafactor")
+OPTIMIZER_NAMES = tuple(class_name for _, class_name, _, _ in _OPTIMIZERS.values())
 LR_SCHEDULER_NAMES = (
     "linear",
     "cosine",
@@ -34,7 +34,7 @@ LR_SCHEDULER_NAMES = (
 
 
 def build_optimizer(config: TrainingConfig, param_groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    """Return the optimizer of a training; BadInput when its library is missing or a setting is wrong."""
+    """Return the optimizer of a training; BadInput if its package is missing or an argument is wrong."""
     try:
         module, name, package, default_args = _OPTIMIZERS[config.optimizer_type.lower()]
     except KeyError:
@@ -51,7 +51,7 @@ def build_optimizer(config: TrainingConfig, param_groups: list[dict[str, Any]]) 
         )
     optimizer_args = {**default_args, **{key: _parse_value(text) for key, text in config.optimizer_args}}
     if config.optimizer_type.lower() == "adafactor" and optimizer_args["relative_step"]:
-        # It finds its own step size then, and takes none.
+        # It then computes its own step size, and refuses a learning rate.
         param_groups = [{**group, "lr": None} for group in param_groups]
         optimizer_args["lr"] = None
     try:
@@ -62,7 +62,7 @@ def build_optimizer(config: TrainingConfig, param_groups: list[dict[str, Any]]) 
 
 
 def optimizer_class_name(config: TrainingConfig) -> str:
-    """Name the optimizer's class as sd-scripts writes it into a file's metadata."""
+    """Return the optimizer's class as sd-scripts writes it into the metadata of a file."""
     module, name, _, _ = _OPTIMIZERS[config.optimizer_type.lower()]
     if name == "AdamW":
         return "torch.optim.adamw.AdamW"
@@ -70,7 +70,7 @@ def optimizer_class_name(config: TrainingConfig) -> str:
 
 
 def _parse_value(text: str) -> Any:
-    """Read `0.01`, `(0.9, 0.99)` or `True` as sd-scripts does, with Python's own literals."""
+    """Parse `0.01`, `(0.9, 0.99)` or `True` as a Python literal, as sd-scripts does."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -78,9 +78,9 @@ def _parse_value(text: str) -> Any:
 
 
 def build_lr_lambda(config: TrainingConfig) -> Callable[[int], float]:
-    """Return the schedule: what the rates are multiplied with at a step, counted from 0.
+    """Return the schedule: the factor of the learning rates at a step, counted from 0.
 
-    A pure function of the step, so that a resumed training needs no memory of it.
+    It is a pure function of the step, so a resumed training needs no saved state of it.
     """
     if config.lr_scheduler not in LR_SCHEDULER_NAMES:
         raise BadInput(

@@ -54,8 +54,8 @@ def test_a_shared_pass_gives_each_person_what_they_get_alone(
     requests = [
         with_(loras=(use(two_loras[0]),), steps=4),
         with_(loras=(use(two_loras[1]),), steps=3, seed=8, prompt="sks person in a boat"),
-        with_(steps=4, seed=9, guidance=1.0),
-        with_(steps=2, seed=10, sampler="euler a", negative="dark"),
+        with_(steps=4, seed=9, guidance_scale=1.0),
+        with_(steps=2, seed=10, sampler="euler a", negative_prompt="dark"),
     ]
     passes: list[int] = []
     shared = GenerationContext(tiny, Always())

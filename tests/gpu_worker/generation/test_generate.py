@@ -59,7 +59,7 @@ def test_a_drawn_seed_is_told_and_draws_the_same_picture_again(tiny: BaseModel) 
 
 
 def test_the_picture_carries_its_recipe(tiny: BaseModel, lora: bytes) -> None:
-    asked = with_(loras=(use(lora),), negative="blurry", guidance=5.5)
+    asked = with_(loras=(use(lora),), negative_prompt="blurry", guidance_scale=5.5)
     short = lora_file.read(lora).metadata["sshs_model_hash"][:12]
     assert text_of(pictures(tiny, asked)[0]) == (
         "sks person, on the moon <lora:04071338:1>\n"
@@ -70,7 +70,12 @@ def test_the_picture_carries_its_recipe(tiny: BaseModel, lora: bytes) -> None:
 
 
 def test_a_lora_negative_prompt_and_guidance_each_change_the_picture(tiny: BaseModel, lora: bytes) -> None:
-    variants = [with_(), with_(loras=(use(lora),)), with_(negative="blurry"), with_(guidance=1.0)]
+    variants = [
+        with_(),
+        with_(loras=(use(lora),)),
+        with_(negative_prompt="blurry"),
+        with_(guidance_scale=1.0),
+    ]
     assert len({pixels_of(pictures(tiny, asked)[0]).tobytes() for asked in variants}) == 4
 
 
@@ -104,7 +109,9 @@ def test_a_cancelled_picture_leaves_no_lora_behind(tiny: BaseModel, lora: bytes)
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # inside diffusers' sampler
 def test_diffusers_draws_the_same_picture_from_the_same_file(tiny: BaseModel, lora: bytes) -> None:
-    ours = pixels_of(pictures(tiny, with_(loras=(use(lora),), steps=4, guidance=4.0, negative="blurry"))[0])
+    ours = pixels_of(
+        pictures(tiny, with_(loras=(use(lora),), steps=4, guidance_scale=4.0, negative_prompt="blurry"))[0]
+    )
     pipeline = StableDiffusionPipeline(
         vae=copy.deepcopy(tiny.vae),
         unet=copy.deepcopy(tiny.unet),
@@ -140,7 +147,7 @@ def test_diffusers_draws_the_same_picture_from_the_same_file(tiny: BaseModel, lo
         ({"steps": 0}, "Steps must be 1 to 150"),
         ({"steps": -3}, "Steps must be 1 to 150"),
         ({"count": 0}, "number of pictures must be 1"),
-        ({"guidance": float("nan")}, "Guidance must be 0 to 50"),
+        ({"guidance_scale": float("nan")}, "Guidance must be 0 to 50"),
         ({"seed": -1}, "seed must be a whole number"),
         ({"loras": (use(b"\x80\x04\x95 a pickle"),)}, "damaged, or no safetensors"),
     ],

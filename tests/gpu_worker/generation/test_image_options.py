@@ -60,7 +60,7 @@ def test_every_sampler_takes_as_many_steps_as_may_be_asked_for(tiny: BaseModel, 
     for steps in (recipes.STEPS.start, 50, 51, 100, recipes.STEPS.stop - 1):
         asked = recipes.resolve_recipes(tiny, with_(sampler=sampler, steps=steps))[0]
         assert generate.create_image(tiny, asked, None, torch.zeros(1, 77, 96)).total_steps == steps
-    assert pixels_of(pictures(tiny, with_(sampler=sampler, steps=51, guidance=1.0))[0]).std() > 1
+    assert pixels_of(pictures(tiny, with_(sampler=sampler, steps=51, guidance_scale=1.0))[0]).std() > 1
 
 
 def test_samplers_differ_and_the_recipe_names_the_one_used(tiny: BaseModel) -> None:
@@ -136,7 +136,9 @@ def test_strength_zero_is_the_base_model_and_the_recipe_tells_each_lora(
 
 def test_variations_differ_and_stay_closer_to_their_picture_than_another_seed_does(tiny: BaseModel) -> None:
     original = pixels_of(pictures(tiny, with_())[0])
-    varied = [pixels_of(png) for png in pictures(tiny, with_(variation=0.25, variation_seed=50, count=3))]
+    varied = [
+        pixels_of(png) for png in pictures(tiny, with_(variation_strength=0.25, variation_seed=50, count=3))
+    ]
     stranger = pixels_of(pictures(tiny, with_(seed=99))[0])
 
     def distance(one: npt.NDArray[np.int16], other: npt.NDArray[np.int16]) -> float:
@@ -144,7 +146,7 @@ def test_variations_differ_and_stay_closer_to_their_picture_than_another_seed_do
 
     assert len({each.tobytes() for each in varied}) == 3
     assert all(0 < distance(each, original) < distance(stranger, original) for each in varied)
-    again = pictures(tiny, with_(variation=0.25, variation_seed=51))
+    again = pictures(tiny, with_(variation_strength=0.25, variation_seed=51))
     assert np.array_equal(pixels_of(again[0]), varied[1])
 
 
@@ -152,7 +154,10 @@ def test_variations_differ_and_stay_closer_to_their_picture_than_another_seed_do
 def test_diffusers_draws_the_same_picture_from_an_earlier_one(tiny: BaseModel) -> None:
     earlier = pictures(tiny, with_(seed=3))[0]
     ours = pixels_of(
-        pictures(tiny, with_(steps=6, guidance=4.0, start=InitImage(data=earlier, denoising_strength=0.5)))[0]
+        pictures(
+            tiny,
+            with_(steps=6, guidance_scale=4.0, init_image=InitImage(data=earlier, denoising_strength=0.5)),
+        )[0]
     )
     pipeline = StableDiffusionImg2ImgPipeline(
         vae=copy.deepcopy(tiny.vae),
@@ -184,7 +189,7 @@ def test_the_less_is_drawn_again_the_more_a_picture_stays(drawn_model: BaseModel
             InitImage(data=earlier, denoising_strength=0.1),
             InitImage(data=earlier, denoising_strength=0.9),
         )
-        for png in pictures(drawn_model, with_(**own_size, sampler=sampler, start=start))
+        for png in pictures(drawn_model, with_(**own_size, sampler=sampler, init_image=start))
     ]
     assert changed[0] < changed[1] / 2
 
@@ -194,7 +199,7 @@ def test_a_picture_twice_as_large_as_the_models_own_is_drawn_from_an_earlier_one
 ) -> None:
     earlier = pictures(drawn_model, with_(width_px=256, height_px=256, steps=4))[0]
     asked = with_(
-        width_px=512, height_px=512, steps=6, start=InitImage(data=earlier, denoising_strength=0.35)
+        width_px=512, height_px=512, steps=6, init_image=InitImage(data=earlier, denoising_strength=0.35)
     )
     large = pictures(drawn_model, asked)[0]
     assert size_of(large) == (512, 512)
@@ -207,7 +212,9 @@ def test_a_picture_twice_as_large_as_the_models_own_is_drawn_from_an_earlier_one
 def test_a_preview_comes_no_oftener_than_asked_and_shows_the_colours_of_the_picture(
     drawn_model: BaseModel,
 ) -> None:
-    asked = with_(prompt="a person in the snow", width_px=None, height_px=None, steps=8, preview_every_s=0.0)
+    asked = with_(
+        prompt="a person in the snow", width_px=None, height_px=None, steps=8, preview_interval_s=0.0
+    )
     events = list(generate.generate(alone(drawn_model), asked))
     previews = [event.png for event in events if isinstance(event, PreviewEvent)]
     assert len(previews) == 8
@@ -215,7 +222,7 @@ def test_a_preview_comes_no_oftener_than_asked_and_shows_the_colours_of_the_pict
     finished = Image.fromarray(pixels_of(events[-1].pictures[0]).astype(np.uint8)).resize((192, 192))  # type: ignore[union-attr]
     likeness = np.corrcoef(pixels_of(previews[-1]).ravel(), np.asarray(finished).ravel())[0, 1]
     assert likeness > 0.85
-    rarely = with_(steps=4, preview_every_s=3600.0)
+    rarely = with_(steps=4, preview_interval_s=3600.0)
     assert not [e for e in generate.generate(alone(drawn_model), rarely) if isinstance(e, PreviewEvent)]
 
 
@@ -224,10 +231,10 @@ def test_a_preview_comes_no_oftener_than_asked_and_shows_the_colours_of_the_pict
     [
         ({"sampler": "magic"}, "There is no sampler 'magic'; there are DPM"),
         ({"shape": "round"}, "There is no shape 'round'; there are square"),
-        ({"variation": 1.5}, "The variation must be 0 to 1"),
-        ({"start": InitImage(data=b"no picture")}, "The picture to begin from is damaged"),
+        ({"variation_strength": 1.5}, "The variation must be 0 to 1"),
+        ({"init_image": InitImage(data=b"no picture")}, "The picture to begin from is damaged"),
         (
-            {"start": InitImage(data=b"", denoising_strength=float("nan"))},
+            {"init_image": InitImage(data=b"", denoising_strength=float("nan"))},
             "How much is drawn again must be 0 to 1",
         ),
         ({"loras": (use(b"", strength=9.0),)}, "The strength must be -2 to 2"),
@@ -288,7 +295,7 @@ def test_a_preview_out_of_bounds_costs_no_picture() -> None:
     base.set_memory_mode(MemoryMode(torch.bfloat16))
 
     base.vae.encoder.conv_out.register_forward_hook(overflow)
-    events = list(generate.generate(alone(base), with_(preview_every_s=0.0)))
+    events = list(generate.generate(alone(base), with_(preview_interval_s=0.0)))
     assert any(isinstance(event, PreviewEvent) for event in events)
     assert isinstance(events[-1], DoneEvent)
     torch.set_num_threads(threads)
