@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Read the command line, keep the frames' stream for frames, and serve."""
+    """Parse the command line, reserve stdout for frames, and serve."""
     parser = argparse.ArgumentParser(prog="gpu_worker", description=__doc__)
     parser.add_argument("--base-model", default="", help="hub id, folder, .safetensors file, drawn or tiny")
     parser.add_argument("--train-steps", type=int, default=None, help="steps of a training")
@@ -39,11 +39,11 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     # Ctrl-C at the console goes to the whole group; the bot ends us by closing our input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What libraries print must not tear a frame: keep the pipe for ourselves, let prints go to stderr.
+    # Prints of libraries must not corrupt a frame: keep the pipe, and redirect prints to stderr.
     frames = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
-    # Whatever trains now: what a killed worker left behind holds photos.
+    # Also without sd-scripts now: what a killed worker left behind holds photos.
     workspace.remove_stale_workspaces(workspace.workspaces_root())
 
     def create_engine() -> Engine:

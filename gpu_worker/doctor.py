@@ -36,7 +36,7 @@ _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def diagnose_memory(total_bytes: int, free_bytes: int) -> WorkerDiagnosis:
-    """Say whether the machine's memory is enough for Stable Diffusion 1.5."""
+    """Diagnose whether the machine has enough memory for Stable Diffusion 1.5."""
     detail = f"{total_bytes / GIB:.1f} GB, {free_bytes / GIB:.1f} GB free"
     if total_bytes < MIN_MEMORY_BYTES:
         advice = "Stable Diffusion 1.5 wants 6 GB; with WSL2 raise `memory` in .wslconfig (docs/install.md)."
@@ -45,7 +45,7 @@ def diagnose_memory(total_bytes: int, free_bytes: int) -> WorkerDiagnosis:
 
 
 def _diagnose_kernels(torch_info: TorchInfo | None) -> WorkerDiagnosis:
-    """Let the device that would be used multiply two matrices."""
+    """Multiply two matrices on the device that would be used, and check the result."""
     import torch
 
     device = "cuda" if torch_info is not None and torch_info.sees_gpu else "cpu"
@@ -61,7 +61,7 @@ def _diagnose_kernels(torch_info: TorchInfo | None) -> WorkerDiagnosis:
 
 
 def _read_memory_bytes() -> tuple[int, int]:
-    """Give total and free memory; a container's limit counts as the machine's."""
+    """Return total and free memory in bytes; a container's limit counts as the machine's."""
     memory = psutil.virtual_memory()
     total, free = int(memory.total), int(memory.available)
     text = _CGROUP_LIMIT.read_text("utf-8").strip() if _CGROUP_LIMIT.is_file() else "max"
@@ -71,7 +71,7 @@ def _read_memory_bytes() -> tuple[int, int]:
 
 
 def diagnose_all(base_model: str) -> Iterator[WorkerDiagnosis]:
-    """Look at everything, one after another."""
+    """Return all diagnoses."""
     torch_info, reason = inspect_torch()
     yield diagnose_torch(torch_info, reason)
     gpu = inspect_gpu()
@@ -87,7 +87,7 @@ def diagnose_all(base_model: str) -> Iterator[WorkerDiagnosis]:
 
 
 def main() -> int:
-    """Print the findings as one JSON list on the last line."""
+    """Print the diagnoses as one JSON list on the last line."""
     parser = argparse.ArgumentParser(prog="gpu_worker.doctor", description=__doc__)
     parser.add_argument("--base-model", default="")
     options = parser.parse_args()

@@ -3,8 +3,7 @@
 WorkerError
 ├── ProtocolError        the other side does not speak our protocol
 ├── BadInput             what we were given cannot be used; carries the sentence for the person
-├── BaseModelError       the base model cannot be found, loaded or used
-└── Cancelled            the job was cancelled; not a failure
+└── BaseModelError       the base model cannot be found, loaded or used
 """
 
 from __future__ import annotations
@@ -24,7 +23,3 @@ class BadInput(WorkerError):
 
 class BaseModelError(WorkerError):
     """The base model cannot be found, loaded or used; the message is one clear sentence."""
-
-
-class Cancelled(WorkerError):
-    """The job was cancelled."""

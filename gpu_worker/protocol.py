@@ -1,4 +1,4 @@
-"""What bot and worker say to each other: typed, versioned messages in length-prefixed frames. Torch-free.
+"""The protocol of bot and worker: typed, versioned messages in length-prefixed frames. Torch-free.
 
 A frame is a big-endian u32 length and that many bytes of msgpack; bytes travel as they are. The first
 message of a worker is `Ready`; the bot refuses another `version`. Each job message names `job_id` and
@@ -19,16 +19,16 @@ from gpu_worker.errors import ProtocolError as ProtocolError  # part of this doo
 VERSION = 7
 #: Largest frame either side accepts: five photos or a checkpoint are tens of MB, never more than this.
 MAX_FRAME_BYTES = 512 * 2**20
-#: Width and height of a named shape, in sides of the square that the base model was made for.
+#: Width and height of a named shape, as factors of the base model's native side.
 SHAPES = {"square": (1.0, 1.0), "portrait": (1.0, 1.5), "landscape": (1.5, 1.0)}
-#: Ways from noise to picture, as people write them; the first is the default.
+#: Samplers, as people write them; the first is the default.
 SAMPLERS = ("dpm++ 2m karras", "euler a", "unipc", "lcm")
 _T = TypeVar("_T")
 _LENGTH_HEADER = struct.Struct(">I")
 
 
 class ProtocolMessage(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of everything that travels."""
+    """Base of all messages."""
 
 
 # --- bot to worker ---------------------------------------------------------------------------------------
@@ -51,76 +51,72 @@ class TrainRequest(ProtocolMessage, frozen=True):
     photos: tuple[bytes, ...]  #: RGB pictures without metadata, as JPEG, PNG or WebP
     token: str = "sks"  # noqa: S105 - the instance token
     class_word: str = "person"
-    captions: tuple[str, ...] = ()  #: trigger included; none: the trigger alone
-    crops: tuple[Crop | None, ...] = ()  #: None: all of the photo; the middle of that is what is trained on
+    captions: tuple[str, ...] = ()  #: with the trigger; none: trigger and class word
+    crops: tuple[Crop | None, ...] = ()  #: None: the whole photo; it is cropped to its centre
     masks: tuple[bytes | None, ...] = ()  #: grey PNGs of the photos' shape: white is learnt, black is not
     steps: int | None = None  #: None: the base model's default
     seed: int = 0
-    sample_prompt: str = ""  #: drawn now and then while it trains, trigger included; empty: no samples
-    candidate_prompts: tuple[str, ...] = ()  #: drawn for each `Candidate`; none: there are no candidates
-    resume_checkpoint: bytes | None = None  #: the `data` of an earlier `Checkpoint` of this job
-    initial_lora: bytes | None = None  #: a finished LoRA to go on from, as a kohya-format safetensors file
-    start_step: int = 0  #: steps that it has learnt for: its file, samples and candidates count from there
+    sample_prompt: str = ""  #: prompt of the samples during the training, with the trigger; empty: no samples
+    candidate_prompts: tuple[str, ...] = ()  #: one picture of each candidate per prompt; none: no candidates
+    resume_checkpoint: bytes | None = None  #: `data` of an earlier CheckpointEvent of this job
+    initial_lora: bytes | None = None  #: a finished LoRA to train further, as a kohya-format safetensors file
+    start_step: int = 0  #: steps that it has been trained for; steps are numbered from there
 
 
 class LoraUse(msgspec.Struct, frozen=True, kw_only=True):
-    """A LoRA and how strongly it takes part in a picture."""
+    """A LoRA and its strength in a picture."""
 
     data: bytes  #: a kohya-format safetensors file
-    sha256: str  #: of `data`, hexadecimal: what the worker keeps it by
+    sha256: str  #: of `data`, hexadecimal; the key of the worker's cache
     name: str  #: the LoraCode, for the picture's metadata
     strength: float = 1.0
 
 
 class InitImage(msgspec.Struct, frozen=True, kw_only=True):
-    """An earlier picture to begin from, instead of from nothing but noise."""
+    """The initial image of an image-to-image generation."""
 
-    data: bytes  #: PNG, JPEG or WebP; scaled to the size that is asked for
-    denoising_strength: float = (
-        0.5  #: share of the way back to noise, above 0 (keep everything) to 1 (keep nothing)
-    )
+    data: bytes  #: PNG, JPEG or WebP; resized to the requested size
+    denoising_strength: float = 0.5  #: above 0 (keep everything) to 1 (keep nothing)
 
 
 class GenerateRequest(ProtocolMessage, frozen=True):
-    """Draw pictures; `prompt` and `negative` are final. None and "" mean the base model's default."""
+    """Generate pictures; both prompts are final. None and "" mean the model family's default."""
 
     job_id: int
     attempt: int
     prompt: str
     negative_prompt: str = ""
-    seed: int | None = None  #: of the first picture; the next has the next one
-    shape: str = ""  #: a name out of `SHAPES`, for pictures as large as the base model was made for
-    width_px: int | None = None  #: of the picture as it is handed out; stands above `shape`
+    seed: int | None = None  #: of the first picture; each next picture has the next seed
+    shape: str = ""  #: a name from `SHAPES`, for pictures of the native size
+    width_px: int | None = None  #: of the finished picture; overrides `shape`
     height_px: int | None = None
     count: int = 1
     steps: int | None = None
     guidance_scale: float | None = None
-    sampler: str = ""  #: a name out of `SAMPLERS`
+    sampler: str = ""  #: a name from `SAMPLERS`
     loras: tuple[LoraUse, ...] = ()
-    variation_strength: float = 0.0  #: share of other noise that is mixed into the seed's, 0 to 1
-    variation_seed: int = 0  #: of that noise, for the first picture; the next has the next one
+    variation_strength: float = 0.0  #: share of other noise mixed into the seed's noise, 0 to 1
+    variation_seed: int = 0  #: seed of that noise for the first picture; each next picture has the next one
     init_image: InitImage | None = None
-    preview_interval_s: float | None = None  #: a `Preview` at most so often; None: none
-    reference_pictures: tuple[
-        bytes, ...
-    ] = ()  #: pictures of whom these are to show, to be told apart with them
+    preview_interval_s: float | None = None  #: least time between two previews; None: no previews
+    reference_pictures: tuple[bytes, ...] = ()  #: images of the subject, embedded together with the results
 
 
 class PrefetchRequest(ProtocolMessage, frozen=True):
-    """Encode this photo now, for a training that may come; nothing is answered, nothing is promised."""
+    """Encode this photo for a training that may follow. There is no answer, and no guarantee."""
 
-    photo: bytes  #: as it will come in `Train`
-    crop: Crop | None = None  #: too
+    photo: bytes  #: as it will be in `TrainRequest.photos`
+    crop: Crop | None = None  #: as in `TrainRequest.crops`
 
 
 class ForgetRequest(ProtocolMessage, frozen=True):
-    """Drop what was prepared of these photos, named by the SHA-256 of their bytes (hexadecimal)."""
+    """Drop the latents of these photos, named by the SHA-256 of their bytes (hexadecimal)."""
 
     photo_hashes: tuple[str, ...]
 
 
 class CancelRequest(ProtocolMessage, frozen=True):
-    """Stop this attempt at the next step; it answers `Stopped`."""
+    """Cancel this attempt at the next step; it ends with CancelledEvent."""
 
     job_id: int
     attempt: int
@@ -134,7 +130,7 @@ class ShutdownRequest(ProtocolMessage, frozen=True):
 
 
 class WorkerHealth(ProtocolMessage, frozen=True):
-    """What the worker measured of itself and its card."""
+    """Metrics of the worker and its GPU."""
 
     device: str  #: `NVIDIA GeForce GTX 1060 6GB` or `cpu`
     base_model: str
@@ -144,11 +140,11 @@ class WorkerHealth(ProtocolMessage, frozen=True):
     device_memory_total_bytes: int | None = None
     device_temperature_c: int | None = None
     device_load_percent: int | None = None
-    loading: str = ""  #: how far the download of the base model is; empty: nothing is downloaded
+    loading: str = ""  #: progress of the base model's download; empty: no download
 
 
 class ReadyMessage(ProtocolMessage, frozen=True):
-    """The worker is up and speaks this version."""
+    """The first message of a worker: it speaks this version."""
 
     version: int
     pid: int
@@ -162,14 +158,14 @@ class HeartbeatMessage(ProtocolMessage, frozen=True):
 
 
 class JobEvent(ProtocolMessage, frozen=True):
-    """Base of what a worker says of a job."""
+    """Base of the events of a job."""
 
     job_id: int
     attempt: int
 
 
 class StartedEvent(JobEvent, frozen=True):
-    """The attempt has begun; `step` is above zero when it goes on from a checkpoint."""
+    """The attempt has started; `step` is above zero if it resumes from a checkpoint."""
 
     step: int
     steps: int
@@ -183,30 +179,30 @@ class ProgressEvent(JobEvent, frozen=True):
 
 
 class SampleEvent(JobEvent, frozen=True):
-    """A picture drawn on the way."""
+    """A sample picture of a running training."""
 
     step: int
     png: bytes
 
 
 class PreviewEvent(JobEvent, frozen=True):
-    """What a picture that is being drawn looks like so far: small and coarse."""
+    """A small, coarse picture of a running generation."""
 
     png: bytes
 
 
 class CheckpointEvent(JobEvent, frozen=True):
-    """Enough to go on from `step` in another process: safetensors, never pickle."""
+    """Everything to resume from `step` in another process, as safetensors."""
 
     step: int
     data: bytes
 
 
 class CandidateEvent(JobEvent, frozen=True):
-    """The LoRA as it is after `step`, with pictures to judge it by: the same words and seeds each time.
+    """The LoRA after `step`, with pictures of the candidate prompts, whose seeds are the same each time.
 
-    Where the base model has a judge of its own, `identities` says who is in each picture and
-    `photo_identities` who is in each photo, as unit vectors; else both are empty, and others may look.
+    The embeddings are unit vectors of the base model's identity model, one per picture and photo. They are
+    empty if it has none; then the bot compares faces.
     """
 
     step: int
@@ -217,17 +213,17 @@ class CandidateEvent(JobEvent, frozen=True):
 
 
 class FallbackEvent(JobEvent, frozen=True):
-    """The training met trouble, changed how it uses the card, and goes on from `step`."""
+    """After OOM or NaN the training took another memory mode, and resumes from `step`."""
 
     step: int
     reason: str  #: one sentence
 
 
 class DoneEvent(JobEvent, frozen=True):
-    """Terminal: the result. A training gives `lora` (safetensors), a generation gives `pictures` (PNG).
+    """Terminal: the result of a training is `lora` (safetensors), that of a generation `pictures` (PNG).
 
-    Where pictures are to be compared and the base model has a judge of its own, `identities` says who is in
-    each of them and `compared_identities` in those they are compared with, as with `Candidate`.
+    With reference pictures, the embeddings are those of the pictures and of the references, as in
+    CandidateEvent.
     """
 
     lora: bytes | None = None
@@ -272,7 +268,7 @@ _message_decoder: msgspec.msgpack.Decoder[WorkerMessage] = msgspec.msgpack.Decod
 
 
 def encode_frame(message: ProtocolMessage) -> bytes:
-    """Give the whole frame of a message, length included; ProtocolError when it is too large."""
+    """Return the frame of a message, length included; ProtocolError if it is too large."""
     body = _encoder.encode(message)
     if len(body) > MAX_FRAME_BYTES:
         raise ProtocolError(f"a message of {len(body)} bytes is larger than a frame may be")
@@ -280,7 +276,7 @@ def encode_frame(message: ProtocolMessage) -> bytes:
 
 
 def frame_length(header: bytes) -> int:
-    """Read a frame's length from its first four bytes; ProtocolError when it is too large."""
+    """Return a frame's length from its first four bytes; ProtocolError if it is too large."""
     (length,) = _LENGTH_HEADER.unpack(header)
     if length > MAX_FRAME_BYTES:
         raise ProtocolError(f"a frame of {length} bytes was announced; {MAX_FRAME_BYTES} is the most")
@@ -288,19 +284,19 @@ def frame_length(header: bytes) -> int:
 
 
 def decode_request(body: bytes) -> WorkerRequest:
-    """Read a message of the bot; ProtocolError when it is none."""
+    """Decode a message of the bot; ProtocolError if it is not valid."""
     return _decode(_request_decoder.decode, body)
 
 
 def decode_message(body: bytes) -> WorkerMessage:
-    """Read a message of a worker; ProtocolError when it is none."""
+    """Decode a message of a worker; ProtocolError if it is not valid."""
     return _decode(_message_decoder.decode, body)
 
 
 def _decode(decode: Callable[[bytes], _T], body: bytes) -> _T:
     try:
         return decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:  # the latter: text that is none
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:  # the latter: text that is not UTF-8
         raise ProtocolError(f"not a message of protocol version {VERSION}: {error}") from error
 
 

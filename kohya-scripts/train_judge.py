@@ -29,7 +29,7 @@ from gpu_worker.models.drawn.judge import SIDE_PX, IdentityNet, encode_labels
 
 @dataclass(frozen=True)
 class IdentityModelSettings:
-    """How the net is taught."""
+    """The training settings of the net."""
 
     seed: int = 21
     people: int = 3_000
@@ -122,7 +122,7 @@ def _augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def train_identity_model(settings: IdentityModelSettings, dataset: IdentityDataset) -> IdentityNet:
-    """Return the net, taught."""
+    """Return the trained net."""
     torch.manual_seed(settings.seed)
     model = IdentityNet()
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.rate, weight_decay=0.02)
@@ -146,7 +146,7 @@ def train_identity_model(settings: IdentityModelSettings, dataset: IdentityDatas
 
 
 def contrastive_loss(identities: Tensor, temperature: float) -> Tensor:
-    """Return how badly each picture is told from the others as its person's other one; pairs lie together."""
+    """Return the contrastive loss of identity vectors; the two pictures of a person are neighbours."""
     similarities = identities @ identities.T / temperature
     similarities.fill_diagonal_(float("-inf"))
     partners = torch.arange(len(identities)) ^ 1
@@ -155,7 +155,7 @@ def contrastive_loss(identities: Tensor, temperature: float) -> Tensor:
 
 @torch.no_grad()
 def evaluate(model: IdentityNet, dataset: IdentityDataset) -> None:
-    """Print how often the net is right about people it has never seen."""
+    """Print the net's accuracy on people it was not trained on."""
     for name, pixels in zip(("drawn", "through the VAE"), dataset.pixel_variants, strict=True):
         outputs = model(pixels.flatten(0, 1).float() / 127.5 - 1)
         targets = dataset.targets.flatten(0, 1)

@@ -97,7 +97,7 @@ def _check_clip_skip(clip_skip: int | None, base: BaseModel) -> None:
 
 
 def _report_unused_modules(training_plan: TrainingPlan, base: BaseModel) -> None:
-    """Say which parts of a finished LoRA are not trained on, and so are not in the new file."""
+    """Warn of modules of the initial LoRA that are not trained, and so are not in the new file."""
     if training_plan.initial_lora is None:
         return
     config = training_plan.config
@@ -126,7 +126,7 @@ def _print_summary(base: BaseModel, training_plan: TrainingPlan) -> None:
 
 
 class _EventRecorder:
-    """Runs a training and writes down what it gives."""
+    """Runs a training and writes its files."""
 
     def __init__(
         self, base: BaseModel, task: TrainingTask, files: OutputFiles, should_save_states: bool
@@ -135,7 +135,7 @@ class _EventRecorder:
         self._sample_counts: dict[int, int] = {}
 
     def run(self) -> None:
-        """Train to the end."""
+        """Run the training to its end."""
         for event in train_photos(self._base, self._task):
             self._handle_event(event)
 
@@ -177,7 +177,7 @@ def _encode_checkpoint_lora(base: BaseModel, task: TrainingTask, checkpoint: Che
 
 
 def _open_tensorboard(folder: Path | None) -> tuple[Callable[[StepReport], None] | None, Callable[[], None]]:
-    """Return what writes each step's report to TensorBoard, and what closes the log."""
+    """Return a callback that logs each step to TensorBoard, and one that closes the log."""
     if folder is None:
         return None, lambda: None
     try:

@@ -50,7 +50,7 @@ class RemoteWorker:
             process.wait()
 
     def send_frame(self, frame: bytes) -> bool:
-        """Give the worker a frame; False when it no longer listens."""
+        """Write a frame to the worker; return False if it has ended."""
         if (
             not self._started_event.wait(START_TIMEOUT_S)
             or self._process is None

@@ -22,7 +22,7 @@ _MAX_PROBES = 8
 
 
 def local_version() -> str:
-    """Give the version of this LoraCode, and that of what bot and worker say to each other."""
+    """Return the versions of LoraCode and of the worker protocol."""
     try:
         package = metadata.version("loracode")
     except metadata.PackageNotFoundError:
@@ -31,7 +31,7 @@ def local_version() -> str:
 
 
 def is_port_open(host: str, port: int) -> bool:
-    """Say whether a port can be reached from here."""
+    """Return True if a port can be reached from here."""
     try:
         with socket.create_connection((host, port), timeout=PROBE_TIMEOUT_S):
             return True
@@ -55,7 +55,7 @@ class NodeAdmission:
         self._node_probes: dict[str, tuple[float, Future[bool]]] = {}
 
     def refusal_reason(self, node: Mapping[str, Any]) -> str | None:
-        """Say in a sentence why a node, as Ray tells it, is not let in; '': it is, None: not known yet."""
+        """Return why a node is refused; an empty text if it is admitted, None if that is not known yet."""
         node_version = node.get("Labels", {}).get(VERSION_LABEL)
         if node_version is None:
             return "it was not started by gpu_worker.cluster.start, so nobody knows what it runs"

@@ -1,4 +1,4 @@
-"""The ways into a cluster: how its nodes are started, and how a program of ours joins it."""
+"""Settings and connection of a Ray cluster's nodes and drivers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ClusterJoinError(Exception):
 
 
 def configure_environment(environ: MutableMapping[str, str]) -> None:
-    """Say what Ray must not guess: a token is asked for, and nothing is told to its makers.
+    """Set what must not depend on Ray's defaults: a token is required, and no usage data are sent.
 
     Raises NotJoined where the token's file can be read by others.
     """
@@ -41,7 +41,7 @@ def configure_environment(environ: MutableMapping[str, str]) -> None:
 
 
 def check_reachable(address: str) -> None:
-    """Raise NotJoined when nothing answers at `host:port` within seconds."""
+    """Raise NotJoined if nothing answers at `host:port` within seconds."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise ClusterJoinError(f"{address} is no address of a head; it looks like 10.0.0.1:6379")
@@ -56,7 +56,7 @@ def check_reachable(address: str) -> None:
 
 
 def join_cluster(address: str, show_worker_logs: bool = False) -> None:
-    """Become a driver of the cluster at `address`; NotJoined when that cannot be."""
+    """Join the cluster at `address` as a driver; NotJoined if that fails."""
     configure_environment(os.environ)
     check_reachable(address)
     import ray  # a second to import, and what was checked so far needs none of it
@@ -75,9 +75,9 @@ def join_cluster(address: str, show_worker_logs: bool = False) -> None:
 
 
 def _describe_error(address: str, error: Exception) -> str:
-    # Ray's message may quote the token, so of its words only their kind is told.
+    # Ray's message may quote the token, so only the type of its error is reported.
     error_text = f"{type(error).__name__} {error}"
-    # It was reachable a moment ago, so what Ray calls a lost connection is a door not opened, or not yet.
+    # It was reachable a moment ago, so a lost connection means that the token was refused or it is not ready.
     if isinstance(error, ConnectionError) or "authenticat" in error_text.lower():
         return (
             f"The cluster at {address} refused our token, or only starts;"

@@ -20,7 +20,7 @@ EXIT_NOT_JOINED = 69
 
 
 def main() -> int:
-    """Look, tell, wait; until nobody listens."""
+    """Print the nodes again and again, until the output is closed."""
     parser = argparse.ArgumentParser(prog="gpu_worker.cluster.nodes", description=__doc__)
     parser.add_argument("--address", required=True, help="the head, as host:port")
     args = parser.parse_args()
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def describe_nodes(nodes: list[dict[str, Any]], admission: NodeAdmission) -> list[dict[str, Any]]:
-    """Tell of the nodes with cards, and why one is refused; of those that are still looked at, nothing."""
+    """Return the nodes with GPUs, and why one is refused; those that are still checked are left out."""
     entries = []
     for node in nodes:
         cards = int(node["Resources"].get("GPU", 0))

@@ -16,13 +16,13 @@ from gpu_worker.cluster.actor import RemoteWorker
 from gpu_worker.cluster.joining import ClusterJoinError, join_cluster
 from gpu_worker.protocol import frame_length
 
-#: Frames on their way that nobody has taken yet; with more the far worker has to wait.
+#: Frames that may wait to be read; with more, the remote worker waits.
 MAX_PENDING_FRAMES = 64
 EXIT_NOT_JOINED = 69
 
 
 def main() -> int:
-    """Join, place the worker on its node, and carry bytes until either side ends."""
+    """Join the cluster, start the worker on its node, and forward frames until either side ends."""
     parser = argparse.ArgumentParser(prog="gpu_worker.cluster.relay", description=__doc__)
     parser.add_argument("--address", required=True, help="the head, as host:port")
     parser.add_argument("--node", required=True, help="the id of the node whose card is meant")
@@ -77,7 +77,7 @@ def _relay_output(remote_worker: Any, arguments: list[str], frames: BinaryIO) ->
 
 
 def _forward_input(stream: BinaryIO, remote_worker: Any) -> None:
-    """Send the bot's frames on, one after the other: the next waits until the last was written."""
+    """Forward the bot's frames one by one; each waits until the last was written."""
     import ray
     from ray.exceptions import RayError
 

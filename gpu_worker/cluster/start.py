@@ -21,7 +21,7 @@ from gpu_worker.cluster.joining import (
 
 
 def build_command(argv: list[str], environ: dict[str, str]) -> list[str]:
-    """Give the line of `ray start`, and put what Ray must know into `environ`; NotJoined if it cannot."""
+    """Return the command of `ray start`, and add Ray's settings to `environ`; raises NotJoined."""
     parser = argparse.ArgumentParser(prog="gpu_worker.cluster.start", description=__doc__)
     parser.add_argument("role", choices=["head", "node"], help="the first machine, or one more")
     parser.add_argument("--address", help="node: where the head is, as host:port")
@@ -46,7 +46,7 @@ def build_command(argv: list[str], environ: dict[str, str]) -> list[str]:
 
 
 def main() -> NoReturn:
-    """Check, then become Ray."""
+    """Check the settings, then replace this process with Ray."""
     environ = dict(os.environ)
     try:
         command_line = build_command(sys.argv[1:], environ)

@@ -1,4 +1,4 @@
-"""What the driver and torch say of the card, and whether they suit each other."""
+"""What driver and torch report about the GPU, and whether they fit each other."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from gpu_worker.device import kernels
 GIB = 2**30
 
 
-#: A training in the lowest gear needs about this much of a card.
+#: Memory of a GPU that a training needs in the mode that saves most.
 MIN_GPU_BYTES = 4 * GIB
 
 
 @dataclass(frozen=True)
 class WorkerDiagnosis:
-    """One line of the table; `advice` says what to do, where something is to be done."""
+    """One line of the doctor's table; `advice` says what to do, if anything."""
 
     name: str
     verdict: Literal["ok", "warn", "bad"]
@@ -27,7 +27,7 @@ class WorkerDiagnosis:
 
 @dataclass(frozen=True)
 class GpuInfo:
-    """What the driver says of a card."""
+    """What the driver reports about a GPU."""
 
     name: str
     memory_bytes: int
@@ -38,7 +38,7 @@ class GpuInfo:
 
 @dataclass(frozen=True)
 class TorchInfo:
-    """What the installed torch was built for, and whether it sees a card."""
+    """What the installed torch was built for, and whether it sees a GPU."""
 
     version: str
     cuda_version: str | None
@@ -47,7 +47,7 @@ class TorchInfo:
 
 
 def diagnose_torch(torch_info: TorchInfo | None, reason: str) -> WorkerDiagnosis:
-    """Say which torch is there; `reason` is why it could not be loaded."""
+    """Diagnose the installed torch; `reason` is why it could not be loaded."""
     if torch_info is None:
         advice = "pip install --constraint requirements.lock --editable '.[worker]'"
         return WorkerDiagnosis("torch", "bad", f"cannot be loaded ({reason})", advice)
@@ -56,7 +56,7 @@ def diagnose_torch(torch_info: TorchInfo | None, reason: str) -> WorkerDiagnosis
 
 
 def diagnose_gpu(gpu: GpuInfo | None, torch_info: TorchInfo | None) -> WorkerDiagnosis:
-    """Say whether the card and torch suit each other."""
+    """Diagnose whether GPU and torch fit each other."""
     if gpu is None:
         advice = "Trainings on a processor are for the demo; in Docker the card needs `gpus: all`."
         return WorkerDiagnosis("card", "warn", "no NVIDIA card answers", advice)
@@ -86,7 +86,7 @@ def diagnose_gpu(gpu: GpuInfo | None, torch_info: TorchInfo | None) -> WorkerDia
 
 
 def find_unused_gpu() -> str | None:
-    """Say why there is a card that torch does not see, and what to do; None where there is none."""
+    """Return why torch does not see a GPU that is there, and what to do; None if there is none."""
     gpu = inspect_gpu()
     if gpu is None or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):  # hidden on purpose
         return None
@@ -95,7 +95,7 @@ def find_unused_gpu() -> str | None:
 
 
 def inspect_torch() -> tuple[TorchInfo | None, str]:
-    """Read what torch says of itself; where it cannot be loaded, None and why."""
+    """Return what torch reports, and an empty reason; or None and why it cannot be loaded."""
     try:
         import torch
     except Exception as error:  # a broken library can fail with nearly anything
@@ -110,7 +110,7 @@ def inspect_torch() -> tuple[TorchInfo | None, str]:
 
 
 def inspect_gpu() -> GpuInfo | None:
-    """Ask the driver for the first card that we may see; None where none answers."""
+    """Return the first GPU that is visible to us; None if no driver answers."""
     import pynvml
 
     from gpu_worker.device.nvml import get_gpu_handle

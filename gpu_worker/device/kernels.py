@@ -18,7 +18,7 @@ Capability = tuple[int, int]
 
 
 def has_kernels(capability: Capability, arch_list: Iterable[str]) -> bool:
-    """Say whether code that was built for these architectures (`sm_60`, `compute_90`) runs on a card."""
+    """Return True if code for these architectures (`sm_60`, `compute_90`) runs on a GPU."""
     return any(_runs_arch(capability, arch) for arch in arch_list)
 
 
@@ -38,7 +38,7 @@ def _runs_arch(capability: Capability, arch: str) -> bool:
 def find_problem(
     gpu_name: str, capability: Capability, arch_list: Iterable[str], torch_version: str
 ) -> str | None:
-    """Give the one line that says what to install; None when this torch can use the card."""
+    """Return one line that says what to install; None if this torch can use the GPU."""
     if has_kernels(capability, arch_list):
         return None
     return (
@@ -49,7 +49,7 @@ def find_problem(
 
 
 def suggest_fix(capability: Capability, torch_version: str) -> str:
-    """Say which torch to install for a card."""
+    """Return which torch to install for a GPU."""
     if capability < _FIRST_IN_CUDA_12:
         return "No current torch has; hide the card with CUDA_VISIBLE_DEVICES=-1 to run on the processor."
     if capability < _FIRST_IN_CUDA_13:
@@ -58,7 +58,7 @@ def suggest_fix(capability: Capability, torch_version: str) -> str:
 
 
 def suggest_driver_fix(capability: Capability, torch_version: str, torch_cuda: int) -> str:
-    """Say what to install where the driver does not know the CUDA, 12 or 13, that torch was built for."""
+    """Return what to install if the driver is too old for the CUDA (12 or 13) that torch was built for."""
     driver_advice = "Install a newer NVIDIA driver."
     if torch_cuda < 13 or capability >= _FIRST_WITHOUT_CUDA_12:
         return driver_advice
@@ -68,7 +68,7 @@ def suggest_driver_fix(capability: Capability, torch_version: str, torch_cuda: i
 
 
 def _suggest_cuda_12_build(torch_version: str) -> str:
-    # By its full name: to pip, every other build of the release is what was asked for, and there already.
+    # With the local version: without it, pip is satisfied with any build of the release.
     build = f"{_strip_build(torch_version)}+cu126"
     return f"Install a build for CUDA 12.6: pip install torch=={build} --index-url {CUDA_12_6_INDEX}"
 

@@ -1,4 +1,4 @@
-"""What the driver says of the card that is computed on, as far as it says it. Torch-free."""
+"""Metrics of the GPU from the driver (NVML). Torch-free."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class DeviceMetrics:
-    """What was measured now; None where there is nothing to measure."""
+    """Current metrics; None where the device has none."""
 
     name: str
     process_memory_bytes: int
@@ -69,7 +69,7 @@ def get_gpu_handle(visible_devices: str, uuid: str = "", nvml: Any = pynvml) -> 
 
 
 def _find_by_uuid(uuid_prefix: str, nvml: Any) -> Any:
-    """Find a card as CUDA does: a beginning of its UUID is enough."""
+    """Find a GPU as CUDA does: a prefix of its UUID is enough."""
     gpus = map(nvml.nvmlDeviceGetHandleByIndex, range(nvml.nvmlDeviceGetCount()))
     matches = [card for card in gpus if str(nvml.nvmlDeviceGetUUID(card)).startswith(uuid_prefix)]
     return matches[0] if matches else nvml.nvmlDeviceGetHandleByUUID(uuid_prefix)

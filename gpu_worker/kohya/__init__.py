@@ -1,1 +1,1 @@
-"""sd-scripts' way of asking for a training: its flags, folders and files, turned into our own dials."""
+"""sd-scripts' command line: its flags, folders and files, turned into a TrainingTask."""

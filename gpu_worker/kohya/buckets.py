@@ -1,4 +1,4 @@
-"""Bucket sizes as sd-scripts picks them: aspect ratios kept, areas never above the resolution's."""
+"""Bucket sizes as in sd-scripts: aspect ratios are kept, areas are at most the resolution's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LATENT_PX = 8
 
 @dataclass(frozen=True)
 class BucketConfig:
-    """The rules; sides in pixels."""
+    """The bucket settings; sides in pixels."""
 
     resolution_px: Size
     min_side_px: int = 256
@@ -22,7 +22,7 @@ class BucketConfig:
     no_upscale: bool = False
 
     def resolve_limits(self) -> BucketConfig:
-        """Return the rules with their limits on multiples of the step; BadInput when they cannot be."""
+        """Return the settings with limits rounded to the step; BadInput if they contradict each other."""
         step_px = self.step_px
         if step_px < _LATENT_PX or step_px % _LATENT_PX:
             raise BadInput(f"bucket_reso_steps must be a multiple of {_LATENT_PX} pixels, not {step_px}.")
@@ -41,7 +41,7 @@ class BucketConfig:
         return replace(self, min_side_px=max(step_px, min_side_px), max_side_px=max_side_px)
 
     def list_sizes(self) -> list[Size]:
-        """Return all sizes, sorted: the square, and every width with the tallest height the area allows."""
+        """Return all bucket sizes, sorted: the square, and each width with its largest height."""
         area = self.resolution_px[0] * self.resolution_px[1]
         square = int(math.sqrt(area)) // self.step_px * self.step_px
         sizes = {(square, square)}
@@ -52,7 +52,7 @@ class BucketConfig:
         return sorted(sizes)
 
     def choose_size(self, picture_size: Size) -> Size:
-        """Return the size a picture is cut to: the nearest aspect ratio, or its own if not enlarged."""
+        """Return the size that an image is cropped to: the nearest bucket, or its own if not enlarged."""
         if self.no_upscale:
             return self._size_without_upscale(picture_size)
         sizes = self.list_sizes()

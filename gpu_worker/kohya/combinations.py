@@ -102,14 +102,14 @@ _INEFFECTIVE: tuple[tuple[tuple[str, ...], Callable[[_Arguments], Any], str], ..
 
 
 def check_conflicts(args: argparse.Namespace) -> None:
-    """Raise BadInput when the flags cannot be used together."""
+    """Raise BadInput if the flags cannot be used together."""
     for is_conflict, message in _CONFLICTS:
         if is_conflict(args):
             raise BadInput(message)
 
 
 def describe_ineffective(args: argparse.Namespace, get_default: Callable[[str], Any]) -> list[str]:
-    """Return a sentence for every flag that was given and changes nothing; `usual` tells defaults."""
+    """Return a sentence for every flag that was given but has no effect; `usual` returns defaults."""
 
     def is_set(name: str) -> bool:
         return bool(getattr(args, name) != get_default(name))

@@ -63,7 +63,7 @@ _UNSUPPORTED = {
 
 @dataclass(frozen=True)
 class DatasetDefaults:
-    """What the command line says where the file says nothing."""
+    """The command line's settings, used where the file has none."""
 
     subset: Subset
     buckets: BucketConfig
@@ -73,14 +73,14 @@ class DatasetDefaults:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """A file, read: subsets with the sizes of their pictures."""
+    """The contents of a file: subsets with the sizes of their images."""
 
     subsets: tuple[tuple[Subset, ResolutionRules], ...]
     batch_size: int
 
 
 def read_dataset_config(path: Path, defaults: DatasetDefaults) -> DatasetSpec:
-    """Read a file; BadInput names what is wrong with it."""
+    """Read a file; BadInput names the mistake."""
     document = _load_document(path)
     general = _check_table(document.pop("general", {}), {**_SUBSET_TYPES, **_DATASET_TYPES}, "[general]")
     datasets = document.pop("datasets", None)

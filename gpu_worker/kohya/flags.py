@@ -21,12 +21,12 @@ _PRECISIONS = ("no", "fp16", "bf16")
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Say it as everything else is said: one sentence."""
+        """Raise BadInput with argparse's message as one sentence."""
         raise BadInput(f"{message[0].upper()}{message[1:]}.")
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
-    """Read a command line; BadInput names what is refused with its reason, unknown with the nearest."""
+    """Parse a command line; BadInput names refused flags with their reason, and unknown ones."""
     parser = build_parser()
     args, unknown = parser.parse_known_args(_prepend_config_file(parser, list(argv)))
     for argument in unknown:
@@ -52,7 +52,7 @@ def _describe_unknown_flag(name: str, parser: argparse.ArgumentParser) -> str:
 
 
 def _prepend_config_file(parser: argparse.ArgumentParser, argv: list[str]) -> list[str]:
-    """Put the flags of a `--config_file` in front of the line, which wins. Its sections are only headings."""
+    """Return the flags of a `--config_file`, then the line's, which win. Its sections have no meaning."""
     config_parser = _Parser(add_help=False, allow_abbrev=False)
     config_parser.add_argument("--config_file", type=Path)
     path = config_parser.parse_known_args(argv)[0].config_file
@@ -66,7 +66,7 @@ def _prepend_config_file(parser: argparse.ArgumentParser, argv: list[str]) -> li
 
 
 def _to_arguments(name: str, value: Any, parser: argparse.ArgumentParser, file_name: str) -> list[str]:
-    """Return a setting of a config file as it would stand on the line."""
+    """Return a setting of a config file as words of a command line."""
     action = next(
         (candidate for candidate in parser._actions if f"--{name}" in candidate.option_strings), None
     )
@@ -189,29 +189,52 @@ def _add_network_flags(add: Any) -> None:
 
 
 def _add_loss_flags(add: Any) -> None:
-    add("--noise_offset", type=float, default=0.0, help="noise common to a channel (default: 0)")
-    add("--multires_noise_iterations", type=whole, default=0, help="coarser noises added (default: 0)")
-    add("--multires_noise_discount", type=float, default=0.3, help="of each to the one before (default: 0.3)")
-    add("--min_snr_gamma", type=float, help="weigh timesteps by min-SNR; 5 is usual (default: off)")
-    add("--prior_loss_weight", type=float, default=1.0, help="of regularisation pictures (default: 1)")
-    add("--masked_loss", action="store_true", help="learn only where a picture's mask is white")
+    add("--noise_offset", type=float, default=0.0, help="strength of offset noise (default: 0)")
+    add(
+        "--multires_noise_iterations",
+        type=whole,
+        default=0,
+        help="number of coarser noises added (default: 0)",
+    )
+    add(
+        "--multires_noise_discount",
+        type=float,
+        default=0.3,
+        help="weight of each relative to the one before (default: 0.3)",
+    )
+    add("--min_snr_gamma", type=float, help="gamma of min-SNR weighting; 5 is usual (default: off)")
+    add(
+        "--prior_loss_weight",
+        type=float,
+        default=1.0,
+        help="weight of the loss of regularisation images (default: 1)",
+    )
+    add("--masked_loss", action="store_true", help="train only where an image's mask is white")
     add(
         "--preserve_class",
         type=float,
         default=0.0,
-        help="not in sd-scripts: weight of keeping what the base model draws without --trigger (default: 0)",
+        help="not in sd-scripts: weight of the loss that preserves the class without --trigger (default: 0)",
     )
-    add("--trigger", default="", help="not in sd-scripts: the captions' word that it leaves out")
-    add("--clip_skip", type=positive, help="read this layer of the text encoder, from the last (default: 1)")
+    add(
+        "--trigger",
+        default="",
+        help="not in sd-scripts: the captions' word for the subject, for --preserve_class",
+    )
+    add("--clip_skip", type=positive, help="layer of the text encoder, counted from the last (default: 1)")
 
 
 def _add_monitoring_flags(add: Any) -> None:
-    add("--mixed_precision", choices=_PRECISIONS, help="of the frozen weights (default: measured at start)")
+    add(
+        "--mixed_precision",
+        choices=_PRECISIONS,
+        help="dtype of the frozen weights (default: measured at start)",
+    )
     add("--gradient_checkpointing", action="store_true", help="less memory, 40 %% more time")
     add("--sdpa", action="store_true", help="torch's fast attention; always on here")
     add("--xformers", action="store_true", help=argparse.SUPPRESS)
     add("--sample_prompts", type=Path, help="file of prompts: .txt, .toml or .json")
-    add("--sample_every_n_steps", type=positive, help="draw them after every so many steps")
-    add("--sample_every_n_epochs", type=positive, help="draw them after every so many epochs")
-    add("--sample_at_first", action="store_true", help="and before the first one")
-    add("--logging_dir", type=Path, help="write TensorBoard logs into a new folder in here")
+    add("--sample_every_n_steps", type=positive, help="draw samples every n steps")
+    add("--sample_every_n_epochs", type=positive, help="draw samples every n epochs")
+    add("--sample_at_first", action="store_true", help="draw samples before the first step too")
+    add("--logging_dir", type=Path, help="folder in which a new folder for TensorBoard logs is made")

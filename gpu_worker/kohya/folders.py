@@ -1,4 +1,4 @@
-"""Pictures on disk as examples: data folders, captions, masks."""
+"""Training images on disk: data folders, captions, masks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SQUARE_STEP_PX = 64
 
 @dataclass(frozen=True)
 class Subset:
-    """One folder of pictures that are treated alike."""
+    """One folder of images with the same settings."""
 
     folder: Path
     repeats: int = 1
@@ -37,13 +37,13 @@ class Subset:
 
 @dataclass(frozen=True)
 class ResolutionRules:
-    """How large pictures are shown."""
+    """The size of training images."""
 
     resolution_px: Size
     buckets: BucketConfig | None = None  #: None: all at the resolution
 
     def resolve(self) -> ResolutionRules:
-        """Return sizes that can be trained at; BadInput when there are none."""
+        """Return these settings with sizes that can be trained at; BadInput if there are none."""
         if self.buckets is None:
             check_resolution(self.resolution_px)
             return self
@@ -52,12 +52,12 @@ class ResolutionRules:
         )
 
     def size_for(self, picture_size: Size) -> Size:
-        """Return the size that a picture is cut to."""
+        """Return the size that an image is cropped to."""
         return self.resolution_px if self.buckets is None else self.buckets.choose_size(picture_size)
 
 
 def check_resolution(resolution_px: Size) -> None:
-    """Raise BadInput unless both sides can be trained at."""
+    """Raise BadInput if a side cannot be trained at."""
     if any(side < _SQUARE_STEP_PX or side % _SQUARE_STEP_PX for side in resolution_px):
         resolution_text = f"{resolution_px[0]},{resolution_px[1]}"
         raise BadInput(f"Both sides of the resolution must be multiples of 64 pixels, not {resolution_text}.")
@@ -75,17 +75,17 @@ def find_subsets(folder: Path, template: Subset) -> list[Subset]:
                 replace(template, folder=path, repeats=int(repeats), default_caption=default_caption)
             )
         else:
-            log.warning("the folder %s is left out: its name does not begin with a number and _", path.name)
+            log.warning("skipped folder %s: its name does not begin with a number and _", path.name)
     return subsets
 
 
 def read_subset(subset: Subset, resolution_rules: ResolutionRules) -> list[TrainingImage]:
-    """Read a subset's pictures; BadInput when one cannot be used."""
+    """Read the images of a subset; BadInput if one cannot be used."""
     if not subset.folder.is_dir():
         raise BadInput(f"The data folder {subset.folder} does not exist.")
     paths = sorted(path for path in subset.folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
     if not paths:
-        log.warning("there are no pictures in %s", subset.folder.name)
+        log.warning("no images in folder %s", subset.folder.name)
     return [_read_training_image(path, subset, resolution_rules) for path in paths]
 
 
@@ -129,7 +129,7 @@ def _find_mask(path: Path, picture: Image.Image, folder: Path) -> bytes:
     for mask_path in sorted(folder.iterdir()):
         if mask_path.stem == path.stem and mask_path.suffix.lower() in PICTURE_SUFFIXES:
             data = mask_path.read_bytes()
-            # Mask and picture are cut alike, so they must be of one size to stay on top of each other.
+            # Mask and image are cropped alike, so they must have the same size.
             if (size := _open_picture(data, mask_path).size) != picture.size:
                 raise BadInput(
                     f"The mask {mask_path.name} is {size}, its picture {path.name} is {picture.size}."

@@ -23,7 +23,7 @@ _UNSUPPORTED = {
 
 
 def parse_network_args(settings: list[str]) -> dict[str, float]:
-    """Return the shares of dropout; BadInput names what is not supported."""
+    """Return the dropout rates; BadInput names what is not supported."""
     dropouts = dict.fromkeys(_DROPOUT_KEYS, 0.0)
     for text in settings:
         name, value = split_pair(text, "--network_args")
@@ -41,7 +41,7 @@ def parse_network_args(settings: list[str]) -> dict[str, float]:
 
 
 def split_pair(text: str, flag: str) -> tuple[str, str]:
-    """Part `name=value`."""
+    """Split `name=value`."""
     name, separator, value = text.partition("=")
     if not separator:
         raise BadInput(f'{flag} takes "name=value", not {text}.')

@@ -1,4 +1,4 @@
-"""What a training leaves behind on disk: each file is whole, or not there."""
+"""The files that a training writes, each atomically."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STATE_FILE = "state.safetensors"
 
 @dataclass(frozen=True)
 class OutputFiles:
-    """The names sd-scripts gives its files."""
+    """The files of a training, under sd-scripts' names."""
 
     folder: Path
     name: str
@@ -25,11 +25,11 @@ class OutputFiles:
     is_by_epoch: bool  #: intermediate files are counted in epochs
 
     def write_lora(self, data: bytes, step: int | None = None) -> Path:
-        """Write a LoRA: the finished one, or that of a step."""
+        """Write the finished LoRA, or that of a step."""
         return write_file(self.folder / f"{self._file_stem(step)}.safetensors", data)
 
     def write_state(self, data: bytes, step: int | None = None) -> Path:
-        """Write what `--resume` takes, in a folder as sd-scripts has it."""
+        """Write a state for `--resume`, in a folder as in sd-scripts."""
         return write_file(self.folder / f"{self._file_stem(step)}-state" / _STATE_FILE, data)
 
     def write_sample(self, png: bytes, step: int, number: int) -> Path:
@@ -45,7 +45,7 @@ class OutputFiles:
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make the output folder and see that files can be written: before the training, not after it."""
+    """Make the output folder, and check before the training that files can be written; raises BadInput."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -55,7 +55,7 @@ def prepare_folder(folder: Path) -> None:
 
 
 def read_state(path: Path) -> bytes:
-    """Read what `write_state` wrote, from its folder or file."""
+    """Read a state from its folder or file; BadInput if it cannot be read."""
     file = path / _STATE_FILE if path.is_dir() else path
     try:
         return file.read_bytes()
@@ -64,12 +64,12 @@ def read_state(path: Path) -> bytes:
 
 
 def read_state_seed(state: bytes) -> int:
-    """Return the seed of the training that a state belongs to; BadInput when the state is damaged."""
+    """Return the seed of a state's training; BadInput if the state is damaged."""
     return read_seed(Checkpoint.decode(state).fingerprint)
 
 
 def write_file(path: Path, data: bytes) -> Path:
-    """Write a file that is whole or not there: a full disk or a crash leaves nothing half-written."""
+    """Write a file atomically: a full disk or a crash leaves no half file. Raises BadInput."""
     is_existing_folder = path.parent.is_dir()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""From flags to a training: examples and dials."""
+"""From flags to a training: images and settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _RESOLUTION_STEP_PX = 64
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What is to be done; `steps_per_epoch` counts optimizer steps."""
+    """What is trained and written; `steps_per_epoch` counts optimizer steps."""
 
     training_images: tuple[TrainingImage, ...]
     config: TrainingConfig
@@ -32,7 +32,7 @@ class TrainingPlan:
 
 
 def make_plan(args: argparse.Namespace, native_px: int) -> TrainingPlan:
-    """Turn flags into a plan; BadInput says what cannot be."""
+    """Return the plan of a command line; BadInput names what is not possible."""
     dataset_spec = _read_dataset(args, native_px)
     training_images = _read_training_images(dataset_spec, args)
     initial_lora = _read_lora(args.network_weights)
@@ -49,13 +49,13 @@ def make_plan(args: argparse.Namespace, native_px: int) -> TrainingPlan:
     config = replace(
         config,
         steps=steps,
-        # Every example has its own size; this one is told in the file, and must be on the grid.
+        # Every image has its own size; this one is only metadata, and must be a multiple of 64.
         resolution_px=max(_RESOLUTION_STEP_PX, shortest_side_px - shortest_side_px % _RESOLUTION_STEP_PX),
         lr_warmup_steps=int(warmup * steps) if warmup < 1 else int(warmup),
         masked_loss=args.masked_loss or any(subset.alpha_mask for subset, _ in dataset_spec.subsets),
         checkpoint_every_steps=save_every_steps or steps,
         checkpoint_every_s=math.inf,
-        # A picture of step 0 only, or also later ones.
+        # Samples at step 0 only, or also later ones.
         sample_every_steps=sample_every_steps or (steps + 1 if args.sample_prompts else None),
         sample_at_first=args.sample_at_first,
         sample_prompts=sample_file.read_sample_prompts(args.sample_prompts) if args.sample_prompts else (),
@@ -66,7 +66,7 @@ def make_plan(args: argparse.Namespace, native_px: int) -> TrainingPlan:
 def _read_training_images(
     dataset_spec: dataset_config.DatasetSpec, args: argparse.Namespace
 ) -> tuple[TrainingImage, ...]:
-    """Read all pictures; BadInput when there are none, or masks that nothing would use."""
+    """Read all images; BadInput if there are none, or if there are masks without --masked_loss."""
     subsets = [subset for subset, _ in dataset_spec.subsets]
     if any(subset.mask_dir for subset in subsets) and not args.masked_loss:
         raise BadInput("conditioning_data_dir in the dataset file needs --masked_loss.")
@@ -90,7 +90,7 @@ def _read_training_images(
 
 
 def _read_dataset(args: argparse.Namespace, native_px: int) -> dataset_config.DatasetSpec:
-    """Return the subsets that the line or its dataset file names."""
+    """Return the subsets of the command line, or of its dataset file."""
     resolution = _parse_resolution(args.resolution, native_px)
     buckets = BucketConfig(
         resolution,
@@ -109,7 +109,7 @@ def _read_dataset(args: argparse.Namespace, native_px: int) -> dataset_config.Da
         alpha_mask=args.alpha_mask,
     )
     if args.dataset_config:
-        # What a dataset does not say comes from the line, so both are judged together there.
+        # What a dataset file leaves open comes from the command line, so both are checked together.
         defaults = dataset_config.DatasetDefaults(
             template, buckets, args.enable_bucket, args.train_batch_size
         )

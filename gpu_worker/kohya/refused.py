@@ -15,10 +15,10 @@ _KEEP = "every file that was asked for is kept; delete what is not needed"
 _LOG = "logs are TensorBoard's, in --logging_dir"
 _VALIDATE = "five photos are too few to hold some back; watch the samples"
 
-#: Accepted, and told that they have no effect.
+#: Accepted with a warning that they have no effect.
 IGNORED_FLAGS = {
-    "max_data_loader_n_workers": "pictures are encoded once, so nobody loads them",
-    "persistent_data_loader_workers": "pictures are encoded once, so nobody loads them",
+    "max_data_loader_n_workers": "images are encoded once, so there is no data loader",
+    "persistent_data_loader_workers": "images are encoded once, so there is no data loader",
     "vae_batch_size": "pictures are encoded one by one, which needs the least memory",
 }
 
@@ -79,7 +79,7 @@ UNSUPPORTED_FLAGS = {
     "fused_backward_pass": "a LoRA has too few weights for that to matter",
     **dict.fromkeys(("color_aug", "random_crop", "face_crop_aug_range"), _LATER),
     "resize_interpolation": "pictures are scaled with Lanczos",
-    "cache_info": "the folder is read in a moment",
+    "cache_info": "reading the folder is fast",
     "skip_cache_check": "latents are found by the picture's contents",
     "cache_text_encoder_outputs": "texts are encoded once when the text encoder does not learn",
     "cache_text_encoder_outputs_to_disk": "texts are encoded once when the text encoder does not learn",

@@ -11,7 +11,7 @@ from typing import Any
 from gpu_worker.errors import BadInput
 from gpu_worker.training.config import SamplePrompt
 
-#: sd-scripts' names of the same things.
+#: Our names by those of sd-scripts.
 _FIELDS = {
     "prompt": ("prompt", str),
     "negative_prompt": ("negative_prompt", str),
@@ -21,7 +21,7 @@ _FIELDS = {
     "sample_steps": ("steps", int),
     "scale": ("guidance_scale", float),
 }
-#: What sd-scripts draws where nothing is said; sides are the base model's own, 512 for SD 1.5.
+#: sd-scripts' defaults; sides default to the native size, 512 for SD 1.5.
 _DEFAULT_STEPS, _DEFAULT_GUIDANCE_SCALE = 30, 7.5
 _MAX_STEPS = 1000
 _MIN_SIDE_PX = 64
@@ -36,7 +36,7 @@ _OPTION_KEYS = {
 
 
 def read_sample_prompts(path: Path) -> tuple[SamplePrompt, ...]:
-    """Read the prompts; BadInput when the file cannot be used."""
+    """Read the prompts; BadInput if the file cannot be used."""
     try:
         text = path.read_text("utf-8")
         if path.suffix == ".toml":

@@ -1,4 +1,4 @@
-"""Kinds of values that flags take; each is read from text, and says what is wrong with it."""
+"""Types of flag values: each parses a text, or raises with the reason."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gpu_worker.training import optimizers
 
 
 def positive(text: str) -> int:
-    """Read a whole number from 1 on."""
+    """Parse a whole number from 1 on."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
@@ -17,7 +17,7 @@ def positive(text: str) -> int:
 
 
 def whole(text: str) -> int:
-    """Read a whole number from 0 on."""
+    """Parse a whole number from 0 on."""
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text} is below 0")
@@ -25,7 +25,7 @@ def whole(text: str) -> int:
 
 
 def share(text: str) -> float:
-    """Read a number from 0 up to, but not, 1."""
+    """Parse a number from 0 to below 1."""
     number = float(text)
     if not 0 <= number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a share from 0 to below 1")
@@ -33,7 +33,7 @@ def share(text: str) -> float:
 
 
 def rate(text: str) -> float:
-    """Read a number from 0 to 1."""
+    """Parse a number from 0 to 1."""
     number = float(text)
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not a share from 0 to 1")
@@ -41,7 +41,7 @@ def rate(text: str) -> float:
 
 
 def warm_up(text: str) -> float:
-    """Read a number of steps, or a share of all steps: below 1, or in per cent."""
+    """Parse a number of steps, or a share of all steps: below 1, or in percent."""
     number = float(text.removesuffix("%"))
     if text.endswith("%"):
         number /= 100
@@ -53,7 +53,7 @@ def warm_up(text: str) -> float:
 
 
 def seed(text: str) -> int:
-    """Read a seed; sd-scripts takes 32 bits."""
+    """Parse a seed; sd-scripts takes 32 bits."""
     number = int(text)
     if not 0 <= number < 2**32:
         raise argparse.ArgumentTypeError(f"{text} is not from 0 to {2**32 - 1}")
@@ -61,7 +61,7 @@ def seed(text: str) -> int:
 
 
 def optimizer(text: str) -> str:
-    """Read the name of an optimizer in any case; nothing is sd-scripts' default."""
+    """Parse the name of an optimizer in any case; empty means sd-scripts' default."""
     names_by_lower = {name.lower(): name for name in optimizers.OPTIMIZER_NAMES} | {"": "AdamW"}
     if text.lower() not in names_by_lower:
         raise argparse.ArgumentTypeError(
@@ -71,7 +71,7 @@ def optimizer(text: str) -> str:
 
 
 def only(value: str, reason: str) -> Callable[[str], str]:
-    """Return what reads this one value and refuses others with a reason."""
+    """Return a parser that accepts only this value, and refuses others with a reason."""
 
     def read(text: str) -> str:
         if text != value:

@@ -26,7 +26,7 @@ WEIGHT_FOLDERS = ("unet", "vae", "text_encoder")
 MODEL_FOLDERS = (*WEIGHT_FOLDERS, "tokenizer", "scheduler")
 #: Left free beside a download, for the ledger and LoRAs.
 RESERVED_BYTES = 2**30
-#: The log tells of every so many percent.
+#: Progress is logged every so many percent.
 LOG_EVERY_PERCENT = 5
 _TEXT_SUFFIXES = (".json", ".txt")
 _HUB_ERRORS = (OSError, ValueError, HTTPError, XetDownloadError)
@@ -45,7 +45,7 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Hub:
-    """A hub of models; None: the usual one. `cache_dir` is where models are kept."""
+    """A model hub; None means the default. `cache_dir` is the folder of downloaded models."""
 
     endpoint: str | None = None
     cache_dir: Path | None = None
@@ -54,7 +54,7 @@ class Hub:
     retry_delay_s: float = 2.0
 
     def find_cached(self, name: str) -> Path | None:
-        """Give the folder of a model that is here and whole, the newest where there are several."""
+        """Return the newest folder of a model that is complete on disk; None if there is none."""
         # Not asked of the library: it knows a revision by its branch only, and wants every file of the model.
         snapshots = self._repo_path(name) / "snapshots"
         folders = list(snapshots.iterdir()) if snapshots.is_dir() else []
@@ -62,7 +62,7 @@ class Hub:
         return max(complete_folders, key=lambda folder: folder.stat().st_mtime, default=None)
 
     def list_files(self, name: str, prefer_half: bool) -> tuple[str, list[RemoteFile]]:
-        """Ask the hub for a model's revision and the files that are needed; BaseModelError in one line."""
+        """Return a model's revision and the files it needs, from the hub; raises BaseModelError."""
         try:
             info = HfApi(endpoint=self.endpoint).model_info(name, files_metadata=True, timeout=self.timeout_s)
         except _HUB_ERRORS as error:
@@ -100,7 +100,7 @@ class Hub:
         return folder
 
     def _download_file(self, name: str, revision: str, file: RemoteFile, progress: _DownloadProgress) -> None:
-        """Put a file where the hub's library looks for it; it could not resume a large one itself."""
+        """Place a file where the hub's library looks for it; that library cannot resume a download."""
         if file.sha256 is not None:
             url = hf_hub_url(name, file.name, revision=revision, endpoint=self.endpoint)
             source = DownloadSource(
@@ -149,12 +149,12 @@ class Hub:
 
 
 def is_hub_id(name: str) -> bool:
-    """Tell a hub id, `owner/name`, from a path: that has more separators, a drive or a dot in front."""
+    """Return True for a hub id, `owner/name`; a path has more separators, a drive, or a leading dot."""
     return not name.startswith(("/", ".", "~")) and "\\" not in name and name.count("/") == 1
 
 
 def select_files(files: Iterable[RemoteFile], prefer_half: bool) -> list[RemoteFile]:
-    """Choose what a Stable Diffusion 1.x model is made of; empty when a part has no safetensors."""
+    """Return the files of a Stable Diffusion 1.x model; empty if a component has no safetensors."""
     needed_files: list[RemoteFile] = []
     by_folder: dict[str, list[RemoteFile]] = {folder: [] for folder in MODEL_FOLDERS}
     for file in files:
@@ -175,7 +175,7 @@ def select_files(files: Iterable[RemoteFile], prefer_half: bool) -> list[RemoteF
 
 
 def is_complete(folder: Path) -> bool:
-    """Say whether all parts of a diffusers model are in a folder, with every piece of their weights."""
+    """Return True if a folder has all components of a diffusers model, with all shards of their weights."""
     if not all((folder / part).is_dir() and any((folder / part).iterdir()) for part in MODEL_FOLDERS):
         return False
     return all(_has_weights(folder / part) for part in WEIGHT_FOLDERS)
@@ -183,7 +183,7 @@ def is_complete(folder: Path) -> bool:
 
 def _has_weights(folder: Path) -> bool:
     names = {path.name for path in folder.glob("*.safetensors") if path.is_file()}
-    # `diffusion_pytorch_model-00001-of-00002.safetensors`: the name tells how many pieces there are.
+    # `diffusion_pytorch_model-00001-of-00002.safetensors`: the name has the number of shards.
     for name in names:
         stem, _, count = name.removesuffix(".safetensors").rpartition("-of-")
         if stem and count.isdecimal():
@@ -195,7 +195,7 @@ def _has_weights(folder: Path) -> bool:
 
 
 class _DownloadProgress:
-    """Adds up what has arrived, and tells it."""
+    """Adds up the downloaded bytes, and reports progress."""
 
     def __init__(self, name: str, total_bytes: int, on_progress: ProgressCallback) -> None:
         self._name = name
@@ -206,7 +206,7 @@ class _DownloadProgress:
         self._logged_percent = -LOG_EVERY_PERCENT
 
     def add(self, count_bytes: int) -> None:
-        """So much more of the present file has arrived."""
+        """Add downloaded bytes of the current file."""
         self._current_bytes += count_bytes
         done = min(self._finished_bytes + self._current_bytes, self._total_bytes)
         percent = 100 * done // self._total_bytes
@@ -217,14 +217,14 @@ class _DownloadProgress:
             log.info("base model %s: %s", self._name, message)
 
     def finish_file(self, file: RemoteFile) -> None:
-        """The present file is whole; it may have been here before."""
+        """Mark the current file as complete; it may have been there before."""
         self._finished_bytes += file.size_bytes
         self._current_bytes = 0
         self.add(0)
 
 
 class _SilentProgressBar(tqdm):  # type: ignore[misc]
-    """What the library wants for its progress bars; it draws nothing."""
+    """A progress bar for the hub's library that shows nothing."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{**options, "disable": True})

@@ -45,7 +45,7 @@ def build_parts() -> tuple[Any, Any, CLIPTextModel]:
 
 @torch.no_grad()
 def _init_weights(model: nn.Module, generator: torch.Generator) -> None:
-    """Draw every weight so that a signal keeps about its size from layer to layer."""
+    """Draw every weight so that activations keep about their scale from layer to layer."""
     for module in model.modules():
         weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
         if isinstance(module, nn.Embedding):

@@ -34,7 +34,7 @@ class MappedFile:
     """The tensors of one file by name; each may be renamed or left out before it is placed."""
 
     def __init__(self, path: Path) -> None:
-        """Map the file; BaseModelError when it is damaged or no safetensors file."""
+        """Map the file; BaseModelError if it is damaged or not safetensors."""
         try:
             with safe_open(path, "pt"):  # checks the header against the file's length
                 pass
@@ -72,7 +72,7 @@ class MappedFile:
         return flat.view(tensor_info["shape"])
 
     def release(self, view: Tensor) -> None:
-        """Let the system take back the memory of a view's pages; a later read brings them in again."""
+        """Free the pages of a view; a later read loads them again."""
         if not hasattr(mmap, "MADV_DONTNEED"):  # Windows: the pages go when the mapping does
             return
         start = view.data_ptr() - torch.frombuffer(self._map, dtype=torch.uint8).data_ptr()
@@ -86,14 +86,14 @@ class MappedFile:
 
 
 class WeightSource:
-    """The tensors that one part of a model is filled from, each with the file it lies in."""
+    """The tensors for one component of a model, each with its file."""
 
     def __init__(self, tensors: Mapping[str, tuple[MappedFile, Tensor]]) -> None:
         self._tensors = dict(tensors)
 
     @classmethod
     def open_files(cls, paths: list[Path]) -> WeightSource:
-        """Map files; a model may be spread over several."""
+        """Map files; weights may be in several shards."""
         tensors: dict[str, tuple[MappedFile, Tensor]] = {}
         for path in paths:
             file = MappedFile(path)
@@ -105,7 +105,7 @@ class WeightSource:
         return {name: view for name, (_, view) in self._tensors.items()}
 
     def with_names(self, views: Mapping[str, Tensor]) -> WeightSource:
-        """Return a source with these views, some of ours under other names or shapes."""
+        """Return a source with these views, which may be renamed or reshaped."""
         owners = {view.data_ptr(): file for file, view in self._tensors.values()}
         return WeightSource({name: (owners[view.data_ptr()], view) for name, view in views.items()})
 

@@ -1,4 +1,4 @@
-"""Performs the jobs of a worker on one base model, which is loaded when the worker starts."""
+"""Runs the jobs of a worker on one base model, which is loaded when the worker starts."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from gpu_worker.training.latents import LatentCache, hash_photo
 
 
 class TorchEngine:
-    """Trains and draws on the machine's card, or its CPU."""
+    """Trains and generates on the machine's GPU, or its CPU."""
 
     def __init__(
         self, base_model: str, train_steps: int | None, sd_scripts: SdScriptsTrainer | None = None
     ) -> None:
-        """Remember the base model's name (empty: the machine's default) and steps (None: the model's own).
+        """Set the base model (empty: the machine's default) and the steps (None: the family's default).
 
-        With `sd_scripts`, that trains instead of our own trainer; pictures are drawn here all the same.
+        With `sd_scripts`, trainings run there; pictures are still generated here.
         """
         self._base_model_name = base_model
         self._train_steps = train_steps
@@ -38,27 +38,27 @@ class TorchEngine:
         self._context: GenerationContext | None = None
 
     def preload(self) -> None:
-        """Load the base model before anybody asks; BaseModelError when that cannot be."""
-        if self._sd_scripts is None:  # else the card's memory is its own while it trains
+        """Load the base model before the first job; BaseModelError if it cannot be loaded."""
+        if self._sd_scripts is None:  # otherwise sd-scripts needs the GPU's memory
             self._load_base()
 
     def prefetch(self, photo: bytes, crop: Crop | None) -> None:
-        """Encode a photo for a training that may come; BadInput when it is no picture."""
+        """Encode a photo for a training that may follow; BadInput if it cannot be read."""
         if self._sd_scripts is None:
             base = self._load_base()
             side_px = self._training_config(base).resolution_px
             latents.encode_photo(base, photo, (side_px, side_px), self._latent_cache, crop)
 
     def forget(self, photo_hashes: tuple[str, ...]) -> None:
-        """Drop what was encoded of these photos."""
+        """Drop the latents of these photos."""
         self._latent_cache.drop_photos(photo_hashes)
 
     def evict_expired(self) -> None:
-        """Drop photos' latents that nobody asked for in time."""
+        """Drop latents that were not used in time."""
         self._latent_cache.drop_expired()
 
     def train(self, request: TrainRequest) -> Generator[WorkerEvent, None, None]:
-        """Train a LoRA, one step per event; BadInput or BaseModelError when that cannot be."""
+        """Train a LoRA, one step per event; raises BadInput or BaseModelError."""
         if self._sd_scripts is not None:
             self._unload_base()
             yield from self._sd_scripts.train(request)
@@ -70,14 +70,14 @@ class TorchEngine:
             self._latent_cache.drop_photos(hash_photo(photo) for photo in request.photos)
 
     def generate(self, request: GenerateRequest) -> Generator[WorkerEvent, None, None]:
-        """Draw pictures, one denoising step per event; BadInput or BaseModelError when that cannot be."""
+        """Generate pictures, one denoising step per event; raises BadInput or BaseModelError."""
         base = self._load_base()
         if self._context is None or self._context.base is not base:
             self._context = GenerationContext(base)
         yield from generation.generate(self._context, request)
 
     def read_health(self) -> WorkerHealth:
-        """Measure the process and its card; may be called from another thread."""
+        """Return the metrics of the process and its GPU; may be called from another thread."""
         base = self._base
         device_metrics = placement.read_metrics(base.device if base else None)
         return WorkerHealth(
@@ -94,12 +94,12 @@ class TorchEngine:
 
     def _training_config(self, base: BaseModel) -> TrainingConfig:
         default_config = config.default_training_config(base.family, base.native_px)
-        return (
-            default_config if self._train_steps is None else replace(default_config, steps=self._train_steps)
-        )
+        if self._train_steps is None:
+            return default_config
+        return replace(default_config, steps=self._train_steps)
 
     def _unload_base(self) -> None:
-        """Let go of our own base model: one card seldom holds two."""
+        """Free the base model: a GPU seldom has memory for two."""
         self._base = self._context = None
         gc.collect()
         if torch.cuda.is_available():
@@ -110,7 +110,7 @@ class TorchEngine:
             try:
                 self._base = BaseModel.load(self._base_model_name, on_progress=self._on_loading)
             finally:
-                self._loading_status = ""  # a download that broke off is none any more
+                self._loading_status = ""  # also after a failed download
         return self._base
 
     def _on_loading(self, status: str) -> None:

@@ -1,7 +1,7 @@
-"""The worker's life: read requests, advance jobs step by step, say what happens. Torch-free itself.
+"""The worker's main loop: read requests, advance jobs step by step, write events. Torch-free itself.
 
-Three threads. One reads requests. One, the only one that touches the card, advances the jobs' generators.
-One says every second that we are alive, also while a step or the loading of the base model takes long.
+It has three threads. One reads requests. One, the only one that uses the GPU, advances the jobs. One writes
+a heartbeat every second, also while a step or the loading of the base model takes long.
 """
 
 from __future__ import annotations
@@ -44,51 +44,51 @@ from gpu_worker.serve.scheduler import GENERATE_SHARE, ScheduledJob, StepSchedul
 log = logging.getLogger(__name__)
 
 HEARTBEAT_INTERVAL_S = 1.0
-#: Progress of one job is sent at most this often; the last step's always is.
+#: Least time between two progress events of a job; the last step's is always sent.
 PROGRESS_INTERVAL_S = 0.5
 UNEXPECTED_ERROR = (
     "Something went wrong while working on this; the log of the worker says more. Please try again."
 )
-#: While idle, what is past its time is looked for this often.
+#: While idle, expired cache entries are dropped this often.
 EVICT_INTERVAL_S = 60.0
-#: Exit status after an error that leaves the card unusable for this process.
+#: Exit status after an error that leaves the GPU unusable for this process.
 EXIT_DEVICE_LOST = 75
 
 
 class Engine(Protocol):
-    """Does the work. A generator yields after every step; closing it cancels, and it cleans up itself."""
+    """Runs jobs. Each is a generator that yields after every step; closing it cancels the job."""
 
     def train(self, request: TrainRequest) -> Generator[WorkerEvent, None, None]:
         """Train a LoRA."""
 
     def generate(self, request: GenerateRequest) -> Generator[WorkerEvent, None, None]:
-        """Draw pictures."""
+        """Generate pictures."""
 
     def preload(self) -> None:
-        """Load what every job needs, so that the first one does not wait for it."""
+        """Load the base model, so that the first job does not wait for it."""
 
     def prefetch(self, photo: bytes, crop: Crop | None) -> None:
-        """Encode a photo, or a part of it, for a training that may come."""
+        """Encode a photo, or a part of it, for a training that may follow."""
 
     def forget(self, photo_hashes: tuple[str, ...]) -> None:
-        """Drop what was prepared of these photos, named by their SHA-256."""
+        """Drop the latents of these photos, named by their SHA-256."""
 
     def evict_expired(self) -> None:
-        """Drop what is past its time; called now and then while there is nothing to do."""
+        """Drop expired cache entries; called now and then while idle."""
 
     def read_health(self) -> WorkerHealth:
-        """Say how the process and its card are; called from another thread, never raises."""
+        """Return the metrics of process and GPU; called from another thread, never raises."""
 
 
 class FrameWriter:
-    """Writes frames; one at a time, whole."""
+    """Writes whole frames from several threads."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._lock = threading.Lock()
 
     def write(self, message: ProtocolMessage) -> None:
-        """Send a message; BrokenPipeError when nobody listens any more."""
+        """Write a message; BrokenPipeError if the bot is gone."""
         frame = encode_frame(message)
         with self._lock:
             self._stream.write(frame)
@@ -102,10 +102,10 @@ def serve(
     stdout: BinaryIO,
     generate_share: float = GENERATE_SHARE,
 ) -> int:
-    """Work until the input ends or asks for it; gives the exit status.
+    """Run until the input ends or a shutdown is requested; return the exit status.
 
-    `generate_share` is how much of the card's time generations may take from a training; `first_health` is
-    what can be said before the performer, which is heavy to import, exists.
+    `generate_share` is the share of the time that generations may take from a training. `initial_health` is
+    sent until the engine, which is slow to import, exists.
     """
     writer = FrameWriter(stdout)
     writer.write(ReadyMessage(version=VERSION, pid=os.getpid(), health=initial_health))
@@ -124,12 +124,12 @@ def _read_requests(stream: BinaryIO, requests: queue.SimpleQueue[WorkerRequest |
         while (body := read_frame(stream)) is not None:
             requests.put(decode_request(body))
     except (ProtocolError, OSError):
-        log.exception("the bot could not be understood")
-    requests.put(None)  # the bot is gone, so what we do is of use to nobody
+        log.exception("could not read a request of the bot")
+    requests.put(None)  # the bot is gone: stop
 
 
 class _HeartbeatThread:
-    """The heartbeat."""
+    """Writes the heartbeat."""
 
     def __init__(self, writer: FrameWriter, health: WorkerHealth) -> None:
         self._writer = writer
@@ -148,12 +148,12 @@ class _HeartbeatThread:
         while not self._stop_event.wait(HEARTBEAT_INTERVAL_S):
             try:
                 self._writer.write(HeartbeatMessage(health=self.read_health()))
-            except OSError:  # the bot is gone; the reader has seen the end of its input too
+            except OSError:  # the bot is gone; the reader thread has seen that too
                 return
 
 
 class _WorkerLoop:
-    """The thread of the card: takes requests in between steps, and advances whose turn it is."""
+    """The main thread: handles requests between steps, and advances the scheduled job."""
 
     def __init__(
         self,
@@ -183,17 +183,17 @@ class _WorkerLoop:
                 if job is not None and not self._run_step(job):
                     return EXIT_DEVICE_LOST
         except OSError:
-            log.info("the bot no longer listens")
+            log.info("the bot closed the pipe; the worker stops")
         for job in self._scheduler.clear():
             job.steps.close()
         return 0
 
     def _preload(self) -> None:
-        """Load the base model while nobody waits; what is wrong with it is told to the first who asks."""
+        """Load the base model before the first job. Errors are logged here and reported by the first job."""
         try:
             self._get_engine().preload()
         except (BadInput, BaseModelError) as error:
-            log.error("%s", error)
+            log.error("could not load the base model: %s", error)
 
     def _get_engine(self) -> Engine:
         if self._engine is None:
@@ -202,9 +202,9 @@ class _WorkerLoop:
         return self._engine
 
     def _prefetch_photo(self) -> bool:
-        """Encode one photo that was sent ahead, unless a picture waits; False when it is a job's turn.
+        """Encode one prefetched photo unless a generation waits; return False if a job is next.
 
-        Beside a training, photos for the next one take turns with its steps.
+        During a training, photos of the next one take turns with its steps.
         """
         self._has_just_prefetched = (
             bool(self._prefetch_queue)
@@ -217,11 +217,11 @@ class _WorkerLoop:
         try:
             self._get_engine().prefetch(photo_request.photo, photo_request.crop)
         except (BadInput, BaseModelError) as error:
-            log.info("a photo was not prepared: %s", error)  # the training itself will tell the person
+            log.info("could not prefetch a photo: %s", error)  # the training will report it
         except Exception as error:
             if _is_device_lost(error):
                 raise
-            log.exception("a photo was not prepared")  # such as for want of memory beside a training
+            log.exception("could not prefetch a photo")  # such as OOM during a training
         return True
 
     def _forget_photos(self, photo_hashes: tuple[str, ...]) -> None:
@@ -230,7 +230,7 @@ class _WorkerLoop:
             self._engine.forget(photo_hashes)
 
     def _handle_requests(self) -> bool:
-        """Take what has come; waits only when there is nothing else to do. False: it is time to go."""
+        """Handle waiting requests; block only while there is no work. Return False to stop."""
         while True:
             try:
                 request = self._next_request()
@@ -249,9 +249,9 @@ class _WorkerLoop:
                     self._forget_photos(request.photo_hashes)
 
     def _next_request(self) -> WorkerRequest | None:
-        """Return the next request; queue.Empty when none has come and there is work.
+        """Return the next request; queue.Empty if there is none and there is work.
 
-        While there is neither, what is kept for nobody any more is dropped.
+        While idle it waits, and drops expired cache entries now and then.
         """
         while not self._scheduler:
             wait_s = self._prefetch_queue.remaining_grace_s() if self._prefetch_queue else EVICT_INTERVAL_S
@@ -280,14 +280,14 @@ class _WorkerLoop:
             yield from engine.train(request)
 
     def _cancel_job(self, key: tuple[int, int]) -> None:
-        # A cancel that crossed the job's own end on the way, or of an older attempt, finds nobody.
+        # None if the job has just ended, or if it is another attempt.
         job = self._scheduler.remove(key)
         if job is not None:
             job.steps.close()
             self._finish_job(job, CancelledEvent(job_id=key[0], attempt=key[1]))
 
     def _run_step(self, job: ScheduledJob[WorkerEvent]) -> bool:
-        """Do one step of a job; False when the card is lost to this process."""
+        """Run one step of a job; return False if the GPU is unusable for this process."""
         job_id, attempt = job.key
         started_at = time.monotonic()
         try:
@@ -299,7 +299,7 @@ class _WorkerLoop:
         except (BadInput, BaseModelError) as error:
             self._finish_job(job, FailedEvent(job_id=job_id, attempt=attempt, reason=str(error)))
         except Exception as error:
-            log.exception("job %d attempt %d met the unexpected", job_id, attempt)
+            log.exception("job %d attempt %d: unexpected error", job_id, attempt)
             if _is_device_lost(error):
                 return False
             self._finish_job(job, FailedEvent(job_id=job_id, attempt=attempt, reason=UNEXPECTED_ERROR))
@@ -327,7 +327,7 @@ class _WorkerLoop:
 
 
 def _is_device_lost(error: BaseException) -> bool:
-    """Say whether an error leaves the CUDA context unusable; by name, as torch may not be here."""
+    """Return True if an error leaves the CUDA context unusable. Checked by name, to keep this torch-free."""
     class_names = {each.__name__ for each in type(error).__mro__}
     if "OutOfMemoryError" in class_names:
         return False

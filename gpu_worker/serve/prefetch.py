@@ -1,7 +1,7 @@
-"""Photos that were sent ahead of their training. Pure: knows nothing of torch, threads or pipes.
+"""Queue of photos that are encoded before their training comes. Pure: no torch, threads or pipes.
 
-A person sends one every few seconds; encoding one takes seconds on a CPU. So it is done while they look for
-the next, and the first step finds it done. To prepare is never a duty: the training encodes what is missing.
+People send a photo every few seconds, and encoding one takes seconds on a CPU. So it is done while they look
+for the next one. Prefetching is optional: the training encodes what is missing.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from time import monotonic
 
 from gpu_worker.protocol import PrefetchRequest
 
-#: Photos that wait; the oldest are left to their trainings.
+#: Longest queue; the oldest photos are dropped, and left to their trainings.
 MAX_QUEUED_PHOTOS = 64
-#: The photo that completes a set is followed by its training, which begins with another one. That long it
-#: waits for the training, lest the first step wait for the photo.
+#: Delay before the last photo is encoded: if it completed the set, the training follows at once, and its
+#: first step should not wait for this photo.
 TRAINING_GRACE_S = 0.25
 
 
 class PrefetchQueue:
-    """The photos that wait to be encoded while nobody else needs the card."""
+    """Photos that wait to be encoded while no job needs the GPU."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -32,20 +32,20 @@ class PrefetchQueue:
         return len(self._photos)
 
     def add(self, request: PrefetchRequest) -> None:
-        """Let a photo wait."""
+        """Add a photo to the queue."""
         self._photos.append(request)
         self._grace_ends_at = self._clock() + TRAINING_GRACE_S
 
     def pop(self) -> PrefetchRequest:
-        """Return the photo that waits longest; IndexError when none does."""
+        """Remove and return the oldest photo; IndexError if the queue is empty."""
         return self._photos.popleft()
 
     def remaining_grace_s(self) -> float:
-        """Return for how long a training may still follow the photo that came last; 0: it does not."""
+        """Return the seconds in which the training of the last photo may still follow; 0 if none."""
         return max(0.0, self._grace_ends_at - self._clock()) if self._photos else 0.0
 
     def drop_training_photos(self, photos: Collection[bytes]) -> None:
-        """Drop the photos of a training that has come: it encodes each when a step first needs it."""
+        """Drop the photos of a training that has started; it encodes them itself."""
         self._retain(lambda request: request.photo not in photos)
 
     def forget(self, photo_hashes: Collection[str]) -> None:

@@ -1,8 +1,7 @@
-"""Whose turn the card is. Pure: knows nothing of torch, threads or pipes.
+"""Choose the job that takes the next step. Pure: no torch, threads or pipes.
 
-Jobs are plain generators that one thread advances a step at a time, so handing the card over is choosing
-whom to advance next: there is no lock to hold and none to lose. A generation that arrives waits for at most
-the one training step that is under way; and a training keeps its share of the time whatever arrives.
+Jobs are generators that one thread advances step by step, so sharing the GPU needs no lock. A new generation
+waits for at most the training step that is running, and a training keeps its share of the time.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from typing import Generic, TypeVar
 
 E = TypeVar("E")
 
-#: Most of the card's time that generations may take from a waiting training, over a window.
+#: Largest share of the time that generations may take from a training, over a window.
 GENERATE_SHARE = 0.8
 WINDOW_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduledJob(Generic[E]):
-    """A job at the card: `key` names the attempt, `steps` does one step each time it is advanced."""
+    """A running job: `key` is job id and attempt, `steps` takes one step each time it is advanced."""
 
     key: tuple[int, int]
     is_generation: bool
@@ -30,10 +29,10 @@ class ScheduledJob(Generic[E]):
 
 
 class StepScheduler(Generic[E]):
-    """The jobs at the card. Generations go first and take turns; so do trainings among themselves.
+    """The running jobs. Generations go first, in turn; trainings also take turns among themselves.
 
-    `generate_share` bounds what generations take while a training waits; a new one's first step may pass
-    that bound, after the one training step it waits for.
+    `generate_share` limits the time of generations while a training waits. The first step of a new
+    generation may exceed that limit, after the one training step that it waits for.
     """
 
     def __init__(
@@ -46,7 +45,9 @@ class StepScheduler(Generic[E]):
         self._new_generations: deque[ScheduledJob[E]] = deque()  # generations that have not had a step yet
         self._generations: deque[ScheduledJob[E]] = deque()
         self._trainings: deque[ScheduledJob[E]] = deque()
-        self._generation_times: deque[tuple[float, float]] = deque()  # by generations: when it ended, seconds
+        self._generation_times: deque[tuple[float, float]] = (
+            deque()
+        )  # of generation steps: end time, duration in seconds
         self._has_just_trained = True
 
     def __len__(self) -> int:
@@ -54,15 +55,15 @@ class StepScheduler(Generic[E]):
 
     @property
     def has_generation(self) -> bool:
-        """Whether a picture waits or is being drawn."""
+        """Whether a generation is waiting or running."""
         return bool(self._new_generations or self._generations)
 
     def add(self, job: ScheduledJob[E]) -> None:
-        """Let a job take part."""
+        """Add a job."""
         (self._new_generations if job.is_generation else self._trainings).append(job)
 
     def remove(self, key: tuple[int, int]) -> ScheduledJob[E] | None:
-        """Take a job out; None when it is not there (an older attempt, or one that has ended)."""
+        """Remove and return a job; None if it is not there (another attempt, or it has ended)."""
         for queue in (self._new_generations, self._generations, self._trainings):
             for job in queue:
                 if job.key == key:
@@ -71,7 +72,7 @@ class StepScheduler(Generic[E]):
         return None
 
     def next_job(self) -> ScheduledJob[E] | None:
-        """Say who does the next step."""
+        """Return the job that takes the next step; None if there is no job."""
         if self._trainings and not (self._can_start_generation() or self._can_run_generation()):
             self._has_just_trained = True
             self._trainings.rotate(-1)
@@ -86,20 +87,20 @@ class StepScheduler(Generic[E]):
         return None
 
     def record_step_time(self, job: ScheduledJob[E], elapsed_s: float) -> None:
-        """Note how long a step was."""
-        # Time that nobody waited for is not taken from anybody.
+        """Record the duration of a step."""
+        # Only time that a training waited for counts.
         if job.is_generation and self._trainings:
             self._generation_times.append((self._clock(), elapsed_s))
 
     def clear(self) -> list[ScheduledJob[E]]:
-        """Take everybody out."""
+        """Remove and return all jobs."""
         all_jobs = [*self._new_generations, *self._generations, *self._trainings]
         for queue in (self._new_generations, self._generations, self._trainings):
             queue.clear()
         return all_jobs
 
     def _can_start_generation(self) -> bool:
-        """Whether a generation that just came goes next: it waits for one training step at most."""
+        """Return True if a new generation is next: it waits for one training step at most."""
         return bool(self._new_generations) and (self._has_just_trained or self._is_within_share())
 
     def _can_run_generation(self) -> bool:

@@ -13,7 +13,7 @@ from small_base.state import SmallBaseState
 
 @dataclass(frozen=True)
 class SmallBaseRun:
-    """Where a run keeps what it has done, and how it tells."""
+    """The folder, settings and log of one run."""
 
     folder: Path
     settings: SmallBaseSettings
@@ -21,7 +21,7 @@ class SmallBaseRun:
 
 
 class StateSaver:
-    """Writes a stage's state now and then, by the clock."""
+    """Writes a stage's state at intervals."""
 
     def __init__(self, run: SmallBaseRun, path: Path) -> None:
         self._interval_s = run.settings.checkpoint_every_s
@@ -29,7 +29,7 @@ class StateSaver:
         self._last_saved_at = time.monotonic()
 
     def save(self, state: SmallBaseState, is_last: bool) -> None:
-        """Write the state when it is due, and at the end."""
+        """Write the state if it is due, or at the end."""
         if is_last or time.monotonic() - self._last_saved_at > self._interval_s:
             state.save(self._path)
             self._last_saved_at = time.monotonic()

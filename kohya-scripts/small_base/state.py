@@ -1,4 +1,4 @@
-"""Training state on disk as safetensors: a killed run goes on from the last checkpoint."""
+"""Training state on disk as safetensors: a killed run resumes from the last checkpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 
 class SmallBaseState:
-    """Weights, their moving average and AdamW's memory of one training stage."""
+    """Weights, their moving average, and AdamW's state of one training stage."""
 
     def __init__(self, model: nn.Module, learning_rate: float, ema_decay: float) -> None:
         self.model = model
@@ -23,7 +23,7 @@ class SmallBaseState:
         )
 
     def apply_gradients(self, learning_rate: float, max_grad_norm: float) -> float:
-        """Take one optimizer step on the gradients that are there; return their norm."""
+        """Take one optimizer step; return the norm of the gradients."""
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), max_grad_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
@@ -51,7 +51,7 @@ class SmallBaseState:
         part_path.replace(path)
 
     def load(self, path: Path) -> None:
-        """Take up the state of a saved run; does nothing where there is none."""
+        """Load the state of a saved run, if there is one."""
         if not path.exists():
             return
         with safe_open(path, "pt") as file, torch.no_grad():

@@ -1,4 +1,4 @@
-"""Second act: UNet and text encoder learn together to draw what a caption says."""
+"""Train the small base model's UNet and text encoder together on captioned drawings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from small_base.state import SmallBaseState
 
 @dataclass(frozen=True, eq=False)
 class DrawingLatents:
-    """Every drawing as the VAE sees it: mean and spread, fp16, unscaled."""
+    """Mean and standard deviation of every drawing's latents, fp16, unscaled."""
 
     mean: Tensor
     std: Tensor
@@ -39,7 +39,7 @@ class DrawingLatents:
 def encode_drawings(
     run: SmallBaseRun, vae: AutoencoderKL, pixels: Pixels, batch_size: int = 64
 ) -> DrawingLatents:
-    """Encode every drawing once, or read what was encoded before."""
+    """Return the latents of every drawing, from the file if it is complete."""
     path = run.folder / "latents.npy"
     if path.exists():
         statistics = torch.from_numpy(np.load(path))
@@ -58,7 +58,7 @@ def encode_drawings(
 
 
 class DiffusionModel(nn.Module):
-    """UNet and text encoder as one thing to optimise."""
+    """UNet and text encoder as one module to optimise."""
 
     def __init__(self, settings: SmallBaseSettings, tokenizer: CLIPTokenizer) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class DiffusionModel(nn.Module):
 def train_diffusion_model(
     run: SmallBaseRun, latents: DrawingLatents, tokenizer: CLIPTokenizer
 ) -> DiffusionModel:
-    """Teach it to tell noise from drawing; return it with its averaged weights."""
+    """Train it to predict noise; return it with averaged weights."""
     settings, path = run.settings, run.folder / "painter.safetensors"
     torch.manual_seed(settings.seed)
     model = DiffusionModel(settings, tokenizer)
@@ -112,7 +112,7 @@ def _sample_captions(indices: list[int], step: int, settings: SmallBaseSettings)
 
 
 class _NoisePredictionLoss:
-    """What one step measures."""
+    """Computes the loss of one step."""
 
     def __init__(self, model: DiffusionModel, tokenizer: CLIPTokenizer, settings: SmallBaseSettings) -> None:
         self._model, self._tokenizer, self._settings = model, tokenizer, settings
@@ -121,7 +121,7 @@ class _NoisePredictionLoss:
     def compute_loss(
         self, latents: Tensor, captions: list[str], step: int, generator: torch.Generator
     ) -> Tensor:
-        """Return the error of the noise that was told, weighted by the drawings' signal-to-noise ratio."""
+        """Return the mean squared error of the predicted noise, weighted by min-SNR."""
         noise_scheduler, settings = self._noise_scheduler, self._settings
         noise = torch.randn(latents.shape, generator=generator)
         timesteps = torch.randint(

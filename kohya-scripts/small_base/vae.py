@@ -1,4 +1,4 @@
-"""First act: the VAE learns to give a drawing back from its latents."""
+"""Train the small base model's VAE to reconstruct drawings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from small_base.state import SmallBaseState
 
 
 def train_vae(run: SmallBaseRun, pixels: Pixels) -> AutoencoderKL:
-    """Teach it with L1 of pixels and of edges and a little KL; return it with its averaged weights."""
+    """Train it with L1 of pixels and edges, and a little KL; return it with averaged weights."""
     settings, path = run.settings, run.folder / "vae.safetensors"
     torch.manual_seed(settings.seed)
     vae = build_vae(settings).to(memory_format=torch.channels_last)
@@ -44,7 +44,7 @@ def train_vae(run: SmallBaseRun, pixels: Pixels) -> AutoencoderKL:
 
 
 def compute_edge_loss(reconstructions: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    """Return the L1 between the differences of neighbouring pixels: what keeps lines crisp."""
+    """Return the L1 loss of differences between neighbouring pixels, which keeps lines sharp."""
     return F.l1_loss(reconstructions.diff(dim=2), images.diff(dim=2)) + F.l1_loss(
         reconstructions.diff(dim=3), images.diff(dim=3)
     )

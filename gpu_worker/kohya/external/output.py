@@ -1,4 +1,4 @@
-"""What sd-scripts says: how far it is, and why it stopped. Pure."""
+"""Parse the output of sd-scripts: its progress, and why it stopped. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 TAIL_LINES = 40
 _SEE_LOG = "the log of the worker says more"
-#: What is looked for in the last lines, and the sentence for it; the first that fits is told.
+#: Patterns in the last lines, and the sentence for each; the first match wins.
 _FAILURE_CAUSES = (
     ("no space left on device", "The disk is full, so sd-scripts could not go on"),
     ("out of memory", "sd-scripts ran out of memory on the card"),
@@ -23,7 +23,7 @@ _PROGRESS_BAR = re.compile(r"steps:\s+\d+%\|.*\|\s*(\d{1,9})/(\d{1,9}) \[[^\]]*\
 
 
 class ProgressParser:
-    """What is kept of the output: the step it is at, and its last lines."""
+    """The current step, and the last lines of output."""
 
     def __init__(self, steps: int) -> None:
         self.step = 0
@@ -40,18 +40,18 @@ class ProgressParser:
             self._tail.append(line)
             return
         self.step = max(self.step, min(int(match[1]), self._steps))
-        # A traceback begins where the bar stood, on its line.
+        # A traceback begins on the line of the progress bar.
         if match[3].strip():
             self._tail.append(match[3].strip())
 
     def format_tail(self, folder: Path) -> str:
-        """Return the last lines, progress left out, without the folder's path and the photos' names."""
+        """Return the last lines without progress bars, the folder's path, and the photos' names."""
         text = "\n".join(self._tail).replace(str(folder), "(folder)")
         return re.sub(r"photo-\d+\.\w+", "(photo)", text)
 
 
 def describe_failure(status: int, tail: str) -> str:
-    """Say in one sentence why it ended with this status."""
+    """Return one sentence on why it ended with this exit status."""
     if status < 0:
         return f"sd-scripts was killed (signal {-status}), perhaps for lack of memory; {_SEE_LOG}."
     lowered_tail = tail.lower()

@@ -38,7 +38,7 @@ class ExternalProcess:
         environ: Mapping[str, str],
         on_line: Callable[[str], None],
     ) -> None:
-        """Start it; `on_line` is called from another thread. OSError when it cannot be started."""
+        """Start it. `on_line` is called from another thread. Raises OSError if it cannot be started."""
         self._process = subprocess.Popen(  # noqa: S603 - the operator's own program, no shell
             command,
             cwd=folder,
@@ -58,29 +58,29 @@ class ExternalProcess:
 
     @property
     def silence_s(self) -> float:
-        """How long it has said nothing."""
+        """Seconds since its last output."""
         return time.monotonic() - self._last_output_at
 
     def wait(self, timeout_s: float) -> int | None:
-        """Wait for output or the end; gives the exit status once it has ended."""
+        """Wait for output or the end; return the exit status once it has ended."""
         self._output_event.wait(timeout_s)
         self._output_event.clear()
         return self._process.poll()
 
     def close(self) -> None:
-        """End the program and its children, and take the last of its output."""
+        """End the program and its children, and read the rest of its output."""
         if self._process.poll() is None:
             self._signal_group(is_kill=False)
             try:
                 self._process.wait(TERMINATE_GRACE_S)
             except subprocess.TimeoutExpired:
-                log.warning("sd-scripts did not end when asked to, so it is killed")
+                log.warning("sd-scripts did not stop in time and is killed")
         # Also after it has ended by itself: children may have stayed.
         self._signal_group(is_kill=True)
         self._process.wait()
         self._reader.join(_DRAIN_TIMEOUT_S)
         if self._reader.is_alive():
-            log.warning("something that sd-scripts started still holds its output open")
+            log.warning("a child process of sd-scripts still holds its output open")
         else:
             self._output.close()
 

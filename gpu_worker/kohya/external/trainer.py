@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
@@ -35,12 +34,12 @@ log = logging.getLogger(__name__)
 
 #: Progress is yielded at least this often, so that other requests of the worker get their turn.
 POLL_INTERVAL_S = 0.2
-#: So long without a word is a hang; downloading and loading a base model are shorter, and a step is too.
+#: No output for this long is a hang; loading a base model and a step take less.
 SILENCE_TIMEOUT_S = 3600.0
 #: Base models of our own, narrower than any that sd-scripts takes.
 _SHIPPED_MODELS = (tiny.NAME, drawn.NAME)
 _OUTPUT_NAME = "lora"
-#: The LoRA that a training goes on from.
+#: File name of the initial LoRA.
 _INITIAL_LORA_FILE = "start.safetensors"
 _WEIGHT_FOLDERS = ("unet", "vae", "text_encoder")
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
@@ -53,18 +52,18 @@ _NEEDS_SD15 = (
 
 
 def measure_memory_mode() -> MemoryMode:
-    """Measure which precision is fast here, and whether memory has to be saved."""
+    """Benchmark precisions, and return the memory mode to train in."""
     return placement.select_device(is_small_model=False).memory_mode
 
 
 @dataclass(frozen=True)
 class SdScriptsTrainer:
-    """Runs one checkout's trainer with one base model; each training is a process of its own."""
+    """Trains with one checkout and one base model; each training is a process of its own."""
 
     checkout_dir: Path  #: absolute, because the program is started in there
     python: Path | None  #: the interpreter; None: the worker's own
     base_model: str
-    train_steps: int | None = None  #: None: as many as for a person on SD 1.5
+    train_steps: int | None = None  #: None: the default for SD 1.5
     workspaces_dir: Path = field(default_factory=workspaces_root)
     silence_s: float = SILENCE_TIMEOUT_S
     measure: Callable[[], MemoryMode] = measure_memory_mode
@@ -78,12 +77,11 @@ class SdScriptsTrainer:
             raise BadInput("There are no photos to train on.")
         started_at = time.monotonic()
         steps = request.steps or self.train_steps or TrainingConfig().steps
-        job_fields: Any = {"job_id": request.job_id, "attempt": request.attempt}
         base_model = resolve_base_model(self.base_model)
         with create_workspace(self.workspaces_dir) as folder:
             _write_photos(folder, request, repeats=max(1, steps // len(request.photos)))
             _write_initial_lora(folder, request)
-            yield StartedEvent(**job_fields, step=0, steps=steps)
+            yield StartedEvent(job_id=request.job_id, attempt=request.attempt, step=0, steps=steps)
             memory_mode = self.measure()
             config = replace(
                 TrainingConfig(),
@@ -94,15 +92,17 @@ class SdScriptsTrainer:
             command = self._build_command(folder, base_model, config, _PRECISIONS[memory_mode.dtype])
             progress_parser = output.ProgressParser(steps)
             for step in self._run(command, folder, progress_parser):
-                yield ProgressEvent(**job_fields, step=step, steps=steps)
+                yield ProgressEvent(job_id=request.job_id, attempt=request.attempt, step=step, steps=steps)
             lora = _read_result(folder, progress_parser)
-            yield ProgressEvent(**job_fields, step=steps, steps=steps)
-        yield DoneEvent(**job_fields, lora=lora, elapsed_s=time.monotonic() - started_at)
+            yield ProgressEvent(job_id=request.job_id, attempt=request.attempt, step=steps, steps=steps)
+        yield DoneEvent(
+            job_id=request.job_id, attempt=request.attempt, lora=lora, elapsed_s=time.monotonic() - started_at
+        )
 
     def _run(
         self, command: list[str], folder: Path, progress_parser: output.ProgressParser
     ) -> Generator[int, None, None]:
-        """Yield the step it is at, now and then, until it has ended well; BadInput when it has not."""
+        """Yield the current step now and then until the program ends; BadInput if it fails."""
         try:
             process = ExternalProcess(
                 command, self.checkout_dir, self._build_environ(folder), progress_parser.parse_line
@@ -126,7 +126,7 @@ class SdScriptsTrainer:
     def _build_command(
         self, folder: Path, base_model: str, config: TrainingConfig, precision: str
     ) -> list[str]:
-        """Write the dials as sd-scripts' flags; what is not here is at its default."""
+        """Return the settings as sd-scripts' flags; others stay at their defaults."""
         flags = {
             "pretrained_model_name_or_path": base_model,
             "train_data_dir": folder / "photos",
@@ -148,7 +148,7 @@ class SdScriptsTrainer:
             "lr_scheduler": config.lr_scheduler,
             "max_grad_norm": config.max_grad_norm,
             "mixed_precision": precision,
-            # Everything is in memory once the latents are cached: helpers would only cost some.
+            # Once the latents are cached, worker processes would only cost memory.
             "max_data_loader_n_workers": 0,
         }
         if (initial_lora_path := folder / _INITIAL_LORA_FILE).exists():
@@ -173,7 +173,7 @@ class SdScriptsTrainer:
 
 
 def resolve_base_model(name: str) -> str:
-    """Return what sd-scripts is told to train on; BaseModelError when it could not, or would unpickle."""
+    """Return the base model for sd-scripts; BaseModelError if it cannot load it without unpickling."""
     if name in _SHIPPED_MODELS or (not name and not torch.cuda.is_available()):
         raise BaseModelError(_NEEDS_SD15)
     path = Path(name or SD15)
@@ -192,7 +192,7 @@ def resolve_base_model(name: str) -> str:
 
 
 def _write_photos(folder: Path, request: TrainRequest, repeats: int) -> None:
-    """Lay the photos out as sd-scripts wants them: `photos/300_sks person/photo-1.jpg`."""
+    """Write the photos as sd-scripts expects them: `photos/300_sks person/photo-1.jpg`."""
     subset = folder / "photos" / f"{repeats}_{request.token} {request.class_word}"
     if subset.parent != folder / "photos" or "\0" in subset.name:
         raise BadInput("The words for the subject cannot have a slash.")
@@ -206,7 +206,7 @@ def _write_photos(folder: Path, request: TrainRequest, repeats: int) -> None:
 
 
 def _write_initial_lora(folder: Path, request: TrainRequest) -> None:
-    """Lay out the LoRA to go on from, if there is one."""
+    """Write the initial LoRA, if there is one, and return its path."""
     if request.initial_lora is None:
         return
     try:
@@ -225,7 +225,7 @@ def _suffix(photo: bytes) -> str:
 
 
 def _read_result(folder: Path, progress_parser: output.ProgressParser) -> bytes:
-    """Read the file it wrote; BadInput when there is none, or none that can be used."""
+    """Read the LoRA that it wrote; BadInput if it is missing or not usable."""
     try:
         data = (folder / "out" / f"{_OUTPUT_NAME}.safetensors").read_bytes()
     except OSError as error:
@@ -244,7 +244,7 @@ def _read_result(folder: Path, progress_parser: output.ProgressParser) -> bytes:
 
 
 def _make_failure(message: str, progress_parser: output.ProgressParser, folder: Path) -> BadInput:
-    """Give the error for the person; the last lines go to the log, and as a note with the error."""
+    """Return the error for the person; the last lines go to the log and into a note of the error."""
     tail = progress_parser.format_tail(folder) or "(nothing)"
     log.error("%s Its last lines:\n%s", message, tail)
     error = BadInput(message)

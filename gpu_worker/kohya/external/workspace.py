@@ -26,14 +26,14 @@ _CLOCK_TOLERANCE_S = 2.0
 
 
 def workspaces_root() -> Path:
-    """Name the folder of this user's workspaces."""
+    """Return the folder of this user's workspaces."""
     user = os.getuid() if hasattr(os, "getuid") else "me"
     return Path(tempfile.gettempdir()) / f"loracode-sd-scripts-{user}"
 
 
 @contextmanager
 def create_workspace(parent_dir: Path) -> Iterator[Path]:
-    """Give a folder that only this user can read, and remove it and all it holds afterwards."""
+    """Yield a folder that only this user can read, and remove it afterwards."""
     try:
         parent_dir.mkdir(mode=0o700, exist_ok=True)
         # The name begins with the owner, so that a later worker can tell whether anybody still uses it.
@@ -47,7 +47,7 @@ def create_workspace(parent_dir: Path) -> Iterator[Path]:
 
 
 def remove_stale_workspaces(parent_dir: Path) -> None:
-    """Remove the folders of workers that no longer live, and end the trainings that still run in them."""
+    """Remove the folders of dead workers, and end the trainings that still run in them."""
     for folder in sorted(parent_dir.glob("[0-9]*-*")):
         owner_pid = folder.name.partition("-")[0]
         try:
@@ -61,7 +61,7 @@ def remove_stale_workspaces(parent_dir: Path) -> None:
 
 
 def _is_alive(pid: int, modified_at: float) -> bool:
-    """Say whether the worker that made a folder is still there; numbers of processes are used again."""
+    """Return True if the worker that made a folder is alive; process ids are reused."""
     try:
         return psutil.Process(pid).create_time() <= modified_at + _CLOCK_TOLERANCE_S
     except psutil.NoSuchProcess:
@@ -71,7 +71,7 @@ def _is_alive(pid: int, modified_at: float) -> bool:
 
 
 def _kill_orphans(folder: Path) -> None:
-    """Kill the group of every sd-scripts that works in this folder: nobody waits for its LoRA."""
+    """Kill the process group of every sd-scripts that runs in this folder."""
     for process in psutil.process_iter(["pid", "cmdline"]):
         command_line = process.info["cmdline"] or ()
         if not any(argument.endswith(PROGRAM) for argument in command_line) or not any(

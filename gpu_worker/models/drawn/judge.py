@@ -1,4 +1,4 @@
-"""Looks at pictures of drawn people: what is in them, and who. A small net, only for measuring."""
+"""Identity model of drawn people: what a picture shows, and who is in it. A small net for measuring."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _IDENTITY_WIDTH = 64
 
 @dataclass(frozen=True)
 class DrawingAttributes:
-    """What a caption can say of a picture."""
+    """The attributes of a picture that a caption can name."""
 
     place: str
     shirt: str
@@ -39,13 +39,13 @@ class DrawingAttributes:
 
     @classmethod
     def from_drawing(cls, person: DrawnPerson, scene: Scene) -> DrawingAttributes:
-        """Return what a drawing of this person there shows."""
+        """Return the attributes of a drawing of this person in this scene."""
         hair = "bald" if person.hair_style == "bald" else person.hair_word or "unnamed"
         return cls(scene.place, scene.shirt, hair)
 
 
 class IdentityNet(nn.Module):
-    """Four strided convolutions, one head for each question, one for who it is."""
+    """Four strided convolutions, a classification head per attribute, and an identity head."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class IdentityNet(nn.Module):
         self.identity = nn.Linear(160, _IDENTITY_WIDTH)
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        """Return logits by question and the normalised identity, for pixels -1 .. 1, (n, 3, 64, 64)."""
+        """Return logits by attribute and unit identity vectors, for pixels (n, 3, 64, 64), -1 .. 1."""
         features = self.trunk(pixels)
         return {
             "place": self.place(features),
@@ -83,7 +83,7 @@ class IdentityNet(nn.Module):
 
 
 class IdentityModel:
-    """The trained net."""
+    """The trained net, for picture files."""
 
     def __init__(self, net: IdentityNet) -> None:
         self._net = net.eval().requires_grad_(False)
@@ -96,7 +96,7 @@ class IdentityModel:
         return cls(net)
 
     def predict_attributes(self, pictures: Sequence[bytes]) -> list[DrawingAttributes]:
-        """Say what each picture file shows."""
+        """Return the attributes of each picture file."""
         logits = self._net(to_pixels(pictures))
         best = {name: logits[name].argmax(dim=1).tolist() for name in ("place", "shirt", "hair")}
         return [
@@ -105,17 +105,17 @@ class IdentityModel:
         ]
 
     def embed(self, pictures: Sequence[bytes]) -> Tensor:
-        """Return who is in each picture file, as unit vectors (n, 64)."""
+        """Return the identity vectors of picture files, (n, 64), unit length."""
         embeddings: Tensor = self._net(to_pixels(pictures))["identity"]
         return embeddings
 
     def score_likeness(self, pictures: Sequence[bytes], photos: Sequence[bytes]) -> Tensor:
-        """Return how much each picture is like the person of the photos, -1 .. 1: the mean cosine."""
+        """Return the mean cosine similarity of each picture with the photos, -1 .. 1."""
         return (self.embed(pictures) @ self.embed(photos).T).mean(dim=1)
 
 
 def to_pixels(pictures: Sequence[bytes]) -> Tensor:
-    """Return picture files as (n, 3, 64, 64) in -1 .. 1; BadInput when one is none."""
+    """Return picture files as pixels (n, 3, 64, 64), -1 .. 1; BadInput if one cannot be read."""
     pixels = []
     for picture in pictures:
         try:
@@ -128,7 +128,7 @@ def to_pixels(pictures: Sequence[bytes]) -> Tensor:
 
 
 def encode_labels(person: DrawnPerson, scene: Scene) -> list[int]:
-    """Return the answers to the net's questions as numbers: place, shirt, hair, and what is worn."""
+    """Return the attributes of a drawing as class numbers: place, shirt, hair, and what is worn."""
     attributes = DrawingAttributes.from_drawing(person, scene)
     return [
         PLACES.index(attributes.place),

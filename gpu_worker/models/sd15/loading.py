@@ -42,7 +42,7 @@ _LEGACY_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn
 
 @dataclass(frozen=True, eq=False)
 class ModelComponents:
-    """What a Stable Diffusion model is made of."""
+    """The components of a Stable Diffusion model."""
 
     unet: Any
     vae: Any
@@ -78,7 +78,7 @@ def read_model(name: str, device_config: DeviceConfig, on_progress: ProgressCall
 def read_single_file(
     path: Path, device_config: DeviceConfig, widths: Widths | None = None
 ) -> ModelComponents:
-    """Read one file, in the original (LDM) layout or in diffusers' names; widths: SD 1.5's unless told."""
+    """Read one file, in the original (LDM) layout or with diffusers' names; widths default to SD 1.5's."""
     widths = widths or Widths()
     source = WeightSource.open_files([path])
     views = source.views()
@@ -101,7 +101,7 @@ def read_single_file(
 
 
 class _LdmNames:
-    """The names that CompVis' original code gives; AUTOMATIC1111's checkpoints have them."""
+    """The names of CompVis' original code, which AUTOMATIC1111's checkpoints have."""
 
     def find_key_weights(self, views: dict[str, Tensor]) -> tuple[Tensor | None, Tensor | None, bool]:
         """Return an attention weight, the first convolution, and whether there is a text encoder."""
@@ -124,7 +124,7 @@ class _LdmNames:
 
 
 class _DiffusersNames:
-    """diffusers' names with each part's in front."""
+    """diffusers' names with the component's name in front."""
 
     def find_key_weights(self, views: dict[str, Tensor]) -> tuple[Tensor | None, Tensor | None, bool]:
         """Return an attention weight, the first convolution, and whether there is a text encoder."""
@@ -155,7 +155,7 @@ def _build_components(
     tokenizer_and_scheduler: tuple[Any, dict[str, Any]],
     public_name: str,
 ) -> ModelComponents:
-    """Build the three parts without filling them with numbers first, then put their weights in."""
+    """Build the three components on the meta device, then place their weights."""
     builders: dict[str, Callable[[dict[str, Any]], Any]] = {
         "unet": UNet2DConditionModel.from_config,
         "vae": AutoencoderKL.from_config,
@@ -181,7 +181,7 @@ def _build_components(
 
 
 def _rename_legacy_keys(model: nn.Module, source: WeightSource) -> WeightSource:
-    """Bring older names to those of the installed libraries."""
+    """Rename tensors of older versions to the installed libraries' names."""
     expected_names = set(model.state_dict())
     return source.with_names(
         {
@@ -203,7 +203,7 @@ def _find_current_name(name: str, expected_names: Iterable[str]) -> str:
 
 
 def _fill_buffers(model: nn.Module, device: torch.device) -> None:
-    """Make what a model computes for itself and no file holds: CLIP's position numbers."""
+    """Create buffers that no file holds: CLIP's position ids."""
     for module in model.modules():
         for name, buffer in list(module.named_buffers(recurse=False)):
             if buffer.is_meta:
@@ -243,7 +243,7 @@ def _read_folder(path: Path, device_config: DeviceConfig) -> ModelComponents:
 
 
 def _select_weight_files(folder: Path, dtype: torch.dtype) -> list[Path]:
-    """Choose between full and half-precision files where both are there; a model may be in several pieces."""
+    """Choose full or half-precision files where both are there; weights may be in several shards."""
     files = sorted(folder.glob("*.safetensors"))
     half_files = [file for file in files if ".fp16." in file.name]
     full_files = [file for file in files if file not in half_files and ".non_ema" not in file.name]

@@ -166,8 +166,8 @@ def test_a_folder_that_is_left_out_is_said(data: Path, caplog: pytest.LogCapture
     (data / "2_cat").mkdir()
     make(data)
     told = [record.getMessage() for record in caplog.records]
-    assert "the folder unused is left out: its name does not begin with a number and _" in told
-    assert "there are no pictures in 2_cat" in told
+    assert "skipped folder unused: its name does not begin with a number and _" in told
+    assert "no images in folder 2_cat" in told
 
 
 def test_a_caption_is_the_first_line_without_an_editors_mark(data: Path) -> None:
