@@ -206,14 +206,14 @@ def test_the_peer_and_ours_take_turns_and_every_run_is_done_once() -> None:
     assert lab.calls == [*turns, "worker False", "draw fp32", "draw bf16", "draw default"]
 
 
-def test_only_selects_one_row_and_runs_what_that_needs() -> None:
+def test_only_selects_one_row_and_the_runs_it_needs() -> None:
     lab = SmallLab()
     (figure,) = select_figures("worker-ready")
     assert figure.measure_row(RunCache(lab)).value == 6.0
     assert lab.calls == ["worker True"]
 
 
-def test_only_of_an_unknown_row_names_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_with_an_unknown_row_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse_arguments(["--only", "no-such-row"])
     said = capsys.readouterr().err
@@ -221,7 +221,7 @@ def test_only_of_an_unknown_row_names_those_there_are(capsys: pytest.CaptureFixt
     assert "worker-ready" in said
 
 
-def test_all_rows_are_measured_when_none_is_named() -> None:
+def test_all_rows_are_measured_by_default() -> None:
     assert parse_arguments([]).figures == list(FIGURES)
 
 
@@ -247,7 +247,7 @@ def test_a_program_that_fails_is_quoted(program: str, why: str) -> None:
         measure.run([sys.executable, "-c", program], timeout_s=60).read_json()
 
 
-def test_a_program_s_last_json_line_is_what_it_tells() -> None:
+def test_last_json_line_of_a_program_is_its_result() -> None:
     program = "print('a library says hello'); print('{\"seconds\": 1.5}')"
     assert measure.run([sys.executable, "-c", program], timeout_s=60).read_json() == {"seconds": 1.5}
 
@@ -275,7 +275,7 @@ def test_neither_the_checkpoint_nor_encoding_a_photo_is_part_of_a_step() -> None
     assert run.told_s == 0.2
 
 
-def test_the_peer_s_bar_is_read_in_whatever_pieces_it_comes() -> None:
+def test_progress_bar_of_the_peer_is_read_in_any_pieces() -> None:
     text = "epoch 1/1\nsteps:   0%|          | 0/2 [00:00<?, ?it/s]\rsteps:  50%|##   | 1/2 [00:13<00:13]\r"
     text += "steps:  50%|##   | 1/2 [00:13<00:13, avr_loss=0.1]\rsteps: 100%|####| 2/2 [00:26<00:00]"
     for size in (1, 7, len(text)):
@@ -286,12 +286,12 @@ def test_the_peer_s_bar_is_read_in_whatever_pieces_it_comes() -> None:
 
 
 @pytest.mark.parametrize("environ", [{}, {"PEER": ""}])
-def test_no_peer_is_said(environ: dict[str, str]) -> None:
+def test_missing_peer_is_reported(environ: dict[str, str]) -> None:
     with pytest.raises(NotMeasured, match="set PEER"):
         Peer.from_environ(environ)
 
 
-def test_a_folder_that_is_no_peer_is_said(tmp_path: Path) -> None:
+def test_folder_without_a_peer_is_reported(tmp_path: Path) -> None:
     with pytest.raises(NotMeasured, match=r"no train_network\.py"):
         Peer.from_environ({"PEER": str(tmp_path)})
 
@@ -331,7 +331,7 @@ def test_the_table_has_a_line_for_each_row() -> None:
     assert len(format_table(found).splitlines()) == len(found) + 2
 
 
-def test_pictures_are_compared_with_diffusers_in_one_precision_and_as_it_comes() -> None:
+def test_pictures_are_compared_with_diffusers_in_one_precision_and_by_default() -> None:
     found = rows(SmallLab())
     assert found["picture-bf16"].value == 1.0
     assert found["picture-out-of-the-box"].value == pytest.approx(10.7 / 5.9)

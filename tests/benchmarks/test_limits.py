@@ -17,7 +17,7 @@ def test_the_tightest_part_comes_first_and_twice_the_requests_halve_its_people()
     assert [part.people for part in twice] == pytest.approx([part.people / 2 for part in once])
 
 
-def test_a_part_is_at_its_end_when_its_requests_of_the_busiest_hour_fill_it() -> None:
+def test_component_is_saturated_when_its_requests_of_the_busiest_hour_fill_it() -> None:
     # One picture of 4 s each: its three messages and one edit, so four requests a person.
     found = {
         part.name: part for part in list_bottlenecks(DailyDemand(0.0001, 1.0, 1.0, 4.0), 1.0, peak_factor=1.0)
@@ -26,7 +26,7 @@ def test_a_part_is_at_its_end_when_its_requests_of_the_busiest_hour_fill_it() ->
 
 
 @pytest.mark.parametrize(("people", "told"), [(24_107.0, 24_000), (1_080_000.0, 1_100_000), (7.2, 7)])
-def test_two_digits_are_known(people: float, told: int) -> None:
+def test_people_are_rounded_to_two_digits(people: float, told: int) -> None:
     assert round_people(people) == told
 
 

@@ -12,7 +12,7 @@ from benchmarks.percentiles import percentile, strict_percentile
 from benchmarks.rows import GoalVerdict
 
 
-def test_calls_within_telegrams_limits_pass_and_others_get_a_retry_time() -> None:
+def test_telegram_limits_refuse_more_with_the_time_to_wait() -> None:
     flood = FloodControl()
     assert [flood.wait_s(7, 1, 0.0) for _ in range(3)] == [0.0] * 3
     assert flood.wait_s(7, 1, 1.0) == 2.0
@@ -42,7 +42,7 @@ def test_a_percentile_is_one_of_the_values() -> None:
         assert each([], 99) == 0
 
 
-def test_an_edit_of_a_progress_card_answers_nobody() -> None:
+def test_edit_of_a_progress_card_is_no_answer() -> None:
     assert SentMessage("editMessageText", 7, "half", ["cancel:1"], 1).is_card
     assert SentMessage("editMessageText", 7, "100 %", [], 1).is_card
     assert not SentMessage("editMessageMedia", 7, "3 of 5", ["5:drop=1"], 1).is_card

@@ -43,21 +43,21 @@ def alone(base: BaseModel) -> GenerationContext:
 
 def lora_of(base: BaseModel, photos: tuple[bytes, ...], seed: int = 0) -> bytes:
     """Train a LoRA that leaves a mark."""
-    dials = TrainingConfig(steps=3, resolution_px=64, rank=4, unet_lr=5e-2, text_encoder_lr=5e-2)
-    last = list(train(base, TrainRequest(job_id=1, attempt=1, photos=photos, seed=seed), dials))[-1]
+    config = TrainingConfig(steps=3, resolution_px=64, rank=4, unet_lr=5e-2, text_encoder_lr=5e-2)
+    last = list(train(base, TrainRequest(job_id=1, attempt=1, photos=photos, seed=seed), config))[-1]
     assert isinstance(last, DoneEvent)
     assert last.lora is not None
     return last.lora
 
 
-def done(base: BaseModel, asked: GenerateRequest) -> DoneEvent:
-    last = list(generate(alone(base), asked))[-1]
+def done(base: BaseModel, request: GenerateRequest) -> DoneEvent:
+    last = list(generate(alone(base), request))[-1]
     assert isinstance(last, DoneEvent)
     return last
 
 
-def pictures(base: BaseModel, asked: GenerateRequest) -> tuple[bytes, ...]:
-    return done(base, asked).pictures
+def pictures(base: BaseModel, request: GenerateRequest) -> tuple[bytes, ...]:
+    return done(base, request).pictures
 
 
 def text_of(png: bytes) -> str:

@@ -66,7 +66,7 @@ def test_a_node_that_does_not_answer_is_refused_and_tried_again_after_a_while() 
     assert settled(gate, node()) == ""
 
 
-def test_nodes_are_told_that_live_have_cards_and_were_looked_at() -> None:
+def test_live_nodes_with_gpus_are_listed_once_they_are_checked() -> None:
     gate = NodeAdmission("1-1", Reach(True))
     settled(gate, node())
     told = describe_nodes([node(), node(Alive=False), node(Resources={}), node("2-2", NodeID="n2")], gate)

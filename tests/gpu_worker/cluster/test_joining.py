@@ -17,14 +17,14 @@ from gpu_worker.cluster.joining import (
 from gpu_worker.cluster.start import build_command
 
 
-def test_a_token_is_always_asked_for_and_nothing_is_told_to_rays_makers() -> None:
+def test_token_is_always_required_and_no_usage_data_are_sent() -> None:
     environ: dict[str, str] = {}
     configure_environment(environ)
     assert environ["RAY_AUTH_MODE"] == "token"
     assert environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
-def test_a_token_that_others_can_read_is_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_token_file_that_others_can_read_is_refused_with_what_to_do(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.touch()
     token.chmod(0o644)
@@ -44,7 +44,7 @@ def test_a_folder_is_no_token(tmp_path: Path) -> None:
         configure_environment({"RAY_AUTH_TOKEN_PATH": str(tmp_path)})
 
 
-def test_a_head_that_does_not_answer_is_told_at_once() -> None:
+def test_head_that_does_not_answer_is_reported_at_once() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -53,7 +53,7 @@ def test_a_head_that_does_not_answer_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("address", ["head", ":6379", "head:port", ""])
-def test_an_invalid_listen_address_is_refused(address: str) -> None:
+def test_invalid_address_is_refused(address: str) -> None:
     with pytest.raises(ClusterJoinError, match="no address of a head"):
         check_reachable(address)
 
@@ -69,7 +69,7 @@ def test_a_head_is_watchful_and_has_no_web_page(tmp_path: Path) -> None:
     assert environ["RAY_AUTH_TOKEN_PATH"] == str(token)
 
 
-def test_a_machine_with_several_addresses_is_known_by_the_one_that_is_said() -> None:
+def test_machine_with_several_addresses_is_known_by_the_given_one() -> None:
     assert "--node-ip-address=10.0.0.1" in build_command(["head"], {"CLUSTER_IP": "10.0.0.1"})
     assert not [word for word in build_command(["head"], {"CLUSTER_IP": ""}) if "ip-address" in word]
 

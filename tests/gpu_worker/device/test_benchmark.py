@@ -19,7 +19,7 @@ def measures(**seconds: float) -> dict[torch.dtype, DtypeTiming]:
 
 
 @pytest.mark.parametrize(
-    ("found", "memory_gib", "gear"),
+    ("found", "memory_gib", "memory_mode"),
     [
         pytest.param(measures(fp32=0.02, bf16=0.01), None, MemoryMode(WIDE), id="a CPU with bf16"),
         pytest.param(measures(fp32=0.02, bf16=0.05), None, MemoryMode(FULL), id="a CPU that emulates bf16"),
@@ -52,14 +52,14 @@ def measures(**seconds: float) -> dict[torch.dtype, DtypeTiming]:
     ],
 )
 def test_the_fastest_precision_that_is_finite_and_fits_is_picked(
-    found: dict[torch.dtype, DtypeTiming], memory_gib: float | None, gear: MemoryMode
+    found: dict[torch.dtype, DtypeTiming], memory_gib: float | None, memory_mode: MemoryMode
 ) -> None:
     picked, reason = benchmark.choose_memory_mode(found, None if memory_gib is None else memory_gib * GIB)
-    assert picked == gear
+    assert picked == memory_mode
     assert reason
 
 
-def test_the_reason_names_what_was_measured() -> None:
+def test_reason_names_the_measured_times() -> None:
     _, reason = benchmark.choose_memory_mode(measures(fp16=0.010, fp32=0.012), 5.5 * GIB)
     assert "fp16 10.0 ms, fp32 12.0 ms" in reason
     assert "5.5 GiB free" in reason
@@ -78,7 +78,7 @@ def test_a_measurement_leaves_the_global_random_state_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_cpu_run_beside_a_card_logs_why_the_card_is_not_used(
+def test_cpu_run_is_told_why_the_gpu_is_not_used(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -41,7 +41,7 @@ def test_a_card_runs_code_of_its_own_generation_that_is_not_newer(
     assert kernels.has_kernels(capability, built_for) is runs
 
 
-def test_a_pascal_card_under_the_usual_torch_is_told_the_very_command() -> None:
+def test_pascal_gpu_with_the_default_torch_gets_the_exact_command() -> None:
     line = kernels.find_problem("GTX 1060", (6, 1), CUDA_13, "2.13.0+cu130")
     assert line == (
         "This torch (2.13.0+cu130) has no kernels for the GTX 1060 (sm_61). Install a build for CUDA 12.6: "
@@ -53,9 +53,7 @@ def test_a_pascal_card_under_the_usual_torch_is_told_the_very_command() -> None:
 @pytest.mark.parametrize(
     ("capability", "words"), [((12, 0), "the usual build"), ((3, 5), "CUDA_VISIBLE_DEVICES=-1")]
 )
-def test_newer_and_far_older_cards_are_told_something_else(
-    capability: kernels.Capability, words: str
-) -> None:
+def test_newer_and_far_older_gpus_get_other_advice(capability: kernels.Capability, words: str) -> None:
     line = kernels.find_problem("card", capability, CUDA_12_6, "2.13.0+cu126")
     assert line is not None
     assert words in line
@@ -89,7 +87,7 @@ def test_a_card_that_torch_cannot_use_is_found_with_its_cure(
         ((6, 1), 12, True, False),  # it has that build already
     ],
 )
-def test_under_an_old_driver_what_helps_is_told(
+def test_old_driver_gets_advice_that_helps(
     capability: kernels.Capability, torch_cuda: int, driver: bool, build: bool
 ) -> None:
     line = kernels.suggest_driver_fix(capability, f"2.13.0+cu{torch_cuda}0", torch_cuda)
@@ -97,11 +95,13 @@ def test_under_an_old_driver_what_helps_is_told(
 
 
 def test_the_command_names_a_build_that_pip_does_not_take_for_the_one_that_is_there() -> None:
-    asked = SpecifierSet("==" + kernels.suggest_fix((6, 1), "2.13.0+cu130").split("torch==")[1].split()[0])
-    assert [each in asked for each in ("2.13.0", "2.13.0+cu130", "2.13.0+cu126")] == [False, False, True]
+    specifier = SpecifierSet(
+        "==" + kernels.suggest_fix((6, 1), "2.13.0+cu130").split("torch==")[1].split()[0]
+    )
+    assert [each in specifier for each in ("2.13.0", "2.13.0+cu130", "2.13.0+cu126")] == [False, False, True]
 
 
-def test_a_backup_folder_lists_its_backups() -> None:
+def test_installed_versions_are_shown() -> None:
     torch = TorchInfo("2.13.0+cu126", "12.6", CUDA_12_6, True)
     assert diagnose_torch(torch, "").detail == "2.13.0+cu126, built for CUDA 12.6"
     assert diagnose_gpu(GTX_1060, torch).detail == "NVIDIA GeForce GTX 1060 6GB, 6.0 GB, sm_61"
@@ -111,7 +111,7 @@ def test_a_backup_folder_lists_its_backups() -> None:
     assert ".wslconfig" in diagnose_memory(4 * 2**30, 2**30).advice
 
 
-def test_a_card_that_torch_does_not_see_is_told_of_unless_it_was_hidden(
+def test_gpu_that_torch_does_not_see_is_reported_unless_it_is_hidden(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

@@ -76,7 +76,7 @@ def test_the_card_that_is_computed_on_is_asked(visible: str, uuid: str, card: in
     assert get_gpu_handle(visible, uuid, Driver()) == card
 
 
-def test_all_that_a_card_tells_is_read() -> None:
+def test_all_metrics_of_a_gpu_are_read() -> None:
     driver = Driver()
     told = read_gpu(7, "1", nvml=driver)
     assert (told.name, told.process_memory_bytes) == ("card 1", 7)
@@ -86,7 +86,7 @@ def test_all_that_a_card_tells_is_read() -> None:
 
 
 @pytest.mark.parametrize("silent", ["memory", "temperature", "load"])
-def test_a_figure_the_card_does_not_give_is_left_out_alone(silent: str) -> None:
+def test_metrics_that_a_gpu_lacks_are_left_out_and_the_rest_is_there(silent: str) -> None:
     told = read_gpu(7, "", nvml=Driver(silent))
     figures = {
         "memory": told.memory_used_bytes,

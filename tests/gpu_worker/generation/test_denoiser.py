@@ -33,10 +33,10 @@ def two_loras(loaded_tiny: BaseModel, photos: tuple[bytes, ...]) -> tuple[bytes,
     return lora_of(loaded_tiny, photos[:2], seed=1), lora_of(loaded_tiny, photos[2:4], seed=2)
 
 
-def in_turn(room: GenerationContext, requests: list[GenerateRequest]) -> list[tuple[bytes, ...]]:
+def in_turn(context: GenerationContext, requests: list[GenerateRequest]) -> list[tuple[bytes, ...]]:
     """Draw requests as the worker does: each has a turn after the other."""
     streams: dict[int, Iterator[WorkerEvent]] = {
-        n: generate.generate(room, r) for n, r in enumerate(requests)
+        n: generate.generate(context, r) for n, r in enumerate(requests)
     }
     found: dict[int, tuple[bytes, ...]] = {}
     while streams:
@@ -48,9 +48,7 @@ def in_turn(room: GenerationContext, requests: list[GenerateRequest]) -> list[tu
     return [found[number] for number in sorted(found)]
 
 
-def test_a_shared_pass_gives_each_person_what_they_get_alone(
-    tiny: BaseModel, two_loras: tuple[bytes, bytes]
-) -> None:
+def test_batched_pictures_equal_those_drawn_alone(tiny: BaseModel, two_loras: tuple[bytes, bytes]) -> None:
     requests = [
         with_(loras=(use(two_loras[0]),), steps=4),
         with_(loras=(use(two_loras[1]),), steps=3, seed=8, prompt="sks person in a boat"),
@@ -75,19 +73,19 @@ def test_a_shared_pass_gives_each_person_what_they_get_alone(
 
 def test_only_pictures_of_one_size_share_a_pass(tiny: BaseModel) -> None:
     passes: list[int] = []
-    room = GenerationContext(tiny, Always())
+    context = GenerationContext(tiny, Always())
     hook = tiny.unet.register_forward_pre_hook(lambda _, given: passes.append(len(given[0])))
-    in_turn(room, [with_(width_px=64), with_(width_px=128), with_(width_px=64, prompt="word " * 100)])
+    in_turn(context, [with_(width_px=64), with_(width_px=128), with_(width_px=64, prompt="word " * 100)])
     hook.remove()
     assert set(passes) == {2}
 
 
-def test_a_late_picture_joins_at_the_next_step(tiny: BaseModel) -> None:
-    room = GenerationContext(tiny, Always())
-    first = generate.generate(room, with_(steps=6))
+def test_late_picture_joins_the_batch_at_the_next_step(tiny: BaseModel) -> None:
+    context = GenerationContext(tiny, Always())
+    first = generate.generate(context, with_(steps=6))
     for _ in range(3):
         next(first)
-    second = generate.generate(room, with_(steps=6, seed=8))
+    second = generate.generate(context, with_(steps=6, seed=8))
     next(second)
     passes: list[int] = []
     hook = tiny.unet.register_forward_pre_hook(lambda _, given: passes.append(len(given[0])))
@@ -100,10 +98,10 @@ def test_a_late_picture_joins_at_the_next_step(tiny: BaseModel) -> None:
     second.close()
 
 
-def test_a_cancelled_request_removes_only_its_own_pictures(tiny: BaseModel) -> None:
-    room = GenerationContext(tiny, Always())
-    expected = in_turn(room, [with_(steps=3)])
-    stays, leaves = generate.generate(room, with_(steps=3)), generate.generate(room, with_(seed=1))
+def test_removed_pictures_leave_the_others_in_place(tiny: BaseModel) -> None:
+    context = GenerationContext(tiny, Always())
+    expected = in_turn(context, [with_(steps=3)])
+    stays, leaves = generate.generate(context, with_(steps=3)), generate.generate(context, with_(seed=1))
     for stream in (stays, leaves, stays, leaves):
         next(stream)
     leaves.close()
@@ -179,13 +177,13 @@ class TestMeasured:
         assert measured.choose_batch_size("large", 2) == 1
 
 
-def test_many_loras_come_and_go_and_few_are_kept(tiny: BaseModel, two_loras: tuple[bytes, bytes]) -> None:
-    room = GenerationContext(tiny)
+def test_cache_holds_few_of_many_loras(tiny: BaseModel, two_loras: tuple[bytes, bytes]) -> None:
+    context = GenerationContext(tiny)
     for number in range(20):
-        room.adapter_cache.get(tiny, (use(two_loras[number % 2], strength=1 + number / 100),))
-    assert len(room.adapter_cache) == 8
-    kept, _ = room.adapter_cache.get(tiny, (use(two_loras[1], strength=1.19),))
-    assert room.adapter_cache.get(tiny, (use(two_loras[1], strength=1.19),))[0] is kept
+        context.adapter_cache.get(tiny, (use(two_loras[number % 2], strength=1 + number / 100),))
+    assert len(context.adapter_cache) == 8
+    kept, _ = context.adapter_cache.get(tiny, (use(two_loras[1], strength=1.19),))
+    assert context.adapter_cache.get(tiny, (use(two_loras[1], strength=1.19),))[0] is kept
 
 
 def test_the_frozen_weights_are_untouched_by_any_of_this(

@@ -29,7 +29,7 @@ def lora(loaded_tiny: BaseModel, photos: tuple[bytes, ...]) -> bytes:
     return lora_of(loaded_tiny, photos)
 
 
-def test_every_denoising_step_is_told(tiny: BaseModel) -> None:
+def test_every_denoising_step_yields_progress(tiny: BaseModel) -> None:
     events = list(generate(alone(tiny), with_(count=2, steps=3)))
     assert events[0] == StartedEvent(job_id=5, attempt=1, step=0, steps=6)
     assert [event.step for event in events if isinstance(event, ProgressEvent)] == [1, 2, 3, 4, 5, 6, 6]
@@ -39,8 +39,8 @@ def test_every_denoising_step_is_told(tiny: BaseModel) -> None:
 
 def test_a_picture_has_the_size_that_was_asked_for_and_else_the_models_own(tiny: BaseModel) -> None:
     sizes = []
-    for asked in (with_(width_px=72, height_px=104), with_(width_px=None, height_px=None)):
-        with Image.open(io.BytesIO(pictures(tiny, asked)[0])) as image:
+    for generate_request in (with_(width_px=72, height_px=104), with_(width_px=None, height_px=None)):
+        with Image.open(io.BytesIO(pictures(tiny, generate_request)[0])) as image:
             sizes.append(image.size)
     assert sizes == [(72, 104), (128, 128)]
 
@@ -52,16 +52,16 @@ def test_each_picture_is_made_by_its_own_seed_alone(tiny: BaseModel) -> None:
     assert pictures(tiny, with_(seed=9)) == (three[2],)
 
 
-def test_a_drawn_seed_is_told_and_draws_the_same_picture_again(tiny: BaseModel) -> None:
+def test_random_seed_is_in_the_recipe_and_draws_the_same_picture_again(tiny: BaseModel) -> None:
     drawn = pictures(tiny, with_(seed=None))[0]
     seed = int(text_of(drawn).split("Seed: ")[1].split(",")[0])
     assert pictures(tiny, with_(seed=seed))[0] == drawn
 
 
 def test_the_picture_carries_its_recipe(tiny: BaseModel, lora: bytes) -> None:
-    asked = with_(loras=(use(lora),), negative_prompt="blurry", guidance_scale=5.5)
+    generate_request = with_(loras=(use(lora),), negative_prompt="blurry", guidance_scale=5.5)
     short = lora_file.read(lora).metadata["sshs_model_hash"][:12]
-    assert text_of(pictures(tiny, asked)[0]) == (
+    assert text_of(pictures(tiny, generate_request)[0]) == (
         "sks person, on the moon <lora:04071338:1>\n"
         "Negative prompt: blurry\n"
         "Steps: 2, Sampler: DPM++ 2M Karras, CFG scale: 5.5, Seed: 7, Size: 64x64, Model: tiny, "
@@ -76,7 +76,9 @@ def test_a_lora_negative_prompt_and_guidance_each_change_the_picture(tiny: BaseM
         with_(negative_prompt="blurry"),
         with_(guidance_scale=1.0),
     ]
-    assert len({pixels_of(pictures(tiny, asked)[0]).tobytes() for asked in variants}) == 4
+    assert (
+        len({pixels_of(pictures(tiny, generate_request)[0]).tobytes() for generate_request in variants}) == 4
+    )
 
 
 def test_after_a_lora_the_plain_picture_is_the_same_as_before(tiny: BaseModel, lora: bytes) -> None:
@@ -152,7 +154,7 @@ def test_diffusers_draws_the_same_picture_from_the_same_file(tiny: BaseModel, lo
         ({"loras": (use(b"\x80\x04\x95 a pickle"),)}, "damaged, or no safetensors"),
     ],
 )
-def test_an_impossible_request_fails_with_one_sentence(
+def test_impossible_generation_is_refused_in_one_sentence(
     tiny: BaseModel, changes: dict[str, object], sentence: str
 ) -> None:
     with pytest.raises(BadInput, match=sentence):
@@ -168,12 +170,12 @@ def test_a_lora_of_another_base_model_is_refused_and_leaves_nothing(tiny: BaseMo
 
 
 def test_the_performer_loads_its_model_with_the_first_job_and_reports_from_any_thread() -> None:
-    performer = TorchEngine("tiny", train_steps=1)
-    assert not performer.read_health().base_model_loaded
-    done = list(performer.generate(with_(steps=1)))[-1]
+    engine = TorchEngine("tiny", train_steps=1)
+    assert not engine.read_health().base_model_loaded
+    done = list(engine.generate(with_(steps=1)))[-1]
     assert isinstance(done, DoneEvent)
     found = []
-    thread = threading.Thread(target=lambda: found.append(performer.read_health()))
+    thread = threading.Thread(target=lambda: found.append(engine.read_health()))
     thread.start()
     thread.join()
     assert found[0].base_model == "tiny"
@@ -181,14 +183,14 @@ def test_the_performer_loads_its_model_with_the_first_job_and_reports_from_any_t
     assert found[0].process_memory_bytes > 0
 
 
-def test_the_engine_trains_the_requested_number_of_steps(photos: tuple[bytes, ...]) -> None:
-    performer = TorchEngine("tiny", train_steps=2)
-    events = list(performer.train(TrainRequest(job_id=1, attempt=1, photos=photos[:1])))
+def test_engine_trains_the_configured_number_of_steps(photos: tuple[bytes, ...]) -> None:
+    engine = TorchEngine("tiny", train_steps=2)
+    events = list(engine.train(TrainRequest(job_id=1, attempt=1, photos=photos[:1])))
     assert events[0] == StartedEvent(job_id=1, attempt=1, step=0, steps=2)
-    asked = TrainRequest(job_id=1, attempt=1, photos=photos[:1], steps=1)
-    assert next(iter(performer.train(asked))) == StartedEvent(job_id=1, attempt=1, step=0, steps=1)
+    generate_request = TrainRequest(job_id=1, attempt=1, photos=photos[:1], steps=1)
+    assert next(iter(engine.train(generate_request))) == StartedEvent(job_id=1, attempt=1, step=0, steps=1)
 
 
-def test_the_engine_reports_a_broken_base_model() -> None:
+def test_engine_raises_the_error_of_the_base_model() -> None:
     with pytest.raises(BaseModelError, match="pickle"):
         list(TorchEngine("model.ckpt", None).generate(ASKED))

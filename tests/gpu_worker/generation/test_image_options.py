@@ -56,10 +56,12 @@ def test_every_sampler_draws_and_draws_the_same_again(tiny: BaseModel, sampler: 
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_every_sampler_takes_as_many_steps_as_may_be_asked_for(tiny: BaseModel, sampler: str) -> None:
+def test_every_sampler_takes_every_allowed_number_of_steps(tiny: BaseModel, sampler: str) -> None:
     for steps in (recipes.STEPS.start, 50, 51, 100, recipes.STEPS.stop - 1):
-        asked = recipes.resolve_recipes(tiny, with_(sampler=sampler, steps=steps))[0]
-        assert generate.create_image(tiny, asked, None, torch.zeros(1, 77, 96)).total_steps == steps
+        generate_request = recipes.resolve_recipes(tiny, with_(sampler=sampler, steps=steps))[0]
+        assert (
+            generate.create_image(tiny, generate_request, None, torch.zeros(1, 77, 96)).total_steps == steps
+        )
     assert pixels_of(pictures(tiny, with_(sampler=sampler, steps=51, guidance_scale=1.0))[0]).std() > 1
 
 
@@ -70,9 +72,7 @@ def test_samplers_differ_and_the_recipe_names_the_one_used(tiny: BaseModel) -> N
     assert named == ["DPM++ 2M Karras", "Euler a", "UniPC", "LCM"]
 
 
-def test_a_shape_is_in_proportion_to_what_the_model_was_made_for(
-    tiny: BaseModel, drawn_model: BaseModel
-) -> None:
+def test_shape_is_in_proportion_to_the_native_size(tiny: BaseModel, drawn_model: BaseModel) -> None:
     sizes = {
         shape: [size_of(pictures(base, with_(shape=shape, width_px=None, height_px=None, steps=1))[0])
                 for base in (tiny, drawn_model)]
@@ -198,10 +198,10 @@ def test_a_picture_twice_as_large_as_the_models_own_is_drawn_from_an_earlier_one
     drawn_model: BaseModel,
 ) -> None:
     earlier = pictures(drawn_model, with_(width_px=256, height_px=256, steps=4))[0]
-    asked = with_(
+    generate_request = with_(
         width_px=512, height_px=512, steps=6, init_image=InitImage(data=earlier, denoising_strength=0.35)
     )
-    large = pictures(drawn_model, asked)[0]
+    large = pictures(drawn_model, generate_request)[0]
     assert size_of(large) == (512, 512)
     small_again = Image.fromarray(pixels_of(large).astype(np.uint8)).resize((256, 256))
     difference = np.abs(np.asarray(small_again, dtype=np.int16) - pixels_of(earlier)).mean()
@@ -212,10 +212,10 @@ def test_a_picture_twice_as_large_as_the_models_own_is_drawn_from_an_earlier_one
 def test_a_preview_comes_no_oftener_than_asked_and_shows_the_colours_of_the_picture(
     drawn_model: BaseModel,
 ) -> None:
-    asked = with_(
+    generate_request = with_(
         prompt="a person in the snow", width_px=None, height_px=None, steps=8, preview_interval_s=0.0
     )
-    events = list(generate.generate(alone(drawn_model), asked))
+    events = list(generate.generate(alone(drawn_model), generate_request))
     previews = [event.png for event in events if isinstance(event, PreviewEvent)]
     assert len(previews) == 8
     assert size_of(previews[-1]) == (192, 192)
@@ -241,29 +241,29 @@ def test_a_preview_comes_no_oftener_than_asked_and_shows_the_colours_of_the_pict
         ({"loras": tuple(use(b"", str(n)) for n in range(5))}, "At most 4 LoraCodes"),
     ],
 )
-def test_an_impossible_request_fails_with_one_sentence(
+def test_impossible_generation_is_refused_in_one_sentence(
     tiny: BaseModel, changes: dict[str, object], sentence: str
 ) -> None:
     with pytest.raises(BadInput, match=sentence):
         list(generate.generate(alone(tiny), with_(**changes)))
 
 
-def test_too_little_memory_once_draws_the_rows_one_by_one_and_twice_is_said(tiny: BaseModel) -> None:
+def test_first_oom_runs_rows_one_by_one_and_a_second_fails_in_one_sentence(tiny: BaseModel) -> None:
     expected = pixels_of(pictures(tiny, with_())[0])
-    room = alone(tiny)
+    context = alone(tiny)
 
     def short_of_memory(_: object, given: tuple[torch.Tensor, ...]) -> None:
         if len(given[0]) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     hook = tiny.unet.register_forward_pre_hook(short_of_memory)
-    events = list(generate.generate(room, with_()))
+    events = list(generate.generate(context, with_()))
     hook.remove()
-    assert room.denoiser.is_sequential
+    assert context.denoiser.is_sequential
     assert np.abs(pixels_of(events[-1].pictures[0]) - expected).max() <= 1  # type: ignore[union-attr]
     hook = tiny.unet.register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(BadInput, match="too large for the graphics card"):
-        list(generate.generate(room, with_()))
+        list(generate.generate(context, with_()))
     hook.remove()
 
 
@@ -312,8 +312,8 @@ def test_two_pictures_out_of_bounds_at_once_are_both_drawn_again_in_a_wider_prec
             output.sample.mul_(float("nan"))  # type: ignore[attr-defined]
 
     base.unet.register_forward_hook(overflow)
-    room = alone(base)
-    in_turn = [generate.generate(room, with_(seed=seed)) for seed in (1, 2)]
+    context = alone(base)
+    in_turn = [generate.generate(context, with_(seed=seed)) for seed in (1, 2)]
     last: list[WorkerEvent] = []
     while in_turn:
         for each in list(in_turn):

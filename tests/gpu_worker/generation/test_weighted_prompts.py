@@ -41,7 +41,7 @@ def test_any_text_can_be_read(prompt: str) -> None:
     assert len("".join(part.text for part in parts)) <= len(prompt)
 
 
-def test_without_weights_a_prompt_is_what_the_encoder_makes_of_it(tiny: BaseModel) -> None:
+def test_prompt_without_weights_equals_the_encoder_output(tiny: BaseModel) -> None:
     found = prompts.encode_weighted_prompts(tiny, ["sks person on the moon", ""])
     assert torch.equal(found, tiny.encode_prompts(["sks person on the moon", ""]))
 

@@ -91,7 +91,7 @@ def test_a_wrong_dataset_file_is_named(tmp_path: Path, data: Path, old: str, new
         make(config(tmp_path, data, CONFIG.replace(old, new, 1)), "--masked_loss", source="--dataset_config")
 
 
-def test_settings_missing_in_a_dataset_file_come_from_the_command_line(tmp_path: Path, data: Path) -> None:
+def test_settings_that_a_dataset_file_leaves_open_come_from_the_line(tmp_path: Path, data: Path) -> None:
     text = CONFIG.replace("batch_size = 2", "enable_bucket = true").replace("resolution = [512, 768]", "")
     more = ("--masked_loss", "--resolution", "512", "--bucket_reso_steps", "32", "--train_batch_size", "3")
     made = make(config(tmp_path, data, text), *more, source="--dataset_config")

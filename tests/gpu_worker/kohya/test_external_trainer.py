@@ -73,14 +73,14 @@ def test_the_events_are_those_of_our_own_trainer(prepare: Prepare) -> None:
     assert {(event.job_id, event.attempt) for event in events} == {(7, 2)}
 
 
-def test_a_finished_lora_is_gone_on_with(prepare: Prepare, checkout: Checkout) -> None:
+def test_finished_lora_is_trained_further(prepare: Prepare, checkout: Checkout) -> None:
     list(prepare("well").train(request()))
     assert checkout.seen["args"]["network_weights"] is None
     list(prepare("well").train(request(initial_lora=b"a LoRA", start_step=1500)))
     assert Path(checkout.seen["args"]["network_weights"]).name == "start.safetensors"
 
 
-def test_sd_scripts_runs_with_the_usual_settings_on_a_private_folder(
+def test_sd_scripts_runs_with_the_default_settings_on_a_private_folder(
     prepare: Prepare, checkout: Checkout
 ) -> None:
     list(prepare("well", train_steps=None).train(request()))
@@ -144,7 +144,7 @@ def test_an_interpreter_of_its_own_is_used_without_our_paths(
     assert checkout.seen["pythonpath"] == "/somewhere/of/ours"
 
 
-def test_progress_comes_while_it_runs_and_also_when_no_step_was_done(prepare: Prepare) -> None:
+def test_progress_is_yielded_also_while_no_step_is_done(prepare: Prepare) -> None:
     training = prepare("hang").train(request())
     until(training, lambda event: isinstance(event, ProgressEvent) and event.step == 2)
     again = [next(training), next(training)]
@@ -153,7 +153,7 @@ def test_progress_comes_while_it_runs_and_also_when_no_step_was_done(prepare: Pr
 
 
 @pytest.mark.parametrize("how", ["hang", "stubborn"])
-def test_cancelling_ends_it_and_what_it_started_and_removes_its_folder(
+def test_cancel_ends_the_program_with_its_children_and_removes_its_folder(
     prepare: Prepare, checkout: Checkout, tmp_path: Path, how: str
 ) -> None:
     training = prepare(how).train(request())
@@ -165,7 +165,7 @@ def test_cancelling_ends_it_and_what_it_started_and_removes_its_folder(
     assert all(is_gone(pid) for pid in checkout.seen["pids"])
 
 
-def test_cancelling_before_it_began_leaves_nothing(prepare: Prepare, checkout: Checkout) -> None:
+def test_cancel_before_the_start_leaves_nothing(prepare: Prepare, checkout: Checkout) -> None:
     training = prepare("hang").train(request())
     assert isinstance(next(training), StartedEvent)
     training.close()
@@ -254,7 +254,7 @@ def test_a_missing_interpreter_is_one_sentence(prepare: Prepare, tmp_path: Path)
         ("half", "has no .safetensors weights in text_encoder"),
     ],
 )
-def test_a_base_model_that_it_cannot_use_or_would_unpickle_is_refused(
+def test_base_model_that_is_not_usable_or_would_be_unpickled_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, sentence: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -268,7 +268,7 @@ def test_a_base_model_that_it_cannot_use_or_would_unpickle_is_refused(
         trainer.resolve_base_model(name)
 
 
-def test_hub_ids_folders_and_files_are_told_as_they_are_found_from_elsewhere(
+def test_hub_ids_folders_and_files_are_distinguished_and_given_as_absolute_paths(
     tmp_path: Path, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -280,7 +280,7 @@ def test_hub_ids_folders_and_files_are_told_as_they_are_found_from_elsewhere(
     assert trainer.resolve_base_model(checkout.model.name) == str(checkout.model)
 
 
-def test_a_bar_is_read_and_what_stands_behind_it_is_kept(tmp_path: Path) -> None:
+def test_progress_bar_is_read_and_the_text_after_it_stays(tmp_path: Path) -> None:
     listener = ProgressParser(1500)
     listener.parse_line("steps:  12%|█▏        | 180/1500 [02:06<15:24,  1.43it/s, avr_loss=0.12]Traceback:")
     listener.parse_line("steps:   0%|          | 7/9 [00:00<?, ?it/s]")

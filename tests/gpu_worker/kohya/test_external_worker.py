@@ -73,7 +73,7 @@ def start_worker(tmp_path: Path) -> Iterator[StartWorker]:
         worker.communicate()
 
 
-def test_the_settings_make_the_worker_train_with_it(tmp_path: Path, start_worker: StartWorker) -> None:
+def test_settings_make_the_worker_train_with_sd_scripts(tmp_path: Path, start_worker: StartWorker) -> None:
     checkout = Checkout(tmp_path)
     checkout.behave("well")
     worker = start_worker(
@@ -98,7 +98,9 @@ def test_the_settings_make_the_worker_train_with_it(tmp_path: Path, start_worker
     assert checkout.is_quiet()
 
 
-def test_files_of_a_killed_worker_are_removed_by_the_next(tmp_path: Path, start_worker: StartWorker) -> None:
+def test_remains_of_a_killed_worker_are_removed_when_the_next_one_starts(
+    tmp_path: Path, start_worker: StartWorker
+) -> None:
     program = tmp_path / "train_network.py"
     program.write_text("import os, signal; print(os.getpid(), flush=True); signal.pause()")
     environ = {**os.environ, "TMPDIR": str(tmp_path)}

@@ -70,7 +70,7 @@ def test_no_flag_is_both_supported_and_refused() -> None:
     assert not supported() & set(UNSUPPORTED_FLAGS)
 
 
-def test_only_what_the_docs_call_ours_is_not_a_flag_of_sd_scripts() -> None:
+def test_flags_that_sd_scripts_lacks_are_marked_in_the_docs() -> None:
     docs = (Path(__file__).parents[3] / "docs" / "training.md").read_text("utf-8")
     told = docs.split("## What sd-scripts does not have")[1].split("## ")[0]
     assert supported() - {"help", "-h"} - set(SD_SCRIPTS.split()) == set(re.findall(r"`--(\w+)", told))
@@ -96,7 +96,7 @@ def test_flags_cannot_be_shortened() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(IGNORED_FLAGS))
-def test_unneeded_flags_are_accepted_and_reported(name: str) -> None:
+def test_flags_that_are_not_needed_are_accepted_with_a_warning(name: str) -> None:
     value = [] if name.startswith("persistent") else ["0"]
     told = flags.parse_arguments([*LINE, f"--{name}", *value]).notes
     assert told == [f"--{name} is not needed here: {IGNORED_FLAGS[name]}."]
@@ -145,7 +145,7 @@ def test_unneeded_flags_are_accepted_and_reported(name: str) -> None:
         (["--trigger", "sks"], "--trigger has no effect without --preserve_class."),
     ],
 )
-def test_a_flag_without_effect_is_said(more: list[str], note: str) -> None:
+def test_flag_without_effect_is_warned_of(more: list[str], note: str) -> None:
     assert flags.parse_arguments([*LINE, *more]).notes == [note]
 
 
@@ -159,8 +159,8 @@ def test_a_flag_with_effect_needs_no_words() -> None:
     assert flags.parse_arguments([*LINE, *more]).notes == []
 
 
-def test_defaults_are_those_of_sd_scripts() -> None:
-    asked = vars(flags.parse_arguments(LINE))
+def test_zero_and_none_mean_sd_scripts_defaults() -> None:
+    args = vars(flags.parse_arguments(LINE))
     expected = {
         "train_batch_size": 1,
         "max_train_steps": 1600,
@@ -182,7 +182,7 @@ def test_defaults_are_those_of_sd_scripts() -> None:
         "seed": None,
         "save_precision": "float",
     }
-    assert {name: asked[name] for name in expected} == expected
+    assert {name: args[name] for name in expected} == expected
 
 
 @pytest.mark.parametrize(
@@ -243,17 +243,17 @@ def test_a_config_file_stands_in_front_of_the_line(tmp_path: Path) -> None:
         'optimizer_args = ["weight_decay=0.1", "eps=1e-6"]\n',
         "utf-8",
     )
-    asked = flags.parse_arguments([*LINE, "--config_file", str(file), "--network_alpha", "2"])
-    assert (asked.network_dim, asked.network_alpha, asked.flip_aug, asked.cache_latents) == (
+    args = flags.parse_arguments([*LINE, "--config_file", str(file), "--network_alpha", "2"])
+    assert (args.network_dim, args.network_alpha, args.flip_aug, args.cache_latents) == (
         8,
         2,
         True,
         False,
     )
-    assert asked.optimizer_args == ["weight_decay=0.1", "eps=1e-6"]
+    assert args.optimizer_args == ["weight_decay=0.1", "eps=1e-6"]
 
 
-def test_a_flag_turned_off_in_a_config_file_needs_no_support(tmp_path: Path) -> None:
+def test_flags_turned_off_in_a_config_file_need_no_support(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text("color_aug = false\nunet_lr = -1.0\n", "utf-8")
     # The suffix may be left out, and a value may begin with a dash.
     assert flags.parse_arguments([*LINE, "--config_file", str(tmp_path / "settings")]).unet_lr == -1

@@ -40,7 +40,7 @@ def test_a_file_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"after"]
 
 
-def test_a_file_that_cannot_be_renamed_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_file_that_cannot_be_placed_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(BadInput, match="a could not be written"):
         outputs.write_file(tmp_path / "a", b"data")

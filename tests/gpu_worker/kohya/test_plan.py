@@ -52,8 +52,8 @@ def test_epochs_go_before_steps(data: Path, more: tuple[str, ...], steps: int) -
 
 
 def test_rates_fall_back_on_the_common_one(data: Path) -> None:
-    dials = make(data, "--learning_rate", "1e-3", "--text_encoder_lr", "0.5").config
-    assert (dials.unet_lr, dials.text_encoder_lr) == (1e-3, 0.5)
+    config = make(data, "--learning_rate", "1e-3", "--text_encoder_lr", "0.5").config
+    assert (config.unet_lr, config.text_encoder_lr) == (1e-3, 0.5)
 
 
 @pytest.mark.parametrize(("told", "steps"), [("0.1", 5), ("10%", 5), ("10", 10), ("1", 1), ("0", 0)])
@@ -62,14 +62,14 @@ def test_warm_up_is_steps_or_a_share(data: Path, told: str, steps: int) -> None:
     assert make(data, *more).config.lr_warmup_steps == steps
 
 
-def test_nothing_means_sd_scripts_own(data: Path) -> None:
-    dials = make(data, "--network_dim", "8", "--network_alpha", "0", "--min_snr_gamma", "0").config
-    assert (dials.rank, dials.alpha, dials.min_snr_gamma) == (8, 8.0, None)
+def test_zero_and_none_mean_sd_scripts_defaults(data: Path) -> None:
+    config = make(data, "--network_dim", "8", "--network_alpha", "0", "--min_snr_gamma", "0").config
+    assert (config.rank, config.alpha, config.min_snr_gamma) == (8, 8.0, None)
     assert make(data, "--network_alpha", "0").config.alpha == 4.0
 
 
-def test_every_flag_reaches_its_dial(data: Path) -> None:
-    dials = make(
+def test_every_flag_reaches_its_setting(data: Path) -> None:
+    config = make(
         data, "--network_dim", "8", "--network_alpha", "2", "--network_dropout", "0.1",
         "--network_args", "rank_dropout=0.2", "module_dropout=0.3", "--optimizer_type", "Lion",
         "--optimizer_args", "weight_decay=0.1", "--lr_scheduler", "cosine_with_restarts",
@@ -78,24 +78,24 @@ def test_every_flag_reaches_its_dial(data: Path) -> None:
         "--masked_loss", "--alpha_mask", "--clip_skip", "2", "--gradient_checkpointing",
         "--save_precision", "bf16", "--network_train_unet_only", "--seed", "9", "--save_every_n_epochs", "1",
     ).config  # fmt: skip
-    assert (dials.rank, dials.alpha, dials.dropout, dials.rank_dropout, dials.module_dropout) == (
+    assert (config.rank, config.alpha, config.dropout, config.rank_dropout, config.module_dropout) == (
         8,
         2,
         0.1,
         0.2,
         0.3,
     )
-    assert (dials.optimizer_type, dials.optimizer_args) == ("Lion", (("weight_decay", "0.1"),))
-    assert (dials.lr_scheduler, dials.lr_scheduler_num_cycles, dials.max_grad_norm) == (
+    assert (config.optimizer_type, config.optimizer_args) == ("Lion", (("weight_decay", "0.1"),))
+    assert (config.lr_scheduler, config.lr_scheduler_num_cycles, config.max_grad_norm) == (
         "cosine_with_restarts",
         3,
         0.5,
     )
-    assert (dials.min_snr_gamma, dials.noise_offset) == (5.0, 0.1)
-    assert (dials.multires_noise_iterations, dials.multires_noise_discount) == (6, 0.2)
-    assert (dials.masked_loss, dials.clip_skip, dials.gradient_checkpointing) == (True, 2, True)
-    assert (dials.train_unet, dials.train_text_encoder, dials.save_precision) == (True, False, "bf16")
-    assert (dials.seed, dials.checkpoint_every_steps) == (9, 6)
+    assert (config.min_snr_gamma, config.noise_offset) == (5.0, 0.1)
+    assert (config.multires_noise_iterations, config.multires_noise_discount) == (6, 0.2)
+    assert (config.masked_loss, config.clip_skip, config.gradient_checkpointing) == (True, 2, True)
+    assert (config.train_unet, config.train_text_encoder, config.save_precision) == (True, False, "bf16")
+    assert (config.seed, config.checkpoint_every_steps) == (9, 6)
 
 
 def test_caption_flags_reach_every_example(data: Path) -> None:
@@ -157,12 +157,14 @@ def test_transparency_is_the_mask_if_asked(data: Path) -> None:
         (("--network_args", "conv_block_dims=4"), "conv_block_dims in --network_args is not supported"),
     ],
 )
-def test_an_impossible_setting_is_one_sentence(data: Path, more: tuple[str, ...], sentence: str) -> None:
+def test_impossible_request_is_refused_in_one_sentence(
+    data: Path, more: tuple[str, ...], sentence: str
+) -> None:
     with pytest.raises(BadInput, match=sentence):
         make(data, *(word.format(unused=data / "unused") for word in more))
 
 
-def test_a_folder_that_is_left_out_is_said(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_skipped_folder_is_warned_of(data: Path, caplog: pytest.LogCaptureFixture) -> None:
     (data / "2_cat").mkdir()
     make(data)
     told = [record.getMessage() for record in caplog.records]
@@ -199,9 +201,9 @@ def test_a_caption_in_latin_1_and_a_broken_picture_are_named(data: Path) -> None
 
 def test_samples_are_planned(tmp_path: Path, data: Path) -> None:
     (tmp_path / "a.txt").write_text("sks person", "utf-8")
-    dials = make(data, "--sample_prompts", str(tmp_path / "a.txt"), "--sample_every_n_steps", "50").config
-    assert (dials.sample_every_steps, dials.sample_at_first) == (50, False)
-    dials = make(data, "--sample_prompts", str(tmp_path / "a.txt"), "--sample_at_first").config
-    assert (dials.sample_every_steps, dials.sample_at_first) == (1601, True)
-    dials = make(data, "--sample_prompts", str(tmp_path / "a.txt"), "--sample_every_n_epochs", "2").config
-    assert dials.sample_every_steps == 12
+    config = make(data, "--sample_prompts", str(tmp_path / "a.txt"), "--sample_every_n_steps", "50").config
+    assert (config.sample_every_steps, config.sample_at_first) == (50, False)
+    config = make(data, "--sample_prompts", str(tmp_path / "a.txt"), "--sample_at_first").config
+    assert (config.sample_every_steps, config.sample_at_first) == (1601, True)
+    config = make(data, "--sample_prompts", str(tmp_path / "a.txt"), "--sample_every_n_epochs", "2").config
+    assert config.sample_every_steps == 12

@@ -54,7 +54,7 @@ def test_a_wrong_prompt_file_is_named(tmp_path: Path, text: str, sentence: str) 
         sample_file.read_sample_prompts(tmp_path / "b.txt")
 
 
-def test_options_missing_in_a_sample_prompt_are_those_of_sd_scripts(tmp_path: Path) -> None:
+def test_settings_that_a_prompt_leaves_open_are_sd_scripts_defaults(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("sks person\nsks person --W 30 --h 70 --s 2000\n", "utf-8")
     assert sample_file.read_sample_prompts(tmp_path / "a.txt") == (
         SamplePrompt("sks person", steps=30, guidance_scale=7.5),

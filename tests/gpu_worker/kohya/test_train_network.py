@@ -43,7 +43,7 @@ def line(data: Path, out: Path, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
-def test_train_network_trains_as_a_program_and_writes_the_file(data: Path, tmp_path: Path) -> None:
+def test_program_trains_and_writes_the_file(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-W", "error", str(PROGRAM), *line(data, out, "--max_train_steps", "2")]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400, cwd=tmp_path)
@@ -118,7 +118,7 @@ def test_a_state_of_another_training_is_refused(
     assert "made with other settings or photos" in capsys.readouterr().err
 
 
-def test_weights_missing_in_the_new_file_are_reported(
+def test_modules_that_a_new_file_will_lack_are_warned_of(
     program: ModuleType, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -164,7 +164,7 @@ def test_samples_and_logs_are_written(
     assert found.Scalars("lr/unet")[0].value == pytest.approx(1e-3)
 
 
-def test_everything_at_once_trains(program: ModuleType, data: Path, tmp_path: Path) -> None:
+def test_all_options_together_train(program: ModuleType, data: Path, tmp_path: Path) -> None:
     (tmp_path / "reg" / "1_person").mkdir(parents=True)
     (tmp_path / "reg" / "1_person" / "r.png").write_bytes((data / "2_sks person" / "one.jpg").read_bytes())
     more = (

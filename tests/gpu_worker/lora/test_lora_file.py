@@ -29,7 +29,7 @@ def test_a_module_has_down_up_and_alpha_under_kohyas_names() -> None:
     assert tensors[f"{NAME}.alpha"].shape == ()
 
 
-def test_full_precision_weights_are_read_back_exactly() -> None:
+def test_lora_written_in_full_precision_is_read_back_exactly() -> None:
     file = lora_file.read(lora_file.write(matrices(), {"ss_seed": "3"}, "float"))
     assert torch.equal(file.weights[NAME].down, matrices()[NAME].down)
     assert torch.equal(file.weights[NAME].up, matrices()[NAME].up)
@@ -37,7 +37,7 @@ def test_full_precision_weights_are_read_back_exactly() -> None:
     assert file.metadata["ss_seed"] == "3"
 
 
-def test_the_hash_is_of_the_weights_and_not_of_what_is_said_about_them() -> None:
+def test_hash_depends_on_the_weights_and_not_on_the_metadata() -> None:
     one, other = (lora_file.write(matrices(), {"ss_output_name": name}, "fp16") for name in ("a", "b"))
     assert one != other
     hashes = [lora_file.read(file).metadata["sshs_model_hash"] for file in (one, other)]
@@ -94,7 +94,7 @@ def damaged_files() -> dict[str, tuple[bytes, str]]:
 
 
 @pytest.mark.parametrize("kind", damaged_files())
-def test_an_incomplete_lora_file_is_refused_in_one_sentence(kind: str) -> None:
+def test_damaged_lora_is_refused_in_one_sentence(kind: str) -> None:
     data, sentence = damaged_files()[kind]
     with pytest.raises(BadInput, match=sentence):
         lora_file.read(data)

@@ -26,7 +26,7 @@ def save_folder(base: BaseModel, folder: Path) -> Path:
     return folder
 
 
-def test_the_model_has_the_lora_targets_of_stable_diffusion_15(tiny: BaseModel) -> None:
+def test_tiny_model_has_the_lora_targets_of_stable_diffusion_15(tiny: BaseModel) -> None:
     assert len(tiny.unet_targets) == 192
     assert len(tiny.text_encoder_targets) == 72
     names = {target.kohya_name for target in (*tiny.unet_targets, *tiny.text_encoder_targets)}
@@ -47,7 +47,7 @@ def test_its_weights_are_the_same_every_time_and_leave_the_global_random_state_a
     assert weights_hash(again) == weights_hash(tiny)
 
 
-def test_the_model_is_frozen_in_full_precision_on_a_cpu(tiny: BaseModel) -> None:
+def test_base_model_is_frozen_in_full_precision_on_a_cpu(tiny: BaseModel) -> None:
     parameters = [*tiny.unet.parameters(), *tiny.vae.parameters(), *tiny.text_encoder.parameters()]
     assert not any(parameter.requires_grad for parameter in parameters)
     if not torch.cuda.is_available():
@@ -132,12 +132,12 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nothing", "nothing.safetensors", "./nothing"])
-def test_a_missing_model_is_one_sentence(tmp_path: Path, name: str) -> None:
+def test_missing_path_is_refused_in_one_sentence(tmp_path: Path, name: str) -> None:
     with pytest.raises(BaseModelError, match="does not exist"):
         BaseModel.load(f"{tmp_path}/{name}")
 
 
-def test_a_folder_that_is_no_model_is_said_in_one_sentence(tmp_path: Path) -> None:
+def test_folder_without_a_model_is_refused_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(BaseModelError, match=r"is no diffusers model .* it has no unet"):
         BaseModel.load(str(tmp_path))
 

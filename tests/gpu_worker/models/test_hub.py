@@ -50,7 +50,7 @@ def test_a_model_comes_whole_and_is_asked_for_once(hub: SmallHub, tmp_path: Path
     assert again == folder and hub.asked == asked  # without the hub
 
 
-def test_a_line_that_breaks_goes_on_where_it_was(hub: SmallHub, tmp_path: Path) -> None:
+def test_broken_download_resumes_at_its_last_byte(hub: SmallHub, tmp_path: Path) -> None:
     hub.breaks[UNET] = [50_000, 60_000]
 
     folder = door(hub, tmp_path).get_folder(MODEL, True, silent)
@@ -59,7 +59,7 @@ def test_a_line_that_breaks_goes_on_where_it_was(hub: SmallHub, tmp_path: Path) 
     assert (folder / UNET).read_bytes() == WEIGHTS[UNET]
 
 
-def test_a_message_sent_before_a_kill_is_not_sent_again(hub: SmallHub, tmp_path: Path) -> None:
+def test_bytes_downloaded_before_a_kill_are_not_downloaded_again(hub: SmallHub, tmp_path: Path) -> None:
     hub.breaks[UNET] = [70_000] + [0] * MAX_FAILED_TRIES
     with pytest.raises(BaseModelError, match="tried again with the next job or start"):
         door(hub, tmp_path).get_folder(MODEL, True, silent)
@@ -75,7 +75,9 @@ def test_a_message_sent_before_a_kill_is_not_sent_again(hub: SmallHub, tmp_path:
     assert int(told[1].split()[1]) == 100 * 70_000 // total  # what is here counts at once
 
 
-def test_a_server_without_ranges_begins_anew_and_the_count_with_it(hub: SmallHub, tmp_path: Path) -> None:
+def test_download_from_a_server_without_ranges_starts_over_with_its_count(
+    hub: SmallHub, tmp_path: Path
+) -> None:
     hub.breaks[UNET] = [50_000]
     hub.whole_only = True
     told: list[str] = []
@@ -86,7 +88,7 @@ def test_a_server_without_ranges_begins_anew_and_the_count_with_it(hub: SmallHub
     assert told[-2].startswith("downloading, 100 %")
 
 
-def test_a_damaged_file_is_said_deleted_and_comes_again(
+def test_damaged_file_is_reported_deleted_and_downloaded_again(
     hub: SmallHub, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     hub.damaged[UNET] = b"!" * len(WEIGHTS[UNET])
@@ -102,7 +104,7 @@ def test_a_damaged_file_is_said_deleted_and_comes_again(
     assert f"sha256 {sha256(WEIGHTS[UNET])}, as the hub says" in caplog.text
 
 
-def test_two_workers_that_start_at_once_download_once(hub: SmallHub, tmp_path: Path) -> None:
+def test_two_workers_started_at_once_download_once(hub: SmallHub, tmp_path: Path) -> None:
     folders: list[Path] = []
     both = [
         threading.Thread(target=lambda: folders.append(door(hub, tmp_path).get_folder(MODEL, True, silent)))
@@ -117,7 +119,7 @@ def test_two_workers_that_start_at_once_download_once(hub: SmallHub, tmp_path: P
     assert hub.starts(UNET) == [0]
 
 
-def test_a_gated_model_is_one_line_that_says_what_to_do(hub: SmallHub, tmp_path: Path) -> None:
+def test_gated_model_is_refused_in_one_line_with_what_to_do(hub: SmallHub, tmp_path: Path) -> None:
     hub.gated = True
     with pytest.raises(BaseModelError) as told:
         door(hub, tmp_path).get_folder(MODEL, True, silent)

@@ -25,7 +25,7 @@ def png(person: int, scene: int, side_px: int = 64) -> bytes:
     return file.getvalue()
 
 
-def test_the_judge_recognises_place_shirt_and_hair_of_unseen_people(judge: IdentityModel) -> None:
+def test_identity_model_reads_place_shirt_and_hair_of_unseen_people(judge: IdentityModel) -> None:
     seeds = range(UNSEEN, UNSEEN + 40)
     seen = judge.predict_attributes([png(seed, seed) for seed in seeds])
     told = [DrawingAttributes.from_drawing(drawn.identity(seed), drawn.scene(seed)) for seed in seeds]
@@ -43,7 +43,7 @@ def test_two_pictures_of_one_person_are_closer_than_two_people(judge: IdentityMo
     assert int((same > other).sum()) >= 29
 
 
-def test_the_judge_scores_larger_pictures_too(judge: IdentityModel) -> None:
+def test_identity_model_reads_larger_pictures_too(judge: IdentityModel) -> None:
     small, large = judge.embed([png(UNSEEN, 1), png(UNSEEN, 1, side_px=256)])
     assert float(small @ large) > 0.9
 
@@ -53,7 +53,7 @@ def test_the_same_picture_is_judged_the_same(judge: IdentityModel) -> None:
     assert torch.equal(judge.embed([picture]), judge.embed([picture]))
 
 
-def test_a_file_that_is_not_a_picture_is_refused(judge: IdentityModel) -> None:
+def test_file_that_is_not_an_image_is_refused(judge: IdentityModel) -> None:
     with pytest.raises(BadInput):
         judge.embed([b"no picture"])
 

@@ -105,7 +105,7 @@ def test_the_whole_model_is_small() -> None:
     assert size < 24 * 2**20
 
 
-def test_the_model_has_stable_diffusions_architecture(base: BaseModel) -> None:
+def test_small_base_model_has_stable_diffusions_architecture(base: BaseModel) -> None:
     assert type(base.unet).__name__ == "UNet2DConditionModel"
     assert type(base.vae).__name__ == "AutoencoderKL"
     assert type(base.text_encoder).__name__ == "CLIPTextModel"
@@ -120,10 +120,10 @@ def test_masks_weigh_its_latents_which_are_finer_than_stable_diffusions(
     file = io.BytesIO()
     Image.new("L", (96, 96), 255).save(file, "PNG")
     white = (file.getvalue(), *[None] * (len(photos) - 1))
-    dials = replace(default_training_config("drawn", base.native_px), steps=2)
+    config = replace(default_training_config("drawn", base.native_px), steps=2)
     plain = request(photos)
     masked = msgspec.structs.replace(plain, masks=white)
-    assert same_weights(lora_of(train(base, masked, dials)), lora_of(train(base, plain, dials)))
+    assert same_weights(lora_of(train(base, masked, config)), lora_of(train(base, plain, config)))
 
 
 def test_any_text_can_be_read(base: BaseModel) -> None:

@@ -109,10 +109,10 @@ def matrices(answers: list[WorkerMessage]) -> dict[str, LoraWeights]:
 
 def work(train: TrainRequest, *later: ProtocolMessage) -> tuple[list[WorkerMessage], list[int]]:
     bot = Bot(train, later)
-    performer = Watched(bot)
+    engine = Watched(bot)
     stream: Any = bot
-    assert serve(lambda: performer, HEALTH, stream, stream) == 0
-    return bot.answers, performer.diary
+    assert serve(lambda: engine, HEALTH, stream, stream) == 0
+    return bot.answers, engine.diary
 
 
 def test_ten_pictures_wait_for_one_training_step_at_most_and_the_lora_is_the_same(

@@ -109,82 +109,82 @@ class Bot(io.RawIOBase):
         """There is nothing to flush."""
 
 
-def work(performer: Diarist, *requests: ProtocolMessage) -> list[WorkerMessage]:
+def work(engine: Diarist, *requests: ProtocolMessage) -> list[WorkerMessage]:
     """Serve requests that have all come before the first is looked at; return the answers."""
     bot = Bot(requests)
-    performer.all_asked = bot.all_asked
+    engine.all_asked = bot.all_asked
     stream: Any = bot
-    assert serve(lambda: performer, HEALTH, stream, stream) == 0
+    assert serve(lambda: engine, HEALTH, stream, stream) == 0
     return bot.answers
 
 
 def test_the_base_model_is_loaded_before_the_first_request() -> None:
-    performer = Diarist()
-    [ready] = work(performer)
+    engine = Diarist()
+    [ready] = work(engine)
     assert isinstance(ready, ReadyMessage)
-    assert performer.diary == ["warm"]
+    assert engine.diary == ["warm"]
 
 
-def test_a_base_model_that_cannot_be_loaded_fails_each_job_and_ends_nothing() -> None:
+def test_base_model_that_cannot_be_loaded_fails_the_job_and_not_the_worker() -> None:
     _, failed = work(Diarist(wrong_base=True), TRAIN)
     assert failed == FailedEvent(job_id=1, attempt=1, reason="The base model is a pickle.")
 
 
 def test_photos_of_another_training_take_turns_with_the_steps_of_this_one() -> None:
-    performer = Diarist()
-    answers = work(performer, PrefetchRequest(photo=b"x"), PrefetchRequest(photo=b"y"), TRAIN)
-    assert performer.diary == ["warm", "prepare x", "train", "prepare y"]
+    engine = Diarist()
+    answers = work(engine, PrefetchRequest(photo=b"x"), PrefetchRequest(photo=b"y"), TRAIN)
+    assert engine.diary == ["warm", "prepare x", "train", "prepare y"]
     assert isinstance(answers[-1], DoneEvent)
 
 
 def test_the_first_step_does_not_wait_for_photos_of_its_own_that_are_not_encoded_yet() -> None:
-    performer = Diarist()
+    engine = Diarist()
     work(
-        performer,
+        engine,
         PrefetchRequest(photo=b"x"),
         PrefetchRequest(photo=b"a"),
         PrefetchRequest(photo=b"b"),
         TRAIN,
     )
-    assert performer.diary == ["warm", "prepare x", "train"]
+    assert engine.diary == ["warm", "prepare x", "train"]
 
 
 def test_a_picture_does_not_wait_for_photos_sent_ahead() -> None:
-    performer = Diarist()
-    work(performer, PrefetchRequest(photo=b"a"), GENERATE)
-    assert performer.diary[:2] == ["warm", "generate"]
+    engine = Diarist()
+    work(engine, PrefetchRequest(photo=b"a"), GENERATE)
+    assert engine.diary[:2] == ["warm", "generate"]
 
 
 def test_a_photo_that_is_no_picture_is_left_for_its_training_to_tell() -> None:
-    performer = Diarist()
-    answers = work(performer, PrefetchRequest(photo=b"torn"), TRAIN)
+    engine = Diarist()
+    answers = work(engine, PrefetchRequest(photo=b"torn"), TRAIN)
     assert isinstance(answers[-1], DoneEvent)
 
 
 def test_a_photo_that_memory_is_too_short_for_costs_no_job_anything() -> None:
-    performer = Diarist()
-    answers = work(performer, PrefetchRequest(photo=b"large"), PrefetchRequest(photo=b"c"), TRAIN)
+    engine = Diarist()
+    answers = work(engine, PrefetchRequest(photo=b"large"), PrefetchRequest(photo=b"c"), TRAIN)
     assert isinstance(answers[-1], DoneEvent)
-    assert {"prepare large", "prepare c", "train"} <= set(performer.diary)
+    assert {"prepare large", "prepare c", "train"} <= set(engine.diary)
 
 
 def test_a_forgotten_photo_is_not_encoded_any_more() -> None:
-    performer = Diarist()
+    engine = Diarist()
     work(
-        performer,
+        engine,
         PrefetchRequest(photo=b"a"),
         ForgetRequest(photo_hashes=(hashlib.sha256(b"a").hexdigest(),)),
         TRAIN,
     )
-    assert performer.diary == ["warm", "forget 1", "train"]
+    assert engine.diary == ["warm", "forget 1", "train"]
 
 
 def test_of_too_many_photos_the_oldest_are_left_to_their_training() -> None:
-    performer = Diarist()
+    engine = Diarist()
     work(
-        performer,
+        engine,
         *(PrefetchRequest(photo=f"{number}".encode()) for number in range(MAX_QUEUED_PHOTOS + 2)),
         TRAIN,
     )
-    prepared = [line for line in performer.diary if line.startswith("prepare")]
+    prepared = [line for line in engine.diary if line.startswith("prepare")]
     assert prepared[0] == "prepare 2"

@@ -37,7 +37,7 @@ def test_of_too_many_photos_the_oldest_are_left_to_their_training() -> None:
     assert ahead.pop().photo == b"2"
 
 
-def test_only_the_photo_that_came_last_waits_for_the_training_that_may_follow() -> None:
+def test_last_photo_alone_waits_for_a_training_that_may_follow() -> None:
     clock = Clock()
     ahead = PrefetchQueue(clock)
     assert ahead.remaining_grace_s() == 0

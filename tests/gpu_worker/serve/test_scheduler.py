@@ -45,7 +45,7 @@ def desk() -> tuple[StepScheduler[str], Clock]:
     return StepScheduler(generate_share=0.8, window_s=60.0, clock=clock), clock
 
 
-def test_nobody_there_is_nobodys_turn() -> None:
+def test_scheduler_without_jobs_has_no_next_job() -> None:
     assert desk()[0].next_job() is None
 
 

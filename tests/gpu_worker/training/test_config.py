@@ -38,7 +38,7 @@ def test_dials_cannot_be_turned_during_a_training() -> None:
         TrainingConfig().steps = 3  # type: ignore[misc]
 
 
-def test_every_dial_is_explained() -> None:
+def test_every_setting_is_explained() -> None:
     source = Path(config.__file__).read_text("utf-8")
     for field in (*fields(TrainingConfig), *fields(SamplingConfig)):
         # A `#:` comment stands right above each field.

@@ -60,7 +60,7 @@ def torn_png() -> bytes:
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", as_png(Image.new("RGB", (64, 64)))[:60], torn_png()])
-def test_an_incomplete_picture_is_refused(data: bytes) -> None:
+def test_damaged_image_is_refused(data: bytes) -> None:
     with pytest.raises(BadInput, match="cannot be read as a picture"):
         to_pixels(data, (64, 64))
 
@@ -72,7 +72,7 @@ def examples(*repeats: int, sizes: tuple[Size | None, ...] = ()) -> tuple[Traini
     )
 
 
-def test_a_round_shows_every_photo_as_often_as_it_repeats() -> None:
+def test_epoch_has_every_photo_as_often_as_it_repeats() -> None:
     order = BatchSampler(examples(3, 1), batch_size=1, seed=0)
     shown = [order.get_batch(step)[0] for step in range(8)]
     assert sorted(shown[:4]) == sorted(shown[4:]) == [0, 0, 0, 1]
@@ -151,7 +151,7 @@ def test_a_mask_becomes_weights_on_the_latents_grid() -> None:
     assert weights[0, :, 4:].eq(0).all()
 
 
-def test_a_part_of_a_photo_is_all_that_is_seen_of_it() -> None:
+def test_cropped_photo_shows_only_its_crop() -> None:
     picture = Image.new("RGB", (200, 100), "black")
     picture.paste("white", (150, 0, 200, 50))
     part = Crop(left=0.75, top=0.0, width=0.25, height=0.5)
@@ -159,6 +159,6 @@ def test_a_part_of_a_photo_is_all_that_is_seen_of_it() -> None:
     assert to_pixels(as_png(picture), (64, 64)).mean() < 0
 
 
-def test_a_part_with_nothing_in_it_is_refused() -> None:
+def test_empty_crop_is_refused() -> None:
     with pytest.raises(BadInput, match="Nothing is left"):
         to_pixels(as_png(Image.new("RGB", (64, 64))), (64, 64), Crop(0.5, 0.5, 0.0, 0.0))

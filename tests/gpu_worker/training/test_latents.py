@@ -73,17 +73,17 @@ def test_a_part_that_was_prepared_is_not_encoded_again_and_another_part_is(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
     part = Crop(0.1, 0.0, 0.5, 0.5)
-    asked = msgspec.structs.replace(request(photos), crops=(part,) * len(photos))
-    expected = lora_of(train(tiny, asked, quick))
+    train_request = msgspec.structs.replace(request(photos), crops=(part,) * len(photos))
+    expected = lora_of(train(tiny, train_request, quick))
     assert not same_weights(expected, lora_of(train(tiny, request(photos), quick)))
     cache, of_all = LatentCache(), LatentCache()
     for photo in photos:
         latents.encode_photo(tiny, photo, SIZE, cache, part)
         latents.encode_photo(tiny, photo, SIZE, of_all)
     with Encodings(tiny) as encodings:
-        found = lora_of(train(tiny, asked, quick, cache))
+        found = lora_of(train(tiny, train_request, quick, cache))
         assert encodings.count == 0
-        lora_of(train(tiny, asked, quick, of_all))
+        lora_of(train(tiny, train_request, quick, of_all))
         assert encodings.count > 0
     assert same_weights(found, expected)
     cache.drop_photos([hash_photo(photo) for photo in photos])

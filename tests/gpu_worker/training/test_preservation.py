@@ -55,13 +55,15 @@ def with_bare_class(unet: Any, text_encoder: Any, case: Case, order: list[int]) 
         return answer
 
     loss = reference_loss(unet, text_encoder, case, order)
-    return loss + case.dials.class_preservation_weight * F.mse_loss(told(bare), own(bare))
+    return loss + case.config.class_preservation_weight * F.mse_loss(told(bare), own(bare))
 
 
 def test_every_gradient_of_the_preservation_equals_a_reference_step(tiny: BaseModel) -> None:
     ours, matrices, order = our_gradients(tiny, BARE)
     check_equal(ours, reference_gradients(tiny, BARE, matrices, order, with_bare_class))
-    plain, _, _ = our_gradients(tiny, replace(BARE, dials=replace(BARE.dials, class_preservation_weight=0.0)))
+    plain, _, _ = our_gradients(
+        tiny, replace(BARE, config=replace(BARE.config, class_preservation_weight=0.0))
+    )
     assert any(not torch.equal(down, plain[name][0]) for name, (down, _) in ours.items())
 
 
@@ -69,19 +71,21 @@ def test_a_caption_without_the_trigger_is_learnt_as_ever(tiny: BaseModel) -> Non
     """A photo whose words are the class's own cannot be kept apart from the class."""
     case = replace(BARE, captions=("person", "a photo of a person"))
     ours, _, _ = our_gradients(tiny, case)
-    plain, _, _ = our_gradients(tiny, replace(case, dials=replace(case.dials, class_preservation_weight=0.0)))
+    plain, _, _ = our_gradients(
+        tiny, replace(case, config=replace(case.config, class_preservation_weight=0.0))
+    )
     assert all(
         torch.equal(one, two) for name in ours for one, two in zip(ours[name], plain[name], strict=True)
     )
 
 
 def test_single_pictures_are_shown_again_by_turns_and_count_for_all(tiny: BaseModel) -> None:
-    dials = replace(BARE.dials, batch_size=1, class_preservation_interval=3)
-    state = TrainingState(tiny, dials)
+    config = replace(BARE.config, batch_size=1, class_preservation_interval=3)
+    state = TrainingState(tiny, config)
     start(state)
     lesson, plain = (
         TrainStep(tiny, each, InMemoryDataset(studies(BARE)))
-        for each in (dials, replace(dials, class_preservation_weight=0.0))
+        for each in (config, replace(config, class_preservation_weight=0.0))
     )
     differences = []
     for number in range(6):
@@ -99,13 +103,13 @@ def test_single_pictures_are_shown_again_by_turns_and_count_for_all(tiny: BaseMo
 def test_a_preserving_training_killed_at_any_step_gives_the_same_lora_bit_for_bit(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
-    dials = replace(quick, steps=4, save_precision="float", class_preservation_weight=1.0, dropout=0.1)
-    whole = lora_of(train(tiny, request(photos), dials))
+    config = replace(quick, steps=4, save_precision="float", class_preservation_weight=1.0, dropout=0.1)
+    whole = lora_of(train(tiny, request(photos), config))
     for step in (1, 3):
-        state = checkpoint_at(step, train(tiny, request(photos), dials))
-        resumed = list(train(tiny, request(photos, state), dials))
+        state = checkpoint_at(step, train(tiny, request(photos), config))
+        resumed = list(train(tiny, request(photos, state), config))
         assert resumed[0] == StartedEvent(job_id=7, attempt=2, step=step, steps=4)
         assert same_weights(lora_of(resumed), whole)
     assert not same_weights(
-        lora_of(train(tiny, request(photos), replace(dials, class_preservation_weight=0.0))), whole
+        lora_of(train(tiny, request(photos), replace(config, class_preservation_weight=0.0))), whole
     )

@@ -43,7 +43,7 @@ OPTIMIZERS = {
 def test_a_training_killed_at_any_step_gives_the_same_lora_bit_for_bit(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig, optimizer: str
 ) -> None:
-    dials = replace(
+    config = replace(
         quick,
         steps=4,
         optimizer_type=optimizer,
@@ -59,10 +59,10 @@ def test_a_training_killed_at_any_step_gives_the_same_lora_bit_for_bit(
         noise_offset=0.05,
         multires_noise_iterations=3,
     )
-    whole = lora_of(train(tiny, request(photos), dials))
+    whole = lora_of(train(tiny, request(photos), config))
     for step in (1, 3):
         resumed = list(
-            train(tiny, request(photos, checkpoint_at(step, train(tiny, request(photos), dials))), dials)
+            train(tiny, request(photos, checkpoint_at(step, train(tiny, request(photos), config))), config)
         )
         assert resumed[0] == StartedEvent(job_id=7, attempt=2, step=step, steps=4)
         assert same_weights(lora_of(resumed), whole)
@@ -71,16 +71,16 @@ def test_a_training_killed_at_any_step_gives_the_same_lora_bit_for_bit(
 def test_a_training_killed_again_and_again_counts_its_steps_right(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
-    dials = replace(quick, steps=4, save_precision="float")
+    config = replace(quick, steps=4, save_precision="float")
     data = None
     for step in (1, 2, 3):
-        events = train(tiny, request(photos, data), dials)
+        events = train(tiny, request(photos, data), config)
         assert next(events) == StartedEvent(job_id=7, attempt=2, step=step - 1, steps=4)
         data = checkpoint_at(step, events)
-    last = list(train(tiny, request(photos, data), dials))
+    last = list(train(tiny, request(photos, data), config))
     assert [e.step for e in last if isinstance(e, ProgressEvent)] == [4]
     assert lora_file.read(lora_of(last)).metadata["ss_steps"] == "4"
-    assert same_weights(lora_of(last), lora_of(train(tiny, request(photos), dials)))
+    assert same_weights(lora_of(last), lora_of(train(tiny, request(photos), config)))
 
 
 class Trap(nn.Module):
@@ -102,21 +102,21 @@ class Trap(nn.Module):
 
 @contextmanager
 def trapped(base: BaseModel, fails_at: set[int], trouble: str) -> Iterator[Trap]:
-    gear, trap = base.memory_mode, Trap(fails_at, trouble)
+    memory_mode, trap = base.memory_mode, Trap(fails_at, trouble)
     handle = base.unet.register_forward_hook(trap)
     try:
         yield trap
     finally:
         handle.remove()
-        base.set_memory_mode(gear)
+        base.set_memory_mode(memory_mode)
 
 
 def test_out_of_memory_costs_a_memory_mode_and_not_the_training(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
-    dials = replace(quick, steps=4, save_precision="float")
+    config = replace(quick, steps=4, save_precision="float")
     with trapped(tiny, {3}, "memory"):
-        events = list(train(tiny, request(photos), dials))
+        events = list(train(tiny, request(photos), config))
         assert tiny.memory_mode == MemoryMode(torch.float32, gradient_checkpointing=True)
     [adjusted] = [event for event in events if isinstance(event, FallbackEvent)]
     assert adjusted.step == 2  # the checkpoint before the step that failed
@@ -128,13 +128,13 @@ def test_out_of_memory_costs_a_memory_mode_and_not_the_training(
     # The same numbers, computed in another way.
     found, expected = (
         lora_file.read(lora_of(events)),
-        lora_file.read(lora_of(train(tiny, request(photos), dials))),
+        lora_file.read(lora_of(train(tiny, request(photos), config))),
     )
     for name, matrices in expected.weights.items():
         assert torch.allclose(found.weights[name].up, matrices.up, rtol=1e-3, atol=1e-6)
 
 
-def test_every_memory_mode_is_tried_before_a_training_fails(
+def test_every_memory_mode_is_tried_before_a_training_fails_for_memory(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
     told: list[WorkerEvent] = []
@@ -178,15 +178,15 @@ def test_gradients_that_are_never_numbers_in_fp16_go_on_in_a_wider_precision(
             output.sample.register_hook(lambda gradient: gradient * float("nan"))
 
     base.unet.register_forward_hook(overflow)
-    dials = replace(quick, steps=24, checkpoint_every_steps=checkpoint_every, checkpoint_every_s=3600)
-    events = list(train(base, request(photos), dials))
+    config = replace(quick, steps=24, checkpoint_every_steps=checkpoint_every, checkpoint_every_s=3600)
+    events = list(train(base, request(photos), config))
     assert [event.step for event in events if isinstance(event, FallbackEvent)] == [0]
     assert base.dtype is torch.float32
     learnt = lora_file.read(lora_of(events)).weights.values()
     assert all(matrices.up.any() for matrices in learnt)
 
 
-def test_one_photo_that_is_no_numbers_in_fp16_is_learnt_in_a_wider_precision(
+def test_photo_whose_latents_overflow_fp16_is_trained_in_a_wider_precision(
     photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
     base = BaseModel.load("tiny")
@@ -232,7 +232,7 @@ def test_a_wider_precision_that_finds_no_room_leaves_the_base_model_whole(
     assert pixels_of(pictures(base, with_())[0]).std() > 1
 
 
-def test_numbers_out_of_bounds_in_full_precision_are_said_in_a_sentence(
+def test_nan_in_full_precision_fails_in_one_sentence(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
     with trapped(tiny, {2}, "NaN"), pytest.raises(BadInput, match="smaller learning rate"):
@@ -241,7 +241,7 @@ def test_numbers_out_of_bounds_in_full_precision_are_said_in_a_sentence(
 
 
 @pytest.mark.parametrize(
-    ("gear", "trouble", "expected"),
+    ("memory_mode", "trouble", "expected"),
     [
         (MemoryMode(torch.float16), memory_modes.NotFinite(), MemoryMode(torch.bfloat16)),
         (
@@ -263,10 +263,10 @@ def test_numbers_out_of_bounds_in_full_precision_are_said_in_a_sentence(
         (MemoryMode(torch.float16, True, True), memory_modes.OutOfMemory(), None),
     ],
 )
-def test_each_compute_error_has_its_own_fallback(
-    gear: MemoryMode, trouble: memory_modes.ComputeError, expected: MemoryMode | None
+def test_each_trouble_has_its_own_way_down(
+    memory_mode: MemoryMode, trouble: memory_modes.ComputeError, expected: MemoryMode | None
 ) -> None:
-    assert memory_modes.fall_back(gear, trouble, torch.bfloat16) == expected
+    assert memory_modes.fall_back(memory_mode, trouble, torch.bfloat16) == expected
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ def test_a_lost_card_is_not_answered_by_a_lower_memory_mode() -> None:
     )
 
 
-def test_prodigy_says_that_it_wants_one_rate(
+def test_prodigy_refuses_two_learning_rates(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
     with pytest.raises(BadInput, match="one learning rate"):
@@ -317,9 +317,9 @@ def test_settings_that_do_not_exist_are_named(
 def test_a_finished_lora_can_be_trained_on(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
-    dials = replace(quick, save_precision="float")
-    first = lora_of(train(tiny, request(photos), dials))
-    task = task_of(photos, replace(dials, steps=1, unet_lr=0.0, text_encoder_lr=0.0), initial_lora=first)
+    config = replace(quick, save_precision="float")
+    first = lora_of(train(tiny, request(photos), config))
+    task = task_of(photos, replace(config, steps=1, unet_lr=0.0, text_encoder_lr=0.0), initial_lora=first)
     assert same_weights(lora_of(train_photos(tiny, task)), first)
 
 
@@ -335,12 +335,12 @@ def test_samples_show_the_same_words_from_the_bare_model_on(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
     shown = (SamplePrompt("sks person", steps=2, width_px=64, height_px=64, seed=4),)
-    dials = replace(quick, steps=4, sample_every_steps=2, sample_prompts=shown, unet_lr=0.05)
-    events = list(train_photos(tiny, task_of(photos, dials)))
+    config = replace(quick, steps=4, sample_every_steps=2, sample_prompts=shown, unet_lr=0.05)
+    events = list(train_photos(tiny, task_of(photos, config)))
     found = [event for event in events if isinstance(event, SampleEvent)]
     assert [sample.step for sample in found] == [0, 2, 4]
     assert len({sample.png for sample in found}) == 3
-    without = list(train_photos(tiny, task_of(photos, replace(dials, sample_every_steps=None))))
+    without = list(train_photos(tiny, task_of(photos, replace(config, sample_every_steps=None))))
     assert same_weights(lora_of(events), lora_of(without))
 
 
@@ -348,8 +348,8 @@ def test_every_step_reports_its_loss_and_rates(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
     reports: list[StepReport] = []
-    dials = replace(quick, steps=4, lr_scheduler="linear", unet_lr=1e-3, text_encoder_lr=1e-4)
-    list(train_photos(tiny, task_of(photos, dials, on_step=reports.append)))
+    config = replace(quick, steps=4, lr_scheduler="linear", unet_lr=1e-3, text_encoder_lr=1e-4)
+    list(train_photos(tiny, task_of(photos, config, on_step=reports.append)))
     assert [report.step for report in reports] == [1, 2, 3, 4]
     assert [round(report.unet_lr, 9) for report in reports] == [1e-3, 7.5e-4, 5e-4, 2.5e-4]
     assert all(report.text_encoder_lr == pytest.approx(report.unet_lr / 10) for report in reports)
@@ -367,6 +367,6 @@ def test_checkpoints_hold_no_pickle(
     assert b"\x80\x04" not in first.data[: 8 + header]
 
 
-def task_of(photos: tuple[bytes, ...], dials: TrainingConfig, **more: Any) -> TrainingTask:
+def task_of(photos: tuple[bytes, ...], config: TrainingConfig, **more: Any) -> TrainingTask:
     shown = tuple(TrainingImage(photo, "sks person") for photo in photos)
-    return TrainingTask(shown, dials, **more)
+    return TrainingTask(shown, config, **more)

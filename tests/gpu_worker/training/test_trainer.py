@@ -67,7 +67,7 @@ def precise(quick: TrainingConfig) -> TrainingConfig:
 
 @pytest.fixture(scope="module")
 def uninterrupted(loaded_tiny: BaseModel, photos: tuple[bytes, ...]) -> bytes:
-    dials = TrainingConfig(
+    config = TrainingConfig(
         steps=3,
         resolution_px=64,
         rank=4,
@@ -76,7 +76,7 @@ def uninterrupted(loaded_tiny: BaseModel, photos: tuple[bytes, ...]) -> bytes:
         checkpoint_every_steps=1,
         save_precision="float",
     )
-    return lora_of(train(loaded_tiny, request(photos), dials))
+    return lora_of(train(loaded_tiny, request(photos), config))
 
 
 def test_the_events_tell_the_whole_story(
@@ -110,8 +110,8 @@ def test_the_file_has_kohyas_modules_and_metadata(
 def test_a_frozen_text_encoder_gets_no_lora(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
-    dials = replace(quick, train_text_encoder=False, steps=2)
-    file = lora_file.read(lora_of(train(tiny, request(photos), dials)))
+    config = replace(quick, train_text_encoder=False, steps=2)
+    file = lora_file.read(lora_of(train(tiny, request(photos), config)))
     assert len(file.weights) == 192
     assert all(name.startswith("lora_unet_") for name in file.weights)
 
@@ -142,12 +142,15 @@ def test_a_killed_training_resumes_bit_for_bit_in_a_fresh_process(
 def test_pictures_drawn_between_two_steps_change_neither_training_nor_picture(
     tiny: BaseModel, photos: tuple[bytes, ...], precise: TrainingConfig, uninterrupted: bytes, with_lora: bool
 ) -> None:
-    asked = GenerateRequest(
+    generate_request = GenerateRequest(
         job_id=8, attempt=1, prompt="sks person", seed=1, steps=3, width_px=64, height_px=64,
         loras=(use(uninterrupted),) if with_lora else (),
     )  # fmt: skip
-    alone = list(generate(GenerationContext(tiny), asked))[-1]
-    training, drawing = train(tiny, request(photos), precise), generate(GenerationContext(tiny), asked)
+    alone = list(generate(GenerationContext(tiny), generate_request))[-1]
+    training, drawing = (
+        train(tiny, request(photos), precise),
+        generate(GenerationContext(tiny), generate_request),
+    )
     trained: list[WorkerEvent] = []
     drawn: list[WorkerEvent] = []
     for event in training:
@@ -187,17 +190,17 @@ def test_two_trainings_in_turn_do_not_disturb_each_other(
     assert same_weights(lora_of(ones), uninterrupted)
 
 
-def one_photo_lesson(base: BaseModel, photo: bytes, dials: TrainingConfig) -> TrainStep:
+def one_photo_lesson(base: BaseModel, photo: bytes, config: TrainingConfig) -> TrainStep:
     return TrainStep(
-        base, dials, LatentDataset(base, (TrainingImage(photo, "sks person"),), dials, LatentCache())
+        base, config, LatentDataset(base, (TrainingImage(photo, "sks person"),), config, LatentCache())
     )
 
 
 def test_a_training_lowers_its_loss(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
-    dials = replace(quick, min_snr_gamma=None)
-    lesson, state = one_photo_lesson(tiny, photos[0], dials), TrainingState(tiny, dials)
+    config = replace(quick, min_snr_gamma=None)
+    lesson, state = one_photo_lesson(tiny, photos[0], config), TrainingState(tiny, config)
 
     def loss() -> float:
         """Measure with the same noise every time."""
@@ -231,28 +234,28 @@ def test_a_checkpoint_of_other_photos_or_settings_is_not_taken_up(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
     data = checkpoint_at(1, train(tiny, request(photos), quick))
-    for others, dials, step in (
+    for others, config, step in (
         (photos, quick, 1),
         (photos[:4], quick, 0),
         (photos, replace(quick, rank=2), 0),
         (photos, replace(quick, steps=9), 1),
     ):
-        running = train(tiny, request(others, data), dials)
-        assert next(running) == StartedEvent(job_id=7, attempt=2, step=step, steps=dials.steps)
+        running = train(tiny, request(others, data), config)
+        assert next(running) == StartedEvent(job_id=7, attempt=2, step=step, steps=config.steps)
         running.close()
 
 
-def test_untrainable_photos_fail_with_one_sentence(
+def test_impossible_training_is_refused_in_one_sentence(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
-    for wrong, dials, sentence in (
+    for wrong, config, sentence in (
         ((), quick, "no photos"),
         ((b"text, not a picture",), quick, "cannot be read as a picture"),
         (photos, replace(quick, resolution_px=100), "multiple of 64"),
         (photos, replace(quick, steps=0), "at least one step"),
     ):
         with pytest.raises(BadInput, match=sentence):
-            list(train(tiny, request(wrong), dials))
+            list(train(tiny, request(wrong), config))
 
 
 def test_captions_and_masks_of_a_request_are_learnt_by(
