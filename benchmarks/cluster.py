@@ -73,7 +73,7 @@ async def _measure_all() -> None:
 
 @asynccontextmanager
 async def local_workers(cards: int) -> AsyncIterator[WorkerPool]:
-    """Give so many workers that are processes here."""
+    """Yield this many workers that are processes of this machine."""
     backends = [ProcessBackend([sys.executable, SLEEPER]) for _ in range(cards)]
     pool = WorkerPool(backends)
     await pool.start()
@@ -84,7 +84,7 @@ async def local_workers(cards: int) -> AsyncIterator[WorkerPool]:
 
 @asynccontextmanager
 async def cluster_workers(cluster: RayCluster) -> AsyncIterator[RayBackend]:
-    """Give the cards of a cluster."""
+    """Yield the GPUs of a cluster."""
     backend = RayBackend(cluster.address, [SLEEPER], cluster.environ, slot_timeout_s=START_TIMEOUT_S)
     await backend.start()
     yield backend

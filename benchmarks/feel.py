@@ -28,13 +28,13 @@ from benchmarks.rows import FigureRow, Goal, format_table
 
 PHOTOS_A_SECOND, WORDS_A_SECOND = 20.0, 2.0
 SEED, FIRST = 6, 1000
-#: What is said and pressed meanwhile.
+#: The commands and buttons that are used meanwhile.
 SAYINGS = ("/help", "/codes", "/queue", "/settings", "/start", "hello", "press")
 SETTLE_S = 120
 
 
 async def measure_load(folder: Path, duration_s: float) -> list[FigureRow]:
-    """Let people come for so long, and give the figures."""
+    """Run the load for a time, and return the figures."""
     senders = range(FIRST, FIRST + int(duration_s * PHOTOS_A_SECOND / 5))
     talkers = range(FIRST * 10, FIRST * 10 + 50)
     async with run_bot(folder, (*senders, *talkers), train_s=0.2, generate_s=0.1) as running_bot:
@@ -64,7 +64,7 @@ async def _send_messages(users: SimulatedUsers, people: Sequence[int], duration_
     start_s, rng = monotonic(), random.Random(SEED)
     for number in range(int(duration_s * WORDS_A_SECOND)):
         await sleep_until(start_s + number / WORDS_A_SECOND)
-        # One after another: nobody writes twice within seconds, which Telegram's limits would slow down.
+        # People take turns: two messages of one person within seconds would meet Telegram's limits.
         person, action = people[number % len(people)], rng.choice(SAYINGS)
         if action == "press":
             users.press_button(person, "codes")

@@ -21,7 +21,7 @@ class FigureSpec:
     measure: Callable[[RunCache], Measurement]
 
     def measure_row(self, run_cache: RunCache) -> FigureRow:
-        """Measure it; a failure becomes a row that says why there is no figure."""
+        """Measure the figure; a failure becomes a row with its reason."""
         try:
             measurement = self.measure(run_cache)
         except NotMeasured as error:

@@ -179,7 +179,7 @@ FIGURES = (
     make_figure(
         "fp16-on-cpu", "tensors in fp16 when nothing is asked for", "tensors", "<= 0", _count_fp16_tensors
     ),
-    # What sd-scripts reached on two quiet cores, so that a step can be judged without it.
+    # The figures of sd-scripts on two quiet cores, so that a step can be compared without it.
     make_figure(
         "speed-share-fp32",
         "share of the machine's matrix speed",

@@ -84,7 +84,7 @@ async def _decode_two(decoder: SandboxedPhotoDecoder, photo: bytes) -> None:
 
 
 def make_phone_photo() -> bytes:
-    """Give a photo as large as a phone's."""
+    """Return a photo as large as a phone's."""
     image = Image.open(io.BytesIO(good_set(512)[0])).convert("RGB").resize((SIDE_PX, SIDE_PX))
     # A camera's grain makes the file as large as a real one.
     grain = Image.effect_noise((SIDE_PX, SIDE_PX), 12).convert("RGB")

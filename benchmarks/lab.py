@@ -37,7 +37,7 @@ class ProcessLab:
 
     @property
     def has_card(self) -> bool:
-        """Say whether torch sees a CUDA card."""
+        """Return whether torch sees a CUDA GPU."""
         return bool(self.machine.card)
 
     def gflops(self, precision: str) -> float:
@@ -50,7 +50,7 @@ class ProcessLab:
         return parse_training(process.read_json(), process.spawned_at)
 
     def peer(self, flags: str, launcher: bool = False, on_card: bool = False) -> PeerRun:
-        """Let the peer train."""
+        """Run a training of the peer."""
         peer = Peer.from_environ(self.environ)
         steps = _CARD_STEPS if on_card else self.steps
         data = write_photo_folder(self.bench_dir, self.side_px)
@@ -65,7 +65,7 @@ class ProcessLab:
         return WorkerRun(**{key: _to_tuple(value) for key, value in figures.items()})
 
     def choice(self) -> PrecisionChoice:
-        """Load the model without saying a precision."""
+        """Load the model with the default precision."""
         figures = self._probe("choice").read_json()
         return PrecisionChoice(figures["precision"], figures["reason"], figures["fp16_tensors"])
 
@@ -109,7 +109,7 @@ class ProcessLab:
 
 
 def parse_training(figures: dict[str, Any], spawned_at: float) -> TrainingRun:
-    """Work out a training's figures from what the probe told; NotMeasured when there are too few steps."""
+    """Return a training's figures from the probe's output; NotMeasured if there are too few steps."""
     ends = figures["step_ends"]
     if len(ends) < 2:
         raise NotMeasured("the training told of fewer than two steps")

@@ -1,4 +1,4 @@
-"""Does the likeness say what it should? On drawn people with known identity and the base model `drawn`.
+"""Measure how well the likeness score ranks pictures, on drawn people of known identity.
 
     python -m benchmarks.likeness pairs        # the right subject's LoRA above another's: 100 pairs
     python -m benchmarks.likeness checkpoints  # the better of two states made different on purpose: 20 pairs
@@ -33,7 +33,7 @@ PEOPLE = 20
 #: The same people as `benchmarks/small_base/__main__.py` has, so that their LoRAs are trained once.
 FIRST_PERSON = drawn.UNSEEN_SEED + 50_000
 OTHERS = 5
-#: Of 250: too few to have learnt somebody.
+#: Of 250 steps: too few to learn a person.
 FEW_STEPS = 25
 SETS = 100
 #: What a candidate draws (bot/jobs/requests.py).
@@ -57,7 +57,7 @@ class LikenessContext:
         return drawn.sample_photos(FIRST_PERSON + person)
 
     def embed(self, pictures: Sequence[bytes]) -> Numbers:
-        """Tell who is in pictures."""
+        """Return the identity embeddings of pictures."""
         embeddings: Numbers = self.identity_model.embed(pictures).tolist()
         return embeddings
 
@@ -75,11 +75,11 @@ class LikenessContext:
         return path.read_bytes()
 
     def embed_candidate(self, file: bytes) -> Numbers:
-        """Tell who is in the pictures of a candidate."""
+        """Return the identity embeddings of a candidate's pictures."""
         return self.embed(measures.generate_pictures(self.base, PROMPTS, file, FIRST_SEED))
 
     def score(self, person: int, pictures: Numbers) -> float:
-        """Say what a candidate is worth to a person, by what the product says."""
+        """Return the likeness score of a candidate, as the product computes it."""
         candidate_score = likeness.score_candidate(
             0, self.embed(self.sample_photos(person)), pictures, 0, likeness.drawing_similarity
         )
@@ -121,7 +121,7 @@ def compare_checkpoints(context: LikenessContext) -> bool:
 
 
 def find_planted_photos(context: LikenessContext) -> bool:
-    """Whether somebody else's photo among five is found, and none where there is none."""
+    """Whether another person's photo among five is detected, and none where there is none."""
     rng, found_count, quiet_count = random.Random(8), 0, 0
     for number in range(SETS):
         photos = context.sample_photos(1000 + number)

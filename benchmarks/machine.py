@@ -41,7 +41,7 @@ class Machine:
 
     @property
     def is_busy(self) -> bool:
-        """Say whether somebody else was at work."""
+        """Return whether other programs were running."""
         return self.load > 0.5
 
     def as_json(self) -> dict[str, Any]:

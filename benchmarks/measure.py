@@ -26,7 +26,7 @@ GIB = 2**30
 
 
 class NotMeasured(Exception):
-    """This figure cannot be had here; the message says why."""
+    """A figure cannot be measured here; the message has the reason."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _environ(extra: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def _read_tail(stream: IO[bytes], on_text: Callable[[str], None] | None) -> str:
-    """Read to the end; keep only the tail, which says what went wrong."""
+    """Read to the end; return the tail, which has the error."""
     tail = ""
     while chunk := os.read(stream.fileno(), 65536):
         text = chunk.decode("utf-8", "replace")
@@ -113,7 +113,7 @@ def _read_tail(stream: IO[bytes], on_text: Callable[[str], None] | None) -> str:
 
 
 def last_line(text: str) -> str:
-    """Return the last line that says something; a progress bar draws over its own line."""
+    """Return the last line that is not empty; a progress bar overwrites its own line."""
     lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
     return lines[-1] if lines else "without a word"
 
@@ -176,7 +176,7 @@ def _track_memory(process: subprocess.Popen[bytes]) -> Iterator[_PeakMemory]:
 
 
 def peak_bytes(pid: int) -> int:
-    """Return the largest resident set a process has had so far; 0 where the system does not say."""
+    """Return the peak resident memory of a process in bytes; 0 where the system has no figure."""
     try:
         status = Path(f"/proc/{pid}/status").read_text("utf-8")
     except OSError:  # it has just ended, or this is no Linux
@@ -188,7 +188,7 @@ def peak_bytes(pid: int) -> int:
 
 
 def gaps(times: Sequence[float]) -> tuple[float, ...]:
-    """Return the times between moments that follow each other."""
+    """Return the differences of consecutive times, in seconds."""
     return tuple(end - start for start, end in pairwise(times))
 
 

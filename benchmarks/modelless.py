@@ -30,11 +30,11 @@ class ModellessEngine:
         """There is nothing to encode."""
 
     def forget(self, photo_hashes: tuple[str, ...]) -> None:
-        """Nothing was kept."""
+        """Do nothing: nothing is cached."""
 
 
 def make_lora_file(content: bytes) -> bytes:
-    """Make of bytes what counts as a LoRA file as far as the front end can tell; they are its end."""
+    """Return a file that the front end accepts as a LoRA, ending with these bytes."""
     tensors = {"words": {"dtype": "U8", "shape": [len(content)], "data_offsets": [0, len(content)]}}
     header = json.dumps(tensors).encode()
     return len(header).to_bytes(8, "little") + header + content

@@ -21,7 +21,7 @@ from benchmarks.runs import (
 T = TypeVar("T")
 Duel = tuple[list[TrainingRun], list[PeerRun]]
 
-#: How the peer is told a precision; `default` is what it does when it is told nothing.
+#: The peer's flags for a precision; `default` has none.
 PEER_FLAGS = {"fp32": "--sdpa", "bf16": "--sdpa --mixed_precision bf16", "default": ""}
 
 

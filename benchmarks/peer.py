@@ -46,7 +46,7 @@ class PeerWork:
     """What the peer trains, and for how long."""
 
     model: Path
-    data: Path  #: folder of `<repeats>_<words>` folders
+    data: Path  #: folder of `<repeats>_<caption>` folders
     side_px: int
     steps: int
 
@@ -71,7 +71,7 @@ class Peer:
     def train(
         self, work: PeerWork, flags: str, launcher: bool = False, environ: Mapping[str, str] | None = None
     ) -> PeerRun:
-        """Train for some steps; NotMeasured with the peer's last words when it fails."""
+        """Train for some steps; NotMeasured with the peer's last lines if it fails."""
         progress_bar = ProgressBarReader()
         with tempfile.TemporaryDirectory() as output:
             process = measure.run(

@@ -10,7 +10,7 @@ from benchmarks.measure import GIB, Measurement, NotMeasured, spread
 from benchmarks.notebook import RunCache
 from gpu_worker.generation.config import SamplingConfig
 
-#: Denoising steps of a picture where nobody says otherwise.
+#: Default denoising steps of a picture.
 DEFAULT_STEPS = SamplingConfig().steps
 
 

@@ -50,7 +50,7 @@ def bars(name: str, values: Sequence[tuple[str, float]]) -> str:
 def _scale(
     values: Sequence[float], first: float, last: float, zero_power: int = 0
 ) -> Callable[[float], float]:
-    """Say where a value is between two places, by its logarithm."""
+    """Return the position of a value between two positions, on a logarithmic scale."""
     low = math.floor(math.log10(min(values))) - zero_power
     high = max(math.ceil(math.log10(max(values))), low + 1)
 

@@ -84,18 +84,18 @@ class RayCluster:
         return self._start("node", "--address", head, "--num-gpus=1", *arguments, prefix=prefix)
 
     def find_node(self, pid: int) -> subprocess.Popen[bytes]:
-        """Give the node that a process belongs to; LookupError if it is none's."""
+        """Return the node that a process belongs to; LookupError if it is none's."""
         for node in self._started:
             if node.poll() is None and pid in _children(node.pid):
                 return node
         raise LookupError(f"process {pid} is on no node")
 
     def read_log(self, node: subprocess.Popen[bytes]) -> str:
-        """Give what a node has said so far."""
+        """Return what a node has said so far."""
         return self._logs[node.pid].read_text()
 
     def listening_ports(self) -> set[int]:
-        """Give the ports at which the head's processes listen to other machines."""
+        """Return the ports at which the head's processes listen to other machines."""
         connections = [
             connection
             for pid in [*_children(self.head.pid), self.head.pid]
@@ -148,7 +148,7 @@ class RayCluster:
 
 @contextmanager
 def running_cluster(head_lost_timeout_s: int = HEAD_LOST_TIMEOUT_S) -> Iterator[RayCluster]:
-    """Give a cluster with its head alone."""
+    """Return a cluster with its head alone."""
     # Ray's sockets need short paths.
     with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as folder:
         cluster = RayCluster(Path(folder), head_lost_timeout_s)

@@ -1,4 +1,4 @@
-"""What a benchmark says: one figure, its goal, and whether the goal holds. Nothing is measured here."""
+"""The rows of a benchmark: a figure, its goal, and whether the goal holds. Nothing is measured here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class GoalVerdict(Enum):
 
     HOLDS = "holds"  #: the goal is met
     SHORT = "short"  #: it is missed
-    NOT_MEASURED = "not-measured"  #: it cannot be said here; the row's note says why
+    NOT_MEASURED = "not-measured"  #: not possible here; the row's note has the reason
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Goal:
         raise ValueError(f"{text!r} is no goal: it begins with none of {', '.join(_RELATIONS)}")
 
     def is_met_by(self, value: float) -> bool:
-        """Say whether a figure satisfies it; what is not a number never does."""
+        """Return whether a figure meets the goal; NaN never does."""
         return bool(_RELATIONS[self.relation](value, self.bound))
 
     def __str__(self) -> str:
@@ -56,7 +56,7 @@ class FigureRow:
 
     @property
     def verdict(self) -> GoalVerdict:
-        """Judge the figure, unrounded."""
+        """Compare the figure, unrounded, with the goal."""
         if self.value is None:
             return GoalVerdict.NOT_MEASURED
         return GoalVerdict.HOLDS if self.goal.is_met_by(self.value) else GoalVerdict.SHORT

@@ -1,4 +1,4 @@
-"""What single runs give, and who does them. The real one is `benchmarks/lab.py`; tests use a small one."""
+"""Results of single runs, and the protocol of a lab; `benchmarks/lab.py` is the real one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class TrainingRun:
 
     precision: str  #: of the weights at the end: `float32`, `bfloat16`, `float16`
     start_s: float  #: from the start of the process to the end of the first step
-    steps_s: tuple[float, ...]  #: each later step, without what was said or saved after the one before
-    told_s: float  #: between a step's end and the moment its progress is sent, median
+    steps_s: tuple[float, ...]  #: each later step, without the events and checkpoints after the step before
+    told_s: float  #: from a step's end until its progress is sent, median
     checkpoint_s: float  #: making one checkpoint and sending it
     checkpoint_bytes: int
     peak_bytes: int  #: of the process
@@ -90,7 +90,7 @@ class Lab(Protocol):
 
     @property
     def has_card(self) -> bool:
-        """Say whether there is a CUDA card."""
+        """Return whether there is a CUDA GPU."""
 
     @property
     def side_px(self) -> int:
@@ -100,7 +100,7 @@ class Lab(Protocol):
         """Train on the CPU in `fp32`, `bf16` or by `default`."""
 
     def peer(self, flags: str, launcher: bool = False, on_card: bool = False) -> PeerRun:
-        """Let the peer train with these flags, through `accelerate launch` if asked and there."""
+        """Run a training of the peer with these flags, through `accelerate launch` if asked for."""
 
     def worker(self, only_ready: bool) -> WorkerRun:
         """Start a worker on the CPU; train with it unless it is only to get ready."""

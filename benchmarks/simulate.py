@@ -55,7 +55,7 @@ class SimulatedDay:
 
 
 def draw_arrivals(load: DailyLoad, seed: int) -> list[tuple[float, float]]:
-    """Draw a day of jobs, (when it comes, what it takes), in seconds and in order; evenings are busier."""
+    """Return a random day of jobs as (arrival, duration) in seconds, sorted; evenings are busier."""
     rng = random.Random(seed)
     jobs: list[tuple[float, float]] = []
     for jobs_per_person, duration_s in (
@@ -69,7 +69,7 @@ def draw_arrivals(load: DailyLoad, seed: int) -> list[tuple[float, float]]:
 
 
 def simulate_waits_s(jobs: list[tuple[float, float]], cards: int) -> list[float]:
-    """Give what each job waits, first come first served, each alone on its card. In seconds, as they came."""
+    """Return the waiting time of each job in seconds: first come, first served, one job per GPU."""
     free_at_s = [0.0] * cards
     waits = []
     for arrived_at_s, duration_s in jobs:
@@ -80,7 +80,7 @@ def simulate_waits_s(jobs: list[tuple[float, float]], cards: int) -> list[float]
 
 
 def has_enough_cards(jobs: list[tuple[float, float]], cards: int, limit_s: float) -> bool:
-    """Say whether 95 of 100 jobs wait less than `limit_s`; a day that cannot is not played to its end."""
+    """Return whether 95 % of the jobs wait less than `limit_s`; stops as soon as they cannot."""
     free_at_s = [0.0] * cards
     late_allowed = len(jobs) - math.ceil(0.95 * len(jobs))
     heapreplace = heapq.heapreplace
@@ -98,12 +98,12 @@ def has_enough_cards(jobs: list[tuple[float, float]], cards: int, limit_s: float
 
 
 def p95(values: Sequence[float]) -> float:
-    """Give the value that 95 of 100 do not exceed; 0 of none."""
+    """Return the 95th percentile; 0 for no values."""
     return percentile(values, 95)
 
 
 def find_card_count(jobs: list[tuple[float, float]], limit_s: float) -> int:
-    """Give the fewest cards with which the 95th percentile of waiting stays under `limit_s`."""
+    """Return the smallest number of GPUs with a 95th percentile of waiting below `limit_s`."""
     # With fewer than the mean of the day needs, the line only grows; with the busiest hour's there is none.
     mean_cards = sum(duration_s for _, duration_s in jobs) / DAY_S
     too_few, sufficient = max(0, int(mean_cards * 0.9) - 1), max(1, math.ceil(mean_cards))
@@ -154,7 +154,7 @@ def main() -> None:
             )
             print(_format_row(rows[-1]), flush=True)
     demand = limits.DailyDemand(*per_person, args.train_s, args.generate_s)
-    # Cards grow as people do, so the largest day tells of every other.
+    # GPUs grow with people, so the largest day bounds every other.
     bottlenecks = limits.list_bottlenecks(demand, rows[-1].cards / rows[-1].people, 1 + DAILY_SWING)
     print("\n| part | its limit | people a day |\n| --- | --- | ---: |")
     for bottleneck in bottlenecks:

@@ -1,4 +1,4 @@
-"""The work that every figure is of: photos of a drawn person, so nobody's face is needed. Torch-free."""
+"""The photos that every figure is measured with: of a drawn person. Torch-free."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def sample_person_photos(side_px: int, person: int = 1) -> list[bytes]:
 
 
 def write_photo_folder(folder: Path, side_px: int) -> Path:
-    """Write the photos as sd-scripts wants them, `<repeats>_<words>`; return the folder to train on."""
+    """Write the photos in a `<repeats>_<caption>` folder; return the folder to train on."""
     data = folder / f"photos-{side_px}"
     subset = data / f"{REPEATS}_{CAPTION}"
     subset.mkdir(parents=True, exist_ok=True)

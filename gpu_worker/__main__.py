@@ -47,7 +47,7 @@ def main() -> int:
     workspace.remove_stale_workspaces(workspace.workspaces_root())
 
     def create_engine() -> Engine:
-        from gpu_worker.serve.engine import TorchEngine  # seconds to import: after `Ready` was said
+        from gpu_worker.serve.engine import TorchEngine  # seconds to import: after ReadyMessage is sent
 
         return TorchEngine(args.base_model, args.train_steps, _create_sd_scripts_trainer(args))
 
@@ -60,7 +60,9 @@ def main() -> int:
 def _create_sd_scripts_trainer(args: argparse.Namespace) -> SdScriptsTrainer | None:
     if args.trainer != "sd-scripts":
         return None
-    from gpu_worker.kohya.external.trainer import SdScriptsTrainer  # imports torch: after `Ready` was said
+    from gpu_worker.kohya.external.trainer import (
+        SdScriptsTrainer,
+    )  # imports torch: after ReadyMessage is sent
 
     checkout_dir = args.sd_scripts_dir.absolute()
     return SdScriptsTrainer(checkout_dir, args.sd_scripts_python, args.base_model, args.train_steps)

@@ -1,8 +1,8 @@
 """The protocol of bot and worker: typed, versioned messages in length-prefixed frames. Torch-free.
 
 A frame is a big-endian u32 length and that many bytes of msgpack; bytes travel as they are. The first
-message of a worker is `Ready`; the bot refuses another `version`. Each job message names `job_id` and
-`attempt`, so that an answer to an older attempt can be told apart.
+message of a worker is ReadyMessage; the bot refuses another `version`. Each message of a job has `job_id`
+and `attempt`, so that events of an older attempt are recognised.
 """
 
 from __future__ import annotations

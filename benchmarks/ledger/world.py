@@ -54,21 +54,21 @@ class RandomRecords:
         return JobId(self.rng.randint(1, self.size.jobs))
 
     def next_number(self) -> int:
-        """Give a number that nobody had."""
+        """Return a number that nobody had."""
         return next(self._counter)
 
     def new_photo(self) -> NewPhoto:
-        """Give a photo that nobody sent."""
+        """Return a photo that nobody sent."""
         return NewPhoto(f"new{self.next_number()}", self.rng.randbytes(30_000))
 
     async def create_account(self) -> AccountId:
-        """Give somebody who has nothing yet."""
+        """Return somebody who has nothing yet."""
         return await self.database.accounts.get_or_create(
             Identity(Platform.TELEGRAM, f"new{self.next_number()}")
         )
 
     async def create_photo_set(self, photos: int = 4) -> AccountId:
-        """Give somebody who has sent so many photos."""
+        """Return somebody who has sent so many photos."""
         account = await self.create_account()
         await self.database.photos.add_photos(
             account, [self.new_photo() for _ in range(photos)], chat_address(account), None
@@ -88,33 +88,33 @@ class RandomRecords:
         return job
 
     async def start_job(self, kind: JobKind) -> Job:
-        """Have a job begin; as many wait as before."""
+        """Start a job, and queue another one in its place."""
         await self.queue_job(kind)
         job = await self.database.jobs.claim_next(kind)
         assert job is not None  # noqa: S101 - one has just been queued
         return job
 
     async def start_attempt(self, kind: JobKind = JobKind.GENERATE) -> tuple[JobId, int]:
-        """Have a job begin; gives what its writes are fenced by."""
+        """Start a job; return the attempt that fences its writes."""
         job = await self.start_job(kind)
         return job.id, job.attempt
 
 
 def identity_of(account: int) -> Identity:
-    """Give who an account is."""
+    """Return who an account is."""
     return Identity(Platform.TELEGRAM, str(account))
 
 
 def chat_address(account: int) -> ChatAddress:
-    """Give where an account writes from."""
+    """Return where an account writes from."""
     return ChatAddress(Platform.TELEGRAM, str(account), str(account))
 
 
 def first_code(account: int) -> LoraCode:
-    """Give the first LoraCode of an account."""
+    """Return the first LoraCode of an account."""
     return LoraCode(f"{account:08d}")
 
 
 def requester(account: int) -> Requester:
-    """Give somebody who asks."""
+    """Return somebody who asks."""
     return Requester(AccountId(account), "Anna", chat_address(account))

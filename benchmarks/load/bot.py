@@ -1,7 +1,7 @@
 """The front end as the program runs it, on a Telegram of ours, watched from inside.
 
 Arguments: API's URL, data folder, journal, seconds of a training, seconds of a picture. Everything is the
-program's own but the worker. Each second a line of `Look` goes into the journal.
+program's own but the worker. Each second a line of LoopSample goes into the journal.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class SimulatedUsers:
     _files: list[str] = field(default_factory=list)
 
     def add_photos(self, pictures: Sequence[bytes]) -> None:
-        """Let people have photos."""
+        """Set the photos that people send."""
         for number, data in enumerate(pictures):
             self.server.files[f"{number}.jpg"] = data
         self._files = list(self.server.files)

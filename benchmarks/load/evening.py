@@ -28,7 +28,7 @@ class ArrivalRates:
 
     @classmethod
     def from_load(cls, load_factor: float) -> ArrivalRates:
-        """Give so many times the normal load."""
+        """Return so many times the normal load."""
         people_per_s = PEOPLE_PER_DAY * (1 + DAILY_SWING) / DAY_S * load_factor
         return cls(people_per_s * TRAININGS_PER_PERSON, people_per_s * PICTURES_PER_PERSON)
 
@@ -36,7 +36,7 @@ class ArrivalRates:
 async def run_evening(
     users: SimulatedUsers, people: range, rates: ArrivalRates, duration_s: float, seed: int
 ) -> None:
-    """Let people come for so long."""
+    """Run the load for a time."""
     start_s = monotonic()
 
     def draw_times(rate: float, number: int) -> Iterator[float]:

@@ -15,7 +15,7 @@ class RateWindow:
     _times_s: deque[float] = field(default_factory=deque)
 
     def wait_s(self, weight: int, now_s: float) -> float:
-        """Give the time after which so many more would fit; 0: now."""
+        """Return the time after which so many more would fit; 0: now."""
         while self._times_s and self._times_s[0] <= now_s - self.period_s:
             self._times_s.popleft()
         missing = min(len(self._times_s), len(self._times_s) + weight - self.count)

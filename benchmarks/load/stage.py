@@ -35,11 +35,11 @@ class RunningBot:
 
     @property
     def data_dir(self) -> Path:
-        """Give the bot's data folder."""
+        """Return the bot's data folder."""
         return self.folder / "data"
 
     def read_samples(self) -> list[LoopSample]:
-        """Give what the bot said of itself so far."""
+        """Return what the bot said of itself so far."""
         return watch.read_samples(self.folder / "journal")
 
 

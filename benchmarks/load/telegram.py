@@ -40,7 +40,7 @@ class PendingRequest:
 
     @property
     def response_time_s(self) -> float:
-        """Give the time from its being handed over, and the pause, to the first answer; inf: none came."""
+        """Return the time from its being handed over, and the pause, to the first answer; inf: none came."""
         if self.answered_at_s is None or self.delivered_at_s is None:
             return math.inf
         return self.answered_at_s - self.delivered_at_s - self.pause_s
@@ -58,12 +58,12 @@ class SentMessage:
 
     @property
     def is_ready(self) -> bool:
-        """Tell whether it says that a training is ready."""
+        """Return whether it says that a training is ready."""
         return "is ready" in self.text and self.method.startswith("send")
 
     @property
     def is_card(self) -> bool:
-        """Tell whether it edits a progress card, or turns it into what it was for."""
+        """Return whether it edits a progress card, or turns it into what it was for."""
         is_edit = self.method.startswith("edit")
         return is_edit and (
             not self.buttons or any(re.match("cancel:|again:", action) for action in self.buttons)
@@ -100,7 +100,7 @@ class LoadServer:
     # --- people ----------------------------------------------------------------------------------------
 
     def queue_update(self, update: Mapping[str, Any], request: PendingRequest | None = None) -> None:
-        """Have an update handed over; `ask` is what it is the last of."""
+        """Queue an update for the bot; `request` is the one that it completes."""
         number = next(self._numbers)
         self._updates[number] = (json.dumps({"update_id": number, **update}), request)
         self._update_event.set()
@@ -116,7 +116,7 @@ class LoadServer:
         return request
 
     def next_number(self) -> int:
-        """Give a number that nothing else has."""
+        """Return a number that nothing else has."""
         return next(self._numbers)
 
     # --- the bot ---------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def read_samples(journal: Path) -> list[LoopSample]:
 
 
 def median_slope(times_s: Sequence[float], values: Sequence[float]) -> float:
-    """Give the change a second by Theil and Sen: the median slope of pairs, which few peaks do not move."""
+    """Return the change a second by Theil and Sen: the median slope of pairs, which few peaks do not move."""
     points = list(zip(times_s, values, strict=True))
     step = max(1, len(points) // 300)  # 45,000 pairs are plenty
     pairs = combinations(points[::step], 2)

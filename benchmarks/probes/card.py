@@ -30,7 +30,7 @@ class StepProfiler:
         self.profile = profile(activities=[ProfilerActivity.CUDA])
 
     def on_step(self, report: StepReport) -> None:
-        """Called after every step; on a card it tells of the one before, so that nothing waits."""
+        """Called after every step; on a GPU the report is of the step before, so that nothing waits."""
         if len(self.step_ends) < self._first_profiled:
             self.step_ends.append(time.monotonic())
         if report.step == self._first_profiled:
@@ -65,7 +65,7 @@ def idle_percent(spans: Iterable[tuple[float, float]]) -> float:
 
 
 def main() -> None:
-    """Train, watch, tell."""
+    """Train, sample the GPU's load, and print the result."""
     args = parse_arguments()
     base = BaseModel.load(str(args.model), DTYPES[args.precision])
     profiler = StepProfiler(args.steps)

@@ -1,4 +1,4 @@
-"""Which precision the program chooses by itself here, without being told."""
+"""Print the precision that the worker chooses here by default."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import GenerateRequest
 
 PROMPT = "sks person as an astronaut on the moon"
-#: Of two steps each; who goes first changes, so that no one has the quiet moments of the machine.
+#: Of two steps each; the first one alternates, so that load of the machine affects both alike.
 ROUNDS = 4
 
 

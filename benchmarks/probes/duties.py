@@ -20,7 +20,7 @@ from gpu_worker.training.trainer import train_photos
 
 
 def main() -> None:
-    """Load, train if asked, draw beside it if asked, and tell the peak."""
+    """Load, train and generate as asked for, and print the peak memory."""
     parser = argparse.ArgumentParser()
     parser.add_argument("model", type=Path)
     parser.add_argument("duty", choices=["load", "train", "both"])

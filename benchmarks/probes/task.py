@@ -22,7 +22,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "default": None}
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read what a probe is told."""
+    """Parse the command line of a probe."""
     parser = argparse.ArgumentParser()
     parser.add_argument("model", type=Path)
     parser.add_argument("--precision", choices=list(DTYPES), default="default")
@@ -32,7 +32,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def random_lora(base: BaseModel, seed: int = 0) -> dict[str, LoraWeights]:
-    """Return a LoRA of random numbers for all modules: how long it takes does not depend on what it says."""
+    """Return a LoRA of random weights for all modules; times do not depend on its values."""
     generator = torch.Generator().manual_seed(seed)
     fresh_weights = init_lora_weights(
         (*base.unet_targets, *base.text_encoder_targets), RANK, RANK / 2, generator

@@ -19,7 +19,7 @@ from gpu_worker.training.trainer import StepReport, train_photos
 
 @dataclass
 class TrainingTimings:
-    """What is told; times are on the monotonic clock, which is the same in the parent process."""
+    """The result; times are of the monotonic clock, which the parent process shares."""
 
     precision: str = ""
     device: str = ""
@@ -27,7 +27,7 @@ class TrainingTimings:
     step_ends: list[float] = field(default_factory=list)
     #: Encoding photos within each step: ours are encoded when a step first needs them, the peer's before all.
     encode_s: list[float] = field(default_factory=list)
-    #: Between each step's end and the moment its progress has been sent.
+    #: From each step's end until its progress was sent.
     told_s: list[float] = field(default_factory=list)
     #: Making a checkpoint and sending it, and the step it came after.
     checkpoint_s: float = 0.0
@@ -51,13 +51,13 @@ class TimedCache(LatentCache):
         return latents
 
     def put(self, key: LatentKey, distribution: LatentDistribution) -> None:
-        """Keep, and count the time since somebody looked."""
+        """Record a step and its time."""
         self.spent_s += time.monotonic() - self._missed_at
         super().put(key, distribution)
 
 
 class Pipe:
-    """A pipe with somebody who reads at its other end, as between worker and bot."""
+    """A pipe with a reader thread, as between worker and bot."""
 
     def __init__(self) -> None:
         read_fd, write_fd = os.pipe()
@@ -90,7 +90,7 @@ def main() -> None:
     record.loaded_at = time.monotonic()
     events = train_photos(base, make_training_task(args.side, args.steps, on_step), cache)
     requested_at = record.loaded_at
-    # As the worker does, nothing told is held on to: a checkpoint is large.
+    # As in the worker, no event is kept: a checkpoint is large.
     while (event := next(events, None)) is not None:
         _record_event(event, record, pipe, requested_at)
         del event

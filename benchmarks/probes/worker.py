@@ -38,7 +38,7 @@ from gpu_worker.protocol import (
 
 @dataclass
 class WorkerTimings:
-    """What is told, in seconds."""
+    """The result, in seconds."""
 
     said_ready_s: float = 0.0  #: from the start to the first frame
     ready_s: float = 0.0  #: from the start until the base model is loaded
@@ -51,11 +51,11 @@ class WorkerTimings:
 
 
 class WorkerTimeout(Exception):
-    """The worker ended, or said for too long nothing that was waited for."""
+    """The worker ended, or did not send an expected message in time."""
 
 
 class WorkerClient:
-    """A worker process and what it says, with the moment it arrived."""
+    """A worker process and its messages with their times of arrival."""
 
     def __init__(self, process: subprocess.Popen[bytes], timeout_s: float) -> None:
         assert process.stdin is not None and process.stdout is not None  # noqa: S101 - asked for as pipes
@@ -146,7 +146,7 @@ def time_training(worker: WorkerClient, request: TrainRequest) -> tuple[float, l
 
 
 def main() -> None:
-    """Start a worker, measure, and tell."""
+    """Start a worker, measure, and print the result."""
     parser = argparse.ArgumentParser()
     parser.add_argument("model", type=Path)
     parser.add_argument("--steps", type=int, default=3)

@@ -1,4 +1,4 @@
-"""Say in numbers what the small base model can do, and what a LoRA on it learns.
+"""Measure what the small base model can draw, and what a LoRA on it learns.
 
     python -m benchmarks.small_base quality
     python -m benchmarks.small_base learning --loras /tmp/loras
@@ -97,7 +97,7 @@ def main() -> int:
 
 
 def evaluate_quality(context: EvaluationContext) -> bool:
-    """How often pictures show what their caption says."""
+    """How often pictures show the attributes of their caption."""
     quality_shares = measures.measure_caption_accuracy(
         context.base, context.identity_model, QUALITY_SEED, context.count
     )
@@ -141,7 +141,7 @@ def evaluate_learning(context: EvaluationContext) -> bool:
 
 
 def evaluate_triggers(context: EvaluationContext) -> bool:
-    """Whether, in one LoRA of two people, the trigger says who is drawn."""
+    """Whether, in one LoRA of two people, the trigger selects the person."""
     return report_result("learning-by-the-trigger", measure_trigger_accuracy(context, "two"), 0.95)
 
 

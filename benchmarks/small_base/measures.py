@@ -1,4 +1,4 @@
-"""Has it learnt? Pictures of the small base model, with and without a LoRA, judged by number."""
+"""Measure pictures of the small base model, with and without a LoRA."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def train_lora(
     seed: int = 0,
     captions: Sequence[str] = (),
 ) -> bytes:
-    """Train a LoRA with the product's own trainer and, unless told otherwise, its own settings.
+    """Train a LoRA with the product's own trainer and, by default, its own settings.
 
     `captions`, one a photo, are the trigger alone where there are none.
     """
@@ -101,7 +101,7 @@ def build_place_prompts(trigger: str = TRIGGER) -> list[str]:
 
 @dataclass(frozen=True)
 class CaptionAccuracy:
-    """How often pictures of the bare base model show what their caption says."""
+    """How often pictures of the base model without a LoRA show the attributes of their caption."""
 
     place: HitRate
     shirt: HitRate

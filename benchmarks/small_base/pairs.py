@@ -1,4 +1,4 @@
-"""Does the trigger say who it is? One LoRA of two people, whose captions differ in their token alone.
+"""Measure whether the trigger selects the person in one LoRA of two, whose captions differ only in it.
 
 A LoRA of one person draws that person whatever its captions say: a missing trigger cannot be seen there. Of
 two people only the words can say which one is meant.
@@ -25,10 +25,10 @@ from gpu_worker.training.config import TrainingConfig
 
 #: What the captions of the first and of the second person begin with.
 TOKENS = (TOKEN, "ohwx")
-#: What they begin with where a job has the words of another one.
+#: Other trigger words for the two, as another job would have.
 OTHER_TOKENS = ("zxq", "brn")
-#: The tokens say nothing at first, and all that tells the two apart is in them: ten times the usual rate. At
-#: the usual one the LoRA learns by heart who was seen where, for some pairs (docs/small-base.md).
+#: Ten times the usual rate: the tokens have no meaning at first, and only they distinguish the two people. At
+#: the usual rate some LoRAs learn which person was seen in which place instead (docs/small-base.md).
 TEXT_ENCODER_LR = 5e-3
 
 
@@ -43,7 +43,7 @@ def draw_pair_photos(people: tuple[int, int]) -> tuple[list[bytes], list[bytes]]
 
 
 def build_pair_captions(people: tuple[int, int], tokens: tuple[str, str] = TOKENS) -> tuple[str, ...]:
-    """Say of each of their photos who is on it and where: what is not said would have to be guessed."""
+    """Return the caption of each photo: person and place, so that neither has to be inferred."""
     return tuple(
         f"{token} {CLASS_WORD} {drawn.PLACES[place]}".strip()
         for token in tokens
@@ -52,7 +52,7 @@ def build_pair_captions(people: tuple[int, int], tokens: tuple[str, str] = TOKEN
 
 
 def default_pair_config(base: BaseModel) -> TrainingConfig:
-    """Return the product's settings, with words that learn faster, and without what comes out on the way."""
+    """Return the product's settings with a higher text encoder rate, and without samples and candidates."""
     return replace(default_config(base), text_encoder_lr=TEXT_ENCODER_LR, candidate_every_steps=None)
 
 

@@ -14,24 +14,24 @@ from typing import IO
 from gpu_worker.protocol import frame_length
 
 _PR_SET_PDEATHSIG = 1
-#: What a worker is started with may take so long to be there when its first request comes.
+#: How long a frame waits for the worker process to be started.
 START_TIMEOUT_S = 60.0
 
 
 class RemoteWorker:
-    """Owns one worker process on its node; bytes go in by `hear` and come out of `live`, frame by frame.
+    """Owns one worker process on its node: `send_frame` writes its frames, `run_worker` yields them.
 
-    Never detached, never restarted by Ray: an attempt whose stream broke is lost, and the bot tries again.
+    It is not detached and not restarted by Ray: an attempt whose stream broke is lost, and the bot retries.
     """
 
     def __init__(self) -> None:
-        """Start nothing yet."""
+        """Create it without a process."""
         self._process: subprocess.Popen[bytes] | None = None
         self._started_event = threading.Event()
 
     def run_worker(self, arguments: list[str]) -> Generator[bytes, None, None]:
         """Run the worker, this Python with `arguments`, and yield its frames until it ends."""
-        # Started by the thread that reads it: Linux kills it when that thread is gone, however we die.
+        # Started by the thread that reads it: Linux kills it when that thread ends, however we die.
         process = subprocess.Popen(  # noqa: S603 - the command is ours
             [sys.executable, *arguments],
             stdin=subprocess.PIPE,

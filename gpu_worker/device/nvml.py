@@ -54,7 +54,7 @@ def read_gpu(
 
 
 def get_gpu_handle(visible_devices: str, uuid: str = "", nvml: Any = pynvml) -> Any:
-    """Give the driver's handle of the first card that we may see.
+    """Return the driver's handle of the first GPU that is visible to us.
 
     The driver counts all cards of a machine, also those that CUDA_VISIBLE_DEVICES keeps from us.
     """

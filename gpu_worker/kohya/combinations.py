@@ -109,7 +109,7 @@ def check_conflicts(args: argparse.Namespace) -> None:
 
 
 def describe_ineffective(args: argparse.Namespace, get_default: Callable[[str], Any]) -> list[str]:
-    """Return a sentence for every flag that was given but has no effect; `usual` returns defaults."""
+    """Return a sentence for every flag that was set and has no effect."""
 
     def is_set(name: str) -> bool:
         return bool(getattr(args, name) != get_default(name))

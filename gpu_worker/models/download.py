@@ -44,24 +44,24 @@ class DownloadSource:
 
 
 def get_size_bytes(path: Path) -> int:
-    """Give a file's size in bytes; 0 where there is none."""
+    """Return a file's size in bytes; 0 if it does not exist."""
     return path.stat().st_size if path.is_file() else 0
 
 
 def get_part_path(target: Path) -> Path:
-    """Name the file that holds what has come so far."""
+    """Return the path of the partial download."""
     return target.with_name(f"{target.name}.part")
 
 
 def download(source: DownloadSource, target: Path, on_bytes: Callable[[int], None]) -> None:
-    """Bring a file to `target`, where it appears whole and checked; `tell` hears of bytes as they come.
+    """Download a file to `target`, where it appears when it is complete and its checksum is right.
 
-    Bytes that were there already are told too; a negative number takes some back. Raises the hub's errors and
-    OSError; BaseModelError when the file is not what the hub says.
+    `on_bytes` is called with the number of new bytes, with those that were there already, and with a negative
+    number if some are discarded. Raises the hub's errors and OSError; BaseModelError for a wrong checksum.
     """
     part_path = get_part_path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Two workers of one machine start at once, and both lack it.
+    # Two workers of one machine may start at once, and both need the file.
     with WeakFileLock(f"{part_path}.lock"):
         if target.exists():
             on_bytes(source.size_bytes)
@@ -72,7 +72,7 @@ def download(source: DownloadSource, target: Path, on_bytes: Callable[[int], Non
             part_path.unlink()
             raise BaseModelError(f"{source.name} arrived damaged and was deleted; it is downloaded again.")
         part_path.replace(target)
-        log.info("%s: sha256 %s, as the hub says", source.name, source.sha256)
+        log.info("downloaded %s: sha256 %s matches the hub", source.name, source.sha256)
 
 
 def hash_file(path: Path) -> str:

@@ -21,7 +21,7 @@ def default_base_model(has_gpu: bool) -> str:
 
 
 def inspect_model(name: str, hub: Hub | None = None) -> Inspection:
-    """Give verdict, what is there, and what to do."""
+    """Return verdict, what was found, and what to do."""
     path = Path(name)
     if name in SHIPPED:
         return "ok", f"{name}, comes with LoraCode", ""

@@ -77,9 +77,9 @@ class Hub:
         return info.sha, needed_files
 
     def get_folder(self, name: str, prefer_half: bool, on_progress: ProgressCallback) -> Path:
-        """Give a model's folder, downloading what is missing; `tell` hears how far that is.
+        """Return a model's folder; download missing files, and call `on_progress` meanwhile.
 
-        `half` prefers the files in half precision, which are half the download. BaseModelError in one line.
+        `prefer_half` chooses the files in half precision, which are half the size. Raises BaseModelError.
         """
         cached_folder = self.find_cached(name)
         if cached_folder is not None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Generator
 from typing import BinaryIO, Protocol
 
-from gpu_worker.errors import BadInput, BaseModelError, ProtocolError
+from gpu_worker.errors import BadInput, BaseModelError
 from gpu_worker.protocol import (
     VERSION,
     CancelledEvent,
@@ -24,26 +24,21 @@ from gpu_worker.protocol import (
     FailedEvent,
     ForgetRequest,
     GenerateRequest,
-    HeartbeatMessage,
     PrefetchRequest,
     ProgressEvent,
-    ProtocolMessage,
     ReadyMessage,
     ShutdownRequest,
     TrainRequest,
     WorkerEvent,
     WorkerHealth,
     WorkerRequest,
-    decode_request,
-    encode_frame,
-    read_frame,
 )
+from gpu_worker.serve.pipes import FrameWriter, HeartbeatThread, read_requests
 from gpu_worker.serve.prefetch import PrefetchQueue
 from gpu_worker.serve.scheduler import GENERATE_SHARE, ScheduledJob, StepScheduler
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_INTERVAL_S = 1.0
 #: Least time between two progress events of a job; the last step's is always sent.
 PROGRESS_INTERVAL_S = 0.5
 UNEXPECTED_ERROR = (
@@ -80,21 +75,6 @@ class Engine(Protocol):
         """Return the metrics of process and GPU; called from another thread, never raises."""
 
 
-class FrameWriter:
-    """Writes whole frames from several threads."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._lock = threading.Lock()
-
-    def write(self, message: ProtocolMessage) -> None:
-        """Write a message; BrokenPipeError if the bot is gone."""
-        frame = encode_frame(message)
-        with self._lock:
-            self._stream.write(frame)
-            self._stream.flush()
-
-
 def serve(
     create_engine: Callable[[], Engine],
     initial_health: WorkerHealth,
@@ -110,46 +90,13 @@ def serve(
     writer = FrameWriter(stdout)
     writer.write(ReadyMessage(version=VERSION, pid=os.getpid(), health=initial_health))
     requests: queue.SimpleQueue[WorkerRequest | None] = queue.SimpleQueue()
-    threading.Thread(target=_read_requests, args=(stdin, requests), name="reader", daemon=True).start()
-    heartbeat = _HeartbeatThread(writer, initial_health)
+    threading.Thread(target=read_requests, args=(stdin, requests), name="reader", daemon=True).start()
+    heartbeat = HeartbeatThread(writer, initial_health)
     heartbeat.start()
     try:
         return _WorkerLoop(create_engine, writer, requests, heartbeat, generate_share).run()
     finally:
         heartbeat.stop()
-
-
-def _read_requests(stream: BinaryIO, requests: queue.SimpleQueue[WorkerRequest | None]) -> None:
-    try:
-        while (body := read_frame(stream)) is not None:
-            requests.put(decode_request(body))
-    except (ProtocolError, OSError):
-        log.exception("could not read a request of the bot")
-    requests.put(None)  # the bot is gone: stop
-
-
-class _HeartbeatThread:
-    """Writes the heartbeat."""
-
-    def __init__(self, writer: FrameWriter, health: WorkerHealth) -> None:
-        self._writer = writer
-        self._stop_event = threading.Event()
-        self._thread = threading.Thread(target=self._send_heartbeats, name="heartbeat", daemon=True)
-        self.read_health: Callable[[], WorkerHealth] = lambda: health
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop_event.set()
-        self._thread.join()
-
-    def _send_heartbeats(self) -> None:
-        while not self._stop_event.wait(HEARTBEAT_INTERVAL_S):
-            try:
-                self._writer.write(HeartbeatMessage(health=self.read_health()))
-            except OSError:  # the bot is gone; the reader thread has seen that too
-                return
 
 
 class _WorkerLoop:
@@ -160,7 +107,7 @@ class _WorkerLoop:
         create_engine: Callable[[], Engine],
         writer: FrameWriter,
         requests: queue.SimpleQueue[WorkerRequest | None],
-        heartbeat: _HeartbeatThread,
+        heartbeat: HeartbeatThread,
         generate_share: float,
     ) -> None:
         self._create_engine = create_engine

@@ -26,7 +26,7 @@ def weights_hash(base: BaseModel) -> str:
 
 
 def has_adapters(base: BaseModel) -> bool:
-    """Tell whether any LoRA, or a trace of one, is left on the base model."""
+    """Return True if any LoRA, or a trace of one, is left on the base model."""
     filled = [slot for slot in base.lora_hooks.by_name.values() if slot.active_delta is not None]
     return bool(filled) or base.lora_hooks.active_adapter is not None
 
@@ -41,7 +41,7 @@ def loaded_tiny() -> Iterator[BaseModel]:
 
 @pytest.fixture
 def tiny(loaded_tiny: BaseModel) -> Iterator[BaseModel]:
-    """Give the shared base model; whatever a test did on it, its weights and modules are as before."""
+    """Yield the shared base model; check that its weights and modules are as before the test."""
     before = weights_hash(loaded_tiny)
     yield loaded_tiny
     assert not has_adapters(loaded_tiny)

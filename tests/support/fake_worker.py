@@ -29,7 +29,8 @@ from gpu_worker.protocol import (
     WorkerEvent,
     WorkerHealth,
 )
-from gpu_worker.serve.loop import FrameWriter, serve
+from gpu_worker.serve.loop import serve
+from gpu_worker.serve.pipes import FrameWriter
 
 HEALTH = WorkerHealth(device="fake", base_model="fake", base_model_loaded=False, process_memory_bytes=1)
 STEP_S = 0.002  # the work of a step

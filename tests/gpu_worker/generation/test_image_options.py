@@ -268,7 +268,7 @@ def test_first_oom_runs_rows_one_by_one_and_a_second_fails_in_one_sentence(tiny:
 
 
 def overflow(_: object, __: object, output: torch.Tensor) -> torch.Tensor:
-    """Give no numbers in half precision, as a hook of a module."""
+    """Return NaN in half precision, as a forward hook."""
     return output * float("nan") if output.dtype is torch.bfloat16 else output
 
 

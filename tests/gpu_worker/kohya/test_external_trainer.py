@@ -34,7 +34,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 @pytest.fixture
 def prepare(checkout: Checkout, tmp_path: Path) -> Iterator[Prepare]:
-    """Give a trainer on a fake checkout; afterwards none of its processes and folders may be there."""
+    """Yield a trainer on a fake checkout; afterwards none of its processes and folders may be there."""
     workspaces = tmp_path / "workspaces"
 
     def build(how: str, **changes: Any) -> SdScriptsTrainer:

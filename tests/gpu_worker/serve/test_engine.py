@@ -48,7 +48,7 @@ class Bot(io.RawIOBase):
         self.answers: list[WorkerMessage] = []
 
     def read(self, size: int = -1, /) -> bytes:
-        """Give out the requests; the end of the stream comes when all jobs are done."""
+        """Read from the requests; the stream ends when all jobs are done."""
         found = self._now.read(size)
         if found:
             return found

@@ -35,8 +35,8 @@ TRAIN = TrainRequest(job_id=1, attempt=1, photos=(b"a", b"b"))
 GENERATE = GenerateRequest(job_id=2, attempt=1, prompt="sks person")
 
 
-class Diarist:
-    """A performer that does nothing but keep a diary."""
+class RecordingEngine:
+    """An engine that only records its calls."""
 
     def __init__(self, wrong_base: bool = False) -> None:
         self.diary: list[str] = []
@@ -89,7 +89,7 @@ class Bot(io.RawIOBase):
             self._served.set()
 
     def read(self, size: int = -1, /) -> bytes:
-        """Give out the requests; after the last one is taken, wait until the jobs are done."""
+        """Read from the requests; after the last one, wait until the jobs are done."""
         found = self._asked.read(size)
         if not found:
             self.all_asked.set()
@@ -109,7 +109,7 @@ class Bot(io.RawIOBase):
         """There is nothing to flush."""
 
 
-def work(engine: Diarist, *requests: ProtocolMessage) -> list[WorkerMessage]:
+def work(engine: RecordingEngine, *requests: ProtocolMessage) -> list[WorkerMessage]:
     """Serve requests that have all come before the first is looked at; return the answers."""
     bot = Bot(requests)
     engine.all_asked = bot.all_asked
@@ -119,26 +119,26 @@ def work(engine: Diarist, *requests: ProtocolMessage) -> list[WorkerMessage]:
 
 
 def test_the_base_model_is_loaded_before_the_first_request() -> None:
-    engine = Diarist()
+    engine = RecordingEngine()
     [ready] = work(engine)
     assert isinstance(ready, ReadyMessage)
     assert engine.diary == ["warm"]
 
 
 def test_base_model_that_cannot_be_loaded_fails_the_job_and_not_the_worker() -> None:
-    _, failed = work(Diarist(wrong_base=True), TRAIN)
+    _, failed = work(RecordingEngine(wrong_base=True), TRAIN)
     assert failed == FailedEvent(job_id=1, attempt=1, reason="The base model is a pickle.")
 
 
 def test_photos_of_another_training_take_turns_with_the_steps_of_this_one() -> None:
-    engine = Diarist()
+    engine = RecordingEngine()
     answers = work(engine, PrefetchRequest(photo=b"x"), PrefetchRequest(photo=b"y"), TRAIN)
     assert engine.diary == ["warm", "prepare x", "train", "prepare y"]
     assert isinstance(answers[-1], DoneEvent)
 
 
 def test_the_first_step_does_not_wait_for_photos_of_its_own_that_are_not_encoded_yet() -> None:
-    engine = Diarist()
+    engine = RecordingEngine()
     work(
         engine,
         PrefetchRequest(photo=b"x"),
@@ -150,26 +150,26 @@ def test_the_first_step_does_not_wait_for_photos_of_its_own_that_are_not_encoded
 
 
 def test_a_picture_does_not_wait_for_photos_sent_ahead() -> None:
-    engine = Diarist()
+    engine = RecordingEngine()
     work(engine, PrefetchRequest(photo=b"a"), GENERATE)
     assert engine.diary[:2] == ["warm", "generate"]
 
 
 def test_a_photo_that_is_no_picture_is_left_for_its_training_to_tell() -> None:
-    engine = Diarist()
+    engine = RecordingEngine()
     answers = work(engine, PrefetchRequest(photo=b"torn"), TRAIN)
     assert isinstance(answers[-1], DoneEvent)
 
 
 def test_a_photo_that_memory_is_too_short_for_costs_no_job_anything() -> None:
-    engine = Diarist()
+    engine = RecordingEngine()
     answers = work(engine, PrefetchRequest(photo=b"large"), PrefetchRequest(photo=b"c"), TRAIN)
     assert isinstance(answers[-1], DoneEvent)
     assert {"prepare large", "prepare c", "train"} <= set(engine.diary)
 
 
 def test_a_forgotten_photo_is_not_encoded_any_more() -> None:
-    engine = Diarist()
+    engine = RecordingEngine()
     work(
         engine,
         PrefetchRequest(photo=b"a"),
@@ -180,7 +180,7 @@ def test_a_forgotten_photo_is_not_encoded_any_more() -> None:
 
 
 def test_of_too_many_photos_the_oldest_are_left_to_their_training() -> None:
-    engine = Diarist()
+    engine = RecordingEngine()
     work(
         engine,
         *(PrefetchRequest(photo=f"{number}".encode()) for number in range(MAX_QUEUED_PHOTOS + 2)),

@@ -29,7 +29,7 @@ def generation(number: int) -> ScheduledJob[str]:
 
 
 def run(turns: StepScheduler[str], clock: Clock, count: int, step_s: float = 1.0) -> list[int]:
-    """Let so many steps be done; give whose they were."""
+    """Run some steps; return the jobs that took them."""
     found = []
     for _ in range(count):
         turn = turns.next_job()

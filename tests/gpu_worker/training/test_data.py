@@ -52,7 +52,7 @@ def test_every_kind_of_picture_becomes_rgb(mode: str) -> None:
 
 
 def torn_png() -> bytes:
-    """Give a picture whose first stretch of pixels says that it is shorter than it is."""
+    """Return an image whose first block of pixels has a wrong length."""
     whole = as_png(Image.frombytes("L", (64, 64), Random(1).randbytes(64 * 64)))
     at = whole.index(b"IDAT")
     length = int.from_bytes(whole[at - 4 : at], "big") - 20

@@ -92,7 +92,7 @@ def studies(case: Case) -> tuple[EncodedSample, ...]:
 
 
 def start(state: TrainingState) -> dict[str, LoraWeights]:
-    """Give `up` values too, or half of the gradients would be zero; return both."""
+    """Return weights with `up` drawn too; otherwise half of the gradients would be zero."""
     stream = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for parameter in state.parameters:
