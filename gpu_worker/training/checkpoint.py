@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from gpu_worker.device.memory_modes import NotFinite
 from gpu_worker.errors import BadInput
 from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.layers import Adapter, DropoutRates, LoraWeights, init_lora_weights
@@ -129,12 +130,12 @@ class TrainingState:
         if checkpoint:
             self._restore(checkpoint)
 
-    @property
-    def has_finite_gradients(self) -> bool:
-        """Whether gradients are finite at a scale of at least 1. Waits for the GPU."""
+    def check_gradients(self) -> None:
+        """Raise NotFinite if gradients are not finite even at a scale of 1. Waits for the GPU."""
         # The scaler halves its scale after each step that it skips. Below 1 the true gradients overflow
         # fp16, or they are not finite at any scale.
-        return bool(self.scaler.get_scale() >= 1.0)
+        if self.scaler.get_scale() < 1.0:
+            raise NotFinite("the gradients are no numbers")
 
     def set_learning_rates(self) -> dict[str, float]:
         """Set the optimizer's learning rates for the next step; return them by prefix of kohya's names."""

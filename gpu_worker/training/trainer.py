@@ -198,7 +198,7 @@ def _run_steps(
             yield run_state.save_checkpoint(state, task)
             last_saved_at = time.monotonic()
     nan_guard.check(loss_reader.flush())
-    _ensure_finite_gradients(state)
+    state.check_gradients()
     if task.checkpoint_at_end:
         yield run_state.save_checkpoint(state, task)
 
@@ -213,11 +213,6 @@ def _run_step(
     if loss is None:
         return None
     return StepReport(state.step, loss, learning_rates["lora_unet_"], learning_rates["lora_te_"])
-
-
-def _ensure_finite_gradients(state: TrainingState) -> None:
-    if not state.has_finite_gradients:
-        raise NotFinite("the gradients are no numbers")
 
 
 class RunState:
@@ -245,7 +240,7 @@ class RunState:
         checkpoint = state.to_checkpoint(self.elapsed_s(), self._started_at, self.fingerprint)
         if not checkpoint.is_finite():
             raise NotFinite("the LoRA's numbers went out of bounds")
-        _ensure_finite_gradients(state)
+        state.check_gradients()
         self.checkpoint = checkpoint
         return CheckpointEvent(
             job_id=task.job_id, attempt=task.attempt, step=state.step, data=checkpoint.encode()
