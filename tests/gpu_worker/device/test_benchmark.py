@@ -19,7 +19,7 @@ def measures(**seconds: float) -> dict[torch.dtype, DtypeTiming]:
 
 
 @pytest.mark.parametrize(
-    ("found", "memory_gib", "memory_mode"),
+    ("timings", "memory_gib", "memory_mode"),
     [
         pytest.param(measures(fp32=0.02, bf16=0.01), None, MemoryMode(WIDE), id="a CPU with bf16"),
         pytest.param(measures(fp32=0.02, bf16=0.05), None, MemoryMode(FULL), id="a CPU that emulates bf16"),
@@ -52,9 +52,9 @@ def measures(**seconds: float) -> dict[torch.dtype, DtypeTiming]:
     ],
 )
 def test_the_fastest_precision_that_is_finite_and_fits_is_picked(
-    found: dict[torch.dtype, DtypeTiming], memory_gib: float | None, memory_mode: MemoryMode
+    timings: dict[torch.dtype, DtypeTiming], memory_gib: float | None, memory_mode: MemoryMode
 ) -> None:
-    picked, reason = benchmark.choose_memory_mode(found, None if memory_gib is None else memory_gib * GIB)
+    picked, reason = benchmark.choose_memory_mode(timings, None if memory_gib is None else memory_gib * GIB)
     assert picked == memory_mode
     assert reason
 
@@ -71,10 +71,10 @@ def test_half_precision_is_never_a_candidate_on_a_cpu() -> None:
 
 def test_a_measurement_leaves_the_global_random_state_alone() -> None:
     before = torch.get_rng_state()
-    [(dtype, found)] = benchmark.benchmark_dtypes(torch.device("cpu"), [FULL]).items()
+    [(dtype, timings)] = benchmark.benchmark_dtypes(torch.device("cpu"), [FULL]).items()
     assert dtype is FULL
-    assert found.is_finite
-    assert found.seconds > 0
+    assert timings.is_finite
+    assert timings.seconds > 0
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -73,9 +73,9 @@ def test_newer_and_far_older_gpus_get_other_advice(capability: kernels.Capabilit
 def test_a_card_that_torch_cannot_use_is_found_with_its_cure(
     torch: TorchInfo | None, verdict: str, words: str
 ) -> None:
-    found = diagnose_gpu(GTX_1060, torch)
-    assert found.verdict == verdict
-    assert words in found.advice
+    diagnosis = diagnose_gpu(GTX_1060, torch)
+    assert diagnosis.verdict == verdict
+    assert words in diagnosis.advice
 
 
 @pytest.mark.parametrize(

@@ -78,20 +78,20 @@ def test_the_card_that_is_computed_on_is_asked(visible: str, uuid: str, card: in
 
 def test_all_metrics_of_a_gpu_are_read() -> None:
     driver = Driver()
-    told = read_gpu(7, "1", nvml=driver)
-    assert (told.name, told.process_memory_bytes) == ("card 1", 7)
-    assert (told.memory_used_bytes, told.memory_total_bytes) == (1, 6)
-    assert (told.temperature_c, told.utilization_percent) == (61, 91)
+    metrics = read_gpu(7, "1", nvml=driver)
+    assert (metrics.name, metrics.process_memory_bytes) == ("card 1", 7)
+    assert (metrics.memory_used_bytes, metrics.memory_total_bytes) == (1, 6)
+    assert (metrics.temperature_c, metrics.utilization_percent) == (61, 91)
     assert driver.users == 0
 
 
 @pytest.mark.parametrize("silent", ["memory", "temperature", "load"])
 def test_metrics_that_a_gpu_lacks_are_left_out_and_the_rest_is_there(silent: str) -> None:
-    told = read_gpu(7, "", nvml=Driver(silent))
+    metrics = read_gpu(7, "", nvml=Driver(silent))
     figures = {
-        "memory": told.memory_used_bytes,
-        "temperature": told.temperature_c,
-        "load": told.utilization_percent,
+        "memory": metrics.memory_used_bytes,
+        "temperature": metrics.temperature_c,
+        "load": metrics.utilization_percent,
     }
     assert figures.pop(silent) is None
     assert None not in figures.values()

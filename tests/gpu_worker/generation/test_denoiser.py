@@ -38,14 +38,14 @@ def in_turn(context: GenerationContext, requests: list[GenerateRequest]) -> list
     streams: dict[int, Iterator[WorkerEvent]] = {
         n: generate.generate(context, r) for n, r in enumerate(requests)
     }
-    found: dict[int, tuple[bytes, ...]] = {}
+    pictures_by_number: dict[int, tuple[bytes, ...]] = {}
     while streams:
         for number, stream in list(streams.items()):
             event = next(stream)
             if isinstance(event, DoneEvent):
-                found[number] = event.pictures
+                pictures_by_number[number] = event.pictures
                 del streams[number]
-    return [found[number] for number in sorted(found)]
+    return [pictures_by_number[number] for number in sorted(pictures_by_number)]
 
 
 def test_batched_pictures_equal_those_drawn_alone(tiny: BaseModel, two_loras: tuple[bytes, bytes]) -> None:
@@ -57,7 +57,7 @@ def test_batched_pictures_equal_those_drawn_alone(tiny: BaseModel, two_loras: tu
     ]
     passes: list[int] = []
     shared = GenerationContext(tiny, Always())
-    shared.base.unet.register_forward_pre_hook(lambda _, given: passes.append(len(given[0])))
+    shared.base.unet.register_forward_pre_hook(lambda _, inputs: passes.append(len(inputs[0])))
     try:
         together = in_turn(shared, requests)
     finally:
@@ -74,7 +74,7 @@ def test_batched_pictures_equal_those_drawn_alone(tiny: BaseModel, two_loras: tu
 def test_only_pictures_of_one_size_share_a_pass(tiny: BaseModel) -> None:
     passes: list[int] = []
     context = GenerationContext(tiny, Always())
-    hook = tiny.unet.register_forward_pre_hook(lambda _, given: passes.append(len(given[0])))
+    hook = tiny.unet.register_forward_pre_hook(lambda _, inputs: passes.append(len(inputs[0])))
     in_turn(context, [with_(width_px=64), with_(width_px=128), with_(width_px=64, prompt="word " * 100)])
     hook.remove()
     assert set(passes) == {2}
@@ -88,7 +88,7 @@ def test_late_picture_joins_the_batch_at_the_next_step(tiny: BaseModel) -> None:
     second = generate.generate(context, with_(steps=6, seed=8))
     next(second)
     passes: list[int] = []
-    hook = tiny.unet.register_forward_pre_hook(lambda _, given: passes.append(len(given[0])))
+    hook = tiny.unet.register_forward_pre_hook(lambda _, inputs: passes.append(len(inputs[0])))
     next(second)
     hook.remove()
     assert passes == [4]
@@ -182,8 +182,8 @@ def test_cache_holds_few_of_many_loras(tiny: BaseModel, two_loras: tuple[bytes, 
     for number in range(20):
         context.adapter_cache.get(tiny, (use(two_loras[number % 2], strength=1 + number / 100),))
     assert len(context.adapter_cache) == 8
-    kept, _ = context.adapter_cache.get(tiny, (use(two_loras[1], strength=1.19),))
-    assert context.adapter_cache.get(tiny, (use(two_loras[1], strength=1.19),))[0] is kept
+    adapter, _ = context.adapter_cache.get(tiny, (use(two_loras[1], strength=1.19),))
+    assert context.adapter_cache.get(tiny, (use(two_loras[1], strength=1.19),))[0] is adapter
 
 
 def test_the_frozen_weights_are_untouched_by_any_of_this(

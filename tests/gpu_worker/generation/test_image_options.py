@@ -66,9 +66,9 @@ def test_every_sampler_takes_every_allowed_number_of_steps(tiny: BaseModel, samp
 
 
 def test_samplers_differ_and_the_recipe_names_the_one_used(tiny: BaseModel) -> None:
-    found = [pictures(tiny, with_(sampler=sampler, steps=4))[0] for sampler in SAMPLERS]
-    assert len({pixels_of(png).tobytes() for png in found}) == len(SAMPLERS)
-    named = [text_of(png).split("Sampler: ")[1].split(",")[0] for png in found]
+    drawn_pictures = [pictures(tiny, with_(sampler=sampler, steps=4))[0] for sampler in SAMPLERS]
+    assert len({pixels_of(png).tobytes() for png in drawn_pictures}) == len(SAMPLERS)
+    named = [text_of(png).split("Sampler: ")[1].split(",")[0] for png in drawn_pictures]
     assert named == ["DPM++ 2M Karras", "Euler a", "UniPC", "LCM"]
 
 
@@ -97,16 +97,16 @@ def test_two_loras_have_the_effect_of_both(tiny: BaseModel, two: tuple[bytes, by
     one, other = (lora_file.read(each) for each in two)
     both = Adapter(tiny, merge_loras([(one, 0.5), (other, 1.5)]))
     words = torch.randn(1, 77, tiny.unet.config.cross_attention_dim)
-    noise, moment = torch.randn(1, 4, 8, 8), torch.tensor([500])
+    noise, timestep = torch.randn(1, 4, 8, 8), torch.tensor([500])
 
     def answer(adapter: Adapter | None) -> torch.Tensor:
         with torch.no_grad():
             if adapter is not None:
                 adapter.activate()
-            told: torch.Tensor = tiny.unet(noise, moment, words).sample
+            noise_pred: torch.Tensor = tiny.unet(noise, timestep, words).sample
         if adapter is not None:
             adapter.deactivate()
-        return told
+        return noise_pred
 
     plain = answer(None)
     together = answer(both)
@@ -117,7 +117,7 @@ def test_two_loras_have_the_effect_of_both(tiny: BaseModel, two: tuple[bytes, by
             product = each.up.flatten(1) @ each.down.flatten(1) * (each.alpha / each.down.shape[0] * strength)
             summed.get_submodule(target.path).weight.data += product.view(target.weight_shape)
     with torch.no_grad():
-        expected = summed(noise, moment, words).sample
+        expected = summed(noise, timestep, words).sample
     assert (expected - plain).abs().max() > 1e-3
     assert torch.allclose(together, expected, atol=2e-5)
 

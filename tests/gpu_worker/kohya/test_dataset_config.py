@@ -51,12 +51,12 @@ def config(tmp_path: Path, data: Path, text: str = CONFIG) -> Path:
 
 def test_a_dataset_file_describes_the_pictures(tmp_path: Path, data: Path) -> None:
     made = make(config(tmp_path, data), "--masked_loss", source="--dataset_config")
-    told = [
+    subsets = [
         (e.caption, e.repeats, e.size_px, e.is_regularisation, e.caption_rules.shuffle)
         for e in made.training_images
     ]
-    assert told[0] == ("sks person", 4, (512, 768), False, True)
-    assert told[2] == ("person", 1, (512, 768), True, False)
+    assert subsets[0] == ("sks person", 4, (512, 768), False, True)
+    assert subsets[2] == ("person", 1, (512, 768), True, False)
     assert made.config.batch_size == 2
     assert made.training_images[0].mask == png(mode="L")
     assert made.training_images[2].mask is None

@@ -63,9 +63,9 @@ def test_the_events_are_those_of_our_own_trainer(prepare: Prepare) -> None:
     first, *between, last = events
     assert first == StartedEvent(job_id=7, attempt=2, step=0, steps=5)
     assert all(isinstance(event, ProgressEvent) and event.steps == 5 for event in between)
-    told = [event.step for event in between if isinstance(event, ProgressEvent)]
-    assert told == sorted(told)
-    assert told[-1] == 5
+    steps = [event.step for event in between if isinstance(event, ProgressEvent)]
+    assert steps == sorted(steps)
+    assert steps[-1] == 5
     assert isinstance(last, DoneEvent)
     assert last.lora is not None
     assert lora_file.read(last.lora).metadata["ss_steps"] == "5"
@@ -192,11 +192,11 @@ def test_a_crash_is_one_sentence_and_its_last_lines_are_for_the_log(
     error = failure(prepare("crash").train(request()))
     assert str(error) == "sd-scripts stopped with status 1; the log of the worker says more."
     (note,) = error.__notes__
-    for told in (note, caplog.text):
-        assert "Traceback (most recent call last)" in told
-        assert "RuntimeError: cannot open (folder)/photos/1_sks person/(photo) / (photo)" in told
-        assert "it/s" not in told.split("Traceback")[1]
-        assert checkout.seen["tmp"].removesuffix("/tmp") not in told
+    for text in (note, caplog.text):
+        assert "Traceback (most recent call last)" in text
+        assert "RuntimeError: cannot open (folder)/photos/1_sks person/(photo) / (photo)" in text
+        assert "it/s" not in text.split("Traceback")[1]
+        assert checkout.seen["tmp"].removesuffix("/tmp") not in text
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,8 @@ def test_no_flag_is_both_supported_and_refused() -> None:
 
 def test_flags_that_sd_scripts_lacks_are_marked_in_the_docs() -> None:
     docs = (Path(__file__).parents[3] / "docs" / "training.md").read_text("utf-8")
-    told = docs.split("## What sd-scripts does not have")[1].split("## ")[0]
-    assert supported() - {"help", "-h"} - set(SD_SCRIPTS.split()) == set(re.findall(r"`--(\w+)", told))
+    own_flags = docs.split("## What sd-scripts does not have")[1].split("## ")[0]
+    assert supported() - {"help", "-h"} - set(SD_SCRIPTS.split()) == set(re.findall(r"`--(\w+)", own_flags))
 
 
 @pytest.mark.parametrize("name", sorted(UNSUPPORTED_FLAGS))
@@ -98,8 +98,8 @@ def test_flags_cannot_be_shortened() -> None:
 @pytest.mark.parametrize("name", sorted(IGNORED_FLAGS))
 def test_flags_that_are_not_needed_are_accepted_with_a_warning(name: str) -> None:
     value = [] if name.startswith("persistent") else ["0"]
-    told = flags.parse_arguments([*LINE, f"--{name}", *value]).notes
-    assert told == [f"--{name} is not needed here: {IGNORED_FLAGS[name]}."]
+    notes = flags.parse_arguments([*LINE, f"--{name}", *value]).notes
+    assert notes == [f"--{name} is not needed here: {IGNORED_FLAGS[name]}."]
     assert flags.parse_arguments(LINE).notes == []
 
 

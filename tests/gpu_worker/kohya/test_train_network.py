@@ -179,12 +179,12 @@ def test_all_options_together_train(program: ModuleType, data: Path, tmp_path: P
     )  # fmt: skip
     assert program.main(line(data, tmp_path / "out", *more)) == 0
     file = lora_file.read((tmp_path / "out" / "last.safetensors").read_bytes())
-    told = file.metadata
-    assert told["ss_training_comment"] == "for the wall"
-    assert told["ss_optimizer"] == "lion_pytorch.Lion"
-    assert told["ss_num_reg_images"] == "1"
-    assert told["ss_mixed_precision"] == "bf16"
-    assert told["ss_network_args"] == '{"rank_dropout": "0.1", "module_dropout": "0.1"}'
+    metadata = file.metadata
+    assert metadata["ss_training_comment"] == "for the wall"
+    assert metadata["ss_optimizer"] == "lion_pytorch.Lion"
+    assert metadata["ss_num_reg_images"] == "1"
+    assert metadata["ss_mixed_precision"] == "bf16"
+    assert metadata["ss_network_args"] == '{"rank_dropout": "0.1", "module_dropout": "0.1"}'
 
 
 @pytest.mark.parametrize(

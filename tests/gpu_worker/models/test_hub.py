@@ -36,13 +36,13 @@ def silent(_: str) -> None:
 
 
 def test_a_model_comes_whole_and_is_asked_for_once(hub: SmallHub, tmp_path: Path) -> None:
-    told: list[str] = []
+    progress: list[str] = []
 
-    folder = door(hub, tmp_path).get_folder(MODEL, True, told.append)
+    folder = door(hub, tmp_path).get_folder(MODEL, True, progress.append)
 
     assert (folder / UNET).read_bytes() == WEIGHTS[UNET]
-    assert told[-2].startswith("downloading, 100 %") and told[-1] == ""
-    percents = [int(line.split()[1]) for line in told[:-1]]
+    assert progress[-2].startswith("downloading, 100 %") and progress[-1] == ""
+    percents = [int(line.split()[1]) for line in progress[:-1]]
     assert percents == sorted(percents) and len(set(percents)) > 2
 
     asked = list(hub.asked)
@@ -64,15 +64,15 @@ def test_bytes_downloaded_before_a_kill_are_not_downloaded_again(hub: SmallHub, 
     with pytest.raises(BaseModelError, match="tried again with the next job or start"):
         door(hub, tmp_path).get_folder(MODEL, True, silent)
     assert part(tmp_path).stat().st_size == 70_000
-    told: list[str] = []
+    progress: list[str] = []
 
-    folder = door(hub, tmp_path).get_folder(MODEL, True, told.append)
+    folder = door(hub, tmp_path).get_folder(MODEL, True, progress.append)
 
     assert hub.starts(UNET)[-1] == 70_000
     assert (folder / UNET).read_bytes() == WEIGHTS[UNET]
     assert not part(tmp_path).exists()
     total = sum(len(content) for content in hub.files.values())
-    assert int(told[1].split()[1]) == 100 * 70_000 // total  # what is here counts at once
+    assert int(progress[1].split()[1]) == 100 * 70_000 // total  # what is here counts at once
 
 
 def test_download_from_a_server_without_ranges_starts_over_with_its_count(
@@ -80,12 +80,12 @@ def test_download_from_a_server_without_ranges_starts_over_with_its_count(
 ) -> None:
     hub.breaks[UNET] = [50_000]
     hub.whole_only = True
-    told: list[str] = []
+    progress: list[str] = []
 
-    folder = door(hub, tmp_path).get_folder(MODEL, True, told.append)
+    folder = door(hub, tmp_path).get_folder(MODEL, True, progress.append)
 
     assert (folder / UNET).read_bytes() == WEIGHTS[UNET]
-    assert told[-2].startswith("downloading, 100 %")
+    assert progress[-2].startswith("downloading, 100 %")
 
 
 def test_damaged_file_is_reported_deleted_and_downloaded_again(
@@ -121,24 +121,24 @@ def test_two_workers_started_at_once_download_once(hub: SmallHub, tmp_path: Path
 
 def test_gated_model_is_refused_in_one_line_with_what_to_do(hub: SmallHub, tmp_path: Path) -> None:
     hub.gated = True
-    with pytest.raises(BaseModelError) as told:
+    with pytest.raises(BaseModelError) as progress:
         door(hub, tmp_path).get_folder(MODEL, True, silent)
-    assert "is gated: accept its terms" in str(told.value) and "\n" not in str(told.value)
+    assert "is gated: accept its terms" in str(progress.value) and "\n" not in str(progress.value)
 
 
 def test_a_wrong_id_is_one_line(hub: SmallHub, tmp_path: Path) -> None:
-    with pytest.raises(BaseModelError) as told:
+    with pytest.raises(BaseModelError) as progress:
         door(hub, tmp_path).get_folder("somebody/nothing", True, silent)
-    assert str(told.value) == (
+    assert str(progress.value) == (
         "The base model somebody/nothing is not on the hub, or it is private: check BASE_MODEL."
     )
 
 
 def test_a_hub_that_cannot_be_reached_is_one_line(tmp_path: Path) -> None:
     gone = Hub(endpoint="http://127.0.0.1:9", cache_dir=tmp_path, timeout_s=5.0)
-    with pytest.raises(BaseModelError) as told:
+    with pytest.raises(BaseModelError) as progress:
         gone.get_folder(MODEL, True, silent)
-    assert "can be neither found nor downloaded" in str(told.value) and "\n" not in str(told.value)
+    assert "can be neither found nor downloaded" in str(progress.value) and "\n" not in str(progress.value)
 
 
 def test_a_model_without_safetensors_is_refused(hub: SmallHub, tmp_path: Path) -> None:

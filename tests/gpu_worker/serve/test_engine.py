@@ -49,15 +49,15 @@ class Bot(io.RawIOBase):
 
     def read(self, size: int = -1, /) -> bytes:
         """Read from the requests; the stream ends when all jobs are done."""
-        found = self._now.read(size)
-        if found:
-            return found
+        data = self._now.read(size)
+        if data:
+            return data
         assert self.ask.wait(60)
-        found = self._later.read(size)
-        if not found:
+        data = self._later.read(size)
+        if not data:
             self.all_taken.set()
             assert self._served.wait(120)
-        return found
+        return data
 
     def write(self, frame: Any, /) -> int:
         """Hear an answer."""

@@ -90,11 +90,11 @@ class Bot(io.RawIOBase):
 
     def read(self, size: int = -1, /) -> bytes:
         """Read from the requests; after the last one, wait until the jobs are done."""
-        found = self._asked.read(size)
-        if not found:
+        data = self._asked.read(size)
+        if not data:
             self.all_asked.set()
             assert self._served.wait(30)
-        return found
+        return data
 
     def write(self, frame: Any, /) -> int:
         """Hear an answer."""

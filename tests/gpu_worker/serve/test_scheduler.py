@@ -30,14 +30,14 @@ def generation(number: int) -> ScheduledJob[str]:
 
 def run(turns: StepScheduler[str], clock: Clock, count: int, step_s: float = 1.0) -> list[int]:
     """Run some steps; return the jobs that took them."""
-    found = []
+    job_ids = []
     for _ in range(count):
         turn = turns.next_job()
         assert turn is not None
         clock.now_s += step_s
         turns.record_step_time(turn, step_s)
-        found.append(turn.key[0])
-    return found
+        job_ids.append(turn.key[0])
+    return job_ids
 
 
 def desk() -> tuple[StepScheduler[str], Clock]:

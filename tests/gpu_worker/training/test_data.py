@@ -130,15 +130,15 @@ def test_more_regularisation_pictures_than_needed_are_not_all_shown() -> None:
 def test_a_caption_keeps_its_first_parts_and_shuffles_the_rest() -> None:
     rules = CaptionRules(shuffle=True, keep_tokens=1)
     example = TrainingImage(b"", "sks person, red hat, smiling, beach", caption_rules=rules)
-    seen = {example.sample_caption(Random(seed)) for seed in range(40)}
-    assert len(seen) == 6
-    assert all(words.startswith("sks person, ") for words in seen)
+    captions = {example.sample_caption(Random(seed)) for seed in range(40)}
+    assert len(captions) == 6
+    assert all(caption.startswith("sks person, ") for caption in captions)
 
 
 def test_a_caption_is_left_out_as_often_as_asked() -> None:
     example = TrainingImage(b"", "sks person", caption_rules=CaptionRules(dropout_rate=0.25))
-    luck = Random(1)
-    empty = sum(example.sample_caption(luck) == "" for _ in range(2000))
+    rng = Random(1)
+    empty = sum(example.sample_caption(rng) == "" for _ in range(2000))
     assert 430 < empty < 570
 
 

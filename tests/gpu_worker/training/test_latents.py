@@ -24,7 +24,7 @@ def key(number: int, photo: str = "") -> LatentKey:
     return LatentKey(photo or f"{number}", SIZE, False, "tiny")
 
 
-def moments(value: float = 0.0) -> LatentDistribution:
+def distribution(value: float = 0.0) -> LatentDistribution:
     return LatentDistribution(torch.full((4, 8, 8), value), torch.ones(4, 8, 8))
 
 
@@ -53,9 +53,9 @@ def test_prepared_photos_are_not_encoded_again_and_give_the_same_lora(
     for photo in photos[:3]:
         latents.encode_photo(tiny, photo, SIZE, cache)
     with Encodings(tiny) as encodings:
-        found = lora_of(train(tiny, request(photos), quick, cache))
+        lora = lora_of(train(tiny, request(photos), quick, cache))
     assert encodings.count == len(photos) - 3
-    assert same_weights(found, expected)
+    assert same_weights(lora, expected)
 
 
 def test_a_large_picture_drawn_before_changes_nothing_in_what_a_photo_is_encoded_to(
@@ -81,11 +81,11 @@ def test_a_part_that_was_prepared_is_not_encoded_again_and_another_part_is(
         latents.encode_photo(tiny, photo, SIZE, cache, part)
         latents.encode_photo(tiny, photo, SIZE, of_all)
     with Encodings(tiny) as encodings:
-        found = lora_of(train(tiny, train_request, quick, cache))
+        lora = lora_of(train(tiny, train_request, quick, cache))
         assert encodings.count == 0
         lora_of(train(tiny, train_request, quick, of_all))
         assert encodings.count > 0
-    assert same_weights(found, expected)
+    assert same_weights(lora, expected)
     cache.drop_photos([hash_photo(photo) for photo in photos])
     assert not len(cache)
 
@@ -119,20 +119,26 @@ def test_damaged_latents_in_a_folder_are_made_again(
 
 
 @pytest.mark.parametrize(
-    "other", [{"size_px": (64, 128)}, {"mirrored": True}, {"model": "drawn"}, {"photo": "x"}]
+    "other", [{"size_px": (64, 128)}, {"is_flipped": True}, {"model": "drawn"}, {"photo_hash": "x"}]
 )
 def test_latents_belong_to_one_photo_size_side_and_model(other: dict[str, object]) -> None:
     cache = LatentCache()
-    cache.put(key(1), moments())
-    told: dict[str, object] = {"photo": "1", "size_px": SIZE, "mirrored": False, "model": "tiny", **other}
-    assert cache.get(LatentKey(**told)) is None  # type: ignore[arg-type]
+    cache.put(key(1), distribution())
+    fields: dict[str, object] = {
+        "photo_hash": "1",
+        "size_px": SIZE,
+        "is_flipped": False,
+        "model": "tiny",
+        **other,
+    }
+    assert cache.get(LatentKey(**fields)) is None  # type: ignore[arg-type]
     assert cache.get(key(1)) is not None
 
 
 def test_the_oldest_latents_make_room() -> None:
     cache = LatentCache()
     for number in range(MAX_CACHED_PHOTOS + 3):
-        cache.put(key(number), moments())
+        cache.put(key(number), distribution())
     assert len(cache) == MAX_CACHED_PHOTOS
     assert cache.get(key(2)) is None
     assert cache.get(key(3)) is not None
@@ -141,7 +147,7 @@ def test_the_oldest_latents_make_room() -> None:
 def test_latents_of_a_set_that_was_never_completed_are_dropped() -> None:
     now = [0.0]
     cache = LatentCache(clock=lambda: now[0])
-    cache.put(key(1), moments())
+    cache.put(key(1), distribution())
     now[0] = MAX_AGE_S - 1
     assert cache.get(key(1)) is not None
     now[0] = MAX_AGE_S + 1
@@ -153,8 +159,8 @@ def test_latents_of_a_set_that_was_never_completed_are_dropped() -> None:
 def test_forgotten_photos_leave_nothing() -> None:
     cache = LatentCache()
     name = hash_photo(b"me")
-    cache.put(key(0, name), moments())
-    cache.put(key(2), moments())
+    cache.put(key(0, name), distribution())
+    cache.put(key(2), distribution())
     cache.drop_photos([name])
     assert cache.get(key(0, name)) is None
     assert cache.get(key(2)) is not None

@@ -81,14 +81,14 @@ class InMemoryDataset:
 
 def studies(case: Case) -> tuple[EncodedSample, ...]:
     stream = torch.Generator().manual_seed(12)
-    found = []
+    samples = []
     for number, caption in enumerate(case.captions):
         latents = torch.randn(4, 8, 8, generator=stream)
         mask = torch.rand(1, 8, 8, generator=stream) if case.masks else None
         is_regularisation = case.regularisation and number == 1
         example = TrainingImage(b"", caption, is_regularisation=is_regularisation, trigger=case.trigger)
-        found.append(EncodedSample(example, latents, mask=mask))
-    return tuple(found)
+        samples.append(EncodedSample(example, latents, mask=mask))
+    return tuple(samples)
 
 
 def start(state: TrainingState) -> dict[str, LoraWeights]:
@@ -135,11 +135,13 @@ def reference_gradients(
     layers: dict[str, LoraLayer] = {}
     for part, targets in ((unet, base.unet_targets), (text_encoder, base.text_encoder_targets)):
         part.requires_grad_(False).eval()
-        wanted = [target for target in targets if target.kohya_name in matrices]
-        if wanted:
-            lora_config = LoraConfig(r=4, lora_alpha=2, target_modules=[target.path for target in wanted])
+        adapted_targets = [target for target in targets if target.kohya_name in matrices]
+        if adapted_targets:
+            lora_config = LoraConfig(
+                r=4, lora_alpha=2, target_modules=[target.path for target in adapted_targets]
+            )
             inject_adapter_in_model(lora_config, part)
-            for target in wanted:
+            for target in adapted_targets:
                 layer: Any = part.get_submodule(target.path)
                 layer.lora_A["default"].weight.data = matrices[target.kohya_name].down.clone()
                 layer.lora_B["default"].weight.data = matrices[target.kohya_name].up.clone()
@@ -158,7 +160,7 @@ class Draw:
     noisy: Tensor
     noise: Tensor
     times: Tensor
-    kept: Tensor
+    alphas_cumprod: Tensor
 
 
 def reference_draw(unet: Any, text_encoder: Any, case: Case, order: list[int]) -> Draw:
@@ -171,8 +173,10 @@ def reference_draw(unet: Any, text_encoder: Any, case: Case, order: list[int]) -
     if config.noise_offset:
         noise = noise + config.noise_offset * torch.randn(2, 4, 1, 1, generator=stream)
     times = torch.randint(0, 1000, (2,), generator=stream)
-    kept = DDPMScheduler.from_config(SCHEDULER_CONFIG).alphas_cumprod[times].view(-1, 1, 1, 1)
-    return Draw(kept.sqrt() * clean + (1 - kept).sqrt() * noise, noise, times, kept)
+    alphas_cumprod = DDPMScheduler.from_config(SCHEDULER_CONFIG).alphas_cumprod[times].view(-1, 1, 1, 1)
+    return Draw(
+        alphas_cumprod.sqrt() * clean + (1 - alphas_cumprod).sqrt() * noise, noise, times, alphas_cumprod
+    )
 
 
 def read(text_encoder: Any, captions: list[str], clip_skip: int | None) -> Tensor:
@@ -187,15 +191,15 @@ def reference_loss(unet: Any, text_encoder: Any, case: Case, order: list[int]) -
     config, shown = case.config, [studies(case)[index] for index in order]
     draw = reference_draw(unet, text_encoder, case, order)
     words = read(text_encoder, [study.image.caption for study in shown], config.clip_skip)
-    told = unet(draw.noisy, draw.times, words).sample
-    errors = F.mse_loss(told, draw.noise, reduction="none")
+    model_pred = unet(draw.noisy, draw.times, words).sample
+    errors = F.mse_loss(model_pred, draw.noise, reduction="none")
     if config.masked_loss:
         errors = errors * torch.stack([study.mask for study in shown if study.mask is not None])
     losses = errors.mean(dim=[1, 2, 3])
     losses = losses * torch.tensor(
         [config.prior_loss_weight if study.image.is_regularisation else 1.0 for study in shown]
     )
-    snr = (draw.kept / (1 - draw.kept)).flatten()
+    snr = (draw.alphas_cumprod / (1 - draw.alphas_cumprod)).flatten()
     if config.min_snr_gamma:
         losses = losses * torch.minimum(snr, torch.full_like(snr, config.min_snr_gamma)) / snr
     return losses.mean()
@@ -230,11 +234,11 @@ def check_equal(ours: dict[str, tuple[Tensor, Tensor]], reference: dict[str, tup
 
 def test_enabled_options_change_the_gradients(tiny: BaseModel) -> None:
     """Or the parity above would prove nothing."""
-    seen = []
+    totals = []
     for case in CASES.values():
         ours, _, _ = our_gradients(tiny, case)
-        seen.append(float(sum(down.abs().sum() for down, _ in ours.values())))
-    assert len({round(total, 8) for total in seen}) == len(CASES)
+        totals.append(float(sum(down.abs().sum() for down, _ in ours.values())))
+    assert len({round(total, 8) for total in totals}) == len(CASES)
 
 
 def test_accumulated_batches_give_the_mean_of_their_gradients(tiny: BaseModel) -> None:
@@ -251,13 +255,13 @@ def test_accumulated_batches_give_the_mean_of_their_gradients(tiny: BaseModel) -
     means = [parameter.grad.clone() for parameter in state.parameters if parameter.grad is not None]
     state.adapter.deactivate()
 
-    seen: list[Tensor] = []
+    gradients: list[Tensor] = []
     other = TrainingState(tiny, double)
     start(other)
     other.optimizer.register_step_pre_hook(
-        lambda *_: seen.extend(p.grad.clone() for p in other.parameters if p.grad is not None)
+        lambda *_: gradients.extend(p.grad.clone() for p in other.parameters if p.grad is not None)
     )
     TrainStep(tiny, double, shown).run(other)
     other.adapter.deactivate()
-    assert len(seen) == len(means)
-    assert all(torch.equal(one, two) for one, two in zip(seen, means, strict=True))
+    assert len(gradients) == len(means)
+    assert all(torch.equal(one, two) for one, two in zip(gradients, means, strict=True))

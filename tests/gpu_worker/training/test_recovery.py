@@ -137,12 +137,12 @@ def test_out_of_memory_costs_a_memory_mode_and_not_the_training(
 def test_every_memory_mode_is_tried_before_a_training_fails_for_memory(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
-    told: list[WorkerEvent] = []
+    events: list[WorkerEvent] = []
     with trapped(tiny, set(range(1, 99)), "memory"), pytest.raises(BadInput, match="too little memory"):
-        told.extend(train(tiny, request(photos), quick))
-    gears_tried = [event.reason for event in told if isinstance(event, FallbackEvent)]
-    assert len(gears_tried) == 2
-    assert "sliced attention" in gears_tried[-1]
+        events.extend(train(tiny, request(photos), quick))
+    fallback_reasons = [event.reason for event in events if isinstance(event, FallbackEvent)]
+    assert len(fallback_reasons) == 2
+    assert "sliced attention" in fallback_reasons[-1]
 
 
 def test_numbers_out_of_bounds_in_half_precision_go_on_in_a_wider_one(
@@ -191,15 +191,15 @@ def test_photo_whose_latents_overflow_fp16_is_trained_in_a_wider_precision(
 ) -> None:
     base = BaseModel.load("tiny")
     base.set_memory_mode(MemoryMode(torch.float16))
-    seen: list[torch.dtype] = []
+    dtypes: list[torch.dtype] = []
 
     def overflow(_: object, __: object, output: torch.Tensor) -> torch.Tensor:
-        seen.append(output.dtype)
-        return output * float("nan") if len(seen) == 3 else output
+        dtypes.append(output.dtype)
+        return output * float("nan") if len(dtypes) == 3 else output
 
     base.vae.encoder.conv_out.register_forward_hook(overflow)
     events = list(train(base, request(photos), replace(quick, steps=5)))
-    assert seen == [torch.float16] * 3 + [torch.float32] * 3  # it, and the two that come after it
+    assert dtypes == [torch.float16] * 3 + [torch.float32] * 3  # it, and the two that come after it
     assert [type(event) for event in events].count(FallbackEvent) == 1
     assert isinstance(events[-1], DoneEvent)
 
@@ -337,9 +337,9 @@ def test_samples_show_the_same_words_from_the_bare_model_on(
     shown = (SamplePrompt("sks person", steps=2, width_px=64, height_px=64, seed=4),)
     config = replace(quick, steps=4, sample_every_steps=2, sample_prompts=shown, unet_lr=0.05)
     events = list(train_photos(tiny, task_of(photos, config)))
-    found = [event for event in events if isinstance(event, SampleEvent)]
-    assert [sample.step for sample in found] == [0, 2, 4]
-    assert len({sample.png for sample in found}) == 3
+    sample_events = [event for event in events if isinstance(event, SampleEvent)]
+    assert [sample.step for sample in sample_events] == [0, 2, 4]
+    assert len({sample.png for sample in sample_events}) == 3
     without = list(train_photos(tiny, task_of(photos, replace(config, sample_every_steps=None))))
     assert same_weights(lora_of(events), lora_of(without))
 
