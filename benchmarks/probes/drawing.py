@@ -62,7 +62,8 @@ def measure_merge_s(base: BaseModel, lora: dict[str, LoraWeights]) -> float:
     started_at = time.monotonic()
     for part, targets in ((base.unet, base.unet_targets), (base.text_encoder, base.text_encoder_targets)):
         for target in targets:
-            lora_weights, weight = lora[target.kohya_name], part.get_submodule(target.path).weight
+            lora_weights = lora[target.kohya_name]
+            weight = part.get_parameter(f"{target.path}.weight")
             product = (
                 lora_weights.up.flatten(1)
                 @ lora_weights.down.flatten(1)

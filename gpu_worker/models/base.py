@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor2_0, SlicedAttnProcessor
 from diffusers.utils import logging as diffusers_logging
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
 from gpu_worker.device import placement as device_placement
@@ -35,10 +37,10 @@ class BaseModel:
     """The frozen components of one Stable Diffusion model, on their device."""
 
     name: str  #: as people may see it; never a path
-    unet: Any
-    vae: Any
-    text_encoder: Any
-    tokenizer: Any
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
     scheduler_config: dict[str, Any]
     device_config: DeviceConfig
     memory_mode: MemoryMode
@@ -61,7 +63,7 @@ class BaseModel:
         device_config = _select_device(name, dtype)
         if name == tiny.NAME:
             components = loading.ModelComponents(*tiny.build_parts(), load_clip_tokenizer(), SCHEDULER_CONFIG)
-            for component in (components.unet, components.vae, components.text_encoder):
+            for component in components.modules:
                 component.to(device=device_config.device, dtype=device_config.dtype)
         else:
             source = str(drawn.MODEL) if name == drawn.NAME else name
@@ -75,7 +77,7 @@ class BaseModel:
     def _from_components(
         cls, name: str, components: loading.ModelComponents, device_config: DeviceConfig
     ) -> BaseModel:
-        for component in (components.unet, components.vae, components.text_encoder):
+        for component in components.modules:
             component.requires_grad_(False).eval()
         base = cls(
             name=_get_public_name(name),
@@ -133,8 +135,9 @@ class BaseModel:
         self.memory_mode = memory_mode
 
     def _cast_weights(self, dtype: torch.dtype) -> None:
-        for component in (self.unet, self.vae, self.text_encoder):
-            component.to(dtype)
+        modules: tuple[nn.Module, ...] = (self.unet, self.vae, self.text_encoder)
+        for module in modules:
+            module.to(dtype)
 
     def encode_prompts(self, prompts: list[str], clip_skip: int | None = None) -> Tensor:
         """Return the prompt embeddings, (prompts, 77, width). Prompts are truncated to 77 tokens.

@@ -44,17 +44,22 @@ _LEGACY_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn
 class ModelComponents:
     """The components of a Stable Diffusion model."""
 
-    unet: Any
-    vae: Any
-    text_encoder: Any
-    tokenizer: Any
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
     scheduler_config: dict[str, Any]
+
+    @property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """The components that have weights."""
+        return self.unet, self.vae, self.text_encoder
 
 
 def read_model(name: str, device_config: DeviceConfig, on_progress: ProgressCallback) -> ModelComponents:
-    """Read a folder, a file or a hub id to its place; BaseModelError says what is wrong with it.
+    """Read a folder, a file or a hub id onto the device; raises BaseModelError.
 
-    `tell` hears how far a download is.
+    `on_progress` is called with the progress of a download.
     """
     path = Path(name)
     if path.suffix.lower() in _PICKLE_SUFFIXES:
