@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,9 +40,15 @@ def prepare(checkout: Checkout, tmp_path: Path) -> Iterator[Prepare]:
 
     def build(how: str, **changes: Any) -> SdScriptsTrainer:
         checkout.behave(how)
-        usual: dict[str, Any] = {"checkout": checkout.folder, "base_model": str(checkout.model)}
-        usual |= {"python": None, "train_steps": 5, "workspaces": workspaces, "measure": lambda: BF16}
-        return SdScriptsTrainer(**{**usual, **changes})
+        trainer = SdScriptsTrainer(
+            checkout_dir=checkout.folder,
+            python=None,
+            base_model=str(checkout.model),
+            train_steps=5,
+            workspaces_dir=workspaces,
+            measure=lambda: BF16,
+        )
+        return replace(trainer, **changes)
 
     yield build
     assert not workspaces.exists() or not list(workspaces.iterdir())
