@@ -110,7 +110,7 @@ def test_job_states_of_the_diagram_are_those_of_the_code() -> None:
     [
         (
             "photos of a set being collected",
-            [f"{_hours(FORGET_AFTER)} hours", f"{_hours(REMIND_AFTER)} hours"],
+            [_hours(FORGET_AFTER), _hours(REMIND_AFTER)],
         ),
         ("photos of a training", [f"{PHOTO_RETENTION.days} days"]),
         ("an update of Telegram", [f"{UPDATE_RETENTION.days} days"]),
