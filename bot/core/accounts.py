@@ -6,7 +6,7 @@ Whom the bot serves, and how much each may ask for.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NewType
@@ -25,6 +25,29 @@ class Platform(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class PlatformTraits:
+    """How a platform differs from the others, as far as that matters outside its adapter."""
+
+    private_chat_id: str = ""  #: how those of private chats begin; empty: the id of its person
+    always_answers_privately: bool = False  #: its answers are seen by their person alone, in any chat
+    has_message_ids_per_chat: bool = False  #: the id of a message means nothing outside its chat
+    is_local: bool = False  #: its person runs this machine: no broadcast, and messages elsewhere first
+    stores_updates: bool = False  #: what it sends is stored until it is processed
+
+
+PLATFORM_TRAITS = {
+    Platform.TELEGRAM: PlatformTraits(has_message_ids_per_chat=True, stores_updates=True),
+    Platform.DISCORD: PlatformTraits(private_chat_id="dm", always_answers_privately=True),
+    Platform.CONSOLE: PlatformTraits(always_answers_privately=True, is_local=True),
+}
+
+
+def list_platforms(has_trait: Callable[[PlatformTraits], bool]) -> list[Platform]:
+    """Return the platforms whose traits fulfil a condition."""
+    return [platform for platform, traits in PLATFORM_TRAITS.items() if has_trait(traits)]
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """One human on one platform; written `telegram:123`."""
 
@@ -39,7 +62,7 @@ class Identity:
     @property
     def private_address(self) -> ChatAddress:
         """Where this human alone reads: Discord's DMs, or the chat that has the number of its person."""
-        chat_id = "dm" if self.platform is Platform.DISCORD else self.user_id
+        chat_id = PLATFORM_TRAITS[self.platform].private_chat_id or self.user_id
         return ChatAddress(self.platform, chat_id, self.user_id)
 
 
@@ -63,9 +86,8 @@ class ChatAddress:
     @property
     def is_shared(self) -> bool:
         """Whether it is a group or channel, with others in it."""
-        if self.platform is Platform.DISCORD:
-            return not self.chat_id.startswith("dm")
-        return not self.is_private
+        private_chat_id = PLATFORM_TRAITS[self.platform].private_chat_id
+        return not (self.chat_id.startswith(private_chat_id) if private_chat_id else self.is_private)
 
     def can_edit_in(self, other: ChatAddress) -> bool:
         """Whether a message that stands in another place can be edited from here.
@@ -74,7 +96,8 @@ class ChatAddress:
         """
         if self.platform is not other.platform:
             return False
-        return self.platform is not Platform.TELEGRAM or self.base_chat_id == other.base_chat_id
+        has_ids_per_chat = PLATFORM_TRAITS[self.platform].has_message_ids_per_chat
+        return not has_ids_per_chat or self.base_chat_id == other.base_chat_id
 
     @property
     def identity(self) -> Identity:
@@ -84,7 +107,8 @@ class ChatAddress:
     @property
     def is_private(self) -> bool:
         """Whether its person alone reads there: on Telegram a private chat has the number of its person."""
-        return self.platform is not Platform.TELEGRAM or self.base_chat_id == self.user_id
+        is_always_private = PLATFORM_TRAITS[self.platform].always_answers_privately
+        return is_always_private or self.base_chat_id == self.user_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,7 @@ from bot.db.outbox import OutboxRepository
 from bot.db.photos import PhotoRepository
 from bot.db.privacy import ErasureResult, PrivacyRepository, StoredData
 from bot.db.results import ReferencedFiles, ResultRepository
-from bot.db.sharing import (
-    SharingRepository,
-)
+from bot.db.sharing import SharingRepository
 from bot.db.sqlite.connection import Connection
 from bot.db.sqlite.snapshot import (
     StatusSnapshot,

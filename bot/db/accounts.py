@@ -5,12 +5,7 @@ from __future__ import annotations
 import sqlite3
 from datetime import datetime
 
-from bot.core.accounts import (
-    AccountId,
-    Identity,
-    PendingQuestion,
-    Preferences,
-)
+from bot.core.accounts import AccountId, Identity, PendingQuestion, Preferences
 from bot.db.sqlite.connection import Connection, to_ms
 from bot.db.statements import accounts, conversation, photo_sets
 

@@ -7,21 +7,10 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from bot.core.accounts import (
-    AccountId,
-    ChatAddress,
-)
-from bot.core.jobs import (
-    GenerationParams,
-    Job,
-    JobId,
-    JobKind,
-    QueueState,
-)
+from bot.core.accounts import AccountId, ChatAddress
+from bot.core.jobs import GenerationParams, Job, JobId, JobKind, QueueState
 from bot.core.likeness import LikenessReport, PictureSelection
-from bot.core.loras import (
-    LoraCode,
-)
+from bot.core.loras import LoraCode
 from bot.core.messages import current_request
 from bot.core.outbox import NoticeKind
 from bot.db.sqlite.connection import Connection

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from bot.core.accounts import (
-    AccountId,
-)
-from bot.core.loras import (
-    Lora,
-    LoraCode,
-)
+from bot.core.accounts import AccountId
+from bot.core.loras import Lora, LoraCode
 from bot.db.sqlite.connection import Connection
 from bot.db.statements import loras
 

@@ -7,19 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.core.accounts import (
-    Identity,
-)
-from bot.core.jobs import (
-    TERMINAL_STATUSES,
-    Job,
-    JobKind,
-    JobStatus,
-    LatencyStats,
-)
-from bot.core.loras import (
-    LoraState,
-)
+from bot.core.accounts import Identity
+from bot.core.jobs import TERMINAL_STATUSES, Job, JobKind, JobStatus, LatencyStats
+from bot.core.loras import LoraState
 from bot.core.monitoring import AuditEntry, MonitorSample
 from bot.db.sqlite.connection import Connection, from_ms, to_ms
 from bot.db.statements import messages, queue

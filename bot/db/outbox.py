@@ -9,14 +9,8 @@ from datetime import datetime
 
 import msgspec
 
-from bot.core.accounts import (
-    ChatAddress,
-    Identity,
-    Platform,
-)
-from bot.core.jobs import (
-    Job,
-)
+from bot.core.accounts import ChatAddress, Identity, Platform
+from bot.core.jobs import Job
 from bot.core.messages import current_request
 from bot.core.outbox import DirectMessage, IncomingUpdate, Notice, NoticeId, NoticeKind, StaleMessage
 from bot.db.sqlite.connection import Connection, from_ms, to_ms

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from bot.core.accounts import (
-    AccountId,
-)
-from bot.core.jobs import (
-    JobId,
-)
-from bot.core.loras import (
-    LoraCode,
-)
+from bot.core.accounts import AccountId, list_platforms
+from bot.core.jobs import JobId
+from bot.core.loras import LoraCode
 from bot.db.sqlite.connection import Connection
 from bot.db.statements import shares
 
@@ -126,8 +121,9 @@ def erase_account(connection: sqlite3.Connection, account: AccountId) -> Erasure
     # What they just wrote, and what waits behind it.
     connection.execute(
         "UPDATE updates SET body = NULL, user_id = '' WHERE body IS NOT NULL AND user_id IN"
-        " (SELECT user_id FROM identities WHERE account = ? AND platform = 'telegram')",
-        (account,),
+        " (SELECT user_id FROM identities WHERE account = ?"
+        " AND platform IN (SELECT value FROM json_each(?)))",
+        (account, json.dumps(list_platforms(lambda traits: traits.stores_updates))),
     )
     # What they reported and no administrator has read yet names them.
     connection.execute(

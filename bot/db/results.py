@@ -9,20 +9,9 @@ from datetime import datetime
 
 import msgspec
 
-from bot.core.accounts import (
-    AccountId,
-    ChatAddress,
-)
-from bot.core.jobs import (
-    Draft,
-    GenerationParams,
-    Job,
-    JobId,
-    Picture,
-)
-from bot.core.loras import (
-    LoraCode,
-)
+from bot.core.accounts import AccountId, ChatAddress
+from bot.core.jobs import Draft, GenerationParams, Job, JobId, Picture
+from bot.core.loras import LoraCode
 from bot.db.sqlite.connection import Connection, to_ms
 from bot.db.statements import conversation, queue, stale_messages
 

@@ -6,21 +6,9 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.core.accounts import (
-    AccountId,
-    Identity,
-)
-from bot.core.jobs import (
-    JobId,
-)
-from bot.core.loras import (
-    GRANTED_PERMISSIONS,
-    Lora,
-    LoraCode,
-    Permission,
-    Requester,
-    Share,
-)
+from bot.core.accounts import AccountId, Identity
+from bot.core.jobs import JobId
+from bot.core.loras import GRANTED_PERMISSIONS, Lora, LoraCode, Permission, Requester, Share
 from bot.core.messages import current_request
 from bot.core.monitoring import AbuseReport
 from bot.db.sqlite.connection import Connection, from_ms, to_ms

@@ -8,19 +8,10 @@ from dataclasses import replace
 
 import msgspec
 
-from bot.core.accounts import (
-    AccountId,
-)
+from bot.core.accounts import AccountId
 from bot.core.errors import DatabaseError
 from bot.core.likeness import LikenessReport
-from bot.core.loras import (
-    CODE_DIGITS,
-    INSTANCE_TOKENS,
-    Lora,
-    LoraCode,
-    LoraState,
-    Trigger,
-)
+from bot.core.loras import CODE_DIGITS, INSTANCE_TOKENS, Lora, LoraCode, LoraState, Trigger
 from bot.db.sqlite.connection import from_ms
 
 #: Codes are drawn at random; with 10^8 of them a free one is found at once until the space is nearly full.

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 
-from bot.core.accounts import (
-    Identity,
-    Platform,
-)
-from bot.core.loras import (
-    Share,
-)
+from bot.core.accounts import Identity, Platform, list_platforms
+from bot.core.loras import Share
 from bot.core.outbox import DirectMessage
 
 #: So many people are owed a letter in one transaction: some milliseconds.
 BROADCAST_BATCH_SIZE = 50
 #: A broadcast is known for so long after it, should the message that asked for it be carried out again.
 BROADCAST_RETENTION_MS = 86_400_000
+#: Platforms that get no broadcast, and other messages only where a person has no other platform.
+LOCAL_PLATFORMS_JSON = json.dumps(list_platforms(lambda traits: traits.is_local))
 # One letter a person: on the platform where they last asked for something.
 _INSERT_BATCH_SQL = """
 INSERT INTO letters (platform, user_id, words, next_try_ms, created_ms)
@@ -26,7 +24,8 @@ SELECT platform, user_id, :words, :now, :now FROM (
         SELECT jobs.platform FROM jobs WHERE jobs.account = identities.account ORDER BY jobs.id DESC LIMIT 1
     ) DESC, platform) AS place
     FROM identities
-    WHERE account > :after AND account <= :last AND platform != 'console'
+    WHERE account > :after AND account <= :last
+        AND platform NOT IN (SELECT value FROM json_each(:local_platforms))
         AND NOT EXISTS (SELECT 1 FROM bans WHERE (bans.platform, bans.user_id)
             = (identities.platform, identities.user_id))
 ) WHERE place = 1
@@ -71,7 +70,13 @@ def _insert_broadcast_batch(connection: sqlite3.Connection, broadcast_id: int) -
     if row["is_done"] or last_account is None:
         connection.execute("UPDATE broadcasts SET is_done = 1 WHERE id = ?", (broadcast_id,))
         return recipient_count
-    values = {"words": row["words"], "now": row["created_ms"], "after": after_account, "last": last_account}
+    values = {
+        "words": row["words"],
+        "now": row["created_ms"],
+        "after": after_account,
+        "last": last_account,
+        "local_platforms": LOCAL_PLATFORMS_JSON,
+    }
     recipient_count += connection.execute(_INSERT_BATCH_SQL, values).rowcount
     connection.execute(
         "UPDATE broadcasts SET told_up_to = ?, people = ? WHERE id = ?",

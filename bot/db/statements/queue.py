@@ -7,25 +7,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bot.core.accounts import (
-    AccountId,
-    ChatAddress,
-    Platform,
-)
+from bot.core.accounts import AccountId, ChatAddress, Platform
 from bot.core.errors import ShareEnded
-from bot.core.jobs import (
-    MAX_ATTEMPTS,
-    GenerationParams,
-    Job,
-    JobId,
-    JobKind,
-    JobStatus,
-    TrainingParams,
-)
+from bot.core.jobs import MAX_ATTEMPTS, GenerationParams, Job, JobId, JobKind, JobStatus, TrainingParams
 from bot.core.likeness import LikenessReport, PictureSelection
-from bot.core.loras import (
-    LoraCode,
-)
+from bot.core.loras import LoraCode
 from bot.core.messages import current_request
 from bot.core.outbox import NoticeKind
 from bot.db.sqlite.connection import from_ms

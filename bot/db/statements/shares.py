@@ -6,23 +6,12 @@ import secrets
 import sqlite3
 from collections.abc import Iterable
 
-from bot.core.accounts import (
-    AccountId,
-    ChatAddress,
-    Platform,
-)
+from bot.core.accounts import AccountId, ChatAddress, Platform
 from bot.core.errors import ShareEnded
-from bot.core.jobs import (
-    Job,
-    JobId,
-)
-from bot.core.loras import (
-    LoraCode,
-    Permission,
-    Requester,
-    Share,
-)
+from bot.core.jobs import Job, JobId
+from bot.core.loras import LoraCode, Permission, Requester, Share
 from bot.core.messages import current_request
+from bot.db.statements import messages
 
 DAY_MS = 86_400_000
 #: Requests of one person a day, whether anybody has these codes or not.
@@ -201,10 +190,11 @@ def _can_forward_to(connection: sqlite3.Connection, owner: AccountId) -> bool:
 def _notify_owner(connection: sqlite3.Connection, owner: AccountId, share_number: int, now_ms: int) -> None:
     """Queue a message about a share to an owner, on the platform that they used last."""
     row = connection.execute(
-        "SELECT platform, user_id FROM identities WHERE account = :owner ORDER BY platform = 'console',"
+        "SELECT platform, user_id FROM identities WHERE account = :owner"
+        " ORDER BY platform IN (SELECT value FROM json_each(:local_platforms)),"
         " platform = (SELECT platform FROM jobs WHERE account = :owner ORDER BY id DESC LIMIT 1) DESC,"
         " platform",
-        {"owner": owner},
+        {"owner": owner, "local_platforms": messages.LOCAL_PLATFORMS_JSON},
     ).fetchone()
     _insert_share_message(connection, (row["platform"], row["user_id"]), share_number, now_ms)
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from bot.core.accounts import (
-    ChatAddress,
-)
-from bot.core.jobs import (
-    JobId,
-)
+from bot.core.accounts import ChatAddress
+from bot.core.jobs import JobId
 from bot.db.statements import queue
 
 _IS_DELETED_SQL = "EXISTS (SELECT 1 FROM pictures WHERE job = jobs.id AND deleted_ms IS NOT NULL)"
