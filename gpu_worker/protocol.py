@@ -14,9 +14,10 @@ from typing import BinaryIO, TypeAlias, TypeVar
 
 import msgspec
 
+from gpu_worker.errors import InputProblem as InputProblem
 from gpu_worker.errors import ProtocolError as ProtocolError  # part of this door
 
-VERSION = 7
+VERSION = 8
 #: Largest frame either side accepts: five photos or a checkpoint are tens of MB, never more than this.
 MAX_FRAME_BYTES = 512 * 2**20
 #: Width and height of a named shape, as factors of the base model's native side.
@@ -235,9 +236,15 @@ class DoneEvent(JobEvent, frozen=True):
 
 
 class FailedEvent(JobEvent, frozen=True):
-    """Terminal: trying again would not help; `reason` is one sentence for the person."""
+    """Terminal: trying again would not help.
+
+    `reason` is one sentence in English. Where `problem` is known, the bot writes it in the person's language,
+    with `values` such as a limit.
+    """
 
     reason: str
+    problem: InputProblem | None = None
+    values: dict[str, str] = {}
 
 
 class CancelledEvent(JobEvent, frozen=True):

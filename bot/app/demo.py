@@ -17,6 +17,7 @@ from bot.core.accounts import ChatAddress, Platform
 from bot.core.errors import LoraCodeError
 from bot.core.jobs import TERMINAL_STATUSES, Job, JobId, JobStatus
 from bot.core.messages import Reply, Request, Upload
+from bot.texts.cards import failure_sentence
 
 PROMPTS = (
     "{} on mars",
@@ -112,7 +113,7 @@ async def _wait_for_result(app: App, chat: ObservedConsoleAdapter, reply: Reply)
     await chat.show_reply(reply)
     job = await _wait_for_end(app, chat, reply.card_job_id)
     if job.status is not JobStatus.DONE:
-        raise LoraCodeError(f"the demo's job {job.status}: {job.error}")
+        raise LoraCodeError(f"the demo's job {job.status}: {failure_sentence(job.error)}")
     return job
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NewType, Protocol
 
+import msgspec
+
 from bot.core.accounts import AccountId, ChatAddress
 from bot.core.likeness import LikenessReport, PictureSelection
 from bot.core.loras import LoraCode, Trigger
@@ -56,6 +58,23 @@ class JobStatus(enum.StrEnum):
     DONE = "done"  #: its result is stored
     FAILED = "failed"  #: it will not be tried again
     CANCELLED = "cancelled"  #: its owner, or an administrator, stopped it
+
+
+class FailureReason(enum.StrEnum):
+    """Why the bot gave a job up. The worker has reasons of its own, `InputProblem`."""
+
+    PHOTOS_EXPIRED = "photos-expired"
+    WORKER_CRASHED = "worker-crashed"
+    START_PICTURE_GONE = "start-picture-gone"
+    LORA_FILE_GONE = "lora-file-gone"
+
+
+class JobFailure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a job failed, as `jobs.error` keeps it."""
+
+    reason: str = ""  #: a FailureReason or InputProblem; empty when there is a sentence only
+    values: dict[str, str] = {}  #: what the text of the reason names, such as a limit
+    sentence: str = ""  #: of the worker, in English; shown where nothing else is known
 
 
 TERMINAL_STATUSES = frozenset({JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED})
@@ -125,7 +144,7 @@ class Job:
     step: int  #: last step heard of
     steps: int | None  #: steps in all, once the worker has said
     card_message_id: str | None  #: the one message that shows this job's progress
-    error: str | None  #: the sentence a failed job ended with
+    error: JobFailure | None  #: why it failed
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from bot.core.accounts import AccountId, ChatAddress
-from bot.core.jobs import GenerationParams, Job, JobId, JobKind, QueueState
+from bot.core.jobs import GenerationParams, Job, JobFailure, JobId, JobKind, QueueState
 from bot.core.likeness import LikenessReport, PictureSelection
 from bot.core.loras import LoraCode
 from bot.core.messages import current_request
@@ -224,11 +224,11 @@ class JobRepository:
 
         return await self._write_if_current(job_id, attempt, transaction)
 
-    async def fail(self, job_id: JobId, attempt: int, message: str) -> bool:
+    async def fail(self, job_id: JobId, attempt: int, failure: JobFailure) -> bool:
         """End a job as failed: its photos are deleted, a notice is queued. Fenced."""
         now_ms = self._connection.now_ms()
         return await self._write_if_current(
-            job_id, attempt, lambda connection: queue.fail_job(connection, job_id, message, now_ms)
+            job_id, attempt, lambda connection: queue.fail_job(connection, job_id, failure, now_ms)
         )
 
     async def record_lost_attempt(self, job_id: JobId, attempt: int) -> Job | None:

@@ -10,11 +10,7 @@ from bot.core.accounts import (
     AccountId,
     ChatAddress,
 )
-from bot.core.jobs import (
-    Job,
-    JobId,
-    TrainingParams,
-)
+from bot.core.jobs import FailureReason, Job, JobFailure, JobId, TrainingParams
 from bot.core.loras import (
     LoraCode,
 )
@@ -22,10 +18,6 @@ from bot.core.photos import PHOTOS_PER_LORA, NewPhoto, PhotoSet
 from bot.db.sqlite.connection import Connection, to_ms
 from bot.db.statements import photo_sets, queue
 
-_PHOTOS_EXPIRED_MESSAGE = (
-    "The photos of this training are seven days old, and I do not keep photos longer. "
-    "Please send the five photos again."
-)
 #: What the next photos of a person are for.
 _UPSERT_SET_SQL = """
 INSERT INTO photo_sets (account, touched_ms, code, steps, swaps)
@@ -305,7 +297,8 @@ class PhotoRepository:
             for row in jobs:  # four of five are of no use
                 deleted_hashes += photo_sets.list_job_hashes(connection, JobId(row["job"]))
                 if queue.is_open(connection, JobId(row["job"])):
-                    queue.fail_job(connection, JobId(row["job"]), _PHOTOS_EXPIRED_MESSAGE, now_ms)
+                    failure = JobFailure(FailureReason.PHOTOS_EXPIRED)
+                    queue.fail_job(connection, JobId(row["job"]), failure, now_ms)
                 connection.execute("DELETE FROM photos WHERE job = ?", (row["job"],))
             rows = connection.execute(
                 "DELETE FROM photos WHERE created_ms < ? RETURNING data_sha256", (limit_ms,)

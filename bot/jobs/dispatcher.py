@@ -9,7 +9,7 @@ from contextlib import aclosing
 from itertools import chain, repeat
 
 from bot.core.errors import WorkerLost
-from bot.core.jobs import MAX_CONCURRENT_GENERATIONS, Job, JobId, JobKind, JobStatus
+from bot.core.jobs import MAX_CONCURRENT_GENERATIONS, Job, JobFailure, JobId, JobKind, JobStatus
 from bot.core.logging import log_context
 from bot.db import Database
 from bot.jobs.backends.base import GpuBackend
@@ -220,7 +220,7 @@ class Dispatcher:
             log.info("job %d was ended by somebody else", job.id)
         except MissingInput as input_error:
             log.error("job %d cannot be carried out", job.id, exc_info=input_error)
-            await self._record_failure(job, str(input_error))
+            await self._record_failure(job, JobFailure(input_error.reason))
         except WorkerLost as loss:
             await self._record_loss(job, str(loss))
 
@@ -231,9 +231,9 @@ class Dispatcher:
                     return
         raise WorkerLost("the stream ended without a result")
 
-    async def _record_failure(self, job: Job, reason: str) -> None:
+    async def _record_failure(self, job: Job, failure: JobFailure) -> None:
         try:
-            await self._recorder.record_failure(job, reason)
+            await self._recorder.record_failure(job, failure)
         except StaleAttempt:
             log.info("job %d was ended by somebody else", job.id)
 

@@ -13,7 +13,7 @@ import msgspec
 
 from bot.core import likeness
 from bot.core.errors import WorkerLost
-from bot.core.jobs import GenerationParams, Job, JobId, JobKind, JobStatus, TrainingParams
+from bot.core.jobs import GenerationParams, Job, JobFailure, JobId, JobKind, JobStatus, TrainingParams
 from bot.core.likeness import LikenessReport, PictureSelection
 from bot.db import Database
 from bot.jobs.likeness_scoring import LikenessScorer
@@ -80,7 +80,10 @@ class EventRecorder:
                 await _run_shielded(self._record_done(job, event))
                 return True
             case FailedEvent():
-                await self.record_failure(job, event.reason)
+                failure = JobFailure(sentence=event.reason)
+                if event.problem is not None:
+                    failure = JobFailure(event.problem, event.values)
+                await self.record_failure(job, failure)
                 return True
             case CancelledEvent():
                 raise WorkerLost("the worker stopped the job by itself")
@@ -94,9 +97,9 @@ class EventRecorder:
         await self._record_update(job, event)
         return False
 
-    async def record_failure(self, job: Job, reason: str) -> None:
+    async def record_failure(self, job: Job, failure: JobFailure) -> None:
         """End a job that cannot be carried out."""
-        await self._ensure_current(self._database.jobs.fail(job.id, job.attempt, reason))
+        await self._ensure_current(self._database.jobs.fail(job.id, job.attempt, failure))
         await self._finish_job(job)
 
     async def _record_update(

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 
 from bot.core.errors import WorkerLost
-from bot.core.jobs import GenerationParams, Job, TrainingParams
+from bot.core.jobs import FailureReason, GenerationParams, Job, TrainingParams
 from bot.core.loras import PERSON_CLASSES, Lora, LoraCode, Trigger
 from bot.core.prompts import apply_style, insert_triggers
 from bot.db import Database
 from bot.jobs.styles import Styles
 from bot.media.quality import TrainingHint
 from bot.media.storage import Storage
-from bot.texts import ENGLISH, translate_to
 from gpu_worker.protocol import GenerateRequest, InitImage, JobRequest, LoraUse, TrainRequest
 
 log = logging.getLogger(__name__)
@@ -26,7 +25,11 @@ _CANDIDATE_PROMPTS = ("photo of {}, close-up, looking at the camera", "photo of 
 
 
 class MissingInput(Exception):
-    """Something the job needs is gone; the message says so in English, a card in its person's language."""
+    """Something that a job needs is gone; `reason` says what."""
+
+    def __init__(self, reason: FailureReason) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class RequestBuilder:
@@ -123,7 +126,7 @@ class RequestBuilder:
         """Read the file of a Lora; `missed` is one that was not there any more."""
         lora = await self._database.loras.get_by_code(code)
         if lora is None or lora.file in (None, missing_file) or lora.sha256 is None:
-            raise MissingInput(translate_to(ENGLISH, "lora-file-gone"))
+            raise MissingInput(FailureReason.LORA_FILE_GONE)
         try:
             return lora, await self._storage.read_lora(str(lora.file))
         except FileNotFoundError:  # it was trained further since we looked, and has another file
@@ -139,11 +142,11 @@ class RequestBuilder:
                 try:
                     data = await self._storage.read_picture(picture.file)
                 except FileNotFoundError as error:
-                    raise MissingInput(translate_to(ENGLISH, "picture-gone")) from error
+                    raise MissingInput(FailureReason.START_PICTURE_GONE) from error
                 except OSError as error:
                     raise WorkerLost("a picture could not be read") from error
                 return InitImage(data=data, denoising_strength=params.redraw)
-        raise MissingInput(translate_to(ENGLISH, "picture-gone"))
+        raise MissingInput(FailureReason.START_PICTURE_GONE)
 
 
 async def load_references(database: Database, storage: Storage, code: LoraCode) -> tuple[bytes, ...]:

@@ -44,6 +44,7 @@ from bot.texts.admin import (
     report_list,
     status_card,
 )
+from bot.texts.cards import failure_sentence
 
 INVITATION_DAYS = 7
 #: What Discord takes in one message, with room for whom it is addressed to.
@@ -283,7 +284,10 @@ class StatusService:
             ErrorEntry(entry.at, entry.text) for entry in self._context.recent_errors.last(count)
         ]
         failed_jobs = [
-            ErrorEntry(job.finished_at or job.created_at, f"job {job.id} ({job.kind}): {job.error or ''}")
+            ErrorEntry(
+                job.finished_at or job.created_at,
+                f"job {job.id} ({job.kind}): {failure_sentence(job.error) or ''}",
+            )
             for job in await self._context.database.monitoring.list_last_failed(now - CHART_PERIOD, count)
         ]
         return sorted([*logged_errors, *failed_jobs], key=lambda entry: entry.at, reverse=True)[:count]

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bot.core.jobs import GenerationParams, Job, JobKind, JobStatus, TrainingParams
+from bot.core.jobs import FailureReason, GenerationParams, Job, JobFailure, JobKind, JobStatus, TrainingParams
 from bot.core.loras import format_code
 from bot.core.messages import Button, Reply
 from bot.core.outbox import Notice, NoticeKind
-from bot.texts.language import ENGLISH, translate, translate_to
+from bot.core.photos import PHOTO_RETENTION
+from bot.texts.language import translate
 from bot.texts.likeness import format_likeness, likeness_summary
 from bot.texts.results import result_card
 from bot.texts.words import example_command, format_time_left, progress_bar, truncate
+from gpu_worker.protocol import InputProblem
 
-#: Sentences of ours, not of the worker's, that jobs end with.
-_ERROR_KEYS = ("photos-too-old", "worker-keeps-dying", "picture-gone", "lora-file-gone")
+_FAILURE_KEYS = {
+    FailureReason.PHOTOS_EXPIRED: "photos-too-old",
+    FailureReason.WORKER_CRASHED: "worker-keeps-dying",
+    FailureReason.START_PICTURE_GONE: "picture-gone",
+    FailureReason.LORA_FILE_GONE: "lora-file-gone",
+}
 
 
 def cancel_button(job: Job) -> Button:
@@ -59,7 +65,7 @@ def job_card(
         pictures = () if preview is None else (preview,)
         return Reply("\n".join(lines), (cancel_button(job),), pictures, card_job_id=job.id)
     if job.status is JobStatus.FAILED:
-        reason = truncate(_translate_error(job.error) or translate("could-not-be-finished"))
+        reason = truncate(failure_sentence(job.error) or translate("could-not-be-finished"))
         return Reply(f"{title}\n{translate('card-failed', why=reason)}")
     if job.status is JobStatus.CANCELLED:
         return Reply(f"{title}\n{translate('card-cancelled')}")
@@ -69,7 +75,7 @@ def job_card(
 def notice_reply(notice: Notice, picture_paths: Sequence[Path], keeps_photos: bool = False) -> Reply:
     """Write a message owed to a person, who may have photos of a training kept."""
     job, code = notice.job, format_code(notice.job.code)
-    reason = truncate(_translate_error(job.error) or f"{translate('could-not-be-finished')}.")
+    reason = truncate(failure_sentence(job.error) or f"{translate('could-not-be-finished')}.")
     match notice.kind:
         case NoticeKind.TRAIN_DONE:
             generate_button = Button(translate("generate"), f"draw:{job.code}", 0)
@@ -134,7 +140,15 @@ def _format_progress(job: Job, eta_s: float | None) -> str:
     return " · ".join(parts)
 
 
-def _translate_error(error: str | None) -> str | None:
-    # A job keeps the sentence it ended with in English; the worker's own sentences stay so.
-    matching_keys = (key for key in _ERROR_KEYS if error == translate_to(ENGLISH, key))
-    return next((translate(key) for key in matching_keys), error)
+def failure_sentence(failure: JobFailure | None) -> str | None:
+    """Return why a job failed, in the person's language; None when nothing is known.
+
+    A sentence of the worker that has no text stays in English: it is about the base model.
+    """
+    if failure is None:
+        return None
+    if failure.reason in _FAILURE_KEYS:
+        return translate(_FAILURE_KEYS[FailureReason(failure.reason)], days=PHOTO_RETENTION.days)
+    if failure.reason in set(InputProblem):
+        return translate(f"worker-{failure.reason}", **failure.values)
+    return failure.sentence or None

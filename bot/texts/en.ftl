@@ -645,3 +645,25 @@ mark-much-alike = like { $photo }
 advice-turn = The head faces the same way in all of them: one from the side would help.
 advice-distance = All are taken from the same distance: one from nearer or farther away would help.
 advice-light = All have the same light: one taken somewhere else would help.
+
+# Why the worker could not do a job
+worker-unexpected = Something went wrong while working on this; the log of the worker says more. Please try again.
+worker-no-photos = There are no photos to train on.
+worker-photo-unreadable = One of the photos cannot be read as a picture.
+worker-photo-cropped-away = Nothing is left of one of the photos when it is cropped.
+worker-training-out-of-memory = There is too little memory for a training at { $resolution_px } px; use a smaller resolution or batch.
+worker-training-not-finite = The training went out of bounds (numbers too large); try a smaller learning rate.
+worker-image-too-large = This is too large for the graphics card here; ask for a smaller size or fewer pictures.
+worker-image-not-finite = The picture went out of bounds (numbers too large); try less strength or guidance.
+worker-start-image-damaged = The picture to begin from is damaged.
+worker-unknown-sampler = There is no sampler '{ $name }'; there are { $known }.
+worker-unknown-shape = There is no shape '{ $name }'; there are { $known }.
+worker-too-many-loras = At most { $limit } LoraCodes fit into one picture.
+worker-lora-damaged = This LoRA file is damaged, or no safetensors file.
+worker-lora-not-kohya = This file holds no LoRA in kohya's format.
+worker-lora-incomplete = This LoRA file is incomplete.
+worker-lora-bad-alpha = This LoRA file has an alpha that is no number.
+worker-lora-other-kind = This LoRA was made for another kind of base model.
+worker-lora-other-size = This LoRA was made for a base model of another size.
+worker-initial-lora-other-kind = The LoRA to go on from was made for another kind of base model.
+worker-initial-lora-other-rank = The LoRA to go on from has another rank, or was made for another base model.

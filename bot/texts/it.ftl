@@ -644,3 +644,25 @@ mark-much-alike = come { $photo }
 advice-turn = La testa guarda dalla stessa parte in tutte: una di lato aiuterebbe.
 advice-distance = Sono tutte dalla stessa distanza: una da più vicino o da più lontano aiuterebbe.
 advice-light = Hanno tutte la stessa luce: una fatta da un'altra parte aiuterebbe.
+
+# Why the worker could not do a job
+worker-unexpected = Qualcosa è andato storto durante il lavoro; il registro del worker dice di più. Riprova, per favore.
+worker-no-photos = Non ci sono foto per l'addestramento.
+worker-photo-unreadable = Una delle foto non si può leggere come immagine.
+worker-photo-cropped-away = Di una delle foto non resta nulla dopo il ritaglio.
+worker-training-out-of-memory = La memoria non basta per un addestramento a { $resolution_px } px; usa una risoluzione o un batch più piccolo.
+worker-training-not-finite = L'addestramento è uscito dai limiti (numeri troppo grandi); prova un learning rate più basso.
+worker-image-too-large = È troppo per la scheda grafica di qui; chiedi un formato più piccolo o meno immagini.
+worker-image-not-finite = L'immagine è uscita dai limiti (numeri troppo grandi); prova con meno forza o meno guidance.
+worker-start-image-damaged = L'immagine da cui cominciare è danneggiata.
+worker-unknown-sampler = Non c'è un sampler '{ $name }'; ci sono { $known }.
+worker-unknown-shape = Non c'è un formato '{ $name }'; ci sono { $known }.
+worker-too-many-loras = In un'immagine stanno al massimo { $limit } LoraCode.
+worker-lora-damaged = Questo file LoRA è danneggiato, o non è un file safetensors.
+worker-lora-not-kohya = Questo file non contiene un LoRA nel formato di kohya.
+worker-lora-incomplete = Questo file LoRA è incompleto.
+worker-lora-bad-alpha = In questo file LoRA alpha non è un numero.
+worker-lora-other-kind = Questo LoRA è stato fatto per un altro tipo di modello di base.
+worker-lora-other-size = Questo LoRA è stato fatto per un modello di base di un'altra dimensione.
+worker-initial-lora-other-kind = Il LoRA da cui continuare è stato fatto per un altro tipo di modello di base.
+worker-initial-lora-other-rank = Il LoRA da cui continuare ha un altro rank, o è stato fatto per un altro modello di base.

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gpu_worker.device import memory_modes
 from gpu_worker.device.memory_modes import NotFinite, OutOfMemory
-from gpu_worker.errors import BadInput
+from gpu_worker.errors import BadInput, InputProblem
 from gpu_worker.generation import denoiser, image_file, prompts
 from gpu_worker.generation.config import default_sampling_config
 from gpu_worker.generation.denoiser import BatchedDenoiser, BatchSizeTuner, DenoisingImage
@@ -38,9 +38,6 @@ from gpu_worker.protocol import (
     StartedEvent,
     WorkerEvent,
 )
-
-_TOO_LARGE_MESSAGE = "This is too large for the graphics card here; ask for a smaller size or fewer pictures."
-_NOT_FINITE_MESSAGE = "The picture went out of bounds (numbers too large); try less strength or guidance."
 
 
 class GenerationContext:
@@ -162,7 +159,7 @@ def _fall_back(context: GenerationContext, error: Exception, dtype: torch.dtype)
         return False
     if isinstance(compute_error, OutOfMemory):
         if context.denoiser.is_sequential:
-            raise BadInput(_TOO_LARGE_MESSAGE) from error
+            raise BadInput(InputProblem.IMAGE_TOO_LARGE) from error
         context.denoiser.is_sequential = True
         context.adapter_cache.clear()
         if torch.cuda.is_available():
@@ -174,11 +171,11 @@ def _fall_back(context: GenerationContext, error: Exception, dtype: torch.dtype)
         context.base.memory_mode, compute_error, context.base.device_config.fallback_dtype
     )
     if memory_mode is None:
-        raise BadInput(_NOT_FINITE_MESSAGE) from error
+        raise BadInput(InputProblem.IMAGE_NOT_FINITE) from error
     try:
         context.base.set_memory_mode(memory_mode)
     except torch.OutOfMemoryError as oom_error:
-        raise BadInput(_NOT_FINITE_MESSAGE) from oom_error
+        raise BadInput(InputProblem.IMAGE_NOT_FINITE) from oom_error
     return True
 
 
@@ -272,5 +269,5 @@ def decode_to_png(base: BaseModel, latents: Tensor, recipe: Recipe) -> bytes:
     """
     pixels = base.decode(latents)
     if not bool(pixels.isfinite().all()):
-        raise NotFinite(_NOT_FINITE_MESSAGE)
+        raise NotFinite("The picture has pixels that are no finite numbers.")
     return image_file.encode_png(pixels, recipe, default_sampling_config(base.family).upscale_factor)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Generator
 from typing import BinaryIO, Protocol
 
-from gpu_worker.errors import BadInput, BaseModelError
+from gpu_worker.errors import BadInput, BaseModelError, InputProblem
 from gpu_worker.protocol import (
     VERSION,
     CancelledEvent,
@@ -41,9 +41,8 @@ log = logging.getLogger(__name__)
 
 #: Least time between two progress events of a job; the last step's is always sent.
 PROGRESS_INTERVAL_S = 0.5
-UNEXPECTED_ERROR = (
-    "Something went wrong while working on this; the log of the worker says more. Please try again."
-)
+#: What a person is told after an error that nobody foresaw.
+UNEXPECTED_ERROR = BadInput(InputProblem.UNEXPECTED)
 #: While idle, expired cache entries are dropped this often.
 EVICT_INTERVAL_S = 60.0
 #: Exit status after an error that leaves the GPU unusable for this process.
@@ -242,14 +241,14 @@ class _WorkerLoop:
             self._scheduler.record_step_time(job, time.monotonic() - started_at)
         except StopIteration:
             log.error("job %d ended without a result", job_id)
-            self._finish_job(job, FailedEvent(job_id=job_id, attempt=attempt, reason=UNEXPECTED_ERROR))
+            self._finish_job(job, make_failed_event(job.key, UNEXPECTED_ERROR))
         except (BadInput, BaseModelError) as error:
-            self._finish_job(job, FailedEvent(job_id=job_id, attempt=attempt, reason=str(error)))
+            self._finish_job(job, make_failed_event(job.key, error))
         except Exception as error:
             log.exception("job %d attempt %d: unexpected error", job_id, attempt)
             if _is_device_lost(error):
                 return False
-            self._finish_job(job, FailedEvent(job_id=job_id, attempt=attempt, reason=UNEXPECTED_ERROR))
+            self._finish_job(job, make_failed_event(job.key, UNEXPECTED_ERROR))
         else:
             self._handle_event(job, event)
         return True
@@ -279,3 +278,13 @@ def _is_device_lost(error: BaseException) -> bool:
     if "OutOfMemoryError" in class_names:
         return False
     return bool(class_names & {"AcceleratorError", "DeferredCudaCallError"}) or "CUDA error" in str(error)
+
+
+def make_failed_event(key: tuple[int, int], error: BadInput | BaseModelError) -> FailedEvent:
+    """Return the event that ends the attempt `key` (job id and attempt) with an error."""
+    job_id, attempt = key
+    if isinstance(error, BadInput):
+        return FailedEvent(
+            job_id=job_id, attempt=attempt, reason=str(error), problem=error.problem, values=error.values
+        )
+    return FailedEvent(job_id=job_id, attempt=attempt, reason=str(error))

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
 
-from bot.core.jobs import MAX_ATTEMPTS, Job, JobKind, JobStatus
+from bot.core.jobs import MAX_ATTEMPTS, FailureReason, Job, JobFailure, JobKind, JobStatus
 from bot.core.loras import LoraCode
-from bot.db.statements.queue import WORKER_CRASHED_MESSAGE
 from bot.jobs.backends.local import ProcessBackend, WorkerTimeouts
+from bot.texts import translate_to
 from tests.proofs.invariants import ROOT, House, open_house, wrong_with
 from tests.proofs.journaling_worker import CHECKPOINT_EVERY_STEPS
 from tests.proofs.verdict import Proof, forms
@@ -134,7 +134,7 @@ async def poisoned(house: House) -> list[str]:
     wrong = []
     if (failed.status, failed.error, failed.lost_attempts) != (
         JobStatus.FAILED,
-        WORKER_CRASHED_MESSAGE,
+        JobFailure(FailureReason.WORKER_CRASHED),
         MAX_ATTEMPTS,
     ):
         wrong.append(
@@ -142,7 +142,7 @@ async def poisoned(house: House) -> list[str]:
         )
     if done.status is not JobStatus.DONE:
         wrong.append(f"the job after the poisoned one is {done.status}")
-    said = [text for text in await house.told(failed) if WORKER_CRASHED_MESSAGE in text]
+    said = [text for text in await house.told(failed) if translate_to("en", "worker-keeps-dying") in text]
     if len(said) != 1:
         wrong.append(f"whose job was poisoned heard of it {len(said)} times")
     return wrong

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from bot.core.accounts import Identity
 from bot.core.errors import UserError
-from bot.core.jobs import MAX_ATTEMPTS, TERMINAL_STATUSES, JobId, JobKind
+from bot.core.jobs import MAX_ATTEMPTS, TERMINAL_STATUSES, JobFailure, JobId, JobKind
 from bot.db import Database
 from bot.delivery.notices import NoticeSender
 from bot.jobs.dispatcher import Dispatcher
@@ -243,7 +243,7 @@ class Doings(RuleBasedStateMachine):
         attempt = job.attempt - earlier
         assert not await self.ledger.jobs.record_progress(job_id, attempt, 9, 9)
         assert not await self.ledger.jobs.record_checkpoint(job_id, attempt, 9)
-        assert not await self.ledger.jobs.fail(job_id, attempt, "late")
+        assert not await self.ledger.jobs.fail(job_id, attempt, JobFailure(sentence="late"))
         assert await self.ledger.jobs.record_lost_attempt(job_id, attempt) is None
         if job.kind is JobKind.TRAIN:
             assert not await self.ledger.jobs.finish_training(job_id, attempt, ("late", "0" * 64))

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import psutil
 
-from bot.core.jobs import MAX_ATTEMPTS, JobStatus
-from bot.db.statements.queue import WORKER_CRASHED_MESSAGE
+from bot.core.jobs import MAX_ATTEMPTS, FailureReason, JobFailure, JobStatus
 from bot.jobs.backends.local import WorkerTimeouts
+from bot.texts import translate_to
 from tests.proofs.bad_worker import BEFORE_READY, LIES
 from tests.proofs.invariants import ROOT, open_house, wrong_with
 from tests.proofs.verdict import Proof, forms
@@ -97,11 +97,11 @@ async def outcome(lie: str, folder: Path) -> Outcome:
     async with asyncio.timeout(240), open_house(folder / "data", command, environ, patience) as house:
         job = await house.train(LARGE, person=1)
         failed = await house.ended(job)
-        if (failed.status, failed.error) != (JobStatus.FAILED, WORKER_CRASHED_MESSAGE):
+        if (failed.status, failed.error) != (JobStatus.FAILED, JobFailure(FailureReason.WORKER_CRASHED)):
             wrong.append(f"{lie}: its job is {failed.status}, {failed.error!r}")
         (folder / "honest").touch()
         said = await house.told(failed)
-        if sum(WORKER_CRASHED_MESSAGE in text for text in said) != 1:
+        if sum(translate_to("en", "worker-keeps-dying") in text for text in said) != 1:
             wrong.append(f"{lie}: its person heard {said}")
         following = await house.ended(await house.train(b"steps=3", person=2, of=2))
         if following.status is not JobStatus.DONE:

@@ -28,7 +28,6 @@ from gpu_worker.errors import BadInput
 from gpu_worker.protocol import (
     Crop,
     DoneEvent,
-    FailedEvent,
     GenerateRequest,
     JobRequest,
     LoraUse,
@@ -37,7 +36,7 @@ from gpu_worker.protocol import (
     TrainRequest,
     WorkerEvent,
 )
-from gpu_worker.serve.loop import UNEXPECTED_ERROR
+from gpu_worker.serve.loop import UNEXPECTED_ERROR, make_failed_event
 from tests.support.fake_worker import FakePerformer
 from tests.support.ray_cluster import START_TIMEOUT_S, RayCluster, walled_off
 
@@ -182,9 +181,9 @@ class _OrderedFake(FakeBackend):
                 performer.train(request) if isinstance(request, TrainRequest) else performer.generate(request)
             )
         except BadInput as error:
-            yield FailedEvent(job_id=job, attempt=attempt, reason=str(error))
+            yield make_failed_event((job, attempt), error)
         except ZeroDivisionError:
-            yield FailedEvent(job_id=job, attempt=attempt, reason=UNEXPECTED_ERROR)
+            yield make_failed_event((job, attempt), UNEXPECTED_ERROR)
 
     async def prefetch(self, photo: bytes, crop: Crop | None = None) -> None:
         self._performer.prefetch(photo, crop)

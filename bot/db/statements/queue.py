@@ -9,7 +9,17 @@ import msgspec
 
 from bot.core.accounts import AccountId, ChatAddress, Platform
 from bot.core.errors import ShareEnded
-from bot.core.jobs import MAX_ATTEMPTS, GenerationParams, Job, JobId, JobKind, JobStatus, TrainingParams
+from bot.core.jobs import (
+    MAX_ATTEMPTS,
+    FailureReason,
+    GenerationParams,
+    Job,
+    JobFailure,
+    JobId,
+    JobKind,
+    JobStatus,
+    TrainingParams,
+)
 from bot.core.likeness import LikenessReport, PictureSelection
 from bot.core.loras import LoraCode
 from bot.core.messages import current_request
@@ -18,10 +28,6 @@ from bot.db.sqlite.connection import from_ms
 from bot.db.statements import shares
 
 HOUR_MS = 3_600_000
-WORKER_CRASHED_MESSAGE = (
-    "The graphics card process stopped five times while working on this, so I gave up. "
-    "Please try again later, or tell the person who runs this bot."
-)
 # Fair share: of the accounts that wait, the one with the fewest jobs of this kind started within the last
 # hour goes first; then whoever has waited longest.
 _CLAIM_SQL = """
@@ -67,7 +73,7 @@ def job_from_row(row: sqlite3.Row) -> Job:
         step=row["step"],
         steps=row["steps"],
         card_message_id=row["card_message_id"],
-        error=row["error"],
+        error=decode_failure(row["error"]),
         created_at=from_ms(row["created_ms"]),
         started_at=None if row["started_ms"] is None else from_ms(row["started_ms"]),
         finished_at=None if row["finished_ms"] is None else from_ms(row["finished_ms"]),
@@ -155,13 +161,23 @@ def get_trained_steps(job: Job) -> int | None:
     return job.steps if job.steps is None else (start_step or 0) + job.steps
 
 
+def decode_failure(error: str | None) -> JobFailure | None:
+    """Read `jobs.error`: JSON, or a sentence in rows of earlier versions."""
+    if error is None:
+        return None
+    try:
+        return msgspec.json.decode(error, type=JobFailure)
+    except msgspec.MsgspecError:
+        return JobFailure(sentence=error)
+
+
 def end_job(
-    connection: sqlite3.Connection, job_id: JobId, status: str, error: str | None, now_ms: int
+    connection: sqlite3.Connection, job_id: JobId, status: str, failure: JobFailure | None, now_ms: int
 ) -> Job:
     """Set the final status of a job and return it. Photos of a training are deleted unless they are kept."""
     row = connection.execute(
         "UPDATE jobs SET status = ?, error = ?, finished_ms = ? WHERE id = ? RETURNING *",
-        (status, error, now_ms, job_id),
+        (status, None if failure is None else msgspec.json.encode(failure).decode(), now_ms, job_id),
     ).fetchone()
     connection.execute(_DELETE_JOB_PHOTOS_SQL, (job_id,))
     shares.release_shares(connection, job_id, is_done=status == "done")
@@ -184,9 +200,9 @@ def insert_pictures(
     )
 
 
-def fail_job(connection: sqlite3.Connection, job_id: JobId, message: str, now_ms: int) -> Job:
+def fail_job(connection: sqlite3.Connection, job_id: JobId, failure: JobFailure, now_ms: int) -> Job:
     """End a job as failed and queue a notice with the reason."""
-    job = end_job(connection, job_id, "failed", message, now_ms)
+    job = end_job(connection, job_id, "failed", failure, now_ms)
     insert_notice(
         connection,
         job,
@@ -207,7 +223,7 @@ def record_lost_attempt(
     ).fetchone()
     job = job_from_row(row)
     if job.lost_attempts >= MAX_ATTEMPTS:
-        return fail_job(connection, job_id, WORKER_CRASHED_MESSAGE, now_ms)
+        return fail_job(connection, job_id, JobFailure(FailureReason.WORKER_CRASHED), now_ms)
     if job.kind is JobKind.TRAIN and not row["resumed_told"]:
         connection.execute("UPDATE jobs SET resumed_told = 1 WHERE id = ?", (job_id,))
         insert_notice(connection, job, NoticeKind.TRAIN_RESUMED, now_ms)

@@ -17,11 +17,12 @@ import pytest
 
 from bot.core.accounts import AccountId, Identity, Platform
 from bot.core.errors import DatabaseError
-from bot.core.jobs import GenerationParams, JobKind, JobStatus, TrainingParams
+from bot.core.jobs import FailureReason, GenerationParams, JobFailure, JobKind, JobStatus, TrainingParams
 from bot.core.loras import INSTANCE_TOKENS
 from bot.core.photos import NewPhoto
 from bot.db import Database
 from bot.db.sqlite.migrate import MIGRATIONS_DIR, Migration, migrate, read_migrations
+from bot.db.statements.queue import decode_failure
 from tests.support.services import ANNA, ANNAS, BERT, Clock
 
 CANARY = b"canary-photo-bytes-" * 50
@@ -88,7 +89,7 @@ async def test_an_older_attempt_may_not_write(ledger: Database, anna: AccountId)
     assert second.attempt == first.attempt + 1
     assert not await ledger.jobs.record_progress(first.id, first.attempt, 9, 10)
     assert not await ledger.jobs.finish_training(first.id, first.attempt, ("zombie", "x"))
-    assert not await ledger.jobs.fail(first.id, first.attempt, "zombie")
+    assert not await ledger.jobs.fail(first.id, first.attempt, JobFailure(sentence="zombie"))
     assert await ledger.jobs.record_lost_attempt(first.id, first.attempt) is None
     assert await ledger.jobs.record_progress(second.id, second.attempt, 1, 10)
 
@@ -119,7 +120,7 @@ async def test_photos_leave_no_byte_behind(
         if ending == "done":
             assert await ledger.jobs.finish_training(job.id, job.attempt, ("x", "y"))
         elif ending == "failed":
-            assert await ledger.jobs.fail(job.id, job.attempt, "no")
+            assert await ledger.jobs.fail(job.id, job.attempt, JobFailure(sentence="no"))
         else:
             assert await ledger.jobs.cancel(job.id)
     await ledger.checkpoint_wal()
@@ -339,6 +340,35 @@ def test_results_of_before_get_their_pictures_from_their_notices() -> None:
     migrate(db, [first, *others])
     rows = db.execute("SELECT job, number, file, deleted_ms FROM pictures ORDER BY number").fetchall()
     assert rows == [(7, 1, "7-1.png", None), (7, 2, "7-2.png", None)]
+    db.close()
+
+
+def test_failures_of_earlier_versions_become_reasons_and_other_sentences_are_still_read() -> None:
+    earlier = [each for each in read_migrations() if each.number < 24]
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(db, earlier)
+    db.execute("INSERT INTO accounts (id, created_ms) VALUES (1, 0)")
+    db.execute(
+        "INSERT INTO loras (code, account, token, class_word, state, created_ms)"
+        " VALUES ('40713386', 1, 'sks', 'person', 'failed', 0)"
+    )
+    sentences = (
+        "The photos of this training are seven days old, and I do not keep photos longer. Please send them.",
+        "The picture this was to begin from is no longer here.",
+        "The base model is a pickle.",
+    )
+    db.executemany(
+        "INSERT INTO jobs (kind, status, account, code, wish, platform, chat_id, user_id, created_ms, error)"
+        " VALUES ('generate', 'failed', 1, '40713386', '{}', 'console', 'me', 'me', 0, ?)",
+        [(each,) for each in sentences],
+    )
+    migrate(db, read_migrations())
+    failures = [decode_failure(row[0]) for row in db.execute("SELECT error FROM jobs ORDER BY id")]
+    assert failures == [
+        JobFailure(FailureReason.PHOTOS_EXPIRED),
+        JobFailure(FailureReason.START_PICTURE_GONE),
+        JobFailure(sentence="The base model is a pickle."),
+    ]
     db.close()
 
 

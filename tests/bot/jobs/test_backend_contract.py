@@ -23,6 +23,7 @@ from gpu_worker.protocol import (
     FailedEvent,
     GenerateRequest,
     InitImage,
+    InputProblem,
     LoraUse,
     PreviewEvent,
     ProgressEvent,
@@ -207,15 +208,19 @@ async def test_a_job_that_breaks_its_worker_is_lost_and_the_next_one_runs(rig: R
 
 
 @pytest.mark.parametrize(
-    ("order", "reason"), [(b"refuse", "These photos cannot be used."), (b"bug", UNEXPECTED_ERROR)]
+    ("order", "reason", "problem"),
+    [
+        (b"refuse", "These photos cannot be used.", None),
+        (b"bug", str(UNEXPECTED_ERROR), InputProblem.UNEXPECTED),
+    ],
 )
 async def test_bad_input_and_a_bug_end_one_job_and_not_the_worker(
-    rig: Rig, order: bytes, reason: str
+    rig: Rig, order: bytes, reason: str, problem: InputProblem | None
 ) -> None:
     await rig.have(1)
     before = rig.backend.crash_count()
     failed = (await all_events(rig.backend, train(2, order)))[-1]
-    assert failed == FailedEvent(job_id=2, attempt=1, reason=reason)
+    assert failed == FailedEvent(job_id=2, attempt=1, reason=reason, problem=problem)
     assert isinstance((await all_events(rig.backend, train(3)))[-1], DoneEvent)
     assert rig.backend.crash_count() == before
 

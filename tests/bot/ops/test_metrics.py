@@ -22,7 +22,7 @@ from bot.app.root import open_app
 from bot.app.settings import Settings
 from bot.core.addresses import ListenAddress
 from bot.core.errors import SettingsError
-from bot.core.jobs import JobKind
+from bot.core.jobs import JobFailure, JobKind
 from bot.jobs.backends.fake import FakeBackend
 from bot.ops.health_server import HealthServer
 from bot.ops.metrics import COUNTING_LAG, MetricsExporter, MetricSources
@@ -118,7 +118,7 @@ async def test_each_end_of_a_job_is_counted_once(machine: Machine) -> None:
     await desk.ready(ANNA)
     await desk.train(ANNA, first=6)
     job = await desk.claim(JobKind.TRAIN)
-    assert await desk.ledger.jobs.fail(job.id, job.attempt, "It broke.")
+    assert await desk.ledger.jobs.fail(job.id, job.attempt, JobFailure(sentence="It broke."))
     assert (await machine.figures())["loracode_jobs_ended_total train failed"] == 0, "it may be of just now"
     desk.clock.forward(seconds=COUNTING_LAG.total_seconds() + 1)
     for _ in range(3):

@@ -14,7 +14,7 @@ import pytest
 
 from bot.core.accounts import ChatAddress
 from bot.core.errors import ChatBusy
-from bot.core.jobs import JobId, JobStatus
+from bot.core.jobs import FailureReason, JobFailure, JobId, JobStatus
 from bot.core.loras import Requester
 from bot.core.photos import PhotoSet
 from bot.ops.daily_backup import DailyBackups
@@ -61,7 +61,7 @@ async def test_photos_are_forgotten_after_seven_days_and_the_person_is_told(room
     assert room.desk.queue.forgotten_hashes == names, "what was derived of them goes too"
     failed = await room.job(job)
     assert failed.status is JobStatus.FAILED
-    assert "seven days" in (failed.error or "")
+    assert failed.error == JobFailure(FailureReason.PHOTOS_EXPIRED)
     assert await room.ledger.photos.count_collected(job.account) == 0
     assert len(await room.owed()) == 1
     assert woken

@@ -12,7 +12,7 @@ import pytest
 
 from bot.core.accounts import Preferences
 from bot.core.errors import UserError
-from bot.core.jobs import GenerationParams, JobKind
+from bot.core.jobs import GenerationParams, JobFailure, JobKind
 from bot.core.loras import LoraCode, format_code
 from bot.db import Database
 from bot.services.generation import MAX_OPEN_GENERATIONS
@@ -176,7 +176,9 @@ async def test_a_first_code_still_training_promises_no_time(desk: Desk) -> None:
 async def test_a_failed_or_cancelled_code_says_so(desk: Desk) -> None:
     failed = await desk.train(ANNA)
     job = await desk.claim(JobKind.TRAIN)
-    assert await desk.ledger.jobs.fail(job.id, job.attempt, "The card ran out of memory.")
+    assert await desk.ledger.jobs.fail(
+        job.id, job.attempt, JobFailure(sentence="The card ran out of memory.")
+    )
     assert "failed" in await refusal(desk, f"{failed.code} a boat")
     stopped = await desk.train(ANNA, first=11)
     await desk.studio.cancel_job(ANNA)

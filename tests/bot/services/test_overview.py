@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bot.core.jobs import JobKind, JobStatus, LatencyStats
+from bot.core.jobs import JobFailure, JobKind, JobStatus, LatencyStats
 from bot.core.monitoring import MonitorSample
 from bot.ops.error_log import RecentErrors
 from bot.ops.metrics import MetricsExporter, MetricSources
@@ -210,7 +210,7 @@ async def test_errors_of_the_log_and_failed_jobs_stand_in_status_and_logs(desk: 
     assert "Nothing went wrong" in (await desk.studio.run_admin_command(ADMIN, "logs")).text
     await desk.train(ANNA)
     job = await desk.claim(JobKind.TRAIN)
-    assert await desk.ledger.jobs.fail(job.id, job.attempt, "It broke.")
+    assert await desk.ledger.jobs.fail(job.id, job.attempt, JobFailure(sentence="It broke."))
     troubles.handle(logging.makeLogRecord({"name": "bot.x", "msg": "no luck", "created": 0.0, "levelno": 40}))
     assert f"job {job.id} (train): It broke." in (await desk.studio.run_admin_command(ADMIN, "status")).text
     lines = (await desk.studio.run_admin_command(ADMIN, "logs")).text.splitlines()

@@ -10,7 +10,7 @@ import pytest
 
 from bot.core.accounts import ChatAddress, Platform
 from bot.core.errors import UserError
-from bot.core.jobs import GenerationParams, Job, JobStatus
+from bot.core.jobs import FailureReason, GenerationParams, Job, JobFailure, JobStatus
 from bot.core.messages import Reply
 from bot.services.generation import double_size
 from bot.texts import translate
@@ -176,7 +176,10 @@ async def test_a_picture_that_vanishes_while_its_job_waits_is_told(room: EngineR
     assert reply.card_job_id is not None
     failed = await room.ledger.jobs.get(reply.card_job_id)
     assert failed is not None
-    assert (failed.status, failed.error) == (JobStatus.FAILED, translate("picture-gone"))
+    assert (failed.status, failed.error) == (
+        JobStatus.FAILED,
+        JobFailure(FailureReason.START_PICTURE_GONE),
+    )
 
 
 async def test_other_words_keep_everything_else_but_the_seed(room: EngineRoom) -> None:

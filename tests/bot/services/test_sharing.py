@@ -12,7 +12,7 @@ import pytest
 
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import ShareEnded, UserError
-from bot.core.jobs import GenerationParams, JobKind, JobStatus
+from bot.core.jobs import GenerationParams, JobFailure, JobKind, JobStatus
 from bot.core.loras import LoraCode, Permission, format_code
 from bot.core.messages import Reply, request_context
 from bot.db import MAX_PENDING_REQUESTS, MAX_PEOPLE_PER_LINK, MAX_REQUESTS_PER_DAY
@@ -175,7 +175,7 @@ async def test_a_request_for_an_own_code_in_training_promises_no_picture(desk: D
     with pytest.raises(UserError, match="is still training"):
         await desk.studio.request_access(ANNA, ALONE, code)
     job = await desk.claim(JobKind.TRAIN)
-    assert await desk.ledger.jobs.fail(job.id, job.attempt, "The card is on fire.")
+    assert await desk.ledger.jobs.fail(job.id, job.attempt, JobFailure(sentence="The card is on fire."))
     with pytest.raises(UserError, match="failed"):
         await desk.studio.request_access(ANNA, ALONE, code)
     assert (
@@ -308,7 +308,7 @@ async def test_a_failed_generation_returns_a_single_permission_and_a_done_one_sp
     job = await desk.claim(JobKind.GENERATE)
     assert await refused(desk, code), "one at a time"
     if end == "fail":
-        assert await desk.ledger.jobs.fail(job.id, job.attempt, "The card is on fire.")
+        assert await desk.ledger.jobs.fail(job.id, job.attempt, JobFailure(sentence="The card is on fire."))
     else:
         await desk.studio.cancel_job(BERT)
     await draws(desk, code)

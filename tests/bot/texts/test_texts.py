@@ -13,6 +13,7 @@ from bot.core.jobs import (
     Estimate,
     GenerationParams,
     Job,
+    JobFailure,
     JobId,
     JobKind,
     JobStatus,
@@ -214,14 +215,16 @@ def test_help_names_every_command_and_option(platform: Platform) -> None:
 @pytest.mark.parametrize("job", [TRAINING, DRAWING])
 def test_every_notice_has_words_and_fits_under_a_picture(kind: NoticeKind, job: Job) -> None:
     wish = GenerationParams("ü" * 1000) if job is DRAWING else job.params
-    long = replace(job, params=wish, error="x" * 5000, status=JobStatus.FAILED)
+    long = replace(job, params=wish, error=JobFailure(sentence="x" * 5000), status=JobStatus.FAILED)
     for reply in (notice_reply(owed(kind, long), [Path("a.png")]), job_card(long, None, None)):
         assert 0 < len(reply.text) < CAPTION_CHARS
         assert all(len(button.action.encode()) <= 64 for button in reply.buttons)
 
 
 def test_a_failed_training_says_why_and_what_to_do() -> None:
-    failed = replace(TRAINING, status=JobStatus.FAILED, error="The card ran out of memory.")
+    failed = replace(
+        TRAINING, status=JobStatus.FAILED, error=JobFailure(sentence="The card ran out of memory.")
+    )
     reply = notice_reply(owed(NoticeKind.TRAIN_FAILED, failed), [])
     assert "The card ran out of memory." in reply.text
     assert "/train" in reply.text

@@ -16,16 +16,18 @@ from PIL import ImageFont
 
 from bot.chats.commands import COMMAND_NAMES
 from bot.core.accounts import Platform
+from bot.core.jobs import FailureReason, JobFailure
 from bot.core.photos import PhotoRefusal
-from bot.db.photos import _PHOTOS_EXPIRED_MESSAGE
-from bot.db.statements.queue import WORKER_CRASHED_MESSAGE
 from bot.jobs.styles import load_styles
 from bot.media.contact_sheet import TILE_PX
 from bot.texts import languages, match_language, translate, translate_to, use_language
 from bot.texts.admin import ADMIN_COMMANDS
+from bot.texts.cards import failure_sentence
 from bot.texts.commands import command_name, command_names
 from bot.texts.photo_sets import photo_refusal
 from bot.texts.words import example_command
+from gpu_worker.errors import BadInput
+from gpu_worker.protocol import InputProblem
 
 BOT = Path(__file__).parents[3] / "bot"
 FOLDER = BOT / "texts"
@@ -306,9 +308,23 @@ def test_a_caption_stays_short_enough_for_telegram(code: str) -> None:
         assert len(translate_to(code, key)) <= 1024, key
 
 
-def test_failure_reasons_have_a_text_in_every_language() -> None:
-    assert translate_to("en", "photos-too-old") == _PHOTOS_EXPIRED_MESSAGE
-    assert translate_to("en", "worker-keeps-dying") == WORKER_CRASHED_MESSAGE
+@pytest.mark.parametrize("code", languages())
+def test_each_reason_of_a_failure_has_a_sentence_of_its_own(code: str) -> None:
+    values = {name: "7" for name in ("resolution_px", "name", "known", "limit")}
+    reasons = [*FailureReason, *InputProblem]
+    with use_language(code):
+        sentences = [failure_sentence(JobFailure(reason, values)) for reason in reasons]
+    assert len({*sentences}) == len(reasons)
+    assert not [each for each in sentences if each is None or "{" in each], "a value is missing"
+    if code == "en":  # as the worker's command line writes it
+        assert sentences[len(FailureReason) :] == [str(BadInput(each, **values)) for each in InputProblem]
+
+
+def test_a_sentence_of_the_worker_without_a_reason_is_shown_as_it_is() -> None:
+    with use_language("it"):
+        assert failure_sentence(JobFailure(sentence="The base model is a pickle.")) == (
+            "The base model is a pickle."
+        )
 
 
 @pytest.mark.parametrize("code", OTHERS)

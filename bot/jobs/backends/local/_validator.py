@@ -6,6 +6,7 @@ Pure: knows neither processes nor clocks.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 from bot.media import lora_files
 from gpu_worker.protocol import (
@@ -79,6 +80,7 @@ class AttemptValidator:
                 self._last_step = -1
             case FailedEvent():
                 _check_reason(event.reason)
+                _check_reason("".join(chain.from_iterable(event.values.items())))
             case DoneEvent():
                 self._check_result(event)
         if isinstance(event, StartedEvent | ProgressEvent) and event.step > self._last_step:
