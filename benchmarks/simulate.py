@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import limits, plot
+from benchmarks.limits import DAY_S
 from benchmarks.percentiles import percentile
 
-DAY_S = 86_400.0
 PEOPLE_PER_DAY = (100, 1_000, 10_000, 100_000, 1_000_000)
 #: How much more than in the mean hour comes in the busiest one.
 DAILY_SWING = 0.6

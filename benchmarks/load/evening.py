@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from itertools import count
 from time import monotonic
 
+from benchmarks.limits import DAY_S
 from benchmarks.load.crowd import SimulatedUsers, sleep_until
-from benchmarks.simulate import DAILY_SWING, DAY_S
+from benchmarks.simulate import DAILY_SWING
 
 #: The normal load: so many people a day, each with a fifth of a training and three pictures, as
 #: `benchmarks.simulate` has them; in the busiest hour.

@@ -27,51 +27,16 @@ def build_metadata(
     base: BaseModel, images: tuple[TrainingImage, ...], config: TrainingConfig, record: TrainingRecord
 ) -> dict[str, str]:
     """Return the metadata of a finished or intermediate LoRA, all as strings."""
-    subject_images = tuple(image for image in images if not image.is_regularisation)
-    regularisation_images = tuple(image for image in images if image.is_regularisation)
-    batches_per_epoch = BatchSampler(images, config.batch_size, config.seed).batches_per_epoch
     metadata = {
-        "ss_network_module": "networks.lora",
-        "ss_network_dim": config.rank,
-        "ss_network_alpha": config.alpha,
+        **_describe_network(base, config),
+        **_describe_optimizer(base, config),
+        **_describe_loss(config),
+        **_describe_images(images, config, record.steps_done),
         "ss_output_name": record.name,
-        "ss_base_model_version": "sd_v1",
-        "ss_sd_model_name": base.name,
-        "ss_v2": False,
-        "ss_resolution": f"({config.resolution_px}, {config.resolution_px})",
-        "ss_network_dropout": config.dropout or None,
-        "ss_network_args": json.dumps(_build_network_args(config)) if _build_network_args(config) else None,
-        "ss_learning_rate": config.unet_lr,
-        "ss_unet_lr": config.unet_lr if config.train_unet else None,
-        "ss_text_encoder_lr": config.text_encoder_lr if config.train_text_encoder else None,
-        "ss_optimizer": optimizer_class_name(config)
-        + "".join(f"({k}={v})" for k, v in config.optimizer_args),
-        "ss_lr_scheduler": config.lr_scheduler,
-        "ss_lr_warmup_steps": config.lr_warmup_steps,
-        "ss_max_grad_norm": config.max_grad_norm,
-        "ss_min_snr_gamma": config.min_snr_gamma,
-        "ss_noise_offset": config.noise_offset or None,
-        "ss_multires_noise_iterations": config.multires_noise_iterations or None,
-        "ss_multires_noise_discount": config.multires_noise_discount,
-        "ss_prior_loss_weight": config.prior_loss_weight,
-        "ss_masked_loss": config.masked_loss,
-        "ss_clip_skip": config.clip_skip,
-        "ss_gradient_checkpointing": base.memory_mode.gradient_checkpointing,
-        "ss_gradient_accumulation_steps": config.gradient_accumulation_steps,
         "ss_training_comment": record.comment or None,
-        "ss_mixed_precision": {"torch.float16": "fp16", "torch.bfloat16": "bf16"}.get(str(base.dtype), "no"),
         "ss_seed": config.seed,
         "ss_max_train_steps": config.steps,
         "ss_steps": record.steps_done,
-        "ss_batch_size_per_device": config.batch_size,
-        "ss_num_train_images": sum(image.repeats for image in subject_images),
-        "ss_num_reg_images": sum(image.repeats for image in regularisation_images),
-        "ss_num_batches_per_epoch": batches_per_epoch,
-        "ss_epoch": record.steps_done * config.gradient_accumulation_steps // batches_per_epoch,
-        "ss_cache_latents": True,
-        "ss_dataset_dirs": json.dumps(_count_folders(subject_images)),
-        "ss_reg_dataset_dirs": json.dumps(_count_folders(regularisation_images)),
-        "ss_tag_frequency": json.dumps(_count_tags(images)),
         "ss_training_started_at": record.started_at,
         "ss_training_finished_at": record.finished_at,
         "modelspec.sai_model_spec": "1.0.0",
@@ -80,6 +45,67 @@ def build_metadata(
         "modelspec.resolution": f"{config.resolution_px}x{config.resolution_px}",
     }
     return {key: str(value) for key, value in metadata.items()}
+
+
+def _describe_network(base: BaseModel, config: TrainingConfig) -> dict[str, object]:
+    return {
+        "ss_network_module": "networks.lora",
+        "ss_network_dim": config.rank,
+        "ss_network_alpha": config.alpha,
+        "ss_network_dropout": config.dropout or None,
+        "ss_network_args": json.dumps(_build_network_args(config)) if _build_network_args(config) else None,
+        "ss_base_model_version": "sd_v1",
+        "ss_sd_model_name": base.name,
+        "ss_v2": False,
+    }
+
+
+def _describe_optimizer(base: BaseModel, config: TrainingConfig) -> dict[str, object]:
+    return {
+        "ss_learning_rate": config.unet_lr,
+        "ss_unet_lr": config.unet_lr if config.train_unet else None,
+        "ss_text_encoder_lr": config.text_encoder_lr if config.train_text_encoder else None,
+        "ss_optimizer": optimizer_class_name(config)
+        + "".join(f"({k}={v})" for k, v in config.optimizer_args),
+        "ss_lr_scheduler": config.lr_scheduler,
+        "ss_lr_warmup_steps": config.lr_warmup_steps,
+        "ss_max_grad_norm": config.max_grad_norm,
+        "ss_gradient_checkpointing": base.memory_mode.gradient_checkpointing,
+        "ss_gradient_accumulation_steps": config.gradient_accumulation_steps,
+        "ss_mixed_precision": {"torch.float16": "fp16", "torch.bfloat16": "bf16"}.get(str(base.dtype), "no"),
+    }
+
+
+def _describe_loss(config: TrainingConfig) -> dict[str, object]:
+    return {
+        "ss_min_snr_gamma": config.min_snr_gamma,
+        "ss_noise_offset": config.noise_offset or None,
+        "ss_multires_noise_iterations": config.multires_noise_iterations or None,
+        "ss_multires_noise_discount": config.multires_noise_discount,
+        "ss_prior_loss_weight": config.prior_loss_weight,
+        "ss_masked_loss": config.masked_loss,
+        "ss_clip_skip": config.clip_skip,
+    }
+
+
+def _describe_images(
+    images: tuple[TrainingImage, ...], config: TrainingConfig, steps_done: int
+) -> dict[str, object]:
+    subject_images = tuple(image for image in images if not image.is_regularisation)
+    regularisation_images = tuple(image for image in images if image.is_regularisation)
+    batches_per_epoch = BatchSampler(images, config.batch_size, config.seed).batches_per_epoch
+    return {
+        "ss_resolution": f"({config.resolution_px}, {config.resolution_px})",
+        "ss_batch_size_per_device": config.batch_size,
+        "ss_num_train_images": sum(image.repeats for image in subject_images),
+        "ss_num_reg_images": sum(image.repeats for image in regularisation_images),
+        "ss_num_batches_per_epoch": batches_per_epoch,
+        "ss_cache_latents": True,
+        "ss_dataset_dirs": json.dumps(_count_folders(subject_images)),
+        "ss_reg_dataset_dirs": json.dumps(_count_folders(regularisation_images)),
+        "ss_tag_frequency": json.dumps(_count_tags(images)),
+        "ss_epoch": steps_done * config.gradient_accumulation_steps // batches_per_epoch,
+    }
 
 
 def _build_network_args(config: TrainingConfig) -> dict[str, str]:
