@@ -31,14 +31,14 @@ StartWorker = Callable[..., Worker]
 #: A worker at the moment of its death: photos in its workspace, a training in a process beside it.
 DYING = """
 import os, pathlib, signal, sys
-from gpu_worker.kohya.external.process import Run
-from gpu_worker.kohya.external.workspace import parent, workspace
-with workspace(parent()) as folder:
+from gpu_worker.kohya.external.process import ExternalProcess
+from gpu_worker.kohya.external.workspace import create_workspace, workspaces_root
+with create_workspace(workspaces_root()) as folder:
     (folder / "photo-1.jpg").write_bytes(b"somebody")
     command = [sys.executable, sys.argv[1], f"--output_dir={folder}"]
-    def told(line):
+    def on_line(line):
         print(folder, line, flush=True)
-    run = Run(command, folder, os.environ, told)
+    process = ExternalProcess(command, folder, os.environ, on_line)
     signal.pause()
 """
 

@@ -101,7 +101,7 @@ def test_damaged_file_is_reported_deleted_and_downloaded_again(
     folder = door(hub, tmp_path).get_folder(MODEL, True, silent)
 
     assert (folder / UNET).read_bytes() == WEIGHTS[UNET]
-    assert f"sha256 {sha256(WEIGHTS[UNET])}, as the hub says" in caplog.text
+    assert f"sha256 {sha256(WEIGHTS[UNET])} matches the hub" in caplog.text
 
 
 def test_two_workers_started_at_once_download_once(hub: SmallHub, tmp_path: Path) -> None:

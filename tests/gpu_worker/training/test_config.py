@@ -33,13 +33,14 @@ def test_the_embedded_model_is_done_in_far_fewer_steps() -> None:
     )
 
 
-def test_dials_cannot_be_turned_during_a_training() -> None:
+def test_settings_cannot_be_changed_during_a_training() -> None:
     with pytest.raises(FrozenInstanceError):
         TrainingConfig().steps = 3  # type: ignore[misc]
 
 
 def test_every_setting_is_explained() -> None:
-    source = Path(config.__file__).read_text("utf-8")
-    for field in (*fields(TrainingConfig), *fields(SamplingConfig)):
-        # A `#:` comment stands right above each field.
-        assert re.search(rf"    #: .+\n    {field.name}: ", source), field.name
+    for module, settings in ((config, TrainingConfig), (generation_config, SamplingConfig)):
+        source = Path(str(module.__file__)).read_text("utf-8")
+        for field in fields(settings):
+            # A `#:` comment stands right above each field.
+            assert re.search(rf"    #: .+\n    {field.name}: ", source), field.name
