@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
+from cachetools import LRUCache
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 TILE_PX = 192
@@ -27,23 +27,21 @@ class Overlay:
 
 
 class ThumbnailCache:
-    """The small pictures of photos that were shown last, by the SHA-256 of their bytes; for any thread."""
+    """The thumbnails of the photos that were shown last, by the SHA-256 of their bytes. Thread-safe."""
 
     def __init__(self) -> None:
-        self._thumbnails: OrderedDict[str, Image.Image] = OrderedDict()
+        self._thumbnails: LRUCache[str, Image.Image] = LRUCache(MAX_THUMBNAILS)
         self._lock = Lock()
 
     def get(self, photo: bytes) -> Image.Image:
-        """Give the tile of a photo of our own gate."""
+        """Return the thumbnail of a photo as the decoder stores it."""
         photo_hash = hashlib.sha256(photo).hexdigest()
         with self._lock:
-            thumbnail = self._thumbnails.pop(photo_hash, None)
+            thumbnail = self._thumbnails.get(photo_hash)
         if thumbnail is None:
             thumbnail = _make_thumbnail(photo)
-        with self._lock:
-            self._thumbnails[photo_hash] = thumbnail
-            while len(self._thumbnails) > MAX_THUMBNAILS:
-                self._thumbnails.popitem(last=False)
+            with self._lock:
+                self._thumbnails[photo_hash] = thumbnail
         return thumbnail
 
     def forget(self, photo_hashes: Iterable[str]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+
+from cachetools import LRUCache
 
 from bot.core.errors import WorkerLost
 from bot.core.jobs import MAX_CONCURRENT_GENERATIONS
@@ -35,7 +36,7 @@ class _SlotState:
     training_count: int = 0
     generation_count: int = 0
     #: SHA-256 of what its worker holds, the latest last.
-    cached_hashes: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    cached_hashes: LRUCache[str, None] = field(default_factory=lambda: LRUCache(MAX_CACHED_HASHES))
 
     def has_capacity(self, request: JobRequest) -> bool:
         if not self.slot.is_ready:
@@ -62,9 +63,6 @@ class _SlotState:
     def remember_hashes(self, hashes: Iterable[str]) -> None:
         for sha256 in hashes:
             self.cached_hashes[sha256] = None
-            self.cached_hashes.move_to_end(sha256)
-        while len(self.cached_hashes) > MAX_CACHED_HASHES:
-            self.cached_hashes.popitem(last=False)
 
 
 class WorkerPool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from dataclasses import replace
+
+from cachetools import LRUCache
 
 from bot.core.accounts import ChatAddress
 from bot.core.errors import UserError
@@ -40,7 +41,7 @@ class Moderator:
         self._policy = policy or ContentPolicy()
         self._threshold = threshold
         self._is_fail_closed = is_fail_closed
-        self._score_cache: OrderedDict[object, float] = OrderedDict()
+        self._score_cache: LRUCache[object, float] = LRUCache(MAX_CACHED_SCORES)
 
     async def check_photo(self, photo: bytes) -> None:
         """UserError when a photo that came is not to be taken."""
@@ -83,6 +84,4 @@ class Moderator:
             return None
         if not isinstance(picture, bytes) and picture.parent.name == "pictures":  # previews do change
             self._score_cache[picture] = score
-            while len(self._score_cache) > MAX_CACHED_SCORES:
-                self._score_cache.popitem(last=False)
         return score >= self._threshold

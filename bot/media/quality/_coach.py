@@ -7,6 +7,8 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
+from cachetools import TTLCache
+
 from bot.media.quality._analyzer import PhotoAnalyzer
 from bot.media.quality._report import QualityReport, build_report
 from bot.media.quality._types import PhotoMeasurements
@@ -36,8 +38,7 @@ class PhotoCoach:
         self._is_enabled = is_enabled
         self._review_tasks: set[asyncio.Task[list[PhotoMeasurements | None]]] = set()
         self._pending_hashes: set[str] = set()  # photos under the eye that nobody has forgotten meanwhile
-        self._measurements: dict[str, PhotoMeasurements] = {}
-        self._expiry_timers: dict[str, asyncio.TimerHandle] = {}
+        self._measurements: TTLCache[str, PhotoMeasurements] = TTLCache(MAX_CACHED_PHOTOS, cache_ttl_s)
 
     async def review_photos(self, photos: Sequence[bytes], class_word: str) -> QualityReport | None:
         """Judge photos of our own gate, in their order; never fails: what it cannot see it says less of.
@@ -61,8 +62,6 @@ class PhotoCoach:
         for photo_hash in photo_hashes:
             self._pending_hashes.discard(photo_hash)
             self._measurements.pop(photo_hash, None)
-            if (timer := self._expiry_timers.pop(photo_hash, None)) is not None:
-                timer.cancel()
 
     async def close(self) -> None:
         """Forget everything and end the eye."""
@@ -70,7 +69,7 @@ class PhotoCoach:
             task.cancel()
         if self._review_tasks:
             await asyncio.wait(self._review_tasks)
-        self.forget(list(self._measurements))
+        self._measurements.clear()
         await self._analyzer.close()
 
     async def _measure_photos(self, photos: Sequence[bytes]) -> list[PhotoMeasurements | None]:
@@ -78,22 +77,15 @@ class PhotoCoach:
 
     async def _measure_photo(self, photo: bytes) -> PhotoMeasurements | None:
         photo_hash = hashlib.sha256(photo).hexdigest()
-        if photo_hash in self._measurements:
-            return self._measurements[photo_hash]
+        if (cached_measurements := self._measurements.get(photo_hash)) is not None:
+            return cached_measurements
         self._pending_hashes.add(photo_hash)
         try:
             measurements = await self._analyzer.analyze(photo)
             if measurements is not None and photo_hash in self._pending_hashes:
-                self._cache_measurements(photo_hash, measurements)
+                self._measurements[photo_hash] = measurements
+                # The cache drops what is too old when it is used: nothing stays if nobody uses it either.
+                asyncio.get_running_loop().call_later(self._cache_ttl_s, self._measurements.expire)
         finally:
             self._pending_hashes.discard(photo_hash)
         return measurements
-
-    def _cache_measurements(self, photo_hash: str, measurements: PhotoMeasurements) -> None:
-        self.forget(
-            [photo_hash, *list(self._measurements)[: len(self._measurements) + 1 - MAX_CACHED_PHOTOS]]
-        )
-        self._measurements[photo_hash] = measurements
-        self._expiry_timers[photo_hash] = asyncio.get_running_loop().call_later(
-            self._cache_ttl_s, self.forget, [photo_hash]
-        )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import weakref
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from PIL import Image
 
@@ -20,6 +22,7 @@ from bot.jobs.requests import RequestBuilder
 from bot.jobs.styles import load_styles
 from bot.media.quality import PhotoCoach, PhotoMeasurements
 from gpu_worker.protocol import TrainRequest, WorkerHealth
+from tests.acceptance.telegram_server import until
 from tests.support.color_analyzer import NOBODY, SOFT, SOMEBODY_ELSE, TWO_PEOPLE, ColourAnalyzer, painted
 from tests.support.photo_measurements import sight
 from tests.support.services import ADMIN, ANNA, Desk, InProcessDecoder, album, open_desk, tools
@@ -230,6 +233,33 @@ async def test_photos_of_a_dog_are_neither_cropped_nor_captioned(desk: Desk) -> 
     )
     assert isinstance(request, TrainRequest)
     assert (request.crops, request.captions, request.masks) == ((), (), ())
+
+
+class WeakMeasurements(PhotoMeasurements, frozen=True, weakref=True):
+    """Measurements that a test can see disappear."""
+
+
+class WeakAnalyzer:
+    """An analyzer that keeps no measurements alive."""
+
+    def __init__(self) -> None:
+        self.measured = weakref.WeakSet[WeakMeasurements]()
+
+    async def analyze(self, photo: bytes) -> PhotoMeasurements | None:
+        measurements = WeakMeasurements(**msgspec.structs.asdict(sight()))
+        self.measured.add(measurements)
+        return measurements
+
+    async def close(self) -> None:
+        """It holds nothing."""
+
+
+async def test_measurements_leave_the_memory_though_nobody_uses_them() -> None:
+    analyzer = WeakAnalyzer()
+    coach = PhotoCoach(analyzer, cache_ttl_s=1.0)
+    assert await coach.review_photos([b"a photo"], "person") is not None
+    assert len(analyzer.measured) == 1
+    await until(lambda: not analyzer.measured)
 
 
 class InspectableCoach(PhotoCoach):
