@@ -26,10 +26,10 @@ from tests.proofs.invariants import photos, wrong_with
 from tests.proofs.verdict import Proof, forms
 from tests.support.engine import PNG
 from tests.support.services import ANNA, ANNAS, Clock, InProcessDecoder, tools
-from tests.support.use_cases import Studio
+from tests.support.use_cases import Apology, Studio
 
 #: What a part of the program ends with when a call failed under it; whoever runs it starts it again.
-TROUBLE = (LoraCodeError, OSError, sqlite3.Error, ExceptionGroup)
+TROUBLE = (LoraCodeError, OSError, sqlite3.Error, ExceptionGroup, Apology)
 #: A thing that takes more starts than this does not get done at all.
 MAX_STARTS = 5
 KEPT = ("loras", "checkpoints", "pictures", "samples", "previews", "exports")
