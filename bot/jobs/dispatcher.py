@@ -1,4 +1,7 @@
-"""Takes jobs from the ledger to the card and writes down what comes back."""
+"""Claim queued jobs, run each on a worker, and record what comes back.
+
+`run` starts consumers; each claims jobs (`_process_jobs`) and runs one attempt at a time (`_run_attempt`).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from bot.jobs.locks import SharedExclusiveLock
 from bot.jobs.requests import MissingInput, RequestBuilder
 from bot.jobs.styles import Styles
 from bot.media.storage import Storage
-from gpu_worker.protocol import Crop, JobRequest, PrefetchRequest, WorkerHealth
+from gpu_worker.protocol import Crop, PrefetchRequest, WorkerHealth
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +39,7 @@ CONCURRENCY_PER_WORKER = {JobKind.TRAIN: 1, JobKind.GENERATE: MAX_CONCURRENT_GEN
 
 
 class Dispatcher:
-    """A few lanes a kind, so that generations run beside a training; the worker shares its card."""
+    """Runs a few consumers per kind, so that generations run beside a training on the same card."""
 
     def __init__(
         self,
@@ -57,7 +60,7 @@ class Dispatcher:
         self._recorder = EventRecorder(
             database, storage, listener, likeness_scorer or LikenessScorer(None), stop_early
         )
-        # A wake-up and nothing more: what is to be done stands in the ledger.
+        # Only wake-ups: the jobs themselves are rows of the database.
         self._wake_events = {kind: asyncio.Event() for kind in JobKind}
         self._shutdown_event = asyncio.Event()
         self._attempt_tasks: dict[JobId, asyncio.Task[None]] = {}
@@ -67,37 +70,37 @@ class Dispatcher:
             MAX_PREFETCH_PHOTOS
         )
         self._consumer_counts = dict.fromkeys(JobKind, 0)
-        self._busy_counts = dict.fromkeys(JobKind, 0)  # lanes that have a job, or are about to ask for one
+        self._busy_counts = dict.fromkeys(JobKind, 0)  # consumers that have a job, or are about to claim one
         self._consumer_group: asyncio.TaskGroup | None = None
         backend.subscribe(self._on_workers_changed)
 
     def wake(self) -> None:
-        """Say that the ledger holds a new job."""
+        """Note that the database has a new job."""
         for event in self._wake_events.values():
             event.set()
 
     def request_shutdown(self) -> None:
-        """Let no further job begin in this run; `run` ends once those under way have."""
+        """Claim no further job; `run` ends when the running attempts have ended."""
         self._shutdown_event.set()
         self.wake()
 
     def health(self) -> WorkerHealth | None:
-        """What the worker last said of itself."""
+        """Return what the worker last reported about itself; None while there is none."""
         return self._backend.health()
 
     def prefetch(self, photos: Iterable[bytes], crops: Iterable[Crop | None] = ()) -> None:
-        """Let the worker encode photos of a set that is being collected; a courtesy, so it may be skipped."""
+        """Queue photos of a set that is being collected for encoding; they may be skipped."""
         for photo, crop in zip(photos, chain(crops, repeat(None)), strict=False):
             try:
                 self._prefetch_queue.put_nowait(PrefetchRequest(photo=photo, crop=crop))
             except asyncio.QueueFull:
-                log.info("too many photos at once; some are encoded with their training")
+                log.info("the prefetch queue is full: photos are encoded when their training starts")
                 return
 
     def forget(self, photo_hashes: Sequence[str]) -> None:
-        """Let the worker forget photos, named by the SHA-256 of their bytes."""
+        """Queue an order to the worker to forget photos, named by the SHA-256 of their bytes."""
         hashes = tuple(photo_hashes)
-        # To encode may be skipped, to forget may not: photos that still wait make room for it.
+        # Encoding may be skipped, forgetting may not: photos that still wait make room for it.
         while hashes and self._prefetch_queue.full():
             dropped_item = self._prefetch_queue.get_nowait()
             if not isinstance(dropped_item, PrefetchRequest):
@@ -106,7 +109,7 @@ class Dispatcher:
             self._prefetch_queue.put_nowait(hashes)
 
     async def abort_job(self, job_id: JobId) -> None:
-        """End the running attempt of a job that was cancelled, if there is one; returns once it has ended."""
+        """Cancel the running attempt of a job, if there is one, and wait for its end."""
         task = self._attempt_tasks.get(job_id)
         if task is not None:
             task.cancel()
@@ -115,17 +118,17 @@ class Dispatcher:
         self._listener.on_job_changed(job_id)
 
     def notify_changed(self, job_id: JobId) -> None:
-        """Say that the message which shows a job is no longer true."""
+        """Note that the message which shows a job is out of date."""
         self._listener.on_job_changed(job_id)
 
     async def run(self) -> None:
-        """Carry out jobs until cancelled, or told to finish.
+        """Run jobs until cancelled, or until a requested shutdown is complete.
 
-        Attempts under way are closed when cancelled, and taken up at the next start.
+        A cancel closes the running attempts; the next start resumes them.
         """
         released_count = await self._database.jobs.requeue_running()
         if released_count:
-            log.info("%d running jobs of the last time are back in line", released_count)
+            log.info("requeued %d jobs left running by the previous process", released_count)
         self.wake()
         async with asyncio.TaskGroup() as side_tasks:
             prefetch_task = side_tasks.create_task(self._run_prefetch(), name="photos-ahead")
@@ -135,11 +138,11 @@ class Dispatcher:
                 try:
                     await self._shutdown_event.wait()
                 finally:
-                    self._consumer_group = None  # at once: a group that is being left takes no lanes any more
+                    self._consumer_group = None  # at once: a group that is being left takes no further tasks
             prefetch_task.cancel()
 
     async def drain(self) -> None:
-        """Carry out what waits, then return."""
+        """Run the jobs that are queued now, then return."""
         async with asyncio.TaskGroup() as consumers:
             for kind in JobKind:
                 for number in range(self._capacity(kind)):
@@ -154,7 +157,7 @@ class Dispatcher:
             self.wake()
 
     def _start_consumers(self) -> None:
-        """Have as many lanes as the workers can take; those of workers that left stay, and claim nothing."""
+        """Start one consumer task per free worker slot. Tasks of departed workers stay idle."""
         if self._consumer_group is None:
             return
         for kind in JobKind:
@@ -174,71 +177,65 @@ class Dispatcher:
         wake_event = self._wake_events[kind]
         while not self._shutdown_event.is_set():
             await wake_event.wait()
-            wake_event.clear()  # before the look, so that a job that comes during it rings again
+            wake_event.clear()  # before the queue is read, so that a job that comes meanwhile sets it again
             await self._process_jobs(kind)
 
     async def _process_jobs(self, kind: JobKind) -> None:
+        """Run queued jobs of a kind, one after another, until none waits or the workers are full."""
         while not self._shutdown_event.is_set() and self._busy_counts[kind] < self._capacity(kind):
-            self._busy_counts[kind] += (
-                1  # before the claim, so that no more are claimed than workers can take
-            )
+            # Counted before the claim, so that no more are claimed than workers can take.
+            self._busy_counts[kind] += 1
             try:
                 if (job := await self._database.jobs.claim_next(kind)) is None:
                     return
-                self._wake_events[kind].set()  # there may be more, for another lane
+                self._wake_events[kind].set()  # there may be more, for another consumer
                 await self._process_job(job)
             finally:
                 self._busy_counts[kind] -= 1
 
     async def _process_job(self, job: Job) -> None:
+        """Run an attempt at a job in a task of its own, which `abort_job` can cancel."""
         task = asyncio.create_task(self._run_attempt(job), name=f"attempt-{job.id}.{job.attempt}")
         self._attempt_tasks[job.id] = task
         try:
             await asyncio.wait([task])
         finally:
-            # Reached with the attempt still running only when we are being shut down.
+            # The attempt still runs only when the bot is being shut down.
             task.cancel()
             await asyncio.wait([task])
-            if self._attempt_tasks.get(job.id) is task:  # else another lane has taken it up again
+            if self._attempt_tasks.get(job.id) is task:  # otherwise another consumer has claimed it again
                 del self._attempt_tasks[job.id]
         if not task.cancelled():
             task.result()
 
     async def _run_attempt(self, job: Job) -> None:
+        """Send a job to the worker and record its events until the last."""
         with log_context(job=job.id, account=job.account):
-            await self._execute_job(job)
-
-    async def _execute_job(self, job: Job) -> None:
-        log.info("job %d (%s) attempt %d begins", job.id, job.kind, job.attempt)
-        try:
-            request = await self._request_builder.build(job)
-            # A training goes on from its checkpoints, so it need not fear its neighbours.
-            is_exclusive = job.kind is JobKind.GENERATE and job.lost_attempts >= EXCLUSIVE_AFTER_LOSSES
-            async with self._exclusion_locks[job.kind].acquire(is_exclusive):
-                await self._record_events(job, request)
-        except StaleAttempt:
-            log.info("job %d was ended by somebody else", job.id)
-        except MissingInput as input_error:
-            log.error("job %d cannot be carried out", job.id, exc_info=input_error)
-            await self._record_failure(job, JobFailure(input_error.reason))
-        except WorkerLost as loss:
-            await self._record_loss(job, str(loss))
-
-    async def _record_events(self, job: Job, request: JobRequest) -> None:
-        async with aclosing(self._backend.run(request)) as events:
-            async for event in events:
-                if await self._recorder.record(job, event):
+            log.info("job %d (%s) attempt %d starts", job.id, job.kind, job.attempt)
+            try:
+                try:
+                    request = await self._request_builder.build(job)
+                except MissingInput as error:
+                    log.error("job %d has lost its input (%s) and fails", job.id, error.reason)
+                    await self._recorder.record_failure(job, JobFailure(error.reason))
                     return
-        raise WorkerLost("the stream ended without a result")
+                # Not for a training: it resumes from its checkpoints, whatever kills the worker.
+                is_exclusive = job.kind is JobKind.GENERATE and job.lost_attempts >= EXCLUSIVE_AFTER_LOSSES
+                async with (
+                    self._exclusion_locks[job.kind].acquire(is_exclusive),
+                    aclosing(self._backend.run(request)) as events,
+                ):
+                    async for event in events:
+                        if await self._recorder.record(job, event):
+                            return
+                raise WorkerLost("the stream ended without a result")
+            except StaleAttempt:
+                log.info("job %d attempt %d is discarded: the job has ended meanwhile", job.id, job.attempt)
+            except WorkerLost as loss:
+                await self._requeue_lost(job, str(loss))
 
-    async def _record_failure(self, job: Job, failure: JobFailure) -> None:
-        try:
-            await self._recorder.record_failure(job, failure)
-        except StaleAttempt:
-            log.info("job %d was ended by somebody else", job.id)
-
-    async def _record_loss(self, job: Job, reason: str) -> None:
-        # Paused before it is in line again: other lanes would take it up at once.
+    async def _requeue_lost(self, job: Job, reason: str) -> None:
+        # Paused before it is queued again: other consumers would claim it at once.
         await asyncio.sleep(RETRY_BACKOFF_S * (job.lost_attempts + 1))
         updated_job = await self._database.jobs.record_lost_attempt(job.id, job.attempt)
         if updated_job is None:

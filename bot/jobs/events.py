@@ -1,4 +1,4 @@
-"""What comes back from the worker, written down. Files come before the rows that name them."""
+"""Record the events of an attempt. Files are written before the rows that name them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _FencedWrite: TypeAlias = Coroutine[Any, Any, bool]
 
 
 class JobListener(Protocol):
-    """Hears of changes that people may want to see."""
+    """Is told of changes that people may want to see."""
 
     def wake(self) -> None:
         """A notice is owed."""
@@ -55,7 +55,7 @@ class StaleAttempt(Exception):
 
 
 class EventRecorder:
-    """Writes events of attempts that are still the running ones; Stale for any other."""
+    """Records events of running attempts; raises StaleAttempt for any other."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class EventRecorder:
         self._likeness_scorer = likeness_scorer
 
     async def record(self, job: Job, event: WorkerEvent) -> bool:
-        """Write an event down; True when it was the last."""
+        """Record an event. Return True when it was the last of its attempt."""
         match event:
             case DoneEvent():
                 await _run_shielded(self._record_done(job, event))
@@ -98,7 +98,7 @@ class EventRecorder:
         return False
 
     async def record_failure(self, job: Job, failure: JobFailure) -> None:
-        """End a job that cannot be carried out."""
+        """End a job as failed."""
         await self._ensure_current(self._database.jobs.fail(job.id, job.attempt, failure))
         await self._finish_job(job)
 
@@ -140,7 +140,7 @@ class EventRecorder:
                 self._listener.on_job_changed(job.id, event.reason)
 
     async def _should_stop_early(self, job: Job, event: CandidateEvent) -> bool:
-        """Judge a candidate; True when its training is to end here."""
+        """Score a candidate. Return True when its training is to stop here."""
         await _run_shielded(self._score_candidate(job, event))
         report = await self._load_likeness(job)
         if not self._stop_early or report is None or not likeness.has_peaked(report.scores):
@@ -181,9 +181,9 @@ class EventRecorder:
         return None if current_job is None else current_job.likeness
 
     async def _select_lora(self, job: Job, last_lora: bytes) -> bytes | None:
-        """Give the LoRA that is handed out: the candidate that is most alike, else what was learnt last.
+        """Return the LoRA to hand out: the candidate with the best likeness, otherwise the last state.
 
-        None when nothing that a further training learnt is better than what was there.
+        None when a continued training has nothing better than the LoRA that it started from.
         """
         report = await self._load_likeness(job)
         if report is None or report.chosen is None:
@@ -192,7 +192,9 @@ class EventRecorder:
             return None
         lora = await self._storage.read_candidate(job.id, report.chosen)
         if lora is None:
-            log.warning("job %d: the LoRA of step %d is gone; the last is handed out", job.id, report.chosen)
+            log.warning(
+                "job %d: the candidate of step %d is gone; using the last state", job.id, report.chosen
+            )
             await self._ensure_current(
                 self._database.jobs.save_likeness(job.id, job.attempt, replace(report, chosen=None))
             )
@@ -245,7 +247,7 @@ class EventRecorder:
     async def _pick_picture(
         self, job: Job, event: DoneEvent
     ) -> tuple[DoneEvent, tuple[PictureSelection, GenerationParams] | None]:
-        """Of pictures of which the most alike is wanted, give that one; all, where nobody can tell."""
+        """Return only the picture with the best likeness if that was asked for; all if none can be scored."""
         params = job.params
         if not isinstance(params, GenerationParams) or not params.best:
             return event, None
@@ -253,7 +255,7 @@ class EventRecorder:
             await load_references(self._database, self._storage, job.code), event
         )
         if pick is None:
-            log.info("job %d: nobody can tell which picture is the most alike", job.id)
+            log.info("job %d: no picture could be scored; all are handed out", job.id)
             return event, None
         index = pick.chosen - 1
         selection = slice(index, index + 1)
@@ -263,12 +265,12 @@ class EventRecorder:
         return picked_event, (pick, _params_of_picture(params, index))
 
     async def _is_abandoned(self, job: Job) -> bool:
-        """Say whether a result that came late is nobody's."""
+        """Check whether the job of a late result was cancelled, has failed, or was erased."""
         current_job = await self._database.jobs.get(job.id)
         return current_job is None or current_job.status in {
             JobStatus.CANCELLED,
             JobStatus.FAILED,
-        }  # None: it was erased
+        }
 
     async def _store_training_pictures(self, job: Job) -> list[str]:
         """Put what a training drew into one picture, and keep those of the LoRA that is handed out.
@@ -289,7 +291,7 @@ class EventRecorder:
                 for number, png in enumerate((strip_png, *chosen_pictures))
             ]
         except Exception:  # whatever is wrong with them, the LoRA is ready all the same
-            log.exception("the samples of job %d cannot be shown", job.id)
+            log.exception("the training strip of job %d could not be made", job.id)
             return []
 
     async def _update_preview(self, job: Job) -> None:
@@ -300,7 +302,7 @@ class EventRecorder:
             )
             await self._storage.write_preview(job.id, strip_png)
         except Exception:  # whatever is wrong with them, the training goes on
-            log.exception("the samples of job %d cannot be shown yet", job.id)
+            log.exception("the preview of job %d could not be made", job.id)
         self._listener.on_job_changed(job.id)
 
     async def _finish_job(self, job: Job) -> None:
@@ -316,24 +318,24 @@ class EventRecorder:
 
 
 def _params_of_picture(params: GenerationParams, index: int) -> GenerationParams:
-    """Give the wish with the seed of its picture at a place, from 0: what is made from it begins there."""
+    """Return the parameters with the seed of the picture at `index`, from 0."""
     if params.variation:
         return replace(params, variation_seed=params.variation_seed + index)
     return params if params.seed is None else replace(params, seed=(params.seed + index) % 2**32)
 
 
 def _start_step(job: Job) -> int | None:
-    """Give the step that a further training began at."""
+    """Return the step that a continued training started at; None for any other job."""
     return job.params.start_step if isinstance(job.params, TrainingParams) else None
 
 
 async def _run_shielded(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Do all of it, and be cancelled only afterwards: what comes late would outlive its clean-up."""
+    """Finish a write before a cancel takes effect: files written later would outlive their clean-up."""
     task = asyncio.ensure_future(coroutine)
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
         if task.exception() is not None and not isinstance(task.exception(), StaleAttempt):
-            log.error("a result could not be written", exc_info=task.exception())
+            log.error("a result could not be stored", exc_info=task.exception())
         raise

@@ -1,4 +1,8 @@
-"""Who killed the worker? Of several that were with it nobody can say, so suspects go alone."""
+"""A lock for jobs that must run alone.
+
+If a worker dies with several jobs, nobody can say which one killed it. A job that was lost too often
+runs alone.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,17 @@ from contextlib import asynccontextmanager
 
 
 class SharedExclusiveLock:
-    """Lets in any number at once, or one that must be alone; who must be alone comes next."""
+    """Admits any number of shared holders, or one exclusive holder; exclusive waiters come first."""
 
     def __init__(self) -> None:
         self._condition = asyncio.Condition()
         self._holder_count = 0
-        self._is_exclusive = False  # one is alone inside
-        self._exclusive_waiters = 0  # that wait to be alone
+        self._is_exclusive = False  # held exclusively
+        self._exclusive_waiters = 0  # waiting to hold it exclusively
 
     @asynccontextmanager
     async def acquire(self, exclusive: bool) -> AsyncIterator[None]:
-        """Wait for room, and be inside."""
+        """Wait for the lock and hold it inside the block."""
         async with self._condition:
             self._exclusive_waiters += exclusive
             try:
@@ -30,7 +34,7 @@ class SharedExclusiveLock:
         try:
             yield
         finally:
-            # Without an await, so that it also happens to whoever is cancelled; the bell is rung after it.
+            # Without an await, so that a cancelled holder releases it too; waiters are notified after it.
             self._holder_count -= 1
             self._is_exclusive = False
             await asyncio.shield(asyncio.ensure_future(self._notify_waiters()))

@@ -100,7 +100,7 @@ class Schedule:
         try:
             await self.run_retention()
         except Exception:  # there is a backup all the same
-            log.exception("the house could not be kept")
+            log.exception("retention run failed")
         if self._backups is not None:
             await self._backups.run_if_due()
 
@@ -122,9 +122,7 @@ class Schedule:
         await self._database.sharing.delete_expired_requests(self._clock())
         await self._database.checkpoint_wal()
         if expired_photos or orphan_count:
-            log.info(
-                "%d photos were past their time, %d files had no owner", len(expired_photos), orphan_count
-            )
+            log.info("deleted %d expired photos and %d orphaned files", len(expired_photos), orphan_count)
         self._notice_sender.wake()
 
     async def wake_notices(self) -> None:

@@ -110,7 +110,7 @@ async def test_samples_that_are_no_pictures_do_not_cost_the_lora(
     assert job.status is JobStatus.DONE
     [(_, reply, _)] = room.chat.sent
     assert reply.pictures == ()
-    assert f"the samples of job {job.id} cannot be shown" in caplog.text
+    assert f"the training strip of job {job.id} could not be made" in caplog.text
 
 
 async def test_a_training_that_was_adjusted_goes_on_and_leaves_a_line_in_the_log(

@@ -105,7 +105,7 @@ async def test_a_kept_lora_that_was_taken_away_does_not_cost_the_last_one(
     room.backend.proceed_event.set()
     await working
     assert await file_of(room, job) == b"lora"
-    assert "the LoRA of step 1 is gone" in caplog.text
+    assert "the candidate of step 1 is gone" in caplog.text
 
 
 async def test_candidates_of_a_cancelled_training_are_deleted(room: EngineRoom) -> None:
