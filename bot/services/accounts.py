@@ -11,6 +11,7 @@ from bot.core.accounts import AccountId
 from bot.core.errors import UserError
 from bot.core.jobs import GenerationParams
 from bot.core.messages import Reply, Request
+from bot.core.photos import PHOTO_RETENTION
 from bot.db import ErasureResult
 from bot.services import generation_options
 from bot.services.context import ServiceContext
@@ -37,11 +38,8 @@ class AccountService:
     async def show_privacy(self, request: Request) -> Reply:
         """Return what is kept of a person, how long, and who sees it; also for somebody who was banned."""
         account = await self._context.database.accounts.get_or_create(request.identity)
-        return Reply(
-            translate(
-                "privacy", kept=format_counts(await self._context.database.privacy.count_stored_data(account))
-            )
-        )
+        kept = format_counts(await self._context.database.privacy.count_stored_data(account))
+        return Reply(translate("privacy", kept=kept, days=PHOTO_RETENTION.days))
 
     async def ask_to_erase(self, request: Request) -> Reply:
         """Ask once; the button knows whose question it is and until when it may be answered."""

@@ -17,6 +17,7 @@ from bot.core.accounts import AccountId, Preferences
 from bot.core.jobs import Estimate, Job, JobKind, JobStatus
 from bot.core.loras import LoraCode, format_code
 from bot.core.messages import Button, Reply, Suggestion
+from bot.core.photos import PHOTO_RETENTION
 from bot.texts.language import current_language, languages, translate, translate_to
 from bot.texts.results import mark_selected, style_buttons
 from bot.texts.words import format_time_left, style_label
@@ -38,7 +39,9 @@ def settings_card(account: AccountId, preferences: Preferences, style: str) -> R
         translate("settings-style", style=style or translate("style-none")),
         translate("settings-silent" if preferences.is_silent else "settings-sound"),
         language_line,
-        translate("settings-keeps-photos" if preferences.keeps_photos else "settings-forgets-photos"),
+        translate("settings-keeps-photos", days=PHOTO_RETENTION.days)
+        if preferences.keeps_photos
+        else translate("settings-forgets-photos"),
     ]
     buttons = (
         *(
@@ -67,7 +70,9 @@ def settings_card(account: AccountId, preferences: Preferences, style: str) -> R
             4,
         ),
         Button(
-            mark_selected(translate("settings-keep-button"), preferences.keeps_photos),
+            mark_selected(
+                translate("settings-keep-button", days=PHOTO_RETENTION.days), preferences.keeps_photos
+            ),
             f"settings:{account}:photos=keep",
             4,
         ),

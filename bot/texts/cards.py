@@ -105,7 +105,9 @@ def job_cancelled(job: Job) -> Reply:
 
 def _format_ready(job: Job, keeps_photos: bool) -> str:
     trigger = job.params.trigger if isinstance(job.params, TrainingParams) else None
-    code, photos_text = format_code(job.code), translate("photos-kept" if keeps_photos else "photos-deleted")
+    code, photos_text = format_code(job.code), translate("photos-deleted")
+    if keeps_photos:
+        photos_text = translate("photos-kept", days=PHOTO_RETENTION.days)
     start_step = job.params.start_step if isinstance(job.params, TrainingParams) else None
     if start_step is None:
         ready_text = translate("notice-ready", code=code, photos=photos_text)

@@ -85,11 +85,11 @@ settings-silent = Notifications: silent
 settings-language = Language: { $language }
 settings-language-of-app = Language: { $language }, same as your app
 settings-forgets-photos = Photos: deleted when the training ends
-settings-keeps-photos = Photos: kept until they are seven days old, so that /more and /replace need none anew
+settings-keeps-photos = Photos: kept until they are { $days } days old, so /more and /replace can use them again
 settings-sound-button = Notifications on
 settings-silent-button = Silent
 settings-forget-button = Delete photos
-settings-keep-button = Keep photos 7 days
+settings-keep-button = Keep photos { $days } days
 settings-app-button = Same as my app
 settings-which-style = Default style? --style none draws without one.
 
@@ -144,7 +144,7 @@ notice-further-failed =
     Training { $code } further failed: { $why }
     It is unchanged, and draws as before.
 photos-deleted = and your photos have been deleted
-photos-kept = and I keep your photos until they are seven days old, as you set
+photos-kept = and I keep your photos until they are { $days } days old, as you set
 try-it = Try:
 notice-train-failed =
     Training { $code } failed: { $why }
@@ -157,7 +157,7 @@ cancelled-training = Cancelled: { $code } will not be trained, and its photos ha
 cancelled-further = Cancelled: { $code } is unchanged, and draws as before.
 cancelled-drawing = Cancelled: no pictures this time. { $code } is unchanged.
 worker-keeps-dying = The graphics card process stopped five times while working on this, so I gave up. Please try again later, or tell the person who runs this bot.
-photos-too-old = The photos of this training are seven days old, and I do not keep photos longer. Please send the five photos again.
+photos-too-old = The photos of this training are { $days } days old, and I do not keep photos longer. Please send the five photos again.
 
 ## Likeness
 
@@ -215,7 +215,7 @@ set-swaps = These photos will train { $code } for { $steps } more steps, with a 
 swap-wanted = Now send the photo that replaces number { $number }.
 set-leave = Not for { $code }
 send-five-again = Send five again
-nothing-to-replace = The photos of { $code } are deleted, as I promised, so I cannot swap one. Send all five again, with the better one among them, and I train it further with those. To have photos kept for seven days the next time: /settings
+nothing-to-replace = The photos of { $code } are deleted, as I promised, so I cannot swap one. Send all five again, with the better one among them, and I train it further with those. To have photos kept for { $days } days next time: /settings
 set-is-open = { $held ->
     [one] { $held } photo of yours is waiting for another LoraCode. First start over or send the rest: /train
    *[other] { $held } photos of yours are waiting for another LoraCode. First start over or send the rest: /train
@@ -362,11 +362,11 @@ larger = Larger
 
 forget-too-late = I asked more than an hour ago, so nothing was deleted. Ask again: /forgetme
 privacy =
-    What I keep of you, and how long:
-    Photos: until their training ends, or only if you choose that in /settings, until they are 7 days old, so that a LoraCode can be trained further; never longer. Those you are still collecting: 24 hours.
-    LoraCodes, pictures and their words: until you delete them. What you reported: until /forgetme.
-    Your number on this platform, to know you again, and the language of your app. Your name only if you ask for somebody's LoraCode: its owner reads it, and it goes when the sharing ends.
-    Photos and pictures stay on the machine of the person who runs this bot. They are not shown to others, and nothing else learns from them. Place and time are cut out of photos when they come.
+    What I keep about you, and for how long:
+    Photos: until their training ends, or, only if you choose so in /settings, until they are { $days } days old, so that a LoraCode can be trained further; never longer. Photos of a set you have not finished: 24 hours.
+    LoraCodes, pictures and their prompts: until you delete them. Your reports: until /forgetme.
+    Your ID on this platform, to recognize you, and the language of your app. Your name only if you ask for someone else's LoraCode: its owner sees it, and it is deleted when the sharing ends.
+    Photos and pictures stay on the machine of the bot's admin. They are not shown to others, and nothing else is trained on them. Place and time are removed from photos when they arrive.
     Now: { $kept }.
     /forgetme deletes everything at once.
 ask-to-forget = Shall I forget you? This deletes { $kept }. Anything running is stopped, and what others drew with your LoraCodes goes too. It cannot be undone. To keep a LoRA, /export it first.

@@ -84,11 +84,11 @@ settings-silent = Notifiche: silenziose
 settings-language = Lingua: { $language }
 settings-language-of-app = Lingua: { $language }, come la tua app
 settings-forgets-photos = Foto: cancellate alla fine dell'addestramento
-settings-keeps-photos = Foto: tenute finché hanno sette giorni, così /continua e /sostituisci non ne chiedono di nuove
+settings-keeps-photos = Foto: tenute finché non hanno { $days } giorni, così /continua e /sostituisci possono riusarle
 settings-sound-button = Notifiche attive
 settings-silent-button = Silenziose
 settings-forget-button = Cancella le foto
-settings-keep-button = Tieni le foto 7 giorni
+settings-keep-button = Tieni le foto { $days } giorni
 settings-app-button = Come la mia app
 settings-which-style = Stile predefinito? --style none disegna senza.
 
@@ -143,7 +143,7 @@ notice-further-failed =
     L'addestramento ulteriore di { $code } non è riuscito: { $why }
     È rimasto com'era, e disegna come prima.
 photos-deleted = e le tue foto sono state cancellate
-photos-kept = e tengo le tue foto finché hanno sette giorni, come hai scelto
+photos-kept = e tengo le tue foto finché non hanno { $days } giorni, come hai scelto
 try-it = Prova:
 notice-train-failed =
     L'addestramento di { $code } non è riuscito: { $why }
@@ -156,7 +156,7 @@ cancelled-training = Annullato: { $code } non verrà addestrato, e le sue foto s
 cancelled-further = Annullato: { $code } è rimasto com'era, e disegna come prima.
 cancelled-drawing = Annullato: nessuna immagine, stavolta. { $code } è rimasto com'era.
 worker-keeps-dying = Il processo della scheda grafica si è fermato cinque volte lavorando a questo, quindi ho rinunciato. Riprova più tardi, o dillo a chi gestisce questo bot.
-photos-too-old = Le foto di questo addestramento hanno sette giorni, e io non le tengo più a lungo. Manda di nuovo le cinque foto, per favore.
+photos-too-old = Le foto di questo addestramento hanno { $days } giorni, e io non le tengo più a lungo. Manda di nuovo le cinque foto, per favore.
 
 ## Somiglianza
 
@@ -214,7 +214,7 @@ set-swaps = Queste foto addestreranno { $code } per altri { $steps } passi, con 
 swap-wanted = Ora manda la foto che sostituisce la numero { $number }.
 set-leave = Non per { $code }
 send-five-again = Manda di nuovo cinque
-nothing-to-replace = Le foto di { $code } sono cancellate, come promesso, quindi non posso sostituirne una. Manda di nuovo tutte e cinque, con quella migliore, e lo addestro ancora con quelle. Per far tenere le foto sette giorni la prossima volta: /impostazioni
+nothing-to-replace = Le foto di { $code } sono state cancellate, come promesso, quindi non posso sostituirne una. Manda di nuovo tutte e cinque, compresa quella migliore, e lo addestro ancora con quelle. Per far tenere le foto { $days } giorni la prossima volta: /impostazioni
 set-is-open = { $held ->
     [one] { $held } tua foto aspetta un altro LoraCode. Prima ricomincia o manda le altre: /addestra
    *[other] { $held } tue foto aspettano un altro LoraCode. Prima ricomincia o manda le altre: /addestra
@@ -361,11 +361,11 @@ larger = Più grande
 
 forget-too-late = L'ho chiesto più di un'ora fa, quindi non è stato cancellato nulla. Chiedilo di nuovo: /dimenticami
 privacy =
-    Quello che tengo di te, e per quanto:
-    Foto: finché finisce il loro addestramento, oppure, solo se lo scegli con /impostazioni, finché hanno 7 giorni, così un LoraCode si può addestrare ancora; mai più a lungo. Quelle che stai ancora raccogliendo: 24 ore.
-    LoraCode, immagini e le loro parole: finché le elimini. Quello che hai segnalato: fino a /dimenticami.
-    Il tuo numero su questa piattaforma, per riconoscerti, e la lingua della tua app. Il tuo nome solo se chiedi il LoraCode di qualcuno: lo legge il suo proprietario, e sparisce quando finisce la condivisione.
-    Foto e immagini restano sulla macchina di chi gestisce questo bot. Non vengono mostrate ad altri, e nient'altro impara da loro. Luogo e ora vengono tolti dalle foto quando arrivano.
+    Che cosa conservo di te, e per quanto:
+    Foto: fino alla fine del loro addestramento oppure, solo se lo scegli con /impostazioni, finché non hanno { $days } giorni, così un LoraCode si può addestrare ancora; mai più a lungo. Le foto di una serie che non hai finito: 24 ore.
+    LoraCode, immagini e le loro descrizioni: finché non li elimini. Le tue segnalazioni: fino a /dimenticami.
+    Il tuo ID su questa piattaforma, per riconoscerti, e la lingua della tua app. Il tuo nome solo se chiedi il LoraCode di qualcuno: lo vede il suo proprietario, e viene cancellato quando finisce la condivisione.
+    Foto e immagini restano sulla macchina di chi gestisce questo bot. Non vengono mostrate ad altri, e nient'altro viene addestrato con esse. Luogo e ora vengono tolti dalle foto quando arrivano.
     Adesso: { $kept }.
     /dimenticami cancella tutto subito.
 ask-to-forget = Ti dimentico? Vengono cancellati: { $kept }. Tutto quello che è in corso viene fermato, e sparisce anche quello che altri hanno disegnato con i tuoi LoraCode. Non si può tornare indietro. Per tenere un LoRA, prima usa /esporta.

@@ -24,7 +24,6 @@ from bot.core.photos import (
 from bot.texts.cards import job_card
 from bot.texts.language import translate
 
-RETENTION_DAYS = PHOTO_RETENTION.days
 _BUTTONS_PER_ROW = 5
 _CLASSES_PER_ROW = 4
 _REFUSAL_KEYS = {
@@ -58,7 +57,7 @@ def welcome(platform: Platform, needs_consent: bool, examples: Sequence[Path] = 
     instructions = translate(f"how-to-send-{platform}")
     if examples:
         instructions = f"{instructions} {translate('like-these')}"
-    text = translate("welcome", how=instructions, days=RETENTION_DAYS)
+    text = translate("welcome", how=instructions, days=PHOTO_RETENTION.days)
     if needs_consent:
         return Reply(f"{text}\n{translate('ask-consent')}", (consent_button(),), tuple(examples))
     return Reply(text, pictures=tuple(examples))
@@ -179,7 +178,7 @@ def continuation_started(job: Job, eta: Estimate) -> Reply:
 
 def nothing_to_replace(code: LoraCode) -> Reply:
     """Say that photos are gone, and how a better one can still be put among them."""
-    text = translate("nothing-to-replace", code=format_code(code))
+    text = translate("nothing-to-replace", code=format_code(code), days=PHOTO_RETENTION.days)
     return Reply(text, (Button(translate("send-five-again"), f"more:{code}"),))
 
 

@@ -80,7 +80,7 @@ async def test_a_set_is_put_together_started_over_trained_and_cancelled(
     await person.types("1", "will not be trained")
     await person.types("/cancel", translate("nothing-open"))
     await person.types("/link", "Your word is [A-Z0-9]{6}")
-    await person.types("/privacy", "What I keep of you")
+    await person.types("/privacy", "What I keep about you")
 
 
 @pytest.mark.covers(

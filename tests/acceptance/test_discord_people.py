@@ -29,7 +29,7 @@ async def test_queue_lists_what_waits(stage: Stage) -> None:
 
 @pytest.mark.covers("discord", "/privacy")
 async def test_privacy_says_what_is_kept_to_its_person_alone(stage: Stage) -> None:
-    assert "What I keep of you" in text_of(await stage.anna.slash(stage.channel, "privacy"))
+    assert "What I keep about you" in text_of(await stage.anna.slash(stage.channel, "privacy"))
     assert not stage.public()
 
 

@@ -56,7 +56,7 @@ async def test_on_telegram_five_new_photos_train_the_same_code_further_also_afte
         await anna.says("/settings")
         settings = await anna.hears("Photos: deleted when the training ends")
         await anna.presses(settings, "Keep photos 7 days")
-        await until(lambda: "until they are seven days old" in settings.text)
+        await until(lambda: "until they are 7 days old" in settings.text)
 
 
 @pytest.mark.covers(
@@ -113,7 +113,7 @@ async def test_at_the_console_kept_photos_begin_at_once_and_one_is_swapped(tmp_p
     (folder / "6.png").rename(tmp_path / "other.png")
     async with console(tmp_path / "data", FakeBackend(picture=png())) as person:
         await person.types("/settings", "Size: square(?s:.*)Keep photos 7 days\n")
-        await person.presses("Keep photos 7 days", "until they are seven days old")
+        await person.presses("Keep photos 7 days", "until they are 7 days old")
         code = (await person.types(str(folder), r"\d{4} \d{4} is ready"))[:9]
         learnt = f"{code} has trained for 3 more steps"
         await person.types("/codes", rf"\] {code}[^\n]*\n")

@@ -38,7 +38,7 @@ async def test_queue_lists_what_waits_and_cancels_it(stage: Stage) -> None:
 @pytest.mark.covers("telegram", "/privacy")
 async def test_privacy_says_what_is_kept(stage: Stage) -> None:
     await stage.anna.says("/privacy")
-    await stage.anna.hears("What I keep of you")
+    await stage.anna.hears("What I keep about you")
 
 
 @pytest.mark.covers("telegram", "/forgetme", "[forgetme!:*:*]", "restart")

@@ -214,7 +214,7 @@ async def test_polling_continues_after_any_answer_of_telegram(
     await stage.anna.says("/help")  # ends the wait in which the bot is
     await until(lambda: not stage.server.refusals["getUpdates"])
     await stage.anna.says("/privacy")
-    await stage.anna.hears("What I keep of you")
+    await stage.anna.hears("What I keep about you")
     assert any("updates" in line.getMessage() for line in caplog.records if line.levelname != "DEBUG")
     assert "canary" not in "".join(
         line.getMessage() for line in caplog.records if line.name.startswith("bot")

@@ -299,7 +299,7 @@ async def test_photos_are_not_kept_unless_asked_for(room: EngineRoom) -> None:
     shown = await room.desk.studio.show_settings(ANNA)
     assert "Photos: deleted when the training ends" in shown.text
     await keeps(room)
-    assert "until they are seven days old" in (await room.desk.studio.show_settings(ANNA)).text
+    assert "until they are 7 days old" in (await room.desk.studio.show_settings(ANNA)).text
 
 
 async def test_a_lora_that_gets_another_file_while_it_is_looked_up_is_drawn_with_all_the_same(

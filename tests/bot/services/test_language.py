@@ -140,4 +140,4 @@ async def test_a_failure_of_ours_is_told_in_the_language_of_whoever_asked(room: 
     room.desk.clock.forward(days=8)
     await room.ledger.photos.delete_photos_before(room.desk.clock.now - timedelta(days=7))
     await room.notifier.deliver_due()
-    assert italian("photos-too-old") in room.chat.sent[-1][1].text
+    assert italian("photos-too-old", days=7) in room.chat.sent[-1][1].text
