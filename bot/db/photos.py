@@ -38,7 +38,7 @@ class PhotoRepository:
         return await self._connection.read(lambda connection: photo_sets.get_set(connection, account))
 
     async def get_set_photos(self, account: AccountId) -> tuple[bytes, ...]:
-        """Give the photos of the set, in the order they came."""
+        """Return the photos of the set as JPEG bytes, in their order."""
         rows = await self._connection.fetch_rows(
             "SELECT data FROM photos WHERE account = ? AND job IS NULL ORDER BY coalesce(place, id), id",
             account,
@@ -46,7 +46,7 @@ class PhotoRepository:
         return tuple(row["data"] for row in rows)
 
     async def list_set_hashes(self, account: AccountId) -> list[str]:
-        """Give the SHA-256 of each photo's bytes in the set that is being collected, in order."""
+        """Return the SHA-256 of each photo's stored bytes in the set, in their order."""
         return await self._connection.read(lambda connection: photo_sets.list_set_hashes(connection, account))
 
     async def count_collected(self, account: AccountId) -> int:
@@ -73,9 +73,9 @@ class PhotoRepository:
     async def delete_photo(
         self, account: AccountId, photo_id: int, address: ChatAddress, params: TrainingParams | None
     ) -> tuple[str | None, Job | None]:
-        """Delete a photo of the set; gives the SHA-256 of its bytes, and the training when five are left.
+        """Delete a photo of the set; with `params`, five that are left start their training.
 
-        Without a wish nothing begins.
+        Return the SHA-256 of its stored bytes, None where it is gone, and the training.
         """
         now_ms = self._connection.now_ms()
 
@@ -97,7 +97,7 @@ class PhotoRepository:
     async def update_set(
         self, account: AccountId, *, class_word: str | None = None, name: str | None = None
     ) -> None:
-        """Keep what was chosen for the set."""
+        """Save the class word or the name that was chosen for the set."""
         now_ms = self._connection.now_ms()
 
         def transaction(connection: sqlite3.Connection) -> None:
@@ -157,7 +157,7 @@ class PhotoRepository:
         return await self._connection.write(transaction)
 
     async def list_sets_to_remind(self, before: datetime) -> list[PhotoSet]:
-        """List the sets with photos that nobody touched since, and whose person was not reminded."""
+        """Return the sets with photos that nobody touched since a time, and nobody was reminded of."""
 
         def query(connection: sqlite3.Connection) -> list[PhotoSet]:
             rows = connection.execute(
@@ -171,7 +171,7 @@ class PhotoRepository:
         return await self._connection.read(query)
 
     async def mark_set_reminded(self, account: AccountId) -> None:
-        """Note that a person was reminded of their set."""
+        """Record that a person was reminded of their set."""
         now_ms = self._connection.now_ms()
         await self._connection.execute(
             "UPDATE photo_sets SET reminded_ms = ? WHERE account = ?", now_ms, account
@@ -180,7 +180,7 @@ class PhotoRepository:
     async def start_training(
         self, account: AccountId, address: ChatAddress, params: TrainingParams
     ) -> Job | None:
-        """Queue a training of the first five photos of the set and drop the rest; None if there are fewer."""
+        """Queue a training of the first five photos of the set, delete the rest; None if there are fewer."""
         now_ms = self._connection.now_ms()
         return await self._connection.write(
             lambda connection: photo_sets.start_training(connection, account, (address, params), now_ms)
@@ -189,7 +189,7 @@ class PhotoRepository:
     async def continue_training(
         self, account: AccountId, code: LoraCode, address: ChatAddress, steps: int
     ) -> Job | None:
-        """Queue a further training on the photos that were kept; None where there are no five."""
+        """Queue a continued training on the kept photos. Return None where there are not five."""
         now_ms = self._connection.now_ms()
 
         def transaction(connection: sqlite3.Connection) -> Job | None:
@@ -206,7 +206,7 @@ class PhotoRepository:
         return await self._connection.write(transaction)
 
     async def collect_for_lora(self, account: AccountId, code: LoraCode, steps: int) -> None:
-        """Let the photos that an account is collecting be for a further training of a Lora."""
+        """Use the set that an account is collecting for a continued training of a Lora."""
         now_ms = self._connection.now_ms()
         values = {"account": account, "now": now_ms, "code": code, "steps": steps, "swaps": None}
         await self._connection.write(lambda connection: connection.execute(_UPSERT_SET_SQL, values))
@@ -214,9 +214,9 @@ class PhotoRepository:
     async def collect_replacement(
         self, account: AccountId, code: LoraCode, replaced_number: int, steps: int
     ) -> bool:
-        """Let the next photo take the place of one of those that were kept; False where there are no five.
+        """Use the next photo in place of a kept one. Return False where there are not five kept ones.
 
-        The set holds copies of the others until then: who leaves it loses nothing that is kept.
+        The set holds copies of the others until then, so that the kept ones stay if it is discarded.
         """
         now_ms = self._connection.now_ms()
         values = {"account": account, "now": now_ms, "code": code, "steps": steps, "swaps": replaced_number}
@@ -240,9 +240,9 @@ class PhotoRepository:
         return await self._connection.write(transaction)
 
     async def collect_for_new_lora(self, account: AccountId) -> list[str]:
-        """Let the photos that an account is collecting be for a new Lora.
+        """Use the set that an account is collecting for a new Lora.
 
-        Gives the SHA-256 of each photo's bytes that is deleted with that: of a swap, all of them.
+        Return the SHA-256 of each photo that is deleted with that: all of them where one was to be replaced.
         """
 
         def transaction(connection: sqlite3.Connection) -> list[str]:
@@ -257,7 +257,7 @@ class PhotoRepository:
         return await self._connection.write(transaction)
 
     async def has_kept_photos(self, code: LoraCode) -> bool:
-        """Say whether photos of a Lora's trainings that have ended are kept."""
+        """Check whether photos of a Lora's ended trainings are kept."""
         sql = f"SELECT 1 FROM photos WHERE job IN {photo_sets.KEPT_PHOTO_JOBS_SQL} LIMIT 1"  # noqa: S608 - our own words
         rows = await self._connection.read(
             lambda connection: connection.execute(sql, {"code": code}).fetchall()
@@ -265,27 +265,27 @@ class PhotoRepository:
         return bool(rows)
 
     async def get_job_photos(self, job_id: JobId) -> tuple[bytes, ...]:
-        """Give the photos of a training, in the order they came."""
+        """Return the photos of a training as JPEG bytes, in their order."""
         rows = await self._connection.fetch_rows(
             "SELECT data FROM photos WHERE job = ? ORDER BY coalesce(place, id), id", job_id
         )
         return tuple(row["data"] for row in rows)
 
     async def get_job_hints(self, job_id: JobId) -> tuple[str, ...]:
-        """Give what the coach saw on each photo of a training, in the order they came."""
+        """Return the coach's hint on each photo of a training, in their order."""
         rows = await self._connection.fetch_rows(
             "SELECT hint FROM photos WHERE job = ? ORDER BY coalesce(place, id), id", job_id
         )
         return tuple(row["hint"] for row in rows)
 
     async def list_job_hashes(self, job_id: JobId) -> list[str]:
-        """Give the SHA-256 of each photo's bytes of a training, in order."""
+        """Return the SHA-256 of each photo's stored bytes of a training, in their order."""
         return await self._connection.read(lambda connection: photo_sets.list_job_hashes(connection, job_id))
 
     async def delete_photos_before(self, before: datetime) -> list[str]:
-        """Delete every photo older than that, and those beside it; a training that waits for them fails.
+        """Delete photos older than a time, and those of the same training, which fails if it is open.
 
-        Gives the SHA-256 of each photo's bytes.
+        Return the SHA-256 of each photo's stored bytes.
         """
         limit_ms, now_ms = to_ms(before), self._connection.now_ms()
 

@@ -54,7 +54,7 @@ def count_collected(connection: sqlite3.Connection, account: AccountId) -> int:
 def insert_photos(
     connection: sqlite3.Connection, account: AccountId, photos: Sequence[NewPhoto], now_ms: int
 ) -> tuple[bool, ...]:
-    """Put photos into the set; False for one that is already there or has no room."""
+    """Add photos to the set. Return False for one that is there already or has no room."""
     count, accepted = count_collected(connection, account), []
     for photo in photos:
         is_accepted = count < MAX_PHOTOS_IN_SET
@@ -133,7 +133,7 @@ def get_set(connection: sqlite3.Connection, account: AccountId) -> PhotoSet:
 
 
 def touch_set(connection: sqlite3.Connection, account: AccountId, now_ms: int) -> None:
-    """Note that somebody works on their set: a day later it is forgotten."""
+    """Record that somebody works on their set: it expires later, and they may be reminded again."""
     connection.execute(
         "INSERT INTO photo_sets (account, touched_ms) VALUES (?, ?)"
         " ON CONFLICT (account) DO UPDATE SET touched_ms = excluded.touched_ms, reminded_ms = NULL",
@@ -142,7 +142,7 @@ def touch_set(connection: sqlite3.Connection, account: AccountId, now_ms: int) -
 
 
 def delete_set(connection: sqlite3.Connection, account: AccountId) -> list[str]:
-    """Delete the set that is being collected, and what it was for; give the SHA-256 of each photo's bytes."""
+    """Delete the set and what it was for. Return the SHA-256 of each photo's stored bytes."""
     deleted_hashes = list_set_hashes(connection, account)
     connection.execute("DELETE FROM photos WHERE account = ? AND job IS NULL", (account,))
     connection.execute(
@@ -152,7 +152,7 @@ def delete_set(connection: sqlite3.Connection, account: AccountId) -> list[str]:
 
 
 def list_set_hashes(connection: sqlite3.Connection, account: AccountId) -> list[str]:
-    """Give the SHA-256 of each photo's bytes in the set that is being collected, in the order they came."""
+    """Return the SHA-256 of each photo's stored bytes in the set, in their order."""
     rows = connection.execute(
         "SELECT data_sha256 FROM photos WHERE account = ? AND job IS NULL ORDER BY coalesce(place, id), id",
         (account,),
@@ -161,7 +161,7 @@ def list_set_hashes(connection: sqlite3.Connection, account: AccountId) -> list[
 
 
 def list_job_hashes(connection: sqlite3.Connection, job_id: JobId) -> list[str]:
-    """Give the SHA-256 of each photo's bytes of a training, in the order they came."""
+    """Return the SHA-256 of each photo's stored bytes of a training, in their order."""
     rows = connection.execute(
         "SELECT data_sha256 FROM photos WHERE job = ? ORDER BY coalesce(place, id), id", (job_id,)
     )
@@ -174,9 +174,9 @@ def start_training(
     request: tuple[ChatAddress, TrainingParams],
     now_ms: int,
 ) -> Job | None:
-    """Turn the first five photos of the set into a Lora and its queued job; the rest is dropped.
+    """Queue a training of the first five photos of the set and delete the rest.
 
-    A set for a Lora that is there trains that one further; None while it is trained already.
+    A set for an existing Lora continues its training. Return None while that runs, or if there are fewer.
     """
     if count_collected(connection, account) < PHOTOS_PER_LORA:
         return None
@@ -207,7 +207,7 @@ def continue_training(
     steps: int,
     now_ms: int,
 ) -> Job | None:
-    """Queue a further training of a Lora that is ready; None while it is trained already."""
+    """Queue a continued training of a Lora. Return None where it is not ready, or is in training already."""
     account, code = owner_and_code
     lora = connection.execute(
         "SELECT * FROM loras WHERE code = :code AND account = :account AND state = 'ready' AND NOT EXISTS ("
@@ -225,7 +225,7 @@ def continue_training(
 
 
 def delete_kept_photos(connection: sqlite3.Connection, account: AccountId) -> None:
-    """Delete the photos that were kept of trainings that have ended."""
+    """Delete the kept photos of an account's ended trainings."""
     connection.execute(
         "DELETE FROM photos WHERE account = :account AND job IN (SELECT id FROM jobs"
         " WHERE account = :account AND status NOT IN ('queued', 'running'))",
@@ -260,7 +260,7 @@ def _start_new_training(
 
 
 def _get_free_position(connection: sqlite3.Connection, account: AccountId) -> int | None:
-    """Give the place in the set that the next photo is to take, if that is free."""
+    """Return the place in the set that the next photo takes, None where it takes the last."""
     row = connection.execute(
         "SELECT swaps FROM photo_sets WHERE account = :account AND swaps NOT IN"
         " (SELECT place FROM photos WHERE account = :account AND job IS NULL AND place IS NOT NULL)",
@@ -272,7 +272,7 @@ def _get_free_position(connection: sqlite3.Connection, account: AccountId) -> in
 def _get_set_labels(
     connection: sqlite3.Connection, account: AccountId, default_trigger: Trigger
 ) -> tuple[str, str]:
-    """Give the class word and the name that were chosen for the set that is being collected."""
+    """Return the class word and the name that were chosen for the set."""
     row = connection.execute(
         "SELECT class_word, name FROM photo_sets WHERE account = ?", (account,)
     ).fetchone()
