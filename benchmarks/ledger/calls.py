@@ -286,6 +286,7 @@ MAKE_ARGUMENTS: dict[str, Callable[[RandomRecords], Arguments | Awaitable[Argume
     "photos.mark_set_reminded": lambda w: (AccountId(w.open_number()),),
     "access.set_role": lambda w: (w.account(), Role.MEMBER),
     "photos.save_set_message": lambda w: (AccountId(w.open_number()), "1"),
+    "photos.show_set_in": lambda w: (w.identity(), "1"),
     "photos.touch_set": lambda w: (a := w.account(), chat_address(a)),
     "photos.list_sets_to_remind": lambda w: (w.now - 7 * DAY,),
     "sharing.get_share": _owner_args,

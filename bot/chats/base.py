@@ -13,7 +13,7 @@ from bot.chats.commands import Command
 from bot.core.accounts import Identity
 from bot.core.errors import UnknownCode, UserError
 from bot.core.logging import log_context
-from bot.core.messages import Reply, Request, UseCase
+from bot.core.messages import Reply, Request, RequestState, UseCase
 from bot.services import Services
 from bot.services.access import AccessLevel
 from bot.texts import translate, use_language
@@ -27,19 +27,31 @@ async def handle(
     services: Services, use_case: UseCase, request: Request, level: AccessLevel = AccessLevel.PERSON
 ) -> Reply:
     """Return the reply of a use case, the sentence of a refusal, or an apology for what was not expected."""
-    async with use_language_of(services, request.identity) as language:
+    language = request.identity.locale
+    with log_context():
         try:
-            request = await services.access.admit(request, level)
-            reply = await use_case(request)
-        except UnknownCode as error:
-            is_allowed = services.access.record_wrong_code(request.account)
-            reply = Reply(error.message if is_allowed else translate("too-many-wrong-codes"), is_refusal=True)
-        except UserError as error:
-            reply = Reply(error.message, is_refusal=True)
+            state = await services.access.read_state(request.identity)
+            language = get_language(request.identity, state)
+            with use_language(language):
+                reply = await _run(services, use_case, request, state, level)
         except Exception:
             log.exception("a request failed")  # logged first, in case the apology fails too
-            reply = Reply(translate("apology"))
+            with use_language(language):
+                reply = Reply(translate("apology"))
     return reply if reply.language else replace(reply, language=language)
+
+
+async def _run(
+    services: Services, use_case: UseCase, request: Request, state: RequestState, level: AccessLevel
+) -> Reply:
+    try:
+        request = await services.access.admit(request, state, level)
+        return await use_case(request)
+    except UnknownCode as error:
+        is_allowed = services.access.record_wrong_code(request.account)
+        return Reply(error.message if is_allowed else translate("too-many-wrong-codes"), is_refusal=True)
+    except UserError as error:
+        return Reply(error.message, is_refusal=True)
 
 
 async def handle_command(services: Services, command: Command, request: Request) -> Reply:
@@ -60,8 +72,17 @@ async def enter(services: Services, request: Request) -> AsyncIterator[Request]:
 
     Raise UserError for somebody who may not use the bot.
     """
-    async with use_language_of(services, request.identity):
-        yield await services.access.admit(request, AccessLevel.PERSON)
+    state = await services.access.read_state(request.identity)
+    with log_context(), use_language(get_language(request.identity, state)):
+        yield await services.access.admit(request, state, AccessLevel.PERSON)
+
+
+def get_language(identity: Identity, state: RequestState) -> str:
+    """Return the language a person chose, else the locale that their app told last."""
+    account_state = state.account_state
+    if account_state is None:
+        return identity.locale
+    return account_state.preferences.language or identity.locale or account_state.stored_locale
 
 
 @asynccontextmanager
@@ -69,7 +90,7 @@ async def use_language_of(services: Services, identity: Identity) -> AsyncIterat
     """Speak a person's language inside the block, and yield it."""
     try:
         async with asyncio.timeout(LANGUAGE_TIMEOUT_S):
-            language = await services.access.get_language(identity)
+            language = get_language(identity, await services.access.read_state(identity))
     except Exception:
         log.exception("a language could not be looked up")  # what is asked for will be answered all the same
         language = identity.locale

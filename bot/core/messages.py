@@ -9,10 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from bot.core.accounts import AccountId, ChatAddress, Identity, Platform
+from bot.core.accounts import (
+    AccessStatus,
+    AccountId,
+    ChatAddress,
+    Identity,
+    PendingQuestion,
+    Platform,
+    Preferences,
+)
 from bot.core.errors import UserError
-from bot.core.jobs import GenerationParams, JobId
-from bot.core.photos import NewPhoto
+from bot.core.jobs import Draft, GenerationParams, Job, JobId, JobKind
+from bot.core.photos import NewPhoto, PhotoSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +33,33 @@ class Upload:
 
 #: A photo on its way in: as it came, or opened before the rest of its album was there, well or not.
 PhotoInput: TypeAlias = Upload | NewPhoto | UserError
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """An account as it was when it was read; its values do not change with later writes."""
+
+    account: AccountId
+    identities: tuple[Identity, ...]  #: all of them, by platform
+    stored_locale: str  #: of the identity that was asked for, as an app told it last; may be empty
+    has_consented: bool
+    preferences: Preferences
+    trainings_used: int  #: within `TRAINING_QUOTA_PERIOD`; those that never began do not count
+    pictures_used: int  #: within `PICTURE_QUOTA_PERIOD`; those that never began or failed do not count
+    open_jobs: tuple[Job, ...]  #: queued or running, the oldest first
+    photo_set: PhotoSet  #: that is being collected, without the photos' bytes; may be empty
+    question: PendingQuestion | None
+    draft: Draft | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestState:
+    """Everything in the database that a message of one person depends on, read at one moment."""
+
+    access: AccessStatus  #: of the identity; a guest's where nobody has this identity
+    account_state: AccountState | None  #: None where nobody has this identity
+    queued_counts: dict[JobKind, int]  #: jobs that wait, of everybody
+    is_paused: bool  #: whether an administrator lets no job begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +79,19 @@ class Request:
     #: The platform's name for the message or press. What was done for a key is not done again.
     idempotency_key: str = ""
     is_replay: bool = False  #: whether the bot ended while it carried this out before
-    account_id: AccountId | None = None
+    state: AccountState | None = None  #: as it was when the request was let in; a lock makes it read anew
     was_invited: bool = False  #: the text was a word that just let the person in
+
+    @property
+    def account_state(self) -> AccountState:
+        """Return what was known of the account when the request was let in."""
+        assert self.state is not None, "the request was not let in"  # noqa: S101
+        return self.state
 
     @property
     def account(self) -> AccountId:
         """Return the account of a request that was let in."""
-        assert self.account_id is not None, "the request was not let in"  # noqa: S101
-        return self.account_id
+        return self.account_state.account
 
 
 @dataclass(frozen=True, slots=True)

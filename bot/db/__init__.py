@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from bot.db.access import AccessRepository, AccountState, RequestState
+from bot.db.access import AccessRepository
 from bot.db.accounts import AccountRepository
 from bot.db.jobs import JobRepository
 from bot.db.loras import LoraRepository
@@ -42,12 +42,10 @@ __all__ = [
     "MAX_PENDING_REQUESTS",
     "MAX_PEOPLE_PER_LINK",
     "MAX_REQUESTS_PER_DAY",
-    "AccountState",
     "AddPhotosResult",
     "Database",
     "ErasureResult",
     "ReferencedFiles",
-    "RequestState",
     "StatusSnapshot",
     "StoredData",
     "TableCounts",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from bot.core.accounts import (
@@ -13,44 +12,15 @@ from bot.core.accounts import (
     AccessStatus,
     AccountId,
     Identity,
-    PendingQuestion,
-    Preferences,
     Quota,
     Role,
 )
-from bot.core.jobs import Draft, Job, JobKind
-from bot.core.photos import PhotoSet
+from bot.core.jobs import JobKind
+from bot.core.messages import AccountState, RequestState
 from bot.db.sqlite.connection import Connection, to_ms
 from bot.db.statements import accounts, conversation, photo_sets, queue, queue_state
 
 _ROLE_VALUES = {Role.GUEST: "", Role.MEMBER: "member", Role.TRUSTED: "trusted"}
-
-
-@dataclass(frozen=True, slots=True)
-class AccountState:
-    """An account as it was when it was read; its values do not change with later writes."""
-
-    account: AccountId
-    identities: tuple[Identity, ...]  #: all of them, by platform
-    stored_locale: str  #: of the identity that was asked for, as an app told it last; may be empty
-    has_consented: bool
-    preferences: Preferences
-    trainings_used: int  #: within `TRAINING_QUOTA_PERIOD`; those that never began do not count
-    pictures_used: int  #: within `PICTURE_QUOTA_PERIOD`; those that never began or failed do not count
-    open_jobs: tuple[Job, ...]  #: queued or running, the oldest first
-    photo_set: PhotoSet  #: that is being collected, without the photos' bytes; may be empty
-    question: PendingQuestion | None
-    draft: Draft | None
-
-
-@dataclass(frozen=True, slots=True)
-class RequestState:
-    """Everything in the database that a message of one person depends on, read at one moment."""
-
-    access: AccessStatus  #: of the identity; a guest's where nobody has this identity
-    account_state: AccountState | None  #: None where nobody has this identity
-    queued_counts: dict[JobKind, int]  #: jobs that wait, of everybody
-    is_paused: bool  #: whether an administrator lets no job begin
 
 
 class AccessRepository:

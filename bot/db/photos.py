@@ -9,6 +9,7 @@ from datetime import datetime
 from bot.core.accounts import (
     AccountId,
     ChatAddress,
+    Identity,
 )
 from bot.core.jobs import FailureReason, Job, JobFailure, JobId, TrainingParams
 from bot.core.loras import (
@@ -65,9 +66,10 @@ class PhotoRepository:
         Without a wish they are kept and nothing begins.
         """
         now_ms = self._connection.now_ms()
-        request = None if params is None else (address, params)
         return await self._connection.write(
-            lambda connection: photo_sets.add_photos_to_set(connection, account, photos, request, now_ms)
+            lambda connection: photo_sets.add_photos_to_set(
+                connection, account, photos, address, params, now_ms
+            )
         )
 
     async def delete_photo(
@@ -116,18 +118,7 @@ class PhotoRepository:
 
         def transaction(connection: sqlite3.Connection) -> None:
             photo_sets.touch_set(connection, account, now_ms)
-            connection.execute(
-                "UPDATE photo_sets SET card_message_id = CASE WHEN platform = :platform"
-                " AND (chat_id = :chat OR platform = 'discord') THEN card_message_id END,"
-                " platform = :platform, chat_id = :chat, user_id = :user"
-                " WHERE account = :account",
-                {
-                    "platform": str(address.platform),
-                    "chat": address.chat_id,
-                    "user": address.user_id,
-                    "account": account,
-                },
-            )
+            photo_sets.move_set(connection, account, address)
 
         await self._connection.write(transaction)
 
@@ -136,6 +127,23 @@ class PhotoRepository:
         await self._connection.execute(
             "UPDATE photo_sets SET card_message_id = ? WHERE account = ?", message_id, account
         )
+
+    async def show_set_in(self, identity: Identity, message_id: str) -> bool:
+        """Store which message shows the set of a person. Return False where nothing is collected any more."""
+
+        def transaction(connection: sqlite3.Connection) -> bool:
+            row = connection.execute(
+                "SELECT account FROM identities WHERE platform = ? AND user_id = ?",
+                (str(identity.platform), identity.user_id),
+            ).fetchone()
+            if row is None:
+                return False
+            connection.execute(
+                "UPDATE photo_sets SET card_message_id = ? WHERE account = ?", (message_id, row["account"])
+            )
+            return photo_sets.count_collected(connection, AccountId(row["account"])) > 0
+
+        return await self._connection.write(transaction)
 
     async def delete_set(self, account: AccountId) -> list[str]:
         """Delete the set that is being collected; gives the SHA-256 of each photo's bytes."""

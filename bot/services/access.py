@@ -19,7 +19,6 @@ from bot.core.accounts import (
     AccessMode,
     AccessStatus,
     AccountId,
-    ChatAddress,
     Identity,
     Platform,
     Quota,
@@ -29,14 +28,13 @@ from bot.core.errors import UnknownCode, UserError
 from bot.core.jobs import Job, JobId, JobKind, JobStatus, Picture, estimate_job
 from bot.core.logging import add_log_context
 from bot.core.loras import Lora, LoraCode, LoraState, format_code
-from bot.core.messages import Request
+from bot.core.messages import Request, RequestState
 from bot.db import Database
 from bot.services.context import ServiceContext
 from bot.texts import translate
 from bot.texts.loras import not_usable
 from bot.texts.words import format_duration, format_time_left
 
-ONE_DAY, ONE_HOUR = timedelta(days=1), timedelta(hours=1)
 #: Of a full line: so many jobs are asked when they end; told when none of them knows; never told less.
 _MAX_ESTIMATES, _DEFAULT_WAIT_S, _MIN_WAIT_S = 5, 600.0, 60.0
 #: How much of the words after an administrator's command is stored.
@@ -68,21 +66,30 @@ class AccessPolicy:
         """Return the administrators on a platform."""
         return sorted((each for each in self._context.rules.admins if each.platform is platform), key=str)
 
-    async def get_language(self, identity: Identity) -> str:
-        """Return the language, or the locale, in which a person is answered."""
-        return await self._context.database.accounts.get_language(identity)
+    async def read_state(self, identity: Identity) -> RequestState:
+        """Return all that the database knows of who asks, in one read; remember the locale of their app."""
+        state = await self._context.database.access.read_request_state(identity)
+        account_state = state.account_state
+        if account_state is not None and identity.locale not in ("", account_state.stored_locale):
+            await self._context.database.accounts.save_locale(identity)
+        return state
 
-    async def admit(self, request: Request, level: AccessLevel) -> Request:
+    async def admit(self, request: Request, state: RequestState, level: AccessLevel) -> Request:
         """Return the request with its account. Raise UserError for somebody who may not ask for it."""
         if level is AccessLevel.ANYBODY:
             return request
         if level is AccessLevel.ADMIN:
             await self._admit_admin(request)
             return request
-        was_invited = level is AccessLevel.INVITED and await self._redeem_invite_token(request)
-        account = await self._require_account(request.identity, level)
-        add_log_context(account=account)
-        return replace(request, account_id=account, was_invited=was_invited)
+        was_invited = level is AccessLevel.INVITED and await self._redeem_invite_token(request, state)
+        if not was_invited:
+            self._check_access(request.identity, state, level)
+        if state.account_state is None:
+            await self._context.database.accounts.get_or_create(request.identity)
+            state = await self._context.database.access.read_request_state(request.identity)
+        request = replace(request, state=state.account_state, was_invited=was_invited)
+        add_log_context(account=request.account)
+        return request
 
     async def _admit_admin(self, request: Request) -> None:
         if not self.is_admin(request.identity):
@@ -93,32 +100,29 @@ class AccessPolicy:
                 request.identity, request.command, details
             )
 
-    async def _require_account(self, identity: Identity, level: AccessLevel) -> AccountId:
-        rules, database = self._context.rules, self._context.database
-        if identity not in rules.admins:
-            access_status = await database.access.get_access_status(identity)
-            if access_status.is_banned:
-                raise UserError(translate("banned"))
-            is_guest = get_role(self._context, access_status, identity) is Role.GUEST
-            is_closed = rules.access is not AccessMode.OPEN and is_guest and level is not AccessLevel.LINKING
-            if is_closed and not await self._is_listed(identity):
-                raise UserError(_refusal_text(rules.access, identity))
-        return await database.accounts.get_or_create(identity)
+    def _check_access(self, identity: Identity, state: RequestState, level: AccessLevel) -> None:
+        """Raise UserError for somebody who was banned, or was not let in."""
+        rules = self._context.rules
+        if identity in rules.admins:
+            return
+        if state.access.is_banned:
+            raise UserError(translate("banned"))
+        if rules.access is AccessMode.OPEN or level is AccessLevel.LINKING:
+            return
+        if get_role(self._context, state.access, identity) is not Role.GUEST:
+            return
+        identities = () if state.account_state is None else state.account_state.identities
+        if (rules.admins | rules.allow_list).isdisjoint(identities):  # on no other platform either
+            raise UserError(_refusal_text(rules.access, identity))
 
-    async def _is_listed(self, identity: Identity) -> bool:
-        """Return whether the settings name somebody as they are known on another platform."""
-        account = await self._context.database.accounts.find_by_identity(identity)
-        identities = [] if account is None else await self._context.database.accounts.list_identities(account)
-        return not (self._context.rules.admins | self._context.rules.allow_list).isdisjoint(identities)
-
-    async def _redeem_invite_token(self, request: Request) -> bool:
+    async def _redeem_invite_token(self, request: Request, state: RequestState) -> bool:
         """Make somebody a member by the word they wrote; return False when it is no such word."""
         identity, token = request.identity, request.text.strip().upper()
         rules, database = self._context.rules, self._context.database
         if rules.access is not AccessMode.INVITATION or identity in rules.admins or not token.isalnum():
             return False
-        access_status = await database.access.get_access_status(identity)
-        if access_status.is_banned or get_role(self._context, access_status, identity) is not Role.GUEST:
+        is_guest = get_role(self._context, state.access, identity) is Role.GUEST
+        if state.access.is_banned or not is_guest:
             return False
         return await database.access.redeem_invite_token(
             await database.accounts.get_or_create(identity), token
@@ -129,28 +133,24 @@ class AccessPolicy:
         return self._guess_limiter.record_wrong_code(account, self._context.clock())
 
 
-async def check_queue_limit(context: ServiceContext, account: AccountId, address: ChatAddress) -> None:
-    """UserError, with a time, when there is no room in line: in all, or for one group or channel."""
-    rules, database = context.rules, context.database
-    if not rules.admins.isdisjoint(await database.accounts.list_identities(account)):
+async def check_queue_limit(context: ServiceContext, request: Request, state: RequestState) -> None:
+    """Raise UserError, with a time, when the queue is full: in all, or for one group or channel."""
+    rules, database, address = context.rules, context.database, request.address
+    if not rules.admins.isdisjoint(_identities(request, state)):
         return
-    queued_count = sum((await database.monitoring.count_queued()).values())
+    queued_count = sum(state.queued_counts.values())
     if rules.max_queued_jobs is not None and queued_count >= rules.max_queued_jobs:
-        raise UserError(
-            translate(
-                "queue-full",
-                count=queued_count,
-                span=format_duration(await _estimate_wait_s(context, await database.jobs.list_running())),
-            )
-        )
+        wait_s = await _estimate_wait_s(context, await database.jobs.list_running())
+        raise UserError(translate("queue-full", count=queued_count, span=format_duration(wait_s)))
     if rules.max_chat_jobs is not None and address.is_shared:
         jobs = await database.jobs.list_open_in_chat(address, rules.max_chat_jobs)
         if len(jobs) >= rules.max_chat_jobs:
-            raise UserError(
-                translate(
-                    "chat-full", count=len(jobs), span=format_duration(await _estimate_wait_s(context, jobs))
-                )
-            )
+            wait_s = await _estimate_wait_s(context, jobs)
+            raise UserError(translate("chat-full", count=len(jobs), span=format_duration(wait_s)))
+
+
+def _identities(request: Request, state: RequestState) -> Sequence[Identity]:
+    return (request.identity,) if state.account_state is None else state.account_state.identities
 
 
 async def _estimate_wait_s(context: ServiceContext, jobs: Sequence[Job]) -> float:
@@ -167,34 +167,31 @@ async def _estimate_wait_s(context: ServiceContext, jobs: Sequence[Job]) -> floa
     )
 
 
-async def check_training_quota(context: ServiceContext, account: AccountId, address: ChatAddress) -> None:
-    """UserError when a person has had as many trainings as they may, or there is no room in line."""
-    await check_queue_limit(context, account, address)
-    limit = (await get_quota(context, account)).trainings_per_day
-    if limit is not None:
-        used_count = await context.database.access.count_trainings_since(account, context.clock() - ONE_DAY)
-        if used_count >= limit:
-            raise UserError(translate("trainings-used-up", most=limit))
+async def check_training_quota(context: ServiceContext, request: Request, state: RequestState) -> None:
+    """Raise UserError when a person has had as many trainings as they may, or the queue is full."""
+    await check_queue_limit(context, request, state)
+    limit = compute_quota(context, _identities(request, state), state.access).trainings_per_day
+    if limit is not None and state.account_state is not None and state.account_state.trainings_used >= limit:
+        raise UserError(translate("trainings-used-up", most=limit))
 
 
 async def check_picture_quota(
-    context: ServiceContext, account: AccountId, address: ChatAddress, count: int
+    context: ServiceContext, request: Request, state: RequestState, count: int
 ) -> None:
-    """UserError when so many pictures are more than a person may have, or there is no room in line."""
-    await check_queue_limit(context, account, address)
-    limit = (await get_quota(context, account)).pictures_per_hour
-    if limit is not None:
-        used_count = await context.database.access.count_pictures_since(account, context.clock() - ONE_HOUR)
-        if used_count + count > limit:
-            raise UserError(translate("pictures-used-up", most=limit))
+    """Raise UserError when so many pictures are more than a person may have, or the queue is full."""
+    await check_queue_limit(context, request, state)
+    limit = compute_quota(context, _identities(request, state), state.access).pictures_per_hour
+    used_count = 0 if state.account_state is None else state.account_state.pictures_used
+    if limit is not None and used_count + count > limit:
+        raise UserError(translate("pictures-used-up", most=limit))
 
 
-async def get_quota(context: ServiceContext, account: AccountId) -> Quota:
-    """Give a person's limits: their own ones stand above those of their role."""
-    identities = await context.database.accounts.list_identities(account)
+def compute_quota(
+    context: ServiceContext, identities: Sequence[Identity], access_status: AccessStatus
+) -> Quota:
+    """Return a person's limits: their own ones stand above those of their role."""
     if not identities or not context.rules.admins.isdisjoint(identities):
         return Quota()
-    access_status = await context.database.access.get_access_status(identities[0])
     role = max((get_role(context, access_status, identity) for identity in identities), key=list(Role).index)
     role_quota = context.rules.quotas.get(role, Quota())
     quota_override = access_status.quota_override

@@ -195,9 +195,9 @@ class PreferencesService:
         with use_language(language):  # the answer is in the language that was just chosen
             return replace(await self.show_settings(request), edits_message=True, language=language)
 
-    async def apply_defaults(self, account: AccountId, params: GenerationParams) -> GenerationParams:
+    def apply_defaults(self, request: Request, params: GenerationParams) -> GenerationParams:
         """Give the wish with what its person set where it says nothing."""
-        preferences = await self._context.database.accounts.get_preferences(account)
+        preferences = request.account_state.preferences
         # A style may have left its file since it was chosen.
         if not params.style and self._context.styles.get(preferences.style) is not None:
             params = replace(params, style=preferences.style)

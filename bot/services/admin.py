@@ -9,13 +9,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib import metadata
 
-from bot.core.accounts import AccountId, Identity, Platform, Quota, Role
+from bot.core.accounts import (
+    PICTURE_QUOTA_PERIOD,
+    TRAINING_QUOTA_PERIOD,
+    AccountId,
+    Identity,
+    Platform,
+    Quota,
+    Role,
+)
 from bot.core.errors import UserError
 from bot.core.jobs import PAUSED_SWITCH, JobKind, JobStatus, estimate_job
 from bot.core.loras import Lora, format_code, parse_code
 from bot.core.messages import Reply, Request
 from bot.media import status_chart
-from bot.services.access import ONE_DAY, ONE_HOUR, get_quota, get_role
+from bot.services.access import compute_quota, get_role
 from bot.services.accounts import delete_erased_data
 from bot.services.context import ServiceContext
 from bot.texts import translate, use_language
@@ -120,14 +128,17 @@ class AdminService:
         database, now = self._context.database, self._context.clock()
         access_status = await database.access.get_access_status(target.identities[0])
         usage = (
-            await database.access.count_trainings_since(target.account, now - ONE_DAY),
-            await database.access.count_pictures_since(target.account, now - ONE_HOUR),
+            await database.access.count_trainings_since(target.account, now - TRAINING_QUOTA_PERIOD),
+            await database.access.count_pictures_since(target.account, now - PICTURE_QUOTA_PERIOD),
         )
         access_status = replace(
             access_status, role=get_role(self._context, access_status, target.identities[0])
         )
         return quota_status(
-            target.identities, access_status, await get_quota(self._context, target.account), usage
+            target.identities,
+            access_status,
+            compute_quota(self._context, target.identities, access_status),
+            usage,
         )
 
     async def _set_quota(self, account: AccountId, new_values: list[str]) -> None:

@@ -50,7 +50,7 @@ class DraftService:
                         second=command.code[4:],
                     )
                 ) from error
-        params = await self._preferences.apply_defaults(account, command.params)
+        params = self._preferences.apply_defaults(request, command.params)
         return await self._generations.generate(request, command.code, params)
 
     async def generate_from_options(self, request: Request) -> Reply:
@@ -59,14 +59,14 @@ class DraftService:
         if not (request.text and params.prompt):
             return await self.start_draft(request)
         code, params = generation_options.read_code(request.text), generation_options.validate(params)
-        params = await self._preferences.apply_defaults(request.account, params)
+        params = self._preferences.apply_defaults(request, params)
         return await self._generations.generate(request, code, params)
 
     async def start_draft(self, request: Request) -> Reply:
         """Ask for the code or the prompt that lacks; the only LoraCode that can draw is no question."""
         account, address = request.account, request.address
         params = generation_options.validate_draft(request.params or EMPTY_PARAMS)
-        params = await self._preferences.apply_defaults(account, params)
+        params = self._preferences.apply_defaults(request, params)
         if params.style and params.style.lower() != NO_STYLE:
             params = replace(params, style=self._context.styles.resolve(params.style).name)
         if request.text:
@@ -74,14 +74,16 @@ class DraftService:
         else:
             ready_loras = await self._require_ready_loras(account)
             if len(ready_loras) > 1:
-                return await self._ask_code(Draft(account, ready_loras[0].code, params, address), ready_loras)
+                return await self._ask_code(
+                    request, Draft(account, ready_loras[0].code, params, address), ready_loras
+                )
             code = ready_loras[0].code
         reply = await self._continue_draft(request, Draft(account, code, params, address))
         return replace(reply, edits_message=False)
 
     async def start_with_code(self, request: Request) -> Reply:
         """Start a draft with the LoraCode of a button, in the message of the button."""
-        params = await self._preferences.apply_defaults(request.account, EMPTY_PARAMS)
+        params = self._preferences.apply_defaults(request, EMPTY_PARAMS)
         draft = Draft(request.account, LoraCode(request.arguments[0]), params, request.address)
         return replace(await self._continue_draft(request, draft), edits_message=True)
 
@@ -92,7 +94,7 @@ class DraftService:
     async def handle_button(self, request: Request) -> Reply:
         """Do what a button of the draft says: `style`, `style=oil`, `size=…`, `n=2`, `code=…`, `drop`."""
         account, address, [action] = request.account, request.address, request.arguments
-        draft = await self._require_draft(account)
+        draft = _require_draft(request)
         option, _, value = action.partition("=")
         match option:
             case "drop":
@@ -117,7 +119,7 @@ class DraftService:
 
     async def get_prompt(self, request: Request) -> str:
         """Return the prompt that a draft has so far."""
-        return (await self._require_draft(request.account)).params.prompt
+        return _require_draft(request).params.prompt
 
     async def generate_draft(self, request: Request) -> Reply:
         """Generate the draft with the prompt of a form."""
@@ -128,17 +130,11 @@ class DraftService:
 
     async def generate_with_prompt(self, request: Request) -> Reply | None:
         """Generate the draft with a prompt; return None when there is no draft on this platform."""
-        draft = await self._context.database.results.get_draft(request.account)
+        draft = request.account_state.draft
         if draft is None or draft.address.platform is not request.address.platform:
             return None
         params = generation_options.parse_prompt(request.text, draft.params)
         return await self._generations.generate(request, draft.code, params, draft)
-
-    async def _require_draft(self, account: AccountId) -> Draft:
-        draft = await self._context.database.results.get_draft(account)
-        if draft is None:
-            raise UserError(translate("draft-gone"))
-        return draft
 
     async def _require_ready_loras(self, account: AccountId) -> list[Lora]:
         loras = await self._context.database.loras.list_for_account(account)
@@ -148,9 +144,9 @@ class DraftService:
             raise UserError(translate("no-ready-code"))
         return ready_loras
 
-    async def _ask_code(self, draft: Draft, ready_loras: Sequence[Lora]) -> Reply:
+    async def _ask_code(self, request: Request, draft: Draft, ready_loras: Sequence[Lora]) -> Reply:
         """Ask for the code; what was said besides waits in the draft for it."""
-        if draft.params == await self._preferences.apply_defaults(draft.account, EMPTY_PARAMS):
+        if draft.params == self._preferences.apply_defaults(request, EMPTY_PARAMS):
             return choose_code(ready_loras)
         await self._context.database.results.save_draft(draft)
         return choose_code(ready_loras, is_draft=True)
@@ -169,3 +165,10 @@ class DraftService:
         await self._context.database.results.save_draft(draft)
         style = self._context.styles.get(draft.params.style)
         return draft_card(draft, style.localized_label if style is not None else "")
+
+
+def _require_draft(request: Request) -> Draft:
+    draft = request.account_state.draft
+    if draft is None:
+        raise UserError(translate("draft-gone"))
+    return draft

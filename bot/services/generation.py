@@ -63,18 +63,23 @@ class GenerationService:
         database, account = self._context.database, request.account
         params = await self._resolve_params(account, code, params)
         async with self._context.locks.get_lock(account):
-            jobs = await database.jobs.list_open_for_account(account)
-            if sum(job.kind is JobKind.GENERATE for job in jobs) >= MAX_OPEN_GENERATIONS:
-                raise UserError(translate("too-many-generations", most=MAX_OPEN_GENERATIONS))
             try:
                 async with self._context.admission_lock:
-                    await check_picture_quota(self._context, account, request.address, params.count)
+                    await self._check_limits(request, params.count)
                     job = await self._add_job(request, code, params, draft)
             except ShareEnded as error:  # it was taken back, or used, since we looked
                 raise UserError(translate("unknown-code")) from error
         self._context.queue.wake()
         eta = await estimate_job(database.jobs, job, self._context.clock())
         return job_card(job, eta.remaining_s, eta.position)
+
+    async def _check_limits(self, request: Request, count: int) -> None:
+        """Raise UserError when a person has too many generations open, or asks for too many pictures."""
+        state = await self._context.database.access.read_request_state(request.identity)
+        jobs = () if state.account_state is None else state.account_state.open_jobs
+        if sum(job.kind is JobKind.GENERATE for job in jobs) >= MAX_OPEN_GENERATIONS:
+            raise UserError(translate("too-many-generations", most=MAX_OPEN_GENERATIONS))
+        await check_picture_quota(self._context, request, state, count)
 
     def suggest_styles(self, query: str) -> list[Suggestion]:
         """Return styles that fit what is being typed, at most 25."""

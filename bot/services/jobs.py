@@ -36,12 +36,12 @@ class JobService:
     async def show_queue(self, request: Request) -> Reply:
         """List a person's open jobs, with their places in line."""
         now = self._context.clock()
-        jobs = await self._database.jobs.list_open_for_account(request.account)
+        jobs = request.account_state.open_jobs
         return job_queue([(job, await estimate_job(self._database.jobs, job, now)) for job in jobs])
 
     async def cancel_latest(self, request: Request) -> Reply:
         """Stop the newest open job, or that of a code."""
-        jobs = await self._database.jobs.list_open_for_account(request.account)
+        jobs = list(request.account_state.open_jobs)
         nothing_message = translate("nothing-open")
         if request.text.strip():
             code = generation_options.read_code(request.text)
@@ -103,7 +103,7 @@ class ContinuationService:
         async with self._context.locks.get_lock(account):
             await access.require_ready_lora(database, account, code, self._context.clock())
             async with self._context.admission_lock:
-                await self._photo_sets.check_open_trainings(account, address, code)
+                await self._photo_sets.check_open_trainings(request, code)
                 job = await database.photos.continue_training(account, code, address, steps)
             if job is None:
                 await self._check_no_other_set(account, code)
@@ -122,7 +122,7 @@ class ContinuationService:
         if not re.fullmatch(rf"[1-{PHOTOS_PER_LORA}]", photo_text):
             raise UserError(translate("replace-range", most=PHOTOS_PER_LORA))
         async with self._context.locks.get_lock(account):
-            await self._photo_sets.check_open_trainings(account, request.address, code)
+            await self._photo_sets.check_open_trainings(request, code)
             if await database.photos.has_kept_photos(code):
                 await self._check_no_other_set(account, code)
             if not await database.photos.collect_replacement(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import compress
 
 from bot.core.accounts import AccountId, ChatAddress, Identity, PendingQuestion, Platform
@@ -43,6 +43,14 @@ ANY_PERSON_CLASS = PERSON_CLASSES[0]
 TRAIN_PAYLOAD = "train"
 
 
+@dataclass(frozen=True, slots=True)
+class SetCard:
+    """The message that shows a set, None where there is none; and what became of a set that ended."""
+
+    message_id: str | None
+    ended_text: str | None
+
+
 class PhotoSetService:
     """Takes photos of people who agreed to what they must be, until five begin a training."""
 
@@ -52,17 +60,15 @@ class PhotoSetService:
         self._example_sheet = ExampleSheet(context.storage)
         self._predecode_limit = asyncio.Semaphore(1)
 
-    async def needs_consent(self, request: Request) -> bool:
+    def needs_consent(self, request: Request) -> bool:
         """Return whether a person is still to agree; whoever sits at the console runs this machine."""
-        if request.identity.platform is Platform.CONSOLE:
-            return False
-        return not await self._context.database.accounts.has_consented(request.account)
+        return request.identity.platform is not Platform.CONSOLE and not request.account_state.has_consented
 
     async def show_welcome(self, request: Request) -> Reply:
         """Return what will happen and what makes a good set, and ask for consent once."""
         reply = welcome(
             request.identity.platform,
-            await self.needs_consent(request),
+            self.needs_consent(request),
             await self._example_sheet.get_picture(),
         )
         return self._add_group_hint(request.address, reply)
@@ -76,12 +82,14 @@ class PhotoSetService:
 
     async def start_training(self, request: Request) -> Reply:
         """Return which photos are missing or how to send them; start when exactly five are there."""
-        if await self.needs_consent(request):
+        if self.needs_consent(request):
             return consent_question(0)
-        await self._check_open_trainings(request)
-        held_count = await self._context.database.photos.count_collected(request.account)
-        if held_count == PHOTOS_PER_LORA and await self._can_start_training(request.account):
-            return await self.train_first_five(request)
+        await self.check_open_trainings(request)
+        held_count = len(request.account_state.photo_set.photo_ids)
+        if held_count == PHOTOS_PER_LORA:
+            photo_set, held_photos = await self._read_set(request.account)
+            if await self._can_start_training(photo_set, held_photos):
+                return await self.train_first_five(request)
         if held_count == 0:
             return await self.show_set(request)
         return await self.repost_card(request)
@@ -100,7 +108,7 @@ class PhotoSetService:
     async def predecode_photo(self, request: Request) -> PhotoInput:
         """Decode the photo of a request before its album is complete; without consent, return it as it is."""
         [upload] = request.uploads
-        if await self.needs_consent(request):
+        if self.needs_consent(request):
             return upload
         async with self._predecode_limit:  # one at a time: nobody waits for it yet
             return await self._decode(upload)
@@ -111,79 +119,85 @@ class PhotoSetService:
             raise UserError(translate("no-photo-sent"))
         if len(request.uploads) > MAX_PHOTOS_IN_SET:
             raise UserError(translate("too-many-files", sent=len(request.uploads), most=MAX_PHOTOS_IN_SET))
-        if await self.needs_consent(request):
+        if self.needs_consent(request):
             return consent_question(len(request.uploads))
         async with self._context.locks.get_lock(request.account):
-            await self._check_open_trainings(request)
+            photo_set = await self.check_open_trainings(request)
             decoded = await asyncio.gather(*(self._decode(upload) for upload in request.uploads))
-            photos = [each for each in decoded if isinstance(each, NewPhoto)]
-            result = await self._add_decoded(request, photos)
-            if result.job is None and result.photo_count:
-                await self._context.database.photos.touch_set(request.account, request.address)
-                reply = await self.show_set(request)
+            new_photos = [each for each in decoded if isinstance(each, NewPhoto)]
+            result, photos = await self._add_decoded(request, photo_set, new_photos)
+            if result.job is None and photos:
+                reply = await self._render_set(request.address, result.photo_set, photos)
             elif result.job is None:
                 reply = photo_set_status(0, request.address.platform)
         if result.job is not None:
-            reply = await self._show_training(result.job, result.previous_set, request.address)
+            photo_hashes = [*result.previous_set.photo_hashes, *(each.data_sha256 for each in new_photos)]
+            reply = await self._show_training(result.job, result.previous_set, request.address, photo_hashes)
         return prepend_lines(describe_refusals(decoded, result, is_replay=request.is_replay), reply)
 
-    async def _add_decoded(self, request: Request, photos: Sequence[NewPhoto]) -> AddPhotosResult:
+    async def _add_decoded(
+        self, request: Request, photo_set: PhotoSet, new_photos: Sequence[NewPhoto]
+    ) -> tuple[AddPhotosResult, list[bytes]]:
+        """Add photos to the set; return what became of it and its photos, in their order."""
         account, database = request.account, self._context.database
-        class_word = (await database.photos.get_set(account)).class_word
-        photos, crops = await self._measure_photos(photos, class_word)
-        starts_training = await self._can_start_training(account, [photo.data for photo in photos])
+        held_photos = await database.photos.get_set_photos(account) if photo_set.photo_ids else ()
+        new_photos, crops = await self._measure_photos(new_photos, photo_set.class_word)
+        added_data = [photo.data for photo in new_photos]
+        can_start = await self._can_start_training(photo_set, [*held_photos, *added_data])
         async with self._context.admission_lock:
-            await check_queue_limit(self._context, account, request.address)  # it may be full by now
+            if can_start and len(held_photos) < PHOTOS_PER_LORA <= len(held_photos) + len(added_data):
+                await self._check_queue_limit(request)  # it may be full by now
             result = await database.photos.add_photos(
-                account, photos, request.address, TrainingParams() if starts_training else None
+                account, new_photos, request.address, TrainingParams() if can_start else None
             )
         # Encoded while the next one is on its way, so that the training can begin with the fifth.
-        self._context.queue.prefetch(
-            compress((photo.data for photo in photos), result.accepted), compress(crops, result.accepted)
-        )
-        return result
+        self._context.queue.prefetch(compress(added_data, result.accepted), compress(crops, result.accepted))
+        accepted_data = list(compress(added_data, result.accepted))
+        if result.job is not None:
+            return result, [*held_photos, *accepted_data]
+        if len(result.previous_set.photo_ids) != len(held_photos):  # some were deleted meanwhile
+            return result, list(await database.photos.get_set_photos(account))
+        # New photos have the highest ids, in the order in which they were added.
+        photos_by_id = dict(zip(result.previous_set.photo_ids, held_photos, strict=True))
+        new_ids = sorted(set(result.photo_set.photo_ids) - set(photos_by_id))
+        photos_by_id |= dict(zip(new_ids, accepted_data, strict=True))
+        return result, [photos_by_id[each] for each in result.photo_set.photo_ids]
 
     async def train_first_five(self, request: Request) -> Reply:
         """Train on the first five of a set that came too large."""
-        if await self.needs_consent(request):
+        if self.needs_consent(request):
             return consent_question(0)
         account, database = request.account, self._context.database
         async with self._context.locks.get_lock(account):
-            held_hashes = await database.photos.list_set_hashes(account)
             previous_set = await database.photos.get_set(account)
             async with self._context.admission_lock:
-                await self._check_open_trainings(request)
+                await self.check_open_trainings(request)
                 job = await database.photos.start_training(account, request.address, TrainingParams())
             if job is not None:
-                self._context.forget_photos(held_hashes[PHOTOS_PER_LORA:])
+                self._context.forget_photos(previous_set.photo_hashes[PHOTOS_PER_LORA:])
         if job is not None:
-            return await self._show_training(job, previous_set, request.address)
-        return await self.show_set(request) if held_hashes else Reply(translate("no-photos-held"))
+            return await self._show_training(
+                job, previous_set, request.address, previous_set.photo_hashes[:PHOTOS_PER_LORA]
+            )
+        return await self.show_set(request) if previous_set.photo_ids else Reply(translate("no-photos-held"))
 
-    async def get_set_message(self, identity: Identity, address: ChatAddress) -> str | None:
-        """Return the id of the message in a chat that shows the collected set, None where none does."""
-        photo_set = await self._context.database.photos.get_set(
-            await self._context.database.accounts.get_or_create(identity)
-        )
-        return photo_set.card_message_id if photo_set.address == address else None
+    async def read_card(self, identity: Identity, address: ChatAddress) -> SetCard:
+        """Return which message in a chat shows the collected set, and what became of the set if it ended."""
+        state = (await self._context.database.access.read_request_state(identity)).account_state
+        if state is None:
+            return SetCard(None, translate("set-deleted"))
+        photo_set = state.photo_set
+        message_id = photo_set.card_message_id if photo_set.address == address else None
+        if photo_set.photo_ids:
+            return SetCard(message_id, None)
+        trainings = [job for job in state.open_jobs if job.kind is JobKind.TRAIN]
+        if not trainings:
+            return SetCard(message_id, translate("set-deleted"))
+        return SetCard(message_id, translate("set-complete", code=format_code(trainings[-1].code)))
 
-    async def record_set_message(self, identity: Identity, message_id: str) -> None:
-        """Store which message shows the set, in the chat where its photos came."""
-        account = await self._context.database.accounts.get_or_create(identity)
-        await self._context.database.photos.save_set_message(account, message_id)
-
-    async def describe_ended_set(self, identity: Identity) -> str | None:
-        """Return what became of the photos that a message has just shown; None while they are collected."""
-        account = await self._context.database.accounts.get_or_create(identity)
-        if await self._context.database.photos.count_collected(account):
-            return None
-        jobs = await self._context.database.jobs.list_open_for_account(account)
-        trainings = [job for job in jobs if job.kind is JobKind.TRAIN]
-        return (
-            translate("set-complete", code=format_code(trainings[-1].code))
-            if trainings
-            else translate("set-deleted")
-        )
+    async def record_card(self, identity: Identity, message_id: str) -> bool:
+        """Store which message shows the set. Return False where nothing is collected any more."""
+        return await self._context.database.photos.show_set_in(identity, message_id)
 
     async def discard_photos(self, request: Request) -> Reply:
         """Delete the photos of the set that is being collected."""
@@ -229,10 +243,15 @@ class PhotoSetService:
 
     async def show_set(self, request: Request) -> Reply:
         """Show the set: a numbered contact sheet where its person alone reads, and what can be done."""
-        address, photo_set = request.address, await self._context.database.photos.get_set(request.account)
-        photos = (
-            await self._context.database.photos.get_set_photos(request.account) if photo_set.photo_ids else ()
-        )
+        photo_set, photos = await self._read_set(request.account)
+        return await self._render_set(request.address, photo_set, photos)
+
+    async def _read_set(self, account: AccountId) -> tuple[PhotoSet, Sequence[bytes]]:
+        photo_set = await self._context.database.photos.get_set(account)
+        photos = await self._context.database.photos.get_set_photos(account) if photo_set.photo_ids else ()
+        return photo_set, photos
+
+    async def _render_set(self, address: ChatAddress, photo_set: PhotoSet, photos: Sequence[bytes]) -> Reply:
         report = await self._context.coach.review_photos(photos, photo_set.class_word) if photos else None
         sheet = b""
         if photos and address.is_private:
@@ -266,20 +285,12 @@ class PhotoSetService:
             hint.crop() if hint and class_word in PERSON_CLASSES else None for hint in hints
         ]
 
-    async def _can_start_training(
-        self, account: AccountId, new_photos: Sequence[bytes] = (), excluded_photo_id: int | None = None
-    ) -> bool:
-        """Say whether five photos begin a training by themselves: not before a person knows of a bad one."""
-        photo_set = await self._context.database.photos.get_set(account)
-        held_photos = zip(
-            photo_set.photo_ids, await self._context.database.photos.get_set_photos(account), strict=True
-        )
-        # A photo that is there already is refused and not added; five may be left of more.
-        photos = list(
-            dict.fromkeys(
-                [*(data for photo_id, data in held_photos if photo_id != excluded_photo_id), *new_photos]
-            )
-        )
+    async def _can_start_training(self, photo_set: PhotoSet, photos: Sequence[bytes]) -> bool:
+        """Return whether five photos start a training by themselves: not before a person knows of a bad one.
+
+        A photo that is there already is refused and not added; five may be left of more.
+        """
+        photos = list(dict.fromkeys(photos))
         if len(photos) < PHOTOS_PER_LORA:
             return True
         return can_start_training(await self._context.coach.review_photos(photos, photo_set.class_word))
@@ -289,11 +300,14 @@ class PhotoSetService:
         _require_own_set(request)
         account, photo_id = request.account, int(request.arguments[1])
         async with self._context.locks.get_lock(account):
-            previous_set = await self._context.database.photos.get_set(account)
-            can_start = await self._can_start_training(account, excluded_photo_id=photo_id)
+            photo_set, held_photos = await self._read_set(account)
+            left_photos = [
+                data for each, data in zip(photo_set.photo_ids, held_photos, strict=True) if each != photo_id
+            ]
+            can_start = await self._can_start_training(photo_set, left_photos)
             async with self._context.admission_lock:
-                if len(previous_set.photo_ids) == PHOTOS_PER_LORA + 1:  # five will be left: a training
-                    await self._check_open_trainings(request)
+                if len(photo_set.photo_ids) == PHOTOS_PER_LORA + 1:  # five will be left: a training
+                    await self.check_open_trainings(request)
                 photo_hash, job = await self._context.database.photos.delete_photo(
                     account, photo_id, request.address, TrainingParams() if can_start else None
                 )
@@ -301,7 +315,7 @@ class PhotoSetService:
                 raise UserError(translate("photo-gone"))
             self._context.forget_photos([photo_hash])
         if job is not None:
-            return await self._show_training(job, previous_set, request.address)
+            return await self._show_training(job, photo_set, request.address, photo_set.photo_hashes)
         return replace(await self.show_set(request), edits_message=True)
 
     async def _decode(self, upload: PhotoInput) -> NewPhoto | UserError:
@@ -314,40 +328,39 @@ class PhotoSetService:
             return error
         return photo
 
-    async def _show_training(self, job: Job, previous_set: PhotoSet, address: ChatAddress) -> Reply:
+    async def _show_training(
+        self, job: Job, previous_set: PhotoSet, address: ChatAddress, photo_hashes: Sequence[str]
+    ) -> Reply:
         self._context.queue.wake()
-        self._context.forget_cached_photos(await self._context.database.photos.list_job_hashes(job.id))
+        self._context.forget_cached_photos(photo_hashes)
         eta = await estimate_job(self._context.database.jobs, job, self._context.clock())
-        format_reply = continuation_started if job.is_continuation else training_started
-        reply = format_reply(job, eta)
-        return replace(
-            reply,
-            closed_photo_set=_end_previous_card(
-                previous_set, address, translate("set-complete", code=format_code(job.code))
-            ),
-        )
+        reply = continuation_started(job, eta) if job.is_continuation else training_started(job, eta)
+        complete_text = translate("set-complete", code=format_code(job.code))
+        return replace(reply, closed_photo_set=_end_previous_card(previous_set, address, complete_text))
 
-    async def check_open_trainings(
-        self, account: AccountId, address: ChatAddress, code: LoraCode | None = None
-    ) -> None:
-        """UserError when a person has had enough trainings, or `code` is trained already."""
-        jobs = await self._context.database.jobs.list_open_for_account(account)
-        trainings = [job for job in jobs if job.kind is JobKind.TRAIN]
+    async def check_open_trainings(self, request: Request, code: LoraCode | None = None) -> PhotoSet:
+        """Return the set as it is now. Raise UserError when no training may be started.
+
+        That is: a person has had enough trainings, the queue is full, or the Lora of the set, or `code`, is
+        being trained already.
+        """
+        state = await self._context.database.access.read_request_state(request.identity)
+        account_state = state.account_state or request.account_state
+        code = code or account_state.photo_set.code
+        trainings = [job for job in account_state.open_jobs if job.kind is JobKind.TRAIN]
         for job in trainings:
             if job.code == code:
                 eta = await estimate_job(self._context.database.jobs, job, self._context.clock())
-                raise UserError(
-                    translate(
-                        "still-training", code=format_code(job.code), left=format_time_left(eta.remaining_s)
-                    )
-                )
+                left = format_time_left(eta.remaining_s)
+                raise UserError(translate("still-training", code=format_code(job.code), left=left))
         if len(trainings) >= MAX_OPEN_TRAININGS:
             raise UserError(translate("too-many-trainings", most=MAX_OPEN_TRAININGS))
-        await check_training_quota(self._context, account, address)
+        await check_training_quota(self._context, request, state)
+        return account_state.photo_set
 
-    async def _check_open_trainings(self, request: Request) -> None:
-        photo_set = await self._context.database.photos.get_set(request.account)
-        await self.check_open_trainings(request.account, request.address, photo_set.code)
+    async def _check_queue_limit(self, request: Request) -> None:
+        state = await self._context.database.access.read_request_state(request.identity)
+        await check_queue_limit(self._context, request, state)
 
 
 def parse_name(text: str) -> str:

@@ -38,7 +38,7 @@ class MessageService:
         if share_reply is not None:
             return share_reply
         is_continuing = request.text.strip() == TRAIN_PAYLOAD
-        if is_continuing and await self._database.photos.count_collected(request.account):
+        if is_continuing and request.account_state.photo_set.photo_ids:
             return await self._photo_sets.start_training(request)
         return await self._photo_sets.show_welcome(request)
 
@@ -52,7 +52,7 @@ class MessageService:
         return await self._answer_question(request) or await self._drafts.generate_with_prompt(request)
 
     async def _answer_question(self, request: Request) -> Reply | None:
-        question = await self._database.accounts.get_question(request.account)
+        question = request.account_state.question
         if question is None or question.platform is not request.address.platform:
             return None
         if question.subject == "set":

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import drawn
+from bot.chats.base import enter
 from bot.chats.console import CONSOLE_ADDRESS, CONSOLE_IDENTITY
 from bot.core.accounts import Identity, Platform
 from bot.core.loras import LoraCode, Requester
@@ -240,8 +241,9 @@ async def test_the_console_user_is_an_administrator(person: Console, tmp_path: P
 
 
 async def test_the_person_at_the_console_is_never_asked_to_agree(person: Console) -> None:
-    request = Request(CONSOLE_IDENTITY, CONSOLE_ADDRESS)
-    assert not await person.app.services.photo_sets.needs_consent(request)
+    services = person.app.services
+    async with enter(services, Request(CONSOLE_IDENTITY, CONSOLE_ADDRESS)) as request:
+        assert not services.photo_sets.needs_consent(request)
     offered = [
         each.action
         for each in (

@@ -12,7 +12,7 @@ import pytest
 
 from bot.chats.discord.buttons import build_view
 from bot.core.accounts import ChatAddress, Identity
-from bot.core.messages import Attachment, Button, Reply, Request, Suggestion
+from bot.core.messages import Attachment, Button, Reply, Request, RequestState, Suggestion
 from bot.services.access import AccessPolicy
 from bot.services.context import PhotoDecoder, ServiceContext
 from bot.services.drafts import DraftService
@@ -62,9 +62,9 @@ class ScriptedGeneration(GenerationService):
 
 
 class ScriptedAccess(AccessPolicy):
-    async def get_language(self, identity: Identity) -> str:
+    async def read_state(self, identity: Identity) -> RequestState:
         await SCRIPT.wait()
-        return await super().get_language(identity)
+        return await super().read_state(identity)
 
 
 def scripted(tools: ServiceContext, gate: PhotoDecoder, admins: Set[Identity]) -> Studio:

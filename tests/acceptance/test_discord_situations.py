@@ -14,7 +14,7 @@ from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.jobs import JobStatus
 from bot.core.loras import format_code
 from bot.services.context import PhotoDecoder, ServiceContext
-from bot.services.photo_sets import PhotoSetService
+from bot.services.photo_sets import PhotoSetService, SetCard
 from bot.texts import translate
 from tests.acceptance.discord_stage import PhotoFile, Stage, labels, on_stage, photos, said, shown, text_of
 from tests.acceptance.uses import note
@@ -171,13 +171,13 @@ async def test_cancel_pressed_twice_says_that_it_is_over(stage: Stage) -> None:
 class SlowCard(PhotoSetService):
     """Lets a card of a set be on its way while the set may become complete."""
 
-    async def get_set_message(self, identity: Identity, address: ChatAddress) -> str | None:
+    async def read_card(self, identity: Identity, address: ChatAddress) -> SetCard:
         database = self._context.database
         account = await database.accounts.get_or_create(identity)
         for _ in range(1000):
             if await database.jobs.list_open_for_account(account):
                 break
-        return await super().get_set_message(identity, address)
+        return await super().read_card(identity, address)
 
 
 def with_a_slow_card(tools: ServiceContext, gate: PhotoDecoder, admins: Set[Identity]) -> Studio:

@@ -166,7 +166,7 @@ async def test_s2_whoever_guesses_too_often_still_draws_with_their_own(tmp_path:
 
 async def test_s2_all_together_are_limited_and_the_innocent_are_not(tmp_path: Path) -> None:
     async with open_desk(tmp_path) as desk:
-        guesses = desk.studio._guess_limiter
+        guesses = desk.studio.services.access._guess_limiter
         for number in range(MAX_IN_TOTAL):
             assert guesses.record_wrong_code(number, desk.clock())  # type: ignore[arg-type]
         assert guesses.record_wrong_code(1_000_000, desk.clock())  # type: ignore[arg-type]

@@ -144,7 +144,7 @@ class LoraCodeClient(discord.AutoShardedClient):
         request = Request(identity, identity.private_address)
         try:
             async with asyncio.timeout(LOOKUP_TIMEOUT_S), enter(self.services, request) as entered:
-                needs_answer = await self.services.photo_sets.needs_consent(entered)
+                needs_answer = self.services.photo_sets.needs_consent(entered)
         except UserError:
             needs_answer = True
         except TimeoutError:

@@ -91,12 +91,12 @@ class DiscordReplies:
             await self.send(address, reply, nonce)
             await self._close_photo_set(address, reply)
             return
-        shown_id = await self._services.photo_sets.get_set_message(identity, address)
+        shown_id = (await self._services.photo_sets.read_card(identity, address)).message_id
         if shown_id is not None and await self._try_edit(address, shown_id, reply):
             return
         message_id = await self.send(address, reply, nonce)
         if message_id is not None:
-            await self._services.photo_sets.record_set_message(identity, message_id)
+            await self._services.photo_sets.record_card(identity, message_id)
 
     async def send(self, address: ChatAddress, reply: Reply, nonce: str) -> str | None:
         """Send as a message of its own; None when it could not be."""

@@ -116,20 +116,23 @@ class TelegramReplies:
     async def _show_photo_set(self, ref: MessageRef, reply: Reply) -> None:
         lock = self._photo_set_locks.setdefault(ref.identity, asyncio.Lock())
         async with lock:
-            if await self._services.photo_sets.describe_ended_set(ref.identity) is not None:
+            card = await self._services.photo_sets.read_card(ref.identity, ref.address)
+            if card.ended_text is not None:
                 return  # others of its photos were quicker, and so was the answer to them
-            message_id = await self._services.photo_sets.get_set_message(ref.identity, ref.address)
-            if message_id is None or not await self._try_edit(ref, message_id, reply):
-                reply_to = None if ref.is_private else ref.message_id
-                message_id = await retry_when_busy(lambda: self._sender.send(ref.chat, reply, reply_to))
-                await self._services.photo_sets.record_set_message(ref.identity, message_id)
-            await self._close_late_set(ref, message_id)
+            message_id = card.message_id
+            if message_id is not None and await self._try_edit(ref, message_id, reply):
+                await self._close_late_set(ref, message_id)
+                return
+            reply_to = None if ref.is_private else ref.message_id
+            message_id = await retry_when_busy(lambda: self._sender.send(ref.chat, reply, reply_to))
+            if not await self._services.photo_sets.record_card(ref.identity, message_id):
+                await self._close_late_set(ref, message_id)
 
     async def _close_late_set(self, ref: MessageRef, message_id: str) -> None:
-        """Let a message show a set no longer whose end came while it was on its way."""
-        closing_text = await self._services.photo_sets.describe_ended_set(ref.identity)
-        if closing_text is not None:
-            await self._try_edit(ref, message_id, Reply(closing_text))
+        """Edit a message that shows a set which ended while it was on its way."""
+        card = await self._services.photo_sets.read_card(ref.identity, ref.address)
+        if card.ended_text is not None:
+            await self._try_edit(ref, message_id, Reply(card.ended_text))
 
     async def _close_photo_set(self, ref: MessageRef, reply: Reply) -> None:
         if reply.closed_photo_set is not None:

@@ -32,15 +32,13 @@ KEPT_PHOTO_JOBS_SQL = (
 
 @dataclass(frozen=True, slots=True)
 class AddPhotosResult:
-    """What became of the photos given: one `accepted` each, the size of the set, the job it started.
-
-    `before` is the set as it was, with the message that showed it.
-    """
+    """Which of the photos were accepted, one value each, and what became of the set."""
 
     accepted: tuple[bool, ...]
-    photo_count: int
-    job: Job | None
-    previous_set: PhotoSet
+    photo_count: int  #: of the set; 0 when it started a job
+    job: Job | None  #: the training that the set started
+    previous_set: PhotoSet  #: as it was before, with the message that showed it
+    photo_set: PhotoSet  #: as it is now; empty when it started a job
 
 
 def count_collected(connection: sqlite3.Connection, account: AccountId) -> int:
@@ -84,19 +82,38 @@ def add_photos_to_set(
     connection: sqlite3.Connection,
     account: AccountId,
     photos: Sequence[NewPhoto],
-    request: tuple[ChatAddress, TrainingParams] | None,
+    address: ChatAddress,
+    params: TrainingParams | None,
     now_ms: int,
 ) -> AddPhotosResult:
-    """Put photos into the set; exactly five start its training, where one is asked for."""
+    """Add photos to the set and note where they came; with `params`, exactly five start their training."""
     previous_set = get_set(connection, account)
     accepted = insert_photos(connection, account, photos, now_ms)
     count = count_collected(connection, account)
     job = None
-    if request is not None and count == PHOTOS_PER_LORA and any(accepted):
-        job = start_training(connection, account, request, now_ms)
-    if job is None and any(accepted):
+    if params is not None and count == PHOTOS_PER_LORA and any(accepted):
+        job = start_training(connection, account, (address, params), now_ms)
+    if job is None and count:
         touch_set(connection, account, now_ms)
-    return AddPhotosResult(accepted, 0 if job is not None else count, job, previous_set)
+        move_set(connection, account, address)
+    photo_set = get_set(connection, account)
+    return AddPhotosResult(accepted, len(photo_set.photo_ids), job, previous_set, photo_set)
+
+
+def move_set(connection: sqlite3.Connection, account: AccountId, address: ChatAddress) -> None:
+    """Note in which chat a person works on their set; on Discord its one message stays."""
+    connection.execute(
+        "UPDATE photo_sets SET card_message_id = CASE WHEN platform = :platform"
+        " AND (chat_id = :chat OR platform = 'discord') THEN card_message_id END,"
+        " platform = :platform, chat_id = :chat, user_id = :user"
+        " WHERE account = :account",
+        {
+            "platform": str(address.platform),
+            "chat": address.chat_id,
+            "user": address.user_id,
+            "account": account,
+        },
+    )
 
 
 def get_set(connection: sqlite3.Connection, account: AccountId) -> PhotoSet:
