@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
+from cachetools import LRUCache
 
 from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.file import LoraFile
@@ -21,8 +21,7 @@ class AdapterCache:
     """Adapters by the files and strengths that they are made of; the least recently used is dropped first."""
 
     def __init__(self, max_adapters: int = MAX_ADAPTERS) -> None:
-        self._max_adapters = max_adapters
-        self._adapters: OrderedDict[tuple[object, ...], tuple[Adapter, tuple[str, ...]]] = OrderedDict()
+        self._adapters: LRUCache[tuple[object, ...], tuple[Adapter, tuple[str, ...]]] = LRUCache(max_adapters)
 
     def __len__(self) -> int:
         return len(self._adapters)
@@ -35,7 +34,7 @@ class AdapterCache:
         if not lora_uses:
             return None, ()
         key = (base.name, base.dtype, *((use.sha256, use.strength) for use in lora_uses))
-        entry = self._adapters.pop(key, None)
+        entry = self._adapters.get(key)
         if entry is None:
             files = [lora_file.read(use.data) for use in lora_uses]
             for file in files:
@@ -44,9 +43,7 @@ class AdapterCache:
                 [(file, use.strength) for file, use in zip(files, lora_uses, strict=True)]
             )
             entry = Adapter(base, merged_weights), tuple(file.short_hash for file in files)
-        self._adapters[key] = entry
-        while len(self._adapters) > self._max_adapters:
-            self._adapters.popitem(last=False)
+            self._adapters[key] = entry
         return entry
 
     def clear(self) -> None:

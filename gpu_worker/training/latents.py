@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 import torch
+from cachetools import TTLCache
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -58,9 +58,8 @@ class LatentCache:
     """Latent distributions in memory, and in a folder if one is given."""
 
     def __init__(self, folder: Path | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._entries: OrderedDict[LatentKey, tuple[float, LatentDistribution]] = OrderedDict()
+        self._entries: TTLCache[LatentKey, LatentDistribution] = TTLCache(MAX_CACHED_PHOTOS, MAX_AGE_S, clock)
         self._folder = folder
-        self._clock = clock
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -69,18 +68,14 @@ class LatentCache:
 
     def get(self, key: LatentKey) -> LatentDistribution | None:
         """Return the distribution of a key; None if it is not cached."""
-        self.drop_expired()
-        if key in self._entries:
-            return self._entries[key][1]
+        distribution: LatentDistribution | None = self._entries.get(key)
+        if distribution is not None:
+            return distribution
         return self._read_file(self._folder / key.file_name) if self._folder is not None else None
 
     def put(self, key: LatentKey, distribution: LatentDistribution) -> None:
         """Add a distribution; BadInput if its file cannot be written."""
-        self.drop_expired()
-        self._entries[key] = (self._clock(), distribution)
-        self._entries.move_to_end(key)
-        while len(self._entries) > MAX_CACHED_PHOTOS:
-            self._entries.popitem(last=False)
+        self._entries[key] = distribution
         if self._folder is not None:
             path = self._folder / key.file_name
             part_path = path.with_suffix(".part")
@@ -99,9 +94,7 @@ class LatentCache:
 
     def drop_expired(self) -> None:
         """Drop what is older than MAX_AGE_S from memory."""
-        cutoff = self._clock() - MAX_AGE_S
-        while self._entries and next(iter(self._entries.values()))[0] < cutoff:
-            self._entries.popitem(last=False)
+        self._entries.expire()
 
     @staticmethod
     def _read_file(path: Path) -> LatentDistribution | None:
