@@ -62,12 +62,12 @@ def render_page() -> str:
         _render_table(("command", "description"), _admin_command_rows()),
         "## Options of `/generate`",
         "On Telegram and the console they stand behind the prompt.",
-        _render_table(("option", "value"), [(f"`--{each}`", OPTION_VALUES[each]) for each in OPTIONS]),
+        "\n".join(f"- `--{each}`: {OPTION_VALUES[each]}" for each in OPTIONS),
         *_render_menus(tree),
         "## Buttons",
         "They are the same on all chats. A button holds its action and nothing else, so it works after a"
         " restart. “…” is a label that is a value, such as a code.",
-        _render_table(("action", "label"), _button_rows()),
+        _list_buttons_by_action(),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -97,11 +97,11 @@ def list_buttons() -> list[ButtonEntry]:
     return sorted(entries, key=lambda each: (each.action, each.label))
 
 
-def _button_rows() -> list[tuple[str, str]]:
-    return [
-        (f"`{action}`", ", ".join(each.label for each in entries))
+def _list_buttons_by_action() -> str:
+    return "\n".join(
+        f"- `{action}`: {_escape_cell(', '.join(each.label for each in entries))}"
         for action, entries in groupby(list_buttons(), key=lambda each: each.action)
-    ]
+    )
 
 
 def _find_buttons(path: Path) -> Iterator[ButtonEntry]:
