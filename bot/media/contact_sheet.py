@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 TILE_PX = 192
 COLUMNS = 5
 _GAP_PX, _BADGE_PX, _FRAME_PX, _LABEL_PX = 6, 36, 6, 26
+LABEL_FONT_PX = 17
 #: 110 kB each; a set that grows is shown with every photo, and decoding them anew is most of the work.
 MAX_THUMBNAILS = 128
 
@@ -80,7 +81,8 @@ def _draw_overlay(draw: ImageDraw.ImageDraw, corner: tuple[int, int], overlay: O
     draw.rectangle((left, top, right, bottom), outline=overlay.colour, width=_FRAME_PX)
     draw.rectangle((left, bottom - _LABEL_PX, right, bottom), fill=overlay.colour)
     centre = (left + TILE_PX / 2, bottom - _LABEL_PX / 2)
-    draw.text(centre, overlay.label, _text_colour(overlay.colour), ImageFont.load_default(17), anchor="mm")
+    font = ImageFont.load_default(LABEL_FONT_PX)
+    draw.text(centre, overlay.label, _text_colour(overlay.colour), font, anchor="mm")
 
 
 def _text_colour(colour: tuple[int, int, int]) -> str:

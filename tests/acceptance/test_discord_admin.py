@@ -128,8 +128,10 @@ async def test_a_broadcast_obeys_a_rate_limit_and_comes_once(stage: Stage) -> No
 @pytest.mark.covers("discord", "/broadcast", "DMs closed")
 async def test_a_broadcast_leaves_whoever_closed_their_dms(stage: Stage) -> None:
     stage.close_dms()
-    await does(stage, "broadcast", text="We are closed")
+    assert "I write that to 2 people" in await does(stage, "broadcast", text="We are closed")
+    assert await stage.bot.ledger.outbox.count_undelivered() == 2
     await stage.tell()
+    assert [each.content for each in stage.bert_alone.dm_channel.history()] == ["We are closed"]
     assert stage.dms() == []
     assert stage.public() == [], "a letter to one is no announcement to a channel"
     assert await stage.bot.ledger.outbox.count_undelivered() == 0

@@ -15,7 +15,13 @@ def test_the_rest_doubles_up_to_an_hour_however_often_it_was_tried() -> None:
 
 
 async def test_an_event_that_is_never_set_is_waited_for_until_the_timeout() -> None:
-    await wait_for_event(asyncio.Event(), 0.0)
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    waiting = asyncio.create_task(wait_for_event(asyncio.Event(), 0.05))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await waiting
+    assert loop.time() - began_s >= 0.05
 
 
 async def test_an_event_ends_the_wait() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from bot.core.accounts import Platform
 from bot.core.errors import ChatBusy, ChatUnreachable
+from bot.core.jobs import JobStatus
 from bot.delivery.notices import NoticeSender
 from bot.delivery.outbox import WARN_AFTER_ATTEMPTS
 from tests.support.engine import PNG, EngineRoom, RememberingChat, open_engine_room, until
@@ -109,7 +110,9 @@ async def test_a_clock_that_is_set_back_does_not_put_off_what_is_owed(room: Engi
 
 async def test_a_person_who_blocked_the_bot_is_not_tried_again(room: EngineRoom) -> None:
     room.chat.errors = [ChatUnreachable("blocked")]
-    await room.trained()
+    job = await room.trained()
+    assert job.status is JobStatus.DONE, "there was something to tell"
+    assert room.chat.errors == [], "it was tried once"
     room.desk.clock.forward(days=1)
     await room.notifier.deliver_due()
     assert room.chat.sent == []
@@ -119,9 +122,11 @@ async def test_a_person_who_blocked_the_bot_is_not_tried_again(room: EngineRoom)
 async def test_an_unexpected_error_keeps_the_notice(room: EngineRoom) -> None:
     room.chat.errors = [RuntimeError("bug")]
     await room.trained()
+    assert room.chat.errors == [], "it was tried once"
     assert (await room.ledger.monitoring.count_all()).pending_notices == 1
     room.desk.clock.forward(minutes=10)
     await room.notifier.deliver_due()
+    assert len(room.chat.sent) == 1
     assert (await room.ledger.monitoring.count_all()).pending_notices == 0
 
 

@@ -88,7 +88,11 @@ async def test_samples_of_a_cancelled_training_are_deleted(room: EngineRoom) -> 
     room.backend.sample_png, room.backend.steps = PNG, 10_000
     job = await room.desk.train(ANNA)
     working = asyncio.create_task(room.dispatcher.drain())
-    await until(lambda: room.has_step(job))
+
+    async def has_sample() -> bool:
+        return bool(await room.files.read_samples(job.id))
+
+    await until(has_sample)
     await room.desk.studio.cancel_job(ANNA)
     await working
     assert await room.files.read_samples(job.id) == {}

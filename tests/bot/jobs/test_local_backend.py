@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +18,8 @@ from gpu_worker.protocol import VERSION, DoneEvent
 from tests.support.backend_fixtures import COMMAND, all_events, told, train
 from tests.support.fake_worker import as_lora
 
+#: What the log says of a photo that is sent ahead, and of one that is to be forgotten, where no worker is up.
+NOBODY_HEARD = [f"no worker is up to hear {name}" for name in ("PrefetchRequest", "ForgetRequest")]
 #: Says that it is there, and no word more until it has done what it is asked for, if it is.
 QUIET = """
 import sys, time
@@ -53,10 +56,17 @@ async def local() -> AsyncIterator[ProcessBackend]:
         yield backend
 
 
-async def test_photos_sent_ahead_to_nobody_are_no_error() -> None:
-    for backend in (ProcessBackend(COMMAND), FakeBackend()):
-        await backend.prefetch(b"photo")
-        await backend.forget(["0" * 64])
+async def test_photos_sent_ahead_to_nobody_are_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "bot.jobs.backends.local")
+    backend = ProcessBackend(COMMAND)
+    await backend.prefetch(b"photo")
+    await backend.forget(["0" * 64])
+    assert caplog.messages == NOBODY_HEARD
+    assert backend.pid is None, "none is started for them"
+    fake = FakeBackend()
+    await fake.prefetch(b"photo")
+    await fake.forget(["0" * 64])
+    assert (fake.prefetched_photos, fake.forgotten_hashes) == ([b"photo"], ["0" * 64])
 
 
 async def test_photos_sent_before_the_worker_is_up_are_not_kept_for_it() -> None:
@@ -71,11 +81,17 @@ async def test_photos_sent_before_the_worker_is_up_are_not_kept_for_it() -> None
     assert done.lora == as_lora(b"prepared: ")
 
 
-async def test_photos_sent_ahead_to_a_worker_that_was_closed_are_no_error(local: ProcessBackend) -> None:
+async def test_photos_sent_ahead_to_a_worker_that_was_closed_are_no_error(
+    local: ProcessBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "bot.jobs.backends.local")
     await all_events(local, train(1))
+    await local.prefetch(b"in time")
+    assert not set(NOBODY_HEARD) & set(caplog.messages)
     await local.close()
     await local.prefetch(b"late")
     await local.forget(["0" * 64])
+    assert caplog.messages[-2:] == NOBODY_HEARD
 
 
 async def test_an_ordered_end_is_no_death(local: ProcessBackend) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 
+import pytest
 from PIL import Image
 
-from bot.media import contact_sheet
 from bot.media.contact_sheet import MAX_THUMBNAILS, ThumbnailCache, compose
 
 
@@ -15,6 +15,11 @@ def photo(number: int) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (64, 64), (number % 256, number // 256, 0)).save(file, "PNG")
     return file.getvalue()
+
+
+def is_near(colour: object, expected: tuple[int, int, int]) -> bool:
+    assert isinstance(colour, tuple)
+    return max(abs(one - other) for one, other in zip(colour, expected, strict=True)) < 12
 
 
 def test_a_sheet_of_remembered_tiles_is_the_same() -> None:
@@ -47,5 +52,14 @@ def test_the_tiles_that_were_shown_longest_ago_make_room() -> None:
     assert tiles.get(photo(0)) is not old
 
 
-def test_a_tile_is_as_large_as_it_says() -> None:
-    assert ThumbnailCache().get(photo(1)).size == (contact_sheet.TILE_PX, contact_sheet.TILE_PX)
+@pytest.mark.parametrize("size", [(64, 64), (640, 480), (300, 1200)])
+def test_a_tile_is_square_whatever_the_photo_s_shape_and_fills_its_place_on_the_sheet(
+    size: tuple[int, int],
+) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", size, (200, 0, 0)).save(file, "PNG")
+    assert ThumbnailCache().get(file.getvalue()).size == (192, 192)
+    with Image.open(io.BytesIO(compose([file.getvalue()] * 2))) as sheet:
+        assert sheet.size == (2 * 192 + 3 * 6, 192 + 2 * 6)
+        corners = [(6 + 182, 6 + 182), (6 + 198 + 182, 6 + 182)]  # within each tile, where JPEG blurs nothing
+        assert all(is_near(sheet.getpixel(corner), (200, 0, 0)) for corner in corners)

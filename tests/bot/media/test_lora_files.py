@@ -63,7 +63,11 @@ def test_a_module_without_room_and_a_file_that_is_none_are_refused() -> None:
 
 
 def test_a_file_written_by_safetensors_passes_the_check() -> None:
-    validate_lora(lora(modules=3))
+    whole = lora(modules=3)
+    validate_lora(whole)
+    for broken in (whole[:-1], whole + b"\0", b"\0" + whole):
+        with pytest.raises(ValueError):
+            validate_lora(broken)
 
 
 @pytest.mark.parametrize(

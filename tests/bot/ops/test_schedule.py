@@ -19,7 +19,7 @@ from bot.core.loras import Requester
 from bot.core.photos import PhotoSet
 from bot.ops.daily_backup import DailyBackups
 from bot.ops.schedule import Schedule
-from tests.support.engine import PNG, EngineRoom, open_engine_room
+from tests.support.engine import PNG, EngineRoom, open_engine_room, until
 from tests.support.processes import living_children
 from tests.support.services import ANNA, ANNAS, BERT, BERTS
 
@@ -175,11 +175,21 @@ async def test_the_data_folder_is_for_its_owner_only(room: EngineRoom, tmp_path:
 
 
 async def test_the_schedule_starts_and_stops(room: EngineRoom) -> None:
-    await room.desk.studio.start_chat(ANNA, ANNAS)
-    each = schedule(room, [])
-    each.start(room.desk.ledger.checkpoint_wal)
-    await each.close()
-    await each.close()
+    woken_closed: list[int] = []
+    closed = schedule(room, woken_closed)
+    closed.start(room.desk.ledger.checkpoint_wal)
+    await closed.close()
+    woken: list[int] = []
+    running = schedule(room, woken)
+    running.start(room.desk.ledger.checkpoint_wal)
+
+    async def was_woken() -> bool:
+        return bool(woken)
+
+    await until(was_woken)  # its first round is over
+    assert not woken_closed, "the first round of the other one was due earlier"
+    await running.close()
+    await running.close()
 
 
 async def test_a_late_scheduled_run_still_happens(room: EngineRoom) -> None:

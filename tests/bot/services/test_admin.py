@@ -240,9 +240,13 @@ async def test_a_broadcast_of_nothing_or_of_too_much_is_refused(desk: Desk, text
 
 async def test_direct_messages_of_an_erased_person_are_deleted(desk: Desk) -> None:
     await desk.studio.run_admin_command(ADMIN, "broadcast", "hello")
+    message = await desk.ledger.outbox.get_due_direct_message(Platform.TELEGRAM)
+    assert message is not None
+    assert message.recipient == ANNA
     question = await desk.studio.ask_to_erase(ANNA)
     await desk.studio.handle_button(ANNA, ANNAS, question.buttons[0].action)
     assert await desk.ledger.outbox.get_due_direct_message(Platform.TELEGRAM) is None
+    assert await desk.ledger.outbox.count_undelivered() == 1, "Bert's stays"
 
 
 # --- quotas ------------------------------------------------------------------------------------------------

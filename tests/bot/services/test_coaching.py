@@ -126,12 +126,14 @@ async def test_train_shows_the_card_again_while_a_photo_is_bad(desk: Desk) -> No
 
 
 async def test_of_a_dog_no_face_is_asked(desk: Desk) -> None:
-    reply = await press(desk, await send(desk, painted(NOBODY)), "Dog")
-    assert "face" not in reply.text
+    of_person = await send(desk, painted(NOBODY))
+    assert "no clear face in photo 1" in of_person.text
+    assert "face" not in (await press(desk, of_person, "Dog")).text
 
 
 async def test_another_class_makes_a_waiting_set_good_and_offers_to_train(desk: Desk) -> None:
     reply = await send(desk, *album(1, 2, 3, 4), painted(NOBODY))
+    assert "no clear face in photo 5" in reply.text
     reply = await press(desk, reply, "Style")
     assert "face" not in reply.text
     assert (await press(desk, reply, "Train on these")).card_job_id is not None

@@ -83,8 +83,11 @@ async def test_ten_photos_need_five_rows_of_buttons_at_most(desk: Desk) -> None:
 
 
 async def test_where_others_read_along_no_photo_is_shown(desk: Desk) -> None:
-    reply = await desk.studio.add_photos(ANNA, ChatAddress(Platform.TELEGRAM, "-500", "1"), album(1))
-    assert reply.pictures == ()
+    group = ChatAddress(Platform.TELEGRAM, "-500", "1")
+    in_group = await desk.studio.add_photos(ANNA, group, album(1))
+    assert "1 of 5" in in_group.text
+    assert in_group.pictures == ()
+    assert len((await send(desk, 2)).pictures) == 1, "the same set is shown where its person is alone"
 
 
 async def test_a_photo_is_removed_by_its_number_and_only_once(desk: Desk) -> None:

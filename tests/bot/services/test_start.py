@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from bot.core.accounts import ChatAddress, Identity, Platform
-from bot.media.contact_sheet import TILE_PX
+from bot.media.contact_sheet import LABEL_FONT_PX, TILE_PX
+from bot.texts.language import languages, use_language
 from bot.texts.photo_sets import good_set_reasons
 from tests.support.services import ANNA, ANNAS, Desk, open_desk
 
@@ -57,10 +58,13 @@ async def test_where_the_picture_cannot_be_kept_the_words_come_all_the_same(
     assert "the examples could not be kept" in caplog.text
 
 
-def test_each_example_has_a_reason_that_fits_beneath_it() -> None:
-    reasons = good_set_reasons()
+@pytest.mark.parametrize("language", languages())
+def test_each_example_has_a_reason_that_fits_beneath_it(language: str) -> None:
+    with use_language(language):
+        reasons = good_set_reasons()
     assert len(reasons) == len(set(reasons)) == 5
-    assert all(0 < len(each) <= 20 for each in reasons)
+    font = ImageFont.load_default(LABEL_FONT_PX)
+    assert all(0 < font.getlength(each) <= TILE_PX for each in reasons)
 
 
 def test_the_examples_are_five_different_pictures_of_one_size() -> None:
