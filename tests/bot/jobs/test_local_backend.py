@@ -23,17 +23,18 @@ NOBODY_HEARD = [f"no worker is up to hear {name}" for name in ("PrefetchRequest"
 #: Says that it is there, and no word more until it has done what it is asked for, if it is.
 QUIET = """
 import sys, time
-from gpu_worker.protocol import Done, Health, Ready, Started, decode_request, encode, read_frame
+from gpu_worker.protocol import DoneEvent, ReadyMessage, StartedEvent, WorkerHealth
+from gpu_worker.protocol import decode_request, encode_frame, read_frame
 from tests.support.fake_worker import as_lora
 def say(message):
-    sys.stdout.buffer.write(encode(message))
+    sys.stdout.buffer.write(encode_frame(message))
     sys.stdout.buffer.flush()
 is_loaded = sys.argv[1] == "loaded"
-say(Ready(version={version}, pid=1, health=Health("quiet", "quiet", is_loaded, 1)))
+say(ReadyMessage(version={version}, pid=1, health=WorkerHealth("quiet", "quiet", is_loaded, 1)))
 job = decode_request(read_frame(sys.stdin.buffer))
 time.sleep(0.5)
-say(Started(job_id=job.job_id, attempt=job.attempt, step=0, steps=1))
-say(Done(job_id=job.job_id, attempt=job.attempt, lora=as_lora(b"quiet")))
+say(StartedEvent(job_id=job.job_id, attempt=job.attempt, step=0, steps=1))
+say(DoneEvent(job_id=job.job_id, attempt=job.attempt, lora=as_lora(b"quiet")))
 sys.stdin.read()
 """
 
