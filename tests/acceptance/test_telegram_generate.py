@@ -59,9 +59,9 @@ async def test_every_option_by_words_reaches_the_card(stage: Stage) -> None:
     request = (await until(lambda: stage.drawings))[0]
     assert "a boat" in request.prompt
     assert "oil painting" in request.prompt
-    assert "blurry" in request.negative
+    assert "blurry" in request.negative_prompt
     assert (request.count, request.shape, request.seed) == (2, "portrait", 7)
-    assert (request.steps, request.guidance, request.sampler) == (12, 6.5, "lcm")
+    assert (request.steps, request.guidance_scale, request.sampler) == (12, 6.5, "lcm")
     assert [each.strength for each in request.loras] == [0.8]
 
 
