@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import msgspec
 from PIL import Image, ImageDraw, ImageFilter
 
+from bot.core.loras import PERSON_CLASSES
 from bot.media.quality._advice import Advice, distance_word, find_duplicates, find_strangers, give_advice
-from bot.media.quality._rules import PEOPLE, TRAINED_SIDE_PX, PhotoGrade, PhotoVerdict, check_photo
+from bot.media.quality._rules import TRAINED_SIDE_PX, PhotoGrade, PhotoVerdict, check_photo
 from bot.media.quality._types import Box, PhotoMeasurements
 from gpu_worker.protocol import Crop
 
@@ -115,7 +116,7 @@ class QualityReport:
 def build_report(measurements_list: Sequence[PhotoMeasurements | None], class_word: str) -> QualityReport:
     """Judge photos by what was measured; None stands for one that could not be."""
     verdicts_by_photo = [list(check_photo(measurements, class_word)) for measurements in measurements_list]
-    is_person = class_word in PEOPLE
+    is_person = class_word in PERSON_CLASSES
     if is_person:
         # A face that is no good by itself says nothing about whose it is.
         clear_faces = {

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
+from bot.core.loras import PERSON_CLASSES
 from bot.media.quality._types import Face, PhotoMeasurements
 
-PEOPLE = ("person", "woman", "man")
 #: A style may be soft on purpose.
 _SOFT_CLASS_WORD = "style"
 
@@ -97,7 +97,7 @@ def check_photo(measurements: PhotoMeasurements | None, class_word: str) -> Iter
     """Give all that is found in one photo by itself, the most important first."""
     if measurements is None:
         yield amber(PhotoProblem.UNREADABLE)
-    elif class_word in PEOPLE and measurements.faces is not None:
+    elif class_word in PERSON_CLASSES and measurements.faces is not None:
         yield from _check_faces(measurements, measurements.faces)
     else:
         yield from _check_whole(measurements, class_word)
