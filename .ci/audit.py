@@ -64,7 +64,7 @@ def read_licences(names: list[str], exceptions: Mapping[str, str] = EXCEPTIONS) 
 
 
 def is_allowed(licence: str) -> bool:
-    """Say whether every licence that is named may be shipped with MIT code."""
+    """Return whether every licence that is named may be shipped with MIT code."""
     parts = [part for part in re.split(r"[;,]|\b(?:and|AND)\b", licence) if part.strip()]
     return bool(parts) and all(_ALLOWED_PATTERN.search(part) and "gpl" not in part.lower() for part in parts)
 
@@ -120,7 +120,7 @@ def run_pip_audit(pip_audit: str, lock: Path) -> Mapping[str, Any] | None:
 
 
 def summarize(licences: list[Licence], report: Mapping[str, Any] | None) -> tuple[list[str], int]:
-    """Give what is to be said, and the exit status."""
+    """Return what is to be said, and the exit status."""
     lines = [f"{licence.package:<28} {licence.text}" for licence in licences]
     refused_licences = [licence for licence in licences if licence.is_allowed is False]
     unknown_licences = [licence for licence in licences if licence.is_allowed is None]

@@ -42,7 +42,7 @@ class Bubble:
 
 
 def render_page(bubbles: Sequence[Bubble]) -> str:
-    """Give the page of a conversation."""
+    """Return the page of a conversation."""
     header = "<header><i>L</i><div><b>LoraCode</b><span>bot</span></div></header>"
     body = "".join(_render_bubble(bubble) for bubble in bubbles)
     return f"<!doctype html><meta charset=utf-8><style>{_STYLE}</style>{header}<main>{body}</main>"

@@ -35,12 +35,12 @@ def main() -> None:
 
 
 def package_name(pin: str) -> str:
-    """Give a pin's package, as indexes write it."""
+    """Return a pin's package, as indexes write it."""
     return canonicalize_name(pin.partition("==")[0])
 
 
 def hash_pin(pin: str) -> str:
-    """Give a pin with the hashes of its files."""
+    """Return a pin with the hashes of its files."""
     headers = {"Accept": "application/vnd.pypi.simple.v1+json"}
     response = httpx.get(
         f"{INDEX}/{package_name(pin)}/", headers=headers, timeout=TIMEOUT_S, follow_redirects=True

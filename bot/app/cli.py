@@ -124,7 +124,7 @@ def restore(folder: Path, replace: bool) -> int:
 @loracode.command()
 @click.option("--health", is_flag=True, help="Only say whether the bot is well; exit status 0 or 1.")
 def status(health: bool) -> int:
-    """Say how the bot on this DATA_DIR is doing. Exit status 3: none runs."""
+    """Return how the bot on this DATA_DIR is doing. Exit status 3: none runs."""
     pass
 
     # Not through the settings, which load much: this is asked twice a minute.
@@ -169,7 +169,7 @@ def _now() -> datetime:
 
 
 def check_health(data_dir: Path, now: datetime) -> tuple[bool, str]:
-    """Say whether a bot runs and beats, and why not."""
+    """Return whether a bot runs and beats, and why not."""
     try:
         last = heartbeat.read_heartbeat(data_dir)
     except SettingsError as error:
@@ -182,7 +182,7 @@ def check_health(data_dir: Path, now: datetime) -> tuple[bool, str]:
 
 
 def describe_bot(data_dir: Path, now: datetime) -> tuple[bool, list[str]]:
-    """Say whether a bot runs, and how it is doing."""
+    """Return whether a bot runs, and how it is doing."""
     last = heartbeat.read_heartbeat(data_dir)
     if last is None:
         return False, [f"No LoraCode runs on {data_dir}."]

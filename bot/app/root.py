@@ -240,7 +240,7 @@ def make_chats(settings: Settings, app: App) -> list[ListeningChatAdapter]:
 
 
 def make_webhook(settings: Settings) -> Webhook | None:
-    """Give where Telegram brings updates; None where they are asked for."""
+    """Return where Telegram brings updates; None where they are asked for."""
     if not settings.telegram_webhook_url:
         return None
     configured_secret = settings.telegram_webhook_secret
@@ -250,7 +250,7 @@ def make_webhook(settings: Settings) -> Webhook | None:
 
 
 def is_coach_enabled(settings: Settings, health: WorkerHealth | None) -> bool:
-    """Say whether photos are looked at; toys need none, and an unknown model may be one."""
+    """Return whether photos are looked at; toys need none, and an unknown model may be one."""
     if settings.coach != "auto":
         return settings.coach == "on"
     model = settings.base_model or ("" if health is None else health.base_model)
@@ -258,12 +258,12 @@ def is_coach_enabled(settings: Settings, health: WorkerHealth | None) -> bool:
 
 
 def make_start_link(chat: ChatAdapter | None, payload: str) -> str:
-    """Give an address that opens the bot with a word; nothing while it is not on Telegram."""
+    """Return an address that opens the bot with a word; nothing while it is not on Telegram."""
     return chat.start_link(payload) if isinstance(chat, TelegramAdapter) else ""
 
 
 def make_moderator(settings: Settings) -> Moderator:
-    """Give what looks at pictures; SettingsError when it is wanted and not installed."""
+    """Return what looks at pictures; SettingsError when it is wanted and not installed."""
     if not settings.content_check.is_active:
         return Moderator()
     if not is_installed():
@@ -279,7 +279,7 @@ def make_moderator(settings: Settings) -> Moderator:
 
 
 def make_rules(settings: Settings) -> AccessRules:
-    """Give the rules by which people are served."""
+    """Return the rules by which people are served."""
     return AccessRules(
         admins=settings.admins | {CONSOLE_IDENTITY},  # whoever sits at the console runs this machine
         access=settings.access,
@@ -291,7 +291,7 @@ def make_rules(settings: Settings) -> AccessRules:
 
 
 def make_backups(settings: Settings, clock: Callable[[], datetime]) -> DailyBackups | None:
-    """Give what makes the daily backups; None where none are wanted."""
+    """Return what makes the daily backups; None where none are wanted."""
     if not settings.backup_days:
         return None
     folder = settings.backup_dir or settings.data_dir / "backups"
@@ -305,7 +305,7 @@ def make_health_inputs(
     direct_message_sender: DirectMessageSender,
     daily_backups: DailyBackups | None,
 ) -> HealthInputs:
-    """Give what the watchman looks at besides the ledger, and whom it tells."""
+    """Return what the watchman looks at besides the ledger, and whom it tells."""
     return HealthInputs(
         admins=sorted(settings.admins, key=str),
         wake_sender=direct_message_sender.wake,
@@ -318,7 +318,7 @@ def make_health_inputs(
 def make_health_server(
     settings: Settings, database: Database, metric_sources: MetricSources, clock: Callable[[], datetime]
 ) -> HealthServer | None:
-    """Give what answers who asks for figures; None where nobody asked for a port."""
+    """Return what answers who asks for figures; None where nobody asked for a port."""
     if settings.metrics_listen is None:
         return None
     return HealthServer(MetricsExporter(database, metric_sources, clock), settings.metrics_listen)
@@ -351,7 +351,7 @@ def make_backend(settings: Settings, environ: Mapping[str, str]) -> GpuBackend:
 
 
 def make_worker_command(settings: Settings) -> list[str]:
-    """Give the command line of the local worker process."""
+    """Return the command line of the local worker process."""
     command = [sys.executable, "-m", "gpu_worker", "--base-model", settings.base_model]
     command += ["--generate-share", str(settings.generate_share)]
     if settings.train_steps is not None:

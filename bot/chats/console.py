@@ -157,7 +157,7 @@ class ConsoleAdapter:
 
 
 def terminal_locale(environ: Mapping[str, str]) -> str:
-    """Give the locale in which a terminal wants to be spoken to."""
+    """Return the locale in which a terminal wants to be spoken to."""
     return next((environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environ.get(name)), "")
 
 

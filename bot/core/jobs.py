@@ -226,7 +226,7 @@ class Estimate:
 def estimate_remaining_s(
     job: Job, ahead: Sequence[Job], throughput: Throughput, now: datetime, concurrency: int = 1
 ) -> float | None:
-    """Give the seconds until `job` is done, after those `ahead` of it; None when nobody can know yet.
+    """Return the seconds until `job` is done, after those `ahead` of it; None when nobody can know yet.
 
     `lanes` jobs of its kind are with one worker at the same time; where more run, there are more workers.
     """
@@ -237,7 +237,7 @@ def estimate_remaining_s(
 
 
 def sum_remaining_s(jobs: Sequence[Job], throughput: Throughput, now: datetime) -> float | None:
-    """Give the seconds that jobs still take, one after another; None when nobody can know yet."""
+    """Return the seconds that jobs still take, one after another; None when nobody can know yet."""
     remaining_s = [_job_remaining_s(job, throughput, now) for job in jobs]
     known_s = [seconds for seconds in remaining_s if seconds is not None]
     return sum(known_s) if len(known_s) == len(remaining_s) else None
@@ -254,7 +254,7 @@ def _job_remaining_s(job: Job, throughput: Throughput, now: datetime) -> float |
 
 
 def _step_s(job: Job, throughput: Throughput, now: datetime) -> float | None:
-    """Give the pace of this attempt, which knows what else the card does, or that of earlier jobs."""
+    """Return the pace of this attempt, which knows what else the card does, or that of earlier jobs."""
     steps_done = job.step - job.attempt_start_step
     if job.status is not JobStatus.RUNNING or job.attempt_started_at is None or steps_done <= 0:
         return throughput.step_s

@@ -38,7 +38,7 @@ class Similarity(Protocol):
     """Compares two people."""
 
     def __call__(self, one: Embedding, other: Embedding) -> float:
-        """Give 1 for the same person and 0 for people with nothing in common."""
+        """Return 1 for the same person and 0 for people with nothing in common."""
 
 
 def face_similarity(one: Embedding, other: Embedding) -> float:
@@ -94,7 +94,7 @@ def pick_best(
 
 
 def weighted_likeness(score: CandidateScore) -> float:
-    """Say how much a candidate is worth: its likeness, less where nobody is seen or a photo is copied."""
+    """Return how much a candidate is worth: its likeness, less where nobody is seen or a photo is copied."""
     visible_share = 1.0 - score.faceless / score.pictures
     original_share = 1.0 - 0.5 * score.copies / score.pictures
     return score.likeness * visible_share * original_share
@@ -106,7 +106,7 @@ def best_score(scores: Sequence[CandidateScore]) -> CandidateScore | None:
 
 
 def has_peaked(scores: Sequence[CandidateScore]) -> bool:
-    """Say whether the last two candidates are clearly worse than the best before them."""
+    """Return whether the last two candidates are clearly worse than the best before them."""
     if len(scores) < 3:
         return False
     best_likeness = max(weighted_likeness(each) for each in scores[:-2])
@@ -114,7 +114,7 @@ def has_peaked(scores: Sequence[CandidateScore]) -> bool:
 
 
 def find_odd_photo(photos: Sequence[Embedding], similarity: Similarity) -> int | None:
-    """Give the number, from 1, of the photo that is clearly less like the others than they are; else None."""
+    """Return the number, from 1, of the photo that is clearly less like the others; None without one."""
     if len(photos) < 3:
         return None
     median_similarities = [

@@ -209,5 +209,5 @@ def request_context(idempotency_key: str, *, is_replay: bool = False) -> Iterato
 
 
 def current_request() -> RequestContext:
-    """Give what is being carried out; its name is empty where nobody keeps count."""
+    """Return what is being carried out; its name is empty where nobody keeps count."""
     return _current_request.get()

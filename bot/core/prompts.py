@@ -11,7 +11,7 @@ _CODE_PATTERN = re.compile(r"(?<!\w)(?:[0-9]{8}|[0-9]{4}[ \-][0-9]{4})(?!\w)")
 
 
 def find_codes(prompt: str) -> tuple[LoraCode, ...]:
-    """Give the LoraCodes that stand in a prompt, each once, in the order they come."""
+    """Return the LoraCodes that stand in a prompt, each once, in the order they come."""
     return tuple(dict.fromkeys(_parse_match(match) for match in _CODE_PATTERN.finditer(prompt)))
 
 

@@ -17,7 +17,7 @@ _MAX_DOUBLINGS = 10
 
 
 def backoff_s(attempts: int) -> float:
-    """Give the rest, in seconds, after so many tries before this one."""
+    """Return the rest, in seconds, after so many tries before this one."""
     return min(MAX_BACKOFF_S, _INITIAL_BACKOFF_S * 2.0 ** min(attempts, _MAX_DOUBLINGS))
 
 

@@ -35,7 +35,7 @@ class PhotoRepository:
         self._connection = connection
 
     async def get_set(self, account: AccountId) -> PhotoSet:
-        """Give the set that is being collected; it may be empty."""
+        """Return the set that is being collected; it may be empty."""
         return await self._connection.read(lambda connection: photo_sets.get_set(connection, account))
 
     async def get_set_photos(self, account: AccountId) -> tuple[bytes, ...]:

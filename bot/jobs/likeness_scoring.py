@@ -23,7 +23,7 @@ class LikenessScorer:
     async def score_candidate(
         self, job: Job, photos: Sequence[bytes], candidate: CandidateEvent
     ) -> tuple[CandidateScore, int | None] | None:
-        """Give a candidate's score and the photo that stands apart; None where nothing honest can be said."""
+        """Return a candidate's score and the photo that stands apart; None where nothing can be measured."""
         if candidate.picture_embeddings and candidate.photo_embeddings:
             similarity: likeness.Similarity = likeness.drawing_similarity
             photo_embeddings: list[Sequence[float]] = list(candidate.photo_embeddings)

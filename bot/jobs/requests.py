@@ -42,7 +42,7 @@ class RequestBuilder:
         self._styles = styles
 
     async def build(self, job: Job) -> JobRequest:
-        """Give the request of a job's attempt; Missing when it can never be carried out."""
+        """Return the request of a job's attempt; Missing when it can never be carried out."""
         if isinstance(job.params, TrainingParams):
             return await self._build_train(job, job.params)
         return await self._build_generate(job, job.params)
@@ -74,7 +74,7 @@ class RequestBuilder:
         )
 
     async def _load_hints(self, job: Job, params: TrainingParams) -> list[TrainingHint | None]:
-        """Give what was seen on each photo; nothing of what is no person, as faces are what was seen."""
+        """Return what was seen on each photo; nothing of what is no person, as faces are what was seen."""
         stored_hints = await self._database.photos.get_job_hints(job.id)
         return [
             TrainingHint.from_json(stored_hint) if params.trigger.class_word in PERSON_CLASSES else None
@@ -150,7 +150,7 @@ class RequestBuilder:
 
 
 async def load_references(database: Database, storage: Storage, code: LoraCode) -> tuple[bytes, ...]:
-    """Give the pictures that a Lora was chosen by: made ones, as no photo is left to compare with."""
+    """Return the pictures that a Lora was chosen by: made ones, as no photo is left to compare with."""
     try:
         return tuple(
             [
@@ -168,7 +168,7 @@ def _caption(hint: TrainingHint | None, trigger: Trigger) -> str:
 
 
 def _candidate_prompts(trigger: Trigger) -> tuple[str, ...]:
-    """Give what candidates draw; nothing for what has no face, as nobody could say how alike it is."""
+    """Return what candidates draw; nothing for what has no face, as nobody could say how alike it is."""
     if trigger.class_word not in PERSON_CLASSES:
         return ()
     return tuple(prompt.format(trigger) for prompt in _CANDIDATE_PROMPTS)

@@ -29,7 +29,7 @@ class Style:
 
     @property
     def localized_label(self) -> str:
-        """Give the label in the language that is spoken."""
+        """Return the label in the language that is spoken."""
         return self.labels.get(current_language(), self.label)
 
 
@@ -43,11 +43,11 @@ class Styles:
         return iter(self._styles.values())
 
     def get(self, name: str) -> Style | None:
-        """Give a style by its exact name; None when there is none (any more)."""
+        """Return a style by its exact name; None when there is none (any more)."""
         return self._styles.get(name)
 
     def resolve(self, text: str) -> Style:
-        """Give the style a person wrote, by name or label; UserError names the nearest."""
+        """Return the style a person wrote, by name or label; UserError names the nearest."""
         query = _normalize(text)
         for style in self:
             if query in map(_normalize, (style.name, style.label, style.localized_label)):

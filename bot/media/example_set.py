@@ -26,7 +26,7 @@ class ExampleSheet:
         self._lock = asyncio.Lock()
 
     async def get_picture(self) -> tuple[Path, ...]:
-        """Give the picture with the reasons in the words of the moment; nothing where it cannot be kept."""
+        """Return the picture with the reasons in the words of the moment; nothing where it cannot be kept."""
         reasons = good_set_reasons()
         # Named by its words, so that other words, such as another language's, are another file.
         name = f"good-set-{hashlib.sha256('|'.join(reasons).encode()).hexdigest()[:12]}.jpg"

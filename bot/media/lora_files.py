@@ -60,7 +60,7 @@ def validate_lora(data: bytes) -> None:
 
 
 def split_lora(data: bytes, max_bytes: int) -> list[bytes]:
-    """Give the file in parts of at most `max_bytes`; itself alone if it fits. ValueError when none can."""
+    """Return the file in parts of at most `max_bytes`; itself alone if it fits. ValueError when none can."""
     if len(data) <= max_bytes:
         return [data]
     header, data_start = _read_header(data)
@@ -117,7 +117,7 @@ def _header_bytes(header: Mapping[str, Any]) -> bytes:
 
 
 def _read_header(data: bytes) -> tuple[dict[str, Any], int]:
-    """Give the header and where the tensors begin; ValueError when it is no safetensors file."""
+    """Return the header and where the tensors begin; ValueError when it is no safetensors file."""
     if len(data) < _HEADER_LENGTH.size:
         raise ValueError("not a safetensors file")
     length_bytes = _HEADER_LENGTH.unpack_from(data)[0]

@@ -145,7 +145,7 @@ def _split_runs(
 
 
 def _axis_maximum(max_value: float) -> int:
-    """Give the height of a plot: 2, 4, 10, 20, 40, 100 and so on, so that its half is a whole number too."""
+    """Return the height of a plot: 2, 4, 10, 20, 40, 100 …, so that its half is a whole number too."""
     scale = 1
     while True:
         for step in (2, 4, 10):

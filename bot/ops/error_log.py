@@ -41,5 +41,5 @@ class RecentErrors(logging.Handler):
         self._entries.append(LoggedError(datetime.fromtimestamp(record.created, UTC), text[:MAX_CHARS]))
 
     def last(self, limit: int) -> list[LoggedError]:
-        """Give the last ones, the newest first."""
+        """Return the last ones, the newest first."""
         return list(reversed(self._entries))[:limit]

@@ -32,7 +32,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     health: WorkerHealth | None
 
     def is_stale(self, now: datetime) -> bool:
-        """Say whether it is too long ago."""
+        """Return whether it is too long ago."""
         return (now - self.at).total_seconds() > STALE_AFTER_S
 
 
@@ -54,7 +54,7 @@ async def write_heartbeats(
 
 
 def read_heartbeat(data_dir: Path) -> Heartbeat | None:
-    """Give the last pulse; None when there is none, or a torn one. SettingsError where we may not look."""
+    """Return the last pulse; None when there is none, or a torn one. SettingsError where we may not look."""
     try:
         return msgspec.json.decode((data_dir / FILE_NAME).read_bytes(), type=Heartbeat)
     except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):

@@ -55,7 +55,7 @@ class MetricsExporter:
         self._registry.register(self)
 
     def collect(self) -> Iterable[Metric]:
-        """Give what was read last; the registry asks."""
+        """Return what was read last; the registry asks."""
         return self._metric_families
 
     async def export(self) -> bytes:

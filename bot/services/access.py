@@ -206,7 +206,7 @@ def compute_quota(
 
 
 def get_role(context: ServiceContext, access_status: AccessStatus, identity: Identity) -> Role:
-    """Tell what somebody is: whom the settings name is a member at least."""
+    """Return what somebody is: whom the settings name is a member at least."""
     if access_status.role is Role.GUEST and identity in context.rules.allow_list:
         return Role.MEMBER
     return access_status.role
@@ -257,7 +257,7 @@ class CodeGuessLimiter:
 
 
 async def require_lora(database: Database, account: AccountId, code: LoraCode) -> Lora:
-    """Give a Lora of the account; UserError tells a stranger nothing of it."""
+    """Return a Lora of the account; UserError tells a stranger nothing of it."""
     lora = await database.loras.get_by_code(code)
     if lora is None or lora.account != account:
         raise UnknownCode(translate("unknown-code"))
@@ -265,12 +265,12 @@ async def require_lora(database: Database, account: AccountId, code: LoraCode) -
 
 
 async def require_ready_lora(database: Database, account: AccountId, code: LoraCode, now: datetime) -> Lora:
-    """Give a Lora of the account that can draw; UserError says until when it cannot, or why it never will."""
+    """Return a LoRA of the account that can draw. Raise UserError with until when it cannot, or why."""
     return await _require_ready(database, await require_lora(database, account, code), now)
 
 
 async def require_usable_lora(database: Database, account: AccountId, code: LoraCode, now: datetime) -> Lora:
-    """Give a Lora that the account may draw with, its own or a shared one; UserError as above."""
+    """Return a Lora that the account may draw with, its own or a shared one; UserError as above."""
     lora = await database.sharing.get_usable_lora(account, code)
     if lora is None:
         raise UnknownCode(translate("unknown-code"))
@@ -294,7 +294,7 @@ async def _require_ready(database: Database, lora: Lora, now: datetime) -> Lora:
 
 
 async def require_job(database: Database, account: AccountId, job_id: JobId, not_found_text: str) -> Job:
-    """Give a job of the account; UserError with the sentence `unknown`."""
+    """Return a job of the account; UserError with the sentence `unknown`."""
     job = await database.jobs.get(job_id)
     if job is None or job.account != account:
         raise UserError(not_found_text)
@@ -304,7 +304,7 @@ async def require_job(database: Database, account: AccountId, job_id: JobId, not
 async def require_result(
     database: Database, account: AccountId, job_id: JobId, not_found_text: str
 ) -> tuple[Job, list[Picture]]:
-    """Give a finished generation of the account with its pictures; UserError also when it was deleted."""
+    """Return a finished generation of the account with its pictures; UserError also when it was deleted."""
     job = await require_job(database, account, job_id, not_found_text)
     if job.kind is not JobKind.GENERATE or job.status is not JobStatus.DONE:
         raise UserError(translate("not-done"))

@@ -42,7 +42,9 @@ class AccountService:
         return Reply(translate("privacy", kept=kept, days=PHOTO_RETENTION.days))
 
     async def ask_to_erase(self, request: Request) -> Reply:
-        """Ask once; the button knows whose question it is and until when it may be answered."""
+        """Return the reply that asks once; the button knows whose question it is and until when it may be
+        answered.
+        """
         account = await self._context.database.accounts.get_or_create(request.identity)
         expires_s = int((self._context.clock() + CONFIRM_WITHIN).timestamp())
         stored_data = await self._context.database.privacy.count_stored_data(account)
@@ -96,7 +98,7 @@ class AccountLinkService:
         self._wrong_times: defaultdict[AccountId, list[datetime]] = defaultdict(list)
 
     async def link_accounts(self, request: Request) -> Reply:
-        """Show a word, or merge with the account whose word was typed."""
+        """Return the reply that shows a word, or merge with the account whose word was typed."""
         if not request.address.is_private:  # whoever reads the word could take the account
             raise UserError(translate("link-in-private"))
         token = request.text.strip().upper()
@@ -151,14 +153,14 @@ class PreferencesService:
         self._context = context
 
     async def show_settings(self, request: Request) -> Reply:
-        """Show what is set, with buttons that change it."""
+        """Return the reply that shows what is set, with buttons that change it."""
         account = request.account
         preferences = await self._context.database.accounts.get_preferences(account)
         style = self._context.styles.get(preferences.style)
         return settings_card(account, preferences, "" if style is None else style.localized_label)
 
     async def list_styles(self, request: Request) -> Reply:
-        """Show the styles to choose from."""
+        """Return the reply that shows the styles to choose from."""
         _require_own_settings(request)
         preferences = await self._context.database.accounts.get_preferences(request.account)
         return settings_styles(request.account, self._context.styles.search(""), preferences.style)
@@ -196,7 +198,7 @@ class PreferencesService:
             return replace(await self.show_settings(request), edits_message=True, language=language)
 
     def apply_defaults(self, request: Request, params: GenerationParams) -> GenerationParams:
-        """Give the wish with what its person set where it says nothing."""
+        """Return the wish with what its person set where it says nothing."""
         preferences = request.account_state.preferences
         # A style may have left its file since it was chosen.
         if not params.style and self._context.styles.get(preferences.style) is not None:

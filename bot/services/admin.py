@@ -119,7 +119,7 @@ class AdminService:
         return person_unbanned(target.identities)
 
     async def show_quota(self, request: Request) -> Reply:
-        """Show what a person may ask for; with numbers or a role, change it first."""
+        """Return the reply that shows what a person may ask for; with numbers or a role, change it first."""
         target_text, *new_values = _split_target(request.text)
         target = await self._require_target(target_text)
         if target.account is None:
@@ -242,7 +242,7 @@ class StatusService:
         self._started_at = started_at
 
     async def show_status(self, request: Request) -> Reply:
-        """Tell how the machine is doing, with a picture of the last 24 hours."""
+        """Return how the machine is doing, with a picture of the last 24 hours."""
         now, database = self._context.clock(), self._context.database
         day = await self._read_day(now)
         disk = await asyncio.to_thread(shutil.disk_usage, self._context.storage.root)

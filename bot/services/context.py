@@ -97,7 +97,7 @@ class AccountLocks:
         self._locks: WeakValueDictionary[AccountId, asyncio.Lock] = WeakValueDictionary()
 
     def get_lock(self, account: AccountId) -> asyncio.Lock:
-        """Give the lock of an account."""
+        """Return the lock of an account."""
         lock = self._locks.get(account)
         if lock is None:
             lock = self._locks[account] = asyncio.Lock()

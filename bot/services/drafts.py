@@ -63,7 +63,9 @@ class DraftService:
         return await self._generations.generate(request, code, params)
 
     async def start_draft(self, request: Request) -> Reply:
-        """Ask for the code or the prompt that lacks; the only LoraCode that can draw is no question."""
+        """Return the reply that asks for the code or the prompt that lacks; the only LoraCode that can draw
+        is no question.
+        """
         account, address = request.account, request.address
         params = generation_options.validate_draft(request.params or EMPTY_PARAMS)
         params = self._preferences.apply_defaults(request, params)
@@ -145,7 +147,7 @@ class DraftService:
         return ready_loras
 
     async def _ask_code(self, request: Request, draft: Draft, ready_loras: Sequence[Lora]) -> Reply:
-        """Ask for the code; what was said besides waits in the draft for it."""
+        """Return the reply that asks for the code; what was said besides waits in the draft for it."""
         if draft.params == self._preferences.apply_defaults(request, EMPTY_PARAMS):
             return choose_code(ready_loras)
         await self._context.database.results.save_draft(draft)

@@ -175,7 +175,7 @@ class GenerationService:
     async def _resolve_params(
         self, account: AccountId, code: LoraCode, params: GenerationParams
     ) -> GenerationParams:
-        """Give the wish with its codes looked up, its style known and its seed drawn."""
+        """Return the wish with its codes looked up, its style known and its seed drawn."""
         if (blocked_words := self._context.block_list.find_match(params.prompt)) is not None:
             raise UserError(translate("not-drawn-here", words=blocked_words))
         database, now = self._context.database, self._context.clock()
@@ -201,12 +201,12 @@ class GenerationService:
 
 
 def make_editable_params(job: Job, params: GenerationParams) -> GenerationParams:
-    """Give what stays of a result's wish when its words change: a variation of other words would be none."""
+    """Return the parameters that stay when a result's prompt changes: a variation would not be one."""
     return _with_source(replace(params, seed=None, variation=0.0, variation_seed=0), job)
 
 
 def double_size(size_px: tuple[int, int]) -> tuple[int, int] | None:
-    """Give sides twice as long, or as long as they may be; None when they are already."""
+    """Return sides twice as long, or as long as they may be; None when they are already."""
     scale = min(2.0, generation_options.MAX_LARGE_SIDE_PX / max(size_px))
     width_px, height_px = (int(side_px * scale) // _SIDE_STEP_PX * _SIDE_STEP_PX for side_px in size_px)
     return (width_px, height_px) if width_px > size_px[0] and height_px > size_px[1] else None

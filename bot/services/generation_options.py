@@ -54,7 +54,7 @@ def parse(text: str) -> GenerateCommand:
 
 
 def starts_with_two_numbers(text: str) -> bool:
-    """Say whether its code is written as `4071 3386`, or `2024-2025`: years may be meant."""
+    """Return whether its code is written as `4071 3386`, or `2024-2025`: years may be meant."""
     return re.match(r"[0-9]{4}[ \-][0-9]{4}(?![0-9])", clean_text(text)) is not None
 
 
@@ -73,7 +73,7 @@ def read_code(text: str) -> LoraCode:
 
 
 def validate(params: GenerationParams) -> GenerationParams:
-    """Give the wish with its texts cleaned; UserError when a value is out of range or lacks."""
+    """Return the wish with its texts cleaned; UserError when a value is out of range or lacks."""
     params = validate_draft(params)
     if not params.prompt:
         raise UserError(translate("wish-empty"))
@@ -103,7 +103,7 @@ def validate_draft(params: GenerationParams) -> GenerationParams:
 
 
 def with_size(params: GenerationParams, text: str) -> GenerationParams:
-    """Give the wish in the size a person wrote, `portrait` or `512x768`; UserError when it is neither."""
+    """Return the wish in the size a person wrote, `portrait` or `512x768`; UserError when it is neither."""
     if text.lower() in SHAPES:
         return replace(params, shape=text.lower(), width_px=None, height_px=None)
     match = re.fullmatch(r"([0-9]{1,5})[xX*\u00d7]([0-9]{1,5})", text)
@@ -113,7 +113,7 @@ def with_size(params: GenerationParams, text: str) -> GenerationParams:
 
 
 def clean_text(text: str) -> str:
-    """Give the text in one line, without control and zero-width characters."""
+    """Return the text in one line, without control and zero-width characters."""
     # Line ends and tabs are control characters too, so they become spaces first.
     spaced = re.sub(r"\s", " ", unicodedata.normalize("NFC", text)).translate(_BLANK_CHARS)
     visible = "".join(char for char in spaced if unicodedata.category(char) not in _INVISIBLE_CATEGORIES)
@@ -147,7 +147,7 @@ def _split_options(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _takes_next_word(name: str, value: str, next_word: str) -> bool:
-    """Say whether an option takes a further word."""
+    """Return whether an option takes a further word."""
     if name == "no":
         return True
     extended_value = _normalize(value + next_word)
@@ -188,7 +188,7 @@ def _apply_options(base_params: GenerationParams, options: dict[str, str]) -> Ge
 
 
 def _parse_best(text: str) -> int:
-    """Give of how many pictures the most alike is wanted: `4`, or `1-of-4`; UserError says what may stand."""
+    """Return the count of `--best`: `4` or `1-of-4`. Raise UserError with the accepted forms."""
     match = re.fullmatch(rf"(?:1-?of-?)?([2-{MAX_PICTURES}])", text.lower())
     if match is None:
         raise UserError(translate("wish-best", most=MAX_PICTURES))
@@ -196,7 +196,7 @@ def _parse_best(text: str) -> int:
 
 
 def _parse_sampler(text: str) -> str:
-    """Give the sampler that a person means: `euler-a`, `DPM++`, `unipc`; UserError lists them."""
+    """Return the sampler that a person means: `euler-a`, `DPM++`, `unipc`; UserError lists them."""
     prefix = _normalize(text)
     matches = [name for name in SAMPLERS if _normalize(name).startswith(prefix)] if prefix else []
     if len(matches) != 1:

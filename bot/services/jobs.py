@@ -114,7 +114,7 @@ class ContinuationService:
         return continuation_started(job, await estimate_job(database.jobs, job, self._context.clock()))
 
     async def replace_photo(self, request: Request) -> Reply:
-        """Ask for the photo that takes the place of one: `4071 3386 4`."""
+        """Return the reply that asks for the photo that takes the place of one: `4071 3386 4`."""
         database, account = self._context.database, request.account
         code_text, photo_text = split_code(generation_options.clean_text(request.text))
         code = generation_options.read_code(code_text)

@@ -50,7 +50,7 @@ class LoraService:
         return choices[:MAX_SUGGESTIONS]
 
     async def show_lora(self, request: Request) -> Reply:
-        """Show the Lora of a button, in its message."""
+        """Return the reply that shows the Lora of a button, in its message."""
         return replace(await self._show(request.account, _code(request)), edits_message=True)
 
     async def _show(self, account: AccountId, code: LoraCode) -> Reply:
@@ -61,27 +61,27 @@ class LoraService:
         return lora_card(lora, self._context.clock(), size_bytes)
 
     async def ask_new_name(self, request: Request) -> Reply:
-        """Ask for a new name: the person's next message is the answer."""
+        """Return the reply that asks for a new name: the person's next message is the answer."""
         lora = await self._require_lora(request)
         question = PendingQuestion(f"{RENAME_PREFIX}{lora.code}", request.address.platform)
         await self._context.database.accounts.save_question(request.account, question)
         return ask_new_name(lora, request.address.platform)
 
     async def rename_lora(self, request: Request, code: LoraCode) -> Reply:
-        """Give a Lora the name its owner wrote."""
+        """Return a Lora the name its owner wrote."""
         await access.require_lora(self._context.database, request.account, code)
         await self._context.database.loras.rename(code, parse_name(request.text))
         return await self._show(request.account, code)
 
     async def show_likeness(self, request: Request) -> Reply:
-        """Show how alike it is: in words, and what it generated while it was trained."""
+        """Return the reply that shows a LoRA's likeness, and what it generated during its training."""
         lora = await self._require_lora(request)
         strips = (await self._context.database.results.list_training_pictures(lora.code))[:1]
         paths = [self._context.storage.picture_path(strip.file) for strip in strips]
         return likeness_card(lora, await asyncio.to_thread(_keep_existing, paths))
 
     async def ask_to_delete(self, request: Request) -> Reply:
-        """Ask once whether a Lora shall be deleted."""
+        """Return the reply that asks once whether a Lora shall be deleted."""
         return ask_to_remove(await self._require_lora(request))
 
     async def delete_lora(self, request: Request) -> Reply:

@@ -95,7 +95,9 @@ class PhotoSetService:
         return await self.repost_card(request)
 
     async def repost_card(self, request: Request) -> Reply:
-        """Show the set in a new message, below what its person wrote; the earlier message ends."""
+        """Return the reply that shows the set in a new message, below what its person wrote; the earlier
+        message ends.
+        """
         account, address = request.account, request.address
         previous_set = await self._context.database.photos.get_set(account)
         await self._context.database.photos.touch_set(account, address)
@@ -211,7 +213,7 @@ class PhotoSetService:
         return replace(reply, closed_photo_set=closed_set)
 
     async def ask_name(self, request: Request) -> Reply:
-        """Ask for the name of the Lora to be: the person's next message is the answer."""
+        """Return the reply that asks for a name; the person's next message is the answer."""
         _require_own_set(request)
         await self._context.database.accounts.save_question(
             request.account, PendingQuestion("set", request.address.platform)
@@ -242,7 +244,9 @@ class PhotoSetService:
         return replace(await self.show_set(request), edits_message=True)
 
     async def show_set(self, request: Request) -> Reply:
-        """Show the set: a numbered contact sheet where its person alone reads, and what can be done."""
+        """Return the reply that shows the set: a numbered contact sheet where its person alone reads, and
+        what can be done.
+        """
         photo_set, photos = await self._read_set(request.account)
         return await self._render_set(request.address, photo_set, photos)
 
@@ -270,7 +274,7 @@ class PhotoSetService:
     async def _measure_photos(
         self, photos: Sequence[NewPhoto], class_word: str
     ) -> tuple[list[NewPhoto], list[Crop | None]]:
-        """Give photos with what the coach saw on them, and the parts of them that are trained on."""
+        """Return photos with what the coach saw on them, and the parts of them that are trained on."""
         report = (
             await self._context.coach.review_photos([photo.data for photo in photos], ANY_PERSON_CLASS)
             if photos

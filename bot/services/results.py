@@ -75,7 +75,7 @@ class ResultService:
         return recipe_card(job, pictures, style.localized_label if style is not None else "", steps)
 
     async def ask_to_delete(self, request: Request) -> Reply:
-        """Ask once whether a result shall be deleted."""
+        """Return the reply that asks once whether a result shall be deleted."""
         job, pictures = await self._require_result(request)
         return replace(ask_to_delete(job.id, len(pictures)), pressed_result_job_id=job.id)
 

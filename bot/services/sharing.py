@@ -49,7 +49,9 @@ class SharingService:
         self._wrong_times: defaultdict[AccountId, list[datetime]] = defaultdict(list)
 
     async def request_access(self, request: Request) -> Reply:
-        """Ask the owner of a code, if there is one; the word of a link needs no asking."""
+        """Return the reply that asks the owner of a code, if there is one; the word of a link needs no
+        asking.
+        """
         if not request.text.strip():
             raise UserError(translate("ask-what"))
         reply = await self.redeem_token(request)
@@ -73,7 +75,7 @@ class SharingService:
         return Reply(translate("asked-for", code=format_code(code)))
 
     async def redeem_token(self, request: Request) -> Reply | None:
-        """Give access to a Lora by the word of a link; return None when the text is no such word."""
+        """Return access to a Lora by the word of a link; return None when the text is no such word."""
         match = _TOKEN_PATTERN.fullmatch(request.text.strip())
         if match is None:
             return None
@@ -97,7 +99,7 @@ class SharingService:
         )
 
     async def show_shares(self, request: Request) -> Reply:
-        """Show who may generate with a Lora."""
+        """Return the reply that shows who may generate with a Lora."""
         code, page = LoraCode(request.arguments[0]), int(request.arguments[1] or 0)
         lora = await access.require_lora(self._context.database, request.account, code)
         _require_private_chat(request.address)
@@ -124,7 +126,7 @@ class SharingService:
         return link_ended(code)
 
     async def show_share(self, request: Request) -> Reply:
-        """Show one person's access to a Lora."""
+        """Return the reply that shows one person's access to a Lora."""
         share = await self._context.database.sharing.get_share(request.account, int(request.arguments[0]))
         if share is None:
             raise UserError(translate("stale-button"))

@@ -27,7 +27,7 @@ _DEFAULT_SHAPE = "square"
 
 
 def settings_card(account: AccountId, preferences: Preferences, style: str) -> Reply:
-    """Show what is set and what else may be; `style` is the label of the one that is."""
+    """Return the reply that shows the settings; `style` is the label of the chosen one."""
     shape = preferences.size or _DEFAULT_SHAPE
     language_line = translate(
         "settings-language" if preferences.language else "settings-language-of-app",
@@ -136,13 +136,15 @@ class ErasedItems(Protocol):
 
 
 def erasure_question(counts: StoredDataCounts, account: AccountId, expires_s: int) -> Reply:
-    """Ask once before everything of a person is gone for good; the button knows whom it asks, until when."""
+    """Return the reply that asks once before everything of a person is gone for good; the button knows whom
+    it asks, until when.
+    """
     erase_button = Button(translate("delete-everything"), f"forgetme!:{account}:{expires_s}")
     return Reply(translate("ask-to-forget", kept=format_counts(counts)), (erase_button,))
 
 
 def erasure_receipt(erased_items: ErasedItems, at: datetime) -> Reply:
-    """Give the receipt."""
+    """Return the receipt."""
     receipt = translate(
         "forgotten",
         day=f"{at:%Y-%m-%d}",

@@ -75,7 +75,7 @@ HOW_TO_QUOTA = (
 
 
 def drain_started(running_count: int) -> Reply:
-    """Say that the bot ends once its jobs have."""
+    """Return the reply that says that the bot ends once its jobs have."""
     return Reply(
         f"I finish {running_count} running job{plural_suffix(running_count)}, then stop. "
         f"What waits is for the next start."
@@ -98,7 +98,7 @@ def person_unbanned(identities: Sequence[Identity]) -> Reply:
 def quota_status(
     identities: Sequence[Identity], access_status: AccessStatus, quota: Quota, usage: tuple[int, int]
 ) -> Reply:
-    """Say what a person may ask for, and what they did."""
+    """Return the reply that says what a person may ask for, and what they did."""
     training_count, picture_count = usage
     return Reply(
         f"{_format_identities(identities)} "
@@ -323,7 +323,7 @@ def alert_raised(alert: Alert) -> str:
 
 
 def alert_resolved(alert: Alert) -> str:
-    """Say that an alarm is over."""
+    """Return the text that says that an alarm is over."""
     return f"Over: {_RESOLVED_TEXTS[alert.kind]}"
 
 

@@ -25,12 +25,12 @@ _FAILURE_KEYS = {
 
 
 def cancel_button(job: Job) -> Button:
-    """Give the button that cancels a job."""
+    """Return the button that cancels a job."""
     return Button(translate("cancel"), f"cancel:{job.id}")
 
 
 def my_codes_button(row: int | None = None) -> Button:
-    """Give the button that lists a person's codes."""
+    """Return the button that lists a person's codes."""
     return Button(translate("my-codes"), "codes", row)
 
 
@@ -41,7 +41,8 @@ def job_card(
     remark: str = "",
     preview: Path | None = None,
 ) -> Reply:
-    """Show a job's progress; while the job is open this is the message that will be edited.
+    """Return the reply that shows a job's progress; while the job is open this is the message that will be
+    edited.
 
     A remark is a worker's sentence about a running job, a preview what its picture looks like so far.
     """

@@ -30,7 +30,7 @@ def languages() -> tuple[str, ...]:
 
 
 def match_language(locale: str) -> str:
-    """Give the language for a locale such as `it`, `it-IT` or `it_IT.UTF-8`; English where none is ours."""
+    """Return the language for a locale such as `it`, `it-IT` or `it_IT.UTF-8`; English where none is ours."""
     code = locale.replace("_", "-").partition(".")[0].partition("-")[0].lower()
     return code if code in _bundles() else ENGLISH
 
@@ -46,12 +46,12 @@ def use_language(locale: str) -> Iterator[None]:
 
 
 def current_language() -> str:
-    """Give the code of the language that is spoken now."""
+    """Return the code of the language that is spoken now."""
     return _current_language.get()
 
 
 def translate(key: str, /, **values: str | int) -> str:
-    """Say a text in the language that is spoken now; KeyError when not even English has it.
+    """Return a text in the language that is spoken now; KeyError when not even English has it.
 
     Numbers are for texts that count: they choose the plural, and are written without separators.
     """
@@ -59,7 +59,7 @@ def translate(key: str, /, **values: str | int) -> str:
 
 
 def translate_to(language: str, key: str, /, **values: str | int) -> str:
-    """Say a text in one language, for what lists all of them; KeyError when not even English has it."""
+    """Return a text in one language, for what lists all of them; KeyError when not even English has it."""
     bundle = _bundles()[language]
     if not bundle.has_message(key):
         bundle = _bundles()[ENGLISH]

@@ -82,7 +82,7 @@ def lora_list(
 
 
 def lora_card(lora: Lora, now: datetime, size_bytes: int | None) -> Reply:
-    """Show one LoraCode and what can be done with it."""
+    """Return the reply that shows one LoraCode and what can be done with it."""
     code = lora.code
     lines = [f"{format_code(code)} · {lora.name}" if lora.name else format_code(code)]
     details = [
@@ -119,19 +119,19 @@ def lora_card(lora: Lora, now: datetime, size_bytes: int | None) -> Reply:
 
 
 def likeness_card(lora: Lora, strip: Sequence[Path]) -> Reply:
-    """Show how alike a LoraCode is, and what it drew while it learnt."""
+    """Return the reply that shows how alike a LoraCode is, and what it drew while it learnt."""
     summary = likeness_summary(lora.likeness) or translate("likeness-unknown")
     return Reply(f"{format_code(lora.code)}: {summary}", pictures=tuple(strip))
 
 
 def ask_new_name(lora: Lora, platform: Platform) -> Reply:
-    """Ask for another name of a Lora."""
+    """Return the reply that asks for another name of a Lora."""
     key = "ask-new-name-discord" if platform is Platform.DISCORD else "ask-new-name"
     return Reply(translate(key, code=format_code(lora.code)))
 
 
 def ask_to_remove(lora: Lora) -> Reply:
-    """Ask once before a Lora is gone for good."""
+    """Return the reply that asks once before a Lora is gone for good."""
     return Reply(
         translate("ask-to-remove", code=format_code(lora.code)),
         (

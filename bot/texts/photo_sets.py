@@ -38,22 +38,24 @@ _REFUSAL_KEYS = {
 
 
 def consent_button() -> Button:
-    """Give the button that agrees to what the photos must be."""
+    """Return the button that agrees to what the photos must be."""
     return Button(translate("agree"), "consent")
 
 
 def start_over_button() -> Button:
-    """Give the button that deletes the set."""
+    """Return the button that deletes the set."""
     return Button(translate("start-over"), "restart")
 
 
 def good_set_reasons() -> tuple[str, ...]:
-    """Say of each example what it is there for, in a few words that stand beneath it."""
+    """Return of each example what it is there for, in a few words that stand beneath it."""
     return tuple(translate(f"example-{reason}") for reason in ("close", "far", "angle", "mood", "light"))
 
 
 def welcome(platform: Platform, needs_consent: bool, examples: Sequence[Path] = ()) -> Reply:
-    """Say in three lines what will happen, show examples, and ask for consent where it was not given."""
+    """Return the welcome: what will happen, examples, and the question for consent where it
+    was not given.
+    """
     instructions = translate(f"how-to-send-{platform}")
     if examples:
         instructions = f"{instructions} {translate('like-these')}"
@@ -64,7 +66,7 @@ def welcome(platform: Platform, needs_consent: bool, examples: Sequence[Path] = 
 
 
 def consent_question(photo_count: int) -> Reply:
-    """Ask for consent before any photo is kept."""
+    """Return the reply that asks for consent before any photo is kept."""
     return Reply(translate("consent-first-photos" if photo_count else "consent-first"), (consent_button(),))
 
 
@@ -75,7 +77,9 @@ def consent_recorded(photo_set: PhotoSet, platform: Platform, examples: Sequence
 
 
 def photo_set_status(held_count: int, platform: Platform, can_start: bool = True) -> Reply:
-    """Say how far a photo set is; too many ask which five are meant, and bad ones whether they are."""
+    """Return the reply that says how far a photo set is; too many ask which five are meant, and bad ones
+    whether they are.
+    """
     target_count = PHOTOS_PER_LORA
     if held_count > target_count:
         use_button = Button(translate("use-first-five"), "first5")
@@ -105,7 +109,9 @@ def set_card(
     remarks: Sequence[str] = (),
     can_start: bool = True,
 ) -> Reply:
-    """Show the set: its contact sheet, empty where others read along, and what the coach remarks."""
+    """Return the reply that shows the set: its contact sheet, empty where others read along, and what the
+    coach remarks.
+    """
     status = photo_set_status(len(photo_set.photo_ids), platform, can_start)
     purpose = set_purpose(photo_set) or translate(
         "set-shows", **{"class": translate(f"class-{photo_set.class_word}")}
@@ -139,7 +145,7 @@ def set_card(
 
 
 def with_group_hint(reply: Reply, link: str) -> Reply:
-    """Say how photos are sent where others read along, and where they are shown."""
+    """Return the reply that says how photos are sent where others read along, and where they are shown."""
     return replace(reply, text=f"{reply.text}\n{translate('photos-in-a-group', link=link)}")
 
 
@@ -169,7 +175,7 @@ def training_started(job: Job, eta: Estimate) -> Reply:
 
 
 def continuation_started(job: Job, eta: Estimate) -> Reply:
-    """Say that a Lora is trained further, and until when."""
+    """Return the reply that says that a Lora is trained further, and until when."""
     steps = job.params.steps if isinstance(job.params, TrainingParams) else None
     progress_card = job_card(job, eta.remaining_s, eta.position)
     text = translate("further-started", code=format_code(job.code), steps=steps or 0)
@@ -177,13 +183,13 @@ def continuation_started(job: Job, eta: Estimate) -> Reply:
 
 
 def nothing_to_replace(code: LoraCode) -> Reply:
-    """Say that photos are gone, and how a better one can still be put among them."""
+    """Return the reply that says that photos are gone, and how a better one can still be put among them."""
     text = translate("nothing-to-replace", code=format_code(code), days=PHOTO_RETENTION.days)
     return Reply(text, (Button(translate("send-five-again"), f"more:{code}"),))
 
 
 def set_purpose(photo_set: PhotoSet) -> str:
-    """Say which Lora a set trains further; empty for a new one."""
+    """Return which Lora a set trains further; empty for a new one."""
     if photo_set.code is None:
         return ""
     code = format_code(photo_set.code)

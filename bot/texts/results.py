@@ -40,7 +40,7 @@ _SHOWN_SETTINGS = (
 
 
 def result_card(job: Job, picture_paths: Sequence[Path]) -> Reply:
-    """Show the pictures of a finished generation and what can be done with them."""
+    """Return the reply that shows the pictures of a finished generation and what can be done with them."""
     text = f"{result_title(job)}: {truncate(_generation_params(job).prompt)}"
     text = "\n".join(filter(None, (text, _format_pick(job))))
     if not picture_paths:
@@ -54,13 +54,13 @@ def result_title(job: Job) -> str:
 
 
 def ask_to_delete(job_id: JobId, count: int) -> Reply:
-    """Ask once before pictures are gone for good."""
+    """Return the reply that asks once before pictures are gone for good."""
     question = translate("ask-to-delete", result=f"#{job_id}", count=count)
     return Reply(question, (Button(translate("delete-button"), f"delete!:{job_id}"),))
 
 
 def picture_missing(job_id: JobId, number: int) -> Reply:
-    """Say that a picture cannot be worked on because its file is gone."""
+    """Return the reply that says that a picture cannot be worked on because its file is gone."""
     return Reply(translate("one-picture-gone", number=number, result=f"#{job_id}"), (_again_button(job_id),))
 
 
@@ -112,7 +112,7 @@ def lora_export(code: LoraCode, trigger: str, files: Sequence[Attachment]) -> Re
 
 
 def _format_pick(job: Job) -> str:
-    """Say which of several pictures this is, and how alike each of them was."""
+    """Return which of several pictures this is, and how alike each of them was."""
     if job.selection is None:
         return translate("best-not-told") if _generation_params(job).best else ""
     likeness_texts = [
@@ -171,7 +171,9 @@ _CODES_PER_ROW, _STYLES_PER_ROW = 2, 3
 
 
 def choose_code(loras: Sequence[Lora], is_draft: bool = False) -> Reply:
-    """Ask which of several LoraCodes shall draw, the draft if there is one; the newest come first."""
+    """Return the reply that asks which of several LoraCodes shall draw, the draft if there is one; the newest
+    come first.
+    """
     buttons = [
         Button(format_code(lora.code), f"draft:code={lora.code}", number // _CODES_PER_ROW)
         if is_draft
@@ -182,7 +184,7 @@ def choose_code(loras: Sequence[Lora], is_draft: bool = False) -> Reply:
 
 
 def draft_card(draft: Draft, style: str, replaces: bool = True) -> Reply:
-    """Show what is chosen so far and what else may be; `style` is its label."""
+    """Return the reply that shows what is chosen so far and what else may be; `style` is its label."""
     params = draft.params
     # Where others read along on Discord, we do not see what is written: a form asks for it.
     has_form = draft.address.platform is Platform.DISCORD
@@ -223,7 +225,7 @@ def draft_styles(styles: Sequence[Suggestion], selected: str) -> Reply:
 
 
 def style_buttons(styles: Sequence[Suggestion], selected: str, action_prefix: str) -> tuple[Button, ...]:
-    """Give a button for each style, and one for none; `now` is the one that is chosen."""
+    """Return a button for each style, and one for none; `now` is the one that is chosen."""
     buttons = [
         Button(
             mark_selected(style.label, style.value == selected),

@@ -14,7 +14,7 @@ _SHARES_PER_ROW = 2
 
 
 def share_card(share: Share) -> Reply:
-    """Show the owner of a Lora what somebody wants or may, and what can be decided."""
+    """Return the reply that shows the owner of a Lora what somebody wants or may, and what can be decided."""
     requester, code = _format_requester(share), format_code(share.code)
     args = {"who": requester, "code": code}
     once_button, always_button, no_button = (
@@ -51,7 +51,7 @@ def access_granted(share: Share) -> str:
 
 
 def share_list(lora: Lora, shares: Sequence[Share], page: int, link_left_s: float | None) -> Reply:
-    """Show who may draw with a Lora, a page at a time, and whether a link is open."""
+    """Return the reply that shows who may draw with a Lora, a page at a time, and whether a link is open."""
     code = lora.code
     lines = [translate("sharing-some" if shares else "sharing-nobody", code=format_code(code))]
     first_index = page * SHARES_A_PAGE

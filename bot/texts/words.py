@@ -70,12 +70,12 @@ def format_age(elapsed: timedelta) -> str:
 
 
 def truncate(text: str, max_chars: int = QUOTE_CHARS) -> str:
-    """Give a text cut to what fits inside another one."""
+    """Return a text cut to what fits inside another one."""
     return text if len(text) <= max_chars else text[: max_chars - 1].rstrip() + "…"
 
 
 def plural_suffix(count: int) -> str:
-    """Give the ending of a counted English word; texts in several languages count in their own file."""
+    """Return the ending of a counted English word; texts in several languages count in their own file."""
     return "" if count == 1 else "s"
 
 

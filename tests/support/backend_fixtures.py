@@ -79,7 +79,7 @@ class Running:
         self.task = asyncio.create_task(self._follow(backend, request))
 
     async def name(self) -> str:
-        """Give the name of its worker, once it has one."""
+        """Return the name of its worker, once it has one."""
         async with asyncio.timeout(START_TIMEOUT_S):
             await asyncio.wait([self.named, self.task], return_when=asyncio.FIRST_COMPLETED)
         return self.named.result() if self.named.done() else await self.task  # which tells why there is none

@@ -25,7 +25,7 @@ _LONGEST_S, _WITH_TESTS_S = 1200.0, 6600.0
 
 
 def why_not() -> str | None:
-    """Say why no image can be built here; None when one can."""
+    """Return why no image can be built here; None when one can."""
     missing = [name for name in TOOLS if shutil.which(name) is None]
     if missing:
         return f"no {', '.join(missing)} on this machine"
@@ -90,7 +90,7 @@ class Yard:
         return self.ran(*command, timeout_s=_WITH_TESTS_S)
 
     def run_line(self, *options: str) -> list[str]:
-        """Give the command that runs a container as compose.yaml does: disk read-only, no rights."""
+        """Return the command that runs a container as compose.yaml does: disk read-only, no rights."""
         # runc may not raise limits here; there is no systemd to hold a health check's timer.
         limits = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096", "--no-healthcheck")
         little = (
@@ -113,12 +113,12 @@ class Yard:
         return self.ran(*self.run_line("--rm", *options), image, *arguments)
 
     def added_bytes(self, image: str) -> int:
-        """Say how much an image adds to its base."""
+        """Return how much an image adds to its base."""
         sizes = [int(self.podman("inspect", "--format", "{{.Size}}", each).stdout) for each in (image, BASE)]
         return sizes[0] - sizes[1]
 
     def health_check(self, image: str) -> list[str]:
-        """Give the command that an image says it is asked with."""
+        """Return the command that an image says it is asked with."""
         told = self.podman("inspect", "--format", "{{json .HealthCheck.Test}}", image).stdout
         kind, *command = json.loads(told)
         assert kind == "CMD"

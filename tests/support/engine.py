@@ -110,7 +110,7 @@ class EngineRoom:
         return (await self.job(job)).status is JobStatus.DONE
 
     async def has_sent(self) -> bool:
-        """Say whether the chat was sent anything."""
+        """Return whether the chat was sent anything."""
         return bool(self.chat.sent)
 
     async def owed(self) -> list[NoticeKind]:

@@ -82,7 +82,7 @@ def go_wrong(how: str, photos: list[Path]) -> None:
 
 
 def lora(steps: int, value: bytes = b"\x00\x3c") -> bytes:
-    """Give a LoRA of one module in half precision, all numbers alike (1.0)."""
+    """Return a LoRA of one module in half precision, all numbers alike (1.0)."""
     head: dict[str, object] = {"__metadata__": {"ss_steps": str(steps)}}
     at = 0
     for suffix, shape, count in (

@@ -37,7 +37,7 @@ def use(data: bytes, name: str = "04071338", strength: float = 1.0) -> LoraUse:
 
 
 def alone(base: BaseModel) -> GenerationContext:
-    """Give a room where no two pictures share a pass: bit by bit the same whoever else draws."""
+    """Return a room where no two pictures share a pass: bit by bit the same whoever else draws."""
     return GenerationContext(base, BatchSizeTuner(max_batch_size=1))
 
 

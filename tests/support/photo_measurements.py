@@ -11,7 +11,7 @@ from bot.media.quality import Box, Face, PhotoMeasurements
 
 
 def person(seed: int, nearness: float = 0.0) -> tuple[float, ...]:
-    """Give the numbers of person `seed`: 0.9 from other seeds, `nearness` of it from their own."""
+    """Return the numbers of person `seed`: 0.9 from other seeds, `nearness` of it from their own."""
     numbers = [0.0] * 128
     numbers[seed] = 0.9 / 2**0.5
     numbers[127] = nearness
@@ -19,7 +19,7 @@ def person(seed: int, nearness: float = 0.0) -> tuple[float, ...]:
 
 
 def face(**changes: Any) -> Face:
-    """Give a clear face, a third of a photo of 900 x 1200."""
+    """Return a clear face, a third of a photo of 900 x 1200."""
     good = Face(
         box=Box(0.35, 0.2, 0.3, 0.25),
         width_px=270,
@@ -34,7 +34,7 @@ def face(**changes: Any) -> Face:
 
 
 def sight(seed: int = 0, *faces: Face, **changes: Any) -> PhotoMeasurements:
-    """Give a photo without faults; each seed looks like none before."""
+    """Return a photo without faults; each seed looks like none before."""
     good = PhotoMeasurements(
         width_px=900,
         height_px=1200,

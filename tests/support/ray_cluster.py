@@ -61,7 +61,7 @@ class Wall:
 
 @contextmanager
 def walled_off() -> Iterator[Wall]:
-    """Give such a network while it is needed."""
+    """Yield such a network while it is needed."""
     wall = Wall()
     wall.build()
     try:

@@ -59,7 +59,7 @@ def is_gone(pid: int) -> bool:
 
 
 def photo(kind: str = "JPEG") -> bytes:
-    """Give a small picture in this format."""
+    """Return a small picture in this format."""
     file = io.BytesIO()
     Image.new("RGB", (32, 32), "teal").save(file, kind)
     return file.getvalue()

@@ -68,7 +68,7 @@ def run_checks(environ: Mapping[str, str], endpoints: Endpoints) -> list[Diagnos
 
 
 def check_python(version: tuple[int, int, int]) -> Diagnosis:
-    """Say whether LoraCode was tested with this Python."""
+    """Return whether LoraCode was tested with this Python."""
     detail = f"{'.'.join(map(str, version))}, {platform.system()} {platform.machine()}"
     oldest, newest = TESTED_PYTHON
     if version[:2] > newest:
@@ -80,7 +80,7 @@ def check_python(version: tuple[int, int, int]) -> Diagnosis:
 
 
 def check_user() -> Iterator[Diagnosis]:
-    """Say that nothing here needs root."""
+    """Return a diagnosis: nothing here needs root."""
     if os.name == "posix" and os.geteuid() == 0:
         advice = "LoraCode needs no rights: run it as an ordinary user (docs/install.md)."
         yield Diagnosis("user", "warn", "root", advice)
@@ -170,7 +170,7 @@ def find_file_system(path: Path, mounts: str) -> str:
 
 
 def check_disk(free_bytes: int) -> Diagnosis:
-    """Say whether the disk has room."""
+    """Return whether the disk has room."""
     detail = f"{free_bytes / GIB:.1f} GB free"
     if free_bytes < MIN_DISK_BYTES:
         return Diagnosis(
@@ -211,7 +211,7 @@ def check_tokens(settings: Settings, endpoints: Endpoints) -> Iterator[Diagnosis
 
 
 def check_moderation(settings: Settings) -> Iterator[Diagnosis]:
-    """Say whether the content check can run, where it is wanted."""
+    """Return whether the content check can run, where it is wanted."""
     if settings.content_check.is_active and is_installed():
         yield Diagnosis("content check", "ok", "installed; docs/SECURITY.md says what it does not catch")
     elif settings.content_check.is_active:

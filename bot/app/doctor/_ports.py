@@ -12,7 +12,7 @@ _TIMEOUT_S = 5.0
 
 
 def check_ports(settings: Settings) -> Iterator[Diagnosis]:
-    """Say which ports are needed, of each that is opened whether it is free, and whether a head answers."""
+    """Return a diagnosis of each needed port: whether it is free, or whether a head answers."""
     listeners = []
     if settings.metrics_listen is not None:
         listeners.append((settings.metrics_listen, "METRICS_LISTEN"))
@@ -36,7 +36,7 @@ def check_ports(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def is_port_free(host: str, port: int) -> bool:
-    """Say whether a port of this machine can be opened now."""
+    """Return whether a port of this machine can be opened now."""
     try:
         with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
             return True
@@ -45,7 +45,7 @@ def is_port_free(host: str, port: int) -> bool:
 
 
 def check_ray_head(address: str) -> Diagnosis:
-    """Say whether a cluster's head can be reached."""
+    """Return whether a cluster's head can be reached."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host, int(port)), timeout=_TIMEOUT_S):

@@ -41,5 +41,5 @@ def format_table(diagnoses: Sequence[Diagnosis]) -> str:
 
 
 def has_problems(diagnoses: Iterable[Diagnosis]) -> bool:
-    """Say whether something has to be done before LoraCode can work."""
+    """Return whether something has to be done before LoraCode can work."""
     return any(diagnosis.verdict == "bad" for diagnosis in diagnoses)

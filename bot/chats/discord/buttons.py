@@ -39,7 +39,7 @@ class ActionButton(
 
 
 def build_view(buttons: Sequence[Button]) -> discord.ui.View | None:
-    """Give the buttons as discord.py takes them; None when there are none."""
+    """Return the buttons as discord.py takes them; None when there are none."""
     if not buttons:
         return None
     view = discord.ui.View(timeout=None)

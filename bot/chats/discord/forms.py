@@ -74,12 +74,12 @@ class ModalSubmission:
 
 
 def opens_prompt_modal(action: str) -> bool:
-    """Say whether a button opens a form for words."""
+    """Return whether a button opens a form for words."""
     return action == DRAFT_ACTION or parse_edited_job_id(action) is not None
 
 
 def parse_edited_job_id(action: str) -> int | None:
-    """Give the job whose words a button or a form changes; None when it does something else."""
+    """Return the job whose words a button or a form changes; None when it does something else."""
     match = _EDIT_PATTERN.fullmatch(action)
     return None if match is None else int(match[1])
 

@@ -9,7 +9,7 @@ from bot.texts import ENGLISH, match_language, translate_to
 
 
 def localized(key: str) -> app_commands.locale_str:
-    """Give a text that Discord shows: in English, with the key that finds it in other languages."""
+    """Return a text that Discord shows: in English, with the key that finds it in other languages."""
     return app_commands.locale_str(translate_to(ENGLISH, key), key=key)
 
 
@@ -22,6 +22,6 @@ class CommandTranslator(app_commands.Translator):
         locale: discord.Locale,
         context: app_commands.TranslationContextTypes,
     ) -> str | None:
-        """Give the text in a locale; None leaves the English one."""
+        """Return the text in a locale; None leaves the English one."""
         key, language = string.extras.get("key"), match_language(locale.value)
         return None if key is None or language == ENGLISH else translate_to(language, str(key))

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def message_attachments(message: discord.Message) -> list[discord.Attachment]:
-    """Give the files of a message; one that was forwarded has them in the message that stands in it."""
+    """Return the files of a message; one that was forwarded has them in the message that stands in it."""
     forwarded = [each for snapshot in message.message_snapshots for each in snapshot.attachments]
     return [*message.attachments, *forwarded]
 

@@ -77,7 +77,7 @@ class DiscordReplies:
         await self._finish_response(interaction, reply, card_message_id)
 
     def lock_for(self, identity: Identity) -> asyncio.Lock:
-        """Give what is held while a message of a person's is carried out and answered.
+        """Return what is held while a message of a person's is carried out and answered.
 
         One set is shown by one message, also when photos come at once, and by none after it became complete.
         """
@@ -181,12 +181,12 @@ class DiscordReplies:
 
 
 def identity_from_interaction(interaction: Interaction) -> Identity:
-    """Give whoever acted, with the language of their app."""
+    """Return whoever acted, with the language of their app."""
     return identity_from_user(interaction.user, interaction.locale.value)
 
 
 def identity_from_user(user: discord.abc.User, locale: str = "") -> Identity:
-    """Give the person as the rest of the bot knows them."""
+    """Return the person as the rest of the bot knows them."""
     name = user.name if user.display_name == user.name else f"{user.display_name} @{user.name}"
     return Identity(Platform.DISCORD, str(user.id), name=name, locale=locale)
 
@@ -262,7 +262,7 @@ async def _edit_original(
 
 
 async def _send_followup(interaction: Interaction, batch: MessageBatch, reply: Reply) -> discord.Message:
-    """Say it, and give the message that has its text and pictures."""
+    """Return the page, and the message that has its text and pictures."""
     is_ephemeral = _is_ephemeral(interaction)
     message = await interaction.followup.send(
         batch.text,

@@ -32,17 +32,17 @@ _DM = "dm"
 
 
 def dm_address(user_id: int) -> ChatAddress:
-    """Give the place of a person's DMs with the bot."""
+    """Return the place of a person's DMs with the bot."""
     return ChatAddress(Platform.DISCORD, _DM, str(user_id))
 
 
 def dm_first_address(user_id: int, channel_id: int) -> ChatAddress:
-    """Give a place in the person's DMs, or, where those are closed, in a channel."""
+    """Return a place in the person's DMs, or, where those are closed, in a channel."""
     return ChatAddress(Platform.DISCORD, f"{_DM}+{channel_id}", str(user_id))
 
 
 def channel_address(user_id: int, channel_id: int) -> ChatAddress:
-    """Give a place in a channel, or, when the bot can no longer write there, in the person's DMs."""
+    """Return a place in a channel, or, when the bot can no longer write there, in the person's DMs."""
     return ChatAddress(Platform.DISCORD, str(channel_id), str(user_id))
 
 

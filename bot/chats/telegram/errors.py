@@ -41,7 +41,7 @@ def translate_errors() -> Iterator[None]:
 
 
 def retry_after_s(error: RetryAfter) -> float:
-    """Give how long Telegram wants to be left alone."""
+    """Return how long Telegram wants to be left alone."""
     retry_after = error.retry_after
     return retry_after.total_seconds() if isinstance(retry_after, timedelta) else float(retry_after)
 

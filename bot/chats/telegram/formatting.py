@@ -28,7 +28,7 @@ class TelegramPhoto:
     note: str = ""
 
     def build_caption(self, text: str) -> str:
-        """Give a text with the remark below it, as long as a caption may be."""
+        """Return a text with the remark below it, as long as a caption may be."""
         if not self.note:
             return clip_text(text, MAX_CAPTION_CHARS)
         max_chars = MAX_CAPTION_CHARS - utf16_length(self.note) - 1
@@ -59,7 +59,7 @@ async def load_photo(picture: PictureSource) -> TelegramPhoto:
 
 
 def blank_photo() -> TelegramPhoto:
-    """Give the picture that takes the place of one which is to be seen no more."""
+    """Return the picture that takes the place of one which is to be seen no more."""
     buffer = io.BytesIO()
     Image.new("RGB", _BLANK_SIZE_PX, _BLANK_COLOUR).save(buffer, "JPEG")
     return TelegramPhoto(buffer.getvalue())

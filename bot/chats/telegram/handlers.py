@@ -140,7 +140,7 @@ class MessageHandlers:
         await self._answer(update, lambda request: handle(self._services, add_photos, request), messages[-1])
 
     def _is_addressed(self, album: _Album, bot: Bot) -> bool:
-        """Tell whether an album in a group is for us: its first photo alone says so, others may be late."""
+        """Return whether an album in a group is for us: its first photo alone says so, others may be late."""
         album_key = album.messages[0].chat.id, album.messages[0].media_group_id
         if album_key not in self._addressed_albums:
             if not any(is_addressed_to_bot(bot, each) for each in album.messages):

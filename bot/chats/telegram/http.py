@@ -28,7 +28,7 @@ class AiohttpRequest(BaseRequest):
 
     @property
     def read_timeout(self) -> float:
-        """Give how long an answer may take to begin or to go on."""
+        """Return how long an answer may take to begin or to go on."""
         return READ_TIMEOUT_S
 
     async def initialize(self) -> None:
@@ -74,7 +74,7 @@ class AiohttpRequest(BaseRequest):
 
 
 def proxy_for(url: str) -> str | None:
-    """Give the proxy that the environment names for an address, as `HTTPS_PROXY` and `NO_PROXY` do."""
+    """Return the proxy that the environment names for an address, as `HTTPS_PROXY` and `NO_PROXY` do."""
     url_parts = urlsplit(url)
     return None if proxy_bypass(url_parts.hostname or "") else getproxies().get(url_parts.scheme)
 

@@ -29,7 +29,7 @@ class RateLimit:
     card_count: int
 
     def count_for(self, priority: Priority) -> int:
-        """Give how many there may be at a rank."""
+        """Return how many there may be at a rank."""
         return self.card_count if priority is Priority.CARD else self.count
 
 
@@ -58,7 +58,7 @@ class SlidingWindow:
         self._expiry_times_s: deque[float] = deque()
 
     def wait_s(self, message_count: int, priority: Priority, now_s: float) -> float:
-        """Give how long a call of so many messages has to wait; inf: until one under way has ended."""
+        """Return how long a call of so many messages has to wait; inf: until one under way has ended."""
         while self._expiry_times_s and self._expiry_times_s[0] <= now_s:
             self._expiry_times_s.popleft()
         used_count = self._in_flight + len(self._expiry_times_s)
@@ -82,7 +82,7 @@ class SlidingWindow:
         self._expiry_times_s.extend([now_s + self._limit.period_s] * message_count)
 
     def is_empty(self, now_s: float) -> bool:
-        """Tell whether nothing counts any more."""
+        """Return whether nothing counts any more."""
         return self.wait_s(self._limit.count, Priority.ANSWER, now_s) == 0.0
 
 
@@ -135,13 +135,13 @@ class SendQueue:
         return True
 
     def chat_wait_s(self, call: ApiCall, now_s: float) -> float:
-        """Give how long its chat makes a call wait, whatever else there is to say."""
+        """Return how long its chat makes a call wait, whatever else there is to say."""
         chat = self._get_chat(call.chat_id)
         window_waits_s = (each.wait_s(call.message_count, call.priority, now_s) for each in chat.windows)
         return max(chat.paused_until_s - now_s, *window_waits_s)
 
     def pop_ready(self, now_s: float) -> Iterator[ApiCall]:
-        """Give the calls whose turn it is; each counts from then on, until it is told to have ended."""
+        """Return the calls whose turn it is; each counts from then on, until it is told to have ended."""
         blocked_chats: set[int] = set()
         for call in list(self._pending):
             if self._overall.wait_s(call.message_count, call.priority, now_s) > 0:
@@ -163,7 +163,7 @@ class SendQueue:
         chat.open_calls -= 1
 
     def wait_s(self, now_s: float) -> float:
-        """Give the time after which somebody may go, if nothing happens before; inf: nobody."""
+        """Return the time after which somebody may go, if nothing happens before; inf: nobody."""
         soonest_s, seen_chats = math.inf, set[int]()
         for call in self._pending:
             overall_s = self._overall.wait_s(call.message_count, call.priority, now_s)

@@ -31,12 +31,12 @@ class MessageRef:
 
     @property
     def address(self) -> ChatAddress:
-        """Give the chat as the rest of the bot knows it."""
+        """Return the chat as the rest of the bot knows it."""
         return ChatAddress(Platform.TELEGRAM, str(self.chat), self.identity.user_id)
 
 
 def to_message_ref(message: MaybeInaccessibleMessage, user: User | None = None) -> MessageRef | None:
-    """Say where a message stands and who wrote it, or who pressed a button of it: `user`."""
+    """Return where a message stands and who wrote it, or who pressed a button of it: `user`."""
     if user is None and isinstance(message, Message):
         user = message.from_user
     if user is None:
@@ -57,12 +57,12 @@ def _display_name(user: User) -> str:
 
 
 def is_anonymous(message: Message) -> bool:
-    """Tell whether its author writes as an account that many share: anonymous administrators, channels."""
+    """Return whether its author writes as an account that many share: anonymous administrators, channels."""
     return message.sender_chat is not None or (message.from_user is not None and message.from_user.is_bot)
 
 
 def is_reply_to_bot(bot: Bot, message: Message) -> bool:
-    """Tell whether a message answers one of ours; all in a topic answers the message that opened it."""
+    """Return whether a message answers one of ours; all in a topic answers the message that opened it."""
     replied_message = message.reply_to_message
     if (
         replied_message is None
@@ -74,7 +74,7 @@ def is_reply_to_bot(bot: Bot, message: Message) -> bool:
 
 
 def is_addressed_to_bot(bot: Bot, message: Message) -> bool:
-    """Tell whether a photo in a group is meant for us: an answer to us, or with our name beneath it."""
+    """Return whether a photo in a group is meant for us: an answer to us, or with our name beneath it."""
     mentions = message.parse_caption_entities([MessageEntity.MENTION, MessageEntity.BOT_COMMAND]).values()
     return is_reply_to_bot(bot, message) or any(each.lower().endswith(bot.name.lower()) for each in mentions)
 

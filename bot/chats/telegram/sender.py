@@ -289,7 +289,7 @@ def _log_skipped_part(message_id: int, error: ChatError) -> None:
 
 
 def _is_missing_permission(refusal: BadRequest) -> bool:
-    """Say whether a group's rules are why a picture was refused: administrators may forbid media alone."""
+    """Return whether a group's rules are why a picture was refused: administrators may forbid media alone."""
     return "not enough rights to send" in refusal.message.lower()
 
 

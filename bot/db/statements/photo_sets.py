@@ -117,7 +117,7 @@ def move_set(connection: sqlite3.Connection, account: AccountId, address: ChatAd
 
 
 def get_set(connection: sqlite3.Connection, account: AccountId) -> PhotoSet:
-    """Give the set that is being collected; it may be empty."""
+    """Return the set that is being collected; it may be empty."""
     rows = connection.execute(
         "SELECT id, data_sha256 FROM photos WHERE account = ? AND job IS NULL"
         " ORDER BY coalesce(place, id), id",

@@ -84,7 +84,7 @@ class FakeBackend:
         self._end_process()
 
     def health(self) -> WorkerHealth | None:
-        """Say that all is well."""
+        """Return a diagnosis: all is well."""
         return WorkerHealth(device="fake", base_model="fake", base_model_loaded=True, process_memory_bytes=0)
 
     def crash_count(self) -> int:
@@ -97,7 +97,7 @@ class FakeBackend:
         return self.ready_workers > 0
 
     def worker_count(self) -> int:
-        """Give the number of workers that it plays."""
+        """Return the number of workers that it plays."""
         return self.ready_workers
 
     def subscribe(self, on_change: Callable[[], None]) -> None:

@@ -46,7 +46,7 @@ class _SlotState:
         return self.generation_count < MAX_CONCURRENT_GENERATIONS
 
     def cost(self, request: JobRequest, hashes: Sequence[str]) -> float:
-        """Tell how badly it suits a request, in neighbours on the card."""
+        """Return how badly it suits a request, in neighbours on the card."""
         missing_share = (
             sum(sha256 not in self.cached_hashes for sha256 in hashes) / len(hashes) if hashes else 0.0
         )
@@ -98,7 +98,7 @@ class WorkerPool:
         self._handle_change()
 
     def worker_count(self) -> int:
-        """Give the number of workers that are ready."""
+        """Return the number of workers that are ready."""
         return sum(state.slot.is_ready for state in self._slot_states)
 
     def subscribe(self, on_change: Callable[[], None]) -> None:

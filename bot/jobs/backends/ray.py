@@ -76,7 +76,7 @@ class RayBackend(WorkerPool):
             await asyncio.wait(self._removal_tasks)
 
     def worker_pids(self) -> list[int]:
-        """Give the pids of the workers that are ready, each on its own node."""
+        """Return the pids of the workers that are ready, each on its own node."""
         return [slot.worker_pid for slot in self._card_slots.values() if slot.is_ready and slot.worker_pid]
 
     async def _watch_nodes(self) -> None:

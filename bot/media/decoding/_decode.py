@@ -114,7 +114,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Give the picture in sRGB, at most MAX_PHOTO_SIDE_PX long, transparency on white."""
+    """Return the picture in sRGB, at most MAX_PHOTO_SIDE_PX long, transparency on white."""
     profile = image.info.get("icc_profile")
     picture = image
     if picture.mode.startswith("I"):  # 16-bit grey; convert("L") would cut at 255 instead of scaling

@@ -54,7 +54,7 @@ class Moderator:
             raise UserError(translate("photo-shows-nudity"))
 
     async def filter_reply(self, address: ChatAddress, reply: Reply) -> Reply:
-        """Give a reply as it may be shown in a place."""
+        """Return a reply as it may be shown in a place."""
         action = self._policy.picture_action(address.platform, address.base_chat_id)
         if self._scorer is None or action is ModerationAction.ALLOW or not reply.pictures:
             return reply
@@ -72,7 +72,7 @@ class Moderator:
             await self._scorer.close()
 
     async def _is_nsfw(self, scorer: NsfwScorer, picture: PictureSource) -> bool | None:
-        """Say whether a picture shows nudity; None when it could not be looked at."""
+        """Return whether a picture shows nudity; None when it could not be looked at."""
         score = self._score_cache.get(picture)
         if score is None:
             try:

@@ -42,7 +42,7 @@ class BlockList:
                 ) from error
 
     def find_match(self, text: str) -> str | None:
-        """Give the phrase of the list that stands in a text, as it is compared; None when none does."""
+        """Return the phrase of the list that stands in a text, as it is compared; None when none does."""
         self._reload_if_changed()
         words = normalized_words(text)
         for index, word in enumerate(words):

@@ -33,7 +33,7 @@ class Advice(StrEnum):
 
 
 def distance_word(face: Face) -> str:
-    """Say from how far a face was taken, as a caption does."""
+    """Return from how far a face was taken, as a caption does."""
     if face.box.height >= CLOSE_UP_SHARE:
         return "close-up"
     return "medium shot" if face.box.height >= MEDIUM_SHOT_SHARE else "long shot"
@@ -42,7 +42,7 @@ def distance_word(face: Face) -> str:
 def find_duplicates(
     measurements_list: Sequence[PhotoMeasurements | None],
 ) -> Iterator[tuple[int, PhotoVerdict]]:
-    """Give each photo that repeats an earlier one, by its place from 0."""
+    """Return each photo that repeats an earlier one, by its place from 0."""
     for index, measurements in enumerate(measurements_list):
         earlier = [
             (_hamming_distance(measurements.hash, other_measurements.hash), number)
@@ -57,7 +57,7 @@ def find_duplicates(
 
 
 def find_strangers(faces: Mapping[int, Face]) -> Iterator[tuple[int, PhotoVerdict]]:
-    """Give each photo that shows somebody else than most of the others; `faces` are by place from 0."""
+    """Return each photo that shows somebody else than most of the others; `faces` are by place from 0."""
     embeddings = {
         index: face.embedding for index, face in faces.items() if len(face.embedding) == EMBEDDING_SIZE
     }
@@ -88,7 +88,7 @@ def find_strangers(faces: Mapping[int, Face]) -> Iterator[tuple[int, PhotoVerdic
 
 
 def give_advice(measurements_list: Sequence[PhotoMeasurements]) -> tuple[Advice, ...]:
-    """Say what all photos have in common that they had better not."""
+    """Return what all photos have in common that they had better not."""
     if len(measurements_list) < MIN_ADVICE_PHOTOS:
         return ()
     faces = [

@@ -45,7 +45,7 @@ class Detection:
     keypoints: FloatArray
 
     def iou(self, other: Detection) -> float:
-        """Give the part that both share of all that they cover."""
+        """Return the part that both share of all that they cover."""
         overlap_width = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
         overlap_height = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
         intersection = max(0.0, overlap_width) * max(0.0, overlap_height)
@@ -173,7 +173,7 @@ def _models_folder() -> Path:
 
 
 def _head_yaw(points: FloatArray) -> float:
-    """Give how far the nose is from between the eyes, in distances of the eyes, at any tilt."""
+    """Return how far the nose is from between the eyes, in distances of the eyes, at any tilt."""
     right, left, nose = points[_RIGHT_EYE], points[_LEFT_EYE], points[_NOSE]
     eye_vector = left - right
     eye_distance = max(1e-6, math.hypot(*eye_vector.tolist()))

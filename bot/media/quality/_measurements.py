@@ -49,7 +49,7 @@ def measure_photo(picture: Image.Image, faces: tuple[Face, ...] | None) -> Photo
 
 
 def face_sharpness(crop: Image.Image) -> float:
-    """Give the variance of the Laplacian of a grey crop, whatever its size and contrast.
+    """Return the variance of the Laplacian of a grey crop, whatever its size and contrast.
 
     The contrast is stretched first, so that neither weak light nor the shade of a skin reads as blur.
     """
@@ -58,7 +58,7 @@ def face_sharpness(crop: Image.Image) -> float:
 
 
 def highlight(grey: Image.Image) -> float:
-    """Give the light at which the brightest twentieth begins, 0 to 255.
+    """Return the light at which the brightest twentieth begins, 0 to 255.
 
     A shade of skin changes the mean; eyes and the light on a forehead are bright on everyone who is lit.
     """
@@ -71,12 +71,12 @@ def highlight(grey: Image.Image) -> float:
 
 
 def blown_out(grey: Image.Image) -> float:
-    """Give the share of pixels that are white."""
+    """Return the share of pixels that are white."""
     return sum(grey.histogram()[BLOWN_OUT_LEVEL:]) / (grey.width * grey.height)
 
 
 def perceptual_hash(picture: Image.Image) -> bytes:
-    """Say of 8 x 8 places whether it gets darker to the right and downwards: 128 bits."""
+    """Return of 8 x 8 places whether it gets darker to the right and downwards: 128 bits."""
     grey = picture.convert("L")
     horizontal = grey.resize((9, 8), Image.Resampling.BILINEAR).tobytes()
     vertical = grey.resize((8, 9), Image.Resampling.BILINEAR).tobytes()
@@ -108,7 +108,7 @@ def _variance(edges: Image.Image) -> float:
 
 
 def _colour_shares(picture: Image.Image) -> tuple[float, float]:
-    """Give the shares of leaf green that is not plain, and of sky blue in the upper half."""
+    """Return the shares of leaf green that is not plain, and of sky blue in the upper half."""
     small = picture.resize((_COLOURS_SIDE_PX, _COLOURS_SIDE_PX), Image.Resampling.BOX).convert("HSV")
     hues, saturations, values = (band.tobytes() for band in small.split())
     greenery = sky = 0

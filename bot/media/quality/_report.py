@@ -38,11 +38,11 @@ class TrainingHint:
     words: tuple[str, ...] = ()
 
     def caption(self, trigger: str) -> str:
-        """Give the photo's caption, such as `sks woman, close-up, outdoors`."""
+        """Return the photo's caption, such as `sks woman, close-up, outdoors`."""
         return ", ".join((trigger, *self.words))
 
     def crop(self) -> Crop | None:
-        """Give the square that a training looks at, with all of the head in it; None without a face.
+        """Return the square that a training looks at, with all of the head in it; None without a face.
 
         It is as large as the photo allows, unless the face were small in it: then it is nearer, but no nearer
         than the model has pixels.
@@ -77,7 +77,7 @@ class TrainingHint:
             return None
 
     def mask_png(self) -> bytes | None:
-        """Give a grey PNG of the photo's size, softly white where the head is; None without a face."""
+        """Return a grey PNG of the photo's size, softly white where the head is; None without a face."""
         if self.face is None:
             return None
         face_width_px, face_height_px = self.face.width * self.width_px, self.face.height * self.height_px

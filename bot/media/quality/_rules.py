@@ -94,7 +94,7 @@ def amber(problem: PhotoProblem, **values: int) -> PhotoVerdict:
 
 
 def check_photo(measurements: PhotoMeasurements | None, class_word: str) -> Iterator[PhotoVerdict]:
-    """Give all that is found in one photo by itself, the most important first."""
+    """Return all that is found in one photo by itself, the most important first."""
     if measurements is None:
         yield amber(PhotoProblem.UNREADABLE)
     elif class_word in PERSON_CLASSES and measurements.faces is not None:

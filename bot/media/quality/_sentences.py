@@ -23,7 +23,7 @@ _GRADE_COLOURS = {
 
 
 def verdict_sentence(number: int, verdict: PhotoVerdict) -> str | None:
-    """Say what is wrong with photo `number`, from 1, and what to do; None when it is green."""
+    """Return what is wrong with photo `number`, from 1, and what to do; None when it is green."""
     if verdict.problem is None:
         return None
     is_mild = verdict.grade is PhotoGrade.AMBER and verdict.problem in _MILD_REASONS
@@ -32,23 +32,23 @@ def verdict_sentence(number: int, verdict: PhotoVerdict) -> str | None:
 
 
 def advice_sentence(advice: Advice) -> str:
-    """Say what would make a set better."""
+    """Return what would make a set better."""
     return translate(f"advice-{advice}")
 
 
 def verdict_overlay(verdict: PhotoVerdict) -> Overlay:
-    """Give a photo's frame and words on the contact sheet."""
+    """Return a photo's frame and words on the contact sheet."""
     label = "ok" if verdict.problem is None else translate(f"mark-{verdict.problem}", **verdict.values)
     return Overlay(_GRADE_COLOURS[verdict.grade], label)
 
 
 def can_start_training(report: QualityReport | None) -> bool:
-    """Say whether a complete set needs no second look by its person; what nobody looked at does not."""
+    """Return whether a complete set needs no second look by its person; what nobody looked at does not."""
     return report is None or report.worst_grade < PhotoGrade.RED
 
 
 def list_remarks(report: QualityReport | None) -> list[str]:
-    """Give what a person should know of their photos, and one piece of advice when nothing is wrong."""
+    """Return what a person should know of their photos, and one piece of advice when nothing is wrong."""
     if report is None:
         return []
     ranked_remarks = [
@@ -62,5 +62,5 @@ def list_remarks(report: QualityReport | None) -> list[str]:
 
 
 def list_overlays(report: QualityReport | None) -> Sequence[Overlay]:
-    """Give each photo's frame and words on the contact sheet."""
+    """Return each photo's frame and words on the contact sheet."""
     return [] if report is None else [verdict_overlay(verdict) for verdict in report.verdicts]

@@ -28,7 +28,7 @@ class Disk:
         source.replace(path)
 
     def read(self, path: Path) -> bytes:
-        """Give a file's bytes."""
+        """Return a file's bytes."""
         return path.read_bytes()
 
     def delete(self, path: Path) -> None:

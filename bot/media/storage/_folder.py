@@ -29,7 +29,7 @@ class DataDirectory:
         return self._root
 
     def free_disk_share(self) -> float:
-        """Say how much of the disk is free, 0 to 1."""
+        """Return how much of the disk is free, 0 to 1."""
         usage = shutil.disk_usage(self._root)
         return usage.free / usage.total
 

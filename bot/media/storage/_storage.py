@@ -49,11 +49,11 @@ class Storage(WorkStorage):
         return name, hashlib.sha256(data).hexdigest()
 
     async def read_lora(self, name: str) -> bytes:
-        """Give a LoRA's bytes; FileNotFoundError when somebody took it away."""
+        """Return a LoRA's bytes; FileNotFoundError when somebody took it away."""
         return await asyncio.to_thread(self._disk.read, self.lora_path(name))
 
     def lora_path(self, name: str) -> Path:
-        """Say where a LoRA lies."""
+        """Return where a LoRA lies."""
         return self._root / "loras" / name
 
     async def delete_lora(self, code: LoraCode) -> None:
@@ -72,11 +72,11 @@ class Storage(WorkStorage):
         return name
 
     async def read_picture(self, name: str) -> bytes:
-        """Give a picture's bytes; FileNotFoundError when it is gone."""
+        """Return a picture's bytes; FileNotFoundError when it is gone."""
         return await asyncio.to_thread(self._disk.read, self.picture_path(name))
 
     def picture_path(self, name: str) -> Path:
-        """Say where a picture lies."""
+        """Return where a picture lies."""
         return self._root / "pictures" / name
 
     async def delete_pictures(self, names: Iterable[str]) -> None:
@@ -102,7 +102,7 @@ class Storage(WorkStorage):
         await self._write_shielded(self.example_path(name), jpeg, is_durable=False)
 
     def example_path(self, name: str) -> Path:
-        """Say where a drawn example lies, if it was drawn already."""
+        """Return where a drawn example lies, if it was drawn already."""
         return self._root / "examples" / name
 
     async def write_demo_photos(self, photos: Sequence[bytes]) -> Path:

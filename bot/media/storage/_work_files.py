@@ -18,7 +18,7 @@ class WorkStorage(DataDirectory):
         await self._write_shielded(self._checkpoint_path(job_id), data)
 
     async def read_checkpoint(self, job_id: JobId) -> bytes | None:
-        """Give where a training can go on; None when it has not come that far."""
+        """Return where a training can go on; None when it has not come that far."""
         return await asyncio.to_thread(self._read_optional, self._checkpoint_path(job_id))
 
     async def write_candidate(self, job_id: JobId, step: int, lora: bytes) -> None:
@@ -26,7 +26,7 @@ class WorkStorage(DataDirectory):
         await self._write_shielded(self._candidate_path(job_id, step), lora)
 
     async def read_candidate(self, job_id: JobId, step: int) -> bytes | None:
-        """Give the LoRA that a training had at a step; None when it is not kept."""
+        """Return the LoRA that a training had at a step; None when it is not kept."""
         return await asyncio.to_thread(self._read_optional, self._candidate_path(job_id, step))
 
     async def write_candidate_pictures(self, job_id: JobId, step: int, pictures: Sequence[bytes]) -> None:
@@ -36,7 +36,7 @@ class WorkStorage(DataDirectory):
             await self._write_shielded(path, png, is_durable=False)
 
     async def read_candidate_pictures(self, job_id: JobId) -> dict[int, list[bytes]]:
-        """Give the pictures that a training's LoRAs were judged by, by their step."""
+        """Return the pictures that a training's LoRAs were judged by, by their step."""
         return await asyncio.to_thread(self._read_candidate_pictures, job_id)
 
     async def delete_other_candidates(self, job_id: JobId, step: int) -> None:
@@ -51,7 +51,7 @@ class WorkStorage(DataDirectory):
         await self._write_shielded(self._root / "samples" / f"{job_id}-{step}.png", png)
 
     async def read_samples(self, job_id: JobId) -> dict[int, bytes]:
-        """Give a training's samples by their step."""
+        """Return a training's samples by their step."""
         return await asyncio.to_thread(self._read_samples, job_id)
 
     async def write_preview(self, job_id: JobId, png: bytes) -> None:
@@ -59,7 +59,7 @@ class WorkStorage(DataDirectory):
         await self._write_shielded(self.preview_path(job_id), png, is_durable=False)
 
     def preview_path(self, job_id: JobId) -> Path:
-        """Say where the preview of a running generation lies, if there is one yet."""
+        """Return where the preview of a running generation lies, if there is one yet."""
         return self._root / "previews" / f"{job_id}.png"
 
     async def delete_work(self, job_id: JobId) -> None:

@@ -36,7 +36,7 @@ class Backup:
     manifest: Manifest
 
     def __str__(self) -> str:
-        """Say in a few words what is in it."""
+        """Return in a few words what is in it."""
         count = len(self.manifest.files) - 1
         missing = len(self.manifest.missing)
         return f"the ledger and {count} files" + (f"; {missing} were not there" if missing else "")
@@ -61,7 +61,7 @@ def _list_dated(folder: Path) -> list[tuple[datetime, Path]]:
 
 
 def newest_backup(folder: Path) -> Path | None:
-    """Give the newest backup in a folder."""
+    """Return the newest backup in a folder."""
     backups = list_backups(folder)
     return backups[-1][1] if backups else None
 

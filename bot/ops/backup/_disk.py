@@ -12,7 +12,7 @@ from bot.core.errors import BackupError
 
 
 def sha256_of(path: Path) -> str:
-    """Give the SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -32,7 +32,7 @@ class AttemptEvents:
             self._not_empty.set()
 
     async def get(self) -> WorkerEvent | None:
-        """Give the next event; None when there comes none any more."""
+        """Return the next event; None when there comes none any more."""
         while not self._events:
             if self._is_closed:
                 return None

@@ -94,7 +94,7 @@ class ProcessBackend:
         return self._ready.is_set()
 
     def worker_count(self) -> int:
-        """Give 1 at all times: a job that comes while the worker restarts waits for it."""
+        """Return 1 at all times: a job that comes while the worker restarts waits for it."""
         return 1
 
     def subscribe(self, on_change: Callable[[], None]) -> None:

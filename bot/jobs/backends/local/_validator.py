@@ -87,7 +87,7 @@ class AttemptValidator:
             self._last_step, self._progressed_at_s = event.step, now_s
 
     def stalled_for_s(self, now_s: float) -> float:
-        """Tell how long the attempt has not got on."""
+        """Return how long the attempt has not got on."""
         return now_s - self._progressed_at_s
 
     def _check_step(self, step: int, steps: int) -> None:
