@@ -166,7 +166,7 @@ async def open_app(
             block_list=block_list,
             moderator=moderator,
             direct_messages=direct_message_sender,
-            start_link=lambda word: make_start_link(chats.get(Platform.TELEGRAM), word),
+            start_link=lambda word: make_start_link(chats, word),
             coach=coach,
         )
         services = make_services(context, photo_decoder)
@@ -257,9 +257,10 @@ def is_coach_enabled(settings: Settings, health: WorkerHealth | None) -> bool:
     return model not in ("", *SHIPPED_MODELS)
 
 
-def make_start_link(chat: ChatAdapter | None, payload: str) -> str:
-    """Return an address that opens the bot with a word; nothing while it is not on Telegram."""
-    return chat.start_link(payload) if isinstance(chat, TelegramAdapter) else ""
+def make_start_link(chats: Mapping[Platform, ChatAdapter], payload: str) -> str:
+    """Return a link that opens a private chat and passes a payload; empty where no platform has such links."""
+    links = [chat.start_link(payload) for chat in chats.values() if isinstance(chat, TelegramAdapter)]
+    return next(iter(links), "")
 
 
 def make_moderator(settings: Settings) -> Moderator:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
-from bot.core.accounts import Identity, Platform, Quota, Role
+from bot.core.accounts import PLATFORM_PATTERN, Identity, Platform, Quota, Role
 from bot.core.addresses import ListenAddress
 from bot.media.moderation.policy import ContentPolicy, parse_policy
 
@@ -33,7 +33,7 @@ def parse_quota(text: str) -> tuple[Role, Quota]:
 
 def parse_identity(text: str) -> Identity:
     """Return the identity in `telegram:123`. Raise ValueError."""
-    match = re.fullmatch(r"(telegram|discord|console): *([0-9]+)", text)
+    match = re.fullmatch(rf"({PLATFORM_PATTERN}): *([0-9]+)", text)
     if match is None:
         raise ValueError(f"{text!r} is not like telegram:123 or discord:456 (numbers, no names)")
     return Identity(Platform(match[1]), match[2])

@@ -33,13 +33,18 @@ class PlatformTraits:
     has_message_ids_per_chat: bool = False  #: the id of a message means nothing outside its chat
     is_local: bool = False  #: its person runs this machine: no broadcast, and messages elsewhere first
     stores_updates: bool = False  #: what it sends is stored until it is processed
+    has_forms: bool = False  #: it asks for words by a form, and commands have named options there
 
 
 PLATFORM_TRAITS = {
     Platform.TELEGRAM: PlatformTraits(has_message_ids_per_chat=True, stores_updates=True),
-    Platform.DISCORD: PlatformTraits(private_chat_id="dm", always_answers_privately=True),
+    Platform.DISCORD: PlatformTraits(private_chat_id="dm", always_answers_privately=True, has_forms=True),
     Platform.CONSOLE: PlatformTraits(always_answers_privately=True, is_local=True),
 }
+
+
+#: The names of platforms, as a regular expression; settings name chats and people by them.
+PLATFORM_PATTERN = "|".join(Platform)
 
 
 def list_platforms(has_trait: Callable[[PlatformTraits], bool]) -> list[Platform]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
 
-from bot.core.accounts import AccountId, ChatAddress, Identity, PendingQuestion, Platform
+from bot.core.accounts import PLATFORM_TRAITS, AccountId, ChatAddress, Identity, PendingQuestion
 from bot.core.errors import UserError
 from bot.core.jobs import Job, JobKind, TrainingParams, estimate_job
 from bot.core.loras import CLASS_WORDS, MAX_NAME_CHARS, PERSON_CLASSES, LoraCode, format_code
@@ -62,7 +62,8 @@ class PhotoSetService:
 
     def needs_consent(self, request: Request) -> bool:
         """Return whether a person is still to agree; whoever sits at the console runs this machine."""
-        return request.identity.platform is not Platform.CONSOLE and not request.account_state.has_consented
+        is_local = PLATFORM_TRAITS[request.identity.platform].is_local
+        return not is_local and not request.account_state.has_consented
 
     async def show_welcome(self, request: Request) -> Reply:
         """Return what will happen and what makes a good set, and ask for consent once."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bot.core.accounts import AccountId, ChatAddress, Identity, Platform
+from bot.core.accounts import PLATFORM_TRAITS, AccountId, ChatAddress, Identity
 from bot.core.errors import UserError
 from bot.core.jobs import JobId
 from bot.core.loras import MAX_NAME_CHARS, LoraCode, Permission, Requester, format_code, split_code
@@ -194,4 +194,4 @@ class ReportService:
     def _list_recipients(self) -> list[Identity]:
         """List whom to write to: whoever sits at the console reads it only where there is nobody else."""
         admins = sorted(self._context.rules.admins, key=str)
-        return [admin for admin in admins if admin.platform is not Platform.CONSOLE] or admins
+        return [admin for admin in admins if not PLATFORM_TRAITS[admin.platform].is_local] or admins

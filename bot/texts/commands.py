@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.core.accounts import Platform
+from bot.core.accounts import PLATFORM_TRAITS, Platform
 from bot.core.messages import Reply
 from bot.texts.admin import ADMIN_COMMANDS
 from bot.texts.language import languages, translate, translate_to
@@ -36,7 +36,7 @@ def help_text(platform: Platform, commands: Sequence[str], *, is_admin: bool) ->
         "--n 2, --best 4, --size portrait, --style oil, --no blurry, --seed 7, --strength 0.8, --steps 25, "
         "--guidance 7.5, --sampler lcm"
     )
-    if platform is Platform.DISCORD:
+    if PLATFORM_TRAITS[platform].has_forms:
         options = "count, best, size, style, negative, seed, strength, steps, guidance, sampler"
     lines = [help_line(name, options) for name in commands]
     if is_admin:

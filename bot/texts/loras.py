@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from bot.core.accounts import Platform
+from bot.core.accounts import PLATFORM_TRAITS, Platform
 from bot.core.loras import Lora, LoraState, Permission, format_code
 from bot.core.messages import Button, Reply
 from bot.texts.language import translate
@@ -126,7 +126,7 @@ def likeness_card(lora: Lora, strip: Sequence[Path]) -> Reply:
 
 def ask_new_name(lora: Lora, platform: Platform) -> Reply:
     """Return the reply that asks for another name of a Lora."""
-    key = "ask-new-name-discord" if platform is Platform.DISCORD else "ask-new-name"
+    key = "ask-new-name-discord" if PLATFORM_TRAITS[platform].has_forms else "ask-new-name"
     return Reply(translate(key, code=format_code(lora.code)))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bot.core.accounts import Platform
+from bot.core.accounts import PLATFORM_TRAITS
 from bot.core.jobs import Draft, GenerationParams, Job, JobId, Picture
 from bot.core.loras import Lora, LoraCode, format_code
 from bot.core.messages import Attachment, Button, Reply, Suggestion
@@ -186,8 +186,8 @@ def choose_code(loras: Sequence[Lora], is_draft: bool = False) -> Reply:
 def draft_card(draft: Draft, style: str, replaces: bool = True) -> Reply:
     """Return the reply that shows what is chosen so far and what else may be; `style` is its label."""
     params = draft.params
-    # Where others read along on Discord, we do not see what is written: a form asks for it.
-    has_form = draft.address.platform is Platform.DISCORD
+    # A platform with forms does not show us what is written where others read along: a form asks for it.
+    has_form = PLATFORM_TRAITS[draft.address.platform].has_forms
     text = translate(
         "draft-with-form" if has_form else "draft",
         code=format_code(draft.code),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 
-from bot.core.accounts import Platform
+from bot.core.accounts import PLATFORM_TRAITS, Platform
 from bot.core.loras import Trigger
 from bot.texts.language import translate
 
@@ -28,7 +28,7 @@ def generate_command(platform: Platform, code: str) -> str:
 def _format_command(platform: Platform, code: str, prompt: str) -> str:
     # Prompts stay English in every language: it is what Stable Diffusion has learnt.
     return translate(
-        "example-discord" if platform is Platform.DISCORD else "example", code=code, prompt=prompt
+        "example-discord" if PLATFORM_TRAITS[platform].has_forms else "example", code=code, prompt=prompt
     )
 
 

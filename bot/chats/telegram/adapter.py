@@ -144,7 +144,7 @@ class TelegramAdapter:
         return await sender.edit(parse_chat_address(address), message_id, reply)
 
     def start_link(self, payload: str) -> str:
-        """Return the link that opens a chat with the bot and passes a payload; None before its name is known."""
+        """Return the link that opens a chat with the bot and passes a payload; empty before it has a name."""
         return create_deep_linked_url(self._username, payload) if self._username else ""
 
     async def _connect(self) -> None:

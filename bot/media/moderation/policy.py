@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bot.core.accounts import PLATFORM_PATTERN
+
 PHOTOS, PICTURES = "photos", "pictures"
-_RULE_PATTERN = re.compile(
-    r"(photos|(?:pictures|telegram|discord|console)(?:/[^\s:,]+)?):(allow|spoiler|refuse)"
-)
+_RULE_PATTERN = re.compile(rf"(photos|(?:pictures|{PLATFORM_PATTERN})(?:/[^\s:,]+)?):(allow|spoiler|refuse)")
 
 
 class ModerationAction(enum.StrEnum):
