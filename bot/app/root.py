@@ -258,7 +258,7 @@ def is_coach_enabled(settings: Settings, health: WorkerHealth | None) -> bool:
 
 
 def make_start_link(chats: Mapping[Platform, ChatAdapter], payload: str) -> str:
-    """Return a link that opens a private chat and passes a payload; empty where no platform has such links."""
+    """Return a link that opens a private chat and passes a payload; empty without such a platform."""
     links = [chat.start_link(payload) for chat in chats.values() if isinstance(chat, TelegramAdapter)]
     return next(iter(links), "")
 
