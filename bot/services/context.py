@@ -56,15 +56,15 @@ class JobQueue(Protocol):
         """Let no further job begin in this run, and end with those that are under way."""
 
 
-class DirectMessageOutbox(Protocol):
-    """Brings letters."""
+class DirectMessageNotifier(Protocol):
+    """Wakes the sender of direct messages."""
 
     def wake(self) -> None:
-        """Say that letters are owed."""
+        """Note that a direct message is owed."""
 
 
-class NullDirectMessageOutbox:
-    """Nobody to wake: letters wait in the ledger."""
+class NullDirectMessageNotifier:
+    """Wakes nobody: direct messages wait in the database."""
 
     def wake(self) -> None:
         """Do nothing."""
@@ -123,7 +123,7 @@ class ServiceContext:
     admission_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     recent_errors: RecentErrors = field(default_factory=RecentErrors)
     rules: AccessRules = field(default_factory=AccessRules)
-    direct_messages: DirectMessageOutbox = field(default_factory=NullDirectMessageOutbox)
+    direct_messages: DirectMessageNotifier = field(default_factory=NullDirectMessageNotifier)
     moderator: Moderator = field(default_factory=Moderator)
     block_list: BlockList = field(default_factory=lambda: BlockList(None))
     start_link: Callable[[str], str] = lambda word: ""

@@ -200,3 +200,13 @@ def test_the_worker_s_protocol_needs_nothing_heavy() -> None:
 def test_nothing_reads_a_pickle() -> None:
     for path in python_files():
         assert "torch.load(" not in path.read_text(encoding="utf-8"), f"{path}: safetensors only"
+
+
+def test_a_class_name_means_one_thing() -> None:
+    places: dict[str, list[str]] = {}
+    for path in python_files():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(module_name(path))
+    assert len(places) > 300
+    assert {name: modules for name, modules in places.items() if len(modules) > 1} == {}
