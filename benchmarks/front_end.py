@@ -1,4 +1,4 @@
-"""How much one front end can take: photos through its gate, looks of its coach, transactions of its ledger.
+"""How much one front end can take: photos through its gate, looks of its coach, transactions of its database.
 
 `python -m benchmarks.front_end`. CPU time is that of children too; on a busy machine it is nearer the truth
 than the clock, though even it grows there, so a plain loop is timed beside it.

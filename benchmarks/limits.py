@@ -14,7 +14,7 @@ DAY_S = 86_400.0
 PHOTOS_PER_S = 6.9
 #: Photos that the coach looks at, a second: its one child, 0.15 s of CPU each.
 ANALYSES_PER_S = 8.7
-#: Transactions of the ledger, a second, each on the disk before it is answered; on a quiet machine.
+#: Transactions of the database, a second, each on the disk before it is answered; on a quiet machine.
 COMMITS_PER_S = 1_918.0
 #: The same on a hard disk: one turn of it, and the way there. Assumed.
 DISK_COMMITS_PER_S = 100.0

@@ -1,1 +1,1 @@
-"""The front-end process: chats, use cases, ledger, dispatcher."""
+"""The front-end process: chats, use cases, database, dispatcher."""

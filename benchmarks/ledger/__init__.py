@@ -1,1 +1,1 @@
-"""A ledger with a million jobs: built, and everything asked of it: `python -m benchmarks.ledger`."""
+"""A database with a million jobs: built, and everything asked of it: `python -m benchmarks.ledger`."""

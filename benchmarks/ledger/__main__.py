@@ -1,7 +1,7 @@
-"""Times everything that is asked of a large ledger: `python -m benchmarks.ledger --help`.
+"""Times everything that is asked of a large database: `python -m benchmarks.ledger --help`.
 
 Builds it once (a gigabyte, some minutes), copies it, and asks the copy. Beside the time of the clock stands
-that of the CPU: on a busy machine only the latter is the ledger's own.
+that of the CPU: on a busy machine only the latter is the database's own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A bot on a large ledger, as a process of its own, before a stand-in for Telegram."""
+"""A bot on a large database, as a process of its own, before a stand-in for Telegram."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ import psutil
 from aiohttp import web
 
 TOKEN = "123456:a-token-of-nobody-that-has-the-right-form"  # noqa: S105 - it is none
-#: Nobody of the ledger: what others are owed in their chats is paced, and would come first.
+#: Nobody of the database: what others are owed in their chats is paced, and would come first.
 ADMIN = 999_999_999
 #: A bot that does not come up, or does not answer.
 _TIMEOUT_S = 300.0
 #: Its hourly house-keeping and its backup are over then, on an ordinary machine.
 SETTLE_S = 60.0
-#: Higher than those of the ledger, which would have been worked off already.
+#: Higher than those of the database, which would have been worked off already.
 NEW_UPDATE = 10**9
 
 

@@ -162,7 +162,7 @@ async def _lost_attempt_args(w: RandomRecords) -> Arguments:
     return await w.start_attempt()
 
 
-#: The arguments of each public method of the ledger; a test looks that none is missing.
+#: The arguments of each public method of the database; a test looks that none is missing.
 MAKE_ARGUMENTS: dict[str, Callable[[RandomRecords], Arguments | Awaitable[Arguments]]] = {
     "sharing.accept_share_link": _guest_args,
     "access.read_request_state": lambda w: (w.identity(),),

@@ -1,4 +1,4 @@
-"""Builds a large ledger by a few large statements; one that was begun is gone on with."""
+"""Builds a large database by a few large statements; one that was begun is gone on with."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEAVY_USER_SHARE = 200
 
 @dataclass(frozen=True)
 class DatabaseSize:
-    """How large a ledger is; of five jobs one is a training."""
+    """How large a database is; of five jobs one is a training."""
 
     jobs: int
     accounts: int
@@ -168,7 +168,7 @@ _FILL: tuple[tuple[str, str, str], ...] = (
 
 
 def fill_database(path: Path, size: DatabaseSize) -> Iterator[str]:
-    """Fill the ledger at `path`, each table in one transaction, and tell of each; one with rows is left."""
+    """Fill the database at `path`, each table in one transaction, and tell of each; one with rows is left."""
     now = round(time.time() * 1000)
     rows = {
         "accounts": size.accounts,

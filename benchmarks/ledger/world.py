@@ -1,4 +1,4 @@
-"""Who is in a ledger that was filled: people, codes and jobs, drawn at random."""
+"""Who is in a database that was filled: people, codes and jobs, drawn at random."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Arguments = tuple[object, ...]
 
 @dataclass
 class RandomRecords:
-    """Draws people, codes and jobs of a ledger that was filled, at random but the same every time."""
+    """Draws people, codes and jobs of a database that was filled, at random but the same every time."""
 
     database: Database
     size: DatabaseSize

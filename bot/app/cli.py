@@ -1,6 +1,6 @@
 """The commands and their options; each reads the settings, calls one function and gives the exit status.
 
-What is told of a bot from beside it: its pulse, and a look at the ledger.
+What is told of a bot from beside it: its pulse, and a look at the database.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def doctor(offline: bool) -> int:
 @loracode.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 def backup(folder: Path) -> int:
-    """Back the ledger, LoRAs and pictures up into a new folder inside FOLDER, also while the bot runs.
+    """Back the database, LoRAs and pictures up into a new folder inside FOLDER, also while the bot runs.
 
     Backups there that are older than BACKUP_DAYS (at most 30) are deleted, because photos are in them.
     """

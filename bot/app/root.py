@@ -121,7 +121,7 @@ async def open_app(
     photo_analyzer: PhotoAnalyzer | None = None,
 ) -> AsyncIterator[App]:
     """Build the parts and take them down in reverse. Chats are added to `App.chats` by the caller."""
-    # What was begun ends also where a later part cannot be built: the ledger's thread outlives its loop.
+    # What was begun ends also where a later part cannot be built: the database's thread outlives its loop.
     async with AsyncExitStack() as exit_stack:
         storage = Storage(settings.data_dir)
         storage.create_folders()
@@ -306,7 +306,7 @@ def make_health_inputs(
     direct_message_sender: DirectMessageSender,
     daily_backups: DailyBackups | None,
 ) -> HealthInputs:
-    """Return what the watchman looks at besides the ledger, and whom it tells."""
+    """Return what the watchman looks at besides the database, and whom it tells."""
     return HealthInputs(
         admins=sorted(settings.admins, key=str),
         wake_sender=direct_message_sender.wake,

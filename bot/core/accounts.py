@@ -173,7 +173,7 @@ class AccessRules:
 
 @dataclass(frozen=True, slots=True)
 class AccessStatus:
-    """What a person is, as far as the ledger knows; `own` are limits that stand above their role's."""
+    """What a person is, as far as the database knows; `own` are limits that stand above their role's."""
 
     role: Role
     quota_override: Quota

@@ -5,7 +5,7 @@ LoraCodeError
 │   └── UnknownCode           a LoraCode that is nobody's or somebody else's: there is no difference
 ├── PhotoRefused              a photo cannot be used; carries the reason (in `bot.core.photos`)
 ├── SettingsError             a wrong setting; ends the start with one readable line
-├── LedgerError               the ledger cannot be opened, read or written
+├── DatabaseError             the database cannot be opened, read or written
 ├── ShareEnded                a Lora may no longer be drawn with by whoever wants to
 ├── BackupError               a backup cannot be made or put back
 ├── WorkerLost                a GPU attempt ended without a result; it is tried again
@@ -38,7 +38,7 @@ class SettingsError(LoraCodeError):
 
 
 class DatabaseError(LoraCodeError):
-    """The ledger cannot be opened, read or written."""
+    """The database cannot be opened, read or written."""
 
 
 class ShareEnded(LoraCodeError):

@@ -130,7 +130,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A durable unit of GPU work, as the ledger holds it."""
+    """A durable unit of GPU work, as the database holds it."""
 
     id: JobId
     kind: JobKind

@@ -131,7 +131,7 @@ class ClosedPhotoSet:
     text: str
 
 
-#: A file of ours, or bytes that are in none: a contact sheet shows photos, which the ledger alone keeps.
+#: A file of ours, or bytes that are in none: a contact sheet shows photos, which the database alone keeps.
 PictureSource: TypeAlias = Path | bytes
 
 

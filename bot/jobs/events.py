@@ -36,7 +36,7 @@ from gpu_worker.protocol import (
 
 log = logging.getLogger(__name__)
 
-#: A write of the ledger that says False when the attempt is no longer the running one.
+#: A write of the database that says False when the attempt is no longer the running one.
 _FencedWrite: TypeAlias = Coroutine[Any, Any, bool]
 
 

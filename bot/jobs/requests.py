@@ -33,7 +33,7 @@ class MissingInput(Exception):
 
 
 class RequestBuilder:
-    """Builds requests from the ledger and the files."""
+    """Builds requests from the database and the files."""
 
     def __init__(self, database: Database, storage: Storage, styles: Styles, face_mask: bool = False) -> None:
         self._database = database

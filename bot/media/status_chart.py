@@ -14,7 +14,7 @@ from bot.core.monitoring import MonitorSample
 
 HOURS = 24
 #: Where samples are further apart than this, the bot was off, and no line is drawn. A day has one every four
-#: minutes (`Ledger.peaks_since`); a pixel is one and a half.
+#: minutes (`Database.peaks_since`); a pixel is one and a half.
 MAX_GAP = timedelta(minutes=6)
 WIDTH_PX, PANEL_PX, MARGIN_PX = 960, 200, 56
 _PLOT_TOP_PX, _PLOT_BOTTOM_PX = 40, 176  # inside a panel

@@ -76,7 +76,7 @@ class DailyBackups:
     async def _run_child(self, now: datetime) -> str:
         """Back up in a process of its own; BackupError as `backup.back_up`.
 
-        Of a large ledger it takes minutes and half a GB, and people are answered meanwhile.
+        Of a large database it takes minutes and half a GB, and people are answered meanwhile.
         """
         try:
             process = await asyncio.create_subprocess_exec(

@@ -49,7 +49,7 @@ class HealthServer:
             await runner.cleanup()
 
     async def _handle_health(self, request: web.Request) -> web.Response:
-        """Return whether the bot is well: it answers, and its ledger can be read."""
+        """Return whether the bot is well: it answers, and its database can be read."""
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 await self._exporter.check_database()

@@ -30,7 +30,7 @@ _QUANTILES = ("0.5", "0.95")
 
 @dataclass(frozen=True, slots=True)
 class MetricSources:
-    """What is read besides the ledger. `errors` counts what was logged so; `last_backup_at` reads a disk."""
+    """What is read beside the database. `errors` counts log records; `last_backup_at` reads a disk."""
 
     health: Callable[[], WorkerHealth | None]
     crash_count: Callable[[], int]
@@ -86,7 +86,7 @@ class MetricsExporter:
             return generate_latest(self._registry)
 
     async def check_database(self) -> None:
-        """Raise whatever keeps the ledger from being read."""
+        """Raise whatever keeps the database from being read."""
         await self._database.monitoring.count_queued()
 
     async def _count_ended_jobs(self) -> None:

@@ -39,7 +39,7 @@ class HealthInputs:
 
 
 class Monitor:
-    """Samples the queue and the card into the ledger; without an outlook that is all."""
+    """Samples the queue and the card into the database; without an outlook that is all."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Monitor:
         )
 
     async def _send_alert(self, inputs: HealthInputs, alert: Alert) -> None:
-        """Tell of a change; that it was told stands in the ledger with the letters, so it is told once."""
+        """Tell of a change; that it was told stands in the database with the letters, so it is told once."""
         if alert.is_bad is None:
             return
         text = alert_raised(alert) if alert.is_bad else alert_resolved(alert)

@@ -105,7 +105,7 @@ class Schedule:
             await self._backups.run_if_due()
 
     async def run_retention(self) -> None:
-        """Forget photos and drafts that are too old, sweep files that nobody owns, cut the ledger's log."""
+        """Forget photos and drafts that are too old, sweep files that nobody owns, cut the database's log."""
         expired_photos = await self._database.photos.delete_photos_before(self._clock() - PHOTO_RETENTION)
         expired_photos += await self._database.photos.delete_sets_before(self._clock() - FORGET_AFTER)
         self._forget_photos(expired_photos)

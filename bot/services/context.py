@@ -35,7 +35,7 @@ class JobQueue(Protocol):
     """Carries jobs out."""
 
     def wake(self) -> None:
-        """Say that the ledger holds a new job."""
+        """Say that the database holds a new job."""
 
     def prefetch(self, photos: Iterable[bytes], crops: Iterable[Crop | None] = ()) -> None:
         """Let the worker encode photos, or parts of them, of a set that is being collected."""

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 WEIGHT_FOLDERS = ("unet", "vae", "text_encoder")
 MODEL_FOLDERS = (*WEIGHT_FOLDERS, "tokenizer", "scheduler")
-#: Left free beside a download, for the ledger and LoRAs.
+#: Left free beside a download, for the database and LoRAs.
 RESERVED_BYTES = 2**30
 #: Progress is logged every so many percent.
 LOG_EVERY_PERCENT = 5

@@ -39,7 +39,7 @@ async def waiting(server: TelegramServer, offset: int = 0) -> list[dict[str, Any
 
 
 def died_with(folder: Path, updates: list[dict[str, Any]]) -> None:
-    """Leave the ledger as a bot does that was killed before it noted these updates as worked off."""
+    """Leave the database as a bot does that was killed before it noted these updates as worked off."""
     now_ms = round(1000 * utc_now().timestamp())
     with closing(sqlite3.connect(folder / "ledger.sqlite3")) as db, db:
         db.executemany(

@@ -1,4 +1,4 @@
-"""Calls that fail when they are told to: to the disk, to the ledger, to the platform."""
+"""Calls that fail when they are told to: to the disk, to the database, to the platform."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Plan:
     is_on: bool = True
     _lock: threading.Lock = field(
         default_factory=threading.Lock
-    )  # files and ledger have threads of their own
+    )  # files and database have threads of their own
 
     def call(self, what: str, do: Callable[[], T], error: Callable[[], Exception]) -> T:
         """Make a call, or let it fail."""
@@ -99,7 +99,7 @@ class FaultyDisk(Disk):
 
 
 class FaultyStatements:
-    """The ledger's connection as transactions see it, with statements that fail by plan."""
+    """The database's connection as transactions see it, with statements that fail by plan."""
 
     def __init__(self, db: sqlite3.Connection, plan: Plan) -> None:
         object.__setattr__(self, "_db", db)
@@ -130,7 +130,7 @@ def _disk_error() -> sqlite3.Error:
 
 
 def faulty_connection(plan: Plan) -> type[Connection]:
-    """Give a connection to the ledger whose statements fail by plan, also while it is opened."""
+    """Give a connection to the database whose statements fail by plan, also while it is opened."""
 
     class FaultyConnection(Connection):
         async def _run_in_thread(self, function: Callable[[sqlite3.Connection], T]) -> T:

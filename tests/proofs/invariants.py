@@ -1,4 +1,4 @@
-"""The bot without its chats' libraries, around a real ledger, real files and a real worker process."""
+"""The bot without its chats' libraries, around a real database, real files and a real worker process."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def wrong_with(folder: Path) -> list[str]:
         wrong = [row[0] for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
         wrong += [f"a broken reference in {row[0]}" for row in db.execute("PRAGMA foreign_key_check")]
         if not _is_whole(db):
-            return wrong  # it had not come so far as to be a ledger
+            return wrong  # it had not come so far as to be a database
         for code, name, sha256 in db.execute("SELECT code, file, sha256 FROM loras WHERE state = 'ready'"):
             path = folder / "loras" / name
             if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:

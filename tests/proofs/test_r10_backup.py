@@ -18,7 +18,7 @@ WORKER = Path(__file__).with_name("journaling_worker.py")
 
 
 class Load:
-    """People who send photos one after another; knows which trainings the ledger has acknowledged."""
+    """People who send photos one after another; knows which trainings the database has acknowledged."""
 
     def __init__(self, house: House) -> None:
         self._house = house

@@ -1,4 +1,4 @@
-"""R4: whichever call to disk, ledger or platform fails, and however, the promises hold afterwards."""
+"""R4: whichever call to disk, database or platform fails, and however, the promises hold afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""R5: disk, ledger, clock, network or platform fail for a while: afterwards all is done and told."""
+"""R5: disk, database, clock, network or platform fail for a while: afterwards all is done and told."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Scene:
 
 @asynccontextmanager
 async def ledger_is_held(scene: Scene) -> AsyncIterator[None]:
-    """Hold the ledger, as a backup tool or an editor might."""
+    """Hold the database, as a backup tool or an editor might."""
     with closing(sqlite3.connect(scene.data / "ledger.sqlite3", isolation_level=None, timeout=30)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield

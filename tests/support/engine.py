@@ -1,4 +1,4 @@
-"""Dispatcher and notifier on a real ledger, with a fake backend and a chat that remembers."""
+"""Dispatcher and notifier on a real database, with a fake backend and a chat that remembers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Studio on a real ledger, with photos decoded in this process and a queue that only takes notes."""
+"""A Studio on a real database, with photos decoded in this process and a queue that only takes notes."""
 
 from __future__ import annotations
 

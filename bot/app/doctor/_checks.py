@@ -123,7 +123,7 @@ def check_worker(base_model: str) -> list[Diagnosis]:
 
 
 def check_data_folder(data_dir: Path) -> Iterator[Diagnosis]:
-    """Look at the data folder, its disk and the ledger in it."""
+    """Look at the data folder, its disk and the database in it."""
     folder = data_dir.absolute()
     try:
         yield from _check_folder(folder)

@@ -1,4 +1,4 @@
-"""Updates of Telegram: in the ledger before Telegram hears that we have them, until they were worked off.
+"""Updates of Telegram: in the database before Telegram hears that we have them, until they were worked off.
 
 Asks Telegram for updates, for as long as the bot runs.
 """
@@ -55,7 +55,7 @@ class UpdateProcessor:
         )  # by chat
 
     async def accept(self, updates: Sequence[Update]) -> None:
-        """Keep updates and begin with those that are new; LedgerError when they cannot be kept."""
+        """Keep updates and begin with those that are new; DatabaseError when they cannot be kept."""
         new_ids = await self._inbox.store([_to_incoming_update(each) for each in updates])
         for update in updates:
             if update.update_id in new_ids:

@@ -100,7 +100,7 @@ class WebhookHandler:
         self._secret = secret.encode()
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Take an update as polling would; it is ours, and told to be, when it is in the ledger."""
+        """Take an update as polling would; it is ours, and told to be, when it is in the database."""
         secret = request.headers.get(SECRET_HEADER, "").encode(errors="surrogateescape")  # whatever it was
         if not hmac.compare_digest(secret, self._secret):
             return web.Response(status=403)

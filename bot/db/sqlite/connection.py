@@ -18,7 +18,7 @@ from bot.db.sqlite.migrate import migrate, read_migrations
 
 T = TypeVar("T")
 _PRAGMAS = (
-    # Of a new ledger. Photos are most of what is written: in pages of 4 kB they take twice the time.
+    # Of a new database. Photos are most of what is written: in pages of 4 kB they take twice the time.
     "PRAGMA page_size=16384",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",

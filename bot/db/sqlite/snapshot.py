@@ -29,7 +29,7 @@ def copy_database(database_path: Path, target: Path) -> None:
     """Copy a database that may be written meanwhile: whole transactions only.
 
     One step over all pages: a copy in several steps begins anew whenever somebody writes, so under load it
-    would never end. Writers do not wait for it, as the ledger keeps a write-ahead log.
+    would never end. Writers do not wait for it, as the database keeps a write-ahead log.
     """
     with _open_readonly(database_path) as source, closing(sqlite3.connect(target)) as destination:
         source.backup(destination, pages=-1)

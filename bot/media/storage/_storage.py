@@ -121,7 +121,7 @@ class Storage(WorkStorage):
         orphans = await asyncio.to_thread(self._orphaned_work, {str(job_id) for job_id in open_jobs})
         deleted_count = await asyncio.to_thread(self._delete_old, orphans)
         for folder in _RESULT_PATTERNS:
-            # Some at a time: there may be a million, and the ledger answers others meanwhile.
+            # Some at a time: there may be a million, and the database answers others meanwhile.
             names = self._iter_results(folder)
             while batch := await asyncio.to_thread(_next_batch, names):
                 unreferenced_paths = [

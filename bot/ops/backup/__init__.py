@@ -1,4 +1,4 @@
-"""Backups: the ledger as it was at one instant, with the files its rows name; and putting one back.
+"""Backups: the database as it was at one instant, with the files its rows name; and putting one back.
 
 A backup is a folder `loracode-<time>` with `ledger.sqlite3`, `loras/`, `pictures/` and, written last,
 `manifest.json` with the SHA-256 of each. It is made under another name and renamed, so that it is whole or

@@ -26,13 +26,13 @@ from bot.ops.backup._disk import sha256_of, sync_file, sync_folder, wrap_os_erro
 log = logging.getLogger(__name__)
 
 _UNFINISHED_SUFFIX = ".unfinished"
-#: People delete while files are copied; then the ledger is copied again, lest it name what is gone.
+#: People delete while files are copied; then the database is copied again, lest it name what is gone.
 _MAX_ROUNDS = 5
 #: Left free beside a backup, for the bot itself.
 _RESERVED_BYTES = 2**29
 #: Disks round the time of a file, FAT up to 2 s.
 _MTIME_TOLERANCE_S = 2.0
-#: Copies a ledger that may be written meanwhile.
+#: Copies a database that may be written meanwhile.
 DatabaseCopier = Callable[[Path, Path], None]
 
 
@@ -78,7 +78,7 @@ def _check_free_space(folder: Path, source: Path) -> None:
 def _fill_backup(
     staging: Path, data_dir: Path, previous: Path | None, copy_database: DatabaseCopier
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Copy ledger and files until they belong to each other; gives digests, and what is missing."""
+    """Copy database and files until they belong to each other; gives digests, and what is missing."""
     missing: set[str] = set()
     for _ in range(_MAX_ROUNDS):
         (staging / DATABASE_NAME).unlink(missing_ok=True)
@@ -147,7 +147,7 @@ def _try_hardlink(source: Path, target: Path) -> bool:
 
 
 def _remove_unreferenced(staging: Path, names: set[str]) -> None:
-    """Delete what an earlier round copied and the last copy of the ledger does not name."""
+    """Delete what an earlier round copied and the last copy of the database does not name."""
     for folder in FOLDERS:
         for path in (staging / folder).glob("*"):
             if f"{folder}/{path.name}" not in names:

@@ -66,12 +66,12 @@ def _is_backup_file(name: str) -> bool:
 
 
 def _restore_files(backup: Backup, data_dir: Path) -> None:
-    """Files first, the ledger that names them last."""
+    """Files first, the database that names them last."""
     for name in backup.manifest.files:
         if name != DATABASE_NAME:
             (data_dir / name).parent.mkdir(exist_ok=True, mode=0o700)
             _replace_file(backup.folder / name, data_dir / name)
-    for name in (f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-shm"):  # they belong to the ledger that goes
+    for name in (f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-shm"):  # they belong to the database that goes
         (data_dir / name).unlink(missing_ok=True)
     _replace_file(backup.folder / DATABASE_NAME, data_dir / DATABASE_NAME)
     sync_folder(data_dir)

@@ -1,4 +1,4 @@
-"""A ledger with a million jobs is as quick as a small one; `python -m benchmarks.ledger` measures it."""
+"""A database with a million jobs is as quick as a small one; `python -m benchmarks.ledger` measures it."""
 
 from __future__ import annotations
 

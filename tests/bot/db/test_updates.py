@@ -1,4 +1,4 @@
-"""The ledger keeps what a platform handed over until it was worked off."""
+"""The database keeps what a platform handed over until it was worked off."""
 
 from __future__ import annotations
 

@@ -251,7 +251,7 @@ async def test_a_picture_takes_the_place_of_a_card_that_was_still_on_its_way(roo
     await until(is_on_its_way)
     await room.dispatcher.drain()
     delivering = asyncio.create_task(room.notifier.deliver_due())
-    await room.owed()  # the ledger answers in turn: it was asked for what is owed before
+    await room.owed()  # the database answers in turn: it was asked for what is owed before
     room.chat.line.set()
     await asyncio.gather(showing, delivering)
     assert room.chat.edits[-1][0] == "m2"

@@ -1,4 +1,4 @@
-"""Jobs go from the ledger to the card and come back whole, whatever dies on the way."""
+"""Jobs go from the database to the card and come back whole, whatever dies on the way."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ async def file_of(room: EngineRoom, job: Job) -> bytes:
 
 
 async def is_kept(room: EngineRoom, job: Job) -> bool:
-    """Whether the first step's LoRA is written and named in the ledger."""
+    """Whether the first step's LoRA is written and named in the database."""
     found = await room.job(job)
     return found.likeness is not None and found.likeness.chosen == 1
 

@@ -39,7 +39,7 @@ CANARY = "a canary in a red hat"
 
 @dataclass
 class Machine:
-    """A desk, and what is read besides its ledger."""
+    """A desk, and what is read besides its database."""
 
     desk: Desk
     health: WorkerHealth | None = HEALTH

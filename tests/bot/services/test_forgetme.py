@@ -39,7 +39,7 @@ async def drawn(room: EngineRoom, prompt: str) -> None:
 
 
 def everything_in(folder: Path) -> bytes:
-    """All bytes of the ledger and its logs."""
+    """All bytes of the database and its logs."""
     return b"".join(path.read_bytes() for path in folder.glob("ledger.sqlite3*"))
 
 

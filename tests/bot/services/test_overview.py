@@ -1,4 +1,4 @@
-"""What an administrator sees: the state of things, quickly, however much is in the ledger."""
+"""What an administrator sees: the state of things, quickly, however much is in the database."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 async def fill(desk: Desk) -> None:
-    """Put many jobs into the ledger."""
+    """Put many jobs into the database."""
     now_ms = round(desk.clock.now.timestamp() * 1000)
 
     def work(db: sqlite3.Connection) -> None:

@@ -61,7 +61,7 @@ async def presses(desk: Desk, reply: Reply, label: str, who: Identity = ANNA) ->
 
 
 async def trace(desk: Desk, note: Callable[[str], None] | None) -> None:
-    """Note every statement that the ledger runs, or no longer."""
+    """Note every statement that the database runs, or no longer."""
     await desk.ledger._connection.read(lambda db: db.set_trace_callback(note))
 
 
