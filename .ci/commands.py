@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from discord import app_commands
+from generated import write_or_check
 from telegram.ext import CommandHandler
 
 from bot.chats.commands import COMMAND_NAMES, find_command
@@ -259,13 +260,7 @@ def _escape_cell(text: str) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the page, or with `--check` compare it; return 1 when it is out of date."""
-    if "--check" not in arguments:
-        PAGE.write_text(render_page(), encoding="utf-8")
-        return 0
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == render_page():
-        return 0
-    sys.stderr.write("docs/commands.md is not as the code is: make docs\n")
-    return 1
+    return write_or_check(PAGE, render_page(), arguments)
 
 
 if __name__ == "__main__":

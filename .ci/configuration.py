@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from generated import write_or_check
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
@@ -94,13 +95,7 @@ def _write(value: object) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the page, or with `--check` compare it. Return 1 when it differs."""
-    if "--check" not in arguments:
-        PAGE.write_text(render_page(), encoding="utf-8")
-        return 0
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == render_page():
-        return 0
-    sys.stderr.write("docs/configuration.md is not as the code is: make docs\n")
-    return 1
+    return write_or_check(PAGE, render_page(), arguments)
 
 
 if __name__ == "__main__":
