@@ -144,14 +144,14 @@ async def open_app(
         exit_stack.push_async_callback(coach.close)
         likeness_scorer = LikenessScorer(None if settings.coach == "off" else photo_analyzer)
         dispatcher = Dispatcher(
-            database,
-            gpu_backend,
-            storage,
-            notice_sender,
-            styles,
-            likeness_scorer,
-            settings.face_mask,
-            settings.stop_early,
+            database=database,
+            backend=gpu_backend,
+            storage=storage,
+            listener=notice_sender,
+            styles=styles,
+            likeness_scorer=likeness_scorer,
+            face_mask=settings.face_mask,
+            stop_early=settings.stop_early,
         )
         recent_errors, direct_message_sender = RecentErrors(), DirectMessageSender(database, chats, clock)
         context = ServiceContext(
@@ -176,18 +176,18 @@ async def open_app(
         schedule = Schedule(database, storage, notice_sender, clock, context.forget_photos, daily_backups)
         exit_stack.push_async_callback(schedule.close)
         monitor = Monitor(
-            database,
-            dispatcher.health,
-            clock,
-            make_health_inputs(settings, storage, gpu_backend, direct_message_sender, daily_backups),
+            database=database,
+            health=dispatcher.health,
+            clock=clock,
+            inputs=make_health_inputs(settings, storage, gpu_backend, direct_message_sender, daily_backups),
         )
         last_backup_at = (lambda: None) if daily_backups is None else daily_backups.last_backup_at
         metric_sources = MetricSources(
-            dispatcher.health,
-            gpu_backend.crash_count,
-            lambda: recent_errors.count,
-            last_backup_at,
-            storage.root,
+            health=dispatcher.health,
+            crash_count=gpu_backend.crash_count,
+            error_count=lambda: recent_errors.count,
+            last_backup_at=last_backup_at,
+            data_dir=storage.root,
         )
         logging.getLogger().addHandler(recent_errors)
         exit_stack.callback(logging.getLogger().removeHandler, recent_errors)
