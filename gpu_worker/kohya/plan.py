@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gpu_worker.errors import BadInput
-from gpu_worker.kohya import dataset_config, folders, network_args, sample_file
-from gpu_worker.kohya.buckets import BucketConfig
-from gpu_worker.kohya.folders import ResolutionRules, Subset
+from gpu_worker.kohya import network_args, sample_file
+from gpu_worker.kohya.dataset import config_file, folders
+from gpu_worker.kohya.dataset.buckets import BucketConfig
+from gpu_worker.kohya.dataset.folders import ResolutionRules, Subset
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.pixels import Size
 from gpu_worker.training.config import TrainingConfig
@@ -64,7 +65,7 @@ def make_plan(args: argparse.Namespace, native_px: int) -> TrainingPlan:
 
 
 def _read_training_images(
-    dataset_spec: dataset_config.DatasetSpec, args: argparse.Namespace
+    dataset_spec: config_file.DatasetSpec, args: argparse.Namespace
 ) -> tuple[TrainingImage, ...]:
     """Read all images; BadInput if there are none, or if there are masks without --masked_loss."""
     subsets = [subset for subset, _ in dataset_spec.subsets]
@@ -89,7 +90,7 @@ def _read_training_images(
     return triggered_images
 
 
-def _read_dataset(args: argparse.Namespace, native_px: int) -> dataset_config.DatasetSpec:
+def _read_dataset(args: argparse.Namespace, native_px: int) -> config_file.DatasetSpec:
     """Return the subsets of the command line, or of its dataset file."""
     resolution = _parse_resolution(args.resolution, native_px)
     buckets = BucketConfig(
@@ -110,15 +111,13 @@ def _read_dataset(args: argparse.Namespace, native_px: int) -> dataset_config.Da
     )
     if args.dataset_config:
         # What a dataset file leaves open comes from the command line, so both are checked together.
-        defaults = dataset_config.DatasetDefaults(
-            template, buckets, args.enable_bucket, args.train_batch_size
-        )
-        return dataset_config.read_dataset_config(args.dataset_config, defaults)
+        defaults = config_file.DatasetDefaults(template, buckets, args.enable_bucket, args.train_batch_size)
+        return config_file.read_dataset_config(args.dataset_config, defaults)
     resolution_rules = ResolutionRules(resolution, buckets if args.enable_bucket else None).resolve()
     subsets = folders.find_subsets(args.train_data_dir, template)
     if args.reg_data_dir:
         subsets += folders.find_subsets(args.reg_data_dir, replace(template, is_regularisation=True))
-    return dataset_config.DatasetSpec(
+    return config_file.DatasetSpec(
         tuple((subset, resolution_rules) for subset in subsets), args.train_batch_size
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpu_worker.errors import BadInput
-from gpu_worker.kohya.buckets import BucketConfig
+from gpu_worker.kohya.dataset.buckets import BucketConfig
 
 
 @pytest.mark.parametrize(

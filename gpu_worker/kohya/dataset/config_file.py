@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from gpu_worker.errors import BadInput
-from gpu_worker.kohya.buckets import BucketConfig
-from gpu_worker.kohya.folders import ResolutionRules, Subset
+from gpu_worker.kohya.dataset.buckets import BucketConfig
+from gpu_worker.kohya.dataset.folders import ResolutionRules, Subset
 from gpu_worker.kohya.refused import UNSUPPORTED_FLAGS
 from gpu_worker.models.pixels import Size
 from gpu_worker.training.data import CaptionRules

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from gpu_worker.errors import BadInput
-from gpu_worker.kohya.buckets import BucketConfig
+from gpu_worker.kohya.dataset.buckets import BucketConfig
 from gpu_worker.models.pixels import Size
 from gpu_worker.training.data import CaptionRules, TrainingImage
 
