@@ -14,7 +14,7 @@ from typing import BinaryIO, TypeAlias, TypeVar
 
 import msgspec
 
-from gpu_worker.errors import InputProblem as InputProblem
+from gpu_worker.errors import JobProblem as JobProblem
 from gpu_worker.errors import ProtocolError as ProtocolError  # part of this door
 
 VERSION = 8
@@ -243,7 +243,7 @@ class FailedEvent(JobEvent, frozen=True):
     """
 
     reason: str
-    problem: InputProblem | None = None
+    problem: JobProblem | None = None
     values: dict[str, str] = {}
 
 

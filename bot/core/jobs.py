@@ -61,7 +61,7 @@ class JobStatus(enum.StrEnum):
 
 
 class FailureReason(enum.StrEnum):
-    """Why the bot gave a job up. The worker has reasons of its own, `InputProblem`."""
+    """Why the bot gave a job up. The worker has reasons of its own, `JobProblem`."""
 
     PHOTOS_EXPIRED = "photos-expired"
     WORKER_CRASHED = "worker-crashed"
@@ -72,7 +72,7 @@ class FailureReason(enum.StrEnum):
 class JobFailure(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why a job failed, as `jobs.error` keeps it."""
 
-    reason: str = ""  #: a FailureReason or InputProblem; empty when there is a sentence only
+    reason: str = ""  #: a FailureReason or JobProblem; empty when there is a sentence only
     values: dict[str, str] = {}  #: what the text of the reason names, such as a limit
     sentence: str = ""  #: of the worker, in English; shown where nothing else is known
 

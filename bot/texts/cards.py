@@ -14,7 +14,7 @@ from bot.texts.language import translate
 from bot.texts.likeness import format_likeness, likeness_summary
 from bot.texts.results import result_card
 from bot.texts.words import example_command, format_time_left, progress_bar, truncate
-from gpu_worker.protocol import InputProblem
+from gpu_worker.protocol import JobProblem
 
 _FAILURE_KEYS = {
     FailureReason.PHOTOS_EXPIRED: "photos-too-old",
@@ -152,6 +152,6 @@ def failure_sentence(failure: JobFailure | None) -> str | None:
         return None
     if failure.reason in _FAILURE_KEYS:
         return translate(_FAILURE_KEYS[FailureReason(failure.reason)], days=PHOTO_RETENTION.days)
-    if failure.reason in set(InputProblem):
+    if failure.reason in set(JobProblem):
         return translate(f"worker-{failure.reason}", **failure.values)
     return failure.sentence or None

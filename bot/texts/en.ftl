@@ -667,3 +667,7 @@ worker-lora-other-kind = This LoRA was made for another kind of base model.
 worker-lora-other-size = This LoRA was made for a base model of another size.
 worker-initial-lora-other-kind = The LoRA to go on from was made for another kind of base model.
 worker-initial-lora-other-rank = The LoRA to go on from has another rank, or was made for another base model.
+worker-base-model-missing = The base model { $name } does not exist: no such folder or .safetensors file.
+worker-base-model-pickle = The base model { $name } is a pickle, which can run code; convert it to .safetensors first.
+worker-base-model-damaged = The base model file { $name } is damaged or no safetensors file.
+worker-base-model-other-kind = { $name } is another kind of Stable Diffusion than 1.x for pictures from text.

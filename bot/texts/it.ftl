@@ -666,3 +666,7 @@ worker-lora-other-kind = Questo LoRA è stato fatto per un altro tipo di modello
 worker-lora-other-size = Questo LoRA è stato fatto per un modello di base di un'altra dimensione.
 worker-initial-lora-other-kind = Il LoRA da cui continuare è stato fatto per un altro tipo di modello di base.
 worker-initial-lora-other-rank = Il LoRA da cui continuare ha un altro rank, o è stato fatto per un altro modello di base.
+worker-base-model-missing = Il modello di base { $name } non esiste: non c'è una cartella o un file .safetensors con questo nome.
+worker-base-model-pickle = Il modello di base { $name } è un pickle, che può eseguire codice; convertilo prima in .safetensors.
+worker-base-model-damaged = Il file { $name } del modello di base è danneggiato, o non è un file safetensors.
+worker-base-model-other-kind = { $name } non è uno Stable Diffusion 1.x che disegna da un testo, ma un altro tipo.

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gpu_worker.device import memory_modes
 from gpu_worker.device.memory_modes import NotFinite, OutOfMemory
-from gpu_worker.errors import BadInput, InputProblem
+from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.generation import denoiser, image_file, prompts
 from gpu_worker.generation.config import default_sampling_config
 from gpu_worker.generation.denoiser import BatchedDenoiser, BatchSizeTuner, DenoisingImage
@@ -159,7 +159,7 @@ def _fall_back(context: GenerationContext, error: Exception, dtype: torch.dtype)
         return False
     if isinstance(compute_error, OutOfMemory):
         if context.denoiser.is_sequential:
-            raise BadInput(InputProblem.IMAGE_TOO_LARGE) from error
+            raise BadInput(JobProblem.IMAGE_TOO_LARGE) from error
         context.denoiser.is_sequential = True
         context.adapter_cache.clear()
         if torch.cuda.is_available():
@@ -171,11 +171,11 @@ def _fall_back(context: GenerationContext, error: Exception, dtype: torch.dtype)
         context.base.memory_mode, compute_error, context.base.device_config.fallback_dtype
     )
     if memory_mode is None:
-        raise BadInput(InputProblem.IMAGE_NOT_FINITE) from error
+        raise BadInput(JobProblem.IMAGE_NOT_FINITE) from error
     try:
         context.base.set_memory_mode(memory_mode)
     except torch.OutOfMemoryError as oom_error:
-        raise BadInput(InputProblem.IMAGE_NOT_FINITE) from oom_error
+        raise BadInput(JobProblem.IMAGE_NOT_FINITE) from oom_error
     return True
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from PIL import Image
 
-from gpu_worker.errors import BadInput, InputProblem
+from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.generation import samplers
 from gpu_worker.generation.config import default_sampling_config
 from gpu_worker.generation.image_file import Recipe
@@ -64,7 +64,7 @@ def _resolve_size_px(base: BaseModel, request: GenerateRequest) -> Size:
     """Return the size of the file: the requested one, rounded to what this base model can draw."""
     upscale_factor = default_sampling_config(base.family).upscale_factor
     if request.shape and request.shape not in SHAPES:
-        raise BadInput(InputProblem.UNKNOWN_SHAPE, name=request.shape[:40], known=", ".join(SHAPES))
+        raise BadInput(JobProblem.UNKNOWN_SHAPE, name=request.shape[:40], known=", ".join(SHAPES))
     shape = SHAPES[request.shape or "square"]
     default_sides_px = [round(base.native_px * upscale_factor * side) for side in shape]
     requested_sides_px = (request.width_px, request.height_px)
@@ -99,7 +99,7 @@ def _validate(request: GenerateRequest) -> None:
         if number is not None and not low <= number <= high:  # NaN is in no range
             raise BadInput(f"{label} must be {low:g} to {high:g}.")
     if len(request.loras) > MAX_LORAS:
-        raise BadInput(InputProblem.TOO_MANY_LORAS, limit=str(MAX_LORAS))
+        raise BadInput(JobProblem.TOO_MANY_LORAS, limit=str(MAX_LORAS))
     if request.init_image is not None:
         _validate_init_image(request.init_image.data)
 
@@ -109,4 +109,4 @@ def _validate_init_image(data: bytes) -> None:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as picture:
             picture.verify()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInput(InputProblem.START_IMAGE_DAMAGED) from error
+        raise BadInput(JobProblem.START_IMAGE_DAMAGED) from error

@@ -14,7 +14,7 @@ from diffusers import (
 )
 from torch import Tensor
 
-from gpu_worker.errors import BadInput, InputProblem
+from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.protocol import SAMPLERS
 
 #: Steps that LCM models are distilled from.
@@ -27,7 +27,7 @@ def normalize_name(name: str) -> str:
     """Return a sampler's name in lower case, the default for an empty text; BadInput if it is unknown."""
     normalized = name.lower() or SAMPLERS[0]
     if normalized not in DISPLAY_NAMES:
-        raise BadInput(InputProblem.UNKNOWN_SAMPLER, name=name[:40], known=", ".join(DISPLAY_NAMES.values()))
+        raise BadInput(JobProblem.UNKNOWN_SAMPLER, name=name[:40], known=", ".join(DISPLAY_NAMES.values()))
     return normalized
 
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from gpu_worker.errors import BadInput, InputProblem
+from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.lora.layers import LoraWeights
 
 PRECISIONS = {"float": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -48,7 +48,7 @@ def write(weights: Mapping[str, LoraWeights], metadata: Mapping[str, str], preci
         tensors[name + _DOWN] = values.down.to(dtype).contiguous()
         tensors[name + _UP] = values.up.to(dtype).contiguous()
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise BadInput(InputProblem.TRAINING_NOT_FINITE)
+        raise BadInput(JobProblem.TRAINING_NOT_FINITE)
     # The hashes are those of a file with the `ss_` metadata only, as sd-scripts computes them.
     training_metadata = {key: value for key, value in metadata.items() if key.startswith("ss_")}
     return save(tensors, {**metadata, **_compute_hashes(save(tensors, training_metadata))})
@@ -69,11 +69,11 @@ def read(data: bytes) -> LoraFile:
         tensors = load(data)
         metadata = read_metadata(data)
     except (SafetensorError, ValueError) as error:
-        raise BadInput(InputProblem.LORA_DAMAGED) from error
+        raise BadInput(JobProblem.LORA_DAMAGED) from error
     names = {key.removesuffix(_DOWN) for key in tensors if key.endswith(_DOWN)}
     expected_keys = {name + suffix for name in names for suffix in (_DOWN, _UP, _ALPHA)}
     if not names or not set(tensors) <= expected_keys:
-        raise BadInput(InputProblem.LORA_NOT_KOHYA)
+        raise BadInput(JobProblem.LORA_NOT_KOHYA)
     return LoraFile({name: _read_module(tensors, name) for name in sorted(names)}, metadata)
 
 
@@ -87,9 +87,9 @@ def read_metadata(data: bytes) -> dict[str, str]:
 def _read_module(tensors: Mapping[str, Tensor], name: str) -> LoraWeights:
     down, up = tensors[name + _DOWN], tensors.get(name + _UP)
     if up is None or down.dim() < 2 or up.dim() < 2 or not 0 < down.shape[0] == up.shape[1]:
-        raise BadInput(InputProblem.LORA_INCOMPLETE)
+        raise BadInput(JobProblem.LORA_INCOMPLETE)
     alpha = tensors.get(name + _ALPHA)
     if alpha is not None and (alpha.numel() != 1 or alpha.is_complex()):
-        raise BadInput(InputProblem.LORA_BAD_ALPHA)
+        raise BadInput(JobProblem.LORA_BAD_ALPHA)
     # Without an alpha, sd-scripts takes the rank.
     return LoraWeights(down.float(), up.float(), float(down.shape[0] if alpha is None else alpha))

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gpu_worker.errors import BadInput, InputProblem
+from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.lora_hooks import LoraTarget
 
@@ -259,14 +259,14 @@ def check_fit(base: BaseModel, weights: Mapping[str, LoraWeights]) -> None:
     """Raise BadInput if a module of the LoRA is not in the base model, or has another size."""
     targets = {target.kohya_name: target for target in _all_targets(base)}
     if not weights or not weights.keys() <= targets.keys():
-        raise BadInput(InputProblem.LORA_OTHER_KIND)
+        raise BadInput(JobProblem.LORA_OTHER_KIND)
     for kohya_name, values in weights.items():
         out_features, in_features, *kernel_size = targets[kohya_name].weight_shape
         rank = values.down.shape[0]
         down_fits = tuple(values.down.shape) == (rank, in_features, *kernel_size)
         up_fits = tuple(values.up.shape) == (out_features, rank, *(1 for _ in kernel_size))
         if not (down_fits and up_fits):
-            raise BadInput(InputProblem.LORA_OTHER_SIZE)
+            raise BadInput(JobProblem.LORA_OTHER_SIZE)
 
 
 def _all_targets(base: BaseModel) -> Iterator[LoraTarget]:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from gpu_worker.errors import BadInput, InputProblem
+from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.protocol import Crop
 
 Size = tuple[int, int]  #: width and height in pixels
@@ -37,12 +37,12 @@ def _load_and_fit(photo: bytes, size_px: Size, mode: str, crop: Crop | None) -> 
         with Image.open(io.BytesIO(photo)) as file_image:
             image = ImageOps.exif_transpose(file_image).convert(mode)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInput(InputProblem.PHOTO_UNREADABLE) from error
+        raise BadInput(JobProblem.PHOTO_UNREADABLE) from error
     if crop is not None:
         width, height = image.size
         left, top = round(crop.left * width), round(crop.top * height)
         right, bottom = round((crop.left + crop.width) * width), round((crop.top + crop.height) * height)
         image = image.crop((max(0, left), max(0, top), min(width, right), min(height, bottom)))
         if not (image.width and image.height):
-            raise BadInput(InputProblem.PHOTO_CROPPED_AWAY)
+            raise BadInput(JobProblem.PHOTO_CROPPED_AWAY)
     return ImageOps.fit(image, size_px, Image.Resampling.LANCZOS)

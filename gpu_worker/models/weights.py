@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from gpu_worker.errors import BaseModelError
+from gpu_worker.errors import BaseModelError, JobProblem
 
 _HEADER_LENGTH_BYTES = 8
 _DTYPES = {
@@ -42,9 +42,7 @@ class MappedFile:
                 # Private and writable, so that torch takes it as memory like any other; nothing is written.
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         except (SafetensorError, OSError, ValueError) as error:
-            raise BaseModelError(
-                f"The base model file {path.name} is damaged or no safetensors file."
-            ) from error
+            raise BaseModelError(JobProblem.BASE_MODEL_DAMAGED, name=path.name) from error
         header_bytes = int.from_bytes(self._map[:_HEADER_LENGTH_BYTES], "little")
         self._data_offset = _HEADER_LENGTH_BYTES + header_bytes
         header: dict[str, Any] = json.loads(self._map[_HEADER_LENGTH_BYTES : self._data_offset])

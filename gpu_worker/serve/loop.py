@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Generator
 from typing import BinaryIO, Protocol
 
-from gpu_worker.errors import BadInput, BaseModelError, InputProblem
+from gpu_worker.errors import BadInput, JobError, JobProblem
 from gpu_worker.protocol import (
     VERSION,
     CancelledEvent,
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 #: Least time between two progress events of a job; the last step's is always sent.
 PROGRESS_INTERVAL_S = 0.5
 #: What a person is told after an error that nobody foresaw.
-UNEXPECTED_ERROR = BadInput(InputProblem.UNEXPECTED)
+UNEXPECTED_ERROR = BadInput(JobProblem.UNEXPECTED)
 #: While idle, expired cache entries are dropped this often.
 EVICT_INTERVAL_S = 60.0
 #: Exit status after an error that leaves the GPU unusable for this process.
@@ -138,7 +138,7 @@ class _WorkerLoop:
         """Load the base model before the first job. Errors are logged here and reported by the first job."""
         try:
             self._get_engine().preload()
-        except (BadInput, BaseModelError) as error:
+        except JobError as error:
             log.error("could not load the base model: %s", error)
 
     def _get_engine(self) -> Engine:
@@ -162,7 +162,7 @@ class _WorkerLoop:
         photo_request = self._prefetch_queue.pop()
         try:
             self._get_engine().prefetch(photo_request.photo, photo_request.crop)
-        except (BadInput, BaseModelError) as error:
+        except JobError as error:
             log.info("could not prefetch a photo: %s", error)  # the training will report it
         except Exception as error:
             if _is_device_lost(error):
@@ -242,7 +242,7 @@ class _WorkerLoop:
         except StopIteration:
             log.error("job %d ended without a result", job_id)
             self._finish_job(job, make_failed_event(job.key, UNEXPECTED_ERROR))
-        except (BadInput, BaseModelError) as error:
+        except JobError as error:
             self._finish_job(job, make_failed_event(job.key, error))
         except Exception as error:
             log.exception("job %d attempt %d: unexpected error", job_id, attempt)
@@ -280,11 +280,9 @@ def _is_device_lost(error: BaseException) -> bool:
     return bool(class_names & {"AcceleratorError", "DeferredCudaCallError"}) or "CUDA error" in str(error)
 
 
-def make_failed_event(key: tuple[int, int], error: BadInput | BaseModelError) -> FailedEvent:
+def make_failed_event(key: tuple[int, int], error: JobError) -> FailedEvent:
     """Return the event that ends the attempt `key` (job id and attempt) with an error."""
     job_id, attempt = key
-    if isinstance(error, BadInput):
-        return FailedEvent(
-            job_id=job_id, attempt=attempt, reason=str(error), problem=error.problem, values=error.values
-        )
-    return FailedEvent(job_id=job_id, attempt=attempt, reason=str(error))
+    return FailedEvent(
+        job_id=job_id, attempt=attempt, reason=str(error), problem=error.problem, values=error.values
+    )

@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from gpu_worker.device.memory_modes import NotFinite
-from gpu_worker.errors import BadInput, InputProblem
+from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.layers import Adapter, DropoutRates, LoraWeights, init_lora_weights
 from gpu_worker.models.base import BaseModel
@@ -193,13 +193,13 @@ def _merge_initial_weights(
 ) -> dict[str, LoraWeights]:
     """Return fresh weights, replaced by those of a finished LoRA; BadInput if it does not fit."""
     if not initial_weights.keys() & fresh_weights.keys():
-        raise BadInput(InputProblem.INITIAL_LORA_OTHER_KIND)
+        raise BadInput(JobProblem.INITIAL_LORA_OTHER_KIND)
     for name in initial_weights.keys() & fresh_weights.keys():
         if (
             initial_weights[name].down.shape != fresh_weights[name].down.shape
             or initial_weights[name].up.shape != fresh_weights[name].up.shape
         ):
-            raise BadInput(InputProblem.INITIAL_LORA_OTHER_RANK)
+            raise BadInput(JobProblem.INITIAL_LORA_OTHER_RANK)
     return {name: initial_weights.get(name, layer_weights) for name, layer_weights in fresh_weights.items()}
 
 

@@ -17,7 +17,7 @@ import torch
 
 from gpu_worker.device import memory_modes
 from gpu_worker.device.memory_modes import ComputeError, NotFinite
-from gpu_worker.errors import BadInput, InputProblem
+from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import (
@@ -125,7 +125,7 @@ def train_photos(
     memory mode is left.
     """
     if not task.images:
-        raise BadInput(InputProblem.NO_PHOTOS)
+        raise BadInput(JobProblem.NO_PHOTOS)
     check_config(task.config)
     run_state = RunState(base, task)
     yield StartedEvent(job_id=task.job_id, attempt=task.attempt, step=run_state.step, steps=task.config.steps)
@@ -269,10 +269,10 @@ def _fall_back(
     memory_mode = memory_modes.fall_back(base.memory_mode, compute_error, base.device_config.fallback_dtype)
     if memory_mode is None and is_out_of_memory:
         raise BadInput(
-            InputProblem.TRAINING_OUT_OF_MEMORY, resolution_px=str(task.config.resolution_px)
+            JobProblem.TRAINING_OUT_OF_MEMORY, resolution_px=str(task.config.resolution_px)
         ) from compute_error
     if memory_mode is None:
-        raise BadInput(InputProblem.TRAINING_NOT_FINITE) from compute_error
+        raise BadInput(JobProblem.TRAINING_NOT_FINITE) from compute_error
     cause = "there was too little memory" if is_out_of_memory else "the numbers went out of bounds"
     reason = f"At step {run_state.step}, {cause} with {base.memory_mode}; going on with {memory_mode}."
     log.warning("job %d: %s (%s)", task.job_id, reason, compute_error)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from gpu_worker.device.placement import DeviceConfig
-from gpu_worker.errors import BaseModelError
+from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.models.hub import MODEL_FOLDERS, WEIGHT_FOLDERS, Hub, ProgressCallback, is_hub_id
 from gpu_worker.models.sd15.config import (
     MAX_TOKENS,
@@ -32,7 +32,6 @@ from gpu_worker.models.sd15.config import (
 from gpu_worker.models.weights import WeightSource, load_weights
 
 _PICKLE_SUFFIXES = {".ckpt", ".pt", ".pth", ".bin", ".pkl"}
-_UNSUPPORTED_MODEL = "{} is another kind of Stable Diffusion than 1.x for pictures from text."
 _LDM_TEXT_ENCODER = "cond_stage_model.transformer."
 _LDM_CONV_IN = "model.diffusion_model.input_blocks.0.0.weight"
 _LDM_ATTENTION = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
@@ -63,17 +62,15 @@ def read_model(name: str, device_config: DeviceConfig, on_progress: ProgressCall
     """
     path = Path(name)
     if path.suffix.lower() in _PICKLE_SUFFIXES:
-        raise BaseModelError(
-            f"The base model {path.name} is a pickle, which can run code; convert it to .safetensors first."
-        )
+        raise BaseModelError(JobProblem.BASE_MODEL_PICKLE, name=path.name)
     if path.is_dir():
         return _read_folder(path, device_config)
     if path.suffix.lower() == ".safetensors":
         if not path.is_file():
-            raise BaseModelError(f"The base model file {name} does not exist.")
+            raise BaseModelError(JobProblem.BASE_MODEL_MISSING, name=path.name)
         return read_single_file(path, device_config)
     if not is_hub_id(name):
-        raise BaseModelError(f"The base model {name} does not exist: no such folder or .safetensors file.")
+        raise BaseModelError(JobProblem.BASE_MODEL_MISSING, name=path.name)
     # Half-precision files are half the download; not every model has them.
     return _read_folder(
         Hub().get_folder(name, device_config.dtype is not torch.float32, on_progress), device_config
@@ -92,7 +89,7 @@ def read_single_file(
     if attention_weight is None or first_conv is None or not has_text_encoder:
         raise BaseModelError(f"{path.name} is not a Stable Diffusion 1.x checkpoint.")
     if attention_weight.shape[1] != widths.text_encoder or first_conv.shape[1] != 4:
-        raise BaseModelError(_UNSUPPORTED_MODEL.format(path.name))
+        raise BaseModelError(JobProblem.BASE_MODEL_OTHER_KIND, name=path.name)
     return _build_components(
         {
             "unet": (unet_config(widths), source.with_names(key_names.unet(views, unet_config(widths)))),
@@ -239,7 +236,7 @@ def _read_folder(path: Path, device_config: DeviceConfig) -> ModelComponents:
         ) from error
     # SDXL wants more than a text, inpainting models more than a picture.
     if configs["unet"].get("addition_embed_type") is not None or configs["unet"].get("in_channels", 4) != 4:
-        raise BaseModelError(_UNSUPPORTED_MODEL.format(path.name))
+        raise BaseModelError(JobProblem.BASE_MODEL_OTHER_KIND, name=path.name)
     sources = {
         part: (configs[part], WeightSource.open_files(_select_weight_files(path / part, device_config.dtype)))
         for part in WEIGHT_FOLDERS

@@ -23,7 +23,7 @@ from gpu_worker.protocol import (
     FailedEvent,
     GenerateRequest,
     InitImage,
-    InputProblem,
+    JobProblem,
     LoraUse,
     PreviewEvent,
     ProgressEvent,
@@ -211,11 +211,11 @@ async def test_a_job_that_breaks_its_worker_is_lost_and_the_next_one_runs(rig: R
     ("order", "reason", "problem"),
     [
         (b"refuse", "These photos cannot be used.", None),
-        (b"bug", str(UNEXPECTED_ERROR), InputProblem.UNEXPECTED),
+        (b"bug", str(UNEXPECTED_ERROR), JobProblem.UNEXPECTED),
     ],
 )
 async def test_bad_input_and_a_bug_end_one_job_and_not_the_worker(
-    rig: Rig, order: bytes, reason: str, problem: InputProblem | None
+    rig: Rig, order: bytes, reason: str, problem: JobProblem | None
 ) -> None:
     await rig.have(1)
     before = rig.backend.crash_count()

@@ -27,7 +27,7 @@ from bot.texts.commands import command_name, command_names
 from bot.texts.photo_sets import photo_refusal
 from bot.texts.words import example_command
 from gpu_worker.errors import BadInput
-from gpu_worker.protocol import InputProblem
+from gpu_worker.protocol import JobProblem
 
 BOT = Path(__file__).parents[3] / "bot"
 FOLDER = BOT / "texts"
@@ -311,13 +311,13 @@ def test_a_caption_stays_short_enough_for_telegram(code: str) -> None:
 @pytest.mark.parametrize("code", languages())
 def test_each_reason_of_a_failure_has_a_sentence_of_its_own(code: str) -> None:
     values = {name: "7" for name in ("resolution_px", "name", "known", "limit")}
-    reasons = [*FailureReason, *InputProblem]
+    reasons = [*FailureReason, *JobProblem]
     with use_language(code):
         sentences = [failure_sentence(JobFailure(reason, values)) for reason in reasons]
     assert len({*sentences}) == len(reasons)
     assert not [each for each in sentences if each is None or "{" in each], "a value is missing"
     if code == "en":  # as the worker's command line writes it
-        assert sentences[len(FailureReason) :] == [str(BadInput(each, **values)) for each in InputProblem]
+        assert sentences[len(FailureReason) :] == [str(BadInput(each, **values)) for each in JobProblem]
 
 
 def test_a_sentence_of_the_worker_without_a_reason_is_shown_as_it_is() -> None:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Generator
 from typing import Any
 
-from gpu_worker.errors import BadInput, BaseModelError
+from gpu_worker.errors import BadInput, BaseModelError, JobProblem
 from gpu_worker.protocol import (
     Crop,
     DoneEvent,
@@ -47,7 +47,7 @@ class RecordingEngine:
         assert self.all_asked.wait(30)
         self.diary.append("warm")
         if self.wrong_base:
-            raise BaseModelError("The base model is a pickle.")
+            raise BaseModelError(JobProblem.BASE_MODEL_PICKLE, name="model.ckpt")
 
     def evict_expired(self) -> None:
         self.diary.append("tidy")
@@ -64,7 +64,7 @@ class RecordingEngine:
 
     def train(self, request: TrainRequest) -> Generator[WorkerEvent, None, None]:
         if self.wrong_base:
-            raise BaseModelError("The base model is a pickle.")
+            raise BaseModelError(JobProblem.BASE_MODEL_PICKLE, name="model.ckpt")
         self.diary.append("train")
         yield ProgressEvent(job_id=1, attempt=1, step=1, steps=1)
         yield DoneEvent(job_id=1, attempt=1, lora=b"lora")
@@ -127,7 +127,8 @@ def test_the_base_model_is_loaded_before_the_first_request() -> None:
 
 def test_base_model_that_cannot_be_loaded_fails_the_job_and_not_the_worker() -> None:
     _, failed = work(RecordingEngine(wrong_base=True), TRAIN)
-    assert failed == FailedEvent(job_id=1, attempt=1, reason="The base model is a pickle.")
+    assert isinstance(failed, FailedEvent)
+    assert (failed.problem, failed.values) == (JobProblem.BASE_MODEL_PICKLE, {"name": "model.ckpt"})
 
 
 def test_photos_of_another_training_take_turns_with_the_steps_of_this_one() -> None:
