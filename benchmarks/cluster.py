@@ -34,7 +34,7 @@ TRANSFER = 20 * 2**20
 
 
 def main() -> int:
-    """Measure, and print the tables of docs/scale.md."""
+    """Measure, and print the tables. docs/scale.md has their main rows."""
     # Workers and nodes are programs of their own, and this folder is not installed.
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
     asyncio.run(_measure_all())

@@ -142,7 +142,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Print the tables of docs/scale.md, and draw its plots."""
+    """Print the tables whose main columns are in docs/scale.md, and draw its plots."""
     args = parse_arguments()
     print("| people a day | jobs | cards | wait, median | p95 | longest | card time used |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
