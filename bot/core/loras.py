@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NewType
@@ -28,21 +29,46 @@ def format_code(code: LoraCode) -> str:
     return f"{code[:4]} {code[4:]}"
 
 
+#: Every dash that a keyboard or an app makes of a hyphen.
+DASHES = "\\-\u058a\u05be\u2010-\u2015\u2212\u2e3a\u2e3b\u301c\ufe58\ufe63\uff0d"
+#: What people put between the digits of a code, and around it: brackets, quotes, backticks, `#`, `code:`.
+_BETWEEN_DIGITS = rf"[\s{DASHES}._/\u00b7\u2022]{{1,3}}"
+_OPENING = r"[\s<\[({\"'`#*_~|\u201c-\u201f\u2018-\u201b\u00ab\u2039\uff1c\uff08\uff3b\uff03\u300c\u2116]*"
+_CLOSING = r"[>\])}\"'`*_~|\u201c-\u201f\u2018-\u201b\u00bb\u203a\uff1e\uff09\uff3d\u300d]*"
+_WORD_BEFORE = r"(?:(?:(?:lora)?[ \-_]?code|codice|lora|n[\u00b0\u00ba]|no\.)\s*[:=#]?)?"
+_GROUPS = ((8,), (4, 4), (2, 2, 2, 2), (3, 3, 2), (2, 3, 3), (1,) * 8)
+_DIGITS = "|".join(_BETWEEN_DIGITS.join(rf"\d{{{size}}}" for size in sizes) for sizes in _GROUPS)
+_CODE_PATTERN = re.compile(rf"{_OPENING}{_WORD_BEFORE}{_OPENING}({_DIGITS})(?!\d){_CLOSING}", re.IGNORECASE)
+_COMMA_PATTERN = re.compile(r"[,;:.|=\u060c\u3001\uff0c\uff1a]+(?!\d)|\s+[,;:.|=]+(?=\s|\Z)")
+
+
 def parse_code(text: str) -> LoraCode | None:
-    """Read a LoraCode written with or without spaces and dashes; None when it is not eight digits."""
-    digits = re.sub(r"[\s\-]", "", text)
-    return LoraCode(digits) if re.fullmatch(r"[0-9]{8}", digits) else None
+    """Read a LoraCode however people write one; None when it is not eight digits."""
+    match = _CODE_PATTERN.match(text)
+    if match is None or text[match.end() :].strip(" \t\n,;:.!?"):
+        return None
+    return to_code(match[1])
 
 
 def split_code(text: str) -> tuple[str, str]:
-    """Split `4071 3386 a prompt` into the code as written and the rest.
+    """Split `4071 3386, a prompt` into the code and the rest.
 
-    A code is eight digits, or four and four; otherwise the first run of digits is returned as it is (it
-    may be empty), so that the caller can say what was wrong with it, and a prompt may start with a number.
+    A code is eight digits, in groups or not, of any script; otherwise the first run of digits is returned
+    as it is (it may be empty), so that the caller can say what was wrong with it, and a prompt may start
+    with a number.
     """
-    match = re.match(r"\s*([0-9]{8}(?![0-9])|[0-9]{4}[ \-][0-9]{4}(?![0-9])|[0-9]*)(.*)\Z", text, re.DOTALL)
-    assert match is not None  # noqa: S101 - every part of the pattern may be empty
-    return match[1], match[2].strip()
+    match = _CODE_PATTERN.match(text)
+    if match is None:
+        stripped = text.lstrip()
+        rest = stripped.lstrip("0123456789")
+        return stripped[: len(stripped) - len(rest)], rest.strip()
+    comma = _COMMA_PATTERN.match(text, match.end())
+    return to_code(match[1]), text[match.end() if comma is None else comma.end() :].strip()
+
+
+def to_code(text: str) -> LoraCode:
+    """Return the digits of a code, of whatever script, as it is stored."""
+    return LoraCode("".join(str(unicodedata.decimal(char)) for char in text if char.isdecimal()))
 
 
 #: Instance tokens: rare words that CLIP reads as one token. Each Lora of an account gets one of its own, so

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
-from bot.core.loras import LoraCode
+from bot.core.loras import DASHES, LoraCode, to_code
 
-_CODE_PATTERN = re.compile(r"(?<!\w)(?:[0-9]{8}|[0-9]{4}[ \-][0-9]{4})(?!\w)")
+# Two years with a long dash between them are two years.
+_YEARS = r"(?!(?:1\d|2[01])\d\d[^\d \-](?:1\d|2[01])\d\d)"
+_CODE_PATTERN = re.compile(rf"(?<!\w)[<`#]*(?:\d{{8}}|{_YEARS}\d{{4}}[ {DASHES}]\d{{4}})(?!\w)[>`]*")
 
 
 def find_codes(prompt: str) -> tuple[LoraCode, ...]:
     """Return the LoraCodes that stand in a prompt, each once, in the order they come."""
-    return tuple(dict.fromkeys(_parse_match(match) for match in _CODE_PATTERN.finditer(prompt)))
+    return tuple(dict.fromkeys(to_code(match[0]) for match in _CODE_PATTERN.finditer(prompt)))
 
 
 def insert_triggers(prompt: str, triggers: Mapping[LoraCode, str]) -> str:
@@ -52,7 +54,7 @@ def _replace_codes(prompt: str, triggers: Mapping[LoraCode, str]) -> str:
     placed_codes = {code for code, trigger in triggers.items() if _has_trigger(text_without_codes, trigger)}
 
     def replace_match(match: re.Match[str]) -> str:
-        code = _parse_match(match)
+        code = to_code(match[0])
         if code not in triggers:
             return match[0]
         if code in placed_codes:
@@ -61,10 +63,6 @@ def _replace_codes(prompt: str, triggers: Mapping[LoraCode, str]) -> str:
         return triggers[code]
 
     return _clean_spacing(_CODE_PATTERN.sub(replace_match, prompt))
-
-
-def _parse_match(match: re.Match[str]) -> LoraCode:
-    return LoraCode(re.sub(r"[ \-]", "", match[0]))
 
 
 def _has_trigger(prompt: str, trigger: str) -> bool:

@@ -55,7 +55,7 @@ def parse(text: str) -> GenerateCommand:
 
 def starts_with_two_numbers(text: str) -> bool:
     """Return whether its code is written as `4071 3386`, or `2024-2025`: years may be meant."""
-    return re.match(r"[0-9]{4}[ \-][0-9]{4}(?![0-9])", clean_text(text)) is not None
+    return re.match(r"\d{4}\D{1,3}\d{4}(?!\d)", clean_text(text)) is not None
 
 
 def parse_prompt(text: str, base_params: GenerationParams | None = None) -> GenerationParams:

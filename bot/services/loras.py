@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bot.core.accounts import AccountId, Identity, PendingQuestion
-from bot.core.loras import Lora, LoraCode, LoraState, format_code
+from bot.core.loras import Lora, LoraCode, LoraState, format_code, to_code
 from bot.core.messages import Reply, Request, Suggestion
 from bot.services import access
 from bot.services.accounts import delete_erased_data
@@ -39,7 +39,7 @@ class LoraService:
 
     async def suggest_codes(self, identity: Identity, query: str) -> list[Suggestion]:
         """Return the LoraCodes that a person can generate with, at most 25: their own first, newest first."""
-        database, digits = self._context.database, "".join(char for char in query if char.isdigit())
+        database, digits = self._context.database, to_code(query)
         account = await database.accounts.get_or_create(identity)
         loras = await database.loras.list_for_account(account)
         loras += [lora for lora, _ in await database.sharing.list_shared_with(account)]

@@ -47,6 +47,9 @@ def test_a_trigger_is_no_pattern() -> None:
         ("with 00000007 at sea", (BERT,)),
         ("with 0000 0007 and 4071-3386", (BERT, ANNA)),
         ("(00000007:1.2), 0000 0007", (BERT,)),
+        ("with <00000007>, `0000 0007` and #4071\u20133386", (BERT, ANNA)),
+        ("with \uff10\uff10\uff10\uff10\uff10\uff10\uff10\uff17", (BERT,)),
+        ("in 1990\u20131995 or 2024\u20142025", ()),
         ("in 2024, pi is 3.14159265358, x40713386, 407133860, 1234", ()),
     ],
 )
@@ -57,6 +60,7 @@ def test_codes_in_a_prompt_are_eight_digits_or_four_and_four(prompt: str, codes:
 @pytest.mark.parametrize(
     ("prompt", "expected"),
     [
+        ("dancing with <0000 0007> at sea", "sks person, dancing with ohwx person at sea"),
         ("dancing with 0000 0007", "sks person, dancing with ohwx person"),
         ("40713386 and 00000007, at sea", "sks person and ohwx person, at sea"),
         ("sks person beside (00000007:1.2)", "sks person beside (ohwx person:1.2)"),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bot.core.errors import UserError
 from bot.core.jobs import MAX_PROMPT_CHARS, GenerationParams
+from bot.core.loras import LoraCode
 from bot.services.generation_options import (
     GenerateCommand,
     clean_text,
@@ -35,9 +36,11 @@ def test_a_code_and_a_prompt_are_enough() -> None:
     )  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("code", ["40713386", "4071 3386", "4071-3386", " 4071 3386", "40713386\n"])
-def test_a_code_may_be_written_in_groups(code: str) -> None:
-    assert parse(f"{code} a cat").code == "40713386"
+@pytest.mark.parametrize(
+    "code", ["40713386", "4071 3386", "<40713386>", " 4071\u20133386,", "٤٠٧١٣٣٨٦", "40713386\n"]
+)
+def test_a_code_is_read_as_people_write_it_and_what_follows_is_the_prompt(code: str) -> None:
+    assert parse(f"{code} a cat") == GenerateCommand(LoraCode("40713386"), GenerationParams("a cat"))
 
 
 def test_leading_zeros_of_a_code_stay() -> None:
@@ -48,7 +51,7 @@ def test_a_prompt_may_begin_with_a_number() -> None:
     assert parse("4071 3386 2024 was fine").params.prompt == "2024 was fine"
 
 
-@pytest.mark.parametrize("code", ["4071338", "407133861", "4071 338", "abcd1234", "", "4O713386", "٤٠٧١٣٣٨٦"])
+@pytest.mark.parametrize("code", ["4071338", "407133861", "4071 338", "abcd1234", "", "4O713386"])
 def test_a_wrong_code_is_explained_with_an_example(code: str) -> None:
     sentence = refusal(f"{code} a cat")
     assert "eight digits" in sentence
