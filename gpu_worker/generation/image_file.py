@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import dataclass
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
+
+_KARRAS = " Karras"  #: how a sampler's name ends if it takes Karras et al.'s sigmas
+#: A line that begins with one of these is read as that field.
+_FIELD_NAMES = ("Negative prompt:", "Steps:")
 
 
 @dataclass(frozen=True)
@@ -39,30 +44,38 @@ class Recipe:
 
     def format_parameters(self) -> str:
         """Return the text as web UIs read it back: prompt, negative prompt, one line of settings."""
+        prompt = _escape_field_name(_one_line(self.prompt))
+        prompt += "".join(f" <lora:{lora.name}:{lora.strength:g}>" for lora in self.loras)
+        lines = [prompt]
+        if self.negative_prompt:
+            lines.append(f"Negative prompt: {_one_line(self.negative_prompt)}")
+        lines.append(", ".join(f"{key}: {_quote(value)}" for key, value in self._list_settings().items()))
+        return "\n".join(lines)
+
+    def _list_settings(self) -> dict[str, str]:
+        """Return the settings under AUTOMATIC1111's names, in its order."""
+        sampler, has_karras_sigmas = self.sampler.removesuffix(_KARRAS), self.sampler.endswith(_KARRAS)
         settings = {
-            "Steps": self.steps,
-            "Sampler": self.sampler,
+            "Steps": str(self.steps),
+            "Sampler": sampler,
+            **({"Schedule type": _KARRAS.strip()} if has_karras_sigmas else {}),
             "CFG scale": f"{self.guidance_scale:g}",
-            "Seed": self.seed,
+            "Seed": str(self.seed),
             "Size": f"{self.width_px}x{self.height_px}",
             "Model": self.model,
         }
         if self.denoising_strength is not None:
             settings["Denoising strength"] = f"{self.denoising_strength:g}"
         if self.variation_strength:
-            settings["Variation seed"] = self.variation_seed
+            settings["Variation seed"] = str(self.variation_seed)
             settings["Variation seed strength"] = f"{self.variation_strength:g}"
-        prompt = _one_line(self.prompt)
+        settings["RNG"] = (
+            "CPU"  # noise is drawn there on every device; AUTOMATIC1111 takes the GPU without it
+        )
         if self.loras:
-            prompt += "".join(f" <lora:{lora.name}:{lora.strength:g}>" for lora in self.loras)
-            hashes = ", ".join(f"{lora.name}: {lora.short_hash}" for lora in self.loras)
-            settings["Lora hashes"] = f'"{hashes}"'
+            settings["Lora hashes"] = ", ".join(f"{lora.name}: {lora.short_hash}" for lora in self.loras)
             settings["LoraCode"] = " ".join(lora.name for lora in self.loras)
-        lines = [prompt]
-        if self.negative_prompt:
-            lines.append(f"Negative prompt: {_one_line(self.negative_prompt)}")
-        lines.append(", ".join(f"{key}: {value}" for key, value in settings.items()))
-        return "\n".join(lines)
+        return settings
 
 
 def encode_png(pixels: Tensor, recipe: Recipe, upscale_factor: int = 1) -> bytes:
@@ -82,3 +95,14 @@ def encode_png(pixels: Tensor, recipe: Recipe, upscale_factor: int = 1) -> bytes
 def _one_line(text: str) -> str:
     # A prompt with line breaks could pass its own lines off as settings.
     return " ".join(text.split())
+
+
+def _escape_field_name(prompt: str) -> str:
+    """Return a prompt that does not begin like a field; prompt parsers drop the backslash before a letter."""
+    return f"\\{prompt}" if prompt.startswith(_FIELD_NAMES) else prompt
+
+
+def _quote(value: str) -> str:
+    """Return a value as AUTOMATIC1111 writes it: as JSON if it would end early or look like two fields."""
+    is_plain = value == value.strip() and not any(character in value for character in ',:\n"')
+    return value if is_plain else json.dumps(value, ensure_ascii=False)

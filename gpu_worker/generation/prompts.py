@@ -2,15 +2,18 @@
 
 The rules are those of AUTOMATIC1111, because pictures carry its `parameters` text and people copy prompts
 between the two. `(x)` multiplies by 1.1, `[x]` divides by 1.1, `(x:1.3)` sets the weight, and a backslash
-escapes a bracket. The text is split into chunks of 75 tokens, at a comma where one is near. Weights multiply
-the encoder's output, which is then scaled back to its original mean.
+makes the next bracket a letter. The text is split into chunks of 75 tokens, at a comma where one is near and
+at `BREAK`. Weights multiply the encoder's output, which is then scaled back to its original mean.
+
+Three things differ on purpose. `(x:1.2.3)` means 1.2, where AUTOMATIC1111 fails. `BREAK` between brackets
+begins a chunk, where AUTOMATIC1111 draws the word. Weights are limited to +-MAX_WEIGHT.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,9 +27,11 @@ ATTENTION_FACTOR = 1.1
 CHUNK_TOKENS = MAX_TOKENS - 2
 #: A chunk may end this many tokens early to end at a comma; A1111's default.
 COMMA_BACKTRACK = 20
-#: Larger weights only break the picture.
-_MAX_WEIGHT = 10.0
-_LEXEME = re.compile(r"\\[()\[\]\\]|[()\[\]]|:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*\)|[^\\()\[\]:]+|.", re.DOTALL)
+#: Far above every use; nested brackets would reach infinity without a limit.
+MAX_WEIGHT = 1e4
+_LEXEME = re.compile(r"\\[()\[\]\\]?|[()\[\]]|:\s*([+-]?[.\d]+)\s*\)|[^\\()\[\]:]+|:")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
+_BREAK = re.compile(r"\s*\bBREAK\b\s*")
 #: The activations are around 1. A smaller mean is rounding error, and scaling by it would only amplify that.
 _MIN_MEAN = 1e-6
 
@@ -37,6 +42,7 @@ class PromptPart:
 
     text: str
     weight: float = 1.0
+    begins_chunk: bool = False  #: it follows a BREAK
 
 
 @dataclass(frozen=True)
@@ -48,25 +54,28 @@ class _TokenChunk:
 
 
 def parse_prompt(prompt: str) -> list[PromptPart]:
-    """Parse a prompt's brackets. An unmatched `)` is text; an unmatched `(` reaches to the end."""
+    """Parse a prompt's brackets and breaks. An unmatched `)` is text; an unmatched `(` reaches to the end."""
     parts: list[PromptPart] = []
     round_starts: list[int] = []  # where brackets that are still open began
     square_starts: list[int] = []
     for match in _LEXEME.finditer(prompt):
-        lexeme, weight = match[0], match[1]
+        lexeme, weight = match[0], _read_weight(match[1])
         if lexeme == "(":
             round_starts.append(len(parts))
         elif lexeme == "[":
             square_starts.append(len(parts))
         elif weight is not None and round_starts:
-            _scale_weights(parts, round_starts.pop(), float(weight))
+            _scale_weights(parts, round_starts.pop(), weight)
         elif lexeme == ")" and round_starts:
             _scale_weights(parts, round_starts.pop(), ATTENTION_FACTOR)
         elif lexeme == "]" and square_starts:
             _scale_weights(parts, square_starts.pop(), 1 / ATTENTION_FACTOR)
+        elif lexeme[0] == "\\":
+            parts.append(PromptPart(lexeme[1:]))
         else:
-            is_escape = len(lexeme) == 2 and lexeme[0] == "\\"
-            parts.append(PromptPart(lexeme[1:] if is_escape else lexeme))
+            text, *texts_after_break = _BREAK.split(lexeme)
+            parts.append(PromptPart(text))
+            parts += [PromptPart(text, begins_chunk=True) for text in texts_after_break]
     for start in round_starts:
         _scale_weights(parts, start, ATTENTION_FACTOR)
     for start in square_starts:
@@ -74,17 +83,26 @@ def parse_prompt(prompt: str) -> list[PromptPart]:
     return _merge_parts(parts)
 
 
+def _read_weight(digits: str | None) -> float | None:
+    """Return the number that digits and dots begin with; 1.0 for dots alone, None without digits."""
+    if digits is None:
+        return None
+    number = _NUMBER.match(digits)
+    return 1.0 if number is None else float(number[0])
+
+
 def _scale_weights(parts: list[PromptPart], start: int, factor: float) -> None:
     for index in range(start, len(parts)):
-        weight = max(-_MAX_WEIGHT, min(_MAX_WEIGHT, parts[index].weight * factor))
-        parts[index] = PromptPart(parts[index].text, weight)
+        weight = max(-MAX_WEIGHT, min(MAX_WEIGHT, parts[index].weight * factor))
+        parts[index] = replace(parts[index], weight=weight)
 
 
 def _merge_parts(parts: Sequence[PromptPart]) -> list[PromptPart]:
+    """Join neighbours of one weight, as the tokenizer reads words across them."""
     merged: list[PromptPart] = []
     for part in parts:
-        if merged and merged[-1].weight == part.weight:
-            merged[-1] = PromptPart(merged[-1].text + part.text, part.weight)
+        if merged and merged[-1].weight == part.weight and not part.begins_chunk:
+            merged[-1] = replace(merged[-1], text=merged[-1].text + part.text)
         else:
             merged.append(part)
     return merged
@@ -114,24 +132,44 @@ def _encode_chunk(base: BaseModel, chunk: _TokenChunk) -> Tensor:
     hidden_states = base.encode_tokens(torch.tensor([input_ids]))[0]
     if all(weight == 1.0 for weight in chunk.weights):
         return hidden_states
-    weights = hidden_states.new_tensor([1.0, *chunk.weights, *[1.0] * (padding_length + 1)])
-    weighted = hidden_states * weights[:, None]
-    weighted_mean, original_mean = weighted.float().mean(), hidden_states.float().mean()
-    if min(abs(weighted_mean), abs(original_mean)) < _MIN_MEAN:
-        return weighted
-    return weighted * (original_mean / weighted_mean).to(hidden_states.dtype)
+    return _apply_weights(hidden_states, chunk)
+
+
+def _apply_weights(hidden_states: Tensor, chunk: _TokenChunk) -> Tensor:
+    """Return the hidden states of a chunk, (77, width), times their weights, with the mean that they had."""
+    padding_length = CHUNK_TOKENS - len(chunk.tokens)
+    weights = torch.tensor([1.0, *chunk.weights, *[1.0] * (padding_length + 1)], device=hidden_states.device)
+    # In fp32, as a large weight is beyond the range of fp16 until the mean is restored.
+    original = hidden_states.float()
+    weighted = original * weights[:, None]
+    original_mean, weighted_mean = original.mean(), weighted.mean()
+    if min(abs(weighted_mean), abs(original_mean)) >= _MIN_MEAN:
+        weighted = weighted * (original_mean / weighted_mean)
+    return weighted.to(hidden_states.dtype)
 
 
 def _split_chunks(base: BaseModel, parts: Sequence[PromptPart]) -> list[_TokenChunk]:
+    """Return the chunks of a prompt, at least one. A BREAK ends a chunk, even an empty one."""
+    commas = set(base.tokenizer(",", add_special_tokens=False).input_ids)
+    chunks: list[_TokenChunk] = []
     tokens: list[int] = []
     weights: list[float] = []
     for part in parts:
+        if part.begins_chunk:
+            chunks += _split_tokens(tokens, weights, commas)
+            tokens, weights = [], []
         token_ids = base.tokenizer(
             part.text, add_special_tokens=False, truncation=False, verbose=False
         ).input_ids
         tokens += token_ids
         weights += [part.weight] * len(token_ids)
-    commas = set(base.tokenizer(",", add_special_tokens=False).input_ids)
+    if tokens or not chunks:
+        chunks += _split_tokens(tokens, weights, commas)
+    return chunks
+
+
+def _split_tokens(tokens: Sequence[int], weights: Sequence[float], commas: set[int]) -> list[_TokenChunk]:
+    """Return the chunks of tokens without a BREAK, at least one."""
     chunks = []
     while len(tokens) > CHUNK_TOKENS:
         end = _find_chunk_end(tokens, commas)
@@ -141,7 +179,12 @@ def _split_chunks(base: BaseModel, parts: Sequence[PromptPart]) -> list[_TokenCh
 
 
 def _find_chunk_end(tokens: Sequence[int], commas: set[int]) -> int:
-    """Return the end of the first chunk: after the last comma within reach, else CHUNK_TOKENS."""
+    """Return the end of the first chunk: after the last comma within reach, else CHUNK_TOKENS.
+
+    A comma that would begin the next chunk stays there, as in AUTOMATIC1111.
+    """
+    if tokens[CHUNK_TOKENS] in commas:
+        return CHUNK_TOKENS
     for end in range(CHUNK_TOKENS, CHUNK_TOKENS - COMMA_BACKTRACK, -1):
         if tokens[end - 1] in commas:
             return end
