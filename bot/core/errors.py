@@ -11,6 +11,7 @@ LoraCodeError
 ├── WorkerLost                a GPU attempt ended without a result; it is tried again
 └── ChatError                 a platform did not take what we sent
     ├── ChatUnreachable       never will: blocked, left, closed DMs
+    │   └── PicturesRefused   takes our words there, but no pictures
     └── ChatBusy              will later: rate limit, no network; carries `retry_after_s`
 """
 
@@ -59,6 +60,10 @@ class ChatError(LoraCodeError):
 
 class ChatUnreachable(ChatError):
     """The person cannot be reached at this place, now or later."""
+
+
+class PicturesRefused(ChatUnreachable):
+    """The place takes words of ours, but no pictures or files."""
 
 
 class ChatBusy(ChatError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -157,7 +157,17 @@ class Reply:
     result_job_id: JobId | None = None  #: the message shows this result once more
     pressed_result_job_id: JobId | None = None  #: likewise the message whose button was pressed
     is_refusal: bool = False  #: says why nothing was done
+    refusals: str = ""  #: how the text begins: why photos were not taken
     language: str = field(default="", compare=False)  #: the language it is written in
+
+
+def split_refusals(reply: Reply) -> tuple[Reply, ...]:
+    """Return the messages that show a reply. Refusals are one of their own where the rest is edited later."""
+    is_edited_later = reply.shows_photo_set or reply.card_job_id is not None
+    if not reply.refusals or not is_edited_later:
+        return (reply,)
+    rest = reply.text.removeprefix(reply.refusals).lstrip("\n")
+    return Reply(reply.refusals, language=reply.language), replace(reply, text=rest, refusals="")
 
 
 #: Everything that can be asked for.

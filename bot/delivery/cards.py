@@ -15,7 +15,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from bot.core.accounts import Platform
-from bot.core.errors import ChatBusy, ChatUnreachable
+from bot.core.errors import ChatBusy, ChatUnreachable, PicturesRefused
 from bot.core.jobs import TERMINAL_STATUSES, Job, JobId, JobKind, JobStatus, estimate_job
 from bot.core.messages import ChatAdapter, Reply
 from bot.core.retry import wait_for_event
@@ -143,15 +143,22 @@ class ProgressCards:
         is_new_preview = mtime_ns is not None and mtime_ns != self._preview_mtimes_ns.get(job.id)
         card = await self._build(job, remark, is_new_preview)
         reply = await self._moderator.filter_reply(job.address, card)
+        try:
+            await self._edit_or_send(chat, job, reply)
+        except PicturesRefused as error:
+            log.info("the card of job %d takes no preview: %s", job.id, error)
+            await self._edit_or_send(chat, job, replace(reply, pictures=(), keeps_pictures=True))
+        if card.pictures and mtime_ns is not None:
+            self._preview_mtimes_ns[job.id] = mtime_ns
+        if remark and self._remarks.get(job.id) == remark:  # otherwise a newer one came meanwhile
+            del self._remarks[job.id]
+
+    async def _edit_or_send(self, chat: ChatAdapter, job: Job, reply: Reply) -> None:
         if job.card_message_id is not None:
             await self.edit_message(chat, job, job.card_message_id, reply)
         elif job.status not in TERMINAL_STATUSES:  # the bot died before the id of the card was saved
             message_id = await chat.send(job.address, reply, nonce=f"card-{job.id}")
             await self._database.results.save_card_message(job.id, message_id)
-        if card.pictures and mtime_ns is not None:
-            self._preview_mtimes_ns[job.id] = mtime_ns
-        if remark and self._remarks.get(job.id) == remark:  # otherwise a newer one came meanwhile
-            del self._remarks[job.id]
 
     async def _build(self, job: Job, remark: str, has_new_preview: bool) -> Reply:
         estimate = await estimate_job(self._database.jobs, job, self._clock())

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bot.core.accounts import ChatAddress, Platform
-from bot.core.errors import ChatBusy, ChatUnreachable
+from bot.core.errors import ChatBusy, ChatUnreachable, PicturesRefused
 from bot.core.jobs import Job, JobId
 from bot.core.messages import ChatAdapter, Reply
 from bot.core.outbox import Notice, NoticeKind
@@ -25,7 +25,7 @@ from bot.media.storage import Storage
 from bot.texts import translate, use_language
 from bot.texts.cards import notice_reply
 from bot.texts.photo_sets import set_reminder
-from bot.texts.results import result_title
+from bot.texts.results import remove_disallowed_pictures, result_title
 
 log = logging.getLogger(__name__)
 
@@ -90,17 +90,62 @@ class NoticeOutbox(Outbox[Notice]):
             reply = await self._build_reply(notice)
             if job.card_message_id is not None:
                 try:
-                    return await self._cards.edit_message(chat, job, job.card_message_id, reply)
-                except ChatUnreachable:
-                    log.info("the card of job %d is gone; its result is sent as a new message", job.id)
+                    return await self._show_on_card(chat, notice, job.card_message_id, reply)
+                except ChatUnreachable as error:
+                    log.info("the card of job %d cannot show its result, which is sent: %s", job.id, error)
+                await self._end_card(chat, job, job.card_message_id)
             message_id = await self._send(chat, notice, reply)
             # It is the job's card from now on: what changes later is changed there.
             await self._database.results.save_card_message(job.id, message_id)
         self._on_result_sent()
         return message_id
 
+    async def _show_on_card(self, chat: ChatAdapter, notice: Notice, card_id: str, reply: Reply) -> str:
+        """Edit a card; where it takes no pictures, its words, and send the pictures to its person alone."""
+        job = notice.job
+        try:
+            return await self._cards.edit_message(chat, job, card_id, reply)
+        except PicturesRefused as error:
+            log.info("the card of job %d takes no pictures: %s", job.id, error)
+        # First the words: an edit that is repeated is not seen twice.
+        text_reply = remove_disallowed_pictures(reply, are_sent_privately=True)
+        message_id = await self._cards.edit_message(chat, job, card_id, text_reply)
+        if not await self._send_privately(chat, notice, reply):
+            await self._cards.edit_message(chat, job, message_id, remove_disallowed_pictures(reply))
+        return message_id
+
+    async def _end_card(self, chat: ChatAdapter, job: Job, card_id: str) -> None:
+        """Let a card say that its job has ended; one that is gone, or closed to us, stays as it is."""
+        try:
+            await chat.edit(
+                job.address, card_id, Reply(translate("card-elsewhere", result=result_title(job)))
+            )
+        except ChatUnreachable as error:
+            log.info("the card of job %d is gone: %s", job.id, error)
+
     async def _send(self, chat: ChatAdapter, notice: Notice, reply: Reply) -> str:
-        return await chat.send(notice.address, reply, nonce=f"notice-{notice.id}")
+        nonce = f"notice-{notice.id}"
+        try:
+            return await chat.send(notice.address, reply, nonce=nonce)
+        except PicturesRefused as error:
+            log.info("notice %d is sent without its pictures: %s", notice.id, error)
+        text_reply = remove_disallowed_pictures(reply, are_sent_privately=True)
+        message_id = await chat.send(notice.address, text_reply, nonce=f"{nonce}-text")
+        if not await self._send_privately(chat, notice, reply):
+            await chat.edit(notice.address, message_id, remove_disallowed_pictures(reply))
+        return message_id
+
+    async def _send_privately(self, chat: ChatAdapter, notice: Notice, reply: Reply) -> bool:
+        """Send to the private chat of whoever asked; False where that takes nothing either."""
+        address = notice.address.identity.private_address
+        try:
+            message_id = await chat.send(address, reply, nonce=f"notice-{notice.id}-dm")
+        except ChatUnreachable as error:
+            log.info("notice %d cannot be sent privately: %s", notice.id, error)
+            return False
+        if await self._database.results.add_result_message(notice.job.id, address, message_id):
+            self._on_result_sent()  # its person was quicker with Delete
+        return True
 
     async def _build_reply(self, notice: Notice) -> Reply:
         reply = await self._moderator.filter_reply(notice.address, await self._format(notice))

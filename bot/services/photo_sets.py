@@ -136,7 +136,7 @@ class PhotoSetService:
         if result.job is not None:
             photo_hashes = [*result.previous_set.photo_hashes, *(each.data_sha256 for each in new_photos)]
             reply = await self._show_training(result.job, result.previous_set, request.address, photo_hashes)
-        return prepend_lines(describe_refusals(decoded, result, is_replay=request.is_replay), reply)
+        return prepend_refusals(describe_refusals(decoded, result, is_replay=request.is_replay), reply)
 
     async def _add_decoded(
         self, request: Request, photo_set: PhotoSet, new_photos: Sequence[NewPhoto]
@@ -408,6 +408,6 @@ def describe_refusals(
     return lines
 
 
-def prepend_lines(lines: Sequence[str], reply: Reply) -> Reply:
-    """Put lines before a reply."""
-    return replace(reply, text="\n".join([*lines, reply.text]))
+def prepend_refusals(lines: Sequence[str], reply: Reply) -> Reply:
+    """Put the reasons of refusals before a reply."""
+    return replace(reply, text="\n".join([*lines, reply.text]), refusals="\n".join(lines))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bot.core.accounts import PLATFORM_TRAITS, Platform
 from bot.core.messages import Reply
 from bot.texts.admin import ADMIN_COMMANDS
-from bot.texts.language import languages, translate, translate_to
+from bot.texts.language import current_language, languages, translate, translate_to
 from bot.texts.words import example_command
 
 
@@ -19,6 +19,26 @@ def command_name(command: str, language: str) -> str:
 def command_names(command: str) -> tuple[str, ...]:
     """Return all that a command is called: its own name first, then in other languages."""
     return tuple(dict.fromkeys((command, *(command_name(command, language) for language in languages()))))
+
+
+#: What an example writes behind a command, by the names of its options.
+_EXAMPLE_ARGUMENTS = {
+    "show": {"id": "12"},
+    "more": {"code": "40713386", "steps": "300"},
+    "replace": {"code": "40713386", "photo": "4"},
+    "ask": {"code": "40713386"},
+    "export": {"code": "40713386"},
+    "cancel": {"code": "40713386"},
+    "report": {"code": "40713386"},
+}
+
+
+def usage_example(platform: Platform, command: str, **arguments: str) -> str:
+    """Write out a command as that platform takes it; `arguments` stand above those of the example."""
+    has_names = PLATFORM_TRAITS[platform].has_forms
+    arguments = {**_EXAMPLE_ARGUMENTS[command], **arguments}
+    words = [f"{name}:{value}" if has_names else value for name, value in arguments.items()]
+    return " ".join([f"/{command_name(command, current_language())}", *words])
 
 
 def help_line(command: str, options: str) -> str:

@@ -91,7 +91,7 @@ settings-silent-button = Silent
 settings-forget-button = Delete photos
 settings-keep-button = Keep photos { $days } days
 settings-app-button = Same as my app
-settings-which-style = Default style? --style none draws without one.
+settings-which-style = Default style? The style “none” draws without one.
 
 ## Words of buttons and lists
 
@@ -220,8 +220,10 @@ set-is-open = { $held ->
     [one] { $held } photo of yours is waiting for another LoraCode. First start over or send the rest: /train
    *[other] { $held } photos of yours are waiting for another LoraCode. First start over or send the rest: /train
 }
-more-range = How many more steps? From { $least } to { $most }, for example: /more 4071 3386 300
-replace-range = Which photo? Write its number, 1 to { $most }, for example: /replace 4071 3386 4
+which-code = Which LoraCode? Write its eight digits; /codes lists yours. For example: { $example }
+not-a-code = A LoraCode has eight digits, like 4071 3386. For example: { $example }
+more-range = How many more steps? From { $least } to { $most }, for example: { $example }
+replace-range = Which photo? Write its number, 1 to { $most }, for example: { $example }
 
 ## The first minute, and photos
 
@@ -286,7 +288,8 @@ nothing-open-for = Nothing is running or in line for { $code }.
 photo-not-a-picture = This file is not a picture. Send a photo as JPEG, PNG, WebP or HEIC.
 photo-other-format = I cannot read this kind of picture. Send it as JPEG, PNG, WebP or HEIC.
 photo-broken = This picture is damaged or incomplete. Please send it again, or choose another one.
-photo-too-many-bytes = This file is too big: the limit is { $max_megabytes } MB. Send it as a photo instead of a file.
+photo-too-many-bytes = This file is too big: the limit is { $max_megabytes } MB. Please send a smaller copy.
+photo-too-many-bytes-as-photo = { photo-too-many-bytes } Sent as a photo instead of a file, it is small enough.
 photo-too-many-pixels = This picture has too many pixels: the limit is { $max_megapixels } million, or { $max_lossless_megapixels } million as PNG or WebP. Please make it smaller.
 photo-too-small = This picture is too small or too narrow: I need at least { $min_side_px } pixels on the short side. Send the original, as a file if you can.
 photo-took-too-long = I could not read this picture in time. Please send it again, or choose another one.
@@ -310,7 +313,8 @@ no-style = No style
 
 ## Results
 
-no-such-result = You have no result with that number. It stands in front of the prompt, for example: /show 12
+show-what = Which result? Its number stands in front of the prompt. For example: { $example }
+no-such-result = You have no result with that number. It stands in front of the prompt, such as #12.
 deleted = You deleted that result, prompt and pictures. /generate draws something new.
 not-done = That is not a finished picture. /show and its number tell you how it is doing.
 as-large-as-i-can = This picture is already as large as I can draw.
@@ -331,7 +335,7 @@ edit-prompt =
 best-told = The best match of { $count }: likeness { $chosen }. The others: { $others }.
 best-nobody = no clear face
 best-not-told = I could not tell which is the best match, so here they all are.
-best-unknown = I cannot compare the likeness of pictures of { $code }: nothing was measured when it was trained. --n { $count } draws { $count }, and you choose.
+best-unknown = I cannot compare the likeness of pictures of { $code }: nothing was measured when it was trained. Ask for { $count } without “best”, and you choose.
 recipe-prompt = Prompt: { $prompt }
 recipe-not = Negative: { $words }
 recipe-seed = Seed: { $seed }
@@ -349,7 +353,7 @@ recipe-lora = LoRA: { $lora }
 recipe-lora-steps = LoRA: { $lora }, trained for { $steps } steps
 recipe-hash = { $code }, hash { $hash }
 recipe-source = Made from { $result }
-recipe-show = See it again: /show { $number }
+recipe-show = See it again: { $example }
 export = { $code } as a file. AUTOMATIC1111: put it in models/Lora and write { $words }. ComfyUI: models/loras, node Load LoRA.
 export-parts = It is too large for one file here: use all { $count } parts together, at the same strength.
 again = Again
@@ -397,12 +401,13 @@ kept-drawings = { $count ->
 
 ## Sharing, reports
 
-ask-what = After the command, write someone else's LoraCode, for example: /ask 4071 3386
+ask-what = Whose LoraCode? Write the code that belongs to someone else, for example: { $example }
 asked-too-often = You have asked for as many LoraCodes as you can in a day. Please ask again tomorrow.
 share-in-private = That is between us: open a private chat with me and press it there.
 share-word-unknown = That invitation has expired or never existed. Ask for a new one, or write /ask and the LoraCode.
 share-word-too-often = Too many wrong words. Please wait ten minutes.
-report-what = Write the code and, in a few words, what is wrong with it: /report 4071 3386 these are my photos
+report-what = Write the code and, in a few words, what is wrong with it: { $example }
+report-example = these are my photos
 reported-too-often = You have sent as many reports as you can in a day. If it cannot wait, contact the bot's admin.
 reported = Thank you. I have told the bot's admin about { $code }.
 asked-for = If there is a LoraCode { $code }, I have asked its owner. You will hear from me if they allow it.
@@ -460,19 +465,17 @@ your-code-was-taken-down = The bot's admin has deleted your LoraCode { $code } a
 
 wish-example = /generate 40713386 sks person as an astronaut
 wish-wrong-code = A LoraCode has eight digits, like 4071 3386. Write it first, then what to draw: { wish-example }
-wish-wrong-size = --size is square, portrait, landscape, or width x height such as 512x768: { $least } to { $most }, in steps of { $step }.
+wish-wrong-size = { $option } is square, portrait, landscape, or width x height such as 512x768: { $least } to { $most }, in steps of { $step }.
 wish-empty = What should I draw? Write it after the code: { wish-example }
 wish-prompt-too-long = The prompt has { $count } characters; the limit is { $most }. Please shorten it.
 wish-negative-too-long = The text after --no has { $count } characters; the limit is { $most }. Please shorten it.
 wish-unknown-option = I do not know the option --{ $name }. I know { $options }.
 wish-twice = --{ $name } appears twice; keep one of them.
-wish-needs-value = --{ $name } needs a value after it, as in: { wish-example } --seed 7 --no blurry
+wish-needs-value = --{ $name } needs a value after it, as in: --seed 7 --no blurry
 wish-sampler = --sampler is one of: { $samplers }.
-wish-whole = --{ $name } takes a whole number, such as --{ $name } 2.
-wish-number = --{ $name } takes a number, such as --{ $name } 7.5.
+wish-value = --{ $name } takes a number from { $low } to { $high }, such as --{ $name } { $example }.
 wish-best = --best 1-of-{ $most } draws { $most } pictures and sends the best match; anything from 2 to { $most } works.
 wish-n-and-best = --best already says how many to draw; leave --n out.
-wish-range = --{ $name } goes from { $low } to { $high }.
 unknown-style-near = I do not know the style { $style }. Did you mean { $near }?
 unknown-style = I do not know the style { $style }. I know { $styles }.
 or = or
@@ -591,6 +594,8 @@ photo-shows-nudity = This photo seems to show nudity, so I did not take it. Plea
 photo-not-checked = I could not check this photo just now, so I did not take it. Please send it again later.
 withheld = Not shown: this bot's check took it for nudity. Try again with clothing in the prompt.
 no-pictures-here = I am not allowed to send pictures in this chat; use /show in our private chat to see them.
+pictures-sent-privately = I am not allowed to send pictures in this chat, so I send them to you in our private chat.
+card-elsewhere = { $result } has ended, but I cannot show it here. I write to you in our private chat.
 withheld-unseen = Not shown: this bot could not check it just now. To try again: /show and its number.
 queue-full = { $count ->
     [one] The queue is full, with { $count } job in it. Please ask again in about { $span }.

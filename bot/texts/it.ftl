@@ -90,7 +90,7 @@ settings-silent-button = Silenziose
 settings-forget-button = Cancella le foto
 settings-keep-button = Tieni le foto { $days } giorni
 settings-app-button = Come la mia app
-settings-which-style = Stile predefinito? --style none disegna senza.
+settings-which-style = Stile predefinito? Lo stile «none» disegna senza.
 
 ## Parole di pulsanti ed elenchi
 
@@ -219,8 +219,10 @@ set-is-open = { $held ->
     [one] { $held } tua foto aspetta un altro LoraCode. Prima ricomincia o manda le altre: /addestra
    *[other] { $held } tue foto aspettano un altro LoraCode. Prima ricomincia o manda le altre: /addestra
 }
-more-range = Quanti passi ancora? Da { $least } a { $most }, per esempio: /continua 4071 3386 300
-replace-range = Quale foto? Scrivi il suo numero, da 1 a { $most }, per esempio: /sostituisci 4071 3386 4
+which-code = Quale LoraCode? Scrivi le sue otto cifre; /codici elenca i tuoi. Per esempio: { $example }
+not-a-code = Un LoraCode ha otto cifre, come 4071 3386. Per esempio: { $example }
+more-range = Quanti passi ancora? Da { $least } a { $most }, per esempio: { $example }
+replace-range = Quale foto? Scrivi il suo numero, da 1 a { $most }, per esempio: { $example }
 
 ## Il primo minuto, e le foto
 
@@ -285,7 +287,8 @@ nothing-open-for = Non c'è nulla in corso o in coda per { $code }.
 photo-not-a-picture = Questo file non è un'immagine. Manda una foto come JPEG, PNG, WebP o HEIC.
 photo-other-format = Non so leggere questo tipo di immagine. Mandala come JPEG, PNG, WebP o HEIC.
 photo-broken = Questa immagine è danneggiata o incompleta. Mandala di nuovo, o scegline un'altra.
-photo-too-many-bytes = Questo file è troppo grande: il limite è { $max_megabytes } MB. Mandalo come foto invece che come file.
+photo-too-many-bytes = Questo file è troppo grande: il limite è { $max_megabytes } MB. Mandane una copia più piccola.
+photo-too-many-bytes-as-photo = { photo-too-many-bytes } Mandato come foto invece che come file va bene.
 photo-too-many-pixels = Questa immagine ha troppi pixel: il limite è { $max_megapixels } milioni, o { $max_lossless_megapixels } milioni come PNG o WebP. Rimpiccioliscila, per favore.
 photo-too-small = Questa immagine è troppo piccola o troppo stretta: mi servono almeno { $min_side_px } pixel sul lato corto. Manda l'originale, se puoi come file.
 photo-took-too-long = Non sono riuscito a leggere questa immagine in tempo. Mandala di nuovo, o scegline un'altra.
@@ -309,7 +312,8 @@ no-style = Nessuno stile
 
 ## Risultati
 
-no-such-result = Non hai un risultato con questo numero. Sta davanti alla descrizione, per esempio: /mostra 12
+show-what = Quale risultato? Il suo numero sta davanti alla descrizione. Per esempio: { $example }
+no-such-result = Non hai un risultato con questo numero. Sta davanti alla descrizione, come #12.
 deleted = Hai eliminato quel risultato, descrizione e immagini. /genera disegna qualcosa di nuovo.
 not-done = Questa non è un'immagine finita. /mostra e il suo numero ti dicono a che punto è.
 as-large-as-i-can = Questa immagine è già la più grande che so disegnare.
@@ -330,7 +334,7 @@ edit-prompt =
 best-told = La più somigliante su { $count }: somiglianza { $chosen }. Le altre: { $others }.
 best-nobody = nessun viso nitido
 best-not-told = Non so dire quale sia la più somigliante, quindi eccole tutte.
-best-unknown = Non posso confrontare la somiglianza delle immagini di { $code }: durante l'addestramento non è stato misurato nulla. --n { $count } ne disegna { $count }, e scegli tu.
+best-unknown = Non posso confrontare la somiglianza delle immagini di { $code }: durante l'addestramento non è stato misurato nulla. Chiedine { $count } senza «best», e scegli tu.
 recipe-prompt = Descrizione: { $prompt }
 recipe-not = Da evitare: { $words }
 recipe-seed = Seme: { $seed }
@@ -348,7 +352,7 @@ recipe-lora = LoRA: { $lora }
 recipe-lora-steps = LoRA: { $lora }, addestrato per { $steps } passi
 recipe-hash = { $code }, hash { $hash }
 recipe-source = Fatta a partire da { $result }
-recipe-show = Per rivederlo: /mostra { $number }
+recipe-show = Per rivederlo: { $example }
 export = { $code } come file. AUTOMATIC1111: mettilo in models/Lora e scrivi { $words }. ComfyUI: models/loras, nodo Load LoRA.
 export-parts = È troppo grande per un solo file qui: usa tutte le { $count } parti insieme, con la stessa forza.
 again = Ancora
@@ -396,12 +400,13 @@ kept-drawings = { $count ->
 
 ## Condivisione, segnalazioni
 
-ask-what = Dopo il comando scrivi il LoraCode di qualcun altro, per esempio: /chiedi 4071 3386
+ask-what = Il LoraCode di chi? Scrivi il codice di qualcun altro, per esempio: { $example }
 asked-too-often = Hai chiesto tutti i LoraCode che puoi chiedere in un giorno. Chiedi di nuovo domani, per favore.
 share-in-private = Questo resta tra noi: apri una chat privata con me e premilo lì.
 share-word-unknown = Quell'invito è scaduto, o non è mai esistito. Chiedine uno nuovo, o scrivi /chiedi e il LoraCode.
 share-word-too-often = Troppe parole sbagliate. Aspetta dieci minuti, per favore.
-report-what = Scrivi il codice e, in poche parole, che cosa non va: /segnala 4071 3386 sono foto mie
+report-what = Scrivi il codice e, in poche parole, che cosa non va: { $example }
+report-example = sono foto mie
 reported-too-often = Hai mandato tutte le segnalazioni che puoi mandare in un giorno. Se non può aspettare, scrivi a chi gestisce questo bot.
 reported = Grazie. Ho segnalato { $code } a chi gestisce questo bot.
 asked-for = Se esiste un LoraCode { $code }, ho chiesto al suo proprietario. Ti scrivo se lo permette.
@@ -459,19 +464,17 @@ your-code-was-taken-down = Chi gestisce questo bot ha eliminato il tuo LoraCode 
 
 wish-example = /genera 40713386 sks person as an astronaut
 wish-wrong-code = Un LoraCode ha otto cifre, come 4071 3386. Scrivilo per primo, poi che cosa disegnare: { wish-example }
-wish-wrong-size = --size è square, portrait, landscape, oppure larghezza x altezza come 512x768: da { $least } a { $most }, a passi di { $step }.
+wish-wrong-size = { $option } è square, portrait, landscape, oppure larghezza x altezza come 512x768: da { $least } a { $most }, a passi di { $step }.
 wish-empty = Che cosa devo disegnare? Scrivilo dopo il codice: { wish-example }
 wish-prompt-too-long = La descrizione ha { $count } caratteri; il limite è { $most }. Accorciala, per favore.
 wish-negative-too-long = Il testo dopo --no ha { $count } caratteri; il limite è { $most }. Accorcialo, per favore.
 wish-unknown-option = Non conosco l'opzione --{ $name }. Conosco { $options }.
 wish-twice = --{ $name } compare due volte; lasciane una.
-wish-needs-value = --{ $name } vuole un valore dopo, come in: { wish-example } --seed 7 --no blurry
+wish-needs-value = --{ $name } vuole un valore dopo, come in: --seed 7 --no blurry
 wish-sampler = --sampler è uno tra: { $samplers }.
-wish-whole = --{ $name } vuole un numero intero, come --{ $name } 2.
-wish-number = --{ $name } vuole un numero, come --{ $name } 7.5.
+wish-value = --{ $name } vuole un numero da { $low } a { $high }, come --{ $name } { $example }.
 wish-best = --best 1-of-{ $most } disegna { $most } immagini e manda la più somigliante; va bene da 2 a { $most }.
 wish-n-and-best = --best dice già quante disegnarne; togli --n.
-wish-range = --{ $name } va da { $low } a { $high }.
 unknown-style-near = Non conosco lo stile { $style }. Intendevi { $near }?
 unknown-style = Non conosco lo stile { $style }. Conosco { $styles }.
 or = o
@@ -590,6 +593,8 @@ photo-shows-nudity = Questa foto sembra mostrare nudità, quindi non l'ho presa.
 photo-not-checked = Ora non ho potuto controllare questa foto, quindi non l'ho presa. Mandala di nuovo più tardi, per favore.
 withheld = Non mostrata: il controllo di questo bot l'ha presa per nudità. Riprova con dei vestiti nella descrizione.
 no-pictures-here = In questa chat non posso mandare immagini; usa /mostra nella nostra chat privata per vederle.
+pictures-sent-privately = In questa chat non posso mandare immagini, quindi te le mando nella nostra chat privata.
+card-elsewhere = { $result } è finito, ma qui non posso mostrartelo. Ti scrivo nella nostra chat privata.
 withheld-unseen = Non mostrata: ora questo bot non ha potuto controllarla. Per riprovare: /mostra e il suo numero.
 queue-full = { $count ->
     [one] La coda è piena, con { $count } lavoro. Chiedi di nuovo tra circa { $span }, per favore.

@@ -208,8 +208,17 @@ def swap_question(photo_set: PhotoSet) -> str:
 
 def photo_refusal(reason: PhotoRefusal) -> str:
     """Return the sentence that says why a photo cannot be used, with the limit that it breaks."""
+    return _refusal_text(_REFUSAL_KEYS[reason])
+
+
+def file_too_big() -> str:
+    """Return the sentence for a file that a platform would shrink if it was sent as a photo."""
+    return _refusal_text("photo-too-many-bytes-as-photo")
+
+
+def _refusal_text(key: str) -> str:
     return translate(
-        _REFUSAL_KEYS[reason],
+        key,
         max_megabytes=MAX_PHOTO_BYTES // 2**20,
         max_megapixels=MAX_PHOTO_PIXELS // 10**6,
         max_lossless_megapixels=MAX_LOSSLESS_PIXELS // 10**6,

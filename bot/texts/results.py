@@ -16,6 +16,7 @@ from bot.core.accounts import PLATFORM_TRAITS
 from bot.core.jobs import Draft, GenerationParams, Job, JobId, Picture
 from bot.core.loras import Lora, LoraCode, format_code
 from bot.core.messages import Attachment, Button, Reply, Suggestion
+from bot.texts.commands import usage_example
 from bot.texts.language import translate
 from bot.texts.words import style_label, truncate
 from gpu_worker.protocol import SHAPES
@@ -98,7 +99,9 @@ def recipe_card(job: Job, pictures: Sequence[Picture], style: str, trained_steps
     lines += [pick_text] if (pick_text := _format_pick(job)) else []
     if params.source is not None:
         lines.append(translate("recipe-source", result=f"#{params.source}"))
-    lines.append(translate("recipe-show", number=str(job.id)))
+    lines.append(
+        translate("recipe-show", example=usage_example(job.address.platform, "show", id=str(job.id)))
+    )
     return Reply("\n".join(lines))
 
 
@@ -262,9 +265,10 @@ def withhold_pictures(reply: Reply, is_unchecked: bool = False) -> Reply:
     return _remove_pictures(reply, translate("withheld-unseen") if is_unchecked else translate("withheld"))
 
 
-def remove_disallowed_pictures(reply: Reply) -> Reply:
+def remove_disallowed_pictures(reply: Reply, are_sent_privately: bool = False) -> Reply:
     """Take the pictures out of a reply for a chat whose rules let us send none, and say so; likewise."""
-    return _remove_pictures(reply, translate("no-pictures-here"))
+    key = "pictures-sent-privately" if are_sent_privately else "no-pictures-here"
+    return _remove_pictures(reply, translate(key))
 
 
 def _remove_pictures(reply: Reply, reason: str) -> Reply:

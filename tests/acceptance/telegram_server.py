@@ -126,6 +126,7 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
     def _take_note(self, method: str, fields: dict[str, Any]) -> None:
         if method == "deleteMessage":
             self.deleted.append(int(fields["message_id"]))
+            self.shown.pop(int(fields["message_id"]), None)
         elif method == "answerCallbackQuery":
             alert = str(fields.get("show_alert", "")).lower() == "true"
             self.pressed[str(fields["callback_query_id"])] = str(fields.get("text") or "") if alert else ""

@@ -19,7 +19,7 @@ from bot.core.errors import ChatBusy, ChatUnreachable
 from bot.core.jobs import JobStatus
 from bot.core.loras import format_code
 from bot.core.messages import Button, Reply
-from tests.acceptance.discord_stage import Stage, on_stage, photos, said, text_of
+from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, text_of
 
 TWENTY_MINUTES_S = 20 * 60
 
@@ -143,6 +143,34 @@ async def test_a_picture_comes_anew_when_its_card_was_deleted(stage: Stage) -> N
     (picture,) = stage.public()
     assert len(picture.attachments) == 1
     assert picture.content.startswith(stage.anna.mention)
+
+
+async def test_a_channel_without_files_ends_its_card_and_pictures_come_by_dm(stage: Stage) -> None:
+    await stage.draw(await stage.trained())
+    before = len(stage.dms())
+    stage.refuse("PATCH", f"/channels/{stage.channel.id}/messages/*", 403, 50013)
+    await stage.work()
+    (card,) = stage.public()
+    assert (card.attachments, labels(card)) == ([], ["Again", "Edit prompt", "Recipe", "Delete"])
+    assert "I am not allowed to send pictures in this chat, so I send them to you" in card.content
+    (result,) = stage.dms()[before:]
+    assert len(result.attachments) == 1
+    pressed = await stage.anna_alone.click(result, label="Delete")
+    await stage.anna_alone.click(pressed.followups[0].message, label="Delete")
+    await stage.tell()
+    assert [each.content.partition(": ")[2] for each in (*stage.public(), stage.dms()[before])] == [
+        "deleted"
+    ] * 2
+
+
+async def test_a_card_whose_words_a_rule_of_the_server_blocks_ends_without_them(stage: Stage) -> None:
+    await stage.draw(await stage.trained())
+    stage.refuse("PATCH", f"/channels/{stage.channel.id}/messages/*", 400, 200000, times=2)
+    stage.refuse("POST", f"/channels/{stage.channel.id}/messages", 400, 200000)
+    await stage.work()
+    (card,) = stage.public()
+    assert "I write to you in our private chat" in card.content
+    assert len(stage.dms()[-1].attachments) == 1
 
 
 async def archived_thread(stage: Stage) -> ChannelHandle:

@@ -107,6 +107,23 @@ async def test_two_people_s_sets_at_once_stay_theirs(stage: Stage) -> None:
     )
 
 
+async def test_a_refused_photo_is_answered_below_it_each_time_and_stays_answered(stage: Stage) -> None:
+    for _ in range(3):
+        await stage.album(photos(1))
+    await stage.album(photos(1, first=2))
+    assert [each.content.partition("\n")[0] for each in stage.dms()] == [
+        translate("same-photo"),
+        translate("same-photo"),
+        "You have 2 of 5; send 3 more.",
+    ]
+
+
+async def test_a_refused_photo_of_a_message_that_starts_a_training_stays_answered(stage: Stage) -> None:
+    await stage.album([*photos(5), *photos(1)])
+    await stage.work()
+    assert stage.dms()[0].content == f"Photo 6: {translate('same-photo')}"
+
+
 @pytest.mark.covers("discord", "message deleted")
 async def test_a_set_whose_message_was_deleted_is_shown_by_another(stage: Stage) -> None:
     await stage.album(photos(2))

@@ -52,6 +52,33 @@ async def test_photos_of_an_album_are_fetched_while_it_is_not_known_whether_more
         assert len(server.fetched) == 3, "none is fetched again"
 
 
+async def test_a_refused_photo_is_answered_below_it_each_time_and_stays_answered(stage: Stage) -> None:
+    small = drawn.sample_photos(3, count=1, side_px=100)[0]
+    await stage.anna.sends_photos(PHOTOS[:1], album=False)
+    await stage.anna.hears("1 of 5")
+    for refusals in (1, 2):
+        await stage.anna.sends_photos([small], album=False)
+        await until(
+            lambda refusals=refusals: (
+                ["too small" in each.text for each in stage.anna.sees] == [*[True] * refusals, False]
+            )
+        )
+        assert "1 of 5" in stage.anna.sees[-1].text
+    await stage.anna.sends_photos(PHOTOS[1:2], album=False)
+    card = await stage.anna.hears("2 of 5")
+    await until(lambda: len(stage.anna.sees) == 3)
+    assert stage.anna.sees[-1] == card
+    assert all("too small" in each.text and not each.buttons for each in stage.anna.sees[:2])
+
+
+async def test_a_refused_photo_of_an_album_that_starts_a_training_stays_answered(stage: Stage) -> None:
+    await stage.anna.sends_photos([*PHOTOS[:3], PHOTOS[0], *PHOTOS[3:5]])
+    await stage.anna.hears("is ready")
+    (refused,) = [each for each in stage.anna.sees if translate("same-photo") in each.text]
+    assert refused.text.startswith("Photo 4: ")
+    assert len(refused.versions) == 1
+
+
 @pytest.mark.covers("telegram", "forwarded", "photo", "album")
 async def test_forwarded_photos_count_like_any_others(stage: Stage) -> None:
     await stage.anna.sends_photos(PHOTOS[:3], **FORWARDED)

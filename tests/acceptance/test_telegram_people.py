@@ -88,7 +88,7 @@ async def test_one_card_collects_shows_the_photos_and_is_chosen_on(stage: Stage)
     anna = stage.anna
     await anna.sends_photos(PHOTOS[:3], album=False)
     card = await anna.hears("3 of 5")
-    assert len(anna.sees) == 1, "one message, however the photos came"
+    await until(lambda: anna.sees == [card])  # one message, however the photos came
     assert card.photos[0].startswith(b"\xff\xd8"), "a contact sheet"
     await anna.presses(card, "✕ 2")
     await until(lambda: "2 of 5" in card.text)
@@ -99,7 +99,7 @@ async def test_one_card_collects_shows_the_photos_and_is_chosen_on(stage: Stage)
     await anna.presses(card, "Name it")
     await anna.hears("write the name")
     await anna.says("Ann")
-    await until(lambda: "name: Ann" in card.text)
+    card = await anna.hears("name: Ann")
     await anna.sends_photos(PHOTOS[3:])
     await anna.hears("Your LoraCode is")
     await until(lambda: "That is all five" in card.text)
@@ -111,8 +111,8 @@ async def test_two_albums_at_once_share_a_card(stage: Stage) -> None:
     for name, photos in (("a", PHOTOS[:2]), ("b", PHOTOS[2:4])):
         for photo in photos:
             await stage.anna.sends_photos([photo], album=name)
-    await stage.anna.hears("4 of 5")
-    assert len(stage.anna.sees) == 1
+    card = await stage.anna.hears("4 of 5")
+    await until(lambda: stage.anna.sees == [card])
 
 
 @pytest.mark.covers(

@@ -77,9 +77,25 @@ async def test_a_group_that_lets_nobody_send_pictures_is_told_where_they_are(
     labels = [label for label, _ in told[0].buttons]
     assert "Again" in labels
     assert "Larger" not in labels
-    number = stage.drawings[0].job_id
-    await stage.anna.says(f"/show {number}")
-    await until(lambda: [each for each in stage.anna.sees if each.photos and number_of(each) == str(number)])
+    number = str(stage.drawings[0].job_id)
+    await until(lambda: [each for each in stage.anna.sees if each.photos and number_of(each) == number])
+
+
+async def test_a_result_comes_privately_when_the_bot_was_put_out_of_its_group(stage: Stage) -> None:
+    code = await trained(stage.anna)
+    stage.card.proceed_event.clear()
+    await stage.anna.says(f"/generate {code} a boat", chat=GROUP)
+    await until(lambda: stage.anna.sees_in(GROUP))
+    stage.server.blocked.add(GROUP)
+    stage.card.proceed_event.set()
+    number = await until(lambda: [str(each.job_id) for each in stage.drawings])
+    (result,) = await until(
+        lambda: [each for each in stage.anna.sees if each.photos and number_of(each) == number[0]]
+    )
+    await stage.anna.presses(result, "Delete")
+    question = await stage.anna.hears("for good?")
+    await stage.anna.presses(question, "Delete")
+    await until(lambda: "deleted" in result.text)
 
 
 async def test_silent_notices_stay_silent_for_further_pictures(stage: Stage) -> None:
@@ -291,9 +307,9 @@ async def test_show_brings_a_result_back_with_its_buttons(stage: Stage) -> None:
 
 async def test_show_says_the_same_of_a_foreign_and_of_no_result(stage: Stage) -> None:
     result = await stage.result()
-    for job in (number_of(result), "999999", "", "x"):
+    for job in (number_of(result), "999999", "x"):
         await stage.bert.says(f"/show {job}")
-    await until(lambda: len(stage.bert.sees) == 4)
+    await until(lambda: len(stage.bert.sees) == 3)
     assert {each.text for each in stage.bert.sees} == {translate("no-such-result")}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from bot.core.accounts import ChatAddress, Platform
+from bot.core.errors import ChatUnreachable, PicturesRefused
 from bot.core.jobs import Job, JobStatus
 from bot.core.messages import Reply
 from bot.core.outbox import NoticeKind
@@ -57,25 +58,31 @@ class RememberingChat:
     sent: list[tuple[ChatAddress, Reply, str]] = field(default_factory=list)
     edits: list[tuple[str, Reply]] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
+    unreachable_chats: list[str] = field(default_factory=list)
+    refuses_pictures_in: str = ""  #: a chat
     line: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.line.set()
 
     async def send(self, address: ChatAddress, reply: Reply, *, nonce: str) -> str:
-        self._fail()
+        self._fail(address, reply)
         self.sent.append((address, reply, nonce))
         await self.line.wait()
         return f"m{len(self.sent)}"
 
     async def edit(self, address: ChatAddress, message_id: str, reply: Reply) -> str:
-        self._fail()
+        self._fail(address, reply)
         self.edits.append((message_id, reply))
         return message_id
 
-    def _fail(self) -> None:
+    def _fail(self, address: ChatAddress, reply: Reply) -> None:
         if self.errors:
             raise self.errors.pop(0)
+        if address.chat_id in self.unreachable_chats:
+            raise ChatUnreachable("closed")
+        if reply.pictures and address.chat_id == self.refuses_pictures_in:
+            raise PicturesRefused("no pictures here")
 
 
 async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 100.0) -> None:

@@ -101,7 +101,7 @@ async def generate(
     services = interaction.client.services
 
     async def generate_from_options(request: Request) -> Reply:
-        sized_params = with_size(params, size.strip()) if size.strip() else params
+        sized_params = with_size(params, size.strip(), option="size") if size.strip() else params
         request = replace(request, text=code, params=sized_params)
         return await services.drafts.generate_from_options(request)
 

@@ -24,9 +24,9 @@ from bot.chats.discord.sender import (
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import ChatError
 from bot.core.jobs import JobId
-from bot.core.messages import Reply, Request, UseCase
+from bot.core.messages import Reply, Request, UseCase, split_refusals
 from bot.services import Services
-from bot.texts import use_language
+from bot.texts import translate, use_language
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +69,12 @@ class DiscordReplies:
             # A further one has a name of its own: Discord would give the earlier message back.
             has_card = await self._services.jobs.has_card(reply.card_job_id)
             nonce = f"re-{interaction.id}" if has_card else f"card-{reply.card_job_id}"
-            card_message_id = await self.send(address, reply, nonce)
+            *refusals, card = split_refusals(reply)
+            card_message_id = await self.send(address, card, nonce)
         if card_message_id is not None and card_message_id.startswith(f"{interaction.channel_id}/"):
-            if not _is_component(interaction):
+            if refusals:
+                await self._finish_response(interaction, refusals[0], None)
+            elif not _is_component(interaction):
                 await _delete_original(interaction)  # the card stands right there
             return
         await self._finish_response(interaction, reply, card_message_id)
@@ -86,17 +89,21 @@ class DiscordReplies:
     async def show_photo_set(
         self, identity: Identity, address: ChatAddress, reply: Reply, nonce: str
     ) -> None:
-        """Answer in DMs; a set of photos that is being collected is shown by one message, which is edited."""
+        """Answer in DMs; a set that is being collected is shown once, below what its person sent last."""
+        *refusals, reply = split_refusals(reply)
+        for refusal in refusals:
+            await self.send(address, refusal, f"{nonce}-r")
         if not reply.shows_photo_set:
             await self.send(address, reply, nonce)
             await self._close_photo_set(address, reply)
             return
         shown_id = (await self._services.photo_sets.read_card(identity, address)).message_id
-        if shown_id is not None and await self._try_edit(address, shown_id, reply):
-            return
         message_id = await self.send(address, reply, nonce)
-        if message_id is not None:
-            await self._services.photo_sets.record_card(identity, message_id)
+        if message_id is None:
+            return
+        await self._services.photo_sets.record_card(identity, message_id)
+        if shown_id is not None:
+            await self._take_away(address, shown_id)
 
     async def send(self, address: ChatAddress, reply: Reply, nonce: str) -> str | None:
         """Send as a message of its own; None when it could not be."""
@@ -116,6 +123,13 @@ class DiscordReplies:
             await self._try_edit(
                 address, reply.closed_photo_set.message_id, Reply(reply.closed_photo_set.text)
             )
+
+    async def _take_away(self, address: ChatAddress, message_id: str) -> None:
+        try:
+            await self.sender.delete(message_id)
+        except ChatError as error:
+            log.info("the message of a set could not be deleted: %s", error)
+            await self._try_edit(address, message_id, Reply(translate("set-below")))
 
     async def _try_edit(self, address: ChatAddress, message_id: str, reply: Reply) -> bool:
         try:

@@ -13,7 +13,7 @@ import discord
 from bot.chats.discord.attachments import MessageBatch, clip_text, pack_reply
 from bot.chats.discord.buttons import build_view
 from bot.core.accounts import ChatAddress, Platform
-from bot.core.errors import ChatBusy, ChatUnreachable
+from bot.core.errors import ChatBusy, ChatUnreachable, PicturesRefused
 from bot.core.messages import Reply
 
 log = logging.getLogger(__name__)
@@ -25,8 +25,22 @@ _OPENING_DMS_TOO_FAST, _OPENING_DMS_RETRY_S = 40003, 60.0
 _INVALID_WEBHOOK_TOKEN = 50027
 #: So when a DM is opened with somebody who is gone, or who does not want any.
 _CANNOT_DM_CODES = (50007, 50033)
+#: So when a rule of the server, or of a person, forbids what a message says or shows.
+_BLOCKED_CODES = (20009, 200000, 200001, 240000)
+#: So when a thread is locked.
+_THREAD_LOCKED = 160005
+#: So when the bot may do less there than it asked for, and when files weigh too much.
+_MISSING_PERMISSIONS, _TOO_LARGE = 50013, 40005
 #: So when a message in a thread is changed that was archived; one that is sent opens it by itself.
 _THREAD_ARCHIVED = 50083
+_UNREACHABLE_CODES = (
+    _INVALID_WEBHOOK_TOKEN,
+    *_CANNOT_DM_CODES,
+    *_BLOCKED_CODES,
+    _THREAD_LOCKED,
+    _THREAD_ARCHIVED,
+    _TOO_LARGE,
+)
 NETWORK_ERRORS = (aiohttp.ClientError, OSError)
 _DM = "dm"
 
@@ -47,8 +61,11 @@ def channel_address(user_id: int, channel_id: int) -> ChatAddress:
 
 
 @contextmanager
-def translate_errors() -> Iterator[None]:
-    """Turn what discord.py raises into our errors; what is our own fault stays as it is."""
+def translate_errors(has_files: bool = False) -> Iterator[None]:
+    """Turn what discord.py raises into our errors; what is our own fault stays as it is.
+
+    Where a message with files is refused, its words alone may be taken.
+    """
     try:
         yield
     except discord.RateLimited as error:
@@ -58,8 +75,11 @@ def translate_errors() -> Iterator[None]:
             raise ChatBusy("Discord's limit of new DMs", _OPENING_DMS_RETRY_S) from error
         if error.status == 429 or error.status >= 500:
             raise ChatBusy(f"Discord answered {error.status}", BUSY_RETRY_S) from error
-        if error.status in (403, 404) or error.code in (_INVALID_WEBHOOK_TOKEN, *_CANNOT_DM_CODES):
-            raise ChatUnreachable(f"Discord answered {error.status} (code {error.code})") from error
+        if error.status in (403, 404) or error.code in _UNREACHABLE_CODES:
+            refusal = f"Discord answered {error.status} (code {error.code})"
+            if has_files and error.code in (_MISSING_PERMISSIONS, _TOO_LARGE, *_BLOCKED_CODES):
+                raise PicturesRefused(refusal) from error
+            raise ChatUnreachable(refusal) from error
         raise
     except NETWORK_ERRORS as error:
         raise ChatBusy(f"no connection to Discord ({type(error).__name__})", BUSY_RETRY_S) from error
@@ -81,11 +101,17 @@ class DiscordSender:
         primary, fallback = _destinations(address)
         try:
             return await self._send(primary, address, reply, batch, nonce)
-        except ChatUnreachable:
+        except ChatUnreachable as error:
             if fallback is None:
                 raise
             log.info("%s cannot be reached; trying %s", primary, fallback)
+            refusal = error
+        try:
             return await self._send(fallback, address, reply, batch, nonce)
+        except ChatUnreachable:
+            if isinstance(refusal, PicturesRefused):  # words are taken there
+                raise refusal from None
+            raise
 
     async def edit(self, address: ChatAddress, message_id: str, reply: Reply) -> None:
         """Make an earlier message read like `reply`, pictures included; `files` cannot come this way."""
@@ -97,7 +123,7 @@ class DiscordSender:
             )
             return
         message = self._get_channel(channel_id).get_partial_message(int(raw_message_id))
-        with translate_errors():
+        with translate_errors(has_files=bool(batch.messages[0]) and not reply.keeps_pictures):
             try:
                 await self._edit(message, address, batch, reply)
             except discord.HTTPException as error:
@@ -105,6 +131,12 @@ class DiscordSender:
                     raise
                 await self._unarchive_thread(message.channel.id)
                 await self._edit(message, address, batch, reply)
+
+    async def delete(self, message_id: str) -> None:
+        """Delete a message that everybody in its chat sees."""
+        channel_id, _, raw_message_id = message_id.partition("/")
+        with translate_errors():
+            await self._get_channel(channel_id).get_partial_message(int(raw_message_id)).delete()
 
     async def _edit(
         self, message: discord.PartialMessage, address: ChatAddress, batch: MessageBatch, reply: Reply
@@ -140,7 +172,7 @@ class DiscordSender:
     async def _send(
         self, destination: str, address: ChatAddress, reply: Reply, batch: MessageBatch, nonce: str
     ) -> str:
-        with translate_errors():
+        with translate_errors(has_files=bool(batch.messages[0])):
             channel: discord.abc.Messageable
             if destination == _DM:
                 channel = await self._client.create_dm(discord.Object(int(address.user_id)))

@@ -33,7 +33,7 @@ from bot.chats.telegram.sender import TelegramChatId, TelegramSender, parse_chat
 from bot.chats.telegram.updates import PollingBot, UpdatePoller, UpdateProcessor
 from bot.chats.telegram.webhook import Webhook
 from bot.core.accounts import ChatAddress, Platform
-from bot.core.errors import ChatError, SettingsError
+from bot.core.errors import ChatError, ChatUnreachable, PicturesRefused, SettingsError
 from bot.core.messages import Reply
 from bot.services import Services
 from bot.texts import ENGLISH, languages, translate, translate_to, use_language
@@ -129,14 +129,23 @@ class TelegramAdapter:
     async def send(self, address: ChatAddress, reply: Reply, *, nonce: str) -> str:
         """Send a message. Telegram has no nonce; the notifier edits where it can, so that it needs none.
 
-        Whoever waits for it in a group is named there, unless it is a card, which is there to be read.
+        Whoever waits for it in a group is named there, unless it is a card, which is there to be read. Where
+        the group takes nothing of ours, it goes to their private chat.
         """
         mention_user_id = (
             None if address.is_private or reply.card_job_id is not None else int(address.user_id)
         )
-        return await self._notice_sender.send(
-            parse_chat_address(address), reply, mention_user_id=mention_user_id
-        )
+        sender = self._notice_sender
+        try:
+            return await sender.send(parse_chat_address(address), reply, mention_user_id=mention_user_id)
+        except PicturesRefused:
+            raise
+        except ChatUnreachable as error:
+            if address.is_private:
+                raise
+            log.info("%s cannot be reached; its person is written to: %s", address.chat_id, error)
+        message_id = await sender.send(TelegramChatId(int(address.user_id)), reply)
+        return f"{address.user_id}:{message_id}"
 
     async def edit(self, address: ChatAddress, message_id: str, reply: Reply) -> str:
         """Make a message read like `reply`; pictures are put into it, further ones follow."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from typing import TypeVar
@@ -11,7 +12,7 @@ from typing import TypeVar
 from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, TelegramError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exception
 
-from bot.core.errors import ChatBusy, ChatUnreachable
+from bot.core.errors import ChatBusy, ChatUnreachable, PicturesRefused
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +21,10 @@ BUSY_RETRY_S = 5.0
 #: Somebody waits for a direct answer: so often it is tried, and after a longer pause it would come too late.
 MAX_ATTEMPTS = 4
 MAX_RETRY_WAIT_S = 60.0
+#: Administrators of a group may forbid pictures and files, and let us write.
+_PICTURES_REFUSED_PATTERN = re.compile(
+    r"not enough rights to send (?!text)|CHAT_SEND_(?:MEDIA|PHOTOS|DOCS)_FORBIDDEN", re.IGNORECASE
+)
 _T = TypeVar("_T")
 
 
@@ -35,6 +40,8 @@ def translate_errors() -> Iterator[None]:
     except RetryAfter as error:
         raise ChatBusy("Telegram asks to wait", retry_after_s(error)) from error
     except BadRequest as error:  # a NetworkError to the library, but trying again would not help
+        if _PICTURES_REFUSED_PATTERN.search(error.message):
+            raise PicturesRefused(f"Telegram refuses: {error.message}") from error
         raise ChatUnreachable(f"Telegram refuses: {error.message}") from error
     except TelegramError as error:  # such as 401, which comes and goes while Telegram is ill
         raise ChatBusy(f"Telegram could not be reached: {type(error).__name__}", BUSY_RETRY_S) from error

@@ -26,10 +26,12 @@ from bot.chats.telegram.replies import (
     to_message_ref,
 )
 from bot.chats.telegram.updates import idempotency_key
+from bot.core.errors import UserError
 from bot.core.messages import PhotoInput, Reply, Request, Upload, UseCase
 from bot.services import Services
 from bot.services.access import AccessLevel
 from bot.texts import translate, use_language
+from bot.texts.photo_sets import file_too_big
 
 log = logging.getLogger(__name__)
 
@@ -209,12 +211,12 @@ class MessageHandlers:
         )
 
 
-async def _download_upload(message: Message) -> Upload:
+async def _download_upload(message: Message) -> Upload | UserError:
     """Fetch a photo's bytes at once: the link to them is good for an hour only."""
     media = message.document or message.photo[-1]
     name = getattr(media, "file_name", None) or "photo"
     if (media.file_size or 0) > FileSizeLimit.FILESIZE_DOWNLOAD:
-        return Upload(name, None)
+        return UserError(file_too_big())
     return Upload(name, await retry_when_busy(partial(_download_file, media)))
 
 

@@ -12,10 +12,11 @@ from telegram import Bot, Chat, MaybeInaccessibleMessage, Message, MessageEntity
 from bot.chats.telegram.errors import retry_when_busy
 from bot.chats.telegram.sender import TelegramChatId, TelegramSender
 from bot.core.accounts import ChatAddress, Identity, Platform
-from bot.core.errors import ChatError, ChatUnreachable
-from bot.core.messages import Reply
+from bot.core.errors import ChatError, ChatUnreachable, PicturesRefused
+from bot.core.messages import Reply, split_refusals
 from bot.services import Services
 from bot.texts import translate
+from bot.texts.results import remove_disallowed_pictures
 
 log = logging.getLogger(__name__)
 
@@ -87,10 +88,14 @@ class TelegramReplies:
         self._services = services
         # One set is shown by one message, also when two albums come at once.
         self._photo_set_locks: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
+        self._newest_sets: dict[Identity, Reply] = {}  # that are to be shown
 
     async def show(self, ref: MessageRef, reply: Reply) -> None:
         """Show a reply as a message of its own; what cannot be shown is logged."""
+        *refusals, reply = split_refusals(reply)
         try:
+            for refusal in refusals:
+                await self._send(ref.chat, refusal, ref.message_id)
             if reply.files and not ref.is_private:
                 await self._send_privately(ref, reply)
             elif reply.shows_photo_set:
@@ -104,7 +109,7 @@ class TelegramReplies:
     async def replace_message(self, ref: MessageRef, reply: Reply) -> bool:
         """Make the message at a spot read like `reply`; False when it can no longer be."""
         try:
-            await retry_when_busy(lambda: self._sender.edit(ref.chat, str(ref.message_id), reply))
+            await self._edit(ref.chat, str(ref.message_id), reply)
         except ChatError as error:
             log.info("the message of a button could not be edited: %s", error)
             return False
@@ -114,19 +119,29 @@ class TelegramReplies:
         return True
 
     async def _show_photo_set(self, ref: MessageRef, reply: Reply) -> None:
+        """Show a set below what its person sent, and take its earlier message away."""
+        self._newest_sets[ref.identity] = reply
         lock = self._photo_set_locks.setdefault(ref.identity, asyncio.Lock())
         async with lock:
+            if self._newest_sets.get(ref.identity) is not reply:
+                return  # more photos came meanwhile, and the set is shown with them
+            del self._newest_sets[ref.identity]
             card = await self._services.photo_sets.read_card(ref.identity, ref.address)
             if card.ended_text is not None:
                 return  # others of its photos were quicker, and so was the answer to them
-            message_id = card.message_id
-            if message_id is not None and await self._try_edit(ref, message_id, reply):
-                await self._close_late_set(ref, message_id)
-                return
             reply_to = None if ref.is_private else ref.message_id
-            message_id = await retry_when_busy(lambda: self._sender.send(ref.chat, reply, reply_to))
+            message_id = await self._send(ref.chat, reply, reply_to)
+            if card.message_id is not None:
+                await self._take_away(ref, card.message_id)
             if not await self._services.photo_sets.record_card(ref.identity, message_id):
                 await self._close_late_set(ref, message_id)
+
+    async def _take_away(self, ref: MessageRef, message_id: str) -> None:
+        try:
+            await retry_when_busy(lambda: self._sender.delete(ref.chat, message_id))
+        except ChatError as error:  # such as one that is older than two days
+            log.info("the message of a set could not be deleted: %s", error)
+            await self._try_edit(ref, message_id, Reply(translate("set-below")))
 
     async def _close_late_set(self, ref: MessageRef, message_id: str) -> None:
         """Edit a message that shows a set which ended while it was on its way."""
@@ -140,7 +155,7 @@ class TelegramReplies:
 
     async def _try_edit(self, ref: MessageRef, message_id: str, reply: Reply) -> bool:
         try:
-            await retry_when_busy(lambda: self._sender.edit(ref.chat, message_id, reply))
+            await self._edit(ref.chat, message_id, reply)
         except ChatError as error:
             log.info("the message of a set could not be edited: %s", error)
             return False
@@ -148,16 +163,32 @@ class TelegramReplies:
 
     async def _send_reply(self, ref: MessageRef, reply: Reply) -> None:
         reply_to = None if ref.is_private else ref.message_id
-        message_id = await retry_when_busy(lambda: self._sender.send(ref.chat, reply, reply_to))
+        message_id = await self._send(ref.chat, reply, reply_to)
         if reply.card_job_id is not None:
             await self._services.jobs.record_card(reply.card_job_id, message_id)
         if reply.result_job_id is not None:
             await self._services.results.record_copy(reply.result_job_id, ref.address, message_id)
 
+    async def _send(self, chat: TelegramChatId, reply: Reply, reply_to: int | None = None) -> str:
+        """Send a message, or its words alone where a group takes no pictures."""
+        try:
+            return await retry_when_busy(lambda: self._sender.send(chat, reply, reply_to))
+        except PicturesRefused:
+            text_reply = remove_disallowed_pictures(reply)
+            return await retry_when_busy(lambda: self._sender.send(chat, text_reply, reply_to))
+
+    async def _edit(self, chat: TelegramChatId, message_id: str, reply: Reply) -> None:
+        """Edit a message likewise."""
+        try:
+            await retry_when_busy(lambda: self._sender.edit(chat, message_id, reply))
+        except PicturesRefused:
+            text_reply = remove_disallowed_pictures(reply)
+            await retry_when_busy(lambda: self._sender.edit(chat, message_id, text_reply))
+
     async def _send_privately(self, ref: MessageRef, reply: Reply) -> None:
         # A file of a group is everybody's. The private chat with a person has the number of the person.
         try:
-            await retry_when_busy(lambda: self._sender.send(TelegramChatId(int(ref.identity.user_id)), reply))
+            await self._send(TelegramChatId(int(ref.identity.user_id)), reply)
         except ChatUnreachable:
             await self._send_reply(ref, Reply(translate("open-a-private-chat")))
         else:

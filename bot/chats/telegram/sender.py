@@ -28,7 +28,6 @@ from bot.chats.telegram.registration import add_mention
 from bot.core.accounts import ChatAddress
 from bot.core.errors import ChatError, ChatUnreachable
 from bot.core.messages import Attachment, PictureSource, Reply
-from bot.texts.results import remove_disallowed_pictures
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +52,7 @@ def parse_chat_address(address: ChatAddress) -> TelegramChatId:
 
 
 class TelegramSender:
-    """Shows replies as messages; every method raises ChatUnreachable or ChatBusy.
+    """Shows replies as messages; every method raises ChatUnreachable, PicturesRefused or ChatBusy.
 
     A message has at most one picture. Of several the first carries text and buttons, the others follow as an
     album that answers it, and files as documents. The ids of all that have pictures are its id: `12,13,14`;
@@ -101,9 +100,7 @@ class TelegramSender:
     async def edit(self, chat: TelegramChatId, message_id: str, reply: Reply) -> str:
         """Make a message read like `reply`, quiet when it already does; gives the id it has then."""
         photos = await _load_photos(reply.pictures)
-        new_chat_id, colon, ids = message_id.rpartition(":")
-        chat = TelegramChatId(int(new_chat_id)) if new_chat_id else chat
-        first_id, *other_ids = map(int, ids.split(","))
+        chat, (first_id, *other_ids) = _parse_message_id(chat, message_id)
         with translate_errors():
             while (
                 other_ids and reply.card_job_id is None
@@ -115,24 +112,17 @@ class TelegramSender:
                 other_ids += await call()
             except ChatUnreachable as error:
                 _log_skipped_part(first_id, error)
-        return new_chat_id + colon + ",".join(map(str, [first_id, *other_ids]))
+        chat_prefix = message_id[: message_id.rfind(":") + 1]
+        return chat_prefix + ",".join(map(str, [first_id, *other_ids]))
+
+    async def delete(self, chat: TelegramChatId, message_id: str) -> None:
+        """Delete a message with all its pictures."""
+        chat, ids = _parse_message_id(chat, message_id)
+        with translate_errors():
+            for each in ids:
+                await self._bot.delete_message(chat.chat_id, each, rate_limit_args=self._priority)
 
     async def _send_first(
-        self,
-        chat: TelegramChatId,
-        reply: Reply,
-        photos: Sequence[TelegramPhoto],
-        reply_to: int | None,
-        mentions: Sequence[MessageEntity],
-    ) -> tuple[int, Sequence[TelegramPhoto]]:
-        try:
-            return await self._send_unchanged(chat, reply, photos, reply_to, mentions)
-        except BadRequest as refusal:
-            if not photos or not _is_missing_permission(refusal):
-                raise
-            return await self._send_unchanged(chat, remove_disallowed_pictures(reply), (), reply_to, mentions)
-
-    async def _send_unchanged(
         self,
         chat: TelegramChatId,
         reply: Reply,
@@ -174,12 +164,7 @@ class TelegramSender:
         self, chat_id: int, message_id: int, reply: Reply, photos: Sequence[TelegramPhoto]
     ) -> None:
         if photos:
-            try:
-                await self._replace_photo(chat_id, message_id, reply, photos[0])
-            except BadRequest as refusal:
-                if not _is_missing_permission(refusal):
-                    raise
-                await self._edit_first(chat_id, message_id, remove_disallowed_pictures(reply), ())
+            await self._replace_photo(chat_id, message_id, reply, photos[0])
             return
         bot, priority, reply_markup = self._bot, self._priority, build_keyboard(reply.buttons)
         try:
@@ -284,13 +269,14 @@ async def _load_photos(pictures: Sequence[PictureSource]) -> list[TelegramPhoto]
     return [await load_photo(each) for each in pictures]
 
 
+def _parse_message_id(chat: TelegramChatId, message_id: str) -> tuple[TelegramChatId, list[int]]:
+    """Return where a message stands, which may be another chat by now, and the ids of its parts."""
+    new_chat_id, _, ids = message_id.rpartition(":")
+    return TelegramChatId(int(new_chat_id)) if new_chat_id else chat, [int(each) for each in ids.split(",")]
+
+
 def _log_skipped_part(message_id: int, error: ChatError) -> None:
     log.warning("a further part of message %d was left out: %s", message_id, error)
-
-
-def _is_missing_permission(refusal: BadRequest) -> bool:
-    """Return whether a group's rules are why a picture was refused: administrators may forbid media alone."""
-    return "not enough rights to send" in refusal.message.lower()
 
 
 def _reply_parameters(message_id: int) -> ReplyParameters:

@@ -11,7 +11,7 @@ import pytest
 
 from bot.core.accounts import Platform
 from bot.core.errors import ChatBusy, ChatUnreachable
-from bot.core.jobs import JobStatus
+from bot.core.jobs import Job, JobKind, JobStatus
 from bot.delivery.notices import NoticeSender
 from bot.delivery.outbox import WARN_AFTER_ATTEMPTS
 from tests.support.engine import PNG, EngineRoom, RememberingChat, open_engine_room, until
@@ -53,6 +53,71 @@ async def test_a_picture_whose_card_is_gone_is_sent_anew(room: EngineRoom) -> No
     room.chat.errors = [ChatUnreachable("gone")]
     await room.notifier.deliver_due()
     assert room.chat.sent[-1][1].pictures
+
+
+async def drawn_on_a_card(room: EngineRoom) -> Job:
+    """Let a picture be drawn whose card in a group is `card7`, and not told yet."""
+    job = await room.trained()
+    drawing = await room.draws(job.code)
+    await room.desk.studio.record_card(drawing.id, "card7")
+    await room.dispatcher.drain()
+    return drawing
+
+
+@pytest.mark.parametrize("is_private_chat_open", [True, False])
+async def test_a_card_that_takes_no_pictures_ends_and_they_are_sent_privately(
+    room: EngineRoom, is_private_chat_open: bool
+) -> None:
+    drawing = await drawn_on_a_card(room)
+    room.chat.refuses_pictures_in = ANNAS.chat_id
+    room.chat.unreachable_chats = [] if is_private_chat_open else [ANNA.user_id]
+    await room.notifier.deliver_due()
+    message_id, reply = room.chat.edits[-1]
+    assert (message_id, reply.pictures) == ("card7", ())
+    assert f"#{drawing.id}" in reply.text
+    assert ("so I send them to you" if is_private_chat_open else "use /show") in reply.text
+    assert await room.owed() == []
+    if is_private_chat_open:
+        place, private_reply, _ = room.chat.sent[-1]
+        assert place == ANNA.private_address
+        assert private_reply.pictures
+        await room.ledger.results.delete_result(drawing.id)
+        await room.notifier.scrub_deleted()
+        assert {f"m{len(room.chat.sent)}", "card7"} == {each for each, _ in room.chat.edits[-2:]}
+
+
+async def test_a_card_that_cannot_show_its_result_says_so_before_that_is_sent(room: EngineRoom) -> None:
+    await drawn_on_a_card(room)
+    room.chat.errors = [ChatUnreachable("a rule forbids these words")]
+    await room.notifier.deliver_due()
+    ((message_id, reply),) = room.chat.edits
+    assert message_id == "card7"
+    assert "has ended" in reply.text
+    assert not reply.buttons
+    assert room.chat.sent[-1][1].pictures
+
+
+async def test_a_notice_keeps_its_words_where_no_pictures_are_taken(room: EngineRoom) -> None:
+    await drawn_on_a_card(room)
+    room.chat.errors = [ChatUnreachable("gone"), ChatUnreachable("gone")]
+    room.chat.refuses_pictures_in = ANNAS.chat_id
+    await room.notifier.deliver_due()
+    (place, reply, _), (private_place, private_reply, _) = room.chat.sent[-2:]
+    assert (place, reply.pictures) == (ANNAS, ())
+    assert (private_place, bool(private_reply.pictures)) == (ANNA.private_address, True)
+
+
+async def test_a_card_that_takes_no_preview_goes_on_without_it(room: EngineRoom) -> None:
+    job = await room.trained()
+    drawing = await room.draws(job.code)
+    await room.desk.studio.record_card(drawing.id, "card7")
+    await room.files.write_preview(drawing.id, PNG)
+    await room.ledger.jobs.claim_next(JobKind.GENERATE)
+    room.chat.refuses_pictures_in = ANNAS.chat_id
+    room.notifier.on_job_changed(drawing.id)
+    await room.notifier.edit_cards()
+    ((message_id, reply),) = room.chat.edits
+    assert (message_id, reply.pictures) == ("card7", ())
 
 
 async def test_an_ordered_stop_lets_a_notice_that_is_on_its_way_arrive(room: EngineRoom) -> None:
