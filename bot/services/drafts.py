@@ -16,6 +16,7 @@ from bot.services.context import ServiceContext
 from bot.services.generation import NO_STYLE, GenerationService
 from bot.texts import translate
 from bot.texts.results import choose_code, draft_card, draft_styles
+from bot.texts.words import example_command
 
 #: A wish that says nothing yet.
 EMPTY_PARAMS = GenerationParams("")
@@ -58,7 +59,7 @@ class DraftService:
         params = request.params or EMPTY_PARAMS
         if not (request.text and params.prompt):
             return await self.start_draft(request)
-        code, params = generation_options.read_code(request.text), generation_options.validate(params)
+        code, params = _read_code(request), generation_options.validate(params)
         params = self._preferences.apply_defaults(request, params)
         return await self._generations.generate(request, code, params)
 
@@ -72,7 +73,7 @@ class DraftService:
         if params.style and params.style.lower() != NO_STYLE:
             params = replace(params, style=self._context.styles.resolve(params.style).name)
         if request.text:
-            code = generation_options.read_code(request.text)
+            code = _read_code(request)
         else:
             ready_loras = await self._require_ready_loras(account)
             if len(ready_loras) > 1:
@@ -167,6 +168,10 @@ class DraftService:
         await self._context.database.results.save_draft(draft)
         style = self._context.styles.get(draft.params.style)
         return draft_card(draft, style.localized_label if style is not None else "")
+
+
+def _read_code(request: Request) -> LoraCode:
+    return generation_options.read_code(request.text, example_command(request.identity.platform))
 
 
 def _require_draft(request: Request) -> Draft:

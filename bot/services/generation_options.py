@@ -27,6 +27,16 @@ MAX_STRENGTH = 2.0
 OPTIONS = ("n", "size", "seed", "no", "steps", "guidance", "strength", "style", "sampler", "best")
 _INT_OPTIONS = {"n": "count", "seed": "seed", "steps": "steps"}
 _FLOAT_OPTIONS = ("guidance", "strength")
+#: What each number may be, and one that is common.
+_VALUE_RANGES = {
+    "n": (1, MAX_PICTURES, "2"),
+    "seed": (0, MAX_SEED, "7"),
+    "steps": (1, MAX_STEPS, "25"),
+    "guidance": (0, MAX_GUIDANCE, "7.5"),
+    "strength": (0, MAX_STRENGTH, "0.8"),
+}
+#: What a size is called where it is typed; a form has a field for it.
+_SIZE_OPTION = "--size"
 _TEXT_OPTIONS = {"no": "negative", "style": "style", "sampler": "sampler"}
 OPTION_NAMES = ", ".join(f"--{name}" for name in OPTIONS)
 
@@ -64,9 +74,11 @@ def parse_prompt(text: str, base_params: GenerationParams | None = None) -> Gene
     return validate(_apply_options(replace(base_params or GenerationParams(""), prompt=prompt), options))
 
 
-def read_code(text: str) -> LoraCode:
-    """Read a LoraCode; UserError when it is not eight digits."""
+def read_code(text: str, usage: str = "") -> LoraCode:
+    """Read a LoraCode; UserError, with the usage of its command, when it is not eight digits."""
     code = parse_code(clean_text(text))
+    if code is None and usage:
+        raise UserError(translate("not-a-code" if text.strip() else "which-code", example=usage))
     if code is None:
         raise UserError(translate("wish-wrong-code"))
     return code
@@ -86,11 +98,11 @@ def validate_draft(params: GenerationParams) -> GenerationParams:
     for key, text in (("wish-prompt-too-long", params.prompt), ("wish-negative-too-long", params.negative)):
         if len(text) > MAX_PROMPT_CHARS:
             raise UserError(translate(key, count=str(len(text)), most=MAX_PROMPT_CHARS))
-    _check_range("n", params.count, 1, MAX_PICTURES)
-    _check_range("seed", params.seed, 0, MAX_SEED)
-    _check_range("steps", params.steps, 1, MAX_STEPS)
-    _check_range("guidance", params.guidance, 0, MAX_GUIDANCE)
-    _check_range("strength", params.strength, 0, MAX_STRENGTH)
+    _check_range("n", params.count)
+    _check_range("seed", params.seed)
+    _check_range("steps", params.steps)
+    _check_range("guidance", params.guidance)
+    _check_range("strength", params.strength)
     params = replace(params, sampler=_parse_sampler(params.sampler) if params.sampler else "")
     if params.shape not in {"", *SHAPES}:
         raise _size_error()
@@ -102,13 +114,13 @@ def validate_draft(params: GenerationParams) -> GenerationParams:
     return params
 
 
-def with_size(params: GenerationParams, text: str) -> GenerationParams:
+def with_size(params: GenerationParams, text: str, option: str = _SIZE_OPTION) -> GenerationParams:
     """Return the wish in the size a person wrote, `portrait` or `512x768`; UserError when it is neither."""
     if text.lower() in SHAPES:
         return replace(params, shape=text.lower(), width_px=None, height_px=None)
     match = re.fullmatch(r"([0-9]{1,5})[xX*\u00d7]([0-9]{1,5})", text)
     if match is None:
-        raise _size_error()
+        raise _size_error(option)
     return replace(params, shape="", width_px=int(match[1]), height_px=int(match[2]))
 
 
@@ -211,22 +223,29 @@ def _normalize(text: str) -> str:
 def _parse_int(name: str, options: dict[str, str]) -> int:
     text = options[name]
     if not re.fullmatch(r"-?[0-9]{1,12}", text):
-        raise UserError(translate("wish-whole", name=name))
+        raise _value_error(name)
     return int(text)
 
 
 def _parse_float(name: str, options: dict[str, str]) -> float:
     text = options[name]
     if not re.fullmatch(r"-?[0-9]{1,6}([.,][0-9]{1,6})?", text):
-        raise UserError(translate("wish-number", name=name))
+        raise _value_error(name)
     return float(text.replace(",", "."))
 
 
-def _check_range(name: str, value: float | None, low: int, high: float) -> None:
+def _check_range(name: str, value: float | None) -> None:
+    low, high, _ = _VALUE_RANGES[name]
     # NaN is in no range, and says so only to isfinite.
     if value is not None and not (math.isfinite(value) and low <= value <= high):
-        raise UserError(translate("wish-range", name=name, low=low, high=f"{high:.0f}"))
+        raise _value_error(name)
 
 
-def _size_error() -> UserError:
-    return UserError(translate("wish-wrong-size", least=MIN_SIDE_PX, most=MAX_SIDE_PX, step=SIDE_STEP_PX))
+def _value_error(name: str) -> UserError:
+    low, high, example = _VALUE_RANGES[name]
+    return UserError(translate("wish-value", name=name, low=low, high=f"{high:.0f}", example=example))
+
+
+def _size_error(option: str = _SIZE_OPTION) -> UserError:
+    limits = {"least": MIN_SIDE_PX, "most": MAX_SIDE_PX, "step": SIDE_STEP_PX}
+    return UserError(translate("wish-wrong-size", option=option, **limits))

@@ -23,6 +23,7 @@ from bot.services.photo_sets import PhotoSetService
 from bot.texts import translate
 from bot.texts.accounts import job_queue
 from bot.texts.cards import job_cancelled
+from bot.texts.commands import usage_example
 from bot.texts.photo_sets import continuation_started, nothing_to_replace
 
 
@@ -44,7 +45,9 @@ class JobService:
         jobs = list(request.account_state.open_jobs)
         nothing_message = translate("nothing-open")
         if request.text.strip():
-            code = generation_options.read_code(request.text)
+            code = generation_options.read_code(
+                request.text, usage_example(request.identity.platform, "cancel")
+            )
             jobs = [job for job in jobs if job.code == code]  # also with a code that is shared with them
             nothing_message = translate("nothing-open-for", code=format_code(code))
             if not jobs:
@@ -90,7 +93,8 @@ class ContinuationService:
     async def continue_from_text(self, request: Request) -> Reply:
         """Train a Lora further: `4071 3386 300`."""
         code_text, steps_text = split_code(generation_options.clean_text(request.text))
-        code, steps = generation_options.read_code(code_text), _parse_steps(steps_text)
+        usage = usage_example(request.identity.platform, "more")
+        code, steps = generation_options.read_code(code_text, usage), _parse_steps(steps_text, usage)
         return await self._continue_training(request, code, steps)
 
     async def continue_from_button(self, request: Request) -> Reply:
@@ -117,10 +121,11 @@ class ContinuationService:
         """Return the reply that asks for the photo that takes the place of one: `4071 3386 4`."""
         database, account = self._context.database, request.account
         code_text, photo_text = split_code(generation_options.clean_text(request.text))
-        code = generation_options.read_code(code_text)
+        usage = usage_example(request.identity.platform, "replace")
+        code = generation_options.read_code(code_text, usage)
         await access.require_ready_lora(database, account, code, self._context.clock())
         if not re.fullmatch(rf"[1-{PHOTOS_PER_LORA}]", photo_text):
-            raise UserError(translate("replace-range", most=PHOTOS_PER_LORA))
+            raise UserError(translate("replace-range", most=PHOTOS_PER_LORA, example=usage))
         async with self._context.locks.get_lock(account):
             await self._photo_sets.check_open_trainings(request, code)
             if await database.photos.has_kept_photos(code):
@@ -137,9 +142,9 @@ class ContinuationService:
             raise UserError(translate("set-is-open", held=len(photo_set.photo_ids)))
 
 
-def _parse_steps(text: str) -> int:
+def _parse_steps(text: str, usage: str) -> int:
     if not text:
         return DEFAULT_EXTRA_STEPS
     if not re.fullmatch(r"[0-9]{1,6}", text) or not MIN_EXTRA_STEPS <= int(text) <= MAX_EXTRA_STEPS:
-        raise UserError(translate("more-range", least=MIN_EXTRA_STEPS, most=MAX_EXTRA_STEPS))
+        raise UserError(translate("more-range", least=MIN_EXTRA_STEPS, most=MAX_EXTRA_STEPS, example=usage))
     return int(text)

@@ -26,6 +26,7 @@ from bot.services import access, generation_options
 from bot.services.context import ServiceContext
 from bot.texts import translate
 from bot.texts.cards import job_card
+from bot.texts.commands import usage_example
 from bot.texts.results import ask_to_delete, lora_export, recipe_card, result_card
 
 
@@ -37,6 +38,9 @@ class ResultService:
 
     async def show_result(self, request: Request) -> Reply:
         """Return a result by its number, as far as the policy of this chat lets it be seen."""
+        if not request.text.strip():
+            example = usage_example(request.identity.platform, "show")
+            raise UserError(translate("show-what", example=example))
         reply = await self._find_result(request.account, request.address, request.text)
         return await self._context.moderator.filter_reply(request.address, reply)
 
@@ -72,7 +76,8 @@ class ResultService:
         )
         lora = await self._context.database.loras.get_by_code(job.code)
         steps = None if lora is None else lora.steps
-        return recipe_card(job, pictures, style.localized_label if style is not None else "", steps)
+        style_label = style.localized_label if style is not None else ""
+        return recipe_card(job, pictures, style_label, steps)
 
     async def ask_to_delete(self, request: Request) -> Reply:
         """Return the reply that asks once whether a result shall be deleted."""
@@ -90,7 +95,7 @@ class ResultService:
     async def export_lora(self, request: Request) -> Reply:
         """Return the LoRA file of a code, typed or of a button."""
         [text] = request.arguments or (request.text,)
-        code = generation_options.read_code(text)
+        code = generation_options.read_code(text, usage_example(request.identity.platform, "export"))
         lora = await access.require_ready_lora(
             self._context.database, request.account, code, self._context.clock()
         )

@@ -19,6 +19,7 @@ from bot.services import access, generation_options
 from bot.services.context import ServiceContext
 from bot.texts import translate
 from bot.texts.admin import report_message
+from bot.texts.commands import usage_example
 from bot.texts.sharing import link_ended, share_card, share_link, share_list, share_revoked
 from bot.texts.words import generate_command
 
@@ -52,12 +53,16 @@ class SharingService:
         """Return the reply that asks the owner of a code, if there is one; the word of a link needs no
         asking.
         """
+        platform = request.identity.platform
         if not request.text.strip():
-            raise UserError(translate("ask-what"))
+            raise UserError(translate("ask-what", example=usage_example(platform, "ask")))
         reply = await self.redeem_token(request)
         if reply is not None:
             return reply
-        requester, code = make_requester(request), generation_options.read_code(request.text)
+        requester, code = (
+            make_requester(request),
+            generation_options.read_code(request.text, usage_example(platform, "ask")),
+        )
         if await self._context.database.sharing.get_usable_lora(requester.account, code) is not None:
             await access.require_usable_lora(
                 self._context.database, requester.account, code, self._context.clock()
@@ -180,9 +185,10 @@ class ReportService:
     async def report_lora(self, request: Request) -> Reply:
         """Store a person's report of a code and write to the administrators; it may be nobody's code."""
         code_text, reason = split_code(generation_options.clean_text(request.text))
+        usage = usage_example(request.identity.platform, "report", words=translate("report-example"))
         if not code_text:
-            raise UserError(translate("report-what"))
-        code, reason = generation_options.read_code(code_text), reason[:MAX_REPORT_CHARS]
+            raise UserError(translate("report-what", example=usage))
+        code, reason = generation_options.read_code(code_text, usage), reason[:MAX_REPORT_CHARS]
         message = report_message(code, str(request.identity), reason)
         if not await self._context.database.sharing.add_report(
             request.account, code, reason, self._list_recipients(), message

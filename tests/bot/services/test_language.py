@@ -121,7 +121,7 @@ async def test_cards_and_notices_are_in_the_language_of_whoever_asked(room: Engi
     assert [each.label for each in notice.buttons] == [italian("generate"), italian("my-codes")]
     with pytest.raises(UserError) as caught:
         await room.desk.studio.generate_from_text(ITALIAN, ANNAS, f"{code} a boat --n many")
-    assert caught.value.message == italian("wish-whole", name="n")
+    assert caught.value.message == italian("wish-value", name="n", low=1, high="4", example="2")
 
 
 async def test_a_photo_is_refused_in_its_person_s_language(tmp_path: Path) -> None:
