@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+import imaging
 from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.protocol import Crop
 
@@ -35,7 +36,8 @@ def to_loss_mask(mask: bytes, size_px: Size, vae_scale_factor: int, crop: Crop |
 def _load_and_fit(photo: bytes, size_px: Size, mode: str, crop: Crop | None) -> Image.Image:
     try:
         with Image.open(io.BytesIO(photo)) as file_image:
-            image = ImageOps.exif_transpose(file_image).convert(mode)
+            image = imaging.to_eight_bits(ImageOps.exif_transpose(file_image))
+            image = (imaging.lay_on_white(image) if mode == "RGB" else image).convert(mode)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadInput(JobProblem.PHOTO_UNREADABLE) from error
     if crop is not None:

@@ -28,6 +28,8 @@ from gpu_worker.training.data import TrainingImage
 MAX_CACHED_PHOTOS = 256
 #: Latents that were not used in this time belong to a photo set that was never completed.
 MAX_AGE_S = 3600.0
+#: Raised when the same file becomes other pixels, so that latents on disk are made anew.
+_PIXELS_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class LatentKey:
     @property
     def file_name(self) -> str:
         """The name of its file in a cache folder."""
-        description = f"{self.photo_hash} {self.size_px} {self.is_flipped} {self.model}"
+        description = f"{_PIXELS_VERSION} {self.photo_hash} {self.size_px} {self.is_flipped} {self.model}"
         if self.crop is not None:
             description += f" {self.crop}"
         return hashlib.sha256(description.encode()).hexdigest()[:32] + ".safetensors"

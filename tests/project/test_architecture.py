@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("bot", "gpu_worker", "drawn", "kohya-scripts", "benchmarks")
+PACKAGES = ("bot", "gpu_worker", "drawn", "imaging", "kohya-scripts", "benchmarks")
 HEAVY = {"torch", "diffusers", "peft", "transformers", "accelerate"}
 CHAT_LIBRARIES = {"telegram", "discord", "rich"}
 FACE_LIBRARIES = {"ai_edge_litert", "dlib", "numpy"}
@@ -104,6 +104,7 @@ NEVER = {
     "bot": (HEAVY | {"ray"}, "the front end never loads torch, and never lives in a cluster"),
     "gpu_worker": ({"bot"}, "the worker never knows the front end"),
     "drawn": ({"bot", "gpu_worker"} | HEAVY, "it is a leaf"),
+    "imaging": ({"bot", "gpu_worker", "drawn"} | HEAVY, "it is a leaf"),
     "kohya-scripts": ({"bot"}, "programs know the worker alone"),
 }
 

@@ -73,7 +73,7 @@ def test_the_image_holds_the_code_and_nothing_else(built: Yard) -> None:
     assert seen["writable"] == ["/data", "/models", "/backups"]
     assert seen["uncompiled"] == []
     assert seen["tops"] == [
-        *("LICENSE", "README.md", "bot", "drawn", "gpu_worker", "kohya-scripts", "migrations"),
+        *("LICENSE", "README.md", "bot", "drawn", "gpu_worker", "imaging", "kohya-scripts", "migrations"),
         *("pyproject.toml", "requirements.hashes", "requirements.lock"),
     ]
     assert built.added_bytes(BOT) < 450 * MIB

@@ -31,6 +31,7 @@ TOP_FOLDERS = (
     "kohya-scripts/",
     "benchmarks/",
     "drawn/",
+    "imaging/",
     "migrations/",
     "tests/",
     "docs/",

@@ -10,6 +10,7 @@ import warnings
 import pi_heif
 from PIL import Image, ImageCms, UnidentifiedImageError
 
+import imaging
 from bot.core.photos import (
     MAX_LOSSLESS_PIXELS,
     MAX_PHOTO_PIXELS,
@@ -116,18 +117,12 @@ def _orientation(image: Image.Image) -> int:
 def _to_rgb(image: Image.Image) -> Image.Image:
     """Return the picture in sRGB, at most MAX_PHOTO_SIDE_PX long, transparency on white."""
     profile = image.info.get("icc_profile")
-    picture = image
-    if picture.mode.startswith("I"):  # 16-bit grey; convert("L") would cut at 255 instead of scaling
-        picture = picture.convert("I").point([value >> 8 for value in range(65536)], "L")
-    elif picture.mode == "P" or "transparency" in picture.info:
+    picture = imaging.to_eight_bits(image)
+    if picture.mode == "P" or "transparency" in picture.info:
         picture = picture.convert("RGBA")
     # reducing_gap: shrink by whole numbers first, which needs neither the time nor the memory.
     picture.thumbnail((MAX_PHOTO_SIDE_PX, MAX_PHOTO_SIDE_PX), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        background = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(background, picture).convert("RGB")
-    picture = _to_srgb(picture, profile)
+    picture = _to_srgb(imaging.lay_on_white(picture), profile)
     return picture if picture.mode == "RGB" else picture.convert("RGB")  # which would copy it all the same
 
 

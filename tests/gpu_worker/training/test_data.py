@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 from random import Random
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from bot.media.decoding import decode_photo
 from gpu_worker.errors import BadInput
 from gpu_worker.models.pixels import Size, to_loss_mask, to_pixels
 from gpu_worker.protocol import Crop
@@ -162,3 +164,53 @@ def test_cropped_photo_shows_only_its_crop() -> None:
 def test_empty_crop_is_refused() -> None:
     with pytest.raises(BadInput, match="Nothing is left"):
         to_pixels(as_png(Image.new("RGB", (64, 64))), (64, 64), Crop(0.5, 0.5, 0.0, 0.0))
+
+
+def cut_out(hidden_colour: tuple[int, int, int]) -> Image.Image:
+    """Return a red square on a clear ground of a hidden colour."""
+    image = Image.new("RGBA", (300, 300), (*hidden_colour, 0))
+    image.paste((200, 30, 30, 255), (100, 100, 200, 200))
+    return image
+
+
+def palette_cut_out() -> Image.Image:
+    image = Image.new("P", (300, 300), 0)
+    image.putpalette([0, 0, 0, 200, 30, 30])
+    image.paste(1, (100, 100, 200, 200))
+    image.info["transparency"] = 0
+    return image
+
+
+ODD_PICTURES = {
+    "clear over black": cut_out((0, 0, 0)),
+    "clear over green": cut_out((0, 255, 0)),
+    "clear colour of a palette": palette_cut_out(),
+    "clear colour of grey": Image.new("L", (300, 300), 100),
+    "grey, half clear": Image.new("LA", (300, 300), (100, 128)),
+    "16-bit grey": Image.fromarray(np.full((300, 300), 32768, "uint16")),
+    "16-bit grey, clear": Image.fromarray(np.full((300, 300), 32768, "uint16")),
+    "1 bit": Image.new("1", (300, 300), 1),
+}
+CLEAR_COLOURS = {"clear colour of grey": 100, "16-bit grey, clear": 32768}
+OPTIONS: dict[str, dict[str, object]] = {
+    name: {"transparency": colour} for name, colour in CLEAR_COLOURS.items()
+}
+
+
+@pytest.mark.parametrize("kind", ODD_PICTURES)
+def test_a_picture_trains_on_what_the_bots_gate_would_make_of_it(kind: str) -> None:
+    data = as_png(ODD_PICTURES[kind], **OPTIONS.get(kind, {}))
+    by_hand, by_bot = to_pixels(data, (256, 256)), to_pixels(decode_photo(data).data, (256, 256))
+    assert (by_hand - by_bot).abs().max() < 0.1  # the gate's JPEG
+
+
+def test_what_is_clear_is_white_and_16_bits_of_grey_are_scaled() -> None:
+    corner = to_pixels(as_png(cut_out((0, 255, 0))), (256, 256))[:, 0, 0]
+    assert corner.tolist() == [1.0, 1.0, 1.0]
+    grey = to_pixels(as_png(ODD_PICTURES["16-bit grey"]), (64, 64))
+    assert grey.abs().max() < 0.01
+
+
+def test_a_mask_of_16_bits_is_scaled() -> None:
+    mask = to_loss_mask(as_png(ODD_PICTURES["16-bit grey"]), (64, 64), 8)
+    assert mask.max() < 0.51
