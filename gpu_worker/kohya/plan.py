@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gpu_worker.errors import BadInput
 from gpu_worker.kohya import network_args, sample_file
-from gpu_worker.kohya.dataset import config_file, folders
+from gpu_worker.kohya.dataset import config_file, files, folders
 from gpu_worker.kohya.dataset.buckets import BucketConfig
 from gpu_worker.kohya.dataset.folders import ResolutionRules, Subset
 from gpu_worker.lora import file as lora_file
@@ -102,7 +102,7 @@ def _read_dataset(args: argparse.Namespace, native_px: int) -> config_file.Datas
     )
     template = Subset(
         folder=args.output_dir,
-        caption_extension=args.caption_extension,
+        caption_extension=files.normalize_caption_extension(args.caption_extension),
         caption_rules=CaptionRules(
             args.shuffle_caption, args.keep_tokens, args.caption_separator, args.caption_dropout_rate
         ),

@@ -51,8 +51,11 @@ class BucketConfig:
                 sizes |= {(width, height), (height, width)}
         return sorted(sizes)
 
-    def choose_size(self, picture_size: Size) -> Size:
-        """Return the size that an image is cropped to: the nearest bucket, or its own if not enlarged."""
+    def choose_size(self, picture_size: Size) -> Size | None:
+        """Return the size that an image is cropped to: the nearest bucket, or its own if not enlarged.
+
+        None if an image that must not be enlarged is too narrow for the resolution.
+        """
         if self.no_upscale:
             return self._size_without_upscale(picture_size)
         sizes = self.list_sizes()
@@ -61,11 +64,13 @@ class BucketConfig:
         aspect_ratio = picture_size[0] / picture_size[1]
         return min(sizes, key=lambda size: abs(size[0] / size[1] - aspect_ratio))
 
-    def _size_without_upscale(self, picture_size: Size) -> Size:
+    def _size_without_upscale(self, picture_size: Size) -> Size | None:
         width, height = picture_size
         area = self.resolution_px[0] * self.resolution_px[1]
         if width * height > area:
             aspect_ratio = width / height
+            if area * min(aspect_ratio, 1 / aspect_ratio) < self.step_px**2:
+                return None  # shrunk to the area, its short side is below one step
             # Shrunk to the area; then the side whose rounding bends the ratio less is rounded.
             rounded_width = self._round_side(math.sqrt(area * aspect_ratio))
             rounded_height = self._round_side(math.sqrt(area / aspect_ratio))
@@ -80,7 +85,8 @@ class BucketConfig:
             else:
                 width, height = int(rounded_height * aspect_ratio + 0.5), rounded_height
         step_px = self.step_px
-        return max(step_px, width // step_px * step_px), max(step_px, height // step_px * step_px)
+        size = max(step_px, width // step_px * step_px), max(step_px, height // step_px * step_px)
+        return size if size[0] * size[1] <= max(area, step_px**2) else None
 
     def _round_side(self, side: float) -> int:
         return int(side + 0.5) // self.step_px * self.step_px

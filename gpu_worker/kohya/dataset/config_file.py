@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_worker.errors import BadInput
+from gpu_worker.kohya.dataset import files
 from gpu_worker.kohya.dataset.buckets import BucketConfig
 from gpu_worker.kohya.dataset.folders import ResolutionRules, Subset
 from gpu_worker.kohya.refused import UNSUPPORTED_FLAGS
@@ -191,7 +192,9 @@ def _build_subset(settings: dict[str, Any], defaults: Subset) -> Subset:
         repeats=settings.get("num_repeats", 1),
         default_caption=settings.get("class_tokens"),
         is_regularisation=settings.get("is_reg", False),
-        caption_extension=settings.get("caption_extension", defaults.caption_extension),
+        caption_extension=files.normalize_caption_extension(
+            settings.get("caption_extension", defaults.caption_extension)
+        ),
         caption_rules=CaptionRules(
             shuffle=settings.get("shuffle_caption", rules.shuffle),
             keep_tokens=settings.get("keep_tokens", rules.keep_tokens),

@@ -10,14 +10,16 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from gpu_worker.errors import BadInput
+from gpu_worker.kohya.dataset import files
 from gpu_worker.kohya.dataset.buckets import BucketConfig
 from gpu_worker.models.pixels import Size
 from gpu_worker.training.data import CaptionRules, TrainingImage
 
 log = logging.getLogger(__name__)
 
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 _SQUARE_STEP_PX = 64
+#: The side of a latent: a narrower picture has nothing to show.
+_MIN_SIDE_PX = 8
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,8 @@ class ResolutionRules:
             self.resolution_px, replace(self.buckets, resolution_px=self.resolution_px).resolve_limits()
         )
 
-    def size_for(self, picture_size: Size) -> Size:
-        """Return the size that an image is cropped to."""
+    def size_for(self, picture_size: Size) -> Size | None:
+        """Return the size that an image is cropped to; None if it is too narrow for the buckets."""
         return self.resolution_px if self.buckets is None else self.buckets.choose_size(picture_size)
 
 
@@ -64,40 +66,87 @@ def check_resolution(resolution_px: Size) -> None:
 
 
 def find_subsets(folder: Path, template: Subset) -> list[Subset]:
-    """Return the `<repeats>_<words>` folders in here, sorted by name, with the rules' settings."""
-    if not folder.is_dir():
-        raise BadInput(f"The data folder {folder} does not exist.")
+    """Return the `<repeats>_<words>` folders in here, sorted by name, with the rules' settings.
+
+    Raises BadInput if there are none because another folder was meant.
+    """
+    _check_folder(folder)
     subsets = []
     for path in sorted(path for path in folder.iterdir() if path.is_dir()):
-        repeats, _, default_caption = path.name.partition("_")
-        if repeats.isdecimal() and int(repeats) > 0:
-            subsets.append(
-                replace(template, folder=path, repeats=int(repeats), default_caption=default_caption)
-            )
+        repeats, default_caption = _parse_folder_name(path)
+        if repeats:
+            subsets.append(replace(template, folder=path, repeats=repeats, default_caption=default_caption))
         else:
             log.warning("skipped folder %s: its name does not begin with a number and _", path.name)
+    if not subsets:
+        _check_folder_is_meant(folder)
+    elif files.has_pictures(folder):
+        log.warning("skipped the pictures in %s itself: only those in its folders are read", folder.name)
     return subsets
+
+
+def _parse_folder_name(folder: Path) -> tuple[int, str]:
+    """Return the repeats and words of a folder's name; 0 repeats if it is not of this form."""
+    repeats, _, words = folder.name.partition("_")
+    return (int(repeats), words) if repeats.isdecimal() else (0, "")
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        problem = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise BadInput(f"The data folder {folder} {problem}.")
+
+
+def _check_folder_is_meant(folder: Path) -> None:
+    """Raise BadInput if the pictures are one folder above or below the expected one."""
+    if files.has_pictures(folder):
+        if _parse_folder_name(folder.absolute())[0]:
+            raise BadInput(
+                f"{folder} is itself a folder of pictures with repeats: "
+                f"give the folder that holds it, {folder.absolute().parent}."
+            )
+        raise BadInput(
+            f"The pictures are in {folder} itself: put them into a folder in it such as `300_sks person`."
+        )
+    for inner_folder in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if any(path.is_dir() and _parse_folder_name(path)[0] for path in inner_folder.iterdir()):
+            raise BadInput(f"There are no pictures in {folder}; did you mean {inner_folder}?")
 
 
 def read_subset(subset: Subset, resolution_rules: ResolutionRules) -> list[TrainingImage]:
     """Read the images of a subset; BadInput if one cannot be used."""
-    if not subset.folder.is_dir():
-        raise BadInput(f"The data folder {subset.folder} does not exist.")
-    paths = sorted(path for path in subset.folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+    _check_folder(subset.folder)
+    paths = files.find_pictures(subset.folder)
     if not paths:
-        log.warning("no images in folder %s", subset.folder.name)
-    return [_read_training_image(path, subset, resolution_rules) for path in paths]
+        inner_folders = (path for path in subset.folder.iterdir() if path.is_dir())
+        inner = next((path.name for path in inner_folders if files.has_pictures(path)), None)
+        hint = f"; those in its folder {inner} are not read" if inner else ""
+        log.warning("no images in folder %s%s", subset.folder.name, hint)
+    files.warn_of_captions(paths, subset.caption_extension)
+    images = (_read_training_image(path, subset, resolution_rules) for path in paths)
+    return [image for image in images if image is not None]
 
 
-def _read_training_image(path: Path, subset: Subset, resolution_rules: ResolutionRules) -> TrainingImage:
-    data = path.read_bytes()
+def _read_training_image(
+    path: Path, subset: Subset, resolution_rules: ResolutionRules
+) -> TrainingImage | None:
+    """Return an image; None, with a warning, if it is too small or too narrow to train on."""
+    data = files.read_picture(path)
     picture = _open_picture(data, path)
+    size_px = resolution_rules.size_for(picture.size) if min(picture.size) >= _MIN_SIDE_PX else None
+    if size_px is None:
+        log.warning(
+            "skipped %s: %d x %d pixels are too %s to train on",
+            *(path.name, *picture.size),
+            "narrow" if max(picture.size) >= _MIN_SIDE_PX else "few",
+        )
+        return None
     return TrainingImage(
         data=data,
-        caption=_read_caption(path.with_suffix(subset.caption_extension), subset.default_caption or ""),
+        caption=files.read_caption(path.with_suffix(subset.caption_extension), subset.default_caption or ""),
         repeats=subset.repeats,
         folder=subset.folder.name,
-        size_px=resolution_rules.size_for(picture.size),
+        size_px=size_px,
         is_regularisation=subset.is_regularisation,
         flip=subset.flip,
         mask=_read_mask(path, picture, subset),
@@ -127,8 +176,9 @@ def _find_mask(path: Path, picture: Image.Image, folder: Path) -> bytes:
     if not folder.is_dir():
         raise BadInput(f"The folder of masks {folder} does not exist.")
     for mask_path in sorted(folder.iterdir()):
-        if mask_path.stem == path.stem and mask_path.suffix.lower() in PICTURE_SUFFIXES:
-            data = mask_path.read_bytes()
+        is_picture = mask_path.suffix.lower() in files.PICTURE_SUFFIXES and mask_path.is_file()
+        if mask_path.stem == path.stem and is_picture:
+            data = files.read_picture(mask_path)
             # Mask and image are cropped alike, so they must have the same size.
             if (size := _open_picture(data, mask_path).size) != picture.size:
                 raise BadInput(
@@ -136,15 +186,3 @@ def _find_mask(path: Path, picture: Image.Image, folder: Path) -> bytes:
                 )
             return data
     raise BadInput(f"There is no mask for {path.name} in {folder}.")
-
-
-def _read_caption(path: Path, default_caption: str) -> str:
-    if not path.is_file():
-        return default_caption
-    try:
-        text = path.read_text("utf-8-sig")  # some editors put a mark in front
-    except UnicodeDecodeError as error:
-        raise BadInput(f"The caption {path.name} is not UTF-8 text; save it as UTF-8.") from error
-    if not text:
-        raise BadInput(f"The caption {path.name} is empty; write it, or delete it to use the folder's words.")
-    return text.splitlines()[0].strip()
