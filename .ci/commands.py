@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,14 +29,6 @@ PAGE = ROOT / "docs" / "commands.md"
 NO_SERVICES = Services.__new__(Services)
 
 
-@dataclass(frozen=True, slots=True)
-class ButtonEntry:
-    """A button as the code makes it: what it does when it is pressed, and its label."""
-
-    action: str
-    label: str
-
-
 def render_page() -> str:
     """Return the page as the code is now."""
     tree = LoraCodeClient(NO_SERVICES).tree
@@ -46,29 +36,18 @@ def render_page() -> str:
         "# Commands",
         "Made from the code by `make docs`; a test compares. Do not edit it.",
         "## For everybody",
-        f"{_describe_platforms(tree)} Options in brackets may be left out; a range is the values they take.",
-        _render_table(
-            (
-                "command",
-                "description",
-                *(f"in {each}" for each in _list_other_languages()),
-                "options on Discord",
-            ),
-            _command_rows(tree),
-        ),
+        f"{_describe_platforms(tree)} Names in other languages are in brackets.",
+        "\n".join(_list_commands()),
         "Photos in a private chat join the set that is being collected; in a Telegram group they must answer"
         " the bot or name it. A plain message answers a question of the bot. At the console a path is a"
-        " photo, a number presses a button, and `/quit` ends it.",
+        " photo, a number presses a button, and `/quit` ends it. Buttons are the same on all chats, and work"
+        " after a restart.",
         "## For administrators",
-        _render_table(("command", "description"), _admin_command_rows()),
+        "\n".join(_list_admin_commands()),
         "## Options of `/generate`",
-        "On Telegram and the console they stand behind the prompt.",
+        "On Telegram and the console they stand behind the prompt; on Discord they are the command's fields.",
         "\n".join(f"- `--{each}`: {OPTION_VALUES[each]}" for each in OPTIONS),
         *_render_menus(tree),
-        "## Buttons",
-        "They are the same on all chats. A button holds its action and nothing else, so it works after a"
-        " restart. “…” is a label that is a value, such as a code.",
-        _list_buttons_by_action(),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -92,31 +71,24 @@ OPTION_VALUES = {
 PLACEHOLDER_VALUES: dict[str, Sequence[str]] = {"action_prefix": ("draft", "settings:<account>")}
 
 
-def list_buttons() -> list[ButtonEntry]:
-    """Return every button that the texts make, sorted by its action."""
-    entries = {entry for path in (ROOT / "bot" / "texts").glob("*.py") for entry in _find_buttons(path)}
-    return sorted(entries, key=lambda each: (each.action, each.label))
-
-
-def _list_buttons_by_action() -> str:
-    return "\n".join(
-        f"- `{action}`: {_escape_cell(', '.join(each.label for each in entries))}"
-        for action, entries in groupby(list_buttons(), key=lambda each: each.action)
+def list_button_actions() -> list[str]:
+    """Return what each button that the texts make does when it is pressed, sorted."""
+    return sorted(
+        {action for path in (ROOT / "bot" / "texts").rglob("*.py") for action in _find_actions(path)}
     )
 
 
-def _find_buttons(path: Path) -> Iterator[ButtonEntry]:
+def _find_actions(path: Path) -> Iterator[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for function in (each for each in tree.body if isinstance(each, ast.FunctionDef)):
         loop_values = _find_loop_values(function)
         for call in ast.walk(function):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Button":
-                label, action = call.args[0], call.args[1]
+                action = call.args[1]
                 if not isinstance(action, ast.Name | ast.Attribute):  # else it was made elsewhere
-                    for action_text in _expand_placeholders(
+                    yield from _expand_placeholders(
                         _render_expression(action), {**PLACEHOLDER_VALUES, **loop_values}
-                    ):
-                        yield ButtonEntry(action_text, _render_label(label))
+                    )
 
 
 def _find_loop_values(function: ast.FunctionDef) -> dict[str, Sequence[str]]:
@@ -140,18 +112,6 @@ def _expand_placeholders(action: str, values: Mapping[str, Sequence[str]]) -> It
         return
     for value in values[placeholder]:
         yield from _expand_placeholders(action.replace(f"<{placeholder}>", value), values)
-
-
-def _render_label(node: ast.expr) -> str:
-    for call in ast.walk(node):
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "translate":
-            key, placeholders = (
-                call.args[0],
-                {keyword.arg: f"<{keyword.arg}>" for keyword in call.keywords if keyword.arg},
-            )
-            if isinstance(key, ast.Constant):
-                return translate_to(ENGLISH, str(key.value), **placeholders)
-    return _render_expression(node) if isinstance(node, ast.JoinedStr) else "…"
 
 
 def _render_expression(node: ast.expr) -> str:
@@ -184,27 +144,17 @@ def _console_commands() -> set[str]:
     return {name for name in (*COMMAND_NAMES, *ADMIN_COMMANDS) if find_command(name) is not None}
 
 
-def _command_rows(tree: app_commands.CommandTree[Any]) -> list[tuple[str, ...]]:
-    options = {
-        command.name: " ".join(_describe_option(parameter) for parameter in command.parameters)
-        for command in list_slash_commands(tree)
-    }
-    return [
-        (
-            f"`/{name}`",
-            translate_to(ENGLISH, f"telegram-{name}"),
-            *(f"`/{command_name(name, language)}`" for language in _list_other_languages()),
-            options[name],
-        )
-        for name in COMMAND_NAMES
-    ]
+def _list_commands() -> Iterator[str]:
+    for name in COMMAND_NAMES:
+        other_names = {language: command_name(name, language) for language in languages()}
+        others = ", ".join(f"{language}: `/{each}`" for language, each in other_names.items() if each != name)
+        description = _escape(translate_to(ENGLISH, f"telegram-{name}"))
+        yield f"- `/{name}`{f' ({others})' if others else ''}: {description}"
 
 
-def _admin_command_rows() -> list[tuple[str, ...]]:
-    return [
-        (f"`/{name}{f' <{argument}>' if argument else ''}`", description)
-        for name, (description, argument) in ADMIN_COMMANDS.items()
-    ]
+def _list_admin_commands() -> Iterator[str]:
+    for name, (description, argument) in ADMIN_COMMANDS.items():
+        yield f"- `/{name}{f' <{argument}>' if argument else ''}`: {_escape(description)}"
 
 
 def _describe_platforms(tree: app_commands.CommandTree[Any]) -> str:
@@ -226,36 +176,14 @@ def list_slash_commands(tree: app_commands.CommandTree[Any]) -> list[app_command
     return [each for each in tree.get_commands() if isinstance(each, app_commands.Command)]
 
 
-def _describe_option(option: app_commands.Parameter) -> str:
-    has_range = option.min_value is not None or option.max_value is not None
-    text = option.display_name + (
-        f" {_number(option.min_value)}-{_number(option.max_value)}" if has_range else ""
-    )
-    return f"`{text}`" if option.required else f"`[{text}]`"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else str(int(value)) if value == int(value) else str(value)
-
-
 def _render_menus(tree: app_commands.CommandTree[Any]) -> list[str]:
     menus = [menu for menu in tree.get_commands() if isinstance(menu, app_commands.ContextMenu)]
     return [f"Discord's menu *Apps* of a {menu.type.name} has *{menu.name}*." for menu in menus]
 
 
-def _list_other_languages() -> list[str]:
-    return [each for each in languages() if each != ENGLISH]
-
-
-def _render_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *(row for row, _ in groupby(rows))]
-    return "\n".join("| " + " | ".join(_escape_cell(cell) for cell in line) + " |" for line in lines)
-
-
-def _escape_cell(text: str) -> str:
-    # Markdown would take pointed brackets for HTML, outside of code.
-    text = text.replace("|", "\\|")
-    return text if text.startswith("`") else text.replace("<", "&lt;").replace(">", "&gt;")
+def _escape(text: str) -> str:
+    # Markdown would take pointed brackets for HTML.
+    return text.replace("<", "&lt;").replace(">", "&gt;")
 
 
 def main(arguments: Sequence[str]) -> int:

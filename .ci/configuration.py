@@ -37,13 +37,11 @@ Made from the code by `make docs`; a test compares. Do not edit it.
 
 Settings are environment variables, or lines of a file `.env` in the folder where LoraCode starts. The
 environment wins. An empty value counts as not set. They are read once, at the start: a wrong one stops it
-with one line that names it. `loracode doctor` checks them without starting the bot.
+with one line that names it. `loracode doctor` checks them without starting the bot. Defaults are in brackets.
 
-A secret can be in a file of its own that `NAME_FILE` names, such as
+A secret can be in a file that `NAME_FILE` names, such as
 `TELEGRAM_BOT_TOKEN_FILE=/run/secrets/telegram`. This works for {secrets}.
-
-`.env.example` holds the settings that most installations need. [install.md](install.md) says where tokens
-come from."""
+[install.md](install.md) says where tokens come from."""
 
 
 def render_page() -> str:
@@ -62,16 +60,17 @@ def _render_sections() -> Iterator[str]:
             if rows:
                 yield "\n".join(rows)
             yield f"## {SECTIONS[name]}"
-            rows = ["| setting | default | description |", "| --- | --- | --- |"]
-        rows.append(f"| `{name.upper()}` | {format_default(field)} | {field.description} |")
+            rows = []
+        default = format_default(field)
+        rows.append(f"- `{name.upper()}`{f' ({default})' if default else ''}: {field.description}")
     yield "\n".join(rows)
 
 
 def format_default(field: FieldInfo) -> str:
-    """Return a setting's default as it is written in `.env`, or `-` where it is empty."""
+    """Return a setting's default as it is written in `.env`, or nothing where it is empty."""
     value = field.get_default(call_default_factory=True)
     text = _write(value)
-    return f"`{text}`" if text else "-"
+    return f"`{text}`" if text else ""
 
 
 def _write(value: object) -> str:

@@ -113,7 +113,7 @@ def of_button(action: str) -> str:
 def everything(platform: Platform) -> frozenset[str]:
     """Give all that can be done on a platform."""
     page = _page()
-    buttons = {of_button(re.sub(r"<[^>]*>", "0", key.action)) for key in page.list_buttons()}
+    buttons = {of_button(re.sub(r"<[^>]*>", "0", action)) for action in page.list_button_actions()}
     buttons -= _ELSEWHERE[platform]
     commands = {f"/{name}" for name in (*COMMAND_NAMES, *ADMIN_COMMANDS)}
     return frozenset(commands | buttons | _options(platform, page) | _WAYS[platform])

@@ -25,5 +25,5 @@ def test_the_page_of_commands_is_as_the_code_is() -> None:
 @pytest.mark.parametrize("name", [*COMMAND_NAMES, *ADMIN_COMMANDS])
 def test_every_command_is_on_all_three_chats(name: str) -> None:
     lists = PAGE.read_text(encoding="utf-8").partition("## Options")[0]
-    assert len(re.findall(rf"(?m)^\| `/{name}[` ]", lists)) == 1
+    assert len(re.findall(rf"(?m)^- `/{name}[` ]", lists)) == 1
     assert "Every command is on Telegram, Discord and the console." in lists

@@ -19,8 +19,8 @@ def test_the_page_of_settings_is_as_the_code_is() -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_each_setting_has_one_row_with_whole_sentences() -> None:
-    rows = dict(re.findall(r"(?m)^\| `([A-Z_]+)` \| [^|]+ \| (.+) \|$", PAGE.read_text("utf-8")))
+def test_each_setting_has_one_line_with_whole_sentences() -> None:
+    rows = dict(re.findall(r"(?m)^- `([A-Z_]+)`(?: \([^)]+\))?: (.+)$", PAGE.read_text("utf-8")))
     assert list(rows) == [name.upper() for name in Settings.model_fields]
     assert [name for name, text in rows.items() if not re.fullmatch(r"[A-Z`].*\.", text)] == []
 

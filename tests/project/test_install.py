@@ -102,7 +102,7 @@ def test_the_forms_of_the_guide_are_those_of_compose() -> None:
     services = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"].values()
     profiles = {profile for service in services for profile in service.get("profiles", ())}
     assert {"default", "cpu", "cluster"} <= profiles
-    (row,) = re.findall(r"(?m)^\| forms \|.*$", GUIDE.read_text("utf-8"))
+    (row,) = re.findall(r"(?m)^- forms: .*$", GUIDE.read_text("utf-8"))
     assert [profile for profile in sorted(profiles) if f"`{profile}`" not in row] == []
 
 

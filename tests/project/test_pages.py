@@ -52,6 +52,22 @@ def page_name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+@pytest.mark.parametrize(
+    ("pages", "most_words"),
+    [
+        pytest.param([*PAGES, ROOT / "CHANGELOG.md"], 16_000, id="all"),
+        pytest.param([ROOT / "README.md"], 900, id="README"),
+        pytest.param([ROOT / "docs/architecture.md"], 1_200, id="architecture"),
+    ],
+)
+def test_pages_stay_short_enough_to_be_read(pages: list[Path], most_words: int) -> None:
+    # As `wc -w` counts, generated pages and the bars of tables included.
+    words = {page_name(page): len(page.read_text("utf-8").split()) for page in pages}
+    total = sum(words.values())
+    longest = sorted(words, key=lambda page: -words[page])[:5]
+    assert total <= most_words, f"{total} words, the longest: {', '.join(longest)}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_links_of_a_page_resolve(page: Path) -> None:
     text = page.read_text("utf-8")
@@ -74,11 +90,9 @@ def test_paths_in_a_page_exist(page: Path) -> None:
 
 def test_words_of_the_glossary_are_classes_or_tables() -> None:
     schema = "\n".join(migration.sql for migration in read_migrations())
-    rows = re.findall(
-        r"(?m)^\| ([^|]+) \| ([^|]+) \| [^|]+ \|$", (ROOT / "docs/glossary.md").read_text("utf-8")
-    )
-    places = {word: place for word, place in rows if "`" in place}
-    assert len(places) > 20
+    page = (ROOT / "docs/glossary.md").read_text("utf-8")
+    places = dict(re.findall(r"(?m)^- \*\*(.+?)\*\* \((.+?)\): ", page))
+    assert len(places) == page.count("\n- ") > 20
     for word, place in places.items():
         *_, name = re.findall(r"`([\w.]+)`", place)
         if "table" in place:
