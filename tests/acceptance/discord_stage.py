@@ -17,7 +17,7 @@ from simcord.results import InteractionResult
 
 from bot.chats.discord import DiscordAdapter, LoraCodeClient
 from bot.chats.discord.buttons import CUSTOM_ID_PREFIX
-from bot.core.accounts import AccountId, Identity, Platform
+from bot.core.accounts import AccountId, ChatAddress, Identity, Platform
 from bot.core.jobs import Job
 from bot.core.loras import LoraCode
 from bot.core.messages import ChatAdapter
@@ -30,18 +30,20 @@ from bot.jobs.backends.fake import FakeBackend
 from bot.jobs.dispatcher import Dispatcher
 from bot.jobs.styles import load_styles
 from bot.media.quality import PhotoAnalyzer, PhotoCoach
-from bot.media.storage import Storage
 from bot.services import Services
 from bot.services.context import PhotoDecoder, ServiceContext
 from gpu_worker.protocol import GenerateRequest
 from tests.acceptance.uses import note, of_button
+from tests.support.data_dirs import create_data_dir
 from tests.support.engine import until
 from tests.support.services import Clock, InProcessDecoder, consented, photo
+from tests.support.trained_lora import give_lora
 from tests.support.use_cases import Studio
 
 #: The buttons of a result with one picture.
 ONE_PICTURE = ["Again", "Variations", "Larger", "Edit prompt", "Recipe", "Delete"]
 PhotoFile = tuple[str, bytes]
+WAIT_S = 100.0
 NewStudio = Callable[[ServiceContext, PhotoDecoder, Set[Identity]], Studio]
 
 
@@ -71,8 +73,7 @@ async def front_end(
     admin: str,
     new_studio: NewStudio = Studio,
 ) -> FrontEnd:
-    files = Storage(stage_folder)
-    files.create_folders()
+    files = create_data_dir(stage_folder)
     ledger = await Database.open(stage_folder / "ledger.sqlite3", clock)
     chats: dict[Platform, ChatAdapter] = {}
     notifier = NoticeSender(ledger, chats, files, clock, card_pause_s=0.0)
@@ -213,10 +214,17 @@ class Stage:
         return await self.bot.ledger.photos.count_collected(await self.account())
 
     async def trained(self) -> LoraCode:
+        """Let Anna have a Lora that was trained before; nothing in a chat tells of it."""
+        return await give_lora(self.folder, await self.account(), self._channel_address(), self.clock())
+
+    async def trains(self) -> LoraCode:
         """Anna trains a Lora and is told that it is ready."""
         await self.form(photos(5))
         await self.work()
         return await self.code()
+
+    def _channel_address(self) -> ChatAddress:
+        return ChatAddress(Platform.DISCORD, str(self.channel.id), str(self.anna.id))
 
     async def account(self) -> AccountId:
         """Give Anna's account."""
@@ -320,7 +328,8 @@ async def on_stage(
     first = await front_end(folder, clock, worker or backend, door, "0", new_studio)
     stage = Stage(folder, clock, backend, door, first, new_studio)
     # Not `simcord.run`: its clock context cannot be opened in a fixture and closed at its end.
-    env = Env(first.chat.client, shard_count=1)  # which Discord would tell
+    # Discord would tell the count of shards; on a busy machine an answer may take long.
+    env = Env(first.chat.client, shard_count=1, settle_timeout=WAIT_S)
     await env.start()
     try:
         stage.people(env)

@@ -19,7 +19,7 @@ class Person:
     """Somebody with Telegram. Speaks to the bot in a private chat, or in a group where `chat` says so."""
 
     def __init__(self, server: TelegramServer, user_id: int, language: str = "") -> None:
-        self._server = server
+        self.server = server
         self.id = user_id
         self._user: dict[str, Any] = {"id": user_id, "is_bot": False, "first_name": f"Person {user_id}"}
         if language:
@@ -35,7 +35,7 @@ class Person:
 
     def sees_in(self, chat: int) -> list[Shown]:
         """The bot's messages in a chat, the oldest first."""
-        return [message for message in self._server.shown.values() if message.chat == chat]
+        return [message for message in self.server.shown.values() if message.chat == chat]
 
     async def says(self, text: str, *, chat: int | None = None, to: Shown | None = None, **more: Any) -> None:
         """Write something; `to` answers a message of the bot's, `more` are further fields of the message."""
@@ -96,14 +96,14 @@ class Person:
             "data": action,
             "message": {**shown, "date": 0} if years_later else {**shown, "text": message.text},
         }
-        await self._server.enqueue_update({"callback_query": query}, token=TOKEN)
+        await self.server.enqueue_update({"callback_query": query}, token=TOKEN)
         return str(query["id"])
 
     async def presses(self, message: Shown, label: str, *, years_later: bool = False) -> str:
         """Press a button and give what an alert said about it, once the bot has taken note."""
         press = await self.taps(message, label, years_later=years_later)
-        await until(lambda: press in self._server.pressed)
-        return self._server.pressed[press]
+        await until(lambda: press in self.server.pressed)
+        return self.server.pressed[press]
 
     async def hears(self, text: str, timeout_s: float = WAIT_S) -> Shown:
         """Wait until some message of the bot's holds a text."""
@@ -131,7 +131,7 @@ class Person:
     def _file(self, data: bytes) -> dict[str, Any]:
         self._messages += 1
         name = f"file{self._messages}"
-        self._server.assets[name] = {"data": data, "size": len(data), "filename": name}
+        self.server.assets[name] = {"data": data, "size": len(data), "filename": name}
         return {"file_id": name, "file_unique_id": name, "file_size": len(data)}
 
     def _note_press(self, message: Shown, action: str, years_later: bool) -> None:
@@ -142,9 +142,9 @@ class Person:
         owner = message.chat if message.chat > 0 else (message.answers or 0) // _MOST_MESSAGES
         if owner != self.id:
             note(_HERE, "by somebody else")
-        if (self.id, message.id, action) in self._server.presses:
+        if (self.id, message.id, action) in self.server.presses:
             note(_HERE, "pressed twice")
-        self._server.presses.append((self.id, message.id, action))
+        self.server.presses.append((self.id, message.id, action))
 
     async def _message(self, content: dict[str, Any], chat: int | None = None) -> None:
         self._messages += 1
@@ -158,7 +158,7 @@ class Person:
             "from": self._user,
             **content,
         }
-        await self._server.enqueue_update({"message": message}, token=TOKEN)
+        await self.server.enqueue_update({"message": message}, token=TOKEN)
 
 
 def _ways(content: dict[str, Any]) -> set[str]:

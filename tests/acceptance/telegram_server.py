@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 from lo_bot_api_emulator import ApiRefusal, LoBotApiEmulator
 
+from bot.app.root import App
 from bot.core.accounts import Platform
 from tests.acceptance.uses import note, of_button
 
@@ -85,6 +86,7 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
         #: Who pressed what under which message.
         self.presses: list[tuple[int, int, str]] = []
         self.base_url = ""
+        self.bot: App | None = None  #: what asks this server, once it runs
         self.deleted: list[int] = []  #: messages that the bot took back
         self.changes = 0  #: messages that were sent or edited so far
         self.calls = 0  #: that the bot made so far

@@ -13,7 +13,7 @@ from typing import Any
 from telegram import Update
 
 import drawn
-from bot.app.root import App, open_app
+from bot.app.root import App, open_app, utc_now
 from bot.app.settings import Settings
 from bot.chats.telegram import RateLimit, RateLimits, TelegramAdapter
 from bot.core.accounts import AccessMode, Identity, Platform
@@ -26,7 +26,9 @@ from tests.acceptance.telegram_person import GROUP as GROUP
 from tests.acceptance.telegram_person import Person
 from tests.acceptance.telegram_server import TOKEN, Shown, TelegramServer, telegram_server, until
 from tests.acceptance.uses import note
+from tests.support.data_dirs import create_data_dir
 from tests.support.services import consented
+from tests.support.trained_lora import give_lora
 
 PHOTOS = drawn.sample_photos(11, count=6, side_px=256)
 #: Anna and Bert, who have agreed to what their photos must be.
@@ -50,6 +52,7 @@ async def telegram_bot(
 ) -> AsyncIterator[App]:
     """The whole front end, listening to the server; it looks at photos if it has an eye."""
     admins = frozenset({Identity(Platform.TELEGRAM, str(ADMIN))})
+    create_data_dir(folder)
     settings = Settings(data_dir=folder, telegram_api_url=server.base_url, admins=admins, access=access)
     settings = settings.model_copy(update={"coach": "off" if eye is None else "on"})
     async with open_app(settings, backend, photo_analyzer=eye) as app:
@@ -59,6 +62,7 @@ async def telegram_bot(
             limits=limits,
         )
         app.chats[chat.platform] = chat
+        server.bot = app
         running = asyncio.create_task(app.run({"telegram": chat.run()}), name="front-end")
         try:
             yield app
@@ -76,7 +80,15 @@ def code_in(message: Shown) -> LoraCode:
     return LoraCode(found[1] + found[2])
 
 
-async def trained(person: Person, photos: list[bytes] = PHOTOS[:5]) -> LoraCode:
+async def trained(person: Person) -> LoraCode:
+    """Let somebody have a LoraCode that was trained before; nothing in a chat tells of it."""
+    app, who = person.server.bot, Identity(Platform.TELEGRAM, str(person.id))
+    assert app is not None, "the bot does not run"
+    account = await app.database.accounts.get_or_create(who)
+    return await give_lora(app.storage.root, account, who.private_address, utc_now())
+
+
+async def trains(person: Person, photos: list[bytes] = PHOTOS[:5]) -> LoraCode:
     """Have a LoraCode made of five photos."""
     before = len(person.sees)
     await person.sends_photos(photos)

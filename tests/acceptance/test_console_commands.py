@@ -183,7 +183,7 @@ async def test_every_option_reaches_the_worker(tmp_path: Path) -> None:
     "[uninvite:*]",
 )
 async def test_sharing_is_decided_by_numbers(person: Console, tmp_path: Path) -> None:
-    code, ledger = await trained(person, tmp_path / "album"), person.app.database
+    code, ledger = await person.trained(), person.app.database
     for number, answer in enumerate(("Once", "Always", "No"), 1):
         who = Identity(Platform.TELEGRAM, str(number), name=f"Friend {number}")
         await Studio.over(person.app.services).request_access(who, who.private_address, code)
@@ -225,7 +225,7 @@ async def test_sharing_is_decided_by_numbers(person: Console, tmp_path: Path) ->
     "/drain",
 )
 async def test_the_console_user_is_an_administrator(person: Console, tmp_path: Path) -> None:
-    code = await trained(person, tmp_path / "album")
+    code = await person.trained()
     await person.types("/status", r"Waiting: 0 train(?s:.*)Disk free")
     await person.types("/pause", "Paused")
     await person.types("/resume", "again|Jobs")

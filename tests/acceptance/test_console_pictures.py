@@ -13,15 +13,18 @@ from pathlib import Path
 import pytest
 
 import drawn
-from bot.app.root import App, open_app
+from bot.app.root import App, open_app, utc_now
 from bot.app.settings import Settings
-from bot.chats.console import ConsoleAdapter
+from bot.chats.console import CONSOLE_ADDRESS, CONSOLE_IDENTITY, ConsoleAdapter
 from bot.core.accounts import Platform
+from bot.core.loras import LoraCode
 from bot.jobs.backends.fake import FakeBackend
 from bot.media.quality import PhotoAnalyzer
 from gpu_worker.protocol import GenerateRequest
 from tests.acceptance.uses import note, of_button, of_words
+from tests.support.data_dirs import create_data_dir
 from tests.support.engine import png, until
+from tests.support.trained_lora import give_lora
 
 
 class Console:
@@ -68,6 +71,11 @@ class Console:
         last = re.findall(rf"\[(\d+)\] {re.escape(label)}(?:  |\n)", self._screen.getvalue())
         return await self.types(last[-1], expect)
 
+    async def trained(self) -> LoraCode:
+        """Let the person have a LoraCode that was trained before."""
+        account = await self.app.database.accounts.get_or_create(CONSOLE_IDENTITY)
+        return await give_lora(self.app.storage.root, account, CONSOLE_ADDRESS, utc_now())
+
     def ends_input(self) -> None:
         self._keys.close()
 
@@ -81,6 +89,7 @@ async def console(
 ) -> AsyncIterator[Console]:
     """The program, started on a data folder and stopped again; it looks at photos if it has an eye."""
     note(Platform.CONSOLE, *(["restart"] * folder.exists()))
+    create_data_dir(folder)
     settings = Settings(data_dir=folder, coach="off" if eye is None else "on")
     async with open_app(settings, card, photo_analyzer=eye) as app:
         person = Console(app)
@@ -170,12 +179,9 @@ async def test_everything_that_can_be_done_with_a_result(tmp_path: Path) -> None
     "console", "/generate", "words", "[draft:style]", "[draft:style=*]", "[draft:size=*]", "[draft:n=*]"
 )
 async def test_generate_alone_is_put_together_by_buttons(tmp_path: Path) -> None:
-    card, album = FakeBackend(picture=png()), tmp_path / "album"
-    album.mkdir()
-    for number, photo in enumerate(drawn.sample_photos(6), 1):
-        (album / f"{number}.png").write_bytes(photo)
+    card = FakeBackend(picture=png())
     async with console(tmp_path / "data", card) as person:
-        await person.types(str(album), r"\d{4} \d{4} is ready")
+        await person.trained()
         await person.types("/generate", "Now write what to draw.(?s:.*)Discard\n")
         await person.presses("Style", r"Which style\?(?s:.*)No style\n")
         await person.presses("Oil painting", "style: Oil painting(?s:.*)Discard\n")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import drawn
 from bot.app.root import App
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.jobs.backends.fake import FakeBackend
-from tests.acceptance.test_console_pictures import Console, console
+from tests.acceptance.test_console_pictures import console
 from tests.support.engine import png
 from tests.support.use_cases import Studio
 
@@ -16,17 +15,9 @@ BERT = Identity(Platform.TELEGRAM, "8", name="Bert")
 BERTS = BERT.private_address
 
 
-async def trained(person: Console, folder: Path) -> str:
-    """Have the person at the console train; gives their code."""
-    folder.mkdir()
-    for number, photo in enumerate(drawn.sample_photos(5), 1):
-        (folder / f"{number}.png").write_bytes(photo)
-    return (await person.types(str(folder), r"\d{4} \d{4} is ready"))[:9].replace(" ", "")
-
-
 async def test_an_owner_at_the_console_is_asked_and_decides(tmp_path: Path) -> None:
     async with console(tmp_path / "data", FakeBackend(picture=png())) as person:
-        code = await trained(person, tmp_path / "album")
+        code = await person.trained()
         await Studio.over(person.app.services).request_access(BERT, BERTS, code)
         await person.reads(r"Bert \(Telegram\) wants to draw with your(?s:.*)\[3\] No")
         await person.presses("Always", "until you take it back")

@@ -37,7 +37,7 @@ async def test_a_set_is_named_by_a_message_and_started_over(stage: Stage) -> Non
     "discord", "[draw:*]", "[codes]", "[code:*]", "[codes:all]", "[use:*]", "[remove:*]", "restart"
 )
 async def test_from_the_ready_notice_to_a_card_of_a_code_and_its_buttons(stage: Stage) -> None:
-    code = await stage.trained()
+    code = await stage.trains()
     await stage.restart()
     notice = stage.dms()[-1]
     await stage.anna_alone.click(notice, label="Generate")

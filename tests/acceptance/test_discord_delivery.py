@@ -95,7 +95,7 @@ async def test_a_start_survives_that_discord_does_not_take_the_commands(stage: S
     stage.refuse("PUT", "*/commands", 500)
     await stage.restart()
     assert not mark.exists(), "they must be sent again next time"
-    assert format_code(await stage.trained()) in stage.dms()[-1].content
+    assert format_code(await stage.trains()) in stage.dms()[-1].content
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

@@ -42,7 +42,7 @@ def lora(modules: int, module_bytes: int) -> bytes:
 @pytest.mark.covers("discord", "/export", "/export code")
 async def test_the_owner_gets_the_file_alone_with_a_line_on_how_to_use_it(stage: Stage) -> None:
     stage.backend.lora = lora(2, 1000)
-    code = await stage.trained()
+    code = await stage.trains()
     answer = await stage.anna.slash(stage.channel, "export", code=code)
     assert answer.ephemeral
     assert answer.response is not None
@@ -56,7 +56,7 @@ async def test_the_owner_gets_the_file_alone_with_a_line_on_how_to_use_it(stage:
 
 async def test_a_file_over_the_limit_comes_in_parts_and_says_so(stage: Stage) -> None:
     stage.backend.lora = lora(28, 2**20)
-    code = await stage.trained()
+    code = await stage.trains()
     answer = await stage.anna.slash(stage.channel, "export", code=code)
     assert answer.response is not None
     messages = [answer.response, *answer.followups]
@@ -71,7 +71,7 @@ async def test_a_file_over_the_limit_comes_in_parts_and_says_so(stage: Stage) ->
 
 async def test_parts_whose_interaction_ended_come_by_dm(stage: Stage) -> None:
     stage.backend.lora = lora(28, 2**20)
-    code = await stage.trained()
+    code = await stage.trains()
     before = len(stage.dms())
     stage.refuse("POST", "/webhooks/*", 401, 50027)
     await stage.anna.slash(stage.channel, "export", code=code)
@@ -82,7 +82,7 @@ async def test_parts_whose_interaction_ended_come_by_dm(stage: Stage) -> None:
 
 async def test_in_a_dm_it_is_handed_out_too(stage: Stage) -> None:
     stage.backend.lora = lora(2, 1000)
-    code = await stage.trained()
+    code = await stage.trains()
     answer = await stage.anna_alone.slash("export", code=code)
     assert [file.filename for file in answer.response.attachments] == [f"loracode-{code}.safetensors"]
 

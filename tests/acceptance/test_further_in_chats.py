@@ -73,7 +73,7 @@ async def test_on_discord_kept_photos_begin_at_once(tmp_path: Path) -> None:
     async with discord_stage.on_stage(tmp_path) as stage:
         card = shown(await stage.anna.slash(stage.channel, "settings"))
         await stage.anna.click(card, label="Keep photos 7 days")
-        code = await stage.trained()
+        code = await stage.trains()
         await stage.anna.slash(stage.channel, "more", code=code, steps=200)
         await stage.work()
         assert "and I keep your photos" in stage.dms()[-1].content

@@ -74,7 +74,7 @@ async def test_on_discord_a_chosen_language_is_spoken_by_answers_forms_and_notic
         told = shown(await stage.anna.click(card, label="Italiano"))
         assert italian("settings-language", language="Italiano") in told.content
         assert text_of(await stage.anna.slash(stage.channel, "queue")) == italian("nothing-waits")
-        code = await stage.trained()
+        code = await stage.trains()
         spaced = f"{code[:4]} {code[4:]}"
         ready = italian("notice-ready", code=spaced, photos=italian("photos-deleted"))
         assert ready in stage.dms()[-1].content

@@ -10,7 +10,7 @@ from bot.jobs.backends.fake import FakeBackend
 from tests.acceptance import discord_stage, telegram_stage
 from tests.acceptance.discord_stage import photos, said, shown
 from tests.acceptance.telegram_server import until
-from tests.acceptance.telegram_stage import trained
+from tests.acceptance.telegram_stage import trains
 from tests.acceptance.test_console_pictures import console
 from tests.support.engine import png
 from tests.support.services import album
@@ -28,7 +28,7 @@ def measured(card: FakeBackend) -> FakeBackend:
 async def test_on_telegram(tmp_path: Path) -> None:
     async with telegram_stage.on_stage(tmp_path) as stage:
         measured(stage.card)
-        code = await trained(stage.anna)
+        code = await trains(stage.anna)
         await stage.anna.says("/codes")
         card = await stage.anna.hears("ready · just now")
         await stage.anna.presses(card, f"{code[:4]} {code[4:]}")

@@ -69,7 +69,7 @@ async def test_on_discord_what_is_set_is_drawn_and_notices_make_no_sound(tmp_pat
         await stage.restart()
         assert "Size: landscape" in shown(await stage.anna.click(card, label="Landscape")).content
         assert "Notifications: silent" in shown(await stage.anna.click(card, label="Silent")).content
-        code = await stage.trained()
+        code = await stage.trains()
         assert stage.dms()[-1].flags.suppress_notifications
         await stage.drawn(code)
         assert stage.request().shape == "landscape"

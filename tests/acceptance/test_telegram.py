@@ -23,7 +23,7 @@ from bot.jobs.backends.fake import FakeBackend
 from bot.jobs.backends.local import ProcessBackend
 from bot.texts.photo_sets import photo_refusal
 from tests.acceptance.telegram_server import TOKEN, TelegramServer, telegram_server, until
-from tests.acceptance.telegram_stage import PHOTOS, Person, code_in, telegram_bot, trained
+from tests.acceptance.telegram_stage import PHOTOS, Person, code_in, telegram_bot, trained, trains
 
 REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "photos" / "dog3"
 WORKER = [sys.executable, "-m", "gpu_worker", "--base-model", "tiny", "--train-steps", "6"]
@@ -58,7 +58,7 @@ def bert(server: TelegramServer, app: App) -> Person:
 
 @pytest.mark.covers("telegram", "album", "photo", "/generate")
 async def test_an_album_of_five_becomes_a_code_and_a_prompt_a_picture(anna: Person) -> None:
-    code = await trained(anna)
+    code = await trains(anna)
     await anna.says(f"/generate {code} on the moon")
     shown = await until(lambda: [each for each in anna.sees if each.photos])
     assert shown[0].photos == [PHOTOS[0]]

@@ -13,7 +13,7 @@ from lo_bot_api_emulator import ApiRefusal
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.messages import Button, Reply
 from tests.acceptance.telegram_server import Shown, until
-from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person, Stage, on_stage, trained
+from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person, Stage, on_stage, trains
 from tests.acceptance.uses import everything
 
 ANNA = Identity(Platform.TELEGRAM, "7")
@@ -33,7 +33,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 async def every_button(stage: Stage) -> dict[str, str]:
     """Have Anna come by every button; gives what each does, by its kind. Her last drawing is under way."""
     anna, offered = stage.anna, stage.server.offered
-    code = await trained(anna)
+    code = await trains(anna)
     label = f"{code[:4]} {code[4:]}"
     await anna.says(f"/generate {code} a boat")
     result = await stage.next_result(0)

@@ -11,7 +11,7 @@ import drawn
 from bot.core.loras import format_code
 from bot.texts import translate
 from tests.acceptance.telegram_server import Shown, until
-from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person, Stage, on_stage, trained
+from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person, Stage, on_stage, trained, trains
 
 PREVIEW = b"what is to be seen so far"
 
@@ -74,7 +74,7 @@ async def test_a_size_by_numbers_reaches_the_card(stage: Stage) -> None:
 
 async def test_two_codes_in_one_prompt_draw_together(stage: Stage) -> None:
     first = await trained(stage.anna)
-    second = await trained(stage.anna, drawn.sample_photos(12, count=5, side_px=256))
+    second = await trains(stage.anna, drawn.sample_photos(12, count=5, side_px=256))
     await stage.anna.says(f"/generate {first} dancing with {format_code(second)}")
     request = (await until(lambda: stage.drawings))[0]
     assert [each.name for each in request.loras] == [first, second]
@@ -201,7 +201,7 @@ async def test_a_dropped_draft_takes_no_prompt(stage: Stage) -> None:
 @pytest.mark.covers("telegram", "[use:*]")
 async def test_of_several_codes_one_is_chosen_by_a_button(stage: Stage) -> None:
     first = await trained(stage.anna)
-    await trained(stage.anna, drawn.sample_photos(12, count=5, side_px=256))
+    await trains(stage.anna, drawn.sample_photos(12, count=5, side_px=256))
     which = await says_and_hears(stage.anna, "/generate")
     await pressed(stage.anna, which, format_code(first))
     await stage.anna.says("a boat")

@@ -11,7 +11,7 @@ import pytest
 from bot.core.accounts import Identity, Platform
 from bot.texts import translate
 from tests.acceptance.telegram_server import until
-from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person, Stage, code_in, on_stage, trained
+from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person, Stage, code_in, on_stage, trained, trains
 
 ANNA = Identity(Platform.TELEGRAM, "7")
 
@@ -194,7 +194,7 @@ async def test_cancel_stops_the_training_of_a_code_or_the_newest_job(stage: Stag
 
 @pytest.mark.covers("telegram", "[draw:*]", "words")
 async def test_the_notice_that_a_code_is_ready_has_a_button_that_draws_and_stays(stage: Stage) -> None:
-    await trained(stage.anna)
+    await trains(stage.anna)
     ready = await stage.anna.hears("is ready")
     await stage.anna.presses(ready, "Generate")
     await stage.anna.hears("Now write what to draw")
@@ -205,7 +205,7 @@ async def test_the_notice_that_a_code_is_ready_has_a_button_that_draws_and_stays
 
 @pytest.mark.covers("telegram", "[codes]", "[codes:all]", "[code:*]")
 async def test_from_the_ready_notice_to_the_list_of_codes_to_a_card_and_back(stage: Stage) -> None:
-    code = await trained(stage.anna)
+    code = await trains(stage.anna)
     label = f"{code[:4]} {code[4:]}"
     await stage.anna.presses(await stage.anna.hears("is ready"), "My codes")
     (listed,) = await until(lambda: [each for each in stage.anna.sees if label in dict(each.buttons)])

@@ -17,7 +17,7 @@ from bot.core.jobs import JobId
 from bot.texts import translate
 from gpu_worker.protocol import GenerateRequest
 from tests.acceptance.telegram_server import Shown, until
-from tests.acceptance.telegram_stage import GROUP, PHOTOS, Stage, on_stage, trained
+from tests.acceptance.telegram_stage import GROUP, PHOTOS, Stage, on_stage, trained, trains
 
 
 @pytest.fixture
@@ -327,7 +327,7 @@ async def test_export_hands_over_the_lora_with_a_name_and_a_how_to(stage: Stage)
 async def test_a_lora_above_the_limit_comes_in_parts_that_are_loras(stage: Stage) -> None:
     tensors = {f"lora_unet_{number}.lora_up.weight": np.full(500, number, np.float16) for number in range(4)}
     stage.card.lora = safetensors.numpy.save(tensors)
-    code = await trained(stage.anna)
+    code = await trains(stage.anna)
     stage.chat.max_file_bytes = 3000
     await stage.anna.says(f"/export {code}")
     await stage.anna.hears("parts together")

@@ -22,6 +22,7 @@ from bot.jobs.backends.fake import FakeBackend
 from bot.jobs.dispatcher import Dispatcher
 from bot.jobs.styles import load_styles
 from bot.media.storage import Storage
+from tests.support.data_dirs import create_data_dir
 from tests.support.services import (
     ANNA,
     ANNAS,
@@ -140,8 +141,7 @@ class EngineRoom:
 
 @asynccontextmanager
 async def open_engine_room(folder: Path) -> AsyncIterator[EngineRoom]:
-    clock, backend, chat, files = Clock(), FakeBackend(), RememberingChat(), Storage(folder)
-    files.create_folders()
+    clock, backend, chat, files = Clock(), FakeBackend(), RememberingChat(), create_data_dir(folder)
     ledger = await Database.open(folder / "ledger.sqlite3", clock)
     notifier = NoticeSender(ledger, {chat.platform: chat}, files, clock, card_pause_s=0.0)
     dispatcher = Dispatcher(ledger, backend, files, notifier, load_styles())

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache, lru_cache
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -24,6 +25,7 @@ from bot.media.storage import Storage
 from bot.services.context import JobQueue, ServiceContext
 from bot.texts.photo_sets import photo_refusal
 from gpu_worker.protocol import Crop, WorkerHealth
+from tests.support.data_dirs import create_data_dir
 from tests.support.use_cases import Studio
 
 ANNA = Identity(Platform.TELEGRAM, "1")
@@ -34,6 +36,7 @@ BERTS = ChatAddress(Platform.DISCORD, "200", "2")
 PLACES = {ANNA: ANNAS, BERT: BERTS}
 
 
+@cache
 def photo(number: int) -> Upload:
     """A small picture, different for each number."""
     image = Image.new("RGB", (256, 256), (number * 37 % 256, number * 91 % 256, 128))
@@ -60,12 +63,16 @@ class Clock:
         self.now += timedelta(**passed)
 
 
+#: The same few photos are sent in hundreds of tests.
+_decode = lru_cache(maxsize=100)(decode_photo)
+
+
 class InProcessDecoder:
     """The real decode, without the child process around it."""
 
     async def decode(self, upload: Upload) -> NewPhoto:
         try:
-            return decode_photo(upload.data or b"")
+            return _decode(upload.data or b"")
         except PhotoRefused as error:
             raise UserError(photo_refusal(error.reason)) from error
 
@@ -164,8 +171,7 @@ class Desk:
 
 @asynccontextmanager
 async def open_desk(folder: Path) -> AsyncIterator[Desk]:
-    clock, queue, files = Clock(), RecordingQueue(), Storage(folder)
-    files.create_folders()
+    clock, queue, files = Clock(), RecordingQueue(), create_data_dir(folder)
     ledger = await Database.open(folder / "ledger.sqlite3", clock)
     await consented(ledger, ANNA, BERT)
     try:
