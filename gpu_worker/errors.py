@@ -47,6 +47,46 @@ class JobProblem(enum.StrEnum):
     BASE_MODEL_PICKLE = "base-model-pickle"
     BASE_MODEL_DAMAGED = "base-model-damaged"
     BASE_MODEL_OTHER_KIND = "base-model-other-kind"
+    SIZE_OUT_OF_RANGE = "size-out-of-range"
+    STEPS_OUT_OF_RANGE = "steps-out-of-range"
+    COUNT_OUT_OF_RANGE = "count-out-of-range"
+    SEED_OUT_OF_RANGE = "seed-out-of-range"
+    GUIDANCE_OUT_OF_RANGE = "guidance-out-of-range"
+    VARIATION_OUT_OF_RANGE = "variation-out-of-range"
+    DENOISING_OUT_OF_RANGE = "denoising-out-of-range"
+    STRENGTH_OUT_OF_RANGE = "strength-out-of-range"
+    CHECKPOINT_DAMAGED = "checkpoint-damaged"
+    CHECKPOINT_OTHER_VERSION = "checkpoint-other-version"
+    CHECKPOINT_OTHER_TRAINING = "checkpoint-other-training"
+    BASE_MODEL_NOT_SD15 = "base-model-not-sd15"
+    BASE_MODEL_LACKS_PART = "base-model-lacks-part"
+    BASE_MODEL_LACKS_WEIGHTS = "base-model-lacks-weights"
+    BASE_MODEL_OTHER_CONFIG = "base-model-other-config"
+    BASE_MODEL_UNKNOWN_DTYPE = "base-model-unknown-dtype"
+    BASE_MODEL_UNREADABLE = "base-model-unreadable"
+    BASE_MODEL_UNKNOWN_BUFFER = "base-model-unknown-buffer"
+    BASE_MODEL_NOT_ON_HUB = "base-model-not-on-hub"
+    BASE_MODEL_GATED = "base-model-gated"
+    BASE_MODEL_UNREACHABLE = "base-model-unreachable"
+    BASE_MODEL_NO_SAFETENSORS = "base-model-no-safetensors"
+    BASE_MODEL_NO_DISK_SPACE = "base-model-no-disk-space"
+    BASE_MODEL_DOWNLOAD_DAMAGED = "base-model-download-damaged"
+    FP16_ON_CPU = "fp16-on-cpu"
+    GPU_TOO_OLD = "gpu-too-old"
+    GPU_NEEDS_OTHER_TORCH = "gpu-needs-other-torch"
+    SD_SCRIPTS_NEEDS_SD15 = "sd-scripts-needs-sd15"
+    SD_SCRIPTS_BAD_TRIGGER = "sd-scripts-bad-trigger"
+    SD_SCRIPTS_CANNOT_START = "sd-scripts-cannot-start"
+    SD_SCRIPTS_CANNOT_WRITE = "sd-scripts-cannot-write"
+    SD_SCRIPTS_SILENT = "sd-scripts-silent"
+    SD_SCRIPTS_KILLED = "sd-scripts-killed"
+    SD_SCRIPTS_DISK_FULL = "sd-scripts-disk-full"
+    SD_SCRIPTS_OUT_OF_MEMORY = "sd-scripts-out-of-memory"
+    SD_SCRIPTS_LACKS_LIBRARY = "sd-scripts-lacks-library"
+    SD_SCRIPTS_NO_CARD = "sd-scripts-no-card"
+    SD_SCRIPTS_FAILED = "sd-scripts-failed"
+    SD_SCRIPTS_NO_LORA = "sd-scripts-no-lora"
+    SD_SCRIPTS_DAMAGED_LORA = "sd-scripts-damaged-lora"
 
 
 #: In English, as the command line prints them.
@@ -84,6 +124,60 @@ _SENTENCES = {
     JobProblem.BASE_MODEL_DAMAGED: "The base model file {name} is damaged or no safetensors file.",
     JobProblem.BASE_MODEL_OTHER_KIND: "{name} is another kind of Stable Diffusion than 1.x "
     "for pictures from text.",
+    JobProblem.SIZE_OUT_OF_RANGE: "Width and height must be multiples of 8 from {low} to {high} pixels.",
+    JobProblem.STEPS_OUT_OF_RANGE: "Steps must be {low} to {high}.",
+    JobProblem.COUNT_OUT_OF_RANGE: "The number of pictures must be {low} to {high}.",
+    JobProblem.SEED_OUT_OF_RANGE: "The seed must be a whole number from 0 on.",
+    JobProblem.GUIDANCE_OUT_OF_RANGE: "Guidance must be {low} to {high}.",
+    JobProblem.VARIATION_OUT_OF_RANGE: "The variation must be {low} to {high}.",
+    JobProblem.DENOISING_OUT_OF_RANGE: "How much is drawn again must be {low} to {high}.",
+    JobProblem.STRENGTH_OUT_OF_RANGE: "The strength must be {low} to {high}.",
+    JobProblem.CHECKPOINT_DAMAGED: "The checkpoint of this training is damaged.",
+    JobProblem.CHECKPOINT_OTHER_VERSION: "The checkpoint is of another version of this program.",
+    JobProblem.CHECKPOINT_OTHER_TRAINING: "The state to go on from was made with other settings or photos.",
+    JobProblem.BASE_MODEL_NOT_SD15: "{name} is not a Stable Diffusion 1.x checkpoint.",
+    JobProblem.BASE_MODEL_LACKS_PART: "The base model {name} is incomplete: it has no {part}.",
+    JobProblem.BASE_MODEL_LACKS_WEIGHTS: "The base model {name} has no .safetensors weights in {part}.",
+    JobProblem.BASE_MODEL_OTHER_CONFIG: "The base model {name} does not fit its own {part}'s configuration.",
+    JobProblem.BASE_MODEL_UNKNOWN_DTYPE: "The base model file {name} holds numbers of a kind that cannot be "
+    "used ({dtype}).",
+    JobProblem.BASE_MODEL_UNREADABLE: "The base model folder {name} cannot be loaded: {detail}",
+    JobProblem.BASE_MODEL_UNKNOWN_BUFFER: "This version of the libraries keeps a buffer in the base model "
+    "that is not known ({name}).",
+    JobProblem.BASE_MODEL_NOT_ON_HUB: "The base model {name} is not on the hub, or it is private: check "
+    "BASE_MODEL.",
+    JobProblem.BASE_MODEL_GATED: "The base model {name} is gated: accept its terms on its page, and set "
+    "HF_TOKEN to a token of yours; or give a folder or a .safetensors file.",
+    JobProblem.BASE_MODEL_UNREACHABLE: "The base model {name} can be neither found nor downloaded "
+    "({detail}); it is tried again with the next job or start. Or give a folder or a .safetensors file.",
+    JobProblem.BASE_MODEL_NO_SAFETENSORS: "The base model {name} has no safetensors of Stable Diffusion 1.x.",
+    JobProblem.BASE_MODEL_NO_DISK_SPACE: "The base model {name} needs {needed_gb} GB of disk, and {free_gb} "
+    "GB are free where models are kept (HF_HOME).",
+    JobProblem.BASE_MODEL_DOWNLOAD_DAMAGED: "{name} arrived damaged and was deleted; it is downloaded again.",
+    JobProblem.FP16_ON_CPU: "A CPU is far too slow in fp16; choose bf16 or full precision.",
+    JobProblem.GPU_TOO_OLD: "No current torch has kernels for the {gpu} ({architecture}); hide the card "
+    "with CUDA_VISIBLE_DEVICES=-1 to run on the processor.",
+    JobProblem.GPU_NEEDS_OTHER_TORCH: "This torch ({torch}) has no kernels for the {gpu} ({architecture}). "
+    "Install one that has: {command}",
+    JobProblem.SD_SCRIPTS_NEEDS_SD15: "sd-scripts needs a real Stable Diffusion 1.5: set BASE_MODEL to a "
+    "hub id, a diffusers folder or a .safetensors file, or TRAINER to own.",
+    JobProblem.SD_SCRIPTS_BAD_TRIGGER: "The words for the subject cannot have a slash.",
+    JobProblem.SD_SCRIPTS_CANNOT_START: "The Python for sd-scripts cannot be started ({detail}).",
+    JobProblem.SD_SCRIPTS_CANNOT_WRITE: "The files for sd-scripts cannot be written ({detail}).",
+    JobProblem.SD_SCRIPTS_SILENT: "sd-scripts has said nothing for too long, so it was ended.",
+    JobProblem.SD_SCRIPTS_KILLED: "sd-scripts was killed (signal {signal}), perhaps for lack of memory; the "
+    "log of the worker says more.",
+    JobProblem.SD_SCRIPTS_DISK_FULL: "The disk is full, so sd-scripts could not go on; the log of the "
+    "worker says more.",
+    JobProblem.SD_SCRIPTS_OUT_OF_MEMORY: "sd-scripts ran out of memory on the card; the log of the worker "
+    "says more.",
+    JobProblem.SD_SCRIPTS_LACKS_LIBRARY: "A library that sd-scripts needs is missing: SD_SCRIPTS_PYTHON "
+    "names the Python that has it; the log of the worker says more.",
+    JobProblem.SD_SCRIPTS_NO_CARD: "The Python that runs sd-scripts finds no CUDA card; the log of the "
+    "worker says more.",
+    JobProblem.SD_SCRIPTS_FAILED: "sd-scripts stopped with status {status}; the log of the worker says more.",
+    JobProblem.SD_SCRIPTS_NO_LORA: "sd-scripts ended without writing a LoRA.",
+    JobProblem.SD_SCRIPTS_DAMAGED_LORA: "sd-scripts wrote a LoRA that is damaged.",
 }
 
 

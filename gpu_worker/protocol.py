@@ -8,6 +8,7 @@ and `attempt`, so that events of an older attempt are recognised.
 from __future__ import annotations
 
 import asyncio
+import enum
 import struct
 from collections.abc import Callable
 from typing import BinaryIO, TypeAlias, TypeVar
@@ -17,7 +18,7 @@ import msgspec
 from gpu_worker.errors import JobProblem as JobProblem
 from gpu_worker.errors import ProtocolError as ProtocolError  # part of this door
 
-VERSION = 8
+VERSION = 9
 #: Largest frame either side accepts: five photos or a checkpoint are tens of MB, never more than this.
 MAX_FRAME_BYTES = 512 * 2**20
 #: Width and height of a named shape, as factors of the base model's native side.
@@ -213,11 +214,19 @@ class CandidateEvent(JobEvent, frozen=True):
     photo_embeddings: tuple[tuple[float, ...], ...] = ()
 
 
+class FallbackCause(enum.StrEnum):
+    """Why a training goes on in another memory mode."""
+
+    OUT_OF_MEMORY = "out-of-memory"
+    NOT_FINITE = "not-finite"
+
+
 class FallbackEvent(JobEvent, frozen=True):
     """After OOM or NaN the training took another memory mode, and resumes from `step`."""
 
     step: int
-    reason: str  #: one sentence
+    cause: FallbackCause
+    memory_mode: str  #: as logs name it
 
 
 class DoneEvent(JobEvent, frozen=True):
@@ -238,12 +247,10 @@ class DoneEvent(JobEvent, frozen=True):
 class FailedEvent(JobEvent, frozen=True):
     """Terminal: trying again would not help.
 
-    `reason` is one sentence in English. Where `problem` is known, the bot writes it in the person's language,
-    with `values` such as a limit.
+    The bot writes `problem` in the person's language, with `values` such as a limit.
     """
 
-    reason: str
-    problem: JobProblem | None = None
+    problem: JobProblem = JobProblem.UNEXPECTED
     values: dict[str, str] = {}
 
 

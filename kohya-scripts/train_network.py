@@ -147,7 +147,7 @@ class _EventRecorder:
             case ProgressEvent():
                 _print_progress(event)
             case FallbackEvent():
-                print(event.reason)
+                print(f"{event.cause}: going on from step {event.step} with {event.memory_mode}")
             case SampleEvent():
                 number = self._sample_counts.get(event.step, 0)
                 self._sample_counts[event.step] = number + 1

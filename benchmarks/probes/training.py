@@ -110,7 +110,7 @@ def _record_event(event: WorkerEvent, record: TrainingTimings, pipe: Pipe, reque
         record.checkpoint_s, record.checkpoint_bytes = now - requested_at, size
         record.checkpoint_step = event.step
     elif isinstance(event, FallbackEvent):
-        record.adjusted.append(event.reason)
+        record.adjusted.append(f"{event.cause}: {event.memory_mode}")
 
 
 if __name__ == "__main__":

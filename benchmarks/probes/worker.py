@@ -139,7 +139,7 @@ def time_training(worker: WorkerClient, request: TrainRequest) -> tuple[float, l
         if isinstance(message, ProgressEvent) and message.step > len(ends):
             ends.append(now)
         elif isinstance(message, FailedEvent):
-            raise WorkerTimeout(message.reason)
+            raise WorkerTimeout(f"{message.problem} {message.values}")
         elif isinstance(message, DoneEvent) and message.lora is not None:
             return ends[0] - started_at, list(gaps(ends)), read_metadata(message.lora)["ss_mixed_precision"]
     raise WorkerTimeout("the training ended without a result")

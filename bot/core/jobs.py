@@ -72,9 +72,9 @@ class FailureReason(enum.StrEnum):
 class JobFailure(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why a job failed, as `jobs.error` keeps it."""
 
-    reason: str = ""  #: a FailureReason or JobProblem; empty when there is a sentence only
+    reason: str = ""  #: a FailureReason or JobProblem; empty where an earlier version kept a sentence
     values: dict[str, str] = {}  #: what the text of the reason names, such as a limit
-    sentence: str = ""  #: of the worker, in English; shown where nothing else is known
+    sentence: str = ""  #: in English, in rows of earlier versions only
 
 
 TERMINAL_STATUSES = frozenset({JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED})

@@ -25,6 +25,7 @@ from bot.media.moderation import Moderator
 from bot.media.storage import Storage
 from bot.texts import use_language
 from bot.texts.cards import job_card
+from gpu_worker.protocol import FallbackCause
 
 log = logging.getLogger(__name__)
 
@@ -59,16 +60,16 @@ class ProgressCards:
         self._on_finished = on_finished
         self._wake_event = asyncio.Event()
         self._stale_cards: set[JobId] = set()
-        self._remarks: dict[JobId, str] = {}  # shown with the next edit, and only then
+        self._fallbacks: dict[JobId, FallbackCause] = {}  # shown with the next edit, and only then
         self._preview_mtimes_ns: dict[JobId, int] = {}  # of the preview that a card shows
         self._next_edit_at_s: dict[JobId, float] = {}  # monotonic time
         # One edit of a card at a time: a late progress edit must not cover the picture.
         self._locks: WeakValueDictionary[JobId, asyncio.Lock] = WeakValueDictionary()
 
-    def on_job_changed(self, job_id: JobId, remark: str = "") -> None:
-        """Note that a job's card is out of date. A remark is shown with its next edit, and only then."""
-        if remark:
-            self._remarks[job_id] = remark
+    def on_job_changed(self, job_id: JobId, fallback: FallbackCause | None = None) -> None:
+        """Note that a job's card is out of date. A fallback is shown with its next edit, and only then."""
+        if fallback is not None:
+            self._fallbacks[job_id] = fallback
         self._stale_cards.add(job_id)
         self._wake_event.set()
 
@@ -108,13 +109,13 @@ class ProgressCards:
 
     async def _update(self, job_id: JobId) -> float | None:
         """Edit a card. Return how many seconds it then rests; None when no further edit will come."""
-        # Read before the job: a remark that comes between the two belongs to the next edit.
-        remark = self._remarks.get(job_id, "")
+        # Read before the job: a fallback that comes between the two belongs to the next edit.
+        fallback = self._fallbacks.get(job_id)
         job = await self._database.jobs.get(job_id)
         if job is None or job.status in TERMINAL_STATUSES:
-            self._remarks.pop(job_id, None)
+            self._fallbacks.pop(job_id, None)
             self._preview_mtimes_ns.pop(job_id, None)
-            remark = ""
+            fallback = None
         if job is None or (job.status in TERMINAL_STATUSES and not _has_final_card(job)):
             self._on_finished()
             return None
@@ -126,7 +127,7 @@ class ProgressCards:
             return 1.0
         try:
             with use_language(await get_language_at(self._database, job.address)):
-                await self._show(chat, job, remark)
+                await self._show(chat, job, fallback)
         except ChatBusy as busy:
             self._stale_cards.add(job_id)
             return busy.retry_after_s
@@ -138,10 +139,10 @@ class ProgressCards:
             log.exception("the card of job %d could not be edited", job_id)
         return None if job.status in TERMINAL_STATUSES else self._pause_s
 
-    async def _show(self, chat: ChatAdapter, job: Job, remark: str) -> None:
+    async def _show(self, chat: ChatAdapter, job: Job, fallback: FallbackCause | None) -> None:
         mtime_ns = await asyncio.to_thread(_mtime_ns, self._storage.preview_path(job.id))
         is_new_preview = mtime_ns is not None and mtime_ns != self._preview_mtimes_ns.get(job.id)
-        card = await self._build(job, remark, is_new_preview)
+        card = await self._build(job, fallback, is_new_preview)
         reply = await self._moderator.filter_reply(job.address, card)
         try:
             await self._edit_or_send(chat, job, reply)
@@ -150,8 +151,8 @@ class ProgressCards:
             await self._edit_or_send(chat, job, replace(reply, pictures=(), keeps_pictures=True))
         if card.pictures and mtime_ns is not None:
             self._preview_mtimes_ns[job.id] = mtime_ns
-        if remark and self._remarks.get(job.id) == remark:  # otherwise a newer one came meanwhile
-            del self._remarks[job.id]
+        if fallback and self._fallbacks.get(job.id) is fallback:  # otherwise a newer one came meanwhile
+            del self._fallbacks[job.id]
 
     async def _edit_or_send(self, chat: ChatAdapter, job: Job, reply: Reply) -> None:
         if job.card_message_id is not None:
@@ -160,10 +161,10 @@ class ProgressCards:
             message_id = await chat.send(job.address, reply, nonce=f"card-{job.id}")
             await self._database.results.save_card_message(job.id, message_id)
 
-    async def _build(self, job: Job, remark: str, has_new_preview: bool) -> Reply:
+    async def _build(self, job: Job, fallback: FallbackCause | None, has_new_preview: bool) -> Reply:
         estimate = await estimate_job(self._database.jobs, job, self._clock())
         preview = self._storage.preview_path(job.id) if has_new_preview else None
-        reply = job_card(job, estimate.remaining_s, estimate.position, remark, preview)
+        reply = job_card(job, estimate.remaining_s, estimate.position, fallback, preview)
         # A picture is sent once, not with each step. The card of a finished training goes on showing it.
         is_successful = job.status not in {JobStatus.FAILED, JobStatus.CANCELLED}
         return replace(reply, keeps_pictures=is_successful and not reply.pictures)

@@ -26,6 +26,7 @@ from bot.texts import translate, use_language
 from bot.texts.cards import notice_reply
 from bot.texts.photo_sets import set_reminder
 from bot.texts.results import remove_disallowed_pictures, result_title
+from gpu_worker.protocol import FallbackCause
 
 log = logging.getLogger(__name__)
 
@@ -192,9 +193,9 @@ class NoticeSender:
         """Note that a notice is owed."""
         self._notices.wake()
 
-    def on_job_changed(self, job_id: JobId, remark: str = "") -> None:
-        """Note that a job's card is out of date. A remark is shown with its next edit, and only then."""
-        self.cards.on_job_changed(job_id, remark)
+    def on_job_changed(self, job_id: JobId, fallback: FallbackCause | None = None) -> None:
+        """Note that a job's card is out of date. A fallback is shown with its next edit, and only then."""
+        self.cards.on_job_changed(job_id, fallback)
 
     async def run(self) -> None:
         """Deliver until cancelled."""

@@ -26,6 +26,7 @@ from gpu_worker.protocol import (
     CheckpointEvent,
     DoneEvent,
     FailedEvent,
+    FallbackCause,
     FallbackEvent,
     PreviewEvent,
     ProgressEvent,
@@ -46,8 +47,8 @@ class JobListener(Protocol):
     def wake(self) -> None:
         """A notice is owed."""
 
-    def on_job_changed(self, job_id: JobId, remark: str = "") -> None:
-        """A job got on, or ended; a remark is a sentence to show with that."""
+    def on_job_changed(self, job_id: JobId, fallback: FallbackCause | None = None) -> None:
+        """A job got on, or ended; a fallback is told with that."""
 
 
 class StaleAttempt(Exception):
@@ -80,10 +81,7 @@ class EventRecorder:
                 await _run_shielded(self._record_done(job, event))
                 return True
             case FailedEvent():
-                failure = JobFailure(sentence=event.reason)
-                if event.problem is not None:
-                    failure = JobFailure(event.problem, event.values)
-                await self.record_failure(job, failure)
+                await self.record_failure(job, JobFailure(event.problem, event.values))
                 return True
             case CancelledEvent():
                 raise WorkerLost("the worker stopped the job by itself")
@@ -136,8 +134,11 @@ class EventRecorder:
                 await self._ensure_current(
                     self._database.jobs.record_progress(job.id, job.attempt, event.step)
                 )
-                log.warning("job %d: %s", job.id, event.reason)
-                self._listener.on_job_changed(job.id, event.reason)
+                log.warning(
+                    "job %d: %s; it goes on from step %d with %s",
+                    *(job.id, event.cause, event.step, event.memory_mode),
+                )
+                self._listener.on_job_changed(job.id, event.cause)
 
     async def _should_stop_early(self, job: Job, event: CandidateEvent) -> bool:
         """Score a candidate. Return True when its training is to stop here."""

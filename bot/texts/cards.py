@@ -14,7 +14,7 @@ from bot.texts.language import translate
 from bot.texts.likeness import format_likeness, likeness_summary
 from bot.texts.results import result_card
 from bot.texts.words import example_command, format_time_left, progress_bar, truncate
-from gpu_worker.protocol import JobProblem
+from gpu_worker.protocol import FallbackCause, JobProblem
 
 _FAILURE_KEYS = {
     FailureReason.PHOTOS_EXPIRED: "photos-too-old",
@@ -38,13 +38,13 @@ def job_card(
     job: Job,
     eta_s: float | None,
     position: int | None,
-    remark: str = "",
+    fallback: FallbackCause | None = None,
     preview: Path | None = None,
 ) -> Reply:
     """Return the reply that shows a job's progress; while the job is open this is the message that will be
     edited.
 
-    A remark is a worker's sentence about a running job, a preview what its picture looks like so far.
+    A fallback is why the worker goes on in another way, a preview what the picture looks like so far.
     """
     title = _format_title(job)
     if job.status is JobStatus.QUEUED:
@@ -61,7 +61,7 @@ def job_card(
             title,
             _format_progress(job, eta_s),
             *likeness_lines,
-            *([truncate(remark)] if remark else []),
+            *([translate(f"fallback-{fallback}")] if fallback else []),
         ]
         pictures = () if preview is None else (preview,)
         return Reply("\n".join(lines), (cancel_button(job),), pictures, card_job_id=job.id)
@@ -146,7 +146,7 @@ def _format_progress(job: Job, eta_s: float | None) -> str:
 def failure_sentence(failure: JobFailure | None) -> str | None:
     """Return why a job failed, in the person's language; None when nothing is known.
 
-    A sentence of the worker that has no text stays in English: it is about the base model.
+    Earlier versions kept a sentence of the worker, which stays in English.
     """
     if failure is None:
         return None

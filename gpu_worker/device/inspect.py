@@ -77,9 +77,9 @@ def diagnose_gpu(gpu: GpuInfo | None, torch_info: TorchInfo | None) -> WorkerDia
         else:
             advice = "torch does not see it: is CUDA_VISIBLE_DEVICES set, or `gpus: all` missing?"
         return WorkerDiagnosis("card", "bad", detail, advice)
-    problem = kernels.find_problem(gpu.name, gpu.capability, torch_info.arch_list, torch_info.version)
-    if problem is not None:
-        return WorkerDiagnosis("card", "bad", detail, problem)
+    error = kernels.find_error(gpu.name, gpu.capability, torch_info.arch_list, torch_info.version)
+    if error is not None:
+        return WorkerDiagnosis("card", "bad", detail, str(error))
     if gpu.memory_bytes < MIN_GPU_BYTES:
         return WorkerDiagnosis("card", "warn", detail, "Less than 4 GB: trainings may not fit.")
     return WorkerDiagnosis("card", "ok", detail)

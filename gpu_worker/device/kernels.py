@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from gpu_worker.errors import BaseModelError, JobProblem
+
 #: CUDA 13 has dropped Maxwell, Pascal and Volta (below 7.5); the builds for CUDA 12.6 are the last with them.
 _FIRST_IN_CUDA_13 = (7, 5)
 #: The oldest that the builds for CUDA 12.6 have.
@@ -35,16 +37,21 @@ def _runs_arch(capability: Capability, arch: str) -> bool:
     return capability[0] == arch_capability[0] and capability[1] >= arch_capability[1]
 
 
-def find_problem(
+def find_error(
     gpu_name: str, capability: Capability, arch_list: Iterable[str], torch_version: str
-) -> str | None:
-    """Return one line that says what to install; None if this torch can use the GPU."""
+) -> BaseModelError | None:
+    """Return the error that says what to install; None if this torch can use the GPU."""
     if has_kernels(capability, arch_list):
         return None
-    return (
-        f"This torch ({torch_version}) has no kernels for the {gpu_name} "
-        f"(sm_{capability[0]}{capability[1]}). "
-        f"{suggest_fix(capability, torch_version)}"
+    architecture = f"sm_{capability[0]}{capability[1]}"
+    if capability < _FIRST_IN_CUDA_12:
+        return BaseModelError(JobProblem.GPU_TOO_OLD, gpu=gpu_name, architecture=architecture)
+    return BaseModelError(
+        JobProblem.GPU_NEEDS_OTHER_TORCH,
+        gpu=gpu_name,
+        architecture=architecture,
+        torch=torch_version,
+        command=_install_command(capability, torch_version),
     )
 
 
@@ -52,9 +59,8 @@ def suggest_fix(capability: Capability, torch_version: str) -> str:
     """Return which torch to install for a GPU."""
     if capability < _FIRST_IN_CUDA_12:
         return "No current torch has; hide the card with CUDA_VISIBLE_DEVICES=-1 to run on the processor."
-    if capability < _FIRST_IN_CUDA_13:
-        return _suggest_cuda_12_build(torch_version)
-    return f"Install the usual build: pip install --force-reinstall torch=={_strip_build(torch_version)}"
+    build_name = "a build for CUDA 12.6" if capability < _FIRST_IN_CUDA_13 else "the usual build"
+    return f"Install {build_name}: {_install_command(capability, torch_version)}"
 
 
 def suggest_driver_fix(capability: Capability, torch_version: str, torch_cuda: int) -> str:
@@ -64,13 +70,19 @@ def suggest_driver_fix(capability: Capability, torch_version: str, torch_cuda: i
         return driver_advice
     if capability < _FIRST_IN_CUDA_13:  # with a newer driver there would still be no kernels
         return suggest_fix(capability, torch_version)
-    return f"{driver_advice} Or, for this one: {_suggest_cuda_12_build(torch_version)}"
+    return f"{driver_advice} Or install a build for CUDA 12.6: {_cuda_12_command(torch_version)}"
 
 
-def _suggest_cuda_12_build(torch_version: str) -> str:
+def _install_command(capability: Capability, torch_version: str) -> str:
+    if capability < _FIRST_IN_CUDA_13:
+        return _cuda_12_command(torch_version)
+    return f"pip install --force-reinstall torch=={_strip_build(torch_version)}"
+
+
+def _cuda_12_command(torch_version: str) -> str:
     # With the local version: without it, pip is satisfied with any build of the release.
     build = f"{_strip_build(torch_version)}+cu126"
-    return f"Install a build for CUDA 12.6: pip install torch=={build} --index-url {CUDA_12_6_INDEX}"
+    return f"pip install torch=={build} --index-url {CUDA_12_6_INDEX}"
 
 
 def _strip_build(torch_version: str) -> str:

@@ -13,7 +13,6 @@ import torch
 from gpu_worker.device import benchmark, inspect, kernels
 from gpu_worker.device.memory_modes import MemoryMode
 from gpu_worker.device.nvml import DeviceMetrics, read_gpu
-from gpu_worker.errors import BaseModelError
 
 log = logging.getLogger(__name__)
 
@@ -65,14 +64,14 @@ def select_device(is_small_model: bool, dtype: torch.dtype | None = None) -> Dev
 
 
 def _ensure_kernels() -> None:
-    problem = kernels.find_problem(
+    error = kernels.find_error(
         torch.cuda.get_device_name(),
         torch.cuda.get_device_capability(),
         torch.cuda.get_arch_list(),
         str(torch.__version__),
     )
-    if problem is not None:
-        raise BaseModelError(problem)
+    if error is not None:
+        raise error
 
 
 def read_metrics(device: torch.device | None = None) -> DeviceMetrics:

@@ -78,26 +78,25 @@ def _resolve_size_px(base: BaseModel, request: GenerateRequest) -> Size:
 
 
 def _validate(request: GenerateRequest) -> None:
-    side_range = f"{SIDES_PX.start} to {SIDES_PX.stop - 1}"
-    for value, allowed, message in (
-        (request.width_px, SIDES_PX, f"The width must be a multiple of 8 from {side_range} pixels."),
-        (request.height_px, SIDES_PX, f"The height must be a multiple of 8 from {side_range} pixels."),
-        (request.steps, STEPS, f"Steps must be {STEPS.start} to {STEPS.stop - 1}."),
-        (request.count, COUNTS, f"The number of pictures must be {COUNTS.start} to {COUNTS.stop - 1}."),
-        (request.seed, SEEDS, "The seed must be a whole number from 0 on."),
-        (request.variation_seed, SEEDS, "The seed must be a whole number from 0 on."),
+    for value, allowed, problem in (
+        (request.width_px, SIDES_PX, JobProblem.SIZE_OUT_OF_RANGE),
+        (request.height_px, SIDES_PX, JobProblem.SIZE_OUT_OF_RANGE),
+        (request.steps, STEPS, JobProblem.STEPS_OUT_OF_RANGE),
+        (request.count, COUNTS, JobProblem.COUNT_OUT_OF_RANGE),
+        (request.seed, SEEDS, JobProblem.SEED_OUT_OF_RANGE),
+        (request.variation_seed, SEEDS, JobProblem.SEED_OUT_OF_RANGE),
     ):
         if value is not None and value not in allowed:
-            raise BadInput(message)
+            raise BadInput(problem, low=str(allowed.start), high=str(allowed.stop - 1))
     denoising_strength = None if request.init_image is None else request.init_image.denoising_strength
-    for number, low, high, label in (
-        (request.guidance_scale, 0.0, _MAX_GUIDANCE, "Guidance"),
-        (request.variation_strength, 0.0, 1.0, "The variation"),
-        (denoising_strength, 0.0, 1.0, "How much is drawn again"),
-        *((lora.strength, *STRENGTHS, "The strength") for lora in request.loras),
+    for number, low, high, problem in (
+        (request.guidance_scale, 0.0, _MAX_GUIDANCE, JobProblem.GUIDANCE_OUT_OF_RANGE),
+        (request.variation_strength, 0.0, 1.0, JobProblem.VARIATION_OUT_OF_RANGE),
+        (denoising_strength, 0.0, 1.0, JobProblem.DENOISING_OUT_OF_RANGE),
+        *((lora.strength, *STRENGTHS, JobProblem.STRENGTH_OUT_OF_RANGE) for lora in request.loras),
     ):
         if number is not None and not low <= number <= high:  # NaN is in no range
-            raise BadInput(f"{label} must be {low:g} to {high:g}.")
+            raise BadInput(problem, low=f"{low:g}", high=f"{high:g}")
     if len(request.loras) > MAX_LORAS:
         raise BadInput(JobProblem.TOO_MANY_LORAS, limit=str(MAX_LORAS))
     if request.init_image is not None:

@@ -18,7 +18,7 @@ from transformers.utils import logging as transformers_logging
 from gpu_worker.device import placement as device_placement
 from gpu_worker.device.memory_modes import MemoryMode, NotFinite
 from gpu_worker.device.placement import DeviceConfig
-from gpu_worker.errors import BaseModelError
+from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.models import drawn, lora_hooks, tiny
 from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.hub import SD15, ProgressCallback
@@ -204,7 +204,7 @@ class BaseModel:
 def _select_device(name: str, dtype: torch.dtype | None) -> DeviceConfig:
     device_config = device_placement.select_device(is_small_model=name in _SHIPPED_FAMILIES, dtype=dtype)
     if device_config.dtype is torch.float16 and device_config.device.type == "cpu":
-        raise BaseModelError("A CPU is far too slow in fp16; choose bf16 or full precision.")
+        raise BaseModelError(JobProblem.FP16_ON_CPU)
     return device_config
 
 

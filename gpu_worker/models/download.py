@@ -22,7 +22,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
     hf_raise_for_status,
 )
 
-from gpu_worker.errors import BaseModelError
+from gpu_worker.errors import BaseModelError, JobProblem
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def download(source: DownloadSource, target: Path, on_bytes: Callable[[int], Non
         _download_rest(source, part_path, on_bytes)
         if hash_file(part_path) != source.sha256:
             part_path.unlink()
-            raise BaseModelError(f"{source.name} arrived damaged and was deleted; it is downloaded again.")
+            raise BaseModelError(JobProblem.BASE_MODEL_DOWNLOAD_DAMAGED, name=source.name)
         part_path.replace(target)
         log.info("downloaded %s: sha256 %s matches the hub", source.name, source.sha256)
 

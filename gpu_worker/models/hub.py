@@ -16,7 +16,7 @@ from huggingface_hub import HfApi, constants, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import GatedRepoError, HTTPError, RepositoryNotFoundError, XetDownloadError  # type: ignore[attr-defined]
 from tqdm import tqdm
 
-from gpu_worker.errors import BaseModelError
+from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.models.download import DownloadSource, download, get_part_path, get_size_bytes
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class Hub:
         ]
         needed_files = select_files(remote_files, prefer_half)
         if not needed_files or info.sha is None:
-            raise BaseModelError(f"The base model {name} has no safetensors of Stable Diffusion 1.x.")
+            raise BaseModelError(JobProblem.BASE_MODEL_NO_SAFETENSORS, name=name)
         return info.sha, needed_files
 
     def get_folder(self, name: str, prefer_half: bool, on_progress: ProgressCallback) -> Path:
@@ -96,7 +96,7 @@ class Hub:
         on_progress("")
         folder = self.find_cached(name)
         if folder is None:
-            raise BaseModelError(f"The base model {name} lacks files of Stable Diffusion 1.x.")
+            raise BaseModelError(JobProblem.BASE_MODEL_NO_SAFETENSORS, name=name)
         return folder
 
     def _download_file(self, name: str, revision: str, file: RemoteFile, progress: _DownloadProgress) -> None:
@@ -136,9 +136,10 @@ class Hub:
         free_bytes = shutil.disk_usage(folder).free
         if free_bytes < needed_bytes:
             raise BaseModelError(
-                f"The base model {name} needs {needed_bytes / 2**30:.1f} GB of disk, "
-                f"and {free_bytes / 2**30:.1f} GB "
-                "are free where models are kept (HF_HOME)."
+                JobProblem.BASE_MODEL_NO_DISK_SPACE,
+                name=name,
+                needed_gb=f"{needed_bytes / 2**30:.1f}",
+                free_gb=f"{free_bytes / 2**30:.1f}",
             )
 
     def _count_present_bytes(self, name: str, file: RemoteFile) -> int:
@@ -232,14 +233,8 @@ class _SilentProgressBar(tqdm):  # type: ignore[misc]
 
 def _to_base_model_error(name: str, error: Exception) -> BaseModelError:
     if isinstance(error, GatedRepoError):
-        return BaseModelError(
-            f"The base model {name} is gated: accept its terms on its page, and set HF_TOKEN to a token "
-            "of yours; or give a folder or a .safetensors file."
-        )
+        return BaseModelError(JobProblem.BASE_MODEL_GATED, name=name)
     if isinstance(error, RepositoryNotFoundError):
-        return BaseModelError(f"The base model {name} is not on the hub, or it is private: check BASE_MODEL.")
+        return BaseModelError(JobProblem.BASE_MODEL_NOT_ON_HUB, name=name)
     message = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return BaseModelError(
-        f"The base model {name} can be neither found nor downloaded ({message}); it is tried again with the "
-        "next job or start. Or give a folder or a .safetensors file."
-    )
+    return BaseModelError(JobProblem.BASE_MODEL_UNREACHABLE, name=name, detail=message)

@@ -59,7 +59,7 @@ class MappedFile:
         dtype = _DTYPES.get(tensor_info["dtype"])
         if dtype is None:
             raise BaseModelError(
-                f"The base model file {self._file_name} holds {tensor_info['dtype']} numbers."
+                JobProblem.BASE_MODEL_UNKNOWN_DTYPE, name=self._file_name, dtype=str(tensor_info["dtype"])
             )
         start, end = tensor_info["data_offsets"]
         if start == end:

@@ -243,6 +243,7 @@ class _WorkerLoop:
             log.error("job %d ended without a result", job_id)
             self._finish_job(job, make_failed_event(job.key, UNEXPECTED_ERROR))
         except JobError as error:
+            log.warning("job %d attempt %d failed: %s", job_id, attempt, error)
             self._finish_job(job, make_failed_event(job.key, error))
         except Exception as error:
             log.exception("job %d attempt %d: unexpected error", job_id, attempt)
@@ -283,6 +284,6 @@ def _is_device_lost(error: BaseException) -> bool:
 def make_failed_event(key: tuple[int, int], error: JobError) -> FailedEvent:
     """Return the event that ends the attempt `key` (job id and attempt) with an error."""
     job_id, attempt = key
-    return FailedEvent(
-        job_id=job_id, attempt=attempt, reason=str(error), problem=error.problem, values=error.values
-    )
+    # What only the command line should meet has a sentence; people are pointed to the log.
+    problem = error.problem or JobProblem.UNEXPECTED
+    return FailedEvent(job_id=job_id, attempt=attempt, problem=problem, values=error.values)

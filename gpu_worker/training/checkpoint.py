@@ -65,7 +65,7 @@ class Checkpoint:
             tensors = load(data)
             header: dict[str, Any] = json.loads(lora_file.read_metadata(data)[_METADATA_KEY])
             if header.pop("format") != _FORMAT:
-                raise BadInput("The checkpoint is of another version of this program.")
+                raise BadInput(JobProblem.CHECKPOINT_OTHER_VERSION)
             alphas: dict[str, float] = header.pop("alphas")
             return cls(
                 **header,
@@ -81,7 +81,7 @@ class Checkpoint:
                 rng_state=tensors["random"],
             )
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise BadInput("The checkpoint of this training is damaged.") from error
+            raise BadInput(JobProblem.CHECKPOINT_DAMAGED) from error
 
     def is_finite(self) -> bool:
         """Return True if all weights are finite, so that the training can resume from here."""

@@ -23,6 +23,7 @@ from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import (
     CheckpointEvent,
     DoneEvent,
+    FallbackCause,
     FallbackEvent,
     ProgressEvent,
     StartedEvent,
@@ -273,11 +274,19 @@ def _fall_back(
         ) from compute_error
     if memory_mode is None:
         raise BadInput(JobProblem.TRAINING_NOT_FINITE) from compute_error
-    cause = "there was too little memory" if is_out_of_memory else "the numbers went out of bounds"
-    reason = f"At step {run_state.step}, {cause} with {base.memory_mode}; going on with {memory_mode}."
-    log.warning("job %d: %s (%s)", task.job_id, reason, compute_error)
+    cause = FallbackCause.OUT_OF_MEMORY if is_out_of_memory else FallbackCause.NOT_FINITE
+    log.warning(
+        "job %d: %s with %s; going on from step %d with %s (%s)",
+        *(task.job_id, cause, base.memory_mode, run_state.step, memory_mode, compute_error),
+    )
     base.set_memory_mode(memory_mode)
-    return FallbackEvent(job_id=task.job_id, attempt=task.attempt, step=run_state.step, reason=reason)
+    return FallbackEvent(
+        job_id=task.job_id,
+        attempt=task.attempt,
+        step=run_state.step,
+        cause=cause,
+        memory_mode=str(memory_mode),
+    )
 
 
 def _load_checkpoint(task: TrainingTask, fingerprint: str) -> Checkpoint | None:
@@ -287,7 +296,7 @@ def _load_checkpoint(task: TrainingTask, fingerprint: str) -> Checkpoint | None:
     try:
         checkpoint = Checkpoint.decode(task.resume_checkpoint)
         if checkpoint.fingerprint != fingerprint:
-            raise BadInput("The state to go on from was made with other settings or photos.")
+            raise BadInput(JobProblem.CHECKPOINT_OTHER_TRAINING)
     except BadInput as error:
         if task.must_resume:
             raise

@@ -11,7 +11,7 @@ import pytest
 from bot.core.accounts import Identity, Platform
 from bot.core.loras import format_code
 from bot.texts import translate
-from gpu_worker.protocol import SAMPLERS
+from gpu_worker.protocol import SAMPLERS, JobProblem
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, text_of
 
 
@@ -273,11 +273,11 @@ async def test_nobody_else_can_cancel_by_the_button(stage: Stage) -> None:
 
 async def test_a_failed_generation_says_why_in_place_of_the_card(stage: Stage) -> None:
     code = await stage.trained()
-    stage.backend.fail_with = "The prompt asks for too many elephants."
+    stage.backend.fail_with = JobProblem.IMAGE_TOO_LARGE
     await stage.draw(code)
     await stage.work()
     (card,) = stage.public()
-    assert "too many elephants" in card.content
+    assert translate("worker-image-too-large") in card.content
 
 
 @pytest.mark.covers("discord", "/help")

@@ -10,6 +10,7 @@ import pytest
 import drawn
 from bot.core.loras import format_code
 from bot.texts import translate
+from gpu_worker.protocol import JobProblem
 from tests.acceptance.telegram_server import Shown, until
 from tests.acceptance.telegram_stage import GROUP, PHOTOS, Person, Stage, on_stage, trained, trains
 
@@ -148,9 +149,9 @@ async def test_of_a_picture_that_was_cancelled_no_preview_is_left(stage: Stage) 
 
 async def test_of_a_picture_that_failed_no_preview_is_left(stage: Stage) -> None:
     card = await drawing_with_a_preview(stage)
-    stage.card.fail_with = "The card is on fire."
+    stage.card.fail_with = JobProblem.IMAGE_TOO_LARGE
     stage.card.proceed_event.set()
-    await until(lambda: "on fire" in card.text)
+    await until(lambda: translate("worker-image-too-large") in card.text)
     assert card.photos != [PREVIEW]
 
 

@@ -14,7 +14,9 @@ from gpu_worker.protocol import (
     CheckpointEvent,
     DoneEvent,
     FailedEvent,
+    FallbackCause,
     FallbackEvent,
+    JobProblem,
     JobRequest,
     PreviewEvent,
     ProgressEvent,
@@ -43,10 +45,12 @@ _EVENTS: dict[str, _Say] = {
     ),
     "preview": lambda job, attempt: PreviewEvent(job_id=job, attempt=attempt, png=PNG),
     "adjusted": lambda job, attempt: FallbackEvent(
-        job_id=job, attempt=attempt, step=0, reason="Down a notch."
+        job_id=job, attempt=attempt, step=0, cause=FallbackCause.OUT_OF_MEMORY, memory_mode="float32"
     ),
     "nothing": lambda job, attempt: DoneEvent(job_id=job, attempt=attempt),
-    "failed": lambda job, attempt: FailedEvent(job_id=job, attempt=attempt, reason="These cannot be used."),
+    "failed": lambda job, attempt: FailedEvent(
+        job_id=job, attempt=attempt, problem=JobProblem.PHOTO_UNREADABLE
+    ),
     "stopped": lambda job, attempt: CancelledEvent(job_id=job, attempt=attempt),
 }
 WORDS = (*_EVENTS, "done", "meanwhile")

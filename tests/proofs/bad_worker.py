@@ -17,6 +17,7 @@ from gpu_worker.protocol import (
     VERSION,
     DoneEvent,
     FailedEvent,
+    FallbackCause,
     FallbackEvent,
     HeartbeatMessage,
     ProgressEvent,
@@ -109,7 +110,7 @@ class Liar:
         self.write(b"\x00\x00\x01\x00" + bytes(range(256)))
 
     def text_that_is_none(self, job: dict[str, int]) -> None:
-        frame = encode_frame(FailedEvent(**job, reason="why"))
+        frame = encode_frame(FailedEvent(**job, values={"name": "why"}))
         body = frame[LENGTH_BYTES:].replace(b"why", b"\xff\xfe\xfd")
         self.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
 
@@ -139,13 +140,16 @@ class Liar:
 
     def back_again_and_again(self, job: dict[str, int]) -> None:
         while True:
-            self.say(ProgressEvent(**job, step=1, steps=3), FallbackEvent(**job, step=0, reason="Once more."))
+            self.say(
+                ProgressEvent(**job, step=1, steps=3),
+                FallbackEvent(**job, step=0, cause=FallbackCause.NOT_FINITE, memory_mode="float32"),
+            )
 
     def nothing_done(self, job: dict[str, int]) -> None:
         self.say(StartedEvent(**job, step=0, steps=3), DoneEvent(**job))
 
     def a_book_for_a_reason(self, job: dict[str, int]) -> None:
-        self.say(FailedEvent(**job, reason="word " * 200_000))
+        self.say(FailedEvent(**job, values={"name": "word " * 200_000}))
 
     def half_a_frame(self, job: dict[str, int]) -> None:
         self.write(encode_frame(DoneEvent(**job, lora=b"lora"))[:-2])

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Generator
 
-from gpu_worker.errors import BadInput
+from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.protocol import (
     CheckpointEvent,
     Crop,
@@ -79,7 +79,7 @@ class FakePerformer:
         job, attempt = request.job_id, request.attempt
         steps, is_asked_who = steering(order)
         if order == b"refuse":
-            raise BadInput("These photos cannot be used.")
+            raise BadInput(JobProblem.PHOTO_UNREADABLE)
         if order == b"bug":
             raise ZeroDivisionError
         first = int(request.resume_checkpoint) if request.resume_checkpoint else 0

@@ -14,8 +14,10 @@ from gpu_worker.protocol import (
     Crop,
     DoneEvent,
     FailedEvent,
+    FallbackCause,
     FallbackEvent,
     GenerateRequest,
+    JobProblem,
     JobRequest,
     PreviewEvent,
     ProgressEvent,
@@ -41,7 +43,11 @@ class FakeBackend:
     """
 
     def __init__(
-        self, lora: bytes = b"lora", picture: bytes = b"picture", steps: int = 3, fail_with: str | None = None
+        self,
+        lora: bytes = b"lora",
+        picture: bytes = b"picture",
+        steps: int = 3,
+        fail_with: JobProblem | None = None,
     ) -> None:
         self.lora = lora
         self.picture = picture
@@ -195,7 +201,13 @@ class FakeBackend:
             if step in self.likeness_by_step:
                 yield self._make_candidate(request, step)
             if self.emits_adjusted:
-                yield FallbackEvent(job_id=job_id, attempt=attempt, step=step, reason="One notch down.")
+                yield FallbackEvent(
+                    job_id=job_id,
+                    attempt=attempt,
+                    step=step,
+                    cause=FallbackCause.OUT_OF_MEMORY,
+                    memory_mode="float32",
+                )
             yield CheckpointEvent(job_id=job_id, attempt=attempt, step=step, data=str(step).encode())
         elif self.preview_png is not None:
             yield PreviewEvent(job_id=job_id, attempt=attempt, png=self.preview_png)
@@ -215,7 +227,7 @@ class FakeBackend:
     def _final_event(self, request: JobRequest) -> WorkerEvent:
         job_id, attempt = request.job_id, request.attempt
         if self.fail_with is not None:
-            return FailedEvent(job_id=job_id, attempt=attempt, reason=self.fail_with)
+            return FailedEvent(job_id=job_id, attempt=attempt, problem=self.fail_with)
         if isinstance(request, TrainRequest):
             return DoneEvent(job_id=job_id, attempt=attempt, lora=self.lora)
         recipes = tuple(_format_recipe(request, number) for number in range(request.count))

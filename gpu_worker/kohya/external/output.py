@@ -6,18 +6,16 @@ import re
 from collections import deque
 from pathlib import Path
 
+from gpu_worker.errors import BadInput, JobProblem
+
 TAIL_LINES = 40
-_SEE_LOG = "the log of the worker says more"
-#: Patterns in the last lines, and the sentence for each; the first match wins.
+#: Patterns in the last lines, and the cause of each; the first match wins.
 _FAILURE_CAUSES = (
-    ("no space left on device", "The disk is full, so sd-scripts could not go on"),
-    ("out of memory", "sd-scripts ran out of memory on the card"),
-    ("outofmemoryerror", "sd-scripts ran out of memory on the card"),
-    (
-        "modulenotfounderror",
-        "A library that sd-scripts needs is missing: SD_SCRIPTS_PYTHON names the Python that has it",
-    ),
-    ("requires a gpu", "The Python that runs sd-scripts finds no CUDA card"),
+    ("no space left on device", JobProblem.SD_SCRIPTS_DISK_FULL),
+    ("out of memory", JobProblem.SD_SCRIPTS_OUT_OF_MEMORY),
+    ("outofmemoryerror", JobProblem.SD_SCRIPTS_OUT_OF_MEMORY),
+    ("modulenotfounderror", JobProblem.SD_SCRIPTS_LACKS_LIBRARY),
+    ("requires a gpu", JobProblem.SD_SCRIPTS_NO_CARD),
 )
 _PROGRESS_BAR = re.compile(r"steps:\s+\d+%\|.*\|\s*(\d{1,9})/(\d{1,9}) \[[^\]]*\](.*)")
 
@@ -50,13 +48,12 @@ class ProgressParser:
         return re.sub(r"photo-\d+\.\w+", "(photo)", text)
 
 
-def describe_failure(status: int, tail: str) -> str:
-    """Return one sentence on why it ended with this exit status."""
+def find_error(status: int, tail: str) -> BadInput:
+    """Return the error that says why it ended with this exit status."""
     if status < 0:
-        return f"sd-scripts was killed (signal {-status}), perhaps for lack of memory; {_SEE_LOG}."
+        return BadInput(JobProblem.SD_SCRIPTS_KILLED, signal=str(-status))
     lowered_tail = tail.lower()
-    message = next(
-        (cause for pattern, cause in _FAILURE_CAUSES if pattern in lowered_tail),
-        f"sd-scripts stopped with status {status}",
-    )
-    return f"{message}; {_SEE_LOG}."
+    for pattern, problem in _FAILURE_CAUSES:
+        if pattern in lowered_tail:
+            return BadInput(problem)
+    return BadInput(JobProblem.SD_SCRIPTS_FAILED, status=str(status))

@@ -20,7 +20,7 @@ from PIL import Image
 
 from gpu_worker.device import placement
 from gpu_worker.device.memory_modes import MemoryMode
-from gpu_worker.errors import BadInput, BaseModelError
+from gpu_worker.errors import BadInput, BaseModelError, JobProblem
 from gpu_worker.kohya.external import output
 from gpu_worker.kohya.external.process import ExternalProcess
 from gpu_worker.kohya.external.workspace import PROGRAM, create_workspace, workspaces_root
@@ -45,10 +45,6 @@ _WEIGHT_FOLDERS = ("unet", "vae", "text_encoder")
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 #: As accelerate names them.
 _PRECISIONS = {torch.float16: "fp16", torch.bfloat16: "bf16", torch.float32: "no"}
-_NEEDS_SD15 = (
-    "sd-scripts needs a real Stable Diffusion 1.5: set BASE_MODEL to a hub id, a diffusers folder or a "
-    ".safetensors file, or TRAINER to own."
-)
 
 
 def measure_memory_mode() -> MemoryMode:
@@ -74,7 +70,7 @@ class SdScriptsTrainer:
         Raises BadInput or BaseModelError; closing the generator ends the program and removes its folder.
         """
         if not request.photos:
-            raise BadInput("There are no photos to train on.")
+            raise BadInput(JobProblem.NO_PHOTOS)
         started_at = time.monotonic()
         steps = request.steps or self.train_steps or TrainingConfig().steps
         base_model = resolve_base_model(self.base_model)
@@ -108,20 +104,17 @@ class SdScriptsTrainer:
                 command, self.checkout_dir, self._build_environ(folder), progress_parser.parse_line
             )
         except OSError as error:
-            raise BadInput(f"The Python for sd-scripts cannot be started ({error.strerror}).") from error
+            raise BadInput(JobProblem.SD_SCRIPTS_CANNOT_START, detail=str(error.strerror)) from error
         try:
             while (status := process.wait(POLL_INTERVAL_S)) is None and process.silence_s < self.silence_s:
                 yield progress_parser.step
         finally:
             process.close()
         if status is None:
-            raise _make_failure(
-                "sd-scripts has said nothing for too long, so it was ended.", progress_parser, folder
-            )
+            raise _with_last_lines(BadInput(JobProblem.SD_SCRIPTS_SILENT), progress_parser, folder)
         if status != 0:
-            raise _make_failure(
-                output.describe_failure(status, progress_parser.format_tail(folder)), progress_parser, folder
-            )
+            failure = output.find_error(status, progress_parser.format_tail(folder))
+            raise _with_last_lines(failure, progress_parser, folder)
 
     def _build_command(
         self, folder: Path, base_model: str, config: TrainingConfig, precision: str
@@ -175,19 +168,17 @@ class SdScriptsTrainer:
 def resolve_base_model(name: str) -> str:
     """Return the base model for sd-scripts; BaseModelError if it cannot load it without unpickling."""
     if name in _SHIPPED_MODELS or (not name and not torch.cuda.is_available()):
-        raise BaseModelError(_NEEDS_SD15)
+        raise BaseModelError(JobProblem.SD_SCRIPTS_NEEDS_SD15)
     path = Path(name or SD15)
     # sd-scripts follows links, and takes every other suffix for a pickle.
     if path.is_file() and path.resolve().suffix.lower() != ".safetensors":
-        raise BaseModelError(f"The base model {path.name} is no .safetensors file; pickles can run code.")
+        raise BaseModelError(JobProblem.BASE_MODEL_PICKLE, name=path.name)
     # A part of a folder that has no safetensors would be unpickled.
     for component in _WEIGHT_FOLDERS if path.is_dir() else ():
         if not any((path / component).glob("*.safetensors")):
-            raise BaseModelError(
-                f"The base model folder {path.name} has no .safetensors weights in {component}."
-            )
+            raise BaseModelError(JobProblem.BASE_MODEL_LACKS_WEIGHTS, name=path.name, part=component)
     if not path.exists() and (path.is_absolute() or path.suffix):
-        raise BaseModelError(f"The base model {path.name} does not exist.")
+        raise BaseModelError(JobProblem.BASE_MODEL_MISSING, name=path.name)
     return str(path.absolute()) if path.exists() else name or SD15
 
 
@@ -195,14 +186,14 @@ def _write_photos(folder: Path, request: TrainRequest, repeats: int) -> None:
     """Write the photos as sd-scripts expects them: `photos/300_sks person/photo-1.jpg`."""
     subset = folder / "photos" / f"{repeats}_{request.token} {request.class_word}"
     if subset.parent != folder / "photos" or "\0" in subset.name:
-        raise BadInput("The words for the subject cannot have a slash.")
+        raise BadInput(JobProblem.SD_SCRIPTS_BAD_TRIGGER)
     try:
         for directory in (folder / "tmp", folder / "out", subset):
             directory.mkdir(parents=True)
         for number, photo in enumerate(request.photos, 1):
             (subset / f"photo-{number}{_suffix(photo)}").write_bytes(photo)
     except OSError as error:
-        raise BadInput(f"The photos cannot be laid out for sd-scripts ({error.strerror}).") from error
+        raise BadInput(JobProblem.SD_SCRIPTS_CANNOT_WRITE, detail=str(error.strerror)) from error
 
 
 def _write_initial_lora(folder: Path, request: TrainRequest) -> None:
@@ -212,7 +203,7 @@ def _write_initial_lora(folder: Path, request: TrainRequest) -> None:
     try:
         (folder / _INITIAL_LORA_FILE).write_bytes(request.initial_lora)
     except OSError as error:
-        raise BadInput(f"The LoRA cannot be laid out for sd-scripts ({error.strerror}).") from error
+        raise BadInput(JobProblem.SD_SCRIPTS_CANNOT_WRITE, detail=str(error.strerror)) from error
 
 
 def _suffix(photo: bytes) -> str:
@@ -221,7 +212,7 @@ def _suffix(photo: bytes) -> str:
             picture.load()
             return _SUFFIXES[str(picture.format)]
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInput("One of the photos cannot be read as a picture.") from error
+        raise BadInput(JobProblem.PHOTO_UNREADABLE) from error
 
 
 def _read_result(folder: Path, progress_parser: output.ProgressParser) -> bytes:
@@ -229,24 +220,21 @@ def _read_result(folder: Path, progress_parser: output.ProgressParser) -> bytes:
     try:
         data = (folder / "out" / f"{_OUTPUT_NAME}.safetensors").read_bytes()
     except OSError as error:
-        raise _make_failure("sd-scripts ended without writing a LoRA.", progress_parser, folder) from error
+        raise _with_last_lines(BadInput(JobProblem.SD_SCRIPTS_NO_LORA), progress_parser, folder) from error
     try:
         matrices = lora_file.read(data).weights.values()
     except BadInput as error:
-        raise _make_failure("sd-scripts wrote a LoRA that is damaged.", progress_parser, folder) from error
+        raise _with_last_lines(
+            BadInput(JobProblem.SD_SCRIPTS_DAMAGED_LORA), progress_parser, folder
+        ) from error
     if not all(bool(weights.down.isfinite().all() and weights.up.isfinite().all()) for weights in matrices):
-        raise _make_failure(
-            "The training went out of bounds (numbers too large); try a smaller learning rate.",
-            progress_parser,
-            folder,
-        )
+        raise _with_last_lines(BadInput(JobProblem.TRAINING_NOT_FINITE), progress_parser, folder)
     return data
 
 
-def _make_failure(message: str, progress_parser: output.ProgressParser, folder: Path) -> BadInput:
-    """Return the error for the person; the last lines go to the log and into a note of the error."""
+def _with_last_lines(error: BadInput, progress_parser: output.ProgressParser, folder: Path) -> BadInput:
+    """Return the error with the last lines in a note; they go to the log, too."""
     tail = progress_parser.format_tail(folder) or "(nothing)"
-    log.error("%s Its last lines:\n%s", message, tail)
-    error = BadInput(message)
+    log.error("%s Its last lines:\n%s", error, tail)
     error.add_note(f"the last lines of sd-scripts:\n{tail}")
     return error

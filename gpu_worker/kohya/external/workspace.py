@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from gpu_worker.errors import BadInput
+from gpu_worker.errors import BadInput, JobProblem
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def create_workspace(parent_dir: Path) -> Iterator[Path]:
         # The name begins with the owner, so that a later worker can tell whether anybody still uses it.
         folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent_dir)).resolve()
     except OSError as error:
-        raise BadInput(f"No temporary folder can be made for sd-scripts ({error.strerror}).") from error
+        raise BadInput(JobProblem.SD_SCRIPTS_CANNOT_WRITE, detail=str(error.strerror)) from error
     try:
         yield folder
     finally:

@@ -87,7 +87,7 @@ def read_single_file(
     key_names = _DiffusersNames() if any(key.startswith("unet.") for key in views) else _LdmNames()
     attention_weight, first_conv, has_text_encoder = key_names.find_key_weights(views)
     if attention_weight is None or first_conv is None or not has_text_encoder:
-        raise BaseModelError(f"{path.name} is not a Stable Diffusion 1.x checkpoint.")
+        raise BaseModelError(JobProblem.BASE_MODEL_NOT_SD15, name=path.name)
     if attention_weight.shape[1] != widths.text_encoder or first_conv.shape[1] != 4:
         raise BaseModelError(JobProblem.BASE_MODEL_OTHER_KIND, name=path.name)
     return _build_components(
@@ -172,9 +172,11 @@ def _build_components(
                 model, _rename_legacy_keys(model, source), device_config.device, device_config.dtype
             )
         except RuntimeError as error:  # load_state_dict: a weight has another shape
-            raise BaseModelError(f"{public_name} does not fit its own {name}'s configuration.") from error
+            raise BaseModelError(JobProblem.BASE_MODEL_OTHER_CONFIG, name=public_name, part=name) from error
         if missing_names:
-            raise BaseModelError(f"{public_name} lacks parts of its {name} ({missing_names[0]}).")
+            raise BaseModelError(
+                JobProblem.BASE_MODEL_LACKS_PART, name=public_name, part=f"{name}.{missing_names[0]}"
+            )
         _fill_buffers(model, device_config.device)
         components[name] = model
     return ModelComponents(
@@ -210,7 +212,7 @@ def _fill_buffers(model: nn.Module, device: torch.device) -> None:
         for name, buffer in list(module.named_buffers(recurse=False)):
             if buffer.is_meta:
                 if name != "position_ids":
-                    raise BaseModelError(f"This version of the libraries keeps an unknown buffer ({name}).")
+                    raise BaseModelError(JobProblem.BASE_MODEL_UNKNOWN_BUFFER, name=name)
                 module.register_buffer(
                     name, torch.arange(MAX_TOKENS, device=device).unsqueeze(0), persistent=False
                 )
@@ -219,9 +221,7 @@ def _fill_buffers(model: nn.Module, device: torch.device) -> None:
 def _read_folder(path: Path, device_config: DeviceConfig) -> ModelComponents:
     for part in MODEL_FOLDERS:
         if not (path / part).is_dir():
-            raise BaseModelError(
-                f"The folder {path.name} is no diffusers model for Stable Diffusion 1.x: it has no {part}."
-            )
+            raise BaseModelError(JobProblem.BASE_MODEL_LACKS_PART, name=path.name, part=part)
     try:
         configs = {
             part: json.loads((path / part / "config.json").read_text("utf-8")) for part in WEIGHT_FOLDERS
@@ -232,7 +232,7 @@ def _read_folder(path: Path, device_config: DeviceConfig) -> ModelComponents:
         )
     except (OSError, ValueError) as error:
         raise BaseModelError(
-            f"The base model folder {path.name} cannot be loaded: {_get_first_line(error)}"
+            JobProblem.BASE_MODEL_UNREADABLE, name=path.name, detail=_get_first_line(error)
         ) from error
     # SDXL wants more than a text, inpainting models more than a picture.
     if configs["unet"].get("addition_embed_type") is not None or configs["unet"].get("in_channels", 4) != 4:
@@ -251,9 +251,7 @@ def _select_weight_files(folder: Path, dtype: torch.dtype) -> list[Path]:
     full_files = [file for file in files if file not in half_files and ".non_ema" not in file.name]
     chosen_files = (full_files or half_files) if dtype is torch.float32 else (half_files or full_files)
     if not chosen_files:
-        raise BaseModelError(
-            f"The base model's folder {folder.parent.name}/{folder.name} has no safetensors."
-        )
+        raise BaseModelError(JobProblem.BASE_MODEL_LACKS_WEIGHTS, name=folder.parent.name, part=folder.name)
     return chosen_files
 
 

@@ -14,6 +14,8 @@ from bot.core.errors import ChatBusy, ChatUnreachable
 from bot.core.jobs import Job, JobKind, JobStatus
 from bot.delivery.notices import NoticeSender
 from bot.delivery.outbox import WARN_AFTER_ATTEMPTS
+from bot.texts import translate
+from gpu_worker.protocol import FallbackCause
 from tests.support.engine import PNG, EngineRoom, RememberingChat, open_engine_room, until
 from tests.support.services import ANNA, ANNAS, BERT, BERTS
 
@@ -211,38 +213,38 @@ async def test_a_card_shows_the_latest_step_and_then_the_end(room: EngineRoom) -
     assert room.chat.edits[-1][1].card_job_id is None
 
 
-async def test_a_remark_is_on_the_card_until_its_next_edit(room: EngineRoom) -> None:
+async def test_a_fallback_is_on_the_card_until_its_next_edit(room: EngineRoom) -> None:
     job = await room.desk.train(ANNA)
     await room.desk.studio.record_card(job.id, "card1")
     await room.desk.claim(job.kind)
     await room.ledger.jobs.record_progress(job.id, 1, 4, 10)
-    room.notifier.on_job_changed(job.id, "One notch down.")
+    room.notifier.on_job_changed(job.id, FallbackCause.OUT_OF_MEMORY)
     room.notifier.on_job_changed(job.id)  # the next step comes before the card may be edited
     await room.notifier.edit_cards()
     room.notifier.on_job_changed(job.id)
     await room.notifier.edit_cards()
-    shown = ["One notch down." in reply.text for _, reply in room.chat.edits]
+    shown = [translate("fallback-out-of-memory") in reply.text for _, reply in room.chat.edits]
     assert shown == [True, False]
 
 
-async def test_a_remark_waits_for_a_busy_platform(room: EngineRoom) -> None:
+async def test_a_fallback_waits_for_a_busy_platform(room: EngineRoom) -> None:
     job = await room.desk.train(ANNA)
     await room.desk.studio.record_card(job.id, "card1")
     await room.desk.claim(job.kind)
-    room.notifier.on_job_changed(job.id, "One notch down.")
+    room.notifier.on_job_changed(job.id, FallbackCause.OUT_OF_MEMORY)
     room.chat.errors = [ChatBusy("slow down", 0.0)]
     await room.notifier.edit_cards()
     await room.notifier.edit_cards()
-    assert ["One notch down." in reply.text for _, reply in room.chat.edits] == [True]
+    assert [translate("fallback-out-of-memory") in reply.text for _, reply in room.chat.edits] == [True]
 
 
-async def test_a_remark_of_a_job_that_has_ended_is_not_shown(room: EngineRoom) -> None:
+async def test_a_fallback_of_a_job_that_has_ended_is_not_shown(room: EngineRoom) -> None:
     job = await room.desk.train(ANNA)
     await room.desk.studio.record_card(job.id, "card1")
-    room.notifier.on_job_changed(job.id, "One notch down.")
+    room.notifier.on_job_changed(job.id, FallbackCause.OUT_OF_MEMORY)
     await room.desk.studio.cancel_job(ANNA)
     await room.notifier.edit_cards()
-    assert "One notch down." not in room.chat.edits[-1][1].text
+    assert translate("fallback-out-of-memory") not in room.chat.edits[-1][1].text
 
 
 async def test_the_strip_of_samples_comes_again_when_its_delivery_failed(room: EngineRoom) -> None:
@@ -343,10 +345,10 @@ async def test_a_card_is_forgotten_when_its_job_has_ended(room: EngineRoom) -> N
     await room.desk.studio.record_card(drawing.id, "card7")
     await room.desk.claim(drawing.kind)
     await room.files.write_preview(drawing.id, PNG)
-    room.notifier.on_job_changed(drawing.id, "One notch down.")
+    room.notifier.on_job_changed(drawing.id, FallbackCause.OUT_OF_MEMORY)
     await room.notifier.edit_cards()
     cards = room.notifier.cards
-    remembered = (cards._preview_mtimes_ns, cards._next_edit_at_s, cards._remarks)
+    remembered = (cards._preview_mtimes_ns, cards._next_edit_at_s, cards._fallbacks)
     assert [drawing.id in each for each in remembered] == [True, True, False]
     room.notifier.on_job_changed(drawing.id, "Another one.")
     await room.ledger.jobs.finish_generation(drawing.id, 1, [])

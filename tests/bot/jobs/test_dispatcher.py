@@ -12,7 +12,7 @@ import pytest
 from bot.core.jobs import MAX_ATTEMPTS, FailureReason, Job, JobFailure, JobKind, JobStatus
 from bot.core.loras import LoraState
 from bot.core.outbox import NoticeKind
-from gpu_worker.protocol import GenerateRequest, TrainRequest
+from gpu_worker.protocol import GenerateRequest, JobProblem, TrainRequest
 from tests.support.engine import EngineRoom, open_engine_room, until
 from tests.support.services import ANNA, BERT
 
@@ -89,11 +89,11 @@ async def test_losses_before_a_new_checkpoint_do_not_count_for_ever(room: Engine
     assert (await room.job(job)).status is JobStatus.DONE
 
 
-async def test_a_failure_of_the_worker_is_told_in_its_words(room: EngineRoom) -> None:
-    room.backend.fail_with = "These photos cannot be used."
+async def test_a_failure_of_the_worker_is_kept_as_its_reason(room: EngineRoom) -> None:
+    room.backend.fail_with = JobProblem.PHOTO_UNREADABLE
     job = await room.desk.train(ANNA)
     await room.dispatcher.drain()
-    assert (await room.job(job)).error == JobFailure(sentence="These photos cannot be used.")
+    assert (await room.job(job)).error == JobFailure(JobProblem.PHOTO_UNREADABLE)
     assert await room.owed() == [NoticeKind.TRAIN_FAILED]
 
 

@@ -14,7 +14,9 @@ from bot.jobs.backends.fake import FakeBackend
 from bot.jobs.dispatcher import MAX_PREFETCH_PHOTOS, Dispatcher
 from bot.jobs.styles import load_styles
 from bot.media.training_strip import TILE_PX, pick_evenly
+from bot.texts import translate
 from gpu_worker.protocol import (
+    FallbackCause,
     FallbackEvent,
     JobRequest,
     SampleEvent,
@@ -124,7 +126,7 @@ async def test_a_training_that_was_adjusted_goes_on_and_leaves_a_line_in_the_log
     with caplog.at_level("WARNING"):
         job = await room.trained()
     assert job.status is JobStatus.DONE
-    assert f"job {job.id}: One notch down." in caplog.text
+    assert f"job {job.id}: out-of-memory; it goes on from step" in caplog.text
 
 
 class Telling(FakeBackend):
@@ -147,7 +149,13 @@ class Telling(FakeBackend):
 
 
 def adjusted(request: TrainRequest) -> WorkerEvent:
-    return FallbackEvent(job_id=request.job_id, attempt=request.attempt, step=2, reason="One notch down.")
+    return FallbackEvent(
+        job_id=request.job_id,
+        attempt=request.attempt,
+        step=2,
+        cause=FallbackCause.OUT_OF_MEMORY,
+        memory_mode="float32",
+    )
 
 
 def sample(request: TrainRequest) -> WorkerEvent:
@@ -167,7 +175,7 @@ async def test_an_adjusted_training_says_so_on_its_card_with_the_step_it_went_ba
 
     async def shown() -> bool:
         await room.notifier.edit_cards()
-        return any("One notch down." in reply.text for _, reply in room.chat.edits)
+        return any(translate("fallback-out-of-memory") in reply.text for _, reply in room.chat.edits)
 
     await until(shown)
     assert "step 2 of 10" in room.chat.edits[-1][1].text
@@ -189,7 +197,7 @@ async def test_events_of_an_old_attempt_change_nothing(
     await asyncio.wait_for(working, 100)
     assert (await room.job(job)).step == 5
     assert await room.files.read_samples(job.id) == {}
-    assert "One notch down." not in caplog.text
+    assert "out-of-memory" not in caplog.text
     assert backend.cancelled_jobs == [job.id], "the attempt was closed"
 
 

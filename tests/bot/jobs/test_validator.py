@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from gpu_worker.protocol import (
     CheckpointEvent,
     DoneEvent,
     FailedEvent,
+    FallbackCause,
     FallbackEvent,
     GenerateRequest,
     ProgressEvent,
@@ -28,6 +30,7 @@ from tests.support.fake_worker import as_lora
 
 LORA = as_lora(b"numbers")
 JOB = {"job_id": 1, "attempt": 1}
+SLOWER: dict[str, Any] = {"cause": FallbackCause.OUT_OF_MEMORY, "memory_mode": "sliced attention"}
 TRAIN = TrainRequest(**JOB, photos=(b"photo",) * 5)
 GENERATE = GenerateRequest(**JOB, prompt="a boat", count=2)
 
@@ -43,7 +46,7 @@ def test_the_events_of_an_honest_worker_are_accepted() -> None:
         progress(4),
         progress(4),
         CheckpointEvent(**JOB, step=4, data=b"state"),
-        FallbackEvent(**JOB, step=4, reason="There was too little memory."),
+        FallbackEvent(**JOB, step=4, **SLOWER),
         progress(9),
         DoneEvent(**JOB, lora=LORA),
     ]
@@ -62,7 +65,8 @@ def test_the_events_of_an_honest_worker_are_accepted() -> None:
         progress(2**63, 2**63),
         StartedEvent(**JOB, step=0, steps=MAX_STEPS + 1),
         CheckpointEvent(**JOB, step=-1, data=b""),
-        FailedEvent(**JOB, reason="x" * 10_000),
+        FailedEvent(**JOB, values={"name": "x" * 10_000}),
+        FallbackEvent(**JOB, step=0, cause=FallbackCause.NOT_FINITE, memory_mode="x" * 10_000),
         DoneEvent(**JOB),
         DoneEvent(**JOB, lora=b""),
         DoneEvent(**JOB, lora=b"\x80\x04\x95 a pickle."),
@@ -82,7 +86,7 @@ def test_more_or_fewer_pictures_than_asked_for_are_refused(pictures: tuple[bytes
 
 
 def test_a_worker_that_goes_back_again_and_again_is_refused() -> None:
-    watch, back = AttemptValidator(TRAIN, 0.0), FallbackEvent(**JOB, step=0, reason="Once more.")
+    watch, back = AttemptValidator(TRAIN, 0.0), FallbackEvent(**JOB, step=0, **SLOWER)
     for _ in range(MAX_ADJUSTMENTS):
         watch.validate(back, 1.0)
     with pytest.raises(ProtocolError):
@@ -103,7 +107,7 @@ def test_only_a_further_step_counts_as_getting_on() -> None:
 def test_a_step_repeated_in_a_lower_memory_mode_counts_as_progress() -> None:
     watch = AttemptValidator(TRAIN, 0.0)
     watch.validate(progress(5), 10.0)
-    watch.validate(FallbackEvent(**JOB, step=0, reason="Slower."), 20.0)
+    watch.validate(FallbackEvent(**JOB, step=0, **SLOWER), 20.0)
     watch.validate(progress(1), 30.0)
     assert watch.stalled_for_s(30.0) == 0.0
 
@@ -137,7 +141,7 @@ def test_any_bytes_are_a_message_or_a_protocol_error() -> None:
     health = WorkerHealth(device="cpu", base_model="tiny", base_model_loaded=True, process_memory_bytes=1)
     honest = [
         ReadyMessage(version=3, pid=1, health=health),
-        FailedEvent(**JOB, reason="No."),
+        FailedEvent(**JOB, values={"name": "No."}),
         DoneEvent(**JOB, lora=b"lora"),
     ]
     refused = 0

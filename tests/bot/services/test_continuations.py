@@ -19,7 +19,7 @@ from bot.jobs.styles import load_styles
 from bot.media.storage import Storage
 from bot.ops.schedule import Schedule
 from bot.texts import translate
-from gpu_worker.protocol import GenerateRequest, TrainRequest
+from gpu_worker.protocol import GenerateRequest, JobProblem, TrainRequest
 from tests.support.engine import EngineRoom, open_engine_room
 from tests.support.services import ANNA, ANNAS, BERT, BERTS, InProcessDecoder, album
 
@@ -146,7 +146,7 @@ async def test_a_further_training_that_comes_to_nothing_leaves_the_lora_as_it_wa
     before = await lora_of(room, first)
     job = await job_of(room, await more(room, first.code))
     if end == "failed":
-        room.backend.fail_with = "No luck."
+        room.backend.fail_with = JobProblem.TRAINING_NOT_FINITE
         room.backend.likeness_by_step = {1: 0.9}
         assert "is unchanged, and draws as before" in await worked(room)
     else:
@@ -289,7 +289,7 @@ async def test_kept_photos_go_at_once_when_their_person_says_so(room: EngineRoom
 
 async def test_photos_of_a_first_training_that_came_to_nothing_are_never_kept(room: EngineRoom) -> None:
     await keeps(room)
-    room.backend.fail_with = "No luck."
+    room.backend.fail_with = JobProblem.TRAINING_NOT_FINITE
     await room.trained()
     assert await held_photos(room) == 0
 

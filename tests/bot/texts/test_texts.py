@@ -23,6 +23,7 @@ from bot.core.jobs import (
 )
 from bot.core.loras import Lora, LoraCode, LoraState, Trigger
 from bot.core.outbox import Notice, NoticeId, NoticeKind
+from bot.texts import languages, translate, use_language
 from bot.texts.admin import ErrorEntry, StatusReport, status_card
 from bot.texts.cards import job_card, notice_reply
 from bot.texts.commands import help_text
@@ -30,7 +31,7 @@ from bot.texts.loras import lora_list
 from bot.texts.photo_sets import photo_set_status, training_started, welcome
 from bot.texts.results import recipe_card, result_card
 from bot.texts.words import example_command, format_duration
-from gpu_worker.protocol import WorkerHealth
+from gpu_worker.protocol import FallbackCause, WorkerHealth
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 CODE = LoraCode("40713386")
@@ -76,19 +77,22 @@ def test_a_running_card_without_an_estimate_promises_nothing() -> None:
     assert "left" not in job_card(TRAINING, None, 1).text
 
 
-def test_a_remark_is_a_line_of_its_own_under_the_progress() -> None:
-    plain, told = job_card(TRAINING, 720.0, 1), job_card(TRAINING, 720.0, 1, "One notch down.")
-    assert told == replace(plain, text=f"{plain.text}\nOne notch down.")
+def test_a_fallback_is_a_line_of_its_own_under_the_progress() -> None:
+    plain, told = job_card(TRAINING, 720.0, 1), job_card(TRAINING, 720.0, 1, FallbackCause.OUT_OF_MEMORY)
+    assert told == replace(plain, text=f"{plain.text}\n{translate('fallback-out-of-memory')}")
 
 
-def test_a_remark_of_any_length_leaves_the_card_within_a_caption() -> None:
-    assert len(job_card(TRAINING, 720.0, 1, "x" * 5000).text) < CAPTION_CHARS
+@pytest.mark.parametrize("language", languages())
+def test_a_fallback_leaves_the_card_within_a_caption(language: str) -> None:
+    with use_language(language):
+        cards = [job_card(TRAINING, 720.0, 1, cause).text for cause in FallbackCause]
+    assert max(map(len, cards)) < CAPTION_CHARS
 
 
 @pytest.mark.parametrize("status", [status for status in JobStatus if status is not JobStatus.RUNNING])
-def test_only_a_running_card_shows_a_remark(status: JobStatus) -> None:
+def test_only_a_running_card_shows_a_fallback(status: JobStatus) -> None:
     job = replace(TRAINING, status=status)
-    assert job_card(job, 720.0, 1, "One notch down.") == job_card(job, 720.0, 1)
+    assert job_card(job, 720.0, 1, FallbackCause.NOT_FINITE) == job_card(job, 720.0, 1)
 
 
 def test_a_queued_card_shows_the_place_in_line_and_the_time() -> None:

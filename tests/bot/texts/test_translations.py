@@ -27,7 +27,7 @@ from bot.texts.commands import command_name, command_names
 from bot.texts.photo_sets import photo_refusal
 from bot.texts.words import example_command
 from gpu_worker.errors import BadInput
-from gpu_worker.protocol import JobProblem
+from gpu_worker.protocol import FallbackCause, JobProblem
 
 BOT = Path(__file__).parents[3] / "bot"
 FOLDER = BOT / "texts"
@@ -308,9 +308,16 @@ def test_a_caption_stays_short_enough_for_telegram(code: str) -> None:
         assert len(translate_to(code, key)) <= 1024, key
 
 
+#: What the texts of problems name.
+PROBLEM_VALUES = (
+    *("resolution_px", "name", "known", "limit", "low", "high", "part", "dtype", "detail", "needed_gb"),
+    *("free_gb", "gpu", "architecture", "torch", "command", "signal", "status"),
+)
+
+
 @pytest.mark.parametrize("code", languages())
 def test_each_reason_of_a_failure_has_a_sentence_of_its_own(code: str) -> None:
-    values = {name: "7" for name in ("resolution_px", "name", "known", "limit")}
+    values = {name: "7" for name in PROBLEM_VALUES}
     reasons = [*FailureReason, *JobProblem]
     with use_language(code):
         sentences = [failure_sentence(JobFailure(reason, values)) for reason in reasons]
@@ -320,7 +327,12 @@ def test_each_reason_of_a_failure_has_a_sentence_of_its_own(code: str) -> None:
         assert sentences[len(FailureReason) :] == [str(BadInput(each, **values)) for each in JobProblem]
 
 
-def test_a_sentence_of_the_worker_without_a_reason_is_shown_as_it_is() -> None:
+@pytest.mark.parametrize("code", languages())
+def test_each_cause_of_a_fallback_has_a_text(code: str) -> None:
+    assert [cause for cause in FallbackCause if f"fallback-{cause}" not in entries(code)] == []
+
+
+def test_a_sentence_that_an_earlier_version_kept_is_shown_as_it_is() -> None:
     with use_language("it"):
         assert failure_sentence(JobFailure(sentence="The base model is a pickle.")) == (
             "The base model is a pickle."

@@ -143,9 +143,9 @@ def test_diffusers_draws_the_same_picture_from_the_same_file(tiny: BaseModel, lo
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"width_px": 65}, "The width must be a multiple of 8"),
-        ({"height_px": 8}, "The height must be a multiple of 8"),
-        ({"height_px": 99_999}, "The height must be a multiple of 8"),
+        ({"width_px": 65}, "Width and height must be multiples of 8"),
+        ({"height_px": 8}, "Width and height must be multiples of 8"),
+        ({"height_px": 99_999}, "Width and height must be multiples of 8"),
         ({"steps": 0}, "Steps must be 1 to 150"),
         ({"steps": -3}, "Steps must be 1 to 150"),
         ({"count": 0}, "number of pictures must be 1"),

@@ -20,6 +20,7 @@ from gpu_worker.protocol import (
     CancelRequest,
     DoneEvent,
     FailedEvent,
+    JobProblem,
     ProgressEvent,
     ReadyMessage,
 )
@@ -87,8 +88,8 @@ def test_settings_make_the_worker_train_with_sd_scripts(tmp_path: Path, start_wo
     checkout.behave("crash")
     talk(worker, request(attempt=3))
     last = next(each for each in heard if isinstance(each, DoneEvent | FailedEvent))
-    reason = "sd-scripts stopped with status 1; the log of the worker says more."
-    assert last == FailedEvent(job_id=7, attempt=3, reason=reason)
+    problem = JobProblem.SD_SCRIPTS_FAILED
+    assert last == FailedEvent(job_id=7, attempt=3, problem=problem, values={"status": "1"})
     checkout.behave("hang")
     talk(worker, request(attempt=4))
     next(each for each in heard if isinstance(each, ProgressEvent) and each.step == 2)

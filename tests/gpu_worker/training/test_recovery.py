@@ -19,6 +19,7 @@ from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import (
     CheckpointEvent,
     DoneEvent,
+    FallbackCause,
     FallbackEvent,
     ProgressEvent,
     SampleEvent,
@@ -120,8 +121,8 @@ def test_out_of_memory_costs_a_memory_mode_and_not_the_training(
         assert tiny.memory_mode == MemoryMode(torch.float32, gradient_checkpointing=True)
     [adjusted] = [event for event in events if isinstance(event, FallbackEvent)]
     assert adjusted.step == 2  # the checkpoint before the step that failed
-    assert "too little memory" in adjusted.reason
-    assert "gradient checkpointing" in adjusted.reason
+    assert adjusted.cause is FallbackCause.OUT_OF_MEMORY
+    assert "gradient checkpointing" in adjusted.memory_mode
     steps = [event.step for event in events if isinstance(event, ProgressEvent)]
     assert steps[-2:] == [3, 4]
     assert isinstance(events[-1], DoneEvent)
@@ -140,9 +141,9 @@ def test_every_memory_mode_is_tried_before_a_training_fails_for_memory(
     events: list[WorkerEvent] = []
     with trapped(tiny, set(range(1, 99)), "memory"), pytest.raises(BadInput, match="too little memory"):
         events.extend(train(tiny, request(photos), quick))
-    fallback_reasons = [event.reason for event in events if isinstance(event, FallbackEvent)]
-    assert len(fallback_reasons) == 2
-    assert "sliced attention" in fallback_reasons[-1]
+    memory_modes = [event.memory_mode for event in events if isinstance(event, FallbackEvent)]
+    assert len(memory_modes) == 2
+    assert "sliced attention" in memory_modes[-1]
 
 
 def test_numbers_out_of_bounds_in_half_precision_go_on_in_a_wider_one(
@@ -158,7 +159,7 @@ def test_numbers_out_of_bounds_in_half_precision_go_on_in_a_wider_one(
             assert tiny.memory_mode.dtype is torch.float32
         [adjusted] = [event for event in events if isinstance(event, FallbackEvent)]
         assert adjusted.step == 1
-        assert "out of bounds with bfloat16; going on with float32" in adjusted.reason
+        assert (adjusted.cause, adjusted.memory_mode) == (FallbackCause.NOT_FINITE, "float32")
         assert isinstance(events[-1], DoneEvent)
     finally:
         tiny.set_memory_mode(precise)

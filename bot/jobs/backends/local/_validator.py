@@ -25,10 +25,10 @@ from gpu_worker.protocol import (
 
 #: No training has more.
 MAX_STEPS = 1_000_000
-#: Gears are few, so a worker that goes back more often gets nowhere.
+#: Memory modes are few, so a worker that goes back more often gets nowhere.
 MAX_ADJUSTMENTS = 20
-#: A sentence for a person is never so long.
-MAX_REASON_CHARS = 2000
+#: The values of a reason, or the name of a memory mode, are never so long.
+MAX_TEXT_CHARS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +73,13 @@ class AttemptValidator:
                 self._check_step(event.step, MAX_STEPS)
             case FallbackEvent():
                 self._check_step(event.step, MAX_STEPS)
-                _check_reason(event.reason)
+                _check_length(event.memory_mode)
                 self._adjustment_count += 1
                 if self._adjustment_count > MAX_ADJUSTMENTS:
                     raise ProtocolError("it goes back again and again")
                 self._last_step = -1
             case FailedEvent():
-                _check_reason(event.reason)
-                _check_reason("".join(chain.from_iterable(event.values.items())))
+                _check_length("".join(chain.from_iterable(event.values.items())))
             case DoneEvent():
                 self._check_result(event)
         if isinstance(event, StartedEvent | ProgressEvent) and event.step > self._last_step:
@@ -112,6 +111,6 @@ def _check_lora(lora: bytes | None) -> None:
         raise ProtocolError(f"its LoRA is no safetensors file: {error}") from error
 
 
-def _check_reason(reason: str) -> None:
-    if len(reason) > MAX_REASON_CHARS:
-        raise ProtocolError(f"its reason has {len(reason)} characters")
+def _check_length(text: str) -> None:
+    if len(text) > MAX_TEXT_CHARS:
+        raise ProtocolError(f"one of its texts has {len(text)} characters")
