@@ -205,7 +205,7 @@ MAKE_ARGUMENTS: dict[str, Callable[[RandomRecords], Arguments | Awaitable[Argume
     "privacy.erase_lora": _lora_args,
     "jobs.fail": _failure_args,
     "outbox.delete_updates_before": lambda w: (w.now - 2 * DAY,),
-    "jobs.find_by_current_request": lambda w: (),
+    "jobs.find_by_idempotency_key": lambda w: ("telegram:7",),
     "outbox.list_pending_updates": lambda w: (),
     "outbox.store_updates": lambda w: ([IncomingUpdate(10**9 + w.next_number(), "1", "{}")],),
     "outbox.mark_update_processed": lambda w: (w.open_number(),),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -76,7 +74,8 @@ class Request:
     uploads: tuple[PhotoInput, ...] = ()
     params: GenerationParams | None = None  #: options of `/generate` that a platform has fields for
     command: str = ""  #: the name of the command, in English
-    #: The platform's name for the message or press. What was done for a key is not done again.
+    #: The platform's name for the message or press, empty where nobody repeats it. What was done for a key
+    #: is not done again.
     idempotency_key: str = ""
     is_replay: bool = False  #: whether the bot ended while it carried this out before
     state: AccountState | None = None  #: as it was when the request was let in; a lock makes it read anew
@@ -192,32 +191,3 @@ class ChatAdapter(Protocol):
         Gives the id it has from now on: pictures that have a message each are part of it. Quiet when it
         already does; ChatUnreachable when the message is gone.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class RequestContext:
-    """A message or a press; `is_again` where the bot died while it was carried out before."""
-
-    idempotency_key: str
-    is_replay: bool = False
-
-
-_NO_REQUEST = RequestContext("")
-
-
-_current_request: ContextVar[RequestContext] = ContextVar("asking", default=_NO_REQUEST)
-
-
-@contextmanager
-def request_context(idempotency_key: str, *, is_replay: bool = False) -> Iterator[None]:
-    """Let what happens inside be on behalf of a message or a press."""
-    token = _current_request.set(RequestContext(idempotency_key, is_replay))
-    try:
-        yield
-    finally:
-        _current_request.reset(token)
-
-
-def current_request() -> RequestContext:
-    """Return what is being carried out; its name is empty where nobody keeps count."""
-    return _current_request.get()

@@ -11,7 +11,6 @@ from bot.core.accounts import AccountId, ChatAddress
 from bot.core.jobs import GenerationParams, Job, JobFailure, JobId, JobKind, QueueState
 from bot.core.likeness import LikenessReport, PictureSelection
 from bot.core.loras import LoraCode
-from bot.core.messages import current_request
 from bot.core.outbox import NoticeKind
 from bot.db.sqlite.connection import Connection
 from bot.db.statements import queue, queue_state
@@ -68,16 +67,10 @@ class JobRepository:
             ),
         )
 
-    async def find_by_current_request(self) -> Job | None:
-        """Return the job that an earlier try of the current request queued, None where there is none."""
-        idempotency_key = current_request().idempotency_key
-        jobs = (
-            await self._fetch_jobs(
-                "SELECT * FROM jobs WHERE asked_by = ? ORDER BY id LIMIT 1", idempotency_key
-            )
-            if idempotency_key
-            else []
-        )
+    async def find_by_idempotency_key(self, idempotency_key: str) -> Job | None:
+        """Return the job that an earlier try of a request queued, None where there is none."""
+        sql = "SELECT * FROM jobs WHERE asked_by = ? ORDER BY id LIMIT 1"
+        jobs = await self._fetch_jobs(sql, idempotency_key)
         return jobs[0] if jobs else None
 
     async def read_queue_state(self, job_id: JobId) -> QueueState:
@@ -85,12 +78,25 @@ class JobRepository:
         return await self._connection.read(lambda connection: queue_state.read_state(connection, job_id))
 
     async def add_generation(
-        self, account: AccountId, code: LoraCode, params: GenerationParams, address: ChatAddress
+        self,
+        account: AccountId,
+        code: LoraCode,
+        params: GenerationParams,
+        address: ChatAddress,
+        idempotency_key: str = "",
     ) -> Job:
         """Queue a generation. Raise ShareEnded where the account may not use one of its Loras."""
         now_ms = self._connection.now_ms()
         return await self._connection.write(
-            lambda connection: queue.insert_generation(connection, (account, code), params, address, now_ms)
+            lambda connection: queue.insert_generation(
+                connection,
+                account=account,
+                code=code,
+                params=params,
+                address=address,
+                idempotency_key=idempotency_key,
+                now_ms=now_ms,
+            )
         )
 
     async def cancel(self, job_id: JobId) -> Job | None:

@@ -11,7 +11,6 @@ import msgspec
 
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.jobs import Job
-from bot.core.messages import current_request
 from bot.core.outbox import DirectMessage, IncomingUpdate, Notice, NoticeId, NoticeKind, StaleMessage
 from bot.db.sqlite.connection import Connection, from_ms, to_ms
 from bot.db.statements import messages, queue, shares
@@ -105,14 +104,16 @@ class OutboxRepository:
             )
         )
 
-    async def add_broadcast(self, text: str) -> int:
+    async def add_broadcast(self, text: str, idempotency_key: str = "") -> int:
         """Queue a direct message to everybody who is not banned, and return how many they are.
 
         A repeated request continues where the earlier one stopped.
         """
-        now_ms, idempotency_key = self._connection.now_ms(), current_request().idempotency_key or None
+        now_ms = self._connection.now_ms()
         broadcast_id = await self._connection.write(
-            lambda connection: messages._get_or_create_broadcast(connection, idempotency_key, text, now_ms)
+            lambda connection: messages.get_or_create_broadcast(
+                connection, text, idempotency_key=idempotency_key, now_ms=now_ms
+            )
         )
         return await self._run_broadcast(broadcast_id)
 

@@ -60,6 +60,7 @@ class PhotoRepository:
         photos: Sequence[NewPhoto],
         address: ChatAddress,
         params: TrainingParams | None,
+        idempotency_key: str = "",
     ) -> photo_sets.AddPhotosResult:
         """Put photos into the set; when exactly five are held then, its training is queued with them.
 
@@ -68,12 +69,23 @@ class PhotoRepository:
         now_ms = self._connection.now_ms()
         return await self._connection.write(
             lambda connection: photo_sets.add_photos_to_set(
-                connection, account, photos, address, params, now_ms
+                connection,
+                account,
+                photos,
+                address=address,
+                params=params,
+                idempotency_key=idempotency_key,
+                now_ms=now_ms,
             )
         )
 
     async def delete_photo(
-        self, account: AccountId, photo_id: int, address: ChatAddress, params: TrainingParams | None
+        self,
+        account: AccountId,
+        photo_id: int,
+        address: ChatAddress,
+        params: TrainingParams | None,
+        idempotency_key: str = "",
     ) -> tuple[str | None, Job | None]:
         """Delete a photo of the set; with `params`, five that are left start their training.
 
@@ -91,7 +103,14 @@ class PhotoRepository:
             photo_sets.touch_set(connection, account, now_ms)
             job = None
             if params is not None and photo_sets.count_collected(connection, account) == PHOTOS_PER_LORA:
-                job = photo_sets.start_training(connection, account, (address, params), now_ms)
+                job = photo_sets.start_training(
+                    connection,
+                    account,
+                    address=address,
+                    params=params,
+                    idempotency_key=idempotency_key,
+                    now_ms=now_ms,
+                )
             return row["data_sha256"], job
 
         return await self._connection.write(transaction)
@@ -186,16 +205,28 @@ class PhotoRepository:
         )
 
     async def start_training(
-        self, account: AccountId, address: ChatAddress, params: TrainingParams
+        self, account: AccountId, address: ChatAddress, params: TrainingParams, idempotency_key: str = ""
     ) -> Job | None:
         """Queue a training of the first five photos of the set, delete the rest; None if there are fewer."""
         now_ms = self._connection.now_ms()
         return await self._connection.write(
-            lambda connection: photo_sets.start_training(connection, account, (address, params), now_ms)
+            lambda connection: photo_sets.start_training(
+                connection,
+                account,
+                address=address,
+                params=params,
+                idempotency_key=idempotency_key,
+                now_ms=now_ms,
+            )
         )
 
     async def continue_training(
-        self, account: AccountId, code: LoraCode, address: ChatAddress, steps: int
+        self,
+        account: AccountId,
+        code: LoraCode,
+        address: ChatAddress,
+        steps: int,
+        idempotency_key: str = "",
     ) -> Job | None:
         """Queue a continued training on the kept photos. Return None where there are not five."""
         now_ms = self._connection.now_ms()
@@ -203,7 +234,15 @@ class PhotoRepository:
         def transaction(connection: sqlite3.Connection) -> Job | None:
             if len(photo_sets.list_kept_ids(connection, code)) != PHOTOS_PER_LORA:
                 return None
-            job = photo_sets.continue_training(connection, (account, code), address, steps, now_ms)
+            job = photo_sets.continue_training(
+                connection,
+                account,
+                code,
+                address=address,
+                steps=steps,
+                idempotency_key=idempotency_key,
+                now_ms=now_ms,
+            )
             if job is not None:
                 connection.execute(
                     f"UPDATE photos SET job = :job WHERE job IN {photo_sets.KEPT_PHOTO_JOBS_SQL}",  # noqa: S608 - our own words

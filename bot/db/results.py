@@ -140,7 +140,9 @@ class ResultRepository:
             lambda connection: conversation.get_draft(connection, account, now_ms)
         )
 
-    async def submit_draft(self, draft: Draft, params: GenerationParams, address: ChatAddress) -> Job | None:
+    async def submit_draft(
+        self, draft: Draft, params: GenerationParams, address: ChatAddress, idempotency_key: str = ""
+    ) -> Job | None:
         """Queue the generation of a draft and delete the draft. Return None where the draft is gone.
 
         Raise ShareEnded where the account may not use one of its Loras.
@@ -150,7 +152,15 @@ class ResultRepository:
         def transaction(connection: sqlite3.Connection) -> Job | None:
             if not connection.execute("DELETE FROM drafts WHERE account = ?", (draft.account,)).rowcount:
                 return None
-            return queue.insert_generation(connection, (draft.account, draft.code), params, address, now_ms)
+            return queue.insert_generation(
+                connection,
+                account=draft.account,
+                code=draft.code,
+                params=params,
+                address=address,
+                idempotency_key=idempotency_key,
+                now_ms=now_ms,
+            )
 
         return await self._connection.write(transaction)
 

@@ -9,7 +9,6 @@ from datetime import datetime
 from bot.core.accounts import AccountId, Identity
 from bot.core.jobs import JobId
 from bot.core.loras import GRANTED_PERMISSIONS, Lora, LoraCode, Permission, Requester, Share
-from bot.core.messages import current_request
 from bot.core.monitoring import AbuseReport
 from bot.db.sqlite.connection import Connection, from_ms, to_ms
 from bot.db.statements import loras, messages, queue, shares
@@ -52,11 +51,13 @@ class SharingRepository:
         rows = await self._connection.fetch_rows(SHARED_WITH_SQL, account)
         return [(loras.lora_from_row(row), Permission(row["allowed"])) for row in rows]
 
-    async def add_request(self, requester: Requester, code: LoraCode) -> bool:
+    async def add_request(self, requester: Requester, code: LoraCode, idempotency_key: str = "") -> bool:
         """Save a request to use a code. Return False where it is over the daily limit."""
         now_ms = self._connection.now_ms()
         return await self._connection.write(
-            lambda connection: shares.add_request(connection, requester, code, now_ms)
+            lambda connection: shares.add_request(
+                connection, requester, code, idempotency_key=idempotency_key, now_ms=now_ms
+            )
         )
 
     async def forward_requests(self) -> None:
@@ -162,16 +163,23 @@ class SharingRepository:
         await self._connection.execute(sql, to_ms(now) - REQUEST_TIMEOUT_MS)
 
     async def add_report(
-        self, account: AccountId, code: LoraCode, text: str, recipients: Sequence[Identity], message_text: str
+        self,
+        account: AccountId,
+        code: LoraCode,
+        text: str,
+        recipients: Sequence[Identity],
+        message_text: str,
+        idempotency_key: str = "",
     ) -> bool:
         """Save a report on a code and queue a message about it. Return False if it is over the daily limit.
 
         A repeated request is not saved again.
         """
-        now_ms, idempotency_key = self._connection.now_ms(), current_request().idempotency_key or None
+        now_ms = self._connection.now_ms()
 
         def transaction(connection: sqlite3.Connection) -> bool:
-            if connection.execute("SELECT 1 FROM reports WHERE asked_by = ?", (idempotency_key,)).fetchone():
+            sql = "SELECT 1 FROM reports WHERE asked_by = ?"
+            if connection.execute(sql, (idempotency_key or None,)).fetchone():
                 return True
             since_ms = now_ms - shares.DAY_MS
             sql = "SELECT count(*) FROM reports WHERE account = ? AND created_ms > ?"
@@ -179,7 +187,7 @@ class SharingRepository:
                 return False
             connection.execute(
                 "INSERT INTO reports (code, account, words, created_ms, asked_by) VALUES (?, ?, ?, ?, ?)",
-                (code, account, text, now_ms, idempotency_key),
+                (code, account, text, now_ms, idempotency_key or None),
             )
             messages.insert_direct_messages(
                 connection,

@@ -181,7 +181,7 @@ class AdminService:
         text = request.text.strip()
         if not text or len(text) > MAX_BROADCAST_CHARS:
             raise UserError(BROADCAST_WHAT.format(most=MAX_BROADCAST_CHARS))
-        recipient_count = await self._context.database.outbox.add_broadcast(text)
+        recipient_count = await self._context.database.outbox.add_broadcast(text, request.idempotency_key)
         self._context.direct_messages.wake()
         return broadcast_started(recipient_count)
 

@@ -156,8 +156,10 @@ class GenerationService:
     ) -> Job:
         database, address = self._context.database, request.address
         if draft is None:
-            return await database.jobs.add_generation(request.account, code, params, address)
-        job = await database.results.submit_draft(draft, params, address)
+            return await database.jobs.add_generation(
+                request.account, code, params, address, request.idempotency_key
+            )
+        job = await database.results.submit_draft(draft, params, address, request.idempotency_key)
         if job is None:
             raise UserError(translate("draft-gone"))
         return job

@@ -108,7 +108,9 @@ class ContinuationService:
             await access.require_ready_lora(database, account, code, self._context.clock())
             async with self._context.admission_lock:
                 await self._photo_sets.check_open_trainings(request, code)
-                job = await database.photos.continue_training(account, code, address, steps)
+                job = await database.photos.continue_training(
+                    account, code, address, steps, request.idempotency_key
+                )
             if job is None:
                 await self._check_no_other_set(account, code)
                 await database.photos.collect_for_lora(account, code, steps)

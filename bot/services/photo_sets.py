@@ -151,7 +151,11 @@ class PhotoSetService:
             if can_start and len(held_photos) < PHOTOS_PER_LORA <= len(held_photos) + len(added_data):
                 await self._check_queue_limit(request)  # it may be full by now
             result = await database.photos.add_photos(
-                account, new_photos, request.address, TrainingParams() if can_start else None
+                account,
+                new_photos,
+                request.address,
+                TrainingParams() if can_start else None,
+                request.idempotency_key,
             )
         # Encoded while the next one is on its way, so that the training can begin with the fifth.
         self._context.queue.prefetch(compress(added_data, result.accepted), compress(crops, result.accepted))
@@ -175,7 +179,9 @@ class PhotoSetService:
             previous_set = await database.photos.get_set(account)
             async with self._context.admission_lock:
                 await self.check_open_trainings(request)
-                job = await database.photos.start_training(account, request.address, TrainingParams())
+                job = await database.photos.start_training(
+                    account, request.address, TrainingParams(), request.idempotency_key
+                )
             if job is not None:
                 self._context.forget_photos(previous_set.photo_hashes[PHOTOS_PER_LORA:])
         if job is not None:
@@ -314,7 +320,11 @@ class PhotoSetService:
                 if len(photo_set.photo_ids) == PHOTOS_PER_LORA + 1:  # five will be left: a training
                     await self.check_open_trainings(request)
                 photo_hash, job = await self._context.database.photos.delete_photo(
-                    account, photo_id, request.address, TrainingParams() if can_start else None
+                    account,
+                    photo_id,
+                    request.address,
+                    TrainingParams() if can_start else None,
+                    request.idempotency_key,
                 )
             if photo_hash is None:
                 raise UserError(translate("photo-gone"))

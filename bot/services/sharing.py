@@ -74,7 +74,7 @@ class SharingService:
                     how=generate_command(requester.address.platform, code),
                 )
             )
-        if not await self._context.database.sharing.add_request(requester, code):
+        if not await self._context.database.sharing.add_request(requester, code, request.idempotency_key):
             raise UserError(translate("asked-too-often"))
         self._context.direct_messages.wake()
         return Reply(translate("asked-for", code=format_code(code)))
@@ -191,7 +191,12 @@ class ReportService:
         code, reason = generation_options.read_code(code_text, usage), reason[:MAX_REPORT_CHARS]
         message = report_message(code, str(request.identity), reason)
         if not await self._context.database.sharing.add_report(
-            request.account, code, reason, self._list_recipients(), message
+            request.account,
+            code,
+            reason,
+            recipients=self._list_recipients(),
+            message_text=message,
+            idempotency_key=request.idempotency_key,
         ):
             raise UserError(translate("reported-too-often"))
         self._context.direct_messages.wake()

@@ -79,9 +79,9 @@ class UpdateInbox:
         """Return, in their order, the updates that an earlier run did not finish."""
         return await self._database.outbox.list_pending_updates()
 
-    async def has_job(self) -> bool:
-        """Return whether the current request has queued its job already; its card is then shown again."""
-        job = await self._database.jobs.find_by_current_request()
+    async def has_job(self, idempotency_key: str) -> bool:
+        """Return whether a request has queued its job already; its card is then shown again."""
+        job = await self._database.jobs.find_by_idempotency_key(idempotency_key)
         if job is not None:
             self._queue.notify_changed(job.id)
         return job is not None

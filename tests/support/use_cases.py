@@ -47,12 +47,14 @@ class Studio:
         request = Request(who, place or who.private_address, **details)
         return checked(await handle(self.services, use_case, request, level))
 
-    async def say(self, who: Identity, place: ChatAddress | None, name: str, text: str = "") -> Reply:
+    async def say(
+        self, who: Identity, place: ChatAddress | None, name: str, text: str = "", key: str = ""
+    ) -> Reply:
         """Send a command."""
         command = find_command(name)
         if command is None:
             raise UserError(translate_to("en", "unknown-command"))
-        request = Request(who, place or who.private_address, text=text)
+        request = Request(who, place or who.private_address, text=text, idempotency_key=key)
         return checked(await handle_command(self.services, command, request))
 
     async def start_chat(self, who: Identity, place: ChatAddress, text: str = "") -> Reply:
@@ -82,11 +84,11 @@ class Studio:
     async def replace_photo(self, who: Identity, place: ChatAddress, text: str) -> Reply:
         return await self.say(who, place, "replace", text)
 
-    async def request_access(self, who: Identity, place: ChatAddress, text: str) -> Reply:
-        return await self.say(who, place, "ask", text)
+    async def request_access(self, who: Identity, place: ChatAddress, text: str, key: str = "") -> Reply:
+        return await self.say(who, place, "ask", text, key)
 
-    async def report_lora(self, who: Identity, place: ChatAddress, text: str) -> Reply:
-        return await self.say(who, place, "report", text)
+    async def report_lora(self, who: Identity, place: ChatAddress, text: str, key: str = "") -> Reply:
+        return await self.say(who, place, "report", text, key)
 
     async def cancel_job(self, who: Identity, text: str = "") -> Reply:
         return await self.say(who, None, "cancel", text)

@@ -22,7 +22,6 @@ from bot.chats.telegram.errors import get_error, retry_after_s
 from bot.chats.telegram.http import READ_TIMEOUT_S
 from bot.chats.telegram.limits import Priority
 from bot.core.errors import DatabaseError
-from bot.core.messages import request_context
 from bot.core.outbox import IncomingUpdate
 from bot.services import Services
 
@@ -97,9 +96,8 @@ class UpdateProcessor:
             self._replayed_ids.add(update.update_id)
         try:
             async with chat_semaphore, self._semaphore:
-                with request_context(idempotency_key(update), is_replay=is_replay):
-                    if not (is_replay and await self._inbox.has_job()):
-                        await self._app.process_update(update)
+                if not (is_replay and await self._inbox.has_job(idempotency_key(update))):
+                    await self._app.process_update(update)
             await self._inbox.mark_processed(update.update_id)
         except DatabaseError as error:  # it is worked off again at the next start
             log.error("update %d could not be noted as worked off: %s", update.update_id, error)

@@ -48,16 +48,18 @@ def direct_message_from_row(row: sqlite3.Row, share: Share | None) -> DirectMess
     return DirectMessage(row["id"], recipient, row["words"], row["tries"], share)
 
 
-def _get_or_create_broadcast(
-    connection: sqlite3.Connection, idempotency_key: str | None, text: str, now_ms: int
+def get_or_create_broadcast(
+    connection: sqlite3.Connection, text: str, *, idempotency_key: str, now_ms: int
 ) -> int:
+    """Return the id of the broadcast of a request, which is inserted where it is new."""
     connection.execute(
         "DELETE FROM broadcasts WHERE is_done AND created_ms <= ?", (now_ms - BROADCAST_RETENTION_MS,)
     )
-    row = connection.execute("SELECT id FROM broadcasts WHERE asked = ?", (idempotency_key,)).fetchone()
+    key = idempotency_key or None
+    row = connection.execute("SELECT id FROM broadcasts WHERE asked = ?", (key,)).fetchone()
     if row is None:
         sql = "INSERT INTO broadcasts (asked, words, created_ms) VALUES (?, ?, ?) RETURNING id"
-        row = connection.execute(sql, (idempotency_key, text, now_ms)).fetchone()
+        row = connection.execute(sql, (key, text, now_ms)).fetchone()
     return int(row["id"])
 
 

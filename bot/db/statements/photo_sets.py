@@ -82,8 +82,10 @@ def add_photos_to_set(
     connection: sqlite3.Connection,
     account: AccountId,
     photos: Sequence[NewPhoto],
+    *,
     address: ChatAddress,
     params: TrainingParams | None,
+    idempotency_key: str,
     now_ms: int,
 ) -> AddPhotosResult:
     """Add photos to the set and note where they came; with `params`, exactly five start their training."""
@@ -92,7 +94,14 @@ def add_photos_to_set(
     count = count_collected(connection, account)
     job = None
     if params is not None and count == PHOTOS_PER_LORA and any(accepted):
-        job = start_training(connection, account, (address, params), now_ms)
+        job = start_training(
+            connection,
+            account,
+            address=address,
+            params=params,
+            idempotency_key=idempotency_key,
+            now_ms=now_ms,
+        )
     if job is None and count:
         touch_set(connection, account, now_ms)
         move_set(connection, account, address)
@@ -188,7 +197,10 @@ def list_job_hashes(connection: sqlite3.Connection, job_id: JobId) -> list[str]:
 def start_training(
     connection: sqlite3.Connection,
     account: AccountId,
-    request: tuple[ChatAddress, TrainingParams],
+    *,
+    address: ChatAddress,
+    params: TrainingParams,
+    idempotency_key: str,
     now_ms: int,
 ) -> Job | None:
     """Queue a training of the first five photos of the set and delete the rest.
@@ -199,10 +211,25 @@ def start_training(
         return None
     row = connection.execute("SELECT code, steps FROM photo_sets WHERE account = ?", (account,)).fetchone()
     if row is None or row["code"] is None:
-        job: Job | None = _start_new_training(connection, account, request, now_ms)
+        job: Job | None = _start_new_training(
+            connection,
+            account,
+            address=address,
+            params=params,
+            idempotency_key=idempotency_key,
+            now_ms=now_ms,
+        )
     else:
         code = LoraCode(row["code"])
-        job = continue_training(connection, (account, code), request[0], row["steps"], now_ms)
+        job = continue_training(
+            connection,
+            account,
+            code,
+            address=address,
+            steps=row["steps"],
+            idempotency_key=idempotency_key,
+            now_ms=now_ms,
+        )
         if job is not None:  # what was kept of it until now is in the way
             connection.execute(f"DELETE FROM photos WHERE job IN {KEPT_PHOTO_JOBS_SQL}", {"code": code})  # noqa: S608 - our own words
     if job is None:
@@ -219,13 +246,15 @@ def start_training(
 
 def continue_training(
     connection: sqlite3.Connection,
-    owner_and_code: tuple[AccountId, LoraCode],
+    account: AccountId,
+    code: LoraCode,
+    *,
     address: ChatAddress,
     steps: int,
+    idempotency_key: str,
     now_ms: int,
 ) -> Job | None:
     """Queue a continued training of a Lora. Return None where it is not ready, or is in training already."""
-    account, code = owner_and_code
     lora = connection.execute(
         "SELECT * FROM loras WHERE code = :code AND account = :account AND state = 'ready' AND NOT EXISTS ("
         "SELECT 1 FROM jobs WHERE code = :code AND kind = 'train' AND status IN ('queued', 'running'))",
@@ -238,7 +267,15 @@ def continue_training(
     params = TrainingParams(
         Trigger(lora["token"], lora["class_word"]), steps, seed=trained_steps, start_step=trained_steps
     )
-    return queue.insert_job(connection, (account, code), params, address, now_ms)
+    return queue.insert_job(
+        connection,
+        account=account,
+        code=code,
+        params=params,
+        address=address,
+        idempotency_key=idempotency_key,
+        now_ms=now_ms,
+    )
 
 
 def delete_kept_photos(connection: sqlite3.Connection, account: AccountId) -> None:
@@ -258,10 +295,12 @@ def list_kept_ids(connection: sqlite3.Connection, code: LoraCode) -> list[int]:
 def _start_new_training(
     connection: sqlite3.Connection,
     account: AccountId,
-    request: tuple[ChatAddress, TrainingParams],
+    *,
+    address: ChatAddress,
+    params: TrainingParams,
+    idempotency_key: str,
     now_ms: int,
 ) -> Job:
-    address, params = request
     class_word, name = _get_set_labels(connection, account, params.trigger)
     params = replace(
         params,
@@ -273,7 +312,15 @@ def _start_new_training(
         " VALUES (?, ?, ?, ?, 'training', ?, ?)",
         (code, account, params.trigger.token, params.trigger.class_word, now_ms, name),
     )
-    return queue.insert_job(connection, (account, code), params, address, now_ms)
+    return queue.insert_job(
+        connection,
+        account=account,
+        code=code,
+        params=params,
+        address=address,
+        idempotency_key=idempotency_key,
+        now_ms=now_ms,
+    )
 
 
 def _get_free_position(connection: sqlite3.Connection, account: AccountId) -> int | None:

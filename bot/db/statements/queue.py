@@ -22,7 +22,6 @@ from bot.core.jobs import (
 )
 from bot.core.likeness import LikenessReport, PictureSelection
 from bot.core.loras import LoraCode
-from bot.core.messages import current_request
 from bot.core.outbox import NoticeKind
 from bot.db.sqlite.connection import from_ms
 from bot.db.statements import shares
@@ -90,9 +89,12 @@ def job_from_row(row: sqlite3.Row) -> Job:
 
 def insert_job(
     connection: sqlite3.Connection,
-    owner_and_code: tuple[AccountId, LoraCode],
+    *,
+    account: AccountId,
+    code: LoraCode,
     params: TrainingParams | GenerationParams,
     address: ChatAddress,
+    idempotency_key: str,
     now_ms: int,
 ) -> Job:
     """Queue a job and return it."""
@@ -103,13 +105,14 @@ def insert_job(
         " VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
         (
             str(kind),
-            *owner_and_code,
+            account,
+            code,
             msgspec.json.encode(params).decode(),
             str(address.platform),
             address.chat_id,
             address.user_id,
             now_ms,
-            current_request().idempotency_key or None,
+            idempotency_key or None,
         ),
     ).fetchone()
     return job_from_row(row)
@@ -117,15 +120,26 @@ def insert_job(
 
 def insert_generation(
     connection: sqlite3.Connection,
-    owner_and_code: tuple[AccountId, LoraCode],
+    *,
+    account: AccountId,
+    code: LoraCode,
     params: GenerationParams,
     address: ChatAddress,
+    idempotency_key: str,
     now_ms: int,
 ) -> Job:
-    code = owner_and_code[1]
+    """Queue a generation and return it. Raise ShareEnded where the account may not use one of its Loras."""
     if connection.execute("SELECT 1 FROM loras WHERE code = ?", (code,)).fetchone() is None:
         raise ShareEnded(code)  # it was deleted since somebody looked
-    job = insert_job(connection, owner_and_code, params, address, now_ms)
+    job = insert_job(
+        connection,
+        account=account,
+        code=code,
+        params=params,
+        address=address,
+        idempotency_key=idempotency_key,
+        now_ms=now_ms,
+    )
     shares.consume_shares(connection, job, (code, *params.codes))
     return job
 

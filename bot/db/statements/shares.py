@@ -10,7 +10,6 @@ from bot.core.accounts import AccountId, ChatAddress, Platform
 from bot.core.errors import ShareEnded
 from bot.core.jobs import Job, JobId
 from bot.core.loras import LoraCode, Permission, Requester, Share
-from bot.core.messages import current_request
 from bot.db.statements import messages
 
 DAY_MS = 86_400_000
@@ -82,13 +81,19 @@ def release_shares(connection: sqlite3.Connection, job: JobId, is_done: bool) ->
     connection.execute("UPDATE shares SET job = NULL WHERE job = ?", (job,))
 
 
-def add_request(connection: sqlite3.Connection, requester: Requester, code: LoraCode, now_ms: int) -> bool:
+def add_request(
+    connection: sqlite3.Connection,
+    requester: Requester,
+    code: LoraCode,
+    *,
+    idempotency_key: str,
+    now_ms: int,
+) -> bool:
     """Save a request, whether the code exists or not. Return False where it is over the daily limit.
 
     A repeated request is not saved again.
     """
-    idempotency_key = current_request().idempotency_key or None
-    if connection.execute("SELECT 1 FROM asks WHERE asked_by = ?", (idempotency_key,)).fetchone():
+    if connection.execute("SELECT 1 FROM asks WHERE asked_by = ?", (idempotency_key or None,)).fetchone():
         return True
     connection.execute("DELETE FROM asks WHERE at_ms <= ?", (now_ms - DAY_MS,))
     if _count_rows(connection, "asks WHERE account = ?", requester.account) >= MAX_REQUESTS_PER_DAY:
@@ -105,7 +110,7 @@ def add_request(connection: sqlite3.Connection, requester: Requester, code: Lora
             str(address.platform),
             address.chat_id,
             address.user_id,
-            idempotency_key,
+            idempotency_key or None,
         ),
     )
     return True

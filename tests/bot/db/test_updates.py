@@ -10,7 +10,6 @@ import pytest
 
 from bot.core.jobs import GenerationParams, TrainingParams
 from bot.core.loras import LoraCode
-from bot.core.messages import request_context
 from bot.core.outbox import IncomingUpdate
 from bot.db import Database
 from bot.db.outbox import MAX_UPDATE_TRIES
@@ -74,15 +73,14 @@ async def test_an_erased_person_leaves_no_text_in_waiting_messages(ledger: Datab
 
 async def test_a_job_knows_what_asked_for_it(ledger: Database) -> None:
     account = await ledger.accounts.get_or_create(ANNA)
-    with request_context("telegram:7"):
-        training = (await ledger.photos.add_photos(account, photos(0), ANNAS, TrainingParams())).job
+    added = await ledger.photos.add_photos(account, photos(0), ANNAS, TrainingParams(), "telegram:7")
+    training = added.job
     assert training is not None
-    with request_context("telegram:8"):
-        assert await ledger.jobs.find_by_current_request() is None
-        drawing = await ledger.jobs.add_generation(
-            account, LoraCode(training.code), GenerationParams("a boat"), ANNAS
-        )
-        assert await ledger.jobs.find_by_current_request() == drawing
-    with request_context("telegram:7"):
-        assert await ledger.jobs.find_by_current_request() == training
-    assert await ledger.jobs.find_by_current_request() is None
+    assert await ledger.jobs.find_by_idempotency_key("telegram:8") is None
+    drawing = await ledger.jobs.add_generation(
+        account, LoraCode(training.code), GenerationParams("a boat"), ANNAS, "telegram:8"
+    )
+    assert await ledger.jobs.find_by_idempotency_key("telegram:8") == drawing
+    assert await ledger.jobs.find_by_idempotency_key("telegram:7") == training
+    await ledger.jobs.add_generation(account, LoraCode(training.code), GenerationParams("a boat"), ANNAS)
+    assert await ledger.jobs.find_by_idempotency_key("") is None, "nobody repeats what has no key"

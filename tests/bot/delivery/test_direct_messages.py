@@ -10,9 +10,8 @@ import pytest
 
 from bot.core.accounts import Identity, Platform
 from bot.core.errors import ChatBusy, ChatUnreachable
-from bot.core.messages import request_context
 from bot.db.sqlite.connection import to_ms
-from bot.db.statements.messages import BROADCAST_BATCH_SIZE, _get_or_create_broadcast, _insert_broadcast_batch
+from bot.db.statements.messages import BROADCAST_BATCH_SIZE, _insert_broadcast_batch, get_or_create_broadcast
 from bot.delivery.direct_messages import DirectMessageSender
 from tests.support.engine import RememberingChat, until
 from tests.support.services import ADMIN, ANNA, BERT, Desk, open_desk
@@ -48,22 +47,20 @@ async def test_a_bot_killed_during_a_broadcast_continues_and_repeats_nobody(desk
         await desk.ledger.accounts.get_or_create(Identity(Platform.TELEGRAM, str(number)))
     now_ms = to_ms(desk.clock())
     begun = await desk.ledger._connection.write(
-        lambda db: _get_or_create_broadcast(db, "telegram:7", "hello", now_ms)
+        lambda db: get_or_create_broadcast(db, "hello", idempotency_key="telegram:7", now_ms=now_ms)
     )
     await desk.ledger._connection.write(lambda db: _insert_broadcast_batch(db, begun))
     assert await desk.ledger.outbox.count_undelivered() == BROADCAST_BATCH_SIZE, (
         "some were not told when it died"
     )
     await desk.ledger.outbox.resume_broadcasts()
-    with request_context("telegram:7", is_replay=True):
-        told = await desk.ledger.outbox.add_broadcast("hello")
+    told = await desk.ledger.outbox.add_broadcast("hello", "telegram:7")
     assert told == await desk.ledger.outbox.count_undelivered() == BROADCAST_BATCH_SIZE + 2
 
 
 async def test_one_broadcast_sent_twice_is_two_messages_for_everybody(desk: Desk) -> None:
     for message in ("telegram:7", "telegram:8", "", ""):
-        with request_context(message):
-            assert await desk.ledger.outbox.add_broadcast("hello") == 2
+        assert await desk.ledger.outbox.add_broadcast("hello", message) == 2
     assert await desk.ledger.outbox.count_undelivered() == 8
 
 

@@ -14,7 +14,7 @@ from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import ShareEnded, UserError
 from bot.core.jobs import GenerationParams, JobFailure, JobKind, JobStatus
 from bot.core.loras import LoraCode, Permission, format_code
-from bot.core.messages import Reply, request_context
+from bot.core.messages import Reply
 from bot.db import MAX_PENDING_REQUESTS, MAX_PEOPLE_PER_LINK, MAX_REQUESTS_PER_DAY
 from bot.delivery.direct_messages import DirectMessageSender
 from bot.texts import translate
@@ -547,11 +547,10 @@ async def test_a_request_that_is_carried_out_again_is_there_already(desk: Desk) 
     code = (await desk.ready(ANNA)).code
     for number, each in enumerate([unknown(code)] * MAX_REQUESTS_PER_DAY):
         for _ in range(2):
-            with request_context(f"telegram:{number}", is_replay=True):
-                answer = await desk.studio.request_access(BERT, BERTS, each)
+            answer = await desk.studio.request_access(BERT, BERTS, each, f"telegram:{number}")
             assert answer == Reply(translate("asked-for", code=format_code(each))), (
                 "the last one is not one too many when it is done again"
             )
-    with pytest.raises(UserError) as caught, request_context("telegram:99"):
-        await desk.studio.request_access(BERT, BERTS, code)
+    with pytest.raises(UserError) as caught:
+        await desk.studio.request_access(BERT, BERTS, code, "telegram:99")
     assert caught.value.message == translate("asked-too-often")
