@@ -51,6 +51,7 @@ class TrainRequest(ProtocolMessage, frozen=True):
     job_id: int
     attempt: int
     photos: tuple[bytes, ...]  #: RGB pictures without metadata, as JPEG, PNG or WebP
+    photo_hashes: tuple[str, ...] = ()  #: SHA-256 of each one's bytes, hexadecimal
     token: str = "sks"  # noqa: S105 - the instance token
     class_word: str = "person"
     captions: tuple[str, ...] = ()  #: with the trigger; none: trigger and class word
@@ -108,6 +109,7 @@ class PrefetchRequest(ProtocolMessage, frozen=True):
     """Encode this photo for a training that may follow. There is no answer, and no guarantee."""
 
     photo: bytes  #: as it will be in `TrainRequest.photos`
+    photo_hash: str  #: as in `TrainRequest.photo_hashes`
     crop: Crop | None = None  #: as in `TrainRequest.crops`
 
 

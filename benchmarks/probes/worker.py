@@ -18,6 +18,7 @@ from typing import IO, BinaryIO, cast
 
 from benchmarks.measure import gaps, last_line, peak_bytes
 from benchmarks.work import sample_person_photos
+from bot.core.photos import StoredPhoto
 from gpu_worker.lora.file import read_metadata
 from gpu_worker.protocol import (
     DoneEvent,
@@ -125,7 +126,7 @@ def wait_until_ready(worker: WorkerClient, started_at: float) -> tuple[float, fl
 def send_prefetch(worker: WorkerClient, pictures: list[bytes], pause_s: float) -> None:
     """Send photos as a person does: one, a pause, the next; nothing of it is answered."""
     for picture in pictures:
-        worker.send(PrefetchRequest(photo=picture))
+        worker.send(PrefetchRequest(photo=picture, photo_hash=StoredPhoto.from_data(picture).data_sha256))
         for _ in worker.iter_messages(deadline_s=time.monotonic() + pause_s):
             pass  # heartbeats
 
@@ -161,7 +162,7 @@ def main() -> None:
             prefetched_photos = sample_person_photos(args.side)
             send_prefetch(worker, prefetched_photos[:-1], args.pause_s)
             # The fifth photo completes the set: the bot sends it on, and the training after it.
-            worker.send(PrefetchRequest(photo=prefetched_photos[-1]))
+            send_prefetch(worker, prefetched_photos[-1:], 0.0)
             prefetched_request = TrainRequest(
                 job_id=1, attempt=1, photos=tuple(prefetched_photos), steps=args.steps
             )

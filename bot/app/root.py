@@ -20,7 +20,7 @@ from bot.chats.discord import DiscordAdapter
 from bot.chats.telegram import TelegramAdapter, Webhook
 from bot.core.accounts import AccessRules, Platform
 from bot.core.errors import SettingsError
-from bot.core.messages import ChatAdapter
+from bot.core.messages import ChatAdapter, LinkableChat
 from bot.db import Database
 from bot.delivery.direct_messages import DirectMessageSender
 from bot.delivery.notices import NoticeSender
@@ -259,8 +259,8 @@ def is_coach_enabled(settings: Settings, health: WorkerHealth | None) -> bool:
 
 def make_start_link(chats: Mapping[Platform, ChatAdapter], payload: str) -> str:
     """Return a link that opens a private chat and passes a payload; empty without such a platform."""
-    links = [chat.start_link(payload) for chat in chats.values() if isinstance(chat, TelegramAdapter)]
-    return next(iter(links), "")
+    links = [chat.start_link(payload) for chat in chats.values() if isinstance(chat, LinkableChat)]
+    return next(filter(None, links), "")
 
 
 def make_moderator(settings: Settings) -> Moderator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from bot.core.accounts import (
     AccessStatus,
@@ -171,6 +171,14 @@ def split_refusals(reply: Reply) -> tuple[Reply, ...]:
 
 #: Everything that can be asked for.
 UseCase: TypeAlias = Callable[[Request], Awaitable[Reply]]
+
+
+@runtime_checkable
+class LinkableChat(Protocol):
+    """A platform with links that open a private chat with the bot."""
+
+    def start_link(self, payload: str) -> str:
+        """Return a link that opens a private chat and passes a payload; empty while it is not known."""
 
 
 class ChatAdapter(Protocol):

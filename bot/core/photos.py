@@ -48,6 +48,19 @@ class PhotoRefused(LoraCodeError):
 
 
 @dataclass(frozen=True, slots=True)
+class StoredPhoto:
+    """A photo as it is stored; the SHA-256 of its bytes names it to caches and to the worker."""
+
+    data_sha256: str
+    data: bytes
+
+    @classmethod
+    def from_data(cls, data: bytes) -> StoredPhoto:
+        """Return a photo that is not in the database."""
+        return cls(hashlib.sha256(data).hexdigest(), data)
+
+
+@dataclass(frozen=True, slots=True)
 class NewPhoto:
     """A photo that passed the gate: RGB, upright, without metadata, as JPEG bytes.
 
@@ -64,7 +77,12 @@ class NewPhoto:
     def __post_init__(self) -> None:
         """Compute the hash of the bytes once; `dataclasses.replace` keeps it."""
         if not self.data_sha256:
-            object.__setattr__(self, "data_sha256", hashlib.sha256(self.data).hexdigest())
+            object.__setattr__(self, "data_sha256", StoredPhoto.from_data(self.data).data_sha256)
+
+    @property
+    def stored(self) -> StoredPhoto:
+        """Return the photo as it will be stored."""
+        return StoredPhoto(self.data_sha256, self.data)
 
 
 @dataclass(frozen=True, slots=True)

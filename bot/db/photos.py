@@ -15,7 +15,7 @@ from bot.core.jobs import FailureReason, Job, JobFailure, JobId, TrainingParams
 from bot.core.loras import (
     LoraCode,
 )
-from bot.core.photos import PHOTOS_PER_LORA, NewPhoto, PhotoSet
+from bot.core.photos import PHOTOS_PER_LORA, NewPhoto, PhotoSet, StoredPhoto
 from bot.db.sqlite.connection import Connection, to_ms
 from bot.db.statements import photo_sets, queue
 
@@ -38,13 +38,14 @@ class PhotoRepository:
         """Return the set that is being collected; it may be empty."""
         return await self._connection.read(lambda connection: photo_sets.get_set(connection, account))
 
-    async def get_set_photos(self, account: AccountId) -> tuple[bytes, ...]:
-        """Return the photos of the set as JPEG bytes, in their order."""
+    async def get_set_photos(self, account: AccountId) -> tuple[StoredPhoto, ...]:
+        """Return the photos of the set, in their order."""
         rows = await self._connection.fetch_rows(
-            "SELECT data FROM photos WHERE account = ? AND job IS NULL ORDER BY coalesce(place, id), id",
+            "SELECT data_sha256, data FROM photos WHERE account = ? AND job IS NULL"
+            " ORDER BY coalesce(place, id), id",
             account,
         )
-        return tuple(row["data"] for row in rows)
+        return tuple(StoredPhoto(row["data_sha256"], row["data"]) for row in rows)
 
     async def list_set_hashes(self, account: AccountId) -> list[str]:
         """Return the SHA-256 of each photo's stored bytes in the set, in their order."""
@@ -132,7 +133,7 @@ class PhotoRepository:
         await self._connection.write(transaction)
 
     async def touch_set(self, account: AccountId, address: ChatAddress) -> None:
-        """Note where and when a person last worked on their set; on Discord its one message stays."""
+        """Note where and when a person last worked on their set."""
         now_ms = self._connection.now_ms()
 
         def transaction(connection: sqlite3.Connection) -> None:
@@ -311,12 +312,12 @@ class PhotoRepository:
         )
         return bool(rows)
 
-    async def get_job_photos(self, job_id: JobId) -> tuple[bytes, ...]:
-        """Return the photos of a training as JPEG bytes, in their order."""
+    async def get_job_photos(self, job_id: JobId) -> tuple[StoredPhoto, ...]:
+        """Return the photos of a training, in their order."""
         rows = await self._connection.fetch_rows(
-            "SELECT data FROM photos WHERE job = ? ORDER BY coalesce(place, id), id", job_id
+            "SELECT data_sha256, data FROM photos WHERE job = ? ORDER BY coalesce(place, id), id", job_id
         )
-        return tuple(row["data"] for row in rows)
+        return tuple(StoredPhoto(row["data_sha256"], row["data"]) for row in rows)
 
     async def get_job_hints(self, job_id: JobId) -> tuple[str, ...]:
         """Return the coach's hint on each photo of a training, in their order."""

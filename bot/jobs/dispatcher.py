@@ -14,6 +14,7 @@ from itertools import chain, repeat
 from bot.core.errors import WorkerLost
 from bot.core.jobs import MAX_CONCURRENT_GENERATIONS, Job, JobFailure, JobId, JobKind, JobStatus
 from bot.core.logging import log_context
+from bot.core.photos import StoredPhoto
 from bot.db import Database
 from bot.jobs.backends.base import GpuBackend
 from bot.jobs.events import EventRecorder, JobListener, StaleAttempt
@@ -88,11 +89,13 @@ class Dispatcher:
         """Return what the worker last reported about itself; None while there is none."""
         return self._backend.health()
 
-    def prefetch(self, photos: Iterable[bytes], crops: Iterable[Crop | None] = ()) -> None:
+    def prefetch(self, photos: Iterable[StoredPhoto], crops: Iterable[Crop | None] = ()) -> None:
         """Queue photos of a set that is being collected for encoding; they may be skipped."""
         for photo, crop in zip(photos, chain(crops, repeat(None)), strict=False):
             try:
-                self._prefetch_queue.put_nowait(PrefetchRequest(photo=photo, crop=crop))
+                self._prefetch_queue.put_nowait(
+                    PrefetchRequest(photo=photo.data, photo_hash=photo.data_sha256, crop=crop)
+                )
             except asyncio.QueueFull:
                 log.info("the prefetch queue is full: photos are encoded when their training starts")
                 return
@@ -169,7 +172,7 @@ class Dispatcher:
         while True:
             item = await self._prefetch_queue.get()
             if isinstance(item, PrefetchRequest):
-                await self._backend.prefetch(item.photo, item.crop)
+                await self._backend.prefetch(item)
             else:
                 await self._backend.forget(item)
 

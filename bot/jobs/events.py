@@ -160,9 +160,8 @@ class EventRecorder:
     async def _score_candidate(self, job: Job, event: CandidateEvent) -> None:
         """Score a candidate, and keep its LoRA if it is the best so far. The file comes before the row."""
         await self._ensure_current(self._database.jobs.is_current_attempt(job.id, job.attempt))
-        result = await self._likeness_scorer.score_candidate(
-            job, await self._database.photos.get_job_photos(job.id), event
-        )
+        photos = await self._database.photos.get_job_photos(job.id)
+        result = await self._likeness_scorer.score_candidate(job, [photo.data for photo in photos], event)
         if result is None:
             return
         await self._storage.write_candidate_pictures(job.id, event.step, event.pictures)

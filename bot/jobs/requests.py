@@ -56,7 +56,8 @@ class RequestBuilder:
         return TrainRequest(
             job_id=job.id,
             attempt=job.attempt,
-            photos=photos,
+            photos=tuple(photo.data for photo in photos),
+            photo_hashes=tuple(photo.data_sha256 for photo in photos),
             captions=tuple(_caption(hint, params.trigger) for hint in hints) if has_hints else (),
             crops=tuple(None if hint is None else hint.crop() for hint in hints) if has_hints else (),
             masks=tuple(None if hint is None else hint.mask_png() for hint in hints)

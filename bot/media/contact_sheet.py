@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from threading import Lock
 
 from cachetools import LRUCache
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from bot.core.photos import StoredPhoto
 
 TILE_PX = 192
 COLUMNS = 5
@@ -34,15 +35,14 @@ class ThumbnailCache:
         self._thumbnails: LRUCache[str, Image.Image] = LRUCache(MAX_THUMBNAILS)
         self._lock = Lock()
 
-    def get(self, photo: bytes) -> Image.Image:
-        """Return the thumbnail of a photo as the decoder stores it."""
-        photo_hash = hashlib.sha256(photo).hexdigest()
+    def get(self, photo: StoredPhoto) -> Image.Image:
+        """Return the thumbnail of a photo."""
         with self._lock:
-            thumbnail = self._thumbnails.get(photo_hash)
+            thumbnail = self._thumbnails.get(photo.data_sha256)
         if thumbnail is None:
-            thumbnail = _make_thumbnail(photo)
+            thumbnail = _make_thumbnail(photo.data)
             with self._lock:
-                self._thumbnails[photo_hash] = thumbnail
+                self._thumbnails[photo.data_sha256] = thumbnail
         return thumbnail
 
     def forget(self, photo_hashes: Iterable[str]) -> None:
@@ -53,9 +53,9 @@ class ThumbnailCache:
 
 
 def compose(
-    photos: Sequence[bytes], overlays: Sequence[Overlay] = (), thumbnails: ThumbnailCache | None = None
+    photos: Sequence[StoredPhoto], overlays: Sequence[Overlay] = (), thumbnails: ThumbnailCache | None = None
 ) -> bytes:
-    """Return a JPEG of photos of our own gate, in their order, each with its number from 1 and its mark."""
+    """Return a JPEG of stored photos, in their order, each with its number from 1 and its mark."""
     thumbnails = thumbnails or ThumbnailCache()
     columns = min(COLUMNS, len(photos))
     rows = -(-len(photos) // COLUMNS)

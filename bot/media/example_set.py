@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 
 import drawn
+from bot.core.photos import StoredPhoto
 from bot.media import contact_sheet
 from bot.media.contact_sheet import TILE_PX, Overlay
 from bot.media.storage import Storage
@@ -43,4 +44,7 @@ class ExampleSheet:
 
 
 def _compose_sheet(reasons: tuple[str, ...]) -> bytes:
-    return contact_sheet.compose(drawn.good_set(TILE_PX), [Overlay(_GREEN, reason) for reason in reasons])
+    return contact_sheet.compose(
+        [StoredPhoto.from_data(photo) for photo in drawn.good_set(TILE_PX)],
+        [Overlay(_GREEN, reason) for reason in reasons],
+    )

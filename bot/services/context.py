@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 from bot.core.accounts import AccessRules, AccountId, Platform
 from bot.core.jobs import JobId
 from bot.core.messages import Upload
-from bot.core.photos import NewPhoto
+from bot.core.photos import NewPhoto, StoredPhoto
 from bot.db import Database
 from bot.jobs.styles import Styles
 from bot.media.contact_sheet import ThumbnailCache
@@ -37,7 +37,7 @@ class JobQueue(Protocol):
     def wake(self) -> None:
         """Say that the database holds a new job."""
 
-    def prefetch(self, photos: Iterable[bytes], crops: Iterable[Crop | None] = ()) -> None:
+    def prefetch(self, photos: Iterable[StoredPhoto], crops: Iterable[Crop | None] = ()) -> None:
         """Let the worker encode photos, or parts of them, of a set that is being collected."""
 
     def forget(self, photo_hashes: Sequence[str]) -> None:
@@ -73,7 +73,7 @@ class NullDirectMessageNotifier:
 class PhotoReviewer(Protocol):
     """Says of photos whether they help a training."""
 
-    async def review_photos(self, photos: Sequence[bytes], class_word: str) -> QualityReport | None:
+    async def review_photos(self, photos: Sequence[StoredPhoto], class_word: str) -> QualityReport | None:
         """Judge photos, in their order; None when nothing is said of them."""
 
     def forget(self, photo_hashes: Iterable[str]) -> None:
@@ -83,7 +83,7 @@ class PhotoReviewer(Protocol):
 class NullPhotoReviewer:
     """Says nothing."""
 
-    async def review_photos(self, photos: Sequence[bytes], class_word: str) -> QualityReport | None:
+    async def review_photos(self, photos: Sequence[StoredPhoto], class_word: str) -> QualityReport | None:
         """Judge nothing."""
 
     def forget(self, photo_hashes: Iterable[str]) -> None:

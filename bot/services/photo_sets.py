@@ -12,7 +12,7 @@ from bot.core.errors import UserError
 from bot.core.jobs import Job, JobKind, TrainingParams, estimate_job
 from bot.core.loras import CLASS_WORDS, MAX_NAME_CHARS, PERSON_CLASSES, LoraCode, format_code
 from bot.core.messages import ClosedPhotoSet, PhotoInput, Reply, Request, Upload
-from bot.core.photos import MAX_PHOTOS_IN_SET, PHOTOS_PER_LORA, NewPhoto, PhotoSet
+from bot.core.photos import MAX_PHOTOS_IN_SET, PHOTOS_PER_LORA, NewPhoto, PhotoSet, StoredPhoto
 from bot.db import AddPhotosResult
 from bot.media import contact_sheet
 from bot.media.example_set import ExampleSheet
@@ -140,15 +140,15 @@ class PhotoSetService:
 
     async def _add_decoded(
         self, request: Request, photo_set: PhotoSet, new_photos: Sequence[NewPhoto]
-    ) -> tuple[AddPhotosResult, list[bytes]]:
+    ) -> tuple[AddPhotosResult, list[StoredPhoto]]:
         """Add photos to the set; return what became of it and its photos, in their order."""
         account, database = request.account, self._context.database
         held_photos = await database.photos.get_set_photos(account) if photo_set.photo_ids else ()
         new_photos, crops = await self._measure_photos(new_photos, photo_set.class_word)
-        added_data = [photo.data for photo in new_photos]
-        can_start = await self._can_start_training(photo_set, [*held_photos, *added_data])
+        added_photos = [photo.stored for photo in new_photos]
+        can_start = await self._can_start_training(photo_set, [*held_photos, *added_photos])
         async with self._context.admission_lock:
-            if can_start and len(held_photos) < PHOTOS_PER_LORA <= len(held_photos) + len(added_data):
+            if can_start and len(held_photos) < PHOTOS_PER_LORA <= len(held_photos) + len(added_photos):
                 await self._check_queue_limit(request)  # it may be full by now
             result = await database.photos.add_photos(
                 account,
@@ -158,16 +158,18 @@ class PhotoSetService:
                 request.idempotency_key,
             )
         # Encoded while the next one is on its way, so that the training can begin with the fifth.
-        self._context.queue.prefetch(compress(added_data, result.accepted), compress(crops, result.accepted))
-        accepted_data = list(compress(added_data, result.accepted))
+        self._context.queue.prefetch(
+            compress(added_photos, result.accepted), compress(crops, result.accepted)
+        )
+        accepted_photos = list(compress(added_photos, result.accepted))
         if result.job is not None:
-            return result, [*held_photos, *accepted_data]
+            return result, [*held_photos, *accepted_photos]
         if len(result.previous_set.photo_ids) != len(held_photos):  # some were deleted meanwhile
             return result, list(await database.photos.get_set_photos(account))
         # New photos have the highest ids, in the order in which they were added.
         photos_by_id = dict(zip(result.previous_set.photo_ids, held_photos, strict=True))
         new_ids = sorted(set(result.photo_set.photo_ids) - set(photos_by_id))
-        photos_by_id |= dict(zip(new_ids, accepted_data, strict=True))
+        photos_by_id |= dict(zip(new_ids, accepted_photos, strict=True))
         return result, [photos_by_id[each] for each in result.photo_set.photo_ids]
 
     async def train_first_five(self, request: Request) -> Reply:
@@ -257,12 +259,14 @@ class PhotoSetService:
         photo_set, photos = await self._read_set(request.account)
         return await self._render_set(request.address, photo_set, photos)
 
-    async def _read_set(self, account: AccountId) -> tuple[PhotoSet, Sequence[bytes]]:
+    async def _read_set(self, account: AccountId) -> tuple[PhotoSet, Sequence[StoredPhoto]]:
         photo_set = await self._context.database.photos.get_set(account)
         photos = await self._context.database.photos.get_set_photos(account) if photo_set.photo_ids else ()
         return photo_set, photos
 
-    async def _render_set(self, address: ChatAddress, photo_set: PhotoSet, photos: Sequence[bytes]) -> Reply:
+    async def _render_set(
+        self, address: ChatAddress, photo_set: PhotoSet, photos: Sequence[StoredPhoto]
+    ) -> Reply:
         report = await self._context.coach.review_photos(photos, photo_set.class_word) if photos else None
         sheet = b""
         if photos and address.is_private:
@@ -283,7 +287,7 @@ class PhotoSetService:
     ) -> tuple[list[NewPhoto], list[Crop | None]]:
         """Return photos with what the coach saw on them, and the parts of them that are trained on."""
         report = (
-            await self._context.coach.review_photos([photo.data for photo in photos], ANY_PERSON_CLASS)
+            await self._context.coach.review_photos([photo.stored for photo in photos], ANY_PERSON_CLASS)
             if photos
             else None
         )
@@ -296,7 +300,7 @@ class PhotoSetService:
             hint.crop() if hint and class_word in PERSON_CLASSES else None for hint in hints
         ]
 
-    async def _can_start_training(self, photo_set: PhotoSet, photos: Sequence[bytes]) -> bool:
+    async def _can_start_training(self, photo_set: PhotoSet, photos: Sequence[StoredPhoto]) -> bool:
         """Return whether five photos start a training by themselves: not before a person knows of a bad one.
 
         A photo that is there already is refused and not added; five may be left of more.
@@ -313,7 +317,9 @@ class PhotoSetService:
         async with self._context.locks.get_lock(account):
             photo_set, held_photos = await self._read_set(account)
             left_photos = [
-                data for each, data in zip(photo_set.photo_ids, held_photos, strict=True) if each != photo_id
+                photo
+                for each, photo in zip(photo_set.photo_ids, held_photos, strict=True)
+                if each != photo_id
             ]
             can_start = await self._can_start_training(photo_set, left_photos)
             async with self._context.admission_lock:

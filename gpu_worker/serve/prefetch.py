@@ -6,7 +6,6 @@ for the next one. Prefetching is optional: the training encodes what is missing.
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Collection
 from time import monotonic
@@ -50,7 +49,7 @@ class PrefetchQueue:
 
     def forget(self, photo_hashes: Collection[str]) -> None:
         """Drop photos, named by their SHA-256."""
-        self._retain(lambda request: hashlib.sha256(request.photo).hexdigest() not in photo_hashes)
+        self._retain(lambda request: request.photo_hash not in photo_hashes)
 
     def _retain(self, should_keep: Callable[[PrefetchRequest], bool]) -> None:
         retained = [request for request in self._photos if should_keep(request)]

@@ -20,6 +20,7 @@ from gpu_worker.protocol import (
     Crop,
     DoneEvent,
     GenerateRequest,
+    PrefetchRequest,
     PreviewEvent,
     ProgressEvent,
     ReadyMessage,
@@ -41,6 +42,11 @@ def as_lora(words: bytes) -> bytes:
     told = {"words": {"dtype": "U8", "shape": [len(words)], "data_offsets": [0, len(words)]}}
     header = json.dumps(told).encode()
     return len(header).to_bytes(8, "little") + header + words
+
+
+def prefetch_request(photo: bytes) -> PrefetchRequest:
+    """Return the request that sends a photo ahead."""
+    return PrefetchRequest(photo=photo, photo_hash=hashlib.sha256(photo).hexdigest())
 
 
 class FakePerformer:

@@ -17,7 +17,7 @@ from bot.core.errors import UserError
 from bot.core.jobs import Job, JobId, JobKind
 from bot.core.loras import Lora
 from bot.core.messages import Reply, Upload
-from bot.core.photos import NewPhoto, PhotoRefused
+from bot.core.photos import NewPhoto, PhotoRefused, StoredPhoto
 from bot.db import Database
 from bot.jobs.styles import load_styles
 from bot.media.decoding import decode_photo
@@ -93,8 +93,8 @@ class RecordingQueue:
     def wake(self) -> None:
         self.wake_count += 1
 
-    def prefetch(self, photos: Iterable[bytes], crops: Iterable[Crop | None] = ()) -> None:
-        self.prefetched_photos.extend(photos)
+    def prefetch(self, photos: Iterable[StoredPhoto], crops: Iterable[Crop | None] = ()) -> None:
+        self.prefetched_photos.extend(photo.data for photo in photos)
         self.prefetched_crops.extend(crops)
 
     def forget(self, photo_hashes: Sequence[str]) -> None:

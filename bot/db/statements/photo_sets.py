@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bot.core.accounts import (
+    PLATFORM_TRAITS,
     AccountId,
     ChatAddress,
     Platform,
@@ -110,14 +111,15 @@ def add_photos_to_set(
 
 
 def move_set(connection: sqlite3.Connection, account: AccountId, address: ChatAddress) -> None:
-    """Note in which chat a person works on their set; on Discord its one message stays."""
+    """Note in which chat a person works on their set. Its message stays where it can be edited from there."""
     connection.execute(
         "UPDATE photo_sets SET card_message_id = CASE WHEN platform = :platform"
-        " AND (chat_id = :chat OR platform = 'discord') THEN card_message_id END,"
+        " AND (chat_id = :chat OR NOT :has_ids_per_chat) THEN card_message_id END,"
         " platform = :platform, chat_id = :chat, user_id = :user"
         " WHERE account = :account",
         {
             "platform": str(address.platform),
+            "has_ids_per_chat": PLATFORM_TRAITS[address.platform].has_message_ids_per_chat,
             "chat": address.chat_id,
             "user": address.user_id,
             "account": account,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
-from gpu_worker.protocol import Crop, JobRequest, WorkerEvent, WorkerHealth
+from gpu_worker.protocol import JobRequest, PrefetchRequest, WorkerEvent, WorkerHealth
 
 
 class GpuBackend(Protocol):
@@ -21,7 +21,7 @@ class GpuBackend(Protocol):
         stream ends without a terminal event.
         """
 
-    async def prefetch(self, photo: bytes, crop: Crop | None = None) -> None:
+    async def prefetch(self, request: PrefetchRequest) -> None:
         """Let a worker encode a photo, or a part of it, for a training that may come.
 
         A courtesy: where no worker is up, or it goes away meanwhile, nothing happens and nothing is raised.

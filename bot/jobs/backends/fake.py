@@ -11,7 +11,6 @@ from bot.core.errors import WorkerLost
 from gpu_worker.protocol import (
     CandidateEvent,
     CheckpointEvent,
-    Crop,
     DoneEvent,
     FailedEvent,
     FallbackCause,
@@ -19,6 +18,7 @@ from gpu_worker.protocol import (
     GenerateRequest,
     JobProblem,
     JobRequest,
+    PrefetchRequest,
     PreviewEvent,
     ProgressEvent,
     SampleEvent,
@@ -133,9 +133,9 @@ class FakeBackend:
         self._process_ended.set()
         self._process_ended = asyncio.Event()
 
-    async def prefetch(self, photo: bytes, crop: Crop | None = None) -> None:
+    async def prefetch(self, request: PrefetchRequest) -> None:
         """Take note."""
-        self.prefetched_photos.append(photo)
+        self.prefetched_photos.append(request.photo)
 
     async def forget(self, photo_hashes: Sequence[str]) -> None:
         """Take note."""

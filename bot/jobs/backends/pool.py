@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
@@ -14,7 +13,14 @@ from cachetools import LRUCache
 from bot.core.errors import WorkerLost
 from bot.core.jobs import MAX_CONCURRENT_GENERATIONS
 from bot.jobs.backends.base import WorkerSlot
-from gpu_worker.protocol import Crop, GenerateRequest, JobRequest, TrainRequest, WorkerEvent, WorkerHealth
+from gpu_worker.protocol import (
+    GenerateRequest,
+    JobRequest,
+    PrefetchRequest,
+    TrainRequest,
+    WorkerEvent,
+    WorkerHealth,
+)
 
 log = logging.getLogger(__name__)
 
@@ -130,14 +136,14 @@ class WorkerPool:
             state.add_jobs(request, -1)
             self._handle_change()
 
-    async def prefetch(self, photo: bytes, crop: Crop | None = None) -> None:
+    async def prefetch(self, request: PrefetchRequest) -> None:
         """Send a photo ahead to the worker that a training would go to now."""
         ready_states = [state for state in self._slot_states if state.slot.is_ready]
         if ready_states:
             # Photos of a set come one by one: all go to the same worker, unless it gets busy meanwhile.
             best_state = min(ready_states, key=lambda state: (state.training_count, state.generation_count))
-            best_state.remember_hashes([hashlib.sha256(photo).hexdigest()])
-            await best_state.slot.prefetch(photo, crop)
+            best_state.remember_hashes([request.photo_hash])
+            await best_state.slot.prefetch(request)
 
     async def forget(self, photo_hashes: Sequence[str]) -> None:
         """Let all workers forget photos."""
@@ -178,7 +184,7 @@ def _content_hashes(request: JobRequest) -> list[str]:
     """Name what a worker may hold already of a request."""
     if isinstance(request, GenerateRequest):
         return [lora.sha256 for lora in request.loras]
-    return [hashlib.sha256(photo).hexdigest() for photo in request.photos]
+    return list(request.photo_hashes)
 
 
 def merge_health(healths: Sequence[WorkerHealth]) -> WorkerHealth | None:

@@ -14,6 +14,7 @@ import psutil
 
 from bot.core.errors import UserError
 from bot.core.messages import Upload
+from bot.core.photos import StoredPhoto
 from bot.media import contact_sheet
 from bot.media.decoding import SandboxedPhotoDecoder
 from bot.media.quality import (
@@ -45,7 +46,7 @@ def main() -> None:
 async def review_pictures(class_word: str, uploads: Sequence[Upload]) -> bytes:
     """Write a line for each picture, then advice and cost; gives the marked contact sheet."""
     analyzer, decoder = SandboxedPhotoAnalyzer(), SandboxedPhotoDecoder()
-    photos, measurements_list, times_ms = list[bytes](), list[PhotoMeasurements | None](), list[float]()
+    photos, measurements_list, times_ms = list[StoredPhoto](), list[PhotoMeasurements | None](), list[float]()
     try:
         for upload in uploads:
             try:
@@ -53,7 +54,7 @@ async def review_pictures(class_word: str, uploads: Sequence[Upload]) -> bytes:
             except UserError as error:
                 _print_line(f"{upload.name}: {error.message}")
                 continue
-            photos.append(photo.data)
+            photos.append(photo.stored)
             started_s = time.perf_counter()
             measurements = await analyzer.analyze(photo.data)
             times_ms.append(1000 * (time.perf_counter() - started_s))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from cachetools import TTLCache
 
+from bot.core.photos import StoredPhoto
 from bot.media.quality._analyzer import PhotoAnalyzer
 from bot.media.quality._report import QualityReport, build_report
 from bot.media.quality._types import PhotoMeasurements
@@ -40,8 +40,8 @@ class PhotoCoach:
         self._pending_hashes: set[str] = set()  # photos under the eye that nobody has forgotten meanwhile
         self._measurements: TTLCache[str, PhotoMeasurements] = TTLCache(MAX_CACHED_PHOTOS, cache_ttl_s)
 
-    async def review_photos(self, photos: Sequence[bytes], class_word: str) -> QualityReport | None:
-        """Judge photos of our own gate, in their order; never fails: what it cannot see it says less of.
+    async def review_photos(self, photos: Sequence[StoredPhoto], class_word: str) -> QualityReport | None:
+        """Judge stored photos, in their order; never fails: what it cannot see it says less of.
 
         None where nobody wants to hear it, or when it takes longer than people wait: it then goes on looking,
         and knows more the next time.
@@ -72,16 +72,16 @@ class PhotoCoach:
         self._measurements.clear()
         await self._analyzer.close()
 
-    async def _measure_photos(self, photos: Sequence[bytes]) -> list[PhotoMeasurements | None]:
+    async def _measure_photos(self, photos: Sequence[StoredPhoto]) -> list[PhotoMeasurements | None]:
         return [await self._measure_photo(photo) for photo in photos]
 
-    async def _measure_photo(self, photo: bytes) -> PhotoMeasurements | None:
-        photo_hash = hashlib.sha256(photo).hexdigest()
+    async def _measure_photo(self, photo: StoredPhoto) -> PhotoMeasurements | None:
+        photo_hash = photo.data_sha256
         if (cached_measurements := self._measurements.get(photo_hash)) is not None:
             return cached_measurements
         self._pending_hashes.add(photo_hash)
         try:
-            measurements = await self._analyzer.analyze(photo)
+            measurements = await self._analyzer.analyze(photo.data)
             if measurements is not None and photo_hash in self._pending_hashes:
                 self._measurements[photo_hash] = measurements
                 # The cache drops what is too old when it is used: nothing stays if nobody uses it either.

@@ -66,7 +66,7 @@ async def test_the_fifth_photo_starts_exactly_one_training(ledger: Database, ann
     assert len(added.job.code) == 8
     assert added.job.code.isdigit()
     assert await ledger.photos.count_collected(anna) == 0
-    assert await ledger.photos.get_job_photos(added.job.id) == tuple(photo.data for photo in photos(0))
+    assert await ledger.photos.get_job_photos(added.job.id) == tuple(photo.stored for photo in photos(0))
 
 
 async def test_codes_differ_and_keep_their_leading_zeros(ledger: Database, anna: AccountId) -> None:

@@ -42,7 +42,7 @@ from tests.support.backend_fixtures import (
     generate,
     train,
 )
-from tests.support.fake_worker import as_lora
+from tests.support.fake_worker import as_lora, prefetch_request
 from tests.support.ray_cluster import needs_ray, running_cluster
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
@@ -141,7 +141,7 @@ async def test_tokens_never_reach_a_worker(rig: Rig) -> None:
 
 async def test_a_training_goes_on_as_ever_after_its_photos_were_sent_ahead(rig: Rig) -> None:
     await rig.have(1)
-    await rig.backend.prefetch(b"steps=3")
+    await rig.backend.prefetch(prefetch_request(b"steps=3"))
     assert isinstance((await all_events(rig.backend, train(2)))[-1], DoneEvent)
     await rig.backend.forget([hashlib.sha256(b"steps=3").hexdigest()])
     assert isinstance((await all_events(rig.backend, train(3)))[-1], DoneEvent)
@@ -154,7 +154,7 @@ async def test_photos_may_be_sent_ahead_while_a_training_runs(rig: Rig) -> None:
         if isinstance(event, ProgressEvent):
             steps.append(event.step)
             photo = os.urandom(1000)
-            await rig.backend.prefetch(photo)
+            await rig.backend.prefetch(prefetch_request(photo))
             await rig.backend.forget(["0" * 64, hashlib.sha256(photo).hexdigest()])
     assert steps[-1] == 50
 
@@ -163,7 +163,7 @@ async def test_a_training_finds_the_photos_sent_ahead_but_not_the_forgotten(rig:
     await rig.have(1)
     photos = [os.urandom(8).hex().encode() for _photo in range(3)]
     for photo in photos:
-        await rig.backend.prefetch(photo)
+        await rig.backend.prefetch(prefetch_request(photo))
     await rig.backend.forget([hashlib.sha256(photos[1]).hexdigest()])
     done = (await all_events(rig.backend, train(1, b"prepared?")))[-1]
     assert isinstance(done, DoneEvent)

@@ -12,6 +12,7 @@ import pytest
 from bot.core.jobs import MAX_ATTEMPTS, FailureReason, Job, JobFailure, JobKind, JobStatus
 from bot.core.loras import LoraState
 from bot.core.outbox import NoticeKind
+from bot.core.photos import StoredPhoto
 from gpu_worker.protocol import GenerateRequest, JobProblem, TrainRequest
 from tests.support.engine import EngineRoom, open_engine_room, until
 from tests.support.services import ANNA, BERT
@@ -45,7 +46,8 @@ async def test_the_photos_go_to_the_worker_in_order_and_are_gone_afterwards(room
     await room.dispatcher.drain()
     request = room.backend.requests[0]
     assert isinstance(request, TrainRequest)
-    assert request.photos == photos
+    sent = map(StoredPhoto, request.photo_hashes, request.photos)
+    assert tuple(sent) == photos
     assert await room.ledger.photos.get_job_photos(job.id) == ()
 
 

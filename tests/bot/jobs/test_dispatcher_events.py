@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from bot.core.jobs import JobStatus
+from bot.core.photos import StoredPhoto
 from bot.jobs.backends.fake import FakeBackend
 from bot.jobs.dispatcher import MAX_PREFETCH_PHOTOS, Dispatcher
 from bot.jobs.styles import load_styles
@@ -214,7 +215,7 @@ async def test_a_training_that_has_had_its_last_chance_leaves_no_files_behind(ro
 
 async def test_photos_are_sent_ahead_and_forgotten_while_the_dispatcher_runs(room: EngineRoom) -> None:
     running = asyncio.create_task(room.dispatcher.run())
-    room.dispatcher.prefetch([b"one", b"two"])
+    room.dispatcher.prefetch([StoredPhoto.from_data(b"one"), StoredPhoto.from_data(b"two")])
     room.dispatcher.forget(["0" * 64])
 
     async def all_told() -> bool:
@@ -227,7 +228,9 @@ async def test_photos_are_sent_ahead_and_forgotten_while_the_dispatcher_runs(roo
 
 
 async def test_a_flood_of_photos_is_not_kept_waiting_without_end(room: EngineRoom) -> None:
-    room.dispatcher.prefetch(b"%d" % number for number in range(MAX_PREFETCH_PHOTOS + 50))
+    room.dispatcher.prefetch(
+        StoredPhoto.from_data(b"%d" % number) for number in range(MAX_PREFETCH_PHOTOS + 50)
+    )
     running = asyncio.create_task(room.dispatcher.run())
 
     async def all_told() -> bool:
@@ -243,7 +246,7 @@ async def test_a_forget_request_arrives_also_after_a_flood_of_photos(room: Engin
     names = [f"{number:064x}" for number in range(MAX_PREFETCH_PHOTOS + 1)]
     for name in names:
         room.dispatcher.forget([name])
-    room.dispatcher.prefetch([b"photo"] * MAX_PREFETCH_PHOTOS)
+    room.dispatcher.prefetch([StoredPhoto.from_data(b"photo")] * MAX_PREFETCH_PHOTOS)
     room.dispatcher.forget(["f" * 64])
     running = asyncio.create_task(room.dispatcher.run())
 

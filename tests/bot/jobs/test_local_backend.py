@@ -16,7 +16,7 @@ from bot.jobs.backends.fake import FakeBackend
 from bot.jobs.backends.local import ProcessBackend, WorkerTimeouts
 from gpu_worker.protocol import VERSION, DoneEvent
 from tests.support.backend_fixtures import COMMAND, all_events, told, train
-from tests.support.fake_worker import as_lora
+from tests.support.fake_worker import as_lora, prefetch_request
 
 #: What the log says of a photo that is sent ahead, and of one that is to be forgotten, where no worker is up.
 NOBODY_HEARD = [f"no worker is up to hear {name}" for name in ("PrefetchRequest", "ForgetRequest")]
@@ -60,19 +60,19 @@ async def local() -> AsyncIterator[ProcessBackend]:
 async def test_photos_sent_ahead_to_nobody_are_no_error(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "bot.jobs.backends.local")
     backend = ProcessBackend(COMMAND)
-    await backend.prefetch(b"photo")
+    await backend.prefetch(prefetch_request(b"photo"))
     await backend.forget(["0" * 64])
     assert caplog.messages == NOBODY_HEARD
     assert backend.pid is None, "none is started for them"
     fake = FakeBackend()
-    await fake.prefetch(b"photo")
+    await fake.prefetch(prefetch_request(b"photo"))
     await fake.forget(["0" * 64])
     assert (fake.prefetched_photos, fake.forgotten_hashes) == ([b"photo"], ["0" * 64])
 
 
 async def test_photos_sent_before_the_worker_is_up_are_not_kept_for_it() -> None:
     backend = ProcessBackend(COMMAND)
-    await backend.prefetch(b"early")
+    await backend.prefetch(prefetch_request(b"early"))
     await backend.start()
     try:
         done = (await all_events(backend, train(1, b"prepared?")))[-1]
@@ -87,10 +87,10 @@ async def test_photos_sent_ahead_to_a_worker_that_was_closed_are_no_error(
 ) -> None:
     caplog.set_level(logging.DEBUG, "bot.jobs.backends.local")
     await all_events(local, train(1))
-    await local.prefetch(b"in time")
+    await local.prefetch(prefetch_request(b"in time"))
     assert not set(NOBODY_HEARD) & set(caplog.messages)
     await local.close()
-    await local.prefetch(b"late")
+    await local.prefetch(prefetch_request(b"late"))
     await local.forget(["0" * 64])
     assert caplog.messages[-2:] == NOBODY_HEARD
 

@@ -25,6 +25,7 @@ from gpu_worker.protocol import (
     WorkerEvent,
     WorkerHealth,
 )
+from tests.support.fake_worker import prefetch_request
 
 
 def generate(job_id: int, lora: str = "a") -> GenerateRequest:
@@ -33,7 +34,9 @@ def generate(job_id: int, lora: str = "a") -> GenerateRequest:
 
 
 def train(job_id: int, *photos: bytes) -> TrainRequest:
-    return TrainRequest(job_id=job_id, attempt=1, photos=photos or (b"1", b"2", b"3", b"4", b"5"))
+    photos = photos or (b"1", b"2", b"3", b"4", b"5")
+    photo_hashes = tuple(hashlib.sha256(photo).hexdigest() for photo in photos)
+    return TrainRequest(job_id=job_id, attempt=1, photos=photos, photo_hashes=photo_hashes)
 
 
 async def events_of(backend: WorkerPool, request: JobRequest) -> list[WorkerEvent]:
@@ -90,7 +93,7 @@ async def test_a_training_goes_to_the_worker_that_was_sent_its_photos() -> None:
     other = asyncio.create_task(events_of(fleet, train(1, b"other")))
     await until(lambda: seats[0].requests)
     for number in range(5):
-        await fleet.prefetch(b"%d" % number)
+        await fleet.prefetch(prefetch_request(b"%d" % number))
     assert seats[1].prefetched_photos == [b"0", b"1", b"2", b"3", b"4"]
     seats[0].proceed_event.set()
     await other

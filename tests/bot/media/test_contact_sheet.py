@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 
 import pytest
 from PIL import Image
 
+from bot.core.photos import StoredPhoto
 from bot.media.contact_sheet import MAX_THUMBNAILS, ThumbnailCache, compose
 
 
-def photo(number: int) -> bytes:
+def photo(number: int) -> StoredPhoto:
     file = io.BytesIO()
     Image.new("RGB", (64, 64), (number % 256, number // 256, 0)).save(file, "PNG")
-    return file.getvalue()
+    return StoredPhoto.from_data(file.getvalue())
 
 
 def is_near(colour: object, expected: tuple[int, int, int]) -> bool:
@@ -37,7 +37,7 @@ def test_a_tile_is_made_once() -> None:
 def test_a_forgotten_photo_has_no_tile() -> None:
     tiles = ThumbnailCache()
     made = tiles.get(photo(1))
-    tiles.forget([hashlib.sha256(photo(1)).hexdigest(), "of another"])
+    tiles.forget([photo(1).data_sha256, "of another"])
     assert tiles.get(photo(1)) is not made
 
 
@@ -58,8 +58,9 @@ def test_a_tile_is_square_whatever_the_photo_s_shape_and_fills_its_place_on_the_
 ) -> None:
     file = io.BytesIO()
     Image.new("RGB", size, (200, 0, 0)).save(file, "PNG")
-    assert ThumbnailCache().get(file.getvalue()).size == (192, 192)
-    with Image.open(io.BytesIO(compose([file.getvalue()] * 2))) as sheet:
+    shown = StoredPhoto.from_data(file.getvalue())
+    assert ThumbnailCache().get(shown).size == (192, 192)
+    with Image.open(io.BytesIO(compose([shown] * 2))) as sheet:
         assert sheet.size == (2 * 192 + 3 * 6, 192 + 2 * 6)
         corners = [(6 + 182, 6 + 182), (6 + 198 + 182, 6 + 182)]  # within each tile, where JPEG blurs nothing
         assert all(is_near(sheet.getpixel(corner), (200, 0, 0)) for corner in corners)

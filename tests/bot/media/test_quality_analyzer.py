@@ -13,6 +13,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 import drawn
+from bot.core.photos import StoredPhoto
 from bot.media.decoding import decode_photo
 from bot.media.quality import PhotoCoach, PhotoGrade, PhotoProblem, SandboxedPhotoAnalyzer
 from bot.media.quality._analyzer import is_face_detection_installed
@@ -98,9 +99,9 @@ async def test_one_bad_photo_among_five_is_the_red_one(
     eye: SandboxedPhotoAnalyzer, bad: str, reason: PhotoProblem
 ) -> None:
     [astronaut, wrong] = real("astronaut.jpg", bad)
-    one, two, three, four = pictures_of_one(astronaut)
+    one, two, three, four, odd = map(StoredPhoto.from_data, [*pictures_of_one(astronaut), wrong])
     coach = PhotoCoach(eye, timeout_s=120.0)
-    said = await coach.review_photos([one, two, wrong, three, four], "person")
+    said = await coach.review_photos([one, two, odd, three, four], "person")
     assert said is not None
     assert [verdict.grade is PhotoGrade.RED for verdict in said.verdicts] == [
         False,

@@ -18,6 +18,7 @@ from bot.app.settings import Settings
 from bot.core.accounts import ChatAddress, Platform
 from bot.core.jobs import JobKind
 from bot.core.messages import Reply, Upload
+from bot.core.photos import StoredPhoto
 from bot.jobs.requests import RequestBuilder
 from bot.jobs.styles import load_styles
 from bot.media.quality import PhotoCoach, PhotoMeasurements
@@ -95,7 +96,7 @@ async def test_a_bad_photo_is_replaced_alone_and_the_better_set_begins(desk: Des
     reply = await send(desk, *album(5))
     assert reply.card_job_id is not None
     photos = await desk.ledger.photos.get_job_photos(reply.card_job_id)
-    good = [(await InProcessDecoder().decode(each)).data for each in album(1, 2, 3, 4, 5)]
+    good = [(await InProcessDecoder().decode(each)).stored for each in album(1, 2, 3, 4, 5)]
     assert list(photos) == good
 
 
@@ -171,10 +172,10 @@ async def test_measurements_are_deleted_with_the_photo(tmp_path: Path) -> None:
 async def test_a_photo_deleted_during_analysis_leaves_nothing() -> None:
     eye = GatedAnalyzer()
     coach = InspectableCoach(eye)
-    [photo] = [(await InProcessDecoder().decode(each)).data for each in album(1)]
+    [photo] = [(await InProcessDecoder().decode(each)).stored for each in album(1)]
     look = asyncio.ensure_future(coach.review_photos([photo], "person"))
     await eye.began.wait()
-    coach.forget([hashlib.sha256(photo).hexdigest()])
+    coach.forget([photo.data_sha256])
     eye.gate.set()
     assert await look is not None
     assert not coach.cached_hashes
@@ -259,7 +260,7 @@ class WeakAnalyzer:
 async def test_measurements_leave_the_memory_though_nobody_uses_them() -> None:
     analyzer = WeakAnalyzer()
     coach = PhotoCoach(analyzer, cache_ttl_s=1.0)
-    assert await coach.review_photos([b"a photo"], "person") is not None
+    assert await coach.review_photos([StoredPhoto.from_data(b"a photo")], "person") is not None
     assert len(analyzer.measured) == 1
     await until(lambda: not analyzer.measured)
 

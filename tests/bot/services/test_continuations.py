@@ -168,7 +168,7 @@ async def test_a_photo_is_swapped_in_its_place_and_the_training_goes_on(room: En
     assert len([each for each in asked.buttons if each.label.startswith("✕")]) == 4
     reply = await room.desk.send(ANNA, 77)
     job = await job_of(room, reply)
-    [new] = [(await InProcessDecoder().decode(each)).data for each in album(77)]
+    [new] = [(await InProcessDecoder().decode(each)).stored for each in album(77)]
     assert await room.ledger.photos.get_job_photos(job.id) == (*photos[:3], new, photos[4])
     await worked(room)
     assert await held_photos(room) == 5, "the one that was replaced is gone"

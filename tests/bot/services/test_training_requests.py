@@ -195,7 +195,8 @@ async def test_each_photo_that_is_taken_is_sent_ahead_as_its_training_will_get_i
     assert len(desk.queue.prefetched_photos) == 2
     await desk.send(ANNA, 3, 4, 5)
     [job] = await desk.jobs(ANNA)
-    assert tuple(desk.queue.prefetched_photos) == await desk.ledger.photos.get_job_photos(job.id)
+    photos = await desk.ledger.photos.get_job_photos(job.id)
+    assert desk.queue.prefetched_photos == [photo.data for photo in photos]
 
 
 async def test_a_photo_that_is_refused_is_not_sent_ahead(desk: Desk) -> None:

@@ -16,7 +16,6 @@ from gpu_worker.protocol import (
     ForgetRequest,
     GenerateRequest,
     HeartbeatMessage,
-    PrefetchRequest,
     ProgressEvent,
     ProtocolMessage,
     ReadyMessage,
@@ -29,6 +28,7 @@ from gpu_worker.protocol import (
 )
 from gpu_worker.serve.loop import serve
 from gpu_worker.serve.prefetch import MAX_QUEUED_PHOTOS
+from tests.support.fake_worker import prefetch_request
 
 HEALTH = WorkerHealth(device="none", base_model="none", base_model_loaded=False, process_memory_bytes=0)
 TRAIN = TrainRequest(job_id=1, attempt=1, photos=(b"a", b"b"))
@@ -133,7 +133,7 @@ def test_base_model_that_cannot_be_loaded_fails_the_job_and_not_the_worker() -> 
 
 def test_photos_of_another_training_take_turns_with_the_steps_of_this_one() -> None:
     engine = RecordingEngine()
-    answers = work(engine, PrefetchRequest(photo=b"x"), PrefetchRequest(photo=b"y"), TRAIN)
+    answers = work(engine, prefetch_request(b"x"), prefetch_request(b"y"), TRAIN)
     assert engine.diary == ["warm", "prepare x", "train", "prepare y"]
     assert isinstance(answers[-1], DoneEvent)
 
@@ -142,9 +142,9 @@ def test_the_first_step_does_not_wait_for_photos_of_its_own_that_are_not_encoded
     engine = RecordingEngine()
     work(
         engine,
-        PrefetchRequest(photo=b"x"),
-        PrefetchRequest(photo=b"a"),
-        PrefetchRequest(photo=b"b"),
+        prefetch_request(b"x"),
+        prefetch_request(b"a"),
+        prefetch_request(b"b"),
         TRAIN,
     )
     assert engine.diary == ["warm", "prepare x", "train"]
@@ -152,19 +152,19 @@ def test_the_first_step_does_not_wait_for_photos_of_its_own_that_are_not_encoded
 
 def test_a_picture_does_not_wait_for_photos_sent_ahead() -> None:
     engine = RecordingEngine()
-    work(engine, PrefetchRequest(photo=b"a"), GENERATE)
+    work(engine, prefetch_request(b"a"), GENERATE)
     assert engine.diary[:2] == ["warm", "generate"]
 
 
 def test_a_photo_that_is_no_picture_is_left_for_its_training_to_tell() -> None:
     engine = RecordingEngine()
-    answers = work(engine, PrefetchRequest(photo=b"torn"), TRAIN)
+    answers = work(engine, prefetch_request(b"torn"), TRAIN)
     assert isinstance(answers[-1], DoneEvent)
 
 
 def test_a_photo_that_memory_is_too_short_for_costs_no_job_anything() -> None:
     engine = RecordingEngine()
-    answers = work(engine, PrefetchRequest(photo=b"large"), PrefetchRequest(photo=b"c"), TRAIN)
+    answers = work(engine, prefetch_request(b"large"), prefetch_request(b"c"), TRAIN)
     assert isinstance(answers[-1], DoneEvent)
     assert {"prepare large", "prepare c", "train"} <= set(engine.diary)
 
@@ -173,7 +173,7 @@ def test_a_forgotten_photo_is_not_encoded_any_more() -> None:
     engine = RecordingEngine()
     work(
         engine,
-        PrefetchRequest(photo=b"a"),
+        prefetch_request(b"a"),
         ForgetRequest(photo_hashes=(hashlib.sha256(b"a").hexdigest(),)),
         TRAIN,
     )
@@ -184,7 +184,7 @@ def test_of_too_many_photos_the_oldest_are_left_to_their_training() -> None:
     engine = RecordingEngine()
     work(
         engine,
-        *(PrefetchRequest(photo=f"{number}".encode()) for number in range(MAX_QUEUED_PHOTOS + 2)),
+        *(prefetch_request(f"{number}".encode()) for number in range(MAX_QUEUED_PHOTOS + 2)),
         TRAIN,
     )
     prepared = [line for line in engine.diary if line.startswith("prepare")]

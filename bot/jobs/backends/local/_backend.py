@@ -17,7 +17,6 @@ from gpu_worker.protocol import (
     VERSION,
     CancelledEvent,
     CancelRequest,
-    Crop,
     DoneEvent,
     FailedEvent,
     ForgetRequest,
@@ -132,9 +131,9 @@ class ProcessBackend:
             attempt_events.close()
             self._attempts.pop(key, None)
 
-    async def prefetch(self, photo: bytes, crop: Crop | None = None) -> None:
+    async def prefetch(self, request: PrefetchRequest) -> None:
         """Send a photo ahead, if the worker is up."""
-        await self._send_if_ready(PrefetchRequest(photo=photo, crop=crop))
+        await self._send_if_ready(request)
 
     async def forget(self, photo_hashes: Sequence[str]) -> None:
         """Let the worker forget photos, if it is up; one that is not has forgotten."""
