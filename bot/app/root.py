@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from bot.app.settings import SHIPPED_MODELS, Settings
+from bot.app.settings import Settings
 from bot.chats.console import CONSOLE_IDENTITY
 from bot.chats.discord import DiscordAdapter
 from bot.chats.telegram import TelegramAdapter, Webhook
@@ -45,7 +45,7 @@ from bot.ops.monitor import HealthInputs, Monitor
 from bot.ops.schedule import Schedule
 from bot.services import Services, make_services
 from bot.services.context import ServiceContext
-from gpu_worker.protocol import WorkerHealth
+from gpu_worker.protocol import SHIPPED_MODELS, WorkerHealth
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +136,9 @@ async def open_app(
         gpu_backend = backend or make_backend(settings, os.environ)
         exit_stack.push_async_callback(gpu_backend.close)
         chats: dict[Platform, ChatAdapter] = {}
-        notice_sender = NoticeSender(database, chats, storage, clock, moderator=moderator)
+        notice_sender = NoticeSender(
+            database=database, chats=chats, storage=storage, clock=clock, moderator=moderator
+        )
         photo_analyzer = photo_analyzer or SandboxedPhotoAnalyzer()
         coach = PhotoCoach(
             photo_analyzer, is_enabled=lambda: is_coach_enabled(settings, gpu_backend.health())
@@ -173,7 +175,14 @@ async def open_app(
         daily_backups = make_backups(settings, clock)
         if daily_backups is not None:
             exit_stack.push_async_callback(daily_backups.close)
-        schedule = Schedule(database, storage, notice_sender, clock, context.forget_photos, daily_backups)
+        schedule = Schedule(
+            database=database,
+            storage=storage,
+            notice_sender=notice_sender,
+            clock=clock,
+            forget_photos=context.forget_photos,
+            backups=daily_backups,
+        )
         exit_stack.push_async_callback(schedule.close)
         monitor = Monitor(
             database=database,

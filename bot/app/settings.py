@@ -17,9 +17,8 @@ from bot.core.accounts import AccessMode
 from bot.core.addresses import ListenAddress
 from bot.core.errors import SettingsError
 from bot.media.moderation.policy import ContentPolicy
+from gpu_worker.protocol import SHIPPED_MODELS
 
-#: Base models that come with LoraCode; sd-scripts cannot take their widths.
-SHIPPED_MODELS = ("tiny", "drawn")
 _WEBHOOK_URL = re.compile(r"https://[^/:@\s]+(:(443|80|88|8443))?(/\S*)?")
 _WEBHOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{16,256}")
 _TELEGRAM_TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]{20,}")

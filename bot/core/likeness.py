@@ -34,6 +34,11 @@ ODD_PHOTO_MARGIN = 0.12
 PEAK_DROP = 0.03
 
 
+def count_differing_bits(one: bytes, other: bytes) -> int:
+    """Return how far apart the hashes of two pictures are."""
+    return (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).bit_count()
+
+
 class Similarity(Protocol):
     """Compares two people."""
 

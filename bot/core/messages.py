@@ -106,6 +106,10 @@ class Button:
     row: int | None = None
 
 
+#: So many suggestions are offered at once; Discord shows no more.
+MAX_SUGGESTIONS = 25
+
+
 @dataclass(frozen=True, slots=True)
 class Suggestion:
     """Something a platform offers while a person types: what it shows and what it stands for."""

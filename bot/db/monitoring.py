@@ -11,12 +11,11 @@ from bot.core.accounts import Identity
 from bot.core.jobs import TERMINAL_STATUSES, Job, JobKind, JobStatus, LatencyStats
 from bot.core.loras import LoraState
 from bot.core.monitoring import AuditEntry, MonitorSample
-from bot.db.sqlite.connection import Connection, from_ms, to_ms
+from bot.db.sqlite.connection import HOUR_MS, Connection, from_ms, to_ms
 from bot.db.statements import messages, queue
 
 #: Jobs whose times are looked at: enough for a 95th percentile, few enough to sort at once.
 MAX_LATENCY_JOBS = 1000
-HOUR_MS = 3_600_000
 #: Of a minute's samples, so many become one where a whole day is asked for.
 PEAK_INTERVAL_MS = 4 * 60_000
 _PEAKS_SQL = """

@@ -12,14 +12,14 @@ import msgspec
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.jobs import Job
 from bot.core.outbox import DirectMessage, IncomingUpdate, Notice, NoticeId, NoticeKind, StaleMessage
-from bot.db.sqlite.connection import Connection, from_ms, to_ms
+from bot.db.sqlite.connection import HOUR_MS, Connection, from_ms, to_ms
 from bot.db.statements import messages, queue, shares
 
 log = logging.getLogger(__name__)
 
 
 #: Nothing is put off for longer; what seems to be was so before the clock was set back, and is due.
-MAX_RETRY_DELAY_MS = 6 * 3_600_000
+MAX_RETRY_DELAY_MS = 6 * HOUR_MS
 #: An update that the bot died with so often is given up: it may be what kills it.
 MAX_UPDATE_TRIES = 10
 

@@ -10,11 +10,11 @@ from bot.core.accounts import AccountId, Identity
 from bot.core.jobs import JobId
 from bot.core.loras import GRANTED_PERMISSIONS, Lora, LoraCode, Permission, Requester, Share
 from bot.core.monitoring import AbuseReport
-from bot.db.sqlite.connection import Connection, from_ms, to_ms
+from bot.db.sqlite.connection import DAY_MS, Connection, from_ms, to_ms
 from bot.db.statements import loras, messages, queue, shares
 
 #: A request that nobody answered for so long is forgotten.
-REQUEST_TIMEOUT_MS = 7 * shares.DAY_MS
+REQUEST_TIMEOUT_MS = 7 * DAY_MS
 #: Reports of one person a day.
 MAX_REPORTS_PER_DAY = 5
 _OPEN_LINK_SQL = "SELECT expires_ms FROM invitations WHERE code = ? AND expires_ms > ? AND people < ?"
@@ -158,7 +158,7 @@ class SharingRepository:
     async def delete_expired_requests(self, now: datetime) -> None:
         """Delete expired links, and requests that nobody answered: they would keep others out."""
         await self._connection.execute("DELETE FROM invitations WHERE expires_ms <= ?", to_ms(now))
-        await self._connection.execute("DELETE FROM asks WHERE at_ms <= ?", to_ms(now) - shares.DAY_MS)
+        await self._connection.execute("DELETE FROM asks WHERE at_ms <= ?", to_ms(now) - DAY_MS)
         sql = "DELETE FROM shares WHERE allowed = 'asked' AND changed_ms <= ?"
         await self._connection.execute(sql, to_ms(now) - REQUEST_TIMEOUT_MS)
 
@@ -181,7 +181,7 @@ class SharingRepository:
             sql = "SELECT 1 FROM reports WHERE asked_by = ?"
             if connection.execute(sql, (idempotency_key or None,)).fetchone():
                 return True
-            since_ms = now_ms - shares.DAY_MS
+            since_ms = now_ms - DAY_MS
             sql = "SELECT count(*) FROM reports WHERE account = ? AND created_ms > ?"
             if connection.execute(sql, (account, since_ms)).fetchone()[0] >= MAX_REPORTS_PER_DAY:
                 return False

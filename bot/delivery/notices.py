@@ -172,6 +172,7 @@ class NoticeSender:
 
     def __init__(
         self,
+        *,
         database: Database,
         chats: Mapping[Platform, ChatAdapter],
         storage: Storage,

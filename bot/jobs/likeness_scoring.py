@@ -74,10 +74,10 @@ def _count_copies(
     photos: Sequence[PhotoMeasurements | None], pictures: Sequence[PhotoMeasurements | None]
 ) -> int:
     """Count the pictures that are a photo again."""
-    hashes = [int.from_bytes(each.hash, "big") for each in photos if each is not None]
+    hashes = [each.hash for each in photos if each is not None]
     return sum(
         any(
-            (int.from_bytes(each.hash, "big") ^ photo_hash).bit_count() < likeness.COPY_DISTANCE_BITS
+            likeness.count_differing_bits(each.hash, photo_hash) < likeness.COPY_DISTANCE_BITS
             for photo_hash in hashes
         )
         for each in pictures

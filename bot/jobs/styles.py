@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot.core.errors import SettingsError, UserError
-from bot.core.messages import Suggestion
+from bot.core.messages import MAX_SUGGESTIONS, Suggestion
 from bot.texts import current_language, translate
 
 STYLES_FILE = Path(__file__).with_name("styles.toml")
-MAX_CHOICES = 25
-_MAX_SUGGESTIONS = 3
+_MAX_GUESSES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class Styles:
         for style in self:
             if query in map(_normalize, (style.name, style.label, style.localized_label)):
                 return style
-        suggestions = difflib.get_close_matches(text.lower(), self._styles, _MAX_SUGGESTIONS, cutoff=0.5)
+        suggestions = difflib.get_close_matches(text.lower(), self._styles, _MAX_GUESSES, cutoff=0.5)
         quoted_text = repr(text[:20])
         if suggestions:
             raise UserError(
@@ -63,14 +62,14 @@ class Styles:
         raise UserError(translate("unknown-style", style=quoted_text, styles=", ".join(self._styles)))
 
     def search(self, text: str) -> list[Suggestion]:
-        """Offer the styles that hold what was typed, at most 25."""
+        """Offer the styles that hold what was typed."""
         query = _normalize(text)
         matches = [
             style
             for style in self
             if any(query in _normalize(name) for name in (style.name, style.label, style.localized_label))
         ]
-        return [Suggestion(style.localized_label, style.name) for style in matches[:MAX_CHOICES]]
+        return [Suggestion(style.localized_label, style.name) for style in matches[:MAX_SUGGESTIONS]]
 
 
 def load_styles(path: Path = STYLES_FILE) -> Styles:

@@ -39,6 +39,7 @@ class Schedule:
 
     def __init__(
         self,
+        *,
         database: Database,
         storage: Storage,
         notice_sender: ReminderSender,

@@ -33,7 +33,6 @@ from bot.texts.results import picture_missing
 
 MAX_OPEN_GENERATIONS = 4
 VARIATIONS = 4
-MAX_SUGGESTIONS = 25
 #: Share of other noise in a variation: the picture is recognised, its details are others.
 VARIATION_STRENGTH = 0.25
 #: How much of a picture is drawn anew when it becomes larger: enough for detail, too little to change it.
@@ -82,8 +81,8 @@ class GenerationService:
         await check_picture_quota(self._context, request, state, count)
 
     def suggest_styles(self, query: str) -> list[Suggestion]:
-        """Return styles that fit what is being typed, at most 25."""
-        return self._context.styles.search(query)[:MAX_SUGGESTIONS]
+        """Return styles that fit what is being typed."""
+        return self._context.styles.search(query)
 
     async def generate_again(self, request: Request) -> Reply:
         """Generate a result's prompt and options once more, with other noise."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bot.core.accounts import AccountId, Identity, PendingQuestion
 from bot.core.loras import Lora, LoraCode, LoraState, format_code, to_code
-from bot.core.messages import Reply, Request, Suggestion
+from bot.core.messages import MAX_SUGGESTIONS, Reply, Request, Suggestion
 from bot.services import access
 from bot.services.accounts import delete_erased_data
 from bot.services.context import ServiceContext
@@ -18,7 +18,6 @@ from bot.texts.loras import ask_new_name, ask_to_remove, likeness_card, lora_car
 
 #: Begins the question whose answer is the new name of a Lora.
 RENAME_PREFIX = "rename:"
-MAX_SUGGESTIONS = 25
 
 
 class LoraService:

@@ -9,8 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from gpu_worker.errors import BaseModelError
 from gpu_worker.models.hub import MODEL_FOLDERS, SD15, Hub, is_complete, is_hub_id
-
-SHIPPED = ("tiny", "drawn")
+from gpu_worker.protocol import SHIPPED_MODELS
 
 Inspection = tuple[Literal["ok", "warn", "bad"], str, str]
 
@@ -23,7 +22,7 @@ def default_base_model(has_gpu: bool) -> str:
 def inspect_model(name: str, hub: Hub | None = None) -> Inspection:
     """Return verdict, what was found, and what to do."""
     path = Path(name)
-    if name in SHIPPED:
+    if name in SHIPPED_MODELS:
         return "ok", f"{name}, comes with LoraCode", ""
     if path.suffix.lower() == ".safetensors":
         return _inspect_file(path)

@@ -76,7 +76,7 @@ async def front_end(
     files = create_data_dir(stage_folder)
     ledger = await Database.open(stage_folder / "ledger.sqlite3", clock)
     chats: dict[Platform, ChatAdapter] = {}
-    notifier = NoticeSender(ledger, chats, files, clock, card_pause_s=0.0)
+    notifier = NoticeSender(database=ledger, chats=chats, storage=files, clock=clock, card_pause_s=0.0)
     styles = load_styles()
     dispatcher = Dispatcher(ledger, backend, files, notifier, styles)
     tools = ServiceContext(

@@ -117,7 +117,7 @@ async def open_house(
     files.create_folders()
     ledger = await Database.open(folder / "ledger.sqlite3", utc_now)
     backend = ProcessBackend(command, environ, patience)
-    notifier = NoticeSender(ledger, {chat.platform: chat}, files, utc_now)
+    notifier = NoticeSender(database=ledger, chats={chat.platform: chat}, storage=files, clock=utc_now)
     dispatcher = Dispatcher(ledger, backend, files, notifier, load_styles())
     await backend.start()
     parts = [asyncio.create_task(part.run()) for part in (dispatcher, notifier)]

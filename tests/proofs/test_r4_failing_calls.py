@@ -76,11 +76,21 @@ async def life(world: World) -> AsyncIterator[Life]:
     backend.sample_png = PNG
     try:
         notifier = NoticeSender(
-            ledger, {world.chat.platform: world.chat}, files, world.clock, card_pause_s=0.0
+            database=ledger,
+            chats={world.chat.platform: world.chat},
+            storage=files,
+            clock=world.clock,
+            card_pause_s=0.0,
         )
         dispatcher = Dispatcher(ledger, backend, files, notifier, load_styles())
         studio = Studio(tools(ledger, dispatcher, files, world.clock), InProcessDecoder(), frozenset())
-        schedule = Schedule(ledger, files, notifier, world.clock, dispatcher.forget)
+        schedule = Schedule(
+            database=ledger,
+            storage=files,
+            notice_sender=notifier,
+            clock=world.clock,
+            forget_photos=dispatcher.forget,
+        )
         yield Life(world, ledger, studio, dispatcher, notifier, schedule)
     finally:
         await ledger.close()

@@ -130,11 +130,11 @@ async def test_s4_a_photo_is_gone_when_its_time_is_over(tmp_path: Path) -> None:
         )
         assert {each.split(" in ")[0] for each in found_in(tmp_path, canaries)} == set(canaries)
         schedule = Schedule(
-            house.ledger,
-            house.files,
-            house.notifier,
-            lambda: utc_now() + timedelta(days=8),
-            house.dispatcher.forget,
+            database=house.ledger,
+            storage=house.files,
+            notice_sender=house.notifier,
+            clock=lambda: utc_now() + timedelta(days=8),
+            forget_photos=house.dispatcher.forget,
         )
         await schedule.run_retention()
         # What this worker learnt is the photos themselves; a real LoRA stays until its person deletes it.

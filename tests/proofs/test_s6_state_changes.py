@@ -87,11 +87,19 @@ class Doings(RuleBasedStateMachine):
         files.create_folders()
         self.ledger = await Database.open(self.folder / "ledger.sqlite3", self.clock)
         chats = {platform: self.chat for platform in {place.platform for place in PLACES.values()}}
-        self.notifier = NoticeSender(self.ledger, chats, files, self.clock, card_pause_s=0.0)
+        self.notifier = NoticeSender(
+            database=self.ledger, chats=chats, storage=files, clock=self.clock, card_pause_s=0.0
+        )
         self.dispatcher = Dispatcher(self.ledger, self.backend, files, self.notifier, load_styles())
         desk = tools(self.ledger, self.dispatcher, files, self.clock)
         self.studio = Studio(desk, InProcessDecoder(), {ADMIN})
-        self.schedule = Schedule(self.ledger, files, self.notifier, self.clock, self.dispatcher.forget)
+        self.schedule = Schedule(
+            database=self.ledger,
+            storage=files,
+            notice_sender=self.notifier,
+            clock=self.clock,
+            forget_photos=self.dispatcher.forget,
+        )
         await consented(self.ledger, *PEOPLE)
 
     def asks(self, work: Awaitable[Any]) -> None:

@@ -143,7 +143,9 @@ class EngineRoom:
 async def open_engine_room(folder: Path) -> AsyncIterator[EngineRoom]:
     clock, backend, chat, files = Clock(), FakeBackend(), RememberingChat(), create_data_dir(folder)
     ledger = await Database.open(folder / "ledger.sqlite3", clock)
-    notifier = NoticeSender(ledger, {chat.platform: chat}, files, clock, card_pause_s=0.0)
+    notifier = NoticeSender(
+        database=ledger, chats={chat.platform: chat}, storage=files, clock=clock, card_pause_s=0.0
+    )
     dispatcher = Dispatcher(ledger, backend, files, notifier, load_styles())
     desk_tools = tools(ledger, dispatcher, files, clock)
     await consented(ledger, ANNA, BERT)

@@ -16,7 +16,7 @@ from bot.chats.base import handle
 from bot.chats.discord.localization import localized
 from bot.chats.discord.replies import identity_from_interaction
 from bot.core.jobs import MAX_PICTURES, GenerationParams
-from bot.core.messages import Reply, Request, Suggestion
+from bot.core.messages import MAX_SUGGESTIONS, Reply, Request, Suggestion
 from bot.services.generation_options import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, MAX_STRENGTH, with_size
 from bot.texts import use_language
 from gpu_worker.protocol import SAMPLERS, SHAPES
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 #: Offers must come within 3 s.
 AUTOCOMPLETE_TIMEOUT_S = 2.0
 #: What Discord takes: choices in all, and characters of each.
-MAX_CHOICES, MAX_CHOICE_CHARS = 25, 100
+MAX_CHOICE_CHARS = 100
 _SAMPLER_CHOICES = [app_commands.Choice(name=name, value=name) for name in SAMPLERS]
 
 
@@ -123,5 +123,5 @@ def _to_choices(choices: Sequence[Suggestion]) -> list[app_commands.Choice[str]]
     short_choices = [each for each in choices if len(each.value) <= MAX_CHOICE_CHARS]
     return [
         app_commands.Choice(name=each.label[:MAX_CHOICE_CHARS], value=each.value)
-        for each in short_choices[:MAX_CHOICES]
+        for each in short_choices[:MAX_SUGGESTIONS]
     ]

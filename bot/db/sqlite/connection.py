@@ -29,6 +29,9 @@ _PRAGMAS = (
 )
 
 
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+
+
 def to_ms(time: datetime) -> int:
     """Return a time as it is stored: whole milliseconds since 1970, UTC."""
     return round(time.timestamp() * 1000)

@@ -9,11 +9,12 @@ import msgspec
 from bot.core.accounts import AccountId, ChatAddress, PendingQuestion, Platform
 from bot.core.jobs import Draft, GenerationParams
 from bot.core.loras import LoraCode
+from bot.db.sqlite.connection import HOUR_MS
 
 #: A question that nobody answered for so long is forgotten: a later message was not meant for it.
-QUESTION_TIMEOUT_MS = 3_600_000
+QUESTION_TIMEOUT_MS = HOUR_MS
 #: A draft that nobody touched for so long is forgotten, for the same reason.
-DRAFT_TIMEOUT_MS = 3_600_000
+DRAFT_TIMEOUT_MS = HOUR_MS
 
 
 def get_question(connection: sqlite3.Connection, account: AccountId, now_ms: int) -> PendingQuestion | None:

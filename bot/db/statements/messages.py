@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from bot.core.accounts import Identity, Platform, list_platforms
 from bot.core.loras import Share
 from bot.core.outbox import DirectMessage
+from bot.db.sqlite.connection import DAY_MS
 
 #: So many people are owed a letter in one transaction: some milliseconds.
 BROADCAST_BATCH_SIZE = 50
 #: A broadcast is known for so long after it, should the message that asked for it be carried out again.
-BROADCAST_RETENTION_MS = 86_400_000
+BROADCAST_RETENTION_MS = DAY_MS
 #: Platforms that get no broadcast, and other messages only where a person has no other platform.
 LOCAL_PLATFORMS_JSON = json.dumps(list_platforms(lambda traits: traits.is_local))
 # One letter a person: on the platform where they last asked for something.

@@ -23,10 +23,9 @@ from bot.core.jobs import (
 from bot.core.likeness import LikenessReport, PictureSelection
 from bot.core.loras import LoraCode
 from bot.core.outbox import NoticeKind
-from bot.db.sqlite.connection import from_ms
+from bot.db.sqlite.connection import HOUR_MS, from_ms
 from bot.db.statements import shares
 
-HOUR_MS = 3_600_000
 # Fair share: of the accounts that wait, the one with the fewest jobs of this kind started within the last
 # hour goes first; then whoever has waited longest.
 _CLAIM_SQL = """

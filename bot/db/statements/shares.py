@@ -10,9 +10,9 @@ from bot.core.accounts import AccountId, ChatAddress, Platform
 from bot.core.errors import ShareEnded
 from bot.core.jobs import Job, JobId
 from bot.core.loras import LoraCode, Permission, Requester, Share
+from bot.db.sqlite.connection import DAY_MS
 from bot.db.statements import messages
 
-DAY_MS = 86_400_000
 #: Requests of one person a day, whether anybody has these codes or not.
 MAX_REQUESTS_PER_DAY = 5
 #: Requests that one owner hears of a day, and that wait for them; further ones are not passed on.

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from statistics import median
 
+from bot.core.likeness import COPY_DISTANCE_BITS, SAME_PERSON_DISTANCE, count_differing_bits
 from bot.media.quality._rules import PhotoProblem, PhotoVerdict, amber, red
 from bot.media.quality._types import EMBEDDING_SIZE, Face, PhotoMeasurements
 
-#: Distances of dlib's numbers: people are told apart from SOMEONE_ELSE on, and one person's photos are
-#: nearer than UNSURE.
-OTHER_PERSON_DISTANCE, UNSURE_DISTANCE = 0.6, 0.48
-#: Of a hash's 128 bits: below the first it is the same picture again, below the second nearly.
-DUPLICATE_BITS, NEAR_DUPLICATE_BITS = 13, 29
+#: The photos of one person are nearer to each other, in dlib's numbers.
+UNSURE_DISTANCE = 0.48
+#: Of a hash's 128 bits: a photo that differs in fewer is nearly the same picture.
+NEAR_DUPLICATE_BITS = 29
 #: Advice takes this many photos.
 MIN_ADVICE_PHOTOS = 3
 _SAME_YAW, _SAME_LIGHT = 0.12, 12.0
@@ -45,12 +45,12 @@ def find_duplicates(
     """Return each photo that repeats an earlier one, by its place from 0."""
     for index, measurements in enumerate(measurements_list):
         earlier = [
-            (_hamming_distance(measurements.hash, other_measurements.hash), number)
+            (count_differing_bits(measurements.hash, other_measurements.hash), number)
             for number, other_measurements in enumerate(measurements_list[:index], 1)
             if measurements is not None and other_measurements is not None
         ]
         bits, photo = min(earlier, default=(NEAR_DUPLICATE_BITS, 0))
-        if bits < DUPLICATE_BITS:
+        if bits < COPY_DISTANCE_BITS:
             yield index, red(PhotoProblem.DUPLICATE, photo=photo)
         elif bits < NEAR_DUPLICATE_BITS:
             yield index, amber(PhotoProblem.NEAR_DUPLICATE, photo=photo)
@@ -67,7 +67,7 @@ def find_strangers(faces: Mapping[int, Face]) -> Iterator[tuple[int, PhotoVerdic
         index: [
             other
             for other in embeddings
-            if math.dist(embeddings[index], embeddings[other]) < OTHER_PERSON_DISTANCE
+            if math.dist(embeddings[index], embeddings[other]) < SAME_PERSON_DISTANCE
         ]
         for index in embeddings
     }
@@ -81,7 +81,7 @@ def find_strangers(faces: Mapping[int, Face]) -> Iterator[tuple[int, PhotoVerdic
             for other in largest_group
             if other != index or len(largest_group) == 1
         )
-        if index not in largest_group and distance >= OTHER_PERSON_DISTANCE and has_majority:
+        if index not in largest_group and distance >= SAME_PERSON_DISTANCE and has_majority:
             yield index, red(PhotoProblem.OTHER_PERSON)
         elif index not in largest_group or distance >= UNSURE_DISTANCE:
             yield index, amber(PhotoProblem.UNSURE_PERSON)
@@ -107,7 +107,3 @@ def give_advice(measurements_list: Sequence[PhotoMeasurements]) -> tuple[Advice,
 
 def _spread(values: Sequence[float]) -> float:
     return max(values) - min(values)
-
-
-def _hamming_distance(one: bytes, other: bytes) -> int:
-    return (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).bit_count()

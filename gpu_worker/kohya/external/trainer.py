@@ -25,9 +25,15 @@ from gpu_worker.kohya.external import output
 from gpu_worker.kohya.external.process import ExternalProcess
 from gpu_worker.kohya.external.workspace import PROGRAM, create_workspace, workspaces_root
 from gpu_worker.lora import file as lora_file
-from gpu_worker.models import drawn, tiny
 from gpu_worker.models.hub import SD15
-from gpu_worker.protocol import DoneEvent, ProgressEvent, StartedEvent, TrainRequest, WorkerEvent
+from gpu_worker.protocol import (
+    SHIPPED_MODELS,
+    DoneEvent,
+    ProgressEvent,
+    StartedEvent,
+    TrainRequest,
+    WorkerEvent,
+)
 from gpu_worker.training.config import TrainingConfig
 
 log = logging.getLogger(__name__)
@@ -36,8 +42,6 @@ log = logging.getLogger(__name__)
 POLL_INTERVAL_S = 0.2
 #: No output for this long is a hang; loading a base model and a step take less.
 SILENCE_TIMEOUT_S = 3600.0
-#: Base models of our own, narrower than any that sd-scripts takes.
-_SHIPPED_MODELS = (tiny.NAME, drawn.NAME)
 _OUTPUT_NAME = "lora"
 #: File name of the initial LoRA.
 _INITIAL_LORA_FILE = "start.safetensors"
@@ -167,7 +171,8 @@ class SdScriptsTrainer:
 
 def resolve_base_model(name: str) -> str:
     """Return the base model for sd-scripts; BaseModelError if it cannot load it without unpickling."""
-    if name in _SHIPPED_MODELS or (not name and not torch.cuda.is_available()):
+    # Those of our own are narrower than any that sd-scripts takes.
+    if name in SHIPPED_MODELS or (not name and not torch.cuda.is_available()):
         raise BaseModelError(JobProblem.SD_SCRIPTS_NEEDS_SD15)
     path = Path(name or SD15)
     # sd-scripts follows links, and takes every other suffix for a pickle.

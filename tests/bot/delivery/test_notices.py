@@ -359,7 +359,11 @@ async def test_a_card_is_forgotten_when_its_job_has_ended(room: EngineRoom) -> N
 
 async def test_a_card_that_may_not_be_edited_is_left_alone_for_as_long_as_others(room: EngineRoom) -> None:
     notifier = NoticeSender(
-        room.ledger, {room.chat.platform: room.chat}, room.files, room.desk.clock, card_pause_s=600.0
+        database=room.ledger,
+        chats={room.chat.platform: room.chat},
+        storage=room.files,
+        clock=room.desk.clock,
+        card_pause_s=600.0,
     )
     job = await room.desk.train(ANNA)
     await room.desk.studio.record_card(job.id, "card1")
@@ -390,7 +394,7 @@ async def test_an_undelivered_notice_holds_up_later_ones_of_its_job(room: Engine
 async def test_a_platform_that_hangs_does_not_hold_up_notices_of_another(room: EngineRoom) -> None:
     discord = RememberingChat(Platform.DISCORD)
     chats = {Platform.TELEGRAM: room.chat, Platform.DISCORD: discord}
-    sender = NoticeSender(room.ledger, chats, room.files, room.desk.clock)
+    sender = NoticeSender(database=room.ledger, chats=chats, storage=room.files, clock=room.desk.clock)
     room.chat.line.clear()
     await room.desk.train(ANNA)
     await room.dispatcher.drain()
@@ -420,6 +424,8 @@ async def test_notices_of_a_platform_that_is_switched_off_arrive_when_it_is_on_a
     await room.notifier.deliver_due()
     assert len(await room.owed()) == 1
     discord = RememberingChat(Platform.DISCORD)
-    await NoticeSender(room.ledger, {Platform.DISCORD: discord}, room.files, room.desk.clock).deliver_due()
+    await NoticeSender(
+        database=room.ledger, chats={Platform.DISCORD: discord}, storage=room.files, clock=room.desk.clock
+    ).deliver_due()
     assert [address for address, _, _ in discord.sent] == [BERTS]
     assert await room.owed() == []

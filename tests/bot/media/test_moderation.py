@@ -174,7 +174,13 @@ async def test_a_notice_and_show_withhold_what_was_found(desk: Desk) -> None:
     job_id = await drawn(desk, BARE)
     guarded(desk, guard())
     chat = RememberingChat()
-    notifier = NoticeSender(desk.ledger, {chat.platform: chat}, desk.files, desk.clock, moderator=guard())
+    notifier = NoticeSender(
+        database=desk.ledger,
+        chats={chat.platform: chat},
+        storage=desk.files,
+        clock=desk.clock,
+        moderator=guard(),
+    )
     await notifier.deliver_due()
     ((_, told, _),) = chat.sent
     for reply in (told, await desk.studio.show_result(ANNA, ANNAS, f"{job_id}")):
@@ -188,7 +194,11 @@ async def test_a_notice_and_show_cover_what_is_to_be_covered(desk: Desk) -> None
     guarded(desk, covering)
     chat = RememberingChat()
     await NoticeSender(
-        desk.ledger, {chat.platform: chat}, desk.files, desk.clock, moderator=covering
+        database=desk.ledger,
+        chats={chat.platform: chat},
+        storage=desk.files,
+        clock=desk.clock,
+        moderator=covering,
     ).deliver_due()
     ((_, told, _),) = chat.sent
     for reply in (told, await desk.studio.show_result(ANNA, ANNAS, f"{job_id}")):

@@ -47,7 +47,13 @@ class Bell:
 
 
 def schedule(room: EngineRoom, woken: list[int]) -> Schedule:
-    return Schedule(room.ledger, room.files, Bell(room, woken), room.desk.clock, room.desk.queue.forget)
+    return Schedule(
+        database=room.ledger,
+        storage=room.files,
+        notice_sender=Bell(room, woken),
+        clock=room.desk.clock,
+        forget_photos=room.desk.queue.forget,
+    )
 
 
 async def test_photos_are_forgotten_after_seven_days_and_the_person_is_told(room: EngineRoom) -> None:
@@ -220,7 +226,14 @@ async def test_a_run_under_way_at_shutdown_is_cancelled_and_starts_no_backup(
     room.desk.clock.forward(hours=21)
     before, bell = set(living_children()), SlowBell(room, [])
     backups = DailyBackups(room.files.root, tmp_path / "safe", 30, room.desk.clock)
-    house = Schedule(room.ledger, room.files, bell, room.desk.clock, room.desk.queue.forget, backups)
+    house = Schedule(
+        database=room.ledger,
+        storage=room.files,
+        notice_sender=bell,
+        clock=room.desk.clock,
+        forget_photos=room.desk.queue.forget,
+        backups=backups,
+    )
     house.start(house.wake_notices)
     await bell.asked.wait()
     await house.close()
@@ -232,7 +245,14 @@ async def test_a_run_under_way_at_shutdown_is_cancelled_and_starts_no_backup(
 async def test_a_backup_under_way_when_the_bot_stops_ends_with_it(room: EngineRoom, tmp_path: Path) -> None:
     before = set(living_children())
     backups = DailyBackups(room.files.root, tmp_path / "safe", 30, room.desk.clock)
-    house = Schedule(room.ledger, room.files, Bell(room, []), room.desk.clock, lambda _: None, backups)
+    house = Schedule(
+        database=room.ledger,
+        storage=room.files,
+        notice_sender=Bell(room, []),
+        clock=room.desk.clock,
+        forget_photos=lambda _: None,
+        backups=backups,
+    )
     house.start(house.wake_notices)
     async with asyncio.timeout(60):
         while not set(living_children()) - before:
@@ -249,7 +269,14 @@ async def test_a_failed_retention_run_is_backed_up_all_the_same(
     def fails(left: Sequence[str]) -> None:
         raise OSError("no luck")
 
-    await Schedule(room.ledger, room.files, Bell(room, []), room.desk.clock, fails, backups).run_hourly()
+    await Schedule(
+        database=room.ledger,
+        storage=room.files,
+        notice_sender=Bell(room, []),
+        clock=room.desk.clock,
+        forget_photos=fails,
+        backups=backups,
+    ).run_hourly()
     assert "retention run failed" in caplog.text
     assert backups.last_backup_at() is not None
 

@@ -249,7 +249,13 @@ async def test_kept_photos_go_when_they_are_seven_days_old_and_fail_nothing(room
     first = await room.trained()
     await room.desk.studio.replace_photo(ANNA, ANNAS, f"{first.code} 1")
     room.desk.clock.forward(days=7, seconds=1)
-    schedule = Schedule(room.ledger, room.files, room.notifier, room.desk.clock, room.desk.queue.forget)
+    schedule = Schedule(
+        database=room.ledger,
+        storage=room.files,
+        notice_sender=room.notifier,
+        clock=room.desk.clock,
+        forget_photos=room.desk.queue.forget,
+    )
     await schedule.run_retention()
     assert await held_photos(room) == 0
     assert (await room.job(first)).status is JobStatus.DONE
