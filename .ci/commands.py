@@ -45,7 +45,8 @@ def render_page() -> str:
         "## For administrators",
         "\n".join(_list_admin_commands()),
         "## Options of `/generate`",
-        "On Telegram and the console they stand behind the prompt; on Discord they are the command's fields.",
+        "They stand behind the prompt, as people write them (`--ar 2:3`, `--negative`, a pasted recipe); on"
+        " Discord they are the command's fields too.",
         "\n".join(f"- `--{each}`: {OPTION_VALUES[each]}" for each in OPTIONS),
         *_render_menus(tree),
     ]

@@ -41,6 +41,13 @@ class Styles:
     def __iter__(self) -> Iterator[Style]:
         return iter(self._styles.values())
 
+    @property
+    def labels(self) -> frozenset[str]:
+        """Return all that styles are called, in every language, as letters and digits in lower case."""
+        return frozenset(
+            _normalize(label) for style in self for label in (style.name, style.label, *style.labels.values())
+        )
+
     def get(self, name: str) -> Style | None:
         """Return a style by its exact name; None when there is none (any more)."""
         return self._styles.get(name)
@@ -49,7 +56,7 @@ class Styles:
         """Return the style a person wrote, by name or label; UserError names the nearest."""
         query = _normalize(text)
         for style in self:
-            if query in map(_normalize, (style.name, style.label, style.localized_label)):
+            if query in map(_normalize, (style.name, style.label, *style.labels.values())):
                 return style
         suggestions = difflib.get_close_matches(text.lower(), self._styles, _MAX_GUESSES, cutoff=0.5)
         quoted_text = repr(text[:20])
@@ -89,7 +96,7 @@ def load_styles(path: Path = STYLES_FILE) -> Styles:
 
 
 def _normalize(text: str) -> str:
-    return "".join(char for char in text.lower() if char.isalnum())
+    return "".join(char for char in text.casefold() if char.isalnum())
 
 
 def _read_labels(entry: Mapping[str, str]) -> dict[str, str]:

@@ -8,12 +8,12 @@ from dataclasses import replace
 from bot.core.accounts import AccountId
 from bot.core.errors import UnknownCode, UserError
 from bot.core.jobs import Draft, GenerationParams
-from bot.core.loras import Lora, LoraCode, LoraState, format_code
+from bot.core.loras import Lora, LoraCode, LoraState, format_code, parse_code, split_code
 from bot.core.messages import Reply, Request
 from bot.services import access, generation_options
 from bot.services.accounts import PreferencesService
 from bot.services.context import ServiceContext
-from bot.services.generation import NO_STYLE, GenerationService
+from bot.services.generation import GenerationService
 from bot.texts import translate
 from bot.texts.results import choose_code, draft_card, draft_styles
 from bot.texts.words import example_command
@@ -36,7 +36,10 @@ class DraftService:
         """Generate what was typed after `/generate`; nothing typed starts a draft."""
         if not generation_options.clean_text(request.text):
             return await self.start_draft(replace(request, text=""))
-        account, command = request.account, generation_options.parse(request.text)
+        account, command = (
+            request.account,
+            generation_options.parse(request.text, self._context.styles.labels),
+        )
         if generation_options.starts_with_two_numbers(request.text):  # they need not be meant as a code
             try:
                 await access.require_usable_lora(
@@ -56,12 +59,28 @@ class DraftService:
 
     async def generate_from_options(self, request: Request) -> Reply:
         """Generate with typed options, the code as the text; what lacks of code and prompt is asked for."""
+        request = self._read_fields(request)
         params = request.params or EMPTY_PARAMS
         if not (request.text and params.prompt):
             return await self.start_draft(request)
         code, params = _read_code(request), generation_options.validate(params)
         params = self._preferences.apply_defaults(request, params)
         return await self._generations.generate(request, code, params)
+
+    def _read_fields(self, request: Request) -> Request:
+        """Return the request of a form or a command with fields as if it had been typed: options and a code
+        may stand in the prompt, and a prompt behind the code.
+        """
+        params = request.params or EMPTY_PARAMS
+        code_text, rest = split_code(generation_options.clean_text(request.text))
+        code = parse_code(code_text)
+        prompt = " ".join(filter(None, (rest if code else "", params.prompt)))
+        if not request.text:
+            prompt_code, prompt_rest = split_code(generation_options.clean_text(prompt))
+            code = parse_code(prompt_code)
+            prompt = prompt_rest if code else prompt
+        params = generation_options.parse_draft(prompt, params, self._context.styles.labels)
+        return replace(request, text=code or request.text, params=params)
 
     async def start_draft(self, request: Request) -> Reply:
         """Return the reply that asks for the code or the prompt that lacks; the only LoraCode that can draw
@@ -70,7 +89,7 @@ class DraftService:
         account, address = request.account, request.address
         params = generation_options.validate_draft(request.params or EMPTY_PARAMS)
         params = self._preferences.apply_defaults(request, params)
-        if params.style and params.style.lower() != NO_STYLE:
+        if params.style and params.style.lower() != generation_options.NO_STYLE:
             params = replace(params, style=self._context.styles.resolve(params.style).name)
         if request.text:
             code = _read_code(request)
@@ -136,7 +155,7 @@ class DraftService:
         draft = request.account_state.draft
         if draft is None or draft.address.platform is not request.address.platform:
             return None
-        params = generation_options.parse_prompt(request.text, draft.params)
+        params = generation_options.parse_prompt(request.text, draft.params, self._context.styles.labels)
         return await self._generations.generate(request, draft.code, params, draft)
 
     async def _require_ready_loras(self, account: AccountId) -> list[Lora]:

@@ -39,8 +39,6 @@ VARIATION_STRENGTH = 0.25
 LARGER_REDRAW = 0.35
 #: Likewise for variations of a picture that no seed alone stands for.
 VARIATION_REDRAW = 0.55
-#: What a person writes who wants none, not even the one they set.
-NO_STYLE = "none"
 _SIDE_STEP_PX = 8
 _SEED_COUNT = 2**32 - VARIATIONS
 
@@ -139,7 +137,9 @@ class GenerationService:
     async def generate_edited(self, request: Request) -> Reply:
         """Generate a result again with another prompt and another seed."""
         job, params, _ = await self._require_result(request)
-        params = generation_options.parse_prompt(request.text, make_editable_params(job, params))
+        params = generation_options.parse_prompt(
+            request.text, make_editable_params(job, params), self._context.styles.labels
+        )
         return await self.generate(request, job.code, params)
 
     async def start_edit(self, request: Request) -> Reply:
@@ -195,7 +195,7 @@ class GenerationService:
                 raise UnknownCode(
                     translate("unknown-code-in-prompt", code=format_code(other_code))
                 ) from error
-        has_style = params.style and params.style.lower() != NO_STYLE
+        has_style = params.style and params.style.lower() != generation_options.NO_STYLE
         style = self._context.styles.resolve(params.style).name if has_style else ""
         seed = _new_seed() if params.seed is None else params.seed
         return replace(params, codes=other_codes, style=style, seed=seed)

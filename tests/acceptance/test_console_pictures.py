@@ -137,7 +137,9 @@ async def test_everything_that_can_be_done_with_a_result(tmp_path: Path) -> None
         (album / f"{number}.png").write_bytes(photo)
     async with console(data, card) as person:
         code = (await person.types(str(album), r"\d{4} \d{4} is ready"))[:9].replace(" ", "")
-        first = await person.types(f"/generate {code} on the moon --seed 7 --n 2 --style oil", RESULT)
+        first = await person.types(
+            f"/generate <{code}>, on the moon --seed 7 --n2 --style oil painting", RESULT
+        )
         assert first.count("picture: ") == 2
 
         again = await person.presses("Again", RESULT)

@@ -133,11 +133,22 @@ async def test_discord_itself_keeps_numbers_in_their_range(stage: Stage) -> None
     assert not any(each["required"] for each in told.values()), "what is not given is asked for"
 
 
-async def test_an_option_in_the_prompt_is_only_words(stage: Stage) -> None:
-    await stage.drawn(prompt="a boat --n 4 --steps 99")
+async def test_options_in_the_prompt_are_read_as_where_they_are_typed(stage: Stage) -> None:
+    await stage.drawn(prompt="a boat --n 2 --ar 2:3 --style oil painting Negative prompt: fog", seed=7)
     request = stage.request()
-    assert (request.count, request.steps) == (1, None)
-    assert "--n 4" in request.prompt
+    assert (request.count, request.shape, request.seed) == (2, "portrait", 7)
+    assert "fog" in request.negative_prompt
+    assert not {"--", "fog"} & set(request.prompt.split())
+    assert request.prompt.startswith("oil painting of")
+
+
+async def test_a_code_in_the_prompt_alone_is_the_one_that_draws(stage: Stage) -> None:
+    code = await stage.trained()
+    await stage.anna.slash(stage.channel, "generate", prompt=f"<{format_code(code)}>, a boat --n 2")
+    await stage.work()
+    assert stage.request().count == 2
+    assert "a boat" in stage.public()[-1].content
+    assert code[:4] not in stage.request().prompt
 
 
 async def test_a_second_code_in_the_prompt_takes_part(stage: Stage) -> None:
@@ -232,9 +243,9 @@ async def test_a_foreign_and_an_unknown_code_read_the_same(stage: Stage) -> None
     assert stage.public() == []
 
 
-async def test_a_code_may_be_written_with_a_space(stage: Stage) -> None:
+async def test_a_code_is_read_as_people_write_it(stage: Stage) -> None:
     code = await stage.trained()
-    await stage.draw(format_code(code))
+    await stage.draw(f"code: <{format_code(code)}>")
     assert len(stage.public()) == 1
 
 

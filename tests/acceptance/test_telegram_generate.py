@@ -73,6 +73,19 @@ async def test_a_size_by_numbers_reaches_the_card(stage: Stage) -> None:
     assert (request.width_px, request.height_px) == (512, 768)
 
 
+async def test_a_pasted_recipe_draws_with_its_settings_and_not_as_words(stage: Stage) -> None:
+    code = await trained(stage.anna)
+    await stage.anna.says(
+        f"/generate <{format_code(code)}>, a boat <lora:{code}:0.8>\nNegative prompt: fog\n"
+        "Steps: 12, Sampler: Euler a, CFG scale: 6.5, Seed: 7, Size: 512x768, Model: drawn"
+    )
+    request = (await until(lambda: stage.drawings))[0]
+    assert request.prompt == "a boat sks person"
+    assert (request.negative_prompt, request.seed, request.steps) == ("fog", 7, 12)
+    assert (request.sampler, request.guidance_scale, request.height_px) == ("euler a", 6.5, 768)
+    assert [each.strength for each in request.loras] == [0.8]
+
+
 async def test_two_codes_in_one_prompt_draw_together(stage: Stage) -> None:
     first = await trained(stage.anna)
     second = await trains(stage.anna, drawn.sample_photos(12, count=5, side_px=256))

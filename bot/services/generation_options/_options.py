@@ -8,12 +8,25 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.core.errors import UserError
 from bot.core.jobs import MAX_PICTURES, MAX_PROMPT_CHARS, GenerationParams
 from bot.core.loras import LoraCode, parse_code, split_code
+from bot.core.prompts import find_codes
+from bot.services.generation_options._option_words import split_options
+from bot.services.generation_options._pasted import read_pasted
+from bot.services.generation_options._values import (
+    NO_STYLE,
+    find_sampler,
+    is_random,
+    no_style_labels,
+    normalize_label,
+    read_best,
+    read_size,
+)
 from bot.texts import translate
 from gpu_worker.protocol import SAMPLERS, SHAPES
 
@@ -24,7 +37,6 @@ MAX_SEED = 2**32 - 1
 MAX_STEPS = 100
 MAX_GUIDANCE = 30.0
 MAX_STRENGTH = 2.0
-OPTIONS = ("n", "size", "seed", "no", "steps", "guidance", "strength", "style", "sampler", "best")
 _INT_OPTIONS = {"n": "count", "seed": "seed", "steps": "steps"}
 _FLOAT_OPTIONS = ("guidance", "strength")
 #: What each number may be, and one that is common.
@@ -38,15 +50,19 @@ _VALUE_RANGES = {
 #: What a size is called where it is typed; a form has a field for it.
 _SIZE_OPTION = "--size"
 _TEXT_OPTIONS = {"no": "negative", "style": "style", "sampler": "sampler"}
-OPTION_NAMES = ", ".join(f"--{name}" for name in OPTIONS)
-
 #: Control, format (zero-width, right-to-left), surrogate and private characters. Unassigned ones stay: they
 #: are next year's emoji.
 _INVISIBLE_CATEGORIES = {"Cc", "Cf", "Cs", "Co"}
 #: Letters that Unicode calls visible and that show nothing: fillers of Hangul, the empty Braille cell.
 _BLANK_CHARS = dict.fromkeys(map(ord, "\u034f\u115f\u1160\u2800\u3164\uffa0"))
-# Phones turn two hyphens into one long dash; between words a long dash is punctuation and stays.
-_OPTION_PATTERN = re.compile(r"(?:--+|[\u2014\u2013])([A-Za-z][^\s=]*)(?:=(\S*))?")
+#: What joins emoji, shapes letters of Persian and Indic scripts, and tells flags of regions apart.
+_JOINERS, _TAGS = "\u200c\u200d", "".join(map(chr, range(0xE0020, 0xE0080)))
+_JOINING_CHARS = frozenset(_JOINERS + _TAGS)
+_JOINED = rf"[^\x00-\x7f\s{_JOINERS}{_TAGS}]"
+#: Those of them that join nothing, outside of a flag.
+_STRAY_JOINER_PATTERN = re.compile(
+    rf"(\U0001f3f4[{_TAGS}]{{2,8}}\U000e007f)|[{_TAGS}]|(?<!{_JOINED})[{_JOINERS}]|[{_JOINERS}](?!{_JOINED})"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +73,13 @@ class GenerateCommand:
     params: GenerationParams
 
 
-def parse(text: str) -> GenerateCommand:
+def parse(text: str, style_labels: Collection[str] = ()) -> GenerateCommand:
     """Read the words after `/generate`; UserError says what is wrong with them."""
     code_text, prompt_text = split_code(clean_text(text))
-    return GenerateCommand(read_code(code_text), parse_prompt(prompt_text))
+    if parse_code(code_text) is None:  # it may stand behind, or inside, what to draw
+        pasted_text = read_pasted(clean_text(text)).text
+        code_text, prompt_text = next(iter(find_codes(pasted_text)), code_text), clean_text(text)
+    return GenerateCommand(read_code(code_text), parse_prompt(prompt_text, style_labels=style_labels))
 
 
 def starts_with_two_numbers(text: str) -> bool:
@@ -68,10 +87,25 @@ def starts_with_two_numbers(text: str) -> bool:
     return re.match(r"\d{4}\D{1,3}\d{4}(?!\d)", clean_text(text)) is not None
 
 
-def parse_prompt(text: str, base_params: GenerationParams | None = None) -> GenerationParams:
-    """Read a prompt with options, which stand above those of `base`; UserError says what is wrong."""
-    prompt, options = _split_options(clean_text(text))
-    return validate(_apply_options(replace(base_params or GenerationParams(""), prompt=prompt), options))
+def parse_prompt(
+    text: str, base_params: GenerationParams | None = None, style_labels: Collection[str] = ()
+) -> GenerationParams:
+    """Read a prompt with options, which stand above those of `base_params`; UserError says what is wrong."""
+    return validate(parse_draft(text, base_params, style_labels))
+
+
+def parse_draft(
+    text: str, base_params: GenerationParams | None = None, style_labels: Collection[str] = ()
+) -> GenerationParams:
+    """Read likewise what may be options alone, to a prompt that is still to come."""
+    pasted = read_pasted(clean_text(text))
+    typed = split_options(pasted.text, style_labels)
+    params = base_params or GenerationParams("")
+    if pasted.is_recipe and not params.style:  # it has the words of its style in its prompt
+        params = replace(params, style=NO_STYLE)
+    return validate_draft(
+        _apply_options(replace(params, prompt=typed.prompt), pasted.options | typed.options)
+    )
 
 
 def read_code(text: str, usage: str = "") -> LoraCode:
@@ -116,71 +150,26 @@ def validate_draft(params: GenerationParams) -> GenerationParams:
 
 def with_size(params: GenerationParams, text: str, option: str = _SIZE_OPTION) -> GenerationParams:
     """Return the wish in the size a person wrote, `portrait` or `512x768`; UserError when it is neither."""
-    if text.lower() in SHAPES:
-        return replace(params, shape=text.lower(), width_px=None, height_px=None)
-    match = re.fullmatch(r"([0-9]{1,5})[xX*\u00d7]([0-9]{1,5})", text)
-    if match is None:
+    size = read_size(text)
+    if size is None:
         raise _size_error(option)
-    return replace(params, shape="", width_px=int(match[1]), height_px=int(match[2]))
+    if isinstance(size, str):
+        return replace(params, shape=size, width_px=None, height_px=None)
+    return replace(params, shape="", width_px=size[0], height_px=size[1])
 
 
 def clean_text(text: str) -> str:
-    """Return the text in one line, without control and zero-width characters."""
+    """Return the text in one line, without control and invisible characters; joiners of emoji and of scripts
+    that need them stay.
+    """
     # Line ends and tabs are control characters too, so they become spaces first.
     spaced = re.sub(r"\s", " ", unicodedata.normalize("NFC", text)).translate(_BLANK_CHARS)
-    visible = "".join(char for char in spaced if unicodedata.category(char) not in _INVISIBLE_CATEGORIES)
-    return " ".join(visible.split())
-
-
-def _split_options(text: str) -> tuple[str, dict[str, str]]:
-    # An option takes the next word; `--no` takes every word up to the next option, and `--sampler` the words
-    # of its name; the rest is the prompt.
-    prompt: list[str] = []
-    options: dict[str, str] = {}
-    open_option: str | None = None
-    words = text.split()
-    for word, next_word in zip(words, [*words, ""][1:], strict=False):
-        match = _OPTION_PATTERN.fullmatch(word)
-        if match is not None:
-            _refuse_missing_value(open_option, options)
-            open_option = _parse_option_name(match[1], options)
-            options[open_option] = match[2] or ""
-            if match[2] and not _takes_next_word(open_option, match[2], next_word):
-                open_option = None
-        elif open_option is None:
-            prompt.append(word)
-        else:
-            options[open_option] = f"{options[open_option]} {word}".strip()
-            open_option = (
-                open_option if _takes_next_word(open_option, options[open_option], next_word) else None
-            )
-    _refuse_missing_value(open_option, options)
-    return " ".join(prompt), options
-
-
-def _takes_next_word(name: str, value: str, next_word: str) -> bool:
-    """Return whether an option takes a further word."""
-    if name == "no":
-        return True
-    extended_value = _normalize(value + next_word)
-    is_name_prefix = len(extended_value) > len(_normalize(value)) and any(
-        _normalize(sampler).startswith(extended_value) for sampler in SAMPLERS
+    visible = "".join(
+        char
+        for char in spaced
+        if char in _JOINING_CHARS or unicodedata.category(char) not in _INVISIBLE_CATEGORIES
     )
-    return name == "sampler" and is_name_prefix
-
-
-def _parse_option_name(name: str, options: dict[str, str]) -> str:
-    option = name.lower()
-    if option not in OPTIONS:
-        raise UserError(translate("wish-unknown-option", name=name[:20], options=OPTION_NAMES))
-    if option in options:
-        raise UserError(translate("wish-twice", name=option))
-    return option
-
-
-def _refuse_missing_value(open_option: str | None, options: dict[str, str]) -> None:
-    if open_option is not None and not options[open_option]:
-        raise UserError(translate("wish-needs-value", name=open_option))
+    return " ".join(_STRAY_JOINER_PATTERN.sub(lambda match: match[1] or "", visible).split())
 
 
 def _apply_options(base_params: GenerationParams, options: dict[str, str]) -> GenerationParams:
@@ -195,43 +184,42 @@ def _apply_options(base_params: GenerationParams, options: dict[str, str]) -> Ge
         changes |= {"count": _parse_best(options["best"]), "best": True}
     elif "n" in options:
         changes |= {"best": False}
+    if normalize_label(options.get("style", "")) in no_style_labels():
+        changes |= {"style": NO_STYLE}
     params = replace(base_params, **changes)
     return with_size(params, options["size"]) if "size" in options else params
 
 
 def _parse_best(text: str) -> int:
-    """Return the count of `--best`: `4` or `1-of-4`. Raise UserError with the accepted forms."""
-    match = re.fullmatch(rf"(?:1-?of-?)?([2-{MAX_PICTURES}])", text.lower())
-    if match is None:
+    """Return the count of `--best`. Raise UserError with the accepted forms."""
+    count = read_best(text)
+    if count is None:
         raise UserError(translate("wish-best", most=MAX_PICTURES))
-    return int(match[1])
+    return count
 
 
 def _parse_sampler(text: str) -> str:
-    """Return the sampler that a person means: `euler-a`, `DPM++`, `unipc`; UserError lists them."""
-    prefix = _normalize(text)
-    matches = [name for name in SAMPLERS if _normalize(name).startswith(prefix)] if prefix else []
-    if len(matches) != 1:
+    """Return the sampler that a person means; UserError lists them."""
+    sampler = find_sampler(text)
+    if sampler is None:
         raise UserError(translate("wish-sampler", samplers=", ".join(SAMPLERS)))
-    return matches[0]
+    return sampler
 
 
-def _normalize(text: str) -> str:
-    return re.sub(r"[^a-z0-9+]", "", text.lower())
-
-
-def _parse_int(name: str, options: dict[str, str]) -> int:
-    text = options[name]
+def _parse_int(name: str, options: dict[str, str]) -> int | None:
+    if name == "seed" and is_random(options[name]):
+        return None
+    text = options[name].split()[0]
     if not re.fullmatch(r"-?[0-9]{1,12}", text):
         raise _value_error(name)
     return int(text)
 
 
 def _parse_float(name: str, options: dict[str, str]) -> float:
-    text = options[name]
-    if not re.fullmatch(r"-?[0-9]{1,6}([.,][0-9]{1,6})?", text):
+    text = options[name].replace(",", ".")
+    if not re.fullmatch(r"-?[0-9]{1,6}(\.[0-9]{1,6})?%?", text):
         raise _value_error(name)
-    return float(text.replace(",", "."))
+    return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
 
 
 def _check_range(name: str, value: float | None) -> None:

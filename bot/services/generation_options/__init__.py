@@ -1,0 +1,42 @@
+"""Reads what a person typed after `/generate`: a LoraCode, a prompt and options. Pure."""
+
+from bot.services.generation_options._option_words import OPTIONS
+from bot.services.generation_options._options import (
+    MAX_GUIDANCE,
+    MAX_LARGE_SIDE_PX,
+    MAX_SEED,
+    MAX_STEPS,
+    MAX_STRENGTH,
+    GenerateCommand,
+    clean_text,
+    parse,
+    parse_draft,
+    parse_prompt,
+    read_code,
+    starts_with_two_numbers,
+    validate,
+    validate_draft,
+    with_size,
+)
+from bot.services.generation_options._values import NO_STYLE, normalize_label
+
+__all__ = [
+    "MAX_GUIDANCE",
+    "MAX_LARGE_SIDE_PX",
+    "MAX_SEED",
+    "MAX_STEPS",
+    "MAX_STRENGTH",
+    "NO_STYLE",
+    "OPTIONS",
+    "GenerateCommand",
+    "clean_text",
+    "normalize_label",
+    "parse",
+    "parse_draft",
+    "parse_prompt",
+    "read_code",
+    "starts_with_two_numbers",
+    "validate",
+    "validate_draft",
+    "with_size",
+]
