@@ -350,7 +350,7 @@ async def test_a_card_is_forgotten_when_its_job_has_ended(room: EngineRoom) -> N
     cards = room.notifier.cards
     remembered = (cards._preview_mtimes_ns, cards._next_edit_at_s, cards._fallbacks)
     assert [drawing.id in each for each in remembered] == [True, True, False]
-    room.notifier.on_job_changed(drawing.id, "Another one.")
+    room.notifier.on_job_changed(drawing.id, FallbackCause.NOT_FINITE)
     await room.ledger.jobs.finish_generation(drawing.id, 1, [])
     await room.notifier.deliver_due()
     await room.notifier.edit_cards()
