@@ -19,7 +19,7 @@ from bot.chats.telegram.replies import TelegramReplies
 from bot.services import Services
 from bot.services.generation_options import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, MAX_STRENGTH, OPTIONS
 from bot.texts import ENGLISH, languages, translate_to
-from bot.texts.admin import ADMIN_COMMANDS
+from bot.texts.admin.commands import ADMIN_COMMANDS
 from bot.texts.commands import command_name
 from gpu_worker.protocol import SAMPLERS, SHAPES
 

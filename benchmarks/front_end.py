@@ -57,7 +57,7 @@ async def _measure_all() -> None:
         ledger = await Database.open(Path(folder) / "ledger.sqlite3", lambda: datetime.now(UTC))
         account = await ledger.accounts.get_or_create(Identity(Platform.TELEGRAM, "1"))
         await _print_row(
-            "transaction of the ledger",
+            "transaction of the database",
             COMMITS,
             lambda: ledger.accounts.record_consent(account),
             ledger.close,

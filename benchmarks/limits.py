@@ -73,12 +73,12 @@ def list_bottlenecks(demand: DailyDemand, cards_per_person: float, peak_factor: 
         Bottleneck("photo coach", f"{ANALYSES_PER_S:g} photos a second", max_people(ANALYSES_PER_S, photos)),
         Bottleneck("photo gate", f"{PHOTOS_PER_S:g} photos a second", max_people(PHOTOS_PER_S, photos)),
         Bottleneck(
-            "ledger on an SSD",
+            "database on an SSD",
             f"{COMMITS_PER_S:,.0f} transactions a second",
             max_people(COMMITS_PER_S, commits),
         ),
         Bottleneck(
-            "ledger on a hard disk",
+            "database on a hard disk",
             f"{DISK_COMMITS_PER_S:g} transactions a second (assumed)",
             max_people(DISK_COMMITS_PER_S, commits),
         ),

@@ -95,35 +95,34 @@ _SENTENCES = {
     "Please try again.",
     JobProblem.NO_PHOTOS: "There are no photos to train on.",
     JobProblem.PHOTO_UNREADABLE: "One of the photos cannot be read as a picture.",
-    JobProblem.PHOTO_CROPPED_AWAY: "Nothing is left of one of the photos when it is cropped.",
+    JobProblem.PHOTO_CROPPED_AWAY: "One of the photos has nothing left once it is cropped.",
     JobProblem.TRAINING_OUT_OF_MEMORY: "There is too little memory for a training at {resolution_px} px; "
     "use a smaller resolution or batch.",
     JobProblem.TRAINING_NOT_FINITE: "The training went out of bounds (numbers too large); "
     "try a smaller learning rate.",
-    JobProblem.IMAGE_TOO_LARGE: "This is too large for the graphics card here; "
+    JobProblem.IMAGE_TOO_LARGE: "This is too much for the graphics card; "
     "ask for a smaller size or fewer pictures.",
     JobProblem.IMAGE_NOT_FINITE: "The picture went out of bounds (numbers too large); "
     "try less strength or guidance.",
-    JobProblem.START_IMAGE_DAMAGED: "The picture to begin from is damaged.",
-    JobProblem.UNKNOWN_SAMPLER: "There is no sampler {name!r}; there are {known}.",
-    JobProblem.UNKNOWN_SHAPE: "There is no shape {name!r}; there are {known}.",
-    JobProblem.TOO_MANY_LORAS: "At most {limit} LoraCodes fit into one picture.",
-    JobProblem.LORA_DAMAGED: "This LoRA file is damaged, or no safetensors file.",
-    JobProblem.LORA_NOT_KOHYA: "This file holds no LoRA in kohya's format.",
+    JobProblem.START_IMAGE_DAMAGED: "The picture to start from is damaged.",
+    JobProblem.UNKNOWN_SAMPLER: "{name!r} is not a sampler; the samplers are {known}.",
+    JobProblem.UNKNOWN_SHAPE: "{name!r} is not a shape; the shapes are {known}.",
+    JobProblem.TOO_MANY_LORAS: "One picture takes {limit} LoraCodes at most.",
+    JobProblem.LORA_DAMAGED: "This LoRA file is damaged, or is not a safetensors file.",
+    JobProblem.LORA_NOT_KOHYA: "This file has no LoRA in kohya's format.",
     JobProblem.LORA_INCOMPLETE: "This LoRA file is incomplete.",
-    JobProblem.LORA_BAD_ALPHA: "This LoRA file has an alpha that is no number.",
+    JobProblem.LORA_BAD_ALPHA: "This LoRA file has an alpha that is not a number.",
     JobProblem.LORA_OTHER_KIND: "This LoRA was made for another kind of base model.",
     JobProblem.LORA_OTHER_SIZE: "This LoRA was made for a base model of another size.",
-    JobProblem.INITIAL_LORA_OTHER_KIND: "The LoRA to go on from was made for another kind of base model.",
-    JobProblem.INITIAL_LORA_OTHER_RANK: "The LoRA to go on from has another rank, "
+    JobProblem.INITIAL_LORA_OTHER_KIND: "The LoRA to continue from was made for another kind of base model.",
+    JobProblem.INITIAL_LORA_OTHER_RANK: "The LoRA to continue from has another rank, "
     "or was made for another base model.",
     JobProblem.BASE_MODEL_MISSING: "The base model {name} does not exist: "
     "no such folder or .safetensors file.",
     JobProblem.BASE_MODEL_PICKLE: "The base model {name} is a pickle, which can run code; "
     "convert it to .safetensors first.",
-    JobProblem.BASE_MODEL_DAMAGED: "The base model file {name} is damaged or no safetensors file.",
-    JobProblem.BASE_MODEL_OTHER_KIND: "{name} is another kind of Stable Diffusion than 1.x "
-    "for pictures from text.",
+    JobProblem.BASE_MODEL_DAMAGED: "The base model file {name} is damaged, or is not a safetensors file.",
+    JobProblem.BASE_MODEL_OTHER_KIND: "{name} is not a Stable Diffusion 1.x that draws from text.",
     JobProblem.SIZE_OUT_OF_RANGE: "Width and height must be multiples of 8 from {low} to {high} pixels.",
     JobProblem.STEPS_OUT_OF_RANGE: "Steps must be {low} to {high}.",
     JobProblem.COUNT_OUT_OF_RANGE: "The number of pictures must be {low} to {high}.",

@@ -54,8 +54,8 @@ class HealthServer:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 await self._exporter.check_database()
         except Exception as error:  # whatever it is: who asks is to restart us, or to tell somebody
-            log.warning("the ledger cannot be read: %s", type(error).__name__)
-            return web.json_response({"status": "ill", "why": "the ledger cannot be read"}, status=503)
+            log.warning("the database cannot be read: %s", type(error).__name__)
+            return web.json_response({"status": "ill", "why": "the database cannot be read"}, status=503)
         return web.json_response({"status": "ok"})
 
     async def _handle_metrics(self, request: web.Request) -> web.Response:

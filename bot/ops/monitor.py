@@ -12,7 +12,7 @@ from bot.core.accounts import Identity
 from bot.core.jobs import PAUSED_SWITCH
 from bot.core.monitoring import Alert, MonitorSample, MonitorSnapshot, evaluate_alerts
 from bot.db import Database
-from bot.texts.admin import alert_raised, alert_resolved
+from bot.texts.admin.alerts import alert_raised, alert_resolved
 from gpu_worker.protocol import WorkerHealth
 
 log = logging.getLogger(__name__)

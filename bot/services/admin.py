@@ -27,10 +27,9 @@ from bot.services.access import compute_quota, get_role
 from bot.services.accounts import delete_erased_data
 from bot.services.context import ServiceContext
 from bot.texts import translate, use_language
-from bot.texts.admin import (
+from bot.texts.admin.commands import (
     BROADCAST_WHAT,
     HOW_TO_QUOTA,
-    MAX_ERRORS_LISTED,
     NO_SUCH_CODE,
     NO_SUCH_PERSON,
     NOT_AN_ADMIN,
@@ -38,20 +37,17 @@ from bot.texts.admin import (
     PAUSED,
     RESUMED,
     WHICH_PERSON,
-    ErrorEntry,
-    StatusReport,
     audit_log,
     broadcast_started,
     drain_started,
-    error_list,
     invitation_created,
     lora_taken_down,
     person_banned,
     person_unbanned,
     quota_status,
     report_list,
-    status_card,
 )
+from bot.texts.admin.status import MAX_ERRORS_LISTED, ErrorEntry, StatusReport, error_list, status_card
 from bot.texts.cards import failure_sentence
 
 INVITATION_DAYS = 7

@@ -18,7 +18,7 @@ from bot.db import MAX_PEOPLE_PER_LINK
 from bot.services import access, generation_options
 from bot.services.context import ServiceContext
 from bot.texts import translate
-from bot.texts.admin import report_message
+from bot.texts.admin.commands import report_message
 from bot.texts.commands import usage_example
 from bot.texts.sharing import link_ended, share_card, share_link, share_list, share_revoked
 from bot.texts.words import generate_command

@@ -118,7 +118,13 @@ def _format_ready(job: Job, keeps_photos: bool) -> str:
         )
     else:
         ready_text = translate("notice-further-ready", code=code, photos=photos_text, steps=job.steps or 0)
-    text = " ".join(filter(None, (ready_text, likeness_summary(job.likeness), translate("try-it"))))
+    # Told once, as later trainings have the same trigger.
+    trigger_text = (
+        translate("trigger-means", trigger=str(trigger)) if trigger is not None and start_step is None else ""
+    )
+    text = " ".join(
+        filter(None, (ready_text, likeness_summary(job.likeness), trigger_text, translate("try-it")))
+    )
     return f"{text}\n{example_command(job.address.platform, job.code, trigger)}"
 
 

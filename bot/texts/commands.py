@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bot.core.accounts import PLATFORM_TRAITS, Platform
 from bot.core.messages import Reply
-from bot.texts.admin import ADMIN_COMMANDS
+from bot.texts.admin.commands import ADMIN_COMMANDS
 from bot.texts.language import current_language, languages, translate, translate_to
 from bot.texts.words import example_command
 

@@ -8,8 +8,8 @@ language-name = English
 unknown-command = I do not understand that. /help lists what I can do.
 too-many-wrong-codes = Too many LoraCodes that are not yours. Try again in an hour; your own keep working, and /codes lists them.
 unknown-code = You have no LoraCode with that number. /codes lists yours. If it belongs to someone else, write /ask and the code.
-unknown-code-in-prompt = I read { $code } in your prompt as a LoraCode, and you have none with that number: /codes lists yours. If it is something else, such as two years, put a comma or a word between the digits.
-unknown-code-of-numbers = I read the first eight digits, { $code }, as a LoraCode, and you have none with that number: /codes lists yours. If it belongs to someone else, write /ask and the code. If the digits are part of the picture, such as two years, write your LoraCode first and put a comma between them: /generate 4071 3386 { $first }, { $second } …
+unknown-code-in-prompt = I read { $code } in your prompt as a LoraCode, but you have none with that number: /codes lists yours. If it is something else, such as two years, put a comma or a word between the digits.
+unknown-code-of-numbers = I read the first eight digits, { $code }, as a LoraCode, but you have none with that number: /codes lists yours. If it belongs to someone else, write /ask and the code. If the digits are part of the picture, such as two years, write your LoraCode first and put a comma between them: /generate 4071 3386 { $first }, { $second } …
 stale-button = That button no longer works. /help lists what I can do.
 nothing-open = You have nothing running or in line.
 already-ended = That has already ended. /codes shows how your LoraCodes are doing.
@@ -59,7 +59,7 @@ style-button-set = Style: { $style }
 
 link-in-private = That is only for you: open a private chat with me and ask there.
 link-unknown = I do not know that word, or its ten minutes are over. /link shows a new one; type it exactly.
-link-same = That is the word of this same account. Type it to me on the other platform: /link and the word.
+link-same = That word belongs to this account. Type it to me on the other platform: /link and the word.
 link-too-often = Too many wrong words. Please wait ten minutes, then ask for a new one with /link.
 link-word =
     Your word is { $word }. Within ten minutes, type it to me on the other platform: /link { $word }
@@ -85,11 +85,11 @@ settings-silent = Notifications: silent
 settings-language = Language: { $language }
 settings-language-of-app = Language: { $language }, same as your app
 settings-forgets-photos = Photos: deleted when the training ends
-settings-keeps-photos = Photos: kept until they are { $days } days old, so /more and /replace can use them again
+settings-keeps-photos = Photos: kept until they are { $days } days old, so that /more and /replace can use them again
 settings-sound-button = Notifications on
 settings-silent-button = Silent
-settings-forget-button = Delete photos
-settings-keep-button = Keep photos { $days } days
+settings-forget-button = Photos not kept
+settings-keep-button = Photos kept { $days } days
 settings-app-button = Same as my app
 settings-which-style = Default style? The style “none” draws without one.
 
@@ -145,6 +145,7 @@ notice-further-failed =
     It is unchanged, and draws as before.
 photos-deleted = and your photos have been deleted
 photos-kept = and I keep your photos until they are { $days } days old, as you set
+trigger-means = In a prompt, “{ $trigger }” means the one in your photos.
 try-it = Try:
 notice-train-failed =
     Training { $code } failed: { $why }
@@ -156,7 +157,7 @@ notice-generate-failed =
 cancelled-training = Cancelled: { $code } will not be trained, and its photos have been deleted. To start again, send five photos: /train
 cancelled-further = Cancelled: { $code } is unchanged, and draws as before.
 cancelled-drawing = Cancelled: no pictures this time. { $code } is unchanged.
-worker-keeps-dying = The graphics card process stopped five times while working on this, so I gave up. Please try again later, or tell the person who runs this bot.
+worker-keeps-dying = The graphics card failed five times while working on this, so I gave up. Please try again later, or tell the bot's admin.
 photos-too-old = The photos of this training are { $days } days old, and I do not keep photos longer. Please send the five photos again.
 
 ## Likeness
@@ -172,7 +173,7 @@ likeness-measured = { $count ->
     [one] Its likeness is { $percent }% ({ $words }), measured on { $count } picture.
    *[other] Its likeness is { $percent }% ({ $words }), measured on { $count } pictures.
 }
-likeness-ended-early = I stopped at step { $step }, as it was past its best; that saved { $span }.
+likeness-ended-early = I stopped at step { $step }, because the likeness was past its best; that saved { $span }.
 likeness-earlier-step = I kept step { $step }: by step { $last } it was down to { $percent }%.
 likeness-earlier-step-no-worse = I kept step { $step }; more steps made it no better.
 likeness-faceless = { $count ->
@@ -209,16 +210,16 @@ removed = { $code } is deleted, along with its pictures. Nobody will get this nu
 
 ## /more, /replace
 
-further-started = I am training { $code } for { $steps } more steps. Until then it draws as before.
+further-started = I am training { $code } for { $steps } more steps. Until that is done, it draws as before.
 set-further = These photos will train { $code } for { $steps } more steps. I no longer have the old ones, so I need five again; /settings can keep them next time.
 set-swaps = These photos will train { $code } for { $steps } more steps, with a new photo in place of number { $number }.
 swap-wanted = Now send the photo that replaces number { $number }.
 set-leave = Not for { $code }
 send-five-again = Send five again
-nothing-to-replace = The photos of { $code } are deleted, as I promised, so I cannot swap one. Send all five again, with the better one among them, and I train it further with those. To have photos kept for { $days } days next time: /settings
+nothing-to-replace = The photos of { $code } are deleted, as I promised, so I cannot swap one. Send all five again, with the better one among them, and I will train it further with those. To have photos kept for { $days } days next time: /settings
 set-is-open = { $held ->
-    [one] { $held } photo of yours is waiting for another LoraCode. First start over or send the rest: /train
-   *[other] { $held } photos of yours are waiting for another LoraCode. First start over or send the rest: /train
+    [one] You have { $held } photo waiting for another LoraCode. Start over or send the rest first: /train
+   *[other] You have { $held } photos waiting for another LoraCode. Start over or send the rest first: /train
 }
 which-code = Which LoraCode? Write its eight digits; /codes lists yours. For example: { $example }
 not-a-code = A LoraCode has eight digits, like 4071 3386. For example: { $example }
@@ -252,7 +253,10 @@ consent-first-photos =
     Press the button, then send them once more.
 thank-you = Thank you. { $next }
 photos-too-many = You have { $held } photos, and I need exactly { $wanted }. Nothing has started. Shall I use the first five, or do you want to start over?
-photos-held = You have { $held } of { $wanted }; send { $missing } more.
+photos-held = { $missing ->
+    [one] You have { $held } of { $wanted }; send { $missing } more.
+   *[other] You have { $held } of { $wanted }; send { $missing } more.
+}
 photos-in-a-group =
     Others can read along here. In our private chat I show your photos only to you: { $link }
     Or send them here, as a reply to a message of mine.
@@ -314,12 +318,12 @@ no-style = No style
 ## Results
 
 show-what = Which result? Its number stands in front of the prompt. For example: { $example }
-no-such-result = You have no result with that number. It stands in front of the prompt, such as #12.
+no-such-result = You have no result with that number. The number is in front of the prompt, such as #12.
 deleted = You deleted that result, prompt and pictures. /generate draws something new.
-not-done = That is not a finished picture. /show and its number tell you how it is doing.
+not-done = That is not a finished picture. /show and its number tell you how far it is.
 as-large-as-i-can = This picture is already as large as I can draw.
-picture-gone = The picture this was to begin from is no longer here.
-lora-file-gone = The file of this LoraCode is missing here. Please tell the person who runs this bot.
+picture-gone = The picture that this should start from is gone.
+lora-file-gone = The file of this LoraCode is missing. Please tell the bot's admin.
 too-coarse-to-split = This LoRA cannot be split into files small enough for this platform.
 pictures-gone = The pictures are no longer here; draw them again.
 result-deleted = { $result }: deleted
@@ -367,7 +371,7 @@ larger = Larger
 forget-too-late = I asked more than an hour ago, so nothing was deleted. Ask again: /forgetme
 privacy =
     What I keep about you, and for how long:
-    Photos: until their training ends, or, only if you choose so in /settings, until they are { $days } days old, so that a LoraCode can be trained further; never longer. Photos of a set you have not finished: 24 hours.
+    Photos: until their training ends. Only if you choose so in /settings, until they are { $days } days old, so that a LoraCode can be trained further; never longer. Photos of a set you have not finished: 24 hours.
     LoraCodes, pictures and their prompts: until you delete them. Your reports: until /forgetme.
     Your ID on this platform, to recognize you, and the language of your app. Your name only if you ask for someone else's LoraCode: its owner sees it, and it is deleted when the sharing ends.
     Photos and pictures stay on the machine of the bot's admin. They are not shown to others, and nothing else is trained on them. Place and time are removed from photos when they arrive.
@@ -438,7 +442,7 @@ share-link-address =
     On Discord they send me this word: { $word }
 share-link-word = They send me this word: { $word }
 share-link =
-    Whoever has this may draw with { $code }, for { $days } days and { $people } people at most. I tell you about each one, and you can take it back.
+    With this, up to { $people } people may draw with { $code }. It works for { $days } days. I tell you about each one, and you can take it back.
     { $how }
 link-ended = The link to { $code } has ended. People who used it can still draw, until you take it back.
 who-named = { $name } ({ $platform })
@@ -623,11 +627,11 @@ coach-more-faces = Photo { $number } shows { $faces } people: crop it to one, or
 coach-faces-behind = Someone is in the background of photo { $number }: crop it, or use it as it is.
 coach-face-small = The face in photo { $number } is { $face_px } pixels wide, and I need { $wanted_px }: send a closer one, or the original file.
 coach-face-far = The face in photo { $number } is far away: crop it closer, or use it as it is.
-coach-face-cut = The face in photo { $number } is cut off at the edge: one that shows all of it is better.
+coach-face-cut = The face in photo { $number } is cut off at the edge: one that shows all of it would be better.
 coach-blurred = Photo { $number } is blurry: send a sharper one.
-coach-blurred-mild = Photo { $number } is a little soft: a sharper one is better.
+coach-blurred-mild = Photo { $number } is a little soft: a sharper one would be better.
 coach-dark = Photo { $number } is dark: send one with more light on the face.
-coach-dark-mild = Photo { $number } is a little dark: more light on the face is better.
+coach-dark-mild = Photo { $number } is a little dark: more light on the face would be better.
 coach-blown-out = Photo { $number } has too much light: { $percent }% of the face is white. Send another.
 coach-blown-out-mild = Photo { $number } is very bright: { $percent }% of the face is pure white.
 coach-small = Photo { $number } is only { $short_px } pixels on its short side, and { $wanted_px } would be better: send the original file if you can.
@@ -660,27 +664,27 @@ fallback-not-finite = The numbers went out of bounds. The training goes on in a 
 worker-unexpected = Something went wrong while working on this; the log of the worker says more. Please try again.
 worker-no-photos = There are no photos to train on.
 worker-photo-unreadable = One of the photos cannot be read as a picture.
-worker-photo-cropped-away = Nothing is left of one of the photos when it is cropped.
-worker-training-out-of-memory = There is too little memory for a training at { $resolution_px } px; use a smaller resolution or batch.
-worker-training-not-finite = The training went out of bounds (numbers too large); try a smaller learning rate.
-worker-image-too-large = This is too large for the graphics card here; ask for a smaller size or fewer pictures.
+worker-photo-cropped-away = One of the photos has nothing left once it is cropped.
+worker-training-out-of-memory = The graphics card has too little memory for a training at { $resolution_px } px. Please tell the bot's admin.
+worker-training-not-finite = The training became unstable and had to stop. Please tell the bot's admin.
+worker-image-too-large = This is too much for the graphics card; ask for a smaller size or fewer pictures.
 worker-image-not-finite = The picture went out of bounds (numbers too large); try less strength or guidance.
-worker-start-image-damaged = The picture to begin from is damaged.
-worker-unknown-sampler = There is no sampler '{ $name }'; there are { $known }.
-worker-unknown-shape = There is no shape '{ $name }'; there are { $known }.
-worker-too-many-loras = At most { $limit } LoraCodes fit into one picture.
-worker-lora-damaged = This LoRA file is damaged, or no safetensors file.
-worker-lora-not-kohya = This file holds no LoRA in kohya's format.
+worker-start-image-damaged = The picture to start from is damaged.
+worker-unknown-sampler = '{ $name }' is not a sampler; the samplers are { $known }.
+worker-unknown-shape = '{ $name }' is not a shape; the shapes are { $known }.
+worker-too-many-loras = One picture takes { $limit } LoraCodes at most.
+worker-lora-damaged = This LoRA file is damaged, or is not a safetensors file.
+worker-lora-not-kohya = This file has no LoRA in kohya's format.
 worker-lora-incomplete = This LoRA file is incomplete.
-worker-lora-bad-alpha = This LoRA file has an alpha that is no number.
+worker-lora-bad-alpha = This LoRA file has an alpha that is not a number.
 worker-lora-other-kind = This LoRA was made for another kind of base model.
 worker-lora-other-size = This LoRA was made for a base model of another size.
-worker-initial-lora-other-kind = The LoRA to go on from was made for another kind of base model.
-worker-initial-lora-other-rank = The LoRA to go on from has another rank, or was made for another base model.
+worker-initial-lora-other-kind = The LoRA to continue from was made for another kind of base model.
+worker-initial-lora-other-rank = The LoRA to continue from has another rank, or was made for another base model.
 worker-base-model-missing = The base model { $name } does not exist: no such folder or .safetensors file.
 worker-base-model-pickle = The base model { $name } is a pickle, which can run code; convert it to .safetensors first.
-worker-base-model-damaged = The base model file { $name } is damaged or no safetensors file.
-worker-base-model-other-kind = { $name } is another kind of Stable Diffusion than 1.x for pictures from text.
+worker-base-model-damaged = The base model file { $name } is damaged, or is not a safetensors file.
+worker-base-model-other-kind = { $name } is not a Stable Diffusion 1.x that draws from text.
 worker-size-out-of-range = Width and height must be multiples of 8 from { $low } to { $high } pixels.
 worker-steps-out-of-range = Steps must be { $low } to { $high }.
 worker-count-out-of-range = The number of pictures must be { $low } to { $high }.

@@ -6,20 +6,20 @@ language-name = Italiano
 
 unknown-command = Non ho capito. /aiuto elenca quello che so fare.
 too-many-wrong-codes = Troppi LoraCode che non sono tuoi. Riprova tra un'ora; i tuoi continuano a funzionare, e /codici li elenca.
-unknown-code = Non hai un LoraCode con questo numero. /codici elenca i tuoi. Se è di qualcun altro, scrivi /chiedi e il codice.
+unknown-code = Non hai un LoraCode con questo numero. /codici elenca i tuoi. Se è di un'altra persona, scrivi /chiedi e il codice.
 unknown-code-in-prompt = Nella tua descrizione leggo { $code } come LoraCode, ma non ne hai uno con questo numero: /codici elenca i tuoi. Se è altro, per esempio due anni, metti una virgola o una parola tra le cifre.
-unknown-code-of-numbers = Leggo le prime otto cifre, { $code }, come LoraCode, ma non ne hai uno con questo numero: /codici elenca i tuoi. Se è di qualcun altro, scrivi /chiedi e il codice. Se le cifre fanno parte dell'immagine, per esempio due anni, scrivi prima il tuo LoraCode e metti una virgola in mezzo: /genera 4071 3386 { $first }, { $second } …
+unknown-code-of-numbers = Leggo le prime otto cifre, { $code }, come LoraCode, ma non ne hai uno con questo numero: /codici elenca i tuoi. Se è di un'altra persona, scrivi /chiedi e il codice. Se le cifre fanno parte dell'immagine, per esempio due anni, scrivi prima il tuo LoraCode e metti una virgola in mezzo: /genera 4071 3386 { $first }, { $second } …
 stale-button = Questo pulsante non funziona più. /aiuto elenca quello che so fare.
 nothing-open = Non hai nulla in corso o in coda.
 already-ended = È già finito. /codici mostra a che punto sono i tuoi LoraCode.
 no-photos-held = Non hai foto in attesa. /addestra spiega come si comincia; /codici elenca quello che hai.
 no-photo-sent = Qui non c'era nessuna foto. /addestra spiega come si mandano.
-apology = Scusa, qualcosa è andato storto da parte mia. Riprova tra un minuto.
+apology = Scusa, qualcosa non ha funzionato. Riprova tra un minuto.
 for-you = Per te
 sent-to-you-alone = Te l'ho mandato nella nostra chat privata.
 open-a-private-chat = È solo per te: apri una chat privata con me, premi Avvia e chiedilo di nuovo lì.
 who-are-you = Qui Telegram non mi dice chi sei. Scrivimi in una chat privata, o con il tuo nome.
-photos-not-fetched = Non ho potuto prendere { $name } da Discord, quindi non ho preso nessuna di queste foto. Mandale di nuovo, per favore.
+photos-not-fetched = Non sono riuscito a scaricare { $name } da Discord, quindi non ho tenuto nessuna di queste foto. Mandale di nuovo, per favore.
 console-hint = Scrivi il percorso di una foto o di una cartella di foto, /aiuto oppure /quit.
 console-lost = Non so che cosa farne. { console-hint }
 
@@ -57,8 +57,8 @@ style-button-set = Stile: { $style }
 ## /collega
 
 link-in-private = È solo per te: apri una chat privata con me e chiedilo lì.
-link-unknown = Non conosco questa parola, o i suoi dieci minuti sono passati. /collega te ne dà una nuova; scrivila esattamente.
-link-same = Questa è la parola di questo stesso account. Scrivimela sull'altra piattaforma: /collega e la parola.
+link-unknown = Non conosco questa parola, o i suoi dieci minuti sono passati. /collega te ne dà una nuova; scrivila esattamente com'è.
+link-same = Questa parola è dell'account che stai usando. Scrivimela sull'altra piattaforma: /collega e la parola.
 link-too-often = Troppe parole sbagliate. Aspetta dieci minuti, poi chiedine una nuova con /collega.
 link-word =
     La tua parola è { $word }. Entro dieci minuti, scrivimela sull'altra piattaforma: /collega { $word }
@@ -69,8 +69,8 @@ linked = Fatto: ora hai gli stessi LoraCode, immagini e limiti su entrambe le pi
 
 nothing-waits = Non hai nulla in corso o in coda. /addestra crea un LoraCode, /genera disegna con uno.
 queue-cancel = Annulla { $what }
-queue-training-now = in addestramento
-queue-drawing-now = in disegno
+queue-training-now = addestramento in corso
+queue-drawing-now = disegno in corso
 queue-training = addestramento, in coda: numero { $position }
 queue-drawing = disegno, in coda: numero { $position }
 
@@ -84,11 +84,11 @@ settings-silent = Notifiche: silenziose
 settings-language = Lingua: { $language }
 settings-language-of-app = Lingua: { $language }, come la tua app
 settings-forgets-photos = Foto: cancellate alla fine dell'addestramento
-settings-keeps-photos = Foto: tenute finché non hanno { $days } giorni, così /continua e /sostituisci possono riusarle
+settings-keeps-photos = Foto: conservate per { $days } giorni, così /continua e /sostituisci possono riusarle
 settings-sound-button = Notifiche attive
 settings-silent-button = Silenziose
-settings-forget-button = Cancella le foto
-settings-keep-button = Tieni le foto { $days } giorni
+settings-forget-button = Foto non conservate
+settings-keep-button = Foto conservate { $days } giorni
 settings-app-button = Come la mia app
 settings-which-style = Stile predefinito? Lo stile «none» disegna senza.
 
@@ -133,17 +133,18 @@ card-so-far = Finora: { $likeness }
 card-failed = Non riuscito: { $why }
 card-cancelled = Annullato.
 card-done = fatto
-could-not-be-finished = non è stato possibile finirlo
+could-not-be-finished = non è stato possibile completarlo
 getting-ready = mi preparo
 step-of = passo { $step } di { $steps }
 notice-ready = { $code } è pronto, { $photos }.
 notice-further-ready = { $code } è stato addestrato per altri { $steps } passi, { $photos }.
 notice-further-no-better = { $code }: altri { $steps } passi non hanno migliorato la somiglianza, quindi l'ho lasciato com'era, { $photos }.
 notice-further-failed =
-    L'addestramento ulteriore di { $code } non è riuscito: { $why }
+    Non sono riuscito ad addestrare ancora { $code }: { $why }
     È rimasto com'era, e disegna come prima.
 photos-deleted = e le tue foto sono state cancellate
-photos-kept = e tengo le tue foto finché non hanno { $days } giorni, come hai scelto
+photos-kept = e conservo le tue foto per { $days } giorni, come hai scelto
+trigger-means = Nella descrizione, «{ $trigger }» indica chi si vede nelle tue foto; scrivila in inglese, perché il modello capisce quello.
 try-it = Prova:
 notice-train-failed =
     L'addestramento di { $code } non è riuscito: { $why }
@@ -155,8 +156,8 @@ notice-generate-failed =
 cancelled-training = Annullato: { $code } non verrà addestrato, e le sue foto sono state cancellate. Per ricominciare, manda cinque foto: /addestra
 cancelled-further = Annullato: { $code } è rimasto com'era, e disegna come prima.
 cancelled-drawing = Annullato: nessuna immagine, stavolta. { $code } è rimasto com'era.
-worker-keeps-dying = Il processo della scheda grafica si è fermato cinque volte lavorando a questo, quindi ho rinunciato. Riprova più tardi, o dillo a chi gestisce questo bot.
-photos-too-old = Le foto di questo addestramento hanno { $days } giorni, e io non le tengo più a lungo. Manda di nuovo le cinque foto, per favore.
+worker-keeps-dying = La scheda grafica si è bloccata cinque volte mentre ci lavoravo, quindi ho rinunciato. Riprova più tardi, o dillo a chi gestisce questo bot.
+photos-too-old = Le foto di questo addestramento hanno { $days } giorni, e non le conservo più a lungo. Manda di nuovo le cinque foto, per favore.
 
 ## Somiglianza
 
@@ -171,7 +172,7 @@ likeness-measured = { $count ->
     [one] La sua somiglianza è { $percent }% ({ $words }), misurata su { $count } immagine.
    *[other] La sua somiglianza è { $percent }% ({ $words }), misurata su { $count } immagini.
 }
-likeness-ended-early = Mi sono fermato al passo { $step }, perché il meglio era passato: { $span } risparmiati.
+likeness-ended-early = Mi sono fermato al passo { $step }, perché da lì la somiglianza calava: ho risparmiato { $span }.
 likeness-earlier-step = Ho tenuto il passo { $step }: al passo { $last } era scesa al { $percent }%.
 likeness-earlier-step-no-worse = Ho tenuto il passo { $step }; altri passi non l'hanno migliorata.
 likeness-faceless = { $count ->
@@ -182,7 +183,7 @@ likeness-copies = { $count ->
     [one] { $count } di queste ripete quasi una delle tue foto: mandane di più varie.
    *[other] { $count } di queste ripetono quasi una delle tue foto: mandane di più varie.
 }
-likeness-odd-photo = La foto { $number } è diversa dalle altre e può averla abbassata; /sostituisci la cambia.
+likeness-odd-photo = La foto { $number } è diversa dalle altre e può aver abbassato la somiglianza; con /sostituisci la cambi.
 
 ## /codici
 
@@ -201,23 +202,23 @@ delete-button = Elimina
 all-my-codes = Tutti i miei codici
 ask-new-name = Ora scrivi il nuovo nome di { $code }; lo vedi solo tu.
 ask-new-name-discord = Ora scrivimi il nuovo nome di { $code } in un messaggio diretto; lo vedi solo tu.
-ask-to-remove = Elimino per sempre { $code }, con il suo file e ogni immagine disegnata con esso? I lavori che lo usano vengono fermati. Per tenerne una copia, prima esportalo.
+ask-to-remove = Elimino per sempre { $code }, il suo file e tutte le immagini disegnate con lui? I lavori che lo usano vengono fermati. Per tenerne una copia, prima esportalo.
 delete-for-good = Elimina per sempre
 keep-it = Tienilo
 removed = { $code } è stato eliminato, con le sue immagini. Nessuno riceverà più questo numero.
 
 ## /continua, /sostituisci
 
-further-started = Addestro { $code } per altri { $steps } passi. Fino ad allora disegna come prima.
-set-further = Queste foto addestreranno { $code } per altri { $steps } passi. Non ho più le vecchie, quindi me ne servono di nuovo cinque; con /impostazioni la prossima volta le tengo.
+further-started = Addestro { $code } per altri { $steps } passi. Finché non ho finito, disegna come prima.
+set-further = Queste foto addestreranno { $code } per altri { $steps } passi. Non ho più quelle vecchie, quindi me ne servono di nuovo cinque; con /impostazioni la prossima volta le conservo.
 set-swaps = Queste foto addestreranno { $code } per altri { $steps } passi, con una nuova foto al posto della numero { $number }.
 swap-wanted = Ora manda la foto che sostituisce la numero { $number }.
 set-leave = Non per { $code }
 send-five-again = Manda di nuovo cinque
-nothing-to-replace = Le foto di { $code } sono state cancellate, come promesso, quindi non posso sostituirne una. Manda di nuovo tutte e cinque, compresa quella migliore, e lo addestro ancora con quelle. Per far tenere le foto { $days } giorni la prossima volta: /impostazioni
+nothing-to-replace = Le foto di { $code } sono state cancellate, come promesso, quindi non posso sostituirne una. Manda di nuovo tutte e cinque, compresa quella migliore, e lo addestro ancora con quelle. Per conservare le foto { $days } giorni la prossima volta: /impostazioni
 set-is-open = { $held ->
-    [one] { $held } tua foto aspetta un altro LoraCode. Prima ricomincia o manda le altre: /addestra
-   *[other] { $held } tue foto aspettano un altro LoraCode. Prima ricomincia o manda le altre: /addestra
+    [one] Hai { $held } foto in attesa per un altro LoraCode. Prima ricomincia o manda le altre: /addestra
+   *[other] Hai { $held } foto in attesa per un altro LoraCode. Prima ricomincia o manda le altre: /addestra
 }
 which-code = Quale LoraCode? Scrivi le sue otto cifre; /codici elenca i tuoi. Per esempio: { $example }
 not-a-code = Un LoraCode ha otto cifre, come 4071 3386. Per esempio: { $example }
@@ -232,7 +233,7 @@ how-to-send-console = Scrivi i percorsi di cinque foto di una persona, o quello 
 agree = Confermo
 use-first-five = Usa le prime cinque
 start-over = Ricomincia
-ask-consent = Conferma, per favore: le foto mostrano te, o qualcuno che ha detto di sì, e hai almeno 18 anni.
+ask-consent = Conferma, per favore: le foto mostrano te, o una persona che è d'accordo, e hai almeno 18 anni.
 like-these = Cinque come queste formano una buona serie: ognuna mostra qualcosa che le altre non mostrano.
 example-close = vicino, viso nitido
 example-far = più lontano
@@ -251,7 +252,10 @@ consent-first-photos =
     Premi il pulsante, poi mandale di nuovo.
 thank-you = Grazie. { $next }
 photos-too-many = Hai { $held } foto, e me ne servono esattamente { $wanted }. Non è cominciato nulla. Uso le prime cinque, o vuoi ricominciare?
-photos-held = Ne hai { $held } su { $wanted }; mandane ancora { $missing }.
+photos-held = { $missing ->
+    [one] Ne hai { $held } su { $wanted }; ne serve ancora { $missing }.
+   *[other] Ne hai { $held } su { $wanted }; ne servono ancora { $missing }.
+}
 photos-in-a-group =
     Qui leggono anche altri. Nella nostra chat privata mostro le tue foto solo a te: { $link }
     Oppure mandale qui, in risposta a un mio messaggio.
@@ -267,8 +271,8 @@ wrong-name = Un nome ha da 1 a { $most } caratteri. Scrivine un altro, per favor
 photo-gone = Quella foto non è più nella serie. /addestra mostra quello che ho.
 photo-line = Foto { $number }: { $sentence }
 same-photo = Questa ce l'ho già; mandane un'altra.
-same-photo-or-no-room = non tenuta: ce l'ho già, o non c'è posto, perché ne tengo al massimo dieci.
-too-many-files = Sono { $sent } file in una volta, e ne prendo al massimo { $most }, quindi non ne ho preso nessuno. Manda esattamente cinque foto.
+same-photo-or-no-room = non tenuta: ce l'ho già, o non c'è posto, perché ne tengo dieci al massimo.
+too-many-files = Sono { $sent } file in una volta, e ne accetto { $most } al massimo, quindi non ne ho preso nessuno. Manda esattamente cinque foto.
 photos-forgotten = { $count ->
     [one] Cancellata: { $count } foto. { $how }
    *[other] Cancellate: { $count } foto. { $how }
@@ -301,10 +305,10 @@ draft-dropped = Scartata. /genera ne comincia una nuova.
 choose-code = Quale LoraCode deve disegnare?
 draft =
     Con { $code } · stile: { $style } · formato: { $size } · immagini: { $count }
-    Ora scrivi che cosa disegnare.
+    Ora scrivi che cosa disegnare, in inglese: il modello capisce quello.
 draft-with-form =
     Con { $code } · stile: { $style } · formato: { $size } · immagini: { $count }
-    Premi «Che cosa disegnare» quando sei a posto.
+    Premi «Che cosa disegnare» quando vuoi, e scrivilo in inglese: il modello capisce quello.
 draft-write = Che cosa disegnare
 draft-drop = Scarta
 which-style = Quale stile?
@@ -313,12 +317,12 @@ no-style = Nessuno stile
 ## Risultati
 
 show-what = Quale risultato? Il suo numero sta davanti alla descrizione. Per esempio: { $example }
-no-such-result = Non hai un risultato con questo numero. Sta davanti alla descrizione, come #12.
+no-such-result = Non hai un risultato con questo numero. Il numero sta davanti alla descrizione, come #12.
 deleted = Hai eliminato quel risultato, descrizione e immagini. /genera disegna qualcosa di nuovo.
 not-done = Questa non è un'immagine finita. /mostra e il suo numero ti dicono a che punto è.
 as-large-as-i-can = Questa immagine è già la più grande che so disegnare.
-picture-gone = L'immagine da cui si doveva cominciare non c'è più.
-lora-file-gone = Il file di questo LoraCode qui manca. Dillo a chi gestisce questo bot, per favore.
+picture-gone = L'immagine da cui partire non c'è più.
+lora-file-gone = Il file di questo LoraCode non c'è più. Dillo a chi gestisce questo bot, per favore.
 too-coarse-to-split = Questo LoRA non si può dividere in file abbastanza piccoli per questa piattaforma.
 pictures-gone = Le immagini non ci sono più; disegnale di nuovo.
 result-deleted = { $result }: eliminato
@@ -366,13 +370,13 @@ larger = Più grande
 forget-too-late = L'ho chiesto più di un'ora fa, quindi non è stato cancellato nulla. Chiedilo di nuovo: /dimenticami
 privacy =
     Che cosa conservo di te, e per quanto:
-    Foto: fino alla fine del loro addestramento oppure, solo se lo scegli con /impostazioni, finché non hanno { $days } giorni, così un LoraCode si può addestrare ancora; mai più a lungo. Le foto di una serie che non hai finito: 24 ore.
+    Foto: fino alla fine del loro addestramento. Solo se lo scegli con /impostazioni, finché non hanno { $days } giorni, così un LoraCode si può addestrare ancora; mai più a lungo. Le foto di una serie che non hai finito: 24 ore.
     LoraCode, immagini e le loro descrizioni: finché non li elimini. Le tue segnalazioni: fino a /dimenticami.
-    Il tuo ID su questa piattaforma, per riconoscerti, e la lingua della tua app. Il tuo nome solo se chiedi il LoraCode di qualcuno: lo vede il suo proprietario, e viene cancellato quando finisce la condivisione.
+    Il tuo ID su questa piattaforma, per riconoscerti, e la lingua della tua app. Il tuo nome solo se chiedi il LoraCode di un'altra persona: lo vede chi lo possiede, e viene cancellato quando finisce la condivisione.
     Foto e immagini restano sulla macchina di chi gestisce questo bot. Non vengono mostrate ad altri, e nient'altro viene addestrato con esse. Luogo e ora vengono tolti dalle foto quando arrivano.
     Adesso: { $kept }.
     /dimenticami cancella tutto subito.
-ask-to-forget = Ti dimentico? Vengono cancellati: { $kept }. Tutto quello che è in corso viene fermato, e sparisce anche quello che altri hanno disegnato con i tuoi LoraCode. Non si può tornare indietro. Per tenere un LoRA, prima usa /esporta.
+ask-to-forget = Devo dimenticarti? Vengono cancellati: { $kept }. Tutto quello che è in corso viene fermato, e sparisce anche quello che altri hanno disegnato con i tuoi LoraCode. Non si può tornare indietro. Per tenere un LoRA, prima usa /esporta.
 delete-everything = Cancella tutto
 forgotten =
     Ricevuta: tutti i tuoi dati sono stati cancellati il { $day } alle { $time } UTC.
@@ -400,7 +404,7 @@ kept-drawings = { $count ->
 
 ## Condivisione, segnalazioni
 
-ask-what = Il LoraCode di chi? Scrivi il codice di qualcun altro, per esempio: { $example }
+ask-what = Il LoraCode di chi? Scrivi il codice di un'altra persona, per esempio: { $example }
 asked-too-often = Hai chiesto tutti i LoraCode che puoi chiedere in un giorno. Chiedi di nuovo domani, per favore.
 share-in-private = Questo resta tra noi: apri una chat privata con me e premilo lì.
 share-word-unknown = Quell'invito è scaduto, o non è mai esistito. Chiedine uno nuovo, o scrivi /chiedi e il LoraCode.
@@ -409,21 +413,21 @@ report-what = Scrivi il codice e, in poche parole, che cosa non va: { $example }
 report-example = sono foto mie
 reported-too-often = Hai mandato tutte le segnalazioni che puoi mandare in un giorno. Se non può aspettare, scrivi a chi gestisce questo bot.
 reported = Grazie. Ho segnalato { $code } a chi gestisce questo bot.
-asked-for = Se esiste un LoraCode { $code }, ho chiesto al suo proprietario. Ti scrivo se lo permette.
+asked-for = Se esiste un LoraCode { $code }, ho chiesto a chi lo possiede. Ti scrivo se te lo permette.
 usable-already = Puoi disegnare con { $code }: { $how }
 share-once = Una volta
 share-always = Sempre
 share-no = No
 share-back = Revoca
 share-everybody = Tutti quelli con { $code }
-share-asked = { $who } vuole disegnare con il tuo { $code }. Non può esportarlo, rinominarlo o eliminarlo, e quello che disegna è suo. Lo permetti?
+share-asked = { $who } vuole disegnare con il tuo { $code }. Non può esportarlo, rinominarlo o eliminarlo, e quello che disegna resta suo. Lo permetti?
 share-may-once = { $who } può disegnare una volta con il tuo { $code }.
 share-may-always = { $who } può disegnare con il tuo { $code } finché non lo revochi.
 share-may-not = { $who } non può disegnare con il tuo { $code }. Non te lo chiederò più, e l'altra persona non ne saprà nulla.
 share-revoked = { $who } non può più disegnare con il tuo { $code }. Quello che ha disegnato resta suo.
 you-may-draw-once = Ora puoi disegnare una volta con { $code }: { $how }
 you-may-draw-always = Ora puoi disegnare con { $code } quante volte vuoi: { $how }
-sharing-nobody = { $code }: puoi disegnarci solo tu.
+sharing-nobody = { $code }: lo puoi usare solo tu.
 sharing-some = Chi può disegnare con { $code }:
 sharing-how = Chi conosce il numero può chiedertelo: /chiedi { $code }. Oppure manda un link.
 sharing-link-open = Un link resta aperto ancora per { $span }.
@@ -437,7 +441,7 @@ share-link-address =
     Su Discord mi mandano questa parola: { $word }
 share-link-word = Mi mandano questa parola: { $word }
 share-link =
-    Chi lo riceve può disegnare con { $code }, per { $days } giorni e { $people } persone al massimo. Ti avviso per ognuna, e puoi revocarlo.
+    Con questo, fino a { $people } persone possono disegnare con { $code }. Vale per { $days } giorni. Ti avviso per ognuna, e puoi revocarlo.
     { $how }
 link-ended = Il link per { $code } è chiuso. Chi l'ha usato può ancora disegnare, finché non lo revochi.
 who-named = { $name } ({ $platform })
@@ -465,13 +469,13 @@ your-code-was-taken-down = Chi gestisce questo bot ha eliminato il tuo LoraCode 
 wish-example = /genera 40713386 sks person as an astronaut
 wish-wrong-code = Un LoraCode ha otto cifre, come 4071 3386. Scrivilo per primo, poi che cosa disegnare: { wish-example }
 wish-wrong-size = { $option } è square, portrait, landscape, oppure larghezza x altezza come 512x768: da { $least } a { $most }, a passi di { $step }.
-wish-empty = Che cosa devo disegnare? Scrivilo dopo il codice: { wish-example }
+wish-empty = Che cosa devo disegnare? Scrivilo dopo il codice, in inglese: { wish-example }
 wish-prompt-too-long = La descrizione ha { $count } caratteri; il limite è { $most }. Accorciala, per favore.
 wish-negative-too-long = Il testo dopo --no ha { $count } caratteri; il limite è { $most }. Accorcialo, per favore.
 wish-unknown-option = Non conosco l'opzione --{ $name }: toglila. Conosco { $options }.
 wish-unknown-option-near = Non conosco l'opzione --{ $name }. Intendevi --{ $near }?
 wish-unknown-network = { $words } non è tra le cose che ho. Al suo posto scrivi un LoraCode: /codici elenca i tuoi.
-wish-several-strengths = Qui tutte le LoRA di un'immagine hanno la stessa forza. Scrivila una volta, per esempio --strength 0.8, e togli le altre.
+wish-several-strengths = Qui tutti i LoRA di un'immagine hanno la stessa forza. Scrivila una volta, per esempio --strength 0.8, e togli le altre.
 wish-twice = --{ $name } compare due volte; lasciane una.
 wish-needs-value = --{ $name } vuole un valore dopo, come in: --seed 7 --no blurry
 wish-sampler = --sampler è uno tra: { $samplers }.
@@ -588,17 +592,17 @@ form-photos-label = Cinque foto di una persona
 form-photos-about = JPEG, PNG, WebP o HEIC, fino a 20 MB. Cancellate a fine addestramento, se non scegli altro.
 form-draft = Disegna un'immagine
 form-prompt = Disegna con una nuova descrizione
-form-prompt-label = Che cosa disegnare
+form-prompt-label = Che cosa disegnare, in inglese
 
 ## Quello che non viene preso o mostrato
 
-photo-shows-nudity = Questa foto sembra mostrare nudità, quindi non l'ho presa. Mandane una con i vestiti. Se mi sbaglio, un'altra foto della stessa scena può andare bene.
-photo-not-checked = Ora non ho potuto controllare questa foto, quindi non l'ho presa. Mandala di nuovo più tardi, per favore.
-withheld = Non mostrata: il controllo di questo bot l'ha presa per nudità. Riprova con dei vestiti nella descrizione.
+photo-shows-nudity = Questa foto sembra mostrare nudità, quindi non l'ho presa. Mandane una in cui la persona è vestita. Se mi sbaglio, un'altra foto della stessa scena può andare bene.
+photo-not-checked = Non sono riuscito a controllare questa foto, quindi non l'ho presa. Mandala di nuovo più tardi, per favore.
+withheld = Non mostrata: il controllo di questo bot l'ha scambiata per nudità. Riprova aggiungendo dei vestiti alla descrizione.
 no-pictures-here = In questa chat non posso mandare immagini; usa /mostra nella nostra chat privata per vederle.
 pictures-sent-privately = In questa chat non posso mandare immagini, quindi te le mando nella nostra chat privata.
 card-elsewhere = { $result } è finito, ma qui non posso mostrartelo. Ti scrivo nella nostra chat privata.
-withheld-unseen = Non mostrata: ora questo bot non ha potuto controllarla. Per riprovare: /mostra e il suo numero.
+withheld-unseen = Non mostrata: questo bot non è riuscito a controllarla. Per riprovare: /mostra e il suo numero.
 queue-full = { $count ->
     [one] La coda è piena, con { $count } lavoro. Chiedi di nuovo tra circa { $span }, per favore.
    *[other] La coda è piena, con { $count } lavori. Chiedi di nuovo tra circa { $span }, per favore.
@@ -616,9 +620,9 @@ train-on-these = Addestra su queste
 photos-doubtful = Le hai tutte e cinque, e non ho ancora cominciato: guarda prima questo, per favore. Togli una foto con ✕ e il suo numero e mandane un'altra, o usale così come sono.
 photos-all-five = Le hai tutte e cinque.
 codes-more = e altri { $more }
-coach-not-seen = Non ho potuto guardare bene la foto { $number }. Puoi usarla, o mandarla di nuovo.
+coach-not-seen = Non sono riuscito a guardare bene la foto { $number }. Puoi usarla, o mandarla di nuovo.
 coach-no-face = Non vedo un viso nitido nella foto { $number }: mandane una con il viso di fronte.
-coach-more-faces = La foto { $number } mostra { $faces } persone: ritagliala a una sola, o mandane un'altra.
+coach-more-faces = La foto { $number } mostra { $faces } persone: ritagliala su una sola, o mandane un'altra.
 coach-faces-behind = C'è qualcuno sullo sfondo della foto { $number }: ritagliala, o usala così com'è.
 coach-face-small = Il viso nella foto { $number } è largo { $face_px } pixel, e me ne servono { $wanted_px }: mandane una più da vicino, o il file originale.
 coach-face-far = Il viso nella foto { $number } è lontano: ritagliala più da vicino, o usala così com'è.
@@ -656,18 +660,18 @@ advice-light = Hanno tutte la stessa luce: una fatta da un'altra parte aiuterebb
 # Why the worker could not do a job
 fallback-out-of-memory = La memoria non bastava. L'addestramento continua, un po' più lento.
 fallback-not-finite = I numeri sono usciti dai limiti. L'addestramento continua con più precisione, un po' più lento.
-worker-unexpected = Qualcosa è andato storto durante il lavoro; il registro del worker dice di più. Riprova, per favore.
+worker-unexpected = Qualcosa non ha funzionato durante il lavoro; il registro del worker dice di più. Riprova, per favore.
 worker-no-photos = Non ci sono foto per l'addestramento.
-worker-photo-unreadable = Una delle foto non si può leggere come immagine.
-worker-photo-cropped-away = Di una delle foto non resta nulla dopo il ritaglio.
-worker-training-out-of-memory = La memoria non basta per un addestramento a { $resolution_px } px; usa una risoluzione o un batch più piccolo.
-worker-training-not-finite = L'addestramento è uscito dai limiti (numeri troppo grandi); prova un learning rate più basso.
-worker-image-too-large = È troppo per la scheda grafica di qui; chiedi un formato più piccolo o meno immagini.
+worker-photo-unreadable = Una delle foto non si riesce a leggere come immagine.
+worker-photo-cropped-away = Una delle foto, una volta ritagliata, resta vuota.
+worker-training-out-of-memory = La scheda grafica ha troppo poca memoria per un addestramento a { $resolution_px } px. Dillo a chi gestisce questo bot, per favore.
+worker-training-not-finite = L'addestramento è diventato instabile e si è dovuto fermare. Dillo a chi gestisce questo bot, per favore.
+worker-image-too-large = È troppo per la scheda grafica; chiedi un formato più piccolo o meno immagini.
 worker-image-not-finite = L'immagine è uscita dai limiti (numeri troppo grandi); prova con meno forza o meno guidance.
-worker-start-image-damaged = L'immagine da cui cominciare è danneggiata.
-worker-unknown-sampler = Non c'è un sampler '{ $name }'; ci sono { $known }.
-worker-unknown-shape = Non c'è un formato '{ $name }'; ci sono { $known }.
-worker-too-many-loras = In un'immagine stanno al massimo { $limit } LoraCode.
+worker-start-image-damaged = L'immagine da cui partire è danneggiata.
+worker-unknown-sampler = '{ $name }' non è un sampler; i sampler sono { $known }.
+worker-unknown-shape = '{ $name }' non è un formato; i formati sono { $known }.
+worker-too-many-loras = In un'immagine ci stanno al massimo { $limit } LoraCode.
 worker-lora-damaged = Questo file LoRA è danneggiato, o non è un file safetensors.
 worker-lora-not-kohya = Questo file non contiene un LoRA nel formato di kohya.
 worker-lora-incomplete = Questo file LoRA è incompleto.
@@ -679,7 +683,7 @@ worker-initial-lora-other-rank = Il LoRA da cui continuare ha un altro rank, o �
 worker-base-model-missing = Il modello di base { $name } non esiste: non c'è una cartella o un file .safetensors con questo nome.
 worker-base-model-pickle = Il modello di base { $name } è un pickle, che può eseguire codice; convertilo prima in .safetensors.
 worker-base-model-damaged = Il file { $name } del modello di base è danneggiato, o non è un file safetensors.
-worker-base-model-other-kind = { $name } non è uno Stable Diffusion 1.x che disegna da un testo, ma un altro tipo.
+worker-base-model-other-kind = { $name } non è uno Stable Diffusion 1.x che disegna da un testo.
 worker-size-out-of-range = Larghezza e altezza devono essere multipli di 8, da { $low } a { $high } pixel.
 worker-steps-out-of-range = I passi devono essere da { $low } a { $high }.
 worker-count-out-of-range = Le immagini devono essere da { $low } a { $high }.

@@ -17,7 +17,7 @@ from bot.core.loras import LoraCode, Requester
 from bot.core.messages import Request
 from bot.jobs.backends.fake import FakeBackend
 from bot.texts import translate
-from bot.texts.admin import NO_REPORTS
+from bot.texts.admin.commands import NO_REPORTS
 from tests.acceptance.test_console_pictures import RESULT, Console, console, last_request
 from tests.support.engine import png
 from tests.support.use_cases import Studio
@@ -229,15 +229,15 @@ async def test_the_console_user_is_an_administrator(person: Console, tmp_path: P
     await person.types("/status", r"Waiting: 0 train(?s:.*)Disk free")
     await person.types("/pause", "Paused")
     await person.types("/resume", "again|Jobs")
-    await person.types("/ban telegram:8", "Closed to telegram:8; 0 jobs of theirs stopped")
-    await person.types("/unban telegram:8", "Open to telegram:8 again")
+    await person.types("/ban telegram:8", "Banned: telegram:8; 0 jobs of theirs stopped")
+    await person.types("/unban telegram:8", "No longer banned: telegram:8")
     await person.types("/quota console:me 1 2", "Trainings a day: no limit, 1 used")
     await person.types("/invite", "It works once, for 7 days")
-    await person.types("/broadcast We are closed", "I write that to")
+    await person.types("/broadcast We are closed", "I am sending that to")
     await person.types(f"/takedown {code}", f"{code[:4]} {code[4:]} is gone")
     await person.types("/reports", re.escape(NO_REPORTS))
     await person.types("/logs", r"console:me /takedown")
-    await person.types("/drain", "I finish 0 running jobs, then stop")
+    await person.types("/drain", "I will finish 0 running jobs, then stop")
 
 
 async def test_the_person_at_the_console_is_never_asked_to_agree(person: Console) -> None:

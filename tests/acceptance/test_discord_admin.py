@@ -9,7 +9,7 @@ import pytest
 
 from bot.core.jobs import JobStatus
 from bot.texts import translate
-from bot.texts.admin import ADMIN_COMMANDS, NO_REPORTS, PAUSED, RESUMED, WHICH_PERSON
+from bot.texts.admin.commands import ADMIN_COMMANDS, NO_REPORTS, PAUSED, RESUMED, WHICH_PERSON
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, shown, text_of
 
 
@@ -82,12 +82,12 @@ async def test_a_banned_person_s_jobs_stop_and_nothing_answers_them_until_they_m
     await stage.form(photos(5))
     (card,) = stage.dms()
     person = f"discord:{stage.anna.id}"
-    assert await does(stage, "ban", person=person) == f"Closed to {person}; 1 job of theirs stopped."
+    assert await does(stage, "ban", person=person) == f"Banned: {person}; 1 job of theirs stopped."
     assert (await stage.training()).status is JobStatus.CANCELLED
     assert text_of(await stage.anna.slash(stage.channel, "codes")) == translate("banned")
     assert said(await stage.anna_alone.click(card, label="Cancel")) == translate("banned")
     assert text_of(await stage.anna.slash(stage.channel, "train")) == translate("banned")
-    assert await does(stage, "unban", person=person) == f"Open to {person} again."
+    assert await does(stage, "unban", person=person) == f"No longer banned: {person}."
     assert (await stage.anna.slash(stage.channel, "train")).modal is not None
     assert await does(stage, "ban", person="anna") == WHICH_PERSON
 
@@ -116,7 +116,7 @@ async def test_a_takedown_leaves_nothing_its_owner_is_told_and_it_is_in_the_audi
 @pytest.mark.covers("discord", "/broadcast", "/broadcast text", "rate limit")
 async def test_a_broadcast_obeys_a_rate_limit_and_comes_once(stage: Stage) -> None:
     await stage.anna.slash(stage.channel, "codes")
-    assert "I write that to 2 people" in await does(stage, "broadcast", text="We are closed")
+    assert "I am sending that to 2 people" in await does(stage, "broadcast", text="We are closed")
     stage.refuse("POST", "/channels/*/messages", 429)
     await stage.tell()
     stage.clock.forward(minutes=2)
@@ -128,7 +128,7 @@ async def test_a_broadcast_obeys_a_rate_limit_and_comes_once(stage: Stage) -> No
 @pytest.mark.covers("discord", "/broadcast", "DMs closed")
 async def test_a_broadcast_leaves_whoever_closed_their_dms(stage: Stage) -> None:
     stage.close_dms()
-    assert "I write that to 2 people" in await does(stage, "broadcast", text="We are closed")
+    assert "I am sending that to 2 people" in await does(stage, "broadcast", text="We are closed")
     assert await stage.bot.ledger.outbox.count_undelivered() == 2
     await stage.tell()
     assert [each.content for each in stage.bert_alone.dm_channel.history()] == ["We are closed"]
@@ -141,7 +141,7 @@ async def test_a_broadcast_leaves_whoever_closed_their_dms(stage: Stage) -> None
 async def test_words_that_let_in_reports_and_the_end(stage: Stage) -> None:
     assert "It works once, for 7 days" in await does(stage, "invite")
     assert await does(stage, "reports") == NO_REPORTS
-    assert "I finish 0 running jobs, then stop" in await does(stage, "drain")
+    assert "I will finish 0 running jobs, then stop" in await does(stage, "drain")
     assert "/drain" in await does(stage, "logs")
     await stage.form(photos(5))
     assert labels(stage.dms()[-1]) == ["Cancel"], "what comes now is kept for the next start"

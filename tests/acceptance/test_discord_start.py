@@ -18,7 +18,7 @@ from bot.core.errors import SettingsError
 from bot.db import Database
 from bot.media.storage import Storage
 from bot.services import Services, make_services
-from bot.texts.admin import ADMIN_COMMANDS
+from bot.texts.admin.commands import ADMIN_COMMANDS
 from tests.support.services import Clock, InProcessDecoder, RecordingQueue, tools
 
 CANARY = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GcanaR.y-in-a-coal-mine-27-chars-xx"

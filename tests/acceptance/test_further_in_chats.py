@@ -55,7 +55,7 @@ async def test_on_telegram_five_new_photos_train_the_same_code_further_also_afte
         await anna.hears("are deleted, as I promised")
         await anna.says("/settings")
         settings = await anna.hears("Photos: deleted when the training ends")
-        await anna.presses(settings, "Keep photos 7 days")
+        await anna.presses(settings, "Photos kept 7 days")
         await until(lambda: "until they are 7 days old" in settings.text)
 
 
@@ -72,7 +72,7 @@ async def test_on_telegram_five_new_photos_train_the_same_code_further_also_afte
 async def test_on_discord_kept_photos_begin_at_once(tmp_path: Path) -> None:
     async with discord_stage.on_stage(tmp_path) as stage:
         card = shown(await stage.anna.slash(stage.channel, "settings"))
-        await stage.anna.click(card, label="Keep photos 7 days")
+        await stage.anna.click(card, label="Photos kept 7 days")
         code = await stage.trains()
         await stage.anna.slash(stage.channel, "more", code=code, steps=200)
         await stage.work()
@@ -112,8 +112,8 @@ async def test_at_the_console_kept_photos_begin_at_once_and_one_is_swapped(tmp_p
         (folder / f"{number}.png").write_bytes(photo.data or b"")
     (folder / "6.png").rename(tmp_path / "other.png")
     async with console(tmp_path / "data", FakeBackend(picture=png())) as person:
-        await person.types("/settings", "Size: square(?s:.*)Keep photos 7 days\n")
-        await person.presses("Keep photos 7 days", "until they are 7 days old")
+        await person.types("/settings", "Size: square(?s:.*)Photos kept 7 days\n")
+        await person.presses("Photos kept 7 days", "until they are 7 days old")
         code = (await person.types(str(folder), r"\d{4} \d{4} is ready"))[:9]
         learnt = f"{code} has trained for 3 more steps"
         await person.types("/codes", rf"\] {code}[^\n]*\n")

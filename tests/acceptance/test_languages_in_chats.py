@@ -16,7 +16,7 @@ from bot.chats.discord.localization import CommandTranslator
 from bot.chats.discord.replies import identity_from_interaction
 from bot.jobs.backends.fake import FakeBackend
 from bot.texts import translate, translate_to
-from bot.texts.admin import ADMIN_COMMANDS
+from bot.texts.admin.commands import ADMIN_COMMANDS
 from tests.acceptance import discord_stage, telegram_stage
 from tests.acceptance.discord_stage import shown, text_of
 from tests.acceptance.telegram_server import until

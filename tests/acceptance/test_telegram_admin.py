@@ -12,7 +12,7 @@ from lo_bot_api_emulator import ApiRefusal
 from bot.core.accounts import AccessMode
 from bot.jobs.backends.fake import FakeBackend
 from bot.texts import translate
-from bot.texts.admin import ADMIN_COMMANDS
+from bot.texts.admin.commands import ADMIN_COMMANDS
 from tests.acceptance.telegram_server import telegram_server, until
 from tests.acceptance.telegram_stage import (
     ADMIN,
@@ -115,7 +115,7 @@ async def test_drain_finishes_what_runs_tells_its_person_and_ends(stage: Stage, 
     await stage.anna.sends_photos(PHOTOS[:5])
     await until(lambda: stage.card.requests)
     await admin.says("/drain")
-    await admin.hears("I finish 1 running job, then stop")
+    await admin.hears("I will finish 1 running job, then stop")
     await stage.anna.says("/codes")
     await stage.anna.hears("training")
     stage.card.proceed_event.set()
@@ -126,7 +126,7 @@ async def test_drain_finishes_what_runs_tells_its_person_and_ends(stage: Stage, 
 @pytest.mark.covers("telegram", "/ban", "/unban", "restart")
 async def test_a_banned_person_reads_so_and_may_come_back(stage: Stage, admin: Person) -> None:
     await admin.says(f"/ban telegram:{stage.anna.id}")
-    await admin.hears("Closed to telegram:7")
+    await admin.hears("Banned: telegram:7")
     await stage.anna.sends_photos(PHOTOS[:5])
     await stage.anna.hears("You have been banned from this bot")
     await stage.stop()
@@ -135,7 +135,7 @@ async def test_a_banned_person_reads_so_and_may_come_back(stage: Stage, admin: P
     await until(lambda: len(stage.anna.sees) == 2)
     assert stage.anna.sees[1].text == translate("banned")
     await admin.says(f"/unban telegram:{stage.anna.id}")
-    await admin.hears("Open to")
+    await admin.hears("No longer banned")
     await trained(stage.anna)
 
 
@@ -144,7 +144,7 @@ async def test_a_button_of_before_does_nothing_for_a_banned_person(stage: Stage,
     await stage.anna.says("/codes")
     card = await until(lambda: [e for e in stage.anna.sees if any(b == f"code:{code}" for _, b in e.buttons)])
     await admin.says(f"/ban {code}")
-    await admin.hears("Closed to")
+    await admin.hears("Banned")
     assert await stage.anna.presses(card[0], f"{code[:4]} {code[4:]}") == translate("banned")
 
 
@@ -193,7 +193,7 @@ async def test_a_broadcast_obeys_a_rate_limit_and_leaves_those_who_blocked_the_b
 @pytest.mark.covers("telegram", "/broadcast")
 async def test_a_broadcast_is_written_by_an_administrator(stage: Stage, admin: Person) -> None:
     await admin.says("/broadcast We are closed\non Monday")
-    await admin.hears("I write that to 2 people")
+    await admin.hears("I am sending that to 2 people")
     for person in (stage.anna, stage.bert):
         assert (await person.hears("We are closed")).text == "We are closed\non Monday"
 
@@ -206,7 +206,7 @@ async def test_by_invitation_a_link_with_a_word_lets_in(tmp_path: Path) -> None:
             await anna.says("/start")
             await anna.hears("by invitation")
             await admin.says("/invite")
-            word = (await admin.hears("Whoever sends me this word")).text.splitlines()[0]
+            word = (await admin.hears("The first person who sends me this word")).text.splitlines()[0]
             await anna.says(f"/start {word}")
             await anna.hears("five photos")
 

@@ -17,7 +17,7 @@ from typing import Any
 from bot.chats.commands import COMMAND_NAMES
 from bot.core.accounts import Platform
 from bot.services.generation_options import OPTIONS
-from bot.texts.admin import ADMIN_COMMANDS
+from bot.texts.admin.commands import ADMIN_COMMANDS
 from bot.texts.commands import command_names
 from tests.support.programs import loaded
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.chats.commands import COMMAND_NAMES
-from bot.texts.admin import ADMIN_COMMANDS
+from bot.texts.admin.commands import ADMIN_COMMANDS
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "commands.md"

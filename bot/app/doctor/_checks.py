@@ -140,7 +140,7 @@ def _check_folder(folder: Path) -> Iterator[Diagnosis]:
         return
     file_system = find_file_system(existing_folder, _MOUNTS.read_text("utf-8") if _MOUNTS.is_file() else "")
     if file_system in _NETWORK_FILE_SYSTEMS:
-        advice = "The ledger needs a local disk: a Docker volume, or a folder of Linux itself (not /mnt/c)."
+        advice = "The database needs a local disk: a Docker volume, or a folder of Linux itself (not /mnt/c)."
         yield Diagnosis("data folder", "bad", f"{folder} is on {file_system}", advice)
     else:
         yield Diagnosis(
@@ -186,14 +186,14 @@ def _check_database(path: Path) -> Diagnosis:
         db.check_integrity(path)
         snapshot = db.read_status_snapshot(path)
     except DatabaseError as error:
-        return Diagnosis("ledger", "bad", str(error), "Put the last backup back: loracode restore <folder>")
+        return Diagnosis("database", "bad", str(error), "Put the last backup back: loracode restore <folder>")
     try:
         with db.hold_exclusively(path):
             use = "no bot runs on it"
     except DatabaseError:
         use = "a bot runs on it"
     return Diagnosis(
-        "ledger", "ok", f"whole, {snapshot.running_jobs} running, {snapshot.queued_jobs} waiting; {use}"
+        "database", "ok", f"whole, {snapshot.running_jobs} running, {snapshot.queued_jobs} waiting; {use}"
     )
 
 

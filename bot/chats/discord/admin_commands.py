@@ -12,7 +12,7 @@ import discord
 from discord import app_commands
 
 from bot.chats.commands import Command
-from bot.texts.admin import ADMIN_COMMANDS
+from bot.texts.admin.commands import ADMIN_COMMANDS
 
 if TYPE_CHECKING:
     from bot.chats.discord.client import LoraCodeClient

@@ -37,7 +37,7 @@ from bot.core.errors import ChatError, ChatUnreachable, PicturesRefused, Setting
 from bot.core.messages import Reply
 from bot.services import Services
 from bot.texts import ENGLISH, languages, translate, translate_to, use_language
-from bot.texts.admin import ADMIN_COMMANDS
+from bot.texts.admin.commands import ADMIN_COMMANDS
 from bot.texts.commands import command_name
 
 log = logging.getLogger(__name__)

@@ -64,14 +64,14 @@ class Connection:
             connection = await aiosqlite.connect(path, isolation_level=None)
         except sqlite3.Error as error:
             lock.close()
-            raise DatabaseError(f"The ledger {path} cannot be opened: {error}") from error
+            raise DatabaseError(f"The database {path} cannot be opened: {error}") from error
         instance = cls(connection, lock, clock)
         try:
             await asyncio.to_thread(path.chmod, 0o600)
             await instance._run_in_thread(_prepare_connection)
         except (sqlite3.Error, OSError) as error:
             await instance.close()
-            raise DatabaseError(f"The ledger {path} cannot be used: {error}") from error
+            raise DatabaseError(f"The database {path} cannot be used: {error}") from error
         except DatabaseError:
             await instance.close()
             raise
@@ -110,7 +110,7 @@ class Connection:
         try:
             return await self._run_in_thread(transaction)
         except sqlite3.Error as error:
-            raise DatabaseError(f"The ledger could not be written: {error}") from error
+            raise DatabaseError(f"The database could not be written: {error}") from error
 
     async def fetch_rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
         """Run one query and return its rows."""

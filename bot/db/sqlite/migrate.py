@@ -50,13 +50,13 @@ def migrate(connection: sqlite3.Connection, migrations: list[Migration]) -> None
     )
     applied_hashes = dict(connection.execute("SELECT number, sha256 FROM migrations").fetchall())
     if len(applied_hashes) > len(migrations):
-        raise DatabaseError("The ledger was written by a newer LoraCode; upgrade, or use another DATA_DIR.")
+        raise DatabaseError("The database was written by a newer LoraCode; upgrade, or use another DATA_DIR.")
     for migration in migrations:
         if migration.number not in applied_hashes:
             _apply_migration(connection, migration)
         elif applied_hashes[migration.number] != migration.sha256:
             raise DatabaseError(
-                f"Migration {migration.name} was changed after it was applied to this ledger."
+                f"Migration {migration.name} was changed after it was applied to this database."
             )
 
 

@@ -88,4 +88,4 @@ def _open_readonly(database_path: Path) -> Iterator[sqlite3.Connection]:
         ) as connection:
             yield connection
     except sqlite3.Error as error:
-        raise DatabaseError(f"The ledger {database_path} cannot be read: {error}") from error
+        raise DatabaseError(f"The database {database_path} cannot be read: {error}") from error

@@ -39,7 +39,7 @@ class Backup:
         """Return in a few words what is in it."""
         count = len(self.manifest.files) - 1
         missing = len(self.manifest.missing)
-        return f"the ledger and {count} files" + (f"; {missing} were not there" if missing else "")
+        return f"the database and {count} files" + (f"; {missing} were not there" if missing else "")
 
 
 def list_backups(folder: Path) -> list[tuple[datetime, Path]]:

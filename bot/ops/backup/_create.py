@@ -44,7 +44,7 @@ def create_backup(
     target = folder / f"loracode-{now.astimezone(UTC).strftime(TIME_FORMAT)}"
     with wrap_os_errors(f"The backup {target} could not be made"):
         if not source.is_file():
-            raise BackupError(f"There is no ledger in {data_dir}: nothing to back up.")
+            raise BackupError(f"There is no database in {data_dir}: nothing to back up.")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if target.exists():
             raise BackupError(f"{target} is there already.")
@@ -93,7 +93,7 @@ def _fill_backup(
     _remove_unreferenced(staging, names - missing)
     sync_file(staging / DATABASE_NAME)
     if missing:
-        log.warning("%d files that the ledger names are not in %s", len(missing), data_dir)
+        log.warning("%d files that the database names are not in %s", len(missing), data_dir)
     digests = {name: sha256_of(staging / name) for name in (DATABASE_NAME, *sorted(names - missing))}
     return digests, tuple(sorted(missing))
 

@@ -32,7 +32,7 @@ def restore(folder: Path, data_dir: Path, now: datetime, *, replace: bool = Fals
         if (data_dir / DATABASE_NAME).exists():
             if not replace:
                 raise BackupError(
-                    f"There is a ledger in {data_dir} already. With --replace it is backed up to "
+                    f"There is a database in {data_dir} already. With --replace it is backed up to "
                     f"{source.parent} and then replaced."
                 )
             create_backup(data_dir, source.parent, now)

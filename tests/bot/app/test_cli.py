@@ -104,7 +104,7 @@ def test_an_empty_data_folder_has_nothing_to_back_up_or_restore(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["backup", "safe"]) == 2
-    assert "no ledger" in capsys.readouterr().err
+    assert "no database" in capsys.readouterr().err
     assert main(["restore", str(folder)]) == 2
     assert "no backup" in capsys.readouterr().err
 

@@ -113,8 +113,8 @@ def test_one_thing_that_is_wrong_hides_no_other(tmp_path: Path, url: str) -> Non
     found = by_name(findings)
     assert found["settings"].verdict == "bad"
     assert found["settings"].detail.startswith("TRAIN_STEPS: ")
-    assert found["ledger"].verdict == "bad"
-    assert "restore" in found["ledger"].advice
+    assert found["database"].verdict == "bad"
+    assert "restore" in found["database"].advice
     assert found["tokens"].verdict == "warn"
     assert doctor.has_problems(findings)
 

@@ -10,7 +10,7 @@ import pytest
 
 from bot.core.jobs import JobKind
 from bot.core.monitoring import AlertKind, MonitorSample, MonitorSnapshot, evaluate_alerts
-from bot.texts.admin import alert_raised, alert_resolved
+from bot.texts.admin.alerts import alert_raised, alert_resolved
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 CARD = "NVIDIA GeForce GTX 1060 6GB"
@@ -34,8 +34,8 @@ def view(samples: Sequence[MonitorSample] = (FINE,)) -> MonitorSnapshot:
 
 def said(of: AlertKind, seen: MonitorSnapshot) -> bool | None:
     (finding,) = (each for each in evaluate_alerts(seen) if each.kind is of)
-    assert alert_raised(finding).startswith("Alarm: ")
-    assert alert_resolved(finding).startswith("Over: ")
+    assert alert_raised(finding).startswith("Alert: ")
+    assert alert_resolved(finding).startswith("Resolved: ")
     return finding.is_bad
 
 
@@ -116,8 +116,8 @@ def test_a_backup_that_failed(trouble: str | None, is_bad: bool | None) -> None:
 def test_an_alert_message_names_the_figure_and_what_to_do() -> None:
     hot = [replace(FINE, temperature_c=93)]
     letters = [alert_raised(each) for each in evaluate_alerts(view(hot)) if each.is_bad]
-    assert letters == ["Alarm: the graphics card is at 93 °C. Look at its fan; /pause lets it cool."]
+    assert letters == ["Alert: the graphics card is at 93 °C. Look at its fan; /pause lets it cool."]
     dying = [alert_raised(each) for each in evaluate_alerts(view(deaths(0, 4))) if each.is_bad]
     assert dying == [
-        "Alarm: the worker keeps dying, 4 times in ten minutes. /logs and the bot's log say why."
+        "Alert: the worker keeps dying, 4 times in ten minutes. /logs and the bot's log say why."
     ]

@@ -80,7 +80,7 @@ async def test_two_loras_of_one_person_have_their_own_tokens_and_meet_in_one_pic
 async def test_a_further_code_must_be_one_s_own_and_ready(room: EngineRoom) -> None:
     code, foreign = (await room.trained()).code, await guest(room, 1)
     for other in (foreign, "00000000" if code != "00000000" else "00000001"):
-        with pytest.raises(Exception, match="you have none with that number"):
+        with pytest.raises(Exception, match="but you have none with that number"):
             await room.draws(code, f"with {other}")
     training = (await room.desk.train(ANNA, 10)).code
     with pytest.raises(Exception, match="still training"):

@@ -71,7 +71,7 @@ async def test_a_training_past_its_best_ends_early_if_that_is_wished(
     assert lora.likeness is not None
     assert [each.step for each in lora.likeness.scores] == list(range(1, last + 1))
     [text] = [reply.text for _, reply, _ in room.chat.sent if "is ready" in reply.text]
-    assert ("I stopped at step 3, as it was past its best" in text) == stop_early
+    assert ("I stopped at step 3, because the likeness was past its best" in text) == stop_early
 
 
 async def test_a_training_that_still_gets_better_goes_on(room: EngineRoom) -> None:

@@ -58,7 +58,7 @@ async def test_a_backup_is_restored_byte_by_byte(room: EngineRoom, tmp_path: Pat
     assert made.folder.name == "loracode-20261123T120000Z"
 
     restored = backup.restore(tmp_path / "safe", tmp_path / "new", NOW)
-    assert str(restored) == "the ledger and 3 files"
+    assert str(restored) == "the database and 3 files"
     for name in kept:
         assert (tmp_path / "new" / name).read_bytes() == (data(room) / name).read_bytes()
     there = await Database.open(tmp_path / "new" / "ledger.sqlite3", Clock())

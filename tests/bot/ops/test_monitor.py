@@ -74,17 +74,17 @@ async def test_an_alarm_is_told_once_until_it_is_over_and_then_may_come_again(de
         await machine.watchman(desk).check()
         desk.clock.forward(minutes=1)
     assert await letters(desk) == [
-        "Alarm: 3.0 % of the disk is free. Make room, or photos will be refused soon."
+        "Alert: 3.0 % of the disk is free. Make room, or photos will be refused soon."
     ]
     assert machine.woken == [1]
-    assert "\nAlarms: disk\n" in (await desk.studio.run_admin_command(ADMIN, "status")).text
+    assert "\nAlerts: disk\n" in (await desk.studio.run_admin_command(ADMIN, "status")).text
     machine.free_share = 0.055  # better, but not yet good
     await machine.watchman(desk).check()
     assert await letters(desk) == []
     machine.free_share = 0.4
     for _ in range(2):
         await machine.watchman(desk).check()
-    assert await letters(desk) == ["Over: the disk has room again."]
+    assert await letters(desk) == ["Resolved: the disk has room again."]
     machine.free_share = 0.01
     await machine.watchman(desk).check()
     assert len(await letters(desk)) == 1
@@ -129,5 +129,5 @@ async def test_a_queue_of_an_hour_is_told_of_unless_it_is_paused(desk: Desk) -> 
     await desk.studio.run_admin_command(ADMIN, "resume")
     await machine.watchman(desk).check()
     assert await letters(desk) == [
-        "Alarm: something has been waiting for 1 h 1 min. /status shows the queue."
+        "Alert: something has been waiting for 1 h 1 min. /status shows the queue."
     ]

@@ -16,7 +16,7 @@ from bot.core.jobs import GenerationParams, JobKind, JobStatus
 from bot.core.likeness import PictureSelection
 from bot.core.messages import Reply
 from bot.texts import translate
-from bot.texts.admin import (
+from bot.texts.admin.commands import (
     ADMIN_COMMANDS,
     HOW_TO_QUOTA,
     NO_SUCH_CODE,
@@ -118,7 +118,9 @@ async def test_while_paused_no_job_begins_also_after_a_restart(desk: Desk) -> No
 async def test_drain_says_what_is_still_finished(desk: Desk) -> None:
     await desk.train(ANNA)
     await desk.claim(JobKind.TRAIN)
-    assert "I finish 1 running job, then stop" in (await desk.studio.run_admin_command(ADMIN, "drain")).text
+    assert (
+        "I will finish 1 running job, then stop" in (await desk.studio.run_admin_command(ADMIN, "drain")).text
+    )
     assert desk.queue.is_shutting_down
 
 
@@ -127,7 +129,7 @@ async def test_a_banned_person_is_told_so_and_their_jobs_are_stopped(desk: Desk)
     job = await desk.train(ANNA, first=11)
     bert = await desk.train(BERT)
     reply = await desk.studio.run_admin_command(ADMIN, "ban", str(ANNA))
-    assert reply.text == "Closed to telegram:1; 1 job of theirs stopped."
+    assert reply.text == "Banned: telegram:1; 1 job of theirs stopped."
     assert desk.queue.aborted_jobs == [job.id]
     assert len(desk.queue.forgotten_hashes) == 5
     found = await desk.ledger.jobs.get(bert.id)
@@ -191,7 +193,7 @@ async def test_a_takedown_leaves_nothing_also_of_a_job_that_runs(desk: Desk) -> 
     await desk.studio.generate_from_text(ANNA, ANNAS, f"{code} a boat")
     drawing = await desk.claim(JobKind.GENERATE)
     reply = await desk.studio.run_admin_command(ADMIN, "takedown", f"{code[:4]} {code[4:]}")
-    assert f"{code[:4]} {code[4:]} is gone, with 2 jobs" in reply.text
+    assert f"{code[:4]} {code[4:]} is deleted, with 2 jobs" in reply.text
     assert desk.queue.aborted_jobs == [drawing.id]
     assert await desk.ledger.loras.get_by_code(code) is None
     assert await desk.ledger.jobs.get(drawing.id) is None

@@ -196,7 +196,7 @@ async def test_without_kept_photos_a_swap_is_five_new_ones(room: EngineRoom) -> 
 async def test_photos_of_another_set_are_not_mixed_in(room: EngineRoom) -> None:
     first = await room.trained()
     await room.desk.send(ANNA, 21, 22)
-    with pytest.raises(UserError, match="2 photos of yours are waiting for another LoraCode"):
+    with pytest.raises(UserError, match="2 photos waiting for another LoraCode"):
         await more(room, first.code)
     assert await room.ledger.photos.count_collected(first.account) == 2
 

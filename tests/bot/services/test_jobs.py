@@ -152,7 +152,7 @@ async def test_status_is_for_administrators_and_for_others_there_is_no_such_comm
 
 
 async def test_status_tells_of_worker_jobs_notices_and_disk(desk: Desk) -> None:
-    assert "Worker: not there" in (await desk.studio.run_admin_command(ADMIN, "status")).text
+    assert "Worker: down" in (await desk.studio.run_admin_command(ADMIN, "status")).text
     desk.queue.current_health = WorkerHealth(
         device="cpu", base_model="tiny", base_model_loaded=False, process_memory_bytes=2**30
     )
@@ -169,7 +169,7 @@ async def test_status_tells_of_worker_jobs_notices_and_disk(desk: Desk) -> None:
     assert f"Running: train {job.code[:4]} {job.code[4:]}, step 300 of 1500, about 20 min left" in text
     assert "Waiting: 1 train, 0 generate" in text
     assert "Last 24 hours: 1 done, 0 failed" in text
-    assert "Notices owed: 1" in text
+    assert "Notices to send: 1" in text
     assert "Disk free:" in text
 
 

@@ -88,7 +88,7 @@ async def test_words_cannot_be_guessed(desk: Desk) -> None:
 async def test_wrong_tokens_at_once_are_all_counted(desk: Desk) -> None:
     own = await word_of(desk)
     for _ in range(2):
-        with pytest.raises(UserError, match="the word of this same account"):
+        with pytest.raises(UserError, match="That word belongs to this account"):
             await desk.studio.link_accounts(ANNA, ALONE, own)
         wrong = [desk.studio.link_accounts(ANNA, ALONE, "WRONGG") for _ in range(4)]
         answers = await asyncio.gather(*wrong, return_exceptions=True)
@@ -104,7 +104,7 @@ async def test_photos_that_train_a_lora_further_and_others_are_not_mixed(
     await desk.send(further, 21, 22)
     await desk.send(BERT if further is ANNA else ANNA, 31, 32, 33)
     word = await word_of(desk)
-    assert "are waiting for another LoraCode" in await refusal(desk, word)
+    assert "waiting for another LoraCode" in await refusal(desk, word)
     await desk.studio.discard_photos(BERT, BERTS)
     assert "Linked" in (await desk.studio.link_accounts(BERT, BERTS, word)).text
 

@@ -207,7 +207,7 @@ async def test_errors_of_the_log_and_failed_jobs_stand_in_status_and_logs(desk: 
     troubles = RecentErrors()
     desk_tools = replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), recent_errors=troubles)
     desk.studio = Studio(desk_tools, InProcessDecoder(), {ADMIN})
-    assert "Nothing went wrong" in (await desk.studio.run_admin_command(ADMIN, "logs")).text
+    assert "Nothing has gone wrong" in (await desk.studio.run_admin_command(ADMIN, "logs")).text
     await desk.train(ANNA)
     job = await desk.claim(JobKind.TRAIN)
     assert await desk.ledger.jobs.fail(job.id, job.attempt, JobFailure(sentence="It broke."))

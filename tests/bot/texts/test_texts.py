@@ -24,7 +24,7 @@ from bot.core.jobs import (
 from bot.core.loras import Lora, LoraCode, LoraState, Trigger
 from bot.core.outbox import Notice, NoticeId, NoticeKind
 from bot.texts import languages, translate, use_language
-from bot.texts.admin import ErrorEntry, StatusReport, status_card
+from bot.texts.admin.status import ErrorEntry, StatusReport, status_card
 from bot.texts.cards import job_card, notice_reply
 from bot.texts.commands import help_text
 from bot.texts.loras import lora_list
@@ -317,7 +317,7 @@ def test_status_tells_all_that_was_measured() -> None:
         "Waiting: 3 train, 0 generate",
         "Last 24 hours: 15 done, 2 failed",
         "train, median / 95 %: waited 40 s / 1 h 2 min, ran 15 min / 20 min",
-        "Notices owed: 4",
+        "Notices to send: 4",
         "Disk free: 50.0 GB (50 %)",
         "Last errors:\n01-01 12:00 the worker was silent",
     ):
@@ -325,7 +325,7 @@ def test_status_tells_all_that_was_measured() -> None:
     assert "generate, median" not in text
     assert "Paused" not in text
     assert "Paused" in status_card(replace(report, is_paused=True), b"").text
-    assert "Worker: not there" in status_card(replace(report, health=None, running_jobs=[]), b"").text
+    assert "Worker: down" in status_card(replace(report, health=None, running_jobs=[]), b"").text
     line = "downloading, 35 % of 2.0 GB"
     loading = msgspec.structs.replace(health, base_model_loaded=False, loading=line)
     assert f"Base model: tiny ({line})" in status_card(replace(report, health=loading), b"").text

@@ -229,16 +229,16 @@ def test_a_preview_comes_no_oftener_than_asked_and_shows_the_colours_of_the_pict
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"sampler": "magic"}, "There is no sampler 'magic'; there are DPM"),
-        ({"shape": "round"}, "There is no shape 'round'; there are square"),
+        ({"sampler": "magic"}, "'magic' is not a sampler; the samplers are DPM"),
+        ({"shape": "round"}, "'round' is not a shape; the shapes are square"),
         ({"variation_strength": 1.5}, "The variation must be 0 to 1"),
-        ({"init_image": InitImage(data=b"no picture")}, "The picture to begin from is damaged"),
+        ({"init_image": InitImage(data=b"no picture")}, "The picture to start from is damaged"),
         (
             {"init_image": InitImage(data=b"", denoising_strength=float("nan"))},
             "How much is drawn again must be 0 to 1",
         ),
         ({"loras": (use(b"", strength=9.0),)}, "The strength must be -2 to 2"),
-        ({"loras": tuple(use(b"", str(n)) for n in range(5))}, "At most 4 LoraCodes"),
+        ({"loras": tuple(use(b"", str(n)) for n in range(5))}, "One picture takes 4 LoraCodes"),
     ],
 )
 def test_impossible_generation_is_refused_in_one_sentence(
@@ -262,7 +262,7 @@ def test_first_oom_runs_rows_one_by_one_and_a_second_fails_in_one_sentence(tiny:
     assert context.denoiser.is_sequential
     assert np.abs(pixels_of(events[-1].pictures[0]) - expected).max() <= 1  # type: ignore[union-attr]
     hook = tiny.unet.register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(MemoryError()))
-    with pytest.raises(BadInput, match="too large for the graphics card"):
+    with pytest.raises(BadInput, match="too much for the graphics card"):
         list(generate.generate(context, with_()))
     hook.remove()
 

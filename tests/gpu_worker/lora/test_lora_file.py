@@ -87,9 +87,12 @@ def damaged_files() -> dict[str, tuple[bytes, str]]:
         "no lora": (save({"weight": torch.zeros(2)}), "no LoRA in kohya's format"),
         "more than a lora": (save({**tensors, "x.dora_scale": torch.zeros(2)}), "no LoRA in kohya's format"),
         "half a module": (save(no_up), "incomplete"),
-        "many alphas": (save({**tensors, f"{NAME}.alpha": torch.ones(4)}), "an alpha that is no number"),
-        "no alpha in it": (save({**tensors, f"{NAME}.alpha": torch.ones(0)}), "an alpha that is no number"),
-        "imaginary": (save({**tensors, f"{NAME}.alpha": torch.tensor(1j)}), "an alpha that is no number"),
+        "many alphas": (save({**tensors, f"{NAME}.alpha": torch.ones(4)}), "an alpha that is not a number"),
+        "no alpha in it": (
+            save({**tensors, f"{NAME}.alpha": torch.ones(0)}),
+            "an alpha that is not a number",
+        ),
+        "imaginary": (save({**tensors, f"{NAME}.alpha": torch.tensor(1j)}), "an alpha that is not a number"),
     }
 
 

@@ -1,0 +1,1 @@
+"""What only administrators read: in English alone, like the settings and the log."""
