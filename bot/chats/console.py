@@ -25,7 +25,7 @@ from bot.texts import translate
 
 CONSOLE_IDENTITY = Identity(Platform.CONSOLE, "me")
 CONSOLE_ADDRESS = ChatAddress(Platform.CONSOLE, "me", "me")
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"}
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".heic", ".heif", ".hif", ".avif", ".png", ".webp"}
 
 
 async def read_lines(stream: TextIO) -> AsyncIterator[str]:

@@ -18,8 +18,12 @@ MAX_PHOTOS_IN_SET = 10
 PHOTO_RETENTION = timedelta(days=7)
 #: The largest file that Telegram lets a bot download.
 MAX_PHOTO_BYTES = 20 * 2**20
-#: The largest photo of a phone.
-MAX_PHOTO_PIXELS = 50_000_000
+#: The largest photo of a phone, which a JPEG of one pass lets us decode at an eighth.
+MAX_PHOTO_PIXELS = 16384 * 12288
+#: What phones write as HEIC, and what a JPEG of several passes may have: both are held whole.
+MAX_WHOLE_PIXELS = 8192 * 6144
+#: AVIF may have four channels of 12 bits: more pixels would take over 700 MB.
+MAX_AVIF_PIXELS = 8192 * 4096
 #: PNG and WebP can only be decoded whole: 50 million pixels would take 2 s and 860 MB.
 MAX_LOSSLESS_PIXELS = 4096 * 4096
 MIN_PHOTO_SIDE_PX = 256
@@ -37,6 +41,9 @@ class PhotoRefusal(IntEnum):
     TOO_MANY_PIXELS = 4
     TOO_SMALL = 5
     TIMEOUT = 6
+    TOO_MANY_PIXELS_WHOLE = 7
+    TOO_MANY_PIXELS_AVIF = 8
+    TOO_MANY_PIXELS_LOSSLESS = 9
 
 
 class PhotoRefused(LoraCodeError):

@@ -16,7 +16,12 @@ from bot.processes.sandboxed import REPLY_HEADER, REQUEST_HEADER, Reply, ReplyKi
 #: One core per child; each further thread would also take memory.
 SINGLE_THREAD_ENV = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 #: Keep so much memory for the next picture: to return it and take it again costs a quarter of the time.
-KEEP_MEMORY_ENV = {"MALLOC_TRIM_THRESHOLD_": str(2**26), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
+#: libheif has four threads: an arena for each would take 500 MB of address space.
+KEEP_MEMORY_ENV = {
+    "MALLOC_TRIM_THRESHOLD_": str(2**26),
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "MALLOC_ARENA_MAX": "2",
+}
 #: All that a child inherits of the environment: somebody who breaks into it finds no token there.
 _INHERITED_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "VIRTUAL_ENV")
 _CODE_ROOT = Path(__file__).parents[2]

@@ -289,12 +289,15 @@ nothing-open-for = Nothing is running or in line for { $code }.
 
 ## Photos that cannot be used
 
-photo-not-a-picture = This file is not a picture. Send a photo as JPEG, PNG, WebP or HEIC.
-photo-other-format = I cannot read this kind of picture. Send it as JPEG, PNG, WebP or HEIC.
+photo-not-a-picture = This file is not a picture. Send a photo as JPEG, HEIC, AVIF, PNG or WebP.
+photo-other-format = I cannot read this kind of picture. Send it as JPEG, HEIC, AVIF, PNG or WebP.
 photo-broken = This picture is damaged or incomplete. Please send it again, or choose another one.
 photo-too-many-bytes = This file is too big: the limit is { $max_megabytes } MB. Please send a smaller copy.
 photo-too-many-bytes-as-photo = { photo-too-many-bytes } Sent as a photo instead of a file, it is small enough.
-photo-too-many-pixels = This picture has too many pixels: the limit is { $max_megapixels } million, or { $max_lossless_megapixels } million as PNG or WebP. Please make it smaller.
+photo-too-many-pixels = This picture has too many pixels: the limit of a JPEG is { $max_megapixels } million. Please make it smaller.
+photo-too-many-pixels-whole = This picture has too many pixels: the limit of HEIC and of a progressive JPEG is { $max_whole_megapixels } million. Save it as a standard JPEG, or make it smaller.
+photo-too-many-pixels-avif = This picture has too many pixels: the limit of AVIF is { $max_avif_megapixels } million. Save it as JPEG, or make it smaller.
+photo-too-many-pixels-lossless = This picture has too many pixels: the limit of PNG and WebP is { $max_lossless_megapixels } million. Save it as JPEG, or make it smaller.
 photo-too-small = This picture is too small or too narrow: I need at least { $min_side_px } pixels on the short side. Send the original, as a file if you can.
 photo-took-too-long = I could not read this picture in time. Please send it again, or choose another one.
 
@@ -590,7 +593,7 @@ discord-help = What I can do
 
 form-photos = Train on five photos
 form-photos-label = Five photos of one person
-form-photos-about = JPEG, PNG, WebP or HEIC, up to 20 MB each. Deleted after training, unless you set otherwise.
+form-photos-about = JPEG, HEIC, AVIF, PNG or WebP, up to 20 MB each. Deleted after training, unless you set otherwise.
 form-draft = Draw a picture
 form-prompt = Draw it with a new prompt
 form-prompt-label = What to draw
@@ -634,6 +637,7 @@ coach-dark = Photo { $number } is dark: send one with more light on the face.
 coach-dark-mild = Photo { $number } is a little dark: more light on the face would be better.
 coach-blown-out = Photo { $number } has too much light: { $percent }% of the face is white. Send another.
 coach-blown-out-mild = Photo { $number } is very bright: { $percent }% of the face is pure white.
+coach-grey = Photo { $number } is black and white, so your LoraCode may draw grey: one in colour is better.
 coach-small = Photo { $number } is only { $short_px } pixels on its short side, and { $wanted_px } would be better: send the original file if you can.
 coach-other-person = Photo { $number } seems to show someone else: send another.
 coach-unsure-person = I am not sure that photo { $number } shows the same person as the others. Does it?
@@ -649,6 +653,7 @@ mark-face-cut = face cut off
 mark-blurred = blurry
 mark-dark = dark
 mark-blown-out = too bright
+mark-grey = no colour
 mark-small = small
 mark-other-person = other person
 mark-unsure-person = same person?

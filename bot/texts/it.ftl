@@ -288,12 +288,15 @@ nothing-open-for = Non c'è nulla in corso o in coda per { $code }.
 
 ## Foto che non si possono usare
 
-photo-not-a-picture = Questo file non è un'immagine. Manda una foto come JPEG, PNG, WebP o HEIC.
-photo-other-format = Non so leggere questo tipo di immagine. Mandala come JPEG, PNG, WebP o HEIC.
+photo-not-a-picture = Questo file non è un'immagine. Manda una foto come JPEG, HEIC, AVIF, PNG o WebP.
+photo-other-format = Non so leggere questo tipo di immagine. Mandala come JPEG, HEIC, AVIF, PNG o WebP.
 photo-broken = Questa immagine è danneggiata o incompleta. Mandala di nuovo, o scegline un'altra.
 photo-too-many-bytes = Questo file è troppo grande: il limite è { $max_megabytes } MB. Mandane una copia più piccola.
 photo-too-many-bytes-as-photo = { photo-too-many-bytes } Mandato come foto invece che come file va bene.
-photo-too-many-pixels = Questa immagine ha troppi pixel: il limite è { $max_megapixels } milioni, o { $max_lossless_megapixels } milioni come PNG o WebP. Rimpiccioliscila, per favore.
+photo-too-many-pixels = Questa immagine ha troppi pixel: il limite per un JPEG è { $max_megapixels } milioni. Rimpiccioliscila, per favore.
+photo-too-many-pixels-whole = Questa immagine ha troppi pixel: il limite per HEIC e JPEG progressivo è { $max_whole_megapixels } milioni. Salvala come JPEG normale, o rimpiccioliscila.
+photo-too-many-pixels-avif = Questa immagine ha troppi pixel: il limite per AVIF è { $max_avif_megapixels } milioni. Salvala come JPEG, o rimpiccioliscila.
+photo-too-many-pixels-lossless = Questa immagine ha troppi pixel: il limite per PNG e WebP è { $max_lossless_megapixels } milioni. Salvala come JPEG, o rimpiccioliscila.
 photo-too-small = Questa immagine è troppo piccola o troppo stretta: mi servono almeno { $min_side_px } pixel sul lato corto. Manda l'originale, se puoi come file.
 photo-took-too-long = Non sono riuscito a leggere questa immagine in tempo. Mandala di nuovo, o scegline un'altra.
 
@@ -589,7 +592,7 @@ discord-help = Che cosa so fare
 
 form-photos = Addestra su cinque foto
 form-photos-label = Cinque foto di una persona
-form-photos-about = JPEG, PNG, WebP o HEIC, fino a 20 MB. Cancellate a fine addestramento, se non scegli altro.
+form-photos-about = JPEG, HEIC, AVIF, PNG o WebP, fino a 20 MB. Cancellate a fine addestramento, se non scegli altro.
 form-draft = Disegna un'immagine
 form-prompt = Disegna con una nuova descrizione
 form-prompt-label = Che cosa disegnare, in inglese
@@ -633,6 +636,7 @@ coach-dark = La foto { $number } è scura: mandane una con più luce sul viso.
 coach-dark-mild = La foto { $number } è un po' scura: meglio più luce sul viso.
 coach-blown-out = La foto { $number } ha troppa luce: il { $percent }% del viso è bianco. Mandane un'altra.
 coach-blown-out-mild = La foto { $number } è molto chiara: il { $percent }% del viso è bianco puro.
+coach-grey = La foto { $number } è in bianco e nero, e il tuo LoraCode potrebbe disegnare in grigio: meglio una a colori.
 coach-small = La foto { $number } ha solo { $short_px } pixel sul lato corto, e { $wanted_px } sarebbero meglio: manda il file originale, se puoi.
 coach-other-person = La foto { $number } sembra mostrare un'altra persona: mandane un'altra.
 coach-unsure-person = Non sono sicuro che la foto { $number } mostri la stessa persona delle altre. È così?
@@ -648,6 +652,7 @@ mark-face-cut = viso tagliato
 mark-blurred = sfocata
 mark-dark = scura
 mark-blown-out = troppo chiara
+mark-grey = senza colori
 mark-small = piccola
 mark-other-person = altra persona
 mark-unsure-person = stessa persona?

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from PIL import Image, ImageCms, ImageDraw
 
+from tests.support.heif_files import BT2020_PQ, DISPLAY_P3, P3_PATCHES, PQ_PATCHES, heif_file
+
 HEIC = Path(__file__).parents[1] / "data" / "drawn_face.heic"
 PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 #: Lengths, sizes and counts at the edges of what a reader may have thought of.
@@ -57,9 +59,22 @@ def seeds() -> list[Named]:
         ("webp", drawn(), "WEBP", {"exif": exif, "icc_profile": profile}),
         ("webp lossless", drawn(mode="RGBA"), "WEBP", {"lossless": True}),
         ("webp animated", drawn(), "WEBP", frames),
+        ("avif", drawn(), "AVIF", {"exif": exif, "icc_profile": profile}),
+        ("avif alpha", drawn(mode="RGBA"), "AVIF", {"subsampling": "4:4:4"}),
+        ("avif animated", drawn(), "AVIF", frames),
     ]
     files = [(name, as_file(image, kind, **options)) for name, image, kind, options in told]
-    return [*files, ("heic", HEIC.read_bytes())]
+    files += [
+        ("heic", HEIC.read_bytes()),
+        ("heic of two pictures", heif_file(P3_PATCHES, DISPLAY_P3, grid=(2, 2), pictures=2)),
+        ("heic for hdr", heif_file(PQ_PATCHES, BT2020_PQ)),
+        ("png of a colour by number", png_with(chunk(b"cICP", bytes((9, 16, 0, 1))))),
+        (
+            "png of chromaticities",
+            png_with(chunk(b"gAMA", b"\0\0\xb1\x8f") + chunk(b"cHRM", bytes(range(32)))),
+        ),
+    ]
+    return files
 
 
 # --- made to be wrong ------------------------------------------------------------------------------------
@@ -92,7 +107,7 @@ def made_wrong() -> Iterator[Named]:
     yield "zip", b"PK\x03\x04" + bytes(64)
     yield "elf", b"\x7fELF" + bytes(200)
     yield "pickle", b"\x80\x04\x95\x1a\0\0\0\0\0\0\0\x8c\x02os\x8c\x06system\x93\x8c\x04true\x85R."
-    for kind in ("GIF", "BMP", "TIFF", "ICO", "PPM", "TGA", "PCX", "DDS", "SGI", "PDF", "AVIF", "JPEG2000"):
+    for kind in ("GIF", "BMP", "TIFF", "ICO", "PPM", "TGA", "PCX", "DDS", "SGI", "PDF", "JPEG2000"):
         yield f"another kind: {kind}", as_file(drawn(), kind)
     yield "eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 300 300\n(/bin/true) system\n"
     yield from _lying_headers()
@@ -116,6 +131,13 @@ def _lying_headers() -> Iterator[Named]:
         yield f"png of depth {depth}, colour {colour}", PNG_HEAD + chunk(b"IHDR", header) + bytes(99)
 
 
+def png_with(chunks: bytes, *, is_behind: bool = False) -> bytes:
+    """Put chunks before the data of a PNG, or behind it."""
+    png = as_file(drawn(), "PNG")
+    at = len(png) - 12 if is_behind else png.index(b"IDAT") - 4
+    return png[:at] + chunks + png[at:]
+
+
 def _lying_metadata() -> Iterator[Named]:
     bomb = zlib.compress(bytes(50_000_000), 9)
     for kind, body in (
@@ -127,10 +149,21 @@ def _lying_metadata() -> Iterator[Named]:
         (b"acTL", struct.pack(">II", 0xFFFFFFFF, 0)),
         (b"eXIf", b"MM\0*\xff\xff\xff\xff"),
         (b"gAMA", b""),
+        (b"cICP", b"\xff" * 4),
+        (b"cHRM", b"\xff" * 32),
     ):
-        png = as_file(drawn(), "PNG")
-        at = png.index(b"IDAT") - 4
-        yield f"png with a false {kind.decode()}", png[:at] + chunk(kind, body) * 3 + png[at:]
+        for is_behind in (False, True):
+            place = "behind its data" if is_behind else "before its data"
+            yield (
+                f"png with a false {kind.decode()} {place}",
+                png_with(chunk(kind, body) * 3, is_behind=is_behind),
+            )
+    yield "png with a thousand bombs", png_with(chunk(b"zTXt", b"k\0\0" + bomb[:19_000]) * 1000)
+    yield "png of a million chunks", png_with(chunk(b"prVt", b"") * 1_000_000)
+    yield "jpeg of five million segments", b"\xff\xd8" + b"\xff\xfe\0\2" * 5_000_000
+    for name, data in (("jpeg", as_file(drawn(), "JPEG")), ("png", as_file(drawn(), "PNG"))):
+        for share in (0.1, 0.5, 0.9, 0.97, 0.999):
+            yield f"{name} of which {share} is there", data[: int(share * len(data))]
     # A directory of EXIF that is its own successor, and one that lies behind the end.
     for next_at in (8, 0xFFFFFFF0):
         loop = b"II*\0" + struct.pack("<IHHHIII", 8, 1, 0x0112, 3, 1, 6, next_at)
@@ -174,20 +207,30 @@ def large() -> Iterator[tuple[str, Callable[[], bytes]]]:
     ):
         yield f"png of 16 million pixels, {name}", lambda d=depth, c=colour: png_of(4096, 4096, d, c)
     yield "png of 16 million pixels, interlaced", lambda: png_of(4096, 4096, 8, 6, interlace=1)
-    for name, options in (
-        ("jpeg", {"quality": 30}),
-        ("jpeg, progressive", {"quality": 30, "progressive": True}),
-    ):
-        for mode in ("RGB", "CMYK"):
-            yield (
-                f"{name} of 50 million pixels, {mode}",
-                lambda o=options, m=mode: as_file(drawn(7070, 7070, m), "JPEG", **o),
-            )
+    yield "jpeg of 200 million pixels", lambda: as_file(drawn(16384, 12288), "JPEG", quality=30)
+    for mode in ("RGB", "CMYK"):
+        options = {"quality": 30, "progressive": True}
+        yield (
+            f"jpeg, progressive, of 50 million pixels, {mode}",
+            lambda o=options, m=mode: as_file(drawn(8192, 6144, m), "JPEG", **o),
+        )
     yield "webp of 16 million pixels", lambda: as_file(drawn(4096, 4096), "WEBP", quality=10, method=0)
     yield (
         "webp of 16 million pixels, lossless",
         lambda: as_file(drawn(4096, 4096, "RGBA"), "WEBP", lossless=True, quality=0, method=0),
     )
+    yield "heic of 50 million pixels", lambda: heif_file(P3_PATCHES, DISPLAY_P3, grid=(21, 24))
+    yield (
+        "heic of 50 million pixels, hdr",
+        lambda: heif_file(PQ_PATCHES, BT2020_PQ, grid=(21, 24), pictures=2),
+    )
+    for mode, subsampling in (("RGB", "4:2:0"), ("RGBA", "4:4:4")):
+        yield (
+            f"avif of 33 million pixels, {mode}",
+            lambda m=mode, s=subsampling: as_file(
+                drawn(8192, 4096, m), "AVIF", quality=30, speed=10, subsampling=s
+            ),
+        )
     yield "jpeg of 50 million pixels, a hundred scans", lambda: many_scans(7070, 100)
     yield "jpeg of 50 million pixels, as many scans as may be", lambda: many_scans(7070, 9)
 

@@ -23,7 +23,8 @@ from tests.proofs.malformed_images import Named, damaged, large, made_wrong, see
 from tests.proofs.verdict import Proof, forms
 
 SEED = 20261123
-LIMIT_S, LIMIT_BYTES, MOST_SENTENCES = 1.0, 700 * 10**6, 8
+#: A sound one that is as large as may be takes the longer: a phone's HEIC of 48 million pixels.
+LIMIT_S, TAKEN_LIMIT_S, LIMIT_BYTES, MOST_SENTENCES = 1.0, 4.0, 700 * 10**6, 10
 SENTENCES = [photo_refusal(reason) for reason in PhotoRefusal]
 SOUND = seeds()[0][1]
 TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
@@ -50,7 +51,7 @@ class Tally:
         self.largest = max(self.largest, (cost.peak_bytes, name))
         if answer is not None and answer not in SENTENCES:
             self.shortfalls.append(f"{name} {answer}")
-        if cost.processor_s > LIMIT_S:
+        if cost.processor_s > limit_s(answer):
             self.shortfalls.append(f"{name} took {cost.processor_s:.2f} s")
         if cost.peak_bytes > LIMIT_BYTES:
             self.shortfalls.append(f"{name} took {cost.peak_bytes / 1e6:.0f} MB")
@@ -108,9 +109,14 @@ async def lane(gate: SandboxedPhotoDecoder, queue: asyncio.Queue[Named | None], 
         # Whatever else runs on this machine only adds to the time, so one that seems slow has two more tries.
         for _ in range(3):
             answer, cost = await cost_of(gate, data)
-            if cost.processor_s <= LIMIT_S:
+            if cost.processor_s <= limit_s(answer):
                 break
         tally.note(name, answer, cost)
+
+
+def limit_s(answer: str | None) -> float:
+    """Return how long a picture may take that got an answer, or that was kept."""
+    return TAKEN_LIMIT_S if answer is None else LIMIT_S
 
 
 async def cost_of(gate: SandboxedPhotoDecoder, data: bytes) -> tuple[str | None, Spent]:

@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from itertools import pairwise
 
-from PIL import Image, ImageFilter, ImageOps, ImageStat
+from PIL import Image, ImageChops, ImageFilter, ImageOps, ImageStat
 
 from bot.core.photos import MAX_PHOTO_SIDE_PX
 from bot.media.quality._types import Face, PhotoMeasurements
@@ -19,6 +19,8 @@ _LAPLACIAN_SCALE = 4
 _LAPLACIAN = ImageFilter.Kernel((3, 3), (0, 1, 0, 1, -4, 1, 0, 1, 0), scale=_LAPLACIAN_SCALE, offset=128)
 BLOWN_OUT_LEVEL = 250
 _COLOURS_SIDE_PX = 64
+#: Of 255, between the channels of one pixel: a black and white photo has no more, whatever JPEG makes of it.
+_GREY_SPREAD, _GREY_SHARE = 10, 0.995
 
 
 def decode_photo(photo: bytes) -> Image.Image:
@@ -45,6 +47,7 @@ def measure_photo(picture: Image.Image, faces: tuple[Face, ...] | None) -> Photo
         sky=sky,
         hash=perceptual_hash(picture),
         faces=faces,
+        is_grey=is_grey(picture),
     )
 
 
@@ -73,6 +76,16 @@ def highlight(grey: Image.Image) -> float:
 def blown_out(grey: Image.Image) -> float:
     """Return the share of pixels that are white."""
     return sum(grey.histogram()[BLOWN_OUT_LEVEL:]) / (grey.width * grey.height)
+
+
+def is_grey(picture: Image.Image) -> bool:
+    """Return whether a photo is black and white."""
+    small = picture.resize((_COLOURS_SIDE_PX, _COLOURS_SIDE_PX), Image.Resampling.BOX)
+    red, green, blue = small.split()
+    lightest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    darkest = ImageChops.darker(ImageChops.darker(red, green), blue)
+    spreads = ImageChops.subtract(lightest, darkest).histogram()
+    return sum(spreads[: _GREY_SPREAD + 1]) >= _GREY_SHARE * _COLOURS_SIDE_PX**2
 
 
 def perceptual_hash(picture: Image.Image) -> bytes:

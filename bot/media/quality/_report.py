@@ -157,6 +157,8 @@ def _build_hint(measurements: PhotoMeasurements, is_person: bool) -> TrainingHin
         caption_words.append("outdoors")
     if measurements.brightness < _LOW_LIGHT:
         caption_words.append("low light")
+    if measurements.is_grey:
+        caption_words.append("black and white photo")
     return TrainingHint(
         measurements.width_px,
         measurements.height_px,

@@ -12,7 +12,7 @@ from enum import IntEnum, StrEnum
 from bot.core.loras import PERSON_CLASSES
 from bot.media.quality._types import Face, PhotoMeasurements
 
-#: A style may be soft on purpose.
+#: A style may be soft or grey on purpose.
 _SOFT_CLASS_WORD = "style"
 
 MIN_FACE_PX = 64
@@ -62,6 +62,8 @@ class PhotoProblem(StrEnum):
     DARK = "dark"
     #: `percent` of it is white.
     BLOWN_OUT = "blown-out"
+    #: It is black and white.
+    GREY = "grey"
     #: It has few pixels; `short_px`, `wanted_px`.
     SMALL = "small"
     #: It shows somebody else than most of the others.
@@ -101,6 +103,8 @@ def check_photo(measurements: PhotoMeasurements | None, class_word: str) -> Iter
         yield from _check_faces(measurements, measurements.faces)
     else:
         yield from _check_whole(measurements, class_word)
+    if measurements is not None and measurements.is_grey and class_word != _SOFT_CLASS_WORD:
+        yield amber(PhotoProblem.GREY)
 
 
 def _check_faces(measurements: PhotoMeasurements, faces: tuple[Face, ...]) -> Iterator[PhotoVerdict]:

@@ -50,6 +50,7 @@ class PhotoMeasurements(msgspec.Struct, frozen=True):
     sky: _Share
     hash: Annotated[bytes, Meta(min_length=16, max_length=16)]  #: of how the photo looks, not of its bytes
     faces: Annotated[tuple[Face, ...], Meta(max_length=MAX_FACES)] | None = None
+    is_grey: bool = False  #: it has no colours
 
     @property
     def short_px(self) -> int:

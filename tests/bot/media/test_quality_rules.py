@@ -8,7 +8,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis.strategies import floats, integers, tuples
-from PIL import Image
+from PIL import Image, ImageOps
 
 from bot.core.loras import CLASS_WORDS
 from bot.media.quality import (
@@ -23,6 +23,7 @@ from bot.media.quality import (
     verdict_overlay,
     verdict_sentence,
 )
+from bot.media.quality._measurements import is_grey
 from bot.media.quality._sentences import advice_sentence
 from tests.support.photo_measurements import face, person, sight
 
@@ -104,6 +105,31 @@ def test_without_the_extra_a_person_s_photo_is_judged_as_a_whole() -> None:
     said = build_report([sight(faces=None), sight(1, faces=None, sharpness=5)], "woman")
     assert not said.has_face_detection
     assert [each.problem for each in said.verdicts] == [None, PhotoProblem.BLURRED]
+
+
+@pytest.mark.parametrize("class_word", ["woman", "dog"])
+def test_a_black_and_white_photo_is_amber_and_its_caption_says_so(class_word: str) -> None:
+    said = build_report([sight(0, is_grey=True), sight(1)], class_word)
+    assert [(each.grade, each.problem) for each in said.verdicts] == [
+        (AMBER, PhotoProblem.GREY),
+        (GREEN, None),
+    ]
+    captions = [hint.caption("sks") for hint in said.hints if hint is not None]
+    assert ["black and white photo" in caption for caption in captions] == [True, False]
+    assert build_report([sight(0, is_grey=True)], "style").verdicts[0].grade is GREEN
+
+
+def test_black_and_white_is_told_from_pale_colours() -> None:
+    noise = Image.effect_noise((300, 300), 60)
+    sepia = ImageOps.colorize(noise, "#1c1008", "#f5e6c8")
+    pale = Image.merge("RGB", [noise.point(lambda value, add=add: value * 0.8 + add) for add in (25, 10, 0)])
+    spot = noise.convert("RGB")
+    spot.paste((200, 40, 40), (100, 100, 150, 150))
+    pictures = [noise.convert("RGB"), sepia, pale, spot]
+    files = [io.BytesIO() for _ in pictures]
+    for picture, file in zip(pictures, files, strict=True):
+        picture.save(file, "JPEG", quality=80)
+    assert [is_grey(Image.open(file).convert("RGB")) for file in files] == [True, False, False, False]
 
 
 def test_a_photo_that_nobody_could_look_at_is_left_to_the_person() -> None:
