@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -131,7 +133,10 @@ def _render_expression(node: ast.expr) -> str:
 
 def _telegram_commands() -> set[str]:
     message_handlers = MessageHandlers(
-        NO_SERVICES, cast(TelegramReplies, None), is_replay=lambda _: False, album_timeout_s=0.0
+        NO_SERVICES,
+        cast(TelegramReplies, None),
+        is_replay=lambda _: False,
+        album_pause=partial(asyncio.sleep, 0.0),
     )
     return {
         name

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
+#: Waits so many seconds; `asyncio.sleep`, but where a test has the time pass.
+Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 
 MAX_BACKOFF_S = 3600.0
 _INITIAL_BACKOFF_S = 5.0

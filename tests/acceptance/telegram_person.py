@@ -64,9 +64,13 @@ class Person:
             self._albums.add(name)
             note(_HERE, "album", *(["album of ten"] if len(photos) == 10 else []))
             note(_HERE, *(["two albums at once"] if isinstance(album, str) and len(self._albums) > 1 else []))
-        for data in photos:
-            file = self._file(data)
-            await self._message({"photo": [{**file, "width": 512, "height": 512}], **group, **more}, chat)
+        self.server.albums_on_their_way += 1
+        try:
+            for data in photos:
+                photo = {**self._file(data), "width": 512, "height": 512}
+                await self._message({"photo": [photo], **group, **more}, chat)
+        finally:
+            self.server.albums_on_their_way -= 1
 
     async def sends_file(self, name: str, data: bytes, size: int | None = None, **more: Any) -> None:
         """Send a file; `size` is what Telegram says of it, in bytes, when that is not its real one."""

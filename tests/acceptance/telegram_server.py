@@ -92,11 +92,23 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
         self.calls = 0  #: that the bot made so far
         self.fetched: list[str] = []  #: files that the bot asked for
         self.updates_wanted: set[int] = set()  #: how many at once the bot asked for
+        #: The latest update that somebody caused, and from which on the bot asked for more.
+        self.newest_update, self.next_update = 0, 0
+        self.albums_on_their_way = 0
+
+    async def enqueue_update(self, update: dict[str, Any], *, token: str) -> int:
+        self.newest_update = int(await super().enqueue_update(update, token=token))
+        return self.newest_update
+
+    async def until_delivered(self) -> None:
+        """Wait until the bot has each photo of the albums that people send."""
+        await until(lambda: not self.albums_on_their_way and self.next_update > self.newest_update)
 
     def validate(self, method: str, fields: dict[str, Any], uploads: dict[str, Any]) -> Any:
         self.calls += 1
         self._refuse(method, fields)
         self.updates_wanted |= {int(fields.get("limit", 100))} if method == "getUpdates" else set()
+        self.next_update = max(self.next_update, int(fields.get("offset", 0)))
         self.fetched += [fields["file_id"]] if method == "getFile" else []
         if method == "getMe":
             return BOT

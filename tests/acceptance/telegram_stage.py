@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ import drawn
 from bot.app.root import App, open_app, utc_now
 from bot.app.settings import Settings
 from bot.chats.telegram import RateLimit, RateLimits, TelegramAdapter
+from bot.chats.telegram.handlers import AlbumPause
 from bot.core.accounts import AccessMode, Identity, Platform
 from bot.core.loras import LoraCode
 from bot.jobs.backends.base import GpuBackend
@@ -28,6 +29,7 @@ from tests.acceptance.telegram_server import TOKEN, Shown, TelegramServer, teleg
 from tests.acceptance.uses import note
 from tests.support.data_dirs import create_data_dir
 from tests.support.services import consented
+from tests.support.skipped_time import SkippedTime
 from tests.support.trained_lora import give_lora
 
 PHOTOS = drawn.sample_photos(11, count=6, side_px=256)
@@ -48,18 +50,24 @@ async def telegram_bot(
     access: AccessMode = AccessMode.OPEN,
     eye: PhotoAnalyzer | None = None,
     limits: RateLimits = NO_LIMITS,
-    album_pause_s: float = 0.2,
+    album_pause: AlbumPause | None = None,
+    time: SkippedTime | None = None,
 ) -> AsyncIterator[App]:
     """The whole front end, listening to the server; it looks at photos if it has an eye."""
     admins = frozenset({Identity(Platform.TELEGRAM, str(ADMIN))})
     create_data_dir(folder)
     settings = Settings(data_dir=folder, telegram_api_url=server.base_url, admins=admins, access=access)
     settings = settings.model_copy(update={"coach": "off" if eye is None else "on"})
-    async with open_app(settings, backend, photo_analyzer=eye) as app:
+    time = time or SkippedTime()
+    async with open_app(settings, backend, time.utc_now, photo_analyzer=eye) as app:
         await consented(app.database, *(Identity(Platform.TELEGRAM, str(number)) for number in PEOPLE))
         chat = TelegramAdapter(
-            *(app.services, TOKEN, settings.telegram_api_url, album_pause_s, acknowledge_within_s),
+            *(app.services, TOKEN, settings.telegram_api_url),
+            album_pause or server.until_delivered,
+            acknowledge_within_s,
             limits=limits,
+            sleep=time.sleep,
+            clock_s=time.monotonic_s,
         )
         app.chats[chat.platform] = chat
         server.bot = app
@@ -106,6 +114,7 @@ class Stage:
     acknowledge_within_s: float
     eye: PhotoAnalyzer | None = None
     limits: RateLimits = NO_LIMITS
+    time: SkippedTime = field(default_factory=SkippedTime)
     app: App = field(init=False)
     anna: Person = field(init=False)
     bert: Person = field(init=False)
@@ -123,6 +132,7 @@ class Stage:
             *(self.server, self.folder, self.card, self.acknowledge_within_s),
             eye=self.eye,
             limits=self.limits,
+            time=self.time,
         )
         self.app = await self._running.enter_async_context(bot)
 
@@ -140,6 +150,17 @@ class Stage:
     async def brings(self, update: dict[str, Any]) -> None:
         """Hand the bot an update of a kind that it does not ask for, and the emulator does not know."""
         await self.chat._processor.accept([Update.de_json(update, self.chat._app.bot)])
+
+    async def comes_later(self, condition: Callable[[], Any]) -> Any:
+        """Let time pass until the bot has done what it put off."""
+
+        def passes() -> Any:
+            self.time.skip(1.0)
+            self.app.notice_sender.wake()
+            self.app.direct_message_sender.wake()
+            return condition()
+
+        return await until(passes)
 
     @property
     def drawings(self) -> list[GenerateRequest]:

@@ -20,6 +20,7 @@ from bot.media.storage import Storage
 from bot.services import Services, make_services
 from bot.texts.admin.commands import ADMIN_COMMANDS
 from tests.support.services import Clock, InProcessDecoder, RecordingQueue, tools
+from tests.support.skipped_time import SkippedTime
 
 CANARY = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GcanaR.y-in-a-coal-mine-27-chars-xx"
 NewClient = Callable[[Services, Path | None], LoraCodeClient]
@@ -71,7 +72,7 @@ async def test_a_discord_that_names_no_gateway_just_now_is_asked_again(studio: S
 
     clients = iter([refusing(discord.GatewayNotFound()), Second])  # what discord.py makes of a 503 there
     chat = DiscordAdapter(
-        CANARY, studio, client_factory=lambda *parts: next(clients)(*parts), initial_retry_s=0.01
+        CANARY, studio, client_factory=lambda *parts: next(clients)(*parts), sleep=SkippedTime().sleep
     )
     await chat.run()
     assert isinstance(chat.client, Second)
@@ -93,7 +94,7 @@ async def test_without_a_network_it_keeps_trying_and_says_so(
             third.set()
         return LoraCodeClient(studio, mark, proxy=address)
 
-    chat = DiscordAdapter(CANARY, studio, client_factory=new_client, initial_retry_s=0.01)
+    chat = DiscordAdapter(CANARY, studio, client_factory=new_client, sleep=SkippedTime().sleep)
     running = asyncio.create_task(chat.run())
     await asyncio.wait_for(third.wait(), 20)
     running.cancel()

@@ -24,6 +24,7 @@ from bot.jobs.backends.local import ProcessBackend
 from bot.texts.photo_sets import photo_refusal
 from tests.acceptance.telegram_server import TOKEN, TelegramServer, telegram_server, until
 from tests.acceptance.telegram_stage import PHOTOS, Person, code_in, telegram_bot, trained, trains
+from tests.support.skipped_time import SkippedTime
 
 REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "photos" / "dog3"
 WORKER = [sys.executable, "-m", "gpu_worker", "--base-model", "tiny", "--train-steps", "6"]
@@ -233,14 +234,13 @@ async def test_a_wrong_token_is_one_line_without_the_token(server: TelegramServe
 
 async def test_a_bot_that_is_told_to_wait_at_its_start_waits(server: TelegramServer, tmp_path: Path) -> None:
     server.refusals["getMe"] = [ApiRefusal("Too Many Requests: retry after 1", 429, {"retry_after": 1})]
-    loop = asyncio.get_running_loop()
-    began_s = loop.time()
-    async with telegram_bot(server, tmp_path, FakeBackend()):
+    time = SkippedTime()
+    async with telegram_bot(server, tmp_path, FakeBackend(), time=time):
         bert = Person(server, 8)
         await bert.says("/help")
         await bert.hears("/generate")
     assert not server.refusals["getMe"]
-    assert loop.time() - began_s >= 1.0
+    assert time.pauses_s == [1.0]
 
 
 async def test_the_token_is_never_logged(

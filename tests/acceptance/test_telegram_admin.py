@@ -183,7 +183,7 @@ async def test_a_broadcast_obeys_a_rate_limit_and_leaves_those_who_blocked_the_b
     ]
     await stage.app.database.outbox.add_broadcast("We are closed")
     stage.app.direct_message_sender.wake()
-    await stage.anna.hears("We are closed")
+    await stage.comes_later(lambda: any("We are closed" in each.text for each in stage.anna.sees))
     while await stage.app.database.outbox.count_undelivered():  # noted just after it was shown
         await asyncio.sleep(0)
     assert len(stage.anna.sees) == 1

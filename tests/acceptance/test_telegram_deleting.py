@@ -108,5 +108,6 @@ async def test_a_message_that_telegram_puts_off_is_emptied_later(stage: Stage) -
     busy = ApiRefusal("Too Many Requests: retry after 1", 429, {"retry_after": 1})
     stage.server.refusals["editMessageMedia"] = [busy]
     await stage.anna.sends_action(result, f"delete!:{number_of(result)}")
-    await until(lambda: is_empty(shown) and is_empty(result))
+    await until(lambda: not stage.server.refusals["editMessageMedia"])
+    await stage.comes_later(lambda: is_empty(shown) and is_empty(result))
     await until(lambda: notes(stage) == 0)

@@ -39,15 +39,20 @@ async def test_of_an_album_of_ten_the_first_five_can_be_trained_on(stage: Stage)
 
 
 async def test_photos_of_an_album_are_fetched_while_it_is_not_known_whether_more_come(tmp_path: Path) -> None:
-    pause_s = 3.0
+    no_more_came = asyncio.Event()
+
+    async def pause() -> None:
+        await no_more_came.wait()
+
     async with (
         telegram_server() as server,
-        telegram_bot(server, tmp_path, FakeBackend(), album_pause_s=pause_s),
+        telegram_bot(server, tmp_path, FakeBackend(), album_pause=pause),
     ):
         anna = Person(server, PEOPLE[0])
-        async with asyncio.timeout(pause_s):
-            await anna.sends_photos(PHOTOS[:3])
-            await until(lambda: len(server.fetched) == 3)
+        await anna.sends_photos(PHOTOS[:3])
+        await until(lambda: len(server.fetched) == 3)
+        assert not anna.sees
+        no_more_came.set()
         await anna.hears("3 of 5")
         assert len(server.fetched) == 3, "none is fetched again"
 

@@ -42,7 +42,7 @@ def door() -> Webhook:
 async def listening(server: TelegramServer, folder: Path, door: Webhook) -> AsyncIterator[None]:
     settings = Settings(data_dir=folder, telegram_api_url=server.base_url, coach="off")
     async with open_app(settings, FakeBackend()) as app:
-        chat = TelegramAdapter(app.services, TOKEN, settings.telegram_api_url, 0.2, webhook=door)
+        chat = TelegramAdapter(app.services, TOKEN, settings.telegram_api_url, webhook=door)
         app.chats[chat.platform] = chat
         running = asyncio.create_task(app.run({"telegram": chat.run()}))
         told = asyncio.create_task(until(lambda: server.commands))

@@ -1,10 +1,11 @@
-"""A test that times out is one failure and not the end of the run, whatever frame its alarm interrupts."""
+"""A test that times out or fails oddly is one failure and not the end of the run."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,26 @@ def test_next():
 IN_REPORT = """
 def test_slow():
     assert False, "another failure"
+
+def test_next():
+    pass
+"""
+#: Thousands of frames, whose values and whose error cannot be shown.
+HUGE = """
+class Unshowable(Exception):
+    def __repr__(self):
+        raise RuntimeError("no repr")
+    __str__ = __repr__
+
+def fall(depth, value):
+    if not depth:
+        raise Unshowable(value) from Unshowable(value)
+    fall(depth - 1, value)
+
+def test_huge():
+    import sys
+    sys.setrecursionlimit(20_000)
+    fall(2_000, Unshowable())
 
 def test_next():
     pass
@@ -83,6 +104,18 @@ def test_a_timeout_in_an_odd_frame_is_one_failure(tmp_path: Path, test: str, rea
     assert "INTERNALERROR" not in output
     assert reason in output
     assert "1 failed, 1 passed" in output
+
+
+def test_a_huge_traceback_that_cannot_be_shown_is_one_failure(tmp_path: Path) -> None:
+    output = run_pytest(tmp_path, HUGE, "-p", "tests.support.timeouts", "--timeout=100", *tb_style())
+    assert "INTERNALERROR" not in output
+    assert "1 failed, 1 passed" in output
+
+
+def tb_style() -> list[str]:
+    """Return how this project has tracebacks printed."""
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]["ini_options"]
+    return [option for option in options["addopts"].split() if option.startswith("--tb=")]
 
 
 @pytest.mark.parametrize("test", [LINELESS, IN_REPORT], ids=["lineless", "in-report"])

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from bot.app.root import open_app
@@ -43,7 +44,9 @@ async def main(api_url: str, folder: Path) -> None:
     backend = ProcessBackend([sys.executable, str(WORKER)], os.environ, WorkerTimeouts(min_uptime_s=0.0))
     async with open_app(settings, backend, clock_that_may_be_set(folder.parent / "clock")) as app:
         api_url = settings.telegram_api_url
-        chat = TelegramAdapter(app.services, TOKEN, api_url, ALBUM_PAUSE_S, limits=NO_LIMITS)
+        chat = TelegramAdapter(
+            app.services, TOKEN, api_url, partial(asyncio.sleep, ALBUM_PAUSE_S), limits=NO_LIMITS
+        )
         app.chats[chat.platform] = chat
         await app.run({chat.platform: chat.run()})
 

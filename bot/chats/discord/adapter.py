@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from bot.chats.discord.sender import BUSY_RETRY_S, NETWORK_ERRORS, DiscordSender
 from bot.core.accounts import ChatAddress, Platform
 from bot.core.errors import ChatBusy, SettingsError
 from bot.core.messages import Reply
+from bot.core.retry import Sleep
 from bot.services import Services
 
 log = logging.getLogger(__name__)
@@ -46,21 +48,22 @@ class DiscordAdapter:
         services: Services,
         commands_hash_path: Path | None = None,
         client_factory: Callable[[Services, Path | None], LoraCodeClient] = LoraCodeClient,
-        initial_retry_s: float = INITIAL_RETRY_S,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._token = token
         self._create_client: Callable[[], LoraCodeClient] = lambda: client_factory(
             services, commands_hash_path
         )
-        self._initial_retry_s = initial_retry_s
+        self._sleep = sleep
         self.client = self._create_client()
 
     async def run(self) -> None:
         """Stay connected until cancelled. Raise SettingsError when Discord refuses the token."""
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_CONNECT_ERRORS),
-            wait=wait_exponential(multiplier=self._initial_retry_s, max=MAX_RETRY_S),
+            wait=wait_exponential(multiplier=INITIAL_RETRY_S, max=MAX_RETRY_S),
             before_sleep=_log_connect_error,
+            sleep=self._sleep,
         )
         await retrying(self._run_client)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from telegram import BotCommand, BotCommandScope, BotCommandScopeChat, Update
@@ -24,7 +25,7 @@ from tenacity import (
 from bot.chats.commands import COMMANDS
 from bot.chats.telegram.callbacks import ACKNOWLEDGE_TIMEOUT_S, CallbackHandlers
 from bot.chats.telegram.errors import get_error, retry_after_s, retry_when_busy, translate_errors
-from bot.chats.telegram.handlers import MessageHandlers
+from bot.chats.telegram.handlers import AlbumPause, MessageHandlers
 from bot.chats.telegram.http import AiohttpRequest, proxy_for
 from bot.chats.telegram.limits import Priority, RateLimits
 from bot.chats.telegram.rate_limiter import TelegramRateLimiter
@@ -35,6 +36,7 @@ from bot.chats.telegram.webhook import Webhook
 from bot.core.accounts import ChatAddress, Platform
 from bot.core.errors import ChatError, ChatUnreachable, PicturesRefused, SettingsError
 from bot.core.messages import Reply
+from bot.core.retry import Sleep
 from bot.services import Services
 from bot.texts import ENGLISH, languages, translate, translate_to, use_language
 from bot.texts.admin.commands import ADMIN_COMMANDS
@@ -44,6 +46,7 @@ log = logging.getLogger(__name__)
 
 #: An album comes as one message a photo, without count or end mark: it is whole when none came for so long.
 ALBUM_TIMEOUT_S = 1.0
+DEFAULT_ALBUM_PAUSE = partial(asyncio.sleep, ALBUM_TIMEOUT_S)
 #: Between tries to reach Telegram at the start.
 CONNECT_RETRY_S = 5.0
 MAX_CONNECTIONS = 256
@@ -65,10 +68,12 @@ class TelegramAdapter:
         services: Services,
         token: str,
         api_url: str,
-        album_timeout_s: float = ALBUM_TIMEOUT_S,
+        album_pause: AlbumPause = DEFAULT_ALBUM_PAUSE,
         acknowledge_timeout_s: float = ACKNOWLEDGE_TIMEOUT_S,
         webhook: Webhook | None = None,
         limits: RateLimits = DEFAULT_LIMITS,
+        sleep: Sleep = asyncio.sleep,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         proxy = proxy_for(api_url)
         self._http_requests = AiohttpRequest(MAX_CONNECTIONS, proxy), AiohttpRequest(1, proxy)
@@ -78,7 +83,7 @@ class TelegramAdapter:
             f"{api_url}/file/bot",
             request=self._http_requests[0],
             get_updates_request=self._http_requests[1],
-            rate_limiter=TelegramRateLimiter(limits),
+            rate_limiter=TelegramRateLimiter(limits, sleep, clock_s),
         )
         # Updates come by ways of our own.
         self._app: Application = ApplicationBuilder().bot(bot).updater(None).build()  # type: ignore[type-arg]
@@ -87,13 +92,14 @@ class TelegramAdapter:
         self._webhook = webhook
         self._processor = UpdateProcessor(self._app, services)
         self._username = ""
-        self._reply_sender = TelegramSender(self._app.bot)
-        self._notice_sender, self._card_sender = (
-            TelegramSender(self._app.bot, rank) for rank in (Priority.NOTICE, Priority.CARD)
+        self._sleep = sleep
+        self._reply_sender, self._notice_sender, self._card_sender = (
+            TelegramSender(self._app.bot, rank, sleep)
+            for rank in (Priority.ANSWER, Priority.NOTICE, Priority.CARD)
         )
-        replies = TelegramReplies(self._reply_sender, services)
+        replies = TelegramReplies(self._reply_sender, services, sleep)
         self._app.add_handlers(
-            MessageHandlers(services, replies, self._processor.is_replay, album_timeout_s).handlers()
+            MessageHandlers(services, replies, self._processor.is_replay, album_pause, sleep).handlers()
         )
         self._app.add_handler(
             CallbackQueryHandler(
@@ -121,7 +127,7 @@ class TelegramAdapter:
                 )
                 await self._publish_commands()
                 await asyncio.Event().wait()  # updates come in tasks of their own; we end by being cancelled
-            polling = UpdatePoller(self._bot, self._processor, _ALLOWED_UPDATES)
+            polling = UpdatePoller(self._bot, self._processor, _ALLOWED_UPDATES, self._sleep)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(polling.run(), name="telegram-polling")
                 tasks.create_task(self._publish_commands(), name="telegram-commands")
@@ -161,6 +167,7 @@ class TelegramAdapter:
             retry=retry_if_exception_type(TelegramError) & retry_if_not_exception_type(InvalidToken),
             wait=wait_exception(_connect_retry_s),
             before_sleep=_log_connect_error,
+            sleep=self._sleep,
         )
         try:
             await retrying(self._app.initialize)
@@ -182,7 +189,7 @@ class TelegramAdapter:
             if not each.is_admin
         ]
         try:
-            await retry_when_busy(partial(self._set_commands, commands, None, language_code))
+            await retry_when_busy(partial(self._set_commands, commands, None, language_code), self._sleep)
         except ChatError:
             log.exception("the list of commands could not be published")
         commands += [
@@ -191,7 +198,9 @@ class TelegramAdapter:
         for admin in self._services.access.list_admins(self.platform):
             scope = BotCommandScopeChat(int(admin.user_id))
             try:
-                await retry_when_busy(partial(self._set_commands, commands, scope, language_code))
+                await retry_when_busy(
+                    partial(self._set_commands, commands, scope, language_code), self._sleep
+                )
             except ChatError as error:  # they never wrote to the bot: Telegram does not know their chat
                 log.warning("an administrator's list of commands could not be published: %s", error)
 

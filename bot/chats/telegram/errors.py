@@ -13,6 +13,7 @@ from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, Tele
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exception
 
 from bot.core.errors import ChatBusy, ChatUnreachable, PicturesRefused
+from bot.core.retry import Sleep
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def retry_after_s(error: RetryAfter) -> float:
     return retry_after.total_seconds() if isinstance(retry_after, timedelta) else float(retry_after)
 
 
-async def retry_when_busy(call: Callable[[], Awaitable[_T]]) -> _T:
+async def retry_when_busy(call: Callable[[], Awaitable[_T]], sleep: Sleep) -> _T:
     """Call until Telegram is not too busy. Raise ChatBusy when that takes too long."""
     retrying = AsyncRetrying(
         retry=retry_if_exception(_is_short_wait),
@@ -61,6 +62,7 @@ async def retry_when_busy(call: Callable[[], Awaitable[_T]]) -> _T:
         stop=stop_after_attempt(MAX_ATTEMPTS),
         before_sleep=_log_busy,
         reraise=True,
+        sleep=sleep,
     )
 
     async def attempt() -> _T:  # tenacity does not wait for what a lambda returns

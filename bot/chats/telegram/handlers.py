@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -28,6 +28,7 @@ from bot.chats.telegram.replies import (
 from bot.chats.telegram.updates import idempotency_key
 from bot.core.errors import UserError
 from bot.core.messages import PhotoInput, Reply, Request, Upload, UseCase
+from bot.core.retry import Sleep
 from bot.services import Services
 from bot.services.access import AccessLevel
 from bot.texts import translate, use_language
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 MAX_REMEMBERED_ALBUMS = 100
 
 _Context: TypeAlias = ContextTypes.DEFAULT_TYPE
+#: Waits for the next photo of an album.
+AlbumPause: TypeAlias = Callable[[], Awaitable[None]]
 #: The answer to what is not meant for us: nothing is shown.
 NO_REPLY = Reply("")
 
@@ -53,19 +56,21 @@ class _Album:
 
 
 class MessageHandlers:
-    """Takes messages. An album is whole when no further photo of it came for `album_timeout_s`."""
+    """Takes messages. An album is whole when no further photo of it came during `album_pause`."""
 
     def __init__(
         self,
         services: Services,
         replies: TelegramReplies,
         is_replay: Callable[[int], bool],
-        album_timeout_s: float,
+        album_pause: AlbumPause,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._services = services
         self._replies = replies
         self._is_replay = is_replay
-        self._album_timeout_s = album_timeout_s
+        self._album_pause = album_pause
+        self._sleep = sleep
         self._albums: dict[tuple[int, str], _Album] = {}  # each chat has numbers of its own
         self._addressed_albums: deque[tuple[int, str | None]] = deque(maxlen=MAX_REMEMBERED_ALBUMS)
 
@@ -110,7 +115,7 @@ class MessageHandlers:
         ref = to_message_ref(message)
         if message.chat.type == Chat.PRIVATE and ref is not None:
             album.photo_tasks[message.message_id] = asyncio.create_task(self._prepare_photo(ref, message))
-        await asyncio.sleep(self._album_timeout_s)
+        await self._album_pause()
         if len(album.messages) > message_count:  # none of its messages is processed before it is
             await album.handled.wait()
             return
@@ -123,7 +128,7 @@ class MessageHandlers:
     async def _prepare_photo(self, ref: MessageRef, message: Message) -> PhotoInput:
         """Fetch and decode a photo of an album while it is not known yet whether another one comes."""
         async with enter(self._services, Request(ref.identity, ref.address)) as request:
-            upload = await _download_upload(message)
+            upload = await self._download_upload(message)
             return await self._services.photo_sets.predecode_photo(replace(request, uploads=(upload,)))
 
     async def _handle_album(self, update: Update, album: _Album, bot: Bot) -> None:
@@ -135,7 +140,7 @@ class MessageHandlers:
         async def add_photos(request: Request) -> Reply:
             # What could not be opened early says so here, where its person is told.
             uploads = await asyncio.gather(
-                *(album.photo_tasks.get(each.message_id) or _download_upload(each) for each in messages)
+                *(album.photo_tasks.get(each.message_id) or self._download_upload(each) for each in messages)
             )
             return await self._services.photo_sets.add_photos(replace(request, uploads=tuple(uploads)))
 
@@ -210,14 +215,13 @@ class MessageHandlers:
             is_replay=self._is_replay(update.update_id),
         )
 
-
-async def _download_upload(message: Message) -> Upload | UserError:
-    """Fetch a photo's bytes at once: the link to them is good for an hour only."""
-    media = message.document or message.photo[-1]
-    name = getattr(media, "file_name", None) or "photo"
-    if (media.file_size or 0) > FileSizeLimit.FILESIZE_DOWNLOAD:
-        return UserError(file_too_big())
-    return Upload(name, await retry_when_busy(partial(_download_file, media)))
+    async def _download_upload(self, message: Message) -> Upload | UserError:
+        """Fetch a photo's bytes at once: the link to them is good for an hour only."""
+        media = message.document or message.photo[-1]
+        name = getattr(media, "file_name", None) or "photo"
+        if (media.file_size or 0) > FileSizeLimit.FILESIZE_DOWNLOAD:
+            return UserError(file_too_big())
+        return Upload(name, await retry_when_busy(partial(_download_file, media), self._sleep))
 
 
 async def _download_file(media: Document | PhotoSize) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -14,6 +15,7 @@ from telegram.ext import BaseRateLimiter
 from bot.chats.telegram.errors import retry_after_s
 from bot.chats.telegram.limits import ApiCall, Priority, RateLimits, SendQueue
 from bot.core.errors import ChatBusy
+from bot.core.retry import Sleep
 
 #: A notice that its chat makes wait longer is put off, so that those for other chats need not wait for it.
 MAX_NOTICE_WAIT_S = 5.0
@@ -30,10 +32,17 @@ class TelegramRateLimiter(BaseRateLimiter[Priority]):
     429 lets nobody hear anything. Here only the chat it was about waits.
     """
 
-    def __init__(self, limits: RateLimits) -> None:
+    def __init__(
+        self,
+        limits: RateLimits,
+        sleep: Sleep = asyncio.sleep,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._queue = SendQueue(limits)
         self._turn_futures: dict[ApiCall, asyncio.Future[None]] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._sleep = sleep
+        self._clock_s = clock_s
+        self._timer: asyncio.Task[None] | None = None
 
     async def initialize(self) -> None:
         """There is nothing to prepare."""
@@ -66,11 +75,11 @@ class TelegramRateLimiter(BaseRateLimiter[Priority]):
             hold_s = retry_after_s(error)
             raise
         finally:
-            self._queue.complete(call, self._now_s(), hold_s)
+            self._queue.complete(call, self._clock_s(), hold_s)
             self._release_ready()
 
     async def _wait_turn(self, call: ApiCall) -> None:
-        wait_s = self._queue.chat_wait_s(call, self._now_s())
+        wait_s = self._queue.chat_wait_s(call, self._clock_s())
         max_wait_s = {Priority.ANSWER: math.inf, Priority.NOTICE: MAX_NOTICE_WAIT_S, Priority.CARD: 0.0}[
             call.priority
         ]
@@ -85,7 +94,7 @@ class TelegramRateLimiter(BaseRateLimiter[Priority]):
             await turn_future
         except asyncio.CancelledError:
             if not self._queue.remove(call):  # it was to go at that very moment
-                self._queue.complete(call, self._now_s())
+                self._queue.complete(call, self._clock_s())
             self._release_ready()
             raise
         finally:
@@ -93,7 +102,7 @@ class TelegramRateLimiter(BaseRateLimiter[Priority]):
 
     def _release_ready(self) -> None:
         """Let those go whose turn it is, and look again when that of the next one comes."""
-        now_s = self._now_s()
+        now_s = self._clock_s()
         for call in self._queue.pop_ready(now_s):
             turn_future = self._turn_futures[call]
             if not turn_future.cancelled():  # else it gives up, and ends it
@@ -103,11 +112,12 @@ class TelegramRateLimiter(BaseRateLimiter[Priority]):
         if self._timer is not None:
             self._timer.cancel()
         wait_s = self._queue.wait_s(now_s)
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(wait_s, self._release_ready) if math.isfinite(wait_s) else None
+        self._timer = asyncio.create_task(self._release_later(wait_s)) if math.isfinite(wait_s) else None
 
-    def _now_s(self) -> float:
-        return asyncio.get_running_loop().time()
+    async def _release_later(self, wait_s: float) -> None:
+        await self._sleep(wait_s)
+        self._timer = None
+        self._release_ready()
 
 
 def _count_messages(endpoint: str, data: dict[str, Any]) -> int:

@@ -14,6 +14,7 @@ from bot.chats.telegram.sender import TelegramChatId, TelegramSender
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import ChatError, ChatUnreachable, PicturesRefused
 from bot.core.messages import Reply, split_refusals
+from bot.core.retry import Sleep
 from bot.services import Services
 from bot.texts import translate
 from bot.texts.results import remove_disallowed_pictures
@@ -83,9 +84,10 @@ def is_addressed_to_bot(bot: Bot, message: Message) -> bool:
 class TelegramReplies:
     """Shows the replies of use cases; the database stores which message shows a job or a photo set."""
 
-    def __init__(self, sender: TelegramSender, services: Services) -> None:
+    def __init__(self, sender: TelegramSender, services: Services, sleep: Sleep = asyncio.sleep) -> None:
         self._sender = sender
         self._services = services
+        self._sleep = sleep
         # One set is shown by one message, also when two albums come at once.
         self._photo_set_locks: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
         self._newest_sets: dict[Identity, Reply] = {}  # that are to be shown
@@ -138,7 +140,7 @@ class TelegramReplies:
 
     async def _take_away(self, ref: MessageRef, message_id: str) -> None:
         try:
-            await retry_when_busy(lambda: self._sender.delete(ref.chat, message_id))
+            await retry_when_busy(lambda: self._sender.delete(ref.chat, message_id), self._sleep)
         except ChatError as error:  # such as one that is older than two days
             log.info("the message of a set could not be deleted: %s", error)
             await self._try_edit(ref, message_id, Reply(translate("set-below")))
@@ -172,18 +174,18 @@ class TelegramReplies:
     async def _send(self, chat: TelegramChatId, reply: Reply, reply_to: int | None = None) -> str:
         """Send a message, or its words alone where a group takes no pictures."""
         try:
-            return await retry_when_busy(lambda: self._sender.send(chat, reply, reply_to))
+            return await retry_when_busy(lambda: self._sender.send(chat, reply, reply_to), self._sleep)
         except PicturesRefused:
             text_reply = remove_disallowed_pictures(reply)
-            return await retry_when_busy(lambda: self._sender.send(chat, text_reply, reply_to))
+            return await retry_when_busy(lambda: self._sender.send(chat, text_reply, reply_to), self._sleep)
 
     async def _edit(self, chat: TelegramChatId, message_id: str, reply: Reply) -> None:
         """Edit a message likewise."""
         try:
-            await retry_when_busy(lambda: self._sender.edit(chat, message_id, reply))
+            await retry_when_busy(lambda: self._sender.edit(chat, message_id, reply), self._sleep)
         except PicturesRefused:
             text_reply = remove_disallowed_pictures(reply)
-            await retry_when_busy(lambda: self._sender.edit(chat, message_id, text_reply))
+            await retry_when_busy(lambda: self._sender.edit(chat, message_id, text_reply), self._sleep)
 
     async def _send_privately(self, ref: MessageRef, reply: Reply) -> None:
         # A file of a group is everybody's. The private chat with a person has the number of the person.

@@ -28,6 +28,7 @@ from bot.chats.telegram.registration import add_mention
 from bot.core.accounts import ChatAddress
 from bot.core.errors import ChatError, ChatUnreachable
 from bot.core.messages import Attachment, PictureSource, Reply
+from bot.core.retry import Sleep
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +61,12 @@ class TelegramSender:
     `rank` says who goes first when there is much to send.
     """
 
-    def __init__(self, bot: ExtBot[Priority], priority: Priority = Priority.ANSWER) -> None:
+    def __init__(
+        self, bot: ExtBot[Priority], priority: Priority = Priority.ANSWER, sleep: Sleep = asyncio.sleep
+    ) -> None:
         self._bot = bot
         self._priority = priority
+        self._sleep = sleep
 
     async def send(
         self,
@@ -92,7 +96,9 @@ class TelegramSender:
         ids = [message_id]
         for call in self._remaining_sends(chat, message_id, other_photos, reply):
             try:
-                ids += await retry_when_busy(call)  # to raise would have the first message sent again
+                ids += await retry_when_busy(
+                    call, self._sleep
+                )  # to raise would have the first message sent again
             except ChatError as error:
                 _log_skipped_part(message_id, error)
         return chat_prefix + ",".join(map(str, ids))

@@ -23,6 +23,7 @@ from bot.chats.telegram.http import READ_TIMEOUT_S
 from bot.chats.telegram.limits import Priority
 from bot.core.errors import DatabaseError
 from bot.core.outbox import IncomingUpdate
+from bot.core.retry import Sleep
 from bot.services import Services
 
 log = logging.getLogger(__name__)
@@ -161,28 +162,36 @@ class PollingBot(ExtBot[Priority]):
 class UpdatePoller:
     """What was handed over is kept first and confirmed then, by asking for what comes after it."""
 
-    def __init__(self, bot: PollingBot, processor: UpdateProcessor, allowed_updates: Sequence[str]) -> None:
+    def __init__(
+        self,
+        bot: PollingBot,
+        processor: UpdateProcessor,
+        allowed_updates: Sequence[str],
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
         self._bot = bot
         self._processor = processor
         self._allowed_updates = allowed_updates
+        self._sleep = sleep
 
     async def run(self) -> None:
         """Ask until cancelled; whatever goes wrong is logged and tried again."""
-        await _retry_forever(self._bot.delete_webhook)  # while there is one, Telegram refuses to be asked
+        await self._retry_forever(
+            self._bot.delete_webhook
+        )  # while there is one, Telegram refuses to be asked
         offset: int | None = None
         while True:
-            if raw_updates := await _retry_forever(
+            if raw_updates := await self._retry_forever(
                 partial(self._bot.fetch_updates, offset, self._allowed_updates)
             ):
                 updates = [
                     each for each in (parse_update(raw, self._bot) for raw in raw_updates) if each is not None
                 ]
-                await _retry_forever(partial(self._processor.accept, updates))
+                await self._retry_forever(partial(self._processor.accept, updates))
                 offset = raw_updates[-1]["update_id"] + 1
 
-
-async def _retry_forever(call: Callable[[], Awaitable[_T]]) -> _T:
-    return await AsyncRetrying(wait=_retry_delay_s, before_sleep=_log_retry)(call)
+    async def _retry_forever(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        return await AsyncRetrying(wait=_retry_delay_s, before_sleep=_log_retry, sleep=self._sleep)(call)
 
 
 def _retry_delay_s(state: RetryCallState) -> float:

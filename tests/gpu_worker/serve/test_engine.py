@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import threading
 from collections.abc import Generator
-from typing import Any
 
 import pytest
 import torch
@@ -15,67 +12,26 @@ from gpu_worker.lora.layers import LoraWeights
 from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import (
     DoneEvent,
-    FailedEvent,
     GenerateRequest,
-    HeartbeatMessage,
     ProgressEvent,
     ProtocolMessage,
     StartedEvent,
     TrainRequest,
     WorkerEvent,
-    WorkerHealth,
     WorkerMessage,
-    decode_message,
-    encode_frame,
 )
 from gpu_worker.serve.engine import TorchEngine
-from gpu_worker.serve.loop import serve
 from tests.support.generated_images import lora_of, use
+from tests.support.worker_streams import BotStreams, serve_streams
 
-HEALTH = WorkerHealth(device="none", base_model="none", base_model_loaded=False, process_memory_bytes=0)
 STEPS = 12
 ASK_AT_STEP = 5
-
-
-class Bot(io.RawIOBase):
-    """The other end of both streams: asks for a training at once and for the rest when it is told to."""
-
-    def __init__(self, train: TrainRequest, later: tuple[ProtocolMessage, ...]) -> None:
-        self._now = io.BytesIO(encode_frame(train))
-        self._later = io.BytesIO(b"".join(encode_frame(each) for each in later))
-        self._jobs = 1 + len(later)
-        self.ask, self.all_taken, self._served = threading.Event(), threading.Event(), threading.Event()
-        self.answers: list[WorkerMessage] = []
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Read from the requests; the stream ends when all jobs are done."""
-        data = self._now.read(size)
-        if data:
-            return data
-        assert self.ask.wait(60)
-        data = self._later.read(size)
-        if not data:
-            self.all_taken.set()
-            assert self._served.wait(120)
-        return data
-
-    def write(self, frame: Any, /) -> int:
-        """Hear an answer."""
-        answer = decode_message(bytes(frame)[4:])
-        if not isinstance(answer, HeartbeatMessage):
-            self.answers.append(answer)
-        if sum(isinstance(each, DoneEvent | FailedEvent) for each in self.answers) == self._jobs:
-            self._served.set()
-        return len(frame)
-
-    def flush(self) -> None:
-        """There is nothing to flush."""
 
 
 class Watched(TorchEngine):
     """The real performer, with a diary of whose step came when; lets the others ask in a training's step."""
 
-    def __init__(self, bot: Bot) -> None:
+    def __init__(self, bot: BotStreams) -> None:
         super().__init__("tiny", train_steps=STEPS)
         self._bot = bot
         self.diary: list[int] = []
@@ -85,8 +41,8 @@ class Watched(TorchEngine):
             if isinstance(event, ProgressEvent):
                 self.diary.append(request.job_id)
                 if event.step == ASK_AT_STEP:
-                    self._bot.ask.set()
-                    assert self._bot.all_taken.wait(60)
+                    self._bot.may_ask_more.set()
+                    assert self._bot.all_asked.wait(60)
             yield event
 
     def generate(self, request: GenerateRequest) -> Generator[WorkerEvent, None, None]:
@@ -108,11 +64,9 @@ def matrices(answers: list[WorkerMessage]) -> dict[str, LoraWeights]:
 
 
 def work(train: TrainRequest, *later: ProtocolMessage) -> tuple[list[WorkerMessage], list[int]]:
-    bot = Bot(train, later)
+    bot = BotStreams([train], later)
     engine = Watched(bot)
-    stream: Any = bot
-    assert serve(lambda: engine, HEALTH, stream, stream) == 0
-    return bot.answers, engine.diary
+    return serve_streams(engine, bot), engine.diary
 
 
 def test_ten_pictures_wait_for_one_training_step_at_most_and_the_lora_is_the_same(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import threading
 from collections.abc import Generator
-from typing import Any
 
 from gpu_worker.errors import BadInput, BaseModelError, JobProblem
 from gpu_worker.protocol import (
@@ -15,7 +13,6 @@ from gpu_worker.protocol import (
     FailedEvent,
     ForgetRequest,
     GenerateRequest,
-    HeartbeatMessage,
     ProgressEvent,
     ProtocolMessage,
     ReadyMessage,
@@ -23,14 +20,11 @@ from gpu_worker.protocol import (
     WorkerEvent,
     WorkerHealth,
     WorkerMessage,
-    decode_message,
-    encode_frame,
 )
-from gpu_worker.serve.loop import serve
 from gpu_worker.serve.prefetch import MAX_QUEUED_PHOTOS
 from tests.support.fake_worker import prefetch_request
+from tests.support.worker_streams import HEALTH, BotStreams, serve_streams
 
-HEALTH = WorkerHealth(device="none", base_model="none", base_model_loaded=False, process_memory_bytes=0)
 TRAIN = TrainRequest(job_id=1, attempt=1, photos=(b"a", b"b"))
 GENERATE = GenerateRequest(job_id=2, attempt=1, prompt="sks person")
 
@@ -77,45 +71,11 @@ class RecordingEngine:
         return HEALTH
 
 
-class Bot(io.RawIOBase):
-    """The other end of both streams: asks everything at once, hears every answer, then hangs up."""
-
-    def __init__(self, requests: tuple[ProtocolMessage, ...]) -> None:
-        self._asked = io.BytesIO(b"".join(encode_frame(request) for request in requests))
-        self._jobs = sum(isinstance(request, TrainRequest | GenerateRequest) for request in requests)
-        self.all_asked, self._served = threading.Event(), threading.Event()
-        self.answers: list[WorkerMessage] = []
-        if not self._jobs:
-            self._served.set()
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Read from the requests; after the last one, wait until the jobs are done."""
-        data = self._asked.read(size)
-        if not data:
-            self.all_asked.set()
-            assert self._served.wait(30)
-        return data
-
-    def write(self, frame: Any, /) -> int:
-        """Hear an answer."""
-        answer = decode_message(bytes(frame)[4:])
-        if not isinstance(answer, HeartbeatMessage):
-            self.answers.append(answer)
-        if sum(isinstance(each, DoneEvent | FailedEvent) for each in self.answers) == self._jobs:
-            self._served.set()
-        return len(frame)
-
-    def flush(self) -> None:
-        """There is nothing to flush."""
-
-
 def work(engine: RecordingEngine, *requests: ProtocolMessage) -> list[WorkerMessage]:
     """Serve requests that have all come before the first is looked at; return the answers."""
-    bot = Bot(requests)
+    bot = BotStreams(requests)
     engine.all_asked = bot.all_asked
-    stream: Any = bot
-    assert serve(lambda: engine, HEALTH, stream, stream) == 0
-    return bot.answers
+    return serve_streams(engine, bot)
 
 
 def test_the_base_model_is_loaded_before_the_first_request() -> None:
