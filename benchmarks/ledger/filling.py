@@ -130,10 +130,10 @@ _FILL: tuple[tuple[str, str, str], ...] = (
     (
         "drafts",
         "open",
-        "INSERT INTO drafts SELECT n, printf('%08d', n), '{\"prompt\":\"\"}', 'telegram', n, n, :now"
+        "INSERT INTO drafts SELECT n, printf('%08d', n), '{\"prompt\":\"\"}', 'telegram', n, n, :now, ''"
         " FROM numbers",
     ),
-    ("questions", "open", "INSERT INTO questions SELECT n, 'set', 'telegram', :now FROM numbers"),
+    ("questions", "open", "INSERT INTO questions SELECT n, 'set', 'telegram', :now, n, n, '' FROM numbers"),
     (
         "letters",
         "open",

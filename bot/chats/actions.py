@@ -36,6 +36,7 @@ ACTIONS = (
     Action(f"set:{_ACCOUNT}:anew", lambda services: services.photo_sets.collect_for_new_lora),
     Action(f"set:{_ACCOUNT}:class=([a-z]{{1,10}})", lambda services: services.photo_sets.set_class),
     Action(f"set:{_ACCOUNT}:drop=([0-9]{{1,15}})", lambda services: services.photo_sets.drop_photo),
+    Action("question:drop", lambda services: services.messages.drop_question),
     Action(f"cancel:{_JOB}", lambda services: services.jobs.cancel_job),
     Action(f"again:{_JOB}", lambda services: services.generation.generate_again),
     Action(f"edit:{_JOB}", lambda services: services.generation.start_edit),

@@ -46,6 +46,8 @@ async def _run(
 ) -> Reply:
     try:
         request = await services.access.admit(request, state, level)
+        if request.command and state.account_state is not None:
+            await services.messages.end_questions(state.account_state)
         return await use_case(request)
     except UnknownCode as error:
         is_allowed = services.access.record_wrong_code(request.account)

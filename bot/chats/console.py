@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from bot.chats.base import handle, handle_action, handle_command, use_language_of
-from bot.chats.commands import find_command
+from bot.chats.commands import parse_command
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.messages import Button, Reply, Request, Upload
 from bot.services import Services
@@ -134,11 +134,9 @@ class ConsoleAdapter:
         request = Request(self._identity, CONSOLE_ADDRESS)
         if line.isdecimal() and 1 <= int(line) <= len(self._buttons):
             return await handle_action(self._services, self._buttons[int(line) - 1].action, request)
-        word, _, arguments = line.partition(" ")
-        command = find_command(word.removeprefix("/")) if word.startswith("/") else None
-        if command is not None:
-            request = replace(request, text=arguments.strip())
-            return await handle_command(self._services, command, request)
+        if (parsed := parse_command(line)) is not None:
+            command, arguments = parsed
+            return await handle_command(self._services, command, replace(request, text=arguments))
         return await handle(
             self._services, self._answer_line, replace(request, text=line), AccessLevel.INVITED
         )

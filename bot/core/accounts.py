@@ -105,6 +105,12 @@ class ChatAddress:
         return not has_ids_per_chat or self.base_chat_id == other.base_chat_id
 
     @property
+    def words_address(self) -> ChatAddress:
+        """Where words that are asked for here are written: in private where a platform has forms for them."""
+        has_forms = PLATFORM_TRAITS[self.platform].has_forms
+        return self.identity.private_address if has_forms else self
+
+    @property
     def identity(self) -> Identity:
         """Whoever asked there."""
         return Identity(self.platform, self.user_id)
@@ -132,7 +138,8 @@ class PendingQuestion:
     """What a person's next plain message answers: `set` (its name) or `rename:<code>`."""
 
     subject: str
-    platform: Platform
+    address: ChatAddress  #: where it is answered
+    message_ids: str = ""  #: that ask it, `12,13`; where others write only an answer to one of them counts
 
 
 class AccessMode(enum.StrEnum):

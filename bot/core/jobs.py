@@ -126,6 +126,12 @@ class Draft:
     code: LoraCode
     params: GenerationParams
     address: ChatAddress
+    message_ids: str = ""  #: that ask for the prompt, as those of a question
+
+    @property
+    def waits_for_words(self) -> bool:
+        """Whether the next plain message is its prompt; where a form asks for it, none is."""
+        return self.address == self.address.words_address
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,8 @@ class Request:
     is_replay: bool = False  #: whether the bot ended while it carried this out before
     state: AccountState | None = None  #: as it was when the request was let in; a lock makes it read anew
     was_invited: bool = False  #: the text was a word that just let the person in
+    #: Where people also talk to each other: the message that this one answers. None: all is said to the bot.
+    answered_message_id: str | None = None
 
     @property
     def account_state(self) -> AccountState:
@@ -91,6 +93,12 @@ class Request:
     def account(self) -> AccountId:
         """Return the account of a request that was let in."""
         return self.account_state.account
+
+    def answers(self, asked: PendingQuestion | Draft | None) -> bool:
+        """Return whether its words answer what was asked: in the same place, and where others write to it."""
+        if asked is None or asked.address != self.address:
+            return False
+        return self.answered_message_id is None or self.answered_message_id in asked.message_ids.split(",")
 
 
 @dataclass(frozen=True, slots=True)

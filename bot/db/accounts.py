@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from datetime import datetime
 
-from bot.core.accounts import AccountId, Identity, PendingQuestion, Preferences
+from bot.core.accounts import AccountId, ChatAddress, Identity, PendingQuestion, Preferences
 from bot.db.sqlite.connection import Connection, to_ms
 from bot.db.statements import accounts, conversation, photo_sets
 
@@ -130,9 +130,32 @@ class AccountRepository:
         )
 
     async def save_question(self, account: AccountId, question: PendingQuestion) -> None:
-        """Save the question that an account was asked; it replaces an earlier one."""
-        values = (account, question.subject, str(question.platform), self._connection.now_ms())
-        await self._connection.execute("INSERT OR REPLACE INTO questions VALUES (?, ?, ?, ?)", *values)
+        """Save the question that an account was asked; it replaces an earlier one.
+
+        The next plain message answers it, so a draft that waits for one there is deleted.
+        """
+        address, now_ms = question.address, self._connection.now_ms()
+        place = (str(address.platform), address.chat_id)
+
+        def transaction(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT OR REPLACE INTO questions (account, about, platform, chat_id, user_id, asked_ms)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (account, question.subject, *place, address.user_id, now_ms),
+            )
+            connection.execute(
+                "DELETE FROM drafts WHERE account = ? AND platform = ? AND chat_id = ?", (account, *place)
+            )
+
+        await self._connection.write(transaction)
+
+    async def save_question_messages(
+        self, account: AccountId, address: ChatAddress, message_ids: str
+    ) -> None:
+        """Save which messages ask what is open in a chat."""
+        await self._connection.write(
+            lambda connection: conversation.save_message_ids(connection, account, address, message_ids)
+        )
 
     async def get_question(self, account: AccountId) -> PendingQuestion | None:
         """Return the question that the next plain message of an account answers, None where there is none."""

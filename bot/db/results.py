@@ -126,7 +126,13 @@ class ResultRepository:
 
         def transaction(connection: sqlite3.Connection) -> None:
             connection.execute(
-                "INSERT OR REPLACE INTO drafts VALUES (?, ?, ?, ?, ?, ?, ?)", (*values, now_ms)
+                "INSERT INTO drafts (account, code, wish, platform, chat_id, user_id, updated_ms)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account) DO UPDATE SET"
+                " message_ids = iif(platform = excluded.platform AND chat_id = excluded.chat_id,"
+                " message_ids, ''), code = excluded.code, wish = excluded.wish,"
+                " platform = excluded.platform, chat_id = excluded.chat_id, user_id = excluded.user_id,"
+                " updated_ms = excluded.updated_ms",
+                (*values, now_ms),
             )
             sql = "DELETE FROM questions WHERE account = ? AND platform = ?"
             connection.execute(sql, (draft.account, str(address.platform)))

@@ -145,16 +145,19 @@ class DraftService:
 
     async def generate_draft(self, request: Request) -> Reply:
         """Generate the draft with the prompt of a form."""
-        reply = await self.generate_with_prompt(request)
-        if reply is None:
-            raise UserError(translate("draft-gone"))
-        return reply
-
-    async def generate_with_prompt(self, request: Request) -> Reply | None:
-        """Generate the draft with a prompt; return None when there is no draft on this platform."""
         draft = request.account_state.draft
         if draft is None or draft.address.platform is not request.address.platform:
+            raise UserError(translate("draft-gone"))
+        return await self._generate_with_words(request, draft)
+
+    async def generate_with_prompt(self, request: Request) -> Reply | None:
+        """Generate the draft with a message; return None when no draft waits for it."""
+        draft = request.account_state.draft
+        if draft is None or not request.answers(draft):
             return None
+        return await self._generate_with_words(request, draft)
+
+    async def _generate_with_words(self, request: Request, draft: Draft) -> Reply:
         params = generation_options.parse_prompt(request.text, draft.params, self._context.styles.labels)
         return await self._generations.generate(request, draft.code, params, draft)
 

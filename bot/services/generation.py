@@ -29,7 +29,7 @@ from bot.services.access import check_picture_quota
 from bot.services.context import ServiceContext
 from bot.texts import translate
 from bot.texts.cards import job_card
-from bot.texts.results import picture_missing
+from bot.texts.results import ask_new_prompt, picture_missing
 
 MAX_OPEN_GENERATIONS = 4
 VARIATIONS = 4
@@ -148,7 +148,7 @@ class GenerationService:
         await self._context.database.results.save_draft(
             Draft(request.account, job.code, make_editable_params(job, params), request.address)
         )
-        return Reply(translate("edit-prompt", result=f"#{job.id}", prompt=params.prompt))
+        return ask_new_prompt(job.id, params.prompt)
 
     async def _add_job(
         self, request: Request, code: LoraCode, params: GenerationParams, draft: Draft | None

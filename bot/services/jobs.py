@@ -15,14 +15,14 @@ from bot.core.loras import (
     format_code,
     split_code,
 )
-from bot.core.messages import Reply, Request
+from bot.core.messages import AccountState, Reply, Request
 from bot.core.photos import PHOTOS_PER_LORA
 from bot.services import access, generation_options
 from bot.services.context import ServiceContext
 from bot.services.photo_sets import PhotoSetService
 from bot.texts import translate
 from bot.texts.accounts import job_queue
-from bot.texts.cards import job_cancelled
+from bot.texts.cards import job_cancelled, question_dropped
 from bot.texts.commands import usage_example
 from bot.texts.photo_sets import continuation_started, nothing_to_replace
 
@@ -43,6 +43,8 @@ class JobService:
     async def cancel_latest(self, request: Request) -> Reply:
         """Stop the newest open job, or that of a code."""
         jobs = list(request.account_state.open_jobs)
+        if not request.text.strip() and (dropped_reply := _describe_dropped(request.account_state)):
+            return dropped_reply
         nothing_message = translate("nothing-open")
         if request.text.strip():
             code = generation_options.read_code(
@@ -81,6 +83,15 @@ class JobService:
         await self._context.queue.abort_job(job.id)
         self._context.forget_photos(photo_hashes)
         return job_cancelled(cancelled_job)
+
+
+def _describe_dropped(state: AccountState) -> Reply | None:
+    """Return what `/cancel` says of the question that it ended, as every command does; None without one."""
+    if state.question is not None:
+        return question_dropped("question-dropped", has_jobs=bool(state.open_jobs))
+    if state.draft is not None and state.draft.waits_for_words:
+        return question_dropped("draft-dropped", has_jobs=bool(state.open_jobs))
+    return None
 
 
 class ContinuationService:

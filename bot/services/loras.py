@@ -62,7 +62,7 @@ class LoraService:
     async def ask_new_name(self, request: Request) -> Reply:
         """Return the reply that asks for a new name: the person's next message is the answer."""
         lora = await self._require_lora(request)
-        question = PendingQuestion(f"{RENAME_PREFIX}{lora.code}", request.address.platform)
+        question = PendingQuestion(f"{RENAME_PREFIX}{lora.code}", request.address.words_address)
         await self._context.database.accounts.save_question(request.account, question)
         return ask_new_name(lora, request.address.platform)
 

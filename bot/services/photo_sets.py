@@ -22,6 +22,7 @@ from bot.services.access import check_queue_limit, check_training_quota
 from bot.services.context import PhotoDecoder, ServiceContext
 from bot.texts import translate
 from bot.texts.photo_sets import (
+    ask_name,
     consent_question,
     consent_recorded,
     continuation_started,
@@ -225,9 +226,9 @@ class PhotoSetService:
         """Return the reply that asks for a name; the person's next message is the answer."""
         _require_own_set(request)
         await self._context.database.accounts.save_question(
-            request.account, PendingQuestion("set", request.address.platform)
+            request.account, PendingQuestion("set", request.address.words_address)
         )
-        return Reply(translate("ask-name"))
+        return ask_name(request.address)
 
     async def set_name(self, request: Request) -> Reply:
         """Store the name a person wrote for the Lora to be."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bot.core.errors import UserError
 from bot.core.loras import LoraCode
-from bot.core.messages import Reply, Request
+from bot.core.messages import AccountState, Reply, Request
 from bot.core.outbox import IncomingUpdate
 from bot.db import Database
 from bot.services.context import JobQueue, ServiceContext
@@ -13,6 +14,7 @@ from bot.services.drafts import DraftService
 from bot.services.loras import RENAME_PREFIX, LoraService
 from bot.services.photo_sets import TRAIN_PAYLOAD, PhotoSetService
 from bot.services.sharing import SharingService
+from bot.texts import translate
 
 
 class MessageService:
@@ -53,7 +55,7 @@ class MessageService:
 
     async def _answer_question(self, request: Request) -> Reply | None:
         question = request.account_state.question
-        if question is None or question.platform is not request.address.platform:
+        if question is None or not request.answers(question):
             return None
         if question.subject == "set":
             reply = await self._photo_sets.set_name(request)
@@ -62,6 +64,28 @@ class MessageService:
             reply = await self._loras.rename_lora(request, code)
         await self._database.accounts.delete_question(request.account)
         return reply
+
+    async def drop_question(self, request: Request) -> Reply:
+        """End the question whose button was pressed."""
+        if request.account_state.question is None:
+            raise UserError(translate("stale-button"))
+        await self._database.accounts.delete_question(request.account)
+        return Reply(translate("question-dropped"), edits_message=True)
+
+    async def end_questions(self, state: AccountState) -> None:
+        """End what waits for a person's words: after a command they are meant for something else."""
+        if state.question is not None:
+            await self._database.accounts.delete_question(state.account)
+        if state.draft is not None and state.draft.waits_for_words:
+            await self._database.results.delete_draft(state.account)
+
+    async def record_question(self, request: Request, message_ids: Sequence[str]) -> None:
+        """Store which messages ask what is open in a chat."""
+        state = (await self._database.access.read_request_state(request.identity)).account_state
+        if state is not None:
+            await self._database.accounts.save_question_messages(
+                state.account, request.address, ",".join(message_ids)
+            )
 
 
 class UpdateInbox:

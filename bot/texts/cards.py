@@ -161,3 +161,8 @@ def failure_sentence(failure: JobFailure | None) -> str | None:
     if failure.reason in set(JobProblem):
         return translate(f"worker-{failure.reason}", **failure.values)
     return failure.sentence or None
+
+
+def question_dropped(key: str, *, has_jobs: bool) -> Reply:
+    """Return what `/cancel` says of a question that it ended; jobs go on, and it says how to stop them."""
+    return Reply(" ".join([translate(key), *([translate("jobs-go-on")] if has_jobs else [])]))

@@ -229,7 +229,7 @@ replace-range = Which photo? Write its number, 1 to { $most }, for example: { $e
 ## The first minute, and photos
 
 how-to-send-telegram = Send me five photos of one person: together as an album, one by one, or as files.
-how-to-send-discord = Type /train: it opens a form for five photos of one person.
+how-to-send-discord = Send me five photos of one person in a direct message, together or one by one. Or choose /train in the list that opens when you type a slash: it opens a form for them.
 how-to-send-console = Type the paths of five photos of one person, or the path of a folder that holds them.
 agree = I agree
 use-first-five = Use the first five
@@ -306,6 +306,8 @@ photo-took-too-long = I could not read this picture in time. Please send it agai
 no-ready-code = None of your LoraCodes can draw yet. /codes shows how they are doing; /train makes one.
 draft-gone = That draft is gone; /generate starts a new one.
 draft-dropped = Discarded. /generate starts a new one.
+question-dropped = Discarded: the name stays as it is.
+jobs-go-on = What you have running goes on; /cancel once more stops the newest.
 choose-code = Which LoraCode should draw?
 draft =
     With { $code } · style: { $style } · size: { $size } · pictures: { $count }
@@ -313,6 +315,9 @@ draft =
 draft-with-form =
     With { $code } · style: { $style } · size: { $size } · pictures: { $count }
     Press “What to draw” when you are ready.
+draft-with-form-or-words =
+    With { $code } · style: { $style } · size: { $size } · pictures: { $count }
+    Now write here what to draw, or press “What to draw”.
 draft-write = What to draw
 draft-drop = Discard
 which-style = Which style?

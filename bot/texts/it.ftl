@@ -228,7 +228,7 @@ replace-range = Quale foto? Scrivi il suo numero, da 1 a { $most }, per esempio:
 ## Il primo minuto, e le foto
 
 how-to-send-telegram = Mandami cinque foto di una persona: insieme come album, una per una, o come file.
-how-to-send-discord = Scrivi /addestra: apre un modulo per cinque foto di una persona.
+how-to-send-discord = Mandami cinque foto di una persona in un messaggio diretto, insieme o una per una. Oppure scegli /addestra nell'elenco che si apre quando scrivi una barra: apre un modulo per mandarle.
 how-to-send-console = Scrivi i percorsi di cinque foto di una persona, o quello di una cartella che le contiene.
 agree = Confermo
 use-first-five = Usa le prime cinque
@@ -305,13 +305,22 @@ photo-took-too-long = Non sono riuscito a leggere questa immagine in tempo. Mand
 no-ready-code = Nessuno dei tuoi LoraCode può ancora disegnare. /codici mostra a che punto sono; /addestra ne crea uno.
 draft-gone = Quella bozza non c'è più; /genera ne comincia una nuova.
 draft-dropped = Scartata. /genera ne comincia una nuova.
+question-dropped = Scartato: il nome resta com'è.
+jobs-go-on = Quello che hai in corso continua; un altro /annulla ferma il più recente.
 choose-code = Quale LoraCode deve disegnare?
 draft =
     Con { $code } · stile: { $style } · formato: { $size } · immagini: { $count }
     Ora scrivi che cosa disegnare, in inglese: il modello capisce quello.
 draft-with-form =
     Con { $code } · stile: { $style } · formato: { $size } · immagini: { $count }
+<<<<<<< HEAD
     Premi «Che cosa disegnare» quando vuoi, e scrivilo in inglese: il modello capisce quello.
+=======
+    Premi «Che cosa disegnare» quando sei a posto.
+draft-with-form-or-words =
+    Con { $code } · stile: { $style } · formato: { $size } · immagini: { $count }
+    Ora scrivi qui che cosa disegnare, o premi «Che cosa disegnare».
+>>>>>>> 57a88a6 (Let a question belong to its place, and any command end it)
 draft-write = Che cosa disegnare
 draft-drop = Scarta
 which-style = Quale stile?

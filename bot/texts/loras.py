@@ -127,7 +127,9 @@ def likeness_card(lora: Lora, strip: Sequence[Path]) -> Reply:
 def ask_new_name(lora: Lora, platform: Platform) -> Reply:
     """Return the reply that asks for another name of a Lora."""
     key = "ask-new-name-discord" if PLATFORM_TRAITS[platform].has_forms else "ask-new-name"
-    return Reply(translate(key, code=format_code(lora.code)))
+    return Reply(
+        translate(key, code=format_code(lora.code)), (Button(translate("draft-drop"), "question:drop"),)
+    )
 
 
 def ask_to_remove(lora: Lora) -> Reply:

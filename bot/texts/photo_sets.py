@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-from bot.core.accounts import Platform
+from bot.core.accounts import ChatAddress, Platform
 from bot.core.jobs import Estimate, Job, TrainingParams
 from bot.core.loras import CLASS_WORDS, LoraCode, format_code
 from bot.core.messages import Button, Reply
@@ -231,3 +231,8 @@ def _refusal_text(key: str) -> str:
         max_lossless_megapixels=MAX_LOSSLESS_PIXELS // 10**6,
         min_side_px=MIN_PHOTO_SIDE_PX,
     )
+
+
+def ask_name(address: ChatAddress) -> Reply:
+    """Return the reply that asks for the name of a set."""
+    return Reply(translate("ask-name"), (Button(translate("draft-drop"), "question:drop"),))

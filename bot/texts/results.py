@@ -54,6 +54,12 @@ def result_title(job: Job) -> str:
     return f"#{job.id} · {format_code(job.code)}"
 
 
+def ask_new_prompt(job_id: JobId, prompt: str) -> Reply:
+    """Return the reply that asks for another prompt of a result."""
+    text = translate("edit-prompt", result=f"#{job_id}", prompt=prompt)
+    return Reply(text, (Button(translate("draft-drop"), "draft:drop"),))
+
+
 def ask_to_delete(job_id: JobId, count: int) -> Reply:
     """Return the reply that asks once before pictures are gone for good."""
     question = translate("ask-to-delete", result=f"#{job_id}", count=count)
@@ -191,8 +197,9 @@ def draft_card(draft: Draft, style: str, replaces: bool = True) -> Reply:
     params = draft.params
     # A platform with forms does not show us what is written where others read along: a form asks for it.
     has_form = PLATFORM_TRAITS[draft.address.platform].has_forms
+    form_key = "draft-with-form-or-words" if draft.waits_for_words else "draft-with-form"
     text = translate(
-        "draft-with-form" if has_form else "draft",
+        form_key if has_form else "draft",
         code=format_code(draft.code),
         style=style or translate("style-none"),
         size=_format_size(params),

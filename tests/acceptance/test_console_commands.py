@@ -96,6 +96,7 @@ async def test_a_set_is_put_together_started_over_trained_and_cancelled(
     "[codes:all]",
     "[code:*]",
     "[rename:*]",
+    "[question:drop]",
     "[export:*]",
     "[use:*]",
     "[remove:*]",
@@ -119,7 +120,11 @@ async def test_a_code_is_used_named_exported_and_deleted_also_after_a_restart(tm
         await person.presses(spaced, "trigger: sks person(?s:.*)All my codes\n")
         await person.presses("Export", r"file: \S+")
         await person.types("/export 00000001", translate("unknown-code"))
-        await person.presses("Rename", "write")
+        await person.presses("Rename", r"write(?s:.*)Discard\n")
+        await person.presses("Discard", translate("question-dropped"))
+        await person.types("/codes", rf"\] {spaced}(?s:.*?)\n")
+        await person.presses(spaced, "trigger: sks person(?s:.*)All my codes\n")
+        await person.presses("Rename", r"write(?s:.*)Discard\n")
         await person.types("Sunny", "Sunny(?s:.*)All my codes\n")
         await person.presses("Generate", "Now write what to draw(?s:.*)Discard\n")
         await person.presses("Style", "Which style(?s:.*)No style\n")

@@ -100,6 +100,7 @@ async def test_one_card_in_dms_collects_shows_the_photos_and_is_chosen_on(stage:
     "/codes",
     "[code:*]",
     "[rename:*]",
+    "[question:drop]",
     "[export:*]",
     "[remove:*]",
     "[remove!:*]",
@@ -111,7 +112,11 @@ async def test_a_code_has_a_card_with_everything_that_can_be_done(stage: Stage) 
     card = shown(await stage.anna.slash(stage.channel, "codes"))
     await stage.restart()
     await stage.anna.click(card, label=f"{code[:4]} {code[4:]}")
-    assert "Now write" in said(await stage.anna.click(card, label="Rename"))
+    asked = await stage.anna.click(card, label="Rename")
+    assert "Now write" in said(asked)
+    await stage.anna.click(asked.followups[0].message, label="Discard")
+    await stage.anna_alone.send_dm("not a name")
+    await stage.anna.click(card, label="Rename")
     await stage.anna_alone.send_dm("Me in spring")
     assert "Me in spring" in stage.dms()[-1].content
     exported = await stage.anna.click(card, label="Export")

@@ -66,6 +66,7 @@ async def every_button(stage: Stage) -> dict[str, str]:
     rest = {
         "[share:*:*]": f"share:{code}:1",
         "[first5]": "first5",
+        "[question:drop]": "question:drop",
         "[likeness:*]": f"likeness:{code}",
         "[set:*:anew]": offered["[set:*:name]"].replace("name", "anew"),
     }

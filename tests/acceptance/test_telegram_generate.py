@@ -246,6 +246,36 @@ async def test_a_command_is_no_prompt(stage: Stage) -> None:
     await until(lambda: stage.drawings)
 
 
+@pytest.mark.covers("telegram", "/cancel", "[edit:*]", "[draft:drop]")
+async def test_what_waits_for_words_is_ended_by_cancel_by_a_button_and_by_any_command(stage: Stage) -> None:
+    code = await trained(stage.anna)
+    await stage.anna.says(f"/generate {code} a boat")
+    result = await stage.next_result(0)
+    await stage.anna.presses(result, "Edit prompt")
+    asked = await stage.anna.hears("Now write the new prompt")
+    assert (await says_and_hears(stage.anna, "/cancel")).text == translate("draft-dropped")
+    await stage.anna.presses(result, "Edit prompt")
+    await until(lambda: len([each for each in stage.anna.sees if each.text == asked.text]) == 2)
+    await pressed(stage.anna, [each for each in stage.anna.sees if each.text == asked.text][-1], "Discard")
+    await says_and_hears(stage.anna, "/generate")
+    await says_and_hears(stage.anna, "/queue")
+    for text in ("ok thanks, never mind", "how much does it cost?"):
+        assert (await says_and_hears(stage.anna, text)).text == translate("unknown-command")
+    assert len(stage.drawings) == 1
+
+
+@pytest.mark.covers("telegram", "group", "words")
+async def test_what_is_said_in_a_group_is_no_prompt_of_a_draft_begun_in_private(stage: Stage) -> None:
+    code = await trained(stage.anna)
+    await stage.anna.says(f"/generate {code} a boat", chat=GROUP)
+    result = await stage.next_result(0, GROUP)
+    await says_and_hears(stage.anna, "/generate")
+    await stage.anna.says("haha look at this one", chat=GROUP, to=result)
+    await stage.anna.says("a boat at sunset")
+    await stage.next_result(0)
+    assert ["haha" in each.prompt for each in stage.drawings] == [False, False]
+
+
 @pytest.mark.covers("telegram", "group", "words")
 async def test_where_others_write_only_an_answer_to_the_bot_is_a_prompt(stage: Stage) -> None:
     await trained(stage.anna)

@@ -120,6 +120,7 @@ async def test_two_albums_at_once_share_a_card(stage: Stage) -> None:
     "/codes",
     "[code:*]",
     "[rename:*]",
+    "[question:drop]",
     "[export:*]",
     "[remove:*]",
     "[remove!:*]",
@@ -139,7 +140,15 @@ async def test_a_code_has_a_card_with_everything_that_can_be_done(stage: Stage) 
     await anna.presses(card, f"{code[:4]} {code[4:]}")
     await until(lambda: "trigger: sks person" in card.text)
     await anna.presses(card, "Rename")
-    await anna.hears("Now write the new name")
+    await anna.presses(await anna.hears("Now write the new name"), "Discard")
+    await anna.hears(translate("question-dropped"))
+    await anna.presses(card, "Rename")
+    await anna.says("/help")  # a command ends what was asked
+    await anna.hears("/forgetme")
+    await anna.says("what was that")
+    await anna.hears(translate("unknown-command"))
+    await anna.presses(card, "Rename")
+    await until(lambda: len([each for each in anna.sees if "Now write the new name" in each.text]) == 2)
     await anna.says("Me in spring")
     await anna.hears("Me in spring")
     await anna.presses(card, "Export")

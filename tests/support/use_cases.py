@@ -136,11 +136,11 @@ class Studio:
         use_case = self.services.generation.generate_edited
         return await self.ask(use_case, who, place, text=text, arguments=(str(job_id),))
 
-    async def handle_text(self, who: Identity, place: ChatAddress, text: str) -> Reply | None:
+    async def handle_text(self, who: Identity, place: ChatAddress, text: str, **details: Any) -> Reply | None:
         async def answer_text(request: Request) -> Reply:
             return await self.services.messages.answer_text(request) or Reply("")
 
-        reply = await self.ask(answer_text, who, place, AccessLevel.INVITED, text=text)
+        reply = await self.ask(answer_text, who, place, AccessLevel.INVITED, text=text, **details)
         return reply if reply != Reply("") else None
 
     async def predecode_photo(self, who: Identity, upload: Upload) -> PhotoInput:

@@ -13,7 +13,7 @@ import discord
 from discord import app_commands
 
 from bot.chats.base import enter, handle, handle_action, handle_command, use_language_of
-from bot.chats.commands import Command, find_command
+from bot.chats.commands import Command, parse_command
 from bot.chats.discord.buttons import ActionButton
 from bot.chats.discord.commands import TRAIN, build_commands
 from bot.chats.discord.forms import (
@@ -218,12 +218,12 @@ class LoraCodeClient(discord.AutoShardedClient):
         return await handle(self.services, self.services.generation.generate_edited, request)
 
     async def _answer_text(self, request: Request) -> Reply:
-        """Take a direct message as a command of an administrator, as an answer, or as a beginning."""
-        word, _, arguments = request.text.strip().partition(" ")
-        command = find_command(word.removeprefix("/")) if word.startswith("/") else None
-        is_admin = self.services.access.is_admin(request.identity)
-        if command is not None and command.is_admin and is_admin:
+        """Take a direct message as a command, as an answer, or as a beginning."""
+        if (parsed := parse_command(request.text)) is not None:
+            command, arguments = parsed
             return await handle_command(self.services, command, replace(request, text=arguments))
+        if request.text.lstrip().startswith("/"):  # a command that there is not is no prompt either
+            return await handle(self.services, _say_unknown, request, AccessLevel.ANYBODY)
 
         async def answer_text(request: Request) -> Reply:
             reply = await self.services.messages.answer_text(request)
@@ -237,3 +237,7 @@ class LoraCodeClient(discord.AutoShardedClient):
             return await self.services.photo_sets.add_photos(replace(request, uploads=uploads))
 
         return await handle(self.services, add_photos, request)
+
+
+async def _say_unknown(request: Request) -> Reply:
+    return Reply(translate("unknown-command"))

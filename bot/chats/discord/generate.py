@@ -106,7 +106,9 @@ async def generate(
         return await services.drafts.generate_from_options(request)
 
     await interaction.client.respond(
-        interaction, lambda request: handle(services, generate_from_options, request), prefer_dm=False
+        interaction,
+        lambda request: handle(services, generate_from_options, replace(request, command="generate")),
+        prefer_dm=False,
     )
 
 

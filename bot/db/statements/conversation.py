@@ -22,7 +22,7 @@ def get_question(connection: sqlite3.Connection, account: AccountId, now_ms: int
     row = connection.execute(
         "SELECT * FROM questions WHERE account = ? AND asked_ms > ?", (account, now_ms - QUESTION_TIMEOUT_MS)
     ).fetchone()
-    return None if row is None else PendingQuestion(row["about"], Platform(row["platform"]))
+    return None if row is None else PendingQuestion(row["about"], _read_address(row), row["message_ids"])
 
 
 def get_draft(connection: sqlite3.Connection, account: AccountId, now_ms: int) -> Draft | None:
@@ -39,5 +39,22 @@ def draft_from_row(row: sqlite3.Row) -> Draft:
         account=AccountId(row["account"]),
         code=LoraCode(row["code"]),
         params=msgspec.json.decode(row["wish"], type=GenerationParams),
-        address=ChatAddress(Platform(row["platform"]), row["chat_id"], row["user_id"]),
+        address=_read_address(row),
+        message_ids=row["message_ids"],
     )
+
+
+def save_message_ids(
+    connection: sqlite3.Connection, account: AccountId, address: ChatAddress, message_ids: str
+) -> None:
+    """Save which messages ask what is open in a chat."""
+    values = (message_ids, account, str(address.platform), address.chat_id)
+    for table in ("questions", "drafts"):
+        connection.execute(
+            f"UPDATE {table} SET message_ids = ? WHERE account = ? AND platform = ? AND chat_id = ?",  # noqa: S608
+            values,
+        )
+
+
+def _read_address(row: sqlite3.Row) -> ChatAddress:
+    return ChatAddress(Platform(row["platform"]), row["chat_id"], row["user_id"])

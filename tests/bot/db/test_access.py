@@ -82,7 +82,7 @@ async def test_an_account_state_is_what_the_single_reads_say(database: Database,
     assert added.job is not None
     await database.jobs.add_generation(account, added.job.code, GenerationParams("a boat", count=4), ANNAS)
     await database.photos.add_photos(account, photos(5)[:2], ANNAS, None)
-    question = PendingQuestion("set", Platform.TELEGRAM)
+    question = PendingQuestion("set", ANNA.private_address)
     draft = Draft(account, added.job.code, GenerationParams("a boat"), ANNAS)
     await database.results.save_draft(draft)
     await database.accounts.save_question(account, question)
