@@ -39,6 +39,9 @@ from gpu_worker.protocol import (
     WorkerEvent,
 )
 
+#: Two noises with a smaller sine of their angle lie on one line. Those of two seeds are near a right angle.
+_MIN_SINE = 1e-3
+
 
 class GenerationContext:
     """What is kept between requests on one base model: adapters, denoiser, preview and identity models."""
@@ -259,6 +262,8 @@ def _slerp(noise: Tensor, other_noise: Tensor, weight: float) -> Tensor:
     """Interpolate between two noises on the sphere that they lie on; `weight` is the share of the other."""
     cosine = float((noise * other_noise).sum() / (noise.norm() * other_noise.norm()))
     angle = math.acos(max(-1.0, min(1.0, cosine)))
+    if math.sin(angle) < _MIN_SINE:  # one noise twice, as with one seed twice: there is no arc to go along
+        return (1 - weight) * noise + weight * other_noise
     return (math.sin((1 - weight) * angle) * noise + math.sin(weight * angle) * other_noise) / math.sin(angle)
 
 

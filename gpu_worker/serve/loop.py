@@ -33,7 +33,7 @@ from gpu_worker.protocol import (
     WorkerHealth,
     WorkerRequest,
 )
-from gpu_worker.serve.pipes import FrameWriter, HeartbeatThread, read_requests
+from gpu_worker.serve.pipes import FrameWriter, HeartbeatThread, PipeClosed, read_requests
 from gpu_worker.serve.prefetch import PrefetchQueue
 from gpu_worker.serve.scheduler import GENERATE_SHARE, ScheduledJob, StepScheduler
 
@@ -128,7 +128,7 @@ class _WorkerLoop:
                 job = self._scheduler.next_job()
                 if job is not None and not self._run_step(job):
                     return EXIT_DEVICE_LOST
-        except OSError:
+        except PipeClosed:
             log.info("the bot closed the pipe; the worker stops")
         for job in self._scheduler.clear():
             job.steps.close()
@@ -138,7 +138,7 @@ class _WorkerLoop:
         """Load the base model before the first job. Errors are logged here and reported by the first job."""
         try:
             self._get_engine().preload()
-        except JobError as error:
+        except (JobError, OSError) as error:
             log.error("could not load the base model: %s", error)
 
     def _get_engine(self) -> Engine:

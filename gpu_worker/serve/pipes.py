@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import BinaryIO
 
-from gpu_worker.errors import ProtocolError
+from gpu_worker.errors import ProtocolError, WorkerError
 from gpu_worker.protocol import (
     HeartbeatMessage,
     ProtocolMessage,
@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 HEARTBEAT_INTERVAL_S = 1.0
 
 
+class PipeClosed(WorkerError):
+    """The bot no longer reads."""
+
+
 class FrameWriter:
     """Writes whole frames from several threads."""
 
@@ -32,11 +36,14 @@ class FrameWriter:
         self._lock = threading.Lock()
 
     def write(self, message: ProtocolMessage) -> None:
-        """Write a message; BrokenPipeError if the bot is gone."""
+        """Write a message; PipeClosed if the bot is gone."""
         frame = encode_frame(message)
-        with self._lock:
-            self._stream.write(frame)
-            self._stream.flush()
+        try:
+            with self._lock:
+                self._stream.write(frame)
+                self._stream.flush()
+        except OSError as error:
+            raise PipeClosed(str(error)) from error
 
 
 def read_requests(stream: BinaryIO, requests: queue.SimpleQueue[WorkerRequest | None]) -> None:
@@ -71,5 +78,5 @@ class HeartbeatThread:
         while not self._stop_event.wait(HEARTBEAT_INTERVAL_S):
             try:
                 self._writer.write(HeartbeatMessage(health=self.read_health()))
-            except OSError:  # the bot is gone; the reader thread has seen that too
+            except PipeClosed:  # the reader thread has seen that too
                 return

@@ -80,12 +80,8 @@ class Checkpoint:
                 },
                 rng_state=tensors["random"],
             )
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadInput(JobProblem.CHECKPOINT_DAMAGED) from error
-
-    def is_finite(self) -> bool:
-        """Return True if all weights are finite, so that the training can resume from here."""
-        return all(bool(v.down.isfinite().all() and v.up.isfinite().all()) for v in self.weights.values())
 
 
 class TrainingState:
@@ -130,12 +126,15 @@ class TrainingState:
         if checkpoint:
             self._restore(checkpoint)
 
-    def check_gradients(self) -> None:
-        """Raise NotFinite if gradients are not finite even at a scale of 1. Waits for the GPU."""
+    def check_finite(self) -> None:
+        """Raise NotFinite if weights are not finite, or gradients even at a scale of 1. Waits for the GPU."""
         # The scaler halves its scale after each step that it skips. Below 1 the true gradients overflow
         # fp16, or they are not finite at any scale.
         if self.scaler.get_scale() < 1.0:
-            raise NotFinite("the gradients are no numbers")
+            raise NotFinite("the gradients are not finite")
+        # bf16 and fp32 have no scaler: a gradient that is NaN is in the weights after its step.
+        if not bool(torch.stack([parameter.isfinite().all() for parameter in self.parameters]).all()):
+            raise NotFinite("the weights of the LoRA are not finite")
 
     def set_learning_rates(self) -> dict[str, float]:
         """Set the optimizer's learning rates for the next step; return them by prefix of kohya's names."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from gpu_worker.device import memory_modes
-from gpu_worker.device.memory_modes import ComputeError, NotFinite
+from gpu_worker.device.memory_modes import ComputeError
 from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.base import BaseModel
@@ -199,7 +199,7 @@ def _run_steps(
             yield run_state.save_checkpoint(state, task)
             last_saved_at = time.monotonic()
     nan_guard.check(loss_reader.flush())
-    state.check_gradients()
+    state.check_finite()
     if task.checkpoint_at_end:
         yield run_state.save_checkpoint(state, task)
 
@@ -238,10 +238,8 @@ class RunState:
 
     def save_checkpoint(self, state: TrainingState, task: TrainingTask) -> CheckpointEvent:
         """Keep a checkpoint to fall back to, and return it as an event; NotFinite if it is not usable."""
+        state.check_finite()
         checkpoint = state.to_checkpoint(self.elapsed_s(), self._started_at, self.fingerprint)
-        if not checkpoint.is_finite():
-            raise NotFinite("the LoRA's numbers went out of bounds")
-        state.check_gradients()
         self.checkpoint = checkpoint
         return CheckpointEvent(
             job_id=task.job_id, attempt=task.attempt, step=state.step, data=checkpoint.encode()

@@ -64,8 +64,8 @@ def test_the_picture_carries_its_recipe(tiny: BaseModel, lora: bytes) -> None:
     assert text_of(pictures(tiny, generate_request)[0]) == (
         "sks person, on the moon <lora:04071338:1>\n"
         "Negative prompt: blurry\n"
-        "Steps: 2, Sampler: DPM++ 2M Karras, CFG scale: 5.5, Seed: 7, Size: 64x64, Model: tiny, "
-        f'Lora hashes: "04071338: {short}", LoraCode: 04071338'
+        "Steps: 2, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 5.5, Seed: 7, Size: 64x64, "
+        f'Model: tiny, RNG: CPU, Lora hashes: "04071338: {short}", LoraCode: 04071338'
     )
 
 

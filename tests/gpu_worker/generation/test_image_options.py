@@ -69,7 +69,7 @@ def test_samplers_differ_and_the_recipe_names_the_one_used(tiny: BaseModel) -> N
     drawn_pictures = [pictures(tiny, with_(sampler=sampler, steps=4))[0] for sampler in SAMPLERS]
     assert len({pixels_of(png).tobytes() for png in drawn_pictures}) == len(SAMPLERS)
     named = [text_of(png).split("Sampler: ")[1].split(",")[0] for png in drawn_pictures]
-    assert named == ["DPM++ 2M Karras", "Euler a", "UniPC", "LCM"]
+    assert named == ["DPM++ 2M", "Euler a", "UniPC", "LCM"]
 
 
 def test_shape_is_in_proportion_to_the_native_size(tiny: BaseModel, drawn_model: BaseModel) -> None:
@@ -148,6 +148,12 @@ def test_variations_differ_and_stay_closer_to_their_picture_than_another_seed_do
     assert all(0 < distance(each, original) < distance(stranger, original) for each in varied)
     again = pictures(tiny, with_(variation_strength=0.25, variation_seed=51))
     assert np.array_equal(pixels_of(again[0]), varied[1])
+
+
+def test_a_variation_by_the_picture_s_own_seed_is_the_picture(tiny: BaseModel) -> None:
+    original = pixels_of(pictures(tiny, with_(seed=50))[0])
+    same = pictures(tiny, with_(seed=50, variation_strength=0.25, variation_seed=50))
+    assert np.array_equal(pixels_of(same[0]), original)
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # inside diffusers' sampler

@@ -32,14 +32,16 @@ GENERATE = GenerateRequest(job_id=2, attempt=1, prompt="sks person")
 class RecordingEngine:
     """An engine that only records its calls."""
 
-    def __init__(self, wrong_base: bool = False) -> None:
+    def __init__(self, wrong_base: bool = False, unreadable_base: bool = False) -> None:
         self.diary: list[str] = []
-        self.wrong_base = wrong_base
+        self.wrong_base, self.unreadable_base = wrong_base, unreadable_base
         self.all_asked = threading.Event()
 
     def preload(self) -> None:
         assert self.all_asked.wait(30)
         self.diary.append("warm")
+        if self.unreadable_base:
+            raise OSError(5, "Input/output error")
         if self.wrong_base:
             raise BaseModelError(JobProblem.BASE_MODEL_PICKLE, name="model.ckpt")
 
@@ -89,6 +91,13 @@ def test_base_model_that_cannot_be_loaded_fails_the_job_and_not_the_worker() -> 
     _, failed = work(RecordingEngine(wrong_base=True), TRAIN)
     assert isinstance(failed, FailedEvent)
     assert (failed.problem, failed.values) == (JobProblem.BASE_MODEL_PICKLE, {"name": "model.ckpt"})
+
+
+def test_disk_that_fails_while_the_base_model_loads_does_not_pass_for_a_bot_that_is_gone() -> None:
+    engine = RecordingEngine(unreadable_base=True)
+    answers = work(engine, TRAIN)
+    assert engine.diary == ["warm", "train"]
+    assert isinstance(answers[-1], DoneEvent)
 
 
 def test_photos_of_another_training_take_turns_with_the_steps_of_this_one() -> None:

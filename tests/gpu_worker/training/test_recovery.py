@@ -187,6 +187,27 @@ def test_gradients_that_are_never_numbers_in_fp16_go_on_in_a_wider_precision(
     assert all(matrices.up.any() for matrices in learnt)
 
 
+def test_last_gradients_that_are_no_numbers_in_bf16_cost_a_wider_precision_and_not_the_training(
+    photos: tuple[bytes, ...], quick: TrainingConfig
+) -> None:
+    base = BaseModel.load("tiny")
+    base.set_memory_mode(MemoryMode(torch.bfloat16))
+    forward_passes: list[torch.dtype] = []
+
+    def overflow(_: object, __: object, output: Any) -> None:
+        if torch.is_grad_enabled():
+            forward_passes.append(base.dtype)
+            if len(forward_passes) == 3:
+                output.sample.register_hook(lambda gradient: gradient * float("nan"))
+
+    base.unet.register_forward_hook(overflow)
+    config = replace(quick, steps=3, checkpoint_every_steps=2)
+    events = list(train(base, request(photos), config))
+    assert forward_passes == [torch.bfloat16] * 3 + [torch.float32]
+    assert [event.step for event in events if isinstance(event, FallbackEvent)] == [2]
+    assert isinstance(events[-1], DoneEvent)
+
+
 def test_photo_whose_latents_overflow_fp16_is_trained_in_a_wider_precision(
     photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+import safetensors.torch
 import torch
 from PIL import Image
 
@@ -24,7 +25,7 @@ from gpu_worker.protocol import (
     TrainRequest,
     WorkerEvent,
 )
-from gpu_worker.training.checkpoint import TrainingState
+from gpu_worker.training.checkpoint import Checkpoint, TrainingState
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.data import TrainingImage
 from gpu_worker.training.latents import LatentCache, LatentDataset
@@ -228,6 +229,13 @@ def test_a_damaged_checkpoint_costs_its_steps_and_not_the_training(
     events = list(train(tiny, request(photos, data[:-100]), precise))
     assert events[0] == StartedEvent(job_id=7, attempt=2, step=0, steps=3)
     assert same_weights(lora_of(events), uninterrupted)
+
+
+@pytest.mark.parametrize("header", ["null", "[]", "5", "{}", '"text"', '{"format": null}'])
+def test_a_checkpoint_whose_header_is_no_checkpoint_is_refused_in_one_sentence(header: str) -> None:
+    data = safetensors.torch.save({"random": torch.zeros(1)}, {"training": header})
+    with pytest.raises(BadInput, match="checkpoint"):
+        Checkpoint.decode(data)
 
 
 def test_a_checkpoint_of_other_photos_or_settings_is_not_taken_up(
