@@ -39,6 +39,11 @@ class JobProblem(enum.StrEnum):
     LORA_NOT_KOHYA = "lora-not-kohya"
     LORA_INCOMPLETE = "lora-incomplete"
     LORA_BAD_ALPHA = "lora-bad-alpha"
+    LORA_NO_RANK = "lora-no-rank"
+    LORA_NOT_FINITE = "lora-not-finite"
+    LORA_UNSUPPORTED = "lora-unsupported"
+    LORA_OTHER_FILE = "lora-other-file"
+    LORA_OTHER_MODEL = "lora-other-model"
     LORA_OTHER_KIND = "lora-other-kind"
     LORA_OTHER_SIZE = "lora-other-size"
     INITIAL_LORA_OTHER_KIND = "initial-lora-other-kind"
@@ -109,9 +114,14 @@ _SENTENCES = {
     JobProblem.UNKNOWN_SHAPE: "{name!r} is not a shape; the shapes are {known}.",
     JobProblem.TOO_MANY_LORAS: "One picture takes {limit} LoraCodes at most.",
     JobProblem.LORA_DAMAGED: "This LoRA file is damaged, or is not a safetensors file.",
-    JobProblem.LORA_NOT_KOHYA: "This file has no LoRA in kohya's format.",
+    JobProblem.LORA_NOT_KOHYA: "This file has no LoRA in a known format.",
     JobProblem.LORA_INCOMPLETE: "This LoRA file is incomplete.",
     JobProblem.LORA_BAD_ALPHA: "This LoRA file has an alpha that is not a number.",
+    JobProblem.LORA_NO_RANK: "This LoRA has rank 0: there is nothing in it.",
+    JobProblem.LORA_NOT_FINITE: "This LoRA has numbers that are not finite; its training went out of bounds.",
+    JobProblem.LORA_UNSUPPORTED: "This kind of LoRA cannot be read here: {kind}. Use a plain LoRA.",
+    JobProblem.LORA_OTHER_FILE: "This file is a {kind}, not a LoRA.",
+    JobProblem.LORA_OTHER_MODEL: "This LoRA was made for {model}; use one for Stable Diffusion 1.x.",
     JobProblem.LORA_OTHER_KIND: "This LoRA was made for another kind of base model.",
     JobProblem.LORA_OTHER_SIZE: "This LoRA was made for a base model of another size.",
     JobProblem.INITIAL_LORA_OTHER_KIND: "The LoRA to continue from was made for another kind of base model.",

@@ -1,4 +1,4 @@
-"""LoRA files in kohya's format: what AUTOMATIC1111, ComfyUI, diffusers and sd-scripts load.
+"""LoRA files, written in kohya's format: what AUTOMATIC1111, ComfyUI, diffusers and sd-scripts load.
 
 A module `x` has `x.lora_down.weight`, `x.lora_up.weight` and `x.alpha`; the metadata are strings. Files are
 safetensors, in and out.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,10 +19,12 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from gpu_worker.errors import BadInput, JobProblem
+from gpu_worker.lora import kinds, names
 from gpu_worker.lora.layers import LoraWeights
 
+log = logging.getLogger(__name__)
+
 PRECISIONS = {"float": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-_DOWN, _UP, _ALPHA = ".lora_down.weight", ".lora_up.weight", ".alpha"
 #: The hash AUTOMATIC1111 shows is cut to this many hexadecimal digits.
 _SHORT_HASH = 12
 _HEADER_LENGTH_BYTES = 8
@@ -44,9 +48,9 @@ def write(weights: Mapping[str, LoraWeights], metadata: Mapping[str, str], preci
     dtype = PRECISIONS[precision]
     tensors: dict[str, Tensor] = {}
     for name, values in weights.items():
-        tensors[name + _ALPHA] = torch.tensor(float(values.alpha), dtype=dtype)
-        tensors[name + _DOWN] = values.down.to(dtype).contiguous()
-        tensors[name + _UP] = values.up.to(dtype).contiguous()
+        tensors[f"{name}.{names.ALPHA}"] = torch.tensor(float(values.alpha), dtype=dtype)
+        tensors[f"{name}.{names.DOWN}"] = values.down.to(dtype).contiguous()
+        tensors[f"{name}.{names.UP}"] = values.up.to(dtype).contiguous()
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise BadInput(JobProblem.TRAINING_NOT_FINITE)
     # The hashes are those of a file with the `ss_` metadata only, as sd-scripts computes them.
@@ -64,17 +68,49 @@ def _compute_hashes(file: bytes) -> dict[str, str]:
 
 
 def read(data: bytes) -> LoraFile:
-    """Read the bytes of a file; BadInput if it is damaged, a pickle, or no LoRA in this format."""
+    """Read the bytes of a file, with kohya's, diffusers' or peft's names.
+
+    Raises BadInput if it is damaged, a pickle, or of a kind that is not read here.
+    """
+    tensors, metadata = _load_tensors(data)
+    embeddings = [key for key in tensors if kinds.is_bundled_embedding(key)]
+    if embeddings:
+        log.warning("left out %d tensors of embeddings that are bundled with a LoRA", len(embeddings))
+    tensors = {key: tensor for key, tensor in tensors.items() if key not in embeddings}
+    kinds.check_kind({key: tensor.shape for key, tensor in tensors.items()}, metadata)
+    adapter_metadata = names.AdapterMetadata(metadata)
+    return LoraFile(
+        {
+            module: _read_module(module, parts, adapter_metadata)
+            for module, parts in sorted(_group_by_module(tensors, metadata).items())
+        },
+        metadata,
+    )
+
+
+def _load_tensors(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         tensors = load(data)
         metadata = read_metadata(data)
+    except KeyError as error:  # the library knows the numbers, torch does not
+        raise BadInput(JobProblem.LORA_UNSUPPORTED, kind=str(error.args[0])) from error
     except (SafetensorError, ValueError) as error:
         raise BadInput(JobProblem.LORA_DAMAGED) from error
-    names = {key.removesuffix(_DOWN) for key in tensors if key.endswith(_DOWN)}
-    expected_keys = {name + suffix for name in names for suffix in (_DOWN, _UP, _ALPHA)}
-    if not names or not set(tensors) <= expected_keys:
-        raise BadInput(JobProblem.LORA_NOT_KOHYA)
-    return LoraFile({name: _read_module(tensors, name) for name in sorted(names)}, metadata)
+    return tensors, metadata
+
+
+def _group_by_module(
+    tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> dict[str, dict[str, Tensor]]:
+    """Return the tensors by kohya's module name, then by suffix."""
+    modules: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        parsed = names.parse_key(key)
+        if parsed is None:
+            kinds.raise_unknown(metadata)
+        module, suffix = parsed
+        modules.setdefault(module, {})[suffix] = tensor
+    return modules
 
 
 def read_metadata(data: bytes) -> dict[str, str]:
@@ -84,12 +120,35 @@ def read_metadata(data: bytes) -> dict[str, str]:
     return {str(key): str(value) for key, value in (header.get("__metadata__") or {}).items()}
 
 
-def _read_module(tensors: Mapping[str, Tensor], name: str) -> LoraWeights:
-    down, up = tensors[name + _DOWN], tensors.get(name + _UP)
-    if up is None or down.dim() < 2 or up.dim() < 2 or not 0 < down.shape[0] == up.shape[1]:
-        raise BadInput(JobProblem.LORA_INCOMPLETE)
-    alpha = tensors.get(name + _ALPHA)
+def _read_module(
+    module: str, parts: dict[str, Tensor], adapter_metadata: names.AdapterMetadata
+) -> LoraWeights:
+    biases = parts.pop(names.BIAS, None)
+    if biases is not None and bool(biases.float().count_nonzero()):
+        raise BadInput(JobProblem.LORA_UNSUPPORTED, kind="LoRA with biases")
+    alpha = parts.pop(names.ALPHA, None)
     if alpha is not None and (alpha.numel() != 1 or alpha.is_complex()):
         raise BadInput(JobProblem.LORA_BAD_ALPHA)
-    # Without an alpha, sd-scripts takes the rank.
-    return LoraWeights(down.float(), up.float(), float(down.shape[0] if alpha is None else alpha))
+    down, up = parts.pop(names.DOWN, None), parts.pop(names.UP, None)
+    if parts:
+        raise BadInput(JobProblem.LORA_UNSUPPORTED, kind=kinds.name_method(parts))
+    if down is None or up is None or down.dim() < 2 or up.dim() < 2 or down.shape[0] != up.shape[1]:
+        raise BadInput(JobProblem.LORA_INCOMPLETE)
+    rank = down.shape[0]
+    if rank == 0:
+        raise BadInput(JobProblem.LORA_NO_RANK)
+    # Without an alpha, sd-scripts takes the rank, and so does peft.
+    scale = float(alpha) if alpha is not None else adapter_metadata.find_alpha(module, rank)
+    weights = LoraWeights(_widen(down), _widen(up), float(rank) if scale is None else scale)
+    if not math.isfinite(weights.alpha) or not all(
+        bool(matrix.isfinite().all()) for matrix in (weights.down, weights.up)
+    ):
+        raise BadInput(JobProblem.LORA_NOT_FINITE)
+    return weights
+
+
+def _widen(matrix: Tensor) -> Tensor:
+    """Return a matrix in fp32; BadInput if its numbers are no fractions, as those of a quantised LoRA."""
+    if not matrix.is_floating_point():
+        raise BadInput(JobProblem.LORA_UNSUPPORTED, kind=str(matrix.dtype).removeprefix("torch."))
+    return matrix.float()

@@ -84,8 +84,8 @@ def damaged_files() -> dict[str, tuple[bytes, str]]:
         "pickle": (b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00", "damaged"),
         "cut off": (whole[:-10], "damaged"),
         "header cut off": (whole[:20], "damaged"),
-        "no lora": (save({"weight": torch.zeros(2)}), "no LoRA in kohya's format"),
-        "more than a lora": (save({**tensors, "x.dora_scale": torch.zeros(2)}), "no LoRA in kohya's format"),
+        "no lora": (save({"weight": torch.zeros(2)}), "no LoRA in a known format"),
+        "more than a lora": (save({**tensors, "x.y": torch.zeros(2)}), "no LoRA in a known format"),
         "half a module": (save(no_up), "incomplete"),
         "many alphas": (save({**tensors, f"{NAME}.alpha": torch.ones(4)}), "an alpha that is not a number"),
         "no alpha in it": (

@@ -1,0 +1,107 @@
+"""Files that are no LoRA for Stable Diffusion 1.x, told by their keys and shapes, each by its name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import NoReturn
+
+from gpu_worker.errors import BadInput, JobProblem
+
+#: Other base models by the keys of their LoRAs; the first that is found counts.
+_MODELS = (
+    ("FLUX", r"(double|single)_blocks|single_transformer_blocks"),
+    ("Stable Diffusion 3", r"joint_blocks|attn[._]add_[kqv]_proj"),
+    (
+        "SDXL",
+        r"lora_te[12]_|text_encoder_2\.|lora_unet_(input|middle|output)_block|add_embedding|label_emb"
+        r"|(attentions[._]\d+|block\.1|blocks\.\d\.1)[._]transformer_blocks[._][1-9]",
+    ),
+    ("Stable Diffusion 2", r"(lora_te|text_encoder)[._].*layers[._](1[2-9]|2\d)[._]"),
+)
+#: And by the width of the text that their UNet attends to.
+_MODELS_BY_TEXT_WIDTH = {1024: "Stable Diffusion 2", 2048: "SDXL"}
+_TEXT_ATTENTION = re.compile(r"attn2[._](?:processor\.)?to_[kv][._].*(?:down|lora_A)\b.*weight$")
+
+#: Ways to change a model that are not read here, by keys.
+_METHODS = (
+    ("DoRA", r"\.dora_scale$|lora_magnitude_vector"),
+    (
+        "LoCon, with convolutions",
+        r"(resnets|downsamplers|upsamplers)[._]\d|(lora_unet_|unet\.)(conv_in|conv_out|time_emb)",
+    ),
+    ("OFT", r"\.oft_(blocks|diag|R)|\.oft_r\."),
+    ("IA3", r"\.on_input$|\.ia3_"),
+    ("GLoRA", r"\.(a1|b1)\.weight$"),
+    ("ControlNet-LLLite", r"^lllite_"),
+    ("LyCORIS full", r"\.diff$|\.diff_b$|\.w_norm$|\.set_weight$"),
+)
+#: Whole files of another kind, by a key.
+_FILES = (
+    ("checkpoint", r"^(model\.diffusion_model|cond_stage_model|first_stage_model)\.|^unet\.conv_in\.weight$"),
+    ("ControlNet", r"^control_model\.|^controlnet_"),
+    ("VAE", r"^(encoder|decoder)\.(conv_in|down|up|mid)"),
+    ("UNet", r"^(down_blocks|input_blocks)\."),
+    ("textual inversion", r"^emb_params$|string_to_param|^clip_[lg]$"),
+)
+#: What a key of any LoRA or its kin has.
+_ADAPTER_KEY = re.compile(r"lora|hada_|lokr_|oft_|lllite_|\.diff(_b)?$")
+#: Embeddings that some files bring along beside their LoRA.
+_BUNDLED_EMBEDDING = re.compile(r"^bundle_emb\.")
+
+
+def is_bundled_embedding(key: str) -> bool:
+    """Return True for a tensor of an embedding that was put into a LoRA's file."""
+    return _BUNDLED_EMBEDDING.match(key) is not None
+
+
+def check_kind(shapes: Mapping[str, Sequence[int]], metadata: Mapping[str, str]) -> None:
+    """Raise BadInput with the name of the kind, if the keys and shapes are of something else."""
+    if not any(_ADAPTER_KEY.search(key) for key in shapes):
+        kind = _find_name(_FILES, shapes)
+        if kind is not None:
+            raise BadInput(JobProblem.LORA_OTHER_FILE, kind=kind)
+        raise_unknown(metadata)
+    model = _find_model(shapes)
+    if model is not None:
+        raise BadInput(JobProblem.LORA_OTHER_MODEL, model=model)
+    method = _find_name(_METHODS, shapes)
+    if method is not None:
+        raise BadInput(JobProblem.LORA_UNSUPPORTED, kind=method)
+
+
+def name_method(suffixes: Collection[str]) -> str:
+    """Return what tensors beside a module's matrices make of it."""
+    for start, name in (("hada_", "LoHa"), ("lokr_", "LoKr"), ("lora_mid", "LoCon with Tucker's core")):
+        if any(suffix.startswith(start) for suffix in suffixes):
+            return name
+    return next(iter(suffixes))
+
+
+def raise_unknown(metadata: Mapping[str, str]) -> NoReturn:
+    """Raise BadInput for keys that name nothing known here, with the model that the metadata name."""
+    # `flux-1-dev/lora`, `zimage`: trainers write it, whatever their keys are.
+    architecture = metadata.get("modelspec.architecture") or metadata.get("ss_base_model_version") or ""
+    name = architecture.partition("/")[0].strip()
+    if name and name != "None" and not re.match(r"stable-diffusion-v1|sd_v1", name):
+        raise BadInput(JobProblem.LORA_OTHER_MODEL, model=name)
+    raise BadInput(JobProblem.LORA_NOT_KOHYA)
+
+
+def _find_model(shapes: Mapping[str, Sequence[int]]) -> str | None:
+    name = _find_name(_MODELS, shapes)
+    if name is not None:
+        return name
+    for key, shape in shapes.items():
+        width = shape[1] if len(shape) > 1 and _TEXT_ATTENTION.search(key) else 0
+        if width in _MODELS_BY_TEXT_WIDTH:
+            return _MODELS_BY_TEXT_WIDTH[width]
+    return None
+
+
+def _find_name(patterns: Collection[tuple[str, str]], keys: Collection[str]) -> str | None:
+    for name, pattern in patterns:
+        compiled = re.compile(pattern)
+        if any(compiled.search(key) for key in keys):
+            return name
+    return None
