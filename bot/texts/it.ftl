@@ -313,14 +313,10 @@ draft =
     Ora scrivi che cosa disegnare, in inglese: il modello capisce quello.
 draft-with-form =
     Con { $code } · stile: { $style } · formato: { $size } · immagini: { $count }
-<<<<<<< HEAD
     Premi «Che cosa disegnare» quando vuoi, e scrivilo in inglese: il modello capisce quello.
-=======
-    Premi «Che cosa disegnare» quando sei a posto.
 draft-with-form-or-words =
     Con { $code } · stile: { $style } · formato: { $size } · immagini: { $count }
-    Ora scrivi qui che cosa disegnare, o premi «Che cosa disegnare».
->>>>>>> 57a88a6 (Let a question belong to its place, and any command end it)
+    Ora scrivi qui che cosa disegnare, in inglese, o premi «Che cosa disegnare».
 draft-write = Che cosa disegnare
 draft-drop = Scarta
 which-style = Quale stile?
