@@ -48,7 +48,9 @@ async def _run(
         request = await services.access.admit(request, state, level)
         if request.command and state.account_state is not None:
             await services.messages.end_questions(state.account_state)
-        return await use_case(request)
+        reply = await use_case(request)
+        await services.messages.note_question(request, state, reply)
+        return reply
     except UnknownCode as error:
         is_allowed = services.access.record_wrong_code(request.account)
         return Reply(error.message if is_allowed else translate("too-many-wrong-codes"), is_refusal=True)

@@ -6,7 +6,6 @@ A row needs the texts `command-NAME`, `help-NAME`, `telegram-NAME` and `discord-
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -115,21 +114,8 @@ COMMANDS = (
 )
 
 
-#: What a copied command may stand in.
-_MARKUP = "`*_~| \t\n"
-#: A command as people write it where no platform reads it: behind a mention, or with a code glued to it.
-_WRITTEN_PATTERN = re.compile(
-    rf"(?:\s*<@!?[0-9]+>)?[{re.escape(_MARKUP)}]*[/\uff0f]([^\W\d_]+)(?:@\w+)?(?=[{re.escape(_MARKUP)}\d<]|\Z)"
-)
 #: Those that everybody is offered.
 COMMAND_NAMES = tuple(command.name for command in COMMANDS if not command.is_admin)
-
-
-def parse_command(text: str) -> tuple[Command, str] | None:
-    """Return the command that a message is, and what stands behind it; None when it is none."""
-    match = _WRITTEN_PATTERN.match(text)
-    command = None if match is None else find_command(match[1].lower())
-    return None if match is None or command is None else (command, text[match.end() :].strip(_MARKUP))
 
 
 def find_command(name: str) -> Command | None:

@@ -15,12 +15,11 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from bot.chats.base import handle, handle_action, handle_command, use_language_of
-from bot.chats.commands import parse_command
+from bot.chats.base import handle, handle_action, use_language_of
+from bot.chats.messages import handle_message, parse_command
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.messages import Button, Reply, Request, Upload
 from bot.services import Services
-from bot.services.access import AccessLevel
 from bot.texts import translate
 
 CONSOLE_IDENTITY = Identity(Platform.CONSOLE, "me")
@@ -134,24 +133,20 @@ class ConsoleAdapter:
         request = Request(self._identity, CONSOLE_ADDRESS)
         if line.isdecimal() and 1 <= int(line) <= len(self._buttons):
             return await handle_action(self._services, self._buttons[int(line) - 1].action, request)
-        if (parsed := parse_command(line)) is not None:
-            command, arguments = parsed
-            return await handle_command(self._services, command, replace(request, text=arguments))
-        return await handle(
-            self._services, self._answer_line, replace(request, text=line), AccessLevel.INVITED
-        )
+        typed = parse_command(line)
+        if typed is None or typed.command is None:
+            paths = await asyncio.to_thread(parse_photo_paths, line)
+            if paths:
+                uploads = await asyncio.to_thread(
+                    lambda: tuple(Upload(path.name, path.read_bytes()) for path in paths)
+                )
+                request = replace(request, uploads=uploads)
+                return await handle(self._services, self._services.photo_sets.add_photos, request)
+        return await handle_message(self._services, replace(request, text=line), _answer_unknown)
 
-    async def _answer_line(self, request: Request) -> Reply:
-        """Take a line that is no command as paths of photos, or as a message."""
-        paths = await asyncio.to_thread(parse_photo_paths, request.text)
-        if paths:
-            uploads = await asyncio.to_thread(
-                lambda: tuple(Upload(path.name, path.read_bytes()) for path in paths)
-            )
-            return await self._services.photo_sets.add_photos(replace(request, uploads=uploads))
-        is_command = request.text.startswith("/")
-        reply = None if is_command else await self._services.messages.answer_text(request)
-        return reply or Reply(translate("console-lost"))
+
+async def _answer_unknown(request: Request) -> Reply:
+    return Reply(translate("console-lost"))
 
 
 def terminal_locale(environ: Mapping[str, str]) -> str:

@@ -133,13 +133,22 @@ class Preferences:
     keeps_photos: bool = False  #: whether photos stay after a training, until they are seven days old
 
 
+#: Begins the subject of a question that is answered by yes or no.
+CONFIRM_PREFIX = "yes:"
+
+
 @dataclass(frozen=True, slots=True)
 class PendingQuestion:
-    """What a person's next plain message answers: `set` (its name) or `rename:<code>`."""
+    """What a person's next plain message answers: `set` (its name), `rename:<code>` or `yes:<action>`."""
 
     subject: str
     address: ChatAddress  #: where it is answered
     message_ids: str = ""  #: that ask it, `12,13`; where others write only an answer to one of them counts
+
+    @property
+    def confirmed_action(self) -> str:
+        """What a typed yes does, as a button would; empty for a question that is answered by a name."""
+        return self.subject.removeprefix(CONFIRM_PREFIX) if self.subject.startswith(CONFIRM_PREFIX) else ""
 
 
 class AccessMode(enum.StrEnum):

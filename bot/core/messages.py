@@ -74,6 +74,7 @@ class Request:
     uploads: tuple[PhotoInput, ...] = ()
     params: GenerationParams | None = None  #: options of `/generate` that a platform has fields for
     command: str = ""  #: the name of the command, in English
+    replied_message_id: str = ""  #: the message of ours that a plain message answers
     #: The platform's name for the message or press, empty where nobody repeats it. What was done for a key
     #: is not done again.
     idempotency_key: str = ""
@@ -168,6 +169,7 @@ class Reply:
     result_job_id: JobId | None = None  #: the message shows this result once more
     pressed_result_job_id: JobId | None = None  #: likewise the message whose button was pressed
     is_refusal: bool = False  #: says why nothing was done
+    yes_action: str = ""  #: the text asks something, and a typed yes does the same as this button
     refusals: str = ""  #: how the text begins: why photos were not taken
     language: str = field(default="", compare=False)  #: the language it is written in
 

@@ -132,7 +132,7 @@ class AccountRepository:
     async def save_question(self, account: AccountId, question: PendingQuestion) -> None:
         """Save the question that an account was asked; it replaces an earlier one.
 
-        The next plain message answers it, so a draft that waits for one there is deleted.
+        The next plain message answers it, so a draft that waits for one there is deleted. A yes is no prompt.
         """
         address, now_ms = question.address, self._connection.now_ms()
         place = (str(address.platform), address.chat_id)
@@ -143,9 +143,10 @@ class AccountRepository:
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 (account, question.subject, *place, address.user_id, now_ms),
             )
-            connection.execute(
-                "DELETE FROM drafts WHERE account = ? AND platform = ? AND chat_id = ?", (account, *place)
-            )
+            if not question.confirmed_action:
+                connection.execute(
+                    "DELETE FROM drafts WHERE account = ? AND platform = ? AND chat_id = ?", (account, *place)
+                )
 
         await self._connection.write(transaction)
 

@@ -90,6 +90,14 @@ class ResultRepository:
             lambda connection: stale_messages.save_card_message(connection, job_id, message_id, now_ms)
         )
 
+    async def find_by_message(
+        self, account: AccountId, address: ChatAddress, message_id: str
+    ) -> JobId | None:
+        """Return the generation of an account that a message in a chat shows, None where it shows none."""
+        return await self._connection.read(
+            lambda connection: stale_messages.find_by_message(connection, account, address, message_id)
+        )
+
     async def add_result_message(self, job_id: JobId, address: ChatAddress, message_id: str) -> bool:
         """Save a further message that shows a result. Return True where the result was deleted meanwhile."""
         now_ms = self._connection.now_ms()

@@ -59,7 +59,7 @@ def make_services(context: ServiceContext, decoder: PhotoDecoder) -> Services:
         generation=generation,
         jobs=JobService(context),
         loras=loras,
-        messages=MessageService(context, sharing, photo_sets, loras, drafts),
+        messages=MessageService(context, sharing, photo_sets, loras, drafts, generation),
         photo_sets=photo_sets,
         preferences=preferences,
         reports=ReportService(context),

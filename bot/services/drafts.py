@@ -120,8 +120,7 @@ class DraftService:
         option, _, value = action.partition("=")
         match option:
             case "drop":
-                await self._context.database.results.delete_draft(account)
-                return Reply(translate("draft-dropped"), edits_message=True)
+                return await self.drop_draft(request)
             case "code":
                 return await self._continue_draft(
                     request, replace(draft, code=generation_options.read_code(value), address=address)
@@ -138,6 +137,11 @@ class DraftService:
             case _:
                 raise UserError(translate("stale-button"))
         return await self._save_draft(Draft(account, draft.code, params, address))
+
+    async def drop_draft(self, request: Request) -> Reply:
+        """Delete the draft."""
+        await self._context.database.results.delete_draft(request.account)
+        return Reply(translate("draft-dropped"), edits_message=True)
 
     async def get_prompt(self, request: Request) -> str:
         """Return the prompt that a draft has so far."""

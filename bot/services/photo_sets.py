@@ -29,6 +29,7 @@ from bot.texts.photo_sets import (
     photo_line,
     photo_set_status,
     photos_discarded,
+    prepend_refusals,
     set_card,
     training_started,
     welcome,
@@ -423,8 +424,3 @@ def describe_refusals(
             sentence = translate("same-photo-or-no-room") if is_full else translate("same-photo")
             lines.append(photo_line(number, len(decoded), sentence))
     return lines
-
-
-def prepend_refusals(lines: Sequence[str], reply: Reply) -> Reply:
-    """Put the reasons of refusals before a reply."""
-    return replace(reply, text="\n".join([*lines, reply.text]), refusals="\n".join(lines))

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from bot.core.accounts import CONFIRM_PREFIX, PendingQuestion
 from bot.core.errors import UserError
 from bot.core.loras import LoraCode
-from bot.core.messages import AccountState, Reply, Request
+from bot.core.messages import AccountState, Reply, Request, RequestState
 from bot.core.outbox import IncomingUpdate
 from bot.db import Database
 from bot.services.context import JobQueue, ServiceContext
 from bot.services.drafts import DraftService
+from bot.services.generation import GenerationService
 from bot.services.loras import RENAME_PREFIX, LoraService
 from bot.services.photo_sets import TRAIN_PAYLOAD, PhotoSetService
 from bot.services.sharing import SharingService
 from bot.texts import translate
+from bot.texts.words import SmallTalk, read_small_talk
 
 
 class MessageService:
@@ -27,12 +31,14 @@ class MessageService:
         photo_sets: PhotoSetService,
         loras: LoraService,
         drafts: DraftService,
+        generation: GenerationService,
     ) -> None:
         self._database = context.database
         self._sharing = sharing
         self._photo_sets = photo_sets
         self._loras = loras
         self._drafts = drafts
+        self._generation = generation
 
     async def start_chat(self, request: Request) -> Reply:
         """Return what will happen, and ask for consent; the text may be the word of a link."""
@@ -45,17 +51,86 @@ class MessageService:
         return await self._photo_sets.show_welcome(request)
 
     async def answer_text(self, request: Request) -> Reply | None:
-        """Take a plain message as a word, a name or a prompt. Return None when none of them is waited for."""
+        """Take a plain message as a word, a name, a prompt or small talk. Return None when it is none."""
         if request.was_invited:
             return await self.start_chat(request)
         share_reply = await self._sharing.redeem_token(request)
         if share_reply is not None:
             return share_reply
-        return await self._answer_question(request) or await self._drafts.generate_with_prompt(request)
+        return (
+            await self._answer_question(request)
+            or await self._answer_small_talk(request)
+            or await self._draw_with_answer(request)
+            or await self._drafts.generate_with_prompt(request)
+        )
+
+    async def note_question(self, request: Request, state: RequestState, reply: Reply) -> None:
+        """Store what a typed yes would do next; whatever else a person asks for ends that question."""
+        account_state, accounts = request.state or state.account_state, self._database.accounts
+        if account_state is None:
+            return
+        account, earlier_question = account_state.account, account_state.question
+        if reply.yes_action:
+            subject = f"{CONFIRM_PREFIX}{reply.yes_action}"
+            await accounts.save_question(account, PendingQuestion(subject, request.address.words_address))
+        elif earlier_question is not None and earlier_question.confirmed_action:
+            if await accounts.get_question(account) == earlier_question:  # no other one was asked since
+                await accounts.delete_question(account)
+
+    def find_confirmed_action(self, request: Request) -> str:
+        """Return what a typed yes does, as the button would; empty where it is no yes, or nothing is open."""
+        question = request.account_state.question
+        if question is None or read_small_talk(request.text) is not SmallTalk.YES:
+            return ""
+        return question.confirmed_action if request.answers(question) else ""
+
+    async def _answer_small_talk(self, request: Request) -> Reply | None:
+        draft, question = request.account_state.draft, request.account_state.question
+        is_whole = draft is not None or bool(request.replied_message_id)
+        match read_small_talk(request.text, is_whole):
+            case SmallTalk.GREETING:
+                return await self._greet(request)
+            case SmallTalk.THANKS:
+                return Reply(translate("you-are-welcome"))
+            case SmallTalk.NO if question is not None and question.confirmed_action:
+                return Reply(translate("answered-no"))
+            case SmallTalk.NO if request.answers(draft):
+                return await self._drafts.drop_draft(request)
+            case SmallTalk.YES | SmallTalk.NO:
+                return Reply(translate("nothing-asked"), is_refusal=True)
+        return None
+
+    async def answer_lost(self, request: Request) -> Reply:
+        """Return what is said to words that are not understood: to somebody new, how to begin."""
+        if await self._is_newcomer(request):
+            return await self._photo_sets.show_welcome(request)
+        return Reply(translate("unknown-command"), is_refusal=True)
+
+    async def _greet(self, request: Request) -> Reply:
+        if await self._is_newcomer(request):
+            return await self._photo_sets.show_welcome(request)
+        return Reply(translate("greeting"))
+
+    async def _is_newcomer(self, request: Request) -> bool:
+        has_photos = bool(request.account_state.photo_set.photo_ids)
+        return not has_photos and not await self._database.loras.list_for_account(request.account)
+
+    async def _draw_with_answer(self, request: Request) -> Reply | None:
+        """Draw a result again with the words that answer its picture; what a group says of one is its own."""
+        if not request.replied_message_id or not request.address.is_private:
+            return None
+        job_id = await self._database.results.find_by_message(
+            request.account, request.address, request.replied_message_id
+        )
+        if job_id is None:
+            return None
+        return await self._generation.generate_edited(replace(request, arguments=(str(job_id),)))
 
     async def _answer_question(self, request: Request) -> Reply | None:
         question = request.account_state.question
         if question is None or not request.answers(question):
+            return None
+        if question.confirmed_action:
             return None
         if question.subject == "set":
             reply = await self._photo_sets.set_name(request)

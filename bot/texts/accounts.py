@@ -140,7 +140,11 @@ def erasure_question(counts: StoredDataCounts, account: AccountId, expires_s: in
     it asks, until when.
     """
     erase_button = Button(translate("delete-everything"), f"forgetme!:{account}:{expires_s}")
-    return Reply(translate("ask-to-forget", kept=format_counts(counts)), (erase_button,))
+    return Reply(
+        translate("ask-to-forget", kept=format_counts(counts)),
+        (erase_button,),
+        yes_action=erase_button.action,
+    )
 
 
 def erasure_receipt(erased_items: ErasedItems, at: datetime) -> Reply:

@@ -24,6 +24,26 @@ photos-not-fetched = I could not get { $name } from Discord, so I took none of t
 console-hint = Type the path of a photo or of a folder of photos, /help, or /quit.
 console-lost = I do not know what to do with that. { console-hint }
 
+## What people say besides
+
+words-greeting = hi, hello, hey, hiya, howdy, yo, good morning, good afternoon, good evening, greetings, 👋
+words-names = there, bot, loracode, everyone, everybody, all
+words-thanks = thanks, thank you, thank you very much, thanks a lot, many thanks, thx, ty, cheers, great thanks, ok thanks, 🙏
+words-yes = yes, y, yep, yeah, yup, sure, ok, okay, yes please, of course, do it, go ahead, confirm, agreed, i do, i confirm, 👍, ✅
+words-no = no, n, nope, nah, no thanks, no thank you, never mind, nevermind, forget it, stop, cancel, keep it, don't, do not, ok thanks never mind, 👎
+greeting = Hello! /generate draws with a LoraCode, /train makes a new one, and /help lists the rest.
+you-are-welcome = You are welcome!
+answered-no = All right, I leave everything as it is.
+nothing-asked = I have no question open for you. /help lists what I can do.
+unknown-command-near = I do not know that command. Did you mean { $near }? /help lists them all.
+edited-too-late = I have answered that message already, and do not carry it out again. Send a new one.
+cannot-hear = I cannot listen to recordings. Please write it to me.
+cannot-watch = I take photos, not videos. Send five photos of one person; frames of your video will do.
+cannot-use = I can use photos and written words only. /help lists what I can do.
+caption-not-read = I did not use the words under the photo. What I should draw, write in a message of its own.
+photo-with-command = A command came with your photo, so I did not take it. To collect it for a LoraCode, send it without words.
+photo-with-prompt = I cannot draw from a photo, so I did not take yours, and draw your words alone. To collect it for a LoraCode, send it without words.
+
 ## Times, counts, words
 
 eta-unknown = no estimate until the first job here has finished

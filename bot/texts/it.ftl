@@ -23,6 +23,26 @@ photos-not-fetched = Non sono riuscito a scaricare { $name } da Discord, quindi 
 console-hint = Scrivi il percorso di una foto o di una cartella di foto, /aiuto oppure /quit.
 console-lost = Non so che cosa farne. { console-hint }
 
+## Che cos'altro si dice
+
+words-greeting = ciao, salve, ehi, ehilà, buongiorno, buon giorno, buonasera, buona sera, buon pomeriggio, buondì, saluti
+words-names = bot, loracode, a tutti, tutti, amico
+words-thanks = grazie, grazie mille, tante grazie, molte grazie, ti ringrazio, ok grazie, perfetto grazie
+words-yes = sì, si, certo, va bene, ok, okay, sì grazie, certamente, conferma, confermo, d'accordo, sono d'accordo, fallo, procedi, vai, accetto
+words-no = no, no grazie, lascia stare, lascia perdere, annulla, fermo, fermati, niente, non importa, come non detto
+greeting = Ciao! /genera disegna con un LoraCode, /addestra ne crea uno nuovo, e /aiuto elenca il resto.
+you-are-welcome = Prego!
+answered-no = Va bene, lascio tutto com'è.
+nothing-asked = Non ho domande in sospeso per te. /aiuto elenca che cosa so fare.
+unknown-command-near = Non conosco questo comando. Volevi dire { $near }? /aiuto li elenca tutti.
+edited-too-late = A quel messaggio ho già risposto, e non lo eseguo di nuovo. Mandane uno nuovo.
+cannot-hear = Non posso ascoltare registrazioni. Scrivimelo, per favore.
+cannot-watch = Prendo foto, non video. Manda cinque foto di una persona; vanno bene anche fotogrammi del tuo video.
+cannot-use = So usare solo foto e parole scritte. /aiuto elenca che cosa so fare.
+caption-not-read = Non ho usato le parole sotto la foto. Che cosa devo disegnare, scrivilo in un messaggio a parte.
+photo-with-command = Con la foto è arrivato un comando, quindi non l'ho presa. Per raccoglierla per un LoraCode, mandala senza parole.
+photo-with-prompt = Non posso disegnare a partire da una foto, quindi non ho preso la tua e disegno solo le tue parole. Per raccoglierla per un LoraCode, mandala senza parole.
+
 ## Tempi, numeri, parole
 
 eta-unknown = nessuna stima finché qui non è finito il primo lavoro

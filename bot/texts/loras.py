@@ -141,6 +141,7 @@ def ask_to_remove(lora: Lora) -> Reply:
             Button(translate("keep-it"), f"code:{lora.code}", 0),
         ),
         edits_message=True,
+        yes_action=f"remove!:{lora.code}",
     )
 
 

@@ -66,13 +66,15 @@ def welcome(platform: Platform, needs_consent: bool, examples: Sequence[Path] = 
         instructions = f"{instructions} {translate('like-these')}"
     text = translate("welcome", how=instructions, days=PHOTO_RETENTION.days)
     if needs_consent:
-        return Reply(f"{text}\n{translate('ask-consent')}", (consent_button(),), tuple(examples))
+        question = f"{text}\n{translate('ask-consent')}"
+        return Reply(question, (consent_button(),), tuple(examples), yes_action="consent")
     return Reply(text, pictures=tuple(examples))
 
 
 def consent_question(photo_count: int) -> Reply:
     """Return the reply that asks for consent before any photo is kept."""
-    return Reply(translate("consent-first-photos" if photo_count else "consent-first"), (consent_button(),))
+    text = translate("consent-first-photos" if photo_count else "consent-first")
+    return Reply(text, (consent_button(),), yes_action="consent")
 
 
 def consent_recorded(photo_set: PhotoSet, platform: Platform, examples: Sequence[Path] = ()) -> Reply:
@@ -91,15 +93,17 @@ def photo_set_status(held_count: int, platform: Platform, can_start: bool = True
         return Reply(
             translate("photos-too-many", held=held_count, wanted=target_count),
             (use_button, start_over_button()),
+            yes_action="first5",
         )
     if held_count == 0:
         return Reply(translate(f"how-to-send-{platform}"))
     if held_count == target_count and not can_start:
         use_anyway_button = Button(translate("use-anyway"), "first5")
-        return Reply(translate("photos-doubtful"), (use_anyway_button, start_over_button()))
+        buttons = (use_anyway_button, start_over_button())
+        return Reply(translate("photos-doubtful"), buttons, yes_action="first5")
     if held_count == target_count:
         train_button = Button(translate("train-on-these"), "first5")
-        return Reply(translate("photos-all-five"), (train_button, start_over_button()))
+        return Reply(translate("photos-all-five"), (train_button, start_over_button()), yes_action="first5")
     missing_count = target_count - held_count
     return Reply(
         translate("photos-held", held=held_count, wanted=target_count, missing=missing_count),
@@ -145,7 +149,11 @@ def set_card(
     last_buttons = (set_button, *status.buttons)
     buttons += [Button(button.label, button.action, row) for button in last_buttons]
     return Reply(
-        "\n".join(lines), tuple(buttons), (sheet,) if sheet else (), shows_photo_set=bool(photo_set.photo_ids)
+        "\n".join(lines),
+        tuple(buttons),
+        (sheet,) if sheet else (),
+        shows_photo_set=bool(photo_set.photo_ids),
+        yes_action=status.yes_action,
     )
 
 
@@ -157,6 +165,13 @@ def with_group_hint(reply: Reply, link: str) -> Reply:
 def set_reminder(held_count: int) -> Reply:
     """Remind a person of photos that will be forgotten."""
     return Reply(translate("set-waits", held=held_count, wanted=PHOTOS_PER_LORA), (start_over_button(),))
+
+
+def prepend_refusals(lines: Sequence[str], reply: Reply) -> Reply:
+    """Put before a reply what was not taken, and why."""
+    lines = [*lines, *([reply.refusals] if reply.refusals else [])]
+    rest = reply.text.removeprefix(reply.refusals).lstrip("\n")
+    return replace(reply, text="\n".join([*lines, rest]), refusals="\n".join(lines))
 
 
 def photo_line(number: int, total: int, sentence: str) -> str:

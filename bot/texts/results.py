@@ -63,7 +63,8 @@ def ask_new_prompt(job_id: JobId, prompt: str) -> Reply:
 def ask_to_delete(job_id: JobId, count: int) -> Reply:
     """Return the reply that asks once before pictures are gone for good."""
     question = translate("ask-to-delete", result=f"#{job_id}", count=count)
-    return Reply(question, (Button(translate("delete-button"), f"delete!:{job_id}"),))
+    button = Button(translate("delete-button"), f"delete!:{job_id}")
+    return Reply(question, (button,), yes_action=button.action)
 
 
 def picture_missing(job_id: JobId, number: int) -> Reply:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import enum
 import math
+import re
+import unicodedata
 from datetime import timedelta
+from functools import cache
 
 from bot.core.accounts import PLATFORM_TRAITS, Platform
 from bot.core.loras import Trigger
-from bot.texts.language import translate
+from bot.texts.language import languages, translate, translate_to
 
 QUOTE_CHARS = 300  # of a prompt or an error, inside a longer text
 BAR_CELLS = 10
@@ -67,6 +71,78 @@ def format_age(elapsed: timedelta) -> str:
         if count >= 1:
             return translate(key, count=count)
     return translate("just-now")
+
+
+class SmallTalk(enum.Enum):
+    """What people say that asks for nothing; the words of each are a text of its own."""
+
+    GREETING = enum.auto()
+    THANKS = enum.auto()
+    YES = enum.auto()
+    NO = enum.auto()
+
+
+#: How many words a message has that begins with a greeting and says no more.
+_MAX_GREETING_WORDS = 5
+#: Labels of buttons that people type instead of pressing them.
+_YES_LABELS = (
+    "agree",
+    "use-anyway",
+    "use-first-five",
+    "train-on-these",
+    "delete-button",
+    "delete-for-good",
+    "delete-everything",
+)
+
+
+def read_small_talk(text: str, is_whole: bool = True) -> SmallTalk | None:
+    """Return what a message says in any language, None where it says something else.
+
+    Unless it has to be the `whole` message, a greeting may have some words behind it.
+    """
+    words = _plain_words(text)
+    vocabulary = _small_talk()
+    if (kind := vocabulary.get(words)) is not None:
+        return kind
+    beginnings = [words.rpartition(" ")[0]] if is_whole else _beginnings(words)
+    names = {_plain_words(each) for each in _list_words("words-names")}
+    for beginning in beginnings:
+        is_name = words.removeprefix(beginning).strip() in names
+        kind = vocabulary.get(beginning)
+        if kind is SmallTalk.GREETING and (is_name or not is_whole):
+            return kind
+    return None
+
+
+def _beginnings(words: str) -> list[str]:
+    parts = words.split()
+    if len(parts) > _MAX_GREETING_WORDS:
+        return []
+    return [" ".join(parts[:count]) for count in range(1, len(parts))]
+
+
+@cache
+def _small_talk() -> dict[str, SmallTalk]:
+    vocabulary = {
+        _plain_words(word): kind for kind in SmallTalk for word in _list_words(f"words-{kind.name.lower()}")
+    }
+    labels = {translate_to(language, key) for language in languages() for key in _YES_LABELS}
+    labels |= {f"{label} it" for label in labels}
+    return vocabulary | {_plain_words(label): SmallTalk.YES for label in labels}
+
+
+def _list_words(key: str) -> list[str]:
+    return [word for language in languages() for word in translate_to(language, key).split(",")]
+
+
+def _plain_words(text: str) -> str:
+    """Return words as they are compared: small letters, no punctuation, `hiii` as `hi`."""
+    text = unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'")
+    text = "".join(char for char in text if unicodedata.category(char) not in {"Mn", "Sk", "Cf"})
+    emoji = "" if re.search(r"\w", text) else r"\U0001f000-\U0001faff\u2600-\u27bf"
+    words = re.sub(rf"[^\w'{emoji}]+", " ", text).strip()
+    return re.sub(r"(.)\1{2,}\b", r"\1", words)
 
 
 def truncate(text: str, max_chars: int = QUOTE_CHARS) -> str:

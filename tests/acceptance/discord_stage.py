@@ -123,6 +123,7 @@ class NotingClient(LoraCodeClient):
     async def on_raw_message_edit(self, edited: discord.RawMessageUpdateEvent) -> None:
         if not edited.message.author.bot:
             note(Platform.DISCORD, "edited")
+        await super().on_raw_message_edit(edited)
 
     def _note_press(self, interaction: discord.Interaction[Any], action: str) -> None:
         message, user = interaction.message, interaction.user

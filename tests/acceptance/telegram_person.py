@@ -78,11 +78,11 @@ class Person:
         document = {**file, "file_name": name, "mime_type": "image/jpeg"}
         await self._message({"document": document, **more})
 
-    def edits(self, content: dict[str, Any]) -> dict[str, Any]:
-        """Change the message that was written last; gives what Telegram tells who asks for such updates."""
+    def edits(self, content: dict[str, Any], number: int = 0) -> dict[str, Any]:
+        """Change the message that was written last; gives what Telegram tells of it, the `number`th time."""
         note(_HERE, "edited")
-        message = {**self._latest, **content, "edit_date": 2}
-        return {"update_id": self._messages, "edited_message": message}
+        message = {**self._latest, **content, "edit_date": 2 + number}
+        return {"update_id": 10**6 * self._messages + number, "edited_message": message}
 
     async def taps(self, message: Shown, label: str, *, years_later: bool = False) -> str:
         """Press a button and give the press's id; of an old message the bot is told the number only."""

@@ -194,4 +194,4 @@ async def test_generate_alone_is_put_together_by_buttons(tmp_path: Path) -> None
         request = last_request(card)
         assert (request.shape, request.count) == ("portrait", 4)
         assert request.prompt.startswith("oil painting of sks person, on the moon")
-        await person.types("thank you", "I do not know what to do with that")
+        await person.types("what is that", "I do not know what to do with that")

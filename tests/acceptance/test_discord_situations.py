@@ -16,6 +16,7 @@ from bot.core.loras import format_code
 from bot.services.context import PhotoDecoder, ServiceContext
 from bot.services.photo_sets import PhotoSetService, SetCard
 from bot.texts import translate
+from gpu_worker.protocol import GenerateRequest
 from tests.acceptance.discord_stage import PhotoFile, Stage, labels, on_stage, photos, said, shown, text_of
 from tests.acceptance.uses import note
 from tests.support.use_cases import Studio
@@ -61,7 +62,22 @@ async def test_words_that_are_edited_afterwards_change_nothing_that_was_asked_fo
     await stage.env.settle()
     await stage.work()
     assert stage.request().prompt.endswith("a boat")
-    assert len(stage.dms()) == before, "nor is it answered twice"
+    assert [each.content for each in stage.dms()[before:]] == [translate("edited-too-late")]
+
+
+@pytest.mark.covers("discord", "edited", "words")
+async def test_a_refused_command_is_carried_out_once_when_it_is_edited(stage: Stage) -> None:
+    code = await stage.trained()
+    words = await dm(stage, f"/generate {code} a boat --seed many")
+    assert "--seed takes a number" in stage.dms()[-1].content
+    for seed in (7, 8):
+        stage.env.backend.edit_message(
+            words.channel.id, words.id, {"content": f"/generate {code} a boat --seed {seed}"}
+        )
+        await stage.env.settle()
+    await stage.work()
+    assert [each.seed for each in stage.backend.requests if isinstance(each, GenerateRequest)] == [7]
+    assert stage.dms()[-1].content == translate("edited-too-late")
 
 
 @pytest.mark.covers("discord", "more than five", "[first5]")

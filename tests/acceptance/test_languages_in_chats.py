@@ -38,7 +38,7 @@ async def test_on_telegram_the_app_s_language_is_spoken_from_the_first_word_to_t
         await anna.hears(italian("how-to-send-telegram"))
         await anna.says("/coda")
         await anna.hears(italian("nothing-waits"))
-        await anna.says("ciao")
+        await anna.says("che cos'è")
         await anna.hears(italian("unknown-command"))
         await anna.sends_photos(PHOTOS[:5])
         await anna.hears("è pronto, e le tue foto sono state cancellate.")

@@ -93,33 +93,30 @@ async def test_forwarded_photos_count_like_any_others(stage: Stage) -> None:
     await stage.anna.hears("is ready")
 
 
-@pytest.mark.covers("telegram", "caption", "photo", "file")
-async def test_a_caption_is_no_command_and_no_prompt_and_the_photo_counts(stage: Stage) -> None:
-    code = await trained(stage.anna)
-    await stage.anna.says("/generate")
-    await stage.anna.hears("Now write what to draw")
-    for number, caption in enumerate((f"/generate {code} a boat", "/cancel", "me at the sea"), 1):
-        await stage.anna.sends_photos([PHOTOS[number]], album=False, caption=caption)
-        await stage.anna.hears(f"You have {number} of 5")
-    await stage.anna.sends_file("4.png", PHOTOS[4], caption="/forgetme")
-    await stage.anna.hears("You have 4 of 5")
-    assert not stage.drawings
-
-
 @pytest.mark.covers("telegram", "edited", "caption")
-async def test_an_edited_message_is_not_carried_out_again(stage: Stage) -> None:
+async def test_an_edited_message_is_not_carried_out_again_and_says_so(stage: Stage) -> None:
     code = await trained(stage.anna)
     await stage.anna.says(f"/generate {code} a boat")
     await stage.next_result(0)
     await stage.brings(stage.anna.edits({"text": f"/generate {code} a plane"}))
+    await stage.anna.hears(translate("edited-too-late"))
     await stage.anna.sends_photos(PHOTOS[:1], album=False, caption="me")
     await stage.anna.hears("1 of 5")
     await stage.brings(stage.anna.edits({"caption": "/forgetme"}))
-    seen = len(stage.anna.sees)
-    await stage.anna.says("hello")
-    await stage.anna.hears(translate("unknown-command"))
-    assert len(stage.anna.sees) == seen + 1, "the edits had no answer"
+    await until(lambda: [each.text for each in stage.anna.sees].count(translate("edited-too-late")) == 2)
     assert len(stage.drawings) == 1
+
+
+@pytest.mark.covers("telegram", "edited")
+async def test_a_refused_message_is_carried_out_once_when_it_is_edited(stage: Stage) -> None:
+    code = await trained(stage.anna)
+    await stage.anna.says(f"/generate {code} a boat --seed many")
+    await stage.anna.hears("--seed takes a number")
+    for seed in (7, 8):
+        await stage.brings(stage.anna.edits({"text": f"/generate {code} a boat --seed {seed}"}, seed))
+    await stage.anna.hears(translate("edited-too-late"))
+    await stage.next_result(0)
+    assert [each.seed for each in stage.drawings] == [7]
 
 
 async def test_albums_that_have_one_number_in_two_chats_are_two_albums(stage: Stage) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import discord
 from discord import app_commands
 
 from bot.chats.base import enter, handle, handle_action, handle_command, use_language_of
-from bot.chats.commands import Command, parse_command
+from bot.chats.commands import Command
 from bot.chats.discord.buttons import ActionButton
 from bot.chats.discord.commands import TRAIN, build_commands
 from bot.chats.discord.forms import (
@@ -36,6 +37,13 @@ from bot.chats.discord.replies import (
 )
 from bot.chats.discord.sender import dm_address
 from bot.chats.discord.sync import sync_commands
+from bot.chats.messages import (
+    RefusedMessages,
+    answer_edit,
+    handle_message,
+    handle_photos,
+    parse_command,
+)
 from bot.core.errors import UserError
 from bot.core.messages import Reply, Request, UseCase
 from bot.services import Services
@@ -74,6 +82,7 @@ class LoraCodeClient(discord.AutoShardedClient):
         )
         self.services = services
         self.replies = DiscordReplies(self, services)
+        self._refused = RefusedMessages()
         self._commands_hash_path = commands_hash_path
         self.tree = app_commands.CommandTree(
             self,
@@ -98,17 +107,40 @@ class LoraCodeClient(discord.AutoShardedClient):
             return
         # A message tells no locale: that of the last command counts.
         identity = identity_from_user(message.author)
-        request = Request(identity, dm_address(message.author.id), text=message.content)
+        request = Request(
+            identity,
+            dm_address(message.author.id),
+            text=message.content,
+            replied_message_id=_replied_message_id(message),
+        )
         attachments = message_attachments(message)
         async with self.replies.lock_for(identity):
             if attachments:
-                reply = await self._add_photos(request, attachments)
-            else:
+                reply = await handle_photos(self.services, request, partial(fetch_uploads, attachments))
+            elif message.content:
                 reply = await self._answer_text(request)
+                self._refused.note(request.address, str(message.id), reply)
+            else:
+                reply = await handle(self.services, _refuse_message, request, AccessLevel.ANYBODY)
             with use_language(reply.language):
                 await self.replies.show_photo_set(
                     request.identity, request.address, reply, f"re-{message.id}"
                 )
+
+    async def on_raw_message_edit(self, edited: discord.RawMessageUpdateEvent) -> None:
+        """Carry out a DM that was refused before it was edited; of another one, say that it stands."""
+        message = edited.message
+        is_written = message.edited_at is not None and message.type in _TEXT_MESSAGE_TYPES
+        if message.guild is not None or message.author.bot or not is_written:
+            return  # such as one whose link was looked up
+        identity, address = identity_from_user(message.author), dm_address(message.author.id)
+        if self._refused.take(address, str(message.id)):
+            await self.on_message(message)
+            return
+        async with self.replies.lock_for(identity):
+            reply = await answer_edit(self.services, Request(identity, address))
+            with use_language(reply.language):
+                await self.replies.send(address, reply, f"re-{message.id}-e")
 
     async def on_interaction(self, interaction: Interaction) -> None:
         """Take a form that was filled in, also one that was opened before a restart."""
@@ -218,18 +250,11 @@ class LoraCodeClient(discord.AutoShardedClient):
         return await handle(self.services, self.services.generation.generate_edited, request)
 
     async def _answer_text(self, request: Request) -> Reply:
-        """Take a direct message as a command, as an answer, or as a beginning."""
-        if (parsed := parse_command(request.text)) is not None:
-            command, arguments = parsed
-            return await handle_command(self.services, command, replace(request, text=arguments))
-        if request.text.lstrip().startswith("/"):  # a command that there is not is no prompt either
-            return await handle(self.services, _say_unknown, request, AccessLevel.ANYBODY)
-
-        async def answer_text(request: Request) -> Reply:
-            reply = await self.services.messages.answer_text(request)
-            return reply or await self.services.messages.start_chat(replace(request, text=""))
-
-        return await handle(self.services, answer_text, request, AccessLevel.INVITED)
+        """Take a direct message as a command that was typed, as an answer, or as a beginning."""
+        is_command = parse_command(request.text) is not None
+        return await handle_message(
+            self.services, request, None if is_command else self.services.messages.answer_lost
+        )
 
     async def _add_photos(self, request: Request, photos: Sequence[discord.Attachment]) -> Reply:
         async def add_photos(request: Request) -> Reply:
@@ -239,5 +264,13 @@ class LoraCodeClient(discord.AutoShardedClient):
         return await handle(self.services, add_photos, request)
 
 
-async def _say_unknown(request: Request) -> Reply:
-    return Reply(translate("unknown-command"))
+async def _refuse_message(request: Request) -> Reply:
+    return Reply(translate("cannot-use"))
+
+
+def _replied_message_id(message: discord.Message) -> str:
+    """Return the message that a DM answers, as its place and number; empty where it answers none."""
+    reference = message.reference
+    if message.type is not discord.MessageType.reply or reference is None or reference.message_id is None:
+        return ""
+    return f"{reference.channel_id}/{reference.message_id}"

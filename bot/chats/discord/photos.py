@@ -15,6 +15,9 @@ from bot.texts import translate
 
 log = logging.getLogger(__name__)
 
+#: What is no picture, and what is said of it.
+_REFUSAL_KEYS = {"audio": "cannot-hear", "video": "cannot-watch"}
+
 
 def message_attachments(message: discord.Message) -> list[discord.Attachment]:
     """Return the files of a message; one that was forwarded has them in the message that stands in it."""
@@ -22,12 +25,15 @@ def message_attachments(message: discord.Message) -> list[discord.Attachment]:
     return [*message.attachments, *forwarded]
 
 
-async def fetch_uploads(photos: Sequence[discord.Attachment]) -> list[Upload]:
+async def fetch_uploads(photos: Sequence[discord.Attachment]) -> list[Upload | UserError]:
     """Fetch photos, soon, as their addresses expire; UserError asks for one that is not handed over."""
     return [await _fetch_upload(photo) for photo in photos]
 
 
-async def _fetch_upload(photo: discord.Attachment) -> Upload:
+async def _fetch_upload(photo: discord.Attachment) -> Upload | UserError:
+    kind = (photo.content_type or "").partition("/")[0]
+    if kind in _REFUSAL_KEYS:
+        return UserError(translate(_REFUSAL_KEYS[kind]))
     if photo.size > MAX_PHOTO_BYTES:
         return Upload(photo.filename, None)
     try:

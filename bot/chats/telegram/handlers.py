@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias
 
 from telegram import Bot, Chat, Document, Message, PhotoSize, Update
 from telegram.constants import FileSizeLimit
-from telegram.ext import CommandHandler, ContextTypes, MessageHandler, filters
+from telegram.ext import ContextTypes, MessageHandler, filters
 
-from bot.chats.base import enter, handle, handle_command
-from bot.chats.commands import COMMANDS, Command
+from bot.chats.base import enter, handle
+from bot.chats.messages import (
+    NO_REPLY,
+    RefusedMessages,
+    answer_edit,
+    handle_message,
+    handle_photos,
+    has_slash,
+    parse_command,
+)
 from bot.chats.telegram.errors import retry_when_busy, translate_errors
 from bot.chats.telegram.replies import (
     MessageRef,
@@ -42,8 +51,17 @@ MAX_REMEMBERED_ALBUMS = 100
 _Context: TypeAlias = ContextTypes.DEFAULT_TYPE
 #: Waits for the next photo of an album.
 AlbumPause: TypeAlias = Callable[[], Awaitable[None]]
-#: The answer to what is not meant for us: nothing is shown.
-NO_REPLY = Reply("")
+
+
+class _AlbumFilter(filters.MessageFilter):
+    """Messages of an album."""
+
+    def filter(self, message: Message) -> bool:
+        """Return whether a message is one of several."""
+        return message.media_group_id is not None
+
+
+_IN_ALBUM = _AlbumFilter()
 
 
 @dataclass(eq=False, slots=True)
@@ -71,35 +89,23 @@ class MessageHandlers:
         self._is_replay = is_replay
         self._album_pause = album_pause
         self._sleep = sleep
+        self._refused = RefusedMessages()
         self._albums: dict[tuple[int, str], _Album] = {}  # each chat has numbers of its own
         self._addressed_albums: deque[tuple[int, str | None]] = deque(maxlen=MAX_REMEMBERED_ALBUMS)
 
-    def handlers(self) -> list[CommandHandler[_Context, Any] | MessageHandler[_Context, Any]]:
+    def handlers(self) -> list[MessageHandler[_Context, Any]]:
         """Return what listens, in the order in which it is asked."""
         new_message = filters.UpdateType.MESSAGE
         private = filters.ChatType.PRIVATE & new_message
         group = filters.ChatType.GROUPS & new_message
-        photos = filters.PHOTO | filters.Document.ALL
-        text = filters.TEXT & ~filters.COMMAND
+        photos = filters.PHOTO | filters.Document.ALL | (filters.VIDEO & _IN_ALBUM)
+        edited = filters.UpdateType.EDITED_MESSAGE & (filters.TEXT | filters.CAPTION)
         return [
-            *(self._build_handler(command) for command in COMMANDS),
             MessageHandler((private | group) & photos, self._on_photo),
-            MessageHandler(private & text, self._on_text),
+            MessageHandler((private | group) & filters.TEXT, self._on_text),
             MessageHandler(private & ~filters.StatusUpdate.ALL, self._on_other),
-            MessageHandler(group & filters.REPLY & text, self._on_group_text),
+            MessageHandler(edited, self._on_edit),
         ]
-
-    def _build_handler(self, command: Command) -> CommandHandler[_Context, None]:
-        async def on_command(update: Update, context: _Context) -> None:
-            async def answer_command(request: Request) -> Reply:
-                _, *arguments = request.text.split(maxsplit=1)
-                request = replace(request, text=arguments[0] if arguments else "")
-                return await handle_command(self._services, command, request)
-
-            await self._answer(update, answer_command)
-
-        # Whatever a command is called in any language, it is understood: people change their app's.
-        return CommandHandler(command.names, on_command, filters.UpdateType.MESSAGE)
 
     async def _on_photo(self, update: Update, context: _Context) -> None:
         message = update.effective_message
@@ -137,14 +143,20 @@ class MessageHandlers:
         if not is_private and not self._is_addressed(album, bot):
             return  # what people show each other in a group is not even fetched
 
-        async def add_photos(request: Request) -> Reply:
+        async def get_uploads() -> Sequence[PhotoInput]:
             # What could not be opened early says so here, where its person is told.
-            uploads = await asyncio.gather(
+            return await asyncio.gather(
                 *(album.photo_tasks.get(each.message_id) or self._download_upload(each) for each in messages)
             )
-            return await self._services.photo_sets.add_photos(replace(request, uploads=tuple(uploads)))
 
-        await self._answer(update, lambda request: handle(self._services, add_photos, request), messages[-1])
+        async def answer_photos(request: Request) -> Reply:
+            request = replace(request, text=_read_caption(bot, messages))
+            return await handle_photos(self._services, request, get_uploads)
+
+        await self._answer(update, answer_photos, messages[-1])
+        for task in album.photo_tasks.values():  # a command may not have wanted them
+            task.cancel()
+        await asyncio.gather(*album.photo_tasks.values(), return_exceptions=True)
 
     def _is_addressed(self, album: _Album, bot: Bot) -> bool:
         """Return whether an album in a group is for us: its first photo alone says so, others may be late."""
@@ -157,30 +169,38 @@ class MessageHandlers:
         return True
 
     async def _on_text(self, update: Update, context: _Context) -> None:
-        async def answer_text(request: Request) -> Reply:
-            reply = await self._services.messages.answer_text(request)
-            return reply or Reply(translate("unknown-command"))
-
-        await self._answer(
-            update, lambda request: handle(self._services, answer_text, request, AccessLevel.INVITED)
-        )
-
-    async def _on_group_text(self, update: Update, context: _Context) -> None:
-        """Take an answer to a message of ours as a prompt; what people say to each other is theirs."""
         message = update.effective_message
-        if message is None or not is_reply_to_bot(context.bot, message) or is_anonymous(message):
+        if message is None or not _is_meant_for_bot(context.bot, message):
+            return  # what people say to each other in a group is theirs
+        await self._answer(update, partial(self._answer_text, message))
+
+    async def _answer_text(self, message: Message, request: Request) -> Reply:
+        async def stay_silent(request: Request) -> Reply:
+            return NO_REPLY
+
+        is_private = message.chat.type == Chat.PRIVATE
+        reply = await handle_message(self._services, request, None if is_private else stay_silent)
+        self._refused.note(request.address, str(message.message_id), reply)
+        return reply
+
+    async def _on_edit(self, update: Update, context: _Context) -> None:
+        """Carry out a message that was refused before it was edited; of another one, say that it stands."""
+        message = update.effective_message
+        ref = None if message is None else to_message_ref(message)
+        if message is None or ref is None:
             return
-
-        async def answer_text(request: Request) -> Reply:
-            return await self._services.messages.answer_text(request) or NO_REPLY
-
-        await self._answer(
-            update, lambda request: handle(self._services, answer_text, request, AccessLevel.INVITED)
-        )
+        if message.text is not None and self._refused.take(ref.address, str(message.message_id)):
+            await self._on_text(update, context)
+        elif message.chat.type == Chat.PRIVATE:
+            await self._answer(update, partial(answer_edit, self._services))
 
     async def _on_other(self, update: Update, context: _Context) -> None:
+        message = update.effective_message
+
         async def answer_unknown(request: Request) -> Reply:
-            return Reply(translate("unknown-command"))
+            return Reply(
+                translate("cannot-use" if message is None else _refusal_key(message) or "cannot-use")
+            )
 
         await self._answer(
             update, lambda request: handle(self._services, answer_unknown, request, AccessLevel.ANYBODY)
@@ -211,17 +231,56 @@ class MessageHandlers:
             ref.identity,
             ref.address,
             text=message.text or "",
+            replied_message_id=_replied_message_id(message),
             idempotency_key=idempotency_key(update),
             is_replay=self._is_replay(update.update_id),
         )
 
     async def _download_upload(self, message: Message) -> Upload | UserError:
         """Fetch a photo's bytes at once: the link to them is good for an hour only."""
+        if (key := _refusal_key(message)) is not None:
+            return UserError(translate(key))
         media = message.document or message.photo[-1]
         name = getattr(media, "file_name", None) or "photo"
         if (media.file_size or 0) > FileSizeLimit.FILESIZE_DOWNLOAD:
             return UserError(file_too_big())
         return Upload(name, await retry_when_busy(partial(_download_file, media), self._sleep))
+
+def _is_meant_for_bot(bot: Bot, message: Message) -> bool:
+    """Return whether words are for us: a command of ours, or in a group an answer to one of our messages."""
+    if message.chat.type == Chat.PRIVATE:
+        return True
+    text = message.text or ""
+    typed = parse_command(text) if has_slash(text) else None
+    if typed is not None and typed.mention and typed.mention.lower() != bot.username.lower():
+        return False
+    if typed is not None and typed.command is not None:
+        return True
+    return is_reply_to_bot(bot, message) and not is_anonymous(message)
+
+
+def _replied_message_id(message: Message) -> str:
+    replied = message.reply_to_message
+    is_from_bot = replied is not None and replied.from_user is not None and replied.from_user.is_bot
+    return str(replied.message_id) if replied is not None and is_from_bot else ""
+
+
+def _read_caption(bot: Bot, messages: Sequence[Message]) -> str:
+    """Return the words under photos, without our name; those of a forwarded message are somebody else's."""
+    captions = [each.caption for each in messages if each.caption and each.forward_origin is None]
+    return (
+        re.sub(rf"(?<!\S){re.escape(bot.name)}\b", "", captions[0], flags=re.IGNORECASE) if captions else ""
+    )
+
+
+def _refusal_key(message: Message) -> str | None:
+    """Return the text for a message that holds a recording or a video; None for a photo or a file."""
+    mime_type = (message.document.mime_type or "") if message.document is not None else ""
+    if message.voice or message.audio or mime_type.startswith("audio/"):
+        return "cannot-hear"
+    if message.video or message.video_note or message.animation or mime_type.startswith("video/"):
+        return "cannot-watch"
+    return None
 
 
 async def _download_file(media: Document | PhotoSize) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from bot.core.accounts import ChatAddress
+from bot.core.accounts import AccountId, ChatAddress
 from bot.core.jobs import JobId
 from bot.db.statements import queue
 
@@ -23,6 +23,23 @@ WHERE id = :job AND kind = 'generate'
         UNION ALL SELECT platform, chat_id, message_id FROM copies WHERE job = :job) WHERE {_IS_KNOWN_SQL})
 RETURNING next_try_ms
 """  # noqa: S608 - our own words
+# A message that stands in another chat than its job's is that chat's and its own: `7:12,13`.
+_FIND_BY_MESSAGE_SQL = """
+SELECT job FROM (
+    SELECT id AS job, platform, chat_id, card_message_id AS message FROM jobs
+        WHERE account = :account AND kind = 'generate'
+    UNION ALL
+    SELECT copies.job, copies.platform, copies.chat_id, copies.message_id FROM jobs
+        JOIN copies ON copies.job = jobs.id WHERE account = :account AND kind = 'generate'
+)
+WHERE platform = :platform AND (
+    instr(',' || message || ',', ',' || :message || ',') > 0
+        AND (chat_id = :chat_id OR instr(message, '/') > 0)
+    OR instr(message || ',', :chat_id || ':' || :message || ',') = 1
+    OR instr(message, :chat_id || ':') = 1 AND instr(message || ',', ',' || :message || ',') > 0
+)
+ORDER BY job DESC LIMIT 1
+"""
 _INSERT_CARD_SQL = """
 INSERT OR IGNORE INTO copies (job, platform, chat_id, user_id, message_id, next_try_ms)
 SELECT id, platform, chat_id, user_id, card_message_id, :now FROM jobs
@@ -43,6 +60,20 @@ def add_result_message(
         _INSERT_MESSAGE_SQL, {**address_values, "job": job, "message": message_id, "now": now_ms}
     ).fetchone()
     return row is not None and row["next_try_ms"] is not None
+
+
+def find_by_message(
+    connection: sqlite3.Connection, account: AccountId, address: ChatAddress, message_id: str
+) -> JobId | None:
+    """Return the generation of an account that a message in a chat shows, None where it shows none."""
+    values = {
+        "account": account,
+        "platform": str(address.platform),
+        "chat_id": address.chat_id,
+        "message": message_id,
+    }
+    row = connection.execute(_FIND_BY_MESSAGE_SQL, values).fetchone()
+    return None if row is None else JobId(row["job"])
 
 
 def save_card_message(connection: sqlite3.Connection, job_id: JobId, message_id: str, now_ms: int) -> None:
