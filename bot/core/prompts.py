@@ -12,6 +12,11 @@ _YEARS = r"(?!(?:1\d|2[01])\d\d[^\d \-](?:1\d|2[01])\d\d)"
 _CODE_PATTERN = re.compile(rf"(?<!\w)[<`#]*(?:\d{{8}}|{_YEARS}\d{{4}}[ {DASHES}]\d{{4}})(?!\w)[>`]*")
 
 
+#: What people call themselves, in the languages that the bot speaks.
+_SELF_WORDS = ("me", "myself", "io")
+_QUOTATION = '"[^"]*"|\u201c[^\u201d]*\u201d|\u00ab[^\u00bb]*\u00bb'
+
+
 def find_codes(prompt: str) -> tuple[LoraCode, ...]:
     """Return the LoraCodes that stand in a prompt, each once, in the order they come."""
     return tuple(dict.fromkeys(to_code(match[0]) for match in _CODE_PATTERN.finditer(prompt)))
@@ -28,6 +33,19 @@ def insert_triggers(prompt: str, triggers: Mapping[LoraCode, str]) -> str:
     for trigger in reversed(list(triggers.values())):
         prompt = insert_trigger(prompt, trigger, {*triggers.values()} - {trigger})
     return prompt
+
+
+def replace_names(prompt: str, trigger: str, name: str, *, is_self: bool) -> str:
+    """Put the trigger words where a prompt says the name of a Lora, or `me` where its person asks.
+
+    A prompt that has the trigger already keeps its words. So do quotations: they stand in the picture.
+    """
+    words = [r"\s+".join(map(re.escape, name.split()))] if name.strip() else []
+    words += _SELF_WORDS if is_self else ()
+    if not words or _has_trigger(prompt, trigger):
+        return prompt
+    pattern = re.compile(rf"{_QUOTATION}|(?<![\w-])(?P<name>{'|'.join(words)})(?![\w-])", re.IGNORECASE)
+    return pattern.sub(lambda match: trigger if match["name"] else match[0], prompt)
 
 
 def insert_trigger(prompt: str, trigger: str, other_triggers: Collection[str] = ()) -> str:

@@ -7,7 +7,7 @@ import logging
 from bot.core.errors import WorkerLost
 from bot.core.jobs import FailureReason, GenerationParams, Job, TrainingParams
 from bot.core.loras import PERSON_CLASSES, Lora, LoraCode, Trigger
-from bot.core.prompts import apply_style, insert_triggers
+from bot.core.prompts import apply_style, insert_triggers, replace_names
 from bot.db import Database
 from bot.jobs.styles import Styles
 from bot.media.quality import TrainingHint
@@ -84,13 +84,18 @@ class RequestBuilder:
 
     async def _build_generate(self, job: Job, params: GenerationParams) -> GenerateRequest:
         loras, triggers_by_code = [], {}
+        prompt = params.prompt
         for code in (job.code, *params.codes):
-            lora_use, triggers_by_code[code] = await self._load_lora(code, params.strength)
+            lora_use, lora = await self._load_lora(code, params.strength)
             loras.append(lora_use)
+            triggers_by_code[code] = str(lora.trigger)
+            if lora.account == job.account:  # its name is nobody else's to know, nor are others its person
+                is_self = code == job.code and lora.trigger.class_word in PERSON_CLASSES
+                prompt = replace_names(prompt, str(lora.trigger), lora.name, is_self=is_self)
         style = self._styles.get(params.style)
         if style is None and params.style:
             log.warning("job %d asks for a style that is no longer there", job.id)
-        prompt = insert_triggers(params.prompt, triggers_by_code)
+        prompt = insert_triggers(prompt, triggers_by_code)
         return GenerateRequest(
             job_id=job.id,
             attempt=job.attempt,
@@ -116,12 +121,10 @@ class RequestBuilder:
             else (),
         )
 
-    async def _load_lora(self, code: LoraCode, strength: float | None) -> tuple[LoraUse, str]:
+    async def _load_lora(self, code: LoraCode, strength: float | None) -> tuple[LoraUse, Lora]:
         lora, data = await self._read_lora_file(code)
         effective_strength = 1.0 if strength is None else strength
-        return LoraUse(data=data, sha256=lora.sha256 or "", name=code, strength=effective_strength), str(
-            lora.trigger
-        )
+        return LoraUse(data=data, sha256=lora.sha256 or "", name=code, strength=effective_strength), lora
 
     async def _read_lora_file(self, code: LoraCode, missing_file: str | None = None) -> tuple[Lora, bytes]:
         """Read the file of a Lora; `missed` is one that was not there any more."""

@@ -369,6 +369,7 @@ best-nobody = no clear face
 best-not-told = I could not tell which is the best match, so here they all are.
 best-unknown = I cannot compare the likeness of pictures of { $code }: nothing was measured when it was trained. Ask for { $count } without “best”, and you choose.
 recipe-prompt = Prompt: { $prompt }
+recipe-sent = Sent to the model: { $prompt }
 recipe-not = Negative: { $words }
 recipe-seed = Seed: { $seed }
 recipe-seeds = Seed: { $seed } to { $last }

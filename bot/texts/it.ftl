@@ -368,6 +368,7 @@ best-nobody = nessun viso nitido
 best-not-told = Non so dire quale sia la più somigliante, quindi eccole tutte.
 best-unknown = Non posso confrontare la somiglianza delle immagini di { $code }: durante l'addestramento non è stato misurato nulla. Chiedine { $count } senza «best», e scegli tu.
 recipe-prompt = Descrizione: { $prompt }
+recipe-sent = Inviato al modello: { $prompt }
 recipe-not = Da evitare: { $words }
 recipe-seed = Seme: { $seed }
 recipe-seeds = Semi: da { $seed } a { $last }

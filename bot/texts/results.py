@@ -77,6 +77,9 @@ def recipe_card(job: Job, pictures: Sequence[Picture], style: str, trained_steps
     params = _generation_params(job)
     settings = dict(_SETTING_PATTERN.findall(pictures[0].recipe.rpartition("\n")[2])) if pictures else {}
     lines = [f"#{job.id}", translate("recipe-prompt", prompt=params.prompt)]
+    sent_prompt = _read_sent_prompt(pictures[0].recipe) if pictures else ""
+    if sent_prompt not in ("", params.prompt):
+        lines.append(translate("recipe-sent", prompt=truncate(sent_prompt)))
     if params.negative:
         lines.append(translate("recipe-not", words=truncate(params.negative, _NEGATIVE_CHARS)))
     if params.seed is not None:
@@ -110,6 +113,11 @@ def recipe_card(job: Job, pictures: Sequence[Picture], style: str, trained_steps
         translate("recipe-show", example=usage_example(job.address.platform, "show", id=str(job.id)))
     )
     return Reply("\n".join(lines))
+
+
+def _read_sent_prompt(recipe: str) -> str:
+    """Return what the model was given to read: the first line of a recipe without its LoRAs."""
+    return re.sub(r" <lora:[^>]*>", "", recipe.partition("\n")[0])
 
 
 def lora_export(code: LoraCode, trigger: str, files: Sequence[Attachment]) -> Reply:

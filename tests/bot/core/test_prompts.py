@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core.loras import INSTANCE_TOKENS, LoraCode
-from bot.core.prompts import apply_style, find_codes, insert_trigger, insert_triggers
+from bot.core.prompts import apply_style, find_codes, insert_trigger, insert_triggers, replace_names
 
 ANNA, BERT = LoraCode("40713386"), LoraCode("00000007")
 TWO = {ANNA: "sks person", BERT: "ohwx person"}
@@ -30,6 +30,36 @@ TWO = {ANNA: "sks person", BERT: "ohwx person"}
 def test_the_trigger_is_added_where_it_lacks_and_never_twice(prompt: str, expected: str) -> None:
     assert insert_trigger(prompt, "sks person") == expected
     assert insert_triggers(prompt, {ANNA: "sks person"}) == expected
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("Anna Maria on the moon", "sks person on the moon"),
+        ("portrait of ANNA  MARIA, oil", "portrait of sks person, oil"),
+        ("anna maria's boat", "sks person's boat"),
+        ("me as a pirate", "sks person as a pirate"),
+        ("photo of Me", "photo of sks person"),
+        ("io sulla luna", "sks person sulla luna"),
+        ("ritratto di me, sorridente", "ritratto di sks person, sorridente"),
+        ("(me:1.3) at sea", "(sks person:1.3) at sea"),
+        ("me and my shadow, me again", "sks person and my shadow, sks person again"),
+        ("time with some iodine", "time with some iodine"),
+        ("some me-time", "some me-time"),
+        ("Annamaria on the moon", "Annamaria on the moon"),
+        ('a sign that says "kiss me"', 'a sign that says "kiss me"'),
+        ("sks person beside me", "sks person beside me"),
+        ("", ""),
+    ],
+)
+def test_a_name_and_me_are_the_trigger_where_the_prompt_has_none(prompt: str, expected: str) -> None:
+    assert replace_names(prompt, "sks person", "Anna Maria", is_self=True) == expected
+
+
+def test_me_is_nobody_where_the_lora_is_not_the_person_s_own() -> None:
+    assert replace_names("me and Rex", "sks dog", "Rex", is_self=False) == "me and sks dog"
+    assert replace_names("me and a dog", "sks dog", "", is_self=False) == "me and a dog"
+    assert replace_names("a (big) dog", "sks dog", "(big)", is_self=False) == "a sks dog dog"
 
 
 def test_without_a_trigger_the_prompt_stays_as_it_is() -> None:

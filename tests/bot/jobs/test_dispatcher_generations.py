@@ -17,7 +17,7 @@ from bot.jobs.styles import load_styles
 from bot.media.storage import Storage
 from gpu_worker.protocol import DoneEvent, GenerateRequest, JobRequest, StartedEvent, WorkerEvent
 from tests.support.engine import PNG, EngineRoom, open_engine_room, until
-from tests.support.services import ANNA, ANNAS, BERT, album, consented
+from tests.support.services import ANNA, ANNAS, BERT, BERTS, album, consented
 
 
 @pytest.fixture
@@ -54,6 +54,30 @@ async def test_a_style_goes_around_the_final_prompt_and_adds_what_to_avoid(room:
     assert request.negative_prompt == f"rain, {oil.negative}"
     assert request.loras[0].strength == 0.5
     assert request.sampler == "lcm"
+
+
+async def test_a_person_s_name_and_me_stand_for_their_lora_and_the_recipe_says_so(room: EngineRoom) -> None:
+    code = (await room.trained()).code
+    await room.ledger.loras.rename(code, "Anna")
+    assert (await request_for(room, code, "anna's boat")).prompt == "sks person's boat"
+    assert (await request_for(room, code, "me as a pirate")).prompt == "sks person as a pirate"
+    job_id = room.backend.requests[-1].job_id
+    recipe = await room.desk.studio.handle_button(ANNA, ANNAS, f"recipe:{job_id}")
+    assert "Prompt: me as a pirate\nSent to the model: sks person as a pirate\n" in recipe.text
+
+
+async def test_a_guest_s_me_is_not_the_owner_of_a_lora(room: EngineRoom) -> None:
+    code = (await room.trained()).code
+    await room.ledger.loras.rename(code, "Anna")
+    await room.desk.studio.request_access(BERT, BERTS, code)
+    await room.ledger.sharing.forward_requests()
+    (share,) = await room.ledger.sharing.list_shares(code)
+    await room.desk.studio.handle_button(ANNA, ANNAS, f"share:{share.number}:always")
+    await room.desk.studio.generate_from_text(BERT, BERTS, f"{code} me and Anna")
+    await room.dispatcher.drain()
+    request = room.backend.requests[-1]
+    assert isinstance(request, GenerateRequest)
+    assert request.prompt == "sks person, me and Anna"
 
 
 async def test_weights_and_shapes_are_left_to_the_worker(room: EngineRoom) -> None:
