@@ -88,6 +88,7 @@ async def test_words_that_answer_a_picture_draw_it_with_them(stage: Stage, numbe
     await stage.anna.says("a boat with a red sail", to=answered)
     drawings = await until(lambda: stage.drawings[1:])
     assert (drawings[0].prompt.rpartition(", ")[2], drawings[0].steps) == ("a boat with a red sail", 9)
+    await stage.next_result()
     assert (await said(stage, "what is this", to=stage.anna.sees[0])).text == translate("unknown-command")
 
 
