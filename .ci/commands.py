@@ -41,9 +41,11 @@ def render_page() -> str:
         f"{_describe_platforms(tree)} Names in other languages are in brackets.",
         "\n".join(_list_commands()),
         "Photos in a private chat join the set that is being collected; in a Telegram group they must answer"
-        " the bot or name it. A plain message answers a question of the bot. At the console a path is a"
-        " photo, a number presses a button, and `/quit` ends it. Buttons are the same on all chats, and work"
-        " after a restart.",
+        " the bot or name it. A command under a photo is carried out. A plain message answers a question of"
+        " the bot, also by yes or no; as an answer to a picture it draws that again. In a prompt the name of"
+        " a LoraCode, or `me`, stands for its trigger. At the console a path is a photo, a"
+        " number presses a button, and `/quit` ends it. Buttons are the same on all chats, and work after a"
+        " restart.",
         "## For administrators",
         "\n".join(_list_admin_commands()),
         "## Options of `/generate`",
