@@ -73,9 +73,11 @@ def parse_command(text: str) -> TypedCommand | None:
 
 
 def _without_option_names(command: Command | None, arguments: str) -> str:
-    """Return what stands behind a command without the names that it has in a form: `code:40713386`."""
+    """Return what stands behind a command without the names that it has in a form: `code:40713386`.
+
+    Those of `/generate` are read with its options.
+    """
     names = [] if command is None else [each.name for each in command.arguments]
-    names += ["code", "prompt"] if command is not None and command.name == _GENERATE else []
     if names:
         arguments = re.sub(rf"(?<!\S)(?:{'|'.join(names)}):\s*", "", arguments)
     return arguments.strip()

@@ -73,9 +73,12 @@ class MessageService:
         if reply.yes_action:
             subject = f"{CONFIRM_PREFIX}{reply.yes_action}"
             await accounts.save_question(account, PendingQuestion(subject, request.address.words_address))
-        elif earlier_question is not None and earlier_question.confirmed_action:
-            if await accounts.get_question(account) == earlier_question:  # no other one was asked since
-                await accounts.delete_question(account)
+        elif (
+            earlier_question is not None
+            and earlier_question.confirmed_action
+            and await accounts.get_question(account) == earlier_question  # no other one was asked since
+        ):
+            await accounts.delete_question(account)
 
     def find_confirmed_action(self, request: Request) -> str:
         """Return what a typed yes does, as the button would; empty where it is no yes, or nothing is open."""

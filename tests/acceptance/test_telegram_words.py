@@ -12,7 +12,7 @@ from bot.core.accounts import Identity, Platform
 from bot.texts import translate
 from tests.acceptance.telegram_person import GROUP, Person
 from tests.acceptance.telegram_server import Shown, until
-from tests.acceptance.telegram_stage import PHOTOS, Stage, on_stage, trained
+from tests.acceptance.telegram_stage import PHOTOS, Stage, on_stage, trained, trains
 
 
 @pytest.fixture
@@ -89,7 +89,9 @@ async def test_words_that_answer_a_picture_draw_it_with_them(stage: Stage, numbe
     drawings = await until(lambda: stage.drawings[1:])
     assert (drawings[0].prompt.rpartition(", ")[2], drawings[0].steps) == ("a boat with a red sail", 9)
     await stage.next_result()
-    assert (await said(stage, "what is this", to=stage.anna.sees[0])).text == translate("unknown-command")
+    await stage.anna.says("/help")
+    await stage.anna.says("what is this", to=await stage.anna.hears("/forgetme"))
+    await stage.anna.hears(translate("unknown-command"))
 
 
 @pytest.mark.covers("telegram", "group")
@@ -180,7 +182,7 @@ async def test_a_prompt_under_a_photo_is_drawn_and_the_photo_is_told_not_to_be_t
 @pytest.mark.covers("telegram", "caption", "photo", "file")
 async def test_a_photo_whose_command_wants_one_is_taken(stage: Stage) -> None:
     await keeps_photos(stage)
-    code = await trained(stage.anna)
+    code = await trains(stage.anna)
     await stage.anna.sends_photos(PHOTOS[5:], album=False, caption=f"/replace {code} 2")
     await stage.anna.hears("has trained for")
     await stage.anna.sends_file("1.png", PHOTOS[0], caption="/train")

@@ -246,6 +246,7 @@ class MessageHandlers:
             return UserError(file_too_big())
         return Upload(name, await retry_when_busy(partial(_download_file, media), self._sleep))
 
+
 def _is_meant_for_bot(bot: Bot, message: Message) -> bool:
     """Return whether words are for us: a command of ours, or in a group an answer to one of our messages."""
     if message.chat.type == Chat.PRIVATE:

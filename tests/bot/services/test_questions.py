@@ -111,13 +111,13 @@ async def test_after_a_name_no_earlier_draft_takes_the_next_words(desk: Desk) ->
     code = await ask(desk, "draft")
     await desk.studio.handle_button(ANNA, ANNAS, f"rename:{code}")
     await desk.studio.handle_text(ANNA, ANNAS, NAME)
-    assert await desk.studio.handle_text(ANNA, ANNAS, "thanks") is None
+    assert await desk.studio.handle_text(ANNA, ANNAS, "what now") is None
 
 
 async def test_where_a_form_asks_for_words_a_message_is_none_and_a_command_ends_nothing(desk: Desk) -> None:
     await ask(desk, "draft", BERT, CHANNEL)
     await desk.studio.say(BERT, CHANNEL, "codes")
-    assert await desk.studio.handle_text(BERT, BERT.private_address, "thanks") is None
+    assert await desk.studio.handle_text(BERT, BERT.private_address, "what now") is None
     assert (await desk.studio.generate_draft(BERT, CHANNEL, "a boat")).card_job_id is not None
 
 
