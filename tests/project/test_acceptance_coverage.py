@@ -26,7 +26,7 @@ def claims() -> dict[Platform, set[str]]:
 
 
 @pytest.mark.parametrize("platform", Platform)
-def test_everything_has_an_acceptance_test(platform: Platform) -> None:
+def test_uses_all_have_an_acceptance_test(platform: Platform) -> None:
     assert sorted((everything(platform) | SITUATIONS[platform]) - claims()[platform]) == []
 
 
@@ -42,7 +42,7 @@ def test_the_buttons_of_the_code_are_known_by_their_actions() -> None:
     assert of_button("vary:12:3") == "[vary:*:*]"
 
 
-def test_a_command_is_the_same_in_every_language_and_wherever_it_is_said() -> None:
+def test_a_command_is_the_same_in_every_language_and_place() -> None:
     assert of_words("/genera 40713386 a boat --n 2") == {"/generate", "--n"}
     assert of_words("/train@loracode_bot") == {"/train"}
     assert of_words("/start share_ABC") == {"/start", "/start with a word"}

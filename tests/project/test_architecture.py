@@ -197,7 +197,7 @@ def test_a_folder_has_few_entries(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("process", LAYERS)
-def test_no_module_stands_beside_the_folders(process: str) -> None:
+def test_modules_stand_in_folders(process: str) -> None:
     assert {path.stem for path in (ROOT / process).glob("*.py")} <= LOOSE
 
 
@@ -207,7 +207,7 @@ def test_the_worker_s_protocol_needs_nothing_heavy() -> None:
         assert not libraries & HEAVY
 
 
-def test_nothing_reads_a_pickle() -> None:
+def test_pickles_are_never_read() -> None:
     for path in python_files():
         assert "torch.load(" not in path.read_text(encoding="utf-8"), f"{path}: safetensors only"
 

@@ -37,7 +37,7 @@ def test_licences_that_fit_mit_distribution_are_accepted(licence: str, fits: boo
     assert audit.is_allowed(licence) is fits
 
 
-def test_everything_that_is_pinned_has_a_licence_that_fits() -> None:
+def test_pinned_packages_have_licences_that_fit() -> None:
     lock = (ROOT / "requirements.lock").read_text("utf-8").splitlines()
     found = audit.read_licences([line.split("==")[0] for line in lock])
     assert len(found) > 50

@@ -207,7 +207,7 @@ def test_monitoring_watches_whichever_form_runs_by_our_rules(tmp_path: Path) -> 
     assert prometheus["mem_limit"] and prometheus["restart"] == "unless-stopped"
 
 
-def test_without_env_nothing_is_started_by_guess(tmp_path: Path) -> None:
+def test_a_missing_env_starts_nothing_by_guess(tmp_path: Path) -> None:
     ran = Composition(tmp_path, None).run("up")
     assert (ran.stdout, ran.stderr.strip()) == ("", "no service selected")
 
@@ -218,7 +218,7 @@ def test_the_compose_file_holds_no_secret() -> None:
     assert not re.search(r"[0-9a-f]{32}", text)
 
 
-def test_the_example_is_a_valid_env_and_each_of_its_names_is_read_by_something(tmp_path: Path) -> None:
+def test_the_example_is_a_valid_env_whose_names_are_all_read(tmp_path: Path) -> None:
     text = (ROOT / ".env.example").read_text("utf-8")
     names = set(re.findall(r"(?m)^#?([A-Z_]+)=", text))
     known = {name.upper() for name in Settings.model_fields}

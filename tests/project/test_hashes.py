@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 hashes = loaded(ROOT / ".ci" / "hashes.py")
 
 
-def test_everything_that_is_pinned_but_torch_is_pinned_byte_by_byte_for_images() -> None:
+def test_pinned_packages_but_torch_have_hashes_for_images() -> None:
     lock = (ROOT / "requirements.lock").read_text("utf-8").split()
     lines = (ROOT / "requirements.hashes").read_text("utf-8").splitlines()
     pinned = {line.split()[0] for line in lines}
@@ -47,7 +47,7 @@ def test_an_image_installs_nothing_unchecked_but_torch() -> None:
         ("some-1.2.tar.gz", False),  # there are wheels
     ],
 )
-def test_of_a_release_the_wheels_for_linux_are_taken(file: str, is_meant: bool) -> None:
+def test_the_wheels_for_linux_of_a_release_are_taken(file: str, is_meant: bool) -> None:
     assert (
         file in hashes.select_files("some==1.2", [file, "some-1.2-cp313-cp313-linux_x86_64.whl"])
     ) is is_meant

@@ -79,7 +79,7 @@ def test_the_image_holds_the_code_and_nothing_else(built: Yard) -> None:
     assert built.added_bytes(BOT) < 450 * MIB
 
 
-def test_without_a_token_it_says_what_is_missing_and_ends(built: Yard) -> None:
+def test_the_image_without_a_token_says_what_is_missing_and_ends(built: Yard) -> None:
     ran = built.run(BOT)
     assert ran.returncode == 2
     assert "TELEGRAM_BOT_TOKEN or DISCORD_BOT_TOKEN has to be set" in ran.stderr

@@ -60,7 +60,7 @@ def test_the_service_is_not_started_again_where_that_cannot_help() -> None:
     assert service["MemoryMax"] == "6G"
 
 
-def test_the_service_has_cuda_s_device_made_before_it_gives_up_its_rights() -> None:
+def test_the_service_makes_the_cuda_device_before_it_gives_up_rights() -> None:
     service = unit()["Service"]
     assert service["NoNewPrivileges"] == "true"
     # `-`: where there is no card there is no such program; `+`: as root.

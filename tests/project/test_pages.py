@@ -88,7 +88,7 @@ def test_paths_in_a_page_exist(page: Path) -> None:
             assert (ROOT / name).exists(), f"{page_name(page)} names {name}"
 
 
-def test_words_of_the_glossary_are_classes_or_tables() -> None:
+def test_glossary_words_are_classes_or_tables() -> None:
     schema = "\n".join(migration.sql for migration in read_migrations())
     page = (ROOT / "docs/glossary.md").read_text("utf-8")
     places = dict(re.findall(r"(?m)^- \*\*(.+?)\*\* \((.+?)\): ", page))
@@ -145,7 +145,7 @@ def test_times_of_retention_are_those_of_the_code(kept: str, amounts: list[str])
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/SECURITY.md", "docs/likeness.md"])
-def test_a_page_that_names_the_time_photos_are_kept_names_that_of_the_code(page: str) -> None:
+def test_the_time_photos_are_kept_is_the_same_on_pages_and_in_code(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
     sentences = re.split(r"\.\s", re.sub(r"\s+", " ", text))
     days = {

@@ -69,7 +69,7 @@ def test_the_checks_run_on_every_python_that_is_supported() -> None:
     assert jobs["test"]["steps"][-1]["run"].startswith("make test ")
 
 
-def test_a_release_builds_every_target_of_the_dockerfile_that_is_for_people() -> None:
+def test_a_release_builds_every_image_that_is_for_people() -> None:
     jobs = read_yaml(ROOT / ".github" / "workflows" / "images.yml")["jobs"]
     built = {each["target"] for each in jobs["image"]["strategy"]["matrix"]["include"]}
     stages = re.findall(r"(?m)^FROM runtime AS (\S+)$", (ROOT / "Dockerfile").read_text("utf-8"))

@@ -60,7 +60,7 @@ def loaded_by(*arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("status", "--health")])
-def test_help_and_the_health_check_load_nothing_heavy(arguments: tuple[str, ...]) -> None:
+def test_the_help_and_the_health_check_load_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert not loaded_by(*arguments) & {"torch", "diffusers", "telegram", "discord", "PIL", "pydantic"}
 
 
@@ -78,7 +78,7 @@ def test_the_readme_names_every_command(capsys: pytest.CaptureFixture[str]) -> N
     assert not [each for each in commands if f"`loracode {each}" not in readme]
 
 
-def test_run_without_a_token_is_one_line_that_says_where_they_come_from(
+def test_a_run_without_a_token_is_one_line_that_says_where_from(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["run"]) == 2
@@ -92,7 +92,7 @@ def test_an_unknown_command_is_refused(folder: Path, capsys: pytest.CaptureFixtu
     assert "dance" in capsys.readouterr().err
 
 
-def test_where_nothing_runs_status_says_so_with_its_own_exit_status(
+def test_the_status_has_its_own_exit_code_where_nothing_runs(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["status"]) == 3
@@ -140,7 +140,7 @@ def test_a_torn_heartbeat_file_counts_as_none(folder: Path) -> None:
     assert cli.check_health(folder / "data", NOW)[0] is False
 
 
-def test_a_data_folder_that_cannot_be_looked_into_is_not_called_one_where_nothing_runs(
+def test_an_unreadable_data_folder_is_not_called_idle(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nobody can look there, not even root.
@@ -155,7 +155,7 @@ def test_a_data_folder_that_cannot_be_looked_into_is_not_called_one_where_nothin
     assert "cannot be looked into" in capsys.readouterr().out
 
 
-def test_a_setting_that_is_found_wrong_while_the_bot_is_built_ends_it_with_one_line(
+def test_a_setting_found_wrong_at_start_is_one_line(
     folder: Path,
 ) -> None:
     ran = subprocess.run(

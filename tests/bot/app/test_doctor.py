@@ -83,7 +83,7 @@ def by_name(findings: list[Diagnosis]) -> dict[str, Diagnosis]:
     return {each.name: each for each in findings}
 
 
-def test_everything_is_looked_at_and_what_is_right_is_said(tmp_path: Path, url: str) -> None:
+def test_the_doctor_looks_at_everything_and_says_what_is_right(tmp_path: Path, url: str) -> None:
     environ = {
         "DATA_DIR": str(tmp_path / "new"),
         "BASE_MODEL": "tiny",
@@ -134,7 +134,7 @@ def test_a_model_that_is_not_there_is_one_line() -> None:
         (TELEGRAM, "/odd", "warn", "an answer that is none"),
     ],
 )
-def test_a_refused_token_is_bad_and_a_busy_platform_is_not_the_token_s_fault(
+def test_a_token_is_bad_when_refused_and_not_when_the_platform_is_busy(
     url: str, token: str, path: str, verdict: str, words: str
 ) -> None:
     found = _checks.check_telegram_token(token, url + path, 5.0)
@@ -142,7 +142,7 @@ def test_a_refused_token_is_bad_and_a_busy_platform_is_not_the_token_s_fault(
     assert "canary" not in f"{found}"
 
 
-def test_without_a_network_the_token_is_not_called_wrong() -> None:
+def test_a_token_is_not_called_wrong_without_a_network() -> None:
     with platforms() as url:
         pass  # nobody listens there any more
     for found in (
@@ -217,7 +217,7 @@ def test_a_data_folder_that_cannot_be_looked_into_is_a_finding(tmp_path: Path) -
     assert "cannot be looked into (File name too long)" in finding.detail
 
 
-def test_a_port_that_is_taken_and_a_head_that_is_not_there_are_told_of() -> None:
+def test_a_taken_port_and_a_missing_head_are_findings() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         environ = {

@@ -17,7 +17,7 @@ TELEGRAM = "123456:canary-token-of-telegram-1234567890"
 DISCORD = "canaryMTIzNDU2Nzg5MDEyMzQ1Njc4.GabcdE.canary-secret-of-discord"
 
 
-def test_nothing_has_to_be_set() -> None:
+def test_settings_may_all_be_unset() -> None:
     settings = Settings.from_environ({})
     assert settings.telegram_bot_token is None
     assert settings.train_steps is None
@@ -29,7 +29,7 @@ def test_an_empty_setting_is_an_unset_one() -> None:
     assert Settings.from_environ({"TELEGRAM_BOT_TOKEN": " ", "TRAIN_STEPS": ""}) == Settings()
 
 
-def test_everything_can_be_set() -> None:
+def test_settings_may_all_be_set() -> None:
     settings = Settings.from_environ(
         {
             "TELEGRAM_BOT_TOKEN": TELEGRAM,
@@ -231,7 +231,7 @@ def test_a_dotenv_that_cannot_be_read_is_one_line(tmp_path: Path, name: str) -> 
     assert "\n" not in str(caught.value)
 
 
-def test_only_secrets_are_read_from_files(tmp_path: Path) -> None:
+def test_files_are_read_for_secrets_only(tmp_path: Path) -> None:
     file = tmp_path / "level"
     file.write_text("DEBUG", encoding="utf-8")
     assert Settings.from_environ({"LOG_LEVEL_FILE": str(file)}).log_level == "INFO"

@@ -37,7 +37,7 @@ def test_a_private_address_is_the_chat_of_one_person() -> None:
     assert [Identity(platform, "7").private_address.chat_id for platform in Platform] == ["7", "dm", "7"]
 
 
-def test_a_message_can_be_edited_from_another_chat_where_its_id_means_something_there() -> None:
+def test_a_message_can_be_edited_from_a_chat_where_its_id_means_something() -> None:
     for platform, can_edit in ((TELEGRAM, False), (DISCORD, True), (CONSOLE, True)):
         assert ChatAddress(platform, "1", "7").can_edit_in(ChatAddress(platform, "2", "7")) is can_edit
     assert ChatAddress(TELEGRAM, "-5:1", "7").can_edit_in(ChatAddress(TELEGRAM, "-5:2", "7"))

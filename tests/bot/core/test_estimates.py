@@ -51,7 +51,7 @@ RUNNING = replace(
 )
 
 
-def test_nothing_is_promised_before_the_first_job_has_run() -> None:
+def test_an_estimate_needs_a_job_that_has_run() -> None:
     assert estimate_remaining_s(QUEUED, [], UNKNOWN, NOW) is None
 
 
@@ -70,7 +70,7 @@ def test_an_attempt_that_has_not_begun_yet_goes_by_history() -> None:
     assert estimate_remaining_s(claimed, [], Throughput(1.0, 1500.0), NOW) == 1200
 
 
-def test_a_training_that_shares_the_card_with_pictures_is_honestly_slower() -> None:
+def test_a_training_beside_pictures_is_estimated_slower() -> None:
     assert estimate_remaining_s(RUNNING, [], Throughput(1.0, 1500.0), NOW) == 1200 * 2, (
         "history knew an idle card"
     )
@@ -96,7 +96,7 @@ def test_a_waiting_job_waits_for_those_ahead_and_takes_its_own_time() -> None:
     )
 
 
-def test_with_several_lanes_a_job_waits_only_when_all_are_taken() -> None:
+def test_a_job_waits_only_when_all_lanes_are_taken() -> None:
     pace, jobs = Throughput(None, 100.0), [QUEUED] * 4
     assert estimate_remaining_s(QUEUED, jobs[:3], pace, NOW, concurrency=4) == 100
     assert estimate_remaining_s(QUEUED, jobs, pace, NOW, concurrency=4) == 400 / 4 + 100
@@ -118,7 +118,7 @@ def test_waiting_generations_run_beside_a_training() -> None:
     assert estimate_from_queue(unknown, RUNNING, NOW).remaining_s == 2400, "unknown is little"
 
 
-def test_while_the_bot_is_paused_nothing_is_promised_to_who_waits() -> None:
+def test_an_estimate_is_not_given_while_the_bot_is_paused() -> None:
     queue = QueueState(1, is_paused=True, throughput=Throughput(None, 600.0))
     assert (
         format_time_left(estimate_from_queue(queue, QUEUED, NOW).remaining_s)

@@ -48,13 +48,13 @@ def test_a_score_is_the_mean_over_pictures_that_show_somebody() -> None:
 
 
 @pytest.mark.parametrize(("photos", "pictures"), [([], [ANN]), ([ANN], [])])
-def test_nothing_to_compare_is_no_score(
+def test_a_score_needs_something_to_compare(
     photos: list[tuple[float, ...]], pictures: list[tuple[float, ...]]
 ) -> None:
     assert score_candidate(1, photos, pictures, 0, drawing_similarity) is None
 
 
-def test_pictures_without_a_face_and_copied_photos_make_a_candidate_worth_less() -> None:
+def test_a_candidate_loses_by_faceless_pictures_and_copied_photos() -> None:
     assert (
         weighted_likeness(at(1, 0.8))
         > weighted_likeness(at(1, 0.8, copies=2))
@@ -63,7 +63,7 @@ def test_pictures_without_a_face_and_copied_photos_make_a_candidate_worth_less()
     assert weighted_likeness(at(1, 0.8, faceless=4)) == 0.0
 
 
-def test_the_most_alike_is_chosen_and_of_equals_the_one_that_learnt_for_a_shorter_time() -> None:
+def test_the_most_alike_candidate_is_chosen_of_equals_the_earliest() -> None:
     assert best_score([]) is None
     assert best_score([at(500, 0.6), at(1000, 0.8), at(1500, 0.7)]) == at(1000, 0.8)
     assert best_score([at(1500, 0.8), at(1000, 0.8)]) == at(1000, 0.8)
@@ -117,12 +117,12 @@ def test_one_picture_and_several_are_said_as_such() -> None:
 
 
 @pytest.mark.parametrize("report", [None, LikenessReport(()), LikenessReport((at(500, 0.5),))])
-def test_nothing_is_said_where_nothing_was_measured(report: LikenessReport | None) -> None:
+def test_a_likeness_that_was_not_measured_is_not_mentioned(report: LikenessReport | None) -> None:
     assert format_likeness(report) == ""
     assert likeness_summary(report) == ""
 
 
-def test_of_several_pictures_the_most_alike_is_chosen_and_one_without_a_face_never() -> None:
+def test_the_most_alike_picture_is_chosen_and_one_without_a_face_never() -> None:
     me = (1.0, 0.0)
     found = likeness.pick_best([me], [None, (0.6, 0.8), me, me], drawing_similarity)
     assert found == PictureSelection((None, pytest.approx(0.6), 1.0, 1.0), chosen=3)

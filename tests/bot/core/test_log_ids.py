@@ -44,7 +44,7 @@ async def test_lines_of_a_job_name_it_and_its_account(tmp_path: Path, lines: lis
     assert {(each["job"], each["account"]) for each in of_dispatcher} == {(job.id, job.account)}
 
 
-async def test_lines_of_an_answer_name_the_account_that_asked_and_nobody_after_it(
+async def test_log_lines_of_an_answer_name_only_the_account_that_asked(
     tmp_path: Path, lines: list[dict[str, object]]
 ) -> None:
     async with open_desk(tmp_path) as desk:

@@ -85,7 +85,7 @@ def test_log_context_added_in_a_task_ends_with_the_task() -> None:
     assert "account" not in line_of("y")
 
 
-def test_a_json_line_has_no_token_and_no_words_of_errors_that_may_quote_a_person() -> None:
+def test_a_json_line_has_no_token_and_no_message_of_an_error() -> None:
     line = line_of("failed: %r", DISCORD, error=ValueError("canary in a red hat"))
     assert "canary" not in json.dumps(line)
     assert line["error"] == "ValueError"

@@ -62,7 +62,7 @@ def test_me_is_nobody_where_the_lora_is_not_the_person_s_own() -> None:
     assert replace_names("a (big) dog", "sks dog", "(big)", is_self=False) == "a sks dog dog"
 
 
-def test_without_a_trigger_the_prompt_stays_as_it_is() -> None:
+def test_a_prompt_without_a_trigger_stays_as_it_is() -> None:
     assert insert_trigger("on the moon", "") == "on the moon"
 
 

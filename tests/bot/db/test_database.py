@@ -127,7 +127,7 @@ async def test_photos_leave_no_byte_behind(
     assert CANARY not in on_disk(tmp_path)
 
 
-async def test_photos_are_forgotten_a_day_later_also_where_the_bot_died_before_it_showed_them(
+async def test_photos_are_deleted_a_day_later_though_the_bot_died_meanwhile(
     ledger: Database, clock: Clock, anna: AccountId
 ) -> None:
     await ledger.photos.add_photos(anna, photos(0, 3), ANNAS, TrainingParams())
@@ -136,7 +136,7 @@ async def test_photos_are_forgotten_a_day_later_also_where_the_bot_died_before_i
     assert await ledger.photos.count_collected(anna) == 0
 
 
-async def test_photos_older_than_a_week_are_forgotten_and_their_training_fails(
+async def test_photos_older_than_a_week_are_deleted_and_their_training_fails(
     ledger: Database, anna: AccountId, clock: Clock
 ) -> None:
     job = (await ledger.photos.add_photos(anna, photos(0), ANNAS, TrainingParams())).job
@@ -152,7 +152,7 @@ async def test_photos_older_than_a_week_are_forgotten_and_their_training_fails(
     assert await ledger.photos.count_collected(anna) == 2
 
 
-async def test_everything_is_there_after_a_restart(tmp_path: Path, clock: Clock) -> None:
+async def test_rows_are_there_after_a_restart(tmp_path: Path, clock: Clock) -> None:
     ledger = await Database.open(tmp_path / "ledger.sqlite3", clock)
     anna = await ledger.accounts.get_or_create(ANNA)
     job = (await ledger.photos.add_photos(anna, photos(0), ANNAS, TrainingParams(steps=7, seed=3))).job
@@ -167,7 +167,7 @@ async def test_everything_is_there_after_a_restart(tmp_path: Path, clock: Clock)
         await again.close()
 
 
-async def test_only_one_process_may_hold_a_database(ledger: Database, tmp_path: Path, clock: Clock) -> None:
+async def test_a_database_is_held_by_one_process_only(ledger: Database, tmp_path: Path, clock: Clock) -> None:
     with pytest.raises(DatabaseError, match="already running"):
         await Database.open(tmp_path / "ledger.sqlite3", clock)
 
@@ -193,7 +193,7 @@ async def test_a_cancelled_caller_leaves_whole_transactions(ledger: Database, an
     assert await ledger.photos.count_collected(anna) == 0
 
 
-async def test_nobody_waits_for_themselves(ledger: Database, anna: AccountId) -> None:
+async def test_a_job_does_not_wait_for_itself(ledger: Database, anna: AccountId) -> None:
     jobs = [
         (await ledger.photos.add_photos(anna, photos(n * 5), ANNAS, TrainingParams())).job for n in range(3)
     ]
@@ -264,7 +264,7 @@ def test_a_migration_is_whole_or_not_there() -> None:
     db.close()
 
 
-def test_migrating_twice_changes_nothing_and_an_edited_migration_is_refused() -> None:
+def test_a_migration_is_applied_once_and_refused_when_edited() -> None:
     db = sqlite3.connect(":memory:", isolation_level=None)
     migrate(db, read_migrations())
     before = db.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
@@ -283,7 +283,7 @@ def test_an_installation_without_migrations_is_one_line(tmp_path: Path) -> None:
         read_migrations(tmp_path)
 
 
-def test_photos_and_identities_of_before_keep_their_values_and_get_their_hashes() -> None:
+def test_old_photos_and_identities_keep_their_values_and_get_hashes() -> None:
     earlier, later = read_migrations()[:21], read_migrations()
     db = sqlite3.connect(":memory:", isolation_level=None)
     db.execute("PRAGMA foreign_keys=ON")
@@ -315,7 +315,7 @@ def test_photos_and_identities_of_before_keep_their_values_and_get_their_hashes(
     db.close()
 
 
-def test_no_table_names_the_platforms() -> None:
+def test_tables_do_not_name_platforms() -> None:
     db = sqlite3.connect(":memory:", isolation_level=None)
     migrate(db, read_migrations())
     for name, sql in db.execute("SELECT name, sql FROM sqlite_master WHERE sql NOT NULL"):
@@ -343,7 +343,7 @@ def test_results_of_before_get_their_pictures_from_their_notices() -> None:
     db.close()
 
 
-def test_failures_of_earlier_versions_become_reasons_and_other_sentences_are_still_read() -> None:
+def test_old_failures_become_reasons_and_other_sentences_are_read() -> None:
     earlier = [each for each in read_migrations() if each.number < 24]
     db = sqlite3.connect(":memory:", isolation_level=None)
     migrate(db, earlier)

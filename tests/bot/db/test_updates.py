@@ -51,7 +51,7 @@ async def test_an_update_that_the_bot_keeps_dying_with_is_given_up(ledger: Datab
     assert await ledger.outbox.list_pending_updates() == []
 
 
-async def test_numbers_are_forgotten_in_time(ledger: Database, clock: Clock) -> None:
+async def test_update_ids_are_deleted_in_time(ledger: Database, clock: Clock) -> None:
     await ledger.outbox.store_updates([SAID])
     await ledger.outbox.mark_update_processed(7)
     clock.forward(days=1)

@@ -64,7 +64,7 @@ async def test_one_broadcast_sent_twice_is_two_messages_for_everybody(desk: Desk
     assert await desk.ledger.outbox.count_undelivered() == 8
 
 
-async def test_an_ordered_stop_lets_a_letter_on_its_way_arrive_and_begins_no_other(
+async def test_an_ordered_stop_finishes_one_message_and_begins_no_other(
     desk: Desk,
 ) -> None:
     telegram = RememberingChat()
@@ -113,7 +113,7 @@ async def test_letters_wait_for_a_platform_that_is_switched_off(desk: Desk) -> N
     assert await desk.ledger.outbox.count_undelivered() == 1
 
 
-async def test_a_running_outbox_worker_is_woken_and_returns_when_a_message_is_due(desk: Desk) -> None:
+async def test_an_outbox_worker_wakes_when_a_message_is_due(desk: Desk) -> None:
     telegram = RememberingChat()
     await desk.ledger.outbox.add_direct_messages([ANNA], "first")
     man = postman(desk, telegram)

@@ -67,7 +67,7 @@ async def drawn_on_a_card(room: EngineRoom) -> Job:
 
 
 @pytest.mark.parametrize("is_private_chat_open", [True, False])
-async def test_a_card_that_takes_no_pictures_ends_and_they_are_sent_privately(
+async def test_a_card_that_takes_no_pictures_has_them_sent_privately(
     room: EngineRoom, is_private_chat_open: bool
 ) -> None:
     drawing = await drawn_on_a_card(room)
@@ -88,7 +88,7 @@ async def test_a_card_that_takes_no_pictures_ends_and_they_are_sent_privately(
         assert {f"m{len(room.chat.sent)}", "card7"} == {each for each, _ in room.chat.edits[-2:]}
 
 
-async def test_a_card_that_cannot_show_its_result_says_so_before_that_is_sent(room: EngineRoom) -> None:
+async def test_a_card_that_cannot_show_its_result_says_so_first(room: EngineRoom) -> None:
     await drawn_on_a_card(room)
     room.chat.errors = [ChatUnreachable("a rule forbids these words")]
     await room.notifier.deliver_due()
@@ -150,7 +150,7 @@ async def test_a_busy_platform_is_obeyed_and_nothing_is_lost(room: EngineRoom) -
     assert len(room.chat.sent) == 1
 
 
-async def test_a_platform_that_stays_busy_is_told_of_in_the_log_and_in_the_end_loudly(
+async def test_a_platform_that_stays_busy_is_logged_ever_louder(
     room: EngineRoom, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "bot.delivery.outbox")
@@ -304,7 +304,7 @@ async def test_a_late_progress_edit_never_covers_a_picture(room: EngineRoom) -> 
     assert room.chat.edits[-1][1].pictures
 
 
-async def test_a_picture_takes_the_place_of_a_card_that_was_still_on_its_way(room: EngineRoom) -> None:
+async def test_a_picture_replaces_a_card_that_was_still_on_its_way(room: EngineRoom) -> None:
     job = await room.trained()
     drawing = await room.draws(job.code)
     room.desk.clock.forward(seconds=11)  # whoever answered noted no card
@@ -357,7 +357,7 @@ async def test_a_card_is_forgotten_when_its_job_has_ended(room: EngineRoom) -> N
     assert [drawing.id in each for each in remembered] == [False, False, False]
 
 
-async def test_a_card_that_may_not_be_edited_is_left_alone_for_as_long_as_others(room: EngineRoom) -> None:
+async def test_a_card_that_may_not_be_edited_rests_like_the_others(room: EngineRoom) -> None:
     notifier = NoticeSender(
         database=room.ledger,
         chats={room.chat.platform: room.chat},
@@ -416,7 +416,7 @@ async def test_a_platform_that_hangs_does_not_hold_up_notices_of_another(room: E
     assert [address for address, _, _ in discord.sent] == [BERTS]
 
 
-async def test_notices_of_a_platform_that_is_switched_off_arrive_when_it_is_on_again(
+async def test_notices_wait_for_a_platform_that_is_switched_off(
     room: EngineRoom,
 ) -> None:
     await room.desk.train(BERT)

@@ -76,7 +76,7 @@ async def test_events_come_in_order_and_end_with_one_terminal_event(rig: Rig) ->
     assert {(event.job_id, event.attempt) for event in events} == {(1, 1)}
 
 
-async def test_after_a_cancel_the_next_job_is_right(rig: Rig) -> None:
+async def test_a_job_after_a_cancelled_one_is_right(rig: Rig) -> None:
     await rig.have(1)
     async with aclosing(rig.backend.run(train(1, ENDLESS))) as events:
         async for event in events:
@@ -183,7 +183,7 @@ async def test_a_lora_goes_back_to_the_worker_that_holds_it(rig: Rig) -> None:
         assert await drawn_by(rig.backend, generate(20 + number, "who", "b")) == holds_b
 
 
-async def test_a_killed_worker_is_a_lost_attempt_and_the_next_goes_on_from_its_checkpoint(rig: Rig) -> None:
+async def test_an_attempt_of_a_killed_worker_is_lost_and_the_next_resumes(rig: Rig) -> None:
     await rig.have(1)
     before = rig.backend.crash_count()
     running = Running(rig.backend, train(1, ENDLESS))

@@ -72,7 +72,7 @@ async def test_the_person_is_told_once_that_a_training_was_interrupted(room: Eng
     assert await room.owed() == [NoticeKind.TRAIN_RESUMED, NoticeKind.TRAIN_DONE]
 
 
-async def test_a_job_that_kills_its_worker_every_time_fails_and_the_next_one_runs(room: EngineRoom) -> None:
+async def test_a_job_that_always_kills_its_worker_fails_and_the_next_runs(room: EngineRoom) -> None:
     poison = await room.desk.train(ANNA)
     room.backend.crashing_jobs = {poison.id}
     fine = await room.desk.train(BERT, 6)
@@ -99,7 +99,7 @@ async def test_a_failure_of_the_worker_is_kept_as_its_reason(room: EngineRoom) -
     assert await room.owed() == [NoticeKind.TRAIN_FAILED]
 
 
-async def test_a_generation_gets_the_lora_and_its_trigger_and_stores_every_picture(room: EngineRoom) -> None:
+async def test_a_generation_gets_lora_and_trigger_and_stores_each_picture(room: EngineRoom) -> None:
     job = await room.trained()
     drawing = await room.draws(job.code, "on the moon --n 2")
     await room.dispatcher.drain()
@@ -147,7 +147,7 @@ async def test_a_write_that_is_cancelled_has_ended_when_its_caller_has(room: Eng
     assert await room.files.read_checkpoint(job.id) == bytes(10**7), "so a clean-up after it finds it"
 
 
-async def test_after_a_restart_a_running_job_goes_on_from_its_checkpoint(room: EngineRoom) -> None:
+async def test_a_running_job_resumes_from_its_checkpoint_after_a_restart(room: EngineRoom) -> None:
     room.backend.proceed_event.clear()
     job = await room.desk.train(ANNA)
     run = asyncio.create_task(room.dispatcher.run())
@@ -189,7 +189,7 @@ async def test_accounts_share_the_card_fairly(room: EngineRoom) -> None:
     assert order == [first.id, third.id, second.id]
 
 
-async def test_as_many_jobs_are_taken_as_workers_have_room_and_the_rest_waits(room: EngineRoom) -> None:
+async def test_jobs_are_taken_as_workers_have_room_and_the_rest_waits(room: EngineRoom) -> None:
     room.backend.proceed_event.clear()
     room.backend.set_workers(workers=0)
     jobs = [await room.desk.train(person) for person in (ANNA, BERT)]

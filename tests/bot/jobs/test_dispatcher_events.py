@@ -35,7 +35,7 @@ async def room(tmp_path: Path) -> AsyncIterator[EngineRoom]:
         yield each
 
 
-async def test_the_samples_of_a_training_come_as_one_picture_with_the_ready_message(room: EngineRoom) -> None:
+async def test_samples_come_as_one_picture_with_the_ready_message(room: EngineRoom) -> None:
     room.backend.sample_png, room.backend.steps = PNG, 3
     job = await room.trained()
     request = room.backend.requests[0]
@@ -48,7 +48,7 @@ async def test_the_samples_of_a_training_come_as_one_picture_with_the_ready_mess
     assert await room.files.read_samples(job.id) == {}
 
 
-async def test_the_card_of_a_training_shows_what_was_drawn_so_far_each_picture_once(room: EngineRoom) -> None:
+async def test_the_card_of_a_training_shows_each_sample_once(room: EngineRoom) -> None:
     room.backend.sample_png, room.backend.steps = PNG, 10_000
     job = await room.desk.train(ANNA)
     await room.desk.studio.record_card(job.id, "card7")
@@ -76,7 +76,7 @@ async def test_the_card_of_a_training_shows_what_was_drawn_so_far_each_picture_o
     assert not strip.exists()
 
 
-async def test_the_card_of_a_training_that_is_done_goes_on_showing_what_it_drew(room: EngineRoom) -> None:
+async def test_the_card_of_a_finished_training_keeps_its_samples(room: EngineRoom) -> None:
     room.backend.sample_png, room.backend.steps = PNG, 3
     job = await room.desk.train(ANNA)
     await room.desk.studio.record_card(job.id, "card7")
@@ -120,7 +120,7 @@ async def test_samples_that_are_no_pictures_do_not_cost_the_lora(
     assert f"the training strip of job {job.id} could not be made" in caplog.text
 
 
-async def test_a_training_that_was_adjusted_goes_on_and_leaves_a_line_in_the_log(
+async def test_an_adjusted_training_goes_on_and_is_logged(
     room: EngineRoom, caplog: pytest.LogCaptureFixture
 ) -> None:
     room.backend.emits_adjusted = True
@@ -163,7 +163,7 @@ def sample(request: TrainRequest) -> WorkerEvent:
     return SampleEvent(job_id=request.job_id, attempt=request.attempt, step=5, png=PNG)
 
 
-async def test_an_adjusted_training_says_so_on_its_card_with_the_step_it_went_back_to(
+async def test_the_card_of_an_adjusted_training_says_where_it_went_back_to(
     room: EngineRoom,
 ) -> None:
     backend = Telling(adjusted)
@@ -202,7 +202,7 @@ async def test_events_of_an_old_attempt_change_nothing(
     assert backend.cancelled_jobs == [job.id], "the attempt was closed"
 
 
-async def test_a_training_that_has_had_its_last_chance_leaves_no_files_behind(room: EngineRoom) -> None:
+async def test_a_training_that_failed_for_good_leaves_no_files(room: EngineRoom) -> None:
     job = await room.desk.train(ANNA)
     room.backend.crashing_jobs = {job.id}
     await room.files.write_checkpoint(job.id, b"0")
@@ -213,7 +213,7 @@ async def test_a_training_that_has_had_its_last_chance_leaves_no_files_behind(ro
     assert await room.files.read_samples(job.id) == {}
 
 
-async def test_photos_are_sent_ahead_and_forgotten_while_the_dispatcher_runs(room: EngineRoom) -> None:
+async def test_photos_are_sent_ahead_and_forgotten_by_a_running_dispatcher(room: EngineRoom) -> None:
     running = asyncio.create_task(room.dispatcher.run())
     room.dispatcher.prefetch([StoredPhoto.from_data(b"one"), StoredPhoto.from_data(b"two")])
     room.dispatcher.forget(["0" * 64])
@@ -263,7 +263,7 @@ async def test_a_forget_request_arrives_also_after_a_flood_of_photos(room: Engin
     ("steps", "chosen"),
     [([0, 250], [0, 250]), (list(range(0, 1501, 250)), [0, 250, 500, 1000, 1250, 1500])],
 )
-def test_a_long_training_shows_its_first_and_last_sample_and_some_between(
+def test_the_strip_of_a_long_training_has_its_first_and_last_sample(
     steps: list[int], chosen: list[int]
 ) -> None:
     assert pick_evenly(steps) == chosen

@@ -88,7 +88,7 @@ async def test_weights_and_shapes_are_left_to_the_worker(room: EngineRoom) -> No
     assert request.preview_interval_s == 4.0
 
 
-async def test_two_loras_of_one_person_have_their_own_tokens_and_meet_in_one_picture(
+async def test_two_loras_keep_their_own_tokens_in_one_picture(
     room: EngineRoom,
 ) -> None:
     first = (await room.trained()).code
@@ -111,7 +111,7 @@ async def test_a_further_code_must_be_one_s_own_and_ready(room: EngineRoom) -> N
         await room.draws(code, f"with {training}")
 
 
-async def test_more_than_three_codes_are_too_many(room: EngineRoom) -> None:
+async def test_codes_of_one_prompt_are_three_at_most(room: EngineRoom) -> None:
     codes = []
     for number in range(4):
         codes.append((await room.desk.train(ANNA, 10 * number)).code)
@@ -148,7 +148,7 @@ async def test_a_queued_job_starts_as_soon_as_a_consumer_is_free(room: EngineRoo
     assert room.backend.max_concurrency <= MAX_CONCURRENT_GENERATIONS
 
 
-async def test_a_worker_killed_mid_picture_is_tried_again_and_each_result_is_delivered_once(
+async def test_a_picture_of_a_killed_worker_is_drawn_and_delivered_once(
     room: EngineRoom,
 ) -> None:
     code = (await room.trained()).code
@@ -163,7 +163,7 @@ async def test_a_worker_killed_mid_picture_is_tried_again_and_each_result_is_del
     assert sorted(message_id for message_id, _ in room.chat.edits) == [f"card{job.id}" for job in jobs]
 
 
-async def test_a_picture_that_kills_every_worker_fails_alone_and_its_neighbours_are_drawn(
+async def test_a_picture_that_always_kills_its_worker_fails_alone(
     room: EngineRoom,
 ) -> None:
     code = (await room.trained()).code
@@ -238,9 +238,7 @@ def results(room: EngineRoom) -> list[str]:
 
 
 @pytest.mark.parametrize("what", ["training", "generation"])
-async def test_a_result_that_comes_after_its_job_was_given_up_leaves_no_file(
-    room: EngineRoom, what: str
-) -> None:
+async def test_a_result_of_a_job_that_was_given_up_leaves_no_file(room: EngineRoom, what: str) -> None:
     before, backend = [], Finishing()
     job = await room.desk.train(ANNA)
     if what == "generation":
@@ -274,7 +272,7 @@ class SlowStorage(Storage):
         return written
 
 
-async def test_a_training_cancelled_while_its_lora_is_written_leaves_no_file(
+async def test_a_lora_of_a_training_cancelled_meanwhile_leaves_no_file(
     room: EngineRoom, caplog: pytest.LogCaptureFixture
 ) -> None:
     files = SlowStorage(room.files.root)

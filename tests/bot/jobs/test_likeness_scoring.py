@@ -44,7 +44,7 @@ async def is_kept(room: EngineRoom, job: Job) -> bool:
     return found.likeness is not None and found.likeness.chosen == 1
 
 
-async def test_the_most_alike_candidate_is_handed_out_and_its_person_hears_why(room: EngineRoom) -> None:
+async def test_the_most_alike_candidate_is_handed_out_with_its_reason(room: EngineRoom) -> None:
     room.backend.likeness_by_step = {2: 0.6, 3: 0.9, 4: 0.5}
     job = await room.trained()
     assert await file_of(room, job) == b"lora of step 3"
@@ -82,7 +82,7 @@ async def test_a_training_that_still_gets_better_goes_on(room: EngineRoom) -> No
     assert await file_of(room, await room.trained()) == b"lora of step 4"
 
 
-async def test_without_a_measure_the_last_lora_is_handed_out_and_no_figure_is_shown(room: EngineRoom) -> None:
+async def test_the_last_lora_is_handed_out_where_nothing_is_measured(room: EngineRoom) -> None:
     job = await room.trained()
     assert await file_of(room, job) == b"lora"
     assert not any("likeness" in reply.text for _, reply, _ in room.chat.sent)
@@ -123,7 +123,7 @@ async def test_candidates_of_a_cancelled_training_are_deleted(room: EngineRoom) 
     assert lora.state is LoraState.CANCELLED
 
 
-async def test_the_strip_shows_how_the_likeness_went_and_what_it_was_measured_on(room: EngineRoom) -> None:
+async def test_the_strip_shows_the_likeness_and_its_pictures(room: EngineRoom) -> None:
     room.backend.sample_png, room.backend.likeness_by_step, room.backend.picture = (
         PNG,
         {2: 0.6, 4: 0.9},
@@ -149,7 +149,7 @@ async def test_the_strip_shows_how_the_likeness_went_and_what_it_was_measured_on
     assert not list((room.files.root / "pictures").iterdir())
 
 
-async def test_where_nothing_was_measured_no_likeness_is_offered(room: EngineRoom) -> None:
+async def test_a_likeness_that_was_not_measured_is_not_offered(room: EngineRoom) -> None:
     job = await room.trained()
     card = await room.desk.studio.handle_button(ANNA, ANNAS, f"code:{job.code}")
     assert "Likeness" not in [each.label for each in card.buttons]
@@ -228,7 +228,7 @@ async def test_a_picture_that_is_a_photo_again_is_a_copy(room: EngineRoom) -> No
     assert scored[0].copies == 1
 
 
-async def test_without_an_analyzer_the_coach_gives_no_remarks(room: EngineRoom) -> None:
+async def test_the_coach_gives_no_remarks_without_an_analyzer(room: EngineRoom) -> None:
     job = await room.desk.train(ANNA)
     assert await LikenessScorer(None).score_candidate(job, [b"a"], candidate(b"b")) is None
 
@@ -244,7 +244,7 @@ async def best_of(room: EngineRoom, options: str = "--best 1-of-4") -> tuple[Job
     return await room.job(drawing), result
 
 
-async def test_best_of_four_sends_the_most_alike_and_names_each_figure(room: EngineRoom) -> None:
+async def test_the_best_of_four_is_sent_with_the_figure_of_each(room: EngineRoom) -> None:
     room.backend.picture_likenesses = [0.4, 0.2, 0.9, 0.5]
     job, result = await best_of(room)
     assert "The best match of 4: likeness 90%. The others: 40%, 20%, 50%." in result.text

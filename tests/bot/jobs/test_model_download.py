@@ -26,7 +26,7 @@ async def until(backend: ProcessBackend, holds: Callable[[WorkerHealth], bool]) 
     return health
 
 
-async def test_the_first_start_downloads_tells_how_far_and_a_killed_worker_goes_on(tmp_path: Path) -> None:
+async def test_a_download_is_told_of_and_resumed_after_a_kill(tmp_path: Path) -> None:
     with small_hub() as hub:
         hub.files = {
             str(path.relative_to(DRAWN)): path.read_bytes() for path in DRAWN.rglob("*") if path.is_file()

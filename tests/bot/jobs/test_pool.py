@@ -138,7 +138,7 @@ async def test_a_worker_that_comes_late_is_given_what_waits() -> None:
     await asyncio.gather(*waiting)
 
 
-async def test_where_no_worker_becomes_ready_the_attempt_is_lost() -> None:
+async def test_an_attempt_is_lost_where_no_worker_becomes_ready() -> None:
     seat = FakeBackend()
     seat.set_workers(workers=0)
     with pytest.raises(WorkerLost, match="no worker became ready"):

@@ -86,7 +86,7 @@ async def test_a_worker_ends_with_the_bot_that_owns_it(cluster: RayCluster, back
         cluster.kill_node(node)
 
 
-async def test_an_actor_that_is_killed_is_lost_at_once_and_not_run_again_by_ray(
+async def test_a_killed_actor_is_lost_at_once_and_not_restarted_by_ray(
     cluster: RayCluster, backend: RayBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
     node = cluster.start_node(is_restarted=True)
@@ -142,7 +142,7 @@ async def test_a_head_that_hangs_is_told_of(cluster: RayCluster, caplog: pytest.
             await backend.close()
 
 
-async def test_after_the_loss_of_a_head_nodes_end_by_themselves_and_work_goes_on_at_the_next(
+async def test_nodes_of_a_lost_head_end_and_work_goes_on_at_the_next(
     cluster: RayCluster, backend: RayBackend
 ) -> None:
     node = cluster.start_node(is_restarted=True)

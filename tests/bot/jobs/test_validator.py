@@ -80,7 +80,7 @@ def test_impossible_training_parameters_are_refused(event: WorkerEvent) -> None:
 
 
 @pytest.mark.parametrize("pictures", [(), (b"1", b"2", b"3")])
-def test_more_or_fewer_pictures_than_asked_for_are_refused(pictures: tuple[bytes, ...]) -> None:
+def test_pictures_are_refused_when_more_or_fewer_than_asked_for(pictures: tuple[bytes, ...]) -> None:
     with pytest.raises(ProtocolError):
         AttemptValidator(GENERATE, 0.0).validate(DoneEvent(**JOB, pictures=pictures), 1.0)
 
@@ -93,7 +93,7 @@ def test_a_worker_that_goes_back_again_and_again_is_refused() -> None:
         watch.validate(back, 1.0)
 
 
-def test_only_a_further_step_counts_as_getting_on() -> None:
+def test_progress_is_a_further_step_only() -> None:
     watch = AttemptValidator(TRAIN, 100.0)
     watch.validate(progress(1), 110.0)
     for now_s in range(111, 200):

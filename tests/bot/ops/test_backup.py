@@ -84,9 +84,7 @@ def write_until(stop: threading.Event, path: Path, committed: list[int]) -> None
             committed.append(number)
 
 
-async def test_a_backup_under_load_holds_all_that_was_committed_before_it_and_nothing_half(
-    room: EngineRoom, tmp_path: Path
-) -> None:
+async def test_a_backup_under_load_holds_whole_commits_only(room: EngineRoom, tmp_path: Path) -> None:
     committed: list[int] = []
     stop = threading.Event()
     path = data(room) / "ledger.sqlite3"
@@ -120,9 +118,7 @@ async def test_the_database_can_be_written_while_it_is_backed_up(room: EngineRoo
         await asyncio.wait_for(room.ledger.accounts.get_or_create(ANNA), 2)
 
 
-async def test_a_lora_that_is_deleted_while_it_is_being_backed_up_is_not_in_the_backup(
-    room: EngineRoom, tmp_path: Path
-) -> None:
+async def test_a_lora_deleted_during_a_backup_is_not_in_it(room: EngineRoom, tmp_path: Path) -> None:
     job = await room.trained()
     lora = room.files.lora_path(f"{job.code}.safetensors")
     copies: list[bool] = []
@@ -142,9 +138,7 @@ async def test_a_lora_that_is_deleted_while_it_is_being_backed_up_is_not_in_the_
     assert not bot_db.list_referenced_files(made.folder / "ledger.sqlite3").loras
 
 
-async def test_a_file_that_somebody_took_away_is_said_and_the_rest_is_backed_up(
-    room: EngineRoom, tmp_path: Path
-) -> None:
+async def test_a_missing_file_is_reported_and_the_rest_is_backed_up(room: EngineRoom, tmp_path: Path) -> None:
     job = await room.trained()
     (data(room) / "loras" / f"{job.code}.safetensors").unlink()
     made = backup.create_backup(data(room), tmp_path / "safe", NOW)
@@ -207,7 +201,7 @@ def holding(folder: Path, content: bytes) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and content in path.read_bytes()]
 
 
-async def test_a_backup_is_made_once_a_day_and_at_once_when_the_machine_was_off(
+async def test_a_backup_is_made_daily_and_at_once_after_a_missed_day(
     room: EngineRoom, tmp_path: Path
 ) -> None:
     clock = Clock()
@@ -234,7 +228,7 @@ async def test_a_failed_backup_is_remembered_until_one_succeeds(
     assert backups.last_error == ""
 
 
-async def test_a_backup_whose_folder_or_program_is_refused_is_trouble_and_ends_nothing(
+async def test_a_backup_that_cannot_be_made_is_reported_and_ends_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Nobody can look there, not even root.
@@ -307,7 +301,7 @@ def test_a_disk_that_rounds_times_holds_the_same_file(tmp_path: Path) -> None:
     assert not is_same_file(one, other)
 
 
-async def test_a_backup_of_a_newer_version_is_refused_and_an_earlier_one_named(
+async def test_a_backup_of_a_newer_version_is_refused_naming_an_earlier_one(
     room: EngineRoom, tmp_path: Path
 ) -> None:
     made = backup.create_backup(data(room), tmp_path / "safe", NOW)
@@ -349,7 +343,7 @@ async def test_a_manifest_that_names_other_files_is_refused(
         backup.restore(made.folder, tmp_path / "new", NOW)
 
 
-async def test_restore_replaces_nothing_unasked_and_never_under_a_running_bot(tmp_path: Path) -> None:
+async def test_a_restore_replaces_nothing_unasked_or_under_a_running_bot(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     async with open_engine_room(folder) as room:

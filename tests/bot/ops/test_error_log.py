@@ -41,7 +41,7 @@ def test_a_token_is_never_kept(troubles: RecentErrors) -> None:
     assert "AAAA" not in troubles.last(1)[0].text
 
 
-def test_no_more_than_a_few_short_lines_are_kept(troubles: RecentErrors) -> None:
+def test_the_error_log_keeps_a_few_short_lines(troubles: RecentErrors) -> None:
     for _ in range(MAX_ENTRIES + 5):
         log.error("x\n" * 1000)
     kept = troubles.last(1000)

@@ -197,7 +197,7 @@ def test_promtool_finds_nothing_wrong_with_rules_and_configuration() -> None:
         assert ran.returncode == 0, ran.stdout.decode() + ran.stderr.decode()
 
 
-async def test_a_running_bot_answers_where_it_was_told_to_and_no_more_once_it_ends(tmp_path: Path) -> None:
+async def test_metrics_are_answered_as_long_as_the_bot_runs(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environ = {"DATA_DIR": str(tmp_path), "METRICS_LISTEN": f"127.0.0.1:{port}", "BACKUP_DAYS": "0"}

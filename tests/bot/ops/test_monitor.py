@@ -58,7 +58,7 @@ async def letters(desk: Desk) -> list[str]:
     return mine
 
 
-async def test_nobody_is_woken_while_all_is_well(desk: Desk) -> None:
+async def test_administrators_are_not_woken_while_all_is_well(desk: Desk) -> None:
     machine = Machine()
     for _ in range(3):
         await machine.watchman(desk).check()
@@ -68,7 +68,7 @@ async def test_nobody_is_woken_while_all_is_well(desk: Desk) -> None:
     assert machine.woken == []
 
 
-async def test_an_alarm_is_told_once_until_it_is_over_and_then_may_come_again(desk: Desk) -> None:
+async def test_an_alarm_is_told_once_until_it_is_over(desk: Desk) -> None:
     machine = Machine(free_share=0.03)
     for _ in range(3):
         await machine.watchman(desk).check()

@@ -104,7 +104,7 @@ async def test_a_failed_reminder_does_not_stop_the_retention_run(
     assert len(room.chat.sent) == 1, "it is tried again"
 
 
-async def test_links_that_are_over_and_requests_that_nobody_answered_are_forgotten(room: EngineRoom) -> None:
+async def test_expired_links_and_unanswered_requests_are_deleted(room: EngineRoom) -> None:
     code = (await room.desk.train(ANNA)).code
     await room.ledger.sharing.save_share_link(code, "ABCDEFGHJKLM", room.desk.clock.now)
     await room.ledger.sharing.add_request(
@@ -219,9 +219,7 @@ async def test_a_late_scheduled_run_still_happens(room: EngineRoom, monkeypatch:
     await each.close()
 
 
-async def test_a_run_under_way_at_shutdown_is_cancelled_and_starts_no_backup(
-    room: EngineRoom, tmp_path: Path
-) -> None:
+async def test_a_run_at_shutdown_is_cancelled_and_starts_no_backup(room: EngineRoom, tmp_path: Path) -> None:
     await room.desk.send(ANNA, 6, 7)
     room.desk.clock.forward(hours=21)
     before, bell = set(living_children()), SlowBell(room, [])

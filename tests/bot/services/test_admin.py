@@ -101,7 +101,7 @@ async def test_each_act_leaves_a_line_and_logs_shows_them(desk: Desk) -> None:
     assert (await acts(desk))[0] == ("logs", ""), "looking at the state of things is not noted"
 
 
-async def test_while_paused_no_job_begins_also_after_a_restart(desk: Desk) -> None:
+async def test_a_pause_lets_no_job_begin_also_after_a_restart(desk: Desk) -> None:
     await desk.train(ANNA)
     await desk.studio.run_admin_command(ADMIN, "pause")
     assert await desk.ledger.jobs.claim_next(JobKind.TRAIN) is None
@@ -155,7 +155,7 @@ async def test_a_banned_person_is_told_so_and_their_jobs_are_stopped(desk: Desk)
     assert "4071" not in (await studio.list_loras(ANNA, ANNAS)).text
 
 
-async def test_a_ban_holds_for_all_platforms_of_a_person_and_outlives_forgetme(desk: Desk) -> None:
+async def test_a_ban_holds_on_all_platforms_and_outlives_forgetme(desk: Desk) -> None:
     account = await desk.ledger.accounts.get_or_create(ANNA)
     await desk.ledger.accounts.save_link_token(account, "ABCDEF", desk.clock.now.replace(year=2040))
     await desk.studio.link_accounts(BERT, BERTS, "abcdef")
@@ -169,7 +169,7 @@ async def test_a_ban_holds_for_all_platforms_of_a_person_and_outlives_forgetme(d
     await desk.studio.start_chat(BERT, BERTS)
 
 
-async def test_a_banned_person_cannot_link_another_platform_with_an_old_token(desk: Desk) -> None:
+async def test_a_banned_person_cannot_link_with_an_old_token(desk: Desk) -> None:
     await desk.ready(ANNA)
     word = (await desk.studio.link_accounts(ANNA, ANNA.private_address, "")).text.partition("word is ")[2][:6]
     await desk.studio.run_admin_command(ADMIN, "ban", str(ANNA))
@@ -214,7 +214,7 @@ async def test_the_second_of_two_takedowns_at_once_finds_nothing(desk: Desk) -> 
     assert str(second) == NO_SUCH_CODE
 
 
-async def test_a_broadcast_owes_each_person_one_message_and_banned_ones_none(desk: Desk) -> None:
+async def test_a_broadcast_is_one_message_each_and_none_for_the_banned(desk: Desk) -> None:
     account = await desk.ledger.accounts.get_or_create(ANNA)
     await desk.ledger.accounts.save_link_token(account, "ABCDEF", desk.clock.now.replace(year=2040))
     await desk.studio.link_accounts(BERT, BERTS, "abcdef")
@@ -254,7 +254,7 @@ async def test_direct_messages_of_an_erased_person_are_deleted(desk: Desk) -> No
 # --- quotas ------------------------------------------------------------------------------------------------
 
 
-async def test_trainings_a_day_are_counted_by_role_and_those_that_never_began_are_not(desk: Desk) -> None:
+async def test_trainings_a_day_are_counted_by_role_once_they_began(desk: Desk) -> None:
     ruled(desk, AccessRules(quotas={Role.GUEST: Quota(trainings_per_day=1)}))
     await desk.train(ANNA)
     await desk.studio.cancel_job(ANNA)
@@ -266,7 +266,7 @@ async def test_trainings_a_day_are_counted_by_role_and_those_that_never_began_ar
     await desk.train(ANNA, first=21)
 
 
-async def test_pictures_an_hour_are_counted_also_those_whose_result_was_deleted(desk: Desk) -> None:
+async def test_pictures_an_hour_count_also_when_deleted(desk: Desk) -> None:
     ruled(desk, AccessRules(quotas={Role.GUEST: Quota(pictures_per_hour=5)}))
     code = (await desk.ready(ANNA)).code
     await desk.studio.generate_from_text(ANNA, ANNAS, f"{code} a boat --n 4")
@@ -284,7 +284,7 @@ async def test_pictures_an_hour_are_counted_also_those_whose_result_was_deleted(
     await desk.studio.generate_from_text(ANNA, ANNAS, f"{code} a boat --n 4")
 
 
-async def test_all_pictures_of_a_best_of_request_count_after_deleting(desk: Desk) -> None:
+async def test_pictures_of_a_best_of_request_all_count_after_deleting(desk: Desk) -> None:
     ruled(desk, AccessRules(quotas={Role.GUEST: Quota(pictures_per_hour=5)}))
     code, account = (await desk.ready(ANNA)).code, await desk.ledger.accounts.get_or_create(ANNA)
     wish = GenerationParams("a boat", count=4, best=True)
@@ -388,7 +388,7 @@ async def test_members_come_in_on_another_platform_by_linking(desk: Desk) -> Non
 
 @pytest.mark.parametrize("access", [AccessMode.ALLOW_LIST, AccessMode.INVITATION])
 @pytest.mark.parametrize("named", [ANNA, ADMIN])
-async def test_a_person_named_in_settings_enters_on_another_platform_by_linking(
+async def test_a_person_in_settings_enters_another_platform_by_linking(
     desk: Desk, named: Identity, access: AccessMode
 ) -> None:
     ruled(desk, AccessRules(access=access, allow_list=frozenset({ANNA})))
@@ -400,7 +400,7 @@ async def test_a_person_named_in_settings_enters_on_another_platform_by_linking(
     await refused(desk.studio.list_loras(CARLA, CARLAS))
 
 
-async def test_with_an_allow_list_others_are_told_their_number(desk: Desk) -> None:
+async def test_others_are_told_their_number_where_there_is_an_allow_list(desk: Desk) -> None:
     ruled(desk, AccessRules(access=AccessMode.ALLOW_LIST, allow_list=frozenset({ANNA})))
     await desk.studio.list_loras(ANNA, ANNAS)
     await desk.studio.list_loras(ADMIN, ADMIN.private_address)

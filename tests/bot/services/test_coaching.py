@@ -58,7 +58,7 @@ def labels(reply: Reply) -> list[str]:
     return [button.label for button in reply.buttons]
 
 
-async def test_a_photo_is_judged_as_it_arrives_and_its_words_stand_on_the_card(desk: Desk) -> None:
+async def test_a_photo_is_judged_on_arrival_and_the_card_says_how(desk: Desk) -> None:
     assert "people" not in (await send(desk, *album(1))).text
     reply = await send(desk, painted(TWO_PEOPLE))
     assert "Photo 2 shows 2 people: crop it to one, or send another." in reply.text
@@ -100,14 +100,14 @@ async def test_a_bad_photo_is_replaced_alone_and_the_better_set_begins(desk: Des
     assert list(photos) == good
 
 
-async def test_of_six_the_bad_one_taken_out_leaves_five_that_begin(desk: Desk) -> None:
+async def test_a_set_of_six_begins_when_its_bad_photo_is_taken_out(desk: Desk) -> None:
     await send(desk, *album(1, 2), painted(NOBODY), *album(3, 4))
     reply = await send(desk, *album(5))
     assert "exactly 5" in reply.text
     assert (await press(desk, reply, "✕ 3")).card_job_id is not None
 
 
-async def test_of_six_a_good_one_taken_out_leaves_five_that_wait(desk: Desk) -> None:
+async def test_a_set_of_six_waits_when_a_good_photo_is_taken_out(desk: Desk) -> None:
     await send(desk, *album(1, 2), painted(NOBODY), *album(3, 4))
     reply = await press(desk, await send(desk, *album(5)), "✕ 1")
     assert reply.card_job_id is None
@@ -119,14 +119,14 @@ async def test_a_person_who_insists_trains_on_the_photos_there(desk: Desk) -> No
     assert (await press(desk, reply, "Use them anyway")).card_job_id is not None
 
 
-async def test_train_shows_the_card_again_while_a_photo_is_bad(desk: Desk) -> None:
+async def test_the_card_is_shown_again_by_train_while_a_photo_is_bad(desk: Desk) -> None:
     await send(desk, *album(1, 2, 3, 4), painted(NOBODY))
     reply = await desk.studio.start_training(ANNA, ALONE)
     assert reply.card_job_id is None
     assert "no clear face in photo 5" in reply.text
 
 
-async def test_of_a_dog_no_face_is_asked(desk: Desk) -> None:
+async def test_a_dog_needs_no_face(desk: Desk) -> None:
     of_person = await send(desk, painted(NOBODY))
     assert "no clear face in photo 1" in of_person.text
     assert "face" not in (await press(desk, of_person, "Dog")).text

@@ -66,7 +66,7 @@ async def worked(room: EngineRoom) -> str:
     return room.chat.sent[-1][1].text
 
 
-async def test_without_kept_photos_five_are_asked_for_again_and_the_same_code_learns_on(
+async def test_a_code_without_kept_photos_learns_on_from_five_new_ones(
     room: EngineRoom,
 ) -> None:
     first = await room.trained()
@@ -94,7 +94,7 @@ async def test_without_kept_photos_five_are_asked_for_again_and_the_same_code_le
     assert await held_photos(room) == 0
 
 
-async def test_with_kept_photos_it_begins_at_once(room: EngineRoom) -> None:
+async def test_a_code_with_kept_photos_begins_at_once(room: EngineRoom) -> None:
     await keeps(room)
     first = await room.trained()
     assert "I keep your photos" in room.chat.sent[-1][1].text
@@ -137,9 +137,7 @@ async def test_the_most_alike_of_what_was_learnt_further_is_taken(room: EngineRo
 
 
 @pytest.mark.parametrize("end", ["failed", "cancelled"])
-async def test_a_further_training_that_comes_to_nothing_leaves_the_lora_as_it_was(
-    room: EngineRoom, end: str
-) -> None:
+async def test_a_failed_further_training_leaves_the_lora_as_it_was(room: EngineRoom, end: str) -> None:
     await keeps(room)
     room.backend.likeness_by_step = {2: 0.6}
     first = await room.trained()
@@ -185,7 +183,7 @@ async def test_leaving_a_replacement_deletes_no_kept_photo(room: EngineRoom) -> 
     assert (await more(room, first.code)).card_job_id is not None
 
 
-async def test_without_kept_photos_a_swap_is_five_new_ones(room: EngineRoom) -> None:
+async def test_a_swap_without_kept_photos_is_five_new_ones(room: EngineRoom) -> None:
     first = await room.trained()
     told = await room.desk.studio.replace_photo(ANNA, ANNAS, f"{first.code} 4")
     assert "are deleted, as I promised" in told.text
@@ -236,7 +234,7 @@ async def test_a_continued_training_counts_against_quota_and_open_jobs(room: Eng
     )
 
 
-async def test_nobody_trains_what_is_somebody_else_s(room: EngineRoom) -> None:
+async def test_a_code_of_somebody_else_cannot_be_trained(room: EngineRoom) -> None:
     first = await room.trained()
     for call, value in ((room.desk.studio.continue_training, 300), (room.desk.studio.replace_photo, 4)):
         with pytest.raises(UserError) as caught:
@@ -262,7 +260,7 @@ async def test_kept_photos_go_when_they_are_seven_days_old_and_fail_nothing(room
     assert (await lora_of(room, first)).state is LoraState.READY
 
 
-async def test_a_training_that_runs_when_its_photos_are_seven_days_old_is_not_said_to_have_never_begun(
+async def test_a_training_runs_on_when_its_photos_become_seven_days_old(
     room: EngineRoom,
 ) -> None:
     await keeps(room)
@@ -293,7 +291,7 @@ async def test_kept_photos_go_at_once_when_their_person_says_so(room: EngineRoom
     assert await held_photos(room) == 0
 
 
-async def test_photos_of_a_first_training_that_came_to_nothing_are_never_kept(room: EngineRoom) -> None:
+async def test_photos_of_a_failed_first_training_are_never_kept(room: EngineRoom) -> None:
     await keeps(room)
     room.backend.fail_with = JobProblem.TRAINING_NOT_FINITE
     await room.trained()
@@ -308,7 +306,7 @@ async def test_photos_are_not_kept_unless_asked_for(room: EngineRoom) -> None:
     assert "until they are 7 days old" in (await room.desk.studio.show_settings(ANNA)).text
 
 
-async def test_a_lora_that_gets_another_file_while_it_is_looked_up_is_drawn_with_all_the_same(
+async def test_a_lora_whose_file_changes_meanwhile_is_drawn_with(
     room: EngineRoom,
 ) -> None:
     await keeps(room)

@@ -35,7 +35,7 @@ async def only_wish(desk: Desk) -> GenerationParams:
     return job.params
 
 
-async def test_without_a_ready_code_there_is_nothing_to_choose(desk: Desk) -> None:
+async def test_a_draft_needs_a_ready_code(desk: Desk) -> None:
     await desk.train(ANNA)
     with pytest.raises(UserError) as caught:
         await desk.studio.generate_from_text(ANNA, ANNAS, " ")
@@ -56,7 +56,7 @@ async def test_the_only_code_goes_straight_to_its_options(desk: Desk) -> None:
     ]
 
 
-async def test_of_several_codes_one_is_chosen_first(desk: Desk) -> None:
+async def test_a_draft_asks_first_for_one_of_several_codes(desk: Desk) -> None:
     codes = [(await desk.ready(ANNA, 10 * number)).code for number in range(10)]
     reply = await desk.studio.generate_from_text(ANNA, ANNAS, "")
     assert actions(reply) == [f"use:{code}" for code in reversed(codes[2:])], "the newest eight"
@@ -119,7 +119,7 @@ async def test_a_draft_is_forgotten_after_an_hour_without_a_touch(desk: Desk) ->
     assert await desk.jobs(ANNA) == []
 
 
-async def test_words_that_cannot_be_drawn_leave_the_draft_open(desk: Desk) -> None:
+async def test_a_draft_stays_open_after_words_that_cannot_be_drawn(desk: Desk) -> None:
     await desk.ready(ANNA)
     await desk.studio.generate_from_text(ANNA, ANNAS, "")
     for wrong in ("\u200b", "x" * 10_000, "a boat --n 9", "a boat --style oli"):
@@ -128,7 +128,7 @@ async def test_words_that_cannot_be_drawn_leave_the_draft_open(desk: Desk) -> No
     assert await desk.studio.handle_text(ANNA, ANNAS, "a boat") is not None
 
 
-async def test_the_next_words_are_the_prompt_also_where_a_name_was_waited_for(desk: Desk) -> None:
+async def test_a_draft_takes_the_next_words_though_a_name_was_waited_for(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     await desk.studio.handle_button(ANNA, ANNAS, f"rename:{code}")
     asked = await desk.studio.handle_button(ANNA, ANNAS, f"draw:{code}")
@@ -137,7 +137,7 @@ async def test_the_next_words_are_the_prompt_also_where_a_name_was_waited_for(de
     assert (await only_wish(desk)).prompt == "an astronaut"
 
 
-async def test_no_style_is_none_however_it_is_written(desk: Desk) -> None:
+async def test_a_style_called_none_is_no_style_however_it_is_written(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     asked = await desk.studio.generate(ANNA, ANNAS, code, GenerationParams("", style="None"))
     assert "style: none" in asked.text
@@ -145,7 +145,7 @@ async def test_no_style_is_none_however_it_is_written(desk: Desk) -> None:
     assert (await only_wish(desk)).style == ""
 
 
-async def test_all_pictures_are_sent_when_as_many_are_chosen(desk: Desk) -> None:
+async def test_pictures_are_all_sent_when_as_many_are_chosen(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     await desk.studio.generate(ANNA, ANNAS, code, GenerationParams("", count=4, best=True))
     await press(desk, "draft:n=2")

@@ -55,7 +55,7 @@ async def test_the_owner_gets_the_file_under_a_name_that_web_uis_show_well(room:
     assert len(reply.text.splitlines()) == 1
 
 
-async def test_a_file_too_large_for_the_platform_comes_in_parts_that_make_the_whole(room: EngineRoom) -> None:
+async def test_a_file_too_large_for_the_platform_comes_in_parts(room: EngineRoom) -> None:
     code = (await room.trained()).code
     most = len(LORA) // 2
     reply = await export(room, code, most=most)
@@ -93,7 +93,7 @@ async def test_a_file_that_cannot_be_split_so_small_is_refused(room: EngineRoom)
     assert caught.value.message == translate("too-coarse-to-split")
 
 
-async def test_nobody_else_gets_it(room: EngineRoom) -> None:
+async def test_a_file_goes_to_its_owner_only(room: EngineRoom) -> None:
     code = (await room.trained()).code
     with pytest.raises(UserError) as caught:
         await export(room, code, BERT, BERTS)

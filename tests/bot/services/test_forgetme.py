@@ -48,7 +48,7 @@ def files_in(folder: Path) -> list[str]:
     return [path.name for each in kept for path in (folder / each).iterdir()]
 
 
-async def test_nothing_is_deleted_before_the_question_is_answered(room: EngineRoom) -> None:
+async def test_an_account_is_kept_until_the_question_is_answered(room: EngineRoom) -> None:
     code = (await room.trained()).code
     asked = await room.desk.studio.ask_to_erase(ANNA)
     assert "1 LoraCode" in asked.text
@@ -73,7 +73,7 @@ async def test_every_row_and_file_goes_and_the_receipt_counts_them(room: EngineR
     assert lora.code.encode() in rows, "the bare code stays"
 
 
-async def test_no_table_names_an_account_that_was_forgotten(room: EngineRoom, tmp_path: Path) -> None:
+async def test_a_forgotten_account_is_in_no_table(room: EngineRoom, tmp_path: Path) -> None:
     await drawn(room, "a boat")
     account = await room.ledger.accounts.get_or_create(ANNA)
     await room.ledger.accounts.get_or_create(BERT)
@@ -115,7 +115,7 @@ async def test_rows_of_other_accounts_stay(room: EngineRoom) -> None:
     assert await room.ledger.loras.get_by_code(theirs.code) is not None
 
 
-async def test_only_whoever_asked_may_answer_and_only_within_the_hour(room: EngineRoom) -> None:
+async def test_the_question_is_answered_by_its_person_within_the_hour(room: EngineRoom) -> None:
     code = (await room.trained()).code
     [button] = (await room.desk.studio.ask_to_erase(ANNA)).buttons
     await room.ledger.accounts.get_or_create(BERT)

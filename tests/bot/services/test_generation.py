@@ -95,7 +95,7 @@ async def test_parameters_from_a_form_are_checked_like_typed_ones(desk: Desk) ->
     assert await desk.jobs(ANNA) == []
 
 
-async def test_no_such_code_and_not_yours_are_the_same_answer_after_the_same_look_ups(desk: Desk) -> None:
+async def test_a_foreign_code_is_answered_and_looked_up_like_no_code(desk: Desk) -> None:
     own = (await desk.ready(ANNA)).code
     foreign = (await desk.ready(BERT)).code
     missing = next(code for code in ("00000000", "00000001", "00000002") if code not in (own, foreign))
@@ -130,9 +130,7 @@ async def test_two_years_in_a_prompt_are_told_from_a_code_by_a_comma(desk: Desk)
 
 
 @pytest.mark.parametrize(("language", "generate"), [("en", "/generate"), ("it", "/genera")])
-async def test_two_years_at_the_beginning_are_answered_with_where_the_code_belongs(
-    desk: Desk, language: str, generate: str
-) -> None:
+async def test_two_years_at_the_beginning_are_no_code(desk: Desk, language: str, generate: str) -> None:
     code, foreign = (await desk.ready(ANNA)).code, (await desk.ready(BERT)).code
     unknown = LoraCode("20242025")
     await desk.ledger.accounts.save_preferences(
@@ -245,7 +243,7 @@ async def test_own_ready_codes_and_styles_are_offered_while_typing(desk: Desk) -
     assert "oil" in [each.value for each in desk.studio.suggest_styles("paint")]
 
 
-async def test_no_more_is_offered_than_platforms_show(desk: Desk) -> None:
+async def test_suggestions_are_no_more_than_platforms_show(desk: Desk) -> None:
     for number in range(27):
         await desk.ready(ANNA, 5 * number)
     assert len(await desk.studio.suggest_codes(ANNA, "")) == 25

@@ -39,7 +39,7 @@ def test_a_code_and_a_prompt_are_enough() -> None:
 @pytest.mark.parametrize(
     "code", ["40713386", "4071 3386", "<40713386>", " 4071\u20133386,", "٤٠٧١٣٣٨٦", "40713386\n"]
 )
-def test_a_code_is_read_as_people_write_it_and_what_follows_is_the_prompt(code: str) -> None:
+def test_a_code_is_read_as_written_and_the_prompt_follows(code: str) -> None:
     assert parse(f"{code} a cat") == GenerateCommand(LoraCode("40713386"), GenerationParams("a cat"))
 
 
@@ -58,7 +58,7 @@ def test_a_wrong_code_is_explained_with_an_example(code: str) -> None:
     assert "/generate 40713386" in sentence
 
 
-def test_nothing_at_all_is_explained_like_a_wrong_code() -> None:
+def test_an_empty_text_is_explained_like_a_wrong_code() -> None:
     assert refusal("") == refusal("   ") == refusal("a cat")
     with pytest.raises(UserError, match="eight digits"):
         read_code("4071 338")
@@ -150,7 +150,7 @@ def test_options_of_a_later_prompt_stand_above_the_earlier_ones() -> None:
     )
 
 
-def test_words_after_an_option_s_value_belong_to_the_prompt() -> None:
+def test_the_prompt_goes_on_after_the_value_of_an_option() -> None:
     assert wish("a boat --seed 7 at sea").prompt == "a boat at sea"
 
 
@@ -160,7 +160,7 @@ def test_values_may_follow_an_equals_sign_or_a_comma() -> None:
 
 
 @pytest.mark.parametrize("dash", ["--", "\u2014", "\u2013", "---"])
-def test_dashes_that_phones_write_for_two_hyphens_count_as_two_hyphens(dash: str) -> None:
+def test_dashes_of_phones_count_as_two_hyphens(dash: str) -> None:
     assert wish(f"a boat {dash}seed 7") == GenerationParams("a boat", seed=7)
 
 

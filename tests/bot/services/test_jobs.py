@@ -94,7 +94,7 @@ async def test_the_cancel_button_works_once_and_then_answers_kindly(desk: Desk) 
     assert desk.queue.aborted_jobs == [job.id]
 
 
-async def test_nobody_else_may_press_cancel_nor_learn_that_the_job_exists(desk: Desk) -> None:
+async def test_a_job_is_cancelled_by_its_owner_only_and_hidden_from_others(desk: Desk) -> None:
     job = await desk.train(ANNA)
     answers = set()
     for action in (f"cancel:{job.id}", "cancel:999999"):
@@ -145,7 +145,7 @@ async def test_the_message_that_shows_a_job_is_remembered(desk: Desk) -> None:
     assert shown.card_message_id == "555"
 
 
-async def test_status_is_for_administrators_and_for_others_there_is_no_such_command(desk: Desk) -> None:
+async def test_status_is_an_unknown_command_but_for_administrators(desk: Desk) -> None:
     with pytest.raises(UserError) as caught:
         await desk.studio.run_admin_command(ANNA, "status")
     assert caught.value.message == translate("unknown-command")

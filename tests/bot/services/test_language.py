@@ -61,7 +61,7 @@ async def test_settings_stand_above_the_app_and_can_be_left_to_it_again(room: En
     assert "come la tua app" in (await studio.handle_button(ITALIAN, ANNAS, app)).text
 
 
-async def test_nobody_changes_another_s_language_nor_chooses_one_that_is_not_there(room: EngineRoom) -> None:
+async def test_a_language_is_chosen_by_its_person_of_those_there_are(room: EngineRoom) -> None:
     studio = room.desk.studio
     shown = await studio.show_settings(ANNA)
     [action] = [each.action for each in shown.buttons if each.label == "Italiano"]

@@ -76,7 +76,7 @@ async def test_an_own_link_token_does_nothing(desk: Desk) -> None:
     assert caught.value.message == translate("link-same")
 
 
-async def test_words_cannot_be_guessed(desk: Desk) -> None:
+async def test_link_tokens_cannot_be_guessed(desk: Desk) -> None:
     word = await word_of(desk)
     for _ in range(5):
         assert await refusal(desk, "WRONGG") == translate("link-unknown")
@@ -110,9 +110,7 @@ async def test_photos_that_train_a_lora_further_and_others_are_not_mixed(
 
 
 @pytest.mark.parametrize("further", [ANNA, BERT])
-async def test_photos_are_not_for_what_the_empty_set_of_the_other_platform_was_for(
-    desk: Desk, further: Identity
-) -> None:
+async def test_photos_are_not_for_the_empty_set_of_the_other_platform(desk: Desk, further: Identity) -> None:
     code = (await desk.ready(further)).code
     await desk.studio.continue_training(further, PLACES[further], code)
     await desk.send(BERT if further is ANNA else ANNA, 31, 32, 33)
@@ -122,7 +120,7 @@ async def test_photos_are_not_for_what_the_empty_set_of_the_other_platform_was_f
     assert job.code != code
 
 
-async def test_nobody_gets_a_receipt_for_an_account_that_was_just_joined_with_another(desk: Desk) -> None:
+async def test_a_receipt_is_not_given_for_an_account_joined_just_now(desk: Desk) -> None:
     await desk.ready(BERT)
     locks = AccountLocks()
     desk_tools = replace(tools(desk.ledger, desk.queue, desk.files, desk.clock), locks=locks)
@@ -144,7 +142,7 @@ async def test_nobody_gets_a_receipt_for_an_account_that_was_just_joined_with_an
     assert len(await desk.loras(ANNA)) == 1
 
 
-async def test_where_others_read_along_no_word_is_shown_nor_taken(desk: Desk) -> None:
+async def test_a_link_token_is_not_shown_nor_taken_where_others_read_along(desk: Desk) -> None:
     with pytest.raises(UserError) as caught:
         await desk.studio.link_accounts(ANNA, ChatAddress(Platform.TELEGRAM, "-500", "1"), "")
     assert caught.value.message == translate("link-in-private")

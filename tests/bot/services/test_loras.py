@@ -63,7 +63,7 @@ async def test_a_new_name_is_the_next_plain_message(room: EngineRoom) -> None:
     assert await room.desk.studio.handle_text(ANNA, ANNAS, "thanks") is None
 
 
-async def test_a_name_that_nobody_wrote_within_the_hour_is_no_longer_waited_for(room: EngineRoom) -> None:
+async def test_a_name_is_waited_for_one_hour(room: EngineRoom) -> None:
     await press(room, f"rename:{(await room.trained()).code}")
     room.desk.clock.forward(minutes=61)
     assert await room.desk.studio.handle_text(ANNA, ANNAS, "hello") is None

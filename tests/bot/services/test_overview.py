@@ -86,7 +86,7 @@ def meter(desk: Desk) -> MetricsExporter:
     return MetricsExporter(desk.ledger, dials, desk.clock)
 
 
-async def test_of_a_hundred_thousand_jobs_no_statement_of_status_reads_them_all(desk: Desk) -> None:
+async def test_status_reads_a_few_of_a_hundred_thousand_jobs(desk: Desk) -> None:
     await fill(desk)
     statements: list[str] = []
     await desk.ledger._connection.read(lambda db: db.set_trace_callback(statements.append))
@@ -189,7 +189,7 @@ async def test_samples_are_kept_for_25_hours(desk: Desk) -> None:
     assert (await desk.ledger.monitoring.list_samples_since(start))[-1].device is None, "there is no worker"
 
 
-async def test_of_many_samples_the_highest_of_each_four_minutes_are_left(desk: Desk) -> None:
+async def test_samples_are_thinned_to_the_highest_of_four_minutes(desk: Desk) -> None:
     start = desk.clock.now
     for minute in range(8):
         desk.clock.now = start + timedelta(minutes=minute)

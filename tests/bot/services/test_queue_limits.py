@@ -53,7 +53,7 @@ async def refused(call: object) -> str:
     return caught.value.message
 
 
-async def test_a_full_line_is_answered_with_a_time_and_takes_again_when_there_is_room(desk: Desk) -> None:
+async def test_a_full_queue_says_when_and_takes_again_when_there_is_room(desk: Desk) -> None:
     code = (await desk.ready(BERT, seconds=900)).code
     ruled(desk, AccessRules(max_queued_jobs=1))
     await desk.train(ANNA)
@@ -75,7 +75,7 @@ async def test_a_full_line_has_a_time_also_when_nobody_knows(desk: Desk) -> None
     assert sentence.endswith("Please ask again in about 10 min.")
 
 
-async def test_a_job_during_which_the_clock_was_set_back_tells_nobody_how_long_jobs_take(desk: Desk) -> None:
+async def test_a_job_during_which_the_clock_was_set_back_is_no_history(desk: Desk) -> None:
     await desk.ready(ANNA, seconds=-3600)
     assert "no estimate" in (await desk.send(BERT, 1, 2, 3, 4, 5)).text
 
@@ -101,7 +101,7 @@ async def test_administrators_come_in_through_a_full_line(desk: Desk) -> None:
     ).card_job_id is not None
 
 
-async def test_one_group_has_no_more_in_line_than_it_may_and_others_are_not_held_up(desk: Desk) -> None:
+async def test_a_group_has_its_own_limit_and_holds_up_no_other(desk: Desk) -> None:
     ruled(desk, AccessRules(max_chat_jobs=1))
     await desk.studio.add_photos(ANNA, GROUP, album(1, 2, 3, 4, 5))
     berts = replace(GROUP, user_id="2")

@@ -55,7 +55,7 @@ async def test_five_a_day_are_taken(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "my photos", "4071"])
-async def test_without_a_code_it_says_how(desk: Desk, text: str) -> None:
+async def test_a_report_without_a_code_says_how(desk: Desk, text: str) -> None:
     with pytest.raises(UserError) as caught:
         await desk.studio.report_lora(BERT, BERTS, text)
     assert "4071 3386" in caught.value.message

@@ -89,7 +89,7 @@ async def test_a_result_comes_with_its_number_and_every_button(room: EngineRoom)
     }
 
 
-async def test_a_seed_is_settled_before_the_first_attempt_so_a_second_one_draws_the_same(
+async def test_a_seed_is_set_once_for_all_attempts(
     room: EngineRoom,
 ) -> None:
     code = (await room.trained()).code
@@ -122,7 +122,7 @@ async def test_variations_are_four_of_one_picture_s_seed(room: EngineRoom) -> No
     assert request.init_image is None
 
 
-async def test_again_on_variations_gives_other_variations_of_the_same_picture(room: EngineRoom) -> None:
+async def test_variations_drawn_again_are_others_of_the_same_picture(room: EngineRoom) -> None:
     job = await drawn(room)
     first, wish = await pressed(room, f"vary:{job.id}:1")
     _, again = await pressed(room, f"again:{first.id}")
@@ -140,7 +140,7 @@ async def test_variations_of_a_variation_begin_from_the_picture_itself(room: Eng
     assert start.data == room.backend.picture
 
 
-async def test_larger_is_one_picture_of_twice_the_sides_that_begins_from_the_stored_one(
+async def test_a_larger_picture_has_twice_the_sides_and_begins_from_the_first(
     room: EngineRoom,
 ) -> None:
     job = await drawn(room)
@@ -182,7 +182,7 @@ async def test_a_picture_that_vanishes_while_its_job_waits_is_told(room: EngineR
     )
 
 
-async def test_other_words_keep_everything_else_but_the_seed(room: EngineRoom) -> None:
+async def test_an_edited_prompt_keeps_everything_else_but_the_seed(room: EngineRoom) -> None:
     job = await drawn(room, "on the moon --seed 7 --n 2 --style oil")
     assert await room.desk.studio.get_prompt(ANNA, job.id) == "on the moon"
     reply = await room.desk.studio.generate_edited(ANNA, ANNAS, job.id, "under the sea --n 1")
@@ -191,7 +191,7 @@ async def test_other_words_keep_everything_else_but_the_seed(room: EngineRoom) -
     assert wish.seed != 7
 
 
-async def test_edit_asks_and_the_next_plain_message_is_the_prompt(room: EngineRoom) -> None:
+async def test_the_edited_prompt_is_the_next_plain_message(room: EngineRoom) -> None:
     job = await drawn(room)
     asked = await press(room, f"edit:{job.id}")
     assert "on the moon" in asked.text
@@ -223,7 +223,7 @@ async def test_a_recipe_names_all_that_it_takes(room: EngineRoom) -> None:
         assert said in text
 
 
-async def test_show_brings_a_result_back_with_its_buttons(room: EngineRoom) -> None:
+async def test_a_result_comes_back_by_show_with_its_buttons(room: EngineRoom) -> None:
     job = await drawn(room)
     for written in (str(job.id), f"#{job.id}", f" # {job.id} "):
         shown = await room.desk.studio.show_result(ANNA, ANNAS, written)
@@ -231,7 +231,7 @@ async def test_show_brings_a_result_back_with_its_buttons(room: EngineRoom) -> N
         assert shown.result_job_id == job.id
 
 
-async def test_show_of_what_is_not_done_is_its_card(room: EngineRoom) -> None:
+async def test_a_card_is_shown_for_a_result_that_is_not_done(room: EngineRoom) -> None:
     code = (await room.trained()).code
     job = await room.draws(code)
     shown = await room.desk.studio.show_result(ANNA, ANNAS, str(job.id))
@@ -240,7 +240,7 @@ async def test_show_of_what_is_not_done_is_its_card(room: EngineRoom) -> None:
     assert "Cancelled" in (await room.desk.studio.show_result(ANNA, ANNAS, str(job.id))).text
 
 
-async def test_a_card_is_followed_where_its_job_s_messages_can_be_edited_alone(room: EngineRoom) -> None:
+async def test_a_card_is_followed_only_where_its_messages_can_be_edited(room: EngineRoom) -> None:
     job = await room.draws((await room.trained()).code)
     topic = ChatAddress(Platform.TELEGRAM, f"{ANNAS.chat_id}:7", ANNAS.user_id)
     places = (ANNAS, topic, ChatAddress(Platform.TELEGRAM, "-5", ANNAS.user_id), BERTS)
@@ -250,13 +250,13 @@ async def test_a_card_is_followed_where_its_job_s_messages_can_be_edited_alone(r
 
 
 @pytest.mark.parametrize("written", ["0", "-1", "x", "999999", "9" * 40, "1 2", "\u0667"])
-async def test_show_of_nothing_is_a_sentence(room: EngineRoom, written: str) -> None:
+async def test_a_result_that_is_not_there_is_one_sentence(room: EngineRoom, written: str) -> None:
     with pytest.raises(UserError) as caught:
         await room.desk.studio.show_result(ANNA, ANNAS, written)
     assert caught.value.message == translate("no-such-result")
 
 
-async def test_delete_asks_once_and_then_nothing_is_left(room: EngineRoom) -> None:
+async def test_a_deleted_result_was_asked_for_once_and_leaves_nothing(room: EngineRoom) -> None:
     job = await drawn(room, "a very private wish --n 2")
     question = await press(room, f"delete:{job.id}")
     assert [button.action for button in question.buttons] == [f"delete!:{job.id}"]
@@ -272,7 +272,7 @@ async def test_delete_asks_once_and_then_nothing_is_left(room: EngineRoom) -> No
         assert b"very private" not in file.read_bytes()
 
 
-async def test_everything_of_a_deleted_result_says_deleted(room: EngineRoom) -> None:
+async def test_a_deleted_result_says_so_everywhere(room: EngineRoom) -> None:
     job = await drawn(room)
     await press(room, f"delete!:{job.id}")
     for action in (
@@ -289,7 +289,7 @@ async def test_everything_of_a_deleted_result_says_deleted(room: EngineRoom) -> 
             await call
 
 
-async def test_a_result_deleted_before_its_message_arrived_is_delivered_as_deleted(room: EngineRoom) -> None:
+async def test_a_result_deleted_before_its_message_arrives_as_deleted(room: EngineRoom) -> None:
     code = (await room.trained()).code
     job = await room.draws(code)
     await room.dispatcher.drain()
@@ -298,7 +298,7 @@ async def test_a_result_deleted_before_its_message_arrived_is_delivered_as_delet
     assert room.chat.sent[-1][1] == Reply(translate("result-deleted", result=result_title(job)))
 
 
-async def test_nobody_else_may_press_and_hears_no_more_than_of_a_number_that_never_was(
+async def test_a_foreign_result_is_answered_like_one_that_never_was(
     room: EngineRoom,
 ) -> None:
     job = await drawn(room)

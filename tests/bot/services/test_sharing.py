@@ -98,7 +98,7 @@ async def test_an_owner_is_asked_by_name_and_once_is_one_generation(desk: Desk) 
     assert await refused(desk, code)
 
 
-async def test_always_lasts_until_it_is_taken_back_which_stops_what_runs(desk: Desk) -> None:
+async def test_a_lasting_share_ends_when_taken_back_with_what_runs(desk: Desk) -> None:
     code, letter = await asked(desk)
     card = await presses(desk, letter, "Always")
     for _ in range(2):
@@ -115,9 +115,7 @@ async def test_always_lasts_until_it_is_taken_back_which_stops_what_runs(desk: D
 
 
 @pytest.mark.parametrize("how", ["no", "back"])
-async def test_a_bot_that_dies_when_a_share_was_taken_back_draws_no_more_with_it(
-    desk: Desk, how: str
-) -> None:
+async def test_a_share_taken_back_draws_no_more_after_a_crash(desk: Desk, how: str) -> None:
     code, letter = await asked(desk)
     own = (await desk.ready(BERT, first=11)).code
     await presses(desk, letter, "Always")
@@ -133,7 +131,7 @@ async def test_a_bot_that_dies_when_a_share_was_taken_back_draws_no_more_with_it
     assert await desk.ledger.jobs.claim_next(JobKind.GENERATE) is None
 
 
-async def test_requests_for_existing_unknown_and_refused_codes_get_one_answer(desk: Desk) -> None:
+async def test_a_request_gets_one_answer_whether_or_not_there_is_the_code(desk: Desk) -> None:
     code, letter = await asked(desk)
     answers = [(await desk.studio.request_access(BERT, BERTS, each)).text for each in (code, unknown(code))]
     await presses(desk, letter, "No")
@@ -152,7 +150,7 @@ async def test_a_revoked_permission_is_not_announced_to_the_requester(desk: Desk
     assert await post(desk) == []
 
 
-async def test_asking_and_drawing_do_the_same_work_for_every_code_that_is_not_one_s_own(desk: Desk) -> None:
+async def test_a_foreign_code_costs_the_same_work_whatever_it_is(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     done: list[list[str]] = []
     for number, each in enumerate((code, unknown(code))):
@@ -220,7 +218,7 @@ async def test_a_stranger_s_press_about_a_share_does_nothing(desk: Desk) -> None
     assert await refused(desk, code)
 
 
-async def test_pressed_twice_counts_once_and_the_button_of_an_ended_share_is_dead(
+async def test_a_button_of_a_share_counts_once_and_ends_with_it(
     desk: Desk,
 ) -> None:
     code, letter = await asked(desk)
@@ -299,9 +297,7 @@ async def test_a_permission_that_ended_meanwhile_queues_nothing(desk: Desk) -> N
 
 
 @pytest.mark.parametrize("end", ["fail", "cancel"])
-async def test_a_failed_generation_returns_a_single_permission_and_a_done_one_spends_it(
-    desk: Desk, end: str
-) -> None:
+async def test_a_single_permission_is_spent_by_a_generation_that_is_done(desk: Desk, end: str) -> None:
     code, letter = await asked(desk)
     await presses(desk, letter, "Once")
     await draws(desk, code)
@@ -318,7 +314,7 @@ async def test_a_failed_generation_returns_a_single_permission_and_a_done_one_sp
     assert await desk.ledger.sharing.list_shares(code) == []
 
 
-async def test_a_drawing_with_two_codes_that_goes_with_one_gives_the_other_back(desk: Desk) -> None:
+async def test_a_drawing_that_goes_with_one_code_returns_the_other(desk: Desk) -> None:
     code, letter = await asked(desk)
     own = (await desk.ready(BERT, first=11)).code
     await presses(desk, letter, "Once")
@@ -339,7 +335,7 @@ async def test_a_request_that_nobody_answers_is_forgotten_after_a_week(desk: Des
     assert len(await post(desk)) == 1
 
 
-async def test_always_counts_at_once_also_while_once_is_being_drawn(desk: Desk) -> None:
+async def test_a_lasting_share_counts_at_once_while_a_single_one_draws(desk: Desk) -> None:
     code, letter = await asked(desk)
     await presses(desk, letter, "Once")
     await draws(desk, code)
@@ -439,7 +435,7 @@ async def test_a_revoked_person_cannot_enter_again_by_the_open_link(desk: Desk) 
     await draws(desk, code)
 
 
-async def test_words_of_links_cannot_be_guessed(desk: Desk) -> None:
+async def test_share_links_cannot_be_guessed(desk: Desk) -> None:
     word = await word_of(desk, (await desk.ready(ANNA)).code)
     for _ in range(5):
         with pytest.raises(UserError):
@@ -480,7 +476,7 @@ async def test_the_menu_shows_everybody_a_page_at_a_time(desk: Desk) -> None:
     assert "Number 50" not in (await desk.studio.handle_button(ANNA, ALONE, f"share:{code}:1")).text
 
 
-async def test_where_others_read_along_nobody_is_named_and_no_link_is_shown(desk: Desk) -> None:
+async def test_names_and_links_are_hidden_where_others_read_along(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
     for what in ("share", "invite"):
         with pytest.raises(UserError) as caught:
@@ -505,7 +501,7 @@ async def test_shares_end_with_the_lora_and_with_the_person(desk: Desk) -> None:
     assert await refused(desk, code)
 
 
-async def test_joining_accounts_makes_a_share_between_them_needless(desk: Desk) -> None:
+async def test_a_share_between_joined_accounts_is_gone(desk: Desk) -> None:
     code, letter = await asked(desk)
     await presses(desk, letter, "Once")
     word = (await desk.studio.link_accounts(ANNA, ALONE, "")).text.partition("word is ")[2][:6]
@@ -515,7 +511,7 @@ async def test_joining_accounts_makes_a_share_between_them_needless(desk: Desk) 
         await draws(desk, code)
 
 
-async def test_joining_accounts_leaves_to_others_what_they_may(desk: Desk) -> None:
+async def test_shares_to_others_survive_joining_accounts(desk: Desk) -> None:
     code, letter = await asked(desk)
     await presses(desk, letter, "Always")
     word = (await desk.studio.link_accounts(ANNA, ALONE, "")).text.partition("word is ")[2][:6]
@@ -525,7 +521,7 @@ async def test_joining_accounts_leaves_to_others_what_they_may(desk: Desk) -> No
 
 @pytest.mark.parametrize("decided", ["Always", "No"])
 @pytest.mark.parametrize("first", ["decided", "asked"])
-async def test_of_two_accounts_that_are_joined_neither_leave_nor_refusal_is_lost(
+async def test_permissions_and_refusals_survive_joining_accounts(
     desk: Desk, decided: str, first: str
 ) -> None:
     code, letter = await asked(desk)

@@ -25,7 +25,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         yield desk
 
 
-async def test_start_shows_five_examples_as_one_picture_then_asks_for_consent(desk: Desk) -> None:
+async def test_the_start_shows_five_examples_and_asks_for_consent(desk: Desk) -> None:
     reply = await desk.studio.start_chat(CARLA, CARLAS)
     [path] = reply.pictures
     assert isinstance(path, Path)
@@ -48,7 +48,7 @@ async def test_the_picture_is_drawn_once(desk: Desk) -> None:
     assert len(list(first.parent.iterdir())) == 1
 
 
-async def test_where_the_picture_cannot_be_kept_the_words_come_all_the_same(
+async def test_the_start_has_words_where_the_picture_cannot_be_kept(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
     (desk.files.root / "examples").rmdir()

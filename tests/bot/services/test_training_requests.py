@@ -25,21 +25,21 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         yield desk
 
 
-async def test_start_says_what_will_happen_in_three_lines(desk: Desk) -> None:
+async def test_the_start_says_what_will_happen_in_three_lines(desk: Desk) -> None:
     assert len((await desk.studio.start_chat(ANNA, ANNAS)).text.splitlines()) == 3
 
 
-async def test_help_shows_status_to_administrators_only(desk: Desk) -> None:
+async def test_the_help_shows_status_to_administrators_only(desk: Desk) -> None:
     assert "/status" not in (await desk.studio.show_help(ANNA)).text
     assert "/status" in (await desk.studio.show_help(ADMIN)).text
 
 
-async def test_train_without_photos_says_how_to_send_them(desk: Desk) -> None:
+async def test_a_training_without_photos_says_how_to_send_them(desk: Desk) -> None:
     assert "Send me five photos" in (await desk.studio.start_training(ANNA, ANNAS)).text
     assert "/train" in (await desk.studio.start_training(BERT, BERTS)).text
 
 
-async def test_train_after_four_photos_says_that_one_is_missing(desk: Desk) -> None:
+async def test_a_training_of_four_photos_says_that_one_is_missing(desk: Desk) -> None:
     await desk.send(ANNA, 1, 2, 3, 4)
     assert (await desk.studio.start_training(ANNA, ANNAS)).text.startswith("You have 4 of 5; send 1 more.\n")
     assert await desk.jobs(ANNA) == []
@@ -98,26 +98,26 @@ async def test_the_first_five_of_six_are_used_when_asked(desk: Desk) -> None:
     assert desk.queue.wake_count == 1
 
 
-async def test_use_the_first_five_pressed_twice_starts_one_training(desk: Desk) -> None:
+async def test_the_first_five_chosen_twice_start_one_training(desk: Desk) -> None:
     await desk.send(ANNA, 1, 2, 3, 4, 5, 6)
     replies = await asyncio.gather(*(desk.studio.handle_button(ANNA, ANNAS, "first5") for _ in range(2)))
     assert len(await desk.jobs(ANNA)) == 1
     assert sum("You have no photos waiting" in reply.text for reply in replies) == 1
 
 
-async def test_use_the_first_five_with_too_few_says_what_is_missing(desk: Desk) -> None:
+async def test_the_first_five_of_too_few_say_what_is_missing(desk: Desk) -> None:
     await desk.send(ANNA, 1, 2)
     assert "You have 2 of 5" in (await desk.studio.train_first_five(ANNA, ANNAS)).text
 
 
-async def test_start_over_deletes_the_set_and_twice_is_friendly(desk: Desk) -> None:
+async def test_a_set_is_started_over_and_twice_is_friendly(desk: Desk) -> None:
     await desk.send(ANNA, 1, 2, 3, 4, 5, 6)
     assert "Deleted: 6 photos" in (await desk.studio.handle_button(ANNA, ANNAS, "restart")).text
     assert "You have no photos waiting" in (await desk.studio.handle_button(ANNA, ANNAS, "restart")).text
     assert "1 of 5" in (await desk.send(ANNA, 7)).text
 
 
-async def test_the_same_photo_five_times_is_taken_once_and_each_other_answered(desk: Desk) -> None:
+async def test_a_photo_sent_five_times_is_taken_once(desk: Desk) -> None:
     text = (await desk.send(ANNA, 1, 1, 1, 1, 1)).text
     assert "1 of 5" in text
     assert "Photo 1:" not in text
@@ -189,7 +189,7 @@ async def test_a_third_open_training_has_to_wait(desk: Desk) -> None:
     assert "1 of 5" in (await desk.send(ANNA, 21)).text
 
 
-async def test_each_photo_that_is_taken_is_sent_ahead_as_its_training_will_get_it(desk: Desk) -> None:
+async def test_a_photo_is_sent_ahead_as_its_training_will_get_it(desk: Desk) -> None:
     await desk.send(ANNA, 1)
     await desk.send(ANNA, 1, 2)  # the first is there already
     assert len(desk.queue.prefetched_photos) == 2
@@ -219,7 +219,7 @@ async def test_the_first_five_of_too_few_forget_nothing(desk: Desk) -> None:
     assert desk.queue.forgotten_hashes == []
 
 
-async def test_photos_of_a_set_that_is_started_over_are_forgotten_by_the_worker(desk: Desk) -> None:
+async def test_photos_of_a_set_started_over_are_forgotten_by_the_worker(desk: Desk) -> None:
     await desk.send(ANNA, 1, 2)
     await desk.studio.discard_photos(ANNA, ANNAS)
     assert desk.queue.forgotten_hashes == [

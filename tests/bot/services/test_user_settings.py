@@ -45,7 +45,7 @@ async def wish_of(desk: Desk, text: str) -> GenerationParams:
     return job.params
 
 
-async def test_at_first_nothing_is_set(room: EngineRoom) -> None:
+async def test_settings_are_unset_at_first(room: EngineRoom) -> None:
     shown = await room.desk.studio.show_settings(ANNA)
     for line in ("Size: square", "Style: none", "Notifications: on"):
         assert line in shown.text
@@ -83,7 +83,7 @@ async def test_a_draft_begins_with_what_is_set_and_may_leave_it(room: EngineRoom
     assert job.params.style == ""
 
 
-async def test_settings_are_changed_by_their_person_alone_and_by_whole_words(room: EngineRoom) -> None:
+async def test_settings_are_changed_by_their_person_with_whole_words(room: EngineRoom) -> None:
     shown = await room.desk.studio.show_settings(ANNA)
     account = await room.ledger.accounts.get_or_create(ANNA)
     wrong = [

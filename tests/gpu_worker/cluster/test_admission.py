@@ -43,7 +43,7 @@ def test_a_node_of_our_version_that_answers_is_let_in_and_tried_once() -> None:
     assert reach.tries == 1
 
 
-def test_another_version_or_none_is_refused_with_both_named_and_not_even_tried() -> None:
+def test_a_node_of_another_version_is_refused_untried_naming_both() -> None:
     reach = Reach(True)
     gate = NodeAdmission("1-1", reach)
     assert (
@@ -53,7 +53,7 @@ def test_another_version_or_none_is_refused_with_both_named_and_not_even_tried()
     assert reach.tries == 0
 
 
-def test_a_node_that_does_not_answer_is_refused_and_tried_again_after_a_while() -> None:
+def test_a_node_that_does_not_answer_is_refused_and_tried_later() -> None:
     now_s = [100.0]
     reach = Reach(False)
     gate = NodeAdmission("1-1", reach, lambda: now_s[0])

@@ -94,7 +94,7 @@ def test_old_driver_gets_advice_that_helps(
     assert ("newer NVIDIA driver" in line, "torch==2.13.0+cu126" in line) == (driver, build)
 
 
-def test_the_command_names_a_build_that_pip_does_not_take_for_the_one_that_is_there() -> None:
+def test_the_command_names_a_build_that_pip_will_install() -> None:
     specifier = SpecifierSet(
         "==" + kernels.suggest_fix((6, 1), "2.13.0+cu130").split("torch==")[1].split()[0]
     )

@@ -76,7 +76,7 @@ def test_the_card_that_is_computed_on_is_asked(visible: str, uuid: str, card: in
     assert get_gpu_handle(visible, uuid, Driver()) == card
 
 
-def test_all_metrics_of_a_gpu_are_read() -> None:
+def test_metrics_of_a_gpu_are_all_read() -> None:
     driver = Driver()
     metrics = read_gpu(7, "1", nvml=driver)
     assert (metrics.name, metrics.process_memory_bytes) == ("card 1", 7)
@@ -97,7 +97,7 @@ def test_metrics_that_a_gpu_lacks_are_left_out_and_the_rest_is_there(silent: str
     assert None not in figures.values()
 
 
-def test_a_card_that_is_not_there_is_an_error_and_the_driver_is_let_go() -> None:
+def test_a_missing_card_is_an_error_and_the_driver_is_let_go() -> None:
     driver = Driver()
     with pytest.raises(NVMLError):
         read_gpu(7, "GPU-99", nvml=driver)

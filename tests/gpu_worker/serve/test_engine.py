@@ -69,7 +69,7 @@ def work(train: TrainRequest, *later: ProtocolMessage) -> tuple[list[WorkerMessa
     return serve_streams(engine, bot), engine.diary
 
 
-def test_ten_pictures_wait_for_one_training_step_at_most_and_the_lora_is_the_same(
+def test_ten_pictures_wait_for_one_step_and_leave_the_lora_the_same(
     photos: tuple[bytes, ...], loras: list[bytes]
 ) -> None:
     train = TrainRequest(job_id=1, attempt=1, photos=photos[:2])

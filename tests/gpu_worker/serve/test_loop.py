@@ -87,7 +87,7 @@ def test_the_base_model_is_loaded_before_the_first_request() -> None:
     assert engine.diary == ["warm"]
 
 
-def test_base_model_that_cannot_be_loaded_fails_the_job_and_not_the_worker() -> None:
+def test_a_base_model_that_cannot_be_loaded_fails_only_the_job() -> None:
     _, failed = work(RecordingEngine(wrong_base=True), TRAIN)
     assert isinstance(failed, FailedEvent)
     assert (failed.problem, failed.values) == (JobProblem.BASE_MODEL_PICKLE, {"name": "model.ckpt"})
@@ -100,14 +100,14 @@ def test_disk_that_fails_while_the_base_model_loads_does_not_pass_for_a_bot_that
     assert isinstance(answers[-1], DoneEvent)
 
 
-def test_photos_of_another_training_take_turns_with_the_steps_of_this_one() -> None:
+def test_photos_of_another_training_take_turns_with_steps() -> None:
     engine = RecordingEngine()
     answers = work(engine, prefetch_request(b"x"), prefetch_request(b"y"), TRAIN)
     assert engine.diary == ["warm", "prepare x", "train", "prepare y"]
     assert isinstance(answers[-1], DoneEvent)
 
 
-def test_the_first_step_does_not_wait_for_photos_of_its_own_that_are_not_encoded_yet() -> None:
+def test_the_first_step_does_not_wait_for_its_own_prefetched_photos() -> None:
     engine = RecordingEngine()
     work(
         engine,
@@ -149,7 +149,7 @@ def test_a_forgotten_photo_is_not_encoded_any_more() -> None:
     assert engine.diary == ["warm", "forget 1", "train"]
 
 
-def test_of_too_many_photos_the_oldest_are_left_to_their_training() -> None:
+def test_the_oldest_of_too_many_photos_are_left_to_their_training() -> None:
     engine = RecordingEngine()
     work(
         engine,

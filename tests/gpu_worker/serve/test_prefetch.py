@@ -29,7 +29,7 @@ def test_photos_are_taken_in_the_order_they_came() -> None:
         ahead.pop()
 
 
-def test_of_too_many_photos_the_oldest_are_left_to_their_training() -> None:
+def test_the_oldest_of_too_many_photos_are_left_to_their_training() -> None:
     ahead = PrefetchQueue()
     for number in range(MAX_QUEUED_PHOTOS + 2):
         ahead.add(prefetch_request(f"{number}".encode()))

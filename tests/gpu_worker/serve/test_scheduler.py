@@ -77,7 +77,7 @@ def test_a_training_keeps_a_fifth_of_the_time_whatever_is_drawn() -> None:
     assert Counter(whose)[2] > 400  # and the pictures get the rest
 
 
-def test_a_picture_that_comes_waits_for_one_training_step_even_when_the_share_is_used_up() -> None:
+def test_a_picture_waits_for_one_step_though_its_share_is_used_up() -> None:
     turns, clock = desk()
     turns.add(training(1))
     turns.add(generation(2))
@@ -98,7 +98,7 @@ def test_a_stream_of_new_pictures_cannot_starve_a_training() -> None:
     assert Counter(whose[100:])[1] >= 0.2 * 300
 
 
-def test_time_that_no_training_waited_for_is_not_counted_against_pictures() -> None:
+def test_time_without_a_waiting_training_is_not_counted() -> None:
     turns, clock = desk()
     turns.add(generation(2))
     run(turns, clock, 100)
