@@ -1,6 +1,6 @@
-"""Figures for Prometheus: numbers of the machine and its queue, nobody's words, codes or names.
+"""Metrics for Prometheus: numbers of the machine and its queue, without words, codes or names.
 
-They are read when somebody asks, into a registry of our own, so that no library adds to them.
+They are read on request, into a registry of our own, so that no library adds to them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _QUANTILES = ("0.5", "0.95")
 
 @dataclass(frozen=True, slots=True)
 class MetricSources:
-    """What is read beside the database. `errors` counts log records; `last_backup_at` reads a disk."""
+    """What is read besides the database. `error_count` counts log records. `last_backup_at` reads a disk."""
 
     health: Callable[[], WorkerHealth | None]
     crash_count: Callable[[], int]
@@ -40,7 +40,7 @@ class MetricSources:
 
 
 class MetricsExporter:
-    """Reads all figures at once."""
+    """Reads all metrics at once."""
 
     def __init__(self, database: Database, sources: MetricSources, clock: Callable[[], datetime]) -> None:
         self._database = database
@@ -55,11 +55,11 @@ class MetricsExporter:
         self._registry.register(self)
 
     def collect(self) -> Iterable[Metric]:
-        """Return what was read last; the registry asks."""
+        """Return what was read last, for the registry."""
         return self._metric_families
 
     async def export(self) -> bytes:
-        """Read every figure and write them in Prometheus' text format."""
+        """Read every metric. Return them in Prometheus' text format."""
         async with self._lock:
             await self._count_ended_jobs()
             disk_usage = await asyncio.to_thread(shutil.disk_usage, self._sources.data_dir)
@@ -86,7 +86,7 @@ class MetricsExporter:
             return generate_latest(self._registry)
 
     async def check_database(self) -> None:
-        """Raise whatever keeps the database from being read."""
+        """Raise the error that keeps the database from being read."""
         await self._database.monitoring.count_queued()
 
     async def _count_ended_jobs(self) -> None:
@@ -190,7 +190,7 @@ def _counter(name: str, help_text: str, value: float) -> Metric:
 
 
 def _optional_gauge(name: str, help_text: str, value: float | None) -> Iterator[Metric]:
-    """A figure that nobody can tell is left out: a zero would be a lie."""
+    """Return a gauge, without a sample if the value is unknown: a zero would be wrong."""
     if value is not None:
         yield _gauge(name, help_text, value)
 

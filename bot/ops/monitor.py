@@ -1,4 +1,4 @@
-"""Looks at the state of things every minute, keeps what it saw, and wakes administrators when it is bad."""
+"""Checks the machine and the queue every minute, stores a sample and alerts administrators."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ log = logging.getLogger(__name__)
 
 #: An hour more than is shown, so that the picture has no ragged edge.
 SAMPLE_RETENTION = timedelta(hours=25)
-#: Alarms look at so much minute by minute; of what was before, the highest values are enough.
+#: Alerts look at this time minute by minute. Before it the highest values are enough.
 RECENT_WINDOW = timedelta(minutes=20)
 
 
 @dataclass(frozen=True, slots=True)
 class HealthInputs:
-    """What else is looked at, and who is told: `wake` says that letters are owed.
+    """What is checked besides the database. `wake_sender` says that messages are owed.
 
-    `deaths` counts the workers that ended by themselves since the start, `disk_free_share` is 0 to 1 and may
-    wait for the disk, `backup_trouble` is as in `View`.
+    `crash_count` counts workers that ended by themselves since the start. `disk_free_share` is 0 to 1 and may
+    wait for the disk. `backup_error` says why the last backup failed.
     """
 
     admins: Sequence[Identity]
@@ -39,7 +39,7 @@ class HealthInputs:
 
 
 class Monitor:
-    """Samples the queue and the card into the database; without an outlook that is all."""
+    """Stores samples of the queue and the card. Without inputs it does nothing else."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Monitor:
         self._inputs = inputs
 
     async def check(self) -> None:
-        """Keep a sample of now, forget those that nobody is shown any more, and tell what has become bad."""
+        """Store a sample, delete old ones, and send an alert for each change of state."""
         now = self._clock()
         await self._database.monitoring.add_sample(await self._take_sample(now))
         await self._database.monitoring.delete_samples_before(now - SAMPLE_RETENTION)
@@ -74,7 +74,10 @@ class Monitor:
         )
 
     async def _send_alert(self, inputs: HealthInputs, alert: Alert) -> None:
-        """Tell of a change; that it was told stands in the database with the letters, so it is told once."""
+        """Notify administrators of a change of state.
+
+        The state and the messages are written in one transaction, so each change is reported once.
+        """
         if alert.is_bad is None:
             return
         text = alert_raised(alert) if alert.is_bad else alert_resolved(alert)

@@ -1,11 +1,4 @@
-"""`/settings`: what a person wants where they say nothing. Each is a line, and buttons that change it.
-
-What people are told of what is kept of them, and of its end.
-
-What waits and runs for a person.
-
-Joining one person's accounts on two platforms.
-"""
+"""Texts about one person: settings, stored data and its deletion, open jobs, linked accounts."""
 
 from __future__ import annotations
 
@@ -27,7 +20,7 @@ _DEFAULT_SHAPE = "square"
 
 
 def settings_card(account: AccountId, preferences: Preferences, style: str) -> Reply:
-    """Return the reply that shows the settings; `style` is the label of the chosen one."""
+    """Return the reply that shows the settings. `style` is the label of the chosen style."""
     shape = preferences.size or _DEFAULT_SHAPE
     language_line = translate(
         "settings-language" if preferences.language else "settings-language-of-app",
@@ -81,7 +74,7 @@ def settings_card(account: AccountId, preferences: Preferences, style: str) -> R
 
 
 def settings_styles(account: AccountId, styles: Sequence[Suggestion], selected: str) -> Reply:
-    """Offer the styles."""
+    """Return the reply that offers the styles."""
     return Reply(
         translate("settings-which-style"),
         style_buttons(styles, selected, f"settings:{account}"),
@@ -108,7 +101,7 @@ MAX_CODES_IN_RECEIPT = 20
 
 
 class StoredDataCounts(Protocol):
-    """How much is kept of a person."""
+    """How much is stored about a person."""
 
     @property
     def photos(self) -> int: ...
@@ -136,8 +129,9 @@ class ErasedItems(Protocol):
 
 
 def erasure_question(counts: StoredDataCounts, account: AccountId, expires_s: int) -> Reply:
-    """Return the reply that asks once before everything of a person is gone for good; the button knows whom
-    it asks, until when.
+    """Return the question before everything of a person is deleted.
+
+    Its button names the account and when it expires.
     """
     erase_button = Button(translate("delete-everything"), f"forgetme!:{account}:{expires_s}")
     return Reply(
@@ -148,7 +142,7 @@ def erasure_question(counts: StoredDataCounts, account: AccountId, expires_s: in
 
 
 def erasure_receipt(erased_items: ErasedItems, at: datetime) -> Reply:
-    """Return the receipt."""
+    """Return the receipt of a deletion."""
     receipt = translate(
         "forgotten",
         day=f"{at:%Y-%m-%d}",
@@ -174,7 +168,7 @@ def _format_codes(codes: Sequence[LoraCode]) -> str:
 
 
 def format_counts(counts: StoredDataCounts) -> str:
-    """List how much is stored of a person: `2 photos, 1 LoraCode, 4 pictures, 3 drawings`."""
+    """Return how much is stored about a person: `2 photos, 1 LoraCode, 4 pictures, 3 drawings`."""
     return ", ".join(
         (
             translate("kept-photos", count=counts.photos),
@@ -186,7 +180,7 @@ def format_counts(counts: StoredDataCounts) -> str:
 
 
 def job_queue(jobs: Sequence[tuple[Job, Estimate]]) -> Reply:
-    """List a person's open jobs, the oldest first, with a button that cancels each."""
+    """Return the list of a person's open jobs, oldest first. Each has a button that cancels it."""
     if not jobs:
         return Reply(translate("nothing-waits"))
     lines = [

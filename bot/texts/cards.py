@@ -1,4 +1,4 @@
-"""What shows a job: its progress card, and the notices at its turns."""
+"""Texts about one job: its progress card and its notices."""
 
 from __future__ import annotations
 
@@ -41,10 +41,9 @@ def job_card(
     fallback: FallbackCause | None = None,
     preview: Path | None = None,
 ) -> Reply:
-    """Return the reply that shows a job's progress; while the job is open this is the message that will be
-    edited.
+    """Return the progress card of a job. While the job is open, this message is edited.
 
-    A fallback is why the worker goes on in another way, a preview what the picture looks like so far.
+    `remark` is a worker's sentence about a running job. `preview` is the file of its latest preview.
     """
     title = _format_title(job)
     if job.status is JobStatus.QUEUED:
@@ -74,7 +73,7 @@ def job_card(
 
 
 def notice_reply(notice: Notice, picture_paths: Sequence[Path], keeps_photos: bool = False) -> Reply:
-    """Write a message owed to a person, who may have photos of a training kept."""
+    """Return the message that is owed about a job. `keeps_photos` is the person's setting."""
     job, code = notice.job, format_code(notice.job.code)
     reason = truncate(failure_sentence(job.error) or f"{translate('could-not-be-finished')}.")
     match notice.kind:
@@ -98,7 +97,7 @@ def notice_reply(notice: Notice, picture_paths: Sequence[Path], keeps_photos: bo
 
 
 def job_cancelled(job: Job) -> Reply:
-    """Confirm that a job was cancelled."""
+    """Return the reply that confirms that a job was cancelled."""
     key = "cancelled-training" if job.kind is JobKind.TRAIN else "cancelled-drawing"
     key = "cancelled-further" if job.is_continuation else key
     return Reply(translate(key, code=format_code(job.code)))

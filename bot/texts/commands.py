@@ -1,4 +1,4 @@
-"""The commands: what they are called and what is said of them, in each language."""
+"""Names and descriptions of commands, in each language."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from bot.texts.words import example_command
 
 
 def command_name(command: str, language: str) -> str:
-    """Return what a command is called in a language."""
+    """Return the name of a command in a language."""
     return translate_to(language, f"command-{command}")
 
 
 def command_names(command: str) -> tuple[str, ...]:
-    """Return all that a command is called: its own name first, then in other languages."""
+    """Return every name of a command: its own first, then those of other languages."""
     return tuple(dict.fromkeys((command, *(command_name(command, language) for language in languages()))))
 
 
@@ -34,7 +34,7 @@ _EXAMPLE_ARGUMENTS = {
 
 
 def usage_example(platform: Platform, command: str, **arguments: str) -> str:
-    """Write out a command as that platform takes it; `arguments` stand above those of the example."""
+    """Return an example of a command as a platform takes it. `arguments` replace those of the example."""
     has_names = PLATFORM_TRAITS[platform].has_forms
     arguments = {**_EXAMPLE_ARGUMENTS[command], **arguments}
     words = [f"{name}:{value}" if has_names else value for name, value in arguments.items()]
@@ -42,7 +42,7 @@ def usage_example(platform: Platform, command: str, **arguments: str) -> str:
 
 
 def help_line(command: str, options: str) -> str:
-    """Return in a line what a command does."""
+    """Return one line that says what a command does."""
     name = translate(f"command-{command}")
     description = (
         translate("help-generate", options=options) if command == "generate" else translate(f"help-{command}")
@@ -51,7 +51,7 @@ def help_line(command: str, options: str) -> str:
 
 
 def help_text(platform: Platform, commands: Sequence[str], *, is_admin: bool) -> Reply:
-    """List the commands, those of administrators for an administrator, and an example."""
+    """Return the list of commands and an example. Administrators also see their own."""
     options = (
         "--n 2, --best 4, --size portrait, --style oil, --no blurry, --seed 7, --strength 0.8, --steps 25, "
         "--guidance 7.5, --sampler lcm"

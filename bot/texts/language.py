@@ -1,6 +1,6 @@
-"""The words of every language, and which language is being spoken: Fluent files that stand beside this one.
+"""Texts of every language, from Fluent files beside this one, and the current language.
 
-`en.ftl` is whole, and what another language lacks is said in English. A further language is one more file,
+`en.ftl` is complete. A text that another language lacks is shown in English. A new language is one more file,
 named by its code: `de.ftl`.
 """
 
@@ -25,19 +25,19 @@ _current_language: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
 
 def languages() -> tuple[str, ...]:
-    """List the codes of all languages, English first."""
+    """Return the codes of all languages, English first."""
     return tuple(_bundles())
 
 
 def match_language(locale: str) -> str:
-    """Return the language for a locale such as `it`, `it-IT` or `it_IT.UTF-8`; English where none is ours."""
+    """Return the language of a locale such as `it`, `it-IT` or `it_IT.UTF-8`, or English."""
     code = locale.replace("_", "-").partition(".")[0].partition("-")[0].lower()
     return code if code in _bundles() else ENGLISH
 
 
 @contextmanager
 def use_language(locale: str) -> Iterator[None]:
-    """Speak the language of a locale inside the block."""
+    """Use the language of a locale inside the block."""
     token = _current_language.set(match_language(locale))
     try:
         yield
@@ -46,20 +46,20 @@ def use_language(locale: str) -> Iterator[None]:
 
 
 def current_language() -> str:
-    """Return the code of the language that is spoken now."""
+    """Return the code of the current language."""
     return _current_language.get()
 
 
 def translate(key: str, /, **values: str | int) -> str:
-    """Return a text in the language that is spoken now; KeyError when not even English has it.
+    """Return a text in the current language. Raise KeyError if English does not have it.
 
-    Numbers are for texts that count: they choose the plural, and are written without separators.
+    Numbers choose the plural form, and are written without separators.
     """
     return translate_to(_current_language.get(), key, **values)
 
 
 def translate_to(language: str, key: str, /, **values: str | int) -> str:
-    """Return a text in one language, for what lists all of them; KeyError when not even English has it."""
+    """Return a text in the given language. Raise KeyError if English does not have it."""
     bundle = _bundles()[language]
     if not bundle.has_message(key):
         bundle = _bundles()[ENGLISH]

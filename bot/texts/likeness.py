@@ -1,4 +1,4 @@
-"""The likeness of a LoRA in plain words: a figure and a grade, never anything about looks."""
+"""The likeness of a LoRA in words: a figure and a grade, never anything about looks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MIN_GAIN = 0.01
 
 
 def format_likeness(report: LikenessReport | None) -> str:
-    """Return the likeness of a LoRA, `likeness 83% (very close)`; empty when nothing was measured."""
+    """Return the likeness of a LoRA, `likeness 83% (very close)`, or nothing if it was not measured."""
     best = None if report is None else report.chosen_score
     if best is None:
         return ""

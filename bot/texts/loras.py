@@ -1,7 +1,4 @@
-"""A person's LoraCodes: the list, and a card for each.
-
-Training a Lora further, and the photos that are kept for it.
-"""
+"""Texts about a person's LoraCodes: the list, a card for each, and their deletion."""
 
 from __future__ import annotations
 
@@ -34,7 +31,10 @@ def lora_list(
     platform: Platform,
     shared_loras: Sequence[tuple[Lora, Permission]] = (),
 ) -> Reply:
-    """List a person's LoraCodes, newest first, with a button for each of the newest; then `shared` ones."""
+    """Return the list of a person's LoraCodes, newest first, then those shared with them.
+
+    The newest have a button each.
+    """
     if not loras and not shared_loras:
         return Reply(translate("no-code-yet", how=translate(f"how-to-send-{platform}")))
     lines = [
@@ -82,7 +82,7 @@ def lora_list(
 
 
 def lora_card(lora: Lora, now: datetime, size_bytes: int | None) -> Reply:
-    """Return the reply that shows one LoraCode and what can be done with it."""
+    """Return the card of one LoraCode with its actions."""
     code = lora.code
     lines = [f"{format_code(code)} · {lora.name}" if lora.name else format_code(code)]
     details = [
@@ -119,13 +119,13 @@ def lora_card(lora: Lora, now: datetime, size_bytes: int | None) -> Reply:
 
 
 def likeness_card(lora: Lora, strip: Sequence[Path]) -> Reply:
-    """Return the reply that shows how alike a LoraCode is, and what it drew while it learnt."""
+    """Return the likeness of a LoraCode and the pictures of its training."""
     summary = likeness_summary(lora.likeness) or translate("likeness-unknown")
     return Reply(f"{format_code(lora.code)}: {summary}", pictures=tuple(strip))
 
 
 def ask_new_name(lora: Lora, platform: Platform) -> Reply:
-    """Return the reply that asks for another name of a Lora."""
+    """Return the question for the new name of a LoRA."""
     key = "ask-new-name-discord" if PLATFORM_TRAITS[platform].has_forms else "ask-new-name"
     return Reply(
         translate(key, code=format_code(lora.code)), (Button(translate("draft-drop"), "question:drop"),)
@@ -133,7 +133,7 @@ def ask_new_name(lora: Lora, platform: Platform) -> Reply:
 
 
 def ask_to_remove(lora: Lora) -> Reply:
-    """Return the reply that asks once before a Lora is gone for good."""
+    """Return the question before a LoRA is deleted."""
     return Reply(
         translate("ask-to-remove", code=format_code(lora.code)),
         (
@@ -146,6 +146,6 @@ def ask_to_remove(lora: Lora) -> Reply:
 
 
 def not_usable(lora: Lora) -> str:
-    """Return why a LoraCode will never draw."""
+    """Return why a LoraCode cannot draw."""
     key = "not-usable-cancelled" if lora.state is LoraState.CANCELLED else "not-usable-failed"
     return translate(key, code=format_code(lora.code))

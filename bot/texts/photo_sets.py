@@ -1,4 +1,4 @@
-"""The first minute, and the set of photos that is being collected."""
+"""Texts about the first minute and the photo set that is being collected."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _REFUSAL_KEYS = {
 
 
 def consent_button() -> Button:
-    """Return the button that agrees to what the photos must be."""
+    """Return the button that gives consent."""
     return Button(translate("agree"), "consent")
 
 
@@ -53,14 +53,12 @@ def start_over_button() -> Button:
 
 
 def good_set_reasons() -> tuple[str, ...]:
-    """Return of each example what it is there for, in a few words that stand beneath it."""
+    """Return what each example photo shows, in a few words."""
     return tuple(translate(f"example-{reason}") for reason in ("close", "far", "angle", "mood", "light"))
 
 
 def welcome(platform: Platform, needs_consent: bool, examples: Sequence[Path] = ()) -> Reply:
-    """Return the welcome: what will happen, examples, and the question for consent where it
-    was not given.
-    """
+    """Return the welcome with examples, and the question for consent if it was not given."""
     instructions = translate(f"how-to-send-{platform}")
     if examples:
         instructions = f"{instructions} {translate('like-these')}"
@@ -72,20 +70,21 @@ def welcome(platform: Platform, needs_consent: bool, examples: Sequence[Path] = 
 
 
 def consent_question(photo_count: int) -> Reply:
-    """Return the reply that asks for consent before any photo is kept."""
+    """Return the question for consent, which comes before any photo is kept."""
     text = translate("consent-first-photos" if photo_count else "consent-first")
     return Reply(text, (consent_button(),), yes_action="consent")
 
 
 def consent_recorded(photo_set: PhotoSet, platform: Platform, examples: Sequence[Path] = ()) -> Reply:
-    """Thank for consent and say what comes next; the examples stay in sight."""
+    """Return the thanks for consent with the next step. The examples stay."""
     card = set_card(photo_set, platform, b"")
     return Reply(translate("thank-you", next=card.text), card.buttons, tuple(examples))
 
 
 def photo_set_status(held_count: int, platform: Platform, can_start: bool = True) -> Reply:
-    """Return the reply that says how far a photo set is; too many ask which five are meant, and bad ones
-    whether they are.
+    """Return the reply that says how many photos a set has.
+
+    With too many it asks which five to use. With doubtful ones it asks whether to use them.
     """
     target_count = PHOTOS_PER_LORA
     if held_count > target_count:
@@ -118,8 +117,9 @@ def set_card(
     remarks: Sequence[str] = (),
     can_start: bool = True,
 ) -> Reply:
-    """Return the reply that shows the set: its contact sheet, empty where others read along, and what the
-    coach remarks.
+    """Return the card of a set: its contact sheet and the coach's remarks.
+
+    In a group the contact sheet is left out, because others can see it.
     """
     status = photo_set_status(len(photo_set.photo_ids), platform, can_start)
     purpose = set_purpose(photo_set) or translate(
@@ -158,12 +158,12 @@ def set_card(
 
 
 def with_group_hint(reply: Reply, link: str) -> Reply:
-    """Return the reply that says how photos are sent where others read along, and where they are shown."""
+    """Return the reply with a hint on how to send photos in a group and where they are shown."""
     return replace(reply, text=f"{reply.text}\n{translate('photos-in-a-group', link=link)}")
 
 
 def set_reminder(held_count: int) -> Reply:
-    """Remind a person of photos that will be forgotten."""
+    """Return the reminder of photos that will soon be deleted."""
     return Reply(translate("set-waits", held=held_count, wanted=PHOTOS_PER_LORA), (start_over_button(),))
 
 
@@ -175,12 +175,12 @@ def prepend_refusals(lines: Sequence[str], reply: Reply) -> Reply:
 
 
 def photo_line(number: int, total: int, sentence: str) -> str:
-    """Return a sentence about one photo, with its number when there are several."""
+    """Return a sentence about one photo, with its number if there are several."""
     return translate("photo-line", number=number, sentence=sentence) if total > 1 else sentence
 
 
 def photos_discarded(count: int, platform: Platform) -> Reply:
-    """Confirm that a photo set is deleted."""
+    """Return the reply that confirms that a set is deleted."""
     if count == 0:
         return Reply(translate("no-photos-held"))
     how = translate(f"how-to-send-{platform}")
@@ -188,14 +188,14 @@ def photos_discarded(count: int, platform: Platform) -> Reply:
 
 
 def training_started(job: Job, eta: Estimate) -> Reply:
-    """Announce a new LoraCode, with the progress card of its training."""
+    """Return the reply with a new LoraCode and the progress card of its training."""
     progress_card = job_card(job, eta.remaining_s, eta.position)
     text = f"{translate('training-started', code=format_code(job.code))}\n{progress_card.text}"
     return Reply(text, buttons=progress_card.buttons, card_job_id=job.id)
 
 
 def continuation_started(job: Job, eta: Estimate) -> Reply:
-    """Return the reply that says that a Lora is trained further, and until when."""
+    """Return the reply that says that a LoRA is trained further."""
     steps = job.params.steps if isinstance(job.params, TrainingParams) else None
     progress_card = job_card(job, eta.remaining_s, eta.position)
     text = translate("further-started", code=format_code(job.code), steps=steps or 0)
@@ -203,13 +203,13 @@ def continuation_started(job: Job, eta: Estimate) -> Reply:
 
 
 def nothing_to_replace(code: LoraCode) -> Reply:
-    """Return the reply that says that photos are gone, and how a better one can still be put among them."""
+    """Return the reply that says that the photos are gone and how to send a better one."""
     text = translate("nothing-to-replace", code=format_code(code), days=PHOTO_RETENTION.days)
     return Reply(text, (Button(translate("send-five-again"), f"more:{code}"),))
 
 
 def set_purpose(photo_set: PhotoSet) -> str:
-    """Return which Lora a set trains further; empty for a new one."""
+    """Return which LoRA a set trains further, or nothing for a new one."""
     if photo_set.code is None:
         return ""
     code = format_code(photo_set.code)
@@ -219,7 +219,7 @@ def set_purpose(photo_set: PhotoSet) -> str:
 
 
 def swap_question(photo_set: PhotoSet) -> str:
-    """Ask for the one photo that a set lacks; empty where that is not so."""
+    """Return the question for the photo that replaces another, or nothing."""
     lacks_one = len(photo_set.photo_ids) == PHOTOS_PER_LORA - 1
     if photo_set.replaced_number is None or not lacks_one:
         return ""
@@ -227,12 +227,12 @@ def swap_question(photo_set: PhotoSet) -> str:
 
 
 def photo_refusal(reason: PhotoRefusal) -> str:
-    """Return the sentence that says why a photo cannot be used, with the limit that it breaks."""
+    """Return why a photo cannot be used, with the limit that it breaks."""
     return _refusal_text(_REFUSAL_KEYS[reason])
 
 
 def file_too_big() -> str:
-    """Return the sentence for a file that a platform would shrink if it was sent as a photo."""
+    """Return the refusal of a file that the platform would shrink if it was sent as a photo."""
     return _refusal_text("photo-too-many-bytes-as-photo")
 
 

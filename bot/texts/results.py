@@ -1,9 +1,4 @@
-"""What shows a result, and what its buttons answer.
-
-Putting a generation together by buttons.
-
-What is said where a picture is not taken, or not shown.
-"""
+"""Texts about results, drafts and pictures that are withheld."""
 
 from __future__ import annotations
 
@@ -41,7 +36,7 @@ _SHOWN_SETTINGS = (
 
 
 def result_card(job: Job, picture_paths: Sequence[Path]) -> Reply:
-    """Return the reply that shows the pictures of a finished generation and what can be done with them."""
+    """Return the pictures of a finished generation with their actions."""
     text = f"{result_title(job)}: {truncate(_generation_params(job).prompt)}"
     text = "\n".join(filter(None, (text, _format_pick(job))))
     if not picture_paths:
@@ -50,7 +45,7 @@ def result_card(job: Job, picture_paths: Sequence[Path]) -> Reply:
 
 
 def result_title(job: Job) -> str:
-    """Return what a result is called: `#123 · 4071 3386`."""
+    """Return the title of a result: `#123 · 4071 3386`."""
     return f"#{job.id} · {format_code(job.code)}"
 
 
@@ -61,19 +56,19 @@ def ask_new_prompt(job_id: JobId, prompt: str) -> Reply:
 
 
 def ask_to_delete(job_id: JobId, count: int) -> Reply:
-    """Return the reply that asks once before pictures are gone for good."""
+    """Return the question before a result is deleted."""
     question = translate("ask-to-delete", result=f"#{job_id}", count=count)
     button = Button(translate("delete-button"), f"delete!:{job_id}")
     return Reply(question, (button,), yes_action=button.action)
 
 
 def picture_missing(job_id: JobId, number: int) -> Reply:
-    """Return the reply that says that a picture cannot be worked on because its file is gone."""
+    """Return the reply that says that the file of a picture is gone."""
     return Reply(translate("one-picture-gone", number=number, result=f"#{job_id}"), (_again_button(job_id),))
 
 
 def recipe_card(job: Job, pictures: Sequence[Picture], style: str, trained_steps: int | None) -> Reply:
-    """Write down all that a result was made of. `style` is its label."""
+    """Return the recipe of a result. `style` is the label of its style."""
     params = _generation_params(job)
     settings = dict(_SETTING_PATTERN.findall(pictures[0].recipe.rpartition("\n")[2])) if pictures else {}
     lines = [f"#{job.id}", translate("recipe-prompt", prompt=params.prompt)]
@@ -121,7 +116,7 @@ def _read_sent_prompt(recipe: str) -> str:
 
 
 def lora_export(code: LoraCode, trigger: str, files: Sequence[Attachment]) -> Reply:
-    """Hand over a LoRA's file and say in a line where it goes."""
+    """Return the file of a LoRA with a line on where to put it."""
     name = files[0].name.removesuffix(".safetensors")
     lines = [translate("export", code=format_code(code), words=f"<lora:{name}:1> {trigger}")]
     if len(files) > 1:
@@ -130,7 +125,7 @@ def lora_export(code: LoraCode, trigger: str, files: Sequence[Attachment]) -> Re
 
 
 def _format_pick(job: Job) -> str:
-    """Return which of several pictures this is, and how alike each of them was."""
+    """Return which of several pictures was chosen, and the likeness of each."""
     if job.selection is None:
         return translate("best-not-told") if _generation_params(job).best else ""
     likeness_texts = [
@@ -189,9 +184,7 @@ _CODES_PER_ROW, _STYLES_PER_ROW = 2, 3
 
 
 def choose_code(loras: Sequence[Lora], is_draft: bool = False) -> Reply:
-    """Return the reply that asks which of several LoraCodes shall draw, the draft if there is one; the newest
-    come first.
-    """
+    """Return the question for the LoraCode that draws, newest first."""
     buttons = [
         Button(format_code(lora.code), f"draft:code={lora.code}", number // _CODES_PER_ROW)
         if is_draft
@@ -202,7 +195,7 @@ def choose_code(loras: Sequence[Lora], is_draft: bool = False) -> Reply:
 
 
 def draft_card(draft: Draft, style: str, replaces: bool = True) -> Reply:
-    """Return the reply that shows what is chosen so far and what else may be; `style` is its label."""
+    """Return the draft: what is chosen, and buttons for the rest. `style` is the label of its style."""
     params = draft.params
     # A platform with forms does not show us what is written where others read along: a form asks for it.
     has_form = PLATFORM_TRAITS[draft.address.platform].has_forms
@@ -239,12 +232,12 @@ def draft_card(draft: Draft, style: str, replaces: bool = True) -> Reply:
 
 
 def draft_styles(styles: Sequence[Suggestion], selected: str) -> Reply:
-    """Offer the styles."""
+    """Return the reply that offers the styles."""
     return Reply(translate("which-style"), style_buttons(styles, selected, "draft"), edits_message=True)
 
 
 def style_buttons(styles: Sequence[Suggestion], selected: str, action_prefix: str) -> tuple[Button, ...]:
-    """Return a button for each style, and one for none; `now` is the one that is chosen."""
+    """Return a button for each style and one for no style. `now` is the chosen one."""
     buttons = [
         Button(
             mark_selected(style.label, style.value == selected),
@@ -268,7 +261,7 @@ def _format_size(params: GenerationParams) -> str:
 
 
 def mark_selected(label: str, is_selected: bool) -> str:
-    """Mark the label of what is chosen."""
+    """Return the label, marked if it is the chosen one."""
     return f"✓ {label}" if is_selected else label
 
 
@@ -277,12 +270,18 @@ _PICTURE_ACTIONS = ("vary:", "large:")
 
 
 def withhold_pictures(reply: Reply, is_unchecked: bool = False) -> Reply:
-    """Take the pictures out of a reply, and say so; a card of a job under way says nothing of its preview."""
+    """Return the reply without its pictures, with a sentence that says so.
+
+    The card of an open job only loses its preview.
+    """
     return _remove_pictures(reply, translate("withheld-unseen") if is_unchecked else translate("withheld"))
 
 
 def remove_disallowed_pictures(reply: Reply, are_sent_privately: bool = False) -> Reply:
-    """Take the pictures out of a reply for a chat whose rules let us send none, and say so; likewise."""
+    """Return the reply without its pictures for a chat where the bot may send none.
+
+    The card of an open job only loses its preview.
+    """
     key = "pictures-sent-privately" if are_sent_privately else "no-pictures-here"
     return _remove_pictures(reply, translate(key))
 

@@ -1,4 +1,4 @@
-"""Drawing with a LoraCode that is somebody else's: asking, deciding, links, taking it back; reports."""
+"""Texts about drawing with somebody else's LoraCode: requests, permissions, links, reports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHARES_PER_ROW = 2
 
 
 def share_card(share: Share) -> Reply:
-    """Return the reply that shows the owner of a Lora what somebody wants or may, and what can be decided."""
+    """Return the card that shows an owner one person's request or permission, with what can be decided."""
     requester, code = _format_requester(share), format_code(share.code)
     args = {"who": requester, "code": code}
     once_button, always_button, no_button = (
@@ -37,13 +37,13 @@ def share_card(share: Share) -> Reply:
 
 
 def share_revoked(share: Share) -> Reply:
-    """Confirm that somebody can draw with a Lora no more."""
+    """Return the reply that confirms that a permission is taken back."""
     text = translate("share-revoked", who=_format_requester(share), code=format_code(share.code))
     return Reply(text, (Button(translate("back"), f"share:{share.code}"),), edits_message=True)
 
 
 def access_granted(share: Share) -> str:
-    """Tell whoever asked that they may."""
+    """Return the message that tells a person that they may draw."""
     key = "you-may-draw-once" if share.permission is Permission.ONCE else "you-may-draw-always"
     return translate(
         key, code=format_code(share.code), how=generate_command(share.address.platform, share.code)
@@ -51,7 +51,7 @@ def access_granted(share: Share) -> str:
 
 
 def share_list(lora: Lora, shares: Sequence[Share], page: int, link_left_s: float | None) -> Reply:
-    """Return the reply that shows who may draw with a Lora, a page at a time, and whether a link is open."""
+    """Return a page of who may draw with a LoRA, and whether a link is open."""
     code = lora.code
     lines = [translate("sharing-some" if shares else "sharing-nobody", code=format_code(code))]
     first_index = page * SHARES_A_PAGE
@@ -85,7 +85,7 @@ def share_list(lora: Lora, shares: Sequence[Share], page: int, link_left_s: floa
 
 
 def share_link(code: LoraCode, token: str, address: str, days: int, max_people: int) -> Reply:
-    """Hand out what lets others draw with a Lora."""
+    """Return the reply with a link that lets others draw with a LoRA."""
     instructions = translate("share-link-word", word=token)
     if address:
         instructions = translate("share-link-address", address=address, word=token)
@@ -99,7 +99,7 @@ def share_link(code: LoraCode, token: str, address: str, days: int, max_people: 
 
 
 def link_ended(code: LoraCode) -> Reply:
-    """Confirm that a link lets nobody in any more."""
+    """Return the reply that confirms that a link has ended."""
     return Reply(
         translate("link-ended", code=format_code(code)),
         (Button(translate("sharing-who"), f"share:{code}"),),

@@ -1,4 +1,4 @@
-"""How the texts write times, counts, codes and quotations."""
+"""Formats of times, counts, codes and quotations in texts."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _AGES = ((86400, "days-ago"), (3600, "hours-ago"), (60, "minutes-ago"))
 
 
 def example_command(platform: Platform, code: str = "40713386", trigger: Trigger | None = None) -> str:
-    """Write out a command that draws, as that platform takes it."""
+    """Return an example of a command that draws, as a platform takes it."""
     return _format_command(platform, code, f"{trigger or Trigger()} as an astronaut")
 
 
 def generate_command(platform: Platform, code: str) -> str:
-    """Write out a command that draws with a code whose trigger need not be known."""
+    """Return a command that draws with a code, without its trigger."""
     return _format_command(platform, code, "as an astronaut")
 
 
@@ -37,20 +37,20 @@ def _format_command(platform: Platform, code: str, prompt: str) -> str:
 
 
 def progress_bar(fraction: float) -> str:
-    """Draw how much is done, 0.0 to 1.0."""
+    """Return a bar that shows a fraction from 0.0 to 1.0."""
     full_cells = int(fraction * BAR_CELLS)
     return "▓" * full_cells + "░" * (BAR_CELLS - full_cells)
 
 
 def format_time_left(eta_s: float | None) -> str:
-    """Write how long something still takes; honest when nobody knows, or nothing begins (inf)."""
+    """Return how long something still takes. None is unknown, infinity means that the bot is paused."""
     if eta_s == math.inf:
         return translate("eta-paused")
     return translate("eta-unknown") if eta_s is None else translate("about-left", span=format_duration(eta_s))
 
 
 def format_duration(seconds: float) -> str:
-    """Write a length of time as people say it: `12 min`, `1 h 20 min`."""
+    """Return a duration as people say it: `12 min`, `1 h 20 min`."""
     minutes = int(seconds / 60 + 0.5)
     if minutes < 1:
         return f"1 {translate('unit-min')}" if seconds >= 30 else translate("half-a-minute")
@@ -65,7 +65,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_age(elapsed: timedelta) -> str:
-    """Write how long ago something was."""
+    """Return how long ago something was."""
     for seconds, key in _AGES:
         count = int(elapsed.total_seconds() // seconds)
         if count >= 1:
@@ -151,10 +151,10 @@ def truncate(text: str, max_chars: int = QUOTE_CHARS) -> str:
 
 
 def plural_suffix(count: int) -> str:
-    """Return the ending of a counted English word; texts in several languages count in their own file."""
+    """Return the plural ending of an English word. Texts in several languages count in their own file."""
     return "" if count == 1 else "s"
 
 
 def style_label(style: str) -> str:
-    """Label the button that offers styles; `style` is the one that is chosen."""
+    """Return the label of the button that offers styles. `style` is the chosen one."""
     return translate("style-button-set", style=style) if style else translate("style-button")

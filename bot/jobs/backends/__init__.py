@@ -1,1 +1,1 @@
-"""Where GPU work is carried out: one local process, or a Ray cluster."""
+"""Backends that run GPU work: one local process, or a Ray cluster."""

@@ -1,4 +1,4 @@
-"""What the dispatcher asks of whatever carries out GPU work."""
+"""The interface of a GPU backend, as the dispatcher uses it."""
 
 from __future__ import annotations
 
@@ -9,50 +9,50 @@ from gpu_worker.protocol import JobRequest, PrefetchRequest, WorkerEvent, Worker
 
 
 class GpuBackend(Protocol):
-    """One verb: `run`. Retries, resume and bookkeeping are the dispatcher's, the same for every backend."""
+    """Runs attempts of jobs. Retries, resuming and bookkeeping are the dispatcher's, for every backend."""
 
     async def start(self) -> None:
-        """Begin bringing workers up; returns without waiting for the first `Ready`."""
+        """Begin starting workers. Do not wait until they are ready."""
 
     def run(self, request: JobRequest) -> AsyncGenerator[WorkerEvent, None]:
-        """Carry out ONE attempt and yield its events; the last is `Done`, `Failed` or `Stopped`.
+        """Run ONE attempt and yield its events. The last is `DoneEvent`, `FailedEvent` or `CancelledEvent`.
 
-        Closing the iterator cancels the attempt. Raises WorkerLost when the worker goes away or its
-        stream ends without a terminal event.
+        Closing the iterator cancels the attempt. Raise WorkerLost if the worker goes away or its stream ends
+        without a terminal event.
         """
 
     async def prefetch(self, request: PrefetchRequest) -> None:
-        """Let a worker encode a photo, or a part of it, for a training that may come.
+        """Send a photo, or a part of it, to be encoded for a training that may come.
 
-        A courtesy: where no worker is up, or it goes away meanwhile, nothing happens and nothing is raised.
+        Do nothing and raise nothing if no worker is up, or if it goes away meanwhile.
         """
 
     async def forget(self, photo_hashes: Sequence[str]) -> None:
-        """Let the workers forget photos, named by the SHA-256 of their bytes; as quiet as `prepare`."""
+        """Drop prefetched photos, named by the SHA-256 of their bytes. As quiet as `prefetch`."""
 
     def health(self) -> WorkerHealth | None:
-        """What the worker, or all of them together, last said of itself; None while there is none."""
+        """Return the last health of the worker, or of all workers together; None without one."""
 
     def worker_count(self) -> int:
-        """How many workers take jobs now, each a training and some generations; 0: jobs had better wait."""
+        """Return the number of workers that take jobs now, each a training and some generations."""
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
-        """Have `tell` called whenever `seats` may have changed."""
+        """Call `on_change` whenever `worker_count` may have changed."""
 
     def crash_count(self) -> int:
-        """Count the workers that ended without being told to, since the start."""
+        """Return the number of workers that ended without being told to, since the start."""
 
     async def close(self) -> None:
-        """Stop the workers; running attempts raise WorkerLost."""
+        """Stop the workers. Running attempts raise WorkerLost."""
 
 
 class WorkerSlot(GpuBackend, Protocol):
-    """A backend with room for one worker: what a fleet is made of."""
+    """A backend of one worker, of which a pool is made."""
 
     @property
     def name(self) -> str:
-        """What logs call it."""
+        """The name in logs."""
 
     @property
     def is_ready(self) -> bool:
-        """Whether its worker is up and has said so."""
+        """True if its worker is up and ready."""

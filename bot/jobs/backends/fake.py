@@ -1,4 +1,4 @@
-"""A backend without a process or a card, for tests: does the steps it is told to, in this event loop."""
+"""A backend for tests, without a process or a card: it runs steps in this event loop."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ FREEZE_DETECTION_S = 0.05
 class FakeBackend:
     """Answers every job with `steps` steps and the given results.
 
-    `lose_at` makes an attempt lose its worker at a step (once for each number in it, in order); jobs in
-    `poison` kill it every time, for all that run then; `gate`, while it is cleared, holds every job after
-    its step. A `refusal` says why it is let do nothing.
+    `lost_at_steps` makes an attempt lose its worker at a step, once for each number in it, in order. A job in
+    `crashing_jobs` kills the worker every time, with all jobs that run then. While `proceed_event` is
+    cleared, every job waits after its step. `refusal_reason` is why a worker may do nothing.
     """
 
     def __init__(
@@ -80,26 +80,26 @@ class FakeBackend:
         self._on_change: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
-        """There is nothing to bring up."""
+        """Do nothing."""
         if self.refusal_reason:
             log.error("%s is refused: %s", self.name, self.refusal_reason)
             self.set_workers(workers=0)
 
     async def close(self) -> None:
-        """Lose what runs."""
+        """Lose all running attempts."""
         self._end_process()
 
     def health(self) -> WorkerHealth | None:
-        """Return a diagnosis: all is well."""
+        """Return the health of a worker that is well."""
         return WorkerHealth(device="fake", base_model="fake", base_model_loaded=True, process_memory_bytes=0)
 
     def crash_count(self) -> int:
-        """Count the lives that ended of themselves."""
+        """Return the number of crashes."""
         return self._crash_count
 
     @property
     def is_ready(self) -> bool:
-        """Whether there is a worker."""
+        """True if there is a worker."""
         return self.ready_workers > 0
 
     def worker_count(self) -> int:
@@ -107,16 +107,16 @@ class FakeBackend:
         return self.ready_workers
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
-        """Remember whom to tell."""
+        """Add a callback for changes."""
         self._on_change = on_change
 
     def set_workers(self, workers: int) -> None:
-        """Go on as so many workers."""
+        """Play another number of workers."""
         self.ready_workers = workers
         self._on_change()
 
     def crash(self) -> None:
-        """Die, with all that runs, and be there again."""
+        """Crash with all running attempts, and restart."""
         self._crash_count += 1
         self._end_process()
         worker_count = self.ready_workers
@@ -124,7 +124,7 @@ class FakeBackend:
         self.set_workers(worker_count)
 
     def freeze(self) -> None:
-        """Do nothing any more until that is noticed, which is the end of this life."""
+        """Stop answering until that is noticed, which ends this life."""
         self._is_frozen = True
         asyncio.get_running_loop().call_later(FREEZE_DETECTION_S, self.crash)
 
@@ -134,15 +134,15 @@ class FakeBackend:
         self._process_ended = asyncio.Event()
 
     async def prefetch(self, request: PrefetchRequest) -> None:
-        """Take note."""
+        """Record the photo."""
         self.prefetched_photos.append(request.photo)
 
     async def forget(self, photo_hashes: Sequence[str]) -> None:
-        """Take note."""
+        """Record the photos."""
         self.forgotten_hashes.extend(photo_hashes)
 
     async def run(self, request: JobRequest) -> AsyncGenerator[WorkerEvent, None]:
-        """Carry out one attempt."""
+        """Run one attempt."""
         self.requests.append(request)
         lost_at_step = self.lost_at_steps.pop(0) if self.lost_at_steps else None
         process_ended, is_ended, has_stepped = self._process_ended, False, False
@@ -168,7 +168,7 @@ class FakeBackend:
                 self.cancelled_jobs.append(request.job_id)
 
     async def _wait_for_turn(self, process_ended: asyncio.Event, may_wait: bool) -> None:
-        """Wait until the job may go on, or this life is over."""
+        """Wait until the job may continue, or this life is over."""
         await asyncio.sleep(0)
         if self._is_frozen:
             await process_ended.wait()
@@ -176,7 +176,7 @@ class FakeBackend:
             await _wait_for_any(self.proceed_event, process_ended)
 
     def iter_events(self, request: JobRequest) -> Iterator[WorkerEvent]:
-        """Do the steps of an attempt, each beginning with its Progress."""
+        """Run the steps of an attempt, each beginning with its ProgressEvent."""
         job_id, attempt = request.job_id, request.attempt
         resume = request.resume_checkpoint if isinstance(request, TrainRequest) else None
         start_step, steps = int(resume) if resume else 0, self.steps

@@ -1,4 +1,4 @@
-"""Several workers behind one door: which of them takes a job, and what is said of all together."""
+"""Several workers as one backend: chooses the worker of a job and merges health."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TRAINING_COST = 0.5
 
 @dataclass(slots=True, eq=False)
 class _SlotState:
-    """A seat, and what is known of it."""
+    """A slot and what is known of its worker."""
 
     slot: WorkerSlot
     training_count: int = 0
@@ -52,7 +52,7 @@ class _SlotState:
         return self.generation_count < MAX_CONCURRENT_GENERATIONS
 
     def cost(self, request: JobRequest, hashes: Sequence[str]) -> float:
-        """Return how badly it suits a request, in neighbours on the card."""
+        """Return how badly the worker suits a request, in units of one concurrent job."""
         missing_share = (
             sum(sha256 not in self.cached_hashes for sha256 in hashes) / len(hashes) if hashes else 0.0
         )
@@ -72,7 +72,7 @@ class _SlotState:
 
 
 class WorkerPool:
-    """A backend of several seats, which may come and go while it runs.
+    """A backend of several slots, which may come and go while it runs.
 
     A job goes to the worker that suits it best: one that has its LoRA or its photos, and little else to do.
     """
@@ -87,17 +87,17 @@ class WorkerPool:
             self._register_slot(slot)
 
     async def start(self) -> None:
-        """Begin bringing the workers up."""
+        """Begin starting the workers."""
         for state in self._slot_states:
             await state.slot.start()
 
     async def add_slot(self, slot: WorkerSlot) -> None:
-        """Take a seat in and begin bringing its worker up; it gets jobs once it is ready."""
+        """Add a slot and begin starting its worker. It gets jobs once it is ready."""
         self._register_slot(slot)
         await slot.start()
 
     async def remove_slot(self, slot: WorkerSlot) -> None:
-        """Let a seat go; attempts that run there raise WorkerLost."""
+        """Remove a slot. Attempts that run there raise WorkerLost."""
         self._slot_states = [state for state in self._slot_states if state.slot is not slot]
         await slot.close()
         self._removed_crash_count += slot.crash_count()
@@ -108,21 +108,21 @@ class WorkerPool:
         return sum(state.slot.is_ready for state in self._slot_states)
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
-        """Have `tell` called when a worker becomes ready or is gone."""
+        """Call `on_change` when a worker becomes ready or goes away."""
         self._on_change = on_change
 
     def health(self) -> WorkerHealth | None:
-        """Put together what the workers said of themselves."""
+        """Return the merged health of all workers."""
         return merge_health(
             [health for state in self._slot_states if (health := state.slot.health()) is not None]
         )
 
     def crash_count(self) -> int:
-        """Count the ends of workers that nobody ordered, also of those that have left since."""
+        """Return the number of workers that ended without being told to, in slots that are gone too."""
         return self._removed_crash_count + sum(state.slot.crash_count() for state in self._slot_states)
 
     async def run(self, request: JobRequest) -> AsyncGenerator[WorkerEvent, None]:
-        """Carry out one attempt on the worker that suits it best."""
+        """Run one attempt on the worker that suits it best."""
         hashes = _content_hashes(request)
         state = await self._select_slot(request, hashes)
         state.add_jobs(request, 1)
@@ -146,14 +146,14 @@ class WorkerPool:
             await best_state.slot.prefetch(request)
 
     async def forget(self, photo_hashes: Sequence[str]) -> None:
-        """Let all workers forget photos."""
+        """Drop prefetched photos on all workers."""
         for state in self._slot_states:
             for sha256 in photo_hashes:
                 state.cached_hashes.pop(sha256, None)
             await state.slot.forget(photo_hashes)
 
     async def close(self) -> None:
-        """Stop all workers; running attempts raise WorkerLost."""
+        """Stop all workers. Running attempts raise WorkerLost."""
         await asyncio.gather(*(state.slot.close() for state in self._slot_states))
 
     def _register_slot(self, slot: WorkerSlot) -> None:
@@ -181,14 +181,14 @@ class WorkerPool:
 
 
 def _content_hashes(request: JobRequest) -> list[str]:
-    """Name what a worker may hold already of a request."""
+    """Return the hashes of what a worker may already have of a request."""
     if isinstance(request, GenerateRequest):
         return [lora.sha256 for lora in request.loras]
     return list(request.photo_hashes)
 
 
 def merge_health(healths: Sequence[WorkerHealth]) -> WorkerHealth | None:
-    """Put what several workers say of themselves into one: sums, and the hottest card; None of none."""
+    """Return the health of several workers as one: sums, and the hottest card; None for no worker."""
     if len(healths) < 2:
         return healths[0] if healths else None
     devices = [each.device for each in healths]

@@ -1,8 +1,8 @@
 """A worker on each card of a Ray cluster. Ray itself stays out of this process.
 
-A program beside us tells which nodes there are, and each card's worker is a relay: a process here that owns
-the worker there, and speaks as it does. So all that is known of a local worker (silence, hangs, nonsense,
-cancelling) holds for a far one, and what happens to a cluster's head never happens to the bot.
+A program beside the bot lists the nodes. Each card has a relay: a process here that owns the worker there and
+speaks its protocol. So a remote worker is watched by the code for a local one (silence, hangs, wrong events,
+cancelling), and a failing head never reaches the bot.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ REJOIN_DELAY_S = 5.0
 
 
 class ClusterNode(msgspec.Struct, frozen=True):
-    """A node that has cards."""
+    """A node with cards."""
 
     id: str
     host: str
@@ -39,7 +39,7 @@ _nodes_decoder = msgspec.json.Decoder(list[ClusterNode])
 
 
 class RayBackend(WorkerPool):
-    """A fleet whose seats are the cards of a cluster; they come and go with its nodes."""
+    """A pool whose slots are the cards of a cluster. They come and go with its nodes."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class RayBackend(WorkerPool):
         timeouts: WorkerTimeouts = POOL_TIMEOUTS,
         slot_timeout_s: float = SLOT_TIMEOUT_S,
     ) -> None:
-        """`arguments` start the worker with a node's own Python; `address` is the head's `host:port`."""
+        """`arguments` start the worker with a node's own Python. `address` is the head's `host:port`."""
         super().__init__(slot_timeout_s=slot_timeout_s)
         self._address = address
         self._arguments = list(arguments)
@@ -66,7 +66,7 @@ class RayBackend(WorkerPool):
             self._watcher_task = asyncio.create_task(self._watch_nodes(), name="ray-scout")
 
     async def close(self) -> None:
-        """Stop all workers; running attempts raise WorkerLost."""
+        """Stop all workers. Running attempts raise WorkerLost."""
         if self._watcher_task is not None:
             self._watcher_task.cancel()
             await asyncio.wait([self._watcher_task])
@@ -76,7 +76,7 @@ class RayBackend(WorkerPool):
             await asyncio.wait(self._removal_tasks)
 
     def worker_pids(self) -> list[int]:
-        """Return the pids of the workers that are ready, each on its own node."""
+        """Return the process ids of the workers that are ready, each on its own node."""
         return [slot.worker_pid for slot in self._card_slots.values() if slot.is_ready and slot.worker_pid]
 
     async def _watch_nodes(self) -> None:
@@ -90,7 +90,7 @@ class RayBackend(WorkerPool):
             await asyncio.sleep(REJOIN_DELAY_S)
 
     async def _follow_cluster(self) -> None:
-        """Follow the cluster until it is gone. Workers that we have stay meanwhile: each knows by itself."""
+        """Follow the cluster until it is gone. Workers stay meanwhile: each notices by itself."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gpu_worker.cluster.nodes", "--address", self._address),
             stdin=PIPE,
@@ -117,7 +117,7 @@ class RayBackend(WorkerPool):
             return await stream.readline()
 
     async def _sync_slots(self, nodes: Sequence[ClusterNode]) -> None:
-        """Have a seat for each card that there is."""
+        """Make one slot for each card that there is."""
         self._log_refused(nodes)
         admitted_nodes = [node for node in nodes if not node.refused]
         nodes_by_card = {(node.id, card): node for node in admitted_nodes for card in range(node.cards)}
@@ -137,7 +137,7 @@ class RayBackend(WorkerPool):
                 await self.add_slot(slot)
 
     def _log_refused(self, nodes: Sequence[ClusterNode]) -> None:
-        """Log each node that is not let in, once."""
+        """Log each node that is refused, once."""
         previous_refusals, self._refused_nodes = (
             self._refused_nodes,
             {node.id: node.refused for node in nodes if node.refused},
@@ -156,7 +156,7 @@ def _slot_name(node: ClusterNode, card: int) -> str:
 
 
 async def _read_last_line(process: Process) -> str:
-    """Read what a process writes to its stderr to its end; gives the last line."""
+    """Read the stderr of a process to its end. Return its last line."""
     assert process.stderr is not None  # noqa: S101 - it was asked for as a pipe
     last_line = "the cluster is gone"
     while line := await process.stderr.readline():

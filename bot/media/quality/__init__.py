@@ -1,4 +1,4 @@
-"""The photo coach: says of each photo whether it helps a training and why not; nothing about looks."""
+"""The photo coach: whether each photo helps a training, and why not. It never judges looks."""
 
 from bot.media.quality._advice import Advice
 from bot.media.quality._analyzer import PhotoAnalyzer, SandboxedPhotoAnalyzer

@@ -1,4 +1,4 @@
-"""`python -m bot.media.quality woman photos/*.jpg`: what the coach thinks of pictures, and what that cost."""
+"""`python -m bot.media.quality woman photos/*.jpg`: what the coach says of pictures, and its cost."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 async def review_pictures(class_word: str, uploads: Sequence[Upload]) -> bytes:
-    """Write a line for each picture, then advice and cost; gives the marked contact sheet."""
+    """Print a line for each picture, then advice and cost. Return the marked contact sheet."""
     analyzer, decoder = SandboxedPhotoAnalyzer(), SandboxedPhotoDecoder()
     photos, measurements_list, times_ms = list[StoredPhoto](), list[PhotoMeasurements | None](), list[float]()
     try:

@@ -1,4 +1,4 @@
-"""What photos should be together: of one person, not the same picture twice, and not all alike."""
+"""Rules for all photos together: one person, no picture twice, not all alike."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLOSE_UP_SHARE, MEDIUM_SHOT_SHARE = 0.3, 0.12  # of the photo's height, that the
 
 
 class Advice(StrEnum):
-    """What would make a good set better; never a refusal."""
+    """What would make a set better. It never refuses one."""
 
     #: The head looks the same way in all of them.
     YAW = "turn"
@@ -33,7 +33,7 @@ class Advice(StrEnum):
 
 
 def distance_word(face: Face) -> str:
-    """Return from how far a face was taken, as a caption does."""
+    """Return the distance of a face in the words of a caption."""
     if face.box.height >= CLOSE_UP_SHARE:
         return "close-up"
     return "medium shot" if face.box.height >= MEDIUM_SHOT_SHARE else "long shot"
@@ -42,7 +42,7 @@ def distance_word(face: Face) -> str:
 def find_duplicates(
     measurements_list: Sequence[PhotoMeasurements | None],
 ) -> Iterator[tuple[int, PhotoVerdict]]:
-    """Return each photo that repeats an earlier one, by its place from 0."""
+    """Return each photo that repeats an earlier one, by index."""
     for index, measurements in enumerate(measurements_list):
         earlier = [
             (count_differing_bits(measurements.hash, other_measurements.hash), number)
@@ -57,7 +57,7 @@ def find_duplicates(
 
 
 def find_strangers(faces: Mapping[int, Face]) -> Iterator[tuple[int, PhotoVerdict]]:
-    """Return each photo that shows somebody else than most of the others; `faces` are by place from 0."""
+    """Return each photo that shows somebody else than most of the others. `faces` are by index."""
     embeddings = {
         index: face.embedding for index, face in faces.items() if len(face.embedding) == EMBEDDING_SIZE
     }
@@ -88,7 +88,7 @@ def find_strangers(faces: Mapping[int, Face]) -> Iterator[tuple[int, PhotoVerdic
 
 
 def give_advice(measurements_list: Sequence[PhotoMeasurements]) -> tuple[Advice, ...]:
-    """Return what all photos have in common that they had better not."""
+    """Return what all photos have in common and should not."""
     if len(measurements_list) < MIN_ADVICE_PHOTOS:
         return ()
     faces = [

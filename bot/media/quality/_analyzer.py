@@ -1,4 +1,4 @@
-"""Measure photos in a child process that may die without harm."""
+"""Measures photos in a child process, which may die without harm."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PhotoAnalyzer(Protocol):
     """Measures photos and pictures."""
 
     async def analyze(self, photo: bytes) -> PhotoMeasurements | None:
-        """Measure a photo as our decoder returns it, or a picture; None when that was not possible."""
+        """Return the measurements of a photo that our decoder made, or of a picture; None on failure."""
 
     async def close(self) -> None:
         """Release everything."""
@@ -34,7 +34,7 @@ def is_face_detection_installed() -> bool:
 
 
 class SandboxedPhotoAnalyzer:
-    """Measures photos one at a time; its child starts with the first photo and stays.
+    """Measures photos one at a time. Its child starts with the first photo and stays.
 
     Without `detect_faces`, or without the extra `faces`, it measures photos as a whole.
     """
@@ -56,11 +56,11 @@ class SandboxedPhotoAnalyzer:
 
     @property
     def pid(self) -> int | None:
-        """The child's process id while there is one."""
+        """The child's process id, or None."""
         return next(iter(self._pool.pids), None)
 
     async def analyze(self, photo: bytes) -> PhotoMeasurements | None:
-        """Measure a photo; None when that was not possible."""
+        """Return the measurements of a photo, or None on failure."""
         try:
             return await self._pool.request(photo)
         except (SandboxLost, SandboxUnavailable, TimeoutError):

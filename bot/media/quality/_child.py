@@ -18,11 +18,11 @@ class FaceDetector(Protocol):
     """Finds faces."""
 
     def detect(self, picture: Image.Image) -> tuple[Face, ...]:
-        """Find the faces of an RGB picture, the largest first."""
+        """Return the faces of an RGB picture, the largest first."""
 
 
 def load_handler() -> Callable[[bytes], Reply]:
-    """Load the networks if they are wanted, and return what measures a photo."""
+    """Load the networks if they are wanted. Return the function that measures a photo."""
     if sys.argv[-1] != WITH_FACES:
         return lambda photo: measure(photo, None)
     from bot.media.quality._faces import BlazeFaceDetector  # here: the libraries may be missing
@@ -32,7 +32,7 @@ def load_handler() -> Callable[[bytes], Reply]:
 
 
 def measure(photo: bytes, detector: FaceDetector | None) -> Reply:
-    """Measure an encoded photo."""
+    """Return the measurements of an encoded photo."""
     try:
         picture = decode_photo(photo)
         measurements = measure_photo(picture, None if detector is None else detector.detect(picture))

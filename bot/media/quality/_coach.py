@@ -1,4 +1,4 @@
-"""The coach: looks at photos while they arrive and says what to do better."""
+"""The coach reviews photos while they arrive."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REVIEW_TIMEOUT_S = 8.0
 
 
 class PhotoCoach:
-    """Judges photos. What it measured is derived from them: it forgets both together."""
+    """Reviews photos. It caches measurements by photo, and forgets them with the photo."""
 
     def __init__(
         self,
@@ -41,10 +41,11 @@ class PhotoCoach:
         self._measurements: TTLCache[str, PhotoMeasurements] = TTLCache(MAX_CACHED_PHOTOS, cache_ttl_s)
 
     async def review_photos(self, photos: Sequence[StoredPhoto], class_word: str) -> QualityReport | None:
-        """Judge stored photos, in their order; never fails: what it cannot see it says less of.
+        """Return a report on stored photos, in their order. Never raise: photos that cannot be analysed are
+        skipped.
 
-        None where nobody wants to hear it, or when it takes longer than people wait: it then goes on looking,
-        and knows more the next time.
+        Return None if the coach is off, or if it takes longer than people wait. It then goes on, and the next
+        review has more.
         """
         if not self._is_enabled():
             return None
@@ -58,13 +59,13 @@ class PhotoCoach:
             return None
 
     def forget(self, photo_hashes: Iterable[str]) -> None:
-        """Forget what was measured of photos, named by the SHA-256 of their bytes."""
+        """Forget the measurements of photos, named by the SHA-256 of their bytes."""
         for photo_hash in photo_hashes:
             self._pending_hashes.discard(photo_hash)
             self._measurements.pop(photo_hash, None)
 
     async def close(self) -> None:
-        """Forget everything and end the eye."""
+        """Forget everything and end the analyzer."""
         for task in self._review_tasks:
             task.cancel()
         if self._review_tasks:

@@ -1,7 +1,6 @@
-"""What the child that measures photos replies: measurements as MessagePack, or the name of an error.
+"""Replies of the child that measures photos: measurements as MessagePack, or the name of an error.
 
-The photo was decoded and encoded again by another child before: somebody who broke into that one must not
-get further here.
+Another child decoded and encoded the photo before. Whoever broke into that one must not get further here.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _decoder = msgspec.msgpack.Decoder(PhotoMeasurements)
 
 
 def decode_reply(kind: ReplyKind, body: bytes) -> PhotoMeasurements | None:
-    """Return the measurements, None when the photo could not be read. Raise ValueError for anything else."""
+    """Return the measurements, or None if the photo could not be read. Raise ValueError for anything else."""
     if kind is ReplyKind.REFUSED:
         log.warning("a photo cannot be measured: %.100r", body)
         return None

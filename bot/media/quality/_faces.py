@@ -35,7 +35,7 @@ _RIGHT_EYE, _LEFT_EYE, _NOSE = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A face in pixels of the picture that was looked at; `points` are eyes, nose, mouth, ears."""
+    """A face in pixels of the analysed picture. `points` are eyes, nose, mouth and ears."""
 
     score: float
     left: float
@@ -45,7 +45,7 @@ class Detection:
     keypoints: FloatArray
 
     def iou(self, other: Detection) -> float:
-        """Return the part that both share of all that they cover."""
+        """Return the intersection over union with another detection."""
         overlap_width = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
         overlap_height = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
         intersection = max(0.0, overlap_width) * max(0.0, overlap_height)
@@ -73,7 +73,7 @@ class BlazeFaceDetector:
         self._embedding_model = dlib.face_recognition_model_v1(embedding_file)
 
     def detect(self, picture: Image.Image) -> tuple[Face, ...]:
-        """Find the faces of an RGB picture, the largest first."""
+        """Return the faces of an RGB picture, the largest first."""
         detections = self._run_detector(picture)
         faces = [each for each in detections if each.score >= FACE_SCORE]
         candidates = [each for each in detections if each.score < FACE_SCORE][:MAX_RECHECKS]
@@ -84,7 +84,9 @@ class BlazeFaceDetector:
         )
 
     def _is_face(self, picture: Image.Image, candidate: Detection) -> bool:
-        """Look again at what may be a small face: a real one becomes clearer, a button does not."""
+        """Return True if a second look at a small face confirms it. A real face becomes clearer, a button
+        does not.
+        """
         middle_x, middle_y = candidate.left + candidate.width / 2, candidate.top + candidate.height / 2
         half_side = _RECHECK_SCALE / 2 * max(candidate.width, candidate.height)
         left, top = max(0, int(middle_x - half_side)), max(0, int(middle_y - half_side))
@@ -173,7 +175,7 @@ def _models_folder() -> Path:
 
 
 def _head_yaw(points: FloatArray) -> float:
-    """Return how far the nose is from between the eyes, in distances of the eyes, at any tilt."""
+    """Return how far the nose is from the middle of the eyes, in distances of the eyes, at any tilt."""
     right, left, nose = points[_RIGHT_EYE], points[_LEFT_EYE], points[_NOSE]
     eye_vector = left - right
     eye_distance = max(1e-6, math.hypot(*eye_vector.tolist()))

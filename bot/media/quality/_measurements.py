@@ -1,4 +1,4 @@
-"""Measures that need Pillow alone."""
+"""Measurements that need Pillow alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _GREY_SPREAD, _GREY_SHARE = 10, 0.995
 
 
 def decode_photo(photo: bytes) -> Image.Image:
-    """Decode a photo of our own gate; ValueError when it is larger than those are."""
+    """Return a photo of our own decoder. Raise ValueError if it is larger than those are."""
     with Image.open(io.BytesIO(photo), formats=("JPEG",)) as image:
         if max(image.size) > MAX_PHOTO_SIDE_PX:
             raise ValueError("larger than what the gate keeps")
@@ -32,7 +32,7 @@ def decode_photo(photo: bytes) -> Image.Image:
 
 
 def measure_photo(picture: Image.Image, faces: tuple[Face, ...] | None) -> PhotoMeasurements:
-    """Measure a photo as a whole."""
+    """Return the measurements of a photo as a whole."""
     grey = picture.convert("L")
     grey.thumbnail((_SHARPNESS_SIDE_PX, _SHARPNESS_SIDE_PX), Image.Resampling.BILINEAR)
     greenery, sky = _colour_shares(picture)
@@ -54,16 +54,16 @@ def measure_photo(picture: Image.Image, faces: tuple[Face, ...] | None) -> Photo
 def face_sharpness(crop: Image.Image) -> float:
     """Return the variance of the Laplacian of a grey crop, whatever its size and contrast.
 
-    The contrast is stretched first, so that neither weak light nor the shade of a skin reads as blur.
+    The contrast is stretched first, so that neither weak light nor a shade of skin counts as blur.
     """
     small = crop.resize((FACE_SIDE_PX, FACE_SIDE_PX), Image.Resampling.BILINEAR)
     return _variance(_filter_edges(ImageOps.autocontrast(small, cutoff=1)))
 
 
 def highlight(grey: Image.Image) -> float:
-    """Return the light at which the brightest twentieth begins, 0 to 255.
+    """Return the brightness at which the brightest twentieth begins, 0 to 255.
 
-    A shade of skin changes the mean; eyes and the light on a forehead are bright on everyone who is lit.
+    The mean depends on the shade of skin. Eyes and the light on a forehead are bright on everyone who is lit.
     """
     pixels_left = grey.width * grey.height / 20
     for value, count in reversed(list(enumerate(grey.histogram()))):
@@ -89,7 +89,7 @@ def is_grey(picture: Image.Image) -> bool:
 
 
 def perceptual_hash(picture: Image.Image) -> bytes:
-    """Return of 8 x 8 places whether it gets darker to the right and downwards: 128 bits."""
+    """Return 128 bits: for 8 x 8 places whether it gets darker to the right and downwards."""
     grey = picture.convert("L")
     horizontal = grey.resize((9, 8), Image.Resampling.BILINEAR).tobytes()
     vertical = grey.resize((8, 9), Image.Resampling.BILINEAR).tobytes()
@@ -121,7 +121,7 @@ def _variance(edges: Image.Image) -> float:
 
 
 def _colour_shares(picture: Image.Image) -> tuple[float, float]:
-    """Return the shares of leaf green that is not plain, and of sky blue in the upper half."""
+    """Return the shares of leaf green with texture, and of sky blue in the upper half."""
     small = picture.resize((_COLOURS_SIDE_PX, _COLOURS_SIDE_PX), Image.Resampling.BOX).convert("HSV")
     hues, saturations, values = (band.tobytes() for band in small.split())
     greenery = sky = 0

@@ -1,4 +1,4 @@
-"""What the coach says of photos, and what it found that helps to train on them."""
+"""Reports of the coach: verdicts on photos, and hints for training on them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FACE_SHARE, _FACE_DOWN = 0.125, 0.42
 
 @dataclass(frozen=True, slots=True)
 class TrainingHint:
-    """What a training can use of one photo: the face in shares of it, and words for its caption."""
+    """What a training uses of one photo: where the face is, and words for the caption."""
 
     width_px: int
     height_px: int
@@ -42,10 +42,10 @@ class TrainingHint:
         return ", ".join((trigger, *self.words))
 
     def crop(self) -> Crop | None:
-        """Return the square that a training looks at, with all of the head in it; None without a face.
+        """Return the square that a training uses, with the whole head; None without a face.
 
-        It is as large as the photo allows, unless the face were small in it: then it is nearer, but no nearer
-        than the model has pixels.
+        It is as large as the photo allows. If the face is small in it, the square is smaller, but never below
+        the model's resolution.
         """
         if self.face is None:
             return None
@@ -64,12 +64,12 @@ class TrainingHint:
         )
 
     def to_json(self) -> str:
-        """Write it down, for the time its photo is kept."""
+        """Return the hint as JSON, which is kept with the photo."""
         return msgspec.json.encode(self).decode()
 
     @staticmethod
     def from_json(text: str) -> TrainingHint | None:
-        """Read what was written down; None where nothing was, or nothing that this version understands."""
+        """Return the hint of a JSON text. Return None for an empty text or another version."""
         try:
             return msgspec.json.decode(text, type=TrainingHint) if text else None
         except msgspec.DecodeError:
@@ -97,9 +97,9 @@ class TrainingHint:
 
 @dataclass(frozen=True, slots=True)
 class QualityReport:
-    """One verdict and one feed a photo, in the photos' order; advice for all of them together.
+    """One verdict and one hint for each photo, in the photos' order, and advice for all together.
 
-    `looked_for_faces` is False where nothing could: then the verdicts say less.
+    `looked_for_faces` is False if faces could not be detected. The verdicts then cover less.
     """
 
     verdicts: tuple[PhotoVerdict, ...]
@@ -114,7 +114,7 @@ class QualityReport:
 
 
 def build_report(measurements_list: Sequence[PhotoMeasurements | None], class_word: str) -> QualityReport:
-    """Judge photos by what was measured; None stands for one that could not be."""
+    """Return a report on measured photos. None stands for a photo that could not be measured."""
     verdicts_by_photo = [list(check_photo(measurements, class_word)) for measurements in measurements_list]
     is_person = class_word in PERSON_CLASSES
     if is_person:

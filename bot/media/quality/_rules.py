@@ -1,6 +1,6 @@
-"""What a photo should be. Pure: numbers in, verdicts out. Nothing here, or ever, is about looks.
+"""Rules for one photo. Pure: numbers in, verdicts out. Never about looks.
 
-Where each threshold comes from is written in docs/likeness.md.
+docs/likeness.md says where each threshold comes from.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RED_BLOWN_OUT, AMBER_BLOWN_OUT = 0.5, 0.2
 
 
 class PhotoGrade(IntEnum):
-    """How good a photo is; the larger is the worse."""
+    """The grade of a photo; larger is worse."""
 
     #: As it should be.
     GREEN = 0
@@ -40,7 +40,7 @@ class PhotoGrade(IntEnum):
 
 
 class PhotoProblem(StrEnum):
-    """Why a photo is not green, and what its verdict's values are."""
+    """Why a photo is not green. Each names the values of its verdict."""
 
     #: Nobody could look at it.
     UNREADABLE = "not-seen"
@@ -78,7 +78,7 @@ class PhotoProblem(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PhotoVerdict:
-    """What is thought of one photo: the worst that was found, none when it is green."""
+    """The worst problem of one photo, or none if it is green."""
 
     grade: PhotoGrade = PhotoGrade.GREEN
     problem: PhotoProblem | None = None
@@ -86,17 +86,17 @@ class PhotoVerdict:
 
 
 def red(problem: PhotoProblem, **values: int) -> PhotoVerdict:
-    """A photo to be replaced."""
+    """Return a verdict for a photo that has to be replaced."""
     return PhotoVerdict(PhotoGrade.RED, problem, values)
 
 
 def amber(problem: PhotoProblem, **values: int) -> PhotoVerdict:
-    """A photo that a person may insist on."""
+    """Return a verdict for a photo that a person may keep."""
     return PhotoVerdict(PhotoGrade.AMBER, problem, values)
 
 
 def check_photo(measurements: PhotoMeasurements | None, class_word: str) -> Iterator[PhotoVerdict]:
-    """Return all that is found in one photo by itself, the most important first."""
+    """Return all problems of one photo by itself, the most important first."""
     if measurements is None:
         yield amber(PhotoProblem.UNREADABLE)
     elif class_word in PERSON_CLASSES and measurements.faces is not None:

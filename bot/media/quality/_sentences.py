@@ -1,4 +1,4 @@
-"""How the coach says it: one sentence a verdict, with what to do; two words for the contact sheet."""
+"""Sentences of the coach: one for a verdict, with what to do, and two words for the contact sheet."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _GRADE_COLOURS = {
 
 
 def verdict_sentence(number: int, verdict: PhotoVerdict) -> str | None:
-    """Return what is wrong with photo `number`, from 1, and what to do; None when it is green."""
+    """Return what is wrong with photo `number`, from 1, and what to do; None if it is green."""
     if verdict.problem is None:
         return None
     is_mild = verdict.grade is PhotoGrade.AMBER and verdict.problem in _MILD_REASONS
@@ -43,12 +43,15 @@ def verdict_overlay(verdict: PhotoVerdict) -> Overlay:
 
 
 def can_start_training(report: QualityReport | None) -> bool:
-    """Return whether a complete set needs no second look by its person; what nobody looked at does not."""
+    """Return True if a complete set can start without a second look by its person.
+
+    An unreviewed set can.
+    """
     return report is None or report.worst_grade < PhotoGrade.RED
 
 
 def list_remarks(report: QualityReport | None) -> list[str]:
-    """Return what a person should know of their photos, and one piece of advice when nothing is wrong."""
+    """Return what is wrong with the photos, or one piece of advice if nothing is."""
     if report is None:
         return []
     ranked_remarks = [

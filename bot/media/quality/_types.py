@@ -1,4 +1,4 @@
-"""What is measured of one photo: numbers, derived from a person's photo and as private as it."""
+"""Measurements of one photo: numbers that are as private as the photo."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Box(msgspec.Struct, frozen=True):
 
 
 class Face(msgspec.Struct, frozen=True):
-    """A face: where it is, how it is lit, and for the largest of a photo what tells people apart."""
+    """A face: its place and light. The largest of a photo also has an embedding that tells people apart."""
 
     box: Box
     width_px: Annotated[float, Meta(ge=0, le=2 * MAX_PHOTO_SIDE_PX)]
@@ -38,7 +38,7 @@ class Face(msgspec.Struct, frozen=True):
 
 
 class PhotoMeasurements(msgspec.Struct, frozen=True):
-    """One photo. `faces` is None where nothing looks for faces; else the largest comes first."""
+    """Measurements of one photo. `faces` is None if faces were not detected; else the largest comes first."""
 
     width_px: Annotated[int, Meta(ge=1, le=MAX_PHOTO_SIDE_PX)]
     height_px: Annotated[int, Meta(ge=1, le=MAX_PHOTO_SIDE_PX)]

@@ -1,4 +1,4 @@
-"""What administrators are woken with."""
+"""Messages that tell administrators of an alert and its end."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _RESOLVED_TEXTS = {
 
 
 def alert_raised(alert: Alert) -> str:
-    """Wake an administrator, and say what to do."""
+    """Return the message about a new alert, with what to do."""
     return f"Alert: {_describe_alert(alert)}"
 
 
 def alert_resolved(alert: Alert) -> str:
-    """Return the text that says that an alarm is over."""
+    """Return the message that says that an alert is over."""
     return f"Resolved: {_RESOLVED_TEXTS[alert.kind]}"
 
 

@@ -1,4 +1,4 @@
-"""What administrators read after their commands."""
+"""Replies to the commands of administrators, except `/status` and `/logs`."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ HOW_TO_QUOTA = (
 
 
 def drain_started(running_count: int) -> Reply:
-    """Return the reply that says that the bot ends once its jobs have."""
+    """Return the reply that says that the bot stops after its running jobs."""
     return Reply(
         f"I will finish {running_count} running job{plural_suffix(running_count)}, then stop. "
         "Waiting jobs start when the bot starts again."
@@ -62,7 +62,7 @@ def drain_started(running_count: int) -> Reply:
 
 
 def person_banned(identities: Sequence[Identity], job_count: int) -> Reply:
-    """Confirm that the bot is closed to somebody."""
+    """Return the reply that confirms a ban."""
     return Reply(
         f"Banned: {_format_identities(identities)}; "
         f"{job_count} job{plural_suffix(job_count)} of theirs stopped."
@@ -70,14 +70,14 @@ def person_banned(identities: Sequence[Identity], job_count: int) -> Reply:
 
 
 def person_unbanned(identities: Sequence[Identity]) -> Reply:
-    """Confirm that the bot is open to somebody again."""
+    """Return the reply that confirms that a ban is lifted."""
     return Reply(f"No longer banned: {_format_identities(identities)}.")
 
 
 def quota_status(
     identities: Sequence[Identity], access_status: AccessStatus, quota: Quota, usage: tuple[int, int]
 ) -> Reply:
-    """Return the reply that says what a person may ask for, and what they did."""
+    """Return the reply that shows a person's role, limits and use."""
     training_count, picture_count = usage
     return Reply(
         f"{_format_identities(identities)} "
@@ -89,7 +89,7 @@ def quota_status(
 
 
 def lora_taken_down(code: LoraCode, picture_count: int, job_count: int) -> Reply:
-    """Confirm that everything of a Lora is gone."""
+    """Return the reply that confirms that a LoRA and its pictures are deleted."""
     return Reply(
         f"{format_code(code)} is deleted, with {job_count} job{plural_suffix(job_count)} "
         f"and {picture_count} file{plural_suffix(picture_count)}."
@@ -97,7 +97,7 @@ def lora_taken_down(code: LoraCode, picture_count: int, job_count: int) -> Reply
 
 
 def broadcast_started(recipient_count: int) -> Reply:
-    """Confirm that everybody will be written to."""
+    """Return the reply that says how many people get a broadcast."""
     return Reply(
         f"I am sending that to {recipient_count} {'person' if recipient_count == 1 else 'people'}, "
         "one after another."
@@ -105,7 +105,7 @@ def broadcast_started(recipient_count: int) -> Reply:
 
 
 def invitation_created(token: str, days: int) -> Reply:
-    """Hand out a word that lets somebody in."""
+    """Return the reply with an invitation word."""
     return Reply(
         f"{token}\nThe first person who sends me this word may use me. It works once, for {days} days. "
         "On Telegram it can also follow /start."
@@ -113,7 +113,7 @@ def invitation_created(token: str, days: int) -> Reply:
 
 
 def audit_log(entries: Sequence[AuditEntry]) -> str:
-    """List what administrators did."""
+    """Return the list of what administrators did, empty if nothing."""
     if not entries:
         return ""
     lines = [
@@ -124,7 +124,7 @@ def audit_log(entries: Sequence[AuditEntry]) -> str:
 
 
 def report_message(code: LoraCode, reporter: str, reason: str) -> str:
-    """Tell an administrator of a report."""
+    """Return the message that tells an administrator of a report."""
     reason_text = f": {reason}" if reason else ", without a reason"
     return (
         f"{reporter} reports {format_code(code)}{reason_text}\n"
@@ -133,7 +133,7 @@ def report_message(code: LoraCode, reporter: str, reason: str) -> str:
 
 
 def report_list(items: Sequence[AbuseReport]) -> Reply:
-    """List what people reported, for administrators."""
+    """Return the list of the last reports."""
     if not items:
         return Reply(NO_REPORTS)
     lines = [

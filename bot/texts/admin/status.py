@@ -1,4 +1,4 @@
-"""What administrators read after `/status` and `/logs`."""
+"""Replies to `/status` and `/logs`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ERROR_CHARS = 90
 
 @dataclass(frozen=True, slots=True)
 class ErrorEntry:
-    """Something that went wrong, and when."""
+    """An error and its time."""
 
     at: datetime
     text: str
@@ -33,8 +33,10 @@ class ErrorEntry:
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """How the machine is doing. `running` pairs a job with the seconds it still takes, where known; what is
-    said of a day is of the last 24 hours."""
+    """How the machine is doing. Counts and latencies are of the last 24 hours.
+
+    `running_jobs` pairs each job with its remaining seconds, if known.
+    """
 
     version: str
     uptime: timedelta
@@ -53,7 +55,7 @@ class StatusReport:
 
 
 def status_card(report: StatusReport, chart: bytes) -> Reply:
-    """Write how the machine is doing, under a picture of its day; in English, like all of administrators'."""
+    """Return the status, always in English, under a chart of the last day."""
     with use_language(ENGLISH):
         return _format_status(report, chart)
 
@@ -81,7 +83,7 @@ def _format_status(report: StatusReport, chart: bytes) -> Reply:
 
 
 def error_list(entries: Sequence[ErrorEntry]) -> Reply:
-    """List what went wrong, the newest first."""
+    """Return the list of the last errors, newest first."""
     if not entries:
         return Reply("Nothing has gone wrong since I started.")
     return Reply("\n".join(_format_error(entry) for entry in entries))

@@ -1,4 +1,4 @@
-"""One worker process on this machine, started, watched and restarted here."""
+"""One worker process on this machine, started, watched and restarted by the bot."""
 
 from bot.jobs.backends.local._backend import ProcessBackend
 from bot.jobs.backends.local._validator import POOL_TIMEOUTS, WorkerTimeouts

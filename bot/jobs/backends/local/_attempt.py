@@ -1,4 +1,4 @@
-"""The way of one attempt's events from whoever reads the pipe to whoever carries the attempt out."""
+"""The queue of one attempt's events, from the reader of the pipe to the consumer of the attempt."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_QUEUED_EVENTS = 64
 
 
 class AttemptEvents:
-    """An attempt that is with the worker; one task puts, one takes."""
+    """Events of an attempt that the worker runs. One task puts, one gets."""
 
     def __init__(self, validator: AttemptValidator) -> None:
         self.validator = validator
@@ -23,7 +23,7 @@ class AttemptEvents:
         self._not_full = asyncio.Event()
 
     async def put(self, event: WorkerEvent) -> None:
-        """Hand an event over; waits while too many do, and drops it when nobody takes any more."""
+        """Add an event. Wait while the queue is full, and drop the event if it is closed."""
         while len(self._events) >= MAX_QUEUED_EVENTS and not self._is_closed:
             self._not_full.clear()
             await self._not_full.wait()
@@ -32,7 +32,7 @@ class AttemptEvents:
             self._not_empty.set()
 
     async def get(self) -> WorkerEvent | None:
-        """Return the next event; None when there comes none any more."""
+        """Return the next event, or None when there are no more."""
         while not self._events:
             if self._is_closed:
                 return None
@@ -42,7 +42,7 @@ class AttemptEvents:
         return self._events.popleft()
 
     def close(self) -> None:
-        """Say that there comes, or is wanted, no more; what has come can still be taken."""
+        """End the queue. Events that are in it can still be read."""
         self._is_closed = True
         self._not_empty.set()
         self._not_full.set()

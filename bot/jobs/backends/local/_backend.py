@@ -1,4 +1,4 @@
-"""One worker process on this machine, started, watched and restarted here."""
+"""One worker process on this machine, started, watched and restarted by the bot."""
 
 from __future__ import annotations
 
@@ -78,38 +78,38 @@ class ProcessBackend:
         )
 
     async def start(self) -> None:
-        """Begin bringing the worker up."""
+        """Begin starting the worker."""
         if self._supervisor is None:
             self._supervisor = asyncio.create_task(self._supervise(), name="worker-keeper")
 
     @property
     def pid(self) -> int | None:
-        """The worker's process id, while it is up."""
+        """The worker's process id while it is up, or None."""
         return self._process.pid if self._process is not None and self._ready.is_set() else None
 
     @property
     def is_ready(self) -> bool:
-        """Whether the worker is up and has said so."""
+        """True if the worker is up and ready."""
         return self._ready.is_set()
 
     def worker_count(self) -> int:
-        """Return 1 at all times: a job that comes while the worker restarts waits for it."""
+        """Return 1: a job that comes while the worker restarts waits for it."""
         return 1
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
-        """Have `tell` called when the worker becomes ready or is gone."""
+        """Call `on_change` when the worker becomes ready or goes away."""
         self._on_change = on_change
 
     def health(self) -> WorkerHealth | None:
-        """What the worker last said of itself."""
+        """Return the last health of the worker."""
         return self._health
 
     def crash_count(self) -> int:
-        """Count the ends of the worker that nobody ordered; one that could not be started is such an end."""
+        """Return the number of times the worker ended without being told to. A failed start counts."""
         return self._crash_count
 
     async def run(self, request: JobRequest) -> AsyncGenerator[WorkerEvent, None]:
-        """Carry out one attempt; closing the iterator cancels it and waits until the worker is free again."""
+        """Run one attempt. Closing the iterator cancels it, and waits until the worker is free again."""
         process = await self._ready_process()
         key = (request.job_id, request.attempt)
         attempt_events = self._attempts[key] = AttemptEvents(AttemptValidator(request, time.monotonic()))
@@ -132,11 +132,11 @@ class ProcessBackend:
             self._attempts.pop(key, None)
 
     async def prefetch(self, request: PrefetchRequest) -> None:
-        """Send a photo ahead, if the worker is up."""
+        """Send a photo ahead if the worker is up."""
         await self._send_if_ready(request)
 
     async def forget(self, photo_hashes: Sequence[str]) -> None:
-        """Let the worker forget photos, if it is up; one that is not has forgotten."""
+        """Drop prefetched photos if the worker is up. A worker that is down has none."""
         await self._send_if_ready(ForgetRequest(photo_hashes=tuple(photo_hashes)))
 
     async def _send_if_ready(self, message: ProtocolMessage) -> None:
@@ -150,7 +150,7 @@ class ProcessBackend:
             log.debug("the worker was gone before photos could be sent ahead")
 
     async def close(self) -> None:
-        """End the worker; running attempts raise WorkerLost."""
+        """End the worker. Running attempts raise WorkerLost."""
         if self._supervisor is None:
             return
         process, self._is_closing = self._process, True
@@ -199,7 +199,10 @@ class ProcessBackend:
             raise WorkerLost("the worker process ended") from error
 
     async def _supervise(self) -> None:
-        """Start the worker, listen to it until it is gone, start it again: at once, unless it keeps dying."""
+        """Start the worker, read from it until it is gone, and start it again.
+
+        It restarts at once, unless it keeps dying.
+        """
         backoff_s = 0.0
         while True:
             started_s = time.monotonic()
@@ -307,7 +310,7 @@ class ProcessBackend:
 
 
 async def _forward_stderr(process: Process) -> None:
-    """Pass on what the worker writes to its stderr."""
+    """Log what the worker writes to its stderr."""
     assert process.stderr is not None  # noqa: S101 - it was asked for as a pipe
     while chunk := await process.stderr.read(65536):
         for line in chunk.decode(errors="replace").splitlines():

@@ -1,4 +1,4 @@
-"""What the bot believes of its worker: each attempt is watched, and a worker that cannot be right is ended.
+"""Checks of a worker's events. A worker that cannot be right is ended.
 
 Pure: knows neither processes nor clocks.
 """
@@ -56,7 +56,7 @@ POOL_TIMEOUTS = WorkerTimeouts(silence_timeout_s=8.0)
 
 
 class AttemptValidator:
-    """Judges what a worker says of one attempt."""
+    """Checks the events of one attempt."""
 
     def __init__(self, request: JobRequest, now_s: float) -> None:
         self._request = request
@@ -65,7 +65,7 @@ class AttemptValidator:
         self._adjustment_count = 0
 
     def validate(self, event: WorkerEvent, now_s: float) -> None:
-        """Take note of an event; ProtocolError when no honest worker says it."""
+        """Record an event. Raise ProtocolError if no correct worker sends it."""
         match event:
             case StartedEvent() | ProgressEvent():
                 self._check_step(event.step, event.steps)
@@ -86,7 +86,7 @@ class AttemptValidator:
             self._last_step, self._progressed_at_s = event.step, now_s
 
     def stalled_for_s(self, now_s: float) -> float:
-        """Return how long the attempt has not got on."""
+        """Return for how long the attempt has made no progress."""
         return now_s - self._progressed_at_s
 
     def _check_step(self, step: int, steps: int) -> None:
