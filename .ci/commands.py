@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from discord import app_commands
 from generated import write_or_check
-from telegram.ext import CommandHandler
 
 from bot.chats.commands import COMMAND_NAMES, find_command
 from bot.chats.discord import LoraCodeClient
-from bot.chats.telegram.handlers import MessageHandlers
-from bot.chats.telegram.replies import TelegramReplies
 from bot.services import Services
 from bot.services.generation_options import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, MAX_STRENGTH, OPTIONS
 from bot.texts import ENGLISH, languages, translate_to
@@ -133,22 +128,8 @@ def _render_expression(node: ast.expr) -> str:
     return f"<{names[0]}>" if names else "<>"
 
 
-def _telegram_commands() -> set[str]:
-    message_handlers = MessageHandlers(
-        NO_SERVICES,
-        cast(TelegramReplies, None),
-        is_replay=lambda _: False,
-        album_pause=partial(asyncio.sleep, 0.0),
-    )
-    return {
-        name
-        for handler in message_handlers.handlers()
-        if isinstance(handler, CommandHandler)
-        for name in handler.commands
-    }
-
-
-def _console_commands() -> set[str]:
+def _text_commands() -> set[str]:
+    """Return the commands that a chat of plain text understands (`bot/chats/messages.py`)."""
     return {name for name in (*COMMAND_NAMES, *ADMIN_COMMANDS) if find_command(name) is not None}
 
 
@@ -167,9 +148,9 @@ def _list_admin_commands() -> Iterator[str]:
 
 def _describe_platforms(tree: app_commands.CommandTree[Any]) -> str:
     platforms = {
-        "Telegram": _telegram_commands(),
+        "Telegram": _text_commands(),
         "Discord": {each.name for each in list_slash_commands(tree)},
-        "the console": _console_commands(),
+        "the console": _text_commands(),
     }
     missing = [
         f"`/{name}` is not on {platform}."

@@ -239,7 +239,7 @@ async def test_the_console_user_is_an_administrator(person: Console, tmp_path: P
     await person.types("/quota console:me 1 2", "Trainings a day: no limit, 1 used")
     await person.types("/invite", "It works once, for 7 days")
     await person.types("/broadcast We are closed", "I am sending that to")
-    await person.types(f"/takedown {code}", f"{code[:4]} {code[4:]} is gone")
+    await person.types(f"/takedown {code}", f"{code[:4]} {code[4:]} is deleted")
     await person.types("/reports", re.escape(NO_REPORTS))
     await person.types("/logs", r"console:me /takedown")
     await person.types("/drain", "I will finish 0 running jobs, then stop")

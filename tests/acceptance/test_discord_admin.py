@@ -105,7 +105,7 @@ async def test_quota_is_shown_and_changed(stage: Stage) -> None:
 async def test_a_takedown_leaves_nothing_its_owner_is_told_and_it_is_in_the_audit(stage: Stage) -> None:
     code = await stage.trained()
     await stage.drawn(code)
-    assert "is gone, with 2 jobs and" in await does(stage, "takedown", code=f"{code[:4]} {code[4:]}")
+    assert "is deleted, with 2 jobs and" in await does(stage, "takedown", code=f"{code[:4]} {code[4:]}")
     assert await stage.bot.ledger.loras.get_by_code(code) is None
     assert list((stage.folder / "loras").iterdir()) == []
     await stage.tell()

@@ -166,7 +166,7 @@ async def test_a_takedown_ends_the_training_that_runs_and_its_owner_is_told(
     code = code_in(await stage.anna.hears("Your LoraCode is"))
     await until(lambda: stage.card.requests)
     await admin.says(f"/takedown {code[:4]} {code[4:]}")
-    await admin.hears("is gone, with 1 job")
+    await admin.hears("is deleted, with 1 job")
     await stage.anna.hears("has deleted your LoraCode")
     assert stage.card.cancelled_jobs
     assert await stage.app.database.loras.get_by_code(code) is None

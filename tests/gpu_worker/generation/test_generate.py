@@ -151,7 +151,7 @@ def test_diffusers_draws_the_same_picture_from_the_same_file(tiny: BaseModel, lo
         ({"count": 0}, "number of pictures must be 1"),
         ({"guidance_scale": float("nan")}, "Guidance must be 0 to 50"),
         ({"seed": -1}, "seed must be a whole number"),
-        ({"loras": (use(b"\x80\x04\x95 a pickle"),)}, "damaged, or no safetensors"),
+        ({"loras": (use(b"\x80\x04\x95 a pickle"),)}, "damaged, or is not a safetensors"),
     ],
 )
 def test_impossible_generation_is_refused_in_one_sentence(

@@ -194,7 +194,7 @@ def test_all_options_together_train(program: ModuleType, data: Path, tmp_path: P
         (("--resolution", "100"), "multiples of 64"),
         (("--network_dimm", "4"), "did you mean --network_dim"),
         (("--vae", "x"), "--vae is not supported"),
-        (("--network_weights", "{damaged}"), "damaged, or no safetensors"),
+        (("--network_weights", "{damaged}"), "damaged, or is not a safetensors"),
         (("--pretrained_model_name_or_path", "{damaged}"), "is damaged, or is not a safetensors file"),
         (("--network_weights", "{another}"), "made for another kind of base model"),
         (("--resume", "{damaged}"), "checkpoint of this training is damaged"),
