@@ -22,10 +22,8 @@ MAX_PHOTO_BYTES = 20 * 2**20
 MAX_PHOTO_PIXELS = 16384 * 12288
 #: What phones write as HEIC, and what a JPEG of several passes may have: both are held whole.
 MAX_WHOLE_PIXELS = 8192 * 6144
-#: AVIF may have four channels of 12 bits: more pixels would take over 700 MB.
-MAX_AVIF_PIXELS = 8192 * 4096
-#: PNG and WebP can only be decoded whole: 50 million pixels would take 2 s and 860 MB.
-MAX_LOSSLESS_PIXELS = 4096 * 4096
+#: PNG, WebP and AVIF may have four channels of 16 bits: 50 million pixels would take 3 s and 900 MB.
+MAX_WEB_PIXELS = 8192 * 3072
 MIN_PHOTO_SIDE_PX = 256
 #: The longer side of a stored photo: three times what Stable Diffusion 1.5 is trained on.
 MAX_PHOTO_SIDE_PX = 1536
@@ -42,8 +40,7 @@ class PhotoRefusal(IntEnum):
     TOO_SMALL = 5
     TIMEOUT = 6
     TOO_MANY_PIXELS_WHOLE = 7
-    TOO_MANY_PIXELS_AVIF = 8
-    TOO_MANY_PIXELS_LOSSLESS = 9
+    TOO_MANY_PIXELS_WEB = 8
 
 
 class PhotoRefused(LoraCodeError):

@@ -316,8 +316,7 @@ photo-too-many-bytes = This file is too big: the limit is { $max_megabytes } MB.
 photo-too-many-bytes-as-photo = { photo-too-many-bytes } Sent as a photo instead of a file, it is small enough.
 photo-too-many-pixels = This picture has too many pixels: the limit of a JPEG is { $max_megapixels } million. Please make it smaller.
 photo-too-many-pixels-whole = This picture has too many pixels: the limit of HEIC and of a progressive JPEG is { $max_whole_megapixels } million. Save it as a standard JPEG, or make it smaller.
-photo-too-many-pixels-avif = This picture has too many pixels: the limit of AVIF is { $max_avif_megapixels } million. Save it as JPEG, or make it smaller.
-photo-too-many-pixels-lossless = This picture has too many pixels: the limit of PNG and WebP is { $max_lossless_megapixels } million. Save it as JPEG, or make it smaller.
+photo-too-many-pixels-web = This picture has too many pixels: the limit of PNG, WebP and AVIF is { $max_web_megapixels } million. Save it as JPEG, or make it smaller.
 photo-too-small = This picture is too small or too narrow: I need at least { $min_side_px } pixels on the short side. Send the original, as a file if you can.
 photo-took-too-long = I could not read this picture in time. Please send it again, or choose another one.
 

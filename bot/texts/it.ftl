@@ -315,8 +315,7 @@ photo-too-many-bytes = Questo file è troppo grande: il limite è { $max_megabyt
 photo-too-many-bytes-as-photo = { photo-too-many-bytes } Mandato come foto invece che come file va bene.
 photo-too-many-pixels = Questa immagine ha troppi pixel: il limite per un JPEG è { $max_megapixels } milioni. Rimpiccioliscila, per favore.
 photo-too-many-pixels-whole = Questa immagine ha troppi pixel: il limite per HEIC e JPEG progressivo è { $max_whole_megapixels } milioni. Salvala come JPEG normale, o rimpiccioliscila.
-photo-too-many-pixels-avif = Questa immagine ha troppi pixel: il limite per AVIF è { $max_avif_megapixels } milioni. Salvala come JPEG, o rimpiccioliscila.
-photo-too-many-pixels-lossless = Questa immagine ha troppi pixel: il limite per PNG e WebP è { $max_lossless_megapixels } milioni. Salvala come JPEG, o rimpiccioliscila.
+photo-too-many-pixels-web = Questa immagine ha troppi pixel: il limite per PNG, WebP e AVIF è { $max_web_megapixels } milioni. Salvala come JPEG, o rimpiccioliscila.
 photo-too-small = Questa immagine è troppo piccola o troppo stretta: mi servono almeno { $min_side_px } pixel sul lato corto. Manda l'originale, se puoi come file.
 photo-took-too-long = Non sono riuscito a leggere questa immagine in tempo. Mandala di nuovo, o scegline un'altra.
 

@@ -12,10 +12,9 @@ from bot.core.jobs import Estimate, Job, TrainingParams
 from bot.core.loras import CLASS_WORDS, LoraCode, format_code
 from bot.core.messages import Button, Reply
 from bot.core.photos import (
-    MAX_AVIF_PIXELS,
-    MAX_LOSSLESS_PIXELS,
     MAX_PHOTO_BYTES,
     MAX_PHOTO_PIXELS,
+    MAX_WEB_PIXELS,
     MAX_WHOLE_PIXELS,
     MIN_PHOTO_SIDE_PX,
     PHOTO_RETENTION,
@@ -35,8 +34,7 @@ _REFUSAL_KEYS = {
     PhotoRefusal.TOO_MANY_BYTES: "photo-too-many-bytes",
     PhotoRefusal.TOO_MANY_PIXELS: "photo-too-many-pixels",
     PhotoRefusal.TOO_MANY_PIXELS_WHOLE: "photo-too-many-pixels-whole",
-    PhotoRefusal.TOO_MANY_PIXELS_AVIF: "photo-too-many-pixels-avif",
-    PhotoRefusal.TOO_MANY_PIXELS_LOSSLESS: "photo-too-many-pixels-lossless",
+    PhotoRefusal.TOO_MANY_PIXELS_WEB: "photo-too-many-pixels-web",
     PhotoRefusal.TOO_SMALL: "photo-too-small",
     PhotoRefusal.TIMEOUT: "photo-took-too-long",
 }
@@ -242,8 +240,7 @@ def _refusal_text(key: str) -> str:
         max_megabytes=MAX_PHOTO_BYTES // 2**20,
         max_megapixels=MAX_PHOTO_PIXELS // 10**6,
         max_whole_megapixels=MAX_WHOLE_PIXELS // 10**6,
-        max_avif_megapixels=MAX_AVIF_PIXELS // 10**6,
-        max_lossless_megapixels=MAX_LOSSLESS_PIXELS // 10**6,
+        max_web_megapixels=MAX_WEB_PIXELS // 10**6,
         min_side_px=MIN_PHOTO_SIDE_PX,
     )
 

@@ -72,10 +72,12 @@ class Person:
         finally:
             self.server.albums_on_their_way -= 1
 
-    async def sends_file(self, name: str, data: bytes, size: int | None = None, **more: Any) -> None:
+    async def sends_file(
+        self, name: str, data: bytes, size: int | None = None, kind: str = "image/jpeg", **more: Any
+    ) -> None:
         """Send a file; `size` is what Telegram says of it, in bytes, when that is not its real one."""
         file = self._file(data) if size is None else {**self._file(data), "file_size": size}
-        document = {**file, "file_name": name, "mime_type": "image/jpeg"}
+        document = {**file, "file_name": name, "mime_type": kind}
         await self._message({"document": document, **more})
 
     def edits(self, content: dict[str, Any], number: int = 0) -> dict[str, Any]:

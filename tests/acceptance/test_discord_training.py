@@ -22,6 +22,8 @@ from bot.texts.photo_sets import photo_refusal
 from gpu_worker.protocol import TrainRequest
 from tests.acceptance.discord_stage import Stage, labels, on_stage, photos, said, text_of
 from tests.support.engine import PNG
+from tests.support.heif_files import DISPLAY_P3, P3_PATCHES, heif_file
+from tests.support.photo_files import as_file, picture
 
 WORKER = [sys.executable, "-m", "gpu_worker", "--base-model", "tiny", "--train-steps", "4"]
 REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "photos" / "dog3"
@@ -186,10 +188,12 @@ async def test_the_same_photo_twice_is_taken_once(stage: Stage) -> None:
     assert "4 of 5" in text_of(answer)
 
 
-async def test_a_text_file_called_jpg_is_named_and_the_rest_is_kept(tmp_path: Path) -> None:
+async def test_a_text_file_called_jpg_is_named_and_avif_and_heic_are_kept(tmp_path: Path) -> None:
     gate = SandboxedPhotoDecoder()
     async with on_stage(tmp_path, gate) as stage:
-        answer = await stage.form([*photos(4), ("holiday.jpg", b"Dear diary, " * 50)])
+        heic = heif_file(P3_PATCHES, DISPLAY_P3, pictures=2)
+        files = [("me.avif", as_file(picture(), "AVIF")), ("IMG_1.HEIC", heic)]
+        answer = await stage.form([*photos(2), *files, ("holiday.jpg", b"Dear diary, " * 50)])
         assert f"Photo 5: {photo_refusal(PhotoRefusal.NOT_A_PICTURE)}" in text_of(answer)
         assert "4 of 5" in text_of(answer)
         assert await stage.held() == 4

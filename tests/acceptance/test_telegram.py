@@ -24,6 +24,7 @@ from bot.jobs.backends.local import ProcessBackend
 from bot.texts.photo_sets import photo_refusal
 from tests.acceptance.telegram_server import TOKEN, TelegramServer, telegram_server, until
 from tests.acceptance.telegram_stage import PHOTOS, Person, code_in, telegram_bot, trained, trains
+from tests.support.photo_files import as_file, picture
 from tests.support.skipped_time import SkippedTime
 
 REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "photos" / "dog3"
@@ -80,6 +81,17 @@ async def test_photos_sent_as_files_count_too(anna: Person) -> None:
     for number, photo in enumerate(PHOTOS[:5], 1):
         await anna.sends_file(f"{number}.png", photo)
     await anna.hears("is ready")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("me.avif", "image/avif"), ("me.avif", "application/octet-stream"), ("me", "")],
+)
+async def test_an_avif_as_a_file_is_a_photo_whatever_telegram_calls_it(
+    anna: Person, name: str, kind: str
+) -> None:
+    await anna.sends_file(name, as_file(picture(), "AVIF"), kind=kind)
+    await anna.hears("1 of 5")
 
 
 @pytest.mark.covers("telegram", "/train")

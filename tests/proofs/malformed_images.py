@@ -205,8 +205,8 @@ def large() -> Iterator[tuple[str, Callable[[], bytes]]]:
         ("palette", 8, 3),
         ("one bit", 1, 0),
     ):
-        yield f"png of 16 million pixels, {name}", lambda d=depth, c=colour: png_of(4096, 4096, d, c)
-    yield "png of 16 million pixels, interlaced", lambda: png_of(4096, 4096, 8, 6, interlace=1)
+        yield f"png of 25 million pixels, {name}", lambda d=depth, c=colour: png_of(8192, 3072, d, c)
+    yield "png of 25 million pixels, interlaced", lambda: png_of(8192, 3072, 8, 6, interlace=1)
     yield "jpeg of 200 million pixels", lambda: as_file(drawn(16384, 12288), "JPEG", quality=30)
     for mode in ("RGB", "CMYK"):
         options = {"quality": 30, "progressive": True}
@@ -214,10 +214,10 @@ def large() -> Iterator[tuple[str, Callable[[], bytes]]]:
             f"jpeg, progressive, of 50 million pixels, {mode}",
             lambda o=options, m=mode: as_file(drawn(8192, 6144, m), "JPEG", **o),
         )
-    yield "webp of 16 million pixels", lambda: as_file(drawn(4096, 4096), "WEBP", quality=10, method=0)
+    yield "webp of 25 million pixels", lambda: as_file(drawn(8192, 3072), "WEBP", quality=10, method=0)
     yield (
-        "webp of 16 million pixels, lossless",
-        lambda: as_file(drawn(4096, 4096, "RGBA"), "WEBP", lossless=True, quality=0, method=0),
+        "webp of 25 million pixels, lossless",
+        lambda: as_file(drawn(8192, 3072, "RGBA"), "WEBP", lossless=True, quality=0, method=0),
     )
     yield "heic of 50 million pixels", lambda: heif_file(P3_PATCHES, DISPLAY_P3, grid=(21, 24))
     yield (
@@ -226,9 +226,9 @@ def large() -> Iterator[tuple[str, Callable[[], bytes]]]:
     )
     for mode, subsampling in (("RGB", "4:2:0"), ("RGBA", "4:4:4")):
         yield (
-            f"avif of 33 million pixels, {mode}",
+            f"avif of 25 million pixels, {mode}",
             lambda m=mode, s=subsampling: as_file(
-                drawn(8192, 4096, m), "AVIF", quality=30, speed=10, subsampling=s
+                drawn(8192, 3072, m), "AVIF", quality=30, speed=10, subsampling=s
             ),
         )
     yield "jpeg of 50 million pixels, a hundred scans", lambda: many_scans(7070, 100)

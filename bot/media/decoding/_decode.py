@@ -5,18 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pi_heif
 from PIL import AvifImagePlugin, Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 import imaging
 from bot.core.photos import (
-    MAX_AVIF_PIXELS,
-    MAX_LOSSLESS_PIXELS,
     MAX_PHOTO_PIXELS,
     MAX_PHOTO_SIDE_PX,
+    MAX_WEB_PIXELS,
     MAX_WHOLE_PIXELS,
     MIN_PHOTO_SIDE_PX,
     NewPhoto,
@@ -28,12 +25,8 @@ from bot.media.decoding._jpeg import JpegScans
 from bot.media.decoding._png import MAX_PROFILE_BYTES
 from bot.media.decoding._source import PhotoSource, check_end, read_source, unidentified_reason
 
-_LIMITS = {
-    "PNG": (MAX_LOSSLESS_PIXELS, PhotoRefusal.TOO_MANY_PIXELS_LOSSLESS),
-    "WEBP": (MAX_LOSSLESS_PIXELS, PhotoRefusal.TOO_MANY_PIXELS_LOSSLESS),
-    "AVIF": (MAX_AVIF_PIXELS, PhotoRefusal.TOO_MANY_PIXELS_AVIF),
-    "HEIF": (MAX_WHOLE_PIXELS, PhotoRefusal.TOO_MANY_PIXELS_WHOLE),
-}
+_HEIC_LIMIT = (MAX_WHOLE_PIXELS, PhotoRefusal.TOO_MANY_PIXELS_WHOLE)
+_WEB_LIMIT = (MAX_WEB_PIXELS, PhotoRefusal.TOO_MANY_PIXELS_WEB)
 #: Each scan of a JPEG is a pass over all its pixels, and costs a forger a few bytes. A sound one has 20.
 MAX_SCAN_PIXELS = 20 * MAX_WHOLE_PIXELS
 JPEG_QUALITY = 95
@@ -93,7 +86,7 @@ def _set_up_pillow() -> None:
 def _find_limit(image: Image.Image, scans: JpegScans | None) -> tuple[int, PhotoRefusal]:
     """Return how many pixels a picture may have, and the refusal of more."""
     if scans is None:
-        return _LIMITS[image.format or ""]
+        return _HEIC_LIMIT if image.format == "HEIF" else _WEB_LIMIT
     if scans.is_held_whole:
         return MAX_WHOLE_PIXELS, PhotoRefusal.TOO_MANY_PIXELS_WHOLE
     return MAX_PHOTO_PIXELS, PhotoRefusal.TOO_MANY_PIXELS
@@ -109,25 +102,29 @@ def _check_size(size_px: tuple[int, int], max_pixels: int, refusal: PhotoRefusal
         raise PhotoRefused(PhotoRefusal.TOO_SMALL)
 
 
-def _load_picture(image: Image.Image, source: PhotoSource) -> Image.Image:
+def _load_picture(image: ImageFile.ImageFile, source: PhotoSource) -> Image.Image:
     transposition = _TRANSPOSITIONS.get(_orientation(image))
     # JPEG can decode at a half, a quarter or an eighth: far less time and memory for large photos.
     image.draft("RGB", (MAX_PHOTO_SIDE_PX, MAX_PHOTO_SIDE_PX))
-    with _missing_data_allowed(source.is_cut):
-        image.load()  # animations: their first frame
-    if source.is_cut:
-        check_end(image)
+    _load_pixels(image, source.is_cut)
     picture = _to_rgb(image, find_profile(image, source.cicp(image)))
     return picture if transposition is None else picture.transpose(transposition)
 
 
-@contextmanager
-def _missing_data_allowed(is_allowed: bool) -> Iterator[None]:
-    ImageFile.LOAD_TRUNCATED_IMAGES = is_allowed
+def _load_pixels(image: ImageFile.ImageFile, is_cut: bool) -> None:
+    """Decode a picture, of animations the first frame. Raise PhotoRefused when it lacks many rows."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = is_cut
     try:
-        yield
+        image.load()
+    except OSError:
+        # At a fault in its data, as of the checksum at the end, a PNG keeps the rows before it.
+        if image.format != "PNG" or image.tile or "interlace" in image.info:
+            raise
+        check_end(image)
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = False
+    if is_cut:
+        check_end(image)
 
 
 def _orientation(image: Image.Image) -> int:

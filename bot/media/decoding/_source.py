@@ -20,6 +20,8 @@ from bot.media.decoding._png import PNG_MAGIC, read_png
 
 #: Of a picture that breaks off, this share of its rows may be missing, which browsers leave blank.
 _MISSING_SHARE = 16
+#: The end of a WebP cannot be looked at, so less may be missing, in bytes.
+_MISSING_WEBP_SHARE = 64
 #: What Pillow leaves where there is no data: nothing in a PNG; the middle of each channel in a JPEG.
 _BLANK_VALUES = {"PNG": range(1), "JPEG": range(126, 131), "MPO": range(126, 131)}
 #: How pictures begin that are pictures, but not of our formats: (offset, bytes).
@@ -59,7 +61,22 @@ def read_source(data: bytes) -> PhotoSource:
         scans = read_scans(data)
         _refuse_if(not scans.has_end and not scans.may_lack_its_end)
         return PhotoSource(data if scans.has_end else data + END_OF_IMAGE, not scans.has_end, scans)
-    return PhotoSource(with_known_brand(data))
+    return PhotoSource(_fill_webp(data) if _is_webp(data) else with_known_brand(data))
+
+
+def _is_webp(data: bytes) -> bool:
+    return data.startswith(b"RIFF") and data[8:12] == b"WEBP"
+
+
+def _fill_webp(data: bytes) -> bytes:
+    """Return a WebP that lacks a little in its full length, as its decoder wants it."""
+    announced_bytes = int.from_bytes(data[4:8], "little") + 8
+    missing_bytes = announced_bytes - len(data)
+    return (
+        data.ljust(announced_bytes, b"\0")
+        if missing_bytes <= announced_bytes // _MISSING_WEBP_SHARE
+        else data
+    )
 
 
 def check_end(image: Image.Image) -> None:
@@ -80,7 +97,7 @@ def unidentified_reason(data: bytes) -> PhotoRefusal:
     if is_other_format or b"<svg" in head.lower():
         return PhotoRefusal.OTHER_FORMAT
     # Pillow says "cannot identify" also of a picture whose header is cut short.
-    is_our_format = head.startswith((JPEG_MAGIC, PNG_MAGIC)) or head[8:12] == b"WEBP"
+    is_our_format = head.startswith((JPEG_MAGIC, PNG_MAGIC)) or _is_webp(head)
     if is_our_format or any(brand in AVIF_AND_HEIC_BRANDS for brand in brands):
         return PhotoRefusal.DAMAGED
     # HEIF with a codec that we lack.

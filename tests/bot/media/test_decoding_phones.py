@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Callable
 
 import pytest
 from PIL import Image, PngImagePlugin
@@ -123,7 +124,7 @@ def test_a_heic_or_avif_over_its_limit_is_refused_by_its_own_sentence() -> None:
     avif = as_file(picture(), "AVIF")
     size = avif.index(b"ispe") + 8
     claimed = avif[:size] + struct.pack(">II", 6000, 6000) + avif[size + 8 :]
-    assert refusal(claimed) == PhotoRefusal.TOO_MANY_PIXELS_AVIF
+    assert refusal(claimed) == PhotoRefusal.TOO_MANY_PIXELS_WEB
 
 
 def flat_jpeg(width_px: int, height_px: int) -> bytes:
@@ -209,6 +210,39 @@ def test_a_picture_that_lacks_a_few_rows_is_taken_and_one_that_lacks_more_is_dam
         assert kept(decode_photo(cut)).size == (400, 400)
     else:
         assert refusal(cut) == PhotoRefusal.DAMAGED
+
+
+@pytest.mark.parametrize(
+    ("spoil", "is_taken"),
+    [
+        (lambda packed: packed[:-4] + bytes(4), True),
+        (lambda packed: packed[:-4], True),
+        (lambda packed: packed + bytes(100), True),
+        (lambda packed: packed[: len(packed) // 2] + b"\xff" * (len(packed) // 2), False),
+    ],
+    ids=["wrong checksum", "no checksum", "more behind", "half of it"],
+)
+def test_a_png_whose_data_ends_wrongly_keeps_its_rows(
+    spoil: Callable[[bytes], bytes], is_taken: bool
+) -> None:
+    image = Image.linear_gradient("L").resize((300, 300))
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 300, 300, 8, 0, 0, 0, 0))
+    rows = b"".join(b"\0" + image.crop((0, row, 300, row + 1)).tobytes() for row in range(300))
+    data = png_chunk(b"IDAT", spoil(zlib.compress(rows)))
+    png = b"\x89PNG\r\n\x1a\n" + header + data + png_chunk(b"IEND", b"")
+    if is_taken:
+        assert near(kept(decode_photo(png)).getpixel((290, 290)), (image.getpixel((290, 290)),) * 3)
+    else:
+        assert refusal(png) == PhotoRefusal.DAMAGED
+
+
+@pytest.mark.parametrize("is_lossless", [False, True])
+def test_a_webp_that_lacks_its_last_bytes_is_taken_and_one_that_lacks_more_is_damaged(
+    is_lossless: bool,
+) -> None:
+    webp = as_file(Image.effect_noise((400, 400), 60).convert("RGB"), "WEBP", lossless=is_lossless)
+    assert kept(decode_photo(webp[: -len(webp) // 100])).size == (400, 400)
+    assert refusal(webp[: -len(webp) // 20]) == PhotoRefusal.DAMAGED
 
 
 def test_a_progressive_jpeg_is_taken_from_its_last_scan_on() -> None:

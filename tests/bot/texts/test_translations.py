@@ -273,8 +273,7 @@ def test_each_reason_to_refuse_a_photo_has_a_sentence_of_its_own(code: str) -> N
     assert "20 MB" in sentences[PhotoRefusal.TOO_MANY_BYTES]
     assert "201 mil" in sentences[PhotoRefusal.TOO_MANY_PIXELS]
     assert "50 mil" in sentences[PhotoRefusal.TOO_MANY_PIXELS_WHOLE]
-    assert "33 mil" in sentences[PhotoRefusal.TOO_MANY_PIXELS_AVIF]
-    assert "16 mil" in sentences[PhotoRefusal.TOO_MANY_PIXELS_LOSSLESS]
+    assert "25 mil" in sentences[PhotoRefusal.TOO_MANY_PIXELS_WEB]
     assert "256 pixel" in sentences[PhotoRefusal.TOO_SMALL]
 
 
