@@ -88,18 +88,18 @@ class MessageService:
         return question.confirmed_action if request.answers(question) else ""
 
     async def _answer_small_talk(self, request: Request) -> Reply | None:
-        draft, question = request.account_state.draft, request.account_state.question
+        draft = request.account_state.draft
         is_whole = draft is not None or bool(request.replied_message_id)
         match read_small_talk(request.text, is_whole):
             case SmallTalk.GREETING:
                 return await self._greet(request)
             case SmallTalk.THANKS:
                 return Reply(translate("you-are-welcome"))
-            case SmallTalk.NO if question is not None and question.confirmed_action:
-                return Reply(translate("answered-no"))
             case SmallTalk.NO if request.answers(draft):
                 return await self._drafts.drop_draft(request)
-            case SmallTalk.YES | SmallTalk.NO:
+            case SmallTalk.NO:
+                return Reply(translate("answered-no"))
+            case SmallTalk.YES:
                 return Reply(translate("nothing-asked"), is_refusal=True)
         return None
 
