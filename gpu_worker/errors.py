@@ -63,6 +63,16 @@ class JobProblem(enum.StrEnum):
     CHECKPOINT_DAMAGED = "checkpoint-damaged"
     CHECKPOINT_OTHER_VERSION = "checkpoint-other-version"
     CHECKPOINT_OTHER_TRAINING = "checkpoint-other-training"
+    BASE_MODEL_OTHER_MODEL = "base-model-other-model"
+    BASE_MODEL_OTHER_FILE = "base-model-other-file"
+    BASE_MODEL_NO_VAE = "base-model-no-vae"
+    BASE_MODEL_NO_TEXT_ENCODER = "base-model-no-text-encoder"
+    BASE_MODEL_UNET_ONLY = "base-model-unet-only"
+    BASE_MODEL_EMA_ONLY = "base-model-ema-only"
+    BASE_MODEL_NOT_FINITE = "base-model-not-finite"
+    BASE_MODEL_LINK = "base-model-link"
+    BASE_MODEL_REVISION = "base-model-revision"
+    BASE_MODEL_OTHER_SYSTEM = "base-model-other-system"
     BASE_MODEL_NOT_SD15 = "base-model-not-sd15"
     BASE_MODEL_LACKS_PART = "base-model-lacks-part"
     BASE_MODEL_LACKS_WEIGHTS = "base-model-lacks-weights"
@@ -144,6 +154,26 @@ _SENTENCES = {
     JobProblem.CHECKPOINT_DAMAGED: "The checkpoint of this training is damaged.",
     JobProblem.CHECKPOINT_OTHER_VERSION: "The checkpoint is of another version of this program.",
     JobProblem.CHECKPOINT_OTHER_TRAINING: "The state to go on from was made with other settings or photos.",
+    JobProblem.BASE_MODEL_OTHER_MODEL: "{name} is another model ({model}); a Stable "
+    "Diffusion 1.x that draws from text is needed.",
+    JobProblem.BASE_MODEL_OTHER_FILE: "{name} is a {kind}, not a base model; give a "
+    "whole Stable Diffusion 1.x checkpoint.",
+    JobProblem.BASE_MODEL_NO_VAE: "{name} has no VAE; use a version of the "
+    "checkpoint that has one, or a diffusers folder.",
+    JobProblem.BASE_MODEL_NO_TEXT_ENCODER: "{name} has no text encoder; use the whole "
+    "checkpoint, or a diffusers folder.",
+    JobProblem.BASE_MODEL_UNET_ONLY: "{name} has only a UNet; use the whole checkpoint, "
+    "with text encoder and VAE.",
+    JobProblem.BASE_MODEL_EMA_ONLY: "{name} has only averaged weights (EMA); use its "
+    "version for drawing, often called pruned.",
+    JobProblem.BASE_MODEL_NOT_FINITE: "The base model {name} has numbers that are not "
+    "finite, in {part}; download it again or use another.",
+    JobProblem.BASE_MODEL_LINK: "{name} is a link; download the .safetensors file "
+    "and give its path, or a hub id such as owner/model.",
+    JobProblem.BASE_MODEL_REVISION: "{name} names a revision, which cannot be chosen "
+    "here; give {model}, or a folder with that revision.",
+    JobProblem.BASE_MODEL_OTHER_SYSTEM: "{name} is a path of Windows, and this is another "
+    "system; give the path as it is here.",
     JobProblem.BASE_MODEL_NOT_SD15: "{name} is not a Stable Diffusion 1.x checkpoint.",
     JobProblem.BASE_MODEL_LACKS_PART: "The base model {name} is incomplete: it has no {part}.",
     JobProblem.BASE_MODEL_LACKS_WEIGHTS: "The base model {name} has no .safetensors weights in {part}.",

@@ -24,7 +24,7 @@ from gpu_worker.models.family import ModelFamily
 from gpu_worker.models.hub import SD15, ProgressCallback
 from gpu_worker.models.latents import LatentDistribution
 from gpu_worker.models.lora_hooks import LoraHooks, LoraTarget
-from gpu_worker.models.sd15 import loading
+from gpu_worker.models.sd15 import loading, recognition
 from gpu_worker.models.sd15.config import MAX_TOKENS, SCHEDULER_CONFIG, load_clip_tokenizer
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class BaseModel:
         with the progress of a download. Raises BaseModelError if the model cannot be loaded.
         """
         _silence_libraries()
-        name = name or (SD15 if torch.cuda.is_available() else drawn.NAME)
+        name = recognition.resolve_name(name) or (SD15 if torch.cuda.is_available() else drawn.NAME)
         device_config = _select_device(name, dtype)
         if name == tiny.NAME:
             components = loading.ModelComponents(*tiny.build_parts(), load_clip_tokenizer(), SCHEDULER_CONFIG)

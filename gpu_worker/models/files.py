@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from gpu_worker.errors import BaseModelError
 from gpu_worker.models.hub import MODEL_FOLDERS, SD15, Hub, is_complete, is_hub_id
+from gpu_worker.models.sd15 import recognition
 from gpu_worker.protocol import SHIPPED_MODELS
 
 Inspection = tuple[Literal["ok", "warn", "bad"], str, str]
@@ -21,6 +22,13 @@ def default_base_model(has_gpu: bool) -> str:
 
 def inspect_model(name: str, hub: Hub | None = None) -> Inspection:
     """Return verdict, what was found, and what to do."""
+    try:
+        return _inspect_name(recognition.resolve_name(name), hub)
+    except BaseModelError as error:
+        return "bad", str(error), "Set BASE_MODEL to a Stable Diffusion 1.x."
+
+
+def _inspect_name(name: str, hub: Hub | None) -> Inspection:
     path = Path(name)
     if name in SHIPPED_MODELS:
         return "ok", f"{name}, comes with LoraCode", ""
@@ -41,6 +49,7 @@ def _inspect_file(path: Path) -> Inspection:
     try:
         with safe_open(path, framework="numpy") as file:
             count = len(file.keys())
+        recognition.check_file(recognition.read_shapes(path), path.name)
     except (OSError, SafetensorError) as error:
         return "bad", f"{path.name} cannot be read ({error})", "Download the file again, or check BASE_MODEL."
     return "ok", f"{path.name}, {count} tensors, {path.stat().st_size / 2**30:.1f} GB", ""
@@ -50,6 +59,7 @@ def _inspect_folder(path: Path) -> Inspection:
     if not is_complete(path):
         advice = f"A diffusers folder has {', '.join(MODEL_FOLDERS)} with safetensors in them."
         return "bad", f"{path.name} is no whole diffusers model", advice
+    recognition.read_folder_configs(path)
     return "ok", f"the folder {path.name}", ""
 
 

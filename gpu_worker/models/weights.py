@@ -25,6 +25,8 @@ _DTYPES = {
     "F32": torch.float32,
     "F16": torch.float16,
     "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
     "I64": torch.int64,
     "I32": torch.int32,
 }
@@ -51,16 +53,21 @@ class MappedFile:
         self._file_name = path.name
 
     def views(self) -> dict[str, Tensor]:
-        """Return all tensors as views of the mapping; no page is read yet."""
-        return {name: self._create_view(name) for name in self._header}
+        """Return all tensors that can be weights as views of the mapping; no page is read yet.
+
+        Flags and bytes that some files bring along are left out.
+        """
+        names = [name for name, info in self._header.items() if info["dtype"] in _DTYPES]
+        if 2 * len(names) < len(self._header):  # a quantised model
+            others = sorted({info["dtype"] for info in self._header.values()} - _DTYPES.keys())
+            raise BaseModelError(
+                JobProblem.BASE_MODEL_UNKNOWN_DTYPE, name=self._file_name, dtype=", ".join(others)
+            )
+        return {name: self._create_view(name) for name in names}
 
     def _create_view(self, name: str) -> Tensor:
         tensor_info = self._header[name]
-        dtype = _DTYPES.get(tensor_info["dtype"])
-        if dtype is None:
-            raise BaseModelError(
-                JobProblem.BASE_MODEL_UNKNOWN_DTYPE, name=self._file_name, dtype=str(tensor_info["dtype"])
-            )
+        dtype = _DTYPES[tensor_info["dtype"]]
         start, end = tensor_info["data_offsets"]
         if start == end:
             return torch.empty(tensor_info["shape"], dtype=dtype)
@@ -81,6 +88,10 @@ class MappedFile:
         )
         if last_page > first_page:
             self._map.madvise(mmap.MADV_DONTNEED, first_page, last_page - first_page)
+
+
+class NotFiniteWeight(Exception):
+    """A weight is NaN or infinite; the message is its name."""
 
 
 class WeightSource:
@@ -118,14 +129,16 @@ def load_weights(
 ) -> list[str]:
     """Fill a part that was built on the meta device; return the names it has and the source has not.
 
-    Tensors the part does not know are left out.
+    Tensors the part does not know are left out. Raises NotFiniteWeight.
     """
     expected_names = set(model.state_dict())
     state_dict: dict[str, Tensor] = {}
     for name, file, view in source.items():
         if name not in expected_names:
             continue
+        _check_finite(name, view)
         if view.dtype == dtype and device.type == "cpu":
+            file.release(view)
             state_dict[name] = view
             continue
         state_dict[name] = view.to(device, dtype, copy=True)
@@ -133,3 +146,10 @@ def load_weights(
     missing_names = sorted(expected_names - state_dict.keys())
     model.load_state_dict(state_dict, strict=False, assign=True)
     return missing_names
+
+
+def _check_finite(name: str, view: Tensor) -> None:
+    """Raise NotFiniteWeight if any number is NaN or infinite: their sum is so, then, in one pass."""
+    values = view.float() if view.dtype.itemsize == 1 else view
+    if not bool(values.sum(dtype=torch.float64).isfinite()):
+        raise NotFiniteWeight(name)

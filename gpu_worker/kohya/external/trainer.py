@@ -26,6 +26,7 @@ from gpu_worker.kohya.external.process import ExternalProcess
 from gpu_worker.kohya.external.workspace import PROGRAM, create_workspace, workspaces_root
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.hub import SD15
+from gpu_worker.models.sd15 import recognition
 from gpu_worker.protocol import (
     SHIPPED_MODELS,
     DoneEvent,
@@ -171,6 +172,7 @@ class SdScriptsTrainer:
 
 def resolve_base_model(name: str) -> str:
     """Return the base model for sd-scripts; BaseModelError if it cannot load it without unpickling."""
+    name = recognition.resolve_name(name)
     # Those of our own are narrower than any that sd-scripts takes.
     if name in SHIPPED_MODELS or (not name and not torch.cuda.is_available()):
         raise BaseModelError(JobProblem.SD_SCRIPTS_NEEDS_SD15)

@@ -5,7 +5,6 @@ Only safetensors are opened. A single file needs no network: its shape and CLIP'
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.errors import BaseModelError, JobProblem
-from gpu_worker.models.hub import MODEL_FOLDERS, WEIGHT_FOLDERS, Hub, ProgressCallback, is_hub_id
+from gpu_worker.models.hub import WEIGHT_FOLDERS, Hub, ProgressCallback, is_hub_id
+from gpu_worker.models.sd15 import recognition
 from gpu_worker.models.sd15.config import (
     MAX_TOKENS,
     SCHEDULER_CONFIG,
@@ -29,12 +29,10 @@ from gpu_worker.models.sd15.config import (
     unet_config,
     vae_config,
 )
-from gpu_worker.models.weights import WeightSource, load_weights
+from gpu_worker.models.weights import NotFiniteWeight, WeightSource, load_weights
 
 _PICKLE_SUFFIXES = {".ckpt", ".pt", ".pth", ".bin", ".pkl"}
 _LDM_TEXT_ENCODER = "cond_stage_model.transformer."
-_LDM_CONV_IN = "model.diffusion_model.input_blocks.0.0.weight"
-_LDM_ATTENTION = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
 #: How the VAE's attention was called before diffusers 0.18; SD 1.5's own files still say so.
 _LEGACY_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
@@ -83,13 +81,9 @@ def read_single_file(
     """Read one file, in the original (LDM) layout or with diffusers' names; widths default to SD 1.5's."""
     widths = widths or Widths()
     source = WeightSource.open_files([path])
+    recognition.check_file(recognition.read_shapes(path), path.name, widths.text_encoder)
     views = source.views()
     key_names = _DiffusersNames() if any(key.startswith("unet.") for key in views) else _LdmNames()
-    attention_weight, first_conv, has_text_encoder = key_names.find_key_weights(views)
-    if attention_weight is None or first_conv is None or not has_text_encoder:
-        raise BaseModelError(JobProblem.BASE_MODEL_NOT_SD15, name=path.name)
-    if attention_weight.shape[1] != widths.text_encoder or first_conv.shape[1] != 4:
-        raise BaseModelError(JobProblem.BASE_MODEL_OTHER_KIND, name=path.name)
     return _build_components(
         {
             "unet": (unet_config(widths), source.with_names(key_names.unet(views, unet_config(widths)))),
@@ -104,11 +98,6 @@ def read_single_file(
 
 class _LdmNames:
     """The names of CompVis' original code, which AUTOMATIC1111's checkpoints have."""
-
-    def find_key_weights(self, views: dict[str, Tensor]) -> tuple[Tensor | None, Tensor | None, bool]:
-        """Return an attention weight, the first convolution, and whether there is a text encoder."""
-        has_text_encoder = any(key.startswith(_LDM_TEXT_ENCODER) for key in views)
-        return views.get(_LDM_ATTENTION), views.get(_LDM_CONV_IN), has_text_encoder
 
     def unet(self, views: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Tensor]:
         """Return the UNet's tensors by diffusers' names."""
@@ -127,12 +116,6 @@ class _LdmNames:
 
 class _DiffusersNames:
     """diffusers' names with the component's name in front."""
-
-    def find_key_weights(self, views: dict[str, Tensor]) -> tuple[Tensor | None, Tensor | None, bool]:
-        """Return an attention weight, the first convolution, and whether there is a text encoder."""
-        attention_key = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
-        has_text_encoder = any(key.startswith("text_encoder.") for key in views)
-        return views.get(attention_key), views.get("unet.conv_in.weight"), has_text_encoder
 
     def unet(self, views: dict[str, Tensor], _config: dict[str, Any]) -> dict[str, Tensor]:
         """Return the UNet's tensors."""
@@ -171,6 +154,10 @@ def _build_components(
             missing_names = load_weights(
                 model, _rename_legacy_keys(model, source), device_config.device, device_config.dtype
             )
+        except NotFiniteWeight as error:
+            raise BaseModelError(
+                JobProblem.BASE_MODEL_NOT_FINITE, name=public_name, part=f"{name}.{error}"
+            ) from error
         except RuntimeError as error:  # load_state_dict: a weight has another shape
             raise BaseModelError(JobProblem.BASE_MODEL_OTHER_CONFIG, name=public_name, part=name) from error
         if missing_names:
@@ -219,13 +206,8 @@ def _fill_buffers(model: nn.Module, device: torch.device) -> None:
 
 
 def _read_folder(path: Path, device_config: DeviceConfig) -> ModelComponents:
-    for part in MODEL_FOLDERS:
-        if not (path / part).is_dir():
-            raise BaseModelError(JobProblem.BASE_MODEL_LACKS_PART, name=path.name, part=part)
+    configs = recognition.read_folder_configs(path)
     try:
-        configs = {
-            part: json.loads((path / part / "config.json").read_text("utf-8")) for part in WEIGHT_FOLDERS
-        }
         tokenizer = CLIPTokenizer.from_pretrained(str(path), subfolder="tokenizer", local_files_only=True)
         scheduler_config = dict(
             DDPMScheduler.load_config(str(path), subfolder="scheduler", local_files_only=True)
@@ -234,9 +216,6 @@ def _read_folder(path: Path, device_config: DeviceConfig) -> ModelComponents:
         raise BaseModelError(
             JobProblem.BASE_MODEL_UNREADABLE, name=path.name, detail=_get_first_line(error)
         ) from error
-    # SDXL wants more than a text, inpainting models more than a picture.
-    if configs["unet"].get("addition_embed_type") is not None or configs["unet"].get("in_channels", 4) != 4:
-        raise BaseModelError(JobProblem.BASE_MODEL_OTHER_KIND, name=path.name)
     sources = {
         part: (configs[part], WeightSource.open_files(_select_weight_files(path / part, device_config.dtype)))
         for part in WEIGHT_FOLDERS
