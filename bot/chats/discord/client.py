@@ -123,7 +123,7 @@ class LoraCodeClient(discord.AutoShardedClient):
             else:
                 reply = await handle(self.services, _refuse_message, request, AccessLevel.ANYBODY)
             with use_language(reply.language):
-                await self.replies.show_photo_set(
+                await self.replies.answer_message(
                     request.identity, request.address, reply, f"re-{message.id}"
                 )
 

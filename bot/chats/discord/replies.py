@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -21,12 +21,13 @@ from bot.chats.discord.sender import (
     dm_address,
     dm_first_address,
 )
+from bot.chats.presenter import PhotoSetPresenter
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import ChatError
 from bot.core.jobs import JobId
 from bot.core.messages import Reply, Request, UseCase, split_refusals
 from bot.services import Services
-from bot.texts import translate, use_language
+from bot.texts import use_language
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class DiscordReplies:
         self._client = client
         self._services = services
         self._person_locks: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
+        self._presenter = PhotoSetPresenter(services)
         self.sender = DiscordSender(client)
 
     async def respond(self, interaction: Interaction, answer: UseCase, prefer_dm: bool) -> None:
@@ -59,7 +61,7 @@ class DiscordReplies:
             await self._show(interaction, address, reply)
 
     async def _show(self, interaction: Interaction, address: ChatAddress, reply: Reply) -> None:
-        await self._close_photo_set(address, reply)
+        await self._presenter.close_previous(reply, DiscordMessages(self.sender, address))
         if reply.pressed_result_job_id is not None and interaction.message is not None:
             await self._record_message(interaction, address, reply.pressed_result_job_id, interaction.message)
         if reply.edits_message and await self._replace_message(interaction, address, reply):
@@ -80,30 +82,25 @@ class DiscordReplies:
         await self._finish_response(interaction, reply, card_message_id)
 
     def lock_for(self, identity: Identity) -> asyncio.Lock:
-        """Return what is held while a message of a person's is carried out and answered.
-
-        One set is shown by one message, also when photos come at once, and by none after it became complete.
-        """
+        """Return what is held while a message of a person's is carried out and answered: one by one."""
         return self._person_locks.setdefault(identity, asyncio.Lock())
 
-    async def show_photo_set(
+    async def answer_message(
         self, identity: Identity, address: ChatAddress, reply: Reply, nonce: str
     ) -> None:
-        """Answer in DMs; a set that is being collected is shown once, below what its person sent last."""
+        """Answer a message in DMs, which may show the set that its person is collecting."""
+        messages = DiscordMessages(self.sender, address, nonce)
         *refusals, reply = split_refusals(reply)
         for refusal in refusals:
             await self.send(address, refusal, f"{nonce}-r")
         if not reply.shows_photo_set:
             await self.send(address, reply, nonce)
-            await self._close_photo_set(address, reply)
+            await self._presenter.close_previous(reply, messages)
             return
-        shown_id = (await self._services.photo_sets.read_card(identity, address)).message_id
-        message_id = await self.send(address, reply, nonce)
-        if message_id is None:
-            return
-        await self._services.photo_sets.record_card(identity, message_id)
-        if shown_id is not None:
-            await self._take_away(address, shown_id)
+        try:
+            await self._presenter.show(identity, address, reply, messages)
+        except ChatError as error:
+            log.warning("a message could not be sent: %s", error)
 
     async def send(self, address: ChatAddress, reply: Reply, nonce: str) -> str | None:
         """Send as a message of its own; None when it could not be."""
@@ -117,27 +114,6 @@ class DiscordReplies:
         if reply.result_job_id is not None:
             await self._services.results.record_copy(reply.result_job_id, address, message_id)
         return message_id
-
-    async def _close_photo_set(self, address: ChatAddress, reply: Reply) -> None:
-        if reply.closed_photo_set is not None:
-            await self._try_edit(
-                address, reply.closed_photo_set.message_id, Reply(reply.closed_photo_set.text)
-            )
-
-    async def _take_away(self, address: ChatAddress, message_id: str) -> None:
-        try:
-            await self.sender.delete(message_id)
-        except ChatError as error:
-            log.info("the message of a set could not be deleted: %s", error)
-            await self._try_edit(address, message_id, Reply(translate("set-below")))
-
-    async def _try_edit(self, address: ChatAddress, message_id: str, reply: Reply) -> bool:
-        try:
-            await self.sender.edit(address, message_id, reply)
-        except ChatError as error:
-            log.info("the message of a set could not be edited: %s", error)
-            return False
-        return True
 
     def _resolve_address(self, interaction: Interaction, prefer_dm: bool) -> ChatAddress:
         # Where the bot is no member (a person installed it for themselves) it cannot write on its own: DMs.
@@ -192,6 +168,27 @@ class DiscordReplies:
             await self._services.results.record_copy(job_id, address, f"{interaction.token}/{message.id}")
         else:
             await self._services.results.record_copy(job_id, address, f"{message.channel.id}/{message.id}")
+
+
+@dataclass(frozen=True, slots=True)
+class DiscordMessages:
+    """The messages of the bot in one chat; `nonce` names the next one."""
+
+    sender: DiscordSender
+    address: ChatAddress
+    nonce: str = ""
+
+    async def send(self, reply: Reply) -> str:
+        """Send a message and return its id."""
+        return await self.sender.send(self.address, reply, nonce=self.nonce)
+
+    async def edit(self, message_id: str, reply: Reply) -> None:
+        """Make a message read like `reply`."""
+        await self.sender.edit(self.address, message_id, reply)
+
+    async def delete(self, message_id: str) -> None:
+        """Delete a message."""
+        await self.sender.delete(message_id)
 
 
 def identity_from_interaction(interaction: Interaction) -> Identity:

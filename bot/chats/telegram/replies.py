@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from weakref import WeakValueDictionary
 
 from telegram import Bot, Chat, MaybeInaccessibleMessage, Message, MessageEntity, User
 
+from bot.chats.presenter import PhotoSetPresenter
 from bot.chats.telegram.errors import retry_when_busy
 from bot.chats.telegram.sender import TelegramChatId, TelegramSender
 from bot.core.accounts import ChatAddress, Identity, Platform
@@ -30,6 +30,11 @@ class MessageRef:
     chat: TelegramChatId
     message_id: int
     is_private: bool
+
+    @property
+    def reply_to(self) -> int | None:
+        """Return the message that an answer refers to: in a group others write between."""
+        return None if self.is_private else self.message_id
 
     @property
     def address(self) -> ChatAddress:
@@ -88,90 +93,45 @@ class TelegramReplies:
         self._sender = sender
         self._services = services
         self._sleep = sleep
-        # One set is shown by one message, also when two albums come at once.
-        self._photo_set_locks: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
-        self._newest_sets: dict[Identity, Reply] = {}  # that are to be shown
+        self._presenter = PhotoSetPresenter(services)
 
     async def show(self, ref: MessageRef, reply: Reply) -> None:
         """Show a reply as a message of its own; what cannot be shown is logged."""
         *refusals, reply = split_refusals(reply)
         try:
             for refusal in refusals:
-                await self._send(ref.chat, refusal, ref.message_id)
+                await self.send(ref.chat, refusal, ref.message_id)
             if reply.files and not ref.is_private:
                 await self._send_privately(ref, reply)
             elif reply.shows_photo_set:
-                await self._show_photo_set(ref, reply)
+                await self._presenter.show(ref.identity, ref.address, reply, ReplyMessages(self, ref))
             else:
                 await self._send_reply(ref, reply)
         except ChatError as error:
             log.warning("an answer could not be given: %s", error)
-        await self._close_photo_set(ref, reply)
+        await self._presenter.close_previous(reply, ReplyMessages(self, ref))
 
     async def replace_message(self, ref: MessageRef, reply: Reply) -> bool:
         """Make the message at a spot read like `reply`; False when it can no longer be."""
         try:
-            await self._edit(ref.chat, str(ref.message_id), reply)
+            await self.edit(ref.chat, str(ref.message_id), reply)
         except ChatError as error:
             log.info("the message of a button could not be edited: %s", error)
             return False
+        messages = ReplyMessages(self, ref)
         if reply.shows_photo_set:
-            await self._close_late_set(ref, str(ref.message_id))
-        await self._close_photo_set(ref, reply)
-        return True
-
-    async def _show_photo_set(self, ref: MessageRef, reply: Reply) -> None:
-        """Show a set below what its person sent, and take its earlier message away."""
-        self._newest_sets[ref.identity] = reply
-        lock = self._photo_set_locks.setdefault(ref.identity, asyncio.Lock())
-        async with lock:
-            if self._newest_sets.get(ref.identity) is not reply:
-                return  # more photos came meanwhile, and the set is shown with them
-            del self._newest_sets[ref.identity]
-            card = await self._services.photo_sets.read_card(ref.identity, ref.address)
-            if card.ended_text is not None:
-                return  # others of its photos were quicker, and so was the answer to them
-            reply_to = None if ref.is_private else ref.message_id
-            message_id = await self._send(ref.chat, reply, reply_to)
-            if card.message_id is not None:
-                await self._take_away(ref, card.message_id)
-            if not await self._services.photo_sets.record_card(ref.identity, message_id):
-                await self._close_late_set(ref, message_id)
-
-    async def _take_away(self, ref: MessageRef, message_id: str) -> None:
-        try:
-            await retry_when_busy(lambda: self._sender.delete(ref.chat, message_id), self._sleep)
-        except ChatError as error:  # such as one that is older than two days
-            log.info("the message of a set could not be deleted: %s", error)
-            await self._try_edit(ref, message_id, Reply(translate("set-below")))
-
-    async def _close_late_set(self, ref: MessageRef, message_id: str) -> None:
-        """Edit a message that shows a set which ended while it was on its way."""
-        card = await self._services.photo_sets.read_card(ref.identity, ref.address)
-        if card.ended_text is not None:
-            await self._try_edit(ref, message_id, Reply(card.ended_text))
-
-    async def _close_photo_set(self, ref: MessageRef, reply: Reply) -> None:
-        if reply.closed_photo_set is not None:
-            await self._try_edit(ref, reply.closed_photo_set.message_id, Reply(reply.closed_photo_set.text))
-
-    async def _try_edit(self, ref: MessageRef, message_id: str, reply: Reply) -> bool:
-        try:
-            await self._edit(ref.chat, message_id, reply)
-        except ChatError as error:
-            log.info("the message of a set could not be edited: %s", error)
-            return False
+            await self._presenter.close_if_ended(ref.identity, ref.address, str(ref.message_id), messages)
+        await self._presenter.close_previous(reply, messages)
         return True
 
     async def _send_reply(self, ref: MessageRef, reply: Reply) -> None:
-        reply_to = None if ref.is_private else ref.message_id
-        message_id = await self._send(ref.chat, reply, reply_to)
+        message_id = await self.send(ref.chat, reply, ref.reply_to)
         if reply.card_job_id is not None:
             await self._services.jobs.record_card(reply.card_job_id, message_id)
         if reply.result_job_id is not None:
             await self._services.results.record_copy(reply.result_job_id, ref.address, message_id)
 
-    async def _send(self, chat: TelegramChatId, reply: Reply, reply_to: int | None = None) -> str:
+    async def send(self, chat: TelegramChatId, reply: Reply, reply_to: int | None = None) -> str:
         """Send a message, or its words alone where a group takes no pictures."""
         try:
             return await retry_when_busy(lambda: self._sender.send(chat, reply, reply_to), self._sleep)
@@ -179,7 +139,7 @@ class TelegramReplies:
             text_reply = remove_disallowed_pictures(reply)
             return await retry_when_busy(lambda: self._sender.send(chat, text_reply, reply_to), self._sleep)
 
-    async def _edit(self, chat: TelegramChatId, message_id: str, reply: Reply) -> None:
+    async def edit(self, chat: TelegramChatId, message_id: str, reply: Reply) -> None:
         """Edit a message likewise."""
         try:
             await retry_when_busy(lambda: self._sender.edit(chat, message_id, reply), self._sleep)
@@ -187,11 +147,35 @@ class TelegramReplies:
             text_reply = remove_disallowed_pictures(reply)
             await retry_when_busy(lambda: self._sender.edit(chat, message_id, text_reply), self._sleep)
 
+    async def delete(self, chat: TelegramChatId, message_id: str) -> None:
+        """Delete a message."""
+        await retry_when_busy(lambda: self._sender.delete(chat, message_id), self._sleep)
+
     async def _send_privately(self, ref: MessageRef, reply: Reply) -> None:
         # A file of a group is everybody's. The private chat with a person has the number of the person.
         try:
-            await self._send(TelegramChatId(int(ref.identity.user_id)), reply)
+            await self.send(TelegramChatId(int(ref.identity.user_id)), reply)
         except ChatUnreachable:
             await self._send_reply(ref, Reply(translate("open-a-private-chat")))
         else:
             await self._send_reply(ref, Reply(translate("sent-to-you-alone")))
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyMessages:
+    """The messages of the bot where a person spoke or pressed."""
+
+    replies: TelegramReplies
+    ref: MessageRef
+
+    async def send(self, reply: Reply) -> str:
+        """Send a message and return its id."""
+        return await self.replies.send(self.ref.chat, reply, self.ref.reply_to)
+
+    async def edit(self, message_id: str, reply: Reply) -> None:
+        """Make a message read like `reply`."""
+        await self.replies.edit(self.ref.chat, message_id, reply)
+
+    async def delete(self, message_id: str) -> None:
+        """Delete a message."""
+        await self.replies.delete(self.ref.chat, message_id)
