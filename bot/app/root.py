@@ -6,33 +6,37 @@ import asyncio
 import gc
 import logging
 import os
-import secrets
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from bot.app.factories import (
+    is_coach_enabled,
+    make_backend,
+    make_backups,
+    make_health_inputs,
+    make_health_server,
+    make_moderator,
+    make_rules,
+    make_start_link,
+    make_webhook,
+)
 from bot.app.settings import Settings
-from bot.chats.console import CONSOLE_IDENTITY
 from bot.chats.discord import DiscordAdapter
-from bot.chats.telegram import TelegramAdapter, Webhook
-from bot.core.accounts import AccessRules, Platform
-from bot.core.errors import SettingsError
-from bot.core.messages import ChatAdapter, LinkableChat
+from bot.chats.telegram import TelegramAdapter
+from bot.core.accounts import Platform
+from bot.core.messages import ChatAdapter
 from bot.db import Database
 from bot.delivery.direct_messages import DirectMessageSender
 from bot.delivery.notices import NoticeSender
 from bot.jobs.backends.base import GpuBackend
-from bot.jobs.backends.local import POOL_TIMEOUTS, ProcessBackend
-from bot.jobs.backends.pool import WorkerPool
-from bot.jobs.backends.ray import RayBackend
 from bot.jobs.dispatcher import Dispatcher
 from bot.jobs.likeness_scoring import LikenessScorer
-from bot.jobs.styles import load_styles
+from bot.jobs.styles import Styles, load_styles
 from bot.media.decoding import SandboxedPhotoDecoder
-from bot.media.moderation import Moderator, SandboxedNsfwScorer, is_installed
+from bot.media.moderation import Moderator
 from bot.media.moderation.blocked_words import BlockList
 from bot.media.quality import PhotoAnalyzer, PhotoCoach, SandboxedPhotoAnalyzer
 from bot.media.storage import Storage
@@ -40,14 +44,20 @@ from bot.ops import heartbeat
 from bot.ops.daily_backup import DailyBackups
 from bot.ops.error_log import RecentErrors
 from bot.ops.health_server import HealthServer
-from bot.ops.metrics import MetricsExporter, MetricSources
-from bot.ops.monitor import HealthInputs, Monitor
+from bot.ops.metrics import MetricSources
+from bot.ops.monitor import Monitor
 from bot.ops.schedule import Schedule
 from bot.services import Services, make_services
 from bot.services.context import ServiceContext
-from gpu_worker.protocol import SHIPPED_MODELS, WorkerHealth
 
 log = logging.getLogger(__name__)
+
+
+class _Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+_Part = TypeVar("_Part", bound=_Closable)
 
 
 class ListeningChatAdapter(ChatAdapter, Protocol):
@@ -125,95 +135,134 @@ async def open_app(
     async with AsyncExitStack() as exit_stack:
         storage = Storage(settings.data_dir)
         storage.create_folders()
-        styles = load_styles()
-        block_list = BlockList(settings.block_list)
-        block_list.load()
         database = await Database.open(settings.data_dir / "ledger.sqlite3", clock)
         exit_stack.push_async_callback(database.close)
-        photo_decoder, moderator = SandboxedPhotoDecoder(), make_moderator(settings)
-        exit_stack.push_async_callback(moderator.close)
-        exit_stack.push_async_callback(photo_decoder.close)
-        gpu_backend = backend or make_backend(settings, os.environ)
-        exit_stack.push_async_callback(gpu_backend.close)
-        chats: dict[Platform, ChatAdapter] = {}
+        builder = _AppBuilder(settings, clock, exit_stack, storage, database)
+        yield builder.build(backend, photo_analyzer or SandboxedPhotoAnalyzer())
+
+
+@dataclass(frozen=True)
+class _AppBuilder:
+    """Builds the parts on a database, each with its end on the stack."""
+
+    settings: Settings
+    clock: Callable[[], datetime]
+    exit_stack: AsyncExitStack
+    storage: Storage
+    database: Database
+    chats: dict[Platform, ChatAdapter] = field(default_factory=dict)
+    recent_errors: RecentErrors = field(default_factory=RecentErrors)
+    styles: Styles = field(default_factory=load_styles)
+
+    def build(self, backend: GpuBackend | None, photo_analyzer: PhotoAnalyzer) -> App:
+        moderator = self._close_at_end(make_moderator(self.settings))
+        photo_decoder = self._close_at_end(SandboxedPhotoDecoder())
+        gpu_backend = self._close_at_end(backend or make_backend(self.settings, os.environ))
         notice_sender = NoticeSender(
-            database=database, chats=chats, storage=storage, clock=clock, moderator=moderator
-        )
-        photo_analyzer = photo_analyzer or SandboxedPhotoAnalyzer()
-        coach = PhotoCoach(
-            photo_analyzer, is_enabled=lambda: is_coach_enabled(settings, gpu_backend.health())
-        )
-        exit_stack.push_async_callback(coach.close)
-        likeness_scorer = LikenessScorer(None if settings.coach == "off" else photo_analyzer)
-        dispatcher = Dispatcher(
-            database=database,
-            backend=gpu_backend,
-            storage=storage,
-            listener=notice_sender,
-            styles=styles,
-            likeness_scorer=likeness_scorer,
-            face_mask=settings.face_mask,
-            stop_early=settings.stop_early,
-        )
-        recent_errors, direct_message_sender = RecentErrors(), DirectMessageSender(database, chats, clock)
-        context = ServiceContext(
-            database=database,
-            queue=dispatcher,
-            storage=storage,
-            styles=styles,
-            clock=clock,
-            max_file_bytes=lambda platform: chats[platform].max_file_bytes,
-            recent_errors=recent_errors,
-            rules=make_rules(settings),
-            block_list=block_list,
+            database=self.database,
+            chats=self.chats,
+            storage=self.storage,
+            clock=self.clock,
             moderator=moderator,
-            direct_messages=direct_message_sender,
-            start_link=lambda word: make_start_link(chats, word),
-            coach=coach,
         )
-        services = make_services(context, photo_decoder)
-        daily_backups = make_backups(settings, clock)
+        dispatcher = self._build_dispatcher(gpu_backend, notice_sender, photo_analyzer)
+        direct_message_sender = DirectMessageSender(self.database, self.chats, self.clock)
+        context = self._build_context(
+            dispatcher, gpu_backend, moderator, direct_message_sender, photo_analyzer
+        )
+        daily_backups = make_backups(self.settings, self.clock)
         if daily_backups is not None:
-            exit_stack.push_async_callback(daily_backups.close)
+            self._close_at_end(daily_backups)
         schedule = Schedule(
-            database=database,
-            storage=storage,
+            database=self.database,
+            storage=self.storage,
             notice_sender=notice_sender,
-            clock=clock,
+            clock=self.clock,
             forget_photos=context.forget_photos,
             backups=daily_backups,
         )
-        exit_stack.push_async_callback(schedule.close)
-        monitor = Monitor(
-            database=database,
-            health=dispatcher.health,
-            clock=clock,
-            inputs=make_health_inputs(settings, storage, gpu_backend, direct_message_sender, daily_backups),
-        )
-        last_backup_at = (lambda: None) if daily_backups is None else daily_backups.last_backup_at
-        metric_sources = MetricSources(
-            health=dispatcher.health,
-            crash_count=gpu_backend.crash_count,
-            error_count=lambda: recent_errors.count,
-            last_backup_at=last_backup_at,
-            data_dir=storage.root,
-        )
-        logging.getLogger().addHandler(recent_errors)
-        exit_stack.callback(logging.getLogger().removeHandler, recent_errors)
-        yield App(
-            database=database,
-            storage=storage,
-            services=services,
+        logging.getLogger().addHandler(self.recent_errors)
+        self.exit_stack.callback(logging.getLogger().removeHandler, self.recent_errors)
+        return App(
+            database=self.database,
+            storage=self.storage,
+            services=make_services(context, photo_decoder),
             backend=gpu_backend,
             dispatcher=dispatcher,
             notice_sender=notice_sender,
-            schedule=schedule,
-            monitor=monitor,
+            schedule=self._close_at_end(schedule),
+            monitor=Monitor(
+                database=self.database,
+                health=dispatcher.health,
+                clock=self.clock,
+                inputs=make_health_inputs(
+                    self.settings, self.storage, gpu_backend, direct_message_sender, daily_backups
+                ),
+            ),
             direct_message_sender=direct_message_sender,
             photo_decoder=photo_decoder,
-            chats=chats,
-            health_server=make_health_server(settings, database, metric_sources, clock),
+            chats=self.chats,
+            health_server=self._build_health_server(dispatcher, gpu_backend, daily_backups),
         )
+
+    def _build_dispatcher(
+        self, gpu_backend: GpuBackend, notice_sender: NoticeSender, photo_analyzer: PhotoAnalyzer
+    ) -> Dispatcher:
+        return Dispatcher(
+            database=self.database,
+            backend=gpu_backend,
+            storage=self.storage,
+            listener=notice_sender,
+            styles=self.styles,
+            likeness_scorer=LikenessScorer(None if self.settings.coach == "off" else photo_analyzer),
+            face_mask=self.settings.face_mask,
+            stop_early=self.settings.stop_early,
+        )
+
+    def _build_context(
+        self,
+        dispatcher: Dispatcher,
+        gpu_backend: GpuBackend,
+        moderator: Moderator,
+        direct_message_sender: DirectMessageSender,
+        photo_analyzer: PhotoAnalyzer,
+    ) -> ServiceContext:
+        block_list = BlockList(self.settings.block_list)
+        block_list.load()
+        coach = PhotoCoach(
+            photo_analyzer, is_enabled=lambda: is_coach_enabled(self.settings, gpu_backend.health())
+        )
+        return ServiceContext(
+            database=self.database,
+            queue=dispatcher,
+            storage=self.storage,
+            styles=self.styles,
+            clock=self.clock,
+            max_file_bytes=lambda platform: self.chats[platform].max_file_bytes,
+            recent_errors=self.recent_errors,
+            rules=make_rules(self.settings),
+            block_list=block_list,
+            moderator=moderator,
+            direct_messages=direct_message_sender,
+            start_link=lambda word: make_start_link(self.chats, word),
+            coach=self._close_at_end(coach),
+        )
+
+    def _build_health_server(
+        self, dispatcher: Dispatcher, gpu_backend: GpuBackend, daily_backups: DailyBackups | None
+    ) -> HealthServer | None:
+        metric_sources = MetricSources(
+            health=dispatcher.health,
+            crash_count=gpu_backend.crash_count,
+            error_count=lambda: self.recent_errors.count,
+            last_backup_at=(lambda: None) if daily_backups is None else daily_backups.last_backup_at,
+            data_dir=self.storage.root,
+        )
+        return make_health_server(self.settings, self.database, metric_sources, self.clock)
+
+    def _close_at_end(self, part: _Part) -> _Part:
+        self.exit_stack.push_async_callback(part.close)
+        return part
 
 
 def warm_up(app: App) -> None:
@@ -246,128 +295,3 @@ def make_chats(settings: Settings, app: App) -> list[ListeningChatAdapter]:
         token = settings.discord_bot_token.get_secret_value()
         chats.append(DiscordAdapter(token, app.services, settings.data_dir / "discord-commands.sha256"))
     return chats
-
-
-def make_webhook(settings: Settings) -> Webhook | None:
-    """Return where Telegram brings updates; None where they are asked for."""
-    if not settings.telegram_webhook_url:
-        return None
-    configured_secret = settings.telegram_webhook_secret
-    # Telegram is told the secret at each start, so a new one will do.
-    secret = secrets.token_urlsafe(32) if configured_secret is None else configured_secret.get_secret_value()
-    return Webhook(settings.telegram_webhook_url, settings.telegram_webhook_listen, secret)
-
-
-def is_coach_enabled(settings: Settings, health: WorkerHealth | None) -> bool:
-    """Return whether photos are looked at; toys need none, and an unknown model may be one."""
-    if settings.coach != "auto":
-        return settings.coach == "on"
-    model = settings.base_model or ("" if health is None else health.base_model)
-    return model not in ("", *SHIPPED_MODELS)
-
-
-def make_start_link(chats: Mapping[Platform, ChatAdapter], payload: str) -> str:
-    """Return a link that opens a private chat and passes a payload; empty without such a platform."""
-    links = [chat.start_link(payload) for chat in chats.values() if isinstance(chat, LinkableChat)]
-    return next(filter(None, links), "")
-
-
-def make_moderator(settings: Settings) -> Moderator:
-    """Return what looks at pictures; SettingsError when it is wanted and not installed."""
-    if not settings.content_check.is_active:
-        return Moderator()
-    if not is_installed():
-        raise SettingsError(
-            "CONTENT_CHECK: the extra `safety` is not installed: pip install --editable '.[safety]'"
-        )
-    return Moderator(
-        SandboxedNsfwScorer(),
-        settings.content_check,
-        settings.content_check_threshold,
-        is_fail_closed=settings.content_check_fail_closed,
-    )
-
-
-def make_rules(settings: Settings) -> AccessRules:
-    """Return the rules by which people are served."""
-    return AccessRules(
-        admins=settings.admins | {CONSOLE_IDENTITY},  # whoever sits at the console runs this machine
-        access=settings.access,
-        allow_list=settings.allowed,
-        quotas=settings.quotas,
-        max_queued_jobs=settings.queue_limit,
-        max_chat_jobs=settings.chat_limit,
-    )
-
-
-def make_backups(settings: Settings, clock: Callable[[], datetime]) -> DailyBackups | None:
-    """Return what makes the daily backups; None where none are wanted."""
-    if not settings.backup_days:
-        return None
-    folder = settings.backup_dir or settings.data_dir / "backups"
-    return DailyBackups(settings.data_dir, folder, settings.backup_days, clock)
-
-
-def make_health_inputs(
-    settings: Settings,
-    storage: Storage,
-    gpu_backend: GpuBackend,
-    direct_message_sender: DirectMessageSender,
-    daily_backups: DailyBackups | None,
-) -> HealthInputs:
-    """Return what the watchman looks at besides the database, and whom it tells."""
-    return HealthInputs(
-        admins=sorted(settings.admins, key=str),
-        wake_sender=direct_message_sender.wake,
-        crash_count=gpu_backend.crash_count,
-        disk_free_share=storage.free_disk_share,
-        backup_error=lambda: "" if daily_backups is None else daily_backups.last_error,
-    )
-
-
-def make_health_server(
-    settings: Settings, database: Database, metric_sources: MetricSources, clock: Callable[[], datetime]
-) -> HealthServer | None:
-    """Return what answers who asks for figures; None where nobody asked for a port."""
-    if settings.metrics_listen is None:
-        return None
-    return HealthServer(MetricsExporter(database, metric_sources, clock), settings.metrics_listen)
-
-
-def make_backend(settings: Settings, environ: Mapping[str, str]) -> GpuBackend:
-    """Build what carries out GPU work: one local worker, or one for each card here or of a cluster."""
-    command = make_worker_command(settings)
-    if settings.backend == "ray":
-        assert settings.ray_address is not None  # noqa: S101 - the settings have checked it
-        return RayBackend(settings.ray_address, command[1:], environ)
-    if settings.workers == 1:
-        return ProcessBackend(command, environ)
-    # What the environment lets us see is shared out; without that word the cards are counted from 0.
-    visible_cards = [
-        card_id.strip() for card_id in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if card_id.strip()
-    ]
-    card_ids = visible_cards or [str(number) for number in range(settings.workers)]
-    if len(card_ids) < settings.workers:
-        raise SettingsError(
-            f"WORKERS: {settings.workers} workers need a card each; "
-            f"CUDA_VISIBLE_DEVICES names {len(card_ids)}"
-        )
-    return WorkerPool(
-        ProcessBackend(
-            command, {**environ, "CUDA_VISIBLE_DEVICES": card_id}, POOL_TIMEOUTS, f"worker {number}"
-        )
-        for number, card_id in enumerate(card_ids[: settings.workers], start=1)
-    )
-
-
-def make_worker_command(settings: Settings) -> list[str]:
-    """Return the command line of the local worker process."""
-    command = [sys.executable, "-m", "gpu_worker", "--base-model", settings.base_model]
-    command += ["--generate-share", str(settings.generate_share)]
-    if settings.train_steps is not None:
-        command += ["--train-steps", str(settings.train_steps)]
-    if settings.trainer == "sd-scripts":
-        command += ["--trainer", settings.trainer, "--sd-scripts-dir", str(settings.sd_scripts_dir)]
-        if settings.sd_scripts_python is not None:
-            command += ["--sd-scripts-python", str(settings.sd_scripts_python)]
-    return command

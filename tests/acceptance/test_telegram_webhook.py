@@ -12,7 +12,8 @@ import aiohttp
 import pytest
 from lo_bot_api_emulator import ApiRefusal
 
-from bot.app.root import make_webhook, open_app
+from bot.app.factories import make_webhook
+from bot.app.root import open_app
 from bot.app.settings import Settings
 from bot.chats.telegram import TelegramAdapter, Webhook
 from bot.core.addresses import ListenAddress

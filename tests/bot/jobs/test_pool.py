@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.app.root import make_backend
+from bot.app.factories import make_backend
 from bot.app.settings import Settings
 from bot.core.errors import SettingsError, WorkerLost
 from bot.core.jobs import MAX_CONCURRENT_GENERATIONS

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from bot.app.root import make_moderator
+from bot.app.factories import make_moderator
 from bot.app.settings import Settings
 from bot.core.accounts import ChatAddress, Platform
 from bot.core.errors import UserError

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from PIL import Image
 
-from bot.app.root import is_coach_enabled
+from bot.app.factories import is_coach_enabled
 from bot.app.settings import Settings
 from bot.core.accounts import ChatAddress, Platform
 from bot.core.jobs import JobKind

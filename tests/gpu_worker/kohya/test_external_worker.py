@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from bot.app.root import make_worker_command
+from bot.app.factories import make_worker_command
 from bot.app.settings import Settings
 from gpu_worker import protocol
 from gpu_worker.kohya.external.trainer import SdScriptsTrainer

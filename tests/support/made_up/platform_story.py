@@ -9,7 +9,8 @@ from pathlib import Path
 from bot.chats.pigeon import Letter, PigeonAdapter
 
 import drawn
-from bot.app.root import make_chats, make_start_link, open_app
+from bot.app.factories import make_start_link
+from bot.app.root import make_chats, open_app
 from bot.app.settings import Settings
 from bot.core.accounts import Platform
 from bot.core.messages import ChatAdapter
