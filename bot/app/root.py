@@ -158,13 +158,7 @@ class _AppBuilder:
         moderator = self._close_at_end(make_moderator(self.settings))
         photo_decoder = self._close_at_end(SandboxedPhotoDecoder())
         gpu_backend = self._close_at_end(backend or make_backend(self.settings, os.environ))
-        notice_sender = NoticeSender(
-            database=self.database,
-            chats=self.chats,
-            storage=self.storage,
-            clock=self.clock,
-            moderator=moderator,
-        )
+        notice_sender = self._build_notice_sender(moderator)
         dispatcher = self._build_dispatcher(gpu_backend, notice_sender, photo_analyzer)
         direct_message_sender = DirectMessageSender(self.database, self.chats, self.clock)
         context = self._build_context(
@@ -203,6 +197,15 @@ class _AppBuilder:
             photo_decoder=photo_decoder,
             chats=self.chats,
             health_server=self._build_health_server(dispatcher, gpu_backend, daily_backups),
+        )
+
+    def _build_notice_sender(self, moderator: Moderator) -> NoticeSender:
+        return NoticeSender(
+            database=self.database,
+            chats=self.chats,
+            storage=self.storage,
+            clock=self.clock,
+            moderator=moderator,
         )
 
     def _build_dispatcher(

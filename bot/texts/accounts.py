@@ -36,7 +36,13 @@ def settings_card(account: AccountId, preferences: Preferences, style: str) -> R
         if preferences.keeps_photos
         else translate("settings-forgets-photos"),
     ]
-    buttons = (
+    return Reply("\n".join(lines), _settings_buttons(account, preferences, style, shape))
+
+
+def _settings_buttons(
+    account: AccountId, preferences: Preferences, style: str, shape: str
+) -> tuple[Button, ...]:
+    return (
         *(
             Button(
                 mark_selected(translate(f"shape-{shape_option}").capitalize(), shape_option == shape),
@@ -70,7 +76,6 @@ def settings_card(account: AccountId, preferences: Preferences, style: str) -> R
             4,
         ),
     )
-    return Reply("\n".join(lines), buttons)
 
 
 def settings_styles(account: AccountId, styles: Sequence[Suggestion], selected: str) -> Reply:

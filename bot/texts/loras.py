@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from bot.core.accounts import PLATFORM_TRAITS, Platform
-from bot.core.loras import Lora, LoraState, Permission, format_code
+from bot.core.loras import Lora, LoraCode, LoraState, Permission, format_code
 from bot.core.messages import Button, Reply
 from bot.texts.language import translate
 from bot.texts.likeness import format_likeness, likeness_summary
@@ -37,19 +37,7 @@ def lora_list(
     """
     if not loras and not shared_loras:
         return Reply(translate("no-code-yet", how=translate(f"how-to-send-{platform}")))
-    lines = [
-        " · ".join(
-            part
-            for part in (
-                format_code(lora.code),
-                lora.name,
-                translate(f"state-{lora.state}"),
-                format_age(now - lora.created_at),
-            )
-            if part
-        )
-        for lora in loras[:MAX_CODES_LISTED]
-    ]
+    lines = [_format_lora(lora, now) for lora in loras[:MAX_CODES_LISTED]]
     if len(loras) > MAX_CODES_LISTED:
         lines.append(translate("codes-older", more=str(len(loras) - MAX_CODES_LISTED)))
     if shared_loras:
@@ -65,20 +53,26 @@ def lora_list(
         lines.append(
             translate("codes-try", example=example_command(platform, ready_lora.code, ready_lora.trigger))
         )
-    buttons = [
-        Button(lora.name or format_code(lora.code), f"code:{lora.code}", number // _CODES_PER_ROW)
-        for number, lora in enumerate(loras[:MAX_CODE_BUTTONS])
-    ]
     shared_codes = [lora.code for lora, _ in shared_loras if lora.state is LoraState.READY]
-    buttons += [
-        Button(
-            translate("codes-draw-with", code=format_code(code)),
-            f"use:{code}",
-            MAX_CODE_BUTTONS + number // _CODES_PER_ROW,
-        )
-        for number, code in enumerate(shared_codes[:MAX_SHARED_BUTTONS])
-    ]
-    return Reply("\n".join(lines), tuple(buttons))
+    return Reply("\n".join(lines), tuple(_list_buttons(loras, shared_codes)))
+
+
+def _format_lora(lora: Lora, now: datetime) -> str:
+    parts = (
+        format_code(lora.code),
+        lora.name,
+        translate(f"state-{lora.state}"),
+        format_age(now - lora.created_at),
+    )
+    return " · ".join(filter(None, parts))
+
+
+def _list_buttons(loras: Sequence[Lora], shared_codes: Sequence[LoraCode]) -> Iterator[Button]:
+    for number, lora in enumerate(loras[:MAX_CODE_BUTTONS]):
+        yield Button(lora.name or format_code(lora.code), f"code:{lora.code}", number // _CODES_PER_ROW)
+    for number, code in enumerate(shared_codes[:MAX_SHARED_BUTTONS]):
+        row = MAX_CODE_BUTTONS + number // _CODES_PER_ROW
+        yield Button(translate("codes-draw-with", code=format_code(code)), f"use:{code}", row)
 
 
 def lora_card(lora: Lora, now: datetime, size_bytes: int | None) -> Reply:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 
 from bot.core.accounts import AccountId, Identity, Platform, Preferences
 
@@ -74,6 +75,19 @@ def merge_accounts(
     for table in _MOVED_TABLES:
         connection.execute(f"UPDATE {table} SET account = :stays WHERE account = :goes", values)  # noqa: S608 - our names
     connection.execute("UPDATE asks SET owner = :stays WHERE owner = :goes", values)
+    _merge_photos(connection, values)
+    _merge_shares(connection, values)
+    for table in _SINGLE_ROW_TABLES:
+        connection.execute(f"UPDATE OR IGNORE {table} SET account = :stays WHERE account = :goes", values)  # noqa: S608
+    for table in ("photos", "shares", *_SINGLE_ROW_TABLES):
+        connection.execute(f"DELETE FROM {table} WHERE account = :goes", values)  # noqa: S608
+    connection.execute("DELETE FROM link_words WHERE account IN (:stays, :goes)", values)
+    _merge_settings(connection, values)
+    _merge_limits(connection, values)
+    connection.execute("DELETE FROM accounts WHERE id = :goes", values)
+
+
+def _merge_photos(connection: sqlite3.Connection, values: Mapping[str, AccountId]) -> None:
     # What an empty set was for is not what the photos of the other one are for.
     connection.execute(
         "DELETE FROM photo_sets WHERE account = :stays"
@@ -83,6 +97,9 @@ def merge_accounts(
     )
     # The same photo may have been sent on both platforms, and is held once.
     connection.execute("UPDATE OR IGNORE photos SET account = :stays WHERE account = :goes", values)
+
+
+def _merge_shares(connection: sqlite3.Connection, values: Mapping[str, AccountId]) -> None:
     # Of two decisions about one Lora the one that goes further stays, and a refusal before all.
     connection.execute(
         "DELETE FROM shares WHERE account = :stays AND EXISTS (SELECT 1 FROM shares AS other"
@@ -96,11 +113,9 @@ def merge_accounts(
         " AND code IN (SELECT code FROM loras WHERE account = :stays)",
         values,
     )
-    for table in _SINGLE_ROW_TABLES:
-        connection.execute(f"UPDATE OR IGNORE {table} SET account = :stays WHERE account = :goes", values)  # noqa: S608
-    for table in ("photos", "shares", *_SINGLE_ROW_TABLES):
-        connection.execute(f"DELETE FROM {table} WHERE account = :goes", values)  # noqa: S608
-    connection.execute("DELETE FROM link_words WHERE account IN (:stays, :goes)", values)
+
+
+def _merge_settings(connection: sqlite3.Connection, values: Mapping[str, AccountId]) -> None:
     connection.execute(
         "UPDATE accounts SET consented_ms ="
         " coalesce(consented_ms, (SELECT consented_ms FROM accounts WHERE id = :goes)) WHERE id = :stays",
@@ -116,6 +131,9 @@ def merge_accounts(
         " FROM accounts AS other WHERE accounts.id = :stays AND other.id = :goes",
         values,
     )
+
+
+def _merge_limits(connection: sqlite3.Connection, values: Mapping[str, AccountId]) -> None:
     # The higher role and the lower limits: neither is lost or escaped by joining.
     connection.execute(
         "UPDATE accounts SET role = max(accounts.role, other.role),"
@@ -126,4 +144,3 @@ def merge_accounts(
         " FROM accounts AS other WHERE accounts.id = :stays AND other.id = :goes",
         values,
     )
-    connection.execute("DELETE FROM accounts WHERE id = :goes", values)
