@@ -17,10 +17,11 @@ from bot.core.logging import log_context
 from bot.core.photos import StoredPhoto
 from bot.db import Database
 from bot.jobs.backends.base import GpuBackend
-from bot.jobs.events import EventRecorder, JobListener, StaleAttempt
+from bot.jobs.events import EventRecorder, JobListener
 from bot.jobs.likeness_scoring import LikenessScorer
 from bot.jobs.locks import SharedExclusiveLock
 from bot.jobs.requests import MissingInput, RequestBuilder
+from bot.jobs.results import StaleAttempt
 from bot.jobs.styles import Styles
 from bot.media.storage import Storage
 from gpu_worker.protocol import Crop, PrefetchRequest, WorkerHealth
