@@ -48,11 +48,11 @@ class PhotoSetPresenter:
             if self._newest_replies.get(identity) is not reply:
                 return  # more photos came meanwhile, and the set is shown with them
             del self._newest_replies[identity]
-            card = await self._services.photo_sets.read_card(identity, address)
+            card = await self._services.photo_sets.cards.read(identity, address)
             if card.ended_text is not None:
                 return  # others of its photos were quicker, and so was the answer to them
             message_id = await messages.send(reply)
-            is_collecting = await self._services.photo_sets.record_card(identity, message_id)
+            is_collecting = await self._services.photo_sets.cards.record(identity, message_id)
             if card.message_id is not None:
                 await self._take_away(card.message_id, messages)
             if not is_collecting:
@@ -62,7 +62,7 @@ class PhotoSetPresenter:
         self, identity: Identity, address: ChatAddress, message_id: str, messages: ChatMessages
     ) -> None:
         """Edit a message that shows a set which ended while it was on its way."""
-        card = await self._services.photo_sets.read_card(identity, address)
+        card = await self._services.photo_sets.cards.read(identity, address)
         if card.ended_text is not None:
             await _try_edit(message_id, Reply(card.ended_text), messages)
 

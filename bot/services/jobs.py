@@ -118,7 +118,7 @@ class ContinuationService:
         async with self._context.locks.get_lock(account):
             await access.require_ready_lora(database, account, code, self._context.clock())
             async with self._context.admission_lock:
-                await self._photo_sets.check_open_trainings(request, code)
+                await self._photo_sets.trainings.check_open(request, code)
                 job = await database.photos.continue_training(
                     account, code, address, steps, request.idempotency_key
                 )
@@ -126,7 +126,7 @@ class ContinuationService:
                 await self._check_no_other_set(account, code)
                 await database.photos.collect_for_lora(account, code, steps)
         if job is None:
-            return await self._photo_sets.repost_card(request)
+            return await self._photo_sets.cards.repost(request)
         self._context.queue.wake()
         return continuation_started(job, await estimate_job(database.jobs, job, self._context.clock()))
 
@@ -140,14 +140,14 @@ class ContinuationService:
         if not re.fullmatch(rf"[1-{PHOTOS_PER_LORA}]", photo_text):
             raise UserError(translate("replace-range", most=PHOTOS_PER_LORA, example=usage))
         async with self._context.locks.get_lock(account):
-            await self._photo_sets.check_open_trainings(request, code)
+            await self._photo_sets.trainings.check_open(request, code)
             if await database.photos.has_kept_photos(code):
                 await self._check_no_other_set(account, code)
             if not await database.photos.collect_replacement(
                 account, code, int(photo_text), DEFAULT_EXTRA_STEPS
             ):
                 return nothing_to_replace(code)
-        return await self._photo_sets.repost_card(request)
+        return await self._photo_sets.cards.repost(request)
 
     async def _check_no_other_set(self, account: AccountId, code: LoraCode) -> None:
         photo_set = await self._context.database.photos.get_set(account)

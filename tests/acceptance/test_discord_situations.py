@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Set
-from dataclasses import replace
 from pathlib import Path
 
 import discord
@@ -14,7 +13,7 @@ from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.jobs import JobStatus
 from bot.core.loras import format_code
 from bot.services.context import PhotoDecoder, ServiceContext
-from bot.services.photo_sets import PhotoSetService, SetCard
+from bot.services.photo_sets import SetCard, SetCards
 from bot.texts import translate
 from gpu_worker.protocol import GenerateRequest
 from tests.acceptance.discord_stage import PhotoFile, Stage, labels, on_stage, photos, said, shown, text_of
@@ -201,21 +200,21 @@ async def test_cancel_pressed_twice_says_that_it_is_over(stage: Stage) -> None:
     assert said(second) == translate("already-ended")
 
 
-class SlowCard(PhotoSetService):
+class SlowCards(SetCards):
     """Lets a card of a set be on its way while the set may become complete."""
 
-    async def read_card(self, identity: Identity, address: ChatAddress) -> SetCard:
+    async def read(self, identity: Identity, address: ChatAddress) -> SetCard:
         database = self._context.database
         account = await database.accounts.get_or_create(identity)
         for _ in range(1000):
             if await database.jobs.list_open_for_account(account):
                 break
-        return await super().read_card(identity, address)
+        return await super().read(identity, address)
 
 
 def with_a_slow_card(tools: ServiceContext, gate: PhotoDecoder, admins: Set[Identity]) -> Studio:
     studio = Studio(tools, gate, admins)
-    studio.services = replace(studio.services, photo_sets=SlowCard(tools, gate))
+    studio.services.photo_sets.cards = SlowCards(tools)
     return studio
 
 

@@ -163,10 +163,10 @@ class Studio:
         return self.services.generation.suggest_styles(query)
 
     async def get_set_message(self, who: Identity, place: ChatAddress) -> str | None:
-        return (await self.services.photo_sets.read_card(who, place)).message_id
+        return (await self.services.photo_sets.cards.read(who, place)).message_id
 
     async def record_set_message(self, who: Identity, message_id: str) -> None:
-        await self.services.photo_sets.record_card(who, message_id)
+        await self.services.photo_sets.cards.record(who, message_id)
 
     async def record_card(self, job_id: JobId, message_id: str) -> None:
         await self.services.jobs.record_card(job_id, message_id)
