@@ -162,7 +162,7 @@ async def test_an_unreadable_database_makes_the_bot_unhealthy(machine: Machine) 
         await machine.desk.ledger._connection.write(lambda db: db.execute("ALTER TABLE jobs RENAME TO gone"))
         async with client.get(f"{url}/healthz") as answer:
             assert answer.status == 503
-            assert (await answer.json())["why"] == "the ledger cannot be read"
+            assert (await answer.json())["why"] == "the database cannot be read"
 
 
 async def test_a_port_that_is_taken_is_one_line(machine: Machine) -> None:
