@@ -119,9 +119,9 @@ def _measure_event_share(run_cache: RunCache) -> Measurement:
     step_s, config = median(run.steps_s), TrainingConfig()
     # A checkpoint comes after so many steps or so many seconds, whichever is first, at the end of a step.
     checkpoint_interval_s = min(config.checkpoint_every_steps * step_s, config.checkpoint_every_s)
-    share = run.told_s / step_s + run.checkpoint_s / checkpoint_interval_s
+    share = run.progress_delay_s / step_s + run.checkpoint_s / checkpoint_interval_s
     note = (
-        f"progress {1000 * run.told_s:.2f} ms a step; checkpoint {run.checkpoint_s:.2f} s "
+        f"progress {1000 * run.progress_delay_s:.2f} ms a step; checkpoint {run.checkpoint_s:.2f} s "
         f"({run.checkpoint_bytes / 1e6:.0f} MB) every {checkpoint_interval_s:.0f} s; step {step_s:.2f} s"
     )
     return Measurement(100 * share, note)

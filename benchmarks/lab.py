@@ -123,7 +123,7 @@ def parse_training(figures: dict[str, Any], spawned_at: float) -> TrainingRun:
         precision=figures["precision"],
         start_s=ends[0] - spawned_at,
         steps_s=tuple(steps_s),
-        told_s=median(figures["told_s"]),
+        progress_delay_s=median(figures["progress_delay_s"]),
         checkpoint_s=figures["checkpoint_s"],
         checkpoint_bytes=figures["checkpoint_bytes"],
         peak_bytes=figures["peak_bytes"],

@@ -13,7 +13,7 @@ class TrainingRun:
     precision: str  #: of the weights at the end: `float32`, `bfloat16`, `float16`
     start_s: float  #: from the start of the process to the end of the first step
     steps_s: tuple[float, ...]  #: each later step, without the events and checkpoints after the step before
-    told_s: float  #: from a step's end until its progress is sent, median
+    progress_delay_s: float  #: from a step's end until its progress is sent, median
     checkpoint_s: float  #: making one checkpoint and sending it
     checkpoint_bytes: int
     peak_bytes: int  #: of the process

@@ -8,7 +8,7 @@ from datetime import timedelta
 from benchmarks.ledger.world import (
     DAY,
     HOUR,
-    WISH,
+    PARAMS,
     Arguments,
     RandomRecords,
     chat_address,
@@ -40,9 +40,9 @@ def _make_sample(world: RandomRecords) -> MonitorSample:
 
 async def _draft_args(world: RandomRecords) -> Arguments:
     account = world.account()
-    draft = Draft(account, first_code(account), WISH, chat_address(account))
+    draft = Draft(account, first_code(account), PARAMS, chat_address(account))
     await world.database.results.save_draft(draft)
-    return draft, WISH, chat_address(account)
+    return draft, PARAMS, chat_address(account)
 
 
 async def _claim_message(world: RandomRecords) -> DirectMessage:
@@ -79,7 +79,7 @@ async def _entry_args(world: RandomRecords) -> Arguments:
 async def _erase_args(world: RandomRecords) -> Arguments:
     """Somebody with a Lora, a set, a draft and a picture, who asked others."""
     job = await world.queue_job(JobKind.TRAIN)
-    await world.database.jobs.add_generation(job.account, job.code, WISH, chat_address(job.account))
+    await world.database.jobs.add_generation(job.account, job.code, PARAMS, chat_address(job.account))
     await world.database.photos.add_photos(job.account, [world.new_photo()], chat_address(job.account), None)
     return (job.account,)
 
@@ -168,7 +168,7 @@ MAKE_ARGUMENTS: dict[str, Callable[[RandomRecords], Arguments | Awaitable[Argume
     "access.read_request_state": lambda w: (w.identity(),),
     "accounts.save_locale": lambda w: (w.identity(),),
     "accounts.get_or_create": lambda w: (w.identity(),),
-    "jobs.add_generation": lambda w: (a := w.account(), first_code(a), WISH, chat_address(a)),
+    "jobs.add_generation": lambda w: (a := w.account(), first_code(a), PARAMS, chat_address(a)),
     "photos.add_photos": _four_photos_args,
     "monitoring.add_sample": lambda w: (_make_sample(w),),
     "monitoring.list_active_alerts": lambda w: (),
@@ -234,7 +234,7 @@ MAKE_ARGUMENTS: dict[str, Callable[[RandomRecords], Arguments | Awaitable[Argume
     "accounts.merge_accounts": _link_args,
     "jobs.save_likeness": _likeness_args,
     "photos.has_kept_photos": lambda w: (w.code(),),
-    "results.save_draft": lambda w: (Draft(a := w.account(), first_code(a), WISH, chat_address(a)),),
+    "results.save_draft": lambda w: (Draft(a := w.account(), first_code(a), PARAMS, chat_address(a)),),
     "photos.continue_training": lambda w: (a := w.account(), first_code(a), chat_address(a), 300),
     "accounts.find_by_identity": lambda w: (w.identity(),),
     "accounts.get_language": lambda w: (w.identity(),),

@@ -15,7 +15,7 @@ from bot.core.photos import NewPhoto
 from bot.db import Database
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-WISH = GenerationParams("standing on a boat")
+PARAMS = GenerationParams("standing on a boat")
 Arguments = tuple[object, ...]
 
 
@@ -80,7 +80,7 @@ class RandomRecords:
         if kind is JobKind.GENERATE:
             account = self.account()
             return await self.database.jobs.add_generation(
-                account, first_code(account), WISH, chat_address(account)
+                account, first_code(account), PARAMS, chat_address(account)
             )
         account = await self.create_photo_set(5)
         job = await self.database.photos.start_training(account, chat_address(account), TrainingParams())

@@ -28,7 +28,7 @@ class TrainingTimings:
     #: Encoding photos within each step: ours are encoded when a step first needs them, the peer's before all.
     encode_s: list[float] = field(default_factory=list)
     #: From each step's end until its progress was sent.
-    told_s: list[float] = field(default_factory=list)
+    progress_delay_s: list[float] = field(default_factory=list)
     #: Making a checkpoint and sending it, and the step it came after.
     checkpoint_s: float = 0.0
     checkpoint_step: int = 0
@@ -104,8 +104,8 @@ def main() -> None:
 def _record_event(event: WorkerEvent, record: TrainingTimings, pipe: Pipe, requested_at: float) -> None:
     size = pipe.send(event)
     now = time.monotonic()
-    if isinstance(event, ProgressEvent) and event.step > len(record.told_s):
-        record.told_s.append(now - record.step_ends[-1])
+    if isinstance(event, ProgressEvent) and event.step > len(record.progress_delay_s):
+        record.progress_delay_s.append(now - record.step_ends[-1])
     elif isinstance(event, CheckpointEvent):
         record.checkpoint_s, record.checkpoint_bytes = now - requested_at, size
         record.checkpoint_step = event.step

@@ -51,7 +51,7 @@ class SmallLab:
             precision=kept if self.precision_kept else "float32",
             start_s=50.0,
             steps_s=steps_s,
-            told_s=0.0001,
+            progress_delay_s=0.0001,
             checkpoint_s=0.3,
             checkpoint_bytes=80_000_000,
             peak_bytes=int(3.5 * GIB),
@@ -262,7 +262,7 @@ def test_neither_the_checkpoint_nor_encoding_a_photo_is_part_of_a_step() -> None
         "precision": "bfloat16",
         "step_ends": [110.0, 120.0, 129.0],
         "encode_s": [3.0, 2.0, 0.0],
-        "told_s": [0.1, 0.2, 0.3],
+        "progress_delay_s": [0.1, 0.2, 0.3],
         "checkpoint_s": 1.0,
         "checkpoint_step": 2,
         "checkpoint_bytes": 8,
@@ -272,7 +272,7 @@ def test_neither_the_checkpoint_nor_encoding_a_photo_is_part_of_a_step() -> None
     run = parse_training(told, spawned_at=100.0)
     assert run.start_s == 10.0
     assert run.steps_s == (8.0, 8.0)
-    assert run.told_s == 0.2
+    assert run.progress_delay_s == 0.2
 
 
 def test_progress_bar_of_the_peer_is_read_in_any_pieces() -> None:
