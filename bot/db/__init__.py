@@ -29,13 +29,13 @@ from bot.db.sqlite.snapshot import (
     list_referenced_files,
     read_status_snapshot,
 )
-from bot.db.statements.photo_sets import AddPhotosResult
 from bot.db.statements.shares import (
     MAX_FORWARDED_PER_DAY,
     MAX_PENDING_REQUESTS,
     MAX_PEOPLE_PER_LINK,
     MAX_REQUESTS_PER_DAY,
 )
+from bot.db.statements.trainings import AddPhotosResult
 
 __all__ = [
     "MAX_FORWARDED_PER_DAY",

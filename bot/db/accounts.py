@@ -7,7 +7,7 @@ from datetime import datetime
 
 from bot.core.accounts import AccountId, ChatAddress, Identity, PendingQuestion, Preferences
 from bot.db.sqlite.connection import Connection, to_ms
-from bot.db.statements import accounts, conversation, photo_sets
+from bot.db.statements import accounts, conversation, trainings
 
 
 class AccountRepository:
@@ -99,7 +99,7 @@ class AccountRepository:
         def transaction(connection: sqlite3.Connection) -> None:
             connection.execute(sql, (*values, int(preferences.keeps_photos), account))
             if not preferences.keeps_photos:
-                photo_sets.delete_kept_photos(connection, account)
+                trainings.delete_kept_photos(connection, account)
 
         await self._connection.write(transaction)
 

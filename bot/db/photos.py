@@ -17,7 +17,7 @@ from bot.core.loras import (
 )
 from bot.core.photos import PHOTOS_PER_LORA, NewPhoto, PhotoSet, StoredPhoto
 from bot.db.sqlite.connection import Connection, to_ms
-from bot.db.statements import photo_sets, queue
+from bot.db.statements import photo_sets, queue, trainings
 
 #: What the next photos of a person are for.
 _UPSERT_SET_SQL = """
@@ -62,14 +62,14 @@ class PhotoRepository:
         address: ChatAddress,
         params: TrainingParams | None,
         idempotency_key: str = "",
-    ) -> photo_sets.AddPhotosResult:
+    ) -> trainings.AddPhotosResult:
         """Put photos into the set; when exactly five are held then, its training is queued with them.
 
         Without a wish they are kept and nothing begins.
         """
         now_ms = self._connection.now_ms()
         return await self._connection.write(
-            lambda connection: photo_sets.add_photos_to_set(
+            lambda connection: trainings.add_photos_to_set(
                 connection,
                 account,
                 photos,
@@ -104,7 +104,7 @@ class PhotoRepository:
             photo_sets.touch_set(connection, account, now_ms)
             job = None
             if params is not None and photo_sets.count_collected(connection, account) == PHOTOS_PER_LORA:
-                job = photo_sets.start_training(
+                job = trainings.start_training(
                     connection,
                     account,
                     address=address,
@@ -211,7 +211,7 @@ class PhotoRepository:
         """Queue a training of the first five photos of the set, delete the rest; None if there are fewer."""
         now_ms = self._connection.now_ms()
         return await self._connection.write(
-            lambda connection: photo_sets.start_training(
+            lambda connection: trainings.start_training(
                 connection,
                 account,
                 address=address,
@@ -233,9 +233,9 @@ class PhotoRepository:
         now_ms = self._connection.now_ms()
 
         def transaction(connection: sqlite3.Connection) -> Job | None:
-            if len(photo_sets.list_kept_ids(connection, code)) != PHOTOS_PER_LORA:
+            if len(trainings.list_kept_ids(connection, code)) != PHOTOS_PER_LORA:
                 return None
-            job = photo_sets.continue_training(
+            job = trainings.continue_training(
                 connection,
                 account,
                 code,
@@ -246,7 +246,7 @@ class PhotoRepository:
             )
             if job is not None:
                 connection.execute(
-                    f"UPDATE photos SET job = :job WHERE job IN {photo_sets.KEPT_PHOTO_JOBS_SQL}",  # noqa: S608 - our own words
+                    f"UPDATE photos SET job = :job WHERE job IN {trainings.KEPT_PHOTO_JOBS_SQL}",  # noqa: S608 - our own words
                     {"job": job.id, "code": code},
                 )
             return job
@@ -270,7 +270,7 @@ class PhotoRepository:
         values = {"account": account, "now": now_ms, "code": code, "steps": steps, "swaps": replaced_number}
 
         def transaction(connection: sqlite3.Connection) -> bool:
-            kept_ids = photo_sets.list_kept_ids(connection, code)
+            kept_ids = trainings.list_kept_ids(connection, code)
             if len(kept_ids) != PHOTOS_PER_LORA:
                 return False
             photo_sets.delete_set(connection, account)
@@ -306,7 +306,7 @@ class PhotoRepository:
 
     async def has_kept_photos(self, code: LoraCode) -> bool:
         """Check whether photos of a Lora's ended trainings are kept."""
-        sql = f"SELECT 1 FROM photos WHERE job IN {photo_sets.KEPT_PHOTO_JOBS_SQL} LIMIT 1"  # noqa: S608 - our own words
+        sql = f"SELECT 1 FROM photos WHERE job IN {trainings.KEPT_PHOTO_JOBS_SQL} LIMIT 1"  # noqa: S608 - our own words
         rows = await self._connection.read(
             lambda connection: connection.execute(sql, {"code": code}).fetchall()
         )

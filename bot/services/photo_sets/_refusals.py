@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bot.core.errors import UserError
 from bot.core.photos import MAX_PHOTOS_IN_SET, NewPhoto
-from bot.db.statements.photo_sets import AddPhotosResult
+from bot.db import AddPhotosResult
 from bot.texts import translate
 from bot.texts.photo_sets import photo_line
 
