@@ -36,13 +36,13 @@ you-are-welcome = You are welcome!
 answered-no = All right, I leave everything as it is.
 nothing-asked = I have no question open for you. /help lists what I can do.
 unknown-command-near = I do not know that command. Did you mean { $near }? /help lists them all.
-edited-too-late = I have answered that message already, and do not carry it out again. Send a new one.
+edited-too-late = I have answered that message already and do not carry it out again. Please send a new one.
 cannot-hear = I cannot listen to recordings. Please write it to me.
 cannot-watch = I take photos, not videos. Send five photos of one person; frames of your video will do.
 cannot-use = I can use photos and written words only. /help lists what I can do.
-caption-not-read = I did not use the words under the photo. What I should draw, write in a message of its own.
+caption-not-read = I did not use the words under the photo. Please write what to draw in a message of its own.
 photo-with-command = A command came with your photo, so I did not take it. To collect it for a LoraCode, send it without words.
-photo-with-prompt = I cannot draw from a photo, so I did not take yours, and draw your words alone. To collect it for a LoraCode, send it without words.
+photo-with-prompt = I cannot draw from a photo, so I did not take yours; I draw only what you wrote. To collect it for a LoraCode, send it without words.
 
 ## Times, counts, words
 
@@ -662,7 +662,7 @@ coach-dark = Photo { $number } is dark: send one with more light on the face.
 coach-dark-mild = Photo { $number } is a little dark: more light on the face would be better.
 coach-blown-out = Photo { $number } has too much light: { $percent }% of the face is white. Send another.
 coach-blown-out-mild = Photo { $number } is very bright: { $percent }% of the face is pure white.
-coach-grey = Photo { $number } is black and white, so your LoraCode may draw grey: one in colour is better.
+coach-grey = Photo { $number } is black and white, so your LoraCode may draw grey: one in colour would be better.
 coach-small = Photo { $number } is only { $short_px } pixels on its short side, and { $wanted_px } would be better: send the original file if you can.
 coach-other-person = Photo { $number } seems to show someone else: send another.
 coach-unsure-person = I am not sure that photo { $number } shows the same person as the others. Does it?

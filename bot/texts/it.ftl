@@ -37,11 +37,11 @@ nothing-asked = Non ho domande in sospeso per te. /aiuto elenca che cosa so fare
 unknown-command-near = Non conosco questo comando. Volevi dire { $near }? /aiuto li elenca tutti.
 edited-too-late = A quel messaggio ho già risposto, e non lo eseguo di nuovo. Mandane uno nuovo.
 cannot-hear = Non posso ascoltare registrazioni. Scrivimelo, per favore.
-cannot-watch = Prendo foto, non video. Manda cinque foto di una persona; vanno bene anche fotogrammi del tuo video.
+cannot-watch = Mi servono foto, non video. Manda cinque foto di una persona; vanno bene anche fotogrammi del tuo video.
 cannot-use = So usare solo foto e parole scritte. /aiuto elenca che cosa so fare.
-caption-not-read = Non ho usato le parole sotto la foto. Che cosa devo disegnare, scrivilo in un messaggio a parte.
-photo-with-command = Con la foto è arrivato un comando, quindi non l'ho presa. Per raccoglierla per un LoraCode, mandala senza parole.
-photo-with-prompt = Non posso disegnare a partire da una foto, quindi non ho preso la tua e disegno solo le tue parole. Per raccoglierla per un LoraCode, mandala senza parole.
+caption-not-read = Non ho usato le parole sotto la foto. Scrivi che cosa disegnare in un messaggio a parte.
+photo-with-command = Con la foto è arrivato un comando, quindi non l'ho presa. Per usarla per un LoraCode, mandala senza parole.
+photo-with-prompt = Non posso disegnare a partire da una foto, quindi non ho preso la tua: disegno solo quello che hai scritto. Per usarla per un LoraCode, mandala senza parole.
 
 ## Tempi, numeri, parole
 
