@@ -83,6 +83,14 @@ def test_a_heic_in_display_p3_keeps_its_colours() -> None:
     assert not are_right(heif_file(P3_PATCHES, None)), "then nothing tells what they are"
 
 
+def test_a_heic_may_tell_its_colours_on_its_tiles_or_on_its_grid_alone() -> None:
+    heic = heif_file(P3_PATCHES, DISPLAY_P3)
+    on_tile, on_grid = b"\0\1\3\x81\2\5", b"\0\2\3\3\4\5"  # item, number of properties, properties
+    for links in (on_tile, on_grid):
+        assert links in heic
+        assert are_right(heic.replace(links, links[:-1] + links[-2:-1]))
+
+
 def test_a_heic_for_hdr_looks_as_it_does_without() -> None:
     assert are_right(heif_file(PQ_PATCHES, BT2020_PQ), tolerance=18)  # 10 bits become 8 before the curve
     grey = kept_patches(heif_file(PQ_PATCHES, BT2020_PQ))[4]
