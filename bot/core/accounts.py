@@ -105,6 +105,11 @@ class ChatAddress:
         return not has_ids_per_chat or self.base_chat_id == other.base_chat_id
 
     @property
+    def hears_replies_only(self) -> bool:
+        """Whether words that are asked for here count as a reply alone: others write here too."""
+        return not (self.is_private or PLATFORM_TRAITS[self.platform].has_forms)
+
+    @property
     def words_address(self) -> ChatAddress:
         """Where words that are asked for here are written: in private where a platform has forms for them."""
         has_forms = PLATFORM_TRAITS[self.platform].has_forms

@@ -170,6 +170,7 @@ class Reply:
     pressed_result_job_id: JobId | None = None  #: likewise the message whose button was pressed
     is_refusal: bool = False  #: says why nothing was done
     yes_action: str = ""  #: the text asks something, and a typed yes does the same as this button
+    asks_for_words: bool = False  #: its person's next message is the answer; in a group a reply to it is
     refusals: str = ""  #: how the text begins: why photos were not taken
     language: str = field(default="", compare=False)  #: the language it is written in
 

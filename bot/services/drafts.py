@@ -136,7 +136,8 @@ class DraftService:
                 params = replace(draft.params, count=int(value), best=False)
             case _:
                 raise UserError(translate("stale-button"))
-        return await self._save_draft(Draft(account, draft.code, params, address))
+        message_ids = draft.message_ids if draft.address == address else ""
+        return await self._save_draft(Draft(account, draft.code, params, address, message_ids))
 
     async def drop_draft(self, request: Request) -> Reply:
         """Delete the draft."""

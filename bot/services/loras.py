@@ -64,7 +64,7 @@ class LoraService:
         lora = await self._require_lora(request)
         question = PendingQuestion(f"{RENAME_PREFIX}{lora.code}", request.address.words_address)
         await self._context.database.accounts.save_question(request.account, question)
-        return ask_new_name(lora, request.address.platform)
+        return ask_new_name(lora, request.address)
 
     async def rename_lora(self, request: Request, code: LoraCode) -> Reply:
         """Return a Lora the name its owner wrote."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bot.core.accounts import CONFIRM_PREFIX, PendingQuestion
+from bot.core.accounts import CONFIRM_PREFIX, ChatAddress, Identity, PendingQuestion
 from bot.core.errors import UserError
 from bot.core.loras import LoraCode
 from bot.core.messages import AccountState, Reply, Request, RequestState
@@ -157,13 +157,13 @@ class MessageService:
         if state.draft is not None and state.draft.waits_for_words:
             await self._database.results.delete_draft(state.account)
 
-    async def record_question(self, request: Request, message_ids: Sequence[str]) -> None:
+    async def record_question(
+        self, identity: Identity, address: ChatAddress, message_ids: Sequence[str]
+    ) -> None:
         """Store which messages ask what is open in a chat."""
-        state = (await self._database.access.read_request_state(request.identity)).account_state
-        if state is not None:
-            await self._database.accounts.save_question_messages(
-                state.account, request.address, ",".join(message_ids)
-            )
+        account = await self._database.accounts.find_by_identity(identity)
+        if account is not None:
+            await self._database.accounts.save_question_messages(account, address, ",".join(message_ids))
 
 
 class UpdateInbox:

@@ -221,6 +221,7 @@ rename-button = Rename
 more-button = Train further
 delete-button = Delete
 all-my-codes = All my codes
+ask-new-name-in-group = Now reply to the message below with the new name for { $code }. Others here can read it.
 ask-new-name = Now write the new name for { $code }; only you will see it.
 ask-new-name-discord = Now write me the new name for { $code } in a direct message; only you will see it.
 ask-to-remove = Shall I delete { $code } for good, with its file and every picture drawn with it? Jobs that use it are stopped. To keep a copy, export it first.
@@ -287,6 +288,7 @@ set-complete = That is all five: { $code }.
 set-deleted = These photos are deleted.
 set-below = Your photos are shown again below.
 set-waits = You still have { $held } of { $wanted } photos waiting, and in a few hours I delete them. Send the rest to go on; /train shows what I have.
+ask-name-in-group = Now reply to the message below with the name. Others here can read it.
 ask-name = Now write the name; only you will see it.
 wrong-name = A name has 1 to { $most } characters. Please write another one.
 photo-gone = That photo is no longer in the set. /train shows what I have.
@@ -331,6 +333,10 @@ choose-code = Which LoraCode should draw?
 draft =
     With { $code } · style: { $style } · size: { $size } · pictures: { $count }
     Now write what to draw.
+draft-in-group =
+    With { $code } · style: { $style } · size: { $size } · pictures: { $count }
+    Now reply to the message below with what to draw.
+reply-to-this = please reply to this message, as I do not see other words here.
 draft-with-form =
     With { $code } · style: { $style } · size: { $size } · pictures: { $count }
     Press “What to draw” when you are ready.
@@ -360,6 +366,9 @@ ask-to-delete = { $count ->
 }
 result-is-deleted = { $result } is deleted, prompt and pictures.
 one-picture-gone = Picture { $number } of { $result } is no longer here; you can draw it again.
+edit-prompt-in-group =
+    Now reply to the message below with the new prompt for { $result }; everything else stays. The old one:
+    { $prompt }
 edit-prompt =
     Now write the new prompt for { $result }; everything else stays. The old one:
     { $prompt }

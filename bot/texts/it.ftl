@@ -220,6 +220,7 @@ rename-button = Rinomina
 more-button = Addestra ancora
 delete-button = Elimina
 all-my-codes = Tutti i miei codici
+ask-new-name-in-group = Ora rispondi al messaggio qui sotto con il nuovo nome per { $code }. Qui lo leggono anche gli altri.
 ask-new-name = Ora scrivi il nuovo nome di { $code }; lo vedi solo tu.
 ask-new-name-discord = Ora scrivimi il nuovo nome di { $code } in un messaggio diretto; lo vedi solo tu.
 ask-to-remove = Elimino per sempre { $code }, il suo file e tutte le immagini disegnate con lui? I lavori che lo usano vengono fermati. Per tenerne una copia, prima esportalo.
@@ -286,6 +287,7 @@ set-complete = Sono tutte e cinque: { $code }.
 set-deleted = Queste foto sono state cancellate.
 set-below = Le tue foto sono di nuovo qui sotto.
 set-waits = Hai ancora { $held } foto su { $wanted } in attesa, e tra qualche ora le cancello. Manda le altre per continuare; /addestra mostra quello che ho.
+ask-name-in-group = Ora rispondi al messaggio qui sotto con il nome. Qui lo leggono anche gli altri.
 ask-name = Ora scrivi il nome; lo vedi solo tu.
 wrong-name = Un nome ha da 1 a { $most } caratteri. Scrivine un altro, per favore.
 photo-gone = Quella foto non è più nella serie. /addestra mostra quello che ho.
@@ -330,6 +332,10 @@ choose-code = Quale LoraCode deve disegnare?
 draft =
     Con { $code } · stile: { $style } · formato: { $size } · immagini: { $count }
     Ora scrivi che cosa disegnare, in inglese: il modello capisce quello.
+draft-in-group =
+    Con { $code } · stile: { $style } · formato: { $size } · immagini: { $count }
+    Ora rispondi al messaggio qui sotto con che cosa disegnare, in inglese: il modello capisce quello.
+reply-to-this = rispondi a questo messaggio, altrimenti non lo vedo.
 draft-with-form =
     Con { $code } · stile: { $style } · formato: { $size } · immagini: { $count }
     Premi «Che cosa disegnare» quando vuoi, e scrivilo in inglese: il modello capisce quello.
@@ -359,6 +365,9 @@ ask-to-delete = { $count ->
 }
 result-is-deleted = { $result } è stato eliminato, descrizione e immagini.
 one-picture-gone = L'immagine { $number } di { $result } non c'è più; puoi disegnarla di nuovo.
+edit-prompt-in-group =
+    Ora rispondi al messaggio qui sotto con la nuova descrizione per { $result }; tutto il resto rimane. Quella vecchia:
+    { $prompt }
 edit-prompt =
     Ora scrivi la nuova descrizione per { $result }; tutto il resto rimane. Quella vecchia:
     { $prompt }

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from bot.core.accounts import PLATFORM_TRAITS, Platform
+from bot.core.accounts import PLATFORM_TRAITS, ChatAddress, Platform
 from bot.core.loras import Lora, LoraCode, LoraState, Permission, format_code
 from bot.core.messages import Button, Reply
 from bot.texts.language import translate
@@ -118,11 +118,14 @@ def likeness_card(lora: Lora, strip: Sequence[Path]) -> Reply:
     return Reply(f"{format_code(lora.code)}: {summary}", pictures=tuple(strip))
 
 
-def ask_new_name(lora: Lora, platform: Platform) -> Reply:
+def ask_new_name(lora: Lora, address: ChatAddress) -> Reply:
     """Return the question for the new name of a LoRA."""
-    key = "ask-new-name-discord" if PLATFORM_TRAITS[platform].has_forms else "ask-new-name"
+    key = "ask-new-name-discord" if PLATFORM_TRAITS[address.platform].has_forms else "ask-new-name"
+    key = "ask-new-name-in-group" if address.hears_replies_only else key
     return Reply(
-        translate(key, code=format_code(lora.code)), (Button(translate("draft-drop"), "question:drop"),)
+        translate(key, code=format_code(lora.code)),
+        (Button(translate("draft-drop"), "question:drop"),),
+        asks_for_words=True,
     )
 
 

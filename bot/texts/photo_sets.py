@@ -247,4 +247,5 @@ def _refusal_text(key: str) -> str:
 
 def ask_name(address: ChatAddress) -> Reply:
     """Return the reply that asks for the name of a set."""
-    return Reply(translate("ask-name"), (Button(translate("draft-drop"), "question:drop"),))
+    key = "ask-name-in-group" if address.hears_replies_only else "ask-name"
+    return Reply(translate(key), (Button(translate("draft-drop"), "question:drop"),), asks_for_words=True)

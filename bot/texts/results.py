@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bot.core.accounts import PLATFORM_TRAITS
+from bot.core.accounts import PLATFORM_TRAITS, ChatAddress
 from bot.core.jobs import Draft, GenerationParams, Job, JobId, Picture
 from bot.core.loras import Lora, LoraCode, format_code
 from bot.core.messages import Attachment, Button, Reply, Suggestion
@@ -49,10 +49,11 @@ def result_title(job: Job) -> str:
     return f"#{job.id} · {format_code(job.code)}"
 
 
-def ask_new_prompt(job_id: JobId, prompt: str) -> Reply:
+def ask_new_prompt(job_id: JobId, prompt: str, address: ChatAddress) -> Reply:
     """Return the reply that asks for another prompt of a result."""
-    text = translate("edit-prompt", result=f"#{job_id}", prompt=prompt)
-    return Reply(text, (Button(translate("draft-drop"), "draft:drop"),))
+    key = "edit-prompt-in-group" if address.hears_replies_only else "edit-prompt"
+    text = translate(key, result=f"#{job_id}", prompt=prompt)
+    return Reply(text, (Button(translate("draft-drop"), "draft:drop"),), asks_for_words=True)
 
 
 def ask_to_delete(job_id: JobId, count: int) -> Reply:
@@ -200,8 +201,9 @@ def draft_card(draft: Draft, style: str, replaces: bool = True) -> Reply:
     # A platform with forms does not show us what is written where others read along: a form asks for it.
     has_form = PLATFORM_TRAITS[draft.address.platform].has_forms
     form_key = "draft-with-form-or-words" if draft.waits_for_words else "draft-with-form"
+    plain_key = "draft-in-group" if draft.address.hears_replies_only else "draft"
     text = translate(
-        form_key if has_form else "draft",
+        form_key if has_form else plain_key,
         code=format_code(draft.code),
         style=style or translate("style-none"),
         size=_format_size(params),
@@ -228,7 +230,8 @@ def draft_card(draft: Draft, style: str, replaces: bool = True) -> Reply:
         *((Button(translate("draft-write"), "draft:write", 3),) if has_form else ()),
         Button(translate("draft-drop"), "draft:drop", 3),
     )
-    return Reply(text, buttons, edits_message=replaces)
+    asks_for_words = draft.waits_for_words and not draft.message_ids
+    return Reply(text, buttons, edits_message=replaces, asks_for_words=asks_for_words)
 
 
 def draft_styles(styles: Sequence[Suggestion], selected: str) -> Reply:

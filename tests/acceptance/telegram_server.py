@@ -49,6 +49,7 @@ class Shown:
     is_covered: bool = False
     is_silent: bool = False
     rings: dict[int, str] = field(default_factory=dict)  #: people it mentions, each with the word that does
+    begins_reply: bool = False  #: whether the apps of those it is meant for begin a reply to it
 
     @property
     def buttons(self) -> list[tuple[str, str]]:
@@ -120,7 +121,7 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
             return self._edit_media(fields, uploads)
         if method.startswith("editMessage"):
             self._refuse_edit(method, fields)
-        # The emulator knows neither spoilers nor topics; we look at them ourselves.
+        # The emulator knows neither spoilers nor topics nor forced replies; we look at them ourselves.
         result = super().validate(method, _without_what_is_new(method, fields), uploads)
         if method == "sendMediaGroup":
             album = self.shown[-result[0]["message_id"]] = Shown(
@@ -219,6 +220,8 @@ class TelegramServer(LoBotApiEmulator):  # type: ignore[misc]
             message.answers = int((json.loads(quote) if isinstance(quote, str) else quote)["message_id"])
         message.is_silent = str(fields.get("disable_notification", "")).lower() == "true"
         message.rings = _rings(fields, message.text)
+        markup = _markup(fields)
+        message.begins_reply = bool(markup.get("force_reply") and markup.get("selective"))
         message.versions.append(message.text)
         self.changes += 1
 
@@ -236,6 +239,8 @@ def _without_what_is_new(method: str, fields: dict[str, Any]) -> dict[str, Any]:
         for each in media:
             each.pop("has_spoiler", None)
         kept["media"] = json.dumps(media)
+    if "force_reply" in _markup(fields):
+        del kept["reply_markup"]
     return kept
 
 
@@ -265,9 +270,13 @@ def _rings(fields: dict[str, Any], text: str) -> dict[int, str]:
 
 
 def _rows(fields: dict[str, Any]) -> list[list[tuple[str, str]]]:
-    markup = fields.get("reply_markup") or {}
-    rows = (json.loads(markup) if isinstance(markup, str) else markup).get("inline_keyboard", [])
+    rows = _markup(fields).get("inline_keyboard", [])
     return [[(each["text"], each["callback_data"]) for each in row] for row in rows]
+
+
+def _markup(fields: dict[str, Any]) -> dict[str, Any]:
+    markup = fields.get("reply_markup") or {}
+    return dict(json.loads(markup) if isinstance(markup, str) else markup)
 
 
 @asynccontextmanager

@@ -278,18 +278,59 @@ async def test_what_is_said_in_a_group_is_no_prompt_of_a_draft_begun_in_private(
 
 
 @pytest.mark.covers("telegram", "group", "words")
-async def test_where_others_write_only_an_answer_to_the_bot_is_a_prompt(stage: Stage) -> None:
-    await trained(stage.anna)
+async def test_where_others_write_only_a_reply_to_the_question_is_a_prompt(stage: Stage) -> None:
+    code = await trained(stage.anna)
+    await stage.anna.says(f"/generate {code} a cat", chat=GROUP)
+    picture = await stage.next_result(0, GROUP)
     await stage.anna.says("/generate", chat=GROUP)
-    options = (await until(lambda: stage.anna.sees_in(GROUP)))[0]
-    assert options.answers is not None
+    asked = await forced_reply(stage)
+    options = stage.anna.sees_in(GROUP)[-2]
+    assert "reply to the message below" in options.text
+    await pressed(stage.anna, options, "2 pictures")
+    assert stage.anna.sees_in(GROUP)[-1] is asked, "it is asked once"
     await stage.anna.says("how are you all", chat=GROUP)
-    await stage.bert.says("a plane", chat=GROUP, to=options)
+    await stage.anna.says("haha look at this one", chat=GROUP, to=picture)
+    await stage.bert.says("a plane", chat=GROUP, to=asked)
     await stage.anna.says("a train, like that?", chat=GROUP, reply_to_message=stage.bert.wrote(GROUP))
-    await stage.anna.says("a boat", chat=GROUP, to=options)
-    result = await stage.next_result(0, GROUP)
+    await stage.anna.says("a boat", chat=GROUP, to=asked)
+    result = await stage.next_result(1, GROUP)
     assert "a boat" in result.text
-    assert stage.anna.sees_in(GROUP) == [options, result], "the bot does not talk into what people say"
+    assert [each.prompt.split(", ")[-1] for each in stage.drawings] == ["a cat", "a boat"]
+
+
+@pytest.mark.covers("telegram", "group", "words", "[edit:*]", "[rename:*]", "[set:*:name]")
+async def test_in_a_group_nothing_that_is_asked_for_is_said_to_be_private(stage: Stage) -> None:
+    code = await trained(stage.anna)
+    await stage.anna.says(f"/generate {code} a cat", chat=GROUP)
+    await stage.anna.presses(await stage.next_result(0, GROUP), "Edit prompt")
+    await stage.anna.says("a boat", chat=GROUP, to=await forced_reply(stage))
+    await stage.next_result(1, GROUP)
+    await stage.anna.says("/codes", chat=GROUP)
+    card = (await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "Try" in each.text]))[0]
+    await pressed(stage.anna, card, format_code(code))
+    await stage.anna.presses(card, "Rename")
+    await stage.anna.says("Sunny", chat=GROUP, to=await forced_reply(stage, 2))
+    await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "Sunny" in each.text])
+    await stage.anna.says("/train", chat=GROUP)
+    photo_set = (await until(lambda: [e for e in stage.anna.sees_in(GROUP) if "Name it" in dict(e.buttons)]))[
+        0
+    ]
+    await stage.anna.presses(photo_set, "Name it")
+    await forced_reply(stage, 3)
+    asked = [each.text for each in stage.anna.sees_in(GROUP) if "Now " in each.text]
+    assert len(asked) == 3
+    assert not any("only you" in each for each in asked)
+    assert all("reply to the message below" in each for each in asked)
+
+
+async def forced_reply(stage: Stage, number: int = 1) -> Shown:
+    """Wait for so many messages that begin Anna's reply by themselves; give the last."""
+    forced = await until(
+        lambda: [each for each in stage.anna.sees_in(GROUP) if each.begins_reply][number - 1 :]
+    )
+    assert isinstance(forced[-1], Shown)
+    assert stage.anna.id in forced[-1].rings, "it begins in her app alone"
+    return forced[-1]
 
 
 async def test_a_message_in_the_name_of_a_channel_has_no_codes(stage: Stage) -> None:

@@ -227,11 +227,13 @@ class MessageHandlers:
                 await self._replies.show(ref, reply)
 
     def _to_request(self, update: Update, ref: MessageRef, message: Message) -> Request:
+        replied_message_id = _replied_message_id(message)
         return Request(
             ref.identity,
             ref.address,
             text=message.text or "",
-            replied_message_id=_replied_message_id(message),
+            replied_message_id=replied_message_id,
+            answered_message_id=None if ref.is_private else replied_message_id,
             idempotency_key=idempotency_key(update),
             is_replay=self._is_replay(update.update_id),
         )

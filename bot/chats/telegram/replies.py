@@ -122,6 +122,7 @@ class TelegramReplies:
         if reply.shows_photo_set:
             await self._presenter.close_if_ended(ref.identity, ref.address, str(ref.message_id), messages)
         await self._presenter.close_previous(reply, messages)
+        await self._ask_for_reply(ref, reply, str(ref.message_id))
         return True
 
     async def _send_reply(self, ref: MessageRef, reply: Reply) -> None:
@@ -130,6 +131,29 @@ class TelegramReplies:
             await self._services.jobs.record_card(reply.card_job_id, message_id)
         if reply.result_job_id is not None:
             await self._services.results.record_copy(reply.result_job_id, ref.address, message_id)
+        await self._ask_for_reply(ref, reply, message_id)
+
+    async def _ask_for_reply(self, ref: MessageRef, reply: Reply, message_id: str) -> None:
+        """Have a person in a group reply to a question that stands in a message: nothing else reaches us.
+
+        A message has buttons or begins a reply, and not both, so this is one of its own.
+        """
+        if ref.is_private or not (reply.asks_for_words or reply.yes_action):
+            return
+        ids = [message_id]
+        if reply.yes_action:  # its buttons are the usual answer
+            await self._services.messages.record_question(ref.identity, ref.address, ids)
+            return
+        text, user_id = translate("reply-to-this"), int(ref.identity.user_id)
+        try:
+            ids.append(
+                await retry_when_busy(
+                    lambda: self._sender.ask_for_reply(ref.chat, text, user_id, ref.message_id), self._sleep
+                )
+            )
+        except ChatError as error:
+            log.warning("a reply could not be asked for: %s", error)
+        await self._services.messages.record_question(ref.identity, ref.address, ids)
 
     async def send(self, chat: TelegramChatId, reply: Reply, reply_to: int | None = None) -> str:
         """Send a message, or its words alone where a group takes no pictures."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from telegram import InputMediaPhoto, MessageEntity, ReplyParameters
+from telegram import ForceReply, InputMediaPhoto, MessageEntity, ReplyParameters
 from telegram.constants import MediaGroupLimit
 from telegram.error import BadRequest, ChatMigrated
 from telegram.ext import ExtBot
@@ -75,7 +75,7 @@ class TelegramSender:
         reply_to: int | None = None,
         mention_user_id: int | None = None,
     ) -> str:
-        """Send a message, `answer_to` another one, and give its id; in a group it `rings` somebody."""
+        """Send a message, `reply_to` another one, and give its id; in a group it mentions somebody."""
         photos = await _load_photos(reply.pictures)
         mentions: tuple[MessageEntity, ...] = ()
         if mention_user_id is not None:
@@ -102,6 +102,22 @@ class TelegramSender:
             except ChatError as error:
                 _log_skipped_part(message_id, error)
         return chat_prefix + ",".join(map(str, ids))
+
+    async def ask_for_reply(self, chat: TelegramChatId, text: str, user_id: int, reply_to: int | None) -> str:
+        """Send a message that somebody in a group is to reply to: their app begins the reply by itself."""
+        reply, mention = await add_mention(self._bot, chat.chat_id, user_id, Reply(text))
+        with translate_errors():
+            message = await self._bot.send_message(
+                chat.chat_id,
+                clip_text(reply.text),
+                entities=[mention],
+                message_thread_id=chat.thread_id,
+                reply_markup=ForceReply(selective=True),
+                reply_parameters=None if reply_to is None else _reply_parameters(reply_to),
+                disable_notification=True,
+                rate_limit_args=self._priority,
+            )
+        return str(message.message_id)
 
     async def edit(self, chat: TelegramChatId, message_id: str, reply: Reply) -> str:
         """Make a message read like `reply`, quiet when it already does; gives the id it has then."""

@@ -10,7 +10,7 @@ import pytest
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import UserError
 from bot.core.loras import LoraCode
-from bot.core.messages import Reply, Request
+from bot.core.messages import Reply
 from bot.texts import translate
 from tests.support.services import ANNA, ANNAS, BERT, Desk, album, open_desk
 
@@ -130,7 +130,7 @@ async def test_a_name_that_is_asked_for_in_a_channel_is_written_in_private(desk:
 
 async def test_where_others_write_only_a_reply_to_the_question_answers_it(desk: Desk) -> None:
     await ask(desk, "draft", place=GROUP)
-    await desk.studio.services.messages.record_question(Request(ANNA, GROUP), ["12", "13"])
+    await desk.studio.services.messages.record_question(ANNA, GROUP, ["12", "13"])
     for answered in ("", "14", "1"):
         assert await desk.studio.handle_text(ANNA, GROUP, "haha", answered_message_id=answered) is None
     assert await desk.studio.handle_text(ANNA, GROUP, "a boat", answered_message_id="13") is not None
