@@ -11,7 +11,7 @@ from dataclasses import replace
 from bot.chats.actions import route_action
 from bot.chats.commands import Command
 from bot.core.accounts import Identity
-from bot.core.errors import UnknownCode, UserError
+from bot.core.errors import ReferenceGone, UnknownCode, UserError
 from bot.core.logging import log_context
 from bot.core.messages import Reply, Request, RequestState, UseCase
 from bot.services import Services
@@ -33,7 +33,12 @@ async def handle(
             state = await services.access.read_state(request.identity)
             language = get_language(request.identity, state)
             with use_language(language):
-                reply = await _run(services, use_case, request, state, level)
+                try:
+                    reply = await _run(services, use_case, request, state, level)
+                except ReferenceGone:  # such as an account that was linked to another while this was read
+                    log.info("a request is carried out again: what it refers to has moved")
+                    state = await services.access.read_state(request.identity)
+                    reply = await _run(services, use_case, request, state, level)
         except Exception:
             log.exception("a request failed")  # logged first, in case the apology fails too
             with use_language(language):

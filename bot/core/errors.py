@@ -6,6 +6,7 @@ LoraCodeError
 ├── PhotoRefused              a photo cannot be used; carries the reason (in `bot.core.photos`)
 ├── SettingsError             a wrong setting; ends the start with one readable line
 ├── DatabaseError             the database cannot be opened, read or written
+│   └── ReferenceGone         what a write refers to was deleted or merged meanwhile; nothing was written
 ├── ShareEnded                a Lora may no longer be drawn with by whoever wants to
 ├── BackupError               a backup cannot be made or put back
 ├── WorkerLost                a GPU attempt ended without a result; it is tried again
@@ -40,6 +41,10 @@ class SettingsError(LoraCodeError):
 
 class DatabaseError(LoraCodeError):
     """The database cannot be opened, read or written."""
+
+
+class ReferenceGone(DatabaseError):
+    """What a write refers to was deleted meanwhile, such as an account that was linked to another."""
 
 
 class ShareEnded(LoraCodeError):

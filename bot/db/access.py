@@ -97,6 +97,11 @@ class AccessRepository:
             lambda connection: _count_pictures_since(connection, account, to_ms(since))
         )
 
+    async def delete_expired_usage(self, now: datetime) -> None:
+        """Delete what deleted jobs used before the current quota periods."""
+        period = max(TRAINING_QUOTA_PERIOD, PICTURE_QUOTA_PERIOD)
+        await self._connection.execute("DELETE FROM used_quota WHERE at_ms <= ?", to_ms(now - period))
+
     async def save_invite_token(self, token: str, expires_at: datetime) -> None:
         """Save a token that lets one person in until it expires."""
         await self._connection.execute("INSERT INTO entry_words VALUES (?, ?)", token, to_ms(expires_at))
@@ -171,15 +176,23 @@ def _count_trainings_since(connection: sqlite3.Connection, account: AccountId, s
         "SELECT count(*) FROM jobs WHERE account = ? AND kind = ? AND created_ms > ?"
         " AND (status != 'cancelled' OR started_ms NOT NULL)"
     )
-    return int(connection.execute(sql, (account, str(JobKind.TRAIN), since_ms)).fetchone()[0])
+    count = int(connection.execute(sql, (account, str(JobKind.TRAIN), since_ms)).fetchone()[0])
+    return count + _sum_deleted_since(connection, account, JobKind.TRAIN, since_ms)
 
 
 def _count_pictures_since(connection: sqlite3.Connection, account: AccountId, since_ms: int) -> int:
-    # A deleted result has lost its prompt, but not the rows of its pictures.
     sql = (
-        "SELECT coalesce(sum(max(coalesce(json_extract(wish, '$.count'), 1),"
-        " (SELECT count(*) FROM pictures WHERE job = jobs.id))), 0) FROM jobs"
+        f"SELECT coalesce(sum({queue.PICTURE_COUNT_SQL}), 0) FROM jobs"  # noqa: S608 - our own words
         " WHERE account = ? AND kind = ? AND created_ms > ? AND status != 'failed'"
         " AND (status != 'cancelled' OR started_ms NOT NULL)"
     )
-    return int(connection.execute(sql, (account, str(JobKind.GENERATE), since_ms)).fetchone()[0])
+    count = int(connection.execute(sql, (account, str(JobKind.GENERATE), since_ms)).fetchone()[0])
+    return count + _sum_deleted_since(connection, account, JobKind.GENERATE, since_ms)
+
+
+def _sum_deleted_since(
+    connection: sqlite3.Connection, account: AccountId, kind: JobKind, since_ms: int
+) -> int:
+    """Return what an account used by jobs that were deleted since."""
+    sql = "SELECT coalesce(sum(amount), 0) FROM used_quota WHERE account = ? AND kind = ? AND at_ms > ?"
+    return int(connection.execute(sql, (account, str(kind), since_ms)).fetchone()[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from bot.core.accounts import AccountId, list_platforms
 from bot.core.jobs import JobId
 from bot.core.loras import LoraCode
 from bot.db.sqlite.connection import Connection
-from bot.db.statements import shares
+from bot.db.statements import queue, shares
 
 #: So many jobs and their pictures are counted in one read, a millisecond or two; then others have their turn.
 JOB_COUNT_BATCH_SIZE = 500
@@ -23,6 +24,12 @@ SELECT created_ms, id,
 FROM jobs WHERE account = ? AND kind = 'generate' AND (created_ms, id) > (?, ?)
 ORDER BY created_ms, id LIMIT ?
 """
+# Deleting a LoRA must not give back what its training cost. A job that never began cost nothing.
+_KEEP_USAGE_SQL = f"""
+INSERT INTO used_quota (account, kind, at_ms, amount)
+SELECT account, kind, created_ms, iif(kind = 'train', 1, {queue.PICTURE_COUNT_SQL}) FROM jobs
+WHERE id = ? AND started_ms NOT NULL AND (kind = 'train' OR status != 'failed')
+"""  # noqa: S608 - our own words
 _ACCOUNT_TABLES = (
     "photos",
     "drafts",
@@ -32,6 +39,7 @@ _ACCOUNT_TABLES = (
     "link_words",
     "reports",
     "asks",
+    "used_quota",
     "identities",
 )
 
@@ -131,6 +139,7 @@ def erase_account(connection: sqlite3.Connection, account: AccountId) -> Erasure
         " AND instr(letters.words, platform || ':' || user_id || ' ') > 0)",
         (account,),
     )
+    _erase_from_audit(connection, account)
     connection.execute("UPDATE asks SET owner = NULL WHERE owner = ?", (account,))
     for table in _ACCOUNT_TABLES:
         connection.execute(f"DELETE FROM {table} WHERE account = ?", (account,))  # noqa: S608 - our own names
@@ -143,6 +152,21 @@ def erase_account(connection: sqlite3.Connection, account: AccountId) -> Erasure
         open_jobs=open_jobs,
         platforms=tuple(row["platform"] for row in identities),
     )
+
+
+def _erase_from_audit(connection: sqlite3.Connection, account: AccountId) -> None:
+    """Take the names and numbers of an account out of what administrators wrote about it."""
+    user_ids = [
+        row["user_id"]
+        for row in connection.execute("SELECT user_id FROM identities WHERE account = ?", (account,))
+    ]
+    if not user_ids:
+        return
+    mention = re.compile(rf"(?:\w+:)?(?<!\w)(?:{'|'.join(map(re.escape, user_ids))})(?!\w)")
+    for row in connection.execute("SELECT id, about FROM audit").fetchall():
+        about = mention.sub("(erased)", row["about"])
+        if about != row["about"]:
+            connection.execute("UPDATE audit SET about = ? WHERE id = ?", (about, row["id"]))
 
 
 def erase_lora(connection: sqlite3.Connection, code: LoraCode) -> ErasureResult:
@@ -174,6 +198,7 @@ def _erase_loras(
         )
         for notice in connection.execute("SELECT files FROM notices WHERE job = ?", (job,)):
             files.update(msgspec.json.decode(notice["files"], type=list[str]))
+        connection.execute(_KEEP_USAGE_SQL, (job,))
         for table in ("photos", "notices", "pictures", "copies"):
             connection.execute(f"DELETE FROM {table} WHERE job = ?", (job,))  # noqa: S608 - our own names
         shares.release_shares(connection, job, is_done=False)

@@ -98,14 +98,25 @@ class ResultRepository:
             lambda connection: stale_messages.find_by_message(connection, account, address, message_id)
         )
 
-    async def add_result_message(self, job_id: JobId, address: ChatAddress, message_id: str) -> bool:
-        """Save a further message that shows a result. Return True where the result was deleted meanwhile."""
+    async def add_result_message(
+        self, job_id: JobId, address: ChatAddress, message_id: str, expires_at: datetime | None = None
+    ) -> bool:
+        """Save a further message that shows a result. Return True where the result was deleted meanwhile.
+
+        `expires_at` is when the message can no longer be edited, None for never.
+        """
         now_ms = self._connection.now_ms()
+        expires_ms = None if expires_at is None else to_ms(expires_at)
         return await self._connection.write(
             lambda connection: stale_messages.add_result_message(
-                connection, job_id, address, message_id, now_ms
+                connection, job_id, address, message_id, now_ms, expires_ms
             )
         )
+
+    async def delete_expired_messages(self) -> None:
+        """Forget messages that show a result and can no longer be edited."""
+        now_ms = self._connection.now_ms()
+        await self._connection.write(lambda connection: stale_messages.delete_expired(connection, now_ms))
 
     async def list_unreferenced_files(self, folder: str, names: Sequence[str]) -> list[str]:
         """Return which files of a folder, `loras` or `pictures`, no row refers to. Pass a few at a time."""

@@ -90,7 +90,7 @@ class SharingRepository:
                 return None, []
             connection.execute(
                 "UPDATE shares SET allowed = :allowed, changed_ms = :now,"
-                " job = iif(:allowed = 'once', job, NULL) WHERE number = :number",
+                " job = iif(:allowed = 'once' AND allowed = 'once', job, NULL) WHERE number = :number",
                 {"allowed": str(permission), "now": now_ms, "number": number},
             )
             if permission not in GRANTED_PERMISSIONS:

@@ -94,7 +94,11 @@ class Schedule:
         task = asyncio.ensure_future(callback())
         self._running_tasks.add(task)
         task.add_done_callback(self._running_tasks.discard)
-        await task
+        try:
+            await task
+        except asyncio.CancelledError:
+            if not self._is_closed:  # by `close`, APScheduler would log it as an error
+                raise
 
     async def run_hourly(self) -> None:
         """Keep house and, when it is time, back up what is left: one after the other, as both read it all."""
@@ -119,8 +123,10 @@ class Schedule:
             open_job_ids, self._database.results.list_unreferenced_files
         )
         await self._database.results.delete_expired_drafts(self._clock())
+        await self._database.results.delete_expired_messages()
         await self._database.outbox.delete_updates_before(self._clock() - UPDATE_RETENTION)
         await self._database.sharing.delete_expired_requests(self._clock())
+        await self._database.access.delete_expired_usage(self._clock())
         await self._database.checkpoint_wal()
         if expired_photos or orphan_count:
             log.info("deleted %d expired photos and %d orphaned files", len(expired_photos), orphan_count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from bot.core.accounts import AccountId, ChatAddress
@@ -63,9 +64,11 @@ class ResultService:
         card = job_card(job, eta.remaining_s, eta.position)
         return card if address.can_edit_in(job.address) else replace(card, card_job_id=None)
 
-    async def record_copy(self, job_id: JobId, address: ChatAddress, message_id: str) -> None:
-        """Store a further message that shows a result."""
-        if await self._context.database.results.add_result_message(job_id, address, message_id):
+    async def record_copy(
+        self, job_id: JobId, address: ChatAddress, message_id: str, expires_at: datetime | None = None
+    ) -> None:
+        """Store a further message that shows a result, until it can no longer be edited."""
+        if await self._context.database.results.add_result_message(job_id, address, message_id, expires_at):
             self._context.queue.notify_changed(job_id)  # its person was quicker with Delete
 
     async def show_recipe(self, request: Request) -> Reply:

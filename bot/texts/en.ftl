@@ -305,6 +305,7 @@ too-many-trainings = You already have { $most } trainings under way. Send new ph
 too-many-generations = I am still drawing { $most } requests of yours. Ask again when one is done, or /cancel one.
 too-many-codes = One picture takes { $most } LoraCodes at most; leave some out.
 still-training = { $code } is still training: { $left }. I will write when it is ready.
+still-training-guest = { $code } is still training: { $left }. Try again then.
 not-usable-failed = The training of { $code } failed. Send five photos to get a new LoraCode: /train
 not-usable-cancelled = The training of { $code } was cancelled. Send five photos to get a new LoraCode: /train
 nothing-open-for = Nothing is running or in line for { $code }.

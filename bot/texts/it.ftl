@@ -304,6 +304,7 @@ too-many-trainings = Hai già { $most } addestramenti in corso. Manda altre foto
 too-many-generations = Sto ancora disegnando { $most } delle tue richieste. Chiedi di nuovo quando una è finita, o fermane una con /annulla.
 too-many-codes = In un'immagine ci stanno al massimo { $most } LoraCode; togline qualcuno.
 still-training = { $code } è ancora in addestramento: { $left }. Ti scrivo quando è pronto.
+still-training-guest = { $code } è ancora in addestramento: { $left }. Riprova allora.
 not-usable-failed = L'addestramento di { $code } non è riuscito. Manda cinque foto per avere un nuovo LoraCode: /addestra
 not-usable-cancelled = L'addestramento di { $code } è stato annullato. Manda cinque foto per avere un nuovo LoraCode: /addestra
 nothing-open-for = Non c'è nulla in corso o in coda per { $code }.

@@ -165,7 +165,9 @@ class DiscordReplies:
         self, interaction: Interaction, address: ChatAddress, job_id: JobId, message: discord.Message
     ) -> None:
         if message.flags.ephemeral:
-            await self._services.results.record_copy(job_id, address, f"{interaction.token}/{message.id}")
+            await self._services.results.record_copy(
+                job_id, address, f"{interaction.token}/{message.id}", interaction.expires_at
+            )
         else:
             await self._services.results.record_copy(job_id, address, f"{message.channel.id}/{message.id}")
 

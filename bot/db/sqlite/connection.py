@@ -13,7 +13,7 @@ from typing import IO, TypeVar
 
 import aiosqlite
 
-from bot.core.errors import DatabaseError
+from bot.core.errors import DatabaseError, ReferenceGone
 from bot.db.sqlite.migrate import migrate, read_migrations
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ class Connection:
     async def write(self, body: Callable[[sqlite3.Connection], T]) -> T:
         """Run `body` as one transaction, all of it or nothing, and return its result.
 
-        Raise DatabaseError where SQLite fails.
+        Raise ReferenceGone where it refers to a row that is not there, and DatabaseError where SQLite fails.
         """
 
         def transaction(connection: sqlite3.Connection) -> T:
@@ -110,6 +110,8 @@ class Connection:
         try:
             return await self._run_in_thread(transaction)
         except sqlite3.Error as error:
+            if error.sqlite_errorname == "SQLITE_CONSTRAINT_FOREIGNKEY":
+                raise ReferenceGone("what a write refers to was deleted meanwhile") from error
             raise DatabaseError(f"The database could not be written: {error}") from error
 
     async def fetch_rows(self, sql: str, *values: object) -> list[sqlite3.Row]:

@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import Mapping
 
 from bot.core.accounts import AccountId, Identity, Platform, Preferences
+from bot.core.photos import MAX_PHOTOS_IN_SET
 
 #: All of it moves. Of what an account has once only, the one that stays keeps its own.
-_MOVED_TABLES = ("loras", "jobs", "reports", "asks", "identities")
+_MOVED_TABLES = ("loras", "jobs", "reports", "asks", "used_quota", "identities")
 _SINGLE_ROW_TABLES = ("photo_sets", "drafts", "questions")
 
 
@@ -95,8 +96,13 @@ def _merge_photos(connection: sqlite3.Connection, values: Mapping[str, AccountId
         " AND EXISTS (SELECT 1 FROM photos WHERE account = :goes AND job IS NULL)",
         values,
     )
-    # The same photo may have been sent on both platforms, and is held once.
-    connection.execute("UPDATE OR IGNORE photos SET account = :stays WHERE account = :goes", values)
+    # The same photo may have been sent on both platforms, and is held once. A set has room for so many.
+    connection.execute(
+        "UPDATE OR IGNORE photos SET account = :stays WHERE account = :goes AND (job NOT NULL OR id IN ("
+        " SELECT id FROM photos WHERE account = :goes AND job IS NULL ORDER BY coalesce(place, id), id"
+        " LIMIT max(0, :most - (SELECT count(*) FROM photos WHERE account = :stays AND job IS NULL))))",
+        {**values, "most": MAX_PHOTOS_IN_SET},
+    )
 
 
 def _merge_shares(connection: sqlite3.Connection, values: Mapping[str, AccountId]) -> None:

@@ -41,6 +41,10 @@ WHERE id = (
 ) AND NOT EXISTS (SELECT 1 FROM switches WHERE name = 'paused')
 RETURNING *
 """
+#: The pictures that a generation counts for. A deleted result has lost its prompt, but not their rows.
+PICTURE_COUNT_SQL = (
+    "max(coalesce(json_extract(wish, '$.count'), 1), (SELECT count(*) FROM pictures WHERE job = jobs.id))"
+)
 #: Kept are those that a person asked to keep, of a Lora that they can train further.
 _DELETE_JOB_PHOTOS_SQL = """
 DELETE FROM photos WHERE job = ? AND NOT EXISTS (

@@ -128,13 +128,9 @@ def forward_requests(connection: sqlite3.Connection, now_ms: int) -> None:
         owner = None if lora is None else AccountId(lora["account"])
         if owner == requester.account or (owner is not None and not _can_forward_to(connection, owner)):
             owner = None
-        if owner is not None and find_share(connection, code, requester.account) is None:
-            _notify_owner(
-                connection,
-                owner,
-                insert_share(connection, requester, code, Permission.REQUESTED, now_ms),
-                now_ms,
-            )
+        number = None if owner is None else _insert_requested_share(connection, requester, code, now_ms)
+        if owner is not None and number is not None:
+            _notify_owner(connection, owner, number, now_ms)
         else:
             owner = None
         connection.execute(
@@ -142,6 +138,23 @@ def forward_requests(connection: sqlite3.Connection, now_ms: int) -> None:
             " WHERE id = ?",
             (owner, row["id"]),
         )
+
+
+def _insert_requested_share(
+    connection: sqlite3.Connection, requester: Requester, code: LoraCode, now_ms: int
+) -> int | None:
+    """Save a share that its owner has not decided on. Return its number, None where one is there already.
+
+    A share for one time whose picture is being drawn is as good as used: asked for again, it waits again.
+    """
+    if find_share(connection, code, requester.account) is None:
+        return insert_share(connection, requester, code, Permission.REQUESTED, now_ms)
+    row = connection.execute(
+        "UPDATE shares SET allowed = 'asked', changed_ms = ? WHERE code = ? AND account = ?"
+        " AND allowed = 'once' AND job NOT NULL RETURNING number",
+        (now_ms, code, requester.account),
+    ).fetchone()
+    return None if row is None else int(row["number"])
 
 
 def accept_share_link(

@@ -15,8 +15,8 @@ _IS_KNOWN_SQL = """
     AND (message = :message OR substr(message, 1, length(:message) + 1) = :message || ',')
 """
 _INSERT_MESSAGE_SQL = f"""
-INSERT OR IGNORE INTO copies (job, platform, chat_id, user_id, message_id, next_try_ms)
-SELECT id, :platform, :chat_id, :user_id, :message, iif({_IS_DELETED_SQL}, :now, NULL) FROM jobs
+INSERT OR IGNORE INTO copies (job, platform, chat_id, user_id, message_id, next_try_ms, expires_ms)
+SELECT id, :platform, :chat_id, :user_id, :message, iif({_IS_DELETED_SQL}, :now, NULL), :expires FROM jobs
 WHERE id = :job AND kind = 'generate'
     AND NOT EXISTS (SELECT 1 FROM (
         SELECT platform, chat_id, card_message_id AS message FROM jobs WHERE id = :job
@@ -48,16 +48,26 @@ WHERE id = :job AND kind = 'generate' AND card_message_id IS NOT NULL
 
 
 def add_result_message(
-    connection: sqlite3.Connection, job: JobId, address: ChatAddress, message_id: str, now_ms: int
+    connection: sqlite3.Connection,
+    job: JobId,
+    address: ChatAddress,
+    message_id: str,
+    now_ms: int,
+    expires_ms: int | None = None,
 ) -> bool:
-    """Save a message that shows a result. Return True where the result was deleted meanwhile."""
+    """Save a message that shows a result. Return True where the result was deleted meanwhile.
+
+    After `expires_ms` nobody can edit the message, and it is no longer kept.
+    """
+    delete_expired(connection, now_ms)
     address_values = {
         "platform": str(address.platform),
         "chat_id": address.chat_id,
         "user_id": address.user_id,
     }
     row = connection.execute(
-        _INSERT_MESSAGE_SQL, {**address_values, "job": job, "message": message_id, "now": now_ms}
+        _INSERT_MESSAGE_SQL,
+        {**address_values, "job": job, "message": message_id, "now": now_ms, "expires": expires_ms},
     ).fetchone()
     return row is not None and row["next_try_ms"] is not None
 
@@ -74,6 +84,11 @@ def find_by_message(
     }
     row = connection.execute(_FIND_BY_MESSAGE_SQL, values).fetchone()
     return None if row is None else JobId(row["job"])
+
+
+def delete_expired(connection: sqlite3.Connection, now_ms: int) -> None:
+    """Forget messages that nobody can edit any more."""
+    connection.execute("DELETE FROM copies WHERE expires_ms <= ?", (now_ms,))
 
 
 def save_card_message(connection: sqlite3.Connection, job_id: JobId, message_id: str, now_ms: int) -> None:

@@ -24,7 +24,7 @@ async def require_lora(database: Database, account: AccountId, code: LoraCode) -
 
 async def require_ready_lora(database: Database, account: AccountId, code: LoraCode, now: datetime) -> Lora:
     """Return a LoRA of the account that can draw. Raise UserError with until when it cannot, or why."""
-    return await _require_ready(database, await require_lora(database, account, code), now)
+    return await _require_ready(database, account, await require_lora(database, account, code), now)
 
 
 async def require_usable_lora(database: Database, account: AccountId, code: LoraCode, now: datetime) -> Lora:
@@ -32,18 +32,19 @@ async def require_usable_lora(database: Database, account: AccountId, code: Lora
     lora = await database.sharing.get_usable_lora(account, code)
     if lora is None:
         raise UnknownCode(translate("unknown-code"))
-    return await _require_ready(database, lora, now)
+    return await _require_ready(database, account, lora, now)
 
 
-async def _require_ready(database: Database, lora: Lora, now: datetime) -> Lora:
+async def _require_ready(database: Database, account: AccountId, lora: Lora, now: datetime) -> Lora:
     code = lora.code
     if lora.state is LoraState.READY:
         return lora
     job = await database.jobs.get_last_training(code)
     if lora.state is LoraState.TRAINING and job is not None:
+        # Whoever trains it is told when it is ready; a guest is not.
         raise UserError(
             translate(
-                "still-training",
+                "still-training" if lora.account == account else "still-training-guest",
                 code=format_code(code),
                 left=format_time_left((await estimate_job(database.jobs, job, now)).remaining_s),
             )

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -264,6 +265,23 @@ async def test_trainings_a_day_are_counted_by_role_once_they_began(desk: Desk) -
     await desk.ready(BERT)
     desk.clock.forward(hours=24)
     await desk.train(ANNA, first=21)
+
+
+async def test_a_deleted_lora_gives_nothing_back_of_a_quota(desk: Desk) -> None:
+    ruled(desk, AccessRules(quotas={Role.GUEST: Quota(trainings_per_day=1)}))
+    code = (await desk.ready(ANNA)).code
+    await desk.studio.generate_from_text(ANNA, ANNAS, f"{code} a boat --n 4")
+    await desk.claim(JobKind.GENERATE)
+    account, began = await desk.ledger.accounts.get_or_create(ANNA), desk.clock() - timedelta(minutes=1)
+    await desk.ledger.privacy.erase_lora(code)
+    assert await desk.ledger.access.count_pictures_since(account, began) == 4
+    assert "1 training a day" in await refused(desk.studio.start_training(ANNA, ANNAS))
+    desk.clock.forward(hours=24)
+    await desk.ledger.access.delete_expired_usage(desk.clock())
+    assert await desk.ledger.access.count_trainings_since(account, began - timedelta(days=1)) == 0
+    waiting = await desk.train(ANNA, first=11)
+    await desk.ledger.privacy.erase_lora(waiting.code)
+    await desk.train(ANNA, first=21)  # what never began cost nothing
 
 
 async def test_pictures_an_hour_count_also_when_deleted(desk: Desk) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,18 @@ async def test_a_forgotten_account_is_in_no_table(room: EngineRoom, tmp_path: Pa
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
+async def test_what_administrators_wrote_names_nobody_who_was_forgotten(
+    room: EngineRoom, tmp_path: Path
+) -> None:
+    await drawn(room, "a boat")
+    audit = room.ledger.monitoring
+    for details in (str(ANNA), f"{ANNA} 0 -", f"ban {ANNA.user_id}", f"telegram:{ANNA.user_id}9", "to all"):
+        await audit.add_audit_entry(BERT, "quota", details)
+    await confirmed(room)
+    left = [entry.details for entry in reversed(await audit.list_audit_entries(10))]
+    assert left == ["(erased)", "(erased) 0 -", "ban (erased)", f"telegram:{ANNA.user_id}9", "to all"]
+
+
 async def test_a_running_training_is_stopped_and_leaves_nothing(room: EngineRoom, tmp_path: Path) -> None:
     room.backend.proceed_event.clear()
     job = await room.desk.train(ANNA)
@@ -150,7 +163,7 @@ async def test_a_forgotten_number_is_never_another_person_s(tmp_path: Path) -> N
 async def test_photos_that_were_on_their_way_do_not_bring_anybody_back(room: EngineRoom) -> None:
     account = await room.ledger.accounts.get_or_create(ANNA)
     await confirmed(room)
-    with pytest.raises(DatabaseError, match="FOREIGN KEY"):
+    with pytest.raises(DatabaseError, match="was deleted meanwhile"):
         await room.ledger.photos.add_photos(
             account, [await InProcessDecoder().decode(photo(1))], ANNAS, TrainingParams()
         )
@@ -162,6 +175,22 @@ async def test_privacy_says_how_much_is_kept(room: EngineRoom) -> None:
     reply = await room.desk.studio.show_privacy(ANNA)
     assert "0 photos, 1 LoraCode, 0 pictures, 0 drawings" in reply.text
     assert "/forgetme" in reply.text
+
+
+async def test_a_message_that_can_no_longer_be_edited_is_not_kept(room: EngineRoom, tmp_path: Path) -> None:
+    code = (await room.trained()).code
+    job = await room.draws(code)
+    await room.dispatcher.drain()
+    results, expires_at = room.ledger.results, room.desk.clock() + timedelta(minutes=15)
+    await results.add_result_message(job.id, ANNAS, "secret-token/9", expires_at)
+    await results.add_result_message(job.id, ANNAS, "7/8")
+    assert b"secret-token" in everything_in(tmp_path)
+    room.desk.clock.forward(minutes=16)
+    await results.delete_expired_messages()
+    await room.ledger.checkpoint_wal()
+    assert b"secret-token" not in everything_in(tmp_path)
+    await room.desk.studio.handle_button(ANNA, ANNAS, f"delete!:{job.id}")
+    assert "7/8" in [each.message_id for each in await room.ledger.outbox.list_due_stale_messages(10)]
 
 
 @pytest.mark.parametrize("by", ["forgetme", "takedown"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,8 @@ import pytest
 
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import UserError
-from bot.core.messages import Reply
+from bot.core.messages import Reply, Upload
+from bot.core.photos import MAX_PHOTOS_IN_SET, NewPhoto
 from bot.services.context import AccountLocks
 from bot.texts import translate
 from tests.support.services import ANNA, BERT, BERTS, PLACES, Desk, InProcessDecoder, open_desk, tools
@@ -118,6 +119,43 @@ async def test_photos_are_not_for_the_empty_set_of_the_other_platform(desk: Desk
     await desk.send(ANNA, 34, 35)
     [job] = await desk.jobs(ANNA)
     assert job.code != code
+
+
+async def test_two_full_sets_become_one_full_set_of_the_account_that_stays(desk: Desk) -> None:
+    stays = await desk.ledger.accounts.get_or_create(ANNA)
+    await desk.send(ANNA, *range(11, 19))
+    await desk.send(BERT, *range(21, 31))
+    own = (await desk.ledger.photos.get_set(stays)).photo_hashes
+    await desk.studio.link_accounts(BERT, BERTS, await word_of(desk))
+    held = (await desk.ledger.photos.get_set(await desk.ledger.accounts.get_or_create(BERT))).photo_hashes
+    assert len(held) == MAX_PHOTOS_IN_SET
+    assert set(own) < set(held)
+
+
+class LinkingDecoder(InProcessDecoder):
+    """Links the person's account to another while it decodes their first photo."""
+
+    def __init__(self, link: Callable[[], Awaitable[object]]) -> None:
+        self._link: Callable[[], Awaitable[object]] | None = link
+
+    async def decode(self, upload: Upload) -> NewPhoto:
+        link, self._link = self._link, None
+        if link is not None:
+            await link()
+        return await super().decode(upload)
+
+
+async def test_a_photo_that_is_read_while_its_account_is_linked_is_in_the_set(desk: Desk) -> None:
+    await desk.send(ANNA, 11)
+    word, other = await word_of(desk), desk.studio
+    desk.studio = Studio(
+        tools(desk.ledger, desk.queue, desk.files, desk.clock),
+        LinkingDecoder(lambda: other.link_accounts(BERT, BERTS, word)),
+        set(),
+    )
+    reply = await desk.send(BERT, 21)
+    assert reply.shows_photo_set
+    assert await desk.ledger.photos.count_collected(await desk.ledger.accounts.get_or_create(ANNA)) == 2
 
 
 async def test_a_receipt_is_not_given_for_an_account_joined_just_now(desk: Desk) -> None:

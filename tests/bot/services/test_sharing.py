@@ -347,6 +347,32 @@ async def test_a_lasting_share_counts_at_once_while_a_single_one_draws(desk: Des
     await draws(desk, code)
 
 
+@pytest.mark.parametrize("answer", ["Once", "Always"])
+async def test_a_request_while_once_is_being_drawn_is_a_new_one(desk: Desk, answer: str) -> None:
+    code, letter = await asked(desk)
+    await presses(desk, letter, "Once")
+    await post(desk)
+    await draws(desk, code)
+    await desk.studio.request_access(BERT_BY_NAME, BERTS, code)
+    [(_, second)] = await post(desk)
+    assert "wants to draw with your" in second.text
+    assert await refused(desk, code)
+    await presses(desk, second, answer)
+    job = await desk.claim(JobKind.GENERATE)
+    assert await desk.ledger.jobs.finish_generation(job.id, job.attempt, ["9-1.png"])
+    await draws(desk, code)
+
+
+async def test_a_guest_is_not_promised_a_message_about_a_lora_in_training(desk: Desk) -> None:
+    code = (await desk.train(ANNA)).code
+    await desk.studio.request_access(BERT_BY_NAME, BERTS, code)
+    [(_, letter)] = await post(desk)
+    await presses(desk, letter, "Always")
+    for who, sentence in ((ANNA, "I will write when it is ready"), (BERT, "Try again then")):
+        with pytest.raises(UserError, match=sentence):
+            await draws(desk, code, who)
+
+
 async def test_a_single_permission_goes_to_one_of_two_requests_at_once(desk: Desk) -> None:
     code, letter = await asked(desk)
     await presses(desk, letter, "Once")
