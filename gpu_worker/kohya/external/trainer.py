@@ -229,13 +229,11 @@ def _read_result(folder: Path, progress_parser: output.ProgressParser) -> bytes:
     except OSError as error:
         raise _with_last_lines(BadInput(JobProblem.SD_SCRIPTS_NO_LORA), progress_parser, folder) from error
     try:
-        matrices = lora_file.read(data).weights.values()
+        lora_file.read(data)
     except BadInput as error:
-        raise _with_last_lines(
-            BadInput(JobProblem.SD_SCRIPTS_DAMAGED_LORA), progress_parser, folder
-        ) from error
-    if not all(bool(weights.down.isfinite().all() and weights.up.isfinite().all()) for weights in matrices):
-        raise _with_last_lines(BadInput(JobProblem.TRAINING_NOT_FINITE), progress_parser, folder)
+        is_not_finite = error.problem is JobProblem.LORA_NOT_FINITE
+        problem = JobProblem.TRAINING_NOT_FINITE if is_not_finite else JobProblem.SD_SCRIPTS_DAMAGED_LORA
+        raise _with_last_lines(BadInput(problem), progress_parser, folder) from error
     return data
 
 
