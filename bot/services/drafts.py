@@ -163,6 +163,10 @@ class DraftService:
         return await self._generate_with_words(request, draft)
 
     async def _generate_with_words(self, request: Request, draft: Draft) -> Reply:
+        code = parse_code(generation_options.clean_text(request.text))
+        if code is not None and draft.params.prompt:  # the prompt is there, and the LoraCode was asked for
+            reply = await self._continue_draft(request, replace(draft, code=code, address=request.address))
+            return replace(reply, edits_message=False)
         params = generation_options.parse_prompt(request.text, draft.params, self._context.styles.labels)
         return await self._generations.generate(request, draft.code, params, draft)
 

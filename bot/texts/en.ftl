@@ -20,6 +20,7 @@ for-you = For you
 sent-to-you-alone = I have sent it to you in our private chat.
 open-a-private-chat = That is only for you: open a private chat with me, press Start, and ask again there.
 who-are-you = Telegram does not tell me who you are here. Write to me in a private chat, or under your own name.
+photo-not-fetched = I could not get this photo from Telegram. Please send it again.
 photos-not-fetched = I could not get { $name } from Discord, so I took none of these photos. Please send them again.
 console-hint = Type the path of a photo or of a folder of photos, /help, or /quit.
 console-lost = I do not know what to do with that. { console-hint }

@@ -19,6 +19,7 @@ for-you = Per te
 sent-to-you-alone = Te l'ho mandato nella nostra chat privata.
 open-a-private-chat = È solo per te: apri una chat privata con me, premi Avvia e chiedilo di nuovo lì.
 who-are-you = Qui Telegram non mi dice chi sei. Scrivimi in una chat privata, o con il tuo nome.
+photo-not-fetched = Non sono riuscito a scaricare questa foto da Telegram. Mandamela di nuovo.
 photos-not-fetched = Non sono riuscito a scaricare { $name } da Discord, quindi non ho tenuto nessuna di queste foto. Mandale di nuovo, per favore.
 console-hint = Scrivi il percorso di una foto o di una cartella di foto, /aiuto oppure /quit.
 console-lost = Non so che cosa farne. { console-hint }

@@ -136,6 +136,16 @@ async def test_a_file_over_20_mb_is_refused_without_fetching_it(anna: Person, se
     assert server.refusals["getFile"], "the file was asked for"
 
 
+async def test_a_photo_of_an_album_that_telegram_finds_too_big_leaves_the_others(
+    anna: Person, server: TelegramServer
+) -> None:
+    server.refusals["getFile"] = [ApiRefusal("Bad Request: file is too big", 400)]
+    await anna.sends_photos(PHOTOS[:3])
+    await until(lambda: any("2 of 5" in each.text for each in anna.sees))
+    assert any(photo_refusal(PhotoRefusal.TOO_MANY_BYTES) in each.text for each in anna.sees)
+    assert not any("something went wrong" in each.text for each in anna.sees)
+
+
 async def test_a_code_of_somebody_else_reads_like_no_code_at_all(anna: Person, bert: Person) -> None:
     code = await trained(anna)
     await bert.says(f"/generate {code} me")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from lo_bot_api_emulator import ApiRefusal
 
+from bot.texts import translate
 from tests.acceptance.telegram_server import Shown, until
 from tests.acceptance.telegram_stage import GROUP, PHOTOS, Stage, code_in, on_stage, trained
 
@@ -129,6 +130,17 @@ async def test_a_notice_for_a_topic_that_is_gone_comes_to_its_group(stage: Stage
     (ready,) = await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "is ready" in each.text])
     assert ready.topic is None
     assert ready.rings
+
+
+@pytest.mark.covers("telegram", "thread", "group")
+async def test_an_apology_stands_in_the_topic_of_what_failed(stage: Stage) -> None:
+    how = await asked_to_train(stage, **TOPIC)
+    stage.server.refusals["getFile"] = [ApiRefusal("Too Many Requests: retry after 100", 429, 100)]
+    await stage.anna.sends_photos(PHOTOS[:1], chat=GROUP, to=how, **TOPIC)
+    (sorry,) = await until(
+        lambda: [each for each in stage.anna.sees_in(GROUP) if each.text == translate("apology")]
+    )
+    assert sorry.topic == 77
 
 
 @pytest.mark.covers("telegram", "thread", "group")

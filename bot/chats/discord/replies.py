@@ -285,7 +285,10 @@ async def _send_followup(interaction: Interaction, batch: MessageBatch, reply: R
         wait=True,
     )
     for index in range(1, len(batch.messages)):
-        await interaction.followup.send(files=batch.open_files(index), ephemeral=is_ephemeral)
+        try:
+            await interaction.followup.send(files=batch.open_files(index), ephemeral=is_ephemeral)
+        except SEND_ERRORS as error:  # to raise would have the first message sent again
+            log.warning("part %d of an answer could not be sent: %s", index + 1, error)
     return message
 
 

@@ -217,8 +217,10 @@ class TelegramAdapter:
             locale = "" if user is None else user.language_code or ""
             # The failure itself is in the log already.
             with contextlib.suppress(ChatError), use_language(locale):
+                message = update.effective_message
+                thread_id = message.message_thread_id if message and message.is_topic_message else None
                 await self._reply_sender.send(
-                    TelegramChatId(update.effective_chat.id), Reply(translate("apology"))
+                    TelegramChatId(update.effective_chat.id, thread_id), Reply(translate("apology"))
                 )
 
 

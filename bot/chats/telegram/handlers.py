@@ -35,7 +35,7 @@ from bot.chats.telegram.replies import (
     to_message_ref,
 )
 from bot.chats.telegram.updates import idempotency_key
-from bot.core.errors import UserError
+from bot.core.errors import ChatUnreachable, UserError
 from bot.core.messages import PhotoInput, Reply, Request, Upload, UseCase
 from bot.core.retry import Sleep
 from bot.services import Services
@@ -246,7 +246,12 @@ class MessageHandlers:
         name = getattr(media, "file_name", None) or "photo"
         if (media.file_size or 0) > FileSizeLimit.FILESIZE_DOWNLOAD:
             return UserError(file_too_big())
-        return Upload(name, await retry_when_busy(partial(_download_file, media), self._sleep))
+        try:
+            return Upload(name, await retry_when_busy(partial(_download_file, media), self._sleep))
+        except ChatUnreachable as error:  # of an album, the other photos are taken all the same
+            log.info("a photo could not be fetched from Telegram: %s", error)
+            is_too_big = "too big" in str(error)
+            return UserError(file_too_big() if is_too_big else translate("photo-not-fetched"))
 
 
 def _is_meant_for_bot(bot: Bot, message: Message) -> bool:

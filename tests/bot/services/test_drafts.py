@@ -86,6 +86,18 @@ async def test_a_draft_is_drawn_with_the_next_plain_message(desk: Desk) -> None:
     assert await desk.studio.handle_text(ANNA, ANNAS, "thanks") is None
 
 
+async def test_a_typed_code_answers_a_draft_that_has_its_prompt(desk: Desk) -> None:
+    codes = [(await desk.ready(ANNA, 10 * number)).code for number in range(2)]
+    asked = await desk.studio.generate(ANNA, ANNAS, "", GenerationParams("a boat"))
+    assert len(actions(asked)) >= len(codes)
+    card = await desk.studio.handle_text(ANNA, ANNAS, f"{codes[0][:4]} {codes[0][4:]}")
+    assert card is not None
+    assert card.card_job_id is not None
+    [job] = await desk.jobs(ANNA)
+    assert isinstance(job.params, GenerationParams)
+    assert (job.code, job.params.prompt) == (codes[0], "a boat")
+
+
 async def test_styles_are_buttons_and_none_is_one_of_them(desk: Desk) -> None:
     await desk.ready(ANNA)
     await desk.studio.generate_from_text(ANNA, ANNAS, "")
