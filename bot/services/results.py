@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import replace
-from datetime import datetime
+from datetime import timedelta
 from pathlib import Path
 
 from bot.core.accounts import AccountId, ChatAddress
@@ -65,9 +65,11 @@ class ResultService:
         return card if address.can_edit_in(job.address) else replace(card, card_job_id=None)
 
     async def record_copy(
-        self, job_id: JobId, address: ChatAddress, message_id: str, expires_at: datetime | None = None
+        self, job_id: JobId, address: ChatAddress, message_id: str, editable_for: timedelta | None = None
     ) -> None:
-        """Store a further message that shows a result, until it can no longer be edited."""
+        """Store a further message that shows a result, for as long as it can be edited; None is for ever."""
+        # By our own clock: a platform's may differ from it by more than the few minutes that this is about.
+        expires_at = None if editable_for is None else self._context.clock() + editable_for
         if await self._context.database.results.add_result_message(job_id, address, message_id, expires_at):
             self._context.queue.notify_changed(job_id)  # its person was quicker with Delete
 

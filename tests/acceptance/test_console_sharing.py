@@ -32,7 +32,7 @@ async def test_an_owner_at_the_console_is_asked_and_decides(tmp_path: Path) -> N
 async def test_the_person_at_the_console_asks_and_reports(tmp_path: Path) -> None:
     async with console(tmp_path / "data", FakeBackend(picture=png())) as person:
         await person.types("/ask 4071 3386", "If there is a LoraCode 4071 3386, I have asked its owner")
-        await person.types("/ask", "After the command, write someone else's LoraCode")
+        await person.types("/ask", "Whose LoraCode")
         await person.types("share_AAAAAAAAAAAA", "That invitation has expired")
         await person.types("/start share_AAAAAAAAAAAA", "That invitation has expired")
         await person.types("/report 4071 3386 mine", "Thank you")

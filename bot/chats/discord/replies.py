@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 Interaction: TypeAlias = discord.Interaction[Any]
 SEND_ERRORS = (discord.HTTPException, *NETWORK_ERRORS)
+#: An answer that only its person sees is edited by the token of its interaction, which is good for so long.
+EPHEMERAL_EDIT_PERIOD = timedelta(minutes=15)
 #: Discord's codes of an interaction whose 3 seconds are over, and of one that was acknowledged by a try
 #: whose answer was lost.
 _UNKNOWN_INTERACTION, _ALREADY_ACKNOWLEDGED = 10062, 40060
@@ -166,7 +169,7 @@ class DiscordReplies:
     ) -> None:
         if message.flags.ephemeral:
             await self._services.results.record_copy(
-                job_id, address, f"{interaction.token}/{message.id}", interaction.expires_at
+                job_id, address, f"{interaction.token}/{message.id}", EPHEMERAL_EDIT_PERIOD
             )
         else:
             await self._services.results.record_copy(job_id, address, f"{message.channel.id}/{message.id}")
