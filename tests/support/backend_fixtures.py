@@ -26,11 +26,11 @@ from bot.jobs.backends.ray import RayBackend
 from gpu_worker.cluster.admission import VERSION_LABEL
 from gpu_worker.errors import BadInput
 from gpu_worker.protocol import (
-    Crop,
     DoneEvent,
     GenerateRequest,
     JobRequest,
     LoraUse,
+    PrefetchRequest,
     PreviewEvent,
     SampleEvent,
     TrainRequest,
@@ -185,8 +185,8 @@ class _OrderedFake(FakeBackend):
         except ZeroDivisionError:
             yield make_failed_event((job, attempt), UNEXPECTED_ERROR)
 
-    async def prefetch(self, photo: bytes, crop: Crop | None = None) -> None:
-        self._performer.prefetch(photo, crop)
+    async def prefetch(self, request: PrefetchRequest) -> None:
+        self._performer.prefetch(request.photo, request.crop)
 
     async def forget(self, photo_hashes: Sequence[str]) -> None:
         self._performer.forget(tuple(photo_hashes))
@@ -211,6 +211,7 @@ class FakeRig(Rig):
 
     async def freeze(self, name: str) -> None:
         self._slots[name].freeze()
+        self._slots[name].ready_workers = 0  # a worker that is started again is not ready at once
 
     async def leave(self, name: str) -> None:
         self.size -= 1
