@@ -210,8 +210,7 @@ class FakeRig(Rig):
         self._slots[name].crash()
 
     async def freeze(self, name: str) -> None:
-        self._slots[name].freeze()
-        self._slots[name].ready_workers = 0  # a worker that is started again is not ready at once
+        await self.leave(name)  # the fake is back at once, where a real worker takes its time to start again
 
     async def leave(self, name: str) -> None:
         self.size -= 1

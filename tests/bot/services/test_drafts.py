@@ -83,7 +83,7 @@ async def test_a_draft_is_drawn_with_the_next_plain_message(desk: Desk) -> None:
     assert card.card_job_id is not None
     expected = GenerationParams("a boat", "rain", 7, shape="portrait", count=4, style="oil")
     assert await only_wish(desk) == expected
-    assert await desk.studio.handle_text(ANNA, ANNAS, "thanks") is None
+    assert await desk.studio.handle_text(ANNA, ANNAS, "on the hill") is None
 
 
 async def test_a_typed_code_answers_a_draft_that_has_its_prompt(desk: Desk) -> None:

@@ -60,13 +60,13 @@ async def test_a_new_name_is_the_next_plain_message(room: EngineRoom) -> None:
     assert card is not None
     assert "Me in spring" in card.text
     assert "Me in spring" in (await room.desk.studio.list_loras(ANNA, ANNAS)).text
-    assert await room.desk.studio.handle_text(ANNA, ANNAS, "thanks") is None
+    assert await room.desk.studio.handle_text(ANNA, ANNAS, "on the hill") is None
 
 
 async def test_a_name_is_waited_for_one_hour(room: EngineRoom) -> None:
     await press(room, f"rename:{(await room.trained()).code}")
     room.desk.clock.forward(minutes=61)
-    assert await room.desk.studio.handle_text(ANNA, ANNAS, "hello") is None
+    assert await room.desk.studio.handle_text(ANNA, ANNAS, "on the hill") is None
 
 
 async def test_deleting_asks_and_takes_pictures_and_open_jobs_along(room: EngineRoom, tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_impossible_generation_is_refused_in_one_sentence(
 def test_a_lora_of_another_base_model_is_refused_and_leaves_nothing(tiny: BaseModel, lora: bytes) -> None:
     wider = {k: torch.cat([v, v], 1) if k.endswith("down.weight") else v for k, v in load(lora).items()}
     foreign = {key.replace("lora_te_", "lora_te2_"): value for key, value in load(lora).items()}
-    for data, sentence in ((save(wider), "of another size"), (save(foreign), "another kind of base model")):
+    for data, sentence in ((save(wider), "of another size"), (save(foreign), "for SDXL")):
         with pytest.raises(BadInput, match=sentence):
             list(generate(alone(tiny), with_(loras=(use(data),))))
 
