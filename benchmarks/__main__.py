@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Absolute: programs are run in other folders.
     bench_dir = Path(os.environ.get("BENCH_DIR") or DEFAULT_DIR).absolute()
     try:
-        model = lab.build_model(bench_dir)
+        needs_model = any(figure.needs_model for figure in args.figures)
+        model = lab.build_model(bench_dir) if needs_model else bench_dir
         machine_info = machine.describe()
     except NotMeasured as error:
         print(f"bench: nothing can be measured: {error}", file=sys.stderr)
@@ -60,8 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     rows = []
     for figure in args.figures:
-        rows.append(figure.row(run_cache))
-        print(rows[-1].line(), flush=True)
+        rows.append(figure.measure_row(run_cache))
+        print(rows[-1].format_line(), flush=True)
     print(f"\n{format_table(rows)}\n")
     print("\n".join([*machine_info.lines(), *_remeasure_machine(machine_info), *_warnings(args.quick)]))
     # A single row, or a quick look, does not take the place of the whole table.

@@ -19,6 +19,7 @@ class FigureSpec:
     unit: str
     goal: Goal
     measure: Callable[[RunCache], Measurement]
+    needs_model: bool = True  #: the one of full size, which takes long to build
 
     def measure_row(self, run_cache: RunCache) -> FigureRow:
         """Measure the figure; a failure becomes a row with its reason."""
@@ -30,7 +31,12 @@ class FigureSpec:
 
 
 def make_figure(
-    name: str, what: str, unit: str, goal: str, measure: Callable[[RunCache], Measurement]
+    name: str,
+    what: str,
+    unit: str,
+    goal: str,
+    measure: Callable[[RunCache], Measurement],
+    needs_model: bool = True,
 ) -> FigureSpec:
     """Return a row with its goal as people write it."""
-    return FigureSpec(name, what, unit, Goal.parse(goal), measure)
+    return FigureSpec(name, what, unit, Goal.parse(goal), measure, needs_model)

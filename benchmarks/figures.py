@@ -174,6 +174,14 @@ FIGURES = (
         "same-work-bf16", "a step against sd-scripts --sdpa, bf16", "ratio", "<= 1.0", _compare_steps("bf16")
     ),
     make_figure(
+        "same-lora",
+        "norms against sd-scripts', the worst of eight sets of flags",
+        "ratio",
+        "<= 1.05",
+        RunCache.compared_loras,
+        needs_model=False,
+    ),
+    make_figure(
         "out-of-the-box", "sd-scripts' step as it comes against ours", "times", ">= 2.0", _compare_defaults
     ),
     make_figure(

@@ -9,9 +9,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import measure
+from benchmarks import measure, same_lora
 from benchmarks.machine import Machine
-from benchmarks.measure import NotMeasured
+from benchmarks.measure import Measurement, NotMeasured
 from benchmarks.peer import Peer, PeerWork
 from benchmarks.runs import CardRun, DrawingRun, PeerRun, PrecisionChoice, SwitchRun, TrainingRun, WorkerRun
 from benchmarks.work import write_photo_folder
@@ -93,6 +93,10 @@ class ProcessLab:
         ).read_json()
         files_bytes = sum(file.stat().st_size for file in half_model.rglob("*.safetensors"))
         return int(figures["peak_bytes"]), files_bytes
+
+    def compare_loras(self) -> Measurement:
+        """Train on a small model, which is built for it."""
+        return same_lora.compare(self.bench_dir, self.environ)
 
     def card(self) -> CardRun:
         """Train on the card by default settings."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar, cast
 
-from benchmarks.measure import NotMeasured
+from benchmarks.measure import Measurement, NotMeasured
 from benchmarks.runs import (
     CardRun,
     DrawingRun,
@@ -82,6 +82,10 @@ class RunCache:
     def loading(self) -> tuple[int, int]:
         """Return most memory while loading fp16 files, and their size, in bytes."""
         return self._get_or_measure("loading", self.lab.loading)
+
+    def compared_loras(self) -> Measurement:
+        """Return how far our LoRAs are from the peer's."""
+        return self._get_or_measure("same lora", self.lab.compare_loras)
 
     def card(self) -> CardRun:
         """Return a training on the card."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from benchmarks.measure import Measurement
+
 
 @dataclass(frozen=True)
 class TrainingRun:
@@ -122,6 +124,9 @@ class Lab(Protocol):
 
     def loading(self) -> tuple[int, int]:
         """Return most memory of a process that loads half-precision files, and their size, in bytes."""
+
+    def compare_loras(self) -> Measurement:
+        """Train the same sets of flags with ours and the peer, and return how far the LoRAs are apart."""
 
     def gflops(self, precision: str) -> float:
         """Return how fast the CPU multiplies matrices in `fp32` or `bf16`."""

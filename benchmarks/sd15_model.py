@@ -55,7 +55,7 @@ def build(bench_dir: Path) -> Path:
         raise DiskFullError(
             f"the model needs {NEEDED_BYTES / 1e9:.1f} GB and {free_bytes / 1e9:.1f} GB are free"
         )
-    _write(folder, Widths())
+    write_model(folder, Widths())
     (folder / _COMPLETE).touch()
     return folder
 
@@ -74,7 +74,8 @@ def build_half(bench_dir: Path) -> Path:
     return folder
 
 
-def _write(folder: Path, widths: Widths) -> None:
+def write_model(folder: Path, widths: Widths) -> None:
+    """Write the random model of these widths into a folder that has its parts' folders."""
     rng = np.random.default_rng(_SEED)
     with torch.device("meta"):  # shapes only: no weight is ever held twice, or even once as a whole
         unet = UNet2DConditionModel(**unet_config(widths))

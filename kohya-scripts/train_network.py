@@ -12,15 +12,12 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 
 from gpu_worker.errors import BadInput, WorkerError
-from gpu_worker.kohya import flags, outputs, plan
+from gpu_worker.kohya import flags, outputs, plan, tensorboard_log
 from gpu_worker.kohya.outputs import OutputFiles
 from gpu_worker.kohya.plan import TrainingPlan
 from gpu_worker.lora import file as lora_file
@@ -36,7 +33,7 @@ from gpu_worker.protocol import (
 )
 from gpu_worker.training import metadata as training_metadata
 from gpu_worker.training.checkpoint import Checkpoint
-from gpu_worker.training.trainer import StepReport, TrainingTask, train_photos
+from gpu_worker.training.trainer import TrainingTask, train_photos
 
 _DTYPES = {None: None, "no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -66,18 +63,27 @@ def _run(args: argparse.Namespace) -> None:
     training_plan = plan.make_plan(args, base.native_px)
     _report_unused_modules(training_plan, base)
     outputs.prepare_folder(args.output_dir)
-    log_step, close_log = _open_tensorboard(args.logging_dir)
+    log = (
+        tensorboard_log.open_log(
+            args.logging_dir,
+            training_plan.config.gradient_accumulation_steps,
+            training_plan.batches_per_epoch,
+        )
+        if args.logging_dir
+        else None
+    )
     task = TrainingTask(
         training_plan.training_images,
         training_plan.config,
         name=args.output_name,
         comment=args.training_comment,
+        metadata=training_plan.metadata,
         resume_checkpoint=resume_checkpoint,
         must_resume=resume_checkpoint is not None,
         initial_lora=training_plan.initial_lora,
         latents_dir=args.output_dir / "latents" if args.cache_latents_to_disk else None,
         checkpoint_at_end=args.save_state or args.save_state_on_train_end,
-        on_step=log_step,
+        on_step=log.write_step if log else None,
     )
     _print_summary(base, training_plan)
     files = OutputFiles(
@@ -87,7 +93,8 @@ def _run(args: argparse.Namespace) -> None:
         with torch.random.fork_rng(devices=[]):
             _EventRecorder(base, task, files, args.save_state).run()
     finally:
-        close_log()
+        if log:
+            log.close()
 
 
 def _check_clip_skip(clip_skip: int | None, base: BaseModel) -> None:
@@ -161,43 +168,28 @@ class _EventRecorder:
         if event.step >= self._task.config.steps:
             print(f"wrote {self._files.write_state(event.data)}")
             return
-        lora = _encode_checkpoint_lora(self._base, self._task, Checkpoint.decode(event.data))
+        checkpoint = Checkpoint.decode(event.data)
+        lora = _encode_checkpoint_lora(self._base, self._task, checkpoint, self._files.is_by_epoch)
         print(f"wrote {self._files.write_lora(lora, event.step)}")
         if self._should_save_states:
             print(f"wrote {self._files.write_state(event.data, event.step)}")
 
 
-def _encode_checkpoint_lora(base: BaseModel, task: TrainingTask, checkpoint: Checkpoint) -> bytes:
+def _encode_checkpoint_lora(
+    base: BaseModel, task: TrainingTask, checkpoint: Checkpoint, is_epoch_end: bool
+) -> bytes:
     started_at = checkpoint.started_at
     record = training_metadata.TrainingRecord(
-        task.name, checkpoint.step, started_at, started_at + checkpoint.seconds, task.comment
+        task.name,
+        checkpoint.step,
+        started_at,
+        started_at + checkpoint.seconds,
+        task.comment,
+        is_epoch_end,
+        task.metadata,
     )
     metadata = training_metadata.build_metadata(base, task.images, task.config, record)
     return lora_file.write(checkpoint.weights, metadata, task.config.save_precision)
-
-
-def _open_tensorboard(folder: Path | None) -> tuple[Callable[[StepReport], None] | None, Callable[[], None]]:
-    """Return a callback that logs each step to TensorBoard, and one that closes the log."""
-    if folder is None:
-        return None, lambda: None
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise BadInput("--logging_dir needs the package tensorboard: pip install tensorboard.") from error
-    log_dir = folder / datetime.now(UTC).strftime("%Y%m%d%H%M%S") / "network_train"
-    writer: Any = SummaryWriter(str(log_dir))
-    loss_sum = 0.0
-    count = 0
-
-    def log_step(report: StepReport) -> None:
-        nonlocal loss_sum, count
-        loss_sum, count = loss_sum + report.loss, count + 1
-        writer.add_scalar("loss/current", report.loss, report.step)
-        writer.add_scalar("loss/average", loss_sum / count, report.step)
-        writer.add_scalar("lr/unet", report.unet_lr, report.step)
-        writer.add_scalar("lr/textencoder", report.text_encoder_lr, report.step)
-
-    return log_step, writer.close
 
 
 def _print_progress(event: ProgressEvent) -> None:

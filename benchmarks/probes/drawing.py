@@ -15,7 +15,8 @@ from benchmarks.measure import gaps, peak_bytes
 from benchmarks.probes.task import DTYPES, parse_arguments, random_lora
 from gpu_worker.generation import denoiser, generate
 from gpu_worker.generation.recipes import resolve_recipes
-from gpu_worker.lora.layers import Adapter, LoraWeights
+from gpu_worker.lora.layers import Adapter
+from gpu_worker.lora.weights import LoraWeights
 from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import GenerateRequest
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import torch
 
 from benchmarks.work import CAPTION, RANK, REPEATS, sample_person_photos
-from gpu_worker.lora.layers import LoraWeights, init_lora_weights
+from gpu_worker.lora.config import NetworkConfig
+from gpu_worker.lora.network import init_weights
+from gpu_worker.lora.weights import LoraWeights
 from gpu_worker.models.base import BaseModel
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.data import TrainingImage
@@ -34,12 +36,12 @@ def parse_arguments() -> argparse.Namespace:
 def random_lora(base: BaseModel, seed: int = 0) -> dict[str, LoraWeights]:
     """Return a LoRA of random weights for all modules; times do not depend on its values."""
     generator = torch.Generator().manual_seed(seed)
-    fresh_weights = init_lora_weights(
-        (*base.unet_targets, *base.text_encoder_targets), RANK, RANK / 2, generator
-    )
+    targets = (*base.unet_targets, *base.text_encoder_targets)
+    fresh_weights = init_weights(targets, NetworkConfig(), RANK, RANK / 2, generator)
     return {
         name: replace(weights, up=torch.randn(weights.up.shape, generator=generator) * 0.01)
         for name, weights in fresh_weights.items()
+        if isinstance(weights, LoraWeights)
     }
 
 

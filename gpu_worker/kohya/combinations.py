@@ -30,12 +30,7 @@ _CONFLICTS: tuple[tuple[Callable[[_Arguments], Any], str], ...] = (
         lambda a: a.reg_data_dir and a.dataset_config,
         "--dataset_config names its own folders; leave --reg_data_dir out.",
     ),
-    (lambda a: a.xformers, "--xformers is not supported: torch's own attention is as fast; use --sdpa."),
-    (
-        lambda a: a.sample_prompts and not _has_samples(a),
-        "--sample_prompts needs --sample_every_n_steps, --sample_every_n_epochs or --sample_at_first.",
-    ),
-    (lambda a: _has_samples(a) and not a.sample_prompts, "Samples need a file of prompts: --sample_prompts."),
+    (lambda a: has_samples(a) and not a.sample_prompts, "Samples need a file of prompts: --sample_prompts."),
     (
         lambda a: a.sample_every_n_steps and a.sample_every_n_epochs,
         "Choose one of --sample_every_n_steps and --sample_every_n_epochs.",
@@ -82,6 +77,11 @@ _INEFFECTIVE: tuple[tuple[tuple[str, ...], Callable[[_Arguments], Any], str], ..
         "without regularisation pictures",
     ),
     (("trigger",), lambda a: not a.preserve_class, "without --preserve_class"),
+    (
+        ("sample_prompts",),
+        lambda a: not has_samples(a),
+        "without --sample_every_n_steps, --sample_every_n_epochs or --sample_at_first",
+    ),
     (("multires_noise_discount",), lambda a: not a.multires_noise_iterations, "without iterations"),
     (
         ("lr_scheduler_num_cycles",),
@@ -97,6 +97,11 @@ _INEFFECTIVE: tuple[tuple[tuple[str, ...], Callable[[_Arguments], Any], str], ..
     (("text_encoder_lr",), lambda a: a.network_train_unet_only, "with --network_train_unet_only"),
     (("unet_lr",), lambda a: a.network_train_text_encoder_only, "with --network_train_text_encoder_only"),
     (("network_dim", "network_alpha"), lambda a: a.dim_from_weights, "with --dim_from_weights"),
+    (
+        ("network_dropout",),
+        lambda a: not a.network.has_activation_dropout,
+        "with LoHa and LoKr; rank_dropout and module_dropout in --network_args have one",
+    ),
     (("max_train_steps",), lambda a: a.max_train_epochs, "with --max_train_epochs"),
 )
 
@@ -123,7 +128,8 @@ def describe_ineffective(args: argparse.Namespace, get_default: Callable[[str], 
     return notes
 
 
-def _has_samples(args: argparse.Namespace) -> bool:
+def has_samples(args: argparse.Namespace) -> bool:
+    """Return whether sample pictures are asked for."""
     return bool(args.sample_every_n_steps or args.sample_every_n_epochs or args.sample_at_first)
 
 

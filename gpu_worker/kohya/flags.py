@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import difflib
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from gpu_worker.errors import BadInput
-from gpu_worker.kohya import combinations
-from gpu_worker.kohya.refused import IGNORED_FLAGS, UNSUPPORTED_FLAGS
-from gpu_worker.kohya.values import only, optimizer, positive, rate, seed, share, warm_up, whole
+from gpu_worker.kohya import combinations, config_file
+from gpu_worker.kohya.network import args as network_args
+from gpu_worker.kohya.refused import IGNORED_FLAGS, IGNORED_WITH_VALUE, describe_unknown_flag
+from gpu_worker.kohya.values import (
+    network_module,
+    only,
+    optimizer,
+    positive,
+    rate,
+    seed,
+    share,
+    warm_up,
+    whole,
+)
 from gpu_worker.lora import file as lora_file
 from gpu_worker.training import optimizers
 
@@ -28,74 +37,19 @@ class _Parser(argparse.ArgumentParser):
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """Parse a command line; BadInput names refused flags with their reason, and unknown ones."""
     parser = build_parser()
-    args, unknown = parser.parse_known_args(_prepend_config_file(parser, list(argv)))
+    args, unknown = parser.parse_known_args([*config_file.read_arguments(parser, argv), *argv])
     for argument in unknown:
         if argument.startswith("--"):
-            raise BadInput(_describe_unknown_flag(argument.removeprefix("--").split("=")[0], parser))
+            name = argument.removeprefix("--").split("=")[0]
+            raise BadInput(describe_unknown_flag(name, config_file.list_flags(parser)))
     if unknown:
         raise BadInput(f"{unknown[0]} belongs to no flag.")
+    # A list is for models with several text encoders; this one has the first.
+    args.text_encoder_lr = args.text_encoder_lr[0] if args.text_encoder_lr else None
+    args.network = network_args.parse_network(args)
     combinations.check_conflicts(args)
     args.notes = combinations.describe_ineffective(args, parser.get_default)
     return args
-
-
-def _describe_unknown_flag(name: str, parser: argparse.ArgumentParser) -> str:
-    if name in UNSUPPORTED_FLAGS:
-        return f"--{name} is not supported: {UNSUPPORTED_FLAGS[name]}."
-    known_flags = [
-        option.removeprefix("--") for action in parser._actions for option in action.option_strings
-    ]
-    close_matches = difflib.get_close_matches(name, [*known_flags, *UNSUPPORTED_FLAGS], n=1)
-    return f"--{name} is no flag of this program" + (
-        f"; did you mean --{close_matches[0]}?" if close_matches else "."
-    )
-
-
-def _prepend_config_file(parser: argparse.ArgumentParser, argv: list[str]) -> list[str]:
-    """Return the flags of a `--config_file`, then the line's, which win. Its sections have no meaning."""
-    config_parser = _Parser(add_help=False, allow_abbrev=False)
-    config_parser.add_argument("--config_file", type=Path)
-    path = config_parser.parse_known_args(argv)[0].config_file
-    if path is None:
-        return argv
-    path = path if path.suffix == ".toml" else path.with_name(path.name + ".toml")
-    config_arguments: list[str] = []
-    for name, value in _flatten_sections(_read_toml(path)).items():
-        config_arguments += _to_arguments(name, value, parser, path.name)
-    return config_arguments + argv
-
-
-def _to_arguments(name: str, value: Any, parser: argparse.ArgumentParser, file_name: str) -> list[str]:
-    """Return a setting of a config file as words of a command line."""
-    action = next(
-        (candidate for candidate in parser._actions if f"--{name}" in candidate.option_strings), None
-    )
-    if action is None and (name not in UNSUPPORTED_FLAGS or value is not False):
-        raise BadInput(f"{file_name}: {_describe_unknown_flag(name, parser)}")
-    takes_value = action is not None and action.nargs != 0
-    if takes_value == isinstance(value, bool):
-        kind = "takes a value" if takes_value else "is true or false"
-        raise BadInput(f"{name} in {file_name} {kind}, and cannot be {value!r}.")
-    if not takes_value:
-        return [f"--{name}"] if value else []
-    # With an equals sign a value may begin with a dash; a list cannot have one.
-    return [f"--{name}", *map(str, value)] if isinstance(value, list) else [f"--{name}={value}"]
-
-
-def _flatten_sections(sections: dict[str, Any]) -> dict[str, Any]:
-    settings: dict[str, Any] = {}
-    for name, value in sections.items():
-        settings |= value if isinstance(value, dict) else {name: value}
-    return settings
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise BadInput(f"The file {path} does not exist.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path.name} is no TOML file: {error}.") from error
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -150,7 +104,7 @@ def _add_data_flags(add: Any) -> None:
     add("--cache_latents", action="store_true", help="pictures are always encoded only once here")
     add("--cache_latents_to_disk", action="store_true", help="keep encoded pictures beside the output")
     for name, reason in IGNORED_FLAGS.items():
-        options = {"action": "store_true"} if name.startswith("persistent") else {"type": int}
+        options: dict[str, Any] = {} if name in IGNORED_WITH_VALUE else {"action": "store_true"}
         add(f"--{name}", help=f"not needed here: {reason}", **options)
 
 
@@ -161,7 +115,7 @@ def _add_length_flags(add: Any) -> None:
     add("--max_train_epochs", type=positive, help="rounds over all repeats; goes before the steps")
     add("--learning_rate", type=float, default=2e-6, help="default: 2e-6")
     add("--unet_lr", type=float, help="learning rate of the UNet (default: --learning_rate)")
-    add("--text_encoder_lr", type=float, help="of the text encoder (default: --learning_rate)")
+    add("--text_encoder_lr", type=float, nargs="*", help="of the text encoder (default: --learning_rate)")
     add("--lr_scheduler", choices=optimizers.LR_SCHEDULER_NAMES, default="constant", help="default: constant")
     add("--lr_warmup_steps", type=warm_up, default=0, help="steps, a share below 1, 10%% (default: 0)")
     add("--lr_scheduler_num_cycles", type=positive, default=1, help="of cosine_with_restarts (default: 1)")
@@ -176,12 +130,18 @@ def _add_length_flags(add: Any) -> None:
 
 
 def _add_network_flags(add: Any) -> None:
-    plain = only("networks.lora", "other kinds of LoRA are not trained here")
-    add("--network_module", type=plain, default="networks.lora", help="networks.lora only")
+    modules = network_args.NETWORK_MODULES
+    add(
+        "--network_module",
+        type=network_module,
+        default=modules[0],
+        help=f"{', '.join(modules)} (default: the first)",
+    )
     add("--network_dim", type=positive, help="rank (default: 4)")
-    add("--network_alpha", type=float, default=1.0, help="effect is alpha / rank; 0: the rank (default: 1)")
+    add("--network_alpha", type=float, default=1, help="effect is alpha / rank; 0: the rank (default: 1)")
     add("--network_dropout", type=share, default=0.0, help="share of low-rank activations (default: 0)")
-    add("--network_args", nargs="*", default=[], help='"rank_dropout=0.1" and "module_dropout=0.1"')
+    add("--network_args", nargs="*", default=[], help='its settings, such as "algo=lokr" or "conv_dim=4"')
+    add("--scale_weight_norms", type=float, help="limit of each module's norm; 1 is usual (default: none)")
     add("--network_train_unet_only", action="store_true", help="leave the text encoder alone")
     add("--network_train_text_encoder_only", action="store_true", help="leave the UNet alone")
     add("--network_weights", type=Path, help="a finished LoRA to go on from")
@@ -221,6 +181,7 @@ def _add_loss_flags(add: Any) -> None:
         default="",
         help="not in sd-scripts: the captions' word for the subject, for --preserve_class",
     )
+    add("--max_token_length", type=int, choices=(75, 150, 225), default=75, help="of captions (default: 75)")
     add("--clip_skip", type=positive, help="layer of the text encoder, counted from the last (default: 1)")
 
 
@@ -232,7 +193,6 @@ def _add_monitoring_flags(add: Any) -> None:
     )
     add("--gradient_checkpointing", action="store_true", help="less memory, 40 %% more time")
     add("--sdpa", action="store_true", help="torch's fast attention; always on here")
-    add("--xformers", action="store_true", help=argparse.SUPPRESS)
     add("--sample_prompts", type=Path, help="file of prompts: .txt, .toml or .json")
     add("--sample_every_n_steps", type=positive, help="draw samples every n steps")
     add("--sample_every_n_epochs", type=positive, help="draw samples every n epochs")

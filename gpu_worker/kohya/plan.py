@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gpu_worker.errors import BadInput
-from gpu_worker.kohya import network_args, sample_file
+from gpu_worker.kohya import combinations, sample_file
 from gpu_worker.kohya.dataset import config_file, files, folders
 from gpu_worker.kohya.dataset.buckets import BucketConfig
 from gpu_worker.kohya.dataset.folders import ResolutionRules, Subset
+from gpu_worker.kohya.network import args as network_args
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.pixels import Size
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.data import BatchSampler, CaptionRules, TrainingImage
 
-_DEFAULT_RANK = 4
 _RESOLUTION_STEP_PX = 64
 
 
@@ -29,7 +30,9 @@ class TrainingPlan:
     training_images: tuple[TrainingImage, ...]
     config: TrainingConfig
     steps_per_epoch: int
+    batches_per_epoch: int
     initial_lora: bytes | None  #: a finished LoRA
+    metadata: dict[str, object]  #: of the file, as the command line has them
 
 
 def make_plan(args: argparse.Namespace, native_px: int) -> TrainingPlan:
@@ -38,10 +41,8 @@ def make_plan(args: argparse.Namespace, native_px: int) -> TrainingPlan:
     training_images = _read_training_images(dataset_spec, args)
     initial_lora = _read_lora(args.network_weights)
     config = _build_config(args, dataset_spec.batch_size, initial_lora)
-    steps_per_epoch = math.ceil(
-        BatchSampler(training_images, config.batch_size, config.seed).batches_per_epoch
-        / config.gradient_accumulation_steps
-    )
+    batch_sampler = BatchSampler(training_images, config.batch_size, config.seed)
+    steps_per_epoch = batch_sampler.steps_per_epoch(config.gradient_accumulation_steps)
     steps = steps_per_epoch * args.max_train_epochs if args.max_train_epochs else args.max_train_steps
     warmup = args.lr_warmup_steps
     save_every_steps = args.save_every_n_steps or (args.save_every_n_epochs or 0) * steps_per_epoch
@@ -57,11 +58,20 @@ def make_plan(args: argparse.Namespace, native_px: int) -> TrainingPlan:
         checkpoint_every_steps=save_every_steps or steps,
         checkpoint_every_s=math.inf,
         # Samples at step 0 only, or also later ones.
-        sample_every_steps=sample_every_steps or (steps + 1 if args.sample_prompts else None),
+        sample_every_steps=sample_every_steps or (steps + 1 if args.sample_at_first else None),
         sample_at_first=args.sample_at_first,
-        sample_prompts=sample_file.read_sample_prompts(args.sample_prompts) if args.sample_prompts else (),
+        sample_prompts=sample_file.read_sample_prompts(args.sample_prompts)
+        if combinations.has_samples(args)
+        else (),
     )
-    return TrainingPlan(training_images, config, steps_per_epoch, initial_lora)
+    return TrainingPlan(
+        training_images,
+        config,
+        steps_per_epoch,
+        batch_sampler.batches_per_epoch,
+        initial_lora,
+        _describe_flags(args),
+    )
 
 
 def _read_training_images(
@@ -133,16 +143,20 @@ def _parse_resolution(text: str | None, native_px: int) -> Size:
 
 def _build_config(args: argparse.Namespace, batch_size: int, initial_lora: bytes | None) -> TrainingConfig:
     rank, alpha = _rank_and_alpha(args, initial_lora)
-    dropouts = network_args.parse_network_args(args.network_args)
+    network_settings = args.network
     return TrainingConfig(
         batch_size=batch_size,
         gradient_accumulation_steps=args.gradient_accumulation_steps,
         seed=secrets.randbelow(2**31) if args.seed is None else args.seed,
         rank=rank,
         alpha=alpha,
-        dropout=args.network_dropout,
-        rank_dropout=dropouts["rank_dropout"],
-        module_dropout=dropouts["module_dropout"],
+        shape_from_initial=args.dim_from_weights,
+        network=network_settings.config,
+        max_weight_norm=args.scale_weight_norms or None,
+        max_token_length=args.max_token_length,
+        dropout=args.network_dropout if network_settings.has_activation_dropout else 0.0,
+        rank_dropout=network_settings.rank_dropout,
+        module_dropout=network_settings.module_dropout,
         train_unet=not args.network_train_text_encoder_only,
         train_text_encoder=not args.network_train_unet_only,
         optimizer_type=args.optimizer_type,
@@ -168,14 +182,37 @@ def _build_config(args: argparse.Namespace, batch_size: int, initial_lora: bytes
     )
 
 
+def _describe_flags(args: argparse.Namespace) -> dict[str, object]:
+    """Return the metadata of flags, in which sd-scripts writes None for what was left open."""
+    metadata: dict[str, object] = {
+        "ss_learning_rate": args.learning_rate,
+        "ss_unet_lr": args.unet_lr,
+        "ss_text_encoder_lr": args.text_encoder_lr,
+        "ss_network_module": _name_module(args),
+    }
+    if not args.dim_from_weights:
+        metadata |= {"ss_network_dim": args.network_dim, "ss_network_alpha": args.network_alpha}
+    if args.network_args:
+        # sd-scripts adds the dropout for the sake of LyCORIS.
+        pairs = dict(network_args.split_pair(text, "--network_args") for text in args.network_args)
+        metadata["ss_network_args"] = json.dumps({**pairs, "dropout": args.network_dropout or None})
+    return metadata
+
+
+def _name_module(args: argparse.Namespace) -> str:
+    """Return the module that makes such a LoRA: readers tell the kind by it."""
+    is_plain = args.network.config.algorithm == "lora" or args.network_module != network_args.KOHYA
+    return str(args.network_module) if is_plain else network_args.LYCORIS
+
+
 def _rank_and_alpha(args: argparse.Namespace, initial_lora: bytes | None) -> tuple[int, float]:
     if not args.dim_from_weights:
-        rank = args.network_dim or _DEFAULT_RANK
-        return rank, args.network_alpha or float(rank)
+        rank = args.network_dim or network_args.DEFAULT_RANK
+        return rank, float(args.network_alpha or rank)
     if initial_lora is None:
         raise BadInput("--dim_from_weights needs --network_weights.")
     first_weights = next(iter(lora_file.read(initial_lora).weights.values()))
-    return first_weights.down.shape[0], first_weights.alpha
+    return first_weights.rank or network_args.DEFAULT_RANK, first_weights.alpha
 
 
 def _read_lora(path: Path | None) -> bytes | None:

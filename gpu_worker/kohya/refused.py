@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 _OTHER_MODEL = "this trains LoRAs of Stable Diffusion 1.x"
 _UPLOAD = "nothing leaves this machine; upload the finished file by hand"
 _FULL_HALF = "the LoRA itself is always trained in full precision, which costs little and loses nothing"
@@ -20,7 +23,13 @@ IGNORED_FLAGS = {
     "max_data_loader_n_workers": "images are encoded once, so there is no data loader",
     "persistent_data_loader_workers": "images are encoded once, so there is no data loader",
     "vae_batch_size": "pictures are encoded one by one, which needs the least memory",
+    "no_half_vae": "a precision that gives no finite numbers is left by itself",
+    "xformers": "torch's own attention is as fast, and always on",
+    "mem_eff_attn": "torch's own attention takes as little memory, and is always on",
+    "sample_sampler": "samples are drawn with DPM++ 2M Karras",
 }
+#: Those of them that are followed by a value.
+IGNORED_WITH_VALUE = {"max_data_loader_n_workers", "vae_batch_size", "sample_sampler"}
 
 UNSUPPORTED_FLAGS = {
     **dict.fromkeys(
@@ -30,13 +39,10 @@ UNSUPPORTED_FLAGS = {
         ("zero_terminal_snr", "blocks_to_swap", "weighting_scheme", "logit_mean", "logit_std"), _OTHER_MODEL
     ),
     "mode_scale": _OTHER_MODEL,
-    "max_token_length": "words after CLIP's 77 tokens are cut off, as the base model was made for",
     "disable_mmap_load_safetensors": "weights are mapped from the file, so loading needs no second copy",
     "vae": "the base model's own VAE is used",
-    "no_half_vae": "a precision that gives no finite numbers is left by itself",
     "base_weights": "merge LoRAs into the base model first",
     "base_weights_multiplier": "merge LoRAs into the base model first",
-    "scale_weight_norms": "use a smaller learning rate or --max_grad_norm",
     "no_metadata": "the metadata are what web UIs read; they hold settings, captions and no path",
     "use_safetensors": "safetensors is the only format",
     **dict.fromkeys(
@@ -73,7 +79,6 @@ UNSUPPORTED_FLAGS = {
     "cpu_offload_checkpointing": "use --gradient_checkpointing",
     "lowram": "weights are mapped from the file, so loading needs no second copy",
     "highvram": "the memory that is there is measured at start",
-    "mem_eff_attn": "use --sdpa",
     "torch_compile": "a training is over before compiling has paid off, and it won nothing on a CPU",
     "dynamo_backend": "--torch_compile is not supported",
     "fused_backward_pass": "a LoRA has too few weights for that to matter",
@@ -151,7 +156,6 @@ UNSUPPORTED_FLAGS = {
     **dict.fromkeys(
         ("initial_epoch", "initial_step", "skip_until_initial_step"), "--resume knows where it was"
     ),
-    "sample_sampler": "samples are drawn with DPM++ 2M Karras",
     **dict.fromkeys(
         (
             "log_with",
@@ -196,3 +200,13 @@ UNSUPPORTED_FLAGS = {
         "use --output_name for the title and --training_comment for the rest",
     ),
 }
+
+
+def describe_unknown_flag(name: str, known_flags: Iterable[str]) -> str:
+    """Return why a flag is refused, or the flag that is most like it."""
+    if name in UNSUPPORTED_FLAGS:
+        return f"--{name} is not supported: {UNSUPPORTED_FLAGS[name]}."
+    close_matches = difflib.get_close_matches(name, [*known_flags, *UNSUPPORTED_FLAGS], n=1)
+    return f"--{name} is no flag of this program" + (
+        f"; did you mean --{close_matches[0]}?" if close_matches else "."
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from gpu_worker.kohya.network.args import NETWORK_MODULES
 from gpu_worker.training import optimizers
 
 
@@ -68,6 +69,13 @@ def optimizer(text: str) -> str:
             f"{text} is not supported; choose {', '.join(optimizers.OPTIMIZER_NAMES)}"
         )
     return names_by_lower[text.lower()]
+
+
+def network_module(text: str) -> str:
+    """Parse the name of a module of networks."""
+    if text not in NETWORK_MODULES:
+        raise argparse.ArgumentTypeError(f"{text} is not supported; choose {', '.join(NETWORK_MODULES)}")
+    return text
 
 
 def only(value: str, reason: str) -> Callable[[str], str]:

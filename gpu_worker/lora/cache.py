@@ -9,7 +9,8 @@ from cachetools import LRUCache
 
 from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.file import LoraFile
-from gpu_worker.lora.layers import Adapter, LoraWeights, check_fit
+from gpu_worker.lora.layers import Adapter, check_fit
+from gpu_worker.lora.weights import LoraWeights, ModuleWeights, SummedWeights
 from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import LoraUse
 
@@ -51,21 +52,30 @@ class AdapterCache:
         self._adapters.clear()
 
 
-def merge_loras(files: Sequence[tuple[LoraFile, float]]) -> dict[str, LoraWeights]:
-    """Return one LoRA with the effect of several, each at its strength, by concatenating their ranks."""
+def merge_loras(files: Sequence[tuple[LoraFile, float]]) -> dict[str, ModuleWeights]:
+    """Return one LoRA with the effect of several, each at its strength."""
     if len(files) == 1:
         file, strength = files[0]
-        return {
-            name: LoraWeights(weights.down, weights.up, weights.alpha * strength)
-            for name, weights in file.weights.items()
-        }
+        return {name: weights.scaled(strength) for name, weights in file.weights.items()}
     names = dict.fromkeys(name for file, _ in files for name in file.weights)
     return {
-        name: _concat_ranks(
-            [(file.weights[name], lora_strength) for file, lora_strength in files if name in file.weights]
+        name: _sum_weights(
+            [(file.weights[name], strength) for file, strength in files if name in file.weights]
         )
         for name in names
     }
+
+
+def _sum_weights(weighted_loras: Sequence[tuple[ModuleWeights, float]]) -> ModuleWeights:
+    """Return the sum of a module's weights: one LoRA of all ranks where every one is a plain LoRA."""
+    plain_loras = [
+        (weights, strength)
+        for weights, strength in weighted_loras
+        if isinstance(weights, LoraWeights) and weights.mid is None
+    ]
+    if len(plain_loras) == len(weighted_loras):
+        return _concat_ranks(plain_loras)
+    return SummedWeights(tuple(weights.scaled(strength) for weights, strength in weighted_loras))
 
 
 def _concat_ranks(weighted_loras: Sequence[tuple[LoraWeights, float]]) -> LoraWeights:

@@ -1,7 +1,7 @@
 """LoRA files, written in kohya's format: what AUTOMATIC1111, ComfyUI, diffusers and sd-scripts load.
 
-A module `x` has `x.lora_down.weight`, `x.lora_up.weight` and `x.alpha`; the metadata are strings. Files are
-safetensors, in and out.
+A module `x` has `x.lora_down.weight`, `x.lora_up.weight` and `x.alpha`. A LoHa or LoKr has LyCORIS' factors
+in place of the two. The metadata are strings. Files are safetensors, in and out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.lora import kinds, names
-from gpu_worker.lora.layers import LoraWeights
+from gpu_worker.lora.weights import SUFFIXES, ModuleWeights, are_finite, read_weights
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _HEADER_LENGTH_BYTES = 8
 class LoraFile:
     """The contents of a LoRA file: weights by kohya's module name, and metadata."""
 
-    weights: dict[str, LoraWeights]
+    weights: dict[str, ModuleWeights]
     metadata: dict[str, str]
 
     @property
@@ -43,14 +43,14 @@ class LoraFile:
         return self.metadata.get("sshs_model_hash", "")[:_SHORT_HASH]
 
 
-def write(weights: Mapping[str, LoraWeights], metadata: Mapping[str, str], precision: str) -> bytes:
+def write(weights: Mapping[str, ModuleWeights], metadata: Mapping[str, str], precision: str) -> bytes:
     """Return the bytes of a file, with its hashes; BadInput if a weight is not finite in this precision."""
     dtype = PRECISIONS[precision]
     tensors: dict[str, Tensor] = {}
     for name, values in weights.items():
         tensors[f"{name}.{names.ALPHA}"] = torch.tensor(float(values.alpha), dtype=dtype)
-        tensors[f"{name}.{names.DOWN}"] = values.down.to(dtype).contiguous()
-        tensors[f"{name}.{names.UP}"] = values.up.to(dtype).contiguous()
+        for suffix, tensor in values.tensors().items():
+            tensors[f"{name}.{suffix}"] = tensor.to(dtype).contiguous()
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise BadInput(JobProblem.TRAINING_NOT_FINITE)
     # The hashes are those of a file with the `ss_` metadata only, as sd-scripts computes them.
@@ -122,27 +122,22 @@ def read_metadata(data: bytes) -> dict[str, str]:
 
 def _read_module(
     module: str, parts: dict[str, Tensor], adapter_metadata: names.AdapterMetadata
-) -> LoraWeights:
+) -> ModuleWeights:
     biases = parts.pop(names.BIAS, None)
     if biases is not None and bool(biases.float().count_nonzero()):
         raise BadInput(JobProblem.LORA_UNSUPPORTED, kind="LoRA with biases")
     alpha = parts.pop(names.ALPHA, None)
     if alpha is not None and (alpha.numel() != 1 or alpha.is_complex()):
         raise BadInput(JobProblem.LORA_BAD_ALPHA)
-    down, up = parts.pop(names.DOWN, None), parts.pop(names.UP, None)
-    if parts:
-        raise BadInput(JobProblem.LORA_UNSUPPORTED, kind=kinds.name_method(parts))
-    if down is None or up is None or down.dim() < 2 or up.dim() < 2 or down.shape[0] != up.shape[1]:
-        raise BadInput(JobProblem.LORA_INCOMPLETE)
-    rank = down.shape[0]
-    if rank == 0:
-        raise BadInput(JobProblem.LORA_NO_RANK)
+    if not parts.keys() <= SUFFIXES:
+        raise BadInput(JobProblem.LORA_UNSUPPORTED, kind=next(iter(parts.keys() - SUFFIXES)))
     # Without an alpha, sd-scripts takes the rank, and so does peft.
-    scale = float(alpha) if alpha is not None else adapter_metadata.find_alpha(module, rank)
-    weights = LoraWeights(_widen(down), _widen(up), float(rank) if scale is None else scale)
-    if not math.isfinite(weights.alpha) or not all(
-        bool(matrix.isfinite().all()) for matrix in (weights.down, weights.up)
-    ):
+    widened = {suffix: _widen(tensor) for suffix, tensor in parts.items()}
+    weights = read_weights(widened, None)
+    scale = float(alpha) if alpha is not None else adapter_metadata.find_alpha(module, weights.rank or 1)
+    if scale is not None:
+        weights = read_weights(widened, scale)
+    if not math.isfinite(weights.alpha) or not are_finite({module: weights}):
         raise BadInput(JobProblem.LORA_NOT_FINITE)
     return weights
 

@@ -26,10 +26,6 @@ _TEXT_ATTENTION = re.compile(r"attn2[._](?:processor\.)?to_[kv][._].*(?:down|lor
 #: Ways to change a model that are not read here, by keys.
 _METHODS = (
     ("DoRA", r"\.dora_scale$|lora_magnitude_vector"),
-    (
-        "LoCon, with convolutions",
-        r"(resnets|downsamplers|upsamplers)[._]\d|(lora_unet_|unet\.)(conv_in|conv_out|time_emb)",
-    ),
     ("OFT", r"\.oft_(blocks|diag|R)|\.oft_r\."),
     ("IA3", r"\.on_input$|\.ia3_"),
     ("GLoRA", r"\.(a1|b1)\.weight$"),
@@ -68,14 +64,6 @@ def check_kind(shapes: Mapping[str, Sequence[int]], metadata: Mapping[str, str])
     method = _find_name(_METHODS, shapes)
     if method is not None:
         raise BadInput(JobProblem.LORA_UNSUPPORTED, kind=method)
-
-
-def name_method(suffixes: Collection[str]) -> str:
-    """Return what tensors beside a module's matrices make of it."""
-    for start, name in (("hada_", "LoHa"), ("lokr_", "LoKr"), ("lora_mid", "LoCon with Tucker's core")):
-        if any(suffix.startswith(start) for suffix in suffixes):
-            return name
-    return next(iter(suffixes))
 
 
 def raise_unknown(metadata: Mapping[str, str]) -> NoReturn:

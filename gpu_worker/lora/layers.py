@@ -8,55 +8,17 @@ step activates its own first.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gpu_worker.errors import BadInput, JobProblem
+from gpu_worker.lora.dropout import DropoutRates, LayerDropout
+from gpu_worker.lora.module_layers import ModuleLayer, build_layer
+from gpu_worker.lora.weights import ModuleWeights
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.lora_hooks import LoraTarget
-
-
-@dataclass(frozen=True)
-class LoraWeights:
-    """The fp32 matrices of one module, which becomes W + alpha / rank * up @ down, and its alpha."""
-
-    down: Tensor
-    up: Tensor
-    alpha: float
-
-
-@dataclass(frozen=True)
-class DropoutRates:
-    """What is dropped at random in a training step, as shares from 0 to 1; see `TrainingConfig`."""
-
-    activations: float = 0.0
-    rank: float = 0.0
-    modules: float = 0.0
-
-    @property
-    def is_enabled(self) -> bool:
-        """Whether anything is dropped."""
-        return bool(self.activations or self.rank or self.modules)
-
-
-def init_lora_weights(
-    targets: tuple[LoraTarget, ...], rank: int, alpha: float, generator: torch.Generator
-) -> dict[str, LoraWeights]:
-    """Return the initial weights by kohya's name: `down` as kohya draws it, `up` zero: no effect yet."""
-    weights = {}
-    for target in targets:
-        out_features, in_features, *kernel_size = target.weight_shape
-        bound = 1 / math.sqrt(in_features * math.prod(kernel_size))  # kaiming_uniform_(a=sqrt(5))
-        down = torch.empty(rank, in_features, *kernel_size).uniform_(-bound, bound, generator=generator)
-        weights[target.kohya_name] = LoraWeights(
-            down, torch.zeros(out_features, rank, *(1 for _ in kernel_size)), alpha
-        )
-    return weights
 
 
 class Adapter:
@@ -65,7 +27,7 @@ class Adapter:
     def __init__(
         self,
         base: BaseModel,
-        weights: Mapping[str, LoraWeights],
+        weights: Mapping[str, ModuleWeights],
         is_trainable: bool = False,
         dropout_rates: DropoutRates | None = None,
     ) -> None:
@@ -76,11 +38,12 @@ class Adapter:
         check_fit(base, weights)
         self._base = base
         self._layers = {
-            name: LoraLayer(
-                base,
+            name: build_layer(
                 values,
+                base.device,
+                base.dtype,
                 is_trainable,
-                LoraDropout(dropout_rates, index) if dropout_rates and dropout_rates.is_enabled else None,
+                LayerDropout(dropout_rates, index) if dropout_rates and dropout_rates.is_enabled else None,
             )
             for index, (name, values) in enumerate(weights.items())
         }
@@ -93,25 +56,24 @@ class Adapter:
                 hook.active_delta = self._layers.get(name)
             lora_hooks.active_adapter = self
 
-    def parameters(self, prefix: str = "") -> list[nn.Parameter]:
-        """Return the parameters of the modules whose kohya name starts with a prefix."""
-        return [
-            matrix
-            for name, layer in self._layers.items()
-            if name.startswith(prefix)
-            for matrix in (layer.down, layer.up)
-        ]
+    @property
+    def module_names(self) -> tuple[str, ...]:
+        """Return kohya's names of the adapted modules, those of the UNet first in a new LoRA."""
+        return tuple(self._layers)
 
-    def copy_weights(self) -> dict[str, LoraWeights]:
+    def parameters(self, module_name: str | None = None) -> list[nn.Parameter]:
+        """Return the parameters of one module, or of all."""
+        layers = self._layers.values() if module_name is None else (self._layers[module_name],)
+        return [parameter for layer in layers for parameter in layer.parameters()]
+
+    def copy_weights(self) -> dict[str, ModuleWeights]:
         """Return fp32 copies of the weights on the CPU, by kohya's name."""
-        return {
-            name: LoraWeights(
-                layer.down.detach().to("cpu", torch.float32, copy=True),
-                layer.up.detach().to("cpu", torch.float32, copy=True),
-                layer.alpha,
-            )
-            for name, layer in self._layers.items()
-        }
+        return {name: layer.copy_weights() for name, layer in self._layers.items()}
+
+    def limit_norms(self, max_norm: float) -> None:
+        """Scale every module's weights so that the norm of their effect is at most so large."""
+        for layer in self._layers.values():
+            layer.limit_norm(max_norm)
 
     @property
     def has_dropout(self) -> bool:
@@ -124,7 +86,7 @@ class Adapter:
             if layer.dropout is not None:
                 layer.dropout.seed = seed
 
-    def get_layer(self, name: str) -> LoraLayer | None:
+    def get_layer(self, name: str) -> ModuleLayer | None:
         """Return the layer of a module; None if it does not adapt that module."""
         return self._layers.get(name)
 
@@ -162,7 +124,7 @@ def deactivate_all(base: BaseModel) -> None:
 class BatchedLayers:
     """The layers of several adapters at one module."""
 
-    def __init__(self, layers: Sequence[LoraLayer | None], row_counts: Sequence[int]) -> None:
+    def __init__(self, layers: Sequence[ModuleLayer | None], row_counts: Sequence[int]) -> None:
         self._layers, self._row_counts = layers, list(row_counts)
 
     def add(self, module: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
@@ -177,98 +139,18 @@ class BatchedLayers:
         )
 
 
-class LoraLayer:
-    """The LoRA of one module: its parameters on the device."""
-
-    def __init__(
-        self, base: BaseModel, values: LoraWeights, is_trainable: bool, dropout: LoraDropout | None
-    ) -> None:
-        dtype = torch.float32 if is_trainable else base.dtype
-        down = values.down.to(base.device, dtype, copy=True)
-        up = values.up.to(base.device, dtype, copy=True)
-        self.down = nn.Parameter(down, requires_grad=is_trainable)
-        self.up = nn.Parameter(up, requires_grad=is_trainable)
-        self.alpha = values.alpha
-        self.scale = values.alpha / values.down.shape[0]
-        self.dropout = dropout
-
-    def add(self, module: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
-        """Return the module's output plus the LoRA's output."""
-        if self.dropout is not None and self.dropout.should_skip_module():
-            return output
-        # Computed in the dtype of the frozen weights, as under autocast; the parameters stay fp32.
-        down, up = self.down.to(inputs.dtype), self.up.to(inputs.dtype)
-        if isinstance(module, nn.Conv2d):
-            hidden_states = F.conv2d(inputs, down, None, module.stride, module.padding)
-            if self.dropout is not None:
-                hidden_states = self.dropout.apply(hidden_states, channel_dim=1)
-            return output + F.conv2d(hidden_states, up * self.scale)
-        hidden_states = F.linear(inputs, down)
-        if self.dropout is not None:
-            hidden_states = self.dropout.apply(hidden_states, channel_dim=-1)
-        # Product and sum in one pass over the output. In place only without gradients: otherwise autograd
-        # would copy whole gradients.
-        rows = output.view(-1, output.shape[-1])
-        hidden_states = hidden_states.view(-1, hidden_states.shape[-1])
-        if torch.is_grad_enabled():
-            return rows.addmm(hidden_states, up.t(), alpha=self.scale).view(output.shape)
-        rows.addmm_(hidden_states, up.t(), alpha=self.scale)
-        return output
-
-
-class LoraDropout:
-    """Dropout of one layer, a function of seed and layer: gradient checkpointing draws the same again."""
-
-    def __init__(self, rates: DropoutRates, index: int) -> None:
-        self._rates, self._index = rates, index
-        self.seed = 0
-
-    def should_skip_module(self) -> bool:
-        """Return True if the whole layer is dropped in this step."""
-        return bool(
-            torch.rand((), generator=self._create_generator(torch.device("cpu"))) < self._rates.modules
-        )
-
-    def apply(self, hidden_states: Tensor, channel_dim: int) -> Tensor:
-        """Return activations with entries and ranks dropped, and the rest scaled to keep the mean."""
-        generator = self._create_generator(hidden_states.device)
-        if self._rates.activations:
-            hidden_states = hidden_states * _build_dropout_mask(
-                hidden_states.shape, self._rates.activations, generator, hidden_states
-            )
-        if self._rates.rank:
-            shape = [1] * hidden_states.dim()
-            shape[0], shape[channel_dim] = hidden_states.shape[0], hidden_states.shape[channel_dim]
-            hidden_states = hidden_states * _build_dropout_mask(
-                tuple(shape), self._rates.rank, generator, hidden_states
-            )
-        return hidden_states
-
-    def _create_generator(self, device: torch.device) -> torch.Generator:
-        return torch.Generator(device).manual_seed(self.seed * 1_009 + self._index)
-
-
-def _build_dropout_mask(
-    shape: tuple[int, ...], rate: float, generator: torch.Generator, reference: Tensor
-) -> Tensor:
-    mask = torch.rand(shape, generator=generator, device=reference.device) >= rate
-    return mask.to(reference.dtype) / (1 - rate)
-
-
-def check_fit(base: BaseModel, weights: Mapping[str, LoraWeights]) -> None:
+def check_fit(base: BaseModel, weights: Mapping[str, ModuleWeights]) -> None:
     """Raise BadInput if a module of the LoRA is not in the base model, or has another size."""
     targets = {target.kohya_name: target for target in _all_targets(base)}
     if not weights or not weights.keys() <= targets.keys():
         raise BadInput(JobProblem.LORA_OTHER_KIND)
     for kohya_name, values in weights.items():
-        out_features, in_features, *kernel_size = targets[kohya_name].weight_shape
-        rank = values.down.shape[0]
-        down_fits = tuple(values.down.shape) == (rank, in_features, *kernel_size)
-        up_fits = tuple(values.up.shape) == (out_features, rank, *(1 for _ in kernel_size))
-        if not (down_fits and up_fits):
+        if not values.fits(targets[kohya_name].weight_shape):
             raise BadInput(JobProblem.LORA_OTHER_SIZE)
 
 
 def _all_targets(base: BaseModel) -> Iterator[LoraTarget]:
     yield from base.unet_targets
+    yield from base.unet_resnet_targets
+    yield from base.unet_end_targets
     yield from base.text_encoder_targets

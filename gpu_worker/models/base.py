@@ -25,7 +25,7 @@ from gpu_worker.models.hub import SD15, ProgressCallback
 from gpu_worker.models.latents import LatentDistribution
 from gpu_worker.models.lora_hooks import LoraHooks, LoraTarget
 from gpu_worker.models.sd15 import loading, recognition
-from gpu_worker.models.sd15.config import MAX_TOKENS, SCHEDULER_CONFIG, load_clip_tokenizer
+from gpu_worker.models.sd15.config import CHUNK_TOKENS, SCHEDULER_CONFIG, load_clip_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,8 @@ class BaseModel:
     memory_mode: MemoryMode
     family: ModelFamily  #: which default settings suit it
     unet_targets: tuple[LoraTarget, ...] = field(repr=False)
+    unet_resnet_targets: tuple[LoraTarget, ...] = field(repr=False)
+    unet_end_targets: tuple[LoraTarget, ...] = field(repr=False)
     text_encoder_targets: tuple[LoraTarget, ...] = field(repr=False)
     lora_hooks: LoraHooks = field(default_factory=LoraHooks, repr=False)
 
@@ -90,9 +92,12 @@ class BaseModel:
             memory_mode=MemoryMode(device_config.dtype),
             family=_SHIPPED_FAMILIES.get(name, "sd15"),
             unet_targets=lora_hooks.unet_targets(components.unet),
+            unet_resnet_targets=lora_hooks.unet_resnet_targets(components.unet),
+            unet_end_targets=lora_hooks.unet_end_targets(components.unet),
             text_encoder_targets=lora_hooks.text_encoder_targets(components.text_encoder),
         )
-        base.lora_hooks.install(base.unet, base.unet_targets)
+        for targets in (base.unet_targets, base.unet_resnet_targets, base.unet_end_targets):
+            base.lora_hooks.install(base.unet, targets)
         base.lora_hooks.install(base.text_encoder, base.text_encoder_targets)
         base.set_memory_mode(device_config.memory_mode)
         return base
@@ -139,16 +144,34 @@ class BaseModel:
         for module in modules:
             module.to(dtype)
 
-    def encode_prompts(self, prompts: list[str], clip_skip: int | None = None) -> Tensor:
-        """Return the prompt embeddings, (prompts, 77, width). Prompts are truncated to 77 tokens.
+    def encode_prompts(
+        self, prompts: list[str], clip_skip: int | None = None, max_token_length: int = CHUNK_TOKENS
+    ) -> Tensor:
+        """Return the prompt embeddings, (prompts, 77, width). Prompts are truncated to 77 tokens with marks.
 
         `clip_skip` is the layer that is used, counted from the last, which is 1. The final layer norm is
-        applied to it too, as SD 1.5 expects.
+        applied to it too, as SD 1.5 expects. With a `max_token_length` of 150 or 225 the embeddings are
+        longer: every 75 tokens are encoded between marks, of which the first and the last are kept.
         """
         tokens = self.tokenizer(
-            prompts, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt"
+            prompts,
+            padding="max_length",
+            max_length=max_token_length + 2,
+            truncation=True,
+            return_tensors="pt",
         )
         input_ids = tokens.input_ids.to(self.device)
+        if max_token_length == CHUNK_TOKENS:
+            return self._encode_ids(input_ids, clip_skip)
+        chunks = input_ids[:, 1:-1].reshape(len(prompts), -1, CHUNK_TOKENS)
+        first_marks, last_marks = (
+            input_ids[:, place, None, None].expand(-1, chunks.shape[1], 1) for place in (0, -1)
+        )
+        chunk_ids = torch.cat([first_marks, chunks, last_marks], dim=2)
+        embeds = self._encode_ids(chunk_ids.flatten(0, 1), clip_skip).reshape(*chunk_ids.shape, -1)
+        return torch.cat([embeds[:, 0, :1], embeds[:, :, 1:-1].flatten(1, 2), embeds[:, -1, -1:]], dim=1)
+
+    def _encode_ids(self, input_ids: Tensor, clip_skip: int | None) -> Tensor:
         if clip_skip is None or clip_skip == 1:
             prompt_embeds: Tensor = self.text_encoder(input_ids)[0]
             return prompt_embeds

@@ -61,6 +61,21 @@ def unet_targets(unet: nn.Module) -> tuple[LoraTarget, ...]:
     return tuple(_find_targets(unet, ("Transformer2DModel",), "lora_unet_"))
 
 
+def unet_resnet_targets(unet: nn.Module) -> tuple[LoraTarget, ...]:
+    """Return the modules that a LoCon adapts besides: those of the convolution blocks."""
+    return tuple(_find_targets(unet, ("ResnetBlock2D", "Downsample2D", "Upsample2D"), "lora_unet_"))
+
+
+def unet_end_targets(unet: nn.Module) -> tuple[LoraTarget, ...]:
+    """Return the modules that LyCORIS adapts besides: first and last convolution, and time embedding."""
+    paths = ("conv_in", "time_embedding.linear_1", "time_embedding.linear_2", "conv_out")
+    weights = unet.state_dict(keep_vars=True)
+    return tuple(
+        LoraTarget("lora_unet_" + path.replace(".", "_"), path, tuple(weights[f"{path}.weight"].shape))
+        for path in paths
+    )
+
+
 def text_encoder_targets(text_encoder: nn.Module) -> tuple[LoraTarget, ...]:
     """Return the modules that `networks.lora` adapts in CLIP: attention and feed-forward layers."""
     return tuple(_find_targets(text_encoder, _TEXT_ENCODER_BLOCKS, "lora_te_text_model_"))

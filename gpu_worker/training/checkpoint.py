@@ -15,15 +15,20 @@ from torch import Tensor
 from gpu_worker.device.memory_modes import NotFinite
 from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.lora import file as lora_file
-from gpu_worker.lora.layers import Adapter, DropoutRates, LoraWeights, init_lora_weights
+from gpu_worker.lora.config import get_block_index, get_block_lr_weight
+from gpu_worker.lora.dropout import DropoutRates
+from gpu_worker.lora.layers import Adapter
+from gpu_worker.lora.network import init_weights, select_targets
+from gpu_worker.lora.weights import DOWN, SUFFIXES, UP, ModuleWeights, read_weights
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.lora_hooks import LoraTarget
 from gpu_worker.training import optimizers
 from gpu_worker.training.config import TrainingConfig
 
 _FORMAT = "loracode-training-2"
 _METADATA_KEY = "training"
-_DOWN, _UP, _OPTIMIZER = "down.", "up.", "optimizer."
+#: A name before a module's: its first format had only these two, and a checkpoint of it still resumes.
+_PREFIXES = {DOWN: "down.", UP: "up."}
+_OTHER_TENSOR, _OPTIMIZER = "weights.", "optimizer."
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Checkpoint:
     fingerprint: str  #: of the training that it belongs to
     scaler: dict[str, float]
     optimizer: dict[str, Any]  #: its plain values; its tensors are in `optimizer_tensors`
-    weights: dict[str, LoraWeights] = field(repr=False)
+    weights: dict[str, ModuleWeights] = field(repr=False)
     optimizer_tensors: dict[str, Tensor] = field(repr=False)
     rng_state: Tensor = field(repr=False)
 
@@ -45,7 +50,8 @@ class Checkpoint:
         tensors = {"random": self.rng_state}
         tensors |= {_OPTIMIZER + name: tensor for name, tensor in self.optimizer_tensors.items()}
         for name, values in self.weights.items():
-            tensors[_DOWN + name], tensors[_UP + name] = values.down, values.up
+            for suffix, tensor in values.tensors().items():
+                tensors[_name_prefix(suffix) + name] = tensor
         header = {
             "format": _FORMAT,
             "step": self.step,
@@ -69,10 +75,7 @@ class Checkpoint:
             alphas: dict[str, float] = header.pop("alphas")
             return cls(
                 **header,
-                weights={
-                    name: LoraWeights(tensors[_DOWN + name], tensors[_UP + name], alpha)
-                    for name, alpha in alphas.items()
-                },
+                weights=_read_modules(tensors, alphas),
                 optimizer_tensors={
                     key.removeprefix(_OPTIMIZER): value
                     for key, value in tensors.items()
@@ -92,18 +95,17 @@ class TrainingState:
         base: BaseModel,
         config: TrainingConfig,
         checkpoint: Checkpoint | None = None,
-        initial_weights: Mapping[str, LoraWeights] | None = None,
+        initial_weights: Mapping[str, ModuleWeights] | None = None,
     ) -> None:
         """Start new, from a checkpoint, or with the weights of a finished LoRA."""
         self.step = checkpoint.step if checkpoint else 0
         self.generator = torch.Generator().manual_seed(config.seed)
-        fresh_weights = init_lora_weights(
-            _select_lora_targets(base, config), config.rank, config.alpha, self.generator
-        )
+        targets = select_targets(base, config.network, config.train_unet, config.train_text_encoder)
+        fresh_weights = init_weights(targets, config.network, config.rank, config.alpha, self.generator)
         weights = (
             fresh_weights
             if initial_weights is None
-            else _merge_initial_weights(fresh_weights, initial_weights)
+            else _merge_initial_weights(fresh_weights, initial_weights, config)
         )
         dropout_rates = DropoutRates(config.dropout, config.rank_dropout, config.module_dropout)
         self.adapter = Adapter(
@@ -113,12 +115,7 @@ class TrainingState:
             dropout_rates=dropout_rates,
         )
         self.parameters = self.adapter.parameters()
-        self._learning_rates = {"lora_unet_": config.unet_lr, "lora_te_": config.text_encoder_lr}
-        param_groups = [
-            {"params": parameters, "lr": learning_rate}
-            for prefix, learning_rate in self._learning_rates.items()
-            if (parameters := self.adapter.parameters(prefix))
-        ]
+        self._initial_rates, param_groups = _group_parameters(self.adapter, config)
         self.optimizer = optimizers.build_optimizer(config, param_groups)
         self._lr_lambda = optimizers.build_lr_lambda(config)
         # Only fp16 gradients underflow; with other dtypes the scaler does nothing.
@@ -136,21 +133,22 @@ class TrainingState:
         if not bool(torch.stack([parameter.isfinite().all() for parameter in self.parameters]).all()):
             raise NotFinite("the weights of the LoRA are not finite")
 
-    def set_learning_rates(self) -> dict[str, float]:
-        """Set the optimizer's learning rates for the next step; return them by prefix of kohya's names."""
-        multiplier = self._lr_lambda(self.step)
-        learning_rates = {
-            prefix: learning_rate * multiplier for prefix, learning_rate in self._learning_rates.items()
-        }
-        active_rates = [
-            learning_rate
-            for prefix, learning_rate in learning_rates.items()
-            if self.adapter.parameters(prefix)
-        ]
-        for group, learning_rate in zip(self.optimizer.param_groups, active_rates, strict=True):
+    def learning_rates(self, step: int) -> dict[str, float]:
+        """Return the learning rates after so many steps, by the name of their parameters."""
+        multiplier = self._lr_lambda(step)
+        return {name: rate * multiplier for name, rate in self._initial_rates.items()}
+
+    def adapt_rates(self, learning_rates: Mapping[str, float]) -> dict[str, float]:
+        """Return the rates times the factor that the optimizer found; empty if it finds none."""
+        groups = zip(learning_rates.items(), self.optimizer.param_groups, strict=True)
+        return {name: rate * float(group["d"]) for (name, rate), group in groups if "d" in group}
+
+    def set_learning_rates(self) -> None:
+        """Set the optimizer's learning rates for the next step."""
+        learning_rates = self.learning_rates(self.step).values()
+        for group, learning_rate in zip(self.optimizer.param_groups, learning_rates, strict=True):
             if group["lr"] is not None:  # None: Adafactor computes its own
                 group["lr"] = learning_rate
-        return learning_rates
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         self.generator.set_state(checkpoint.rng_state)
@@ -182,24 +180,65 @@ class TrainingState:
         )
 
 
-def _select_lora_targets(base: BaseModel, config: TrainingConfig) -> tuple[LoraTarget, ...]:
-    unet_targets = base.unet_targets if config.train_unet else ()
-    return unet_targets + (base.text_encoder_targets if config.train_text_encoder else ())
+def _group_parameters(
+    adapter: Adapter, config: TrainingConfig
+) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """Return the learning rates by the name of their parameters, and the optimizer's groups.
+
+    The names are sd-scripts': a group for the UNet or, with rates of their own, for each of its blocks.
+    """
+    rates: dict[str, float] = {}
+    parameters: dict[str, list[torch.nn.Parameter]] = {}
+    for kohya_name in adapter.module_names:
+        name, rate = "textencoder", config.text_encoder_lr
+        if kohya_name.startswith("lora_unet_"):
+            name, rate = "unet", config.unet_lr * get_block_lr_weight(config.network, kohya_name)
+            if config.network.block_lr_weights:
+                block_index = get_block_index(kohya_name)
+                name = f"unet_block{-1 if block_index is None else block_index}"
+        rates[name] = rate
+        parameters.setdefault(name, []).extend(adapter.parameters(kohya_name))
+    return rates, [{"params": parameters[name], "lr": rate} for name, rate in rates.items()]
 
 
 def _merge_initial_weights(
-    fresh_weights: Mapping[str, LoraWeights], initial_weights: Mapping[str, LoraWeights]
-) -> dict[str, LoraWeights]:
+    fresh_weights: Mapping[str, ModuleWeights],
+    initial_weights: Mapping[str, ModuleWeights],
+    config: TrainingConfig,
+) -> dict[str, ModuleWeights]:
     """Return fresh weights, replaced by those of a finished LoRA; BadInput if it does not fit."""
+    if config.shape_from_initial:
+        prefixes = (*["lora_unet_"] * config.train_unet, *["lora_te_"] * config.train_text_encoder)
+        trained = {name: values for name, values in initial_weights.items() if name.startswith(prefixes)}
+        if not trained:
+            raise BadInput(JobProblem.INITIAL_LORA_OTHER_KIND)
+        return trained
     if not initial_weights.keys() & fresh_weights.keys():
         raise BadInput(JobProblem.INITIAL_LORA_OTHER_KIND)
     for name in initial_weights.keys() & fresh_weights.keys():
-        if (
-            initial_weights[name].down.shape != fresh_weights[name].down.shape
-            or initial_weights[name].up.shape != fresh_weights[name].up.shape
-        ):
+        if _list_shapes(initial_weights[name]) != _list_shapes(fresh_weights[name]):
             raise BadInput(JobProblem.INITIAL_LORA_OTHER_RANK)
     return {name: initial_weights.get(name, layer_weights) for name, layer_weights in fresh_weights.items()}
+
+
+def _list_shapes(values: ModuleWeights) -> dict[str, torch.Size]:
+    return {suffix: tensor.shape for suffix, tensor in values.tensors().items()}
+
+
+def _name_prefix(suffix: str) -> str:
+    """Return what stands before a module's name in the name of one of its tensors."""
+    return _PREFIXES.get(suffix, f"{_OTHER_TENSOR}{suffix}.")
+
+
+def _read_modules(tensors: Mapping[str, Tensor], alphas: Mapping[str, float]) -> dict[str, ModuleWeights]:
+    """Return the modules' weights from the tensors of a checkpoint."""
+    suffixes_by_prefix = {_name_prefix(suffix): suffix for suffix in SUFFIXES}
+    modules: dict[str, dict[str, Tensor]] = {name: {} for name in alphas}
+    for key, tensor in tensors.items():
+        prefix, _, name = key.rpartition(".")
+        if f"{prefix}." in suffixes_by_prefix:
+            modules[name][suffixes_by_prefix[f"{prefix}."]] = tensor
+    return {name: read_weights(modules[name], alpha) for name, alpha in alphas.items()}
 
 
 def _split_optimizer_state(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gpu_worker.errors import BadInput
+from gpu_worker.lora.config import NetworkConfig
 from gpu_worker.models.family import ModelFamily
 
 
@@ -49,6 +50,12 @@ class TrainingConfig:
     rank: int = 16
     #: The LoRA's effect is scaled by alpha / rank; kohya's guide: about half the rank.
     alpha: float = 8.0
+    #: Kind and reach: a plain LoRA of the transformers, which `networks.lora` is by itself; most presets.
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    #: Whether a LoRA that is trained further keeps its own modules, kinds and ranks (`dim_from_weights`).
+    shape_from_initial: bool = False
+    #: Norm that no module's effect exceeds (sd-scripts' `scale_weight_norms`); its default, None: no limit.
+    max_weight_norm: float | None = None
     #: Share of low-rank activations dropped in a step (sd-scripts' `network_dropout`); its default: none.
     dropout: float = 0.0
     #: Share of the rank's dimensions that is dropped in a step; sd-scripts' `rank_dropout`: none.
@@ -99,6 +106,8 @@ class TrainingConfig:
     class_preservation_interval: int = 2
     #: Whether an image's mask weighs the loss (sd-scripts' `masked_loss`).
     masked_loss: bool = False
+    #: Tokens of a caption that are read, 75, 150 or 225; a longer one is cut off. sd-scripts' default: 75.
+    max_token_length: int = 75
     #: Layer of the text encoder that is used, counted from the last, which is 1; None: the last (SD 1.5).
     clip_skip: int | None = None
 

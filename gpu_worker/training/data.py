@@ -76,6 +76,16 @@ class BatchSampler:
         self.batches_per_epoch = sum(-(-len(bucket) // batch_size) for bucket in self._buckets.values())
         self._shuffled_epoch: tuple[int, list[list[int]]] = (-1, [])
 
+    def steps_per_epoch(self, batches_per_step: int) -> int:
+        """Return the optimizer steps of an epoch; its last one may have fewer batches."""
+        return -(-self.batches_per_epoch // batches_per_step)
+
+    def list_batch_numbers(self, step: int, batches_per_step: int) -> range:
+        """Return the batches of an optimizer step, counted from 0; an epoch's end ends it too."""
+        epoch, step_index = divmod(step, self.steps_per_epoch(batches_per_step))
+        first = epoch * self.batches_per_epoch + step_index * batches_per_step
+        return range(first, min(first + batches_per_step, (epoch + 1) * self.batches_per_epoch))
+
     def get_batch(self, batch_number: int) -> list[int]:
         """Return the image indices of a batch; batches are counted from 0."""
         epoch, batch_index = divmod(batch_number, self.batches_per_epoch)

@@ -36,6 +36,7 @@ def read_seed(fingerprint: str) -> int:
 def _describe_config(config: TrainingConfig) -> dict[str, Any]:
     """Return the settings under their stored names, which are those of the first version."""
     return {
+        **_describe_later_settings(config),
         "resolution_px": config.resolution_px,
         "batch_size": config.batch_size,
         "gradient_accumulation": config.gradient_accumulation_steps,
@@ -70,6 +71,26 @@ def _describe_config(config: TrainingConfig) -> dict[str, Any]:
         "candidate_prompts": config.candidate_prompts,
         "candidate_picture_steps": config.candidate_picture_steps,
     }
+
+
+def _describe_later_settings(config: TrainingConfig) -> dict[str, Any]:
+    """Return the settings that were added later, where they are not at their default."""
+    network = config.network
+    settings: dict[str, tuple[Any, Any]] = {
+        "algorithm": (network.algorithm, "lora"),
+        "conv_rank": (network.conv_rank, None),
+        "conv_alpha": (network.conv_alpha, 1.0),
+        "adapts_resnets": (network.adapts_resnets, False),
+        "adapts_ends": (network.adapts_ends, False),
+        "block_rates": (network.block_lr_weights, ()),
+        "lokr_factor": (network.factor, -1),
+        "lokr_decompose_both": (network.decompose_both, False),
+        "lokr_full_matrix": (network.full_matrix, False),
+        "shape_from_initial": (config.shape_from_initial, False),
+        "max_weight_norm": (config.max_weight_norm, None),
+        "max_token_length": (config.max_token_length, 75),
+    }
+    return {name: value for name, (value, default) in settings.items() if value != default}
 
 
 def _describe_image(image: TrainingImage) -> str:

@@ -8,6 +8,7 @@ one step ahead.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,32 +20,45 @@ from gpu_worker.device.memory_modes import NotFinite
 _MAX_BAD_FP16_STEPS = 8
 
 
+@dataclass(frozen=True)
+class StepLoss:
+    """The losses of one optimizer step."""
+
+    step: int  #: counted from 1
+    batch_losses: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Return the mean over its batches."""
+        return sum(self.batch_losses) / len(self.batch_losses)
+
+
 class AsyncLossReader:
-    """Returns the loss of the step before the one just queued."""
+    """Returns the losses of the step before the one just queued."""
 
     def __init__(self, device: torch.device) -> None:
         self._is_cuda = device.type == "cuda"
-        self._pending: tuple[Tensor, torch.cuda.Event] | None = None
+        self._pending: tuple[int, Tensor, torch.cuda.Event] | None = None
 
-    def push(self, loss: Tensor) -> float | None:
-        """Queue a step's loss. Return the one that is known now: on a CPU this one, on a GPU the last."""
+    def push(self, step: int, batch_losses: Tensor) -> StepLoss | None:
+        """Queue a step's losses. Return those that are known now: on a CPU these, on a GPU the last."""
         if not self._is_cuda:
-            return float(loss)
+            return StepLoss(step, tuple(batch_losses.tolist()))
         previous_loss = self.flush()
-        loss_copy = torch.empty((), pin_memory=True).copy_(loss, non_blocking=True)
+        losses_copy = torch.empty(batch_losses.shape, pin_memory=True).copy_(batch_losses, non_blocking=True)
         event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record()
-        self._pending = (loss_copy, event)
+        self._pending = (step, losses_copy, event)
         return previous_loss
 
-    def flush(self) -> float | None:
-        """Wait for the queued step and return its loss; None if there is none."""
+    def flush(self) -> StepLoss | None:
+        """Wait for the queued step and return its losses; None if there is none."""
         if self._pending is None:
             return None
-        loss_copy, event = self._pending
+        step, losses_copy, event = self._pending
         event.synchronize()
         self._pending = None
-        return float(loss_copy)
+        return StepLoss(step, tuple(losses_copy.tolist()))
 
 
 class NanGuard:
@@ -54,10 +68,10 @@ class NanGuard:
         self._max_bad_steps = _MAX_BAD_FP16_STEPS if dtype is torch.float16 else 1
         self._bad_steps = 0
 
-    def check(self, loss: float | None) -> None:
-        """Count a step's loss, None if it is not known yet."""
-        if loss is None:
+    def check(self, step_loss: StepLoss | None) -> None:
+        """Count a step's losses, None if they are not known yet."""
+        if step_loss is None:
             return
-        self._bad_steps = 0 if math.isfinite(loss) else self._bad_steps + 1
+        self._bad_steps = 0 if math.isfinite(step_loss.mean) else self._bad_steps + 1
         if self._bad_steps >= self._max_bad_steps:
             raise NotFinite("the loss is no number")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from gpu_worker.models.base import BaseModel
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.data import BatchSampler, TrainingImage
-from gpu_worker.training.optimizers import optimizer_class_name
+from gpu_worker.training.optimizers import describe_optimizer
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,9 @@ class TrainingRecord:
     started_at: float
     finished_at: float
     comment: str = ""
+    is_epoch_end: bool = False  #: the file is one of an epoch, not of a step
+    #: Values that differ from those of the settings: a command line also says what it left open.
+    overrides: Mapping[str, object] = field(default_factory=dict)
 
 
 def build_metadata(
@@ -31,7 +36,8 @@ def build_metadata(
         **_describe_network(base, config),
         **_describe_optimizer(base, config),
         **_describe_loss(config),
-        **_describe_images(images, config, record.steps_done),
+        **_describe_images(images, config, record),
+        **_describe_model_spec(base, config, record),
         "ss_output_name": record.name,
         "ss_training_comment": record.comment or None,
         "ss_seed": config.seed,
@@ -39,12 +45,29 @@ def build_metadata(
         "ss_steps": record.steps_done,
         "ss_training_started_at": record.started_at,
         "ss_training_finished_at": record.finished_at,
-        "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": "stable-diffusion-v1/lora",
-        "modelspec.title": record.name,
-        "modelspec.resolution": f"{config.resolution_px}x{config.resolution_px}",
+        **record.overrides,
     }
     return {key: str(value) for key, value in metadata.items()}
+
+
+def _describe_model_spec(
+    base: BaseModel, config: TrainingConfig, record: TrainingRecord
+) -> dict[str, object]:
+    """Return what Stability AI's model specification asks for."""
+    is_v_prediction = base.scheduler_config.get("prediction_type") == "v_prediction"
+    model_spec: dict[str, object] = {
+        "modelspec.sai_model_spec": "1.0.1",
+        "modelspec.architecture": "stable-diffusion-v1/lora",
+        "modelspec.implementation": "diffusers",
+        "modelspec.title": record.name,
+        "modelspec.resolution": f"{config.resolution_px}x{config.resolution_px}",
+        # Local time without a zone, as sd-scripts has it.
+        "modelspec.date": time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(record.finished_at)),
+        "modelspec.prediction_type": "v" if is_v_prediction else "epsilon",
+    }
+    if config.clip_skip is not None:
+        model_spec["modelspec.encoder_layer"] = config.clip_skip
+    return model_spec
 
 
 def _describe_network(base: BaseModel, config: TrainingConfig) -> dict[str, object]:
@@ -52,6 +75,8 @@ def _describe_network(base: BaseModel, config: TrainingConfig) -> dict[str, obje
         "ss_network_module": "networks.lora",
         "ss_network_dim": config.rank,
         "ss_network_alpha": config.alpha,
+        "ss_max_token_length": config.max_token_length if config.max_token_length > 75 else None,
+        "ss_scale_weight_norms": config.max_weight_norm,
         "ss_network_dropout": config.dropout or None,
         "ss_network_args": json.dumps(_build_network_args(config)) if _build_network_args(config) else None,
         "ss_base_model_version": "sd_v1",
@@ -65,8 +90,7 @@ def _describe_optimizer(base: BaseModel, config: TrainingConfig) -> dict[str, ob
         "ss_learning_rate": config.unet_lr,
         "ss_unet_lr": config.unet_lr if config.train_unet else None,
         "ss_text_encoder_lr": config.text_encoder_lr if config.train_text_encoder else None,
-        "ss_optimizer": optimizer_class_name(config)
-        + "".join(f"({k}={v})" for k, v in config.optimizer_args),
+        "ss_optimizer": describe_optimizer(config),
         "ss_lr_scheduler": config.lr_scheduler,
         "ss_lr_warmup_steps": config.lr_warmup_steps,
         "ss_max_grad_norm": config.max_grad_norm,
@@ -89,22 +113,27 @@ def _describe_loss(config: TrainingConfig) -> dict[str, object]:
 
 
 def _describe_images(
-    images: tuple[TrainingImage, ...], config: TrainingConfig, steps_done: int
+    images: tuple[TrainingImage, ...], config: TrainingConfig, record: TrainingRecord
 ) -> dict[str, object]:
     subject_images = tuple(image for image in images if not image.is_regularisation)
     regularisation_images = tuple(image for image in images if image.is_regularisation)
-    batches_per_epoch = BatchSampler(images, config.batch_size, config.seed).batches_per_epoch
+    batch_sampler = BatchSampler(images, config.batch_size, config.seed)
+    steps_per_epoch = batch_sampler.steps_per_epoch(config.gradient_accumulation_steps)
+    # A file of a step names the epochs before its own; the finished one, and one of an epoch, count that too.
+    is_whole = record.is_epoch_end or record.steps_done >= config.previous_steps + config.steps
+    epoch = (record.steps_done - 1) // steps_per_epoch + (1 if is_whole else 0)
     return {
         "ss_resolution": f"({config.resolution_px}, {config.resolution_px})",
         "ss_batch_size_per_device": config.batch_size,
         "ss_num_train_images": sum(image.repeats for image in subject_images),
         "ss_num_reg_images": sum(image.repeats for image in regularisation_images),
-        "ss_num_batches_per_epoch": batches_per_epoch,
+        "ss_num_batches_per_epoch": batch_sampler.batches_per_epoch,
+        "ss_num_epochs": -(-config.steps // steps_per_epoch),
         "ss_cache_latents": True,
         "ss_dataset_dirs": json.dumps(_count_folders(subject_images)),
         "ss_reg_dataset_dirs": json.dumps(_count_folders(regularisation_images)),
         "ss_tag_frequency": json.dumps(_count_tags(images)),
-        "ss_epoch": steps_done * config.gradient_accumulation_steps // batches_per_epoch,
+        "ss_epoch": max(0, epoch),
     }
 
 

@@ -61,12 +61,16 @@ def build_optimizer(config: TrainingConfig, param_groups: list[dict[str, Any]]) 
     return optimizer
 
 
-def optimizer_class_name(config: TrainingConfig) -> str:
-    """Return the optimizer's class as sd-scripts writes it into the metadata of a file."""
-    module, name, _, _ = _OPTIMIZERS[config.optimizer_type.lower()]
-    if name == "AdamW":
-        return "torch.optim.adamw.AdamW"
-    return f"{module}.{name}"
+def describe_optimizer(config: TrainingConfig) -> str:
+    """Return the optimizer's class and settings as sd-scripts writes them into the metadata of a file."""
+    module, name, _, default_args = _OPTIMIZERS[config.optimizer_type.lower()]
+    optimizer_class = getattr(importlib.import_module(module), name)
+    values = {key: _parse_value(text) for key, text in config.optimizer_args}
+    values |= {
+        key: value for key, value in default_args.items() if key == "relative_step" and key not in values
+    }
+    settings = ",".join(f"{key}={value}" for key, value in values.items())
+    return f"{optimizer_class.__module__}.{name}" + (f"({settings})" if settings else "")
 
 
 def _parse_value(text: str) -> Any:

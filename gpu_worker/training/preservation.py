@@ -93,7 +93,9 @@ class PriorPreservation:
         layers.deactivate_all(self._base)
         for caption in model_input.captions:
             if caption not in self._embed_cache:
-                self._embed_cache[caption] = self._base.encode_prompts([caption], self._config.clip_skip)[0]
+                self._embed_cache[caption] = self._base.encode_prompts(
+                    [caption], self._config.clip_skip, self._config.max_token_length
+                )[0]
         prompt_embeds = torch.stack([self._embed_cache[caption] for caption in model_input.captions])
         model_pred: Tensor = self._base.unet(
             model_input.noisy_latents, model_input.timesteps, prompt_embeds

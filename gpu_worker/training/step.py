@@ -42,25 +42,31 @@ class TrainStep:
         self._embed_cache: dict[str, Tensor] = {}
 
     def run(self, state: TrainingState) -> Tensor:
-        """Run one optimizer step. Return its loss, shape (), on the model's device, detached."""
+        """Run one optimizer step. Return each batch's loss, (batches,), on the model's device, detached.
+
+        The gradients of its batches are averaged. The last step of an epoch may have fewer, and then has a
+        smaller gradient, as in sd-scripts.
+        """
         # Another job may have left its own adapter active, or none.
         state.adapter.activate()
         state.set_learning_rates()
         num_batches = self._config.gradient_accumulation_steps
-        total_loss = torch.zeros((), device=self._base.device)
+        batch_losses = []
         with torch.enable_grad():
-            for batch_offset in range(num_batches):
-                batch_loss = self.compute_loss(state, state.step * num_batches + batch_offset) / num_batches
-                state.scaler.scale(batch_loss).backward()  # type: ignore[no-untyped-call]
-                total_loss += batch_loss.detach()
+            for batch_number in self._batch_sampler.list_batch_numbers(state.step, num_batches):
+                batch_loss = self.compute_loss(state, batch_number)
+                state.scaler.scale(batch_loss / num_batches).backward()  # type: ignore[no-untyped-call]
+                batch_losses.append(batch_loss.detach())
         if self._config.max_grad_norm:
             state.scaler.unscale_(state.optimizer)
             torch.nn.utils.clip_grad_norm_(state.parameters, self._config.max_grad_norm)
         state.scaler.step(state.optimizer)
         state.scaler.update()
+        if self._config.max_weight_norm is not None:
+            state.adapter.limit_norms(self._config.max_weight_norm)
         state.optimizer.zero_grad(set_to_none=True)
         state.step += 1
-        return total_loss
+        return torch.stack(batch_losses)
 
     def compute_loss(self, state: TrainingState, batch_number: int) -> Tensor:
         """Return the loss of a batch, shape (), with its graph. Batches are counted from 0."""
@@ -110,14 +116,14 @@ class TrainStep:
         return model_pred.float()
 
     def _encode_captions(self, captions: tuple[str, ...]) -> Tensor:
-        """Return the prompt embeddings, (captions, 77, width)."""
-        clip_skip = self._config.clip_skip
+        """Return the prompt embeddings, (captions, 77, width), or longer ones if so much is read of them."""
+        options = (self._config.clip_skip, self._config.max_token_length)
         if self._config.train_text_encoder:
-            return self._base.encode_prompts(list(captions), clip_skip)
+            return self._base.encode_prompts(list(captions), *options)
         with torch.no_grad():
             for caption in captions:
                 if caption not in self._embed_cache:
-                    self._embed_cache[caption] = self._base.encode_prompts([caption], clip_skip)[0]
+                    self._embed_cache[caption] = self._base.encode_prompts([caption], *options)[0]
         return torch.stack([self._embed_cache[caption] for caption in captions])
 
     def _stack_masks(self, batch: list[EncodedSample], flips: list[bool]) -> Tensor | None:

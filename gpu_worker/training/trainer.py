@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -37,7 +37,7 @@ from gpu_worker.training.config import SamplePrompt, TrainingConfig, check_confi
 from gpu_worker.training.data import TrainingImage
 from gpu_worker.training.fingerprint import compute_fingerprint
 from gpu_worker.training.latents import LatentCache, LatentDataset
-from gpu_worker.training.loss_reader import AsyncLossReader, NanGuard
+from gpu_worker.training.loss_reader import AsyncLossReader, NanGuard, StepLoss
 from gpu_worker.training.previews import PreviewMaker
 from gpu_worker.training.step import TrainStep
 
@@ -46,12 +46,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StepReport:
-    """Loss and learning rates of one optimizer step."""
+    """Losses of one optimizer step, and the learning rates that follow it, by sd-scripts' names."""
 
     step: int  #: counted from 1
-    loss: float
-    unet_lr: float
-    text_encoder_lr: float
+    batch_losses: tuple[float, ...]
+    learning_rates: dict[str, float]
+    adapted_rates: dict[str, float]  #: these times the factor that Prodigy found
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ class TrainingTask:
     attempt: int = 0
     name: str = "lora"  #: written into the file's metadata
     comment: str = ""  #: written into the file's metadata
+    metadata: Mapping[str, object] = field(default_factory=dict)  #: goes before what the settings say
     resume_checkpoint: bytes | None = field(default=None, repr=False)  #: an encoded Checkpoint
     initial_lora: bytes | None = field(default=None, repr=False)  #: a finished LoRA to train further
     must_resume: bool = False  #: raise BadInput for a checkpoint that does not fit, instead of starting over
@@ -183,14 +184,16 @@ def _run_steps(
         metadata = run_state.build_metadata(task, state.step)
         yield from preview_maker.make_candidate(state.adapter, metadata, state.step)
     while state.step < config.steps:
-        report = _run_step(train_step, state, loss_reader, nan_guard)
-        if task.on_step is not None and report is not None:
-            task.on_step(report)
+        step_loss = loss_reader.push(state.step + 1, train_step.run(state))
+        nan_guard.check(step_loss)
+        _report_step(task, state, step_loss)
         yield ProgressEvent(job_id=task.job_id, attempt=task.attempt, step=state.step, steps=config.steps)
         for sampled_step in previews.due_sample_steps(state.step, config):
             yield from preview_maker.draw_samples(state.adapter, sampled_step, state.step)
         if previews.is_candidate_due(state.step, config):
-            nan_guard.check(loss_reader.flush())
+            step_loss = loss_reader.flush()
+            nan_guard.check(step_loss)
+            _report_step(task, state, step_loss)
             metadata = run_state.build_metadata(task, state.step)
             yield from preview_maker.make_candidate(state.adapter, metadata, state.step)
         is_due_by_steps = state.step % config.checkpoint_every_steps == 0
@@ -198,22 +201,22 @@ def _run_steps(
         if (is_due_by_steps or is_due_by_time) and state.step < config.steps:
             yield run_state.save_checkpoint(state, task)
             last_saved_at = time.monotonic()
-    nan_guard.check(loss_reader.flush())
+    step_loss = loss_reader.flush()
+    nan_guard.check(step_loss)
+    _report_step(task, state, step_loss)
     state.check_finite()
     if task.checkpoint_at_end:
         yield run_state.save_checkpoint(state, task)
 
 
-def _run_step(
-    train_step: TrainStep, state: TrainingState, loss_reader: AsyncLossReader, nan_guard: NanGuard
-) -> StepReport | None:
-    """Run one step. Return the report of the step whose loss is known: on a GPU the one before."""
-    learning_rates = state.set_learning_rates()
-    loss = loss_reader.push(train_step.run(state))
-    nan_guard.check(loss)
-    if loss is None:
-        return None
-    return StepReport(state.step, loss, learning_rates["lora_unet_"], learning_rates["lora_te_"])
+def _report_step(task: TrainingTask, state: TrainingState, step_loss: StepLoss | None) -> None:
+    """Report the step whose losses are known: on a GPU the one before."""
+    if task.on_step is None or step_loss is None:
+        return
+    learning_rates = state.learning_rates(step_loss.step)
+    task.on_step(
+        StepReport(step_loss.step, step_loss.batch_losses, learning_rates, state.adapt_rates(learning_rates))
+    )
 
 
 class RunState:
@@ -253,6 +256,7 @@ class RunState:
             started_at=self._started_at,
             finished_at=time.time(),
             comment=task.comment,
+            overrides=task.metadata,
         )
         return training_metadata.build_metadata(self._base, task.images, task.config, record)
 

@@ -20,7 +20,7 @@ from benchmarks.figure import FigureSpec
 from benchmarks.figures import FIGURES, select_figures
 from benchmarks.lab import parse_training
 from benchmarks.machine import Machine
-from benchmarks.measure import GIB, NotMeasured
+from benchmarks.measure import GIB, Measurement, NotMeasured
 from benchmarks.notebook import RunCache
 from benchmarks.peer import Peer, ProgressBarReader
 from benchmarks.probes.card import idle_percent
@@ -92,6 +92,11 @@ class SmallLab:
 
     def loading(self) -> tuple[int, int]:
         return int(2.4 * GIB), 2 * GIB
+
+    def compare_loras(self) -> Measurement:
+        if not self.has_peer:
+            raise NotMeasured("no peer: set PEER to a checkout of sd-scripts")
+        return Measurement(1.03, "plain 1.03")
 
     def gflops(self, precision: str) -> float:
         return {"fp32": 183.0, "bf16": 420.0}[precision]
@@ -174,6 +179,7 @@ def test_without_a_peer_only_the_rows_that_compare_are_missing() -> None:
         name for name, each in rows(SmallLab(has_card=True, has_peer=False)).items() if each.value is None
     }
     assert missing == {
+        "same-lora",
         "same-work-fp32",
         "same-work-bf16",
         "out-of-the-box",

@@ -18,6 +18,7 @@ _VOCABULARY_PATH = Path(__file__).parent / "clip_vocabulary" / "bpe_simple_vocab
 VOCABULARY_SIZE = 49_408
 _MERGES = VOCABULARY_SIZE - 2 * 256 - 2
 MAX_TOKENS = 77
+CHUNK_TOKENS = MAX_TOKENS - 2  #: between the marks of start and end
 
 
 @dataclass(frozen=True)

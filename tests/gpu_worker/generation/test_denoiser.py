@@ -13,7 +13,7 @@ from gpu_worker.generation import generate
 from gpu_worker.generation.denoiser import BatchSizeTuner
 from gpu_worker.generation.generate import GenerationContext
 from gpu_worker.lora import file as lora_file
-from gpu_worker.lora.layers import LoraWeights
+from gpu_worker.lora.weights import LoraWeights
 from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import DoneEvent, GenerateRequest, ProgressEvent, TrainRequest, WorkerEvent
 from gpu_worker.training.config import TrainingConfig

@@ -9,7 +9,7 @@ import pytest
 
 from gpu_worker.errors import BadInput
 from gpu_worker.kohya import flags
-from gpu_worker.kohya.refused import IGNORED_FLAGS, UNSUPPORTED_FLAGS
+from gpu_worker.kohya.refused import IGNORED_FLAGS, IGNORED_WITH_VALUE, UNSUPPORTED_FLAGS
 
 #: Every flag of sd-scripts' train_network.py, version 0.9 and later.
 SD_SCRIPTS = """
@@ -97,7 +97,7 @@ def test_flags_cannot_be_shortened() -> None:
 
 @pytest.mark.parametrize("name", sorted(IGNORED_FLAGS))
 def test_flags_that_are_not_needed_are_accepted_with_a_warning(name: str) -> None:
-    value = [] if name.startswith("persistent") else ["0"]
+    value = ["0"] if name in IGNORED_WITH_VALUE else []
     notes = flags.parse_arguments([*LINE, f"--{name}", *value]).notes
     assert notes == [f"--{name} is not needed here: {IGNORED_FLAGS[name]}."]
     assert flags.parse_arguments(LINE).notes == []
@@ -143,6 +143,16 @@ def test_flags_that_are_not_needed_are_accepted_with_a_warning(name: str) -> Non
             "--max_train_steps has no effect with --max_train_epochs.",
         ),
         (["--trigger", "sks"], "--trigger has no effect without --preserve_class."),
+        (
+            ["--sample_prompts", "a.txt"],
+            "--sample_prompts has no effect without --sample_every_n_steps, --sample_every_n_epochs or "
+            "--sample_at_first.",
+        ),
+        (
+            ["--network_module", "lycoris.kohya", "--network_args", "algo=lokr", "--network_dropout", "0.1"],
+            "--network_dropout has no effect with LoHa and LoKr; rank_dropout and module_dropout in "
+            "--network_args have one.",
+        ),
     ],
 )
 def test_flag_without_effect_is_warned_of(more: list[str], note: str) -> None:
@@ -191,7 +201,6 @@ def test_zero_and_none_mean_sd_scripts_defaults() -> None:
         (["--network_dim", "four"], "invalid positive value: 'four'"),
         (["--network_dim", "0"], "0 is not a positive whole number"),
         (["--network_dropout", "1"], "not a share"),
-        (["--xformers"], "use --sdpa"),
         (["--network_train_unet_only", "--network_train_text_encoder_only"], "leave nothing to train"),
         (["--dataset_config", "a.toml"], "leave --train_data_dir out"),
         (["--sample_every_n_steps", "5"], "need a file of prompts: --sample_prompts"),
@@ -210,8 +219,8 @@ def test_zero_and_none_mean_sd_scripts_defaults() -> None:
         (["--caption_dropout_rate", "1.1"], "not a share from 0 to 1"),
         (["--optimizer_type", "SGD"], "SGD is not supported; choose AdamW"),
         (["--save_model_as", "ckpt"], "ckpt is not supported, only safetensors: other formats are pickles"),
-        (["--network_module", "lycoris.kohya"], "lycoris.kohya is not supported, only networks.lora"),
-        (["--sample_prompts", "a.txt"], "needs --sample_every_n_steps"),
+        (["--network_module", "networks.oft"], "networks.oft is not supported; choose networks.lora,"),
+        (["--max_token_length", "100"], "invalid choice: 100"),
         (["--lr_scheduler", "sawtooth"], "invalid choice: 'sawtooth'"),
         (["stray"], "stray belongs to no flag"),
     ],
@@ -259,10 +268,86 @@ def test_flags_turned_off_in_a_config_file_need_no_support(tmp_path: Path) -> No
     assert flags.parse_arguments([*LINE, "--config_file", str(tmp_path / "settings")]).unet_lr == -1
 
 
+#: What kohya_ss writes for a LoKr; it writes what was not chosen too.
+FRONT_END = """
+bucket_no_upscale = true
+bucket_reso_steps = 64
+cache_latents = true
+caption_dropout_every_n_epochs = 0
+caption_extension = ".txt"
+clip_skip = 1
+dynamo_backend = "no"
+enable_bucket = true
+epoch = 15
+gradient_accumulation_steps = 1
+huber_c = 0.1
+huber_schedule = "snr"
+learning_rate = 0.0004
+logging_dir = "logs"
+loss_type = "l2"
+lr_scheduler = "cosine"
+lr_scheduler_args = []
+lr_scheduler_num_cycles = 1
+lr_scheduler_power = 1
+max_bucket_reso = 2048
+max_data_loader_n_workers = 0
+max_grad_norm = 1
+max_timestep = 1000
+max_token_length = 225
+max_train_epochs = 15
+max_train_steps = 1500
+min_bucket_reso = 256
+mixed_precision = "fp16"
+multires_noise_discount = 0.3
+network_alpha = 4
+network_args = [ "algo=lokr", "preset=full", "conv_dim=4", "conv_alpha=1", "factor=6", "rank_dropout=0",
+  "module_dropout=0.0", "use_cp=False", "use_scalar=False", "decompose_both=False", "bypass_mode=False",
+  "rank_dropout_scale=False", "dora_wd=False", "full_matrix=False", "train_norm=False",]
+network_dim = 8
+network_module = "lycoris.kohya"
+no_half_vae = true
+noise_offset_type = "Original"
+optimizer_args = []
+optimizer_type = "AdamW8bit"
+output_dir = "out"
+output_name = "me"
+pretrained_model_name_or_path = "tiny"
+prior_loss_weight = 1
+resolution = "512,512"
+sample_prompts = ""
+sample_sampler = "euler_a"
+save_every_n_epochs = 1
+save_model_as = "safetensors"
+save_precision = "fp16"
+text_encoder_lr = [ 5e-05,]
+train_batch_size = 1
+train_data_dir = "photos"
+unet_lr = 0.0001
+vae = ""
+wandb_run_name = "me"
+xformers = true
+"""
+
+
+def test_the_settings_of_a_graphical_front_end_are_read(tmp_path: Path) -> None:
+    (tmp_path / "lora.toml").write_text(FRONT_END, "utf-8")
+    args = flags.parse_arguments(["--config_file", str(tmp_path / "lora.toml")])
+    assert args.network.config.algorithm == "lokr"
+    assert (args.network_dim, args.network.config.conv_rank, args.network.config.factor) == (8, 4, 6)
+    assert (args.text_encoder_lr, args.unet_lr, args.max_token_length) == (5e-5, 1e-4, 225)
+    assert args.sample_prompts is None
+    assert {note.split(" ")[0] for note in args.notes} == {
+        "--max_data_loader_n_workers", "--no_half_vae", "--xformers", "--sample_sampler",
+        "--max_bucket_reso", "--max_train_steps",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
         ("network_dim = ", "is no TOML file"),
+        ('loss_type = "huber"', "--loss_type is not supported"),
+        ("max_timestep = 800", "--max_timestep is not supported"),
         ("networkdim = 4", "did you mean --network_dim"),
         ("networkdim = false", "did you mean --network_dim"),
         ("color_aug = true", "--color_aug is not supported"),

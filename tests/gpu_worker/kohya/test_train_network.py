@@ -143,6 +143,51 @@ def test_a_finished_lora_is_trained_on_with_its_own_rank(
     assert not on.weights[name].down.equal(before.weights[name].down)
 
 
+@pytest.mark.parametrize(
+    ("network", "count", "suffixes", "network_module"),
+    [
+        (
+            ("--network_args", "conv_dim=3", "down_lr_weight=linear", "mid_lr_weight=0"),
+            332, {"lora_down.weight", "lora_up.weight"}, "networks.lora",
+        ),
+        (
+            ("--network_module", "lycoris.kohya", "--network_args", "algo=lokr", "factor=4"),
+            354, {"lokr_w1", "lokr_w2", "lokr_w2_a", "lokr_w2_b"}, "lycoris.kohya",
+        ),
+        (
+            ("--network_args", "algo=loha", "rank_dropout=0.1", "module_dropout=0.1"),
+            264, {"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"}, "lycoris.kohya",
+        ),
+    ],
+)  # fmt: skip
+def test_another_kind_is_trained_resumed_and_trained_on(
+    program: ModuleType, data: Path, tmp_path: Path,
+    network: tuple[str, ...], count: int, suffixes: set[str], network_module: str,
+) -> None:  # fmt: skip
+    out = tmp_path / "out"
+    more = (*network, "--scale_weight_norms", "1", "--max_token_length", "150", "--max_train_steps", "2")
+    assert (
+        program.main(
+            line(data, out, "--output_name", "whole", *more, "--save_state", "--save_every_n_steps", "1")
+        )
+        == 0
+    )
+    resume = ("--output_name", "rest", *more, "--resume", str(out / "whole-step00000001-state"))
+    assert program.main(line(data, out, *resume)) == 0
+    whole, rest = (lora_file.read((out / f"{name}.safetensors").read_bytes()) for name in ("whole", "rest"))
+    assert rest.metadata["sshs_model_hash"] == whole.metadata["sshs_model_hash"]
+    assert len(whole.weights) == count
+    assert {suffix for values in whole.weights.values() for suffix in values.tensors()} == suffixes
+    assert whole.metadata["ss_network_module"] == network_module
+    assert whole.metadata["ss_network_alpha"] == "1"
+    weights = ("--network_weights", str(out / "whole.safetensors"), "--dim_from_weights")
+    assert program.main(line(data, out, "--output_name", "on", *weights, "--max_train_steps", "1")) == 0
+    on = lora_file.read((out / "on.safetensors").read_bytes())
+    assert {name: type(values) for name, values in on.weights.items()} == {
+        name: type(values) for name, values in whole.weights.items()
+    }
+
+
 def test_samples_and_logs_are_written(
     program: ModuleType, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -162,6 +207,8 @@ def test_samples_and_logs_are_written(
     found = EventAccumulator(str(log)).Reload()
     assert [event.step for event in found.Scalars("loss/current")] == [1, 2, 3, 4]
     assert found.Scalars("lr/unet")[0].value == pytest.approx(1e-3)
+    assert found.Scalars("lr/group1") == found.Scalars("lr/unet")
+    assert [event.step for event in found.Scalars("loss/epoch_average")] == [1]
 
 
 def test_all_options_together_train(program: ModuleType, data: Path, tmp_path: Path) -> None:
@@ -181,10 +228,11 @@ def test_all_options_together_train(program: ModuleType, data: Path, tmp_path: P
     file = lora_file.read((tmp_path / "out" / "last.safetensors").read_bytes())
     metadata = file.metadata
     assert metadata["ss_training_comment"] == "for the wall"
-    assert metadata["ss_optimizer"] == "lion_pytorch.Lion"
+    assert metadata["ss_optimizer"] == "lion_pytorch.lion_pytorch.Lion"
     assert metadata["ss_num_reg_images"] == "1"
     assert metadata["ss_mixed_precision"] == "bf16"
-    assert metadata["ss_network_args"] == '{"rank_dropout": "0.1", "module_dropout": "0.1"}'
+    assert metadata["ss_network_args"] == ('{"rank_dropout": "0.1", "module_dropout": "0.1", "dropout": 0.1}')
+    assert (metadata["ss_learning_rate"], metadata["ss_unet_lr"]) == ("0.001", "None")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from safetensors.torch import load, save
 
 from gpu_worker.errors import BadInput
 from gpu_worker.lora import file as lora_file
-from gpu_worker.lora.layers import LoraWeights
+from gpu_worker.lora.weights import LoraWeights
 
 NAME = "lora_unet_mid_block_attentions_0_proj_in"
 

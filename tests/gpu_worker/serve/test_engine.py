@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gpu_worker.lora import file as lora_file
-from gpu_worker.lora.layers import LoraWeights
+from gpu_worker.lora.weights import LoraWeights
 from gpu_worker.models.base import BaseModel
 from gpu_worker.protocol import (
     DoneEvent,

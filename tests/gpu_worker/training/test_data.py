@@ -214,3 +214,18 @@ def test_what_is_clear_is_white_and_16_bits_of_grey_are_scaled() -> None:
 def test_a_mask_of_16_bits_is_scaled() -> None:
     mask = to_loss_mask(as_png(ODD_PICTURES["16-bit grey"]), (64, 64), 8)
     assert mask.max() < 0.51
+
+
+def test_a_step_of_accumulated_batches_ends_with_its_epoch() -> None:
+    images = tuple(TrainingImage(b"", str(index)) for index in range(5))
+    sampler = BatchSampler(images, batch_size=1, seed=1)
+    assert sampler.steps_per_epoch(2) == 3
+    assert [list(sampler.list_batch_numbers(step, 2)) for step in range(4)] == [[0, 1], [2, 3], [4], [5, 6]]
+    # So an epoch shows every image once, however many batches a step has.
+    shown = [
+        index
+        for step in range(3)
+        for number in sampler.list_batch_numbers(step, 2)
+        for index in sampler.get_batch(number)
+    ]
+    assert sorted(shown) == [0, 1, 2, 3, 4]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
+from typing import Any
 
+import pytest
+
+from gpu_worker.lora.config import NetworkConfig
 from gpu_worker.protocol import Crop
 from gpu_worker.training.config import SamplePrompt, TrainingConfig
 from gpu_worker.training.data import CaptionRules, TrainingImage
@@ -119,7 +123,31 @@ def test_fingerprint_of_default_settings_writes_none_as_null() -> None:
 
 def test_every_setting_is_in_the_fingerprint_or_left_out_on_purpose() -> None:
     settings = json.loads(compute_fingerprint("tiny", TrainingConfig(), IMAGES))[1]
-    assert len(settings) + len(NOT_IN_FINGERPRINT) == len(fields(TrainingConfig))
+    assert len(settings) + len(NOT_IN_FINGERPRINT) + len(LATER) == len(fields(TrainingConfig))
+
+
+#: Settings that came later, each with the names that it has where it is not at its default.
+LATER: dict[str, tuple[object, set[str]]] = {
+    "network": (
+        NetworkConfig("lokr", 4, 2.0, True, True, (0.5,) * 25, 8, True, True),
+        {"algorithm", "conv_rank", "conv_alpha", "adapts_resnets", "adapts_ends", "block_rates"}
+        | {"lokr_factor", "lokr_decompose_both", "lokr_full_matrix"},
+    ),
+    "shape_from_initial": (True, {"shape_from_initial"}),
+    "max_weight_norm": (1.0, {"max_weight_norm"}),
+    "max_token_length": (150, {"max_token_length"}),
+}
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_a_later_setting_is_in_the_fingerprint_where_it_is_not_at_its_default(name: str) -> None:
+    value, stored_names = LATER[name]
+    changed: Any = {name: value}
+    default, other = (
+        json.loads(compute_fingerprint("tiny", config, IMAGES))[1]
+        for config in (TrainingConfig(), replace(TrainingConfig(), **changed))
+    )
+    assert other.keys() - default.keys() == stored_names
 
 
 def test_every_field_of_an_image_is_in_the_fingerprint() -> None:

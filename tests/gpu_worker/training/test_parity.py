@@ -14,7 +14,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
-from gpu_worker.lora.layers import LoraWeights
+from gpu_worker.lora.weights import LoraWeights
 from gpu_worker.models import tiny as models_tiny
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.sd15.config import SCHEDULER_CONFIG, load_clip_tokenizer

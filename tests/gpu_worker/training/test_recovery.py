@@ -373,9 +373,11 @@ def test_every_step_reports_its_loss_and_rates(
     config = replace(quick, steps=4, lr_scheduler="linear", unet_lr=1e-3, text_encoder_lr=1e-4)
     list(train_photos(tiny, task_of(photos, config, on_step=reports.append)))
     assert [report.step for report in reports] == [1, 2, 3, 4]
-    assert [round(report.unet_lr, 9) for report in reports] == [1e-3, 7.5e-4, 5e-4, 2.5e-4]
-    assert all(report.text_encoder_lr == pytest.approx(report.unet_lr / 10) for report in reports)
-    assert all(0 < report.loss < 10 for report in reports)
+    # As in sd-scripts, the rate that the next step has.
+    rates = [report.learning_rates for report in reports]
+    assert [round(rate["unet"], 9) for rate in rates] == [7.5e-4, 5e-4, 2.5e-4, 0.0]
+    assert all(rate["textencoder"] == pytest.approx(rate["unet"] / 10) for rate in rates)
+    assert all(0 < loss < 10 for report in reports for loss in report.batch_losses)
 
 
 def test_checkpoints_hold_no_pickle(
