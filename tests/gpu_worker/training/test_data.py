@@ -162,7 +162,7 @@ def test_cropped_photo_shows_only_its_crop() -> None:
 
 
 def test_empty_crop_is_refused() -> None:
-    with pytest.raises(BadInput, match="Nothing is left"):
+    with pytest.raises(BadInput, match="nothing left"):
         to_pixels(as_png(Image.new("RGB", (64, 64))), (64, 64), Crop(0.5, 0.5, 0.0, 0.0))
 
 
