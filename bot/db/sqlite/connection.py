@@ -110,7 +110,8 @@ class Connection:
         try:
             return await self._run_in_thread(transaction)
         except sqlite3.Error as error:
-            if error.sqlite_errorname == "SQLITE_CONSTRAINT_FOREIGNKEY":
+            # Errors of Python's own module, such as of a closed connection, have no name.
+            if getattr(error, "sqlite_errorname", "") == "SQLITE_CONSTRAINT_FOREIGNKEY":
                 raise ReferenceGone("what a write refers to was deleted meanwhile") from error
             raise DatabaseError(f"The database could not be written: {error}") from error
 

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from bot.core.accounts import AccountId, Identity, Platform
-from bot.core.errors import DatabaseError
+from bot.core.errors import DatabaseError, ReferenceGone
 from bot.core.jobs import FailureReason, GenerationParams, JobFailure, JobKind, JobStatus, TrainingParams
 from bot.core.loras import INSTANCE_TOKENS
 from bot.core.photos import NewPhoto
@@ -407,3 +407,12 @@ def test_every_migration_says_its_reason() -> None:
 
 def test_identities_read_as_people_write_them() -> None:
     assert str(Identity(Platform.TELEGRAM, "123")) == "telegram:123"
+
+
+async def test_a_write_that_python_itself_refuses_is_an_error_of_the_database(ledger: Database) -> None:
+    def refuse(_: sqlite3.Connection) -> None:
+        raise sqlite3.ProgrammingError("Cannot operate on a closed database.")
+
+    with pytest.raises(DatabaseError, match="closed database") as caught:
+        await ledger._connection.write(refuse)
+    assert not isinstance(caught.value, ReferenceGone)
