@@ -8,8 +8,9 @@ from random import Random
 
 import torch
 
+from gpu_worker.errors import BadInput
 from gpu_worker.models.pixels import Size
-from gpu_worker.protocol import Crop
+from gpu_worker.protocol import Crop, TrainRequest
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,20 @@ class TrainingImage:
         pieces = re.split(rf"(?<!\w){re.escape(self.trigger)}(?!\w)", caption)
         class_text = " ".join(piece.strip(", ") for piece in pieces if piece.strip(", "))
         return class_text if class_text and len(pieces) > 1 else None
+
+
+def build_images(request: TrainRequest, repeats: int) -> tuple[TrainingImage, ...]:
+    """Return the photos of a request, each with its caption, crop and mask; BadInput if they do not match."""
+    num_photos = len(request.photos)
+    for values in (request.captions, request.crops, request.masks):
+        if len(values) not in (0, num_photos):
+            raise BadInput("There must be one caption, crop and mask for each photo, or none.")
+    captions = request.captions or (f"{request.token} {request.class_word}",) * num_photos
+    crops, masks = request.crops or (None,) * num_photos, request.masks or (None,) * num_photos
+    return tuple(
+        TrainingImage(photo, caption, repeats, trigger=request.token, mask=mask, crop=crop)
+        for photo, caption, crop, mask in zip(request.photos, captions, crops, masks, strict=True)
+    )
 
 
 class BatchSampler:

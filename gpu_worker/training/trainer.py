@@ -34,7 +34,7 @@ from gpu_worker.training import metadata as training_metadata
 from gpu_worker.training import previews
 from gpu_worker.training.checkpoint import Checkpoint, TrainingState
 from gpu_worker.training.config import SamplePrompt, TrainingConfig, check_config
-from gpu_worker.training.data import TrainingImage
+from gpu_worker.training.data import TrainingImage, build_images
 from gpu_worker.training.fingerprint import compute_fingerprint
 from gpu_worker.training.latents import LatentCache, LatentDataset
 from gpu_worker.training.loss_reader import AsyncLossReader, NanGuard, StepLoss
@@ -86,7 +86,7 @@ def train(
     repeats = max(1, steps * config.batch_size // max(1, len(request.photos)))
     sample_prompts = (SamplePrompt(request.sample_prompt),) if request.sample_prompt else ()
     task = TrainingTask(
-        images=_build_images(request, repeats),
+        images=build_images(request, repeats),
         config=replace(
             config,
             masked_loss=config.masked_loss or any(request.masks),
@@ -101,19 +101,6 @@ def train(
         initial_lora=request.initial_lora,
     )
     yield from train_photos(base, task, latent_cache)
-
-
-def _build_images(request: TrainRequest, repeats: int) -> tuple[TrainingImage, ...]:
-    num_photos = len(request.photos)
-    for values in (request.captions, request.crops, request.masks):
-        if len(values) not in (0, num_photos):
-            raise BadInput("There must be one caption, crop and mask for each photo, or none.")
-    captions = request.captions or (f"{request.token} {request.class_word}",) * num_photos
-    crops, masks = request.crops or (None,) * num_photos, request.masks or (None,) * num_photos
-    return tuple(
-        TrainingImage(photo, caption, repeats, trigger=request.token, mask=mask, crop=crop)
-        for photo, caption, crop, mask in zip(request.photos, captions, crops, masks, strict=True)
-    )
 
 
 def train_photos(
