@@ -11,8 +11,9 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from bot.core.errors import WorkerLost
 from bot.jobs.backends.local._attempt import AttemptEvents
+from bot.jobs.backends.local._process import forward_stderr, reap_process, send_message, shut_down
 from bot.jobs.backends.local._validator import AttemptValidator, WorkerTimeouts
-from bot.processes.kill import kill_process, reap
+from bot.processes.kill import kill_process
 from gpu_worker.protocol import (
     VERSION,
     CancelledEvent,
@@ -26,21 +27,16 @@ from gpu_worker.protocol import (
     ProtocolError,
     ProtocolMessage,
     ReadyMessage,
-    ShutdownRequest,
     WorkerEvent,
     WorkerHealth,
     WorkerMessage,
     decode_message,
-    encode_frame,
     read_frame_async,
 )
 
 log = logging.getLogger(__name__)
-worker_log = logging.getLogger("gpu_worker")
 
 MAX_BACKOFF_S = 30.0
-#: The last of what a worker wrote to its stderr may take so long to arrive; children of its may hold it open.
-FINAL_OUTPUT_TIMEOUT_S = 2.0
 _SECRET_PREFIXES = ("TELEGRAM_BOT_TOKEN", "DISCORD_BOT_TOKEN")
 
 _AttemptKey = tuple[int, int]
@@ -116,7 +112,7 @@ class ProcessBackend:
         self._sent_attempts.add(key)
         has_ended = False
         try:
-            await self._send(process, request)
+            await send_message(process, request)
             while not has_ended:
                 event = await attempt_events.get()
                 if event is None:
@@ -145,7 +141,7 @@ class ProcessBackend:
             log.debug("no worker is up to hear %s", type(message).__name__)
             return
         try:
-            await self._send(process, message)
+            await send_message(process, message)
         except WorkerLost:
             log.debug("the worker was gone before photos could be sent ahead")
 
@@ -160,7 +156,7 @@ class ProcessBackend:
         if self._reap_task is not None:
             await asyncio.wait([self._reap_task])
         if process is not None and process.returncode is None:
-            await self._shut_down(process)
+            await shut_down(process, self._timeouts.cancel_timeout_s)
 
     async def _ready_process(self) -> Process:
         try:
@@ -178,7 +174,7 @@ class ProcessBackend:
         try:
             # In here too: a worker that does not read would let us wait for ever.
             async with asyncio.timeout(self._timeouts.cancel_timeout_s):
-                await self._send(process, CancelRequest(job_id=key[0], attempt=key[1]))
+                await send_message(process, CancelRequest(job_id=key[0], attempt=key[1]))
                 while not isinstance(
                     await attempt_events.get(), DoneEvent | FailedEvent | CancelledEvent | None
                 ):
@@ -188,15 +184,6 @@ class ProcessBackend:
         except TimeoutError:
             log.warning("the worker did not let go of attempt %s and is restarted", key)
             kill_process(process, kill_group=True)
-
-    async def _send(self, process: Process, message: ProtocolMessage) -> None:
-        if process.stdin is None:
-            raise WorkerLost("the worker process has no input")
-        try:
-            process.stdin.write(encode_frame(message))
-            await process.stdin.drain()
-        except OSError as error:
-            raise WorkerLost("the worker process ended") from error
 
     async def _supervise(self) -> None:
         """Start the worker, read from it until it is gone, and start it again.
@@ -222,7 +209,7 @@ class ProcessBackend:
         )
         self._process = process
         self._sent_attempts.clear()
-        stderr_task = asyncio.create_task(_forward_stderr(process), name="worker-log")
+        stderr_task = asyncio.create_task(forward_stderr(process), name="worker-log")
         try:
             await self._read_answers(process)
         except ProtocolError as error:
@@ -243,14 +230,10 @@ class ProcessBackend:
                 self._crash_count += 1
                 kill_process(process, kill_group=True)
                 # A task of its own: who closes us meanwhile waits for it, so that no process is left.
-                self._reap_task = asyncio.create_task(self._reap(process, stderr_task), name="worker-burial")
+                self._reap_task = asyncio.create_task(
+                    reap_process(process, stderr_task, self.name), name="worker-burial"
+                )
                 await asyncio.shield(self._reap_task)
-
-    async def _reap(self, process: Process, stderr_task: asyncio.Task[None]) -> None:
-        await asyncio.wait([stderr_task], timeout=FINAL_OUTPUT_TIMEOUT_S)
-        stderr_task.cancel()
-        exit_status = await reap(process)
-        log.warning("%s (pid %d) has ended with status %d", self.name, process.pid, exit_status)
 
     async def _read_answers(self, process: Process) -> None:
         assert process.stdout is not None  # noqa: S101 - it was asked for as a pipe
@@ -296,22 +279,3 @@ class ProcessBackend:
         for key, attempt_events in self._attempts.items():
             if attempt_events.validator.stalled_for_s(time.monotonic()) > limit_s:
                 raise ProtocolError(f"attempt {key} has not got on for {limit_s:.0f} s")
-
-    async def _shut_down(self, process: Process) -> None:
-        try:
-            async with asyncio.timeout(self._timeouts.cancel_timeout_s):
-                await self._send(process, ShutdownRequest())
-                if process.stdin is not None:
-                    process.stdin.close()
-                await process.communicate()
-        except (WorkerLost, TimeoutError):
-            kill_process(process, kill_group=True)
-            await reap(process)
-
-
-async def _forward_stderr(process: Process) -> None:
-    """Log what the worker writes to its stderr."""
-    assert process.stderr is not None  # noqa: S101 - it was asked for as a pipe
-    while chunk := await process.stderr.read(65536):
-        for line in chunk.decode(errors="replace").splitlines():
-            worker_log.info("%s", line)
