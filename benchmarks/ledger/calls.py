@@ -53,7 +53,7 @@ async def _claim_message(world: RandomRecords) -> DirectMessage:
 
 async def _set_photo_args(world: RandomRecords) -> Arguments:
     account = await world.create_photo_set(6)
-    photos = (await world.database.photos.get_set(account)).photo_ids
+    photos = (await world.database.photo_sets.get_set(account)).photo_ids
     return account, photos[0], chat_address(account), TrainingParams()
 
 
@@ -80,7 +80,9 @@ async def _erase_args(world: RandomRecords) -> Arguments:
     """Somebody with a Lora, a set, a draft and a picture, who asked others."""
     job = await world.queue_job(JobKind.TRAIN)
     await world.database.jobs.add_generation(job.account, job.code, PARAMS, chat_address(job.account))
-    await world.database.photos.add_photos(job.account, [world.new_photo()], chat_address(job.account), None)
+    await world.database.photo_sets.add_photos(
+        job.account, [world.new_photo()], chat_address(job.account), None
+    )
     return (job.account,)
 
 
@@ -169,7 +171,7 @@ MAKE_ARGUMENTS: dict[str, Callable[[RandomRecords], Arguments | Awaitable[Argume
     "accounts.save_locale": lambda w: (w.identity(),),
     "accounts.get_or_create": lambda w: (w.identity(),),
     "jobs.add_generation": lambda w: (a := w.account(), first_code(a), PARAMS, chat_address(a)),
-    "photos.add_photos": _four_photos_args,
+    "photo_sets.add_photos": _four_photos_args,
     "monitoring.add_sample": lambda w: (_make_sample(w),),
     "monitoring.list_active_alerts": lambda w: (),
     "sharing.set_permission": lambda w: (*_owner_args(w), w.rng.choice(list(Permission))),
@@ -182,11 +184,11 @@ MAKE_ARGUMENTS: dict[str, Callable[[RandomRecords], Arguments | Awaitable[Argume
     "jobs.cancel": _cancel_args,
     "results.save_card_message": lambda w: (w.job(), "1"),
     "jobs.record_checkpoint": _checkpoint_args,
-    "photos.update_set": lambda w: (w.account(),),
+    "photo_sets.update_set": lambda w: (w.account(),),
     "jobs.claim_next": lambda w: (_random_kind(w),),
-    "photos.collect_for_new_lora": _forget_set_args,
-    "photos.collect_for_lora": lambda w: (a := w.account(), first_code(a), 300),
-    "photos.collect_replacement": lambda w: (a := w.account(), first_code(a), 4, 300),
+    "photo_sets.collect_for_new_lora": _forget_set_args,
+    "photo_sets.collect_for_lora": lambda w: (a := w.account(), first_code(a), 300),
+    "photo_sets.collect_replacement": lambda w: (a := w.account(), first_code(a), 4, 300),
     "checkpoint_wal": lambda w: (),
     "accounts.record_consent": lambda w: (w.account(),),
     "outbox.list_due_stale_messages": lambda w: (100,),
@@ -202,7 +204,7 @@ MAKE_ARGUMENTS: dict[str, Callable[[RandomRecords], Arguments | Awaitable[Argume
     "results.delete_result": lambda w: (w.job(),),
     "results.get_draft": lambda w: (w.account(),),
     "results.delete_draft": lambda w: (w.account(),),
-    "photos.delete_photo": _set_photo_args,
+    "photo_sets.delete_photo": _set_photo_args,
     "accounts.delete_question": lambda w: (w.account(),),
     "sharing.delete_share_link": lambda w: (w.code(),),
     "monitoring.count_ended_between": lambda w: (w.now - HOUR, w.now),
@@ -221,17 +223,17 @@ MAKE_ARGUMENTS: dict[str, Callable[[RandomRecords], Arguments | Awaitable[Argume
     "jobs.finish_training": _training_args,
     "results.delete_expired_drafts": lambda w: (w.now,),
     "sharing.delete_expired_requests": lambda w: (w.now,),
-    "photos.delete_set": _forget_set_args,
+    "photo_sets.delete_set": _forget_set_args,
     "photos.delete_photos_before": lambda w: (w.now - 7 * DAY,),
     "monitoring.delete_samples_before": lambda w: (w.now - DAY,),
-    "photos.delete_sets_before": lambda w: (w.now - 2 * DAY,),
+    "photo_sets.delete_sets_before": lambda w: (w.now - 2 * DAY,),
     "access.delete_expired_usage": lambda w: (w.now,),
     "access.save_invite_token": lambda w: (f"word{w.next_number()}", w.now),
     "accounts.save_link_token": lambda w: (w.account(), f"word{w.next_number()}", w.now),
     "outbox.resume_broadcasts": lambda w: (),
     "accounts.has_consented": lambda w: (w.account(),),
-    "photos.count_collected": lambda w: (w.account(),),
-    "photos.list_set_hashes": lambda w: (w.account(),),
+    "photo_sets.count_collected": lambda w: (w.account(),),
+    "photo_sets.list_set_hashes": lambda w: (w.account(),),
     "photos.get_job_hints": lambda w: (w.job(),),
     "accounts.list_identities": lambda w: (w.account(),),
     "sharing.get_share_link_expiry": lambda w: (w.code(),),
@@ -273,7 +275,7 @@ MAKE_ARGUMENTS: dict[str, Callable[[RandomRecords], Arguments | Awaitable[Argume
     "accounts.get_link_token_account": lambda w: (f"l{w.open_number()}",),
     "sharing.forward_requests": lambda w: (),
     "monitoring.list_peaks_since": lambda w: (w.now - DAY,),
-    "photos.get_set": lambda w: (AccountId(w.open_number()),),
+    "photo_sets.get_set": lambda w: (AccountId(w.open_number()),),
     "photos.get_job_photos": lambda w: (w.job(),),
     "results.list_pictures": lambda w: (w.job(),),
     "access.count_pictures_since": lambda w: (w.account(), w.now - HOUR),
@@ -289,19 +291,19 @@ MAKE_ARGUMENTS: dict[str, Callable[[RandomRecords], Arguments | Awaitable[Argume
     "jobs.read_queue_state": _queued_job_args,
     "jobs.list_running": lambda w: (),
     "monitoring.list_samples_since": lambda w: (w.now - HOUR,),
-    "photos.get_set_photos": lambda w: (w.account(),),
+    "photo_sets.get_set_photos": lambda w: (w.account(),),
     "access.set_quota": lambda w: (w.account(), Quota(3, 60)),
-    "photos.mark_set_reminded": lambda w: (AccountId(w.open_number()),),
+    "photo_sets.mark_set_reminded": lambda w: (AccountId(w.open_number()),),
     "access.set_role": lambda w: (w.account(), Role.MEMBER),
-    "photos.save_set_message": lambda w: (AccountId(w.open_number()), "1"),
-    "photos.show_set_in": lambda w: (w.identity(), "1"),
-    "photos.touch_set": lambda w: (a := w.account(), chat_address(a)),
-    "photos.list_sets_to_remind": lambda w: (w.now - 7 * DAY,),
+    "photo_sets.save_set_message": lambda w: (AccountId(w.open_number()), "1"),
+    "photo_sets.show_set_in": lambda w: (w.identity(), "1"),
+    "photo_sets.touch_set": lambda w: (a := w.account(), chat_address(a)),
+    "photo_sets.list_sets_to_remind": lambda w: (w.now - 7 * DAY,),
     "sharing.get_share": _owner_args,
     "sharing.list_shared_with": lambda w: (w.account(),),
     "sharing.list_shares": lambda w: (w.code(),),
     "access.get_access_status": lambda w: (w.identity(),),
-    "photos.start_training": _five_photos_args,
+    "photo_sets.start_training": _five_photos_args,
     "monitoring.set_switch": lambda w: ("alarm:none", w.rng.random() < 0.5),
     "monitoring.list_active_switches": lambda w: (),
     "monitoring.get_latency_stats": lambda w: (_random_kind(w), w.now - DAY),

@@ -70,7 +70,7 @@ class RandomRecords:
     async def create_photo_set(self, photos: int = 4) -> AccountId:
         """Return somebody who has sent so many photos."""
         account = await self.create_account()
-        await self.database.photos.add_photos(
+        await self.database.photo_sets.add_photos(
             account, [self.new_photo() for _ in range(photos)], chat_address(account), None
         )
         return account
@@ -83,7 +83,7 @@ class RandomRecords:
                 account, first_code(account), PARAMS, chat_address(account)
             )
         account = await self.create_photo_set(5)
-        job = await self.database.photos.start_training(account, chat_address(account), TrainingParams())
+        job = await self.database.photo_sets.start_training(account, chat_address(account), TrainingParams())
         assert job is not None  # noqa: S101 - there are five
         return job
 

@@ -16,6 +16,7 @@ from bot.db.jobs import JobRepository
 from bot.db.loras import LoraRepository
 from bot.db.monitoring import MonitoringRepository, TableCounts
 from bot.db.outbox import OutboxRepository
+from bot.db.photo_sets import PhotoSetRepository
 from bot.db.photos import PhotoRepository
 from bot.db.privacy import ErasureResult, PrivacyRepository, StoredData
 from bot.db.results import ReferencedFiles, ResultRepository
@@ -68,6 +69,7 @@ class Database:
         self.loras = LoraRepository(connection)
         self.monitoring = MonitoringRepository(connection)
         self.outbox = OutboxRepository(connection)
+        self.photo_sets = PhotoSetRepository(connection)
         self.photos = PhotoRepository(connection)
         self.privacy = PrivacyRepository(connection)
         self.results = ResultRepository(connection)

@@ -112,7 +112,7 @@ class Schedule:
     async def run_retention(self) -> None:
         """Forget photos and drafts that are too old, sweep files that nobody owns, cut the database's log."""
         expired_photos = await self._database.photos.delete_photos_before(self._clock() - PHOTO_RETENTION)
-        expired_photos += await self._database.photos.delete_sets_before(self._clock() - FORGET_AFTER)
+        expired_photos += await self._database.photo_sets.delete_sets_before(self._clock() - FORGET_AFTER)
         self._forget_photos(expired_photos)
         await self._send_reminders()
         open_job_ids = [
@@ -137,8 +137,8 @@ class Schedule:
         self._notice_sender.wake()
 
     async def _send_reminders(self) -> None:
-        for photo_set in await self._database.photos.list_sets_to_remind(self._clock() - REMIND_AFTER):
+        for photo_set in await self._database.photo_sets.list_sets_to_remind(self._clock() - REMIND_AFTER):
             if photo_set.address is not None and await self._notice_sender.send_reminder(
                 photo_set.address, photo_set
             ):
-                await self._database.photos.mark_set_reminded(photo_set.account)
+                await self._database.photo_sets.mark_set_reminded(photo_set.account)

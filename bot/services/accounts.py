@@ -136,7 +136,7 @@ class AccountLinkService:
     async def _check_no_mixed_sets(self, owner: AccountId, account: AccountId) -> None:
         """UserError when photos that train a Lora further would come to lie among others."""
         owner_set, account_set = [
-            await self._context.database.photos.get_set(each) for each in (owner, account)
+            await self._context.database.photo_sets.get_set(each) for each in (owner, account)
         ]
         if (
             owner_set.photo_ids

@@ -124,7 +124,7 @@ class ContinuationService:
                 )
             if job is None:
                 await self._check_no_other_set(account, code)
-                await database.photos.collect_for_lora(account, code, steps)
+                await database.photo_sets.collect_for_lora(account, code, steps)
         if job is None:
             return await self._photo_sets.cards.repost(request)
         self._context.queue.wake()
@@ -143,14 +143,14 @@ class ContinuationService:
             await self._photo_sets.trainings.check_open(request, code)
             if await database.photos.has_kept_photos(code):
                 await self._check_no_other_set(account, code)
-            if not await database.photos.collect_replacement(
+            if not await database.photo_sets.collect_replacement(
                 account, code, int(photo_text), DEFAULT_EXTRA_STEPS
             ):
                 return nothing_to_replace(code)
         return await self._photo_sets.cards.repost(request)
 
     async def _check_no_other_set(self, account: AccountId, code: LoraCode) -> None:
-        photo_set = await self._context.database.photos.get_set(account)
+        photo_set = await self._context.database.photo_sets.get_set(account)
         if photo_set.photo_ids and photo_set.code != code:
             raise UserError(translate("set-is-open", held=len(photo_set.photo_ids)))
 

@@ -212,7 +212,7 @@ class Stage:
 
     async def held(self) -> int:
         """Count the photos that are kept for Anna's next training."""
-        return await self.bot.ledger.photos.count_collected(await self.account())
+        return await self.bot.ledger.photo_sets.count_collected(await self.account())
 
     async def trained(self) -> LoraCode:
         """Let Anna have a Lora that was trained before; nothing in a chat tells of it."""

@@ -117,7 +117,9 @@ async def test_two_people_s_sets_at_once_stay_theirs(stage: Stage) -> None:
     assert request.job_id == (await stage.training()).id
     berts = Identity(Platform.DISCORD, str(stage.bert.id))
     assert (
-        await stage.bot.ledger.photos.count_collected(await stage.bot.ledger.accounts.get_or_create(berts))
+        await stage.bot.ledger.photo_sets.count_collected(
+            await stage.bot.ledger.accounts.get_or_create(berts)
+        )
         == 4
     )
 

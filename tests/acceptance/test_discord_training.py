@@ -109,12 +109,14 @@ async def test_two_people_s_forms_at_once_stay_two_people_s(stage: Stage) -> Non
     his = await stage.bert.slash(stage.channel, "train")
     await stage.anna.submit_modal(hers, {"photos": photos(5)})
     await stage.bert.submit_modal(his, {"photos": [*photos(5, first=6), *photos(1, first=11)]})
-    assert await stage.bot.ledger.photos.count_collected(await stage.account()) == 0, (
+    assert await stage.bot.ledger.photo_sets.count_collected(await stage.account()) == 0, (
         "hers are being trained on"
     )
     berts = Identity(Platform.DISCORD, str(stage.bert.id))
     assert (
-        await stage.bot.ledger.photos.count_collected(await stage.bot.ledger.accounts.get_or_create(berts))
+        await stage.bot.ledger.photo_sets.count_collected(
+            await stage.bot.ledger.accounts.get_or_create(berts)
+        )
         == 6
     )
 

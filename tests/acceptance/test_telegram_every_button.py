@@ -96,7 +96,7 @@ async def kept(stage: Stage) -> list[Any]:
         await ledger.accounts.get_preferences(account),
     )
     calls = (
-        ledger.photos.get_set,
+        ledger.photo_sets.get_set,
         ledger.results.get_draft,
         ledger.accounts.get_question,
         ledger.privacy.count_stored_data,

@@ -152,7 +152,7 @@ async def test_a_set_that_is_shown_while_the_last_photo_is_looked_at_is_ended_to
             Identity(Platform.TELEGRAM, str(stage.anna.id))
         )
         while (
-            await stage.app.database.photos.get_set(account)
+            await stage.app.database.photo_sets.get_set(account)
         ).card_message_id is None:  # noted after it was shown
             await asyncio.sleep(0.005)
         eye.is_awake.set()

@@ -234,6 +234,8 @@ async def test_start_over_deletes_the_photos_of_the_set(stage: Stage) -> None:
     assert card.photos[0] not in PHOTOS
     assert not card.buttons
     assert (
-        await stage.app.database.photos.count_collected(await stage.app.database.accounts.get_or_create(ANNA))
+        await stage.app.database.photo_sets.count_collected(
+            await stage.app.database.accounts.get_or_create(ANNA)
+        )
         == 0
     )

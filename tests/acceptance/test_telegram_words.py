@@ -176,7 +176,7 @@ async def test_a_prompt_under_a_photo_is_drawn_and_the_photo_is_told_not_to_be_t
     await stage.anna.hears(translate("photo-with-command"))
     assert "You have nothing" in stage.anna.sees[-1].text
     account = await stage.app.database.accounts.get_or_create(Identity(Platform.TELEGRAM, "7"))
-    assert await stage.app.database.photos.count_collected(account) == 0
+    assert await stage.app.database.photo_sets.count_collected(account) == 0
 
 
 @pytest.mark.covers("telegram", "caption", "photo", "file")

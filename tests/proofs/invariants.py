@@ -56,7 +56,7 @@ class House:
     async def train(self, order: bytes, person: int, of: int = 1) -> Job:
         """Have somebody send five photos."""
         account = await self.ledger.accounts.get_or_create(Identity(Platform.TELEGRAM, str(person)))
-        added = await self.ledger.photos.add_photos(
+        added = await self.ledger.photo_sets.add_photos(
             account, photos(order, of), place(person), TrainingParams()
         )
         assert added.job is not None

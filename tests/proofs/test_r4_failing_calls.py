@@ -102,7 +102,7 @@ async def life(world: World) -> AsyncIterator[Life]:
 async def photos_are_sent(now: Life) -> None:
     account = await now.ledger.accounts.get_or_create(ANNA)
     if not await now.jobs(JobKind.TRAIN):
-        added = await now.ledger.photos.add_photos(account, photos(b"me", of=1), ANNAS, TrainingParams())
+        added = await now.ledger.photo_sets.add_photos(account, photos(b"me", of=1), ANNAS, TrainingParams())
         assert added.job is not None
         now.world.asked.append(added.job.id)
 

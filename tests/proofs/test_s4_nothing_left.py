@@ -62,7 +62,7 @@ async def story(house: House, canaries: dict[str, bytes]) -> None:
     account = await ledger.accounts.get_or_create(ANNA)
     await ledger.accounts.record_consent(account)
     await ledger.accounts.save_preferences(account, Preferences(keeps_photos=True))
-    done = await ledger.photos.add_photos(account, photos(canaries["photo"]), place(1), TrainingParams())
+    done = await ledger.photo_sets.add_photos(account, photos(canaries["photo"]), place(1), TrainingParams())
     assert done.job is not None
     house.dispatcher.wake()
     assert (await house.ended(done.job)).status is JobStatus.DONE
@@ -73,14 +73,14 @@ async def story(house: House, canaries: dict[str, bytes]) -> None:
     drawing = await house.generate(done.job.code, canaries["prompt"].decode(), person=1)
     assert (await house.ended(drawing)).status is JobStatus.DONE
     await house.told(drawing)
-    slow = await ledger.photos.add_photos(
+    slow = await ledger.photo_sets.add_photos(
         account, photos(canaries["photo"], b"slow"), place(1), TrainingParams()
     )
     assert slow.job is not None
     house.dispatcher.wake()
     while (await house.now(slow.job)).step < 3:
         await house.told(done.job)
-    await ledger.photos.add_photos(account, photos(canaries["waiting"])[:3], place(1), TrainingParams())
+    await ledger.photo_sets.add_photos(account, photos(canaries["waiting"])[:3], place(1), TrainingParams())
 
 
 @forms("rounds", short=1, long=50)
@@ -117,15 +117,17 @@ async def test_s4_a_photo_is_gone_when_its_time_is_over(tmp_path: Path) -> None:
     ) as house:
         account = await house.ledger.accounts.get_or_create(ANNA)
         await house.ledger.accounts.save_preferences(account, Preferences(keeps_photos=True))
-        done = await house.ledger.photos.add_photos(
+        done = await house.ledger.photo_sets.add_photos(
             account, photos(canaries["kept"]), place(1), TrainingParams()
         )
         assert done.job is not None
         house.dispatcher.wake()
         await house.ended(done.job)
         await house.ledger.monitoring.set_switch(PAUSED_SWITCH, True)
-        await house.ledger.photos.add_photos(account, photos(canaries["photo"]), place(1), TrainingParams())
-        await house.ledger.photos.add_photos(
+        await house.ledger.photo_sets.add_photos(
+            account, photos(canaries["photo"]), place(1), TrainingParams()
+        )
+        await house.ledger.photo_sets.add_photos(
             account, photos(canaries["waiting"])[:2], place(1), TrainingParams()
         )
         assert {each.split(" in ")[0] for each in found_in(tmp_path, canaries)} == set(canaries)

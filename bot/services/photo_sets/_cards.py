@@ -51,9 +51,9 @@ class SetCards:
         message ends.
         """
         account, address = request.account, request.address
-        previous_set = await self._context.database.photos.get_set(account)
-        await self._context.database.photos.touch_set(account, address)
-        await self._context.database.photos.save_set_message(account, None)
+        previous_set = await self._context.database.photo_sets.get_set(account)
+        await self._context.database.photo_sets.touch_set(account, address)
+        await self._context.database.photo_sets.save_set_message(account, None)
         return replace(
             await self.show(request),
             closed_photo_set=end_previous_card(previous_set, address, translate("set-below")),
@@ -75,7 +75,7 @@ class SetCards:
 
     async def record(self, identity: Identity, message_id: str) -> bool:
         """Store which message shows the set. Return False where nothing is collected any more."""
-        return await self._context.database.photos.show_set_in(identity, message_id)
+        return await self._context.database.photo_sets.show_set_in(identity, message_id)
 
     async def show(self, request: Request) -> Reply:
         """Return the reply that shows the set: a numbered contact sheet where its person alone reads, and
@@ -86,8 +86,10 @@ class SetCards:
 
     async def read_set(self, account: AccountId) -> tuple[PhotoSet, Sequence[StoredPhoto]]:
         """Return the set of an account and its photos."""
-        photo_set = await self._context.database.photos.get_set(account)
-        photos = await self._context.database.photos.get_set_photos(account) if photo_set.photo_ids else ()
+        photo_set = await self._context.database.photo_sets.get_set(account)
+        photos = (
+            await self._context.database.photo_sets.get_set_photos(account) if photo_set.photo_ids else ()
+        )
         return photo_set, photos
 
     async def render_set(

@@ -64,7 +64,7 @@ class PhotoSetService:
     async def record_consent(self, request: Request) -> Reply:
         """Record that a person agreed, and ask for photos."""
         await self._context.database.accounts.record_consent(request.account)
-        photo_set = await self._context.database.photos.get_set(request.account)
+        photo_set = await self._context.database.photo_sets.get_set(request.account)
         reply = consent_recorded(photo_set, request.address.platform, await self._example_sheet.get_picture())
         return replace(self.cards.add_group_hint(request.address, reply), edits_message=True)
 
@@ -119,14 +119,14 @@ class PhotoSetService:
     ) -> tuple[AddPhotosResult, list[StoredPhoto]]:
         """Add photos to the set; return what became of it and its photos, in their order."""
         account, database = request.account, self._context.database
-        held_photos = await database.photos.get_set_photos(account) if photo_set.photo_ids else ()
+        held_photos = await database.photo_sets.get_set_photos(account) if photo_set.photo_ids else ()
         new_photos, crops = await self._measure_photos(new_photos, photo_set.class_word)
         added_photos = [photo.stored for photo in new_photos]
         can_start = await self.trainings.can_start(photo_set, [*held_photos, *added_photos])
         async with self._context.admission_lock:
             if can_start and len(held_photos) < PHOTOS_PER_LORA <= len(held_photos) + len(added_photos):
                 await self.trainings.check_queue_limit(request)  # it may be full by now
-            result = await database.photos.add_photos(
+            result = await database.photo_sets.add_photos(
                 account,
                 new_photos,
                 request.address,
@@ -141,7 +141,7 @@ class PhotoSetService:
         if result.job is not None:
             return result, [*held_photos, *accepted_photos]
         if len(result.previous_set.photo_ids) != len(held_photos):  # some were deleted meanwhile
-            return result, list(await database.photos.get_set_photos(account))
+            return result, list(await database.photo_sets.get_set_photos(account))
         # New photos have the highest ids, in the order in which they were added.
         photos_by_id = dict(zip(result.previous_set.photo_ids, held_photos, strict=True))
         new_ids = sorted(set(result.photo_set.photo_ids) - set(photos_by_id))
@@ -154,10 +154,10 @@ class PhotoSetService:
             return consent_question(0)
         account, database = request.account, self._context.database
         async with self._context.locks.get_lock(account):
-            previous_set = await database.photos.get_set(account)
+            previous_set = await database.photo_sets.get_set(account)
             async with self._context.admission_lock:
                 await self.trainings.check_open(request)
-                job = await database.photos.start_training(
+                job = await database.photo_sets.start_training(
                     account, request.address, TrainingParams(), request.idempotency_key
                 )
             if job is not None:
@@ -174,8 +174,8 @@ class PhotoSetService:
         """Delete the photos of the set that is being collected."""
         account = request.account
         async with self._context.locks.get_lock(account):
-            previous_set = await self._context.database.photos.get_set(account)
-            discarded_hashes = await self._context.database.photos.delete_set(account)
+            previous_set = await self._context.database.photo_sets.get_set(account)
+            discarded_hashes = await self._context.database.photo_sets.delete_set(account)
             self._context.forget_photos(discarded_hashes)
         reply = photos_discarded(len(discarded_hashes), request.address.platform)
         closed_set = end_previous_card(previous_set, request.address, translate("set-deleted"))
@@ -191,7 +191,7 @@ class PhotoSetService:
 
     async def set_name(self, request: Request) -> Reply:
         """Store the name a person wrote for the Lora to be."""
-        await self._context.database.photos.update_set(request.account, name=parse_name(request.text))
+        await self._context.database.photo_sets.update_set(request.account, name=parse_name(request.text))
         return await self.cards.show(request)
 
     async def set_class(self, request: Request) -> Reply:
@@ -200,7 +200,7 @@ class PhotoSetService:
         class_word = request.arguments[1]
         if class_word not in CLASS_WORDS:
             raise UserError(translate("stale-button"))
-        await self._context.database.photos.update_set(request.account, class_word=class_word)
+        await self._context.database.photo_sets.update_set(request.account, class_word=class_word)
         return replace(await self.cards.show(request), edits_message=True)
 
     async def collect_for_new_lora(self, request: Request) -> Reply:
@@ -208,7 +208,7 @@ class PhotoSetService:
         _require_own_set(request)
         async with self._context.locks.get_lock(request.account):
             self._context.forget_photos(
-                await self._context.database.photos.collect_for_new_lora(request.account)
+                await self._context.database.photo_sets.collect_for_new_lora(request.account)
             )
         return replace(await self.cards.show(request), edits_message=True)
 
@@ -245,7 +245,7 @@ class PhotoSetService:
             async with self._context.admission_lock:
                 if len(photo_set.photo_ids) == PHOTOS_PER_LORA + 1:  # five will be left: a training
                     await self.trainings.check_open(request)
-                photo_hash, job = await self._context.database.photos.delete_photo(
+                photo_hash, job = await self._context.database.photo_sets.delete_photo(
                     account,
                     photo_id,
                     request.address,

@@ -78,10 +78,10 @@ async def test_an_account_state_is_what_the_single_reads_say(database: Database,
     await database.accounts.save_preferences(account, Preferences(size="portrait", language="it"))
     await database.access.set_quota(account, Quota(3, None))
     await database.access.set_role(account, Role.TRUSTED)
-    added = await database.photos.add_photos(account, photos(0), ANNAS, TrainingParams())
+    added = await database.photo_sets.add_photos(account, photos(0), ANNAS, TrainingParams())
     assert added.job is not None
     await database.jobs.add_generation(account, added.job.code, GenerationParams("a boat", count=4), ANNAS)
-    await database.photos.add_photos(account, photos(5)[:2], ANNAS, None)
+    await database.photo_sets.add_photos(account, photos(5)[:2], ANNAS, None)
     question = PendingQuestion("set", ANNA.private_address)
     draft = Draft(account, added.job.code, GenerationParams("a boat"), ANNAS)
     await database.results.save_draft(draft)
@@ -98,7 +98,7 @@ async def test_an_account_state_is_what_the_single_reads_say(database: Database,
     assert state.preferences == await database.accounts.get_preferences(account)
     assert (state.trainings_used, state.pictures_used) == (1, 4)
     assert list(state.open_jobs) == await database.jobs.list_open_for_account(account)
-    assert state.photo_set == await database.photos.get_set(account)
+    assert state.photo_set == await database.photo_sets.get_set(account)
     assert len(state.photo_set.photo_ids) == 2
     assert (state.question, state.draft) == (question, draft)
     clock.forward(hours=1)
@@ -109,8 +109,8 @@ async def test_an_account_state_is_what_the_single_reads_say(database: Database,
 
 async def test_a_state_shows_nothing_of_another_account(database: Database) -> None:
     account = await database.accounts.get_or_create(ANNA)
-    await database.photos.add_photos(account, photos(0), ANNAS, TrainingParams())
-    await database.photos.add_photos(account, photos(5)[:2], ANNAS, None)
+    await database.photo_sets.add_photos(account, photos(0), ANNAS, TrainingParams())
+    await database.photo_sets.add_photos(account, photos(5)[:2], ANNAS, None)
     await database.accounts.get_or_create(BERT)
     state = (await database.access.read_request_state(BERT)).account_state
     assert state is not None

@@ -60,19 +60,21 @@ async def test_an_identity_keeps_its_account(ledger: Database, anna: AccountId) 
 
 async def test_the_fifth_photo_starts_exactly_one_training(ledger: Database, anna: AccountId) -> None:
     for number in range(4):
-        assert (await ledger.photos.add_photos(anna, photos(number, 1), ANNAS, TrainingParams())).job is None
-    added = await ledger.photos.add_photos(anna, photos(4, 1), ANNAS, TrainingParams())
+        assert (
+            await ledger.photo_sets.add_photos(anna, photos(number, 1), ANNAS, TrainingParams())
+        ).job is None
+    added = await ledger.photo_sets.add_photos(anna, photos(4, 1), ANNAS, TrainingParams())
     assert added.job is not None
     assert len(added.job.code) == 8
     assert added.job.code.isdigit()
-    assert await ledger.photos.count_collected(anna) == 0
+    assert await ledger.photo_sets.count_collected(anna) == 0
     assert await ledger.photos.get_job_photos(added.job.id) == tuple(photo.stored for photo in photos(0))
 
 
 async def test_codes_differ_and_keep_their_leading_zeros(ledger: Database, anna: AccountId) -> None:
     codes = set()
     for number in range(40):
-        job = (await ledger.photos.add_photos(anna, photos(number * 5), ANNAS, TrainingParams())).job
+        job = (await ledger.photo_sets.add_photos(anna, photos(number * 5), ANNAS, TrainingParams())).job
         assert job is not None
         codes.add(job.code)
     assert len(codes) == 40
@@ -80,7 +82,7 @@ async def test_codes_differ_and_keep_their_leading_zeros(ledger: Database, anna:
 
 
 async def test_an_older_attempt_may_not_write(ledger: Database, anna: AccountId) -> None:
-    await ledger.photos.add_photos(anna, photos(0), ANNAS, TrainingParams())
+    await ledger.photo_sets.add_photos(anna, photos(0), ANNAS, TrainingParams())
     first = await ledger.jobs.claim_next(JobKind.TRAIN)
     assert first is not None
     await ledger.jobs.requeue_running()
@@ -95,7 +97,7 @@ async def test_an_older_attempt_may_not_write(ledger: Database, anna: AccountId)
 
 
 async def test_a_cancelled_job_takes_no_more_writes(ledger: Database, anna: AccountId) -> None:
-    await ledger.photos.add_photos(anna, photos(0), ANNAS, TrainingParams())
+    await ledger.photo_sets.add_photos(anna, photos(0), ANNAS, TrainingParams())
     job = await ledger.jobs.claim_next(JobKind.TRAIN)
     assert job is not None
     assert await ledger.jobs.cancel(job.id) is not None
@@ -109,11 +111,11 @@ async def test_photos_leave_no_byte_behind(
     ledger: Database, anna: AccountId, tmp_path: Path, ending: str
 ) -> None:
     if ending == "forgotten":
-        await ledger.photos.add_photos(anna, photos(0, 3), ANNAS, TrainingParams())
+        await ledger.photo_sets.add_photos(anna, photos(0, 3), ANNAS, TrainingParams())
         assert CANARY in on_disk(tmp_path)
-        assert len(await ledger.photos.delete_set(anna)) == 3
+        assert len(await ledger.photo_sets.delete_set(anna)) == 3
     else:
-        await ledger.photos.add_photos(anna, photos(0), ANNAS, TrainingParams())
+        await ledger.photo_sets.add_photos(anna, photos(0), ANNAS, TrainingParams())
         job = await ledger.jobs.claim_next(JobKind.TRAIN)
         assert job is not None
         assert CANARY in on_disk(tmp_path)
@@ -130,39 +132,39 @@ async def test_photos_leave_no_byte_behind(
 async def test_photos_are_deleted_a_day_later_though_the_bot_died_meanwhile(
     ledger: Database, clock: Clock, anna: AccountId
 ) -> None:
-    await ledger.photos.add_photos(anna, photos(0, 3), ANNAS, TrainingParams())
+    await ledger.photo_sets.add_photos(anna, photos(0, 3), ANNAS, TrainingParams())
     clock.forward(hours=24, seconds=1)
-    assert len(await ledger.photos.delete_sets_before(clock.now - timedelta(hours=24))) == 3
-    assert await ledger.photos.count_collected(anna) == 0
+    assert len(await ledger.photo_sets.delete_sets_before(clock.now - timedelta(hours=24))) == 3
+    assert await ledger.photo_sets.count_collected(anna) == 0
 
 
 async def test_photos_older_than_a_week_are_deleted_and_their_training_fails(
     ledger: Database, anna: AccountId, clock: Clock
 ) -> None:
-    job = (await ledger.photos.add_photos(anna, photos(0), ANNAS, TrainingParams())).job
+    job = (await ledger.photo_sets.add_photos(anna, photos(0), ANNAS, TrainingParams())).job
     assert job is not None
     clock.forward(days=6)
-    await ledger.photos.add_photos(anna, photos(10, 2), ANNAS, TrainingParams())
+    await ledger.photo_sets.add_photos(anna, photos(10, 2), ANNAS, TrainingParams())
     clock.forward(days=2)
     names = await ledger.photos.list_job_hashes(job.id)
     assert await ledger.photos.delete_photos_before(clock() - timedelta(days=7)) == names
     failed = await ledger.jobs.get(job.id)
     assert failed is not None
     assert failed.status is JobStatus.FAILED
-    assert await ledger.photos.count_collected(anna) == 2
+    assert await ledger.photo_sets.count_collected(anna) == 2
 
 
 async def test_rows_are_there_after_a_restart(tmp_path: Path, clock: Clock) -> None:
     ledger = await Database.open(tmp_path / "ledger.sqlite3", clock)
     anna = await ledger.accounts.get_or_create(ANNA)
-    job = (await ledger.photos.add_photos(anna, photos(0), ANNAS, TrainingParams(steps=7, seed=3))).job
-    await ledger.photos.add_photos(anna, photos(9, 2), ANNAS, TrainingParams())
+    job = (await ledger.photo_sets.add_photos(anna, photos(0), ANNAS, TrainingParams(steps=7, seed=3))).job
+    await ledger.photo_sets.add_photos(anna, photos(9, 2), ANNAS, TrainingParams())
     await ledger.close()
     again = await Database.open(tmp_path / "ledger.sqlite3", clock)
     try:
         assert job is not None
         assert await again.jobs.get(job.id) == job
-        assert await again.photos.count_collected(await again.accounts.get_or_create(ANNA)) == 2
+        assert await again.photo_sets.count_collected(await again.accounts.get_or_create(ANNA)) == 2
     finally:
         await again.close()
 
@@ -182,7 +184,7 @@ async def test_a_cancelled_caller_leaves_whole_transactions(ledger: Database, an
     chance = random.Random(1)
     for number in range(60):
         task = asyncio.create_task(
-            ledger.photos.add_photos(anna, photos(number * 5), ANNAS, TrainingParams())
+            ledger.photo_sets.add_photos(anna, photos(number * 5), ANNAS, TrainingParams())
         )
         for _ in range(chance.randrange(4)):
             await asyncio.sleep(0)
@@ -190,12 +192,13 @@ async def test_a_cancelled_caller_leaves_whole_transactions(ledger: Database, an
         await asyncio.wait([task])
     jobs = await ledger.jobs.list_open_for_account(anna)
     assert [len(await ledger.photos.get_job_photos(job.id)) for job in jobs] == [5] * len(jobs)
-    assert await ledger.photos.count_collected(anna) == 0
+    assert await ledger.photo_sets.count_collected(anna) == 0
 
 
 async def test_a_job_does_not_wait_for_itself(ledger: Database, anna: AccountId) -> None:
     jobs = [
-        (await ledger.photos.add_photos(anna, photos(n * 5), ANNAS, TrainingParams())).job for n in range(3)
+        (await ledger.photo_sets.add_photos(anna, photos(n * 5), ANNAS, TrainingParams())).job
+        for n in range(3)
     ]
     first, second, third = [job for job in jobs if job is not None]
     assert [(await ledger.jobs.read_queue_state(job.id)).position for job in (first, second, third)] == [
@@ -227,7 +230,7 @@ async def main():
     number = int(sys.argv[2])
     while True:
         photo = NewPhoto(f"sha{number}", b"x" * 20000)
-        added = await ledger.photos.add_photos(anna, [photo], place, TrainingParams())
+        added = await ledger.photo_sets.add_photos(anna, [photo], place, TrainingParams())
         print(number, added.job.id if added.job else 0, flush=True)
         number += 1
 
@@ -381,7 +384,7 @@ def test_stored_parameters_of_older_versions_are_still_read() -> None:
 async def test_the_loras_of_an_account_have_tokens_of_their_own(ledger: Database, anna: AccountId) -> None:
     tokens = []
     for number in range(len(INSTANCE_TOKENS) + 1):
-        job = (await ledger.photos.add_photos(anna, photos(number * 5), ANNAS, TrainingParams())).job
+        job = (await ledger.photo_sets.add_photos(anna, photos(number * 5), ANNAS, TrainingParams())).job
         assert job is not None
         assert isinstance(job.params, TrainingParams)
         lora = await ledger.loras.get_by_code(job.code)
@@ -392,10 +395,10 @@ async def test_the_loras_of_an_account_have_tokens_of_their_own(ledger: Database
 
 
 async def test_the_token_of_a_cancelled_training_is_free_again(ledger: Database, anna: AccountId) -> None:
-    first = (await ledger.photos.add_photos(anna, photos(0), ANNAS, TrainingParams())).job
+    first = (await ledger.photo_sets.add_photos(anna, photos(0), ANNAS, TrainingParams())).job
     assert first is not None
     await ledger.jobs.cancel(first.id)
-    second = (await ledger.photos.add_photos(anna, photos(5), ANNAS, TrainingParams())).job
+    second = (await ledger.photo_sets.add_photos(anna, photos(5), ANNAS, TrainingParams())).job
     assert second is not None
     assert second.params == TrainingParams()
 

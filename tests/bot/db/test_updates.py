@@ -73,7 +73,7 @@ async def test_an_erased_person_leaves_no_text_in_waiting_messages(ledger: Datab
 
 async def test_a_job_knows_what_asked_for_it(ledger: Database) -> None:
     account = await ledger.accounts.get_or_create(ANNA)
-    added = await ledger.photos.add_photos(account, photos(0), ANNAS, TrainingParams(), "telegram:7")
+    added = await ledger.photo_sets.add_photos(account, photos(0), ANNAS, TrainingParams(), "telegram:7")
     training = added.job
     assert training is not None
     assert await ledger.jobs.find_by_idempotency_key("telegram:8") is None

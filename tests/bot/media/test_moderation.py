@@ -167,7 +167,7 @@ async def test_of_an_album_only_the_photo_that_was_found_is_refused(desk: Desk) 
     bare = replace(photo(1), data=picture(BARE, "JPEG"))
     reply = await desk.studio.add_photos(ANNA, ANNAS, [photo(3), bare])
     assert f"Photo 2: {translate('photo-shows-nudity')}" in reply.text
-    assert await desk.ledger.photos.count_collected(await desk.ledger.accounts.get_or_create(ANNA)) == 1
+    assert await desk.ledger.photo_sets.count_collected(await desk.ledger.accounts.get_or_create(ANNA)) == 1
 
 
 async def test_a_notice_and_show_withhold_what_was_found(desk: Desk) -> None:

@@ -63,7 +63,7 @@ async def test_a_backup_is_restored_byte_by_byte(room: EngineRoom, tmp_path: Pat
         assert (tmp_path / "new" / name).read_bytes() == (data(room) / name).read_bytes()
     there = await Database.open(tmp_path / "new" / "ledger.sqlite3", Clock())
     try:
-        assert await there.photos.count_collected(await there.accounts.get_or_create(ANNA)) == 2
+        assert await there.photo_sets.count_collected(await there.accounts.get_or_create(ANNA)) == 2
         lora = await there.loras.get_by_code(job.code)
         assert lora == await room.ledger.loras.get_by_code(job.code)
     finally:
@@ -186,7 +186,7 @@ async def test_a_deleted_photo_is_in_no_backup_after_thirty_days(room: EngineRoo
     backups = DailyBackups(data(room), tmp_path / "safe", 30, clock)
     await backups.run_if_due()
     assert len(holding(tmp_path / "safe", canary)) == 1
-    await room.ledger.photos.delete_set(account)
+    await room.ledger.photo_sets.delete_set(account)
     clock.forward(days=29)
     await backups.run_if_due()
     assert len(holding(tmp_path / "safe", canary)) == 1
@@ -364,6 +364,6 @@ async def test_a_restore_replaces_nothing_unasked_or_under_a_running_bot(tmp_pat
 async def held(folder: Path) -> int:
     there = await Database.open(folder / "ledger.sqlite3", Clock())
     try:
-        return await there.photos.count_collected(await there.accounts.get_or_create(ANNA))
+        return await there.photo_sets.count_collected(await there.accounts.get_or_create(ANNA))
     finally:
         await there.close()

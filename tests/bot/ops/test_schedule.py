@@ -64,14 +64,14 @@ async def test_photos_are_forgotten_after_seven_days_and_the_person_is_told(room
     room.desk.clock.forward(days=7, seconds=1)
     names = [
         *await room.ledger.photos.list_job_hashes(job.id),
-        *await room.ledger.photos.list_set_hashes(job.account),
+        *await room.ledger.photo_sets.list_set_hashes(job.account),
     ]
     await schedule(room, woken).run_retention()
     assert room.desk.queue.forgotten_hashes == names, "what was derived of them goes too"
     failed = await room.job(job)
     assert failed.status is JobStatus.FAILED
     assert failed.error == JobFailure(FailureReason.PHOTOS_EXPIRED)
-    assert await room.ledger.photos.count_collected(job.account) == 0
+    assert await room.ledger.photo_sets.count_collected(job.account) == 0
     assert len(await room.owed()) == 1
     assert woken
 
@@ -87,7 +87,7 @@ async def test_a_set_is_remembered_once_and_forgotten_after_a_day(room: EngineRo
     assert "2 of 5 photos waiting" in reply.text
     room.desk.clock.forward(hours=4)
     await schedule(room, []).run_retention()
-    assert await room.ledger.photos.count_collected(await room.ledger.accounts.get_or_create(ANNA)) == 0
+    assert await room.ledger.photo_sets.count_collected(await room.ledger.accounts.get_or_create(ANNA)) == 0
     assert len(room.desk.queue.forgotten_hashes) == 2
 
 

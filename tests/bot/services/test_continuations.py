@@ -196,7 +196,7 @@ async def test_photos_of_another_set_are_not_mixed_in(room: EngineRoom) -> None:
     await room.desk.send(ANNA, 21, 22)
     with pytest.raises(UserError, match="2 photos waiting for another LoraCode"):
         await more(room, first.code)
-    assert await room.ledger.photos.count_collected(first.account) == 2
+    assert await room.ledger.photo_sets.count_collected(first.account) == 2
 
 
 async def test_starting_over_collects_photos_for_a_new_lora(room: EngineRoom) -> None:

@@ -164,7 +164,7 @@ async def test_photos_that_were_on_their_way_do_not_bring_anybody_back(room: Eng
     account = await room.ledger.accounts.get_or_create(ANNA)
     await confirmed(room)
     with pytest.raises(DatabaseError, match="was deleted meanwhile"):
-        await room.ledger.photos.add_photos(
+        await room.ledger.photo_sets.add_photos(
             account, [await InProcessDecoder().decode(photo(1))], ANNAS, TrainingParams()
         )
     assert await room.ledger.accounts.find_by_identity(ANNA) is None

@@ -53,9 +53,9 @@ async def test_codes_jobs_and_photos_of_both_are_one(desk: Desk) -> None:
     assert {each.code for each in await desk.loras(ANNA)} == codes
     assert {each.code for each in await desk.loras(BERT)} == codes
     assert [each.id for each in await desk.jobs(ANNA)] == [open_job.id]
-    assert await desk.ledger.photos.count_collected(await desk.ledger.accounts.get_or_create(BERT)) == 3, (
-        "the same photo counts once"
-    )
+    assert (
+        await desk.ledger.photo_sets.count_collected(await desk.ledger.accounts.get_or_create(BERT)) == 3
+    ), "the same photo counts once"
     [notice] = [each for each in await desk.ledger.outbox.list_due_notices(10) if each.job.code == there.code]
     assert notice.job.address == BERTS, "notices go where the job was asked for"
 
@@ -125,9 +125,9 @@ async def test_two_full_sets_become_one_full_set_of_the_account_that_stays(desk:
     stays = await desk.ledger.accounts.get_or_create(ANNA)
     await desk.send(ANNA, *range(11, 19))
     await desk.send(BERT, *range(21, 31))
-    own = (await desk.ledger.photos.get_set(stays)).photo_hashes
+    own = (await desk.ledger.photo_sets.get_set(stays)).photo_hashes
     await desk.studio.link_accounts(BERT, BERTS, await word_of(desk))
-    held = (await desk.ledger.photos.get_set(await desk.ledger.accounts.get_or_create(BERT))).photo_hashes
+    held = (await desk.ledger.photo_sets.get_set(await desk.ledger.accounts.get_or_create(BERT))).photo_hashes
     assert len(held) == MAX_PHOTOS_IN_SET
     assert set(own) < set(held)
 
@@ -155,7 +155,7 @@ async def test_a_photo_that_is_read_while_its_account_is_linked_is_in_the_set(de
     )
     reply = await desk.send(BERT, 21)
     assert reply.shows_photo_set
-    assert await desk.ledger.photos.count_collected(await desk.ledger.accounts.get_or_create(ANNA)) == 2
+    assert await desk.ledger.photo_sets.count_collected(await desk.ledger.accounts.get_or_create(ANNA)) == 2
 
 
 async def test_a_receipt_is_not_given_for_an_account_joined_just_now(desk: Desk) -> None:

@@ -51,7 +51,7 @@ async def test_photos_before_consent_are_not_kept_and_the_question_has_a_button(
     reply = await desk.studio.add_photos(NEW, NEWS, album(1, 2))
     assert "I have not kept any of these yet" in reply.text
     assert [button.action for button in reply.buttons] == ["consent"]
-    assert await desk.ledger.photos.count_collected(await desk.ledger.accounts.get_or_create(NEW)) == 0
+    assert await desk.ledger.photo_sets.count_collected(await desk.ledger.accounts.get_or_create(NEW)) == 0
 
 
 async def test_consent_is_asked_once(desk: Desk) -> None:
@@ -159,10 +159,10 @@ async def test_a_set_is_forgotten_a_day_after_it_was_touched(desk: Desk) -> None
     desk.clock.forward(hours=23)
     await send(desk, 2)
     desk.clock.forward(hours=23)
-    assert await desk.ledger.photos.delete_sets_before(desk.clock.now - timedelta(days=1)) == []
+    assert await desk.ledger.photo_sets.delete_sets_before(desk.clock.now - timedelta(days=1)) == []
     desk.clock.forward(hours=2)
-    assert len(await desk.ledger.photos.delete_sets_before(desk.clock.now - timedelta(days=1))) == 2
-    assert await desk.ledger.photos.count_collected(await desk.ledger.accounts.get_or_create(ANNA)) == 0
+    assert len(await desk.ledger.photo_sets.delete_sets_before(desk.clock.now - timedelta(days=1))) == 2
+    assert await desk.ledger.photo_sets.count_collected(await desk.ledger.accounts.get_or_create(ANNA)) == 0
 
 
 async def test_a_photo_that_was_opened_early_counts_like_any_other(desk: Desk) -> None:

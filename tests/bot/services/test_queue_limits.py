@@ -63,7 +63,7 @@ async def test_a_full_queue_says_when_and_takes_again_when_there_is_room(desk: D
     full = "The queue is full, with 1 job in it. Please ask again in about 15 min."
     assert await refused(desk.studio.add_photos(BERT, BERTS, album(1, 2, 3, 4, 5))) == full
     assert await refused(desk.studio.generate_from_text(BERT, BERTS, f"{code} a boat")) == full
-    assert await desk.ledger.photos.count_collected(await desk.ledger.accounts.get_or_create(BERT)) == 0
+    assert await desk.ledger.photo_sets.count_collected(await desk.ledger.accounts.get_or_create(BERT)) == 0
     await desk.claim(JobKind.TRAIN)
     assert (await desk.studio.generate_from_text(BERT, BERTS, f"{code} a boat")).card_job_id is not None
 

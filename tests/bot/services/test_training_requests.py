@@ -151,7 +151,7 @@ async def test_a_pile_of_files_is_refused_whole(desk: Desk) -> None:
         await desk.send(ANNA, *range(11))
     with pytest.raises(UserError, match="no photo"):
         await desk.studio.add_photos(ANNA, ANNAS, [])
-    assert await desk.ledger.photos.count_collected(await desk.ledger.accounts.get_or_create(ANNA)) == 0
+    assert await desk.ledger.photo_sets.count_collected(await desk.ledger.accounts.get_or_create(ANNA)) == 0
 
 
 async def test_photos_without_room_are_answered(desk: Desk) -> None:

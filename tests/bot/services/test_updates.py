@@ -42,8 +42,8 @@ async def _drop_one_of_six(desk: Desk) -> Reply:
 async def _send_train(desk: Desk) -> Reply:
     await desk.send(ANNA, 1, 2, 3, 4, 5, 6)
     account = await desk.ledger.accounts.get_or_create(ANNA)
-    photo_ids = (await desk.ledger.photos.get_set(account)).photo_ids
-    await desk.ledger.photos.delete_photo(account, photo_ids[-1], ANNAS, None)
+    photo_ids = (await desk.ledger.photo_sets.get_set(account)).photo_ids
+    await desk.ledger.photo_sets.delete_photo(account, photo_ids[-1], ANNAS, None)
     return await desk.studio.say(ANNA, ANNAS, "train", key=KEY)
 
 
