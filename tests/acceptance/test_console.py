@@ -31,7 +31,7 @@ def loracode(folder: Path, stdin: str = "", **environ: str) -> subprocess.Comple
     )
 
 
-def test_without_a_token_the_demo_makes_a_code_a_lora_and_a_picture(tmp_path: Path) -> None:
+def test_the_demo_without_a_token_makes_a_code_a_lora_and_a_picture(tmp_path: Path) -> None:
     ran = loracode(tmp_path, TRAIN_STEPS="4")
     assert ran.returncode == 0, ran.stderr
     lines = ran.stdout.splitlines()

@@ -36,7 +36,7 @@ async def test_status_is_one_answer_with_text_and_a_picture(stage: Stage) -> Non
     assert not stage.public()
 
 
-async def test_discord_hides_the_commands_from_who_administers_no_server(stage: Stage) -> None:
+async def test_discord_hides_administrators_commands_from_others(stage: Stage) -> None:
     assert not set(ADMIN_COMMANDS) & set(stage.anna.available_commands(stage.channel))
     assert set(ADMIN_COMMANDS) < set(stage.bert.available_commands(stage.channel))
 
@@ -49,7 +49,7 @@ async def test_a_server_administrator_gets_no_command_of_the_bots_administrators
         assert text_of(await carla.slash(stage.channel, command)) == translate("unknown-command")
 
 
-async def test_in_a_dm_they_are_written_and_nobody_else_s_words_are_commands(stage: Stage) -> None:
+async def test_administrator_writes_commands_in_a_dm_and_nobody_else_can(stage: Stage) -> None:
     await stage.bert_alone.send_dm("/status")
     await stage.bert_alone.send_dm("/pause")
     told = [each for each in stage.bert_alone.dm_channel.history() if each.author.id != stage.bert.id]
@@ -63,7 +63,7 @@ async def test_in_a_dm_they_are_written_and_nobody_else_s_words_are_commands(sta
 
 
 @pytest.mark.covers("discord", "/pause", "/resume", "restart")
-async def test_while_paused_trainings_wait_also_after_a_restart(stage: Stage) -> None:
+async def test_trainings_wait_while_paused_also_after_a_restart(stage: Stage) -> None:
     assert await does(stage, "pause") == PAUSED
     await stage.form(photos(5))
     await stage.restart()
@@ -126,7 +126,7 @@ async def test_a_broadcast_obeys_a_rate_limit_and_comes_once(stage: Stage) -> No
 
 
 @pytest.mark.covers("discord", "/broadcast", "DMs closed")
-async def test_a_broadcast_leaves_whoever_closed_their_dms(stage: Stage) -> None:
+async def test_a_broadcast_passes_over_closed_dms(stage: Stage) -> None:
     stage.close_dms()
     assert "I am sending that to 2 people" in await does(stage, "broadcast", text="We are closed")
     assert await stage.bot.ledger.outbox.count_undelivered() == 2

@@ -259,6 +259,6 @@ async def test_a_row_with_more_than_five_goes_on_below() -> None:
     assert rows(0, 0, 0, 0, 0, 0, 1) == [["0", "1", "2", "3", "4"], ["5"], ["6"]]
 
 
-async def test_more_than_five_rows_are_filled_up_and_more_than_25_buttons_are_cut() -> None:
+async def test_buttons_beyond_five_rows_move_up_and_beyond_25_are_cut() -> None:
     assert rows(0, 1, 2, 3, 4, 5) == [["0", "1", "2", "3", "4"], ["5"]]
     assert sum(len(row) for row in rows(*[None] * 40)) == 25

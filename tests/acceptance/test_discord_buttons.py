@@ -36,7 +36,7 @@ async def test_a_set_is_named_by_a_message_and_started_over(stage: Stage) -> Non
 @pytest.mark.covers(
     "discord", "[draw:*]", "[codes]", "[code:*]", "[codes:all]", "[use:*]", "[remove:*]", "restart"
 )
-async def test_from_the_ready_notice_to_a_card_of_a_code_and_its_buttons(stage: Stage) -> None:
+async def test_the_ready_notice_leads_to_the_card_of_its_code(stage: Stage) -> None:
     code = await stage.trains()
     await stage.restart()
     notice = stage.dms()[-1]

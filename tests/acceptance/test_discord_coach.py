@@ -41,7 +41,7 @@ async def test_a_set_with_a_bad_photo_ends_in_a_better_one(stage: Stage) -> None
     assert await stage.bot.ledger.loras.get_by_code(await stage.code()) is not None
 
 
-async def test_the_form_shows_what_is_wrong_and_whoever_insists_gets_their_training(stage: Stage) -> None:
+async def test_the_form_shows_the_problem_and_insisting_starts_the_training(stage: Stage) -> None:
     card = shown(await stage.form([*photos(4), bad(NOBODY)]))
     assert "no clear face in photo 5" in card.content
     assert "Use them anyway" in labels(card)

@@ -161,7 +161,7 @@ async def test_a_draft_that_was_dropped_opens_no_form_and_takes_none(stage: Stag
     assert (text_of(pressed), pressed.ephemeral) == (translate("draft-gone"), True)
 
 
-async def test_in_a_dm_a_plain_message_does_what_the_form_does(stage: Stage) -> None:
+async def test_a_plain_message_in_a_dm_works_like_the_form(stage: Stage) -> None:
     await stage.trained()
     await stage.anna_alone.slash("generate")
     await stage.anna_alone.send_dm("a boat")

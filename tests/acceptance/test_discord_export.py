@@ -80,7 +80,7 @@ async def test_parts_whose_interaction_ended_come_by_dm(stage: Stage) -> None:
     assert len({file.filename for file in files}) == len(files)
 
 
-async def test_in_a_dm_it_is_handed_out_too(stage: Stage) -> None:
+async def test_export_works_in_a_dm_too(stage: Stage) -> None:
     stage.backend.lora = lora(2, 1000)
     code = await stage.trains()
     answer = await stage.anna_alone.slash("export", code=code)

@@ -81,7 +81,7 @@ async def test_every_option_reaches_the_worker(stage: Stage) -> None:
     assert len(card.attachments) == 4
 
 
-async def test_without_options_the_worker_s_defaults_hold(stage: Stage) -> None:
+async def test_defaults_of_the_worker_hold_without_options(stage: Stage) -> None:
     await stage.drawn()
     request = stage.request()
     assert (request.count, request.steps, request.guidance_scale, request.sampler) == (1, None, None, "")
@@ -211,7 +211,7 @@ async def test_styles_and_sizes_are_offered(stage: Stage) -> None:
     assert await stage.anna.autocomplete(stage.channel, "generate", "size", "640x") == []
 
 
-async def test_in_dms_pictures_stay_in_dms(stage: Stage) -> None:
+async def test_pictures_asked_for_in_dms_stay_in_dms(stage: Stage) -> None:
     code = await stage.trained()
     before = len(stage.dms())
     await stage.anna_alone.slash("generate", code=code, prompt="on the moon")
@@ -221,7 +221,7 @@ async def test_in_dms_pictures_stay_in_dms(stage: Stage) -> None:
     assert stage.public() == []
 
 
-async def test_where_the_bot_cannot_write_pictures_come_by_dm(stage: Stage) -> None:
+async def test_pictures_come_by_dm_where_the_bot_cannot_write(stage: Stage) -> None:
     code = await stage.trained()
     before = len(stage.dms())
     stage.refuse("POST", f"/channels/{stage.channel.id}/messages", 403, 50001, times=None)

@@ -43,7 +43,7 @@ def berts_dms(stage: Stage) -> list[str]:
 
 
 @pytest.mark.covers("discord", "/ask", "/ask code", "[share:*:once]", "[share:*:always]", "restart")
-async def test_once_is_one_generation_also_after_a_restart(stage: Stage) -> None:
+async def test_a_share_for_once_is_one_generation_also_after_a_restart(stage: Stage) -> None:
     code, question = await asked(stage)
     assert labels(question) == ["Once", "Always", "No"]
     await stage.restart()
@@ -103,7 +103,7 @@ async def test_a_link_token_may_be_written_as_a_direct_message(stage: Stage) -> 
     assert stage.dms()[-1].content == translate("share-word-unknown")
 
 
-async def test_where_dms_are_closed_nothing_is_lost(stage: Stage) -> None:
+async def test_a_request_is_not_lost_where_dms_are_closed(stage: Stage) -> None:
     code = await stage.trained()
     stage.close_dms()
     answer = await stage.bert.slash(stage.channel, "ask", code=code)

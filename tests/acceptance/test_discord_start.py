@@ -78,7 +78,7 @@ async def test_a_discord_that_names_no_gateway_just_now_is_asked_again(studio: S
     assert isinstance(chat.client, Second)
 
 
-async def test_without_a_network_it_keeps_trying_and_says_so(
+async def test_a_client_without_a_network_keeps_trying_and_says_so(
     studio: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -177,7 +177,7 @@ async def test_a_set_that_was_begun_in_dms_and_went_on_in_a_server_leaves_no_car
     assert (code in collected.content, labels(collected), collected.attachments) == (True, [], [])
 
 
-async def test_in_dms_the_card_is_the_answer(stage: Stage) -> None:
+async def test_the_card_is_the_answer_in_dms(stage: Stage) -> None:
     shown = await stage.anna_alone.slash("train")
     await stage.anna_alone.submit_modal(shown, {"photos": photos(5)})
     (card,) = stage.dms()
@@ -223,7 +223,7 @@ async def test_words_in_a_dm_are_answered_with_how_to_begin(stage: Stage) -> Non
 
 
 @pytest.mark.covers("discord", "DMs closed")
-async def test_with_closed_dms_card_and_notice_come_into_the_channel_and_name_the_person(
+async def test_the_card_and_notice_come_into_the_channel_where_dms_are_closed(
     stage: Stage,
 ) -> None:
     stage.close_dms()

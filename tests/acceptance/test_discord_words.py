@@ -32,7 +32,7 @@ def prompts(stage: Stage) -> list[str]:
     return [each.prompt.rpartition(", ")[2] for each in requests]
 
 
-async def test_a_greeting_welcomes_whoever_is_new_and_is_returned_to_others(stage: Stage) -> None:
+async def test_a_greeting_welcomes_a_new_person_and_is_returned_to_others(stage: Stage) -> None:
     assert "8-digit LoraCode" in (await said(stage, "hi"))[0]
     await stage.trained()
     assert await said(stage, "Hello there!") == [translate("greeting")]

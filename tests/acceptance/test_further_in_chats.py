@@ -27,7 +27,7 @@ from tests.support.services import album
     "[settings:*:photos=*]",
     "restart",
 )
-async def test_on_telegram_five_new_photos_train_the_same_code_further_also_after_a_restart(
+async def test_five_new_photos_continue_a_code_after_a_restart_on_telegram(
     tmp_path: Path,
 ) -> None:
     async with telegram_stage.on_stage(tmp_path) as stage:
@@ -69,7 +69,7 @@ async def test_on_telegram_five_new_photos_train_the_same_code_further_also_afte
     "/replace photo",
     "[settings:*:photos=*]",
 )
-async def test_on_discord_kept_photos_begin_at_once(tmp_path: Path) -> None:
+async def test_kept_photos_train_at_once_on_discord(tmp_path: Path) -> None:
     async with discord_stage.on_stage(tmp_path) as stage:
         card = shown(await stage.anna.slash(stage.channel, "settings"))
         await stage.anna.click(card, label="Photos kept 7 days")
@@ -85,7 +85,7 @@ async def test_on_discord_kept_photos_begin_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.covers("discord", "[more:*]", "[set:*:anew]", "restart")
-async def test_on_discord_photos_asked_for_a_code_are_of_a_new_one_instead_also_after_a_restart(
+async def test_photos_for_a_code_may_make_a_new_one_instead_after_a_restart_on_discord(
     tmp_path: Path,
 ) -> None:
     async with discord_stage.on_stage(tmp_path) as stage:
@@ -105,7 +105,7 @@ async def test_on_discord_photos_asked_for_a_code_are_of_a_new_one_instead_also_
 
 
 @pytest.mark.covers("console", "/more", "/replace", "[more:*]", "[set:*:anew]", "[settings:*:photos=*]")
-async def test_at_the_console_kept_photos_begin_at_once_and_one_is_swapped(tmp_path: Path) -> None:
+async def test_kept_photos_train_at_once_at_the_console_and_one_is_swapped(tmp_path: Path) -> None:
     folder = tmp_path / "album"
     folder.mkdir()
     for number, photo in enumerate(album(1, 2, 3, 4, 5, 6), 1):

@@ -29,7 +29,7 @@ def italian(key: str, **values: str | int) -> str:
     return translate_to("it", key, **values)
 
 
-async def test_on_telegram_the_app_s_language_is_spoken_from_the_first_word_to_the_notice(
+async def test_the_language_of_the_app_is_spoken_up_to_the_notice_on_telegram(
     tmp_path: Path,
 ) -> None:
     async with telegram_stage.on_stage(tmp_path) as stage:
@@ -47,7 +47,7 @@ async def test_on_telegram_the_app_s_language_is_spoken_from_the_first_word_to_t
 
 
 @pytest.mark.covers("telegram", "[settings:*:language=*]", "by somebody else", "group")
-async def test_on_telegram_an_italian_in_a_group_is_answered_in_italian(tmp_path: Path) -> None:
+async def test_an_italian_in_a_telegram_group_is_answered_in_italian(tmp_path: Path) -> None:
     async with telegram_stage.on_stage(tmp_path) as stage:
         anna = Person(stage.server, stage.anna.id, "it-IT")
         await anna.says("/impostazioni", chat=GROUP)
@@ -68,7 +68,7 @@ async def test_telegram_is_told_the_commands_of_every_language(tmp_path: Path) -
 
 
 @pytest.mark.covers("discord", "[settings:*:language=*]")
-async def test_on_discord_a_chosen_language_is_spoken_by_answers_forms_and_notices(tmp_path: Path) -> None:
+async def test_a_chosen_language_is_in_answers_forms_and_notices_on_discord(tmp_path: Path) -> None:
     async with discord_stage.on_stage(tmp_path) as stage:
         card = shown(await stage.anna.slash(stage.channel, "settings"))
         told = shown(await stage.anna.click(card, label="Italiano"))
@@ -101,14 +101,14 @@ async def test_discord_is_told_names_and_descriptions_in_every_language(tmp_path
         assert isinstance(client.tree.translator, CommandTranslator)
 
 
-def test_discord_s_locale_of_whoever_acts_goes_to_the_studio() -> None:
+def test_the_locale_of_a_discord_user_goes_to_the_services() -> None:
     user = SimpleNamespace(id=5, name="anna", display_name="Anna")
     interaction: Any = SimpleNamespace(user=user, locale=discord.Locale.italian)
     assert identity_from_interaction(interaction).locale == "it"
 
 
 @pytest.mark.covers("console", "[settings:*:language=*]")
-async def test_at_the_console_commands_are_understood_in_every_language(tmp_path: Path) -> None:
+async def test_the_console_understands_commands_in_every_language(tmp_path: Path) -> None:
     async with console(tmp_path / "data", FakeBackend(picture=png())) as typing:
         await typing.types("/impostazioni", "Language: English, same as your app(?s:.*)Italiano")
         await typing.presses("Italiano", "Lingua: Italiano\n")

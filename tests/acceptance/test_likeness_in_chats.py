@@ -25,7 +25,7 @@ def measured(card: FakeBackend) -> FakeBackend:
 
 
 @pytest.mark.covers("telegram", "[likeness:*]", "--best")
-async def test_on_telegram(tmp_path: Path) -> None:
+async def test_likeness_is_told_and_used_on_telegram(tmp_path: Path) -> None:
     async with telegram_stage.on_stage(tmp_path) as stage:
         measured(stage.card)
         code = await trains(stage.anna)
@@ -42,7 +42,7 @@ async def test_on_telegram(tmp_path: Path) -> None:
 
 
 @pytest.mark.covers("discord", "[likeness:*]", "/generate best")
-async def test_on_discord(tmp_path: Path) -> None:
+async def test_likeness_is_told_and_used_on_discord(tmp_path: Path) -> None:
     async with discord_stage.on_stage(tmp_path) as stage:
         measured(stage.backend)
         await stage.form(photos(5))
@@ -59,7 +59,7 @@ async def test_on_discord(tmp_path: Path) -> None:
 
 
 @pytest.mark.covers("console", "[likeness:*]", "--best")
-async def test_at_the_console(tmp_path: Path) -> None:
+async def test_likeness_is_told_and_used_at_the_console(tmp_path: Path) -> None:
     folder = tmp_path / "album"
     folder.mkdir()
     for number, photo in enumerate(album(1, 2, 3, 4, 5), 1):

@@ -25,7 +25,7 @@ from tests.support.engine import png
     "[settings:*:style=]",
     "restart",
 )
-async def test_on_telegram_what_is_set_is_drawn_also_after_a_restart(tmp_path: Path) -> None:
+async def test_settings_are_drawn_with_after_a_restart_on_telegram(tmp_path: Path) -> None:
     async with telegram_stage.on_stage(tmp_path) as stage:
         code = await trained(stage.anna)
         await stage.anna.says("/settings")
@@ -49,7 +49,7 @@ async def test_on_telegram_what_is_set_is_drawn_also_after_a_restart(tmp_path: P
 
 
 @pytest.mark.covers("telegram", "[settings:*:notices=*]", "by somebody else", "group")
-async def test_in_a_group_of_telegram_nobody_changes_another_s_settings(tmp_path: Path) -> None:
+async def test_settings_in_a_telegram_group_are_changed_by_their_person_alone(tmp_path: Path) -> None:
     async with telegram_stage.on_stage(tmp_path) as stage:
         await stage.anna.says("/settings", chat=GROUP)
         [card] = await until(lambda: stage.anna.sees_in(GROUP))
@@ -61,7 +61,7 @@ async def test_in_a_group_of_telegram_nobody_changes_another_s_settings(tmp_path
 @pytest.mark.covers(
     "discord", "/settings", "/generate size", "[settings:*:size=*]", "[settings:*:notices=*]", "restart"
 )
-async def test_on_discord_what_is_set_is_drawn_and_notices_make_no_sound(tmp_path: Path) -> None:
+async def test_settings_are_drawn_with_and_silence_notices_on_discord(tmp_path: Path) -> None:
     async with discord_stage.on_stage(tmp_path) as stage:
         answer = await stage.anna.slash(stage.channel, "settings")
         assert answer.ephemeral
@@ -91,7 +91,7 @@ async def test_on_discord_what_is_set_is_drawn_and_notices_make_no_sound(tmp_pat
     "[settings:*:style=*]",
     "[settings:*:style=]",
 )
-async def test_at_the_console_settings_are_pressed_by_number(tmp_path: Path) -> None:
+async def test_settings_are_pressed_by_number_at_the_console(tmp_path: Path) -> None:
     async with console(tmp_path / "data", FakeBackend(picture=png())) as person:
         await person.types("/settings", "Size: square(?s:.*)Silent[^\n]*\n")
         await person.presses("Portrait", "Size: portrait(?s:.*)Silent[^\n]*\n")

@@ -280,9 +280,7 @@ async def test_the_token_is_never_logged(
     server.refusals["sendMessage"].clear()
 
 
-async def test_after_a_restart_the_set_the_queue_and_the_notices_are_there(
-    server: TelegramServer, tmp_path: Path
-) -> None:
+async def test_set_queue_and_notices_outlive_a_restart(server: TelegramServer, tmp_path: Path) -> None:
     anna, bert = Person(server, 7), Person(server, 8)
     card = FakeBackend(picture=PHOTOS[0])
     card.proceed_event.clear()
@@ -299,7 +297,7 @@ async def test_after_a_restart_the_set_the_queue_and_the_notices_are_there(
 
 
 @pytest.mark.parametrize("kind", ["drawn", "real"])
-async def test_with_the_real_worker_a_kill_in_the_middle_is_told_once_and_a_picture_arrives(
+async def test_a_real_worker_killed_in_the_middle_is_told_once_and_a_picture_arrives(
     server: TelegramServer, tmp_path: Path, kind: str
 ) -> None:
     if kind == "real" and not REAL_PHOTOS.is_dir():

@@ -95,7 +95,7 @@ async def test_an_administrator_whom_telegram_does_not_know_yet_does_not_stop_th
 
 
 @pytest.mark.covers("telegram", "/pause", "/resume", "restart")
-async def test_while_paused_trainings_wait_also_after_a_restart(stage: Stage, admin: Person) -> None:
+async def test_trainings_wait_while_paused_also_after_a_restart(stage: Stage, admin: Person) -> None:
     await admin.says("/pause")
     await admin.hears("Paused")
     await stage.anna.sends_photos(PHOTOS[:5])
@@ -176,7 +176,7 @@ async def test_a_takedown_ends_the_training_that_runs_and_its_owner_is_told(
 
 
 @pytest.mark.covers("telegram", "rate limit", "blocked")
-async def test_a_broadcast_obeys_a_rate_limit_and_leaves_those_who_blocked_the_bot(stage: Stage) -> None:
+async def test_a_broadcast_obeys_a_rate_limit_and_passes_over_blocks(stage: Stage) -> None:
     stage.server.refusals["sendMessage"] = [
         ApiRefusal("Too Many Requests", 429, {"retry_after": 1}),
         ApiRefusal("Forbidden: bot was blocked by the user", 403),
@@ -199,7 +199,7 @@ async def test_a_broadcast_is_written_by_an_administrator(stage: Stage, admin: P
 
 
 @pytest.mark.covers("telegram", "/invite", "/start with a word")
-async def test_by_invitation_a_link_with_a_word_lets_in(tmp_path: Path) -> None:
+async def test_an_invitation_link_lets_a_person_in(tmp_path: Path) -> None:
     async with telegram_server() as server:
         anna, admin = Person(server, 71), Person(server, ADMIN)
         async with telegram_bot(server, tmp_path, FakeBackend(), access=AccessMode.INVITATION):
@@ -211,7 +211,7 @@ async def test_by_invitation_a_link_with_a_word_lets_in(tmp_path: Path) -> None:
             await anna.hears("five photos")
 
 
-async def test_photos_of_whom_nobody_let_in_are_not_even_fetched(tmp_path: Path) -> None:
+async def test_photos_of_a_stranger_are_not_fetched(tmp_path: Path) -> None:
     async with telegram_server() as server:
         stranger = Person(server, 71)
         async with telegram_bot(server, tmp_path, FakeBackend(), access=AccessMode.INVITATION):

@@ -117,7 +117,7 @@ def went_wrong(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.covers("telegram", "by somebody else", "group")
-async def test_pressed_by_somebody_else_no_button_changes_anything(stage: Stage) -> None:
+async def test_buttons_pressed_by_somebody_else_change_nothing(stage: Stage) -> None:
     buttons = await every_button(stage)
     messages = {kind: await shown(stage, action, GROUP) for kind, action in buttons.items()}
     before = await kept(stage)
@@ -128,7 +128,7 @@ async def test_pressed_by_somebody_else_no_button_changes_anything(stage: Stage)
 
 
 @pytest.mark.covers("telegram", "restart", "pressed twice", "expired press")
-async def test_pressed_twice_while_the_bot_is_away_every_button_counts_once_when_it_is_back(
+async def test_buttons_pressed_twice_while_the_bot_is_away_count_once(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     buttons = await every_button(stage)

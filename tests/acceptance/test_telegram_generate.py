@@ -114,7 +114,7 @@ async def test_an_impossible_request_fails_with_one_sentence(stage: Stage, typed
     assert stage.drawings == []
 
 
-async def test_of_several_pictures_the_first_has_the_buttons_and_the_others_follow_it(stage: Stage) -> None:
+async def test_the_first_of_several_pictures_has_the_buttons_and_the_others_follow_it(stage: Stage) -> None:
     first = await stage.result("--n 4")
     assert first.photos == PHOTOS[:1]
     assert first.labels == [
@@ -126,7 +126,7 @@ async def test_of_several_pictures_the_first_has_the_buttons_and_the_others_foll
     assert album[0].buttons == []
 
 
-async def test_of_two_pictures_the_second_follows_alone(stage: Stage) -> None:
+async def test_the_second_of_two_pictures_follows_alone(stage: Stage) -> None:
     first = await stage.result("--n 2")
     second = await until(lambda: [each for each in stage.anna.sees if each.answers == first.id])
     assert second[0].photos == PHOTOS[:1]
@@ -152,7 +152,7 @@ async def test_a_preview_takes_the_place_of_the_card_and_the_picture_that_of_the
     assert "Again" in card.labels[0]
 
 
-async def test_of_a_picture_that_was_cancelled_no_preview_is_left(stage: Stage) -> None:
+async def test_a_preview_of_a_cancelled_picture_is_deleted(stage: Stage) -> None:
     card = await drawing_with_a_preview(stage)
     await stage.anna.presses(card, "Cancel")
     await until(lambda: card.text.endswith("Cancelled."))
@@ -160,7 +160,7 @@ async def test_of_a_picture_that_was_cancelled_no_preview_is_left(stage: Stage) 
     assert card.buttons == []
 
 
-async def test_of_a_picture_that_failed_no_preview_is_left(stage: Stage) -> None:
+async def test_a_preview_of_a_failed_picture_is_deleted(stage: Stage) -> None:
     card = await drawing_with_a_preview(stage)
     stage.card.fail_with = JobProblem.IMAGE_TOO_LARGE
     stage.card.proceed_event.set()
@@ -213,7 +213,7 @@ async def test_a_dropped_draft_takes_no_prompt(stage: Stage) -> None:
 
 
 @pytest.mark.covers("telegram", "[use:*]")
-async def test_of_several_codes_one_is_chosen_by_a_button(stage: Stage) -> None:
+async def test_one_of_several_codes_is_chosen_by_a_button(stage: Stage) -> None:
     first = await trained(stage.anna)
     await trains(stage.anna, drawn.sample_photos(12, count=5, side_px=256))
     which = await says_and_hears(stage.anna, "/generate")
@@ -247,7 +247,7 @@ async def test_a_command_is_no_prompt(stage: Stage) -> None:
 
 
 @pytest.mark.covers("telegram", "/cancel", "[edit:*]", "[draft:drop]")
-async def test_what_waits_for_words_is_ended_by_cancel_by_a_button_and_by_any_command(stage: Stage) -> None:
+async def test_a_question_is_ended_by_cancel_by_a_button_and_by_any_command(stage: Stage) -> None:
     code = await trained(stage.anna)
     await stage.anna.says(f"/generate {code} a boat")
     result = await stage.next_result(0)
@@ -266,7 +266,7 @@ async def test_what_waits_for_words_is_ended_by_cancel_by_a_button_and_by_any_co
 
 
 @pytest.mark.covers("telegram", "group", "words")
-async def test_what_is_said_in_a_group_is_no_prompt_of_a_draft_begun_in_private(stage: Stage) -> None:
+async def test_words_in_a_group_are_no_prompt_of_a_private_draft(stage: Stage) -> None:
     code = await trained(stage.anna)
     await stage.anna.says(f"/generate {code} a boat", chat=GROUP)
     result = await stage.next_result(0, GROUP)
@@ -278,7 +278,7 @@ async def test_what_is_said_in_a_group_is_no_prompt_of_a_draft_begun_in_private(
 
 
 @pytest.mark.covers("telegram", "group", "words")
-async def test_where_others_write_only_a_reply_to_the_question_is_a_prompt(stage: Stage) -> None:
+async def test_a_prompt_in_a_group_is_a_reply_to_the_question_alone(stage: Stage) -> None:
     code = await trained(stage.anna)
     await stage.anna.says(f"/generate {code} a cat", chat=GROUP)
     picture = await stage.next_result(0, GROUP)
@@ -299,7 +299,7 @@ async def test_where_others_write_only_a_reply_to_the_question_is_a_prompt(stage
 
 
 @pytest.mark.covers("telegram", "group", "words", "[edit:*]", "[rename:*]", "[set:*:name]")
-async def test_in_a_group_nothing_that_is_asked_for_is_said_to_be_private(stage: Stage) -> None:
+async def test_questions_in_a_group_are_not_called_private(stage: Stage) -> None:
     code = await trained(stage.anna)
     await stage.anna.says(f"/generate {code} a cat", chat=GROUP)
     await stage.anna.presses(await stage.next_result(0, GROUP), "Edit prompt")

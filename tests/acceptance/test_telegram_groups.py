@@ -68,7 +68,7 @@ async def test_a_photo_with_the_bot_s_name_beneath_is_its_sender_s(stage: Stage)
 
 
 @pytest.mark.covers("telegram", "caption", "group", "album")
-async def test_late_photos_belong_to_their_album_whose_first_one_names_the_bot(
+async def test_late_photos_belong_to_the_album_that_names_the_bot(
     stage: Stage,
 ) -> None:
     named = caption("@loracode_bot me at the sea", "mention")
@@ -97,7 +97,7 @@ async def test_photos_that_people_show_each_other_are_not_even_fetched(stage: St
 
 
 @pytest.mark.covers("telegram", "thread", "group")
-async def test_in_a_topic_answers_and_notices_stay_there(stage: Stage) -> None:
+async def test_answers_and_notices_stay_in_their_topic(stage: Stage) -> None:
     how = await asked_to_train(stage, **TOPIC)
     await stage.anna.sends_photos(PHOTOS[:5], chat=GROUP, to=how, **TOPIC)
     (ready,) = await until(lambda: [each for each in stage.anna.sees_in(GROUP) if "is ready" in each.text])
@@ -168,7 +168,7 @@ async def notice_in_the_group(stage: Stage) -> Shown:
 
 
 @pytest.mark.covers("telegram", "group")
-async def test_in_a_group_the_notice_rings_its_person(stage: Stage) -> None:
+async def test_a_notice_in_a_group_rings_its_person(stage: Stage) -> None:
     ready = await notice_in_the_group(stage)
     assert ready.rings == {stage.anna.id: f"Person {stage.anna.id}"}
     assert not ready.is_silent
@@ -202,7 +202,7 @@ async def test_a_result_that_is_sent_anew_in_a_group_rings_its_person(stage: Sta
     assert result.photos
 
 
-async def test_in_a_private_chat_nobody_is_named(stage: Stage) -> None:
+async def test_a_private_chat_names_nobody(stage: Stage) -> None:
     await stage.anna.sends_photos(PHOTOS[:5])
     ready = await stage.anna.hears("is ready")
     assert ready.rings == {}

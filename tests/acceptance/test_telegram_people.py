@@ -179,7 +179,7 @@ async def test_a_link_token_from_another_platform_brings_its_codes(stage: Stage)
 
 
 @pytest.mark.covers("telegram", "by somebody else", "group")
-async def test_in_a_group_nobody_answers_for_somebody_else(stage: Stage) -> None:
+async def test_a_question_in_a_group_is_answered_by_its_person_alone(stage: Stage) -> None:
     code = await trained(stage.anna)
     await stage.anna.says("/forgetme", chat=GROUP)
     asked = await until(lambda: stage.anna.sees_in(GROUP))
@@ -213,7 +213,7 @@ async def test_the_notice_that_a_code_is_ready_has_a_button_that_draws_and_stays
 
 
 @pytest.mark.covers("telegram", "[codes]", "[codes:all]", "[code:*]")
-async def test_from_the_ready_notice_to_the_list_of_codes_to_a_card_and_back(stage: Stage) -> None:
+async def test_the_ready_notice_leads_to_the_list_of_codes_and_a_card_leads_back(stage: Stage) -> None:
     code = await trains(stage.anna)
     label = f"{code[:4]} {code[4:]}"
     await stage.anna.presses(await stage.anna.hears("is ready"), "My codes")

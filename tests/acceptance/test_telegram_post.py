@@ -168,7 +168,7 @@ async def test_an_album_that_is_refused_leaves_what_was_shown_before_it(
     assert (first.text, card.text) == ("four", "four more")
 
 
-async def test_more_than_telegram_allows_in_a_chat_is_put_off_and_progress_cards_first(
+async def test_messages_beyond_telegram_s_limit_wait_and_progress_cards_first(
     tmp_path: Path,
 ) -> None:
     plenty, two_an_hour = RateLimit(10**6, 1.0, 10**6), RateLimit(2, 3600.0, 1)
@@ -183,7 +183,7 @@ async def test_more_than_telegram_allows_in_a_chat_is_put_off_and_progress_cards
     assert (message.versions, len(stage.anna.sees)) == (["one", "two"], 1)
 
 
-async def test_after_a_429_that_chat_alone_is_left_in_peace(stage: Stage) -> None:
+async def test_a_chat_with_a_429_is_left_in_peace_and_no_other(stage: Stage) -> None:
     stage.server.refusals["sendMessage"] = [WAIT_7]
     with pytest.raises(ChatBusy):
         await sent(stage, Reply("one"))

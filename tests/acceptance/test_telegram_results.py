@@ -161,7 +161,7 @@ async def test_edit_prompt_takes_the_next_words_and_keeps_the_rest(stage: Stage)
 
 
 @pytest.mark.covers("telegram", "[recipe:*]")
-async def test_the_recipe_tells_what_a_photo_on_telegram_no_longer_holds(stage: Stage) -> None:
+async def test_the_recipe_tells_the_parameters_that_telegram_strips(stage: Stage) -> None:
     result = await stage.result("--seed 5 --no blurry --style oil")
     await stage.anna.presses(result, "Recipe")
     recipe = (await stage.anna.hears("Prompt:")).text
@@ -211,9 +211,7 @@ async def test_the_buttons_of_a_deleted_result_say_so(stage: Stage, what: str) -
 
 @pytest.mark.covers("telegram", "by somebody else", "group")
 @pytest.mark.parametrize("label", ["Again", "Variations", "Larger", "Edit prompt", "Recipe", "Delete"])
-async def test_pressed_by_somebody_else_a_button_tells_them_alone_that_it_does_nothing(
-    stage: Stage, label: str
-) -> None:
+async def test_a_button_pressed_by_somebody_else_tells_them_alone(stage: Stage, label: str) -> None:
     result = await stage.result(chat=GROUP)
     before = len(stage.server.shown)
     assert await stage.bert.presses(result, label) == translate("stale-button")
@@ -341,7 +339,7 @@ def _all_there(files: list[tuple[str, bytes]], count: int) -> list[tuple[str, by
     return files if len(loaded) == count else []
 
 
-async def test_in_a_chat_with_others_the_lora_goes_to_its_owner_alone(stage: Stage) -> None:
+async def test_a_lora_asked_for_in_a_group_goes_to_its_owner_alone(stage: Stage) -> None:
     code = await trained(stage.anna)
     await stage.anna.says(f"/export {code}", chat=GROUP)
     (line,) = await until(lambda: stage.anna.sees_in(GROUP))

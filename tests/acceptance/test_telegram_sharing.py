@@ -59,7 +59,7 @@ async def link_of(stage: Stage, code: LoraCode) -> tuple[str, Shown]:
 
 
 @pytest.mark.covers("telegram", "/ask", "[share:*:once]", "by somebody else", "restart")
-async def test_once_is_one_generation_also_after_a_restart(stage: Stage) -> None:
+async def test_a_share_for_once_is_one_generation_also_after_a_restart(stage: Stage) -> None:
     code, question = await asked(stage)
     await stage.stop()
     await stage.start()
@@ -125,7 +125,7 @@ async def test_a_deep_link_opens_the_bot_and_lets_a_stranger_draw(stage: Stage) 
     await until(lambda: "only you can draw with it" in told.text)
 
 
-async def test_in_a_group_sharing_is_for_its_owner_alone(stage: Stage) -> None:
+async def test_sharing_in_a_group_is_for_the_owner_alone(stage: Stage) -> None:
     card = await card_of(stage, await trained(stage.anna), GROUP)
     assert await stage.anna.presses(card, "Share") == translate("share-in-private")
     assert await stage.bert.presses(card, "Share") == translate("unknown-code")

@@ -78,7 +78,7 @@ async def test_updates_sent_while_the_bot_was_down_are_answered_later(
 
 
 @pytest.mark.parametrize("headers", [{}, {HEADER: "guessed"}, {HEADER: SECRET[:-1]}])
-async def test_without_the_secret_nobody_is_heard(
+async def test_an_update_without_the_secret_is_not_heard(
     server: TelegramServer, tmp_path: Path, door: Webhook, headers: dict[str, str]
 ) -> None:
     async with listening(server, tmp_path, door), aiohttp.ClientSession() as client:

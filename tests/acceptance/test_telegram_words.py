@@ -35,7 +35,7 @@ async def keeps_photos(stage: Stage) -> None:
     await stage.anna.presses(card, translate("settings-keep-button", days=7))
 
 
-async def test_a_greeting_welcomes_whoever_is_new_and_is_returned_to_others(stage: Stage) -> None:
+async def test_a_greeting_welcomes_a_new_person_and_is_returned_to_others(stage: Stage) -> None:
     assert translate("like-these") in (await said(stage, "Hello!")).text
     await trained(stage.anna)
     assert (await said(stage, "ciao")).text == translate("greeting")
@@ -95,7 +95,7 @@ async def test_words_that_answer_a_picture_draw_it_with_them(stage: Stage, numbe
 
 
 @pytest.mark.covers("telegram", "group")
-async def test_what_a_group_says_of_a_picture_is_not_drawn(stage: Stage) -> None:
+async def test_words_in_a_group_about_a_picture_are_not_drawn(stage: Stage) -> None:
     result = await stage.result(chat=GROUP)
     seen = len(stage.anna.sees_in(GROUP))
     await stage.anna.says("haha look at this one", chat=GROUP, to=result)
@@ -127,7 +127,7 @@ async def test_what_a_group_says_of_a_picture_is_not_drawn(stage: Stage) -> None
         ({"contact": {"phone_number": "1", "first_name": "B"}}, "cannot-use"),
     ],
 )
-async def test_what_is_neither_photo_nor_words_is_told_what_is_wanted(
+async def test_a_message_without_photo_or_words_is_answered_with_what_to_send(
     stage: Stage, content: dict[str, dict[str, Any]], key: str
 ) -> None:
     (kind, fields), file = next(iter(content.items())), stage.anna._file(b"x" * 2000)

@@ -174,7 +174,7 @@ def test_rows_follow_from_the_runs() -> None:
     assert values["cuda-peak-memory"] == pytest.approx(5.0)
 
 
-def test_without_a_peer_only_the_rows_that_compare_are_missing() -> None:
+def test_rows_that_compare_are_missing_without_a_peer() -> None:
     missing = {
         name for name, each in rows(SmallLab(has_card=True, has_peer=False)).items() if each.value is None
     }
@@ -190,7 +190,7 @@ def test_without_a_peer_only_the_rows_that_compare_are_missing() -> None:
     }
 
 
-def test_without_a_card_its_rows_say_so() -> None:
+def test_rows_of_the_card_say_so_without_one() -> None:
     for name, each in rows(SmallLab()).items():
         if name.startswith("cuda-"):
             assert each.verdict is GoalVerdict.NOT_MEASURED
@@ -212,14 +212,14 @@ def test_the_peer_and_ours_take_turns_and_every_run_is_done_once() -> None:
     assert lab.calls == [*turns, "worker False", "draw fp32", "draw bf16", "draw default"]
 
 
-def test_only_selects_one_row_and_the_runs_it_needs() -> None:
+def test_the_option_only_selects_one_row_and_the_runs_it_needs() -> None:
     lab = SmallLab()
     (figure,) = select_figures("worker-ready")
     assert figure.measure_row(RunCache(lab)).value == 6.0
     assert lab.calls == ["worker True"]
 
 
-def test_only_with_an_unknown_row_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_option_only_with_an_unknown_row_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse_arguments(["--only", "no-such-row"])
     said = capsys.readouterr().err

@@ -68,7 +68,7 @@ def test_missing_and_new_files_are_named(before: CaseOutputs) -> None:
     assert describe_differences(before, after) == "more.png is new; sample.png is missing"
 
 
-def test_only_the_first_files_are_listed(before: CaseOutputs) -> None:
+def test_a_long_list_of_files_is_cut(before: CaseOutputs) -> None:
     after = {**before, **{f"{number}.png": before["sample.png"] for number in range(6)}}
     assert describe_differences(before, after).endswith("3.png is new; and 2 more files")
 

@@ -21,7 +21,7 @@ def test_ninety_five_of_a_hundred_do_not_exceed_p95() -> None:
 
 
 @pytest.mark.parametrize("people", [100, 1000])
-def test_as_many_cards_as_are_needed_and_not_one_more(people: int) -> None:
+def test_the_number_of_cards_is_the_smallest_that_suffices(people: int) -> None:
     jobs = draw_arrivals(DailyLoad(people, 1.0, 1.0, train_s=600.0, generate_s=10.0), seed=1)
     cards = find_card_count(jobs, limit_s=300.0)
     assert p95(simulate_waits_s(jobs, cards)) < 300.0

@@ -119,7 +119,7 @@ def tb_style() -> list[str]:
 
 
 @pytest.mark.parametrize("test", [LINELESS, IN_REPORT], ids=["lineless", "in-report"])
-def test_such_a_timeout_ends_the_run_without_the_plugin(tmp_path: Path, test: str) -> None:
+def test_a_timeout_like_that_ends_the_run_without_the_plugin(tmp_path: Path, test: str) -> None:
     """The plugin can go once this test fails: then pytest copes by itself."""
     output = run_pytest(tmp_path, test, "--tb=short")
     assert "INTERNALERROR" in output

@@ -204,7 +204,7 @@ async def first_training_s(story: Story) -> float:
 
 
 @forms("kills", short=3, long=1000)
-async def test_r1_what_people_were_told_of_outlives_every_kill(
+async def test_r1_everything_people_were_told_of_outlives_every_kill(
     proof: Proof, tmp_path: Path, kills: int
 ) -> None:
     chance = random.Random(SEED)

@@ -136,7 +136,7 @@ async def test_s2_the_same_statements_are_run_for_foreign_and_unknown_codes(tmp_
         assert any("CODE" in line for line in seen[0])
 
 
-async def test_s2_owners_are_not_bothered_by_people_who_ask_for_every_code(tmp_path: Path) -> None:
+async def test_s2_owners_are_not_bothered_by_requests_for_every_code(tmp_path: Path) -> None:
     async with open_desk(tmp_path) as desk:
         codes = await owned_codes(desk)
         for number in range(40):
@@ -149,7 +149,7 @@ async def test_s2_owners_are_not_bothered_by_people_who_ask_for_every_code(tmp_p
         assert 0 < max(shares) <= MAX_FORWARDED_PER_DAY
 
 
-async def test_s2_whoever_guesses_too_often_still_draws_with_their_own(tmp_path: Path) -> None:
+async def test_s2_guesser_still_draws_with_their_own_codes(tmp_path: Path) -> None:
     async with open_desk(tmp_path) as desk:
         who, place = guesser(1)
         await desk.ledger.accounts.record_consent(await desk.ledger.accounts.get_or_create(who))

@@ -84,7 +84,7 @@ async def story(house: House, canaries: dict[str, bytes]) -> None:
 
 
 @forms("rounds", short=1, long=50)
-async def test_s4_no_byte_is_left_of_whoever_was_forgotten(proof: Proof, tmp_path: Path, rounds: int) -> None:
+async def test_s4_no_byte_is_left_of_a_forgotten_person(proof: Proof, tmp_path: Path, rounds: int) -> None:
     left, searched = [], 0
     for number in range(rounds):
         folder = tmp_path / str(number)

@@ -68,7 +68,7 @@ def test_a_code_is_read_however_people_write_it(written: str) -> None:
         ("40713386 --seed 7", "--seed 7"),
     ],
 )
-def test_what_follows_a_code_stays_as_it_is(text: str, rest: str) -> None:
+def test_text_after_a_code_stays_as_it_is(text: str, rest: str) -> None:
     assert split_code(text) == ("40713386", rest)
 
 
@@ -83,6 +83,6 @@ def test_what_follows_a_code_stays_as_it_is(text: str, rest: str) -> None:
         ("", ("", "")),
     ],
 )
-def test_what_is_no_code_is_not_made_one(text: str, parts: tuple[str, str]) -> None:
+def test_digits_that_are_no_code_stay_text(text: str, parts: tuple[str, str]) -> None:
     assert split_code(text) == parts
     assert parse_code(text) is None

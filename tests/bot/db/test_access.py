@@ -72,7 +72,7 @@ async def test_a_request_state_is_one_call_of_the_connection(
     assert len(calls) == 1
 
 
-async def test_an_account_state_is_what_the_single_reads_say(database: Database, clock: Clock) -> None:
+async def test_an_account_state_equals_the_single_reads(database: Database, clock: Clock) -> None:
     account = await database.accounts.get_or_create(Identity(Platform.TELEGRAM, ANNA.user_id, locale="it-IT"))
     await database.accounts.record_consent(account)
     await database.accounts.save_preferences(account, Preferences(size="portrait", language="it"))

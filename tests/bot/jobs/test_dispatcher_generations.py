@@ -290,7 +290,7 @@ async def test_a_lora_of_a_training_cancelled_meanwhile_leaves_no_file(
     await asyncio.wait_for(working, 100)
 
 
-async def test_results_come_back_to_the_one_who_asked(room: EngineRoom) -> None:
+async def test_results_come_back_to_their_own_person(room: EngineRoom) -> None:
     code: str = (await room.trained()).code
     other = await guest(room, 2)
     jobs: list[Job] = [await room.draws(code) for _ in range(MAX_CONCURRENT_GENERATIONS)]

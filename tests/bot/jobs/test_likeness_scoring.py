@@ -274,7 +274,7 @@ async def test_a_class_without_a_likeness_measure_hands_out_the_last_lora(room: 
     assert len(result.pictures) == 4
 
 
-async def test_the_best_is_not_promised_of_what_was_never_measured(room: EngineRoom) -> None:
+async def test_the_best_is_not_promised_where_nothing_was_measured(room: EngineRoom) -> None:
     code = (await room.trained()).code
     with pytest.raises(UserError, match="nothing was measured when it was trained"):
         await room.draws(code, "a boat --best 4")

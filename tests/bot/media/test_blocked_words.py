@@ -60,7 +60,7 @@ def test_whole_words_and_phrases_are_found_in_any_spelling_form(
     assert read(path).find_match(prompt) == found
 
 
-def test_without_a_list_nothing_is_blocked() -> None:
+def test_words_are_not_blocked_without_a_list() -> None:
     assert read(None).find_match("dragon") is None
 
 

@@ -353,7 +353,7 @@ def children_of(pid: int) -> list[int]:
 
 
 @linux
-async def test_where_no_child_can_be_started_a_photo_gets_a_sentence_and_the_next_one_passes(
+async def test_a_photo_gets_a_sentence_where_no_child_starts_and_the_next_one_passes(
     gate: SandboxedPhotoDecoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as crowded:

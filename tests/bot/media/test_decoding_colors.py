@@ -137,7 +137,7 @@ def test_light_above_white_is_told_apart_and_brighter(transfer: int, curve: Call
     assert levels[-1] <= 255
 
 
-def test_in_a_png_a_number_counts_more_than_a_profile_and_elsewhere_less() -> None:
+def test_a_color_number_outranks_the_profile_in_a_png_alone() -> None:
     swapped = gamma_profile((0.30, 0.60, 0.64, 0.33, 0.15, 0.06, 0.3127, 0.3290), 2.2)
     png = as_file(patches(SRGB_IN_P3), "PNG", icc_profile=swapped)
     assert are_right(png[:33] + cicp_chunk((12, SRGB)) + png[33:])

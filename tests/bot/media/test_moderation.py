@@ -89,7 +89,7 @@ async def test_photos_that_come_are_refused_each_with_its_reason() -> None:
     await Moderator().check_photo(picture(BARE))
 
 
-async def test_a_result_with_one_that_was_found_loses_its_pictures_and_what_is_about_them() -> None:
+async def test_a_result_with_a_picture_that_was_found_loses_its_pictures_and_words() -> None:
     shown = await guard().filter_reply(ANNAS, shows(DRESSED, BARE))
     assert shown.pictures == ()
     assert [each.action for each in shown.buttons] == ["again:1"]
@@ -162,7 +162,7 @@ def guarded(desk: Desk, guard: Moderator) -> None:
     desk.studio = Studio(of_desk, InProcessDecoder(), frozenset())
 
 
-async def test_of_an_album_only_the_photo_that_was_found_is_refused(desk: Desk) -> None:
+async def test_a_photo_found_in_an_album_is_refused_alone(desk: Desk) -> None:
     guarded(desk, guard())
     bare = replace(photo(1), data=picture(BARE, "JPEG"))
     reply = await desk.studio.add_photos(ANNA, ANNAS, [photo(3), bare])
@@ -266,7 +266,7 @@ async def test_the_real_network_lets_a_drawn_person_in_a_coat_pass(looker: Sandb
     assert await looker.score(person()) == pytest.approx(score)
 
 
-async def test_without_a_scorer_process_nothing_is_scored(
+async def test_pictures_without_a_scorer_process_are_not_scored(
     looker: SandboxedNsfwScorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "x" * 2**18)  # more than a program may be started with
@@ -326,12 +326,12 @@ async def test_a_cancelled_look_is_nobody_else_s_answer(looker: SandboxedNsfwSco
     assert await looker.score(picture(DRESSED)) is not None
 
 
-def test_without_a_rule_there_is_no_child() -> None:
+def test_a_child_is_not_started_without_a_rule() -> None:
     assert make_moderator(Settings.from_environ({}))._scorer is None
 
 
 @with_network
-async def test_with_a_rule_there_is_one() -> None:
+async def test_a_child_is_started_with_a_rule() -> None:
     wanted = make_moderator(Settings.from_environ({"CONTENT_CHECK": "photos:refuse"}))
     assert isinstance(wanted._scorer, SandboxedNsfwScorer)
     await wanted.close()

@@ -21,7 +21,7 @@ def test_the_closest_rule_holds() -> None:
     assert policy.picture_action("console", "x") is ModerationAction.SPOILER
 
 
-def test_without_a_rule_nothing_is_looked_at() -> None:
+def test_a_policy_without_a_rule_is_not_active() -> None:
     assert not ContentPolicy().is_active
     assert not parse_policy("photos:allow,pictures:allow").is_active
     assert parse_policy("telegram/5:spoiler").is_active

@@ -117,7 +117,7 @@ async def test_one_bad_photo_among_five_is_the_red_one(
     await coach.close()
 
 
-async def test_without_the_extra_a_photo_is_measured_as_a_whole() -> None:
+async def test_a_photo_is_measured_as_a_whole_without_the_extra() -> None:
     eye = SandboxedPhotoAnalyzer(timeout_s=60.0, detect_faces=False)
     seen = await eye.analyze(toy())
     await eye.close()
@@ -143,7 +143,7 @@ async def test_an_eye_that_was_killed_costs_one_look(eye: SandboxedPhotoAnalyzer
     assert await eye.analyze(toy()) is not None
 
 
-async def test_without_an_analyzer_process_nothing_is_measured(
+async def test_photos_without_an_analyzer_process_are_not_measured(
     eye: SandboxedPhotoAnalyzer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as crowded:

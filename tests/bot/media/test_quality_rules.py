@@ -101,7 +101,7 @@ def test_other_classes_are_judged_by_sharpness_and_size(
     assert (verdict.grade, verdict.problem) == (grade, reason)
 
 
-def test_without_the_extra_a_person_s_photo_is_judged_as_a_whole() -> None:
+def test_a_photo_of_a_person_is_judged_as_a_whole_without_the_extra() -> None:
     said = build_report([sight(faces=None), sight(1, faces=None, sharpness=5)], "woman")
     assert not said.has_face_detection
     assert [each.problem for each in said.verdicts] == [None, PhotoProblem.BLURRED]
@@ -156,7 +156,7 @@ def test_the_first_photo_may_be_the_stranger() -> None:
     assert verdicts(*four) == [(RED, PhotoProblem.OTHER_PERSON)] + [(GREEN, None)] * 3
 
 
-def test_without_a_majority_nobody_is_called_somebody_else() -> None:
+def test_faces_without_a_majority_are_not_called_somebody_else() -> None:
     one, other = sight(0, face()), sight(1, face(embedding=person(2)))
     assert verdicts(one, other) == [(GREEN, None), (AMBER, PhotoProblem.UNSURE_PERSON)]
     pairs = [one, sight(2, face()), other, sight(3, face(embedding=person(2)))]

@@ -272,7 +272,7 @@ async def test_an_unfinished_backup_is_none_and_goes_with_the_next(room: EngineR
     assert not torn.exists()
 
 
-def test_an_unfinished_backup_is_not_what_leaves_no_room_for_the_next(tmp_path: Path) -> None:
+def test_an_unfinished_backup_is_removed_before_free_space_is_counted(tmp_path: Path) -> None:
     torn = tmp_path / "safe" / "loracode-20261122T120000Z.unfinished"
     torn.mkdir(parents=True)
     (tmp_path / "data").mkdir()

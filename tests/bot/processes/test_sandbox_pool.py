@@ -136,7 +136,7 @@ async def test_a_failed_start_is_not_repeated_before_its_delay() -> None:
     await pool.close()
 
 
-async def test_after_so_many_failed_starts_none_is_tried() -> None:
+async def test_a_pool_stops_starting_children_after_too_many_failures() -> None:
     limits = SandboxLimits(2**30, 2**22, timeout_s=60.0, max_failed_starts=2)
     pool = SandboxPool("tests.support.no_such_module", decode_text, 1, limits)
     for _ in range(2):

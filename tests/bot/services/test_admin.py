@@ -370,7 +370,7 @@ async def test_joined_accounts_have_the_higher_role_and_the_lower_limits(desk: D
 # --- access ------------------------------------------------------------------------------------------------
 
 
-async def test_by_invitation_a_word_lets_one_person_in(desk: Desk) -> None:
+async def test_an_invitation_word_lets_one_person_in(desk: Desk) -> None:
     ruled(desk, AccessRules(access=AccessMode.INVITATION))
     word = (await desk.studio.run_admin_command(ADMIN, "invite")).text.splitlines()[0]
     assert re.fullmatch(r"[A-Z2-9]{8}", word)

@@ -125,7 +125,7 @@ async def test_a_lora_stays_when_nothing_better_was_learnt(room: EngineRoom) -> 
     assert [path.name for path in (room.files.root / "loras").iterdir()] == [before.file]
 
 
-async def test_the_most_alike_of_what_was_learnt_further_is_taken(room: EngineRoom) -> None:
+async def test_the_most_alike_candidate_of_a_continued_training_is_taken(room: EngineRoom) -> None:
     await keeps(room)
     room.backend.likeness_by_step = {0: 0.5, 2: 0.5, 3: 0.4}
     first = await room.trained()
@@ -172,7 +172,7 @@ async def test_a_photo_is_swapped_in_its_place_and_the_training_goes_on(room: En
     assert await held_photos(room) == 5, "the one that was replaced is gone"
 
 
-async def test_leaving_a_replacement_deletes_no_kept_photo(room: EngineRoom) -> None:
+async def test_a_kept_photo_outlives_a_replacement_that_is_left(room: EngineRoom) -> None:
     await keeps(room)
     first = await room.trained()
     asked = await room.desk.studio.replace_photo(ANNA, ANNAS, f"{first.code} 1")

@@ -96,9 +96,7 @@ async def test_a_forgotten_account_is_in_no_table(room: EngineRoom, tmp_path: Pa
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
-async def test_what_administrators_wrote_names_nobody_who_was_forgotten(
-    room: EngineRoom, tmp_path: Path
-) -> None:
+async def test_the_administrators_log_names_no_forgotten_person(room: EngineRoom, tmp_path: Path) -> None:
     await drawn(room, "a boat")
     audit = room.ledger.monitoring
     for details in (str(ANNA), f"{ANNA} 0 -", f"ban {ANNA.user_id}", f"telegram:{ANNA.user_id}9", "to all"):

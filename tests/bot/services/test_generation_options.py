@@ -95,7 +95,7 @@ def test_how_many_are_drawn_is_said_once_and_the_last_word_counts() -> None:
 
 
 @pytest.mark.parametrize("value", ["1", "5", "2-of-4", "all"])
-def test_the_best_of_what_cannot_be_drawn_is_explained(value: str) -> None:
+def test_best_with_an_impossible_number_is_explained(value: str) -> None:
     assert "1-of-4" in refusal(f"40713386 a boat --best {value}")
 
 

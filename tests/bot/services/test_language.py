@@ -87,7 +87,7 @@ async def test_a_chosen_language_is_kept_by_linked_accounts(room: EngineRoom) ->
     assert (await studio.show_queue(BERT)).text == italian("nothing-waits")
 
 
-async def test_being_forgotten_forgets_the_language(room: EngineRoom) -> None:
+async def test_the_language_is_forgotten_with_its_person(room: EngineRoom) -> None:
     await room.desk.studio.show_queue(ITALIAN)
     account = await room.ledger.accounts.get_or_create(ANNA)
     await room.ledger.privacy.erase_account(account)
@@ -112,7 +112,7 @@ async def test_a_direct_message_about_a_share_is_in_its_readers_language(room: E
     assert [each.label for each in letter.buttons[:2]] == [italian("share-once"), italian("share-always")]
 
 
-async def test_cards_and_notices_are_in_the_language_of_whoever_asked(room: EngineRoom) -> None:
+async def test_cards_and_notices_are_in_the_language_of_their_person(room: EngineRoom) -> None:
     await room.desk.studio.show_queue(ITALIAN)
     code = (await room.trained()).code
     [(_, notice, _)] = room.chat.sent
@@ -134,7 +134,7 @@ async def test_a_photo_is_refused_in_its_person_s_language(tmp_path: Path) -> No
     assert caught.value.message == italian("photo-not-a-picture")
 
 
-async def test_a_failure_of_ours_is_told_in_the_language_of_whoever_asked(room: EngineRoom) -> None:
+async def test_a_failure_of_ours_is_told_in_the_language_of_its_person(room: EngineRoom) -> None:
     await room.desk.studio.show_queue(ITALIAN)
     await room.desk.train(ANNA)
     room.desk.clock.forward(days=8)

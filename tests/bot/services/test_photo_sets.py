@@ -82,7 +82,7 @@ async def test_ten_photos_need_five_rows_of_buttons_at_most(desk: Desk) -> None:
     assert max(sum(each.row == row for each in reply.buttons) for row in range(5)) <= 5
 
 
-async def test_where_others_read_along_no_photo_is_shown(desk: Desk) -> None:
+async def test_a_card_in_a_group_shows_no_photo(desk: Desk) -> None:
     group = ChatAddress(Platform.TELEGRAM, "-500", "1")
     in_group = await desk.studio.add_photos(ANNA, group, album(1))
     assert "1 of 5" in in_group.text
@@ -102,7 +102,7 @@ async def test_a_photo_is_removed_by_its_number_and_only_once(desk: Desk) -> Non
     assert "3 of 5" in (await send(desk, 2)).text, "it may come again"
 
 
-async def test_removing_down_to_five_starts_the_training(desk: Desk) -> None:
+async def test_a_photo_removed_down_to_five_starts_the_training(desk: Desk) -> None:
     card = await send(desk, 1, 2, 3, 4, 5, 6)
     reply = await press(desk, card, "✕ 6")
     assert reply.card_job_id is not None
@@ -180,6 +180,6 @@ async def test_a_refusal_of_a_predecoded_photo_comes_with_its_album(desk: Desk) 
     assert "not a picture" in reply.text
 
 
-async def test_nothing_is_opened_for_who_has_not_agreed_yet(desk: Desk) -> None:
+async def test_a_photo_before_consent_is_not_decoded(desk: Desk) -> None:
     upload = Upload("notes.txt", b"no picture")
     assert await desk.studio.predecode_photo(NEW, upload) is upload

@@ -107,14 +107,14 @@ async def test_a_name_that_is_asked_for_may_be_dropped(desk: Desk) -> None:
         await desk.studio.handle_button(ANNA, ANNAS, buttons(asked)["Discard"])
 
 
-async def test_after_a_name_no_earlier_draft_takes_the_next_words(desk: Desk) -> None:
+async def test_words_after_a_name_go_to_no_earlier_draft(desk: Desk) -> None:
     code = await ask(desk, "draft")
     await desk.studio.handle_button(ANNA, ANNAS, f"rename:{code}")
     await desk.studio.handle_text(ANNA, ANNAS, NAME)
     assert await desk.studio.handle_text(ANNA, ANNAS, "what now") is None
 
 
-async def test_where_a_form_asks_for_words_a_message_is_none_and_a_command_ends_nothing(desk: Desk) -> None:
+async def test_a_form_takes_no_message_for_its_words_and_outlives_a_command(desk: Desk) -> None:
     await ask(desk, "draft", BERT, CHANNEL)
     await desk.studio.say(BERT, CHANNEL, "codes")
     assert await desk.studio.handle_text(BERT, BERT.private_address, "what now") is None
@@ -128,7 +128,7 @@ async def test_a_name_that_is_asked_for_in_a_channel_is_written_in_private(desk:
     assert NAME in renamed.text
 
 
-async def test_where_others_write_only_a_reply_to_the_question_answers_it(desk: Desk) -> None:
+async def test_a_question_in_a_group_is_answered_by_a_reply_alone(desk: Desk) -> None:
     await ask(desk, "draft", place=GROUP)
     await desk.studio.services.messages.record_question(ANNA, GROUP, ["12", "13"])
     for answered in ("", "14", "1"):

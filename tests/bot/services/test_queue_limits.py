@@ -127,7 +127,7 @@ async def test_a_group_has_its_own_limit_and_holds_up_no_other(desk: Desk) -> No
         (ChatAddress(Platform.CONSOLE, "console", "me"), False),
     ],
 )
-def test_where_others_read_too(place: ChatAddress, is_shared: bool) -> None:
+def test_an_address_is_shared_where_others_read_too(place: ChatAddress, is_shared: bool) -> None:
     assert place.is_shared is is_shared
 
 

@@ -63,7 +63,7 @@ async def test_a_report_without_a_code_says_how(desk: Desk, text: str) -> None:
     assert await desk.ledger.sharing.list_reports(1) == []
 
 
-async def test_a_report_goes_with_whoever_made_it(desk: Desk) -> None:
+async def test_a_report_is_deleted_with_its_author(desk: Desk) -> None:
     await desk.studio.report_lora(Identity(Platform.DISCORD, "22"), BERTS, "40713386")
     await desk.studio.report_lora(BERT, BERTS, "40713386 a secret")
     await desk.ledger.privacy.erase_account(await desk.ledger.accounts.get_or_create(BERT))

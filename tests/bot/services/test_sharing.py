@@ -98,7 +98,7 @@ async def test_an_owner_is_asked_by_name_and_once_is_one_generation(desk: Desk) 
     assert await refused(desk, code)
 
 
-async def test_a_lasting_share_ends_when_taken_back_with_what_runs(desk: Desk) -> None:
+async def test_a_lasting_share_that_is_taken_back_ends_with_its_open_jobs(desk: Desk) -> None:
     code, letter = await asked(desk)
     card = await presses(desk, letter, "Always")
     for _ in range(2):

@@ -86,11 +86,11 @@ def test_an_option_is_read_as_it_is_meant(text: str, params: GenerationParams) -
         "prompt: a boat negative: clouds",
     ],
 )
-def test_what_is_not_wanted_is_never_drawn(text: str) -> None:
+def test_negative_words_are_never_in_the_prompt(text: str) -> None:
     assert params_of(text) == boat(negative="clouds")
 
 
-def test_what_a_clause_does_not_want_ends_with_it() -> None:
+def test_a_negative_prompt_ends_with_its_clause() -> None:
     assert params_of("a boat - no clouds, at sea") == GenerationParams("a boat at sea", "clouds")
 
 

@@ -90,7 +90,7 @@ def test_a_fallback_leaves_the_card_within_a_caption(language: str) -> None:
 
 
 @pytest.mark.parametrize("status", [status for status in JobStatus if status is not JobStatus.RUNNING])
-def test_only_a_running_card_shows_a_fallback(status: JobStatus) -> None:
+def test_a_fallback_is_shown_on_a_running_card_alone(status: JobStatus) -> None:
     job = replace(TRAINING, status=status)
     assert job_card(job, 720.0, 1, FallbackCause.NOT_FINITE) == job_card(job, 720.0, 1)
 
@@ -193,7 +193,7 @@ def test_a_recipe_of_the_longest_request_fits_into_a_message() -> None:
     assert "Size: 8x8 · Steps: 25 · Sampler: UniPC" in reply.text
 
 
-def test_a_recipe_of_before_recipes_were_kept_tells_what_was_asked() -> None:
+def test_recipe_of_an_old_result_tells_its_request() -> None:
     pictures = [Picture(JobId(7), 1, "7-1.png", "", False)]
     text = recipe_card(replace(DRAWING, params=GenerationParams("a boat", seed=7)), pictures, "", None).text
     assert text == "#7\nPrompt: a boat\nSeed: 7\nLoRA: 4071 3386\nSee it again: /show 7"

@@ -147,7 +147,7 @@ def table_keys() -> set[str]:
     return {key for key in entries("en") if "-" in key and (key in strings or key.startswith(beginnings))}
 
 
-def test_there_are_english_and_italian() -> None:
+def test_languages_are_english_and_italian() -> None:
     assert languages()[:2] == ("en", "it")
 
 

@@ -71,7 +71,7 @@ def test_batched_pictures_equal_those_drawn_alone(tiny: BaseModel, two_loras: tu
         assert np.abs(pixels_of(one[0]) - pixels_of(other[0])).max() <= 2
 
 
-def test_only_pictures_of_one_size_share_a_pass(tiny: BaseModel) -> None:
+def test_pictures_of_one_size_share_a_pass_and_others_do_not(tiny: BaseModel) -> None:
     passes: list[int] = []
     context = GenerationContext(tiny, Always())
     hook = tiny.unet.register_forward_pre_hook(lambda _, inputs: passes.append(len(inputs[0])))

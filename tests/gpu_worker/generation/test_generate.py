@@ -81,7 +81,7 @@ def test_a_lora_negative_prompt_and_guidance_each_change_the_picture(tiny: BaseM
     )
 
 
-def test_after_a_lora_the_plain_picture_is_the_same_as_before(tiny: BaseModel, lora: bytes) -> None:
+def test_the_plain_picture_after_one_with_a_lora_is_the_same_as_before(tiny: BaseModel, lora: bytes) -> None:
     before = pictures(tiny, with_())
     pictures(tiny, with_(loras=(use(lora),)))
     assert pictures(tiny, with_()) == before

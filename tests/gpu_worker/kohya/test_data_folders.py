@@ -60,7 +60,7 @@ def fifo(folder: Path) -> None:
         (lambda folder: Image.new("RGB", (1, 1)).save(folder / "x.png"), "1 x 1 pixels are too few"),
     ],
 )
-def test_what_is_no_usable_picture_is_skipped_with_one_line(
+def test_unusable_pictures_are_skipped_with_one_line(
     data: Path, caplog: pytest.LogCaptureFixture, add: Callable[[Path], object], reason: str
 ) -> None:
     add(data / SUBSET)
@@ -140,7 +140,7 @@ def test_the_ending_of_captions_may_lack_its_dot(data: Path, extension: str) -> 
 
 
 @pytest.mark.parametrize("extension", ["", ".", "*", "captions/.txt", ".png"])
-def test_what_is_no_ending_of_captions_is_refused(data: Path, extension: str) -> None:
+def test_a_caption_extension_that_is_no_ending_is_refused(data: Path, extension: str) -> None:
     with pytest.raises(BadInput, match=r"caption_extension takes the ending"):
         make(data, f"--caption_extension={extension}")
 

@@ -37,7 +37,7 @@ def test_tiny_model_has_the_lora_targets_of_stable_diffusion_15(tiny: BaseModel)
     assert "lora_te_text_model_encoder_layers_0_mlp_fc1" in names
 
 
-def test_its_weights_are_the_same_every_time_and_leave_the_global_random_state_alone(
+def test_the_tiny_weights_are_the_same_every_time_and_leave_the_random_state_alone(
     tiny: BaseModel,
 ) -> None:
     torch.manual_seed(1234)
@@ -69,7 +69,7 @@ def test_the_tokenizer_is_clips_own(tiny: BaseModel) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a machine with a card starts with SD 1.5")
-def test_without_a_card_the_embedded_model_is_the_default() -> None:
+def test_the_embedded_model_is_the_default_without_a_card() -> None:
     assert BaseModel.load("").family == "drawn"
 
 

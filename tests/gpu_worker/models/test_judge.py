@@ -58,5 +58,5 @@ def test_file_that_is_not_an_image_is_refused(judge: IdentityModel) -> None:
         judge.embed([b"no picture"])
 
 
-def test_its_weights_are_small() -> None:
+def test_the_judge_weights_are_small() -> None:
     assert WEIGHTS.stat().st_size < 1.5 * 2**20

@@ -198,13 +198,13 @@ OPTIONS: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("kind", ODD_PICTURES)
-def test_a_picture_trains_on_what_the_bots_gate_would_make_of_it(kind: str) -> None:
+def test_a_picture_trains_on_the_pixels_that_the_bot_would_keep(kind: str) -> None:
     data = as_png(ODD_PICTURES[kind], **OPTIONS.get(kind, {}))
     by_hand, by_bot = to_pixels(data, (256, 256)), to_pixels(decode_photo(data).data, (256, 256))
     assert (by_hand - by_bot).abs().max() < 0.1  # the gate's JPEG
 
 
-def test_what_is_clear_is_white_and_16_bits_of_grey_are_scaled() -> None:
+def test_transparent_pixels_become_white_and_16_bits_of_grey_are_scaled() -> None:
     corner = to_pixels(as_png(cut_out((0, 255, 0))), (256, 256))[:, 0, 0]
     assert corner.tolist() == [1.0, 1.0, 1.0]
     grey = to_pixels(as_png(ODD_PICTURES["16-bit grey"]), (64, 64))

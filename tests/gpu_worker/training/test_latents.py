@@ -58,7 +58,7 @@ def test_prepared_photos_are_not_encoded_again_and_give_the_same_lora(
     assert same_weights(lora, expected)
 
 
-def test_a_large_picture_drawn_before_changes_nothing_in_what_a_photo_is_encoded_to(
+def test_latents_of_a_photo_do_not_depend_on_a_picture_drawn_before(
     tiny: BaseModel, photos: tuple[bytes, ...]
 ) -> None:
     side_px = tiny.native_px + 64  # as a training by hand may want it

@@ -112,7 +112,7 @@ def trapped(base: BaseModel, fails_at: set[int], trouble: str) -> Iterator[Trap]
         base.set_memory_mode(memory_mode)
 
 
-def test_out_of_memory_costs_a_memory_mode_and_not_the_training(
+def test_memory_that_runs_out_costs_a_memory_mode_and_not_the_training(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
     config = replace(quick, steps=4, save_precision="float")
