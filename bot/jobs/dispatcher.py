@@ -53,11 +53,13 @@ class Dispatcher:
         likeness_scorer: LikenessScorer | None = None,
         face_mask: bool = False,
         stop_early: bool = False,
+        retry_backoff_s: float = RETRY_BACKOFF_S,
     ) -> None:
         self._database = database
         self._backend = backend
         self._storage = storage
         self._listener = listener
+        self._retry_backoff_s = retry_backoff_s
         self._request_builder = RequestBuilder(database, storage, styles, face_mask)
         self._recorder = EventRecorder(
             database, storage, listener, likeness_scorer or LikenessScorer(None), stop_early
@@ -240,7 +242,7 @@ class Dispatcher:
 
     async def _requeue_lost(self, job: Job, reason: str) -> None:
         # Paused before it is queued again: other consumers would claim it at once.
-        await asyncio.sleep(RETRY_BACKOFF_S * (job.lost_attempts + 1))
+        await asyncio.sleep(self._retry_backoff_s * (job.lost_attempts + 1))
         updated_job = await self._database.jobs.record_lost_attempt(job.id, job.attempt)
         if updated_job is None:
             return

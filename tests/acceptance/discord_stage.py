@@ -78,7 +78,7 @@ async def front_end(
     chats: dict[Platform, ChatAdapter] = {}
     notifier = NoticeSender(database=ledger, chats=chats, storage=files, clock=clock, card_pause_s=0.0)
     styles = load_styles()
-    dispatcher = Dispatcher(ledger, backend, files, notifier, styles)
+    dispatcher = Dispatcher(ledger, backend, files, notifier, styles, retry_backoff_s=0.0)
     tools = ServiceContext(
         ledger, dispatcher, files, styles, clock, lambda platform: chats[platform].max_file_bytes
     )

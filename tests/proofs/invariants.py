@@ -118,7 +118,7 @@ async def open_house(
     ledger = await Database.open(folder / "ledger.sqlite3", utc_now)
     backend = ProcessBackend(command, environ, patience)
     notifier = NoticeSender(database=ledger, chats={chat.platform: chat}, storage=files, clock=utc_now)
-    dispatcher = Dispatcher(ledger, backend, files, notifier, load_styles())
+    dispatcher = Dispatcher(ledger, backend, files, notifier, load_styles(), retry_backoff_s=0.0)
     await backend.start()
     parts = [asyncio.create_task(part.run()) for part in (dispatcher, notifier)]
     try:

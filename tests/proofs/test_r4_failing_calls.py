@@ -82,7 +82,7 @@ async def life(world: World) -> AsyncIterator[Life]:
             clock=world.clock,
             card_pause_s=0.0,
         )
-        dispatcher = Dispatcher(ledger, backend, files, notifier, load_styles())
+        dispatcher = Dispatcher(ledger, backend, files, notifier, load_styles(), retry_backoff_s=0.0)
         studio = Studio(tools(ledger, dispatcher, files, world.clock), InProcessDecoder(), frozenset())
         schedule = Schedule(
             database=ledger,

@@ -90,7 +90,9 @@ class Doings(RuleBasedStateMachine):
         self.notifier = NoticeSender(
             database=self.ledger, chats=chats, storage=files, clock=self.clock, card_pause_s=0.0
         )
-        self.dispatcher = Dispatcher(self.ledger, self.backend, files, self.notifier, load_styles())
+        self.dispatcher = Dispatcher(
+            self.ledger, self.backend, files, self.notifier, load_styles(), retry_backoff_s=0.0
+        )
         desk = tools(self.ledger, self.dispatcher, files, self.clock)
         self.studio = Studio(desk, InProcessDecoder(), {ADMIN})
         self.schedule = Schedule(

@@ -146,7 +146,7 @@ async def open_engine_room(folder: Path) -> AsyncIterator[EngineRoom]:
     notifier = NoticeSender(
         database=ledger, chats={chat.platform: chat}, storage=files, clock=clock, card_pause_s=0.0
     )
-    dispatcher = Dispatcher(ledger, backend, files, notifier, load_styles())
+    dispatcher = Dispatcher(ledger, backend, files, notifier, load_styles(), retry_backoff_s=0.0)
     desk_tools = tools(ledger, dispatcher, files, clock)
     await consented(ledger, ANNA, BERT)
     studio = Studio(desk_tools, InProcessDecoder(), frozenset())

@@ -30,9 +30,6 @@ from gpu_worker.protocol import (
 
 log = logging.getLogger(__name__)
 
-#: That it is frozen is noticed after so long.
-FREEZE_DETECTION_S = 0.05
-
 
 class FakeBackend:
     """Answers every job with `steps` steps and the given results.
@@ -72,7 +69,6 @@ class FakeBackend:
         self._running_count = 0
         self._crash_count = 0
         self._process_ended = asyncio.Event()
-        self._is_frozen = False
         self.refusal_reason = ""
         self.emits_adjusted = False
         self.name = "fake"
@@ -123,13 +119,7 @@ class FakeBackend:
         self.set_workers(workers=0)
         self.set_workers(worker_count)
 
-    def freeze(self) -> None:
-        """Stop answering until that is noticed, which ends this life."""
-        self._is_frozen = True
-        asyncio.get_running_loop().call_later(FREEZE_DETECTION_S, self.crash)
-
     def _end_process(self) -> None:
-        self._is_frozen = False
         self._process_ended.set()
         self._process_ended = asyncio.Event()
 
@@ -170,9 +160,7 @@ class FakeBackend:
     async def _wait_for_turn(self, process_ended: asyncio.Event, may_wait: bool) -> None:
         """Wait until the job may continue, or this life is over."""
         await asyncio.sleep(0)
-        if self._is_frozen:
-            await process_ended.wait()
-        elif may_wait and not self.proceed_event.is_set():
+        if may_wait and not self.proceed_event.is_set():
             await _wait_for_any(self.proceed_event, process_ended)
 
     def iter_events(self, request: JobRequest) -> Iterator[WorkerEvent]:
