@@ -23,6 +23,7 @@ def main() -> int:
     """Parse the command line, reserve stdout for frames, and serve."""
     parser = argparse.ArgumentParser(prog="gpu_worker", description=__doc__)
     parser.add_argument("--base-model", default="", help="hub id, folder, .safetensors file, drawn or tiny")
+    parser.add_argument("--base-vae", default="", help="hub id, folder or .safetensors file")
     parser.add_argument("--train-steps", type=int, default=None, help="steps of a training")
     parser.add_argument(
         "--generate-share",
@@ -49,7 +50,7 @@ def main() -> int:
     def create_engine() -> Engine:
         from gpu_worker.serve.engine import TorchEngine  # seconds to import: after ReadyMessage is sent
 
-        return TorchEngine(args.base_model, args.train_steps, _create_sd_scripts_trainer(args))
+        return TorchEngine(args.base_model, args.train_steps, _create_sd_scripts_trainer(args), args.base_vae)
 
     health = WorkerHealth(
         device="starting", base_model=args.base_model, base_model_loaded=False, process_memory_bytes=0
@@ -65,7 +66,9 @@ def _create_sd_scripts_trainer(args: argparse.Namespace) -> SdScriptsTrainer | N
     )  # imports torch: after ReadyMessage is sent
 
     checkout_dir = args.sd_scripts_dir.absolute()
-    return SdScriptsTrainer(checkout_dir, args.sd_scripts_python, args.base_model, args.train_steps)
+    return SdScriptsTrainer(
+        checkout_dir, args.sd_scripts_python, args.base_model, args.train_steps, base_vae=args.base_vae
+    )
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def _read_memory_bytes() -> tuple[int, int]:
     return total, min(free, total)
 
 
-def diagnose_all(base_model: str) -> Iterator[WorkerDiagnosis]:
+def diagnose_all(base_model: str, base_vae: str = "") -> Iterator[WorkerDiagnosis]:
     """Return all diagnoses."""
     torch_info, reason = inspect_torch()
     yield diagnose_torch(torch_info, reason)
@@ -83,18 +83,21 @@ def diagnose_all(base_model: str) -> Iterator[WorkerDiagnosis]:
         from gpu_worker.models import files
 
         name = base_model or files.default_base_model(torch_info.sees_gpu)
-        yield WorkerDiagnosis("base model", *files.inspect_model(name))
+        yield WorkerDiagnosis("base model", *files.inspect_model(name, needs_vae=not base_vae))
+        if base_vae:
+            yield WorkerDiagnosis("VAE", *files.inspect_vae(base_vae, name))
 
 
 def main() -> int:
     """Print the diagnoses as one JSON list on the last line."""
     parser = argparse.ArgumentParser(prog="gpu_worker.doctor", description=__doc__)
     parser.add_argument("--base-model", default="")
+    parser.add_argument("--base-vae", default="")
     options = parser.parse_args()
     output = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no part of the answer
     with output:
-        json.dump([asdict(each) for each in diagnose_all(options.base_model)], output)
+        json.dump([asdict(each) for each in diagnose_all(options.base_model, options.base_vae)], output)
     return 0
 
 

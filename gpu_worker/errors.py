@@ -86,6 +86,12 @@ class JobProblem(enum.StrEnum):
     BASE_MODEL_NO_SAFETENSORS = "base-model-no-safetensors"
     BASE_MODEL_NO_DISK_SPACE = "base-model-no-disk-space"
     BASE_MODEL_DOWNLOAD_DAMAGED = "base-model-download-damaged"
+    BASE_MODEL_KEEPS_VAE = "base-model-keeps-vae"
+    VAE_MISSING = "vae-missing"
+    VAE_PICKLE = "vae-pickle"
+    VAE_DAMAGED = "vae-damaged"
+    VAE_NONE = "vae-none"
+    VAE_OTHER_MODEL = "vae-other-model"
     FP16_ON_CPU = "fp16-on-cpu"
     GPU_TOO_OLD = "gpu-too-old"
     GPU_NEEDS_OTHER_TORCH = "gpu-needs-other-torch"
@@ -158,8 +164,7 @@ _SENTENCES = {
     "Diffusion 1.x that draws from text is needed.",
     JobProblem.BASE_MODEL_OTHER_FILE: "{name} is a {kind}, not a base model; give a "
     "whole Stable Diffusion 1.x checkpoint.",
-    JobProblem.BASE_MODEL_NO_VAE: "{name} has no VAE; use a version of the "
-    "checkpoint that has one, or a diffusers folder.",
+    JobProblem.BASE_MODEL_NO_VAE: "{name} has no VAE; give one with BASE_VAE (by hand: --vae).",
     JobProblem.BASE_MODEL_NO_TEXT_ENCODER: "{name} has no text encoder; use the whole "
     "checkpoint, or a diffusers folder.",
     JobProblem.BASE_MODEL_UNET_ONLY: "{name} has only a UNet; use the whole checkpoint, "
@@ -183,16 +188,23 @@ _SENTENCES = {
     JobProblem.BASE_MODEL_UNREADABLE: "The base model folder {name} cannot be loaded: {detail}",
     JobProblem.BASE_MODEL_UNKNOWN_BUFFER: "This version of the libraries keeps a buffer in the base model "
     "that is not known ({name}).",
-    JobProblem.BASE_MODEL_NOT_ON_HUB: "The base model {name} is not on the hub, or it is private: check "
-    "BASE_MODEL.",
-    JobProblem.BASE_MODEL_GATED: "The base model {name} is gated: accept its terms on its page, and set "
+    JobProblem.BASE_MODEL_NOT_ON_HUB: "{name} is not on the hub, or it is private: check its name.",
+    JobProblem.BASE_MODEL_GATED: "{name} is gated: accept its terms on its page, and set "
     "HF_TOKEN to a token of yours; or give a folder or a .safetensors file.",
-    JobProblem.BASE_MODEL_UNREACHABLE: "The base model {name} can be neither found nor downloaded "
+    JobProblem.BASE_MODEL_UNREACHABLE: "{name} can be neither found nor downloaded "
     "({detail}); it is tried again with the next job or start. Or give a folder or a .safetensors file.",
-    JobProblem.BASE_MODEL_NO_SAFETENSORS: "The base model {name} has no safetensors of Stable Diffusion 1.x.",
-    JobProblem.BASE_MODEL_NO_DISK_SPACE: "The base model {name} needs {needed_gb} GB of disk, and {free_gb} "
+    JobProblem.BASE_MODEL_NO_SAFETENSORS: "{name} has no safetensors of Stable Diffusion 1.x.",
+    JobProblem.BASE_MODEL_NO_DISK_SPACE: "{name} needs {needed_gb} GB of disk, and {free_gb} "
     "GB are free where models are kept (HF_HOME).",
     JobProblem.BASE_MODEL_DOWNLOAD_DAMAGED: "{name} arrived damaged and was deleted; it is downloaded again.",
+    JobProblem.BASE_MODEL_KEEPS_VAE: "{name} works with its own VAE only; leave BASE_VAE and --vae empty.",
+    JobProblem.VAE_MISSING: "The VAE {name} does not exist: no such folder or .safetensors file.",
+    JobProblem.VAE_PICKLE: "The VAE {name} is a pickle, which can run code; "
+    "convert it to .safetensors first.",
+    JobProblem.VAE_DAMAGED: "The VAE {name} is damaged or incomplete; download it again or use another.",
+    JobProblem.VAE_NONE: "{name} has no VAE that can be read (BASE_VAE, --vae).",
+    JobProblem.VAE_OTHER_MODEL: "The VAE {name} is for another model ({model}); "
+    "one for Stable Diffusion 1.x is needed.",
     JobProblem.FP16_ON_CPU: "A CPU is far too slow in fp16; choose bf16 or full precision.",
     JobProblem.GPU_TOO_OLD: "No current torch has kernels for the {gpu} ({architecture}); hide the card "
     "with CUDA_VISIBLE_DEVICES=-1 to run on the processor.",

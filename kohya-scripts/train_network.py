@@ -58,7 +58,8 @@ def _run(args: argparse.Namespace) -> None:
     resume_checkpoint = outputs.read_state(args.resume) if args.resume else None
     if resume_checkpoint is not None and args.seed is None:
         args.seed = outputs.read_state_seed(resume_checkpoint)
-    base = BaseModel.load(args.pretrained_model_name_or_path, _DTYPES[args.mixed_precision])
+    dtype = _DTYPES[args.mixed_precision]
+    base = BaseModel.load(args.pretrained_model_name_or_path, dtype, vae_name=args.vae)
     _check_clip_skip(args.clip_skip, base)
     training_plan = plan.make_plan(args, base.native_px)
     _report_unused_modules(training_plan, base)

@@ -143,6 +143,8 @@ def make_backend(settings: Settings, environ: Mapping[str, str]) -> GpuBackend:
 def make_worker_command(settings: Settings) -> list[str]:
     """Return the command line of the local worker process."""
     command = [sys.executable, "-m", "gpu_worker", "--base-model", settings.base_model]
+    if settings.base_vae:
+        command += ["--base-vae", settings.base_vae]
     command += ["--generate-share", str(settings.generate_share)]
     if settings.train_steps is not None:
         command += ["--train-steps", str(settings.train_steps)]

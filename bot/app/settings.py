@@ -76,6 +76,11 @@ class Settings(BaseSettings):
         description="The base model for LoRAs: a hub id, a diffusers folder, a `.safetensors` file, `drawn`"
         " or `tiny`. Empty: Stable Diffusion 1.5 with a CUDA card, otherwise `drawn`.",
     )
+    base_vae: str = Field(
+        default="",
+        description="The VAE instead of the base model's own, for a Stable Diffusion 1.x: a hub id, a folder"
+        " or a `.safetensors` file. Empty: the base model's.",
+    )
     coach: Literal["auto", "on", "off"] = Field(
         default="auto",
         description="Whether photos are checked before a training: `on`, `off`, or `auto`, which is off for"
@@ -217,7 +222,7 @@ class Settings(BaseSettings):
             raise ValueError("this does not look like a bot token; Discord's have three parts with dots")
         return token
 
-    @field_validator("base_model")
+    @field_validator("base_model", "base_vae")
     @classmethod
     def _reject_pickles(cls, name: str) -> str:
         if name.lower().endswith((".ckpt", ".pt", ".pth", ".bin", ".pkl")):

@@ -70,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_model_flags(add: Any) -> None:
     add("--pretrained_model_name_or_path", required=True, help="folder, .safetensors, hub id, tiny or drawn")
+    add("--vae", default="", help="folder, .safetensors or hub id (default: the base model's own)")
     add("--output_dir", type=Path, required=True, help="where the LoRA is written; made if missing")
     add("--output_name", default="last", help="file name without .safetensors (default: last)")
     only_safe = only("safetensors", "other formats are pickles, which can run code")

@@ -40,7 +40,6 @@ UNSUPPORTED_FLAGS = {
     ),
     "mode_scale": _OTHER_MODEL,
     "disable_mmap_load_safetensors": "weights are mapped from the file, so loading needs no second copy",
-    "vae": "the base model's own VAE is used",
     "base_weights": "merge LoRAs into the base model first",
     "base_weights_multiplier": "merge LoRAs into the base model first",
     "no_metadata": "the metadata are what web UIs read; they hold settings, captions and no path",

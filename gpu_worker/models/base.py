@@ -26,6 +26,7 @@ from gpu_worker.models.latents import LatentDistribution
 from gpu_worker.models.lora_hooks import LoraHooks, LoraTarget
 from gpu_worker.models.sd15 import loading, recognition
 from gpu_worker.models.sd15.config import CHUNK_TOKENS, SCHEDULER_CONFIG, load_clip_tokenizer
+from gpu_worker.models.sd15.vae import VaeSource, find_vae
 
 log = logging.getLogger(__name__)
 
@@ -50,34 +51,52 @@ class BaseModel:
     unet_end_targets: tuple[LoraTarget, ...] = field(repr=False)
     text_encoder_targets: tuple[LoraTarget, ...] = field(repr=False)
     lora_hooks: LoraHooks = field(default_factory=LoraHooks, repr=False)
+    other_vae: VaeSource | None = None  #: where the VAE is from; None: the model's own
 
     @classmethod
     def load(
-        cls, name: str = "", dtype: torch.dtype | None = None, on_progress: ProgressCallback = lambda _: None
+        cls,
+        name: str = "",
+        dtype: torch.dtype | None = None,
+        on_progress: ProgressCallback = lambda _: None,
+        vae_name: str = "",
     ) -> BaseModel:
         """Load `tiny`, `drawn`, a diffusers folder, a `.safetensors` file or a hub id.
 
-        An empty name means SD 1.5 on a machine with CUDA, and `drawn` elsewhere. `on_progress` is called
-        with the progress of a download. Raises BaseModelError if the model cannot be loaded.
+        An empty name means SD 1.5 on a machine with CUDA, and `drawn` elsewhere. `vae_name`, a folder, a file
+        or a hub id, replaces the VAE. `on_progress` is called with the progress of a download. Raises
+        BaseModelError if the model cannot be loaded.
         """
         _silence_libraries()
         name = recognition.resolve_name(name) or (SD15 if torch.cuda.is_available() else drawn.NAME)
         device_config = _select_device(name, dtype)
+        if vae_name and name == drawn.NAME:
+            raise BaseModelError(JobProblem.BASE_MODEL_KEEPS_VAE, name=name)
+        other_vae = find_vae(vae_name, on_progress=on_progress) if vae_name else None
+        widths = tiny.WIDTHS if name == tiny.NAME else None
+        vae = loading.read_vae(other_vae, device_config, widths) if other_vae else None
         if name == tiny.NAME:
-            components = loading.ModelComponents(*tiny.build_parts(), load_clip_tokenizer(), SCHEDULER_CONFIG)
+            unet, own_vae, text_encoder = tiny.build_parts()
+            components = loading.ModelComponents(
+                unet, vae or own_vae, text_encoder, load_clip_tokenizer(), SCHEDULER_CONFIG
+            )
             for component in components.modules:
                 component.to(device=device_config.device, dtype=device_config.dtype)
         else:
             source = str(drawn.MODEL) if name == drawn.NAME else name
-            components = loading.read_model(source, device_config, on_progress)
+            components = loading.read_model(source, device_config, on_progress, vae)
         log.info(
             "base model %s on %s: %s", _get_public_name(name), device_config.device, device_config.reason
         )
-        return cls._from_components(name, components, device_config)
+        return cls._from_components(name, components, device_config, other_vae)
 
     @classmethod
     def _from_components(
-        cls, name: str, components: loading.ModelComponents, device_config: DeviceConfig
+        cls,
+        name: str,
+        components: loading.ModelComponents,
+        device_config: DeviceConfig,
+        other_vae: VaeSource | None,
     ) -> BaseModel:
         for component in components.modules:
             component.requires_grad_(False).eval()
@@ -95,12 +114,18 @@ class BaseModel:
             unet_resnet_targets=lora_hooks.unet_resnet_targets(components.unet),
             unet_end_targets=lora_hooks.unet_end_targets(components.unet),
             text_encoder_targets=lora_hooks.text_encoder_targets(components.text_encoder),
+            other_vae=other_vae,
         )
         for targets in (base.unet_targets, base.unet_resnet_targets, base.unet_end_targets):
             base.lora_hooks.install(base.unet, targets)
         base.lora_hooks.install(base.text_encoder, base.text_encoder_targets)
         base.set_memory_mode(device_config.memory_mode)
         return base
+
+    @property
+    def identity(self) -> str:
+        """What trainings and latents belong to: the name, and the VAE where it is another."""
+        return self.name if self.other_vae is None else f"{self.name} VAE {self.other_vae.sha256[:16]}"
 
     @property
     def vae_scale_factor(self) -> int:

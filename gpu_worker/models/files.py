@@ -7,9 +7,10 @@ from typing import Literal
 
 from safetensors import SafetensorError, safe_open
 
-from gpu_worker.errors import BaseModelError
+from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.models.hub import MODEL_FOLDERS, SD15, Hub, is_complete, is_hub_id
 from gpu_worker.models.sd15 import recognition
+from gpu_worker.models.sd15.vae import create_hub, find_local_vae
 from gpu_worker.protocol import SHIPPED_MODELS
 
 Inspection = tuple[Literal["ok", "warn", "bad"], str, str]
@@ -20,22 +21,34 @@ def default_base_model(has_gpu: bool) -> str:
     return SD15 if has_gpu else "drawn"
 
 
-def inspect_model(name: str, hub: Hub | None = None) -> Inspection:
+def inspect_model(name: str, hub: Hub | None = None, needs_vae: bool = True) -> Inspection:
     """Return verdict, what was found, and what to do."""
     try:
-        return _inspect_name(recognition.resolve_name(name), hub)
+        return _inspect_name(recognition.resolve_name(name), hub, needs_vae)
     except BaseModelError as error:
         return "bad", str(error), "Set BASE_MODEL to a Stable Diffusion 1.x."
 
 
-def _inspect_name(name: str, hub: Hub | None) -> Inspection:
+def inspect_vae(name: str, base_model: str, hub: Hub | None = None) -> Inspection:
+    """Return verdict, what was found, and what to do, for a VAE beside a base model."""
+    try:
+        if base_model == "drawn":
+            raise BaseModelError(JobProblem.BASE_MODEL_KEEPS_VAE, name=base_model)
+        if source := find_local_vae(name):
+            return "ok", source.name, ""
+    except BaseModelError as error:
+        return "bad", str(error), "Set BASE_VAE to a VAE of Stable Diffusion 1.x, or leave it empty."
+    return _inspect_hub(recognition.resolve_name(name), hub or create_hub(timeout_s=5.0))
+
+
+def _inspect_name(name: str, hub: Hub | None, needs_vae: bool) -> Inspection:
     path = Path(name)
     if name in SHIPPED_MODELS:
         return "ok", f"{name}, comes with LoraCode", ""
     if path.suffix.lower() == ".safetensors":
-        return _inspect_file(path)
+        return _inspect_file(path, needs_vae)
     if path.is_dir():
-        return _inspect_folder(path)
+        return _inspect_folder(path, needs_vae)
     if not is_hub_id(name):
         return (
             "bad",
@@ -45,21 +58,21 @@ def _inspect_name(name: str, hub: Hub | None) -> Inspection:
     return _inspect_hub(name, hub or Hub(timeout_s=5.0))
 
 
-def _inspect_file(path: Path) -> Inspection:
+def _inspect_file(path: Path, needs_vae: bool) -> Inspection:
     try:
         with safe_open(path, framework="numpy") as file:
             count = len(file.keys())
-        recognition.check_file(recognition.read_shapes(path), path.name)
+        recognition.check_file(recognition.read_shapes(path), path.name, needs_vae=needs_vae)
     except (OSError, SafetensorError) as error:
         return "bad", f"{path.name} cannot be read ({error})", "Download the file again, or check BASE_MODEL."
     return "ok", f"{path.name}, {count} tensors, {path.stat().st_size / 2**30:.1f} GB", ""
 
 
-def _inspect_folder(path: Path) -> Inspection:
-    if not is_complete(path):
+def _inspect_folder(path: Path, needs_vae: bool) -> Inspection:
+    if not is_complete(path, needs_vae):
         advice = f"A diffusers folder has {', '.join(MODEL_FOLDERS)} with safetensors in them."
         return "bad", f"{path.name} is no whole diffusers model", advice
-    recognition.read_folder_configs(path)
+    recognition.read_folder_configs(path, needs_vae)
     return "ok", f"the folder {path.name}", ""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,15 @@ class RemoteFile:
 
 
 @dataclass(frozen=True)
+class FileLayout:
+    """Which files of a repository are needed, and whether a folder has them all."""
+
+    #: Given all files and whether half precision is preferred; empty if some are missing.
+    select_files: Callable[[Iterable[RemoteFile], bool], list[RemoteFile]]
+    is_complete: Callable[[Path], bool]
+
+
+@dataclass(frozen=True)
 class Hub:
     """A model hub; None means the default. `cache_dir` is the folder of downloaded models."""
 
@@ -52,13 +61,17 @@ class Hub:
     timeout_s: float = 30.0
     #: Between a line that broke and the next try.
     retry_delay_s: float = 2.0
+    #: By default a whole model's.
+    layout: FileLayout = field(default_factory=lambda: FileLayout(select_files, is_complete))
 
     def find_cached(self, name: str) -> Path | None:
         """Return the newest folder of a model that is complete on disk; None if there is none."""
         # Not asked of the library: it knows a revision by its branch only, and wants every file of the model.
         snapshots = self._repo_path(name) / "snapshots"
         folders = list(snapshots.iterdir()) if snapshots.is_dir() else []
-        complete_folders = [folder for folder in folders if folder.is_dir() and is_complete(folder)]
+        complete_folders = [
+            folder for folder in folders if folder.is_dir() and self.layout.is_complete(folder)
+        ]
         return max(complete_folders, key=lambda folder: folder.stat().st_mtime, default=None)
 
     def list_files(self, name: str, prefer_half: bool) -> tuple[str, list[RemoteFile]]:
@@ -71,7 +84,7 @@ class Hub:
             RemoteFile(sibling.rfilename, sibling.size or 0, sibling.lfs.sha256 if sibling.lfs else None)
             for sibling in info.siblings or ()
         ]
-        needed_files = select_files(remote_files, prefer_half)
+        needed_files = self.layout.select_files(remote_files, prefer_half)
         if not needed_files or info.sha is None:
             raise BaseModelError(JobProblem.BASE_MODEL_NO_SAFETENSORS, name=name)
         return info.sha, needed_files
@@ -175,14 +188,16 @@ def select_files(files: Iterable[RemoteFile], prefer_half: bool) -> list[RemoteF
     return needed_files
 
 
-def is_complete(folder: Path) -> bool:
+def is_complete(folder: Path, needs_vae: bool = True) -> bool:
     """Return True if a folder has all components of a diffusers model, with all shards of their weights."""
-    if not all((folder / part).is_dir() and any((folder / part).iterdir()) for part in MODEL_FOLDERS):
+    parts = [part for part in MODEL_FOLDERS if needs_vae or part != "vae"]
+    if not all((folder / part).is_dir() and any((folder / part).iterdir()) for part in parts):
         return False
-    return all(_has_weights(folder / part) for part in WEIGHT_FOLDERS)
+    return all(has_weights(folder / part) for part in parts if part in WEIGHT_FOLDERS)
 
 
-def _has_weights(folder: Path) -> bool:
+def has_weights(folder: Path) -> bool:
+    """Return True if a folder has a configuration and all shards of the weights."""
     names = {path.name for path in folder.glob("*.safetensors") if path.is_file()}
     # `diffusion_pytorch_model-00001-of-00002.safetensors`: the name has the number of shards.
     for name in names:

@@ -23,13 +23,19 @@ class TorchEngine:
     """Trains and generates on the machine's GPU, or its CPU."""
 
     def __init__(
-        self, base_model: str, train_steps: int | None, sd_scripts: SdScriptsTrainer | None = None
+        self,
+        base_model: str,
+        train_steps: int | None,
+        sd_scripts: SdScriptsTrainer | None = None,
+        base_vae: str = "",
     ) -> None:
         """Set the base model (empty: the machine's default) and the steps (None: the family's default).
 
-        With `sd_scripts`, trainings run there; pictures are still generated here.
+        With `sd_scripts`, trainings run there; pictures are still generated here. `base_vae` replaces the
+        base model's VAE.
         """
         self._base_model_name = base_model
+        self._base_vae_name = base_vae
         self._train_steps = train_steps
         self._sd_scripts = sd_scripts
         self._base: BaseModel | None = None
@@ -108,7 +114,9 @@ class TorchEngine:
     def _load_base(self) -> BaseModel:
         if self._base is None:
             try:
-                self._base = BaseModel.load(self._base_model_name, on_progress=self._on_loading)
+                self._base = BaseModel.load(
+                    self._base_model_name, on_progress=self._on_loading, vae_name=self._base_vae_name
+                )
             finally:
                 self._loading_status = ""  # also after a failed download
         return self._base

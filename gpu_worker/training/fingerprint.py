@@ -16,7 +16,7 @@ from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.data import CaptionRules, TrainingImage
 
 
-def compute_fingerprint(base_model_name: str, config: TrainingConfig, images: Sequence[TrainingImage]) -> str:
+def compute_fingerprint(base_identity: str, config: TrainingConfig, images: Sequence[TrainingImage]) -> str:
     """Return a JSON text of everything that must be the same for a checkpoint to fit.
 
     Steps, precision, memory settings and sample images are left out: a training may be made longer, and one
@@ -24,7 +24,7 @@ def compute_fingerprint(base_model_name: str, config: TrainingConfig, images: Se
     here only where it is not at its default; otherwise every stored checkpoint becomes useless.
     """
     descriptions = [_describe_image(image) for image in images]
-    return json.dumps([base_model_name, _describe_config(config), descriptions], sort_keys=True)
+    return json.dumps([base_identity, _describe_config(config), descriptions], sort_keys=True)
 
 
 def read_seed(fingerprint: str) -> int:

@@ -39,7 +39,7 @@ class LatentKey:
     photo_hash: str  #: SHA-256 of the file, hexadecimal
     size_px: Size
     is_flipped: bool
-    model: str  #: name and precision of the base model
+    model: str  #: identity and precision of the base model
     crop: Crop | None = None  #: the part of the image; None: all of it
 
     @property
@@ -173,7 +173,7 @@ def encode_photo(
     is_flipped: bool = False,
 ) -> LatentDistribution:
     """Return a photo's latent distribution, from the cache or the VAE; BadInput if it cannot be read."""
-    key = LatentKey(hash_photo(photo), size_px, is_flipped, f"{base.name} {base.dtype}", crop)
+    key = LatentKey(hash_photo(photo), size_px, is_flipped, f"{base.identity} {base.dtype}", crop)
     distribution = cache.get(key)
     if distribution is None:
         pixels = models_pixels.to_pixels(photo, size_px, crop)

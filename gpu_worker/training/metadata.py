@@ -81,6 +81,7 @@ def _describe_network(base: BaseModel, config: TrainingConfig) -> dict[str, obje
         "ss_network_args": json.dumps(_build_network_args(config)) if _build_network_args(config) else None,
         "ss_base_model_version": "sd_v1",
         "ss_sd_model_name": base.name,
+        **(base.other_vae.describe() if base.other_vae else {}),
         "ss_v2": False,
     }
 

@@ -212,7 +212,7 @@ class RunState:
     def __init__(self, base: BaseModel, task: TrainingTask) -> None:
         self._resumed_at = time.monotonic()
         self._base = base
-        self.fingerprint = compute_fingerprint(base.name, task.config, task.images)
+        self.fingerprint = compute_fingerprint(base.identity, task.config, task.images)
         self.checkpoint = _load_checkpoint(task, self.fingerprint)
         self._started_at = self.checkpoint.started_at if self.checkpoint else time.time()
         self._previous_seconds = self.checkpoint.seconds if self.checkpoint else 0.0

@@ -31,6 +31,7 @@ def arguments() -> argparse.Namespace:
         for name in names.split():
             parser.add_argument(f"--{name}", type=kind, required=True)
     parser.add_argument("--network_weights")
+    parser.add_argument("--vae")
     parser.add_argument("--text_encoder_lr", type=float, nargs="*", required=True)
     for name in SWITCHES.split():
         parser.add_argument(f"--{name}", action="store_true")

@@ -59,7 +59,7 @@ def run_checks(environ: Mapping[str, str], endpoints: Endpoints) -> list[Diagnos
     settings, diagnosis = check_settings(environ)
     diagnoses.append(diagnosis)
     diagnoses += check_user()
-    diagnoses += check_worker(settings.base_model)
+    diagnoses += check_worker(settings.base_model, settings.base_vae)
     diagnoses += check_data_folder(settings.data_dir)
     diagnoses += check_tokens(settings, endpoints)
     diagnoses += check_moderation(settings)
@@ -99,9 +99,10 @@ def check_settings(environ: Mapping[str, str]) -> tuple[Settings, Diagnosis]:
     return settings, Diagnosis("settings", "ok", "readable")
 
 
-def check_worker(base_model: str) -> list[Diagnosis]:
+def check_worker(base_model: str, base_vae: str = "") -> list[Diagnosis]:
     """Let a process that may load torch look at torch, card, memory and model files."""
     command = [sys.executable, "-m", "gpu_worker.doctor", "--base-model", base_model]
+    command += ["--base-vae", base_vae]
     environ = {name: value for name, value in os.environ.items() if "_BOT_TOKEN" not in name}
     try:
         result = subprocess.run(  # noqa: S603 - our own module

@@ -27,6 +27,7 @@ from gpu_worker.kohya.external.workspace import PROGRAM, create_workspace, works
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.hub import SD15
 from gpu_worker.models.sd15 import recognition
+from gpu_worker.models.sd15.vae import find_vae
 from gpu_worker.protocol import (
     SHIPPED_MODELS,
     DoneEvent,
@@ -68,6 +69,7 @@ class SdScriptsTrainer:
     workspaces_dir: Path = field(default_factory=workspaces_root)
     silence_s: float = SILENCE_TIMEOUT_S
     measure: Callable[[], MemoryMode] = measure_memory_mode
+    base_vae: str = ""  #: empty: the base model's own
 
     def train(self, request: TrainRequest) -> Generator[WorkerEvent, None, None]:
         """Train the LoRA of a request: Started, Progress now and then, Done with the file.
@@ -149,6 +151,8 @@ class SdScriptsTrainer:
             # Once the latents are cached, worker processes would only cost memory.
             "max_data_loader_n_workers": 0,
         }
+        if self.base_vae:  # as files that are here, so that sd-scripts unpickles nothing from the hub
+            flags["vae"] = find_vae(self.base_vae).path.absolute()
         if (initial_lora_path := folder / _INITIAL_LORA_FILE).exists():
             flags["network_weights"] = initial_lora_path
         if config.min_snr_gamma is not None:

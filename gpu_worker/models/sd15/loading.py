@@ -19,7 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.models.hub import WEIGHT_FOLDERS, Hub, ProgressCallback, is_hub_id
-from gpu_worker.models.sd15 import recognition
+from gpu_worker.models.sd15 import recognition, vae
 from gpu_worker.models.sd15.config import (
     MAX_TOKENS,
     SCHEDULER_CONFIG,
@@ -29,9 +29,9 @@ from gpu_worker.models.sd15.config import (
     unet_config,
     vae_config,
 )
+from gpu_worker.models.sd15.vae import VaeSource
 from gpu_worker.models.weights import NotFiniteWeight, WeightSource, load_weights
 
-_PICKLE_SUFFIXES = {".ckpt", ".pt", ".pth", ".bin", ".pkl"}
 _LDM_TEXT_ENCODER = "cond_stage_model.transformer."
 #: How the VAE's attention was called before diffusers 0.18; SD 1.5's own files still say so.
 _LEGACY_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
@@ -53,47 +53,88 @@ class ModelComponents:
         return self.unet, self.vae, self.text_encoder
 
 
-def read_model(name: str, device_config: DeviceConfig, on_progress: ProgressCallback) -> ModelComponents:
+def read_model(
+    name: str,
+    device_config: DeviceConfig,
+    on_progress: ProgressCallback,
+    other_vae: AutoencoderKL | None = None,
+) -> ModelComponents:
     """Read a folder, a file or a hub id onto the device; raises BaseModelError.
 
-    `on_progress` is called with the progress of a download.
+    `on_progress` is called with the progress of a download. The model's own VAE is neither needed nor read
+    where there is another.
     """
     path = Path(name)
-    if path.suffix.lower() in _PICKLE_SUFFIXES:
+    if path.suffix.lower() in recognition.PICKLE_SUFFIXES:
         raise BaseModelError(JobProblem.BASE_MODEL_PICKLE, name=path.name)
     if path.is_dir():
-        return _read_folder(path, device_config)
+        return _read_folder(path, device_config, other_vae)
     if path.suffix.lower() == ".safetensors":
         if not path.is_file():
             raise BaseModelError(JobProblem.BASE_MODEL_MISSING, name=path.name)
-        return read_single_file(path, device_config)
+        return read_single_file(path, device_config, other_vae=other_vae)
     if not is_hub_id(name):
         raise BaseModelError(JobProblem.BASE_MODEL_MISSING, name=path.name)
     # Half-precision files are half the download; not every model has them.
-    return _read_folder(
-        Hub().get_folder(name, device_config.dtype is not torch.float32, on_progress), device_config
-    )
+    prefer_half = device_config.dtype is not torch.float32
+    return _read_folder(Hub().get_folder(name, prefer_half, on_progress), device_config, other_vae)
 
 
 def read_single_file(
-    path: Path, device_config: DeviceConfig, widths: Widths | None = None
+    path: Path,
+    device_config: DeviceConfig,
+    widths: Widths | None = None,
+    other_vae: AutoencoderKL | None = None,
 ) -> ModelComponents:
     """Read one file, in the original (LDM) layout or with diffusers' names; widths default to SD 1.5's."""
     widths = widths or Widths()
     source = WeightSource.open_files([path])
-    recognition.check_file(recognition.read_shapes(path), path.name, widths.text_encoder)
+    shapes = recognition.read_shapes(path)
+    recognition.check_file(shapes, path.name, widths.text_encoder, needs_vae=other_vae is None)
     views = source.views()
     key_names = _DiffusersNames() if any(key.startswith("unet.") for key in views) else _LdmNames()
-    return _build_components(
-        {
-            "unet": (unet_config(widths), source.with_names(key_names.unet(views, unet_config(widths)))),
-            "vae": (vae_config(widths), source.with_names(key_names.vae(views, vae_config(widths)))),
-            "text_encoder": (text_encoder_config(widths), source.with_names(key_names.text_encoder(views))),
-        },
-        device_config,
-        (load_clip_tokenizer(), SCHEDULER_CONFIG),
-        path.name,
+    configs = {"unet": unet_config(widths), "text_encoder": text_encoder_config(widths)}
+    try:
+        renamed = {
+            "unet": key_names.unet(views, configs["unet"]),
+            "text_encoder": key_names.text_encoder(views),
+        }
+        if other_vae is None:
+            configs["vae"] = vae_config(widths)
+            renamed["vae"] = key_names.vae(views, configs["vae"])
+    except KeyError as error:  # of diffusers' conversion
+        raise BaseModelError(JobProblem.BASE_MODEL_LACKS_PART, name=path.name, part=error.args[0]) from error
+    sources = {part: (configs[part], source.with_names(tensors)) for part, tensors in renamed.items()}
+    components = _build_components(sources, device_config, path.name)
+    return ModelComponents(
+        **{"vae": other_vae, **components},
+        tokenizer=load_clip_tokenizer(),
+        scheduler_config=SCHEDULER_CONFIG,
     )
+
+
+def read_vae(source: VaeSource, device_config: DeviceConfig, widths: Widths | None = None) -> AutoencoderKL:
+    """Read a VAE of its own onto the device; raises BaseModelError."""
+    config = source.config or vae_config(widths or Widths())
+    try:
+        if source.config is not None:
+            weights = WeightSource.open_files(_select_weight_files(source.path, device_config.dtype))
+        else:
+            weights = _rename_vae_file(WeightSource.open_files([source.path]), config)
+        model: AutoencoderKL = _build_components({"vae": (config, weights)}, device_config, source.name)[
+            "vae"
+        ]
+    except (BaseModelError, KeyError) as error:
+        raise BaseModelError(JobProblem.VAE_DAMAGED, name=source.name) from error
+    return model
+
+
+def _rename_vae_file(source: WeightSource, config: dict[str, Any]) -> WeightSource:
+    """Return a single file's VAE with diffusers' names, whichever it has."""
+    views = _select_prefix(vae.find_prefix(source.views()) or "", source.views())
+    if any(key.startswith("encoder.down_blocks.") for key in views):
+        return source.with_names(views)
+    return source.with_names(_LdmNames().vae(views, config))
 
 
 class _LdmNames:
@@ -135,12 +176,9 @@ def _select_prefix(prefix: str, views: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _build_components(
-    sources: dict[str, tuple[dict[str, Any], WeightSource]],
-    device_config: DeviceConfig,
-    tokenizer_and_scheduler: tuple[Any, dict[str, Any]],
-    public_name: str,
-) -> ModelComponents:
-    """Build the three components on the meta device, then place their weights."""
+    sources: dict[str, tuple[dict[str, Any], WeightSource]], device_config: DeviceConfig, public_name: str
+) -> dict[str, Any]:
+    """Build components on the meta device, then place their weights."""
     builders: dict[str, Callable[[dict[str, Any]], Any]] = {
         "unet": UNet2DConditionModel.from_config,
         "vae": AutoencoderKL.from_config,
@@ -166,9 +204,7 @@ def _build_components(
             )
         _fill_buffers(model, device_config.device)
         components[name] = model
-    return ModelComponents(
-        **components, tokenizer=tokenizer_and_scheduler[0], scheduler_config=tokenizer_and_scheduler[1]
-    )
+    return components
 
 
 def _rename_legacy_keys(model: nn.Module, source: WeightSource) -> WeightSource:
@@ -205,8 +241,8 @@ def _fill_buffers(model: nn.Module, device: torch.device) -> None:
                 )
 
 
-def _read_folder(path: Path, device_config: DeviceConfig) -> ModelComponents:
-    configs = recognition.read_folder_configs(path)
+def _read_folder(path: Path, device_config: DeviceConfig, other_vae: AutoencoderKL | None) -> ModelComponents:
+    configs = recognition.read_folder_configs(path, needs_vae=other_vae is None)
     try:
         tokenizer = CLIPTokenizer.from_pretrained(str(path), subfolder="tokenizer", local_files_only=True)
         scheduler_config = dict(
@@ -219,8 +255,12 @@ def _read_folder(path: Path, device_config: DeviceConfig) -> ModelComponents:
     sources = {
         part: (configs[part], WeightSource.open_files(_select_weight_files(path / part, device_config.dtype)))
         for part in WEIGHT_FOLDERS
+        if other_vae is None or part != "vae"
     }
-    return _build_components(sources, device_config, (tokenizer, scheduler_config), path.name)
+    components = _build_components(sources, device_config, path.name)
+    return ModelComponents(
+        **{"vae": other_vae, **components}, tokenizer=tokenizer, scheduler_config=scheduler_config
+    )
 
 
 def _select_weight_files(folder: Path, dtype: torch.dtype) -> list[Path]:

@@ -16,6 +16,8 @@ from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.models.hub import MODEL_FOLDERS, WEIGHT_FOLDERS
 
 TEXT_WIDTH = 768
+#: Files that can run code when they are opened.
+PICKLE_SUFFIXES = {".ckpt", ".pt", ".pth", ".bin", ".pkl"}
 _TEXT_TO_PICTURE_CHANNELS = 4
 _CONV_INS = ("model.diffusion_model.input_blocks.0.0.weight", "unet.conv_in.weight")
 _TEXT_ATTENTIONS = (
@@ -71,9 +73,16 @@ def read_shapes(path: Path) -> dict[str, Sequence[int]]:
     return {name: info["shape"] for name, info in header.items() if name != "__metadata__"}
 
 
-def check_file(shapes: Mapping[str, Sequence[int]], name: str, text_width: int = TEXT_WIDTH) -> None:
+def find_other_model(keys: Collection[str]) -> str | None:
+    """Return which other base model a file's keys belong to; None if they may be of Stable Diffusion 1.x."""
+    return _find_name(_MODELS, keys)
+
+
+def check_file(
+    shapes: Mapping[str, Sequence[int]], name: str, text_width: int = TEXT_WIDTH, needs_vae: bool = True
+) -> None:
     """Raise BaseModelError if a single file is not a whole Stable Diffusion 1.x, with what it is."""
-    if model := _find_name(_MODELS, shapes):
+    if model := find_other_model(shapes):
         raise BaseModelError(JobProblem.BASE_MODEL_OTHER_MODEL, name=name, model=model)
     if not _has(_UNET, shapes):
         _refuse_without_unet(shapes, name)
@@ -88,11 +97,11 @@ def check_file(shapes: Mapping[str, Sequence[int]], name: str, text_width: int =
     if attention[1] != text_width:
         raise BaseModelError(JobProblem.BASE_MODEL_OTHER_KIND, name=name)
     has_text_encoder, has_vae = _has(_TEXT_ENCODER, shapes), _has(_VAE, shapes)
-    if not has_text_encoder and not has_vae:
+    if not has_text_encoder and not has_vae:  # a VAE alone would not help
         raise BaseModelError(JobProblem.BASE_MODEL_UNET_ONLY, name=name)
     if not has_text_encoder:
         raise BaseModelError(JobProblem.BASE_MODEL_NO_TEXT_ENCODER, name=name)
-    if not has_vae:
+    if needs_vae and not has_vae:
         raise BaseModelError(JobProblem.BASE_MODEL_NO_VAE, name=name)
 
 
@@ -108,16 +117,21 @@ def _refuse_without_unet(shapes: Mapping[str, Sequence[int]], name: str) -> None
     raise BaseModelError(JobProblem.BASE_MODEL_NOT_SD15, name=name)
 
 
-def read_folder_configs(path: Path) -> dict[str, dict[str, Any]]:
+def read_folder_configs(path: Path, needs_vae: bool = True) -> dict[str, dict[str, Any]]:
     """Return the configurations of a folder's parts that have weights.
 
     Raises BaseModelError if it is not a whole diffusers model of Stable Diffusion 1.x.
     """
+    weight_folders = [part for part in WEIGHT_FOLDERS if needs_vae or part != "vae"]
     for part in MODEL_FOLDERS:
         if not (path / part).is_dir():
+            if part == "vae" and not needs_vae:
+                continue
+            if part == "vae":
+                raise BaseModelError(JobProblem.BASE_MODEL_NO_VAE, name=path.name)
             raise BaseModelError(JobProblem.BASE_MODEL_LACKS_PART, name=path.name, part=part)
     try:
-        configs = {part: _read_json(path / part / "config.json") for part in WEIGHT_FOLDERS}
+        configs = {part: _read_json(path / part / "config.json") for part in weight_folders}
         scheduler_file = path / "scheduler" / "scheduler_config.json"
         scheduler = _read_json(scheduler_file) if scheduler_file.is_file() else {}
     except (OSError, ValueError) as error:
@@ -154,7 +168,7 @@ def _find_sample_size(configs: Mapping[str, dict[str, Any]]) -> int:
         size = max(size)
     if isinstance(size, int) and size > 0:
         return size
-    image_px = configs["vae"].get("sample_size")
+    image_px = configs.get("vae", {}).get("sample_size")
     return image_px // 8 if isinstance(image_px, int) and image_px >= 8 else 64
 
 

@@ -112,9 +112,22 @@ def test_sd_scripts_runs_with_the_default_settings_on_a_private_folder(
         "optimizer_type": "AdamW", "learning_rate": 1e-4, "unet_lr": 1e-4, "text_encoder_lr": [5e-5],
         "lr_scheduler": "constant", "max_grad_norm": 1.0, "min_snr_gamma": 5.0,
         "mixed_precision": "bf16", "max_data_loader_n_workers": 0,
-        "sdpa": True, "cache_latents": True, "network_weights": None,
+        "sdpa": True, "cache_latents": True, "network_weights": None, "vae": None,
         "gradient_checkpointing": False, "network_train_unet_only": False,
     }  # fmt: skip
+
+
+def test_another_vae_is_given_as_files_and_never_as_a_pickle(
+    prepare: Prepare, checkout: Checkout, tmp_path: Path
+) -> None:
+    part = tmp_path / "model" / "vae"
+    part.mkdir(parents=True)
+    (part / "config.json").write_text('{"block_out_channels": [1, 2, 3, 4]}', "utf-8")
+    (part / "diffusion_pytorch_model.safetensors").write_bytes(b"")
+    list(prepare("well", base_vae=str(tmp_path / "model")).train(request()))
+    assert checkout.seen["args"]["vae"] == str(part)
+    with pytest.raises(BaseModelError, match="is a pickle"):
+        list(prepare("well", base_vae="vae.pt").train(request()))
 
 
 def test_precision_and_memory_are_as_measured(prepare: Prepare, checkout: Checkout) -> None:

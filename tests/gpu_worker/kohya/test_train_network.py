@@ -244,7 +244,7 @@ def test_all_options_together_train(program: ModuleType, data: Path, tmp_path: P
         (("--pretrained_model_name_or_path", "old.ckpt"), "is a pickle"),
         (("--resolution", "100"), "multiples of 64"),
         (("--network_dimm", "4"), "did you mean --network_dim"),
-        (("--vae", "x"), "--vae is not supported"),
+        (("--vae", "nowhere"), "The VAE nowhere does not exist"),
         (("--network_weights", "{damaged}"), "damaged, or is not a safetensors"),
         (("--pretrained_model_name_or_path", "{damaged}"), "is damaged, or is not a safetensors file"),
         (("--network_weights", "{another}"), "made for another kind of base model"),

@@ -129,9 +129,7 @@ def test_gated_model_is_refused_in_one_line_with_what_to_do(hub: SmallHub, tmp_p
 def test_a_wrong_id_is_one_line(hub: SmallHub, tmp_path: Path) -> None:
     with pytest.raises(BaseModelError) as progress:
         door(hub, tmp_path).get_folder("somebody/nothing", True, silent)
-    assert str(progress.value) == (
-        "The base model somebody/nothing is not on the hub, or it is private: check BASE_MODEL."
-    )
+    assert str(progress.value) == ("somebody/nothing is not on the hub, or it is private: check its name.")
 
 
 def test_a_hub_that_cannot_be_reached_is_one_line(tmp_path: Path) -> None:

@@ -113,6 +113,14 @@ def test_a_single_file_that_is_no_whole_model_is_told_by_what_it_is(
         assert files.inspect_model(str(tmp_path / "model.safetensors"))[:2] == ("bad", str(caught.value))
 
 
+@pytest.mark.parametrize("part", [UNET + "output_blocks.3.0.", VAE + "decoder.up.3.upsample."])
+def test_a_single_file_that_lacks_weights_is_told_by_one_of_them(
+    loaded_tiny: BaseModel, whole: Tensors, tmp_path: Path, part: str
+) -> None:
+    with pytest.raises(BaseModelError, match="is incomplete: it has no"):
+        read(without(whole, part), tmp_path, loaded_tiny)
+
+
 @pytest.mark.parametrize(
     ("name", "extra"),
     [
