@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 from safetensors import SafetensorError
+from safetensors import numpy as safetensors_numpy
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -55,7 +56,19 @@ def write(weights: Mapping[str, ModuleWeights], metadata: Mapping[str, str], pre
         raise BadInput(JobProblem.TRAINING_NOT_FINITE)
     # The hashes are those of a file with the `ss_` metadata only, as sd-scripts computes them.
     training_metadata = {key: value for key, value in metadata.items() if key.startswith("ss_")}
-    return save(tensors, {**metadata, **_compute_hashes(save(tensors, training_metadata))})
+    return save_tensors(tensors, {**metadata, **_compute_hashes(save_tensors(tensors, training_metadata))})
+
+
+def save_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """Return tensors in memory as safetensors bytes.
+
+    The bytes are those of the library's torch half. Its numpy half makes them in a tenth of the time where
+    there are thousands of small tensors, but has no bf16.
+    """
+    if any(tensor.dtype is torch.bfloat16 for tensor in tensors.values()):
+        return save(dict(tensors), dict(metadata))
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    return safetensors_numpy.save(arrays, dict(metadata))
 
 
 def _compute_hashes(file: bytes) -> dict[str, str]:

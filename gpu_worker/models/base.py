@@ -69,6 +69,8 @@ class BaseModel:
         """
         _silence_libraries()
         name = recognition.resolve_name(name) or (SD15 if torch.cuda.is_available() else drawn.NAME)
+        if name not in _SHIPPED_FAMILIES:
+            loading.check_source(name)  # first, as to measure precisions takes seconds
         device_config = _select_device(name, dtype)
         if vae_name and name == drawn.NAME:
             raise BaseModelError(JobProblem.BASE_MODEL_KEEPS_VAE, name=name)

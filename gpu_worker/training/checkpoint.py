@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import Tensor
 
 from gpu_worker.device.memory_modes import NotFinite
@@ -62,7 +62,7 @@ class Checkpoint:
             "optimizer": self.optimizer,
             "alphas": {name: values.alpha for name, values in self.weights.items()},
         }
-        return save(tensors, {_METADATA_KEY: json.dumps(header)})
+        return lora_file.save_tensors(tensors, {_METADATA_KEY: json.dumps(header)})
 
     @classmethod
     def decode(cls, data: bytes) -> Checkpoint:

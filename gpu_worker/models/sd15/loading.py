@@ -53,6 +53,17 @@ class ModelComponents:
         return self.unet, self.vae, self.text_encoder
 
 
+def check_source(name: str) -> None:
+    """Raise BaseModelError for a pickle, and for a path where nothing is."""
+    path = Path(name)
+    if path.suffix.lower() in recognition.PICKLE_SUFFIXES:
+        raise BaseModelError(JobProblem.BASE_MODEL_PICKLE, name=path.name)
+    is_single_file = path.suffix.lower() == ".safetensors"
+    is_found = path.is_dir() or (path.is_file() if is_single_file else is_hub_id(name))
+    if not is_found:
+        raise BaseModelError(JobProblem.BASE_MODEL_MISSING, name=path.name)
+
+
 def read_model(
     name: str,
     device_config: DeviceConfig,
@@ -65,16 +76,10 @@ def read_model(
     where there is another.
     """
     path = Path(name)
-    if path.suffix.lower() in recognition.PICKLE_SUFFIXES:
-        raise BaseModelError(JobProblem.BASE_MODEL_PICKLE, name=path.name)
     if path.is_dir():
         return _read_folder(path, device_config, other_vae)
     if path.suffix.lower() == ".safetensors":
-        if not path.is_file():
-            raise BaseModelError(JobProblem.BASE_MODEL_MISSING, name=path.name)
         return read_single_file(path, device_config, other_vae=other_vae)
-    if not is_hub_id(name):
-        raise BaseModelError(JobProblem.BASE_MODEL_MISSING, name=path.name)
     # Half-precision files are half the download; not every model has them.
     prefer_half = device_config.dtype is not torch.float32
     return _read_folder(Hub().get_folder(name, prefer_half, on_progress), device_config, other_vae)

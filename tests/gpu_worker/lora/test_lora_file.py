@@ -49,6 +49,17 @@ def test_hash_depends_on_the_weights_and_not_on_the_metadata() -> None:
     assert lora_file.read(lora_file.write(matrices(2.0), {}, "fp16")).metadata["sshs_model_hash"] != hashes[0]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.uint8, torch.int64])
+def test_saved_tensors_are_the_bytes_of_the_library_s_torch_half(dtype: torch.dtype) -> None:
+    tensors = {
+        "matrix": torch.arange(12).reshape(3, 4).to(dtype),
+        "number": torch.tensor(3).to(dtype),
+        "nothing": torch.empty(0, 4, dtype=dtype),
+        "steps": torch.tensor(7.0),
+    }
+    assert lora_file.save_tensors(tensors, {"ss_seed": "3"}) == save(tensors, {"ss_seed": "3"})
+
+
 def test_every_value_of_the_metadata_is_a_string() -> None:
     data = lora_file.write(matrices(), {"ss_seed": "3"}, "fp16")
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])

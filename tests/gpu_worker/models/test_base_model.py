@@ -100,7 +100,7 @@ def test_a_single_file_in_the_original_layout_gives_the_same_model(tiny: BaseMod
 def test_a_single_file_of_another_width_is_refused(tiny: BaseModel, tmp_path: Path) -> None:
     save_file(to_ldm(tiny), tmp_path / "model.safetensors")
     with pytest.raises(BaseModelError, match=r"model\.safetensors is not a Stable"):
-        BaseModel.load(str(tmp_path / "model.safetensors"))
+        BaseModel.load(str(tmp_path / "model.safetensors"), torch.float32)
 
 
 def test_a_folder_with_an_inpainting_model_is_refused(tiny: BaseModel, tmp_path: Path) -> None:
@@ -109,13 +109,13 @@ def test_a_folder_with_an_inpainting_model_is_refused(tiny: BaseModel, tmp_path:
     with torch.random.fork_rng():
         UNet2DConditionModel(**config).save_pretrained(folder / "unet")
     with pytest.raises(BaseModelError, match=r"model is another model \(inpainting"):
-        BaseModel.load(str(folder))
+        BaseModel.load(str(folder), torch.float32)
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     save_file({"some.lora_down.weight": torch.zeros(1)}, tmp_path / "lora.safetensors")
     with pytest.raises(BaseModelError, match="is a LoRA, not a base model"):
-        BaseModel.load(str(tmp_path / "lora.safetensors"))
+        BaseModel.load(str(tmp_path / "lora.safetensors"), torch.float32)
 
 
 @pytest.mark.parametrize("name", ["model.ckpt", "model.pt", "model.bin"])
@@ -128,7 +128,7 @@ def test_pickles_are_refused_unopened(tmp_path: Path, name: str) -> None:
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{}")
     with pytest.raises(BaseModelError, match="damaged"):
-        BaseModel.load(str(tmp_path / "model.safetensors"))
+        BaseModel.load(str(tmp_path / "model.safetensors"), torch.float32)
 
 
 @pytest.mark.parametrize("name", ["nothing", "nothing.safetensors", "./nothing"])
@@ -139,7 +139,7 @@ def test_missing_path_is_refused_in_one_sentence(tmp_path: Path, name: str) -> N
 
 def test_folder_without_a_model_is_refused_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(BaseModelError, match="is incomplete: it has no unet"):
-        BaseModel.load(str(tmp_path))
+        BaseModel.load(str(tmp_path), torch.float32)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="about machines without a card")
