@@ -39,7 +39,7 @@ def select_device(is_small_model: bool, dtype: torch.dtype | None = None) -> Dev
     Raises BaseModelError, which says what to install, if torch has no kernels for the card.
     """
     if torch.cuda.is_available():
-        device = torch.device("cuda")
+        device = torch.device("cuda", torch.cuda.current_device())
         _ensure_kernels()
         # Images of a training have few sizes, so the search for the fastest convolution pays off.
         torch.backends.cudnn.benchmark = True
