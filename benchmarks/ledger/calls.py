@@ -298,7 +298,7 @@ MAKE_ARGUMENTS: dict[str, Callable[[RandomRecords], Arguments | Awaitable[Argume
     "photo_sets.save_set_message": lambda w: (AccountId(w.open_number()), "1"),
     "photo_sets.show_set_in": lambda w: (w.identity(), "1"),
     "photo_sets.touch_set": lambda w: (a := w.account(), chat_address(a)),
-    "photo_sets.list_sets_to_remind": lambda w: (w.now - 7 * DAY,),
+    "photo_sets.list_sets_to_remind": lambda w: (Platform.TELEGRAM, w.now - 8 * DAY, w.now - 7 * DAY),
     "sharing.get_share": _owner_args,
     "sharing.list_shared_with": lambda w: (w.account(),),
     "sharing.list_shares": lambda w: (w.code(),),

@@ -110,7 +110,7 @@ class App:
             if tasks["dispatcher"] in done:  # it was told to finish: whoever it worked for hears of it first
                 tasks["notifier"].cancel()
                 await asyncio.wait([tasks["notifier"]])
-                await self.notice_sender.deliver_due()
+                await self.notice_sender.deliver_last()
         finally:
             # What they were about to tell they still may: the chats, which they need, stop after them.
             await _cancel_tasks([tasks["notifier"], tasks["postman"]])

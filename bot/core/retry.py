@@ -13,7 +13,7 @@ Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 MAX_BACKOFF_S = 3600.0
 _INITIAL_BACKOFF_S = 5.0
 #: What was begun is given so long when everything is to stop; to tell somebody something takes less than one.
-_SHUTDOWN_GRACE_S = 3.0
+SHUTDOWN_GRACE_S = 3.0
 #: Twice as long each time, until it is the longest anyway: a number that went on growing would be too large.
 _MAX_DOUBLINGS = 10
 
@@ -32,7 +32,7 @@ async def wait_for_event(event: asyncio.Event, timeout_s: float | None) -> None:
         return
 
 
-async def run_to_completion(coroutine: Coroutine[Any, Any, T], grace_s: float = _SHUTDOWN_GRACE_S) -> T:
+async def run_to_completion(coroutine: Coroutine[Any, Any, T], grace_s: float = SHUTDOWN_GRACE_S) -> T:
     """Do something to its end, though we are cancelled meanwhile, unless that takes much longer.
 
     So an ordered stop comes between two messages and not between the sending of one and its being noted,

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.core.accounts import AccountId, ChatAddress, Identity
+from bot.core.accounts import AccountId, ChatAddress, Identity, Platform
 from bot.core.jobs import Job, TrainingParams
 from bot.core.loras import LoraCode
 from bot.core.photos import PHOTOS_PER_LORA, NewPhoto, PhotoSet, StoredPhoto
@@ -178,14 +178,16 @@ class PhotoSetRepository:
 
         return await self._connection.write(transaction)
 
-    async def list_sets_to_remind(self, before: datetime) -> list[PhotoSet]:
-        """Return the sets with photos that nobody touched since a time, and nobody was reminded of."""
+    async def list_sets_to_remind(
+        self, platform: Platform, after: datetime, before: datetime
+    ) -> list[PhotoSet]:
+        """Return a platform's sets that were touched last between two times and not reminded of."""
 
         def query(connection: sqlite3.Connection) -> list[PhotoSet]:
             rows = connection.execute(
                 "SELECT account FROM photo_sets"
-                " WHERE touched_ms < ? AND reminded_ms IS NULL AND platform != ''",
-                (to_ms(before),),
+                " WHERE platform = ? AND touched_ms >= ? AND touched_ms < ? AND reminded_ms IS NULL",
+                (platform, to_ms(after), to_ms(before)),
             ).fetchall()
             sets = [photo_sets.get_set(connection, AccountId(row["account"])) for row in rows]
             return [each for each in sets if each.photo_ids]

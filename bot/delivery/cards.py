@@ -60,6 +60,7 @@ class ProgressCards:
         self._on_finished = on_finished
         self._wake_event = asyncio.Event()
         self._stale_cards: set[JobId] = set()
+        self._cards_in_edit: set[JobId] = set()
         self._fallbacks: dict[JobId, FallbackCause] = {}  # shown with the next edit, and only then
         self._preview_mtimes_ns: dict[JobId, int] = {}  # of the preview that a card shows
         self._next_edit_at_s: dict[JobId, float] = {}  # monotonic time
@@ -81,24 +82,45 @@ class ProgressCards:
         return lock
 
     async def run(self) -> None:
-        """Edit cards until cancelled."""
-        while True:
-            self._wake_event.clear()
-            await wait_for_event(self._wake_event, await self.edit_due())
+        """Edit cards until cancelled. No card waits for another one: its platform may hang."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._wake_event.clear()
+                for job_id in self._take_due():
+                    tasks.create_task(self._edit_card(job_id), name=f"card-{job_id}")
+                await wait_for_event(self._wake_event, self._next_edit_delay_s())
 
     async def edit_due(self) -> float | None:
         """Edit the cards that may be edited now. Return the seconds until the next may be, if any."""
+        await asyncio.gather(*(self._edit_card(each) for each in self._take_due()))
+        return self._next_edit_delay_s()
+
+    def _take_due(self) -> list[JobId]:
+        """Return the jobs whose cards may be edited now; the caller edits each."""
         now_s = time.monotonic()
-        for job_id in [each for each in self._stale_cards if self._next_edit_at_s.get(each, 0.0) <= now_s]:
-            self._stale_cards.discard(job_id)
+        waiting = self._stale_cards - self._cards_in_edit
+        due = [each for each in waiting if self._next_edit_at_s.get(each, 0.0) <= now_s]
+        self._stale_cards.difference_update(due)
+        self._cards_in_edit.update(due)
+        return due
+
+    def _next_edit_delay_s(self) -> float | None:
+        waiting = self._stale_cards - self._cards_in_edit
+        next_edit_times_s = [self._next_edit_at_s.get(each, 0.0) for each in waiting]
+        return max(0.0, min(next_edit_times_s) - time.monotonic()) if next_edit_times_s else None
+
+    async def _edit_card(self, job_id: JobId) -> None:
+        try:
             async with self.lock_for(job_id):
                 pause_s = await self._update(job_id)
-            if pause_s is None:
-                self._next_edit_at_s.pop(job_id, None)
-            else:
-                self._next_edit_at_s[job_id] = time.monotonic() + pause_s
-        next_edit_times_s = [self._next_edit_at_s.get(each, 0.0) for each in self._stale_cards]
-        return max(0.0, min(next_edit_times_s) - time.monotonic()) if next_edit_times_s else None
+        finally:
+            self._cards_in_edit.discard(job_id)
+        if pause_s is None:
+            self._next_edit_at_s.pop(job_id, None)
+        else:
+            self._next_edit_at_s[job_id] = time.monotonic() + pause_s
+        if job_id in self._stale_cards:  # it changed meanwhile
+            self._wake_event.set()
 
     async def edit_message(self, chat: ChatAdapter, job: Job, message_id: str, reply: Reply) -> str:
         """Edit the card of a job. Return its id, which is saved if it changed (pictures are part of it)."""

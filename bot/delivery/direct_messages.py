@@ -8,6 +8,7 @@ from datetime import datetime
 from bot.core.accounts import Platform
 from bot.core.messages import ChatAdapter, Reply
 from bot.core.outbox import DirectMessage
+from bot.core.retry import SHUTDOWN_GRACE_S
 from bot.db import Database
 from bot.delivery.outbox import Outbox, OutboxWorker
 from bot.delivery.preferences import apply_silence
@@ -65,9 +66,12 @@ class DirectMessageSender:
         chats: Mapping[Platform, ChatAdapter],
         clock: Callable[[], datetime],
         send_interval_s: float = SEND_INTERVAL_S,
+        shutdown_grace_s: float = SHUTDOWN_GRACE_S,
     ) -> None:
         self._database = database
-        self._worker = OutboxWorker(DirectMessageOutbox(database), chats, clock, send_interval_s)
+        self._worker = OutboxWorker(
+            DirectMessageOutbox(database), chats, clock, send_interval_s, shutdown_grace_s
+        )
 
     def wake(self) -> None:
         """Note that a direct message is owed."""

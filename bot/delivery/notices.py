@@ -15,6 +15,7 @@ from bot.core.jobs import Job, JobId
 from bot.core.messages import ChatAdapter, Reply
 from bot.core.outbox import Notice, NoticeKind
 from bot.core.photos import PhotoSet
+from bot.core.retry import SHUTDOWN_GRACE_S
 from bot.db import Database
 from bot.delivery.cards import ProgressCards
 from bot.delivery.deletions import DeletionOutbox
@@ -31,6 +32,8 @@ from gpu_worker.protocol import FallbackCause
 log = logging.getLogger(__name__)
 
 BATCH_SIZE = 100
+#: So long a bot that is to end waits for its platforms.
+FINAL_DELIVERY_TIMEOUT_S = 30.0
 #: These are shown by editing the job's card: an edit that is repeated is not seen twice.
 _CARD_NOTICE_KINDS = {NoticeKind.GENERATE_DONE, NoticeKind.GENERATE_FAILED}
 
@@ -179,6 +182,7 @@ class NoticeSender:
         clock: Callable[[], datetime],
         card_pause_s: float = 4.0,
         moderator: Moderator | None = None,
+        shutdown_grace_s: float = SHUTDOWN_GRACE_S,
     ) -> None:
         moderator = moderator or Moderator()
         self._database = database
@@ -187,8 +191,9 @@ class NoticeSender:
             database, chats, storage, clock, moderator, card_pause_s, on_finished=self._wake_deletions
         )
         notices = NoticeOutbox(database, storage, moderator, self.cards, on_result_sent=self._wake_deletions)
-        self._notices = OutboxWorker(notices, chats, clock)
-        self._deletions = OutboxWorker(DeletionOutbox(database, self.cards.lock_for), chats, clock)
+        deletions = DeletionOutbox(database, self.cards.lock_for)
+        self._notices = OutboxWorker(notices, chats, clock, shutdown_grace_s=shutdown_grace_s)
+        self._deletions = OutboxWorker(deletions, chats, clock, shutdown_grace_s=shutdown_grace_s)
 
     def wake(self) -> None:
         """Note that a notice is owed."""
@@ -209,6 +214,14 @@ class NoticeSender:
         """Deliver the notices that are due now."""
         await self._notices.deliver_due()
 
+    async def deliver_last(self, timeout_s: float = FINAL_DELIVERY_TIMEOUT_S) -> None:
+        """Deliver what is due before the bot ends; what is not taken in time waits for its next start."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.deliver_due()
+        except TimeoutError:
+            log.warning("not every notice was taken before the end; the rest is sent at the next start")
+
     async def edit_cards(self) -> float | None:
         """Edit the cards that may be edited now. Return the seconds until the next may be, if any."""
         return await self.cards.edit_due()
@@ -224,7 +237,7 @@ class NoticeSender:
             return False
         try:
             with use_language(await get_language_at(self._database, address)):
-                reminder = set_reminder(len(photo_set.photo_ids))
+                reminder = set_reminder(photo_set)
             reply = await apply_silence(self._database, reminder, photo_set.account)
             await chat.send(address, reply, nonce=f"set-{max(photo_set.photo_ids)}")
         except ChatUnreachable as error:

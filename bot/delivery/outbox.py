@@ -18,7 +18,7 @@ from bot.core.errors import ChatBusy, ChatUnreachable
 from bot.core.logging import log_context
 from bot.core.messages import ChatAdapter
 from bot.core.outbox import DirectMessage, Notice, StaleMessage
-from bot.core.retry import backoff_s, run_to_completion, wait_for_event
+from bot.core.retry import SHUTDOWN_GRACE_S, backoff_s, run_to_completion, wait_for_event
 
 log = logging.getLogger(__name__)
 
@@ -67,11 +67,13 @@ class OutboxWorker(Generic[MessageT]):
         chats: Mapping[Platform, ChatAdapter],
         clock: Callable[[], datetime],
         send_interval_s: float | None = None,
+        shutdown_grace_s: float = SHUTDOWN_GRACE_S,
     ) -> None:
         self._outbox: Outbox[MessageT] = outbox
         self._chats = chats
         self._clock = clock
         self._send_interval_s = send_interval_s
+        self._shutdown_grace_s = shutdown_grace_s
         self._wake_events: defaultdict[Platform, asyncio.Event] = defaultdict(asyncio.Event)
 
     def wake(self) -> None:
@@ -130,7 +132,7 @@ class OutboxWorker(Generic[MessageT]):
         A stop of the bot waits for it: it would be sent a second time if it was not noted as sent.
         """
         with log_context(**message.log_ids):
-            return await run_to_completion(self._attempt(chat, message))
+            return await run_to_completion(self._attempt(chat, message), self._shutdown_grace_s)
 
     async def _attempt(self, chat: ChatAdapter, message: MessageT) -> Exception | None:
         outbox = self._outbox

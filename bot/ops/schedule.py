@@ -6,11 +6,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from bot.core.accounts import ChatAddress
+from bot.core.accounts import ChatAddress, Platform
 from bot.core.photos import PHOTO_RETENTION, PhotoSet
 from bot.db import Database
 from bot.media.storage import Storage
@@ -70,6 +71,15 @@ class Schedule:
             id="house",
             next_run_time=datetime.now(self._scheduler.timezone),
         )
+        for platform in Platform:  # each by itself: one that hangs holds up its own reminders alone
+            self._scheduler.add_job(
+                self._run_task,
+                "interval",
+                args=[partial(self.send_reminders, platform)],
+                hours=1,
+                id=f"reminders-{platform}",
+                next_run_time=datetime.now(self._scheduler.timezone),
+            )
         # Notices wake the notifier themselves; this is for a machine whose clock was set or that slept.
         self._scheduler.add_job(
             self._run_task, "interval", args=[self.wake_notices], seconds=30, id="notices"
@@ -114,7 +124,6 @@ class Schedule:
         expired_photos = await self._database.photos.delete_photos_before(self._clock() - PHOTO_RETENTION)
         expired_photos += await self._database.photo_sets.delete_sets_before(self._clock() - FORGET_AFTER)
         self._forget_photos(expired_photos)
-        await self._send_reminders()
         open_job_ids = [
             *await self._database.jobs.list_queued_ids(),
             *(job.id for job in await self._database.jobs.list_running()),
@@ -136,8 +145,12 @@ class Schedule:
         """Let the notifier look."""
         self._notice_sender.wake()
 
-    async def _send_reminders(self) -> None:
-        for photo_set in await self._database.photo_sets.list_sets_to_remind(self._clock() - REMIND_AFTER):
+    async def send_reminders(self, platform: Platform) -> None:
+        """Remind people on a platform of the photos they are collecting, before those are forgotten."""
+        now = self._clock()
+        for photo_set in await self._database.photo_sets.list_sets_to_remind(
+            platform, now - FORGET_AFTER, now - REMIND_AFTER
+        ):
             if photo_set.address is not None and await self._notice_sender.send_reminder(
                 photo_set.address, photo_set
             ):

@@ -391,31 +391,6 @@ async def test_an_undelivered_notice_holds_up_later_ones_of_its_job(room: Engine
     assert ("is continuing" in first, "is ready" in last) == (True, True)
 
 
-async def test_a_platform_that_hangs_does_not_hold_up_notices_of_another(room: EngineRoom) -> None:
-    discord = RememberingChat(Platform.DISCORD)
-    chats = {Platform.TELEGRAM: room.chat, Platform.DISCORD: discord}
-    sender = NoticeSender(database=room.ledger, chats=chats, storage=room.files, clock=room.desk.clock)
-    room.chat.line.clear()
-    await room.desk.train(ANNA)
-    await room.dispatcher.drain()
-
-    async def has_discord_sent() -> bool:
-        return bool(discord.sent)
-
-    running = asyncio.create_task(sender.run())
-    try:
-        await until(room.has_sent)
-        await room.desk.train(BERT)
-        await room.dispatcher.drain()
-        sender.wake()
-        await until(has_discord_sent, timeout_s=10.0)
-    finally:
-        room.chat.line.set()
-        running.cancel()
-        await asyncio.wait([running])
-    assert [address for address, _, _ in discord.sent] == [BERTS]
-
-
 async def test_notices_wait_for_a_platform_that_is_switched_off(
     room: EngineRoom,
 ) -> None:

@@ -14,15 +14,16 @@ from typing import Self
 
 import pytest
 
-from bot.core.accounts import ChatAddress
+from bot.core.accounts import ChatAddress, Platform
 from bot.core.errors import ChatBusy
 from bot.core.jobs import FailureReason, JobFailure, JobId, JobStatus
 from bot.core.loras import Requester
 from bot.core.photos import PhotoSet
+from bot.delivery.notices import NoticeSender
 from bot.ops import schedule as schedule_module
 from bot.ops.daily_backup import DailyBackups
 from bot.ops.schedule import Schedule
-from tests.support.engine import PNG, EngineRoom, open_engine_room, until
+from tests.support.engine import PNG, EngineRoom, RememberingChat, open_engine_room, until
 from tests.support.processes import living_children
 from tests.support.services import ANNA, ANNAS, BERT, BERTS
 
@@ -81,7 +82,7 @@ async def test_a_set_is_remembered_once_and_forgotten_after_a_day(room: EngineRo
     room.desk.clock.forward(hours=21)
     room.chat.errors.append(ChatBusy("later", 1.0))
     for _ in range(3):  # the first is refused, the second heard, the third not needed
-        await schedule(room, []).run_retention()
+        await schedule(room, []).send_reminders(Platform.TELEGRAM)
     [(place, reply, _)] = room.chat.sent
     assert place == ANNAS
     assert "2 of 5 photos waiting" in reply.text
@@ -91,18 +92,72 @@ async def test_a_set_is_remembered_once_and_forgotten_after_a_day(room: EngineRo
     assert len(room.desk.queue.forgotten_hashes) == 2
 
 
-async def test_a_failed_reminder_does_not_stop_the_retention_run(
-    room: EngineRoom, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_failed_reminder_is_sent_again(room: EngineRoom, caplog: pytest.LogCaptureFixture) -> None:
     await room.desk.send(ANNA, 6, 7)
     room.desk.clock.forward(hours=21)
     room.chat.errors.append(RuntimeError("bug"))
-    woken: list[int] = []
-    await schedule(room, woken).run_retention()
-    assert woken, "what comes after it is done all the same"
+    await schedule(room, []).send_reminders(Platform.TELEGRAM)
     assert "the reminder for account 1 failed" in caplog.text
-    await schedule(room, woken).run_retention()
-    assert len(room.chat.sent) == 1, "it is tried again"
+    await schedule(room, []).send_reminders(Platform.TELEGRAM)
+    assert len(room.chat.sent) == 1
+
+
+async def test_a_set_that_is_about_to_be_forgotten_is_not_reminded_of(room: EngineRoom) -> None:
+    await room.desk.send(ANNA, 6, 7)
+    room.desk.clock.forward(hours=25)
+    await schedule(room, []).send_reminders(Platform.TELEGRAM)
+    assert room.chat.sent == []
+
+
+async def test_a_platform_that_hangs_holds_up_neither_retention_nor_reminders_elsewhere(
+    room: EngineRoom,
+) -> None:
+    discord = RememberingChat(Platform.DISCORD)
+    notifier = NoticeSender(
+        database=room.ledger,
+        chats={Platform.TELEGRAM: room.chat, Platform.DISCORD: discord},
+        storage=room.files,
+        clock=room.desk.clock,
+    )
+    await room.desk.send(ANNA, 1, 2)
+    await room.desk.send(BERT, 3, 4)
+    room.desk.clock.forward(hours=21)
+    room.chat.line.clear()
+    woken = asyncio.Event()
+    house = Schedule(
+        database=room.ledger,
+        storage=room.files,
+        notice_sender=WakingSender(notifier, woken),
+        clock=room.desk.clock,
+        forget_photos=lambda _: None,
+    )
+    house.start(house.wake_notices)
+    try:
+        async with asyncio.timeout(60):
+            await until(room.has_sent)
+            await woken.wait()  # the last that retention does
+            await until(lambda: _is_sent(discord))
+    finally:
+        await house.close()
+    assert [address for address, _, _ in discord.sent] == [BERTS]
+
+
+async def _is_sent(chat: RememberingChat) -> bool:
+    return bool(chat.sent)
+
+
+@dataclass
+class WakingSender:
+    """Sends reminders, and tells when retention wakes it."""
+
+    notifier: NoticeSender
+    woken: asyncio.Event
+
+    def wake(self) -> None:
+        self.woken.set()
+
+    async def send_reminder(self, address: ChatAddress, photo_set: PhotoSet) -> bool:
+        return await self.notifier.send_reminder(address, photo_set)
 
 
 async def test_expired_links_and_unanswered_requests_are_deleted(room: EngineRoom) -> None:
