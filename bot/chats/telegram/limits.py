@@ -97,12 +97,14 @@ class ChatState:
 
 @dataclass(eq=False, slots=True)
 class ApiCall:
-    """Something to be sent to a chat: one message, or an album of `weight` pictures."""
+    """Something to be sent to a chat: one message, or an album of so many pictures."""
 
     chat_id: int
     priority: Priority
     message_count: int = 1
+    edit_key: tuple[str, int] | None = None  #: what is edited, and how; the newest edit makes others needless
     sequence: int = field(default=0, init=False)
+    has_begun: bool = field(default=False, init=False)
 
 
 class SendQueue:
@@ -119,12 +121,27 @@ class SendQueue:
         """Count the chats that are remembered."""
         return len(self._chats)
 
-    def add(self, call: ApiCall) -> None:
-        """Let a call wait."""
-        self._last_sequence += 1
-        call.sequence = self._last_sequence
+    def add(self, call: ApiCall) -> ApiCall | None:
+        """Let a call wait; one that comes again takes its old place. Return the edit that became needless."""
+        if not call.sequence:
+            self._last_sequence += 1
+            call.sequence = self._last_sequence
+        call.has_begun = False
         self._get_chat(call.chat_id).open_calls += 1
         insort(self._pending, call, key=lambda each: (each.priority, each.sequence))
+        needless = self._find_needless_edit(call)
+        if needless is not None:
+            self.remove(needless)
+        return needless
+
+    def _find_needless_edit(self, call: ApiCall) -> ApiCall | None:
+        edits = [
+            each
+            for each in self._pending
+            if call.edit_key is not None
+            and (each.edit_key, each.chat_id, each.priority) == (call.edit_key, call.chat_id, call.priority)
+        ]
+        return min(edits, key=lambda each: each.sequence) if len(edits) > 1 else None
 
     def remove(self, call: ApiCall) -> bool:
         """Forget a call that waits no longer; False when its turn has come already."""
@@ -150,6 +167,7 @@ class SendQueue:
                 blocked_chats.add(call.chat_id)
                 continue
             self._pending.remove(call)
+            call.has_begun = True
             for window in (self._overall, *self._get_chat(call.chat_id).windows):
                 window.begin(call.message_count)
             yield call

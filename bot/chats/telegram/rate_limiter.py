@@ -17,8 +17,9 @@ from bot.chats.telegram.limits import ApiCall, Priority, RateLimits, SendQueue
 from bot.core.errors import ChatBusy
 from bot.core.retry import Sleep
 
-#: A notice that its chat makes wait longer is put off, so that those for other chats need not wait for it.
-MAX_NOTICE_WAIT_S = 5.0
+#: An answer that its chat makes wait longer would come too late. A notice is put off much sooner, so that
+#: those for other chats need not wait for it.
+MAX_WAIT_S = {Priority.ANSWER: 600.0, Priority.NOTICE: 5.0, Priority.CARD: 0.0}
 #: Chats are remembered for a moment only; so many may be before we look which are not needed.
 MAX_REMEMBERED_CHATS = 1000
 #: Where another call must be answered first, which takes nobody knows how long.
@@ -29,7 +30,8 @@ class TelegramRateLimiter(BaseRateLimiter[Priority]):
     """Answers first, then what we say of our own accord, then progress cards.
 
     python-telegram-bot's own limiter needs another package, knows no limit of a private chat, and after one
-    429 lets nobody hear anything. Here only the chat it was about waits.
+    429 lets nobody hear anything. Here only the chat it was about waits, and answers there keep their order.
+    Of edits that wait, the newest alone is made.
     """
 
     def __init__(
@@ -39,7 +41,8 @@ class TelegramRateLimiter(BaseRateLimiter[Priority]):
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue = SendQueue(limits)
-        self._turn_futures: dict[ApiCall, asyncio.Future[None]] = {}
+        #: Of calls that wait; the result says whether a call is still to be made.
+        self._turn_futures: dict[ApiCall, asyncio.Future[bool]] = {}
         self._sleep = sleep
         self._clock_s = clock_s
         self._timer: asyncio.Task[None] | None = None
@@ -66,34 +69,37 @@ class TelegramRateLimiter(BaseRateLimiter[Priority]):
         if not message_count:
             return await callback(*args, **kwargs)
         priority = Priority.ANSWER if rate_limit_args is None else rate_limit_args
-        call = ApiCall(int(data["chat_id"]), priority, message_count)
-        await self._wait_turn(call)
-        hold_s = 0.0
-        try:
-            return await callback(*args, **kwargs)
-        except RetryAfter as error:
-            hold_s = retry_after_s(error)
-            raise
-        finally:
-            self._queue.complete(call, self._clock_s(), hold_s)
-            self._release_ready()
+        call = ApiCall(int(data["chat_id"]), priority, message_count, _edit_key(endpoint, data))
+        give_up_at_s = self._clock_s() + MAX_WAIT_S[Priority.ANSWER]
+        while await self._wait_turn(call):
+            hold_s = 0.0
+            try:
+                return await callback(*args, **kwargs)
+            except RetryAfter as error:
+                hold_s = retry_after_s(error)
+                if priority is not Priority.ANSWER or self._clock_s() + hold_s > give_up_at_s:
+                    raise
+            finally:
+                self._queue.complete(call, self._clock_s(), hold_s)
+                self._release_ready()
+        return True
 
-    async def _wait_turn(self, call: ApiCall) -> None:
+    async def _wait_turn(self, call: ApiCall) -> bool:
+        """Wait until a call may be made. Return False when a newer edit made it needless."""
         wait_s = self._queue.chat_wait_s(call, self._clock_s())
-        max_wait_s = {Priority.ANSWER: math.inf, Priority.NOTICE: MAX_NOTICE_WAIT_S, Priority.CARD: 0.0}[
-            call.priority
-        ]
-        if wait_s > max_wait_s:
-            raise ChatBusy(
-                "enough was said in that chat", wait_s if math.isfinite(wait_s) else IN_FLIGHT_RETRY_S
-            )
-        turn_future = self._turn_futures[call] = asyncio.get_running_loop().create_future()
-        self._queue.add(call)
+        is_in_flight = math.isinf(wait_s)  # another call there ends first, nobody knows when
+        if wait_s > MAX_WAIT_S[call.priority] and not (is_in_flight and call.priority is Priority.ANSWER):
+            raise ChatBusy("enough was said in that chat", IN_FLIGHT_RETRY_S if is_in_flight else wait_s)
+        turn_future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._turn_futures[call] = turn_future
+        needless = self._queue.add(call)
+        if needless is not None and not self._turn_futures[needless].cancelled():
+            self._turn_futures[needless].set_result(False)
         self._release_ready()
         try:
-            await turn_future
+            return await turn_future
         except asyncio.CancelledError:
-            if not self._queue.remove(call):  # it was to go at that very moment
+            if not self._queue.remove(call) and call.has_begun:  # it was to go at that very moment
                 self._queue.complete(call, self._clock_s())
             self._release_ready()
             raise
@@ -106,7 +112,7 @@ class TelegramRateLimiter(BaseRateLimiter[Priority]):
         for call in self._queue.pop_ready(now_s):
             turn_future = self._turn_futures[call]
             if not turn_future.cancelled():  # else it gives up, and ends it
-                turn_future.set_result(None)
+                turn_future.set_result(True)
         if len(self._queue) > MAX_REMEMBERED_CHATS:
             self._queue.drop_idle_chats(now_s)
         if self._timer is not None:
@@ -118,6 +124,11 @@ class TelegramRateLimiter(BaseRateLimiter[Priority]):
         await self._sleep(wait_s)
         self._timer = None
         self._release_ready()
+
+
+def _edit_key(endpoint: str, data: dict[str, Any]) -> tuple[str, int] | None:
+    """Return which message a call edits, and in which of Telegram's ways; None for a new message."""
+    return (endpoint, int(data["message_id"])) if endpoint.startswith("editMessage") else None
 
 
 def _count_messages(endpoint: str, data: dict[str, Any]) -> int:
