@@ -7,6 +7,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from bot.chats.actions import route_action
 from bot.chats.base import handle, handle_command
@@ -113,9 +114,7 @@ async def handle_photos(
 ) -> Reply:
     """Return the reply to photos with words under them: a command, or words that are told not to be read."""
 
-    async def add_photos(request: Request) -> Reply:
-        return await services.photo_sets.add_photos(replace(request, uploads=tuple(await get_uploads())))
-
+    add_photos = partial(fetch_and_add_photos, services, get_uploads=get_uploads)
     typed = parse_command(request.text)
     command = None if typed is None else typed.command
     if typed is None or command is None or command.name in _PHOTO_COMMANDS:
@@ -127,6 +126,16 @@ async def handle_photos(
         added_reply = await handle(services, add_photos, request)
         return replace(added_reply, closed_photo_set=added_reply.closed_photo_set or reply.closed_photo_set)
     return _add_note(reply, "photo-with-prompt" if command.name == _GENERATE else "photo-with-command")
+
+
+async def fetch_and_add_photos(
+    services: Services, request: Request, get_uploads: Callable[[], Awaitable[Sequence[PhotoInput]]]
+) -> Reply:
+    """Add photos of somebody who was let in; what would not be taken is not even fetched."""
+    refusal = await services.photo_sets.check_before_fetch(request)
+    if refusal is not None:
+        return refusal
+    return await services.photo_sets.add_photos(replace(request, uploads=tuple(await get_uploads())))
 
 
 def _add_note(reply: Reply, key: str) -> Reply:

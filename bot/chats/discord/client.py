@@ -40,6 +40,7 @@ from bot.chats.discord.sync import sync_commands
 from bot.chats.messages import (
     RefusedMessages,
     answer_edit,
+    fetch_and_add_photos,
     handle_message,
     handle_photos,
     parse_command,
@@ -257,10 +258,7 @@ class LoraCodeClient(discord.AutoShardedClient):
         )
 
     async def _add_photos(self, request: Request, photos: Sequence[discord.Attachment]) -> Reply:
-        async def add_photos(request: Request) -> Reply:
-            uploads = tuple(await fetch_uploads(photos))
-            return await self.services.photo_sets.add_photos(replace(request, uploads=uploads))
-
+        add_photos = partial(fetch_and_add_photos, self.services, get_uploads=partial(fetch_uploads, photos))
         return await handle(self.services, add_photos, request)
 
 

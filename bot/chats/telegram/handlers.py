@@ -69,7 +69,7 @@ class _Album:
     """The photos that belong together; a single one is an album of its own."""
 
     messages: list[Message] = field(default_factory=list)
-    photo_tasks: dict[int, asyncio.Task[PhotoInput]] = field(default_factory=dict)  #: by message
+    photo_tasks: dict[int, asyncio.Task[PhotoInput | None]] = field(default_factory=dict)  #: by message
     handled: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -131,9 +131,11 @@ class MessageHandlers:
         finally:
             album.handled.set()
 
-    async def _prepare_photo(self, ref: MessageRef, message: Message) -> PhotoInput:
-        """Fetch and decode a photo of an album while it is not known yet whether another one comes."""
+    async def _prepare_photo(self, ref: MessageRef, message: Message) -> PhotoInput | None:
+        """Fetch and decode a photo while others of its album may still come; None before consent."""
         async with enter(self._services, Request(ref.identity, ref.address)) as request:
+            if await self._services.photo_sets.check_before_fetch(request) is not None:
+                return None
             upload = await self._download_upload(message)
             return await self._services.photo_sets.predecode_photo(replace(request, uploads=(upload,)))
 
@@ -143,11 +145,13 @@ class MessageHandlers:
         if not is_private and not self._is_addressed(album, bot):
             return  # what people show each other in a group is not even fetched
 
+        async def get_photo(message: Message) -> PhotoInput:
+            task = album.photo_tasks.get(message.message_id)
+            return (task and await task) or await self._download_upload(message)
+
         async def get_uploads() -> Sequence[PhotoInput]:
             # What could not be opened early says so here, where its person is told.
-            return await asyncio.gather(
-                *(album.photo_tasks.get(each.message_id) or self._download_upload(each) for each in messages)
-            )
+            return await asyncio.gather(*(get_photo(each) for each in messages))
 
         async def answer_photos(request: Request) -> Reply:
             request = replace(request, text=_read_caption(bot, messages))
