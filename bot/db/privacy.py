@@ -19,10 +19,9 @@ from bot.db.statements import queue, shares
 #: So many jobs and their pictures are counted in one read, a millisecond or two; then others have their turn.
 JOB_COUNT_BATCH_SIZE = 500
 _JOB_BATCH_SQL = """
-SELECT created_ms, id,
+SELECT id, kind = 'generate' AS is_drawing,
     (SELECT count(*) FROM pictures WHERE job = jobs.id AND deleted_ms IS NULL) AS pictures
-FROM jobs WHERE account = ? AND kind = 'generate' AND (created_ms, id) > (?, ?)
-ORDER BY created_ms, id LIMIT ?
+FROM jobs WHERE account = ? AND id > ? ORDER BY id LIMIT ?
 """
 # Deleting a LoRA must not give back what its training cost. A job that never began cost nothing.
 _KEEP_USAGE_SQL = f"""
@@ -83,14 +82,13 @@ class PrivacyRepository:
         row = await self._connection.read(
             lambda connection: connection.execute(sql, {"account": account}).fetchone()
         )
-        jobs = pictures = 0
-        after = (0, 0)
+        jobs = pictures = last_id = 0
         while batch := await self._connection.fetch_rows(
-            _JOB_BATCH_SQL, account, *after, JOB_COUNT_BATCH_SIZE
+            _JOB_BATCH_SQL, account, last_id, JOB_COUNT_BATCH_SIZE
         ):
-            jobs += len(batch)
+            jobs += sum(each["is_drawing"] for each in batch)
             pictures += sum(each["pictures"] for each in batch)
-            after = (batch[-1]["created_ms"], batch[-1]["id"])
+            last_id = batch[-1]["id"]
         return StoredData(**row, jobs=jobs, pictures=pictures)
 
     async def erase_account(self, account: AccountId) -> ErasureResult:
@@ -193,11 +191,13 @@ def _erase_loras(
         row = connection.execute("SELECT status FROM jobs WHERE id = ?", (job,)).fetchone()
         if row["status"] in ("queued", "running"):
             open_jobs.append(job)
-        files.update(
-            row["file"] for row in connection.execute("SELECT file FROM pictures WHERE job = ?", (job,))
-        )
+        pictures = connection.execute(
+            "SELECT file, deleted_ms FROM pictures WHERE job = ?", (job,)
+        ).fetchall()
+        files.update(row["file"] for row in pictures)
         for notice in connection.execute("SELECT files FROM notices WHERE job = ?", (job,)):
             files.update(msgspec.json.decode(notice["files"], type=list[str]))
+        files.difference_update(row["file"] for row in pictures if row["deleted_ms"] is not None)
         connection.execute(_KEEP_USAGE_SQL, (job,))
         for table in ("photos", "notices", "pictures", "copies"):
             connection.execute(f"DELETE FROM {table} WHERE job = ?", (job,))  # noqa: S608 - our own names

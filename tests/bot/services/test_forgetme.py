@@ -56,6 +56,17 @@ async def test_an_account_is_kept_until_the_question_is_answered(room: EngineRoo
     assert await room.ledger.loras.get_by_code(code) is not None
 
 
+async def test_the_receipt_counts_the_pictures_that_the_question_named(room: EngineRoom) -> None:
+    await drawn(room, "a lighthouse")
+    [lora] = await room.desk.loras(ANNA)
+    deleted = await room.draws(lora.code, "a boat")
+    await room.dispatcher.drain()
+    await room.desk.studio.handle_button(ANNA, ANNAS, f"delete!:{deleted.id}")
+    asked = await room.desk.studio.ask_to_erase(ANNA)
+    assert "1 picture, 2 drawings" in asked.text
+    assert "Pictures: 1\n" in (await confirmed(room)).text
+
+
 async def test_every_row_and_file_goes_and_the_receipt_counts_them(room: EngineRoom, tmp_path: Path) -> None:
     await drawn(room, "a secret lighthouse")
     [lora] = await room.desk.loras(ANNA)
