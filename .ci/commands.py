@@ -68,7 +68,7 @@ OPTION_VALUES = {
 
 
 #: What a blank is filled with, where a button is made for more than one owner.
-PLACEHOLDER_VALUES: dict[str, Sequence[str]] = {"action_prefix": ("draft", "settings:<account>")}
+PLACEHOLDER_VALUES: dict[str, Sequence[str]] = {"action_prefix": ("draft:<account>", "settings:<account>")}
 
 
 def list_button_actions() -> list[str]:

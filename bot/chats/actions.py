@@ -27,16 +27,17 @@ class Action:
 
 _JOB, _CODE, _ACCOUNT, _SHARE = "([0-9]{1,15})", "([0-9]{8})", "([0-9]{1,15})", "([0-9]{1,16})"
 _PICTURE = f"{_JOB}:([1-9])"
+_OWNER = f"(?::{_ACCOUNT})?"  # buttons of earlier versions name none
 
 ACTIONS = (
     Action("consent", lambda services: services.photo_sets.record_consent),
-    Action("first5", lambda services: services.photo_sets.train_first_five),
-    Action("restart", lambda services: services.photo_sets.discard_photos),
+    Action(f"first5{_OWNER}", lambda services: services.photo_sets.train_first_five),
+    Action(f"restart{_OWNER}", lambda services: services.photo_sets.discard_photos),
     Action(f"set:{_ACCOUNT}:name", lambda services: services.photo_sets.ask_name),
     Action(f"set:{_ACCOUNT}:anew", lambda services: services.photo_sets.collect_for_new_lora),
     Action(f"set:{_ACCOUNT}:class=([a-z]{{1,10}})", lambda services: services.photo_sets.set_class),
     Action(f"set:{_ACCOUNT}:drop=([0-9]{{1,15}})", lambda services: services.photo_sets.drop_photo),
-    Action("question:drop", lambda services: services.messages.drop_question),
+    Action(f"question:drop{_OWNER}", lambda services: services.messages.drop_question),
     Action(f"cancel:{_JOB}", lambda services: services.jobs.cancel_job),
     Action(f"again:{_JOB}", lambda services: services.generation.generate_again),
     Action(f"edit:{_JOB}", lambda services: services.generation.start_edit),
@@ -47,7 +48,7 @@ ACTIONS = (
     Action(f"delete!:{_JOB}", lambda services: services.results.delete_result),
     Action("use:(.*)", lambda services: services.drafts.start_with_code),
     Action("draw:(.*)", lambda services: services.drafts.start_after_notice),
-    Action("draft:(.*)", lambda services: services.drafts.handle_button),
+    Action(f"draft(?::{_ACCOUNT})?:(.*)", lambda services: services.drafts.handle_button),
     Action("codes", lambda services: services.loras.list_loras),
     Action("codes:all", lambda services: services.loras.go_back_to_list),
     Action(f"code:{_CODE}", lambda services: services.loras.show_lora),

@@ -13,7 +13,7 @@ from bot.core.jobs import GenerationParams
 from bot.core.messages import Reply, Request
 from bot.core.photos import PHOTO_RETENTION
 from bot.db import ErasureResult
-from bot.services import generation_options
+from bot.services import access, generation_options
 from bot.services.context import ServiceContext
 from bot.texts import languages, translate, use_language
 from bot.texts.accounts import (
@@ -161,13 +161,13 @@ class PreferencesService:
 
     async def list_styles(self, request: Request) -> Reply:
         """Return the reply that shows the styles to choose from."""
-        _require_own_settings(request)
+        access.require_own_button(request)
         preferences = await self._context.database.accounts.get_preferences(request.account)
         return settings_styles(request.account, self._context.styles.search(""), preferences.style)
 
     async def change_setting(self, request: Request) -> Reply:
         """Change a setting: the arguments are the account, the name of the setting and its value."""
-        _require_own_settings(request)
+        access.require_own_button(request)
         # All settings are stored at once: two presses must not undo each other.
         async with self._context.locks.get_lock(request.account):
             return await self._change(request)
@@ -206,9 +206,3 @@ class PreferencesService:
         if preferences.size and not params.shape and params.width_px is None:
             params = generation_options.with_size(params, preferences.size)
         return params
-
-
-def _require_own_settings(request: Request) -> None:
-    """Raise UserError for a button of somebody else's settings."""
-    if int(request.arguments[0]) != request.account:
-        raise UserError(translate("stale-button"))

@@ -115,7 +115,8 @@ class DraftService:
 
     async def handle_button(self, request: Request) -> Reply:
         """Do what a button of the draft says: `style`, `style=oil`, `size=…`, `n=2`, `code=…`, `drop`."""
-        account, address, [action] = request.account, request.address, request.arguments
+        access.require_own_button(request)
+        account, address, action = request.account, request.address, request.arguments[1]
         draft = _require_draft(request)
         option, _, value = action.partition("=")
         match option:
@@ -126,7 +127,7 @@ class DraftService:
                     request, replace(draft, code=generation_options.read_code(value), address=address)
                 )
             case "style" if action == "style":
-                return draft_styles(self._context.styles.search(""), draft.params.style)
+                return draft_styles(draft, self._context.styles.search(""))
             case "style":
                 style = self._context.styles.resolve(value).name if value else ""
                 params = replace(draft.params, style=style)
@@ -181,9 +182,9 @@ class DraftService:
     async def _ask_code(self, request: Request, draft: Draft, ready_loras: Sequence[Lora]) -> Reply:
         """Return the reply that asks for the code; what was said besides waits in the draft for it."""
         if draft.params == self._preferences.apply_defaults(request, EMPTY_PARAMS):
-            return choose_code(ready_loras)
+            return choose_code(request.account, ready_loras)
         await self._context.database.results.save_draft(draft)
-        return choose_code(ready_loras, is_draft=True)
+        return choose_code(request.account, ready_loras, is_draft=True)
 
     async def _continue_draft(self, request: Request, draft: Draft) -> Reply:
         """Generate a draft that has its code and its prompt; otherwise ask for the prompt."""

@@ -148,7 +148,7 @@ class GenerationService:
         await self._context.database.results.save_draft(
             Draft(request.account, job.code, make_editable_params(job, params), request.address)
         )
-        return ask_new_prompt(job.id, params.prompt, request.address)
+        return ask_new_prompt(request.account, job.id, params.prompt, request.address)
 
     async def _add_job(
         self, request: Request, code: LoraCode, params: GenerationParams, draft: Draft | None

@@ -11,6 +11,7 @@ from bot.core.loras import LoraCode
 from bot.core.messages import AccountState, Reply, Request, RequestState
 from bot.core.outbox import IncomingUpdate
 from bot.db import Database
+from bot.services import access
 from bot.services.context import JobQueue, ServiceContext
 from bot.services.drafts import DraftService
 from bot.services.generation import GenerationService
@@ -145,6 +146,7 @@ class MessageService:
 
     async def drop_question(self, request: Request) -> Reply:
         """End the question whose button was pressed."""
+        access.require_own_button(request)
         if request.account_state.question is None:
             raise UserError(translate("stale-button"))
         await self._database.accounts.delete_question(request.account)

@@ -124,7 +124,7 @@ def ask_new_name(lora: Lora, address: ChatAddress) -> Reply:
     key = "ask-new-name-in-group" if address.hears_replies_only else key
     return Reply(
         translate(key, code=format_code(lora.code)),
-        (Button(translate("draft-drop"), "question:drop"),),
+        (Button(translate("draft-drop"), f"question:drop:{lora.account}"),),
         asks_for_words=True,
     )
 

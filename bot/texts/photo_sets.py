@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-from bot.core.accounts import ChatAddress, Platform
+from bot.core.accounts import AccountId, ChatAddress, Platform
 from bot.core.jobs import Estimate, Job, TrainingParams
 from bot.core.loras import CLASS_WORDS, LoraCode, format_code
 from bot.core.messages import Button, Reply
@@ -45,9 +45,9 @@ def consent_button() -> Button:
     return Button(translate("agree"), "consent")
 
 
-def start_over_button() -> Button:
+def start_over_button(account: AccountId) -> Button:
     """Return the button that deletes the set."""
-    return Button(translate("start-over"), "restart")
+    return Button(translate("start-over"), f"restart:{account}")
 
 
 def good_set_reasons() -> tuple[str, ...]:
@@ -79,32 +79,35 @@ def consent_recorded(photo_set: PhotoSet, platform: Platform, examples: Sequence
     return Reply(translate("thank-you", next=card.text), card.buttons, tuple(examples))
 
 
-def photo_set_status(held_count: int, platform: Platform, can_start: bool = True) -> Reply:
+def photo_set_status(
+    account: AccountId, held_count: int, platform: Platform, can_start: bool = True
+) -> Reply:
     """Return the reply that says how many photos a set has.
 
     With too many it asks which five to use. With doubtful ones it asks whether to use them.
     """
     target_count = PHOTOS_PER_LORA
     if held_count > target_count:
-        use_button = Button(translate("use-first-five"), "first5")
+        use_button = Button(translate("use-first-five"), f"first5:{account}")
         return Reply(
             translate("photos-too-many", held=held_count, wanted=target_count),
-            (use_button, start_over_button()),
-            yes_action="first5",
+            (use_button, start_over_button(account)),
+            yes_action=f"first5:{account}",
         )
     if held_count == 0:
         return Reply(translate(f"how-to-send-{platform}"))
     if held_count == target_count and not can_start:
-        use_anyway_button = Button(translate("use-anyway"), "first5")
-        buttons = (use_anyway_button, start_over_button())
-        return Reply(translate("photos-doubtful"), buttons, yes_action="first5")
+        use_anyway_button = Button(translate("use-anyway"), f"first5:{account}")
+        buttons = (use_anyway_button, start_over_button(account))
+        return Reply(translate("photos-doubtful"), buttons, yes_action=f"first5:{account}")
     if held_count == target_count:
-        train_button = Button(translate("train-on-these"), "first5")
-        return Reply(translate("photos-all-five"), (train_button, start_over_button()), yes_action="first5")
+        train_button = Button(translate("train-on-these"), f"first5:{account}")
+        buttons = (train_button, start_over_button(account))
+        return Reply(translate("photos-all-five"), buttons, yes_action=f"first5:{account}")
     missing_count = target_count - held_count
     return Reply(
         translate("photos-held", held=held_count, wanted=target_count, missing=missing_count),
-        (start_over_button(),),
+        (start_over_button(account),),
     )
 
 
@@ -119,7 +122,7 @@ def set_card(
 
     In a group the contact sheet is left out, because others can see it.
     """
-    status = photo_set_status(len(photo_set.photo_ids), platform, can_start)
+    status = photo_set_status(photo_set.account, len(photo_set.photo_ids), platform, can_start)
     purpose = set_purpose(photo_set) or translate(
         "set-shows", **{"class": translate(f"class-{photo_set.class_word}")}
     )
@@ -160,9 +163,10 @@ def with_group_hint(reply: Reply, link: str) -> Reply:
     return replace(reply, text=f"{reply.text}\n{translate('photos-in-a-group', link=link)}")
 
 
-def set_reminder(held_count: int) -> Reply:
+def set_reminder(photo_set: PhotoSet) -> Reply:
     """Return the reminder of photos that will soon be deleted."""
-    return Reply(translate("set-waits", held=held_count, wanted=PHOTOS_PER_LORA), (start_over_button(),))
+    text = translate("set-waits", held=len(photo_set.photo_ids), wanted=PHOTOS_PER_LORA)
+    return Reply(text, (start_over_button(photo_set.account),))
 
 
 def prepend_refusals(lines: Sequence[str], reply: Reply) -> Reply:
@@ -245,7 +249,9 @@ def _refusal_text(key: str) -> str:
     )
 
 
-def ask_name(address: ChatAddress) -> Reply:
+def ask_name(account: AccountId, address: ChatAddress) -> Reply:
     """Return the reply that asks for the name of a set."""
     key = "ask-name-in-group" if address.hears_replies_only else "ask-name"
-    return Reply(translate(key), (Button(translate("draft-drop"), "question:drop"),), asks_for_words=True)
+    return Reply(
+        translate(key), (Button(translate("draft-drop"), f"question:drop:{account}"),), asks_for_words=True
+    )

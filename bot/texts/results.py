@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bot.core.accounts import PLATFORM_TRAITS, ChatAddress
+from bot.core.accounts import PLATFORM_TRAITS, AccountId, ChatAddress
 from bot.core.jobs import Draft, GenerationParams, Job, JobId, Picture
 from bot.core.loras import Lora, LoraCode, format_code
 from bot.core.messages import Attachment, Button, Reply, Suggestion
@@ -49,11 +49,11 @@ def result_title(job: Job) -> str:
     return f"#{job.id} · {format_code(job.code)}"
 
 
-def ask_new_prompt(job_id: JobId, prompt: str, address: ChatAddress) -> Reply:
+def ask_new_prompt(account: AccountId, job_id: JobId, prompt: str, address: ChatAddress) -> Reply:
     """Return the reply that asks for another prompt of a result."""
     key = "edit-prompt-in-group" if address.hears_replies_only else "edit-prompt"
     text = translate(key, result=f"#{job_id}", prompt=prompt)
-    return Reply(text, (Button(translate("draft-drop"), "draft:drop"),), asks_for_words=True)
+    return Reply(text, (Button(translate("draft-drop"), f"draft:{account}:drop"),), asks_for_words=True)
 
 
 def ask_to_delete(job_id: JobId, count: int) -> Reply:
@@ -184,10 +184,10 @@ _COUNTS = (1, 2, 4)
 _CODES_PER_ROW, _STYLES_PER_ROW = 2, 3
 
 
-def choose_code(loras: Sequence[Lora], is_draft: bool = False) -> Reply:
+def choose_code(account: AccountId, loras: Sequence[Lora], is_draft: bool = False) -> Reply:
     """Return the question for the LoraCode that draws, newest first."""
     buttons = [
-        Button(format_code(lora.code), f"draft:code={lora.code}", number // _CODES_PER_ROW)
+        Button(format_code(lora.code), f"draft:{account}:code={lora.code}", number // _CODES_PER_ROW)
         if is_draft
         else Button(format_code(lora.code), f"use:{lora.code}", number // _CODES_PER_ROW)
         for number, lora in enumerate(loras[:MAX_CODES_OFFERED])
@@ -212,31 +212,34 @@ def draft_card(draft: Draft, style: str, replaces: bool = True) -> Reply:
     shape_buttons = [
         Button(
             mark_selected(translate(f"shape-{shape}").capitalize(), shape == params.shape),
-            f"draft:size={shape}",
+            f"draft:{draft.account}:size={shape}",
             1,
         )
         for shape in SHAPES
     ]
     count_buttons = [
         Button(
-            mark_selected(translate("pictures", count=count), count == params.count), f"draft:n={count}", 2
+            mark_selected(translate("pictures", count=count), count == params.count),
+            f"draft:{draft.account}:n={count}",
+            2,
         )
         for count in _COUNTS
     ]
     buttons = (
-        Button(style_label(style), "draft:style", 0),
+        Button(style_label(style), f"draft:{draft.account}:style", 0),
         *shape_buttons,
         *count_buttons,
-        *((Button(translate("draft-write"), "draft:write", 3),) if has_form else ()),
-        Button(translate("draft-drop"), "draft:drop", 3),
+        *((Button(translate("draft-write"), f"draft:{draft.account}:write", 3),) if has_form else ()),
+        Button(translate("draft-drop"), f"draft:{draft.account}:drop", 3),
     )
     asks_for_words = draft.waits_for_words and not draft.message_ids
     return Reply(text, buttons, edits_message=replaces, asks_for_words=asks_for_words)
 
 
-def draft_styles(styles: Sequence[Suggestion], selected: str) -> Reply:
+def draft_styles(draft: Draft, styles: Sequence[Suggestion]) -> Reply:
     """Return the reply that offers the styles."""
-    return Reply(translate("which-style"), style_buttons(styles, selected, "draft"), edits_message=True)
+    buttons = style_buttons(styles, draft.params.style, f"draft:{draft.account}")
+    return Reply(translate("which-style"), buttons, edits_message=True)
 
 
 def style_buttons(styles: Sequence[Suggestion], selected: str, action_prefix: str) -> tuple[Button, ...]:

@@ -58,8 +58,8 @@ async def trained(person: Console, folder: Path) -> LoraCode:
     "[set:*:class=*]",
     "[set:*:drop=*]",
     "[set:*:name]",
-    "[restart]",
-    "[first5]",
+    "[restart:*]",
+    "[first5:*]",
     "[cancel:*]",
 )
 async def test_a_set_is_put_together_started_over_trained_and_cancelled(
@@ -96,14 +96,14 @@ async def test_a_set_is_put_together_started_over_trained_and_cancelled(
     "[codes:all]",
     "[code:*]",
     "[rename:*]",
-    "[question:drop]",
+    "[question:drop:*]",
     "[export:*]",
     "[use:*]",
     "[remove:*]",
     "[remove!:*]",
-    "[draft:style]",
-    "[draft:style=]",
-    "[draft:drop]",
+    "[draft:*:style]",
+    "[draft:*:style=]",
+    "[draft:*:drop]",
     "[forgetme!:*:*]",
 )
 async def test_a_code_is_used_named_exported_and_deleted_also_after_a_restart(tmp_path: Path) -> None:

@@ -178,7 +178,13 @@ async def test_everything_that_can_be_done_with_a_result(tmp_path: Path) -> None
 
 
 @pytest.mark.covers(
-    "console", "/generate", "words", "[draft:style]", "[draft:style=*]", "[draft:size=*]", "[draft:n=*]"
+    "console",
+    "/generate",
+    "words",
+    "[draft:*:style]",
+    "[draft:*:style=*]",
+    "[draft:*:size=*]",
+    "[draft:*:n=*]",
 )
 async def test_generate_alone_is_put_together_by_buttons(tmp_path: Path) -> None:
     card = FakeBackend(picture=png())

@@ -20,7 +20,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield each
 
 
-@pytest.mark.covers("discord", "photo", "words", "[set:*:name]", "[set:*:class=*]", "[restart]")
+@pytest.mark.covers("discord", "photo", "words", "[set:*:name]", "[set:*:class=*]", "[restart:*]")
 async def test_a_set_is_named_by_a_message_and_started_over(stage: Stage) -> None:
     await stage.album(photos(2))
     card = stage.dms()[0]
@@ -84,7 +84,7 @@ async def test_every_guest_of_many_is_found_on_a_page_and_a_link_is_ended(stage:
 
 
 @pytest.mark.covers(
-    "discord", "[draft:style]", "[draft:style=*]", "[draft:style=]", "[draft:n=*]", "[draft:drop]"
+    "discord", "[draft:*:style]", "[draft:*:style=*]", "[draft:*:style=]", "[draft:*:n=*]", "[draft:*:drop]"
 )
 async def test_a_style_is_chosen_for_a_draft_and_given_up_again(stage: Stage) -> None:
     await stage.trained()
@@ -106,7 +106,7 @@ async def test_a_style_that_was_set_is_given_up_again(stage: Stage) -> None:
     assert "Style: none" in card.content
 
 
-@pytest.mark.covers("discord", "[first5]", "pressed twice", "by somebody else")
+@pytest.mark.covers("discord", "[first5:*]", "pressed twice", "by somebody else")
 async def test_a_button_in_a_channel_belongs_to_its_person_and_works_once(stage: Stage) -> None:
     code = await stage.trained()
     await stage.draw(code)

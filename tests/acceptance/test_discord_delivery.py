@@ -59,7 +59,7 @@ async def test_an_answer_that_comes_too_late_for_its_interaction_goes_by_dm(stag
     assert "no LoraCode yet" in answer.content
 
 
-@pytest.mark.covers("discord", "[first5]", "[cancel:*]", "restart")
+@pytest.mark.covers("discord", "[first5:*]", "[cancel:*]", "restart")
 async def test_buttons_of_an_earlier_run_still_work(stage: Stage) -> None:
     six = await stage.form(photos(6))
     assert six.response is not None

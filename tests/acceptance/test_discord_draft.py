@@ -36,11 +36,11 @@ async def two_codes(stage: Stage) -> tuple[LoraCode, LoraCode]:
 @pytest.mark.covers(
     "discord",
     "/generate",
-    "[draft:style]",
-    "[draft:style=*]",
-    "[draft:size=*]",
-    "[draft:n=*]",
-    "[draft:write]",
+    "[draft:*:style]",
+    "[draft:*:style=*]",
+    "[draft:*:size=*]",
+    "[draft:*:n=*]",
+    "[draft:*:write]",
     "form",
 )
 async def test_alone_it_is_put_together_by_buttons_and_a_form(stage: Stage) -> None:
@@ -85,7 +85,7 @@ async def test_words_without_a_code_are_drawn_with_the_only_one(stage: Stage) ->
     assert "a boat" in stage.public()[-1].content
 
 
-@pytest.mark.covers("discord", "/generate prompt", "[draft:code=*]", "restart")
+@pytest.mark.covers("discord", "/generate prompt", "[draft:*:code=*]", "restart")
 async def test_words_without_a_code_wait_for_the_one_that_is_chosen_of_several(stage: Stage) -> None:
     first, second = await two_codes(stage)
     question = shown(await asked(stage, prompt="a boat", seed=7))
@@ -134,7 +134,7 @@ async def test_a_foreign_code_is_unknown_and_a_missing_one_is_explained(
     assert text_of(await stage.bert.slash(stage.channel, "generate")) == translate("no-ready-code")
 
 
-@pytest.mark.covers("discord", "[draft:write]", "form", "restart")
+@pytest.mark.covers("discord", "[draft:*:write]", "form", "restart")
 async def test_forms_that_stayed_open_over_a_restart_are_drawn_once(stage: Stage) -> None:
     await stage.trained()
     draft = shown(await asked(stage))
@@ -147,7 +147,7 @@ async def test_forms_that_stayed_open_over_a_restart_are_drawn_once(stage: Stage
     assert len(stage.public()) == 1
 
 
-@pytest.mark.covers("discord", "[draft:drop]")
+@pytest.mark.covers("discord", "[draft:*:drop]")
 async def test_a_draft_that_was_dropped_opens_no_form_and_takes_none(stage: Stage) -> None:
     await stage.trained()
     draft = shown(await asked(stage))

@@ -100,7 +100,7 @@ async def test_one_card_in_dms_collects_shows_the_photos_and_is_chosen_on(stage:
     "/codes",
     "[code:*]",
     "[rename:*]",
-    "[question:drop]",
+    "[question:drop:*]",
     "[export:*]",
     "[remove:*]",
     "[remove!:*]",

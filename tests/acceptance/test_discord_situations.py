@@ -79,7 +79,7 @@ async def test_a_refused_command_is_carried_out_once_when_it_is_edited(stage: St
     assert stage.dms()[-1].content == translate("edited-too-late")
 
 
-@pytest.mark.covers("discord", "more than five", "[first5]")
+@pytest.mark.covers("discord", "more than five", "[first5:*]")
 async def test_ten_photos_in_one_message_ask_which_five_are_meant(stage: Stage) -> None:
     await stage.album(photos(10))
     [card] = stage.dms()
@@ -184,7 +184,7 @@ async def test_a_form_that_cannot_be_acknowledged_takes_nothing_and_may_be_sent_
     await stage.code()
 
 
-@pytest.mark.covers("discord", "pressed twice", "[first5]")
+@pytest.mark.covers("discord", "pressed twice", "[first5:*]")
 async def test_a_button_of_a_set_pressed_twice_is_done_once(stage: Stage) -> None:
     six = shown(await stage.form(photos(6)))
     for _ in range(2):

@@ -121,7 +121,7 @@ async def test_two_people_s_forms_at_once_stay_two_people_s(stage: Stage) -> Non
     )
 
 
-@pytest.mark.covers("discord", "[first5]", "more than five")
+@pytest.mark.covers("discord", "[first5:*]", "more than five")
 async def test_six_photos_start_nothing_and_ask_which_are_meant(stage: Stage) -> None:
     answer = await stage.form(photos(6))
     assert "Nothing has started" in text_of(answer)
@@ -135,7 +135,7 @@ async def test_six_photos_start_nothing_and_ask_which_are_meant(stage: Stage) ->
     assert len(stage.dms()) == 1
 
 
-@pytest.mark.covers("discord", "[restart]")
+@pytest.mark.covers("discord", "[restart:*]")
 async def test_start_over_forgets_the_photos(stage: Stage) -> None:
     answer = await stage.form(photos(6))
     assert answer.response is not None

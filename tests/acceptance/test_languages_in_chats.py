@@ -53,7 +53,9 @@ async def test_an_italian_in_a_telegram_group_is_answered_in_italian(tmp_path: P
         await anna.says("/impostazioni", chat=GROUP)
         [card] = await until(lambda: anna.sees_in(GROUP))
         assert italian("settings-title") in card.text
-        assert await stage.bert.presses(card, italian("settings-silent-button")) == translate("stale-button")
+        assert await stage.bert.presses(card, italian("settings-silent-button")) == translate(
+            "not-your-button"
+        )
         await anna.presses(card, "English")
         await until(lambda: "Language: English" in card.text)
 

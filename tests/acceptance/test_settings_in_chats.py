@@ -53,7 +53,7 @@ async def test_settings_in_a_telegram_group_are_changed_by_their_person_alone(tm
     async with telegram_stage.on_stage(tmp_path) as stage:
         await stage.anna.says("/settings", chat=GROUP)
         [card] = await until(lambda: stage.anna.sees_in(GROUP))
-        assert await stage.bert.presses(card, "Portrait") == translate("stale-button")
+        assert await stage.bert.presses(card, "Portrait") == translate("not-your-button")
         await stage.anna.presses(card, "Silent")
         await until(lambda: "Notifications: silent" in card.text)
 

@@ -103,7 +103,7 @@ async def test_four_photos_and_train_say_what_is_missing(anna: Person) -> None:
     assert "4 of 5" in anna.sees[-1].text
 
 
-@pytest.mark.covers("telegram", "[first5]")
+@pytest.mark.covers("telegram", "[first5:*]")
 async def test_a_sixth_photo_in_an_album_starts_nothing_until_the_person_has_chosen(anna: Person) -> None:
     await anna.sends_photos(PHOTOS)
     asked = await until(lambda: [each for each in anna.sees if each.buttons])

@@ -18,7 +18,7 @@ from tests.acceptance.uses import everything
 
 ANNA = Identity(Platform.TELEGRAM, "7")
 #: What is about whoever presses it, and not about whom it was shown to; Bert may draw with the code.
-FOR_ANYBODY = {"[codes]", "[codes:all]", "[consent]", "[restart]", "[first5]", "[use:*]", "[draw:*]"}
+FOR_ANYBODY = {"[codes]", "[codes:all]", "[consent]", "[use:*]", "[draw:*]"}
 #: After each of these less is left to press.
 LAST = ("[delete!:*]", "[remove!:*]", "[forgetme!:*:*]")
 TOO_LATE = "Bad Request: query is too old and response timeout expired or query ID is invalid"
@@ -65,8 +65,8 @@ async def every_button(stage: Stage) -> dict[str, str]:
     # Shown only to whoever has many shares, too many photos, a measured likeness or a set for one code.
     rest = {
         "[share:*:*]": f"share:{code}:1",
-        "[first5]": "first5",
-        "[question:drop]": "question:drop",
+        "[first5:*]": offered["[restart:*]"].replace("restart", "first5"),
+        "[question:drop:*]": offered["[restart:*]"].replace("restart", "question:drop"),
         "[likeness:*]": f"likeness:{code}",
         "[set:*:anew]": offered["[set:*:name]"].replace("name", "anew"),
     }

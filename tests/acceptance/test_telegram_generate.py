@@ -172,7 +172,9 @@ async def test_generate_alone_without_a_code_says_what_is_missing(stage: Stage) 
     assert (await says_and_hears(stage.anna, "/generate")).text == translate("no-ready-code")
 
 
-@pytest.mark.covers("telegram", "words", "[draft:n=*]", "[draft:size=*]", "[draft:style]", "[draft:style=*]")
+@pytest.mark.covers(
+    "telegram", "words", "[draft:*:n=*]", "[draft:*:size=*]", "[draft:*:style]", "[draft:*:style=*]"
+)
 async def test_generate_alone_is_put_together_by_buttons_of_one_message(stage: Stage) -> None:
     code = await trained(stage.anna)
     options = await says_and_hears(stage.anna, "/generate")
@@ -191,7 +193,7 @@ async def test_generate_alone_is_put_together_by_buttons_of_one_message(stage: S
     assert (request.shape, request.count, request.seed) == ("landscape", 4, 5)
 
 
-@pytest.mark.covers("telegram", "[draft:style=]")
+@pytest.mark.covers("telegram", "[draft:*:style=]")
 async def test_a_style_can_be_taken_back(stage: Stage) -> None:
     await trained(stage.anna)
     options = await says_and_hears(stage.anna, "/generate")
@@ -202,7 +204,7 @@ async def test_a_style_can_be_taken_back(stage: Stage) -> None:
     assert "style: none" in options.text
 
 
-@pytest.mark.covers("telegram", "[draft:drop]")
+@pytest.mark.covers("telegram", "[draft:*:drop]")
 async def test_a_dropped_draft_takes_no_prompt(stage: Stage) -> None:
     await trained(stage.anna)
     options = await says_and_hears(stage.anna, "/generate")
@@ -246,7 +248,7 @@ async def test_a_command_is_no_prompt(stage: Stage) -> None:
     await until(lambda: stage.drawings)
 
 
-@pytest.mark.covers("telegram", "/cancel", "[edit:*]", "[draft:drop]")
+@pytest.mark.covers("telegram", "/cancel", "[edit:*]", "[draft:*:drop]")
 async def test_a_question_is_ended_by_cancel_by_a_button_and_by_any_command(stage: Stage) -> None:
     code = await trained(stage.anna)
     await stage.anna.says(f"/generate {code} a boat")

@@ -28,7 +28,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield each
 
 
-@pytest.mark.covers("telegram", "album of ten", "[first5]")
+@pytest.mark.covers("telegram", "album of ten", "[first5:*]")
 async def test_the_first_five_of_an_album_of_ten_can_be_trained_on(stage: Stage) -> None:
     await stage.anna.sends_photos(drawn.sample_photos(11, count=10, side_px=256))
     card = await stage.anna.hears("You have 10 photos")

@@ -120,7 +120,7 @@ async def test_two_albums_at_once_share_a_card(stage: Stage) -> None:
     "/codes",
     "[code:*]",
     "[rename:*]",
-    "[question:drop]",
+    "[question:drop:*]",
     "[export:*]",
     "[remove:*]",
     "[remove!:*]",
@@ -224,7 +224,7 @@ async def test_the_ready_notice_leads_to_the_list_of_codes_and_a_card_leads_back
     await until(lambda: label in dict(listed.buttons))
 
 
-@pytest.mark.covers("telegram", "[restart]")
+@pytest.mark.covers("telegram", "[restart:*]")
 async def test_start_over_deletes_the_photos_of_the_set(stage: Stage) -> None:
     await stage.anna.sends_photos(PHOTOS[:3])
     card = await stage.anna.hears("3 of 5")

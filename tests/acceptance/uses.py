@@ -66,9 +66,9 @@ SITUATIONS = {
 
 #: Buttons that some chats do not make: forms are Discord's; who sits at the console is not asked to agree.
 _ELSEWHERE = {
-    Platform.TELEGRAM: {"[draft:write]", "[draft:code=*]"},
+    Platform.TELEGRAM: {"[draft:*:write]", "[draft:*:code=*]"},
     Platform.DISCORD: set[str](),
-    Platform.CONSOLE: {"[draft:write]", "[draft:code=*]", "[consent]"},
+    Platform.CONSOLE: {"[draft:*:write]", "[draft:*:code=*]", "[consent]"},
 }
 
 _noted: set[tuple[Platform, str]] = set()

@@ -36,7 +36,14 @@ def test_uses_that_tests_claim_exist(platform: Platform) -> None:
 
 
 def test_the_buttons_of_the_code_are_known_by_their_actions() -> None:
-    pressed = ("vary:12:3", "set:5:class=dog", "share:17:once", "share:40713386", "draft:style=", "codes:all")
+    pressed = (
+        "vary:12:3",
+        "set:5:class=dog",
+        "share:17:once",
+        "share:40713386",
+        "draft:5:style=",
+        "codes:all",
+    )
     for platform in Platform:
         assert {of_button(each) for each in pressed} <= everything(platform)
     assert of_button("vary:12:3") == "[vary:*:*]"

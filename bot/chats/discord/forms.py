@@ -22,9 +22,9 @@ from bot.texts import translate
 MODAL_TIMEOUT_S = 3600.0
 PHOTOS_ACTION, PROMPT_FIELD = "photos", "prompt"
 #: The buttons that ask for words.
-DRAFT_ACTION, _EDIT_PATTERN = "draft:write", re.compile(r"edit:([0-9]{1,15})")
+_DRAFT_PATTERN, _EDIT_PATTERN = re.compile(r"draft:(?:[0-9]{1,15}:)?write"), re.compile(r"edit:([0-9]{1,15})")
 _CUSTOM_ID_PATTERN = re.compile(
-    rf"{CUSTOM_ID_PREFIX}({PHOTOS_ACTION}|{DRAFT_ACTION}|{_EDIT_PATTERN.pattern})"
+    rf"{CUSTOM_ID_PREFIX}({PHOTOS_ACTION}|{_DRAFT_PATTERN.pattern}|{_EDIT_PATTERN.pattern})"
 )
 
 
@@ -50,7 +50,7 @@ class PromptModal(discord.ui.Modal):
     """Asks what to draw, for the button whose action is its id; `prompt` stands in it already."""
 
     def __init__(self, action: str, prompt: str) -> None:
-        title = translate("form-draft") if action == DRAFT_ACTION else translate("form-prompt")
+        title = translate("form-draft" if parse_edited_job_id(action) is None else "form-prompt")
         super().__init__(title=title, timeout=MODAL_TIMEOUT_S, custom_id=f"{CUSTOM_ID_PREFIX}{action}")
         text_input: discord.ui.TextInput[PromptModal] = discord.ui.TextInput(
             custom_id=PROMPT_FIELD,
@@ -75,7 +75,7 @@ class ModalSubmission:
 
 def opens_prompt_modal(action: str) -> bool:
     """Return whether a button opens a form for words."""
-    return action == DRAFT_ACTION or parse_edited_job_id(action) is not None
+    return bool(_DRAFT_PATTERN.fullmatch(action) or _EDIT_PATTERN.fullmatch(action))
 
 
 def parse_edited_job_id(action: str) -> int | None:

@@ -5,6 +5,7 @@ from bot.services.access._guesses import MAX_IN_TOTAL, MAX_PER_ACCOUNT
 from bot.services.access._ownership import (
     require_job,
     require_lora,
+    require_own_button,
     require_ready_lora,
     require_result,
     require_usable_lora,
@@ -29,6 +30,7 @@ __all__ = [
     "get_role",
     "require_job",
     "require_lora",
+    "require_own_button",
     "require_ready_lora",
     "require_result",
     "require_usable_lora",

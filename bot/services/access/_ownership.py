@@ -8,10 +8,18 @@ from bot.core.accounts import AccountId
 from bot.core.errors import UnknownCode, UserError
 from bot.core.jobs import Job, JobId, JobKind, JobStatus, Picture, estimate_job
 from bot.core.loras import Lora, LoraCode, LoraState, format_code
+from bot.core.messages import Request
 from bot.db import Database
 from bot.texts import translate
 from bot.texts.loras import not_usable
 from bot.texts.words import format_time_left
+
+
+def require_own_button(request: Request) -> None:
+    """Raise UserError for a button that names another account; one of an earlier version names none."""
+    owner = next(iter(request.arguments), "")  # a command names none either
+    if owner and int(owner) != request.account:
+        raise UserError(translate("not-your-button"))
 
 
 async def require_lora(database: Database, account: AccountId, code: LoraCode) -> Lora:

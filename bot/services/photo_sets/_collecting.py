@@ -15,7 +15,7 @@ from bot.core.messages import PhotoInput, Reply, Request, Upload
 from bot.core.photos import MAX_PHOTOS_IN_SET, PHOTOS_PER_LORA, NewPhoto, PhotoSet, StoredPhoto
 from bot.db import AddPhotosResult
 from bot.media.example_set import ExampleSheet
-from bot.services import generation_options
+from bot.services import access, generation_options
 from bot.services.context import PhotoDecoder, ServiceContext
 from bot.services.photo_sets._cards import SetCards, end_previous_card
 from bot.services.photo_sets._refusals import describe_refusals
@@ -90,6 +90,13 @@ class PhotoSetService:
         async with self._predecode_limit:  # one at a time: nobody waits for it yet
             return await self._decode(upload)
 
+    async def check_before_fetch(self, request: Request) -> Reply | None:
+        """Return the question for consent where it lacks. Raise UserError when no photos are taken now."""
+        if self.needs_consent(request):
+            return consent_question(1)
+        await self.trainings.check_open(request)
+        return None
+
     async def add_photos(self, request: Request) -> Reply:
         """Add the photos of one message or album; exactly five in the set start its training."""
         if not request.uploads:
@@ -106,7 +113,7 @@ class PhotoSetService:
             if result.job is None and photos:
                 reply = await self.cards.render_set(request.address, result.photo_set, photos)
             elif result.job is None:
-                reply = photo_set_status(0, request.address.platform)
+                reply = photo_set_status(request.account, 0, request.address.platform)
         if result.job is not None:
             photo_hashes = [*result.previous_set.photo_hashes, *(each.data_sha256 for each in new_photos)]
             reply = await self.trainings.show_started(
@@ -150,6 +157,7 @@ class PhotoSetService:
 
     async def train_first_five(self, request: Request) -> Reply:
         """Train on the first five of a set that came too large."""
+        access.require_own_button(request)
         if self.needs_consent(request):
             return consent_question(0)
         account, database = request.account, self._context.database
@@ -172,6 +180,7 @@ class PhotoSetService:
 
     async def discard_photos(self, request: Request) -> Reply:
         """Delete the photos of the set that is being collected."""
+        access.require_own_button(request)
         account = request.account
         async with self._context.locks.get_lock(account):
             previous_set = await self._context.database.photo_sets.get_set(account)
@@ -183,11 +192,11 @@ class PhotoSetService:
 
     async def ask_name(self, request: Request) -> Reply:
         """Return the reply that asks for a name; the person's next message is the answer."""
-        _require_own_set(request)
+        access.require_own_button(request)
         await self._context.database.accounts.save_question(
             request.account, PendingQuestion("set", request.address.words_address)
         )
-        return ask_name(request.address)
+        return ask_name(request.account, request.address)
 
     async def set_name(self, request: Request) -> Reply:
         """Store the name a person wrote for the Lora to be."""
@@ -196,7 +205,7 @@ class PhotoSetService:
 
     async def set_class(self, request: Request) -> Reply:
         """Store whom the photos show: a person, a dog, …"""
-        _require_own_set(request)
+        access.require_own_button(request)
         class_word = request.arguments[1]
         if class_word not in CLASS_WORDS:
             raise UserError(translate("stale-button"))
@@ -205,7 +214,7 @@ class PhotoSetService:
 
     async def collect_for_new_lora(self, request: Request) -> Reply:
         """Use what is collected for a new Lora, instead of training one further."""
-        _require_own_set(request)
+        access.require_own_button(request)
         async with self._context.locks.get_lock(request.account):
             self._context.forget_photos(
                 await self._context.database.photo_sets.collect_for_new_lora(request.account)
@@ -232,7 +241,7 @@ class PhotoSetService:
 
     async def drop_photo(self, request: Request) -> Reply:
         """Delete one photo of the set; where five are left, their training begins."""
-        _require_own_set(request)
+        access.require_own_button(request)
         account, photo_id = request.account, int(request.arguments[1])
         async with self._context.locks.get_lock(account):
             photo_set, held_photos = await self.cards.read_set(account)
@@ -276,9 +285,3 @@ def parse_name(text: str) -> str:
     if not name or len(name) > MAX_NAME_CHARS:
         raise UserError(translate("wrong-name", most=MAX_NAME_CHARS))
     return name
-
-
-def _require_own_set(request: Request) -> None:
-    """Raise UserError for a button of somebody else's set."""
-    if int(request.arguments[0]) != request.account:
-        raise UserError(translate("stale-button"))

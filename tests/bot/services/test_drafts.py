@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from bot.core.accounts import AccountId
 from bot.core.errors import UserError
 from bot.core.jobs import GenerationParams, JobId, JobKind
 from bot.core.messages import Reply
 from bot.texts import translate
-from tests.support.services import ANNA, ANNAS, BERT, BERTS, Desk, open_desk
+from tests.support.services import ANNA, ANNAS, BERT, BERTS, PLACES, Desk, open_desk
 
 
 @pytest.fixture
@@ -49,10 +50,10 @@ async def test_the_only_code_goes_straight_to_its_options(desk: Desk) -> None:
     assert f"With {code[:4]} {code[4:]}" in reply.text
     assert "what to draw" in reply.text
     assert actions(reply) == [
-        "draft:style",
-        *(f"draft:size={shape}" for shape in ("square", "portrait", "landscape")),
-        *(f"draft:n={count}" for count in (1, 2, 4)),
-        "draft:drop",
+        "draft:1:style",
+        *(f"draft:1:size={shape}" for shape in ("square", "portrait", "landscape")),
+        *(f"draft:1:n={count}" for count in (1, 2, 4)),
+        "draft:1:drop",
     ]
 
 
@@ -103,7 +104,7 @@ async def test_styles_are_buttons_and_none_is_one_of_them(desk: Desk) -> None:
     await desk.studio.generate_from_text(ANNA, ANNAS, "")
     await press(desk, "draft:style=oil")
     listed = await press(desk, "draft:style")
-    assert {"draft:style=oil", "draft:style=photo", "draft:style="} <= set(actions(listed))
+    assert {"draft:1:style=oil", "draft:1:style=photo", "draft:1:style="} <= set(actions(listed))
     assert "✓ Oil painting" in [button.label for button in listed.buttons]
     assert "style: none" in (await press(desk, "draft:style=")).text
 
@@ -216,7 +217,7 @@ async def test_a_stranger_s_code_cannot_be_used(desk: Desk) -> None:
 async def test_a_field_missing_in_a_form_is_asked_for_and_the_others_stay(desk: Desk) -> None:
     old, new = [(await desk.ready(ANNA, 10 * number)).code for number in range(2)]
     reply = await desk.studio.generate(ANNA, ANNAS, "", GenerationParams("a boat", seed=7))
-    assert actions(reply) == [f"draft:code={new}", f"draft:code={old}"]
+    assert actions(reply) == [f"draft:1:code={new}", f"draft:1:code={old}"]
     assert (await press(desk, f"draft:code={old}")).card_job_id is not None
     [job] = await desk.jobs(ANNA)
     assert (job.code, job.params) == (old, GenerationParams("a boat", seed=7))
@@ -252,3 +253,27 @@ async def test_an_enlarged_picture_can_be_drawn_with_another_prompt(desk: Desk) 
     await desk.studio.handle_text(ANNA, ANNAS, "a ship")
     wish = await only_wish(desk)
     assert (wish.prompt, wish.width_px, wish.height_px) == ("a ship", 1024, 1536)
+
+
+async def test_buttons_of_somebody_else_s_draft_change_no_draft(desk: Desk) -> None:
+    for person in (ANNA, BERT):
+        await desk.ready(person, 10 * (person is BERT) + 1)
+        await desk.studio.generate_from_text(person, PLACES[person], "")
+    drafts = [await desk.ledger.results.get_draft(AccountId(number)) for number in (1, 2)]
+    for action in ("style", "style=oil", "size=portrait", "n=4", "drop"):
+        with pytest.raises(UserError) as caught:
+            await desk.studio.handle_button(BERT, BERTS, f"draft:1:{action}")
+        assert caught.value.message == translate("not-your-button")
+    assert [await desk.ledger.results.get_draft(AccountId(number)) for number in (1, 2)] == drafts
+
+
+@pytest.mark.parametrize("action", ["first5:1", "restart:1", "set:1:class=dog", "question:drop:1"])
+async def test_buttons_of_somebody_else_s_photos_change_no_set(desk: Desk, action: str) -> None:
+    for person in (ANNA, BERT):
+        await desk.send(person, *range(1, 7))
+    with pytest.raises(UserError) as caught:
+        await desk.studio.handle_button(BERT, BERTS, action)
+    assert caught.value.message == translate("not-your-button")
+    sets = [await desk.ledger.photo_sets.get_set(AccountId(number)) for number in (1, 2)]
+    assert [(len(each.photo_ids), each.class_word) for each in sets] == [(6, "person")] * 2
+    assert await desk.jobs(BERT) == []

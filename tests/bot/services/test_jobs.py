@@ -117,7 +117,7 @@ async def test_a_job_is_cancelled_by_its_owner_only_and_hidden_from_others(desk:
         "cancel:1\n",
         "cancel:\u0667",
         "CANCEL:1",
-        "first5:1",
+        "first5:x",
         "x" * 64,
         "cancel:" + "9" * 40,
         "cancel:1; drop table jobs",

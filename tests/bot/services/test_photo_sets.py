@@ -139,7 +139,7 @@ async def test_nobody_presses_for_somebody_else(desk: Desk) -> None:
         if button.action.startswith("set:"):
             with pytest.raises(UserError) as caught:
                 await desk.studio.handle_button(BERT, BERTS, button.action)
-            assert caught.value.message == translate("stale-button")
+            assert caught.value.message == translate("not-your-button")
     assert PLACES[BERT] == BERTS
 
 

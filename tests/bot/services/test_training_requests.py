@@ -79,7 +79,7 @@ async def test_a_sixth_photo_in_an_album_starts_nothing_and_asks(desk: Desk) -> 
     reply = await desk.send(ANNA, 1, 2, 3, 4, 5, 6)
     assert "You have 6 photos" in reply.text
     assert "Nothing has started" in reply.text
-    assert [button.action for button in reply.buttons][-2:] == ["first5", "restart"]
+    assert [button.action for button in reply.buttons][-2:] == ["first5:1", "restart:1"]
     assert (await desk.jobs(ANNA), await desk.loras(ANNA), desk.queue.wake_count) == ([], [], 0)
 
 

@@ -258,10 +258,10 @@ def test_help_shows_status_to_administrators_only() -> None:
 
 
 def test_a_set_says_what_is_missing() -> None:
-    assert photo_set_status(4, Platform.TELEGRAM).text == "You have 4 of 5; send 1 more."
-    too_many = photo_set_status(6, Platform.TELEGRAM)
+    assert photo_set_status(AccountId(1), 4, Platform.TELEGRAM).text == "You have 4 of 5; send 1 more."
+    too_many = photo_set_status(AccountId(1), 6, Platform.TELEGRAM)
     assert "Nothing has started" in too_many.text
-    assert [button.action for button in too_many.buttons] == ["first5", "restart"]
+    assert [button.action for button in too_many.buttons] == ["first5:1", "restart:1"]
 
 
 def test_codes_come_with_state_and_age_and_what_to_type() -> None:
