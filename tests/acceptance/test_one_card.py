@@ -22,7 +22,7 @@ from tests.support.engine import RememberingChat, until
 from tests.support.services import consented
 from tests.support.use_cases import Studio
 
-PEOPLE = [Identity(Platform.TELEGRAM, str(number)) for number in range(1, 6)]
+PEOPLE = [Identity(Platform.TELEGRAM, str(number)) for number in range(1, 5)]
 PLACES = {who: ChatAddress(who.platform, who.user_id, who.user_id) for who in PEOPLE}
 
 
@@ -64,19 +64,19 @@ async def has_begun(app: App, job_id: JobId) -> bool:
 async def test_ten_pictures_beside_a_training_all_come_and_the_lora_is_the_one_without_them(
     tmp_path: Path,
 ) -> None:
-    settings = Settings(data_dir=tmp_path, base_model="tiny", train_steps=24)
+    settings = Settings(data_dir=tmp_path, base_model="tiny", train_steps=12)
     async with open_app(settings) as app:
         chat = RememberingChat()
         app.chats[chat.platform] = chat
         await consented(app.database, *PEOPLE)
         running = asyncio.create_task(app.run({}))
         try:
-            first = [await sends_five_photos(app, who, seed=n) for n, who in enumerate(PEOPLE[:4], 1)]
+            first = [await sends_five_photos(app, who, seed=n) for n, who in enumerate(PEOPLE[:3], 1)]
             await until(lambda: are_done(app, *first), timeout_s=200)
             codes = [(await job_of(app, each)).code for each in first]
 
-            # The same photos as the fourth person's, whose training had the card for itself.
-            training = await sends_five_photos(app, PEOPLE[4], seed=4)
+            # The same photos as the third person's, whose training had the card for itself.
+            training = await sends_five_photos(app, PEOPLE[3], seed=3)
             await until(lambda: has_begun(app, training))
             pictures = [await asks(app, PEOPLE[n % 3], codes[n % 3], seed=n) for n in range(10)]
             started = [(await job_of(app, each)).kind for each in pictures]
@@ -100,7 +100,7 @@ async def test_ten_pictures_beside_a_training_all_come_and_the_lora_is_the_one_w
             for each in await app.database.outbox.list_due_notices(100)
             if each.kind is NoticeKind.GENERATE_DONE
         ]
-        alone = lora_file.read((tmp_path / "loras" / f"{codes[3]}.safetensors").read_bytes())
+        alone = lora_file.read((tmp_path / "loras" / f"{codes[2]}.safetensors").read_bytes())
         code = (await job_of(app, training)).code
         beside = lora_file.read((tmp_path / "loras" / f"{code}.safetensors").read_bytes())
         for name, each in alone.weights.items():

@@ -20,12 +20,13 @@ from gpu_worker.models.drawn.judge import IdentityModel
 from gpu_worker.training.config import default_training_config
 from gpu_worker.training.trainer import train
 from tests.gpu_worker.training.test_trainer import lora_of, request, same_weights
+from tests.support.generated_images import pixels_of
 
 #: Nobody that the model or the judge was taught with.
 PEOPLE = UNSEEN_SEED + 60_000, UNSEEN_SEED + 60_001
 #: Enough to tell learning from none; the product's own settings learn more, in two minutes on one core.
-QUICK_STEPS = 100
-FIRST_SEED, DENOISING_STEPS = 40, 10
+QUICK_STEPS = 60
+FIRST_SEED, DENOISING_STEPS = 40, 6
 #: Of twelve pictures, so many must be right.
 LEARNT = 10
 
@@ -49,13 +50,8 @@ Seen: TypeAlias = tuple[list[bytes], list[bytes]]
 @pytest.fixture(scope="module")
 def learnt(base: BaseModel) -> Seen:
     """What a LoRA of two people draws at their triggers."""
-    return trained(base, steps=QUICK_STEPS)
-
-
-@pytest.fixture(scope="module")
-def unlearnt(base: BaseModel) -> Seen:
-    """The same of a trainer that changes nothing."""
-    return trained(base, steps=1, unet_lr=0.0, text_encoder_lr=0.0)
+    lora = trained(base, steps=QUICK_STEPS)
+    return pairs.generate_pair_pictures(base, lora, FIRST_SEED, DENOISING_STEPS)
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +60,9 @@ def bare(base: BaseModel) -> Seen:
     return pairs.generate_pair_pictures(base, None, FIRST_SEED, DENOISING_STEPS)
 
 
-def trained(base: BaseModel, **changed: float) -> Seen:
+def trained(base: BaseModel, **changed: float) -> bytes:
     settings = replace(pairs.default_pair_config(base), **changed)  # type: ignore[arg-type]
-    lora = pairs.train_pair_lora(base, PEOPLE, settings)
-    return pairs.generate_pair_pictures(base, lora, FIRST_SEED, DENOISING_STEPS)
+    return pairs.train_pair_lora(base, PEOPLE, settings)
 
 
 def closer_than_base(bare: Seen, judge: IdentityModel, seen: Seen) -> int:
@@ -91,16 +86,20 @@ def test_pictures_with_a_lora_are_where_the_prompt_says(judge: IdentityModel, le
 
 
 def test_a_lora_that_may_not_learn_fails_the_same_tests(
-    bare: Seen, judge: IdentityModel, unlearnt: Seen
+    base: BaseModel, bare: Seen, judge: IdentityModel
 ) -> None:
-    assert closer_than_base(bare, judge, unlearnt) < LEARNT
-    assert pairs.measure_trigger_accuracy(judge, PEOPLE, unlearnt).hits < LEARNT
+    lora = trained(base, steps=1, unet_lr=0.0, text_encoder_lr=0.0)
+    prompt = measures.build_place_prompts()[:1]
+    drawn_with_it = measures.generate_pictures(base, prompt, lora, FIRST_SEED, DENOISING_STEPS)
+    assert pixels_of(drawn_with_it[0]).tobytes() == pixels_of(bare[0][0]).tobytes(), "so are all the others"
+    assert closer_than_base(bare, judge, bare) < LEARNT
+    assert pairs.measure_trigger_accuracy(judge, PEOPLE, bare).hits < LEARNT
 
 
 def test_pictures_show_the_place_and_shirt_of_their_caption(base: BaseModel, judge: IdentityModel) -> None:
-    found = measures.measure_caption_accuracy(base, judge, PEOPLE[0], count=8)
-    assert found.place.hits >= 7
-    assert found.shirt.hits >= 6
+    found = measures.measure_caption_accuracy(base, judge, PEOPLE[0], count=6)
+    assert found.place.hits >= 5
+    assert found.shirt.hits >= 5
 
 
 def test_the_whole_model_is_small() -> None:

@@ -54,6 +54,13 @@ def checkpoint_at(step: int, events: Iterator[WorkerEvent]) -> bytes:
     raise AssertionError(f"no checkpoint at step {step}")
 
 
+def all_checkpoints(events: Iterator[WorkerEvent]) -> tuple[bytes, dict[int, bytes]]:
+    """Run a training to its end; give its LoRA, and what a worker killed after each step leaves."""
+    seen = list(events)
+    checkpoints = {event.step: event.data for event in seen if isinstance(event, CheckpointEvent)}
+    return lora_of(seen), checkpoints
+
+
 def same_weights(one: bytes, other: bytes) -> bool:
     return (
         lora_file.read(one).metadata["sshs_model_hash"] == lora_file.read(other).metadata["sshs_model_hash"]
