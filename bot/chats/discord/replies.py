@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
@@ -15,6 +15,7 @@ from bot.chats.discord.attachments import MessageBatch, escape_text, pack_reply
 from bot.chats.discord.buttons import build_view
 from bot.chats.discord.sender import (
     NETWORK_ERRORS,
+    DiscordMessages,
     DiscordSender,
     add_mention,
     allowed_mentions,
@@ -173,27 +174,6 @@ class DiscordReplies:
             )
         else:
             await self._services.results.record_copy(job_id, address, f"{message.channel.id}/{message.id}")
-
-
-@dataclass(frozen=True, slots=True)
-class DiscordMessages:
-    """The messages of the bot in one chat; `nonce` names the next one."""
-
-    sender: DiscordSender
-    address: ChatAddress
-    nonce: str = ""
-
-    async def send(self, reply: Reply) -> str:
-        """Send a message and return its id."""
-        return await self.sender.send(self.address, reply, nonce=self.nonce)
-
-    async def edit(self, message_id: str, reply: Reply) -> None:
-        """Make a message read like `reply`."""
-        await self.sender.edit(self.address, message_id, reply)
-
-    async def delete(self, message_id: str) -> None:
-        """Delete a message."""
-        await self.sender.delete(message_id)
 
 
 def identity_from_interaction(interaction: Interaction) -> Identity:

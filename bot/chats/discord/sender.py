@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import aiohttp
 import discord
@@ -192,6 +192,27 @@ class DiscordSender:
 
     def _get_channel(self, channel_id: str) -> discord.PartialMessageable:
         return self._client.get_partial_messageable(int(channel_id))
+
+
+@dataclass(frozen=True, slots=True)
+class DiscordMessages:
+    """The messages of the bot in one chat; `nonce` names the next one."""
+
+    sender: DiscordSender
+    address: ChatAddress
+    nonce: str = ""
+
+    async def send(self, reply: Reply) -> str:
+        """Send a message and return its id."""
+        return await self.sender.send(self.address, reply, nonce=self.nonce)
+
+    async def edit(self, message_id: str, reply: Reply) -> None:
+        """Make a message read like `reply`."""
+        await self.sender.edit(self.address, message_id, reply)
+
+    async def delete(self, message_id: str) -> None:
+        """Delete a message."""
+        await self.sender.delete(message_id)
 
 
 def add_mention(destination: str, address: ChatAddress, text: str) -> str:
