@@ -27,8 +27,9 @@ from bot.app.settings import Settings
 from bot.chats.discord import DiscordAdapter
 from bot.chats.telegram import TelegramAdapter
 from bot.core.accounts import Platform
-from bot.core.messages import ChatAdapter
+from bot.core.messages import ChatAdapter, ListeningChatAdapter
 from bot.db import Database
+from bot.delivery.cards import CARD_PAUSE_S
 from bot.delivery.direct_messages import DirectMessageSender
 from bot.delivery.notices import NoticeSender
 from bot.jobs.backends.base import GpuBackend
@@ -58,13 +59,6 @@ class _Closable(Protocol):
 
 
 _Part = TypeVar("_Part", bound=_Closable)
-
-
-class ListeningChatAdapter(ChatAdapter, Protocol):
-    """A chat that also listens; its `run` ends when there is nobody left to listen to."""
-
-    async def run(self) -> None:
-        """Listen until cancelled."""
 
 
 def utc_now() -> datetime:
@@ -129,6 +123,7 @@ async def open_app(
     backend: GpuBackend | None = None,
     clock: Callable[[], datetime] = utc_now,
     photo_analyzer: PhotoAnalyzer | None = None,
+    card_pause_s: float = CARD_PAUSE_S,
 ) -> AsyncIterator[App]:
     """Build the parts and take them down in reverse. Chats are added to `App.chats` by the caller."""
     # What was begun ends also where a later part cannot be built: the database's thread outlives its loop.
@@ -137,7 +132,7 @@ async def open_app(
         storage.create_folders()
         database = await Database.open(settings.data_dir / "ledger.sqlite3", clock)
         exit_stack.push_async_callback(database.close)
-        builder = _AppBuilder(settings, clock, exit_stack, storage, database)
+        builder = _AppBuilder(settings, clock, exit_stack, storage, database, card_pause_s)
         yield builder.build(backend, photo_analyzer or SandboxedPhotoAnalyzer())
 
 
@@ -150,6 +145,7 @@ class _AppBuilder:
     exit_stack: AsyncExitStack
     storage: Storage
     database: Database
+    card_pause_s: float
     chats: dict[Platform, ChatAdapter] = field(default_factory=dict)
     recent_errors: RecentErrors = field(default_factory=RecentErrors)
     styles: Styles = field(default_factory=load_styles)
@@ -205,6 +201,7 @@ class _AppBuilder:
             chats=self.chats,
             storage=self.storage,
             clock=self.clock,
+            card_pause_s=self.card_pause_s,
             moderator=moderator,
         )
 

@@ -214,3 +214,10 @@ class ChatAdapter(Protocol):
         Gives the id it has from now on: pictures that have a message each are part of it. Quiet when it
         already does; ChatUnreachable when the message is gone.
         """
+
+
+class ListeningChatAdapter(ChatAdapter, Protocol):
+    """A chat that also listens; its `run` ends when there is nobody left to listen to."""
+
+    async def run(self) -> None:
+        """Listen until cancelled."""

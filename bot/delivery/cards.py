@@ -32,12 +32,14 @@ log = logging.getLogger(__name__)
 #: Who answers a command saves the id of the card it sent. After this long it is taken for lost, and another
 #: card is sent.
 CARD_ID_GRACE = timedelta(seconds=10)
+#: Between two edits of one card, as platforms count edits as messages.
+CARD_PAUSE_S = 4.0
 
 
 class ProgressCards:
     """Edits the cards of jobs that changed.
 
-    `pause_s` is the least time between two edits of one card, as platforms count edits as messages.
+    `pause_s` is the least time between two edits of one card.
     `on_finished` is called when a job has ended and its card is left as it is.
     """
 

@@ -17,7 +17,7 @@ from bot.core.outbox import Notice, NoticeKind
 from bot.core.photos import PhotoSet
 from bot.core.retry import SHUTDOWN_GRACE_S
 from bot.db import Database
-from bot.delivery.cards import ProgressCards
+from bot.delivery.cards import CARD_PAUSE_S, ProgressCards
 from bot.delivery.deletions import DeletionOutbox
 from bot.delivery.outbox import Outbox, OutboxWorker
 from bot.delivery.preferences import apply_silence, get_language_at
@@ -180,7 +180,7 @@ class NoticeSender:
         chats: Mapping[Platform, ChatAdapter],
         storage: Storage,
         clock: Callable[[], datetime],
-        card_pause_s: float = 4.0,
+        card_pause_s: float = CARD_PAUSE_S,
         moderator: Moderator | None = None,
         shutdown_grace_s: float = SHUTDOWN_GRACE_S,
     ) -> None:

@@ -59,7 +59,7 @@ async def telegram_bot(
     settings = Settings(data_dir=folder, telegram_api_url=server.base_url, admins=admins, access=access)
     settings = settings.model_copy(update={"coach": "off" if eye is None else "on"})
     time = time or SkippedTime()
-    async with open_app(settings, backend, time.utc_now, photo_analyzer=eye) as app:
+    async with open_app(settings, backend, time.utc_now, eye, card_pause_s=0.0) as app:
         await consented(app.database, *(Identity(Platform.TELEGRAM, str(number)) for number in PEOPLE))
         chat = TelegramAdapter(
             *(app.services, TOKEN, settings.telegram_api_url),

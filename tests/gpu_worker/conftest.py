@@ -66,7 +66,7 @@ def photos() -> tuple[bytes, ...]:
     return tuple(drawn.sample_photos(seed=5, count=5, side_px=96))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def quick() -> TrainingConfig:
     """Return settings of a training that is done in a second."""
     usual = config.default_training_config("tiny", native_px=128)

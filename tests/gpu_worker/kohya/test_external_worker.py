@@ -99,7 +99,7 @@ def test_settings_make_the_worker_train_with_sd_scripts(tmp_path: Path, start_wo
     assert checkout.is_quiet()
 
 
-def test_remains_of_a_killed_worker_are_removed_when_the_next_one_starts(
+def test_a_start_removes_remains_of_killed_workers_and_not_those_of_living_ones(
     tmp_path: Path, start_worker: StartWorker
 ) -> None:
     program = tmp_path / "train_network.py"
@@ -112,18 +112,17 @@ def test_remains_of_a_killed_worker_are_removed_when_the_next_one_starts(
     dying.kill()
     dying.communicate()
     assert (Path(folder) / "photo-1.jpg").exists()
-    assert isinstance(next(answers(start_worker())), ReadyMessage)
-    assert not Path(folder).exists()
-    assert is_gone(int(stray))
 
-
-def test_the_folder_of_a_worker_that_lives_is_left_alone(tmp_path: Path, start_worker: StartWorker) -> None:
     checkout = Checkout(tmp_path)
     checkout.behave("hang")
     workspaces = tmp_path / f"loracode-sd-scripts-{os.getuid()}"
     training = SdScriptsTrainer(checkout.folder, None, str(checkout.model), 5, workspaces).train(request())
     next(event for event in training if isinstance(event, ProgressEvent) and event.step == 2)
+    assert Path(folder).exists(), "a training removes nothing"
+
     assert isinstance(next(answers(start_worker())), ReadyMessage)
+    assert not Path(folder).exists()
+    assert is_gone(int(stray))
     assert next(training) == ProgressEvent(job_id=7, attempt=2, step=2, steps=5)
     training.close()
     assert not list(workspaces.iterdir())

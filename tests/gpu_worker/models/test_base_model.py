@@ -10,6 +10,7 @@ from diffusers import PNDMScheduler, UNet2DConditionModel
 from safetensors.torch import save_file
 
 from gpu_worker.errors import BaseModelError
+from gpu_worker.models import files
 from gpu_worker.models import tiny as models_tiny
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.sd15 import loading
@@ -135,6 +136,10 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
 def test_missing_path_is_refused_in_one_sentence(tmp_path: Path, name: str) -> None:
     with pytest.raises(BaseModelError, match="does not exist"):
         BaseModel.load(f"{tmp_path}/{name}")
+
+
+def test_the_doctor_names_a_missing_path_as_it_was_written() -> None:
+    assert files.inspect_model("./nowhere")[:2] == ("bad", "./nowhere does not exist")
 
 
 def test_folder_without_a_model_is_refused_in_one_sentence(tmp_path: Path) -> None:

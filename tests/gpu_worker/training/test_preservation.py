@@ -29,7 +29,7 @@ from tests.gpu_worker.training.test_parity import (
     start,
     studies,
 )
-from tests.gpu_worker.training.test_trainer import checkpoint_at, lora_of, request, same_weights
+from tests.gpu_worker.training.test_trainer import all_checkpoints, lora_of, request, same_weights
 
 BARE = Case(
     replace(PLAIN, class_preservation_weight=0.7),
@@ -103,12 +103,11 @@ def test_single_pictures_are_shown_again_by_turns_and_count_for_all(tiny: BaseMo
 def test_a_preserving_training_killed_at_any_step_gives_the_same_lora_bit_for_bit(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
-    config = replace(quick, steps=4, save_precision="float", class_preservation_weight=1.0, dropout=0.1)
-    whole = lora_of(train(tiny, request(photos), config))
-    for step in (1, 3):
-        state = checkpoint_at(step, train(tiny, request(photos), config))
-        resumed = list(train(tiny, request(photos, state), config))
-        assert resumed[0] == StartedEvent(job_id=7, attempt=2, step=step, steps=4)
+    config = replace(quick, steps=3, save_precision="float", class_preservation_weight=1.0, dropout=0.1)
+    whole, checkpoints = all_checkpoints(train(tiny, request(photos), config))
+    for step in (1, 2):
+        resumed = list(train(tiny, request(photos, checkpoints[step]), config))
+        assert resumed[0] == StartedEvent(job_id=7, attempt=2, step=step, steps=3)
         assert same_weights(lora_of(resumed), whole)
     assert not same_weights(
         lora_of(train(tiny, request(photos), replace(config, class_preservation_weight=0.0))), whole

@@ -30,52 +30,60 @@ def with_candidates(quick: TrainingConfig) -> TrainingConfig:
     )
 
 
+@pytest.fixture(scope="module")
+def chosen(quick: TrainingConfig) -> TrainingConfig:
+    return with_candidates(quick)
+
+
+@pytest.fixture(scope="module")
+def run(loaded_tiny: BaseModel, photos: tuple[bytes, ...], chosen: TrainingConfig) -> list[WorkerEvent]:
+    """The events of a training with candidates."""
+    return list(train(loaded_tiny, request(photos), chosen))
+
+
+@pytest.fixture(scope="module")
+def plain_run(loaded_tiny: BaseModel, photos: tuple[bytes, ...], chosen: TrainingConfig) -> list[WorkerEvent]:
+    """The events of the same training without candidates."""
+    return list(train(loaded_tiny, request(photos), replace(chosen, candidate_prompts=())))
+
+
 def candidates(events: list[WorkerEvent]) -> list[CandidateEvent]:
     return [event for event in events if isinstance(event, CandidateEvent)]
 
 
-def test_candidates_start_at_their_first_step_and_the_last_one_is_the_result(
-    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
-) -> None:
-    events = list(train(tiny, request(photos), with_candidates(quick)))
-    made = candidates(events)
+def test_candidates_start_at_their_first_step_and_the_last_one_is_the_result(run: list[WorkerEvent]) -> None:
+    made = candidates(run)
     assert [candidate.step for candidate in made] == [2, 3, 4]
     assert all(len(candidate.pictures) == len(PROMPTS) for candidate in made)
     assert made[0].pictures != made[2].pictures, "a LoRA that learnt draws something else"
-    assert same_weights(made[-1].lora, lora_of(events))
+    assert same_weights(made[-1].lora, lora_of(run))
     assert not same_weights(made[0].lora, made[-1].lora)
 
 
-def test_candidates_change_nothing_of_the_lora(
-    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
-) -> None:
-    config = with_candidates(quick)
-    plain = lora_of(train(tiny, request(photos), replace(config, candidate_prompts=())))
-    assert same_weights(lora_of(train(tiny, request(photos), config)), plain)
+def test_candidates_change_nothing_of_the_lora(run: list[WorkerEvent], plain_run: list[WorkerEvent]) -> None:
+    assert candidates(run)
+    assert same_weights(lora_of(run), lora_of(plain_run))
 
 
 def test_a_candidate_is_the_same_whenever_it_is_made(
-    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
+    tiny: BaseModel, photos: tuple[bytes, ...], chosen: TrainingConfig, run: list[WorkerEvent]
 ) -> None:
-    first, second = (candidates(list(train(tiny, request(photos), with_candidates(quick)))) for _ in range(2))
+    first, second = candidates(run), candidates(list(train(tiny, request(photos), chosen)))
     assert len(first) == 3
     assert [candidate.pictures for candidate in first] == [candidate.pictures for candidate in second]
 
 
 def test_candidates_have_no_embeddings_on_a_base_model_without_an_identity_model(
-    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
+    run: list[WorkerEvent],
 ) -> None:
-    made = candidates(list(train(tiny, request(photos), with_candidates(quick))))
+    made = candidates(run)
     assert len(made) == 3
     assert all(not each.picture_embeddings and not each.photo_embeddings for each in made)
 
 
-def test_candidates_are_not_made_without_prompts(
-    tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
-) -> None:
-    events = list(train(tiny, request(photos), replace(with_candidates(quick), candidate_prompts=())))
-    assert isinstance(events[-1], DoneEvent)
-    assert not candidates(events)
+def test_candidates_are_not_made_without_prompts(plain_run: list[WorkerEvent]) -> None:
+    assert isinstance(plain_run[-1], DoneEvent)
+    assert not candidates(plain_run)
 
 
 def test_a_lora_that_is_trained_further_is_the_first_candidate_and_steps_count_on(
