@@ -23,6 +23,7 @@ import drawn
 from benchmarks import sd15_model
 from benchmarks.likeness import PROMPTS
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.registry import load_base_model
 from gpu_worker.protocol import CandidateEvent, ProgressEvent, TrainRequest, WorkerEvent
 from gpu_worker.training.config import TrainingConfig, default_training_config
 from gpu_worker.training.trainer import train
@@ -111,7 +112,7 @@ def main() -> int:
     args = parser.parse_args()
     torch.set_num_threads(1)
     name = "drawn" if args.kind == "drawn" else str(sd15_model.build(args.bench_dir))
-    base = BaseModel.load(name)
+    base = load_base_model(name)
     config = default_training_config(base.family, base.native_px)
     cost, candidate_count = measure_cost(base, config, args.kind), count_candidates(config)
     note = (

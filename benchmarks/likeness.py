@@ -27,6 +27,7 @@ from bot.core import likeness
 from bot.core.likeness import CandidateScore
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.drawn.judge import IdentityModel
+from gpu_worker.models.registry import load_base_model
 from gpu_worker.training.previews import FIRST_SEED
 
 PEOPLE = 20
@@ -172,7 +173,7 @@ def main() -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     args.loras.mkdir(parents=True, exist_ok=True)
-    context = LikenessContext(BaseModel.load("drawn"), IdentityModel.load(), args.loras)
+    context = LikenessContext(load_base_model("drawn"), IdentityModel.load(), args.loras)
     return 0 if all([MEASUREMENTS[what](context) for what in args.what]) else 1
 
 

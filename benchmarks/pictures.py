@@ -8,7 +8,7 @@ from statistics import median
 from benchmarks.figure import make_figure
 from benchmarks.measure import GIB, Measurement, NotMeasured, spread
 from benchmarks.notebook import RunCache
-from gpu_worker.generation.config import SamplingConfig
+from gpu_worker.models.family import SamplingConfig
 
 #: Default denoising steps of a picture.
 DEFAULT_STEPS = SamplingConfig().steps

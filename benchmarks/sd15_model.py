@@ -20,10 +20,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from gpu_worker.models.clip.tokenizer import load_clip_tokenizer
 from gpu_worker.models.sd15.config import (
     SCHEDULER_CONFIG,
     Widths,
-    load_clip_tokenizer,
     text_encoder_config,
     unet_config,
     vae_config,

@@ -22,6 +22,7 @@ from gpu_worker.kohya.outputs import OutputFiles
 from gpu_worker.kohya.plan import TrainingPlan
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.registry import load_base_model
 from gpu_worker.protocol import (
     CheckpointEvent,
     DoneEvent,
@@ -59,7 +60,7 @@ def _run(args: argparse.Namespace) -> None:
     if resume_checkpoint is not None and args.seed is None:
         args.seed = outputs.read_state_seed(resume_checkpoint)
     dtype = _DTYPES[args.mixed_precision]
-    base = BaseModel.load(args.pretrained_model_name_or_path, dtype, vae_name=args.vae)
+    base = load_base_model(args.pretrained_model_name_or_path, dtype, vae_name=args.vae)
     _check_clip_skip(args.clip_skip, base)
     training_plan = plan.make_plan(args, base.native_px)
     _report_unused_modules(training_plan, base)
@@ -99,7 +100,7 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _check_clip_skip(clip_skip: int | None, base: BaseModel) -> None:
-    layers = int(base.text_encoder.config.num_hidden_layers)
+    layers = base.max_clip_skip
     if clip_skip is not None and clip_skip > layers:
         raise BadInput(f"--clip_skip {clip_skip} is too many: the text encoder has {layers} layers.")
 
@@ -109,9 +110,8 @@ def _report_unused_modules(training_plan: TrainingPlan, base: BaseModel) -> None
     if training_plan.initial_lora is None:
         return
     config = training_plan.config
-    targets = (base.unet_targets if config.train_unet else ()) + (
-        base.text_encoder_targets if config.train_text_encoder else ()
-    )
+    trained_groups = [group.name for group in base.family.lora_groups if config.is_trained(group)]
+    targets = base.list_targets(*trained_groups)
     unused_modules = lora_file.read(training_plan.initial_lora).weights.keys() - {
         target.kohya_name for target in targets
     }

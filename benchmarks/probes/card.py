@@ -12,7 +12,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.measure import gaps
 from benchmarks.probes.task import DTYPES, make_training_task, parse_arguments
-from gpu_worker.models.base import BaseModel
+from gpu_worker.models.registry import load_base_model
 from gpu_worker.training.trainer import StepReport, train_photos
 
 #: Steps before the figures count: cuDNN tries its kernels, the caches fill.
@@ -67,7 +67,7 @@ def idle_percent(spans: Iterable[tuple[float, float]]) -> float:
 def main() -> None:
     """Train, sample the GPU's load, and print the result."""
     args = parse_arguments()
-    base = BaseModel.load(str(args.model), DTYPES[args.precision])
+    base = load_base_model(str(args.model), DTYPES[args.precision])
     profiler = StepProfiler(args.steps)
     for _ in train_photos(base, make_training_task(args.side, args.steps, profiler.on_step)):
         pass

@@ -7,13 +7,13 @@ import json
 import torch
 
 from benchmarks.probes.task import parse_arguments
-from gpu_worker.models.base import BaseModel
+from gpu_worker.models.registry import load_base_model
 
 
 def main() -> None:
     """Load and look at the weights."""
-    base = BaseModel.load(str(parse_arguments().model))
-    parts = (base.unet, base.vae, base.text_encoder)
+    base = load_base_model(str(parse_arguments().model))
+    parts = (base.components["unet"], base.components["vae"], base.components["text_encoder"])
     fp16_count = sum(p.dtype is torch.float16 for part in parts for p in part.parameters())
     document = {
         "device": base.device.type,

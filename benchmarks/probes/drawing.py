@@ -18,6 +18,7 @@ from gpu_worker.generation.recipes import resolve_recipes
 from gpu_worker.lora.layers import Adapter
 from gpu_worker.lora.weights import LoraWeights
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.registry import load_base_model
 from gpu_worker.protocol import GenerateRequest
 
 PROMPT = "sks person as an astronaut on the moon"
@@ -28,7 +29,7 @@ ROUNDS = 4
 def main() -> None:
     """Draw with ours without and with a LoRA, and with theirs, in turn."""
     args = parse_arguments()
-    base = BaseModel.load(str(args.model), DTYPES[args.precision])
+    base = load_base_model(str(args.model), DTYPES[args.precision])
     pipeline = StableDiffusionPipeline.from_pretrained(
         args.model,
         torch_dtype=base.dtype,
@@ -61,7 +62,10 @@ def main() -> None:
 def measure_merge_s(base: BaseModel, lora: dict[str, LoraWeights]) -> float:
     """Return the seconds that the weights of all modules with the LoRA in them take to compute."""
     started_at = time.monotonic()
-    for part, targets in ((base.unet, base.unet_targets), (base.text_encoder, base.text_encoder_targets)):
+    for part, targets in (
+        (base.components["unet"], base.list_targets("unet")),
+        (base.components["text_encoder"], base.list_targets("text_encoder")),
+    ):
         for target in targets:
             lora_weights = lora[target.kohya_name]
             weight = part.get_parameter(f"{target.path}.weight")

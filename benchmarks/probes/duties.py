@@ -15,6 +15,7 @@ from gpu_worker.generation import generate
 from gpu_worker.generation.generate import GenerationContext
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.registry import load_base_model
 from gpu_worker.protocol import GenerateRequest, LoraUse, ProgressEvent, WorkerEvent
 from gpu_worker.training.trainer import train_photos
 
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--side", type=int, default=512)
     args = parser.parse_args()
-    base = BaseModel.load(str(args.model), DTYPES[args.precision])
+    base = load_base_model(str(args.model), DTYPES[args.precision])
     if args.duty != "load":
         generation_events = generate_picture(base, args.side) if args.duty == "both" else iter(())
         for event in train_photos(base, make_training_task(args.side, args.steps, lambda _: None)):

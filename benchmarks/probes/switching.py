@@ -14,6 +14,7 @@ from benchmarks.probes.task import random_lora
 from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.cache import MAX_ADAPTERS, AdapterCache
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.registry import load_base_model
 from gpu_worker.protocol import LoraUse
 
 LORAS = 100
@@ -24,7 +25,7 @@ def main() -> None:
     """Measure times on the model given, and memory on the embedded one."""
     parser = argparse.ArgumentParser()
     parser.add_argument("model")
-    base = BaseModel.load(parser.parse_args().model)
+    base = load_base_model(parser.parse_args().model)
     loras = [make_lora(base, number) for number in range(MAX_ADAPTERS)]
     adapter_cache = AdapterCache()
     cold = [time_switch(adapter_cache, base, lora) for lora in loras]
@@ -36,7 +37,7 @@ def main() -> None:
 
 def measure_memory() -> dict[str, int]:
     """Switch among many LoRAs; return memory after the first round and the most seen later."""
-    base, adapter_cache, process = BaseModel.load("tiny"), AdapterCache(), psutil.Process()
+    base, adapter_cache, process = load_base_model("tiny"), AdapterCache(), psutil.Process()
     loras = [make_lora(base, number) for number in range(LORAS)]
     for lora in loras:
         time_switch(adapter_cache, base, lora)

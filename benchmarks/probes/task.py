@@ -36,7 +36,7 @@ def parse_arguments() -> argparse.Namespace:
 def random_lora(base: BaseModel, seed: int = 0) -> dict[str, LoraWeights]:
     """Return a LoRA of random weights for all modules; times do not depend on its values."""
     generator = torch.Generator().manual_seed(seed)
-    targets = (*base.unet_targets, *base.text_encoder_targets)
+    targets = (*base.list_targets("unet"), *base.list_targets("text_encoder"))
     fresh_weights = init_weights(targets, NetworkConfig(), RANK, RANK / 2, generator)
     return {
         name: replace(weights, up=torch.randn(weights.up.shape, generator=generator) * 0.01)

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 
 from benchmarks.measure import peak_bytes
 from benchmarks.probes.task import DTYPES, make_training_task, parse_arguments
-from gpu_worker.models.base import BaseModel
 from gpu_worker.models.latents import LatentDistribution
+from gpu_worker.models.registry import load_base_model
 from gpu_worker.protocol import CheckpointEvent, FallbackEvent, ProgressEvent, WorkerEvent, encode_frame
 from gpu_worker.training.latents import LatentCache, LatentKey
 from gpu_worker.training.trainer import StepReport, train_photos
@@ -86,7 +86,7 @@ def main() -> None:
         record.encode_s.append(cache.spent_s)
         cache.spent_s = 0.0
 
-    base = BaseModel.load(str(args.model), DTYPES[args.precision])
+    base = load_base_model(str(args.model), DTYPES[args.precision])
     record.loaded_at = time.monotonic()
     events = train_photos(base, make_training_task(args.side, args.steps, on_step), cache)
     requested_at = record.loaded_at

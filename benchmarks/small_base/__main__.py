@@ -26,6 +26,7 @@ from benchmarks.small_base import measures, pairs
 from benchmarks.small_base.measures import HitRate
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.drawn.judge import IdentityModel
+from gpu_worker.models.registry import load_base_model
 
 QUALITY_SEED = drawn.UNSEEN_SEED
 LEARNING_SEED = drawn.UNSEEN_SEED + 50_000
@@ -86,7 +87,7 @@ def main() -> int:
         torch.set_num_threads(args.threads)
     args.loras.mkdir(parents=True, exist_ok=True)
     count = args.count or DEFAULT_COUNTS[args.what]
-    context = EvaluationContext(BaseModel.load("drawn"), IdentityModel.load(), args.loras, count)
+    context = EvaluationContext(load_base_model("drawn"), IdentityModel.load(), args.loras, count)
     evaluations = {
         "quality": evaluate_quality,
         "learning": evaluate_learning,

@@ -7,7 +7,6 @@ is faster is measured on the steps themselves.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from gpu_worker.generation import samplers
 from gpu_worker.lora import layers
 from gpu_worker.lora.layers import Adapter, BatchedAdapters
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.conditioning import Conditioning
 
 #: Most pictures in a batch. With guidance it has twice as many rows, which is what a 6 GB card can hold.
 MAX_BATCH_SIZE = 4
@@ -33,11 +33,11 @@ _MIN_SPEEDUP = 1.05
 class DenoisingImage:
     """The state of one picture between two denoising steps."""
 
-    prompt_embeds: Tensor  #: (1, tokens, width); with guidance (2, tokens, width), negative prompt first
+    conditioning: Conditioning  #: one row; with guidance two, that of the negative prompt first
     guidance_scale: float
     adapter: Adapter | None
     scheduler: Any
-    latents: Tensor  #: (1, 4, height / 8, width / 8), fp32
+    latents: Tensor  #: (1, channels, h, w), fp32
     generator: torch.Generator  #: for the noise that some samplers add in a step; on the CPU
     steps_done: int = 0
     pred_original_sample: Tensor | None = None  #: the last step's prediction of the final latents
@@ -60,8 +60,8 @@ class DenoisingImage:
 
     @property
     def batch_key(self) -> tuple[object, ...]:
-        """What pictures must have in common to share a batch: sizes of latents and prompt embeddings."""
-        return (*self.latents.shape[1:], self.prompt_embeds.shape[1])
+        """What pictures must have in common to share a batch: sizes of latents and conditioning."""
+        return (*self.latents.shape[1:], self.conditioning.batch_key)
 
     @property
     def _begin_index(self) -> int:
@@ -80,7 +80,7 @@ def start_from_noise(
     `noise` has the latents' shape, a standard deviation of 1, and lies on the CPU. `img2img_init` are the
     latents of an initial image and the denoising strength.
     """
-    scheduler = samplers.create_scheduler(sampler_name, base.scheduler_config, steps)
+    scheduler = samplers.create_scheduler(sampler_name, base.diffusion.scheduler_config, steps)
     scheduler.set_timesteps(steps, device=base.device)
     if img2img_init is None:
         latents = noise.to(base.device) * scheduler.init_noise_sigma
@@ -168,63 +168,43 @@ def denoise_step(base: BaseModel, images: Sequence[DenoisingImage], is_sequentia
     model_inputs = [image.scheduler.scale_model_input(image.latents, image.timestep) for image in images]
     latent_model_input = torch.cat(
         [
-            model_input.expand(len(image.prompt_embeds), -1, -1, -1)
+            model_input.expand(len(image.conditioning), -1, -1, -1)
             for model_input, image in zip(model_inputs, images, strict=True)
         ]
     )
-    timesteps = torch.cat([image.timestep.reshape(1).expand(len(image.prompt_embeds)) for image in images])
-    prompt_embeds = torch.cat([image.prompt_embeds for image in images]).to(base.dtype)
-    noise_pred = _predict_noise(
-        base, latent_model_input.to(base.dtype), timesteps, prompt_embeds, is_sequential
-    )
-    image_noise_preds = torch.split(noise_pred, [len(image.prompt_embeds) for image in images])
-    for image, model_input, image_noise_pred in zip(images, model_inputs, image_noise_preds, strict=True):
-        _apply_noise_pred(image, model_input, image_noise_pred)
+    timesteps = torch.cat([image.timestep.reshape(1).expand(len(image.conditioning)) for image in images])
+    conditioning = Conditioning.cat([image.conditioning for image in images])
+    model_pred = _predict(base, latent_model_input, timesteps, conditioning, is_sequential)
+    image_preds = torch.split(model_pred, [len(image.conditioning) for image in images])
+    for image, model_input, image_pred in zip(images, model_inputs, image_preds, strict=True):
+        _apply_prediction(base, image, model_input, image_pred)
 
 
-def _predict_noise(
-    base: BaseModel, latent_model_input: Tensor, timesteps: Tensor, prompt_embeds: Tensor, is_sequential: bool
+def _predict(
+    base: BaseModel, latents: Tensor, timesteps: Tensor, conditioning: Conditioning, is_sequential: bool
 ) -> Tensor:
     if not is_sequential:
-        noise_pred: Tensor = base.unet(latent_model_input, timesteps, prompt_embeds).sample.float()
-        return noise_pred
-    row_inputs = zip(
-        torch.split(latent_model_input, 1),
-        torch.split(timesteps, 1),
-        torch.split(prompt_embeds, 1),
-        strict=True,
-    )
-    return torch.cat(
-        [base.unet(sample, timestep, embeds).sample.float() for sample, timestep, embeds in row_inputs]
-    )
+        return base.predict(latents, timesteps, conditioning)
+    rows = zip(torch.split(latents, 1), torch.split(timesteps, 1), conditioning.split(), strict=True)
+    return torch.cat([base.predict(*row) for row in rows])
 
 
-def _apply_noise_pred(image: DenoisingImage, model_input: Tensor, noise_pred: Tensor) -> None:
-    if len(noise_pred) == 2:
-        noise_pred_uncond, noise_pred_text = noise_pred.chunk(2)
-        noise_pred = noise_pred_uncond + image.guidance_scale * (noise_pred_text - noise_pred_uncond)
-    image.pred_original_sample = _predict_original_sample(
-        image.scheduler, model_input, noise_pred, image.timestep
-    )
-    image.latents = samplers.step(image.scheduler, noise_pred, image.timestep, image.latents, image.generator)
+def _apply_prediction(
+    base: BaseModel, image: DenoisingImage, model_input: Tensor, model_pred: Tensor
+) -> None:
+    if len(model_pred) == 2:
+        pred_uncond, pred_text = model_pred.chunk(2)
+        model_pred = pred_uncond + image.guidance_scale * (pred_text - pred_uncond)
+    image.pred_original_sample = base.diffusion.predict_original(model_input, model_pred, image.timestep)
+    image.latents = samplers.step(image.scheduler, model_pred, image.timestep, image.latents, image.generator)
     image.steps_done += 1
-
-
-def _predict_original_sample(
-    scheduler: Any, model_input: Tensor, noise_pred: Tensor, timestep: Tensor
-) -> Tensor:
-    """Return the predicted final latents (Song et al. 2021, eq. 12; v-prediction: Salimans and Ho 2022)."""
-    alpha_prod_t = float(scheduler.alphas_cumprod[int(timestep)])
-    if scheduler.config.prediction_type == "v_prediction":
-        return model_input * math.sqrt(alpha_prod_t) - noise_pred * math.sqrt(1 - alpha_prod_t)
-    return (model_input - noise_pred * math.sqrt(1 - alpha_prod_t)) / math.sqrt(alpha_prod_t)
 
 
 def _activate_adapters(base: BaseModel, images: Sequence[DenoisingImage]) -> None:
     """Activate the LoRA of each picture; a training may have activated its own in the meantime."""
     first_adapter = images[0].adapter
     if any(image.adapter is not first_adapter for image in images):
-        BatchedAdapters(base, [(image.adapter, len(image.prompt_embeds)) for image in images]).activate()
+        BatchedAdapters(base, [(image.adapter, len(image.conditioning)) for image in images]).activate()
     elif first_adapter is None:
         layers.deactivate_all(base)
     else:

@@ -18,8 +18,7 @@ from torch import Tensor
 from gpu_worker.device import memory_modes
 from gpu_worker.device.memory_modes import NotFinite, OutOfMemory
 from gpu_worker.errors import BadInput, JobProblem
-from gpu_worker.generation import denoiser, image_file, prompts
-from gpu_worker.generation.config import default_sampling_config
+from gpu_worker.generation import denoiser, image_file
 from gpu_worker.generation.denoiser import BatchedDenoiser, BatchSizeTuner, DenoisingImage
 from gpu_worker.generation.identity import IdentityEncoder
 from gpu_worker.generation.image_file import Recipe, RecipeLora
@@ -29,6 +28,7 @@ from gpu_worker.lora import layers
 from gpu_worker.lora.cache import AdapterCache
 from gpu_worker.lora.layers import Adapter
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.conditioning import Conditioning, ImageSize
 from gpu_worker.models.pixels import to_pixels
 from gpu_worker.protocol import (
     DoneEvent,
@@ -54,7 +54,7 @@ class GenerationContext:
         self._previewer: LatentPreviewer | None = None
 
     def render_preview(self, latents: Tensor) -> bytes:
-        """Return a small PNG of latents, (1, 4, height / 8, width / 8)."""
+        """Return a small PNG of latents, (1, channels, h, w)."""
         if self._previewer is None:
             self._previewer = LatentPreviewer(self.base)
         return self._previewer.render_png(latents)
@@ -209,34 +209,36 @@ def _create_images(
     adapter: Adapter | None,
     img2img_init: tuple[Tensor, float] | None,
 ) -> list[DenoisingImage]:
-    prompt_embeds = encode_recipe_prompts(base, recipes[0], adapter)
-    return [create_image(base, recipe, adapter, prompt_embeds, img2img_init) for recipe in recipes]
+    conditioning = encode_recipe_prompts(base, recipes[0], adapter)
+    return [create_image(base, recipe, adapter, conditioning, img2img_init) for recipe in recipes]
 
 
-def encode_recipe_prompts(base: BaseModel, recipe: Recipe, adapter: Adapter | None) -> Tensor:
-    """Return the prompt embeddings with the LoRA active, (1, tokens, width).
+def encode_recipe_prompts(base: BaseModel, recipe: Recipe, adapter: Adapter | None) -> Conditioning:
+    """Return the encoded prompt, with the LoRA active: one row.
 
-    With guidance they are (2, tokens, width), and those of the negative prompt come first.
+    With guidance there are two rows, and that of the negative prompt comes first.
     """
     if adapter is None:
         layers.deactivate_all(base)
     else:
         adapter.activate()
-    return prompts.encode_weighted_prompts(
-        base, [recipe.negative_prompt, recipe.prompt] if recipe.guidance_scale > 1.0 else [recipe.prompt]
+    has_guidance = recipe.guidance_scale > 1.0
+    conditioning = base.encode_weighted_prompts(
+        [recipe.negative_prompt, recipe.prompt] if has_guidance else [recipe.prompt]
     )
+    size_px = render_size_px(base, recipe)
+    return base.add_sizes(conditioning, [ImageSize(size_px, (0, 0), size_px)] * len(conditioning))
 
 
 def create_image(
     base: BaseModel,
     recipe: Recipe,
     adapter: Adapter | None,
-    prompt_embeds: Tensor,
+    conditioning: Conditioning,
     img2img_init: tuple[Tensor, float] | None = None,
 ) -> DenoisingImage:
     """Return the state of one picture before its first denoising step."""
-    width_px, height_px = render_size_px(base, recipe)
-    latent_shape = (1, 4, height_px // base.vae_scale_factor, width_px // base.vae_scale_factor)
+    latent_shape = (1, *base.latent_shape(render_size_px(base, recipe)))
     # Drawn on the CPU, so that a seed gives the same picture on every device.
     generator = torch.Generator().manual_seed(recipe.seed)
     noise = torch.randn(latent_shape, generator=generator)
@@ -249,7 +251,7 @@ def create_image(
         base, recipe.sampler.lower(), recipe.steps, noise, img2img_init
     )
     return DenoisingImage(
-        prompt_embeds=prompt_embeds,
+        conditioning=conditioning,
         guidance_scale=recipe.guidance_scale,
         adapter=adapter,
         scheduler=scheduler,
@@ -275,4 +277,4 @@ def decode_to_png(base: BaseModel, latents: Tensor, recipe: Recipe) -> bytes:
     pixels = base.decode(latents)
     if not bool(pixels.isfinite().all()):
         raise NotFinite("The picture has pixels that are no finite numbers.")
-    return image_file.encode_png(pixels, recipe, default_sampling_config(base.family).upscale_factor)
+    return image_file.encode_png(pixels, recipe, base.family.sampling.upscale_factor)

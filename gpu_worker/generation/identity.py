@@ -20,7 +20,7 @@ class IdentityEncoder:
 
     def embed(self, pictures: Sequence[bytes]) -> IdentityEmbeddings:
         """Return a unit vector for each picture, or () if the base model has no identity model."""
-        if self._base.family != "drawn" or not pictures:
+        if not self._base.family.has_identity_model or not pictures:
             return ()
         if self._model is None:
             self._model = IdentityModel.load()

@@ -25,15 +25,17 @@ class LatentPreviewer:
         side = _PATCHES * 2
         chart = _colour_chart()
         pixels = F.interpolate(chart[None], scale_factor=2 * base.vae_scale_factor, mode="nearest")[0]
-        latents = base.encode_image(pixels).mean.reshape(4, -1).t()  # (side * side, 4)
+        latents = base.encode_image(pixels).mean.flatten(1).t()  # (side * side, channels)
         colours = F.interpolate(chart[None], size=(side, side), mode="nearest")[0].reshape(3, -1).t()
         ones = torch.ones(len(latents), 1)
-        self._rgb_factors = torch.linalg.lstsq(torch.cat([latents, ones], 1), colours).solution  # (5, 3)
+        self._rgb_factors = torch.linalg.lstsq(
+            torch.cat([latents, ones], 1), colours
+        ).solution  # (channels + 1, 3)
 
     def render_png(self, latents: Tensor) -> bytes:
-        """Return a PNG of latents, (1, 4, height / 8, width / 8); its longer side is MAX_SIDE_PX."""
+        """Return a PNG of latents, (1, channels, h, w); its longer side is MAX_SIDE_PX."""
         latent_pixels = latents[0].float().cpu().permute(1, 2, 0)
-        rgb = latent_pixels @ self._rgb_factors[:4] + self._rgb_factors[4]
+        rgb = latent_pixels @ self._rgb_factors[:-1] + self._rgb_factors[-1]
         image = Image.fromarray(((rgb + 1) * 127.5).clamp(0, 255).byte().numpy(), "RGB")
         scale = MAX_SIDE_PX / max(image.size)
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))

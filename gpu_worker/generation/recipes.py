@@ -10,11 +10,10 @@ from PIL import Image
 
 from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.generation import samplers
-from gpu_worker.generation.config import default_sampling_config
 from gpu_worker.generation.image_file import Recipe
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.pixels import Size
-from gpu_worker.protocol import SHAPES, GenerateRequest
+from gpu_worker.protocol import GenerateRequest
 
 SIDES_PX = range(64, 2048 + 1, 8)
 STEPS = range(1, 150 + 1)
@@ -30,7 +29,7 @@ _MAX_GUIDANCE = 50.0
 def resolve_recipes(base: BaseModel, request: GenerateRequest) -> list[Recipe]:
     """Return the recipe of each picture, with defaults filled in; BadInput if it cannot be drawn."""
     _validate(request)
-    defaults = default_sampling_config(base.family)
+    defaults = base.family.sampling
     width_px, height_px = _resolve_size_px(base, request)
     first_recipe = Recipe(
         prompt=request.prompt,
@@ -56,23 +55,24 @@ def resolve_recipes(base: BaseModel, request: GenerateRequest) -> list[Recipe]:
 
 def render_size_px(base: BaseModel, recipe: Recipe) -> Size:
     """Return width and height that are denoised, before the picture is enlarged to the size of its file."""
-    upscale_factor = default_sampling_config(base.family).upscale_factor
+    upscale_factor = base.family.sampling.upscale_factor
     return recipe.width_px // upscale_factor, recipe.height_px // upscale_factor
 
 
 def _resolve_size_px(base: BaseModel, request: GenerateRequest) -> Size:
     """Return the size of the file: the requested one, rounded to what this base model can draw."""
-    upscale_factor = default_sampling_config(base.family).upscale_factor
-    if request.shape and request.shape not in SHAPES:
-        raise BadInput(JobProblem.UNKNOWN_SHAPE, name=request.shape[:40], known=", ".join(SHAPES))
-    shape = SHAPES[request.shape or "square"]
+    upscale_factor = base.family.sampling.upscale_factor
+    shapes = base.family.shapes
+    if request.shape and request.shape not in shapes:
+        raise BadInput(JobProblem.UNKNOWN_SHAPE, name=request.shape[:40], known=", ".join(shapes))
+    shape = shapes[request.shape or "square"]
     default_sides_px = [round(base.native_px * upscale_factor * side) for side in shape]
     requested_sides_px = (request.width_px, request.height_px)
     target_sides_px = [
         default_px if requested_px is None else requested_px
         for default_px, requested_px in zip(default_sides_px, requested_sides_px, strict=True)
     ]
-    step_px = 8 * upscale_factor
+    step_px = base.family.size_step_px * upscale_factor
     width_px, height_px = (max(step_px, round(side / step_px) * step_px) for side in target_sides_px)
     return width_px, height_px
 

@@ -8,7 +8,7 @@ step activates its own first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,6 @@ from gpu_worker.lora.dropout import DropoutRates, LayerDropout
 from gpu_worker.lora.module_layers import ModuleLayer, build_layer
 from gpu_worker.lora.weights import ModuleWeights
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.lora_hooks import LoraTarget
 
 
 class Adapter:
@@ -141,16 +140,9 @@ class BatchedLayers:
 
 def check_fit(base: BaseModel, weights: Mapping[str, ModuleWeights]) -> None:
     """Raise BadInput if a module of the LoRA is not in the base model, or has another size."""
-    targets = {target.kohya_name: target for target in _all_targets(base)}
+    targets = base.targets_by_name
     if not weights or not weights.keys() <= targets.keys():
         raise BadInput(JobProblem.LORA_OTHER_KIND)
     for kohya_name, values in weights.items():
         if not values.fits(targets[kohya_name].weight_shape):
             raise BadInput(JobProblem.LORA_OTHER_SIZE)
-
-
-def _all_targets(base: BaseModel) -> Iterator[LoraTarget]:
-    yield from base.unet_targets
-    yield from base.unet_resnet_targets
-    yield from base.unet_end_targets
-    yield from base.text_encoder_targets

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,25 +11,31 @@ from torch import Tensor
 from gpu_worker.lora.config import NetworkConfig, get_block_lr_weight
 from gpu_worker.lora.weights import HadamardWeights, KroneckerWeights, LoraWeights, ModuleWeights
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.lora_hooks import LoraTarget
+from gpu_worker.models.family import LoraGroup
+from gpu_worker.models.lora_hooks import LoraTarget, Reach
 
 
 def select_targets(
-    base: BaseModel, config: NetworkConfig, unet: bool, text_encoder: bool
+    base: BaseModel, config: NetworkConfig, is_trained: Callable[[LoraGroup], bool]
 ) -> list[LoraTarget]:
-    """Return the modules that are adapted."""
-    targets = list(base.unet_targets)
-    if config.conv_rank is not None or config.adapts_resnets:
-        targets += base.unet_resnet_targets
-    if config.adapts_ends:
-        targets += base.unet_end_targets
-    targets = [
+    """Return the modules that are adapted in the groups that are trained."""
+    return [
         target
-        for target in targets
-        if (config.conv_rank is not None or not _is_wide_convolution(target))
-        and get_block_lr_weight(config, target.kohya_name) != 0
+        for target in base.targets_by_name.values()
+        if is_trained(target.group) and _is_adapted(target, config)
     ]
-    return (targets if unet else []) + list(base.text_encoder_targets if text_encoder else ())
+
+
+def _is_adapted(target: LoraTarget, config: NetworkConfig) -> bool:
+    if target.group.is_text_encoder:
+        return True
+    is_reached = {
+        Reach.BLOCK: True,
+        Reach.CONV_BLOCK: config.conv_rank is not None or config.adapts_resnets,
+        Reach.END: config.adapts_ends,
+    }[target.reach]
+    has_rank = config.conv_rank is not None or not _is_wide_convolution(target)
+    return is_reached and has_rank and get_block_lr_weight(config, target.kohya_name) != 0
 
 
 def init_weights(

@@ -1,143 +1,109 @@
-"""The base model: loaded once, frozen, shared by training and generation."""
+"""The base model: loaded once, frozen, shared by training and generation. What it is, its family knows."""
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass, field
-from pathlib import Path
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor2_0, SlicedAttnProcessor
-from diffusers.utils import logging as diffusers_logging
-from torch import Tensor, nn
-from transformers import CLIPTextModel, CLIPTokenizer
-from transformers.utils import logging as transformers_logging
+from torch import Tensor
 
-from gpu_worker.device import placement as device_placement
 from gpu_worker.device.memory_modes import MemoryMode, NotFinite
 from gpu_worker.device.placement import DeviceConfig
-from gpu_worker.errors import BaseModelError, JobProblem
-from gpu_worker.models import drawn, lora_hooks, tiny
+from gpu_worker.models.conditioning import Conditioning, ImageSize
+from gpu_worker.models.diffusion import Diffusion
 from gpu_worker.models.family import ModelFamily
-from gpu_worker.models.hub import SD15, ProgressCallback
 from gpu_worker.models.latents import LatentDistribution
-from gpu_worker.models.lora_hooks import LoraHooks, LoraTarget
-from gpu_worker.models.sd15 import loading, recognition
-from gpu_worker.models.sd15.config import CHUNK_TOKENS, SCHEDULER_CONFIG, load_clip_tokenizer
-from gpu_worker.models.sd15.vae import VaeSource, find_vae
-
-log = logging.getLogger(__name__)
-
-_SHIPPED_FAMILIES: dict[str, ModelFamily] = {tiny.NAME: "tiny", drawn.NAME: "drawn"}
+from gpu_worker.models.lora_hooks import LoraHooks, LoraTarget, Reach, find_targets
+from gpu_worker.models.sd15.vae import VaeSource
 
 
-@dataclass(eq=False)
-class BaseModel:
-    """The frozen components of one Stable Diffusion model, on their device."""
+class BaseModel(ABC):
+    """The frozen components of one model on their device. Each family has a subclass.
 
-    name: str  #: as people may see it; never a path
-    unet: UNet2DConditionModel
-    vae: AutoencoderKL
-    text_encoder: CLIPTextModel
-    tokenizer: CLIPTokenizer
-    scheduler_config: dict[str, Any]
-    device_config: DeviceConfig
-    memory_mode: MemoryMode
-    family: ModelFamily  #: which default settings suit it
-    unet_targets: tuple[LoraTarget, ...] = field(repr=False)
-    unet_resnet_targets: tuple[LoraTarget, ...] = field(repr=False)
-    unet_end_targets: tuple[LoraTarget, ...] = field(repr=False)
-    text_encoder_targets: tuple[LoraTarget, ...] = field(repr=False)
-    lora_hooks: LoraHooks = field(default_factory=LoraHooks, repr=False)
-    other_vae: VaeSource | None = None  #: where the VAE is from; None: the model's own
+    Every family has a VAE; `denoiser` is what predicts, and the component whose activations are large.
+    """
 
-    @classmethod
-    def load(
-        cls,
-        name: str = "",
-        dtype: torch.dtype | None = None,
-        on_progress: ProgressCallback = lambda _: None,
-        vae_name: str = "",
-    ) -> BaseModel:
-        """Load `tiny`, `drawn`, a diffusers folder, a `.safetensors` file or a hub id.
-
-        An empty name means SD 1.5 on a machine with CUDA, and `drawn` elsewhere. `vae_name`, a folder, a file
-        or a hub id, replaces the VAE. `on_progress` is called with the progress of a download. Raises
-        BaseModelError if the model cannot be loaded.
-        """
-        _silence_libraries()
-        name = recognition.resolve_name(name) or (SD15 if torch.cuda.is_available() else drawn.NAME)
-        if name not in _SHIPPED_FAMILIES:
-            loading.check_source(name)  # first, as to measure precisions takes seconds
-        device_config = _select_device(name, dtype)
-        if vae_name and name == drawn.NAME:
-            raise BaseModelError(JobProblem.BASE_MODEL_KEEPS_VAE, name=name)
-        other_vae = find_vae(vae_name, on_progress=on_progress) if vae_name else None
-        widths = tiny.WIDTHS if name == tiny.NAME else None
-        vae = loading.read_vae(other_vae, device_config, widths) if other_vae else None
-        if name == tiny.NAME:
-            unet, own_vae, text_encoder = tiny.build_parts()
-            components = loading.ModelComponents(
-                unet, vae or own_vae, text_encoder, load_clip_tokenizer(), SCHEDULER_CONFIG
-            )
-            for component in components.modules:
-                component.to(device=device_config.device, dtype=device_config.dtype)
-        else:
-            source = str(drawn.MODEL) if name == drawn.NAME else name
-            components = loading.read_model(source, device_config, on_progress, vae)
-        log.info(
-            "base model %s on %s: %s", _get_public_name(name), device_config.device, device_config.reason
-        )
-        return cls._from_components(name, components, device_config, other_vae)
-
-    @classmethod
-    def _from_components(
-        cls,
+    def __init__(
+        self,
         name: str,
-        components: loading.ModelComponents,
+        family: ModelFamily,
+        components: Mapping[str, Any],
+        diffusion: Diffusion,
         device_config: DeviceConfig,
-        other_vae: VaeSource | None,
-    ) -> BaseModel:
-        for component in components.modules:
+        other_vae: VaeSource | None = None,
+    ) -> None:
+        """Freeze the components, which lie on the device, and hook the modules that LoRAs adapt.
+
+        `name` is the name that people may see; never a path. `other_vae` is where the VAE is from; None: it
+        is the model's own.
+        """
+        self.name, self.family, self.components = name, family, components
+        self.other_vae = other_vae
+        self.diffusion, self.device_config = diffusion, device_config
+        self.memory_mode = MemoryMode(device_config.dtype)
+        self.lora_hooks = LoraHooks()
+        self.targets_by_name: dict[str, LoraTarget] = {}
+        for component in components.values():
             component.requires_grad_(False).eval()
-        base = cls(
-            name=_get_public_name(name),
-            unet=components.unet,
-            vae=components.vae,
-            text_encoder=components.text_encoder,
-            tokenizer=components.tokenizer,
-            scheduler_config=dict(components.scheduler_config),
-            device_config=device_config,
-            memory_mode=MemoryMode(device_config.dtype),
-            family=_SHIPPED_FAMILIES.get(name, "sd15"),
-            unet_targets=lora_hooks.unet_targets(components.unet),
-            unet_resnet_targets=lora_hooks.unet_resnet_targets(components.unet),
-            unet_end_targets=lora_hooks.unet_end_targets(components.unet),
-            text_encoder_targets=lora_hooks.text_encoder_targets(components.text_encoder),
-            other_vae=other_vae,
-        )
-        for targets in (base.unet_targets, base.unet_resnet_targets, base.unet_end_targets):
-            base.lora_hooks.install(base.unet, targets)
-        base.lora_hooks.install(base.text_encoder, base.text_encoder_targets)
-        base.set_memory_mode(device_config.memory_mode)
-        return base
+        for group in family.lora_groups:
+            targets = find_targets(group, components[group.name])
+            self.lora_hooks.install(components[group.name], targets)
+            self.targets_by_name |= {target.kohya_name: target for target in targets}
+        self.set_memory_mode(device_config.memory_mode)
+
+    # --- what a family answers ---------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def native_px(self) -> int:
+        """Side of the pictures that the model was trained on, in pixels."""
+
+    @property
+    @abstractmethod
+    def denoiser(self) -> Any:
+        """The component that predicts."""
+
+    @property
+    @abstractmethod
+    def max_clip_skip(self) -> int:
+        """How many layers from the last its text may be read at; 0 where that is not chosen."""
+
+    @abstractmethod
+    def predict(self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
+        """Return the prediction for noisy latents, (rows, channels, h, w), in fp32; one timestep a row.
+
+        Training and drawing both ask here and nowhere else.
+        """
+
+    @abstractmethod
+    def encode_prompts(
+        self, prompts: Sequence[str], clip_skip: int | None = None, max_token_length: int = 75
+    ) -> Conditioning:
+        """Return the conditioning of captions as trainers read them: plain, cut to so many tokens."""
+
+    @abstractmethod
+    def encode_weighted_prompts(self, prompts: Sequence[str]) -> Conditioning:
+        """Return the conditioning of prompts with weights and of any length, as they are drawn."""
+
+    def add_sizes(self, conditioning: Conditioning, sizes: Sequence[ImageSize]) -> Conditioning:
+        """Return the conditioning with what the family is told of each row's size; by default nothing."""
+        del sizes
+        return conditioning
+
+    def component_dtype(self, name: str, dtype: torch.dtype) -> torch.dtype:
+        """Return the precision of a component in a memory mode of this one; by default the same."""
+        del name
+        return dtype
 
     @property
     def identity(self) -> str:
         """What trainings and latents belong to: the name, and the VAE where it is another."""
         return self.name if self.other_vae is None else f"{self.name} VAE {self.other_vae.sha256[:16]}"
 
-    @property
-    def vae_scale_factor(self) -> int:
-        """Width of one latent in pixels."""
-        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
-
-    @property
-    def native_px(self) -> int:
-        """Side of the pictures that the model was trained on, in pixels."""
-        return int(self.unet.config.sample_size) * self.vae_scale_factor
+    # --- device, precision, memory -----------------------------------------------------------------------
 
     @property
     def device(self) -> torch.device:
@@ -158,59 +124,40 @@ class BaseModel:
                 self._cast_weights(self.memory_mode.dtype)  # all components must have one dtype
                 raise
         if memory_mode.gradient_checkpointing:
-            self.unet.enable_gradient_checkpointing()  # the text encoder's activations are small
+            self.denoiser.enable_gradient_checkpointing()  # a text encoder's activations are small
         else:
-            self.unet.disable_gradient_checkpointing()
-        self.unet.set_attn_processor(
+            self.denoiser.disable_gradient_checkpointing()
+        self.denoiser.set_attn_processor(
             SlicedAttnProcessor(slice_size=1) if memory_mode.sliced_attention else AttnProcessor2_0()
         )
         self.memory_mode = memory_mode
 
     def _cast_weights(self, dtype: torch.dtype) -> None:
-        modules: tuple[nn.Module, ...] = (self.unet, self.vae, self.text_encoder)
-        for module in modules:
-            module.to(dtype)
+        for name, component in self.components.items():
+            component.to(self.component_dtype(name, dtype))
 
-    def encode_prompts(
-        self, prompts: list[str], clip_skip: int | None = None, max_token_length: int = CHUNK_TOKENS
-    ) -> Tensor:
-        """Return the prompt embeddings, (prompts, 77, width). Prompts are truncated to 77 tokens with marks.
+    # --- LoRA --------------------------------------------------------------------------------------------
 
-        `clip_skip` is the layer that is used, counted from the last, which is 1. The final layer norm is
-        applied to it too, as SD 1.5 expects. With a `max_token_length` of 150 or 225 the embeddings are
-        longer: every 75 tokens are encoded between marks, of which the first and the last are kept.
-        """
-        tokens = self.tokenizer(
-            prompts,
-            padding="max_length",
-            max_length=max_token_length + 2,
-            truncation=True,
-            return_tensors="pt",
+    def list_targets(self, *groups: str, reach: Reach = Reach.BLOCK) -> tuple[LoraTarget, ...]:
+        """Return the modules of these components that LoRAs of a reach adapt."""
+        return tuple(
+            target
+            for target in self.targets_by_name.values()
+            if target.group.name in groups and target.reach is reach
         )
-        input_ids = tokens.input_ids.to(self.device)
-        if max_token_length == CHUNK_TOKENS:
-            return self._encode_ids(input_ids, clip_skip)
-        chunks = input_ids[:, 1:-1].reshape(len(prompts), -1, CHUNK_TOKENS)
-        first_marks, last_marks = (
-            input_ids[:, place, None, None].expand(-1, chunks.shape[1], 1) for place in (0, -1)
-        )
-        chunk_ids = torch.cat([first_marks, chunks, last_marks], dim=2)
-        embeds = self._encode_ids(chunk_ids.flatten(0, 1), clip_skip).reshape(*chunk_ids.shape, -1)
-        return torch.cat([embeds[:, 0, :1], embeds[:, :, 1:-1].flatten(1, 2), embeds[:, -1, -1:]], dim=1)
 
-    def _encode_ids(self, input_ids: Tensor, clip_skip: int | None) -> Tensor:
-        if clip_skip is None or clip_skip == 1:
-            prompt_embeds: Tensor = self.text_encoder(input_ids)[0]
-            return prompt_embeds
-        hidden_states = self.text_encoder(input_ids, output_hidden_states=True).hidden_states
-        text_model = getattr(self.text_encoder, "text_model", self.text_encoder)
-        normed_embeds: Tensor = text_model.final_layer_norm(hidden_states[-clip_skip])
-        return normed_embeds
+    # --- pictures and latents ----------------------------------------------------------------------------
 
-    def encode_tokens(self, input_ids: Tensor) -> Tensor:
-        """Return the prompt embeddings of token ids, (prompts, 77), as (prompts, 77, width)."""
-        prompt_embeds: Tensor = self.text_encoder(input_ids.to(self.device))[0]
-        return prompt_embeds
+    @property
+    def vae_scale_factor(self) -> int:
+        """Width of one latent in pixels."""
+        return int(2 ** (len(self.components["vae"].config.block_out_channels) - 1))
+
+    def latent_shape(self, size_px: tuple[int, int]) -> tuple[int, int, int]:
+        """Return channels, height and width of the latents of a picture of this width and height."""
+        width_px, height_px = size_px
+        channels = int(self.components["vae"].config.latent_channels)
+        return channels, height_px // self.vae_scale_factor, width_px // self.vae_scale_factor
 
     @torch.no_grad()
     def encode_image(self, pixels: Tensor) -> LatentDistribution:
@@ -218,8 +165,9 @@ class BaseModel:
 
         Raises NotFinite if it overflows.
         """
-        posterior = self.vae.encode(pixels[None].to(self.device, self.dtype)).latent_dist
-        scaling_factor = float(self.vae.config.scaling_factor)
+        vae = self.components["vae"]
+        posterior = vae.encode(pixels[None].to(self.device, vae.dtype)).latent_dist
+        scaling_factor = float(vae.config.scaling_factor)
         distribution = LatentDistribution(
             posterior.mean[0].float().cpu() * scaling_factor, posterior.std[0].float().cpu() * scaling_factor
         )
@@ -229,44 +177,25 @@ class BaseModel:
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """Return the pixels of latents, (1, 4, h, w), as (1, 3, height, width), -1 .. 1, fp32, on the CPU.
+        """Return the pixels of latents, (1, channels, h, w), as (1, 3, height, width), -1 .. 1, on the CPU.
 
-        Pictures larger than the model's native size are decoded in tiles.
+        They are fp32. Pictures larger than the model's native size are decoded in tiles.
         """
-        unscaled_latents = (latents / float(self.vae.config.scaling_factor)).to(self.dtype)
-        self.vae.use_tiling = max(latents.shape[-2:]) > int(self.unet.config.sample_size)
+        vae = self.components["vae"]
+        unscaled_latents = (latents / float(vae.config.scaling_factor)).to(vae.dtype)
+        vae.use_tiling = max(latents.shape[-2:]) > self.native_px // self.vae_scale_factor
         try:
-            pixels: Tensor = self.vae.decode(unscaled_latents).sample
+            pixels: Tensor = vae.decode(unscaled_latents).sample
         finally:
-            self.vae.use_tiling = False  # trainings encode whole images
+            vae.use_tiling = False  # trainings encode whole images
         return pixels.float().clamp(-1, 1).cpu()
 
     @torch.no_grad()
     def encode_image_tiled(self, pixels: Tensor) -> Tensor:
-        """Return the mean latents, (4, h, w), of pixels, (3, height, width), of any size."""
-        self.vae.use_tiling = max(pixels.shape[-2:]) > self.native_px
+        """Return the mean latents, (channels, h, w), of pixels, (3, height, width), of any size."""
+        vae = self.components["vae"]
+        vae.use_tiling = max(pixels.shape[-2:]) > self.native_px
         try:
             return self.encode_image(pixels).mean
         finally:
-            self.vae.use_tiling = False
-
-
-def _select_device(name: str, dtype: torch.dtype | None) -> DeviceConfig:
-    device_config = device_placement.select_device(is_small_model=name in _SHIPPED_FAMILIES, dtype=dtype)
-    if device_config.dtype is torch.float16 and device_config.device.type == "cpu":
-        raise BaseModelError(JobProblem.FP16_ON_CPU)
-    return device_config
-
-
-def _get_public_name(name: str) -> str:
-    """Return a folder's or file's last part, so that no path gets into files that people share."""
-    path = Path(name)
-    if path.is_dir():
-        return path.resolve().name
-    return path.stem if path.is_file() else name
-
-
-def _silence_libraries() -> None:
-    for libraries_log in (diffusers_logging, transformers_logging):
-        libraries_log.set_verbosity_error()
-        libraries_log.disable_progress_bar()
+            vae.use_tiling = False

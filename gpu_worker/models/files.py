@@ -8,9 +8,9 @@ from typing import Literal
 from safetensors import SafetensorError, safe_open
 
 from gpu_worker.errors import BaseModelError, JobProblem
-from gpu_worker.models.hub import MODEL_FOLDERS, SD15, Hub, is_complete, is_hub_id
 from gpu_worker.models.sd15 import recognition
 from gpu_worker.models.sd15.vae import create_hub, find_local_vae
+from gpu_worker.models.sources.hub import MODEL_FOLDERS, SD15, Hub, is_complete, is_hub_id
 from gpu_worker.protocol import SHIPPED_MODELS
 
 Inspection = tuple[Literal["ok", "warn", "bad"], str, str]

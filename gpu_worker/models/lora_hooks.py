@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from gpu_worker.models.family import LoraGroup
+
+
+class Reach(enum.Enum):
+    """Which kinds of LoRA adapt a module."""
+
+    BLOCK = "every LoRA"
+    CONV_BLOCK = "LoCon"
+    END = "LyCORIS, if asked for"
+
 
 @dataclass(frozen=True)
 class LoraTarget:
-    """A module that a LoRA adapts."""
+    """A module that a LoRA may adapt."""
 
     kohya_name: str  #: `lora_unet_down_blocks_0_attentions_0_proj_in`
     path: str  #: in its component: `down_blocks.0.attentions.0.proj_in`
     weight_shape: tuple[int, ...]
+    group: LoraGroup
+    reach: Reach = Reach.BLOCK
 
 
 class LoraDelta(Protocol):
@@ -53,42 +66,30 @@ class LoraHooks:
             model.get_submodule(target.path).register_forward_hook(hook)
 
 
-_TEXT_ENCODER_BLOCKS = ("CLIPAttention", "CLIPSdpaAttention", "CLIPMLP")
-
-
-def unet_targets(unet: nn.Module) -> tuple[LoraTarget, ...]:
-    """Return the modules that `networks.lora` adapts in a UNet: those of its transformer blocks."""
-    return tuple(_find_targets(unet, ("Transformer2DModel",), "lora_unet_"))
-
-
-def unet_resnet_targets(unet: nn.Module) -> tuple[LoraTarget, ...]:
-    """Return the modules that a LoCon adapts besides: those of the convolution blocks."""
-    return tuple(_find_targets(unet, ("ResnetBlock2D", "Downsample2D", "Upsample2D"), "lora_unet_"))
-
-
-def unet_end_targets(unet: nn.Module) -> tuple[LoraTarget, ...]:
-    """Return the modules that LyCORIS adapts besides: first and last convolution, and time embedding."""
-    paths = ("conv_in", "time_embedding.linear_1", "time_embedding.linear_2", "conv_out")
-    weights = unet.state_dict(keep_vars=True)
+def find_targets(group: LoraGroup, component: nn.Module) -> tuple[LoraTarget, ...]:
+    """Return all modules of a component that a LoRA may adapt, those of its own blocks first."""
+    weights = component.state_dict(keep_vars=True)
+    paths = [
+        *((path, Reach.BLOCK) for path in _list_paths(component, group.block_classes)),
+        *((path, Reach.CONV_BLOCK) for path in _list_paths(component, group.conv_block_classes)),
+        *((path, Reach.END) for path in group.end_paths),
+    ]
     return tuple(
-        LoraTarget("lora_unet_" + path.replace(".", "_"), path, tuple(weights[f"{path}.weight"].shape))
-        for path in paths
+        LoraTarget(to_kohya_name(group, path), path, tuple(weights[f"{path}.weight"].shape), group, reach)
+        for path, reach in paths
     )
 
 
-def text_encoder_targets(text_encoder: nn.Module) -> tuple[LoraTarget, ...]:
-    """Return the modules that `networks.lora` adapts in CLIP: attention and feed-forward layers."""
-    return tuple(_find_targets(text_encoder, _TEXT_ENCODER_BLOCKS, "lora_te_text_model_"))
+def to_kohya_name(group: LoraGroup, path: str) -> str:
+    """Return kohya's name of a module by its path in its component."""
+    # transformers 5 dropped the `text_model.` level that kohya's names still have.
+    return group.key_prefix + path.removeprefix("text_model.").replace(".", "_")
 
 
-def _find_targets(model: nn.Module, block_classes: tuple[str, ...], prefix: str) -> Iterator[LoraTarget]:
-    """Yield every linear layer and convolution inside blocks of these classes, in the model's order."""
+def _list_paths(model: nn.Module, block_classes: tuple[str, ...]) -> Iterator[str]:
+    """Yield the path of every linear layer and convolution inside of these blocks, in the model's order."""
     for block_path, block in model.named_modules():
-        if type(block).__name__ not in block_classes:
-            continue
-        for path, module in block.named_modules():
-            if isinstance(module, nn.Linear | nn.Conv2d):
-                full_path = f"{block_path}.{path}"
-                # transformers 5 dropped the `text_model.` level that kohya's names still have.
-                kohya_suffix = full_path.removeprefix("text_model.").replace(".", "_")
-                yield LoraTarget(prefix + kohya_suffix, full_path, tuple(module.weight.shape))
+        if type(block).__name__ in block_classes:
+            for path, module in block.named_modules():
+                if isinstance(module, nn.Linear | nn.Conv2d):
+                    yield f"{block_path}.{path}"

@@ -13,6 +13,7 @@ from gpu_worker.generation import generate as generation
 from gpu_worker.generation.generate import GenerationContext
 from gpu_worker.kohya.external.trainer import SdScriptsTrainer
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.registry import load_base_model
 from gpu_worker.protocol import Crop, GenerateRequest, TrainRequest, WorkerEvent, WorkerHealth
 from gpu_worker.training import config, latents, trainer
 from gpu_worker.training.config import TrainingConfig
@@ -114,7 +115,7 @@ class TorchEngine:
     def _load_base(self) -> BaseModel:
         if self._base is None:
             try:
-                self._base = BaseModel.load(
+                self._base = load_base_model(
                     self._base_model_name, on_progress=self._on_loading, vae_name=self._base_vae_name
                 )
             finally:

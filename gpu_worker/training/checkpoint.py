@@ -100,12 +100,12 @@ class TrainingState:
         """Start new, from a checkpoint, or with the weights of a finished LoRA."""
         self.step = checkpoint.step if checkpoint else 0
         self.generator = torch.Generator().manual_seed(config.seed)
-        targets = select_targets(base, config.network, config.train_unet, config.train_text_encoder)
+        targets = select_targets(base, config.network, config.is_trained)
         fresh_weights = init_weights(targets, config.network, config.rank, config.alpha, self.generator)
         weights = (
             fresh_weights
             if initial_weights is None
-            else _merge_initial_weights(fresh_weights, initial_weights, config)
+            else _merge_initial_weights(base, fresh_weights, initial_weights, config)
         )
         dropout_rates = DropoutRates(config.dropout, config.rank_dropout, config.module_dropout)
         self.adapter = Adapter(
@@ -115,7 +115,7 @@ class TrainingState:
             dropout_rates=dropout_rates,
         )
         self.parameters = self.adapter.parameters()
-        self._initial_rates, param_groups = _group_parameters(self.adapter, config)
+        self._initial_rates, param_groups = _group_parameters(base, self.adapter, config)
         self.optimizer = optimizers.build_optimizer(config, param_groups)
         self._lr_lambda = optimizers.build_lr_lambda(config)
         # Only fp16 gradients underflow; with other dtypes the scaler does nothing.
@@ -181,7 +181,7 @@ class TrainingState:
 
 
 def _group_parameters(
-    adapter: Adapter, config: TrainingConfig
+    base: BaseModel, adapter: Adapter, config: TrainingConfig
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """Return the learning rates by the name of their parameters, and the optimizer's groups.
 
@@ -190,26 +190,32 @@ def _group_parameters(
     rates: dict[str, float] = {}
     parameters: dict[str, list[torch.nn.Parameter]] = {}
     for kohya_name in adapter.module_names:
-        name, rate = "textencoder", config.text_encoder_lr
-        if kohya_name.startswith("lora_unet_"):
-            name, rate = "unet", config.unet_lr * get_block_lr_weight(config.network, kohya_name)
+        group = base.targets_by_name[kohya_name].group
+        name, rate = group.log_name, config.learning_rate(group)
+        if not group.is_text_encoder:
+            rate *= get_block_lr_weight(config.network, kohya_name)
             if config.network.block_lr_weights:
                 block_index = get_block_index(kohya_name)
-                name = f"unet_block{-1 if block_index is None else block_index}"
+                name = f"{group.log_name}_block{-1 if block_index is None else block_index}"
         rates[name] = rate
         parameters.setdefault(name, []).extend(adapter.parameters(kohya_name))
     return rates, [{"params": parameters[name], "lr": rate} for name, rate in rates.items()]
 
 
 def _merge_initial_weights(
+    base: BaseModel,
     fresh_weights: Mapping[str, ModuleWeights],
     initial_weights: Mapping[str, ModuleWeights],
     config: TrainingConfig,
 ) -> dict[str, ModuleWeights]:
     """Return fresh weights, replaced by those of a finished LoRA; BadInput if it does not fit."""
     if config.shape_from_initial:
-        prefixes = (*["lora_unet_"] * config.train_unet, *["lora_te_"] * config.train_text_encoder)
-        trained = {name: values for name, values in initial_weights.items() if name.startswith(prefixes)}
+        targets = base.targets_by_name
+        trained = {
+            name: values
+            for name, values in initial_weights.items()
+            if name in targets and config.is_trained(targets[name].group)
+        }
         if not trained:
             raise BadInput(JobProblem.INITIAL_LORA_OTHER_KIND)
         return trained

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from gpu_worker.errors import BadInput
 from gpu_worker.lora.config import NetworkConfig
-from gpu_worker.models.family import ModelFamily
+from gpu_worker.models.family import LoraGroup, ModelFamily
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,14 @@ class TrainingConfig:
     #: a twentieth of the training's time (docs/likeness.md).
     candidate_picture_steps: int = 12
 
+    def is_trained(self, group: LoraGroup) -> bool:
+        """Return whether the LoRA learns in a component."""
+        return self.train_text_encoder if group.is_text_encoder else self.train_unet
+
+    def learning_rate(self, group: LoraGroup) -> float:
+        """Return the learning rate of a component."""
+        return self.text_encoder_lr if group.is_text_encoder else self.unet_lr
+
 
 def check_config(config: TrainingConfig) -> None:
     """Raise BadInput if these settings cannot be trained with."""
@@ -151,32 +159,6 @@ def check_config(config: TrainingConfig) -> None:
         raise BadInput("A training needs something to train: the UNet, the text encoder, or both.")
 
 
-#: `tiny` has random weights: with high learning rates a few steps already change its pictures visibly.
-_TRAINING_CONFIGS: dict[ModelFamily, TrainingConfig] = {
-    "sd15": TrainingConfig(sample_every_steps=250, candidate_every_steps=250, candidates_from_step=500),
-    "drawn": TrainingConfig(
-        steps=250,
-        batch_size=4,
-        resolution_px=64,
-        unet_lr=2e-3,
-        text_encoder_lr=5e-4,
-        checkpoint_every_steps=50,
-        sample_every_steps=50,
-        candidate_every_steps=50,
-        candidates_from_step=100,
-        candidate_picture_steps=8,
-    ),
-    "tiny": TrainingConfig(
-        steps=80,
-        resolution_px=128,
-        unet_lr=2e-3,
-        text_encoder_lr=5e-4,
-        checkpoint_every_steps=20,
-        sample_every_steps=20,
-    ),
-}
-
-
 def default_training_config(family: ModelFamily, native_px: int) -> TrainingConfig:
-    """Return the defaults of a model family at its native size."""
-    return replace(_TRAINING_CONFIGS[family], resolution_px=native_px)
+    """Return the defaults of a model family at the native size of one of its models."""
+    return replace(TrainingConfig(), **family.training_defaults, resolution_px=native_px)

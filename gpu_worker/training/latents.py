@@ -18,6 +18,7 @@ from torch import Tensor
 from gpu_worker.errors import BadInput
 from gpu_worker.models import pixels as models_pixels
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.conditioning import ImageSize
 from gpu_worker.models.latents import LatentDistribution
 from gpu_worker.models.pixels import Size
 from gpu_worker.protocol import Crop
@@ -112,9 +113,10 @@ class LatentCache:
 
 @dataclass(frozen=True)
 class EncodedSample:
-    """A training image, encoded: latents (4, h, w), and those of the flipped image if `flip` is set."""
+    """A training image, encoded: latents, and those of the flipped image if `flip` is set."""
 
     image: TrainingImage
+    size: ImageSize
     latents: Tensor = field(repr=False)
     flipped_latents: Tensor | None = field(default=None, repr=False)
     mask: Tensor | None = field(default=None, repr=False)  #: (1, h, w), 0 .. 1
@@ -158,7 +160,8 @@ class LatentDataset:
         mask = None
         if image.mask:
             mask = models_pixels.to_loss_mask(image.mask, size_px, self._base.vae_scale_factor, image.crop)
-        return EncodedSample(image, latents, flipped_latents, mask)
+        size = models_pixels.measure_crop(image.data, size_px, image.crop)
+        return EncodedSample(image, size, latents, flipped_latents, mask)
 
     def _resolve_size_px(self, image: TrainingImage) -> Size:
         return image.size_px or (self._config.resolution_px, self._config.resolution_px)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gpu_worker.models.diffusion import Diffusion
 from gpu_worker.training.config import TrainingConfig
 
 
 def sample_noise(
-    shape: tuple[int, ...], config: TrainingConfig, num_timesteps: int, generator: torch.Generator
+    shape: tuple[int, ...], config: TrainingConfig, diffusion: Diffusion, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Return noise of a shape (batch, 4, h, w), and timesteps (batch,).
+    """Return noise of a shape (batch, channels, h, w), and timesteps (batch,).
 
     Both are drawn on the CPU from the training's own generator, so they are the same on every device.
     """
@@ -24,7 +23,7 @@ def sample_noise(
         noise = noise + config.noise_offset * torch.randn(*shape[:2], 1, 1, generator=generator)
     if config.multires_noise_iterations:
         noise = _add_multires_noise(noise, config, generator)
-    return noise, torch.randint(0, num_timesteps, shape[:1], generator=generator)
+    return noise, diffusion.sample_timesteps(shape[0], generator)
 
 
 def _add_multires_noise(noise: Tensor, config: TrainingConfig, generator: torch.Generator) -> Tensor:
@@ -46,21 +45,9 @@ def _add_multires_noise(noise: Tensor, config: TrainingConfig, generator: torch.
 class DiffusionLoss:
     """Mean squared error of the prediction, weighted by mask, image and timestep."""
 
-    def __init__(self, noise_scheduler: Any, config: TrainingConfig, device: torch.device) -> None:
-        self._noise_scheduler, self._config = noise_scheduler, config
-        self._is_v_prediction = noise_scheduler.config.prediction_type == "v_prediction"
-        alphas_cumprod = noise_scheduler.alphas_cumprod.to(device)
+    def __init__(self, diffusion: Diffusion, config: TrainingConfig, device: torch.device) -> None:
         gamma = config.min_snr_gamma
-        self._timestep_weights = (
-            None if gamma is None else compute_snr_weights(alphas_cumprod, gamma, self._is_v_prediction)
-        )
-
-    def compute_target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """Return what the model should predict: the noise, or the velocity for v-prediction models."""
-        if self._is_v_prediction:
-            velocity: Tensor = self._noise_scheduler.get_velocity(latents, noise, timesteps)
-            return velocity
-        return noise
+        self._timestep_weights = None if gamma is None else diffusion.compute_snr_weights(gamma, device)
 
     def __call__(
         self,
@@ -72,8 +59,8 @@ class DiffusionLoss:
     ) -> Tensor:
         """Return the loss of a batch, shape ().
 
-        `model_pred` and `target` are (batch, 4, h, w) in fp32. `masks` (batch, 1, h, w) weighs latents,
-        `loss_weights` (batch,) images.
+        `model_pred` and `target` are (batch, channels, h, w) in fp32. `masks` (batch, 1, h, w) weighs
+        latents, `loss_weights` (batch,) images.
         """
         losses = F.mse_loss(model_pred, target, reduction="none")
         if masks is not None:
@@ -84,13 +71,3 @@ class DiffusionLoss:
         if self._timestep_weights is not None:
             losses = losses * self._timestep_weights[timesteps]
         return losses.mean()
-
-
-def compute_snr_weights(alphas_cumprod: Tensor, gamma: float, is_v_prediction: bool) -> Tensor:
-    """Return the min-SNR weight of every timestep, (timesteps,), as in Hang et al. 2023.
-
-    It is min(SNR, gamma) / SNR, and min(SNR, gamma) / (SNR + 1) for v-prediction. Without it, timesteps
-    with little noise dominate the loss.
-    """
-    snr = alphas_cumprod / (1 - alphas_cumprod)
-    return snr.clamp(max=gamma) / (snr + 1 if is_v_prediction else snr)

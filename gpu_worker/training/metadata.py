@@ -54,16 +54,15 @@ def _describe_model_spec(
     base: BaseModel, config: TrainingConfig, record: TrainingRecord
 ) -> dict[str, object]:
     """Return what Stability AI's model specification asks for."""
-    is_v_prediction = base.scheduler_config.get("prediction_type") == "v_prediction"
     model_spec: dict[str, object] = {
         "modelspec.sai_model_spec": "1.0.1",
-        "modelspec.architecture": "stable-diffusion-v1/lora",
+        "modelspec.architecture": base.family.metadata["modelspec.architecture"],
         "modelspec.implementation": "diffusers",
         "modelspec.title": record.name,
         "modelspec.resolution": f"{config.resolution_px}x{config.resolution_px}",
         # Local time without a zone, as sd-scripts has it.
         "modelspec.date": time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(record.finished_at)),
-        "modelspec.prediction_type": "v" if is_v_prediction else "epsilon",
+        "modelspec.prediction_type": "v" if base.diffusion.is_velocity else "epsilon",
     }
     if config.clip_skip is not None:
         model_spec["modelspec.encoder_layer"] = config.clip_skip
@@ -79,7 +78,7 @@ def _describe_network(base: BaseModel, config: TrainingConfig) -> dict[str, obje
         "ss_scale_weight_norms": config.max_weight_norm,
         "ss_network_dropout": config.dropout or None,
         "ss_network_args": json.dumps(_build_network_args(config)) if _build_network_args(config) else None,
-        "ss_base_model_version": "sd_v1",
+        "ss_base_model_version": base.family.metadata["ss_base_model_version"],
         "ss_sd_model_name": base.name,
         **(base.other_vae.describe() if base.other_vae else {}),
         "ss_v2": False,

@@ -14,23 +14,26 @@ from torch import Tensor
 
 from gpu_worker.lora import layers
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.conditioning import Conditioning, ImageSize
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.data import TrainingImage
 
 
 @dataclass(frozen=True)
 class ModelInput:
-    """The inputs of the UNet: (batch, 4, h, w) noisy latents, (batch,) timesteps, and a caption each."""
+    """The inputs of the model: (batch, channels, h, w) noisy latents, (batch,) timesteps, a caption each."""
 
     noisy_latents: Tensor
     timesteps: Tensor
     captions: tuple[str, ...]
+    sizes: tuple[ImageSize, ...]
 
     def __add__(self, other: ModelInput) -> ModelInput:
         return ModelInput(
             noisy_latents=torch.cat([self.noisy_latents, other.noisy_latents]),
             timesteps=torch.cat([self.timesteps, other.timesteps]),
             captions=self.captions + other.captions,
+            sizes=self.sizes + other.sizes,
         )
 
     def select_rows(self, rows: Sequence[int], captions: tuple[str, ...]) -> ModelInput:
@@ -40,6 +43,35 @@ class ModelInput:
             noisy_latents=torch.stack([self.noisy_latents[row] for row in rows]),
             timesteps=torch.stack([self.timesteps[row] for row in rows]),
             captions=captions,
+            sizes=tuple(self.sizes[row] for row in rows),
+        )
+
+
+class CaptionEncoder:
+    """Encodes captions; what a frozen text encoder returned for one is kept."""
+
+    def __init__(self, base: BaseModel, config: TrainingConfig) -> None:
+        self._base, self._config = base, config
+        self._cache: dict[str, Conditioning] = {}
+
+    def encode(self, captions: Sequence[str], sizes: Sequence[ImageSize]) -> Conditioning:
+        """Return the conditioning of captions and sizes, a row each, with the active LoRA."""
+        if not self._config.train_text_encoder:
+            return self.encode_frozen(captions, sizes)
+        return self._base.add_sizes(self._encode_prompts(captions), sizes)
+
+    @torch.no_grad()
+    def encode_frozen(self, captions: Sequence[str], sizes: Sequence[ImageSize]) -> Conditioning:
+        """Return the conditioning by a text encoder that does not change; no LoRA of it may be active."""
+        for caption in captions:
+            if caption not in self._cache:
+                self._cache[caption] = self._encode_prompts([caption])
+        conditioning = Conditioning.cat([self._cache[caption] for caption in captions])
+        return self._base.add_sizes(conditioning, sizes)
+
+    def _encode_prompts(self, captions: Sequence[str]) -> Conditioning:
+        return self._base.encode_prompts(
+            list(captions), self._config.clip_skip, self._config.max_token_length
         )
 
 
@@ -48,17 +80,15 @@ class PreservationBatch:
     """The rows of a batch that are run again without the trigger."""
 
     model_input: ModelInput
-    target: Tensor  #: the base model's predictions, (rows, 4, h, w), fp32
+    target: Tensor  #: the base model's predictions, shaped like the noisy latents, fp32
     loss_weight: float  #: of this part's loss
 
 
 class PriorPreservation:
     """Builds the preservation part of each batch."""
 
-    def __init__(self, base: BaseModel, config: TrainingConfig) -> None:
-        self._base, self._config = base, config
-        # The frozen text encoder returns the same embeddings at every step.
-        self._embed_cache: dict[str, Tensor] = {}
+    def __init__(self, base: BaseModel, config: TrainingConfig, caption_encoder: CaptionEncoder) -> None:
+        self._base, self._config, self._caption_encoder = base, config, caption_encoder
 
     def build_batch(
         self, model_input: ModelInput, images: Sequence[TrainingImage], batch_number: int
@@ -91,13 +121,5 @@ class PriorPreservation:
     @torch.no_grad()
     def _predict_base(self, model_input: ModelInput) -> Tensor:
         layers.deactivate_all(self._base)
-        for caption in model_input.captions:
-            if caption not in self._embed_cache:
-                self._embed_cache[caption] = self._base.encode_prompts(
-                    [caption], self._config.clip_skip, self._config.max_token_length
-                )[0]
-        prompt_embeds = torch.stack([self._embed_cache[caption] for caption in model_input.captions])
-        model_pred: Tensor = self._base.unet(
-            model_input.noisy_latents, model_input.timesteps, prompt_embeds
-        ).sample
-        return model_pred.float()
+        conditioning = self._caption_encoder.encode_frozen(model_input.captions, model_input.sizes)
+        return self._base.predict(model_input.noisy_latents, model_input.timesteps, conditioning)

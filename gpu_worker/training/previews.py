@@ -121,8 +121,8 @@ class PreviewMaker:
         """Yield a ProgressEvent after each denoising step, and return the picture as a PNG file."""
         base = self._base
         recipe = resolve_recipes(base, request)[0]
-        prompt_embeds = generate.encode_recipe_prompts(base, recipe, adapter)
-        image = generate.create_image(base, recipe, adapter, prompt_embeds)
+        conditioning = generate.encode_recipe_prompts(base, recipe, adapter)
+        image = generate.create_image(base, recipe, adapter, conditioning)
         while not image.is_done:
             denoiser.denoise_step(base, [image], is_sequential=is_sequential)
             yield ProgressEvent(

@@ -6,7 +6,6 @@ from random import Random
 from typing import Protocol
 
 import torch
-from diffusers import DDPMScheduler
 from torch import Tensor
 
 from gpu_worker.models.base import BaseModel
@@ -15,7 +14,7 @@ from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.data import BatchSampler, TrainingImage
 from gpu_worker.training.latents import EncodedSample
 from gpu_worker.training.loss import DiffusionLoss, sample_noise
-from gpu_worker.training.preservation import ModelInput, PriorPreservation
+from gpu_worker.training.preservation import CaptionEncoder, ModelInput, PriorPreservation
 
 
 class SampleDataset(Protocol):
@@ -34,12 +33,10 @@ class TrainStep:
 
     def __init__(self, base: BaseModel, config: TrainingConfig, dataset: SampleDataset) -> None:
         self._base, self._config, self._dataset = base, config, dataset
-        self._noise_scheduler = DDPMScheduler.from_config(base.scheduler_config)
-        self._loss_fn = DiffusionLoss(self._noise_scheduler, config, base.device)
+        self._loss_fn = DiffusionLoss(base.diffusion, config, base.device)
         self._batch_sampler = BatchSampler(dataset.images, config.batch_size, config.seed)
-        self._preservation = PriorPreservation(base, config)
-        # A frozen text encoder returns the same embeddings at every step.
-        self._embed_cache: dict[str, Tensor] = {}
+        self._caption_encoder = CaptionEncoder(base, config)
+        self._preservation = PriorPreservation(base, config, self._caption_encoder)
 
     def run(self, state: TrainingState) -> Tensor:
         """Run one optimizer step. Return each batch's loss, (batches,), on the model's device, detached.
@@ -78,10 +75,15 @@ class TrainStep:
         latents = _stack_latents(batch, flips)
         noise, timesteps = self._sample_noise(state, latents)
         latents = self._to_device(latents)
-        noisy_latents = self._noise_scheduler.add_noise(latents, noise, timesteps).to(self._base.dtype)
-        target = self._loss_fn.compute_target(latents, noise, timesteps)
+        diffusion = self._base.diffusion
+        noisy_latents = diffusion.add_noise(latents, noise, timesteps).to(self._base.dtype)
+        target = diffusion.compute_target(latents, noise, timesteps)
         masks, loss_weights = self._stack_masks(batch, flips), self._build_loss_weights(batch)
-        model_input = ModelInput(noisy_latents, timesteps, captions)
+        sizes = tuple(
+            sample.size.flipped() if is_flipped else sample.size
+            for sample, is_flipped in zip(batch, flips, strict=True)
+        )
+        model_input = ModelInput(noisy_latents, timesteps, captions, sizes)
         preservation_batch = self._preservation.build_batch(
             model_input, [sample.image for sample in batch], batch_number
         )
@@ -98,33 +100,16 @@ class TrainStep:
     def _sample_noise(self, state: TrainingState, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Draw noise and timesteps of a batch, and a seed for LoRA dropout; return both on the device."""
         noise, timesteps = sample_noise(
-            tuple(latents.shape),
-            self._config,
-            self._noise_scheduler.config.num_train_timesteps,
-            state.generator,
+            tuple(latents.shape), self._config, self._base.diffusion, state.generator
         )
         if state.adapter.has_dropout:
             state.adapter.seed_dropout(int(torch.randint(2**31, (), generator=state.generator)))
         return self._to_device(noise), self._to_device(timesteps)
 
     def _predict(self, model_input: ModelInput) -> Tensor:
-        """Return the UNet's prediction in fp32, shaped like the noisy latents."""
-        prompt_embeds = self._encode_captions(model_input.captions)
-        model_pred: Tensor = self._base.unet(
-            model_input.noisy_latents, model_input.timesteps, prompt_embeds
-        ).sample
-        return model_pred.float()
-
-    def _encode_captions(self, captions: tuple[str, ...]) -> Tensor:
-        """Return the prompt embeddings, (captions, 77, width), or longer ones if so much is read of them."""
-        options = (self._config.clip_skip, self._config.max_token_length)
-        if self._config.train_text_encoder:
-            return self._base.encode_prompts(list(captions), *options)
-        with torch.no_grad():
-            for caption in captions:
-                if caption not in self._embed_cache:
-                    self._embed_cache[caption] = self._base.encode_prompts([caption], *options)[0]
-        return torch.stack([self._embed_cache[caption] for caption in captions])
+        """Return the prediction in fp32, shaped like the noisy latents."""
+        conditioning = self._caption_encoder.encode(model_input.captions, model_input.sizes)
+        return self._base.predict(model_input.noisy_latents, model_input.timesteps, conditioning)
 
     def _stack_masks(self, batch: list[EncodedSample], flips: list[bool]) -> Tensor | None:
         """Return the loss masks, (batch, 1, h, w); an image without a mask counts in full."""
@@ -151,7 +136,7 @@ class TrainStep:
 
 
 def _stack_latents(batch: list[EncodedSample], flips: list[bool]) -> Tensor:
-    """Return the latents of a batch, (batch, 4, h, w), flipped where asked for."""
+    """Return the latents of a batch, (batch, channels, h, w), flipped where asked for."""
     latents = []
     for sample, is_flipped in zip(batch, flips, strict=True):
         flipped_latents = sample.flipped_latents if is_flipped else None

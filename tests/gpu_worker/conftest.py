@@ -12,12 +12,14 @@ from torch import nn
 
 import drawn
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.registry import load_base_model
+from gpu_worker.models.sd15.family import TINY
 from gpu_worker.training import config
 from gpu_worker.training.config import TrainingConfig
 
 
 def parts(base: BaseModel) -> tuple[nn.Module, ...]:
-    return base.unet, base.vae, base.text_encoder
+    return tuple(base.components.values())
 
 
 def weights_hash(base: BaseModel) -> str:
@@ -40,7 +42,7 @@ def has_adapters(base: BaseModel) -> bool:
 def loaded_tiny() -> Iterator[BaseModel]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield BaseModel.load("tiny")
+    yield load_base_model("tiny")
     torch.set_num_threads(threads)
 
 
@@ -69,5 +71,5 @@ def photos() -> tuple[bytes, ...]:
 @pytest.fixture(scope="session")
 def quick() -> TrainingConfig:
     """Return settings of a training that is done in a second."""
-    usual = config.default_training_config("tiny", native_px=128)
+    usual = config.default_training_config(TINY, native_px=128)
     return replace(usual, steps=3, resolution_px=64, rank=4, checkpoint_every_steps=1)

@@ -21,7 +21,7 @@ from bot.media.decoding import decode_photo
 from gpu_worker.errors import BadInput, BaseModelError
 from gpu_worker.kohya.external.trainer import resolve_base_model
 from gpu_worker.lora import file as lora_file
-from gpu_worker.models.base import BaseModel
+from gpu_worker.models.registry import load_base_model
 from gpu_worker.training.checkpoint import Checkpoint
 from gpu_worker.training.latents import LatentCache, LatentKey
 from tests.gpu_worker.models.test_base_model import save_folder
@@ -123,7 +123,7 @@ def as_base_model(what: str, data: bytes, folder: Path) -> Iterator[Knock]:
         path = f"{folder}/{name}"
         yield Knock(
             f"{what} as the base model {name!r}",
-            lambda p=path: BaseModel.load(p, torch.float32),
+            lambda p=path: load_base_model(p, torch.float32),
             BaseModelError,
         )
     for name in set(names) - {"model.safetensors", "model.ckpt.safetensors"}:
@@ -147,8 +147,8 @@ def as_latents(what: str, data: bytes, folder: Path) -> Knock:
 
 def in_folders(data: bytes, folder: Path) -> Iterator[Knock]:
     """A sound model's folder, with the weights of one part in a pickle."""
-    sound = save_folder(BaseModel.load("tiny"), folder / "sound")
-    BaseModel.load(str(sound), torch.float32)  # so that it is the pickle that is refused
+    sound = save_folder(load_base_model("tiny"), folder / "sound")
+    load_base_model(str(sound), torch.float32)  # so that it is the pickle that is refused
     for part in WEIGHTS:
         (weights,) = (sound / part).glob("*.safetensors")
         for trick in ("instead", "renamed", "linked", "indexed"):
@@ -171,7 +171,7 @@ def in_folders(data: bytes, folder: Path) -> Iterator[Knock]:
             where = str(model)
             yield Knock(
                 f"a pickle {trick} in {part}",
-                lambda w=where: BaseModel.load(w, torch.float32),
+                lambda w=where: load_base_model(w, torch.float32),
                 BaseModelError,
             )
             if trick in ("instead", "indexed"):

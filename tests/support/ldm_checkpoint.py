@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
-
-from gpu_worker.models.base import BaseModel
 
 _RESNET = (
     ("norm1", "in_layers.0"),
@@ -32,15 +32,15 @@ _VAE_ATTENTION = (
 )
 
 
-def to_ldm(base: BaseModel) -> dict[str, Tensor]:
+def to_ldm(components: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return every weight under its name in the original layout."""
     tensors = {}
-    for key, value in base.unet.state_dict().items():
+    for key, value in components["unet"].state_dict().items():
         tensors["model.diffusion_model." + _unet_key(key)] = value
-    for key, value in base.vae.state_dict().items():
+    for key, value in components["vae"].state_dict().items():
         was_convolution = "mid_block.attentions" in key and value.dim() == 2
         tensors["first_stage_model." + _vae_key(key)] = value[:, :, None, None] if was_convolution else value
-    for key, value in base.text_encoder.state_dict().items():
+    for key, value in components["text_encoder"].state_dict().items():
         tensors["cond_stage_model.transformer.text_model." + key.removeprefix("text_model.")] = value
     return {key: value.contiguous() for key, value in tensors.items()}
 

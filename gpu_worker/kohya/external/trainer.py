@@ -25,9 +25,9 @@ from gpu_worker.kohya.external import output
 from gpu_worker.kohya.external.process import ExternalProcess
 from gpu_worker.kohya.external.workspace import PROGRAM, create_workspace, workspaces_root
 from gpu_worker.lora import file as lora_file
-from gpu_worker.models.hub import SD15
 from gpu_worker.models.sd15 import recognition
 from gpu_worker.models.sd15.vae import find_vae
+from gpu_worker.models.sources.hub import SD15
 from gpu_worker.protocol import (
     SHIPPED_MODELS,
     DoneEvent,

@@ -6,19 +6,10 @@ architecture: 192 LoRA targets in the UNet and 72 in the text encoder.
 
 from __future__ import annotations
 
-import gzip
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from transformers import CLIPTokenizer
-
-_VOCABULARY_PATH = Path(__file__).parent / "clip_vocabulary" / "bpe_simple_vocab_16e6.txt.gz"
-#: CLIP keeps 49,408 tokens: 256 bytes, the same ending a word, the merges and two marks.
-VOCABULARY_SIZE = 49_408
-_MERGES = VOCABULARY_SIZE - 2 * 256 - 2
-MAX_TOKENS = 77
-CHUNK_TOKENS = MAX_TOKENS - 2  #: between the marks of start and end
+from gpu_worker.models.clip.tokenizer import MAX_TOKENS, VOCABULARY_SIZE
 
 
 @dataclass(frozen=True)
@@ -92,33 +83,3 @@ def text_encoder_config(widths: Widths) -> dict[str, Any]:
         "eos_token_id": 2,
         "pad_token_id": 1,
     }
-
-
-def load_clip_tokenizer() -> CLIPTokenizer:
-    """Return CLIP's own tokenizer, built from the vocabulary that is shipped here."""
-    lines = gzip.decompress(_VOCABULARY_PATH.read_bytes()).decode().split("\n")[1 : _MERGES + 1]
-    return build_clip_tokenizer(
-        [(left, right) for left, right in (line.split() for line in lines)], MAX_TOKENS
-    )
-
-
-def build_clip_tokenizer(merges: list[tuple[str, str]], max_tokens: int) -> CLIPTokenizer:
-    """Return a tokenizer of CLIP's kind: every byte, every byte ending a word, the merges, two marks."""
-    symbols = list_byte_symbols()
-    tokens = [
-        *symbols,
-        *(symbol + "</w>" for symbol in symbols),
-        *(left + right for left, right in merges),
-        "<|startoftext|>",
-        "<|endoftext|>",
-    ]
-    vocabulary = {token: index for index, token in enumerate(tokens)}
-    # transformers' annotation says strings; the tokenizer behind it takes pairs.
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=max_tokens)  # type: ignore[arg-type]
-
-
-def list_byte_symbols() -> list[str]:
-    """Return one printable letter for each byte, in the vocabulary's order: visible bytes, then the rest."""
-    visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    hidden = 256 - len(visible)
-    return [chr(byte) for byte in visible] + [chr(256 + index) for index in range(hidden)]

@@ -18,19 +18,18 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from gpu_worker.device.placement import DeviceConfig
 from gpu_worker.errors import BaseModelError, JobProblem
-from gpu_worker.models.hub import WEIGHT_FOLDERS, Hub, ProgressCallback, is_hub_id
+from gpu_worker.models.clip.tokenizer import MAX_TOKENS, load_clip_tokenizer
 from gpu_worker.models.sd15 import recognition, vae
 from gpu_worker.models.sd15.config import (
-    MAX_TOKENS,
     SCHEDULER_CONFIG,
     Widths,
-    load_clip_tokenizer,
     text_encoder_config,
     unet_config,
     vae_config,
 )
 from gpu_worker.models.sd15.vae import VaeSource
-from gpu_worker.models.weights import NotFiniteWeight, WeightSource, load_weights
+from gpu_worker.models.sources.hub import WEIGHT_FOLDERS, Hub, ProgressCallback, is_hub_id
+from gpu_worker.models.sources.weights import NotFiniteWeight, WeightSource, load_weights
 
 _LDM_TEXT_ENCODER = "cond_stage_model.transformer."
 #: How the VAE's attention was called before diffusers 0.18; SD 1.5's own files still say so.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_worker.errors import BaseModelError, JobProblem
-from gpu_worker.models.hub import MODEL_FOLDERS, WEIGHT_FOLDERS
+from gpu_worker.models.sources.hub import MODEL_FOLDERS, WEIGHT_FOLDERS
 
 TEXT_WIDTH = 768
 #: Files that can run code when they are opened.

@@ -16,9 +16,16 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from gpu_worker.errors import BaseModelError, JobProblem
-from gpu_worker.models.download import hash_file
-from gpu_worker.models.hub import FileLayout, Hub, ProgressCallback, RemoteFile, has_weights, is_hub_id
 from gpu_worker.models.sd15 import recognition
+from gpu_worker.models.sources.download import hash_file
+from gpu_worker.models.sources.hub import (
+    FileLayout,
+    Hub,
+    ProgressCallback,
+    RemoteFile,
+    has_weights,
+    is_hub_id,
+)
 
 #: What is before the keys in a single file: the original layout's, diffusers' pipeline's, or nothing.
 _PREFIXES = ("first_stage_model.", "vae.", "")

@@ -15,6 +15,7 @@ from gpu_worker.device.memory_modes import MemoryMode
 from gpu_worker.generation.generate import GenerationContext, generate
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.registry import load_base_model
 from gpu_worker.protocol import (
     SAMPLERS,
     CheckpointEvent,
@@ -37,7 +38,7 @@ FP16, BF16 = torch.float16, torch.bfloat16
 #: The only waits of a training step: the loss of the step before, and the ids of the captions.
 WAITS_OF_A_STEP = {
     "an event with work queued after it in training/loss_reader.py:flush": 1,
-    "a copy to the card in models/base.py:encode_prompts": 1,
+    "a copy to the card in models/clip/encoder.py:_encode_ids": 1,
 }
 
 
@@ -52,7 +53,7 @@ def card() -> Iterator[PlayedCard]:
 
 @pytest.fixture(scope="module")
 def base(card: PlayedCard) -> BaseModel:
-    return BaseModel.load("tiny", FP16)
+    return load_base_model("tiny", FP16)
 
 
 @pytest.fixture(autouse=True)

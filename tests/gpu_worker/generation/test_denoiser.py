@@ -57,11 +57,11 @@ def test_batched_pictures_equal_those_drawn_alone(tiny: BaseModel, two_loras: tu
     ]
     passes: list[int] = []
     shared = GenerationContext(tiny, Always())
-    shared.base.unet.register_forward_pre_hook(lambda _, inputs: passes.append(len(inputs[0])))
+    shared.base.components["unet"].register_forward_pre_hook(lambda _, inputs: passes.append(len(inputs[0])))
     try:
         together = in_turn(shared, requests)
     finally:
-        tiny.unet._forward_pre_hooks.clear()
+        tiny.components["unet"]._forward_pre_hooks.clear()
     assert max(passes) == 7  # three with guidance, one without
     alone = [
         in_turn(GenerationContext(tiny, BatchSizeTuner(max_batch_size=1)), [request])[0]
@@ -74,7 +74,7 @@ def test_batched_pictures_equal_those_drawn_alone(tiny: BaseModel, two_loras: tu
 def test_pictures_of_one_size_share_a_pass_and_others_do_not(tiny: BaseModel) -> None:
     passes: list[int] = []
     context = GenerationContext(tiny, Always())
-    hook = tiny.unet.register_forward_pre_hook(lambda _, inputs: passes.append(len(inputs[0])))
+    hook = tiny.components["unet"].register_forward_pre_hook(lambda _, inputs: passes.append(len(inputs[0])))
     in_turn(context, [with_(width_px=64), with_(width_px=128), with_(width_px=64, prompt="word " * 100)])
     hook.remove()
     assert set(passes) == {2}
@@ -88,7 +88,7 @@ def test_late_picture_joins_the_batch_at_the_next_step(tiny: BaseModel) -> None:
     second = generate.generate(context, with_(steps=6, seed=8))
     next(second)
     passes: list[int] = []
-    hook = tiny.unet.register_forward_pre_hook(lambda _, inputs: passes.append(len(inputs[0])))
+    hook = tiny.components["unet"].register_forward_pre_hook(lambda _, inputs: passes.append(len(inputs[0])))
     next(second)
     hook.remove()
     assert passes == [4]

@@ -115,11 +115,13 @@ def test_diffusers_draws_the_same_picture_from_the_same_file(tiny: BaseModel, lo
         pictures(tiny, with_(loras=(use(lora),), steps=4, guidance_scale=4.0, negative_prompt="blurry"))[0]
     )
     pipeline = StableDiffusionPipeline(
-        vae=copy.deepcopy(tiny.vae),
-        unet=copy.deepcopy(tiny.unet),
-        text_encoder=copy.deepcopy(tiny.text_encoder),
+        vae=copy.deepcopy(tiny.components["vae"]),
+        unet=copy.deepcopy(tiny.components["unet"]),
+        text_encoder=copy.deepcopy(tiny.components["text_encoder"]),
         tokenizer=tiny.tokenizer,
-        scheduler=DPMSolverMultistepScheduler.from_config(tiny.scheduler_config, use_karras_sigmas=True),
+        scheduler=DPMSolverMultistepScheduler.from_config(
+            tiny.diffusion.scheduler_config, use_karras_sigmas=True
+        ),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,

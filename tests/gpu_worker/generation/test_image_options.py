@@ -18,6 +18,8 @@ from gpu_worker.lora import file as lora_file
 from gpu_worker.lora.cache import merge_loras
 from gpu_worker.lora.layers import Adapter
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.conditioning import Conditioning
+from gpu_worker.models.registry import load_base_model
 from gpu_worker.protocol import SAMPLERS, DoneEvent, InitImage, PreviewEvent, ProgressEvent, WorkerEvent
 from tests.support.generated_images import (
     alone,
@@ -39,7 +41,7 @@ def two(loaded_tiny: BaseModel, photos: tuple[bytes, ...]) -> tuple[bytes, bytes
 
 @pytest.fixture(scope="module")
 def drawn_model() -> BaseModel:
-    return BaseModel.load("drawn")
+    return load_base_model("drawn")
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -55,7 +57,8 @@ def test_every_sampler_draws_and_draws_the_same_again(tiny: BaseModel, sampler: 
 def test_every_sampler_takes_every_allowed_number_of_steps(tiny: BaseModel, sampler: str) -> None:
     for steps in (recipes.STEPS.start, 50, 51, 100, recipes.STEPS.stop - 1):
         [recipe] = recipes.resolve_recipes(tiny, with_(sampler=sampler, steps=steps))
-        image = generate.create_image(tiny, recipe, None, torch.zeros(1, 77, 96))
+        nothing = Conditioning({"prompt_embeds": torch.zeros(1, 77, 96)})
+        image = generate.create_image(tiny, recipe, None, nothing)
         assert image.total_steps == steps
         while not image.is_done:
             guess = torch.randn(image.latents.shape, generator=image.generator)
@@ -98,23 +101,23 @@ def test_a_size_in_pixels_is_that_of_the_file_also_where_pictures_are_enlarged(
 def test_two_loras_have_the_effect_of_both(tiny: BaseModel, two: tuple[bytes, bytes]) -> None:
     one, other = (lora_file.read(each) for each in two)
     both = Adapter(tiny, merge_loras([(one, 0.5), (other, 1.5)]))
-    words = torch.randn(1, 77, tiny.unet.config.cross_attention_dim)
+    words = torch.randn(1, 77, tiny.components["unet"].config.cross_attention_dim)
     noise, timestep = torch.randn(1, 4, 8, 8), torch.tensor([500])
 
     def answer(adapter: Adapter | None) -> torch.Tensor:
         with torch.no_grad():
             if adapter is not None:
                 adapter.activate()
-            noise_pred: torch.Tensor = tiny.unet(noise, timestep, words).sample
+            noise_pred: torch.Tensor = tiny.components["unet"](noise, timestep, words).sample
         if adapter is not None:
             adapter.deactivate()
         return noise_pred
 
     plain = answer(None)
     together = answer(both)
-    summed = copy.deepcopy(tiny.unet)
+    summed = copy.deepcopy(tiny.components["unet"])
     for file, strength in ((one, 0.5), (other, 1.5)):
-        for target in tiny.unet_targets:
+        for target in tiny.list_targets("unet"):
             each = file.weights[target.kohya_name]
             product = each.up.flatten(1) @ each.down.flatten(1) * (each.alpha / each.down.shape[0] * strength)
             summed.get_submodule(target.path).weight.data += product.view(target.weight_shape)
@@ -168,11 +171,13 @@ def test_diffusers_draws_the_same_picture_from_an_earlier_one(tiny: BaseModel) -
         )[0]
     )
     pipeline = StableDiffusionImg2ImgPipeline(
-        vae=copy.deepcopy(tiny.vae),
-        unet=copy.deepcopy(tiny.unet),
-        text_encoder=copy.deepcopy(tiny.text_encoder),
+        vae=copy.deepcopy(tiny.components["vae"]),
+        unet=copy.deepcopy(tiny.components["unet"]),
+        text_encoder=copy.deepcopy(tiny.components["text_encoder"]),
         tokenizer=tiny.tokenizer,
-        scheduler=DPMSolverMultistepScheduler.from_config(tiny.scheduler_config, use_karras_sigmas=True),
+        scheduler=DPMSolverMultistepScheduler.from_config(
+            tiny.diffusion.scheduler_config, use_karras_sigmas=True
+        ),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -264,12 +269,12 @@ def test_first_oom_runs_rows_one_by_one_and_a_second_fails_in_one_sentence(tiny:
         if len(given[0]) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    hook = tiny.unet.register_forward_pre_hook(short_of_memory)
+    hook = tiny.components["unet"].register_forward_pre_hook(short_of_memory)
     events = list(generate.generate(context, with_()))
     hook.remove()
     assert context.denoiser.is_sequential
     assert np.abs(pixels_of(events[-1].pictures[0]) - expected).max() <= 1  # type: ignore[union-attr]
-    hook = tiny.unet.register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(MemoryError()))
+    hook = tiny.components["unet"].register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(BadInput, match="too much for the graphics card"):
         list(generate.generate(context, with_()))
     hook.remove()
@@ -283,14 +288,14 @@ def overflow(_: object, __: object, output: torch.Tensor) -> torch.Tensor:
 def test_numbers_out_of_bounds_are_drawn_again_in_a_wider_precision() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    base = BaseModel.load("tiny")
+    base = load_base_model("tiny")
     base.set_memory_mode(MemoryMode(torch.bfloat16))
 
-    base.vae.decoder.conv_out.register_forward_hook(overflow)
+    base.components["vae"].decoder.conv_out.register_forward_hook(overflow)
     png = pictures(base, with_())[0]
     assert base.dtype is torch.float32
     assert pixels_of(png).std() > 1
-    base.vae.decoder.conv_out.register_forward_hook(lambda _, __, output: output * float("nan"))
+    base.components["vae"].decoder.conv_out.register_forward_hook(lambda _, __, output: output * float("nan"))
     with pytest.raises(BadInput, match="out of bounds"):
         pictures(base, with_())
     torch.set_num_threads(threads)
@@ -299,10 +304,10 @@ def test_numbers_out_of_bounds_are_drawn_again_in_a_wider_precision() -> None:
 def test_a_preview_out_of_bounds_costs_no_picture() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    base = BaseModel.load("tiny")
+    base = load_base_model("tiny")
     base.set_memory_mode(MemoryMode(torch.bfloat16))
 
-    base.vae.encoder.conv_out.register_forward_hook(overflow)
+    base.components["vae"].encoder.conv_out.register_forward_hook(overflow)
     events = list(generate.generate(alone(base), with_(preview_interval_s=0.0)))
     assert any(isinstance(event, PreviewEvent) for event in events)
     assert isinstance(events[-1], DoneEvent)
@@ -312,14 +317,14 @@ def test_a_preview_out_of_bounds_costs_no_picture() -> None:
 def test_two_pictures_out_of_bounds_at_once_are_both_drawn_again_in_a_wider_precision() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    base = BaseModel.load("tiny")
+    base = load_base_model("tiny")
     base.set_memory_mode(MemoryMode(torch.bfloat16))
 
     def overflow(_: object, __: object, output: object) -> None:
         if base.dtype is torch.bfloat16:
             output.sample.mul_(float("nan"))  # type: ignore[attr-defined]
 
-    base.unet.register_forward_hook(overflow)
+    base.components["unet"].register_forward_hook(overflow)
     context = alone(base)
     in_turn = [generate.generate(context, with_(seed=seed)) for seed in (1, 2)]
     last: list[WorkerEvent] = []

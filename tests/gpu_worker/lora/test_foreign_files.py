@@ -19,16 +19,16 @@ from torch import Tensor
 from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.lora import file as lora_file
 from gpu_worker.lora import layers
-from gpu_worker.models import tiny as models_tiny
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.lora_hooks import LoraTarget
+from gpu_worker.models.sd15 import tiny as models_tiny
 
 RANK = 2
 Tensors = dict[str, Tensor]
 
 
 def targets_of(base: BaseModel) -> tuple[LoraTarget, ...]:
-    return (*base.unet_targets, *base.text_encoder_targets)
+    return (*base.list_targets("unet"), *base.list_targets("text_encoder"))
 
 
 def pair(target: LoraTarget, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -26,6 +26,7 @@ from gpu_worker.lora.weights import (
     read_weights,
 )
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.lora_hooks import Reach
 
 #: A linear layer, a 1 x 1 convolution, a 3 x 3 one, and one with a stride.
 MODULES = (
@@ -47,7 +48,7 @@ CASES = {
 def draw(config: NetworkConfig, base: BaseModel, rank: int = 2, seed: int = 3) -> dict[str, ModuleWeights]:
     """Return weights of which no factor is zero."""
     stream = torch.Generator().manual_seed(seed)
-    targets = [each for each in select_targets(base, config, True, True) if each.kohya_name in MODULES]
+    targets = [each for each in select_targets(base, config, lambda _: True) if each.kohya_name in MODULES]
     weights = init_weights(targets, config, rank, 1.0, stream)
     assert set(weights) == set(MODULES)
     return {
@@ -91,8 +92,8 @@ def formula(values: ModuleWeights, shape: tuple[int, ...]) -> Tensor:
 
 
 def modules_of(base: BaseModel) -> dict[str, nn.Module]:
-    targets = (*base.unet_targets, *base.unet_resnet_targets)
-    return {each.kohya_name: base.unet.get_submodule(each.path) for each in targets}
+    targets = (*base.list_targets("unet"), *base.list_targets("unet", reach=Reach.CONV_BLOCK))
+    return {each.kohya_name: base.components["unet"].get_submodule(each.path) for each in targets}
 
 
 def inputs_of(module: nn.Module) -> Tensor:
@@ -168,7 +169,7 @@ def read_weights_with_grad(values: ModuleWeights, leaves: dict[str, Tensor]) -> 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_new_lora_of_any_kind_has_no_effect_and_a_gradient(tiny: BaseModel, name: str) -> None:
-    targets = select_targets(tiny, CASES[name], True, True)
+    targets = select_targets(tiny, CASES[name], lambda _: True)
     weights = init_weights(targets, CASES[name], 2, 1.0, torch.Generator().manual_seed(1))
     assert len(weights) > 264
     for target in targets:

@@ -11,8 +11,8 @@ import pytest
 
 from gpu_worker.errors import BaseModelError
 from gpu_worker.models import files
-from gpu_worker.models.download import MAX_FAILED_TRIES
-from gpu_worker.models.hub import Hub
+from gpu_worker.models.sources.download import MAX_FAILED_TRIES
+from gpu_worker.models.sources.hub import Hub
 from tests.support.model_hub import MODEL, UNET, WEIGHTS, SmallHub, sha256, small_hub
 
 

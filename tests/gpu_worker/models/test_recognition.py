@@ -15,9 +15,10 @@ from torch import Tensor
 from gpu_worker.errors import BaseModelError, JobProblem
 from gpu_worker.kohya.external.trainer import resolve_base_model
 from gpu_worker.models import files
-from gpu_worker.models import tiny as models_tiny
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.registry import load_base_model
 from gpu_worker.models.sd15 import loading, recognition
+from gpu_worker.models.sd15 import tiny as models_tiny
 from tests.gpu_worker.models.test_base_model import save_folder
 from tests.support.ldm_checkpoint import to_ldm
 
@@ -29,7 +30,7 @@ ATTENTION = UNET + "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
 
 @pytest.fixture(scope="module")
 def whole(loaded_tiny: BaseModel) -> Tensors:
-    return to_ldm(loaded_tiny)
+    return to_ldm(loaded_tiny.components)
 
 
 def without(tensors: Tensors, *prefixes: str) -> Tensors:
@@ -211,7 +212,7 @@ def test_a_folder_of_another_model_is_refused_by_worker_and_doctor_alike(
     set_config(folder, "unet", **changes)
     set_config(folder, "scheduler", **scheduler)
     with pytest.raises(BaseModelError, match=r"model is another model \(.*" + model) as caught:
-        BaseModel.load(str(folder), torch.float32)
+        load_base_model(str(folder), torch.float32)
     assert files.inspect_model(str(folder))[:2] == ("bad", str(caught.value))
 
 
@@ -219,7 +220,7 @@ def test_a_folder_of_another_model_is_refused_by_worker_and_doctor_alike(
 def test_a_folder_without_the_unets_size_has_that_of_its_vae(folder: Path, size: object) -> None:
     set_config(folder, "unet", sample_size=size)
     assert files.inspect_model(str(folder))[0] == "ok"
-    assert BaseModel.load(str(folder), torch.float32).native_px == 128
+    assert load_base_model(str(folder), torch.float32).native_px == 128
 
 
 def test_nan_in_a_folder_is_found(folder: Path) -> None:
@@ -227,7 +228,7 @@ def test_nan_in_a_folder_is_found(folder: Path) -> None:
     tensors = load_file(path)
     save_file({**tensors, "conv_in.bias": tensors["conv_in.bias"] * torch.nan}, path)
     with pytest.raises(BaseModelError, match=r"not finite, in unet\.conv_in\.bias"):
-        BaseModel.load(str(folder), torch.float32)
+        load_base_model(str(folder), torch.float32)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +262,7 @@ def test_a_name_is_taken_as_it_is_meant(name: str, meant: str) -> None:
     ],
 )
 def test_a_name_that_cannot_be_taken_is_answered_by_what_to_give(name: str, problem: JobProblem) -> None:
-    for ask in (BaseModel.load, resolve_base_model):
+    for ask in (load_base_model, resolve_base_model):
         with pytest.raises(BaseModelError) as caught:
             ask(name)
         assert caught.value.problem is problem
@@ -271,13 +272,13 @@ def test_a_name_that_cannot_be_taken_is_answered_by_what_to_give(name: str, prob
 def test_a_model_in_the_home_folder_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder.parent))
     monkeypatch.setenv("USERPROFILE", str(folder.parent))
-    assert BaseModel.load("~/model", torch.float32).name == "model"
+    assert load_base_model("~/model", torch.float32).name == "model"
     assert files.inspect_model("~/model")[0] == "ok"
 
 
 def test_an_ending_in_capitals_is_a_files_all_the_same(tmp_path: Path) -> None:
     save_file({"lora_unet_x.lora_down.weight": torch.ones(1)}, tmp_path / "X.SAFETENSORS")
     with pytest.raises(BaseModelError, match="is a LoRA"):
-        BaseModel.load(str(tmp_path / "X.SAFETENSORS"), torch.float32)
+        load_base_model(str(tmp_path / "X.SAFETENSORS"), torch.float32)
     with pytest.raises(BaseModelError, match="does not exist"):
-        BaseModel.load(str(tmp_path / "Y.SAFETENSORS"), torch.float32)
+        load_base_model(str(tmp_path / "Y.SAFETENSORS"), torch.float32)

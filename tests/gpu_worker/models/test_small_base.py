@@ -17,6 +17,8 @@ from drawn import UNSEEN_SEED
 from gpu_worker.models import drawn
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.drawn.judge import IdentityModel
+from gpu_worker.models.registry import load_base_model
+from gpu_worker.models.sd15.family import DRAWN
 from gpu_worker.training.config import default_training_config
 from gpu_worker.training.trainer import train
 from tests.gpu_worker.training.test_trainer import lora_of, request, same_weights
@@ -35,7 +37,7 @@ LEARNT = 10
 def base() -> Iterator[BaseModel]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield BaseModel.load(drawn.NAME)
+    yield load_base_model(drawn.NAME)
     torch.set_num_threads(threads)
 
 
@@ -108,12 +110,12 @@ def test_the_whole_model_is_small() -> None:
 
 
 def test_small_base_model_has_stable_diffusions_architecture(base: BaseModel) -> None:
-    assert type(base.unet).__name__ == "UNet2DConditionModel"
-    assert type(base.vae).__name__ == "AutoencoderKL"
-    assert type(base.text_encoder).__name__ == "CLIPTextModel"
+    assert type(base.components["unet"]).__name__ == "UNet2DConditionModel"
+    assert type(base.components["vae"]).__name__ == "AutoencoderKL"
+    assert type(base.components["text_encoder"]).__name__ == "CLIPTextModel"
     assert base.native_px == 64
-    assert base.unet_targets
-    assert base.text_encoder_targets
+    assert base.list_targets("unet")
+    assert base.list_targets("text_encoder")
 
 
 def test_masks_weigh_its_latents_which_are_finer_than_stable_diffusions(
@@ -122,7 +124,7 @@ def test_masks_weigh_its_latents_which_are_finer_than_stable_diffusions(
     file = io.BytesIO()
     Image.new("L", (96, 96), 255).save(file, "PNG")
     white = (file.getvalue(), *[None] * (len(photos) - 1))
-    config = replace(default_training_config("drawn", base.native_px), steps=2)
+    config = replace(default_training_config(DRAWN, base.native_px), steps=2)
     plain = request(photos)
     masked = msgspec.structs.replace(plain, masks=white)
     assert same_weights(lora_of(train(base, masked, config)), lora_of(train(base, plain, config)))
@@ -131,4 +133,4 @@ def test_masks_weigh_its_latents_which_are_finer_than_stable_diffusions(
 def test_any_text_can_be_read(base: BaseModel) -> None:
     for text in ("", "sks person on mars", "日本語 é 😀", "x" * 5000):
         with torch.no_grad():
-            assert base.encode_prompts([text]).isfinite().all()
+            assert base.encode_prompts([text]).tensors["prompt_embeds"].isfinite().all()

@@ -16,11 +16,12 @@ from torch import Tensor
 from bot.app.factories import make_worker_command
 from bot.app.settings import Settings
 from gpu_worker.errors import BadInput, BaseModelError, JobProblem
-from gpu_worker.models import files, tiny
+from gpu_worker.models import files
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.hub import Hub
-from gpu_worker.models.sd15 import loading
+from gpu_worker.models.registry import load_base_model
+from gpu_worker.models.sd15 import loading, tiny
 from gpu_worker.models.sd15.vae import create_hub, find_vae
+from gpu_worker.models.sources.hub import Hub
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.data import TrainingImage
 from gpu_worker.training.latents import LatentCache, encode_photo
@@ -39,15 +40,15 @@ Tensors = dict[str, Tensor]
 @pytest.fixture(scope="module")
 def another(loaded_tiny: BaseModel) -> Tensors:
     """Another VAE's weights, by diffusers' names."""
-    return {key: value * 0.9 + 0.01 for key, value in loaded_tiny.vae.state_dict().items()}
+    return {key: value * 0.9 + 0.01 for key, value in loaded_tiny.components["vae"].state_dict().items()}
 
 
 @pytest.fixture
 def ldm(loaded_tiny: BaseModel, another: Tensors) -> Tensors:
     """The same weights, by the original names and without their prefix."""
-    vae = BaseModel.load("tiny").vae
+    vae = load_base_model("tiny").components["vae"]
     vae.load_state_dict(another)
-    tensors = to_ldm(replace(loaded_tiny, vae=vae))
+    tensors = to_ldm({**loaded_tiny.components, "vae": vae})
     return {key.removeprefix(VAE): value for key, value in tensors.items() if key.startswith(VAE)}
 
 
@@ -58,14 +59,19 @@ def write_file(tensors: Tensors, path: Path) -> Path:
 
 def write_folder(base: BaseModel, tensors: Tensors, folder: Path, **changes: object) -> Path:
     folder.mkdir(parents=True)
-    config = {**base.vae.config, "scaling_factor": 0.18215, **changes, "_class_name": "AutoencoderKL"}
+    config = {
+        **base.components["vae"].config,
+        "scaling_factor": 0.18215,
+        **changes,
+        "_class_name": "AutoencoderKL",
+    }
     (folder / "config.json").write_text(json.dumps(config), "utf-8")
     write_file(tensors, folder / "diffusion_pytorch_model.safetensors")
     return folder
 
 
 def weights_of(base: BaseModel) -> Tensors:
-    weights: Tensors = base.vae.state_dict()
+    weights: Tensors = base.components["vae"].state_dict()
     return weights
 
 
@@ -74,14 +80,14 @@ def test_a_file_in_the_original_layout_replaces_the_vae(
     ldm: Tensors, another: Tensors, tmp_path: Path, prefix: str
 ) -> None:
     path = write_file({prefix + key: value for key, value in ldm.items()}, tmp_path / "v.safetensors")
-    base = BaseModel.load("tiny", torch.float32, vae_name=str(path))
+    base = load_base_model("tiny", torch.float32, vae_name=str(path))
     assert all(torch.equal(value, another[key]) for key, value in weights_of(base).items())
 
 
 @pytest.mark.parametrize("prefix", ["vae.", ""])
 def test_a_file_with_diffusers_names_replaces_the_vae(another: Tensors, tmp_path: Path, prefix: str) -> None:
     path = write_file({prefix + key: value for key, value in another.items()}, tmp_path / "v.SAFETENSORS")
-    base = BaseModel.load("tiny", torch.float32, vae_name=str(path))
+    base = load_base_model("tiny", torch.float32, vae_name=str(path))
     assert all(torch.equal(value, another[key]) for key, value in weights_of(base).items())
 
 
@@ -90,9 +96,9 @@ def test_a_folder_or_the_vae_of_a_whole_one_replaces_the_vae(
     loaded_tiny: BaseModel, another: Tensors, tmp_path: Path, part: str
 ) -> None:
     write_folder(loaded_tiny, another, tmp_path / "mine" / part)
-    base = BaseModel.load("tiny", torch.float32, vae_name=str(tmp_path / "mine"))
+    base = load_base_model("tiny", torch.float32, vae_name=str(tmp_path / "mine"))
     assert all(torch.equal(value, another[key]) for key, value in weights_of(base).items())
-    assert base.vae.config.scaling_factor == 0.18215
+    assert base.components["vae"].config.scaling_factor == 0.18215
     assert base.name == "tiny"
 
 
@@ -100,7 +106,7 @@ def test_a_checkpoint_without_a_vae_works_with_another(
     loaded_tiny: BaseModel, whole: Tensors, another: Tensors, tmp_path: Path
 ) -> None:
     path = write_file(without(whole, VAE), tmp_path / "model.safetensors")
-    vae = BaseModel.load("tiny").vae
+    vae = load_base_model("tiny").components["vae"]
     vae.load_state_dict(another)
     parts = loading.read_single_file(path, loaded_tiny.device_config, tiny.WIDTHS, other_vae=vae)
     assert parts.vae is vae
@@ -114,8 +120,8 @@ def test_a_folder_without_a_vae_names_the_setting_and_works_with_another(
     (model / "vae").rename(tmp_path / "away")
     vae = write_folder(loaded_tiny, another, tmp_path / "vae")
     with pytest.raises(BaseModelError, match=r"model has no VAE; give one with BASE_VAE \(by hand: --vae\)"):
-        BaseModel.load(str(model), torch.float32)
-    base = BaseModel.load(str(model), torch.float32, vae_name=str(vae))
+        load_base_model(str(model), torch.float32)
+    base = load_base_model(str(model), torch.float32, vae_name=str(vae))
     assert all(torch.equal(value, another[key]) for key, value in weights_of(base).items())
     assert files.inspect_model(str(model))[0] == "bad"
     assert files.inspect_model(str(model), needs_vae=False)[0] == "ok"
@@ -129,8 +135,8 @@ def test_a_vae_that_is_not_finite_matters_no_more_once_replaced(
     write_file(nan, model / "vae" / "diffusion_pytorch_model.safetensors")
     vae = write_folder(loaded_tiny, another, tmp_path / "vae")
     with pytest.raises(BaseModelError, match="not finite, in vae"):
-        BaseModel.load(str(model), torch.float32)
-    assert BaseModel.load(str(model), torch.float32, vae_name=str(vae)).other_vae is not None
+        load_base_model(str(model), torch.float32)
+    assert load_base_model(str(model), torch.float32, vae_name=str(vae)).other_vae is not None
 
 
 NOT_VAES: dict[str, tuple[Callable[[Tensors], Tensors], JobProblem, str]] = {
@@ -171,7 +177,7 @@ def test_a_file_that_is_no_vae_of_sd15_is_told_by_what_it_is(ldm: Tensors, tmp_p
     edit, problem, sentence = NOT_VAES[kind]
     path = write_file(edit(ldm), tmp_path / "v.safetensors")
     with pytest.raises(BaseModelError, match=sentence) as caught:
-        BaseModel.load("tiny", torch.float32, vae_name=str(path))
+        load_base_model("tiny", torch.float32, vae_name=str(path))
     assert caught.value.problem is problem
     if problem is not JobProblem.VAE_DAMAGED:  # the doctor does not read weights
         assert files.inspect_vae(str(path), "tiny")[:2] == ("bad", str(caught.value))
@@ -216,7 +222,7 @@ def test_a_name_of_nothing_usable_is_one_sentence(name: str, problem: JobProblem
 
 def test_the_shipped_model_keeps_its_own() -> None:
     with pytest.raises(BaseModelError, match="drawn works with its own VAE only"):
-        BaseModel.load("drawn", vae_name="vae.safetensors")
+        load_base_model("drawn", vae_name="vae.safetensors")
     assert files.inspect_vae("vae.safetensors", "drawn")[0] == "bad"
 
 
@@ -247,7 +253,7 @@ def test_latents_and_trainings_belong_to_the_vae(
     loaded_tiny: BaseModel, ldm: Tensors, photos: tuple[bytes, ...], quick: TrainingConfig, tmp_path: Path
 ) -> None:
     path = write_file(ldm, tmp_path / "v.safetensors")
-    own, other = loaded_tiny, BaseModel.load("tiny", vae_name=str(path))
+    own, other = loaded_tiny, load_base_model("tiny", vae_name=str(path))
     cache = LatentCache(tmp_path / "latents")
     first = encode_photo(own, photos[0], (64, 64), cache)
     second = encode_photo(other, photos[0], (64, 64), LatentCache(tmp_path / "latents"))
@@ -268,7 +274,7 @@ def test_metadata_name_the_vae_as_sd_scripts_does(
     images, record = (TrainingImage(photos[0], "sks person"),), TrainingRecord("me", 1, 0.0, 1.0)
     own = build_metadata(loaded_tiny, images, TrainingConfig(), record)
     assert not [key for key in own if "vae" in key]
-    other = build_metadata(BaseModel.load("tiny", vae_name=str(path)), images, TrainingConfig(), record)
+    other = build_metadata(load_base_model("tiny", vae_name=str(path)), images, TrainingConfig(), record)
     content = path.read_bytes()
     assert other["ss_vae_name"] == "v.safetensors"
     assert other["ss_vae_hash"] == hashlib.sha256(content[0x100000:0x110000]).hexdigest()[:8]

@@ -33,7 +33,7 @@ class Encodings:
 
     def __init__(self, base: BaseModel) -> None:
         self.count = 0
-        self._handle = base.vae.encoder.register_forward_hook(self._seen)
+        self._handle = base.components["vae"].encoder.register_forward_hook(self._seen)
 
     def _seen(self, *_: object) -> None:
         self.count += 1

@@ -15,9 +15,11 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
 from gpu_worker.lora.weights import LoraWeights
-from gpu_worker.models import tiny as models_tiny
 from gpu_worker.models.base import BaseModel
-from gpu_worker.models.sd15.config import SCHEDULER_CONFIG, load_clip_tokenizer
+from gpu_worker.models.clip.tokenizer import load_clip_tokenizer
+from gpu_worker.models.conditioning import ImageSize
+from gpu_worker.models.sd15 import tiny as models_tiny
+from gpu_worker.models.sd15.config import SCHEDULER_CONFIG
 from gpu_worker.training.checkpoint import TrainingState
 from gpu_worker.training.config import TrainingConfig
 from gpu_worker.training.data import TrainingImage
@@ -25,6 +27,7 @@ from gpu_worker.training.latents import EncodedSample
 from gpu_worker.training.step import TrainStep
 
 RELATIVE = 1e-4
+SIZE = ImageSize((64, 64), (0, 0), (64, 64))
 CAPTIONS = ("sks person", "photo of a person on the beach")
 
 
@@ -87,7 +90,7 @@ def studies(case: Case) -> tuple[EncodedSample, ...]:
         mask = torch.rand(1, 8, 8, generator=stream) if case.masks else None
         is_regularisation = case.regularisation and number == 1
         example = TrainingImage(b"", caption, is_regularisation=is_regularisation, trigger=case.trigger)
-        samples.append(EncodedSample(example, latents, mask=mask))
+        samples.append(EncodedSample(example, SIZE, latents, mask=mask))
     return tuple(samples)
 
 
@@ -133,7 +136,10 @@ def reference_gradients(
     """Do the same step as a textbook would, on modules of its own."""
     unet, _, text_encoder = models_tiny.build_parts()
     layers: dict[str, LoraLayer] = {}
-    for part, targets in ((unet, base.unet_targets), (text_encoder, base.text_encoder_targets)):
+    for part, targets in (
+        (unet, base.list_targets("unet")),
+        (text_encoder, base.list_targets("text_encoder")),
+    ):
         part.requires_grad_(False).eval()
         adapted_targets = [target for target in targets if target.kohya_name in matrices]
         if adapted_targets:

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gpu_worker.models import tiny as models_tiny
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.sd15 import tiny as models_tiny
 from gpu_worker.protocol import StartedEvent
 from gpu_worker.training.checkpoint import TrainingState
 from gpu_worker.training.config import TrainingConfig

@@ -16,6 +16,7 @@ from gpu_worker.device.memory_modes import MemoryMode
 from gpu_worker.errors import BadInput
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.registry import load_base_model
 from gpu_worker.protocol import (
     CheckpointEvent,
     DoneEvent,
@@ -109,7 +110,7 @@ class Trap(nn.Module):
 @contextmanager
 def trapped(base: BaseModel, fails_at: set[int], trouble: str) -> Iterator[Trap]:
     memory_mode, trap = base.memory_mode, Trap(fails_at, trouble)
-    handle = base.unet.register_forward_hook(trap)
+    handle = base.components["unet"].register_forward_hook(trap)
     try:
         yield trap
     finally:
@@ -155,8 +156,11 @@ def test_numbers_out_of_bounds_in_half_precision_go_on_in_a_wider_one(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
     precise = tiny.memory_mode
-    weights = {name: value.clone() for name, value in tiny.unet.state_dict().items()}
-    others = [{n: v.clone() for n, v in part.state_dict().items()} for part in (tiny.vae, tiny.text_encoder)]
+    weights = {name: value.clone() for name, value in tiny.components["unet"].state_dict().items()}
+    others = [
+        {n: v.clone() for n, v in part.state_dict().items()}
+        for part in (tiny.components["vae"], tiny.components["text_encoder"])
+    ]
     try:
         tiny.set_memory_mode(replace(precise, dtype=torch.bfloat16))
         with trapped(tiny, {2}, "NaN"):
@@ -168,7 +172,11 @@ def test_numbers_out_of_bounds_in_half_precision_go_on_in_a_wider_one(
         assert isinstance(events[-1], DoneEvent)
     finally:
         tiny.set_memory_mode(precise)
-        for part, saved in zip((tiny.unet, tiny.vae, tiny.text_encoder), (weights, *others), strict=True):
+        for part, saved in zip(
+            (tiny.components["unet"], tiny.components["vae"], tiny.components["text_encoder"]),
+            (weights, *others),
+            strict=True,
+        ):
             part.load_state_dict(saved)
 
 
@@ -177,7 +185,7 @@ def test_numbers_out_of_bounds_in_half_precision_go_on_in_a_wider_one(
 def test_gradients_that_are_never_numbers_in_fp16_go_on_in_a_wider_precision(
     photos: tuple[bytes, ...], quick: TrainingConfig, checkpoint_every: int
 ) -> None:
-    base = BaseModel.load("tiny")
+    base = load_base_model("tiny")
     base.set_memory_mode(MemoryMode(torch.float16))
 
     def overflow(_: object, __: object, output: Any) -> None:
@@ -202,7 +210,7 @@ def test_gradients_that_are_never_numbers_in_fp16_go_on_in_a_wider_precision(
 def test_last_gradients_that_are_no_numbers_in_bf16_cost_a_wider_precision_and_not_the_training(
     photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
-    base = BaseModel.load("tiny")
+    base = load_base_model("tiny")
     base.set_memory_mode(MemoryMode(torch.bfloat16))
     forward_passes: list[torch.dtype] = []
 
@@ -212,7 +220,7 @@ def test_last_gradients_that_are_no_numbers_in_bf16_cost_a_wider_precision_and_n
             if len(forward_passes) == 3:
                 output.sample.register_hook(lambda gradient: gradient * float("nan"))
 
-    base.unet.register_forward_hook(overflow)
+    base.components["unet"].register_forward_hook(overflow)
     config = replace(quick, steps=3, checkpoint_every_steps=2)
     events = list(train(base, request(photos), config))
     assert forward_passes == [torch.bfloat16] * 3 + [torch.float32]
@@ -223,7 +231,7 @@ def test_last_gradients_that_are_no_numbers_in_bf16_cost_a_wider_precision_and_n
 def test_photo_whose_latents_overflow_fp16_is_trained_in_a_wider_precision(
     photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
-    base = BaseModel.load("tiny")
+    base = load_base_model("tiny")
     base.set_memory_mode(MemoryMode(torch.float16))
     dtypes: list[torch.dtype] = []
 
@@ -231,7 +239,7 @@ def test_photo_whose_latents_overflow_fp16_is_trained_in_a_wider_precision(
         dtypes.append(output.dtype)
         return output * float("nan") if len(dtypes) == 3 else output
 
-    base.vae.encoder.conv_out.register_forward_hook(overflow)
+    base.components["vae"].encoder.conv_out.register_forward_hook(overflow)
     events = list(train(base, request(photos), replace(quick, steps=5)))
     assert dtypes == [torch.float16] * 3 + [torch.float32] * 3  # it, and the two that come after it
     assert [type(event) for event in events].count(FallbackEvent) == 1
@@ -250,9 +258,9 @@ class Wall(nn.Module):
 def test_a_wider_precision_that_finds_no_room_leaves_the_base_model_whole(
     photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
-    base = BaseModel.load("tiny")
+    base = load_base_model("tiny")
     base.set_memory_mode(MemoryMode(torch.bfloat16))
-    base.text_encoder.add_module("wall", Wall())
+    base.components["text_encoder"].add_module("wall", Wall())
     config = replace(quick, steps=1)
     with trapped(base, set(range(1, 99)), "NaN"), pytest.raises(BadInput, match="too little memory"):
         list(train(base, request(photos[:1]), config))
@@ -260,7 +268,9 @@ def test_a_wider_precision_that_finds_no_room_leaves_the_base_model_whole(
         base.set_memory_mode(MemoryMode(torch.float32))
     assert base.memory_mode == MemoryMode(torch.bfloat16)
     assert isinstance(list(train(base, request(photos[:1]), config))[-1], DoneEvent)
-    hook = base.vae.decoder.conv_out.register_forward_hook(lambda _, __, output: output * float("nan"))
+    hook = base.components["vae"].decoder.conv_out.register_forward_hook(
+        lambda _, __, output: output * float("nan")
+    )
     with pytest.raises(BadInput, match="out of bounds"):
         pictures(base, with_())
     hook.remove()

@@ -16,6 +16,7 @@ from gpu_worker.errors import BadInput
 from gpu_worker.generation.generate import GenerationContext, generate
 from gpu_worker.lora import file as lora_file
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.registry import load_base_model
 from gpu_worker.protocol import (
     CheckpointEvent,
     DoneEvent,
@@ -104,7 +105,9 @@ def test_the_file_has_kohyas_modules_and_metadata(
     tiny: BaseModel, photos: tuple[bytes, ...], quick: TrainingConfig
 ) -> None:
     file = lora_file.read(lora_of(train(tiny, request(photos), quick)))
-    expected = {target.kohya_name for target in (*tiny.unet_targets, *tiny.text_encoder_targets)}
+    expected = {
+        target.kohya_name for target in (*tiny.list_targets("unet"), *tiny.list_targets("text_encoder"))
+    }
     assert file.weights.keys() == expected
     assert all(values.up.abs().max() > 0 for values in file.weights.values())
     assert file.metadata["ss_network_module"] == "networks.lora"
@@ -137,9 +140,9 @@ def test_a_killed_training_resumes_bit_for_bit_in_a_fresh_process(
 ) -> None:
     first = checkpoint_at(1, train(tiny, request(photos), precise))
     torch.manual_seed(5)
-    fresh = BaseModel.load("tiny")
+    fresh = load_base_model("tiny")
     second = checkpoint_at(2, train(fresh, request(photos, first), precise))
-    events = list(train(BaseModel.load("tiny"), request(photos, second), precise))
+    events = list(train(load_base_model("tiny"), request(photos, second), precise))
     assert events[0] == StartedEvent(job_id=7, attempt=2, step=2, steps=3)
     assert [event.step for event in events if isinstance(event, ProgressEvent)][-1] == 3
     assert same_weights(lora_of(events), uninterrupted)

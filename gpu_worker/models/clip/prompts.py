@@ -1,9 +1,9 @@
-"""Encode prompts with weights such as `(word:1.2)` and of any length.
+"""Read prompts with weights such as `(word:1.2)` and of any length.
 
 The rules are those of AUTOMATIC1111, because pictures carry its `parameters` text and people copy prompts
 between the two. `(x)` multiplies by 1.1, `[x]` divides by 1.1, `(x:1.3)` sets the weight, and a backslash
 makes the next bracket a letter. The text is split into chunks of 75 tokens, at a comma where one is near and
-at `BREAK`. Weights multiply the encoder's output, which is then scaled back to its original mean.
+at `BREAK`.
 
 Three things differ on purpose. `(x:1.2.3)` means 1.2, where AUTOMATIC1111 fails. `BREAK` between brackets
 begins a chunk, where AUTOMATIC1111 draws the word. Weights are limited to +-MAX_WEIGHT.
@@ -15,16 +15,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
-from torch import Tensor
+from transformers import CLIPTokenizer
 
-from gpu_worker.models.base import BaseModel
-from gpu_worker.models.sd15.config import MAX_TOKENS
+from gpu_worker.models.clip.tokenizer import CHUNK_TOKENS
 
 #: Factor of one pair of brackets; A1111's.
 ATTENTION_FACTOR = 1.1
-#: Tokens of a chunk, without the start and end tokens around them.
-CHUNK_TOKENS = MAX_TOKENS - 2
 #: A chunk may end this many tokens early to end at a comma; A1111's default.
 COMMA_BACKTRACK = 20
 #: Far above every use; nested brackets would reach infinity without a limit.
@@ -32,8 +28,6 @@ MAX_WEIGHT = 1e4
 _LEXEME = re.compile(r"\\[()\[\]\\]?|[()\[\]]|:\s*([+-]?[.\d]+)\s*\)|[^\\()\[\]:]+|:")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
 _BREAK = re.compile(r"\s*\bBREAK\b\s*")
-#: The activations are around 1. A smaller mean is rounding error, and scaling by it would only amplify that.
-_MIN_MEAN = 1e-6
 
 
 @dataclass(frozen=True)
@@ -46,7 +40,7 @@ class PromptPart:
 
 
 @dataclass(frozen=True)
-class _TokenChunk:
+class TokenChunk:
     """The tokens that the text encoder reads at once, at most CHUNK_TOKENS, with a weight each."""
 
     tokens: tuple[int, ...]
@@ -108,59 +102,17 @@ def _merge_parts(parts: Sequence[PromptPart]) -> list[PromptPart]:
     return merged
 
 
-@torch.no_grad()
-def encode_weighted_prompts(base: BaseModel, prompts: Sequence[str]) -> Tensor:
-    """Return the prompt embeddings, (prompts, 77 * chunks, width).
-
-    The longest prompt decides the number of chunks; shorter ones are padded with empty chunks.
-    """
-    prompt_chunks = [_split_chunks(base, parse_prompt(prompt)) for prompt in prompts]
-    num_chunks = max(map(len, prompt_chunks))
-    prompt_embeds = []
-    for chunks in prompt_chunks:
-        padded_chunks = [*chunks, *[_TokenChunk((), ())] * (num_chunks - len(chunks))]
-        prompt_embeds.append(torch.cat([_encode_chunk(base, chunk) for chunk in padded_chunks]))
-    return torch.stack(prompt_embeds)
-
-
-def _encode_chunk(base: BaseModel, chunk: _TokenChunk) -> Tensor:
-    tokenizer = base.tokenizer
-    padding_length = CHUNK_TOKENS - len(chunk.tokens)
-    # Attention is causal, so the padding after the end token does not affect the tokens before it.
-    padding = [tokenizer.pad_token_id] * padding_length
-    input_ids = [tokenizer.bos_token_id, *chunk.tokens, tokenizer.eos_token_id, *padding]
-    hidden_states = base.encode_tokens(torch.tensor([input_ids]))[0]
-    if all(weight == 1.0 for weight in chunk.weights):
-        return hidden_states
-    return _apply_weights(hidden_states, chunk)
-
-
-def _apply_weights(hidden_states: Tensor, chunk: _TokenChunk) -> Tensor:
-    """Return the hidden states of a chunk, (77, width), times their weights, with the mean that they had."""
-    padding_length = CHUNK_TOKENS - len(chunk.tokens)
-    weights = torch.tensor([1.0, *chunk.weights, *[1.0] * (padding_length + 1)], device=hidden_states.device)
-    # In fp32, as a large weight is beyond the range of fp16 until the mean is restored.
-    original = hidden_states.float()
-    weighted = original * weights[:, None]
-    original_mean, weighted_mean = original.mean(), weighted.mean()
-    if min(abs(weighted_mean), abs(original_mean)) >= _MIN_MEAN:
-        weighted = weighted * (original_mean / weighted_mean)
-    return weighted.to(hidden_states.dtype)
-
-
-def _split_chunks(base: BaseModel, parts: Sequence[PromptPart]) -> list[_TokenChunk]:
+def split_chunks(tokenizer: CLIPTokenizer, parts: Sequence[PromptPart]) -> list[TokenChunk]:
     """Return the chunks of a prompt, at least one. A BREAK ends a chunk, even an empty one."""
-    commas = set(base.tokenizer(",", add_special_tokens=False).input_ids)
-    chunks: list[_TokenChunk] = []
+    commas = set(tokenizer(",", add_special_tokens=False).input_ids)
+    chunks: list[TokenChunk] = []
     tokens: list[int] = []
     weights: list[float] = []
     for part in parts:
         if part.begins_chunk:
             chunks += _split_tokens(tokens, weights, commas)
             tokens, weights = [], []
-        token_ids = base.tokenizer(
-            part.text, add_special_tokens=False, truncation=False, verbose=False
-        ).input_ids
+        token_ids = tokenizer(part.text, add_special_tokens=False, truncation=False, verbose=False).input_ids
         tokens += token_ids
         weights += [part.weight] * len(token_ids)
     if tokens or not chunks:
@@ -168,14 +120,14 @@ def _split_chunks(base: BaseModel, parts: Sequence[PromptPart]) -> list[_TokenCh
     return chunks
 
 
-def _split_tokens(tokens: Sequence[int], weights: Sequence[float], commas: set[int]) -> list[_TokenChunk]:
+def _split_tokens(tokens: Sequence[int], weights: Sequence[float], commas: set[int]) -> list[TokenChunk]:
     """Return the chunks of tokens without a BREAK, at least one."""
     chunks = []
     while len(tokens) > CHUNK_TOKENS:
         end = _find_chunk_end(tokens, commas)
-        chunks.append(_TokenChunk(tuple(tokens[:end]), tuple(weights[:end])))
+        chunks.append(TokenChunk(tuple(tokens[:end]), tuple(weights[:end])))
         tokens, weights = tokens[end:], weights[end:]
-    return [*chunks, _TokenChunk(tuple(tokens), tuple(weights))]
+    return [*chunks, TokenChunk(tuple(tokens), tuple(weights))]
 
 
 def _find_chunk_end(tokens: Sequence[int], commas: set[int]) -> int:

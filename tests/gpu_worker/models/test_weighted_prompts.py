@@ -6,10 +6,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
-from gpu_worker.generation import prompts
-from gpu_worker.generation.prompts import CHUNK_TOKENS, MAX_WEIGHT, PromptPart, parse_prompt
 from gpu_worker.models.base import BaseModel
+from gpu_worker.models.clip.encoder import apply_weights
+from gpu_worker.models.clip.prompts import MAX_WEIGHT, PromptPart, parse_prompt, split_chunks
+from gpu_worker.models.clip.tokenizer import CHUNK_TOKENS
+
+
+def encode(base: BaseModel, texts: list[str]) -> Tensor:
+    return base.encode_weighted_prompts(texts).tensors["prompt_embeds"]
 
 
 @pytest.mark.parametrize(
@@ -47,13 +53,13 @@ def test_any_text_can_be_read(prompt: str) -> None:
 
 
 def test_prompt_without_weights_equals_the_encoder_output(tiny: BaseModel) -> None:
-    found = prompts.encode_weighted_prompts(tiny, ["sks person on the moon", ""])
-    assert torch.equal(found, tiny.encode_prompts(["sks person on the moon", ""]))
+    found = encode(tiny, ["sks person on the moon", ""])
+    assert torch.equal(found, tiny.encode_prompts(["sks person on the moon", ""]).tensors["prompt_embeds"])
 
 
 def test_a_weight_moves_the_words_it_is_about_and_keeps_the_mean(tiny: BaseModel) -> None:
-    plain = prompts.encode_weighted_prompts(tiny, ["a red house"])[0]
-    heavy = prompts.encode_weighted_prompts(tiny, ["a (red:1.5) house"])[0]
+    plain = encode(tiny, ["a red house"])[0]
+    heavy = encode(tiny, ["a (red:1.5) house"])[0]
     assert torch.allclose(heavy.mean(), plain.mean(), atol=1e-4)
     ratio = heavy / plain
     usual = ratio[0].median()  # how much the mean's keeping scales everything
@@ -62,9 +68,9 @@ def test_a_weight_moves_the_words_it_is_about_and_keeps_the_mean(tiny: BaseModel
 
 
 def test_a_large_weight_leaves_finite_numbers_in_half_precision(tiny: BaseModel) -> None:
-    chunk = prompts._split_chunks(tiny, parse_prompt("a ((red:9999):9999) house"))[0]
+    chunk = split_chunks(tiny.tokenizer, parse_prompt("a ((red:9999):9999) house"))[0]
     assert max(chunk.weights) == MAX_WEIGHT
-    prompt_embeds = prompts._apply_weights(torch.full((77, 8), 3.0, dtype=torch.float16), chunk)
+    prompt_embeds = apply_weights(torch.full((77, 8), 3.0, dtype=torch.float16), chunk)
     assert prompt_embeds.dtype is torch.float16
     assert bool(prompt_embeds.isfinite().all())
 
@@ -81,13 +87,13 @@ def test_a_large_weight_leaves_finite_numbers_in_half_precision(tiny: BaseModel)
     ],
 )
 def test_a_break_begins_a_chunk(tiny: BaseModel, prompt: str, chunk_texts: list[str]) -> None:
-    chunks = prompts._split_chunks(tiny, parse_prompt(prompt))
+    chunks = split_chunks(tiny.tokenizer, parse_prompt(prompt))
     expected = [tiny.tokenizer(text, add_special_tokens=False).input_ids for text in chunk_texts]
     assert [list(chunk.tokens) for chunk in chunks] == expected
 
 
 def test_a_weight_ends_at_a_break_with_its_bracket(tiny: BaseModel) -> None:
-    first, second = prompts._split_chunks(tiny, parse_prompt("(a BREAK b:1.3), c"))
+    first, second = split_chunks(tiny.tokenizer, parse_prompt("(a BREAK b:1.3), c"))
     assert set(first.weights) == {1.3}
     assert second.weights[0] == 1.3
     assert second.weights[-1] == 1.0
@@ -95,20 +101,20 @@ def test_a_weight_ends_at_a_break_with_its_bracket(tiny: BaseModel) -> None:
 
 def test_a_long_prompt_is_read_to_its_end(tiny: BaseModel) -> None:
     begin = "word " * 80
-    one = prompts.encode_weighted_prompts(tiny, [begin + "red", "blurry"])
-    other = prompts.encode_weighted_prompts(tiny, [begin + "blue", "blurry"])
+    one = encode(tiny, [begin + "red", "blurry"])
+    other = encode(tiny, [begin + "blue", "blurry"])
     assert one.shape[:2] == (2, 2 * 77)
     assert torch.equal(one[0, :77], other[0, :77])
     assert not torch.equal(one[0, 77:], other[0, 77:])
-    assert torch.equal(one[1, 77:], prompts.encode_weighted_prompts(tiny, [""])[0])  # filled up with nothing
+    assert torch.equal(one[1, 77:], encode(tiny, [""])[0])  # filled up with nothing
 
 
 def test_a_long_prompt_is_cut_at_a_comma_where_one_is_near(tiny: BaseModel) -> None:
     words = ["word"] * 70 + [",", *["more"] * 30]
-    pieces = prompts._split_chunks(tiny, [PromptPart(" ".join(words))])
+    pieces = split_chunks(tiny.tokenizer, [PromptPart(" ".join(words))])
     assert [len(piece.tokens) for piece in pieces] == [71, 30]
     at_the_limit = ["word"] * 70 + [",", *["more"] * 4, ",", "end"]
-    pieces = prompts._split_chunks(tiny, [PromptPart(" ".join(at_the_limit))])
+    pieces = split_chunks(tiny.tokenizer, [PromptPart(" ".join(at_the_limit))])
     assert [len(piece.tokens) for piece in pieces] == [75, 2]  # the next chunk may begin with a comma
-    without = prompts._split_chunks(tiny, [PromptPart("word " * 100)])
+    without = split_chunks(tiny.tokenizer, [PromptPart("word " * 100)])
     assert [len(piece.tokens) for piece in without] == [CHUNK_TOKENS, 25]

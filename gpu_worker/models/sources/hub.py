@@ -17,7 +17,7 @@ from huggingface_hub.errors import GatedRepoError, HTTPError, RepositoryNotFound
 from tqdm import tqdm
 
 from gpu_worker.errors import BaseModelError, JobProblem
-from gpu_worker.models.download import DownloadSource, download, get_part_path, get_size_bytes
+from gpu_worker.models.sources.download import DownloadSource, download, get_part_path, get_size_bytes
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""CLIP's text encoders: tokens, weighted prompts of any length, embeddings."""
