@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+
+from cachetools import LRUCache
 
 from bot.chats.actions import route_action
 from bot.chats.base import handle, handle_command
@@ -164,22 +165,18 @@ class RefusedMessages:
     """
 
     def __init__(self) -> None:
-        self._keys: OrderedDict[tuple[ChatAddress, str], None] = OrderedDict()
+        self._keys: LRUCache[tuple[ChatAddress, str], bool] = LRUCache(MAX_REFUSED_MESSAGES)
 
     def note(self, address: ChatAddress, message_id: str, reply: Reply) -> None:
         """Note what became of a message."""
-        self._keys.pop((address, message_id), None)
         if reply.is_refusal:
-            self._keys[address, message_id] = None
-        while len(self._keys) > MAX_REFUSED_MESSAGES:
-            self._keys.popitem(last=False)
+            self._keys[address, message_id] = True
+        else:
+            self._keys.pop((address, message_id), None)
 
     def take(self, address: ChatAddress, message_id: str) -> bool:
         """Return whether a message was refused; it is not known as refused from then on."""
-        key = address, message_id
-        was_refused = key in self._keys
-        self._keys.pop(key, None)
-        return was_refused
+        return self._keys.pop((address, message_id), False)
 
 
 async def answer_edit(services: Services, request: Request) -> Reply:

@@ -64,7 +64,7 @@ async def has_begun(app: App, job_id: JobId) -> bool:
 async def test_ten_pictures_beside_a_training_all_come_and_the_lora_is_the_one_without_them(
     tmp_path: Path,
 ) -> None:
-    settings = Settings(data_dir=tmp_path, base_model="tiny", train_steps=12)
+    settings = Settings(data_dir=tmp_path, base_model="tiny", train_steps=8)
     async with open_app(settings) as app:
         chat = RememberingChat()
         app.chats[chat.platform] = chat

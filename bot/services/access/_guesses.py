@@ -7,8 +7,10 @@ picture safe; it keeps machines that try numbers from being answered for ever.
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict, deque
+from collections import deque
 from datetime import datetime, timedelta
+
+from cachetools import LRUCache
 
 from bot.core.accounts import AccountId
 
@@ -24,16 +26,13 @@ class CodeGuessLimiter:
     """Counts wrong codes, in memory: a restart forgives."""
 
     def __init__(self) -> None:
-        self._by_account: OrderedDict[AccountId, deque[datetime]] = OrderedDict()
+        self._by_account: LRUCache[AccountId, deque[datetime]] = LRUCache(_MAX_ACCOUNTS)
         self._in_total: deque[datetime] = deque(maxlen=MAX_IN_TOTAL)
 
     def record_wrong_code(self, account: AccountId, now: datetime) -> bool:
         """Count a wrong code; False when it was one too many."""
         window_start = now - WINDOW
         account_times = self._by_account.setdefault(account, deque(maxlen=MAX_PER_ACCOUNT))
-        self._by_account.move_to_end(account)
-        while len(self._by_account) > _MAX_ACCOUNTS:
-            self._by_account.popitem(last=False)
         for times in (account_times, self._in_total):
             while times and times[0] <= window_start:
                 times.popleft()

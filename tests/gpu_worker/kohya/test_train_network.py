@@ -225,9 +225,9 @@ def test_all_options_together_train(program: ModuleType, data: Path, tmp_path: P
         "--train_batch_size", "2", "--gradient_accumulation_steps", "2", "--noise_offset", "0.05",
         "--multires_noise_iterations", "4", "--min_snr_gamma", "5", "--clip_skip", "2",
         "--network_dropout", "0.1", "--network_args", "rank_dropout=0.1", "module_dropout=0.1",
-        "--optimizer_type", "Lion", "--lr_scheduler", "cosine", "--lr_warmup_steps", "25%",
+        "--optimizer_type", "Lion", "--lr_scheduler", "cosine", "--lr_warmup_steps", "50%",
         "--gradient_checkpointing", "--training_comment", "for the wall", "--mixed_precision", "bf16",
-        "--save_precision", "fp16", *FOUR_STEPS,
+        "--save_precision", "fp16", "--max_train_steps", "2",
     )  # fmt: skip
     assert program.main(line(data, tmp_path / "out", *more)) == 0
     file = lora_file.read((tmp_path / "out" / "last.safetensors").read_bytes())

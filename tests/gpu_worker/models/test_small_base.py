@@ -27,8 +27,8 @@ from tests.support.generated_images import pixels_of
 #: Nobody that the model or the judge was taught with.
 PEOPLE = UNSEEN_SEED + 60_000, UNSEEN_SEED + 60_001
 #: Enough to tell learning from none; the product's own settings learn more, in two minutes on one core.
-QUICK_STEPS = 60
-FIRST_SEED, DENOISING_STEPS = 40, 6
+QUICK_STEPS = 50
+FIRST_SEED, DENOISING_STEPS = 40, 5
 #: Of twelve pictures, so many must be right.
 LEARNT = 10
 
