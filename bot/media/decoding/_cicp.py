@@ -32,6 +32,7 @@ _CHROMATICITIES: dict[int, Chromaticities] = {
     22: (0.630, 0.340, 0.295, 0.605, 0.155, 0.077, *_D65),  # EBU 3213
 }
 _PQ, _HLG = 16, 18
+_SRGB_TRANSFER = 13
 _GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0, 17: 2.6}
 #: BT.709's camera curve and its kin: browsers and phones show them by sRGB's curve.
 _SRGB_CURVES = (1, 2, 6, 7, 11, 12, 13, 14, 15)
@@ -59,6 +60,24 @@ class Cicp:
     primaries: int
     transfer: int
     is_full_range: bool = True
+
+    @property
+    def is_hdr(self) -> bool:
+        """Return whether its values go far beyond SDR's white."""
+        return self.transfer in (_PQ, _HLG)
+
+    def without_hdr(self) -> Cicp:
+        """Return the same primaries with the curve of sRGB."""
+        return Cicp(self.primaries, _SRGB_TRANSFER)
+
+
+@lru_cache(maxsize=4)
+def tone_map_table(cicp: Cicp) -> list[int]:
+    """Return the 8-bit value, by the curve of sRGB, of each 16-bit value of an HDR colour space."""
+    to_light = _transfer_function(cicp.transfer) or _srgb_to_light
+    # Neighbours of 16 bits differ by less than 8 bits can tell: each sixteenth is computed.
+    values = [round(255 * _light_to_srgb(to_light(number / 4095))) for number in range(4096)]
+    return [value for value in values for _ in range(16)]
 
 
 @lru_cache(maxsize=16)
@@ -118,6 +137,10 @@ def _transfer_function(transfer: int) -> Callable[[float], float] | None:
 
 def _srgb_to_light(value: float) -> float:
     return value / 12.92 if value <= 0.04045 else math.pow((value + 0.055) / 1.055, 2.4)
+
+
+def _light_to_srgb(light: float) -> float:
+    return 12.92 * light if light <= 0.0031308 else 1.055 * math.pow(light, 1 / 2.4) - 0.055
 
 
 def _pq_to_nits(value: float) -> float:

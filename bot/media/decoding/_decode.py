@@ -20,7 +20,9 @@ from bot.core.photos import (
     PhotoRefusal,
     PhotoRefused,
 )
+from bot.media.decoding._cicp import Cicp, cicp_profile
 from bot.media.decoding._colors import find_profile, to_srgb
+from bot.media.decoding._heif import read_hdr
 from bot.media.decoding._jpeg import JpegScans
 from bot.media.decoding._png import MAX_PROFILE_BYTES
 from bot.media.decoding._source import PhotoSource, check_end, read_source, unidentified_reason
@@ -104,11 +106,24 @@ def _check_size(size_px: tuple[int, int], max_pixels: int, refusal: PhotoRefusal
 
 def _load_picture(image: ImageFile.ImageFile, source: PhotoSource) -> Image.Image:
     transposition = _TRANSPOSITIONS.get(_orientation(image))
+    cicp = source.cicp(image)
+    picture = _load_hdr(image, source.data, cicp)
+    if picture is not None:
+        return picture if transposition is None else picture.transpose(transposition)
     # JPEG can decode at a half, a quarter or an eighth: far less time and memory for large photos.
     image.draft("RGB", (MAX_PHOTO_SIDE_PX, MAX_PHOTO_SIDE_PX))
     _load_pixels(image, source.is_cut)
-    picture = _to_rgb(image, find_profile(image, source.cicp(image)))
+    picture = _to_rgb(image, find_profile(image, cicp))
     return picture if transposition is None else picture.transpose(transposition)
+
+
+def _load_hdr(image: Image.Image, data: bytes, cicp: Cicp | None) -> Image.Image | None:
+    """Return a HEIC of an HDR camera in sRGB; None for any other picture."""
+    is_hdr = image.format == "HEIF" and cicp is not None and cicp.is_hdr
+    if not is_hdr or cicp is None or image.info.get("icc_profile"):
+        return None
+    picture = read_hdr(data, cicp, MAX_PHOTO_SIDE_PX)
+    return None if picture is None else to_srgb(picture, cicp_profile(cicp.without_hdr()))
 
 
 def _load_pixels(image: ImageFile.ImageFile, is_cut: bool) -> None:

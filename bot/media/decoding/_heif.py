@@ -7,7 +7,8 @@ import io
 import pi_heif
 from PIL import Image
 
-from bot.media.decoding._cicp import Cicp
+from bot.core.photos import MAX_WEB_PIXELS
+from bot.media.decoding._cicp import Cicp, tone_map_table
 
 AVIF_AND_HEIC_BRANDS = {b"avif", b"avis"} | {
     b"heic",
@@ -22,6 +23,7 @@ AVIF_AND_HEIC_BRANDS = {b"avif", b"avis"} | {
 #: They name the container, whatever is in it.
 GENERAL_BRANDS = {b"mif1", b"mif2", b"msf1", b"miaf"}
 _MAX_BRANDS = 64
+_RGB16_BYTES = 6
 
 
 def list_brands(data: bytes) -> list[bytes]:
@@ -40,6 +42,36 @@ def with_known_brand(data: bytes) -> bytes:
     brands = list_brands(data)
     known_brand = next((brand for brand in brands if brand in AVIF_AND_HEIC_BRANDS), None)
     return data if known_brand is None or known_brand == brands[0] else data[:8] + known_brand + data[12:]
+
+
+def read_hdr(data: bytes, cicp: Cicp, max_side_px: int) -> Image.Image | None:
+    """Return a HEIC of 10 bits or more in the range of SDR, no larger than needed; None where it has 8.
+
+    Its colours keep their primaries. Made 8 bits before its curve is applied, it would lose its dark shades.
+    """
+    heif = pi_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
+    width_px, height_px = heif.size
+    row_bytes = heif.stride
+    if heif.mode != "RGB;16" or row_bytes % _RGB16_BYTES or width_px * height_px > MAX_WEB_PIXELS:
+        return None
+    scale = min(1.0, max_side_px / max(heif.size))
+    size_px = round(scale * width_px), round(scale * height_px)
+    values = memoryview(heif.data).cast("B").cast("H")
+    channels = []
+    for channel in range(3):
+        plane = values[channel::3].tobytes()
+        image = Image.frombuffer("I;16", heif.size, plane, "raw", "I;16", row_bytes // 3, 1)
+        small = _shrink(image, size_px)
+        channels.append(small.convert("I").point(tone_map_table(cicp), "L"))
+    return Image.merge("RGB", channels)
+
+
+def _shrink(image: Image.Image, size_px: tuple[int, int]) -> Image.Image:
+    # By blocks first, which needs less time; `reduce` takes no 16 bits.
+    double_px = 2 * size_px[0], 2 * size_px[1]
+    if image.width > double_px[0]:
+        image = image.resize(double_px, Image.Resampling.BOX)
+    return image if image.size == size_px else image.resize(size_px, Image.Resampling.LANCZOS)
 
 
 def read_cicp(image: Image.Image, data: bytes) -> Cicp | None:
