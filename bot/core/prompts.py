@@ -14,7 +14,8 @@ _CODE_PATTERN = re.compile(rf"(?<!\w)[<`#]*(?:\d{{8}}|{_YEARS}\d{{4}}[ {DASHES}]
 
 #: What people call themselves, in the languages that the bot speaks.
 _SELF_WORDS = ("me", "myself", "io")
-_QUOTATION = '"[^"]*"|\u201c[^\u201d]*\u201d|\u00ab[^\u00bb]*\u00bb'
+#: What is no word of the prompt: quotations, and addresses of pages and people.
+_VERBATIM = '"[^"]*"|\u201c[^\u201d]*\u201d|\u00ab[^\u00bb]*\u00bb|\\w+://\\S+|\\S*@\\S+'
 
 
 def find_codes(prompt: str) -> tuple[LoraCode, ...]:
@@ -44,7 +45,8 @@ def replace_names(prompt: str, trigger: str, name: str, *, is_self: bool) -> str
     words += _SELF_WORDS if is_self else ()
     if not words or _has_trigger(prompt, trigger):
         return prompt
-    pattern = re.compile(rf"{_QUOTATION}|(?<![\w-])(?P<name>{'|'.join(words)})(?![\w-])", re.IGNORECASE)
+    name_pattern = rf"(?<![\w./-])(?P<name>{'|'.join(words)})(?![\w/-]|\.\w)"
+    pattern = re.compile(f"{_VERBATIM}|{name_pattern}", re.IGNORECASE)
     return pattern.sub(lambda match: trigger if match["name"] else match[0], prompt)
 
 
