@@ -19,7 +19,7 @@ from bot.core.messages import PhotoInput, Reply, Request
 from bot.services import Services
 from bot.services.access import AccessLevel
 from bot.texts import current_language, translate, use_language
-from bot.texts.commands import command_name, command_names
+from bot.texts.commands import command_name, command_names, list_command_synonyms
 from bot.texts.photo_sets import prepend_refusals
 
 #: What is not meant for us is answered by nothing.
@@ -43,7 +43,8 @@ def has_slash(text: str) -> bool:
 
 
 def _without_markup(text: str) -> str:
-    return _MENTION_PATTERN.sub("", text, count=1).strip(_MARKUP)
+    text = _MENTION_PATTERN.sub("", text, count=1).strip()
+    return text.strip(_MARKUP) if text.startswith(tuple(_MARKUP)) else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,8 @@ async def handle_message(
     async def answer_lost(request: Request, name: str) -> Reply:
         if answer_unknown is not None:
             return await answer_unknown(request)
+        if not name:
+            return await services.messages.answer_lost(request)
         return Reply(_unknown_command_text(name), is_refusal=True)
 
     return await handle(services, answer_words, request, AccessLevel.INVITED)
@@ -149,6 +152,7 @@ def _add_note(reply: Reply, key: str) -> Reply:
 
 def _unknown_command_text(name: str) -> str:
     commands = {each: command for command in COMMAND_NAMES for each in command_names(command)}
+    commands |= list_command_synonyms()
     matches = difflib.get_close_matches(name, commands, 1, cutoff=0.7) or [
         each for each in commands if len(name) > 1 and each.startswith(name)
     ]

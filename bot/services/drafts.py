@@ -15,8 +15,8 @@ from bot.services.accounts import PreferencesService
 from bot.services.context import ServiceContext
 from bot.services.generation import GenerationService
 from bot.texts import translate
-from bot.texts.results import choose_code, draft_card, draft_styles
-from bot.texts.words import example_command
+from bot.texts.cards import ask_to_draw, choose_code, draft_card, draft_styles
+from bot.texts.words import example_command, reads_like_talk
 
 #: A wish that says nothing yet.
 EMPTY_PARAMS = GenerationParams("")
@@ -126,6 +126,8 @@ class DraftService:
                 return await self._continue_draft(
                     request, replace(draft, code=generation_options.read_code(value), address=address)
                 )
+            case "draw" if draft.params.prompt:
+                return await self._generations.generate(request, draft.code, draft.params, draft)
             case "style" if action == "style":
                 return draft_styles(draft, self._context.styles.search(""))
             case "style":
@@ -157,11 +159,23 @@ class DraftService:
         return await self._generate_with_words(request, draft)
 
     async def generate_with_prompt(self, request: Request) -> Reply | None:
-        """Generate the draft with a message; return None when no draft waits for it."""
+        """Generate the draft with a message; return None when no draft waits for it.
+
+        What reads like talk is asked about first, unless it replies to the draft.
+        """
         draft = request.account_state.draft
         if draft is None or not request.answers(draft):
             return None
+        if not request.replied_message_id and reads_like_talk(request.text):
+            return await self.ask_to_draw(request, draft)
         return await self._generate_with_words(request, draft)
+
+    async def ask_to_draw(self, request: Request, draft: Draft) -> Reply:
+        """Return the question whether the words of a message are the prompt of a draft."""
+        params = generation_options.parse_prompt(request.text, draft.params, self._context.styles.labels)
+        draft = replace(draft, params=params)
+        await self._context.database.results.save_draft(draft)
+        return ask_to_draw(draft)
 
     async def _generate_with_words(self, request: Request, draft: Draft) -> Reply:
         code = parse_code(generation_options.clean_text(request.text))

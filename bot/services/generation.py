@@ -144,11 +144,15 @@ class GenerationService:
 
     async def start_edit(self, request: Request) -> Reply:
         """Wait for a result's new prompt."""
+        draft = await self.make_edit(request)
+        await self._context.database.results.save_draft(draft)
+        job_id = JobId(int(request.arguments[0]))
+        return ask_new_prompt(request.account, job_id, draft.params.prompt, request.address)
+
+    async def make_edit(self, request: Request) -> Draft:
+        """Return a draft that generates a result again."""
         job, params, _ = await self._require_result(request)
-        await self._context.database.results.save_draft(
-            Draft(request.account, job.code, make_editable_params(job, params), request.address)
-        )
-        return ask_new_prompt(request.account, job.id, params.prompt, request.address)
+        return Draft(request.account, job.code, make_editable_params(job, params), request.address)
 
     async def _add_job(
         self, request: Request, code: LoraCode, params: GenerationParams, draft: Draft | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,7 +20,9 @@ from bot.services.loras import RENAME_PREFIX, LoraService
 from bot.services.photo_sets import TRAIN_PAYLOAD, PhotoSetService
 from bot.services.sharing import SharingService
 from bot.texts import translate
-from bot.texts.words import SmallTalk, read_small_talk
+from bot.texts.words import SmallTalk, read_small_talk, reads_like_talk
+
+_LINK_PATTERN = re.compile(r"https?://\S+")
 
 
 class MessageService:
@@ -106,9 +109,18 @@ class MessageService:
 
     async def answer_lost(self, request: Request) -> Reply:
         """Return what is said to words that are not understood: to somebody new, how to begin."""
-        if await self._is_newcomer(request):
+        state = request.account_state
+        if _LINK_PATTERN.fullmatch(request.text.strip()):
+            key = "cannot-open-links"
+        elif state.photo_set.photo_ids:
+            key = "lost-with-photos"
+        elif state.open_jobs:
+            key = "lost-with-jobs"
+        elif await self._is_newcomer(request):
             return await self._photo_sets.show_welcome(request)
-        return Reply(translate("unknown-command"), is_refusal=True)
+        else:
+            key = "unknown-command"
+        return Reply(translate(key), is_refusal=True)
 
     async def _greet(self, request: Request) -> Reply:
         if await self._is_newcomer(request):
@@ -128,7 +140,10 @@ class MessageService:
         )
         if job_id is None:
             return None
-        return await self._generation.generate_edited(replace(request, arguments=(str(job_id),)))
+        request = replace(request, arguments=(str(job_id),))
+        if reads_like_talk(request.text):
+            return await self._drafts.ask_to_draw(request, await self._generation.make_edit(request))
+        return await self._generation.generate_edited(request)
 
     async def _answer_question(self, request: Request) -> Reply | None:
         question = request.account_state.question

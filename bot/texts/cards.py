@@ -1,20 +1,30 @@
-"""Texts about one job: its progress card and its notices."""
+"""Texts about one job: the draft before it, its progress card and its notices."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from bot.core.jobs import FailureReason, GenerationParams, Job, JobFailure, JobKind, JobStatus, TrainingParams
-from bot.core.loras import format_code
-from bot.core.messages import Button, Reply
+from bot.core.accounts import PLATFORM_TRAITS, AccountId
+from bot.core.jobs import (
+    Draft,
+    FailureReason,
+    GenerationParams,
+    Job,
+    JobFailure,
+    JobKind,
+    JobStatus,
+    TrainingParams,
+)
+from bot.core.loras import Lora, format_code
+from bot.core.messages import Button, Reply, Suggestion
 from bot.core.outbox import Notice, NoticeKind
 from bot.core.photos import PHOTO_RETENTION
 from bot.texts.language import translate
 from bot.texts.likeness import format_likeness, likeness_summary
-from bot.texts.results import result_card
-from bot.texts.words import example_command, format_time_left, progress_bar, truncate
-from gpu_worker.protocol import FallbackCause, JobProblem
+from bot.texts.results import mark_selected, result_card, style_buttons
+from bot.texts.words import example_command, format_time_left, progress_bar, style_label, truncate
+from gpu_worker.protocol import SHAPES, FallbackCause, JobProblem
 
 _FAILURE_KEYS = {
     FailureReason.PHOTOS_EXPIRED: "photos-too-old",
@@ -165,3 +175,84 @@ def failure_sentence(failure: JobFailure | None) -> str | None:
 def question_dropped(key: str, *, has_jobs: bool) -> Reply:
     """Return what `/cancel` says of a question that it ended; jobs go on, and it says how to stop them."""
     return Reply(" ".join([translate(key), *([translate("jobs-go-on")] if has_jobs else [])]))
+
+
+MAX_CODES_OFFERED = 8
+_COUNTS = (1, 2, 4)
+_CODES_PER_ROW = 2
+
+
+def choose_code(account: AccountId, loras: Sequence[Lora], is_draft: bool = False) -> Reply:
+    """Return the question for the LoraCode that draws, newest first."""
+    buttons = [
+        Button(format_code(lora.code), f"draft:{account}:code={lora.code}", number // _CODES_PER_ROW)
+        if is_draft
+        else Button(format_code(lora.code), f"use:{lora.code}", number // _CODES_PER_ROW)
+        for number, lora in enumerate(loras[:MAX_CODES_OFFERED])
+    ]
+    return Reply(translate("choose-code"), tuple(buttons))
+
+
+def draft_card(draft: Draft, style: str, replaces: bool = True) -> Reply:
+    """Return the draft: what is chosen, and buttons for the rest. `style` is the label of its style."""
+    params = draft.params
+    # A platform with forms does not show us what is written where others read along: a form asks for it.
+    has_form = PLATFORM_TRAITS[draft.address.platform].has_forms
+    form_key = "draft-with-form-or-words" if draft.waits_for_words else "draft-with-form"
+    plain_key = "draft-in-group" if draft.address.hears_replies_only else "draft"
+    text = translate(
+        form_key if has_form else plain_key,
+        code=format_code(draft.code),
+        style=style or translate("style-none"),
+        size=_format_size(params),
+        count=params.count,
+    )
+    shape_buttons = [
+        Button(
+            mark_selected(translate(f"shape-{shape}").capitalize(), shape == params.shape),
+            f"draft:{draft.account}:size={shape}",
+            1,
+        )
+        for shape in SHAPES
+    ]
+    count_buttons = [
+        Button(
+            mark_selected(translate("pictures", count=count), count == params.count),
+            f"draft:{draft.account}:n={count}",
+            2,
+        )
+        for count in _COUNTS
+    ]
+    buttons = (
+        Button(style_label(style), f"draft:{draft.account}:style", 0),
+        *shape_buttons,
+        *count_buttons,
+        *((Button(translate("draft-write"), f"draft:{draft.account}:write", 3),) if has_form else ()),
+        Button(translate("draft-drop"), f"draft:{draft.account}:drop", 3),
+    )
+    asks_for_words = draft.waits_for_words and not draft.message_ids
+    return Reply(text, buttons, edits_message=replaces, asks_for_words=asks_for_words)
+
+
+def draft_styles(draft: Draft, styles: Sequence[Suggestion]) -> Reply:
+    """Return the reply that offers the styles."""
+    buttons = style_buttons(styles, draft.params.style, f"draft:{draft.account}")
+    return Reply(translate("which-style"), buttons, edits_message=True)
+
+
+def ask_to_draw(draft: Draft) -> Reply:
+    """Return the question whether words that read like talk are the prompt."""
+    return Reply(
+        translate("ask-to-draw", words=truncate(draft.params.prompt)),
+        (
+            Button(translate("draw-these"), f"draft:{draft.account}:draw", 0),
+            Button(translate("draft-drop"), f"draft:{draft.account}:drop", 0),
+        ),
+        yes_action=f"draft:{draft.account}:draw",
+    )
+
+
+def _format_size(params: GenerationParams) -> str:
+    if params.width_px is not None:
+        return f"{params.width_px}x{params.height_px}"
+    return translate(f"shape-{params.shape or 'square'}")

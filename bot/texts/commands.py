@@ -21,6 +21,20 @@ def command_names(command: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((command, *(command_name(command, language) for language in languages()))))
 
 
+#: Commands that other bots name otherwise.
+_COMMANDS_WITH_SYNONYMS = ("generate", "codes", "queue", "cancel")
+
+
+def list_command_synonyms() -> dict[str, str]:
+    """Return the command that each name of another bot means."""
+    return {
+        name.strip(): command
+        for command in _COMMANDS_WITH_SYNONYMS
+        for language in languages()
+        for name in translate_to(language, f"synonyms-{command}").split(",")
+    }
+
+
 #: What an example writes behind a command, by the names of its options.
 _EXAMPLE_ARGUMENTS = {
     "show": {"id": "12"},

@@ -6,6 +6,9 @@ language-name = English
 ## Said in many places
 
 unknown-command = I do not understand that. /help lists what I can do.
+lost-with-photos = I do not understand that. /train shows your photos again, with buttons to press.
+lost-with-jobs = I do not understand that. /queue shows how far your job is, and how long it still takes.
+cannot-open-links = I cannot open links. Send me the photo itself.
 too-many-wrong-codes = Too many LoraCodes that are not yours. Try again in an hour; your own keep working, and /codes lists them.
 unknown-code = You have no LoraCode with that number. /codes lists yours. If it belongs to someone else, write /ask and the code.
 unknown-code-in-prompt = I read { $code } in your prompt as a LoraCode, but you have none with that number: /codes lists yours. If it is something else, such as two years, put a comma or a word between the digits.
@@ -32,6 +35,11 @@ words-greeting = hi, hello, hey, hiya, howdy, yo, good morning, good afternoon, 
 words-names = there, bot, loracode, everyone, everybody, all
 words-thanks = thanks, thank you, thank you very much, thanks a lot, many thanks, thx, ty, cheers, great thanks, ok thanks, 🙏
 words-yes = yes, y, yep, yeah, yup, sure, ok, okay, yes please, of course, do it, go ahead, confirm, agreed, i do, i confirm, 👍, ✅
+words-talk = sorry, wait, wow, haha, hahaha, ahah, lol, hmm, oops, how, why, when, can you, could you, do you, does, did, are you, i will, i'll, later, not now
+synonyms-generate = gen, imagine, draw, image, img, picture, paint
+synonyms-codes = models, loras
+synonyms-queue = progress, jobs
+synonyms-cancel = stop, abort
 words-no = no, n, nope, nah, no thanks, no thank you, never mind, nevermind, forget it, stop, cancel, keep it, don't, do not, ok thanks never mind, 👎
 greeting = Hello! /generate draws with a LoraCode, /train makes a new one, and /help lists the rest.
 you-are-welcome = You are welcome!
@@ -42,7 +50,7 @@ edited-too-late = I have answered that message already and do not carry it out a
 cannot-hear = I cannot listen to recordings. Please write it to me.
 cannot-watch = I take photos, not videos. Send five photos of one person; frames of your video will do.
 cannot-use = I can use photos and written words only. /help lists what I can do.
-caption-not-read = I did not use the words under the photo. Please write what to draw in a message of its own.
+caption-not-read = I did not read the words that came with this. What to draw goes in a message of its own.
 photo-with-command = A command came with your photo, so I did not take it. To collect it for a LoraCode, send it without words.
 photo-with-prompt = I cannot draw from a photo, so I did not take yours; I draw only what you wrote. To collect it for a LoraCode, send it without words.
 
@@ -329,7 +337,7 @@ photo-took-too-long = I could not read this picture in time. Please send it agai
 
 no-ready-code = None of your LoraCodes can draw yet. /codes shows how they are doing; /train makes one.
 draft-gone = That draft is gone; /generate starts a new one.
-draft-dropped = Discarded. /generate starts a new one.
+draft-dropped = Discarded; I drew nothing. /generate draws something new.
 question-dropped = Discarded: the name stays as it is.
 jobs-go-on = What you have running goes on; /cancel once more stops the newest.
 choose-code = Which LoraCode should draw?
@@ -346,6 +354,8 @@ draft-with-form =
 draft-with-form-or-words =
     With { $code } · style: { $style } · size: { $size } · pictures: { $count }
     Now write here what to draw, or press “What to draw”.
+ask-to-draw = Shall I draw these words? “{ $words }”
+draw-these = Draw them
 draft-write = What to draw
 draft-drop = Discard
 which-style = Which style?
@@ -511,11 +521,12 @@ wish-example = /generate 40713386 sks person as an astronaut
 wish-wrong-code = A LoraCode has eight digits, like 4071 3386. Write it first, then what to draw: { wish-example }
 wish-wrong-size = { $option } is square, portrait, landscape, or width x height such as 512x768: { $least } to { $most }, in steps of { $step }.
 wish-empty = What should I draw? Write it after the code: { wish-example }
+wish-only-no = Everything behind --no is what not to draw. Write what to draw before it: { wish-example } --no blurry
 wish-prompt-too-long = The prompt has { $count } characters; the limit is { $most }. Please shorten it.
 wish-negative-too-long = The text after --no has { $count } characters; the limit is { $most }. Please shorten it.
 wish-unknown-option = I do not know the option --{ $name }: leave it out. I know { $options }.
 wish-unknown-option-near = I do not know the option --{ $name }. Did you mean --{ $near }?
-wish-unknown-network = { $words } is nothing I have. Write a LoraCode in its place: /codes lists yours.
+wish-unknown-network = I have nothing called { $words }. Write a LoraCode in its place: /codes lists yours.
 wish-several-strengths = All LoRAs of a picture have one strength here. Write it once, such as --strength 0.8, and leave the others out.
 wish-twice = --{ $name } appears twice; keep one of them.
 wish-needs-value = --{ $name } needs a value after it, as in: --seed 7 --no blurry

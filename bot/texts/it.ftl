@@ -5,6 +5,9 @@ language-name = Italiano
 ## Dette in molti posti
 
 unknown-command = Non ho capito. /aiuto elenca quello che so fare.
+lost-with-photos = Non ho capito. /addestra mostra di nuovo le tue foto, con i pulsanti da premere.
+lost-with-jobs = Non ho capito. /coda mostra a che punto è il tuo lavoro, e quanto manca.
+cannot-open-links = Non posso aprire link. Mandami la foto stessa.
 too-many-wrong-codes = Troppi LoraCode che non sono tuoi. Riprova tra un'ora; i tuoi continuano a funzionare, e /codici li elenca.
 unknown-code = Non hai un LoraCode con questo numero. /codici elenca i tuoi. Se è di un'altra persona, scrivi /chiedi e il codice.
 unknown-code-in-prompt = Nella tua descrizione leggo { $code } come LoraCode, ma non ne hai uno con questo numero: /codici elenca i tuoi. Se è altro, per esempio due anni, metti una virgola o una parola tra le cifre.
@@ -31,6 +34,11 @@ words-greeting = ciao, salve, ehi, ehilà, buongiorno, buon giorno, buonasera, b
 words-names = bot, loracode, a tutti, tutti, amico
 words-thanks = grazie, grazie mille, tante grazie, molte grazie, ti ringrazio, ok grazie, perfetto grazie
 words-yes = sì, si, certo, va bene, ok, okay, sì grazie, certamente, conferma, confermo, d'accordo, sono d'accordo, fallo, procedi, vai, accetto
+words-talk = scusa, scusami, aspetta, wow, ahah, ahaha, ahahah, ops, perché, quando, quanto, puoi, potresti, lo faccio, più tardi, dopo, non ora
+synonyms-generate = disegna, immagina, immagine
+synonyms-codes = modelli, lora
+synonyms-queue = stato, lavori
+synonyms-cancel = ferma, stop
 words-no = no, no grazie, lascia stare, lascia perdere, annulla, fermo, fermati, niente, non importa, come non detto
 greeting = Ciao! /genera disegna con un LoraCode, /addestra ne crea uno nuovo, e /aiuto elenca il resto.
 you-are-welcome = Prego!
@@ -41,7 +49,7 @@ edited-too-late = A quel messaggio ho già risposto, e non lo eseguo di nuovo. M
 cannot-hear = Non posso ascoltare registrazioni. Scrivimelo, per favore.
 cannot-watch = Mi servono foto, non video. Manda cinque foto di una persona; vanno bene anche fotogrammi del tuo video.
 cannot-use = So usare solo foto e parole scritte. /aiuto elenca che cosa so fare.
-caption-not-read = Non ho usato le parole sotto la foto. Scrivi che cosa disegnare in un messaggio a parte.
+caption-not-read = Non ho letto le parole che erano insieme. Quello che devo disegnare scrivilo in un messaggio a parte.
 photo-with-command = Con la foto è arrivato un comando, quindi non l'ho presa. Per usarla per un LoraCode, mandala senza parole.
 photo-with-prompt = Non posso disegnare a partire da una foto, quindi non ho preso la tua: disegno solo quello che hai scritto. Per usarla per un LoraCode, mandala senza parole.
 
@@ -328,7 +336,7 @@ photo-took-too-long = Non sono riuscito a leggere questa immagine in tempo. Mand
 
 no-ready-code = Nessuno dei tuoi LoraCode può ancora disegnare. /codici mostra a che punto sono; /addestra ne crea uno.
 draft-gone = Quella bozza non c'è più; /genera ne comincia una nuova.
-draft-dropped = Scartata. /genera ne comincia una nuova.
+draft-dropped = Scartato: non ho disegnato nulla. /genera disegna qualcosa di nuovo.
 question-dropped = Scartato: il nome resta com'è.
 jobs-go-on = Quello che hai in corso continua; un altro /annulla ferma il più recente.
 choose-code = Quale LoraCode deve disegnare?
@@ -345,6 +353,8 @@ draft-with-form =
 draft-with-form-or-words =
     Con { $code } · stile: { $style } · formato: { $size } · immagini: { $count }
     Ora scrivi qui che cosa disegnare, in inglese, o premi «Che cosa disegnare».
+ask-to-draw = Devo disegnare queste parole? «{ $words }»
+draw-these = Disegnale
 draft-write = Che cosa disegnare
 draft-drop = Scarta
 which-style = Quale stile?
@@ -510,11 +520,12 @@ wish-example = /genera 40713386 sks person as an astronaut
 wish-wrong-code = Un LoraCode ha otto cifre, come 4071 3386. Scrivilo per primo, poi che cosa disegnare: { wish-example }
 wish-wrong-size = { $option } è square, portrait, landscape, oppure larghezza x altezza come 512x768: da { $least } a { $most }, a passi di { $step }.
 wish-empty = Che cosa devo disegnare? Scrivilo dopo il codice, in inglese: { wish-example }
+wish-only-no = Tutto quello che segue --no è ciò che non va disegnato. Scrivi prima che cosa disegnare, in inglese: { wish-example } --no blurry
 wish-prompt-too-long = La descrizione ha { $count } caratteri; il limite è { $most }. Accorciala, per favore.
 wish-negative-too-long = Il testo dopo --no ha { $count } caratteri; il limite è { $most }. Accorcialo, per favore.
 wish-unknown-option = Non conosco l'opzione --{ $name }: toglila. Conosco { $options }.
 wish-unknown-option-near = Non conosco l'opzione --{ $name }. Intendevi --{ $near }?
-wish-unknown-network = { $words } non è tra le cose che ho. Al suo posto scrivi un LoraCode: /codici elenca i tuoi.
+wish-unknown-network = Non ho nulla che si chiami { $words }. Al suo posto scrivi un LoraCode: /codici elenca i tuoi.
 wish-several-strengths = Qui tutti i LoRA di un'immagine hanno la stessa forza. Scrivila una volta, per esempio --strength 0.8, e togli le altre.
 wish-twice = --{ $name } compare due volte; lasciane una.
 wish-needs-value = --{ $name } vuole un valore dopo, come in: --seed 7 --no blurry

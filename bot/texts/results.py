@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bot.core.accounts import PLATFORM_TRAITS, AccountId, ChatAddress
-from bot.core.jobs import Draft, GenerationParams, Job, JobId, Picture
-from bot.core.loras import Lora, LoraCode, format_code
+from bot.core.accounts import AccountId, ChatAddress
+from bot.core.jobs import GenerationParams, Job, JobId, Picture
+from bot.core.loras import LoraCode, format_code
 from bot.core.messages import Attachment, Button, Reply, Suggestion
 from bot.texts.commands import usage_example
 from bot.texts.language import translate
-from bot.texts.words import style_label, truncate
-from gpu_worker.protocol import SHAPES
+from bot.texts.words import truncate
 
 #: A recipe shows the whole prompt; with the rest it stays below the 2000 characters of a Discord message.
 _NEGATIVE_CHARS = 400
@@ -175,71 +174,7 @@ def _generation_params(job: Job) -> GenerationParams:
     return job.params if isinstance(job.params, GenerationParams) else GenerationParams("")
 
 
-MAX_CODES_OFFERED = 8
-
-
-_COUNTS = (1, 2, 4)
-
-
-_CODES_PER_ROW, _STYLES_PER_ROW = 2, 3
-
-
-def choose_code(account: AccountId, loras: Sequence[Lora], is_draft: bool = False) -> Reply:
-    """Return the question for the LoraCode that draws, newest first."""
-    buttons = [
-        Button(format_code(lora.code), f"draft:{account}:code={lora.code}", number // _CODES_PER_ROW)
-        if is_draft
-        else Button(format_code(lora.code), f"use:{lora.code}", number // _CODES_PER_ROW)
-        for number, lora in enumerate(loras[:MAX_CODES_OFFERED])
-    ]
-    return Reply(translate("choose-code"), tuple(buttons))
-
-
-def draft_card(draft: Draft, style: str, replaces: bool = True) -> Reply:
-    """Return the draft: what is chosen, and buttons for the rest. `style` is the label of its style."""
-    params = draft.params
-    # A platform with forms does not show us what is written where others read along: a form asks for it.
-    has_form = PLATFORM_TRAITS[draft.address.platform].has_forms
-    form_key = "draft-with-form-or-words" if draft.waits_for_words else "draft-with-form"
-    plain_key = "draft-in-group" if draft.address.hears_replies_only else "draft"
-    text = translate(
-        form_key if has_form else plain_key,
-        code=format_code(draft.code),
-        style=style or translate("style-none"),
-        size=_format_size(params),
-        count=params.count,
-    )
-    shape_buttons = [
-        Button(
-            mark_selected(translate(f"shape-{shape}").capitalize(), shape == params.shape),
-            f"draft:{draft.account}:size={shape}",
-            1,
-        )
-        for shape in SHAPES
-    ]
-    count_buttons = [
-        Button(
-            mark_selected(translate("pictures", count=count), count == params.count),
-            f"draft:{draft.account}:n={count}",
-            2,
-        )
-        for count in _COUNTS
-    ]
-    buttons = (
-        Button(style_label(style), f"draft:{draft.account}:style", 0),
-        *shape_buttons,
-        *count_buttons,
-        *((Button(translate("draft-write"), f"draft:{draft.account}:write", 3),) if has_form else ()),
-        Button(translate("draft-drop"), f"draft:{draft.account}:drop", 3),
-    )
-    asks_for_words = draft.waits_for_words and not draft.message_ids
-    return Reply(text, buttons, edits_message=replaces, asks_for_words=asks_for_words)
-
-
-def draft_styles(draft: Draft, styles: Sequence[Suggestion]) -> Reply:
-    """Return the reply that offers the styles."""
-    buttons = style_buttons(styles, draft.params.style, f"draft:{draft.account}")
-    return Reply(translate("which-style"), buttons, edits_message=True)
+_STYLES_PER_ROW = 3
 
 
 def style_buttons(styles: Sequence[Suggestion], selected: str, action_prefix: str) -> tuple[Button, ...]:
@@ -258,12 +193,6 @@ def style_buttons(styles: Sequence[Suggestion], selected: str, action_prefix: st
         len(styles) // _STYLES_PER_ROW + 1,
     )
     return (*buttons, none_button)
-
-
-def _format_size(params: GenerationParams) -> str:
-    if params.width_px is not None:
-        return f"{params.width_px}x{params.height_px}"
-    return translate(f"shape-{params.shape or 'square'}")
 
 
 def mark_selected(label: str, is_selected: bool) -> str:

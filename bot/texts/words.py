@@ -84,12 +84,15 @@ class SmallTalk(enum.Enum):
 
 #: How many words a message has that begins with a greeting and says no more.
 _MAX_GREETING_WORDS = 5
+#: Of how many words the longest beginning is that only talk has.
+_MAX_TALK_WORDS = 4
 #: Labels of buttons that people type instead of pressing them.
 _YES_LABELS = (
     "agree",
     "use-anyway",
     "use-first-five",
     "train-on-these",
+    "draw-these",
     "delete-button",
     "delete-for-good",
     "delete-everything",
@@ -115,6 +118,14 @@ def read_small_talk(text: str, is_whole: bool = True) -> SmallTalk | None:
     return None
 
 
+def reads_like_talk(text: str) -> bool:
+    """Return whether words are likely said to the bot and no prompt: a question, `haha look`."""
+    words = text.split()
+    beginnings = {_plain_words(" ".join(words[:count])) for count in range(1, _MAX_TALK_WORDS + 1)}
+    is_talk = not beginnings.isdisjoint(_small_talk().keys() | _talk_words())
+    return "--" not in text and (is_talk or text.rstrip().endswith(("?", "\uff1f")))
+
+
 def _beginnings(words: str) -> list[str]:
     parts = words.split()
     if len(parts) > _MAX_GREETING_WORDS:
@@ -130,6 +141,11 @@ def _small_talk() -> dict[str, SmallTalk]:
     labels = {translate_to(language, key) for language in languages() for key in _YES_LABELS}
     labels |= {f"{label} it" for label in labels}
     return vocabulary | {_plain_words(label): SmallTalk.YES for label in labels}
+
+
+@cache
+def _talk_words() -> frozenset[str]:
+    return frozenset(map(_plain_words, _list_words("words-talk")))
 
 
 def _list_words(key: str) -> list[str]:

@@ -185,6 +185,7 @@ async def test_everything_that_can_be_done_with_a_result(tmp_path: Path) -> None
     "[draft:*:style=*]",
     "[draft:*:size=*]",
     "[draft:*:n=*]",
+    "[draft:*:draw]",
 )
 async def test_generate_alone_is_put_together_by_buttons(tmp_path: Path) -> None:
     card = FakeBackend(picture=png())
@@ -201,3 +202,6 @@ async def test_generate_alone_is_put_together_by_buttons(tmp_path: Path) -> None
         assert (request.shape, request.count) == ("portrait", 4)
         assert request.prompt.startswith("oil painting of sks person, on the moon")
         await person.types("what is that", "I do not know what to do with that")
+        await person.types("/generate", "Now write what to draw.(?s:.*)Discard\n")
+        await person.types("is that it?", "Shall I draw these words(?s:.*)Discard\n")
+        await person.presses("Draw them", RESULT)

@@ -48,7 +48,7 @@ async def test_a_command_written_in_a_dm_is_carried_out(stage: Stage) -> None:
     assert prompts(stage) == ["a boat", "a boat"]
     assert f"{code[:4]} {code[4:]}" in (await said(stage, "/codes"))[0]
     assert (await said(stage, "/export"))[0].endswith("/export code:40713386")
-    assert await said(stage, "/imagine a boat") == [translate("unknown-command")]
+    assert await said(stage, "/imagine a boat") == [translate("unknown-command-near", near="/generate")]
     assert await said(stage, "is that enough?") == [translate("unknown-command")]
 
 
@@ -59,6 +59,19 @@ async def test_a_typed_yes_and_no_answer_the_question_that_is_open(stage: Stage)
     assert await said(stage, "yes") == [translate("nothing-asked")]
     await said(stage, "/forgetme")
     assert "Receipt" in (await said(stage, "yes"))[0]
+
+
+@pytest.mark.covers("discord", "words", "[draft:*:draw]")
+async def test_talk_where_a_prompt_is_asked_for_is_asked_about_first(stage: Stage) -> None:
+    await stage.trained()
+    await stage.anna_alone.slash("generate")
+    (asked,) = await said(stage, "thanks I will do that later")
+    assert asked == translate("ask-to-draw", words="thanks I will do that later")
+    await stage.work()
+    assert prompts(stage) == []
+    await stage.anna_alone.click(stage.dms()[-1], label=translate("draw-these"))
+    await stage.work()
+    assert prompts(stage) == ["thanks I will do that later"]
 
 
 async def test_words_that_answer_a_picture_draw_it_with_them(stage: Stage) -> None:

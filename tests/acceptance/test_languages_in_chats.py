@@ -38,7 +38,7 @@ async def test_the_language_of_the_app_is_spoken_up_to_the_notice_on_telegram(
         await anna.hears(italian("how-to-send-telegram"))
         await anna.says("/coda")
         await anna.hears(italian("nothing-waits"))
-        await anna.says("che cos'è")
+        await anna.says("/qualcosa")
         await anna.hears(italian("unknown-command"))
         await anna.sends_photos(PHOTOS[:5])
         await anna.hears("è pronto, e le tue foto sono state cancellate.")

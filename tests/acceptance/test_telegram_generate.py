@@ -236,6 +236,7 @@ async def test_a_draft_survives_a_restart(stage: Stage) -> None:
 
 
 async def test_words_without_a_draft_and_unknown_commands_get_the_usual_sentence(stage: Stage) -> None:
+    await trained(stage.anna)
     for text in ("what is that", "/nonsense", "/generate_me"):
         assert (await says_and_hears(stage.anna, text)).text == translate("unknown-command")
 

@@ -60,6 +60,39 @@ async def test_a_typed_yes_and_no_answer_the_question_that_is_open(stage: Stage)
     await until(lambda: "deleted" in result.text)
 
 
+@pytest.mark.covers("telegram", "words", "[draft:*:draw]")
+async def test_talk_where_a_prompt_is_asked_for_is_asked_about_first(stage: Stage) -> None:
+    await trained(stage.anna)
+    await said(stage, "/generate")
+    asked = await said(stage, "wait, how long does that take?")
+    assert asked.text == translate("ask-to-draw", words="wait, how long does that take?")
+    assert not stage.drawings
+    await said(stage, "no")
+    assert "a boat" not in (await said(stage, "a boat")).text, "the draft is gone"
+    await said(stage, "/generate")
+    await said(stage, "haha look at this one")
+    await stage.anna.presses(await stage.anna.hears("“haha"), translate("draw-these"))
+    await until(lambda: stage.drawings)
+    assert stage.drawings[0].prompt.endswith("haha look at this one")
+
+
+async def test_talk_about_a_picture_is_asked_about_before_it_is_drawn(stage: Stage) -> None:
+    result = await stage.result()
+    await stage.anna.says("thanks, I like it", to=result)
+    asked = await stage.anna.hears("Shall I draw these words?")
+    assert len(stage.drawings) == 1
+    await stage.anna.presses(asked, translate("draw-these"))
+    await until(lambda: len(stage.drawings) == 2)
+    assert stage.drawings[1].prompt.endswith("thanks, I like it")
+
+
+async def test_the_bot_s_own_name_is_no_word_of_a_prompt(stage: Stage) -> None:
+    code = await trained(stage.anna)
+    await stage.anna.says(f"/generate {code} @loracode_bot a boat")
+    await until(lambda: stage.drawings)
+    assert stage.drawings[0].prompt.endswith(", a boat")
+
+
 async def test_a_yes_after_something_else_was_asked_for_deletes_nothing(stage: Stage) -> None:
     result = await stage.result()
     await stage.anna.presses(result, "Delete")

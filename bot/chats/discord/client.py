@@ -43,7 +43,6 @@ from bot.chats.messages import (
     fetch_and_add_photos,
     handle_message,
     handle_photos,
-    parse_command,
 )
 from bot.core.errors import UserError
 from bot.core.messages import Reply, Request, UseCase
@@ -119,7 +118,7 @@ class LoraCodeClient(discord.AutoShardedClient):
             if attachments:
                 reply = await handle_photos(self.services, request, partial(fetch_uploads, attachments))
             elif message.content:
-                reply = await self._answer_text(request)
+                reply = await handle_message(self.services, request)
                 self._refused.note(request.address, str(message.id), reply)
             else:
                 reply = await handle(self.services, _refuse_message, request, AccessLevel.ANYBODY)
@@ -249,13 +248,6 @@ class LoraCodeClient(discord.AutoShardedClient):
             return await handle(self.services, self.services.drafts.generate_draft, request)
         request = replace(request, arguments=(str(job_id),))
         return await handle(self.services, self.services.generation.generate_edited, request)
-
-    async def _answer_text(self, request: Request) -> Reply:
-        """Take a direct message as a command that was typed, as an answer, or as a beginning."""
-        is_command = parse_command(request.text) is not None
-        return await handle_message(
-            self.services, request, None if is_command else self.services.messages.answer_lost
-        )
 
     async def _add_photos(self, request: Request, photos: Sequence[discord.Attachment]) -> Reply:
         add_photos = partial(fetch_and_add_photos, self.services, get_uploads=partial(fetch_uploads, photos))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,7 +31,9 @@ from bot.chats.telegram.replies import (
     is_addressed_to_bot,
     is_anonymous,
     is_reply_to_bot,
+    read_caption,
     to_message_ref,
+    without_our_name,
 )
 from bot.chats.telegram.updates import idempotency_key
 from bot.core.errors import ChatUnreachable, UserError
@@ -154,7 +155,7 @@ class MessageHandlers:
             return await asyncio.gather(*(get_photo(each) for each in messages))
 
         async def answer_photos(request: Request) -> Reply:
-            request = replace(request, text=_read_caption(bot, messages))
+            request = replace(request, text=read_caption(bot, messages))
             return await handle_photos(self._services, request, get_uploads)
 
         await self._answer(update, answer_photos, messages[-1])
@@ -176,9 +177,11 @@ class MessageHandlers:
         message = update.effective_message
         if message is None or not _is_meant_for_bot(context.bot, message):
             return  # what people say to each other in a group is theirs
-        await self._answer(update, partial(self._answer_text, message))
+        await self._answer(update, partial(self._answer_text, context.bot, message))
 
-    async def _answer_text(self, message: Message, request: Request) -> Reply:
+    async def _answer_text(self, bot: Bot, message: Message, request: Request) -> Reply:
+        request = replace(request, text=without_our_name(bot, request.text))
+
         async def stay_silent(request: Request) -> Reply:
             return NO_REPLY
 
@@ -275,14 +278,6 @@ def _replied_message_id(message: Message) -> str:
     replied = message.reply_to_message
     is_from_bot = replied is not None and replied.from_user is not None and replied.from_user.is_bot
     return str(replied.message_id) if replied is not None and is_from_bot else ""
-
-
-def _read_caption(bot: Bot, messages: Sequence[Message]) -> str:
-    """Return the words under photos, without our name; those of a forwarded message are somebody else's."""
-    captions = [each.caption for each in messages if each.caption and each.forward_origin is None]
-    return (
-        re.sub(rf"(?<!\S){re.escape(bot.name)}\b", "", captions[0], flags=re.IGNORECASE) if captions else ""
-    )
 
 
 def _refusal_key(message: Message) -> str | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from telegram import Bot, Chat, MaybeInaccessibleMessage, Message, MessageEntity, User
@@ -84,6 +86,17 @@ def is_addressed_to_bot(bot: Bot, message: Message) -> bool:
     """Return whether a photo in a group is meant for us: an answer to us, or with our name beneath it."""
     mentions = message.parse_caption_entities([MessageEntity.MENTION, MessageEntity.BOT_COMMAND]).values()
     return is_reply_to_bot(bot, message) or any(each.lower().endswith(bot.name.lower()) for each in mentions)
+
+
+def read_caption(bot: Bot, messages: Sequence[Message]) -> str:
+    """Return the words under photos, without our name; those of a forwarded message are somebody else's."""
+    captions = [each.caption for each in messages if each.caption and each.forward_origin is None]
+    return without_our_name(bot, captions[0]) if captions else ""
+
+
+def without_our_name(bot: Bot, text: str) -> str:
+    """Return what a person wrote without the name that it was addressed to."""
+    return re.sub(rf"(?<!\S){re.escape(bot.name)}\b", "", text, flags=re.IGNORECASE)
 
 
 class TelegramReplies:

@@ -172,6 +172,8 @@ class _OptionSplitter:
             for count in range(min(_MAX_VALUE_WORDS, len(words)), 1, -1):
                 if self._readers[name](" ".join(words[:count]).rstrip(",;.")):
                     return count
+        if name == "style" and len(words) == 2 and words[0][-1] not in ",;." and self._options[0] is None:
+            return 2  # at the end of a prompt both are meant: `--style oil pastel` is not oil
         has_label = len(words) > 1 and words[1].rstrip(",;.").lower() in _values.picture_words()
         return 2 if name in {"n", "best"} and has_label else 1
 

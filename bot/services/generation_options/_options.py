@@ -109,8 +109,8 @@ def parse_draft(
 
 
 def read_code(text: str, usage: str = "") -> LoraCode:
-    """Read a LoraCode; UserError, with the usage of its command, when it is not eight digits."""
-    code = parse_code(clean_text(text))
+    """Read a LoraCode, whatever is behind it; UserError, with the usage of its command, where none is."""
+    code = parse_code(split_code(clean_text(text))[0])
     if code is None and usage:
         raise UserError(translate("not-a-code" if text.strip() else "which-code", example=usage))
     if code is None:
@@ -122,7 +122,7 @@ def validate(params: GenerationParams) -> GenerationParams:
     """Return the wish with its texts cleaned; UserError when a value is out of range or lacks."""
     params = validate_draft(params)
     if not params.prompt:
-        raise UserError(translate("wish-empty"))
+        raise UserError(translate("wish-only-no" if params.negative else "wish-empty"))
     return params
 
 

@@ -7,7 +7,7 @@ import pytest
 from bot.chats.messages import RefusedMessages, parse_command
 from bot.core.accounts import ChatAddress, Platform
 from bot.core.messages import Reply
-from bot.texts.words import SmallTalk, read_small_talk
+from bot.texts.words import SmallTalk, read_small_talk, reads_like_talk
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,8 @@ from bot.texts.words import SmallTalk, read_small_talk
         ("/codes.", "codes", ""),
         ("/generate40713386 a boat", "generate", "40713386 a boat"),
         ("`/show id:12`", "show", "12"),
+        ("```\n/generate 40713386 a boat\n```", "generate", "40713386 a boat"),
+        ("/generate 40713386 a *red* boat `x`", "generate", "40713386 a *red* boat `x`"),
         ("<@123> /codes", "codes", ""),
         ("/more code: 40713386 steps:300", "more", "40713386 300"),
         ("40713386 a boat", "generate", "40713386 a boat"),
@@ -75,6 +77,39 @@ def test_a_greeting_may_say_a_little_more_where_nothing_is_waited_for() -> None:
     assert read_small_talk("hi, how are you?", is_whole=False) is SmallTalk.GREETING
     assert read_small_talk("hi, how are you?") is None
     assert read_small_talk("hi, how do I make a LoraCode of my dog?", is_whole=False) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "thanks, I will do that later",
+        "ok cool",
+        "Haha look at this one",
+        "wait, what is this for?",
+        "how long does it take",
+        "grazie, lo faccio dopo",
+        "quanto costa?",
+        "scusa",
+    ],
+)
+def test_what_is_said_to_the_bot_reads_like_talk(text: str) -> None:
+    assert reads_like_talk(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a boat",
+        "me as a pirate",
+        "Hi-res photo of a boat",
+        "a woman who says thanks",
+        "thanks giving dinner --seed 7",
+        "come un pirata",
+        "",
+    ],
+)
+def test_a_prompt_reads_like_none(text: str) -> None:
+    assert not reads_like_talk(text)
 
 
 def test_a_refused_message_is_known_until_it_is_taken_or_carried_out() -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from bot.chats.messages import handle_message
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import UserError
+from bot.core.jobs import GenerationParams
 from bot.core.loras import LoraCode
-from bot.core.messages import Reply
+from bot.core.messages import Reply, Request
 from bot.texts import translate
 from tests.support.services import ANNA, ANNAS, BERT, Desk, album, open_desk
 
@@ -134,3 +136,61 @@ async def test_a_question_in_a_group_is_answered_by_a_reply_alone(desk: Desk) ->
     for answered in ("", "14", "1"):
         assert await desk.studio.handle_text(ANNA, GROUP, "haha", answered_message_id=answered) is None
     assert await desk.studio.handle_text(ANNA, GROUP, "a boat", answered_message_id="13") is not None
+
+
+TALK = "thanks, I will do that later"
+
+
+async def test_talk_where_a_prompt_is_asked_for_is_asked_about_first(desk: Desk) -> None:
+    await ask(desk, "draft")
+    asked = await desk.studio.handle_text(ANNA, ANNAS, TALK)
+    assert asked is not None
+    assert TALK in asked.text
+    assert await desk.jobs(ANNA) == []
+    drawn = await desk.studio.handle_button(ANNA, ANNAS, buttons(asked)["Draw them"])
+    assert drawn.card_job_id is not None
+    [job] = await desk.jobs(ANNA)
+    assert isinstance(job.params, GenerationParams)
+    assert job.params.prompt == TALK
+
+
+@pytest.mark.parametrize(("answer", "drawn"), [("yes", [TALK]), ("no", []), ("a boat", ["a boat"])])
+async def test_talk_is_drawn_by_a_yes_and_gives_way_to_a_prompt(
+    desk: Desk, answer: str, drawn: list[str]
+) -> None:
+    await ask(desk, "draft")
+    for words in (TALK, answer):
+        await handle_message(desk.studio.services, Request(ANNA, ANNAS, text=words))
+    jobs = await desk.jobs(ANNA)
+    assert [each.params.prompt for each in jobs if isinstance(each.params, GenerationParams)] == drawn
+
+
+async def test_talk_that_replies_to_the_question_is_the_prompt(desk: Desk) -> None:
+    await ask(desk, "draft")
+    reply = await desk.studio.handle_text(ANNA, ANNAS, TALK, replied_message_id="12")
+    assert reply is not None
+    assert reply.card_job_id is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [("is that enough", "lost-with-photos"), ("https://example.org/me.jpg", "cannot-open-links")],
+)
+async def test_words_that_are_not_understood_are_told_what_is_open(desk: Desk, words: str, key: str) -> None:
+    await desk.send(ANNA, 1, 2)
+    reply = await handle_message(desk.studio.services, Request(ANNA, ANNAS, text=words))
+    assert reply.text == translate(key)
+
+
+async def test_words_beside_a_job_are_told_where_to_see_it(desk: Desk) -> None:
+    await desk.train(ANNA)
+    reply = await handle_message(desk.studio.services, Request(ANNA, ANNAS, text="how long"))
+    assert reply.text == translate("lost-with-jobs")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("imagine", "/generate"), ("disegna", "/generate"), ("abort", "/cancel")]
+)
+async def test_a_command_of_another_bot_is_told_what_it_is_here(desk: Desk, name: str, meant: str) -> None:
+    reply = await handle_message(desk.studio.services, Request(ANNA, ANNAS, text=f"/{name} a boat"))
+    assert reply.text == translate("unknown-command-near", near=meant)

@@ -8,7 +8,8 @@ from bot.core.errors import UserError
 from bot.core.jobs import GenerationParams
 from bot.core.loras import LoraCode
 from bot.jobs.styles import load_styles
-from bot.services.generation_options import clean_text, parse, parse_prompt
+from bot.services.generation_options import clean_text, parse, parse_prompt, read_code
+from bot.texts import translate
 
 LABELS = load_styles().labels
 #: What stands in our own pictures, and in those of AUTOMATIC1111.
@@ -192,3 +193,29 @@ def test_the_fields_of_a_copied_command_are_options() -> None:
 def test_joiners_of_emoji_and_of_persian_stay(text: str) -> None:
     assert clean_text(f"a {text} boat") == f"a {text} boat"
     assert clean_text(f"bo\u200dat\u200c {text}\U000e0067") == f"boat {text}"
+
+
+@pytest.mark.parametrize("style", ["oil pastel", "dark fantasy"])
+def test_a_style_of_two_words_at_the_end_is_both_of_them(style: str) -> None:
+    assert params_of(f"a boat --style {style}") == boat(style=style)
+    with pytest.raises(UserError, match=style):
+        load_styles().resolve(style)
+
+
+def test_a_style_of_two_words_is_known_without_the_list_of_styles() -> None:
+    params = parse_prompt("a boat --style oil painting")
+    assert params == boat(style="oil painting")
+    assert load_styles().resolve(params.style).name == "oil"
+
+
+def test_words_behind_a_style_that_ends_are_the_prompt() -> None:
+    assert params_of("a boat --style oil, sunset").prompt == "a boat sunset"
+    assert params_of("--style oil boat") == GenerationParams("boat", style="oil")
+
+
+def test_a_prompt_behind_no_is_told_where_it_goes() -> None:
+    assert refusal("--no blurry a boat") == translate("wish-only-no")
+
+
+def test_words_behind_a_code_leave_it_a_code() -> None:
+    assert read_code("4071 3386 please", "/export 40713386") == "40713386"
