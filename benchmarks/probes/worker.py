@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, BinaryIO, cast
@@ -62,17 +62,27 @@ class WorkerClient:
         assert process.stdin is not None and process.stdout is not None  # noqa: S101 - asked for as pipes
         self._requests, self._timeout_s = process.stdin, timeout_s
         self._message_queue: queue.SimpleQueue[tuple[float, WorkerMessage] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._read_messages, args=(process.stdout,), daemon=True).start()
+        self._reader = threading.Thread(
+            target=self._read_messages, args=(process.stdout,), name="answers", daemon=True
+        )
+        self._reader.start()
 
     def _read_messages(self, answers: IO[bytes]) -> None:
-        while (body := read_frame(cast(BinaryIO, answers))) is not None:
-            self._message_queue.put((time.monotonic(), decode_message(body)))
+        with answers:
+            while (body := read_frame(cast(BinaryIO, answers))) is not None:
+                self._message_queue.put((time.monotonic(), decode_message(body)))
         self._message_queue.put(None)
 
     def send(self, message: ProtocolMessage) -> None:
         """Send a request."""
         self._requests.write(encode_frame(message))
         self._requests.flush()
+
+    def close(self) -> None:
+        """Close the pipes of a worker that has ended."""
+        with suppress(BrokenPipeError):  # what was not read is lost
+            self._requests.close()
+        self._reader.join()
 
     def iter_messages(self, deadline_s: float | None = None) -> Iterator[tuple[float, WorkerMessage]]:
         """Yield what arrives; ends at `until` (monotonic), or WorkerSilent without one."""
@@ -110,6 +120,7 @@ def start_worker(model: Path, timeout_s: float) -> Iterator[tuple[WorkerClient, 
         finally:
             process.kill()
             process.wait()
+            worker.close()
 
 
 def wait_until_ready(worker: WorkerClient, started_at: float) -> tuple[float, float]:

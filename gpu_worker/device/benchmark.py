@@ -15,10 +15,12 @@ from gpu_worker.device.memory_modes import MemoryMode
 _GIB = 2**30
 #: SD 1.5: parameters of UNet, VAE and text encoder together.
 _PARAMETERS = 1.066e9
-#: Saved activations of a training step at 512 px, batch 1, without checkpointing, measured in bf16 and fp32.
-_ACTIVATIONS_BYTES = {2: 0.9 * _GIB, 4: 1.6 * _GIB}
-#: LoRA, optimizer, CUDA context and libraries.
-_OVERHEAD_BYTES = 0.9 * _GIB
+#: Activations of a training step at 512 px, batch 1, without checkpointing; `benchmarks.card` counts them.
+_ACTIVATIONS_BYTES = {2: 0.92 * _GIB, 4: 1.81 * _GIB}
+#: The share of them that checkpointing keeps.
+_CHECKPOINTED_SHARE = 0.28
+#: LoRA, optimizer, workspaces of the libraries. The CUDA context is there before free memory is read.
+_OVERHEAD_BYTES = 0.3 * _GIB
 #: bf16 is chosen up to this factor in time: over fp16 as it needs no loss scaling, and over fp32 as it takes
 #: half the memory. The factor also covers the noise of a busy machine.
 _BF16_TOLERANCE = 1.15
@@ -131,11 +133,11 @@ def choose_memory_mode(
 
 
 def required_bytes(dtype: torch.dtype, gradient_checkpointing: bool) -> float:
-    """Return the memory of a training of SD 1.5 at 512 px; checkpointing keeps a fifth of the activations."""
+    """Return the memory of a training of SD 1.5 at 512 px."""
     activations = _ACTIVATIONS_BYTES[dtype.itemsize]
     return (
         _PARAMETERS * dtype.itemsize
-        + (0.2 * activations if gradient_checkpointing else activations)
+        + (_CHECKPOINTED_SHARE * activations if gradient_checkpointing else activations)
         + _OVERHEAD_BYTES
     )
 

@@ -37,12 +37,11 @@ class MemoryMode:
 
     dtype: torch.dtype
     gradient_checkpointing: bool = False  #: recompute activations in the backward pass
-    sliced_attention: bool = False  #: compute attention head by head
+    vae_offload: bool = False  #: keep the VAE in system memory while it is not used
 
     def __str__(self) -> str:
-        extras = ["gradient checkpointing"] * self.gradient_checkpointing + [
-            "sliced attention"
-        ] * self.sliced_attention
+        extras = ["gradient checkpointing"] * self.gradient_checkpointing
+        extras += ["VAE offload"] * self.vae_offload
         return ", ".join([str(self.dtype).removeprefix("torch."), *extras])
 
 
@@ -56,8 +55,8 @@ def fall_back(
     if isinstance(compute_error, OutOfMemory):
         if not memory_mode.gradient_checkpointing:
             return replace(memory_mode, gradient_checkpointing=True)
-        if not memory_mode.sliced_attention:
-            return replace(memory_mode, sliced_attention=True)
+        if not memory_mode.vae_offload:
+            return replace(memory_mode, vae_offload=True)
         return None
     if memory_mode.dtype is torch.float16:
         return replace(memory_mode, dtype=fallback_dtype)

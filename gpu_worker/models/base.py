@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from diffusers.models.attention_processor import AttnProcessor2_0, SlicedAttnProcessor
+from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor
 
 from gpu_worker.device.memory_modes import MemoryMode, NotFinite
 from gpu_worker.device.placement import DeviceConfig
+from gpu_worker.models import latents as model_latents
 from gpu_worker.models.conditioning import Conditioning, ImageSize
 from gpu_worker.models.diffusion import Diffusion
 from gpu_worker.models.family import ModelFamily
@@ -52,6 +53,7 @@ class BaseModel(ABC):
             targets = find_targets(group, components[group.name])
             self.lora_hooks.install(components[group.name], targets)
             self.targets_by_name |= {target.kohya_name: target for target in targets}
+        self.denoiser.set_attn_processor(AttnProcessor2_0())  # fused, which keeps no scores
         self.set_memory_mode(device_config.memory_mode)
 
     # --- what a family answers ---------------------------------------------------------------------------
@@ -127,9 +129,8 @@ class BaseModel(ABC):
             self.denoiser.enable_gradient_checkpointing()  # a text encoder's activations are small
         else:
             self.denoiser.disable_gradient_checkpointing()
-        self.denoiser.set_attn_processor(
-            SlicedAttnProcessor(slice_size=1) if memory_mode.sliced_attention else AttnProcessor2_0()
-        )
+        if self.device.type == "cuda":
+            self.components["vae"].to("cpu" if memory_mode.vae_offload else self.device)
         self.memory_mode = memory_mode
 
     def _cast_weights(self, dtype: torch.dtype) -> None:
@@ -166,7 +167,8 @@ class BaseModel(ABC):
         Raises NotFinite if it overflows.
         """
         vae = self.components["vae"]
-        posterior = vae.encode(pixels[None].to(self.device, vae.dtype)).latent_dist
+        with model_latents.on_device(vae, self.device, self.memory_mode.vae_offload):
+            posterior = vae.encode(pixels[None].to(self.device, vae.dtype)).latent_dist
         scaling_factor = float(vae.config.scaling_factor)
         distribution = LatentDistribution(
             posterior.mean[0].float().cpu() * scaling_factor, posterior.std[0].float().cpu() * scaling_factor
@@ -183,19 +185,14 @@ class BaseModel(ABC):
         """
         vae = self.components["vae"]
         unscaled_latents = (latents / float(vae.config.scaling_factor)).to(vae.dtype)
-        vae.use_tiling = max(latents.shape[-2:]) > self.native_px // self.vae_scale_factor
-        try:
-            pixels: Tensor = vae.decode(unscaled_latents).sample
-        finally:
-            vae.use_tiling = False  # trainings encode whole images
+        with model_latents.on_device(vae, self.device, self.memory_mode.vae_offload):
+            pixels = model_latents.decode(vae, unscaled_latents, self.native_px // self.vae_scale_factor)
         return pixels.float().clamp(-1, 1).cpu()
 
     @torch.no_grad()
     def encode_image_tiled(self, pixels: Tensor) -> Tensor:
         """Return the mean latents, (channels, h, w), of pixels, (3, height, width), of any size."""
+        is_large = max(pixels.shape[-2:]) > self.native_px
         vae = self.components["vae"]
-        vae.use_tiling = max(pixels.shape[-2:]) > self.native_px
-        try:
+        with model_latents.in_tiles(vae, vae.tile_latent_min_size if is_large else None):
             return self.encode_image(pixels).mean
-        finally:
-            vae.use_tiling = False

@@ -1,11 +1,20 @@
-"""The latent distribution that a VAE encoder returns."""
+"""Latents, and the VAE that makes pixels of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from gpu_worker.device import memory_modes
+from gpu_worker.device.memory_modes import OutOfMemory
+
+#: After OOM the sides of tiles are so many times smaller.
+_SMALL_TILE_DIVISOR = 2
 
 
 @dataclass(frozen=True)
@@ -18,3 +27,50 @@ class LatentDistribution:
     def sample(self, generator: torch.Generator) -> Tensor:
         """Return latents drawn from the distribution, (4, h, w)."""
         return self.mean + self.std * torch.randn(self.mean.shape, generator=generator)
+
+
+@contextmanager
+def on_device(vae: Any, device: torch.device, is_offloaded: bool) -> Iterator[None]:
+    """Have the VAE on the device; with offload it is put back into system memory afterwards."""
+    if is_offloaded:
+        vae.to(device)
+    try:
+        yield
+    finally:
+        if is_offloaded:
+            vae.to("cpu")
+
+
+@contextmanager
+def in_tiles(vae: Any, tile_side: int | None) -> Iterator[None]:
+    """Let the VAE work in tiles of this side in latents; None: in one piece."""
+    usual_sides = vae.tile_latent_min_size, vae.tile_sample_min_size
+    if tile_side is not None:
+        scale_factor = usual_sides[1] // usual_sides[0]
+        vae.tile_latent_min_size, vae.tile_sample_min_size = tile_side, tile_side * scale_factor
+    vae.use_tiling = tile_side is not None
+    try:
+        yield
+    finally:
+        vae.use_tiling = False  # trainings encode whole images
+        vae.tile_latent_min_size, vae.tile_sample_min_size = usual_sides
+
+
+def decode(vae: Any, latents: Tensor, native_side: int) -> Tensor:
+    """Return the pixels of unscaled latents: in tiles if they are large, and in small ones after OOM."""
+    tile_side = vae.tile_latent_min_size if max(latents.shape[-2:]) > native_side else None
+    try:
+        return _decode(vae, latents, tile_side)
+    except Exception as error:
+        if not isinstance(memory_modes.as_compute_error(error), OutOfMemory):
+            raise
+    # Not in the handler above: there the exception would keep the failed pass's tensors alive.
+    if latents.device.type == "cuda":
+        torch.cuda.empty_cache()
+    return _decode(vae, latents, vae.tile_latent_min_size // _SMALL_TILE_DIVISOR)
+
+
+def _decode(vae: Any, latents: Tensor, tile_side: int | None) -> Tensor:
+    with in_tiles(vae, tile_side):
+        pixels: Tensor = vae.decode(latents).sample
+        return pixels

@@ -30,7 +30,7 @@ from tests.support.fake_worker import as_lora
 
 LORA = as_lora(b"numbers")
 JOB = {"job_id": 1, "attempt": 1}
-SLOWER: dict[str, Any] = {"cause": FallbackCause.OUT_OF_MEMORY, "memory_mode": "sliced attention"}
+SLOWER: dict[str, Any] = {"cause": FallbackCause.OUT_OF_MEMORY, "memory_mode": "VAE offload"}
 TRAIN = TrainRequest(**JOB, photos=(b"photo",) * 5)
 GENERATE = GenerateRequest(**JOB, prompt="a boat", count=2)
 

@@ -92,7 +92,7 @@ def test_every_memory_mode_is_tried_before_a_training_fails_for_memory(
         events.extend(train(tiny, request(photos), quick))
     memory_modes = [event.memory_mode for event in events if isinstance(event, FallbackEvent)]
     assert len(memory_modes) == 2
-    assert "sliced attention" in memory_modes[-1]
+    assert "VAE offload" in memory_modes[-1]
 
 
 def test_numbers_out_of_bounds_in_half_precision_go_on_in_a_wider_one(
@@ -246,7 +246,7 @@ def test_nan_in_full_precision_fails_in_one_sentence(
         (
             MemoryMode(torch.float16, True),
             memory_modes.OutOfMemory(),
-            MemoryMode(torch.float16, True, sliced_attention=True),
+            MemoryMode(torch.float16, True, vae_offload=True),
         ),
         (MemoryMode(torch.float16, True, True), memory_modes.OutOfMemory(), None),
     ],

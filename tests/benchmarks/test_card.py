@@ -1,0 +1,97 @@
+"""What a card would take, counted at SD 1.5's true shape on fake tensors."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.card import table
+from benchmarks.card.__main__ import PAGE, replace_table
+from benchmarks.card.allocator import MIB, CachingAllocator
+from benchmarks.card.device_guard import CannotCount
+from benchmarks.card.session import time_session
+from benchmarks.card.table import GIB, CountedWork, build_rows, count_works, format_markdown
+from benchmarks.rows import GoalVerdict
+
+
+@pytest.fixture(scope="module")
+def counted() -> list[CountedWork]:
+    """Count the modes at 512 px in half precision, each lower than the one before."""
+    try:
+        return count_works("sd15", table.WORKS[:3])
+    except CannotCount as error:
+        pytest.skip(str(error))
+
+
+def test_each_memory_mode_takes_less_than_the_one_above(counted: list[CountedWork]) -> None:
+    modes = [each.work.memory_mode for each in counted]
+    assert [(mode.gradient_checkpointing, mode.vae_offload) for mode in modes] == [
+        (False, False),
+        (True, False),
+        (True, True),
+    ]
+    peaks = [each.training.peak_bytes for each in counted]
+    assert peaks == sorted(peaks, reverse=True)
+    assert len(set(peaks)) == 3
+
+
+def test_a_training_without_checkpointing_leaves_room_on_a_card_of_four_gigabytes(
+    counted: list[CountedWork],
+) -> None:
+    assert counted[0].training.reserved_bytes <= 3.2 * GIB
+
+
+def test_the_worker_expects_the_memory_that_is_counted_and_kernels_have_a_ceiling(
+    counted: list[CountedWork],
+) -> None:
+    verdicts = {row.name: row.verdict for row in build_rows(counted)}
+    assert set(verdicts) > {"card-512", "card-need-512", "card-need-512-checkpointing", "card-kernels"}
+    assert set(verdicts.values()) == {GoalVerdict.HOLDS}
+
+
+def test_the_page_has_the_figures_that_are_counted(counted: list[CountedWork]) -> None:
+    page = PAGE.read_text("utf-8")
+    head, rule, *lines = format_markdown(counted).splitlines()
+    assert f"{head}\n{rule}\n{lines[0]}\n" in page
+    for line in lines:
+        assert line in page.splitlines()
+
+
+def test_a_table_takes_the_place_of_the_one_before() -> None:
+    page = PAGE.read_text("utf-8")
+    replaced = replace_table(page, "|new|")
+    assert "|new|" in replaced
+    assert not re.search("512 px, full precision", replaced)
+    assert replace_table(replaced, "|new|") == replaced
+
+
+def test_memory_is_reserved_in_segments_and_used_again() -> None:
+    allocator = CachingAllocator()
+    small, large = allocator.allocate(1000), allocator.allocate(3 * MIB)
+    assert allocator.reserved_bytes == (2 + 20) * MIB
+    allocator.free(large)
+    assert allocator.allocate(16 * MIB).size_bytes == 16 * MIB
+    assert allocator.reserved_bytes == 22 * MIB
+    allocator.free(small)
+    allocator.empty_cache()
+    assert allocator.reserved_bytes == 20 * MIB
+
+
+def test_memory_that_is_full_is_an_error_only_when_the_cache_is_empty_too() -> None:
+    allocator = CachingAllocator(capacity_bytes=30 * MIB)
+    allocator.free(allocator.allocate(20 * MIB))
+    kept = allocator.allocate(30 * MIB)
+    with pytest.raises(torch.OutOfMemoryError):
+        allocator.allocate(MIB)
+    allocator.free(kept)
+    assert allocator.peak_reserved_bytes == 30 * MIB
+
+
+def test_a_worker_s_start_pictures_and_cancel_are_timed() -> None:
+    times = time_session(Path("tiny"), side_px=64, steps=1)
+    assert 0 < times.cancel_s < times.wake_up_s
+    assert times.first_pictures_s > 0
+    assert times.second_pictures_s > 0
