@@ -23,6 +23,7 @@ from tenacity import (
 )
 
 from bot.chats.commands import COMMANDS
+from bot.chats.telegram.addresses import TelegramChatId, parse_chat_address
 from bot.chats.telegram.callbacks import ACKNOWLEDGE_TIMEOUT_S, CallbackHandlers
 from bot.chats.telegram.errors import get_error, retry_after_s, retry_when_busy, translate_errors
 from bot.chats.telegram.handlers import AlbumPause, MessageHandlers
@@ -30,7 +31,7 @@ from bot.chats.telegram.http import AiohttpRequest, proxy_for
 from bot.chats.telegram.limits import Priority, RateLimits
 from bot.chats.telegram.rate_limiter import TelegramRateLimiter
 from bot.chats.telegram.replies import TelegramReplies
-from bot.chats.telegram.sender import TelegramChatId, TelegramSender, parse_chat_address
+from bot.chats.telegram.sender import TelegramSender
 from bot.chats.telegram.updates import PollingBot, UpdatePoller, UpdateProcessor
 from bot.chats.telegram.webhook import Webhook
 from bot.core.accounts import ChatAddress, Platform

@@ -28,6 +28,7 @@ from bot.chats.telegram.errors import retry_when_busy, translate_errors
 from bot.chats.telegram.replies import (
     MessageRef,
     TelegramReplies,
+    get_replied_id,
     is_addressed_to_bot,
     is_anonymous,
     is_reply_to_bot,
@@ -234,7 +235,7 @@ class MessageHandlers:
                 await self._replies.show(ref, reply)
 
     def _to_request(self, update: Update, ref: MessageRef, message: Message) -> Request:
-        replied_message_id = _replied_message_id(message)
+        replied_message_id = get_replied_id(message)
         return Request(
             ref.identity,
             ref.address,
@@ -272,12 +273,6 @@ def _is_meant_for_bot(bot: Bot, message: Message) -> bool:
     if typed is not None and typed.command is not None:
         return True
     return is_reply_to_bot(bot, message) and not is_anonymous(message)
-
-
-def _replied_message_id(message: Message) -> str:
-    replied = message.reply_to_message
-    is_from_bot = replied is not None and replied.from_user is not None and replied.from_user.is_bot
-    return str(replied.message_id) if replied is not None and is_from_bot else ""
 
 
 def _refusal_key(message: Message) -> str | None:

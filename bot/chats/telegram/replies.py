@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from telegram import Bot, Chat, MaybeInaccessibleMessage, Message, MessageEntity, User
 
 from bot.chats.presenter import PhotoSetPresenter
+from bot.chats.telegram.addresses import TelegramChatId
 from bot.chats.telegram.errors import retry_when_busy
-from bot.chats.telegram.sender import TelegramChatId, TelegramSender
+from bot.chats.telegram.sender import TelegramSender
 from bot.core.accounts import ChatAddress, Identity, Platform
 from bot.core.errors import ChatError, ChatUnreachable, PicturesRefused
 from bot.core.messages import Reply, split_refusals
@@ -80,6 +81,13 @@ def is_reply_to_bot(bot: Bot, message: Message) -> bool:
     ):
         return False
     return replied_message.from_user.id == bot.id
+
+
+def get_replied_id(message: Message) -> str:
+    """Return the id of the bot's message that this one answers, or an empty text."""
+    replied = message.reply_to_message
+    is_from_bot = replied is not None and replied.from_user is not None and replied.from_user.is_bot
+    return str(replied.message_id) if replied is not None and is_from_bot else ""
 
 
 def is_addressed_to_bot(bot: Bot, message: Message) -> bool:

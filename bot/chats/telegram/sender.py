@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from telegram import ForceReply, InputMediaPhoto, MessageEntity, ReplyParameters
@@ -13,6 +12,7 @@ from telegram.constants import MediaGroupLimit
 from telegram.error import BadRequest, ChatMigrated
 from telegram.ext import ExtBot
 
+from bot.chats.telegram.addresses import TelegramChatId, add_mention, parse_message_id
 from bot.chats.telegram.errors import retry_when_busy, translate_errors
 from bot.chats.telegram.formatting import (
     MAX_CAPTION_CHARS,
@@ -24,8 +24,6 @@ from bot.chats.telegram.formatting import (
     utf16_length,
 )
 from bot.chats.telegram.limits import Priority
-from bot.chats.telegram.registration import add_mention
-from bot.core.accounts import ChatAddress
 from bot.core.errors import ChatError, ChatUnreachable
 from bot.core.messages import Attachment, PictureSource, Reply
 from bot.core.retry import Sleep
@@ -33,23 +31,6 @@ from bot.core.retry import Sleep
 log = logging.getLogger(__name__)
 
 _MAX_ALBUM_SIZE = int(MediaGroupLimit.MAX_MEDIA_LENGTH)
-
-
-@dataclass(frozen=True, slots=True)
-class TelegramChatId:
-    """Where a message stands: a chat, and its topic if the chat is a group that has some."""
-
-    chat_id: int
-    thread_id: int | None = None
-
-    def __str__(self) -> str:
-        return str(self.chat_id) if self.thread_id is None else f"{self.chat_id}:{self.thread_id}"
-
-
-def parse_chat_address(address: ChatAddress) -> TelegramChatId:
-    """Read where a place is."""
-    chat_id, _, thread_id = address.chat_id.partition(":")
-    return TelegramChatId(int(chat_id), int(thread_id) if thread_id else None)
 
 
 class TelegramSender:
@@ -122,7 +103,7 @@ class TelegramSender:
     async def edit(self, chat: TelegramChatId, message_id: str, reply: Reply) -> str:
         """Make a message read like `reply`, quiet when it already does; gives the id it has then."""
         photos = await _load_photos(reply.pictures)
-        chat, (first_id, *other_ids) = _parse_message_id(chat, message_id)
+        chat, (first_id, *other_ids) = parse_message_id(chat, message_id)
         with translate_errors():
             while (
                 other_ids and reply.card_job_id is None
@@ -139,7 +120,7 @@ class TelegramSender:
 
     async def delete(self, chat: TelegramChatId, message_id: str) -> None:
         """Delete a message with all its pictures."""
-        chat, ids = _parse_message_id(chat, message_id)
+        chat, ids = parse_message_id(chat, message_id)
         with translate_errors():
             for each in ids:
                 await self._bot.delete_message(chat.chat_id, each, rate_limit_args=self._priority)
@@ -289,12 +270,6 @@ class TelegramSender:
 async def _load_photos(pictures: Sequence[PictureSource]) -> list[TelegramPhoto]:
     """Read all pictures of a message before any is shown: they may be deleted meanwhile."""
     return [await load_photo(each) for each in pictures]
-
-
-def _parse_message_id(chat: TelegramChatId, message_id: str) -> tuple[TelegramChatId, list[int]]:
-    """Return where a message stands, which may be another chat by now, and the ids of its parts."""
-    new_chat_id, _, ids = message_id.rpartition(":")
-    return TelegramChatId(int(new_chat_id)) if new_chat_id else chat, [int(each) for each in ids.split(",")]
 
 
 def _log_skipped_part(message_id: int, error: ChatError) -> None:
