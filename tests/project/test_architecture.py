@@ -47,6 +47,8 @@ LAYERS = {
 }
 #: A folder with more than this is two folders.
 MAX_ENTRIES = 13
+#: A repository with more than this is two repositories.
+MAX_METHODS = 25
 #: Folders that are being emptied.
 CROWDED: set[str] = set()
 #: Modules that may stand beside the folders.
@@ -222,6 +224,29 @@ def test_the_worker_s_protocol_needs_nothing_heavy() -> None:
 def test_pickles_are_never_read() -> None:
     for path in python_files():
         assert "torch.load(" not in path.read_text(encoding="utf-8"), f"{path}: safetensors only"
+
+
+def test_caches_are_those_of_a_library() -> None:
+    by_hand = [str(path.relative_to(ROOT)) for path in LAYERED if "OrderedDict" in path.read_text("utf-8")]
+    assert by_hand == []
+
+
+def test_the_database_is_a_repository_for_each_noun() -> None:
+    classes = [
+        node
+        for path in (ROOT / "bot" / "db").glob("*.py")
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Repository")
+    ]
+    assert len(classes) > 10
+    for each in classes:
+        public = [
+            node.name
+            for node in each.body
+            if isinstance(node, ast.AsyncFunctionDef) and not node.name.startswith("_")
+        ]
+        assert each.bases == [], f"{each.name} is a link of a chain"
+        assert len(public) <= MAX_METHODS, f"{each.name} has {len(public)} methods: it is two nouns"
 
 
 def test_a_class_name_means_one_thing() -> None:

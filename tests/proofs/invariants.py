@@ -23,6 +23,7 @@ from bot.jobs.backends.local import ProcessBackend, WorkerTimeouts
 from bot.jobs.dispatcher import Dispatcher
 from bot.jobs.styles import load_styles
 from bot.media.storage import Storage
+from tests.support.data_dirs import create_data_dir
 from tests.support.engine import RememberingChat
 
 ROOT = Path(__file__).parents[2]
@@ -113,8 +114,7 @@ async def open_house(
     folder: Path, command: Sequence[str], environ: dict[str, str], patience: WorkerTimeouts
 ) -> AsyncIterator[House]:
     """Run dispatcher and notifier beside each other, as the program does."""
-    files, chat = Storage(folder), RememberingChat()
-    files.create_folders()
+    files, chat = create_data_dir(folder), RememberingChat()
     ledger = await Database.open(folder / "ledger.sqlite3", utc_now)
     backend = ProcessBackend(command, environ, patience)
     notifier = NoticeSender(database=ledger, chats={chat.platform: chat}, storage=files, clock=utc_now)

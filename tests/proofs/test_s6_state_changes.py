@@ -22,11 +22,11 @@ from bot.db import Database
 from bot.delivery.notices import NoticeSender
 from bot.jobs.dispatcher import Dispatcher
 from bot.jobs.styles import load_styles
-from bot.media.storage import Storage
 from bot.ops.schedule import Schedule
 from tests.proofs.bad_backend import WORDS, LyingBackend
 from tests.proofs.invariants import wrong_with
 from tests.proofs.verdict import Proof, forms
+from tests.support.data_dirs import create_data_dir
 from tests.support.engine import RememberingChat
 from tests.support.services import (
     ADMIN,
@@ -83,8 +83,7 @@ class Doings(RuleBasedStateMachine):
         return self.runner.run(work)
 
     async def _open(self) -> None:
-        files = Storage(self.folder)
-        files.create_folders()
+        files = create_data_dir(self.folder)
         self.ledger = await Database.open(self.folder / "ledger.sqlite3", self.clock)
         chats = {platform: self.chat for platform in {place.platform for place in PLACES.values()}}
         self.notifier = NoticeSender(

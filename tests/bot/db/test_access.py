@@ -12,6 +12,7 @@ from bot.core.accounts import AccessStatus, Identity, PendingQuestion, Platform,
 from bot.core.jobs import PAUSED_SWITCH, Draft, GenerationParams, JobKind, TrainingParams
 from bot.db import Database
 from tests.bot.db.test_database import photos
+from tests.support.data_dirs import create_data_dir
 from tests.support.services import ANNA, ANNAS, BERT, Clock
 
 GUEST = AccessStatus(Role.GUEST, Quota(), is_banned=False)
@@ -24,6 +25,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def database(tmp_path: Path, clock: Clock) -> AsyncIterator[Database]:
+    create_data_dir(tmp_path)
     opened = await Database.open(tmp_path / "ledger.sqlite3", clock)
     yield opened
     await opened.close()

@@ -19,6 +19,7 @@ from bot.core.jobs import JobFailure, JobKind, JobStatus, TrainingParams
 from bot.core.loras import INSTANCE_TOKENS
 from bot.core.photos import NewPhoto
 from bot.db import Database
+from tests.support.data_dirs import create_data_dir
 from tests.support.services import ANNA, ANNAS, BERT, Clock
 
 CANARY = b"canary-photo-bytes-" * 50
@@ -35,6 +36,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def ledger(tmp_path: Path, clock: Clock) -> AsyncIterator[Database]:
+    create_data_dir(tmp_path)
     opened = await Database.open(tmp_path / "ledger.sqlite3", clock)
     yield opened
     await opened.close()

@@ -14,6 +14,7 @@ from bot.core.outbox import IncomingUpdate
 from bot.db import Database
 from bot.db.outbox import MAX_UPDATE_TRIES
 from tests.bot.db.test_database import photos
+from tests.support.data_dirs import create_data_dir
 from tests.support.services import ANNA, ANNAS, Clock
 
 SAID = IncomingUpdate(7, ANNA.user_id, '{"text": "a secret lighthouse"}')
@@ -26,6 +27,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def ledger(tmp_path: Path, clock: Clock) -> AsyncIterator[Database]:
+    create_data_dir(tmp_path)
     opened = await Database.open(tmp_path / "ledger.sqlite3", clock)
     yield opened
     await opened.close()
