@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,22 @@ from tests.support import timeouts
 # Small models gain little from a second thread, and threads that wait for each other actively on a busy
 # machine make everything many times slower; the suite uses the cores by running files side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+#: A commit waits 5 ms for a disk and nothing for memory, and the tests make tens of thousands.
+RAM_DISK, ENOUGH_BYTES = Path("/dev/shm"), 4 * 2**30
+
+
+def has_ram_disk() -> bool:
+    """Return whether there is a file system in memory that is large enough, and may hold programs."""
+    if not RAM_DISK.is_dir() or not os.access(RAM_DISK, os.W_OK):
+        return False
+    status = os.statvfs(RAM_DISK)
+    is_large = status.f_bavail * status.f_frsize > ENOUGH_BYTES
+    return is_large and not status.f_flag & os.ST_NOEXEC
+
+
+if has_ram_disk():
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(RAM_DISK))
 
 
 def pytest_configure(config: pytest.Config) -> None:
