@@ -39,6 +39,7 @@ class DenoisingImage:
     scheduler: Any
     latents: Tensor  #: (1, channels, h, w), fp32
     generator: torch.Generator  #: for the noise that some samplers add in a step; on the CPU
+    is_full_precision: bool = False  #: after NaN: fp32, whatever the base model has
     steps_done: int = 0
     pred_original_sample: Tensor | None = None  #: the last step's prediction of the final latents
 
@@ -60,8 +61,8 @@ class DenoisingImage:
 
     @property
     def batch_key(self) -> tuple[object, ...]:
-        """What pictures must have in common to share a batch: sizes of latents and conditioning."""
-        return (*self.latents.shape[1:], self.conditioning.batch_key)
+        """What pictures must have in common to share a batch: precision, sizes of latents and conditioning."""
+        return (*self.latents.shape[1:], self.conditioning.batch_key, self.is_full_precision)
 
     @property
     def _begin_index(self) -> int:
@@ -162,8 +163,14 @@ class BatchedDenoiser:
 def denoise_step(base: BaseModel, images: Sequence[DenoisingImage], is_sequential: bool = False) -> None:
     """Take one denoising step in each picture, in one pass through the UNet.
 
-    `is_sequential` runs the rows one after the other, which takes a fraction of the memory.
+    `is_sequential` runs the rows one after the other, which takes a fraction of the memory; full precision
+    does so always.
     """
+    with base.use_precision(images[0].is_full_precision):
+        _denoise_batch(base, images, is_sequential or images[0].is_full_precision)
+
+
+def _denoise_batch(base: BaseModel, images: Sequence[DenoisingImage], is_sequential: bool) -> None:
     _activate_adapters(base, images)
     model_inputs = [image.scheduler.scale_model_input(image.latents, image.timestep) for image in images]
     latent_model_input = torch.cat(

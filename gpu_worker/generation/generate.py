@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gpu_worker.device import memory_modes
-from gpu_worker.device.memory_modes import NotFinite, OutOfMemory
+from gpu_worker.device.memory_modes import ComputeError, NotFinite, OutOfMemory
 from gpu_worker.errors import BadInput, JobProblem
 from gpu_worker.generation import denoiser, image_file
 from gpu_worker.generation.denoiser import BatchedDenoiser, BatchSizeTuner, DenoisingImage
@@ -64,20 +64,22 @@ def generate(context: GenerationContext, request: GenerateRequest) -> Generator[
     """Generate the pictures of a request and yield its events.
 
     These are StartedEvent, ProgressEvent per denoising step, PreviewEvent as asked for, and DoneEvent. After
-    OOM or NaN, a memory mode that needs less or is more precise is set, and the pictures are started again.
-    Raises BadInput if something cannot be drawn.
+    OOM the pictures are started again with rows one by one, after NaN in full precision; the base model stays
+    as it is for all others. Raises BadInput if something cannot be drawn.
     """
     started_at = time.monotonic()
     recipes = resolve_recipes(context.base, request)
+    is_full_precision = False
     while True:
-        dtype = context.base.dtype
         try:
-            pictures = yield from _GenerationAttempt(context, request, recipes).run()
-        except Exception as error:
-            if not _fall_back(context, error, dtype):
-                raise
-        else:
+            pictures = yield from _GenerationAttempt(context, request, recipes, is_full_precision).run()
             break
+        except Exception as error:
+            compute_error = memory_modes.as_compute_error(error)
+            if compute_error is None:
+                raise
+            _prepare_retry(context, compute_error, is_full_precision)
+            is_full_precision = isinstance(compute_error, NotFinite)
     recipe_texts = tuple(recipe.format_parameters() for recipe in _attach_loras(context, request, recipes))
     yield DoneEvent(
         job_id=request.job_id,
@@ -91,22 +93,30 @@ def generate(context: GenerationContext, request: GenerateRequest) -> Generator[
 
 
 class _GenerationAttempt:
-    """One attempt at the pictures of a request, in one memory mode."""
+    """One attempt at the pictures of a request, in the base model's precision or in full precision."""
 
     def __init__(
-        self, context: GenerationContext, request: GenerateRequest, recipes: Sequence[Recipe]
+        self,
+        context: GenerationContext,
+        request: GenerateRequest,
+        recipes: Sequence[Recipe],
+        is_full_precision: bool,
     ) -> None:
         self._context, self._request, self._recipes = context, request, recipes
+        self._is_full_precision = is_full_precision
         self._last_preview_at = time.monotonic()
 
     def run(self) -> Generator[WorkerEvent, None, tuple[bytes, ...]]:
         context, request = self._context, self._request
-        adapter, _ = context.adapter_cache.get(context.base, request.loras)
         recipes = _attach_loras(context, request, self._recipes)
         images: list[DenoisingImage] = []
         try:
             img2img_init = _encode_init_image(context.base, request, recipes[0])
-            images = _create_images(context.base, recipes, adapter, img2img_init)
+            with context.base.use_precision(self._is_full_precision):
+                adapter, _ = context.adapter_cache.get(context.base, request.loras)
+                images = _create_images(context.base, recipes, adapter, img2img_init)
+            for image in images:
+                image.is_full_precision = self._is_full_precision
             total_steps = sum(image.total_steps for image in images)
             yield StartedEvent(job_id=request.job_id, attempt=request.attempt, step=0, steps=total_steps)
             context.denoiser.add(images)
@@ -152,34 +162,19 @@ class _GenerationAttempt:
             )
 
 
-def _fall_back(context: GenerationContext, error: Exception, dtype: torch.dtype) -> bool:
-    """Prepare another attempt after OOM or NaN. Return False for other errors.
-
-    `dtype` is the precision of the attempt that failed. Raises BadInput if no memory mode is left.
-    """
-    compute_error = memory_modes.as_compute_error(error)
-    if compute_error is None:
-        return False
-    if isinstance(compute_error, OutOfMemory):
+def _prepare_retry(context: GenerationContext, compute_error: ComputeError, was_full_precision: bool) -> None:
+    """Prepare another attempt after OOM or NaN; BadInput if there is no other."""
+    is_out_of_memory = isinstance(compute_error, OutOfMemory)
+    # In full precision, rows go one by one already.
+    if was_full_precision or (not is_out_of_memory and context.base.dtype is torch.float32):
+        raise BadInput(JobProblem.IMAGE_NOT_FINITE) from compute_error
+    if is_out_of_memory:
         if context.denoiser.is_sequential:
-            raise BadInput(JobProblem.IMAGE_TOO_LARGE) from error
+            raise BadInput(JobProblem.IMAGE_TOO_LARGE) from compute_error
         context.denoiser.is_sequential = True
         context.adapter_cache.clear()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        return True
-    if context.base.dtype is not dtype:  # another job has set a wider precision, which was not tried yet
-        return True
-    memory_mode = memory_modes.fall_back(
-        context.base.memory_mode, compute_error, context.base.device_config.fallback_dtype
-    )
-    if memory_mode is None:
-        raise BadInput(JobProblem.IMAGE_NOT_FINITE) from error
-    try:
-        context.base.set_memory_mode(memory_mode)
-    except torch.OutOfMemoryError as oom_error:
-        raise BadInput(JobProblem.IMAGE_NOT_FINITE) from oom_error
-    return True
 
 
 def _attach_loras(
@@ -270,11 +265,6 @@ def _slerp(noise: Tensor, other_noise: Tensor, weight: float) -> Tensor:
 
 
 def decode_to_png(base: BaseModel, latents: Tensor, recipe: Recipe) -> bytes:
-    """Return the PNG file of finished latents, enlarged as its model family asks for.
-
-    Raises NotFinite if the pixels are not finite.
-    """
+    """Return the PNG file of finished latents, enlarged as its model family asks for; raises NotFinite."""
     pixels = base.decode(latents)
-    if not bool(pixels.isfinite().all()):
-        raise NotFinite("The picture has pixels that are no finite numbers.")
     return image_file.encode_png(pixels, recipe, base.family.sampling.upscale_factor)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -133,6 +135,21 @@ class BaseModel(ABC):
             self.components["vae"].to("cpu" if memory_mode.vae_offload else self.device)
         self.memory_mode = memory_mode
 
+    @contextlib.contextmanager
+    def use_precision(self, is_full: bool) -> Iterator[None]:
+        """Compute in fp32 inside, if asked; afterwards the weights are the same bits as before.
+
+        It is for one step of one job: what runs beside it does not notice. Memory may run out on the way in.
+        """
+        memory_mode = self.memory_mode
+        if is_full:
+            self.set_memory_mode(replace(memory_mode, dtype=torch.float32))
+        try:
+            yield
+        finally:
+            if is_full:
+                self.set_memory_mode(memory_mode)
+
     def _cast_weights(self, dtype: torch.dtype) -> None:
         for name, component in self.components.items():
             component.to(self.component_dtype(name, dtype))
@@ -168,26 +185,26 @@ class BaseModel(ABC):
         """
         vae = self.components["vae"]
         with model_latents.on_device(vae, self.device, self.memory_mode.vae_offload):
-            posterior = vae.encode(pixels[None].to(self.device, vae.dtype)).latent_dist
-        scaling_factor = float(vae.config.scaling_factor)
-        distribution = LatentDistribution(
-            posterior.mean[0].float().cpu() * scaling_factor, posterior.std[0].float().cpu() * scaling_factor
-        )
-        if not bool(distribution.mean.isfinite().all() and distribution.std.isfinite().all()):
-            raise NotFinite("the latents of an image are not finite")
-        return distribution
+            moments = model_latents.run_finite(vae, lambda: model_latents.encode(vae, pixels[None]))
+        mean, std = (moments.cpu() * float(vae.config.scaling_factor)).unbind()
+        return LatentDistribution(mean, std)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Return the pixels of latents, (1, channels, h, w), as (1, 3, height, width), -1 .. 1, on the CPU.
 
-        They are fp32. Pictures larger than the model's native size are decoded in tiles.
+        They are fp32. Pictures larger than the model's native size are decoded in tiles. Raises NotFinite.
         """
+        if not bool(latents.isfinite().all()):
+            raise NotFinite("the latents of a picture are not finite")
         vae = self.components["vae"]
-        unscaled_latents = (latents / float(vae.config.scaling_factor)).to(vae.dtype)
+        unscaled_latents = latents / float(vae.config.scaling_factor)
+        native_side = self.native_px // self.vae_scale_factor
         with model_latents.on_device(vae, self.device, self.memory_mode.vae_offload):
-            pixels = model_latents.decode(vae, unscaled_latents, self.native_px // self.vae_scale_factor)
-        return pixels.float().clamp(-1, 1).cpu()
+            pixels = model_latents.run_finite(
+                vae, lambda: model_latents.decode(vae, unscaled_latents, native_side)
+            )
+        return pixels.clamp(-1, 1).cpu()
 
     @torch.no_grad()
     def encode_image_tiled(self, pixels: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""Latents, and the VAE that makes pixels of them."""
+"""Latents, and the VAE that makes pixels of them, in full precision where half overflows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gpu_worker.device import memory_modes
-from gpu_worker.device.memory_modes import OutOfMemory
+from gpu_worker.device.memory_modes import NotFinite, OutOfMemory
 
 #: After OOM the sides of tiles are so many times smaller.
 _SMALL_TILE_DIVISOR = 2
@@ -56,8 +56,36 @@ def in_tiles(vae: Any, tile_side: int | None) -> Iterator[None]:
         vae.tile_latent_min_size, vae.tile_sample_min_size = usual_sides
 
 
+def run_finite(vae: Any, run: Callable[[], Tensor]) -> Tensor:
+    """Run the VAE, and once more in full precision where numbers are not finite; raises NotFinite.
+
+    Only it is widened, and its weights are the same bits afterwards: a training beside goes on as it was.
+    """
+    output = run()
+    dtype = vae.dtype
+    if not bool(output.isfinite().all()) and dtype is not torch.float32:
+        try:
+            vae.to(torch.float32)
+            output = run()
+        except Exception as error:
+            if isinstance(memory_modes.as_compute_error(error), OutOfMemory):
+                raise NotFinite("a VAE overflows, and there is no memory to widen it") from error
+            raise
+        finally:
+            vae.to(dtype)
+    if not bool(output.isfinite().all()):
+        raise NotFinite("the numbers of a VAE are not finite")
+    return output
+
+
+def encode(vae: Any, pixels: Tensor) -> Tensor:
+    """Return mean and standard deviation of unscaled latents, (2, channels, h, w), fp32."""
+    posterior = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
+    return torch.cat([posterior.mean, posterior.std]).float()
+
+
 def decode(vae: Any, latents: Tensor, native_side: int) -> Tensor:
-    """Return the pixels of unscaled latents: in tiles if they are large, and in small ones after OOM."""
+    """Return the pixels of unscaled latents, fp32: in tiles if they are large, in small ones after OOM."""
     tile_side = vae.tile_latent_min_size if max(latents.shape[-2:]) > native_side else None
     try:
         return _decode(vae, latents, tile_side)
@@ -72,5 +100,5 @@ def decode(vae: Any, latents: Tensor, native_side: int) -> Tensor:
 
 def _decode(vae: Any, latents: Tensor, tile_side: int | None) -> Tensor:
     with in_tiles(vae, tile_side):
-        pixels: Tensor = vae.decode(latents).sample
-        return pixels
+        pixels: Tensor = vae.decode(latents.to(vae.dtype)).sample
+        return pixels.float()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 
+from gpu_worker.device.memory_modes import NotFinite
 from gpu_worker.generation import denoiser, generate
 from gpu_worker.generation.identity import IdentityEmbeddings, IdentityEncoder
 from gpu_worker.generation.recipes import resolve_recipes
@@ -118,11 +119,29 @@ class PreviewMaker:
     def _draw(
         self, request: GenerateRequest, adapter: Adapter | None, current_step: int, *, is_sequential: bool
     ) -> Generator[WorkerEvent, None, bytes]:
-        """Yield a ProgressEvent after each denoising step, and return the picture as a PNG file."""
+        """Yield a ProgressEvent after each denoising step, and return the picture as a PNG file.
+
+        Where its numbers are not finite it is drawn again in full precision; the training keeps its own.
+        """
+        try:
+            return (yield from self._try_drawing(request, adapter, current_step, is_sequential, False))
+        except NotFinite:
+            return (yield from self._try_drawing(request, adapter, current_step, is_sequential, True))
+
+    def _try_drawing(
+        self,
+        request: GenerateRequest,
+        adapter: Adapter | None,
+        current_step: int,
+        is_sequential: bool,
+        is_full_precision: bool,
+    ) -> Generator[WorkerEvent, None, bytes]:
         base = self._base
         recipe = resolve_recipes(base, request)[0]
-        conditioning = generate.encode_recipe_prompts(base, recipe, adapter)
+        with base.use_precision(is_full_precision):
+            conditioning = generate.encode_recipe_prompts(base, recipe, adapter)
         image = generate.create_image(base, recipe, adapter, conditioning)
+        image.is_full_precision = is_full_precision
         while not image.is_done:
             denoiser.denoise_step(base, [image], is_sequential=is_sequential)
             yield ProgressEvent(

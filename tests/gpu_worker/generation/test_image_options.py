@@ -21,6 +21,7 @@ from gpu_worker.models.base import BaseModel
 from gpu_worker.models.conditioning import Conditioning
 from gpu_worker.models.registry import load_base_model
 from gpu_worker.protocol import SAMPLERS, DoneEvent, InitImage, PreviewEvent, ProgressEvent, WorkerEvent
+from tests.gpu_worker.conftest import weights_hash
 from tests.support.generated_images import (
     alone,
     done,
@@ -285,19 +286,26 @@ def overflow(_: object, __: object, output: torch.Tensor) -> torch.Tensor:
     return output * float("nan") if output.dtype is torch.bfloat16 else output
 
 
-def test_numbers_out_of_bounds_are_drawn_again_in_a_wider_precision() -> None:
+def test_a_vae_out_of_bounds_is_widened_alone_and_for_that_picture_only() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     base = load_base_model("tiny")
     base.set_memory_mode(MemoryMode(torch.bfloat16))
 
+    before = weights_hash(base)
+    unet_dtypes: set[torch.dtype] = set()
+    base.denoiser.conv_in.register_forward_hook(lambda _, __, output: unet_dtypes.add(output.dtype))
     base.components["vae"].decoder.conv_out.register_forward_hook(overflow)
     png = pictures(base, with_())[0]
-    assert base.dtype is torch.float32
     assert pixels_of(png).std() > 1
+    assert unet_dtypes == {torch.bfloat16}
+    assert base.memory_mode == MemoryMode(torch.bfloat16)
+    assert weights_hash(base) == before
     base.components["vae"].decoder.conv_out.register_forward_hook(lambda _, __, output: output * float("nan"))
     with pytest.raises(BadInput, match="out of bounds"):
         pictures(base, with_())
+    assert base.memory_mode == MemoryMode(torch.bfloat16)
+    assert weights_hash(base) == before
     torch.set_num_threads(threads)
 
 
@@ -336,6 +344,7 @@ def test_two_pictures_out_of_bounds_at_once_are_both_drawn_again_in_a_wider_prec
                 last.append(event)
     assert all(pixels_of(event.pictures[0]).std() > 1 for event in last if isinstance(event, DoneEvent))
     assert len(last) == 2
+    assert base.memory_mode == MemoryMode(torch.bfloat16)
     torch.set_num_threads(threads)
 
 
