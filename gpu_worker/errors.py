@@ -48,6 +48,7 @@ class JobProblem(enum.StrEnum):
     LORA_OTHER_SIZE = "lora-other-size"
     INITIAL_LORA_OTHER_KIND = "initial-lora-other-kind"
     INITIAL_LORA_OTHER_RANK = "initial-lora-other-rank"
+    INITIAL_LORA_OTHER_ALGORITHM = "initial-lora-other-algorithm"
     BASE_MODEL_MISSING = "base-model-missing"
     BASE_MODEL_PICKLE = "base-model-pickle"
     BASE_MODEL_DAMAGED = "base-model-damaged"
@@ -143,6 +144,9 @@ _SENTENCES = {
     JobProblem.INITIAL_LORA_OTHER_KIND: "The LoRA to continue from was made for another kind of base model.",
     JobProblem.INITIAL_LORA_OTHER_RANK: "The LoRA to continue from has another rank, "
     "or was made for another base model.",
+    JobProblem.INITIAL_LORA_OTHER_ALGORITHM: "The LoRA to continue from is a {kind}, and this training makes "
+    "a {trained_kind}; choose the same kind for both "
+    "(by hand: --network_args algo=…, or --dim_from_weights).",
     JobProblem.BASE_MODEL_MISSING: "The base model {name} does not exist: "
     "no such folder or .safetensors file.",
     JobProblem.BASE_MODEL_PICKLE: "The base model {name} is a pickle, which can run code; "

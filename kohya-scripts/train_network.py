@@ -21,6 +21,7 @@ from gpu_worker.kohya import flags, outputs, plan, tensorboard_log
 from gpu_worker.kohya.outputs import OutputFiles
 from gpu_worker.kohya.plan import TrainingPlan
 from gpu_worker.lora import file as lora_file
+from gpu_worker.lora.network import select_targets
 from gpu_worker.models.base import BaseModel
 from gpu_worker.models.registry import load_base_model
 from gpu_worker.protocol import (
@@ -110,11 +111,11 @@ def _report_unused_modules(training_plan: TrainingPlan, base: BaseModel) -> None
     if training_plan.initial_lora is None:
         return
     config = training_plan.config
-    trained_groups = [group.name for group in base.family.lora_groups if config.is_trained(group)]
-    targets = base.list_targets(*trained_groups)
-    unused_modules = lora_file.read(training_plan.initial_lora).weights.keys() - {
-        target.kohya_name for target in targets
-    }
+    trained_names = {each.kohya_name for each in select_targets(base, config.network, config.is_trained)}
+    if config.shape_from_initial:
+        targets = base.targets_by_name.values()
+        trained_names = {target.kohya_name for target in targets if config.is_trained(target.group)}
+    unused_modules = lora_file.read(training_plan.initial_lora).weights.keys() - trained_names
     if unused_modules:
         print(
             f"{len(unused_modules)} modules of --network_weights are not trained here "

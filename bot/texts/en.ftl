@@ -739,6 +739,7 @@ worker-lora-other-kind = This LoRA was made for another kind of base model.
 worker-lora-other-size = This LoRA was made for a base model of another size.
 worker-initial-lora-other-kind = The LoRA to continue from was made for another kind of base model.
 worker-initial-lora-other-rank = The LoRA to continue from has another rank, or was made for another base model.
+worker-initial-lora-other-algorithm = The LoRA to continue from is a { $kind }, and this training makes a { $trained_kind }; choose the same kind for both (by hand: --network_args algo=…, or --dim_from_weights).
 worker-base-model-missing = The base model { $name } does not exist: no such folder or .safetensors file.
 worker-base-model-pickle = The base model { $name } is a pickle, which can run code; convert it to .safetensors first.
 worker-base-model-damaged = The base model file { $name } is damaged, or is not a safetensors file.

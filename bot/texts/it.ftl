@@ -738,6 +738,7 @@ worker-lora-other-kind = Questo LoRA è stato fatto per un altro tipo di modello
 worker-lora-other-size = Questo LoRA è stato fatto per un modello di base di un'altra dimensione.
 worker-initial-lora-other-kind = Il LoRA da cui continuare è stato fatto per un altro tipo di modello di base.
 worker-initial-lora-other-rank = Il LoRA da cui continuare ha un altro rank, o è stato fatto per un altro modello di base.
+worker-initial-lora-other-algorithm = La LoRA da cui continuare è una { $kind }, e questo addestramento produce una { $trained_kind }; scegli lo stesso tipo per entrambe (a mano: --network_args algo=…, o --dim_from_weights).
 worker-base-model-missing = Il modello di base { $name } non esiste: non c'è una cartella o un file .safetensors con questo nome.
 worker-base-model-pickle = Il modello di base { $name } è un pickle, che può eseguire codice; convertilo prima in .safetensors.
 worker-base-model-damaged = Il file { $name } del modello di base è danneggiato, o non è un file safetensors.

@@ -61,7 +61,7 @@ class DenoisingImage:
 
     @property
     def batch_key(self) -> tuple[object, ...]:
-        """What pictures must have in common to share a batch: precision, sizes of latents and conditioning."""
+        """What pictures must have in common to share a batch: precision, latents and conditioning."""
         return (*self.latents.shape[1:], self.conditioning.batch_key, self.is_full_precision)
 
     @property

@@ -70,7 +70,7 @@ def make_plan(args: argparse.Namespace, native_px: int) -> TrainingPlan:
         steps_per_epoch,
         batch_sampler.batches_per_epoch,
         initial_lora,
-        _describe_flags(args),
+        _describe_flags(args, initial_lora),
     )
 
 
@@ -182,13 +182,13 @@ def _build_config(args: argparse.Namespace, batch_size: int, initial_lora: bytes
     )
 
 
-def _describe_flags(args: argparse.Namespace) -> dict[str, object]:
+def _describe_flags(args: argparse.Namespace, initial_lora: bytes | None) -> dict[str, object]:
     """Return the metadata of flags, in which sd-scripts writes None for what was left open."""
     metadata: dict[str, object] = {
         "ss_learning_rate": args.learning_rate,
         "ss_unet_lr": args.unet_lr,
         "ss_text_encoder_lr": args.text_encoder_lr,
-        "ss_network_module": _name_module(args),
+        "ss_network_module": _name_module(args, initial_lora),
     }
     if not args.dim_from_weights:
         metadata |= {"ss_network_dim": args.network_dim, "ss_network_alpha": args.network_alpha}
@@ -199,9 +199,12 @@ def _describe_flags(args: argparse.Namespace) -> dict[str, object]:
     return metadata
 
 
-def _name_module(args: argparse.Namespace) -> str:
+def _name_module(args: argparse.Namespace, initial_lora: bytes | None) -> str:
     """Return the module that makes such a LoRA: readers tell the kind by it."""
-    is_plain = args.network.config.algorithm == "lora" or args.network_module != network_args.KOHYA
+    is_plain = args.network.config.algorithm == "lora"
+    if args.dim_from_weights and initial_lora is not None:
+        is_plain = all(values.kind == "LoRA" for values in lora_file.read(initial_lora).weights.values())
+    is_plain = is_plain or args.network_module != network_args.KOHYA
     return str(args.network_module) if is_plain else network_args.LYCORIS
 
 

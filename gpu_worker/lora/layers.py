@@ -34,7 +34,7 @@ class Adapter:
 
         A trainable adapter keeps fp32 weights with gradients; others take the base model's dtype.
         """
-        check_fit(base, weights)
+        weights = fit_weights(base, weights)
         self._base = base
         self._layers = {
             name: build_layer(
@@ -138,11 +138,16 @@ class BatchedLayers:
         )
 
 
-def check_fit(base: BaseModel, weights: Mapping[str, ModuleWeights]) -> None:
-    """Raise BadInput if a module of the LoRA is not in the base model, or has another size."""
+def fit_weights(base: BaseModel, weights: Mapping[str, ModuleWeights]) -> dict[str, ModuleWeights]:
+    """Return weights in the shapes for the base model's modules.
+
+    Raises BadInput if a module of the LoRA is not in the base model, or has another size.
+    """
     targets = base.targets_by_name
     if not weights or not weights.keys() <= targets.keys():
         raise BadInput(JobProblem.LORA_OTHER_KIND)
-    for kohya_name, values in weights.items():
-        if not values.fits(targets[kohya_name].weight_shape):
-            raise BadInput(JobProblem.LORA_OTHER_SIZE)
+    fitted = {name: values.fit(targets[name].weight_shape) for name, values in weights.items()}
+    known = {name: values for name, values in fitted.items() if values is not None}
+    if len(known) < len(fitted):
+        raise BadInput(JobProblem.LORA_OTHER_SIZE)
+    return known

@@ -173,7 +173,7 @@ class HadamardLayer(_Parameters):
             kernel = delta.reshape(module.weight.shape)
             added = F.conv2d(inputs, kernel, None, module.stride, module.padding)
         else:
-            added = F.linear(inputs, delta)
+            added = F.linear(inputs, delta.flatten(1))
         return output + _drop_rows(self.dropout, module, added)
 
     @torch.no_grad()
@@ -210,6 +210,7 @@ class KroneckerLayer(_Parameters):
         if isinstance(module, nn.Conv2d):
             added = self._convolve(module, inputs, w1, w2)
         else:
+            w2 = w2.flatten(1)
             groups = inputs.reshape(*inputs.shape[:-1], w1.shape[1], w2.shape[1])
             added = (w1 @ F.linear(groups, w2)).flatten(-2)
         return output + _drop_rows(self.dropout, module, added)

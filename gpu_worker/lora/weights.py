@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ SUFFIXES = frozenset(_ORDER)
 class ModuleWeights(Protocol):
     """The fp32 weights of one adapted module."""
 
+    kind: ClassVar[str]  #: as people call it
+
     @property
     def alpha(self) -> float:
         """The number that the effect is scaled by, over the rank."""
@@ -36,8 +38,8 @@ class ModuleWeights(Protocol):
     def scaled(self, factor: float) -> ModuleWeights:
         """Return weights with so many times the effect."""
 
-    def fits(self, weight_shape: tuple[int, ...]) -> bool:
-        """Return whether the effect has the shape of a module's weight."""
+    def fit(self, weight_shape: tuple[int, ...]) -> ModuleWeights | None:
+        """Return the weights in the shapes for a module's weight; None if it is of another size."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class LoraWeights:
     up: Tensor
     alpha: float
     mid: Tensor | None = None
+    kind: ClassVar[str] = "LoRA"
 
     @property
     def rank(self) -> int:
@@ -66,14 +69,19 @@ class LoraWeights:
         """Return weights with so many times the effect."""
         return replace(self, alpha=self.alpha * factor)
 
-    def fits(self, weight_shape: tuple[int, ...]) -> bool:
-        """Return whether the effect has the shape of a module's weight."""
+    def fit(self, weight_shape: tuple[int, ...]) -> LoraWeights | None:
+        """Return the matrices in the shapes for a module's weight; None if it is of another size.
+
+        Some tools write a linear layer's matrices as convolutions of one pixel, or the other way about.
+        """
         out_features, in_features, *kernel_size = weight_shape
-        rank, ones = self.down.shape[0], [1 for _ in kernel_size]
-        down_kernel = kernel_size if self.mid is None else ones
-        mid_fits = self.mid is None or tuple(self.mid.shape) == (rank, rank, *kernel_size)
-        down_fits = tuple(self.down.shape) == (rank, in_features, *down_kernel)
-        return mid_fits and down_fits and tuple(self.up.shape) == (out_features, rank, *ones)
+        ones = [1 for _ in kernel_size]
+        down = _fit_kernel(self.down, (self.rank, in_features, *(kernel_size if self.mid is None else ones)))
+        up = _fit_kernel(self.up, (out_features, self.rank, *ones))
+        if down is None or up is None:
+            return None
+        mid_fits = self.mid is None or tuple(self.mid.shape) == (self.rank, self.rank, *kernel_size)
+        return replace(self, down=down, up=up) if mid_fits else None
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,7 @@ class HadamardWeights:
 
     factors: dict[str, Tensor]
     alpha: float
+    kind: ClassVar[str] = "LoHa"
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the factors."""
@@ -91,9 +100,9 @@ class HadamardWeights:
         """Return weights with so many times the effect."""
         return replace(self, alpha=self.alpha * factor)
 
-    def fits(self, weight_shape: tuple[int, ...]) -> bool:
-        """Return whether the effect has the shape of a module's weight."""
-        return _has_size(hadamard_delta, self.factors, weight_shape)
+    def fit(self, weight_shape: tuple[int, ...]) -> HadamardWeights | None:
+        """Return the weights; None if the module is of another size."""
+        return self if _has_size(hadamard_delta, self.factors, weight_shape) else None
 
     @property
     def rank(self) -> int:
@@ -115,6 +124,7 @@ class KroneckerWeights:
 
     factors: dict[str, Tensor]
     alpha: float
+    kind: ClassVar[str] = "LoKr"
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the factors."""
@@ -125,9 +135,9 @@ class KroneckerWeights:
         name = "lokr_w1" if "lokr_w1" in self.factors else "lokr_w1_a"
         return replace(self, factors={**self.factors, name: self.factors[name] * factor})
 
-    def fits(self, weight_shape: tuple[int, ...]) -> bool:
-        """Return whether the effect has the shape of a module's weight."""
-        return _has_size(kronecker_delta, self.factors, weight_shape)
+    def fit(self, weight_shape: tuple[int, ...]) -> KroneckerWeights | None:
+        """Return the weights; None if the module is of another size."""
+        return self if _has_size(kronecker_delta, self.factors, weight_shape) else None
 
     @property
     def rank(self) -> int | None:
@@ -148,6 +158,7 @@ class SummedWeights:
     parts: tuple[ModuleWeights, ...]
     alpha: float = 1.0
     rank: int | None = None
+    kind: ClassVar[str] = "sum"
 
     def tensors(self) -> dict[str, Tensor]:
         """Return no tensors: a file holds one kind for a module."""
@@ -157,9 +168,10 @@ class SummedWeights:
         """Return weights with so many times the effect."""
         return SummedWeights(tuple(part.scaled(factor) for part in self.parts))
 
-    def fits(self, weight_shape: tuple[int, ...]) -> bool:
-        """Return whether all effects have the shape of a module's weight."""
-        return all(part.fits(weight_shape) for part in self.parts)
+    def fit(self, weight_shape: tuple[int, ...]) -> SummedWeights | None:
+        """Return the weights in the shapes for a module's weight; None if it is of another size."""
+        parts = [part.fit(weight_shape) for part in self.parts]
+        return replace(self, parts=tuple(part for part in parts if part)) if all(parts) else None
 
 
 def read_weights(tensors: Mapping[str, Tensor], alpha: float | None) -> ModuleWeights:
@@ -226,6 +238,15 @@ def kronecker_delta(factors: Mapping[str, Tensor]) -> Tensor:
 def _multiply_core(core: Tensor, left: Tensor, right: Tensor) -> Tensor:
     """Return a Tucker product: the core, (rank, rank, kernel), between (rank, out) and (rank, in)."""
     return torch.einsum("i j ..., i p, j r -> p r ...", core, left, right)
+
+
+def _fit_kernel(matrix: Tensor, shape: tuple[int, ...]) -> Tensor | None:
+    """Return a matrix in a shape that differs in sides of 1 at its end alone, otherwise None."""
+    padded = [
+        [*each, *(1 for _ in range(max(matrix.dim(), len(shape)) - len(each)))]
+        for each in (matrix.shape, shape)
+    ]
+    return matrix.reshape(shape) if padded[0] == padded[1] else None
 
 
 def _has_size(

@@ -105,7 +105,7 @@ class TrainingState:
         weights = (
             fresh_weights
             if initial_weights is None
-            else _merge_initial_weights(base, fresh_weights, initial_weights, config)
+            else _merge_initial_weights(base, fresh_weights, _fit_known(base, initial_weights), config)
         )
         dropout_rates = DropoutRates(config.dropout, config.rank_dropout, config.module_dropout)
         self.adapter = Adapter(
@@ -221,10 +221,22 @@ def _merge_initial_weights(
         return trained
     if not initial_weights.keys() & fresh_weights.keys():
         raise BadInput(JobProblem.INITIAL_LORA_OTHER_KIND)
-    for name in initial_weights.keys() & fresh_weights.keys():
+    for name in sorted(initial_weights.keys() & fresh_weights.keys()):
+        kind, trained_kind = initial_weights[name].kind, fresh_weights[name].kind
+        if kind != trained_kind:
+            raise BadInput(JobProblem.INITIAL_LORA_OTHER_ALGORITHM, kind=kind, trained_kind=trained_kind)
         if _list_shapes(initial_weights[name]) != _list_shapes(fresh_weights[name]):
             raise BadInput(JobProblem.INITIAL_LORA_OTHER_RANK)
     return {name: initial_weights.get(name, layer_weights) for name, layer_weights in fresh_weights.items()}
+
+
+def _fit_known(base: BaseModel, weights: Mapping[str, ModuleWeights]) -> dict[str, ModuleWeights]:
+    """Return weights in the shapes for the base model's modules, those that do not fit as they are."""
+    targets = base.targets_by_name
+    return {
+        name: (values.fit(targets[name].weight_shape) or values) if name in targets else values
+        for name, values in weights.items()
+    }
 
 
 def _list_shapes(values: ModuleWeights) -> dict[str, torch.Size]:

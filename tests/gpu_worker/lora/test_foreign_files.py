@@ -115,7 +115,7 @@ def test_the_names_of_other_tools_give_the_same_lora(
     expected = lora_file.read(save(named(tiny, kohya_names))).weights
     found = lora_file.read(save(named(tiny, names))).weights
     assert len(found) == count
-    layers.check_fit(tiny, found)
+    layers.fit_weights(tiny, found)
     for name, weights in found.items():
         assert torch.equal(weights.down, expected[name].down)
         assert torch.equal(weights.up, expected[name].up)
@@ -137,7 +137,7 @@ def test_a_file_that_diffusers_wrote_is_read_with_its_alpha(tiny: BaseModel, tmp
     )
     data = (tmp_path / "pytorch_lora_weights.safetensors").read_bytes()
     found = lora_file.read(data).weights
-    layers.check_fit(tiny, found)
+    layers.fit_weights(tiny, found)
     assert len(found) == 2 * 32 + 12
     alphas = {name[:9]: weights.alpha for name, weights in found.items()}
     assert alphas == {"lora_unet": 6.0, "lora_te_t": float(RANK)}
@@ -314,3 +314,46 @@ def test_a_lora_with_a_number_that_is_not_finite_is_refused(key: str, number: fl
     tensors[f"{MODULE}.{key}"].view(-1)[0] = number
     with pytest.raises(BadInput, match="numbers that are not finite"):
         lora_file.read(save(tensors))
+
+
+CONV = "lora_unet_down_blocks_0_attentions_0_proj_in"
+
+
+@pytest.mark.parametrize(
+    ("module", "down", "up", "fits"),
+    [
+        (MODULE, (RANK, 96, 1, 1), (32, RANK, 1, 1), True),
+        (MODULE, (RANK, 96), (32, RANK, 1, 1), True),
+        (CONV, (RANK, 32), (32, RANK), True),
+        (MODULE, (RANK, 24, 2, 2), (32, RANK, 1, 1), False),
+        (CONV, (RANK, 32, 3, 3), (32, RANK, 1, 1), False),
+        (CONV, (RANK, 64), (32, RANK), False),
+    ],
+)
+def test_sides_of_one_at_the_end_of_a_matrix_do_not_matter(
+    tiny: BaseModel, module: str, down: tuple[int, ...], up: tuple[int, ...], fits: bool
+) -> None:
+    tensors = {f"{module}.lora_down.weight": ones(down), f"{module}.lora_up.weight": ones(up)}
+    weights = lora_file.read(save(tensors)).weights
+    if not fits:
+        with pytest.raises(BadInput, match="base model of another size"):
+            layers.fit_weights(tiny, weights)
+        return
+    [found] = layers.fit_weights(tiny, weights).values()
+    is_linear = module == MODULE
+    assert {tensor.dim() for tensor in found.tensors().values()} == {2 if is_linear else 4}
+
+
+def test_a_lokr_of_a_linear_layer_may_have_a_kernel_of_one(tiny: BaseModel) -> None:
+    generator = torch.Generator().manual_seed(1)
+    w1, w2 = torch.randn(4, 4, generator=generator), torch.randn(8, 24, generator=generator)
+    outputs = []
+    for second in (w2, w2[..., None, None].contiguous()):
+        tensors = {f"{MODULE}.lokr_w1": w1, f"{MODULE}.lokr_w2": second}
+        adapter = layers.Adapter(tiny, lora_file.read(save(tensors)).weights)
+        adapter.activate()
+        with torch.no_grad():
+            module = tiny.denoiser.get_submodule("down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k")
+            outputs.append(module(ones(1, 2, 96)).clone())
+        adapter.deactivate()
+    assert torch.equal(*outputs)
