@@ -81,8 +81,13 @@ def start_from_noise(
     `noise` has the latents' shape, a standard deviation of 1, and lies on the CPU. `img2img_init` are the
     latents of an initial image and the denoising strength.
     """
-    scheduler = samplers.create_scheduler(sampler_name, base.diffusion.scheduler_config, steps)
-    scheduler.set_timesteps(steps, device=base.device)
+    scheduler = samplers.create_scheduler(
+        sampler_name,
+        base.diffusion.scheduler_config,
+        steps,
+        base.family.sampling.fast_timesteps,
+        base.device,
+    )
     if img2img_init is None:
         latents = noise.to(base.device) * scheduler.init_noise_sigma
     else:

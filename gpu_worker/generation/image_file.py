@@ -10,7 +10,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-_KARRAS = " Karras"  #: how a sampler's name ends if it takes Karras et al.'s sigmas
+#: What the names of samplers end with is their schedule, which AUTOMATIC1111 writes as a field of its own.
+_SCHEDULE_TYPES = ("Karras", "Align Your Steps")
 #: A line that begins with one of these is read as that field.
 _FIELD_NAMES = ("Negative prompt:", "Steps:")
 
@@ -54,11 +55,11 @@ class Recipe:
 
     def _list_settings(self) -> dict[str, str]:
         """Return the settings under AUTOMATIC1111's names, in its order."""
-        sampler, has_karras_sigmas = self.sampler.removesuffix(_KARRAS), self.sampler.endswith(_KARRAS)
+        schedule_type = next((each for each in _SCHEDULE_TYPES if self.sampler.endswith(f" {each}")), "")
         settings = {
             "Steps": str(self.steps),
-            "Sampler": sampler,
-            **({"Schedule type": _KARRAS.strip()} if has_karras_sigmas else {}),
+            "Sampler": self.sampler.removesuffix(f" {schedule_type}"),
+            **({"Schedule type": schedule_type} if schedule_type else {}),
             "CFG scale": f"{self.guidance_scale:g}",
             "Seed": str(self.seed),
             "Size": f"{self.width_px}x{self.height_px}",

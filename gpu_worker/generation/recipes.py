@@ -31,15 +31,16 @@ def resolve_recipes(base: BaseModel, request: GenerateRequest) -> list[Recipe]:
     _validate(request)
     defaults = base.family.sampling
     width_px, height_px = _resolve_size_px(base, request)
+    default_steps = defaults.fast_steps if request.is_fast else defaults.steps
     first_recipe = Recipe(
         prompt=request.prompt,
         negative_prompt=request.negative_prompt,
         seed=secrets.randbelow(_RANDOM_SEEDS) if request.seed is None else request.seed,
         width_px=width_px,
         height_px=height_px,
-        steps=defaults.steps if request.steps is None else request.steps,
+        steps=default_steps if request.steps is None else request.steps,
         guidance_scale=defaults.guidance_scale if request.guidance_scale is None else request.guidance_scale,
-        sampler=samplers.DISPLAY_NAMES[samplers.normalize_name(request.sampler)],
+        sampler=samplers.choose_display_name(request.sampler, request.is_fast, bool(defaults.fast_timesteps)),
         model=base.name,
         variation_strength=request.variation_strength,
         variation_seed=request.variation_seed,

@@ -30,6 +30,10 @@ class SamplingConfig:
 
     #: Denoising steps; DPM++ 2M Karras is done in 20 to 30.
     steps: int = 25
+    #: Denoising steps of a fast picture.
+    fast_steps: int = 10
+    #: Timesteps fitted to the family, which DPM++ 2M takes for a fast picture; none: Karras et al.'s sigmas.
+    fast_timesteps: tuple[int, ...] = ()
     #: Classifier-free guidance scale; AUTOMATIC1111's default.
     guidance_scale: float = 7.0
     #: Factor by which the finished picture is enlarged.

@@ -87,6 +87,7 @@ class GenerateRequest(ProtocolMessage, frozen=True):
     height_px: int | None = None
     count: int = 1
     steps: int | None = None
+    is_fast: bool = False  #: whether to draw in the few steps that the model family has for it
     guidance_scale: float | None = None
     sampler: str = ""  #: a name from `SAMPLERS`
     loras: tuple[LoraUse, ...] = ()

@@ -7,6 +7,9 @@ from dataclasses import replace
 from gpu_worker.models.family import LoraGroup, ModelFamily, SamplingConfig
 from gpu_worker.protocol import SHAPES
 
+#: Sabour et al. 2024, "Align Your Steps", for Stable Diffusion 1.5; the same as `AysSchedules` of diffusers.
+_FAST_TIMESTEPS = (999, 850, 736, 645, 545, 455, 343, 233, 124, 24)
+
 SD15 = ModelFamily(
     name="sd15",
     title="Stable Diffusion 1.x",
@@ -29,6 +32,7 @@ SD15 = ModelFamily(
         ),
     ),
     shapes=SHAPES,
+    sampling=SamplingConfig(fast_timesteps=_FAST_TIMESTEPS),
     training_defaults={
         "sample_every_steps": 250,
         "candidate_every_steps": 250,
@@ -75,5 +79,5 @@ TINY = replace(
         "checkpoint_every_steps": 20,
         "sample_every_steps": 20,
     },
-    sampling=SamplingConfig(steps=8),
+    sampling=SamplingConfig(steps=8, fast_steps=4, fast_timesteps=_FAST_TIMESTEPS),
 )
