@@ -30,6 +30,10 @@ MAX_REFUSED_MESSAGES = 10_000
 _COMMAND_PATTERN = re.compile(
     r"[/\uff0f]([^\W\d_]+)(?:@(\w+))?(?:\s+|(?=[\d<])|[.!?,:;]+(?:\s+|\Z)|\Z)(.*)\Z", re.DOTALL
 )
+#: What people write for a slash, before a command that there is.
+_LOOSE_COMMAND_PATTERN = re.compile(r"[/\uff0f\\!.]\s?([^\W\d_]+)(?::?\s+|\Z)(.*)\Z", re.DOTALL)
+#: Commands that a word alone is taken for.
+_WORD_COMMANDS = {"help", "codes", "queue", "settings", "privacy", "train"}
 #: What a copied command may stand in, and a mention before it.
 _MARKUP, _MENTION_PATTERN = "`*_~| \t\n", re.compile(r"\A\s*<@!?[0-9]+>")
 #: Commands that photos belong to, and those that say what photos are for.
@@ -67,10 +71,13 @@ def parse_command(text: str) -> TypedCommand | None:
         name = match[1].lower()
         command = find_command(name)
         return TypedCommand(command, name, match[2] or "", _without_option_names(command, match[3]))
+    loose = _LOOSE_COMMAND_PATTERN.match(text.strip())
+    if loose is not None and (command := find_command(loose[1].lower())) is not None:
+        return TypedCommand(command, command.name, arguments=_without_option_names(command, loose[2]))
     word, _, rest = text.strip().partition(" ")
-    arguments = rest if word.lower() in command_names(_GENERATE) else text
+    arguments = rest if word.lower().rstrip(":") in command_names(_GENERATE) else text
     code_text, prompt = split_code(arguments)
-    if prompt and parse_code(code_text) is not None:
+    if prompt.strip("?!.,;: ") and parse_code(code_text) is not None:
         return TypedCommand(find_command(_GENERATE), _GENERATE, arguments=arguments)
     return TypedCommand(None, "") if has_slash(text) else None
 
@@ -107,10 +114,23 @@ async def handle_message(
         if answer_unknown is not None:
             return await answer_unknown(request)
         if not name:
-            return await services.messages.answer_lost(request)
+            return await _answer_word(services, request) or await services.messages.answer_lost(request)
         return Reply(_unknown_command_text(name), is_refusal=True)
 
     return await handle(services, answer_words, request, AccessLevel.INVITED)
+
+
+async def _answer_word(services: Services, request: Request) -> Reply | None:
+    """Take a word alone for the command of that name, and a LoraCode for its card; None for other words."""
+    word = request.text.strip(" .!?").lower()
+    command = find_command(word)
+    if command is not None and command.name in _WORD_COMMANDS:
+        return await command.use_case(services)(replace(request, text="", command=command.name))
+    code = parse_code(word)
+    if code is None:
+        return None
+    routed_action, request = route_action(f"code:{code}", request)
+    return replace(await routed_action.use_case(services)(request), edits_message=False)
 
 
 async def handle_photos(

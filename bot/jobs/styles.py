@@ -14,6 +14,8 @@ from bot.texts import current_language, translate
 
 STYLES_FILE = Path(__file__).with_name("styles.toml")
 _MAX_GUESSES = 3
+#: So alike are two spellings of one name.
+_SAME_SPELLING = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,9 @@ class Styles:
         for style in self:
             if query in map(_normalize, (style.name, style.label, *style.labels.values())):
                 return style
+        names = {_normalize(label): style for style in self for label in (style.name, style.label)}
+        if spelled := difflib.get_close_matches(query, names, 1, cutoff=_SAME_SPELLING):
+            return names[spelled[0]]  # such as `watercolor`
         suggestions = difflib.get_close_matches(text.lower(), self._styles, _MAX_GUESSES, cutoff=0.5)
         quoted_text = repr(text[:20])
         if suggestions:

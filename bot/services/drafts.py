@@ -33,13 +33,16 @@ class DraftService:
         self._preferences = preferences
 
     async def generate_from_text(self, request: Request) -> Reply:
-        """Generate what was typed after `/generate`; nothing typed starts a draft."""
-        if not generation_options.clean_text(request.text):
-            return await self.start_draft(replace(request, text=""))
-        account, command = (
-            request.account,
-            generation_options.parse(request.text, self._context.styles.labels),
-        )
+        """Generate what was typed after `/generate`; a code or a prompt that lacks is asked for."""
+        labels = self._context.styles.labels
+        code_text, prompt_text = generation_options.find_code(request.text)
+        code = parse_code(code_text)
+        if not code_text or code is not None:
+            params = generation_options.parse_draft(prompt_text, style_labels=labels)
+            if not code_text or not (params.prompt or params.negative):
+                return await self.start_draft(replace(request, text=code or "", params=params))
+        usage = example_command(request.identity.platform)
+        account, command = request.account, generation_options.parse(request.text, labels, usage)
         if generation_options.starts_with_two_numbers(request.text):  # they need not be meant as a code
             try:
                 await access.require_usable_lora(

@@ -137,14 +137,15 @@ class ContinuationService:
         usage = usage_example(request.identity.platform, "replace")
         code = generation_options.read_code(code_text, usage)
         await access.require_ready_lora(database, account, code, self._context.clock())
-        if not re.fullmatch(rf"[1-{PHOTOS_PER_LORA}]", photo_text):
+        photo_number = re.fullmatch(rf"(?:photo|foto)? ?#?([1-{PHOTOS_PER_LORA}])", photo_text.lower())
+        if photo_number is None:
             raise UserError(translate("replace-range", most=PHOTOS_PER_LORA, example=usage))
         async with self._context.locks.get_lock(account):
             await self._photo_sets.trainings.check_open(request, code)
             if await database.photos.has_kept_photos(code):
                 await self._check_no_other_set(account, code)
             if not await database.photo_sets.collect_replacement(
-                account, code, int(photo_text), DEFAULT_EXTRA_STEPS
+                account, code, int(photo_number[1]), DEFAULT_EXTRA_STEPS
             ):
                 return nothing_to_replace(code)
         return await self._photo_sets.cards.repost(request)
@@ -158,6 +159,7 @@ class ContinuationService:
 def _parse_steps(text: str, usage: str) -> int:
     if not text:
         return DEFAULT_EXTRA_STEPS
-    if not re.fullmatch(r"[0-9]{1,6}", text) or not MIN_EXTRA_STEPS <= int(text) <= MAX_EXTRA_STEPS:
+    steps = re.fullmatch(r"\+?([0-9]{1,6})(?: ?(?:more )?(?:steps|passi))?", text.lower())
+    if steps is None or not MIN_EXTRA_STEPS <= int(steps[1]) <= MAX_EXTRA_STEPS:
         raise UserError(translate("more-range", least=MIN_EXTRA_STEPS, most=MAX_EXTRA_STEPS, example=usage))
-    return int(text)
+    return int(steps[1])

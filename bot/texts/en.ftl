@@ -31,16 +31,16 @@ console-lost = I do not know what to do with that. { console-hint }
 
 ## What people say besides
 
-words-greeting = hi, hello, hey, hiya, howdy, yo, good morning, good afternoon, good evening, greetings, 👋
+words-greeting = hi, hello, hey, hiya, howdy, yo, good morning, good afternoon, good evening, good night, greetings, what can you do, who are you, what are you, what is this, how does this work, how does it work, 👋
 words-names = there, bot, loracode, everyone, everybody, all
-words-thanks = thanks, thank you, thank you very much, thanks a lot, many thanks, thx, ty, cheers, great thanks, ok thanks, 🙏
+words-thanks = thanks, thank you, thank you very much, thanks a lot, many thanks, thx, thank u, ty, tysm, cheers, ❤️, great thanks, ok thanks, 🙏
 words-yes = yes, y, yep, yeah, yup, sure, ok, okay, yes please, of course, do it, go ahead, confirm, agreed, i do, i confirm, 👍, ✅
 words-talk = sorry, wait, wow, haha, hahaha, ahah, lol, hmm, oops, how, why, when, can you, could you, do you, does, did, are you, i will, i'll, later, not now
 synonyms-generate = gen, imagine, draw, image, img, picture, paint
 synonyms-codes = models, loras
 synonyms-queue = progress, jobs
 synonyms-cancel = stop, abort
-words-no = no, n, nope, nah, no thanks, no thank you, never mind, nevermind, forget it, stop, cancel, keep it, don't, do not, ok thanks never mind, 👎
+words-no = no, n, nope, nah, no thanks, nope thanks, no thank you, not now, never mind, nevermind, forget it, stop, cancel, keep it, don't, do not, ok thanks never mind, 👎
 greeting = Hello! /generate draws with a LoraCode, /train makes a new one, and /help lists the rest.
 you-are-welcome = You are welcome!
 answered-no = All right, I leave everything as it is.
@@ -517,10 +517,10 @@ your-code-was-taken-down = The bot's admin has deleted your LoraCode { $code } a
 
 ## Wishes that cannot be read
 
-wish-example = /generate 40713386 sks person as an astronaut
-wish-wrong-code = A LoraCode has eight digits, like 4071 3386. Write it first, then what to draw: { wish-example }
+wish-example = sks person as an astronaut
+wish-wrong-code = A LoraCode has eight digits, like 4071 3386; /codes lists yours.
 wish-wrong-size = { $option } is square, portrait, landscape, or width x height such as 512x768: { $least } to { $most }, in steps of { $step }.
-wish-empty = What should I draw? Write it after the code: { wish-example }
+wish-empty = What should I draw? Write it, for example: { wish-example }
 wish-only-no = Everything behind --no is what not to draw. Write what to draw before it: { wish-example } --no blurry
 wish-prompt-too-long = The prompt has { $count } characters; the limit is { $most }. Please shorten it.
 wish-negative-too-long = The text after --no has { $count } characters; the limit is { $most }. Please shorten it.

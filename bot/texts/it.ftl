@@ -30,16 +30,16 @@ console-lost = Non so che cosa farne. { console-hint }
 
 ## Che cos'altro si dice
 
-words-greeting = ciao, salve, ehi, ehilà, buongiorno, buon giorno, buonasera, buona sera, buon pomeriggio, buondì, saluti
+words-greeting = ciao, salve, ehi, ehilà, buongiorno, buon giorno, buonasera, buona sera, buon pomeriggio, buondì, buonanotte, saluti, cosa sai fare, che cosa sai fare, chi sei, come funziona, come funzioni
 words-names = bot, loracode, a tutti, tutti, amico
-words-thanks = grazie, grazie mille, tante grazie, molte grazie, ti ringrazio, ok grazie, perfetto grazie
+words-thanks = grazie, grazie infinite, grazie mille, tante grazie, molte grazie, ti ringrazio, ok grazie, perfetto grazie
 words-yes = sì, si, certo, va bene, ok, okay, sì grazie, certamente, conferma, confermo, d'accordo, sono d'accordo, fallo, procedi, vai, accetto
 words-talk = scusa, scusami, aspetta, wow, ahah, ahaha, ahahah, ops, perché, quando, quanto, puoi, potresti, lo faccio, più tardi, dopo, non ora
 synonyms-generate = disegna, immagina, immagine
 synonyms-codes = modelli, lora
 synonyms-queue = stato, lavori
 synonyms-cancel = ferma, stop
-words-no = no, no grazie, lascia stare, lascia perdere, annulla, fermo, fermati, niente, non importa, come non detto
+words-no = no, no grazie, non ora, lascia stare, lascia perdere, annulla, fermo, fermati, niente, non importa, come non detto
 greeting = Ciao! /genera disegna con un LoraCode, /addestra ne crea uno nuovo, e /aiuto elenca il resto.
 you-are-welcome = Prego!
 answered-no = Va bene, lascio tutto com'è.
@@ -516,10 +516,10 @@ your-code-was-taken-down = Chi gestisce questo bot ha eliminato il tuo LoraCode 
 
 ## Richieste che non si possono leggere
 
-wish-example = /genera 40713386 sks person as an astronaut
-wish-wrong-code = Un LoraCode ha otto cifre, come 4071 3386. Scrivilo per primo, poi che cosa disegnare: { wish-example }
+wish-example = sks person as an astronaut
+wish-wrong-code = Un LoraCode ha otto cifre, come 4071 3386; /codici elenca i tuoi.
 wish-wrong-size = { $option } è square, portrait, landscape, oppure larghezza x altezza come 512x768: da { $least } a { $most }, a passi di { $step }.
-wish-empty = Che cosa devo disegnare? Scrivilo dopo il codice, in inglese: { wish-example }
+wish-empty = Che cosa devo disegnare? Scrivilo in inglese, per esempio: { wish-example }
 wish-only-no = Tutto quello che segue --no è ciò che non va disegnato. Scrivi prima che cosa disegnare, in inglese: { wish-example } --no blurry
 wish-prompt-too-long = La descrizione ha { $count } caratteri; il limite è { $most }. Accorciala, per favore.
 wish-negative-too-long = Il testo dopo --no ha { $count } caratteri; il limite è { $most }. Accorcialo, per favore.

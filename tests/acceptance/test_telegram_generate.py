@@ -103,7 +103,7 @@ async def test_arguments_of_a_command_may_be_on_the_next_line(stage: Stage) -> N
 
 @pytest.mark.parametrize(
     "typed",
-    ["a boat --size 7x7", "a boat --guidance nan", "a boat --steps -3", "--n 2", "a boat --style oyl"],
+    ["a boat --size 7x7", "a boat --guidance nan", "a boat --steps -3", "--no rain", "a boat --style oyl"],
 )
 async def test_an_impossible_request_fails_with_one_sentence(stage: Stage, typed: str) -> None:
     code = await trained(stage.anna)

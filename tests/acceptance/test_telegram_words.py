@@ -123,7 +123,7 @@ async def test_words_that_answer_a_picture_draw_it_with_them(stage: Stage, numbe
     assert (drawings[0].prompt.rpartition(", ")[2], drawings[0].steps) == ("a boat with a red sail", 9)
     await stage.next_result()
     await stage.anna.says("/help")
-    await stage.anna.says("what is this", to=await stage.anna.hears("/forgetme"))
+    await stage.anna.says("which one is that", to=await stage.anna.hears("/forgetme"))
     await stage.anna.hears(translate("unknown-command"))
 
 

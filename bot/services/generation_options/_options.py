@@ -14,7 +14,7 @@ from typing import Any
 
 from bot.core.errors import UserError
 from bot.core.jobs import MAX_PICTURES, MAX_PROMPT_CHARS, GenerationParams
-from bot.core.loras import LoraCode, parse_code, split_code
+from bot.core.loras import DASHES, LoraCode, parse_code, split_code
 from bot.core.prompts import find_codes
 from bot.services.generation_options._option_words import split_options
 from bot.services.generation_options._pasted import read_pasted
@@ -65,6 +65,14 @@ _STRAY_JOINER_PATTERN = re.compile(
 )
 
 
+#: The field of a form, as it looks where it is copied from.
+_CODE_FIELD_PATTERN = re.compile(
+    rf"(?:^|(?<=\s))code ?[:=] ?(\d{{4}}[ {DASHES}]?\d{{4}})(?!\d)[,;]?", re.IGNORECASE
+)
+#: What stands for a code where a command is explained.
+_PLACEHOLDER_PATTERN = re.compile(r"\A[<\[(](?:lora)?(?:code|codice)[>\])]", re.IGNORECASE)
+
+
 @dataclass(frozen=True, slots=True)
 class GenerateCommand:
     """A LoraCode and what to draw with it."""
@@ -73,13 +81,22 @@ class GenerateCommand:
     params: GenerationParams
 
 
-def parse(text: str, style_labels: Collection[str] = ()) -> GenerateCommand:
+def parse(text: str, style_labels: Collection[str] = (), usage: str = "") -> GenerateCommand:
     """Read the words after `/generate`; UserError says what is wrong with them."""
-    code_text, prompt_text = split_code(clean_text(text))
-    if parse_code(code_text) is None:  # it may stand behind, or inside, what to draw
-        pasted_text = read_pasted(clean_text(text)).text
-        code_text, prompt_text = next(iter(find_codes(pasted_text)), code_text), clean_text(text)
-    return GenerateCommand(read_code(code_text), parse_prompt(prompt_text, style_labels=style_labels))
+    code_text, prompt_text = find_code(text)
+    return GenerateCommand(read_code(code_text, usage), parse_prompt(prompt_text, style_labels=style_labels))
+
+
+def find_code(text: str) -> tuple[str, str]:
+    """Return the LoraCode of a typed text, wherever it stands, and what to draw; else what stands for one."""
+    text = clean_text(_PLACEHOLDER_PATTERN.sub("", clean_text(text)))
+    code_text, prompt_text = split_code(text)
+    if parse_code(code_text) is not None:
+        return code_text, prompt_text
+    code_field = _CODE_FIELD_PATTERN.search(text)
+    if code_field is not None:
+        return code_field[1], clean_text(f"{text[: code_field.start()]} {text[code_field.end() :]}")
+    return next(iter(find_codes(read_pasted(text).text)), code_text), text
 
 
 def starts_with_two_numbers(text: str) -> bool:

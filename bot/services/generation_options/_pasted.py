@@ -19,9 +19,9 @@ _NETWORK_PATTERN = re.compile(r"<(?:lora|lyco|locon|hypernet):([^<>]*)>", re.IGN
 #: The fields of Discord's command, as they look where they are copied from.
 _FIELD_PATTERN = re.compile(
     r"(?:^|(?<=\s))(?<![Nn]egative )"
-    r"(prompt|negative|style|size|count|best|seed|steps|guidance|strength|sampler) ?: ?"
+    r"(prompt|negative|style|size|count|best|seed|steps|guidance|strength|sampler) ?[:=] ?"
 )
-_PROMPT_FIELD_PATTERN = re.compile(r"(?:^|(?<=\s))(?<![Nn]egative )prompt ?:")
+_PROMPT_FIELD_PATTERN = re.compile(r"(?:^|(?<=\s))(?<![Nn]egative )prompt ?[:=]")
 _STRENGTH_PATTERN = re.compile(r"-?[0-9]{0,4}(?:\.[0-9]{1,4})?")
 
 
@@ -50,7 +50,7 @@ def _read_settings(text: str) -> PastedText:
     head, tail = (text, "") if settings is None else (text[: settings.start()], text[settings.start() :])
     negative = _NEGATIVE_PATTERN.search(head)
     negative_text = "" if negative is None else head[negative.end() :]
-    pasted = PastedText(head if negative is None else head[: negative.start()])
+    pasted = PastedText(head if negative is None else head[: negative.start()].rstrip(" ,"))
     # Options that were typed behind what was pasted stay options.
     negative_text, negative_rest = _split_at_option(negative_text)
     tail, tail_rest = _split_at_option(tail)

@@ -20,6 +20,11 @@ from bot.texts.words import SmallTalk, read_small_talk, reads_like_talk
         ("/codes.", "codes", ""),
         ("/generate40713386 a boat", "generate", "40713386 a boat"),
         ("`/show id:12`", "show", "12"),
+        ("/ codes", "codes", ""),
+        ("!help", "help", ""),
+        (".generate 40713386 a boat", "generate", "40713386 a boat"),
+        ("\\genera 40713386 a boat", "generate", "40713386 a boat"),
+        ("generate: 40713386 a boat", "generate", "40713386 a boat"),
         ("```\n/generate 40713386 a boat\n```", "generate", "40713386 a boat"),
         ("/generate 40713386 a *red* boat `x`", "generate", "40713386 a *red* boat `x`"),
         ("<@123> /codes", "codes", ""),
@@ -45,7 +50,20 @@ def test_a_slash_that_begins_no_command_of_ours_is_no_words(text: str) -> None:
     assert typed.command is None
 
 
-@pytest.mark.parametrize("text", ["a boat", "40713386", "generate a boat", "2 boats", "and/or a boat", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a boat",
+        "40713386",
+        "40713386?",
+        "!nonsense",
+        "...",
+        "generate a boat",
+        "2 boats",
+        "and/or a boat",
+        "",
+    ],
+)
 def test_plain_words_are_no_command(text: str) -> None:
     assert parse_command(text) is None
 

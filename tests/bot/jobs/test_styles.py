@@ -28,7 +28,7 @@ def test_a_style_is_known_by_its_name_or_label(written: str) -> None:
 
 def test_an_unknown_style_is_answered_with_the_nearest() -> None:
     with pytest.raises(UserError, match="Did you mean watercolour"):
-        STYLES.resolve("watercolor")
+        STYLES.resolve("watercol")
     with pytest.raises(UserError, match="I know photo, portrait"):
         STYLES.resolve("x" * 4000)
 

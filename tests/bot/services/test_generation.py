@@ -222,7 +222,7 @@ async def test_every_option_arrives_in_the_job(desk: Desk) -> None:
 
 async def test_an_unknown_style_names_the_nearest(desk: Desk) -> None:
     code = (await desk.ready(ANNA)).code
-    assert "Did you mean watercolour?" in await refusal(desk, f"{code} a boat --style watercolor")
+    assert "Did you mean watercolour?" in await refusal(desk, f"{code} a boat --style watercol")
     with pytest.raises(UserError, match="Did you mean pixel"):
         await desk.studio.generate(ANNA, ANNAS, code, GenerationParams("a boat", style="pixl"))
     assert await desk.jobs(ANNA) == []

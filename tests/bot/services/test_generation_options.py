@@ -53,9 +53,10 @@ def test_a_prompt_may_begin_with_a_number() -> None:
 
 @pytest.mark.parametrize("code", ["4071338", "407133861", "4071 338", "abcd1234", "", "4O713386"])
 def test_a_wrong_code_is_explained_with_an_example(code: str) -> None:
-    sentence = refusal(f"{code} a cat")
-    assert "eight digits" in sentence
-    assert "/generate 40713386" in sentence
+    with pytest.raises(UserError) as caught:
+        parse(f"{code} a cat", usage="/generate 40713386 a boat")
+    assert "eight digits" in caught.value.message
+    assert "/generate 40713386" in caught.value.message
 
 
 def test_an_empty_text_is_explained_like_a_wrong_code() -> None:

@@ -194,3 +194,61 @@ async def test_words_beside_a_job_are_told_where_to_see_it(desk: Desk) -> None:
 async def test_a_command_of_another_bot_is_told_what_it_is_here(desk: Desk, name: str, meant: str) -> None:
     reply = await handle_message(desk.studio.services, Request(ANNA, ANNAS, text=f"/{name} a boat"))
     assert reply.text == translate("unknown-command-near", near=meant)
+
+
+async def heard(desk: Desk, who: Identity, text: str) -> Reply:
+    return await handle_message(desk.studio.services, Request(who, who.private_address, text=text))
+
+
+@pytest.mark.parametrize("who", [ANNA, BERT])
+async def test_a_code_alone_behind_generate_is_asked_what_to_draw(desk: Desk, who: Identity) -> None:
+    code = (await desk.ready(who)).code
+    card = await heard(desk, who, f"/generate {code} --n 2")
+    assert "pictures: 2" in card.text
+    assert "what to draw" in card.text
+
+
+@pytest.mark.parametrize("who", [ANNA, BERT])
+async def test_a_prompt_alone_behind_generate_is_drawn_with_the_only_code(desk: Desk, who: Identity) -> None:
+    await desk.ready(who)
+    assert (await heard(desk, who, "/generate me as a pirate --n 2")).card_job_id is not None
+    await desk.ready(who, 11)
+    asked = await heard(desk, who, "/generate me as a pirate")
+    assert asked.text == translate("choose-code")
+
+
+@pytest.mark.parametrize("who", [ANNA, BERT])
+@pytest.mark.parametrize("text", ["{code}", "{code}?", "code {code}."])
+async def test_a_code_alone_shows_its_card(desk: Desk, who: Identity, text: str) -> None:
+    code = (await desk.ready(who)).code
+    assert "trigger:" in (await heard(desk, who, text.format(code=code))).text
+    assert (await heard(desk, who, "40713386")).text == translate("unknown-code")
+
+
+@pytest.mark.parametrize("word", ["help", "Aiuto!", "codes", "queue"])
+async def test_a_command_s_name_alone_is_the_command(desk: Desk, word: str) -> None:
+    await desk.ready(ANNA)
+    assert (await heard(desk, ANNA, word)).text == (await heard(desk, ANNA, f"/{word}")).text
+
+
+@pytest.mark.parametrize(
+    ("command", "refusal"),
+    [
+        ("more {code} +300", ""),
+        ("more {code} 300 steps", ""),
+        ("replace {code} #2", ""),
+        ("more {code} x", "more-range"),
+    ],
+)
+async def test_numbers_behind_a_command_are_read_as_they_are_meant(
+    desk: Desk, command: str, refusal: str
+) -> None:
+    code = (await desk.ready(ANNA)).code
+    reply = await heard(desk, ANNA, f"/{command.format(code=code)}")
+    assert reply.is_refusal == bool(refusal)
+
+
+@pytest.mark.parametrize("text", ["what can you do?", "Good night", "come funziona?"])
+async def test_a_question_what_the_bot_is_has_the_answer_of_a_greeting(desk: Desk, text: str) -> None:
+    await desk.ready(ANNA)
+    assert (await heard(desk, ANNA, text)).text == translate("greeting")

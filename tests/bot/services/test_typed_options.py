@@ -219,3 +219,25 @@ def test_a_prompt_behind_no_is_told_where_it_goes() -> None:
 
 def test_words_behind_a_code_leave_it_a_code() -> None:
     assert read_code("4071 3386 please", "/export 40713386") == "40713386"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "code=40713386 prompt=a boat",
+        "prompt: a boat code: 40713386",
+        "prompt:a boat code:4071-3386",
+        "<code> 40713386 a boat",
+        "a boat, code: 40713386",
+    ],
+)
+def test_fields_of_a_form_are_no_words_of_a_prompt(text: str) -> None:
+    assert (parse(text, LABELS).code, parse(text, LABELS).params.prompt.rstrip(",")) == ("40713386", "a boat")
+
+
+def test_a_comma_before_a_pasted_negative_prompt_goes_with_it() -> None:
+    assert params_of("a boat, Negative prompt: rain") == boat(negative="rain")
+
+
+def test_a_style_in_another_spelling_is_the_same() -> None:
+    assert load_styles().resolve("watercolor").name == "watercolour"
